@@ -1,0 +1,93 @@
+/* base.h - what every file uses: status codes, the error that travels with
+ * them, the two macros of fallible functions, and checked memory.
+ *
+ * A fallible function returns gm_status and takes `gm_error *err` last (NULL
+ * when the caller wants the code only). It prints nothing and never exits. It
+ * declares `gm_status status = GM_OK;` and has one way out, the label `out`,
+ * which frees whatever the function still owns; while it holds nothing it may
+ * `return gm_fail(...)`. Outputs are set to empty on failure.
+ *
+ * Messages: lower case, no full stop, what is wrong, subject in quotes, found
+ * and expected: "tensor 'lm_head.weight' has 2 rows, expected 3".
+ */
+#ifndef GM_BASE_H
+#define GM_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GM_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define GM_MUST_USE          __attribute__((warn_unused_result))
+#else
+#define GM_PRINTF(fmt, args)
+#define GM_MUST_USE
+#endif
+
+/* code, text shown to people. Add at the end: the numbers appear in logs. */
+#define GM_STATUS_LIST(X)                          \
+    X(GM_OK, "no error")                           \
+    X(GM_EARG, "invalid argument")                 \
+    X(GM_EIO, "input/output failed")               \
+    X(GM_EFORMAT, "unexpected file contents")      \
+    X(GM_ESHAPE, "unexpected tensor shape")        \
+    X(GM_ENUMERIC, "value is not finite")          \
+    X(GM_EMEM, "out of memory")                    \
+    X(GM_EDEVICE, "GPU failed")                    \
+    X(GM_EABSENT, "not part of this build")        \
+    X(GM_EEXIST, "output exists")                  \
+    X(GM_EINTERRUPTED, "interrupted")              \
+    X(GM_EHELP, "help was printed, nothing to do") \
+    X(GM_ECHECK, "a check says no")
+
+#define GM_STATUS_ENUM(code, text) code,
+typedef enum gm_status { GM_STATUS_LIST(GM_STATUS_ENUM) } gm_status;
+
+typedef struct gm_error {
+    gm_status code;
+    char text[512]; /* one line, valid UTF-8, no control characters, NUL-terminated */
+} gm_error;
+
+/* Fill *err (when not NULL) and return `code`, so that failing is one line.
+ * Control characters that arrive through %s are escaped (\x1b), invalid UTF-8
+ * too, and a text that does not fit is cut at a character with "...". */
+gm_status gm_fail(gm_error *err, gm_status code, const char *fmt, ...) GM_PRINTF(3, 4);
+
+/* The text of GM_STATUS_LIST; "unknown status" for anything else. */
+const char *gm_status_text(gm_status code);
+
+/* Inside a fallible function: leave through `out` when a step fails. */
+#define GM_TRY(call)                              \
+    do {                                          \
+        if ((status = (call)) != GM_OK) goto out; \
+    } while (0)
+#define GM_FAIL(code, ...)                          \
+    do {                                            \
+        status = gm_fail(err, (code), __VA_ARGS__); \
+        goto out;                                   \
+    } while (0)
+
+/* Zeroed memory for n items, or for a (rows, cols) array, of `size` bytes each,
+ * aligned to 64 bytes. NULL when the product overflows or memory is short. A
+ * count of 0 gives a block that may be freed. Sizes read from a file go through
+ * these, never through a multiplication of one's own. Thread-safe. */
+void *gm_alloc(size_t n, size_t size) GM_MUST_USE;
+void *gm_alloc2(size_t rows, size_t cols, size_t size) GM_MUST_USE;
+
+/* A block from gm_alloc (or NULL) resized to n items of `size` bytes; old_n
+ * items are kept, what is new is zero. NULL on failure: the old block stays. */
+void *gm_grow(void *block, size_t old_n, size_t n, size_t size) GM_MUST_USE;
+
+/* A copy of n bytes with a NUL behind them, or NULL. */
+char *gm_copy_text(const char *bytes, size_t n) GM_MUST_USE;
+
+/* Frees what the functions above gave; NULL is allowed. */
+void gm_free(void *block);
+
+/* For tests. gm_alloc_fail_after(k): the k-th call from now on (0 = the next)
+ * returns NULL, once; -1 switches it off. gm_alloc_live: blocks not yet freed. */
+void gm_alloc_fail_after(long k);
+long gm_alloc_live(void);
+
+#endif

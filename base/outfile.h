@@ -1,0 +1,39 @@
+/* outfile.h - output files that appear under their final name only when complete.
+ *
+ * A gm_outfile writes to "NAME.part" in the same folder (created exclusively)
+ * and is renamed by gm_outfile_commit after fsync; the folder is synced too.
+ * gm_outfile_abort removes the partial file. Libraries that open files by name
+ * (HDF5, cairo) write to gm_outfile_path.
+ */
+#ifndef GM_OUTFILE_H
+#define GM_OUTFILE_H
+
+#include <stdio.h>
+
+#include "base/base.h"
+
+typedef struct gm_outfile gm_outfile;
+
+/* Begin the output `path`. Unless `replace`, an existing file of that name is
+ * GM_EEXIST ("'x' exists; choose another name or give --force"). A stale .part
+ * (no process holds its lock) is replaced; one that is held is GM_EEXIST.
+ * Errors: GM_EEXIST, GM_EIO, GM_EMEM. */
+gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
+    GM_MUST_USE;
+
+/* The stream to write to, and the partial file's name for libraries. */
+FILE *gm_outfile_stream(gm_outfile *file);
+const char *gm_outfile_path(const gm_outfile *file);
+
+/* Flush, fsync, rename, fsync of the folder. Frees `file` in every case; on
+ * failure (a full disk shows here) the partial file is removed. */
+gm_status gm_outfile_commit(gm_outfile *file, gm_error *err) GM_MUST_USE;
+
+/* Remove the partial file and free; NULL is allowed. */
+void gm_outfile_abort(gm_outfile *file);
+
+/* Write n bytes as the file `path`, by the functions above. */
+gm_status gm_outfile_write(const char *path, bool replace, const void *bytes, size_t n,
+                           gm_error *err) GM_MUST_USE;
+
+#endif

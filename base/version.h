@@ -1,0 +1,21 @@
+/* version.h - what this program is and how it was built: the provenance record.
+ *
+ * gm_version is "0.1.0"; gm_commit the git commit at build time with "+" when
+ * the tree was changed, or "unknown". gm_version_json writes an object with
+ * version, commit, compiler, flags, C library, and the versions of the linked
+ * libraries that registered themselves with gm_version_library.
+ */
+#ifndef GM_VERSION_H
+#define GM_VERSION_H
+
+#include "base/json.h"
+
+extern const char gm_version[];
+extern const char gm_commit[];
+extern const char gm_compiler[];
+extern const char gm_build_flags[];
+
+/* Members of an object that the caller has opened. */
+void gm_version_put(gm_json_out *out);
+
+#endif

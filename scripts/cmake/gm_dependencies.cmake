@@ -1,0 +1,36 @@
+# What the toolkit is built from: finds every library once, as an imported target.
+# Versions and reasons stand in README, "Dependencies".
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Python3 COMPONENTS Interpreter)
+find_package(OpenMP COMPONENTS C)
+
+pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+
+if(GM_PARTS STREQUAL "all")
+  pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
+  find_library(HDF5_HL_LIBRARY NAMES hdf5_serial_hl hdf5_hl REQUIRED)
+  pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)
+  pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+  pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+  pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+  pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo pangocairo)
+  find_package(ZLIB REQUIRED)
+  find_library(STEMMER_LIBRARY stemmer REQUIRED)
+  find_path(STEMMER_INCLUDE_DIR libstemmer.h REQUIRED)
+endif()
+
+include(CheckLanguage)
+set(GM_HAVE_CUDA OFF)
+if(NOT GM_CUDA STREQUAL "OFF")
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+    set(GM_HAVE_CUDA ON)
+  elseif(GM_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "GM_CUDA is ON but no CUDA compiler was found")
+  endif()
+endif()

@@ -1,0 +1,1 @@
+"""Goldens: small expected values from independent programs, for the C tests to compare with."""

@@ -1,0 +1,55 @@
+"""common - what every golden maker shares: versions, stable JSON, safetensors, hashes."""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+
+import numpy as np
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+
+def versions(*packages):
+    """The versions that made a golden: {"python": ..., package: ...}."""
+    found = {"python": platform.python_version()}
+    for name in packages:
+        found[name] = importlib.metadata.version(name)
+    return found
+
+
+def write_json(path, value, indent=1):
+    """Writes JSON with sorted keys and a final newline, so that the same value gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    path.write_text(text + "\n")
+
+
+def write_tensors(path, tensors, metadata=None):
+    """Writes numpy arrays (f32, f64, i32, i64, u8) as one safetensors file."""
+    from safetensors.numpy import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    save_file(whole, path, metadata=metadata)
+
+
+def fnv1a32(data):
+    """FNV-1a, 32 bits, of a bytes object."""
+    h = 0x811C9DC5
+    for byte in data:
+        h = ((h ^ byte) * 0x01000193) & 0xFFFFFFFF
+    return h
+
+
+def fnv1a32_rows(ids):
+    """FNV-1a 32 over the little-endian u32 values of a list of token ids."""
+    return fnv1a32(np.asarray(ids, dtype="<u4").tobytes())
+
+
+def shared_dir():
+    """The folder with tokenizers/ and minipile/: $GM_SHARED or ../shared beside the checkout; None when absent."""
+    for place in (os.environ.get("GM_SHARED"), REPO.parent / "shared"):
+        if place and pathlib.Path(place).is_dir():
+            return pathlib.Path(place)
+    return None

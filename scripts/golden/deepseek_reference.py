@@ -1,0 +1,187 @@
+"""deepseek_reference - DeepSeek-MoE v1 (and OLMoE) written plainly in PyTorch, to be read rather than to be fast.
+
+The DeepSeek path follows the facts of the family: pre-norm blocks, grouped-query attention with half-split RoPE and fp32
+angles, softmax router over all experts, top-k with ties to the lower id, optional renormalisation, shared experts with
+weight 1. With `qk_norm` it is OLMoE, and in that form it is compared with transformers (see engine.py), which vouches
+for everything the two families share. One sequence at a time, no cache, whole matrices in the dtype asked for.
+"""
+
+import dataclasses
+import json
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+MODES = ("bias", "select", "gate", "bias_mass")
+
+
+@dataclasses.dataclass
+class Shape:
+    """What config.json says, with the defaults of the family filled in."""
+
+    layers: int
+    width: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    experts: int
+    chosen: int
+    shared: int
+    first_moe: int
+    moe_every: int
+    renorm: bool
+    eps: float
+    theta: float
+    tied: bool
+    qk_norm: bool
+    clip: float | None
+
+    @staticmethod
+    def from_config(c):
+        olmoe = c["model_type"] == "olmoe"
+        heads = c["num_attention_heads"]
+        return Shape(
+            layers=c["num_hidden_layers"],
+            width=c["hidden_size"],
+            heads=heads,
+            kv_heads=c.get("num_key_value_heads") or heads,
+            head_dim=c.get("head_dim") or c["hidden_size"] // heads,
+            experts=c["num_experts"] if olmoe else c["n_routed_experts"],
+            chosen=c["num_experts_per_tok"],
+            shared=0 if olmoe else (c.get("n_shared_experts") or 0),
+            first_moe=0 if olmoe else c.get("first_k_dense_replace", 0),
+            moe_every=1 if olmoe else c.get("moe_layer_freq", 1),
+            renorm=c.get("norm_topk_prob", False),
+            eps=c.get("rms_norm_eps", 1e-5 if olmoe else 1e-6),
+            theta=c.get("rope_theta", 10000.0),
+            tied=c.get("tie_word_embeddings", False),
+            qk_norm=olmoe,
+            clip=c.get("clip_qkv"),
+        )
+
+    def is_moe(self, layer):
+        return layer >= self.first_moe and layer % self.moe_every == 0
+
+
+def load_weights(folder):
+    """Every tensor of a checkpoint folder, single file or sharded, in its stored dtype."""
+    index = folder / "model.safetensors.index.json"
+    if not index.exists():
+        return load_file(folder / "model.safetensors")
+    weight_map = json.loads(index.read_text())["weight_map"]
+    weights = {}
+    for shard in sorted(set(weight_map.values())):
+        weights.update(load_file(folder / shard))
+    return weights
+
+
+def top_k(scores, k):
+    """Indices of the k largest scores per row, largest first; equal scores go to the lower index."""
+    return torch.argsort(scores, dim=-1, descending=True, stable=True)[:, :k]
+
+
+def route(z, k, renorm, bias=None, mode=None):
+    """The router after its matrix product. z: [T, E] fp32 logits -> ids [T, K], gates [T, K], mass [T], margin [T].
+
+    bias: edit added before the softmax, for the choice and for the weights (the article's).
+    select: edit for the choice only; the weights come from the unedited softmax.
+    gate: edit for the weights only. bias_mass: as bias, then the K weights are scaled to the sum they have unedited.
+    """
+    zero = torch.zeros_like(z[0]) if bias is None else bias.to(z.dtype)
+    for_choice = z + zero if mode in ("bias", "select", "bias_mass") else z
+    for_weight = z + zero if mode in ("bias", "gate", "bias_mass") else z
+    ranked = torch.sort(for_choice, dim=-1, descending=True).values
+    margin = ranked[:, k - 1] - ranked[:, k] if k < z.shape[1] else torch.full_like(z[:, 0], torch.inf)
+    ids = torch.sort(top_k(torch.softmax(for_choice, dim=-1), k), dim=-1).values
+    weight = torch.softmax(for_weight, dim=-1).gather(1, ids)
+    order = torch.argsort(weight, dim=-1, descending=True, stable=True)
+    ids, weight = ids.gather(1, order), weight.gather(1, order)
+    mass = weight.sum(dim=-1)
+    gates = weight / (mass[:, None] + 1e-20) if renorm else weight
+    if mode == "bias_mass":
+        _, plain, _, _ = route(z, k, renorm)
+        gates = gates * (plain.sum(-1) / gates.sum(-1))[:, None]
+    return ids, gates, mass, margin
+
+
+class Reference:
+    """A model: Reference(config dict, weights by name, dtype).forward(ids) -> dict of tensors."""
+
+    def __init__(self, config, weights, dtype=torch.float32):
+        self.shape = Shape.from_config(config)
+        self.dtype = dtype
+        self.w = {name: tensor.to(dtype) for name, tensor in weights.items()}
+        self.moe_layers = [l for l in range(self.shape.layers) if self.shape.is_moe(l)]
+
+    def norm(self, x, name):
+        y = x * torch.rsqrt((x * x).mean(dim=-1, keepdim=True) + self.shape.eps)
+        return y * self.w[name]
+
+    def rope(self, x):
+        """x: [T, heads, head_dim]; pairs are (i, i + head_dim/2); angles in fp32."""
+        half = x.shape[-1] // 2
+        exponent = torch.arange(0, 2 * half, 2, dtype=torch.float32) / (2 * half)
+        inverse = 1.0 / (torch.tensor(self.shape.theta, dtype=torch.float32) ** exponent)
+        angle = torch.arange(x.shape[0], dtype=torch.float32)[:, None] * inverse[None, :]
+        cos, sin = angle.cos().to(x.dtype)[:, None, :], angle.sin().to(x.dtype)[:, None, :]
+        low, high = x[..., :half], x[..., half:]
+        return torch.cat([low * cos - high * sin, high * cos + low * sin], dim=-1)
+
+    def attention(self, x, prefix):
+        s, t = self.shape, x.shape[0]
+        q = x @ self.w[prefix + "q_proj.weight"].T
+        k = x @ self.w[prefix + "k_proj.weight"].T
+        v = x @ self.w[prefix + "v_proj.weight"].T
+        if s.qk_norm:
+            q, k = self.norm(q, prefix + "q_norm.weight"), self.norm(k, prefix + "k_norm.weight")
+        if s.clip is not None:
+            q, k, v = (y.clamp(-s.clip, s.clip) for y in (q, k, v))
+        q = self.rope(q.view(t, s.heads, s.head_dim)).transpose(0, 1)
+        k = self.rope(k.view(t, s.kv_heads, s.head_dim)).transpose(0, 1)
+        v = v.view(t, s.kv_heads, s.head_dim).transpose(0, 1)
+        k = k.repeat_interleave(s.heads // s.kv_heads, dim=0)
+        v = v.repeat_interleave(s.heads // s.kv_heads, dim=0)
+        scores = (q @ k.transpose(1, 2)) * s.head_dim**-0.5
+        future = torch.ones(t, t, dtype=torch.bool).triu(1)
+        p = torch.softmax(scores.masked_fill(future, -torch.inf), dim=-1)
+        mixed = (p @ v).transpose(0, 1).reshape(t, s.heads * s.head_dim)
+        return mixed @ self.w[prefix + "o_proj.weight"].T
+
+    def mlp(self, x, prefix):
+        gate = F.silu(x @ self.w[prefix + "gate_proj.weight"].T)
+        return (gate * (x @ self.w[prefix + "up_proj.weight"].T)) @ self.w[prefix + "down_proj.weight"].T
+
+    def moe(self, x, prefix, bias, mode):
+        s = self.shape
+        z = x @ self.w[prefix + "gate.weight"].T
+        ids, gates, mass, margin = route(z, s.chosen, s.renorm, bias, mode)
+        y = torch.zeros_like(x)
+        for e in range(s.experts):
+            rows, rank = torch.nonzero(ids == e, as_tuple=True)
+            if len(rows):
+                y[rows] += gates[rows, rank, None] * self.mlp(x[rows], f"{prefix}experts.{e}.")
+        if s.shared:
+            y = y + self.mlp(x, prefix + "shared_experts.")
+        return y, {"router_logits": z, "expert_id": ids, "gate": gates, "topk_mass": mass, "margin": margin}
+
+    def forward(self, ids, bias=None, mode=None):
+        """ids: list of T token ids; bias: [L, E] or None -> logits [T, V], and per MoE layer [L, T, ...]."""
+        x = self.w["model.embed_tokens.weight"][torch.tensor(ids)]
+        records = []
+        for layer in range(self.shape.layers):
+            prefix = f"model.layers.{layer}."
+            x = x + self.attention(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.")
+            h = self.norm(x, prefix + "post_attention_layernorm.weight")
+            if self.shape.is_moe(layer):
+                edit = None if bias is None else bias[len(records)]
+                y, record = self.moe(h, prefix + "mlp.", edit, mode)
+                records.append(record)
+            else:
+                y = self.mlp(h, prefix + "mlp.")
+            x = x + y
+        x = self.norm(x, "model.norm.weight")
+        head = self.w["model.embed_tokens.weight" if self.shape.tied else "lm_head.weight"]
+        result = {name: torch.stack([r[name] for r in records]) for name in records[0]}
+        result["logits"] = x @ head.T
+        return result
