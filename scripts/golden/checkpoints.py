@@ -1,0 +1,193 @@
+"""checkpoints - four tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+
+Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
+"""
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from . import common
+from .deepseek_reference import Shape
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def deepseek_config(**changes):
+    """config.json of the DeepSeek-MoE v1 family with tiny sizes; changes=None removes a field."""
+    config = {
+        "architectures": ["DeepseekForCausalLM"],
+        "model_type": "deepseek",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "aux_loss_alpha": 0.001,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 1,
+        "first_k_dense_replace": 1,
+        "hidden_act": "silu",
+        "hidden_size": 40,
+        "initializer_range": 0.006,
+        "intermediate_size": 56,
+        "max_position_embeddings": 256,
+        "mlp_bias": False,
+        "moe_implementation": "eager",
+        "moe_intermediate_size": 24,
+        "moe_layer_freq": 1,
+        "n_routed_experts": 12,
+        "n_shared_experts": 2,
+        "norm_topk_prob": False,
+        "num_attention_heads": 4,
+        "num_experts_per_tok": 3,
+        "num_hidden_layers": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "pretraining_tp": 1,
+        "rms_norm_eps": 1e-5,
+        "rope_scaling": None,
+        "rope_theta": 1400000,
+        "scoring_func": "softmax",
+        "seq_aux": True,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float32",
+        "transformers_version": "4.47.0",
+        "use_cache": True,
+        "vocab_size": 317,
+    }
+    config.update(changes)
+    return {k: v for k, v in config.items() if v is not None or k == "rope_scaling"}
+
+
+def olmoe_config(**changes):
+    """config.json in the form of allenai/OLMoE-1B-7B-0924 (which leaves rms_norm_eps to its default, 1e-5)."""
+    config = {
+        "architectures": ["OlmoeForCausalLM"],
+        "model_type": "olmoe",
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "clip_qkv": None,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "hidden_size": 32,
+        "initializer_range": 0.02,
+        "intermediate_size": 32,
+        "max_position_embeddings": 128,
+        "norm_topk_prob": False,
+        "num_attention_heads": 4,
+        "num_experts": 16,
+        "num_experts_per_tok": 4,
+        "num_hidden_layers": 3,
+        "num_key_value_heads": 4,
+        "output_router_logits": False,
+        "pad_token_id": 1,
+        "rope_scaling": None,
+        "rope_theta": 10000.0,
+        "router_aux_loss_coef": 0.01,
+        "tie_word_embeddings": False,
+        "torch_dtype": "float16",
+        "transformers_version": "4.43.0.dev0",
+        "use_cache": True,
+        "vocab_size": 320,
+    }
+    config.update(changes)
+    return config
+
+
+# name: (config, shards, seed). The seeds are the first ones whose routers pass the checks of engine.py.
+MODELS = {
+    "deepseek-tiny": (deepseek_config(), 3, 1),
+    "deepseek-tied": (
+        deepseek_config(
+            hidden_size=48, head_dim=None, num_key_value_heads=4, n_routed_experts=8, num_experts_per_tok=2,
+            n_shared_experts=1, moe_intermediate_size=32, intermediate_size=64, norm_topk_prob=True, rms_norm_eps=1e-3,
+            rope_theta=10000.0, moe_layer_freq=2, num_hidden_layers=5, tie_word_embeddings=True, torch_dtype="bfloat16",
+            vocab_size=320, max_position_embeddings=128, mlp_bias=None, moe_implementation=None,
+        ),
+        1, 1,
+    ),
+    "olmoe-tiny": (olmoe_config(), 1, 1),
+    "olmoe-clip": (
+        olmoe_config(
+            hidden_size=48, intermediate_size=40, num_attention_heads=6, num_key_value_heads=2, num_experts=8,
+            num_experts_per_tok=3, norm_topk_prob=True, clip_qkv=0.75, rms_norm_eps=1e-4, rope_theta=50000.0,
+            torch_dtype="bfloat16", vocab_size=300,
+        ),
+        2, 1,
+    ),
+}
+
+
+def tensor_shapes(config):
+    """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
+    s = Shape.from_config(config)
+    shapes = {"model.embed_tokens.weight": (config["vocab_size"], s.width)}
+
+    def mlp(prefix, wide):
+        for name in ("gate_proj", "up_proj"):
+            shapes[f"{prefix}{name}.weight"] = (wide, s.width)
+        shapes[f"{prefix}down_proj.weight"] = (s.width, wide)
+
+    for layer in range(s.layers):
+        p = f"model.layers.{layer}."
+        q, kv = s.heads * s.head_dim, s.kv_heads * s.head_dim
+        shapes[p + "input_layernorm.weight"] = (s.width,)
+        for name, rows in (("q", q), ("k", kv), ("v", kv)):
+            shapes[f"{p}self_attn.{name}_proj.weight"] = (rows, s.width)
+        shapes[p + "self_attn.o_proj.weight"] = (s.width, q)
+        if s.qk_norm:
+            shapes[p + "self_attn.q_norm.weight"] = (q,)
+            shapes[p + "self_attn.k_norm.weight"] = (kv,)
+        shapes[p + "post_attention_layernorm.weight"] = (s.width,)
+        if not s.is_moe(layer):
+            mlp(p + "mlp.", config["intermediate_size"])
+            continue
+        shapes[p + "mlp.gate.weight"] = (s.experts, s.width)
+        expert_width = config.get("moe_intermediate_size", config["intermediate_size"])
+        for e in range(s.experts):
+            mlp(f"{p}mlp.experts.{e}.", expert_width)
+        if s.shared:
+            mlp(p + "mlp.shared_experts.", s.shared * expert_width)
+    shapes["model.norm.weight"] = (s.width,)
+    if not s.tied:
+        shapes["lm_head.weight"] = (config["vocab_size"], s.width)
+    return shapes
+
+
+def make_weights(config, seed):
+    """Seeded normal weights, rounded to the checkpoint's dtype. Gain over 1/sqrt(in): router 1.8, head 2."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    dtype = DTYPES[config["torch_dtype"]]
+    weights = {}
+    for name, shape in tensor_shapes(config).items():
+        values = rng.standard_normal(shape)
+        if "norm" in name:
+            values = 1.0 + 0.2 * values
+        elif name == "model.embed_tokens.weight":
+            values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
+        else:
+            gain = 1.8 if name.endswith("mlp.gate.weight") else 2.0 if name == "lm_head.weight" else 1.1
+            values *= gain / shape[1] ** 0.5
+        weights[name] = torch.from_numpy(values).to(torch.float32).to(dtype)
+    return weights
+
+
+def write_checkpoint(folder, config, shards, seed):
+    """Writes the folder. Shards are cut by tensor count, so that a layer's experts straddle two of them."""
+    weights = make_weights(config, seed)
+    common.write_json(folder / "config.json", config, indent=2)
+    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "max_new_tokens": 64}
+    if config["model_type"] == "olmoe":
+        generation = {"eos_token_id": [2, 5], "pad_token_id": 1}
+    common.write_json(folder / "generation_config.json", generation, indent=2)
+    if shards == 1:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return
+    names, weight_map = list(weights), {}
+    for i in range(shards):
+        part = names[len(names) * i // shards : len(names) * (i + 1) // shards]
+        file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
+        save_file({name: weights[name] for name in part}, folder / file, metadata={"format": "pt"})
+        weight_map.update({name: file for name in part})
+    total = sum(t.numel() * t.element_size() for t in weights.values())
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+    common.write_json(folder / "model.safetensors.index.json", index, indent=2)

@@ -1,0 +1,234 @@
+"""engine - goldens of the forward pass, the router, steering and greedy generation for the tiny checkpoints.
+
+OLMoE's expected values come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
+deepseek_reference, whose shared parts are held against transformers here through OLMoE. Everything runs on one
+thread in fp32, and once more in fp64 to say how far fp32 itself is from the exact result.
+"""
+
+import copy
+
+import numpy as np
+import torch
+
+from . import checkpoints, common
+from .deepseek_reference import MODES, Reference, load_weights
+
+LENGTHS = (1, 17, 70)
+STEERED = 1  # the sequence that is steered and continued
+NEW_TOKENS = 16
+
+# Config fields that change the mathematics, and a value to flip each to. "differs": the golden must fail;
+# "refuse": loading must fail with a sentence; "either": one of the two.
+FLIPS = (
+    ("rms_norm_eps", 0.02, "differs"),
+    ("rms_norm_eps", 1e-6, "differs"),
+    ("rope_theta", 500.0, "differs"),
+    ("norm_topk_prob", "not", "differs"),
+    ("num_experts_per_tok", "minus 1", "differs"),
+    ("clip_qkv", 0.3, "differs"),
+    ("tie_word_embeddings", "not", "either"),
+    ("head_dim", 8, "refuse"),
+    ("num_attention_heads", "half", "refuse"),
+    ("num_key_value_heads", "half", "refuse"),
+    ("first_k_dense_replace", 2, "refuse"),
+    ("moe_layer_freq", 3, "refuse"),
+    ("n_shared_experts", 3, "refuse"),
+    ("n_routed_experts", "minus 1", "refuse"),
+    ("num_experts", "minus 1", "refuse"),
+    ("moe_intermediate_size", "half", "refuse"),
+    ("intermediate_size", "half", "refuse"),
+    ("num_hidden_layers", "minus 1", "refuse"),
+    ("hidden_size", "half", "refuse"),
+    ("vocab_size", "minus 1", "refuse"),
+    ("hidden_act", "gelu", "refuse"),
+    ("scoring_func", "sigmoid", "either"),
+    ("attention_bias", True, "refuse"),
+    ("rope_scaling", {"type": "linear", "factor": 2.0}, "either"),
+)
+MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
+
+
+def make_tokens(config, seed):
+    """The sequences: random ids after a bos; ids of one repeat so that attention has something to find."""
+    rng = np.random.Generator(np.random.PCG64(seed + 1000))
+    rows = []
+    for length in LENGTHS:
+        ids = rng.integers(3, config["vocab_size"], size=length)
+        ids[length // 2 :] = ids[: length - length // 2] if length == LENGTHS[-1] else ids[length // 2 :]
+        ids[0] = 1
+        rows.append([int(i) for i in ids])
+    return rows
+
+
+def flipped(config, field, rule):
+    """A copy of the config with one field changed by the rule, and the new value."""
+    old = config.get(field)
+    if rule == "not":
+        value = not old
+    elif rule == "minus 1":
+        value = old - 1
+    elif rule == "half":
+        value = old // 2
+    else:
+        value = rule
+    changed = copy.deepcopy(config)
+    changed[field] = value
+    return changed, value
+
+
+def math_fields(config, weights, sequences, logits):
+    """The list for the C test: field, value to set, what must happen, and how far the logits then move."""
+    fields = []
+    for field, rule, expect in FLIPS:
+        if field not in config and field not in MAY_BE_ABSENT:
+            continue
+        changed, value = flipped(config, field, rule)
+        entry = {"field": field, "value": value, "expect": expect}
+        if expect == "differs":
+            model = Reference(changed, weights)
+            moved = max(float((model.forward(ids)["logits"] - want).abs().max())
+                        for ids, want in zip(sequences, logits))
+            assert moved > 1e-2, f"flipping {field} moves the logits by {moved} only"
+            entry["logits_move"] = round(moved, 4)
+        fields.append(entry)
+    return fields
+
+
+def transformers_forward(folder, sequences):
+    """OLMoE by transformers in fp32: logits and, by hooks at the routers' input, router logits."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    results = []
+    for ids in sequences:
+        router = []
+        hooks = [layer.mlp.gate.register_forward_hook(
+            lambda module, args, out: router.append(args[0].reshape(-1, args[0].shape[-1]) @ module.weight.T))
+            for layer in model.model.layers]
+        with torch.no_grad():
+            logits = model(torch.tensor([ids])).logits[0]
+        for hook in hooks:
+            hook.remove()
+        results.append({"logits": logits, "router_logits": torch.stack(router)})
+    return results
+
+
+def nll(logits, ids):
+    """-log p(token | those before it); NaN for the first token of a sequence."""
+    logp = torch.log_softmax(logits.double(), dim=-1)
+    values = [float("nan")] + [-float(logp[t - 1, ids[t]]) for t in range(1, len(ids))]
+    return torch.tensor(values, dtype=torch.float32)
+
+
+def greedy(model, prompt, eos):
+    """NEW_TOKENS greedy tokens (or up to a stop token), and the smallest gap between best and second logit."""
+    ids, gap = list(prompt), float("inf")
+    for _ in range(NEW_TOKENS):
+        best = torch.topk(model.forward(ids)["logits"][-1], 2)
+        gap = min(gap, float(best.values[0] - best.values[1]))
+        ids.append(int(best.indices[0]))
+        if ids[-1] in eos:
+            break
+    return ids[len(prompt):], gap
+
+
+def difference(a, b):
+    return max(float((x.double() - y.double()).abs().max()) for x, y in zip(a, b))
+
+
+def make_model(folder, name):
+    """One checkpoint with its golden.safetensors and golden.json."""
+    config, shards, seed = checkpoints.MODELS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.write_checkpoint(folder, config, shards, seed)
+    weights = load_weights(folder)
+    sequences = make_tokens(config, seed)
+    model, exact = Reference(config, weights), Reference(config, weights, torch.float64)
+    runs = [model.forward(ids) for ids in sequences]
+    info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(LENGTHS),
+            "moe_layers": model.moe_layers, "modes": list(MODES), "steered_sequence": STEERED,
+            "versions": common.versions("torch", "safetensors", "numpy", "transformers")}
+    logits = [r["logits"] for r in runs]
+    info["fp32_against_fp64"] = difference(logits, [exact.forward(ids)["logits"] for ids in sequences])
+    if config["model_type"] == "olmoe":
+        theirs = transformers_forward(folder, sequences)
+        info["made_by"] = "transformers OlmoeForCausalLM (logits, router logits); steering by deepseek_reference.py"
+        info["reference_against_transformers"] = max(
+            difference([r[key] for r in runs], [t[key] for t in theirs]) for key in ("logits", "router_logits"))
+        assert info["reference_against_transformers"] < 2e-5
+        logits = [t["logits"] for t in theirs]
+        for run, their in zip(runs, theirs):
+            run.update(their)
+    tensors = pack(sequences, runs)
+    steer(tensors, info, config, model, sequences[STEERED], seed)
+    eos = config["eos_token_id"] if config["model_type"] != "olmoe" else (2, 5)
+    ids, gap = greedy(model, sequences[STEERED], eos if isinstance(eos, tuple) else (eos,))
+    tensors["greedy.ids"] = np.array(ids, dtype=np.int32)
+    info["greedy_smallest_gap"] = gap
+    info["math_fields"] = math_fields(config, weights, sequences, [r["logits"] for r in runs])
+    check_health(info, tensors)
+    common.write_tensors(folder / "golden.safetensors", tensors)
+    common.write_json(folder / "golden.json", info)
+    return info
+
+
+def pack(sequences, runs):
+    """All sequences in one flat stream: offset [S+1], per token [T, ...], per MoE layer and token [L, T, ...]."""
+    offset = np.cumsum([0] + [len(ids) for ids in sequences]).astype(np.int32)
+    tensors = {"token_id": np.array(sum(sequences, []), dtype=np.int32), "offset": offset}
+    tensors["logits"] = torch.cat([r["logits"] for r in runs]).numpy()
+    tensors["nll"] = torch.cat([nll(r["logits"], ids) for r, ids in zip(runs, sequences)]).numpy()
+    for key in ("router_logits", "expert_id", "gate", "topk_mass", "margin"):
+        tensors[key] = torch.cat([r[key] for r in runs], dim=1).numpy()
+    tensors["expert_id"] = tensors["expert_id"].astype(np.int32)
+    return tensors
+
+
+def steer(tensors, info, config, model, ids, seed):
+    """The same sequence under a bias [L, E] (nats), once per mode; the bias is large enough to change choices."""
+    rng = np.random.Generator(np.random.PCG64(seed + 2000))
+    layers, experts = len(model.moe_layers), model.shape.experts
+    bias = (rng.standard_normal((layers, experts)) * 0.7).astype(np.float32)
+    bias[:, experts // 2] = 0.0
+    tensors["steer.bias"] = bias
+    plain = model.forward(ids)
+    info["steered"] = {}
+    for mode in MODES:
+        run = model.forward(ids, torch.from_numpy(bias), mode)
+        for key in ("logits", "expert_id", "gate", "topk_mass", "margin"):
+            tensors[f"steer.{mode}.{key}"] = run[key].numpy()
+        tensors[f"steer.{mode}.expert_id"] = run["expert_id"].numpy().astype(np.int32)
+        same = torch.sort(run["expert_id"], -1).values == torch.sort(plain["expert_id"], -1).values
+        info["steered"][mode] = {
+            "logits_move": round(difference([run["logits"]], [plain["logits"]]), 4),
+            "token_layers_with_another_choice": round(1.0 - float(same.all(-1).double().mean()), 4),
+            "smallest_margin": float(run["margin"].min()),
+        }
+
+
+def check_health(info, tensors):
+    """Refuses a checkpoint whose router is too flat or too near ties to be a fair test."""
+    z, margin = tensors["router_logits"], tensors["margin"]
+    info["router_logit_std"] = [round(float(s), 3) for s in z.std(axis=(1, 2))]
+    info["router_logit_std_over_experts"] = [round(float(s), 3) for s in z.std(axis=2).mean(axis=1)]
+    info["share_margin_above_1e-3"] = float((margin > 1e-3).mean())
+    info["smallest_margin"] = float(margin.min())
+    info["logits_std"] = round(float(tensors["logits"].std()), 3)
+    info["experts_used"] = [int(len(np.unique(layer))) for layer in tensors["expert_id"]]
+    assert min(info["router_logit_std_over_experts"]) >= 1.0, info
+    assert info["share_margin_above_1e-3"] >= 0.99 and info["smallest_margin"] > 5e-4, info
+    assert min(s["smallest_margin"] for s in info["steered"].values()) > 5e-4, info["steered"]
+    assert 1.0 <= info["logits_std"] <= 3.0 and info["greedy_smallest_gap"] > 1e-3, info
+
+
+def make(out):
+    """Writes models/NAME for every tiny model below `out`."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    for name in checkpoints.MODELS:
+        with torch.no_grad():
+            info = make_model(out / "models" / name, name)
+        print(f"{name}: router std {info['router_logit_std']}, margin > 1e-3 {info['share_margin_above_1e-3']:.4f}, "
+              f"smallest {info['smallest_margin']:.2g}, logits std {info['logits_std']}, experts used "
+              f"{info['experts_used']}, fp32 to fp64 {info['fp32_against_fp64']:.2g}, "
+              f"to transformers {info.get('reference_against_transformers', float('nan')):.2g}")
