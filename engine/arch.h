@@ -1,0 +1,103 @@
+/* arch.h - what a checkpoint's config.json says, in the engine's own terms.
+ *
+ * One descriptor serves every family: a family is a row of the table in
+ * families.c (config names, tensor names, flags), never a forward pass of its
+ * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
+ * (arXiv:2401.06066) and OLMoE (arXiv:2409.02060) papers.
+ */
+#ifndef GM_ARCH_H
+#define GM_ARCH_H
+
+#include "base/json.h"
+#include "engine/engine.h"
+
+typedef enum gm_scoring {
+    GM_SCORE_SOFTMAX,     /* softmax over all experts, then top-k */
+    GM_SCORE_SIGMOID,     /* sigmoid of each logit, then top-k */
+    GM_SCORE_TOPK_SOFTMAX /* top-k of the logits, then softmax over the chosen */
+} gm_scoring;
+
+typedef struct gm_router_desc {
+    gm_scoring scoring;
+    bool has_bias;            /* a bias is added to the logits */
+    bool has_correction;      /* a bias is added to the scores for the choice only */
+    int n_groups, top_groups; /* 1, 1: no groups */
+    bool renormalise;         /* chosen weights divided by (their sum + renorm_epsilon) */
+    float renorm_epsilon;
+    float scale;              /* routed_scaling_factor */
+} gm_router_desc;
+
+typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
+
+typedef struct gm_arch {
+    const struct gm_family *family;
+    int n_layers, width, vocab, max_context;
+    int n_heads, n_kv_heads, head_dim;
+    bool attention_bias;      /* q, k, v have biases */
+    gm_qk_norm qk_norm;
+    float clip_qkv;           /* clamp of q, k, v to [-x, x]; 0: none */
+    float attention_scale;    /* 1/sqrt(head_dim) unless the config says otherwise */
+    double rope_theta;
+    float norm_epsilon;
+    bool tied_head;
+    int dense_width;          /* FFN width of dense layers */
+    int n_experts, n_chosen, expert_width;
+    int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
+    gm_router_desc router;
+    int n_moe;
+    int *layer_of_moe;        /* (n_moe) */
+    int *moe_of_layer;        /* (n_layers); -1: dense */
+    int64_t bos;
+    int n_eos;
+    uint32_t eos[GM_MAX_EOS];
+    bool do_sample;
+    double temperature, top_p, repetition_penalty;
+    int top_k, max_new_tokens;
+} gm_arch;
+
+/* The tensors of a model. LAYER roles exist once a layer, EXPERT roles once a
+ * layer and expert. */
+typedef enum gm_role {
+    GM_ROLE_EMBED,
+    GM_ROLE_FINAL_NORM,
+    GM_ROLE_HEAD,
+    GM_ROLE_ATTN_NORM,
+    GM_ROLE_Q,
+    GM_ROLE_K,
+    GM_ROLE_V,
+    GM_ROLE_O,
+    GM_ROLE_Q_BIAS,
+    GM_ROLE_K_BIAS,
+    GM_ROLE_V_BIAS,
+    GM_ROLE_Q_NORM,
+    GM_ROLE_K_NORM,
+    GM_ROLE_MLP_NORM,
+    GM_ROLE_DENSE_GATE,
+    GM_ROLE_DENSE_UP,
+    GM_ROLE_DENSE_DOWN,
+    GM_ROLE_ROUTER,
+    GM_ROLE_ROUTER_BIAS,
+    GM_ROLE_ROUTER_CORRECTION,
+    GM_ROLE_SHARED_GATE,
+    GM_ROLE_SHARED_UP,
+    GM_ROLE_SHARED_DOWN,
+    GM_ROLE_EXPERT_GATE,
+    GM_ROLE_EXPERT_UP,
+    GM_ROLE_EXPERT_DOWN,
+    GM_N_ROLES
+} gm_role;
+
+/* Read config.json and generation_config.json of `folder` (the latter may be
+ * absent). Unknown architectures and values that would change the mathematics are
+ * refused by name; so are missing fields that have no default. GM_EFORMAT, GM_EIO. */
+gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err) GM_MUST_USE;
+void gm_arch_clear(gm_arch *arch);
+
+/* Name and shape (rows, cols; rows = 1 for vectors of `cols`) of a tensor in the
+ * checkpoint. False when this model has no such tensor (a dense role in a MoE
+ * layer, the head of a tied model). `layer` and `expert` are ignored where the
+ * role has none. */
+bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, char name[128],
+                    size_t *rows, size_t *cols);
+
+#endif

@@ -1,0 +1,193 @@
+/* engine.h - runs a Mixture-of-Experts language model and lets the caller see and
+ * change what its routers do.
+ *
+ * Two nouns: a gm_model (immutable, shareable between threads) and a gm_session
+ * (the mutable state of a timeline or a batch; belongs to one thread at a time).
+ * Two hooks: a gm_record, filled with the choice of every row at every MoE layer,
+ * and a gm_edit, a bias per layer and expert applied inside the router. Both are
+ * data: no user code runs inside a forward pass.
+ *
+ * Sizes: T rows of a step, L MoE layers (dense layers are not counted; layer_of_moe
+ *        maps back), E routed experts, K chosen per token, D width, V vocabulary.
+ * Logits and nll are in nats. Numbers: DESIGN section 4, "Numbers": same machine,
+ * build and arguments give the same bytes, and a row's results do not depend on
+ * what else is in the step, on the step's size or on the number of threads.
+ */
+#ifndef GM_ENGINE_H
+#define GM_ENGINE_H
+
+#include "base/base.h"
+
+/* ---- model ---- */
+
+typedef struct gm_model gm_model;
+
+/* How products are computed: fp32 throughout, or GEMM inputs (but the router's)
+ * rounded once to bf16 with the fixed summation order of DESIGN section 4. */
+typedef enum gm_numerics { GM_NUMERICS_AUTO, GM_NUMERICS_F32, GM_NUMERICS_BF16 } gm_numerics;
+
+/* Called while weights are loaded and packed; total is the sum of `done`. */
+typedef void gm_load_progress(void *context, double done_bytes, double total_bytes);
+
+typedef struct gm_model_options {
+    const char *device;    /* NULL or "auto", "cpu", "cuda", "cuda:N" */
+    gm_numerics numerics;  /* AUTO: bf16 when the weights are bf16, otherwise f32 */
+    bool headers_only;     /* check everything but load no weights: for info and --dry-run */
+    int threads;           /* for loading; 0: as many as the process may use */
+    const char *kernels;   /* NULL: the best this CPU has; "portable", "avx2", "avx512f" */
+    gm_load_progress *progress; /* may be NULL */
+    void *progress_context;
+} gm_model_options;
+
+enum { GM_MAX_EOS = 8 };
+
+typedef struct gm_model_info {
+    const char *folder;       /* as given */
+    const char *architecture; /* "DeepseekForCausalLM" */
+    const char *family;       /* "deepseek-moe-v1", "olmoe" */
+    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds */
+    const char *kernels;      /* "avx512f"; "" with headers_only */
+    gm_numerics numerics;
+    int n_layers;             /* all decoder layers */
+    int n_moe_layers;         /* L */
+    const int *layer_of_moe;  /* (L) model layer number of each MoE layer, from 0 */
+    int n_experts, n_chosen;  /* E, K */
+    int n_shared_experts;
+    int width, expert_width;  /* D, F */
+    int n_heads, n_kv_heads, head_dim;
+    int vocab_size;           /* V, rows of the embedding */
+    int max_context;          /* positions the model was made for */
+    const char *scoring;      /* "softmax" */
+    bool renormalised;        /* chosen weights rescaled to sum to one */
+    double routed_scale;
+    int64_t bos;              /* -1: none */
+    int n_eos;
+    uint32_t eos[GM_MAX_EOS];
+    uint64_t n_parameters, n_active; /* active: touched by one token, head included */
+    uint64_t checkpoint_bytes;
+    uint64_t resident_bytes;  /* memory that the loaded weights take (would take) */
+    uint64_t kv_bytes_per_token;
+    char digest[65];          /* identity of the weights: see checkpoint.h */
+    /* generation_config.json, with Hugging Face's defaults where it is silent */
+    bool do_sample;
+    double temperature, top_p, repetition_penalty;
+    int top_k;
+    int max_new_tokens; /* 0: not stated */
+} gm_model_info;
+
+/* Load a Hugging Face folder. Everything is checked: unknown architecture or
+ * config values are refused by name, every tensor by name, type and shape.
+ * Errors: GM_EIO, GM_EFORMAT, GM_ESHAPE, GM_EMEM, GM_EABSENT (device not in this
+ * build), GM_EDEVICE. */
+gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
+                        gm_error *err) GM_MUST_USE;
+void gm_model_close(gm_model *model);
+const gm_model_info *gm_model_get_info(const gm_model *model);
+
+/* ---- edits: what a plan does to the routers ---- */
+
+typedef enum gm_edit_mode {
+    GM_EDIT_BIAS,   /* before the softmax: changes choice and gate (the article's) */
+    GM_EDIT_SELECT, /* changes the choice only; gates come from the unedited logits */
+    GM_EDIT_GATE,   /* changes the gates only; the choice is the unedited one */
+    GM_EDIT_MASK    /* bias > 0: always chosen (the strongest K); bias < 0: never */
+} gm_edit_mode;
+
+enum { GM_PHASE_PROMPT = 0, GM_PHASE_GENERATED = 1, GM_PHASE_TEMPLATE = 2 };
+
+typedef struct gm_edit {
+    const float *bias;     /* (L,E) in logits; -inf removes an expert; never NaN or +inf;
+                              borrowed during gm_session_set_edits only */
+    gm_edit_mode mode;
+    bool mass_matched;     /* the chosen gates keep the total they had without the edit */
+    int first_layer, last_layer; /* MoE layer indices, inclusive */
+    uint8_t phases;        /* bit p: rows of phase p are edited */
+} gm_edit;
+
+/* ---- session ---- */
+
+typedef struct gm_session gm_session;
+
+typedef struct gm_session_options {
+    int threads;      /* 0: as many as the process may use */
+    size_t max_rows;  /* most rows of one step */
+    size_t kv_rows;   /* rows of KV cache that all open sequences share */
+    int max_sequences;
+} gm_session_options;
+
+gm_status gm_session_create(gm_session **out, const gm_model *model,
+                            const gm_session_options *options, gm_error *err) GM_MUST_USE;
+void gm_session_free(gm_session *session);
+
+/* Bytes such a session takes, KV cache included. */
+uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options);
+
+/* A sequence owns `capacity` rows of KV cache, at most the model's context.
+ * *id is its number from 0. Errors: GM_EARG too long, GM_EMEM no rows left. */
+gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_error *err)
+    GM_MUST_USE;
+void gm_sequence_close(gm_session *session, int id);
+size_t gm_sequence_length(const gm_session *session, int id);
+/* Forget everything behind the first n tokens. */
+void gm_sequence_rewind(gm_session *session, int id, size_t n);
+
+/* Copy `n` edits into the session (n = 0: none); a segment names one by its index.
+ * A bias of zeros computes the same bits as no edit. Errors: GM_EARG (a bias that
+ * is NaN or +inf, a window outside the model, a mask that leaves fewer than K
+ * experts: names layer and expert). */
+gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n,
+                               gm_error *err) GM_MUST_USE;
+
+/* ---- one step: some tokens of some sequences through the whole model ---- */
+
+typedef struct gm_sampling {
+    double temperature;        /* 0: greedy */
+    int top_k;                 /* 0: off */
+    double top_p;              /* 1: off */
+    double repetition_penalty; /* 1: off; over the sequence's tokens so far */
+    uint64_t seed, stream;     /* draws are a function of (seed, stream, position) */
+} gm_sampling;
+
+typedef enum gm_want { GM_WANT_NOTHING, GM_WANT_LAST, GM_WANT_ALL } gm_want;
+
+/* Consecutive tokens of one sequence, behind those it already has. */
+typedef struct gm_segment {
+    int sequence;
+    size_t n;               /* tokens, >= 1 */
+    const uint32_t *token;  /* (n) ids in [0,V) */
+    const uint8_t *phase;   /* (n); NULL: all GM_PHASE_PROMPT */
+    int edit;               /* index of an edit; -1: none */
+    gm_want want;           /* rows whose logits are delivered */
+    const uint32_t *target; /* (n) or NULL; nll[row] = -ln p(target); GM_NO_TARGET: NaN */
+    const gm_sampling *sampling; /* not NULL: sample the token after the last row */
+} gm_segment;
+
+#define GM_NO_TARGET UINT32_MAX
+
+enum { GM_NO_EXPERT = 0xFFFF };
+
+/* What the routers did: caller's memory, layer-major; NULL members are not filled.
+ * Rows count through the segments in order. */
+typedef struct gm_record {
+    uint16_t *expert; /* (L,T,K) ids, by gate descending, then lower id */
+    float *gate;      /* (L,T,K) what multiplies the expert's output, before routed_scale */
+    float *mass;      /* (L,T) sum over the chosen of the softmax before renormalising */
+    float *margin;    /* (L,T) rank K minus rank K+1 of the selection score; K = E: +inf */
+    float *logits;    /* (L,T,E) router logits before any edit */
+    uint8_t *bad;     /* (T) 1: some router's row was not finite; its places in `expert`
+                         are GM_NO_EXPERT, in gate NaN, and it adds no routed output */
+} gm_record;
+
+typedef struct gm_result {
+    float *logits;      /* (rows wanted, V) in row order; may be NULL when none is wanted */
+    float *nll;         /* (T); may be NULL */
+    uint32_t *sampled;  /* (segments) the sampled id where asked for; may be NULL */
+} gm_result;
+
+/* Run one step. `record` may be NULL. The sum of n is at most max_rows.
+ * Errors: GM_EARG (token out of range, sequence full, edit unknown), GM_EDEVICE. */
+gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
+                          const gm_record *record, const gm_result *result, gm_error *err)
+    GM_MUST_USE;
+
+#endif

@@ -1,0 +1,28 @@
+/* families.h - the table of model families: one row each.
+ *
+ * To add a family, add a row and a golden test; see CONTRIBUTING.md.
+ */
+#ifndef GM_FAMILIES_H
+#define GM_FAMILIES_H
+
+#include "engine/arch.h"
+
+typedef struct gm_family {
+    const char *architecture; /* config.json "architectures"[0] */
+    const char *model_type;   /* config.json "model_type" */
+    const char *name;         /* what we call it */
+    /* Reads what differs between families from `config` into `arch`, whose common
+     * fields are filled already. */
+    gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);
+    /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. */
+    const char *tensor[GM_N_ROLES];
+} gm_family;
+
+/* NULL when no row has that architecture or, when the config names none, that
+ * model type. */
+const gm_family *gm_family_find(const char *architecture, const char *model_type);
+
+/* Rows of the table in order; NULL behind the last. */
+const gm_family *gm_family_at(size_t i);
+
+#endif
