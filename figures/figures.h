@@ -1,0 +1,73 @@
+/* figures.h - pictures for papers and pages: scatter maps, heatmaps, lines, as PNG
+ * or SVG by the file's ending (cairo, pango; any script the fonts have).
+ *
+ * Same input, same bytes on one machine. Colours are safe for colour-blind readers.
+ */
+#ifndef GM_FIGURES_H
+#define GM_FIGURES_H
+
+#include "base/text.h"
+
+typedef struct gm_rgb {
+    uint8_t r, g, b;
+} gm_rgb;
+
+/* Colour of group i of n in a categorical palette (polar for many groups, so that
+ * neighbours differ); grey for i < 0. */
+gm_rgb gm_palette(int i, int n);
+
+/* A sequential colour map (light to dark) for value in [0,1], and a diverging one for
+ * value in [-1,1]; NaN is grey. */
+gm_rgb gm_colour_sequential(double value);
+gm_rgb gm_colour_diverging(double value);
+
+typedef struct gm_map_label {
+    float x, y;
+    const char *text; /* UTF-8 */
+    int group;
+} gm_map_label;
+
+/* A scatter map: points xy (n,2) coloured by group (n), -1 grey and behind; labels are
+ * moved apart. `legend` (n_groups texts) may be NULL. NaN points are left out. */
+typedef struct gm_map_figure {
+    const char *title, *subtitle;
+    size_t n;
+    const float *xy;
+    const int32_t *group;
+    int n_groups;
+    const char *const *legend;
+    const gm_map_label *label;
+    size_t n_labels;
+    int width, height; /* pixels; 0: 1600 x 1200 */
+} gm_map_figure;
+
+gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)
+    GM_MUST_USE;
+
+/* Heatmaps side by side, layers down and experts across: `n_panels` of (rows, cols). */
+typedef struct gm_heat_panel {
+    const char *title;
+    const float *value; /* (rows, cols) */
+    bool diverging;     /* range [-max, max]; otherwise [0, max] */
+    const char *unit;
+} gm_heat_panel;
+
+typedef struct gm_heat_figure {
+    const char *title;
+    const gm_heat_panel *panel;
+    int n_panels;
+    int rows, cols;
+    const int *row_number; /* (rows) model layers; NULL: 0.. */
+    const char *row_axis, *col_axis;
+    int width, height; /* 0: chosen from rows and cols */
+} gm_heat_figure;
+
+gm_status gm_figure_heat(const gm_heat_figure *figure, const char *path, bool replace,
+                         gm_error *err) GM_MUST_USE;
+
+/* The same figures as PNG bytes in memory, for the HTML page. */
+gm_status gm_figure_map_png(const gm_map_figure *figure, gm_text *png, gm_error *err) GM_MUST_USE;
+gm_status gm_figure_heat_png(const gm_heat_figure *figure, gm_text *png, gm_error *err)
+    GM_MUST_USE;
+
+#endif

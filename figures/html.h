@@ -1,0 +1,38 @@
+/* html.h - one self-contained HTML page: escaped text, tables, embedded pictures.
+ *
+ * Everything that comes from a corpus goes through gm_html_text; the page carries a
+ * Content-Security-Policy that forbids the network. Works offline, prints, follows
+ * the reader's dark mode. Byte-reproducible: no dates.
+ */
+#ifndef GM_HTML_H
+#define GM_HTML_H
+
+#include "base/text.h"
+
+typedef struct gm_html {
+    gm_text text;
+    gm_status status; /* first failure; later calls do nothing */
+} gm_html;
+
+void gm_html_begin(gm_html *page, const char *title);
+void gm_html_raw(gm_html *page, const char *markup);                /* our own markup */
+void gm_html_text(gm_html *page, const char *bytes, size_t n);      /* escaped */
+void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3); /* escaped */
+void gm_html_heading(gm_html *page, int level, const char *text);
+void gm_html_paragraph(gm_html *page, const char *text);
+
+/* A table: header cells, then rows cell by cell; numbers are right-aligned. */
+void gm_html_table_begin(gm_html *page, const char *caption, const char *const *header, int n);
+void gm_html_cell(gm_html *page, const char *text);
+void gm_html_cell_number(gm_html *page, double value, int decimals); /* NaN: a dash */
+void gm_html_row_end(gm_html *page);
+void gm_html_table_end(gm_html *page);
+
+/* A PNG as data URI with a text for those who cannot see it. */
+void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const char *caption);
+
+/* Close the page. GM_OK when everything was written; page->text holds the file. */
+gm_status gm_html_end(gm_html *page, gm_error *err) GM_MUST_USE;
+void gm_html_clear(gm_html *page);
+
+#endif

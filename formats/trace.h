@@ -1,0 +1,170 @@
+/* trace.h - the trace: what the router chose, per token and layer, in HDF5.
+ *
+ * Sizes: T tokens recorded, N documents, L MoE layers, E experts, K per token.
+ *
+ * Schema 1 (all shapes in C order; h5py, xarray and netCDF open it):
+ *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
+ *                       and sentinel 0xFF (0xFFFF), in bad rows only
+ *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output
+ *   /routing/topk_mass, /routing/margin   f16 (T,L)
+ *   /routing/logits     f16 (S,L,E), /routing/logits_token u64 (S): a sample of tokens
+ *   /tokens/token_id, sample, pos  u32 (T); phase u8 (T); nll f32 (T), optional
+ *   /samples/offset     u64 (N+1)     document i has tokens offset[i] .. offset[i+1]-1
+ *   /samples/id, sha    text of 64 bytes (N); subset enum (N); n_tokens, bad u32 (N);
+ *                       truncated u8 (N)
+ *   /samples/counts     u32 (N,L,E)   always there; per layer they sum to
+ *                       (n_tokens - bad) * K
+ *   /text/bytes u8, /text/offset u64 (N+1), optional
+ *   /corpus/skipped     reasons and numbers of documents left out
+ *   /layer, /expert, /rank, /token, /document: dimension scales; /layer holds model layers
+ *   root attributes     schema, everything that is needed to repeat the run
+ * With `--record counts` the groups /routing and /tokens are absent.
+ *
+ * A file that holds committed data is never written again. A run is a folder of
+ * shards `OUT.parts/NNNNNN.h5`, one a block, each committed by rename; at the end
+ * they are merged into one file. See README.md of this folder.
+ */
+#ifndef GM_TRACE_H
+#define GM_TRACE_H
+
+#include "base/text.h"
+
+#define GM_TRACE_SCHEMA 1
+
+typedef enum gm_record_level {
+    GM_RECORD_COUNTS,
+    GM_RECORD_CHOICES,
+    GM_RECORD_LOGITS /* choices, and the logits of a sample of tokens */
+} gm_record_level;
+
+/* What holds for a whole trace. Texts are borrowed when given, owned by the trace
+ * when read. */
+typedef struct gm_trace_info {
+    int n_layers, n_experts, n_chosen; /* L, E, K */
+    const int *layer_of_moe;           /* (L) */
+    gm_record_level level;
+    bool has_text, has_nll;
+    double logits_rate;        /* share of tokens whose logits are kept */
+    const char *model;         /* folder's last part, or the name given */
+    const char *architecture, *family;
+    const char *model_digest;  /* gm_model_info.digest */
+    const char *tokenizer_digest;
+    const char *numerics, *kernels, *device; /* "bf16", "avx512f", "cpu" */
+    const char *invariance;    /* "A" or "B": DESIGN section 4 */
+    const char *scoring;
+    bool renormalised;
+    double routed_scale;
+    const char *command;       /* the command line */
+    const char *options;       /* JSON object: every option that shapes the content */
+    const char *fingerprint;   /* SHA-256 of model, tokenizer, corpus and options; 64 hex */
+    const char *provenance;    /* JSON object of gm_version_put */
+    const char *steering;      /* JSON object of the plan, "" when unsteered */
+} gm_trace_info;
+
+/* ---- reading ---- */
+
+typedef struct gm_trace gm_trace;
+
+/* Columns of /samples, read when the trace is opened; owned by the trace. */
+typedef struct gm_trace_samples {
+    size_t n;                /* N */
+    const uint64_t *offset;  /* (N+1); all zero when only counts were recorded */
+    const uint32_t *n_tokens, *bad;
+    const uint8_t *truncated;
+    const uint16_t *subset;  /* (N) index into subset_name */
+    size_t n_subsets;
+    const char *const *subset_name;
+    const char *const *id;   /* (N) */
+    const uint8_t *sha;      /* (N,32) */
+} gm_trace_samples;
+
+/* Open a trace: one file, an index made by `merge --index`, or a folder of shards.
+ * The schema, every shape and the sums of offsets are checked. GM_EIO, GM_EFORMAT,
+ * GM_ESHAPE, GM_EMEM. */
+gm_status gm_trace_open(gm_trace **out, const char *path, gm_error *err) GM_MUST_USE;
+void gm_trace_close(gm_trace *trace);
+const gm_trace_info *gm_trace_get_info(const gm_trace *trace);
+const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace);
+uint64_t gm_trace_n_tokens(const gm_trace *trace); /* T; 0 when only counts were recorded */
+
+/* Documents [first, first+n): counts (n,L,E), written. */
+gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t *counts,
+                               gm_error *err) GM_MUST_USE;
+
+/* Tokens [first, first+n); NULL outputs are not read. expert (n,L,K) with
+ * GM_TRACE_NO_EXPERT for the sentinel; gate (n,L,K); mass, margin (n,L). GM_EABSENT when
+ * the trace does not hold them. */
+enum { GM_TRACE_NO_EXPERT = 0xFFFF };
+gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
+                                float *gate, float *mass, float *margin, gm_error *err)
+    GM_MUST_USE;
+
+/* Tokens [first, first+n); NULL outputs are not read; nll: GM_EABSENT when not recorded. */
+gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32_t *token_id,
+                               uint32_t *pos, uint8_t *phase, float *nll, gm_error *err)
+    GM_MUST_USE;
+
+/* Append the text of document i to *text. GM_EABSENT when texts were left out. */
+gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err) GM_MUST_USE;
+
+/* ---- writing ---- */
+
+/* One document of a block. */
+typedef struct gm_trace_document {
+    const char *id;      /* at most 63 bytes are kept: the tail, which tells most */
+    uint8_t sha[32];
+    const char *subset;
+    uint32_t n_rows;     /* rows in the token arrays, template tokens included */
+    uint32_t n_tokens;   /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
+    uint32_t bad;        /* counted tokens whose row is bad */
+    bool truncated;
+    const char *text;    /* the bytes of the kept tokens; NULL when left out */
+    size_t n_text;
+} gm_trace_document;
+
+/* One block: consecutive documents, their tokens one after another. T here is the
+ * block's number of rows. All arrays are borrowed. */
+typedef struct gm_trace_block {
+    size_t n_documents, n_rows;
+    const gm_trace_document *document; /* (n_documents) */
+    const uint32_t *counts;            /* (n_documents,L,E) */
+    /* NULL below GM_RECORD_CHOICES */
+    const uint16_t *expert;            /* (T,L,K) */
+    const float *gate;                 /* (T,L,K) */
+    const float *mass, *margin;        /* (T,L) */
+    const uint32_t *token_id, *pos;    /* (T) */
+    const uint8_t *phase;              /* (T) */
+    const float *nll;                  /* (T) or NULL */
+    size_t n_logit_rows;               /* S */
+    const uint64_t *logit_row;         /* (S) rows of this block, ascending */
+    const float *logits;               /* (S,L,E) */
+    const uint64_t *skipped;           /* (GM_N_SKIPS) documents left out before or between */
+} gm_trace_block;
+
+/* Write one complete trace file of one block (a shard, or a small trace), committed
+ * by rename after it was closed, re-opened and its digest checked. An existing file
+ * of the same content is kept, of another content is GM_EEXIST unless `replace`. */
+gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_trace_block *block,
+                         const char *const *skip_name, size_t n_skips, bool replace,
+                         gm_error *err) GM_MUST_USE;
+
+/* Merge shards, in the order given, into one file that can be moved; counts are
+ * summed again from the ids and compared. All shards must have one fingerprint. */
+gm_status gm_trace_merge(const char *out, const char *const *shards, size_t n, bool replace,
+                         gm_error *err) GM_MUST_USE;
+
+/* ---- checking ---- */
+
+typedef struct gm_trace_check {
+    const char *name; /* "ids_distinct", "counts_sum", "gates_ordered", "load_entropy", ... */
+    bool passed;
+    char detail[160]; /* what was found: "layer 3 has load entropy 0.41 bits, floor 1.00" */
+} gm_trace_check;
+
+enum { GM_MAX_CHECKS = 16 };
+
+/* Recompute every self-check; *n of them are filled. */
+gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS], size_t *n,
+                          gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,46 @@
+/* tfidf.h - TF-IDF as scikit-learn's TfidfVectorizer, class TF-IDF as BERTopic.
+ *
+ * TF-IDF: idf = ln((1+n)/(1+df)) + 1, rows scaled to length 1, in double.
+ * Class TF-IDF: tf of the joined class, scaled to sum 1, times ln(1 + A/f) with A
+ * the mean number of words a class (truncated) and f the word's total frequency.
+ * Source: scikit-learn, "Tf-idf term weighting"; Grootendorst 2022, arXiv:2203.05794.
+ */
+#ifndef GM_TFIDF_H
+#define GM_TFIDF_H
+
+#include "text/words.h"
+
+typedef struct gm_tfidf_options {
+    double min_df, max_df;  /* below 1: share of the rows; otherwise a number of rows */
+    size_t max_features;    /* 0: no limit; by total count, ties by word */
+    bool sublinear;         /* 1 + ln tf */
+} gm_tfidf_options;
+
+/* Weights idf (n_words) from a bag of counts; 0 for words that the limits remove. */
+gm_status gm_tfidf_fit(double *idf, const gm_bag *counts, const gm_vocabulary *vocabulary,
+                       const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
+
+/* Replace the counts of *bag by TF-IDF weights; removed words leave the rows. */
+gm_status gm_tfidf_apply(gm_bag *bag, const double *idf, size_t n_words, bool sublinear,
+                         gm_error *err) GM_MUST_USE;
+
+typedef struct gm_keyword {
+    uint32_t word; /* the surface form shown */
+    double score;
+} gm_keyword;
+
+typedef enum gm_keyword_method {
+    GM_KEYWORDS_TFIDF, /* mean of the members' TF-IDF rows: the article's way */
+    GM_KEYWORDS_CLASS  /* class TF-IDF */
+} gm_keyword_method;
+
+/* The `n_keywords` best words of every class. label[i] in [0,n_classes) or -1 (noise:
+ * counts for idf, has no keywords). Words of one stem are grouped when `stems`; the
+ * most frequent surface form is shown. keyword (n_classes, n_keywords) is filled
+ * with word UINT32_MAX behind the last. Order: score descending, then word ascending. */
+gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
+                           const gm_bag *counts, const gm_vocabulary *vocabulary,
+                           const int32_t *label, size_t n_classes, bool stems,
+                           const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
+
+#endif
