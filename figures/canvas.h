@@ -1,0 +1,55 @@
+/* canvas.h - a surface to draw on that becomes PNG or SVG bytes (inside figures/).
+ *
+ * Lengths are pixels, y grows downwards.
+ */
+#ifndef GM_CANVAS_H
+#define GM_CANVAS_H
+
+#include <cairo.h>
+
+#include "figures/figures.h"
+
+#define GM_INK      ((gm_rgb){34, 34, 34})
+#define GM_SOFT_INK ((gm_rgb){96, 96, 96})
+
+typedef enum gm_picture_kind { GM_PICTURE_PNG, GM_PICTURE_SVG } gm_picture_kind;
+
+typedef struct gm_canvas {
+    cairo_surface_t *surface;
+    cairo_t *cr;
+    gm_picture_kind kind;
+    gm_text *bytes;   /* borrowed: where the picture goes */
+    gm_status status; /* of the stream that receives the bytes */
+} gm_canvas;
+
+/* Begin a white picture; its bytes are appended to *bytes by gm_canvas_end.
+ * Errors: GM_EARG for a size outside 16..20000, GM_EMEM. */
+gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, int height,
+                          gm_text *bytes, gm_error *err) GM_MUST_USE;
+
+/* Finish when `status` is GM_OK, and free the canvas in every case; returns the
+ * first failure. */
+gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err) GM_MUST_USE;
+
+/* PNG or SVG by the ending of `path`; GM_EARG otherwise. */
+gm_status gm_picture_kind_of(const char *path, gm_picture_kind *kind, gm_error *err) GM_MUST_USE;
+
+void gm_canvas_colour(gm_canvas *canvas, gm_rgb colour, double opacity);
+
+/* Where a text is anchored: 0 left/top, 0.5 centre, 1 right/bottom of its box. */
+typedef struct gm_text_style {
+    double size; /* pixels */
+    bool bold;
+    gm_rgb colour;
+    bool halo; /* white outline, for text over points */
+    double anchor_x, anchor_y;
+    double max_width; /* cut with an ellipsis; 0: not cut */
+} gm_text_style;
+
+/* Size of a text's box, and the text drawn with its anchor at (x, y). */
+void gm_canvas_measure(gm_canvas *canvas, const char *text, const gm_text_style *style,
+                       double *width, double *height);
+void gm_canvas_text(gm_canvas *canvas, double x, double y, const char *text,
+                    const gm_text_style *style);
+
+#endif

@@ -1,0 +1,175 @@
+/* heat.c - heatmaps side by side, rows (layers) down and columns (experts) across. */
+#include "base/outfile.h"
+#include "figures/canvas.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum {
+    MARGIN = 28,
+    TITLE_HEIGHT = 52,
+    PANEL_TITLE = 30,
+    AXIS_LEFT = 46,
+    AXIS_BELOW = 40,
+    BAR = 52
+};
+
+/* Where one panel's cells lie, in pixels. */
+typedef struct grid {
+    double x, y, cell_x, cell_y;
+    int rows, cols;
+} grid;
+
+/* Cells as large as fits a page: square-ish, and never thinner than 3 pixels. */
+static double cell_size(int n, double room)
+{
+    return fmax(3, fmin(22, floor(room / (n > 0 ? n : 1))));
+}
+
+/* The colour scale's end: largest absolute finite value, or 1 when there is none. */
+static double range_of(const gm_heat_panel *panel, size_t n)
+{
+    double top = 0;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(panel->value[i])) top = fmax(top, fabs((double)panel->value[i]));
+    return top > 0 ? top : 1;
+}
+
+static gm_rgb colour_of(const gm_heat_panel *panel, double value, double top)
+{
+    return panel->diverging ? gm_colour_diverging(value / top) : gm_colour_sequential(value / top);
+}
+
+static void draw_cells(gm_canvas *canvas, const grid *g, const gm_heat_panel *panel, double top)
+{
+    cairo_set_antialias(canvas->cr, CAIRO_ANTIALIAS_NONE); /* no seams between cells */
+    for (int r = 0; r < g->rows; r++)
+        for (int c = 0; c < g->cols; c++) {
+            double value = (double)panel->value[(size_t)r * (size_t)g->cols + (size_t)c];
+            gm_canvas_colour(canvas, colour_of(panel, value, top), 1);
+            cairo_rectangle(canvas->cr, g->x + c * g->cell_x, g->y + r * g->cell_y, g->cell_x,
+                            g->cell_y);
+            cairo_fill(canvas->cr);
+        }
+    cairo_set_antialias(canvas->cr, CAIRO_ANTIALIAS_DEFAULT);
+    gm_canvas_colour(canvas, GM_SOFT_INK, 0.6);
+    cairo_set_line_width(canvas->cr, 1);
+    cairo_rectangle(canvas->cr, g->x - 0.5, g->y - 0.5, g->cols * g->cell_x + 1,
+                    g->rows * g->cell_y + 1);
+    cairo_stroke(canvas->cr);
+}
+
+/* A tick every `step` cells, so that at most about `most` numbers stand on an axis. */
+static int tick_step(int n, int most)
+{
+    int step = 1;
+    while (n / step > most) step *= 2;
+    return step;
+}
+
+static void draw_axes(gm_canvas *canvas, const grid *g, const gm_heat_figure *f)
+{
+    char number[16];
+    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK, .anchor_x = 1, .anchor_y = 0.5};
+    int step = tick_step(g->rows, (int)(g->rows * g->cell_y / 13));
+    for (int r = 0; r < g->rows; r += step) {
+        snprintf(number, sizeof number, "%d", f->row_number ? f->row_number[r] : r);
+        gm_canvas_text(canvas, g->x - 6, g->y + (r + 0.5) * g->cell_y, number, &style);
+    }
+    style.anchor_x = 0.5, style.anchor_y = 0;
+    step = tick_step(g->cols, (int)(g->cols * g->cell_x / 24));
+    for (int c = 0; c < g->cols; c += step) {
+        snprintf(number, sizeof number, "%d", c);
+        gm_canvas_text(canvas, g->x + (c + 0.5) * g->cell_x, g->y + g->rows * g->cell_y + 4, number,
+                       &style);
+    }
+    style.size = 12;
+    if (f->col_axis)
+        gm_canvas_text(canvas, g->x + g->cols * g->cell_x / 2, g->y + g->rows * g->cell_y + 19,
+                       f->col_axis, &style);
+    if (f->row_axis) {
+        style.anchor_x = 1, style.anchor_y = 1;
+        gm_canvas_text(canvas, g->x - 6, g->y - 4, f->row_axis, &style);
+    }
+}
+
+/* The colour scale with its ends written out. */
+static void draw_bar(gm_canvas *canvas, const gm_heat_panel *panel, double x, double y,
+                     double width, double top)
+{
+    enum { STEPS = 128, HEIGHT = 10 };
+    for (int i = 0; i < STEPS; i++) {
+        double t = (i + 0.5) / STEPS, value = panel->diverging ? (2 * t - 1) * top : t * top;
+        gm_canvas_colour(canvas, colour_of(panel, value, top), 1);
+        cairo_rectangle(canvas->cr, x + i * width / STEPS, y, width / STEPS + 0.7, HEIGHT);
+        cairo_fill(canvas->cr);
+    }
+    char text[64];
+    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK};
+    snprintf(text, sizeof text, "%.3g", panel->diverging ? -top : 0.0);
+    gm_canvas_text(canvas, x, y + HEIGHT + 2, text, &style);
+    snprintf(text, sizeof text, "%.3g%s%s", top, panel->unit ? " " : "",
+             panel->unit ? panel->unit : "");
+    style.anchor_x = 1;
+    gm_canvas_text(canvas, x + width, y + HEIGHT + 2, text, &style);
+}
+
+static gm_status draw(const gm_heat_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+{
+    if (f->n_panels < 1 || f->rows < 1 || f->cols < 1)
+        return gm_fail(err, GM_EARG, "heatmap of %d panels with %d x %d cells, expected at least 1",
+                       f->n_panels, f->rows, f->cols);
+
+    double page = f->width ? f->width : 1500, n = f->n_panels;
+    grid g = {.rows = f->rows, .cols = f->cols};
+    g.cell_x = cell_size(f->cols, (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN);
+    g.cell_y = f->height
+                   ? cell_size(f->rows, f->height - TITLE_HEIGHT - PANEL_TITLE - AXIS_BELOW - BAR)
+                   : fmax(g.cell_x, cell_size(f->rows, 560));
+    double panel_width = AXIS_LEFT + f->cols * g.cell_x + MARGIN;
+    double grid_height = f->rows * g.cell_y;
+    int width = f->width ? f->width : (int)(n * panel_width + MARGIN);
+    int height =
+        f->height ? f->height : (int)(TITLE_HEIGHT + PANEL_TITLE + grid_height + AXIS_BELOW + BAR);
+
+    gm_canvas canvas;
+    gm_status status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);
+    if (status != GM_OK) return status;
+    gm_canvas_text(
+        &canvas, MARGIN, 14, f->title ? f->title : "",
+        &(gm_text_style){
+            .size = 19, .bold = true, .colour = GM_INK, .max_width = width - 2 * MARGIN});
+    for (int i = 0; i < f->n_panels; i++) {
+        const gm_heat_panel *panel = &f->panel[i];
+        double top = range_of(panel, (size_t)f->rows * (size_t)f->cols);
+        g.x = MARGIN / 2 + i * panel_width + AXIS_LEFT;
+        g.y = TITLE_HEIGHT + PANEL_TITLE;
+        gm_canvas_text(
+            &canvas, g.x, TITLE_HEIGHT, panel->title ? panel->title : "",
+            &(gm_text_style){.size = 14, .colour = GM_INK, .max_width = f->cols * g.cell_x});
+        draw_cells(&canvas, &g, panel, top);
+        draw_axes(&canvas, &g, f);
+        draw_bar(&canvas, panel, g.x, g.y + grid_height + AXIS_BELOW + 4,
+                 fmin(220, f->cols * g.cell_x), top);
+    }
+    return gm_canvas_end(&canvas, GM_OK, err);
+}
+
+gm_status gm_figure_heat_png(const gm_heat_figure *figure, gm_text *png, gm_error *err)
+{
+    return draw(figure, GM_PICTURE_PNG, png, err);
+}
+
+gm_status gm_figure_heat(const gm_heat_figure *figure, const char *path, bool replace,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_picture_kind kind;
+    gm_text bytes = {0};
+    GM_TRY(gm_picture_kind_of(path, &kind, err));
+    GM_TRY(draw(figure, kind, &bytes, err));
+    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
+}

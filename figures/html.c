@@ -1,0 +1,232 @@
+/* html.c - one self-contained HTML page.
+ *
+ * Text is escaped byte by byte: &, <, >, quotes become entities; control characters,
+ * invalid UTF-8 and the marks that turn writing direction become visible escapes,
+ * so that a hostile document stays text.
+ */
+#include "figures/html.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#222;--soft:#666;--line:#ddd;--paper:#fff;--tint:#f6f7f9}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#a0a0a0;--line:#3a3a3a;"
+    "--paper:#17181a;--tint:#202225}img{background:#fff;border-radius:4px}}"
+    "body{font:16px/1.5 system-ui,'DejaVu Sans',sans-serif;color:var(--ink);"
+    "background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem}"
+    "h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem}"
+    "table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}"
+    "caption{text-align:left;color:var(--soft);padding:.3rem 0}"
+    "th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;"
+    "vertical-align:top}th{border-bottom:2px solid var(--soft)}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
+    "tbody tr:nth-child(even){background:var(--tint)}"
+    "figure{margin:1.5rem 0}img{max-width:100%;height:auto}"
+    "figcaption{color:var(--soft);font-size:.9rem}"
+    "pre,blockquote{background:var(--tint);padding:.7rem 1rem;border-radius:4px;"
+    "white-space:pre-wrap;overflow-wrap:anywhere}"
+    "mark{background:#ffe08a;color:#222}"
+    "@media print{body{max-width:none}h2{break-after:avoid}figure{break-inside:avoid}}";
+
+void gm_html_raw(gm_html *page, const char *markup)
+{
+    if (page->status == GM_OK) page->status = gm_text_add(&page->text, markup, NULL);
+}
+
+static void put(gm_html *page, const char *bytes, size_t n)
+{
+    if (page->status == GM_OK) page->status = gm_text_append(&page->text, bytes, n, NULL);
+}
+
+static const char *entity_of(char c)
+{
+    switch (c) {
+    case '&': return "&amp;";
+    case '<': return "&lt;";
+    case '>': return "&gt;";
+    case '"': return "&quot;";
+    case '\'': return "&#39;";
+    default: return NULL;
+    }
+}
+
+/* True for characters that a page shows as themselves. */
+static bool is_plain(uint32_t code_point)
+{
+    if (code_point == '\n' || code_point == '\t') return true;
+    bool control = code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
+    bool separator = code_point == 0x2028 || code_point == 0x2029;
+    bool direction = code_point == 0x200E || code_point == 0x200F ||
+                     (code_point >= 0x202A && code_point <= 0x202E) ||
+                     (code_point >= 0x2066 && code_point <= 0x2069);
+    return !control && !separator && !direction;
+}
+
+void gm_html_text(gm_html *page, const char *bytes, size_t n)
+{
+    while (n > 0) {
+        size_t valid = gm_utf8_valid(bytes, n);
+        for (size_t i = 0; i < valid;) {
+            uint32_t code_point;
+            size_t length = gm_utf8_decode(bytes + i, valid - i, &code_point);
+            const char *entity = length == 1 ? entity_of(bytes[i]) : NULL;
+            if (entity) {
+                put(page, entity, strlen(entity));
+            } else if (is_plain(code_point)) {
+                put(page, bytes + i, length);
+            } else {
+                char escaped[24];
+                gm_text_escape(escaped, sizeof escaped, bytes + i, length);
+                put(page, escaped, strlen(escaped));
+            }
+            i += length;
+        }
+        bytes += valid, n -= valid;
+        if (n > 0) { /* one invalid byte, then on */
+            char escaped[24];
+            gm_text_escape(escaped, sizeof escaped, bytes, 1);
+            put(page, escaped, strlen(escaped));
+            bytes++, n--;
+        }
+    }
+}
+
+void gm_html_printf(gm_html *page, const char *fmt, ...)
+{
+    if (page->status != GM_OK) return;
+    va_list args, again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    va_end(args);
+    char *text = n < 0 ? NULL : gm_alloc((size_t)n + 1, 1);
+    if (text) {
+        vsnprintf(text, (size_t)n + 1, fmt, again);
+        gm_html_text(page, text, (size_t)n);
+    } else {
+        page->status = GM_EMEM;
+    }
+    va_end(again);
+    gm_free(text);
+}
+
+void gm_html_begin(gm_html *page, const char *title)
+{
+    *page = (gm_html){0};
+    gm_html_raw(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+                      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                      "img-src data:; style-src 'unsafe-inline'\">\n"
+                      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
+    gm_html_text(page, title, strlen(title));
+    gm_html_raw(page, "</title>\n<style>");
+    gm_html_raw(page, style);
+    gm_html_raw(page, "</style></head>\n<body>\n");
+}
+
+void gm_html_heading(gm_html *page, int level, const char *text)
+{
+    char tag[16];
+    snprintf(tag, sizeof tag, "<h%d>", level);
+    gm_html_raw(page, tag);
+    gm_html_text(page, text, strlen(text));
+    snprintf(tag, sizeof tag, "</h%d>\n", level);
+    gm_html_raw(page, tag);
+}
+
+void gm_html_paragraph(gm_html *page, const char *text)
+{
+    gm_html_raw(page, "<p>");
+    gm_html_text(page, text, strlen(text));
+    gm_html_raw(page, "</p>\n");
+}
+
+void gm_html_table_begin(gm_html *page, const char *caption, const char *const *header, int n)
+{
+    gm_html_raw(page, "<table>");
+    if (caption) {
+        gm_html_raw(page, "<caption>");
+        gm_html_text(page, caption, strlen(caption));
+        gm_html_raw(page, "</caption>");
+    }
+    gm_html_raw(page, "<thead><tr>");
+    for (int i = 0; i < n; i++) {
+        gm_html_raw(page, "<th scope=\"col\">");
+        gm_html_text(page, header[i], strlen(header[i]));
+        gm_html_raw(page, "</th>");
+    }
+    gm_html_raw(page, "</tr></thead>\n<tbody><tr>");
+}
+
+void gm_html_cell(gm_html *page, const char *text)
+{
+    gm_html_raw(page, "<td>");
+    gm_html_text(page, text, strlen(text));
+    gm_html_raw(page, "</td>");
+}
+
+void gm_html_cell_number(gm_html *page, double value, int decimals)
+{
+    gm_html_raw(page, "<td class=\"n\">");
+    if (isnan(value))
+        gm_html_raw(page, "\xE2\x80\x93"); /* en dash */
+    else
+        gm_html_printf(page, "%.*f", decimals, value);
+    gm_html_raw(page, "</td>");
+}
+
+void gm_html_row_end(gm_html *page)
+{
+    gm_html_raw(page, "</tr>\n<tr>");
+}
+
+void gm_html_table_end(gm_html *page)
+{
+    /* the row that gm_html_row_end opened ahead stays empty: take it back */
+    static const char opened[] = "<tr>";
+    size_t n = sizeof opened - 1;
+    if (page->status == GM_OK && page->text.n >= n &&
+        memcmp(page->text.at + page->text.n - n, opened, n) == 0) {
+        page->text.n -= n;
+        page->text.at[page->text.n] = '\0';
+    }
+    gm_html_raw(page, "</tbody></table>\n");
+}
+
+static void put_base64(gm_html *page, const unsigned char *bytes, size_t n)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = n - i;
+        unsigned b0 = bytes[i], b1 = left > 1 ? bytes[i + 1] : 0, b2 = left > 2 ? bytes[i + 2] : 0;
+        char four[4] = {digit[b0 >> 2], digit[(b0 & 3) << 4 | b1 >> 4],
+                        left > 1 ? digit[(b1 & 15) << 2 | b2 >> 6] : '=',
+                        left > 2 ? digit[b2 & 63] : '='};
+        put(page, four, 4);
+    }
+}
+
+void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const char *caption)
+{
+    gm_html_raw(page, "<figure><img alt=\"");
+    gm_html_text(page, alt, strlen(alt));
+    gm_html_raw(page, "\" src=\"data:image/png;base64,");
+    put_base64(page, (const unsigned char *)png->at, png->n);
+    gm_html_raw(page, "\"><figcaption>");
+    gm_html_text(page, caption, strlen(caption));
+    gm_html_raw(page, "</figcaption></figure>\n");
+}
+
+gm_status gm_html_end(gm_html *page, gm_error *err)
+{
+    gm_html_raw(page, "</body></html>\n");
+    if (page->status != GM_OK) return gm_fail(err, page->status, "no memory for an HTML page");
+    return GM_OK;
+}
+
+void gm_html_clear(gm_html *page)
+{
+    gm_text_clear(&page->text);
+    page->status = GM_OK;
+}

@@ -1,0 +1,169 @@
+/* map.c - the scatter map: points coloured by group, labels moved apart, a legend. */
+#include "base/outfile.h"
+#include "figures/canvas.h"
+#include "figures/labels.h"
+
+#include <math.h>
+
+enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
+
+/* The plot's place on the canvas and the map from data to pixels. */
+typedef struct plot {
+    double x, y, width, height; /* pixels */
+    double left, top, scale;    /* pixel = x + (v - left) * scale; y grows downwards */
+} plot;
+
+static bool is_point(const float *xy)
+{
+    return isfinite(xy[0]) && isfinite(xy[1]);
+}
+
+/* Fit the finite points into the plot, both axes to one scale, centred. */
+static void fit(plot *p, const gm_map_figure *f)
+{
+    float lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY};
+    for (size_t i = 0; i < f->n; i++) {
+        if (!is_point(f->xy + 2 * i)) continue;
+        for (int d = 0; d < 2; d++) {
+            lo[d] = fminf(lo[d], f->xy[2 * i + (size_t)d]);
+            hi[d] = fmaxf(hi[d], f->xy[2 * i + (size_t)d]);
+        }
+    }
+    double span_x = (double)hi[0] - (double)lo[0], span_y = (double)hi[1] - (double)lo[1];
+    if (!(span_x > 0)) span_x = 1;
+    if (!(span_y > 0)) span_y = 1;
+    p->scale = 0.96 * fmin(p->width / span_x, p->height / span_y);
+    if (!isfinite(lo[0]) || !isfinite(lo[1])) lo[0] = lo[1] = hi[0] = hi[1] = 0;
+    p->left = ((double)lo[0] + (double)hi[0]) / 2 - p->width / 2 / p->scale;
+    p->top = ((double)lo[1] + (double)hi[1]) / 2 + p->height / 2 / p->scale;
+}
+
+static double px(const plot *p, float x)
+{
+    return p->x + ((double)x - p->left) * p->scale;
+}
+
+static double py(const plot *p, float y)
+{
+    return p->y + (p->top - (double)y) * p->scale;
+}
+
+/* Small points with little ink when there are many of them. */
+static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f)
+{
+    double radius = fmax(1.1, fmin(5, 260 / sqrt((double)f->n + 1)));
+    double opacity = f->n > 20000 ? 0.45 : f->n > 4000 ? 0.6 : 0.75;
+    for (int pass = 0; pass < 2; pass++) /* noise lies behind */
+        for (size_t i = 0; i < f->n; i++) {
+            int group = f->group ? f->group[i] : 0;
+            if (!is_point(f->xy + 2 * i) || (group < 0) != (pass == 0)) continue;
+            gm_canvas_colour(canvas, gm_palette(group, f->n_groups), pass ? opacity : opacity / 2);
+            cairo_arc(canvas->cr, px(p, f->xy[2 * i]), py(p, f->xy[2 * i + 1]),
+                      pass ? radius : 0.8 * radius, 0, 6.283185307179586);
+            cairo_fill(canvas->cr);
+        }
+}
+
+static gm_status draw_labels(gm_canvas *canvas, const plot *p, const gm_map_figure *f,
+                             gm_error *err)
+{
+    const gm_text_style style = {.size = 17,
+                                 .bold = true,
+                                 .colour = GM_INK,
+                                 .halo = true,
+                                 .anchor_x = 0.5,
+                                 .anchor_y = 0.5,
+                                 .max_width = 320};
+    gm_box *box = gm_alloc(f->n_labels, sizeof *box);
+    if (box == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu labels", f->n_labels);
+
+    for (size_t i = 0; i < f->n_labels; i++) {
+        gm_canvas_measure(canvas, f->label[i].text, &style, &box[i].width, &box[i].height);
+        if (box[i].width > style.max_width) box[i].width = style.max_width;
+        box[i].width += 10, box[i].height += 4;
+        box[i].x = box[i].home_x = px(p, f->label[i].x) - p->x;
+        box[i].y = box[i].home_y = py(p, f->label[i].y) - p->y;
+    }
+    gm_labels_spread(box, f->n_labels, p->width, p->height);
+
+    for (size_t i = 0; i < f->n_labels; i++) {
+        double moved = hypot(box[i].x - box[i].home_x, box[i].y - box[i].home_y);
+        if (moved > box[i].height) { /* a line back to the cluster */
+            gm_canvas_colour(canvas, GM_SOFT_INK, 0.7);
+            cairo_set_line_width(canvas->cr, 1.2);
+            cairo_move_to(canvas->cr, p->x + box[i].home_x, p->y + box[i].home_y);
+            cairo_line_to(canvas->cr, p->x + box[i].x, p->y + box[i].y);
+            cairo_stroke(canvas->cr);
+        }
+    }
+    for (size_t i = 0; i < f->n_labels; i++)
+        gm_canvas_text(canvas, p->x + box[i].x, p->y + box[i].y, f->label[i].text, &style);
+    gm_free(box);
+    return GM_OK;
+}
+
+/* Names in one column at the right, as large as the height allows. */
+static void draw_legend(gm_canvas *canvas, const gm_map_figure *f, double x, double y, double width,
+                        double height)
+{
+    double line = fmin(26, height / (f->n_groups > 0 ? f->n_groups : 1));
+    gm_text_style style = {
+        .size = fmax(6, 0.62 * line), .colour = GM_INK, .anchor_y = 0.5, .max_width = width - line};
+    for (int i = 0; i < f->n_groups; i++) {
+        double middle = y + (i + 0.5) * line;
+        gm_canvas_colour(canvas, gm_palette(i, f->n_groups), 1);
+        cairo_arc(canvas->cr, x + line / 2, middle, 0.28 * line, 0, 6.283185307179586);
+        cairo_fill(canvas->cr);
+        gm_canvas_text(canvas, x + line, middle, f->legend[i], &style);
+    }
+}
+
+static gm_status draw(const gm_map_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int width = f->width ? f->width : DEFAULT_WIDTH,
+        height = f->height ? f->height : DEFAULT_HEIGHT;
+    double legend_width = f->legend ? 260 : 0;
+    plot p = {.x = MARGIN,
+              .y = TITLE_HEIGHT,
+              .width = width - 2 * MARGIN - legend_width,
+              .height = height - TITLE_HEIGHT - MARGIN};
+    gm_canvas canvas;
+    status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);
+    if (status != GM_OK) return status;
+
+    gm_canvas_text(&canvas, MARGIN, 16, f->title ? f->title : "",
+                   &(gm_text_style){.size = 24, .bold = true, .colour = GM_INK});
+    if (f->subtitle)
+        gm_canvas_text(&canvas, MARGIN, 46, f->subtitle,
+                       &(gm_text_style){.size = 15, .colour = GM_SOFT_INK});
+    gm_canvas_colour(&canvas, (gm_rgb){210, 210, 210}, 1);
+    cairo_set_line_width(canvas.cr, 1);
+    cairo_rectangle(canvas.cr, p.x - 0.5, p.y - 0.5, p.width + 1, p.height + 1);
+    cairo_stroke(canvas.cr);
+
+    fit(&p, f);
+    draw_points(&canvas, &p, f);
+    if (f->n_labels) GM_TRY(draw_labels(&canvas, &p, f, err));
+    if (f->legend) draw_legend(&canvas, f, p.x + p.width + 16, p.y, legend_width - 16, p.height);
+out:
+    return gm_canvas_end(&canvas, status, err);
+}
+
+gm_status gm_figure_map_png(const gm_map_figure *figure, gm_text *png, gm_error *err)
+{
+    return draw(figure, GM_PICTURE_PNG, png, err);
+}
+
+gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_picture_kind kind;
+    gm_text bytes = {0};
+    GM_TRY(gm_picture_kind_of(path, &kind, err));
+    GM_TRY(draw(figure, kind, &bytes, err));
+    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
+}
