@@ -4,10 +4,12 @@
  * compared case-sensitively; strings keep NUL (cJSON cuts them at \u0000); raw
  * control characters and invalid UTF-8 inside strings are refused; NaN and
  * Infinity are refused with a sentence that names them (Python writes them);
- * nesting is at most 512; integers must be exact (|x| <= 2^53). Numbers are read
- * in the C locale: nothing in this project calls setlocale(LC_NUMERIC).
+ * nesting is at most 512; a document at most 2 GiB. Integers of 64 bits are read
+ * exactly. Numbers are read in the C locale: nothing in this project calls
+ * setlocale(LC_NUMERIC). A byte order mark before the document is skipped.
  *
- * Writing: NaN and infinities become null; integers of 64 bits are printed whole.
+ * Writing: NaN and infinities become null; integers of 64 bits are printed whole;
+ * a byte that is not UTF-8 becomes U+FFFD.
  *
  * Every message names `where` (a file or file:line) and the key.
  */
@@ -45,6 +47,7 @@ const char *gm_json_kind_name(gm_json_kind kind); /* "object", "string", ... */
 const gm_json *gm_json_first(const gm_json *value);
 const gm_json *gm_json_next(const gm_json *value);
 const char *gm_json_key(const gm_json *value);
+const char *gm_json_key_text(const gm_json *value, size_t *n); /* n: bytes, may hold NUL */
 size_t gm_json_n_items(const gm_json *value);
 
 /* The member `key` of an object, NULL when absent. Linear: never in a loop over
@@ -55,7 +58,8 @@ const gm_json *gm_json_find(const gm_json *object, const char *key);
  * the value is not a string. `n` may be NULL. */
 const char *gm_json_text(const gm_json *value, size_t *n);
 
-/* The value as bool / exact integer / double; false when it is something else. */
+/* The value as bool / exact integer / double; false when it is something else.
+ * 1.0 and 1e3 are integers; a fraction, or one beyond 64 bits, is not. */
 bool gm_json_bool(const gm_json *value, bool *out);
 bool gm_json_i64(const gm_json *value, int64_t *out);
 bool gm_json_f64(const gm_json *value, double *out);

@@ -1,9 +1,8 @@
 /* version.h - what this program is and how it was built: the provenance record.
  *
  * gm_version is "0.1.0"; gm_commit the git commit at build time with "+" when
- * the tree was changed, or "unknown". gm_version_json writes an object with
- * version, commit, compiler, flags, C library, and the versions of the linked
- * libraries that registered themselves with gm_version_library.
+ * the tree was changed, or "unknown". gm_build_flags are the compiler's, of the
+ * build type; the libraries' versions are those found when the build was made.
  */
 #ifndef GM_VERSION_H
 #define GM_VERSION_H
@@ -15,7 +14,8 @@ extern const char gm_commit[];
 extern const char gm_compiler[];
 extern const char gm_build_flags[];
 
-/* Members of an object that the caller has opened. */
+/* Write version, commit, compiler, flags and libraries (an object: name to
+ * version) as members of an object that the caller has opened. */
 void gm_version_put(gm_json_out *out);
 
 #endif

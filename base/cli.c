@@ -1,0 +1,131 @@
+/* cli.c - programs made of commands: dispatch, help, exit codes, signals. */
+#include "base/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli_nearest.h"
+#include "base/version.h"
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t caught_signal;
+
+static void on_signal(int number)
+{
+    caught_signal = number;
+    /* The next one ends the process: for people whose patience has ended. */
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+void gm_catch_signals(void)
+{
+    /* Without SA_RESTART: a read from the keyboard returns at once. */
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int gm_interrupted(void)
+{
+    return caught_signal;
+}
+
+/* ---- the end of a command ---- */
+
+int gm_cli_end(const char *program, const char *command, gm_status status, bool usage,
+               const gm_error *err)
+{
+    if (status == GM_OK || status == GM_EHELP) return GM_EXIT_OK;
+
+    const char *text = err != NULL && err->text[0] != '\0' ? err->text : gm_status_text(status);
+    fprintf(stderr, "%s %s: %s\n", program, command, text);
+    if (status == GM_EARG && usage) {
+        fprintf(stderr, "Try '%s %s --help'.\n", program, command);
+        return GM_EXIT_USAGE;
+    }
+    if (status == GM_ECHECK) return GM_EXIT_CHECK;
+    if (status == GM_EINTERRUPTED)
+        return gm_interrupted() == SIGTERM ? GM_EXIT_SIGTERM : GM_EXIT_SIGINT;
+    return GM_EXIT_ERROR;
+}
+
+/* ---- dispatch ---- */
+
+static void print_help(FILE *to, const char *program, const char *about, const gm_command *commands)
+{
+    fprintf(to, "%s - %s\n\nUsage: %s COMMAND [OPTIONS]\n\nCommands:\n", program, about, program);
+    for (const gm_command *c = commands; c->name != NULL; c++)
+        fprintf(to, "  %-10s %s\n", c->name, c->help);
+    fprintf(to, "\n'%s COMMAND --help' explains a command; '%s --version [--json]' says how\n"
+                "this program was built.\n",
+            program, program);
+}
+
+static int print_version(const char *program, bool json)
+{
+    gm_json_out out = {0};
+    gm_error err = {0};
+
+    if (!json) {
+        printf("%s %s (commit %s, %s)\n", program, gm_version, gm_commit, gm_compiler);
+        return GM_EXIT_OK;
+    }
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "program", program);
+    gm_version_put(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, &err);
+    if (status == GM_OK) printf("%s\n", out.text.at);
+    gm_text_clear(&out.text);
+    return gm_cli_end(program, "--version", status, false, &err);
+}
+
+static int unknown_command(const char *program, const gm_command *commands, const char *word)
+{
+    gm_nearest nearest = gm_nearest_to(word);
+    for (const gm_command *c = commands; c->name != NULL; c++) gm_nearest_offer(&nearest, c->name);
+    fprintf(stderr, "%s: unknown command '%s'", program, word);
+    if (nearest.name != NULL) fprintf(stderr, "; did you mean '%s'?", nearest.name);
+    fprintf(stderr, "\nTry '%s --help'.\n", program);
+    return GM_EXIT_USAGE;
+}
+
+static int dispatch(const char *program, const char *about, const gm_command *commands, int argc,
+                    char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0) {
+        print_help(stdout, program, about, commands);
+        return GM_EXIT_OK;
+    }
+    if (strcmp(word, "--version") == 0 && argc <= 3) {
+        bool json = argc == 3 && strcmp(argv[2], "--json") == 0;
+        if (argc == 2 || json) return print_version(program, json);
+    }
+    if (*word == '\0') {
+        print_help(stderr, program, about, commands);
+        return GM_EXIT_USAGE;
+    }
+    for (const gm_command *c = commands; c->name != NULL; c++)
+        if (strcmp(c->name, word) == 0) return c->run(argc - 1, argv + 1);
+    return unknown_command(program, commands, word);
+}
+
+int gm_cli_main(const char *program, const char *about, const gm_command *commands, int argc,
+                char **argv)
+{
+    int code = dispatch(program, about, commands, argc, argv);
+
+    /* A full disk shows up only now; do not report success over lost output. */
+    bool lost = ferror(stdout) != 0;
+    if ((fclose(stdout) != 0 || lost) && code == GM_EXIT_OK) {
+        fprintf(stderr, "%s: cannot write standard output: %s\n", program, strerror(errno));
+        code = GM_EXIT_ERROR;
+    }
+    return code;
+}

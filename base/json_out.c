@@ -1,0 +1,178 @@
+/* json_out.c - writing JSON straight into a text. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static void put(gm_json_out *out, const char *bytes, size_t n)
+{
+    if (out->status == GM_OK) out->status = gm_text_append(&out->text, bytes, n, NULL);
+}
+
+static void put_c(gm_json_out *out, const char *c_string)
+{
+    put(out, c_string, strlen(c_string));
+}
+
+/* One character of a string, or one invalid byte, which becomes U+FFFD: what is
+ * written is always JSON. Returns the bytes taken. */
+static size_t put_character(gm_json_out *out, const char *bytes, size_t n)
+{
+    static const char short_escape[] = "\bb\ff\nn\rr\tt\"\"\\\\"; /* pairs: character, letter */
+    unsigned char c = (unsigned char)bytes[0];
+    char escape[8];
+
+    for (const char *pair = short_escape; *pair != '\0'; pair += 2) {
+        if (c != (unsigned char)*pair) continue;
+        put(out, (const char[]){'\\', pair[1]}, 2);
+        return 1;
+    }
+    if (c < 0x20) {
+        (void)snprintf(escape, sizeof escape, "\\u%04x", c);
+        put_c(out, escape);
+        return 1;
+    }
+    size_t len = c < 0x80 ? 1 : c < 0xE0 ? 2 : c < 0xF0 ? 3 : 4;
+    if (len > n || gm_utf8_valid(bytes, len) != len) {
+        put_c(out, "\xEF\xBF\xBD");
+        return 1;
+    }
+    put(out, bytes, len);
+    return len;
+}
+
+static bool is_plain(char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+static void put_quoted(gm_json_out *out, const char *bytes, size_t n)
+{
+    put(out, "\"", 1);
+    for (size_t i = 0; i < n;) {
+        size_t run = i;
+        while (run < n && is_plain(bytes[run])) run++;
+        put(out, bytes + i, run - i);
+        i = run;
+        if (i < n) i += put_character(out, bytes + i, n - i);
+    }
+    put(out, "\"", 1);
+}
+
+/* What stands before a value: a comma where one is due, and the key. */
+static void begin(gm_json_out *out, const char *key)
+{
+    if (out->depth == 0 && out->comma && out->status == GM_OK)
+        out->status = GM_EARG; /* a document has one root */
+    if (out->comma) put(out, ",", 1);
+    if (key != NULL) {
+        put_quoted(out, key, strlen(key));
+        put(out, ":", 1);
+    }
+    out->comma = true;
+}
+
+static void open_level(gm_json_out *out, const char *key, const char *bracket)
+{
+    begin(out, key);
+    put_c(out, bracket);
+    out->depth++;
+    out->comma = false;
+}
+
+static void close_level(gm_json_out *out, const char *bracket)
+{
+    if (out->depth == 0 && out->status == GM_OK) out->status = GM_EARG;
+    put_c(out, bracket);
+    out->depth--;
+    out->comma = true;
+}
+
+void gm_json_open_object(gm_json_out *out, const char *key)
+{
+    open_level(out, key, "{");
+}
+
+void gm_json_open_array(gm_json_out *out, const char *key)
+{
+    open_level(out, key, "[");
+}
+
+void gm_json_close_object(gm_json_out *out)
+{
+    close_level(out, "}");
+}
+
+void gm_json_close_array(gm_json_out *out)
+{
+    close_level(out, "]");
+}
+
+void gm_json_put_raw(gm_json_out *out, const char *key, const char *json)
+{
+    begin(out, key);
+    put_c(out, json);
+}
+
+void gm_json_put_text(gm_json_out *out, const char *key, const char *bytes, size_t n)
+{
+    begin(out, key);
+    put_quoted(out, bytes, n);
+}
+
+void gm_json_put_string(gm_json_out *out, const char *key, const char *c_string)
+{
+    if (c_string == NULL)
+        gm_json_put_null(out, key);
+    else
+        gm_json_put_text(out, key, c_string, strlen(c_string));
+}
+
+void gm_json_put_i64(gm_json_out *out, const char *key, int64_t value)
+{
+    char digits[24];
+    (void)snprintf(digits, sizeof digits, "%" PRId64, value);
+    gm_json_put_raw(out, key, digits);
+}
+
+void gm_json_put_u64(gm_json_out *out, const char *key, uint64_t value)
+{
+    char digits[24];
+    (void)snprintf(digits, sizeof digits, "%" PRIu64, value);
+    gm_json_put_raw(out, key, digits);
+}
+
+void gm_json_put_f64(gm_json_out *out, const char *key, double value)
+{
+    char digits[32];
+    if (!isfinite(value)) {
+        gm_json_put_null(out, key);
+        return;
+    }
+    for (int precision = 15; precision <= 17; precision++) { /* 17 always reads back */
+        (void)snprintf(digits, sizeof digits, "%.*g", precision, value);
+        if (strtod(digits, NULL) == value) break;
+    }
+    gm_json_put_raw(out, key, digits);
+}
+
+void gm_json_put_bool(gm_json_out *out, const char *key, bool value)
+{
+    gm_json_put_raw(out, key, value ? "true" : "false");
+}
+
+void gm_json_put_null(gm_json_out *out, const char *key)
+{
+    gm_json_put_raw(out, key, "null");
+}
+
+gm_status gm_json_out_done(gm_json_out *out, gm_error *err)
+{
+    if (out->status == GM_EMEM) return gm_fail(err, GM_EMEM, "no memory for the JSON output");
+    if (out->status != GM_OK || out->depth != 0 || !out->comma)
+        return gm_fail(err, GM_EARG, "JSON output has %d open levels or not exactly one root",
+                       out->depth);
+    return GM_OK;
+}

@@ -1,0 +1,197 @@
+/* outfile.c - output files that appear under their final name only when complete.
+ *
+ * The partial file is held by an open-file-description lock. flock would be
+ * taken a second time by HDF5, which locks what it opens, and a plain fcntl lock
+ * would be dropped when HDF5 closes its own descriptor.
+ */
+#define _GNU_SOURCE /* F_OFD_SETLK */
+#include "base/outfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+struct gm_outfile {
+    char *path; /* final name */
+    char *part; /* the partial file's name */
+    FILE *stream;
+    bool replace;
+};
+
+static void free_outfile(gm_outfile *file)
+{
+    if (file->stream != NULL) fclose(file->stream); /* closing gives the lock back */
+    gm_free(file->part);
+    gm_free(file->path);
+    gm_free(file);
+}
+
+/* A new name may be taken, an old one only by `replace` and only from a file:
+ * renaming over /dev/null would be a bad surprise. */
+static gm_status check_name(const char *path, bool replace, gm_error *err)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0) {
+        if (errno == ENOENT) return GM_OK;
+        return gm_fail(err, GM_EIO, "cannot look at '%s': %s", path, strerror(errno));
+    }
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", path);
+    if (!replace)
+        return gm_fail(err, GM_EEXIST, "'%s' exists; choose another name or give --force", path);
+    return GM_OK;
+}
+
+/* Lock the open file and empty it; GM_EEXIST when another process holds it or
+ * has just renamed it away. */
+static gm_status take_over(int fd, const char *part, gm_error *err)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct stat opened, named;
+
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
+            return gm_fail(err, GM_EEXIST, "'%s' is being written by another process", part);
+        /* A file system without locks: the exclusive creation has to do. */
+        if (errno != EINVAL && errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
+            return gm_fail(err, GM_EIO, "cannot lock '%s': %s", part, strerror(errno));
+    }
+    if (fstat(fd, &opened) != 0 || lstat(part, &named) != 0 || opened.st_ino != named.st_ino ||
+        opened.st_dev != named.st_dev)
+        return gm_fail(err, GM_EEXIST, "'%s' was just renamed by another process", part);
+    if (!S_ISREG(opened.st_mode))
+        return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", part);
+    if (ftruncate(fd, 0) != 0)
+        return gm_fail(err, GM_EIO, "cannot empty '%s': %s", part, strerror(errno));
+    return GM_OK;
+}
+
+gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_outfile *file = NULL;
+    gm_text part = {0};
+    int fd = -1;
+    bool created = false;
+    *out = NULL;
+
+    GM_TRY(check_name(path, replace, err));
+    file = gm_alloc(1, sizeof *file);
+    if (file == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", path);
+    GM_TRY(gm_text_printf(&part, err, "%s.part", path));
+    file->part = part.at;
+    file->replace = replace;
+    file->path = gm_copy_text(path, strlen(path));
+    if (file->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", path);
+
+    fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    created = fd >= 0;
+    if (fd < 0 && errno == EEXIST) fd = open(file->part, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
+    GM_TRY(take_over(fd, file->part, err));
+
+    file->stream = fdopen(fd, "wb");
+    if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
+    fd = -1; /* now the stream's */
+    *out = file;
+    file = NULL;
+out:
+    if (fd >= 0) close(fd);
+    if (file != NULL) {
+        if (created) unlink(file->part);
+        free_outfile(file);
+    }
+    return status;
+}
+
+FILE *gm_outfile_stream(gm_outfile *file)
+{
+    return file->stream;
+}
+
+const char *gm_outfile_path(const gm_outfile *file)
+{
+    return file->part;
+}
+
+/* fsync by name: a library may have put a new file in the old one's place. */
+static gm_status sync_path(const char *path, int flags, gm_error *err)
+{
+    int fd = open(path, flags | O_CLOEXEC);
+    if (fd < 0) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
+    /* EINVAL: a file system that has no fsync for this kind of file. */
+    bool failed = fsync(fd) != 0 && errno != EINVAL;
+    int reason = errno;
+    close(fd);
+    if (failed) return gm_fail(err, GM_EIO, "cannot sync '%s': %s", path, strerror(reason));
+    return GM_OK;
+}
+
+static gm_status sync_folder(const char *path, gm_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL) return sync_path(".", O_RDONLY | O_DIRECTORY, err);
+    char *folder = gm_copy_text(path, (size_t)(slash - path) + 1);
+    if (folder == NULL) return gm_fail(err, GM_EMEM, "no memory to sync '%s'", path);
+    gm_status status = sync_path(folder, O_RDONLY | O_DIRECTORY, err);
+    gm_free(folder);
+    return status;
+}
+
+/* Give the partial file its final name. Without `replace` by link, which refuses
+ * a name that has come up meanwhile; where links do not exist, by a look first. */
+static gm_status give_name(const gm_outfile *file, gm_error *err)
+{
+    if (!file->replace) {
+        if (link(file->part, file->path) == 0) {
+            unlink(file->part);
+            return GM_OK;
+        }
+        if (errno == EEXIST)
+            return gm_fail(err, GM_EEXIST, "'%s' has been created meanwhile", file->path);
+        gm_status status = check_name(file->path, false, err);
+        if (status != GM_OK) return status;
+    }
+    if (rename(file->part, file->path) != 0)
+        return gm_fail(err, GM_EIO, "cannot rename '%s' to '%s': %s", file->part, file->path,
+                       strerror(errno));
+    return GM_OK;
+}
+
+gm_status gm_outfile_commit(gm_outfile *file, gm_error *err)
+{
+    gm_status status = GM_OK;
+
+    if (fflush(file->stream) != 0 || ferror(file->stream))
+        GM_FAIL(GM_EIO, "cannot write '%s': %s", file->part, strerror(errno));
+    GM_TRY(sync_path(file->part, O_RDONLY, err));
+    GM_TRY(give_name(file, err));
+    GM_TRY(sync_folder(file->path, err));
+    free_outfile(file);
+    return GM_OK;
+out:
+    gm_outfile_abort(file);
+    return status;
+}
+
+void gm_outfile_abort(gm_outfile *file)
+{
+    if (file == NULL) return;
+    unlink(file->part);
+    free_outfile(file);
+}
+
+gm_status gm_outfile_write(const char *path, bool replace, const void *bytes, size_t n,
+                           gm_error *err)
+{
+    gm_outfile *file;
+    gm_status status = gm_outfile_open(&file, path, replace, err);
+    if (status != GM_OK) return status;
+    /* A short write shows as the stream's error when the file is committed. */
+    if (n > 0) (void)!fwrite(bytes, 1, n, gm_outfile_stream(file));
+    return gm_outfile_commit(file, err);
+}
