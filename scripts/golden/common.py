@@ -32,6 +32,7 @@ def write_tensors(path, tensors, metadata=None):
     path.parent.mkdir(parents=True, exist_ok=True)
     whole = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     save_file(whole, path, metadata=metadata)
+    path.chmod(0o644)
 
 
 def fnv1a32(data):

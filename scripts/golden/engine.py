@@ -10,12 +10,13 @@ import copy
 import numpy as np
 import torch
 
-from . import checkpoints, common
+from . import checkpoints, common, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
 STEERED = 1  # the sequence that is steered and continued
 NEW_TOKENS = 16
+TOKENIZER = {"deepseek": "gigachat-like", "olmoe": "olmoe-like"}  # so that the programs can run on the folders
 
 # Config fields that change the mathematics, and a value to flip each to. "differs": the golden must fail;
 # "refuse": loading must fail with a sentence; "either": one of the two.
@@ -141,6 +142,7 @@ def make_model(folder, name):
     config, shards, seed = checkpoints.MODELS[name]
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_checkpoint(folder, config, shards, seed)
+    (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER[config["model_type"]]))
     weights = load_weights(folder)
     sequences = make_tokens(config, seed)
     model, exact = Reference(config, weights), Reference(config, weights, torch.float64)
