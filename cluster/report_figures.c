@@ -1,0 +1,112 @@
+/* report_figures.c - the pictures of an atlas: two maps and a heatmap pair a cluster. */
+#include "cluster/report_figures.h"
+
+#include <stdio.h>
+
+#include "cluster/summary.h"
+
+enum { LABEL_BYTES = 64, LABEL_WORDS = 3 };
+
+static gm_status put_map(const gm_map_figure *figure, gm_text *png, const char *path, bool replace,
+                         gm_error *err)
+{
+    return path ? gm_figure_map(figure, path, replace, err) : gm_figure_map_png(figure, png, err);
+}
+
+static gm_status map_by_cluster(const gm_atlas *atlas, gm_text *png, const char *path, bool replace,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_labels = 0;
+    char subtitle[160];
+    char(*title)[LABEL_BYTES] = gm_alloc(atlas->n_clusters, sizeof *title);
+    gm_map_label *label = gm_alloc(atlas->n_clusters, sizeof *label);
+    if (title == NULL || label == NULL)
+        GM_FAIL(GM_EMEM, "no memory for %zu labels", atlas->n_clusters);
+
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        float middle[2];
+        bool found;
+        GM_TRY(gm_cluster_middle(atlas, c, middle, &found, err));
+        if (!found) continue;
+        int n = snprintf(title[c], LABEL_BYTES, "%zu ", c);
+        gm_cluster_title(atlas, c, LABEL_WORDS, title[c] + n, LABEL_BYTES - (size_t)n);
+        label[n_labels++] = (gm_map_label){middle[0], middle[1], title[c], (int)c};
+    }
+    snprintf(subtitle, sizeof subtitle, "%zu documents, %zu clusters, %zu without a cluster (grey)",
+             atlas->n, atlas->n_clusters, gm_atlas_n_noise(atlas));
+    GM_TRY(put_map(&(gm_map_figure){.title = "Documents by the experts they use",
+                                    .subtitle = subtitle,
+                                    .n = atlas->n,
+                                    .xy = atlas->xy,
+                                    .group = atlas->cluster,
+                                    .n_groups = (int)atlas->n_clusters,
+                                    .label = label,
+                                    .n_labels = n_labels},
+                   png, path, replace, err));
+out:
+    gm_free(label);
+    gm_free(title);
+    return status;
+}
+
+static gm_status map_by_subset(const gm_atlas *atlas, gm_text *png, const char *path, bool replace,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    int32_t *group = gm_alloc(atlas->n, sizeof *group);
+    if (group == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", atlas->n);
+    for (size_t i = 0; i < atlas->n; i++) group[i] = atlas->subset[i];
+    GM_TRY(put_map(&(gm_map_figure){.title = "The same map by subset",
+                                    .subtitle = "colour: the subset a document was labelled with; "
+                                                "the map never saw it",
+                                    .n = atlas->n,
+                                    .xy = atlas->xy,
+                                    .group = group,
+                                    .n_groups = (int)atlas->n_subsets,
+                                    .legend = atlas->subset_name},
+                   png, path, replace, err));
+out:
+    gm_free(group);
+    return status;
+}
+
+gm_status gm_report_map(const gm_atlas *atlas, gm_map_colouring colouring, gm_text *png,
+                        const char *path, bool replace, gm_error *err)
+{
+    return colouring == GM_MAP_BY_CLUSTER ? map_by_cluster(atlas, png, path, replace, err)
+                                          : map_by_subset(atlas, png, path, replace, err);
+}
+
+gm_status gm_report_heat(const gm_atlas *atlas, size_t cluster, gm_text *png, const char *path,
+                         bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
+    char title[160];
+    float *all = gm_alloc(n, sizeof *all), *important = gm_alloc(n, sizeof *important);
+    if (all == NULL || important == NULL) GM_FAIL(GM_EMEM, "no memory for a heatmap");
+
+    for (size_t i = 0; i < n; i++) {
+        all[i] = atlas->usage[cluster * n + i] * (float)n;
+        important[i] = atlas->important[cluster * n + i] ? all[i] : 0;
+    }
+    int at = snprintf(title, sizeof title, "Cluster %zu: ", cluster);
+    gm_cluster_title(atlas, cluster, GM_N_KEYWORDS, title + at, sizeof title - (size_t)at);
+    const gm_heat_panel panel[] = {{"all experts", all, false, "x uniform"},
+                                   {"important experts only", important, false, "x uniform"}};
+    const gm_heat_figure figure = {.title = title,
+                                   .panel = panel,
+                                   .n_panels = 2,
+                                   .rows = atlas->n_layers,
+                                   .cols = atlas->n_experts,
+                                   .row_number = atlas->layer_of_moe,
+                                   .row_axis = "layer",
+                                   .col_axis = "expert"};
+    GM_TRY(path ? gm_figure_heat(&figure, path, replace, err)
+                : gm_figure_heat_png(&figure, png, err));
+out:
+    gm_free(important);
+    gm_free(all);
+    return status;
+}

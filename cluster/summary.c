@@ -1,0 +1,96 @@
+/* summary.c - what people want to know of a cluster at a glance. */
+#include "cluster/summary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
+{
+    const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
+    int best = -1;
+    for (size_t s = 0; s < atlas->n_subsets; s++)
+        if (best < 0 || count[s] > count[best]) best = (int)s;
+    *purity = best < 0 || atlas->size[cluster] == 0
+                  ? (double)NAN
+                  : (double)count[best] / (double)atlas->size[cluster];
+    return best;
+}
+
+/* Does p stand before q: higher lift, then lower layer, then lower id? */
+static bool stands_before(const gm_top_expert *p, const gm_top_expert *q)
+{
+    if (p->lift != q->lift) return p->lift > q->lift;
+    if (p->moe_layer != q->moe_layer) return p->moe_layer < q->moe_layer;
+    return p->expert < q->expert;
+}
+
+size_t gm_cluster_top_experts(const gm_atlas *atlas, size_t cluster, gm_top_expert *top,
+                              size_t most)
+{
+    size_t per_cluster = (size_t)atlas->n_layers * (size_t)atlas->n_experts, n = 0;
+    const float *lift = atlas->lift + cluster * per_cluster;   /* (L,E) */
+    const float *usage = atlas->usage + cluster * per_cluster; /* (L,E) */
+    const uint8_t *important = atlas->important + cluster * per_cluster;
+    for (size_t i = 0; i < per_cluster && most > 0; i++) {
+        if (!important[i]) continue;
+        gm_top_expert next = {.moe_layer = (int)(i / (size_t)atlas->n_experts),
+                              .expert = (int)(i % (size_t)atlas->n_experts),
+                              .lift = lift[i],
+                              .usage = usage[i] * (float)per_cluster};
+        if (n == most && !stands_before(&next, &top[n - 1])) continue;
+        size_t at = n < most ? n++ : n - 1; /* insertion into a short sorted list */
+        for (; at > 0 && stands_before(&next, &top[at - 1]); at--) top[at] = top[at - 1];
+        top[at] = next;
+    }
+    return n;
+}
+
+static int by_value(const void *p, const void *q)
+{
+    float a = *(const float *)p, b = *(const float *)q;
+    return (a > b) - (a < b);
+}
+
+gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[2], bool *found,
+                            gm_error *err)
+{
+    float *axis = gm_alloc(atlas->size[cluster], sizeof *axis);
+    *found = false;
+    if (axis == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the %u members of cluster %zu",
+                       atlas->size[cluster], cluster);
+    for (size_t d = 0; d < 2; d++) {
+        size_t n = 0;
+        for (size_t i = 0; i < atlas->n && n < atlas->size[cluster]; i++)
+            if (atlas->cluster[i] == (int32_t)cluster && isfinite(atlas->xy[2 * i + d]))
+                axis[n++] = atlas->xy[2 * i + d];
+        if (n == 0) break;
+        qsort(axis, n, sizeof *axis, by_value);
+        middle[d] = axis[n / 2];
+        *found = d == 1;
+    }
+    gm_free(axis);
+    return GM_OK;
+}
+
+void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    for (int k = 0; k < most && k < GM_N_KEYWORDS; k++) {
+        const char *word = atlas->keyword[cluster * GM_N_KEYWORDS + (size_t)k];
+        size_t length = strlen(word), comma = n > 0 ? 2 : 0;
+        if (length == 0 || n + comma + length + 1 > cap) return;
+        memcpy(text + n, ", ", comma);
+        memcpy(text + n + comma, word, length + 1);
+        n += comma + length;
+    }
+}
+
+size_t gm_atlas_n_noise(const gm_atlas *atlas)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < atlas->n; i++) n += atlas->cluster[i] < 0;
+    return n;
+}

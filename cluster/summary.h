@@ -1,0 +1,33 @@
+/* summary.h - what people want to know of a cluster at a glance: its largest subset,
+ * its purity, its middle on the map, its strongest experts.
+ */
+#ifndef GM_SUMMARY_H
+#define GM_SUMMARY_H
+
+#include "formats/atlas.h"
+
+typedef struct gm_top_expert {
+    int moe_layer, expert; /* MoE layer index; layer_of_moe gives the model layer */
+    float lift, usage;     /* usage as a multiple of the uniform rate 1/(L*E) */
+} gm_top_expert;
+
+/* The subset that most members come from; ties to the lower index. -1 when the
+ * atlas has no subsets. *purity is its share of the members, in [0,1]; NaN then. */
+int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity);
+
+/* The `most` important experts with the highest lift (ties: lower layer, lower id);
+ * returns how many there are. */
+size_t gm_cluster_top_experts(const gm_atlas *atlas, size_t cluster, gm_top_expert *top,
+                              size_t most);
+
+/* The members' median on the map, axis by axis; false when no member has a place. */
+gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[2], bool *found,
+                            gm_error *err) GM_MUST_USE;
+
+/* The first `most` keywords joined by ", " into text (cap bytes, cut at a word). */
+void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap);
+
+/* Documents without a cluster. */
+size_t gm_atlas_n_noise(const gm_atlas *atlas);
+
+#endif
