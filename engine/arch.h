@@ -53,10 +53,11 @@ typedef struct gm_arch {
     bool do_sample;
     double temperature, top_p, repetition_penalty;
     int top_k, max_new_tokens;
+    char unknown_keys[256];   /* keys of config.json that nobody here knows: "a, b" */
 } gm_arch;
 
-/* The tensors of a model. LAYER roles exist once a layer, EXPERT roles once a
- * layer and expert. */
+/* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest
+ * once a layer and expert. */
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
@@ -89,7 +90,9 @@ typedef enum gm_role {
 
 /* Read config.json and generation_config.json of `folder` (the latter may be
  * absent). Unknown architectures and values that would change the mathematics are
- * refused by name; so are missing fields that have no default. GM_EFORMAT, GM_EIO. */
+ * refused by name; so are missing fields that have no default. A key that nobody
+ * here knows is listed in unknown_keys: fine-tuning tools leave such keys, and a key
+ * that mattered would come with tensors, which are all checked. GM_EFORMAT, GM_EIO. */
 gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err) GM_MUST_USE;
 void gm_arch_clear(gm_arch *arch);
 
@@ -99,5 +102,24 @@ void gm_arch_clear(gm_arch *arch);
  * role has none. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, char name[128],
                     size_t *rows, size_t *cols);
+
+/* Parameters in all, and those that one token touches: all but the experts not
+ * chosen; the whole embedding and the head are counted. */
+uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active);
+
+/* ---- for the rows of families.c ---- */
+
+/* An integer member of the config that fits an int; _or: `fallback` when it is absent
+ * or null. */
+gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, int *out,
+                        const char *where, gm_error *err) GM_MUST_USE;
+gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
+                           int *out, const char *where, gm_error *err) GM_MUST_USE;
+
+/* Say that layers first, first + 1, ... that are multiples of `every` are MoE layers
+ * and the others dense; fills n_moe and the two layer maps. GM_EFORMAT when that
+ * leaves none. */
+gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where,
+                            gm_error *err) GM_MUST_USE;
 
 #endif

@@ -73,6 +73,7 @@ typedef struct gm_model_info {
     double temperature, top_p, repetition_penalty;
     int top_k;
     int max_new_tokens; /* 0: not stated */
+    const char *unknown_keys; /* config.json keys that nobody here knows: "a, b"; "" none */
 } gm_model_info;
 
 /* Load a Hugging Face folder. Everything is checked: unknown architecture or

@@ -11,6 +11,10 @@ typedef struct gm_family {
     const char *architecture; /* config.json "architectures"[0] */
     const char *model_type;   /* config.json "model_type" */
     const char *name;         /* what we call it */
+    float norm_epsilon;       /* where the config names none */
+    /* Keys of config.json that `read` looks at, NULL behind the last: they count as
+     * known, and the values that arch.c asks of them elsewhere are not asked. */
+    const char *const *keys;
     /* Reads what differs between families from `config` into `arch`, whose common
      * fields are filled already. */
     gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);

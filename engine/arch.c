@@ -1,0 +1,456 @@
+/* arch.c - see arch.h. Three kinds of fields: those read here (the same in every
+ * family), those a family reads itself, and those that would change the mathematics,
+ * of which one value is computed and every other refused. The rest is harmless or
+ * listed as unknown.
+ */
+#include "engine/arch.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/families.h"
+
+enum {
+    MAX_CONFIG_BYTES = 1 << 20,
+    MAX_LAYERS = 1 << 10,
+    MAX_WIDTH = 1 << 20,
+    MAX_HEADS = 1 << 12,
+    MAX_HEAD_DIM = 1 << 12,
+    MAX_VOCAB = 1 << 28,
+    MAX_CONTEXT = 1 << 28
+};
+
+gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, int *out,
+                        const char *where, gm_error *err)
+{
+    int64_t value;
+    gm_status status = gm_json_get_i64(config, key, lo, hi, &value, where, err);
+    *out = status == GM_OK ? (int)value : 0;
+    return status;
+}
+
+gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
+                           int *out, const char *where, gm_error *err)
+{
+    int64_t value;
+    gm_status status = gm_json_get_i64_or(config, key, lo, hi, fallback, &value, where, err);
+    *out = status == GM_OK ? (int)value : 0;
+    return status;
+}
+
+/* ---- which keys are known ---- */
+
+/* Fields whose other values change what the model computes. Absent and null mean
+ * the value given here. */
+static const struct fixed_field {
+    const char *key;
+    gm_json_kind kind; /* of the value that is computed; NULL: only null is */
+    double number;     /* also of a bool */
+    const char *text;
+} fixed_fields[] = {
+    {"hidden_act", GM_JSON_TEXT, 0, "silu"},
+    {"scoring_func", GM_JSON_TEXT, 0, "softmax"},
+    {"topk_method", GM_JSON_TEXT, 0, "greedy"},
+    {"n_group", GM_JSON_NUMBER, 1, NULL},
+    {"topk_group", GM_JSON_NUMBER, 1, NULL},
+    {"routed_scaling_factor", GM_JSON_NUMBER, 1, NULL},
+    {"attention_bias", GM_JSON_BOOL, false, NULL},
+    {"mlp_bias", GM_JSON_BOOL, false, NULL},
+    {"clip_qkv", GM_JSON_NULL, 0, NULL},
+    {"use_sliding_window", GM_JSON_BOOL, false, NULL},
+    {"sliding_window", GM_JSON_NULL, 0, NULL},
+    {"partial_rotary_factor", GM_JSON_NUMBER, 1, NULL},
+    {"rope_interleave", GM_JSON_BOOL, false, NULL},
+    {"q_lora_rank", GM_JSON_NULL, 0, NULL},
+    {"kv_lora_rank", GM_JSON_NULL, 0, NULL},
+    {"attention_multiplier", GM_JSON_NULL, 0, NULL},
+    {"embedding_multiplier", GM_JSON_NUMBER, 1, NULL},
+    {"residual_multiplier", GM_JSON_NUMBER, 1, NULL},
+    {"logits_scaling", GM_JSON_NUMBER, 1, NULL},
+    {"attn_logit_softcapping", GM_JSON_NULL, 0, NULL},
+    {"final_logit_softcapping", GM_JSON_NULL, 0, NULL},
+    {"num_nextn_predict_layers", GM_JSON_NUMBER, 0, NULL},
+    {"is_encoder_decoder", GM_JSON_BOOL, false, NULL},
+    {"add_cross_attention", GM_JSON_BOOL, false, NULL},
+    {"quantization_config", GM_JSON_NULL, 0, NULL},
+};
+
+enum { N_FIXED = sizeof fixed_fields / sizeof fixed_fields[0] };
+
+/* Read by this file. */
+static const char *const common_keys[] = {
+    "architectures",
+    "model_type",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "intermediate_size",
+    "vocab_size",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "tie_word_embeddings",
+    "norm_topk_prob",
+    "num_experts_per_tok",
+    "bos_token_id",
+    "eos_token_id",
+    NULL,
+};
+
+/* Training, bookkeeping, how another program should run the model. */
+static const char *const harmless_keys[] = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "attention_dropout",
+    "attn_implementation",
+    "auto_map",
+    "aux_loss_alpha",
+    "dtype",
+    "id2label",
+    "initializer_range",
+    "label2id",
+    "moe_implementation",
+    "output_attentions",
+    "output_hidden_states",
+    "output_router_logits",
+    "pad_token_id",
+    "pretraining_tp",
+    "return_dict",
+    "router_aux_loss_coef",
+    "router_z_loss_coef",
+    "seq_aux",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_cache",
+    NULL,
+};
+
+static bool in_list(const char *const *list, const char *key)
+{
+    for (; *list; list++) {
+        if (strcmp(*list, key) == 0) return true;
+    }
+    return false;
+}
+
+static bool is_fixed(const char *key)
+{
+    for (size_t i = 0; i < N_FIXED; i++) {
+        if (strcmp(fixed_fields[i].key, key) == 0) return true;
+    }
+    return false;
+}
+
+/* A value as messages show it: "'yarn'", "2.5", "true", "an object". */
+static const char *show_value(char buf[64], const gm_json *value)
+{
+    double number = 0;
+    bool yes = false;
+    switch (gm_json_kind_of(value)) {
+    case GM_JSON_TEXT: snprintf(buf, 64, "'%.48s'", gm_json_text(value, NULL)); break;
+    case GM_JSON_NUMBER:
+        (void)gm_json_f64(value, &number);
+        snprintf(buf, 64, "%g", number);
+        break;
+    case GM_JSON_BOOL:
+        (void)gm_json_bool(value, &yes);
+        snprintf(buf, 64, "%s", yes ? "true" : "false");
+        break;
+    case GM_JSON_NULL: snprintf(buf, 64, "null"); break;
+    default: snprintf(buf, 64, "an %s", gm_json_kind_name(gm_json_kind_of(value)));
+    }
+    return buf;
+}
+
+static bool has_fixed_value(const struct fixed_field *field, const gm_json *value)
+{
+    double number;
+    bool yes;
+    if (gm_json_kind_of(value) != field->kind) return false;
+    switch (field->kind) {
+    case GM_JSON_TEXT: return strcmp(gm_json_text(value, NULL), field->text) == 0;
+    case GM_JSON_NUMBER: return gm_json_f64(value, &number) && number == field->number;
+    case GM_JSON_BOOL: return gm_json_bool(value, &yes) && yes == (field->number != 0);
+    default: return true;
+    }
+}
+
+static gm_status check_fixed(const struct fixed_field *field, const gm_json *value,
+                             const char *where, gm_error *err)
+{
+    char found[64], expected[64];
+    if (gm_json_kind_of(value) == GM_JSON_NULL || has_fixed_value(field, value)) return GM_OK;
+    switch (field->kind) {
+    case GM_JSON_TEXT: snprintf(expected, sizeof expected, "'%s'", field->text); break;
+    case GM_JSON_NUMBER: snprintf(expected, sizeof expected, "%g", field->number); break;
+    case GM_JSON_BOOL:
+        snprintf(expected, sizeof expected, "%s", field->number ? "true" : "false");
+        break;
+    default: snprintf(expected, sizeof expected, "null");
+    }
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, and only %s is computed", where, field->key,
+                   show_value(found, value), expected);
+}
+
+/* Refuse what is not computed and list what is not known. */
+static gm_status check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text unknown = {0};
+
+    for (size_t i = 0; i < N_FIXED; i++) {
+        const gm_json *value = gm_json_find(config, fixed_fields[i].key);
+        if (value && !in_list(arch->family->keys, fixed_fields[i].key))
+            GM_TRY(check_fixed(&fixed_fields[i], value, where, err));
+    }
+    for (const gm_json *v = gm_json_first(config); v; v = gm_json_next(v)) {
+        const char *key = gm_json_key(v);
+        if (in_list(common_keys, key) || in_list(harmless_keys, key) || is_fixed(key) ||
+            in_list(arch->family->keys, key))
+            continue;
+        GM_TRY(gm_text_printf(&unknown, err, "%s%s", unknown.n ? ", " : "", key));
+    }
+    if (unknown.n)
+        gm_text_escape(arch->unknown_keys, sizeof arch->unknown_keys, unknown.at, unknown.n);
+out:
+    gm_text_clear(&unknown);
+    return status;
+}
+
+/* ---- reading config.json ---- */
+
+static gm_status find_family(const gm_json *config, const char *where, const gm_family **out,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *architecture = NULL, *type = NULL;
+    gm_text known = {0};
+
+    const gm_json *list = gm_json_find(config, "architectures");
+    if (list && gm_json_kind_of(list) == GM_JSON_ARRAY && gm_json_first(list))
+        architecture = gm_json_text(gm_json_first(list), NULL);
+    GM_TRY(gm_json_get_text_or(config, "model_type", NULL, &type, where, err));
+    *out = gm_family_find(architecture, type);
+    if (*out) goto out;
+
+    const gm_family *f;
+    for (size_t i = 0; (f = gm_family_at(i)); i++)
+        GM_TRY(gm_text_printf(&known, err, "%s%s", i ? ", " : "", f->architecture));
+    GM_FAIL(GM_EFORMAT, "'%s': architecture '%s' is not known, expected one of %s", where,
+            architecture ? architecture
+            : type       ? type
+                         : "",
+            known.at);
+out:
+    gm_text_clear(&known);
+    return status;
+}
+
+/* The base of the rotary angles. Scaled variants are refused; newer files keep theta
+ * inside "rope_parameters". */
+static gm_status read_rope(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    gm_status status = GM_OK;
+    const gm_json *holder = config;
+
+    for (int i = 0; i < 2; i++) {
+        const gm_json *rope = gm_json_find(config, keys[i]);
+        if (rope == NULL || gm_json_kind_of(rope) == GM_JSON_NULL) continue;
+        if (gm_json_kind_of(rope) != GM_JSON_OBJECT)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, keys[i]);
+        const char *type, *old_type;
+        GM_TRY(gm_json_get_text_or(rope, "type", "default", &old_type, where, err));
+        GM_TRY(gm_json_get_text_or(rope, "rope_type", old_type, &type, where, err));
+        if (strcmp(type, "default") != 0)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default' is computed", where,
+                    keys[i], type);
+        if (gm_json_find(rope, "rope_theta")) holder = rope;
+    }
+    GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, 10000, &arch->rope_theta, where, err));
+out:
+    return status;
+}
+
+static gm_status read_attention(const gm_json *config, const char *where, gm_arch *arch,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_config_int(config, "num_attention_heads", 1, MAX_HEADS, &arch->n_heads, where, err));
+    GM_TRY(gm_config_int_or(config, "num_key_value_heads", 1, arch->n_heads, arch->n_heads,
+                            &arch->n_kv_heads, where, err));
+    GM_TRY(gm_config_int_or(config, "head_dim", 2, MAX_HEAD_DIM, 0, &arch->head_dim, where, err));
+    if (arch->n_heads % arch->n_kv_heads != 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'num_key_value_heads' is %d, expected a divisor of the %d attention heads",
+                where, arch->n_kv_heads, arch->n_heads);
+    if (arch->head_dim == 0) {
+        if (arch->width % arch->n_heads != 0)
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': 'hidden_size' is %d, expected a multiple of the %d attention heads",
+                    where, arch->width, arch->n_heads);
+        arch->head_dim = arch->width / arch->n_heads;
+    }
+    if (arch->head_dim % 2 != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width", where,
+                arch->head_dim);
+    arch->attention_scale = (float)(1.0 / sqrt(arch->head_dim));
+    GM_TRY(read_rope(config, where, arch, err));
+out:
+    return status;
+}
+
+/* Stop ids: a number or a list of numbers. Those of generation_config.json replace
+ * those of config.json. */
+static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    const gm_json *eos = gm_json_find(config, "eos_token_id");
+    if (eos == NULL || gm_json_kind_of(eos) == GM_JSON_NULL) return GM_OK;
+
+    bool list = gm_json_kind_of(eos) == GM_JSON_ARRAY;
+    arch->n_eos = 0;
+    for (const gm_json *id = list ? gm_json_first(eos) : eos; id;
+         id = list ? gm_json_next(id) : NULL) {
+        int64_t value;
+        if (!gm_json_i64(id, &value) || value < 0 || value >= arch->vocab)
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': 'eos_token_id' holds something else than ids from 0 to %d", where,
+                           arch->vocab - 1);
+        if (arch->n_eos == GM_MAX_EOS)
+            return gm_fail(err, GM_EFORMAT, "'%s': more than %d ids in 'eos_token_id'", where,
+                           GM_MAX_EOS);
+        arch->eos[arch->n_eos++] = (uint32_t)value;
+    }
+    return GM_OK;
+}
+
+static gm_status read_config(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double epsilon;
+
+    GM_TRY(gm_config_int(config, "hidden_size", 1, MAX_WIDTH, &arch->width, where, err));
+    GM_TRY(gm_config_int(config, "num_hidden_layers", 1, MAX_LAYERS, &arch->n_layers, where, err));
+    GM_TRY(gm_config_int(config, "vocab_size", 1, MAX_VOCAB, &arch->vocab, where, err));
+    GM_TRY(
+        gm_config_int(config, "intermediate_size", 1, MAX_WIDTH, &arch->dense_width, where, err));
+    GM_TRY(gm_config_int(config, "max_position_embeddings", 1, MAX_CONTEXT, &arch->max_context,
+                         where, err));
+    GM_TRY(
+        gm_config_int(config, "num_experts_per_tok", 1, GM_NO_EXPERT, &arch->n_chosen, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "rms_norm_eps", 0, 1, arch->family->norm_epsilon, &epsilon,
+                              where, err));
+    arch->norm_epsilon = (float)epsilon;
+    GM_TRY(gm_json_get_bool_or(config, "tie_word_embeddings", false, &arch->tied_head, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", false, &arch->router.renormalise, where,
+                               err));
+    GM_TRY(
+        gm_json_get_i64_or(config, "bos_token_id", 0, arch->vocab - 1, -1, &arch->bos, where, err));
+    GM_TRY(read_eos(config, where, arch, err));
+    GM_TRY(read_attention(config, where, arch, err));
+    GM_TRY(arch->family->read(config, where, arch, err));
+    if (arch->n_chosen > arch->n_experts)
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_experts_per_tok' is %d, expected at most the %d experts",
+                where, arch->n_chosen, arch->n_experts);
+out:
+    return status;
+}
+
+static gm_status read_generation(const gm_json *config, const char *where, gm_arch *arch,
+                                 gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_json_get_i64_or(config, "bos_token_id", 0, arch->vocab - 1, arch->bos, &arch->bos,
+                              where, err));
+    GM_TRY(read_eos(config, where, arch, err));
+    GM_TRY(gm_json_get_bool_or(config, "do_sample", false, &arch->do_sample, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "temperature", 0, 1e3, 1, &arch->temperature, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "top_p", 0, 1, 1, &arch->top_p, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "repetition_penalty", 1e-3, 1e3, 1, &arch->repetition_penalty,
+                              where, err));
+    GM_TRY(gm_config_int_or(config, "top_k", 0, INT32_MAX, 50, &arch->top_k, where, err));
+    GM_TRY(gm_config_int_or(config, "max_new_tokens", 0, INT32_MAX, 0, &arch->max_new_tokens, where,
+                            err));
+out:
+    return status;
+}
+
+static bool can_read(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    return file != NULL && fclose(file) == 0;
+}
+
+gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json *config = NULL, *generation = NULL;
+    gm_text where = {0}, generation_where = {0};
+    *out = (gm_arch){
+        .bos = -1,
+        .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
+        .temperature = 1,
+        .top_p = 1,
+        .repetition_penalty = 1,
+        .top_k = 50,
+    };
+
+    GM_TRY(gm_text_printf(&where, err, "%s/config.json", folder));
+    GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
+    if (gm_json_kind_of(config) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", where.at);
+    GM_TRY(find_family(config, where.at, &out->family, err));
+    GM_TRY(check_keys(config, where.at, out, err));
+    GM_TRY(read_config(config, where.at, out, err));
+
+    GM_TRY(gm_text_printf(&generation_where, err, "%s/generation_config.json", folder));
+    if (!can_read(generation_where.at)) goto out;
+    GM_TRY(gm_json_read_file(&generation, generation_where.at, MAX_CONFIG_BYTES, err));
+    if (gm_json_kind_of(generation) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", generation_where.at);
+    GM_TRY(read_generation(generation, generation_where.at, out, err));
+out:
+    if (status != GM_OK) gm_arch_clear(out);
+    gm_json_free(config);
+    gm_json_free(generation);
+    gm_text_clear(&where);
+    gm_text_clear(&generation_where);
+    return status;
+}
+
+void gm_arch_clear(gm_arch *arch)
+{
+    gm_free(arch->layer_of_moe);
+    gm_free(arch->moe_of_layer);
+    *arch = (gm_arch){0};
+}
+
+gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where, gm_error *err)
+{
+    size_t n = (size_t)arch->n_layers;
+    arch->layer_of_moe = gm_alloc(n, sizeof *arch->layer_of_moe);
+    arch->moe_of_layer = gm_alloc(n, sizeof *arch->moe_of_layer);
+    if (arch->layer_of_moe == NULL || arch->moe_of_layer == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the layers of '%s'", where);
+
+    arch->n_moe = 0;
+    for (int layer = 0; layer < arch->n_layers; layer++) {
+        bool moe = layer >= first && layer % every == 0;
+        arch->moe_of_layer[layer] = moe ? arch->n_moe : -1;
+        if (moe) arch->layer_of_moe[arch->n_moe++] = layer;
+    }
+    if (arch->n_moe == 0)
+        return gm_fail(err, GM_EFORMAT, "'%s': none of the %d layers is a mixture of experts",
+                       where, arch->n_layers);
+    return GM_OK;
+}

@@ -1,0 +1,120 @@
+/* arch_tensors.c - the tensors that an architecture asks of a checkpoint: their
+ * names, their shapes, and how many parameters that makes.
+ */
+#include "engine/arch.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "engine/families.h"
+
+enum { NAME_BYTES = 128 };
+
+typedef struct shape {
+    bool present;
+    int rows, cols;
+} shape;
+
+/* Roles that exist once, or in every layer. */
+static shape common_shape(const gm_arch *a, gm_role role)
+{
+    int q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
+    bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
+
+    switch (role) {
+    case GM_ROLE_EMBED: return (shape){true, a->vocab, a->width};
+    case GM_ROLE_HEAD: return (shape){!a->tied_head, a->vocab, a->width};
+    case GM_ROLE_FINAL_NORM:
+    case GM_ROLE_ATTN_NORM:
+    case GM_ROLE_MLP_NORM: return (shape){true, 1, a->width};
+    case GM_ROLE_Q: return (shape){true, q, a->width};
+    case GM_ROLE_K:
+    case GM_ROLE_V: return (shape){true, kv, a->width};
+    case GM_ROLE_O: return (shape){true, a->width, q};
+    case GM_ROLE_Q_BIAS: return (shape){a->attention_bias, 1, q};
+    case GM_ROLE_K_BIAS:
+    case GM_ROLE_V_BIAS: return (shape){a->attention_bias, 1, kv};
+    case GM_ROLE_Q_NORM: return (shape){normed, 1, per_head ? a->head_dim : q};
+    case GM_ROLE_K_NORM: return (shape){normed, 1, per_head ? a->head_dim : kv};
+    default: return (shape){false, 0, 0};
+    }
+}
+
+/* Roles of the feed-forward part, which differs between dense and MoE layers. */
+static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
+{
+    bool shared = moe && a->n_shared > 0;
+
+    switch (role) {
+    case GM_ROLE_DENSE_GATE:
+    case GM_ROLE_DENSE_UP: return (shape){!moe, a->dense_width, a->width};
+    case GM_ROLE_DENSE_DOWN: return (shape){!moe, a->width, a->dense_width};
+    case GM_ROLE_ROUTER: return (shape){moe, a->n_experts, a->width};
+    case GM_ROLE_ROUTER_BIAS: return (shape){moe && a->router.has_bias, 1, a->n_experts};
+    case GM_ROLE_ROUTER_CORRECTION:
+        return (shape){moe && a->router.has_correction, 1, a->n_experts};
+    case GM_ROLE_SHARED_GATE:
+    case GM_ROLE_SHARED_UP: return (shape){shared, a->shared_width, a->width};
+    case GM_ROLE_SHARED_DOWN: return (shape){shared, a->width, a->shared_width};
+    case GM_ROLE_EXPERT_GATE:
+    case GM_ROLE_EXPERT_UP: return (shape){moe, a->expert_width, a->width};
+    case GM_ROLE_EXPERT_DOWN: return (shape){moe, a->width, a->expert_width};
+    default: return (shape){false, 0, 0};
+    }
+}
+
+/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`. */
+static void fill_name(char name[NAME_BYTES], const char *pattern, int layer, int expert)
+{
+    const int number[] = {layer, expert};
+    int n_numbers = 0;
+    size_t n = 0;
+    for (const char *p = pattern; *p && n < NAME_BYTES - 1; p++) {
+        if (p[0] == '%' && p[1] == 'd' && n_numbers < 2) {
+            n += (size_t)snprintf(name + n, NAME_BYTES - n, "%d", number[n_numbers++]);
+            p++;
+        } else {
+            name[n++] = *p;
+        }
+    }
+    assert(n < NAME_BYTES);
+    name[n] = '\0';
+}
+
+bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, char name[NAME_BYTES],
+                    size_t *rows, size_t *cols)
+{
+    const char *pattern = arch->family->tensor[role];
+    shape s = common_shape(arch, role);
+    if (!s.present && role >= GM_ROLE_DENSE_GATE)
+        s = mlp_shape(arch, role, arch->moe_of_layer[layer] >= 0);
+    if (!s.present || pattern == NULL) return false;
+
+    fill_name(name, pattern, layer, expert);
+    *rows = (size_t)s.rows;
+    *cols = (size_t)s.cols;
+    return true;
+}
+
+static uint64_t n_parameters(const gm_arch *arch, gm_role role, int layer)
+{
+    char name[NAME_BYTES];
+    size_t rows, cols;
+    return gm_arch_tensor(arch, role, layer, 0, name, &rows, &cols) ? (uint64_t)rows * cols : 0;
+}
+
+uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active)
+{
+    uint64_t shared = 0, expert = 0;
+    int role = 0;
+
+    for (; role <= GM_ROLE_HEAD; role++) shared += n_parameters(arch, (gm_role)role, 0);
+    for (; role < GM_ROLE_EXPERT_GATE; role++) {
+        for (int i = 0; i < arch->n_layers; i++) shared += n_parameters(arch, (gm_role)role, i);
+    }
+    for (; role < GM_N_ROLES; role++) {
+        for (int i = 0; i < arch->n_layers; i++) expert += n_parameters(arch, (gm_role)role, i);
+    }
+    *active = shared + expert * (uint64_t)arch->n_chosen;
+    return shared + expert * (uint64_t)arch->n_experts;
+}

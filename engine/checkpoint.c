@@ -1,0 +1,329 @@
+/* checkpoint.c - see checkpoint.h. A shard is a mapped file with its parsed header;
+ * the checkpoint is one array of all shards' tensors, sorted by name.
+ */
+#include "engine/checkpoint.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/sha256.h"
+
+static const char SINGLE_NAME[] = "model.safetensors";
+static const char INDEX_NAME[] = "model.safetensors.index.json";
+
+enum {
+    MAX_INDEX_BYTES = 64 << 20,
+    MAX_SHARDS = 4096,
+    DIGEST_BYTES = 4096 /* of each end of a tensor */
+};
+
+typedef struct shard {
+    char *name; /* in the folder */
+    char *path;
+    void *map;
+    size_t n_bytes;
+    gm_safetensors file;
+} shard;
+
+struct gm_checkpoint {
+    shard *shard;
+    size_t n_shards;
+    gm_tensor *tensor; /* (n) by name */
+    size_t n;
+};
+
+/* ---- one shard ---- */
+
+static void shard_close(shard *s)
+{
+    gm_safetensors_clear(&s->file);
+    if (s->map) munmap(s->map, s->n_bytes);
+    gm_free(s->name);
+    gm_free(s->path);
+    *s = (shard){0};
+}
+
+static gm_status shard_map(shard *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    struct stat about;
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) GM_FAIL(GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
+    if (fstat(fd, &about) != 0)
+        GM_FAIL(GM_EIO, "cannot look at '%s': %s", s->path, strerror(errno));
+    if (!S_ISREG(about.st_mode)) GM_FAIL(GM_EIO, "'%s' is not a regular file", s->path);
+    if (about.st_size == 0) GM_FAIL(GM_EFORMAT, "'%s' is empty", s->path);
+
+    s->n_bytes = (size_t)about.st_size;
+    void *map = mmap(NULL, s->n_bytes, PROT_READ, MAP_SHARED, fd, 0);
+    if (map == MAP_FAILED) GM_FAIL(GM_EIO, "cannot map '%s': %s", s->path, strerror(errno));
+    s->map = map;
+out:
+    if (fd >= 0) close(fd);
+    return status;
+}
+
+/* Add the shard `name` of `folder` to the checkpoint, whose array has room for it. */
+static gm_status add_shard(gm_checkpoint *c, const char *folder, const char *name, gm_error *err)
+{
+    gm_status status = GM_OK;
+    shard *s = &c->shard[c->n_shards++]; /* from here on the checkpoint closes it */
+    gm_text path = {0};
+
+    if (folder) GM_TRY(gm_text_printf(&path, err, "%s/", folder));
+    GM_TRY(gm_text_add(&path, name, err));
+    s->name = gm_copy_text(name, strlen(name));
+    s->path = path.at ? gm_copy_text(path.at, path.n) : NULL;
+    if (s->name == NULL || s->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", name);
+    GM_TRY(shard_map(s, err));
+    GM_TRY(gm_safetensors_parse(&s->file, s->map, s->n_bytes, s->path, err));
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+static const shard *find_shard(const gm_checkpoint *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_shards; i++) {
+        if (strcmp(c->shard[i].name, name) == 0) return &c->shard[i];
+    }
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+static gm_status open_single(gm_checkpoint *c, const char *folder, const char *name, gm_error *err)
+{
+    c->shard = gm_alloc(1, sizeof *c->shard);
+    if (c->shard == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", name);
+    return add_shard(c, folder, name, err);
+}
+
+/* The file of one entry of the index; a name that leads out of the folder is refused. */
+static gm_status index_entry(const gm_json *entry, const char *where, const char **out,
+                             gm_error *err)
+{
+    *out = gm_json_text(entry, NULL);
+    if (*out == NULL || **out == '\0' || strchr(*out, '/'))
+        return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' does not name a file of this folder",
+                       where, gm_json_key(entry));
+    return GM_OK;
+}
+
+/* Open every shard that the index names, then see that each tensor lies where it says. */
+static gm_status open_index(gm_checkpoint *c, const char *folder, const char *where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json *index = NULL;
+    const char *name;
+
+    GM_TRY(gm_json_read_file(&index, where, MAX_INDEX_BYTES, err));
+    const gm_json *map = gm_json_find(index, "weight_map");
+    if (map == NULL || gm_json_kind_of(map) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s' has no object 'weight_map'", where);
+
+    for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e)) {
+        GM_TRY(index_entry(e, where, &name, err));
+        if (find_shard(c, name)) continue;
+        if (c->n_shards == MAX_SHARDS)
+            GM_FAIL(GM_EFORMAT, "'%s' names more than %d shards", where, MAX_SHARDS);
+        shard *more = gm_grow(c->shard, c->n_shards, c->n_shards + 1, sizeof *c->shard);
+        if (more == NULL) GM_FAIL(GM_EMEM, "no memory for the shards of '%s'", where);
+        c->shard = more;
+        GM_TRY(add_shard(c, folder, name, err));
+    }
+    for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e)) {
+        GM_TRY(index_entry(e, where, &name, err));
+        const shard *s = find_shard(c, name);
+        if (gm_safetensors_find(&s->file, gm_json_key(e)) == NULL)
+            GM_FAIL(GM_EFORMAT, "shard '%s' has no tensor '%s', which the index expects there",
+                    s->path, gm_json_key(e));
+    }
+out:
+    gm_json_free(index);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const gm_tensor *)a)->name, ((const gm_tensor *)b)->name);
+}
+
+/* One sorted array over all shards; no name may come twice. */
+static gm_status collect(gm_checkpoint *c, gm_error *err)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_shards; i++) n += c->shard[i].file.n;
+    c->tensor = gm_alloc(n, sizeof *c->tensor);
+    if (c->tensor == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu tensors", n);
+
+    for (size_t i = 0; i < c->n_shards; i++) {
+        const gm_safetensors *file = &c->shard[i].file;
+        if (file->n == 0) continue;
+        memcpy(c->tensor + c->n, file->tensor, file->n * sizeof *file->tensor);
+        c->n += file->n;
+    }
+    if (n > 0) qsort(c->tensor, n, sizeof *c->tensor, by_name);
+    for (size_t i = 1; i < n; i++) {
+        const gm_tensor *t = &c->tensor[i - 1], *u = &c->tensor[i];
+        if (strcmp(t->name, u->name) == 0)
+            return gm_fail(err, GM_EFORMAT, "tensor '%s' is in two shards: '%s' and '%s'", t->name,
+                           t->file, u->file);
+    }
+    return GM_OK;
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool file_exists(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0;
+}
+
+gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text single = {0}, index = {0};
+    gm_checkpoint *c = gm_alloc(1, sizeof *c);
+    *out = NULL;
+    if (c == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", folder);
+
+    GM_TRY(gm_text_printf(&single, err, "%s/%s", folder, SINGLE_NAME));
+    GM_TRY(gm_text_printf(&index, err, "%s/%s", folder, INDEX_NAME));
+    if (ends_in(folder, ".safetensors")) {
+        GM_TRY(open_single(c, NULL, folder, err));
+    } else if (file_exists(single.at)) {
+        GM_TRY(open_single(c, folder, SINGLE_NAME, err));
+    } else if (file_exists(index.at)) {
+        GM_TRY(open_index(c, folder, index.at, err));
+    } else {
+        GM_FAIL(GM_EIO, "folder '%s' holds neither %s nor %s", folder, SINGLE_NAME, INDEX_NAME);
+    }
+    GM_TRY(collect(c, err));
+    *out = c;
+    c = NULL;
+out:
+    gm_checkpoint_close(c);
+    gm_text_clear(&single);
+    gm_text_clear(&index);
+    return status;
+}
+
+void gm_checkpoint_close(gm_checkpoint *c)
+{
+    if (c == NULL) return;
+    for (size_t i = 0; i < c->n_shards; i++) shard_close(&c->shard[i]);
+    gm_free(c->shard);
+    gm_free(c->tensor);
+    gm_free(c);
+}
+
+/* ---- what is in it ---- */
+
+size_t gm_checkpoint_n(const gm_checkpoint *c)
+{
+    return c->n;
+}
+
+const gm_tensor *gm_checkpoint_at(const gm_checkpoint *c, size_t i)
+{
+    return &c->tensor[i];
+}
+
+const gm_tensor *gm_checkpoint_find(const gm_checkpoint *c, const char *name)
+{
+    const gm_tensor key = {.name = name};
+    return c->n > 0 ? bsearch(&key, c->tensor, c->n, sizeof key, by_name) : NULL;
+}
+
+uint64_t gm_checkpoint_bytes(const gm_checkpoint *c)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->n; i++) bytes += c->tensor[i].n_bytes;
+    return bytes;
+}
+
+gm_dtype gm_checkpoint_dtype(const gm_checkpoint *c)
+{
+    uint64_t bytes[GM_N_DTYPES] = {0};
+    for (size_t i = 0; i < c->n; i++) bytes[c->tensor[i].dtype] += c->tensor[i].n_bytes;
+    int most = 0;
+    for (int d = 1; d < GM_N_DTYPES; d++) {
+        if (bytes[d] > bytes[most]) most = d;
+    }
+    return (gm_dtype)most;
+}
+
+const char *gm_checkpoint_metadata(const gm_checkpoint *c, const char *key)
+{
+    for (size_t i = 0; i < c->n_shards; i++) {
+        const char *value = gm_safetensors_metadata(&c->shard[i].file, key);
+        if (value) return value;
+    }
+    return NULL;
+}
+
+gm_status gm_checkpoint_get(const gm_checkpoint *c, const char *name, size_t rows, size_t cols,
+                            const gm_tensor **out, gm_error *err)
+{
+    const gm_tensor *t = gm_checkpoint_find(c, name);
+    *out = NULL;
+    if (t == NULL) return gm_fail(err, GM_EFORMAT, "the checkpoint has no tensor '%s'", name);
+    if (!gm_dtype_is_float(t->dtype))
+        return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected F32, F16 or BF16",
+                       t->file, name, gm_dtype_name(t->dtype));
+    if (t->rank < 1 || t->rank > 2)
+        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' has rank %d, expected %d", t->file, name,
+                       t->rank, rows == 1 ? 1 : 2);
+    size_t found_rows = t->rank == 2 ? t->dim[0] : 1;
+    size_t found_cols = t->dim[t->rank - 1];
+    if (found_rows != rows || found_cols != cols)
+        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' is %zu x %zu, expected %zu x %zu",
+                       t->file, name, found_rows, found_cols, rows, cols);
+    *out = t;
+    return GM_OK;
+}
+
+/* ---- identity ---- */
+
+static void hash_u64(gm_sha256 *hash, uint64_t value)
+{
+    unsigned char byte[8];
+    for (int i = 0; i < 8; i++) byte[i] = (unsigned char)(value >> 8 * i);
+    gm_sha256_update(hash, byte, sizeof byte);
+}
+
+/* Strings go in with their NUL and numbers as 64 bits, so that no two lists of
+ * tensors give the same bytes. */
+static void hash_tensor(gm_sha256 *hash, const gm_tensor *t)
+{
+    const char *dtype = gm_dtype_name(t->dtype);
+    size_t n = t->n_bytes < DIGEST_BYTES ? t->n_bytes : DIGEST_BYTES;
+
+    gm_sha256_update(hash, t->name, strlen(t->name) + 1);
+    gm_sha256_update(hash, dtype, strlen(dtype) + 1);
+    hash_u64(hash, (uint64_t)t->rank);
+    for (int i = 0; i < t->rank; i++) hash_u64(hash, t->dim[i]);
+    gm_sha256_update(hash, t->data, n);
+    gm_sha256_update(hash, (const unsigned char *)t->data + t->n_bytes - n, n);
+}
+
+void gm_checkpoint_digest(const gm_checkpoint *c, char hex[65])
+{
+    gm_sha256 hash;
+    uint8_t digest[32];
+    gm_sha256_init(&hash);
+    for (size_t i = 0; i < c->n; i++) hash_tensor(&hash, &c->tensor[i]);
+    gm_sha256_final(&hash, digest);
+    gm_sha256_hex(digest, hex);
+}

@@ -1,0 +1,131 @@
+/* families.c - see families.h. What a family's own configuration class reads beside
+ * the fields all have in common, and how its tensors are called on disk.
+ */
+#include "engine/families.h"
+
+#include <string.h>
+
+/* Tensor names that every family so far shares with Llama. */
+#define LLAMA_TENSORS                                                                              \
+    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight",     \
+    [GM_ROLE_HEAD] = "lm_head.weight",                                                             \
+    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                                \
+    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                       \
+    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                       \
+    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                       \
+    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                       \
+    [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
+
+#define GATED_EXPERT_TENSORS                                                                       \
+    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                                          \
+    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight",                     \
+    [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",                         \
+    [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
+
+enum { MAX_WIDTH = 1 << 20, MAX_SHARED = 1 << 10, MAX_EXPERTS = GM_NO_EXPERT };
+
+/* ---- DeepSeekMoE v1: DeepSeek-MoE-16B, GigaChat-20B-A3B ---- */
+
+static const char *const deepseek_keys[] = {
+    "n_routed_experts",      "n_shared_experts", "moe_intermediate_size",
+    "first_k_dense_replace", "moe_layer_freq",   NULL,
+};
+
+/* Source: arXiv:2401.06066; the remote code of deepseek-ai/deepseek-moe-16b-base: the
+ * shared experts are one MLP of their summed width, and chosen weights are divided by
+ * their sum + 1e-20 when norm_topk_prob is set and more than one is chosen. */
+static gm_status read_deepseek(const gm_json *config, const char *where, gm_arch *arch,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    int first_moe, every;
+
+    GM_TRY(gm_config_int(config, "n_routed_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
+                         err));
+    GM_TRY(gm_config_int_or(config, "n_shared_experts", 0, MAX_SHARED, 0, &arch->n_shared, where,
+                            err));
+    arch->shared_width = arch->n_shared * arch->expert_width;
+    GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &first_moe,
+                            where, err));
+    GM_TRY(gm_config_int_or(config, "moe_layer_freq", 1, arch->n_layers, 1, &every, where, err));
+    GM_TRY(gm_arch_place_moe(arch, first_moe, every, where, err));
+
+    arch->router.renormalise = arch->router.renormalise && arch->n_chosen > 1;
+    arch->router.renorm_epsilon = 1e-20f;
+out:
+    return status;
+}
+
+/* ---- OLMoE ---- */
+
+static const char *const olmoe_keys[] = {"num_experts", "clip_qkv", NULL};
+
+/* Source: arXiv:2409.02060; transformers, models/olmoe: every layer is a MoE layer,
+ * intermediate_size is one expert's width, q and k are normalised over their full
+ * width, and the clamp comes behind that norm. */
+static gm_status read_olmoe(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double clip;
+
+    GM_TRY(gm_config_int(config, "num_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "clip_qkv", 1e-6, 1e6, 0, &clip, where, err));
+    arch->clip_qkv = (float)clip;
+    arch->qk_norm = GM_QK_NORM_FULL;
+    arch->expert_width = arch->dense_width;
+    GM_TRY(gm_arch_place_moe(arch, 0, 1, where, err));
+out:
+    return status;
+}
+
+/* ---- the table ---- */
+
+#define DEEPSEEK_ROW                                                                               \
+    .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .keys = deepseek_keys,                       \
+    .read = read_deepseek,                                                                         \
+    .tensor = {                                                                                    \
+        LLAMA_TENSORS,                                                                             \
+        GATED_EXPERT_TENSORS,                                                                      \
+        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                             \
+        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                                 \
+        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                             \
+        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight",             \
+        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",                 \
+        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight",             \
+    }
+
+static const gm_family families[] = {
+    {.architecture = "DeepseekForCausalLM", .model_type = "deepseek", DEEPSEEK_ROW},
+    /* the same model re-saved under the concentration authors' own class name */
+    {.architecture = "DeepseekFixedForCausalLM",
+     .model_type = "deepseek_with_concentration",
+     DEEPSEEK_ROW},
+    {.architecture = "OlmoeForCausalLM",
+     .model_type = "olmoe",
+     .name = "olmoe",
+     .norm_epsilon = 1e-5f,
+     .keys = olmoe_keys,
+     .read = read_olmoe,
+     .tensor = {LLAMA_TENSORS,
+                GATED_EXPERT_TENSORS, [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight",
+                [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"}},
+};
+
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+const gm_family *gm_family_find(const char *architecture, const char *model_type)
+{
+    const char *wanted = architecture ? architecture : model_type;
+    if (wanted == NULL) return NULL;
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        const char *has = architecture ? families[i].architecture : families[i].model_type;
+        if (strcmp(has, wanted) == 0) return &families[i];
+    }
+    return NULL;
+}
+
+const gm_family *gm_family_at(size_t i)
+{
+    return i < N_FAMILIES ? &families[i] : NULL;
+}
