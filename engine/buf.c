@@ -1,0 +1,46 @@
+/* buf.c - describing, allocating and freeing buffers in host memory. */
+#include "engine/buf.h"
+
+gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
+{
+    size_t stride = gm_round_up(cols, GM_K_BLOCK);
+    return (gm_buf){.layout = GM_LAYOUT_ROWS,
+                    .dtype = dtype,
+                    .count = count,
+                    .rows = rows,
+                    .cols = cols,
+                    .stride = stride,
+                    .item_bytes = rows * stride * gm_dtype_bytes(dtype)};
+}
+
+gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols)
+{
+    size_t depth = dtype == GM_BF16 ? gm_round_up(cols, GM_K_BLOCK) : cols;
+    return (gm_buf){.layout = GM_LAYOUT_PANELS,
+                    .dtype = dtype,
+                    .count = count,
+                    .rows = rows,
+                    .cols = cols,
+                    .item_bytes = gm_round_up(rows, GM_PANEL) * depth * gm_dtype_bytes(dtype)};
+}
+
+uint64_t gm_buf_bytes(const gm_buf *buf)
+{
+    return (uint64_t)buf->count * buf->item_bytes;
+}
+
+gm_status gm_buf_create(gm_buf *buf, const char *what, gm_error *err)
+{
+    buf->address = gm_alloc2(buf->count, buf->item_bytes, 1);
+    if (buf->address == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for %s (%llu bytes)", what,
+                       (unsigned long long)gm_buf_bytes(buf));
+    buf->place = GM_PLACE_HOST;
+    return GM_OK;
+}
+
+void gm_buf_free(gm_buf *buf)
+{
+    gm_free(buf->address);
+    *buf = (gm_buf){0};
+}

@@ -1,0 +1,71 @@
+/* weights.h - a model's weights in the form that a backend's kernels read.
+ *
+ * Matrices become panels (buf.h) of f32, or of bf16 under GM_NUMERICS_BF16; the
+ * router, its biases and all norms stay f32; the embedding is copied in the type
+ * of the checkpoint. Query, key and value are one matrix, its three parts starting
+ * at multiples of 32 outputs; gate and up are one matrix whose panels alternate, so
+ * that a pair of panels holds the gate and the up of the same 16 units.
+ *
+ * A layer is a router over E experts and one MLP that every token takes: the
+ * shared experts, or in a dense layer the whole MLP (then n_experts is 0).
+ */
+#ifndef GM_WEIGHTS_H
+#define GM_WEIGHTS_H
+
+#include "engine/arch.h"
+#include "engine/buf.h"
+
+typedef struct gm_mlp {
+    size_t width;   /* F; 0: this layer has none */
+    gm_buf gate_up; /* PANELS, `count` matrices (2 F rounded up to 16 each, D) */
+    gm_buf down;    /* PANELS, `count` matrices (D, F) */
+} gm_mlp;
+
+typedef struct gm_layer {
+    int moe; /* index among the MoE layers; -1: dense */
+    gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D) */
+    gm_buf qkv;                 /* PANELS (q + k + v, D) */
+    gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
+    gm_buf q_norm, k_norm;      /* ROWS f32 (1, full or head width), or not there */
+    gm_buf o;                   /* PANELS (D, H head_dim) */
+    gm_buf router;              /* PANELS f32 (E, D) */
+    gm_buf router_bias;         /* ROWS f32 (1, E), or not there */
+    gm_buf correction;          /* ROWS f32 (1, E), or not there */
+    gm_mlp always;              /* shared experts or dense MLP */
+    gm_mlp expert;              /* count = E */
+} gm_layer;
+
+typedef struct gm_weights {
+    const struct gm_ops *ops; /* the backend the weights are packed for */
+    gm_numerics numerics;
+    gm_buf embed;             /* ROWS (V, D) in the checkpoint's type */
+    gm_buf final_norm;        /* ROWS f32 (1, D) */
+    gm_buf head;              /* PANELS (V, D) */
+    size_t n_layers;
+    gm_layer *layer; /* (n_layers) */
+} gm_weights;
+
+/* Where the parts of a query-key-value row start; `all` is its length. */
+typedef struct gm_qkv_place {
+    size_t q, k, v, all;
+} gm_qkv_place;
+gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
+
+/* Read and pack all weights in parallel, calling options->progress from this
+ * thread. numerics is F32 or BF16, never AUTO; options gives device, kernels,
+ * threads. Errors: GM_EABSENT (device or kernels not in this build or machine),
+ * GM_EARG (unknown kernels), GM_EMEM, GM_EFORMAT, GM_ESHAPE. */
+gm_status gm_weights_create(gm_weights **out, const gm_arch *arch,
+                            const gm_checkpoint *checkpoint, gm_numerics numerics,
+                            const gm_model_options *options, gm_error *err) GM_MUST_USE;
+void gm_weights_free(gm_weights *weights);
+
+/* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but
+ * the type of the embedding. */
+uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                          gm_numerics numerics);
+
+/* "avx512f" */
+const char *gm_weights_kernels(const gm_weights *weights);
+
+#endif
