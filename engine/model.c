@@ -1,0 +1,188 @@
+/* model.c - opening a model: config and tensors checked against each other, then the
+ * weights packed. See model.h for the order.
+ */
+#include "engine/model.h"
+
+#include <string.h>
+
+#include "engine/families.h"
+#include "engine/weights.h"
+
+/* ---- the checkpoint against the architecture ---- */
+
+static bool is_rotary_table(const char *name)
+{
+    static const char END[] = ".rotary_emb.inv_freq";
+    size_t n = strlen(name);
+    return n >= sizeof END - 1 && strcmp(name + n - (sizeof END - 1), END) == 0;
+}
+
+/* Look the tensor of one role up and note that it was asked for in seen (n tensors). */
+static gm_status check_role(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_role role,
+                            int layer, int expert, bool *seen, gm_error *err)
+{
+    gm_status status = GM_OK;
+    char name[128];
+    size_t rows, cols;
+    const gm_tensor *tensor;
+
+    if (!gm_arch_tensor(arch, role, layer, expert, name, &rows, &cols)) return GM_OK;
+    GM_TRY(gm_checkpoint_get(checkpoint, name, rows, cols, &tensor, err));
+    seen[tensor - gm_checkpoint_at(checkpoint, 0)] = true;
+out:
+    return status;
+}
+
+static gm_status check_extra(const gm_checkpoint *checkpoint, const bool *seen, gm_error *err)
+{
+    for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
+        const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
+        if (!seen[i] && !is_rotary_table(t->name))
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': tensor '%s' is not part of the model that config.json describes",
+                           t->file, t->name);
+    }
+    return GM_OK;
+}
+
+gm_status gm_model_check_tensors(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                                 gm_error *err)
+{
+    gm_status status = GM_OK;
+    int role = 0;
+    bool *seen = gm_alloc(gm_checkpoint_n(checkpoint), sizeof *seen);
+    if (seen == NULL) return gm_fail(err, GM_EMEM, "no memory to check the tensors");
+
+    for (; role <= GM_ROLE_HEAD; role++)
+        GM_TRY(check_role(arch, checkpoint, (gm_role)role, 0, 0, seen, err));
+    for (; role < GM_ROLE_EXPERT_GATE; role++) {
+        for (int layer = 0; layer < arch->n_layers; layer++)
+            GM_TRY(check_role(arch, checkpoint, (gm_role)role, layer, 0, seen, err));
+    }
+    for (; role < GM_N_ROLES; role++) {
+        for (int m = 0; m < arch->n_moe; m++) {
+            for (int expert = 0; expert < arch->n_experts; expert++)
+                GM_TRY(check_role(arch, checkpoint, (gm_role)role, arch->layer_of_moe[m], expert,
+                                  seen, err));
+        }
+    }
+    GM_TRY(check_extra(checkpoint, seen, err));
+out:
+    gm_free(seen);
+    return status;
+}
+
+/* ---- what is said about it ---- */
+
+gm_numerics gm_model_numerics(const gm_checkpoint *checkpoint, gm_numerics asked)
+{
+    if (asked != GM_NUMERICS_AUTO) return asked;
+    return gm_checkpoint_dtype(checkpoint) == GM_BF16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32;
+}
+
+static const char *scoring_name(gm_scoring scoring)
+{
+    switch (scoring) {
+    case GM_SCORE_SIGMOID: return "sigmoid";
+    case GM_SCORE_TOPK_SOFTMAX: return "topk-softmax";
+    default: return "softmax";
+    }
+}
+
+static void fill_architecture(gm_model_info *info, const gm_arch *arch)
+{
+    info->architecture = arch->family->architecture;
+    info->family = arch->family->name;
+    info->n_layers = arch->n_layers;
+    info->n_moe_layers = arch->n_moe;
+    info->layer_of_moe = arch->layer_of_moe;
+    info->n_experts = arch->n_experts;
+    info->n_chosen = arch->n_chosen;
+    info->n_shared_experts = arch->n_shared;
+    info->width = arch->width;
+    info->expert_width = arch->expert_width;
+    info->n_heads = arch->n_heads;
+    info->n_kv_heads = arch->n_kv_heads;
+    info->head_dim = arch->head_dim;
+    info->vocab_size = arch->vocab;
+    info->max_context = arch->max_context;
+    info->scoring = scoring_name(arch->router.scoring);
+    info->renormalised = arch->router.renormalise;
+    info->routed_scale = arch->router.scale;
+    info->unknown_keys = arch->unknown_keys;
+}
+
+static void fill_generation(gm_model_info *info, const gm_arch *arch)
+{
+    info->bos = arch->bos;
+    info->n_eos = arch->n_eos;
+    memcpy(info->eos, arch->eos, sizeof info->eos);
+    info->do_sample = arch->do_sample;
+    info->temperature = arch->temperature;
+    info->top_p = arch->top_p;
+    info->top_k = arch->top_k;
+    info->repetition_penalty = arch->repetition_penalty;
+    info->max_new_tokens = arch->max_new_tokens;
+}
+
+static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                         gm_numerics numerics)
+{
+    info->weight_dtype = gm_dtype_name(gm_checkpoint_dtype(checkpoint));
+    info->numerics = numerics;
+    info->n_parameters = gm_arch_parameters(arch, &info->n_active);
+    info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
+    info->resident_bytes = gm_weights_bytes(arch, numerics);
+    info->kv_bytes_per_token = gm_weights_kv_bytes(arch, numerics);
+    gm_checkpoint_digest(checkpoint, info->digest);
+}
+
+/* ---- opening ---- */
+
+gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
+                        gm_error *err)
+{
+    static const gm_model_options defaults = {0};
+    gm_status status = GM_OK;
+    gm_model *m = gm_alloc(1, sizeof *m);
+    *out = NULL;
+    if (options == NULL) options = &defaults;
+    if (m == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", folder);
+
+    m->folder = gm_copy_text(folder, strlen(folder));
+    if (m->folder == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", folder);
+    GM_TRY(gm_arch_read(&m->arch, folder, err));
+    GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
+    GM_TRY(gm_model_check_tensors(&m->arch, m->checkpoint, err));
+
+    gm_numerics numerics = gm_model_numerics(m->checkpoint, options->numerics);
+    m->info.folder = m->folder;
+    m->info.kernels = "";
+    fill_architecture(&m->info, &m->arch);
+    fill_generation(&m->info, &m->arch);
+    fill_weights(&m->info, &m->arch, m->checkpoint, numerics);
+    if (!options->headers_only) {
+        GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, numerics, options, err));
+        m->info.kernels = gm_weights_kernels(m->weights);
+    }
+    *out = m;
+    m = NULL;
+out:
+    gm_model_close(m);
+    return status;
+}
+
+void gm_model_close(gm_model *m)
+{
+    if (m == NULL) return;
+    gm_weights_free(m->weights);
+    gm_checkpoint_close(m->checkpoint);
+    gm_arch_clear(&m->arch);
+    gm_free(m->folder);
+    gm_free(m);
+}
+
+const gm_model_info *gm_model_get_info(const gm_model *m)
+{
+    return &m->info;
+}
