@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { N_ROUNDS = 400 };
+enum { N_ROUNDS = 3000, N_PULLED = 200 };
 
 /* Push two overlapping boxes apart by half the overlap each; false when they do
  * not overlap. Equal centres part by number, so that nothing stays stuck. */
@@ -33,7 +33,7 @@ void gm_labels_spread(gm_box *box, size_t n, double width, double height)
 {
     for (int round = 0; round < N_ROUNDS; round++) {
         bool moved = false;
-        double pull = round < N_ROUNDS / 2 ? 0.05 : 0; /* home first, then only apart */
+        double pull = round < N_PULLED ? 0.05 : 0; /* home first, then only apart */
         for (size_t i = 0; i < n; i++) {
             box[i].x += pull * (box[i].home_x - box[i].x);
             box[i].y += pull * (box[i].home_y - box[i].y);

@@ -1,0 +1,186 @@
+/* test_figures - palettes, maps, heatmaps and HTML pages: what holds for any input. */
+#include "base/text.h"
+#include "figures/figures.h"
+#include "figures/html.h"
+#include "figures/labels.h"
+#include "tests/check.h"
+
+#include <unistd.h>
+
+static int distance(gm_rgb p, gm_rgb q)
+{
+    return abs(p.r - q.r) + abs(p.g - q.g) + abs(p.b - q.b);
+}
+
+static void neighbouring_groups_have_different_colours(void)
+{
+    const int sizes[] = {2, 8, 9, 30, 60};
+    for (size_t s = 0; s < 5; s++)
+        for (int i = 1; i < sizes[s]; i++)
+            CHECK(distance(gm_palette(i - 1, sizes[s]), gm_palette(i, sizes[s])) > 60);
+    CHECK_INT(distance(gm_palette(-1, 5), gm_colour_sequential(NAN)), 0);
+}
+
+static void colour_maps_run_from_light_to_dark_and_take_any_value(void)
+{
+    gm_rgb light = gm_colour_sequential(0), dark = gm_colour_sequential(1);
+    CHECK(light.r + light.g + light.b > 700);
+    CHECK(dark.r + dark.g + dark.b < 220);
+    CHECK_INT(distance(gm_colour_sequential(7), dark), 0);
+    CHECK_INT(distance(gm_colour_diverging(-9), gm_colour_diverging(-1)), 0);
+    CHECK(distance(gm_colour_diverging(-1), gm_colour_diverging(1)) > 200);
+}
+
+static void labels_end_without_overlap_inside_the_frame(void)
+{
+    gm_box box[12];
+    for (int i = 0; i < 12; i++) /* all want the same corner */
+        box[i] = (gm_box){.width = 90, .height = 20, .home_x = 3, .home_y = 2, .x = 3, .y = 2};
+    gm_labels_spread(box, 12, 400, 300);
+    for (int i = 0; i < 12; i++) {
+        CHECK(box[i].x >= 45 && box[i].x <= 355 && box[i].y >= 10 && box[i].y <= 290);
+        for (int j = i + 1; j < 12; j++) {
+            bool apart = fabs(box[i].x - box[j].x) >= 89.5 || fabs(box[i].y - box[j].y) >= 19.5;
+            CHECK(apart);
+        }
+    }
+}
+
+/* A small map with noise, a point that is not a number, and labels in two scripts. */
+static gm_map_figure small_map(void)
+{
+    static const float xy[] = {0, 0, 1, 1, NAN, 2, 5, 3, 2, 2};
+    static const int32_t group[] = {0, 1, 1, -1, 0};
+    static const char *const legend[] = {"first", "второй"};
+    static const gm_map_label label[] = {{0, 0, "food, wine", 0}, {1, 1, "слово", 1}};
+    return (gm_map_figure){.title = "A map",
+                           .n = 5,
+                           .xy = xy,
+                           .group = group,
+                           .n_groups = 2,
+                           .legend = legend,
+                           .label = label,
+                           .n_labels = 2,
+                           .width = 400,
+                           .height = 300};
+}
+
+static void pictures_are_png_of_the_size_asked_for_and_repeat(void)
+{
+    gm_error err = {0};
+    gm_text first = {0}, second = {0};
+    gm_map_figure map = small_map();
+    CHECK_OK(gm_figure_map_png(&map, &first, &err), err);
+    CHECK_OK(gm_figure_map_png(&map, &second, &err), err);
+    CHECK(first.n > 1000);
+    CHECK_BYTES(first.at, "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x01\x90\0\0\x01\x2c", 24);
+    CHECK_INT(first.n, second.n);
+    CHECK_BYTES(first.at, second.at, first.n < second.n ? first.n : second.n);
+    map.xy = NULL, map.n = 0, map.n_labels = 0; /* an empty map is a picture too */
+    gm_text_clear(&second);
+    CHECK_OK(gm_figure_map_png(&map, &second, &err), err);
+    gm_text_clear(&first);
+    gm_text_clear(&second);
+}
+
+static void the_ending_decides_the_kind_of_picture(void)
+{
+    gm_error err = {0};
+    gm_text bytes = {0};
+    const float value[] = {0, 1, NAN, -2, 4, INFINITY};
+    const gm_heat_panel panel = {"usage", value, false, "x uniform"};
+    const gm_heat_figure heat = {
+        .title = "t", .panel = &panel, .n_panels = 1, .rows = 2, .cols = 3};
+
+    unlink("heat.svg");
+    CHECK_OK(gm_figure_heat(&heat, "heat.svg", false, &err), err);
+    CHECK_OK(gm_text_read_file(&bytes, "heat.svg", 1 << 20, &err), err);
+    CHECK_HAS(bytes.at, "<svg");
+    gm_text_clear(&bytes);
+    CHECK_FAILS(gm_figure_heat(&heat, "heat.svg", false, &err), err, GM_EEXIST, "heat.svg");
+    CHECK_FAILS(gm_figure_heat(&heat, "heat.gif", false, &err), err, GM_EARG, ".png nor .svg");
+
+    gm_heat_figure none = heat;
+    none.rows = 0;
+    CHECK_FAILS(gm_figure_heat_png(&none, &bytes, &err), err, GM_EARG, "0 x 3 cells");
+    gm_map_figure map = small_map();
+    map.width = 100000;
+    CHECK_FAILS(gm_figure_map_png(&map, &bytes, &err), err, GM_EARG, "100000 x 300");
+}
+
+static void hostile_text_stays_text(void)
+{
+    gm_error err = {0};
+    gm_html page;
+    const char evil[] = "<script>alert('x')</script>&\x01\xff \xE2\x80\xAEtxt\0end";
+    static const char *const header[] = {"a", "b"};
+    gm_html_begin(&page, "<b>title</b>");
+    gm_html_text(&page, evil, sizeof evil - 1);
+    gm_html_table_begin(&page, "caption", header, 2);
+    gm_html_cell(&page, "<i>");
+    gm_html_cell_number(&page, NAN, 2);
+    gm_html_row_end(&page);
+    gm_html_table_end(&page);
+    CHECK_OK(gm_html_end(&page, &err), err);
+    CHECK_HAS(page.text.at, "&lt;script&gt;alert(&#39;x&#39;)");
+    CHECK_HAS(page.text.at, "\\x01\\xff");
+    CHECK_HAS(page.text.at, "end"); /* nothing is cut at a NUL */
+    CHECK_HAS(page.text.at, "&lt;b&gt;title");
+    CHECK_HAS(page.text.at, "default-src 'none'");
+    CHECK(strstr(page.text.at, "<script") == NULL);
+    CHECK(strstr(page.text.at, "\xE2\x80\xAE") == NULL);
+    CHECK(strstr(page.text.at, "<tr></tbody>") == NULL);
+    gm_html_clear(&page);
+}
+
+static void base64_of_embedded_pictures_is_right(void)
+{
+    gm_error err = {0};
+    const struct {
+        const char *bytes, *base64;
+    } example[] = {{"f", "base64,Zg==\""}, {"fo", "base64,Zm8=\""}, {"foo", "base64,Zm9v\""}};
+    for (size_t i = 0; i < 3; i++) { /* RFC 4648, section 10 */
+        gm_html page;
+        gm_text png = {0};
+        CHECK_OK(gm_text_add(&png, example[i].bytes, &err), err);
+        gm_html_begin(&page, "t");
+        gm_html_picture(&page, &png, "alt", "caption");
+        CHECK_OK(gm_html_end(&page, &err), err);
+        CHECK_HAS(page.text.at, example[i].base64);
+        gm_html_clear(&page);
+        gm_text_clear(&png);
+    }
+}
+
+static gm_status draw_everything(void *state, gm_error *err)
+{
+    (void)state;
+    gm_status status = GM_OK;
+    gm_text png = {0};
+    gm_html page = {0};
+    gm_map_figure map = small_map();
+    const float value[] = {0, 1};
+    const gm_heat_panel panel = {"usage", value, true, NULL};
+    const gm_heat_figure heat = {.panel = &panel, .n_panels = 1, .rows = 1, .cols = 2};
+    GM_TRY(gm_figure_map_png(&map, &png, err));
+    GM_TRY(gm_figure_heat_png(&heat, &png, err));
+    gm_html_begin(&page, "t");
+    gm_html_picture(&page, &png, "alt", "caption");
+    GM_TRY(gm_html_end(&page, err));
+out:
+    gm_html_clear(&page);
+    gm_text_clear(&png);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    check_every_allocation(draw_everything, NULL);
+}
+
+TESTS(TEST(neighbouring_groups_have_different_colours),
+      TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
+      TEST(labels_end_without_overlap_inside_the_frame),
+      TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
+      TEST(the_ending_decides_the_kind_of_picture), TEST(hostile_text_stays_text),
+      TEST(base64_of_embedded_pictures_is_right), TEST(survives_every_allocation_failure))
