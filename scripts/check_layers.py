@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Checks the shape of the house: who may include whom, and a few habits.
+
+usage: check_layers.py [ROOT]      prints each breach as file:line and exits 1
+"""
+import os
+import re
+import sys
+
+# folder: the folders whose headers it may include, besides its own
+MAY_INCLUDE = {
+    "base": [],
+    "formats": ["base"],
+    "text": ["base"],
+    "figures": ["base"],
+    "engine": ["base"],
+    "engine/cpu": ["base", "engine"],
+    "engine/cuda": ["base", "engine"],
+    "engine/tokenizer": ["base", "engine"],
+    "probe": ["base", "engine", "engine/tokenizer", "formats", "text", "figures"],
+    "cluster": ["base", "formats", "text", "figures"],
+    "steer": ["base", "engine", "engine/tokenizer", "formats", "text", "figures"],
+}
+# The file that chooses the backend names the backends' tables; it may see them all.
+EXTRA = {"engine": ["engine/cpu", "engine/cuda"]}
+
+# header of a library: where alone it may be included
+LIBRARY_LIVES_IN = [
+    (re.compile(r"(hdf5|hdf5_hl|H5\w+)\.h"), re.compile(r"formats/")),
+    (re.compile(r"cjson/"), re.compile(r"base/json")),
+    (re.compile(r"(cairo|pango)"), re.compile(r"figures/")),
+    (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"engine/cuda/")),
+]
+GENERATED = {"version_info.h"}
+MAX_LINES = 500
+SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py")
+SKIPPED = re.compile(r"^(\.|build|out$|__pycache__$|Testing$)")
+INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
+
+
+def sources(root):
+    """Every source file below root, as paths relative to it."""
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not SKIPPED.match(f))
+        for name in sorted(files):
+            if name.endswith(SOURCE):
+                yield os.path.relpath(os.path.join(folder, name), root)
+
+
+def check_include(path, quote, header):
+    """The complaint about one #include, or None."""
+    folder = os.path.dirname(path)
+    if quote == "<":
+        for library, home in LIBRARY_LIVES_IN:
+            if library.match(header) and not home.match(path) and not path.startswith("tests/"):
+                return f"<{header}> may be included in {home.pattern}* only"
+        return None
+    if header in GENERATED or folder not in MAY_INCLUDE:
+        return None
+    target = os.path.dirname(header)
+    if target == "":
+        return f'"{header}" is not written from the root'
+    if target not in [folder, *MAY_INCLUDE[folder], *EXTRA.get(folder, [])]:
+        return f'{folder}/ may not include "{header}"'
+    return None
+
+
+def check_file(root, path, seen):
+    """Complaints about one file as (line, text)."""
+    with open(os.path.join(root, path), encoding="utf-8") as file:
+        lines = file.read().split("\n")
+    if len(lines) - 1 > MAX_LINES:
+        yield MAX_LINES + 1, f"{len(lines) - 1} lines, at most {MAX_LINES}"
+    name = os.path.basename(path)
+    if name != "__init__.py" and seen.setdefault(name, path) != path:
+        yield 1, f"the name {name} is taken by {seen[name]}"
+    if path.endswith(".py"):
+        return
+    for number, line in enumerate(lines, 1):
+        match = INCLUDE.match(line)
+        complaint = match and check_include(path, *match.groups())
+        if complaint:
+            yield number, complaint
+
+
+def check_cuda_switch(root, paths):
+    """GM_HAVE_CUDA is looked at in one file of a folder, where the backend is chosen."""
+    chosen = {}
+    for path in paths:
+        if path.startswith("tests/") or not path.endswith((".c", ".h", ".cu", ".cuh")):
+            continue
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            if not re.search(r"^\s*#.*GM_HAVE_CUDA", file.read(), re.MULTILINE):
+                continue
+        other = chosen.setdefault(os.path.dirname(path), path)
+        if other != path:
+            yield path, 1, f"looks at GM_HAVE_CUDA, and so does {other}"
+
+
+def main():
+    root = sys.argv[1] if len(sys.argv) > 1 else "."
+    paths = list(sources(root))
+    seen, breaches = {}, []
+    for path in paths:
+        breaches += [(path, line, text) for line, text in check_file(root, path, seen)]
+    breaches += check_cuda_switch(root, paths)
+    for folder in sorted({os.path.dirname(path) for path in paths} - {""}):
+        if not os.path.exists(os.path.join(root, folder, "README.md")):
+            breaches.append((folder, 1, "no README.md"))
+    for path, line, text in breaches:
+        print(f"{path}:{line}: {text}")
+    print(f"{len(paths)} files, {len(breaches)} breaches")
+    return 1 if breaches or not paths else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

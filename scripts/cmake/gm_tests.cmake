@@ -1,0 +1,121 @@
+# How tests are built and registered. A test is a file in the right folder; nothing
+# else has to be edited:
+#
+#   tests/unit/test_NAME.c    -> unit.NAME     tests/golden/test_NAME.c -> golden.NAME
+#   tests/twin/test_NAME.c    -> twin.NAME     tests/cli/NAME.cmd       -> cli.NAME.threads-N
+#   tests/cli/test_NAME.py    -> cli.NAME      tests/fuzz/fuzz_NAME.c   -> fuzz.NAME (replay)
+#
+# A test links the libraries of the folders it includes headers from.
+
+set(GM_TEST_SKIPPED 77)
+find_program(GM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH DOC "Python of the tests: Debian's")
+find_program(GM_PYTHON python3 REQUIRED)
+
+# What every test's process finds around it.
+set(GM_TEST_ENVIRONMENT
+  OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive GM_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+  "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
+  "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1")
+
+# gm_libraries_of(OUT source): the libraries of the folders whose headers a source
+# includes ("probe/..." -> gm_probe_parts); what they need comes with them. Empty
+# when this build lacks one of them: then the source is left out.
+function(gm_libraries_of out source)
+  file(STRINGS ${source} includes REGEX "^#include \"[a-z]+/")
+  set(found "")
+  foreach(include IN LISTS includes)
+    string(REGEX REPLACE "^#include \"([a-z/]+)/.*" "\\1" folder ${include})
+    if(folder STREQUAL "tests")
+      continue()
+    elseif(folder STREQUAL "engine/tokenizer")
+      set(candidates gm_tokenizer)
+    else()
+      string(REGEX REPLACE "/.*" "" folder ${folder})
+      set(candidates gm_${folder}_parts gm_${folder})
+    endif()
+    set(existing "")
+    foreach(target IN LISTS candidates)
+      if(TARGET ${target})
+        list(APPEND existing ${target})
+      endif()
+    endforeach()
+    if(NOT existing)
+      message(STATUS "left out: ${source} needs ${folder}/")
+      set(${out} "" PARENT_SCOPE)
+      return()
+    endif()
+    list(APPEND found ${existing})
+  endforeach()
+  list(REMOVE_DUPLICATES found)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+  set(${out} ${found} PARENT_SCOPE)
+endfunction()
+
+# Common properties; each test starts in an empty folder of its own.
+function(gm_register name label)
+  set(folder ${CMAKE_BINARY_DIR}/test-work/${name})
+  file(MAKE_DIRECTORY ${folder})
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600
+    SKIP_RETURN_CODE ${GM_TEST_SKIPPED} WORKING_DIRECTORY ${folder}
+    ENVIRONMENT "${GM_TEST_ENVIRONMENT}")
+endfunction()
+
+# gm_add_test_program(label source): label.NAME from label/test_NAME.c.
+function(gm_add_test_program label source)
+  get_filename_component(program ${source} NAME_WE)
+  string(REGEX REPLACE "^test_" "${label}." name ${program})
+  gm_libraries_of(libraries ${source})
+  if(NOT libraries)
+    return()
+  endif()
+  add_executable(${program} ${source})
+  target_link_libraries(${program} PRIVATE ${libraries} gm_flags
+    $<TARGET_NAME_IF_EXISTS:OpenMP::OpenMP_C>)
+  target_compile_definitions(${program} PRIVATE TEST_DATA="${PROJECT_SOURCE_DIR}/tests")
+  set_target_properties(${program} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/${label})
+  if(label STREQUAL "unit")
+    target_link_libraries(${program} PRIVATE PkgConfig::CMOCKA)
+    target_compile_definitions(${program} PRIVATE GM_HAVE_CMOCKA)
+  endif()
+  add_test(NAME ${name} COMMAND ${program})
+  gm_register(${name} ${label})
+endfunction()
+
+# gm_add_cli_case(file.cmd): the case, with one thread and with two.
+function(gm_add_cli_case file)
+  get_filename_component(case ${file} NAME_WE)
+  foreach(threads 1 2)
+    set(name cli.${case}.threads-${threads})
+    add_test(NAME ${name} COMMAND ${GM_PYTHON} ${PROJECT_SOURCE_DIR}/tests/cli/run.py
+      --bin ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} --threads ${threads} ${file})
+    gm_register(${name} cli)
+  endforeach()
+endfunction()
+
+# gm_add_python_test(file.py): exit code 0, or 77 to skip.
+function(gm_add_python_test file)
+  get_filename_component(program ${file} NAME_WE)
+  string(REGEX REPLACE "^test_" "cli." name ${program})
+  add_test(NAME ${name} COMMAND ${GM_PYTHON} ${file})
+  gm_register(${name} cli)
+endfunction()
+
+# gm_add_fuzzer(name SOURCES file... [LIBS target...]): with GM_FUZZ a libFuzzer
+# program bin/fuzz_NAME; always the test fuzz.NAME, which feeds the committed
+# corpus tests/fuzz/corpus/NAME to the same entry point.
+function(gm_add_fuzzer name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(replay_${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
+  target_link_libraries(replay_${name} PRIVATE ${arg_LIBS} gm_flags)
+  add_test(NAME fuzz.${name}
+    COMMAND replay_${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  gm_register(fuzz.${name} fuzz)
+  set_target_properties(replay_${name} PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/fuzz)
+  if(GM_FUZZ)
+    add_executable(fuzz_${name} ${arg_SOURCES})
+    target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBS} gm_flags)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  endif()
+endfunction()
