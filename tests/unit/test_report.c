@@ -1,0 +1,127 @@
+/* test_report - a hand-made atlas: cluster summaries, and the page made from it. */
+#include "cluster/report.h"
+#include "cluster/summary.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+#include <unistd.h>
+
+/* Six documents, two clusters, two MoE layers of four experts. */
+enum { N = 6, C = 2, S = 2, L = 2, E = 4 };
+
+static gm_atlas small_atlas(void)
+{
+    static const float xy[N * 2] = {0, 0, 1, 5, 2, 1, 8, 8, 9, 9, 20, -3};
+    static const int32_t cluster[N] = {0, 0, 0, 1, 1, -1};
+    static const uint16_t subset[N] = {0, 1, 1, 0, 0, 1};
+    static const uint32_t size[C] = {3, 2}, subset_count[C * S] = {1, 2, 2, 0};
+    static const char *const name[S] = {"Recipes", "<i>Law</i>"};
+    static const char *const keyword[C * GM_N_KEYWORDS] = {"wine", "bread", "", "", "",     "",
+                                                           "",     "",      "", "", "court"};
+    static const float usage[C * L * E] = {.25f, .25f, 0, 0, .5f, 0, 0, 0, 0, 0, .5f, 0, 0, .5f};
+    static const float lift[C * L * E] = {2, 3, 1, 1, 3, 0, 0, 0, 1, 1, 9, 1, 1, 4, 1, 1};
+    static const uint8_t important[C * L * E] = {1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1};
+    static const float stability[C] = {.25f, .5f};
+    static const int layer_of_moe[L] = {1, 2};
+    return (gm_atlas){.n = N,
+                      .n_clusters = C,
+                      .n_subsets = S,
+                      .n_layers = L,
+                      .n_experts = E,
+                      .n_chosen = 2,
+                      .layer_of_moe = layer_of_moe,
+                      .xy = xy,
+                      .cluster = cluster,
+                      .subset = subset,
+                      .subset_name = name,
+                      .size = size,
+                      .keyword = keyword,
+                      .usage = usage,
+                      .lift = lift,
+                      .important = important,
+                      .stability = stability,
+                      .subset_count = subset_count,
+                      .model = "tiny",
+                      .quality = "{\"noise_share\":0.1667,\"knn\":{\"purity\":0.5}}",
+                      .parameters = "{\"metric\":\"hellinger\",\"seed\":42}"};
+}
+
+static void the_largest_subset_and_its_share(void)
+{
+    gm_atlas atlas = small_atlas();
+    double purity;
+    CHECK_INT(gm_cluster_main_subset(&atlas, 0, &purity), 1);
+    CHECK_NEAR(purity, 2.0 / 3, 1e-12);
+    CHECK_INT(gm_cluster_main_subset(&atlas, 1, &purity), 0);
+    CHECK_NEAR(purity, 1, 0);
+    atlas.n_subsets = 0;
+    CHECK_INT(gm_cluster_main_subset(&atlas, 0, &purity), -1);
+    CHECK(isnan(purity));
+    CHECK_INT(gm_atlas_n_noise(&atlas), 1);
+}
+
+static void top_experts_go_by_lift_then_layer_then_id(void)
+{
+    gm_atlas atlas = small_atlas();
+    gm_top_expert top[3];
+    CHECK_INT(gm_cluster_top_experts(&atlas, 0, top, 3), 3);
+    CHECK(top[0].moe_layer == 0 && top[0].expert == 1); /* lift 3, layer 0 */
+    CHECK(top[1].moe_layer == 1 && top[1].expert == 0); /* lift 3, layer 1 */
+    CHECK(top[2].moe_layer == 0 && top[2].expert == 0); /* lift 2 */
+    CHECK_NEAR(top[1].usage, .5 * L * E, 1e-6);
+    CHECK_INT(gm_cluster_top_experts(&atlas, 0, top, 1), 1);
+    CHECK(top[0].moe_layer == 0 && top[0].expert == 1);
+    CHECK_INT(gm_cluster_top_experts(&atlas, 1, top, 3), 2);
+}
+
+static void the_middle_is_the_median_of_the_members(void)
+{
+    gm_atlas atlas = small_atlas();
+    gm_error err = {0};
+    float middle[2];
+    bool found;
+    CHECK_OK(gm_cluster_middle(&atlas, 0, middle, &found, &err), err);
+    CHECK(found && middle[0] == 1 && middle[1] == 1);
+}
+
+static void titles_are_cut_at_a_word(void)
+{
+    gm_atlas atlas = small_atlas();
+    char text[32];
+    gm_cluster_title(&atlas, 0, 5, text, sizeof text);
+    CHECK_TEXT(text, "wine, bread");
+    gm_cluster_title(&atlas, 0, 5, text, 9);
+    CHECK_TEXT(text, "wine");
+    gm_cluster_title(&atlas, 0, 5, text, 1);
+    CHECK_TEXT(text, "");
+}
+
+static void the_page_holds_everything_and_repeats(void)
+{
+    gm_atlas atlas = small_atlas();
+    gm_error err = {0};
+    gm_text first = {0}, second = {0};
+    gm_report_options options = {.html = "page.html", .figures = "figures", .replace = true};
+    CHECK_OK(gm_report_write(&atlas, &options, &err), err);
+    CHECK_OK(gm_text_read_file(&first, "page.html", 1 << 24, &err), err);
+    CHECK_OK(gm_report_write(&atlas, &options, &err), err);
+    CHECK_OK(gm_text_read_file(&second, "page.html", 1 << 24, &err), err);
+    CHECK_HAS(first.at, "wine, bread");
+    CHECK_HAS(first.at, "&lt;i&gt;Law&lt;/i&gt;");
+    CHECK_HAS(first.at, "knn.purity");
+    CHECK_HAS(first.at, "hellinger");
+    CHECK_HAS(first.at, "1 documents (16.7 %) belong to none");
+    CHECK_INT(first.n, second.n);
+    CHECK_BYTES(first.at, second.at, first.n < second.n ? first.n : second.n);
+    CHECK(access("figures/map-clusters.png", R_OK) == 0);
+    CHECK(access("figures/map-subsets.png", R_OK) == 0);
+    CHECK(access("figures/cluster-01.png", R_OK) == 0);
+    options.replace = false;
+    CHECK_FAILS(gm_report_write(&atlas, &options, &err), err, GM_EEXIST, "page.html");
+    gm_text_clear(&first);
+    gm_text_clear(&second);
+}
+
+TESTS(TEST(the_largest_subset_and_its_share), TEST(top_experts_go_by_lift_then_layer_then_id),
+      TEST(the_middle_is_the_median_of_the_members), TEST(titles_are_cut_at_a_word),
+      TEST(the_page_holds_everything_and_repeats))
