@@ -85,7 +85,7 @@ static gm_status put_heatmaps(gm_html *page, const gm_atlas *atlas, size_t most,
                             "often as every other. Important experts are those the cluster uses "
                             "clearly more than the corpus does, in both halves of its documents.");
     for (size_t c = 0; c < n; c++) {
-        char alt[64], caption[160], keywords[120];
+        char alt[64], caption[200], keywords[120];
         gm_text_clear(&png);
         GM_TRY(gm_report_heat(atlas, c, &png, NULL, false, err));
         gm_cluster_title(atlas, c, 5, keywords, sizeof keywords);

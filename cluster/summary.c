@@ -80,7 +80,7 @@ void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *tex
     text[0] = '\0';
     for (int k = 0; k < most && k < GM_N_KEYWORDS; k++) {
         const char *word = atlas->keyword[cluster * GM_N_KEYWORDS + (size_t)k];
-        size_t length = strlen(word), comma = n > 0 ? 2 : 0;
+        size_t length = word ? strlen(word) : 0, comma = n > 0 ? 2 : 0;
         if (length == 0 || n + comma + length + 1 > cap) return;
         memcpy(text + n, ", ", comma);
         memcpy(text + n + comma, word, length + 1);
