@@ -1,0 +1,61 @@
+"""metrics_golden - quality figures by scikit-learn and hdbscan for small inputs that are stored beside them."""
+
+import numpy as np
+
+from . import common
+from .umap_golden import hellinger, usage_counts
+
+
+def labels():
+    """Label pairs: (truth, found) with noise, a perfect match, one cluster, and independent labels."""
+    rng = np.random.Generator(np.random.PCG64(3))
+    truth = np.repeat(np.arange(5), [30, 25, 20, 15, 10])
+    found = truth.copy()
+    moved = rng.random(100) < 0.2
+    found[moved] = rng.integers(-1, 5, size=int(moved.sum()))
+    return {"close": (truth, found), "same": (truth, (truth + 2) % 5), "one": (truth, np.zeros(100, dtype=int)),
+            "independent": (truth, rng.integers(0, 4, size=100)), "split": (truth, truth * 3 + np.arange(100) % 3)}
+
+
+def agreement(truth, found):
+    from sklearn import metrics
+
+    counts = metrics.cluster.contingency_matrix(truth, found)
+    return {
+        "truth": [int(t) for t in truth], "found": [int(f) for f in found],
+        "ari": float(metrics.adjusted_rand_score(truth, found)),
+        "ami": float(metrics.adjusted_mutual_info_score(truth, found)),
+        "nmi": float(metrics.normalized_mutual_info_score(truth, found)),
+        "homogeneity": float(metrics.homogeneity_score(truth, found)),
+        "completeness": float(metrics.completeness_score(truth, found)),
+        "purity": float(counts.max(axis=0).sum() / counts.sum()),
+    }
+
+
+def make(folder):
+    from hdbscan.validity import validity_index
+    from sklearn.datasets import load_iris
+    from sklearn.manifold import trustworthiness
+    from sklearn.metrics import silhouette_score
+
+    x, species = load_iris(return_X_y=True)
+    x = x.astype(np.float32).astype(np.float64)
+    layout = x[:, [0, 2]]  # a poor map: two of the four columns
+    counts, topic = usage_counts()
+    u = counts.reshape(len(counts), -1) / counts.reshape(len(counts), -1).sum(axis=1, keepdims=True)
+    h = hellinger(u)
+    noisy = species.copy()
+    noisy[::10] = -1
+    common.write_json(folder / "metrics.json", {
+        "versions": common.versions("scikit-learn", "hdbscan", "numpy"),
+        "labels": {name: agreement(*pair) for name, pair in labels().items()},
+        "iris": {
+            "layout_columns": [0, 2],
+            "trustworthiness": {str(k): float(trustworthiness(x, layout, n_neighbors=k)) for k in (5, 15, 50)},
+            "continuity": {str(k): float(trustworthiness(layout, x, n_neighbors=k)) for k in (5, 15, 50)},
+            "silhouette": float(silhouette_score(x, species)),
+            "dbcv_of_layout": float(validity_index(np.ascontiguousarray(layout), noisy)),
+            "dbcv_noise": "every tenth row, from row 0, is noise",
+        },
+        "usage": {"silhouette_hellinger": float(silhouette_score(h, topic, metric="precomputed"))},
+    }, indent=None)

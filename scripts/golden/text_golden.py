@@ -1,0 +1,94 @@
+"""text_golden - TF-IDF by scikit-learn and class TF-IDF by its definition, over the texts of corpus.py."""
+
+import unicodedata
+
+import numpy as np
+
+from . import common
+from .corpus import CASES, TEXTS
+
+# name: arguments of TfidfVectorizer beside the defaults; every text is brought to NFC first.
+TFIDF = {
+    "default": {},
+    "sublinear": {"sublinear_tf": True},
+    "plain-idf": {"smooth_idf": False},
+    "english-stop-words": {"stop_words": "english"},
+    "df-limits": {"min_df": 2, "max_df": 0.2},
+    "max-features": {"max_features": 40},
+}
+CTFIDF = {"default": (False, False), "bm25": (True, False), "reduced": (False, True), "bm25-reduced": (True, True)}
+ROWS_FOR = {"sublinear_tf", "min_df", "max_df"}  # settings whose whole matrix is stored
+TOP = 10
+
+
+def texts():
+    return [unicodedata.normalize("NFC", text) for text, _ in TEXTS]
+
+
+def top_terms(scores, terms):
+    """The TOP best (term, score): score descending, then term ascending by code points; zero scores never."""
+    order = sorted((i for i in range(len(terms)) if scores[i] > 0), key=lambda i: (-scores[i], terms[i]))
+    return [[terms[i], float(scores[i])] for i in order[:TOP]]
+
+
+def tfidf(arguments):
+    """Vocabulary by code point, idf, keywords of every class, and (where stored) rows as [[term index, weight], ...]."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(**arguments)
+    matrix = vectorizer.fit_transform(texts()).tocsr()
+    matrix.sort_indices()
+    terms = [str(term) for term in vectorizer.get_feature_names_out()]
+    rows = [[[int(j), round(float(matrix[i, j]), 12)] for j in matrix[i].indices] for i in range(matrix.shape[0])]
+    classes = np.array([c for _, c in TEXTS])
+    keywords = {}
+    for c in sorted(set(classes) - {-1}):
+        mean = np.asarray(matrix[np.flatnonzero(classes == c)].mean(axis=0)).ravel()
+        keywords[str(c)] = top_terms(mean, terms)
+    result = {"arguments": arguments, "terms": terms, "idf": [round(float(x), 12) for x in vectorizer.idf_],
+              "keywords": keywords}
+    return {**result, "rows": rows} if set(arguments) <= ROWS_FOR else result
+
+
+def ctfidf(bm25, reduce_frequent):
+    """BERTopic's class TF-IDF: tf = term's share of its class; idf = ln(1 + A/f), A = mean words per class, truncated.
+
+    bm25: ln(1 + (A - f + 0.5) / (f + 0.5)). reduce_frequent: square root of tf. Noise (-1) is a class of its own.
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    classes = sorted({c for _, c in TEXTS})
+    joined = [" ".join(t for t, (_, c) in zip(texts(), TEXTS) if c == wanted) for wanted in classes]
+    vectorizer = CountVectorizer()
+    counts = vectorizer.fit_transform(joined).toarray().astype(np.float64)
+    terms = [str(term) for term in vectorizer.get_feature_names_out()]
+    frequency = counts.sum(axis=0)
+    average = int(counts.sum(axis=1).mean())
+    idf = np.log(1.0 + ((average - frequency + 0.5) / (frequency + 0.5) if bm25 else average / frequency))
+    tf = counts / counts.sum(axis=1, keepdims=True)
+    weight = (np.sqrt(tf) if reduce_frequent else tf) * idf
+    return {"average_words": average,
+            "keywords": {str(c): top_terms(weight[i], terms) for i, c in enumerate(classes)}}
+
+
+def tokens():
+    """Lower-cased tokens of every text and of the special cases, by the default analyzer."""
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    analyze = CountVectorizer().build_analyzer()
+    return {"texts": [analyze(text) for text in texts()],
+            "cases": [{"text": text, "tokens": analyze(unicodedata.normalize("NFC", text))} for text in CASES]}
+
+
+def make(folder):
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    common.write_json(folder / "corpus.json", {"texts": [{"text": text, "class": c} for text, c in TEXTS]})
+    common.write_json(folder / "keywords.json", {
+        "versions": common.versions("scikit-learn", "numpy"),
+        "english_stop_words": sorted(ENGLISH_STOP_WORDS),
+        "tokens": tokens(),
+        "tfidf": {name: tfidf(arguments) for name, arguments in TFIDF.items()},
+        "ctfidf": {name: ctfidf(*arguments) for name, arguments in CTFIDF.items()},
+    }, indent=None)
+    print("keywords:", [k for k, _ in tfidf({})["keywords"]["0"]])
