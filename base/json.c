@@ -153,6 +153,11 @@ void gm_json_free(gm_json *root)
     cJSON_Delete(root);
 }
 
+const char *gm_json_library_version(void)
+{
+    return cJSON_Version();
+}
+
 /* ---- the tree ---- */
 
 gm_json_kind gm_json_kind_of(const gm_json *value)

@@ -39,6 +39,9 @@ gm_status gm_json_read_file(gm_json **out, const char *path, size_t max_bytes, g
     GM_MUST_USE;
 void gm_json_free(gm_json *root);
 
+/* The version of cJSON, for the provenance record. */
+const char *gm_json_library_version(void);
+
 gm_json_kind gm_json_kind_of(const gm_json *value);
 const char *gm_json_kind_name(gm_json_kind kind); /* "object", "string", ... */
 

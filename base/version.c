@@ -28,6 +28,7 @@ void gm_version_put(gm_json_out *out)
     gm_json_put_string(out, "flags", gm_build_flags);
     gm_json_open_object(out, "libraries");
     gm_json_put_string(out, "glibc", gnu_get_libc_version());
+    gm_json_put_string(out, "cjson", gm_json_library_version());
     for (const char *const *at = libraries; *at != NULL; at += 2)
         gm_json_put_string(out, at[0], at[1]);
     gm_json_close_object(out);

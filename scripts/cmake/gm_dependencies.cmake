@@ -2,14 +2,18 @@
 # Versions and reasons stand in README, "Dependencies".
 
 find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
-find_package(Python3 COMPONENTS Interpreter)
 find_package(OpenMP COMPONENTS C)
 
-pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+# Found as files, not by pkg-config: an engine-only build may have them in GM_DEPS.
+find_path(CJSON_INCLUDE_DIR cjson/cJSON.h REQUIRED)
+find_library(CJSON_LIBRARY cjson REQUIRED)
+add_library(gm_cjson UNKNOWN IMPORTED)
+set_target_properties(gm_cjson PROPERTIES IMPORTED_LOCATION ${CJSON_LIBRARY}
+  INTERFACE_INCLUDE_DIRECTORIES ${CJSON_INCLUDE_DIR})
 find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
 
 if(GM_PARTS STREQUAL "all")
+  find_package(PkgConfig REQUIRED)
   pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5-serial)
   find_library(HDF5_HL_LIBRARY NAMES hdf5_serial_hl hdf5_hl REQUIRED)
   pkg_check_modules(GSL REQUIRED IMPORTED_TARGET gsl)
@@ -37,7 +41,7 @@ endif()
 
 # "name version" of each library found, for the provenance record.
 set(GM_LIBRARY_VERSIONS "")
-foreach(library CJSON HDF5 GSL PCRE2 UTF8PROC ZSTD ZLIB CAIRO)
+foreach(library HDF5 GSL PCRE2 UTF8PROC ZSTD ZLIB CAIRO)
   if(${library}_VERSION)
     string(TOLOWER ${library} name)
     list(APPEND GM_LIBRARY_VERSIONS "${name} ${${library}_VERSION}")

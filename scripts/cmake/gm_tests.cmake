@@ -21,6 +21,7 @@ set(GM_TEST_ENVIRONMENT
 # includes ("probe/..." -> gm_probe_parts); what they need comes with them. Empty
 # when this build lacks one of them: then the source is left out.
 function(gm_libraries_of out source)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   file(STRINGS ${source} includes REGEX "^#include \"[a-z]+/")
   set(found "")
   foreach(include IN LISTS includes)
@@ -47,7 +48,6 @@ function(gm_libraries_of out source)
     list(APPEND found ${existing})
   endforeach()
   list(REMOVE_DUPLICATES found)
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
   set(${out} ${found} PARENT_SCOPE)
 endfunction()
 
