@@ -237,7 +237,7 @@ gm_status gm_safetensors_parse(gm_safetensors *out, const void *bytes, size_t n,
 {
     gm_status status = GM_OK;
     const unsigned char *at = bytes;
-    size_t n_header;
+    size_t n_header = 0;
     *out = (gm_safetensors){0};
 
     GM_TRY(header_length(at, n, where, &n_header, err));
@@ -254,7 +254,11 @@ gm_status gm_safetensors_parse(gm_safetensors *out, const void *bytes, size_t n,
             continue;
         }
         gm_tensor *t = &out->tensor[out->n];
-        *t = (gm_tensor){.name = gm_json_key(e), .file = where};
+        size_t n_name;
+        *t = (gm_tensor){.name = gm_json_key_text(e, &n_name), .file = where};
+        if (strlen(t->name) != n_name)
+            GM_FAIL(GM_EFORMAT, "'%s': the name of tensor '%s' goes on behind a NUL", where,
+                    t->name);
         if (gm_json_kind_of(e) != GM_JSON_OBJECT)
             GM_FAIL(GM_EFORMAT, "'%s': the entry of tensor '%s' is not an object", where, t->name);
         GM_TRY(read_dtype(t, e, where, err));

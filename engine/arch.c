@@ -385,6 +385,37 @@ out:
     return status;
 }
 
+static gm_status expect_object(const gm_json *document, const char *where, gm_error *err)
+{
+    if (gm_json_kind_of(document) == GM_JSON_OBJECT) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s' is not a JSON object", where);
+}
+
+gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
+                            const gm_json *generation, const char *generation_where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = (gm_arch){
+        .bos = -1,
+        .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
+        .temperature = 1,
+        .top_p = 1,
+        .repetition_penalty = 1,
+        .top_k = 50,
+    };
+
+    GM_TRY(expect_object(config, where, err));
+    GM_TRY(find_family(config, where, &out->family, err));
+    GM_TRY(check_keys(config, where, out, err));
+    GM_TRY(read_config(config, where, out, err));
+    if (generation == NULL) goto out;
+    GM_TRY(expect_object(generation, generation_where, err));
+    GM_TRY(read_generation(generation, generation_where, out, err));
+out:
+    if (status != GM_OK) gm_arch_clear(out);
+    return status;
+}
+
 static bool can_read(const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -396,31 +427,15 @@ gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
     gm_status status = GM_OK;
     gm_json *config = NULL, *generation = NULL;
     gm_text where = {0}, generation_where = {0};
-    *out = (gm_arch){
-        .bos = -1,
-        .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
-        .temperature = 1,
-        .top_p = 1,
-        .repetition_penalty = 1,
-        .top_k = 50,
-    };
+    *out = (gm_arch){0};
 
     GM_TRY(gm_text_printf(&where, err, "%s/config.json", folder));
-    GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
-    if (gm_json_kind_of(config) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", where.at);
-    GM_TRY(find_family(config, where.at, &out->family, err));
-    GM_TRY(check_keys(config, where.at, out, err));
-    GM_TRY(read_config(config, where.at, out, err));
-
     GM_TRY(gm_text_printf(&generation_where, err, "%s/generation_config.json", folder));
-    if (!can_read(generation_where.at)) goto out;
-    GM_TRY(gm_json_read_file(&generation, generation_where.at, MAX_CONFIG_BYTES, err));
-    if (gm_json_kind_of(generation) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", generation_where.at);
-    GM_TRY(read_generation(generation, generation_where.at, out, err));
+    GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
+    if (can_read(generation_where.at))
+        GM_TRY(gm_json_read_file(&generation, generation_where.at, MAX_CONFIG_BYTES, err));
+    GM_TRY(gm_arch_from_json(out, config, where.at, generation, generation_where.at, err));
 out:
-    if (status != GM_OK) gm_arch_clear(out);
     gm_json_free(config);
     gm_json_free(generation);
     gm_text_clear(&where);

@@ -96,6 +96,12 @@ typedef enum gm_role {
 gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err) GM_MUST_USE;
 void gm_arch_clear(gm_arch *arch);
 
+/* The same from documents parsed already; `generation` may be NULL. The wheres are the
+ * files' names in messages. */
+gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
+                            const gm_json *generation, const char *generation_where,
+                            gm_error *err) GM_MUST_USE;
+
 /* Name and shape (rows, cols; rows = 1 for vectors of `cols`) of a tensor in the
  * checkpoint. False when this model has no such tensor (a dense role in a MoE
  * layer, the head of a tied model). `layer` and `expert` are ignored where the

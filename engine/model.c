@@ -125,6 +125,14 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
     info->max_new_tokens = arch->max_new_tokens;
 }
 
+/* One key and one value row a layer, in the width that attention reads them in. */
+static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
+{
+    uint64_t element = numerics == GM_NUMERICS_BF16 ? sizeof(uint16_t) : sizeof(float);
+    return 2 * (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads * (uint64_t)arch->head_dim *
+           element;
+}
+
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          gm_numerics numerics)
 {
@@ -132,8 +140,8 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
-    info->resident_bytes = gm_weights_bytes(arch, numerics);
-    info->kv_bytes_per_token = gm_weights_kv_bytes(arch, numerics);
+    info->resident_bytes = gm_weights_bytes(arch, checkpoint, numerics);
+    info->kv_bytes_per_token = kv_bytes_per_token(arch, numerics);
     gm_checkpoint_digest(checkpoint, info->digest);
 }
 

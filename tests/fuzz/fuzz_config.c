@@ -1,0 +1,37 @@
+/* fuzz_config.c - any bytes as config.json: no crash, and from what is accepted every
+ * tensor's name and shape can be asked.
+ */
+#include <stdlib.h>
+
+#include "engine/arch.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    gm_json *config;
+    gm_arch arch;
+    gm_error err = {0};
+
+    if (gm_json_parse(&config, (const char *)bytes, n, "input", &err) != GM_OK) return 0;
+    /* The same document twice: the generation reader meets hostile values as well. */
+    if (gm_arch_from_json(&arch, config, "input", config, "input", &err) != GM_OK) {
+        if (arch.layer_of_moe != NULL || err.text[0] == '\0') abort();
+        gm_json_free(config);
+        return 0;
+    }
+    uint64_t active, all = gm_arch_parameters(&arch, &active);
+    if (active > all || arch.n_moe < 1 || arch.n_chosen > arch.n_experts) abort();
+
+    char name[128];
+    size_t rows, cols;
+    for (int role = 0; role < GM_N_ROLES; role++) {
+        if (gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, arch.n_experts - 1, name, &rows,
+                           &cols) &&
+            (rows == 0 || cols == 0 || name[0] == '\0'))
+            abort();
+    }
+    gm_arch_clear(&arch);
+    gm_json_free(config);
+    return 0;
+}

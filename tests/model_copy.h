@@ -1,0 +1,71 @@
+/* model_copy.h - a copy of a model folder with one field of config.json changed. */
+#ifndef GM_MODEL_COPY_H
+#define GM_MODEL_COPY_H
+
+#include <dirent.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "base/outfile.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+/* `config`, of which every field has a line of its own, with the line of `field`
+ * replaced (or one added) to hold `value`, JSON; NULL takes the field out. */
+static inline void set_config_field(gm_text *out, const gm_text *config, const char *field,
+                                    const char *value)
+{
+    char quoted[128], line[512];
+    gm_error err = {0};
+    snprintf(quoted, sizeof quoted, "\"%s\":", field);
+    if (value)
+        snprintf(line, sizeof line, "%s %s", quoted, value);
+    else
+        snprintf(line, sizeof line, "\"_name_or_path\": null"); /* known to be harmless */
+
+    const char *at = strstr(config->at, quoted);
+    const char *end = at ? strchr(at, '\n') : NULL;
+    if (at == NULL) {
+        at = end = strchr(config->at, '{') + 1;
+        CHECK_OK(gm_text_append(out, config->at, (size_t)(at - config->at), &err), err);
+        CHECK_OK(gm_text_printf(out, &err, "%s,", line), err);
+    } else {
+        CHECK_OK(gm_text_append(out, config->at, (size_t)(at - config->at), &err), err);
+        CHECK_OK(gm_text_printf(out, &err, "%s%s", line, end[-1] == ',' ? "," : ""), err);
+    }
+    CHECK_OK(gm_text_add(out, end, &err), err);
+}
+
+/* Make the folder `to`: links to the files of `from`, and a config.json in which
+ * `field` has the JSON value `value` (NULL: is missing). */
+static inline void copy_model(const char *to, const char *from, const char *field,
+                              const char *value)
+{
+    gm_text config = {0}, changed = {0};
+    gm_error err = {0};
+    char source[4096], target[4096];
+
+    CHECK(mkdir(to, 0777) == 0 || errno == EEXIST);
+    DIR *folder = opendir(from);
+    if (folder == NULL) {
+        TEST_FAILED_("cannot open '%s'", from);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_name[0] == '.' || strcmp(entry->d_name, "config.json") == 0) continue;
+        snprintf(source, sizeof source, "%s/%s", from, entry->d_name);
+        snprintf(target, sizeof target, "%s/%s", to, entry->d_name);
+        CHECK(symlink(source, target) == 0 || errno == EEXIST);
+    }
+    closedir(folder);
+
+    snprintf(source, sizeof source, "%s/config.json", from);
+    snprintf(target, sizeof target, "%s/config.json", to);
+    CHECK_OK(gm_text_read_file(&config, source, 1 << 20, &err), err);
+    set_config_field(&changed, &config, field, value);
+    CHECK_OK(gm_outfile_write(target, true, changed.at, changed.n, &err), err);
+    gm_text_clear(&config);
+    gm_text_clear(&changed);
+}
+
+#endif

@@ -1,0 +1,245 @@
+/* test_arch.c - engine/arch.c, arch_tensors.c and families.c: the goldens' configs,
+ * GigaChat's published sizes, and every value that must be refused.
+ */
+#include "engine/arch.h"
+
+#include "engine/families.h"
+#include "tests/model_copy.h"
+
+#define MODELS TEST_DATA "/golden/models/"
+
+static void reads_the_goldens(void)
+{
+    gm_arch a;
+    gm_error err = {0};
+
+    CHECK_OK(gm_arch_read(&a, MODELS "deepseek-tiny", &err), err);
+    CHECK_TEXT(a.family->name, "deepseek-moe-v1");
+    CHECK_INT(a.n_layers, 4);
+    CHECK_INT(a.width, 40);
+    CHECK_INT(a.head_dim, 16);
+    CHECK_INT(a.n_kv_heads, 2);
+    CHECK_NEAR(a.rope_theta, 1400000, 0);
+    CHECK_NEAR(a.norm_epsilon, 1e-5f, 0);
+    CHECK_NEAR(a.attention_scale, 0.25, 0);
+    CHECK_INT(a.n_moe, 3);
+    CHECK_INT(a.layer_of_moe[0], 1);
+    CHECK_INT(a.moe_of_layer[0], -1);
+    CHECK_INT(a.shared_width, 48);
+    CHECK(!a.router.renormalise && !a.tied_head);
+    CHECK_INT(a.bos, 1);
+    CHECK_INT(a.n_eos, 1);
+    CHECK_INT(a.eos[0], 2);
+    CHECK_INT(a.max_new_tokens, 64);
+    CHECK_TEXT(a.unknown_keys, "");
+    gm_arch_clear(&a);
+
+    CHECK_OK(gm_arch_read(&a, MODELS "deepseek-tied", &err), err);
+    CHECK_INT(a.head_dim, 12); /* absent: 48 / 4 */
+    CHECK_INT(a.n_moe, 2);
+    CHECK_INT(a.layer_of_moe[0], 2);
+    CHECK_INT(a.layer_of_moe[1], 4);
+    CHECK(a.router.renormalise && a.tied_head);
+    CHECK_NEAR(a.router.renorm_epsilon, 1e-20f, 0);
+    gm_arch_clear(&a);
+
+    CHECK_OK(gm_arch_read(&a, MODELS "olmoe-clip", &err), err);
+    CHECK_INT(a.qk_norm, GM_QK_NORM_FULL);
+    CHECK_NEAR(a.clip_qkv, 0.75, 0);
+    CHECK_INT(a.expert_width, 40);
+    CHECK_INT(a.n_moe, 3);
+    CHECK_INT(a.bos, -1);
+    CHECK_INT(a.n_eos, 2);
+    CHECK_INT(a.eos[1], 5);
+    CHECK(!a.do_sample);
+    CHECK_INT(a.top_k, 50);
+    gm_arch_clear(&a);
+
+    CHECK_OK(gm_arch_read(&a, MODELS "olmoe-tiny", &err), err);
+    CHECK_NEAR(a.norm_epsilon, 1e-5f, 0); /* absent: the family's */
+    CHECK_NEAR(a.clip_qkv, 0, 0);
+    gm_arch_clear(&a);
+}
+
+/* GigaChat-20B-A3B's published config, and what is published of its size. */
+static void counts_gigachat(void)
+{
+    static const char config[] =
+        "{\"architectures\":[\"DeepseekForCausalLM\"],\"attention_bias\":false,"
+        "\"auto_map\":{\"AutoConfig\":\"configuration_deepseek.DeepseekConfig\"},"
+        "\"bos_token_id\":1,\"eos_token_id\":128001,\"first_k_dense_replace\":1,\"head_dim\":128,"
+        "\"hidden_act\":\"silu\",\"hidden_size\":2048,\"intermediate_size\":14336,"
+        "\"max_position_embeddings\":131072,\"mlp_bias\":false,\"model_type\":\"deepseek\","
+        "\"moe_implementation\":\"eager\",\"moe_intermediate_size\":1792,\"moe_layer_freq\":1,"
+        "\"n_routed_experts\":64,\"n_shared_experts\":2,\"norm_topk_prob\":false,"
+        "\"num_attention_heads\":16,\"num_experts_per_tok\":6,\"num_hidden_layers\":28,"
+        "\"num_key_value_heads\":8,\"rms_norm_eps\":1e-5,\"rope_scaling\":null,"
+        "\"rope_theta\":1400000,\"scoring_func\":\"softmax\",\"vocab_size\":128256}";
+    gm_arch a;
+    gm_error err = {0};
+    uint64_t active = 0;
+    char name[128];
+    size_t rows, cols;
+
+    mkdir("gigachat", 0777);
+    CHECK_OK(gm_outfile_write("gigachat/config.json", true, config, strlen(config), &err), err);
+    CHECK_OK(gm_arch_read(&a, "gigachat", &err), err);
+    CHECK_NEAR((double)gm_arch_parameters(&a, &active), 20.589e9, 0.001e9);
+    CHECK_NEAR((double)active, 3.348e9, 0.001e9);
+    CHECK_TEXT(a.unknown_keys, "");
+    CHECK_NEAR(a.temperature, 1, 0); /* no generation_config.json: Hugging Face's defaults */
+
+    size_t n = 0;
+    for (int role = 0; role < GM_N_ROLES; role++) {
+        int layers = role <= GM_ROLE_HEAD ? 1 : a.n_layers;
+        int experts = role < GM_ROLE_EXPERT_GATE ? 1 : a.n_experts;
+        for (int i = 0; i < layers * experts; i++)
+            n += gm_arch_tensor(&a, (gm_role)role, i / experts, i % experts, name, &rows, &cols);
+    }
+    CHECK_INT(n, 5466);
+
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 27, 63, name, &rows, &cols));
+    CHECK_TEXT(name, "model.layers.27.mlp.experts.63.down_proj.weight");
+    CHECK(rows == 2048 && cols == 1792);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_K, 3, 0, name, &rows, &cols));
+    CHECK(rows == 1024 && cols == 2048);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_SHARED_UP, 3, 0, name, &rows, &cols));
+    CHECK(rows == 3584 && cols == 2048);
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_ROUTER, 0, 0, name, &rows, &cols));
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_DENSE_UP, 1, 0, name, &rows, &cols));
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_Q_NORM, 1, 0, name, &rows, &cols));
+    gm_arch_clear(&a);
+}
+
+/* A changed field, and what the refusal must say. */
+static void check_refused(const char *model, const char *field, const char *value, const char *part)
+{
+    gm_arch a;
+    gm_error err;
+    copy_model("changed", model, field, value);
+    CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, part);
+    CHECK_HAS(err.text, "config.json");
+    CHECK(a.layer_of_moe == NULL);
+}
+
+static void refuses_values_that_change_the_mathematics(void)
+{
+    static const char *const changes[][3] = {
+        {"hidden_act", "\"gelu\"", "'hidden_act' is 'gelu', and only 'silu' is computed"},
+        {"scoring_func", "\"sigmoid\"", "'scoring_func' is 'sigmoid'"},
+        {"topk_method", "\"noaux_tc\"", "'topk_method'"},
+        {"n_group", "8", "'n_group' is 8, and only 1 is computed"},
+        {"topk_group", "4", "'topk_group' is 4"},
+        {"routed_scaling_factor", "2.5", "'routed_scaling_factor' is 2.5"},
+        {"attention_bias", "true", "'attention_bias' is true, and only false is computed"},
+        {"mlp_bias", "true", "'mlp_bias'"},
+        {"clip_qkv", "8", "'clip_qkv' is 8, and only null is computed"},
+        {"use_sliding_window", "true", "'use_sliding_window'"},
+        {"sliding_window", "4096", "'sliding_window'"},
+        {"partial_rotary_factor", "0.5", "'partial_rotary_factor'"},
+        {"rope_interleave", "true", "'rope_interleave'"},
+        {"q_lora_rank", "1536", "'q_lora_rank'"},
+        {"kv_lora_rank", "512", "'kv_lora_rank'"},
+        {"attention_multiplier", "0.015625", "'attention_multiplier'"},
+        {"embedding_multiplier", "12.0", "'embedding_multiplier'"},
+        {"residual_multiplier", "0.22", "'residual_multiplier'"},
+        {"logits_scaling", "6.0", "'logits_scaling'"},
+        {"attn_logit_softcapping", "50.0", "'attn_logit_softcapping'"},
+        {"final_logit_softcapping", "30.0", "'final_logit_softcapping'"},
+        {"num_nextn_predict_layers", "1", "'num_nextn_predict_layers'"},
+        {"is_encoder_decoder", "true", "'is_encoder_decoder'"},
+        {"add_cross_attention", "true", "'add_cross_attention'"},
+        {"quantization_config", "{\"bits\": 8}", "'quantization_config' is an object"},
+        {"rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", "type 'linear'"},
+        {"rope_scaling", "{\"rope_type\": \"yarn\"}", "type 'yarn'"},
+        {"rope_scaling", "7", "'rope_scaling' is not an object"},
+        {"rope_parameters", "{\"rope_type\": \"llama3\"}", "type 'llama3'"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        check_refused(MODELS "deepseek-tiny", changes[i][0], changes[i][1], changes[i][2]);
+}
+
+static void refuses_impossible_values(void)
+{
+    static const char *const changes[][3] = {
+        {"hidden_size", "\"40\"", "'hidden_size'"},
+        {"hidden_size", "0", "'hidden_size'"},
+        {"hidden_size", NULL, "'hidden_size'"},
+        {"num_hidden_layers", "-1", "'num_hidden_layers'"},
+        {"num_hidden_layers", "1", "none of the 1 layers"},
+        {"vocab_size", "1e9", "'vocab_size'"},
+        {"num_attention_heads", "3", "divisor"},
+        {"num_key_value_heads", "3", "divisor"},
+        {"head_dim", "15", "even"},
+        {"num_experts_per_tok", "13", "at most the 12 experts"},
+        {"n_routed_experts", "65536", "'n_routed_experts'"},
+        {"n_routed_experts", NULL, "'n_routed_experts'"},
+        {"moe_intermediate_size", NULL, "'moe_intermediate_size'"},
+        {"moe_layer_freq", "0", "'moe_layer_freq'"},
+        {"first_k_dense_replace", "5", "'first_k_dense_replace'"},
+        {"rms_norm_eps", "-1", "'rms_norm_eps'"},
+        {"rope_theta", "0", "'rope_theta'"},
+        {"eos_token_id", "317", "ids from 0 to 316"},
+        {"eos_token_id", "\"</s>\"", "ids from 0 to 316"},
+        {"eos_token_id", "[1,2,3,4,5,6,7,8,9]", "more than 8 ids"},
+        {"bos_token_id", "317", "'bos_token_id'"},
+        {"tie_word_embeddings", "1", "'tie_word_embeddings'"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        check_refused(MODELS "deepseek-tiny", changes[i][0], changes[i][1], changes[i][2]);
+    check_refused(MODELS "deepseek-tied", "hidden_size", "50", "multiple of the 4");
+    check_refused(MODELS "olmoe-tiny", "num_experts", NULL, "'num_experts'");
+    check_refused(MODELS "olmoe-clip", "clip_qkv", "-2", "'clip_qkv'");
+}
+
+static void refuses_other_architectures(void)
+{
+    static const char config[] = "{\"architectures\":[\"LlamaForCausalLM\"]}";
+    gm_arch a;
+    gm_error err;
+    mkdir("llama", 0777);
+    CHECK_OK(gm_outfile_write("llama/config.json", true, config, strlen(config), &err), err);
+    CHECK_FAILS(gm_arch_read(&a, "llama", &err), err, GM_EFORMAT,
+                "'LlamaForCausalLM' is not known, expected one of DeepseekForCausalLM");
+    CHECK_FAILS(gm_arch_read(&a, "no-such-folder", &err), err, GM_EIO, "config.json");
+    CHECK(gm_family_find(NULL, NULL) == NULL);
+    CHECK_TEXT(gm_family_find(NULL, "olmoe")->architecture, "OlmoeForCausalLM");
+    CHECK(gm_family_at(1000) == NULL);
+}
+
+static void reads_what_is_equivalent(void)
+{
+    gm_arch a;
+    gm_error err = {0};
+    copy_model("same", MODELS "deepseek-tiny", "rope_scaling", "{\"type\": \"default\"}");
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    gm_arch_clear(&a);
+    copy_model("same", MODELS "deepseek-tiny", "rope_parameters",
+               "{\"rope_type\": \"default\", \"rope_theta\": 500}");
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    CHECK_NEAR(a.rope_theta, 500, 0);
+    gm_arch_clear(&a);
+    copy_model("same", MODELS "deepseek-tiny", "my_lora_rank", "16");
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    CHECK_TEXT(a.unknown_keys, "my_lora_rank");
+    gm_arch_clear(&a);
+}
+
+static gm_status read_attempt(void *state, gm_error *err)
+{
+    gm_arch a;
+    gm_status status = gm_arch_read(&a, state, err);
+    gm_arch_clear(&a);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    char folder[] = MODELS "olmoe-clip";
+    check_every_allocation(read_attempt, folder);
+}
+
+TESTS(TEST(reads_the_goldens), TEST(counts_gigachat),
+      TEST(refuses_values_that_change_the_mathematics), TEST(refuses_impossible_values),
+      TEST(refuses_other_architectures), TEST(reads_what_is_equivalent),
+      TEST(survives_every_allocation_failure))

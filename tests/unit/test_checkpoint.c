@@ -1,0 +1,177 @@
+/* test_checkpoint.c - engine/checkpoint.c on the goldens' tiny models and on folders
+ * made by hand.
+ */
+#include "engine/checkpoint.h"
+
+#include "base/outfile.h"
+#include "tests/check.h"
+
+#define MODELS TEST_DATA "/golden/models/"
+
+static const float numbers[4] = {1, 2, 3, 4};
+
+/* A file with F32 tensors of two numbers each; names end with NULL. */
+static void write_shard(const char *path, const char *const *names)
+{
+    gm_tensor tensor[8];
+    gm_error err = {0};
+    size_t n = 0;
+    for (; names[n]; n++)
+        tensor[n] = (gm_tensor){.name = names[n],
+                                .dtype = GM_F32,
+                                .rank = 2,
+                                .dim = {1, 2},
+                                .data = numbers + n,
+                                .n_bytes = 8};
+    CHECK_OK(gm_safetensors_write(path, true, tensor, n, NULL, 0, &err), err);
+}
+
+static void write_index(const char *folder, const char *text)
+{
+    char path[256];
+    gm_error err = {0};
+    snprintf(path, sizeof path, "%s/model.safetensors.index.json", folder);
+    CHECK_OK(gm_outfile_write(path, true, text, strlen(text), &err), err);
+}
+
+static void opens_one_file_and_shards(void)
+{
+    static const struct {
+        const char *folder;
+        size_t n;
+        gm_dtype dtype;
+    } models[] = {{MODELS "deepseek-tiny", 150, GM_F32},
+                  {MODELS "deepseek-tied", 97, GM_BF16},
+                  {MODELS "olmoe-tiny", 174, GM_F16},
+                  {MODELS "olmoe-clip", 102, GM_BF16},
+                  {MODELS "olmoe-tiny/model.safetensors", 174, GM_F16}};
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        gm_checkpoint *c;
+        gm_error err = {0};
+        CHECK_OK(gm_checkpoint_open(&c, models[i].folder, &err), err);
+        CHECK_INT(gm_checkpoint_n(c), models[i].n);
+        CHECK_INT(gm_checkpoint_dtype(c), models[i].dtype);
+        for (size_t t = 0; t < gm_checkpoint_n(c); t++) {
+            const gm_tensor *tensor = gm_checkpoint_at(c, t);
+            CHECK(gm_checkpoint_find(c, tensor->name) == tensor);
+            CHECK(t == 0 || strcmp(gm_checkpoint_at(c, t - 1)->name, tensor->name) < 0);
+        }
+        gm_checkpoint_close(c);
+    }
+}
+
+static void gets_by_name_and_shape(void)
+{
+    gm_checkpoint *c;
+    gm_error err = {0};
+    const gm_tensor *t;
+    CHECK_OK(gm_checkpoint_open(&c, MODELS "olmoe-tiny", &err), err);
+    CHECK_OK(gm_checkpoint_get(c, "model.norm.weight", 1, 32, &t, &err), err);
+    CHECK_OK(gm_checkpoint_get(c, "model.embed_tokens.weight", 320, 32, &t, &err), err);
+    CHECK_FAILS(gm_checkpoint_get(c, "model.embed_tokens.weight", 320, 33, &t, &err), err,
+                GM_ESHAPE, "is 320 x 32, expected 320 x 33");
+    CHECK(t == NULL);
+    CHECK_FAILS(gm_checkpoint_get(c, "nothing", 1, 1, &t, &err), err, GM_EFORMAT, "'nothing'");
+    CHECK(gm_checkpoint_metadata(c, "no such key") == NULL);
+    gm_checkpoint_close(c);
+
+    const uint8_t byte = 1;
+    const gm_tensor other[] = {
+        {.name = "bytes", .dtype = GM_U8, .rank = 1, .dim = {1}, .data = &byte, .n_bytes = 1},
+        {.name = "cube",
+         .dtype = GM_F32,
+         .rank = 3,
+         .dim = {1, 1, 1},
+         .data = numbers,
+         .n_bytes = 4}};
+    CHECK_OK(gm_safetensors_write("other.safetensors", true, other, 2, NULL, 0, &err), err);
+    CHECK_OK(gm_checkpoint_open(&c, "other.safetensors", &err), err);
+    CHECK_FAILS(gm_checkpoint_get(c, "bytes", 1, 1, &t, &err), err, GM_EFORMAT, "dtype U8");
+    CHECK_FAILS(gm_checkpoint_get(c, "cube", 1, 1, &t, &err), err, GM_ESHAPE, "rank 3");
+    gm_checkpoint_close(c);
+}
+
+static void refuses_bad_folders(void)
+{
+    static const char *const names[] = {"a", "b", NULL}, *const other[] = {"b", "c", NULL};
+    gm_checkpoint *c;
+    gm_error err;
+
+    mkdir("bad", 0777);
+    CHECK_FAILS(gm_checkpoint_open(&c, "no-such-folder", &err), err, GM_EIO, "holds neither");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "holds neither");
+    CHECK_FAILS(gm_checkpoint_open(&c, "none.safetensors", &err), err, GM_EIO, "none.safetensors");
+
+    write_shard("bad/1.safetensors", names);
+    write_index("bad", "{\"weight_map\":{\"a\":\"1.safetensors\",\"c\":\"2.safetensors\"}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "bad/2.safetensors");
+    write_shard("bad/2.safetensors", other);
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "'b' is in two shards");
+    write_index("bad", "{\"weight_map\":{\"x\":\"1.safetensors\"}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "no tensor 'x'");
+    write_index("bad", "{\"weight_map\":{\"a\":\"../secret\"}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "tensor 'a'");
+    write_index("bad", "{\"weight_map\":{\"a\":1}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "tensor 'a'");
+    write_index("bad", "{\"weight_map\":[]}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "weight_map");
+    write_index("bad", "{}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "weight_map");
+
+    CHECK_OK(gm_outfile_write("empty.safetensors", true, "", 0, &err), err);
+    CHECK_FAILS(gm_checkpoint_open(&c, "empty.safetensors", &err), err, GM_EFORMAT, "is empty");
+    mkdir("folder.safetensors", 0777);
+    CHECK_FAILS(gm_checkpoint_open(&c, "folder.safetensors", &err), err, GM_EIO,
+                "not a regular file");
+}
+
+static void digest_names_the_weights(void)
+{
+    static const char *const both[] = {"a", "b", NULL}, *const a[] = {"a", NULL};
+    char one[65], other[65], again[65];
+    gm_checkpoint *c;
+    gm_error err = {0};
+
+    write_shard("digest.safetensors", both);
+    CHECK_OK(gm_checkpoint_open(&c, "digest.safetensors", &err), err);
+    gm_checkpoint_digest(c, one);
+    gm_checkpoint_digest(c, again);
+    gm_checkpoint_close(c);
+    CHECK_TEXT(one, again);
+    CHECK_INT(strlen(one), 64);
+
+    write_shard("digest.safetensors", a);
+    CHECK_OK(gm_checkpoint_open(&c, "digest.safetensors", &err), err);
+    gm_checkpoint_digest(c, other);
+    gm_checkpoint_close(c);
+    CHECK(strcmp(one, other) != 0);
+
+    /* The same two tensors in two shards are the same weights. */
+    const gm_tensor b = {
+        .name = "b", .dtype = GM_F32, .rank = 2, .dim = {1, 2}, .data = numbers + 1, .n_bytes = 8};
+    mkdir("split", 0777);
+    write_shard("split/1.safetensors", a);
+    CHECK_OK(gm_safetensors_write("split/2.safetensors", true, &b, 1, NULL, 0, &err), err);
+    write_index("split", "{\"weight_map\":{\"a\":\"1.safetensors\",\"b\":\"2.safetensors\"}}");
+    CHECK_OK(gm_checkpoint_open(&c, "split", &err), err);
+    gm_checkpoint_digest(c, other);
+    gm_checkpoint_close(c);
+    CHECK_TEXT(other, one);
+}
+
+static gm_status open_attempt(void *state, gm_error *err)
+{
+    gm_checkpoint *c;
+    gm_status status = gm_checkpoint_open(&c, state, err);
+    gm_checkpoint_close(c);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    char folder[] = "split";
+    check_every_allocation(open_attempt, folder);
+}
+
+TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(refuses_bad_folders),
+      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure))
