@@ -1,0 +1,27 @@
+/* fuzz_plan.c - any bytes as a plan: no crash, and what is accepted keeps its promises. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "formats/plan.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    gm_plan plan;
+    gm_error err = {0};
+
+    if (gm_plan_parse(&plan, bytes, n, "input", &err) != GM_OK) {
+        if (plan.bias != NULL || plan.source != NULL || err.text[0] == '\0') abort();
+        return 0;
+    }
+    for (int i = 0; i < plan.n_layers * plan.n_experts; i++) {
+        if (!(plan.bias[i] < INFINITY)) abort();
+    }
+    for (int l = 1; l < plan.n_layers; l++) {
+        if (plan.layer_of_moe[l] <= plan.layer_of_moe[l - 1]) abort();
+    }
+    if (plan.first_layer > plan.last_layer || plan.phases > GM_PLAN_ALL_PHASES) abort();
+    gm_plan_clear(&plan);
+    return 0;
+}

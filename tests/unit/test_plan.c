@@ -1,0 +1,174 @@
+/* test_plan.c - formats/plan.c: plans round-trip, and what is wrong in one is named. */
+#include "formats/plan.h"
+
+#include "base/safetensors.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+static const int layers[2] = {1, 3};
+
+static void make_plan(gm_plan *plan)
+{
+    gm_error err = {0};
+    CHECK_OK(gm_plan_init(plan, 2, 3, layers, &err), err);
+    const float bias[6] = {0.5f, -INFINITY, 0, -0.25f, 1e-30f, 2};
+    memcpy(plan->bias, bias, sizeof bias);
+}
+
+static void an_empty_plan_steers_nothing_everywhere(void)
+{
+    gm_plan plan;
+    gm_error err = {0};
+    CHECK_OK(gm_plan_init(&plan, 2, 3, layers, &err), err);
+    for (int i = 0; i < 6; i++) CHECK_NEAR(plan.bias[i], 0, 0);
+    CHECK_INT(plan.first_layer, 1);
+    CHECK_INT(plan.last_layer, 3);
+    CHECK_INT(plan.phases, GM_PLAN_ALL_PHASES);
+    CHECK_INT(plan.mode, GM_PLAN_BIAS);
+    CHECK_TEXT(plan.source, "{}");
+    gm_plan_clear(&plan);
+}
+
+static void plans_round_trip(void)
+{
+    for (int mode = GM_PLAN_BIAS; mode <= GM_PLAN_MASK; mode++) {
+        gm_plan plan, back;
+        gm_error err = {0};
+        make_plan(&plan);
+        plan.mode = (gm_plan_mode)mode;
+        plan.mass_matched = mode % 2;
+        plan.first_layer = 2;
+        plan.phases = (uint8_t)mode;
+        snprintf(plan.model_digest, sizeof plan.model_digest, "%064d", mode);
+        gm_free(plan.source);
+        plan.source = gm_copy_text("{\"cluster\":[3]}", 15);
+
+        CHECK_OK(gm_plan_write("a.plan.safetensors", &plan, true, &err), err);
+        CHECK_OK(gm_plan_read(&back, "a.plan.safetensors", &err), err);
+        CHECK_INT(back.n_layers, 2);
+        CHECK_INT(back.n_experts, 3);
+        CHECK_BYTES(back.bias, plan.bias, 6 * sizeof(float));
+        CHECK_BYTES(back.layer_of_moe, layers, sizeof layers);
+        CHECK_INT(back.mode, mode);
+        CHECK_INT(back.mass_matched, mode % 2);
+        CHECK_INT(back.first_layer, 2);
+        CHECK_INT(back.last_layer, 3);
+        CHECK_INT(back.phases, mode);
+        CHECK_TEXT(back.model_digest, plan.model_digest);
+        CHECK_TEXT(back.source, plan.source);
+        gm_plan_clear(&plan);
+        gm_plan_clear(&back);
+    }
+}
+
+static void refuses_values_that_are_not_numbers(void)
+{
+    gm_plan plan;
+    gm_error err;
+    make_plan(&plan);
+    plan.bias[4] = NAN;
+    CHECK_FAILS(gm_plan_write("nan.safetensors", &plan, true, &err), err, GM_ENUMERIC,
+                "layer 3, expert 1");
+    plan.bias[4] = INFINITY;
+    CHECK_FAILS(gm_plan_write("inf.safetensors", &plan, true, &err), err, GM_ENUMERIC,
+                "layer 3, expert 1");
+    gm_plan_clear(&plan);
+}
+
+/* A plan file whose metadata differs in one entry; a NULL value leaves it out. */
+static void check_refused(const char *key, const char *value, gm_status code, const char *part)
+{
+    static const gm_safetensors_note good[] = {{"format", "gm-plan"},     {"schema", "1"},
+                                               {"mode", "bias"},          {"mass_matched", "false"},
+                                               {"first_layer", "1"},      {"last_layer", "3"},
+                                               {"phases", "prompt"},      {"source", "{}"},
+                                               {"layer_of_moe", "[1,3]"}, {"model_digest", ""}};
+    const float zeros[6] = {0};
+    const gm_tensor bias = {.name = "bias",
+                            .dtype = GM_F32,
+                            .rank = 2,
+                            .dim = {2, 3},
+                            .data = zeros,
+                            .n_bytes = sizeof zeros};
+    gm_safetensors_note notes[10];
+    size_t n = 0;
+    gm_plan plan;
+    gm_error err = {0};
+
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        notes[n] = good[i];
+        if (strcmp(good[i].key, key) == 0) notes[n].value = value;
+        n += notes[n].value != NULL;
+    }
+    CHECK_OK(gm_safetensors_write("b.safetensors", true, &bias, 1, notes, n, &err), err);
+    CHECK_FAILS(gm_plan_read(&plan, "b.safetensors", &err), err, code, part);
+    CHECK_HAS(err.text, "b.safetensors");
+    CHECK(plan.bias == NULL);
+}
+
+static void refuses_bad_metadata(void)
+{
+    static const char *const bad[][3] = {
+        {"format", NULL, "not a plan"},
+        {"format", "pt", "'format' is 'pt'"},
+        {"schema", "2", "'schema' is '2'"},
+        {"mode", "push", "'mode' is 'push'"},
+        {"mass_matched", "yes", "'mass_matched'"},
+        {"first_layer", "0", "from 1 to 3"},
+        {"first_layer", "x", "from 1 to 3"},
+        {"last_layer", "4", "from 1 to 3"},
+        {"phases", "prompt,answer", "'phases'"},
+        {"source", "[]", "'source'"},
+        {"source", "{", "b.safetensors"},
+        {"layer_of_moe", "[1]", "2 layers"},
+        {"layer_of_moe", "[3,1]", "rising"},
+        {"layer_of_moe", "7", "2 layers"},
+        {"model_digest", NULL, "model_digest"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        check_refused(bad[i][0], bad[i][1], GM_EFORMAT, bad[i][2]);
+}
+
+static void refuses_other_tensors(void)
+{
+    static const gm_safetensors_note notes[] = {{"format", "gm-plan"}, {"schema", "1"}};
+    const float zeros[6] = {0};
+    gm_tensor bias = {.name = "bias",
+                      .dtype = GM_F32,
+                      .rank = 1,
+                      .dim = {6},
+                      .data = zeros,
+                      .n_bytes = sizeof zeros};
+    gm_plan plan;
+    gm_error err = {0};
+    CHECK_OK(gm_safetensors_write("c.safetensors", true, &bias, 1, notes, 2, &err), err);
+    CHECK_FAILS(gm_plan_read(&plan, "c.safetensors", &err), err, GM_ESHAPE, "not a table");
+    bias.dtype = GM_I32;
+    CHECK_OK(gm_safetensors_write("c.safetensors", true, &bias, 1, notes, 2, &err), err);
+    CHECK_FAILS(gm_plan_read(&plan, "c.safetensors", &err), err, GM_EFORMAT, "dtype I32");
+    bias.name = "offset";
+    CHECK_OK(gm_safetensors_write("c.safetensors", true, &bias, 1, notes, 2, &err), err);
+    CHECK_FAILS(gm_plan_read(&plan, "c.safetensors", &err), err, GM_EFORMAT, "one tensor");
+    CHECK_FAILS(gm_plan_read(&plan, "none.safetensors", &err), err, GM_EIO, "none.safetensors");
+}
+
+static gm_status round_trip_attempt(void *state, gm_error *err)
+{
+    gm_plan plan = {0}, back = {0};
+    gm_status status = gm_plan_init(&plan, 2, 3, state, err);
+    if (status == GM_OK) status = gm_plan_write("alloc.safetensors", &plan, true, err);
+    if (status == GM_OK) status = gm_plan_read(&back, "alloc.safetensors", err);
+    gm_plan_clear(&plan);
+    gm_plan_clear(&back);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    int copy[2] = {1, 3};
+    check_every_allocation(round_trip_attempt, copy);
+}
+
+TESTS(TEST(an_empty_plan_steers_nothing_everywhere), TEST(plans_round_trip),
+      TEST(refuses_values_that_are_not_numbers), TEST(refuses_bad_metadata),
+      TEST(refuses_other_tensors), TEST(survives_every_allocation_failure))
