@@ -68,11 +68,16 @@ def spanning_tree(x, min_samples):
 
 
 def cluster(edges, min_cluster_size, method, epsilon, single):
-    """hdbscan's own steps after the tree: labels, probabilities, outlier scores, condensed tree, persistence."""
+    """hdbscan's own steps after the tree: labels, probabilities, outlier scores, condensed tree, persistence.
+
+    Equal points would give an infinite lambda and NaN scores: a distance of 0 counts as the smallest that is not 0.
+    """
     from hdbscan._hdbscan_linkage import label
     from hdbscan._hdbscan_tree import outlier_scores
     from hdbscan.hdbscan_ import _tree_to_labels
 
+    edges = edges.copy()
+    edges[edges[:, 2] == 0.0, 2] = edges[edges[:, 2] > 0.0, 2].min()
     linkage = label(edges)
     labels, probability, persistence, condensed, _ = _tree_to_labels(
         None, linkage, min_cluster_size, method, single, False, epsilon, 0.0, 0, np.inf)
