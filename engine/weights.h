@@ -17,7 +17,7 @@
 
 typedef struct gm_mlp {
     size_t width;   /* F; 0: this layer has none */
-    gm_buf gate_up; /* PANELS, `count` matrices (2 F rounded up to 16 each, D) */
+    gm_buf gate_up; /* PANELS, `count` matrices (2 x F rounded up to 32, D) */
     gm_buf down;    /* PANELS, `count` matrices (D, F) */
 } gm_mlp;
 
@@ -36,7 +36,8 @@ typedef struct gm_layer {
 } gm_layer;
 
 typedef struct gm_weights {
-    const struct gm_ops *ops; /* the backend the weights are packed for */
+    const struct gm_ops *ops;         /* the backend the weights are packed for */
+    const struct gm_kernels *kernels; /* the CPU's inner loops */
     gm_numerics numerics;
     gm_buf embed;             /* ROWS (V, D) in the checkpoint's type */
     gm_buf final_norm;        /* ROWS f32 (1, D) */

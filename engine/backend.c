@@ -1,0 +1,20 @@
+/* backend.c - which backend runs a model; the only place that asks. */
+#include "engine/ops.h"
+
+#include "engine/cpu/cpu_ops.h"
+
+#include <string.h>
+
+gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, const char *device,
+                      const char *kernels_name, gm_error *err)
+{
+    *ops = NULL;
+    *kernels = NULL;
+    if (device && strncmp(device, "cuda", 4) == 0)
+        return gm_fail(err, GM_EABSENT,
+                       "device '%s': this build has no CUDA backend, use '--device cpu'", device);
+    if (device && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+        return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu or cuda", device);
+    *ops = &gm_cpu_ops;
+    return gm_kernels_find(kernels, kernels_name, err);
+}

@@ -1,0 +1,148 @@
+/* cpu_ends.c - what comes before the first layer and behind the last: embedding,
+ * logits, nll, sampling, and the completion of the record. */
+#include "engine/cpu/cpu_ops.h"
+
+#include "engine/sample.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { NLL_CHUNK = 1024 };
+
+void gm_cpu_embed(gm_worker *me, const gm_step *s)
+{
+    const gm_buf *embed = &s->weights->embed, *x = &s->work->x;
+    uint8_t *bad = s->work->bad.address;
+    size_t first, end;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++) {
+        const gm_row *row = &s->row[r];
+        float *to = gm_row_at(x, r);
+        const gm_tensor all = {
+            .dtype = embed->dtype, .rank = 1, .dim = {embed->rows * embed->stride},
+            .data = embed->address, .n_bytes = embed->item_bytes};
+        gm_tensor_to_f32(&all, row->token * embed->stride, embed->cols, to);
+        for (size_t i = x->cols; i < x->stride; i++) to[i] = 0.0f;
+        *gm_kv_token(s->kv, row->sequence, row->position) = row->token;
+        bad[r] = 0;
+    }
+    gm_worker_meet(me);
+}
+
+/* ---- head ---- */
+
+/* -ln of the softmax of `logits` at `target`; the sum is taken over chunks of 1024
+ * columns, one after the other. */
+static float nll_of(const gm_kernels *k, const float *logits, size_t vocab, uint32_t target)
+{
+    double top = -INFINITY, sum = 0.0;
+    for (size_t at = 0; at < vocab; at += NLL_CHUNK) {
+        size_t n = vocab - at < NLL_CHUNK ? vocab - at : NLL_CHUNK;
+        float chunk_top;
+        double chunk = (double)k->exp_sum(logits + at, n, &chunk_top);
+        if ((double)chunk_top > top) {
+            sum = sum * exp(top - (double)chunk_top) + chunk;
+            top = (double)chunk_top;
+        } else {
+            sum += chunk * exp((double)chunk_top - top);
+        }
+    }
+    return (float)(log(sum) + top - (double)logits[target]);
+}
+
+static void head_logits(gm_worker *me, const gm_step *s, const gm_head_row *head, size_t n)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const gm_buf *w = &s->weights->head, *x = &s->work->head_x, *to = &s->work->logits;
+    size_t first, end;
+    gm_worker_share(me, n, &first, &end);
+    for (size_t i = first; i < end; i++) {
+        k->norm(gm_row_at(&s->work->x, head[i].row), s->weights->final_norm.address, x->cols,
+                s->arch->norm_epsilon, gm_row_at(x, i));
+        if (gm_rounds(s)) k->round_bf16(gm_row_at(x, i), x->stride);
+    }
+    gm_worker_meet(me);
+    const size_t panels = gm_n_panels(w->rows);
+    for (size_t p; (p = gm_worker_next(me) * TASK_PANELS) < panels;) {
+        size_t width = panels - p < TASK_PANELS ? panels - p : TASK_PANELS;
+        gm_product_of(s, w)(x->address, x->stride, NULL, n, gm_panel_at(w, 0, p), w->cols, width,
+                            gm_row_at(to, 0) + p * GM_PANEL, to->stride);
+    }
+    gm_worker_meet(me);
+}
+
+void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block)
+{
+    const size_t at = block * GM_HEAD_ROWS, vocab = (size_t)s->arch->vocab;
+    const size_t n = s->n_head - at < GM_HEAD_ROWS ? s->n_head - at : GM_HEAD_ROWS;
+    head_logits(me, s, s->head + at, n);
+    for (size_t i; (i = gm_worker_next(me)) < n;) {
+        const gm_head_row *head = &s->head[at + i];
+        const float *logits = gm_row_at(&s->work->logits, i); /* (V) */
+        if (head->out >= 0)
+            memcpy(s->result->logits + (size_t)head->out * vocab, logits, vocab * sizeof *logits);
+        if (head->target != GM_NO_TARGET)
+            s->result->nll[head->row] = nll_of(s->weights->kernels, logits, vocab, head->target);
+    }
+    gm_worker_meet(me);
+}
+
+/* ---- sample ---- */
+
+static uint32_t sample_row(gm_worker *me, const gm_step *s, const gm_head_row *head,
+                           float *logits)
+{
+    const size_t vocab = (size_t)s->arch->vocab;
+    const gm_row *row = &s->row[head->row];
+    float *weight = gm_scratch_of(s, me);                        /* (V) */
+    uint32_t *order = (uint32_t *)(void *)(weight + vocab);      /* (V) */
+    uint8_t *seen = (uint8_t *)(void *)(weight + 2 * vocab);     /* (V) */
+    if (head->sampling->repetition_penalty != 1.0) {
+        memset(seen, 0, vocab);
+        for (size_t p = 0; p <= row->position; p++)
+            seen[*gm_kv_token(s->kv, row->sequence, p)] = 1;
+        gm_sample_penalise(logits, seen, vocab, head->sampling->repetition_penalty);
+    }
+    return gm_sample_token(logits, vocab, head->sampling, (uint64_t)row->position + 1, order,
+                           weight);
+}
+
+void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block)
+{
+    const size_t at = block * GM_HEAD_ROWS;
+    for (size_t i; (i = gm_worker_next(me)) < GM_HEAD_ROWS && at + i < s->n_head;) {
+        const gm_head_row *head = &s->head[at + i];
+        if (head->segment >= 0)
+            s->result->sampled[head->segment] =
+                sample_row(me, s, head, gm_row_at(&s->work->logits, i));
+    }
+    gm_worker_meet(me);
+}
+
+/* ---- record_drain ---- */
+
+/* A row that was bad in any layer counts as bad: nothing of it is a choice. */
+static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
+{
+    const size_t k = (size_t)s->arch->n_chosen;
+    for (size_t l = 0; l < (size_t)s->arch->n_moe; l++) {
+        size_t at = l * s->n_rows + r; /* of (L,T) */
+        for (size_t i = at * k; i < (at + 1) * k; i++) {
+            if (record->expert) record->expert[i] = GM_NO_EXPERT;
+            if (record->gate) record->gate[i] = NAN;
+        }
+        if (record->mass) record->mass[at] = NAN;
+        if (record->margin) record->margin[at] = NAN;
+    }
+}
+
+void gm_cpu_record_drain(gm_worker *me, const gm_step *s)
+{
+    const uint8_t *bad = s->work->bad.address;
+    size_t first, end;
+    gm_worker_share(me, s->record ? s->n_rows : 0, &first, &end);
+    for (size_t r = first; r < end; r++) {
+        if (s->record->bad) s->record->bad[r] = bad[r];
+        if (bad[r]) mark_bad(s, s->record, r);
+    }
+}

@@ -1,0 +1,48 @@
+/* kernels_find.c - which kernels this processor has; the only place that asks. */
+#include "engine/cpu/kernels.h"
+
+#include <string.h>
+
+static bool always(void)
+{
+    return true;
+}
+
+#if defined(__x86_64__)
+static bool has_avx512f(void)
+{
+    return __builtin_cpu_supports("avx512f");
+}
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+/* Fastest first. */
+static const struct choice {
+    const gm_kernels *kernels;
+    bool (*here)(void);
+} choices[] = {
+#if defined(__x86_64__)
+    {&gm_kernels_avx512f, has_avx512f},
+    {&gm_kernels_avx2, has_avx2},
+#endif
+    {&gm_kernels_portable, always},
+};
+
+gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *err)
+{
+    *out = NULL;
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        const struct choice *c = &choices[i];
+        if (name && strcmp(name, c->kernels->name) != 0) continue;
+        if (c->here()) {
+            *out = c->kernels;
+            return GM_OK;
+        }
+        if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
+    }
+    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2 or avx512f", name);
+}

@@ -1,0 +1,36 @@
+/* pack.h - the panels that a matrix of weights is stored in.
+ *
+ * A matrix of N outputs and K inputs is cut into panels of 16 outputs, one behind
+ * the other; outputs and inputs beyond N and K are zero.
+ *   f32   panel = K x 16: the 16 outputs of input 0, then of input 1, ...
+ *   bf16  panel = K/32 blocks of 16 pairs x 16 outputs x 2: a pair of inputs of one
+ *         output lies in one 32-bit word, the even input in its low half. A block is
+ *         the B tile of AMX's TDPBF16PS.
+ */
+#ifndef GM_PACK_H
+#define GM_PACK_H
+
+#include "engine/buf.h"
+
+/* Element of output n and input k, counted in elements from the matrix's start. */
+static inline size_t gm_panel_index(gm_dtype dtype, size_t depth, size_t n, size_t k)
+{
+    size_t panel = n / GM_PANEL * depth * GM_PANEL, lane = n % GM_PANEL;
+    if (dtype != GM_BF16) return panel + k * GM_PANEL + lane;
+    return panel + k / 2 * (2 * GM_PANEL) + 2 * lane + k % 2;
+}
+
+/* Inputs of a panel, padding included. */
+static inline size_t gm_panel_depth(gm_dtype dtype, size_t k)
+{
+    return dtype == GM_BF16 ? gm_round_up(k, GM_K_BLOCK) : k;
+}
+
+/* Panel `panel` of matrix `item`. */
+const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel);
+
+/* Store outputs [n, n + rows) of matrix `item`, rows <= 16 and all in one panel, from
+ * `from` (rows, K) f32; bf16 panels round to nearest even. */
+void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from);
+
+#endif

@@ -1,0 +1,104 @@
+/* kv.c - a pool of KV blocks and the sequences that hold them. */
+#include "engine/kv.h"
+
+#include <string.h>
+
+/* Fill in the sizes; nothing is allocated. One block more per sequence than the rows
+ * need, so that sequences whose capacities add up to `rows` always find room. */
+static void describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                     size_t sequences)
+{
+    const gm_dtype dtype = numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
+    const size_t context = (size_t)arch->max_context, head = (size_t)arch->head_dim;
+    size_t longest = rows < context ? rows : context;
+    *kv = (gm_kv){.n_blocks = rows / GM_KV_BLOCK + sequences,
+                  .n_kv_heads = (size_t)arch->n_kv_heads,
+                  .max_context = context,
+                  .max_sequences = sequences,
+                  .blocks_per_sequence = gm_round_up(longest, GM_KV_BLOCK) / GM_KV_BLOCK,
+                  .rows_left = rows};
+    size_t count = (size_t)arch->n_layers * kv->n_blocks * kv->n_kv_heads;
+    kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, head);
+    kv->v = gm_buf_panels(dtype, count, head, GM_KV_BLOCK);
+}
+
+uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences)
+{
+    gm_kv kv;
+    describe(&kv, arch, numerics, rows, sequences);
+    return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) +
+           kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
+           sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
+}
+
+gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                       size_t sequences, gm_error *err)
+{
+    gm_status status = GM_OK;
+    describe(kv, arch, numerics, rows, sequences);
+    kv->free_block = gm_alloc(kv->n_blocks, sizeof *kv->free_block);
+    kv->block = gm_alloc2(sequences, kv->blocks_per_sequence, sizeof *kv->block);
+    kv->token = gm_alloc2(kv->n_blocks, GM_KV_BLOCK, sizeof *kv->token);
+    kv->sequence = gm_alloc(sequences, sizeof *kv->sequence);
+    if (!kv->free_block || !kv->block || !kv->token || !kv->sequence)
+        GM_FAIL(GM_EMEM, "no memory for the tables of %zu sequences", sequences);
+    GM_TRY(gm_buf_create(&kv->k, "the cache of keys", err));
+    GM_TRY(gm_buf_create(&kv->v, "the cache of values", err));
+    for (size_t i = 0; i < kv->n_blocks; i++)
+        kv->free_block[i] = (uint32_t)(kv->n_blocks - 1 - i); /* the lowest is taken first */
+    kv->n_free = kv->n_blocks;
+out:
+    if (status != GM_OK) gm_kv_clear(kv);
+    return status;
+}
+
+void gm_kv_clear(gm_kv *kv)
+{
+    gm_free(kv->free_block);
+    gm_free(kv->block);
+    gm_free(kv->token);
+    gm_free(kv->sequence);
+    gm_buf_free(&kv->k);
+    gm_buf_free(&kv->v);
+    *kv = (gm_kv){0};
+}
+
+gm_status gm_kv_open(gm_kv *kv, size_t capacity, int *id, gm_error *err)
+{
+    *id = -1;
+    if (capacity < 1 || capacity > kv->max_context)
+        return gm_fail(err, GM_EARG,
+                       "a sequence of %zu tokens was asked for, the model's context is %zu",
+                       capacity, kv->max_context);
+    size_t s = 0;
+    while (s < kv->max_sequences && kv->sequence[s].open) s++;
+    if (s == kv->max_sequences)
+        return gm_fail(err, GM_EMEM, "all %zu sequences of the session are open", s);
+    if (capacity > kv->rows_left)
+        return gm_fail(err, GM_EMEM, "a sequence of %zu tokens was asked for, %zu are left",
+                       capacity, kv->rows_left);
+
+    size_t blocks = gm_round_up(capacity, GM_KV_BLOCK) / GM_KV_BLOCK;
+    for (size_t i = 0; i < blocks; i++)
+        kv->block[s * kv->blocks_per_sequence + i] = kv->free_block[--kv->n_free];
+    kv->rows_left -= capacity;
+    kv->sequence[s] = (gm_sequence){.open = true, .capacity = capacity};
+    *id = (int)s;
+    return GM_OK;
+}
+
+void gm_kv_close(gm_kv *kv, int id)
+{
+    if (!gm_kv_is_open(kv, id)) return;
+    gm_sequence *sequence = &kv->sequence[id];
+    size_t blocks = gm_round_up(sequence->capacity, GM_KV_BLOCK) / GM_KV_BLOCK;
+    while (blocks > 0)
+        kv->free_block[kv->n_free++] = kv->block[(size_t)id * kv->blocks_per_sequence + --blocks];
+    kv->rows_left += sequence->capacity;
+    *sequence = (gm_sequence){0};
+}
+
+bool gm_kv_is_open(const gm_kv *kv, int id)
+{
+    return id >= 0 && (size_t)id < kv->max_sequences && kv->sequence[id].open;
+}

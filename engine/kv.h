@@ -1,0 +1,61 @@
+/* kv.h - the keys and values of all open sequences, in blocks of 32 positions.
+ *
+ * Block b of a sequence holds its positions 32 b .. 32 b + 31, wherever it lies in
+ * the pool; so the same block is computed with in prefill and token by token. A block
+ * of one layer and KV head is two small matrices in panels (cpu/pack.h), ready to be
+ * multiplied with: keys (32 outputs, head_dim inputs) and values (head_dim outputs,
+ * 32 inputs). Values are always finite: a key or value that is not is stored as a
+ * key of NaN with a value of 0, so it reaches those that attend to it and nobody else.
+ */
+#ifndef GM_KV_H
+#define GM_KV_H
+
+#include "engine/arch.h"
+#include "engine/buf.h"
+
+enum { GM_KV_BLOCK = 32 };
+
+typedef struct gm_sequence {
+    bool open;
+    size_t capacity, length; /* tokens */
+} gm_sequence;
+
+typedef struct gm_kv {
+    gm_buf k, v; /* PANELS, count = layers * blocks * KV heads */
+    size_t n_blocks, n_kv_heads, max_context;
+    size_t max_sequences, blocks_per_sequence;
+    size_t n_free, rows_left;
+    uint32_t *free_block; /* (n_blocks), the first n_free count */
+    uint32_t *block;      /* (max_sequences, blocks_per_sequence) */
+    uint32_t *token;      /* (n_blocks * 32) ids of the tokens in the pool's rows */
+    gm_sequence *sequence; /* (max_sequences) */
+} gm_kv;
+
+uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences);
+gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                       size_t sequences, gm_error *err) GM_MUST_USE;
+void gm_kv_clear(gm_kv *kv);
+
+gm_status gm_kv_open(gm_kv *kv, size_t capacity, int *id, gm_error *err) GM_MUST_USE;
+void gm_kv_close(gm_kv *kv, int id);
+bool gm_kv_is_open(const gm_kv *kv, int id);
+
+/* The pool's block that holds a position of a sequence. */
+static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
+{
+    return kv->block[(size_t)id * kv->blocks_per_sequence + position / GM_KV_BLOCK];
+}
+
+/* Which matrix of k and v a block is, in a layer and KV head. */
+static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, size_t head)
+{
+    return (layer * kv->n_blocks + block) * kv->n_kv_heads + head;
+}
+
+/* The id of the token at a position. */
+static inline uint32_t *gm_kv_token(const gm_kv *kv, int id, size_t position)
+{
+    return &kv->token[gm_kv_block_of(kv, id, position) * GM_KV_BLOCK + position % GM_KV_BLOCK];
+}
+
+#endif

@@ -1,0 +1,126 @@
+/* ops.h - the table of operations that a forward pass is made of, and the step that
+ * they work on.
+ *
+ * forward.c is written once over this table; engine/cpu/ fills it, engine/cuda/ is to
+ * fill it too. An operation is as coarse as one good fused kernel. The plain C form of
+ * each (kernels "portable") is its definition.
+ *
+ * A step is data and lives where the backend lives: no operation takes a value per
+ * token, and the host reads nothing back before record_drain. On the CPU every
+ * thread of a team calls every operation; an operation ends when all have met.
+ */
+#ifndef GM_OPS_H
+#define GM_OPS_H
+
+#include "engine/edits.h"
+#include "engine/kv.h"
+#include "engine/team.h"
+#include "engine/weights.h"
+
+enum {
+    GM_TILE_ROWS = 16,  /* most queries that attend together */
+    GM_HEAD_ROWS = 32,  /* rows whose logits are held at once */
+    GM_ROUTE_ROWS = 16, /* rows that one thread routes together */
+};
+
+/* A token of the step. */
+typedef struct gm_row {
+    uint32_t token, position;
+    int32_t sequence;
+    int32_t edit; /* -1: none */
+    uint8_t phase;
+} gm_row;
+
+/* Consecutive rows of one segment that attend together. */
+typedef struct gm_tile {
+    uint32_t first, n;
+} gm_tile;
+
+/* A row whose logits are needed: for the caller, for nll, or to sample from. */
+typedef struct gm_head_row {
+    uint32_t row, target;       /* GM_NO_TARGET: no nll */
+    int64_t out;                /* row of result->logits; -1: not wanted */
+    int64_t segment;            /* samples for this segment; -1: does not */
+    const gm_sampling *sampling;
+} gm_head_row;
+
+/* What flows from one operation to the next; see work.c for the sizes. */
+typedef struct gm_work {
+    gm_buf x;        /* (T,D) residual stream */
+    gm_buf norm;     /* (T,D) after a norm, rounded where a product reads it */
+    gm_buf qkv;      /* (T, q + k + v) */
+    gm_buf query;    /* (T H, head_dim) rotated */
+    gm_buf heads;    /* (T, H head_dim) what attention gives */
+    gm_buf expert;   /* (T,K) u16 in i32 rows: ids chosen in this layer */
+    gm_buf gate;     /* (T,K) */
+    gm_buf bad;      /* (1,T) u8, kept through the layers */
+    gm_buf slot;     /* (T,K) i32 place of a choice among the choices by expert */
+    gm_buf slot_row; /* (1, T K) i32 row of a place */
+    gm_buf first;    /* (1, E + 1) i32 first place of each expert */
+    gm_buf busy;     /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
+    gm_buf hidden;   /* (T K, F) by place */
+    gm_buf always;   /* (T, width of the shared or dense MLP) */
+    gm_buf head_x;   /* (GM_HEAD_ROWS, D) */
+    gm_buf logits;   /* (GM_HEAD_ROWS, V) */
+    gm_buf cosine, sine; /* (positions, head_dim / 2), computed in double */
+    gm_buf scratch;  /* (threads, f32) each thread's own */
+} gm_work;
+
+uint64_t gm_work_bytes(const gm_arch *arch, size_t max_rows, size_t positions, size_t threads);
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, size_t max_rows, size_t positions,
+                         size_t threads, gm_error *err) GM_MUST_USE;
+void gm_work_clear(gm_work *work);
+
+typedef struct gm_step {
+    const gm_arch *arch;
+    const gm_weights *weights;
+    gm_work *work;
+    gm_kv *kv;
+    const gm_edits *edits;
+    gm_row *row;
+    gm_tile *tile;
+    gm_head_row *head;
+    size_t n_rows, n_tiles, n_head;
+    const gm_record *record; /* may be NULL */
+    const gm_result *result; /* may be NULL */
+} gm_step;
+
+/* `layer` is a model layer; a dense layer's route does the norm only, and its MLP is
+ * the one expert that every row takes. */
+typedef struct gm_ops {
+    const char *name;
+    /* A layer's weights, present until released (resident, streamed or offloaded). */
+    const gm_layer *(*layer_acquire)(gm_worker *me, const gm_step *step, size_t layer);
+    void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
+    /* x = rows of the embedding */
+    void (*embed)(gm_worker *me, const gm_step *step);
+    /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache */
+    void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* softmax(scale q k) v over blocks of 32 positions */
+    void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* x += heads times O */
+    void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* norm, router logits, edit, choice, record; rows grouped by expert */
+    void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* silu(gate) * up of the chosen experts and of the MLP that all rows take */
+    void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* x += (gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + always, in this order */
+    void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
+    /* final norm, logits and nll of head rows [block * GM_HEAD_ROWS, ...) */
+    void (*head)(gm_worker *me, const gm_step *step, size_t block);
+    /* tokens from those logits */
+    void (*sample)(gm_worker *me, const gm_step *step, size_t block);
+    /* completes the caller's record: what is known only after the last layer */
+    void (*record_drain)(gm_worker *me, const gm_step *step);
+} gm_ops;
+
+/* The whole model for one step; on the CPU called by every worker. */
+void gm_forward(gm_worker *me, const gm_step *step);
+
+/* The backend for `device` (NULL, "auto", "cpu"), and the kernels for `kernels` (NULL:
+ * the best). Errors: GM_EABSENT not in this build or on this processor; GM_EARG
+ * unknown name. */
+gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, const char *device,
+                      const char *kernels_name, gm_error *err) GM_MUST_USE;
+
+#endif

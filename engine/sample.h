@@ -1,0 +1,31 @@
+/* sample.h - choosing the next token from logits.
+ *
+ * Order of the steps (as Hugging Face's generate): repetition penalty, temperature,
+ * top-k, top-p, draw. Everywhere a token is stronger than another when its logit is
+ * larger, or equal and its id lower.
+ */
+#ifndef GM_SAMPLE_H
+#define GM_SAMPLE_H
+
+#include "engine/engine.h"
+
+/* GM_EARG unless temperature >= 0, top_k >= 0, 0 < top_p <= 1, repetition_penalty > 0,
+ * all finite. */
+gm_status gm_sampling_check(const gm_sampling *sampling, gm_error *err) GM_MUST_USE;
+
+/* Divide the logit of a token that was seen by the penalty when it is positive,
+ * multiply it otherwise; `seen` (V) is 1 for those tokens. */
+void gm_sample_penalise(float *logits, const uint8_t *seen, size_t vocab, double penalty);
+
+/* The token after `position` tokens. Greedy at temperature 0; otherwise the draw is a
+ * function of (seed, stream, position). Candidates are taken strongest first until
+ * top_k of them are there or their probability reaches top_p; the probabilities that
+ * top_p sums are those after top_k. GM_NO_TARGET when all logits are NaN or -inf.
+ *
+ *   logits  (V)  borrowed
+ *   order   (V)  scratch
+ *   weight  (V)  scratch */
+uint32_t gm_sample_token(const float *logits, size_t vocab, const gm_sampling *sampling,
+                         uint64_t position, uint32_t *order, float *weight);
+
+#endif

@@ -1,0 +1,117 @@
+/* session.c - creating sessions, and the sequences and edits they hold. */
+#include "engine/session.h"
+
+/* Options with 0 threads resolved; false when something is out of range. */
+static gm_status check_options(const gm_session_options *asked, gm_session_options *out,
+                               gm_error *err)
+{
+    *out = *asked;
+    if (out->threads == 0) out->threads = gm_team_processors();
+    if (out->threads < 1) return gm_fail(err, GM_EARG, "%d threads", asked->threads);
+    if (out->max_rows < 1 || out->max_rows > UINT32_MAX / 2)
+        return gm_fail(err, GM_EARG, "a session of %zu rows a step, expected 1 or more",
+                       out->max_rows);
+    if (out->kv_rows < 1 || out->kv_rows > UINT32_MAX / 2)
+        return gm_fail(err, GM_EARG, "a session of %zu rows of cache, expected 1 or more",
+                       out->kv_rows);
+    if (out->max_sequences < 1)
+        return gm_fail(err, GM_EARG, "a session of %d sequences, expected 1 or more",
+                       out->max_sequences);
+    return GM_OK;
+}
+
+/* Positions that a row can have. */
+static size_t positions_of(const gm_arch *arch, const gm_session_options *o)
+{
+    size_t context = (size_t)arch->max_context;
+    return o->kv_rows < context ? o->kv_rows : context;
+}
+
+gm_status gm_session_create(gm_session **out, const gm_model *model,
+                            const gm_session_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_session *s = NULL;
+    gm_session_options o;
+    const gm_arch *arch = &model->arch;
+    *out = NULL;
+    GM_TRY(check_options(options, &o, err));
+    if (model->weights == NULL)
+        GM_FAIL(GM_EARG, "model '%s' was opened without its weights", model->folder);
+    s = gm_alloc(1, sizeof *s);
+    if (s == NULL) GM_FAIL(GM_EMEM, "no memory for a session");
+    s->model = model;
+    s->max_rows = o.max_rows;
+    s->row = gm_alloc(o.max_rows, sizeof *s->row);
+    s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
+    s->head = gm_alloc(o.max_rows, sizeof *s->head);
+    if (!s->row || !s->tile || !s->head)
+        GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
+    GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows,
+                        (size_t)o.max_sequences, err));
+    GM_TRY(gm_work_create(&s->work, arch, o.max_rows, positions_of(arch, &o), (size_t)o.threads,
+                          err));
+    GM_TRY(gm_team_create(&s->team, o.threads, err));
+    *out = s;
+    s = NULL;
+out:
+    gm_session_free(s);
+    return status;
+}
+
+void gm_session_free(gm_session *session)
+{
+    if (session == NULL) return;
+    gm_team_free(session->team);
+    gm_edits_clear(&session->edits);
+    gm_work_clear(&session->work);
+    gm_kv_clear(&session->kv);
+    gm_free(session->row);
+    gm_free(session->tile);
+    gm_free(session->head);
+    gm_free(session);
+}
+
+uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options)
+{
+    gm_session_options o;
+    const gm_session *s = NULL;
+    if (check_options(options, &o, NULL) != GM_OK) return 0;
+    return sizeof *s + o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head) +
+           gm_kv_bytes(&model->arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences) +
+           gm_work_bytes(&model->arch, o.max_rows, positions_of(&model->arch, &o),
+                         (size_t)o.threads) +
+           gm_team_bytes((size_t)o.threads);
+}
+
+gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_error *err)
+{
+    return gm_kv_open(&session->kv, capacity, id, err);
+}
+
+void gm_sequence_close(gm_session *session, int id)
+{
+    gm_kv_close(&session->kv, id);
+}
+
+size_t gm_sequence_length(const gm_session *session, int id)
+{
+    return gm_kv_is_open(&session->kv, id) ? session->kv.sequence[id].length : 0;
+}
+
+void gm_sequence_rewind(gm_session *session, int id, size_t n)
+{
+    if (!gm_kv_is_open(&session->kv, id)) return;
+    gm_sequence *sequence = &session->kv.sequence[id];
+    if (n < sequence->length) sequence->length = n;
+}
+
+gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n, gm_error *err)
+{
+    gm_edits next;
+    gm_status status = gm_edits_create(&next, &session->model->arch, edits, n, err);
+    if (status != GM_OK) return status; /* the old ones stay */
+    gm_edits_clear(&session->edits);
+    session->edits = next;
+    return GM_OK;
+}

@@ -1,0 +1,114 @@
+/* work.c - the buffers between operations: their sizes, all known at session creation. */
+#include "engine/ops.h"
+
+#include "engine/cpu/router.h"
+
+#include <math.h>
+
+enum { WORK_BUFFERS = 19 };
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Floats that one thread needs at most, over the operations that use scratch. */
+static size_t scratch_floats(const gm_arch *arch, size_t rows)
+{
+    const size_t e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
+    const size_t head = gm_round_up((size_t)arch->head_dim, GM_K_BLOCK);
+    const size_t queries = GM_TILE_ROWS * (size_t)(arch->n_heads / arch->n_kv_heads);
+    size_t attend = queries * (GM_KV_BLOCK + 2 * head + 4);
+    size_t route = GM_ROUTE_ROWS * gm_round_up(e, GM_PANEL) + gm_router_scratch(e) + k;
+    size_t combine = (rows * k + rows) * 2 * GM_PANEL;
+    size_t sample = 2 * (size_t)arch->vocab + (size_t)arch->vocab / sizeof(float) + 1;
+    return larger(larger(attend, route), larger(combine, sample));
+}
+
+static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positions,
+                     size_t threads)
+{
+    const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
+    const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
+    const size_t head = (size_t)arch->head_dim;
+    const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
+    *w = (gm_work){
+        .x = gm_buf_rows(GM_F32, 1, rows, d),
+        .norm = gm_buf_rows(GM_F32, 1, rows, d),
+        .qkv = gm_buf_rows(GM_F32, 1, rows, gm_qkv_place_of(arch).all),
+        .query = gm_buf_rows(GM_F32, 1, rows * heads, head),
+        .heads = gm_buf_rows(GM_F32, 1, rows, heads * head),
+        .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
+        .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
+        .bad = gm_buf_rows(GM_U8, 1, 1, rows),
+        .slot = gm_buf_rows(GM_I32, 1, 1, rows * k),
+        .slot_row = gm_buf_rows(GM_I32, 1, 1, rows * k),
+        .first = gm_buf_rows(GM_I32, 1, 1, e + 1),
+        .busy = gm_buf_rows(GM_I32, 1, 1, e + 1),
+        .hidden = gm_buf_rows(GM_F32, 1, rows * k, (size_t)arch->expert_width),
+        .always = gm_buf_rows(GM_F32, 1, rows, always),
+        .head_x = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, d),
+        .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
+        .cosine = gm_buf_rows(GM_F32, 1, positions, head / 2),
+        .sine = gm_buf_rows(GM_F32, 1, positions, head / 2),
+        .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, rows)),
+    };
+}
+
+static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
+{
+    gm_buf *all[WORK_BUFFERS] = {
+        &w->x,        &w->norm,  &w->qkv,  &w->query,  &w->heads,  &w->expert, &w->gate,
+        &w->bad,      &w->slot,  &w->slot_row, &w->first, &w->busy, &w->hidden, &w->always,
+        &w->head_x,   &w->logits, &w->cosine, &w->sine, &w->scratch,
+    };
+    for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
+}
+
+uint64_t gm_work_bytes(const gm_arch *arch, size_t max_rows, size_t positions, size_t threads)
+{
+    gm_work work;
+    gm_buf *buf[WORK_BUFFERS];
+    uint64_t bytes = 0;
+    describe(&work, arch, max_rows, positions, threads);
+    list_buffers(&work, buf);
+    for (size_t i = 0; i < WORK_BUFFERS; i++) bytes += gm_buf_bytes(buf[i]);
+    return bytes;
+}
+
+/* The angle of pair i at position p is p * theta^(-2 i / head_dim). */
+static void fill_angles(gm_work *w, const gm_arch *arch, size_t positions)
+{
+    const size_t half = (size_t)arch->head_dim / 2;
+    float *cosine = w->cosine.address, *sine = w->sine.address;
+    for (size_t i = 0; i < half; i++) {
+        double frequency = pow(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
+        for (size_t p = 0; p < positions; p++) {
+            double angle = (double)p * frequency;
+            cosine[p * w->cosine.stride + i] = (float)cos(angle);
+            sine[p * w->sine.stride + i] = (float)sin(angle);
+        }
+    }
+}
+
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, size_t max_rows, size_t positions,
+                         size_t threads, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_buf *buf[WORK_BUFFERS];
+    describe(work, arch, max_rows, positions, threads);
+    list_buffers(work, buf);
+    for (size_t i = 0; i < WORK_BUFFERS; i++)
+        GM_TRY(gm_buf_create(buf[i], "the session's work space", err));
+    fill_angles(work, arch, positions);
+out:
+    if (status != GM_OK) gm_work_clear(work);
+    return status;
+}
+
+void gm_work_clear(gm_work *work)
+{
+    gm_buf *buf[WORK_BUFFERS];
+    list_buffers(work, buf);
+    for (size_t i = 0; i < WORK_BUFFERS; i++) gm_buf_free(buf[i]);
+}

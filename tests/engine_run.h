@@ -1,0 +1,180 @@
+/* engine_run.h - for tests: documents through a model in steps of any size, all
+ * results gathered in document order. */
+#ifndef GM_ENGINE_RUN_H
+#define GM_ENGINE_RUN_H
+
+#include "engine/engine.h"
+#include "tests/check.h"
+
+/* Documents, one behind the other. */
+typedef struct docs {
+    size_t n, n_tokens;
+    const uint32_t *token; /* (n_tokens) */
+    const size_t *offset;  /* (n + 1) */
+} docs;
+
+/* How they are run. */
+typedef struct plan {
+    int threads;
+    size_t step;   /* most tokens of one document in a step */
+    bool together; /* the documents share steps; otherwise one after the other */
+    const gm_edit *edit; /* NULL: none */
+} plan;
+
+/* Everything that came out, rows in document order. */
+typedef struct outcome {
+    size_t n_layers, n_tokens, n_experts, n_chosen, vocab;
+    float *logits, *nll;                 /* (T,V), (T): of the next token */
+    uint16_t *expert;                    /* (L,T,K) */
+    float *gate, *mass, *margin, *router; /* (L,T,K), (L,T), (L,T), (L,T,E) */
+    uint8_t *bad;                        /* (T) */
+} outcome;
+
+static inline gm_model *open_model(const char *folder, gm_numerics numerics, const char *kernels)
+{
+    gm_model_options options = {.numerics = numerics, .kernels = kernels, .threads = 2};
+    gm_model *model = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_model_open(&model, folder, &options, &err), err);
+    if (model == NULL) exit(1);
+    return model;
+}
+
+static inline outcome outcome_create(const gm_model *model, size_t n_tokens)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    outcome o = {.n_layers = (size_t)info->n_moe_layers,
+                 .n_tokens = n_tokens,
+                 .n_experts = (size_t)info->n_experts,
+                 .n_chosen = (size_t)info->n_chosen,
+                 .vocab = (size_t)info->vocab_size};
+    size_t rows = o.n_layers * n_tokens;
+    o.logits = gm_alloc2(n_tokens, o.vocab, sizeof(float));
+    o.nll = gm_alloc(n_tokens, sizeof(float));
+    o.expert = gm_alloc2(rows, o.n_chosen, sizeof(uint16_t));
+    o.gate = gm_alloc2(rows, o.n_chosen, sizeof(float));
+    o.mass = gm_alloc(rows, sizeof(float));
+    o.margin = gm_alloc(rows, sizeof(float));
+    o.router = gm_alloc2(rows, o.n_experts, sizeof(float));
+    o.bad = gm_alloc(n_tokens, 1);
+    return o;
+}
+
+static inline void outcome_free(outcome *o)
+{
+    gm_free(o->logits), gm_free(o->nll), gm_free(o->expert), gm_free(o->gate);
+    gm_free(o->mass), gm_free(o->margin), gm_free(o->router), gm_free(o->bad);
+    *o = (outcome){0};
+}
+
+/* Rows [from, from + n) of a step's outcome to rows [to, to + n) of the whole. */
+static inline void outcome_move(outcome *all, size_t to, const outcome *step, size_t from, size_t n)
+{
+    const size_t k = all->n_chosen, e = all->n_experts, v = all->vocab;
+    memcpy(all->logits + to * v, step->logits + from * v, n * v * sizeof(float));
+    memcpy(all->nll + to, step->nll + from, n * sizeof(float));
+    memcpy(all->bad + to, step->bad + from, n);
+    for (size_t l = 0; l < all->n_layers; l++) {
+        size_t a = l * all->n_tokens + to, b = l * step->n_tokens + from;
+        memcpy(all->expert + a * k, step->expert + b * k, n * k * sizeof(uint16_t));
+        memcpy(all->gate + a * k, step->gate + b * k, n * k * sizeof(float));
+        memcpy(all->mass + a, step->mass + b, n * sizeof(float));
+        memcpy(all->margin + a, step->margin + b, n * sizeof(float));
+        memcpy(all->router + a * e, step->router + b * e, n * e * sizeof(float));
+    }
+}
+
+/* The targets of a document: the next token, none behind the last. */
+static inline void fill_targets(const docs *d, uint32_t *target)
+{
+    for (size_t i = 0; i < d->n; i++)
+        for (size_t t = d->offset[i]; t < d->offset[i + 1]; t++)
+            target[t] = t + 1 < d->offset[i + 1] ? d->token[t + 1] : GM_NO_TARGET;
+}
+
+/* One step: the next `step` tokens of documents [first, first + n). False: all done. */
+static inline bool run_step(gm_session *session, const docs *d, const plan *p, size_t first,
+                            size_t n, const int *id, const uint32_t *target, outcome *all,
+                            const gm_model *model)
+{
+    gm_segment *segment = gm_alloc(n, sizeof *segment);
+    size_t *to = gm_alloc(n, sizeof *to), rows = 0, n_segments = 0, at = 0;
+    for (size_t i = 0; i < n; i++) {
+        size_t done = gm_sequence_length(session, id[i]), start = d->offset[first + i];
+        size_t left = d->offset[first + i + 1] - start - done;
+        if (left == 0) continue;
+        to[n_segments] = start + done;
+        segment[n_segments++] = (gm_segment){.sequence = id[i],
+                                             .n = left < p->step ? left : p->step,
+                                             .token = d->token + start + done,
+                                             .target = target + start + done,
+                                             .edit = p->edit ? 0 : -1,
+                                             .want = GM_WANT_ALL};
+        rows += segment[n_segments - 1].n;
+    }
+    if (n_segments > 0) {
+        gm_error err = {0};
+        outcome o = outcome_create(model, rows);
+        gm_record record = {.expert = o.expert, .gate = o.gate, .mass = o.mass,
+                            .margin = o.margin, .logits = o.router, .bad = o.bad};
+        gm_result result = {.logits = o.logits, .nll = o.nll};
+        CHECK_OK(gm_session_step(session, segment, n_segments, &record, &result, &err), err);
+        for (size_t i = 0; i < n_segments; at += segment[i++].n)
+            outcome_move(all, to[i], &o, at, segment[i].n);
+        outcome_free(&o);
+    }
+    gm_free(segment);
+    gm_free(to);
+    return n_segments > 0;
+}
+
+static inline outcome run_docs(const gm_model *model, const docs *d, const plan *p)
+{
+    gm_session_options options = {.threads = p->threads,
+                                  .max_rows = d->n_tokens,
+                                  .kv_rows = d->n_tokens,
+                                  .max_sequences = (int)d->n};
+    gm_session *session = NULL;
+    gm_error err = {0};
+    outcome all = outcome_create(model, d->n_tokens);
+    uint32_t *target = gm_alloc(d->n_tokens, sizeof *target);
+    int *id = gm_alloc(d->n, sizeof *id);
+    fill_targets(d, target);
+    CHECK_OK(gm_session_create(&session, model, &options, &err), err);
+    if (p->edit) CHECK_OK(gm_session_set_edits(session, p->edit, 1, &err), err);
+    for (size_t i = 0; i < d->n; i++)
+        CHECK_OK(gm_sequence_open(session, d->offset[i + 1] - d->offset[i], &id[i], &err), err);
+    for (size_t i = 0; i < d->n; i += p->together ? d->n : 1) {
+        size_t n = p->together ? d->n : 1;
+        while (run_step(session, d, p, i, n, id + i, target, &all, model)) continue;
+    }
+    gm_session_free(session);
+    gm_free(target);
+    gm_free(id);
+    return all;
+}
+
+/* Bit equality; a bad row's NaN counts as equal to a NaN. */
+static inline void check_same(const char *what, const outcome *a, const outcome *b)
+{
+    const struct {
+        const char *name;
+        const void *a, *b;
+        size_t bytes;
+    } part[] = {
+        {"logits", a->logits, b->logits, a->n_tokens * a->vocab * sizeof(float)},
+        {"nll", a->nll, b->nll, a->n_tokens * sizeof(float)},
+        {"expert", a->expert, b->expert,
+         a->n_layers * a->n_tokens * a->n_chosen * sizeof(uint16_t)},
+        {"gate", a->gate, b->gate, a->n_layers * a->n_tokens * a->n_chosen * sizeof(float)},
+        {"mass", a->mass, b->mass, a->n_layers * a->n_tokens * sizeof(float)},
+        {"margin", a->margin, b->margin, a->n_layers * a->n_tokens * sizeof(float)},
+        {"router", a->router, b->router, a->n_layers * a->n_tokens * a->n_experts * sizeof(float)},
+        {"bad", a->bad, b->bad, a->n_tokens},
+    };
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        if (memcmp(part[i].a, part[i].b, part[i].bytes) != 0)
+            TEST_FAILED_("%s: %s differs", what, part[i].name);
+}
+
+#endif
