@@ -31,7 +31,7 @@ FLIPS = (
     ("head_dim", 8, "refuse"),
     ("num_attention_heads", "half", "refuse"),
     ("num_key_value_heads", "half", "refuse"),
-    ("first_k_dense_replace", 2, "refuse"),
+    ("first_k_dense_replace", 3, "refuse"),
     ("moe_layer_freq", 3, "refuse"),
     ("n_shared_experts", 3, "refuse"),
     ("n_routed_experts", "minus 1", "refuse"),
