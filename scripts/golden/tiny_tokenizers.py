@@ -242,4 +242,4 @@ TINY = {
 
 def as_text(name):
     """The bytes of one tokenizer.json."""
-    return json.dumps(TINY[name](), indent=1, ensure_ascii=True) + "\n"
+    return json.dumps(TINY[name](), ensure_ascii=True) + "\n"

@@ -62,8 +62,8 @@ def decode_all(tokenizer, encoded, seed):
     rows = [({"name": entry["name"]}, entry["ids"]) for entry in encoded if entry.get("ids")]
     rng = np.random.Generator(np.random.PCG64(seed))
     size = tokenizer.get_vocab_size()
-    random = [rng.integers(0, size, size=10) for _ in range(15)] + \
-        [rng.integers(0, min(size, 270), size=12) for _ in range(25)]
+    random = [rng.integers(0, size, size=10) for _ in range(12)] + \
+        [rng.integers(0, min(size, 270), size=12) for _ in range(18)]
     for ids in random:
         ids = [int(i) for i in ids if tokenizer.id_to_token(int(i)) is not None]
         rows.append(({"ids": ids}, ids))
