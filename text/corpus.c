@@ -1,0 +1,293 @@
+/* corpus.c - documents of a corpus, one after another. */
+#include "text/corpus.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/sha256.h"
+#include "text/corpus_files.h"
+#include "text/source.h"
+
+enum { READ_BYTES = 1 << 18, DEFAULT_LINE_BYTES = 64 << 20 };
+
+struct gm_corpus {
+    char *text_field, *subset_field;
+    size_t max_line_bytes;
+    bool strict;
+    gm_corpus_files files;
+    size_t next_file;      /* files[next_file - 1] is open when source is */
+    uint64_t bytes_before; /* of the files read to the end */
+    gm_source *source;
+    bool source_ended;
+    gm_text buffer; /* bytes read and not yet given: [first, buffer.n) */
+    size_t first;
+    uint64_t line;
+    gm_json *record; /* the last line's; its strings are borrowed by the caller */
+};
+
+const char *gm_skip_name(gm_skip skip)
+{
+    static const char *const name[GM_N_SKIPS] = {"none",     "not_json", "not_utf8", "no_text",
+                                                 "too_long", "empty",    "too_short"};
+    return skip >= 0 && skip < GM_N_SKIPS ? name[skip] : "unknown";
+}
+
+gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
+                         const gm_corpus_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_corpus_options none = {0};
+    if (options == NULL) options = &none;
+    const char *text = options->text_field ? options->text_field : "text";
+    const char *subset = options->subset_field ? options->subset_field : "meta.pile_set_name";
+    gm_corpus *corpus = gm_alloc(1, sizeof *corpus);
+    *out = NULL;
+    if (corpus == NULL) return gm_fail(err, GM_EMEM, "no memory for a corpus reader");
+
+    corpus->max_line_bytes = options->max_line_bytes ? options->max_line_bytes : DEFAULT_LINE_BYTES;
+    corpus->strict = options->strict;
+    corpus->text_field = gm_copy_text(text, strlen(text));
+    corpus->subset_field = gm_copy_text(subset, strlen(subset));
+    if (corpus->text_field == NULL || corpus->subset_field == NULL)
+        GM_FAIL(GM_EMEM, "no memory for a corpus reader");
+    GM_TRY(gm_text_reserve(&corpus->buffer, READ_BYTES, err));
+    GM_TRY(gm_corpus_files_find(&corpus->files, paths, n, err));
+    *out = corpus;
+    corpus = NULL;
+out:
+    gm_corpus_close(corpus);
+    return status;
+}
+
+void gm_corpus_close(gm_corpus *corpus)
+{
+    if (corpus == NULL) return;
+    gm_source_close(corpus->source);
+    gm_corpus_files_clear(&corpus->files);
+    gm_json_free(corpus->record);
+    gm_text_clear(&corpus->buffer);
+    gm_free(corpus->text_field);
+    gm_free(corpus->subset_field);
+    gm_free(corpus);
+}
+
+void gm_corpus_progress(const gm_corpus *corpus, uint64_t *done, uint64_t *total)
+{
+    *total = 0;
+    for (size_t i = 0; i < corpus->files.n; i++) *total += corpus->files.at[i].n_bytes;
+    *done = corpus->bytes_before;
+    if (corpus->source) *done += gm_source_position(corpus->source);
+}
+
+/* ---- bytes ---- */
+
+static const gm_corpus_file *current_file(const gm_corpus *corpus)
+{
+    return &corpus->files.at[corpus->next_file - 1];
+}
+
+static gm_status open_next(gm_corpus *corpus, gm_error *err)
+{
+    gm_status status =
+        gm_source_open(&corpus->source, corpus->files.at[corpus->next_file].path, err);
+    if (status != GM_OK) return status;
+    corpus->next_file++;
+    corpus->source_ended = false;
+    corpus->buffer.n = corpus->first = 0;
+    corpus->line = 0;
+    return GM_OK;
+}
+
+static void close_current(gm_corpus *corpus)
+{
+    gm_source_close(corpus->source);
+    corpus->source = NULL;
+    corpus->bytes_before += current_file(corpus)->n_bytes;
+}
+
+/* More bytes behind those in the buffer; what was given already moves out first. */
+static gm_status fill(gm_corpus *corpus, gm_error *err)
+{
+    gm_text *buffer = &corpus->buffer;
+    if (corpus->first > 0) {
+        memmove(buffer->at, buffer->at + corpus->first, buffer->n - corpus->first);
+        buffer->n -= corpus->first;
+        corpus->first = 0;
+    }
+    gm_status status = gm_text_reserve(buffer, READ_BYTES, err);
+    if (status != GM_OK) return status;
+    size_t got;
+    status = gm_source_read(corpus->source, buffer->at + buffer->n, READ_BYTES, &got, err);
+    buffer->n += got;
+    buffer->at[buffer->n] = '\0';
+    corpus->source_ended = status == GM_OK && got == 0;
+    return status;
+}
+
+/* The next piece of the file: a line without its end, or the whole file. *too_long:
+ * it was passed over and `piece` is empty. *found is false at the end of the file. */
+static gm_status next_piece(gm_corpus *corpus, bool whole, const char **piece, size_t *n,
+                            bool *too_long, bool *found, gm_error *err)
+{
+    size_t seen = 0; /* bytes of the piece known to hold no line end */
+    *too_long = false;
+    *found = true;
+    for (;;) {
+        const char *start = corpus->buffer.at + corpus->first;
+        size_t have = corpus->buffer.n - corpus->first;
+        const char *end = whole || have == seen ? NULL : memchr(start + seen, '\n', have - seen);
+        if (end == NULL && !corpus->source_ended) {
+            seen = have;
+            if (have > corpus->max_line_bytes) { /* forget it and look for its end only */
+                *too_long = true;
+                corpus->first = corpus->buffer.n, seen = 0;
+            }
+            gm_status status = fill(corpus, err);
+            if (status != GM_OK) return status;
+            continue;
+        }
+        *found = end != NULL || have > 0 || *too_long;
+        *n = end ? (size_t)(end - start) : have;
+        *piece = start;
+        corpus->first += *n + (end != NULL);
+        *too_long = *too_long || *n > corpus->max_line_bytes;
+        return GM_OK;
+    }
+}
+
+/* ---- documents ---- */
+
+static void skip(gm_document *out, gm_skip why, const char *fmt, ...) GM_PRINTF(3, 4);
+
+static void skip(gm_document *out, gm_skip why, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(out->why_not, sizeof out->why_not, fmt, args);
+    va_end(args);
+    out->skip = why;
+    out->text = "";
+    out->n_bytes = 0;
+}
+
+/* The member that a path "meta.pile_set_name" leads to, NULL when there is none. */
+static const gm_json *follow(const gm_json *object, const char *path)
+{
+    for (;;) {
+        char key[128];
+        size_t n = strcspn(path, ".");
+        if (object == NULL || n >= sizeof key || gm_json_kind_of(object) != GM_JSON_OBJECT)
+            return NULL;
+        memcpy(key, path, n);
+        key[n] = '\0';
+        object = gm_json_find(object, key);
+        if (path[n] == '\0') return object;
+        path += n + 1;
+    }
+}
+
+static bool is_blank(const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strchr(" \t\r\f\v", bytes[i]) == NULL || bytes[i] == '\0') return false;
+    return true;
+}
+
+/* Check that a piece is UTF-8; says where it is not. */
+static bool is_utf8(const char *bytes, size_t n, gm_document *out)
+{
+    size_t valid = gm_utf8_valid(bytes, n);
+    if (valid == n) return true;
+    skip(out, GM_SKIP_NOT_UTF8, "byte %zu (0x%02x) is not UTF-8", valid + 1,
+         (unsigned)(unsigned char)bytes[valid]);
+    return false;
+}
+
+static void take_text(const char *bytes, size_t n, gm_document *out)
+{
+    if (n == 0) {
+        skip(out, GM_SKIP_EMPTY, "the text is empty");
+        return;
+    }
+    out->text = bytes;
+    out->n_bytes = n;
+    gm_sha256_of(bytes, n, out->sha);
+}
+
+static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_document *out,
+                             gm_error *err)
+{
+    gm_error why = {0};
+    if (n > 0 && line[n - 1] == '\r') n--;
+    if (is_blank(line, n)) {
+        skip(out, GM_SKIP_NOT_JSON, "the line is blank");
+        return GM_OK;
+    }
+    if (!is_utf8(line, n, out)) return GM_OK;
+    gm_status status = gm_json_parse(&corpus->record, line, n, "line", &why);
+    if (status == GM_EMEM) return gm_fail(err, GM_EMEM, "%s", why.text);
+    if (status != GM_OK) {
+        skip(out, GM_SKIP_NOT_JSON, "%.150s", why.text);
+        return GM_OK;
+    }
+    const gm_json *subset = follow(corpus->record, corpus->subset_field);
+    if (subset && gm_json_text(subset, NULL)) out->subset = gm_json_text(subset, NULL);
+    const gm_json *text = follow(corpus->record, corpus->text_field);
+    size_t n_bytes;
+    const char *bytes = text ? gm_json_text(text, &n_bytes) : NULL;
+    if (bytes)
+        take_text(bytes, n_bytes, out);
+    else
+        skip(out, GM_SKIP_NO_TEXT, "field '%.100s' is %s, expected a string", corpus->text_field,
+             text ? gm_json_kind_name(gm_json_kind_of(text)) : "missing");
+    return GM_OK;
+}
+
+static gm_status strict_error(const gm_document *document, gm_error *err)
+{
+    if (document->line == 0)
+        return gm_fail(err, GM_EFORMAT, "'%s': %s", document->file, document->why_not);
+    return gm_fail(err, GM_EFORMAT, "'%s', line %llu: %s", document->file,
+                   (unsigned long long)document->line, document->why_not);
+}
+
+gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *piece = NULL;
+    size_t n = 0;
+    bool too_long = false, found = false;
+    *out = (gm_document){.text = "", .subset = "", .file = ""};
+    *more = false;
+    gm_json_free(corpus->record);
+    corpus->record = NULL;
+
+    while (!found) {
+        if (corpus->source == NULL) {
+            if (corpus->next_file == corpus->files.n) return GM_OK;
+            GM_TRY(open_next(corpus, err));
+        }
+        GM_TRY(
+            next_piece(corpus, !current_file(corpus)->lines, &piece, &n, &too_long, &found, err));
+        /* an empty text file is a document that is skipped, not nothing */
+        if (!found && !current_file(corpus)->lines && corpus->line == 0) found = true, n = 0;
+        if (!found) close_current(corpus);
+    }
+
+    const gm_corpus_file *file = current_file(corpus);
+    corpus->line++;
+    out->file = file->path;
+    out->line = file->lines ? corpus->line : 0;
+    out->subset = file->lines ? "" : file->folder;
+    if (corpus->line == 1 && n >= 3 && memcmp(piece, "\xEF\xBB\xBF", 3) == 0) piece += 3, n -= 3;
+    if (too_long)
+        skip(out, GM_SKIP_TOO_LONG, "longer than %zu bytes", corpus->max_line_bytes);
+    else if (file->lines)
+        GM_TRY(read_record(corpus, piece, n, out, err));
+    else if (is_utf8(piece, n, out))
+        take_text(piece, n, out);
+    if (corpus->strict && out->skip != GM_SKIP_NONE) GM_TRY(strict_error(out, err));
+    *more = true;
+out:
+    return status;
+}

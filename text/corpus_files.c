@@ -1,0 +1,116 @@
+/* corpus_files.c - the files of a corpus, in the order they are read. */
+#include "text/corpus_files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+
+enum { DEEPEST_FOLDER = 64 };
+
+static bool holds_lines(const char *path)
+{
+    static const char *const ending[] = {".jsonl",  ".jsonl.zst",  ".jsonl.gz",
+                                         ".ndjson", ".ndjson.zst", ".ndjson.gz"};
+    size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
+        size_t m = strlen(ending[i]);
+        if (n >= m && strcmp(path + n - m, ending[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* The name of the folder that a file lies in, "" when the path names none. */
+static const char *parent_name(gm_arena *names, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *first = slash;
+    if (slash == NULL) return "";
+    while (first > path && first[-1] != '/') first--;
+    return gm_arena_text(names, first, (size_t)(slash - first));
+}
+
+static gm_status add_file(gm_corpus_files *files, const char *path, uint64_t n_bytes, gm_error *err)
+{
+    if (files->n == files->cap) {
+        size_t cap = files->cap ? 2 * files->cap : 16;
+        gm_corpus_file *at = gm_grow(files->at, files->n, cap, sizeof *at);
+        if (at == NULL) return gm_fail(err, GM_EMEM, "no memory for a list of %zu files", cap);
+        files->at = at, files->cap = cap;
+    }
+    gm_corpus_file file = {.path = gm_arena_text(&files->names, path, strlen(path)),
+                           .folder = parent_name(&files->names, path),
+                           .n_bytes = n_bytes,
+                           .lines = holds_lines(path)};
+    if (file.path == NULL || file.folder == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
+    files->at[files->n++] = file;
+    return GM_OK;
+}
+
+static gm_status add_path(gm_corpus_files *files, const char *path, int depth, gm_error *err);
+
+/* All that lies in a folder, in whatever order the file system gives. */
+static gm_status add_folder(gm_corpus_files *files, const char *path, int depth, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0};
+    DIR *folder = opendir(path);
+    if (folder == NULL) GM_FAIL(GM_EIO, "cannot open the folder '%s': %s", path, strerror(errno));
+    if (depth > DEEPEST_FOLDER)
+        GM_FAIL(GM_EIO, "folder '%s' lies more than %d folders deep", path, DEEPEST_FOLDER);
+
+    const char *joint = path[strlen(path) - 1] == '/' ? "" : "/";
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        if (entry->d_name[0] == '.') continue;
+        gm_text_clear(&name);
+        GM_TRY(gm_text_printf(&name, err, "%s%s%s", path, joint, entry->d_name));
+        GM_TRY(add_path(files, name.at, depth + 1, err));
+    }
+out:
+    gm_text_clear(&name);
+    if (folder) closedir(folder);
+    return status;
+}
+
+static gm_status add_path(gm_corpus_files *files, const char *path, int depth, gm_error *err)
+{
+    struct stat info;
+    if (path[0] == '\0') return gm_fail(err, GM_EIO, "a corpus path is empty");
+    if (stat(path, &info) != 0)
+        return gm_fail(err, GM_EIO, "cannot find the corpus '%s': %s", path, strerror(errno));
+    if (S_ISDIR(info.st_mode)) return add_folder(files, path, depth, err);
+    if (S_ISREG(info.st_mode)) return add_file(files, path, (uint64_t)info.st_size, err);
+    /* a pipe or device is read when it was named, and passed over inside a folder */
+    return depth == 0 ? add_file(files, path, 0, err) : GM_OK;
+}
+
+static int by_path(const void *p, const void *q)
+{
+    return strcmp(((const gm_corpus_file *)p)->path, ((const gm_corpus_file *)q)->path);
+}
+
+gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths, size_t n,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    *files = (gm_corpus_files){0};
+    for (size_t i = 0; i < n; i++) {
+        size_t first = files->n;
+        GM_TRY(add_path(files, paths[i], 0, err));
+        if (files->n > first)
+            qsort(files->at + first, files->n - first, sizeof *files->at, by_path);
+    }
+out:
+    if (status != GM_OK) gm_corpus_files_clear(files);
+    return status;
+}
+
+void gm_corpus_files_clear(gm_corpus_files *files)
+{
+    gm_free(files->at);
+    gm_arena_clear(&files->names);
+    *files = (gm_corpus_files){0};
+}

@@ -1,0 +1,28 @@
+/* corpus_files.h - the files of a corpus, in the order they are read (inside text/).
+ */
+#ifndef GM_CORPUS_FILES_H
+#define GM_CORPUS_FILES_H
+
+#include "base/arena.h"
+
+typedef struct gm_corpus_file {
+    const char *path;
+    const char *folder; /* name of the parent folder: the subset of a plain text file */
+    uint64_t n_bytes;
+    bool lines; /* .jsonl, .ndjson and their compressed forms: a document a line */
+} gm_corpus_file;
+
+typedef struct gm_corpus_files {
+    gm_corpus_file *at;
+    size_t n, cap;
+    gm_arena names;
+} gm_corpus_files;
+
+/* Every regular file at or below the n paths: paths in the order given, folders in
+ * C-locale order of the full path, names that begin with a dot left out. Errors:
+ * GM_EIO (a missing path names it), GM_EMEM. */
+gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths, size_t n,
+                               gm_error *err) GM_MUST_USE;
+void gm_corpus_files_clear(gm_corpus_files *files);
+
+#endif

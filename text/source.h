@@ -1,0 +1,25 @@
+/* source.h - the bytes of a file, decompressed as they are read (inside text/).
+ *
+ * .zst (zstd, frames one after another, long windows) and .gz (gzip, members one
+ * after another) by the file's ending; anything else is taken as it is.
+ */
+#ifndef GM_SOURCE_H
+#define GM_SOURCE_H
+
+#include "base/base.h"
+
+typedef struct gm_source gm_source;
+
+/* Errors: GM_EIO (missing, unreadable, a folder), GM_EMEM. */
+gm_status gm_source_open(gm_source **out, const char *path, gm_error *err) GM_MUST_USE;
+
+/* Read up to `cap` bytes; *n is 0 at the end only. Errors: GM_EIO; GM_EFORMAT
+ * damaged or truncated, naming file and byte of the compressed file; GM_EMEM. */
+gm_status gm_source_read(gm_source *source, char *bytes, size_t cap, size_t *n, gm_error *err)
+    GM_MUST_USE;
+
+/* Bytes of the file that were taken so far, compressed. */
+uint64_t gm_source_position(const gm_source *source);
+void gm_source_close(gm_source *source);
+
+#endif
