@@ -108,6 +108,10 @@ static void lay_out(gm_session *s, gm_step *step, const gm_segment *segments, si
 
 /* ---- running ---- */
 
+/* Products of a step below which one thread is faster than waking the others and
+ * meeting them dozens of times. Results are the same either way. */
+static const double SMALL_STEP = 8e6;
+
 static void run_worker(void *context, gm_worker *me)
 {
     gm_forward(me, context);
@@ -131,6 +135,7 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
     lay_out(session, &step, segments, n_segments);
     if (step.n_rows == 0) return GM_OK;
     for (size_t r = 0; result && result->nll && r < step.n_rows; r++) result->nll[r] = NAN;
-    gm_team_run(session->team, false, run_worker, &step);
+    bool alone = (double)step.n_rows * (double)session->model->info.n_active < SMALL_STEP;
+    gm_team_run(session->team, alone, run_worker, &step);
     return GM_OK;
 }

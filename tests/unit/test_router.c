@@ -1,0 +1,222 @@
+/* test_router.c - the choice of experts on hand-worked rows: order, ties, gates,
+ * modes, groups, correction, bad rows. */
+#include "engine/cpu/router.h"
+
+#include "tests/check.h"
+
+enum { MOST = 8 };
+
+typedef struct row {
+    uint16_t expert[MOST];
+    float gate[MOST];
+    float mass, margin;
+    bool good;
+} row;
+
+static const gm_router_desc plain = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1,
+                                     .scale = 1.0f};
+
+static row choose_with(const gm_router_desc *desc, const float *correction, size_t e, size_t k,
+                       const float *logits, const gm_router_edit *edit)
+{
+    float scratch[4 * MOST];
+    row out = {0};
+    gm_router router = {desc, &gm_kernels_portable, correction, e, k};
+    gm_choice choice = {.expert = out.expert, .gate = out.gate};
+    CHECK(gm_router_scratch(e) <= sizeof scratch / sizeof scratch[0]);
+    out.good = gm_router_choose(&router, logits, edit, scratch, &choice);
+    out.mass = choice.mass;
+    out.margin = choice.margin;
+    return out;
+}
+
+static row choose(size_t e, size_t k, const float *logits, const gm_router_edit *edit)
+{
+    return choose_with(&plain, NULL, e, k, logits, edit);
+}
+
+static void check_ids(const row *r, size_t k, const int *want)
+{
+    for (size_t i = 0; i < k; i++) CHECK_INT(r->expert[i], want[i]);
+}
+
+/* ln of these is a row whose softmax is 0.1 0.2 0.3 0.4. */
+static const float tenths[] = {-2.30258509f, -1.60943791f, -1.20397280f, -0.91629073f};
+
+static void strongest_first_with_softmax_gates(void)
+{
+    row r = choose(4, 2, tenths, NULL);
+    check_ids(&r, 2, (int[]){3, 2});
+    CHECK_NEAR(r.gate[0], 0.4, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.3, 1e-6);
+    CHECK_NEAR(r.mass, 0.7, 1e-6);
+    CHECK_NEAR(r.margin, 0.40546511, 1e-6); /* ln 3 - ln 2 */
+    CHECK(r.good);
+}
+
+static void ties_go_to_the_lower_id(void)
+{
+    const float logits[] = {5, 7, 7, 5, 7};
+    row r = choose(5, 5, logits, NULL);
+    check_ids(&r, 5, (int[]){1, 2, 4, 0, 3});
+    CHECK(isinf(r.margin) && r.margin > 0);
+    r = choose(5, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){1, 2});
+    CHECK_NEAR(r.margin, 0.0, 0);
+}
+
+static void renormalised_gates_sum_to_one(void)
+{
+    gm_router_desc desc = plain;
+    desc.renormalise = true;
+    row r = choose_with(&desc, NULL, 4, 2, tenths, NULL);
+    CHECK_NEAR(r.gate[0], 4.0 / 7, 1e-6);
+    CHECK_NEAR(r.gate[1], 3.0 / 7, 1e-6);
+    CHECK_NEAR(r.mass, 0.7, 1e-6);
+}
+
+static void top_k_first_is_a_softmax_over_the_chosen(void)
+{
+    gm_router_desc desc = plain;
+    desc.scoring = GM_SCORE_TOPK_SOFTMAX;
+    row r = choose_with(&desc, NULL, 4, 2, tenths, NULL);
+    check_ids(&r, 2, (int[]){3, 2});
+    CHECK_NEAR(r.gate[0], 4.0 / 7, 1e-6);
+    CHECK_NEAR(r.mass, 0.7, 1e-6);
+}
+
+static void sigmoid_with_correction_and_groups(void)
+{
+    /* sigmoid: .5 .7310586 .8807971 .2689414; the correction lifts expert 0 only in
+     * the choice */
+    const float logits[] = {0, 1, 2, -1}, correction[] = {1, 0, 0, 0};
+    gm_router_desc desc = plain;
+    desc.scoring = GM_SCORE_SIGMOID;
+    row r = choose_with(&desc, correction, 4, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){2, 0}); /* by gate */
+    CHECK_NEAR(r.gate[0], 0.8807971, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.5, 1e-6);
+    CHECK_NEAR(r.margin, 0.8807971 - 0.7310586, 1e-6);
+
+    /* groups {0,1} = 1.5 + .731 and {2,3} = .881 + .269: only the first is left */
+    desc.n_groups = 2;
+    r = choose_with(&desc, correction, 4, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){1, 0});
+    CHECK(isinf(r.margin));
+}
+
+static void groups_without_correction_count_their_best(void)
+{
+    const float logits[] = {3, 0, 2.5f, 2.4f};
+    gm_router_desc desc = plain;
+    desc.n_groups = 2;
+    row r = choose_with(&desc, NULL, 4, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){0, 1});
+}
+
+static const float lift_first[] = {2, 0, 0, 0}; /* ln .1 + 2: weight .739 of 1.639 */
+
+static void bias_changes_choice_and_gates(void)
+{
+    gm_router_edit edit = {lift_first, GM_EDIT_BIAS, false};
+    row r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){0, 3});
+    CHECK_NEAR(r.gate[0], 0.73890561 / 1.63890561, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.4 / 1.63890561, 1e-6);
+    CHECK_NEAR(r.margin, -0.91629073 + 1.20397280, 1e-6);
+}
+
+static void select_changes_the_choice_only(void)
+{
+    gm_router_edit edit = {lift_first, GM_EDIT_SELECT, false};
+    row r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){3, 0}); /* ordered by the unedited gate */
+    CHECK_NEAR(r.gate[0], 0.4, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.1, 1e-6);
+}
+
+static void gate_changes_the_gates_only(void)
+{
+    const float lift_third[] = {0, 0, 2, 0};
+    gm_router_edit edit = {lift_third, GM_EDIT_GATE, false};
+    row r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){2, 3});
+    CHECK_NEAR(r.gate[0], 0.3 * 7.3890561 / (0.7 + 0.3 * 7.3890561), 1e-6);
+    CHECK_NEAR(r.margin, 0.40546511, 1e-6);
+}
+
+static void mask_forces_and_bans(void)
+{
+    const float bias[] = {1, 0, 0, -1};
+    gm_router_edit edit = {bias, GM_EDIT_MASK, false};
+    row r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){2, 0}); /* 3 is gone, 0 is forced, 2 the best of the rest */
+    CHECK_NEAR(r.gate[0], 0.5, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.1 / 0.6, 1e-6);
+
+    const float three[] = {1, 1, 1, 0}; /* more than K: the strongest of them */
+    edit.bias = three;
+    r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){2, 1});
+    CHECK_NEAR(r.margin, 0.69314718, 1e-6);
+
+    const float two[] = {1, 1, 0, 0}; /* exactly K: nothing could have been chosen instead */
+    edit.bias = two;
+    r = choose(4, 2, tenths, &edit);
+    check_ids(&r, 2, (int[]){1, 0});
+    CHECK(isinf(r.margin));
+}
+
+static void minus_infinity_removes_the_expert(void)
+{
+    const float bias[] = {0, 0, 0, -INFINITY}, rest[] = {tenths[0], tenths[1], tenths[2]};
+    gm_router_edit edit = {bias, GM_EDIT_BIAS, false};
+    row r = choose(4, 2, tenths, &edit), without = choose(3, 2, rest, NULL);
+    for (size_t i = 0; i < 2; i++) {
+        CHECK_INT(r.expert[i], without.expert[i]);
+        CHECK_NEAR(r.gate[i], without.gate[i], 0);
+    }
+    CHECK_NEAR(r.margin, without.margin, 0);
+    CHECK_NEAR(r.mass, without.mass, 0);
+}
+
+static void mass_matching_keeps_the_total(void)
+{
+    gm_router_edit edit = {lift_first, GM_EDIT_BIAS, true};
+    row r = choose(4, 2, tenths, &edit);
+    CHECK_NEAR(r.gate[0] + r.gate[1], 0.7, 1e-6);
+    CHECK_NEAR(r.gate[0] / r.gate[1], 0.73890561 / 0.4, 1e-5);
+}
+
+static void zero_bias_is_the_same_bits_in_every_mode(void)
+{
+    const float zero[] = {0, 0, 0, 0};
+    row want = choose(4, 2, tenths, NULL);
+    for (int mode = GM_EDIT_BIAS; mode <= GM_EDIT_MASK; mode++)
+        for (int mass = 0; mass < 2; mass++) {
+            gm_router_edit edit = {zero, (gm_edit_mode)mode, mass == 1};
+            row r = choose(4, 2, tenths, &edit);
+            CHECK_BYTES(r.expert, want.expert, sizeof r.expert);
+            CHECK_BYTES(r.gate, want.gate, sizeof r.gate);
+            CHECK_BYTES(&r.mass, &want.mass, sizeof r.mass);
+            CHECK_BYTES(&r.margin, &want.margin, sizeof r.margin);
+        }
+}
+
+static void bad_rows_are_marked(void)
+{
+    const float bad[][2] = {{NAN, 1}, {INFINITY, 0}, {-INFINITY, 2}};
+    for (size_t i = 0; i < 3; i++) {
+        row r = choose(2, 1, bad[i], NULL);
+        CHECK(!r.good && r.expert[0] == GM_NO_EXPERT && isnan(r.gate[0]));
+        CHECK(isnan(r.mass) && isnan(r.margin));
+    }
+}
+
+TESTS(TEST(strongest_first_with_softmax_gates), TEST(ties_go_to_the_lower_id),
+      TEST(renormalised_gates_sum_to_one), TEST(top_k_first_is_a_softmax_over_the_chosen),
+      TEST(sigmoid_with_correction_and_groups), TEST(groups_without_correction_count_their_best),
+      TEST(bias_changes_choice_and_gates), TEST(select_changes_the_choice_only),
+      TEST(gate_changes_the_gates_only), TEST(mask_forces_and_bans),
+      TEST(minus_infinity_removes_the_expert), TEST(mass_matching_keeps_the_total),
+      TEST(zero_bias_is_the_same_bits_in_every_mode), TEST(bad_rows_are_marked))
