@@ -110,7 +110,7 @@ typedef struct gm_edit {
 typedef struct gm_session gm_session;
 
 typedef struct gm_session_options {
-    int threads;      /* 0: as many as the process may use */
+    int threads;      /* 0: as many as the process may use, fewer for small steps */
     size_t max_rows;  /* most rows of one step */
     size_t kv_rows;   /* rows of KV cache that all open sequences share */
     int max_sequences;

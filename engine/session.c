@@ -42,6 +42,7 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     if (s == NULL) GM_FAIL(GM_EMEM, "no memory for a session");
     s->model = model;
     s->max_rows = o.max_rows;
+    s->may_run_alone = options->threads == 0;
     s->row = gm_alloc(o.max_rows, sizeof *s->row);
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
     s->head = gm_alloc(o.max_rows, sizeof *s->head);

@@ -8,6 +8,7 @@
 struct gm_session {
     const gm_model *model; /* borrowed: it outlives the session */
     size_t max_rows;
+    bool may_run_alone; /* the number of threads was left to us */
     gm_team *team;
     gm_kv kv;
     gm_work work;

@@ -135,7 +135,8 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
     lay_out(session, &step, segments, n_segments);
     if (step.n_rows == 0) return GM_OK;
     for (size_t r = 0; result && result->nll && r < step.n_rows; r++) result->nll[r] = NAN;
-    bool alone = (double)step.n_rows * (double)session->model->info.n_active < SMALL_STEP;
+    bool alone = session->may_run_alone &&
+                 (double)step.n_rows * (double)session->model->info.n_active < SMALL_STEP;
     gm_team_run(session->team, alone, run_worker, &step);
     return GM_OK;
 }
