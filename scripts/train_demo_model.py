@@ -38,6 +38,8 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--evaluate", metavar="DIR", help="print the figures of a model folder and stop")
     p.add_argument("--json", metavar="FILE", help="with --evaluate: the figures also go here")
+    p.add_argument("--steer", type=float, nargs="+", metavar="WEIGHT", help="with --evaluate: also try "
+                   "steering towards the demo domains at these weights")
     return p.parse_args()
 
 

@@ -162,16 +162,19 @@ class Combine(torch.autograd.Function):
 
 
 @torch.no_grad()
-def place(chosen, experts):
+def place(chosen, experts, drop=True):
     """Slots of a padded [E, C] table for chosen [N, K]: token and flat choice of each slot, slot of each
     choice. C is the smallest step that holds the largest load, at most 2.5 times the mean; what does not
-    fit shares the last slot of expert 0, whose gate is 0, so it is dropped."""
+    fit shares the last slot of expert 0, whose gate is 0, so it is dropped; drop=False makes C large
+    enough for all."""
     n, k = chosen.shape
     flat = chosen.reshape(-1)
     order = flat.argsort(stable=True)
     count = torch.bincount(flat, minlength=experts)
     mean = n * k // experts
     cap = next((int(mean * f) for f in (1.25, 1.5, 2.0) if count.max() < int(mean * f)), mean * 5 // 2)
+    if not drop:
+        cap = int(count.max()) + 1
     at = torch.arange(n * k, device=flat.device) - (count.cumsum(0) - count)[flat[order]]
     spare = cap - 1
     slot = flat[order] * cap + at
@@ -237,7 +240,7 @@ class Net(nn.Module):
         self.mlp = nn.ModuleList([Dense(cfg)] + [Experts(cfg) for _ in range(cfg.layers - 1)])
         self.norm = nn.Parameter(torch.ones(cfg.width))
         self.head = nn.Parameter(torch.randn(cfg.vocab, cfg.width) * 0.02)
-        self.parts = {}
+        self.parts, self.drop = {}, True
 
     def compile_blocks(self):
         torch._dynamo.config.recompile_limit = 64
@@ -272,7 +275,7 @@ class Net(nn.Module):
         """One MoE layer. Returns x and (mean gates, load, z, chosen)."""
         c = self.cfg
         x, h, gate, chosen, mean, load, z = self.part("front")(i, x, cos, sin, bias, pool)
-        token, choice, slot, cap = place(chosen.flatten(0, 1), c.experts)
+        token, choice, slot, cap = place(chosen.flatten(0, 1), c.experts, self.drop)
         rows = Gather.apply(h.flatten(0, 1), token, slot)
         at = F.pad(gate.reshape(-1), (0, 1)).index_select(0, choice)
         m = self.mlp[i]
