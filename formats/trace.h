@@ -104,8 +104,26 @@ gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32
                                uint32_t *pos, uint8_t *phase, float *nll, gm_error *err)
     GM_MUST_USE;
 
+/* Rows of /routing/logits: how many there are; rows [first, first+n) of them, logits
+ * (n,L,E), and the tokens they belong to, ascending (n); NULL outputs are not read. */
+uint64_t gm_trace_n_logits(const gm_trace *trace);
+gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float *logits,
+                               uint64_t *token, gm_error *err) GM_MUST_USE;
+
 /* Append the text of document i to *text. GM_EABSENT when texts were left out. */
 gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err) GM_MUST_USE;
+
+/* Documents left out, by reason, and how many; owned by the trace. */
+typedef struct gm_trace_skips {
+    size_t n;
+    const char *const *name; /* (n) */
+    const uint64_t *number;  /* (n) */
+} gm_trace_skips;
+const gm_trace_skips *gm_trace_get_skips(const gm_trace *trace);
+
+/* SHA-256 of the contents as the file states it, 64 hex digits: the same for the same
+ * run however it was interrupted. "" for a folder of shards. */
+const char *gm_trace_digest(const gm_trace *trace);
 
 /* ---- writing ---- */
 
@@ -138,7 +156,12 @@ typedef struct gm_trace_block {
     size_t n_logit_rows;               /* S */
     const uint64_t *logit_row;         /* (S) rows of this block, ascending */
     const float *logits;               /* (S,L,E) */
-    const uint64_t *skipped;           /* (GM_N_SKIPS) documents left out before or between */
+    const uint64_t *skipped;           /* (n_skips) documents left out before or between */
+    /* for the shards of a run; zero for a trace that is one block */
+    uint64_t number;                   /* of the block, from 0 */
+    uint64_t n_read;                   /* documents of the corpus that went into it or were
+                                          left out */
+    bool more;                         /* the corpus goes on behind it */
 } gm_trace_block;
 
 /* Write one complete trace file of one block (a shard, or a small trace), committed
@@ -151,6 +174,11 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
 /* Merge shards, in the order given, into one file that can be moved; counts are
  * summed again from the ids and compared. All shards must have one fingerprint. */
 gm_status gm_trace_merge(const char *out, const char *const *shards, size_t n, bool replace,
+                         gm_error *err) GM_MUST_USE;
+
+/* Write an index instead: what holds local numbers is rewritten, the large arrays are
+ * virtual datasets over the shards, which must stay where they are relative to it. */
+gm_status gm_trace_index(const char *out, const char *const *shards, size_t n, bool replace,
                          gm_error *err) GM_MUST_USE;
 
 /* ---- checking ---- */

@@ -1,0 +1,375 @@
+/* h5.c - HDF5 files, groups, types and attributes, checked: see h5.h. */
+#include "formats/h5.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+/* A type's message in an object header holds 64 KiB at most; an enum takes its
+ * names, each padded to 8 bytes, and its values. */
+enum { MAX_ENUM_BYTES = 48 * 1024 };
+
+/* ---- types ---- */
+
+size_t gm_h5_type_size(gm_h5_type type)
+{
+    switch (type) {
+    case GM_H5_U8: return 1;
+    case GM_H5_U16: return 2;
+    case GM_H5_U32: return 4;
+    case GM_H5_U64: return 8;
+    case GM_H5_I32: return 4;
+    case GM_H5_F16: return 2;
+    case GM_H5_F32: return 4;
+    case GM_H5_F64: return 8;
+    case GM_H5_TEXT: return GM_H5_TEXT_BYTES;
+    }
+    return 0;
+}
+
+/* IEEE binary16 cut out of binary32. The order of the calls matters: fields first,
+ * or the size would not hold them; the bias last. */
+static hid_t make_half(void)
+{
+    hid_t half = H5Tcopy(H5T_IEEE_F32LE);
+    if (half < 0) return half;
+    if (H5Tset_fields(half, 15, 10, 5, 0, 10) < 0 || H5Tset_size(half, 2) < 0 ||
+        H5Tset_ebias(half, 15) < 0) {
+        H5Tclose(half);
+        return H5I_INVALID_HID;
+    }
+    return half;
+}
+
+static hid_t make_text(void)
+{
+    hid_t text = H5Tcopy(H5T_C_S1);
+    if (text < 0) return text;
+    if (H5Tset_size(text, GM_H5_TEXT_BYTES) < 0 || H5Tset_strpad(text, H5T_STR_NULLPAD) < 0 ||
+        H5Tset_cset(text, H5T_CSET_UTF8) < 0) {
+        H5Tclose(text);
+        return H5I_INVALID_HID;
+    }
+    return text;
+}
+
+hid_t gm_h5_type_make(gm_h5_type type)
+{
+    switch (type) {
+    case GM_H5_U8: return H5Tcopy(H5T_STD_U8LE);
+    case GM_H5_U16: return H5Tcopy(H5T_STD_U16LE);
+    case GM_H5_U32: return H5Tcopy(H5T_STD_U32LE);
+    case GM_H5_U64: return H5Tcopy(H5T_STD_U64LE);
+    case GM_H5_I32: return H5Tcopy(H5T_STD_I32LE);
+    case GM_H5_F16: return make_half();
+    case GM_H5_F32: return H5Tcopy(H5T_IEEE_F32LE);
+    case GM_H5_F64: return H5Tcopy(H5T_IEEE_F64LE);
+    case GM_H5_TEXT: return make_text();
+    }
+    return H5I_INVALID_HID;
+}
+
+hid_t gm_h5_type_make_enum(gm_h5_type base, const char *const *name, size_t n)
+{
+    hid_t number = gm_h5_type_make(base);
+    size_t bytes = 0;
+    for (size_t i = 0; i < n; i++) bytes += strlen(name[i]) + 16;
+    if (number < 0 || n == 0 || bytes > MAX_ENUM_BYTES) return number;
+
+    hid_t type = H5Tenum_create(number);
+    bool fine = type >= 0;
+    for (size_t i = 0; fine && i < n; i++) {
+        uint16_t value = (uint16_t)i; /* little-endian: its first byte is the u8 */
+        fine = H5Tenum_insert(type, name[i][0] ? name[i] : "(none)", &value) >= 0;
+    }
+    if (!fine && type >= 0) H5Tclose(type);
+    if (!fine) return number; /* a subset that is really called "(none)" */
+    H5Tclose(number);
+    return type;
+}
+
+void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text)
+{
+    size_t n = strlen(text);
+    const size_t room = GM_H5_TEXT_BYTES - 1;
+    if (n > room) {
+        text += n - room;
+        n = room;
+        while (n > 0 && ((unsigned char)*text & 0xC0) == 0x80) text++, n--;
+    }
+    memset(out, 0, GM_H5_TEXT_BYTES);
+    memcpy(out, text, n);
+}
+
+/* ---- errors ---- */
+
+/* Walking upwards starts at the innermost function: its description is the reason. */
+static herr_t keep_innermost(unsigned depth, const H5E_error2_t *entry, void *reason)
+{
+    if (depth == 0 && entry->desc) snprintf(reason, 160, "%s", entry->desc);
+    return 0;
+}
+
+gm_status gm_h5_fail(gm_error *err, gm_status code, hid_t object, const char *fmt, ...)
+{
+    char what[512], reason[160] = "", path[256] = "";
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(what, sizeof what, fmt, args);
+    va_end(args);
+
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, reason);
+    H5Eclear2(H5E_DEFAULT);
+    if (object >= 0) H5Fget_name(object, path, sizeof path);
+    return gm_fail(err, code, "%s%s%s%s%s%s%s", *path ? "'" : "", path, *path ? "': " : "", what,
+                   *reason ? " (" : "", reason, *reason ? ")" : "");
+}
+
+/* ---- files and groups ---- */
+
+static hid_t strong_close_list(void)
+{
+    hid_t list = H5Pcreate(H5P_FILE_ACCESS);
+    if (list >= 0 && H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0) {
+        H5Pclose(list);
+        return H5I_INVALID_HID;
+    }
+    return list;
+}
+
+gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
+{
+    *out = H5I_INVALID_HID;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = strong_close_list();
+    if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
+    *out = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    H5Pclose(access);
+    if (*out >= 0) return GM_OK;
+    bool exists = access >= 0 && errno == EEXIST;
+    return gm_h5_fail(err, exists ? GM_EEXIST : GM_EIO, -1, "cannot create '%s'", path);
+}
+
+gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err)
+{
+    *out = H5I_INVALID_HID;
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    FILE *probe = fopen(path, "rb"); /* HDF5 does not tell a missing file from a damaged one */
+    if (probe == NULL) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
+    fclose(probe);
+
+    hid_t access = strong_close_list();
+    if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot open '%s'", path);
+    *out = H5Fopen(path, H5F_ACC_RDONLY, access);
+    H5Pclose(access);
+    if (*out >= 0) return GM_OK;
+    return gm_h5_fail(err, GM_EFORMAT, -1, "'%s' is not a readable HDF5 file", path);
+}
+
+gm_status gm_h5_close(hid_t *file, const char *path, gm_error *err)
+{
+    hid_t id = *file;
+    *file = H5I_INVALID_HID;
+    if (H5Fclose(id) < 0) return gm_h5_fail(err, GM_EIO, -1, "cannot finish writing '%s'", path);
+    return GM_OK;
+}
+
+void gm_h5_drop(hid_t *file)
+{
+    if (*file >= 0) H5Fclose(*file);
+    *file = H5I_INVALID_HID;
+    H5Eclear2(H5E_DEFAULT);
+}
+
+gm_status gm_h5_make_group(hid_t file, const char *name, gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t group = H5I_INVALID_HID;
+    hid_t list = H5Pcreate(H5P_GROUP_CREATE);
+    if (list < 0 || H5Pset_obj_track_times(list, false) < 0)
+        GM_FAIL(GM_EMEM, "cannot create group '%s'", name);
+    group = H5Gcreate2(file, name, H5P_DEFAULT, list, H5P_DEFAULT);
+    if (group < 0) status = gm_h5_fail(err, GM_EIO, file, "cannot create group '%s'", name);
+out:
+    if (group >= 0) H5Gclose(group);
+    if (list >= 0) H5Pclose(list);
+    return status;
+}
+
+/* Every part of the path is looked at: a soft or external link could lead anywhere. */
+bool gm_h5_has(hid_t file, const char *name)
+{
+    char path[128];
+    if (snprintf(path, sizeof path, "%s", name) >= (int)sizeof path) return false;
+    for (char *end = strchr(path + 1, '/');; end = strchr(end + 1, '/')) {
+        H5L_info_t link;
+        if (end) *end = '\0';
+        if (H5Lexists(file, path, H5P_DEFAULT) <= 0) return false;
+        if (H5Lget_info(file, path, &link, H5P_DEFAULT) < 0) return false;
+        if (link.type != H5L_TYPE_HARD) return false;
+        if (end == NULL) return true;
+        *end = '/';
+    }
+}
+
+/* ---- attributes ---- */
+
+static gm_status put_scalar(hid_t object, const char *name, hid_t type, const void *value,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t at = space < 0 ? space : H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (at < 0 || H5Awrite(at, type, value) < 0)
+        status = gm_h5_fail(err, GM_EIO, object, "cannot write attribute '%s'", name);
+    if (at >= 0) H5Aclose(at);
+    if (space >= 0) H5Sclose(space);
+    return status;
+}
+
+/* Variable length: h5py then gives str, and the 64 KiB of a header do not limit it. */
+static hid_t make_long_text(void)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 &&
+        (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return H5I_INVALID_HID;
+    }
+    return type;
+}
+
+gm_status gm_h5_put_text(hid_t object, const char *name, const char *text, gm_error *err)
+{
+    hid_t type = make_long_text();
+    if (type < 0) return gm_h5_fail(err, GM_EMEM, object, "cannot write attribute '%s'", name);
+    const char *value = text ? text : "";
+    gm_status status = put_scalar(object, name, type, &value, err);
+    H5Tclose(type);
+    return status;
+}
+
+gm_status gm_h5_put_i64(hid_t object, const char *name, int64_t value, gm_error *err)
+{
+    return put_scalar(object, name, H5T_STD_I64LE, &value, err);
+}
+
+gm_status gm_h5_put_f64(hid_t object, const char *name, double value, gm_error *err)
+{
+    return put_scalar(object, name, H5T_IEEE_F64LE, &value, err);
+}
+
+/* Open an attribute that must hold one value of the class `want`. */
+static gm_status open_scalar(hid_t *out, hid_t object, const char *name, H5T_class_t want,
+                             const char *what, gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t at = H5I_INVALID_HID, space = H5I_INVALID_HID, type = H5I_INVALID_HID;
+    *out = H5I_INVALID_HID;
+    if (H5Aexists(object, name) <= 0)
+        return gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is missing", name);
+    at = H5Aopen(object, name, H5P_DEFAULT);
+    space = at < 0 ? at : H5Aget_space(at);
+    type = at < 0 ? at : H5Aget_type(at);
+    if (space < 0 || type < 0)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
+    else if (H5Tget_class(type) != want || H5Sget_simple_extent_npoints(space) != 1)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not %s", name, what);
+    if (status == GM_OK) {
+        *out = at;
+        at = H5I_INVALID_HID;
+    }
+    if (type >= 0) H5Tclose(type);
+    if (space >= 0) H5Sclose(space);
+    if (at >= 0) H5Aclose(at);
+    return status;
+}
+
+gm_status gm_h5_get_text(hid_t object, const char *name, gm_arena *arena, const char **out,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t at = H5I_INVALID_HID, own = H5I_INVALID_HID, type = make_long_text();
+    char *text = NULL;
+    *out = NULL;
+    GM_TRY(open_scalar(&at, object, name, H5T_STRING, "a text", err));
+    own = H5Aget_type(at);
+    if (own < 0 || type < 0 || H5Tis_variable_str(own) <= 0 || H5Aread(at, type, &text) < 0) {
+        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not a readable text", name);
+        goto out;
+    }
+    size_t n = text ? strlen(text) : 0;
+    if (gm_utf8_valid(text ? text : "", n) != n) {
+        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not UTF-8", name);
+        goto out;
+    }
+    *out = gm_arena_text(arena, text ? text : "", n);
+    if (*out == NULL) status = gm_h5_fail(err, GM_EMEM, object, "no memory for '%s'", name);
+out:
+    if (text) H5free_memory(text);
+    if (own >= 0) H5Tclose(own);
+    if (type >= 0) H5Tclose(type);
+    if (at >= 0) H5Aclose(at);
+    return status;
+}
+
+gm_status gm_h5_get_i64(hid_t object, const char *name, int64_t lo, int64_t hi, int64_t *out,
+                        gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t at = H5I_INVALID_HID;
+    *out = 0;
+    GM_TRY(open_scalar(&at, object, name, H5T_INTEGER, "a whole number", err));
+    if (H5Aread(at, H5T_NATIVE_INT64, out) < 0)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
+    else if (*out < lo || *out > hi)
+        status =
+            gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is %lld, expected %lld to %lld",
+                       name, (long long)*out, (long long)lo, (long long)hi);
+    if (status != GM_OK) *out = lo;
+out:
+    if (at >= 0) H5Aclose(at);
+    return status;
+}
+
+gm_status gm_h5_get_f64(hid_t object, const char *name, double *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    hid_t at = H5I_INVALID_HID;
+    *out = 0;
+    GM_TRY(open_scalar(&at, object, name, H5T_FLOAT, "a number", err));
+    if (H5Aread(at, H5T_NATIVE_DOUBLE, out) < 0)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
+out:
+    if (at >= 0) H5Aclose(at);
+    return status;
+}
+
+gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_arena arena = {0};
+    const char *found = NULL;
+    int64_t number;
+    if (H5Aexists(file, "schema_name") <= 0) {
+        status = gm_h5_fail(err, GM_EFORMAT, file, "not a %s: no attribute 'schema_name'", name);
+        goto out;
+    }
+    GM_TRY(gm_h5_get_text(file, "schema_name", &arena, &found, err));
+    if (strcmp(found, name) != 0) {
+        status = gm_h5_fail(err, GM_EFORMAT, file, "holds a '%s', expected a '%s'", found, name);
+        goto out;
+    }
+    GM_TRY(gm_h5_get_i64(file, "schema", 1, INT32_MAX, &number, err));
+    if (number != version)
+        status = gm_h5_fail(err, GM_EFORMAT, file, "is of schema %lld, this program reads %d",
+                            (long long)number, version);
+out:
+    gm_arena_clear(&arena);
+    return status;
+}

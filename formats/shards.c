@@ -1,0 +1,202 @@
+/* shards.c - the folder of a run: see shards.h. */
+#define _GNU_SOURCE /* flock, O_DIRECTORY */
+#include "formats/shards.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SHARD_SUFFIX ".h5"
+#define PART_SUFFIX  ".h5.part"
+#define LOCK_PREFIX  "lock"
+
+/* "000017.h5": true, 17. Six digits or more, as gm_shard_path prints them. */
+static bool parse_name(const char *name, const char *suffix, uint32_t *number)
+{
+    size_t digits = strspn(name, "0123456789");
+    if (digits < 6 || digits > 9 || strcmp(name + digits, suffix) != 0) return false;
+    *number = (uint32_t)strtoul(name, NULL, 10);
+    return true;
+}
+
+gm_status gm_shard_path(gm_text *path, const char *folder, uint64_t number, gm_error *err)
+{
+    return gm_text_printf(path, err, "%s/%06llu" SHARD_SUFFIX, folder, (unsigned long long)number);
+}
+
+/* Call `each` for every name in the folder; a missing folder has none. */
+typedef gm_status visit(void *context, const char *folder, const char *name, gm_error *err);
+
+static gm_status for_each_name(const char *folder, visit *each, void *context, gm_error *err)
+{
+    gm_status status = GM_OK;
+    DIR *dir = opendir(folder);
+    if (dir == NULL && errno == ENOENT) return GM_OK;
+    if (dir == NULL) return gm_fail(err, GM_EIO, "cannot read '%s': %s", folder, strerror(errno));
+    for (struct dirent *entry; (errno = 0, entry = readdir(dir)) != NULL;)
+        GM_TRY(each(context, folder, entry->d_name, err));
+    if (errno != 0) GM_FAIL(GM_EIO, "cannot read '%s': %s", folder, strerror(errno));
+out:
+    closedir(dir);
+    return status;
+}
+
+/* ---- listing ---- */
+
+typedef struct found {
+    uint32_t *number;
+    size_t n, cap;
+} found;
+
+static gm_status note_shard(void *context, const char *folder, const char *name, gm_error *err)
+{
+    found *f = context;
+    uint32_t number;
+    if (!parse_name(name, SHARD_SUFFIX, &number)) return GM_OK;
+    if (f->n == f->cap) {
+        size_t cap = f->cap ? 2 * f->cap : 64;
+        uint32_t *grown = gm_grow(f->number, f->cap, cap, sizeof *grown);
+        if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory to list '%s'", folder);
+        f->number = grown;
+        f->cap = cap;
+    }
+    f->number[f->n++] = number;
+    return GM_OK;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+gm_status gm_shard_list_read(gm_shard_list *list, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    found f = {0};
+    *list = (gm_shard_list){0};
+    GM_TRY(for_each_name(folder, note_shard, &f, err));
+    if (f.n > 0) qsort(f.number, f.n, sizeof *f.number, by_number);
+    list->path = gm_alloc(f.n, sizeof *list->path);
+    if (list->path == NULL) GM_FAIL(GM_EMEM, "no memory to list '%s'", folder);
+    for (size_t i = 0; i < f.n; i++) {
+        path.n = 0;
+        GM_TRY(gm_shard_path(&path, folder, f.number[i], err));
+        list->path[i] = gm_copy_text(path.at, path.n);
+        if (list->path[i] == NULL) GM_FAIL(GM_EMEM, "no memory to list '%s'", folder);
+        list->n++;
+    }
+    list->number = f.number;
+    f.number = NULL;
+out:
+    gm_text_clear(&path);
+    gm_free(f.number);
+    if (status != GM_OK) gm_shard_list_clear(list);
+    return status;
+}
+
+void gm_shard_list_clear(gm_shard_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) gm_free(list->path[i]);
+    gm_free(list->path);
+    gm_free(list->number);
+    *list = (gm_shard_list){0};
+}
+
+/* ---- locks ---- */
+
+/* Lock FOLDER/lock.WHAT; nothing is ever written to the file. */
+static gm_status take(int *fd, const char *folder, const char *what, int mode, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    GM_TRY(gm_text_printf(&path, err, "%s/" LOCK_PREFIX "%s", folder, what));
+    *fd = open(path.at, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (*fd < 0) {
+        *fd = 0;
+        GM_FAIL(GM_EIO, "cannot create '%s': %s", path.at, strerror(errno));
+    }
+    if (flock(*fd, mode | LOCK_NB) != 0)
+        GM_FAIL(GM_EEXIST, "another process is writing into '%s'", folder);
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+typedef struct task {
+    uint32_t i, n;
+} task;
+
+static gm_status remove_own_part(void *context, const char *folder, const char *name, gm_error *err)
+{
+    const task *t = context;
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    uint32_t number;
+    if (!parse_name(name, PART_SUFFIX, &number) || number % t->n != t->i) return GM_OK;
+    GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, name));
+    if (unlink(path.at) != 0 && errno != ENOENT)
+        GM_FAIL(GM_EIO, "cannot remove '%s': %s", path.at, strerror(errno));
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i, uint32_t n,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    char what[40] = "";
+    *lock = (gm_shard_lock){0};
+    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
+        return gm_fail(err, GM_EIO, "cannot make folder '%s': %s", folder, strerror(errno));
+    GM_TRY(take(&lock->fd[0], folder, "", n == 1 ? LOCK_EX : LOCK_SH, err));
+    if (n > 1) {
+        snprintf(what, sizeof what, ".%u-of-%u", i, n);
+        GM_TRY(take(&lock->fd[1], folder, what, LOCK_EX, err));
+    }
+    GM_TRY(for_each_name(folder, remove_own_part, &(task){i, n}, err));
+out:
+    if (status != GM_OK) gm_shard_lock_release(lock);
+    return status;
+}
+
+void gm_shard_lock_release(gm_shard_lock *lock)
+{
+    for (int k = 0; k < 2; k++)
+        if (lock->fd[k] > 0) close(lock->fd[k]);
+    *lock = (gm_shard_lock){0};
+}
+
+/* ---- removing ---- */
+
+static gm_status remove_ours(void *context, const char *folder, const char *name, gm_error *err)
+{
+    (void)context;
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    uint32_t number;
+    if (!parse_name(name, SHARD_SUFFIX, &number) && !parse_name(name, PART_SUFFIX, &number) &&
+        strcmp(name, LOCK_PREFIX) != 0 && strncmp(name, LOCK_PREFIX ".", 5) != 0)
+        return GM_OK;
+    GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, name));
+    if (unlink(path.at) != 0) GM_FAIL(GM_EIO, "cannot remove '%s': %s", path.at, strerror(errno));
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+gm_status gm_shards_remove(const char *folder, gm_error *err)
+{
+    gm_status status = for_each_name(folder, remove_ours, NULL, err);
+    if (status == GM_OK && rmdir(folder) != 0 && errno != ENOENT && errno != ENOTEMPTY)
+        return gm_fail(err, GM_EIO, "cannot remove '%s': %s", folder, strerror(errno));
+    return status;
+}

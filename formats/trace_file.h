@@ -1,0 +1,76 @@
+/* trace_file.h - private to formats: one HDF5 file of a trace open for reading, and the
+ * writer that makes one. trace_read.c joins files, trace_merge.c copies them.
+ */
+#ifndef GM_TRACE_FILE_H
+#define GM_TRACE_FILE_H
+
+#include "formats/commit.h"
+#include "formats/trace_schema.h"
+
+/* ---- reading one file ---- */
+
+/* A shard that an index points at. */
+typedef struct gm_trace_source {
+    const char *file; /* relative to the index's folder, or absolute */
+    const char *digest;
+    gm_trace_sizes sizes;
+} gm_trace_source;
+
+typedef struct gm_trace_file {
+    char *path; /* owned */
+    hid_t id;
+    gm_trace_info info;
+    gm_trace_sizes sizes;
+    gm_h5_set set[GM_N_COLUMNS];   /* closed where the trace has no such column */
+    char digest[65];               /* as stated */
+    int64_t number, n_read, more;  /* of its block; zero in a merged file */
+    const gm_trace_source *source; /* (n_sources) the shards of an index */
+    size_t n_sources;
+    gm_arena arena; /* texts of info, layer_of_moe, source */
+} gm_trace_file;
+
+#define GM_TRACE_FILE_CLOSED ((gm_trace_file){.id = H5I_INVALID_HID})
+
+/* Open, with every shape checked; contents are not read. */
+gm_status gm_trace_file_open(gm_trace_file *file, const char *path, gm_error *err) GM_MUST_USE;
+void gm_trace_file_close(gm_trace_file *file);
+
+/* Recompute the digest of the file's contents; a gm_commit_digest. */
+gm_status gm_trace_file_digest(const char *path, char hex[65], gm_error *err);
+
+/* ---- writing one file ---- */
+
+typedef struct gm_trace_writer {
+    gm_commit commit;
+    const gm_trace_info *info; /* borrowed */
+    gm_trace_sizes sizes;
+    gm_h5_column column[GM_N_COLUMNS]; /* closed: not in this file */
+    const gm_trace_source *source;     /* borrowed; NULL unless an index is written */
+    size_t n_sources;
+} gm_trace_writer;
+
+#define GM_TRACE_WRITER_NONE ((gm_trace_writer){.commit.file = H5I_INVALID_HID})
+
+/* Create the file with its attributes, scales and empty columns; with sources it is an
+ * index. `sizes` without L, E, K, which info has. */
+gm_status gm_trace_writer_begin(gm_trace_writer *writer, const char *path,
+                                const gm_trace_info *info, const gm_trace_sizes *sizes,
+                                const char *const *subset_name, const gm_trace_source *source,
+                                size_t n_sources, bool replace, gm_error *err) GM_MUST_USE;
+/* Close the columns, write the digest, commit. */
+gm_status gm_trace_writer_end(gm_trace_writer *writer, gm_error *err) GM_MUST_USE;
+void gm_trace_writer_drop(gm_trace_writer *writer);
+
+/* What a shard says of its block; zeros in a file that is the whole. */
+gm_status gm_trace_writer_put_block(gm_trace_writer *writer, uint64_t number, uint64_t n_read,
+                                    bool more, gm_error *err) GM_MUST_USE;
+
+/* Append texts as packed rows of 64 bytes. */
+gm_status gm_trace_append_texts(gm_h5_column *column, const char *const *text, size_t n,
+                                gm_error *err) GM_MUST_USE;
+
+/* The SHA-256 that stands for every column an index leaves in its shards: of their
+ * digests, one after another. */
+void gm_trace_hash_sources(const gm_trace_source *source, size_t n, uint8_t digest[32]);
+
+#endif

@@ -1,0 +1,177 @@
+/* trace_parts.c - the files that a trace is made of: see trace_parts.h. */
+#include "formats/trace_parts.h"
+
+#include <string.h>
+
+#include "formats/shards.h"
+
+static bool same_run(const gm_trace_file *a, const gm_trace_file *b)
+{
+    return strcmp(a->info.fingerprint, b->info.fingerprint) == 0 && a->sizes.L == b->sizes.L &&
+           a->sizes.E == b->sizes.E && a->sizes.K == b->sizes.K && a->info.level == b->info.level &&
+           a->info.has_nll == b->info.has_nll && a->info.has_text == b->info.has_text;
+}
+
+gm_status gm_trace_open_part(gm_trace *trace, size_t i, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_part *p = &trace->part[i];
+    if (trace->n_open == i) return GM_OK;
+    gm_trace_file_close(&trace->open);
+    trace->n_open = trace->n_parts;
+    GM_TRY(gm_trace_file_open(&trace->open, p->path, err));
+    const gm_trace_file *f = &trace->open;
+    if (f->n_sources > 0) GM_FAIL(GM_EFORMAT, "'%s' is an index, expected a shard", p->path);
+    if (!same_run(f, &trace->head))
+        GM_FAIL(GM_EFORMAT, "shard '%s' is of another run than '%s'", p->path, trace->head.path);
+    if (p->digest && (strcmp(f->digest, p->digest) != 0 || f->sizes.N != p->sizes.N ||
+                      f->sizes.T != p->sizes.T || f->sizes.S != p->sizes.S))
+        GM_FAIL(GM_EFORMAT, "shard '%s' is not the one that index '%s' was made of", p->path,
+                trace->head.path);
+    trace->n_open = i;
+out:
+    if (status != GM_OK) gm_trace_file_close(&trace->open);
+    return status;
+}
+
+static gm_status add_parts(gm_trace *trace, size_t n, gm_error *err)
+{
+    trace->part = gm_arena_alloc(&trace->arena, n, sizeof *trace->part);
+    if (trace->part == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu shards", n);
+    trace->n_parts = trace->n_open = n;
+    return GM_OK;
+}
+
+/* An index: its shards' paths are relative to its own folder. */
+static gm_status parts_of_index(gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    const gm_trace_file *head = &trace->head;
+    const char *slash = strrchr(head->path, '/');
+    int folder = slash ? (int)(slash - head->path) + 1 : 0;
+    GM_TRY(add_parts(trace, head->n_sources, err));
+    for (size_t i = 0; i < trace->n_parts; i++) {
+        const gm_trace_source *source = &head->source[i];
+        path.n = 0;
+        if (source->file[0] != '/') GM_TRY(gm_text_append(&path, head->path, (size_t)folder, err));
+        GM_TRY(gm_text_add(&path, source->file, err));
+        trace->part[i] = (gm_trace_part){.path = gm_arena_text(&trace->arena, path.at, path.n),
+                                         .digest = source->digest,
+                                         .sizes = source->sizes};
+        if (trace->part[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", head->path);
+    }
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+static gm_status parts_of_list(gm_trace *trace, const char *const *path, size_t n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(add_parts(trace, n, err));
+    for (size_t i = 0; i < n; i++) {
+        trace->part[i].path = gm_arena_text(&trace->arena, path[i], strlen(path[i]));
+        if (trace->part[i].path == NULL) GM_FAIL(GM_EMEM, "no memory for %zu shards", n);
+    }
+    GM_TRY(gm_trace_file_open(&trace->head, path[0], err));
+out:
+    return status;
+}
+
+/* A folder of shards must be whole: block 0 and on, to one that ends the corpus. */
+static gm_status parts_of_folder(gm_trace *trace, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_shard_list list = {0};
+    GM_TRY(gm_shard_list_read(&list, folder, err));
+    if (list.n == 0) GM_FAIL(GM_EFORMAT, "'%s' holds no shards", folder);
+    for (size_t i = 0; i < list.n; i++)
+        if (list.number[i] != i)
+            GM_FAIL(GM_EFORMAT, "'%s' lacks block %zu; finish the run with --resume", folder, i);
+    GM_TRY(parts_of_list(trace, (const char *const *)list.path, list.n, err));
+out:
+    gm_shard_list_clear(&list);
+    return status;
+}
+
+/* The sizes of shard i of a folder or a list, which are found by opening it. */
+static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_trace_open_part(trace, i, err));
+    trace->part[i].sizes = trace->open.sizes;
+    if (trace->must_be_whole && (trace->open.more != 0) != (i + 1 < trace->n_parts))
+        GM_FAIL(GM_EFORMAT, "'%s' %s; finish the run with --resume", trace->part[i].path,
+                trace->open.more ? "is not the corpus's last block"
+                                 : "ends the corpus, but more shards follow");
+    trace->n_read += (uint64_t)trace->open.n_read;
+out:
+    return status;
+}
+
+/* Sum up where each part begins. Index and single file know their sizes; shards of a
+ * folder are opened for it. */
+static gm_status measure(gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace_sizes *sum = &trace->sizes;
+    const gm_trace_sizes *head = &trace->head.sizes;
+    *sum = (gm_trace_sizes){.L = head->L, .E = head->E, .K = head->K};
+    for (size_t i = 0; i < trace->n_parts; i++) {
+        gm_trace_part *p = &trace->part[i];
+        if (trace->is_shards) GM_TRY(measure_shard(trace, i, err));
+        p->document = sum->N;
+        p->token = sum->T;
+        p->logit = sum->S;
+        sum->N += p->sizes.N;
+        sum->T += p->sizes.T;
+        sum->S += p->sizes.S;
+        sum->B += p->sizes.B;
+        if (sum->N < p->sizes.N || sum->T < p->sizes.T || sum->S < p->sizes.S)
+            GM_FAIL(GM_EFORMAT, "'%s' declares impossible sizes", trace->head.path);
+    }
+    if (!trace->is_shards && (sum->N != head->N || sum->T != head->T || sum->S != head->S))
+        GM_FAIL(GM_EFORMAT,
+                "the shards of '%s' hold %llu documents and %llu tokens, expected %llu and %llu",
+                trace->head.path, (unsigned long long)sum->N, (unsigned long long)sum->T,
+                (unsigned long long)head->N, (unsigned long long)head->T);
+out:
+    return status;
+}
+
+gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (trace->is_shards) {
+        trace->must_be_whole = true;
+        GM_TRY(parts_of_folder(trace, path, err));
+    } else if (trace->head.n_sources > 0) {
+        GM_TRY(parts_of_index(trace, err));
+    } else {
+        GM_TRY(add_parts(trace, 1, err));
+        trace->part[0] = (gm_trace_part){.path = trace->head.path, .sizes = trace->head.sizes};
+    }
+    GM_TRY(measure(trace, err));
+out:
+    return status;
+}
+
+gm_status gm_trace_open_list(gm_trace **out, const char *const *shard, size_t n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = NULL;
+    if (n == 0) return gm_fail(err, GM_EARG, "no shards to open");
+    gm_trace *trace = gm_alloc(1, sizeof *trace);
+    if (trace == NULL) return gm_fail(err, GM_EMEM, "no memory to open %zu shards", n);
+    trace->head = trace->open = GM_TRACE_FILE_CLOSED;
+    trace->is_shards = true;
+    GM_TRY(parts_of_list(trace, shard, n, err));
+    GM_TRY(measure(trace, err));
+    GM_TRY(gm_trace_read_samples(trace, err));
+    *out = trace;
+    trace = NULL;
+out:
+    gm_trace_close(trace);
+    return status;
+}

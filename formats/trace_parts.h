@@ -1,0 +1,56 @@
+/* trace_parts.h - private to formats: the inside of a gm_trace, one file, an index or a
+ * folder of shards seen as one row of documents and tokens.
+ *
+ * Shards are opened one at a time, when rows of theirs are asked for; an index is not
+ * read through its virtual datasets, because those give fill values for a missing
+ * shard without an error.
+ */
+#ifndef GM_TRACE_PARTS_H
+#define GM_TRACE_PARTS_H
+
+#include "formats/names.h"
+#include "formats/trace_file.h"
+
+/* One file's share of documents, tokens and logit rows. */
+typedef struct gm_trace_part {
+    const char *path;
+    const char *digest;              /* what an index says; NULL elsewhere */
+    uint64_t document, token, logit; /* of its first, in the whole trace */
+    gm_trace_sizes sizes;
+} gm_trace_part;
+
+struct gm_trace {
+    gm_trace_file head;  /* the file itself, the index, or the first shard */
+    bool is_shards;      /* shards of a folder or a list: each counts from 0 */
+    bool must_be_whole;  /* they must be blocks 0, 1, ... to the last of the corpus */
+    gm_trace_part *part; /* (n_parts) */
+    size_t n_parts;
+    size_t n_open; /* part[n_open] is open as `open`; n_parts: none is */
+    gm_trace_file open;
+    gm_trace_sizes sizes; /* of the whole */
+    uint64_t n_read;      /* documents of the corpus behind the shards */
+    gm_trace_samples samples;
+    gm_trace_skips skips;
+    gm_names subsets; /* holds samples.subset_name */
+    gm_arena arena;
+};
+
+/* Find the parts of an opened head (index, file) or of the folder `path`, and where
+ * each begins. */
+gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err) GM_MUST_USE;
+
+/* gm_trace_open for shards named one by one, in this order. */
+gm_status gm_trace_open_list(gm_trace **out, const char *const *shard, size_t n, gm_error *err)
+    GM_MUST_USE;
+
+/* Make part i the open one; checks that it is of the same run. */
+gm_status gm_trace_open_part(gm_trace *trace, size_t i, gm_error *err) GM_MUST_USE;
+
+/* GM_ECHECK, with a sentence, unless the counts of every document are those of its
+ * recorded choices. Nothing to check where only counts were recorded. */
+gm_status gm_trace_recount(gm_trace *trace, gm_error *err) GM_MUST_USE;
+
+/* Read /samples and /corpus of all parts. */
+gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err) GM_MUST_USE;
+
+#endif

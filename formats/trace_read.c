@@ -1,0 +1,232 @@
+/* trace_read.c - a trace for its readers: opening, and rows across its parts. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/half.h"
+#include "formats/trace_parts.h"
+
+enum { READ_ITEMS = 1 << 18 }; /* halves converted at a time */
+
+/* ---- opening ---- */
+
+gm_status gm_trace_open(gm_trace **out, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    struct stat at;
+    *out = NULL;
+    gm_trace *trace = gm_alloc(1, sizeof *trace);
+    if (trace == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", path);
+    trace->head = trace->open = GM_TRACE_FILE_CLOSED;
+    trace->is_shards = stat(path, &at) == 0 && S_ISDIR(at.st_mode);
+    if (!trace->is_shards) GM_TRY(gm_trace_file_open(&trace->head, path, err));
+    GM_TRY(gm_trace_find_parts(trace, path, err));
+    GM_TRY(gm_trace_read_samples(trace, err));
+    *out = trace;
+    trace = NULL;
+out:
+    gm_trace_close(trace);
+    return status;
+}
+
+void gm_trace_close(gm_trace *trace)
+{
+    if (trace == NULL) return;
+    gm_trace_file_close(&trace->open);
+    gm_trace_file_close(&trace->head);
+    gm_names_clear(&trace->subsets);
+    gm_arena_clear(&trace->arena);
+    gm_free(trace);
+}
+
+const gm_trace_info *gm_trace_get_info(const gm_trace *trace)
+{
+    return &trace->head.info;
+}
+
+const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace)
+{
+    return &trace->samples;
+}
+
+const gm_trace_skips *gm_trace_get_skips(const gm_trace *trace)
+{
+    return &trace->skips;
+}
+
+uint64_t gm_trace_n_tokens(const gm_trace *trace)
+{
+    return trace->sizes.T;
+}
+
+uint64_t gm_trace_n_logits(const gm_trace *trace)
+{
+    return trace->sizes.S;
+}
+
+const char *gm_trace_digest(const gm_trace *trace)
+{
+    return trace->is_shards ? "" : trace->head.digest;
+}
+
+/* ---- rows ---- */
+
+static uint64_t first_of(const gm_trace_part *part, gm_trace_column column)
+{
+    switch (column) {
+    case GM_COL_COUNTS: return part->document;
+    case GM_COL_LOGITS:
+    case GM_COL_LOGITS_TOKEN: return part->logit;
+    default: return part->token;
+    }
+}
+
+/* Rows of a column in one open part. */
+typedef gm_status take_rows(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
+                            gm_error *err);
+
+/* Walk rows [first, first+n) of a column part by part; `done` of them before each. */
+static gm_status for_rows(gm_trace *trace, gm_trace_column column, uint64_t first, size_t n,
+                          take_rows *take, void *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t rows = gm_trace_rows(column, &trace->sizes);
+    if (first > rows || n > rows - first)
+        return gm_fail(err, GM_EARG, "rows %llu to %llu asked of '%s', which has %llu",
+                       (unsigned long long)first, (unsigned long long)(first + n), trace->head.path,
+                       (unsigned long long)rows);
+    size_t done = 0;
+    for (size_t i = 0; i < trace->n_parts && done < n; i++) {
+        const gm_trace_part *part = &trace->part[i];
+        uint64_t begin = first_of(part, column), end = begin + gm_trace_rows(column, &part->sizes);
+        uint64_t at = first + done;
+        if (at >= end) continue;
+        size_t here = end - at < n - done ? (size_t)(end - at) : n - done;
+        GM_TRY(gm_trace_open_part(trace, i, err));
+        GM_TRY(take(out, done, &trace->open.set[column], at - begin, here, err));
+        done += here;
+    }
+out:
+    return status;
+}
+
+/* Rows as they are stored. */
+static gm_status take_plain(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
+                            gm_error *err)
+{
+    return gm_h5_set_read(set, first, n, (char *)out + done * set->row_bytes, err);
+}
+
+static gm_status take_halves(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t width = set->row_bytes / sizeof(uint16_t), at_once = READ_ITEMS / width + 1;
+    if (at_once > n) at_once = n;
+    uint16_t *half = gm_alloc2(at_once, width, sizeof *half);
+    if (half == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", set->name);
+    float *to = (float *)out + done * width;
+    for (size_t i = 0; i < n; i += at_once, to += at_once * width) {
+        size_t part = n - i < at_once ? n - i : at_once;
+        GM_TRY(gm_h5_set_read(set, first + i, part, half, err));
+        for (size_t k = 0; k < part * width; k++) to[k] = gm_half_to_f32(half[k]);
+    }
+out:
+    gm_free(half);
+    return status;
+}
+
+/* Expert ids as u16; narrow ones are widened in place, from the last to the first. */
+static gm_status take_experts(void *out, size_t done, const gm_h5_set *set, uint64_t first,
+                              size_t n, gm_error *err)
+{
+    size_t width = (size_t)(set->dim[1] * set->dim[2]);
+    uint16_t *to = (uint16_t *)out + done * width;
+    gm_status status = gm_h5_set_read(set, first, n, to, err);
+    if (status != GM_OK || set->row_bytes == 2 * width) return status;
+    const uint8_t *narrow = (const uint8_t *)to;
+    for (size_t i = n * width; i-- > 0;)
+        to[i] = narrow[i] == UINT8_MAX ? GM_TRACE_NO_EXPERT : narrow[i];
+    return GM_OK;
+}
+
+/* GM_EABSENT unless the trace has the column. */
+static gm_status need(const gm_trace *trace, gm_trace_column column, const char *what,
+                      gm_error *err)
+{
+    if (gm_trace_has(&trace->head.info, column)) return GM_OK;
+    return gm_fail(err, GM_EABSENT, "'%s' was recorded without %s", trace->head.path, what);
+}
+
+gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t *counts,
+                               gm_error *err)
+{
+    return for_rows(trace, GM_COL_COUNTS, first, n, take_plain, counts, err);
+}
+
+gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
+                                float *gate, float *mass, float *margin, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(need(trace, GM_COL_EXPERT, "choices", err));
+    if (expert) GM_TRY(for_rows(trace, GM_COL_EXPERT, first, n, take_experts, expert, err));
+    if (gate) GM_TRY(for_rows(trace, GM_COL_GATE, first, n, take_halves, gate, err));
+    if (mass) GM_TRY(for_rows(trace, GM_COL_MASS, first, n, take_halves, mass, err));
+    if (margin) GM_TRY(for_rows(trace, GM_COL_MARGIN, first, n, take_halves, margin, err));
+out:
+    return status;
+}
+
+gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32_t *token_id,
+                               uint32_t *pos, uint8_t *phase, float *nll, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(need(trace, GM_COL_TOKEN_ID, "choices", err));
+    if (nll) GM_TRY(need(trace, GM_COL_NLL, "nll", err));
+    if (token_id) GM_TRY(for_rows(trace, GM_COL_TOKEN_ID, first, n, take_plain, token_id, err));
+    if (pos) GM_TRY(for_rows(trace, GM_COL_POS, first, n, take_plain, pos, err));
+    if (phase) GM_TRY(for_rows(trace, GM_COL_PHASE, first, n, take_plain, phase, err));
+    if (nll) GM_TRY(for_rows(trace, GM_COL_NLL, first, n, take_plain, nll, err));
+out:
+    return status;
+}
+
+gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float *logits,
+                               uint64_t *token, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(need(trace, GM_COL_LOGITS, "logits", err));
+    if (logits) GM_TRY(for_rows(trace, GM_COL_LOGITS, first, n, take_halves, logits, err));
+    if (token == NULL) goto out;
+    GM_TRY(for_rows(trace, GM_COL_LOGITS_TOKEN, first, n, take_plain, token, err));
+    if (!trace->is_shards) goto out; /* an index and a merged file count in the whole */
+    for (size_t i = 0, p = 0; i < n; i++) {
+        while (first + i >= trace->part[p].logit + trace->part[p].sizes.S) p++;
+        token[i] += trace->part[p].token;
+    }
+out:
+    return status;
+}
+
+gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t at[2];
+    size_t p = 0;
+    GM_TRY(need(trace, GM_COL_TEXT_BYTES, "texts", err));
+    if (i >= trace->samples.n)
+        return gm_fail(err, GM_EARG, "document %zu of %zu", i, trace->samples.n);
+    while (i >= trace->part[p].document + trace->part[p].sizes.N) p++;
+    GM_TRY(gm_trace_open_part(trace, p, err));
+    const gm_trace_file *f = &trace->open;
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_OFFSET], i - trace->part[p].document, 2, at, err));
+    if (at[0] > at[1] || at[1] > f->sizes.B)
+        return gm_h5_fail(err, GM_EFORMAT, f->id, "'/text/offset' does not ascend at document %zu",
+                          i);
+    size_t n = (size_t)(at[1] - at[0]);
+    GM_TRY(gm_text_reserve(text, n, err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_BYTES], at[0], n, text->at + text->n, err));
+    text->n += n;
+    text->at[text->n] = '\0';
+out:
+    return status;
+}

@@ -1,0 +1,180 @@
+/* trace_samples.c - the columns of /samples and /corpus, read when a trace is opened and
+ * joined over its parts: see trace_parts.h. */
+#include <string.h>
+
+#include "formats/trace_parts.h"
+
+/* Memory for the columns of /samples, filled part by part. */
+typedef struct samples {
+    uint64_t *offset;
+    uint32_t *n_tokens, *bad;
+    uint8_t *truncated, *sha;
+    uint16_t *subset;
+    const char **id;
+} samples;
+
+static gm_status make_samples(gm_trace *trace, samples *s, gm_error *err)
+{
+    size_t n = (size_t)trace->sizes.N;
+    gm_arena *arena = &trace->arena;
+    s->offset = gm_arena_alloc(arena, n + 1, sizeof *s->offset);
+    s->n_tokens = gm_arena_alloc(arena, n, sizeof *s->n_tokens);
+    s->bad = gm_arena_alloc(arena, n, sizeof *s->bad);
+    s->truncated = gm_arena_alloc(arena, n, 1);
+    s->sha = gm_arena_alloc(arena, n, 32);
+    s->subset = gm_arena_alloc(arena, n, sizeof *s->subset);
+    s->id = gm_arena_alloc(arena, n, sizeof *s->id);
+    if (!s->offset || !s->n_tokens || !s->bad || !s->truncated || !s->sha || !s->subset || !s->id)
+        return gm_fail(err, GM_EMEM, "no memory for the %zu documents of '%s'", n,
+                       trace->head.path);
+    return GM_OK;
+}
+
+static bool read_hex(const char *text, uint8_t out[32])
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < 64; i++) {
+        const char *at = text[i] ? strchr(digits, text[i]) : NULL;
+        if (at == NULL) return false;
+        unsigned value = (unsigned)(at - digits);
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | value : value << 4);
+    }
+    return true;
+}
+
+static gm_status read_shas(const gm_trace_file *f, uint8_t *sha, gm_error *err)
+{
+    gm_status status = GM_OK;
+    char *hex = gm_alloc((size_t)f->sizes.N, GM_H5_TEXT_BYTES);
+    if (hex == NULL) GM_FAIL(GM_EMEM, "no memory for '/samples/sha'");
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_SHA], 0, (size_t)f->sizes.N, hex, err));
+    for (uint64_t i = 0; i < f->sizes.N; i++) {
+        if (read_hex(hex + i * GM_H5_TEXT_BYTES, sha + 32 * i)) continue;
+        status = gm_h5_fail(err, GM_EFORMAT, f->id, "'/samples/sha' %llu is not 64 hex digits",
+                            (unsigned long long)i);
+        goto out;
+    }
+out:
+    gm_free(hex);
+    return status;
+}
+
+/* Offsets of one file, from 0 to its T, moved behind those already there. */
+static gm_status read_offsets(const gm_trace_file *f, uint64_t *out, uint64_t base, gm_error *err)
+{
+    gm_status status = gm_h5_set_read(&f->set[GM_COL_OFFSET], 0, (size_t)f->sizes.N + 1, out, err);
+    if (status != GM_OK) return status;
+    bool fine = out[0] == 0 && out[f->sizes.N] == f->sizes.T;
+    for (uint64_t i = 0; i < f->sizes.N; i++) fine = fine && out[i] <= out[i + 1];
+    if (!fine)
+        return gm_h5_fail(err, GM_EFORMAT, f->id,
+                          "'/samples/offset' does not ascend from 0 to %llu tokens",
+                          (unsigned long long)f->sizes.T);
+    for (uint64_t i = 0; i <= f->sizes.N; i++) out[i] += base;
+    return GM_OK;
+}
+
+/* The file's subset names joined with those seen, and its codes translated. */
+static gm_status read_subsets(const gm_trace_file *f, gm_names *names, uint16_t *code,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_arena scratch = {0};
+    const char *const *name = NULL;
+    gm_h5_layout layout = gm_trace_layout(GM_COL_SUBSET_NAME, &f->sizes);
+    size_t *to = gm_alloc((size_t)f->sizes.U, sizeof *to);
+    if (to == NULL) GM_FAIL(GM_EMEM, "no memory for the subsets of '%s'", f->path);
+    GM_TRY(gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &scratch, &name, NULL, err));
+    for (uint64_t i = 0; i < f->sizes.U; i++)
+        GM_TRY(gm_names_add(names, name[i], UINT16_MAX, &to[i], err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_SUBSET], 0, (size_t)f->sizes.N, code, err));
+    for (uint64_t i = 0; i < f->sizes.N; i++) {
+        if (code[i] >= f->sizes.U) {
+            status = gm_h5_fail(err, GM_EFORMAT, f->id, "document %llu has subset %u of %llu",
+                                (unsigned long long)i, code[i], (unsigned long long)f->sizes.U);
+            goto out;
+        }
+        code[i] = (uint16_t)to[code[i]];
+    }
+out:
+    gm_free(to);
+    gm_arena_clear(&scratch);
+    return status;
+}
+
+static gm_status read_samples_of(gm_trace *trace, const gm_trace_file *f, uint64_t document,
+                                 uint64_t token, samples *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = (size_t)f->sizes.N;
+    const char *const *id = NULL;
+    gm_h5_layout layout = gm_trace_layout(GM_COL_ID, &f->sizes);
+    GM_TRY(read_offsets(f, s->offset + document, token, err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_N_TOKENS], 0, n, s->n_tokens + document, err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_BAD], 0, n, s->bad + document, err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TRUNCATED], 0, n, s->truncated + document, err));
+    GM_TRY(read_shas(f, s->sha + 32 * document, err));
+    GM_TRY(read_subsets(f, &trace->subsets, s->subset + document, err));
+    GM_TRY(gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &trace->arena, &id, NULL, err));
+    if (n > 0) memcpy(s->id + document, id, n * sizeof *id);
+    for (size_t i = 0; i < n; i++) {
+        if (s->bad[document + i] <= s->n_tokens[document + i]) continue;
+        status =
+            gm_h5_fail(err, GM_EFORMAT, f->id, "document %zu has more bad tokens than tokens", i);
+        goto out;
+    }
+out:
+    return status;
+}
+
+/* Reasons and numbers; the shards of a run all have the same list of reasons. */
+static gm_status read_skips(gm_trace *trace, const gm_trace_file *f, uint64_t *sum, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = (size_t)trace->head.sizes.R;
+    uint64_t *number = gm_alloc(n, sizeof *number);
+    if (number == NULL) GM_FAIL(GM_EMEM, "no memory for '/corpus/skipped'");
+    if (f->sizes.R != n)
+        GM_FAIL(GM_EFORMAT, "'%s' has %llu reasons for skipping, expected %zu", f->path,
+                (unsigned long long)f->sizes.R, n);
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_SKIP_NUMBER], 0, n, number, err));
+    for (size_t i = 0; i < n; i++) sum[i] += number[i];
+out:
+    gm_free(number);
+    return status;
+}
+
+gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    samples s = {0};
+    const gm_trace_file *head = &trace->head;
+    gm_h5_layout layout = gm_trace_layout(GM_COL_SKIP_NAME, &head->sizes);
+    uint64_t *skipped = gm_arena_alloc(&trace->arena, (size_t)head->sizes.R, sizeof *skipped);
+    if (skipped == NULL) GM_FAIL(GM_EMEM, "no memory for '/corpus/skipped'");
+    GM_TRY(gm_h5_read_texts(head->id, layout.name, 1, layout.dim, &trace->arena, &trace->skips.name,
+                            NULL, err));
+    GM_TRY(make_samples(trace, &s, err));
+    for (size_t i = 0; i < (trace->is_shards ? trace->n_parts : 1); i++) {
+        if (trace->is_shards) GM_TRY(gm_trace_open_part(trace, i, err));
+        const gm_trace_file *f = trace->is_shards ? &trace->open : head;
+        uint64_t document = trace->is_shards ? trace->part[i].document : 0;
+        uint64_t token = trace->is_shards ? trace->part[i].token : 0;
+        GM_TRY(read_samples_of(trace, f, document, token, &s, err));
+        GM_TRY(read_skips(trace, f, skipped, err));
+    }
+    trace->skips.n = (size_t)head->sizes.R;
+    trace->skips.number = skipped;
+    trace->samples = (gm_trace_samples){.n = (size_t)trace->sizes.N,
+                                        .offset = s.offset,
+                                        .n_tokens = s.n_tokens,
+                                        .bad = s.bad,
+                                        .truncated = s.truncated,
+                                        .subset = s.subset,
+                                        .n_subsets = trace->subsets.n,
+                                        .subset_name = trace->subsets.at,
+                                        .id = s.id,
+                                        .sha = s.sha};
+out:
+    return status;
+}

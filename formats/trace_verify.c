@@ -1,0 +1,358 @@
+/* trace_verify.c - the self-checks: everything that a trace says twice is computed from
+ * the one and compared with the other. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "formats/trace_parts.h"
+
+enum { ROWS_AT_ONCE = 4096, TEMPLATE_PHASE = 2, N_PHASES = 3 };
+
+/* What the checks find, in the order they are reported. */
+typedef enum check_id {
+    CHECK_DIGEST,
+    CHECK_IDS_IN_RANGE,
+    CHECK_IDS_DISTINCT,
+    CHECK_SENTINELS,
+    CHECK_GATES_FINITE,
+    CHECK_GATES_ORDERED,
+    CHECK_TOKENS,
+    CHECK_COUNTS_SUM,
+    CHECK_COUNTS_MATCH,
+    CHECK_LOAD_ENTROPY,
+    CHECK_NLL,
+    CHECK_TEXT,
+    CHECK_BAD_ROWS,
+    N_CHECKS
+} check_id;
+
+_Static_assert((int)N_CHECKS <= (int)GM_MAX_CHECKS, "the caller's array");
+
+static const char *const CHECK_NAME[N_CHECKS] = {
+    "digest",        "ids_in_range", "ids_distinct", "sentinels",    "gates_finite",
+    "gates_ordered", "tokens",       "counts_sum",   "counts_match", "load_entropy",
+    "nll",           "text",         "bad_rows"};
+
+typedef struct verifier {
+    gm_trace *trace;
+    gm_trace_check check[N_CHECKS];
+    int L, E, K;
+    uint16_t *expert; /* (ROWS_AT_ONCE,L,K) */
+    float *gate;      /* (ROWS_AT_ONCE,L,K) */
+    uint32_t *pos;    /* (ROWS_AT_ONCE) */
+    uint8_t *phase;   /* (ROWS_AT_ONCE) */
+    float *nll;       /* (ROWS_AT_ONCE) */
+    uint32_t *counts; /* (L,E) of one document, recounted */
+    uint32_t *stored; /* (L,E) of one document, read */
+    uint64_t *load;   /* (L,E) over all documents */
+    uint64_t *seen;   /* (E) number of the row that chose it last */
+    uint64_t n_seen;
+} verifier;
+
+static bool passed(const verifier *v, check_id id)
+{
+    return v->check[id].passed;
+}
+
+/* Note the first breach of a check; later ones add nothing. */
+GM_PRINTF(3, 4)
+static void breach(verifier *v, check_id id, const char *fmt, ...)
+{
+    va_list args;
+    if (!v->check[id].passed) return;
+    v->check[id].passed = false;
+    va_start(args, fmt);
+    vsnprintf(v->check[id].detail, sizeof v->check[id].detail, fmt, args);
+    va_end(args);
+}
+
+static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
+{
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    size_t L = (size_t)info->n_layers, E = (size_t)info->n_experts, K = (size_t)info->n_chosen;
+    *v = (verifier){.trace = trace, .L = (int)L, .E = (int)E, .K = (int)K};
+    for (int i = 0; i < N_CHECKS; i++)
+        v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
+    v->expert = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *v->expert);
+    v->gate = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *v->gate);
+    v->pos = gm_alloc(ROWS_AT_ONCE, sizeof *v->pos);
+    v->phase = gm_alloc(ROWS_AT_ONCE, sizeof *v->phase);
+    v->nll = gm_alloc(ROWS_AT_ONCE, sizeof *v->nll);
+    v->counts = gm_alloc2(L, E, sizeof *v->counts);
+    v->stored = gm_alloc2(L, E, sizeof *v->stored);
+    v->load = gm_alloc2(L, E, sizeof *v->load);
+    v->seen = gm_alloc(E, sizeof *v->seen);
+    if (!v->expert || !v->gate || !v->pos || !v->phase || !v->nll || !v->counts || !v->stored ||
+        !v->load || !v->seen)
+        return gm_fail(err, GM_EMEM, "no memory to verify a trace of %zu layers, %zu experts", L,
+                       E);
+    return GM_OK;
+}
+
+static void verifier_clear(verifier *v)
+{
+    gm_free(v->expert);
+    gm_free(v->gate);
+    gm_free(v->pos);
+    gm_free(v->phase);
+    gm_free(v->nll);
+    gm_free(v->counts);
+    gm_free(v->stored);
+    gm_free(v->load);
+    gm_free(v->seen);
+}
+
+/* ---- rows ---- */
+
+/* One row's ids at all layers; true when it has a sentinel: a bad row. */
+static bool check_ids(verifier *v, const uint16_t *expert, uint64_t token)
+{
+    bool bad = false;
+    for (int l = 0; l < v->L; l++) {
+        const uint16_t *chosen = expert + (size_t)l * (size_t)v->K; /* (K) */
+        int n_none = 0;
+        v->n_seen++;
+        for (int k = 0; k < v->K; k++) {
+            uint16_t e = chosen[k];
+            if (e == GM_TRACE_NO_EXPERT) {
+                n_none++;
+            } else if (e >= v->E) {
+                breach(v, CHECK_IDS_IN_RANGE, "token %llu layer %d chose expert %u of %d",
+                       (unsigned long long)token, l, e, v->E);
+                bad = true; /* it cannot be counted */
+            } else if (v->seen[e] == v->n_seen) {
+                breach(v, CHECK_IDS_DISTINCT, "token %llu layer %d chose expert %u twice",
+                       (unsigned long long)token, l, e);
+            } else {
+                v->seen[e] = v->n_seen;
+            }
+        }
+        if (n_none != 0 && n_none != v->K)
+            breach(v, CHECK_SENTINELS, "token %llu layer %d has %d sentinels of %d",
+                   (unsigned long long)token, l, n_none, v->K);
+        bad = bad || n_none > 0;
+    }
+    return bad;
+}
+
+static void check_gates(verifier *v, const float *gate, const uint16_t *expert, uint64_t token)
+{
+    for (int l = 0; l < v->L; l++, gate += v->K, expert += v->K) {
+        if (expert[0] == GM_TRACE_NO_EXPERT) continue;
+        for (int k = 0; k < v->K; k++) {
+            if (!isfinite(gate[k]))
+                breach(v, CHECK_GATES_FINITE, "token %llu layer %d gate %d is %g",
+                       (unsigned long long)token, l, k, (double)gate[k]);
+            if (k > 0 && !(gate[k] <= gate[k - 1]))
+                breach(v, CHECK_GATES_ORDERED, "token %llu layer %d gate %d is above gate %d",
+                       (unsigned long long)token, l, k, k - 1);
+        }
+    }
+}
+
+/* Add the chosen of one good row to the document's counts. */
+static void count_row(verifier *v, const uint16_t *expert)
+{
+    for (int l = 0; l < v->L; l++)
+        for (int k = 0; k < v->K; k++) v->counts[l * v->E + *expert++]++;
+}
+
+/* Rows [first, first+n) of document i: ids, gates, positions, phases, nll. */
+static gm_status check_rows(verifier *v, size_t i, uint64_t first, size_t n, uint32_t *n_counted,
+                            uint32_t *n_bad, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_info *info = gm_trace_get_info(v->trace);
+    uint64_t begin = gm_trace_get_samples(v->trace)->offset[i];
+    size_t width = (size_t)v->L * (size_t)v->K;
+    GM_TRY(gm_trace_read_routing(v->trace, first, n, v->expert, v->gate, NULL, NULL, err));
+    GM_TRY(gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase,
+                                info->has_nll ? v->nll : NULL, err));
+    for (size_t t = 0; t < n; t++) {
+        const uint16_t *expert = v->expert + t * width;
+        bool bad = check_ids(v, expert, first + t);
+        check_gates(v, v->gate + t * width, expert, first + t);
+        if (v->pos[t] != first + t - begin || v->phase[t] >= N_PHASES)
+            breach(v, CHECK_TOKENS, "token %llu has position %u and phase %u",
+                   (unsigned long long)(first + t), v->pos[t], v->phase[t]);
+        if (info->has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
+            breach(v, CHECK_NLL, "token %llu at position %u has nll %g",
+                   (unsigned long long)(first + t), v->pos[t], (double)v->nll[t]);
+        if (v->phase[t] == TEMPLATE_PHASE) continue;
+        ++*n_counted;
+        if (bad)
+            ++*n_bad;
+        else
+            count_row(v, expert);
+    }
+out:
+    return status;
+}
+
+/* ---- documents ---- */
+
+/* The sum of each layer of the stored counts. */
+static void check_sums(verifier *v, size_t i)
+{
+    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
+    uint64_t want = (uint64_t)(s->n_tokens[i] - s->bad[i]) * (uint64_t)v->K;
+    for (int l = 0; l < v->L; l++) {
+        uint64_t sum = 0;
+        for (int e = 0; e < v->E; e++) {
+            uint32_t count = v->stored[l * v->E + e];
+            sum += count;
+            v->load[l * v->E + e] += count;
+        }
+        if (sum != want)
+            breach(v, CHECK_COUNTS_SUM,
+                   "counts of document %zu layer %d sum to %llu, expected (%u - %u) * %d", i, l,
+                   (unsigned long long)sum, s->n_tokens[i], s->bad[i], v->K);
+    }
+}
+
+static void compare_counts(verifier *v, size_t i)
+{
+    for (int k = 0; k < v->L * v->E; k++)
+        if (v->counts[k] != v->stored[k])
+            breach(v, CHECK_COUNTS_MATCH,
+                   "document %zu layer %d expert %d: counted %u, its tokens say %u", i, k / v->E,
+                   k % v->E, v->stored[k], v->counts[k]);
+}
+
+static gm_status check_document(verifier *v, size_t i, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
+    uint32_t n_counted = 0, n_bad = 0;
+    GM_TRY(gm_trace_read_counts(v->trace, i, 1, v->stored, err));
+    check_sums(v, i);
+    if (s->bad[i] > 0)
+        breach(v, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite", i,
+               s->bad[i]);
+    if (gm_trace_get_info(v->trace)->level < GM_RECORD_CHOICES) goto out;
+
+    memset(v->counts, 0, (size_t)v->L * (size_t)v->E * sizeof *v->counts);
+    for (uint64_t t = s->offset[i]; t < s->offset[i + 1]; t += ROWS_AT_ONCE) {
+        uint64_t left = s->offset[i + 1] - t;
+        size_t n = left < ROWS_AT_ONCE ? (size_t)left : ROWS_AT_ONCE;
+        GM_TRY(check_rows(v, i, t, n, &n_counted, &n_bad, err));
+    }
+    if (n_counted != s->n_tokens[i])
+        breach(v, CHECK_TOKENS, "document %zu has %u counted tokens, expected %u", i, n_counted,
+               s->n_tokens[i]);
+    if (n_bad != s->bad[i])
+        breach(v, CHECK_SENTINELS, "document %zu has %u rows with sentinels, expected %u", i, n_bad,
+               s->bad[i]);
+    compare_counts(v, i);
+out:
+    return status;
+}
+
+/* ---- the whole ---- */
+
+/* A router that always gives the same answer has entropy log2 K, one that is even log2 E.
+ * A tenth of the way is asked for; steering may well do less. */
+static void check_entropy(verifier *v)
+{
+    double low = log2(v->K), high = log2(v->E), floor_bits = low + 0.1 * (high - low);
+    const char *steering = gm_trace_get_info(v->trace)->steering;
+    for (int l = 0; l < v->L && steering[0] == '\0'; l++) {
+        const uint64_t *load = v->load + (size_t)l * (size_t)v->E; /* (E) */
+        double sum = 0, bits = 0;
+        for (int e = 0; e < v->E; e++) sum += (double)load[e];
+        for (int e = 0; e < v->E; e++)
+            if (load[e] > 0) bits -= (double)load[e] / sum * log2((double)load[e] / sum);
+        if (sum > 0 && !(bits >= floor_bits - 1e-9))
+            breach(v, CHECK_LOAD_ENTROPY, "layer %d has load entropy %.2f bits, floor %.2f", l,
+                   bits, floor_bits);
+    }
+}
+
+static gm_status check_text(verifier *v, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text text = {0};
+    for (size_t i = 0; i < gm_trace_get_samples(v->trace)->n; i++) {
+        text.n = 0;
+        GM_TRY(gm_trace_read_text(v->trace, i, &text, err));
+        if (gm_utf8_valid(text.at, text.n) != text.n)
+            breach(v, CHECK_TEXT, "the text of document %zu is not UTF-8", i);
+    }
+out:
+    gm_text_clear(&text);
+    return status;
+}
+
+/* The contents of the file, or of every shard behind it, are as stated. */
+static gm_status check_digests(verifier *v, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = v->trace;
+    char found[65];
+    if (trace->head.n_sources > 0) {
+        GM_TRY(gm_trace_file_digest(trace->head.path, found, err));
+        if (strcmp(found, trace->head.digest) != 0)
+            breach(v, CHECK_DIGEST, "the index has digest %.16s..., it states %.16s...", found,
+                   trace->head.digest);
+    }
+    for (size_t i = 0; i < trace->n_parts; i++) {
+        GM_TRY(gm_trace_open_part(trace, i, err));
+        GM_TRY(gm_trace_file_digest(trace->part[i].path, found, err));
+        if (strcmp(found, trace->open.digest) != 0)
+            breach(v, CHECK_DIGEST, "part %zu has digest %.16s..., it states %.16s...", i, found,
+                   trace->open.digest);
+    }
+out:
+    return status;
+}
+
+/* Which checks this trace allows. */
+static bool applies(const gm_trace_info *info, check_id id)
+{
+    switch (id) {
+    case CHECK_IDS_IN_RANGE:
+    case CHECK_IDS_DISTINCT:
+    case CHECK_SENTINELS:
+    case CHECK_GATES_FINITE:
+    case CHECK_GATES_ORDERED:
+    case CHECK_TOKENS:
+    case CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
+    case CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
+    case CHECK_TEXT: return info->has_text;
+    default: return true;
+    }
+}
+
+gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS], size_t *n,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    verifier v;
+    *n = 0;
+    GM_TRY(verifier_init(&v, trace, err));
+    GM_TRY(check_digests(&v, err));
+    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
+    check_entropy(&v);
+    if (info->has_text) GM_TRY(check_text(&v, err));
+    for (check_id id = 0; id < N_CHECKS; id++)
+        if (applies(info, id)) checks[(*n)++] = v.check[id];
+out:
+    verifier_clear(&v);
+    return status;
+}
+
+gm_status gm_trace_recount(gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    verifier v;
+    GM_TRY(verifier_init(&v, trace, err));
+    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
+    for (check_id id = CHECK_COUNTS_SUM; id <= CHECK_COUNTS_MATCH; id++)
+        if (!passed(&v, id))
+            GM_FAIL(GM_ECHECK, "'%s' is damaged: %s", trace->head.path, v.check[id].detail);
+out:
+    verifier_clear(&v);
+    return status;
+}
