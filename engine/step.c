@@ -57,10 +57,10 @@ static gm_status check_step(const gm_session *s, const gm_segment *segments, siz
 {
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
-        gm_status status = check_segment(s, segments, i, result, err);
-        if (status != GM_OK) return status;
         if (segments[i].n > s->max_rows - rows)
             return gm_fail(err, GM_EARG, "a step of more than the session's %zu rows", s->max_rows);
+        gm_status status = check_segment(s, segments, i, result, err);
+        if (status != GM_OK) return status;
         rows += segments[i].n;
     }
     return GM_OK;

@@ -1,6 +1,7 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
  * threads, step size and company, in f32 and in bf16 (level B of DESIGN section 4). */
 #include "base/rng.h"
+#include "engine/engine.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
 

@@ -13,7 +13,7 @@
 
 enum { MANY = 64 };
 
-static const uint32_t tokens[MANY] = {5, 9, 200, 13, 77, 31, 8, 2, 100, 44, 250, 3};
+static const uint32_t tokens[MANY + 1] = {5, 9, 200, 13, 77, 31, 8, 2, 100, 44, 250, 3};
 
 static gm_session *open_session(const gm_model *model)
 {
@@ -389,6 +389,22 @@ static gm_status open_and_pack(void *state, gm_error *err)
     return status;
 }
 
+/* The cache is counted in full, and one more row of it costs what a token costs. */
+static void bytes_follow_the_formula(void)
+{
+    gm_model *model = open_model(TINY, GM_NUMERICS_F32, NULL);
+    gm_session_options o = {.threads = 1, .max_rows = 16, .kv_rows = 1024, .max_sequences = 1};
+    uint64_t per_token = gm_model_get_info(model)->kv_bytes_per_token;
+    uint64_t small = gm_session_bytes(model, &o);
+    o.kv_rows += 1024; /* beyond the context: tables do not grow but for ids and blocks */
+    uint64_t large = gm_session_bytes(model, &o);
+    CHECK_INT(large - small, 1024 * per_token + 32 * 33 * sizeof(uint32_t));
+    CHECK(small > 1024 * per_token);
+    o.max_rows = 0;
+    CHECK_INT(gm_session_bytes(model, &o), 0);
+    gm_model_close(model);
+}
+
 static void every_allocation_may_fail(void)
 {
     char folder[] = OLMOE;
@@ -404,4 +420,4 @@ TESTS(TEST(options_are_checked), TEST(other_devices_and_kernels_are_refused),
       TEST(two_segments_of_one_sequence_follow_each_other), TEST(bad_rows_stay_in_their_document),
       TEST(zero_and_constant_biases_are_no_edit), TEST(a_removed_expert_is_never_chosen),
       TEST(refused_edits_leave_the_old_ones), TEST(many_sequences_sample_as_alone),
-      TEST(every_allocation_may_fail))
+      TEST(bytes_follow_the_formula), TEST(every_allocation_may_fail))

@@ -1,0 +1,75 @@
+/* test_team.c - a team: everybody takes part, numbers are given out once, nobody
+ * passes a meeting early, denormals are flushed inside and restored outside. */
+#include "engine/team.h"
+
+#include <float.h>
+#include <stdatomic.h>
+
+#include "tests/check.h"
+
+enum { ROUNDS = 500, NUMBERS = 37 };
+
+typedef struct shared {
+    _Atomic int here[ROUNDS], given[NUMBERS], early, kept_denormals;
+    _Atomic size_t covered;
+    volatile float smallest;
+} shared;
+
+static void meet_often(void *context, gm_worker *me)
+{
+    shared *s = context;
+    for (int i = 0; i < ROUNDS; i++) {
+        atomic_fetch_add(&s->here[i], 1);
+        gm_worker_meet(me);
+        if (atomic_load(&s->here[i]) != (int)me->n) atomic_fetch_add(&s->early, 1);
+    }
+    for (int i = 0; i < 3; i++) {
+        for (size_t n; (n = gm_worker_next(me)) < NUMBERS;) atomic_fetch_add(&s->given[n], 1);
+        gm_worker_meet(me);
+    }
+    size_t first, end;
+    gm_worker_share(me, 1001, &first, &end);
+    atomic_fetch_add(&s->covered, end - first);
+    if (s->smallest * 0.5f != 0.0f) atomic_fetch_add(&s->kept_denormals, 1);
+}
+
+static void runs(int threads, bool alone)
+{
+    gm_team *team = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_team_create(&team, threads, &err), err);
+    CHECK_INT(gm_team_size(team), threads);
+    for (int again = 0; again < 3; again++) {
+        shared s = {.smallest = FLT_MIN};
+        gm_team_run(team, alone, meet_often, &s);
+        CHECK_INT(s.here[ROUNDS - 1], alone ? 1 : threads);
+        CHECK_INT(s.early, 0);
+        CHECK_INT(s.covered, 1001);
+        for (int i = 0; i < NUMBERS; i++) CHECK_INT(s.given[i], 3);
+#if defined(__SSE2__) || defined(__aarch64__)
+        CHECK_INT(s.kept_denormals, 0);
+        CHECK(s.smallest * 0.5f != 0.0f);
+#endif
+    }
+    gm_team_free(team);
+}
+
+static void teams_of_any_size(void)
+{
+    runs(1, false);
+    runs(2, false);
+    runs(5, false); /* more than the machine has: waiting must not need a core */
+    runs(3, true);
+}
+
+static void odd_sizes_are_refused(void)
+{
+    gm_team *team = NULL;
+    gm_error err;
+    CHECK_FAILS(gm_team_create(&team, -1, &err), err, GM_EARG, "-1 threads");
+    CHECK_FAILS(gm_team_create(&team, 5000, &err), err, GM_EARG, "5000 threads");
+    CHECK(team == NULL && gm_team_processors() >= 1);
+    gm_team_free(NULL);
+}
+
+TESTS(TEST(teams_of_any_size), TEST(odd_sizes_are_refused))
