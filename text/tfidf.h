@@ -11,9 +11,9 @@
 #include "text/words.h"
 
 typedef struct gm_tfidf_options {
-    double min_df, max_df;  /* below 1: share of the rows; otherwise a number of rows */
-    size_t max_features;    /* 0: no limit; by total count, ties by word */
-    bool sublinear;         /* 1 + ln tf */
+    double min_df, max_df; /* below 1: share of the rows; otherwise a number of rows */
+    size_t max_features;   /* 0: no limit; by total count, ties by word */
+    bool sublinear;        /* 1 + ln tf */
 } gm_tfidf_options;
 
 /* Weights idf (n_words) from a bag of counts; 0 for words that the limits remove. */
