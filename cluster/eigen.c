@@ -1,0 +1,288 @@
+/* eigen.c - block Chebyshev subspace iteration. See eigen.h.
+ *
+ * The block X is (N, W) row-major with W columns, more than are wanted: the spare ones
+ * make the last wanted converge.
+ */
+#include "cluster/eigen.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/rng.h"
+
+enum {
+    W = 8,         /* columns of the block */
+    DEGREE = 32,   /* of the Chebyshev filter */
+    CHUNK = 4096,  /* rows that are summed together */
+    SMALL = 32,    /* up to here the dense matrix is solved at once */
+    MAX_SWEEPS = 60
+};
+
+typedef struct eigen {
+    const gm_graph *graph;
+    size_t n, n_chunks;
+    double *scale;          /* (N) 1/sqrt(degree) */
+    double *trivial;        /* (N) sqrt(degree), length 1: the eigenvector of value 1 */
+    double *x, *y, *z;      /* (N,W) */
+    double *partial;        /* (n_chunks, W*W) */
+} eigen;
+
+/* out = alpha S in + beta in + gamma old, row by row; `old` may be NULL. */
+static void apply(const eigen *e, double *out, const double *in, const double *old, double alpha,
+                  double beta, double gamma)
+{
+    const gm_graph *g = e->graph;
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < e->n; i++) {
+        double sum[W] = {0};
+        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++) {
+            size_t j = g->index[at];
+            double w = (double)g->weight[at] * e->scale[j];
+            for (size_t c = 0; c < W; c++) sum[c] += w * in[j * W + c];
+        }
+        double a = alpha * e->scale[i];
+        for (size_t c = 0; c < W; c++) {
+            double v = a * sum[c] + beta * in[i * W + c];
+            out[i * W + c] = old ? v + gamma * old[i * W + c] : v;
+        }
+    }
+}
+
+/* gram (W,W) = a' b: chunks of rows are summed apart, then one after another. */
+static void gram_of(const eigen *e, const double *a, const double *b, double gram[W * W])
+{
+#pragma omp parallel for schedule(static)
+    for (size_t k = 0; k < e->n_chunks; k++) {
+        double sum[W * W] = {0};
+        size_t end = (k + 1) * CHUNK < e->n ? (k + 1) * CHUNK : e->n;
+        for (size_t i = k * CHUNK; i < end; i++)
+            for (size_t r = 0; r < W; r++)
+                for (size_t c = 0; c < W; c++) sum[r * W + c] += a[i * W + r] * b[i * W + c];
+        memcpy(e->partial + k * W * W, sum, sizeof sum);
+    }
+    memset(gram, 0, sizeof *gram * W * W);
+    for (size_t k = 0; k < e->n_chunks; k++)
+        for (size_t c = 0; c < W * W; c++) gram[c] += e->partial[k * W * W + c];
+}
+
+/* out = in q, q (W,W); `out` may be `in`. */
+static void multiply(const eigen *e, double *out, const double *in, const double q[W * W])
+{
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < e->n; i++) {
+        double row[W] = {0};
+        for (size_t r = 0; r < W; r++)
+            for (size_t c = 0; c < W; c++) row[c] += in[i * W + r] * q[r * W + c];
+        memcpy(out + i * W, row, sizeof row);
+    }
+}
+
+static void remove_trivial(const eigen *e, double *x)
+{
+    double along[W] = {0};
+    for (size_t i = 0; i < e->n; i++)
+        for (size_t c = 0; c < W; c++) along[c] += e->trivial[i] * x[i * W + c];
+    for (size_t i = 0; i < e->n; i++)
+        for (size_t c = 0; c < W; c++) x[i * W + c] -= e->trivial[i] * along[c];
+}
+
+/* Zero h[r][c] of the symmetric h (n,n) by a rotation, and turn the columns of q with it. */
+static void rotate(double *h, double *q, size_t n, size_t r, size_t c)
+{
+    if (h[r * n + c] == 0) return;
+    double theta = (h[c * n + c] - h[r * n + r]) / (2 * h[r * n + c]);
+    double t = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
+    double cosine = 1 / sqrt(t * t + 1), sine = t * cosine;
+    for (size_t k = 0; k < n; k++) {
+        double a = h[k * n + r], b = h[k * n + c];
+        h[k * n + r] = cosine * a - sine * b, h[k * n + c] = sine * a + cosine * b;
+    }
+    for (size_t k = 0; k < n; k++) {
+        double a = h[r * n + k], b = h[c * n + k];
+        h[r * n + k] = cosine * a - sine * b, h[c * n + k] = sine * a + cosine * b;
+        a = q[k * n + r], b = q[k * n + c];
+        q[k * n + r] = cosine * a - sine * b, q[k * n + c] = sine * a + cosine * b;
+    }
+}
+
+/* Eigenvalues (descending) and eigenvectors (columns of q) of a symmetric matrix h (n,n),
+ * by Jacobi's rotations; h is used up. */
+static void jacobi(double *h, size_t n, double *value, double *q)
+{
+    for (size_t i = 0; i < n * n; i++) q[i] = i % (n + 1) == 0;
+    for (int sweep = 0; sweep < MAX_SWEEPS; sweep++) {
+        double off = 0;
+        for (size_t r = 0; r < n; r++)
+            for (size_t c = r + 1; c < n; c++) off += h[r * n + c] * h[r * n + c];
+        if (!(off > 1e-300)) break;
+        for (size_t r = 0; r < n; r++)
+            for (size_t c = r + 1; c < n; c++) rotate(h, q, n, r, c);
+    }
+    for (size_t c = 0; c < n; c++) value[c] = h[c * n + c];
+    for (size_t c = 0; c < n; c++) { /* selection sort, largest first */
+        size_t best = c;
+        for (size_t k = c + 1; k < n; k++) best = value[k] > value[best] ? k : best;
+        double v = value[c];
+        value[c] = value[best], value[best] = v;
+        for (size_t k = 0; k < n; k++) {
+            v = q[k * n + c];
+            q[k * n + c] = q[k * n + best], q[k * n + best] = v;
+        }
+    }
+}
+
+/* Make the columns of x orthonormal: x <- x V diag(value)^-1/2 of its Gram matrix, twice,
+ * because the first pass loses digits when columns are nearly parallel. */
+static void orthonormalise(const eigen *e, double *x)
+{
+    double gram[W * W], value[W], q[W * W];
+    for (int pass = 0; pass < 2; pass++) {
+        gram_of(e, x, x, gram);
+        jacobi(gram, W, value, q);
+        for (int c = 0; c < W; c++) {
+            double least = 1e-28 * value[0];
+            double by = 1 / sqrt(value[c] > least ? value[c] : least);
+            for (int r = 0; r < W; r++) q[r * W + c] *= by;
+        }
+        multiply(e, x, x, q);
+    }
+}
+
+/* Rayleigh-Ritz: turn x into the best eigenvectors in its span; y = S x. */
+static void ritz(const eigen *e, double value[W])
+{
+    double h[W * W], q[W * W];
+    apply(e, e->y, e->x, NULL, 1, 0, 0);
+    gram_of(e, e->x, e->y, h);
+    for (int r = 0; r < W; r++)
+        for (int c = 0; c < r; c++) h[r * W + c] = h[c * W + r];
+    jacobi(h, W, value, q);
+    multiply(e, e->x, e->x, q);
+    multiply(e, e->y, e->y, q);
+}
+
+/* The largest |S v - value v| of the first m columns. */
+static double residual(const eigen *e, const double value[W], int m)
+{
+    double worst = 0;
+    for (size_t c = 0; c < (size_t)m; c++) {
+        double sum = 0;
+        for (size_t i = 0; i < e->n; i++) {
+            double r = e->y[i * W + c] - value[c] * e->x[i * W + c];
+            sum += r * r;
+        }
+        worst = fmax(worst, sqrt(sum));
+    }
+    return worst;
+}
+
+/* x <- T(S) x, T the Chebyshev polynomial that is small on [-1, cut] and large above it. */
+static void filter(eigen *e, double cut)
+{
+    const double half = (cut + 1) / 2, centre = (cut - 1) / 2;
+    double sigma = half / (1 - centre), first = sigma;
+    apply(e, e->y, e->x, NULL, sigma / half, -centre * sigma / half, 0);
+    for (int k = 2; k <= DEGREE; k++) {
+        double next = 1 / (2 / first - sigma);
+        apply(e, e->z, e->y, e->x, 2 * next / half, -2 * next * centre / half, -sigma * next);
+        double *oldest = e->x;
+        e->x = e->y, e->y = e->z, e->z = oldest;
+        sigma = next;
+    }
+    double *swap = e->x;
+    e->x = e->y, e->y = swap;
+}
+
+/* Columns [skip, skip + m) of x (n, width) to vectors (n, m), each with its largest entry
+ * (the first of equals) positive. */
+static void copy_out(double *vectors, size_t m, const double *x, size_t n, size_t width,
+                     size_t skip)
+{
+    for (size_t c = 0; c < m; c++) {
+        const double *column = x + skip + c; /* stride `width` */
+        size_t top = 0;
+        for (size_t i = 0; i < n; i++)
+            if (fabs(column[i * width]) > fabs(column[top * width])) top = i;
+        double sign = column[top * width] < 0 ? -1 : 1;
+        for (size_t i = 0; i < n; i++) vectors[i * m + c] = sign * column[i * width];
+    }
+}
+
+/* A small graph at once: all eigenvectors of the dense matrix, the trivial one left out. */
+static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_report *report)
+{
+    const size_t n = g->n;
+    double h[SMALL * SMALL] = {0}, q[SMALL * SMALL], value[SMALL], degree[SMALL] = {0};
+    for (size_t i = 0; i < n; i++)
+        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
+            degree[i] += (double)g->weight[at];
+    for (size_t i = 0; i < n; i++)
+        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
+            h[i * n + g->index[at]] = (double)g->weight[at] / sqrt(degree[i] * degree[g->index[at]]);
+    jacobi(h, n, value, q);
+    report->converged = true;
+    for (size_t c = 0; c < m; c++) report->value[c] = value[c + 1];
+    copy_out(vectors, m, q, n, n, 1);
+}
+
+static void prepare(eigen *e, uint64_t seed)
+{
+    const gm_graph *g = e->graph;
+    gm_rng rng = gm_rng_make(seed, 0x65696765); /* "eige" */
+    double total = 0;
+    for (size_t i = 0; i < e->n; i++) {
+        double degree = 0;
+        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
+            degree += (double)g->weight[at];
+        e->scale[i] = 1 / sqrt(degree);
+        e->trivial[i] = sqrt(degree);
+        total += degree;
+    }
+    for (size_t i = 0; i < e->n; i++) e->trivial[i] /= sqrt(total);
+    for (size_t c = 0; c < e->n * W; c++) e->x[c] = gm_rng_normal(&rng);
+}
+
+gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double tolerance,
+                           int max_rounds, uint64_t seed, gm_eigen_report *report, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = graph->n;
+    eigen e = {.graph = graph, .n = n, .n_chunks = (n + CHUNK - 1) / CHUNK};
+    double value[W];
+    *report = (gm_eigen_report){0};
+    if (m < 1 || m > GM_MAX_EIGEN || n <= (size_t)m + 1)
+        return gm_fail(err, GM_EARG, "%d eigenvectors asked of %zu points", m, n);
+    if (n <= SMALL) {
+        solve_small(vectors, (size_t)m, graph, report);
+        return GM_OK;
+    }
+
+    e.scale = gm_alloc(n, sizeof *e.scale);
+    e.trivial = gm_alloc(n, sizeof *e.trivial);
+    e.x = gm_alloc2(n, W, sizeof *e.x);
+    e.y = gm_alloc2(n, W, sizeof *e.y);
+    e.z = gm_alloc2(n, W, sizeof *e.z);
+    e.partial = gm_alloc2(e.n_chunks, W * W, sizeof *e.partial);
+    if (!e.scale || !e.trivial || !e.x || !e.y || !e.z || !e.partial)
+        GM_FAIL(GM_EMEM, "no memory for eigenvectors of %zu points", n);
+
+    prepare(&e, seed);
+    for (report->rounds = 0;; report->rounds++) {
+        remove_trivial(&e, e.x);
+        orthonormalise(&e, e.x);
+        ritz(&e, value);
+        report->converged = residual(&e, value, m) <= tolerance;
+        if (report->converged || report->rounds == max_rounds) break;
+        filter(&e, fmin(value[W - 1], value[m - 1] - 1e-12));
+    }
+    for (int c = 0; c < m; c++) report->value[c] = value[c];
+    copy_out(vectors, (size_t)m, e.x, n, W, 0);
+out:
+    gm_free(e.scale);
+    gm_free(e.trivial);
+    gm_free(e.x);
+    gm_free(e.y);
+    gm_free(e.z);
+    gm_free(e.partial);
+    return status;
+}

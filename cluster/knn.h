@@ -1,0 +1,34 @@
+/* knn.h - exact nearest neighbours by blocked matrix products.
+ *
+ * Sizes: N points, Q queries, k neighbours.
+ *
+ * A float product of blocks proposes candidates for each query; their distances are
+ * computed again in double in a fixed order, and the list is certified against the
+ * error bound of the float product. A query that cannot be certified (many points
+ * equally far) is answered by looking at every point in double. So the result is the
+ * exact one, and the same for any number of threads and any instruction set.
+ */
+#ifndef GM_KNN_H
+#define GM_KNN_H
+
+#include "base/progress.h"
+#include "cluster/points.h"
+
+typedef struct gm_knn {
+    size_t n;            /* Q */
+    int k;
+    uint32_t *index;     /* (Q,k) the point itself first, then by distance, ties by index */
+    double *distance;    /* (Q,k) ascending, 0 first */
+    size_t n_uncertified; /* queries that needed the slow way */
+} gm_knn;
+
+/* The k nearest points of each query, itself counted as the first.
+ *   query     (n_queries) point numbers, borrowed; NULL: all points in order
+ *   progress  may be NULL; counts multiply-adds
+ * Errors: GM_EARG unless 1 <= k <= N; GM_EMEM.
+ * Cost: n_queries * N * D multiply-adds; n_queries * (k + 32) * D in double. */
+gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
+                      int k, gm_progress *progress, gm_error *err) GM_MUST_USE;
+void gm_knn_clear(gm_knn *knn);
+
+#endif

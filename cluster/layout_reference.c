@@ -1,0 +1,134 @@
+/* layout_reference.c - umap-learn's serial descent, move by move.
+ *
+ * Every stored edge (i,j) is visited when its time has come; visits move both ends at
+ * once, then `floor` random points push i away. Epoch 0 moves nothing, epochs 0 and 1
+ * both have the full rate: so it is in the original.
+ *
+ * Source: umap-learn, layouts.py, optimize_layout_euclidean.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/rng.h"
+#include "cluster/umap.h"
+
+/* The state is signed and shifted arithmetically: an unsigned tau88 agrees for
+ * non-negative seeds only. Left shifts are done unsigned, where overflow is defined. */
+static int64_t tau_step(int64_t s, uint32_t mask, int up, int down, int mix)
+{
+    int64_t high = (int64_t)(((uint64_t)s & mask) << up & 0xffffffffu);
+    int64_t mixed = (int64_t)((uint64_t)s << mix & 0xffffffffu) ^ s;
+    return high ^ (mixed >> down);
+}
+
+int32_t gm_tau88_next(int64_t state[3])
+{
+    state[0] = tau_step(state[0], 4294967294u, 12, 19, 13);
+    state[1] = tau_step(state[1], 4294967288u, 4, 25, 2);
+    state[2] = tau_step(state[2], 4294967280u, 17, 11, 3);
+    return (int32_t)(uint32_t)(uint64_t)(state[0] ^ state[1] ^ state[2]);
+}
+
+static double clip(double v)
+{
+    return v > 4 ? 4 : v < -4 ? -4 : v;
+}
+
+static double squared_distance(const float *p, const float *q)
+{
+    float dx = p[0] - q[0], dy = p[1] - q[1];
+    return (double)(dx * dx + dy * dy);
+}
+
+static void attract(float *p, float *q, const gm_layout_job *job, double alpha)
+{
+    double d2 = squared_distance(p, q), a = job->a, b = job->b;
+    double pull = d2 > 0 ? -2 * a * b * pow(d2, b - 1) / (a * pow(d2, b) + 1) : 0;
+    for (int c = 0; c < 2; c++) {
+        double move = clip(pull * (double)(p[c] - q[c])) * alpha;
+        p[c] = (float)((double)p[c] + move);
+        q[c] = (float)((double)q[c] - move);
+    }
+}
+
+static void repel(float *p, const float *q, const gm_layout_job *job, double alpha)
+{
+    double d2 = squared_distance(p, q), a = job->a, b = job->b;
+    if (!(d2 > 0)) return; /* the point itself, or one that coincides */
+    double push = 2 * job->repulsion * b / ((0.001 + d2) * (a * pow(d2, b) + 1));
+    for (int c = 0; c < 2; c++)
+        p[c] = (float)((double)p[c] + clip(push * (double)(p[c] - q[c])) * alpha);
+}
+
+typedef struct schedule {
+    double *every, *next, *next_negative; /* (edges) epochs between visits, time of the next */
+} schedule;
+
+static void visit_edge(float *xy, size_t i, uint64_t e, int epoch, double alpha, schedule *times,
+                       int64_t tau[3], const gm_layout_job *job)
+{
+    const gm_graph *graph = job->graph;
+    const double every_negative = times->every[e] / job->negative_rate;
+    float *p = xy + 2 * i;
+    attract(p, xy + 2 * (size_t)graph->index[e], job, alpha);
+    times->next[e] += times->every[e];
+
+    int draws = (int)((epoch - times->next_negative[e]) / every_negative);
+    for (int d = 0; d < draws; d++) {
+        int64_t n = (int64_t)graph->n, k = gm_tau88_next(tau) % n;
+        repel(p, xy + 2 * (k < 0 ? k + n : k), job, alpha); /* Python's modulus */
+    }
+    times->next_negative[e] += draws * every_negative;
+}
+
+/* Three numbers for all points, and for each the bits of its first coordinate. */
+static void seed_points(int64_t *tau, const float *xy, size_t n, uint64_t seed)
+{
+    gm_rng rng = gm_rng_make(seed, 0x74617538); /* "tau8" */
+    int64_t base[3];
+    for (int c = 0; c < 3; c++)
+        base[c] = (int64_t)INT32_MIN + 1 + (int64_t)gm_rng_below(&rng, 2 * (uint64_t)INT32_MAX - 1);
+    for (size_t i = 0; i < n; i++) {
+        double first = (double)xy[2 * i];
+        int64_t bits;
+        memcpy(&bits, &first, sizeof bits);
+        for (int c = 0; c < 3; c++)
+            tau[3 * i + (size_t)c] = (int64_t)((uint64_t)base[c] + (uint64_t)bits);
+    }
+}
+
+gm_status gm_layout_reference(float *xy, const gm_layout_job *job, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_graph *graph = job->graph;
+    const uint64_t n_edges = graph->indptr[graph->n];
+    const double most = (double)gm_graph_max_weight(graph);
+    schedule times = {gm_alloc(n_edges, sizeof(double)), gm_alloc(n_edges, sizeof(double)),
+                      gm_alloc(n_edges, sizeof(double))};
+    int64_t *tau = gm_alloc2(graph->n, 3, sizeof *tau);
+    if (!times.every || !times.next || !times.next_negative || !tau)
+        GM_FAIL(GM_EMEM, "no memory for the layout of %zu points", graph->n);
+
+    for (uint64_t e = 0; e < n_edges; e++) {
+        times.every[e] = times.next[e] = most / (double)graph->weight[e];
+        times.next_negative[e] = times.every[e] / job->negative_rate;
+    }
+    seed_points(tau, xy, graph->n, job->seed);
+    double alpha = job->learning_rate;
+    for (int epoch = 0; epoch < job->n_epochs; epoch++) {
+        for (size_t i = 0; i < graph->n; i++)
+            for (uint64_t e = graph->indptr[i]; e < graph->indptr[i + 1]; e++)
+                if (times.next[e] <= epoch)
+                    visit_edge(xy, i, e, epoch, alpha, &times, tau + 3 * i, job);
+        alpha = job->learning_rate * (1 - (double)epoch / job->n_epochs);
+        if (job->progress) gm_progress_set(job->progress, epoch + 1);
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted during the layout");
+    }
+out:
+    gm_free(times.every);
+    gm_free(times.next);
+    gm_free(times.next_negative);
+    gm_free(tau);
+    return status;
+}

@@ -1,0 +1,111 @@
+/* points.c - feature vectors for the three metrics. */
+#include "cluster/points.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cluster/dots.h"
+
+const char *gm_metric_name(gm_metric metric)
+{
+    static const char *const names[] = {"hellinger", "euclidean", "cosine"};
+    return names[metric];
+}
+
+double gm_metric_distance(gm_metric metric, double s)
+{
+    switch (metric) {
+    case GM_HELLINGER: return sqrt(0.5 * s);
+    case GM_EUCLIDEAN: return sqrt(s);
+    case GM_COSINE: return 0.5 * s;
+    }
+    return NAN;
+}
+
+double gm_metric_disconnected(gm_metric metric)
+{
+    switch (metric) {
+    case GM_HELLINGER: return 1.0;
+    case GM_EUCLIDEAN: return INFINITY;
+    case GM_COSINE: return 2.0;
+    }
+    return NAN;
+}
+
+double gm_points_squared(const gm_points *points, size_t i, size_t j)
+{
+    return gm_dots_best()->squared(points->at + i * points->dim, points->at + j * points->dim,
+                                   points->dim);
+}
+
+static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metric, gm_error *err)
+{
+    for (size_t c = 0; c < d; c++) {
+        if (!isfinite(row[c]))
+            return gm_fail(err, GM_EARG, "row %zu, column %zu is not finite", i, c);
+        if (metric == GM_HELLINGER && row[c] < 0)
+            return gm_fail(err, GM_EARG, "row %zu, column %zu is %g; hellinger needs values >= 0",
+                           i, c, (double)row[c]);
+    }
+    return GM_OK;
+}
+
+/* Fill f (dim) from row (d); returns false when the row is all zeros. */
+static bool fill_features(float *f, const float *row, size_t d, gm_metric metric)
+{
+    double size = 0; /* sum of values or of squares */
+    for (size_t c = 0; c < d; c++)
+        size += metric == GM_HELLINGER ? (double)row[c] : (double)row[c] * (double)row[c];
+    if (metric == GM_EUCLIDEAN) {
+        memcpy(f, row, d * sizeof *f);
+        return size > 0;
+    }
+    if (!(size > 0)) {
+        f[d] = 1.0f;
+        return false;
+    }
+    for (size_t c = 0; c < d; c++)
+        f[c] = (float)(metric == GM_HELLINGER ? sqrt((double)row[c] / size)
+                                              : (double)row[c] / sqrt(size));
+    return true;
+}
+
+gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_points p = {.metric = metric, .n = n, .dim = (d / 16 + 1) * 16};
+    *out = (gm_points){0};
+    if (n == 0 || d == 0)
+        return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);
+
+    p.at = gm_alloc2(n, p.dim, sizeof *p.at);
+    p.norm = gm_alloc(n, sizeof *p.norm);
+    if (p.at == NULL || p.norm == NULL)
+        GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
+    for (size_t i = 0; i < n; i++) GM_TRY(check_row(rows + i * d, i, d, metric, err));
+
+    size_t n_zero = 0;
+#pragma omp parallel for schedule(static) reduction(+ : n_zero)
+    for (size_t i = 0; i < n; i++) {
+        float *f = p.at + i * p.dim; /* (dim) */
+        n_zero += !fill_features(f, rows + i * d, d, metric);
+        double sum = 0;
+        for (size_t c = 0; c < p.dim; c++) sum += (double)f[c] * (double)f[c];
+        p.norm[i] = (float)sum;
+    }
+    p.n_zero = n_zero;
+    for (size_t i = 0; i < n; i++) p.max_norm = fmaxf(p.max_norm, p.norm[i]);
+    *out = p;
+    p = (gm_points){0};
+out:
+    gm_points_clear(&p);
+    return status;
+}
+
+void gm_points_clear(gm_points *points)
+{
+    gm_free(points->at);
+    gm_free(points->norm);
+    *points = (gm_points){0};
+}

@@ -1,0 +1,129 @@
+/* umap.c - the steps of UMAP in order. See umap.h. */
+#include "cluster/umap.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cluster/curve.h"
+
+gm_umap_options gm_umap_defaults(void)
+{
+    return (gm_umap_options){.min_dist = 0.1,
+                             .spread = 1,
+                             .mix = 1,
+                             .learning_rate = 1,
+                             .repulsion = 1,
+                             .negative_rate = 5,
+                             .layout = GM_LAYOUT_BATCH,
+                             .seed = 42};
+}
+
+static gm_status build_graph(gm_graph *graph, const gm_points *points, const gm_knn *knn,
+                             const gm_umap_options *options, int n_epochs, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double *rho = gm_alloc(knn->n, sizeof *rho), *sigma = gm_alloc(knn->n, sizeof *sigma);
+    if (!rho || !sigma) GM_FAIL(GM_EMEM, "no memory for the scales of %zu points", knn->n);
+    gm_graph_scales(knn, rho, sigma);
+    GM_TRY(gm_graph_make(graph, knn, rho, sigma, options->mix,
+                         gm_metric_disconnected(points->metric), err));
+    gm_graph_prune(graph, n_epochs);
+out:
+    gm_free(rho);
+    gm_free(sigma);
+    return status;
+}
+
+/* Points that have an edge, ascending; returns how many. */
+static size_t list_connected(uint32_t *keep, const gm_graph *graph)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < graph->n; i++)
+        if (graph->indptr[i + 1] > graph->indptr[i]) keep[n++] = (uint32_t)i;
+    return n;
+}
+
+/* Write the layout of the kept points to xy (N,2), and set the others on a ring around it,
+ * a golden angle apart. */
+static void spread_out(float *xy, size_t n, const float *kept, const uint32_t *keep, size_t n_kept)
+{
+    const double golden = 2.399963229728653;
+    double centre[2] = {0}, radius = 1;
+    for (size_t i = 0; i < 2 * n_kept; i++) centre[i % 2] += (double)kept[i] / (double)n_kept;
+    for (size_t i = 0; i < n_kept; i++) {
+        double dx = (double)kept[2 * i] - centre[0], dy = (double)kept[2 * i + 1] - centre[1];
+        radius = fmax(radius, sqrt(dx * dx + dy * dy));
+    }
+    for (size_t i = 0, k = 0; i < n; i++) {
+        if (k < n_kept && keep[k] == i) {
+            xy[2 * i] = kept[2 * k], xy[2 * i + 1] = kept[2 * k + 1];
+            k++;
+            continue;
+        }
+        double angle = golden * (double)(i - k);
+        xy[2 * i] = (float)(centre[0] + 1.25 * radius * cos(angle));
+        xy[2 * i + 1] = (float)(centre[1] + 1.25 * radius * sin(angle));
+    }
+}
+
+static gm_status check_options(const gm_umap_options *o, const gm_knn *knn, gm_error *err)
+{
+    if (knn->k < 2) return gm_fail(err, GM_EARG, "%d neighbours, expected at least 2", knn->k);
+    if (!(o->mix >= 0 && o->mix <= 1))
+        return gm_fail(err, GM_EARG, "set-op-mix is %g, expected 0 to 1", o->mix);
+    if (!(o->learning_rate > 0) || !(o->repulsion >= 0) || o->negative_rate < 1 || o->n_epochs < 0)
+        return gm_fail(err, GM_EARG,
+                       "learning rate %g, repulsion %g, %d negative samples, %d epochs: expected "
+                       "> 0, >= 0, >= 1, >= 0",
+                       o->learning_rate, o->repulsion, o->negative_rate, o->n_epochs);
+    return GM_OK;
+}
+
+gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
+                      const gm_umap_options *options, gm_umap_report *report,
+                      gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = knn->n;
+    uint32_t *keep = gm_alloc(n, sizeof *keep);
+    float *at = NULL;
+    gm_graph part = {0};
+    *graph = (gm_graph){0};
+    *report = (gm_umap_report){.n_epochs = options->n_epochs};
+    if (keep == NULL) GM_FAIL(GM_EMEM, "no memory for %zu points", n);
+    GM_TRY(check_options(options, knn, err));
+    GM_TRY(gm_curve_fit(options->min_dist, options->spread, &report->a, &report->b, err));
+    if (report->n_epochs == 0) report->n_epochs = n <= 10000 ? 500 : 200;
+
+    GM_TRY(build_graph(graph, points, knn, options, report->n_epochs, err));
+    size_t n_kept = list_connected(keep, graph);
+    report->n_isolated = n - n_kept;
+    if (n_kept == 0)
+        GM_FAIL(GM_ENUMERIC, "no two of %zu points are close enough to be neighbours", n);
+    at = gm_alloc2(n_kept, 2, sizeof *at);
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
+    GM_TRY(gm_graph_induced(&part, graph, keep, n_kept, err));
+    GM_TRY(gm_spectral_start(at, &part, points, keep, options->seed, report, err));
+
+    gm_layout_job job = {.graph = &part,
+                         .a = report->a,
+                         .b = report->b,
+                         .learning_rate = options->learning_rate,
+                         .repulsion = options->repulsion,
+                         .negative_rate = options->negative_rate,
+                         .n_epochs = report->n_epochs,
+                         .seed = options->seed,
+                         .progress = progress};
+    if (progress) progress->total = report->n_epochs;
+    if (options->layout == GM_LAYOUT_REFERENCE)
+        GM_TRY(gm_layout_reference(at, &job, err));
+    else
+        GM_TRY(gm_layout_batch(at, &job, err));
+    spread_out(xy, n, at, keep, n_kept);
+out:
+    if (status != GM_OK) gm_graph_clear(graph);
+    gm_free(keep);
+    gm_free(at);
+    gm_graph_clear(&part);
+    return status;
+}

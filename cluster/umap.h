@@ -1,0 +1,76 @@
+/* umap.h - UMAP: a map in two dimensions that keeps neighbours together.
+ *
+ * Sizes: N points, k neighbours counted with the point itself.
+ *
+ * Steps as in umap-learn (graph.h, curve.h, eigen.h), then one of two layouts:
+ *   reference  umap-learn's serial descent, move by move, its tau88 random numbers
+ *   batch      (default) an epoch moves every point at once, each point going through its
+ *              own edges in order against where the others were before the epoch; random
+ *              numbers by (seed, point, epoch). Any number of threads gives the same bits.
+ * Neither ever gives NaN: points without an edge are set on a ring around the map.
+ *
+ * Source: McInnes, Healy, Melville 2018, arXiv:1802.03426.
+ */
+#ifndef GM_UMAP_H
+#define GM_UMAP_H
+
+#include "cluster/graph.h"
+
+typedef enum gm_layout { GM_LAYOUT_BATCH, GM_LAYOUT_REFERENCE } gm_layout;
+#define GM_LAYOUT_CHOICES "batch|reference"
+
+typedef struct gm_umap_options {
+    double min_dist, spread;
+    double mix;            /* 1 union .. 0 intersection of memberships */
+    double learning_rate, repulsion;
+    int negative_rate;     /* random points pushed away for one neighbour drawn near */
+    int n_epochs;          /* 0: 500 up to 10,000 points, 200 beyond */
+    gm_layout layout;
+    uint64_t seed;
+} gm_umap_options;
+
+/* umap-learn's defaults: 0.1, 1, 1, 1, 1, 5, 0, batch, 42. */
+gm_umap_options gm_umap_defaults(void);
+
+typedef struct gm_umap_report {
+    double a, b;              /* of the curve */
+    int n_epochs;
+    size_t n_isolated;        /* points without an edge, on the ring */
+    size_t n_components;      /* connected parts of the others */
+    int spectral_rounds;      /* most that any part needed */
+    bool spectral_converged;  /* false: a part starts from vectors that are not there yet */
+} gm_umap_report;
+
+/* Lay out the points whose neighbours are known.
+ *   knn    of all N points, as gm_knn_find gives it
+ *   xy     (N,2) written
+ *   graph  the memberships after pruning; the caller clears it
+ * Errors: GM_EARG for options out of range, GM_ENUMERIC, GM_EMEM, GM_EINTERRUPTED. */
+gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
+                      const gm_umap_options *options, gm_umap_report *report,
+                      gm_progress *progress, gm_error *err) GM_MUST_USE;
+
+/* ---- the parts, for tests ---- */
+
+/* Where the descent starts: eigenvectors of every connected part, parts set apart by where
+ * their centres are, scaled to [0,10] with a little noise. No point without an edge. */
+gm_status gm_spectral_start(float *xy, const gm_graph *graph, const gm_points *points,
+                            const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
+                            gm_error *err) GM_MUST_USE;
+
+typedef struct gm_layout_job {
+    const gm_graph *graph;
+    double a, b, learning_rate, repulsion;
+    int negative_rate, n_epochs;
+    uint64_t seed;
+    gm_progress *progress; /* may be NULL */
+} gm_layout_job;
+
+/* Move xy (N,2). */
+gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err) GM_MUST_USE;
+gm_status gm_layout_reference(float *xy, const gm_layout_job *job, gm_error *err) GM_MUST_USE;
+
+/* umap-learn's tau88: signed 64-bit state, arithmetic shifts, signed 32-bit result. */
+int32_t gm_tau88_next(int64_t state[3]);
+
+#endif
