@@ -17,7 +17,9 @@ const char *gm_status_text(gm_status code)
 {
 #define TEXT_CASE(name, text) \
     case name: return text;
-    switch (code) { GM_STATUS_LIST(TEXT_CASE) }
+    switch (code) {
+        GM_STATUS_LIST(TEXT_CASE)
+    }
 #undef TEXT_CASE
     return "unknown status";
 }

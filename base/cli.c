@@ -61,8 +61,9 @@ static void print_help(FILE *to, const char *program, const char *about, const g
     fprintf(to, "%s - %s\n\nUsage: %s COMMAND [OPTIONS]\n\nCommands:\n", program, about, program);
     for (const gm_command *c = commands; c->name != NULL; c++)
         fprintf(to, "  %-10s %s\n", c->name, c->help);
-    fprintf(to, "\n'%s COMMAND --help' explains a command; '%s --version [--json]' says how\n"
-                "this program was built.\n",
+    fprintf(to,
+            "\n'%s COMMAND --help' explains a command; '%s --version [--json]' says how\n"
+            "this program was built.\n",
             program, program);
 }
 

@@ -32,8 +32,10 @@ static void print_wrapped(const char *text, int at)
         text += n;
         if (*text == ' ') {
             text++;
-            if (at + 1 + (int)strcspn(text, " ") <= HELP_WIDTH) putchar(' '), at++;
-            else at = HELP_WIDTH + 1;
+            if (at + 1 + (int)strcspn(text, " ") <= HELP_WIDTH)
+                putchar(' '), at++;
+            else
+                at = HELP_WIDTH + 1;
         }
     }
     putchar('\n');

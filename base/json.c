@@ -34,11 +34,11 @@ static void install_hooks(void)
     cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = cjson_alloc, .free_fn = gm_free});
 }
 
-/* Put NUL back where GM_JSON_NUL stands for it; returns the length. */
+/* Put NUL back where GM_JSON_NUL (0xFF) stands for it; returns the length. */
 static size_t restore_text(char *text)
 {
     size_t n = strlen(text);
-    for (char *at = text; (at = memchr(at, GM_JSON_NUL, n - (size_t)(at - text))) != NULL; at++)
+    for (char *at = text; (at = memchr(at, 0xFF, n - (size_t)(at - text))) != NULL; at++)
         *at = '\0';
     return n;
 }

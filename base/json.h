@@ -74,13 +74,13 @@ bool gm_json_f64(const gm_json *value, double *out);
 gm_status gm_json_get_i64(const gm_json *object, const char *key, int64_t lo, int64_t hi,
                           int64_t *out, const char *where, gm_error *err) GM_MUST_USE;
 gm_status gm_json_get_i64_or(const gm_json *object, const char *key, int64_t lo, int64_t hi,
-                             int64_t fallback, int64_t *out, const char *where,
-                             gm_error *err) GM_MUST_USE;
+                             int64_t fallback, int64_t *out, const char *where, gm_error *err)
+    GM_MUST_USE;
 gm_status gm_json_get_f64(const gm_json *object, const char *key, double lo, double hi, double *out,
                           const char *where, gm_error *err) GM_MUST_USE;
 gm_status gm_json_get_f64_or(const gm_json *object, const char *key, double lo, double hi,
-                             double fallback, double *out, const char *where,
-                             gm_error *err) GM_MUST_USE;
+                             double fallback, double *out, const char *where, gm_error *err)
+    GM_MUST_USE;
 gm_status gm_json_get_bool_or(const gm_json *object, const char *key, bool fallback, bool *out,
                               const char *where, gm_error *err) GM_MUST_USE;
 gm_status gm_json_get_text(const gm_json *object, const char *key, const char **out,
@@ -107,7 +107,8 @@ void gm_json_put_text(gm_json_out *out, const char *key, const char *bytes, size
 void gm_json_put_string(gm_json_out *out, const char *key, const char *c_string); /* NULL: null */
 void gm_json_put_i64(gm_json_out *out, const char *key, int64_t value);
 void gm_json_put_u64(gm_json_out *out, const char *key, uint64_t value);
-void gm_json_put_f64(gm_json_out *out, const char *key, double value); /* shortest that reads back */
+/* The shortest digits that read back as the same value. */
+void gm_json_put_f64(gm_json_out *out, const char *key, double value);
 void gm_json_put_bool(gm_json_out *out, const char *key, bool value);
 void gm_json_put_null(gm_json_out *out, const char *key);
 /* Text that is JSON already (one value), taken as it is. */

@@ -25,7 +25,7 @@ enum { GM_JSON_DEPTH = 512 };
  * added). *copy stays empty when cJSON can take the bytes as they are; otherwise
  * it is what cJSON shall parse, the caller's. Errors: GM_EFORMAT with the place,
  * GM_EMEM. */
-gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, const char *where,
-                       gm_error *err) GM_MUST_USE;
+gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, const char *where, gm_error *err)
+    GM_MUST_USE;
 
 #endif

@@ -14,8 +14,8 @@ typedef struct gm_progress {
     const char *unit; /* "tokens"; borrowed */
     double total;     /* 0: not known */
     double done;
-    double skipped;   /* part of `done` that was there at the start: not in the rate */
-    char note[64];    /* free text at the end of the line */
+    double skipped; /* part of `done` that was there at the start: not in the rate */
+    char note[64];  /* free text at the end of the line */
     bool quiet;
     /* private */
     double start_s, shown_s;
@@ -26,8 +26,8 @@ void gm_progress_start(gm_progress *p, const char *what, const char *unit, doubl
                        bool quiet);
 void gm_progress_set(gm_progress *p, double done); /* draws when it is time */
 void gm_progress_note(gm_progress *p, const char *fmt, ...) GM_PRINTF(2, 3);
-void gm_progress_end(gm_progress *p);              /* last line, then a newline if one was drawn */
-double gm_progress_elapsed(const gm_progress *p);  /* seconds since start */
+void gm_progress_end(gm_progress *p);             /* last line, then a newline if one was drawn */
+double gm_progress_elapsed(const gm_progress *p); /* seconds since start */
 
 /* A warning on stderr that does not tear a progress line: "warning: ...". */
 void gm_warn(const char *fmt, ...) GM_PRINTF(1, 2);

@@ -26,9 +26,9 @@ void gm_rng_at(const gm_rng *rng, uint64_t index, uint32_t step, uint32_t out[4]
 
 /* Serial: each call takes the next counter. */
 uint32_t gm_rng_next(gm_rng *rng);
-double gm_rng_unit(gm_rng *rng);                 /* [0,1), 53 bits */
-uint64_t gm_rng_below(gm_rng *rng, uint64_t n);  /* [0,n) without bias, n >= 1 */
-double gm_rng_normal(gm_rng *rng);               /* mean 0, variance 1 */
+double gm_rng_unit(gm_rng *rng);                             /* [0,1), 53 bits */
+uint64_t gm_rng_below(gm_rng *rng, uint64_t n);              /* [0,n) without bias, n >= 1 */
+double gm_rng_normal(gm_rng *rng);                           /* mean 0, variance 1 */
 void gm_rng_shuffle(gm_rng *rng, uint32_t *items, size_t n); /* Fisher-Yates, in place */
 
 #endif

@@ -113,11 +113,11 @@ size_t gm_utf8_pending(const char *bytes, size_t n)
 /* True for what must not reach a terminal or a log as it is. */
 static bool is_unprintable(uint32_t cp)
 {
-    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) ||        /* C0, DEL, C1 */
-           cp == 0x2028 || cp == 0x2029 ||                  /* line, paragraph separator */
-           cp == 0x061C || cp == 0x200E || cp == 0x200F ||  /* bidirectional marks, */
-           (cp >= 0x202A && cp <= 0x202E) ||                /* embeddings and overrides, */
-           (cp >= 0x2066 && cp <= 0x2069);                  /* isolates */
+    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) ||       /* C0, DEL, C1 */
+           cp == 0x2028 || cp == 0x2029 ||                 /* line, paragraph separator */
+           cp == 0x061C || cp == 0x200E || cp == 0x200F || /* bidirectional marks, */
+           (cp >= 0x202A && cp <= 0x202E) ||               /* embeddings and overrides, */
+           (cp >= 0x2066 && cp <= 0x2069);                 /* isolates */
 }
 
 /* The escape of the character or invalid byte at bytes[0..n); the empty string

@@ -63,6 +63,13 @@ uint64_t gm_trace_n_logits(const gm_trace *trace)
     return trace->sizes.S;
 }
 
+void gm_trace_get_block(const gm_trace *trace, uint64_t *number, uint64_t *n_read, bool *more)
+{
+    *number = (uint64_t)trace->head.number;
+    *n_read = (uint64_t)trace->head.n_read;
+    *more = trace->head.more != 0;
+}
+
 const char *gm_trace_digest(const gm_trace *trace)
 {
     return trace->is_shards ? "" : trace->head.digest;

@@ -40,14 +40,14 @@ typedef struct test_case {
     void (*run)(void);
 } test_case;
 
-static int test_failures;           /* failed checks of the running test */
+static int test_failures;            /* failed checks of the running test */
 static const char *test_skip_reason; /* why the running test was skipped, or NULL */
 
-#define TEST(function) {#function, function}
-#define TESTS(...)                                                 \
-    int main(int argc, char **argv)                                \
-    {                                                              \
-        static const test_case list[] = {__VA_ARGS__};             \
+#define TEST(function) ((test_case){#function, function})
+#define TESTS(...)                                                      \
+    int main(int argc, char **argv)                                     \
+    {                                                                   \
+        const test_case list[] = {__VA_ARGS__};                         \
         return test_main(argc, argv, list, sizeof list / sizeof *list); \
     }
 
@@ -73,16 +73,16 @@ static inline void test_failed(const char *file, int line, const char *fmt, ...)
 
 /* ---- checks ---- */
 
-#define CHECK(condition)                                             \
-    do {                                                             \
-        if (!(condition)) TEST_FAILED_("not true: %s", #condition);  \
+#define CHECK(condition)                                            \
+    do {                                                            \
+        if (!(condition)) TEST_FAILED_("not true: %s", #condition); \
     } while (0)
 
 /* Integers of any type that fits long long. */
-#define CHECK_INT(got, want)                                                        \
-    do {                                                                            \
-        long long g_ = (long long)(got), w_ = (long long)(want);                    \
-        if (g_ != w_) TEST_FAILED_("%s is %lld, expected %lld", #got, g_, w_);      \
+#define CHECK_INT(got, want)                                                   \
+    do {                                                                       \
+        long long g_ = (long long)(got), w_ = (long long)(want);               \
+        if (g_ != w_) TEST_FAILED_("%s is %lld, expected %lld", #got, g_, w_); \
     } while (0)
 
 #define CHECK_NEAR(got, want, tol)                                                            \
@@ -93,29 +93,29 @@ static inline void test_failed(const char *file, int line, const char *fmt, ...)
     } while (0)
 
 /* C strings; NULL equals NULL only. */
-#define CHECK_TEXT(got, want)                                                             \
-    do {                                                                                  \
-        const char *g_ = (got), *w_ = (want);                                             \
-        if (!(g_ == w_ || (g_ && w_ && strcmp(g_, w_) == 0)))                             \
-            TEST_FAILED_("%s is \"%s\", expected \"%s\"", #got, g_ ? g_ : "(null)",       \
-                         w_ ? w_ : "(null)");                                             \
+#define CHECK_TEXT(got, want)                                                       \
+    do {                                                                            \
+        const char *g_ = (got), *w_ = (want);                                       \
+        if (!(g_ == w_ || (g_ && w_ && strcmp(g_, w_) == 0)))                       \
+            TEST_FAILED_("%s is \"%s\", expected \"%s\"", #got, g_ ? g_ : "(null)", \
+                         w_ ? w_ : "(null)");                                       \
     } while (0)
 
-#define CHECK_HAS(text, part)                                                             \
-    do {                                                                                  \
-        const char *t_ = (text), *p_ = (part);                                            \
-        if (strstr(t_, p_) == NULL)                                                       \
-            TEST_FAILED_("%s is \"%s\", expected it to contain \"%s\"", #text, t_, p_);   \
+#define CHECK_HAS(text, part)                                                           \
+    do {                                                                                \
+        const char *t_ = (text), *p_ = (part);                                          \
+        if (strstr(t_, p_) == NULL)                                                     \
+            TEST_FAILED_("%s is \"%s\", expected it to contain \"%s\"", #text, t_, p_); \
     } while (0)
 
-#define CHECK_BYTES(got, want, n)                                                         \
-    do {                                                                                  \
-        const unsigned char *g_ = (const void *)(got), *w_ = (const void *)(want);        \
-        size_t i_ = 0, n_ = (n);                                                          \
-        while (i_ < n_ && g_[i_] == w_[i_]) i_++;                                         \
-        if (i_ < n_)                                                                      \
-            TEST_FAILED_("%s: byte %zu of %zu is %02x, expected %02x", #got, i_, n_,      \
-                         (unsigned)g_[i_], (unsigned)w_[i_]);                             \
+#define CHECK_BYTES(got, want, n)                                                    \
+    do {                                                                             \
+        const unsigned char *g_ = (const void *)(got), *w_ = (const void *)(want);   \
+        size_t i_ = 0, n_ = (n);                                                     \
+        while (i_ < n_ && g_[i_] == w_[i_]) i_++;                                    \
+        if (i_ < n_)                                                                 \
+            TEST_FAILED_("%s: byte %zu of %zu is %02x, expected %02x", #got, i_, n_, \
+                         (unsigned)g_[i_], (unsigned)w_[i_]);                        \
     } while (0)
 
 /* Arrays of n floats: every element within tol; names the worst one's index. */
@@ -139,11 +139,11 @@ static inline void test_floats(const char *file, int line, const char *name, con
 }
 
 /* A fallible call that must succeed; `err` is the gm_error it was given. */
-#define CHECK_OK(call, err)                                                                  \
-    do {                                                                                     \
-        gm_status s_ = (call);                                                               \
-        if (s_ != GM_OK)                                                                     \
-            TEST_FAILED_("%s failed with %s: %s", #call, gm_status_text(s_), (err).text);    \
+#define CHECK_OK(call, err)                                                               \
+    do {                                                                                  \
+        gm_status s_ = (call);                                                            \
+        if (s_ != GM_OK)                                                                  \
+            TEST_FAILED_("%s failed with %s: %s", #call, gm_status_text(s_), (err).text); \
     } while (0)
 
 /* A fallible call that must fail with `code` and a message that contains `part`. */
@@ -174,8 +174,7 @@ static inline void check_every_allocation(gm_status (*attempt)(void *state, gm_e
         if (gm_alloc_live() != before)
             TEST_FAILED_("allocation %ld fails: %ld blocks leak", k, gm_alloc_live() - before);
         if (status == GM_OK) return;
-        if (status != GM_EMEM)
-            TEST_FAILED_("allocation %ld fails: %s", k, gm_status_text(status));
+        if (status != GM_EMEM) TEST_FAILED_("allocation %ld fails: %s", k, gm_status_text(status));
         if (err.text[0] == '\0') TEST_FAILED_("allocation %ld fails: no message", k);
     }
     TEST_FAILED_("no end after 1000000 allocations");
@@ -223,8 +222,9 @@ static inline int test_main(int argc, char **argv, const test_case *list, size_t
         test_skip_reason = NULL;
         list[i].run();
         n_failed += test_failures > 0;
-        printf("%-6s %s%s%s\n", test_failures ? "FAILED" : test_skip_reason ? "skip" : "ok",
-               list[i].name, test_skip_reason ? ": " : "", test_skip_reason ? test_skip_reason : "");
+        const char *verdict = test_skip_reason ? "skip" : "ok";
+        printf("%-6s %s%s%s\n", test_failures ? "FAILED" : verdict, list[i].name,
+               test_skip_reason ? ": " : "", test_skip_reason ? test_skip_reason : "");
 #endif
         n_skipped += test_skip_reason != NULL && test_failures == 0;
     }

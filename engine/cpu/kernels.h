@@ -62,6 +62,10 @@ typedef struct gm_kernels {
 extern const gm_kernels gm_kernels_portable;
 extern const gm_kernels gm_kernels_avx2;    /* not on other processors than x86-64 */
 extern const gm_kernels gm_kernels_avx512f; /* not on other processors than x86-64 */
+extern const gm_kernels gm_kernels_amx;     /* not on other processors than x86-64 */
+
+/* AMX is there, and the system lets this process use it. */
+bool gm_amx_here(void);
 
 /* The kernels called `name`, or with NULL the fastest that this processor has.
  * Errors: GM_EARG unknown name; GM_EABSENT not on this processor. */

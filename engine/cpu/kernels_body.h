@@ -2,7 +2,8 @@
  *
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
- * X(8, 2) is 8 rows by 2 panels. The last one has 1 row.
+ * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. KERNELS_BF16 names a product
+ * of its own, if it has one.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
@@ -237,7 +238,11 @@ static void rotate(float *x, const float *cosine, const float *sine, size_t half
 const gm_kernels KERNELS = {
     .name = KERNELS_NAME,
     .gemm_f32 = gemm_f32,
+#ifdef KERNELS_BF16
+    .gemm_bf16 = KERNELS_BF16,
+#else
     .gemm_bf16 = gemm_bf16,
+#endif
     .norm = norm,
     .round_bf16 = round_bf16,
     .add = add,

@@ -14,6 +14,11 @@ static bool has_avx512f(void)
     return __builtin_cpu_supports("avx512f");
 }
 
+static bool has_amx(void)
+{
+    return has_avx512f() && gm_amx_here();
+}
+
 static bool has_avx2(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -26,6 +31,7 @@ static const struct choice {
     bool (*here)(void);
 } choices[] = {
 #if defined(__x86_64__)
+    {&gm_kernels_amx, has_amx},
     {&gm_kernels_avx512f, has_avx512f},
     {&gm_kernels_avx2, has_avx2},
 #endif
@@ -44,5 +50,5 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
         }
         if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     }
-    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2 or avx512f", name);
+    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2, avx512f or amx", name);
 }

@@ -88,4 +88,10 @@ static void avx512f_is_exact(void)
     check_kernels("avx512f");
 }
 
-TESTS(TEST(portable_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact))
+static void amx_is_exact(void)
+{
+    check_kernels("amx");
+}
+
+TESTS(TEST(portable_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact),
+      TEST(amx_is_exact))

@@ -68,14 +68,14 @@ static void every_schedule_in_bf16(void)
 
 static void every_kernel(gm_numerics numerics)
 {
-    static const char *const kernels[] = {"avx2", "avx512f"};
+    static const char *const kernels[] = {"avx2", "avx512f", "amx"};
     for (size_t m = 0; m < N_MODELS; m++) {
         uint32_t token[N_TOKENS];
         gm_model *plain = open_tiny(models[m], numerics, "portable");
         docs d = random_docs(plain, token);
         const plan p = {.threads = 2, .step = 50, .together = true};
         outcome want = run_docs(plain, &d, &p);
-        for (size_t i = 0; i < 2; i++) {
+        for (size_t i = 0; i < 3; i++) {
             gm_model *probe = NULL;
             gm_model_options headers = {.numerics = numerics, .kernels = kernels[i]};
             char path[512], what[64];

@@ -1,5 +1,5 @@
-/* test_kernels_twin.c - every loop of the CPU's kernels: AVX2 and AVX-512F give the
- * bits of plain C, over odd sizes, large and tiny values. */
+/* test_kernels_twin.c - every loop of the CPU's kernels: AVX2, AVX-512F and AMX
+ * give the bits of plain C, over odd sizes, large and tiny values. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/pack.h"
 #include "engine/team.h"
@@ -171,6 +171,10 @@ static void all_values(const char *name, compare *check)
     static void check##_avx512f(void) \
     {                                 \
         all_values("avx512f", check); \
+    }                                 \
+    static void check##_amx(void)     \
+    {                                 \
+        all_values("amx", check);     \
     }
 
 TWINS(gemm_sizes)
@@ -192,7 +196,6 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
-TESTS(TEST(gemm_sizes_avx2), TEST(gemm_sizes_avx512f), TEST(rows_of_any_length_avx2),
-      TEST(rows_of_any_length_avx512f), TEST(padded_rows_avx2), TEST(padded_rows_avx512f),
-      TEST(blocks_of_keys_avx2), TEST(blocks_of_keys_avx512f), TEST(special_values_avx2),
-      TEST(special_values_avx512f), TEST(exponential_is_accurate))
+#define THREE(check) TEST(check##_avx2), TEST(check##_avx512f), TEST(check##_amx)
+TESTS(THREE(gemm_sizes), THREE(rows_of_any_length), THREE(padded_rows), THREE(blocks_of_keys),
+      THREE(special_values), TEST(exponential_is_accurate))

@@ -1,0 +1,135 @@
+/* added_load.c - reading the added tokens of a tokenizer.json. */
+#include <string.h>
+
+#include "engine/tokenizer/added.h"
+#include "engine/tokenizer/component.h"
+
+/* What loading needs besides the result. */
+typedef struct loader {
+    gm_added *out;
+    const gm_vocabulary *model;
+    const gm_normalizer *normalizer;
+    gm_normalizer_work work;
+    gm_regex_work *regex;
+    bool any;         /* a token was added before */
+    uint32_t largest; /* id so far */
+    const char *where;
+} loader;
+
+/* The id that the reference gives a token with this spelling. */
+static uint32_t expected_id(const loader *l, const char *content, size_t n)
+{
+    uint32_t id;
+    if (gm_vocabulary_find(l->model, content, n, &id)) return id;
+    uint32_t n_model = (uint32_t)l->model->n;
+    return l->any && (l->largest >= n_model || n_model == 0) ? l->largest + 1 : n_model;
+}
+
+static gm_status read_flags(const gm_json *json, gm_added_token *token, const char *where,
+                            gm_error *err)
+{
+    const struct {
+        const char *key;
+        bool *value;
+    } flags[] = {{"special", &token->special},
+                 {"normalized", &token->normalized},
+                 {"single_word", &token->single_word},
+                 {"lstrip", &token->lstrip},
+                 {"rstrip", &token->rstrip}};
+    gm_status status = GM_OK;
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0] && status == GM_OK; i++)
+        status = gm_json_get_bool_or(json, flags[i].key, false, flags[i].value, where, err);
+    return status;
+}
+
+static gm_status read_token(loader *l, const gm_json *json, gm_added_token *token, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int64_t id;
+    size_t n = 0;
+    char shown[96];
+    if (gm_json_kind_of(json) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s': an added token is not an object", l->where);
+    const char *content = gm_member_text(json, "content", &n);
+    if (content == NULL || n == 0)
+        GM_FAIL(GM_EFORMAT, "'%s': an added token has no content", l->where);
+    GM_TRY(gm_json_get_i64(json, "id", 0, GM_MAX_TOKEN_ID - 1, &id, l->where, err));
+    GM_TRY(read_flags(json, token, l->where, err));
+
+    gm_text_escape(shown, sizeof shown, content, n);
+    uint32_t expected = expected_id(l, content, n);
+    if ((uint32_t)id != expected)
+        GM_FAIL(GM_EFORMAT, "'%s': added token '%s' has id %u, expected %u", l->where, shown,
+                (unsigned)id, (unsigned)expected);
+    token->id = expected;
+    GM_TRY(gm_vocabulary_add(&l->out->names, content, n, token->id, l->where, err));
+    l->largest = l->any && l->largest > token->id ? l->largest : token->id;
+    l->any = true;
+out:
+    return status;
+}
+
+/* Put a token where it is looked for, spelt as it will be met there. */
+static gm_status enter(loader *l, uint32_t place, gm_error *err)
+{
+    const gm_added_token *token = &l->out->token[place];
+    gm_spelling s = gm_vocabulary_spelling(&l->out->names, token->id);
+    if (!token->normalized) return gm_trie_add(&l->out->raw, s.at, s.n, place, err);
+
+    gm_view view = {.at = s.at, .n = s.n};
+    gm_status status = gm_normalizer_apply(l->normalizer, &l->work, l->regex, &view, err);
+    if (status != GM_OK) return status;
+    if (view.n == 0)
+        return gm_fail(err, GM_EFORMAT, "'%s': nothing is left of added token '%s' when normalized",
+                       l->where, s.at);
+    return gm_trie_add(&l->out->normalized, view.at, view.n, place, err);
+}
+
+/* Special tokens come before others that are spelt the same once normalized. */
+static gm_status enter_all(loader *l, gm_error *err)
+{
+    gm_status status = GM_OK;
+    for (int special = 1; special >= 0; special--)
+        for (size_t i = 0; i < l->out->n && status == GM_OK; i++)
+            if (l->out->token[i].special == (special != 0)) status = enter(l, (uint32_t)i, err);
+    return status;
+}
+
+gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_vocabulary *model,
+                        const gm_normalizer *normalizer, const char *where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    loader l = {.out = out, .model = model, .normalizer = normalizer, .where = where};
+    *out = (gm_added){0};
+    if (gm_is_absent(list)) return GM_OK;
+    if (gm_json_kind_of(list) != GM_JSON_ARRAY)
+        GM_FAIL(GM_EFORMAT, "'%s': 'added_tokens' is not a list", where);
+
+    GM_TRY(gm_regex_work_create(&l.regex, err));
+    out->token = gm_alloc(gm_json_n_items(list), sizeof *out->token);
+    if (out->token == NULL) GM_FAIL(GM_EMEM, "no memory for the added tokens");
+    for (const gm_json *item = gm_json_first(list); item; item = gm_json_next(item)) {
+        GM_TRY(read_token(&l, item, &out->token[out->n], err));
+        out->n++;
+    }
+    GM_TRY(enter_all(&l, err));
+
+    out->by_id = gm_alloc(out->names.n_ids, sizeof *out->by_id);
+    if (out->by_id == NULL) GM_FAIL(GM_EMEM, "no memory for the added tokens");
+    for (size_t i = 0; i < out->n; i++) out->by_id[out->token[i].id] = (uint32_t)i + 1;
+out:
+    gm_normalizer_work_clear(&l.work);
+    gm_regex_work_free(l.regex);
+    if (status != GM_OK) gm_added_clear(out);
+    return status;
+}
+
+void gm_added_clear(gm_added *added)
+{
+    gm_free(added->token);
+    gm_vocabulary_clear(&added->names);
+    gm_free(added->by_id);
+    gm_trie_clear(&added->raw);
+    gm_trie_clear(&added->normalized);
+    *added = (gm_added){0};
+}

@@ -1,0 +1,38 @@
+/* vocabulary.h - spellings and ids, both ways. */
+#ifndef GM_VOCABULARY_H
+#define GM_VOCABULARY_H
+
+#include "base/arena.h"
+
+/* An id at or above this is refused: it would ask for tables of gigabytes. */
+#define GM_MAX_TOKEN_ID (UINT32_C(1) << 24)
+
+typedef struct gm_spelling {
+    const char *at; /* NULL: no token has this id */
+    size_t n;
+} gm_spelling;
+
+typedef struct gm_vocabulary {
+    gm_arena arena;       /* holds the spellings */
+    gm_spelling *by_id;   /* (ids_cap) */
+    size_t n_ids;         /* one more than the largest id */
+    size_t ids_cap;
+    size_t n;             /* tokens */
+    uint32_t *slot;       /* (n_slots) id + 1, 0 when free; open addressing */
+    size_t n_slots;       /* a power of two, or 0 */
+} gm_vocabulary;          /* starts as (gm_vocabulary){0} */
+
+/* Add a token. Errors: GM_EFORMAT when the spelling or the id is taken or the id
+ * is too large (the sentence says which), GM_EMEM. */
+gm_status gm_vocabulary_add(gm_vocabulary *vocabulary, const char *spelling, size_t n, uint32_t id,
+                            const char *where, gm_error *err) GM_MUST_USE;
+
+/* False when no token is spelt so. */
+bool gm_vocabulary_find(const gm_vocabulary *vocabulary, const char *spelling, size_t n,
+                        uint32_t *id);
+
+/* {NULL, 0} when no token has this id. */
+gm_spelling gm_vocabulary_spelling(const gm_vocabulary *vocabulary, uint32_t id);
+void gm_vocabulary_clear(gm_vocabulary *vocabulary);
+
+#endif

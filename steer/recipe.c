@@ -1,0 +1,329 @@
+/* recipe.c - see recipe.h. */
+#include "steer/recipe.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+
+static const uint8_t phase_bits[] = {GM_PLAN_ALL_PHASES, 1u << 0 | 1u << 2, 1u << 1};
+static const char *const phase_words[] = {"both", "prompt", "generated"};
+static const char *const scale_words[] = {"logratio", "logit", "article"};
+
+gm_recipe gm_recipe_defaults(void)
+{
+    return (gm_recipe){.filter = "lift", .weight = 1};
+}
+
+void gm_recipe_clear(gm_recipe *recipe)
+{
+    gm_opt_list_clear(&recipe->clusters);
+    gm_opt_list_clear(&recipe->subsets);
+    gm_opt_list_clear(&recipe->experts);
+}
+
+gm_shape gm_shape_of_atlas(const gm_atlas *atlas)
+{
+    return (gm_shape){atlas->n_layers, atlas->n_experts, atlas->n_chosen, atlas->layer_of_moe,
+                      atlas->model_digest ? atlas->model_digest : ""};
+}
+
+/* ---- reading what the options say ---- */
+
+/* Split "NAME=W" at the last '='; a factor that is missing is 1. */
+static gm_status split_factor(const char *text, const char *option, gm_text *name, double *factor,
+                              gm_error *err)
+{
+    const char *equals = strrchr(text, '=');
+    *factor = 1;
+    name->n = 0;
+    if (equals && (!gm_parse_f64(equals + 1, factor) || !isfinite(*factor)))
+        return gm_fail(err, GM_ENUMERIC, "--%s %s: the weight is not a finite number", option,
+                       text);
+    return gm_text_append(name, text, equals ? (size_t)(equals - text) : strlen(text), err);
+}
+
+static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    int64_t id;
+    if (!gm_parse_i64(name, &id) || id < 0 || (uint64_t)id >= a->n_clusters)
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has clusters 0 to %zu",
+                       name, a->n_clusters - 1);
+    size_t c = (size_t)id;
+    *out = (gm_rates){.n_layers = a->n_layers,
+                      .n_experts = a->n_experts,
+                      .rate = a->usage + c * n,
+                      .half = {a->usage_half + 2 * c * n, a->usage_half + (2 * c + 1) * n},
+                      .corpus = a->corpus_usage};
+    return GM_OK;
+}
+
+static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    for (size_t s = 0; s < a->n_subsets; s++) {
+        if (strcmp(a->subset_name[s], name) != 0) continue;
+        *out = (gm_rates){
+            .n_layers = a->n_layers,
+            .n_experts = a->n_experts,
+            .rate = a->subset_usage + s * n,
+            .half = {a->subset_usage_half + 2 * s * n, a->subset_usage_half + (2 * s + 1) * n},
+            .corpus = a->corpus_usage};
+        return GM_OK;
+    }
+    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu subsets",
+                   name, a->n_subsets);
+}
+
+typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);
+
+/* Add the vectors that the entries of `list` ask for, each times its factor, to sum. */
+static gm_status add_vectors(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
+                             const char *option, find_rates *find, const gm_atlas *atlas,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0};
+    gm_filter filter;
+    gm_rates rates;
+    double factor;
+    size_t n = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
+    float *vector = gm_alloc(n, sizeof *vector);
+    if (vector == NULL) GM_FAIL(GM_EMEM, "no memory for a steering vector");
+
+    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    for (size_t i = 0; i < list->n; i++) {
+        GM_TRY(split_factor(list->at[i], option, &name, &factor, err));
+        GM_TRY(find(atlas, name.at, &rates, err));
+        GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
+        bool empty = true;
+        for (size_t j = 0; j < n; j++) {
+            empty = empty && vector[j] == 0;
+            sum[j] += (float)(factor * (double)vector[j]);
+        }
+        if (empty)
+            GM_FAIL(GM_EARG, "filter '%s' leaves no expert of %s %s; try top:N or none",
+                    recipe->filter, option, name.at);
+    }
+out:
+    gm_text_clear(&name);
+    gm_free(vector);
+    return status;
+}
+
+static int find_layer(const gm_shape *shape, int64_t layer)
+{
+    for (int l = 0; l < shape->n_layers; l++) {
+        if (shape->layer_of_moe[l] == layer) return l;
+    }
+    return -1;
+}
+
+/* Add the biases set by hand. */
+static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shape *shape,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text part = {0};
+    for (size_t i = 0; i < list->n; i++) {
+        const char *text = list->at[i], *colon = strchr(text, ':');
+        const char *equals = colon ? strchr(colon, '=') : NULL;
+        int64_t layer, expert;
+        double value;
+        if (equals == NULL) GM_FAIL(GM_EARG, "--expert %s: expected LAYER:ID=BIAS", text);
+        part.n = 0;
+        GM_TRY(gm_text_append(&part, text, (size_t)(colon - text), err));
+        int row = gm_parse_i64(part.at, &layer) ? find_layer(shape, layer) : -1;
+        if (row < 0)
+            GM_FAIL(GM_EARG, "--expert %s: '%s' is not a MoE layer, they are %d to %d", text,
+                    part.at, shape->layer_of_moe[0], shape->layer_of_moe[shape->n_layers - 1]);
+        part.n = 0;
+        GM_TRY(gm_text_append(&part, colon + 1, (size_t)(equals - colon - 1), err));
+        if (!gm_parse_i64(part.at, &expert) || expert < 0 || expert >= shape->n_experts)
+            GM_FAIL(GM_EARG, "--expert %s: expected an expert from 0 to %d", text,
+                    shape->n_experts - 1);
+        if (!gm_parse_f64(equals + 1, &value) || !(value < INFINITY))
+            GM_FAIL(GM_ENUMERIC, "--expert %s: the bias is not a number or -inf", text);
+        bias[row * shape->n_experts + (int)expert] += (float)value;
+    }
+out:
+    gm_text_clear(&part);
+    return status;
+}
+
+static gm_status read_window(gm_plan *plan, const char *text, gm_error *err)
+{
+    int lo = plan->layer_of_moe[0], hi = plan->layer_of_moe[plan->n_layers - 1];
+    int64_t a = -1, b = -1;
+    char first[32];
+    const char *dash = text ? strchr(text, '-') : NULL;
+    if (text == NULL) return GM_OK;
+
+    size_t n = dash ? (size_t)(dash - text) : strlen(text);
+    snprintf(first, sizeof first, "%.*s", (int)(n < 31 ? n : 31), text);
+    bool ok = gm_parse_i64(first, &a) && gm_parse_i64(dash ? dash + 1 : first, &b);
+    if (!ok || a > b || a < 0 || b < lo || a > hi)
+        return gm_fail(err, GM_EARG, "--layers %s: expected A-B among the MoE layers %d to %d",
+                       text, lo, hi);
+    plan->first_layer = (int)(a > lo ? a : lo);
+    plan->last_layer = (int)(b < hi ? b : hi);
+    return GM_OK;
+}
+
+/* ---- controls ---- */
+
+/* The corpus's own rates against uniform ones. `uniform` is room for (L,E). */
+static gm_rates mean_rates(const gm_atlas *a, float *uniform)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    for (size_t i = 0; i < n; i++) uniform[i] = (float)(1.0 / (double)n);
+    return (gm_rates){.n_layers = a->n_layers,
+                      .n_experts = a->n_experts,
+                      .rate = a->corpus_usage,
+                      .half = {a->corpus_usage_half, a->corpus_usage_half + n},
+                      .corpus = uniform};
+}
+
+/* A control that is a vector of its own: another cluster's, or the corpus mean's. */
+static gm_status replace_vector(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
+                                const char *cluster, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    gm_filter filter;
+    gm_rates rates;
+    float *vector = gm_alloc(n, sizeof *vector), *uniform = gm_alloc(n, sizeof *uniform);
+    if (vector == NULL || uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
+    if (atlas == NULL) GM_FAIL(GM_EARG, "--control %s needs an atlas", recipe->control);
+
+    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    if (cluster)
+        GM_TRY(cluster_rates(atlas, cluster, &rates, err));
+    else
+        rates = mean_rates(atlas, uniform);
+    GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
+    gm_vector_match_norm(vector, plan->bias, plan->n_layers, plan->n_experts);
+    memcpy(plan->bias, vector, n * sizeof *vector);
+out:
+    gm_free(vector);
+    gm_free(uniform);
+    return status;
+}
+
+static gm_status apply_control(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
+                               gm_error *err)
+{
+    static const struct {
+        const char *name;
+        gm_control control;
+    } drawn[] = {{"random", GM_CONTROL_RANDOM},
+                 {"shuffled", GM_CONTROL_SHUFFLED},
+                 {"reverse", GM_CONTROL_REVERSE}};
+    const char *text = recipe->control;
+    if (text == NULL) return GM_OK;
+    for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
+        if (strcmp(text, drawn[i].name) == 0)
+            return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, drawn[i].control,
+                                     (uint64_t)recipe->seed, err);
+    }
+    if (strcmp(text, "mean") == 0) return replace_vector(plan, recipe, atlas, NULL, err);
+    if (strncmp(text, "other:", 6) == 0) return replace_vector(plan, recipe, atlas, text + 6, err);
+    return gm_fail(err, GM_EARG, "control '%s' is not known, expected %s", text, GM_CONTROLS);
+}
+
+/* ---- the plan ---- */
+
+/* Multiply by the weight; a weight of 0 gives zeros even where an expert is out. */
+static gm_status apply_weight(gm_plan *plan, double weight, gm_error *err)
+{
+    if (!isfinite(weight))
+        return gm_fail(err, GM_ENUMERIC, "the weight is %g, expected a finite number", weight);
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
+        plan->bias[i] = weight == 0 ? 0 : (float)(weight * (double)plan->bias[i]);
+    return gm_plan_check_values(plan, "the plan", err);
+}
+
+/* A mask bans what is negative: at least K experts must be left. */
+static gm_status check_mask(const gm_plan *plan, int n_chosen, gm_error *err)
+{
+    for (int l = 0; l < plan->n_layers && plan->mode == GM_PLAN_MASK; l++) {
+        int layer = plan->layer_of_moe[l], left = 0;
+        if (layer < plan->first_layer || layer > plan->last_layer) continue;
+        for (int e = 0; e < plan->n_experts; e++) left += plan->bias[l * plan->n_experts + e] >= 0;
+        if (left < n_chosen)
+            return gm_fail(err, GM_EARG,
+                           "the mask leaves %d experts in layer %d, and %d must be chosen", left,
+                           layer, n_chosen);
+    }
+    return GM_OK;
+}
+
+static void put_list(gm_json_out *json, const char *key, const gm_opt_list *list)
+{
+    gm_json_open_array(json, key);
+    for (size_t i = 0; i < list->n; i++) gm_json_put_string(json, NULL, list->at[i]);
+    gm_json_close_array(json);
+}
+
+static gm_status describe(gm_plan *plan, const gm_recipe *r, const gm_atlas *atlas,
+                          const char *atlas_path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_json_put_string(&json, "atlas", atlas ? atlas_path : NULL);
+    gm_json_put_string(&json, "atlas_digest", atlas ? atlas->digest : NULL);
+    put_list(&json, "clusters", &r->clusters);
+    put_list(&json, "subsets", &r->subsets);
+    put_list(&json, "experts", &r->experts);
+    gm_json_put_f64(&json, "weight", r->weight);
+    gm_json_put_string(&json, "filter", r->filter);
+    gm_json_put_string(&json, "scale", scale_words[r->scale]);
+    gm_json_put_string(&json, "mode", gm_plan_mode_name(plan->mode));
+    gm_json_put_bool(&json, "mass_matched", r->mass_matched);
+    gm_json_put_i64(&json, "first_layer", plan->first_layer);
+    gm_json_put_i64(&json, "last_layer", plan->last_layer);
+    gm_json_put_string(&json, "phase", phase_words[r->phase]);
+    gm_json_put_string(&json, "control", r->control);
+    gm_json_put_i64(&json, "control_seed", r->seed);
+    gm_json_close_object(&json);
+    GM_TRY(gm_json_out_done(&json, err));
+    char *copy = gm_copy_text(json.text.at, json.text.n);
+    if (copy == NULL) GM_FAIL(GM_EMEM, "no memory for a plan");
+    gm_free(plan->source);
+    plan->source = copy;
+out:
+    gm_text_clear(&json.text);
+    return status;
+}
+
+gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape *shape,
+                          const gm_atlas *atlas, const char *atlas_path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *plan = (gm_plan){0};
+    if (atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
+        return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas");
+
+    GM_TRY(gm_plan_init(plan, shape->n_layers, shape->n_experts, shape->layer_of_moe, err));
+    plan->mode = (gm_plan_mode)recipe->mode;
+    plan->mass_matched = recipe->mass_matched;
+    plan->phases = phase_bits[recipe->phase];
+    snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
+    GM_TRY(read_window(plan, recipe->layers, err));
+    if (atlas) {
+        GM_TRY(add_vectors(plan->bias, recipe, &recipe->clusters, "cluster", cluster_rates, atlas,
+                           err));
+        GM_TRY(
+            add_vectors(plan->bias, recipe, &recipe->subsets, "subset", subset_rates, atlas, err));
+    }
+    GM_TRY(apply_control(plan, recipe, atlas, err));
+    GM_TRY(add_experts(plan->bias, &recipe->experts, shape, err));
+    GM_TRY(apply_weight(plan, recipe->weight, err));
+    GM_TRY(check_mask(plan, shape->n_chosen, err));
+    GM_TRY(describe(plan, recipe, atlas, atlas_path, err));
+out:
+    if (status != GM_OK) gm_plan_clear(plan);
+    return status;
+}

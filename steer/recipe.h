@@ -1,0 +1,70 @@
+/* recipe.h - from the options of the command line to a plan: which clusters, subsets
+ * and experts, through which filter and scale, in which mode and windows.
+ */
+#ifndef GM_RECIPE_H
+#define GM_RECIPE_H
+
+#include "base/cli.h"
+#include "formats/atlas.h"
+#include "formats/plan.h"
+#include "steer/vector.h"
+
+typedef struct gm_recipe {
+    gm_opt_list clusters; /* "3" or "7=0.5" */
+    gm_opt_list subsets;  /* "NAME" or "NAME=0.5" */
+    gm_opt_list experts;  /* "LAYER:ID=BIAS", model layer numbers */
+    const char *filter;   /* gm_filter_parse */
+    int scale, mode;      /* gm_scale, gm_plan_mode */
+    bool mass_matched;
+    const char *layers;   /* "a-b" or "a", model layer numbers; NULL: all */
+    int phase;            /* GM_PHASES */
+    double weight;        /* multiplies everything */
+    const char *control;  /* NULL or GM_CONTROLS */
+    int64_t seed;         /* of the control */
+} gm_recipe;
+
+#define GM_PHASES   "both|prompt|generated"
+#define GM_CONTROLS "random|shuffled|other:ID|mean|reverse"
+
+/* The defaults of DESIGN section 6. */
+gm_recipe gm_recipe_defaults(void);
+void gm_recipe_clear(gm_recipe *recipe);
+
+/* Rows of an option table for the recipe `r`. */
+#define GM_RECIPE_OPTIONS(r)                                                                       \
+    {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},                                    \
+        {GM_OPT_LIST, "cluster", &(r)->clusters, 0, 0, "ID[=W]", "cluster of the atlas"},          \
+        {GM_OPT_LIST, "subset", &(r)->subsets, 0, 0, "NAME[=W]", "labelled subset of the atlas"},  \
+        {GM_OPT_LIST, "expert", &(r)->experts, 0, 0, "LAYER:ID=BIAS",                              \
+         "one expert by hand, in logits (-inf takes it out)"},                                     \
+        {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
+        {GM_OPT_TEXT, "filter", &(r)->filter, 0, 0, "RULE",                                        \
+         "lift, top:N, top-global:N, quantile:Q or none (default: lift)"},                         \
+        {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES, "how rates become logits"},         \
+        {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES, "what the bias acts on"},         \
+        {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \
+         "keep the routed branch's total weight"},                                                 \
+        {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer (default: all)"}, \
+        {GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"},           \
+        {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
+         "instead, at the same norm a layer: " GM_CONTROLS},                                       \
+    {                                                                                              \
+        GM_OPT_I64, "control-seed", &(r)->seed, 0, 9e15, "N", "seed of the control"                \
+    }
+
+/* The sizes of the model that a plan is for. */
+typedef struct gm_shape {
+    int n_layers, n_experts, n_chosen;
+    const int *layer_of_moe; /* (n_layers) borrowed */
+    const char *model_digest;
+} gm_shape;
+gm_shape gm_shape_of_atlas(const gm_atlas *atlas);
+
+/* Make the plan. `atlas` may be NULL when only experts by hand are asked for; then
+ * `atlas_path` is not looked at. Errors: GM_EARG (a cluster, subset, layer or expert
+ * that does not exist, a filter that leaves nothing, a mask that leaves fewer than K),
+ * GM_ENUMERIC (a weight that is not finite), GM_EMEM. */
+gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape *shape,
+                          const gm_atlas *atlas, const char *atlas_path, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,286 @@
+/* test_cli.c - option tables, help, exit codes, dispatch, signals. */
+#include "base/cli.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cli_nearest.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+static struct {
+    bool flag, on;
+    const char *text;
+    gm_opt_list list;
+    int64_t n;
+    double x;
+    int device;
+    const char *out;
+} got;
+
+static const gm_opt opts[] = {
+    {GM_OPT_GROUP, "", NULL, 0, 0, NULL, "Input"},
+    {GM_OPT_FLAG, "flag", &got.flag, 0, 0, NULL, "a flag"},
+    {GM_OPT_FLAG, "on", &got.on, 0, 0, NULL, "a flag that is on"},
+    {GM_OPT_TEXT, "text", &got.text, 0, 0, "TEXT", "a text"},
+    {GM_OPT_LIST, "list", &got.list, 0, 0, "FILE", "a list"},
+    {GM_OPT_I64, "number", &got.n, 1, 100, "N",
+     "a number whose help is so long that it has to be wrapped"},
+    {GM_OPT_F64, "fraction", &got.x, 0, 0, "X", "any number"},
+    {GM_OPT_CHOICE, "device", &got.device, 0, 0, "auto|cpu|cuda", "a choice"},
+    {GM_OPT_TEXT, "o", &got.out, 0, 0, "FILE", "the output"},
+    {.kind = GM_OPT_END_},
+};
+
+enum { MAX_WORDS = 16 };
+
+/* Parse the words of `line`; what is left stands in left[0..*n_left). */
+static gm_status parse(char *line, char *left[MAX_WORDS], int *n_left, gm_error *err)
+{
+    char *argv[MAX_WORDS + 1] = {"command"};
+    int argc = 1;
+    gm_opt_list_clear(&got.list);
+    memset(&got, 0, sizeof got);
+    got.on = true, got.n = 5, got.x = 0.5, got.device = 1;
+    for (char *word = strtok(line, " "); word != NULL && argc < MAX_WORDS; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    gm_status status = gm_opt_parse("prog command [OPTIONS]", NULL, opts, &argc, argv, err);
+    *n_left = argc - 1;
+    for (int i = 1; i < argc; i++) left[i - 1] = argv[i];
+    return status;
+}
+
+static void options_and_arguments_may_be_mixed(void)
+{
+    char line[] = "a --flag --number 7 b --text=x=y --no-on -o f --list 1 --list=2 - -- --text c";
+    char *left[MAX_WORDS];
+    int n_left = 0;
+    gm_error err = {0};
+    CHECK_OK(parse(line, left, &n_left, &err), err);
+    CHECK_INT(n_left, 5);
+    static const char *const want[] = {"a", "b", "-", "--text", "c"};
+    for (int i = 0; i < 5; i++) CHECK_TEXT(left[i], want[i]);
+    CHECK(got.flag && !got.on);
+    CHECK_INT(got.n, 7);
+    CHECK_TEXT(got.text, "x=y");
+    CHECK_TEXT(got.out, "f");
+    CHECK_INT(got.list.n, 2);
+    CHECK_TEXT(got.list.at[0], "1");
+    CHECK_TEXT(got.list.at[1], "2");
+    CHECK_NEAR(got.x, 0.5, 0); /* defaults stay */
+    CHECK_INT(got.device, 1);
+    gm_opt_list_clear(&got.list);
+}
+
+static void values_may_begin_with_a_dash(void)
+{
+    char line[] = "--fraction -2.5 --device cuda --text --flag";
+    char *left[MAX_WORDS];
+    int n_left = 0;
+    gm_error err = {0};
+    CHECK_OK(parse(line, left, &n_left, &err), err);
+    CHECK_NEAR(got.x, -2.5, 0);
+    CHECK_INT(got.device, 2);
+    CHECK_TEXT(got.text, "--flag");
+    CHECK(!got.flag);
+}
+
+static void what_is_wrong_is_named(void)
+{
+    static const struct {
+        const char *line, *part;
+    } cases[] = {
+        {"--numbr 7", "unknown option '--numbr'; did you mean '--number'?"},
+        {"--zzzzzz", "unknown option '--zzzzzz'"},
+        {"-x", "unknown option '-x'"},
+        {"-flag", "unknown option '-flag'; did you mean '--flag'?"},
+        {"--no-text", "unknown option '--no-text'"},
+        {"--=1", "unknown option '--'"},
+        {"--number", "--number needs a value (N)"},
+        {"--number 0", "--number is 0, expected 1 to 100"},
+        {"--number 101", "--number is 101, expected 1 to 100"},
+        {"--number 7x", "--number is '7x', expected an integer"},
+        {"--number=", "--number is '', expected an integer"},
+        {"--fraction nan", "--fraction is 'nan', expected a finite number"},
+        {"--fraction inf", "--fraction is 'inf', expected a finite number"},
+        {"--fraction 1,5", "--fraction is '1,5'"},
+        {"--device gpu", "--device is 'gpu', expected one of auto|cpu|cuda"},
+        {"--device cp", "--device is 'cp'"},
+        {"--flag=yes", "--flag takes no value"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char line[64], *left[MAX_WORDS];
+        int n_left;
+        gm_error err;
+        (void)snprintf(line, sizeof line, "%s", cases[i].line);
+        CHECK_FAILS(parse(line, left, &n_left, &err), err, GM_EARG, cases[i].part);
+    }
+}
+
+static gm_status parse_list(void *state, gm_error *err)
+{
+    (void)state;
+    char line[] = "--list 1 --list 2", *left[MAX_WORDS];
+    int n_left;
+    gm_status status = parse(line, left, &n_left, err);
+    gm_opt_list_clear(&got.list);
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    check_every_allocation(parse_list, NULL);
+}
+
+static void the_nearest_name_is_found(void)
+{
+    gm_nearest nearest = gm_nearest_to("stear");
+    gm_nearest_offer(&nearest, "start");
+    gm_nearest_offer(&nearest, "steer");
+    gm_nearest_offer(&nearest, "stew");
+    CHECK_TEXT(nearest.name, "steer");
+    CHECK_INT(nearest.distance, 1);
+    nearest = gm_nearest_to("abc");
+    gm_nearest_offer(&nearest, "xyz");
+    CHECK(nearest.name == NULL);
+}
+
+/* ---- programs: run in a child, whose output comes back ---- */
+
+static int cmd_hello(int argc, char **argv)
+{
+    printf("hello %d %s\n", argc, argv[argc - 1]);
+    return GM_EXIT_CHECK;
+}
+
+static int cmd_options(int argc, char **argv)
+{
+    gm_error err = {0};
+    gm_status status =
+        gm_opt_parse("prog options [OPTIONS]", "Examples:\n  none", opts, &argc, argv, &err);
+    return gm_cli_end("prog", "options", status, status == GM_EARG, &err);
+}
+
+static const gm_command commands[] = {
+    {"hello", cmd_hello, "say hello"},
+    {"options", cmd_options, "read options"},
+    {NULL, NULL, NULL},
+};
+
+typedef struct run_result {
+    int code;
+    gm_text out, err;
+} run_result;
+
+static run_result run(const char *stdout_path, char *a, char *b)
+{
+    run_result result = {.code = -1};
+    gm_error err = {0};
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        char *argv[] = {"prog", a, b, NULL};
+        if (freopen(stdout_path, "w", stdout) == NULL || freopen("err", "w", stderr) == NULL)
+            _exit(99);
+        int code = gm_cli_main("prog", "tests things", commands,
+                               a == NULL   ? 1
+                               : b == NULL ? 2
+                                           : 3,
+                               argv);
+        fflush(stderr);
+        _exit(code);
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    result.code = WEXITSTATUS(status);
+    if (strcmp(stdout_path, "out") == 0)
+        CHECK_OK(gm_text_read_file(&result.out, stdout_path, 1 << 20, &err), err);
+    CHECK_OK(gm_text_read_file(&result.err, "err", 1 << 20, &err), err);
+    return result;
+}
+
+static void check_run(char *a, char *b, int code, const char *out_part, const char *err_part)
+{
+    run_result result = run("out", a, b);
+    CHECK_INT(result.code, code);
+    CHECK_HAS(result.out.at, out_part);
+    CHECK_HAS(result.err.at, err_part);
+    if (code == 0) CHECK_TEXT(result.err.at, "");
+    if (*out_part == '\0') CHECK_TEXT(result.out.at, "");
+    gm_text_clear(&result.out);
+    gm_text_clear(&result.err);
+}
+
+static void programs_dispatch_by_table(void)
+{
+    check_run("hello", "you", 3, "hello 2 you", "");
+    check_run("--help", NULL, 0, "  hello      say hello\n", "");
+    check_run(NULL, NULL, 2, "", "Usage: prog COMMAND");
+    check_run("helo", NULL, 2, "", "prog: unknown command 'helo'; did you mean 'hello'?");
+    check_run("--version", NULL, 0, "prog 0.", "");
+    check_run("--version", "--json", 0, "{\"program\":\"prog\",\"version\":\"0.", "");
+    check_run("--version", "--xml", 2, "", "unknown command '--version'");
+}
+
+static void help_comes_from_the_table(void)
+{
+    check_run("options", "--help", 0, "Usage: prog options [OPTIONS]\n\nInput:\n  --flag ", "");
+    check_run("options", "--help", 0, "  -o FILE                   the output\n", "");
+    check_run("options", "--help", 0,
+              "  --number N                a number whose help is so long that it has to be\n"
+              "                            wrapped (default 0)\n",
+              "");
+    check_run("options", "--help", 0, "a choice (default auto)", "");
+    check_run("options", "--help", 0, "any number (default 0)", "");
+    check_run("options", "--help", 0, "\n\nExamples:\n  none\n", "");
+    check_run("options", "--bad", 2, "",
+              "prog options: unknown option '--bad'\nTry 'prog options --help'.\n");
+}
+
+static void a_full_disk_is_a_failure(void)
+{
+    run_result result = run("/dev/full", "--help", NULL);
+    CHECK_INT(result.code, GM_EXIT_ERROR);
+    CHECK_HAS(result.err.at, "cannot write standard output: No space left");
+    gm_text_clear(&result.err);
+}
+
+static void statuses_become_exit_codes(void)
+{
+    gm_error err = {0};
+    (void)gm_fail(&err, GM_EIO, "expected noise of a test");
+    CHECK_INT(gm_cli_end("p", "c", GM_OK, false, &err), 0);
+    CHECK_INT(gm_cli_end("p", "c", GM_EHELP, true, &err), 0);
+    CHECK_INT(gm_cli_end("p", "c", GM_EIO, true, &err), 1);
+    CHECK_INT(gm_cli_end("p", "c", GM_EARG, false, &err), 1);
+    CHECK_INT(gm_cli_end("p", "c", GM_EARG, true, &err), 2);
+    CHECK_INT(gm_cli_end("p", "c", GM_ECHECK, false, NULL), 3);
+    CHECK_INT(gm_cli_end("p", "c", GM_EINTERRUPTED, false, NULL), 130);
+}
+
+static void the_first_signal_sets_a_flag_and_the_second_ends(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        gm_catch_signals();
+        if (gm_interrupted() != 0) _exit(90);
+        raise(SIGTERM);
+        if (gm_interrupted() != SIGTERM) _exit(91);
+        if (freopen("err", "w", stderr) == NULL) _exit(92);
+        if (gm_cli_end("p", "c", GM_EINTERRUPTED, false, NULL) != GM_EXIT_SIGTERM) _exit(93);
+        raise(SIGINT);
+        _exit(94); /* not reached */
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+}
+
+TESTS(TEST(options_and_arguments_may_be_mixed), TEST(values_may_begin_with_a_dash),
+      TEST(what_is_wrong_is_named), TEST(every_allocation_may_fail),
+      TEST(the_nearest_name_is_found), TEST(programs_dispatch_by_table),
+      TEST(help_comes_from_the_table), TEST(a_full_disk_is_a_failure),
+      TEST(statuses_become_exit_codes), TEST(the_first_signal_sets_a_flag_and_the_second_ends))

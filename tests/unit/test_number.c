@@ -1,0 +1,71 @@
+/* test_number.c - numbers read whole, and shown as people write them. */
+#include "base/text.h"
+#include "tests/check.h"
+
+static void integers_are_read_whole_or_not_at_all(void)
+{
+    int64_t i = 0;
+    uint64_t u = 0;
+    CHECK(gm_parse_i64("-9223372036854775808", &i) && i == INT64_MIN);
+    CHECK(gm_parse_i64("9223372036854775807", &i) && i == INT64_MAX);
+    CHECK(gm_parse_i64("007", &i) && i == 7);
+    CHECK(gm_parse_u64("18446744073709551615", &u) && u == UINT64_MAX);
+
+    static const char *const bad[] = {"",   "-",   "+1",  " 1",  "1 ",
+                                      "1x", "0x1", "1.0", "--1", "9223372036854775808"};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
+        i = 42;
+        CHECK(!gm_parse_i64(bad[k], &i));
+        CHECK_INT(i, 42);
+    }
+    CHECK(!gm_parse_u64("-1", &u) && !gm_parse_u64("", &u) && !gm_parse_u64(" 1", &u));
+    CHECK(!gm_parse_u64("18446744073709551616", &u) && !gm_parse_u64("1-", &u));
+}
+
+static void fractions_are_read_whole_or_not_at_all(void)
+{
+    double x = 0;
+    CHECK(gm_parse_f64("-1.5e-3", &x) && x == -1.5e-3);
+    CHECK(gm_parse_f64(".5", &x) && x == 0.5);
+    CHECK(gm_parse_f64("+2", &x) && x == 2);
+    CHECK(gm_parse_f64("-inf", &x) && isinf(x) && x < 0);
+    CHECK(gm_parse_f64("nan", &x) && isnan(x));
+    CHECK(gm_parse_f64("1e-400", &x) && x == 0);
+
+    static const char *const bad[] = {"",   "-",     "e5",       " 1",     "1 ",    "1,5",
+                                      "1e", "0x1p3", "infinity", "nan(1)", "1e999", "1.2.3"};
+    for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) CHECK(!gm_parse_f64(bad[k], &x));
+}
+
+static void sizes_are_shown_with_their_unit(void)
+{
+    char buf[24];
+    CHECK_TEXT(gm_show_bytes(buf, 0), "0 B");
+    CHECK_TEXT(gm_show_bytes(buf, 999), "999 B");
+    CHECK_TEXT(gm_show_bytes(buf, 999.7), "1.0 kB");
+    CHECK_TEXT(gm_show_bytes(buf, 1500), "1.5 kB");
+    CHECK_TEXT(gm_show_bytes(buf, 312e3), "312 kB");
+    CHECK_TEXT(gm_show_bytes(buf, 999.96e3), "1.0 MB");
+    CHECK_TEXT(gm_show_bytes(buf, 41.2e9), "41.2 GB");
+    CHECK_TEXT(gm_show_bytes(buf, 5e19), "50000 PB");
+    CHECK_TEXT(gm_show_count(buf, 14200), "14.2 k");
+    CHECK_TEXT(gm_show_count(buf, 3.1e6), "3.1 M");
+    CHECK_TEXT(gm_show_count(buf, 12), "12");
+    CHECK_TEXT(gm_show_count(buf, -2500), "-2.5 k");
+}
+
+static void times_are_shown_as_people_write_them(void)
+{
+    char buf[24];
+    CHECK_TEXT(gm_show_seconds(buf, 0.25), "0.2 s");
+    CHECK_TEXT(gm_show_seconds(buf, 12.4), "12 s");
+    CHECK_TEXT(gm_show_seconds(buf, 59.7), "1:00");
+    CHECK_TEXT(gm_show_seconds(buf, 3723), "1:02:03");
+    CHECK_TEXT(gm_show_seconds(buf, 360000), "100:00:00");
+    CHECK_TEXT(gm_show_seconds(buf, (double)NAN), "?");
+    CHECK_TEXT(gm_show_seconds(buf, (double)INFINITY), "?");
+    CHECK_TEXT(gm_show_seconds(buf, -1), "?");
+}
+
+TESTS(TEST(integers_are_read_whole_or_not_at_all), TEST(fractions_are_read_whole_or_not_at_all),
+      TEST(sizes_are_shown_with_their_unit), TEST(times_are_shown_as_people_write_them))

@@ -1,0 +1,167 @@
+/* test_outfile.c - a file appears whole or not at all. */
+#define _GNU_SOURCE /* F_OFD_SETLK */
+#include "base/outfile.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "tests/check.h"
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0;
+}
+
+static void check_content(const char *path, const char *want)
+{
+    gm_text text;
+    gm_error err = {0};
+    CHECK_OK(gm_text_read_file(&text, path, 1000, &err), err);
+    CHECK_TEXT(text.at, want);
+    gm_text_clear(&text);
+}
+
+static void remove_all(void)
+{
+    unlink("out");
+    unlink("out.part");
+}
+
+static void the_name_appears_at_the_commit(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
+    CHECK_TEXT(gm_outfile_path(file), "out.part");
+    fputs("hello", gm_outfile_stream(file));
+    CHECK(!exists("out") && exists("out.part"));
+    CHECK_OK(gm_outfile_commit(file, &err), err);
+    CHECK(!exists("out.part"));
+    check_content("out", "hello");
+}
+
+static void an_abort_leaves_nothing_and_keeps_the_old(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_write("out", false, "old", 3, &err), err);
+    CHECK_OK(gm_outfile_open(&file, "out", true, &err), err);
+    fputs("new", gm_outfile_stream(file));
+    gm_outfile_abort(file);
+    gm_outfile_abort(NULL);
+    CHECK(!exists("out.part"));
+    check_content("out", "old");
+}
+
+static void an_existing_file_is_replaced_only_when_told(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_write("out", false, "old", 3, &err), err);
+    CHECK_FAILS(gm_outfile_open(&file, "out", false, &err), err, GM_EEXIST,
+                "'out' exists; choose another name or give --force");
+    CHECK(file == NULL && !exists("out.part"));
+    CHECK_OK(gm_outfile_write("out", true, "new", 3, &err), err);
+    check_content("out", "new");
+}
+
+static void a_name_taken_meanwhile_is_not_replaced(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
+    FILE *other = fopen("out", "w");
+    CHECK(other != NULL && fputs("theirs", other) >= 0 && fclose(other) == 0);
+    CHECK_FAILS(gm_outfile_commit(file, &err), err, GM_EEXIST, "created meanwhile");
+    CHECK(!exists("out.part"));
+    check_content("out", "theirs");
+}
+
+static void a_stale_part_is_taken_over_and_a_held_one_is_not(void)
+{
+    gm_outfile *first = NULL, *second = NULL;
+    gm_error err = {0};
+    remove_all();
+    FILE *stale = fopen("out.part", "w");
+    CHECK(stale != NULL && fputs("left by a killed process", stale) >= 0 && fclose(stale) == 0);
+    CHECK_OK(gm_outfile_open(&first, "out", false, &err), err);
+    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EEXIST,
+                "'out.part' is being written by another process");
+    CHECK(exists("out.part"));
+    fputs("x", gm_outfile_stream(first));
+    CHECK_OK(gm_outfile_commit(first, &err), err);
+    check_content("out", "x");
+}
+
+/* As HDF5 and cairo do: open by name, write, close; the lock must survive it. */
+static void libraries_may_write_to_the_path(void)
+{
+    gm_outfile *file = NULL, *second = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
+    FILE *library = fopen(gm_outfile_path(file), "w+");
+    CHECK(library != NULL && fputs("by name", library) >= 0 && fclose(library) == 0);
+    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EEXIST, "another process");
+    CHECK_OK(gm_outfile_commit(file, &err), err);
+    check_content("out", "by name");
+}
+
+static void what_is_not_a_file_is_never_replaced(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err;
+    remove_all();
+    CHECK_FAILS(gm_outfile_open(&file, "/dev/null", true, &err), err, GM_EEXIST, "is not a file");
+    CHECK_FAILS(gm_outfile_open(&file, ".", true, &err), err, GM_EEXIST, "'.' exists and is not");
+    CHECK(symlink("elsewhere", "out.part") == 0);
+    CHECK_FAILS(gm_outfile_open(&file, "out", true, &err), err, GM_EIO, "out.part");
+    CHECK(!exists("elsewhere"));
+    CHECK_FAILS(gm_outfile_open(&file, "no/such/folder", true, &err), err, GM_EIO, "no/such");
+    remove_all();
+}
+
+static void a_full_disk_shows_at_the_commit(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
+    int full = open("/dev/full", O_WRONLY);
+    if (full < 0 || dup2(full, fileno(gm_outfile_stream(file))) < 0) {
+        gm_outfile_abort(file);
+        TEST_SKIP("no /dev/full");
+    }
+    close(full);
+    fputs("lost", gm_outfile_stream(file));
+    CHECK_FAILS(gm_outfile_commit(file, &err), err, GM_EIO, "No space left");
+    CHECK(!exists("out") && !exists("out.part"));
+}
+
+static gm_status write_one(void *state, gm_error *err)
+{
+    (void)state;
+    return gm_outfile_write("./out", true, "x", 1, err);
+}
+
+static void every_allocation_may_fail(void)
+{
+    remove_all();
+    check_every_allocation(write_one, NULL);
+    CHECK(!exists("out.part"));
+    remove_all();
+}
+
+TESTS(TEST(the_name_appears_at_the_commit), TEST(an_abort_leaves_nothing_and_keeps_the_old),
+      TEST(an_existing_file_is_replaced_only_when_told),
+      TEST(a_name_taken_meanwhile_is_not_replaced),
+      TEST(a_stale_part_is_taken_over_and_a_held_one_is_not), TEST(libraries_may_write_to_the_path),
+      TEST(what_is_not_a_file_is_never_replaced), TEST(a_full_disk_shows_at_the_commit),
+      TEST(every_allocation_may_fail))
