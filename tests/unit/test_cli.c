@@ -34,7 +34,7 @@ static const gm_opt opts[] = {
     {.kind = GM_OPT_END_},
 };
 
-enum { MAX_WORDS = 16 };
+enum { MAX_WORDS = 32 };
 
 /* Parse the words of `line`; what is left stands in left[0..*n_left). */
 static gm_status parse(char *line, char *left[MAX_WORDS], int *n_left, gm_error *err)
@@ -230,10 +230,10 @@ static void help_comes_from_the_table(void)
     check_run("options", "--help", 0, "  -o FILE                   the output\n", "");
     check_run("options", "--help", 0,
               "  --number N                a number whose help is so long that it has to be\n"
-              "                            wrapped (default 0)\n",
+              "                            wrapped (default 5)\n",
               "");
-    check_run("options", "--help", 0, "a choice (default auto)", "");
-    check_run("options", "--help", 0, "any number (default 0)", "");
+    check_run("options", "--help", 0, "a choice (default cpu)", "");
+    check_run("options", "--help", 0, "any number (default 0.5)", "");
     check_run("options", "--help", 0, "\n\nExamples:\n  none\n", "");
     check_run("options", "--bad", 2, "",
               "prog options: unknown option '--bad'\nTry 'prog options --help'.\n");
