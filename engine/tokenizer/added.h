@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "engine/tokenizer/normalizer.h"
 #include "engine/tokenizer/trie.h"
-#include "engine/tokenizer/vocabulary.h"
+#include "engine/tokenizer/spellings.h"
 
 typedef struct gm_added_token {
     uint32_t id;
@@ -23,17 +23,17 @@ typedef struct gm_added_token {
 typedef struct gm_added {
     gm_added_token *token; /* (n) in the order of the file */
     size_t n;
-    gm_vocabulary names;   /* spelling and id of each */
-    uint32_t *by_id;       /* (names.n_ids) place in `token` + 1; 0: not added */
+    gm_spellings names; /* spelling and id of each */
+    uint32_t *by_id;    /* (names.n_ids) place in `token` + 1; 0: not added */
     gm_trie raw, normalized;
 } gm_added; /* starts as (gm_added){0} */
 
 /* The "added_tokens" of a tokenizer.json. An id must be the one the reference
  * would give: that of the model's vocabulary when it has the spelling, else the
  * next free one. Errors: GM_EFORMAT, GM_EMEM. */
-gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_vocabulary *model,
-                        const gm_normalizer *normalizer, const char *where,
-                        gm_error *err) GM_MUST_USE;
+gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_spellings *model,
+                        const gm_normalizer *normalizer, const char *where, gm_error *err)
+    GM_MUST_USE;
 void gm_added_clear(gm_added *added);
 
 /* The added token with this id; NULL when there is none. */

@@ -7,7 +7,7 @@
 /* What loading needs besides the result. */
 typedef struct loader {
     gm_added *out;
-    const gm_vocabulary *model;
+    const gm_spellings *model;
     const gm_normalizer *normalizer;
     gm_normalizer_work work;
     gm_regex_work *regex;
@@ -20,7 +20,7 @@ typedef struct loader {
 static uint32_t expected_id(const loader *l, const char *content, size_t n)
 {
     uint32_t id;
-    if (gm_vocabulary_find(l->model, content, n, &id)) return id;
+    if (gm_spellings_find(l->model, content, n, &id)) return id;
     uint32_t n_model = (uint32_t)l->model->n;
     return l->any && (l->largest >= n_model || n_model == 0) ? l->largest + 1 : n_model;
 }
@@ -62,7 +62,7 @@ static gm_status read_token(loader *l, const gm_json *json, gm_added_token *toke
         GM_FAIL(GM_EFORMAT, "'%s': added token '%s' has id %u, expected %u", l->where, shown,
                 (unsigned)id, (unsigned)expected);
     token->id = expected;
-    GM_TRY(gm_vocabulary_add(&l->out->names, content, n, token->id, l->where, err));
+    GM_TRY(gm_spellings_add(&l->out->names, content, n, token->id, l->where, err));
     l->largest = l->any && l->largest > token->id ? l->largest : token->id;
     l->any = true;
 out:
@@ -73,7 +73,7 @@ out:
 static gm_status enter(loader *l, uint32_t place, gm_error *err)
 {
     const gm_added_token *token = &l->out->token[place];
-    gm_spelling s = gm_vocabulary_spelling(&l->out->names, token->id);
+    gm_spelling s = gm_spellings_get(&l->out->names, token->id);
     if (!token->normalized) return gm_trie_add(&l->out->raw, s.at, s.n, place, err);
 
     gm_view view = {.at = s.at, .n = s.n};
@@ -95,7 +95,7 @@ static gm_status enter_all(loader *l, gm_error *err)
     return status;
 }
 
-gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_vocabulary *model,
+gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_spellings *model,
                         const gm_normalizer *normalizer, const char *where, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -127,7 +127,7 @@ out:
 void gm_added_clear(gm_added *added)
 {
     gm_free(added->token);
-    gm_vocabulary_clear(&added->names);
+    gm_spellings_clear(&added->names);
     gm_free(added->by_id);
     gm_trie_clear(&added->raw);
     gm_trie_clear(&added->normalized);

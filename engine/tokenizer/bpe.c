@@ -50,7 +50,8 @@ size_t gm_bpe_cut(const gm_bpe *bpe, const char *text, size_t n)
     const char *at = text, *stop = text + n;
     bool after_mark = true; /* nothing is cut off at the very start */
     while (at < stop) {
-        bool is_mark = (size_t)(stop - at) >= GM_MARK_BYTES && memcmp(at, GM_MARK, GM_MARK_BYTES) == 0;
+        bool is_mark =
+            (size_t)(stop - at) >= GM_MARK_BYTES && memcmp(at, GM_MARK, GM_MARK_BYTES) == 0;
         if (is_mark && !after_mark) break;
         after_mark = is_mark;
         at += is_mark ? GM_MARK_BYTES : 1;
@@ -133,7 +134,7 @@ static gm_status char_symbols(symbols *s, const char *piece, size_t n, gm_error 
     for (size_t i = 0; i < n && status == GM_OK;) {
         uint32_t c, id;
         size_t len = gm_utf8_decode(piece + i, n - i, &c);
-        if (gm_vocabulary_find(&s->bpe->vocabulary, piece + i, len, &id))
+        if (gm_spellings_find(&s->bpe->vocabulary, piece + i, len, &id))
             put_known(s, id, i + len);
         else
             status = put_unknown(s, piece + i, len, i, i + len, err);
@@ -148,12 +149,12 @@ static gm_status char_symbols(symbols *s, const char *piece, size_t n, gm_error 
 static bool whole_piece(const gm_bpe *bpe, const char *piece, size_t n, uint32_t *id)
 {
     char spelling[512]; /* two bytes per byte at most */
-    if (!bpe->byte_level) return gm_vocabulary_find(&bpe->vocabulary, piece, n, id);
+    if (!bpe->byte_level) return gm_spellings_find(&bpe->vocabulary, piece, n, id);
     if (n > bpe->longest || n > sizeof spelling / 2) return false;
     size_t n_spelling = 0;
     for (size_t i = 0; i < n; i++)
         n_spelling += gm_utf8_encode(gm_byte_symbol((uint8_t)piece[i]), spelling + n_spelling);
-    return gm_vocabulary_find(&bpe->vocabulary, spelling, n_spelling, id);
+    return gm_spellings_find(&bpe->vocabulary, spelling, n_spelling, id);
 }
 
 static gm_status encode_anew(const gm_bpe *bpe, gm_bpe_work *work, const char *piece, size_t n,

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "engine/tokenizer/piece_cache.h"
-#include "engine/tokenizer/vocabulary.h"
+#include "engine/tokenizer/spellings.h"
 
 #define GM_NO_RANK  UINT32_MAX
 #define GM_NO_TOKEN UINT32_MAX
@@ -29,20 +29,24 @@ typedef struct gm_merge {
 } gm_merge;
 
 typedef struct gm_bpe {
-    gm_vocabulary vocabulary;
-    gm_merge *merge;     /* (n_slots) open addressing */
-    size_t n_slots;      /* a power of two */
-    bool byte_level;     /* pieces are bytes, spelt in the alphabet of alphabet.h */
+    gm_spellings vocabulary;
+    gm_merge *merge; /* (n_slots) open addressing */
+    size_t n_slots;  /* a power of two */
+    bool byte_level; /* pieces are bytes, spelt in the alphabet of alphabet.h */
     bool fuse_unk, byte_fallback, ignore_merges;
-    enum { GM_UNK_NONE, GM_UNK_KNOWN, GM_UNK_MISSING } unk_kind; /* missing: named in the
-                            file, not in the vocabulary; an error once it is needed */
+    enum {
+        GM_UNK_NONE,
+        GM_UNK_KNOWN,
+        GM_UNK_MISSING
+    } unk_kind; /* missing: named in the
+file, not in the vocabulary; an error once it is needed */
     uint32_t unk;
     size_t longest; /* bytes of the longest spelling */
     /* Of each byte: the token that spells it (byte level), and its <0xNN>;
      * GM_NO_TOKEN when there is none. */
     uint32_t byte_id[256], fallback_id[256];
     bool cut_at_marks; /* gm_bpe_cut may cut */
-} gm_bpe; /* starts as (gm_bpe){0} */
+} gm_bpe;              /* starts as (gm_bpe){0} */
 
 /* The "model" of a tokenizer.json. Errors: GM_EFORMAT (another model, an option
  * that is refused, a token or merge that does not fit: number and text), GM_EMEM. */

@@ -36,7 +36,7 @@ static gm_status load_options(gm_bpe *bpe, const gm_json *json, const char *wher
     GM_TRY(gm_json_get_bool_or(json, "ignore_merges", false, &bpe->ignore_merges, where, err));
     GM_TRY(gm_json_get_text_or(json, "unk_token", NULL, &unk, where, err));
     if (unk)
-        bpe->unk_kind = gm_vocabulary_find(&bpe->vocabulary, unk, strlen(unk), &bpe->unk)
+        bpe->unk_kind = gm_spellings_find(&bpe->vocabulary, unk, strlen(unk), &bpe->unk)
                             ? GM_UNK_KNOWN
                             : GM_UNK_MISSING;
 out:
@@ -58,7 +58,8 @@ static gm_status load_vocabulary(gm_bpe *bpe, const gm_json *json, const char *w
             return gm_fail(err, GM_EFORMAT, "'%s': id of token '%s' is not a number from 0 to %u",
                            where, spelling, (unsigned)GM_MAX_TOKEN_ID - 1);
         size_t n = strlen(spelling);
-        gm_status status = gm_vocabulary_add(&bpe->vocabulary, spelling, n, (uint32_t)id, where, err);
+        gm_status status =
+            gm_spellings_add(&bpe->vocabulary, spelling, n, (uint32_t)id, where, err);
         if (status != GM_OK) return status;
         if (n > bpe->longest) bpe->longest = n;
     }
@@ -72,9 +73,9 @@ static void load_bytes(gm_bpe *bpe)
         char symbol[4], code[8];
         size_t n = gm_utf8_encode(gm_byte_symbol((uint8_t)byte), symbol);
         (void)snprintf(code, sizeof code, "<0x%02X>", byte);
-        if (!gm_vocabulary_find(&bpe->vocabulary, symbol, n, &bpe->byte_id[byte]))
+        if (!gm_spellings_find(&bpe->vocabulary, symbol, n, &bpe->byte_id[byte]))
             bpe->byte_id[byte] = GM_NO_TOKEN;
-        if (!gm_vocabulary_find(&bpe->vocabulary, code, 6, &bpe->fallback_id[byte]))
+        if (!gm_spellings_find(&bpe->vocabulary, code, 6, &bpe->fallback_id[byte]))
             bpe->fallback_id[byte] = GM_NO_TOKEN;
     }
 }
@@ -131,16 +132,16 @@ static gm_status load_merge(gm_bpe *bpe, const gm_json *item, uint32_t rank, gm_
     if (!read_halves(item, &left, &right))
         return gm_fail(err, GM_EFORMAT, "'%s': merge %u is not a pair of tokens", where,
                        (unsigned)rank);
-    if (!gm_vocabulary_find(&bpe->vocabulary, left.at, left.n, &left.id))
+    if (!gm_spellings_find(&bpe->vocabulary, left.at, left.n, &left.id))
         return not_a_token(&left, &right, "the first", rank, where, err);
-    if (!gm_vocabulary_find(&bpe->vocabulary, right.at, right.n, &right.id))
+    if (!gm_spellings_find(&bpe->vocabulary, right.at, right.n, &right.id))
         return not_a_token(&left, &right, "the second", rank, where, err);
 
     joined->n = 0;
     gm_status status = gm_text_append(joined, left.at, left.n, err);
     if (status == GM_OK) status = gm_text_append(joined, right.at, right.n, err);
     if (status != GM_OK) return status;
-    if (!gm_vocabulary_find(&bpe->vocabulary, joined->at, joined->n, &id))
+    if (!gm_spellings_find(&bpe->vocabulary, joined->at, joined->n, &id))
         return not_a_token(&left, &right, "what they join to", rank, where, err);
     insert(bpe, (uint64_t)left.id << 32 | right.id, rank, id);
     return GM_OK;
@@ -179,13 +180,12 @@ static bool may_cut(const gm_bpe *bpe)
     const size_t n = GM_MARK_BYTES;
     uint32_t id;
     if (bpe->byte_level || bpe->ignore_merges) return false;
-    if (!gm_vocabulary_find(&bpe->vocabulary, GM_MARK, n, &id)) return false;
+    if (!gm_spellings_find(&bpe->vocabulary, GM_MARK, n, &id)) return false;
 
     for (size_t i = 0; i < bpe->n_slots; i++) {
         if (bpe->merge[i].rank == GM_NO_RANK) continue;
-        gm_spelling left = gm_vocabulary_spelling(&bpe->vocabulary,
-                                                  (uint32_t)(bpe->merge[i].pair >> 32));
-        gm_spelling right = gm_vocabulary_spelling(&bpe->vocabulary, (uint32_t)bpe->merge[i].pair);
+        gm_spelling left = gm_spellings_get(&bpe->vocabulary, (uint32_t)(bpe->merge[i].pair >> 32));
+        gm_spelling right = gm_spellings_get(&bpe->vocabulary, (uint32_t)bpe->merge[i].pair);
         if (right.n < n || memcmp(right.at, GM_MARK, n) != 0) continue;
         if (left.n < n || memcmp(left.at + left.n - n, GM_MARK, n) != 0) return false;
     }
@@ -211,7 +211,7 @@ out:
 
 void gm_bpe_clear(gm_bpe *bpe)
 {
-    gm_vocabulary_clear(&bpe->vocabulary);
+    gm_spellings_clear(&bpe->vocabulary);
     gm_free(bpe->merge);
     *bpe = (gm_bpe){0};
 }

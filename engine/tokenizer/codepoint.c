@@ -27,7 +27,8 @@ bool gm_is_numeric(uint32_t code_point)
 bool gm_is_punctuation(uint32_t code_point)
 {
     if (code_point < 0x80)
-        return (code_point >= '!' && code_point <= '/') || (code_point >= ':' && code_point <= '@') ||
+        return (code_point >= '!' && code_point <= '/') ||
+               (code_point >= ':' && code_point <= '@') ||
                (code_point >= '[' && code_point <= '`') || (code_point >= '{' && code_point <= '~');
     utf8proc_category_t c = category(code_point);
     return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;

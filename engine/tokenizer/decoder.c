@@ -16,10 +16,10 @@ typedef enum step_kind { BYTE_LEVEL, BYTE_FALLBACK, FUSE, REPLACE, STRIP, METASP
 
 typedef struct gm_decoder_step {
     step_kind kind;
-    bool fused;            /* the tokens are one string by now: the whole text */
-    gm_text from, to;      /* Replace; `from` also: Strip's and Metaspace's character */
-    int64_t start, stop;   /* Strip: how many at most */
-    bool drop_first;       /* Metaspace: the first token loses its marks */
+    bool fused;          /* the tokens are one string by now: the whole text */
+    gm_text from, to;    /* Replace; `from` also: Strip's and Metaspace's character */
+    int64_t start, stop; /* Strip: how many at most */
+    bool drop_first;     /* Metaspace: the first token loses its marks */
 } step;
 
 /* ---- strings ---- */
@@ -364,8 +364,7 @@ static gm_status add_step(gm_decoder *out, const gm_json *json, const char *type
     if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a decoder");
     out->step = grown;
     step *s = &grown[out->n++];
-    if (out->n > 1)
-        s->fused = s[-1].fused || s[-1].kind == FUSE || s[-1].kind == BYTE_LEVEL;
+    if (out->n > 1) s->fused = s[-1].fused || s[-1].kind == FUSE || s[-1].kind == BYTE_LEVEL;
     gm_status status = load_step(s, json, type, where, err);
     if (status == GM_OK) out->all_first |= needs_all(s);
     return status;

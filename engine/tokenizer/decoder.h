@@ -16,8 +16,8 @@ typedef struct gm_strings {
     size_t n, cap;
 } gm_strings; /* starts as (gm_strings){0} */
 
-gm_status gm_strings_append(gm_strings *strings, const char *bytes, size_t n,
-                            gm_error *err) GM_MUST_USE;
+gm_status gm_strings_append(gm_strings *strings, const char *bytes, size_t n, gm_error *err)
+    GM_MUST_USE;
 void gm_strings_clear(gm_strings *strings);
 
 typedef struct gm_decoder {
@@ -29,8 +29,8 @@ typedef struct gm_decoder {
 
 /* The "decoder" of a tokenizer.json; NULL or null means none. Errors: GM_EFORMAT
  * naming the type that is not understood, GM_EMEM. */
-gm_status gm_decoder_load(gm_decoder *out, const gm_json *json, const char *where,
-                          gm_error *err) GM_MUST_USE;
+gm_status gm_decoder_load(gm_decoder *out, const gm_json *json, const char *where, gm_error *err)
+    GM_MUST_USE;
 void gm_decoder_clear(gm_decoder *decoder);
 
 /* Decode tokens, taking the strings apart, and append the text.

@@ -127,8 +127,7 @@ static gm_status encode_between(gm_encoder *encoder, gm_view view, sink *out, gm
 static gm_status emit_all(sink *out, const gm_ids *ids, uint32_t end, gm_error *err)
 {
     gm_status status = GM_OK;
-    for (size_t i = 0; i < ids->n && status == GM_OK; i++)
-        status = emit(out, ids->at[i], end, err);
+    for (size_t i = 0; i < ids->n && status == GM_OK; i++) status = emit(out, ids->at[i], end, err);
     return status;
 }
 
@@ -143,8 +142,7 @@ gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specia
     if (n_before) *n_before = specials ? t->template.before.n : 0;
     if (n_after) *n_after = specials ? t->template.after.n : 0;
 
-    if (n >= UINT32_MAX / 4)
-        GM_FAIL(GM_EARG, "a text of %zu bytes is too long to encode", n);
+    if (n >= UINT32_MAX / 4) GM_FAIL(GM_EARG, "a text of %zu bytes is too long to encode", n);
     size_t valid = gm_utf8_valid(text, n);
     if (valid != n) GM_FAIL(GM_EFORMAT, "text is not valid UTF-8 at byte %zu", valid);
 

@@ -42,9 +42,10 @@ static gm_status load_replace(step *s, const gm_json *json, const char *where, g
         return gm_text_append(&s->pattern, text, n_pattern, err);
     }
     if (memchr(content, '$', n_content) != NULL)
-        return gm_fail(err, GM_EFORMAT,
-                       "'%s': normalizer 'Replace' refers to groups in '%s', which is not understood",
-                       where, content);
+        return gm_fail(
+            err, GM_EFORMAT,
+            "'%s': normalizer 'Replace' refers to groups in '%s', which is not understood", where,
+            content);
     s->kind = REPLACE_REGEX;
     return gm_regex_compile(&s->regex, regex, n_pattern, where, err);
 }
@@ -80,10 +81,11 @@ static gm_status load_step(step *s, const gm_json *json, const char *type, const
                    ? status
                    : gm_json_get_bool_or(json, "strip_right", true, &s->right, where, err);
     }
-    return gm_fail(err, GM_EFORMAT,
-                   "'%s': normalizer '%s' is not understood (known: Sequence, NFC, NFD, NFKC, NFKD, "
-                   "Lowercase, Replace, Prepend, Strip)",
-                   where, type);
+    return gm_fail(
+        err, GM_EFORMAT,
+        "'%s': normalizer '%s' is not understood (known: Sequence, NFC, NFD, NFKC, NFKD, "
+        "Lowercase, Replace, Prepend, Strip)",
+        where, type);
 }
 
 gm_status gm_normalizer_load(gm_normalizer *out, const gm_json *json, const char *where,
@@ -158,7 +160,8 @@ out:
 static gm_status next_match(const step *s, gm_regex_work *regex, gm_regex_walk *walk, size_t *start,
                             size_t *stop, bool *found, gm_error *err)
 {
-    if (s->kind == REPLACE_REGEX) return gm_regex_next(s->regex, regex, walk, start, stop, found, err);
+    if (s->kind == REPLACE_REGEX)
+        return gm_regex_next(s->regex, regex, walk, start, stop, found, err);
 
     const char *hit = walk->from < walk->n ? memmem(walk->at + walk->from, walk->n - walk->from,
                                                     s->pattern.at, s->pattern.n)

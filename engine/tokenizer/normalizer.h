@@ -18,10 +18,10 @@ typedef struct gm_normalizer {
 
 /* What one thread needs to normalize; starts as {0}. */
 typedef struct gm_normalizer_work {
-    gm_marked text[2];  /* a step reads one and writes the other */
-    int32_t *code;      /* (code_cap) code points of one composed stretch */
+    gm_marked text[2]; /* a step reads one and writes the other */
+    int32_t *code;     /* (code_cap) code points of one composed stretch */
     size_t code_cap;
-    uint64_t *key;      /* (code_cap) for ordering marks */
+    uint64_t *key; /* (code_cap) for ordering marks */
 } gm_normalizer_work;
 
 /* The "normalizer" of a tokenizer.json; NULL or null means none. Errors:

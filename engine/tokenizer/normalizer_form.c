@@ -123,9 +123,9 @@ static gm_status normalize_stretch(gm_form form, gm_normalizer_work *work, const
         i += gm_utf8_decode(at + i, n - i, &c);
         status = make_room(work, used, err);
         if (status != GM_OK) return status;
-        utf8proc_ssize_t got = utf8proc_decompose_char(
-            (utf8proc_int32_t)c, work->code + used, (utf8proc_ssize_t)(work->code_cap - used),
-            (utf8proc_option_t)options, &boundary);
+        utf8proc_ssize_t got = utf8proc_decompose_char((utf8proc_int32_t)c, work->code + used,
+                                                       (utf8proc_ssize_t)(work->code_cap - used),
+                                                       (utf8proc_option_t)options, &boundary);
         if (got < 0 || (size_t)got > work->code_cap - used)
             return gm_fail(err, GM_EFORMAT, "cannot decompose U+%04X", (unsigned)c);
         used += (size_t)got;
@@ -179,7 +179,7 @@ gm_status gm_normalize_form(gm_form form, gm_normalizer_work *work, const gm_vie
         if (start >= view->n) break;
         if (start > at) start = char_start(view->at, start - 1); /* a mark may join this one */
 
-        size_t n_codes;
+        size_t n_codes = 0;
         size_t stop = stretch_stop(view, start);
         GM_TRY(normalize_stretch(form, work, view->at + start, stop - start, &n_codes, err));
         if (!spells(work->code, n_codes, view->at + start, stop - start)) {

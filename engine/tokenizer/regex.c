@@ -50,8 +50,8 @@ static gm_status compile(gm_regex *regex, const gm_text *translated, const char 
     /* As in Ruby: lines end in LF alone, ^ and $ match at every line. */
     (void)pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C;
-    regex->code = pcre2_compile((PCRE2_SPTR)translated->at, translated->n, options, &code, &place,
-                                context);
+    regex->code =
+        pcre2_compile((PCRE2_SPTR)translated->at, translated->n, options, &code, &place, context);
     if (regex->code == NULL && code == PCRE2_ERROR_HEAP_FAILED)
         GM_FAIL(GM_EMEM, "no memory for a regular expression");
     if (regex->code == NULL) {
@@ -134,8 +134,8 @@ static gm_status match_from(const gm_regex *regex, gm_regex_work *work, const ch
                             size_t from, bool *found, gm_error *err)
 {
     PCRE2_SPTR subject = (PCRE2_SPTR)(at ? at : "");
-    int code = pcre2_match(regex->code, subject, n, from, PCRE2_NO_UTF_CHECK, work->match,
-                           work->context);
+    int code =
+        pcre2_match(regex->code, subject, n, from, PCRE2_NO_UTF_CHECK, work->match, work->context);
     if (code == PCRE2_ERROR_JIT_STACKLIMIT)
         code = pcre2_match(regex->code, subject, n, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
                            work->match, work->context);

@@ -18,7 +18,7 @@
 #include "engine/tokenizer/regex.h"
 
 /* The inside of a set: White_Space, 25 characters. */
-#define WHITE_SPACE                                                                        \
+#define WHITE_SPACE                                                                         \
     "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}" \
     "\\x{205f}\\x{3000}"
 
@@ -118,8 +118,8 @@ static gm_status hex(reader *r)
     while (stop < 2 + wanted && is_hex(peek(r, stop))) stop++;
     bool high_byte = wanted == 2 && peek(r, 2) > '7'; /* half a character in Oniguruma */
     if (stop != 2 + wanted || high_byte) return refuse(r, stop);
-    gm_status status = gm_text_printf(r->out, r->err, "\\x{%.*s}", (int)wanted,
-                                      r->pattern + r->at + 2);
+    gm_status status =
+        gm_text_printf(r->out, r->err, "\\x{%.*s}", (int)wanted, r->pattern + r->at + 2);
     r->at += stop;
     return status;
 }

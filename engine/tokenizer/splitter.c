@@ -167,14 +167,15 @@ static gm_status put_metaspace(const gm_splitter_step *step, const gm_view *view
     uint32_t begin = gm_view_end(view, piece.start);
     bool has = at[0] == ' ' || begins_with(at, piece.stop - piece.start, mark->at, mark->n);
 
-    if (!has && (step->prepend == GM_PREPEND_ALWAYS ||
-                 (step->prepend == GM_PREPEND_FIRST && begin == 0)))
+    if (!has &&
+        (step->prepend == GM_PREPEND_ALWAYS || (step->prepend == GM_PREPEND_FIRST && begin == 0)))
         GM_TRY(gm_marked_append(text, mark->at, mark->n, begin, err));
     for (size_t i = piece.start; i < piece.stop;) {
         const char *space = memchr(view->at + i, ' ', piece.stop - i);
         size_t stop = space ? (size_t)(space - view->at) : piece.stop;
         GM_TRY(gm_marked_copy(text, view, i, stop, err));
-        if (space) GM_TRY(gm_marked_append(text, mark->at, mark->n, gm_view_end(view, ++stop), err));
+        if (space)
+            GM_TRY(gm_marked_append(text, mark->at, mark->n, gm_view_end(view, ++stop), err));
         i = stop;
     }
 out:
@@ -189,9 +190,8 @@ static gm_status rewrite(const gm_splitter_step *step, const gm_view *view, cons
     gm_marked_reset(text);
     for (size_t i = 0; i < in->n; i++) {
         size_t start = text->text.n;
-        GM_TRY(step->kind == GM_SPLIT_SPACE
-                   ? put_space(view, in->at[i], text, err)
-                   : put_metaspace(step, view, in->at[i], text, err));
+        GM_TRY(step->kind == GM_SPLIT_SPACE ? put_space(view, in->at[i], text, err)
+                                            : put_metaspace(step, view, in->at[i], text, err));
         if (text->text.n >= UINT32_MAX)
             GM_FAIL(GM_EFORMAT, "a text of %zu bytes is too long to encode", text->text.n);
         GM_TRY(push(out, start, text->text.n, err));

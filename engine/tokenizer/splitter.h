@@ -35,8 +35,8 @@ typedef struct gm_splitter_work {
 
 /* The "pre_tokenizer" of a tokenizer.json; NULL or null means none. Errors:
  * GM_EFORMAT naming the type or value that is not understood, GM_EMEM. */
-gm_status gm_splitter_load(gm_splitter *out, const gm_json *json, const char *where,
-                           gm_error *err) GM_MUST_USE;
+gm_status gm_splitter_load(gm_splitter *out, const gm_json *json, const char *where, gm_error *err)
+    GM_MUST_USE;
 void gm_splitter_clear(gm_splitter *splitter);
 
 /* Split a view of fewer than 4 GiB. *pieces, in order and not overlapping, and
@@ -73,7 +73,7 @@ typedef struct gm_splitter_step {
     gm_text text;
     bool (*class)(uint32_t code_point);
     enum { GM_PREPEND_NEVER, GM_PREPEND_FIRST, GM_PREPEND_ALWAYS } prepend; /* Metaspace */
-    bool split;                                                            /* Metaspace */
+    bool split;                                                             /* Metaspace */
 } gm_splitter_step;
 
 /* Add a zeroed step at the end (splitter_load.c reads, splitter.c applies). */

@@ -15,8 +15,7 @@ gm_status gm_splitter_add(gm_splitter *splitter, gm_splitter_step **step, gm_err
 {
     if (splitter->n == MOST_STEPS)
         return gm_fail(err, GM_EFORMAT, "more than %d pre-tokenizers", (int)MOST_STEPS);
-    gm_splitter_step *grown =
-        gm_grow(splitter->step, splitter->n, splitter->n + 1, sizeof *grown);
+    gm_splitter_step *grown = gm_grow(splitter->step, splitter->n, splitter->n + 1, sizeof *grown);
     if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a pre-tokenizer");
     splitter->step = grown;
     *step = &grown[splitter->n++];
@@ -43,7 +42,7 @@ static gm_status load_behavior(const gm_json *json, const char *key, gm_behavior
 static gm_status load_split(gm_splitter *out, const gm_json *json, const char *where, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_splitter_step *step;
+    gm_splitter_step *step = NULL;
     size_t n;
     const gm_json *pattern = gm_member(json, "pattern");
     const char *text = gm_member_text(pattern, "String", &n);
@@ -71,7 +70,7 @@ static gm_status load_byte_level(gm_splitter *out, const gm_json *json, const ch
                                  gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_splitter_step *step;
+    gm_splitter_step *step = NULL;
     bool space, regex;
     GM_TRY(gm_json_get_bool_or(json, "add_prefix_space", true, &space, where, err));
     GM_TRY(gm_json_get_bool_or(json, "use_regex", true, &regex, where, err));
@@ -96,7 +95,7 @@ static gm_status load_metaspace(gm_splitter *out, const gm_json *json, const cha
 {
     static const char *const schemes[] = {"never", "first", "always"};
     gm_status status = GM_OK;
-    gm_splitter_step *step;
+    gm_splitter_step *step = NULL;
     bool space;
     const char *scheme, *mark;
     size_t n_mark, which = 0;
@@ -132,7 +131,7 @@ out:
 static gm_status load_class(gm_splitter *out, bool (*class)(uint32_t), gm_behavior behavior,
                             gm_error *err)
 {
-    gm_splitter_step *step;
+    gm_splitter_step *step = NULL;
     gm_status status = gm_splitter_add(out, &step, err);
     if (status != GM_OK) return status;
     step->kind = GM_SPLIT_CLASS;
@@ -146,8 +145,8 @@ static gm_status load_sequence(gm_splitter *out, const gm_json *json, const char
 {
     const gm_json *list = gm_member_list(json, "pretokenizers");
     if (list == NULL)
-        return gm_fail(err, GM_EFORMAT, "'%s': pre-tokenizer 'Sequence' has no list 'pretokenizers'",
-                       where);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': pre-tokenizer 'Sequence' has no list 'pretokenizers'", where);
     gm_status status = GM_OK;
     const gm_json *item = gm_json_first(list);
     for (; item && status == GM_OK; item = gm_json_next(item))
@@ -162,7 +161,8 @@ static gm_status load_type(gm_splitter *out, const gm_json *json, const char *ty
     if (strcmp(type, "Sequence") == 0) return load_sequence(out, json, where, err);
     if (out->byte_level) /* it turns characters into bytes: nothing can split after it */
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': pre-tokenizer '%s' behind 'ByteLevel' is not understood", where, type);
+                       "'%s': pre-tokenizer '%s' behind 'ByteLevel' is not understood", where,
+                       type);
     if (strcmp(type, "Split") == 0) return load_split(out, json, where, err);
     if (strcmp(type, "ByteLevel") == 0) return load_byte_level(out, json, where, err);
     if (strcmp(type, "Metaspace") == 0) return load_metaspace(out, json, where, err);
@@ -175,7 +175,7 @@ static gm_status load_type(gm_splitter *out, const gm_json *json, const char *ty
         return status != GM_OK ? status : load_class(out, gm_is_numeric, behavior, err);
     }
     if (strcmp(type, "Punctuation") == 0) {
-        gm_behavior behavior;
+        gm_behavior behavior = GM_SPLIT_ISOLATED;
         status = load_behavior(json, "behavior", GM_SPLIT_ISOLATED, &behavior, where, err);
         return status != GM_OK ? status : load_class(out, gm_is_punctuation, behavior, err);
     }

@@ -4,13 +4,14 @@
 #include <string.h>
 
 #include "engine/tokenizer/component.h"
-#include "engine/tokenizer/vocabulary.h"
+#include "engine/tokenizer/spellings.h"
 
 static gm_status read_id(const gm_json *json, uint32_t *out, const char *where, gm_error *err)
 {
     int64_t id;
     if (json == NULL || !gm_json_i64(json, &id) || id < 0 || id >= (int64_t)GM_MAX_TOKEN_ID)
-        return gm_fail(err, GM_EFORMAT, "'%s': an id of the post-processor is not a token's", where);
+        return gm_fail(err, GM_EFORMAT, "'%s': an id of the post-processor is not a token's",
+                       where);
     *out = (uint32_t)id;
     return GM_OK;
 }
@@ -44,7 +45,7 @@ static gm_status append_special(gm_ids *ids, const gm_json *json, const char *na
     gm_status status = GM_OK;
     for (const gm_json *item = gm_json_first(list); item && status == GM_OK;
          item = gm_json_next(item)) {
-        uint32_t id;
+        uint32_t id = 0;
         status = read_id(item, &id, where, err);
         if (status == GM_OK) status = gm_ids_append(ids, id, err);
     }
@@ -59,8 +60,7 @@ static gm_status load_single(gm_template *out, const gm_json *json, const char *
     gm_ids before = {0}, after = {0};
     int n_texts = 0;
     const gm_json *list = gm_member_list(json, "single");
-    if (list == NULL)
-        GM_FAIL(GM_EFORMAT, "'%s': 'TemplateProcessing' has no list 'single'", where);
+    if (list == NULL) GM_FAIL(GM_EFORMAT, "'%s': 'TemplateProcessing' has no list 'single'", where);
 
     for (const gm_json *item = gm_json_first(list); item; item = gm_json_next(item)) {
         const char *special = gm_member_text(gm_member(item, "SpecialToken"), "id", NULL);
@@ -73,7 +73,8 @@ static gm_status load_single(gm_template *out, const gm_json *json, const char *
             GM_FAIL(GM_EFORMAT, "'%s': an item of 'single' is not understood", where);
     }
     if (n_texts != 1)
-        GM_FAIL(GM_EFORMAT, "'%s': 'single' holds the text %d times, expected once", where, n_texts);
+        GM_FAIL(GM_EFORMAT, "'%s': 'single' holds the text %d times, expected once", where,
+                n_texts);
     GM_TRY(wrap(out, &before, &after, err));
 out:
     gm_ids_clear(&before);

@@ -16,8 +16,8 @@ typedef struct gm_template {
 
 /* The "post_processor" of a tokenizer.json; NULL or null means none. Errors:
  * GM_EFORMAT naming what is not understood, GM_EMEM. */
-gm_status gm_template_load(gm_template *out, const gm_json *json, const char *where,
-                           gm_error *err) GM_MUST_USE;
+gm_status gm_template_load(gm_template *out, const gm_json *json, const char *where, gm_error *err)
+    GM_MUST_USE;
 void gm_template_clear(gm_template *template);
 
 #endif

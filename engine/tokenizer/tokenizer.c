@@ -22,8 +22,9 @@ static gm_status check_template(const gm_tokenizer *t, const gm_ids *ids, const 
     size_t n;
     for (size_t i = 0; i < ids->n; i++)
         if (gm_tokenizer_spelling(t, ids->at[i], &n) == NULL)
-            return gm_fail(err, GM_EFORMAT, "'%s': the post-processor adds id %u, which no token has",
-                           where, (unsigned)ids->at[i]);
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': the post-processor adds id %u, which no token has", where,
+                           (unsigned)ids->at[i]);
     return GM_OK;
 }
 
@@ -112,8 +113,8 @@ const char *gm_tokenizer_digest(const gm_tokenizer *tokenizer)
 bool gm_tokenizer_find(const gm_tokenizer *tokenizer, const char *spelling, uint32_t *id)
 {
     size_t n = strlen(spelling);
-    return gm_vocabulary_find(&tokenizer->added.names, spelling, n, id) ||
-           gm_vocabulary_find(&tokenizer->bpe.vocabulary, spelling, n, id);
+    return gm_spellings_find(&tokenizer->added.names, spelling, n, id) ||
+           gm_spellings_find(&tokenizer->bpe.vocabulary, spelling, n, id);
 }
 
 bool gm_tokenizer_is_special(const gm_tokenizer *tokenizer, uint32_t id)
@@ -124,8 +125,8 @@ bool gm_tokenizer_is_special(const gm_tokenizer *tokenizer, uint32_t id)
 
 const char *gm_tokenizer_spelling(const gm_tokenizer *tokenizer, uint32_t id, size_t *n_bytes)
 {
-    gm_spelling s = gm_vocabulary_spelling(&tokenizer->added.names, id);
-    if (s.at == NULL) s = gm_vocabulary_spelling(&tokenizer->bpe.vocabulary, id);
+    gm_spelling s = gm_spellings_get(&tokenizer->added.names, id);
+    if (s.at == NULL) s = gm_spellings_get(&tokenizer->bpe.vocabulary, id);
     if (n_bytes) *n_bytes = s.n;
     return s.at;
 }

@@ -77,8 +77,8 @@ gm_status gm_decode(const gm_tokenizer *tokenizer, const uint32_t *ids, size_t n
 typedef struct gm_stream {
     const gm_tokenizer *tokenizer; /* borrowed */
     bool skip_specials;
-    gm_ids ids;      /* tokens not yet fully printed */
-    size_t n_shown;  /* private: bytes of their text already given */
+    gm_ids ids;     /* tokens not yet fully printed */
+    size_t n_shown; /* private: bytes of their text already given */
     bool begun;
 } gm_stream;
 

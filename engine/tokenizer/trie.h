@@ -13,8 +13,8 @@ typedef struct gm_trie {
 
 /* Add a string of n >= 1 bytes that stands for `value`; of equal strings the first
  * counts. */
-gm_status gm_trie_add(gm_trie *trie, const char *bytes, size_t n, uint32_t value,
-                      gm_error *err) GM_MUST_USE;
+gm_status gm_trie_add(gm_trie *trie, const char *bytes, size_t n, uint32_t value, gm_error *err)
+    GM_MUST_USE;
 
 /* The first match at or after `from`, as bytes [*start,*stop). Cost: O(n) over
  * text that begins no string, the longest string per byte at worst. */

@@ -24,8 +24,7 @@ static gm_status reserve(gm_marked *marked, size_t n, gm_error *err)
     gm_status status = gm_text_reserve(&marked->text, n, err);
     if (status != GM_OK || marked->cap >= marked->text.cap) return status;
 
-    uint32_t *end =
-        gm_grow(marked->end, marked->text.n, marked->text.cap, sizeof *end);
+    uint32_t *end = gm_grow(marked->end, marked->text.n, marked->text.cap, sizeof *end);
     if (end == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the offsets of %zu bytes", marked->text.cap);
     marked->end = end;

@@ -1,5 +1,5 @@
-/* vocabulary.c - spellings and ids, both ways. */
-#include "engine/tokenizer/vocabulary.h"
+/* spellings.c - spellings and ids, both ways. */
+#include "engine/tokenizer/spellings.h"
 
 #include "base/text.h"
 #include "engine/tokenizer/bytehash.h"
@@ -7,7 +7,7 @@
 enum { FIRST_SLOTS = 64, FIRST_IDS = 64 };
 
 /* The slot that holds the spelling, or the free one where it belongs. */
-static size_t slot_of(const gm_vocabulary *v, const char *spelling, size_t n)
+static size_t slot_of(const gm_spellings *v, const char *spelling, size_t n)
 {
     size_t mask = v->n_slots - 1, at = (size_t)gm_hash_bytes(spelling, n) & mask;
     while (v->slot[at] != 0) {
@@ -19,7 +19,7 @@ static size_t slot_of(const gm_vocabulary *v, const char *spelling, size_t n)
 }
 
 /* Half of the slots stay free. */
-static gm_status grow_slots(gm_vocabulary *v, gm_error *err)
+static gm_status grow_slots(gm_spellings *v, gm_error *err)
 {
     if (2 * (v->n + 1) <= v->n_slots) return GM_OK;
     size_t n_slots = v->n_slots ? 2 * v->n_slots : FIRST_SLOTS;
@@ -29,12 +29,11 @@ static gm_status grow_slots(gm_vocabulary *v, gm_error *err)
     v->slot = slot;
     v->n_slots = n_slots;
     for (size_t id = 0; id < v->n_ids; id++)
-        if (v->by_id[id].at)
-            slot[slot_of(v, v->by_id[id].at, v->by_id[id].n)] = (uint32_t)id + 1;
+        if (v->by_id[id].at) slot[slot_of(v, v->by_id[id].at, v->by_id[id].n)] = (uint32_t)id + 1;
     return GM_OK;
 }
 
-static gm_status grow_ids(gm_vocabulary *v, uint32_t id, gm_error *err)
+static gm_status grow_ids(gm_spellings *v, uint32_t id, gm_error *err)
 {
     if (id < v->ids_cap) return GM_OK;
     size_t cap = v->ids_cap ? v->ids_cap : FIRST_IDS;
@@ -46,15 +45,15 @@ static gm_status grow_ids(gm_vocabulary *v, uint32_t id, gm_error *err)
     return GM_OK;
 }
 
-gm_status gm_vocabulary_add(gm_vocabulary *v, const char *spelling, size_t n, uint32_t id,
-                            const char *where, gm_error *err)
+gm_status gm_spellings_add(gm_spellings *v, const char *spelling, size_t n, uint32_t id,
+                           const char *where, gm_error *err)
 {
     char shown[96], other[96];
     gm_text_escape(shown, sizeof shown, spelling, n);
     if (id >= GM_MAX_TOKEN_ID)
         return gm_fail(err, GM_EFORMAT, "'%s': token '%s' has id %u, expected less than %u", where,
                        shown, (unsigned)id, (unsigned)GM_MAX_TOKEN_ID);
-    if (gm_vocabulary_spelling(v, id).at != NULL) {
+    if (gm_spellings_get(v, id).at != NULL) {
         gm_text_escape(other, sizeof other, v->by_id[id].at, v->by_id[id].n);
         return gm_fail(err, GM_EFORMAT, "'%s': tokens '%s' and '%s' have the same id %u", where,
                        other, shown, (unsigned)id);
@@ -76,7 +75,7 @@ gm_status gm_vocabulary_add(gm_vocabulary *v, const char *spelling, size_t n, ui
     return GM_OK;
 }
 
-bool gm_vocabulary_find(const gm_vocabulary *v, const char *spelling, size_t n, uint32_t *id)
+bool gm_spellings_find(const gm_spellings *v, const char *spelling, size_t n, uint32_t *id)
 {
     if (v->n_slots == 0) return false;
     uint32_t found = v->slot[slot_of(v, spelling, n)];
@@ -85,15 +84,15 @@ bool gm_vocabulary_find(const gm_vocabulary *v, const char *spelling, size_t n, 
     return true;
 }
 
-gm_spelling gm_vocabulary_spelling(const gm_vocabulary *v, uint32_t id)
+gm_spelling gm_spellings_get(const gm_spellings *v, uint32_t id)
 {
     return id < v->n_ids ? v->by_id[id] : (gm_spelling){0};
 }
 
-void gm_vocabulary_clear(gm_vocabulary *v)
+void gm_spellings_clear(gm_spellings *v)
 {
     gm_arena_clear(&v->arena);
     gm_free(v->by_id);
     gm_free(v->slot);
-    *v = (gm_vocabulary){0};
+    *v = (gm_spellings){0};
 }
