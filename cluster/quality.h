@@ -1,0 +1,41 @@
+/* quality.h - how far a map and its clusters may be trusted.
+ *
+ * Sizes: N points, C clusters, S subsets.
+ */
+#ifndef GM_QUALITY_H
+#define GM_QUALITY_H
+
+#include "cluster/knn.h"
+
+/* Two labelings of the same points; -1 is a class of its own on either side. All in [0,1]
+ * but ari, which is 0 for independent labelings and may be below. */
+typedef struct gm_agreement {
+    double homogeneity;  /* 1 - H(truth | found) / H(truth); 1 when truth is one class */
+    double completeness; /* the same with the sides exchanged */
+    double nmi;          /* their harmonic mean */
+    double purity;       /* share of points in the largest class of their cluster */
+    double ari;          /* adjusted Rand index */
+} gm_agreement;
+
+/* Labels from -1 to below 2^16. Errors: GM_EARG, GM_EMEM. Source: scikit-learn, metrics. */
+gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const int32_t *truth,
+                               size_t n, gm_error *err) GM_MUST_USE;
+
+/* Trustworthiness of the map xy (N,2): 1 less a penalty for each of the k neighbours on the
+ * map that is not one in the space, by its rank there (Venna, Kaski 2001). Over `n_rows`
+ * points spread evenly, all of them when n_rows >= N; exact for those. Errors: GM_EARG
+ * unless k < N/2; GM_EMEM. */
+gm_status gm_quality_trustworthiness(double *out, const gm_points *points, const float *xy, int k,
+                                     size_t n_rows, gm_error *err) GM_MUST_USE;
+
+/* Share of neighbours, the point itself left out, with the point's own label; query as given
+ * to gm_knn_find (NULL: all points). */
+double gm_quality_purity(const gm_knn *knn, const uint32_t *query, const uint16_t *label);
+
+/* What gm_quality_purity gives by chance: sum over labels of their share squared. */
+double gm_quality_chance(const uint16_t *label, size_t n);
+
+/* `most` of n numbers, spread evenly and ascending (all when most >= n); returns how many. */
+size_t gm_quality_sample(uint32_t *out, size_t n, size_t most);
+
+#endif

@@ -1,0 +1,38 @@
+/* usage.h - the documents of a trace as usage vectors, in an order that no shard, file or
+ * thread decides.
+ *
+ * Sizes: N documents, L MoE layers, E experts, D = L*E, S subsets.
+ *
+ * Documents are put in canonical order, by (SHA-256 of their counts, id), and everything
+ * is computed in it; random numbers keyed by place then do not depend on the order of the
+ * corpus. `place` leads back.
+ */
+#ifndef GM_USAGE_H
+#define GM_USAGE_H
+
+#include "base/progress.h"
+#include "formats/trace.h"
+
+typedef enum gm_usage_kind {
+    GM_USAGE_COUNTS, /* how often an expert was chosen */
+    GM_USAGE_GATES   /* the sum of its gate weights */
+} gm_usage_kind;
+#define GM_USAGE_CHOICES "counts|gates"
+
+typedef struct gm_usage {
+    size_t n, dim;         /* N, D */
+    float *rate;           /* (N,D) in canonical order; rows sum to 1, or are zero */
+    uint32_t *place;       /* (N) place in the trace of the document at each canonical place */
+    uint8_t (*sha)[32];    /* (N,32) of the text, canonical order */
+    uint16_t *subset;      /* (N) canonical order */
+    size_t n_zero;         /* documents without a single counted choice */
+    size_t n_distinct;     /* distinct rows of counts */
+} gm_usage;
+
+/* Read the whole trace. Errors: those of gm_trace; GM_EABSENT for gates that were not
+ * recorded (says how to record them). */
+gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_progress *progress,
+                        gm_error *err) GM_MUST_USE;
+void gm_usage_clear(gm_usage *usage);
+
+#endif

@@ -1,0 +1,107 @@
+/* block.c - one block of a run in memory: see block.h. */
+#include "probe/block.h"
+
+#include <string.h>
+
+#include "engine/engine.h"
+
+const char *const *gm_probe_skip_names(void)
+{
+    static const char *name[GM_PROBE_N_SKIPS];
+    if (name[0] == NULL) {
+        for (int i = 1; i < GM_N_SKIPS; i++) name[i - 1] = gm_skip_name((gm_skip)i);
+        name[GM_PROBE_NOT_SAMPLED] = "not_sampled";
+    }
+    return name;
+}
+
+gm_status gm_probe_block_create(gm_probe_block **out, uint64_t number, gm_error *err)
+{
+    *out = gm_alloc(1, sizeof **out);
+    if (*out == NULL) return gm_fail(err, GM_EMEM, "no memory for a block");
+    (*out)->number = number;
+    return GM_OK;
+}
+
+void gm_probe_block_free(gm_probe_block *block)
+{
+    if (block == NULL) return;
+    gm_ids_clear(&block->token);
+    gm_free(block->phase);
+    gm_free(block->counts);
+    gm_free(block->expert);
+    gm_free(block->gate);
+    gm_free(block->mass);
+    gm_free(block->margin);
+    gm_free(block->nll);
+    gm_free(block->pos);
+    gm_free(block->logit_row);
+    gm_free(block->logits);
+    gm_arena_clear(&block->arena);
+    gm_free(block);
+}
+
+/* Room for n more phases. */
+static gm_status grow_phases(gm_probe_block *block, size_t n, gm_error *err)
+{
+    if (block->token.n + n <= block->phase_cap) return GM_OK;
+    size_t cap = 2 * (block->token.n + n);
+    uint8_t *grown = gm_grow(block->phase, block->phase_cap, cap, 1);
+    if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a block of %zu tokens", cap);
+    block->phase = grown;
+    block->phase_cap = cap;
+    return GM_OK;
+}
+
+gm_status gm_probe_block_add(gm_probe_block *block, const gm_probe_document *document,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t first = block->token.n, n = document->n;
+    GM_TRY(grow_phases(block, n, err));
+    for (size_t i = 0; i < n; i++) {
+        bool is_template = i < document->n_before || i >= n - document->n_after;
+        block->phase[first + i] = is_template ? GM_PHASE_TEMPLATE : GM_PHASE_PROMPT;
+        GM_TRY(gm_ids_append(&block->token, document->token[i], err));
+    }
+    gm_trace_document *d = &block->document[block->n_documents];
+    *d = (gm_trace_document){
+        .id = gm_arena_text(&block->arena, document->id, strlen(document->id)),
+        .subset = gm_arena_text(&block->arena, document->subset, strlen(document->subset)),
+        .n_rows = (uint32_t)n,
+        .n_tokens = (uint32_t)(n - document->n_before - document->n_after),
+        .truncated = document->truncated};
+    memcpy(d->sha, document->sha, sizeof d->sha);
+    if (document->text) {
+        d->text = gm_arena_text(&block->arena, document->text, document->n_text);
+        d->n_text = document->n_text;
+    }
+    if (!d->id || !d->subset || (document->text && !d->text))
+        GM_FAIL(GM_EMEM, "no memory for document '%s'", document->id);
+    block->begin[++block->n_documents] = first + n;
+out:
+    return status;
+}
+
+gm_trace_block gm_probe_block_view(const gm_probe_block *block)
+{
+    return (gm_trace_block){.n_documents = block->n_documents,
+                            .n_rows = block->token.n,
+                            .document = block->document,
+                            .counts = block->counts,
+                            .expert = block->expert,
+                            .gate = block->gate,
+                            .mass = block->mass,
+                            .margin = block->margin,
+                            .token_id = block->token.at,
+                            .pos = block->pos,
+                            .phase = block->phase,
+                            .nll = block->nll,
+                            .n_logit_rows = block->n_logit_rows,
+                            .logit_row = block->logit_row,
+                            .logits = block->logits,
+                            .skipped = block->skipped,
+                            .number = block->number,
+                            .n_read = block->n_read,
+                            .more = block->more};
+}

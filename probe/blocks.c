@@ -1,0 +1,221 @@
+/* blocks.c - cuts a corpus into blocks: see blocks.h. */
+#include "probe/blocks.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "probe/choose_documents.h"
+
+struct gm_blocks {
+    const gm_blocks_options *options;
+    gm_corpus *corpus;
+    gm_encoder *encoder;
+    gm_sample sample;
+    uint64_t n_blocks; /* given or skipped */
+    uint64_t n_read;   /* documents of the corpus */
+    uint64_t n_kept;
+    bool ended, pending; /* pending: `document` did not fit into the last block */
+    gm_document source;  /* as the corpus gave it */
+    gm_probe_document document;
+    char id[4096];
+    gm_ids ids, ends;
+};
+
+gm_status gm_blocks_create(gm_blocks **out, const gm_blocks_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = NULL;
+    gm_blocks *blocks = gm_alloc(1, sizeof *blocks);
+    if (blocks == NULL) return gm_fail(err, GM_EMEM, "no memory to read a corpus");
+    blocks->options = options;
+    if (options->sample > 0) GM_TRY(gm_sample_draw(&blocks->sample, options, err));
+    GM_TRY(
+        gm_corpus_open(&blocks->corpus, options->paths, options->n_paths, &options->corpus, err));
+    GM_TRY(gm_encoder_create(&blocks->encoder, options->tokenizer, err));
+    *out = blocks;
+    blocks = NULL;
+out:
+    gm_blocks_free(blocks);
+    return status;
+}
+
+void gm_blocks_free(gm_blocks *blocks)
+{
+    if (blocks == NULL) return;
+    gm_encoder_free(blocks->encoder);
+    gm_corpus_close(blocks->corpus);
+    gm_sample_clear(&blocks->sample);
+    gm_ids_clear(&blocks->ids);
+    gm_ids_clear(&blocks->ends);
+    gm_free(blocks);
+}
+
+double gm_blocks_share(const gm_blocks *blocks)
+{
+    uint64_t done, total;
+    gm_corpus_progress(blocks->corpus, &done, &total);
+    return total > 0 ? (double)done / (double)total : 0;
+}
+
+uint64_t gm_blocks_bytes(const gm_blocks *blocks)
+{
+    uint64_t done, total;
+    gm_corpus_progress(blocks->corpus, &done, &total);
+    return total;
+}
+
+/* Keep the first tokens of the text, and of the text the bytes they stand for. */
+static void truncate_document(gm_blocks *blocks, size_t n_before, size_t n_after)
+{
+    gm_probe_document *d = &blocks->document;
+    const gm_blocks_options *o = blocks->options;
+    size_t n_text = blocks->ids.n - n_before - n_after, keep = o->doc_tokens;
+    if (keep + n_before + n_after > o->max_context) {
+        keep = o->max_context > n_before + n_after ? o->max_context - n_before - n_after : 0;
+    }
+    d->truncated = n_text > keep;
+    if (d->truncated) {
+        uint32_t *after = blocks->ids.at + n_before + n_text;
+        memmove(blocks->ids.at + n_before + keep, after, n_after * sizeof *after);
+        blocks->ids.n = n_before + keep + n_after;
+        d->n_text = keep > 0 ? blocks->ends.at[n_before + keep - 1] : 0;
+    }
+    d->token = blocks->ids.at;
+    d->n = blocks->ids.n;
+    d->n_before = n_before;
+    d->n_after = n_after;
+}
+
+/* Tokenize blocks->source into blocks->document; *skip says why it is left out. */
+static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_document *source = &blocks->source;
+    size_t n_before = 0, n_after = 0;
+    *kept = false;
+    *skip = source->skip != GM_SKIP_NONE ? (size_t)source->skip - 1 : GM_PROBE_NOT_SAMPLED;
+    if (source->skip != GM_SKIP_NONE) return GM_OK;
+    if (blocks->options->sample > 0 && !gm_sample_has(&blocks->sample, blocks->n_read - 1))
+        return GM_OK;
+
+    if (source->line > 0)
+        snprintf(blocks->id, sizeof blocks->id, "%s:%" PRIu64, source->file, source->line);
+    else
+        snprintf(blocks->id, sizeof blocks->id, "%s", source->file);
+    blocks->ids.n = blocks->ends.n = 0;
+    GM_TRY(gm_encode(blocks->encoder, source->text, source->n_bytes, true, &blocks->ids, &n_before,
+                     &n_after, &blocks->ends, err));
+    *skip = GM_SKIP_TOO_SHORT - 1;
+    if (blocks->ids.n - n_before - n_after < blocks->options->min_tokens) return GM_OK;
+
+    blocks->document = (gm_probe_document){.id = blocks->id,
+                                           .subset = source->subset,
+                                           .text = source->text,
+                                           .n_text = source->n_bytes};
+    memcpy(blocks->document.sha, source->sha, 32);
+    truncate_document(blocks, n_before, n_after);
+    if (!blocks->options->keep_text) blocks->document.text = NULL;
+    *kept = blocks->document.n > n_before + n_after;
+out:
+    return status;
+}
+
+/* Read on until a document is kept or the corpus ends. */
+static gm_status read_on(gm_blocks *blocks, gm_probe_block *block, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t limit = blocks->options->limit;
+    while (!blocks->pending && !blocks->ended) {
+        bool more = false, kept;
+        size_t skip;
+        if (limit == 0 || blocks->n_kept < limit)
+            GM_TRY(gm_corpus_next(blocks->corpus, &blocks->source, &more, err));
+        blocks->ended = !more;
+        if (blocks->ended) break;
+        blocks->n_read++;
+        GM_TRY(prepare(blocks, &skip, &kept, err));
+        if (kept) {
+            blocks->pending = true; /* its place in n_read is the block that takes it */
+            blocks->n_kept++;
+        } else {
+            block->n_read++;
+            block->skipped[skip]++;
+        }
+    }
+out:
+    return status;
+}
+
+static bool fits(const gm_probe_block *block, size_t n)
+{
+    if (block->n_documents == 0) return true;
+    return block->n_documents < GM_BLOCK_MAX_DOCUMENTS && block->token.n + n <= GM_BLOCK_MAX_TOKENS;
+}
+
+static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *block, gm_error *err)
+{
+    char why[300] = "";
+    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
+        size_t n = strlen(why);
+        if (block->skipped[i] > 0)
+            snprintf(why + n, sizeof why - n, "%s%" PRIu64 " %s", n ? ", " : "", block->skipped[i],
+                     gm_probe_skip_names()[i]);
+    }
+    return gm_fail(err, GM_EFORMAT, "no usable document in corpus '%s'%s (%s)",
+                   blocks->options->paths[0], blocks->options->n_paths > 1 ? " and others" : "",
+                   *why ? why : "it is empty");
+}
+
+gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_probe_block *block = NULL;
+    *out = NULL;
+    if (blocks->ended && !blocks->pending) return GM_OK;
+    GM_TRY(gm_probe_block_create(&block, blocks->n_blocks, err));
+    for (;;) {
+        GM_TRY(read_on(blocks, block, err));
+        if (!blocks->pending || !fits(block, blocks->document.n)) break;
+        GM_TRY(gm_probe_block_add(block, &blocks->document, err));
+        block->n_read++;
+        blocks->pending = false;
+    }
+    block->more = blocks->pending;
+    if (block->n_documents == 0) {
+        status = nothing_kept(blocks, block, err);
+        goto out;
+    }
+    blocks->n_blocks++;
+    *out = block;
+    block = NULL;
+out:
+    gm_probe_block_free(block);
+    return status;
+}
+
+gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha, size_t n,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t found = 0;
+    for (uint64_t i = 0; i < n_read; i++) {
+        bool more = true;
+        if (i == 0 && blocks->pending) { /* read, counted as kept, and waiting */
+            blocks->pending = false;
+            blocks->n_kept--;
+        } else {
+            GM_TRY(gm_corpus_next(blocks->corpus, &blocks->source, &more, err));
+            blocks->n_read++;
+        }
+        if (!more) break;
+        if (found < n && memcmp(blocks->source.sha, sha + 32 * found, 32) == 0) found++;
+    }
+    if (found < n)
+        GM_FAIL(GM_EFORMAT, "the corpus is not the one that block %" PRIu64 " was made of",
+                blocks->n_blocks);
+    blocks->n_kept += n;
+    blocks->n_blocks++;
+out:
+    return status;
+}

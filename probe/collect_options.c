@@ -1,0 +1,132 @@
+/* collect_options.c - the command line of gm-probe collect: see collect_options.h. */
+#include "probe/collect_options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+
+static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o OUT.trace.h5";
+
+static const char DETAILS[] =
+    "Blocks of a run are committed one by one in OUT.parts; a run that was stopped goes on\n"
+    "with the same command and --resume. At the end they become one file, which is checked.\n";
+
+static gm_status read_record(gm_collect_options *o, gm_error *err)
+{
+    if (strcmp(o->record, "counts") == 0) {
+        o->level = GM_RECORD_COUNTS;
+    } else if (strcmp(o->record, "choices") == 0) {
+        o->level = GM_RECORD_CHOICES;
+    } else if (strncmp(o->record, "logits:", 7) == 0 &&
+               gm_parse_f64(o->record + 7, &o->logits_rate) && o->logits_rate > 0 &&
+               o->logits_rate <= 1) {
+        o->level = GM_RECORD_LOGITS;
+    } else {
+        return gm_fail(err, GM_EARG,
+                       "--record '%s': expected counts, choices or logits:RATE with 0 < RATE <= 1",
+                       o->record);
+    }
+    return GM_OK;
+}
+
+/* "2/8", or what Slurm or MPI say of this task. */
+static gm_status read_shard(gm_collect_options *o, gm_error *err)
+{
+    static const char *const task[][2] = {{"SLURM_PROCID", "SLURM_NTASKS"},
+                                          {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
+                                          {"PMI_RANK", "PMI_SIZE"}};
+    int64_t i = 0, n = 1, first = 0;
+    char text[48];
+    const char *array = getenv("SLURM_ARRAY_TASK_ID"), *count = getenv("SLURM_ARRAY_TASK_COUNT");
+    const char *min = getenv("SLURM_ARRAY_TASK_MIN");
+    if (o->shard) {
+        const char *slash = strchr(o->shard, '/');
+        if (slash == NULL || (size_t)(slash - o->shard) >= sizeof text)
+            return gm_fail(err, GM_EARG, "--shard '%s': expected i/N", o->shard);
+        snprintf(text, sizeof text, "%.*s", (int)(slash - o->shard), o->shard);
+        if (!gm_parse_i64(text, &i) || !gm_parse_i64(slash + 1, &n))
+            return gm_fail(err, GM_EARG, "--shard '%s': expected i/N", o->shard);
+    } else if (array && count && gm_parse_i64(array, &i) && gm_parse_i64(count, &n)) {
+        if (min && gm_parse_i64(min, &first)) i -= first;
+    } else {
+        for (size_t k = 0; k < 3 && n <= 1; k++) {
+            const char *rank = getenv(task[k][0]), *size = getenv(task[k][1]);
+            if (!rank || !size || !gm_parse_i64(rank, &i) || !gm_parse_i64(size, &n)) i = 0, n = 1;
+        }
+    }
+    if (n < 1 || n > 100000 || i < 0 || i >= n)
+        return gm_fail(err, GM_EARG, "shard %lld of %lld: expected i/N with 0 <= i < N",
+                       (long long)i, (long long)n);
+    o->shard_i = (uint32_t)i;
+    o->shard_n = (uint32_t)n;
+    return GM_OK;
+}
+
+static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
+    if (o->model == NULL) GM_FAIL(GM_EARG, "--model is missing");
+    if (o->corpus.n == 0) GM_FAIL(GM_EARG, "--corpus is missing");
+    if (o->out == NULL && !o->dry_run) GM_FAIL(GM_EARG, "-o is missing");
+    if (o->sample > 0 && o->per_subset > 0)
+        GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
+    GM_TRY(read_record(o, err));
+    GM_TRY(read_shard(o, err));
+    if (o->nll && o->level == GM_RECORD_COUNTS)
+        GM_FAIL(GM_EARG, "--nll needs --record choices or logits:RATE");
+out:
+    return status;
+}
+
+gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, gm_error *err)
+{
+    *o = (gm_collect_options){
+        .record = "choices", .doc_tokens = 512, .min_tokens = 128, .step_tokens = 2048};
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_GROUP, .help = "What is run"},
+        {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},
+        {GM_OPT_LIST, "corpus", &o->corpus, 0, 0, "FILE",
+         ".jsonl, .jsonl.zst, .jsonl.gz, text file or folder; may be repeated"},
+        {GM_OPT_TEXT, "o", &o->out, 0, 0, "FILE", "the trace to write"},
+        {.kind = GM_OPT_GROUP, .help = "Which documents"},
+        {GM_OPT_I64, "doc-tokens", &o->doc_tokens, 1, 1 << 24, "N", "text tokens kept of each"},
+        {GM_OPT_I64, "min-tokens", &o->min_tokens, 1, 1 << 24, "N", "shorter ones are left out"},
+        {GM_OPT_I64, "limit", &o->limit, 0, INT64_MAX / 2, "N", "the first N; 0: all"},
+        {GM_OPT_I64, "sample", &o->sample, 0, INT64_MAX / 2, "N", "N drawn by hash; 0: all"},
+        {GM_OPT_I64, "per-subset", &o->per_subset, 0, INT64_MAX / 2, "N",
+         "N of each subset, drawn by hash; 0: all"},
+        {GM_OPT_I64, "seed", &o->seed, 0, INT64_MAX / 2, "N", "of the draws"},
+        {GM_OPT_TEXT, "text-field", &o->text_field, 0, 0, "NAME", "JSON field of the text"},
+        {GM_OPT_TEXT, "subset-field", &o->subset_field, 0, 0, "NAME", "JSON field of the subset"},
+        {GM_OPT_FLAG, "strict", &o->strict, 0, 0, NULL, "an unusable line is an error"},
+        {.kind = GM_OPT_GROUP, .help = "What is recorded"},
+        {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
+         "counts, choices (default) or logits:RATE, the logits of a share of tokens"},
+        {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL, "-ln p of every token; costs the LM head"},
+        {GM_OPT_FLAG, "no-text", &o->no_text, 0, 0, NULL, "leave the texts out"},
+        {.kind = GM_OPT_GROUP, .help = "How"},
+        {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL, "print what it would take, and stop"},
+        {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},
+        {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace the output and drop its parts"},
+        {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N", "only blocks with number = i mod N"},
+        {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},
+        {GM_OPT_CHOICE, "numerics", &o->numerics, 0, 0, "auto|f32|bf16",
+         "how products are computed"},
+        {GM_OPT_I64, "threads", &o->threads, 0, 4096, "N", "0: as many as there are"},
+        {GM_OPT_I64, "step-tokens", &o->step_tokens, 32, 1 << 20, "N", "rows of one step"},
+        {GM_OPT_FLAG, "allow-bad", &o->allow_bad, 0, 0, NULL, "rows that are not finite are fine"},
+        {GM_OPT_FLAG, "json", &o->json, 0, 0, NULL, "print one JSON object"},
+        {GM_OPT_FLAG, "quiet", &o->quiet, 0, 0, NULL, "no progress"},
+        {.kind = GM_OPT_END_}};
+    gm_status status = gm_opt_parse(SYNOPSIS, DETAILS, opts, &argc, argv, err);
+    if (status == GM_OK) status = check(o, argc, argv, err);
+    return status;
+}
+
+void gm_collect_options_clear(gm_collect_options *o)
+{
+    gm_opt_list_clear(&o->corpus);
+}

@@ -1,0 +1,18 @@
+/* gm_probe.c - the gm-probe program: run a model over a corpus and record what its
+ * routers choose. */
+#include "base/cli.h"
+#include "probe/commands.h"
+
+int main(int argc, char **argv)
+{
+    static const gm_command commands[] = {
+        {"collect", gm_probe_collect, "run a corpus through a model and record its routers"},
+        {"info", gm_probe_info, "describe a trace or a model folder"},
+        {"verify", gm_probe_verify, "recompute every self-check of a trace"},
+        {"merge", gm_probe_merge, "join shards into one trace, or under an index"},
+        {"tokenize", gm_probe_tokenize, "print the token ids of every line of a .jsonl"},
+        {NULL, NULL, NULL},
+    };
+    return gm_cli_main("gm-probe", "record which experts a mixture-of-experts model chooses",
+                       commands, argc, argv);
+}

@@ -1,0 +1,36 @@
+/* runner.h - runs a block through the model and fills in what the routers did.
+ *
+ * A block is cut into steps of at most step_tokens rows: documents in order, one longer
+ * than a step at multiples of its size. The cut looks at the block alone.
+ */
+#ifndef GM_PROBE_RUNNER_H
+#define GM_PROBE_RUNNER_H
+
+#include "engine/engine.h"
+#include "probe/block.h"
+
+typedef struct gm_runner_options {
+    gm_record_level level;
+    bool nll;
+    double logits_rate; /* share of tokens, by hash of seed, sha and position */
+    uint64_t seed;
+    size_t step_tokens, max_document; /* rows */
+    int threads;
+} gm_runner_options;
+
+typedef struct gm_runner gm_runner;
+
+gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
+                           gm_error *err) GM_MUST_USE;
+void gm_runner_free(gm_runner *runner);
+/* Bytes of session, staging and one full block. */
+uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options);
+
+/* Called after every step with the rows done of this block. */
+typedef void gm_runner_progress(void *context, size_t rows);
+
+/* GM_EINTERRUPTED after SIGINT or SIGTERM: the block is not to be used. */
+gm_status gm_runner_run(gm_runner *runner, gm_probe_block *block, gm_runner_progress *progress,
+                        void *context, gm_error *err) GM_MUST_USE;
+
+#endif
