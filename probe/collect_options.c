@@ -7,6 +7,9 @@
 
 #include "base/text.h"
 
+/* Largest whole number that an option takes: exact as a double. */
+#define LARGEST_NUMBER 9007199254740992.0
+
 static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o OUT.trace.h5";
 
 static const char DETAILS[] =
@@ -94,11 +97,11 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {.kind = GM_OPT_GROUP, .help = "Which documents"},
         {GM_OPT_I64, "doc-tokens", &o->doc_tokens, 1, 1 << 24, "N", "text tokens kept of each"},
         {GM_OPT_I64, "min-tokens", &o->min_tokens, 1, 1 << 24, "N", "shorter ones are left out"},
-        {GM_OPT_I64, "limit", &o->limit, 0, INT64_MAX / 2, "N", "the first N; 0: all"},
-        {GM_OPT_I64, "sample", &o->sample, 0, INT64_MAX / 2, "N", "N drawn by hash; 0: all"},
-        {GM_OPT_I64, "per-subset", &o->per_subset, 0, INT64_MAX / 2, "N",
+        {GM_OPT_I64, "limit", &o->limit, 0, LARGEST_NUMBER, "N", "the first N; 0: all"},
+        {GM_OPT_I64, "sample", &o->sample, 0, LARGEST_NUMBER, "N", "N drawn by hash; 0: all"},
+        {GM_OPT_I64, "per-subset", &o->per_subset, 0, LARGEST_NUMBER, "N",
          "N of each subset, drawn by hash; 0: all"},
-        {GM_OPT_I64, "seed", &o->seed, 0, INT64_MAX / 2, "N", "of the draws"},
+        {GM_OPT_I64, "seed", &o->seed, 0, LARGEST_NUMBER, "N", "of the draws"},
         {GM_OPT_TEXT, "text-field", &o->text_field, 0, 0, "NAME", "JSON field of the text"},
         {GM_OPT_TEXT, "subset-field", &o->subset_field, 0, 0, "NAME", "JSON field of the subset"},
         {GM_OPT_FLAG, "strict", &o->strict, 0, 0, NULL, "an unusable line is an error"},

@@ -98,6 +98,8 @@ static void refuses_bad_folders(void)
     gm_error err;
 
     mkdir("bad", 0777);
+    unlink("bad/model.safetensors.index.json"); /* of a run before this one */
+    unlink("bad/2.safetensors");
     CHECK_FAILS(gm_checkpoint_open(&c, "no-such-folder", &err), err, GM_EIO, "holds neither");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "holds neither");
     CHECK_FAILS(gm_checkpoint_open(&c, "none.safetensors", &err), err, GM_EIO, "none.safetensors");
