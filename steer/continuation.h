@@ -1,0 +1,73 @@
+/* continuation.h - many prompts continued at once, each under a plan of its own.
+ *
+ * All continuations share the engine's steps: while some still read their prompt,
+ * others already generate, and those that end make room for those that wait. What a
+ * continuation says does not depend on the others (engine.h).
+ */
+#ifndef GM_CONTINUATION_H
+#define GM_CONTINUATION_H
+
+#include "engine/engine.h"
+#include "engine/tokenizer/tokenizer.h"
+
+typedef enum gm_end { GM_END_NONE, GM_END_LENGTH, GM_END_EOS, GM_END_STRING } gm_end;
+const char *gm_end_name(gm_end end); /* "length", "eos", "stop" */
+
+typedef struct gm_continuation {
+    /* asked for */
+    gm_ids prompt;       /* owned */
+    size_t n_template;   /* tokens in front that the post-processor put there */
+    int edit;            /* index among the edits; -1: unsteered */
+    gm_sampling sampling;
+    size_t max_tokens;   /* >= 1 */
+    const uint8_t *important; /* (L,E) experts whose dose is counted; NULL: none; borrowed */
+    /* what came of it */
+    gm_ids generated;    /* owned; a stop token is not among them */
+    gm_text text;        /* of the generated tokens, cut before a stop string; owned */
+    gm_end end;
+    uint64_t n_dosed, n_pairs; /* (generated row, layer) pairs whose choices hold an
+                                  important expert, and all of the layers that have one */
+    /* private */
+    int sequence;
+    size_t n_read, shown;
+    gm_stream stream;
+    uint32_t last;
+} gm_continuation;
+
+void gm_continuation_clear(gm_continuation *c);
+
+/* Called with each piece of text that is certain: n bytes, whole characters. */
+typedef void gm_said(void *context, const gm_continuation *c, const char *bytes, size_t n);
+
+/* One row of a step as the routers saw it; expert and gate are (L,T,K), row t. */
+typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
+                               gm_continuation *const *owner, size_t n_segments,
+                               const gm_record *record, size_t n_rows, gm_error *err);
+
+typedef struct gm_continue_options {
+    int threads;
+    size_t batch;                   /* continuations in one step at most */
+    const gm_edit *edits;           /* (n_edits) borrowed */
+    size_t n_edits;
+    const uint32_t *stop;           /* (n_stop) ids that end a continuation */
+    size_t n_stop;
+    const char *const *stop_string; /* (n_stop_strings) texts that end it */
+    size_t n_stop_strings;
+    gm_said *said;                  /* may be NULL */
+    void *said_context;
+    gm_rows_seen *seen;             /* may be NULL */
+    void *seen_context;
+    bool quiet;                     /* no progress line */
+} gm_continue_options;
+
+/* Run them all. Errors: GM_EARG (a prompt and max_tokens beyond the model's context:
+ * says which and by how much; an empty prompt), GM_EINTERRUPTED, GM_EMEM, those of
+ * the engine. */
+gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
+                      const gm_tokenizer *tokenizer, const gm_continue_options *options,
+                      gm_error *err) GM_MUST_USE;
+
+/* The dose achieved: n_dosed / n_pairs; NaN when nothing was counted. */
+double gm_continuation_dose(const gm_continuation *c);
+
+#endif
