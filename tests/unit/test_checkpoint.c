@@ -6,6 +6,8 @@
 #include "base/outfile.h"
 #include "tests/check.h"
 
+#include <unistd.h>
+
 #define MODELS TEST_DATA "/golden/models/"
 
 static const float numbers[4] = {1, 2, 3, 4};
