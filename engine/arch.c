@@ -194,7 +194,7 @@ static gm_status check_fixed(const struct fixed_field *field, const gm_json *val
     case GM_JSON_TEXT: snprintf(expected, sizeof expected, "'%s'", field->text); break;
     case GM_JSON_NUMBER: snprintf(expected, sizeof expected, "%g", field->number); break;
     case GM_JSON_BOOL:
-        snprintf(expected, sizeof expected, "%s", field->number ? "true" : "false");
+        snprintf(expected, sizeof expected, "%s", field->number != 0 ? "true" : "false");
         break;
     default: snprintf(expected, sizeof expected, "null");
     }

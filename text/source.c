@@ -161,7 +161,7 @@ gm_status gm_source_read(gm_source *source, char *bytes, size_t cap, size_t *n, 
 
     while (*n == 0 && status == GM_OK) {
         if (source->first == source->end) {
-            size_t got;
+            size_t got = 0;
             GM_TRY(read_file(source, source->input, INPUT_BYTES, &got, err));
             source->first = 0, source->end = got;
             /* a decoder may still hold output when the input has ended */

@@ -5,7 +5,8 @@
  * denormals), so these products are bit-equal to plain C. A block of a panel is the B
  * tile as it lies in memory; A is packed here, up to 32 rows at a time, from rows of f32.
  */
-#if defined(__AMX_BF16__) && defined(__AVX512F__)
+/* gcc spells the macro __AMX_BF16__, clang before 17 __AMXBF16__ */
+#if (defined(__AMX_BF16__) || defined(__AMXBF16__)) && defined(__AVX512F__)
 #define _GNU_SOURCE /* syscall */
 #define GM_LANES_AVX512
 #define KERNELS      gm_kernels_amx
