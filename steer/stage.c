@@ -1,0 +1,171 @@
+/* stage.c - see stage.h. */
+#include "steer/stage.h"
+
+#include <string.h>
+
+gm_stage_options gm_stage_defaults(void)
+{
+    return (gm_stage_options){
+        .batch = 32, .max_tokens = 100, .top_k = -1, .temperature = -1, .top_p = -1, .penalty = -1};
+}
+
+void gm_stage_options_clear(gm_stage_options *o)
+{
+    gm_opt_list_clear(&o->prompts);
+    gm_opt_list_clear(&o->stop_strings);
+    gm_opt_list_clear(&o->stop_tokens);
+}
+
+/* Greedy unless the model says that it samples or a temperature was asked for. */
+static gm_sampling choose_sampling(const gm_stage_options *o, const gm_model_info *info)
+{
+    double temperature = info->do_sample ? info->temperature : 0;
+    if (o->temperature >= 0) temperature = o->temperature;
+    int own_k = info->do_sample ? info->top_k : 0;
+    double own_p = info->do_sample ? info->top_p : 1;
+    return (gm_sampling){.temperature = temperature,
+                         .top_k = o->top_k >= 0 ? (int)o->top_k : own_k,
+                         .top_p = o->top_p >= 0 ? o->top_p : own_p,
+                         .repetition_penalty =
+                             o->penalty >= 0 ? o->penalty : info->repetition_penalty,
+                         .seed = (uint64_t)o->seed};
+}
+
+/* The ids that end a text: the model's own, and those asked for by spelling or number. */
+static gm_status choose_stops(gm_stage *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_stage_options *o = s->options;
+    for (int i = 0; i < s->info->n_eos && !o->ignore_eos; i++)
+        GM_TRY(gm_ids_append(&s->stop, s->info->eos[i], err));
+    for (size_t i = 0; i < o->stop_tokens.n; i++) {
+        const char *text = o->stop_tokens.at[i];
+        uint32_t id;
+        int64_t number;
+        if (!gm_tokenizer_find(s->tokenizer, text, &id)) {
+            if (!gm_parse_i64(text, &number) || number < 0 || number >= s->info->vocab_size)
+                GM_FAIL(GM_EARG, "--stop-token '%s' is neither a token nor an id below %d", text,
+                        s->info->vocab_size);
+            id = (uint32_t)number;
+        }
+        GM_TRY(gm_ids_append(&s->stop, id, err));
+    }
+out:
+    return status;
+}
+
+/* Shapes and, unless --any-model, the digest of the weights must be the model's. */
+static gm_status check_model(const gm_stage *s, const gm_shape *has, const char *what,
+                             gm_error *err)
+{
+    const gm_model_info *info = s->info;
+    bool same = has->n_layers == info->n_moe_layers && has->n_experts == info->n_experts;
+    for (int l = 0; same && l < has->n_layers; l++)
+        same = has->layer_of_moe[l] == info->layer_of_moe[l];
+    if (!same)
+        return gm_fail(
+            err, GM_EARG, "%s is for %d layers of %d experts, the model '%s' has %d of %d", what,
+            has->n_layers, has->n_experts, info->folder, info->n_moe_layers, info->n_experts);
+    bool known = has->model_digest[0] != '\0';
+    if (!s->options->any_model && known && strcmp(has->model_digest, info->digest) != 0)
+        return gm_fail(err, GM_EARG,
+                       "%s was made for another model (weights %.12s, '%s' has %.12s); give "
+                       "--any-model to use it all the same",
+                       what, has->model_digest, info->folder, info->digest);
+    return GM_OK;
+}
+
+gm_status gm_stage_check_plan(const gm_stage *s, const gm_plan *plan, const char *what,
+                              gm_error *err)
+{
+    const gm_shape shape = {plan->n_layers, plan->n_experts, 0, plan->layer_of_moe,
+                            plan->model_digest};
+    return check_model(s, &shape, what, err);
+}
+
+gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text what = {0};
+    *s = (gm_stage){.options = options};
+    if (options->model == NULL) return gm_fail(err, GM_EARG, "expected --model DIR");
+
+    if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
+    const gm_model_options open = {.device = options->device,
+                                   .numerics = (gm_numerics)options->numerics,
+                                   .threads = (int)options->threads,
+                                   .kernels = options->kernels};
+    GM_TRY(gm_model_open(&s->model, options->model, &open, err));
+    s->info = gm_model_get_info(s->model);
+    if (s->atlas) {
+        const gm_shape shape = gm_shape_of_atlas(s->atlas);
+        GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));
+        GM_TRY(check_model(s, &shape, what.at, err));
+    }
+    GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
+    GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
+    s->sampling = choose_sampling(options, s->info);
+    GM_TRY(choose_stops(s, err));
+out:
+    gm_text_clear(&what);
+    if (status != GM_OK) gm_stage_close(s);
+    return status;
+}
+
+void gm_stage_close(gm_stage *s)
+{
+    gm_ids_clear(&s->stop);
+    gm_encoder_free(s->encoder);
+    gm_tokenizer_close(s->tokenizer);
+    gm_model_close(s->model);
+    gm_atlas_close(s->atlas);
+    *s = (gm_stage){0};
+}
+
+gm_shape gm_stage_shape(const gm_stage *s)
+{
+    return (gm_shape){s->info->n_moe_layers, s->info->n_experts, s->info->n_chosen,
+                      s->info->layer_of_moe, s->info->digest};
+}
+
+gm_edit gm_stage_edit(const gm_plan *plan)
+{
+    int first = 0, last = plan->n_layers - 1;
+    while (first < last && plan->layer_of_moe[first] < plan->first_layer) first++;
+    while (last > first && plan->layer_of_moe[last] > plan->last_layer) last--;
+    return (gm_edit){.bias = plan->bias,
+                     .mode = (gm_edit_mode)plan->mode,
+                     .mass_matched = plan->mass_matched,
+                     .first_layer = first,
+                     .last_layer = last,
+                     .phases = plan->phases};
+}
+
+gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_prompt *prompt,
+                           uint64_t stream, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_after = 0;
+    *c = (gm_continuation){
+        .edit = -1, .sampling = s->sampling, .max_tokens = (size_t)s->options->max_tokens};
+    c->sampling.stream = stream;
+    GM_TRY(gm_encode(s->encoder, prompt->text, prompt->n, true, &c->prompt, &c->n_template,
+                     &n_after, NULL, err));
+    c->prompt.n -= n_after; /* what ends a finished text has no place before going on */
+out:
+    return status;
+}
+
+gm_continue_options gm_stage_continue(const gm_stage *s, const gm_edit *edits, size_t n)
+{
+    const gm_stage_options *o = s->options;
+    return (gm_continue_options){.threads = (int)o->threads,
+                                 .batch = (size_t)o->batch,
+                                 .edits = edits,
+                                 .n_edits = n,
+                                 .stop = s->stop.at,
+                                 .n_stop = s->stop.n,
+                                 .stop_string = o->stop_strings.at,
+                                 .n_stop_strings = o->stop_strings.n,
+                                 .quiet = o->quiet};
+}

@@ -1,0 +1,87 @@
+/* stage.h - what every command that generates needs: a model, its tokenizer, an atlas
+ * or a plan that belong to it, and how tokens are chosen.
+ */
+#ifndef GM_STAGE_H
+#define GM_STAGE_H
+
+#include "steer/continuation.h"
+#include "steer/prompts.h"
+#include "steer/recipe.h"
+
+typedef struct gm_stage_options {
+    const char *model, *atlas, *device, *kernels;
+    int numerics; /* gm_numerics */
+    int64_t threads, batch, max_tokens, seed, top_k;
+    double temperature, top_p, penalty; /* below 0: as the model says */
+    gm_opt_list prompts, stop_strings, stop_tokens;
+    const char *prompts_file;
+    bool any_model, ignore_eos, json, quiet;
+} gm_stage_options;
+
+gm_stage_options gm_stage_defaults(void);
+void gm_stage_options_clear(gm_stage_options *options);
+
+/* Rows of an option table for the stage options `o`. */
+#define GM_STAGE_OPTIONS(o)                                                                        \
+    {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Model"},                                               \
+        {GM_OPT_TEXT, "model", &(o)->model, 0, 0, "DIR", "folder of the model"},                   \
+        {GM_OPT_TEXT, "atlas", &(o)->atlas, 0, 0, "FILE", "atlas made from a trace of the model"}, \
+        {GM_OPT_FLAG, "any-model", &(o)->any_model, 0, 0, NULL,                                    \
+         "accept an atlas or plan of another model of the same shape"},                            \
+        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
+        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME", "portable, avx2 or avx512f"},        \
+        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16", "how products run"},    \
+        {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
+        {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue; may be repeated"}, \
+        {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
+        {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
+        {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
+         "0: greedy; -1: as the model's generation_config.json says"},                             \
+        {GM_OPT_I64, "top-k", &(o)->top_k, -1, 1 << 28, "N", "0: off; -1: as the model says"},     \
+        {GM_OPT_F64, "top-p", &(o)->top_p, -1, 1, "X", "1: off; -1: as the model says"},           \
+        {GM_OPT_F64, "repetition-penalty", &(o)->penalty, -1, 100, "X",                            \
+         "1: off; -1: as the model says"},                                                         \
+        {GM_OPT_I64, "seed", &(o)->seed, 0, 9e15, "N", "seed of the draws"},                       \
+        {GM_OPT_LIST, "stop", &(o)->stop_strings, 0, 0, "TEXT", "end before this text"},           \
+        {GM_OPT_LIST, "stop-token", &(o)->stop_tokens, 0, 0, "TOKEN", "end at this token"},        \
+        {GM_OPT_FLAG, "ignore-eos", &(o)->ignore_eos, 0, 0, NULL, "go on behind the model's end"}, \
+        {GM_OPT_I64, "batch", &(o)->batch, 1, 1 << 16, "N", "continuations in one step at most"},  \
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Output"},                                          \
+        {GM_OPT_FLAG, "json", &(o)->json, 0, 0, NULL, "one JSON object on standard output"},       \
+    {                                                                                              \
+        GM_OPT_FLAG, "quiet", &(o)->quiet, 0, 0, NULL, "no progress"                               \
+    }
+
+typedef struct gm_stage {
+    gm_model *model;
+    const gm_model_info *info;
+    gm_tokenizer *tokenizer;
+    gm_encoder *encoder;
+    gm_atlas *atlas; /* NULL: none */
+    const gm_stage_options *options;
+    gm_sampling sampling;
+    gm_ids stop;
+} gm_stage;
+
+/* Open what the options name; the atlas must be of this model. */
+gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_error *err)
+    GM_MUST_USE;
+void gm_stage_close(gm_stage *stage);
+gm_shape gm_stage_shape(const gm_stage *stage);
+
+/* Refuse a plan of other sizes, and one of another model unless --any-model. */
+gm_status gm_stage_check_plan(const gm_stage *stage, const gm_plan *plan, const char *what,
+                              gm_error *err) GM_MUST_USE;
+
+/* A plan as the engine's edit; borrows plan->bias. */
+gm_edit gm_stage_edit(const gm_plan *plan);
+
+/* Set up a continuation of `prompt`, unsteered; `stream` tells its draws from others'. */
+gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
+                           uint64_t stream, gm_error *err) GM_MUST_USE;
+
+/* Options of gm_continue that every command shares. */
+gm_continue_options gm_stage_continue(const gm_stage *stage, const gm_edit *edits, size_t n);
+
+#endif
