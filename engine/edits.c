@@ -47,9 +47,8 @@ static gm_status check_edit(const gm_arch *arch, const gm_edit *edit, size_t ind
 /* False when the biases of a layer change nothing, whatever the logits are. */
 static bool does_something(const gm_arch *arch, gm_edit_mode mode, const float *bias)
 {
-    const bool shift_drops_out =
-        mode != GM_EDIT_MASK && arch->router.scoring != GM_SCORE_SIGMOID &&
-        !arch->router.has_correction;
+    const bool shift_drops_out = mode != GM_EDIT_MASK && arch->router.scoring != GM_SCORE_SIGMOID &&
+                                 !arch->router.has_correction;
     float still = shift_drops_out && isfinite(bias[0]) ? bias[0] : 0.0f;
     for (int e = 0; e < arch->n_experts; e++)
         if (bias[e] != still) return true;
@@ -66,8 +65,7 @@ gm_status gm_edits_create(gm_edits *out, const gm_arch *arch, const gm_edit *edi
     out->edit = gm_alloc(n, sizeof *out->edit);
     out->bias = gm_alloc2(n, n_layers * n_experts, sizeof *out->bias);
     out->active = gm_alloc2(n, n_layers, sizeof *out->active);
-    if (!out->edit || !out->bias || !out->active)
-        GM_FAIL(GM_EMEM, "no memory for %zu edits", n);
+    if (!out->edit || !out->bias || !out->active) GM_FAIL(GM_EMEM, "no memory for %zu edits", n);
 
     for (size_t i = 0; i < n; i++) {
         float *bias = out->bias + i * n_layers * n_experts; /* (L,E) */
@@ -91,8 +89,7 @@ void gm_edits_clear(gm_edits *edits)
     *edits = (gm_edits){0};
 }
 
-bool gm_edits_find(const gm_edits *edits, int index, int layer, uint8_t phase,
-                   gm_router_edit *out)
+bool gm_edits_find(const gm_edits *edits, int index, int layer, uint8_t phase, gm_router_edit *out)
 {
     if (index < 0 || (size_t)index >= edits->n) return false;
     const gm_edit *edit = &edits->edit[index];

@@ -31,7 +31,6 @@ void gm_edits_clear(gm_edits *edits);
 
 /* True, with *out filled, when edit `index` (-1: none) changes MoE layer `layer` for
  * rows of `phase`. */
-bool gm_edits_find(const gm_edits *edits, int index, int layer, uint8_t phase,
-                   gm_router_edit *out);
+bool gm_edits_find(const gm_edits *edits, int index, int layer, uint8_t phase, gm_router_edit *out);
 
 #endif

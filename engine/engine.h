@@ -34,7 +34,7 @@ typedef struct gm_model_options {
     gm_numerics numerics;  /* AUTO: bf16 when the weights are bf16, otherwise f32 */
     bool headers_only;     /* check everything but load no weights: for info and --dry-run */
     int threads;           /* for loading; 0: as many as the process may use */
-    const char *kernels;   /* NULL: the best this CPU has; "portable", "avx2", "avx512f" */
+    const char *kernels;   /* NULL: the best this CPU has; "portable", "avx2", "avx512f", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
 } gm_model_options;

@@ -25,9 +25,9 @@ typedef struct gm_kv {
     size_t n_blocks, n_kv_heads, max_context;
     size_t max_sequences, blocks_per_sequence;
     size_t n_free, rows_left;
-    uint32_t *free_block; /* (n_blocks), the first n_free count */
-    uint32_t *block;      /* (max_sequences, blocks_per_sequence) */
-    uint32_t *token;      /* (n_blocks * 32) ids of the tokens in the pool's rows */
+    uint32_t *free_block;  /* (n_blocks), the first n_free count */
+    uint32_t *block;       /* (max_sequences, blocks_per_sequence) */
+    uint32_t *token;       /* (n_blocks * 32) ids of the tokens in the pool's rows */
     gm_sequence *sequence; /* (max_sequences) */
 } gm_kv;
 

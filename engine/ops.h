@@ -38,32 +38,32 @@ typedef struct gm_tile {
 
 /* A row whose logits are needed: for the caller, for nll, or to sample from. */
 typedef struct gm_head_row {
-    uint32_t row, target;       /* GM_NO_TARGET: no nll */
-    int64_t out;                /* row of result->logits; -1: not wanted */
-    int64_t segment;            /* samples for this segment; -1: does not */
+    uint32_t row, target; /* GM_NO_TARGET: no nll */
+    int64_t out;          /* row of result->logits; -1: not wanted */
+    int64_t segment;      /* samples for this segment; -1: does not */
     const gm_sampling *sampling;
 } gm_head_row;
 
 /* What flows from one operation to the next; see work.c for the sizes. */
 typedef struct gm_work {
-    gm_buf x;        /* (T,D) residual stream */
-    gm_buf norm;     /* (T,D) after a norm, rounded where a product reads it */
-    gm_buf qkv;      /* (T, q + k + v) */
-    gm_buf query;    /* (T H, head_dim) rotated */
-    gm_buf heads;    /* (T, H head_dim) what attention gives */
-    gm_buf expert;   /* (T,K) u16 in i32 rows: ids chosen in this layer */
-    gm_buf gate;     /* (T,K) */
-    gm_buf bad;      /* (1,T) u8, kept through the layers */
-    gm_buf slot;     /* (T,K) i32 place of a choice among the choices by expert */
-    gm_buf slot_row; /* (1, T K) i32 row of a place */
-    gm_buf first;    /* (1, E + 1) i32 first place of each expert */
-    gm_buf busy;     /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
-    gm_buf hidden;   /* (T K, F) by place */
-    gm_buf always;   /* (T, width of the shared or dense MLP) */
-    gm_buf head_x;   /* (GM_HEAD_ROWS, D) */
-    gm_buf logits;   /* (GM_HEAD_ROWS, V) */
+    gm_buf x;            /* (T,D) residual stream */
+    gm_buf norm;         /* (T,D) after a norm, rounded where a product reads it */
+    gm_buf qkv;          /* (T, q + k + v) */
+    gm_buf query;        /* (T H, head_dim) rotated */
+    gm_buf heads;        /* (T, H head_dim) what attention gives */
+    gm_buf expert;       /* (T,K) u16 in i32 rows: ids chosen in this layer */
+    gm_buf gate;         /* (T,K) */
+    gm_buf bad;          /* (1,T) u8, kept through the layers */
+    gm_buf slot;         /* (T,K) i32 place of a choice among the choices by expert */
+    gm_buf slot_row;     /* (1, T K) i32 row of a place */
+    gm_buf first;        /* (1, E + 1) i32 first place of each expert */
+    gm_buf busy;         /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
+    gm_buf hidden;       /* (T K, F) by place */
+    gm_buf always;       /* (T, width of the shared or dense MLP) */
+    gm_buf head_x;       /* (GM_HEAD_ROWS, D) */
+    gm_buf logits;       /* (GM_HEAD_ROWS, V) */
     gm_buf cosine, sine; /* (positions, head_dim / 2), computed in double */
-    gm_buf scratch;  /* (threads, f32) each thread's own */
+    gm_buf scratch;      /* (threads, f32) each thread's own */
 } gm_work;
 
 uint64_t gm_work_bytes(const gm_arch *arch, size_t max_rows, size_t positions, size_t threads);

@@ -95,8 +95,8 @@ static double unit(const gm_sampling *s, uint64_t position)
     return (double)(((uint64_t)word[0] << 32 | word[1]) >> 11) * 0x1p-53;
 }
 
-uint32_t gm_sample_token(const float *logits, size_t vocab, const gm_sampling *s,
-                         uint64_t position, uint32_t *order, float *weight)
+uint32_t gm_sample_token(const float *logits, size_t vocab, const gm_sampling *s, uint64_t position,
+                         uint32_t *order, float *weight)
 {
     const uint32_t best = strongest(logits, vocab);
     if (best == GM_NO_TARGET || s->temperature == 0.0 || isinf(logits[best])) return best;

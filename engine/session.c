@@ -48,10 +48,10 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s->head = gm_alloc(o.max_rows, sizeof *s->head);
     if (!s->row || !s->tile || !s->head)
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
-    GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows,
-                        (size_t)o.max_sequences, err));
-    GM_TRY(gm_work_create(&s->work, arch, o.max_rows, positions_of(arch, &o), (size_t)o.threads,
-                          err));
+    GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows, (size_t)o.max_sequences,
+                        err));
+    GM_TRY(
+        gm_work_create(&s->work, arch, o.max_rows, positions_of(arch, &o), (size_t)o.threads, err));
     GM_TRY(gm_team_create(&s->team, o.threads, err));
     *out = s;
     s = NULL;

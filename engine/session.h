@@ -14,9 +14,9 @@ struct gm_session {
     gm_work work;
     gm_edits edits;
     /* the step being run */
-    gm_row *row;         /* (max_rows) */
-    gm_tile *tile;       /* (max_rows) */
-    gm_head_row *head;   /* (max_rows) */
+    gm_row *row;       /* (max_rows) */
+    gm_tile *tile;     /* (max_rows) */
+    gm_head_row *head; /* (max_rows) */
 };
 
 #endif

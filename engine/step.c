@@ -42,9 +42,11 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
         return gm_fail(err, GM_EARG, "segment %zu: edit %d, the session has %zu", at, g->edit,
                        s->edits.n);
     if (g->want != GM_WANT_NOTHING && (result == NULL || result->logits == NULL))
-        return gm_fail(err, GM_EARG, "segment %zu wants logits, and there is no place for them", at);
+        return gm_fail(err, GM_EARG, "segment %zu wants logits, and there is no place for them",
+                       at);
     if (g->sampling && (result == NULL || result->sampled == NULL))
-        return gm_fail(err, GM_EARG, "segment %zu samples, and there is no place for the token", at);
+        return gm_fail(err, GM_EARG, "segment %zu samples, and there is no place for the token",
+                       at);
     if (g->sampling) {
         gm_status status = gm_sampling_check(g->sampling, err);
         if (status != GM_OK) return status;
@@ -98,9 +100,9 @@ static void lay_out(gm_session *s, gm_step *step, const gm_segment *segments, si
             add_head_row(step, s->head, g, at, i, row, &n_out);
         }
         for (size_t i = 0; i < g->n; i += GM_TILE_ROWS)
-            s->tile[step->n_tiles++] = (gm_tile){
-                .first = (uint32_t)(step->n_rows + i),
-                .n = (uint32_t)(g->n - i < GM_TILE_ROWS ? g->n - i : GM_TILE_ROWS)};
+            s->tile[step->n_tiles++] =
+                (gm_tile){.first = (uint32_t)(step->n_rows + i),
+                          .n = (uint32_t)(g->n - i < GM_TILE_ROWS ? g->n - i : GM_TILE_ROWS)};
         step->n_rows += g->n;
         sequence->length += g->n;
     }

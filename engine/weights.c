@@ -58,8 +58,8 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .qkv = gm_buf_panels(dtype, 1, place.all, d),
         .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
         .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, per_head ? head : all_heads),
-        .k_norm = vector_if(arch, GM_ROLE_K_NORM, l,
-                            per_head ? head : (size_t)arch->n_kv_heads * head),
+        .k_norm =
+            vector_if(arch, GM_ROLE_K_NORM, l, per_head ? head : (size_t)arch->n_kv_heads * head),
         .o = gm_buf_panels(dtype, 1, d, all_heads),
     };
     if (dense) {
@@ -74,8 +74,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
     return layer;
 }
 
-static void describe_ends(gm_weights *w, const gm_arch *arch, gm_dtype dtype,
-                          gm_dtype embed_dtype)
+static void describe_ends(gm_weights *w, const gm_arch *arch, gm_dtype dtype, gm_dtype embed_dtype)
 {
     const size_t d = (size_t)arch->width, v = (size_t)arch->vocab;
     w->embed = gm_buf_rows(embed_dtype, 1, v, d);
@@ -88,10 +87,20 @@ enum { LAYER_BUFFERS = 14 };
 static void layer_buffers(gm_layer *layer, gm_buf *list[LAYER_BUFFERS])
 {
     gm_buf *all[LAYER_BUFFERS] = {
-        &layer->attn_norm,    &layer->mlp_norm,   &layer->qkv,           &layer->qkv_bias,
-        &layer->q_norm,       &layer->k_norm,     &layer->o,             &layer->router,
-        &layer->router_bias,  &layer->correction, &layer->always.gate_up, &layer->always.down,
-        &layer->expert.gate_up, &layer->expert.down,
+        &layer->attn_norm,
+        &layer->mlp_norm,
+        &layer->qkv,
+        &layer->qkv_bias,
+        &layer->q_norm,
+        &layer->k_norm,
+        &layer->o,
+        &layer->router,
+        &layer->router_bias,
+        &layer->correction,
+        &layer->always.gate_up,
+        &layer->always.down,
+        &layer->expert.gate_up,
+        &layer->expert.down,
     };
     memcpy(list, all, sizeof all);
 }
@@ -142,7 +151,7 @@ typedef struct loading {
     const gm_checkpoint *checkpoint;
     job *jobs;
     size_t n, cap;
-    size_t widest; /* most columns of a tensor */
+    size_t widest;  /* most columns of a tensor */
     float *scratch; /* (workers, 16, widest) */
     gm_load_progress *progress;
     void *progress_context;
@@ -157,8 +166,7 @@ static gm_status add_job(loading *load, gm_role role, int layer, int expert, gm_
     job j = {.to = to, .item = expert < 0 ? 0 : (size_t)expert, .first = first, .step = step};
     if (!gm_arch_tensor(load->arch, role, layer, expert < 0 ? 0 : expert, name, &j.rows, &j.cols))
         return GM_OK; /* this model has none */
-    gm_status status =
-        gm_checkpoint_get(load->checkpoint, name, j.rows, j.cols, &j.tensor, err);
+    gm_status status = gm_checkpoint_get(load->checkpoint, name, j.rows, j.cols, &j.tensor, err);
     if (status != GM_OK) return status;
     if (load->n == load->cap) {
         size_t cap = load->cap ? 2 * load->cap : 256;
@@ -303,9 +311,8 @@ out:
     return status;
 }
 
-gm_status gm_weights_create(gm_weights **out, const gm_arch *arch,
-                            const gm_checkpoint *checkpoint, gm_numerics numerics,
-                            const gm_model_options *options, gm_error *err)
+gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                            gm_numerics numerics, const gm_model_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_weights *w = NULL;

@@ -22,7 +22,7 @@ typedef struct gm_mlp {
 } gm_mlp;
 
 typedef struct gm_layer {
-    int moe; /* index among the MoE layers; -1: dense */
+    int moe;                    /* index among the MoE layers; -1: dense */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D) */
     gm_buf qkv;                 /* PANELS (q + k + v, D) */
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
@@ -39,9 +39,9 @@ typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
     const struct gm_kernels *kernels; /* the CPU's inner loops */
     gm_numerics numerics;
-    gm_buf embed;             /* ROWS (V, D) in the checkpoint's type */
-    gm_buf final_norm;        /* ROWS f32 (1, D) */
-    gm_buf head;              /* PANELS (V, D) */
+    gm_buf embed;      /* ROWS (V, D) in the checkpoint's type */
+    gm_buf final_norm; /* ROWS f32 (1, D) */
+    gm_buf head;       /* PANELS (V, D) */
     size_t n_layers;
     gm_layer *layer; /* (n_layers) */
 } gm_weights;
@@ -56,9 +56,9 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
  * thread. numerics is F32 or BF16, never AUTO; options gives device, kernels,
  * threads. Errors: GM_EABSENT (device or kernels not in this build or machine),
  * GM_EARG (unknown kernels), GM_EMEM, GM_EFORMAT, GM_ESHAPE. */
-gm_status gm_weights_create(gm_weights **out, const gm_arch *arch,
-                            const gm_checkpoint *checkpoint, gm_numerics numerics,
-                            const gm_model_options *options, gm_error *err) GM_MUST_USE;
+gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                            gm_numerics numerics, const gm_model_options *options, gm_error *err)
+    GM_MUST_USE;
 void gm_weights_free(gm_weights *weights);
 
 /* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but

@@ -25,8 +25,7 @@ static size_t scratch_floats(const gm_arch *arch, size_t rows)
     return larger(larger(attend, route), larger(combine, sample));
 }
 
-static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positions,
-                     size_t threads)
+static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positions, size_t threads)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
@@ -58,9 +57,9 @@ static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positi
 static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
 {
     gm_buf *all[WORK_BUFFERS] = {
-        &w->x,        &w->norm,  &w->qkv,  &w->query,  &w->heads,  &w->expert, &w->gate,
-        &w->bad,      &w->slot,  &w->slot_row, &w->first, &w->busy, &w->hidden, &w->always,
-        &w->head_x,   &w->logits, &w->cosine, &w->sine, &w->scratch,
+        &w->x,      &w->norm,   &w->qkv,      &w->query, &w->heads,   &w->expert, &w->gate,
+        &w->bad,    &w->slot,   &w->slot_row, &w->first, &w->busy,    &w->hidden, &w->always,
+        &w->head_x, &w->logits, &w->cosine,   &w->sine,  &w->scratch,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

@@ -16,18 +16,18 @@ typedef struct docs {
 /* How they are run. */
 typedef struct plan {
     int threads;
-    size_t step;   /* most tokens of one document in a step */
-    bool together; /* the documents share steps; otherwise one after the other */
+    size_t step;         /* most tokens of one document in a step */
+    bool together;       /* the documents share steps; otherwise one after the other */
     const gm_edit *edit; /* NULL: none */
 } plan;
 
 /* Everything that came out, rows in document order. */
 typedef struct outcome {
     size_t n_layers, n_tokens, n_experts, n_chosen, vocab;
-    float *logits, *nll;                 /* (T,V), (T): of the next token */
-    uint16_t *expert;                    /* (L,T,K) */
+    float *logits, *nll;                  /* (T,V), (T): of the next token */
+    uint16_t *expert;                     /* (L,T,K) */
     float *gate, *mass, *margin, *router; /* (L,T,K), (L,T), (L,T), (L,T,E) */
-    uint8_t *bad;                        /* (T) */
+    uint8_t *bad;                         /* (T) */
 } outcome;
 
 static inline gm_model *open_model(const char *folder, gm_numerics numerics, const char *kernels)
@@ -115,8 +115,12 @@ static inline bool run_step(gm_session *session, const docs *d, const plan *p, s
     if (n_segments > 0) {
         gm_error err = {0};
         outcome o = outcome_create(model, rows);
-        gm_record record = {.expert = o.expert, .gate = o.gate, .mass = o.mass,
-                            .margin = o.margin, .logits = o.router, .bad = o.bad};
+        gm_record record = {.expert = o.expert,
+                            .gate = o.gate,
+                            .mass = o.mass,
+                            .margin = o.margin,
+                            .logits = o.router,
+                            .bad = o.bad};
         gm_result result = {.logits = o.logits, .nll = o.nll};
         CHECK_OK(gm_session_step(session, segment, n_segments, &record, &result, &err), err);
         for (size_t i = 0; i < n_segments; at += segment[i++].n)

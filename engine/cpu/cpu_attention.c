@@ -138,18 +138,17 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
 /* A tile of queries and a KV head: `n` rows, position by position, the heads that
  * share the KV head side by side. Arrays lie in the thread's scratch. */
 typedef struct query_tile {
-    size_t n, group, width; /* rows; heads of the KV head; head_dim rounded up to 16 */
+    size_t n, group, width;   /* rows; heads of the KV head; head_dim rounded up to 16 */
     size_t kv_head, position; /* of the first row */
     int sequence;
-    uint32_t *row; /* (n) rows of work->query */
-    float *score;  /* (n, 32) */
-    float *part;   /* (n, width) weights times the block's values */
-    float *sum;    /* (n, width) */
+    uint32_t *row;               /* (n) rows of work->query */
+    float *score;                /* (n, 32) */
+    float *part;                 /* (n, width) weights times the block's values */
+    float *sum;                  /* (n, width) */
     float *top, *total, *factor; /* (n) */
 } query_tile;
 
-static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *tile,
-                              size_t kv_head)
+static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *tile, size_t kv_head)
 {
     const size_t heads = (size_t)s->arch->n_heads;
     float *at = gm_scratch_of(s, me);
@@ -167,8 +166,8 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *ti
     q.factor = at, at += q.n;
     q.row = (uint32_t *)(void *)at;
     for (size_t i = 0; i < q.n; i++) {
-        q.row[i] = (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group +
-                              i % q.group);
+        q.row[i] =
+            (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group + i % q.group);
         q.top[i] = -INFINITY;
         q.total[i] = 0.0f;
     }
@@ -192,9 +191,9 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
                              q->score + from * GM_KV_BLOCK, GM_KV_BLOCK);
     for (size_t i = from; i < q->n; i++) {
         size_t seen = q->position + i / q->group - start + 1;
-        q->factor[i] = k->attend(q->score + i * GM_KV_BLOCK,
-                                 seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK, s->arch->attention_scale,
-                                 gm_rounds(s), &q->top[i], &q->total[i]);
+        q->factor[i] =
+            k->attend(q->score + i * GM_KV_BLOCK, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
+                      s->arch->attention_scale, gm_rounds(s), &q->top[i], &q->total[i]);
     }
     gm_product_of(s, &kv->v)(q->score + from * GM_KV_BLOCK, GM_KV_BLOCK, NULL, m,
                              gm_panel_at(&kv->v, at, 0), GM_KV_BLOCK, q->width / GM_PANEL,

@@ -18,9 +18,11 @@ void gm_cpu_embed(gm_worker *me, const gm_step *s)
     for (size_t r = first; r < end; r++) {
         const gm_row *row = &s->row[r];
         float *to = gm_row_at(x, r);
-        const gm_tensor all = {
-            .dtype = embed->dtype, .rank = 1, .dim = {embed->rows * embed->stride},
-            .data = embed->address, .n_bytes = embed->item_bytes};
+        const gm_tensor all = {.dtype = embed->dtype,
+                               .rank = 1,
+                               .dim = {embed->rows * embed->stride},
+                               .data = embed->address,
+                               .n_bytes = embed->item_bytes};
         gm_tensor_to_f32(&all, row->token * embed->stride, embed->cols, to);
         for (size_t i = x->cols; i < x->stride; i++) to[i] = 0.0f;
         *gm_kv_token(s->kv, row->sequence, row->position) = row->token;
@@ -89,18 +91,16 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block)
 
 /* ---- sample ---- */
 
-static uint32_t sample_row(gm_worker *me, const gm_step *s, const gm_head_row *head,
-                           float *logits)
+static uint32_t sample_row(gm_worker *me, const gm_step *s, const gm_head_row *head, float *logits)
 {
     const size_t vocab = (size_t)s->arch->vocab;
     const gm_row *row = &s->row[head->row];
-    float *weight = gm_scratch_of(s, me);                        /* (V) */
-    uint32_t *order = (uint32_t *)(void *)(weight + vocab);      /* (V) */
-    uint8_t *seen = (uint8_t *)(void *)(weight + 2 * vocab);     /* (V) */
+    float *weight = gm_scratch_of(s, me);                    /* (V) */
+    uint32_t *order = (uint32_t *)(void *)(weight + vocab);  /* (V) */
+    uint8_t *seen = (uint8_t *)(void *)(weight + 2 * vocab); /* (V) */
     if (head->sampling->repetition_penalty != 1.0) {
         memset(seen, 0, vocab);
-        for (size_t p = 0; p <= row->position; p++)
-            seen[*gm_kv_token(s->kv, row->sequence, p)] = 1;
+        for (size_t p = 0; p <= row->position; p++) seen[*gm_kv_token(s->kv, row->sequence, p)] = 1;
         gm_sample_penalise(logits, seen, vocab, head->sampling->repetition_penalty);
     }
     return gm_sample_token(logits, vocab, head->sampling, (uint64_t)row->position + 1, order,

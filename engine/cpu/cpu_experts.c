@@ -27,8 +27,7 @@ static void gate_up(const gm_step *s, const gm_mlp *mlp, size_t item, const uint
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < n; j += 2)
                 k->swiglu(part + i * width + j * GM_PANEL,
-                          gm_row_at(to, first_out + r + i) + (p + j) / 2 * GM_PANEL,
-                          gm_rounds(s));
+                          gm_row_at(to, first_out + r + i) + (p + j) / 2 * GM_PANEL, gm_rounds(s));
     }
 }
 
@@ -76,8 +75,8 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     float sum[OUT_WIDTH] = {0};
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++)
-            k->add_scaled(sum, gate[i] * s->arch->router.scale,
-                          routed + (size_t)slot[i] * width, width);
+            k->add_scaled(sum, gate[i] * s->arch->router.scale, routed + (size_t)slot[i] * width,
+                          width);
     if (w->always.width) k->add(sum, always + r * width, width);
     k->add(gm_row_at(&s->work->x, r) + column, sum, width);
 }
@@ -98,9 +97,9 @@ static void down_task(const gm_step *s, const gm_layer *w, size_t p, float *scra
     for (size_t e = 0; w->moe >= 0 && e < (size_t)s->arch->n_experts; e++) {
         size_t from = (size_t)first[e], m = (size_t)first[e + 1] - from;
         if (m == 0) continue;
-        gm_product_of(s, &w->expert.down)(gm_row_at(&work->hidden, from), work->hidden.stride,
-                                          NULL, m, gm_panel_at(&w->expert.down, e, p),
-                                          w->expert.width, n, routed + from * width, width);
+        gm_product_of(s, &w->expert.down)(gm_row_at(&work->hidden, from), work->hidden.stride, NULL,
+                                          m, gm_panel_at(&w->expert.down, e, p), w->expert.width, n,
+                                          routed + from * width, width);
     }
     for (size_t r = 0; r < s->n_rows; r++)
         combine_row(s, w, r, p * GM_PANEL, width, routed, always);

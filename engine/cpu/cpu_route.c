@@ -104,8 +104,7 @@ void gm_cpu_route(gm_worker *me, const gm_step *s, size_t layer, const gm_layer 
         return;
     }
     for (size_t t; (t = gm_worker_next(me) * GM_ROUTE_ROWS) < s->n_rows;)
-        route_tile(me, s, w, t,
-                   s->n_rows - t < GM_ROUTE_ROWS ? s->n_rows - t : GM_ROUTE_ROWS);
+        route_tile(me, s, w, t, s->n_rows - t < GM_ROUTE_ROWS ? s->n_rows - t : GM_ROUTE_ROWS);
     gm_worker_meet(me);
     if (me->index == 0) group_by_expert(s);
     gm_worker_meet(me);

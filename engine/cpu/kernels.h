@@ -22,8 +22,8 @@
  * bf16: x holds values already rounded to bf16, and zeros up to the next multiple of
  *   32; from c = 0, per 32 inputs one chain over even k and one over odd k, both
  *   from 0, then c = c + (even + odd). This is what AMX tiles compute. */
-typedef void gm_gemm(const float *x, size_t ldx, const uint32_t *row, size_t m,
-                     const void *panels, size_t k, size_t n_panels, float *out, size_t ldo);
+typedef void gm_gemm(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
+                     size_t k, size_t n_panels, float *out, size_t ldo);
 
 typedef struct gm_kernels {
     const char *name;
@@ -33,8 +33,8 @@ typedef struct gm_kernels {
      * epsilon); lane i sums the squares of elements i, i+16, ... */
     void (*norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
 
-    void (*round_bf16)(float *x, size_t n16); /* in place */
-    void (*add)(float *x, const float *y, size_t n16);              /* x += y */
+    void (*round_bf16)(float *x, size_t n16);                          /* in place */
+    void (*add)(float *x, const float *y, size_t n16);                 /* x += y */
     void (*add_scaled)(float *x, float a, const float *y, size_t n16); /* x = fma(a, y, x) */
 
     /* unit[i] = silu(gate[i]) * up[i] for one pair of panels: gate_up holds 16 gates,

@@ -24,11 +24,11 @@ static gm_gemm gemm_amx;
 #include <unistd.h>
 
 enum {
-    TILE = 16,        /* rows of A and C, outputs of B and C */
-    ROW_BYTES = 64,   /* of every tile: 32 bf16 or 16 f32 */
+    TILE = 16,      /* rows of A and C, outputs of B and C */
+    ROW_BYTES = 64, /* of every tile: 32 bf16 or 16 f32 */
     TILE_BYTES = TILE * ROW_BYTES,
     MOST_ROWS = 2 * TILE,
-    MOST_K = 4096     /* packed A stays on the stack: 256 KiB */
+    MOST_K = 4096 /* packed A stays on the stack: 256 KiB */
 };
 
 /* Eight whole tiles: 0 to 3 hold C, 4 and 5 A, 6 and 7 B. Static, so that no compiler
@@ -102,7 +102,8 @@ static void multiply(const uint16_t *a, bool two_rows, const uint16_t *w, bool t
 /* The first `rows` rows of a tile of C, stored as `part`, to out. */
 static void copy_part(const float *part, size_t rows, float *out, size_t ldo)
 {
-    for (size_t r = 0; r < rows && r < TILE; r++) v16_store(out + r * ldo, v16_load(part + r * TILE));
+    for (size_t r = 0; r < rows && r < TILE; r++)
+        v16_store(out + r * ldo, v16_load(part + r * TILE));
 }
 
 static void store_tiles(size_t rows, bool two_panels, float *out, size_t ldo)
@@ -123,8 +124,8 @@ static void store_tiles(size_t rows, bool two_panels, float *out, size_t ldo)
     }
 }
 
-static void gemm_amx(const float *x, size_t ldx, const uint32_t *row, size_t m,
-                     const void *panels, size_t k, size_t n_panels, float *out, size_t ldo)
+static void gemm_amx(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
+                     size_t k, size_t n_panels, float *out, size_t ldo)
 {
     if (k > MOST_K) {
         gemm_bf16(x, ldx, row, m, panels, k, n_panels, out, ldo); /* the same bits */

@@ -50,5 +50,6 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
         }
         if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     }
-    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2, avx512f or amx", name);
+    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2, avx512f or amx",
+                   name);
 }

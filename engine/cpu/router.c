@@ -57,8 +57,7 @@ static void activate(const gm_router *r, const float *logit, float *out)
 }
 
 /* Selection scores, gate logits and classes of the experts under the edit. */
-static void apply_edit(const gm_router *r, const float *logits, const gm_router_edit *edit,
-                       view *v)
+static void apply_edit(const gm_router *r, const float *logits, const gm_router_edit *edit, view *v)
 {
     const bool mask = edit && edit->mode == GM_EDIT_MASK;
     const bool selects = edit && !mask && edit->mode != GM_EDIT_GATE;
@@ -154,8 +153,8 @@ static double total_gate(const gm_router *r, const gm_choice *c)
     return total;
 }
 
-static void choose_row(const gm_router *r, const float *logits, const gm_router_edit *edit,
-                       view *v, gm_choice *out)
+static void choose_row(const gm_router *r, const float *logits, const gm_router_edit *edit, view *v,
+                       gm_choice *out)
 {
     apply_edit(r, logits, edit, v);
     if (r->desc->n_groups > 1) limit_groups(r, v);
@@ -171,8 +170,7 @@ bool gm_router_choose(const gm_router *r, const float *logits, const gm_router_e
     bool finite = true;
     for (size_t e = 0; e < n; e++) finite = finite && isfinite(logits[e]);
     if (!finite) {
-        for (size_t k = 0; k < r->n_chosen; k++)
-            out->expert[k] = GM_NO_EXPERT, out->gate[k] = NAN;
+        for (size_t k = 0; k < r->n_chosen; k++) out->expert[k] = GM_NO_EXPERT, out->gate[k] = NAN;
         out->mass = out->margin = NAN;
         return false;
     }

@@ -35,8 +35,8 @@ static const void *values(const golden *g, const char *name)
 static const float *floats(const golden *g, const char *mode, const char *name)
 {
     char full[64];
-    snprintf(full, sizeof full, "%s%s%s%s", mode ? "steer." : "", mode ? mode : "",
-             mode ? "." : "", name);
+    snprintf(full, sizeof full, "%s%s%s%s", mode ? "steer." : "", mode ? mode : "", mode ? "." : "",
+             name);
     return values(g, full);
 }
 
@@ -56,8 +56,8 @@ static golden golden_open(const char *model)
 
 static docs all_docs(const golden *g)
 {
-    return (docs){.n = N_DOCS, .n_tokens = g->offset[N_DOCS], .token = g->token,
-                  .offset = g->offset};
+    return (docs){
+        .n = N_DOCS, .n_tokens = g->offset[N_DOCS], .token = g->token, .offset = g->offset};
 }
 
 static void golden_close(golden *g)
@@ -192,12 +192,12 @@ static void greedy_agrees(void)
         gm_sampling greedy = {.top_p = 1.0, .repetition_penalty = 1.0};
         uint32_t next = 0;
         gm_result result = {.sampled = &next};
-        gm_segment segment = {.n = n, .token = g.token + g.offset[STEERED], .edit = -1,
-                              .sampling = &greedy};
+        gm_segment segment = {
+            .n = n, .token = g.token + g.offset[STEERED], .edit = -1, .sampling = &greedy};
         const int32_t *want = values(&g, "greedy.ids");
         size_t n_want = gm_checkpoint_find(g.file, "greedy.ids")->dim[0];
-        gm_session_options options = {.threads = 2, .max_rows = n, .kv_rows = 64,
-                                      .max_sequences = 1};
+        gm_session_options options = {
+            .threads = 2, .max_rows = n, .kv_rows = 64, .max_sequences = 1};
 
         CHECK_OK(gm_session_create(&session, model, &options, &err), err);
         CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
@@ -244,10 +244,10 @@ static void check_field(const char *model_name, const golden *g, const gm_json *
     if (status == GM_OK) {
         docs d = all_docs(g);
         outcome o = run_docs(model, &d, &(plan){.threads = 1, .step = 512});
-        double by = o.vocab * o.n_tokens * sizeof(float) ==
-                            gm_checkpoint_find(g->file, "logits")->n_bytes
-                        ? distance(o.logits, values(g, "logits"), o.n_tokens * o.vocab)
-                        : INFINITY;
+        double by =
+            o.vocab * o.n_tokens * sizeof(float) == gm_checkpoint_find(g->file, "logits")->n_bytes
+                ? distance(o.logits, values(g, "logits"), o.n_tokens * o.vocab)
+                : INFINITY;
         if (!(by > LOGIT)) TEST_FAILED_("%s with %s = %s passes", model_name, name, text);
         outcome_free(&o);
     }

@@ -7,8 +7,8 @@
 #include "engine/team.h"
 #include "tests/check.h"
 
-static const char *const cases[] = {"one-block", "short", "tail",      "odd-sizes",
-                                    "cancelling", "tiny", "wide-range"};
+static const char *const cases[] = {"one-block",  "short", "tail",      "odd-sizes",
+                                    "cancelling", "tiny",  "wide-range"};
 
 static const gm_tensor *part(const gm_checkpoint *file, const char *name, const char *suffix)
 {
@@ -68,8 +68,7 @@ static void check_kernels(const char *name)
     gm_checkpoint *file = NULL;
     if (gm_kernels_find(&kernels, name, &err) == GM_EABSENT) TEST_SKIP("not on this processor");
     CHECK_OK(gm_checkpoint_open(&file, TEST_DATA "/golden/gemm/bf16.safetensors", &err), err);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        check_case(kernels, file, cases[i]);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) check_case(kernels, file, cases[i]);
     gm_checkpoint_close(file);
 }
 
@@ -93,5 +92,4 @@ static void amx_is_exact(void)
     check_kernels("amx");
 }
 
-TESTS(TEST(portable_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact),
-      TEST(amx_is_exact))
+TESTS(TEST(portable_is_exact), TEST(avx2_is_exact), TEST(avx512f_is_exact), TEST(amx_is_exact))

@@ -8,7 +8,10 @@ enum { L = 2, E = 4, K = 2 };
 static gm_arch arch_of(gm_scoring scoring)
 {
     static int layer_of_moe[L] = {1, 3};
-    return (gm_arch){.n_moe = L, .layer_of_moe = layer_of_moe, .n_experts = E, .n_chosen = K,
+    return (gm_arch){.n_moe = L,
+                     .layer_of_moe = layer_of_moe,
+                     .n_experts = E,
+                     .n_chosen = K,
                      .router = {.scoring = scoring}};
 }
 

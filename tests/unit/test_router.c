@@ -13,8 +13,8 @@ typedef struct row {
     bool good;
 } row;
 
-static const gm_router_desc plain = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1,
-                                     .scale = 1.0f};
+static const gm_router_desc plain = {
+    .scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f};
 
 static row choose_with(const gm_router_desc *desc, const float *correction, size_t e, size_t k,
                        const float *logits, const gm_router_edit *edit)

@@ -40,8 +40,7 @@ static void check_odds(const gm_sampling *s, const double *want)
     size_t n[V] = {0};
     for (uint64_t i = 0; i < DRAWS; i++) n[draw(logits, s, i)]++;
     for (size_t v = 0; v < V; v++)
-        CHECK_NEAR((double)n[v] / DRAWS, want[v],
-                   5 * sqrt(want[v] * (1 - want[v]) / DRAWS));
+        CHECK_NEAR((double)n[v] / DRAWS, want[v], 5 * sqrt(want[v] * (1 - want[v]) / DRAWS));
 }
 
 static void draws_have_the_right_odds(void)
@@ -55,8 +54,8 @@ static void draws_have_the_right_odds(void)
     s.top_k = 2, s.top_p = 0.6; /* of the two: .615 reaches .6 */
     check_odds(&s, (double[V]){0, 1, 0, 0, 0});
     s = usual(), s.temperature = 0.5; /* squares: .01 .16 .04 .0625 .0025 */
-    check_odds(&s, (double[V]){0.01 / 0.275, 0.16 / 0.275, 0.04 / 0.275, 0.0625 / 0.275,
-                               0.0025 / 0.275});
+    check_odds(
+        &s, (double[V]){0.01 / 0.275, 0.16 / 0.275, 0.04 / 0.275, 0.0625 / 0.275, 0.0025 / 0.275});
     s = usual(), s.top_k = 1;
     check_odds(&s, (double[V]){0, 1, 0, 0, 0});
 }

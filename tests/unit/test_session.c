@@ -8,7 +8,7 @@
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
-#define TINY TEST_DATA "/golden/models/deepseek-tiny"
+#define TINY  TEST_DATA "/golden/models/deepseek-tiny"
 #define OLMOE TEST_DATA "/golden/models/olmoe-tiny"
 
 enum { MANY = 64 };
@@ -19,8 +19,8 @@ static gm_session *open_session(const gm_model *model)
 {
     gm_session *session = NULL;
     gm_error err = {0};
-    gm_session_options options = {.threads = 2, .max_rows = MANY, .kv_rows = 2 * MANY,
-                                  .max_sequences = 3};
+    gm_session_options options = {
+        .threads = 2, .max_rows = MANY, .kv_rows = 2 * MANY, .max_sequences = 3};
     CHECK_OK(gm_session_create(&session, model, &options, &err), err);
     if (session == NULL) exit(1);
     return session;
@@ -84,8 +84,8 @@ static void a_model_without_weights_does_not_run(void)
     gm_session *session = NULL;
     gm_error err = {0};
     CHECK_OK(gm_model_open(&model, TINY, &(gm_model_options){.headers_only = true}, &err), err);
-    const gm_session_options options = {.threads = 1, .max_rows = 8, .kv_rows = 8,
-                                        .max_sequences = 1};
+    const gm_session_options options = {
+        .threads = 1, .max_rows = 8, .kv_rows = 8, .max_sequences = 1};
     CHECK(gm_session_bytes(model, &options) > 0);
     CHECK_FAILS(gm_session_create(&session, model, &options, &err), err, GM_EARG,
                 "without its weights");
@@ -136,11 +136,14 @@ static void bad_segments_change_nothing(void)
     bad[5].phase = phases;
     bad[6].want = GM_WANT_LAST;
     bad[7].sampling = &cold;
-    const char *const says[8] = {"segment 1: sequence 2 is not open", "segment 1 has no tokens",
+    const char *const says[8] = {"segment 1: sequence 2 is not open",
+                                 "segment 1 has no tokens",
                                  "7 tokens do not fit into sequence 0, which has 2 of 8",
                                  "segment 1: edit 0, the session has 0",
-                                 "segment 1: token 1 is 317", "segment 1: token 1 has phase 3",
-                                 "segment 1 wants logits", "temperature"};
+                                 "segment 1: token 1 is 317",
+                                 "segment 1: token 1 has phase 3",
+                                 "segment 1 wants logits",
+                                 "temperature"};
     for (size_t i = 0; i < 8; i++) {
         gm_error err;
         const gm_segment both[2] = {good, bad[i]};
@@ -288,8 +291,11 @@ static void zero_and_constant_biases_are_no_edit(void)
     outcome want = edited(model, NULL);
     for (int mode = GM_EDIT_BIAS; mode <= GM_EDIT_MASK; mode++)
         for (int mass = 0; mass < 2; mass++) {
-            gm_edit edit = {.bias = zero, .mode = (gm_edit_mode)mode, .mass_matched = mass == 1,
-                            .last_layer = 2, .phases = 7};
+            gm_edit edit = {.bias = zero,
+                            .mode = (gm_edit_mode)mode,
+                            .mass_matched = mass == 1,
+                            .last_layer = 2,
+                            .phases = 7};
             outcome got = edited(model, &edit);
             check_same("zero bias", &got, &want);
             outcome_free(&got);
@@ -351,8 +357,8 @@ static void many_sequences_sample_as_alone(void)
     gm_model *model = open_model(TINY, GM_NUMERICS_BF16, NULL);
     gm_session *s = open_session(model);
     gm_error err = {0};
-    const gm_sampling hot = {.temperature = 1.5, .top_k = 40, .top_p = 0.95,
-                             .repetition_penalty = 1.3, .seed = 3};
+    const gm_sampling hot = {
+        .temperature = 1.5, .top_k = 40, .top_p = 0.95, .repetition_penalty = 1.3, .seed = 3};
     uint32_t together[3], alone;
     gm_segment g[3];
     for (int i = 0; i < 3; i++) {
@@ -374,8 +380,8 @@ static void many_sequences_sample_as_alone(void)
 static gm_status create_session(void *state, gm_error *err)
 {
     gm_session *session = NULL;
-    const gm_session_options options = {.threads = 2, .max_rows = 16, .kv_rows = 16,
-                                        .max_sequences = 2};
+    const gm_session_options options = {
+        .threads = 2, .max_rows = 16, .kv_rows = 16, .max_sequences = 2};
     gm_status status = gm_session_create(&session, state, &options, err);
     gm_session_free(session);
     return status;
