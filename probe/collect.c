@@ -1,0 +1,494 @@
+/* collect.c - gm-probe collect: corpus, tokenizer, blocks, model, shards, one file.
+ *
+ * The reading thread cuts blocks and runs them; a writer thread commits them as shards.
+ * What is there already is passed over. At the end the shards are merged and checked.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "base/sha256.h"
+#include "base/version.h"
+#include "formats/shards.h"
+#include "probe/blocks.h"
+#include "probe/checks.h"
+#include "probe/collect_options.h"
+#include "probe/commands.h"
+#include "probe/runner.h"
+#include "probe/writer.h"
+
+typedef struct run {
+    gm_collect_options o;
+    gm_model *model;
+    gm_tokenizer *tokenizer;
+    gm_blocks_options blocks_options;
+    gm_runner_options runner_options;
+    gm_blocks *blocks;
+    gm_runner *runner;
+    gm_trace_info info;
+    gm_shard_lock lock;
+    gm_text folder;                           /* OUT.parts */
+    gm_text command, options, fingerprint_of; /* options and fingerprint_of: JSON */
+    gm_json_out provenance;
+    char fingerprint[65];
+    gm_progress progress;
+    uint64_t n_tokens, n_kept_tokens; /* run now; found in shards */
+    double seconds;
+} run;
+
+/* ---- what the run is ---- */
+
+static gm_status write_options(run *r, bool with_identity, gm_text *text, gm_error *err)
+{
+    const gm_collect_options *o = &r->o;
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "record", o->record);
+    gm_json_put_i64(&out, "doc_tokens", o->doc_tokens);
+    gm_json_put_i64(&out, "min_tokens", o->min_tokens);
+    gm_json_put_i64(&out, "limit", o->limit);
+    gm_json_put_i64(&out, "sample", o->sample);
+    gm_json_put_i64(&out, "per_subset", o->per_subset);
+    gm_json_put_i64(&out, "seed", o->seed);
+    gm_json_put_string(&out, "text_field", o->text_field);
+    gm_json_put_string(&out, "subset_field", o->subset_field);
+    gm_json_put_bool(&out, "nll", o->nll);
+    gm_json_put_bool(&out, "text", !o->no_text);
+    gm_json_put_u64(&out, "corpus_bytes", gm_blocks_bytes(r->blocks));
+    gm_json_open_array(&out, "corpus");
+    for (size_t i = 0; i < o->corpus.n && i < 100; i++)
+        gm_json_put_string(&out, NULL, o->corpus.at[i]);
+    gm_json_close_array(&out);
+    if (with_identity) {
+        gm_json_put_string(&out, "model", gm_model_get_info(r->model)->digest);
+        gm_json_put_string(&out, "tokenizer", gm_tokenizer_digest(r->tokenizer));
+        gm_json_put_string(&out, "numerics", r->info.numerics);
+    }
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    *text = out.text;
+    return status;
+}
+
+static const char *last_part(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    size_t i = n;
+    while (i > 0 && path[i - 1] != '/') i--;
+    return path + i;
+}
+
+static gm_status note_command(run *r, int argc, char **argv, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_text_add(&r->command, "gm-probe", err));
+    for (int i = 0; i < argc; i++) GM_TRY(gm_text_printf(&r->command, err, " %s", argv[i]));
+out:
+    return status;
+}
+
+static gm_status fill_info(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_model_info *m = gm_model_get_info(r->model);
+    uint8_t digest[32];
+    r->info = (gm_trace_info){.n_layers = m->n_moe_layers,
+                              .n_experts = m->n_experts,
+                              .n_chosen = m->n_chosen,
+                              .layer_of_moe = m->layer_of_moe,
+                              .level = r->o.level,
+                              .has_text = !r->o.no_text,
+                              .has_nll = r->o.nll,
+                              .logits_rate = r->o.logits_rate,
+                              .model = last_part(r->o.model),
+                              .architecture = m->architecture,
+                              .family = m->family,
+                              .model_digest = m->digest,
+                              .tokenizer_digest = gm_tokenizer_digest(r->tokenizer),
+                              .numerics = m->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
+                              .kernels = m->kernels,
+                              .device = "cpu",
+                              .invariance = "B",
+                              .scoring = m->scoring,
+                              .renormalised = m->renormalised,
+                              .routed_scale = m->routed_scale,
+                              .steering = ""};
+    GM_TRY(write_options(r, false, &r->options, err));
+    GM_TRY(write_options(r, true, &r->fingerprint_of, err));
+    gm_sha256_of(r->fingerprint_of.at, r->fingerprint_of.n, digest);
+    gm_sha256_hex(digest, r->fingerprint);
+    gm_json_open_object(&r->provenance, NULL);
+    gm_version_put(&r->provenance);
+    gm_json_close_object(&r->provenance);
+    GM_TRY(gm_json_out_done(&r->provenance, err));
+    r->info.command = r->command.at;
+    r->info.options = r->options.at;
+    r->info.fingerprint = r->fingerprint;
+    r->info.provenance = r->provenance.text.at;
+out:
+    return status;
+}
+
+/* ---- opening ---- */
+
+static gm_status open_run(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_collect_options *o = &r->o;
+    gm_model_options mo = {
+        .device = o->device, .numerics = (gm_numerics)o->numerics, .threads = (int)o->threads};
+    GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
+    GM_TRY(gm_model_open(&r->model, o->model, &mo, err));
+    const gm_model_info *m = gm_model_get_info(r->model);
+    if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
+        GM_FAIL(GM_EFORMAT, "'%s': the tokenizer has %zu tokens, the model %d", o->model,
+                gm_tokenizer_size(r->tokenizer), m->vocab_size);
+    r->blocks_options =
+        (gm_blocks_options){.paths = o->corpus.at,
+                            .n_paths = o->corpus.n,
+                            .corpus = {.text_field = o->text_field,
+                                       .subset_field = o->subset_field,
+                                       .strict = o->strict},
+                            .tokenizer = r->tokenizer,
+                            .doc_tokens = (size_t)o->doc_tokens,
+                            .max_context = (size_t)m->max_context,
+                            .min_tokens = (size_t)o->min_tokens,
+                            .limit = (uint64_t)o->limit,
+                            .sample = (uint64_t)(o->sample > 0 ? o->sample : o->per_subset),
+                            .per_subset = o->per_subset > 0,
+                            .seed = (uint64_t)o->seed,
+                            .keep_text = !o->no_text};
+    size_t longest = (size_t)o->doc_tokens + 64; /* template tokens */
+    if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
+    r->runner_options = (gm_runner_options){.level = o->level,
+                                            .nll = o->nll,
+                                            .logits_rate = o->logits_rate,
+                                            .seed = (uint64_t)o->seed,
+                                            .step_tokens = (size_t)o->step_tokens,
+                                            .max_document = longest,
+                                            .threads = (int)o->threads};
+    GM_TRY(gm_blocks_create(&r->blocks, &r->blocks_options, err));
+    GM_TRY(fill_info(r, err));
+out:
+    return status;
+}
+
+static void close_run(run *r)
+{
+    gm_shard_lock_release(&r->lock);
+    gm_runner_free(r->runner);
+    gm_blocks_free(r->blocks);
+    gm_tokenizer_close(r->tokenizer);
+    gm_model_close(r->model);
+    gm_text_clear(&r->folder);
+    gm_text_clear(&r->command);
+    gm_text_clear(&r->options);
+    gm_text_clear(&r->fingerprint_of);
+    gm_text_clear(&r->provenance.text);
+    gm_collect_options_clear(&r->o);
+}
+
+/* ---- running ---- */
+
+static void show_rows(void *context, size_t rows)
+{
+    run *r = context;
+    gm_progress_note(&r->progress, "%.0f %% of the corpus", 100 * gm_blocks_share(r->blocks));
+    gm_progress_set(&r->progress, (double)(r->n_tokens + rows));
+}
+
+/* Pass over block `path`, which is committed; *more: others follow. */
+static gm_status skip_shard(run *r, const char *path, bool *more, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *shard = NULL;
+    uint64_t number, n_read;
+    GM_TRY(gm_trace_open(&shard, path, err));
+    if (strcmp(gm_trace_get_info(shard)->fingerprint, r->fingerprint) != 0)
+        GM_FAIL(GM_EEXIST,
+                "'%s' is of a run with another model, corpus or options; "
+                "give --force to start over",
+                path);
+    const gm_trace_samples *samples = gm_trace_get_samples(shard);
+    gm_trace_get_block(shard, &number, &n_read, more);
+    for (size_t i = 0; i < samples->n; i++) r->n_kept_tokens += samples->n_tokens[i];
+    GM_TRY(gm_blocks_skip(r->blocks, n_read, samples->sha, samples->n, err));
+out:
+    gm_trace_close(shard);
+    return status;
+}
+
+/* Run every block that is this task's and not there yet. */
+static gm_status run_blocks(run *r, gm_writer *writer, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    gm_probe_block *block = NULL;
+    struct stat at;
+    bool more = true;
+    for (uint64_t number = 0; more; number++) {
+        path.n = 0;
+        GM_TRY(gm_shard_path(&path, r->folder.at, number, err));
+        if (r->o.resume && stat(path.at, &at) == 0) {
+            GM_TRY(skip_shard(r, path.at, &more, err));
+            continue;
+        }
+        GM_TRY(gm_blocks_next(r->blocks, &block, err));
+        if (block == NULL) break;
+        more = block->more;
+        if (number % r->o.shard_n == r->o.shard_i) {
+            size_t rows = block->token.n;
+            GM_TRY(gm_runner_run(r->runner, block, show_rows, r, err));
+            r->n_tokens += rows;
+            gm_probe_block *full = block;
+            block = NULL;
+            GM_TRY(gm_writer_put(writer, full, err));
+        }
+        gm_probe_block_free(block);
+        block = NULL;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+    }
+out:
+    gm_probe_block_free(block);
+    gm_text_clear(&path);
+    return status;
+}
+
+static gm_status compute(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_writer *writer = NULL;
+    gm_error late = {0};
+    double start = gm_now();
+    GM_TRY(gm_runner_create(&r->runner, r->model, &r->runner_options, err));
+    GM_TRY(gm_writer_create(&writer, r->folder.at, &r->info, err));
+    gm_progress_start(&r->progress, "collect", "tokens", 0, r->o.quiet);
+    status = run_blocks(r, writer, err);
+    gm_status written = gm_writer_finish(writer, &late);
+    gm_progress_end(&r->progress);
+    r->seconds = gm_now() - start;
+    if (status == GM_OK && written != GM_OK) {
+        status = written;
+        *err = late;
+    }
+    if (status == GM_EINTERRUPTED)
+        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+out:
+    return status;
+}
+
+/* ---- the end ---- */
+
+static gm_status put_summary(run *r, gm_trace *trace, const gm_checks *checks, gm_json_out *out,
+                             gm_error *err)
+{
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    const gm_trace_skips *skips = gm_trace_get_skips(trace);
+    uint64_t bad = 0, counted = 0;
+    struct stat at = {0};
+    stat(r->o.out, &at);
+    for (size_t i = 0; i < samples->n; i++) {
+        bad += samples->bad[i];
+        counted += samples->n_tokens[i];
+    }
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "file", r->o.out);
+    gm_json_put_u64(out, "bytes", (uint64_t)at.st_size);
+    gm_json_put_u64(out, "documents", samples->n);
+    gm_json_put_u64(out, "tokens", counted);
+    gm_json_put_u64(out, "bad_tokens", bad);
+    gm_json_put_u64(out, "tokens_computed", r->n_tokens);
+    gm_json_put_u64(out, "tokens_found", r->n_kept_tokens);
+    gm_json_put_f64(out, "seconds", r->seconds);
+    gm_json_put_f64(out, "tokens_per_second",
+                    r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
+    gm_json_open_object(out, "skipped");
+    for (size_t i = 0; i < skips->n; i++) gm_json_put_u64(out, skips->name[i], skips->number[i]);
+    gm_json_close_object(out);
+    gm_json_put_bool(out, "passed", checks->passed);
+    gm_checks_put(checks, out);
+    gm_json_close_object(out);
+    return gm_json_out_done(out, err);
+}
+
+static void print_summary(const run *r, gm_trace *trace)
+{
+    char bytes[24], time[24];
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    const gm_trace_skips *skips = gm_trace_get_skips(trace);
+    uint64_t counted = 0;
+    struct stat at = {0};
+    stat(r->o.out, &at);
+    for (size_t i = 0; i < samples->n; i++) counted += samples->n_tokens[i];
+    printf("%s: %s, %zu documents, %" PRIu64 " tokens\n", r->o.out,
+           gm_show_bytes(bytes, (double)at.st_size), samples->n, counted);
+    printf("computed %" PRIu64 " tokens in %s, %.0f tokens/s\n", r->n_tokens,
+           gm_show_seconds(time, r->seconds),
+           r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
+    for (size_t i = 0; i < skips->n; i++)
+        if (skips->number[i] > 0)
+            printf("left out: %" PRIu64 " %s\n", skips->number[i], skips->name[i]);
+}
+
+/* Merge the shards, check the file, drop the shards, say what there is. */
+static gm_status conclude(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_shard_list list = {0};
+    gm_trace *trace = NULL;
+    gm_json_out out = {0};
+    gm_checks checks;
+    GM_TRY(gm_trace_open(&trace, r->folder.at, err)); /* refuses holes */
+    gm_trace_close(trace);
+    trace = NULL;
+    GM_TRY(gm_shard_list_read(&list, r->folder.at, err));
+    GM_TRY(gm_trace_merge(r->o.out, (const char *const *)list.path, list.n, r->o.force, err));
+    GM_TRY(gm_trace_open(&trace, r->o.out, err));
+    GM_TRY(gm_checks_run(&checks, trace, r->o.allow_bad, err));
+    GM_TRY(gm_shards_remove(r->folder.at, err));
+    if (r->o.json) {
+        GM_TRY(put_summary(r, trace, &checks, &out, err));
+        printf("%s\n", out.text.at);
+    } else {
+        print_summary(r, trace);
+    }
+    GM_TRY(gm_checks_verdict(&checks, r->o.out, err));
+out:
+    gm_text_clear(&out.text);
+    gm_trace_close(trace);
+    gm_shard_list_clear(&list);
+    return status;
+}
+
+/* What stands at the output already. *done: it is this run, finished. */
+static gm_status look_at_output(run *r, bool *done, gm_error *err)
+{
+    gm_status status = GM_OK;
+    struct stat at;
+    gm_shard_list list = {0};
+    gm_trace *trace = NULL;
+    *done = false;
+    if (stat(r->o.out, &at) == 0 && !r->o.force) {
+        if (!r->o.resume)
+            GM_FAIL(GM_EEXIST, "'%s' exists; choose another name or give --force", r->o.out);
+        GM_TRY(gm_trace_open(&trace, r->o.out, err));
+        if (strcmp(gm_trace_get_info(trace)->fingerprint, r->fingerprint) != 0)
+            GM_FAIL(GM_EEXIST, "'%s' is of another model, corpus or options", r->o.out);
+        *done = true;
+        goto out;
+    }
+    GM_TRY(gm_shard_lock_take(&r->lock, r->folder.at, r->o.shard_i, r->o.shard_n, err));
+    GM_TRY(gm_shard_list_read(&list, r->folder.at, err));
+    if (list.n == 0 || r->o.resume) goto out;
+    if (!r->o.force && r->o.shard_n == 1)
+        GM_FAIL(GM_EEXIST,
+                "'%s' holds %zu blocks of a run; go on with --resume or start over "
+                "with --force",
+                r->folder.at, list.n);
+    if (r->o.shard_n > 1) {
+        r->o.resume = true; /* other tasks write there too */
+        goto out;
+    }
+    gm_shard_lock_release(&r->lock);
+    GM_TRY(gm_shards_remove(r->folder.at, err));
+    GM_TRY(gm_shard_lock_take(&r->lock, r->folder.at, r->o.shard_i, r->o.shard_n, err));
+out:
+    gm_trace_close(trace);
+    gm_shard_list_clear(&list);
+    return status;
+}
+
+/* ---- --dry-run ---- */
+
+static gm_status dry_run(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_probe_block *block = NULL;
+    gm_json_out out = {0};
+    uint64_t documents = 0, tokens = 0, text = 0, blocks = 0;
+    double rate = 0;
+    const gm_trace_info *i = &r->info;
+    GM_TRY(gm_runner_create(&r->runner, r->model, &r->runner_options, err));
+    for (;; blocks++) {
+        GM_TRY(gm_blocks_next(r->blocks, &block, err));
+        if (block == NULL) break;
+        documents += block->n_documents;
+        tokens += block->token.n;
+        for (size_t d = 0; d < block->n_documents; d++) text += block->document[d].n_text;
+        if (blocks == 0) { /* a few documents of it tell the speed */
+            size_t few = block->n_documents < 8 ? block->n_documents : 8;
+            block->n_documents = few;
+            block->token.n = block->begin[few];
+            double start = gm_now();
+            GM_TRY(gm_runner_run(r->runner, block, NULL, NULL, err));
+            rate = (double)block->token.n / (gm_now() - start);
+        }
+        gm_probe_block_free(block);
+        block = NULL;
+    }
+    double L = i->n_layers, E = i->n_experts, K = i->n_chosen;
+    double row = i->level >= GM_RECORD_CHOICES ? L * (K * (E > 255 ? 4 : 3) + 4) + 13 : 0;
+    if (i->has_nll) row += 4;
+    if (i->level >= GM_RECORD_LOGITS) row += i->logits_rate * L * E * 2;
+    double most = (double)tokens * row + (double)documents * (L * E * 4 + 160) + (double)text;
+    gm_json_open_object(&out, NULL);
+    gm_json_put_u64(&out, "documents", documents);
+    gm_json_put_u64(&out, "tokens", tokens);
+    gm_json_put_u64(&out, "blocks", blocks);
+    gm_json_put_f64(&out, "file_bytes_at_most", most);
+    gm_json_put_u64(&out, "memory_bytes",
+                    gm_model_get_info(r->model)->resident_bytes +
+                        gm_runner_bytes(r->model, &r->runner_options));
+    gm_json_put_f64(&out, "tokens_per_second", rate);
+    gm_json_put_f64(&out, "seconds", rate > 0 ? (double)tokens / rate : 0);
+    gm_json_close_object(&out);
+    GM_TRY(gm_json_out_done(&out, err));
+    printf("%s\n", out.text.at);
+out:
+    gm_probe_block_free(block);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+static gm_status collect(run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    bool done = false;
+    GM_TRY(open_run(r, err));
+    if (r->o.dry_run) return dry_run(r, err);
+    GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
+    GM_TRY(look_at_output(r, &done, err));
+    if (done) {
+        if (!r->o.quiet) fprintf(stderr, "'%s' is finished, nothing to do\n", r->o.out);
+        goto out;
+    }
+    gm_catch_signals();
+    GM_TRY(compute(r, err));
+    if (r->o.shard_n > 1) {
+        printf("task %u of %u done; when all are: gm-probe merge %s -o %s\n", r->o.shard_i,
+               r->o.shard_n, r->folder.at, r->o.out);
+        goto out;
+    }
+    GM_TRY(conclude(r, err));
+out:
+    return status;
+}
+
+int gm_probe_collect(int argc, char **argv)
+{
+    gm_error err = {0};
+    run r = {0};
+    bool usage = false;
+    gm_status status = note_command(&r, argc, argv, &err); /* parsing reorders argv */
+    if (status == GM_OK) {
+        status = gm_collect_options_read(&r.o, argc, argv, &err);
+        usage = status != GM_OK;
+    }
+    if (status == GM_OK) status = collect(&r, &err);
+    close_run(&r);
+    return gm_cli_end("gm-probe", "collect", status, usage, &err);
+}

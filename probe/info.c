@@ -1,0 +1,158 @@
+/* info.c - gm-probe info: what a trace holds, or what a model folder is and takes. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "engine/engine.h"
+#include "formats/trace.h"
+#include "probe/commands.h"
+
+static void put_trace(gm_trace *trace, gm_json_out *out)
+{
+    static const char *const level[] = {"counts", "choices", "logits"};
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    const gm_trace_skips *skips = gm_trace_get_skips(trace);
+    uint64_t n_tokens = 0, n_bad = 0;
+    for (size_t i = 0; i < samples->n; i++) {
+        n_tokens += samples->n_tokens[i];
+        n_bad += samples->bad[i];
+    }
+    gm_json_put_string(out, "kind", "trace");
+    gm_json_put_string(out, "model", info->model);
+    gm_json_put_string(out, "family", info->family);
+    gm_json_put_string(out, "record", level[info->level]);
+    gm_json_put_i64(out, "layers", info->n_layers);
+    gm_json_put_i64(out, "experts", info->n_experts);
+    gm_json_put_i64(out, "chosen", info->n_chosen);
+    gm_json_put_u64(out, "documents", samples->n);
+    gm_json_put_u64(out, "subsets", samples->n_subsets);
+    gm_json_put_u64(out, "counted_tokens", n_tokens);
+    gm_json_put_u64(out, "recorded_tokens", gm_trace_n_tokens(trace));
+    gm_json_put_u64(out, "bad_tokens", n_bad);
+    gm_json_put_bool(out, "text", info->has_text);
+    gm_json_put_bool(out, "nll", info->has_nll);
+    gm_json_put_string(out, "numerics", info->numerics);
+    gm_json_put_string(out, "kernels", info->kernels);
+    gm_json_put_string(out, "device", info->device);
+    gm_json_put_string(out, "command", info->command);
+    gm_json_put_string(out, "fingerprint", info->fingerprint);
+    gm_json_put_string(out, "digest", gm_trace_digest(trace));
+    gm_json_open_object(out, "skipped");
+    for (size_t i = 0; i < skips->n; i++) gm_json_put_u64(out, skips->name[i], skips->number[i]);
+    gm_json_close_object(out);
+}
+
+/* Memory of this machine, in bytes. */
+static uint64_t memory_here(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
+static void put_model(const gm_model *model, gm_json_out *out)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    uint64_t memory = memory_here();
+    gm_json_put_string(out, "kind", "model");
+    gm_json_put_string(out, "architecture", info->architecture);
+    gm_json_put_string(out, "family", info->family);
+    gm_json_put_i64(out, "layers", info->n_layers);
+    gm_json_put_i64(out, "moe_layers", info->n_moe_layers);
+    gm_json_put_i64(out, "experts", info->n_experts);
+    gm_json_put_i64(out, "chosen", info->n_chosen);
+    gm_json_put_i64(out, "shared_experts", info->n_shared_experts);
+    gm_json_put_i64(out, "width", info->width);
+    gm_json_put_i64(out, "vocabulary", info->vocab_size);
+    gm_json_put_i64(out, "context", info->max_context);
+    gm_json_put_u64(out, "parameters", info->n_parameters);
+    gm_json_put_u64(out, "active_parameters", info->n_active);
+    gm_json_put_string(out, "weights", info->weight_dtype);
+    gm_json_put_u64(out, "checkpoint_bytes", info->checkpoint_bytes);
+    gm_json_put_u64(out, "bytes_f32", 4 * info->n_parameters);
+    gm_json_put_u64(out, "bytes_bf16", 2 * info->n_parameters);
+    gm_json_put_u64(out, "kv_bytes_per_token", info->kv_bytes_per_token);
+    gm_json_put_u64(out, "memory_here_bytes", memory);
+    gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
+    gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
+    gm_json_put_string(out, "digest", info->digest);
+}
+
+/* The same members, one a line. */
+static gm_status print_lines(const gm_json_out *out, const char *path, gm_error *err)
+{
+    gm_json *root = NULL;
+    gm_status status = gm_json_parse(&root, out->text.at, out->text.n, path, err);
+    if (status != GM_OK) return status;
+    for (const gm_json *m = gm_json_first(root); m; m = gm_json_next(m)) {
+        int64_t number;
+        bool flag;
+        const char *text = gm_json_text(m, NULL);
+        printf("%-20s ", gm_json_key(m));
+        if (text)
+            printf("%s\n", text);
+        else if (gm_json_bool(m, &flag))
+            printf("%s\n", flag ? "yes" : "no");
+        else if (gm_json_i64(m, &number))
+            printf("%" PRId64 "\n", number);
+        else
+            printf("\n");
+        for (const gm_json *k = text ? NULL : gm_json_first(m); k; k = gm_json_next(k))
+            if (gm_json_i64(k, &number)) printf("  %-18s %" PRId64 "\n", gm_json_key(k), number);
+    }
+    gm_json_free(root);
+    return GM_OK;
+}
+
+/* A folder with a config.json is a model. */
+static bool is_model(const char *path)
+{
+    char config[4096];
+    struct stat at;
+    int n = snprintf(config, sizeof config, "%s/config.json", path);
+    return n < (int)sizeof config && stat(config, &at) == 0;
+}
+
+static gm_status describe(const char *path, bool json, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_model *model = NULL;
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    if (is_model(path)) {
+        gm_model_options options = {.headers_only = true};
+        GM_TRY(gm_model_open(&model, path, &options, err));
+        put_model(model, &out);
+    } else {
+        GM_TRY(gm_trace_open(&trace, path, err));
+        put_trace(trace, &out);
+    }
+    gm_json_close_object(&out);
+    GM_TRY(gm_json_out_done(&out, err));
+    if (json)
+        printf("%s\n", out.text.at);
+    else
+        GM_TRY(print_lines(&out, path, err));
+out:
+    gm_text_clear(&out.text);
+    gm_trace_close(trace);
+    gm_model_close(model);
+    return status;
+}
+
+int gm_probe_info(int argc, char **argv)
+{
+    gm_error err = {0};
+    bool json = false;
+    const gm_opt opts[] = {{GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
+                           {.kind = GM_OPT_END_}};
+    gm_status status = gm_opt_parse("gm-probe info TRACE | MODEL", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one trace or model folder, found %d", argc - 1);
+    if (status != GM_OK) return gm_cli_end("gm-probe", "info", status, true, &err);
+    return gm_cli_end("gm-probe", "info", describe(argv[1], json, &err), false, &err);
+}

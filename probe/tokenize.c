@@ -1,0 +1,81 @@
+/* tokenize.c - gm-probe tokenize: one JSON array of token ids per line of a .jsonl. */
+#include <stdio.h>
+
+#include "base/cli.h"
+#include "base/progress.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "probe/commands.h"
+#include "text/corpus.h"
+
+static gm_status print_ids(const gm_ids *ids, gm_text *line, gm_error *err)
+{
+    gm_status status = GM_OK;
+    line->n = 0;
+    GM_TRY(gm_text_add(line, "[", err));
+    for (size_t i = 0; i < ids->n; i++) {
+        char digits[16];
+        int n = snprintf(digits, sizeof digits, i > 0 ? ",%u" : "%u", ids->at[i]);
+        GM_TRY(gm_text_append(line, digits, (size_t)n, err));
+    }
+    GM_TRY(gm_text_add(line, "]\n", err));
+    fwrite(line->at, 1, line->n, stdout);
+out:
+    return status;
+}
+
+static gm_status tokenize(const char *model, const char *const *path,
+                          const gm_corpus_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_tokenizer *tokenizer = NULL;
+    gm_encoder *encoder = NULL;
+    gm_corpus *corpus = NULL;
+    gm_document document;
+    gm_ids ids = {0};
+    gm_text line = {0};
+    bool more = true;
+    GM_TRY(gm_tokenizer_open(&tokenizer, model, err));
+    GM_TRY(gm_encoder_create(&encoder, tokenizer, err));
+    GM_TRY(gm_corpus_open(&corpus, path, 1, options, err));
+    for (;;) {
+        GM_TRY(gm_corpus_next(corpus, &document, &more, err));
+        if (!more) break;
+        if (document.skip != GM_SKIP_NONE && document.skip != GM_SKIP_EMPTY) {
+            puts("null");
+            gm_warn("%s:%llu: %s", document.file, (unsigned long long)document.line,
+                    document.why_not);
+            continue;
+        }
+        ids.n = 0;
+        GM_TRY(gm_encode(encoder, document.text ? document.text : "",
+                         document.skip == GM_SKIP_EMPTY ? 0 : document.n_bytes, true, &ids, NULL,
+                         NULL, NULL, err));
+        GM_TRY(print_ids(&ids, &line, err));
+    }
+out:
+    gm_text_clear(&line);
+    gm_ids_clear(&ids);
+    gm_corpus_close(corpus);
+    gm_encoder_free(encoder);
+    gm_tokenizer_close(tokenizer);
+    return status;
+}
+
+int gm_probe_tokenize(int argc, char **argv)
+{
+    gm_error err = {0};
+    const char *model = NULL;
+    gm_corpus_options options = {0};
+    const gm_opt opts[] = {
+        {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "folder with a tokenizer.json"},
+        {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
+        {.kind = GM_OPT_END_}};
+    gm_status status =
+        gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model is missing");
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one file, found %d", argc - 1);
+    if (status != GM_OK) return gm_cli_end("gm-probe", "tokenize", status, true, &err);
+    status = tokenize(model, (const char *const *)argv + 1, &options, &err);
+    return gm_cli_end("gm-probe", "tokenize", status, false, &err);
+}

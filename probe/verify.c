@@ -1,0 +1,93 @@
+/* verify.c - gm-probe verify and gm-probe merge. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cli.h"
+#include "formats/shards.h"
+#include "probe/checks.h"
+#include "probe/commands.h"
+
+static gm_status verify(const char *path, bool allow_bad, bool json, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_json_out out = {0};
+    gm_checks checks;
+    GM_TRY(gm_trace_open(&trace, path, err));
+    GM_TRY(gm_checks_run(&checks, trace, allow_bad, err));
+    if (json) {
+        gm_json_open_object(&out, NULL);
+        gm_json_put_bool(&out, "passed", checks.passed);
+        gm_checks_put(&checks, &out);
+        gm_json_close_object(&out);
+        GM_TRY(gm_json_out_done(&out, err));
+        printf("%s\n", out.text.at);
+    } else {
+        for (size_t i = 0; i < checks.n; i++)
+            printf("%-14s %s\n", checks.at[i].name,
+                   checks.at[i].passed ? "ok" : checks.at[i].detail);
+    }
+    GM_TRY(gm_checks_verdict(&checks, path, err));
+out:
+    gm_text_clear(&out.text);
+    gm_trace_close(trace);
+    return status;
+}
+
+int gm_probe_verify(int argc, char **argv)
+{
+    gm_error err = {0};
+    bool json = false, allow_bad = false;
+    const gm_opt opts[] = {
+        {GM_OPT_FLAG, "allow-bad", &allow_bad, 0, 0, NULL, "rows that are not finite are fine"},
+        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
+        {.kind = GM_OPT_END_}};
+    gm_status status = gm_opt_parse("gm-probe verify TRACE", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
+    if (status != GM_OK) return gm_cli_end("gm-probe", "verify", status, true, &err);
+    status = verify(argv[1], allow_bad, json, &err);
+    return gm_cli_end("gm-probe", "verify", status, false, &err);
+}
+
+/* Merge the named shards, or those of one folder. */
+static gm_status merge(const char *out, const char *const *in, size_t n, bool index, bool force,
+                       gm_error *err)
+{
+    gm_status status = GM_OK;
+    struct stat at;
+    gm_shard_list list = {0};
+    gm_trace *whole = NULL;
+    if (n == 1 && stat(in[0], &at) == 0 && S_ISDIR(at.st_mode)) {
+        GM_TRY(gm_trace_open(&whole, in[0], err)); /* refuses holes */
+        gm_trace_close(whole);
+        GM_TRY(gm_shard_list_read(&list, in[0], err));
+        in = (const char *const *)list.path;
+        n = list.n;
+    }
+    GM_TRY((index ? gm_trace_index : gm_trace_merge)(out, in, n, force, err));
+out:
+    gm_shard_list_clear(&list);
+    return status;
+}
+
+int gm_probe_merge(int argc, char **argv)
+{
+    gm_error err = {0};
+    const char *out = NULL;
+    bool index = false, force = false;
+    const gm_opt opts[] = {
+        {GM_OPT_TEXT, "o", &out, 0, 0, "FILE", "the trace to write"},
+        {GM_OPT_FLAG, "index", &index, 0, 0, NULL, "write virtual datasets over the shards"},
+        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace the output"},
+        {.kind = GM_OPT_END_}};
+    gm_status status =
+        gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && argc < 2)
+        status = gm_fail(&err, GM_EARG, "expected a folder of shards, or shards");
+    if (status == GM_OK && out == NULL) status = gm_fail(&err, GM_EARG, "-o is missing");
+    if (status != GM_OK) return gm_cli_end("gm-probe", "merge", status, true, &err);
+    status = merge(out, (const char *const *)argv + 1, (size_t)argc - 1, index, force, &err);
+    return gm_cli_end("gm-probe", "merge", status, false, &err);
+}
