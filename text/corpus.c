@@ -116,7 +116,7 @@ static gm_status fill(gm_corpus *corpus, gm_error *err)
     }
     gm_status status = gm_text_reserve(buffer, READ_BYTES, err);
     if (status != GM_OK) return status;
-    size_t got;
+    size_t got = 0;
     status = gm_source_read(corpus->source, buffer->at + buffer->n, READ_BYTES, &got, err);
     buffer->n += got;
     buffer->at[buffer->n] = '\0';
