@@ -14,6 +14,7 @@
 
 typedef struct gm_added_token {
     uint32_t id;
+    gm_spelling shown;   /* what it decodes to: the content, normalized if it is matched so */
     bool special;        /* left out by decoding with skip_specials */
     bool normalized;     /* matched against the normalized text */
     bool single_word;    /* no word character may touch it */

@@ -72,16 +72,20 @@ out:
 /* Put a token where it is looked for, spelt as it will be met there. */
 static gm_status enter(loader *l, uint32_t place, gm_error *err)
 {
-    const gm_added_token *token = &l->out->token[place];
-    gm_spelling s = gm_spellings_get(&l->out->names, token->id);
-    if (!token->normalized) return gm_trie_add(&l->out->raw, s.at, s.n, place, err);
+    gm_added_token *token = &l->out->token[place];
+    token->shown = gm_spellings_get(&l->out->names, token->id);
+    if (!token->normalized)
+        return gm_trie_add(&l->out->raw, token->shown.at, token->shown.n, place, err);
 
-    gm_view view = {.at = s.at, .n = s.n};
+    gm_view view = {.at = token->shown.at, .n = token->shown.n};
     gm_status status = gm_normalizer_apply(l->normalizer, &l->work, l->regex, &view, err);
     if (status != GM_OK) return status;
     if (view.n == 0)
         return gm_fail(err, GM_EFORMAT, "'%s': nothing is left of added token '%s' when normalized",
-                       l->where, s.at);
+                       l->where, token->shown.at);
+    token->shown.at = gm_arena_text(&l->out->names.arena, view.at, view.n);
+    token->shown.n = view.n;
+    if (token->shown.at == NULL) return gm_fail(err, GM_EMEM, "no memory for the added tokens");
     return gm_trie_add(&l->out->normalized, view.at, view.n, place, err);
 }
 

@@ -5,21 +5,41 @@
  * nothing is held back. So it keeps a few tokens, except under a decoder that must
  * see the last token first (gm_decoder.all_first).
  */
+#include <string.h>
+
 #include "engine/tokenizer/tokenizer_parts.h"
+
+/* What a token decodes to; false when it is left out. The reference knows special
+ * tokens by their spelling: one that normalization has changed is not left out. */
+static bool spelling_of(const gm_tokenizer *t, uint32_t id, bool skip_specials, gm_spelling *out)
+{
+    const gm_added_token *token = gm_added_get(&t->added, id);
+    if (token == NULL) {
+        *out = gm_spellings_get(&t->bpe.vocabulary, id);
+        return out->at != NULL;
+    }
+    gm_spelling content = gm_spellings_get(&t->added.names, id);
+    *out = token->shown;
+    bool unchanged = out->n == content.n && memcmp(out->at, content.at, content.n) == 0;
+    return !(skip_specials && token->special && unchanged);
+}
+
+static gm_status check_id(const gm_tokenizer *t, uint32_t id, gm_error *err)
+{
+    if (id < t->size) return GM_OK;
+    return gm_fail(err, GM_EARG, "token id %u, expected less than %zu", (unsigned)id, t->size);
+}
 
 /* The spellings of ids[0..n), without specials when they are skipped. */
 static gm_status spell(const gm_tokenizer *t, const uint32_t *ids, size_t n, bool skip_specials,
                        gm_strings *out, gm_error *err)
 {
     gm_status status = GM_OK;
+    gm_spelling s;
     for (size_t i = 0; i < n && status == GM_OK; i++) {
-        size_t n_bytes;
-        if (ids[i] >= t->size)
-            return gm_fail(err, GM_EARG, "token id %u, expected less than %zu", (unsigned)ids[i],
-                           t->size);
-        const char *spelling = gm_tokenizer_spelling(t, ids[i], &n_bytes);
-        if (spelling == NULL || (skip_specials && gm_tokenizer_is_special(t, ids[i]))) continue;
-        status = gm_strings_append(out, spelling, n_bytes, err);
+        status = check_id(t, ids[i], err);
+        if (status == GM_OK && spelling_of(t, ids[i], skip_specials, &s))
+            status = gm_strings_append(out, s.at, s.n, err);
     }
     return status;
 }
@@ -72,11 +92,11 @@ out:
 
 gm_status gm_stream_add(gm_stream *stream, uint32_t id, gm_text *text, gm_error *err)
 {
-    const gm_tokenizer *t = stream->tokenizer;
-    if (id >= t->size)
-        return gm_fail(err, GM_EARG, "token id %u, expected less than %zu", (unsigned)id, t->size);
-    if (stream->skip_specials && gm_tokenizer_is_special(t, id)) return GM_OK;
-    gm_status status = gm_ids_append(&stream->ids, id, err);
+    gm_spelling unused;
+    gm_status status = check_id(stream->tokenizer, id, err);
+    if (status != GM_OK) return status;
+    if (!spelling_of(stream->tokenizer, id, stream->skip_specials, &unused)) return GM_OK;
+    status = gm_ids_append(&stream->ids, id, err);
     return status != GM_OK ? status : show(stream, false, text, err);
 }
 
