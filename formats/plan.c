@@ -56,6 +56,15 @@ gm_status gm_plan_check_values(const gm_plan *plan, const char *where, gm_error 
     return GM_OK;
 }
 
+gm_status gm_plan_scale(gm_plan *plan, double weight, gm_error *err)
+{
+    if (!isfinite(weight))
+        return gm_fail(err, GM_ENUMERIC, "the weight is %g, expected a finite number", weight);
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
+        plan->bias[i] = weight == 0 ? 0 : (float)(weight * (double)plan->bias[i]);
+    return gm_plan_check_values(plan, "the plan", err);
+}
+
 /* ---- writing ---- */
 
 static gm_status show_phases(gm_text *out, uint8_t phases, gm_error *err)

@@ -61,6 +61,10 @@ gm_status gm_plan_read(gm_plan *plan, const char *path, gm_error *err) GM_MUST_U
 gm_status gm_plan_parse(gm_plan *plan, const void *bytes, size_t n, const char *where,
                         gm_error *err) GM_MUST_USE;
 
+/* Multiply the bias by `weight`; 0 gives zeros even where an expert is out (-inf).
+ * GM_ENUMERIC when the weight or a product is NaN or +inf. */
+gm_status gm_plan_scale(gm_plan *plan, double weight, gm_error *err) GM_MUST_USE;
+
 /* GM_ENUMERIC unless every value is finite or -inf. */
 gm_status gm_plan_check_values(const gm_plan *plan, const char *where, gm_error *err) GM_MUST_USE;
 

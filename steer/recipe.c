@@ -168,7 +168,11 @@ static gm_status read_window(gm_plan *plan, const char *text, gm_error *err)
                        text, lo, hi);
     plan->first_layer = (int)(a > lo ? a : lo);
     plan->last_layer = (int)(b < hi ? b : hi);
-    return GM_OK;
+    for (int l = 0; l < plan->n_layers; l++) {
+        int layer = plan->layer_of_moe[l];
+        if (layer >= plan->first_layer && layer <= plan->last_layer) return GM_OK;
+    }
+    return gm_fail(err, GM_EARG, "--layers %s: no MoE layer lies there", text);
 }
 
 /* ---- controls ---- */
@@ -233,16 +237,6 @@ static gm_status apply_control(gm_plan *plan, const gm_recipe *recipe, const gm_
 }
 
 /* ---- the plan ---- */
-
-/* Multiply by the weight; a weight of 0 gives zeros even where an expert is out. */
-static gm_status apply_weight(gm_plan *plan, double weight, gm_error *err)
-{
-    if (!isfinite(weight))
-        return gm_fail(err, GM_ENUMERIC, "the weight is %g, expected a finite number", weight);
-    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
-        plan->bias[i] = weight == 0 ? 0 : (float)(weight * (double)plan->bias[i]);
-    return gm_plan_check_values(plan, "the plan", err);
-}
 
 /* A mask bans what is negative: at least K experts must be left. */
 static gm_status check_mask(const gm_plan *plan, int n_chosen, gm_error *err)
@@ -320,7 +314,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     }
     GM_TRY(apply_control(plan, recipe, atlas, err));
     GM_TRY(add_experts(plan->bias, &recipe->experts, shape, err));
-    GM_TRY(apply_weight(plan, recipe->weight, err));
+    GM_TRY(gm_plan_scale(plan, recipe->weight, err));
     GM_TRY(check_mask(plan, shape->n_chosen, err));
     GM_TRY(describe(plan, recipe, atlas, atlas_path, err));
 out:

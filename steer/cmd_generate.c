@@ -1,0 +1,179 @@
+/* cmd_generate.c - gm-steer generate: continue prompts, all at once, under one plan. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "steer/commands.h"
+#include "steer/interactive.h"
+#include "steer/record.h"
+
+static const char details[] =
+    "Decoding is greedy unless the model's generation_config.json or --temperature says\n"
+    "otherwise. One prompt is printed as it is generated, several in their order at the end.\n"
+    "  gm-steer generate --model DIR --atlas run.atlas.h5 --cluster 25 --weight 2 \\\n"
+    "    --prompt \"Albert Einstein\"\n"
+    "  gm-steer generate --model DIR --plan food.plan.safetensors --interactive\n";
+
+typedef struct request {
+    gm_stage_options stage;
+    gm_recipe recipe;
+    const char *plan, *record;
+    bool interactive, echo, force;
+} request;
+
+/* The plan asked for: from a file, or from the recipe; zeros when neither is. */
+static gm_status get_plan(gm_plan *plan, const request *r, const gm_stage *stage, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_shape shape = gm_stage_shape(stage);
+    *plan = (gm_plan){0};
+    if (r->plan == NULL)
+        return gm_recipe_build(plan, &r->recipe, &shape, stage->atlas, r->stage.atlas, err);
+
+    if (r->recipe.clusters.n + r->recipe.subsets.n + r->recipe.experts.n > 0)
+        GM_FAIL(GM_EARG, "--plan and --cluster, --subset, --expert exclude each other");
+    GM_TRY(gm_plan_read(plan, r->plan, err));
+    GM_TRY(gm_stage_check_plan(stage, plan, r->plan, err));
+    GM_TRY(gm_plan_scale(plan, r->recipe.weight, err));
+out:
+    if (status != GM_OK) gm_plan_clear(plan);
+    return status;
+}
+
+static void say_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
+{
+    (void)context;
+    (void)c;
+    fwrite(bytes, 1, n, stdout);
+    fflush(stdout);
+}
+
+static void print_text(const gm_continuation *list, const gm_prompts *prompts, bool echo)
+{
+    for (size_t i = 0; i < prompts->n; i++) {
+        if (prompts->n > 1) printf("%s=== prompt %zu ===\n", i ? "\n" : "", i + 1);
+        if (echo) fwrite(prompts->at[i].text, 1, prompts->at[i].n, stdout);
+        fwrite(list[i].text.at, 1, list[i].text.n, stdout);
+        putchar('\n');
+    }
+}
+
+static gm_status print_json(const gm_continuation *list, const gm_prompts *prompts,
+                            const gm_stage *stage, const gm_plan *plan, gm_error *err)
+{
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_json_put_string(&json, "model", stage->info->folder);
+    gm_json_put_string(&json, "model_digest", stage->info->digest);
+    gm_json_put_raw(&json, "plan", plan->source);
+    gm_json_open_array(&json, "results");
+    for (size_t i = 0; i < prompts->n; i++) {
+        const gm_continuation *c = &list[i];
+        gm_json_open_object(&json, NULL);
+        gm_json_put_text(&json, "prompt", prompts->at[i].text, prompts->at[i].n);
+        gm_json_put_text(&json, "text", c->text.n ? c->text.at : "", c->text.n);
+        gm_json_put_u64(&json, "prompt_tokens", c->prompt.n);
+        gm_json_put_u64(&json, "generated_tokens", c->generated.n);
+        gm_json_put_string(&json, "end", gm_end_name(c->end));
+        gm_json_put_f64(&json, "important_share", gm_continuation_dose(c));
+        gm_json_open_array(&json, "ids");
+        for (size_t t = 0; t < c->generated.n; t++)
+            gm_json_put_u64(&json, NULL, c->generated.at[t]);
+        gm_json_close_array(&json);
+        gm_json_close_object(&json);
+    }
+    gm_json_close_array(&json);
+    gm_json_close_object(&json);
+    gm_status status = gm_json_out_done(&json, err);
+    if (status == GM_OK) printf("%s\n", json.text.at);
+    gm_text_clear(&json.text);
+    return status;
+}
+
+/* Continue every prompt under `plan` and print what came. */
+static gm_status run(const request *r, const gm_stage *stage, const gm_plan *plan, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_prompts prompts = {0};
+    gm_continuation *list = NULL;
+    gm_recorder *recorder = NULL;
+    size_t n = 0, cells = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    const gm_edit edit = gm_stage_edit(plan);
+    uint8_t *important = gm_alloc(cells, sizeof *important);
+    if (important == NULL) GM_FAIL(GM_EMEM, "no memory to generate");
+
+    gm_vector_important(important, plan->bias, plan->n_layers, plan->n_experts,
+                        stage->info->n_chosen);
+    GM_TRY(gm_prompts_read(&prompts, &r->stage.prompts, r->stage.prompts_file, err));
+    if (prompts.n == 0) GM_FAIL(GM_EARG, "expected --prompt, --prompts or --interactive");
+    list = gm_alloc(prompts.n, sizeof *list);
+    if (list == NULL) GM_FAIL(GM_EMEM, "no memory for %zu prompts", prompts.n);
+    for (; n < prompts.n; n++) {
+        GM_TRY(gm_stage_prepare(stage, &list[n], &prompts.at[n], n, err));
+        list[n].edit = 0;
+        list[n].important = important;
+    }
+
+    gm_continue_options options = gm_stage_continue(stage, &edit, 1);
+    bool streams = prompts.n == 1 && !r->stage.json;
+    if (streams) options.said = say_now, options.quiet = true;
+    if (r->record) {
+        GM_TRY(gm_recorder_create(&recorder, stage, list, n, err));
+        options.seen = gm_recorder_seen;
+        options.seen_context = recorder;
+    }
+    if (streams && r->echo) say_now(NULL, list, prompts.at[0].text, prompts.at[0].n);
+    GM_TRY(gm_continue(list, n, stage->model, stage->tokenizer, &options, err));
+    if (streams) putchar('\n');
+    if (r->stage.json) {
+        GM_TRY(print_json(list, &prompts, stage, plan, err));
+    } else if (!streams) {
+        print_text(list, &prompts, r->echo);
+    }
+    if (r->record)
+        GM_TRY(gm_recorder_write(recorder, r->record, &prompts, plan->source, r->force, err));
+out:
+    for (size_t i = 0; list && i < prompts.n; i++) gm_continuation_clear(&list[i]);
+    gm_recorder_free(recorder);
+    gm_free(list);
+    gm_free(important);
+    gm_prompts_clear(&prompts);
+    return status;
+}
+
+int gm_steer_generate(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error err = {0};
+    gm_stage stage = {0};
+    gm_plan plan = {0};
+    bool usage = true;
+    request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
+    const gm_opt opts[] = {
+        GM_STAGE_OPTIONS(&r.stage),
+        {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the prompt too (--no-echo: do not)"},
+        {GM_OPT_FLAG, "interactive", &r.interactive, 0, 0, NULL, "prompts on standard input"},
+        {GM_OPT_TEXT, "record", &r.record, 0, 0, "FILE", "write a trace of the run"},
+        {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing trace"},
+        GM_RECIPE_OPTIONS(&r.recipe),
+        {GM_OPT_TEXT, "plan", &r.plan, 0, 0, "FILE", "plan made by gm-steer plan"},
+        {.kind = GM_OPT_END_},
+    };
+
+    GM_TRY(gm_opt_parse("gm-steer generate --model DIR --prompt TEXT... [--cluster ID]", details,
+                        opts, &argc, argv, &err));
+    if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
+    usage = false;
+    GM_TRY(gm_stage_open(&stage, &r.stage, &err));
+    GM_TRY(get_plan(&plan, &r, &stage, &err));
+    if (r.interactive)
+        GM_TRY(gm_interactive(&stage, &plan, &r.recipe, stdin, &err));
+    else
+        GM_TRY(run(&r, &stage, &plan, &err));
+out:
+    gm_plan_clear(&plan);
+    gm_stage_close(&stage);
+    gm_recipe_clear(&r.recipe);
+    gm_stage_options_clear(&r.stage);
+    return gm_cli_end("gm-steer", "generate", status, usage, &err);
+}

@@ -1,0 +1,79 @@
+/* columns.c - see columns.h. */
+#define _DEFAULT_SOURCE /* struct winsize */
+#include "steer/columns.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static const char GAP[] = " | ";
+
+size_t gm_columns_terminal(FILE *out, size_t fallback)
+{
+    struct winsize size;
+    int fd = fileno(out);
+    if (!isatty(fd) || ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return fallback;
+    return size.ws_col;
+}
+
+/* Bytes of the next line of text[0..n): at most `width` characters, up to a newline,
+ * broken behind the last blank when the text goes on. *chars counts what is shown. */
+static size_t take_line(const char *text, size_t n, size_t width, size_t *chars)
+{
+    size_t at = 0, count = 0, blank = 0, blank_chars = 0;
+    while (at < n && count < width && text[at] != '\n') {
+        uint32_t code;
+        size_t bytes = gm_utf8_decode(text + at, n - at, &code);
+        at += bytes;
+        count++;
+        if (code == ' ') blank = at, blank_chars = count;
+    }
+    bool cut = at < n && text[at] != '\n' && text[at] != ' ';
+    *chars = cut && blank ? blank_chars : count;
+    return cut && blank ? blank : at;
+}
+
+static void put_line(FILE *out, const char *text, size_t n, size_t pad)
+{
+    for (size_t i = 0; i < n; i++) putc((unsigned char)text[i] < ' ' ? ' ' : text[i], out);
+    for (size_t i = 0; i < pad; i++) putc(' ', out);
+}
+
+/* One line of every column; the texts are shortened by what was printed. */
+static void print_row(FILE *out, gm_column *rest, size_t n, size_t width)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t chars, taken = take_line(rest[i].text, rest[i].n, width, &chars);
+        put_line(out, rest[i].text, taken, i + 1 < n ? width - chars : 0);
+        if (i + 1 < n) fputs(GAP, out);
+        bool newline =
+            taken < rest[i].n && (rest[i].text[taken] == '\n' || rest[i].text[taken] == ' ');
+        rest[i].text += taken + newline;
+        rest[i].n -= taken + newline;
+    }
+    putc('\n', out);
+}
+
+static bool all_empty(const gm_column *columns, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (columns[i].n > 0) return false;
+    return true;
+}
+
+void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width)
+{
+    enum { MOST = 16 };
+    gm_column rest[MOST];
+    if (n > MOST) n = MOST;
+    for (size_t i = 0; i < n; i++)
+        rest[i] = (gm_column){.text = columns[i].title, .n = strlen(columns[i].title)};
+    while (!all_empty(rest, n)) print_row(out, rest, n, width);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t c = 0; c < width; c++) putc('-', out);
+        if (i + 1 < n) fputs("-+-", out);
+    }
+    putc('\n', out);
+    memcpy(rest, columns, n * sizeof *rest);
+    while (!all_empty(rest, n)) print_row(out, rest, n, width);
+}

@@ -1,0 +1,22 @@
+/* columns.h - texts side by side on a terminal. */
+#ifndef GM_COLUMNS_H
+#define GM_COLUMNS_H
+
+#include <stdio.h>
+
+#include "base/text.h"
+
+typedef struct gm_column {
+    const char *title;
+    const char *text; /* n bytes of valid UTF-8 */
+    size_t n;
+} gm_column;
+
+/* Print `n` columns, each `width` characters wide (a code point counts as one), broken
+ * at blanks where there are any; control characters are shown as blanks. */
+void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width);
+
+/* Characters of the terminal that `out` is, or `fallback`. */
+size_t gm_columns_terminal(FILE *out, size_t fallback);
+
+#endif

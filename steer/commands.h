@@ -1,0 +1,9 @@
+/* commands.h - the commands of gm-steer; each returns an exit code. */
+#ifndef GM_STEER_COMMANDS_H
+#define GM_STEER_COMMANDS_H
+
+int gm_steer_plan(int argc, char **argv);
+int gm_steer_generate(int argc, char **argv);
+int gm_steer_compare(int argc, char **argv);
+
+#endif

@@ -1,0 +1,157 @@
+/* interactive.c - see interactive.h. */
+#include "steer/interactive.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_WORDS = 3 };
+
+static const char help[] = "TEXT                continue TEXT\n"
+                           "/cluster ID [W]     steer to a cluster, with weight W\n"
+                           "/subset NAME [W]    steer to a labelled subset\n"
+                           "/weight W           change the weight; 0 steers nothing\n"
+                           "/off                steer nothing\n"
+                           "/plan               say what the plan is\n"
+                           "/help               this list\n"
+                           "/quit               end (or close the input)\n";
+
+typedef struct dialogue {
+    gm_stage *stage;
+    gm_plan *plan;
+    gm_recipe recipe;     /* the lists below replace its own */
+    const char *entry[1]; /* what the list of clusters or subsets holds */
+    char name[256];
+    uint64_t n_prompts; /* also the stream of the next draws */
+} dialogue;
+
+static void say(void *context, const gm_continuation *c, const char *bytes, size_t n)
+{
+    (void)context;
+    (void)c;
+    fwrite(bytes, 1, n, stdout);
+    fflush(stdout);
+}
+
+static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_continuation c = {0};
+    const gm_prompt prompt = {text, n};
+    const gm_edit edit = gm_stage_edit(d->plan);
+    gm_continue_options options = gm_stage_continue(d->stage, &edit, 1);
+    options.said = say;
+    options.quiet = true;
+
+    if (gm_utf8_valid(text, n) != n) GM_FAIL(GM_EFORMAT, "the prompt is not valid UTF-8");
+    GM_TRY(gm_stage_prepare(d->stage, &c, &prompt, d->n_prompts++, err));
+    c.edit = 0;
+    say(NULL, &c, text, n);
+    GM_TRY(gm_continue(&c, 1, d->stage->model, d->stage->tokenizer, &options, err));
+    putchar('\n');
+    fflush(stdout);
+out:
+    gm_continuation_clear(&c);
+    return status;
+}
+
+/* Build the plan again from the recipe as it is now; the old one stays on failure. */
+static gm_status rebuild(dialogue *d, const gm_recipe *recipe, gm_error *err)
+{
+    gm_plan plan;
+    gm_shape shape = gm_stage_shape(d->stage);
+    gm_status status =
+        gm_recipe_build(&plan, recipe, &shape, d->stage->atlas, d->stage->options->atlas, err);
+    if (status != GM_OK) return status;
+    gm_plan_clear(d->plan);
+    *d->plan = plan;
+    d->recipe = *recipe;
+    return GM_OK;
+}
+
+static gm_status steer_to(dialogue *d, const char *what, const char *name, const char *weight,
+                          gm_error *err)
+{
+    gm_recipe recipe = d->recipe;
+    char before[sizeof d->name];
+    if (name == NULL) return gm_fail(err, GM_EARG, "/%s: expected what to steer to", what);
+    if (weight && !gm_parse_f64(weight, &recipe.weight))
+        return gm_fail(err, GM_EARG, "/%s: the weight '%s' is not a number", what, weight);
+
+    memcpy(before, d->name, sizeof before);
+    snprintf(d->name, sizeof d->name, "%s", name);
+    d->entry[0] = d->name;
+    recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
+    *(what[0] == 'c' ? &recipe.clusters : &recipe.subsets) = (gm_opt_list){d->entry, 1};
+    gm_status status = rebuild(d, &recipe, err);
+    if (status != GM_OK) memcpy(d->name, before, sizeof before);
+    return status;
+}
+
+/* Split at blanks, in place. */
+static int split(char *line, char *word[MAX_WORDS])
+{
+    int n = 0;
+    char *rest = NULL;
+    for (char *w = strtok_r(line, " \t", &rest); w && n < MAX_WORDS;
+         w = strtok_r(NULL, " \t", &rest))
+        word[n++] = w;
+    return n;
+}
+
+static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
+{
+    char *word[MAX_WORDS] = {0};
+    gm_recipe recipe = d->recipe;
+    int n = split(line + 1, word);
+    const char *name = n > 0 ? word[0] : "";
+
+    if (strcmp(name, "cluster") == 0 || strcmp(name, "subset") == 0)
+        return steer_to(d, name, word[1], word[2], err);
+    if (strcmp(name, "weight") == 0) {
+        if (n < 2 || !gm_parse_f64(word[1], &recipe.weight))
+            return gm_fail(err, GM_EARG, "/weight: expected a number");
+        return rebuild(d, &recipe, err);
+    }
+    if (strcmp(name, "off") == 0) {
+        recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
+        return rebuild(d, &recipe, err);
+    }
+    if (strcmp(name, "plan") == 0) {
+        fprintf(stderr, "%s\n", d->plan->source);
+        return GM_OK;
+    }
+    if (strcmp(name, "help") == 0) {
+        fputs(help, stderr);
+        return GM_OK;
+    }
+    *quit = strcmp(name, "quit") == 0;
+    return *quit ? GM_OK : gm_fail(err, GM_EARG, "'/%s' is not known, /help lists all", name);
+}
+
+gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, FILE *in,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    dialogue d = {.stage = stage, .plan = plan, .recipe = *recipe};
+    char *line = NULL;
+    size_t cap = 0;
+    bool quit = false, person = isatty(STDIN_FILENO) != 0;
+
+    while (!quit) {
+        if (person) fputs("> ", stderr);
+        ssize_t n = getline(&line, &cap, in);
+        if (n < 0) break;
+        while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
+        if (n == 0) continue;
+
+        gm_error wrong = {0};
+        gm_status s =
+            line[0] == '/' ? command(&d, line, &quit, &wrong) : answer(&d, line, (size_t)n, &wrong);
+        if (s == GM_EINTERRUPTED || s == GM_EMEM) GM_FAIL(s, "%s", wrong.text);
+        if (s != GM_OK) fprintf(stderr, "%s\n", wrong.text);
+    }
+out:
+    free(line); /* of getline */
+    return status;
+}

@@ -1,0 +1,15 @@
+/* interactive.h - prompts on standard input, one a line, without reloading the model. */
+#ifndef GM_INTERACTIVE_H
+#define GM_INTERACTIVE_H
+
+#include <stdio.h>
+
+#include "steer/stage.h"
+
+/* Read lines until the end of `in`. A line that begins with '/' is a command (/help
+ * lists them), every other one is continued under `plan`, which commands replace. What
+ * is wrong with a line is said on stderr and does not end the reading. */
+gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, FILE *in,
+                         gm_error *err) GM_MUST_USE;
+
+#endif
