@@ -11,20 +11,20 @@
 #include "base/rng.h"
 
 enum {
-    W = 8,         /* columns of the block */
-    DEGREE = 32,   /* of the Chebyshev filter */
-    CHUNK = 4096,  /* rows that are summed together */
-    SMALL = 32,    /* up to here the dense matrix is solved at once */
+    W = 8,        /* columns of the block */
+    DEGREE = 32,  /* of the Chebyshev filter */
+    CHUNK = 4096, /* rows that are summed together */
+    SMALL = 32,   /* up to here the dense matrix is solved at once */
     MAX_SWEEPS = 60
 };
 
 typedef struct eigen {
     const gm_graph *graph;
     size_t n, n_chunks;
-    double *scale;          /* (N) 1/sqrt(degree) */
-    double *trivial;        /* (N) sqrt(degree), length 1: the eigenvector of value 1 */
-    double *x, *y, *z;      /* (N,W) */
-    double *partial;        /* (n_chunks, W*W) */
+    double *scale;     /* (N) 1/sqrt(degree) */
+    double *trivial;   /* (N) sqrt(degree), length 1: the eigenvector of value 1 */
+    double *x, *y, *z; /* (N,W) */
+    double *partial;   /* (n_chunks, W*W) */
 } eigen;
 
 /* out = alpha S in + beta in + gamma old, row by row; `old` may be NULL. */
@@ -218,7 +218,8 @@ static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_r
             degree[i] += (double)g->weight[at];
     for (size_t i = 0; i < n; i++)
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
-            h[i * n + g->index[at]] = (double)g->weight[at] / sqrt(degree[i] * degree[g->index[at]]);
+            h[i * n + g->index[at]] =
+                (double)g->weight[at] / sqrt(degree[i] * degree[g->index[at]]);
     jacobi(h, n, value, q);
     report->converged = true;
     for (size_t c = 0; c < m; c++) report->value[c] = value[c + 1];

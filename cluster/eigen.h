@@ -18,9 +18,9 @@
 enum { GM_MAX_EIGEN = 4 };
 
 typedef struct gm_eigen_report {
-    int rounds;                   /* filters applied */
-    bool converged;               /* every residual |S v - value v| <= tolerance */
-    double value[GM_MAX_EIGEN];   /* descending */
+    int rounds;                 /* filters applied */
+    bool converged;             /* every residual |S v - value v| <= tolerance */
+    double value[GM_MAX_EIGEN]; /* descending */
 } gm_eigen_report;
 
 /* vectors (N, m), written, one column an eigenvector of length 1. The graph must be

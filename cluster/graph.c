@@ -179,7 +179,8 @@ gm_status gm_graph_induced(gm_graph *out, const gm_graph *graph, const uint32_t 
     gm_status status = GM_OK;
     gm_graph part = {.n = n};
     uint64_t m = 0;
-    uint32_t *place = gm_alloc(graph->n, sizeof *place); /* number in the part, from 1; 0 left out */
+    uint32_t *place =
+        gm_alloc(graph->n, sizeof *place); /* number in the part, from 1; 0 left out */
     *out = (gm_graph){0};
     for (size_t i = 0; i < n; i++) m += graph->indptr[keep[i] + 1] - graph->indptr[keep[i]];
     part.indptr = gm_alloc(n + 1, sizeof *part.indptr);

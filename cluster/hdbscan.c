@@ -84,8 +84,8 @@ static gm_status alloc_result(gm_clustering *out, size_t n, size_t n_clusters, g
     return GM_OK;
 }
 
-gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage,
-                         const gm_hdbscan_options *options, gm_error *err)
+gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbscan_options *options,
+                         gm_error *err)
 {
     gm_status status = GM_OK;
     gm_condensed tree = {0};
@@ -107,8 +107,7 @@ gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage,
     if (!chosen || !stability || !death || !owner || !number || !size)
         GM_FAIL(GM_EMEM, "no memory for %zu clusters", tree.n_clusters);
     GM_TRY(gm_select_clusters(chosen, stability, &tree, options, err));
-    for (size_t c = 0; c < tree.n_clusters; c++)
-        number[c] = chosen[c] ? (int32_t)n_chosen++ : -1;
+    for (size_t c = 0; c < tree.n_clusters; c++) number[c] = chosen[c] ? (int32_t)n_chosen++ : -1;
 
     GM_TRY(alloc_result(&done, linkage->n, n_chosen, err));
     find_owners(owner, chosen, &tree);

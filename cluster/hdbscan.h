@@ -73,8 +73,8 @@ gm_status gm_hdbscan_fit(gm_clustering *out, const double *at, size_t n, int dim
                          const gm_hdbscan_options *options, gm_error *err) GM_MUST_USE;
 
 /* The steps after the linkage, which is moved into *out: cutting again takes milliseconds. */
-gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage,
-                         const gm_hdbscan_options *options, gm_error *err) GM_MUST_USE;
+gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbscan_options *options,
+                         gm_error *err) GM_MUST_USE;
 void gm_clustering_clear(gm_clustering *clustering);
 
 #endif

@@ -21,10 +21,10 @@ typedef struct gm_kdnode {
 typedef struct gm_kdtree {
     size_t n;
     int dim;
-    const double *at;   /* (N,d) the points, borrowed */
-    uint32_t *order;    /* (N) point at each place */
-    gm_kdnode *node;    /* (M), parents before children */
-    double *lo, *hi;    /* (M,d) boxes */
+    const double *at; /* (N,d) the points, borrowed */
+    uint32_t *order;  /* (N) point at each place */
+    gm_kdnode *node;  /* (M), parents before children */
+    double *lo, *hi;  /* (M,d) boxes */
     size_t n_nodes;
 } gm_kdtree;
 

@@ -36,13 +36,13 @@ static float candidate_s(candidate c)
 
 typedef struct knn_search {
     const gm_points *points;
-    const uint32_t *query;  /* (Q) */
+    const uint32_t *query; /* (Q) */
     size_t n_queries;
     int k;
-    size_t width;           /* candidates kept a query */
-    candidate *list;        /* (Q, 2 width) */
-    uint32_t *n_listed;     /* (Q) */
-    float *limit;           /* (Q) s of the worst kept; infinity while nothing was dropped */
+    size_t width;       /* candidates kept a query */
+    candidate *list;    /* (Q, 2 width) */
+    uint32_t *n_listed; /* (Q) */
+    float *limit;       /* (Q) s of the worst kept; infinity while nothing was dropped */
 } knn_search;
 
 /* Move the `keep` smallest of list[0..n) to the front (Hoare's selection). */

@@ -15,10 +15,10 @@
 #include "cluster/points.h"
 
 typedef struct gm_knn {
-    size_t n;            /* Q */
+    size_t n; /* Q */
     int k;
-    uint32_t *index;     /* (Q,k) the point itself first, then by distance, ties by index */
-    double *distance;    /* (Q,k) ascending, 0 first */
+    uint32_t *index;      /* (Q,k) the point itself first, then by distance, ties by index */
+    double *distance;     /* (Q,k) ascending, 0 first */
     size_t n_uncertified; /* queries that needed the slow way */
 } gm_knn;
 

@@ -37,10 +37,10 @@ static uint64_t split_mix(uint64_t *state)
 
 typedef struct epoch_of {
     const gm_layout_job *job;
-    const float *every;   /* (edges) epochs between two visits */
-    const point *old;     /* (N) where the points are */
+    const float *every; /* (edges) epochs between two visits */
+    const point *old;   /* (N) where the points are */
     gm_rng rng;
-    int number;           /* of the epoch */
+    int number; /* of the epoch */
     float a, b, alpha;
 } epoch_of;
 
@@ -104,13 +104,17 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
 
     for (uint64_t e = 0; e < n_edges; e++) every[e] = most / graph->weight[e];
     memcpy(new, xy, n * sizeof *new);
-    epoch_of now = {.job = job, .every = every, .rng = gm_rng_make(job->seed, 0x6c61796f),
-                    .a = (float)job->a, .b = (float)job->b, .alpha = (float)job->learning_rate};
+    epoch_of now = {.job = job,
+                    .every = every,
+                    .rng = gm_rng_make(job->seed, 0x6c61796f),
+                    .a = (float)job->a,
+                    .b = (float)job->b,
+                    .alpha = (float)job->learning_rate};
     for (int epoch = 1; epoch < job->n_epochs; epoch++) {
         point *swap = old;
         old = new, new = swap;
         now.old = old, now.number = epoch;
-#pragma omp parallel for schedule(dynamic, 256)
+#pragma omp parallel for schedule(dynamic, 256) if (n > 2000)
         for (size_t i = 0; i < n; i++) new[i] = move_point(i, &now);
         now.alpha = (float)(job->learning_rate * (1 - (double)epoch / job->n_epochs));
         if (job->progress) gm_progress_set(job->progress, epoch + 1);

@@ -50,12 +50,12 @@ static const uint32_t MIXED = UINT32_MAX; /* a node whose points are of several 
 
 typedef struct boruvka {
     gm_kdtree tree;
-    const double *core;      /* (N) */
-    uint32_t *component;     /* (N) root of each point's component */
-    double *node_core;       /* (M) smallest core below */
+    const double *core;       /* (N) */
+    uint32_t *component;      /* (N) root of each point's component */
+    double *node_core;        /* (M) smallest core below */
     uint32_t *node_component; /* (M) or MIXED */
-    _Atomic uint64_t *bound; /* (N) by root: bits of a weight; weights are >= 0, so bits order */
-    gm_edge *best;           /* (N) lightest edge out of each point's component that it found */
+    _Atomic uint64_t *bound;  /* (N) by root: bits of a weight; weights are >= 0, so bits order */
+    gm_edge *best;            /* (N) lightest edge out of each point's component that it found */
 } boruvka;
 
 static double bound_of(const boruvka *b, uint32_t component)
@@ -70,9 +70,9 @@ static void lower_bound(boruvka *b, uint32_t component, double weight)
 {
     uint64_t bits, old = atomic_load_explicit(&b->bound[component], memory_order_relaxed);
     memcpy(&bits, &weight, sizeof bits);
-    while (bits < old && !atomic_compare_exchange_weak_explicit(
-                             &b->bound[component], &old, bits, memory_order_relaxed,
-                             memory_order_relaxed)) {
+    while (bits < old &&
+           !atomic_compare_exchange_weak_explicit(&b->bound[component], &old, bits,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
     }
 }
 

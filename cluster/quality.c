@@ -10,9 +10,9 @@ enum { MAX_LABEL = 65535, TOGETHER = 8, MAX_K = 64 };
 /* ---- two labelings ---- */
 
 typedef struct table {
-    size_t rows, cols;   /* labels from -1 up, so label + 1 is the place */
-    double *cell;        /* (rows, cols) how many points */
-    double *row, *col;   /* sums */
+    size_t rows, cols; /* labels from -1 up, so label + 1 is the place */
+    double *cell;      /* (rows, cols) how many points */
+    double *row, *col; /* sums */
 } table;
 
 static double pairs(double n)
@@ -128,8 +128,7 @@ static double penalty(const double *s, size_t n, size_t i, const uint32_t *near,
     double sum = 0;
     for (size_t m = 0; m < k; m++) {
         size_t j = near[m], rank = 1;
-        for (size_t o = 0; o < n; o++)
-            rank += o != i && (s[o] < s[j] || (s[o] == s[j] && o < j));
+        for (size_t o = 0; o < n; o++) rank += o != i && (s[o] < s[j] || (s[o] == s[j] && o < j));
         if (rank > k) sum += (double)(rank - k);
     }
     return sum;

@@ -85,8 +85,7 @@ static gm_status embed(double *xy, const gm_graph *graph, uint64_t seed, gm_umap
                        gm_error *err)
 {
     gm_eigen_report eigen;
-    gm_status status =
-        gm_eigen_leading(xy, 2, graph, TOLERANCE, MAX_ROUNDS, seed, &eigen, err);
+    gm_status status = gm_eigen_leading(xy, 2, graph, TOLERANCE, MAX_ROUNDS, seed, &eigen, err);
     if (eigen.rounds > report->spectral_rounds) report->spectral_rounds = eigen.rounds;
     report->spectral_converged &= eigen.converged;
     return status;
@@ -192,8 +191,7 @@ static gm_status embed_parts(double *xy, const parts *p, const gm_graph *graph,
         GM_TRY(centre_distances(distance, p, points, point_of, err));
         GM_TRY(place_many(place, distance, p->n, seed, report, err));
     }
-    for (size_t c = 0; c < p->n; c++)
-        GM_TRY(embed_part(xy, c, p, graph, place, seed, report, err));
+    for (size_t c = 0; c < p->n; c++) GM_TRY(embed_part(xy, c, p, graph, place, seed, report, err));
 out:
     gm_free(place);
     gm_free(distance);

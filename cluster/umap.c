@@ -80,8 +80,8 @@ static gm_status check_options(const gm_umap_options *o, const gm_knn *knn, gm_e
 }
 
 gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
-                      const gm_umap_options *options, gm_umap_report *report,
-                      gm_progress *progress, gm_error *err)
+                      const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
+                      gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n = knn->n;

@@ -21,10 +21,10 @@ typedef enum gm_layout { GM_LAYOUT_BATCH, GM_LAYOUT_REFERENCE } gm_layout;
 
 typedef struct gm_umap_options {
     double min_dist, spread;
-    double mix;            /* 1 union .. 0 intersection of memberships */
+    double mix; /* 1 union .. 0 intersection of memberships */
     double learning_rate, repulsion;
-    int negative_rate;     /* random points pushed away for one neighbour drawn near */
-    int n_epochs;          /* 0: 500 up to 10,000 points, 200 beyond */
+    int negative_rate; /* random points pushed away for one neighbour drawn near */
+    int n_epochs;      /* 0: 500 up to 10,000 points, 200 beyond */
     gm_layout layout;
     uint64_t seed;
 } gm_umap_options;
@@ -33,12 +33,12 @@ typedef struct gm_umap_options {
 gm_umap_options gm_umap_defaults(void);
 
 typedef struct gm_umap_report {
-    double a, b;              /* of the curve */
+    double a, b; /* of the curve */
     int n_epochs;
-    size_t n_isolated;        /* points without an edge, on the ring */
-    size_t n_components;      /* connected parts of the others */
-    int spectral_rounds;      /* most that any part needed */
-    bool spectral_converged;  /* false: a part starts from vectors that are not there yet */
+    size_t n_isolated;       /* points without an edge, on the ring */
+    size_t n_components;     /* connected parts of the others */
+    int spectral_rounds;     /* most that any part needed */
+    bool spectral_converged; /* false: a part starts from vectors that are not there yet */
 } gm_umap_report;
 
 /* Lay out the points whose neighbours are known.
@@ -47,8 +47,8 @@ typedef struct gm_umap_report {
  *   graph  the memberships after pruning; the caller clears it
  * Errors: GM_EARG for options out of range, GM_ENUMERIC, GM_EMEM, GM_EINTERRUPTED. */
 gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
-                      const gm_umap_options *options, gm_umap_report *report,
-                      gm_progress *progress, gm_error *err) GM_MUST_USE;
+                      const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
+                      gm_error *err) GM_MUST_USE;
 
 /* ---- the parts, for tests ---- */
 

@@ -20,13 +20,13 @@ typedef enum gm_usage_kind {
 #define GM_USAGE_CHOICES "counts|gates"
 
 typedef struct gm_usage {
-    size_t n, dim;         /* N, D */
-    float *rate;           /* (N,D) in canonical order; rows sum to 1, or are zero */
-    uint32_t *place;       /* (N) place in the trace of the document at each canonical place */
-    uint8_t (*sha)[32];    /* (N,32) of the text, canonical order */
-    uint16_t *subset;      /* (N) canonical order */
-    size_t n_zero;         /* documents without a single counted choice */
-    size_t n_distinct;     /* distinct rows of counts */
+    size_t n, dim;      /* N, D */
+    float *rate;        /* (N,D) in canonical order; rows sum to 1, or are zero */
+    uint32_t *place;    /* (N) place in the trace of the document at each canonical place */
+    uint8_t (*sha)[32]; /* (N,32) of the text, canonical order */
+    uint16_t *subset;   /* (N) canonical order */
+    size_t n_zero;      /* documents without a single counted choice */
+    size_t n_distinct;  /* distinct rows of counts */
 } gm_usage;
 
 /* Read the whole trace. Errors: those of gm_trace; GM_EABSENT for gates that were not

@@ -11,18 +11,20 @@
 #include "text/words.h"
 
 typedef struct gm_tfidf_options {
-    double min_df, max_df; /* below 1: share of the rows; otherwise a number of rows */
+    double min_df, max_df; /* below 1: share of the rows; otherwise a number of rows; max_df 0:
+                              no limit */
     size_t max_features;   /* 0: no limit; by total count, ties by word */
     bool sublinear;        /* 1 + ln tf */
 } gm_tfidf_options;
 
-/* Weights idf (n_words) from a bag of counts; 0 for words that the limits remove. */
+/* Weights idf (n_words) from a bag of counts; 0 for words that the limits remove or that no
+ * row holds. Errors: GM_EARG for limits below 0; GM_EMEM. */
 gm_status gm_tfidf_fit(double *idf, const gm_bag *counts, const gm_vocabulary *vocabulary,
                        const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
 
-/* Replace the counts of *bag by TF-IDF weights; removed words leave the rows. */
-gm_status gm_tfidf_apply(gm_bag *bag, const double *idf, size_t n_words, bool sublinear,
-                         gm_error *err) GM_MUST_USE;
+/* Replace the counts of *bag by TF-IDF weights, rows of length 1; removed words leave the
+ * rows, and a row may become empty. */
+void gm_tfidf_apply(gm_bag *bag, const double *idf, bool sublinear);
 
 typedef struct gm_keyword {
     uint32_t word; /* the surface form shown */
@@ -36,7 +38,7 @@ typedef enum gm_keyword_method {
 
 /* The `n_keywords` best words of every class. label[i] in [0,n_classes) or -1 (noise:
  * counts for idf, has no keywords). Words of one stem are grouped when `stems`; the
- * most frequent surface form is shown. keyword (n_classes, n_keywords) is filled
+ * form that is most frequent over all rows is shown. keyword (n_classes, n_keywords) is filled
  * with word UINT32_MAX behind the last. Order: score descending, then word ascending. */
 gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
                            const gm_bag *counts, const gm_vocabulary *vocabulary,

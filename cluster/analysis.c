@@ -1,0 +1,194 @@
+/* analysis.c - the steps of gm-cluster fit in order. */
+#include "cluster/analysis.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "cluster/profile.h"
+#include "cluster/quality.h"
+
+enum { MIN_DOCUMENTS = 15, TRUST_ROWS = 500 };
+
+gm_fit_options gm_fit_defaults(void)
+{
+    return (gm_fit_options){
+        .n_neighbors = 15, .umap = gm_umap_defaults(), .naming = {.stems = true}};
+}
+
+static gm_status check_usage(const gm_usage *usage, const gm_fit_options *options, gm_error *err)
+{
+    if (usage->n < MIN_DOCUMENTS)
+        return gm_fail(err, GM_EARG,
+                       "the trace has %zu documents, at least %d are needed for a map", usage->n,
+                       MIN_DOCUMENTS);
+    if (usage->n_distinct == 1)
+        return gm_fail(err, GM_EARG,
+                       "all %zu documents have the same counts, there is nothing to tell apart",
+                       usage->n);
+    if ((size_t)options->n_neighbors > usage->n)
+        return gm_fail(err, GM_EARG, "--n-neighbors is %d, the trace has %zu documents",
+                       options->n_neighbors, usage->n);
+    if (usage->n_zero > 0)
+        gm_warn("%zu of %zu documents have no counted choice; they stand together, apart from "
+                "the others",
+                usage->n_zero, usage->n);
+    return GM_OK;
+}
+
+static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_points points = {0};
+    gm_knn knn = {0};
+    gm_progress progress;
+    const size_t n = a->usage.n;
+    GM_TRY(gm_points_init(&points, a->usage.rate, n, a->usage.dim, options->metric, err));
+    gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
+    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, options->n_neighbors, &progress, err));
+    gm_progress_end(&progress);
+    a->n_uncertified = knn.n_uncertified;
+    a->neighbour_purity = gm_quality_purity(&knn, NULL, a->usage.subset);
+
+    gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
+    GM_TRY(gm_umap_fit(a->xy, &a->graph, &points, &knn, &options->umap, &a->umap, &progress, err));
+    gm_progress_end(&progress);
+    if (!a->umap.spectral_converged)
+        gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
+                "reached",
+                a->umap.spectral_rounds);
+    if (a->umap.n_isolated > 0)
+        gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
+                a->umap.n_isolated);
+    int k = options->n_neighbors;
+    if ((size_t)(2 * k) >= n) k = (int)(n - 1) / 2;
+    GM_TRY(gm_quality_trustworthiness(&a->trustworthiness, &points, a->xy, k < 64 ? k : 64,
+                                      TRUST_ROWS, err));
+    a->n_trust_rows = n < TRUST_ROWS ? n : TRUST_ROWS;
+out:
+    gm_points_clear(&points);
+    gm_knn_clear(&knn);
+    return status;
+}
+
+/* Documents on the ring belong nowhere, however many stand there. */
+static void exclude_isolated(gm_clustering *c, const gm_graph *graph)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (graph->indptr[i + 1] > graph->indptr[i]) continue;
+        c->label[i] = -1;
+        c->probability[i] = 0;
+        c->outlier[i] = 1;
+    }
+}
+
+/* Clusters in their final order, and with them what is said of each. */
+static gm_status number_clusters(gm_analysis *a, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_clustering *c = &a->clustering;
+    uint32_t *order = gm_alloc(c->n_clusters, sizeof *order);
+    double *persistence = gm_alloc(c->n_clusters, sizeof *persistence);
+    if (!order || !persistence) GM_FAIL(GM_EMEM, "no memory for %zu clusters", c->n_clusters);
+    GM_TRY(gm_profile_number(c->label, c->n, (const uint8_t(*)[32])a->usage.sha, c->n_clusters,
+                             order, err));
+    for (size_t i = 0; i < c->n_clusters; i++) persistence[i] = c->persistence[order[i]];
+    memcpy(c->persistence, persistence, c->n_clusters * sizeof *persistence);
+out:
+    gm_free(order);
+    gm_free(persistence);
+    return status;
+}
+
+static void warn_of_few(const gm_clustering *c, const gm_hdbscan_options *used)
+{
+    if (c->n_clusters == 0)
+        gm_warn("no cluster was found, every document is noise: lower --min-cluster-size (%zu) or "
+                "--min-samples (%d)",
+                used->min_cluster_size, used->min_samples);
+    else if (c->n_clusters == 1)
+        gm_warn("only one cluster was found: lower --min-cluster-size (%zu) or take --selection "
+                "leaf",
+                used->min_cluster_size);
+}
+
+static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = a->usage.n;
+    gm_hdbscan_options *used = &a->hdbscan;
+    double *at = gm_alloc2(n, 2, sizeof *at);
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory to cluster %zu documents", n);
+    for (size_t i = 0; i < 2 * n; i++) at[i] = (double)a->xy[i];
+    *used = options->hdbscan;
+    if (used->min_cluster_size == 0) used->min_cluster_size = n / 200 > 15 ? n / 200 : 15;
+    if (used->min_samples == 0)
+        used->min_samples = used->min_cluster_size < 15 ? (int)used->min_cluster_size : 15;
+    GM_TRY(gm_hdbscan_fit(&a->clustering, at, n, 2, used, err));
+    exclude_isolated(&a->clustering, &a->graph);
+    GM_TRY(number_clusters(a, err));
+    warn_of_few(&a->clustering, used);
+out:
+    gm_free(at);
+    return status;
+}
+
+static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_options *options,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = a->clustering.n_clusters * GM_N_KEYWORDS;
+    gm_progress progress;
+    a->keyword = gm_alloc(n, sizeof *a->keyword);
+    a->score = gm_alloc(n, sizeof *a->score);
+    if (!a->keyword || !a->score) GM_FAIL(GM_EMEM, "no memory for keywords");
+    if (gm_trace_get_info(trace)->has_text) {
+        gm_progress_start(&progress, "keywords", "documents", (double)a->usage.n, options->quiet);
+        GM_TRY(gm_naming_read(&a->words, trace, &a->usage, &options->naming, &progress, err));
+        gm_progress_end(&progress);
+        int k = options->n_neighbors;
+        GM_TRY(gm_naming_control(&a->control, &a->words, &a->usage, options->metric, k, err));
+    } else {
+        gm_warn("the trace holds no texts: clusters get no keywords and there is no control");
+    }
+    GM_TRY(gm_naming_find(a->keyword, a->score, &a->words, a->clustering.label,
+                          a->clustering.n_clusters, &options->naming, err));
+out:
+    return status;
+}
+
+gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_options *options,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_analysis a = {0};
+    gm_progress progress;
+    *out = (gm_analysis){0};
+    const size_t n = gm_trace_get_samples(trace)->n;
+    gm_progress_start(&progress, "counts", "documents", (double)n, options->quiet);
+    GM_TRY(gm_usage_read(&a.usage, trace, options->usage, &progress, err));
+    gm_progress_end(&progress);
+    GM_TRY(check_usage(&a.usage, options, err));
+    a.xy = gm_alloc2(n, 2, sizeof *a.xy);
+    if (a.xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
+    GM_TRY(find_map(&a, options, err));
+    GM_TRY(find_clusters(&a, options, err));
+    GM_TRY(find_names(&a, trace, options, err));
+    *out = a;
+    a = (gm_analysis){0};
+out:
+    gm_analysis_clear(&a);
+    return status;
+}
+
+void gm_analysis_clear(gm_analysis *a)
+{
+    gm_usage_clear(&a->usage);
+    gm_graph_clear(&a->graph);
+    gm_free(a->xy);
+    gm_clustering_clear(&a->clustering);
+    gm_naming_clear(&a->words);
+    gm_free(a->keyword);
+    gm_free(a->score);
+    *a = (gm_analysis){0};
+}

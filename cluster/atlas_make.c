@@ -1,0 +1,194 @@
+/* atlas_make.c - arrays of the atlas from an analysis. */
+#include "cluster/atlas_make.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster/atlas_notes.h"
+#include "cluster/profile.h"
+
+static gm_status no_memory(gm_error *err)
+{
+    return gm_fail(err, GM_EMEM, "no memory for the atlas");
+}
+
+/* ---- documents ---- */
+
+static gm_status put_documents(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a,
+                               const gm_trace_samples *samples, gm_error *err)
+{
+    const size_t n = a->usage.n;
+    float *xy = gm_arena_alloc(arena, 2 * n, sizeof *xy);
+    int32_t *cluster = gm_arena_alloc(arena, n, sizeof *cluster);
+    float *probability = gm_arena_alloc(arena, n, sizeof *probability);
+    float *outlier = gm_arena_alloc(arena, n, sizeof *outlier);
+    if (!xy || !cluster || !probability || !outlier) return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = a->usage.place[i];
+        xy[2 * at] = a->xy[2 * i], xy[2 * at + 1] = a->xy[2 * i + 1];
+        cluster[at] = a->clustering.label[i];
+        probability[at] = a->clustering.probability[i];
+        outlier[at] = a->clustering.outlier[i];
+    }
+    atlas->n = n;
+    atlas->xy = xy;
+    atlas->cluster = cluster;
+    atlas->probability = probability;
+    atlas->outlier = outlier;
+    atlas->subset = samples->subset;
+    atlas->n_tokens = samples->n_tokens;
+    atlas->id = samples->id;
+    atlas->sha = samples->sha;
+    atlas->subset_name = samples->subset_name;
+    atlas->n_subsets = samples->n_subsets;
+    return GM_OK;
+}
+
+/* ---- clusters ---- */
+
+static gm_status put_usage(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
+{
+    const size_t dim = a->usage.dim, n_clusters = a->clustering.n_clusters, n = a->usage.n;
+    const size_t S = atlas->n_subsets, L = (size_t)atlas->n_layers, E = (size_t)atlas->n_experts;
+    float *usage = gm_arena_alloc(arena, n_clusters * dim, sizeof *usage);
+    float *half = gm_arena_alloc(arena, 2 * n_clusters * dim, sizeof *half);
+    float *lift = gm_arena_alloc(arena, n_clusters * dim, sizeof *lift);
+    uint8_t *important = gm_arena_alloc(arena, n_clusters * dim, sizeof *important);
+    float *corpus = gm_arena_alloc(arena, dim, sizeof *corpus);
+    float *corpus_half = gm_arena_alloc(arena, 2 * dim, sizeof *corpus_half);
+    float *subset = gm_arena_alloc(arena, S * dim, sizeof *subset);
+    float *subset_half = gm_arena_alloc(arena, 2 * S * dim, sizeof *subset_half);
+    int32_t *all = gm_arena_alloc(arena, n, sizeof *all); /* (N) zero: one group */
+    int32_t *of_subset = gm_arena_alloc(arena, n, sizeof *of_subset);
+    if (!usage || !half || !lift || !important || !corpus || !corpus_half || !subset ||
+        !subset_half || !all || !of_subset)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) of_subset[i] = a->usage.subset[i];
+
+    gm_status status = gm_profile_means(corpus, corpus_half, &a->usage, all, 1, err);
+    if (status == GM_OK)
+        status = gm_profile_means(subset, subset_half, &a->usage, of_subset, S, err);
+    if (status == GM_OK)
+        status = gm_profile_means(usage, half, &a->usage, a->clustering.label, n_clusters, err);
+    for (size_t c = 0; status == GM_OK && c < n_clusters; c++) {
+        gm_profile_lift(lift + c * dim, usage + c * dim, corpus, dim);
+        gm_profile_important(important + c * dim, usage + c * dim, half + 2 * c * dim, corpus, L, E,
+                             (size_t)atlas->n_chosen);
+    }
+    atlas->usage = usage, atlas->usage_half = half, atlas->lift = lift;
+    atlas->important = important;
+    atlas->corpus_usage = corpus, atlas->corpus_usage_half = corpus_half;
+    atlas->subset_usage = subset, atlas->subset_usage_half = subset_half;
+    return status;
+}
+
+static gm_status put_clusters(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
+{
+    const size_t C = a->clustering.n_clusters, S = atlas->n_subsets;
+    uint32_t *size = gm_arena_alloc(arena, C, sizeof *size);
+    uint32_t *subset_count = gm_arena_alloc(arena, C * S, sizeof *subset_count);
+    float *stability = gm_arena_alloc(arena, C, sizeof *stability);
+    if (!size || !subset_count || !stability) return no_memory(err);
+    for (size_t c = 0; c < C; c++) stability[c] = (float)a->clustering.persistence[c];
+    for (size_t i = 0; i < a->usage.n; i++) {
+        if (a->clustering.label[i] < 0) continue;
+        size_t c = (size_t)a->clustering.label[i];
+        size[c]++;
+        if (S > 0) subset_count[c * S + a->usage.subset[i]]++;
+    }
+    atlas->n_clusters = C;
+    atlas->size = size;
+    atlas->subset_count = subset_count;
+    atlas->stability = stability;
+    atlas->keyword = a->keyword;
+    atlas->keyword_score = a->score;
+    return GM_OK;
+}
+
+/* ---- graph and tree ---- */
+
+typedef struct entry {
+    uint32_t index;
+    float weight;
+} entry;
+
+static int by_index(const void *p, const void *q)
+{
+    uint32_t a = ((const entry *)p)->index, b = ((const entry *)q)->index;
+    return (a > b) - (a < b);
+}
+
+static gm_status put_graph(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
+{
+    const gm_graph *g = &a->graph;
+    const size_t n = g->n, m = g->indptr[n];
+    uint64_t *indptr = gm_arena_alloc(arena, n + 1, sizeof *indptr);
+    uint32_t *indices = gm_arena_alloc(arena, m, sizeof *indices);
+    float *weight = gm_arena_alloc(arena, m, sizeof *weight);
+    uint32_t *from = gm_arena_alloc(arena, n, sizeof *from); /* canonical place of a document */
+    entry *row = gm_arena_alloc(arena, n, sizeof *row);
+    if (!indptr || !indices || !weight || !from || !row) return no_memory(err);
+    for (size_t i = 0; i < n; i++) from[a->usage.place[i]] = (uint32_t)i;
+    for (size_t d = 0; d < n; d++) {
+        uint64_t first = g->indptr[from[d]], size = g->indptr[from[d] + 1] - first;
+        for (size_t e = 0; e < size; e++)
+            row[e] = (entry){a->usage.place[g->index[first + e]], g->weight[first + e]};
+        qsort(row, size, sizeof *row, by_index);
+        for (size_t e = 0; e < size; e++) {
+            indices[indptr[d] + e] = row[e].index;
+            weight[indptr[d] + e] = row[e].weight;
+        }
+        indptr[d + 1] = indptr[d] + size;
+    }
+    atlas->n_edges = m;
+    atlas->graph_indptr = indptr;
+    atlas->graph_indices = indices;
+    atlas->graph_weight = weight;
+    return GM_OK;
+}
+
+static gm_status put_tree(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
+{
+    const gm_linkage *link = &a->clustering.linkage;
+    const size_t n = link->n;
+    uint32_t *left = gm_arena_alloc(arena, n, sizeof *left);
+    uint32_t *right = gm_arena_alloc(arena, n, sizeof *right);
+    if (!left || !right) return no_memory(err);
+    for (size_t i = 0; i + 1 < n; i++) {
+        left[i] = link->left[i] < n ? a->usage.place[link->left[i]] : link->left[i];
+        right[i] = link->right[i] < n ? a->usage.place[link->right[i]] : link->right[i];
+    }
+    atlas->tree_left = left;
+    atlas->tree_right = right;
+    atlas->tree_size = link->size;
+    atlas->tree_distance = link->distance;
+    return GM_OK;
+}
+
+gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *analysis,
+                        const gm_trace *trace, const char *trace_path,
+                        const gm_fit_options *options, const char *command, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    *atlas = (gm_atlas){.n_layers = info->n_layers,
+                        .n_experts = info->n_experts,
+                        .n_chosen = info->n_chosen,
+                        .layer_of_moe = info->layer_of_moe,
+                        .model = info->model,
+                        .architecture = info->architecture,
+                        .model_digest = info->model_digest,
+                        .trace_fingerprint = info->fingerprint,
+                        .trace_path = trace_path,
+                        .command = command};
+    GM_TRY(put_documents(atlas, arena, analysis, gm_trace_get_samples(trace), err));
+    GM_TRY(put_clusters(atlas, arena, analysis, err));
+    GM_TRY(put_usage(atlas, arena, analysis, err));
+    GM_TRY(put_graph(atlas, arena, analysis, err));
+    GM_TRY(put_tree(atlas, arena, analysis, err));
+    GM_TRY(gm_atlas_note_parameters(&atlas->parameters, arena, analysis, options, err));
+    GM_TRY(gm_atlas_note_quality(&atlas->quality, arena, analysis, atlas, err));
+    GM_TRY(gm_atlas_note_provenance(&atlas->provenance, arena, err));
+out:
+    return status;
+}

@@ -1,0 +1,157 @@
+/* atlas_notes.c - what an atlas says about itself. */
+#include "cluster/atlas_notes.h"
+
+#include <math.h>
+
+#include "base/json.h"
+#include "base/version.h"
+#include "cluster/profile.h"
+#include "cluster/quality.h"
+
+/* Move what was written into the arena. */
+static gm_status finish(const char **json, gm_arena *arena, gm_json_out *out, gm_error *err)
+{
+    gm_status status = gm_json_out_done(out, err);
+    if (status == GM_OK) {
+        *json = gm_arena_text(arena, out->text.at, out->text.n);
+        if (*json == NULL) status = gm_fail(err, GM_EMEM, "no memory for the atlas's notes");
+    }
+    gm_text_clear(&out->text);
+    return status;
+}
+
+gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_analysis *analysis,
+                                   const gm_fit_options *options, gm_error *err)
+{
+    static const char *const usage[] = {"counts", "gates"};
+    static const char *const layout[] = {"batch", "reference"};
+    static const char *const selection[] = {"eom", "leaf"};
+    static const char *const keywords[] = {"tfidf", "class"};
+    static const char *const stop[] = {"both", "english", "russian", "none"};
+    const gm_umap_options *umap = &options->umap;
+    const gm_hdbscan_options *hdbscan = &analysis->hdbscan;
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "usage", usage[options->usage]);
+    gm_json_put_string(&out, "metric", gm_metric_name(options->metric));
+    gm_json_put_i64(&out, "n_neighbors", options->n_neighbors);
+    gm_json_put_f64(&out, "min_dist", umap->min_dist);
+    gm_json_put_f64(&out, "spread", umap->spread);
+    gm_json_put_f64(&out, "a", analysis->umap.a);
+    gm_json_put_f64(&out, "b", analysis->umap.b);
+    gm_json_put_f64(&out, "set_op_mix", umap->mix);
+    gm_json_put_i64(&out, "epochs", analysis->umap.n_epochs);
+    gm_json_put_f64(&out, "learning_rate", umap->learning_rate);
+    gm_json_put_f64(&out, "repulsion", umap->repulsion);
+    gm_json_put_i64(&out, "negative_samples", umap->negative_rate);
+    gm_json_put_string(&out, "layout", layout[umap->layout]);
+    gm_json_put_u64(&out, "seed", umap->seed);
+    gm_json_put_u64(&out, "min_cluster_size", hdbscan->min_cluster_size);
+    gm_json_put_i64(&out, "min_samples", hdbscan->min_samples);
+    gm_json_put_string(&out, "selection", selection[hdbscan->selection]);
+    gm_json_put_f64(&out, "epsilon", hdbscan->epsilon);
+    gm_json_put_u64(&out, "max_cluster_size", hdbscan->max_cluster_size);
+    gm_json_put_bool(&out, "allow_single_cluster", hdbscan->allow_single_cluster);
+    gm_json_put_string(&out, "keywords", keywords[options->naming.method]);
+    gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
+    gm_json_put_bool(&out, "stems", options->naming.stems);
+    gm_json_put_f64(&out, "lift_min", GM_LIFT_MIN);
+    gm_json_put_f64(&out, "lift_smoothing", GM_LIFT_SMOOTH);
+    gm_json_close_object(&out);
+    return finish(json, arena, &out, err);
+}
+
+static void put_figure(gm_json_out *out, const char *key, double value)
+{
+    gm_json_put_f64(out, key, round(value * 1e6) / 1e6);
+}
+
+/* Clusters against subsets, noise being a cluster of its own. */
+static gm_status put_subsets(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,
+                             gm_error *err)
+{
+    gm_agreement found;
+    gm_status status = GM_OK;
+    const size_t n = a->usage.n;
+    int32_t *truth = gm_alloc(n, sizeof *truth);
+    size_t clustered = 0, pure = 0;
+    if (truth == NULL) GM_FAIL(GM_EMEM, "no memory for quality figures");
+    for (size_t i = 0; i < n; i++) truth[i] = a->usage.subset[i];
+    GM_TRY(gm_quality_agreement(&found, a->clustering.label, truth, n, err));
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        uint32_t most = 0;
+        for (size_t s = 0; s < atlas->n_subsets; s++) {
+            uint32_t count = atlas->subset_count[c * atlas->n_subsets + s];
+            most = count > most ? count : most;
+        }
+        clustered += atlas->size[c], pure += most;
+    }
+    put_figure(out, "homogeneity", found.homogeneity);
+    put_figure(out, "completeness", found.completeness);
+    put_figure(out, "nmi", found.nmi);
+    put_figure(out, "ari", found.ari);
+    put_figure(out, "purity", clustered ? (double)pure / (double)clustered : (double)NAN);
+    put_figure(out, "neighbour_purity", a->neighbour_purity);
+    put_figure(out, "neighbour_purity_chance", gm_quality_chance(a->usage.subset, n));
+out:
+    gm_free(truth);
+    return status;
+}
+
+static void put_control(gm_json_out *out, const gm_control *control)
+{
+    if (control->n == 0) {
+        gm_json_put_null(out, "control");
+        return;
+    }
+    gm_json_open_object(out, "control");
+    gm_json_put_u64(out, "documents", control->n);
+    put_figure(out, "router_neighbour_purity", control->router);
+    put_figure(out, "words_neighbour_purity", control->words);
+    put_figure(out, "chance", control->chance);
+    gm_json_close_object(out);
+}
+
+gm_status gm_atlas_note_quality(const char **json, gm_arena *arena, const gm_analysis *a,
+                                const gm_atlas *atlas, gm_error *err)
+{
+    gm_json_out out = {0};
+    const size_t n = a->usage.n, dim = a->usage.dim;
+    size_t noise = 0;
+    for (size_t i = 0; i < n; i++) noise += a->clustering.label[i] < 0;
+    gm_json_open_object(&out, NULL);
+    gm_json_put_u64(&out, "documents", n);
+    gm_json_put_u64(&out, "clusters", atlas->n_clusters);
+    put_figure(&out, "noise_share", (double)noise / (double)n);
+    put_figure(&out, "trustworthiness", a->trustworthiness);
+    gm_json_put_u64(&out, "trustworthiness_documents", a->n_trust_rows);
+    if (atlas->n_subsets > 1) {
+        gm_status status = put_subsets(&out, a, atlas, err);
+        if (status != GM_OK) {
+            gm_text_clear(&out.text);
+            return status;
+        }
+        put_control(&out, &a->control);
+    }
+    gm_json_open_array(&out, "split_half_correlation");
+    for (size_t c = 0; c < atlas->n_clusters; c++)
+        put_figure(&out, NULL,
+                   gm_profile_agreement(atlas->usage_half + 2 * c * dim, atlas->corpus_usage, dim));
+    gm_json_close_array(&out);
+    gm_json_put_u64(&out, "zero_documents", a->usage.n_zero);
+    gm_json_put_u64(&out, "distinct_documents", a->usage.n_distinct);
+    gm_json_put_u64(&out, "isolated_documents", a->umap.n_isolated);
+    gm_json_put_u64(&out, "graph_parts", a->umap.n_components);
+    gm_json_put_u64(&out, "uncertified_neighbours", a->n_uncertified);
+    gm_json_close_object(&out);
+    return finish(json, arena, &out, err);
+}
+
+gm_status gm_atlas_note_provenance(const char **json, gm_arena *arena, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_version_put(&out);
+    gm_json_close_object(&out);
+    return finish(json, arena, &out, err);
+}

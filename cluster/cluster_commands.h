@@ -1,0 +1,10 @@
+/* cluster_commands.h - the commands of gm-cluster; argv[0] is the command, the result an exit
+ * code. */
+#ifndef GM_CLUSTER_COMMANDS_H
+#define GM_CLUSTER_COMMANDS_H
+
+int gm_cluster_fit(int argc, char **argv);
+int gm_cluster_show(int argc, char **argv);
+int gm_cluster_report(int argc, char **argv);
+
+#endif

@@ -1,0 +1,170 @@
+/* fit.c - gm-cluster fit: a trace in, an atlas and a report out. */
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/text.h"
+#include "cluster/atlas_make.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/report.h"
+
+typedef struct fit_command {
+    gm_fit_options how;
+    const char *out, *report, *figures;
+    int usage, metric, layout, selection, keywords, stop; /* choices */
+    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
+    bool force;
+} fit_command;
+
+static const char synopsis[] = "gm-cluster fit TRACE -o ATLAS [--report PAGE.html]";
+static const char details[] =
+    "The defaults follow umap-learn and hdbscan; a value of 0 is chosen by the number of\n"
+    "documents N: epochs 500 up to 10,000, 200 beyond; min-cluster-size N/200, at least 15;\n"
+    "min-samples the smaller of 15 and min-cluster-size. The article's setting is\n"
+    "--metric euclidean --keywords tfidf --no-stems.\n";
+
+static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
+{
+    gm_umap_options *umap = &c->how.umap;
+    gm_hdbscan_options *hdbscan = &c->how.hdbscan;
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &c->out,
+         .arg = "FILE",
+         .help = "the atlas to write"},
+        {GM_OPT_TEXT, "report", &c->report, 0, 0, "FILE", "an HTML page of it"},
+        {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "pictures for papers (PNG)"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {.kind = GM_OPT_GROUP, .help = "Distances and map"},
+        {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES, "count choices, or sum gates"},
+        {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between usage vectors"},
+        {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N", "the document itself counts"},
+        {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D", "least distance on the map"},
+        {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
+        {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M", "1 union, 0 intersection"},
+        {GM_OPT_I64, "epochs", &c->epochs, 0, 100000, "N", "of the layout; 0: automatic"},
+        {GM_OPT_F64, "learning-rate", &umap->learning_rate, 1e-6, 100, "R", "of the layout"},
+        {GM_OPT_F64, "repulsion", &umap->repulsion, 0, 100, "R", "weight of random points"},
+        {GM_OPT_I64, "negative-samples", &c->negative, 1, 100, "N", "random points a neighbour"},
+        {GM_OPT_CHOICE, "layout", &c->layout, 0, 0, GM_LAYOUT_CHOICES,
+         "parallel, or umap-learn's serial moves"},
+        {GM_OPT_I64, "seed", &c->seed, 0, 1e15, "N", "of every random choice"},
+        {.kind = GM_OPT_GROUP, .help = "Clusters"},
+        {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N", "0: automatic"},
+        {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
+        {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, GM_SELECTION_CHOICES,
+         "excess of mass, or the leaves"},
+        {GM_OPT_F64, "epsilon", &hdbscan->epsilon, 0, 1e9, "D", "merge clusters nearer than this"},
+        {GM_OPT_I64, "max-cluster-size", &c->max_cluster_size, 0, 1 << 30, "N", "0: no limit"},
+        {GM_OPT_FLAG, "allow-single-cluster", &hdbscan->allow_single_cluster, 0, 0, NULL,
+         "all documents may be one cluster"},
+        {.kind = GM_OPT_GROUP, .help = "Keywords"},
+        {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
+         "mean TF-IDF, or class TF-IDF"},
+        {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
+        {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "group words by stem (default)"},
+        {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
+    if (status != GM_OK) return status;
+    if (*argc != 2) return gm_fail(err, GM_EARG, "expected one trace, got %d", *argc - 1);
+    if (c->out == NULL)
+        return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
+    if (c->min_cluster_size == 1)
+        return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
+    if (umap->min_dist > umap->spread)
+        return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
+                       umap->spread);
+    return GM_OK;
+}
+
+/* The choices of the command line to where they belong. */
+static void apply_choices(fit_command *c)
+{
+    gm_fit_options *how = &c->how;
+    how->usage = (gm_usage_kind)c->usage;
+    how->metric = (gm_metric)c->metric;
+    how->n_neighbors = (int)c->n_neighbors;
+    how->umap.layout = (gm_layout)c->layout;
+    how->umap.n_epochs = (int)c->epochs;
+    how->umap.negative_rate = (int)c->negative;
+    how->umap.seed = (uint64_t)c->seed;
+    how->hdbscan.selection = (gm_selection)c->selection;
+    how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
+    how->hdbscan.min_samples = (int)c->min_samples;
+    how->hdbscan.max_cluster_size = (size_t)c->max_cluster_size;
+    how->naming.method = (gm_keyword_method)c->keywords;
+    how->naming.stop = (gm_stop_choice)c->stop;
+}
+
+/* An output that exists is found before the work, not after it. */
+static gm_status check_output(const char *path, bool force, gm_error *err)
+{
+    FILE *file = path && !force ? fopen(path, "rb") : NULL;
+    if (file == NULL) return GM_OK;
+    fclose(file);
+    return gm_fail(err, GM_EEXIST, "'%s' exists; choose another name or give --force", path);
+}
+
+static gm_status join_command(gm_text *text, int argc, char **argv, gm_error *err)
+{
+    gm_status status = gm_text_add(text, "gm-cluster", err);
+    for (int i = 0; status == GM_OK && i < argc; i++)
+        status = gm_text_printf(text, err, " %s", argv[i]);
+    return status;
+}
+
+static gm_status run(const fit_command *c, const char *trace_path, const char *line, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_analysis analysis = {0};
+    gm_arena arena = {0};
+    gm_atlas atlas;
+    double start = gm_now();
+    GM_TRY(check_output(c->out, c->force, err));
+    GM_TRY(check_output(c->report, c->force, err));
+    GM_TRY(gm_trace_open(&trace, trace_path, err));
+    GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
+    GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));
+    if (!c->how.quiet) fprintf(stderr, "parameters: %s\n", atlas.parameters);
+    GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
+    if (c->report || c->figures) {
+        const gm_report_options report = {
+            .html = c->report, .figures = c->figures, .replace = c->force};
+        GM_TRY(gm_report_write(&atlas, &report, err));
+    }
+    size_t noise = 0;
+    for (size_t i = 0; i < atlas.n; i++) noise += atlas.cluster[i] < 0;
+    printf("%zu documents, %zu clusters, noise %.1f %%, trustworthiness %.4f, digest %s\n", atlas.n,
+           atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.trustworthiness,
+           atlas.digest);
+    if (!c->how.quiet) fprintf(stderr, "written: %s, %.1f s\n", c->out, gm_now() - start);
+out:
+    gm_arena_clear(&arena);
+    gm_analysis_clear(&analysis);
+    gm_trace_close(trace);
+    return status;
+}
+
+int gm_cluster_fit(int argc, char **argv)
+{
+    fit_command c = {.how = gm_fit_defaults()};
+    gm_error err = {0};
+    gm_text line = {0};
+    c.n_neighbors = c.how.n_neighbors;
+    c.negative = c.how.umap.negative_rate;
+    c.seed = (int64_t)c.how.umap.seed;
+    gm_catch_signals();
+    gm_status status = join_command(&line, argc, argv, &err);
+    bool usage = status == GM_OK;
+    if (status == GM_OK) status = read_options(&c, &argc, argv, &err);
+    if (status == GM_OK) {
+        usage = false;
+        apply_choices(&c);
+        status = run(&c, argv[1], line.at, &err);
+    }
+    gm_text_clear(&line);
+    return gm_cli_end("gm-cluster", "fit", status, usage, &err);
+}

@@ -1,0 +1,15 @@
+/* gm_cluster.c - the gm-cluster program: what a model's experts are about. */
+#include "base/cli.h"
+#include "cluster/cluster_commands.h"
+
+int main(int argc, char **argv)
+{
+    static const gm_command commands[] = {
+        {"fit", gm_cluster_fit, "map and cluster the documents of a trace: an atlas"},
+        {"show", gm_cluster_show, "print the clusters of an atlas, or one of them"},
+        {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},
+        {NULL, NULL, NULL},
+    };
+    return gm_cli_main("gm-cluster", "find what the experts of a model are about", commands, argc,
+                       argv);
+}

@@ -1,0 +1,58 @@
+/* naming.h - keywords of clusters from the texts in the trace, and the control that asks
+ * whether words alone would have done.
+ *
+ * Sizes: N documents, C clusters.
+ */
+#ifndef GM_NAMING_H
+#define GM_NAMING_H
+
+#include "cluster/points.h"
+#include "cluster/usage.h"
+#include "formats/atlas.h"
+#include "text/tfidf.h"
+#include "text/words.h"
+
+typedef enum gm_stop_choice {
+    GM_STOP_CHOICE_BOTH,
+    GM_STOP_CHOICE_EN,
+    GM_STOP_CHOICE_RU,
+    GM_STOP_CHOICE_NONE
+} gm_stop_choice;
+#define GM_STOP_CHOICES "both|english|russian|none"
+
+typedef struct gm_naming_options {
+    gm_keyword_method method;
+    gm_stop_choice stop;
+    bool stems; /* words of one stem are one keyword, shown in its most frequent form */
+} gm_naming_options;
+
+/* The words of all documents, in canonical order. */
+typedef struct gm_words_of {
+    gm_vocabulary *vocabulary;
+    gm_bag counts; /* (N) rows */
+} gm_words_of;
+
+/* Read and count the texts. GM_EABSENT when the trace has none; GM_EMEM and what reading
+ * gives. Without texts everything is empty. */
+gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usage,
+                         const gm_naming_options *options, gm_progress *progress, gm_error *err)
+    GM_MUST_USE;
+void gm_naming_clear(gm_words_of *words);
+
+/* keyword (C, GM_N_KEYWORDS) written, "" where there are fewer, borrowed from words; score of
+ * the same shape. label (N) in canonical order. */
+gm_status gm_naming_find(const char **keyword, float *score, const gm_words_of *words,
+                         const int32_t *label, size_t n_clusters, const gm_naming_options *options,
+                         gm_error *err) GM_MUST_USE;
+
+/* The same question asked of the router and of the words: what share of a document's k - 1
+ * nearest others is of its own subset? Over the same sample of documents. */
+typedef struct gm_control {
+    size_t n;                     /* documents in the sample */
+    double router, words, chance; /* shares in [0,1] */
+} gm_control;
+
+gm_status gm_naming_control(gm_control *out, const gm_words_of *words, const gm_usage *usage,
+                            gm_metric metric, int k, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,223 @@
+/* show.c - gm-cluster show and report: an atlas for people and for programs. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/profile.h"
+#include "cluster/report.h"
+#include "cluster/summary.h"
+
+enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
+
+/* ---- the table ---- */
+
+static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
+{
+    gm_top_expert top[TOP_IN_DETAIL];
+    size_t n = gm_cluster_top_experts(atlas, cluster, top, most);
+    for (size_t i = 0; i < n; i++)
+        printf("%s%d:%d (x%.1f)", i ? ", " : "", atlas->layer_of_moe[top[i].moe_layer],
+               top[i].expert, (double)top[i].lift);
+}
+
+static void print_table(const gm_atlas *atlas)
+{
+    size_t noise = gm_atlas_n_noise(atlas);
+    printf("%s, %d layers of %d experts, %d chosen\n", atlas->model, atlas->n_layers,
+           atlas->n_experts, atlas->n_chosen);
+    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n\n", atlas->n,
+           atlas->n_clusters, noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    if (atlas->n_clusters == 0) return;
+    printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
+           "keywords | strongest experts, layer:expert (lift)");
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        char keywords[512];
+        double purity;
+        int subset = gm_cluster_main_subset(atlas, c, &purity);
+        gm_cluster_title(atlas, c, GM_N_KEYWORDS, keywords, sizeof keywords);
+        printf("%4zu %7u ", c, atlas->size[c]);
+        if (isnan(purity))
+            printf("%6s ", "-");
+        else
+            printf("%6.2f ", purity);
+        printf("%-20s  %s | ", subset < 0 ? "-" : atlas->subset_name[subset], keywords);
+        print_experts(atlas, c, TOP_IN_TABLE);
+        putchar('\n');
+    }
+}
+
+/* ---- one cluster ---- */
+
+static void print_subsets(const gm_atlas *atlas, size_t cluster)
+{
+    const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
+    printf("subsets:\n");
+    for (size_t s = 0; s < atlas->n_subsets; s++)
+        if (count[s] > 0)
+            printf("  %-30s %7u  %5.1f %%\n", atlas->subset_name[s], count[s],
+                   100.0 * count[s] / atlas->size[cluster]);
+}
+
+/* The members that are most certain, ties to the earlier document. */
+static void print_members(const gm_atlas *atlas, size_t cluster)
+{
+    size_t best[MEMBERS_IN_DETAIL], n = 0;
+    for (size_t i = 0; i < atlas->n; i++) {
+        if (atlas->cluster[i] != (int32_t)cluster) continue;
+        float p = atlas->probability[i];
+        if (n == MEMBERS_IN_DETAIL && !(p > atlas->probability[best[n - 1]])) continue;
+        size_t at = n < MEMBERS_IN_DETAIL ? n++ : n - 1;
+        for (; at > 0 && p > atlas->probability[best[at - 1]]; at--) best[at] = best[at - 1];
+        best[at] = i;
+    }
+    printf("most certain members:\n");
+    for (size_t i = 0; i < n; i++)
+        printf("  %.3f  %s\n", (double)atlas->probability[best[i]], atlas->id[best[i]]);
+}
+
+static void print_cluster(const gm_atlas *atlas, size_t cluster)
+{
+    const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
+    gm_top_expert top[TOP_IN_DETAIL];
+    printf("cluster %zu: %u documents, stability %.3f, split-half correlation %.3f\n", cluster,
+           atlas->size[cluster], (double)atlas->stability[cluster],
+           gm_profile_agreement(atlas->usage_half + 2 * cluster * dim, atlas->corpus_usage, dim));
+    printf("keywords:\n");
+    for (size_t k = cluster * GM_N_KEYWORDS; k < (cluster + 1) * GM_N_KEYWORDS; k++)
+        if (atlas->keyword[k][0])
+            printf("  %-30s %.4f\n", atlas->keyword[k], (double)atlas->keyword_score[k]);
+    print_subsets(atlas, cluster);
+    size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
+    printf("important experts (layer:expert, lift, share as a multiple of uniform):\n");
+    for (size_t i = 0; i < n; i++)
+        printf("  %d:%d  %.2f  %.2f\n", atlas->layer_of_moe[top[i].moe_layer], top[i].expert,
+               (double)top[i].lift, (double)top[i].usage);
+    print_members(atlas, cluster);
+}
+
+/* ---- JSON ---- */
+
+static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
+{
+    gm_top_expert top[TOP_IN_DETAIL];
+    double purity;
+    int subset = gm_cluster_main_subset(atlas, c, &purity);
+    gm_json_open_object(out, NULL);
+    gm_json_put_u64(out, "id", c);
+    gm_json_put_u64(out, "size", atlas->size[c]);
+    gm_json_put_f64(out, "stability", (double)atlas->stability[c]);
+    gm_json_put_string(out, "subset", subset < 0 ? NULL : atlas->subset_name[subset]);
+    gm_json_put_f64(out, "purity", purity);
+    gm_json_open_array(out, "keywords");
+    for (size_t k = c * GM_N_KEYWORDS; k < (c + 1) * GM_N_KEYWORDS; k++)
+        if (atlas->keyword[k][0]) gm_json_put_string(out, NULL, atlas->keyword[k]);
+    gm_json_close_array(out);
+    gm_json_open_array(out, "experts");
+    size_t n = gm_cluster_top_experts(atlas, c, top, TOP_IN_DETAIL);
+    for (size_t i = 0; i < n; i++) {
+        gm_json_open_object(out, NULL);
+        gm_json_put_i64(out, "layer", atlas->layer_of_moe[top[i].moe_layer]);
+        gm_json_put_i64(out, "expert", top[i].expert);
+        gm_json_put_f64(out, "lift", (double)top[i].lift);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+static gm_status print_json(const gm_atlas *atlas, int64_t cluster, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "model", atlas->model);
+    gm_json_put_u64(&out, "documents", atlas->n);
+    gm_json_put_u64(&out, "noise", gm_atlas_n_noise(atlas));
+    gm_json_put_string(&out, "digest", atlas->digest);
+    gm_json_put_raw(&out, "parameters", atlas->parameters);
+    gm_json_put_raw(&out, "quality", atlas->quality);
+    gm_json_open_array(&out, "clusters");
+    for (size_t c = 0; c < atlas->n_clusters; c++)
+        if (cluster < 0 || (size_t)cluster == c) put_cluster(&out, atlas, c);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) puts(out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+/* ---- the commands ---- */
+
+int gm_cluster_show(int argc, char **argv)
+{
+    int64_t cluster = -1;
+    bool json = false, usage = true;
+    gm_error err = {0};
+    gm_atlas *atlas = NULL;
+    const gm_opt opts[] = {
+        {GM_OPT_I64, "cluster", &cluster, -1, INT32_MAX, "N", "one cluster whole; -1: the table"},
+        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status =
+        gm_opt_parse("gm-cluster show ATLAS [--cluster N] [--json]", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one atlas, got %d", argc - 1);
+    if (status != GM_OK) goto out;
+    usage = false;
+    GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
+    if (cluster >= 0 && (size_t)cluster >= atlas->n_clusters) {
+        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld, its clusters are 0 to %lld",
+                         argv[1], (long long)cluster, (long long)atlas->n_clusters - 1);
+        goto out;
+    }
+    if (json)
+        GM_TRY(print_json(atlas, cluster, &err));
+    else if (cluster >= 0)
+        print_cluster(atlas, (size_t)cluster);
+    else
+        print_table(atlas);
+out:
+    gm_atlas_close(atlas);
+    return gm_cli_end("gm-cluster", "show", status, usage, &err);
+}
+
+int gm_cluster_report(int argc, char **argv)
+{
+    int ending = 0;
+    bool usage = true;
+    gm_error err = {0};
+    gm_atlas *atlas = NULL;
+    int64_t heatmaps = 40;
+    gm_report_options how = {0};
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &how.html,
+         .arg = "FILE",
+         .help = "the HTML page"},
+        {GM_OPT_TEXT, "figures", &how.figures, 0, 0, "DIR", "folder for pictures"},
+        {GM_OPT_CHOICE, "format", &ending, 0, 0, "png|svg", "of the pictures"},
+        {GM_OPT_I64, "heatmaps", &heatmaps, 1, 10000, "N", "clusters with a pair of heatmaps"},
+        {GM_OPT_FLAG, "force", &how.replace, 0, 0, NULL, "replace what exists"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status = gm_opt_parse("gm-cluster report ATLAS -o PAGE.html [--figures DIR]", NULL,
+                                    opts, &argc, argv, &err);
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one atlas, got %d", argc - 1);
+    if (status == GM_OK && how.html == NULL && how.figures == NULL)
+        status = gm_fail(&err, GM_EARG, "nothing to write: give -o FILE or --figures DIR");
+    if (status != GM_OK) goto out;
+    usage = false;
+    how.ending = ending ? "svg" : "png";
+    how.most_heatmaps = (int)heatmaps;
+    GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
+    GM_TRY(gm_report_write(atlas, &how, &err));
+out:
+    gm_atlas_close(atlas);
+    return gm_cli_end("gm-cluster", "report", status, usage, &err);
+}
