@@ -16,7 +16,7 @@
 #include "probe/blocks.h"
 #include "probe/checks.h"
 #include "probe/collect_options.h"
-#include "probe/commands.h"
+#include "probe/gm_probe.h"
 #include "probe/runner.h"
 #include "probe/writer.h"
 

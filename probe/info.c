@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 #include "formats/trace.h"
-#include "probe/commands.h"
+#include "probe/gm_probe.h"
 
 static void put_trace(gm_trace *trace, gm_json_out *out)
 {

@@ -4,7 +4,7 @@
 #include "base/cli.h"
 #include "base/progress.h"
 #include "engine/tokenizer/tokenizer.h"
-#include "probe/commands.h"
+#include "probe/gm_probe.h"
 #include "text/corpus.h"
 
 static gm_status print_ids(const gm_ids *ids, gm_text *line, gm_error *err)

@@ -6,7 +6,7 @@
 #include "base/cli.h"
 #include "formats/shards.h"
 #include "probe/checks.h"
-#include "probe/commands.h"
+#include "probe/gm_probe.h"
 
 static gm_status verify(const char *path, bool allow_bad, bool json, gm_error *err)
 {
