@@ -115,10 +115,9 @@ out:
     return status;
 }
 
-static const gm_continuation *run_of(const comparison *c, size_t prompt, size_t column,
-                                     bool steered)
+static const gm_continuation *run_of(const comparison *c, size_t prompt, size_t i, bool steered)
 {
-    return &c->run[(prompt * c->n_columns + column) * 2 + steered];
+    return &c->run[(prompt * c->n_columns + i) * 2 + steered];
 }
 
 static gm_column text_column(const char *title, const gm_continuation *run)

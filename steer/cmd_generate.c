@@ -40,10 +40,17 @@ out:
     return status;
 }
 
+/* The prompt that is printed before the first piece of text; NULL once it was. */
+typedef struct echo {
+    const gm_prompt *prompt;
+} echo;
+
 static void say_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
 {
-    (void)context;
+    echo *e = context;
     (void)c;
+    if (e->prompt) fwrite(e->prompt->text, 1, e->prompt->n, stdout);
+    e->prompt = NULL;
     fwrite(bytes, 1, n, stdout);
     fflush(stdout);
 }
@@ -116,15 +123,19 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_plan *pla
 
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
     bool streams = prompts.n == 1 && !r->stage.json;
-    if (streams) options.said = say_now, options.quiet = true;
+    echo before = {r->echo ? prompts.at : NULL};
+    if (streams) {
+        options.said = say_now;
+        options.said_context = &before;
+        options.quiet = true;
+    }
     if (r->record) {
         GM_TRY(gm_recorder_create(&recorder, stage, list, n, err));
         options.seen = gm_recorder_seen;
         options.seen_context = recorder;
     }
-    if (streams && r->echo) say_now(NULL, list, prompts.at[0].text, prompts.at[0].n);
     GM_TRY(gm_continue(list, n, stage->model, stage->tokenizer, &options, err));
-    if (streams) putchar('\n');
+    if (streams) say_now(&before, list, "\n", 1);
     if (r->stage.json) {
         GM_TRY(print_json(list, &prompts, stage, plan, err));
     } else if (!streams) {
