@@ -41,13 +41,13 @@ out:
 }
 
 /* The prompt that is printed before the first piece of text; NULL once it was. */
-typedef struct echo {
+typedef struct pending {
     const gm_prompt *prompt;
-} echo;
+} pending;
 
 static void say_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
 {
-    echo *e = context;
+    pending *e = context;
     (void)c;
     if (e->prompt) fwrite(e->prompt->text, 1, e->prompt->n, stdout);
     e->prompt = NULL;
@@ -123,7 +123,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_plan *pla
 
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
     bool streams = prompts.n == 1 && !r->stage.json;
-    echo before = {r->echo ? prompts.at : NULL};
+    pending before = {r->echo ? prompts.at : NULL};
     if (streams) {
         options.said = say_now;
         options.said_context = &before;
