@@ -15,6 +15,7 @@ find_program(GM_PYTHON python3 REQUIRED)
 set(GM_TEST_ENVIRONMENT
   OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive GM_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
+  "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
   "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1")
 
 # gm_libraries_of(OUT source): the libraries of the folders whose headers a source
@@ -55,7 +56,7 @@ endfunction()
 function(gm_register name label)
   set(folder ${CMAKE_BINARY_DIR}/test-work/${name})
   file(MAKE_DIRECTORY ${folder})
-  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 600
+  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 900
     SKIP_RETURN_CODE ${GM_TEST_SKIPPED} WORKING_DIRECTORY ${folder}
     ENVIRONMENT "${GM_TEST_ENVIRONMENT}")
 endfunction()
