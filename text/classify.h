@@ -24,7 +24,7 @@ gm_status gm_classifier_train(gm_classifier **out, const char *const *text, cons
                               const gm_classifier_options *options, gm_error *err) GM_MUST_USE;
 
 /* ln p of every class for each text: (n_texts, n_classes), written; each row is
- * normalised. A text with no known word gets the prior. */
+ * normalised. A text with no known word gets the prior: 1/n_classes, classes being balanced. */
 gm_status gm_classifier_predict(const gm_classifier *classifier, const char *const *text,
                                 const size_t *n_bytes, size_t n_texts, double *log_p, gm_error *err)
     GM_MUST_USE;

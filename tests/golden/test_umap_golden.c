@@ -40,9 +40,9 @@ static fixture make_fixture(const golden_file *file, const char *name)
     f.rho = gm_alloc(n, sizeof *f.rho);
     f.sigma = gm_alloc(n, sizeof *f.sigma);
     gm_graph_scales(&f.knn, f.rho, f.sigma);
-    CHECK_OK(gm_graph_make(&f.graph, &f.knn, f.rho, f.sigma, 1, gm_metric_disconnected(f.metric),
-                           &err),
-             err);
+    CHECK_OK(
+        gm_graph_make(&f.graph, &f.knn, f.rho, f.sigma, 1, gm_metric_disconnected(f.metric), &err),
+        err);
     gm_free(rows);
     return f;
 }
