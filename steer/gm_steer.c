@@ -9,6 +9,7 @@ int main(int argc, char **argv)
         {"generate", gm_steer_generate, "continue prompts, steered or not"},
         {"compare", gm_steer_compare,
          "the same prompts unsteered and under clusters, side by side"},
+        {"sweep", gm_steer_sweep, "measure steering against its controls: shift, cost and p"},
         {NULL, NULL, NULL},
     };
     gm_catch_signals();

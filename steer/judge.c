@@ -143,15 +143,21 @@ static gm_status document_loss(const gm_stage *stage, gm_session *session, bool 
     gm_ids ids = {0};
     uint32_t target[LOSS_TOKENS];
     float nll[LOSS_TOKENS];
+    uint8_t phase[LOSS_TOKENS]; /* as if the model had written the document */
     int sequence = -1;
+    memset(phase, GM_PHASE_GENERATED, sizeof phase);
     GM_TRY(gm_encode(stage->encoder, text, n_bytes, true, &ids, NULL, NULL, NULL, err));
     size_t n = ids.n < LOSS_TOKENS ? ids.n : LOSS_TOKENS;
     if (n < 2) goto out;
     for (size_t t = 0; t < n; t++) target[t] = t + 1 < n ? ids.at[t + 1] : GM_NO_TARGET;
 
     GM_TRY(gm_sequence_open(session, n, &sequence, err));
-    const gm_segment segment = {
-        .sequence = sequence, .n = n, .token = ids.at, .target = target, .edit = edited ? 0 : -1};
+    const gm_segment segment = {.sequence = sequence,
+                                .n = n,
+                                .token = ids.at,
+                                .phase = phase,
+                                .target = target,
+                                .edit = edited ? 0 : -1};
     const gm_result result = {.nll = nll};
     GM_TRY(gm_session_step(session, &segment, 1, NULL, &result, err));
     for (size_t t = 0; t + 1 < n; t++) {

@@ -51,10 +51,10 @@ static void relabel(gm_observation *at, size_t n, gm_rng *rng)
     for (size_t i = 0; i < n;) {
         size_t j = i;
         while (j < n && at[j].block == at[i].block) j++;
-        for (size_t k = j - 1; k > i; k--) {
-            size_t other = i + gm_rng_below(rng, k - i + 1);
-            bool label = at[k].treated;
-            at[k].treated = at[other].treated;
+        for (size_t k = j; k > i + 1; k--) { /* the k-th goes to a place in [i, k) */
+            size_t other = i + gm_rng_below(rng, k - i);
+            bool label = at[k - 1].treated;
+            at[k - 1].treated = at[other].treated;
             at[other].treated = label;
         }
         i = j;
