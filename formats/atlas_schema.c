@@ -79,7 +79,10 @@ static const char *scale_of(char letter)
     case 'L': return "/layer";
     case 'E': return "/expert";
     case 'W': return "/keyword";
-    default: return NULL;
+    case 'M': return "/bound";
+    case 'P': return "/merge";
+    case 'G': return "/edge";
+    default: return "/pair";
     }
 }
 

@@ -32,6 +32,10 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     GM_TRY(gm_h5_make_scale(file, "/keyword", count, GM_N_KEYWORDS, "0 is the best", err));
     GM_TRY(gm_h5_make_length(file, "/document", atlas->n, err));
     GM_TRY(gm_h5_make_length(file, "/subset", atlas->n_subsets, err));
+    GM_TRY(gm_h5_make_length(file, "/bound", atlas->n + 1, err));
+    GM_TRY(gm_h5_make_length(file, "/merge", gm_atlas_size(atlas, 'P'), err));
+    GM_TRY(gm_h5_make_length(file, "/edge", atlas->n_edges, err));
+    GM_TRY(gm_h5_make_length(file, "/pair", 2, err));
 out:
     gm_free(count);
     return status;

@@ -16,7 +16,8 @@
  *                       (n_tokens - bad) * K
  *   /text/bytes u8, /text/offset u64 (N+1), optional
  *   /corpus/skipped     reasons and numbers of documents left out
- *   /layer, /expert, /rank, /token, /document: dimension scales; /layer holds model layers
+ *   /layer, /expert, /rank, /token, /document, /bound (N+1), /logit, /byte, /subset,
+ *                       /reason: dimension scales; /layer holds model layers
  *   root attributes     schema, everything that is needed to repeat the run
  * With `--record counts` the groups /routing and /tokens are absent.
  *

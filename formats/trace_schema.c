@@ -113,7 +113,11 @@ static const char *scale_of(char letter)
     case 'L': return "/layer";
     case 'E': return "/expert";
     case 'K': return "/rank";
-    default: return NULL;
+    case 'M': return "/bound";
+    case 'S': return "/logit";
+    case 'B': return "/byte";
+    case 'U': return "/subset";
+    default: return "/reason";
     }
 }
 

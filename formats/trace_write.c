@@ -22,7 +22,12 @@ static gm_status make_scales(hid_t file, const gm_trace_info *info, const gm_tra
     GM_TRY(gm_h5_make_scale(file, "/expert", count, (size_t)sizes->E, NULL, err));
     GM_TRY(gm_h5_make_scale(file, "/rank", count, (size_t)sizes->K, "0 is the strongest", err));
     GM_TRY(gm_h5_make_length(file, "/document", sizes->N, err));
+    GM_TRY(gm_h5_make_length(file, "/bound", sizes->N + 1, err));
+    GM_TRY(gm_h5_make_length(file, "/subset", sizes->U, err));
+    GM_TRY(gm_h5_make_length(file, "/reason", sizes->R, err));
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_h5_make_length(file, "/token", sizes->T, err));
+    if (info->level >= GM_RECORD_LOGITS) GM_TRY(gm_h5_make_length(file, "/logit", sizes->S, err));
+    if (info->has_text) GM_TRY(gm_h5_make_length(file, "/byte", sizes->B, err));
 out:
     gm_free(count);
     return status;
