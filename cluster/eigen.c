@@ -15,6 +15,7 @@ enum {
     DEGREE = 32,  /* of the Chebyshev filter */
     CHUNK = 4096, /* rows that are summed together */
     SMALL = 32,   /* up to here the dense matrix is solved at once */
+    ALONE = 2048, /* up to here one thread is faster than waking others */
     MAX_SWEEPS = 60
 };
 
@@ -32,7 +33,7 @@ static void apply(const eigen *e, double *out, const double *in, const double *o
                   double beta, double gamma)
 {
     const gm_graph *g = e->graph;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (e->n > ALONE)
     for (size_t i = 0; i < e->n; i++) {
         double sum[W] = {0};
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++) {
@@ -51,7 +52,7 @@ static void apply(const eigen *e, double *out, const double *in, const double *o
 /* gram (W,W) = a' b: chunks of rows are summed apart, then one after another. */
 static void gram_of(const eigen *e, const double *a, const double *b, double gram[W * W])
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (e->n > ALONE)
     for (size_t k = 0; k < e->n_chunks; k++) {
         double sum[W * W] = {0};
         size_t end = (k + 1) * CHUNK < e->n ? (k + 1) * CHUNK : e->n;
@@ -68,7 +69,7 @@ static void gram_of(const eigen *e, const double *a, const double *b, double gra
 /* out = in q, q (W,W); `out` may be `in`. */
 static void multiply(const eigen *e, double *out, const double *in, const double q[W * W])
 {
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (e->n > ALONE)
     for (size_t i = 0; i < e->n; i++) {
         double row[W] = {0};
         for (size_t r = 0; r < W; r++)

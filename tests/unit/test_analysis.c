@@ -1,0 +1,238 @@
+/* test_analysis.c - cluster/analysis.c and atlas_make.c, whole: a trace whose topics are
+ * known comes out as its topics, whatever the order of documents and the threads.
+ */
+#include "cluster/analysis.h"
+
+#include <omp.h>
+
+#include "cluster/atlas_make.h"
+#include "cluster/quality.h"
+#include "tests/synthetic_trace.h"
+
+enum { N = 240, N_TOPICS = 4 };
+
+typedef struct run {
+    gm_trace *trace;
+    gm_analysis analysis;
+    gm_arena arena;
+    gm_atlas atlas;
+} run;
+
+static gm_fit_options options(void)
+{
+    gm_fit_options how = gm_fit_defaults();
+    how.quiet = true;
+    how.umap.n_epochs = 200;
+    return how;
+}
+
+static run run_fit(const char *path, const gm_fit_options *how)
+{
+    run r = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_trace_open(&r.trace, path, &err), err);
+    CHECK_OK(gm_analysis_run(&r.analysis, r.trace, how, &err), err);
+    CHECK_OK(gm_atlas_make(&r.atlas, &r.arena, &r.analysis, r.trace, path, how, "test", &err), err);
+    return r;
+}
+
+static void end_run(run *r)
+{
+    gm_arena_clear(&r->arena);
+    gm_analysis_clear(&r->analysis);
+    gm_trace_close(r->trace);
+}
+
+static run fit_topics(const gm_fit_options *how)
+{
+    synthetic s = synthetic_make(N, N_TOPICS);
+    synthetic_write(&s, NULL, true, "topics.trace.h5");
+    synthetic_clear(&s);
+    return run_fit("topics.trace.h5", how);
+}
+
+/* Clusters against topics, document i being of topic i mod N_TOPICS. */
+static double agreement_with_topics(const gm_atlas *atlas)
+{
+    int32_t *truth = gm_alloc(atlas->n, sizeof *truth);
+    gm_agreement found;
+    gm_error err = {0};
+    for (size_t i = 0; i < atlas->n; i++) truth[i] = (int32_t)(i % N_TOPICS);
+    CHECK_OK(gm_quality_agreement(&found, atlas->cluster, truth, atlas->n, &err), err);
+    gm_free(truth);
+    return found.ari;
+}
+
+static void topics_come_out(void)
+{
+    static const gm_metric metrics[] = {GM_HELLINGER, GM_EUCLIDEAN, GM_COSINE};
+    for (size_t m = 0; m < 3; m++) {
+        gm_fit_options how = options();
+        how.metric = metrics[m];
+        run r = fit_topics(&how);
+        CHECK_INT(r.atlas.n_clusters, N_TOPICS);
+        CHECK(agreement_with_topics(&r.atlas) >= 0.95);
+        CHECK(r.analysis.trustworthiness > 0.7);
+        CHECK_INT(r.analysis.n_uncertified, 0);
+        end_run(&r);
+    }
+}
+
+static void the_reference_layout_finds_them_too(void)
+{
+    gm_fit_options how = options();
+    how.umap.layout = GM_LAYOUT_REFERENCE;
+    run r = fit_topics(&how);
+    CHECK(agreement_with_topics(&r.atlas) >= 0.95);
+    end_run(&r);
+}
+
+static void keywords_and_experts_are_the_topics_own(void)
+{
+    const gm_fit_options how = options();
+    run r = fit_topics(&how);
+    for (size_t c = 0; c < r.atlas.n_clusters; c++) {
+        size_t topic = N_TOPICS, found = 0;
+        for (size_t i = 0; i < N && topic == N_TOPICS; i++)
+            if (r.atlas.cluster[i] == (int32_t)c) topic = i % N_TOPICS;
+        char prefix[8];
+        snprintf(prefix, sizeof prefix, "topic%c", (int)('a' + topic));
+        for (int k = 0; k < 8; k++)
+            CHECK(strncmp(r.atlas.keyword[c * GM_N_KEYWORDS + (size_t)k], prefix, 6) == 0);
+        for (size_t x = 0; x < SYN_DIM; x++) {
+            bool own = synthetic_is_own(topic, x % SYN_EXPERTS);
+            found += r.atlas.important[c * SYN_DIM + x];
+            CHECK_INT(r.atlas.important[c * SYN_DIM + x], own);
+        }
+        CHECK_INT(found, SYN_LAYERS * SYN_OWN);
+    }
+    end_run(&r);
+}
+
+static void rates_add_up(void)
+{
+    const gm_fit_options how = options();
+    run r = fit_topics(&how);
+    double corpus = 0;
+    for (size_t x = 0; x < SYN_DIM; x++) corpus += (double)r.atlas.corpus_usage[x];
+    CHECK_NEAR(corpus, 1, 1e-6);
+    for (size_t x = 0; x < SYN_DIM; x++) { /* equal subsets: the corpus is their mean */
+        double mean = 0;
+        for (size_t s = 0; s < N_TOPICS; s++)
+            mean += (double)r.atlas.subset_usage[s * SYN_DIM + x] / N_TOPICS;
+        CHECK_NEAR(mean, r.atlas.corpus_usage[x], 1e-8);
+    }
+    for (size_t c = 1; c < r.atlas.n_clusters; c++) CHECK(r.atlas.size[c] <= r.atlas.size[c - 1]);
+    end_run(&r);
+}
+
+static void threads_change_nothing(void)
+{
+    static const char *const path[] = {"one.atlas.h5", "two.atlas.h5"};
+    char digest[2][65];
+    for (int t = 0; t < 2; t++) {
+        const gm_fit_options how = options();
+        gm_error err = {0};
+        omp_set_num_threads(t + 1);
+        run r = fit_topics(&how);
+        CHECK_OK(gm_atlas_write(path[t], &r.atlas, true, &err), err);
+        memcpy(digest[t], r.atlas.digest, 65);
+        end_run(&r);
+    }
+    CHECK_TEXT(digest[1], digest[0]);
+}
+
+static void permuting_documents_permutes_the_result(void)
+{
+    size_t order[N];
+    const gm_fit_options how = options();
+    synthetic s = synthetic_make(N, N_TOPICS);
+    for (size_t i = 0; i < N; i++) order[i] = (i * 77 + 13) % N;
+    synthetic_write(&s, NULL, true, "straight.trace.h5");
+    synthetic_write(&s, order, true, "shuffled.trace.h5");
+    run a = run_fit("straight.trace.h5", &how), b = run_fit("shuffled.trace.h5", &how);
+    for (size_t i = 0; i < N; i++) {
+        CHECK_INT(b.atlas.cluster[i], a.atlas.cluster[order[i]]);
+        CHECK(memcmp(b.atlas.xy + 2 * i, a.atlas.xy + 2 * order[i], 2 * sizeof(float)) == 0);
+    }
+    size_t dim = a.atlas.n_clusters * SYN_DIM;
+    CHECK(memcmp(a.atlas.usage, b.atlas.usage, dim * sizeof(float)) == 0);
+    for (size_t k = 0; k < a.atlas.n_clusters * GM_N_KEYWORDS; k++)
+        CHECK_TEXT(b.atlas.keyword[k], a.atlas.keyword[k]);
+    end_run(&a);
+    end_run(&b);
+    synthetic_clear(&s);
+}
+
+static void twins_share_a_label_and_empty_documents_are_finite(void)
+{
+    const gm_fit_options how = options();
+    synthetic s = synthetic_make(N, N_TOPICS);
+    for (size_t i = 4; i < 84; i += 4) synthetic_copy_counts(&s, i, 0);
+    synthetic_empty(&s, 101);
+    synthetic_empty(&s, 102);
+    synthetic_write(&s, NULL, true, "twins.trace.h5");
+    run r = run_fit("twins.trace.h5", &how);
+    for (size_t i = 4; i < 84; i += 4) CHECK_INT(r.atlas.cluster[i], r.atlas.cluster[0]);
+    for (size_t i = 0; i < N; i++) {
+        CHECK(isfinite(r.atlas.xy[2 * i]) && isfinite(r.atlas.xy[2 * i + 1]));
+        CHECK(r.atlas.probability[i] >= 0 && r.atlas.probability[i] <= 1);
+        CHECK(r.atlas.outlier[i] >= 0 && r.atlas.outlier[i] <= 1);
+    }
+    CHECK_INT(r.analysis.usage.n_zero, 2);
+    end_run(&r);
+    synthetic_clear(&s);
+}
+
+static void check_refused(const synthetic *s, const char *part)
+{
+    const gm_fit_options how = options();
+    gm_trace *trace = NULL;
+    gm_analysis analysis;
+    gm_error err = {0};
+    synthetic_write(s, NULL, false, "refused.trace.h5");
+    CHECK_OK(gm_trace_open(&trace, "refused.trace.h5", &err), err);
+    CHECK_FAILS(gm_analysis_run(&analysis, trace, &how, &err), err, GM_EARG, part);
+    gm_trace_close(trace);
+}
+
+static void what_cannot_be_mapped_is_said(void)
+{
+    synthetic few = synthetic_make(14, 2), same = synthetic_make(40, 1);
+    check_refused(&few, "14 documents, at least 15");
+    for (size_t i = 1; i < same.n; i++) synthetic_copy_counts(&same, i, 0);
+    check_refused(&same, "the same counts");
+    synthetic_clear(&few);
+    synthetic_clear(&same);
+}
+
+static void without_texts_there_are_no_keywords(void)
+{
+    const gm_fit_options how = options();
+    synthetic s = synthetic_make(N, N_TOPICS);
+    synthetic_write(&s, NULL, false, "textless.trace.h5");
+    run r = run_fit("textless.trace.h5", &how);
+    CHECK_INT(r.atlas.n_clusters, N_TOPICS);
+    for (size_t k = 0; k < r.atlas.n_clusters * GM_N_KEYWORDS; k++)
+        CHECK_TEXT(r.atlas.keyword[k], "");
+    CHECK_HAS(r.atlas.quality, "\"control\":null");
+    end_run(&r);
+    synthetic_clear(&s);
+}
+
+static void only_noise_is_an_atlas_without_clusters(void)
+{
+    gm_fit_options how = options();
+    how.hdbscan.min_cluster_size = N;
+    gm_error err = {0};
+    run r = fit_topics(&how);
+    CHECK_INT(r.atlas.n_clusters, 0);
+    CHECK_OK(gm_atlas_write("noise.atlas.h5", &r.atlas, true, &err), err);
+    end_run(&r);
+}
+
+TESTS(TEST(topics_come_out), TEST(the_reference_layout_finds_them_too),
+      TEST(keywords_and_experts_are_the_topics_own), TEST(rates_add_up),
+      TEST(threads_change_nothing), TEST(permuting_documents_permutes_the_result),
+      TEST(twins_share_a_label_and_empty_documents_are_finite), TEST(what_cannot_be_mapped_is_said),
+      TEST(without_texts_there_are_no_keywords), TEST(only_noise_is_an_atlas_without_clusters))
