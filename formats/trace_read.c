@@ -205,7 +205,7 @@ gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float 
     if (logits) GM_TRY(for_rows(trace, GM_COL_LOGITS, first, n, take_halves, logits, err));
     if (token == NULL) goto out;
     GM_TRY(for_rows(trace, GM_COL_LOGITS_TOKEN, first, n, take_plain, token, err));
-    if (!trace->is_shards) goto out; /* an index and a merged file count in the whole */
+    /* rows come from the parts, which count from 0 each */
     for (size_t i = 0, p = 0; i < n; i++) {
         while (first + i >= trace->part[p].logit + trace->part[p].sizes.S) p++;
         token[i] += trace->part[p].token;

@@ -1,0 +1,239 @@
+/* test_trace.c - a trace comes back as it was written, whole, merged, indexed and as a
+ * folder of shards; what is damaged is refused with a sentence. */
+#include <unistd.h>
+
+#include "formats/shards.h"
+#include "formats/trace.h"
+#include "tests/check.h"
+#include "tests/trace_sample.h"
+
+static sample s[3];
+
+static void write_sample(const char *path, sample *one)
+{
+    gm_error err = {0};
+    CHECK_OK(gm_trace_write(path, &one->info, &one->block, SAMPLE_REASONS, 2, true, &err), err);
+}
+
+/* Documents and rows of block `one` stand at the given places of the trace. */
+static void check_block(gm_trace *trace, const sample *one, size_t document, uint64_t token)
+{
+    gm_error err = {0};
+    const gm_trace_samples *found = gm_trace_get_samples(trace);
+    int E = one->info.n_experts;
+    size_t cells = SAMPLE_L * (size_t)E;
+    uint32_t *counts = gm_alloc(SAMPLE_DOCUMENTS * cells, sizeof *counts);
+    CHECK_OK(gm_trace_read_counts(trace, document, SAMPLE_DOCUMENTS, counts, &err), err);
+    CHECK(memcmp(counts, one->counts, SAMPLE_DOCUMENTS * cells * sizeof *counts) == 0);
+    gm_free(counts);
+    for (size_t i = 0; i < SAMPLE_DOCUMENTS; i++) {
+        const gm_trace_document *d = &one->document[i];
+        gm_text text = {0};
+        CHECK_INT(found->n_tokens[document + i], d->n_tokens);
+        CHECK_INT(found->truncated[document + i], d->truncated);
+        CHECK(strcmp(found->id[document + i], d->id) == 0);
+        CHECK(strcmp(found->subset_name[found->subset[document + i]], d->subset) == 0);
+        CHECK(memcmp(found->sha + 32 * (document + i), d->sha, 32) == 0);
+        CHECK_OK(gm_trace_read_text(trace, document + i, &text, &err), err);
+        CHECK(text.n == d->n_text && memcmp(text.at, d->text, d->n_text) == 0);
+        gm_text_clear(&text);
+    }
+    if (one->info.level == GM_RECORD_COUNTS) return;
+
+    static uint16_t expert[SAMPLE_ROWS * SAMPLE_L * SAMPLE_K];
+    static float gate[SAMPLE_ROWS * SAMPLE_L * SAMPLE_K];
+    static float mass[SAMPLE_ROWS * SAMPLE_L], margin[SAMPLE_ROWS * SAMPLE_L], nll[SAMPLE_ROWS];
+    static uint32_t token_id[SAMPLE_ROWS], pos[SAMPLE_ROWS];
+    static uint8_t phase[SAMPLE_ROWS];
+    CHECK_OK(gm_trace_read_routing(trace, token, SAMPLE_ROWS, expert, gate, mass, margin, &err),
+             err);
+    CHECK_OK(gm_trace_read_tokens(trace, token, SAMPLE_ROWS, token_id, pos, phase, nll, &err), err);
+    CHECK(memcmp(expert, one->expert, sizeof expert) == 0);
+    CHECK(memcmp(gate, one->gate, sizeof gate) == 0); /* all of them are halves */
+    CHECK(memcmp(mass, one->mass, sizeof mass) == 0);
+    CHECK(memcmp(margin, one->margin, sizeof margin) == 0);
+    CHECK(memcmp(token_id, one->token_id, sizeof token_id) == 0);
+    CHECK(memcmp(pos, one->pos, sizeof pos) == 0);
+    CHECK(memcmp(phase, one->phase, sizeof phase) == 0);
+    for (int t = 0; t < SAMPLE_ROWS; t++)
+        CHECK(nll[t] == one->nll[t] || (isnan(nll[t]) && isnan(one->nll[t])));
+}
+
+static void check_verify(gm_trace *trace, const char *failing)
+{
+    gm_error err = {0};
+    gm_trace_check check[GM_MAX_CHECKS];
+    size_t n = 0;
+    CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
+    CHECK(n > 0);
+    for (size_t i = 0; i < n; i++)
+        if (check[i].passed != (failing == NULL || strcmp(check[i].name, failing) != 0))
+            TEST_FAILED_("check %s: %s", check[i].name, check[i].detail);
+}
+
+static void comes_back_as_written(void)
+{
+    static const int experts[] = {8, 255, 256, 300};
+    for (gm_record_level level = GM_RECORD_COUNTS; level <= GM_RECORD_LOGITS; level++)
+        for (size_t i = 0; i < 4; i++) {
+            gm_error err = {0};
+            gm_trace *trace = NULL;
+            sample_fill(&s[0], level, experts[i], 0);
+            write_sample("one.h5", &s[0]);
+            CHECK_OK(gm_trace_open(&trace, "one.h5", &err), err);
+            if (trace == NULL) continue;
+            CHECK_INT(gm_trace_n_tokens(trace), level == GM_RECORD_COUNTS ? 0 : SAMPLE_ROWS);
+            CHECK_INT(gm_trace_get_skips(trace)->number[1], 3);
+            check_block(trace, &s[0], 0, 0);
+            if (experts[i] == 8) check_verify(trace, NULL);
+            gm_trace_close(trace);
+        }
+}
+
+/* Three blocks as OUT.parts, a merged file and an index. */
+static void shards_are_one_trace(void)
+{
+    gm_error err = {0};
+    gm_shard_lock lock;
+    gm_shard_list list;
+    const char *const view[] = {"run.parts", "merged.h5", "index.h5"};
+    CHECK_OK(gm_shard_lock_take(&lock, "run.parts", 0, 1, &err), err);
+    for (int b = 0; b < 3; b++) {
+        gm_text path = {0};
+        sample_fill(&s[b], GM_RECORD_LOGITS, 8, (uint64_t)b);
+        s[b].block.more = b < 2;
+        CHECK_OK(gm_shard_path(&path, "run.parts", (uint64_t)b, &err), err);
+        write_sample(path.at, &s[b]);
+        gm_text_clear(&path);
+    }
+    CHECK_OK(gm_shard_list_read(&list, "run.parts", &err), err);
+    CHECK_INT(list.n, 3);
+    const char *const *path = (const char *const *)list.path;
+    CHECK_OK(gm_trace_merge("merged.h5", path, 3, true, &err), err);
+    CHECK_OK(gm_trace_index("index.h5", path, 3, true, &err), err);
+    for (int v = 0; v < 3; v++) {
+        gm_trace *trace = NULL;
+        uint64_t token[6];
+        CHECK_OK(gm_trace_open(&trace, view[v], &err), err);
+        if (trace == NULL) continue;
+        CHECK_INT(gm_trace_get_samples(trace)->n, 3 * SAMPLE_DOCUMENTS);
+        CHECK_INT(gm_trace_get_skips(trace)->number[1], 9);
+        for (int b = 0; b < 3; b++)
+            check_block(trace, &s[b], (size_t)b * SAMPLE_DOCUMENTS, (uint64_t)b * SAMPLE_ROWS);
+        CHECK_OK(gm_trace_read_logits(trace, 0, 6, NULL, token, &err), err);
+        for (int i = 0; i < 6; i++) CHECK_INT(token[i], (i / 2) * SAMPLE_ROWS + (i % 2 ? 17 : 3));
+        check_verify(trace, NULL);
+        gm_trace_close(trace);
+    }
+
+    gm_trace *trace = NULL;
+    CHECK_INT(unlink(list.path[1]), 0);
+    CHECK_FAILS(gm_trace_open(&trace, "run.parts", &err), err, GM_EFORMAT, "lacks block 1");
+    CHECK_OK(gm_trace_open(&trace, "index.h5", &err), err); /* what it holds itself is there */
+    uint32_t counts[SAMPLE_L * 8];
+    CHECK_FAILS(gm_trace_read_counts(trace, 7, 1, counts, &err), err, GM_EIO, "000001.h5");
+    gm_trace_close(trace);
+    gm_shard_list_clear(&list);
+    gm_shard_lock_release(&lock);
+    CHECK_OK(gm_shards_remove("run.parts", &err), err);
+    CHECK(access("run.parts", F_OK) != 0);
+}
+
+static void one_process_holds_a_folder(void)
+{
+    gm_error err = {0};
+    gm_shard_lock a, b, c;
+    CHECK_OK(gm_shard_lock_take(&a, "locked.parts", 0, 2, &err), err);
+    CHECK_OK(gm_shard_lock_take(&b, "locked.parts", 1, 2, &err), err);
+    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 1, 2, &err), err, GM_EEXIST, "another");
+    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 0, 1, &err), err, GM_EEXIST, "another");
+    gm_shard_lock_release(&a);
+    gm_shard_lock_release(&b);
+    CHECK_OK(gm_shards_remove("locked.parts", &err), err);
+}
+
+static void same_content_is_kept_other_is_refused(void)
+{
+    gm_error err = {0};
+    sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+    write_sample("kept.h5", &s[0]);
+    CHECK_OK(gm_trace_write("kept.h5", &s[0].info, &s[0].block, SAMPLE_REASONS, 2, false, &err),
+             err);
+    s[0].token_id[3]++;
+    CHECK_FAILS(gm_trace_write("kept.h5", &s[0].info, &s[0].block, SAMPLE_REASONS, 2, false, &err),
+                err, GM_EEXIST, "'kept.h5' exists");
+    CHECK(access("kept.h5.part", F_OK) != 0);
+}
+
+/* Each self-check is seen failing. */
+static void verify_finds_breaches(void)
+{
+    static const char *const name[] = {"counts_match", "gates_ordered", "ids_distinct",
+                                       "tokens",       "bad_rows",      "nll"};
+    for (int i = 0; i < 6; i++) {
+        gm_error err = {0};
+        gm_trace *trace = NULL;
+        gm_trace_check check[GM_MAX_CHECKS];
+        size_t n = 0;
+        bool found = false;
+        sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+        if (i == 0) s[0].counts[0]++, s[0].counts[1]--;
+        if (i == 1) s[0].gate[9] = 0.75f;
+        if (i == 2) s[0].expert[7] = s[0].expert[6];
+        if (i == 3) s[0].pos[5] = 9;
+        if (i == 4) s[0].document[1].bad = 1;
+        if (i == 5) s[0].nll[2] = -1;
+        write_sample("bad.h5", &s[0]);
+        CHECK_OK(gm_trace_open(&trace, "bad.h5", &err), err);
+        CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
+        for (size_t k = 0; k < n; k++)
+            found = found || (!check[k].passed && strcmp(check[k].name, name[i]) == 0);
+        if (!found) TEST_FAILED_("check %s does not fail", name[i]);
+        gm_trace_close(trace);
+    }
+}
+
+/* Every byte of a file changed in turn (a stride of them) is refused, seen by a digest
+ * or harmless; never a crash. */
+static void damage_is_noticed(void)
+{
+    gm_error err = {0};
+    gm_text file = {0};
+    sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+    write_sample("whole.h5", &s[0]);
+    CHECK_OK(gm_text_read_file(&file, "whole.h5", 1 << 24, &err), err);
+    for (size_t n = 0; n < file.n; n += file.n / 7) { /* cut short */
+        gm_trace *trace = NULL;
+        FILE *out = fopen("cut.h5", "wb");
+        fwrite(file.at, 1, n, out);
+        fclose(out);
+        CHECK(gm_trace_open(&trace, "cut.h5", &err) != GM_OK && err.text[0]);
+        gm_trace_close(trace);
+    }
+    gm_text_clear(&file);
+    gm_trace *trace = NULL;
+    CHECK_FAILS(gm_trace_open(&trace, "absent.h5", &err), err, GM_EIO, "absent.h5");
+}
+
+static gm_status write_and_read(void *state, gm_error *err)
+{
+    sample *one = state;
+    gm_trace *trace = NULL;
+    gm_status status =
+        gm_trace_write("fault.h5", &one->info, &one->block, SAMPLE_REASONS, 2, true, err);
+    uint32_t counts[SAMPLE_L * 8];
+    if (status == GM_OK) status = gm_trace_open(&trace, "fault.h5", err);
+    if (status == GM_OK) status = gm_trace_read_counts(trace, 0, 1, counts, err);
+    gm_trace_close(trace);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
+    check_every_allocation(write_and_read, &s[0]);
+}
+
+TESTS(TEST(comes_back_as_written), TEST(shards_are_one_trace), TEST(one_process_holds_a_folder),
+      TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
+      TEST(damage_is_noticed), TEST(survives_every_allocation_failure))
