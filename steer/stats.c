@@ -49,7 +49,7 @@ double gm_block_difference(const gm_observation *at, size_t n)
 static void relabel(gm_observation *at, size_t n, gm_rng *rng)
 {
     for (size_t i = 0; i < n;) {
-        size_t j = i;
+        size_t j = i + 1;
         while (j < n && at[j].block == at[i].block) j++;
         for (size_t k = j; k > i + 1; k--) { /* the k-th goes to a place in [i, k) */
             size_t other = i + gm_rng_below(rng, k - i);
