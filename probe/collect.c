@@ -177,8 +177,20 @@ out:
     return status;
 }
 
+/* A run that failed before its first block leaves no folder behind. */
+static void remove_empty_folder(run *r)
+{
+    gm_shard_list list = {0};
+    if (r->lock.fd[0] == 0 || r->o.shard_n > 1) return;
+    bool empty = gm_shard_list_read(&list, r->folder.at, NULL) == GM_OK && list.n == 0;
+    if (empty && gm_shards_remove(r->folder.at, NULL) != GM_OK)
+        gm_warn("cannot remove '%s'", r->folder.at);
+    gm_shard_list_clear(&list);
+}
+
 static void close_run(run *r)
 {
+    remove_empty_folder(r);
     gm_shard_lock_release(&r->lock);
     gm_runner_free(r->runner);
     gm_blocks_free(r->blocks);
@@ -402,64 +414,12 @@ out:
     return status;
 }
 
-/* ---- --dry-run ---- */
-
-static gm_status dry_run(run *r, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_probe_block *block = NULL;
-    gm_json_out out = {0};
-    uint64_t documents = 0, tokens = 0, text = 0, blocks = 0;
-    double rate = 0;
-    const gm_trace_info *i = &r->info;
-    GM_TRY(gm_runner_create(&r->runner, r->model, &r->runner_options, err));
-    for (;; blocks++) {
-        GM_TRY(gm_blocks_next(r->blocks, &block, err));
-        if (block == NULL) break;
-        documents += block->n_documents;
-        tokens += block->token.n;
-        for (size_t d = 0; d < block->n_documents; d++) text += block->document[d].n_text;
-        if (blocks == 0) { /* a few documents of it tell the speed */
-            size_t few = block->n_documents < 8 ? block->n_documents : 8;
-            block->n_documents = few;
-            block->token.n = block->begin[few];
-            double start = gm_now();
-            GM_TRY(gm_runner_run(r->runner, block, NULL, NULL, err));
-            rate = (double)block->token.n / (gm_now() - start);
-        }
-        gm_probe_block_free(block);
-        block = NULL;
-    }
-    double L = i->n_layers, E = i->n_experts, K = i->n_chosen;
-    double row = i->level >= GM_RECORD_CHOICES ? L * (K * (E > 255 ? 4 : 3) + 4) + 13 : 0;
-    if (i->has_nll) row += 4;
-    if (i->level >= GM_RECORD_LOGITS) row += i->logits_rate * L * E * 2;
-    double most = (double)tokens * row + (double)documents * (L * E * 4 + 160) + (double)text;
-    gm_json_open_object(&out, NULL);
-    gm_json_put_u64(&out, "documents", documents);
-    gm_json_put_u64(&out, "tokens", tokens);
-    gm_json_put_u64(&out, "blocks", blocks);
-    gm_json_put_f64(&out, "file_bytes_at_most", most);
-    gm_json_put_u64(&out, "memory_bytes",
-                    gm_model_get_info(r->model)->resident_bytes +
-                        gm_runner_bytes(r->model, &r->runner_options));
-    gm_json_put_f64(&out, "tokens_per_second", rate);
-    gm_json_put_f64(&out, "seconds", rate > 0 ? (double)tokens / rate : 0);
-    gm_json_close_object(&out);
-    GM_TRY(gm_json_out_done(&out, err));
-    printf("%s\n", out.text.at);
-out:
-    gm_probe_block_free(block);
-    gm_text_clear(&out.text);
-    return status;
-}
-
 static gm_status collect(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     bool done = false;
     GM_TRY(open_run(r, err));
-    if (r->o.dry_run) return dry_run(r, err);
+    if (r->o.dry_run) return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, err);
     GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
     GM_TRY(look_at_output(r, &done, err));
     if (done) {
