@@ -17,7 +17,6 @@
 #include "probe/checks.h"
 #include "probe/collect_options.h"
 #include "probe/gm_probe.h"
-#include "probe/runner.h"
 #include "probe/writer.h"
 
 typedef struct run {
