@@ -12,11 +12,14 @@
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "base/version.h"
+#include "engine/engine.h"
 #include "formats/shards.h"
 #include "probe/blocks.h"
 #include "probe/checks.h"
 #include "probe/collect_options.h"
+#include "probe/dry_run.h"
 #include "probe/gm_probe.h"
+#include "probe/runner.h"
 #include "probe/writer.h"
 
 typedef struct run {

@@ -52,12 +52,12 @@ static gm_status load_vocabulary(gm_bpe *bpe, const gm_json *json, const char *w
         return gm_fail(err, GM_EFORMAT, "'%s': model has no object 'vocab'", where);
 
     for (const gm_json *item = gm_json_first(vocab); item; item = gm_json_next(item)) {
-        const char *spelling = gm_json_key(item);
+        size_t n;
         int64_t id;
+        const char *spelling = gm_json_key_text(item, &n); /* may hold NUL */
         if (!gm_json_i64(item, &id) || id < 0 || id >= (int64_t)GM_MAX_TOKEN_ID)
             return gm_fail(err, GM_EFORMAT, "'%s': id of token '%s' is not a number from 0 to %u",
                            where, spelling, (unsigned)GM_MAX_TOKEN_ID - 1);
-        size_t n = strlen(spelling);
         gm_status status =
             gm_spellings_add(&bpe->vocabulary, spelling, n, (uint32_t)id, where, err);
         if (status != GM_OK) return status;

@@ -46,12 +46,10 @@ static bool is_next(const reader *r, const char *text)
 static gm_status refuse(const reader *r, size_t n)
 {
     size_t left = r->n - r->at;
-    char shown[64], whole[200];
-    gm_text_escape(shown, sizeof shown, r->pattern + r->at, n < left ? n : left);
-    gm_text_escape(whole, sizeof whole, r->pattern, r->n);
     return gm_fail(r->err, GM_EFORMAT,
-                   "'%s': '%s' at byte %zu of the regular expression '%s' is not understood",
-                   r->where, shown, r->at, whole);
+                   "'%s': '%.*s' at byte %zu of the regular expression '%.*s' is not understood",
+                   r->where, (int)(n < left ? n : left), r->pattern + r->at, r->at,
+                   (int)(r->n < 200 ? r->n : 200), r->pattern);
 }
 
 static gm_status copy(reader *r, size_t n)

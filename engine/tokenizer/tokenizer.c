@@ -59,30 +59,39 @@ static gm_status file_name(gm_text *out, const char *path, gm_error *err)
     return status != GM_OK || is_file ? status : gm_text_add(out, "/tokenizer.json", err);
 }
 
-gm_status gm_tokenizer_open(gm_tokenizer **out, const char *path, gm_error *err)
+gm_status gm_tokenizer_parse(gm_tokenizer **out, const char *bytes, size_t n, const char *where,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_text name = {0}, bytes = {0};
     gm_json *json = NULL;
     uint8_t digest[32];
     *out = NULL;
 
     gm_tokenizer *t = gm_alloc(1, sizeof *t);
     if (t == NULL) return gm_fail(err, GM_EMEM, "no memory for a tokenizer");
-    GM_TRY(file_name(&name, path, err));
-    GM_TRY(gm_text_read_file(&bytes, name.at, MOST_BYTES, err));
-    gm_sha256_of(bytes.at, bytes.n, digest);
+    gm_sha256_of(bytes, n, digest);
     gm_sha256_hex(digest, t->digest);
-    GM_TRY(gm_json_parse(&json, bytes.at, bytes.n, name.at, err));
-    gm_text_clear(&bytes);
-    GM_TRY(load(t, json, name.at, err));
+    GM_TRY(gm_json_parse(&json, bytes, n, where, err));
+    GM_TRY(load(t, json, where, err));
     *out = t;
     t = NULL; /* now the caller's */
 out:
     gm_json_free(json);
+    gm_tokenizer_close(t);
+    return status;
+}
+
+gm_status gm_tokenizer_open(gm_tokenizer **out, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0}, bytes = {0};
+    *out = NULL;
+    GM_TRY(file_name(&name, path, err));
+    GM_TRY(gm_text_read_file(&bytes, name.at, MOST_BYTES, err));
+    GM_TRY(gm_tokenizer_parse(out, bytes.at, bytes.n, name.at, err));
+out:
     gm_text_clear(&bytes);
     gm_text_clear(&name);
-    gm_tokenizer_close(t);
     return status;
 }
 

@@ -29,6 +29,10 @@ void gm_ids_clear(gm_ids *ids);
 /* Load `folder`/tokenizer.json (or the file itself when `path` ends in .json).
  * Errors: GM_EIO, GM_EFORMAT naming the component that is not understood, GM_EMEM. */
 gm_status gm_tokenizer_open(gm_tokenizer **out, const char *path, gm_error *err) GM_MUST_USE;
+
+/* The same from the bytes of a tokenizer.json, called `where` in messages. */
+gm_status gm_tokenizer_parse(gm_tokenizer **out, const char *bytes, size_t n, const char *where,
+                             gm_error *err) GM_MUST_USE;
 void gm_tokenizer_close(gm_tokenizer *tokenizer);
 
 /* One more than the largest id, added tokens included. */
@@ -60,7 +64,9 @@ void gm_encoder_free(gm_encoder *encoder);
  *   ends       when not NULL: for every appended id, one past the byte of `text`
  *              where the token's text ends (0 for tokens put in front, n for
  *              those behind), so that the bytes of the first N tokens can be cut
- *              out; never inside a UTF-8 character
+ *              out; never inside a UTF-8 character: a token that ends there
+ *              counts the whole character. Ends never fall. Where a normalizer
+ *              composed several characters, the end of the last of them
  *
  * Errors: GM_EFORMAT when the text is not valid UTF-8 (says at which byte). */
 gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specials, gm_ids *ids,

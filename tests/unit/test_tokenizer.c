@@ -1,0 +1,247 @@
+/* test_tokenizer - loading, refusing, looking up, and whole texts by hand. */
+#include "engine/tokenizer/tokenizer.h"
+#include "tests/tokenizer_json.h"
+
+#define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}"
+#define ADDED(id, content, flags) \
+    "[{\"id\":" #id ",\"content\":\"" content "\",\"special\":true," flags "\"lstrip\":false}]"
+
+static void pieces_become_tokens_by_rank(void)
+{
+    /* "a b" has a lower rank than "b c", so abc is (ab)c; a lone b c is bc. */
+    check_once((parts){.splitter = BYTE_LEVEL}, "abc bc", "8 4 7", "3 4 6");
+    check_once((parts){.splitter = BYTE_LEVEL}, " ab a", "4 6 9", "1 3 5");
+    check_once((parts){.splitter = BYTE_LEVEL}, "", "", "");
+}
+
+static void characters_without_a_token_are_dropped_or_unknown(void)
+{
+    check_once((parts){0}, "axb", "6", "3"); /* as in the reference, a and b then meet */
+    const char *vocab = "{\"<unk>\":0,\"a\":1,\"<0x78>\":2}";
+    parts p = {.vocab = vocab, .merges = "[]", .options = "\"unk_token\":\"<unk>\","};
+    check_once(p, "ayya", "1 0 0 1", "1 2 3 4");
+    p.options = "\"unk_token\":\"<unk>\",\"fuse_unk\":true,";
+    check_once(p, "ayya", "1 0 1", "1 3 4");
+    p.options = "\"unk_token\":\"<unk>\",\"byte_fallback\":true,";
+    check_once(p, "axya", "1 2 0 1", "1 2 3 4");
+}
+
+static void an_unknown_token_that_is_missing_fails_when_needed(void)
+{
+    gm_error err;
+    gm_encoder *encoder = NULL;
+    gm_ids ids = {0};
+    gm_tokenizer *t = test_tokenizer((parts){.options = "\"unk_token\":\"<none>\","});
+    check_encoded(t, "ab", "6", NULL);
+    CHECK_OK(gm_encoder_create(&encoder, t, &err), err);
+    CHECK_FAILS(gm_encode(encoder, "ax", 2, true, &ids, NULL, NULL, NULL, &err), err, GM_EFORMAT,
+                "unk_token");
+    CHECK_INT(ids.n, 0);
+    gm_ids_clear(&ids);
+    gm_encoder_free(encoder);
+    gm_tokenizer_close(t);
+}
+
+static void whole_pieces_go_before_merges(void)
+{
+    const char *vocab = "{\"a\":0,\"b\":1,\"aba\":2,\"ab\":3}";
+    parts p = {.vocab = vocab, .merges = "[\"a b\"]"};
+    check_once(p, "aba", "3 0", "2 3");
+    p.options = "\"ignore_merges\":true,";
+    check_once(p, "aba", "2", "3");
+    p.splitter = BYTE_LEVEL;
+    check_once(p, "aba", "2", "3");
+}
+
+static void added_tokens_cut_the_text(void)
+{
+    parts p = {.splitter = BYTE_LEVEL, .added = ADDED(10, "<x>", "")};
+    check_once(p, "a<x>bc", "0 10 7", "1 4 6");
+    check_once(p, "<x><x", "10", "3");
+    p.added = ADDED(10, "<x>", "\"rstrip\":true,");
+    check_once(p,
+               "a<x> \xE2\x80\x83"
+               "bc",
+               "0 10 7", "1 8 10");
+    p.added = ADDED(10, "<x>", "\"single_word\":true,");
+    check_once(p, "a<x> <x>", "0 4 10", NULL);
+    /* a token of the model that is added too keeps its id and is not merged */
+    p.added = ADDED(1, "b", "");
+    check_once(p, "abc", "0 1 2", "1 2 3");
+}
+
+static void the_longest_added_token_wins(void)
+{
+    check_once((parts){.added = "[{\"id\":10,\"content\":\"<\"},{\"id\":11,\"content\":\"<<a\"}]"},
+               "<<<a<<b", "10 11 10 10 1", "1 4 5 6 7");
+}
+
+static void the_template_wraps_the_text(void)
+{
+    gm_error err = {0};
+    gm_encoder *encoder = NULL;
+    gm_ids ids = {0};
+    size_t before = 9, after = 9;
+    gm_tokenizer *t = test_tokenizer((parts){
+        .template = "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"ByteLevel\"},{\"type\":"
+                    "\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"s\"}},{"
+                    "\"Sequence\":{\"id\":\"A\"}},{\"SpecialToken\":{\"id\":\"s\"}}],\"special_"
+                    "tokens\":{\"s\":{\"ids\":[3,5]}}},{\"type\":\"BertProcessing\",\"cls\":[\"c\","
+                    "2],\"sep\":[\"d\",3]}]}"});
+    check_encoded(t, "ab", "2 3 5 6 3 5 3", "0 0 0 2 2 2 2");
+    CHECK_OK(gm_encoder_create(&encoder, t, &err), err);
+    CHECK_OK(gm_encode(encoder, "ab", 2, true, &ids, &before, &after, NULL, &err), err);
+    CHECK(before == 3 && after == 3);
+    ids.n = 0;
+    CHECK_OK(gm_encode(encoder, "ab", 2, false, &ids, &before, &after, NULL, &err), err);
+    CHECK(before == 0 && after == 0 && ids.n == 1);
+    gm_ids_clear(&ids);
+    gm_encoder_free(encoder);
+    gm_tokenizer_close(t);
+}
+
+static void text_that_is_not_utf8_is_refused_whole(void)
+{
+    gm_error err;
+    gm_encoder *encoder = NULL;
+    gm_ids ids = {0}, ends = {0};
+    gm_tokenizer *t = test_tokenizer((parts){0});
+    CHECK_OK(gm_encoder_create(&encoder, t, &err), err);
+    CHECK_OK(gm_ids_append(&ids, 7, &err), err);
+    CHECK_FAILS(gm_encode(encoder, "ab\xC3", 3, true, &ids, NULL, NULL, &ends, &err), err,
+                GM_EFORMAT, "byte 2");
+    CHECK(ids.n == 1 && ends.n == 0);
+    gm_ids_clear(&ids);
+    gm_ids_clear(&ends);
+    gm_encoder_free(encoder);
+    gm_tokenizer_close(t);
+}
+
+static void tokens_are_found_by_id_and_spelling(void)
+{
+    uint32_t id = 0;
+    size_t n = 0;
+    gm_tokenizer *t = test_tokenizer((parts){.added = ADDED(10, "<x>", "")});
+    CHECK_INT(gm_tokenizer_size(t), 11);
+    CHECK(gm_tokenizer_find(t, "<x>", &id) && id == 10);
+    CHECK(gm_tokenizer_find(t, "abc", &id) && id == 8);
+    CHECK(!gm_tokenizer_find(t, "abcd", &id));
+    CHECK(gm_tokenizer_is_special(t, 10) && !gm_tokenizer_is_special(t, 8));
+    CHECK(!gm_tokenizer_is_special(t, 4000000000u));
+    CHECK_TEXT(gm_tokenizer_spelling(t, 10, &n), "<x>");
+    CHECK_INT(n, 3);
+    CHECK(gm_tokenizer_spelling(t, 11, &n) == NULL && n == 0);
+    CHECK_INT(strlen(gm_tokenizer_digest(t)), 64);
+    gm_tokenizer_close(t);
+}
+
+static void check_refused(parts p, const char *why)
+{
+    gm_error err;
+    gm_tokenizer *t = (gm_tokenizer *)&err;
+    gm_text json = test_json(p);
+    long before = gm_alloc_live();
+    CHECK_FAILS(gm_tokenizer_parse(&t, json.at, json.n, "test.json", &err), err, GM_EFORMAT, why);
+    CHECK(t == NULL);
+    CHECK_INT(gm_alloc_live(), before);
+    gm_text_clear(&json);
+}
+
+static void what_is_not_understood_is_named(void)
+{
+    check_refused((parts){.normalizer = "{\"type\":\"BertNormalizer\"}"}, "'BertNormalizer'");
+    check_refused((parts){.splitter = "{\"type\":\"UnicodeScripts\"}"}, "'UnicodeScripts'");
+    check_refused((parts){.template = "{\"type\":\"Novel\"}"}, "'Novel'");
+    check_refused((parts){.decoder = "{\"type\":\"WordPiece\"}"}, "'WordPiece'");
+    check_refused((parts){.options = "\"dropout\":0.1,"}, "dropout");
+    check_refused((parts){.options = "\"end_of_word_suffix\":\"</w>\","}, "'end_of_word_suffix'");
+    check_refused((parts){.splitter = "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL
+                                      ",{\"type\":\"Digits\"}]}"},
+                  "'Digits' behind 'ByteLevel'");
+    check_refused((parts){.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\w+\"},"
+                                      "\"behavior\":\"Isolated\"}"},
+                  "'\\w' at byte 0");
+    check_refused((parts){.splitter = "{\"type\":\"Split\",\"pattern\":{\"String\":\"a\"},"
+                                      "\"behavior\":\"Sideways\"}"},
+                  "'Sideways'");
+}
+
+static void numbers_that_do_not_fit_are_named(void)
+{
+    check_refused((parts){.vocab = "{\"a\":0,\"b\":0}", .merges = "[]"}, "same id 0");
+    check_refused((parts){.vocab = "{\"a\":-1}", .merges = "[]"}, "'a'");
+    check_refused((parts){.vocab = "{\"a\":4000000000}", .merges = "[]"}, "'a'");
+    check_refused((parts){.vocab = "{\"a\":0.5}", .merges = "[]"}, "'a'");
+    check_refused((parts){.vocab = "[]"}, "'vocab'");
+    check_refused((parts){.vocab = "{}", .merges = "[]"}, "no tokens");
+    check_refused((parts){.merges = "[\"a b\",\"b x\"]"}, "merge 1, 'b' and 'x': the second");
+    check_refused((parts){.merges = "[[\"d\",\"d\"]]"}, "merge 0, 'd' and 'd': what they join to");
+    check_refused((parts){.merges = "[\"ab\"]"}, "merge 0 is not a pair");
+    check_refused((parts){.merges = "[\"a b c\"]"}, "merge 0 is not a pair");
+    check_refused((parts){.merges = "[[\"a\",1]]"}, "merge 0 is not a pair");
+    check_refused((parts){.added = ADDED(12, "<x>", "")}, "'<x>' has id 12, expected 10");
+    check_refused((parts){.added = ADDED(3, "a", "")}, "'a' has id 3, expected 0");
+    check_refused((parts){.added = "[{\"id\":0,\"content\":\"a\"},{\"id\":0,\"content\":\"a\"}]"},
+                  "same id 0");
+    check_refused((parts){.added = "[{\"id\":10,\"content\":\"\"}]"}, "no content");
+    check_refused((parts){.template = "{\"type\":\"BertProcessing\",\"cls\":[\"c\",99],\"sep\":["
+                                      "\"d\",3]}"},
+                  "id 99");
+}
+
+static void a_model_of_another_kind_is_named(void)
+{
+    gm_error err;
+    gm_tokenizer *t = NULL;
+    const char *json = "{\"model\":{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}}";
+    CHECK_FAILS(gm_tokenizer_parse(&t, json, strlen(json), "u.json", &err), err, GM_EFORMAT,
+                "'u.json': model 'Unigram'");
+    CHECK_FAILS(gm_tokenizer_parse(&t, "[]", 2, "u.json", &err), err, GM_EFORMAT, "u.json");
+    CHECK_FAILS(gm_tokenizer_open(&t, "absent-folder", &err), err, GM_EIO,
+                "absent-folder/tokenizer.json");
+}
+
+static gm_status attempt(void *state, gm_error *err)
+{
+    const gm_text *json = state;
+    gm_status status = GM_OK;
+    gm_tokenizer *t = NULL;
+    gm_encoder *encoder = NULL;
+    gm_ids ids = {0}, ends = {0};
+    gm_text text = {0};
+    GM_TRY(gm_tokenizer_parse(&t, json->at, json->n, "test.json", err));
+    GM_TRY(gm_encoder_create(&encoder, t, err));
+    GM_TRY(gm_encode(encoder, "A <x> abc e\xCC\x81 bc", 16, true, &ids, NULL, NULL, &ends, err));
+    GM_TRY(gm_decode(t, ids.at, ids.n, false, &text, err));
+out:
+    gm_text_clear(&text);
+    gm_ids_clear(&ids);
+    gm_ids_clear(&ends);
+    gm_encoder_free(encoder);
+    gm_tokenizer_close(t);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    gm_text json = test_json((parts){
+        .added = "[{\"id\":10,\"content\":\"<x>\",\"normalized\":true}]",
+        .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"},{\"type\":"
+                      "\"NFC\"},{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"c\"},\"content\":"
+                      "\"b\"}]}",
+        .splitter =
+            "{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"}," BYTE_LEVEL "]}",
+        .template = "{\"type\":\"BertProcessing\",\"cls\":[\"c\",2],\"sep\":[\"d\",3]}",
+        .decoder = "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"ByteLevel\"},{\"type\":"
+                   "\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}"});
+    check_every_allocation(attempt, &json);
+    gm_text_clear(&json);
+}
+
+TESTS(TEST(pieces_become_tokens_by_rank), TEST(characters_without_a_token_are_dropped_or_unknown),
+      TEST(an_unknown_token_that_is_missing_fails_when_needed), TEST(whole_pieces_go_before_merges),
+      TEST(added_tokens_cut_the_text), TEST(the_longest_added_token_wins),
+      TEST(the_template_wraps_the_text), TEST(text_that_is_not_utf8_is_refused_whole),
+      TEST(tokens_are_found_by_id_and_spelling), TEST(what_is_not_understood_is_named),
+      TEST(numbers_that_do_not_fit_are_named), TEST(a_model_of_another_kind_is_named),
+      TEST(survives_every_allocation_failure))
