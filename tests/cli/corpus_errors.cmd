@@ -1,0 +1,50 @@
+# Lines that cannot be used are counted and reported by number; with --strict they end
+# the run.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+collect() { run gm-probe collect --model "$TINY" --min-tokens 5 --quiet "$@"; }
+{
+    echo '{"text": "the first line is fine, and long enough"}'
+    echo 'not JSON'
+    printf '{"text": "not UTF-8 \377 at all"}\n'
+    echo '{"txt": "no such field"}'
+    echo '{"text": 5}'
+    echo '{"text": ""}'
+    echo '{"text": "ab"}'
+    echo '{"text": "unpaired \ud800 surrogate"}'
+    echo '{"text": "the last line is fine, and long enough"}'
+} > mixed.jsonl
+echo "-- counted:"
+collect --corpus mixed.jsonl -o t.h5
+gm-probe info t.h5 --json | grep -o '"skipped":{[^}]*}'
+gm-probe verify t.h5 > /dev/null; echo "verify $?"
+echo "-- strict:"
+for n in 2 3 4 5 6; do
+    sed -n "1p;${n}p" mixed.jsonl > strict.jsonl
+    collect --corpus strict.jsonl -o s.h5 --strict
+done
+ls s.h5* 2> /dev/null
+echo "-- nothing usable:"
+: > empty.jsonl
+collect --corpus empty.jsonl -o e.h5
+sed -n 2,7p mixed.jsonl > useless.jsonl
+collect --corpus useless.jsonl -o e.h5
+mkdir folder
+collect --corpus folder -o e.h5
+collect --corpus absent.jsonl -o e.h5
+echo "-- damaged files:"
+echo text > bad.jsonl.zst
+collect --corpus bad.jsonl.zst -o e.h5
+echo text > bad.jsonl.gz
+collect --corpus bad.jsonl.gz -o e.h5
+gzip -c mixed.jsonl | head -c 60 > cut.jsonl.gz
+collect --corpus cut.jsonl.gz -o e.h5
+ls e.h5* 2> /dev/null
+echo "-- the output exists:"
+cp t.h5 before
+collect --corpus mixed.jsonl -o t.h5
+cmp t.h5 before && echo untouched
+collect --corpus mixed.jsonl -o t.h5 --resume
+collect --corpus mixed.jsonl -o absent/t.h5
+echo "-- tokenize:"
+gm-probe tokenize --model "$TINY" mixed.jsonl; echo "exit $?"
