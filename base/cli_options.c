@@ -106,9 +106,11 @@ static gm_status set_number(const gm_opt *opt, const char *text, gm_error *err)
     } else if (!gm_parse_f64(text, &number) || isnan(number) || (any && isinf(number))) {
         return gm_fail(err, GM_EARG, "--%s is '%s', expected a finite number", opt->name, text);
     }
-    if (!any && !(number >= opt->lo && number <= opt->hi))
-        return gm_fail(err, GM_EARG, "--%s is %s, expected %.15g to %.15g", opt->name, text,
-                       opt->lo, opt->hi);
+    if (!any && !(number >= opt->lo && number <= opt->hi)) {
+        int digits = opt->kind == GM_OPT_I64 ? 17 : 15; /* integers are written out */
+        return gm_fail(err, GM_EARG, "--%s is %s, expected %.*g to %.*g", opt->name, text, digits,
+                       opt->lo, digits, opt->hi);
+    }
     if (opt->kind == GM_OPT_I64)
         *(int64_t *)opt->value = integer;
     else

@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "probe/choose_documents.h"
+
+enum { MAX_REPORTED = 20 }; /* unusable lines that are named; all are counted */
 
 struct gm_blocks {
     const gm_blocks_options *options;
@@ -15,6 +18,7 @@ struct gm_blocks {
     uint64_t n_blocks; /* given or skipped */
     uint64_t n_read;   /* documents of the corpus */
     uint64_t n_kept;
+    uint64_t n_unusable;
     bool ended, pending; /* pending: `document` did not fit into the last block */
     gm_document source;  /* as the corpus gave it */
     gm_probe_document document;
@@ -121,6 +125,19 @@ out:
     return status;
 }
 
+/* Say which line cannot be used and why; a corpus of such lines is not listed in full. */
+static void report_unusable(gm_blocks *blocks)
+{
+    const gm_document *d = &blocks->source;
+    if (d->skip == GM_SKIP_NONE || blocks->n_unusable > MAX_REPORTED) return;
+    if (blocks->n_unusable++ == MAX_REPORTED)
+        gm_warn("more lines cannot be used; they are counted, and named no more");
+    else if (d->line > 0)
+        gm_warn("'%s', line %" PRIu64 " is left out: %s", d->file, d->line, d->why_not);
+    else
+        gm_warn("'%s' is left out: %s", d->file, d->why_not);
+}
+
 /* Read on until a document is kept or the corpus ends. */
 static gm_status read_on(gm_blocks *blocks, gm_probe_block *block, gm_error *err)
 {
@@ -134,6 +151,7 @@ static gm_status read_on(gm_blocks *blocks, gm_probe_block *block, gm_error *err
         blocks->ended = !more;
         if (blocks->ended) break;
         blocks->n_read++;
+        report_unusable(blocks);
         GM_TRY(prepare(blocks, &skip, &kept, err));
         if (kept) {
             blocks->pending = true; /* its place in n_read is the block that takes it */

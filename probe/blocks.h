@@ -3,7 +3,8 @@
  * killed, or shared out over tasks, meets the same blocks again.
  *
  * A block also counts what was left out behind its documents, up to the first of the
- * next block; the first block counts what came before as well.
+ * next block; the first block counts what came before as well. The first 20 lines that
+ * cannot be used are named on stderr.
  */
 #ifndef GM_PROBE_BLOCKS_H
 #define GM_PROBE_BLOCKS_H

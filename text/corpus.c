@@ -227,7 +227,8 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
     gm_status status = gm_json_parse(&corpus->record, line, n, "line", &why);
     if (status == GM_EMEM) return gm_fail(err, GM_EMEM, "%s", why.text);
     if (status != GM_OK) {
-        skip(out, GM_SKIP_NOT_JSON, "%.150s", why.text);
+        const char *what = strstr(why.text, ": "); /* behind the place, 'line' */
+        skip(out, GM_SKIP_NOT_JSON, "not JSON%.140s", what ? what : "");
         return GM_OK;
     }
     const gm_json *subset = follow(corpus->record, corpus->subset_field);
@@ -237,9 +238,12 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
     const char *bytes = text ? gm_json_text(text, &n_bytes) : NULL;
     if (bytes)
         take_text(bytes, n_bytes, out);
+    else if (text == NULL)
+        skip(out, GM_SKIP_NO_TEXT, "field '%.100s' is missing, expected a string",
+             corpus->text_field);
     else
-        skip(out, GM_SKIP_NO_TEXT, "field '%.100s' is %s, expected a string", corpus->text_field,
-             text ? gm_json_kind_name(gm_json_kind_of(text)) : "missing");
+        skip(out, GM_SKIP_NO_TEXT, "field '%.100s' has type %s, expected a string",
+             corpus->text_field, gm_json_kind_name(gm_json_kind_of(text)));
     return GM_OK;
 }
 
