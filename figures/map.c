@@ -82,7 +82,8 @@ static gm_status draw_labels(gm_canvas *canvas, const plot *p, const gm_map_figu
         if (box[i].width > style.max_width) box[i].width = style.max_width;
         box[i].width += 10, box[i].height += 4;
         box[i].x = box[i].home_x = px(p, f->label[i].x) - p->x;
-        box[i].y = box[i].home_y = py(p, f->label[i].y) - p->y;
+        /* above its place, so that a small cluster is not hidden by its own name */
+        box[i].y = box[i].home_y = py(p, f->label[i].y) - p->y - box[i].height;
     }
     gm_labels_spread(box, f->n_labels, p->width, p->height);
 
