@@ -62,7 +62,7 @@ static size_t find_slot(const gm_vocabulary *v, const char *word, size_t n, uint
     size_t at = hash & (v->n_slots - 1);
     for (; v->slot[at] != 0; at = (at + 1) & (v->n_slots - 1)) {
         uint32_t id = v->slot[at] - 1;
-        if (v->hash[id] == hash && memcmp(v->word[id], word, n) == 0 && v->word[id][n] == '\0')
+        if (v->hash[id] == hash && strncmp(v->word[id], word, n) == 0 && v->word[id][n] == '\0')
             break;
     }
     return at;

@@ -149,24 +149,51 @@ static gm_status count_ascii(counter *c, const char *bytes, size_t n, gm_error *
     return status;
 }
 
+static bool is_cased(uint32_t code_point)
+{
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code_point);
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
+           category == UTF8PROC_CATEGORY_LT;
+}
+
+/* Lower case, with the two characters whose lower case is not one for one: a capital sigma at
+ * the end of a word is the final one, and a capital I with a dot is i and a combining dot,
+ * which ends the word. */
+enum { SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2, I_WITH_DOT = 0x130 };
+
+static uint32_t lower_case(uint32_t code_point, uint32_t before, const char *after, size_t n)
+{
+    uint32_t next = ' ';
+    if (code_point == I_WITH_DOT) return 'i';
+    if (code_point == SIGMA && is_cased(before)) {
+        if (n > 0) gm_utf8_decode(after, n, &next);
+        if (!is_cased(next)) return FINAL_SIGMA;
+    }
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point);
+}
+
 /* The text is in NFC; a word grows in c->lower, lower case, until it ends. */
 static gm_status count_unicode(counter *c, const char *bytes, size_t n, gm_error *err)
 {
     enum { YO = 0x451, YE = 0x435 };
     gm_status status = gm_text_reserve(&c->lower, 4 * n + 4, err);
     size_t n_word = 0, n_characters = 0;
+    uint32_t before = ' ';
+    bool ends = false; /* whatever comes next */
     for (size_t i = 0; i <= n && status == GM_OK;) {
         uint32_t code_point = ' ';
-        i += i < n ? gm_utf8_decode(bytes + i, n - i, &code_point) : 1;
+        if (!ends) i += i < n ? gm_utf8_decode(bytes + i, n - i, &code_point) : 1;
+        ends = !ends && code_point == I_WITH_DOT;
         if (is_word_character(code_point)) {
-            code_point = (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point);
-            if (c->fold_yo && code_point == YO) code_point = YE;
-            n_word += gm_utf8_encode(code_point, c->lower.at + n_word);
+            uint32_t lower = lower_case(code_point, before, bytes + i, i < n ? n - i : 0);
+            if (c->fold_yo && lower == YO) lower = YE;
+            n_word += gm_utf8_encode(lower, c->lower.at + n_word);
             n_characters++;
         } else {
             if (n_characters >= 2) status = count_word(c, c->lower.at, n_word, err);
             n_word = n_characters = 0;
         }
+        before = code_point;
     }
     return status;
 }

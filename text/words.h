@@ -1,7 +1,7 @@
 /* words.h - the words of a text, as scikit-learn's default analyser finds them.
  *
- * NFC, Unicode lower case, runs of two or more word characters (letters, digits,
- * underscore; not combining marks). Options: stop lists (English, Russian), folding
+ * NFC, Unicode lower case (final sigma too), runs of two or more word characters (letters,
+ * digits, underscore; not combining marks). Options: stop lists (English, Russian), folding
  * of yo to ye. Stems are for grouping words, never for showing them.
  */
 #ifndef GM_WORDS_H

@@ -3,6 +3,7 @@
  */
 #include "cluster/quality.h"
 #include "tests/golden_tensors.h"
+#include "text/stop_words.h"
 #include "text/tfidf.h"
 
 enum { MAX_TEXTS = 64, N_CLASSES = 4, N_BEST = 10 };
@@ -179,6 +180,68 @@ static void class_tfidf_agrees(void)
     gm_json_free(golden);
 }
 
+/* The words of one text, against a list of them: how often each, whatever the order. */
+static void check_tokens(const char *text, size_t n_bytes, const gm_json *want)
+{
+    gm_vocabulary *vocabulary = NULL;
+    gm_bag bag;
+    gm_error err = {0};
+    size_t n_words = 0;
+    CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, &text, &n_bytes, 1, NULL, &err), err);
+    for (const gm_json *w = gm_json_first(want); w; w = gm_json_next(w)) {
+        size_t n;
+        uint32_t id;
+        const char *word = gm_json_text(w, &n);
+        bool found = gm_vocabulary_find(vocabulary, word, n, &id);
+        if (!found) TEST_FAILED_("no word '%s' in '%s'", word, text);
+        if (found) bag.value[id]--; /* one row: entries are numbered as the words are */
+    }
+    for (size_t e = 0; e < bag.n_entries; e++, n_words++)
+        if (bag.value[e] != 0)
+            TEST_FAILED_("'%s' is counted %+g times too often",
+                         gm_vocabulary_word(vocabulary, bag.word[e]), bag.value[e]);
+    CHECK_INT(n_words, gm_vocabulary_n(vocabulary));
+    gm_bag_clear(&bag);
+    gm_vocabulary_free(vocabulary);
+}
+
+static void tokens_agree(void)
+{
+    gm_json *golden = read_json("keywords.json"), *texts = read_json("corpus.json");
+    const gm_json *tokens = gm_json_find(golden, "tokens");
+    const gm_json *text = gm_json_first(gm_json_find(texts, "texts"));
+    const gm_json *want = gm_json_first(gm_json_find(tokens, "texts"));
+    size_t n, count = 0;
+    for (; want; want = gm_json_next(want), text = gm_json_next(text), count++) {
+        const char *at = gm_json_text(gm_json_find(text, "text"), &n);
+        check_tokens(at, n, want);
+    }
+    for (const gm_json *c = gm_json_first(gm_json_find(tokens, "cases")); c; c = gm_json_next(c)) {
+        const char *at = gm_json_text(gm_json_find(c, "text"), &n);
+        check_tokens(at, n, gm_json_find(c, "tokens"));
+        count++;
+    }
+    CHECK_INT(count, 38);
+    gm_json_free(golden);
+    gm_json_free(texts);
+}
+
+static void stop_words_agree(void)
+{
+    gm_json *golden = read_json("keywords.json");
+    const gm_json *want = gm_json_first(gm_json_find(golden, "english_stop_words"));
+    const char *ours = gm_stop_list(GM_STOP_ENGLISH);
+    for (; want; want = gm_json_next(want)) { /* both in order of the words */
+        size_t n;
+        const char *word = gm_json_text(want, &n);
+        CHECK(strncmp(ours, word, n) == 0 && ours[n] == ' ');
+        ours += strcspn(ours, " ") + 1;
+    }
+    CHECK_TEXT(ours, "");
+    gm_json_free(golden);
+}
+
 static void labelings_agree(void)
 {
     static const char *const names[] = {"close", "independent", "one", "same", "split"};
@@ -233,5 +296,5 @@ static void trustworthiness_agrees(void)
     gm_json_free(golden);
 }
 
-TESTS(TEST(tfidf_agrees), TEST(class_tfidf_agrees), TEST(labelings_agree),
-      TEST(trustworthiness_agrees))
+TESTS(TEST(tokens_agree), TEST(stop_words_agree), TEST(tfidf_agrees), TEST(class_tfidf_agrees),
+      TEST(labelings_agree), TEST(trustworthiness_agrees))

@@ -1,0 +1,141 @@
+/* test_words.c - text/words.c: what a word is, in which form, and how often it is counted. */
+#include "text/words.h"
+
+#include "base/text.h"
+#include "tests/check.h"
+
+/* "word:count word:count " of one text, words in order of first appearance. */
+static const char *words_of(const char *text, size_t n, const gm_words_options *how)
+{
+    static char shown[1024];
+    gm_vocabulary *vocabulary = NULL;
+    gm_bag bag = {0};
+    gm_error err = {0};
+    size_t at = 0;
+    shown[0] = '\0';
+    CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, &text, &n, 1, how, &err), err);
+    for (size_t e = 0; e < bag.n_entries && at < sizeof shown; e++)
+        at += (size_t)snprintf(shown + at, sizeof shown - at, "%s:%g ",
+                               gm_vocabulary_word(vocabulary, bag.word[e]), bag.value[e]);
+    gm_bag_clear(&bag);
+    gm_vocabulary_free(vocabulary);
+    return shown;
+}
+
+static const char *plain(const char *text)
+{
+    return words_of(text, strlen(text), NULL);
+}
+
+static void runs_of_two_or_more_characters_are_words(void)
+{
+    CHECK_TEXT(plain("The cat, the CAT: a b c!"), "the:2 cat:2 ");
+    CHECK_TEXT(plain("rock'n'roll it's x_1 __ 42 7"), "rock:1 roll:1 it:1 x_1:1 __:1 42:1 ");
+    CHECK_TEXT(plain(""), "");
+    CHECK_TEXT(plain("a I x ..."), "");
+    CHECK_TEXT(plain("end"), "end:1 ");
+}
+
+static void letters_of_all_scripts_count(void)
+{
+    CHECK_TEXT(plain("Кот и КОТ: Ёлка"), "кот:2 ёлка:1 ");
+    CHECK_TEXT(plain("日本語 x² ½ 1st Straße"), "日本語:1 x²:1 1st:1 straße:1 ");
+    CHECK_TEXT(plain("x अनुभव"), "अन:1 भव:1 "); /* vowel signs are marks: no letters */
+    CHECK_TEXT(plain("٣٤ ⅷ"), "٣٤:1 ");
+}
+
+/* Letters whose lower case is more than one for one, as Python's str.lower. */
+static void special_lower_case(void)
+{
+    CHECK_TEXT(plain("İstanbul ıst"), "stanbul:1 ıst:1 ");
+    CHECK_TEXT(plain("abİ İ"), "abi:1 ");
+    CHECK_TEXT(plain("ΟΔΟΣ ΣΟΣ ΣΑ Σ1"), "οδος:1 σος:1 σα:1 σ1:1 ");
+    CHECK_TEXT(plain("Ǆungla ﬁlm"), "ǆungla:1 ﬁlm:1 ");
+}
+
+static void decomposed_and_composed_are_one(void)
+{
+    CHECK_TEXT(plain("cafe\xcc\x81 café"), "café:2 ");
+    CHECK_TEXT(plain("ча\xd0\xb8\xcc\x86 чай"), "чай:2 ");
+}
+
+static void yo_folds_when_asked(void)
+{
+    const gm_words_options fold = {.fold_yo = true};
+    const char text[] = "Ёлка елка ЕЩЁ е\xcc\x88жик";
+    CHECK_TEXT(words_of(text, sizeof text - 1, &fold), "елка:2 еще:1 ежик:1 ");
+    CHECK_TEXT(words_of(text, sizeof text - 1, NULL), "ёлка:1 елка:1 ещё:1 ёжик:1 ");
+}
+
+static void stop_words_are_left_out(void)
+{
+    const char text[] = "The house and и ещё еще дом foo";
+    const char *const extra[] = {"foo", "house bar", NULL};
+    const gm_words_options english = {.stop = GM_STOP_ENGLISH}, russian = {.stop = GM_STOP_RUSSIAN};
+    const gm_words_options both = {.stop = GM_STOP_ENGLISH | GM_STOP_RUSSIAN, .extra_stop = extra};
+    const size_t n = sizeof text - 1;
+    CHECK_TEXT(words_of(text, n, &english), "house:1 ещё:1 еще:1 дом:1 foo:1 ");
+    CHECK_TEXT(words_of(text, n, &russian), "the:1 house:1 and:1 дом:1 foo:1 ");
+    CHECK_TEXT(words_of(text, n, &both), "дом:1 ");
+}
+
+static void nul_separates_like_any_other(void)
+{
+    CHECK_TEXT(words_of("ab\0cd", 5, NULL), "ab:1 cd:1 ");
+    CHECK_TEXT(words_of("яб\0cd", 7, NULL), "яб:1 cd:1 ");
+}
+
+/* Three texts, one of them empty; the frozen vocabulary learns nothing. */
+static void rows_are_texts(void)
+{
+    const char *text[] = {"bb aa bb", "", "cc aa", "dd aa"};
+    const size_t n_bytes[] = {8, 0, 5, 5};
+    gm_vocabulary *vocabulary = NULL;
+    gm_bag bag;
+    gm_error err = {0};
+    CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
+    CHECK_OK(gm_bag_count(&bag, vocabulary, false, text, n_bytes, 3, NULL, &err), err);
+    const uint64_t indptr[] = {0, 2, 2, 4};
+    const uint32_t word[] = {0, 1, 1, 2}; /* bb aa | | aa cc */
+    const double value[] = {2, 1, 1, 1};
+    CHECK_INT(bag.n_entries, 4);
+    CHECK_BYTES(bag.indptr, indptr, sizeof indptr);
+    CHECK_BYTES(bag.word, word, sizeof word);
+    CHECK_BYTES(bag.value, value, sizeof value);
+    gm_bag_clear(&bag);
+
+    CHECK_OK(gm_bag_count(&bag, vocabulary, true, text + 3, n_bytes + 3, 1, NULL, &err), err);
+    CHECK_INT(bag.n_entries, 1);
+    CHECK_INT(bag.word[0], 1);
+    CHECK_INT(gm_vocabulary_n(vocabulary), 3);
+    gm_bag_clear(&bag);
+    gm_vocabulary_free(vocabulary);
+}
+
+static gm_status count_some(void *state, gm_error *err)
+{
+    const char *text[] = {"the house of words", "дом слов", "İx"};
+    const size_t n_bytes[] = {18, 15, 3};
+    const gm_words_options how = {.stop = GM_STOP_ENGLISH | GM_STOP_RUSSIAN, .fold_yo = true};
+    gm_vocabulary *vocabulary = NULL;
+    gm_bag bag = {0};
+    (void)state;
+    gm_status status = gm_vocabulary_create(&vocabulary, err);
+    if (status == GM_OK)
+        status = gm_bag_count(&bag, vocabulary, false, text, n_bytes, 3, &how, err);
+    if (status != GM_OK) CHECK(bag.word == NULL && bag.indptr == NULL);
+    gm_bag_clear(&bag);
+    gm_vocabulary_free(vocabulary);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    check_every_allocation(count_some, NULL);
+}
+
+TESTS(TEST(runs_of_two_or_more_characters_are_words), TEST(letters_of_all_scripts_count),
+      TEST(special_lower_case), TEST(decomposed_and_composed_are_one), TEST(yo_folds_when_asked),
+      TEST(stop_words_are_left_out), TEST(nul_separates_like_any_other), TEST(rows_are_texts),
+      TEST(survives_every_allocation_failure))
