@@ -1,4 +1,4 @@
-/* cli_nearest.h - private to base: the known name nearest to a mistyped one. */
+/* cli_nearest.h - the known name nearest to a mistyped one. */
 #ifndef GM_CLI_NEAREST_H
 #define GM_CLI_NEAREST_H
 

@@ -46,6 +46,21 @@ static gm_status check_name(const char *path, bool replace, gm_error *err)
     return GM_OK;
 }
 
+gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    size_t n = slash ? (size_t)(slash - path) : 0;
+    gm_status status = check_name(path, replace, err);
+    if (status != GM_OK) return status;
+
+    char *folder = slash && n > 0 ? gm_copy_text(path, n) : gm_copy_text(slash ? "/" : ".", 1);
+    if (folder == NULL) return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
+    if (access(folder, W_OK) != 0)
+        status = gm_fail(err, GM_EIO, "cannot create '%s': %s", path, strerror(errno));
+    gm_free(folder);
+    return status;
+}
+
 /* Lock the open file and empty it; GM_EEXIST when another process holds it or
  * has just renamed it away. */
 static gm_status take_over(int fd, const char *part, gm_error *err)

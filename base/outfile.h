@@ -21,6 +21,11 @@ typedef struct gm_outfile gm_outfile;
 gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
     GM_MUST_USE;
 
+/* Would gm_outfile_open work? For programs that look before hours of work: the name is
+ * free (or `replace`), the folder exists and may be written to. Errors: GM_EEXIST,
+ * GM_EIO, GM_EMEM. */
+gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
+
 /* The stream to write to, and the partial file's name for libraries. */
 FILE *gm_outfile_stream(gm_outfile *file);
 const char *gm_outfile_path(const gm_outfile *file);

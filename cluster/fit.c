@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/outfile.h"
 #include "base/text.h"
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
@@ -98,15 +99,6 @@ static void apply_choices(fit_command *c)
     how->naming.stop = (gm_stop_choice)c->stop;
 }
 
-/* An output that exists is found before the work, not after it. */
-static gm_status check_output(const char *path, bool force, gm_error *err)
-{
-    FILE *file = path && !force ? fopen(path, "rb") : NULL;
-    if (file == NULL) return GM_OK;
-    fclose(file);
-    return gm_fail(err, GM_EEXIST, "'%s' exists; choose another name or give --force", path);
-}
-
 static gm_status join_command(gm_text *text, int argc, char **argv, gm_error *err)
 {
     gm_status status = gm_text_add(text, "gm-cluster", err);
@@ -123,8 +115,8 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     gm_arena arena = {0};
     gm_atlas atlas;
     double start = gm_now();
-    GM_TRY(check_output(c->out, c->force, err));
-    GM_TRY(check_output(c->report, c->force, err));
+    GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
+    if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));

@@ -275,9 +275,16 @@ static gm_status get_instruction(gm_plan *plan, const gm_safetensors *file, cons
     plan->mass_matched = matched;
     GM_TRY(get_layer(file, "first_layer", plan, where, &plan->first_layer, err));
     GM_TRY(get_layer(file, "last_layer", plan, where, &plan->last_layer, err));
+    int inside = 0;
+    for (int l = 0; l < plan->n_layers; l++)
+        inside +=
+            plan->layer_of_moe[l] >= plan->first_layer && plan->layer_of_moe[l] <= plan->last_layer;
     if (plan->first_layer > plan->last_layer)
         GM_FAIL(GM_EFORMAT, "'%s': the layer window ends at %d before it begins at %d", where,
                 plan->last_layer, plan->first_layer);
+    if (inside == 0)
+        GM_FAIL(GM_EFORMAT, "'%s': no MoE layer lies in the layer window %d to %d", where,
+                plan->first_layer, plan->last_layer);
     GM_TRY(get_phases(file, where, &plan->phases, err));
     GM_TRY(get_source(file, where, &plan->source, err));
     GM_TRY(get_note(file, "model_digest", where, &digest, err));

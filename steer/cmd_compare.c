@@ -11,7 +11,7 @@
 #include "steer/commands.h"
 #include "steer/stage.h"
 
-enum { MOST_TITLE = 128, TERMINAL = 120 };
+enum { MOST_TITLE = 128, TERMINAL = 120, NARROWEST = 24 };
 
 static const char details[] =
     "Each --cluster and --subset is a column of its own; beside them stands the unsteered text.\n"
@@ -58,6 +58,7 @@ static gm_status make_column(column *c, const gm_stage *stage, gm_recipe recipe,
     gm_status status = GM_OK;
     const char *one[1] = {entry};
     const gm_opt_list list = {one, 1}, none = {0};
+    gm_plan own = {0};
     gm_shape shape = gm_stage_shape(stage);
     recipe.clusters = subset ? none : list;
     recipe.subsets = subset ? list : none;
@@ -67,11 +68,15 @@ static gm_status make_column(column *c, const gm_stage *stage, gm_recipe recipe,
     else
         cluster_title(c->title, stage->atlas, entry);
 
+    /* What is important does not depend on the weight's size or sign, nor on a control. */
+    recipe.weight = 1;
+    recipe.control = NULL;
+    GM_TRY(gm_recipe_build(&own, &recipe, &shape, stage->atlas, stage->options->atlas, err));
     c->important = gm_alloc2((size_t)shape.n_layers, (size_t)shape.n_experts, 1);
     if (c->important == NULL) GM_FAIL(GM_EMEM, "no memory to compare");
-    gm_vector_important(c->important, c->plan.bias, shape.n_layers, shape.n_experts,
-                        shape.n_chosen);
+    gm_vector_important(c->important, own.bias, shape.n_layers, shape.n_experts, shape.n_chosen);
 out:
+    gm_plan_clear(&own);
     return status;
 }
 
@@ -81,8 +86,6 @@ static gm_status make_columns(comparison *c, const gm_stage *stage, const gm_rec
     gm_status status = GM_OK;
     size_t n_clusters = recipe->clusters.n;
     c->n_columns = n_clusters + recipe->subsets.n;
-    if (c->n_columns == 0) GM_FAIL(GM_EARG, "expected --cluster or --subset");
-    if (stage->atlas == NULL) GM_FAIL(GM_EARG, "expected --atlas FILE");
     c->column = gm_alloc(c->n_columns, sizeof *c->column);
     c->edit = gm_alloc(c->n_columns, sizeof *c->edit);
     if (!c->column || !c->edit) GM_FAIL(GM_EMEM, "no memory to compare");
@@ -125,24 +128,51 @@ static gm_column text_column(const char *title, const gm_continuation *run)
     return (gm_column){title, run->text.n ? run->text.at : "", run->text.n};
 }
 
+/* The unsteered text and the columns side by side, as many as the terminal takes at a
+ * time. */
+static void print_texts(const comparison *c, size_t prompt)
+{
+    gm_column shown[GM_MAX_COLUMNS];
+    size_t room = gm_columns_terminal(stdout, TERMINAL), most = (room + 3) / (NARROWEST + 3);
+    most = most < 1 ? 1 : most > GM_MAX_COLUMNS ? GM_MAX_COLUMNS : most;
+    for (size_t first = 0; first <= c->n_columns; first += most) {
+        size_t left = c->n_columns + 1 - first, n = left < most ? left : most;
+        for (size_t i = 0; i < n; i++) {
+            size_t at = first + i; /* 0: unsteered */
+            shown[i] = at == 0
+                           ? text_column("unsteered", run_of(c, prompt, 0, false))
+                           : text_column(c->column[at - 1].title, run_of(c, prompt, at - 1, true));
+        }
+        if (first > 0) putchar('\n');
+        gm_columns_print(stdout, shown, n, (room - 3 * (n - 1)) / n);
+    }
+}
+
+/* "12 %"; "-" where nothing was counted. */
+static void print_dose(const gm_continuation *run)
+{
+    double dose = gm_continuation_dose(run);
+    if (isnan(dose))
+        printf("-");
+    else
+        printf("%.0f %%", 100 * dose);
+}
+
 static void print_text(const comparison *c)
 {
-    enum { MOST = 8 };
-    gm_column shown[MOST];
-    size_t n = c->n_columns + 1 < MOST ? c->n_columns + 1 : MOST;
-    size_t width = (gm_columns_terminal(stdout, TERMINAL) - 3 * (n - 1)) / n;
     for (size_t p = 0; p < c->prompts.n; p++) {
-        printf("%s> %s\n\n", p ? "\n" : "", c->prompts.at[p].text);
-        shown[0] = text_column("unsteered", run_of(c, p, 0, false));
-        for (size_t i = 1; i < n; i++)
-            shown[i] = text_column(c->column[i - 1].title, run_of(c, p, i - 1, true));
-        gm_columns_print(stdout, shown, n, width);
+        printf("%s> ", p ? "\n" : "");
+        fwrite(c->prompts.at[p].text, 1, c->prompts.at[p].n, stdout);
+        printf("\n\n");
+        print_texts(c, p);
         printf("\ndose:");
-        for (size_t i = 0; i < c->n_columns; i++)
-            printf("%s %s %.0f %% -> %.0f %%", i ? ";" : "", c->column[i].title,
-                   100 * gm_continuation_dose(run_of(c, p, i, false)),
-                   100 * gm_continuation_dose(run_of(c, p, i, true)));
-        printf("\n");
+        for (size_t i = 0; i < c->n_columns; i++) {
+            printf("%s %s ", i ? ";" : "", c->column[i].title);
+            print_dose(run_of(c, p, i, false));
+            printf(" -> ");
+            print_dose(run_of(c, p, i, true));
+        }
+        putchar('\n');
     }
 }
 
@@ -224,11 +254,14 @@ int gm_steer_compare(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-steer compare --model DIR --atlas FILE --cluster ID...", details, opts,
                         &argc, argv, &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
+    if (recipe.clusters.n + recipe.subsets.n == 0)
+        GM_TRY(gm_fail(&err, GM_EARG, "expected --cluster or --subset"));
+    GM_TRY(gm_stage_check(&options, &recipe, &err));
     usage = false;
-    GM_TRY(gm_stage_open(&stage, &options, &err));
-    GM_TRY(make_columns(&c, &stage, &recipe, &err));
     GM_TRY(gm_prompts_read(&c.prompts, &options.prompts, options.prompts_file, &err));
     if (c.prompts.n == 0) GM_TRY(gm_prompts_own(&c.prompts, GM_PROMPTS_SHOW, &err));
+    GM_TRY(gm_stage_open(&stage, &options, &err));
+    GM_TRY(make_columns(&c, &stage, &recipe, &err));
     GM_TRY(make_runs(&c, &stage, &err));
 
     const gm_continue_options how = gm_stage_continue(&stage, c.edit, c.n_columns);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/outfile.h"
 #include "steer/commands.h"
 #include "steer/interactive.h"
 #include "steer/record.h"
@@ -21,23 +22,21 @@ typedef struct request {
     bool interactive, echo, force;
 } request;
 
-/* The plan asked for: from a file, or from the recipe; zeros when neither is. */
-static gm_status get_plan(gm_plan *plan, const request *r, const gm_stage *stage, gm_error *err)
+/* What the command line alone shows to be wrong. */
+static gm_status check_request(const request *r, gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_shape shape = gm_stage_shape(stage);
-    *plan = (gm_plan){0};
-    if (r->plan == NULL)
-        return gm_recipe_build(plan, &r->recipe, &shape, stage->atlas, r->stage.atlas, err);
-
-    if (r->recipe.clusters.n + r->recipe.subsets.n + r->recipe.experts.n > 0)
-        GM_FAIL(GM_EARG, "--plan and --cluster, --subset, --expert exclude each other");
-    GM_TRY(gm_plan_read(plan, r->plan, err));
-    GM_TRY(gm_stage_check_plan(stage, plan, r->plan, err));
-    GM_TRY(gm_plan_scale(plan, r->recipe.weight, err));
-out:
-    if (status != GM_OK) gm_plan_clear(plan);
-    return status;
+    const gm_stage_options *s = &r->stage;
+    bool has_prompts = s->prompts.n > 0 || s->prompts_file != NULL;
+    gm_recipe others = r->recipe;
+    others.weight = 1;
+    if (r->plan && !gm_recipe_is_bare(&others))
+        return gm_fail(err, GM_EARG, "--plan is complete: only --weight goes with it");
+    if (r->interactive && (has_prompts || r->record || s->json))
+        return gm_fail(err, GM_EARG,
+                       "--interactive excludes --prompt, --prompts, --record and --json");
+    if (!r->interactive && !has_prompts)
+        return gm_fail(err, GM_EARG, "expected --prompt, --prompts or --interactive");
+    return gm_stage_check(s, &r->recipe, err);
 }
 
 /* The prompt that is printed before the first piece of text; NULL once it was. */
@@ -60,7 +59,7 @@ static void print_text(const gm_continuation *list, const gm_prompts *prompts, b
     for (size_t i = 0; i < prompts->n; i++) {
         if (prompts->n > 1) printf("%s=== prompt %zu ===\n", i ? "\n" : "", i + 1);
         if (echo) fwrite(prompts->at[i].text, 1, prompts->at[i].n, stdout);
-        fwrite(list[i].text.at, 1, list[i].text.n, stdout);
+        if (list[i].text.n) fwrite(list[i].text.at, 1, list[i].text.n, stdout);
         putchar('\n');
     }
 }
@@ -98,10 +97,10 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
 }
 
 /* Continue every prompt under `plan` and print what came. */
-static gm_status run(const request *r, const gm_stage *stage, const gm_plan *plan, gm_error *err)
+static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *prompts,
+                     const gm_plan *plan, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_prompts prompts = {0};
     gm_continuation *list = NULL;
     gm_recorder *recorder = NULL;
     size_t n = 0, cells = (size_t)plan->n_layers * (size_t)plan->n_experts;
@@ -111,19 +110,17 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_plan *pla
 
     gm_vector_important(important, plan->bias, plan->n_layers, plan->n_experts,
                         stage->info->n_chosen);
-    GM_TRY(gm_prompts_read(&prompts, &r->stage.prompts, r->stage.prompts_file, err));
-    if (prompts.n == 0) GM_FAIL(GM_EARG, "expected --prompt, --prompts or --interactive");
-    list = gm_alloc(prompts.n, sizeof *list);
-    if (list == NULL) GM_FAIL(GM_EMEM, "no memory for %zu prompts", prompts.n);
-    for (; n < prompts.n; n++) {
-        GM_TRY(gm_stage_prepare(stage, &list[n], &prompts.at[n], n, err));
+    list = gm_alloc(prompts->n, sizeof *list);
+    if (list == NULL) GM_FAIL(GM_EMEM, "no memory for %zu prompts", prompts->n);
+    for (; n < prompts->n; n++) {
+        GM_TRY(gm_stage_prepare(stage, &list[n], &prompts->at[n], n, err));
         list[n].edit = 0;
         list[n].important = important;
     }
 
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
-    bool streams = prompts.n == 1 && !r->stage.json;
-    pending before = {r->echo ? prompts.at : NULL};
+    bool streams = prompts->n == 1 && !r->stage.json;
+    pending before = {r->echo ? prompts->at : NULL};
     if (streams) {
         options.said = say_now;
         options.said_context = &before;
@@ -137,18 +134,17 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_plan *pla
     GM_TRY(gm_continue(list, n, stage->model, stage->tokenizer, &options, err));
     if (streams) say_now(&before, list, "\n", 1);
     if (r->stage.json) {
-        GM_TRY(print_json(list, &prompts, stage, plan, err));
+        GM_TRY(print_json(list, prompts, stage, plan, err));
     } else if (!streams) {
-        print_text(list, &prompts, r->echo);
+        print_text(list, prompts, r->echo);
     }
     if (r->record)
-        GM_TRY(gm_recorder_write(recorder, r->record, &prompts, plan->source, r->force, err));
+        GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan->source, r->force, err));
 out:
-    for (size_t i = 0; list && i < prompts.n; i++) gm_continuation_clear(&list[i]);
+    for (size_t i = 0; list && i < prompts->n; i++) gm_continuation_clear(&list[i]);
     gm_recorder_free(recorder);
     gm_free(list);
     gm_free(important);
-    gm_prompts_clear(&prompts);
     return status;
 }
 
@@ -158,6 +154,7 @@ int gm_steer_generate(int argc, char **argv)
     gm_error err = {0};
     gm_stage stage = {0};
     gm_plan plan = {0};
+    gm_prompts prompts = {0};
     bool usage = true;
     request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
     const gm_opt opts[] = {
@@ -174,14 +171,18 @@ int gm_steer_generate(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-steer generate --model DIR --prompt TEXT... [--cluster ID]", details,
                         opts, &argc, argv, &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
+    GM_TRY(check_request(&r, &err));
     usage = false;
+    GM_TRY(gm_prompts_read(&prompts, &r.stage.prompts, r.stage.prompts_file, &err));
+    if (r.record) GM_TRY(gm_outfile_check(r.record, r.force, &err));
     GM_TRY(gm_stage_open(&stage, &r.stage, &err));
-    GM_TRY(get_plan(&plan, &r, &stage, &err));
+    GM_TRY(gm_stage_plan(&plan, &stage, &r.recipe, r.plan, &err));
     if (r.interactive)
-        GM_TRY(gm_interactive(&stage, &plan, &r.recipe, stdin, &err));
+        GM_TRY(gm_interactive(&stage, &plan, &r.recipe, r.plan, stdin, &err));
     else
-        GM_TRY(run(&r, &stage, &plan, &err));
+        GM_TRY(run(&r, &stage, &prompts, &plan, &err));
 out:
+    gm_prompts_clear(&prompts);
     gm_plan_clear(&plan);
     gm_stage_close(&stage);
     gm_recipe_clear(&r.recipe);

@@ -95,21 +95,39 @@ static gm_status build(gm_plan *plan, const gm_recipe *recipe, const char *atlas
     if (atlas_path) {
         GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
         shape = gm_shape_of_atlas(atlas);
-    } else if (model_path) {
+    } else {
         GM_TRY(gm_model_open(&model, model_path, &headers, err));
         const gm_model_info *info = gm_model_get_info(model);
         shape = (gm_shape){info->n_moe_layers, info->n_experts, info->n_chosen, info->layer_of_moe,
                            info->digest};
-    } else {
-        GM_FAIL(GM_EARG, "expected --atlas FILE, --model DIR or a plan file");
     }
-    if (recipe->clusters.n + recipe->subsets.n + recipe->experts.n == 0)
-        GM_FAIL(GM_EARG, "expected --cluster, --subset or --expert");
     GM_TRY(gm_recipe_build(plan, recipe, &shape, atlas, atlas_path, err));
 out:
     gm_atlas_close(atlas);
     gm_model_close(model);
     return status;
+}
+
+/* What the command line alone shows to be wrong. */
+static gm_status check_request(const gm_recipe *recipe, const char *file, const char *atlas,
+                               const char *model, gm_error *err)
+{
+    bool by_hand = recipe->clusters.n + recipe->subsets.n == 0;
+    if (file && (atlas || model || recipe->weight != 1 || !gm_recipe_is_bare(recipe)))
+        return gm_fail(err, GM_EARG, "the plan file '%s' is described as it is, without options",
+                       file);
+    if (file) return GM_OK;
+    if (atlas == NULL && model == NULL)
+        return gm_fail(err, GM_EARG, "expected --atlas FILE, --model DIR or a plan file");
+    if (atlas && model)
+        return gm_fail(err, GM_EARG,
+                       "--atlas and --model exclude each other: an atlas says its "
+                       "model's sizes");
+    if (by_hand && recipe->experts.n == 0)
+        return gm_fail(err, GM_EARG, "expected --cluster, --subset or --expert");
+    if (atlas == NULL && !by_hand)
+        return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
+    return gm_recipe_check(recipe, err);
 }
 
 int gm_steer_plan(int argc, char **argv)
@@ -135,6 +153,7 @@ int gm_steer_plan(int argc, char **argv)
                         &argc, argv, &err));
     if (argc > 2)
         GM_TRY(gm_fail(&err, GM_EARG, "one plan file at most, '%s' is one too many", argv[2]));
+    GM_TRY(check_request(&recipe, argc == 2 ? argv[1] : NULL, atlas, model, &err));
     usage = false;
     if (argc == 2)
         GM_TRY(gm_plan_read(&plan, argv[1], &err));

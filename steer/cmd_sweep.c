@@ -228,7 +228,22 @@ out:
 
 /* ---- the command ---- */
 
-static gm_status measure(table *t, const request *r, const gm_stage *stage, gm_error *err)
+/* What the command line alone shows to be wrong. */
+static gm_status check_request(const request *r, gm_sweep_options *options, gm_error *err)
+{
+    const gm_recipe *recipe = &r->recipe;
+    if (r->corpus.n == 0 || r->stage.atlas == NULL)
+        return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
+    if (recipe->subsets.n + recipe->experts.n > 0 || recipe->control || recipe->weight != 1)
+        return gm_fail(err, GM_EARG,
+                       "sweep chooses weights and controls itself: --weight, --subset, --expert "
+                       "and --control have no place here");
+    gm_status status = gm_stage_check(&r->stage, recipe, err);
+    return status == GM_OK ? read_weights(options, r->weights, err) : status;
+}
+
+static gm_status measure(table *t, const request *r, const gm_sweep_options *options,
+                         const gm_stage *stage, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_judge judge = {0};
@@ -237,13 +252,7 @@ static gm_status measure(table *t, const request *r, const gm_stage *stage, gm_e
     gm_progress progress;
     int clusters[MOST_CLUSTERS];
     size_t n;
-    gm_sweep_options options = {.recipe = r->recipe,
-                                .n_runs = (size_t)r->continuations,
-                                .n_draws = (size_t)r->draws,
-                                .n_permutations = PERMUTATIONS,
-                                .max_cost = r->max_cost};
 
-    GM_TRY(read_weights(&options, r->weights, err));
     GM_TRY(gm_prompts_read(&test, &r->stage.prompts, r->stage.prompts_file, err));
     if (test.n == 0) GM_TRY(gm_prompts_own(&test, GM_PROMPTS_TEST, err));
     GM_TRY(gm_prompts_read(&tune, &none, r->tune_file, err));
@@ -254,7 +263,7 @@ static gm_status measure(table *t, const request *r, const gm_stage *stage, gm_e
     gm_progress_start(&progress, "sweep", "clusters", (double)n, r->stage.quiet);
     for (; t->n < n; t->n++) {
         GM_TRY(gm_sweep_measure(&t->cluster[t->n], stage, &judge, &tune, &test, clusters[t->n],
-                                &options, err));
+                                options, err));
         gm_progress_set(&progress, (double)t->n + 1);
     }
     gm_progress_end(&progress);
@@ -279,6 +288,7 @@ int gm_steer_sweep(int argc, char **argv)
                  .draws = 5,
                  .min_purity = 0.7,
                  .max_cost = 0.5};
+    gm_sweep_options options = {.n_permutations = PERMUTATIONS};
     r.stage.max_tokens = 64;
     r.stage.temperature = 0.8;
     const gm_opt opts[] = {
@@ -303,11 +313,15 @@ int gm_steer_sweep(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE", details,
                         opts, &argc, argv, &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
-    if (r.corpus.n == 0 || r.stage.atlas == NULL)
-        GM_TRY(gm_fail(&err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE"));
+    GM_TRY(check_request(&r, &options, &err));
     usage = false;
+    if (r.csv) GM_TRY(gm_outfile_check(r.csv, r.force, &err));
     GM_TRY(gm_stage_open(&stage, &r.stage, &err));
-    GM_TRY(measure(t, &r, &stage, &err));
+    options.recipe = r.recipe;
+    options.n_runs = (size_t)r.continuations;
+    options.n_draws = (size_t)r.draws;
+    options.max_cost = r.max_cost;
+    GM_TRY(measure(t, &r, &options, &stage, &err));
     if (r.csv) GM_TRY(write_csv(t, r.csv, r.force, &err));
     if (r.stage.json)
         GM_TRY(print_json(t, &stage, &err));

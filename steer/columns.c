@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE /* struct winsize */
 #include "steer/columns.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -63,9 +64,8 @@ static bool all_empty(const gm_column *columns, size_t n)
 
 void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width)
 {
-    enum { MOST = 16 };
-    gm_column rest[MOST];
-    if (n > MOST) n = MOST;
+    gm_column rest[GM_MAX_COLUMNS];
+    assert(n <= GM_MAX_COLUMNS && width > 0);
     for (size_t i = 0; i < n; i++)
         rest[i] = (gm_column){.text = columns[i].title, .n = strlen(columns[i].title)};
     while (!all_empty(rest, n)) print_row(out, rest, n, width);

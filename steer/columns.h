@@ -12,8 +12,11 @@ typedef struct gm_column {
     size_t n;
 } gm_column;
 
-/* Print `n` columns, each `width` characters wide (a code point counts as one), broken
- * at blanks where there are any; control characters are shown as blanks. */
+enum { GM_MAX_COLUMNS = 16 };
+
+/* Print `n` columns, at most GM_MAX_COLUMNS, each `width` characters wide (a code point
+ * counts as one), broken at blanks where there are any; control characters are shown as
+ * blanks. */
 void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width);
 
 /* Characters of the terminal that `out` is, or `fallback`. */

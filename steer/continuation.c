@@ -193,7 +193,8 @@ static gm_status take_token(loop *l, gm_continuation *c, uint32_t id, gm_error *
     }
     c->last = id;
     GM_TRY(gm_ids_append(&c->generated, id, err));
-    GM_TRY(gm_stream_add(&c->stream, id, &l->piece, err));
+    if (id < gm_tokenizer_size(l->tokenizer)) /* the model's vocabulary may be padded */
+        GM_TRY(gm_stream_add(&c->stream, id, &l->piece, err));
     GM_TRY(take_piece(l, c, err));
     if (c->end == GM_END_NONE && c->generated.n == c->max_tokens) c->end = GM_END_LENGTH;
 out:

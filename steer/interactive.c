@@ -19,6 +19,7 @@ static const char help[] = "TEXT                continue TEXT\n"
 typedef struct dialogue {
     gm_stage *stage;
     gm_plan *plan;
+    const char *path;     /* of the plan file in use; NULL: the recipe's */
     gm_recipe recipe;     /* the lists below replace its own */
     const char *entry[1]; /* what the list of clusters or subsets holds */
     char name[256];
@@ -55,17 +56,16 @@ out:
     return status;
 }
 
-/* Build the plan again from the recipe as it is now; the old one stays on failure. */
-static gm_status rebuild(dialogue *d, const gm_recipe *recipe, gm_error *err)
+/* Build the plan again from a file or a recipe; the old one stays on failure. */
+static gm_status rebuild(dialogue *d, const gm_recipe *recipe, const char *path, gm_error *err)
 {
     gm_plan plan;
-    gm_shape shape = gm_stage_shape(d->stage);
-    gm_status status =
-        gm_recipe_build(&plan, recipe, &shape, d->stage->atlas, d->stage->options->atlas, err);
+    gm_status status = gm_stage_plan(&plan, d->stage, recipe, path, err);
     if (status != GM_OK) return status;
     gm_plan_clear(d->plan);
     *d->plan = plan;
     d->recipe = *recipe;
+    d->path = path;
     return GM_OK;
 }
 
@@ -83,7 +83,7 @@ static gm_status steer_to(dialogue *d, const char *what, const char *name, const
     d->entry[0] = d->name;
     recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
     *(what[0] == 'c' ? &recipe.clusters : &recipe.subsets) = (gm_opt_list){d->entry, 1};
-    gm_status status = rebuild(d, &recipe, err);
+    gm_status status = rebuild(d, &recipe, NULL, err);
     if (status != GM_OK) memcpy(d->name, before, sizeof before);
     return status;
 }
@@ -111,11 +111,11 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     if (strcmp(name, "weight") == 0) {
         if (n < 2 || !gm_parse_f64(word[1], &recipe.weight))
             return gm_fail(err, GM_EARG, "/weight: expected a number");
-        return rebuild(d, &recipe, err);
+        return rebuild(d, &recipe, d->path, err);
     }
     if (strcmp(name, "off") == 0) {
         recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
-        return rebuild(d, &recipe, err);
+        return rebuild(d, &recipe, NULL, err);
     }
     if (strcmp(name, "plan") == 0) {
         fprintf(stderr, "%s\n", d->plan->source);
@@ -129,11 +129,11 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     return *quit ? GM_OK : gm_fail(err, GM_EARG, "'/%s' is not known, /help lists all", name);
 }
 
-gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, FILE *in,
-                         gm_error *err)
+gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, const char *path,
+                         FILE *in, gm_error *err)
 {
     gm_status status = GM_OK;
-    dialogue d = {.stage = stage, .plan = plan, .recipe = *recipe};
+    dialogue d = {.stage = stage, .plan = plan, .path = path, .recipe = *recipe};
     char *line = NULL;
     size_t cap = 0;
     bool quit = false, person = isatty(STDIN_FILENO) != 0;
@@ -141,6 +141,7 @@ gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe
     while (!quit) {
         if (person) fputs("> ", stderr);
         ssize_t n = getline(&line, &cap, in);
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         if (n < 0) break;
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r')) line[--n] = '\0';
         if (n == 0) continue;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/cli_nearest.h"
 #include "base/json.h"
 
 static const uint8_t phase_bits[] = {GM_PLAN_ALL_PHASES, 1u << 0 | 1u << 2, 1u << 1};
@@ -38,15 +39,113 @@ static gm_status split_factor(const char *text, const char *option, gm_text *nam
     *factor = 1;
     name->n = 0;
     if (equals && (!gm_parse_f64(equals + 1, factor) || !isfinite(*factor)))
-        return gm_fail(err, GM_ENUMERIC, "--%s %s: the weight is not a finite number", option,
-                       text);
+        return gm_fail(err, GM_EARG, "--%s '%s': the weight is not a finite number", option, text);
     return gm_text_append(name, text, equals ? (size_t)(equals - text) : strlen(text), err);
 }
+
+typedef struct hand_set {
+    int64_t layer, expert;
+    double bias;
+} hand_set;
+
+/* "LAYER:ID=BIAS". */
+static gm_status read_expert(const char *text, hand_set *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text part = {0};
+    const char *colon = strchr(text, ':'), *equals = colon ? strchr(colon, '=') : NULL;
+    if (equals == NULL) GM_FAIL(GM_EARG, "--expert '%s': expected LAYER:ID=BIAS", text);
+    GM_TRY(gm_text_append(&part, text, (size_t)(colon - text), err));
+    bool ok = gm_parse_i64(part.at, &out->layer);
+    part.n = 0;
+    GM_TRY(gm_text_append(&part, colon + 1, (size_t)(equals - colon - 1), err));
+    if (!gm_parse_i64(part.at, &out->expert) || !ok)
+        GM_FAIL(GM_EARG, "--expert '%s': expected LAYER:ID=BIAS with two integers", text);
+    if (!gm_parse_f64(equals + 1, &out->bias) || !(out->bias < INFINITY))
+        GM_FAIL(GM_EARG, "--expert '%s': the bias is neither a number nor -inf", text);
+out:
+    gm_text_clear(&part);
+    return status;
+}
+
+/* "A-B" or "A", A <= B. */
+static gm_status read_layers(const char *text, int64_t *a, int64_t *b, gm_error *err)
+{
+    char first[32];
+    const char *dash = strchr(text, '-');
+    size_t n = dash ? (size_t)(dash - text) : strlen(text);
+    snprintf(first, sizeof first, "%.*s", (int)(n < 31 ? n : 31), text);
+    bool ok = gm_parse_i64(first, a) && gm_parse_i64(dash ? dash + 1 : first, b);
+    if (ok && *a >= 0 && *a <= *b) return GM_OK;
+    return gm_fail(err, GM_EARG, "--layers '%s': expected A-B with A <= B", text);
+}
+
+static const struct {
+    const char *name;
+    gm_control control;
+} drawn_controls[] = {{"random", GM_CONTROL_RANDOM},
+                      {"shuffled", GM_CONTROL_SHUFFLED},
+                      {"reverse", GM_CONTROL_REVERSE}};
+
+/* The kind of control; *cluster is the text behind "other:". */
+static gm_status read_control(const char *text, gm_control *out, const char **cluster,
+                              gm_error *err)
+{
+    *cluster = NULL;
+    *out = GM_CONTROL_NONE;
+    if (text == NULL) return GM_OK;
+    for (size_t i = 0; i < sizeof drawn_controls / sizeof *drawn_controls; i++)
+        if (strcmp(text, drawn_controls[i].name) == 0) *out = drawn_controls[i].control;
+    if (strcmp(text, "mean") == 0) *out = GM_CONTROL_MEAN;
+    if (strncmp(text, "other:", 6) == 0) {
+        *out = GM_CONTROL_OTHER;
+        *cluster = text + 6;
+    }
+    if (*out != GM_CONTROL_NONE) return GM_OK;
+    return gm_fail(err, GM_EARG, "--control '%s' is not known, expected %s", text, GM_CONTROLS);
+}
+
+gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0};
+    gm_filter filter;
+    gm_control control;
+    hand_set set;
+    const char *cluster;
+    double factor;
+    int64_t a, b;
+    GM_TRY(gm_filter_parse(&filter, r->filter, err));
+    GM_TRY(read_control(r->control, &control, &cluster, err));
+    if (r->layers) GM_TRY(read_layers(r->layers, &a, &b, err));
+    for (size_t i = 0; i < r->clusters.n; i++) {
+        GM_TRY(split_factor(r->clusters.at[i], "cluster", &name, &factor, err));
+        if (!gm_parse_i64(name.at, &a))
+            GM_FAIL(GM_EARG, "--cluster '%s': expected a cluster's number", r->clusters.at[i]);
+    }
+    for (size_t i = 0; i < r->subsets.n; i++)
+        GM_TRY(split_factor(r->subsets.at[i], "subset", &name, &factor, err));
+    for (size_t i = 0; i < r->experts.n; i++) GM_TRY(read_expert(r->experts.at[i], &set, err));
+out:
+    gm_text_clear(&name);
+    return status;
+}
+
+bool gm_recipe_is_bare(const gm_recipe *r)
+{
+    return r->clusters.n + r->subsets.n + r->experts.n == 0 && strcmp(r->filter, "lift") == 0 &&
+           r->scale == 0 && r->mode == 0 && !r->mass_matched && r->layers == NULL &&
+           r->phase == 0 && r->control == NULL;
+}
+
+/* ---- what the atlas holds ---- */
 
 static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
 {
     size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
     int64_t id;
+    if (a->n_clusters == 0)
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has none", name);
     if (!gm_parse_i64(name, &id) || id < 0 || (uint64_t)id >= a->n_clusters)
         return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has clusters 0 to %zu",
                        name, a->n_clusters - 1);
@@ -72,6 +171,11 @@ static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out
             .corpus = a->corpus_usage};
         return GM_OK;
     }
+    gm_nearest nearest = gm_nearest_to(name);
+    for (size_t i = 0; i < a->n_subsets; i++) gm_nearest_offer(&nearest, a->subset_name[i]);
+    if (nearest.name)
+        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas; did you mean '%s'?",
+                       name, nearest.name);
     return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu subsets",
                    name, a->n_subsets);
 }
@@ -125,46 +229,32 @@ static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shap
                              gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_text part = {0};
+    hand_set set;
     for (size_t i = 0; i < list->n; i++) {
-        const char *text = list->at[i], *colon = strchr(text, ':');
-        const char *equals = colon ? strchr(colon, '=') : NULL;
-        int64_t layer, expert;
-        double value;
-        if (equals == NULL) GM_FAIL(GM_EARG, "--expert %s: expected LAYER:ID=BIAS", text);
-        part.n = 0;
-        GM_TRY(gm_text_append(&part, text, (size_t)(colon - text), err));
-        int row = gm_parse_i64(part.at, &layer) ? find_layer(shape, layer) : -1;
+        GM_TRY(read_expert(list->at[i], &set, err));
+        int row = find_layer(shape, set.layer);
         if (row < 0)
-            GM_FAIL(GM_EARG, "--expert %s: '%s' is not a MoE layer, they are %d to %d", text,
-                    part.at, shape->layer_of_moe[0], shape->layer_of_moe[shape->n_layers - 1]);
-        part.n = 0;
-        GM_TRY(gm_text_append(&part, colon + 1, (size_t)(equals - colon - 1), err));
-        if (!gm_parse_i64(part.at, &expert) || expert < 0 || expert >= shape->n_experts)
-            GM_FAIL(GM_EARG, "--expert %s: expected an expert from 0 to %d", text,
+            GM_FAIL(GM_EARG, "--expert '%s': layer %lld is not a MoE layer, they are %d to %d",
+                    list->at[i], (long long)set.layer, shape->layer_of_moe[0],
+                    shape->layer_of_moe[shape->n_layers - 1]);
+        if (set.expert < 0 || set.expert >= shape->n_experts)
+            GM_FAIL(GM_EARG, "--expert '%s': expected an expert from 0 to %d", list->at[i],
                     shape->n_experts - 1);
-        if (!gm_parse_f64(equals + 1, &value) || !(value < INFINITY))
-            GM_FAIL(GM_ENUMERIC, "--expert %s: the bias is not a number or -inf", text);
-        bias[row * shape->n_experts + (int)expert] += (float)value;
+        bias[row * shape->n_experts + (int)set.expert] += (float)set.bias;
     }
 out:
-    gm_text_clear(&part);
     return status;
 }
 
-static gm_status read_window(gm_plan *plan, const char *text, gm_error *err)
+static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
 {
     int lo = plan->layer_of_moe[0], hi = plan->layer_of_moe[plan->n_layers - 1];
-    int64_t a = -1, b = -1;
-    char first[32];
-    const char *dash = text ? strchr(text, '-') : NULL;
+    int64_t a, b;
     if (text == NULL) return GM_OK;
-
-    size_t n = dash ? (size_t)(dash - text) : strlen(text);
-    snprintf(first, sizeof first, "%.*s", (int)(n < 31 ? n : 31), text);
-    bool ok = gm_parse_i64(first, &a) && gm_parse_i64(dash ? dash + 1 : first, &b);
-    if (!ok || a > b || a < 0 || b < lo || a > hi)
-        return gm_fail(err, GM_EARG, "--layers %s: expected A-B among the MoE layers %d to %d",
+    gm_status status = read_layers(text, &a, &b, err);
+    if (status != GM_OK) return status;
+    if (b < lo || a > hi)
+        return gm_fail(err, GM_EARG, "--layers '%s': expected A-B among the MoE layers %d to %d",
                        text, lo, hi);
     plan->first_layer = (int)(a > lo ? a : lo);
     plan->last_layer = (int)(b < hi ? b : hi);
@@ -172,7 +262,7 @@ static gm_status read_window(gm_plan *plan, const char *text, gm_error *err)
         int layer = plan->layer_of_moe[l];
         if (layer >= plan->first_layer && layer <= plan->last_layer) return GM_OK;
     }
-    return gm_fail(err, GM_EARG, "--layers %s: no MoE layer lies there", text);
+    return gm_fail(err, GM_EARG, "--layers '%s': no MoE layer lies there", text);
 }
 
 /* ---- controls ---- */
@@ -218,22 +308,14 @@ out:
 static gm_status apply_control(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
                                gm_error *err)
 {
-    static const struct {
-        const char *name;
-        gm_control control;
-    } drawn[] = {{"random", GM_CONTROL_RANDOM},
-                 {"shuffled", GM_CONTROL_SHUFFLED},
-                 {"reverse", GM_CONTROL_REVERSE}};
-    const char *text = recipe->control;
-    if (text == NULL) return GM_OK;
-    for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
-        if (strcmp(text, drawn[i].name) == 0)
-            return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, drawn[i].control,
-                                     (uint64_t)recipe->seed, err);
-    }
-    if (strcmp(text, "mean") == 0) return replace_vector(plan, recipe, atlas, NULL, err);
-    if (strncmp(text, "other:", 6) == 0) return replace_vector(plan, recipe, atlas, text + 6, err);
-    return gm_fail(err, GM_EARG, "control '%s' is not known, expected %s", text, GM_CONTROLS);
+    gm_control control;
+    const char *cluster;
+    gm_status status = read_control(recipe->control, &control, &cluster, err);
+    if (status != GM_OK || control == GM_CONTROL_NONE) return status;
+    if (control == GM_CONTROL_OTHER || control == GM_CONTROL_MEAN)
+        return replace_vector(plan, recipe, atlas, cluster, err);
+    return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, control,
+                             (uint64_t)recipe->seed, err);
 }
 
 /* ---- the plan ---- */
@@ -305,7 +387,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     plan->mass_matched = recipe->mass_matched;
     plan->phases = phase_bits[recipe->phase];
     snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
-    GM_TRY(read_window(plan, recipe->layers, err));
+    GM_TRY(set_window(plan, recipe->layers, err));
     if (atlas) {
         GM_TRY(add_vectors(plan->bias, recipe, &recipe->clusters, "cluster", cluster_rates, atlas,
                            err));

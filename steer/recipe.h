@@ -30,6 +30,13 @@ typedef struct gm_recipe {
 gm_recipe gm_recipe_defaults(void);
 void gm_recipe_clear(gm_recipe *recipe);
 
+/* Read what can be read without an atlas or a model, before either is opened: filter,
+ * control, and the form of every list entry and window. GM_EARG, GM_EMEM. */
+gm_status gm_recipe_check(const gm_recipe *recipe, gm_error *err) GM_MUST_USE;
+
+/* True when nothing is asked for but a weight, as beside a plan file. */
+bool gm_recipe_is_bare(const gm_recipe *recipe);
+
 /* Rows of an option table for the recipe `r`. */
 #define GM_RECIPE_OPTIONS(r)                                                                       \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},                                    \

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/json.h"
+
 gm_stage_options gm_stage_defaults(void)
 {
     return (gm_stage_options){
@@ -75,12 +77,55 @@ static gm_status check_model(const gm_stage *s, const gm_shape *has, const char 
     return GM_OK;
 }
 
-gm_status gm_stage_check_plan(const gm_stage *s, const gm_plan *plan, const char *what,
-                              gm_error *err)
+/* Say in the plan's source that it came from a file and was multiplied. */
+static gm_status note_weight(gm_plan *plan, const char *path, double weight, gm_error *err)
 {
-    const gm_shape shape = {plan->n_layers, plan->n_experts, 0, plan->layer_of_moe,
-                            plan->model_digest};
-    return check_model(s, &shape, what, err);
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_json_put_string(&json, "plan", path);
+    gm_json_put_f64(&json, "weight", weight);
+    gm_json_put_raw(&json, "source", plan->source);
+    gm_json_close_object(&json);
+    gm_status status = gm_json_out_done(&json, err);
+    char *copy = status == GM_OK ? gm_copy_text(json.text.at, json.text.n) : NULL;
+    gm_text_clear(&json.text);
+    if (status != GM_OK) return status;
+    if (copy == NULL) return gm_fail(err, GM_EMEM, "no memory for a plan");
+    gm_free(plan->source);
+    plan->source = copy;
+    return GM_OK;
+}
+
+gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recipe, const char *path,
+                        gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text what = {0};
+    const gm_shape own = gm_stage_shape(s);
+    *plan = (gm_plan){0};
+    if (path == NULL) return gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err);
+
+    GM_TRY(gm_plan_read(plan, path, err));
+    const gm_shape has = {plan->n_layers, plan->n_experts, 0, plan->layer_of_moe,
+                          plan->model_digest};
+    GM_TRY(gm_text_printf(&what, err, "plan '%s'", path));
+    GM_TRY(check_model(s, &has, what.at, err));
+    if (recipe->weight != 1) {
+        GM_TRY(gm_plan_scale(plan, recipe->weight, err));
+        GM_TRY(note_weight(plan, path, recipe->weight, err));
+    }
+out:
+    gm_text_clear(&what);
+    if (status != GM_OK) gm_plan_clear(plan);
+    return status;
+}
+
+gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
+{
+    if (o->model == NULL) return gm_fail(err, GM_EARG, "expected --model DIR");
+    if (o->atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
+        return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
+    return gm_recipe_check(recipe, err);
 }
 
 gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *err)
@@ -88,8 +133,6 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     gm_status status = GM_OK;
     gm_text what = {0};
     *s = (gm_stage){.options = options};
-    if (options->model == NULL) return gm_fail(err, GM_EARG, "expected --model DIR");
-
     if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
     const gm_model_options open = {.device = options->device,
                                    .numerics = (gm_numerics)options->numerics,

@@ -64,15 +64,22 @@ typedef struct gm_stage {
     gm_ids stop;
 } gm_stage;
 
+/* Refuse, before a model is opened, what the command line alone shows to be wrong:
+ * no model, a list entry or rule that cannot be read. GM_EARG, GM_EMEM. */
+gm_status gm_stage_check(const gm_stage_options *options, const gm_recipe *recipe, gm_error *err)
+    GM_MUST_USE;
+
 /* Open what the options name; the atlas must be of this model. */
 gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_error *err)
     GM_MUST_USE;
 void gm_stage_close(gm_stage *stage);
 gm_shape gm_stage_shape(const gm_stage *stage);
 
-/* Refuse a plan of other sizes, and one of another model unless --any-model. */
-gm_status gm_stage_check_plan(const gm_stage *stage, const gm_plan *plan, const char *what,
-                              gm_error *err) GM_MUST_USE;
+/* The plan of the file `path` times recipe->weight, or (path NULL) what the recipe asks
+ * for; zeros when that is nothing. A plan of other sizes is refused, and one of another
+ * model unless --any-model. */
+gm_status gm_stage_plan(gm_plan *plan, const gm_stage *stage, const gm_recipe *recipe,
+                        const char *path, gm_error *err) GM_MUST_USE;
 
 /* A plan as the engine's edit; borrows plan->bias. */
 gm_edit gm_stage_edit(const gm_plan *plan);

@@ -145,6 +145,20 @@ static void a_full_disk_shows_at_the_commit(void)
     CHECK(!exists("out") && !exists("out.part"));
 }
 
+static void looking_first_finds_what_would_fail(void)
+{
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_check("out", false, &err), err);
+    CHECK_OK(gm_outfile_check("/tmp/gm-no-such-file", false, &err), err);
+    CHECK_OK(gm_outfile_write("out", false, "old", 3, &err), err);
+    CHECK_FAILS(gm_outfile_check("out", false, &err), err, GM_EEXIST, "'out' exists");
+    CHECK_OK(gm_outfile_check("out", true, &err), err);
+    CHECK_FAILS(gm_outfile_check("absent/out", true, &err), err, GM_EIO, "'absent/out'");
+    CHECK_FAILS(gm_outfile_check("/dev/null", true, &err), err, GM_EEXIST, "is not a file");
+    remove_all();
+}
+
 static gm_status write_one(void *state, gm_error *err)
 {
     (void)state;
@@ -164,4 +178,4 @@ TESTS(TEST(the_name_appears_at_the_commit), TEST(an_abort_leaves_nothing_and_kee
       TEST(a_name_taken_meanwhile_is_not_replaced),
       TEST(a_stale_part_is_taken_over_and_a_held_one_is_not), TEST(libraries_may_write_to_the_path),
       TEST(what_is_not_a_file_is_never_replaced), TEST(a_full_disk_shows_at_the_commit),
-      TEST(every_allocation_may_fail))
+      TEST(looking_first_finds_what_would_fail), TEST(every_allocation_may_fail))

@@ -129,6 +129,17 @@ static void refuses_bad_metadata(void)
         check_refused(bad[i][0], bad[i][1], GM_EFORMAT, bad[i][2]);
 }
 
+static void refuses_a_window_between_the_layers(void)
+{
+    gm_plan plan, back;
+    gm_error err = {0};
+    CHECK_OK(gm_plan_init(&plan, 2, 3, layers, &err), err);
+    plan.first_layer = plan.last_layer = 2;
+    CHECK_OK(gm_plan_write("w.safetensors", &plan, true, &err), err);
+    CHECK_FAILS(gm_plan_read(&back, "w.safetensors", &err), err, GM_EFORMAT, "window 2 to 2");
+    gm_plan_clear(&plan);
+}
+
 static void refuses_other_tensors(void)
 {
     static const gm_safetensors_note notes[] = {{"format", "gm-plan"}, {"schema", "1"}};
@@ -171,4 +182,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(an_empty_plan_steers_nothing_everywhere), TEST(plans_round_trip),
       TEST(refuses_values_that_are_not_numbers), TEST(refuses_bad_metadata),
-      TEST(refuses_other_tensors), TEST(survives_every_allocation_failure))
+      TEST(refuses_a_window_between_the_layers), TEST(refuses_other_tensors),
+      TEST(survives_every_allocation_failure))

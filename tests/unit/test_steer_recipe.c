@@ -167,7 +167,7 @@ static void refuses_what_does_not_exist(void)
     r.clusters = list_of("x", NULL);
     check_refused(r, GM_EARG, "cluster 'x'");
     r.clusters = list_of("0=nan", NULL);
-    check_refused(r, GM_ENUMERIC, "not a finite number");
+    check_refused(r, GM_EARG, "not a finite number");
     r.clusters = list_of("0", NULL);
     r.weight = (double)NAN;
     check_refused(r, GM_ENUMERIC, "weight");
@@ -182,8 +182,47 @@ static void refuses_what_does_not_exist(void)
     for (size_t i = 0; i < sizeof experts / sizeof *experts; i++) {
         r = gm_recipe_defaults();
         r.experts = list_of(experts[i], NULL);
-        check_refused(r, i < 5 ? GM_EARG : GM_ENUMERIC, "--expert");
+        check_refused(r, GM_EARG, "--expert");
     }
+}
+
+/* What the command line alone shows to be wrong is found without atlas or model. */
+static void the_form_is_checked_before_anything_is_opened(void)
+{
+    gm_error err = {0};
+    gm_recipe r = gm_recipe_defaults();
+    CHECK(gm_recipe_is_bare(&r));
+    r.weight = 2;
+    CHECK(gm_recipe_is_bare(&r));
+    r.clusters = list_of("7", "9=-0.5");
+    r.experts = list_of("9:99=-inf", NULL);
+    r.layers = "3-5";
+    r.control = "other:3";
+    r.filter = "top:3";
+    CHECK_OK(gm_recipe_check(&r, &err), err);
+    CHECK(!gm_recipe_is_bare(&r));
+
+    gm_recipe bad = r;
+    bad.filter = "best";
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "'best'");
+    bad = r;
+    bad.control = "other";
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "'other'");
+    bad = r;
+    bad.layers = "5-3";
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
+    bad = r;
+    bad.clusters = list_of("food", NULL);
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "a cluster's number");
+    bad = r;
+    bad.subsets = list_of("food=", NULL);
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "not a finite number");
+    bad = r;
+    bad.experts = list_of("1:2=nan", NULL);
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "neither a number nor -inf");
+    bad = gm_recipe_defaults();
+    bad.mass_matched = true;
+    CHECK(!gm_recipe_is_bare(&bad));
 }
 
 static void a_mask_must_leave_enough(void)
@@ -235,5 +274,6 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(clusters_add_up_with_their_weights), TEST(subsets_and_experts_by_hand),
       TEST(windows_and_phases), TEST(other_clusters_and_the_mean_as_controls),
-      TEST(refuses_what_does_not_exist), TEST(a_mask_must_leave_enough),
-      TEST(without_an_atlas_only_experts), TEST(survives_every_allocation_failure))
+      TEST(refuses_what_does_not_exist), TEST(the_form_is_checked_before_anything_is_opened),
+      TEST(a_mask_must_leave_enough), TEST(without_an_atlas_only_experts),
+      TEST(survives_every_allocation_failure))

@@ -1,0 +1,35 @@
+# What gm-cluster refuses.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_atlas
+fit() { run gm-cluster fit "$@" --quiet; }
+fit absent.h5 -o b.h5
+fit c.jsonl -o b.h5
+fit a.h5 -o b.h5
+fit t.h5
+cp a.h5 before
+fit t.h5 -o a.h5
+cmp a.h5 before && echo untouched
+fit t.h5 -o absent/b.h5
+fit t.h5 -o b.h5 --n-neighbors 1000
+fit t.h5 -o b.h5 --n-neighbors 1
+fit t.h5 -o b.h5 --min-dist nan
+fit t.h5 -o b.h5 --min-dist 2
+fit t.h5 -o b.h5 --metric manhattan
+head -c 20000 t.h5 > cut.h5
+fit cut.h5 -o b.h5
+head -3 c.jsonl > few.jsonl
+gm-probe collect --model "$TINY" --corpus few.jsonl --min-tokens 20 -o few.h5 --quiet > /dev/null
+fit few.h5 -o b.h5
+ls b.h5* 2> /dev/null
+run gm-cluster show absent.h5
+run gm-cluster show t.h5
+run gm-cluster show a.h5 --cluster 99
+run gm-cluster show a.h5 --cluster soup
+run gm-cluster report t.h5 -o r.html
+echo page > r.html
+run gm-cluster report a.h5 -o r.html
+run gm-cluster report a.h5
+cat r.html
+head -c 20000 a.h5 > cut.h5
+run gm-cluster show cut.h5

@@ -1,0 +1,82 @@
+# What gm-steer refuses: one sentence, exit 1 (2 for usage), nothing written.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_atlas
+plan() { run gm-steer plan --atlas a.h5 "$@"; }
+generate() { run gm-steer generate --model "$TINY" --prompt soup --max-tokens 3 --quiet "$@"; }
+
+echo "-- what does not exist:"
+plan --cluster 99 -o p.st
+plan --cluster -1
+plan --cluster soup
+plan --subset sups
+plan --expert 9:1=1
+plan --expert 1:99=1
+plan --expert 1:1
+plan --layers 7-9 --cluster 0
+plan --layers 3-1 --cluster 0
+run gm-steer plan --atlas absent.h5 --cluster 0
+run gm-steer plan --atlas t.h5 --cluster 0
+run gm-steer plan --cluster 0
+plan
+run gm-steer plan a.h5
+run gm-steer plan absent.st
+run gm-steer plan p.st
+plan p.st
+ls p.st* 2> /dev/null
+
+echo "-- weights:"
+plan --cluster 0 --weight nan
+plan --cluster 0 --weight inf
+plan --cluster 0=nan
+plan --cluster 0=inf
+plan --cluster 0=
+plan --expert 1:1=nan
+plan --expert 1:1=inf
+
+echo "-- rules:"
+plan --cluster 0 --filter best
+plan --cluster 0 --filter top:0
+plan --cluster 0 --filter quantile:1.5
+plan --cluster 0 --control noise
+plan --cluster 0 --control other:99
+plan --mode mask $(seq -f "--expert 2:%g=-1" 0 9)
+echo "-- the output exists:"
+plan --cluster 0 -o p.st > /dev/null
+cp p.st before
+plan --cluster 1 -o p.st
+cmp p.st before && echo untouched
+plan --cluster 0 -o absent/p.st
+generate --record before
+
+echo "-- another model:"
+copy_model other
+printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=265000 conv=notrunc 2> /dev/null
+run gm-steer generate --model other --atlas a.h5 --cluster 0 --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
+run gm-steer generate --model other --plan p.st --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
+run gm-steer generate --model other --plan p.st --prompt soup --max-tokens 3 --any-model > /dev/null
+run gm-steer generate --model "$SRC/tests/golden/models/olmoe-tiny" --atlas a.h5 --cluster 0 --prompt soup --any-model
+
+echo "-- prompts and stops:"
+run gm-steer generate --model "$TINY"
+run gm-steer generate --prompt soup
+run gm-steer generate --model "$TINY" --cluster 0 --prompt soup
+run gm-steer generate --model absent --prompt soup
+run gm-steer generate --model "$TINY" --prompt ''
+run gm-steer generate --model "$TINY" --prompt "$(printf '\377')"
+run gm-steer generate --model "$TINY" --prompts absent.txt
+: > empty.txt
+run gm-steer generate --model "$TINY" --prompts empty.txt
+printf 'soup\n{"prompt": 3}\n' > bad.txt
+run gm-steer generate --model "$TINY" --prompts bad.txt
+run gm-steer generate --model "$TINY" --prompt soup --max-tokens 1000
+generate --plan p.st --cluster 1
+generate --stop-token nothing
+generate --interactive --record r.h5
+run gm-steer generate --model "$TINY" --prompt soup unexpected
+run gm-steer compare --model "$TINY" --atlas a.h5
+run gm-steer compare --model "$TINY" --cluster 0
+run gm-steer compare --model "$TINY" --atlas a.h5 --cluster 99
+run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus c.jsonl --weights 2,1
+run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus absent.jsonl
+run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus c.jsonl --cluster 99 --quiet
