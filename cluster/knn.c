@@ -155,6 +155,7 @@ static bool decide(const knn_search *search, size_t q, neighbour *best)
     const size_t self = search->query[q], want = (size_t)search->k - 1;
     size_t n = 0;
 
+    if (want == 0) return true;
     for (size_t i = 0; i < search->n_listed[q]; i++) {
         uint32_t j = candidate_index(list[i]);
         if (j != self)
@@ -162,8 +163,7 @@ static bool decide(const knn_search *search, size_t q, neighbour *best)
     }
     /* What was dropped has approximate s >= limit, so true s >= limit - error. */
     double safe = (double)search->limit[q] - gm_dots_error(points, self);
-    if (want == 0 || !isfinite(search->limit[q]) || (n == want && best[want - 1].s < safe))
-        return true;
+    if (!isfinite(search->limit[q]) || (n == want && best[want - 1].s < safe)) return true;
     n = 0;
     for (size_t j = 0; j < points->n; j++)
         if (j != self)

@@ -128,7 +128,7 @@ static void numbers_by_size_then_smallest_sha(void)
 {
     int32_t label[] = {0, 0, 1, 1, 1, 2, 2, -1};
     const int32_t want[] = {2, 2, 0, 0, 0, 1, 1, -1};
-    uint8_t sha[8][32] = {{9}, {5}, {7}, {1}, {8}, {6}, {4}, {0}};
+    uint8_t sha[8][32] = {{9}, {5}, {7}, {1}, {8}, {10}, {4}, {0}};
     uint32_t order[3];
     gm_error err = {0};
     CHECK_OK(gm_profile_number(label, 8, (const uint8_t(*)[32])sha, 3, order, &err), err);

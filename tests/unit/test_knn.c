@@ -1,0 +1,167 @@
+/* test_knn.c - cluster/knn.c: the exact neighbours, by looking at every pair. */
+#include "cluster/knn.h"
+
+#include <omp.h>
+
+#include "base/rng.h"
+#include "tests/check.h"
+
+enum { MAX_K = 40 };
+
+typedef struct cloud {
+    size_t n, d;
+    float *rows;
+    gm_points points;
+} cloud;
+
+/* Small whole numbers give many ties; every 9th row repeats an earlier one, a few are zero. */
+static cloud make_cloud(size_t n, size_t d, int values, gm_metric metric)
+{
+    cloud c = {.n = n, .d = d, .rows = gm_alloc2(n, d, sizeof(float))};
+    gm_rng rng = gm_rng_make(11, n * 1000 + d);
+    gm_error err = {0};
+    for (size_t i = 0; i < n * d; i++)
+        c.rows[i] = (float)gm_rng_below(&rng, (uint64_t)values) / (values > 100 ? 1000.0f : 1.0f);
+    for (size_t i = 9; i < n; i += 9) memcpy(c.rows + i * d, c.rows + i / 2 * d, d * sizeof(float));
+    for (size_t i = 5; i < n; i += 50) memset(c.rows + i * d, 0, d * sizeof(float));
+    CHECK_OK(gm_points_init(&c.points, c.rows, n, d, metric, &err), err);
+    return c;
+}
+
+static void clear_cloud(cloud *c)
+{
+    gm_points_clear(&c->points);
+    gm_free(c->rows);
+}
+
+/* The k-1 nearest others of i by (distance, number), the plain way. */
+static void neighbours_of(const gm_points *points, size_t i, size_t k, uint32_t *index, double *s)
+{
+    size_t m = 0;
+    for (size_t j = 0; j < points->n; j++) {
+        if (j == i) continue;
+        double d = gm_points_squared(points, i, j);
+        if (m == k - 1 && !(d < s[m - 1])) continue;
+        size_t at = m < k - 1 ? m++ : m - 1;
+        for (; at > 0 && d < s[at - 1]; at--) s[at] = s[at - 1], index[at] = index[at - 1];
+        s[at] = d, index[at] = (uint32_t)j;
+    }
+}
+
+static void check_rows(const cloud *c, const uint32_t *query, size_t n_queries, int k)
+{
+    gm_knn knn;
+    gm_error err = {0};
+    CHECK_OK(gm_knn_find(&knn, &c->points, query, n_queries, k, NULL, &err), err);
+    CHECK_INT(knn.n, query ? n_queries : c->n);
+    CHECK_INT(knn.k, k);
+    for (size_t q = 0; q < knn.n; q++) {
+        uint32_t index[MAX_K];
+        double s[MAX_K];
+        size_t i = query ? query[q] : q;
+        const uint32_t *got = knn.index + q * (size_t)k;
+        if (k > 1) neighbours_of(&c->points, i, (size_t)k, index, s);
+        CHECK_INT(got[0], i);
+        CHECK_NEAR(knn.distance[q * (size_t)k], 0, 0);
+        for (size_t m = 1; m < (size_t)k; m++) {
+            if (got[m] != index[m - 1])
+                TEST_FAILED_("neighbour %zu of %zu is %u, expected %u", m, i, got[m], index[m - 1]);
+            CHECK_NEAR(knn.distance[q * (size_t)k + m],
+                       gm_metric_distance(c->points.metric, s[m - 1]), 0);
+        }
+    }
+    gm_knn_clear(&knn);
+}
+
+static void exact_over_odd_sizes(void)
+{
+    static const size_t sizes[][2] = {{1, 1}, {2, 3}, {49, 16}, {257, 33}, {513, 300}, {1100, 7}};
+    for (size_t c = 0; c < sizeof sizes / sizeof *sizes; c++)
+        for (int m = GM_HELLINGER; m <= GM_COSINE; m++) {
+            size_t n = sizes[c][0];
+            cloud one = make_cloud(n, sizes[c][1], 1000, (gm_metric)m);
+            check_rows(&one, NULL, 0, n < 15 ? (int)n : 15);
+            clear_cloud(&one);
+        }
+}
+
+static void ties_go_to_the_lower_number(void)
+{
+    cloud c = make_cloud(600, 4, 3, GM_EUCLIDEAN); /* 81 places for 600 points */
+    check_rows(&c, NULL, 0, 15);
+    check_rows(&c, NULL, 0, MAX_K);
+    check_rows(&c, NULL, 0, 1);
+    clear_cloud(&c);
+}
+
+/* All points at one place: nothing can be certified, and the lists are still exact. */
+static void one_place_is_answered_the_slow_way(void)
+{
+    cloud c = {.n = 300, .d = 2, .rows = gm_alloc2(300, 2, sizeof(float))};
+    gm_error err = {0};
+    gm_knn knn;
+    for (size_t i = 0; i < 600; i++) c.rows[i] = 1;
+    CHECK_OK(gm_points_init(&c.points, c.rows, c.n, c.d, GM_EUCLIDEAN, &err), err);
+    CHECK_OK(gm_knn_find(&knn, &c.points, NULL, 0, 5, NULL, &err), err);
+    CHECK_INT(knn.n_uncertified, 300);
+    gm_knn_clear(&knn);
+    check_rows(&c, NULL, 0, 5);
+    clear_cloud(&c);
+}
+
+static void some_queries(void)
+{
+    const uint32_t query[] = {500, 3, 3, 0};
+    cloud c = make_cloud(700, 20, 1000, GM_HELLINGER);
+    check_rows(&c, query, 4, 10);
+    clear_cloud(&c);
+}
+
+static void threads_change_nothing(void)
+{
+    cloud c = make_cloud(900, 40, 50, GM_COSINE);
+    gm_knn knn[2];
+    gm_error err = {0};
+    for (int t = 0; t < 2; t++) {
+        omp_set_num_threads(t + 1);
+        CHECK_OK(gm_knn_find(&knn[t], &c.points, NULL, 0, 15, NULL, &err), err);
+    }
+    CHECK_BYTES(knn[1].index, knn[0].index, 900 * 15 * sizeof(uint32_t));
+    CHECK_BYTES(knn[1].distance, knn[0].distance, 900 * 15 * sizeof(double));
+    CHECK_INT(knn[1].n_uncertified, knn[0].n_uncertified);
+    gm_knn_clear(&knn[0]);
+    gm_knn_clear(&knn[1]);
+    clear_cloud(&c);
+}
+
+static void k_out_of_range(void)
+{
+    cloud c = make_cloud(10, 2, 1000, GM_EUCLIDEAN);
+    gm_knn knn;
+    gm_error err = {0};
+    CHECK_FAILS(gm_knn_find(&knn, &c.points, NULL, 0, 11, NULL, &err), err, GM_EARG,
+                "11 neighbours asked of 10 points");
+    CHECK_FAILS(gm_knn_find(&knn, &c.points, NULL, 0, 0, NULL, &err), err, GM_EARG, "0 neighbours");
+    CHECK(knn.index == NULL);
+    clear_cloud(&c);
+}
+
+static gm_status find(void *state, gm_error *err)
+{
+    cloud *c = state;
+    gm_knn knn;
+    gm_status status = gm_knn_find(&knn, &c->points, NULL, 0, 5, NULL, err);
+    gm_knn_clear(&knn);
+    return status;
+}
+
+static void survives_every_allocation_failure(void)
+{
+    cloud c = make_cloud(60, 3, 1000, GM_EUCLIDEAN);
+    check_every_allocation(find, &c);
+    clear_cloud(&c);
+}
+
+TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
+      TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
+      TEST(k_out_of_range), TEST(survives_every_allocation_failure))
