@@ -76,7 +76,9 @@ static gm_status show(gm_stream *stream, bool last, gm_text *text, gm_error *err
 
     GM_TRY(spell(t, stream->ids.at, stream->ids.n, stream->skip_specials, &tokens, err));
     GM_TRY(gm_decoder_apply(&t->decoder, &tokens, stream->begun, last, &held, &decoded, err));
-    GM_TRY(gm_text_append(text, decoded.at + stream->n_shown, decoded.n - stream->n_shown, err));
+    if (decoded.n > stream->n_shown)
+        GM_TRY(
+            gm_text_append(text, decoded.at + stream->n_shown, decoded.n - stream->n_shown, err));
     stream->n_shown = decoded.n;
     /* Until something was shown the decoder must see the first token again. */
     if (!held && (decoded.n > 0 || stream->begun)) {
