@@ -16,7 +16,7 @@ set(GM_TEST_ENVIRONMENT
   OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive GM_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
   "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
-  "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1")
+  "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1")
 
 # gm_libraries_of(OUT source): the libraries of the folders whose headers a source
 # includes ("probe/..." -> gm_probe_parts); what they need comes with them. Empty
