@@ -5,8 +5,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_WORDS = 3 };
-
 static const char help[] = "TEXT                continue TEXT\n"
                            "/cluster ID [W]     steer to a cluster, with weight W\n"
                            "/subset NAME [W]    steer to a labelled subset\n"
@@ -69,50 +67,56 @@ static gm_status rebuild(dialogue *d, const gm_recipe *recipe, const char *path,
     return GM_OK;
 }
 
-static gm_status steer_to(dialogue *d, const char *what, const char *name, const char *weight,
-                          gm_error *err)
+/* Steer to what `rest` names: NAME, or NAME and behind the last blank a weight. */
+static gm_status steer_to(dialogue *d, const char *what, char *rest, gm_error *err)
 {
     gm_recipe recipe = d->recipe;
-    char before[sizeof d->name];
-    if (name == NULL) return gm_fail(err, GM_EARG, "/%s: expected what to steer to", what);
-    if (weight && !gm_parse_f64(weight, &recipe.weight))
-        return gm_fail(err, GM_EARG, "/%s: the weight '%s' is not a number", what, weight);
-
+    char before[sizeof d->name], *blank = strrchr(rest, ' ');
+    double weight;
+    if (*rest == '\0') return gm_fail(err, GM_EARG, "/%s: expected what to steer to", what);
+    if (blank && gm_parse_f64(blank + 1, &weight)) {
+        recipe.weight = weight;
+        *blank = '\0';
+    } else if (blank && what[0] == 'c') {
+        return gm_fail(err, GM_EARG, "/%s: the weight '%s' is not a number", what, blank + 1);
+    }
     memcpy(before, d->name, sizeof before);
-    snprintf(d->name, sizeof d->name, "%s", name);
+    snprintf(d->name, sizeof d->name, "%s", rest);
     d->entry[0] = d->name;
     recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
     *(what[0] == 'c' ? &recipe.clusters : &recipe.subsets) = (gm_opt_list){d->entry, 1};
-    gm_status status = rebuild(d, &recipe, NULL, err);
+    gm_status status = gm_recipe_check(&recipe, err);
+    if (status == GM_OK) status = rebuild(d, &recipe, NULL, err);
     if (status != GM_OK) memcpy(d->name, before, sizeof before);
     return status;
 }
 
-/* Split at blanks, in place. */
-static int split(char *line, char *word[MAX_WORDS])
+/* Cut the first word of a line off, in place; the rest has no blanks around it. */
+static char *cut_word(char *line)
 {
-    int n = 0;
-    char *rest = NULL;
-    for (char *w = strtok_r(line, " \t", &rest); w && n < MAX_WORDS;
-         w = strtok_r(NULL, " \t", &rest))
-        word[n++] = w;
-    return n;
+    for (char *c = line; *c; c++)
+        if (*c == '\t') *c = ' ';
+    char *rest = line + strcspn(line, " ");
+    if (*rest) *rest++ = '\0';
+    rest += strspn(rest, " ");
+    for (size_t n = strlen(rest); n > 0 && rest[n - 1] == ' ';) rest[--n] = '\0';
+    return rest;
 }
 
 static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
 {
-    char *word[MAX_WORDS] = {0};
+    const char *name = line + 1;
+    char *rest = cut_word(line + 1);
     gm_recipe recipe = d->recipe;
-    int n = split(line + 1, word);
-    const char *name = n > 0 ? word[0] : "";
 
     if (strcmp(name, "cluster") == 0 || strcmp(name, "subset") == 0)
-        return steer_to(d, name, word[1], word[2], err);
+        return steer_to(d, name, rest, err);
     if (strcmp(name, "weight") == 0) {
-        if (n < 2 || !gm_parse_f64(word[1], &recipe.weight))
-            return gm_fail(err, GM_EARG, "/weight: expected a number");
+        if (!gm_parse_f64(rest, &recipe.weight))
+            return gm_fail(err, GM_EARG, "/weight: expected a number, found '%s'", rest);
         return rebuild(d, &recipe, d->path, err);
     }
+    if (*rest != '\0') return gm_fail(err, GM_EARG, "/%s stands alone, found '%s'", name, rest);
     if (strcmp(name, "off") == 0) {
         recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
         return rebuild(d, &recipe, NULL, err);
