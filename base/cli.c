@@ -35,7 +35,15 @@ int gm_interrupted(void)
     return caught_signal;
 }
 
-/* ---- the end of a command ---- */
+/* ---- the beginning and the end of a command ---- */
+
+gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv, gm_error *err)
+{
+    gm_status status = gm_text_add(text, program, err);
+    for (int i = 0; status == GM_OK && i < argc; i++)
+        status = gm_text_printf(text, err, " %s", argv[i]);
+    return status;
+}
 
 int gm_cli_end(const char *program, const char *command, gm_status status, bool usage,
                const gm_error *err)

@@ -8,7 +8,7 @@
 #ifndef GM_CLI_H
 #define GM_CLI_H
 
-#include "base/base.h"
+#include "base/text.h"
 
 enum {
     GM_EXIT_OK = 0,
@@ -60,6 +60,11 @@ typedef struct gm_command {
 gm_status gm_opt_parse(const char *synopsis, const char *details, const gm_opt *opts, int *argc,
                        char **argv, gm_error *err) GM_MUST_USE;
 void gm_opt_list_clear(gm_opt_list *list);
+
+/* Append the command line, "gm-probe collect --model ...", to *text; before parsing, which
+ * reorders argv. argv[0] is the command's name. GM_EMEM. */
+gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv, gm_error *err)
+    GM_MUST_USE;
 
 /* Turn the way a command ended into its exit code, printing "gm-probe collect:
  * sentence" on stderr for failures (EHELP: 0; EARG from option parsing is

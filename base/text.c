@@ -62,6 +62,14 @@ void gm_text_clear(gm_text *text)
     *text = (gm_text){0};
 }
 
+const char *gm_path_name(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/') n--;
+    while (n > 0 && path[n - 1] != '/') n--;
+    return path + n;
+}
+
 gm_status gm_text_read_file(gm_text *out, const char *path, size_t max_bytes, gm_error *err)
 {
     gm_status status = GM_OK;

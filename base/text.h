@@ -52,6 +52,10 @@ size_t gm_utf8_pending(const char *bytes, size_t n);
  * most cap-1 bytes and a NUL, ends in "..." when cut. */
 void gm_text_escape(char *out, size_t cap, const char *bytes, size_t n);
 
+/* The last part of a path, "b/" of "a/b/".
+ * Inside `path`. */
+const char *gm_path_name(const char *path);
+
 /* Whole-string number parsing, C locale; false when anything is left over, the
  * text is empty, or the value does not fit. gm_parse_f64 refuses hex floats and
  * takes "nan" and "inf" (callers check the range). */

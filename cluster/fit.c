@@ -99,14 +99,6 @@ static void apply_choices(fit_command *c)
     how->naming.stop = (gm_stop_choice)c->stop;
 }
 
-static gm_status join_command(gm_text *text, int argc, char **argv, gm_error *err)
-{
-    gm_status status = gm_text_add(text, "gm-cluster", err);
-    for (int i = 0; status == GM_OK && i < argc; i++)
-        status = gm_text_printf(text, err, " %s", argv[i]);
-    return status;
-}
-
 static gm_status run(const fit_command *c, const char *trace_path, const char *line, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -149,7 +141,7 @@ int gm_cluster_fit(int argc, char **argv)
     c.negative = c.how.umap.negative_rate;
     c.seed = (int64_t)c.how.umap.seed;
     gm_catch_signals();
-    gm_status status = join_command(&line, argc, argv, &err);
+    gm_status status = gm_cli_line(&line, "gm-cluster", argc, argv, &err);
     bool usage = status == GM_OK;
     if (status == GM_OK) status = read_options(&c, &argc, argv, &err);
     if (status == GM_OK) {

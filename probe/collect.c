@@ -75,24 +75,6 @@ static gm_status write_options(run *r, bool with_identity, gm_text *text, gm_err
     return status;
 }
 
-static const char *last_part(const char *path)
-{
-    size_t n = strlen(path);
-    while (n > 1 && path[n - 1] == '/') n--;
-    size_t i = n;
-    while (i > 0 && path[i - 1] != '/') i--;
-    return path + i;
-}
-
-static gm_status note_command(run *r, int argc, char **argv, gm_error *err)
-{
-    gm_status status = GM_OK;
-    GM_TRY(gm_text_add(&r->command, "gm-probe", err));
-    for (int i = 0; i < argc; i++) GM_TRY(gm_text_printf(&r->command, err, " %s", argv[i]));
-out:
-    return status;
-}
-
 static gm_status fill_info(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -106,7 +88,7 @@ static gm_status fill_info(run *r, gm_error *err)
                               .has_text = !r->o.no_text,
                               .has_nll = r->o.nll,
                               .logits_rate = r->o.logits_rate,
-                              .model = last_part(r->o.model),
+                              .model = gm_path_name(r->o.model),
                               .architecture = m->architecture,
                               .family = m->family,
                               .model_digest = m->digest,
@@ -445,7 +427,7 @@ int gm_probe_collect(int argc, char **argv)
     gm_error err = {0};
     run r = {0};
     bool usage = false;
-    gm_status status = note_command(&r, argc, argv, &err); /* parsing reorders argv */
+    gm_status status = gm_cli_line(&r.command, "gm-probe", argc, argv, &err);
     if (status == GM_OK) {
         status = gm_collect_options_read(&r.o, argc, argv, &err);
         usage = status != GM_OK;

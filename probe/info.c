@@ -39,6 +39,7 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_put_string(out, "kernels", info->kernels);
     gm_json_put_string(out, "device", info->device);
     gm_json_put_string(out, "command", info->command);
+    if (info->steering[0]) gm_json_put_raw(out, "steering", info->steering);
     gm_json_put_string(out, "fingerprint", info->fingerprint);
     gm_json_put_string(out, "digest", gm_trace_digest(trace));
     gm_json_open_object(out, "skipped");
@@ -81,27 +82,46 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_string(out, "digest", info->digest);
 }
 
-/* The same members, one a line. */
+/* A member's value on one line; a list's items joined; "-" where there is nothing. */
+static void print_value(const gm_json *value)
+{
+    int64_t integer;
+    double number;
+    bool flag;
+    const char *text = gm_json_text(value, NULL);
+    bool is_list = gm_json_kind_of(value) == GM_JSON_ARRAY;
+    if (text)
+        printf("%s", *text ? text : "-");
+    else if (gm_json_bool(value, &flag))
+        printf("%s", flag ? "yes" : "no");
+    else if (gm_json_i64(value, &integer))
+        printf("%" PRId64, integer);
+    else if (gm_json_f64(value, &number))
+        printf("%g", number);
+    else if (!is_list || gm_json_first(value) == NULL)
+        printf("-");
+    for (const gm_json *k = is_list ? gm_json_first(value) : NULL; k; k = gm_json_next(k)) {
+        print_value(k);
+        if (gm_json_next(k)) printf(", ");
+    }
+}
+
+/* The same members, one a line; those of an object below it. */
 static gm_status print_lines(const gm_json_out *out, const char *path, gm_error *err)
 {
     gm_json *root = NULL;
     gm_status status = gm_json_parse(&root, out->text.at, out->text.n, path, err);
     if (status != GM_OK) return status;
     for (const gm_json *m = gm_json_first(root); m; m = gm_json_next(m)) {
-        int64_t number;
-        bool flag;
-        const char *text = gm_json_text(m, NULL);
-        printf("%-20s ", gm_json_key(m));
-        if (text)
-            printf("%s\n", text);
-        else if (gm_json_bool(m, &flag))
-            printf("%s\n", flag ? "yes" : "no");
-        else if (gm_json_i64(m, &number))
-            printf("%" PRId64 "\n", number);
-        else
-            printf("\n");
-        for (const gm_json *k = text ? NULL : gm_json_first(m); k; k = gm_json_next(k))
-            if (gm_json_i64(k, &number)) printf("  %-18s %" PRId64 "\n", gm_json_key(k), number);
+        bool is_object = gm_json_kind_of(m) == GM_JSON_OBJECT;
+        printf(is_object ? "%s" : "%-20s ", gm_json_key(m));
+        if (!is_object) print_value(m);
+        putchar('\n');
+        for (const gm_json *k = is_object ? gm_json_first(m) : NULL; k; k = gm_json_next(k)) {
+            printf("  %-18s ", gm_json_key(k));
+            print_value(k);
+            putchar('\n');
+        }
     }
     gm_json_free(root);
     return GM_OK;

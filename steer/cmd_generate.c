@@ -20,6 +20,7 @@ typedef struct request {
     gm_recipe recipe;
     const char *plan, *record;
     bool interactive, echo, force;
+    gm_text line; /* the command line */
 } request;
 
 /* What the command line alone shows to be wrong. */
@@ -139,7 +140,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
         print_text(list, prompts, r->echo);
     }
     if (r->record)
-        GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan->source, r->force, err));
+        GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan, r->line.at, r->force, err));
 out:
     for (size_t i = 0; list && i < prompts->n; i++) gm_continuation_clear(&list[i]);
     gm_recorder_free(recorder);
@@ -168,6 +169,7 @@ int gm_steer_generate(int argc, char **argv)
         {.kind = GM_OPT_END_},
     };
 
+    GM_TRY(gm_cli_line(&r.line, "gm-steer", argc, argv, &err));
     GM_TRY(gm_opt_parse("gm-steer generate --model DIR --prompt TEXT... [--cluster ID]", details,
                         opts, &argc, argv, &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
@@ -187,5 +189,6 @@ out:
     gm_stage_close(&stage);
     gm_recipe_clear(&r.recipe);
     gm_stage_options_clear(&r.stage);
+    gm_text_clear(&r.line);
     return gm_cli_end("gm-steer", "generate", status, usage, &err);
 }

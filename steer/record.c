@@ -9,7 +9,6 @@
 #include "base/sha256.h"
 #include "base/version.h"
 #include "formats/trace.h"
-#include "text/corpus.h"
 
 struct gm_recorder {
     const gm_stage *stage;
@@ -167,7 +166,7 @@ static gm_status fill_document(gm_recorder *r, size_t i, const gm_prompt *prompt
     return GM_OK;
 }
 
-static gm_trace_info make_info(const gm_stage *s, const char *steering)
+static gm_trace_info make_info(const gm_stage *s)
 {
     const gm_model_info *m = s->info;
     return (gm_trace_info){.n_layers = m->n_moe_layers,
@@ -176,7 +175,7 @@ static gm_trace_info make_info(const gm_stage *s, const char *steering)
                            .layer_of_moe = m->layer_of_moe,
                            .level = GM_RECORD_CHOICES,
                            .has_text = true,
-                           .model = m->folder,
+                           .model = gm_path_name(m->folder),
                            .architecture = m->architecture,
                            .family = m->family,
                            .model_digest = m->digest,
@@ -187,13 +186,38 @@ static gm_trace_info make_info(const gm_stage *s, const char *steering)
                            .invariance = "B",
                            .scoring = m->scoring,
                            .renormalised = m->renormalised,
-                           .routed_scale = m->routed_scale,
-                           .command = "gm-steer generate",
-                           .options = "{}",
-                           .steering = steering};
+                           .routed_scale = m->routed_scale};
 }
 
-/* What the run was a function of: model, tokenizer, plan and the tokens themselves. */
+/* Beside model, plan and prompts: what the run was a function of. */
+static gm_status write_options(const gm_stage *s, gm_json_out *json, gm_error *err)
+{
+    gm_json_open_object(json, NULL);
+    gm_json_put_i64(json, "max_tokens", s->options->max_tokens);
+    gm_json_put_f64(json, "temperature", s->sampling.temperature);
+    gm_json_put_i64(json, "top_k", s->sampling.top_k);
+    gm_json_put_f64(json, "top_p", s->sampling.top_p);
+    gm_json_put_f64(json, "repetition_penalty", s->sampling.repetition_penalty);
+    gm_json_put_u64(json, "seed", s->sampling.seed);
+    gm_json_open_array(json, "stop_ids");
+    for (size_t i = 0; i < s->stop.n; i++) gm_json_put_u64(json, NULL, s->stop.at[i]);
+    gm_json_close_array(json);
+    gm_json_open_array(json, "stop");
+    for (size_t i = 0; i < s->options->stop_strings.n; i++)
+        gm_json_put_string(json, NULL, s->options->stop_strings.at[i]);
+    gm_json_close_array(json);
+    gm_json_close_object(json);
+    return gm_json_out_done(json, err);
+}
+
+static bool steers(const gm_plan *plan)
+{
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
+        if (plan->bias[i] != 0) return true;
+    return false;
+}
+
+/* Of model, tokenizer, plan, options and the tokens themselves. */
 static void fingerprint(const gm_recorder *r, const gm_trace_info *info, size_t rows, char hex[65])
 {
     gm_sha256 hash;
@@ -202,29 +226,31 @@ static void fingerprint(const gm_recorder *r, const gm_trace_info *info, size_t 
     gm_sha256_update(&hash, info->model_digest, strlen(info->model_digest) + 1);
     gm_sha256_update(&hash, info->tokenizer_digest, strlen(info->tokenizer_digest) + 1);
     gm_sha256_update(&hash, info->steering, strlen(info->steering) + 1);
+    gm_sha256_update(&hash, info->options, strlen(info->options) + 1);
     gm_sha256_update(&hash, r->token_id, rows * sizeof *r->token_id);
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);
 }
 
 gm_status gm_recorder_write(gm_recorder *r, const char *path, const gm_prompts *prompts,
-                            const char *steering, bool replace, gm_error *err)
+                            const gm_plan *plan, const char *command, bool replace, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_arena arena = {0};
-    gm_json_out provenance = {0};
-    const char *skip_name[GM_N_SKIPS];
-    const uint64_t skipped[GM_N_SKIPS] = {0};
+    gm_json_out provenance = {0}, options = {0};
     char hex[65];
     size_t rows = pack_rows(r);
-    gm_trace_info info = make_info(r->stage, steering);
+    gm_trace_info info = make_info(r->stage);
 
-    for (int i = 0; i < GM_N_SKIPS; i++) skip_name[i] = gm_skip_name((gm_skip)i);
     for (size_t i = 0; i < r->n; i++) GM_TRY(fill_document(r, i, &prompts->at[i], &arena, err));
     gm_json_open_object(&provenance, NULL);
     gm_version_put(&provenance);
     gm_json_close_object(&provenance);
     GM_TRY(gm_json_out_done(&provenance, err));
+    GM_TRY(write_options(r->stage, &options, err));
+    info.command = command;
+    info.options = options.text.at;
+    info.steering = steers(plan) ? plan->source : "";
     fingerprint(r, &info, rows, hex);
     info.provenance = provenance.text.at;
     info.fingerprint = hex;
@@ -239,11 +265,11 @@ gm_status gm_recorder_write(gm_recorder *r, const char *path, const gm_prompts *
                                   .margin = r->margin,
                                   .token_id = r->token_id,
                                   .pos = r->pos,
-                                  .phase = r->phase,
-                                  .skipped = skipped};
-    GM_TRY(gm_trace_write(path, &info, &block, skip_name, GM_N_SKIPS, replace, err));
+                                  .phase = r->phase};
+    GM_TRY(gm_trace_write(path, &info, &block, NULL, 0, replace, err));
 out:
     gm_text_clear(&provenance.text);
+    gm_text_clear(&options.text);
     gm_arena_clear(&arena);
     return status;
 }

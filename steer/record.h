@@ -17,8 +17,10 @@ gm_status gm_recorder_seen(void *context, const gm_segment *segments,
                            const gm_record *record, size_t n_rows, gm_error *err);
 
 /* Write what was seen: a document a continuation, its prompt and what was generated
- * (the last token was never fed, so it has no row). Errors of gm_trace_write. */
+ * (the last token was never fed, so it has no row). `command` is the command line. Errors
+ * of gm_trace_write. */
 gm_status gm_recorder_write(gm_recorder *recorder, const char *path, const gm_prompts *prompts,
-                            const char *steering, bool replace, gm_error *err) GM_MUST_USE;
+                            const gm_plan *plan, const char *command, bool replace,
+                            gm_error *err) GM_MUST_USE;
 
 #endif

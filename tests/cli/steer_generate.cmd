@@ -42,7 +42,9 @@ generate --prompts prompts.txt --plan p.st --record r.h5 > recorded
 same all recorded "recorded and not"
 run gm-probe verify r.h5
 gm-probe info r.h5 --json | grep -o '"documents":[0-9]*'
-run gm-probe info r.h5 | head -3
+gm-probe info r.h5 | sed -n '/^steering/,/^  weight/p'
+generate --prompt salt --record plain.h5 > /dev/null
+gm-probe info plain.h5 | grep -c steering
 
 echo "-- the dialogue:"
 generate --prompt "salt onion" > none

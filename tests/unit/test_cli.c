@@ -134,6 +134,16 @@ static void every_allocation_may_fail(void)
     check_every_allocation(parse_list, NULL);
 }
 
+static void the_command_line_is_kept(void)
+{
+    char *argv[] = {"collect", "--model", "a b"};
+    gm_text line = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_cli_line(&line, "gm-probe", 3, argv, &err), err);
+    CHECK_TEXT(line.at, "gm-probe collect --model a b");
+    gm_text_clear(&line);
+}
+
 static void the_nearest_name_is_found(void)
 {
     gm_nearest nearest = gm_nearest_to("stear");
@@ -279,8 +289,9 @@ static void the_first_signal_sets_a_flag_and_the_second_ends(void)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
 }
 
-TESTS(TEST(options_and_arguments_may_be_mixed), TEST(values_may_begin_with_a_dash),
-      TEST(what_is_wrong_is_named), TEST(every_allocation_may_fail),
-      TEST(the_nearest_name_is_found), TEST(programs_dispatch_by_table),
-      TEST(help_comes_from_the_table), TEST(a_full_disk_is_a_failure),
-      TEST(statuses_become_exit_codes), TEST(the_first_signal_sets_a_flag_and_the_second_ends))
+TESTS(TEST(the_command_line_is_kept), TEST(options_and_arguments_may_be_mixed),
+      TEST(values_may_begin_with_a_dash), TEST(what_is_wrong_is_named),
+      TEST(every_allocation_may_fail), TEST(the_nearest_name_is_found),
+      TEST(programs_dispatch_by_table), TEST(help_comes_from_the_table),
+      TEST(a_full_disk_is_a_failure), TEST(statuses_become_exit_codes),
+      TEST(the_first_signal_sets_a_flag_and_the_second_ends))

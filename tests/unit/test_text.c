@@ -95,6 +95,16 @@ static void every_allocation_may_fail(void)
     check_every_allocation(read_small, NULL);
 }
 
+static void the_last_part_of_a_path(void)
+{
+    static const char *const pairs[][2] = {
+        {"a", "a"},     {"a/b", "b"}, {"/a/b", "b"}, {"a/b/", "b/"},
+        {"a//", "a//"}, {"/", ""},   {"", ""},
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        CHECK_TEXT(gm_path_name(pairs[i][0]), pairs[i][1]);
+}
+
 TESTS(TEST(texts_grow_and_keep_nul_bytes), TEST(reserved_room_is_enough),
       TEST(files_are_read_whole), TEST(files_that_cannot_be_read_say_why),
-      TEST(every_allocation_may_fail))
+      TEST(the_last_part_of_a_path), TEST(every_allocation_may_fail))
