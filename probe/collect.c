@@ -131,6 +131,8 @@ static gm_status open_run(run *r, gm_error *err)
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
         GM_FAIL(GM_EFORMAT, "'%s': the tokenizer has %zu tokens, the model %d", o->model,
                 gm_tokenizer_size(r->tokenizer), m->vocab_size);
+    if (m->unknown_keys[0])
+        gm_warn("'%s/config.json' has keys that are not known here: %s", o->model, m->unknown_keys);
     r->blocks_options =
         (gm_blocks_options){.paths = o->corpus.at,
                             .n_paths = o->corpus.n,

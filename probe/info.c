@@ -79,6 +79,7 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_u64(out, "memory_here_bytes", memory);
     gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
     gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
+    gm_json_put_string(out, "unknown_config_keys", info->unknown_keys);
     gm_json_put_string(out, "digest", info->digest);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/progress.h"
 
 gm_stage_options gm_stage_defaults(void)
 {
@@ -146,6 +147,12 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
         GM_TRY(check_model(s, &shape, what.at, err));
     }
     GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
+    if (gm_tokenizer_size(s->tokenizer) > (size_t)s->info->vocab_size)
+        GM_FAIL(GM_EFORMAT, "'%s': the tokenizer has %zu tokens, the model %d", options->model,
+                gm_tokenizer_size(s->tokenizer), s->info->vocab_size);
+    if (s->info->unknown_keys[0])
+        gm_warn("'%s/config.json' has keys that are not known here: %s", options->model,
+                s->info->unknown_keys);
     GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
     s->sampling = choose_sampling(options, s->info);
     GM_TRY(choose_stops(s, err));

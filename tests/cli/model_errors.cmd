@@ -6,6 +6,7 @@ try() {
     gm-probe collect --model m --corpus c.jsonl --min-tokens 20 -o t.h5 --quiet
     echo "exit $?"
     rm -rf m
+    rm t.h5 2> /dev/null && echo "a trace was written"
     ls t.h5* 2> /dev/null
 }
 exec 2>&1
@@ -34,6 +35,14 @@ copy_model m; set_value num_experts_per_tok 13; try "more choices than experts"
 copy_model m; set_value hidden_size '"forty"'; try "not a number"
 copy_model m; set_value rms_norm_eps 1e999; try "not finite"
 copy_model m; sed -i '/vocab_size/d; s/"use_cache": true,/"use_cache": true/' m/config.json; try "a value missing"
+copy_model m; sed -i 's/"rope_theta"/"my_lora_rank": 8,\n  "rope_theta"/' m/config.json
+cp -r m known
+gm-probe info known | grep unknown
+gm-steer generate --model known --prompt salt --max-tokens 1 > /dev/null
+try "a key that nobody knows: a warning" | grep -v "tokens"
+cp -r "$SRC/tests/golden/models/olmoe-clip" m; cp "$TINY/tokenizer.json" m
+gm-steer generate --model m --prompt salt --max-tokens 1
+try "a tokenizer with more tokens than the model"
 copy_model m; rm m/tokenizer.json; try "no tokenizer"
 copy_model m; echo '[]' > m/tokenizer.json; try "not a tokenizer"
 copy_model m; sed -i 's/"type": "ByteLevel"/"type": "CharLevel"/' m/tokenizer.json; try "an unknown component"
