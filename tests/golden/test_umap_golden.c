@@ -1,8 +1,11 @@
-/* test_umap_golden.c - neighbours, scales, graph, eigenvectors, curve and random numbers
- * against umap-learn. Tolerances and their reasons: README.md, "cluster/".
+/* test_umap_golden.c - neighbours, scales, graph, eigenvectors, curve, random numbers and the
+ * serial descent against umap-learn; rates and lift against numpy. Tolerances and their
+ * reasons: README.md, "cluster/".
  */
 #include "cluster/curve.h"
 #include "cluster/eigen.h"
+#include "cluster/profile.h"
+#include "cluster/quality.h"
 #include "cluster/umap.h"
 #include "tests/golden_tensors.h"
 
@@ -201,5 +204,163 @@ static void random_numbers_agree(void)
     gm_json_free(root);
 }
 
+/* [number, ...] under `key` against the first n of `got`. */
+static void check_list(const gm_json *object, const char *key, const double *got, size_t n,
+                       double relative)
+{
+    const gm_json *v = gm_json_first(gm_json_find(object, key));
+    for (size_t i = 0; i < n; i++, v = gm_json_next(v)) {
+        double want = NAN;
+        gm_json_f64(v, &want);
+        check_near(key, got + i, &want, 1, 1e-6, relative);
+    }
+}
+
+/* Ten rows among themselves, with few neighbours: sigma far from 1, and at its floor. */
+static void scales_of_ten_rows_agree(void)
+{
+    enum { ROWS = 10 };
+    golden_file file = golden_open("cluster/umap.safetensors");
+    gm_json *root = read_json("umap.json");
+    size_t n;
+    float *x = golden_floats(&file, "iris.x", &n);
+    gm_points points;
+    gm_error err = {0};
+    CHECK_OK(gm_points_init(&points, x, ROWS, 4, GM_EUCLIDEAN, &err), err);
+    const gm_json *c = gm_json_first(gm_json_find(root, "smooth_iris_first_10"));
+    for (; c; c = gm_json_next(c)) {
+        double rho[ROWS], sigma[ROWS];
+        gm_knn knn;
+        CHECK_OK(gm_knn_find(&knn, &points, NULL, 0, (int)number(c, "k"), NULL, &err), err);
+        gm_graph_scales(&knn, rho, sigma);
+        check_list(c, "rho", rho, ROWS, 0);
+        check_list(c, "sigma", sigma, ROWS, 1e-4);
+        gm_knn_clear(&knn);
+    }
+    gm_points_clear(&points);
+    gm_free(x);
+    gm_json_free(root);
+    golden_close(&file);
+}
+
+/* umap-learn's own graph of iris100, pruned; when an edge is due turns on the last bit of a
+ * weight near 1, so that ours would go another way. */
+static gm_graph read_graph(const golden_file *file)
+{
+    size_t m, kept = 0;
+    double *row = golden_read(file, "iris100.graph_row", &m);
+    double *col = golden_read(file, "iris100.graph_col", &m);
+    double *weight = golden_read(file, "iris100.graph_weight", &m);
+    gm_graph graph = {.n = 100,
+                      .indptr = gm_alloc(101, sizeof *graph.indptr),
+                      .index = gm_alloc(m, sizeof *graph.index),
+                      .weight = gm_alloc(m, sizeof *graph.weight)};
+    for (size_t e = 0; e < m; e++) {
+        if (weight[e] < 1.0 / 500) continue; /* the largest is 1 */
+        graph.index[kept] = (uint32_t)col[e];
+        graph.weight[kept++] = (float)weight[e];
+        graph.indptr[(size_t)row[e] + 1] = kept;
+    }
+    gm_free(row);
+    gm_free(col);
+    gm_free(weight);
+    return graph;
+}
+
+/* Sixteen epochs over the pruned graph, move by move. */
+static void the_serial_descent_agrees(void)
+{
+    golden_file file = golden_open("cluster/umap.safetensors");
+    gm_json *root = read_json("umap.json");
+    const gm_json *how = gm_json_find(root, "layout");
+    gm_graph graph = read_graph(&file);
+    size_t n;
+    gm_error err = {0};
+    float *xy = golden_floats(&file, "iris100.layout_start", &n);
+    float *want = golden_floats(&file, "iris100.layout", &n);
+    const gm_layout_job job = {.graph = &graph,
+                               .a = number(how, "a"),
+                               .b = number(how, "b"),
+                               .learning_rate = number(how, "learning_rate"),
+                               .repulsion = number(how, "repulsion"),
+                               .negative_rate = (int)number(how, "negative_rate"),
+                               .n_epochs = (int)number(how, "epochs"),
+                               .seed = (uint64_t)number(how, "seed")};
+    CHECK_INT(n, 200);
+    CHECK_OK(gm_layout_reference(xy, &job, &err), err);
+    CHECK_FLOATS(xy, want, n, 1e-4);
+    gm_free(xy);
+    gm_free(want);
+    gm_graph_clear(&graph);
+    gm_json_free(root);
+    golden_close(&file);
+}
+
+/* Both layouts of iris are as trustworthy as umap-learn's. */
+static void maps_are_as_trustworthy(void)
+{
+    golden_file file = golden_open("cluster/umap.safetensors");
+    gm_json *root = read_json("umap.json");
+    fixture f = make_fixture(&file, "iris");
+    double least = 1, got;
+    float xy[300];
+    gm_error err = {0};
+    const gm_json *v =
+        gm_json_first(gm_json_find(gm_json_find(root, "iris"), "trustworthiness_of_umap"));
+    for (; v; v = gm_json_next(v)) {
+        double theirs = NAN;
+        gm_json_f64(v, &theirs);
+        least = fmin(least, theirs);
+    }
+    CHECK(least > 0.97 && least < 1);
+    for (int layout = GM_LAYOUT_BATCH; layout <= GM_LAYOUT_REFERENCE; layout++)
+        for (uint64_t seed = 42; seed < 45; seed++) {
+            gm_umap_options how = gm_umap_defaults();
+            gm_umap_report report;
+            gm_graph graph;
+            how.layout = (gm_layout)layout, how.seed = seed;
+            CHECK_OK(gm_umap_fit(xy, &graph, &f.points, &f.knn, &how, &report, NULL, &err), err);
+            CHECK_OK(gm_quality_trustworthiness(&got, &f.points, xy, K, 150, &err), err);
+            if (!(got >= least - 0.01))
+                TEST_FAILED_("layout %d, seed %d: %.4f, umap-learn %.4f", layout, (int)seed, got,
+                             least);
+            gm_graph_clear(&graph);
+        }
+    clear_fixture(&f);
+    gm_json_free(root);
+    golden_close(&file);
+}
+
+/* Rates of corpus and topics, and lift: DESIGN, section 6; ours are floats. */
+static void rates_and_lift_agree(void)
+{
+    enum { N = 60, DIM = 24, C = 4 };
+    golden_file file = golden_open("cluster/umap.safetensors");
+    size_t n;
+    float *u = golden_floats(&file, "usage.u", &n);
+    double *topic = golden_read(&file, "usage.topic", &n);
+    float rate[DIM], of_topic[C * DIM], lift[C * DIM];
+    float *want[] = {golden_floats(&file, "usage.rate", &n),
+                     golden_floats(&file, "usage.cluster_rate", &n),
+                     golden_floats(&file, "usage.lift", &n)};
+    int32_t label[N], all[N] = {0};
+    uint8_t sha[N][32] = {{0}};
+    const gm_usage usage = {.n = N, .dim = DIM, .rate = u, .sha = sha};
+    gm_error err = {0};
+    CHECK_INT(n, C * DIM);
+    for (size_t i = 0; i < N; i++) label[i] = (int32_t)topic[i];
+    CHECK_OK(gm_profile_means(rate, NULL, &usage, all, 1, &err), err);
+    CHECK_OK(gm_profile_means(of_topic, NULL, &usage, label, C, &err), err);
+    CHECK_FLOATS(rate, want[0], DIM, 1e-8);
+    CHECK_FLOATS(of_topic, want[1], C * DIM, 1e-8);
+    for (size_t c = 0; c < C; c++) gm_profile_lift(lift + c * DIM, of_topic + c * DIM, rate, DIM);
+    CHECK_FLOATS(lift, want[2], C * DIM, 1e-6);
+    for (int i = 0; i < 3; i++) gm_free(want[i]);
+    gm_free(u);
+    gm_free(topic);
+    golden_close(&file);
+}
+
 TESTS(TEST(iris_agrees), TEST(one_part_of_iris_agrees), TEST(usage_vectors_agree),
-      TEST(the_curve_agrees), TEST(random_numbers_agree))
+      TEST(the_curve_agrees), TEST(random_numbers_agree), TEST(scales_of_ten_rows_agree),
+      TEST(the_serial_descent_agrees), TEST(maps_are_as_trustworthy), TEST(rates_and_lift_agree))
