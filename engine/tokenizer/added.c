@@ -56,9 +56,12 @@ bool gm_added_next(const gm_added *added, const gm_trie *trie, gm_added_walk *wa
         const gm_added_token *token = &added->token[place];
         walk->from = *stop;
         if (token->single_word && touches_word(walk, *start, *stop)) continue;
+        /* As in the reference, matching goes on inside the white space taken; a token
+         * that takes its left side and has nothing of its own left is dropped. */
         if (token->lstrip) *start = skip_space_left(walk, *start);
-        /* As in the reference, matching goes on inside the white space taken. */
+        if (token->lstrip && *start < walk->done) *start = walk->done;
         if (token->rstrip) *stop = skip_space_right(walk, *stop);
+        if (*start >= *stop) continue;
         walk->done = *stop;
         *id = token->id;
         return true;

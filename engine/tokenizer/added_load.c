@@ -69,6 +69,25 @@ out:
     return status;
 }
 
+/* Two tokens that normalization makes equal: the reference takes one or the other, by
+ * the order of a hash table that changes from run to run. */
+static gm_status refuse_twin(const loader *l, const gm_added_token *token, const gm_view *view,
+                             gm_error *err)
+{
+    char shown[96], other[96];
+    size_t start, stop;
+    uint32_t twin;
+    if (!gm_trie_find(&l->out->normalized, view->at, view->n, 0, &start, &stop, &twin) ||
+        start != 0 || stop != view->n)
+        return GM_OK;
+    gm_spelling first = gm_spellings_get(&l->out->names, l->out->token[twin].id);
+    gm_text_escape(other, sizeof other, first.at, first.n);
+    gm_text_escape(shown, sizeof shown, token->shown.at, token->shown.n);
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s': added tokens '%s' and '%s' are the same once they are normalized",
+                   l->where, other, shown);
+}
+
 /* Put a token where it is looked for, spelt as it will be met there. */
 static gm_status enter(loader *l, uint32_t place, gm_error *err)
 {
@@ -83,20 +102,12 @@ static gm_status enter(loader *l, uint32_t place, gm_error *err)
     if (view.n == 0)
         return gm_fail(err, GM_EFORMAT, "'%s': nothing is left of added token '%s' when normalized",
                        l->where, token->shown.at);
+    status = refuse_twin(l, token, &view, err);
+    if (status != GM_OK) return status;
     token->shown.at = gm_arena_text(&l->out->names.arena, view.at, view.n);
     token->shown.n = view.n;
     if (token->shown.at == NULL) return gm_fail(err, GM_EMEM, "no memory for the added tokens");
     return gm_trie_add(&l->out->normalized, view.at, view.n, place, err);
-}
-
-/* Special tokens come before others that are spelt the same once normalized. */
-static gm_status enter_all(loader *l, gm_error *err)
-{
-    gm_status status = GM_OK;
-    for (int special = 1; special >= 0; special--)
-        for (size_t i = 0; i < l->out->n && status == GM_OK; i++)
-            if (l->out->token[i].special == (special != 0)) status = enter(l, (uint32_t)i, err);
-    return status;
 }
 
 gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_spellings *model,
@@ -116,7 +127,7 @@ gm_status gm_added_load(gm_added *out, const gm_json *list, const gm_spellings *
         GM_TRY(read_token(&l, item, &out->token[out->n], err));
         out->n++;
     }
-    GM_TRY(enter_all(&l, err));
+    for (size_t i = 0; i < out->n; i++) GM_TRY(enter(&l, (uint32_t)i, err));
 
     out->by_id = gm_alloc(out->names.n_ids, sizeof *out->by_id);
     if (out->by_id == NULL) GM_FAIL(GM_EMEM, "no memory for the added tokens");

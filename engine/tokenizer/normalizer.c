@@ -47,7 +47,13 @@ static gm_status load_replace(step *s, const gm_json *json, const char *where, g
             "'%s': normalizer 'Replace' refers to groups in '%s', which is not understood", where,
             content);
     s->kind = REPLACE_REGEX;
-    return gm_regex_compile(&s->regex, regex, n_pattern, where, err);
+    status = gm_regex_compile(&s->regex, regex, n_pattern, where, err);
+    if (status == GM_OK && gm_regex_may_be_empty(s->regex)) /* the reference fails on some texts */
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': normalizer 'Replace' with a pattern that may match nothing, '%s', is "
+                       "not understood",
+                       where, regex);
+    return status;
 }
 
 static gm_status load_step(step *s, const gm_json *json, const char *type, const char *where,
@@ -110,6 +116,8 @@ gm_status gm_normalizer_load(gm_normalizer *out, const gm_json *json, const char
     out->step = grown;
     out->n++;
     GM_TRY(load_step(&out->step[out->n - 1], json, type, where, err));
+    step_kind kind = out->step[out->n - 1].kind;
+    out->moves_start |= kind == REPLACE_TEXT || kind == REPLACE_REGEX || kind == PREPEND;
 out:
     if (status != GM_OK) gm_normalizer_clear(out);
     return status;

@@ -14,7 +14,8 @@
 typedef struct gm_normalizer {
     struct gm_normalizer_step *step; /* (n) in order */
     size_t n;
-} gm_normalizer; /* starts as (gm_normalizer){0} */
+    bool moves_start; /* Replace, Prepend: the first character may be of another place */
+} gm_normalizer;      /* starts as (gm_normalizer){0} */
 
 /* What one thread needs to normalize; starts as {0}. */
 typedef struct gm_normalizer_work {

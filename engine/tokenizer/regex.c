@@ -98,6 +98,13 @@ void gm_regex_free(gm_regex *regex)
     gm_free(regex);
 }
 
+bool gm_regex_may_be_empty(const gm_regex *regex)
+{
+    uint32_t may = 1;
+    (void)pcre2_pattern_info(regex->code, PCRE2_INFO_MATCHEMPTY, &may);
+    return may != 0;
+}
+
 gm_status gm_regex_work_create(gm_regex_work **out, gm_error *err)
 {
     *out = NULL;

@@ -18,6 +18,9 @@ gm_status gm_regex_compile(gm_regex **out, const char *pattern, size_t n, const 
                            gm_error *err) GM_MUST_USE;
 void gm_regex_free(gm_regex *regex);
 
+/* True unless every match is at least one character long. */
+bool gm_regex_may_be_empty(const gm_regex *regex);
+
 gm_status gm_regex_work_create(gm_regex_work **out, gm_error *err) GM_MUST_USE;
 void gm_regex_work_free(gm_regex_work *work);
 

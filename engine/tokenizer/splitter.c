@@ -218,7 +218,6 @@ gm_status gm_splitter_apply(const gm_splitter *splitter, gm_splitter_work *work,
     gm_status status = GM_OK;
     gm_pieces *in = &work->pieces[0], *out = &work->pieces[1];
     gm_marked *text = &work->text[0];
-    const uint32_t origin = view->origin;
 
     in->n = 0;
     if (view->n > 0) GM_TRY(push(in, 0, view->n, err));
@@ -226,6 +225,7 @@ gm_status gm_splitter_apply(const gm_splitter *splitter, gm_splitter_work *work,
         const gm_splitter_step *step = &splitter->step[i];
         out->n = 0;
         if (step->kind == GM_SPLIT_SPACE || step->kind == GM_SPLIT_METASPACE) {
+            const uint32_t origin = gm_view_end(view, in->n > 0 ? in->at[0].start : 0);
             GM_TRY(rewrite(step, view, in, out, text, err));
             *view = gm_marked_view(text, origin);
             text = text == &work->text[0] ? &work->text[1] : &work->text[0];

@@ -15,8 +15,10 @@
 typedef struct gm_splitter {
     struct gm_splitter_step *step; /* (n) in order */
     size_t n;
-    bool byte_level; /* the pieces are to be read as bytes, not as characters */
-} gm_splitter;       /* starts as (gm_splitter){0} */
+    bool byte_level;       /* the pieces are to be read as bytes, not as characters */
+    bool asks_start;       /* Metaspace "first": asks whether a piece begins the text */
+    bool asks_start_later; /* the same, of pieces that another step has cut */
+} gm_splitter;             /* starts as (gm_splitter){0} */
 
 typedef struct gm_piece {
     uint32_t start, stop; /* bytes of the view, start < stop */

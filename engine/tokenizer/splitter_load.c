@@ -112,6 +112,8 @@ static gm_status load_metaspace(gm_splitter *out, const gm_json *json, const cha
     if (mark == NULL || n_mark == 0 || gm_utf8_decode(mark, n_mark, &code_point) != n_mark)
         GM_FAIL(GM_EFORMAT, "'%s': replacement of 'Metaspace' is not one character", where);
 
+    out->asks_start |= which == GM_PREPEND_FIRST;
+    out->asks_start_later |= which == GM_PREPEND_FIRST && out->n > 0;
     GM_TRY(gm_splitter_add(out, &step, err));
     step->kind = GM_SPLIT_METASPACE;
     step->prepend = which == 0   ? GM_PREPEND_NEVER

@@ -28,6 +28,20 @@ static gm_status check_template(const gm_tokenizer *t, const gm_ids *ids, const 
     return GM_OK;
 }
 
+/* Where in the original text a changed piece begins is known as exactly as the
+ * reference knows it only in the simple cases. */
+static gm_status check_start(const gm_tokenizer *t, const char *where, gm_error *err)
+{
+    bool unsure =
+        t->normalizer.n > 0 &&
+        (t->normalizer.moves_start || t->splitter.asks_start_later || t->added.normalized.n > 0);
+    if (!t->splitter.asks_start || !unsure) return GM_OK;
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s': pre-tokenizer 'Metaspace' with prepend_scheme 'first' is not understood "
+                   "together with this normalizer",
+                   where);
+}
+
 static gm_status load(gm_tokenizer *t, const gm_json *json, const char *where, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -38,6 +52,7 @@ static gm_status load(gm_tokenizer *t, const gm_json *json, const char *where, g
     GM_TRY(gm_bpe_load(&t->bpe, gm_json_find(json, "model"), t->splitter.byte_level, where, err));
     GM_TRY(gm_added_load(&t->added, gm_json_find(json, "added_tokens"), &t->bpe.vocabulary,
                          &t->normalizer, where, err));
+    GM_TRY(check_start(t, where, err));
     GM_TRY(gm_template_load(&t->template, gm_json_find(json, "post_processor"), where, err));
     GM_TRY(gm_decoder_load(&t->decoder, gm_json_find(json, "decoder"), where, err));
 

@@ -24,7 +24,10 @@ def program(build, name):
 
 
 def compare(binary, text, lines):
-    """Documents whose ids differ between the two, and how many tokens were compared."""
+    """Documents whose ids differ between the two, how many tokens were compared, and what gm-probe says.
+
+    The first is None when gm-probe refuses the file. An error of the reference is raised.
+    """
     from tokenizers import Tokenizer
 
     theirs = Tokenizer.from_str(text)
@@ -33,13 +36,13 @@ def compare(binary, text, lines):
         (folder / "tokenizer.json").write_text(text)
         (folder / "corpus.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in lines))
         command = [binary, "tokenize", "--model", folder, folder / "corpus.jsonl"]
-        result = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, text=True, check=False)
+        result = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        return None, 0
+        return None, 0, result.stderr.strip()
     ours = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(ours) == len(lines), f"{len(ours)} lines for {len(lines)} documents"
     want = [theirs.encode(t).ids for t in lines]
-    return [i for i, (a, b) in enumerate(zip(ours, want)) if a != b], sum(map(len, want))
+    return [i for i, (a, b) in enumerate(zip(ours, want)) if a != b], sum(map(len, want)), ""
 
 
 def main():
@@ -52,10 +55,10 @@ def main():
     status = 0
     for name, (file, _) in goldens.REAL.items():
         text = goldens.unzstd(shared / "tokenizers" / f"{file}.json.zst").decode("utf-8")
-        wrong, tokens = compare(binary, text, lines)
+        wrong, tokens, message = compare(binary, text, lines)
         must = name in goldens.DIGESTED
         if wrong is None:
-            print(f"{name}: refused by gm-probe" + (": a failure" if must else ""))
+            print(f"{name}: refused{', a failure' if must else ''}: {message}")
         else:
             print(f"{name}: {len(lines)} documents, {tokens} tokens, {len(wrong)} documents differ {wrong[:5]}")
         if wrong if wrong is not None else must:
