@@ -39,6 +39,11 @@ static gm_status choose_stops(gm_stage *s, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_stage_options *o = s->options;
+    for (size_t i = 0; i < o->stop_strings.n; i++) {
+        const char *text = o->stop_strings.at[i];
+        if (*text == '\0' || gm_utf8_valid(text, strlen(text)) != strlen(text))
+            GM_FAIL(GM_EARG, "--stop '%s': expected some text in UTF-8", text);
+    }
     for (int i = 0; i < s->info->n_eos && !o->ignore_eos; i++)
         GM_TRY(gm_ids_append(&s->stop, s->info->eos[i], err));
     for (size_t i = 0; i < o->stop_tokens.n; i++) {

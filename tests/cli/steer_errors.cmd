@@ -72,6 +72,8 @@ run gm-steer generate --model "$TINY" --prompts bad.txt
 run gm-steer generate --model "$TINY" --prompt soup --max-tokens 1000
 generate --plan p.st --cluster 1
 generate --stop-token nothing
+generate --stop ''
+generate --stop "$(printf '\320')"
 generate --interactive --record r.h5
 run gm-steer generate --model "$TINY" --prompt soup unexpected
 run gm-steer compare --model "$TINY" --atlas a.h5
