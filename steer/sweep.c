@@ -116,6 +116,10 @@ static gm_status choose_weight(gm_sweep_cluster *c, const gm_stage *stage, const
         }
         arm_clear(&arm);
     }
+    if (best == -INFINITY)
+        gm_warn("cluster %d: every weight costs more than %g nats a token on other domains; the "
+                "smallest, %g, is used",
+                c->cluster, o->max_cost, c->weight);
 out:
     arm_clear(&arm);
     return status;
