@@ -8,10 +8,10 @@ sweep() {
         --min-purity 0.5 "$@"
 }
 echo "-- sweep:"
-sweep --weights 1,3 --csv s.csv; echo "exit $?"
+sweep --weights 1 --csv s.csv; echo "exit $?"
 awk -F, 'NR == 1 { print } NR > 1 { n[$1 "," $3]++ } END { for (k in n) print k, n[k] }' s.csv | sort
-sweep --weights 1,3 --threads 1 --json > one.json 2> /dev/null
-sweep --weights 1,3 --threads 2 --batch 5 --json > two.json 2> /dev/null
+sweep --cluster 0 --weights 1,3 --draws 1 --threads 1 --json > one.json 2> /dev/null
+sweep --cluster 0 --weights 1,3 --draws 1 --threads 2 --batch 5 --json > two.json 2> /dev/null
 same one.json two.json "threads and batches"
 grep -o '"trials":\[{"weight":1,\|"beats_random":[a-z]*' one.json
 sweep --weights 1 --csv s.csv; echo "exit $?"
