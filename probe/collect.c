@@ -279,6 +279,17 @@ out:
     return status;
 }
 
+/* What a token and a document will take, before anything is computed. */
+static void announce(const run *r)
+{
+    static const char *const level[] = {"counts", "choices", "logits"};
+    char token[24], document[24];
+    if (r->o.quiet) return;
+    fprintf(stderr, "recording %s: at most %s a token, %s a document beside its text\n",
+            level[r->info.level], gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
+            gm_show_bytes(document, gm_trace_document_bytes(&r->info)));
+}
+
 /* ---- the end ---- */
 
 static gm_status put_summary(run *r, gm_trace *trace, const gm_checks *checks, gm_json_out *out,
@@ -405,7 +416,8 @@ static gm_status collect(run *r, gm_error *err)
     gm_status status = GM_OK;
     bool done = false;
     GM_TRY(open_run(r, err));
-    if (r->o.dry_run) return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, err);
+    if (r->o.dry_run)
+        return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, r->o.json, err);
     GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
     GM_TRY(look_at_output(r, &done, err));
     if (done) {
@@ -413,6 +425,7 @@ static gm_status collect(run *r, gm_error *err)
         goto out;
     }
     gm_catch_signals();
+    announce(r);
     GM_TRY(compute(r, err));
     if (r->o.shard_n > 1) {
         printf("task %u of %u done; when all are: gm-probe merge %s -o %s\n", r->o.shard_i,

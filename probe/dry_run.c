@@ -1,15 +1,16 @@
 /* dry_run.c - what a run would take: see dry_run.h. */
 #include "probe/dry_run.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "base/text.h"
 
 enum { FEW_DOCUMENTS = 8 };
 
-/* Bytes of a token's row and of a document as stored, before compression. */
-static double row_bytes(const gm_trace_info *info)
+double gm_trace_row_bytes(const gm_trace_info *info)
 {
     double L = info->n_layers, E = info->n_experts, K = info->n_chosen;
     double id = info->n_experts > UINT8_MAX ? 2 : 1;
@@ -20,7 +21,7 @@ static double row_bytes(const gm_trace_info *info)
     return row;
 }
 
-static double document_bytes(const gm_trace_info *info)
+double gm_trace_document_bytes(const gm_trace_info *info)
 {
     return 4.0 * info->n_layers * info->n_experts + 160;
 }
@@ -36,43 +37,79 @@ static gm_status measure_rate(gm_runner *runner, gm_probe_block *block, double *
     return status;
 }
 
+typedef struct totals {
+    uint64_t documents, left_out, tokens, text_bytes, blocks;
+    double file_bytes, memory_bytes, tokens_per_second, seconds;
+} totals;
+
+static gm_status print_json(const totals *t, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_u64(&out, "documents", t->documents);
+    gm_json_put_u64(&out, "left_out", t->left_out);
+    gm_json_put_u64(&out, "tokens", t->tokens);
+    gm_json_put_u64(&out, "blocks", t->blocks);
+    gm_json_put_f64(&out, "file_bytes_at_most", t->file_bytes);
+    gm_json_put_f64(&out, "memory_bytes", t->memory_bytes);
+    gm_json_put_f64(&out, "tokens_per_second", t->tokens_per_second);
+    gm_json_put_f64(&out, "seconds", t->seconds);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) printf("%s\n", out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+static void print_text(const totals *t)
+{
+    char file[24], memory[24], time[24];
+    printf("documents  %" PRIu64 ", %" PRIu64 " left out\n", t->documents, t->left_out);
+    printf("tokens     %" PRIu64 " in %" PRIu64 " blocks\n", t->tokens, t->blocks);
+    printf("file       %s at most, before compression\n", gm_show_bytes(file, t->file_bytes));
+    printf("memory     %s\n", gm_show_bytes(memory, t->memory_bytes));
+    printf("time       %s at %.0f tokens/s\n", gm_show_seconds(time, t->seconds),
+           t->tokens_per_second);
+}
+
+/* Add a block to the totals. */
+static void count_block(totals *t, const gm_probe_block *block)
+{
+    t->blocks++;
+    t->documents += block->n_documents;
+    t->tokens += block->token.n;
+    for (size_t i = 0; i < block->n_documents; i++) t->text_bytes += block->document[i].n_text;
+    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) t->left_out += block->skipped[i];
+}
+
 gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_options *options,
-                     const gm_trace_info *info, gm_error *err)
+                     const gm_trace_info *info, bool json, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_runner *runner = NULL;
     gm_probe_block *block = NULL;
-    gm_json_out out = {0};
-    uint64_t documents = 0, tokens = 0, text = 0, n_blocks = 0;
-    double rate = 0;
+    totals t = {0};
     GM_TRY(gm_runner_create(&runner, model, options, err));
-    for (;; n_blocks++) {
+    while (true) {
         GM_TRY(gm_blocks_next(blocks, &block, err));
         if (block == NULL) break;
-        documents += block->n_documents;
-        tokens += block->token.n;
-        for (size_t i = 0; i < block->n_documents; i++) text += block->document[i].n_text;
-        if (n_blocks == 0) GM_TRY(measure_rate(runner, block, &rate, err));
+        count_block(&t, block);
+        if (t.blocks == 1) GM_TRY(measure_rate(runner, block, &t.tokens_per_second, err));
         gm_probe_block_free(block);
         block = NULL;
     }
-    gm_json_open_object(&out, NULL);
-    gm_json_put_u64(&out, "documents", documents);
-    gm_json_put_u64(&out, "tokens", tokens);
-    gm_json_put_u64(&out, "blocks", n_blocks);
-    gm_json_put_f64(&out, "file_bytes_at_most",
-                    (double)tokens * row_bytes(info) + (double)documents * document_bytes(info) +
-                        (double)text);
-    gm_json_put_u64(&out, "memory_bytes",
-                    gm_model_get_info(model)->resident_bytes + gm_runner_bytes(model, options));
-    gm_json_put_f64(&out, "tokens_per_second", rate);
-    gm_json_put_f64(&out, "seconds", rate > 0 ? (double)tokens / rate : 0);
-    gm_json_close_object(&out);
-    GM_TRY(gm_json_out_done(&out, err));
-    printf("%s\n", out.text.at);
+    t.file_bytes = (double)t.tokens * gm_trace_row_bytes(info) +
+                   (double)t.documents * gm_trace_document_bytes(info);
+    if (info->has_text) t.file_bytes += (double)t.text_bytes;
+    t.memory_bytes =
+        (double)gm_model_get_info(model)->resident_bytes + (double)gm_runner_bytes(model, options);
+    t.seconds = t.tokens_per_second > 0 ? (double)t.tokens / t.tokens_per_second : 0;
+    if (json)
+        GM_TRY(print_json(&t, err));
+    else
+        print_text(&t);
 out:
     gm_probe_block_free(block);
     gm_runner_free(runner);
-    gm_text_clear(&out.text);
     return status;
 }

@@ -5,9 +5,14 @@
 #include "probe/blocks.h"
 #include "probe/runner.h"
 
-/* Read the whole corpus, run a few documents of it, and print one JSON object on stdout:
- * documents, tokens, blocks, file size before compression, memory, speed, time. */
+/* Bytes of a token's row and of a document in a trace, before compression and without
+ * the text. */
+double gm_trace_row_bytes(const gm_trace_info *info);
+double gm_trace_document_bytes(const gm_trace_info *info);
+
+/* Read the whole corpus, run a few documents of it, and print on stdout (json: as one
+ * object) documents, tokens, blocks, file size before compression, memory, speed, time. */
 gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_options *options,
-                     const gm_trace_info *info, gm_error *err) GM_MUST_USE;
+                     const gm_trace_info *info, bool json, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -1,0 +1,60 @@
+# gm-probe: dry runs, recording levels, samples, shared-out runs, tokenize, info - on a
+# tiny model; what must be the same content has the same digest.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_corpus > c.jsonl
+collect() { gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet "$@"; }
+digest() { gm-probe info "$1" --json | grep -o '"digest":"[0-9a-f]*"' > "$1.digest"; }
+field() { gm-probe info "$1" --json | grep -o "\"$2\":[^,}]*"; }
+
+echo "-- a dry run writes nothing:"
+collect -o t.h5 --dry-run
+collect -o t.h5 --dry-run --json | grep -o '"[a-z_]*":' | tr -d '\n'; echo
+ls t.h5* 2> /dev/null
+
+echo "-- levels:"
+collect -o t.h5 > /dev/null; digest t.h5
+collect -o counts.h5 --record counts --no-text > /dev/null
+collect -o logits.h5 --record logits:0.5 --nll > /dev/null
+for f in t.h5 counts.h5 logits.h5; do
+    gm-probe verify $f > /dev/null; echo "$f verify $?"
+    field $f record; field $f documents; field $f counted_tokens; field $f text; field $f nll
+done
+
+echo "-- which documents:"
+collect -o limit.h5 --limit 7 > /dev/null; field limit.h5 documents
+collect -o sample.h5 --sample 12 --seed 3 > /dev/null; field sample.h5 documents
+field sample.h5 not_sampled
+collect -o again.h5 --sample 12 --seed 3 --threads 1 > /dev/null
+collect -o other.h5 --sample 12 --seed 4 > /dev/null
+digest sample.h5; digest again.h5; digest other.h5
+same sample.h5.digest again.h5.digest "one seed twice"
+same sample.h5.digest other.h5.digest "two seeds"
+collect -o subset.h5 --per-subset 5 > /dev/null; field subset.h5 documents
+
+echo "-- shared out, stopped and gone on with:"
+collect -o shared.h5 --shard 0/2
+collect -o shared.h5 --shard 1/2
+gm-probe merge shared.h5.parts -o shared.h5 > /dev/null; echo "merge $?"
+digest shared.h5
+same t.h5.digest shared.h5.digest "whole and shared out"
+collect -o t.h5 --resume; echo "resume $?"
+collect -o t.h5 --resume --limit 5; echo "resume $?"
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 -o loud.h5 2>&1 > /dev/null |
+    grep -a recording
+collect -o steps.h5 --step-tokens 64 --threads 1 > /dev/null; digest steps.h5
+same t.h5.digest steps.h5.digest "large and small steps"
+
+echo "-- compressed, in a folder:"
+mkdir folder
+gzip -c c.jsonl > folder/c.jsonl.gz
+gm-probe collect --model "$TINY" --corpus folder --min-tokens 20 --doc-tokens 100 --quiet -o z.h5 > /dev/null
+field z.h5 documents; field z.h5 counted_tokens
+
+echo "-- tokenize needs a tokenizer only:"
+mkdir only && cp "$TINY/tokenizer.json" only
+printf '{"text": "the other"}\n{"text": ""}\nnot JSON\n' > some.jsonl
+gm-probe tokenize --model only some.jsonl
+
+echo "-- a model folder:"
+gm-probe info "$TINY" | grep -v '^memory_here\|^fits'
