@@ -42,12 +42,13 @@ static double seven_digits(double value)
     return strtod(text, NULL);
 }
 
-static void fill_target(target *t, double min_dist, double spread)
+/* In units of spread: at a small spread the solver would leave for negative a and b. */
+static void fill_target(target *t, double min_dist)
 {
     for (int i = 0; i < N_POINTS; i++) {
-        double x = 3 * spread * i / (N_POINTS - 1);
+        double x = 3.0 * i / (N_POINTS - 1);
         t->x[i] = x;
-        t->y[i] = x < min_dist ? 1 : exp(-(x - min_dist) / spread);
+        t->y[i] = x < min_dist ? 1 : exp(-(x - min_dist));
     }
 }
 
@@ -69,15 +70,20 @@ gm_status gm_curve_fit(double min_dist, double spread, double *a, double *b, gm_
     if (work == NULL) GM_FAIL(GM_EMEM, "no memory to fit the curve of the layout");
     double start[] = {1, 1};
     gsl_vector_view view = gsl_vector_view_array(start, 2);
-    fill_target(&t, min_dist, spread);
+    fill_target(&t, min_dist / spread);
     int info = 0, code = gsl_multifit_nlinear_init(&view.vector, &problem, work);
     if (code == GSL_SUCCESS)
         code = gsl_multifit_nlinear_driver(MAX_STEPS, 1e-12, 1e-12, 0, NULL, NULL, &info, work);
     if (code != GSL_SUCCESS && code != GSL_ENOPROG)
         GM_FAIL(GM_ENUMERIC, "the curve of min-dist %g, spread %g was not found: %s", min_dist,
                 spread, gsl_strerror(code));
-    *a = seven_digits(gsl_vector_get(work->x, 0));
-    *b = seven_digits(gsl_vector_get(work->x, 1));
+    double found_a = gsl_vector_get(work->x, 0), found_b = gsl_vector_get(work->x, 1);
+    found_a *= pow(spread, -2 * found_b);
+    if (!(found_a > 0) || !(found_b > 0) || !isfinite(found_a) || !isfinite(found_b))
+        GM_FAIL(GM_ENUMERIC, "the curve of min-dist %g, spread %g has a %g and b %g", min_dist,
+                spread, found_a, found_b);
+    *a = seven_digits(found_a);
+    *b = seven_digits(found_b);
 out:
     gsl_multifit_nlinear_free(work);
     gsl_set_error_handler(old);

@@ -56,7 +56,7 @@ static inline float gm_log2f(float x)
     return (float)n + t * series;
 }
 
-/* 2^x, relative error below 2e-7; x is clipped to [-125, 126]. */
+/* 2^x, relative error below 2.5e-7; x is clipped to [-125, 126]. */
 static inline float gm_exp2f(float x)
 {
     x = x < -125.0f ? -125.0f : x;

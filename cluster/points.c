@@ -24,10 +24,11 @@ double gm_metric_distance(gm_metric metric, double s)
 
 double gm_metric_disconnected(gm_metric metric)
 {
+    const double nearly = 1 - 1e-6; /* features are floats */
     switch (metric) {
-    case GM_HELLINGER: return 1.0;
+    case GM_HELLINGER: return 1.0 * nearly;
     case GM_EUCLIDEAN: return INFINITY;
-    case GM_COSINE: return 2.0;
+    case GM_COSINE: return 2.0 * nearly;
     }
     return NAN;
 }

@@ -45,7 +45,8 @@ void gm_points_clear(gm_points *points);
 double gm_points_squared(const gm_points *points, size_t i, size_t j);
 
 /* The distance that belongs to s, and the one of which the metric says that points
- * have nothing in common (umap-learn's disconnection distance; infinity when none). */
+ * have nothing in common (umap-learn's disconnection distance, less a millionth, since
+ * features are rounded; infinity when none). */
 double gm_metric_distance(gm_metric metric, double s);
 double gm_metric_disconnected(gm_metric metric);
 

@@ -67,9 +67,15 @@ static void norms_are_kept(void)
 
 static void where_nothing_is_shared(void)
 {
-    CHECK_NEAR(gm_metric_disconnected(GM_HELLINGER), 1, 0);
+    gm_points h = make(GM_HELLINGER), c = make(GM_COSINE);
+    CHECK(distance(&h, 0, 3) >= gm_metric_disconnected(GM_HELLINGER));
+    CHECK(distance(&h, 0, 2) >= gm_metric_disconnected(GM_HELLINGER)); /* a row of zeros */
+    CHECK_NEAR(gm_metric_disconnected(GM_HELLINGER), 1, 2e-6);
     CHECK(gm_metric_disconnected(GM_EUCLIDEAN) == INFINITY);
-    CHECK_NEAR(gm_metric_disconnected(GM_COSINE), 2, 0);
+    CHECK(distance(&c, 0, 3) < gm_metric_disconnected(GM_COSINE)); /* at right angles */
+    CHECK_NEAR(gm_metric_disconnected(GM_COSINE), 2, 4e-6);
+    gm_points_clear(&h);
+    gm_points_clear(&c);
     CHECK_TEXT(gm_metric_name(GM_HELLINGER), "hellinger");
     CHECK_TEXT(gm_metric_name(GM_COSINE), "cosine");
 }
