@@ -28,12 +28,11 @@ generate --prompt salt --json > whole.json
 text=$(grep -o '"ids":\[[0-9]*,[0-9]*,[0-9]*' whole.json)
 third=${text##*,}
 generate --prompt salt --json --stop-token "$third" | grep -o '"generated_tokens":2,"end":"eos"'
-generate --no-echo --prompt salt > whole
-stop=$(head -c 5 whole | tail -c 2)
+whole=$(generate --no-echo --prompt salt)
+stop=${whole:4:2} # characters
 generate --no-echo --prompt salt --stop "$stop" > stopped
 generate --json --prompt salt --stop "$stop" | grep -o '"end":"stop"'
-head -c 3 whole > start
-echo >> start
+echo "${whole%%"$stop"*}" > start
 same start stopped "the text before a stop string"
 generate --prompt "$(head -c 2000 c.jsonl)" --max-tokens 9 > /dev/null
 
