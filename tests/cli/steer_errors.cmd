@@ -82,3 +82,8 @@ run gm-steer compare --model "$TINY" --atlas a.h5 --cluster 99
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus c.jsonl --weights 2,1
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus absent.jsonl
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus c.jsonl --cluster 99 --quiet
+
+echo "-- devices and kernels:"
+generate --device tpu
+generate --kernels mmx
+generate --numerics f16
