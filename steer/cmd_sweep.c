@@ -275,11 +275,34 @@ out:
     return status;
 }
 
+static gm_status run(const request *r, const gm_sweep_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_stage stage = {0};
+    table *t = gm_alloc(1, sizeof *t);
+    if (t == NULL) GM_FAIL(GM_EMEM, "no memory for the table");
+    if (r->csv) GM_TRY(gm_outfile_check(r->csv, r->force, err));
+    GM_TRY(gm_stage_open(&stage, &r->stage, err));
+    GM_TRY(measure(t, r, options, &stage, err));
+    if (r->csv) GM_TRY(write_csv(t, r->csv, r->force, err));
+    if (r->stage.json)
+        GM_TRY(print_json(t, &stage, err));
+    else
+        print_text(t);
+    if (!beats_random(&t->pooled))
+        GM_FAIL(GM_ECHECK, "steering does not beat random experts (pooled p %.3f)",
+                t->pooled.p_log_odds);
+out:
+    for (size_t c = 0; t && c < t->n; c++) gm_sweep_cluster_clear(&t->cluster[c]);
+    gm_free(t);
+    gm_stage_close(&stage);
+    return status;
+}
+
 int gm_steer_sweep(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error err = {0};
-    gm_stage stage = {0};
     bool usage = true;
     request r = {.stage = gm_stage_defaults(),
                  .recipe = gm_recipe_defaults(),
@@ -307,33 +330,18 @@ int gm_steer_sweep(int argc, char **argv)
         GM_RECIPE_OPTIONS(&r.recipe),
         {.kind = GM_OPT_END_},
     };
-    table *t = gm_alloc(1, sizeof *t);
-    if (t == NULL) GM_TRY(gm_fail(&err, GM_EMEM, "no memory for the table"));
 
     GM_TRY(gm_opt_parse("gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE", details,
                         opts, &argc, argv, &err));
     if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
     GM_TRY(check_request(&r, &options, &err));
     usage = false;
-    if (r.csv) GM_TRY(gm_outfile_check(r.csv, r.force, &err));
-    GM_TRY(gm_stage_open(&stage, &r.stage, &err));
     options.recipe = r.recipe;
     options.n_runs = (size_t)r.continuations;
     options.n_draws = (size_t)r.draws;
     options.max_cost = r.max_cost;
-    GM_TRY(measure(t, &r, &options, &stage, &err));
-    if (r.csv) GM_TRY(write_csv(t, r.csv, r.force, &err));
-    if (r.stage.json)
-        GM_TRY(print_json(t, &stage, &err));
-    else
-        print_text(t);
-    if (!beats_random(&t->pooled))
-        GM_TRY(gm_fail(&err, GM_ECHECK, "steering does not beat random experts (pooled p %.3f)",
-                       t->pooled.p_log_odds));
+    GM_TRY(run(&r, &options, &err));
 out:
-    for (size_t c = 0; t && c < t->n; c++) gm_sweep_cluster_clear(&t->cluster[c]);
-    gm_free(t);
-    gm_stage_close(&stage);
     gm_opt_list_clear(&r.corpus);
     gm_recipe_clear(&r.recipe);
     gm_stage_options_clear(&r.stage);
