@@ -2,6 +2,8 @@
 #include "engine/tokenizer/tokenizer.h"
 #include "tests/tokenizer_json.h"
 
+#include <pthread.h>
+
 #define BYTE_LEVEL "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}"
 #define ADDED(id, content, flags) \
     "[{\"id\":" #id ",\"content\":\"" content "\",\"special\":true," flags "\"lstrip\":false}]"
@@ -168,8 +170,9 @@ static void what_is_not_understood_is_named(void)
 
 #define META(scheme) \
     "{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"" scheme "\"}"
-#define REPLACE(regex) \
-    "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"" regex "\"},\"content\":\"b\"}"
+#define REPLACE_WITH(regex, content) \
+    "{\"type\":\"Replace\",\"pattern\":{\"Regex\":\"" regex "\"},\"content\":\"" content "\"}"
+#define REPLACE(regex) REPLACE_WITH(regex, "b")
 
 /* Where the reference gives ids that hang on chance, fails, or counts places
  * differently (engine/tokenizer/README.md, traps). */
@@ -227,6 +230,29 @@ static void a_model_of_another_kind_is_named(void)
     CHECK_FAILS(gm_tokenizer_parse(&t, "[]", 2, "u.json", &err), err, GM_EFORMAT, "u.json");
     CHECK_FAILS(gm_tokenizer_open(&t, "absent-folder", &err), err, GM_EIO,
                 "absent-folder/tokenizer.json");
+}
+
+/* A thread's share: the same texts, many times, with an encoder of its own. */
+static void *encode_often(void *tokenizer)
+{
+    for (int i = 0; i < 50; i++) {
+        check_encoded(tokenizer, "<x> ABDD e\xCC\x81 bc 12", "10 4 8 4 4 7 4", NULL);
+        check_encoded(tokenizer, "abc", "8", "3");
+    }
+    return NULL;
+}
+
+static void threads_share_a_tokenizer(void)
+{
+    pthread_t thread[4];
+    gm_tokenizer *t = test_tokenizer(
+        (parts){.added = ADDED(10, "<x>", ""),
+                .normalizer = "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Lowercase\"},"
+                              "{\"type\":\"NFC\"}," REPLACE_WITH("d+", "c") "]}",
+                .splitter = BYTE_LEVEL});
+    for (int i = 0; i < 4; i++) CHECK_INT(pthread_create(&thread[i], NULL, encode_often, t), 0);
+    for (int i = 0; i < 4; i++) CHECK_INT(pthread_join(thread[i], NULL), 0);
+    gm_tokenizer_close(t);
 }
 
 /* From the file to the text that comes back, on a text that is given in `state`. */
@@ -303,4 +329,5 @@ TESTS(TEST(pieces_become_tokens_by_rank), TEST(characters_without_a_token_are_dr
       TEST(the_template_wraps_the_text), TEST(text_that_is_not_utf8_is_refused_whole),
       TEST(tokens_are_found_by_id_and_spelling), TEST(what_is_not_understood_is_named),
       TEST(what_the_reference_does_by_chance_is_refused), TEST(numbers_that_do_not_fit_are_named),
-      TEST(a_model_of_another_kind_is_named), TEST(survives_every_allocation_failure))
+      TEST(a_model_of_another_kind_is_named), TEST(threads_share_a_tokenizer),
+      TEST(survives_every_allocation_failure))
