@@ -8,12 +8,14 @@
  *   /clusters/id i32, size u32 (C); keywords text (C,10), keyword_score f32 (C,10);
  *            usage, lift, usage_half f32 (C,L,E), (C,L,E), (C,2,L,E); important u8 (C,L,E);
  *            stability f32 (C); subset_count u32 (C,S)
- *   /corpus/usage f32 (L,E): the mean over all documents, noise included
- *   /corpus/subset_usage f32 (S,L,E): the mean over each labelled subset
+ *   /corpus/usage f32 (L,E): the mean over all documents, noise included; usage_half (2,L,E)
+ *   /corpus/subset_usage f32 (S,L,E): the mean over each labelled subset; subset_usage_half
  *   /graph/indptr, indices, weight: the neighbour graph (CSR, symmetric memberships)
  *   /tree/left, right, distance, size: the single-linkage tree (N-1)
- *   /layer, /expert, /document, /cluster, /keyword, /subset: dimension scales
- *   /parameters, /quality: attributes; root: schema, the trace's fingerprint, the model
+ *   /layer, /expert, /document, /cluster, /keyword, /subset, /bound (N+1), /merge (N-1),
+ *            /edge, /pair (2): dimension scales; /layer holds model layers
+ *   /parameters, /quality: an attribute for each figure, and all of them as `json`
+ *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H
 #define GM_ATLAS_H

@@ -1,5 +1,4 @@
-/* atlas_read.c - reading an atlas, with every shape and range checked. */
-#include <math.h>
+/* atlas_read.c - reading an atlas, with every shape checked; ranges: atlas_check.c. */
 #include <string.h>
 
 #include "formats/atlas_schema.h"
@@ -126,92 +125,6 @@ out:
     return status;
 }
 
-/* ---- ranges ---- */
-
-/* Index of the first value outside [lo, hi], or n; NaN is outside. */
-static size_t first_outside(const float *value, size_t n, float lo, float hi)
-{
-    size_t i = 0;
-    while (i < n && value[i] >= lo && value[i] <= hi) i++;
-    return i;
-}
-
-static gm_status check_documents(const gm_atlas *a, hid_t file, gm_error *err)
-{
-    for (size_t i = 0; i < a->n; i++) {
-        if (a->cluster[i] < -1 || a->cluster[i] >= (int64_t)a->n_clusters)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in cluster %d of %zu", i,
-                              a->cluster[i], a->n_clusters);
-        if (a->subset[i] >= a->n_subsets)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in subset %u of %zu", i,
-                              a->subset[i], a->n_subsets);
-        if (!isfinite(a->xy[2 * i]) || !isfinite(a->xy[2 * i + 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "the place of document %zu is not finite", i);
-    }
-    size_t p = first_outside(a->probability, a->n, 0, 1), o = first_outside(a->outlier, a->n, 0, 1);
-    if (p < a->n || o < a->n)
-        return gm_h5_fail(err, GM_EFORMAT, file, "document %zu has %s outside [0,1]",
-                          p < a->n ? p : o, p < a->n ? "a probability" : "an outlier score");
-    return GM_OK;
-}
-
-static gm_status check_rates(const gm_atlas *a, hid_t file, gm_error *err)
-{
-    size_t cells = (size_t)a->n_layers * (size_t)a->n_experts;
-    const struct {
-        const char *name;
-        const float *value;
-        size_t n;
-    } rate[] = {{"/clusters/usage", a->usage, a->n_clusters * cells},
-                {"/clusters/usage_half", a->usage_half, 2 * a->n_clusters * cells},
-                {"/corpus/usage", a->corpus_usage, cells},
-                {"/corpus/usage_half", a->corpus_usage_half, 2 * cells},
-                {"/corpus/subset_usage", a->subset_usage, a->n_subsets * cells},
-                {"/corpus/subset_usage_half", a->subset_usage_half, 2 * a->n_subsets * cells}};
-    for (size_t k = 0; k < sizeof rate / sizeof rate[0]; k++) {
-        size_t i = first_outside(rate[k].value, rate[k].n, 0, 1.001f);
-        if (i < rate[k].n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'%s' holds %g at %zu, expected 0 to 1",
-                              rate[k].name, (double)rate[k].value[i], i);
-    }
-    size_t i = first_outside(a->lift, a->n_clusters * cells, 0, INFINITY);
-    if (i < a->n_clusters * cells)
-        return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/lift' holds %g at %zu",
-                          (double)a->lift[i], i);
-    for (i = 0; i < a->n_clusters * cells; i++)
-        if (a->important[i] > 1)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/important' holds %u at %zu",
-                              a->important[i], i);
-    return GM_OK;
-}
-
-static gm_status check_graph(const gm_atlas *a, hid_t file, gm_error *err)
-{
-    if (a->graph_indptr[0] != 0 || a->graph_indptr[a->n] != a->n_edges)
-        return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' does not run from 0 to %zu",
-                          a->n_edges);
-    for (size_t i = 0; i < a->n; i++)
-        if (a->graph_indptr[i] > a->graph_indptr[i + 1])
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' falls at %zu", i);
-    for (size_t i = 0; i < a->n_edges; i++)
-        if (a->graph_indices[i] >= a->n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "edge %zu leads to document %u of %zu", i,
-                              a->graph_indices[i], a->n);
-    for (size_t i = 0; i + 1 < a->n; i++)
-        if (a->tree_left[i] >= a->n + i || a->tree_right[i] >= a->n + i)
-            return gm_h5_fail(err, GM_EFORMAT, file, "row %zu of '/tree' joins what is not there",
-                              i);
-    return GM_OK;
-}
-
-static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
-{
-    for (int i = 0; i < a->n_layers; i++)
-        if (a->layer_of_moe[i] < 0 || (i > 0 && a->layer_of_moe[i] <= a->layer_of_moe[i - 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/layer' is not ascending at %d", i);
-    return GM_OK;
-}
-
 gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -224,10 +137,7 @@ gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err)
     GM_TRY(read_texts(file, open, err));
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++)
         GM_TRY(read_column(file, &gm_atlas_columns[i], open, err));
-    GM_TRY(check_layers(&open->atlas, file, err));
-    GM_TRY(check_documents(&open->atlas, file, err));
-    GM_TRY(check_rates(&open->atlas, file, err));
-    GM_TRY(check_graph(&open->atlas, file, err));
+    GM_TRY(gm_atlas_check(&open->atlas, file, err));
     *out = &open->atlas;
     open = NULL;
 out:

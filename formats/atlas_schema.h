@@ -40,6 +40,9 @@ uint64_t gm_atlas_size(const gm_atlas *atlas, char letter);
 /* The layout of a column. `stored` is left to the caller. */
 gm_h5_layout gm_atlas_layout(const gm_atlas_column *column, const gm_atlas *atlas);
 
+/* Refuse values that cannot be: GM_EFORMAT names the place. Every array is there. */
+gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err) GM_MUST_USE;
+
 /* One step of the digest: name and SHA-256 of a column. */
 void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32]);
 

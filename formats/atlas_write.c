@@ -1,6 +1,8 @@
 /* atlas_write.c - writing an atlas: the table of atlas_schema.h, column by column. */
+#include <math.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "formats/atlas_schema.h"
 #include "formats/commit.h"
 
@@ -17,6 +19,14 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     static const char *const group[] = {"/samples", "/clusters",   "/corpus", "/graph",
                                         "/tree",    "/parameters", "/quality"};
     gm_status status = GM_OK;
+    const gm_h5_layout ids = {.name = "/clusters/id",
+                              .type = GM_H5_I32,
+                              .stored = H5I_INVALID_HID,
+                              .rank = 1,
+                              .dim = {atlas->n_clusters},
+                              .chunk_rows = 8192,
+                              .scale = {"/cluster"},
+                              .about = "0 is the largest; -1, noise, is no cluster"};
     size_t most = (size_t)atlas->n_experts;
     if (atlas->n_clusters > most) most = atlas->n_clusters;
     if (most < GM_N_KEYWORDS) most = GM_N_KEYWORDS;
@@ -30,6 +40,7 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     GM_TRY(gm_h5_make_scale(file, "/expert", count, (size_t)atlas->n_experts, NULL, err));
     GM_TRY(gm_h5_make_scale(file, "/cluster", count, atlas->n_clusters, NULL, err));
     GM_TRY(gm_h5_make_scale(file, "/keyword", count, GM_N_KEYWORDS, "0 is the best", err));
+    GM_TRY(gm_h5_write_all(file, &ids, count, NULL, err));
     GM_TRY(gm_h5_make_length(file, "/document", atlas->n, err));
     GM_TRY(gm_h5_make_length(file, "/subset", atlas->n_subsets, err));
     GM_TRY(gm_h5_make_length(file, "/bound", atlas->n + 1, err));
@@ -59,6 +70,39 @@ static gm_status put_attributes(hid_t file, const gm_atlas *atlas, gm_error *err
     }
 out:
     if (object >= 0) H5Oclose(object);
+    return status;
+}
+
+/* The scalar members of a JSON object as attributes, beside the whole of it. Numbers are real
+ * unless they are whole; null is NaN. */
+static gm_status put_members(hid_t file, const char *group, const char *json, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json *root = NULL;
+    hid_t object = H5I_INVALID_HID;
+    if (json == NULL || json[0] == '\0') return GM_OK;
+    GM_TRY(gm_json_parse(&root, json, strlen(json), group, err));
+    if (gm_json_kind_of(root) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EARG, "'%s' is not a JSON object", group);
+    object = H5Oopen(file, group, H5P_DEFAULT);
+    for (const gm_json *member = gm_json_first(root); member; member = gm_json_next(member)) {
+        const char *key = gm_json_key(member);
+        int64_t whole;
+        double real = (double)NAN;
+        bool yes;
+        if (strcmp(key, "json") == 0) continue;
+        if (gm_json_kind_of(member) == GM_JSON_TEXT)
+            GM_TRY(gm_h5_put_text(object, key, gm_json_text(member, NULL), err));
+        else if (gm_json_bool(member, &yes))
+            GM_TRY(gm_h5_put_i64(object, key, yes, err));
+        else if (gm_json_i64(member, &whole))
+            GM_TRY(gm_h5_put_i64(object, key, whole, err));
+        else if (gm_json_f64(member, &real) || gm_json_kind_of(member) == GM_JSON_NULL)
+            GM_TRY(gm_h5_put_f64(object, key, real, err));
+    }
+out:
+    if (object >= 0) H5Oclose(object);
+    gm_json_free(root);
     return status;
 }
 
@@ -116,6 +160,8 @@ gm_status gm_atlas_write(const char *path, gm_atlas *atlas, bool replace, gm_err
     GM_TRY(gm_commit_begin(&commit, path, replace, err));
     GM_TRY(make_scales(commit.file, atlas, err));
     GM_TRY(put_attributes(commit.file, atlas, err));
+    GM_TRY(put_members(commit.file, "/parameters", atlas->parameters, err));
+    GM_TRY(put_members(commit.file, "/quality", atlas->quality, err));
     gm_sha256_init(&hash);
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++) {
         const gm_atlas_column *column = &gm_atlas_columns[i];

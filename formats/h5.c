@@ -14,6 +14,8 @@
  * names, each padded to 8 bytes, and its values. */
 enum { MAX_ENUM_BYTES = 48 * 1024 };
 
+enum { MAX_TEXT_BYTES = 64 << 20 }; /* of an attribute */
+
 /* ---- types ---- */
 
 size_t gm_h5_type_size(gm_h5_type type)
@@ -147,7 +149,12 @@ gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
     *out = H5I_INVALID_HID;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = strong_close_list();
-    if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
+    /* The format of 1.10: its headers and indices carry checksums, so that a byte that
+     * changed is an error and not a wild pointer inside HDF5. */
+    if (access < 0 || H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
+        if (access >= 0) H5Pclose(access);
+        return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
+    }
     *out = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
     H5Pclose(access);
     if (*out >= 0) return GM_OK;
@@ -232,12 +239,13 @@ static gm_status put_scalar(hid_t object, const char *name, hid_t type, const vo
     return status;
 }
 
-/* Variable length: h5py then gives str, and the 64 KiB of a header do not limit it. */
-static hid_t make_long_text(void)
+/* Of fixed length, n bytes of UTF-8 (h5py gives bytes): variable length would be kept in the
+ * global heap, whose reading HDF5 1.10 does not check (fuzz_atlas.c). */
+static hid_t make_text_of(size_t n)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 &&
-        (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+    if (type >= 0 && (H5Tset_size(type, n) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+                      H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)) {
         H5Tclose(type);
         return H5I_INVALID_HID;
     }
@@ -246,10 +254,11 @@ static hid_t make_long_text(void)
 
 gm_status gm_h5_put_text(hid_t object, const char *name, const char *text, gm_error *err)
 {
-    hid_t type = make_long_text();
-    if (type < 0) return gm_h5_fail(err, GM_EMEM, object, "cannot write attribute '%s'", name);
     const char *value = text ? text : "";
-    gm_status status = put_scalar(object, name, type, &value, err);
+    size_t n = strlen(value);
+    hid_t type = make_text_of(n > 0 ? n : 1);
+    if (type < 0) return gm_h5_fail(err, GM_EMEM, object, "cannot write attribute '%s'", name);
+    gm_status status = put_scalar(object, name, type, value, err);
     H5Tclose(type);
     return status;
 }
@@ -294,24 +303,29 @@ gm_status gm_h5_get_text(hid_t object, const char *name, gm_arena *arena, const 
                          gm_error *err)
 {
     gm_status status = GM_OK;
-    hid_t at = H5I_INVALID_HID, own = H5I_INVALID_HID, type = make_long_text();
-    char *text = NULL;
+    hid_t at = H5I_INVALID_HID, own = H5I_INVALID_HID, type = H5I_INVALID_HID;
     *out = NULL;
     GM_TRY(open_scalar(&at, object, name, H5T_STRING, "a text", err));
     own = H5Aget_type(at);
-    if (own < 0 || type < 0 || H5Tis_variable_str(own) <= 0 || H5Aread(at, type, &text) < 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not a readable text", name);
+    size_t n = own < 0 || H5Tis_variable_str(own) != 0 ? 0 : H5Tget_size(own);
+    if (n == 0 || n > MAX_TEXT_BYTES || H5Aget_storage_size(at) != n) {
+        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not a text of fixed length",
+                            name);
         goto out;
     }
-    size_t n = text ? strlen(text) : 0;
-    if (gm_utf8_valid(text ? text : "", n) != n) {
+    char *text = gm_arena_alloc(arena, n + 1, 1); /* zeroed: a NUL stands behind */
+    type = make_text_of(n);
+    if (text == NULL || type < 0) {
+        status = gm_h5_fail(err, GM_EMEM, object, "no memory for '%s'", name);
+        goto out;
+    }
+    if (H5Aread(at, type, text) < 0)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
+    else if (gm_utf8_valid(text, strlen(text)) != strlen(text))
         status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not UTF-8", name);
-        goto out;
-    }
-    *out = gm_arena_text(arena, text ? text : "", n);
-    if (*out == NULL) status = gm_h5_fail(err, GM_EMEM, object, "no memory for '%s'", name);
+    else
+        *out = text;
 out:
-    if (text) H5free_memory(text);
     if (own >= 0) H5Tclose(own);
     if (type >= 0) H5Tclose(type);
     if (at >= 0) H5Aclose(at);

@@ -8,6 +8,9 @@
  * Files are read as untrusted: datasets are hard links, of the stated type and
  * shape, in gzip, shuffle and fletcher32 at most, neither virtual nor in another
  * file, with chunks of bounded size, and with as much stored as their extent needs.
+ * Files are written in the format of HDF5 1.10, whose structures carry checksums, and
+ * nothing of variable length is read: a damaged byte is then an error. Against a file
+ * made to break HDF5 itself, checksums and all, there is only a newer HDF5.
  */
 #ifndef GM_H5_H
 #define GM_H5_H

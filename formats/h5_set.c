@@ -237,12 +237,14 @@ gm_status gm_h5_set_digest(const gm_h5_set *set, uint8_t digest[32], gm_error *e
 {
     gm_status status = GM_OK;
     gm_sha256 hash;
+    const uint64_t n_rows = set->row_bytes ? set->dim[0] : 0; /* nothing of no width */
     size_t rows = set->row_bytes ? DIGEST_BYTES / set->row_bytes + 1 : 1;
+    if (rows > n_rows) rows = n_rows > 0 ? (size_t)n_rows : 1;
     uint8_t *part = gm_alloc2(rows, set->row_bytes, 1);
     if (part == NULL) GM_FAIL(GM_EMEM, "no memory to check '%s'", set->name);
     gm_sha256_init(&hash);
-    for (uint64_t first = 0; first < set->dim[0]; first += rows) {
-        size_t n = set->dim[0] - first < rows ? (size_t)(set->dim[0] - first) : rows;
+    for (uint64_t first = 0; first < n_rows; first += rows) {
+        size_t n = n_rows - first < rows ? (size_t)(n_rows - first) : rows;
         GM_TRY(gm_h5_set_read(set, first, n, part, err));
         gm_sha256_update(&hash, part, n * set->row_bytes);
     }

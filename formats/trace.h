@@ -111,7 +111,7 @@ uint64_t gm_trace_n_logits(const gm_trace *trace);
 gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float *logits,
                                uint64_t *token, gm_error *err) GM_MUST_USE;
 
-/* Append the text of document i to *text. GM_EABSENT when texts were left out. */
+/* Append the text of document i, valid UTF-8, to *text. GM_EABSENT when texts were left out. */
 gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err) GM_MUST_USE;
 
 /* Documents left out, by reason, and how many; owned by the trace. */

@@ -232,7 +232,9 @@ gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error 
     size_t n = (size_t)(at[1] - at[0]);
     GM_TRY(gm_text_reserve(text, n, err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_BYTES], at[0], n, text->at + text->n, err));
-    text->n += n;
+    if (gm_utf8_valid(text->at + text->n, n) != n)
+        status = gm_h5_fail(err, GM_EFORMAT, f->id, "the text of document %zu is not UTF-8", i);
+    if (status == GM_OK) text->n += n;
     text->at[text->n] = '\0';
 out:
     return status;

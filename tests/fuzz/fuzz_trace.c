@@ -1,8 +1,9 @@
-/* fuzz_trace.c - a valid trace with bytes of it overwritten, opened, read and verified.
+/* fuzz_trace.c - hostile traces: opened, read and verified without harm.
  *
- * The input is a list of patches, four bytes each: a place (three bytes, modulo the
- * file's size) and what to put there. So every input begins as a file that HDF5
- * accepts, and reaches what is behind its signature.
+ * The first byte of an input chooses. Even: the rest overwrites the arrays of a small block,
+ * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
+ * are content and only the values are wrong. Odd: it overwrites bytes of a valid file, place
+ * (three bytes) and value.
  */
 #include <stdlib.h>
 
@@ -40,15 +41,61 @@ static void write_patched(const char *path, const gm_text *valid, const uint8_t 
     gm_free(copy);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static gm_status write_values(const char *path, const uint8_t *bytes, size_t n, gm_error *err)
+{
+    static sample s;
+    sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
+    char *from = (char *)s.counts; /* all numbers from here on */
+    const size_t size = sizeof s - (size_t)(from - (char *)&s);
+    for (size_t i = 0; i + 3 <= n; i += 3) {
+        size_t at = (size_t)bytes[i] << 8 | bytes[i + 1];
+        if (at < 2 * SAMPLE_DOCUMENTS) /* of the documents, how many tokens and bad ones */
+            *(at % 2 ? &s.document[at / 2].bad : &s.document[at / 2].n_tokens) = bytes[i + 2];
+        else
+            from[at * 7 % size] = (char)bytes[i + 2];
+    }
+    return gm_trace_write(path, &s.info, &s.block, SAMPLE_REASONS, 2, true, err);
+}
+
+/* Whatever can be asked of a trace, and the answer must be in range. */
+static void use(gm_trace *trace)
 {
     gm_error err = {0};
-    gm_trace *trace = NULL;
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    const uint64_t n_tokens = gm_trace_n_tokens(trace);
     gm_trace_check check[GM_MAX_CHECKS];
     size_t n_checks;
-    write_patched("fuzz.patched.h5", valid_trace(), bytes, n);
-    if (gm_trace_open(&trace, "fuzz.patched.h5", &err) == GM_OK &&
-        gm_trace_verify(trace, check, &n_checks, &err) != GM_OK && err.text[0] == '\0')
+    if (gm_trace_verify(trace, check, &n_checks, &err) != GM_OK && err.text[0] == '\0') abort();
+    for (size_t i = 0; i < samples->n; i++) {
+        gm_text text = {0};
+        if (samples->subset[i] >= samples->n_subsets) abort();
+        if (samples->offset[i] > samples->offset[i + 1] || samples->offset[i + 1] > n_tokens)
+            abort();
+        if (gm_trace_read_text(trace, i, &text, &err) == GM_OK &&
+            gm_utf8_valid(text.at, text.n) != text.n)
+            abort();
+        gm_text_clear(&text);
+    }
+    uint16_t *expert = gm_alloc2((size_t)info->n_layers, (size_t)info->n_chosen, sizeof *expert);
+    for (uint64_t t = 0; expert && t < n_tokens && t < 1000; t++)
+        if (gm_trace_read_routing(trace, t, 1, expert, NULL, NULL, NULL, &err) != GM_OK) break;
+    gm_free(expert);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    static const char path[] = "fuzz.patched.h5";
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    if (n == 0) return 0;
+    if (bytes[0] & 1)
+        write_patched(path, valid_trace(), bytes + 1, n - 1);
+    else if (write_values(path, bytes + 1, n - 1, &err) != GM_OK)
+        return 0;
+    if (gm_trace_open(&trace, path, &err) == GM_OK)
+        use(trace);
+    else if (trace != NULL || err.text[0] == '\0')
         abort();
     gm_trace_close(trace);
     return 0;

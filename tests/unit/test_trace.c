@@ -193,8 +193,6 @@ static void verify_finds_breaches(void)
     }
 }
 
-/* Every byte of a file changed in turn (a stride of them) is refused, seen by a digest
- * or harmless; never a crash. */
 static void damage_is_noticed(void)
 {
     gm_error err = {0};
@@ -213,6 +211,56 @@ static void damage_is_noticed(void)
     gm_text_clear(&file);
     gm_trace *trace = NULL;
     CHECK_FAILS(gm_trace_open(&trace, "absent.h5", &err), err, GM_EIO, "absent.h5");
+}
+
+static void a_text_is_utf8(void)
+{
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    gm_text text = {0};
+    sample_fill(&s[0], GM_RECORD_COUNTS, 8, 0);
+    s[0].document[1].text = "half a letter \xd1";
+    s[0].document[1].n_text = 15;
+    write_sample("half.h5", &s[0]);
+    CHECK_OK(gm_trace_open(&trace, "half.h5", &err), err);
+    CHECK_OK(gm_trace_read_text(trace, 0, &text, &err), err);
+    size_t n = text.n;
+    CHECK_FAILS(gm_trace_read_text(trace, 1, &text, &err), err, GM_EFORMAT,
+                "'half.h5': the text of document 1 is not UTF-8");
+    CHECK_INT(text.n, n);
+    CHECK_FAILS(gm_trace_read_text(trace, 5, &text, &err), err, GM_EARG, "document 5 of 5");
+    gm_text_clear(&text);
+    gm_trace_close(trace);
+}
+
+/* A byte of the file in turn is turned over (a stride of them): HDF5's checksums, the digest or
+ * a check of ours notice, or it was of no account; never a crash. */
+static void flipped_bytes_are_survived(void)
+{
+    gm_error err = {0};
+    gm_text file = {0};
+    size_t refused = 0, tried = 0;
+    sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
+    write_sample("whole.h5", &s[0]);
+    CHECK_OK(gm_text_read_file(&file, "whole.h5", 1 << 24, &err), err);
+    for (size_t at = 0; at < file.n; at += 61, tried++) {
+        gm_trace *trace = NULL;
+        gm_trace_check check[GM_MAX_CHECKS];
+        size_t n = 0;
+        bool fine = true;
+        FILE *out = fopen("flipped.h5", "wb");
+        file.at[at] = (char)~file.at[at];
+        fwrite(file.at, 1, file.n, out);
+        fclose(out);
+        file.at[at] = (char)~file.at[at];
+        gm_status status = gm_trace_open(&trace, "flipped.h5", &err);
+        if (status == GM_OK) status = gm_trace_verify(trace, check, &n, &err);
+        for (size_t k = 0; status == GM_OK && k < n; k++) fine = fine && check[k].passed;
+        refused += status != GM_OK || !fine;
+        gm_trace_close(trace);
+    }
+    CHECK(refused * 2 > tried); /* the rest is padding and what verify does not read */
+    gm_text_clear(&file);
 }
 
 static gm_status write_and_read(void *state, gm_error *err)
@@ -236,4 +284,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(comes_back_as_written), TEST(shards_are_one_trace), TEST(one_process_holds_a_folder),
       TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
-      TEST(damage_is_noticed), TEST(survives_every_allocation_failure))
+      TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
+      TEST(survives_every_allocation_failure))

@@ -1,0 +1,173 @@
+/* atlas_check.c - the values of an atlas that was read: whatever a file holds, what is let
+ * through can be indexed, divided by and shown.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "formats/atlas_schema.h"
+
+/* Index of the first value outside [lo, hi], or n; NaN is outside. */
+static size_t first_outside(const float *value, size_t n, float lo, float hi)
+{
+    size_t i = 0;
+    while (i < n && value[i] >= lo && value[i] <= hi) i++;
+    return i;
+}
+
+static gm_status check_documents(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        if (a->cluster[i] < -1 || a->cluster[i] >= (int64_t)a->n_clusters)
+            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in cluster %d of %zu", i,
+                              a->cluster[i], a->n_clusters);
+        if (a->subset[i] >= a->n_subsets)
+            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in subset %u of %zu", i,
+                              a->subset[i], a->n_subsets);
+        if (!isfinite(a->xy[2 * i]) || !isfinite(a->xy[2 * i + 1]))
+            return gm_h5_fail(err, GM_EFORMAT, file, "the place of document %zu is not finite", i);
+    }
+    size_t p = first_outside(a->probability, a->n, 0, 1), o = first_outside(a->outlier, a->n, 0, 1);
+    if (p < a->n || o < a->n)
+        return gm_h5_fail(err, GM_EFORMAT, file, "document %zu has %s outside [0,1]",
+                          p < a->n ? p : o, p < a->n ? "a probability" : "an outlier score");
+    return GM_OK;
+}
+
+static gm_status check_rates(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    size_t cells = (size_t)a->n_layers * (size_t)a->n_experts;
+    const struct {
+        const char *name;
+        const float *value;
+        size_t n;
+    } rate[] = {{"/clusters/usage", a->usage, a->n_clusters * cells},
+                {"/clusters/usage_half", a->usage_half, 2 * a->n_clusters * cells},
+                {"/corpus/usage", a->corpus_usage, cells},
+                {"/corpus/usage_half", a->corpus_usage_half, 2 * cells},
+                {"/corpus/subset_usage", a->subset_usage, a->n_subsets * cells},
+                {"/corpus/subset_usage_half", a->subset_usage_half, 2 * a->n_subsets * cells}};
+    for (size_t k = 0; k < sizeof rate / sizeof rate[0]; k++) {
+        size_t i = first_outside(rate[k].value, rate[k].n, 0, 1.001f);
+        if (i < rate[k].n)
+            return gm_h5_fail(err, GM_EFORMAT, file, "'%s' holds %g at %zu, expected 0 to 1",
+                              rate[k].name, (double)rate[k].value[i], i);
+    }
+    size_t i = first_outside(a->lift, a->n_clusters * cells, 0, INFINITY);
+    if (i < a->n_clusters * cells)
+        return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/lift' holds %g at %zu",
+                          (double)a->lift[i], i);
+    for (i = 0; i < a->n_clusters * cells; i++)
+        if (a->important[i] > 1)
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/important' holds %u at %zu",
+                              a->important[i], i);
+    return GM_OK;
+}
+
+static gm_status check_graph(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    if (a->graph_indptr[0] != 0 || a->graph_indptr[a->n] != a->n_edges)
+        return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' does not run from 0 to %zu",
+                          a->n_edges);
+    for (size_t i = 0; i < a->n; i++)
+        if (a->graph_indptr[i] > a->graph_indptr[i + 1])
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' falls at %zu", i);
+    for (size_t i = 0; i < a->n_edges; i++)
+        if (a->graph_indices[i] >= a->n)
+            return gm_h5_fail(err, GM_EFORMAT, file, "edge %zu leads to document %u of %zu", i,
+                              a->graph_indices[i], a->n);
+    size_t w = first_outside(a->graph_weight, a->n_edges, 0, 1);
+    if (w < a->n_edges)
+        return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/weight' holds %g at %zu, expected 0 to 1",
+                          (double)a->graph_weight[w], w);
+    return GM_OK;
+}
+
+static uint64_t tree_size(const gm_atlas *a, uint32_t node)
+{
+    return node < a->n ? 1 : a->tree_size[node - a->n];
+}
+
+static gm_status check_tree(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    double last = 0;
+    for (size_t i = 0; i + 1 < a->n; i++) {
+        uint32_t left = a->tree_left[i], right = a->tree_right[i];
+        if (left >= a->n + i || right >= a->n + i || left == right)
+            return gm_h5_fail(err, GM_EFORMAT, file, "row %zu of '/tree' joins what is not there",
+                              i);
+        if (a->tree_size[i] != tree_size(a, left) + tree_size(a, right) || a->tree_size[i] > a->n)
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/size' is %u at %zu, expected %llu",
+                              a->tree_size[i], i,
+                              (unsigned long long)(tree_size(a, left) + tree_size(a, right)));
+        if (!(a->tree_distance[i] >= last) || !isfinite(a->tree_distance[i]))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/distance' is %g at %zu, after %g",
+                              a->tree_distance[i], i, last);
+        last = a->tree_distance[i];
+    }
+    return GM_OK;
+}
+
+/* The sizes and subsets of clusters are those of the documents. */
+static gm_status check_clusters(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t S = a->n_subsets;
+    uint32_t *count = gm_alloc2(a->n_clusters, S, sizeof *count);
+    if (count == NULL)
+        return gm_fail(err, GM_EMEM, "no memory to count %zu clusters", a->n_clusters);
+    for (size_t i = 0; i < a->n; i++)
+        if (a->cluster[i] >= 0) count[(size_t)a->cluster[i] * S + a->subset[i]]++;
+    for (size_t c = 0; status == GM_OK && c < a->n_clusters; c++) {
+        uint64_t size = 0;
+        for (size_t s = 0; s < S; s++) size += count[c * S + s];
+        if (size != a->size[c])
+            status = gm_h5_fail(err, GM_EFORMAT, file,
+                                "cluster %zu has %llu documents, '/clusters/size' says %u", c,
+                                (unsigned long long)size, a->size[c]);
+        else if (S > 0 && memcmp(count + c * S, a->subset_count + c * S, S * sizeof *count) != 0)
+            status = gm_h5_fail(err, GM_EFORMAT, file,
+                                "'/clusters/subset_count' of cluster %zu is not that of its "
+                                "documents",
+                                c);
+    }
+    gm_free(count);
+    return status;
+}
+
+/* "" or a JSON object. */
+static gm_status check_note(const char *json, const char *name, hid_t file, gm_error *err)
+{
+    gm_json *root = NULL;
+    if (json[0] == '\0') return GM_OK;
+    gm_status status = gm_json_parse(&root, json, strlen(json), name, err);
+    bool fine = status == GM_OK && gm_json_kind_of(root) == GM_JSON_OBJECT;
+    if (!fine && status != GM_EMEM)
+        status = gm_h5_fail(err, GM_EFORMAT, file, "'%s' is not a JSON object", name);
+    gm_json_free(root);
+    return status;
+}
+
+static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    for (int i = 0; i < a->n_layers; i++)
+        if (a->layer_of_moe[i] < 0 || (i > 0 && a->layer_of_moe[i] <= a->layer_of_moe[i - 1]))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/layer' is not ascending at %d", i);
+    return GM_OK;
+}
+
+gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(check_layers(atlas, file, err));
+    GM_TRY(check_documents(atlas, file, err));
+    GM_TRY(check_clusters(atlas, file, err));
+    GM_TRY(check_rates(atlas, file, err));
+    GM_TRY(check_graph(atlas, file, err));
+    GM_TRY(check_tree(atlas, file, err));
+    GM_TRY(check_note(atlas->parameters, "/parameters", file, err));
+    GM_TRY(check_note(atlas->quality, "/quality", file, err));
+    GM_TRY(check_note(atlas->provenance, "provenance", file, err));
+out:
+    return status;
+}

@@ -1,0 +1,101 @@
+/* atlas_sample.h - a small atlas made by hand, for the tests of what writes and reads one. */
+#ifndef GM_ATLAS_SAMPLE_H
+#define GM_ATLAS_SAMPLE_H
+
+#include "formats/atlas.h"
+
+enum { N = 6, C = 2, S = 2, L = 2, E = 3, EDGES = 4 }; /* sizes; EDGES entries of the graph */
+
+typedef struct made_atlas {
+    gm_atlas atlas;
+    int layers[L];
+    float xy[2 * N], probability[N], outlier[N], score[C * GM_N_KEYWORDS], usage[C * L * E],
+        half[C * 2 * L * E], lift[C * L * E], stability[C], corpus[L * E], corpus_half[2 * L * E],
+        subset_usage[S * L * E], subset_half[S * 2 * L * E], weight[EDGES];
+    int32_t cluster[N];
+    uint16_t subset[N];
+    uint32_t n_tokens[N], size[C], subset_count[C * S], indices[EDGES], left[N - 1], right[N - 1],
+        tree_size[N - 1];
+    uint64_t indptr[N + 1];
+    double distance[N - 1];
+    uint8_t sha[32 * N], important[C * L * E];
+    const char *id[N], *keyword[C * GM_N_KEYWORDS], *subset_name[S];
+} made_atlas;
+
+static inline void made_fill(float *value, size_t n)
+{
+    for (size_t i = 0; i < n; i++) value[i] = (float)(i % 7) / 8;
+}
+
+static inline void made_init(made_atlas *m)
+{
+    *m = (made_atlas){.layers = {1, 3},
+                      .subset_name = {"Books", ""},
+                      .size = {2, 2},
+                      .subset_count = {1, 1, 1, 1}};
+    made_fill(m->xy, 2 * N), made_fill(m->probability, N), made_fill(m->outlier, N);
+    made_fill(m->score, C * GM_N_KEYWORDS), made_fill(m->usage, C * L * E),
+        made_fill(m->half, C * 2 * L * E);
+    made_fill(m->lift, C * L * E), made_fill(m->stability, C), made_fill(m->corpus, L * E);
+    made_fill(m->corpus_half, 2 * L * E), made_fill(m->subset_usage, S * L * E);
+    made_fill(m->subset_half, S * 2 * L * E), made_fill(m->weight, EDGES);
+    for (uint32_t i = 0; i < N; i++) {
+        m->cluster[i] = (int32_t)(i % 3) - 1;
+        m->subset[i] = (uint16_t)(i % S);
+        m->n_tokens[i] = 100 + i;
+        m->id[i] = "a.jsonl:7";
+        m->indptr[i + 1] = i + 1 < EDGES ? i + 1 : EDGES;
+        for (uint32_t k = 0; k < 32; k++) m->sha[32 * i + k] = (uint8_t)(7 * i + k);
+    }
+    for (uint32_t i = 0; i + 1 < N; i++) {
+        m->left[i] = i ? N + i - 1 : 0;
+        m->right[i] = i + 1;
+        m->tree_size[i] = i + 2;
+        m->distance[i] = i;
+    }
+    for (int i = 0; i < C * GM_N_KEYWORDS; i++)
+        m->keyword[i] = i % 3 ? "\xd0\xba\xd0\xbe\xd1\x82" : "";
+    m->important[1] = 1;
+    m->atlas = (gm_atlas){.n = N,
+                          .n_clusters = C,
+                          .n_subsets = S,
+                          .n_layers = L,
+                          .n_experts = E,
+                          .n_chosen = 2,
+                          .layer_of_moe = m->layers,
+                          .xy = m->xy,
+                          .cluster = m->cluster,
+                          .probability = m->probability,
+                          .outlier = m->outlier,
+                          .subset = m->subset,
+                          .n_tokens = m->n_tokens,
+                          .id = m->id,
+                          .sha = m->sha,
+                          .subset_name = m->subset_name,
+                          .size = m->size,
+                          .keyword = m->keyword,
+                          .keyword_score = m->score,
+                          .usage = m->usage,
+                          .usage_half = m->half,
+                          .lift = m->lift,
+                          .important = m->important,
+                          .stability = m->stability,
+                          .subset_count = m->subset_count,
+                          .corpus_usage = m->corpus,
+                          .corpus_usage_half = m->corpus_half,
+                          .subset_usage = m->subset_usage,
+                          .subset_usage_half = m->subset_half,
+                          .n_edges = EDGES,
+                          .graph_indptr = m->indptr,
+                          .graph_indices = m->indices,
+                          .graph_weight = m->weight,
+                          .tree_left = m->left,
+                          .tree_right = m->right,
+                          .tree_size = m->tree_size,
+                          .tree_distance = m->distance,
+                          .model = "tiny",
+                          .parameters = "{\"neighbors\":15}",
+                          .quality = "{}"};
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* fuzz_atlas.c - hostile atlases: what is let through can be shown without harm.
+ *
+ * The first byte of an input chooses. Even: the rest overwrites the arrays of a small atlas,
+ * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
+ * are content and only the values are wrong. Odd: it overwrites bytes of the written file,
+ * place (three bytes) and value.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+#include "cluster/summary.h"
+#include "formats/atlas.h"
+#include "tests/atlas_sample.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+static void patch_values(made_atlas *m, const uint8_t *bytes, size_t n)
+{
+    /* Everything between the atlas itself and the pointers at the end is numbers. */
+    char *from = (char *)m->layers, *end = (char *)m->id;
+    for (size_t i = 0; i + 3 <= n; i += 3)
+        from[((size_t)bytes[i] << 8 | bytes[i + 1]) % (size_t)(end - from)] = (char)bytes[i + 2];
+}
+
+/* The valid file, made once. */
+static const gm_text *valid_atlas(void)
+{
+    static made_atlas m;
+    static gm_text file;
+    if (file.at) return &file;
+    made_init(&m);
+    if (gm_atlas_write("fuzz.atlas.h5", &m.atlas, true, NULL) != GM_OK ||
+        gm_text_read_file(&file, "fuzz.atlas.h5", 1 << 24, NULL) != GM_OK)
+        abort();
+    return &file;
+}
+
+static void write_patched(const char *path, const uint8_t *bytes, size_t n)
+{
+    const gm_text *valid = valid_atlas();
+    char *copy = gm_copy_text(valid->at, valid->n);
+    FILE *out = fopen(path, "wb");
+    if (copy == NULL || out == NULL) abort();
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
+        copy[at % valid->n] = (char)bytes[i + 3];
+    }
+    fwrite(copy, 1, valid->n, out);
+    fclose(out);
+    gm_free(copy);
+}
+
+/* What the programs do with an atlas: every number in it is used as an index or a size. */
+static void use(const gm_atlas *atlas)
+{
+    size_t members = gm_atlas_n_noise(atlas);
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        gm_top_expert top[5];
+        char title[64];
+        float middle[2];
+        bool found;
+        double purity;
+        size_t n = gm_cluster_top_experts(atlas, c, top, 5);
+        for (size_t i = 0; i < n; i++)
+            if (atlas->layer_of_moe[top[i].moe_layer] < 0 || !(top[i].lift >= 0)) abort();
+        int subset = gm_cluster_main_subset(atlas, c, &purity);
+        if (subset >= (int)atlas->n_subsets || (subset >= 0 && !(purity <= 1))) abort();
+        gm_cluster_title(atlas, c, GM_N_KEYWORDS, title, sizeof title);
+        if (gm_cluster_middle(atlas, c, middle, &found, NULL) != GM_OK) abort();
+        members += atlas->size[c];
+    }
+    if (members != atlas->n) abort();
+    for (size_t i = 0; i + 1 < atlas->n; i++)
+        if (!isfinite(atlas->tree_distance[i]) || atlas->tree_size[i] > atlas->n) abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    static made_atlas m;
+    gm_error err = {0};
+    gm_atlas *atlas = NULL;
+    if (n == 0) return 0;
+    if (bytes[0] & 1) {
+        write_patched("fuzz.patched.h5", bytes + 1, n - 1);
+    } else {
+        made_init(&m);
+        patch_values(&m, bytes + 1, n - 1);
+        if (gm_atlas_write("fuzz.patched.h5", &m.atlas, true, &err) != GM_OK) abort();
+    }
+    if (gm_atlas_open(&atlas, "fuzz.patched.h5", &err) == GM_OK)
+        use(atlas);
+    else if (atlas != NULL || err.text[0] == '\0')
+        abort();
+    gm_atlas_close(atlas);
+    return 0;
+}
