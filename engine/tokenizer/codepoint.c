@@ -1,11 +1,22 @@
-/* codepoint.c - the classes of characters that splitting asks for. */
+/* codepoint.c - the classes of characters that splitting and normalizing ask for. */
 #include "engine/tokenizer/codepoint.h"
 
 #include <utf8proc.h>
 
-static utf8proc_category_t category(uint32_t code_point)
+#include "engine/tokenizer/codepoint_tables.h"
+
+/* Whether one of n sorted ranges holds the character. */
+static bool is_in(const gm_code_range *range, size_t n, uint32_t c)
 {
-    return utf8proc_category((utf8proc_int32_t)code_point);
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (c > range[middle].last)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < n && c >= range[low].first;
 }
 
 bool gm_is_white_space(uint32_t code_point)
@@ -20,32 +31,33 @@ bool gm_is_white_space(uint32_t code_point)
 bool gm_is_numeric(uint32_t code_point)
 {
     if (code_point < 0x80) return code_point >= '0' && code_point <= '9';
-    utf8proc_category_t c = category(code_point);
-    return c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO;
+    return is_in(gm_numeric_chars, gm_numeric_chars_n, code_point);
 }
 
 bool gm_is_punctuation(uint32_t code_point)
 {
-    if (code_point < 0x80)
-        return (code_point >= '!' && code_point <= '/') ||
-               (code_point >= ':' && code_point <= '@') ||
-               (code_point >= '[' && code_point <= '`') || (code_point >= '{' && code_point <= '~');
-    utf8proc_category_t c = category(code_point);
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO;
-}
-
-/* Letters outside the categories L and M that are Alphabetic all the same: the
- * circled and squared Latin letters (Other_Alphabetic within So). */
-static bool is_enclosed_letter(uint32_t c)
-{
-    return (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-           (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
+    return is_in(gm_punctuation_chars, gm_punctuation_chars_n, code_point);
 }
 
 bool gm_is_word(uint32_t code_point)
 {
-    utf8proc_category_t c = category(code_point);
-    return (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_ME) || c == UTF8PROC_CATEGORY_ND ||
-           c == UTF8PROC_CATEGORY_NL || c == UTF8PROC_CATEGORY_PC || code_point == 0x200C ||
-           code_point == 0x200D || is_enclosed_letter(code_point);
+    return is_in(gm_word_chars, gm_word_chars_n, code_point);
+}
+
+bool gm_is_inert(uint32_t code_point)
+{
+    return code_point >= gm_inert_chars[0].first &&
+           is_in(gm_inert_chars, gm_inert_chars_n, code_point);
+}
+
+uint32_t gm_lower_of(uint32_t code_point)
+{
+    if (code_point < 0x80)
+        return code_point >= 'A' && code_point <= 'Z' ? code_point + ('a' - 'A') : code_point;
+    for (size_t i = 0; i < gm_lower_chars_n; i++) {
+        const gm_case_range *range = &gm_lower_chars[i];
+        if (code_point >= range->first && code_point <= range->last)
+            return (uint32_t)((int32_t)code_point + range->to_lower);
+    }
+    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point);
 }

@@ -1,7 +1,5 @@
-/* codepoint.h - the classes of characters that splitting asks for, as the
- * reference draws them.
- *
- * Categories are those of utf8proc (Unicode 15.0 in version 2.8).
+/* codepoint.h - the classes of characters that splitting and normalizing ask for,
+ * as the reference draws them (codepoint_tables.h).
  */
 #ifndef GM_CODEPOINT_H
 #define GM_CODEPOINT_H
@@ -20,6 +18,13 @@ bool gm_is_punctuation(uint32_t code_point);
 
 /* \w of Rust's regex crate: Alphabetic, M, Nd, Pc and the two joiners. */
 bool gm_is_word(uint32_t code_point);
+
+/* True for a character that is too young for the reference's normal forms: it
+ * stays as it is, and nothing joins it. */
+bool gm_is_inert(uint32_t code_point);
+
+/* The lower case of a character, where that is one character (not for U+0130). */
+uint32_t gm_lower_of(uint32_t code_point);
 
 /* True when the byte is not the first of its character. */
 static inline bool gm_is_tail_byte(char byte)

@@ -3,7 +3,6 @@
 #include "engine/tokenizer/normalizer.h"
 
 #include <string.h>
-#include <utf8proc.h>
 
 #include "engine/tokenizer/codepoint.h"
 #include "engine/tokenizer/component.h"
@@ -144,7 +143,7 @@ static gm_status lowercase(const gm_view *view, gm_marked *out, bool *changed, g
     for (size_t at = 0; at < view->n;) {
         uint32_t c;
         size_t stop = at + gm_utf8_decode(view->at + at, view->n - at, &c);
-        uint32_t lower = (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
+        uint32_t lower = gm_lower_of(c);
         if (lower != c) {
             char bytes[6];
             size_t n = gm_utf8_encode(lower, bytes);

@@ -1,10 +1,11 @@
 /* normalizer_form.c - NFC, NFD, NFKC, NFKD.
  *
  * The text is cut into stretches that normalize by themselves: a stretch goes on
- * while its next character is a mark or a Hangul vowel or final, the only ones
- * that ever join what stands before. Offsets are exact between stretches; inside
- * a stretch that changed, every byte has the stretch's end. Marks are ordered by
- * sorting, so a text of nothing but marks takes n log n.
+ * while its next character is (or, in the compatible forms, becomes) a mark or a
+ * Hangul vowel or final, the only ones that ever join what stands before. Offsets
+ * are exact between stretches; inside a stretch that changed, every byte has the
+ * stretch's end. Marks are ordered by sorting, so a text of nothing but marks takes
+ * n log n.
  *
  * Source: Unicode Standard Annex 15.
  */
@@ -23,10 +24,24 @@ static bool composes(gm_form form)
     return form == GM_FORM_NFC || form == GM_FORM_NFKC;
 }
 
-/* True when nothing before the character can join it or pass it. */
-static bool begins_stretch(uint32_t c)
+static bool is_compatible(gm_form form)
+{
+    return form == GM_FORM_NFKC || form == GM_FORM_NFKD;
+}
+
+/* True when nothing before the character can join it or pass it. In the compatible
+ * forms that is decided by what it becomes first: a letter may become a mark. */
+static bool begins_stretch(gm_form form, uint32_t c)
 {
     if (c < 0x300) return true;
+    if (is_compatible(form)) {
+        int32_t code[MOST_PER_CHAR];
+        int boundary = 0;
+        utf8proc_ssize_t n = utf8proc_decompose_char(
+            (utf8proc_int32_t)c, code, MOST_PER_CHAR,
+            (utf8proc_option_t)(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT), &boundary);
+        if (n > 0) c = (uint32_t)code[0];
+    }
     if ((c >= 0x1160 && c <= 0x11FF) || (c >= 0xD7B0 && c <= 0xD7FF)) return false;
     const utf8proc_property_t *p = utf8proc_get_property((utf8proc_int32_t)c);
     bool mark = p->category >= UTF8PROC_CATEGORY_MN && p->category <= UTF8PROC_CATEGORY_ME;
@@ -48,14 +63,16 @@ static size_t char_start(const char *at, size_t i)
     return i;
 }
 
-/* One past the stretch that begins at `start`. */
-static size_t stretch_stop(const gm_view *view, size_t start)
+/* One past the stretch that begins at `start`. A character that the reference does
+ * not know is a stretch of its own, and *inert. */
+static size_t stretch_stop(gm_form form, const gm_view *view, size_t start, bool *inert)
 {
     uint32_t c;
     size_t stop = start + gm_utf8_decode(view->at + start, view->n - start, &c);
-    while (stop < view->n) {
+    *inert = gm_is_inert(c);
+    while (!*inert && stop < view->n) {
         size_t len = gm_utf8_decode(view->at + stop, view->n - stop, &c);
-        if (begins_stretch(c)) break;
+        if (begins_stretch(form, c) || gm_is_inert(c)) break;
         stop += len;
     }
     return stop;
@@ -112,9 +129,8 @@ static gm_status order_marks(int32_t *code, uint64_t *key, size_t n, gm_error *e
 static gm_status normalize_stretch(gm_form form, gm_normalizer_work *work, const char *at, size_t n,
                                    size_t *n_codes, gm_error *err)
 {
-    bool compatible = form == GM_FORM_NFKC || form == GM_FORM_NFKD;
     const int options = UTF8PROC_STABLE | (composes(form) ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) |
-                        (compatible ? UTF8PROC_COMPAT : 0);
+                        (is_compatible(form) ? UTF8PROC_COMPAT : 0);
     int boundary = 0; /* of grapheme clusters: not asked for */
     gm_status status;
     size_t used = 0;
@@ -180,7 +196,10 @@ gm_status gm_normalize_form(gm_form form, gm_normalizer_work *work, const gm_vie
         if (start > at) start = char_start(view->at, start - 1); /* a mark may join this one */
 
         size_t n_codes = 0;
-        size_t stop = stretch_stop(view, start);
+        bool inert;
+        size_t stop = stretch_stop(form, view, start, &inert);
+        at = stop;
+        if (inert) continue;
         GM_TRY(normalize_stretch(form, work, view->at + start, stop - start, &n_codes, err));
         if (!spells(work->code, n_codes, view->at + start, stop - start)) {
             *changed = true;
@@ -188,7 +207,6 @@ gm_status gm_normalize_form(gm_form form, gm_normalizer_work *work, const gm_vie
             GM_TRY(append_codes(out, work->code, n_codes, gm_view_end(view, stop), err));
             kept = stop;
         }
-        at = stop;
     }
     if (*changed) status = gm_marked_copy(out, view, kept, view->n, err);
 out:
