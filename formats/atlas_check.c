@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "formats/atlas_schema.h"
 
 /* Index of the first value outside [lo, hi], or n; NaN is outside. */
@@ -135,19 +134,6 @@ static gm_status check_clusters(const gm_atlas *a, hid_t file, gm_error *err)
     return status;
 }
 
-/* "" or a JSON object. */
-static gm_status check_note(const char *json, const char *name, hid_t file, gm_error *err)
-{
-    gm_json *root = NULL;
-    if (json[0] == '\0') return GM_OK;
-    gm_status status = gm_json_parse(&root, json, strlen(json), name, err);
-    bool fine = status == GM_OK && gm_json_kind_of(root) == GM_JSON_OBJECT;
-    if (!fine && status != GM_EMEM)
-        status = gm_h5_fail(err, GM_EFORMAT, file, "'%s' is not a JSON object", name);
-    gm_json_free(root);
-    return status;
-}
-
 static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
 {
     for (int i = 0; i < a->n_layers; i++)
@@ -165,9 +151,9 @@ gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err)
     GM_TRY(check_rates(atlas, file, err));
     GM_TRY(check_graph(atlas, file, err));
     GM_TRY(check_tree(atlas, file, err));
-    GM_TRY(check_note(atlas->parameters, "/parameters", file, err));
-    GM_TRY(check_note(atlas->quality, "/quality", file, err));
-    GM_TRY(check_note(atlas->provenance, "provenance", file, err));
+    GM_TRY(gm_h5_check_object(file, "/parameters", atlas->parameters, err));
+    GM_TRY(gm_h5_check_object(file, "/quality", atlas->quality, err));
+    GM_TRY(gm_h5_check_object(file, "provenance", atlas->provenance, err));
 out:
     return status;
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/json.h"
 #include "base/text.h"
 
 /* A type's message in an object header holds 64 KiB at most; an enum takes its
@@ -329,6 +330,18 @@ out:
     if (own >= 0) H5Tclose(own);
     if (type >= 0) H5Tclose(type);
     if (at >= 0) H5Aclose(at);
+    return status;
+}
+
+gm_status gm_h5_check_object(hid_t object, const char *name, const char *text, gm_error *err)
+{
+    gm_json *root = NULL;
+    if (text[0] == '\0') return GM_OK;
+    gm_status status = gm_json_parse(&root, text, strlen(text), name, err);
+    bool fine = status == GM_OK && gm_json_kind_of(root) == GM_JSON_OBJECT;
+    if (!fine && status != GM_EMEM)
+        status = gm_h5_fail(err, GM_EFORMAT, object, "'%s' is not a JSON object", name);
+    gm_json_free(root);
     return status;
 }
 

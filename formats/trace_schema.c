@@ -253,6 +253,9 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     GM_TRY(gm_h5_get_f64(file, "routed_scale", &info->routed_scale, err));
     for (size_t i = 0; i < N_INFO_TEXTS; i++)
         GM_TRY(gm_h5_get_text(file, INFO_TEXT[i].name, arena, text_of(info, i), err));
+    GM_TRY(gm_h5_check_object(file, "options", info->options, err));
+    GM_TRY(gm_h5_check_object(file, "provenance", info->provenance, err));
+    GM_TRY(gm_h5_check_object(file, "steering", info->steering, err));
     info->n_layers = (int)L;
     info->n_experts = (int)E;
     info->n_chosen = (int)K;

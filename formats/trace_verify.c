@@ -74,8 +74,9 @@ static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
     *v = (verifier){.trace = trace, .L = (int)L, .E = (int)E, .K = (int)K};
     for (int i = 0; i < N_CHECKS; i++)
         v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
-    v->expert = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *v->expert);
-    v->gate = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *v->gate);
+    const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
+    v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
+    v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);
     v->pos = gm_alloc(ROWS_AT_ONCE, sizeof *v->pos);
     v->phase = gm_alloc(ROWS_AT_ONCE, sizeof *v->phase);
     v->nll = gm_alloc(ROWS_AT_ONCE, sizeof *v->nll);
@@ -274,11 +275,17 @@ static gm_status check_text(verifier *v, gm_error *err)
     gm_status status = GM_OK;
     gm_text text = {0};
     for (size_t i = 0; i < gm_trace_get_samples(v->trace)->n; i++) {
+        gm_error why = {0};
         text.n = 0;
-        GM_TRY(gm_trace_read_text(v->trace, i, &text, err));
-        if (gm_utf8_valid(text.at, text.n) != text.n)
-            breach(v, CHECK_TEXT, "the text of document %zu is not UTF-8", i);
+        status = gm_trace_read_text(v->trace, i, &text, &why);
+        if (status == GM_EFORMAT) {
+            breach(v, CHECK_TEXT, "%.150s", why.text);
+        } else if (status != GM_OK) {
+            if (err) *err = why;
+            goto out;
+        }
     }
+    status = GM_OK;
 out:
     gm_text_clear(&text);
     return status;

@@ -279,7 +279,14 @@ out:
     return status;
 }
 
-/* What a token and a document will take, before anything is computed. */
+/* How many documents there can be, as far as the options say; 0: they do not. */
+static double most_documents(const gm_collect_options *o)
+{
+    if (o->limit > 0 && (o->sample == 0 || o->limit < o->sample)) return (double)o->limit;
+    return (double)o->sample;
+}
+
+/* What a token, a document and the whole will take, before anything is computed. */
 static void announce(const run *r)
 {
     static const char *const level[] = {"counts", "choices", "logits"};
@@ -288,6 +295,12 @@ static void announce(const run *r)
     fprintf(stderr, "recording %s: at most %s a token, %s a document beside its text\n",
             level[r->info.level], gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
             gm_show_bytes(document, gm_trace_document_bytes(&r->info)));
+    double most = most_documents(&r->o);
+    if (most <= 0) return;
+    double bytes = most * (gm_trace_document_bytes(&r->info) +
+                           (double)r->o.doc_tokens * gm_trace_row_bytes(&r->info));
+    fprintf(stderr, "in all at most %s for %.0f documents of %" PRId64 " tokens\n",
+            gm_show_bytes(token, bytes), most, r->o.doc_tokens);
 }
 
 /* ---- the end ---- */

@@ -1,11 +1,13 @@
 /* info.c - gm-probe info: what a trace holds, or what a model folder is and takes. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cli.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "engine/engine.h"
 #include "formats/trace.h"
 #include "probe/gm_probe.h"
@@ -39,7 +41,9 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_put_string(out, "kernels", info->kernels);
     gm_json_put_string(out, "device", info->device);
     gm_json_put_string(out, "command", info->command);
+    if (info->options[0]) gm_json_put_raw(out, "options", info->options);
     if (info->steering[0]) gm_json_put_raw(out, "steering", info->steering);
+    if (info->provenance[0]) gm_json_put_raw(out, "provenance", info->provenance);
     gm_json_put_string(out, "fingerprint", info->fingerprint);
     gm_json_put_string(out, "digest", gm_trace_digest(trace));
     gm_json_open_object(out, "skipped");
@@ -83,6 +87,19 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_string(out, "digest", info->digest);
 }
 
+/* Sizes and parameters as people say them; false when the key is of neither. */
+static bool print_large(const char *key, double number)
+{
+    char text[24];
+    if (key && strstr(key, "bytes"))
+        printf("%s", gm_show_bytes(text, number));
+    else if (key && strstr(key, "parameters"))
+        printf("%s", gm_show_count(text, number));
+    else
+        return false;
+    return true;
+}
+
 /* A member's value on one line; a list's items joined; "-" where there is nothing. */
 static void print_value(const gm_json *value)
 {
@@ -95,6 +112,8 @@ static void print_value(const gm_json *value)
         printf("%s", *text ? text : "-");
     else if (gm_json_bool(value, &flag))
         printf("%s", flag ? "yes" : "no");
+    else if (gm_json_f64(value, &number) && print_large(gm_json_key(value), number))
+        return;
     else if (gm_json_i64(value, &integer))
         printf("%" PRId64, integer);
     else if (gm_json_f64(value, &number))
