@@ -5,7 +5,7 @@ exec 2>&1
 make_corpus > c.jsonl
 collect() { gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet "$@"; }
 digest() { gm-probe info "$1" --json | grep -o '"digest":"[0-9a-f]*"' > "$1.digest"; }
-field() { gm-probe info "$1" --json | grep -o "\"$2\":[^,}]*"; }
+field() { gm-probe info "$1" --json | grep -o "\"$2\":[^,}]*" | head -n 1; }
 
 echo "-- a dry run writes nothing:"
 collect -o t.h5 --dry-run
