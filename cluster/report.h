@@ -17,7 +17,7 @@ typedef struct gm_report_options {
  * subset), the table of clusters, a pair of heatmaps a cluster (all experts, and
  * the important ones: layers down, experts across), the quality figures and the
  * parameters. Same atlas, same bytes. Errors: GM_EEXIST, GM_EIO, GM_EMEM. */
-gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *options,
-                          gm_error *err) GM_MUST_USE;
+gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *options, gm_error *err)
+    GM_MUST_USE;
 
 #endif

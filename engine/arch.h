@@ -24,7 +24,7 @@ typedef struct gm_router_desc {
     int n_groups, top_groups; /* 1, 1: no groups */
     bool renormalise;         /* chosen weights divided by (their sum + renorm_epsilon) */
     float renorm_epsilon;
-    float scale;              /* routed_scaling_factor */
+    float scale; /* routed_scaling_factor */
 } gm_router_desc;
 
 typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
@@ -33,27 +33,27 @@ typedef struct gm_arch {
     const struct gm_family *family;
     int n_layers, width, vocab, max_context;
     int n_heads, n_kv_heads, head_dim;
-    bool attention_bias;      /* q, k, v have biases */
+    bool attention_bias; /* q, k, v have biases */
     gm_qk_norm qk_norm;
-    float clip_qkv;           /* clamp of q, k, v to [-x, x]; 0: none */
-    float attention_scale;    /* 1/sqrt(head_dim) unless the config says otherwise */
+    float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
+    float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     double rope_theta;
     float norm_epsilon;
     bool tied_head;
-    int dense_width;          /* FFN width of dense layers */
+    int dense_width; /* FFN width of dense layers */
     int n_experts, n_chosen, expert_width;
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
     gm_router_desc router;
     int n_moe;
-    int *layer_of_moe;        /* (n_moe) */
-    int *moe_of_layer;        /* (n_layers); -1: dense */
+    int *layer_of_moe; /* (n_moe) */
+    int *moe_of_layer; /* (n_layers); -1: dense */
     int64_t bos;
     int n_eos;
     uint32_t eos[GM_MAX_EOS];
     bool do_sample;
     double temperature, top_p, repetition_penalty;
     int top_k, max_new_tokens;
-    char unknown_keys[256];   /* keys of config.json that nobody here knows: "a, b" */
+    char unknown_keys[256]; /* keys of config.json that nobody here knows: "a, b" */
 } gm_arch;
 
 /* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest
@@ -99,8 +99,8 @@ void gm_arch_clear(gm_arch *arch);
 /* The same from documents parsed already; `generation` may be NULL. The wheres are the
  * files' names in messages. */
 gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
-                            const gm_json *generation, const char *generation_where,
-                            gm_error *err) GM_MUST_USE;
+                            const gm_json *generation, const char *generation_where, gm_error *err)
+    GM_MUST_USE;
 
 /* Name and shape (rows, cols; rows = 1 for vectors of `cols`) of a tensor in the
  * checkpoint. False when this model has no such tensor (a dense role in a MoE
@@ -125,7 +125,7 @@ gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int h
 /* Say that layers first, first + 1, ... that are multiples of `every` are MoE layers
  * and the others dense; fills n_moe and the two layer maps. GM_EFORMAT when that
  * leaves none. */
-gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where,
-                            gm_error *err) GM_MUST_USE;
+gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where, gm_error *err)
+    GM_MUST_USE;
 
 #endif

@@ -30,11 +30,11 @@ typedef enum gm_numerics { GM_NUMERICS_AUTO, GM_NUMERICS_F32, GM_NUMERICS_BF16 }
 typedef void gm_load_progress(void *context, double done_bytes, double total_bytes);
 
 typedef struct gm_model_options {
-    const char *device;    /* NULL or "auto", "cpu", "cuda", "cuda:N" */
-    gm_numerics numerics;  /* AUTO: bf16 when the weights are bf16, otherwise f32 */
-    bool headers_only;     /* check everything but load no weights: for info and --dry-run */
-    int threads;           /* for loading; 0: as many as the process may use */
-    const char *kernels;   /* NULL: the best this CPU has; "portable", "avx2", "avx512f", "amx" */
+    const char *device;   /* NULL or "auto", "cpu", "cuda", "cuda:N" */
+    gm_numerics numerics; /* AUTO: bf16 when the weights are bf16, otherwise f32 */
+    bool headers_only;    /* check everything but load no weights: for info and --dry-run */
+    int threads;          /* for loading; 0: as many as the process may use */
+    const char *kernels;  /* NULL: the best this CPU has; "portable", "avx2", "avx512f", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
 } gm_model_options;
@@ -48,31 +48,31 @@ typedef struct gm_model_info {
     const char *weight_dtype; /* "BF16": what the checkpoint mostly holds */
     const char *kernels;      /* "avx512f"; "" with headers_only */
     gm_numerics numerics;
-    int n_layers;             /* all decoder layers */
-    int n_moe_layers;         /* L */
-    const int *layer_of_moe;  /* (L) model layer number of each MoE layer, from 0 */
-    int n_experts, n_chosen;  /* E, K */
+    int n_layers;            /* all decoder layers */
+    int n_moe_layers;        /* L */
+    const int *layer_of_moe; /* (L) model layer number of each MoE layer, from 0 */
+    int n_experts, n_chosen; /* E, K */
     int n_shared_experts;
-    int width, expert_width;  /* D, F */
+    int width, expert_width; /* D, F */
     int n_heads, n_kv_heads, head_dim;
-    int vocab_size;           /* V, rows of the embedding */
-    int max_context;          /* positions the model was made for */
-    const char *scoring;      /* "softmax" */
-    bool renormalised;        /* chosen weights rescaled to sum to one */
+    int vocab_size;      /* V, rows of the embedding */
+    int max_context;     /* positions the model was made for */
+    const char *scoring; /* "softmax" */
+    bool renormalised;   /* chosen weights rescaled to sum to one */
     double routed_scale;
-    int64_t bos;              /* -1: none */
+    int64_t bos; /* -1: none */
     int n_eos;
     uint32_t eos[GM_MAX_EOS];
     uint64_t n_parameters, n_active; /* active: touched by one token, head included */
     uint64_t checkpoint_bytes;
-    uint64_t resident_bytes;  /* memory that the loaded weights take (would take) */
+    uint64_t resident_bytes; /* memory that the loaded weights take (would take) */
     uint64_t kv_bytes_per_token;
-    char digest[65];          /* identity of the weights: see checkpoint.h */
+    char digest[65]; /* identity of the weights: see checkpoint.h */
     /* generation_config.json, with Hugging Face's defaults where it is silent */
     bool do_sample;
     double temperature, top_p, repetition_penalty;
     int top_k;
-    int max_new_tokens; /* 0: not stated */
+    int max_new_tokens;       /* 0: not stated */
     const char *unknown_keys; /* config.json keys that nobody here knows: "a, b"; "" none */
 } gm_model_info;
 
@@ -97,12 +97,12 @@ typedef enum gm_edit_mode {
 enum { GM_PHASE_PROMPT = 0, GM_PHASE_GENERATED = 1, GM_PHASE_TEMPLATE = 2 };
 
 typedef struct gm_edit {
-    const float *bias;     /* (L,E) in logits; -inf removes an expert; never NaN or +inf;
-                              borrowed during gm_session_set_edits only */
+    const float *bias; /* (L,E) in logits; -inf removes an expert; never NaN or +inf;
+                          borrowed during gm_session_set_edits only */
     gm_edit_mode mode;
-    bool mass_matched;     /* the chosen gates keep the total they had without the edit */
+    bool mass_matched;           /* the chosen gates keep the total they had without the edit */
     int first_layer, last_layer; /* MoE layer indices, inclusive */
-    uint8_t phases;        /* bit p: rows of phase p are edited */
+    uint8_t phases;              /* bit p: rows of phase p are edited */
 } gm_edit;
 
 /* ---- session ---- */
@@ -110,9 +110,9 @@ typedef struct gm_edit {
 typedef struct gm_session gm_session;
 
 typedef struct gm_session_options {
-    int threads;      /* 0: as many as the process may use, fewer for small steps */
-    size_t max_rows;  /* most rows of one step */
-    size_t kv_rows;   /* rows of KV cache that all open sequences share */
+    int threads;     /* 0: as many as the process may use, fewer for small steps */
+    size_t max_rows; /* most rows of one step */
+    size_t kv_rows;  /* rows of KV cache that all open sequences share */
     int max_sequences;
 } gm_session_options;
 
@@ -136,8 +136,8 @@ void gm_sequence_rewind(gm_session *session, int id, size_t n);
  * A bias of zeros computes the same bits as no edit. Errors: GM_EARG (a bias that
  * is NaN or +inf, a window outside the model, a mask that leaves fewer than K
  * experts: names layer and expert). */
-gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n,
-                               gm_error *err) GM_MUST_USE;
+gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n, gm_error *err)
+    GM_MUST_USE;
 
 /* ---- one step: some tokens of some sequences through the whole model ---- */
 
@@ -154,12 +154,12 @@ typedef enum gm_want { GM_WANT_NOTHING, GM_WANT_LAST, GM_WANT_ALL } gm_want;
 /* Consecutive tokens of one sequence, behind those it already has. */
 typedef struct gm_segment {
     int sequence;
-    size_t n;               /* tokens, >= 1 */
-    const uint32_t *token;  /* (n) ids in [0,V) */
-    const uint8_t *phase;   /* (n); NULL: all GM_PHASE_PROMPT */
-    int edit;               /* index of an edit; -1: none */
-    gm_want want;           /* rows whose logits are delivered */
-    const uint32_t *target; /* (n) or NULL; nll[row] = -ln p(target); GM_NO_TARGET: NaN */
+    size_t n;                    /* tokens, >= 1 */
+    const uint32_t *token;       /* (n) ids in [0,V) */
+    const uint8_t *phase;        /* (n); NULL: all GM_PHASE_PROMPT */
+    int edit;                    /* index of an edit; -1: none */
+    gm_want want;                /* rows whose logits are delivered */
+    const uint32_t *target;      /* (n) or NULL; nll[row] = -ln p(target); GM_NO_TARGET: NaN */
     const gm_sampling *sampling; /* not NULL: sample the token after the last row */
 } gm_segment;
 
@@ -180,9 +180,9 @@ typedef struct gm_record {
 } gm_record;
 
 typedef struct gm_result {
-    float *logits;      /* (rows wanted, V) in row order; may be NULL when none is wanted */
-    float *nll;         /* (T); may be NULL */
-    uint32_t *sampled;  /* (segments) the sampled id where asked for; may be NULL */
+    float *logits;     /* (rows wanted, V) in row order; may be NULL when none is wanted */
+    float *nll;        /* (T); may be NULL */
+    uint32_t *sampled; /* (segments) the sampled id where asked for; may be NULL */
 } gm_result;
 
 /* Run one step. `record` may be NULL. The sum of n is at most max_rows.

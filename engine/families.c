@@ -6,20 +6,20 @@
 #include <string.h>
 
 /* Tensor names that every family so far shares with Llama. */
-#define LLAMA_TENSORS                                                                              \
-    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight",     \
-    [GM_ROLE_HEAD] = "lm_head.weight",                                                             \
-    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                                \
-    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                       \
-    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                       \
-    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                       \
-    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                       \
+#define LLAMA_TENSORS                                                                          \
+    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
+    [GM_ROLE_HEAD] = "lm_head.weight",                                                         \
+    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                            \
+    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                   \
+    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                   \
+    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                   \
+    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
     [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
 
-#define GATED_EXPERT_TENSORS                                                                       \
-    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                                          \
-    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight",                     \
-    [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",                         \
+#define GATED_EXPERT_TENSORS                                                   \
+    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
+    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
+    [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
     [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
 
 enum { MAX_WIDTH = 1 << 20, MAX_SHARED = 1 << 10, MAX_EXPERTS = GM_NO_EXPERT };
@@ -81,18 +81,18 @@ out:
 
 /* ---- the table ---- */
 
-#define DEEPSEEK_ROW                                                                               \
-    .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .keys = deepseek_keys,                       \
-    .read = read_deepseek,                                                                         \
-    .tensor = {                                                                                    \
-        LLAMA_TENSORS,                                                                             \
-        GATED_EXPERT_TENSORS,                                                                      \
-        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                             \
-        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                                 \
-        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                             \
-        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight",             \
-        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",                 \
-        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight",             \
+#define DEEPSEEK_ROW                                                                   \
+    .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .keys = deepseek_keys,           \
+    .read = read_deepseek,                                                             \
+    .tensor = {                                                                        \
+        LLAMA_TENSORS,                                                                 \
+        GATED_EXPERT_TENSORS,                                                          \
+        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                 \
+        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                     \
+        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                 \
+        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight", \
+        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \
+        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight", \
     }
 
 static const gm_family families[] = {

@@ -41,8 +41,8 @@ typedef struct gm_map_figure {
     int width, height; /* pixels; 0: 1600 x 1200 */
 } gm_map_figure;
 
-gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace,
-                        gm_error *err) GM_MUST_USE;
+gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)
+    GM_MUST_USE;
 
 /* Heatmaps side by side, layers down and experts across: `n_panels` of (rows, cols). */
 typedef struct gm_heat_panel {

@@ -29,9 +29,9 @@ enum { GM_N_KEYWORDS = 10 };
 /* An atlas in memory. When read, everything belongs to the atlas and is freed by
  * gm_atlas_close; when written, everything is borrowed. NULL texts are "". */
 typedef struct gm_atlas {
-    size_t n, n_clusters, n_subsets;    /* N, C, S */
-    int n_layers, n_experts, n_chosen;  /* L, E, K */
-    const int *layer_of_moe;            /* (L) */
+    size_t n, n_clusters, n_subsets;   /* N, C, S */
+    int n_layers, n_experts, n_chosen; /* L, E, K */
+    const int *layer_of_moe;           /* (L) */
     /* documents */
     const float *xy;                    /* (N,2) */
     const int32_t *cluster;             /* (N) -1 noise */
@@ -42,36 +42,36 @@ typedef struct gm_atlas {
     const uint8_t *sha;                 /* (N,32) */
     const char *const *subset_name;     /* (S) */
     /* clusters 0..C-1, by size descending, ties by the smallest member sha */
-    const uint32_t *size;               /* (C) */
-    const char *const *keyword;         /* (C,10); "" where there are fewer */
-    const float *keyword_score;         /* (C,10) */
-    const float *usage;                 /* (C,L,E) mean of usage vectors; sums to 1 */
-    const float *usage_half;            /* (C,2,L,E) over members whose sha's first byte is
-                                           even, odd; zero where a half is empty */
-    const float *lift;                  /* (C,L,E) smoothed, DESIGN section 6 */
-    const uint8_t *important;           /* (C,L,E) 0 or 1 */
-    const float *stability;             /* (C) HDBSCAN persistence in [0,1] */
-    const uint32_t *subset_count;       /* (C,S) */
+    const uint32_t *size;         /* (C) */
+    const char *const *keyword;   /* (C,10); "" where there are fewer */
+    const float *keyword_score;   /* (C,10) */
+    const float *usage;           /* (C,L,E) mean of usage vectors; sums to 1 */
+    const float *usage_half;      /* (C,2,L,E) over members whose sha's first byte is
+                                     even, odd; zero where a half is empty */
+    const float *lift;            /* (C,L,E) smoothed, DESIGN section 6 */
+    const uint8_t *important;     /* (C,L,E) 0 or 1 */
+    const float *stability;       /* (C) HDBSCAN persistence in [0,1] */
+    const uint32_t *subset_count; /* (C,S) */
     /* corpus */
-    const float *corpus_usage;          /* (L,E) */
-    const float *corpus_usage_half;     /* (2,L,E) by the same parity of sha */
-    const float *subset_usage;          /* (S,L,E) */
-    const float *subset_usage_half;     /* (S,2,L,E) */
+    const float *corpus_usage;      /* (L,E) */
+    const float *corpus_usage_half; /* (2,L,E) by the same parity of sha */
+    const float *subset_usage;      /* (S,L,E) */
+    const float *subset_usage_half; /* (S,2,L,E) */
     /* what a re-cut needs */
-    size_t n_edges;                     /* stored entries of the graph */
-    const uint64_t *graph_indptr;       /* (N+1) */
-    const uint32_t *graph_indices;      /* (n_edges) */
-    const float *graph_weight;          /* (n_edges) */
+    size_t n_edges;                                     /* stored entries of the graph */
+    const uint64_t *graph_indptr;                       /* (N+1) */
+    const uint32_t *graph_indices;                      /* (n_edges) */
+    const float *graph_weight;                          /* (n_edges) */
     const uint32_t *tree_left, *tree_right, *tree_size; /* (N-1); node N+i is row i */
-    const double *tree_distance;        /* (N-1) */
+    const double *tree_distance;                        /* (N-1) */
     /* where it came from */
     const char *model, *architecture, *model_digest;
     const char *trace_fingerprint, *trace_path;
-    const char *parameters;             /* JSON object */
-    const char *quality;                /* JSON object */
-    const char *provenance;             /* JSON object */
+    const char *parameters; /* JSON object */
+    const char *quality;    /* JSON object */
+    const char *provenance; /* JSON object */
     const char *command;
-    char digest[65];                    /* of the contents; filled by read and write */
+    char digest[65]; /* of the contents; filled by read and write */
 } gm_atlas;
 
 /* Write under the final name only when complete. Errors: GM_EEXIST unless

@@ -45,21 +45,21 @@ typedef struct gm_trace_info {
     const int *layer_of_moe;           /* (L) */
     gm_record_level level;
     bool has_text, has_nll;
-    double logits_rate;        /* share of tokens whose logits are kept */
-    const char *model;         /* folder's last part, or the name given */
+    double logits_rate; /* share of tokens whose logits are kept */
+    const char *model;  /* folder's last part, or the name given */
     const char *architecture, *family;
-    const char *model_digest;  /* gm_model_info.digest */
+    const char *model_digest; /* gm_model_info.digest */
     const char *tokenizer_digest;
     const char *numerics, *kernels, *device; /* "bf16", "avx512f", "cpu" */
-    const char *invariance;    /* "A" or "B": DESIGN section 4 */
+    const char *invariance;                  /* "A" or "B": DESIGN section 4 */
     const char *scoring;
     bool renormalised;
     double routed_scale;
-    const char *command;       /* the command line */
-    const char *options;       /* JSON object: every option that shapes the content */
-    const char *fingerprint;   /* SHA-256 of model, tokenizer, corpus and options; 64 hex */
-    const char *provenance;    /* JSON object of gm_version_put */
-    const char *steering;      /* JSON object of the plan, "" when unsteered */
+    const char *command;     /* the command line */
+    const char *options;     /* JSON object: every option that shapes the content */
+    const char *fingerprint; /* SHA-256 of model, tokenizer, corpus and options; 64 hex */
+    const char *provenance;  /* JSON object of gm_version_put */
+    const char *steering;    /* JSON object of the plan, "" when unsteered */
 } gm_trace_info;
 
 /* ---- reading ---- */
@@ -68,15 +68,15 @@ typedef struct gm_trace gm_trace;
 
 /* Columns of /samples, read when the trace is opened; owned by the trace. */
 typedef struct gm_trace_samples {
-    size_t n;                /* N */
-    const uint64_t *offset;  /* (N+1); all zero when only counts were recorded */
+    size_t n;               /* N */
+    const uint64_t *offset; /* (N+1); all zero when only counts were recorded */
     const uint32_t *n_tokens, *bad;
     const uint8_t *truncated;
-    const uint16_t *subset;  /* (N) index into subset_name */
+    const uint16_t *subset; /* (N) index into subset_name */
     size_t n_subsets;
     const char *const *subset_name;
-    const char *const *id;   /* (N) */
-    const uint8_t *sha;      /* (N,32) */
+    const char *const *id; /* (N) */
+    const uint8_t *sha;    /* (N,32) */
 } gm_trace_samples;
 
 /* Open a trace: one file, an index made by `merge --index`, or a folder of shards.
@@ -97,8 +97,7 @@ gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t
  * the trace does not hold them. */
 enum { GM_TRACE_NO_EXPERT = 0xFFFF };
 gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
-                                float *gate, float *mass, float *margin, gm_error *err)
-    GM_MUST_USE;
+                                float *gate, float *mass, float *margin, gm_error *err) GM_MUST_USE;
 
 /* Tokens [first, first+n); NULL outputs are not read; nll: GM_EABSENT when not recorded. */
 gm_status gm_trace_read_tokens(gm_trace *trace, uint64_t first, size_t n, uint32_t *token_id,
@@ -133,14 +132,14 @@ const char *gm_trace_digest(const gm_trace *trace);
 
 /* One document of a block. */
 typedef struct gm_trace_document {
-    const char *id;      /* at most 63 bytes are kept: the tail, which tells most */
+    const char *id; /* at most 63 bytes are kept: the tail, which tells most */
     uint8_t sha[32];
     const char *subset;
-    uint32_t n_rows;     /* rows in the token arrays, template tokens included */
-    uint32_t n_tokens;   /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
-    uint32_t bad;        /* counted tokens whose row is bad */
+    uint32_t n_rows;   /* rows in the token arrays, template tokens included */
+    uint32_t n_tokens; /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
+    uint32_t bad;      /* counted tokens whose row is bad */
     bool truncated;
-    const char *text;    /* the bytes of the kept tokens; NULL when left out */
+    const char *text; /* the bytes of the kept tokens; NULL when left out */
     size_t n_text;
 } gm_trace_document;
 
@@ -151,29 +150,29 @@ typedef struct gm_trace_block {
     const gm_trace_document *document; /* (n_documents) */
     const uint32_t *counts;            /* (n_documents,L,E) */
     /* NULL below GM_RECORD_CHOICES */
-    const uint16_t *expert;            /* (T,L,K) */
-    const float *gate;                 /* (T,L,K) */
-    const float *mass, *margin;        /* (T,L) */
-    const uint32_t *token_id, *pos;    /* (T) */
-    const uint8_t *phase;              /* (T) */
-    const float *nll;                  /* (T) or NULL */
-    size_t n_logit_rows;               /* S */
-    const uint64_t *logit_row;         /* (S) rows of this block, ascending */
-    const float *logits;               /* (S,L,E) */
-    const uint64_t *skipped;           /* (n_skips) documents left out before or between */
+    const uint16_t *expert;         /* (T,L,K) */
+    const float *gate;              /* (T,L,K) */
+    const float *mass, *margin;     /* (T,L) */
+    const uint32_t *token_id, *pos; /* (T) */
+    const uint8_t *phase;           /* (T) */
+    const float *nll;               /* (T) or NULL */
+    size_t n_logit_rows;            /* S */
+    const uint64_t *logit_row;      /* (S) rows of this block, ascending */
+    const float *logits;            /* (S,L,E) */
+    const uint64_t *skipped;        /* (n_skips) documents left out before or between */
     /* for the shards of a run; zero for a trace that is one block */
-    uint64_t number;                   /* of the block, from 0 */
-    uint64_t n_read;                   /* documents of the corpus that went into it or were
-                                          left out */
-    bool more;                         /* the corpus goes on behind it */
+    uint64_t number; /* of the block, from 0 */
+    uint64_t n_read; /* documents of the corpus that went into it or were
+                        left out */
+    bool more;       /* the corpus goes on behind it */
 } gm_trace_block;
 
 /* Write one complete trace file of one block (a shard, or a small trace), committed
  * by rename after it was closed, re-opened and its digest checked. An existing file
  * of the same content is kept, of another content is GM_EEXIST unless `replace`. */
 gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_trace_block *block,
-                         const char *const *skip_name, size_t n_skips, bool replace,
-                         gm_error *err) GM_MUST_USE;
+                         const char *const *skip_name, size_t n_skips, bool replace, gm_error *err)
+    GM_MUST_USE;
 
 /* Merge shards, in the order given, into one file that can be moved; counts are
  * summed again from the ids and compared. All shards must have one fingerprint. */

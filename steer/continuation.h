@@ -15,15 +15,15 @@ const char *gm_end_name(gm_end end); /* "length", "eos", "stop" */
 
 typedef struct gm_continuation {
     /* asked for */
-    gm_ids prompt;       /* owned */
-    size_t n_template;   /* tokens in front that the post-processor put there */
-    int edit;            /* index among the edits; -1: unsteered */
+    gm_ids prompt;     /* owned */
+    size_t n_template; /* tokens in front that the post-processor put there */
+    int edit;          /* index among the edits; -1: unsteered */
     gm_sampling sampling;
-    size_t max_tokens;   /* >= 1 */
+    size_t max_tokens;        /* >= 1 */
     const uint8_t *important; /* (L,E) experts whose dose is counted; NULL: none; borrowed */
     /* what came of it */
-    gm_ids generated;    /* owned; a stop token is not among them */
-    gm_text text;        /* of the generated tokens, cut before a stop string; owned */
+    gm_ids generated; /* owned; a stop token is not among them */
+    gm_text text;     /* of the generated tokens, cut before a stop string; owned */
     gm_end end;
     uint64_t n_dosed, n_pairs; /* (generated row, layer) pairs whose choices hold an
                                   important expert, and all of the layers that have one */
@@ -46,18 +46,18 @@ typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
 
 typedef struct gm_continue_options {
     int threads;
-    size_t batch;                   /* continuations in one step at most */
-    const gm_edit *edits;           /* (n_edits) borrowed */
+    size_t batch;         /* continuations in one step at most */
+    const gm_edit *edits; /* (n_edits) borrowed */
     size_t n_edits;
-    const uint32_t *stop;           /* (n_stop) ids that end a continuation */
+    const uint32_t *stop; /* (n_stop) ids that end a continuation */
     size_t n_stop;
     const char *const *stop_string; /* (n_stop_strings) texts that end it */
     size_t n_stop_strings;
-    gm_said *said;                  /* may be NULL */
+    gm_said *said; /* may be NULL */
     void *said_context;
-    gm_rows_seen *seen;             /* may be NULL */
+    gm_rows_seen *seen; /* may be NULL */
     void *seen_context;
-    bool quiet;                     /* no progress line */
+    bool quiet; /* no progress line */
 } gm_continue_options;
 
 /* Run them all. Errors: GM_EARG (a prompt and max_tokens beyond the model's context:

@@ -16,11 +16,11 @@ typedef struct gm_recipe {
     const char *filter;   /* gm_filter_parse */
     int scale, mode;      /* gm_scale, gm_plan_mode */
     bool mass_matched;
-    const char *layers;   /* "a-b" or "a", model layer numbers; NULL: all */
-    int phase;            /* GM_PHASES */
-    double weight;        /* multiplies everything */
-    const char *control;  /* NULL or GM_CONTROLS */
-    int64_t seed;         /* of the control */
+    const char *layers;  /* "a-b" or "a", model layer numbers; NULL: all */
+    int phase;           /* GM_PHASES */
+    double weight;       /* multiplies everything */
+    const char *control; /* NULL or GM_CONTROLS */
+    int64_t seed;        /* of the control */
 } gm_recipe;
 
 #define GM_PHASES   "both|prompt|generated"
@@ -37,7 +37,8 @@ gm_status gm_recipe_check(const gm_recipe *recipe, gm_error *err) GM_MUST_USE;
 /* True when nothing is asked for but a weight, as beside a plan file. */
 bool gm_recipe_is_bare(const gm_recipe *recipe);
 
-/* Rows of an option table for the recipe `r`. */
+/* Rows of an option table for the recipe `r`, each in one piece. */
+/* clang-format off */
 #define GM_RECIPE_OPTIONS(r)                                                                       \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},                                    \
         {GM_OPT_LIST, "cluster", &(r)->clusters, 0, 0, "ID[=W]", "cluster of the atlas"},          \
@@ -58,6 +59,7 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
     {                                                                                              \
         GM_OPT_I64, "control-seed", &(r)->seed, 0, 9e15, "N", "seed of the control"                \
     }
+/* clang-format on */
 
 /* The sizes of the model that a plan is for. */
 typedef struct gm_shape {

@@ -21,7 +21,8 @@ typedef struct gm_stage_options {
 gm_stage_options gm_stage_defaults(void);
 void gm_stage_options_clear(gm_stage_options *options);
 
-/* Rows of an option table for the stage options `o`. */
+/* Rows of an option table for the stage options `o`, each in one piece. */
+/* clang-format off */
 #define GM_STAGE_OPTIONS(o)                                                                        \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Model"},                                               \
         {GM_OPT_TEXT, "model", &(o)->model, 0, 0, "DIR", "folder of the model"},                   \
@@ -52,6 +53,7 @@ void gm_stage_options_clear(gm_stage_options *options);
     {                                                                                              \
         GM_OPT_FLAG, "quiet", &(o)->quiet, 0, 0, NULL, "no progress"                               \
     }
+/* clang-format on */
 
 typedef struct gm_stage {
     gm_model *model;

@@ -18,12 +18,12 @@ const char *gm_arm_name(gm_arm_kind kind); /* "unsteered", "plan", "random", "sh
 
 typedef struct gm_arm {
     gm_arm_kind kind;
-    int draw;              /* of RANDOM, from 0 */
-    gm_plan plan;          /* empty for NONE */
-    gm_continuation *run;  /* (n_runs) owned */
-    gm_verdict *verdict;   /* (n_runs) */
+    int draw;             /* of RANDOM, from 0 */
+    gm_plan plan;         /* empty for NONE */
+    gm_continuation *run; /* (n_runs) owned */
+    gm_verdict *verdict;  /* (n_runs) */
     size_t n_runs, hits;
-    double log_odds;       /* mean */
+    double log_odds;             /* mean */
     double own_loss, other_loss; /* nats a token on documents of the domain, of others */
 } gm_arm;
 

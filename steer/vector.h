@@ -43,8 +43,8 @@ typedef enum gm_scale {
 
 /* The filtered, scaled vector, written. Ties go to the lower layer, then the lower
  * id. GM_EMEM. */
-gm_status gm_vector_make(float *out, const gm_rates *rates, const gm_filter *filter,
-                         gm_scale scale, gm_error *err) GM_MUST_USE;
+gm_status gm_vector_make(float *out, const gm_rates *rates, const gm_filter *filter, gm_scale scale,
+                         gm_error *err) GM_MUST_USE;
 
 typedef enum gm_control {
     GM_CONTROL_NONE,

@@ -24,69 +24,90 @@ INLINE void tile_f32(const float *const *x, const float *w, size_t k, float *out
                      const int rows, const int panels)
 {
     v16 c[TILE_ROWS][TILE_PANELS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+    }
     for (size_t i = 0; i < k; i++) {
         v16 b[TILE_PANELS];
-        UNROLL for (int p = 0; p < panels; p++) b[p] = v16_load(w + ((size_t)p * k + i) * PANEL);
-        UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) b[p] = v16_load(w + ((size_t)p * k + i) * PANEL);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
             v16 a = v16_all(x[r][i]);
-            UNROLL for (int p = 0; p < panels; p++) c[r][p] = v16_fma(a, b[p], c[r][p]);
+            UNROLL
+            for (int p = 0; p < panels; p++) c[r][p] = v16_fma(a, b[p], c[r][p]);
         }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int p = 0; p < panels; p++)
-            v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+    }
 }
 
 /* The same for bf16: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
  * of an output is one 32-bit word, the even input in its low half. */
-INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float *out,
-                      size_t ldo, const int rows, const int panels)
+INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float *out, size_t ldo,
+                      const int rows, const int panels)
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
     const v16i high = v16i_all(0xffff0000u);
     v16 c[TILE_ROWS][TILE_PANELS];
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+    }
     for (size_t block = 0; block < depth; block += K_BLOCK) {
         v16 even[TILE_ROWS][TILE_PANELS], odd[TILE_ROWS][TILE_PANELS];
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int p = 0; p < panels; p++) even[r][p] = odd[r][p] = v16_all(0.0f);
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int p = 0; p < panels; p++) even[r][p] = odd[r][p] = v16_all(0.0f);
+        }
         for (size_t i = block; i < block + K_BLOCK; i += 2) {
             v16 b0[TILE_PANELS], b1[TILE_PANELS];
-            UNROLL for (int p = 0; p < panels; p++) {
+            UNROLL
+            for (int p = 0; p < panels; p++) {
                 v16i pair = v16i_load(w + ((size_t)p * depth + i) * PANEL);
                 b0[p] = v16_from_bits(v16i_up(pair, 16));
                 b1[p] = v16_from_bits(v16i_and(pair, high));
             }
-            UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
                 v16 a0 = v16_all(x[r][i]), a1 = v16_all(x[r][i + 1]);
-                UNROLL for (int p = 0; p < panels; p++) {
+                UNROLL
+                for (int p = 0; p < panels; p++) {
                     even[r][p] = v16_fma(a0, b0[p], even[r][p]);
                     odd[r][p] = v16_fma(a1, b1[p], odd[r][p]);
                 }
             }
         }
-        UNROLL for (int r = 0; r < rows; r++)
-            UNROLL for (int p = 0; p < panels; p++)
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int p = 0; p < panels; p++)
                 c[r][p] = v16_add(c[r][p], v16_add(even[r][p], odd[r][p]));
+        }
     }
-    UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int p = 0; p < panels; p++)
-            v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+    }
 }
 
 /* The rows at `at` times all panels: tiles of `panels`, then of one. */
-#define SWEEP(tile, rows, panels)                                               \
-    if (m - r >= (rows)) {                                                      \
-        size_t p = 0;                                                           \
-        for (; p + (panels) <= n_panels; p += (panels))                         \
-            tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, panels); \
-        for (; p < n_panels; p++)                                               \
-            tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, 1);      \
-        r += (rows);                                                            \
-        continue;                                                               \
+#define SWEEP(tile, rows, panels)                                                                \
+    if (m - r >= (rows)) {                                                                       \
+        size_t p = 0;                                                                            \
+        for (; p + (panels) <= n_panels; p += (panels))                                          \
+            tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, panels);                  \
+        for (; p < n_panels; p++) tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, 1); \
+        r += (rows);                                                                             \
+        continue;                                                                                \
     }
 
 /* Rows first, first + 1, ... of a tile; behind the last, the last again. */
@@ -99,8 +120,8 @@ static inline void find_rows(const float **at, const float *x, size_t ldx, const
     }
 }
 
-static void gemm_f32(const float *x, size_t ldx, const uint32_t *row, size_t m,
-                     const void *panels, size_t k, size_t n_panels, float *out, size_t ldo)
+static void gemm_f32(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
+                     size_t k, size_t n_panels, float *out, size_t ldo)
 {
     const float *w = panels, *at[TILE_ROWS];
     const size_t panel_size = k * PANEL;
@@ -113,8 +134,8 @@ static void gemm_f32(const float *x, size_t ldx, const uint32_t *row, size_t m,
     }
 }
 
-static void gemm_bf16(const float *x, size_t ldx, const uint32_t *row, size_t m,
-                      const void *panels, size_t k, size_t n_panels, float *out, size_t ldo)
+static void gemm_bf16(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
+                      size_t k, size_t n_panels, float *out, size_t ldo)
 {
     const uint16_t *w = panels;
     const float *at[TILE_ROWS];

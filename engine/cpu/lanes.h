@@ -152,12 +152,12 @@ typedef struct v16i {
 } v16i;
 
 /* A function that does `expression` with every lane i and gives the lanes. */
-#define EACH_LANE(type, name, parameters, expression)              \
-    static inline type name parameters                             \
-    {                                                              \
-        type r;                                                    \
-        for (int i = 0; i < LANES; i++) r.at[i] = (expression);    \
-        return r;                                                  \
+#define EACH_LANE(type, name, parameters, expression)           \
+    static inline type name parameters                          \
+    {                                                           \
+        type r;                                                 \
+        for (int i = 0; i < LANES; i++) r.at[i] = (expression); \
+        return r;                                               \
     }
 EACH_LANE(v16, v16_load, (const float *p), p[i])
 EACH_LANE(v16, v16_all, (float x), x)

@@ -99,7 +99,7 @@ static void the_last_part_of_a_path(void)
 {
     static const char *const pairs[][2] = {
         {"a", "a"},     {"a/b", "b"}, {"/a/b", "b"}, {"a/b/", "b/"},
-        {"a//", "a//"}, {"/", ""},   {"", ""},
+        {"a//", "a//"}, {"/", ""},    {"", ""},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         CHECK_TEXT(gm_path_name(pairs[i][0]), pairs[i][1]);
