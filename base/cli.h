@@ -22,7 +22,8 @@ enum {
 typedef enum gm_opt_kind {
     GM_OPT_END_,  /* last row */
     GM_OPT_GROUP, /* heading: only `help` is used */
-    GM_OPT_FLAG,  /* bool *: --name sets true, --no-name sets false */
+    GM_OPT_FLAG,  /* bool *: --name sets true, --no-name sets false; one that is true is shown as
+                   * --no-name, and `help` says what that does */
     GM_OPT_TEXT,  /* const char **: points into argv */
     GM_OPT_LIST,  /* gm_opt_list *: may be repeated */
     GM_OPT_I64,   /* int64_t *, lo..hi */
@@ -37,11 +38,11 @@ typedef struct gm_opt_list {
 
 typedef struct gm_opt {
     gm_opt_kind kind;
-    const char *name; /* without the dashes; a single letter is also taken as -x */
+    const char *name; /* without the dashes; a single letter is taken as -x */
     void *value;      /* holds the default before, the choice after */
     double lo, hi;    /* range of numbers, inclusive; ignored when both are 0 */
     const char *arg;  /* "FILE", "N"; choices separated by '|' for GM_OPT_CHOICE */
-    const char *help; /* one sentence; the default is appended for numbers and choices */
+    const char *help; /* one sentence; default and range are appended */
 } gm_opt;
 
 typedef struct gm_command {

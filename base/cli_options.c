@@ -41,6 +41,11 @@ static void print_wrapped(const char *text, int at)
     putchar('\n');
 }
 
+static const char *dashes(const gm_opt *opt)
+{
+    return opt->name[1] == '\0' ? "-" : "--";
+}
+
 /* The k-th of "auto|cpu|cuda": its start, and its length in *n; NULL past the end. */
 static const char *choice_at(const char *choices, int k, size_t *n)
 {
@@ -53,29 +58,48 @@ static const char *choice_at(const char *choices, int k, size_t *n)
     return choices;
 }
 
+/* The bound of a range, exactly: "4096", "2^53", "1e+15". */
+static const char *show_bound(char text[24], double bound)
+{
+    int power;
+    if (bound > 1e5 && frexp(bound, &power) == 0.5)
+        (void)snprintf(text, 24, "2^%d", power - 1);
+    else
+        (void)snprintf(text, 24, "%.15g", bound);
+    return text;
+}
+
+/* What a number may be, and what every value is when nothing is said: " (default 5; 1 to 100)". */
 static void describe_default(const gm_opt *opt, char *text, size_t cap)
 {
     size_t n;
+    char range[64] = "", lo[24], hi[24];
     text[0] = '\0';
+    if (opt->lo != 0 || opt->hi != 0)
+        (void)snprintf(range, sizeof range, "; %s to %s", show_bound(lo, opt->lo),
+                       show_bound(hi, opt->hi));
     if (opt->kind == GM_OPT_I64) {
-        (void)snprintf(text, cap, " (default %" PRId64 ")", *(const int64_t *)opt->value);
+        (void)snprintf(text, cap, " (default %" PRId64 "%s)", *(const int64_t *)opt->value, range);
     } else if (opt->kind == GM_OPT_F64) {
-        (void)snprintf(text, cap, " (default %g)", *(const double *)opt->value);
+        (void)snprintf(text, cap, " (default %.15g%s)", *(const double *)opt->value, range);
     } else if (opt->kind == GM_OPT_CHOICE) {
         const char *name = choice_at(opt->arg, *(const int *)opt->value, &n);
         if (name != NULL) (void)snprintf(text, cap, " (default %.*s)", (int)n, name);
+    } else if (opt->kind == GM_OPT_TEXT && *(const char *const *)opt->value != NULL) {
+        (void)snprintf(text, cap, " (default %s)", *(const char *const *)opt->value);
     }
 }
 
+/* A flag that is on is shown as what turns it off. */
 static void print_option(const gm_opt *opt)
 {
-    char defaults[64], text[512];
+    char defaults[128], text[512];
     if (opt->kind == GM_OPT_GROUP) {
         printf("\n%s:\n", opt->help);
         return;
     }
-    const char *dashes = opt->name[1] == '\0' ? "-" : "--";
-    int at = printf("  %s%s", dashes, opt->name);
+    bool on = opt->kind == GM_OPT_FLAG && *(const bool *)opt->value;
+    int at = printf("  %s%s%s", dashes(opt), on ? "no-" : "", opt->name);
     if (opt->kind != GM_OPT_FLAG) at += printf(" %s", opt->arg ? opt->arg : "VALUE");
     describe_default(opt, defaults, sizeof defaults);
     (void)snprintf(text, sizeof text, "%s%s", opt->help, defaults);
@@ -86,7 +110,12 @@ static void print_help(const char *synopsis, const char *details, const gm_opt *
 {
     printf("Usage: %s\n", synopsis);
     if (opts->kind != GM_OPT_GROUP) printf("\nOptions:\n");
-    for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++) print_option(opt);
+    bool flags = false;
+    for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++) {
+        print_option(opt);
+        flags = flags || (opt->kind == GM_OPT_FLAG && !*(const bool *)opt->value);
+    }
+    if (flags) printf("  --no-FLAG%*sturn a flag off again\n", HELP_COLUMN - 11, "");
     printf("  --help%*sprint this and exit\n", HELP_COLUMN - 8, "");
     if (details != NULL) printf("\n%s\n", details);
 }
@@ -107,9 +136,9 @@ static gm_status set_number(const gm_opt *opt, const char *text, gm_error *err)
         return gm_fail(err, GM_EARG, "--%s is '%s', expected a finite number", opt->name, text);
     }
     if (!any && !(number >= opt->lo && number <= opt->hi)) {
-        int digits = opt->kind == GM_OPT_I64 ? 17 : 15; /* integers are written out */
-        return gm_fail(err, GM_EARG, "--%s is %s, expected %.*g to %.*g", opt->name, text, digits,
-                       opt->lo, digits, opt->hi);
+        char lo[24], hi[24];
+        return gm_fail(err, GM_EARG, "--%s is %s, expected %s to %s", opt->name, text,
+                       show_bound(lo, opt->lo), show_bound(hi, opt->hi));
     }
     if (opt->kind == GM_OPT_I64)
         *(int64_t *)opt->value = integer;
@@ -166,11 +195,17 @@ static bool is_named(const gm_opt *opt, const char *name, size_t n)
     return opt->kind != GM_OPT_GROUP && strlen(opt->name) == n && memcmp(opt->name, name, n) == 0;
 }
 
-/* The row called name[0..n), NULL when there is none. A flag also answers to
- * "no-" and its name; *on says which it was. */
-static const gm_opt *find_option(const gm_opt *opts, const char *name, size_t n, bool *on)
+/* The row that `word`, "--name", "--name=VALUE" or "-x", asks for, NULL when there is none;
+ * *name is set to the name in it, *n to its length. A flag also answers to "no-" and its
+ * name; *on says which it was. */
+static const gm_opt *find_option(const gm_opt *opts, const char *word, const char **at,
+                                 size_t *size, bool *on)
 {
+    bool is_long = word[1] == '-';
+    const char *name = *at = word + (is_long ? 2 : 1);
+    size_t n = *size = strcspn(name, "=");
     *on = true;
+    if ((n == 1) == is_long) return NULL;
     for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++)
         if (is_named(opt, name, n)) return opt;
     *on = false;
@@ -178,6 +213,16 @@ static const gm_opt *find_option(const gm_opt *opts, const char *name, size_t n,
         for (const gm_opt *opt = opts; opt->kind != GM_OPT_END_; opt++)
             if (opt->kind == GM_OPT_FLAG && is_named(opt, name + 3, n - 3)) return opt;
     return NULL;
+}
+
+/* Whether `word` is a long option of the table, and so hardly the value of another. */
+static bool is_option(const gm_opt *opts, const char *word)
+{
+    const char *name;
+    size_t n;
+    bool on;
+    if (word[0] != '-' || word[1] != '-') return false;
+    return strcmp(word, "--help") == 0 || find_option(opts, word, &name, &n, &on) != NULL;
 }
 
 static gm_status unknown_option(const gm_opt *opts, const char *word, size_t n, gm_error *err)
@@ -196,11 +241,10 @@ static gm_status unknown_option(const gm_opt *opts, const char *word, size_t n, 
 static gm_status read_option(const gm_opt *opts, int argc, char **argv, int i, int *used,
                              gm_error *err)
 {
-    const char *word = argv[i];
-    const char *name = word + (word[1] == '-' ? 2 : 1);
-    size_t n = strcspn(name, "=");
-    bool short_form = word[1] != '-', on;
-    const gm_opt *opt = short_form && n != 1 ? NULL : find_option(opts, name, n, &on);
+    const char *word = argv[i], *name;
+    size_t n;
+    bool on;
+    const gm_opt *opt = find_option(opts, word, &name, &n, &on);
 
     *used = 1;
     if (opt == NULL) return unknown_option(opts, word, (size_t)(name - word) + n, err);
@@ -211,6 +255,11 @@ static gm_status read_option(const gm_opt *opts, int argc, char **argv, int i, i
     if (name[n] == '=') return set_value(opt, name + n + 1, err);
     if (i + 1 >= argc)
         return gm_fail(err, GM_EARG, "%s needs a value (%s)", word, opt->arg ? opt->arg : "VALUE");
+    if (is_option(opts, argv[i + 1]))
+        return gm_fail(err, GM_EARG,
+                       "%s needs a value (%s), found the option '%s'; if that is the value, write "
+                       "%s=%s",
+                       word, opt->arg ? opt->arg : "VALUE", argv[i + 1], word, argv[i + 1]);
     *used = 2;
     return set_value(opt, argv[i + 1], err);
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/json_scan.h"
 
 /* cJSON tells a short memory and a wrong text alike, by NULL; this tells them apart. */
@@ -143,6 +144,7 @@ gm_status gm_json_read_file(gm_json **out, const char *path, size_t max_bytes, g
     gm_text text;
     *out = NULL;
     gm_status status = gm_text_read_file(&text, path, max_bytes, err);
+    if (status == GM_OK) status = gm_refuse_lfs_pointer(text.at, text.n, path, err);
     if (status == GM_OK) status = gm_json_parse(out, text.at, text.n, path, err);
     gm_text_clear(&text);
     return status;

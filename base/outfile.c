@@ -55,8 +55,11 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
 
     char *folder = slash && n > 0 ? gm_copy_text(path, n) : gm_copy_text(slash ? "/" : ".", 1);
     if (folder == NULL) return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
-    if (access(folder, W_OK) != 0)
-        status = gm_fail(err, GM_EIO, "cannot create '%s': %s", path, strerror(errno));
+    if (access(folder, W_OK) != 0) {
+        bool absent = errno == ENOENT;
+        status = gm_fail(err, GM_EIO, "cannot create '%s': %s", path,
+                         absent ? "its folder does not exist" : strerror(errno));
+    }
     gm_free(folder);
     return status;
 }

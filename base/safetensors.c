@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/half.h"
 #include "base/outfile.h"
 
@@ -240,6 +241,7 @@ gm_status gm_safetensors_parse(gm_safetensors *out, const void *bytes, size_t n,
     size_t n_header = 0;
     *out = (gm_safetensors){0};
 
+    GM_TRY(gm_refuse_lfs_pointer(bytes, n, where, err));
     GM_TRY(header_length(at, n, where, &n_header, err));
     GM_TRY(gm_json_parse(&out->header, (const char *)at + LENGTH_BYTES, n_header, where, err));
 

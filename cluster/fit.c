@@ -63,13 +63,13 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
          "mean TF-IDF, or class TF-IDF"},
         {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
-        {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "group words by stem (default)"},
+        {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "do not group words by stem"},
         {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
     if (status != GM_OK) return status;
-    if (*argc != 2) return gm_fail(err, GM_EARG, "expected one trace, got %d", *argc - 1);
+    if (*argc != 2) return gm_fail(err, GM_EARG, "expected one trace, found %d", *argc - 1);
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
     if (c->min_cluster_size == 1)

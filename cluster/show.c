@@ -165,7 +165,7 @@ int gm_cluster_show(int argc, char **argv)
     gm_status status =
         gm_opt_parse("gm-cluster show ATLAS [--cluster N] [--json]", NULL, opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
-        status = gm_fail(&err, GM_EARG, "expected one atlas, got %d", argc - 1);
+        status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status != GM_OK) goto out;
     usage = false;
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
@@ -208,7 +208,7 @@ int gm_cluster_report(int argc, char **argv)
     gm_status status = gm_opt_parse("gm-cluster report ATLAS -o PAGE.html [--figures DIR]", NULL,
                                     opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
-        status = gm_fail(&err, GM_EARG, "expected one atlas, got %d", argc - 1);
+        status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status == GM_OK && how.html == NULL && how.figures == NULL)
         status = gm_fail(&err, GM_EARG, "nothing to write: give -o FILE or --figures DIR");
     if (status != GM_OK) goto out;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "engine/families.h"
 
 enum {
@@ -429,7 +430,7 @@ gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
     gm_text where = {0}, generation_where = {0};
     *out = (gm_arch){0};
 
-    GM_TRY(gm_text_printf(&where, err, "%s/config.json", folder));
+    GM_TRY(gm_folder_file(&where, folder, "config.json", "model", err));
     GM_TRY(gm_text_printf(&generation_where, err, "%s/generation_config.json", folder));
     GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
     if (can_read(generation_where.at))

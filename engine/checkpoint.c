@@ -207,7 +207,10 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     } else if (file_exists(index.at)) {
         GM_TRY(open_index(c, folder, index.at, err));
     } else {
-        GM_FAIL(GM_EIO, "folder '%s' holds neither %s nor %s", folder, SINGLE_NAME, INDEX_NAME);
+        GM_FAIL(GM_EIO,
+                "folder '%s' holds neither %s nor %s; weights are read from safetensors files "
+                "only",
+                folder, SINGLE_NAME, INDEX_NAME);
     }
     GM_TRY(collect(c, err));
     *out = c;

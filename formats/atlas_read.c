@@ -86,15 +86,16 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-static gm_status unpack_shas(const char *hex, size_t n, gm_arena *arena, const void **out,
-                             gm_error *err)
+static gm_status unpack_shas(hid_t file, const char *hex, size_t n, gm_arena *arena,
+                             const void **out, gm_error *err)
 {
     uint8_t *sha = gm_arena_alloc(arena, n, 32);
     if (sha == NULL) return gm_fail(err, GM_EMEM, "no memory for '/samples/sha'");
     for (size_t i = 0; i < 32 * n; i++) {
         int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
         if (high < 0 || low < 0)
-            return gm_fail(err, GM_EFORMAT, "'/samples/sha' %zu is not 64 hex digits", i / 32);
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/samples/sha' %zu is not 64 hex digits",
+                              i / 32);
         sha[i] = (uint8_t)(high << 4 | low);
     }
     *out = sha;
@@ -118,7 +119,7 @@ static gm_status read_column(hid_t file, const gm_atlas_column *column, open_atl
                               &open->arena, &rows, NULL, err));
         at = rows;
         if (column->kind == GM_ATLAS_SHA)
-            GM_TRY(unpack_shas(rows, open->atlas.n, &open->arena, &at, err));
+            GM_TRY(unpack_shas(file, rows, open->atlas.n, &open->arena, &at, err));
     }
     set_member(&open->atlas, column->member, at);
 out:

@@ -156,27 +156,42 @@ gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
         if (access >= 0) H5Pclose(access);
         return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
     }
+    gm_status status = GM_OK;
     *out = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
+    bool exists = *out < 0 && errno == EEXIST;
+    if (*out < 0) /* before another call of HDF5 forgets the reason */
+        status = gm_h5_fail(err, exists ? GM_EEXIST : GM_EIO, -1, "cannot create '%s'", path);
     H5Pclose(access);
-    if (*out >= 0) return GM_OK;
-    bool exists = access >= 0 && errno == EEXIST;
-    return gm_h5_fail(err, exists ? GM_EEXIST : GM_EIO, -1, "cannot create '%s'", path);
+    return status;
+}
+
+/* What HDF5 does not tell apart: a file that is missing, is none of its own, or is damaged. */
+static gm_status look_first(const char *path, gm_error *err)
+{
+    static const char signature[8] = "\211HDF\r\n\032\n";
+    char start[sizeof signature] = "";
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
+    size_t n = fread(start, 1, sizeof start, file);
+    fclose(file);
+    if (n == sizeof start && memcmp(start, signature, sizeof start) == 0) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s' is not an HDF5 file, as traces and atlases are", path);
 }
 
 gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err)
 {
     *out = H5I_INVALID_HID;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    FILE *probe = fopen(path, "rb"); /* HDF5 does not tell a missing file from a damaged one */
-    if (probe == NULL) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
-    fclose(probe);
+    gm_status status = look_first(path, err);
+    if (status != GM_OK) return status;
 
     hid_t access = strong_close_list();
     if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot open '%s'", path);
     *out = H5Fopen(path, H5F_ACC_RDONLY, access);
+    if (*out < 0) /* before another call of HDF5 forgets the reason */
+        status = gm_h5_fail(err, GM_EFORMAT, -1, "'%s' is damaged or cut short", path);
     H5Pclose(access);
-    if (*out >= 0) return GM_OK;
-    return gm_h5_fail(err, GM_EFORMAT, -1, "'%s' is not a readable HDF5 file", path);
+    return status;
 }
 
 gm_status gm_h5_close(hid_t *file, const char *path, gm_error *err)

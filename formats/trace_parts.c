@@ -85,7 +85,7 @@ static gm_status parts_of_folder(gm_trace *trace, const char *folder, gm_error *
     gm_status status = GM_OK;
     gm_shard_list list = {0};
     GM_TRY(gm_shard_list_read(&list, folder, err));
-    if (list.n == 0) GM_FAIL(GM_EFORMAT, "'%s' holds no shards", folder);
+    if (list.n == 0) GM_FAIL(GM_EFORMAT, "folder '%s' holds no shards of a trace", folder);
     for (size_t i = 0; i < list.n; i++)
         if (list.number[i] != i)
             GM_FAIL(GM_EFORMAT, "'%s' lacks block %zu; finish the run with --resume", folder, i);

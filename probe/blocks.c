@@ -180,9 +180,16 @@ static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *blo
             snprintf(why + n, sizeof why - n, "%s%" PRIu64 " %s", n ? ", " : "", block->skipped[i],
                      gm_probe_skip_names()[i]);
     }
-    return gm_fail(err, GM_EFORMAT, "no usable document in corpus '%s'%s (%s)",
+    /* What a person may have meant otherwise. */
+    char hint[80] = "";
+    if (block->skipped[GM_SKIP_TOO_SHORT - 1] > 0)
+        snprintf(hint, sizeof hint, "; the least length is %zu tokens (--min-tokens)",
+                 blocks->options->min_tokens);
+    else if (block->skipped[GM_SKIP_NO_TEXT - 1] > 0)
+        snprintf(hint, sizeof hint, "; --text-field names the field that holds the text");
+    return gm_fail(err, GM_EFORMAT, "no usable document in corpus '%s'%s (%s)%s",
                    blocks->options->paths[0], blocks->options->n_paths > 1 ? " and others" : "",
-                   *why ? why : "it is empty");
+                   *why ? why : "it is empty", hint);
 }
 
 gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)

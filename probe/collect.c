@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/json.h"
+#include "base/outfile.h"
 #include "base/progress.h"
 #include "base/sha256.h"
 #include "base/version.h"
@@ -58,7 +59,7 @@ static gm_status write_options(run *r, bool with_identity, gm_text *text, gm_err
     gm_json_put_string(&out, "text_field", o->text_field);
     gm_json_put_string(&out, "subset_field", o->subset_field);
     gm_json_put_bool(&out, "nll", o->nll);
-    gm_json_put_bool(&out, "text", !o->no_text);
+    gm_json_put_bool(&out, "text", o->text);
     gm_json_put_u64(&out, "corpus_bytes", gm_blocks_bytes(r->blocks));
     gm_json_open_array(&out, "corpus");
     for (size_t i = 0; i < o->corpus.n && i < 100; i++)
@@ -85,7 +86,7 @@ static gm_status fill_info(run *r, gm_error *err)
                               .n_chosen = m->n_chosen,
                               .layer_of_moe = m->layer_of_moe,
                               .level = r->o.level,
-                              .has_text = !r->o.no_text,
+                              .has_text = r->o.text,
                               .has_nll = r->o.nll,
                               .logits_rate = r->o.logits_rate,
                               .model = gm_path_name(r->o.model),
@@ -119,18 +120,34 @@ out:
 
 /* ---- opening ---- */
 
+static void show_load(void *context, double done_bytes, double total_bytes)
+{
+    gm_progress *progress = context;
+    progress->total = total_bytes;
+    gm_progress_set(progress, done_bytes);
+}
+
 static gm_status open_run(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
-    gm_model_options mo = {
-        .device = o->device, .numerics = (gm_numerics)o->numerics, .threads = (int)o->threads};
+    gm_progress progress;
+    gm_model_options mo = {.device = o->device,
+                           .numerics = (gm_numerics)o->numerics,
+                           .threads = (int)o->threads,
+                           .progress = show_load,
+                           .progress_context = &progress};
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
-    GM_TRY(gm_model_open(&r->model, o->model, &mo, err));
+    gm_progress_start(&progress, "load", "bytes", 0, o->quiet);
+    status = gm_model_open(&r->model, o->model, &mo, err);
+    gm_progress_end(&progress);
+    if (status != GM_OK) goto out;
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
-        GM_FAIL(GM_EFORMAT, "'%s': the tokenizer has %zu tokens, the model %d", o->model,
-                gm_tokenizer_size(r->tokenizer), m->vocab_size);
+        GM_FAIL(GM_EFORMAT,
+                "'%s': the tokenizer has %zu tokens, the model's vocabulary %d; it is another "
+                "model's",
+                o->model, gm_tokenizer_size(r->tokenizer), m->vocab_size);
     if (m->unknown_keys[0])
         gm_warn("'%s/config.json' has keys that are not known here: %s", o->model, m->unknown_keys);
     r->blocks_options =
@@ -147,7 +164,7 @@ static gm_status open_run(run *r, gm_error *err)
                             .sample = (uint64_t)(o->sample > 0 ? o->sample : o->per_subset),
                             .per_subset = o->per_subset > 0,
                             .seed = (uint64_t)o->seed,
-                            .keep_text = !o->no_text};
+                            .keep_text = o->text};
     size_t longest = (size_t)o->doc_tokens + 64; /* template tokens */
     if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
     r->runner_options = (gm_runner_options){.level = o->level,
@@ -428,6 +445,8 @@ static gm_status collect(run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     bool done = false;
+    /* What can be refused before the model is loaded is. */
+    if (!r->o.dry_run) GM_TRY(gm_outfile_check(r->o.out, r->o.force || r->o.resume, err));
     GM_TRY(open_run(r, err));
     if (r->o.dry_run)
         return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, r->o.json, err);

@@ -71,9 +71,9 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
 {
     gm_status status = GM_OK;
     if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
-    if (o->model == NULL) GM_FAIL(GM_EARG, "--model is missing");
-    if (o->corpus.n == 0) GM_FAIL(GM_EARG, "--corpus is missing");
-    if (o->out == NULL && !o->dry_run) GM_FAIL(GM_EARG, "-o is missing");
+    if (o->model == NULL) GM_FAIL(GM_EARG, "--model DIR is missing");
+    if (o->corpus.n == 0) GM_FAIL(GM_EARG, "--corpus FILE is missing");
+    if (o->out == NULL && !o->dry_run) GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
     if (o->sample > 0 && o->per_subset > 0)
         GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
     GM_TRY(read_record(o, err));
@@ -86,8 +86,14 @@ out:
 
 gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
-    *o = (gm_collect_options){
-        .record = "choices", .doc_tokens = 512, .min_tokens = 128, .step_tokens = 2048};
+    *o = (gm_collect_options){.text_field = "text",
+                              .subset_field = "meta.pile_set_name",
+                              .text = true,
+                              .record = "choices",
+                              .device = "auto",
+                              .doc_tokens = 512,
+                              .min_tokens = 128,
+                              .step_tokens = 2048};
     const gm_opt opts[] = {
         {.kind = GM_OPT_GROUP, .help = "What is run"},
         {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},
@@ -107,9 +113,9 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_FLAG, "strict", &o->strict, 0, 0, NULL, "an unusable line is an error"},
         {.kind = GM_OPT_GROUP, .help = "What is recorded"},
         {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
-         "counts, choices (default) or logits:RATE, the logits of a share of tokens"},
+         "counts, choices, or logits:RATE, the logits of a share of tokens"},
         {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL, "-ln p of every token; costs the LM head"},
-        {GM_OPT_FLAG, "no-text", &o->no_text, 0, 0, NULL, "leave the texts out"},
+        {GM_OPT_FLAG, "text", &o->text, 0, 0, NULL, "leave the texts out"},
         {.kind = GM_OPT_GROUP, .help = "How"},
         {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL, "print what it would take, and stop"},
         {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "engine/engine.h"
+#include "formats/shards.h"
 #include "formats/trace.h"
 #include "probe/gm_probe.h"
 
@@ -156,6 +157,22 @@ static bool is_model(const char *path)
     return n < (int)sizeof config && stat(config, &at) == 0;
 }
 
+/* A folder that is no model must hold the shards of a trace. */
+static gm_status check_folder(const char *path, gm_error *err)
+{
+    struct stat at;
+    gm_shard_list list = {0};
+    if (stat(path, &at) != 0 || !S_ISDIR(at.st_mode)) return GM_OK;
+    gm_status status = gm_shard_list_read(&list, path, err);
+    bool is_empty = status == GM_OK && list.n == 0;
+    gm_shard_list_clear(&list);
+    if (!is_empty) return status;
+    return gm_fail(err, GM_EIO,
+                   "folder '%s' is neither a model, which has a config.json, nor the "
+                   "shards of a trace",
+                   path);
+}
+
 static gm_status describe(const char *path, bool json, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -168,6 +185,7 @@ static gm_status describe(const char *path, bool json, gm_error *err)
         GM_TRY(gm_model_open(&model, path, &options, err));
         put_model(model, &out);
     } else {
+        GM_TRY(check_folder(path, err));
         GM_TRY(gm_trace_open(&trace, path, err));
         put_trace(trace, &out);
     }

@@ -65,14 +65,14 @@ int gm_probe_tokenize(int argc, char **argv)
 {
     gm_error err = {0};
     const char *model = NULL;
-    gm_corpus_options options = {0};
+    gm_corpus_options options = {.text_field = "text"};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "folder with a tokenizer.json"},
         {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
         {.kind = GM_OPT_END_}};
     gm_status status =
         gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl", NULL, opts, &argc, argv, &err);
-    if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model is missing");
+    if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model DIR is missing");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one file, found %d", argc - 1);
     if (status != GM_OK) return gm_cli_end("gm-probe", "tokenize", status, true, &err);

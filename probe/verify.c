@@ -86,7 +86,7 @@ int gm_probe_merge(int argc, char **argv)
         gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", NULL, opts, &argc, argv, &err);
     if (status == GM_OK && argc < 2)
         status = gm_fail(&err, GM_EARG, "expected a folder of shards, or shards");
-    if (status == GM_OK && out == NULL) status = gm_fail(&err, GM_EARG, "-o is missing");
+    if (status == GM_OK && out == NULL) status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the trace");
     if (status != GM_OK) return gm_cli_end("gm-probe", "merge", status, true, &err);
     status = merge(out, (const char *const *)argv + 1, (size_t)argc - 1, index, force, &err);
     return gm_cli_end("gm-probe", "merge", status, false, &err);

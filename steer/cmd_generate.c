@@ -160,7 +160,7 @@ int gm_steer_generate(int argc, char **argv)
     request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
     const gm_opt opts[] = {
         GM_STAGE_OPTIONS(&r.stage),
-        {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the prompt too (--no-echo: do not)"},
+        {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the continuation alone"},
         {GM_OPT_FLAG, "interactive", &r.interactive, 0, 0, NULL, "prompts on standard input"},
         {GM_OPT_TEXT, "record", &r.record, 0, 0, "FILE", "write a trace of the run"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing trace"},

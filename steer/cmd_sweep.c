@@ -82,7 +82,8 @@ static gm_status choose_clusters(int out[MOST_CLUSTERS], size_t *n, const reques
     }
     if (*n == 0)
         return gm_fail(err, GM_EARG,
-                       "no cluster has a purity of %g in a domain that the classifier knows",
+                       "no cluster has a purity of %g in a domain that the classifier knows; name "
+                       "clusters by --cluster, or give a lower --min-purity",
                        r->min_purity);
     return GM_OK;
 }

@@ -85,7 +85,8 @@ static gm_status read_documents(gm_judge *j, const gm_opt_list *corpus, gm_error
     }
     if (j->n_classes < 2)
         GM_FAIL(GM_EFORMAT,
-                "the classifier's corpus has %zu labelled domains, expected two or more",
+                "the classifier's corpus has %zu labelled domains, expected two or more: a line's "
+                "label is its 'meta.pile_set_name', a text file's is its folder",
                 j->n_classes);
 out:
     gm_corpus_close(in);

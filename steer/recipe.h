@@ -47,7 +47,7 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
          "one expert by hand, in logits (-inf takes it out)"},                                     \
         {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
         {GM_OPT_TEXT, "filter", &(r)->filter, 0, 0, "RULE",                                        \
-         "lift, top:N, top-global:N, quantile:Q or none (default: lift)"},                         \
+         "lift, top:N, top-global:N, quantile:Q or none"},                                         \
         {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES, "how rates become logits"},         \
         {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES, "what the bias acts on"},         \
         {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \

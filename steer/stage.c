@@ -8,8 +8,14 @@
 
 gm_stage_options gm_stage_defaults(void)
 {
-    return (gm_stage_options){
-        .batch = 32, .max_tokens = 100, .top_k = -1, .temperature = -1, .top_p = -1, .penalty = -1};
+    return (gm_stage_options){.device = "auto",
+                              .kernels = "auto",
+                              .batch = 32,
+                              .max_tokens = 100,
+                              .top_k = -1,
+                              .temperature = -1,
+                              .top_p = -1,
+                              .penalty = -1};
 }
 
 void gm_stage_options_clear(gm_stage_options *o)
@@ -128,10 +134,33 @@ out:
 
 gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
 {
-    if (o->model == NULL) return gm_fail(err, GM_EARG, "expected --model DIR");
+    if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
     if (o->atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
     return gm_recipe_check(recipe, err);
+}
+
+static void show_load(void *context, double done_bytes, double total_bytes)
+{
+    gm_progress *progress = context;
+    progress->total = total_bytes;
+    gm_progress_set(progress, done_bytes);
+}
+
+static gm_status open_model(gm_stage *s, gm_error *err)
+{
+    gm_progress progress;
+    const gm_stage_options *o = s->options;
+    const gm_model_options how = {.device = o->device,
+                                  .numerics = (gm_numerics)o->numerics,
+                                  .threads = (int)o->threads,
+                                  .kernels = o->kernels,
+                                  .progress = show_load,
+                                  .progress_context = &progress};
+    gm_progress_start(&progress, "load", "bytes", 0, o->quiet);
+    gm_status status = gm_model_open(&s->model, o->model, &how, err);
+    gm_progress_end(&progress);
+    return status;
 }
 
 gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *err)
@@ -140,11 +169,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     gm_text what = {0};
     *s = (gm_stage){.options = options};
     if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
-    const gm_model_options open = {.device = options->device,
-                                   .numerics = (gm_numerics)options->numerics,
-                                   .threads = (int)options->threads,
-                                   .kernels = options->kernels};
-    GM_TRY(gm_model_open(&s->model, options->model, &open, err));
+    GM_TRY(open_model(s, err));
     s->info = gm_model_get_info(s->model);
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
@@ -153,8 +178,10 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     }
     GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
     if (gm_tokenizer_size(s->tokenizer) > (size_t)s->info->vocab_size)
-        GM_FAIL(GM_EFORMAT, "'%s': the tokenizer has %zu tokens, the model %d", options->model,
-                gm_tokenizer_size(s->tokenizer), s->info->vocab_size);
+        GM_FAIL(GM_EFORMAT,
+                "'%s': the tokenizer has %zu tokens, the model's vocabulary %d; it is another "
+                "model's",
+                options->model, gm_tokenizer_size(s->tokenizer), s->info->vocab_size);
     if (s->info->unknown_keys[0])
         gm_warn("'%s/config.json' has keys that are not known here: %s", options->model,
                 s->info->unknown_keys);

@@ -30,7 +30,8 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_FLAG, "any-model", &(o)->any_model, 0, 0, NULL,                                    \
          "accept an atlas or plan of another model of the same shape"},                            \
         {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
-        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME", "portable, avx2 or avx512f"},        \
+        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
+         "auto, portable, avx2, avx512f or amx"},                                                  \
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16", "how products run"},    \
         {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \

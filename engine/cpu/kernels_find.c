@@ -41,6 +41,7 @@ static const struct choice {
 gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *err)
 {
     *out = NULL;
+    if (name && strcmp(name, "auto") == 0) name = NULL;
     for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
         const struct choice *c = &choices[i];
         if (name && strcmp(name, c->kernels->name) != 0) continue;
@@ -50,6 +51,6 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
         }
         if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     }
-    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected portable, avx2, avx512f or amx",
-                   name);
+    return gm_fail(err, GM_EARG,
+                   "unknown kernels '%s', expected auto, portable, avx2, avx512f or amx", name);
 }

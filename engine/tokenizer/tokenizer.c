@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/sha256.h"
 #include "engine/tokenizer/component.h"
 #include "engine/tokenizer/tokenizer_parts.h"
@@ -70,8 +71,8 @@ static gm_status file_name(gm_text *out, const char *path, gm_error *err)
 {
     size_t n = strlen(path);
     bool is_file = n >= 5 && strcmp(path + n - 5, ".json") == 0;
-    gm_status status = gm_text_append(out, path, n, err);
-    return status != GM_OK || is_file ? status : gm_text_add(out, "/tokenizer.json", err);
+    if (is_file) return gm_text_append(out, path, n, err);
+    return gm_folder_file(out, path, "tokenizer.json", "model", err);
 }
 
 gm_status gm_tokenizer_parse(gm_tokenizer **out, const char *bytes, size_t n, const char *where,
@@ -84,6 +85,7 @@ gm_status gm_tokenizer_parse(gm_tokenizer **out, const char *bytes, size_t n, co
 
     gm_tokenizer *t = gm_alloc(1, sizeof *t);
     if (t == NULL) return gm_fail(err, GM_EMEM, "no memory for a tokenizer");
+    GM_TRY(gm_refuse_lfs_pointer(bytes, n, where, err));
     gm_sha256_of(bytes, n, digest);
     gm_sha256_hex(digest, t->digest);
     GM_TRY(gm_json_parse(&json, bytes, n, where, err));

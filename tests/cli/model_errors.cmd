@@ -14,8 +14,13 @@ set_value() { sed -i "s/\"$1\": [^,}]*/\"$1\": $2/" m/config.json; }
 shard=model-00002-of-00003.safetensors
 
 try "no folder"
+echo text > m; try "a file in place of a folder" 2>&1; rm -f m
 mkdir m; try "an empty folder"
+mkdir -p m/snapshots/0a1b2c; try "a download cache"
 copy_model m; rm m/$shard; try "a missing shard"
+pointer() { printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n'; }
+copy_model m; pointer > m/$shard; try "a Git LFS pointer for weights"
+copy_model m; pointer > m/tokenizer.json; try "a Git LFS pointer for the tokenizer"
 copy_model m; truncate -s -100 m/$shard; try "a truncated shard"
 copy_model m; truncate -s 4 m/$shard; try "no header"
 copy_model m; printf '\377\377\377\377\377\377\377\177' | dd of=m/$shard conv=notrunc 2> /dev/null

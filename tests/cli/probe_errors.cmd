@@ -12,5 +12,10 @@ run gm-probe collect --model "$M" --corpus empty.jsonl -o t.h5 --quiet
 echo text > t.h5
 run gm-probe collect --model "$M" --corpus empty.jsonl -o t.h5 --quiet
 run gm-probe info t.h5
+mkdir folder
+run gm-probe info folder
 run gm-probe verify absent.h5
+echo '{"txt": "x"}' > fields.jsonl
+run gm-probe collect --model "$M" --corpus fields.jsonl -o u.h5 --quiet
+run gm-probe collect --model --corpus fields.jsonl -o u.h5
 run gm-probe merge -o x.h5

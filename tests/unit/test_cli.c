@@ -14,7 +14,7 @@ static struct {
     bool flag, on;
     const char *text;
     gm_opt_list list;
-    int64_t n;
+    int64_t n, large;
     double x;
     int device;
     const char *out;
@@ -28,6 +28,7 @@ static const gm_opt opts[] = {
     {GM_OPT_LIST, "list", &got.list, 0, 0, "FILE", "a list"},
     {GM_OPT_I64, "number", &got.n, 1, 100, "N",
      "a number whose help is so long that it has to be wrapped"},
+    {GM_OPT_I64, "large", &got.large, 0, 9007199254740992.0, "N", "a large number"},
     {GM_OPT_F64, "fraction", &got.x, 0, 0, "X", "any number"},
     {GM_OPT_CHOICE, "device", &got.device, 0, 0, "auto|cpu|cuda", "a choice"},
     {GM_OPT_TEXT, "o", &got.out, 0, 0, "FILE", "the output"},
@@ -36,14 +37,19 @@ static const gm_opt opts[] = {
 
 enum { MAX_WORDS = 32 };
 
+static void set_defaults(void)
+{
+    gm_opt_list_clear(&got.list);
+    memset(&got, 0, sizeof got);
+    got.text = "short", got.on = true, got.n = 5, got.x = 0.5, got.device = 1;
+}
+
 /* Parse the words of `line`; what is left stands in left[0..*n_left). */
 static gm_status parse(char *line, char *left[MAX_WORDS], int *n_left, gm_error *err)
 {
     char *argv[MAX_WORDS + 1] = {"command"};
     int argc = 1;
-    gm_opt_list_clear(&got.list);
-    memset(&got, 0, sizeof got);
-    got.on = true, got.n = 5, got.x = 0.5, got.device = 1;
+    set_defaults();
     for (char *word = strtok(line, " "); word != NULL && argc < MAX_WORDS; word = strtok(NULL, " "))
         argv[argc++] = word;
     gm_status status = gm_opt_parse("prog command [OPTIONS]", NULL, opts, &argc, argv, err);
@@ -76,7 +82,7 @@ static void options_and_arguments_may_be_mixed(void)
 
 static void values_may_begin_with_a_dash(void)
 {
-    char line[] = "--fraction -2.5 --device cuda --text --flag";
+    char line[] = "--fraction -2.5 --device cuda --text=--flag";
     char *left[MAX_WORDS];
     int n_left = 0;
     gm_error err = {0};
@@ -109,6 +115,12 @@ static void what_is_wrong_is_named(void)
         {"--device gpu", "--device is 'gpu', expected one of auto|cpu|cuda"},
         {"--device cp", "--device is 'cp'"},
         {"--flag=yes", "--flag takes no value"},
+        {"--text --flag", "--text needs a value (TEXT), found the option '--flag'"},
+        {"--text --no-on", "if that is the value, write --text=--no-on"},
+        {"-o --number 7", "-o needs a value (FILE), found the option '--number'"},
+        {"-o --help", "found the option '--help'"},
+        {"--o f", "unknown option '--o'"},
+        {"--large -1", "--large is -1, expected 0 to 2^53"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char line[64], *left[MAX_WORDS];
@@ -236,14 +248,19 @@ static void programs_dispatch_by_table(void)
 
 static void help_comes_from_the_table(void)
 {
+    set_defaults();
     check_run("options", "--help", 0, "Usage: prog options [OPTIONS]\n\nInput:\n  --flag ", "");
     check_run("options", "--help", 0, "  -o FILE                   the output\n", "");
     check_run("options", "--help", 0,
               "  --number N                a number whose help is so long that it has to be\n"
-              "                            wrapped (default 5)\n",
+              "                            wrapped (default 5; 1 to 100)\n",
               "");
     check_run("options", "--help", 0, "a choice (default cpu)", "");
     check_run("options", "--help", 0, "any number (default 0.5)", "");
+    check_run("options", "--help", 0, "a large number (default 0; 0 to 2^53)", "");
+    check_run("options", "--help", 0, "a text (default short)\n", "");
+    check_run("options", "--help", 0, "  --no-on                   a flag that is on\n", "");
+    check_run("options", "--help", 0, "  --no-FLAG                 turn a flag off again\n", "");
     check_run("options", "--help", 0, "\n\nExamples:\n  none\n", "");
     check_run("options", "--bad", 2, "",
               "prog options: unknown option '--bad'\nTry 'prog options --help'.\n");

@@ -229,7 +229,7 @@ static void a_model_of_another_kind_is_named(void)
                 "'u.json': model 'Unigram'");
     CHECK_FAILS(gm_tokenizer_parse(&t, "[]", 2, "u.json", &err), err, GM_EFORMAT, "u.json");
     CHECK_FAILS(gm_tokenizer_open(&t, "absent-folder", &err), err, GM_EIO,
-                "absent-folder/tokenizer.json");
+                "model folder 'absent-folder' does not exist");
 }
 
 /* A thread's share: the same texts, many times, with an encoder of its own. */

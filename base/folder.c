@@ -1,0 +1,59 @@
+/* folder.c - see folder.h. */
+#include "base/folder.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Append "folder/name" to *path; *found: it exists. */
+static gm_status look_for(gm_text *path, const char *folder, const char *name, bool *found,
+                          gm_error *err)
+{
+    struct stat about;
+    size_t start = path->n;
+    gm_status status = gm_text_printf(path, err, "%s/%s", folder, name);
+    *found = status == GM_OK && stat(path->at + start, &about) == 0;
+    return status;
+}
+
+static gm_status check_folder(const char *folder, const char *what, gm_error *err)
+{
+    struct stat about;
+    if (stat(folder, &about) == 0) {
+        if (S_ISDIR(about.st_mode)) return GM_OK;
+        return gm_fail(err, GM_EIO, "'%s' is a file, expected a %s folder", folder, what);
+    }
+    if (errno == ENOENT || errno == ENOTDIR)
+        return gm_fail(err, GM_EIO, "%s folder '%s' does not exist", what, folder);
+    return gm_fail(err, GM_EIO, "cannot look at %s folder '%s': %s", what, folder, strerror(errno));
+}
+
+gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text other = {0};
+    bool found, is_cache;
+    GM_TRY(check_folder(folder, what, err));
+    GM_TRY(look_for(path, folder, name, &found, err));
+    if (found) goto out;
+    GM_TRY(look_for(&other, folder, "snapshots", &is_cache, err));
+    if (is_cache)
+        GM_FAIL(GM_EIO,
+                "%s folder '%s' has no %s; it is a download cache, whose files lie in a folder "
+                "below '%s'",
+                what, folder, name, other.at);
+    GM_FAIL(GM_EIO, "%s folder '%s' has no %s", what, folder, name);
+out:
+    gm_text_clear(&other);
+    return status;
+}
+
+gm_status gm_refuse_lfs_pointer(const void *bytes, size_t n, const char *where, gm_error *err)
+{
+    static const char first[] = "version https://git-lfs.github.com/spec/";
+    if (n < sizeof first - 1 || memcmp(bytes, first, sizeof first - 1) != 0) return GM_OK;
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s' is a Git LFS pointer, not the file; fetch the file with 'git lfs pull'",
+                   where);
+}

@@ -1,0 +1,22 @@
+/* folder.h - the files of a folder that a person named, and sentences for the ways in
+ * which such a folder is mistaken: it is not there, is a file, lacks a file, holds
+ * pointers in place of files.
+ */
+#ifndef GM_FOLDER_H
+#define GM_FOLDER_H
+
+#include "base/text.h"
+
+/* Append "folder/name" to *path; the file must be there. `what` is what the folder is
+ * meant to be, "model", for the message.
+ * Errors: GM_EIO saying what is missing (and where it lies, for the download cache of
+ * Hugging Face, whose checkpoint is a folder below "snapshots"), GM_EMEM. */
+gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
+                         gm_error *err) GM_MUST_USE;
+
+/* GM_EFORMAT when bytes[0..n), the contents of `where`, are a Git LFS pointer: what a
+ * clone without git-lfs holds in place of a large file. */
+gm_status gm_refuse_lfs_pointer(const void *bytes, size_t n, const char *where, gm_error *err)
+    GM_MUST_USE;
+
+#endif

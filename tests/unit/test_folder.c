@@ -1,0 +1,64 @@
+/* test_folder.c - folders that a person named. */
+#include "base/folder.h"
+
+#include <sys/stat.h>
+
+#include "tests/check.h"
+
+static void put(const char *name)
+{
+    FILE *file = fopen(name, "w");
+    CHECK(file != NULL);
+    if (file != NULL) fclose(file);
+}
+
+static gm_status find(const char *folder, gm_error *err)
+{
+    gm_text path = {0};
+    gm_status status = gm_folder_file(&path, folder, "config.json", "model", err);
+    if (status == GM_OK) CHECK_TEXT(path.at, "whole/config.json");
+    gm_text_clear(&path);
+    return status;
+}
+
+static void what_is_missing_is_said(void)
+{
+    gm_error err = {0};
+    (void)mkdir("whole", 0777);
+    (void)mkdir("empty", 0777);
+    (void)mkdir("cache", 0777);
+    (void)mkdir("cache/snapshots", 0777);
+    put("whole/config.json");
+    CHECK_OK(find("whole", &err), err);
+    CHECK_FAILS(find("absent", &err), err, GM_EIO, "model folder 'absent' does not exist");
+    CHECK_FAILS(find("whole/config.json", &err), err, GM_EIO,
+                "'whole/config.json' is a file, expected a model folder");
+    CHECK_FAILS(find("whole/config.json/x", &err), err, GM_EIO, "does not exist");
+    CHECK_FAILS(find("empty", &err), err, GM_EIO, "model folder 'empty' has no config.json");
+    CHECK_FAILS(find("cache", &err), err, GM_EIO, "lie in a folder below 'cache/snapshots'");
+}
+
+static gm_status find_in_cache(void *state, gm_error *err)
+{
+    (void)state;
+    gm_status status = find("cache", err);
+    return status == GM_EIO ? GM_OK : status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    check_every_allocation(find_in_cache, NULL);
+}
+
+static void pointers_are_told_from_files(void)
+{
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\n";
+    gm_error err = {0};
+    CHECK_FAILS(gm_refuse_lfs_pointer(pointer, sizeof pointer - 1, "w.safetensors", &err), err,
+                GM_EFORMAT, "'w.safetensors' is a Git LFS pointer");
+    CHECK_OK(gm_refuse_lfs_pointer(pointer, 20, "w", &err), err);
+    CHECK_OK(gm_refuse_lfs_pointer("{\"version\": 1}", 14, "w", &err), err);
+}
+
+TESTS(TEST(what_is_missing_is_said), TEST(every_allocation_may_fail),
+      TEST(pointers_are_told_from_files))
