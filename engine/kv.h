@@ -4,8 +4,9 @@
  * the pool; so the same block is computed with in prefill and token by token. A block
  * of one layer and KV head is two small matrices in panels (cpu/pack.h), ready to be
  * multiplied with: keys (32 outputs, head_dim inputs) and values (head_dim outputs,
- * 32 inputs). Values are always finite: a key or value that is not is stored as a
- * key of NaN with a value of 0, so it reaches those that attend to it and nobody else.
+ * 32 inputs). Values are always finite: a key or value that is not, as it would be
+ * stored, becomes a key of NaN with a value of 0, so it reaches those that attend to it
+ * and nobody else.
  */
 #ifndef GM_KV_H
 #define GM_KV_H

@@ -18,6 +18,7 @@ typedef struct plan {
     int threads;
     size_t step;         /* most tokens of one document in a step */
     bool together;       /* the documents share steps; otherwise one after the other */
+    bool packed;         /* one behind the other in steps of `step` rows, as gm-probe packs them */
     const gm_edit *edit; /* NULL: none */
 } plan;
 
@@ -92,44 +93,80 @@ static inline void fill_targets(const docs *d, uint32_t *target)
             target[t] = t + 1 < d->offset[i + 1] ? d->token[t + 1] : GM_NO_TARGET;
 }
 
-/* One step: the next `step` tokens of documents [first, first + n). False: all done. */
-static inline bool run_step(gm_session *session, const docs *d, const plan *p, size_t first,
-                            size_t n, const int *id, const uint32_t *target, outcome *all,
-                            const gm_model *model)
+/* A run in progress. */
+typedef struct docs_run {
+    const gm_model *model;
+    gm_session *session;
+    const docs *docs;
+    const plan *plan;
+    int *id;                /* (documents) sequences */
+    uint32_t *target;       /* (T) */
+    gm_segment *segment;    /* (documents) of the next step */
+    size_t n_segments, *to; /* (documents) the first row of each in document order */
+} docs_run;
+
+/* The next tokens of a document, at most `most`, join the next step; how many. */
+static inline size_t add_segment(docs_run *r, size_t doc, size_t most)
 {
-    gm_segment *segment = gm_alloc(n, sizeof *segment);
-    size_t *to = gm_alloc(n, sizeof *to), rows = 0, n_segments = 0, at = 0;
-    for (size_t i = 0; i < n; i++) {
-        size_t done = gm_sequence_length(session, id[i]), start = d->offset[first + i];
-        size_t left = d->offset[first + i + 1] - start - done;
-        if (left == 0) continue;
-        to[n_segments] = start + done;
-        segment[n_segments++] = (gm_segment){.sequence = id[i],
-                                             .n = left < p->step ? left : p->step,
-                                             .token = d->token + start + done,
-                                             .target = target + start + done,
-                                             .edit = p->edit ? 0 : -1,
-                                             .want = GM_WANT_ALL};
-        rows += segment[n_segments - 1].n;
+    const size_t start = r->docs->offset[doc], done = gm_sequence_length(r->session, r->id[doc]);
+    const size_t left = r->docs->offset[doc + 1] - start - done, n = left < most ? left : most;
+    if (n == 0) return 0;
+    r->to[r->n_segments] = start + done;
+    r->segment[r->n_segments++] = (gm_segment){.sequence = r->id[doc],
+                                               .n = n,
+                                               .token = r->docs->token + start + done,
+                                               .target = r->target + start + done,
+                                               .edit = r->plan->edit ? 0 : -1,
+                                               .want = GM_WANT_ALL};
+    return n;
+}
+
+/* The step made of the segments that have joined; false: there are none. */
+static inline bool run_step(docs_run *r, outcome *all)
+{
+    size_t rows = 0, at = 0;
+    for (size_t i = 0; i < r->n_segments; i++) rows += r->segment[i].n;
+    if (rows == 0) return false;
+    gm_error err = {0};
+    outcome o = outcome_create(r->model, rows);
+    gm_record record = {.expert = o.expert,
+                        .gate = o.gate,
+                        .mass = o.mass,
+                        .margin = o.margin,
+                        .logits = o.router,
+                        .bad = o.bad};
+    gm_result result = {.logits = o.logits, .nll = o.nll};
+    CHECK_OK(gm_session_step(r->session, r->segment, r->n_segments, &record, &result, &err), err);
+    for (size_t i = 0; i < r->n_segments; at += r->segment[i++].n)
+        outcome_move(all, r->to[i], &o, at, r->segment[i].n);
+    outcome_free(&o);
+    r->n_segments = 0;
+    return true;
+}
+
+/* Steps until every document is done. */
+static inline void run_steps(docs_run *r, outcome *all)
+{
+    const plan *p = r->plan;
+    const size_t n_docs = r->docs->n;
+    if (p->together) {
+        do {
+            for (size_t i = 0; i < n_docs; i++) add_segment(r, i, p->step);
+        } while (run_step(r, all));
+        return;
     }
-    if (n_segments > 0) {
-        gm_error err = {0};
-        outcome o = outcome_create(model, rows);
-        gm_record record = {.expert = o.expert,
-                            .gate = o.gate,
-                            .mass = o.mass,
-                            .margin = o.margin,
-                            .logits = o.router,
-                            .bad = o.bad};
-        gm_result result = {.logits = o.logits, .nll = o.nll};
-        CHECK_OK(gm_session_step(session, segment, n_segments, &record, &result, &err), err);
-        for (size_t i = 0; i < n_segments; at += segment[i++].n)
-            outcome_move(all, to[i], &o, at, segment[i].n);
-        outcome_free(&o);
+    size_t room = p->step; /* rows that still fit into the next step */
+    for (size_t i = 0; i < n_docs; i++) {
+        for (size_t left = r->docs->offset[i + 1] - r->docs->offset[i]; left > 0;) {
+            size_t n = add_segment(r, i, room);
+            left -= n, room -= n;
+            if (room == 0 || !p->packed) {
+                run_step(r, all);
+                room = p->step;
+            }
+        }
     }
-    gm_free(segment);
-    gm_free(to);
-    return n_segments > 0;
+    run_step(r, all); /* what has joined and not filled a step */
 }
 
 static inline outcome run_docs(const gm_model *model, const docs *d, const plan *p)
@@ -138,23 +175,23 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
                                   .max_rows = d->n_tokens,
                                   .kv_rows = d->n_tokens,
                                   .max_sequences = (int)d->n};
-    gm_session *session = NULL;
     gm_error err = {0};
     outcome all = outcome_create(model, d->n_tokens);
-    uint32_t *target = gm_alloc(d->n_tokens, sizeof *target);
-    int *id = gm_alloc(d->n, sizeof *id);
-    fill_targets(d, target);
-    CHECK_OK(gm_session_create(&session, model, &options, &err), err);
-    if (p->edit) CHECK_OK(gm_session_set_edits(session, p->edit, 1, &err), err);
+    docs_run r = {.model = model,
+                  .docs = d,
+                  .plan = p,
+                  .id = gm_alloc(d->n, sizeof *r.id),
+                  .target = gm_alloc(d->n_tokens, sizeof *r.target),
+                  .segment = gm_alloc(d->n, sizeof *r.segment),
+                  .to = gm_alloc(d->n, sizeof *r.to)};
+    fill_targets(d, r.target);
+    CHECK_OK(gm_session_create(&r.session, model, &options, &err), err);
+    if (p->edit) CHECK_OK(gm_session_set_edits(r.session, p->edit, 1, &err), err);
     for (size_t i = 0; i < d->n; i++)
-        CHECK_OK(gm_sequence_open(session, d->offset[i + 1] - d->offset[i], &id[i], &err), err);
-    for (size_t i = 0; i < d->n; i += p->together ? d->n : 1) {
-        size_t n = p->together ? d->n : 1;
-        while (run_step(session, d, p, i, n, id + i, target, &all, model)) continue;
-    }
-    gm_session_free(session);
-    gm_free(target);
-    gm_free(id);
+        CHECK_OK(gm_sequence_open(r.session, d->offset[i + 1] - d->offset[i], &r.id[i], &err), err);
+    run_steps(&r, &all);
+    gm_session_free(r.session);
+    gm_free(r.id), gm_free(r.target), gm_free(r.segment), gm_free(r.to);
     return all;
 }
 

@@ -75,6 +75,13 @@ static void put(const gm_buf *panels, void *matrix, size_t n, size_t k, float va
         ((float *)matrix)[at] = value;
 }
 
+/* What a matrix of panels stores for x is finite: bf16 rounds the largest f32 up to
+ * infinity. */
+static bool stays_finite(const gm_buf *panels, float x)
+{
+    return isfinite(panels->dtype == GM_BF16 ? gm_bf16_to_f32(gm_bf16_from_f32(x)) : x);
+}
+
 /* Key and value of one KV head into the cache; see kv.h for what is not finite. */
 static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, const float *key,
                    const float *value)
@@ -86,7 +93,8 @@ static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, 
     char *k = (char *)kv->k.address + item * kv->k.item_bytes;
     char *v = (char *)kv->v.address + item * kv->v.item_bytes;
     bool finite = true;
-    for (size_t i = 0; i < head; i++) finite = finite && isfinite(key[i]) && isfinite(value[i]);
+    for (size_t i = 0; i < head; i++)
+        finite = finite && stays_finite(&kv->k, key[i]) && stays_finite(&kv->v, value[i]);
     for (size_t i = 0; i < head; i++) {
         put(&kv->k, k, place, i, finite ? key[i] : NAN);
         put(&kv->v, v, i, place, finite ? value[i] : 0.0f);

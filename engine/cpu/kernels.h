@@ -67,6 +67,10 @@ extern const gm_kernels gm_kernels_amx;     /* not on other processors than x86-
 /* AMX is there, and the system lets this process use it. */
 bool gm_amx_here(void);
 
+/* The i-th fastest kernels of this build, whether or not this processor has them; NULL
+ * behind the last, which are the portable ones. */
+const gm_kernels *gm_kernels_at(size_t i);
+
 /* The kernels called `name`, or with NULL the fastest that this processor has.
  * Errors: GM_EARG unknown name; GM_EABSENT not on this processor. */
 gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *err) GM_MUST_USE;

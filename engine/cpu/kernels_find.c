@@ -38,6 +38,11 @@ static const struct choice {
     {&gm_kernels_portable, always},
 };
 
+const gm_kernels *gm_kernels_at(size_t i)
+{
+    return i < sizeof choices / sizeof choices[0] ? choices[i].kernels : NULL;
+}
+
 gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *err)
 {
     *out = NULL;

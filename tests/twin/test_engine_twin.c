@@ -1,54 +1,102 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
  * threads, step size and company, in f32 and in bf16 (level B of DESIGN section 4). */
 #include "base/rng.h"
+#include "engine/cpu/kernels.h"
 #include "engine/engine.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
 static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny", "olmoe-clip"};
-enum { N_MODELS = 4, N_DOCS = 4, N_TOKENS = 1 + 33 + 70 + 100 };
+enum { N_MODELS = 4 };
 
-/* Four documents of random tokens, one of them longer than three blocks of KV. */
-static const size_t offsets[N_DOCS + 1] = {0, 1, 34, 104, N_TOKENS};
+/* Documents of random tokens: a few, one of them longer than three blocks of KV; and
+ * many, more than fit into a step of 4096 rows, the few at their head. */
+static const size_t lengths[] = {1, 33, 70, 100, 128, 31, 32, 64, 127, 17, 128, 96};
+enum { N_LENGTHS = 12, FEW = 4, N_FEW_TOKENS = 204, MANY = 5 * N_LENGTHS, N_TOKENS = 5 * 827 };
 
-static docs random_docs(const gm_model *model, uint32_t token[N_TOKENS])
+typedef struct corpus {
+    uint32_t token[N_TOKENS];
+    size_t offset[MANY + 1];
+} corpus;
+
+static void fill_corpus(const gm_model *model, corpus *c)
 {
     gm_rng rng = gm_rng_make(3, 0);
     uint64_t vocab = (uint64_t)gm_model_get_info(model)->vocab_size;
-    for (size_t i = 0; i < N_TOKENS; i++) token[i] = (uint32_t)gm_rng_below(&rng, vocab);
-    return (docs){.n = N_DOCS, .n_tokens = N_TOKENS, .token = token, .offset = offsets};
+    for (size_t i = 0; i < N_TOKENS; i++) c->token[i] = (uint32_t)gm_rng_below(&rng, vocab);
+    for (size_t i = 0; i < MANY; i++) c->offset[i + 1] = c->offset[i] + lengths[i % N_LENGTHS];
+    CHECK_INT(c->offset[FEW], N_FEW_TOKENS);
+    CHECK_INT(c->offset[MANY], N_TOKENS);
+}
+
+static docs first_docs(const corpus *c, size_t n)
+{
+    return (docs){.n = n, .n_tokens = c->offset[n], .token = c->token, .offset = c->offset};
+}
+
+static void model_path(char *path, size_t size, const char *name)
+{
+    snprintf(path, size, TEST_DATA "/golden/models/%s", name);
 }
 
 static gm_model *open_tiny(const char *name, gm_numerics numerics, const char *kernels)
 {
     char path[512];
-    snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", name);
+    model_path(path, sizeof path, name);
     return open_model(path, numerics, kernels);
 }
 
+/* The first rows of an outcome are the outcome `got`. */
+static void check_first(const gm_model *model, const char *what, const outcome *got,
+                        const outcome *all)
+{
+    outcome want = outcome_create(model, got->n_tokens);
+    outcome_move(&want, 0, all, 0, got->n_tokens);
+    check_same(what, got, &want);
+    outcome_free(&want);
+}
+
+/* ---- the schedule does not matter ---- */
+
+static const struct schedule {
+    const char *name;
+    size_t n_docs;
+    plan plan;
+} schedules[] = {
+    {"token by token", FEW, {.threads = 1, .step = 1}},
+    {"token by token, 2 threads", FEW, {.threads = 2, .step = 1}},
+    {"a token of every document, 3 threads", FEW, {.threads = 3, .step = 1, .together = true}},
+    {"7 tokens of one document, 3 threads", FEW, {.threads = 3, .step = 7}},
+    {"7 tokens of every document", FEW, {.threads = 1, .step = 7, .together = true}},
+    {"steps of 7 rows", FEW, {.threads = 1, .step = 7, .packed = true}},
+    {"steps of 7 rows, 2 threads", FEW, {.threads = 2, .step = 7, .packed = true}},
+    {"steps of 7 rows, 3 threads", FEW, {.threads = 3, .step = 7, .packed = true}},
+    {"one document a step, 3 threads", FEW, {.threads = 3, .step = 512}},
+    {"steps of 512 rows", MANY, {.threads = 1, .step = 512, .packed = true}},
+    {"steps of 512 rows, 2 threads", MANY, {.threads = 2, .step = 512, .packed = true}},
+    {"steps of 512 rows, 3 threads", MANY, {.threads = 3, .step = 512, .packed = true}},
+    {"steps of 4096 rows", MANY, {.threads = 1, .step = 4096, .packed = true}},
+    {"steps of 4096 rows, 2 threads", MANY, {.threads = 2, .step = 4096, .packed = true}},
+    {"steps of 4096 rows, 3 threads", MANY, {.threads = 3, .step = 4096, .packed = true}},
+};
+
+/* All schedules against every document alone, prefilled in one step by one thread; the
+ * many documents with the first model only, which keeps the test quick. */
 static void every_schedule(gm_numerics numerics)
 {
-    static const struct {
-        const char *name;
-        plan plan;
-    } schedules[] = {
-        {"token by token", {.threads = 1, .step = 1}},
-        {"token by token, together", {.threads = 3, .step = 1, .together = true}},
-        {"7 tokens, 3 threads", {.threads = 3, .step = 7}},
-        {"7 tokens, together", {.threads = 1, .step = 7, .together = true}},
-        {"512 tokens, 3 threads", {.threads = 3, .step = 512}},
-        {"512 tokens, together, 2 threads", {.threads = 2, .step = 512, .together = true}},
-    };
+    static corpus c;
     for (size_t m = 0; m < N_MODELS; m++) {
-        uint32_t token[N_TOKENS];
         gm_model *model = open_tiny(models[m], numerics, NULL);
-        docs d = random_docs(model, token);
-        outcome want = run_docs(model, &d, &(plan){.threads = 1, .step = 512});
+        fill_corpus(model, &c);
+        const size_t most = m == 0 ? MANY : FEW;
+        docs all = first_docs(&c, most);
+        outcome want = run_docs(model, &all, &(plan){.threads = 1, .step = 512});
         for (size_t i = 0; i < sizeof schedules / sizeof schedules[0]; i++) {
             char what[128];
+            docs d = first_docs(&c, schedules[i].n_docs < most ? schedules[i].n_docs : most);
             outcome got = run_docs(model, &d, &schedules[i].plan);
             snprintf(what, sizeof what, "%s, %s", models[m], schedules[i].name);
-            check_same(what, &got, &want);
+            check_first(model, what, &got, &want);
             outcome_free(&got);
         }
         outcome_free(&want);
@@ -66,26 +114,33 @@ static void every_schedule_in_bf16(void)
     every_schedule(GM_NUMERICS_BF16);
 }
 
+/* ---- the kernels do not matter ---- */
+
 static void every_kernel(gm_numerics numerics)
 {
-    static const char *const kernels[] = {"avx2", "avx512f", "amx"};
+    static corpus c;
+    static const plan plans[] = {{.threads = 1, .step = 1},
+                                 {.threads = 2, .step = 7, .packed = true},
+                                 {.threads = 3, .step = 4096, .packed = true}};
     for (size_t m = 0; m < N_MODELS; m++) {
-        uint32_t token[N_TOKENS];
+        char path[512], what[64];
+        model_path(path, sizeof path, models[m]);
         gm_model *plain = open_tiny(models[m], numerics, "portable");
-        docs d = random_docs(plain, token);
-        const plan p = {.threads = 2, .step = 50, .together = true};
-        outcome want = run_docs(plain, &d, &p);
-        for (size_t i = 0; i < 3; i++) {
-            gm_model *probe = NULL;
-            gm_model_options headers = {.numerics = numerics, .kernels = kernels[i]};
-            char path[512], what[64];
-            snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", models[m]);
-            if (gm_model_open(&probe, path, &headers, NULL) != GM_OK) continue;
-            outcome got = run_docs(probe, &d, &p);
-            snprintf(what, sizeof what, "%s, %s", models[m], kernels[i]);
-            check_same(what, &got, &want);
-            outcome_free(&got);
-            gm_model_close(probe);
+        fill_corpus(plain, &c);
+        docs d = first_docs(&c, FEW);
+        outcome want = run_docs(plain, &d, &(plan){.threads = 1, .step = 512});
+        for (size_t i = 0; gm_kernels_at(i); i++) {
+            const char *kernels = gm_kernels_at(i)->name;
+            gm_model *model = NULL;
+            gm_model_options options = {.numerics = numerics, .kernels = kernels};
+            if (gm_model_open(&model, path, &options, NULL) != GM_OK) continue;
+            for (size_t j = 0; j < sizeof plans / sizeof plans[0]; j++) {
+                outcome got = run_docs(model, &d, &plans[j]);
+                snprintf(what, sizeof what, "%s, %s, step %zu", models[m], kernels, plans[j].step);
+                check_same(what, &got, &want);
+                outcome_free(&got);
+            }
+            gm_model_close(model);
         }
         outcome_free(&want);
         gm_model_close(plain);
@@ -106,10 +161,11 @@ static void every_kernel_in_bf16(void)
 static void bf16_is_near_f32(void)
 {
     for (size_t m = 0; m < N_MODELS; m++) {
-        uint32_t token[N_TOKENS];
+        static corpus c;
         gm_model *f32 = open_tiny(models[m], GM_NUMERICS_F32, NULL);
         gm_model *bf16 = open_tiny(models[m], GM_NUMERICS_BF16, NULL);
-        docs d = random_docs(f32, token);
+        fill_corpus(f32, &c);
+        docs d = first_docs(&c, FEW);
         const plan p = {.threads = 1, .step = 512};
         outcome a = run_docs(f32, &d, &p), b = run_docs(bf16, &d, &p);
         double apart = 0.0, size = 0.0;

@@ -1,5 +1,6 @@
-/* test_kernels_twin.c - every loop of the CPU's kernels: AVX2, AVX-512F and AMX
- * give the bits of plain C, over odd sizes, large and tiny values. */
+/* test_kernels_twin.c - every loop of the CPU's kernels gives the bits of plain C on
+ * every kind of processor, over odd sizes, large, tiny and special values. A loop or a
+ * kind that nobody compares here fails the test. */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/pack.h"
 #include "engine/team.h"
@@ -7,7 +8,26 @@
 #include "base/rng.h"
 #include "tests/check.h"
 
+#include <stddef.h>
+
 enum { MOST = 96 * 1024 };
+
+/* Every function of gm_kernels, and whether some check has compared it. */
+static struct member {
+    const char *name;
+    size_t at;
+    bool compared;
+} members[] = {
+#define MEMBER(name)                             \
+    {                                            \
+#name, offsetof(gm_kernels, name), false \
+    }
+    MEMBER(gemm_f32), MEMBER(gemm_bf16),  MEMBER(norm),   MEMBER(round_bf16),
+    MEMBER(add),      MEMBER(add_scaled), MEMBER(swiglu), MEMBER(exp_shifted),
+    MEMBER(exp_sum),  MEMBER(attend),     MEMBER(merge),  MEMBER(rotate),
+#undef MEMBER
+};
+enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
 static float a[MOST], b[MOST], one[MOST], two[MOST];
 static uint16_t halves[MOST];
@@ -32,6 +52,8 @@ typedef void compare(const gm_kernels *plain, const gm_kernels *other);
 static void same(const char *what, const gm_kernels *other, size_t size, const float *x,
                  const float *y, size_t n)
 {
+    for (size_t i = 0; i < N_MEMBERS; i++)
+        if (strcmp(members[i].name, what) == 0) members[i].compared = true;
     for (size_t i = 0; i < n; i++)
         if (memcmp(&x[i], &y[i], sizeof x[i]) != 0 && !(isnan(x[i]) && isnan(y[i]))) {
             TEST_FAILED_("%s %s of size %zu: [%zu] is %.9g, expected %.9g", other->name, what, size,
@@ -40,7 +62,8 @@ static void same(const char *what, const gm_kernels *other, size_t size, const f
         }
 }
 
-static void gemm_sizes(const gm_kernels *plain, const gm_kernels *other)
+/* Between the rows of the output lies what must not be touched. */
+static void products(const gm_kernels *plain, const gm_kernels *other)
 {
     static const size_t rows[] = {1, 2, 3, 5, 8, 9, 15, 31}, depth[] = {1, 31, 32, 33, 100};
     static const size_t n_panels[] = {1, 2, 3, 8, 9};
@@ -53,14 +76,17 @@ static void gemm_sizes(const gm_kernels *plain, const gm_kernels *other)
         for (size_t j = 0; j < 5; j++)
             for (size_t p = 0; p < 5; p++) {
                 const size_t m = rows[i], k = depth[j], n = n_panels[p], ld = 128;
-                const size_t width = n * GM_PANEL;
+                const size_t ldo = n * GM_PANEL + 3;
                 const uint32_t *by = p % 2 ? row : NULL;
-                plain->gemm_f32(a, ld, by, m, b, k, n, one, width);
-                other->gemm_f32(a, ld, by, m, b, k, n, two, width);
-                same("gemm_f32", other, k, one, two, m * width);
-                plain->gemm_bf16(rounded, ld, by, m, halves, k, n, one, width);
-                other->gemm_bf16(rounded, ld, by, m, halves, k, n, two, width);
-                same("gemm_bf16", other, k, one, two, m * width);
+                for (size_t t = 0; t < m * ldo; t++) one[t] = two[t] = -7.0f;
+                plain->gemm_f32(a, ld, by, m, b, k, n, one, ldo);
+                other->gemm_f32(a, ld, by, m, b, k, n, two, ldo);
+                same("gemm_f32", other, k, one, two, m * ldo);
+                plain->gemm_bf16(rounded, ld, by, m, halves, k, n, one, ldo);
+                other->gemm_bf16(rounded, ld, by, m, halves, k, n, two, ldo);
+                same("gemm_bf16", other, k, one, two, m * ldo);
+                for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
+                    CHECK(one[t] == -7.0f);
             }
 }
 
@@ -128,10 +154,47 @@ static void blocks_of_keys(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
+static void special_row(const gm_kernels *plain, const gm_kernels *other, const float *x,
+                        const float *y, size_t n)
+{
+    float top[2] = {-INFINITY, -INFINITY}, total[2] = {0}, score[2][32];
+    plain->norm(y, x, n, 1e-5f, one);
+    other->norm(y, x, n, 1e-5f, two);
+    same("norm", other, n, one, two, n);
+    float a_sum = plain->exp_sum(y, n, &top[0]), b_sum = other->exp_sum(y, n, &top[1]);
+    same("exp_sum", other, n, &a_sum, &b_sum, 1);
+    same("exp_sum's top", other, n, &top[0], &top[1], 1);
+    for (int i = 0; i < 2; i++) {
+        memcpy(score[i], y, sizeof score[i]);
+        top[i] = -INFINITY;
+    }
+    float a_factor = plain->attend(score[0], n < 32 ? n : 32, 0.5f, false, &top[0], &total[0]);
+    float b_factor = other->attend(score[1], n < 32 ? n : 32, 0.5f, false, &top[1], &total[1]);
+    same("attend", other, n, score[0], score[1], 32);
+    same("attend's factor", other, n, &a_factor, &b_factor, 1);
+    same("attend's top", other, n, &top[0], &top[1], 1);
+    same("attend's total", other, n, &total[0], &total[1], 1);
+    memcpy(one, x, 32 * sizeof *x);
+    memcpy(two, x, 32 * sizeof *x);
+    plain->merge(one, 0.5f, y, 32), other->merge(two, 0.5f, y, 32);
+    plain->add_scaled(one, 0.5f, y, 32), other->add_scaled(two, 0.5f, y, 32);
+    plain->add(one, y, 32), other->add(two, y, 32);
+    same("add, add_scaled and merge", other, n, one, two, 32);
+    plain->swiglu(y, one, false), other->swiglu(y, two, false);
+    same("swiglu", other, n, one, two, GM_PANEL);
+    memcpy(one, x, 32 * sizeof *x);
+    memcpy(two, x, 32 * sizeof *x);
+    plain->rotate(one, y, y + 7, n / 2), other->rotate(two, y, y + 7, n / 2);
+    same("rotate", other, n, one, two, n);
+}
+
+/* Every loop on values that are not finite or nearly so: what a bad row meets. */
 static void special_values(const gm_kernels *plain, const gm_kernels *other)
 {
-    const float x[16] = {0,        -0.0f,  INFINITY, -INFINITY, NAN,   88.37f, 88.38f, -87,
-                         -87.001f, 1e-40f, 3.4e38f,  -3.4e38f,  1e38f, 20,     -20,    1};
+    static const float x[64] = {0,        -0.0f,  INFINITY, -INFINITY, NAN,   88.37f, 88.38f, -87,
+                                -87.001f, 1e-40f, 3.4e38f,  -3.4e38f,  1e38f, 20,     -20,    1};
+    static float y[64];
+    for (size_t i = 0; i < 64; i++) y[i] = x[(i * 5 + 3) % 16]; /* other pairs in every place */
     plain->exp_shifted(x, 0, 16, one);
     other->exp_shifted(x, 0, 16, two);
     same("exp", other, 16, one, two, 16);
@@ -143,48 +206,63 @@ static void special_values(const gm_kernels *plain, const gm_kernels *other)
     other->round_bf16(two, 16);
     same("round_bf16", other, 16, one, two, 16);
     CHECK(isinf(one[2]) && isnan(one[4]) && isinf(one[10]));
+    for (size_t n = 1; n <= 33; n++)
+        for (size_t i = 0; i < 16; i++) special_row(plain, other, x, y + i, n);
 }
 
-static void all_values(const char *name, compare *check)
+/* Calls check(plain C, others) for every other kind of this processor. */
+static void every_kind(compare *check)
 {
-    const gm_kernels *other;
-    gm_error err = {0};
-    if (gm_kernels_find(&other, name, &err) != GM_OK) TEST_SKIP("not on this processor");
     static const double scales[] = {1.0, 30.0, 1e-18};
-    for (uint64_t i = 0; i < 3; i++) {
-        fill(a, MOST, 2 * i, scales[i]);
-        fill(b, MOST, 2 * i + 1, scales[i]);
-        memcpy(halves, b, sizeof halves);
-        for (size_t j = 0; j < MOST; j++) { /* finite bf16 of any magnitude */
-            uint32_t bits;
-            memcpy(&bits, &b[j], sizeof bits);
-            halves[j] = (uint16_t)(bits >> 16);
+    size_t n_compared = 0;
+    for (size_t kind = 0; gm_kernels_at(kind); kind++) {
+        const char *name = gm_kernels_at(kind)->name;
+        const gm_kernels *other;
+        if (gm_kernels_at(kind) == &gm_kernels_portable) continue;
+        if (gm_kernels_find(&other, name, NULL) != GM_OK) {
+            printf("not on this processor: %s\n", name);
+            continue;
         }
-        unsigned state = gm_denormals_flush();
-        check(&gm_kernels_portable, other);
-        gm_denormals_restore(state);
+        for (uint64_t i = 0; i < 3; i++) {
+            fill(a, MOST, 2 * i, scales[i]);
+            fill(b, MOST, 2 * i + 1, scales[i]);
+            for (size_t j = 0; j < MOST; j++) { /* finite bf16 of any magnitude */
+                uint32_t bits;
+                memcpy(&bits, &b[j], sizeof bits);
+                halves[j] = (uint16_t)(bits >> 16);
+            }
+            unsigned state = gm_denormals_flush();
+            check(&gm_kernels_portable, other);
+            gm_denormals_restore(state);
+        }
+        n_compared++;
     }
+    if (n_compared == 0) TEST_SKIP("this processor has plain C only");
 }
 
-#define TWINS(check)                  \
-    static void check##_avx2(void)    \
-    {                                 \
-        all_values("avx2", check);    \
-    }                                 \
-    static void check##_avx512f(void) \
-    {                                 \
-        all_values("avx512f", check); \
-    }                                 \
-    static void check##_amx(void)     \
-    {                                 \
-        all_values("amx", check);     \
+#define EVERY_KIND(check)           \
+    static void check##_agree(void) \
+    {                               \
+        every_kind(check);          \
     }
+EVERY_KIND(products)
+EVERY_KIND(rows_of_any_length)
+EVERY_KIND(padded_rows)
+EVERY_KIND(blocks_of_keys)
+EVERY_KIND(special_values)
 
-TWINS(gemm_sizes)
-TWINS(rows_of_any_length)
-TWINS(padded_rows)
-TWINS(blocks_of_keys)
-TWINS(special_values)
+/* A function new in gm_kernels has no line in `members`, or is compared by no check. */
+static void no_loop_is_left_out(void)
+{
+    compare *const checks[] = {products, rows_of_any_length, padded_rows, blocks_of_keys};
+    const size_t first = offsetof(gm_kernels, gemm_f32), slot = sizeof(gm_gemm *);
+    CHECK_INT((sizeof(gm_kernels) - first) / slot, N_MEMBERS);
+    for (size_t i = 0; i < N_MEMBERS; i++) CHECK_INT(members[i].at, first + i * slot);
+    for (size_t i = 0; i < N_MEMBERS; i++) members[i].compared = false;
+    for (size_t i = 0; i < 4; i++) checks[i](&gm_kernels_portable, &gm_kernels_portable);
+    for (size_t i = 0; i < N_MEMBERS; i++)
+        if (!members[i].compared) TEST_FAILED_("no check compares '%s'", members[i].name);
+}
 
 /* Our exponential is within a few units in the last place of the C library's. */
 static void exponential_is_accurate(void)
@@ -199,6 +277,6 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
-#define THREE(check) TEST(check##_avx2), TEST(check##_avx512f), TEST(check##_amx)
-TESTS(THREE(gemm_sizes), THREE(rows_of_any_length), THREE(padded_rows), THREE(blocks_of_keys),
-      THREE(special_values), TEST(exponential_is_accurate))
+TESTS(TEST(products_agree), TEST(rows_of_any_length_agree), TEST(padded_rows_agree),
+      TEST(blocks_of_keys_agree), TEST(special_values_agree), TEST(no_loop_is_left_out),
+      TEST(exponential_is_accurate))

@@ -2,14 +2,17 @@
  * rows that are not finite, edits, and every allocation failing. */
 #include <errno.h>
 
+#include "base/half.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "engine/checkpoint.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
+#include "tests/model_copy.h"
 
 #define TINY  TEST_DATA "/golden/models/deepseek-tiny"
 #define OLMOE TEST_DATA "/golden/models/olmoe-tiny"
+#define CLIP  TEST_DATA "/golden/models/olmoe-clip"
 
 enum { MANY = 64 };
 
@@ -273,6 +276,72 @@ static void bad_rows_stay_in_their_document(void)
     }
 }
 
+enum { CLIP_WIDTH = 48 };
+
+/* Weights of one output, bf16, that give token `huge` in the first layer a value of
+ * about 3.396e38: finite in f32, infinite once rounded to bf16. */
+static void make_huge_row(const gm_checkpoint *checkpoint, uint32_t huge, uint16_t row[CLIP_WIDTH])
+{
+    const gm_tensor *embed = gm_checkpoint_find(checkpoint, "model.embed_tokens.weight");
+    const gm_tensor *norm = gm_checkpoint_find(checkpoint, "model.layers.0.input_layernorm.weight");
+    float x[CLIP_WIDTH], weight[CLIP_WIDTH];
+    double squares = 0.0, value = 0.0;
+    gm_tensor_to_f32(embed, (size_t)huge * CLIP_WIDTH, CLIP_WIDTH, x);
+    gm_tensor_to_f32(norm, 0, CLIP_WIDTH, weight);
+    for (size_t i = 0; i < CLIP_WIDTH; i++) squares += (double)x[i] * (double)x[i];
+    const float scale = (float)(1.0 / sqrt(squares / CLIP_WIDTH + 1e-4));
+    for (size_t i = 0; i < CLIP_WIDTH; i++) /* what the product reads */
+        x[i] = gm_bf16_to_f32(gm_bf16_from_f32(x[i] * scale * weight[i]));
+    for (float size = 0x1p120f; value < 3.396e38 && size < 0x1p127f; size *= 1.0001f) {
+        value = 0.0;
+        for (size_t i = 0; i < CLIP_WIDTH; i++) {
+            row[i] = gm_bf16_from_f32(size * x[i]);
+            value += (double)gm_bf16_to_f32(row[i]) * (double)x[i];
+        }
+    }
+    CHECK(value >= 3.396e38 && value < 3.400e38);
+}
+
+/* A copy of olmoe-clip, not clipped, with such a value. */
+static void enlarge_value(const char *folder, uint32_t huge)
+{
+    gm_error err = {0};
+    gm_checkpoint *checkpoint = NULL;
+    gm_text text = {0};
+    uint16_t row[CLIP_WIDTH];
+    char path[512];
+    copy_model(folder, CLIP, "clip_qkv", NULL);
+    CHECK_OK(gm_checkpoint_open(&checkpoint, CLIP, &err), err);
+    make_huge_row(checkpoint, huge, row);
+    const gm_tensor *v = gm_checkpoint_find(checkpoint, "model.layers.0.self_attn.v_proj.weight");
+    snprintf(path, sizeof path, CLIP "/model-00001-of-00002.safetensors");
+    CHECK_OK(gm_text_read_file(&text, path, 1 << 24, &err), err);
+    for (size_t at = 0; at + sizeof row <= text.n; at++)
+        if (memcmp(text.at + at, v->data, sizeof row) == 0) memcpy(text.at + at, row, sizeof row);
+    snprintf(path, sizeof path, "%s/model-00001-of-00002.safetensors", folder);
+    CHECK_OK(gm_outfile_write(path, true, text.at, text.n, &err), err);
+    gm_text_clear(&text);
+    gm_checkpoint_close(checkpoint);
+}
+
+/* The rows before it share its block of the cache and give it weight 0. */
+static void a_value_beyond_bf16_stays_with_its_row(void)
+{
+    enum { HUGE_TOKEN = 9, BEFORE = 4 };
+    const uint32_t token[] = {20, 31, 44, 52, HUGE_TOKEN};
+    const size_t offset[] = {0, BEFORE}, longer[] = {0, BEFORE + 1};
+    enlarge_value("huge", HUGE_TOKEN);
+    gm_model *model = open_model("huge", GM_NUMERICS_BF16, NULL);
+    docs a = {1, BEFORE, token, offset}, b = {1, BEFORE + 1, token, longer};
+    const plan p = {.threads = 1, .step = 512};
+    outcome want = run_docs(model, &a, &p), got = run_docs(model, &b, &p);
+    for (size_t i = 0; i < BEFORE * want.vocab; i++) CHECK(isfinite(want.logits[i]));
+    CHECK_BYTES(got.logits, want.logits, BEFORE * want.vocab * sizeof(float));
+    CHECK(isnan(got.logits[BEFORE * want.vocab]) && got.bad[BEFORE]);
+    outcome_free(&want), outcome_free(&got);
+    gm_model_close(model);
+}
+
 /* ---- edits ---- */
 
 static outcome edited(const gm_model *model, const gm_edit *edit)
@@ -424,6 +493,7 @@ TESTS(TEST(options_are_checked), TEST(other_devices_and_kernels_are_refused),
       TEST(a_model_without_weights_does_not_run), TEST(sequences_come_and_go),
       TEST(bad_segments_change_nothing), TEST(rewinding_forgets),
       TEST(two_segments_of_one_sequence_follow_each_other), TEST(bad_rows_stay_in_their_document),
-      TEST(zero_and_constant_biases_are_no_edit), TEST(a_removed_expert_is_never_chosen),
-      TEST(refused_edits_leave_the_old_ones), TEST(many_sequences_sample_as_alone),
-      TEST(bytes_follow_the_formula), TEST(every_allocation_may_fail))
+      TEST(a_value_beyond_bf16_stays_with_its_row), TEST(zero_and_constant_biases_are_no_edit),
+      TEST(a_removed_expert_is_never_chosen), TEST(refused_edits_leave_the_old_ones),
+      TEST(many_sequences_sample_as_alone), TEST(bytes_follow_the_formula),
+      TEST(every_allocation_may_fail))
