@@ -85,6 +85,8 @@ static void describe_default(const gm_opt *opt, char *text, size_t cap)
     } else if (opt->kind == GM_OPT_CHOICE) {
         const char *name = choice_at(opt->arg, *(const int *)opt->value, &n);
         if (name != NULL) (void)snprintf(text, cap, " (default %.*s)", (int)n, name);
+    } else if (opt->kind == GM_OPT_LIST) {
+        (void)snprintf(text, cap, "; may be repeated");
     } else if (opt->kind == GM_OPT_TEXT && *(const char *const *)opt->value != NULL) {
         (void)snprintf(text, cap, " (default %s)", *(const char *const *)opt->value);
     }

@@ -39,10 +39,10 @@ int gm_probe_verify(int argc, char **argv)
 {
     gm_error err = {0};
     bool json = false, allow_bad = false;
-    const gm_opt opts[] = {
-        {GM_OPT_FLAG, "allow-bad", &allow_bad, 0, 0, NULL, "rows that are not finite are fine"},
-        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
-        {.kind = GM_OPT_END_}};
+    const gm_opt opts[] = {{GM_OPT_FLAG, "allow-bad", &allow_bad, 0, 0, NULL,
+                            "accept tokens whose router is not finite"},
+                           {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
+                           {.kind = GM_OPT_END_}};
     gm_status status = gm_opt_parse("gm-probe verify TRACE", NULL, opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
@@ -86,7 +86,8 @@ int gm_probe_merge(int argc, char **argv)
         gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", NULL, opts, &argc, argv, &err);
     if (status == GM_OK && argc < 2)
         status = gm_fail(&err, GM_EARG, "expected a folder of shards, or shards");
-    if (status == GM_OK && out == NULL) status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the trace");
+    if (status == GM_OK && out == NULL)
+        status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the trace");
     if (status != GM_OK) return gm_cli_end("gm-probe", "merge", status, true, &err);
     status = merge(out, (const char *const *)argv + 1, (size_t)argc - 1, index, force, &err);
     return gm_cli_end("gm-probe", "merge", status, false, &err);

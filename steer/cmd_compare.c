@@ -190,7 +190,7 @@ static gm_status print_json(const comparison *c, const gm_stage *stage, gm_error
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_json_put_string(&json, "model_digest", stage->info->digest);
+    gm_stage_put(stage, &json);
     gm_json_open_array(&json, "columns");
     for (size_t i = 0; i < c->n_columns; i++) {
         gm_json_open_object(&json, NULL);

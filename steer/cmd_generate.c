@@ -70,8 +70,7 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_json_put_string(&json, "model", stage->info->folder);
-    gm_json_put_string(&json, "model_digest", stage->info->digest);
+    gm_stage_put(stage, &json);
     gm_json_put_raw(&json, "plan", plan->source);
     gm_json_open_array(&json, "results");
     for (size_t i = 0; i < prompts->n; i++) {

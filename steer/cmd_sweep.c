@@ -183,12 +183,17 @@ static void put_cluster(gm_json_out *json, const gm_sweep_cluster *c)
     gm_json_close_object(json);
 }
 
-static gm_status print_json(const table *t, const gm_stage *stage, gm_error *err)
+static gm_status print_json(const table *t, const request *r, const gm_stage *stage, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_json_put_string(&json, "model_digest", stage->info->digest);
+    gm_stage_put(stage, &json);
     gm_json_put_string(&json, "atlas_digest", stage->atlas->digest);
+    gm_json_put_string(&json, "weights", r->weights);
+    gm_json_put_i64(&json, "continuations", r->continuations);
+    gm_json_put_i64(&json, "draws", r->draws);
+    gm_json_put_f64(&json, "min_purity", r->min_purity);
+    gm_json_put_f64(&json, "max_cost", r->max_cost);
     gm_json_open_array(&json, "clusters");
     for (size_t c = 0; c < t->n; c++) put_cluster(&json, &t->cluster[c]);
     gm_json_close_array(&json);
@@ -235,10 +240,6 @@ static gm_status check_request(const request *r, gm_sweep_options *options, gm_e
     const gm_recipe *recipe = &r->recipe;
     if (r->corpus.n == 0 || r->stage.atlas == NULL)
         return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
-    if (recipe->subsets.n + recipe->experts.n > 0 || recipe->control || recipe->weight != 1)
-        return gm_fail(err, GM_EARG,
-                       "sweep chooses weights and controls itself: --weight, --subset, --expert "
-                       "and --control have no place here");
     gm_status status = gm_stage_check(&r->stage, recipe, err);
     return status == GM_OK ? read_weights(options, r->weights, err) : status;
 }
@@ -287,7 +288,7 @@ static gm_status run(const request *r, const gm_sweep_options *options, gm_error
     GM_TRY(measure(t, r, options, &stage, err));
     if (r->csv) GM_TRY(write_csv(t, r->csv, r->force, err));
     if (r->stage.json)
-        GM_TRY(print_json(t, &stage, err));
+        GM_TRY(print_json(t, r, &stage, err));
     else
         print_text(t);
     if (!beats_random(&t->pooled))
@@ -322,13 +323,15 @@ int gm_steer_sweep(int argc, char **argv)
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Measurement"},
         {GM_OPT_LIST, "classifier-corpus", &r.corpus, 0, 0, "FILE",
          "labelled documents that took no part in the clustering"},
-        {GM_OPT_TEXT, "weights", &r.weights, 0, 0, "W,W,...", "weights to choose from"},
+        {GM_OPT_TEXT, "weights", &r.weights, 0, 0, "W,W,...", "rising weights to choose from"},
         {GM_OPT_TEXT, "tune-prompts", &r.tune_file, 0, 0, "FILE", "prompts to choose it on"},
         {GM_OPT_I64, "continuations", &r.continuations, 1, 100000, "N", "texts an arm"},
         {GM_OPT_I64, "draws", &r.draws, 1, 100, "N", "draws of random experts"},
         {GM_OPT_F64, "min-purity", &r.min_purity, 0, 1, "X", "of the clusters chosen"},
         {GM_OPT_F64, "max-cost", &r.max_cost, 0, 100, "X", "loss on other domains, nats a token"},
-        GM_RECIPE_OPTIONS(&r.recipe),
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},
+        {GM_OPT_LIST, "cluster", &r.recipe.clusters, 0, 0, "ID", "cluster to measure"},
+        GM_RECIPE_RULES(&r.recipe),
         {.kind = GM_OPT_END_},
     };
 

@@ -37,8 +37,20 @@ gm_status gm_recipe_check(const gm_recipe *recipe, gm_error *err) GM_MUST_USE;
 /* True when nothing is asked for but a weight, as beside a plan file. */
 bool gm_recipe_is_bare(const gm_recipe *recipe);
 
-/* Rows of an option table for the recipe `r`, each in one piece. */
+/* Rows of an option table for the recipe `r`: how a vector becomes a plan; and all of it. */
 /* clang-format off */
+#define GM_RECIPE_RULES(r)                                                                         \
+    {GM_OPT_TEXT, "filter", &(r)->filter, 0, 0, "RULE",                                            \
+     "lift, top:N, top-global:N, quantile:Q or none"},                                             \
+        {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES, "how rates become logits"},         \
+        {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES, "what the bias acts on"},         \
+        {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \
+         "keep the routed branch's total weight"},                                                 \
+        {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer; all without it"},\
+    {                                                                                              \
+        GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"              \
+    }
+
 #define GM_RECIPE_OPTIONS(r)                                                                       \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},                                    \
         {GM_OPT_LIST, "cluster", &(r)->clusters, 0, 0, "ID[=W]", "cluster of the atlas"},          \
@@ -46,14 +58,7 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
         {GM_OPT_LIST, "expert", &(r)->experts, 0, 0, "LAYER:ID=BIAS",                              \
          "one expert by hand, in logits (-inf takes it out)"},                                     \
         {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
-        {GM_OPT_TEXT, "filter", &(r)->filter, 0, 0, "RULE",                                        \
-         "lift, top:N, top-global:N, quantile:Q or none"},                                         \
-        {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES, "how rates become logits"},         \
-        {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES, "what the bias acts on"},         \
-        {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \
-         "keep the routed branch's total weight"},                                                 \
-        {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer (default: all)"}, \
-        {GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"},           \
+        GM_RECIPE_RULES(r),                                                                        \
         {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
          "instead, at the same norm a layer: " GM_CONTROLS},                                       \
     {                                                                                              \

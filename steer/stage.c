@@ -210,6 +210,23 @@ gm_shape gm_stage_shape(const gm_stage *s)
                       s->info->layer_of_moe, s->info->digest};
 }
 
+void gm_stage_put(const gm_stage *s, gm_json_out *json)
+{
+    bool is_bf16 = s->info->numerics == GM_NUMERICS_BF16;
+    gm_json_put_string(json, "model", s->info->folder);
+    gm_json_put_string(json, "model_digest", s->info->digest);
+    gm_json_put_string(json, "numerics", is_bf16 ? "bf16" : "f32");
+    gm_json_put_string(json, "kernels", s->info->kernels);
+    gm_json_open_object(json, "sampling");
+    gm_json_put_f64(json, "temperature", s->sampling.temperature);
+    gm_json_put_i64(json, "top_k", s->sampling.top_k);
+    gm_json_put_f64(json, "top_p", s->sampling.top_p);
+    gm_json_put_f64(json, "repetition_penalty", s->sampling.repetition_penalty);
+    gm_json_put_i64(json, "seed", s->options->seed);
+    gm_json_put_i64(json, "max_tokens", s->options->max_tokens);
+    gm_json_close_object(json);
+}
+
 gm_edit gm_stage_edit(const gm_plan *plan)
 {
     int first = 0, last = plan->n_layers - 1;

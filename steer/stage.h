@@ -4,6 +4,7 @@
 #ifndef GM_STAGE_H
 #define GM_STAGE_H
 
+#include "base/json.h"
 #include "steer/continuation.h"
 #include "steer/prompts.h"
 #include "steer/recipe.h"
@@ -32,18 +33,20 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
          "auto, portable, avx2, avx512f or amx"},                                                  \
-        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16", "how products run"},    \
+        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16",                         \
+         "how products are computed; auto: as the weights are stored"},                            \
         {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
-        {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue; may be repeated"}, \
+        {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
         {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
         {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
-         "0: greedy; -1: as the model's generation_config.json says"},                             \
+         "0: greedy; below 0: as the model's generation_config.json says"},                        \
         {GM_OPT_I64, "top-k", &(o)->top_k, -1, 1 << 28, "N", "0: off; -1: as the model says"},     \
-        {GM_OPT_F64, "top-p", &(o)->top_p, -1, 1, "X", "1: off; -1: as the model says"},           \
+        {GM_OPT_F64, "top-p", &(o)->top_p, -1, 1, "X",                                             \
+         "above 0; 1: off; below 0: as the model says"},                                           \
         {GM_OPT_F64, "repetition-penalty", &(o)->penalty, -1, 100, "X",                            \
-         "1: off; -1: as the model says"},                                                         \
+         "above 0; 1: off; below 0: as the model says"},                                           \
         {GM_OPT_I64, "seed", &(o)->seed, 0, 9e15, "N", "seed of the draws"},                       \
         {GM_OPT_LIST, "stop", &(o)->stop_strings, 0, 0, "TEXT", "end before this text"},           \
         {GM_OPT_LIST, "stop-token", &(o)->stop_tokens, 0, 0, "TOKEN", "end at this token"},        \
@@ -90,6 +93,9 @@ gm_edit gm_stage_edit(const gm_plan *plan);
 /* Set up a continuation of `prompt`, unsteered; `stream` tells its draws from others'. */
 gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err) GM_MUST_USE;
+
+/* Members of an open object: the model, how it computes, how tokens are chosen. */
+void gm_stage_put(const gm_stage *stage, gm_json_out *json);
 
 /* Options of gm_continue that every command shares. */
 gm_continue_options gm_stage_continue(const gm_stage *stage, const gm_edit *edits, size_t n);
