@@ -94,12 +94,17 @@ function(gm_add_cli_case file)
   endforeach()
 endfunction()
 
-# gm_add_python_test(file.py): exit code 0, or 77 to skip.
+# gm_add_python_test(file.py): exit code 0, or 77 to skip. A line "# label: slow" keeps it
+# out of the sanitizers' run.
 function(gm_add_python_test file)
   get_filename_component(program ${file} NAME_WE)
   string(REGEX REPLACE "^test_" "cli." name ${program})
   add_test(NAME ${name} COMMAND ${GM_PYTHON} ${file})
   gm_register(${name} cli)
+  file(STRINGS ${file} slow REGEX "^# label: slow$")
+  if(slow)
+    set_tests_properties(${name} PROPERTIES LABELS "cli;slow")
+  endif()
 endfunction()
 
 # gm_add_fuzzer(name SOURCES file... [LIBS target...]): with GM_FUZZ a libFuzzer
