@@ -86,8 +86,9 @@ char *gm_copy_text(const char *bytes, size_t n) GM_MUST_USE;
 void gm_free(void *block);
 
 /* For tests. gm_alloc_fail_after(k): the k-th call from now on (0 = the next)
- * returns NULL, once; -1 switches it off. gm_alloc_live: blocks not yet freed. */
-void gm_alloc_fail_after(long k);
+ * returns NULL, once; -1 switches it off. Gives what was left of the last order:
+ * -1 when it was carried out. gm_alloc_live: blocks not yet freed. */
+long gm_alloc_fail_after(long k);
 long gm_alloc_live(void);
 
 #endif

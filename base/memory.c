@@ -15,9 +15,9 @@ enum { ALIGNMENT = 64 };
 static atomic_long live_blocks;
 static atomic_long fail_in = -1; /* calls until one fails; -1: never */
 
-void gm_alloc_fail_after(long k)
+long gm_alloc_fail_after(long k)
 {
-    atomic_store(&fail_in, k);
+    return atomic_exchange(&fail_in, k);
 }
 
 long gm_alloc_live(void)

@@ -71,6 +71,8 @@ gm_status gm_writer_create(gm_writer **out, const char *folder, const gm_trace_i
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->changed, NULL);
     if (pthread_create(&w->thread, NULL, run, w) != 0) {
+        pthread_cond_destroy(&w->changed);
+        pthread_mutex_destroy(&w->mutex);
         gm_free(w);
         return gm_fail(err, GM_EMEM, "cannot start the writer thread");
     }

@@ -46,6 +46,8 @@ static void the_kth_call_fails_once_and_blocks_are_counted(void)
     gm_alloc_fail_after(1);
     void *first = gm_alloc(1, 1), *second = gm_alloc(1, 1), *third = gm_alloc(1, 1);
     CHECK(first != NULL && second == NULL && third != NULL);
+    CHECK_INT(gm_alloc_fail_after(5), -1); /* the last order was carried out */
+    CHECK_INT(gm_alloc_fail_after(-1), 5);
     CHECK_INT(gm_alloc_live(), before + 2);
     gm_free(first);
     gm_free(third);

@@ -1,0 +1,185 @@
+/* test_short_memory.c - whole commands while one allocation after the other fails:
+ * exit code 1 and one sentence; no block, descriptor or temporary file stays; and
+ * what has the output's name is complete.
+ *
+ * A command asks for thousands of blocks, most of them while it reads a tokenizer and
+ * a checkpoint, whose own tests let every one fail. Here PROBES of them, evenly spread,
+ * do; all of them with GM_EVERY_ALLOCATION=1 (minutes). */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/outfile.h"
+#include "base/text.h"
+#include "cluster/cluster_commands.h"
+#include "engine/tokenizer/tokenizer.h"
+#include "probe/gm_probe.h"
+#include "steer/commands.h"
+#include "tests/check.h"
+
+#define MODEL TEST_DATA "/golden/models/deepseek-tiny"
+
+enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 150 };
+
+typedef struct command {
+    int (*run)(int argc, char **argv);
+    const char *program, *line; /* line: blanks between arguments, the command first */
+} command;
+
+/* Run it with stdout dropped and stderr in the file "said"; its exit code. */
+static int run_quietly(const command *c)
+{
+    char line[1024], *argv[MAX_ARGUMENTS + 1] = {NULL}, *rest = NULL;
+    int argc = 0, kept[2];
+    snprintf(line, sizeof line, "%s", c->line);
+    for (char *word = strtok_r(line, " ", &rest); word && argc < MAX_ARGUMENTS;
+         word = strtok_r(NULL, " ", &rest))
+        argv[argc++] = word;
+
+    fflush(NULL);
+    int to[2] = {open("/dev/null", O_WRONLY), open("said", O_CREAT | O_TRUNC | O_WRONLY, 0666)};
+    for (int i = 0; i < 2; i++) {
+        kept[i] = dup(STDOUT_FILENO + i);
+        CHECK(kept[i] >= 0 && dup2(to[i], STDOUT_FILENO + i) >= 0);
+        close(to[i]);
+    }
+    int code = c->run(argc, argv);
+    fflush(NULL);
+    for (int i = 0; i < 2; i++) {
+        CHECK(dup2(kept[i], STDOUT_FILENO + i) >= 0);
+        close(kept[i]);
+    }
+    return code;
+}
+
+/* Entries of a folder whose names hold `part`; "" counts all. */
+static size_t count_entries(const char *path, const char *part)
+{
+    size_t n = 0;
+    DIR *folder = opendir(path);
+    for (struct dirent *e; folder && (e = readdir(folder));) n += strstr(e->d_name, part) != NULL;
+    if (folder) closedir(folder);
+    return n;
+}
+
+/* What the command said: "PROGRAM COMMAND: sentence about memory", one line. */
+static void check_sentence(const command *c, long k)
+{
+    gm_text said = {0};
+    gm_error err = {0};
+    char start[64];
+    snprintf(start, sizeof start, "%s %.*s: ", c->program, (int)strcspn(c->line, " "), c->line);
+    CHECK_OK(gm_text_read_file(&said, "said", 1 << 16, &err), err);
+    const char *end = said.n ? strchr(said.at, '\n') : NULL;
+    if (end == NULL || end[1] || !strstr(said.at, "memory") ||
+        strncmp(said.at, start, strlen(start)) != 0)
+        TEST_FAILED_("%s allocation %ld fails: it said \"%s\"", start, k, said.n ? said.at : "");
+    gm_text_clear(&said);
+}
+
+/* Whether `path` is not there or a file that `read`, a command, accepts. */
+static bool is_whole_or_absent(const char *path, const command *read)
+{
+    return access(path, F_OK) != 0 || run_quietly(read) == 0;
+}
+
+/* Run the command with the k-th allocation failing. */
+static void check_one(const command *c, const char *output, const command *read, long k)
+{
+    long blocks = gm_alloc_live();
+    size_t descriptors = count_entries("/proc/self/fd", "");
+    CHECK(remove(output) == 0 || errno == ENOENT);
+    gm_alloc_fail_after(k);
+    int code = run_quietly(c);
+    bool failed = gm_alloc_fail_after(-1) < 0;
+    if (gm_alloc_live() != blocks)
+        TEST_FAILED_("%.9s: allocation %ld fails: %ld blocks leak", c->line, k,
+                     gm_alloc_live() - blocks);
+    if (count_entries("/proc/self/fd", "") != descriptors)
+        TEST_FAILED_("%.9s: allocation %ld fails: a descriptor leaks", c->line, k);
+    if (count_entries(".", "tmp") != 0)
+        TEST_FAILED_("%.9s: allocation %ld fails: a temporary file stays", c->line, k);
+    if (code == 1 && failed)
+        check_sentence(c, k);
+    else if (code != 0) /* 0: it can do without the block, as the regular expressions' JIT */
+        TEST_FAILED_("%.9s: allocation %ld fails: exit code %d", c->line, k, code);
+    if (!is_whole_or_absent(output, read))
+        TEST_FAILED_("%.9s: allocation %ld fails: '%s' is left in pieces", c->line, k, output);
+}
+
+/* `output` is what the command writes and `read` a command that reads it. */
+static void survives(const command *c, const char *output, const command *read)
+{
+    const long plenty = 1000000000;
+    const char *every = getenv("GM_EVERY_ALLOCATION");
+    CHECK_INT(run_quietly(c), 0); /* what is made once is made here */
+    gm_alloc_fail_after(plenty);
+    CHECK_INT(run_quietly(c), 0);
+    long n = plenty - gm_alloc_fail_after(-1);
+    long n_probes = every || n < PROBES ? n : PROBES;
+    CHECK(n > 100);
+    printf("  %.9s: %ld of %ld allocations fail\n", c->line, n_probes, n);
+    for (long i = 0; i < n_probes && test_failures < 5; i++)
+        check_one(c, output, read, i * n / n_probes);
+    CHECK_INT(run_quietly(c), 0); /* the next test's input */
+}
+
+/* ---- the commands ---- */
+
+static void write_corpus(void)
+{
+    static const char *const word[2][6] = {{"salt", "onion", "broth", "simmer", "bowl", "spoon"},
+                                           {"sail", "anchor", "tide", "deck", "gale", "captain"}};
+    gm_text text = {0};
+    gm_error err = {0};
+    unsigned state = 1;
+    for (int d = 0; d < N_DOCUMENTS; d++) {
+        CHECK_OK(gm_text_add(&text, "{\"text\": \"", &err), err);
+        for (int w = 0; w < N_WORDS; w++) {
+            state = state * 1103515245 + 12345;
+            CHECK_OK(gm_text_printf(&text, &err, "%s ", word[d % 2][(state >> 16) % 6]), err);
+        }
+        CHECK_OK(gm_text_printf(&text, &err, "\", \"meta\": {\"pile_set_name\": \"%s\"}}\n",
+                                d % 2 ? "ships" : "soup"),
+                 err);
+    }
+    CHECK_OK(gm_outfile_write("c.jsonl", true, text.at, text.n, &err), err);
+    gm_text_clear(&text);
+}
+
+static const command collect = {gm_probe_collect, "gm-probe",
+                                "collect --model " MODEL " --corpus c.jsonl --min-tokens 20 "
+                                "--doc-tokens 40 --quiet --force --threads 2 -o t.h5"};
+static const command fit = {gm_cluster_fit, "gm-cluster",
+                            "fit t.h5 -o a.h5 --min-cluster-size 5 --epochs 50 --quiet --force"};
+static const command plan = {gm_steer_plan, "gm-steer",
+                             "plan --atlas a.h5 --cluster 0 --json --force -o p.st"};
+static const command generate = {gm_steer_generate, "gm-steer",
+                                 "generate --model " MODEL " --prompt salt --plan p.st --quiet "
+                                 "--max-tokens 4 --record r.h5 --force --threads 2"};
+
+static const command read_trace = {gm_probe_verify, "gm-probe", "verify t.h5"};
+static const command read_atlas = {gm_cluster_show, "gm-cluster", "show a.h5"};
+static const command read_plan = {gm_steer_plan, "gm-steer", "plan p.st"};
+static const command read_recorded = {gm_probe_info, "gm-probe", "info r.h5"};
+
+static void collect_survives(void)
+{
+    write_corpus();
+    survives(&collect, "t.h5", &read_trace);
+}
+static void fit_survives(void)
+{
+    survives(&fit, "a.h5", &read_atlas);
+}
+static void plan_survives(void)
+{
+    survives(&plan, "p.st", &read_plan);
+}
+static void generate_survives(void)
+{
+    survives(&generate, "r.h5", &read_recorded);
+}
+
+TESTS(TEST(collect_survives), TEST(fit_survives), TEST(plan_survives), TEST(generate_survives))
