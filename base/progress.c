@@ -49,12 +49,11 @@ static void describe(const gm_progress *p, double elapsed, char *line, size_t ca
     n += snprintf(line + n, cap - (size_t)n, " %.64s", p->unit);
     if (p->total > 0)
         n += snprintf(line + n, cap - (size_t)n, " (%.0f %%)", 100 * p->done / p->total);
-    if (rate > 0) {
+    if (rate >= 1)
         n += snprintf(line + n, cap - (size_t)n, ", %s/s", gm_show_count(rate_text, rate));
-        if (p->total > p->done)
-            n += snprintf(line + n, cap - (size_t)n, ", %s left",
-                          gm_show_seconds(left, (p->total - p->done) / rate));
-    }
+    if (rate > 0 && p->total > p->done)
+        n += snprintf(line + n, cap - (size_t)n, ", %s left",
+                      gm_show_seconds(left, (p->total - p->done) / rate));
     if (p->note[0] != '\0') (void)snprintf(line + n, cap - (size_t)n, ", %s", p->note);
 }
 

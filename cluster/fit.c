@@ -116,7 +116,9 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     GM_TRY(gm_trace_open(&trace, trace_path, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));
-    if (!c->how.quiet) fprintf(stderr, "parameters: %s\n", atlas.parameters);
+    if (!c->how.quiet)
+        fprintf(stderr, "epochs %d, min-cluster-size %zu, min-samples %d\n", analysis.umap.n_epochs,
+                analysis.hdbscan.min_cluster_size, analysis.hdbscan.min_samples);
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     if (c->report || c->figures) {
         const gm_report_options report = {

@@ -20,7 +20,8 @@ static const char details[] =
     "  gm-steer compare --model DIR --atlas run.atlas.h5 --cluster 27 --cluster 25 --weight 2\n";
 
 typedef struct column {
-    char title[MOST_TITLE];
+    char title[MOST_TITLE]; /* "cluster 3: keywords" */
+    size_t n_name;          /* of which "cluster 3" */
     gm_plan plan;
     uint8_t *important; /* (L,E) */
 } column;
@@ -63,6 +64,7 @@ static gm_status make_column(column *c, const gm_stage *stage, gm_recipe recipe,
     recipe.clusters = subset ? none : list;
     recipe.subsets = subset ? list : none;
     GM_TRY(gm_recipe_build(&c->plan, &recipe, &shape, stage->atlas, stage->options->atlas, err));
+    c->n_name = strlen(subset ? "subset " : "cluster ") + strlen(entry);
     if (subset)
         snprintf(c->title, sizeof c->title, "subset %s", entry);
     else
@@ -167,13 +169,16 @@ static void print_text(const comparison *c)
         print_texts(c, p);
         printf("\ndose:");
         for (size_t i = 0; i < c->n_columns; i++) {
-            printf("%s %s ", i ? ";" : "", c->column[i].title);
+            const char *title = c->column[i].title;
+            printf("%s %.*s ", i ? ";" : "", (int)c->column[i].n_name, title);
             print_dose(run_of(c, p, i, false));
             printf(" -> ");
             print_dose(run_of(c, p, i, true));
         }
         putchar('\n');
     }
+    printf("\n(dose, unsteered -> steered: tokens and layers where an important expert of the\n"
+           "column was chosen)\n");
 }
 
 static void put_run(gm_json_out *json, const char *key, const gm_continuation *run)

@@ -17,8 +17,8 @@ static const double ALPHA = 0.05;
 
 static const char details[] =
     "Without --cluster the two largest clusters with a purity of --min-purity are measured.\n"
-    "log-odds: mean ln p/(1-p) that the classifier gives the cluster's domain; it decides.\n"
-    "loss: nats a token on documents of the domain and of the others, under the same edit.\n"
+    "Arms: unsteered, the plan, random experts at its norm, its values shuffled in each layer.\n"
+    "Log-odds decide: the mean ln p/(1-p) that the classifier gives the cluster's domain.\n"
     "  gm-steer sweep --model DIR --atlas run.atlas.h5 --classifier-corpus other.jsonl.zst\n";
 
 typedef struct request {
@@ -118,19 +118,27 @@ static arm_row sum_arms(const gm_sweep_cluster *c, gm_arm_kind kind)
     return row;
 }
 
+/* "log-odds +1.87, p 0.0001; of topic, p < 0.0001" */
+static void print_p(double shift, double p_log_odds, double p_rate)
+{
+    printf("log-odds %+.2f, p %.4f; of topic, ", shift, p_log_odds);
+    printf(p_rate < 1e-4 ? "p < 0.0001" : "p %.4f", p_rate);
+}
+
 static void print_cluster(const gm_sweep_cluster *c)
 {
     printf("cluster %d: %s (purity %.2f), weight %g chosen on other prompts\n", c->cluster,
            c->domain, c->purity, c->weight);
-    printf("  %-10s %6s %7s %9s %10s %10s\n", "", "texts", "share", "log-odds", "loss own",
+    printf("  %-10s %6s %9s %9s %9s %10s\n", "", "texts", "of topic", "log-odds", "loss own",
            "loss other");
     for (int kind = GM_ARM_NONE; kind <= GM_ARM_SHUFFLED; kind++) {
         arm_row r = sum_arms(c, (gm_arm_kind)kind);
-        printf("  %-10s %6zu %7.3f %9.2f %10.3f %10.3f\n", r.name, r.n,
-               (double)r.hits / (double)r.n, r.log_odds, r.own_loss, r.other_loss);
+        printf("  %-10s %6zu %7.1f %% %9.2f %9.3f %10.3f\n", r.name, r.n,
+               100 * (double)r.hits / (double)r.n, r.log_odds, r.own_loss, r.other_loss);
     }
-    printf("  plan against random: log-odds %+.2f, p %.4f; share p %.4f (one-sided)\n\n", c->shift,
-           c->p_log_odds, c->p_rate);
+    printf("  plan against random: ");
+    print_p(c->shift, c->p_log_odds, c->p_rate);
+    printf(" (one-sided)\n\n");
 }
 
 static bool beats_random(const gm_pooled *p)
@@ -141,9 +149,12 @@ static bool beats_random(const gm_pooled *p)
 static void print_text(const table *t)
 {
     for (size_t c = 0; c < t->n; c++) print_cluster(&t->cluster[c]);
-    printf("pooled: log-odds %+.2f, p %.4f; share p %.4f: steering %s random experts\n",
-           t->pooled.shift, t->pooled.p_log_odds, t->pooled.p_rate,
+    printf("pooled: ");
+    print_p(t->pooled.shift, t->pooled.p_log_odds, t->pooled.p_rate);
+    printf(": steering %s random experts\n\n",
            beats_random(&t->pooled) ? "beats" : "does not beat");
+    printf("of topic: texts that the classifier gives to the cluster's domain; log-odds: its mean\n"
+           "ln p/(1-p) of that domain; loss: nats a token on documents of it, and of the others\n");
 }
 
 static void put_cluster(gm_json_out *json, const gm_sweep_cluster *c)
