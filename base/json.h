@@ -4,9 +4,11 @@
  * compared case-sensitively; strings keep NUL (cJSON cuts them at \u0000); raw
  * control characters and invalid UTF-8 inside strings are refused; NaN and
  * Infinity are refused with a sentence that names them (Python writes them);
- * nesting is at most 512; a document at most 2 GiB. Integers of 64 bits are read
- * exactly. Numbers are read in the C locale: nothing in this project calls
- * setlocale(LC_NUMERIC). A byte order mark before the document is skipped.
+ * nesting is at most 512; a document has at most 2 GiB, and 2^22 values, which take
+ * up to 400 bytes of memory each however short they are (a vocabulary of 262,144
+ * with its merges has 1.8 million). Integers of 64 bits are read exactly. Numbers
+ * are read in the C locale: nothing in this project calls setlocale(LC_NUMERIC). A
+ * byte order mark before the document is skipped.
  *
  * Writing: NaN and infinities become null; integers of 64 bits are printed whole;
  * a byte that is not UTF-8 becomes U+FFFD.

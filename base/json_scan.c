@@ -10,6 +10,7 @@ typedef struct scan {
     size_t n, at;      /* at: next byte to look at */
     size_t copied;     /* bytes[0..copied) stand in *copy, rewritten */
     int depth;
+    size_t n_values;
     gm_text *copy;
     const char *where;
     gm_error *err;
@@ -228,6 +229,7 @@ out:
 static gm_status scan_value(scan *s)
 {
     char c = peek(s);
+    if (++s->n_values > GM_JSON_VALUES) return refuse(s, "more than 4194304 values");
     if (c == '{') return scan_members(s, '}');
     if (c == '[') return scan_members(s, ']');
     if (c == '"') return scan_string(s);

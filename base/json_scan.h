@@ -19,7 +19,7 @@
 #define GM_JSON_NUL    '\xFF'
 #define GM_JSON_DIGITS '\xFE'
 
-enum { GM_JSON_DEPTH = 512 };
+enum { GM_JSON_DEPTH = 512, GM_JSON_VALUES = 1 << 22 };
 
 /* Check that bytes[0..n) is one JSON document in valid UTF-8 (RFC 8259, nothing
  * added). *copy stays empty when cJSON can take the bytes as they are; otherwise

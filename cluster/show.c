@@ -26,8 +26,9 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
 static void print_table(const gm_atlas *atlas)
 {
     size_t noise = gm_atlas_n_noise(atlas);
-    printf("%s, %d layers of %d experts, %d chosen\n", atlas->model, atlas->n_layers,
-           atlas->n_experts, atlas->n_chosen);
+    gm_print_text(stdout, 0, atlas->model);
+    printf(", %d layers of %d experts, %d chosen\n", atlas->n_layers, atlas->n_experts,
+           atlas->n_chosen);
     printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n\n", atlas->n,
            atlas->n_clusters, noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
     if (atlas->n_clusters == 0) return;
@@ -43,7 +44,10 @@ static void print_table(const gm_atlas *atlas)
             printf("%6s ", "-");
         else
             printf("%6.2f ", purity);
-        printf("%-20s  %s | ", subset < 0 ? "-" : atlas->subset_name[subset], keywords);
+        gm_print_text(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        fputs("  ", stdout);
+        gm_print_text(stdout, 0, keywords);
+        fputs(" | ", stdout);
         print_experts(atlas, c, TOP_IN_TABLE);
         putchar('\n');
     }
@@ -51,14 +55,23 @@ static void print_table(const gm_atlas *atlas)
 
 /* ---- one cluster ---- */
 
+/* The first word of a line below a heading. */
+static void print_entry(const char *word)
+{
+    fputs("  ", stdout);
+    gm_print_text(stdout, 30, word);
+    putchar(' ');
+}
+
 static void print_subsets(const gm_atlas *atlas, size_t cluster)
 {
     const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
     printf("subsets:\n");
-    for (size_t s = 0; s < atlas->n_subsets; s++)
-        if (count[s] > 0)
-            printf("  %-30s %7u  %5.1f %%\n", atlas->subset_name[s], count[s],
-                   100.0 * count[s] / atlas->size[cluster]);
+    for (size_t s = 0; s < atlas->n_subsets; s++) {
+        if (count[s] == 0) continue;
+        print_entry(atlas->subset_name[s]);
+        printf("%7u  %5.1f %%\n", count[s], 100.0 * count[s] / atlas->size[cluster]);
+    }
 }
 
 /* The members that are most certain, ties to the earlier document. */
@@ -74,8 +87,11 @@ static void print_members(const gm_atlas *atlas, size_t cluster)
         best[at] = i;
     }
     printf("most certain members:\n");
-    for (size_t i = 0; i < n; i++)
-        printf("  %.3f  %s\n", (double)atlas->probability[best[i]], atlas->id[best[i]]);
+    for (size_t i = 0; i < n; i++) {
+        printf("  %.3f  ", (double)atlas->probability[best[i]]);
+        gm_print_text(stdout, 0, atlas->id[best[i]]);
+        putchar('\n');
+    }
 }
 
 static void print_cluster(const gm_atlas *atlas, size_t cluster)
@@ -86,9 +102,11 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
            atlas->size[cluster], (double)atlas->stability[cluster],
            gm_profile_agreement(atlas->usage_half + 2 * cluster * dim, atlas->corpus_usage, dim));
     printf("keywords:\n");
-    for (size_t k = cluster * GM_N_KEYWORDS; k < (cluster + 1) * GM_N_KEYWORDS; k++)
-        if (atlas->keyword[k][0])
-            printf("  %-30s %.4f\n", atlas->keyword[k], (double)atlas->keyword_score[k]);
+    for (size_t k = cluster * GM_N_KEYWORDS; k < (cluster + 1) * GM_N_KEYWORDS; k++) {
+        if (atlas->keyword[k][0] == '\0') continue;
+        print_entry(atlas->keyword[k]);
+        printf("%.4f\n", (double)atlas->keyword_score[k]);
+    }
     print_subsets(atlas, cluster);
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
     printf("important experts (layer:expert, lift, share as a multiple of uniform):\n");

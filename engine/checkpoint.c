@@ -31,6 +31,7 @@ typedef struct shard {
 } shard;
 
 struct gm_checkpoint {
+    char *path; /* as it was opened */
     shard *shard;
     size_t n_shards;
     gm_tensor *tensor; /* (n) by name */
@@ -52,7 +53,7 @@ static gm_status shard_map(shard *s, gm_error *err)
 {
     gm_status status = GM_OK;
     struct stat about;
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not open */
     if (fd < 0) GM_FAIL(GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
     if (fstat(fd, &about) != 0)
         GM_FAIL(GM_EIO, "cannot look at '%s': %s", s->path, strerror(errno));
@@ -87,14 +88,6 @@ out:
     return status;
 }
 
-static const shard *find_shard(const gm_checkpoint *c, const char *name)
-{
-    for (size_t i = 0; i < c->n_shards; i++) {
-        if (strcmp(c->shard[i].name, name) == 0) return &c->shard[i];
-    }
-    return NULL;
-}
-
 /* ---- the whole ---- */
 
 static gm_status open_single(gm_checkpoint *c, const char *folder, const char *name, gm_error *err)
@@ -104,15 +97,56 @@ static gm_status open_single(gm_checkpoint *c, const char *folder, const char *n
     return add_shard(c, folder, name, err);
 }
 
-/* The file of one entry of the index; a name that leads out of the folder is refused. */
+/* One entry of the index. A name that leads out of the folder, or goes on behind a NUL,
+ * is refused. */
 static gm_status index_entry(const gm_json *entry, const char *where, const char **out,
                              gm_error *err)
 {
-    *out = gm_json_text(entry, NULL);
-    if (*out == NULL || **out == '\0' || strchr(*out, '/'))
+    size_t n_key = 0, n_name = 0;
+    const char *key = gm_json_key_text(entry, &n_key), *name = gm_json_text(entry, &n_name);
+    *out = name;
+    if (name == NULL || n_name == 0 || strlen(name) != n_name || strchr(name, '/'))
         return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' does not name a file of this folder",
-                       where, gm_json_key(entry));
+                       where, key);
+    if (strlen(key) != n_key)
+        return gm_fail(err, GM_EFORMAT, "'%s': the name of tensor '%s' goes on behind a NUL", where,
+                       key);
     return GM_OK;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int by_shard_name(const void *a, const void *b)
+{
+    return strcmp(((const shard *)a)->name, ((const shard *)b)->name);
+}
+
+/* The names of the files in `map`, each once, in C order; borrowed from the index. */
+static gm_status shard_names(const gm_json *map, const char *where, const char ***out, size_t *n,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_entries = 0, n_names = 0;
+    const char **name = gm_alloc(gm_json_n_items(map), sizeof *name);
+    if (name == NULL) return gm_fail(err, GM_EMEM, "no memory for the shards of '%s'", where);
+
+    for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e))
+        GM_TRY(index_entry(e, where, &name[n_entries++], err));
+    if (n_entries > 0) qsort(name, n_entries, sizeof *name, by_text);
+    for (size_t i = 0; i < n_entries; i++)
+        if (i == 0 || strcmp(name[i - 1], name[i]) != 0) name[n_names++] = name[i];
+    if (n_names > MAX_SHARDS)
+        GM_FAIL(GM_EFORMAT, "'%s' names %zu shards, expected at most %d", where, n_names,
+                MAX_SHARDS);
+    *out = name;
+    *n = n_names;
+    name = NULL; /* now the caller's */
+out:
+    gm_free(name);
+    return status;
 }
 
 /* Open every shard that the index names, then see that each tensor lies where it says. */
@@ -120,31 +154,28 @@ static gm_status open_index(gm_checkpoint *c, const char *folder, const char *wh
 {
     gm_status status = GM_OK;
     gm_json *index = NULL;
-    const char *name;
+    const char **name = NULL;
+    size_t n = 0;
 
     GM_TRY(gm_json_read_file(&index, where, MAX_INDEX_BYTES, err));
     const gm_json *map = gm_json_find(index, "weight_map");
     if (map == NULL || gm_json_kind_of(map) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s' has no object 'weight_map'", where);
 
+    GM_TRY(shard_names(map, where, &name, &n, err));
+    c->shard = gm_alloc(n, sizeof *c->shard);
+    if (c->shard == NULL) GM_FAIL(GM_EMEM, "no memory for the shards of '%s'", where);
+    for (size_t i = 0; i < n; i++) GM_TRY(add_shard(c, folder, name[i], err));
+
     for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e)) {
-        GM_TRY(index_entry(e, where, &name, err));
-        if (find_shard(c, name)) continue;
-        if (c->n_shards == MAX_SHARDS)
-            GM_FAIL(GM_EFORMAT, "'%s' names more than %d shards", where, MAX_SHARDS);
-        shard *more = gm_grow(c->shard, c->n_shards, c->n_shards + 1, sizeof *c->shard);
-        if (more == NULL) GM_FAIL(GM_EMEM, "no memory for the shards of '%s'", where);
-        c->shard = more;
-        GM_TRY(add_shard(c, folder, name, err));
-    }
-    for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e)) {
-        GM_TRY(index_entry(e, where, &name, err));
-        const shard *s = find_shard(c, name);
+        const shard key = {.name = (char *)gm_json_text(e, NULL)};
+        const shard *s = bsearch(&key, c->shard, n, sizeof key, by_shard_name);
         if (gm_safetensors_find(&s->file, gm_json_key(e)) == NULL)
             GM_FAIL(GM_EFORMAT, "shard '%s' has no tensor '%s', which the index expects there",
                     s->path, gm_json_key(e));
     }
 out:
+    gm_free(name);
     gm_json_free(index);
     return status;
 }
@@ -198,6 +229,8 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     *out = NULL;
     if (c == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", folder);
 
+    c->path = gm_copy_text(folder, strlen(folder));
+    if (c->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", folder);
     GM_TRY(gm_text_printf(&single, err, "%s/%s", folder, SINGLE_NAME));
     GM_TRY(gm_text_printf(&index, err, "%s/%s", folder, INDEX_NAME));
     if (ends_in(folder, ".safetensors")) {
@@ -228,6 +261,7 @@ void gm_checkpoint_close(gm_checkpoint *c)
     for (size_t i = 0; i < c->n_shards; i++) shard_close(&c->shard[i]);
     gm_free(c->shard);
     gm_free(c->tensor);
+    gm_free(c->path);
     gm_free(c);
 }
 
@@ -281,7 +315,8 @@ gm_status gm_checkpoint_get(const gm_checkpoint *c, const char *name, size_t row
 {
     const gm_tensor *t = gm_checkpoint_find(c, name);
     *out = NULL;
-    if (t == NULL) return gm_fail(err, GM_EFORMAT, "the checkpoint has no tensor '%s'", name);
+    if (t == NULL)
+        return gm_fail(err, GM_EFORMAT, "'%s': the checkpoint has no tensor '%s'", c->path, name);
     if (!gm_dtype_is_float(t->dtype))
         return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected F32, F16 or BF16",
                        t->file, name, gm_dtype_name(t->dtype));

@@ -22,8 +22,10 @@ typedef struct gm_canvas {
     gm_status status; /* of the stream that receives the bytes */
 } gm_canvas;
 
+enum { GM_MOST_PIXELS = 20000 }; /* of a picture, either way */
+
 /* Begin a white picture; its bytes are appended to *bytes by gm_canvas_end.
- * Errors: GM_EARG for a size outside 16..20000, GM_EMEM. */
+ * Errors: GM_EARG for a size outside 16..GM_MOST_PIXELS, GM_EMEM. */
 gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, int height,
                           gm_text *bytes, gm_error *err) GM_MUST_USE;
 

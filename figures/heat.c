@@ -20,10 +20,12 @@ typedef struct grid {
     int rows, cols;
 } grid;
 
-/* Cells as large as fits a page: square-ish, and never thinner than 3 pixels. */
-static double cell_size(int n, double room)
+/* Cells as large as fits a page: square-ish, and no thinner than 3 pixels unless they
+ * would not fit `most` pixels, the most a picture may have. */
+static double cell_size(int n, double room, double most)
 {
-    return fmax(3, fmin(22, floor(room / (n > 0 ? n : 1))));
+    double size = fmax(3, fmin(22, floor(room / (n > 0 ? n : 1))));
+    return fmin(size, most / (n > 0 ? n : 1));
 }
 
 /* The colour scale's end: largest absolute finite value, or 1 when there is none. */
@@ -40,17 +42,30 @@ static gm_rgb colour_of(const gm_heat_panel *panel, double value, double top)
     return panel->diverging ? gm_colour_diverging(value / top) : gm_colour_sequential(value / top);
 }
 
+/* The value of largest size among cells [from, to) of a row; NaN only when all are. */
+static double strongest(const float *row, int from, int to)
+{
+    double best = (double)row[from];
+    for (int c = from + 1; c < to; c++)
+        if (!(fabs((double)row[c]) <= fabs(best))) best = isnan(row[c]) ? best : (double)row[c];
+    return best;
+}
+
+/* Where there are more cells than pixels, a pixel shows the strongest of its cells. */
 static void draw_cells(gm_canvas *canvas, const grid *g, const gm_heat_panel *panel, double top)
 {
     cairo_set_antialias(canvas->cr, CAIRO_ANTIALIAS_NONE); /* no seams between cells */
-    for (int r = 0; r < g->rows; r++)
-        for (int c = 0; c < g->cols; c++) {
-            double value = (double)panel->value[(size_t)r * (size_t)g->cols + (size_t)c];
-            gm_canvas_colour(canvas, colour_of(panel, value, top), 1);
-            cairo_rectangle(canvas->cr, g->x + c * g->cell_x, g->y + r * g->cell_y, g->cell_x,
-                            g->cell_y);
+    const int n = g->cell_x >= 1 ? g->cols : (int)fmax(1, g->cols * g->cell_x);
+    const double width = g->cols * g->cell_x / n;
+    for (int r = 0; r < g->rows; r++) {
+        const float *row = panel->value + (size_t)r * (size_t)g->cols; /* (cols) */
+        for (int i = 0; i < n; i++) {
+            int from = (int)((int64_t)g->cols * i / n), to = (int)((int64_t)g->cols * (i + 1) / n);
+            gm_canvas_colour(canvas, colour_of(panel, strongest(row, from, to), top), 1);
+            cairo_rectangle(canvas->cr, g->x + i * width, g->y + r * g->cell_y, width, g->cell_y);
             cairo_fill(canvas->cr);
         }
+    }
     cairo_set_antialias(canvas->cr, CAIRO_ANTIALIAS_DEFAULT);
     gm_canvas_colour(canvas, GM_SOFT_INK, 0.6);
     cairo_set_line_width(canvas->cr, 1);
@@ -122,15 +137,16 @@ static gm_status draw(const gm_heat_figure *f, gm_picture_kind kind, gm_text *by
 
     double page = f->width ? f->width : 1500, n = f->n_panels;
     grid g = {.rows = f->rows, .cols = f->cols};
-    g.cell_x = cell_size(f->cols, (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN);
-    g.cell_y = f->height
-                   ? cell_size(f->rows, f->height - TITLE_HEIGHT - PANEL_TITLE - AXIS_BELOW - BAR)
-                   : fmax(g.cell_x, cell_size(f->rows, 560));
+    double most_x = (GM_MOST_PIXELS - MARGIN) / n - AXIS_LEFT - MARGIN;
+    double above = TITLE_HEIGHT + PANEL_TITLE, below = AXIS_BELOW + BAR;
+    double most_y = GM_MOST_PIXELS - above - below;
+    g.cell_x = cell_size(f->cols, (page - 2 * MARGIN) / n - AXIS_LEFT - MARGIN, most_x);
+    g.cell_y = cell_size(f->rows, f->height ? f->height - above - below : 560, most_y);
+    if (f->height == 0) g.cell_y = fmin(fmax(g.cell_x, g.cell_y), most_y / f->rows);
     double panel_width = AXIS_LEFT + f->cols * g.cell_x + MARGIN;
     double grid_height = f->rows * g.cell_y;
     int width = f->width ? f->width : (int)(n * panel_width + MARGIN);
-    int height =
-        f->height ? f->height : (int)(TITLE_HEIGHT + PANEL_TITLE + grid_height + AXIS_BELOW + BAR);
+    int height = f->height ? f->height : (int)(above + grid_height + below);
 
     gm_canvas canvas;
     gm_status status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);

@@ -110,7 +110,7 @@ static void print_value(const gm_json *value)
     const char *text = gm_json_text(value, NULL);
     bool is_list = gm_json_kind_of(value) == GM_JSON_ARRAY;
     if (text)
-        printf("%s", *text ? text : "-");
+        gm_print_text(stdout, 0, *text ? text : "-");
     else if (gm_json_bool(value, &flag))
         printf("%s", flag ? "yes" : "no");
     else if (gm_json_f64(value, &number) && print_large(gm_json_key(value), number))
@@ -135,11 +135,13 @@ static gm_status print_lines(const gm_json_out *out, const char *path, gm_error 
     if (status != GM_OK) return status;
     for (const gm_json *m = gm_json_first(root); m; m = gm_json_next(m)) {
         bool is_object = gm_json_kind_of(m) == GM_JSON_OBJECT;
-        printf(is_object ? "%s" : "%-20s ", gm_json_key(m));
-        if (!is_object) print_value(m);
+        gm_print_text(stdout, is_object ? 0 : 20, gm_json_key(m));
+        if (!is_object) putchar(' '), print_value(m);
         putchar('\n');
         for (const gm_json *k = is_object ? gm_json_first(m) : NULL; k; k = gm_json_next(k)) {
-            printf("  %-18s ", gm_json_key(k));
+            fputs("  ", stdout);
+            gm_print_text(stdout, 18, gm_json_key(k));
+            putchar(' ');
             print_value(k);
             putchar('\n');
         }

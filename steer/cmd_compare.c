@@ -169,8 +169,11 @@ static void print_text(const comparison *c)
         print_texts(c, p);
         printf("\ndose:");
         for (size_t i = 0; i < c->n_columns; i++) {
-            const char *title = c->column[i].title;
-            printf("%s %.*s ", i ? ";" : "", (int)c->column[i].n_name, title);
+            char name[MOST_TITLE];
+            snprintf(name, sizeof name, "%.*s", (int)c->column[i].n_name, c->column[i].title);
+            fputs(i ? "; " : " ", stdout);
+            gm_print_text(stdout, 0, name);
+            putchar(' ');
             print_dose(run_of(c, p, i, false));
             printf(" -> ");
             print_dose(run_of(c, p, i, true));

@@ -127,8 +127,9 @@ static void print_p(double shift, double p_log_odds, double p_rate)
 
 static void print_cluster(const gm_sweep_cluster *c)
 {
-    printf("cluster %d: %s (purity %.2f), weight %g chosen on other prompts\n", c->cluster,
-           c->domain, c->purity, c->weight);
+    printf("cluster %d: ", c->cluster);
+    gm_print_text(stdout, 0, c->domain);
+    printf(" (purity %.2f), weight %g chosen on other prompts\n", c->purity, c->weight);
     printf("  %-10s %6s %9s %9s %9s %10s\n", "", "texts", "of topic", "log-odds", "loss own",
            "loss other");
     for (int kind = GM_ARM_NONE; kind <= GM_ARM_SHUFFLED; kind++) {

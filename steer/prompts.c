@@ -61,13 +61,18 @@ static gm_status append(gm_prompts *prompts, const char *text, size_t n, const c
                         gm_error *err)
 {
     if (gm_utf8_valid(text, n) != n)
-        return gm_fail(err, GM_EFORMAT, "%s: the prompt is not valid UTF-8 at byte %zu", where,
+        return gm_fail(err, GM_EFORMAT, "'%s': the prompt is not valid UTF-8 at byte %zu", where,
                        gm_utf8_valid(text, n));
-    if (n == 0) return gm_fail(err, GM_EARG, "%s: the prompt is empty", where);
-    gm_prompt *more = gm_grow(prompts->at, prompts->n, prompts->n + 1, sizeof *more);
-    if (more) prompts->at = more;
-    char *copy = more ? gm_arena_text(&prompts->arena, text, n) : NULL;
-    if (copy == NULL) return gm_fail(err, GM_EMEM, "no memory for the prompts");
+    if (n == 0) return gm_fail(err, GM_EARG, "'%s': the prompt is empty", where);
+    if (prompts->n == prompts->cap) {
+        size_t cap = prompts->cap ? 2 * prompts->cap : 16;
+        gm_prompt *more = gm_grow(prompts->at, prompts->n, cap, sizeof *more);
+        if (more == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu prompts", cap);
+        prompts->at = more;
+        prompts->cap = cap;
+    }
+    char *copy = gm_arena_text(&prompts->arena, text, n);
+    if (copy == NULL) return gm_fail(err, GM_EMEM, "no memory for a prompt of %zu bytes", n);
     prompts->at[prompts->n++] = (gm_prompt){copy, n};
     return GM_OK;
 }
@@ -85,7 +90,7 @@ static gm_status append_json(gm_prompts *prompts, const char *line, size_t n, co
         if (value == NULL) value = gm_json_find(root, "text");
     }
     const char *text = value ? gm_json_text(value, &n_text) : NULL;
-    if (text == NULL) GM_FAIL(GM_EFORMAT, "%s: expected a string in 'prompt' or 'text'", where);
+    if (text == NULL) GM_FAIL(GM_EFORMAT, "'%s': expected a string in 'prompt' or 'text'", where);
     GM_TRY(append(prompts, text, n_text, where, err));
 out:
     gm_json_free(root);
@@ -107,7 +112,7 @@ static gm_status append_file(gm_prompts *prompts, const char *path, gm_error *er
         if (n > 0 && start[n - 1] == '\r') n--;
         if (n == 0) continue;
         where.n = 0;
-        GM_TRY(gm_text_printf(&where, err, "'%s' line %zu", path, line));
+        GM_TRY(gm_text_printf(&where, err, "%s:%zu", path, line));
         if (*start == '{' || *start == '"')
             GM_TRY(append_json(prompts, start, n, where.at, err));
         else

@@ -12,7 +12,7 @@ typedef struct gm_prompt {
 
 typedef struct gm_prompts {
     gm_prompt *at; /* (n) */
-    size_t n;
+    size_t n, cap;
     gm_arena arena; /* holds the texts */
 } gm_prompts;
 

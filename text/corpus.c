@@ -23,6 +23,7 @@ struct gm_corpus {
     size_t first;
     uint64_t line;
     gm_json *record; /* the last line's; its strings are borrowed by the caller */
+    gm_text subset;  /* the last line's, where its own text will not do */
 };
 
 const char *gm_skip_name(gm_skip skip)
@@ -66,6 +67,7 @@ void gm_corpus_close(gm_corpus *corpus)
     gm_corpus_files_clear(&corpus->files);
     gm_json_free(corpus->record);
     gm_text_clear(&corpus->buffer);
+    gm_text_clear(&corpus->subset);
     gm_free(corpus->text_field);
     gm_free(corpus->subset_field);
     gm_free(corpus);
@@ -214,6 +216,24 @@ static void take_text(const char *bytes, size_t n, gm_document *out)
     gm_sha256_of(bytes, n, out->sha);
 }
 
+/* A subset is a C string: NUL in its name is written \x00, so that no two names are one. */
+static gm_status take_subset(gm_corpus *corpus, const gm_json *value, gm_document *out,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = 0;
+    const char *name = gm_json_text(value, &n);
+    if (name == NULL) return GM_OK;
+    out->subset = name;
+    if (strlen(name) == n) return GM_OK;
+    corpus->subset.n = 0;
+    for (const char *at = name, *end = name + n; at <= end; at += strlen(at) + 1)
+        GM_TRY(gm_text_printf(&corpus->subset, err, "%s%s", at > name ? "\\x00" : "", at));
+    out->subset = corpus->subset.at;
+out:
+    return status;
+}
+
 static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_document *out,
                              gm_error *err)
 {
@@ -232,7 +252,8 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
         return GM_OK;
     }
     const gm_json *subset = follow(corpus->record, corpus->subset_field);
-    if (subset && gm_json_text(subset, NULL)) out->subset = gm_json_text(subset, NULL);
+    if (subset) status = take_subset(corpus, subset, out, err);
+    if (status != GM_OK) return status;
     const gm_json *text = follow(corpus->record, corpus->text_field);
     size_t n_bytes;
     const char *bytes = text ? gm_json_text(text, &n_bytes) : NULL;

@@ -36,7 +36,7 @@ typedef struct gm_corpus_options {
 typedef struct gm_document {
     const char *text; /* n_bytes of valid UTF-8, may hold NUL; borrowed until the next call */
     size_t n_bytes;
-    const char *subset; /* "" when there is none; borrowed likewise */
+    const char *subset; /* "" when there is none; NUL in it is written \x00; borrowed likewise */
     const char *file;   /* path as given or found; borrowed likewise */
     uint64_t line;      /* from 1; 0 for a plain text file */
     uint8_t sha[32];    /* SHA-256 of the text */

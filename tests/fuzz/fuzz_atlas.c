@@ -1,10 +1,11 @@
 /* fuzz_atlas.c - hostile atlases: what is let through can be shown without harm.
  *
- * The first byte of an input chooses. Even: the rest overwrites the arrays of a small atlas,
- * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
- * are content and only the values are wrong. Odd: it overwrites bytes of the written file,
- * place (three bytes) and value.
+ * The first byte of an input chooses, modulo 4. 0: the rest overwrites the arrays of a small
+ * atlas, place (two bytes) and value (one byte), before it is written, so that HDF5 and the
+ * digest are content and only the values are wrong. 1: it overwrites bytes of the written
+ * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
  */
+#include <hdf5.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,6 +13,7 @@
 #include "cluster/summary.h"
 #include "formats/atlas.h"
 #include "tests/atlas_sample.h"
+#include "tests/fuzz/h5_edits.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -24,21 +26,21 @@ static void patch_values(made_atlas *m, const uint8_t *bytes, size_t n)
 }
 
 /* The valid file, made once. */
-static const gm_text *valid_atlas(void)
+static h5_base *valid_atlas(void)
 {
     static made_atlas m;
-    static gm_text file;
-    if (file.at) return &file;
+    static h5_base base;
+    if (base.file.at) return &base;
     made_init(&m);
     if (gm_atlas_write("fuzz.atlas.h5", &m.atlas, true, NULL) != GM_OK ||
-        gm_text_read_file(&file, "fuzz.atlas.h5", 1 << 24, NULL) != GM_OK)
+        gm_text_read_file(&base.file, "fuzz.atlas.h5", 1 << 24, NULL) != GM_OK)
         abort();
-    return &file;
+    return &base;
 }
 
 static void write_patched(const char *path, const uint8_t *bytes, size_t n)
 {
-    const gm_text *valid = valid_atlas();
+    const gm_text *valid = &valid_atlas()->file;
     char *copy = gm_copy_text(valid->at, valid->n);
     FILE *out = fopen(path, "wb");
     if (copy == NULL || out == NULL) abort();
@@ -81,7 +83,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     gm_error err = {0};
     gm_atlas *atlas = NULL;
     if (n == 0) return 0;
-    if (bytes[0] & 1) {
+    h5_base *valid = valid_atlas();
+    const long before = gm_alloc_live();
+    if (bytes[0] & 2) {
+        edit_file("fuzz.patched.h5", valid, bytes + 1, n - 1);
+    } else if (bytes[0] & 1) {
         write_patched("fuzz.patched.h5", bytes + 1, n - 1);
     } else {
         made_init(&m);
@@ -93,5 +99,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     else if (atlas != NULL || err.text[0] == '\0')
         abort();
     gm_atlas_close(atlas);
+    if (gm_alloc_live() != before) abort();
     return 0;
 }

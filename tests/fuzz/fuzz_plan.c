@@ -3,17 +3,18 @@
 #include <stdlib.h>
 
 #include "formats/plan.h"
+#include "tests/fuzz/safetensors_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static void parse(const uint8_t *bytes, size_t n)
 {
     gm_plan plan;
     gm_error err = {0};
 
     if (gm_plan_parse(&plan, bytes, n, "input", &err) != GM_OK) {
         if (plan.bias != NULL || plan.source != NULL || err.text[0] == '\0') abort();
-        return 0;
+        return;
     }
     for (int i = 0; i < plan.n_layers * plan.n_experts; i++) {
         if (!(plan.bias[i] < INFINITY)) abort();
@@ -23,5 +24,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     }
     if (plan.first_layer > plan.last_layer || plan.phases > GM_PLAN_ALL_PHASES) abort();
     gm_plan_clear(&plan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    uint8_t *mended = image_mended(bytes, n);
+    parse(bytes, n);
+    if (mended) parse(mended, n);
+    gm_free(mended);
     return 0;
 }

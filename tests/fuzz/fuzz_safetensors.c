@@ -4,17 +4,18 @@
 #include <stdlib.h>
 
 #include "base/safetensors.h"
+#include "tests/fuzz/safetensors_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+static void parse(const uint8_t *bytes, size_t n)
 {
     gm_safetensors file;
     gm_error err = {0};
 
     if (gm_safetensors_parse(&file, bytes, n, "input", &err) != GM_OK) {
         if (file.tensor != NULL || err.text[0] == '\0') abort();
-        return 0;
+        return;
     }
     size_t total = 0;
     unsigned sum = 0;
@@ -27,5 +28,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (total > n || sum > 255u * n) abort();
     (void)gm_safetensors_metadata(&file, "format");
     gm_safetensors_clear(&file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    uint8_t *mended = image_mended(bytes, n);
+    parse(bytes, n);
+    if (mended) parse(mended, n);
+    gm_free(mended);
     return 0;
 }

@@ -1,30 +1,51 @@
 /* fuzz_trace.c - hostile traces: opened, read and verified without harm.
  *
- * The first byte of an input chooses. Even: the rest overwrites the arrays of a small block,
- * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
- * are content and only the values are wrong. Odd: it overwrites bytes of a valid file, place
- * (three bytes) and value.
+ * The first byte of an input chooses, modulo 4. 0: the rest overwrites the arrays of a small
+ * block, place (two bytes) and value (one byte), before it is written, so that HDF5 and the
+ * digest are content and only the values are wrong. 1: it overwrites bytes of a valid file,
+ * place (three bytes) and value. 2: edits of it through HDF5 (h5_edits.h). 3: of an index of
+ * two shards. A set bit 2 leaves the self-checks out, which take most of the time.
  */
+#include <hdf5.h>
 #include <stdlib.h>
 
 #include "base/text.h"
 #include "formats/trace.h"
+#include "tests/fuzz/h5_edits.h"
 #include "tests/trace_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 /* The valid file, made once. */
-static const gm_text *valid_trace(void)
+static h5_base *valid_trace(void)
 {
     static sample s;
-    static gm_text file;
-    if (file.at) return &file;
+    static h5_base base;
+    if (base.file.at) return &base;
     sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
     if (gm_trace_write("fuzz.trace.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, NULL) !=
             GM_OK ||
-        gm_text_read_file(&file, "fuzz.trace.h5", 1 << 24, NULL) != GM_OK)
+        gm_text_read_file(&base.file, "fuzz.trace.h5", 1 << 24, NULL) != GM_OK)
         abort();
-    return &file;
+    return &base;
+}
+
+/* An index over two shards, which stay. */
+static h5_base *valid_index(void)
+{
+    static const char *const shard[] = {"fuzz.0.h5", "fuzz.1.h5"};
+    static sample s;
+    static h5_base base;
+    if (base.file.at) return &base;
+    for (uint64_t i = 0; i < 2; i++) {
+        sample_fill(&s, GM_RECORD_LOGITS, 8, i);
+        if (gm_trace_write(shard[i], &s.info, &s.block, SAMPLE_REASONS, 2, true, NULL) != GM_OK)
+            abort();
+    }
+    if (gm_trace_index("fuzz.index.h5", shard, 2, true, NULL) != GM_OK ||
+        gm_text_read_file(&base.file, "fuzz.index.h5", 1 << 24, NULL) != GM_OK)
+        abort();
+    return &base;
 }
 
 static void write_patched(const char *path, const gm_text *valid, const uint8_t *bytes, size_t n)
@@ -58,7 +79,7 @@ static gm_status write_values(const char *path, const uint8_t *bytes, size_t n, 
 }
 
 /* Whatever can be asked of a trace, and the answer must be in range. */
-static void use(gm_trace *trace)
+static void use(gm_trace *trace, bool verify)
 {
     gm_error err = {0};
     const gm_trace_info *info = gm_trace_get_info(trace);
@@ -66,7 +87,8 @@ static void use(gm_trace *trace)
     const uint64_t n_tokens = gm_trace_n_tokens(trace);
     gm_trace_check check[GM_MAX_CHECKS];
     size_t n_checks;
-    if (gm_trace_verify(trace, check, &n_checks, &err) != GM_OK && err.text[0] == '\0') abort();
+    if (verify && gm_trace_verify(trace, check, &n_checks, &err) != GM_OK && err.text[0] == '\0')
+        abort();
     for (size_t i = 0; i < samples->n; i++) {
         gm_text text = {0};
         if (samples->subset[i] >= samples->n_subsets) abort();
@@ -89,14 +111,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     gm_error err = {0};
     gm_trace *trace = NULL;
     if (n == 0) return 0;
-    if (bytes[0] & 1)
-        write_patched(path, valid_trace(), bytes + 1, n - 1);
+    h5_base *valid = (bytes[0] & 3) == 3 ? valid_index() : valid_trace();
+    const long before = gm_alloc_live();
+    if (bytes[0] & 2)
+        edit_file(path, valid, bytes + 1, n - 1);
+    else if (bytes[0] & 1)
+        write_patched(path, &valid->file, bytes + 1, n - 1);
     else if (write_values(path, bytes + 1, n - 1, &err) != GM_OK)
         return 0;
     if (gm_trace_open(&trace, path, &err) == GM_OK)
-        use(trace);
+        use(trace, !(bytes[0] & 4));
     else if (trace != NULL || err.text[0] == '\0')
         abort();
     gm_trace_close(trace);
+    if (gm_alloc_live() != before) abort();
     return 0;
 }

@@ -38,12 +38,12 @@ static void what_is_wrong_names_the_line(void)
         const char *file, *part;
         gm_status code;
     } bad[] = {
-        {"fine\n{\"prompt\": 3}\n", "'prompts.txt' line 2: expected a string", GM_EFORMAT},
-        {"{\"promt\": \"x\"}", "line 1", GM_EFORMAT},
-        {"{\"prompt\"", "line 1", GM_EFORMAT},
-        {"\"half", "line 1", GM_EFORMAT},
-        {"ok\nab\xff\n", "line 2: the prompt is not valid UTF-8 at byte 2", GM_EFORMAT},
-        {"\"\"", "line 1: the prompt is empty", GM_EARG},
+        {"fine\n{\"prompt\": 3}\n", "'prompts.txt:2': expected a string", GM_EFORMAT},
+        {"{\"promt\": \"x\"}", "prompts.txt:1", GM_EFORMAT},
+        {"{\"prompt\"", "prompts.txt:1", GM_EFORMAT},
+        {"\"half", "prompts.txt:1", GM_EFORMAT},
+        {"ok\nab\xff\n", "prompts.txt:2': the prompt is not valid UTF-8 at byte 2", GM_EFORMAT},
+        {"\"\"", "prompts.txt:1': the prompt is empty", GM_EARG},
         {"\n\n", "holds no prompt", GM_EFORMAT},
         {"", "holds no prompt", GM_EFORMAT},
     };

@@ -1,0 +1,102 @@
+/* fuzz_checkpoint.c - any bytes as the index of a sharded model folder, and as one of its
+ * shards: of what is opened every byte can be read.
+ *
+ * The input is model.safetensors.index.json, and behind a first NUL 3.safetensors. The
+ * shards 1 and 2 beside it are whole; they hold the tensors a, b and c.
+ */
+#include "engine/checkpoint.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/fuzz/safetensors_image.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+static void demand(bool promise)
+{
+    if (!promise) abort();
+}
+
+static void write_file(const char *path, const void *bytes, size_t n)
+{
+    FILE *file = fopen(path, "wb");
+    demand(file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0);
+}
+
+/* The folder with its two good shards, made once. */
+static void make_folder(void)
+{
+    static bool made;
+    const float value[] = {1, 2};
+    const gm_tensor tensor[] = {
+        {.name = "a", .dtype = GM_F32, .rank = 1, .dim = {2}, .data = value, .n_bytes = 8},
+        {.name = "b", .dtype = GM_BF16, .rank = 2, .dim = {1, 2}, .data = value, .n_bytes = 4},
+        {.name = "c", .dtype = GM_F16, .rank = 0, .data = value, .n_bytes = 2}};
+    if (made) return;
+    (void)mkdir("fuzz.model", 0777);
+    demand(gm_safetensors_write("fuzz.model/1.safetensors", true, tensor, 2, NULL, 0, NULL) ==
+           GM_OK);
+    demand(gm_safetensors_write("fuzz.model/2.safetensors", true, tensor + 2, 1, NULL, 0, NULL) ==
+           GM_OK);
+    made = true;
+}
+
+/* The third, whose header has the length it says: fuzz_safetensors.c tries others. */
+static void write_shard(const uint8_t *bytes, size_t n)
+{
+    uint8_t *mended = image_mended(bytes, n);
+    write_file("fuzz.model/3.safetensors", mended ? mended : bytes, n);
+    gm_free(mended);
+}
+
+static void use_tensor(const gm_checkpoint *c, const gm_tensor *t)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < t->n_bytes; i++) sum += ((const unsigned char *)t->data)[i];
+    demand(sum <= 255 * t->n_bytes && gm_checkpoint_find(c, t->name) == t);
+
+    const gm_tensor *found = NULL;
+    gm_error err = {0};
+    size_t rows = t->rank == 2 ? t->dim[0] : 1, cols = t->rank > 0 ? t->dim[t->rank - 1] : 1;
+    bool fits = gm_dtype_is_float(t->dtype) && (t->rank == 1 || t->rank == 2);
+    gm_status status = gm_checkpoint_get(c, t->name, rows, cols, &found, &err);
+    demand((status == GM_OK) == fits && (found == t) == fits && (fits || err.text[0] != '\0'));
+    if (gm_dtype_is_float(t->dtype) && t->n_bytes > 0) {
+        size_t last = t->n_bytes / gm_dtype_bytes(t->dtype) - 1;
+        float value[2];
+        gm_tensor_to_f32(t, last, 1, value);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    const uint8_t *nul = n ? memchr(bytes, '\0', n) : NULL;
+    gm_checkpoint *c = NULL;
+    gm_error err = {0};
+    char hex[65];
+
+    make_folder();
+    write_file("fuzz.model/model.safetensors.index.json", bytes, nul ? (size_t)(nul - bytes) : n);
+    if (nul)
+        write_shard(nul + 1, n - (size_t)(nul - bytes) - 1);
+    else
+        (void)unlink("fuzz.model/3.safetensors");
+    if (gm_checkpoint_open(&c, "fuzz.model", &err) != GM_OK) {
+        demand(c == NULL && err.text[0] != '\0');
+        return 0;
+    }
+    for (size_t i = 0; i < gm_checkpoint_n(c); i++) {
+        use_tensor(c, gm_checkpoint_at(c, i));
+        demand(i == 0 ||
+               strcmp(gm_checkpoint_at(c, i - 1)->name, gm_checkpoint_at(c, i)->name) < 0);
+    }
+    (void)gm_checkpoint_dtype(c);
+    (void)gm_checkpoint_metadata(c, "format");
+    gm_checkpoint_digest(c, hex);
+    demand(strlen(hex) == 64);
+    gm_checkpoint_close(c);
+    return 0;
+}
