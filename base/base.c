@@ -24,6 +24,7 @@ const char *gm_status_text(gm_status code)
     return "unknown status";
 }
 
+#undef gm_fail /* what an analyzer sees elsewhere */
 gm_status gm_fail(gm_error *err, gm_status code, const char *fmt, ...)
 {
     if (err == NULL) return code;

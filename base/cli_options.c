@@ -49,11 +49,11 @@ static const char *dashes(const gm_opt *opt)
 /* The k-th of "auto|cpu|cuda": its start, and its length in *n; NULL past the end. */
 static const char *choice_at(const char *choices, int k, size_t *n)
 {
-    for (; k > 0; k--) {
+    for (; choices != NULL && k > 0; k--) {
         choices = strchr(choices, '|');
-        if (choices == NULL) return NULL;
-        choices++;
+        if (choices != NULL) choices++;
     }
+    if (choices == NULL) return NULL;
     *n = strcspn(choices, "|");
     return choices;
 }

@@ -14,7 +14,7 @@
 enum { LENGTH_BYTES = 8, DATA_ALIGNMENT = 8 };
 
 /* The limit of the format's own library: longer headers are refused there too. */
-static const uint64_t MAX_HEADER_BYTES = 100 * 1000 * 1000;
+static const uint64_t MAX_HEADER_BYTES = 100000000;
 
 static const char METADATA[] = "__metadata__";
 

@@ -28,7 +28,7 @@ static uint32_t load_big_endian(const uint8_t *at)
 static void add_block(uint32_t state[8], const uint8_t block[64])
 {
     uint32_t w[64];
-    for (int t = 0; t < 16; t++) w[t] = load_big_endian(block + 4 * t);
+    for (size_t t = 0; t < 16; t++) w[t] = load_big_endian(block + 4 * t);
     for (int t = 16; t < 64; t++) {
         uint32_t s0 = rotate(w[t - 15], 7) ^ rotate(w[t - 15], 18) ^ w[t - 15] >> 3;
         uint32_t s1 = rotate(w[t - 2], 17) ^ rotate(w[t - 2], 19) ^ w[t - 2] >> 10;
@@ -99,7 +99,7 @@ void gm_sha256_of(const void *bytes, size_t n, uint8_t digest[32])
 void gm_sha256_hex(const uint8_t digest[32], char hex[65])
 {
     static const char digit[] = "0123456789abcdef";
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         hex[2 * i] = digit[digest[i] >> 4];
         hex[2 * i + 1] = digit[digest[i] & 15];
     }

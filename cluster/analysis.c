@@ -61,7 +61,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
     int k = options->n_neighbors;
-    if ((size_t)(2 * k) >= n) k = (int)(n - 1) / 2;
+    if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
     GM_TRY(gm_quality_trustworthiness(&a->trustworthiness, &points, a->xy, k < 64 ? k : 64,
                                       TRUST_ROWS, err));
     a->n_trust_rows = n < TRUST_ROWS ? n : TRUST_ROWS;

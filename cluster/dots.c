@@ -173,6 +173,7 @@ void gm_dots_block(const gm_points *points, const uint32_t *row, size_t n_rows, 
 double gm_dots_error(const gm_points *points, size_t i)
 {
     double reach = sqrt((double)points->norm[i]) + sqrt((double)points->max_norm);
-    double steps = 8.0 + GM_TILE_DEPTH + (double)(points->dim / GM_TILE_DEPTH);
+    size_t n_chains = points->dim / GM_TILE_DEPTH;
+    double steps = 8.0 + GM_TILE_DEPTH + (double)n_chains;
     return steps * 0x1p-24 * reach * reach;
 }

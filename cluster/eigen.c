@@ -63,7 +63,7 @@ static void gram_of(const eigen *e, const double *a, const double *b, double gra
     }
     memset(gram, 0, sizeof *gram * W * W);
     for (size_t k = 0; k < e->n_chunks; k++)
-        for (size_t c = 0; c < W * W; c++) gram[c] += e->partial[k * W * W + c];
+        for (size_t c = 0; c < (size_t)W * W; c++) gram[c] += e->partial[k * W * W + c];
 }
 
 /* out = in q, q (W,W); `out` may be `in`. */
@@ -213,7 +213,7 @@ static void copy_out(double *vectors, size_t m, const double *x, size_t n, size_
 static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_report *report)
 {
     const size_t n = g->n;
-    double h[SMALL * SMALL] = {0}, q[SMALL * SMALL], value[SMALL], degree[SMALL] = {0};
+    double h[SMALL * SMALL] = {0}, q[SMALL * SMALL], value[SMALL] = {0}, degree[SMALL] = {0};
     for (size_t i = 0; i < n; i++)
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
             degree[i] += (double)g->weight[at];
@@ -264,7 +264,7 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
     e.x = gm_alloc2(n, W, sizeof *e.x);
     e.y = gm_alloc2(n, W, sizeof *e.y);
     e.z = gm_alloc2(n, W, sizeof *e.z);
-    e.partial = gm_alloc2(e.n_chunks, W * W, sizeof *e.partial);
+    e.partial = gm_alloc2(e.n_chunks, (size_t)W * W, sizeof *e.partial);
     if (!e.scale || !e.trivial || !e.x || !e.y || !e.z || !e.partial)
         GM_FAIL(GM_EMEM, "no memory for eigenvectors of %zu points", n);
 

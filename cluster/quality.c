@@ -1,6 +1,7 @@
 /* quality.c - agreement of labelings, trustworthiness, purity of neighbourhoods. */
 #include "cluster/quality.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,7 @@ static void map_neighbours(uint32_t *best, size_t k, const float *xy, size_t n, 
 {
     double distance[MAX_K];
     size_t m = 0;
+    assert(k >= 1 && k <= MAX_K);
     for (size_t j = 0; j < n; j++) {
         if (j == i) continue;
         double dx = (double)xy[2 * j] - (double)xy[2 * i];

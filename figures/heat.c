@@ -158,7 +158,7 @@ static gm_status draw(const gm_heat_figure *f, gm_picture_kind kind, gm_text *by
     for (int i = 0; i < f->n_panels; i++) {
         const gm_heat_panel *panel = &f->panel[i];
         double top = range_of(panel, (size_t)f->rows * (size_t)f->cols);
-        g.x = MARGIN / 2 + i * panel_width + AXIS_LEFT;
+        g.x = 0.5 * MARGIN + i * panel_width + AXIS_LEFT;
         g.y = TITLE_HEIGHT + PANEL_TITLE;
         gm_canvas_text(
             &canvas, g.x, TITLE_HEIGHT, panel->title ? panel->title : "",

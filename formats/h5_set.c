@@ -57,13 +57,18 @@ static gm_status check_storage(const gm_h5_set *set, uint64_t bytes, gm_error *e
                        "dataset '%s' is packed by filter %d, expected gzip", set->name, filter);
         goto out;
     }
-    hsize_t chunk[GM_H5_MAX_RANK], chunk_bytes = gm_h5_type_size(GM_H5_U8);
+    hsize_t chunk[GM_H5_MAX_RANK];
     hid_t type = H5Dget_type(set->id);
-    chunk_bytes = type < 0 ? 0 : H5Tget_size(type);
+    hsize_t chunk_bytes = type < 0 ? 0 : H5Tget_size(type);
     if (type >= 0) H5Tclose(type);
+    if (chunk_bytes == 0) {
+        status = gm_h5_fail(err, GM_EFORMAT, set->id, "the type of '%s' has no size", set->name);
+        goto out;
+    }
     int rank = layout == H5D_CHUNKED ? H5Pget_chunk(list, GM_H5_MAX_RANK, chunk) : 0;
     for (int i = 0; i < rank && i < GM_H5_MAX_RANK; i++) {
-        if (chunk[i] > MAX_CHUNK_BYTES / chunk_bytes) chunk[i] = MAX_CHUNK_BYTES + 1;
+        if (chunk[i] < 1 || chunk[i] > MAX_CHUNK_BYTES / chunk_bytes)
+            chunk[i] = MAX_CHUNK_BYTES + 1;
         chunk_bytes *= chunk[i];
         if (chunk_bytes <= MAX_CHUNK_BYTES) continue;
         status = gm_h5_fail(err, GM_EFORMAT, set->id, "dataset '%s' has chunks above %d MiB",

@@ -52,11 +52,11 @@ typedef struct gm_sweep_options {
     double max_cost; /* nats a token on other domains */
 } gm_sweep_options;
 
-/* Measure one cluster: *out is filled, and freed with gm_sweep_cluster_clear. Errors:
+/* Measure one cluster: *c is filled, and freed with gm_sweep_cluster_clear. Errors:
  * GM_EARG (a cluster that does not exist, or whose domain the judge does not know). */
-gm_status gm_sweep_measure(gm_sweep_cluster *out, const gm_stage *stage, const gm_judge *judge,
+gm_status gm_sweep_measure(gm_sweep_cluster *c, const gm_stage *stage, const gm_judge *judge,
                            const gm_prompts *tune, const gm_prompts *test, int cluster,
-                           const gm_sweep_options *options, gm_error *err) GM_MUST_USE;
+                           const gm_sweep_options *o, gm_error *err) GM_MUST_USE;
 void gm_sweep_cluster_clear(gm_sweep_cluster *cluster);
 
 /* Over all clusters: Fisher on the summed hits, permutation on the log-odds. */

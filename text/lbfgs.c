@@ -32,7 +32,7 @@ static double steepest(const double *g, size_t n)
 /* direction = -H gradient, H the inverse curvature that the kept steps tell (two loops). */
 static void find_direction(lbfgs *s)
 {
-    double alpha[MEMORY], *d = s->direction;
+    double alpha[MEMORY] = {0}, *d = s->direction;
     for (size_t i = 0; i < s->n; i++) d[i] = -s->gradient[i];
     for (int k = 0; k < s->n_kept; k++) {
         int at = (s->newest - k + MEMORY) % MEMORY;

@@ -24,14 +24,14 @@ typedef struct gm_spellings {
 
 /* Add a token. Errors: GM_EFORMAT when the spelling or the id is taken or the id
  * is too large (the sentence says which), GM_EMEM. */
-gm_status gm_spellings_add(gm_spellings *spellings, const char *spelling, size_t n, uint32_t id,
+gm_status gm_spellings_add(gm_spellings *v, const char *spelling, size_t n, uint32_t id,
                            const char *where, gm_error *err) GM_MUST_USE;
 
 /* False when no token is spelt so. */
-bool gm_spellings_find(const gm_spellings *spellings, const char *spelling, size_t n, uint32_t *id);
+bool gm_spellings_find(const gm_spellings *v, const char *spelling, size_t n, uint32_t *id);
 
 /* {NULL, 0} when no token has this id. */
-gm_spelling gm_spellings_get(const gm_spellings *spellings, uint32_t id);
-void gm_spellings_clear(gm_spellings *spellings);
+gm_spelling gm_spellings_get(const gm_spellings *v, uint32_t id);
+void gm_spellings_clear(gm_spellings *v);
 
 #endif
