@@ -14,7 +14,8 @@ gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, con
         return gm_fail(err, GM_EABSENT,
                        "device '%s': this build has no CUDA backend, use '--device cpu'", device);
     if (device && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
-        return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N", device);
+        return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N",
+                       device);
     *ops = &gm_cpu_ops;
     return gm_kernels_find(kernels, kernels_name, err);
 }
