@@ -102,44 +102,89 @@ out:
     return status;
 }
 
+/* What the figures of an atlas mean, in a few words. */
+static const struct {
+    const char *name, *meaning;
+} meanings[] = {
+    {"noise_share", "documents that belong to no cluster"},
+    {"trustworthiness", "1: who is near on the map is near by usage"},
+    {"homogeneity", "1: no cluster mixes subsets"},
+    {"completeness", "1: no subset is split among clusters"},
+    {"nmi", "harmonic mean of the two"},
+    {"ari", "adjusted Rand index of clusters and subsets; 0: independent"},
+    {"purity", "clustered documents of their cluster's largest subset"},
+    {"neighbour_purity", "neighbours by usage that are of the document's own subset"},
+    {"neighbour_purity_chance", "the same for neighbours drawn at random"},
+    {"control.documents", "documents that the comparison with words took"},
+    {"control.router_neighbour_purity", "among those, neighbours by usage of the same subset"},
+    {"control.words_neighbour_purity", "the same for neighbours by TF-IDF of words"},
+    {"split_half_correlation", "of each cluster's profiles from either half of its documents"},
+    {"zero_documents", "documents without a counted choice"},
+    {"distinct_documents", "documents of different counts"},
+    {"isolated_documents", "documents without a neighbour"},
+    {"graph_parts", "parts of the neighbour graph that no edge joins"},
+    {"uncertified_neighbours", "documents whose neighbours were found the slow way"},
+};
+
+static const char *meaning_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)
+        if (strcmp(meanings[i].name, name) == 0) return meanings[i].meaning;
+    return "";
+}
+
+/* A number, text or truth value; a list's items with blanks between them. */
+static void put_value(gm_html *page, const gm_json *v)
+{
+    double number;
+    bool flag;
+    const char *text = gm_json_text(v, NULL);
+    if (text)
+        gm_html_printf(page, "%s", text);
+    else if (gm_json_f64(v, &number))
+        gm_html_printf(page, "%.6g", number);
+    else if (gm_json_bool(v, &flag))
+        gm_html_printf(page, "%s", flag ? "yes" : "no");
+    else if (gm_json_kind_of(v) != GM_JSON_ARRAY)
+        gm_html_printf(page, "-");
+    else
+        for (const gm_json *k = gm_json_first(v); k; k = gm_json_next(k)) {
+            put_value(page, k);
+            gm_html_raw(page, " ");
+        }
+}
+
 /* A JSON object's members as rows; objects inside become rows "outer.inner". */
-static void put_members(gm_html *page, const gm_json *object, const char *prefix)
+static void put_members(gm_html *page, const gm_json *object, const char *prefix, bool explained)
 {
     for (const gm_json *v = gm_json_first(object); v; v = gm_json_next(v)) {
         char name[160];
-        double number;
-        bool flag;
         snprintf(name, sizeof name, "%s%s", prefix, gm_json_key(v));
         if (gm_json_kind_of(v) == GM_JSON_OBJECT) {
             strncat(name, ".", sizeof name - strlen(name) - 1);
-            put_members(page, v, name);
+            put_members(page, v, name, explained);
             continue;
         }
         gm_html_cell(page, name);
-        if (gm_json_f64(v, &number)) {
-            char text[32];
-            snprintf(text, sizeof text, "%.6g", number);
-            gm_html_cell(page, text);
-        } else if (gm_json_bool(v, &flag)) {
-            gm_html_cell(page, flag ? "yes" : "no");
-        } else {
-            const char *text = gm_json_text(v, NULL);
-            gm_html_cell(page, text ? text : gm_json_kind_name(gm_json_kind_of(v)));
-        }
+        gm_html_raw(page, "<td>");
+        put_value(page, v);
+        gm_html_raw(page, "</td>");
+        if (explained) gm_html_cell(page, meaning_of(name));
         gm_html_row_end(page);
     }
 }
 
-static gm_status put_json_table(gm_html *page, const char *title, const char *json, gm_error *err)
+static gm_status put_json_table(gm_html *page, const char *title, const char *json, bool explained,
+                                gm_error *err)
 {
-    static const char *const header[] = {"name", "value"};
+    static const char *const header[] = {"name", "value", "meaning"};
     gm_json *root = NULL;
     if (json == NULL || json[0] == '\0') return GM_OK;
     gm_status status = gm_json_parse(&root, json, strlen(json), title, err);
     if (status != GM_OK) return status;
     gm_html_heading(page, 2, title);
-    gm_html_table_begin(page, NULL, header, 2);
-    put_members(page, root, "");
+    gm_html_table_begin(page, NULL, header, explained ? 3 : 2);
+    put_members(page, root, "", explained);
     gm_html_table_end(page);
     gm_json_free(root);
     return GM_OK;
@@ -159,10 +204,14 @@ static gm_status write_page(const gm_atlas *atlas, const gm_report_options *opti
         GM_TRY(put_map(&page, atlas, GM_MAP_BY_SUBSET, "Scatter map of the documents by subset",
                        "The same points, coloured by the corpus subset they come from.", err));
     gm_html_heading(&page, 2, "Clusters");
+    gm_html_paragraph(&page,
+                      "Keywords: the words of highest mean TF-IDF. Purity: documents that are of "
+                      "the largest subset. Stability: of HDBSCAN. Lift: how much more often the "
+                      "cluster chooses an expert than the whole corpus does.");
     put_cluster_table(&page, atlas);
     GM_TRY(put_heatmaps(&page, atlas, most, err));
-    GM_TRY(put_json_table(&page, "Quality", atlas->quality, err));
-    GM_TRY(put_json_table(&page, "Parameters", atlas->parameters, err));
+    GM_TRY(put_json_table(&page, "Quality", atlas->quality, true, err));
+    GM_TRY(put_json_table(&page, "Parameters", atlas->parameters, false, err));
     GM_TRY(gm_html_end(&page, err));
     GM_TRY(gm_outfile_write(options->html, options->replace, page.text.at, page.text.n, err));
 out:

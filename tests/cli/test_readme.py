@@ -19,11 +19,19 @@ HERE = {"GigaChat-20B-A3B-base": SOURCE / "notebooks-data/demo-model"}
 CORPORA = ("pile/00.jsonl.zst", "other.jsonl.zst")
 CLUSTERS = {"25": "0", "27": "1"}
 
+
+
+def has_preset(kind, name):
+    return any(preset["name"] == name for preset in json.loads((SOURCE / "CMakePresets.json").read_text())[kind])
+
+
 # Set-up and whole runs, which tests of their own make: (line, what must hold all the same).
 NOT_RUN = {
     "./scripts/demo": lambda: os.access(SOURCE / "scripts/demo", os.X_OK),
     "./scripts/test": lambda: os.access(SOURCE / "scripts/test", os.X_OK),
-    "cmake --workflow --preset cpu": lambda: '"name": "cpu", "steps"' in (SOURCE / "CMakePresets.json").read_text(),
+    "scripts/setup": lambda: os.access(SOURCE / "scripts/setup", os.X_OK),
+    "cmake --preset cpu": lambda: has_preset("configurePresets", "cpu"),
+    'cmake --build --preset cpu -j "$(nproc)"': lambda: has_preset("buildPresets", "cpu"),
     "PATH=$PWD/build/cpu/bin:$PATH": lambda: BIN.name == "bin" and (BIN / "gm-probe").exists(),
 }
 

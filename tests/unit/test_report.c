@@ -42,7 +42,8 @@ static gm_atlas small_atlas(void)
                       .stability = stability,
                       .subset_count = subset_count,
                       .model = "tiny",
-                      .quality = "{\"noise_share\":0.1667,\"knn\":{\"purity\":0.5}}",
+                      .quality = "{\"noise_share\":0.1667,\"knn\":{\"purity\":0.5},"
+                                 "\"split\":[0.25,1],\"none\":null}",
                       .parameters = "{\"metric\":\"hellinger\",\"seed\":42}"};
 }
 
@@ -108,7 +109,11 @@ static void the_page_holds_everything_and_repeats(void)
     CHECK_OK(gm_text_read_file(&second, "page.html", 1 << 24, &err), err);
     CHECK_HAS(first.at, "wine, bread");
     CHECK_HAS(first.at, "&lt;i&gt;Law&lt;/i&gt;");
-    CHECK_HAS(first.at, "knn.purity");
+    CHECK_HAS(first.at, "<td>knn.purity</td><td>0.5</td><td></td>");
+    CHECK_HAS(first.at,
+              "<td>noise_share</td><td>0.1667</td><td>documents that belong to no cluster");
+    CHECK_HAS(first.at, "<td>split</td><td>0.25 1 </td>");
+    CHECK_HAS(first.at, "<td>none</td><td>-</td>");
     CHECK_HAS(first.at, "hellinger");
     CHECK_HAS(first.at, "1 documents (16.7 %) belong to none");
     CHECK_INT(first.n, second.n);
