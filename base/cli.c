@@ -2,9 +2,11 @@
 #include "base/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cli_nearest.h"
 #include "base/utf8.h"
@@ -34,6 +36,17 @@ void gm_catch_signals(void)
 int gm_interrupted(void)
 {
     return caught_signal;
+}
+
+/* Weights are mapped: a file that is cut short, or a disk that fails, while they are used
+ * ends the process here. */
+static void on_bus_error(int number)
+{
+    static const char text[] =
+        "a mapped file (weights?) cannot be read any more: it was cut short, or its disk failed\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(GM_EXIT_ERROR);
 }
 
 /* ---- the beginning and the end of a command ---- */
@@ -141,9 +154,19 @@ static int dispatch(const char *program, const char *about, const gm_command *co
     return unknown_command(program, commands, word);
 }
 
+/* A descriptor that the caller closed would be given to the first file opened, and what is
+ * printed would land in a trace. They are opened the wrong way round: using one fails. */
+static void fill_standard_descriptors(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0) (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
 int gm_cli_main(const char *program, const char *about, const gm_command *commands, int argc,
                 char **argv)
 {
+    fill_standard_descriptors();
+    signal(SIGBUS, on_bus_error);
     int code = dispatch(program, about, commands, argc, argv);
 
     /* A full disk shows up only now; do not report success over lost output. */

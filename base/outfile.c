@@ -1,10 +1,9 @@
 /* outfile.c - output files that appear under their final name only when complete.
  *
- * The partial file is held by an open-file-description lock. flock would be
- * taken a second time by HDF5, which locks what it opens, and a plain fcntl lock
- * would be dropped when HDF5 closes its own descriptor.
+ * The partial file is held by an open-file-description lock: a plain fcntl lock would be
+ * dropped when a library that was given the name closes its own descriptor.
  */
-#define _GNU_SOURCE /* F_OFD_SETLK */
+#define _GNU_SOURCE /* F_OFD_SETLK, renameat2 */
 #include "base/outfile.h"
 
 #include <errno.h>
@@ -64,9 +63,9 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
     return status;
 }
 
-/* Lock the open file and empty it; GM_EEXIST when another process holds it or
- * has just renamed it away. */
-static gm_status take_over(int fd, const char *part, gm_error *err)
+/* Lock the open file; GM_EEXIST when another process holds it or has just renamed
+ * it away. */
+static gm_status take_lock(int fd, const char *part, gm_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat opened, named;
@@ -83,9 +82,21 @@ static gm_status take_over(int fd, const char *part, gm_error *err)
         return gm_fail(err, GM_EEXIST, "'%s' was just renamed by another process", part);
     if (!S_ISREG(opened.st_mode))
         return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", part);
-    if (ftruncate(fd, 0) != 0)
-        return gm_fail(err, GM_EIO, "cannot empty '%s': %s", part, strerror(errno));
     return GM_OK;
+}
+
+/* Remove a .part that a killed process left. It is not emptied and written again: a kill
+ * inside give_name leaves it as a second name of the finished file. */
+static gm_status remove_stale(const char *part, gm_error *err)
+{
+    int fd = open(part, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return GM_OK;
+    if (fd < 0) return gm_fail(err, GM_EIO, "cannot create '%s': %s", part, strerror(errno));
+    gm_status status = take_lock(fd, part, err);
+    if (status == GM_OK && unlink(part) != 0)
+        status = gm_fail(err, GM_EIO, "cannot remove '%s': %s", part, strerror(errno));
+    close(fd);
+    return status;
 }
 
 gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
@@ -106,11 +117,13 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     file->path = gm_copy_text(path, strlen(path));
     if (file->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", path);
 
+    GM_TRY(remove_stale(file->part, err));
     fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    created = fd >= 0;
-    if (fd < 0 && errno == EEXIST) fd = open(file->part, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == EEXIST)
+        GM_FAIL(GM_EEXIST, "'%s' is being written by another process", file->part);
     if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
-    GM_TRY(take_over(fd, file->part, err));
+    created = true;
+    GM_TRY(take_lock(fd, file->part, err));
 
     file->stream = fdopen(fd, "wb");
     if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
@@ -124,6 +137,11 @@ out:
         free_outfile(file);
     }
     return status;
+}
+
+void gm_outfile_keep_existing(gm_outfile *file)
+{
+    file->replace = false;
 }
 
 FILE *gm_outfile_stream(gm_outfile *file)
@@ -160,12 +178,15 @@ static gm_status sync_folder(const char *path, gm_error *err)
     return status;
 }
 
-/* Give the partial file its final name. Without `replace` by link, which refuses
- * a name that has come up meanwhile; where links do not exist, by a look first. */
+/* Give the partial file its final name. Without `replace` a name that has come up meanwhile
+ * is refused: by the rename itself, where the file system cannot do that (NFS) by link, and
+ * where links do not exist by a look first. */
 static gm_status give_name(const gm_outfile *file, gm_error *err)
 {
     if (!file->replace) {
-        if (link(file->part, file->path) == 0) {
+        if (renameat2(AT_FDCWD, file->part, AT_FDCWD, file->path, RENAME_NOREPLACE) == 0)
+            return GM_OK;
+        if (errno != EEXIST && link(file->part, file->path) == 0) {
             unlink(file->part);
             return GM_OK;
         }

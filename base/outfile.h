@@ -26,12 +26,17 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
  * GM_EIO, GM_EMEM. */
 gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
+/* Opened with `replace`, but a file that has this name at the commit is not to be replaced
+ * after all: the commit is then GM_EEXIST. */
+void gm_outfile_keep_existing(gm_outfile *file);
+
 /* The stream to write to, and the partial file's name for libraries. */
 FILE *gm_outfile_stream(gm_outfile *file);
 const char *gm_outfile_path(const gm_outfile *file);
 
 /* Flush, fsync, rename, fsync of the folder. Frees `file` in every case; on
- * failure (a full disk shows here) the partial file is removed. */
+ * failure (a full disk shows here) the partial file is removed. GM_EEXIST when a file
+ * that is not to be replaced has come up meanwhile. */
 gm_status gm_outfile_commit(gm_outfile *file, gm_error *err) GM_MUST_USE;
 
 /* Remove the partial file and free; NULL is allowed. */

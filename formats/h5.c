@@ -111,10 +111,16 @@ void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text)
 
 /* ---- errors ---- */
 
-/* Walking upwards starts at the innermost function: its description is the reason. */
+/* Walking upwards starts at the innermost function: its description is the reason. Of a
+ * failed system call it says more than anyone wants to read: only its message is kept. */
 static herr_t keep_innermost(unsigned depth, const H5E_error2_t *entry, void *reason)
 {
-    if (depth == 0 && entry->desc) snprintf(reason, 160, "%s", entry->desc);
+    static const char before[] = "error message = '";
+    if (depth != 0 || entry->desc == NULL) return 0;
+    const char *system = strstr(entry->desc, before);
+    const char *text = system ? system + strlen(before) : entry->desc;
+    int n = (int)(system ? strcspn(text, "'") : strlen(text));
+    snprintf(reason, 160, "%.*s", n, text);
     return 0;
 }
 
@@ -135,10 +141,18 @@ gm_status gm_h5_fail(gm_error *err, gm_status code, hid_t object, const char *fm
 
 /* ---- files and groups ---- */
 
-static hid_t strong_close_list(void)
+/* How files are opened. HDF5 takes no lock: commit.c holds one on what is written, and what
+ * was committed never changes.
+ *
+ * A file that a full disk or a bad one keeps HDF5 from closing stays open in the library,
+ * and 1.10 crashes when it tries again at exit: so it does not. We close everything. */
+static hid_t make_access_list(void)
 {
+    (void)H5dont_atexit();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t list = H5Pcreate(H5P_FILE_ACCESS);
-    if (list >= 0 && H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0) {
+    if (list >= 0 && (H5Pset_fclose_degree(list, H5F_CLOSE_STRONG) < 0 ||
+                      H5Pset_file_locking(list, false, true) < 0)) {
         H5Pclose(list);
         return H5I_INVALID_HID;
     }
@@ -148,8 +162,7 @@ static hid_t strong_close_list(void)
 gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
 {
     *out = H5I_INVALID_HID;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t access = strong_close_list();
+    hid_t access = make_access_list();
     /* The format of 1.10: its headers and indices carry checksums, so that a byte that
      * changed is an error and not a wild pointer inside HDF5. */
     if (access < 0 || H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
@@ -157,11 +170,9 @@ gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
         return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
     }
     gm_status status = GM_OK;
-    *out = H5Fcreate(path, H5F_ACC_EXCL, H5P_DEFAULT, access);
-    bool exists = *out < 0 && errno == EEXIST;
-    if (*out < 0) /* before another call of HDF5 forgets the reason */
-        status = gm_h5_fail(err, exists ? GM_EEXIST : GM_EIO, -1, "cannot create '%s'", path);
-    H5Pclose(access);
+    *out = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    if (*out < 0) status = gm_h5_fail(err, GM_EIO, -1, "cannot write '%s'", path);
+    H5Pclose(access); /* not before: HDF5 forgets the reason */
     return status;
 }
 
@@ -181,11 +192,10 @@ static gm_status look_first(const char *path, gm_error *err)
 gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err)
 {
     *out = H5I_INVALID_HID;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     gm_status status = look_first(path, err);
     if (status != GM_OK) return status;
 
-    hid_t access = strong_close_list();
+    hid_t access = make_access_list();
     if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot open '%s'", path);
     *out = H5Fopen(path, H5F_ACC_RDONLY, access);
     if (*out < 0) /* before another call of HDF5 forgets the reason */

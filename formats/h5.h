@@ -54,8 +54,8 @@ void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text);
 gm_status gm_h5_fail(gm_error *err, gm_status code, hid_t object, const char *fmt, ...)
     GM_PRINTF(4, 5);
 
-/* Create exclusively (GM_EEXIST), or open for reading. *out is H5I_INVALID_HID on
- * failure. Close strongly: whatever is still open in the file goes with it. The
+/* Write anew (commit.h has created the file), or open for reading. *out is H5I_INVALID_HID
+ * on failure. Close strongly: whatever is still open in the file goes with it. The
  * check of a close matters: a full disk may show only there. */
 gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err) GM_MUST_USE;
 gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err) GM_MUST_USE;

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -112,7 +113,15 @@ void gm_shard_list_clear(gm_shard_list *list)
 
 /* ---- locks ---- */
 
-/* Lock FOLDER/lock.WHAT; nothing is ever written to the file. */
+/* Is it still the file of that name? Not when a run that ended has just removed it. */
+static bool is_named(int fd, const char *path)
+{
+    struct stat opened, named;
+    return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 && opened.st_ino == named.st_ino &&
+           opened.st_dev == named.st_dev;
+}
+
+/* Lock FOLDER/lockWHAT. */
 static gm_status take(int *fd, const char *folder, const char *what, int mode, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -123,8 +132,60 @@ static gm_status take(int *fd, const char *folder, const char *what, int mode, g
         *fd = 0;
         GM_FAIL(GM_EIO, "cannot create '%s': %s", path.at, strerror(errno));
     }
-    if (flock(*fd, mode | LOCK_NB) != 0)
-        GM_FAIL(GM_EEXIST, "another process is writing into '%s'", folder);
+    if (flock(*fd, mode | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK)
+            GM_FAIL(GM_EEXIST, "another process is writing into '%s'", folder);
+        GM_FAIL(GM_EIO, "cannot lock '%s': %s", path.at, strerror(errno));
+    }
+    if (!is_named(*fd, path.at))
+        GM_FAIL(GM_EEXIST, "another process has just removed '%s'", folder);
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+/* ---- notes ---- */
+
+/* Two lines of fixed length, "000017      65536\n": written over, never longer. */
+#define NOTE_FORMAT "%09llu %10llu\n"
+enum { NOTE_BYTES = 21 };
+
+static int note_file(const gm_shard_lock *lock)
+{
+    return lock->fd[lock->fd[1] > 0];
+}
+
+static void write_note(const gm_shard_lock *lock, size_t k)
+{
+    char line[64];
+    const gm_shard_note *note = &lock->note[k];
+    int n = snprintf(line, sizeof line, NOTE_FORMAT, (unsigned long long)note->number,
+                     (unsigned long long)note->rows);
+    if (n == NOTE_BYTES) (void)!pwrite(note_file(lock), line, NOTE_BYTES, (off_t)(k * NOTE_BYTES));
+}
+
+void gm_shard_lock_note(gm_shard_lock *lock, uint64_t number, uint64_t rows)
+{
+    if (lock->note[lock->last].number != number) lock->last = 1 - lock->last;
+    lock->note[lock->last] = (gm_shard_note){number, rows};
+    write_note(lock, lock->last);
+}
+
+/* Add up the notes whose blocks are not there, and begin anew. */
+static gm_status read_notes(gm_shard_lock *lock, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    char text[2 * NOTE_BYTES + 1] = "";
+    ssize_t n = pread(note_file(lock), text, sizeof text - 1, 0);
+    for (ssize_t k = 0; n > 0 && (k + 1) * NOTE_BYTES <= n; k++) {
+        unsigned long long number, rows;
+        if (sscanf(text + k * NOTE_BYTES, "%9llu %10llu", &number, &rows) != 2) continue;
+        path.n = 0;
+        GM_TRY(gm_shard_path(&path, folder, number, err));
+        if (access(path.at, F_OK) != 0) lock->lost += rows;
+    }
+    for (size_t k = 0; k < 2; k++) write_note(lock, k);
 out:
     gm_text_clear(&path);
     return status;
@@ -162,6 +223,7 @@ gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i
         snprintf(what, sizeof what, ".%u-of-%u", i, n);
         GM_TRY(take(&lock->fd[1], folder, what, LOCK_EX, err));
     }
+    GM_TRY(read_notes(lock, folder, err));
     GM_TRY(for_each_name(folder, remove_own_part, &(task){i, n}, err));
 out:
     if (status != GM_OK) gm_shard_lock_release(lock);
@@ -177,26 +239,46 @@ void gm_shard_lock_release(gm_shard_lock *lock)
 
 /* ---- removing ---- */
 
-static gm_status remove_ours(void *context, const char *folder, const char *name, gm_error *err)
+static bool is_shard(const char *name)
 {
-    (void)context;
+    uint32_t number;
+    return parse_name(name, SHARD_SUFFIX, &number) || parse_name(name, PART_SUFFIX, &number);
+}
+
+static bool is_lock(const char *name)
+{
+    return strcmp(name, LOCK_PREFIX) == 0 || strncmp(name, LOCK_PREFIX ".", 5) == 0;
+}
+
+/* `context` is the test that a name has to pass. */
+static gm_status remove_if(void *context, const char *folder, const char *name, gm_error *err)
+{
+    bool (*const *is_ours)(const char *) = context;
     gm_status status = GM_OK;
     gm_text path = {0};
-    uint32_t number;
-    if (!parse_name(name, SHARD_SUFFIX, &number) && !parse_name(name, PART_SUFFIX, &number) &&
-        strcmp(name, LOCK_PREFIX) != 0 && strncmp(name, LOCK_PREFIX ".", 5) != 0)
-        return GM_OK;
+    if (!(*is_ours)(name)) return GM_OK;
     GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, name));
-    if (unlink(path.at) != 0) GM_FAIL(GM_EIO, "cannot remove '%s': %s", path.at, strerror(errno));
+    if (unlink(path.at) != 0 && errno != ENOENT)
+        GM_FAIL(GM_EIO, "cannot remove '%s': %s", path.at, strerror(errno));
 out:
     gm_text_clear(&path);
     return status;
 }
 
+gm_status gm_shards_clear(const char *folder, gm_error *err)
+{
+    bool (*is_ours)(const char *) = is_shard;
+    return for_each_name(folder, remove_if, &is_ours, err);
+}
+
 gm_status gm_shards_remove(const char *folder, gm_error *err)
 {
-    gm_status status = for_each_name(folder, remove_ours, NULL, err);
-    if (status == GM_OK && rmdir(folder) != 0 && errno != ENOENT && errno != ENOTEMPTY)
-        return gm_fail(err, GM_EIO, "cannot remove '%s': %s", folder, strerror(errno));
+    gm_status status = GM_OK;
+    bool (*is_ours)(const char *) = is_lock;
+    GM_TRY(gm_shards_clear(folder, err));
+    GM_TRY(for_each_name(folder, remove_if, &is_ours, err)); /* last: it guards the rest */
+    if (rmdir(folder) != 0 && errno != ENOENT && errno != ENOTEMPTY)
+        GM_FAIL(GM_EIO, "cannot remove '%s': %s", folder, strerror(errno));
+out:
     return status;
 }

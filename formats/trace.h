@@ -124,6 +124,9 @@ const gm_trace_skips *gm_trace_get_skips(const gm_trace *trace);
 /* What a shard says of its block (the members of gm_trace_block); zeros elsewhere. */
 void gm_trace_get_block(const gm_trace *trace, uint64_t *number, uint64_t *n_read, bool *more);
 
+/* Does it map the shards of a folder, which then must stay? */
+bool gm_trace_is_index(const gm_trace *trace);
+
 /* SHA-256 of the contents as the file states it, 64 hex digits: the same for the same
  * run however it was interrupted. "" for a folder of shards. */
 const char *gm_trace_digest(const gm_trace *trace);

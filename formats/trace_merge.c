@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cli.h"
 #include "formats/trace_parts.h"
 
 enum { COPY_BYTES = 8 << 20 };
@@ -76,6 +77,7 @@ static gm_status copy_column(gm_h5_column *column, const gm_h5_set *set, gm_erro
     if (rows == NULL) GM_FAIL(GM_EMEM, "no memory to copy '%s'", set->name);
     for (uint64_t first = 0; first < set->dim[0]; first += at_once) {
         size_t n = set->dim[0] - first < at_once ? (size_t)(set->dim[0] - first) : at_once;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted while merging");
         GM_TRY(gm_h5_set_read(set, first, n, rows, err));
         GM_TRY(gm_h5_column_append(column, rows, n, err));
     }

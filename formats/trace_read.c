@@ -70,6 +70,11 @@ void gm_trace_get_block(const gm_trace *trace, uint64_t *number, uint64_t *n_rea
     *more = trace->head.more != 0;
 }
 
+bool gm_trace_is_index(const gm_trace *trace)
+{
+    return !trace->is_shards && trace->head.n_sources > 0;
+}
+
 const char *gm_trace_digest(const gm_trace *trace)
 {
     return trace->is_shards ? "" : trace->head.digest;

@@ -1,50 +1,25 @@
 /* collect.c - gm-probe collect: corpus, tokenizer, blocks, model, shards, one file.
  *
  * The reading thread cuts blocks and runs them; a writer thread commits them as shards.
- * What is there already is passed over. At the end the shards are merged and checked.
+ * What is there already is passed over; run_output.c makes the one file at the end.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/json.h"
 #include "base/outfile.h"
-#include "base/progress.h"
 #include "base/sha256.h"
 #include "base/version.h"
 #include "engine/engine.h"
-#include "formats/shards.h"
-#include "probe/blocks.h"
-#include "probe/checks.h"
-#include "probe/collect_options.h"
 #include "probe/dry_run.h"
 #include "probe/gm_probe.h"
-#include "probe/runner.h"
+#include "probe/run.h"
 #include "probe/writer.h"
-
-typedef struct run {
-    gm_collect_options o;
-    gm_model *model;
-    gm_tokenizer *tokenizer;
-    gm_blocks_options blocks_options;
-    gm_runner_options runner_options;
-    gm_blocks *blocks;
-    gm_runner *runner;
-    gm_trace_info info;
-    gm_shard_lock lock;
-    gm_text folder;                           /* OUT.parts */
-    gm_text command, options, fingerprint_of; /* options and fingerprint_of: JSON */
-    gm_json_out provenance;
-    char fingerprint[65];
-    gm_progress progress;
-    uint64_t n_tokens, n_kept_tokens; /* run now; found in shards */
-    double seconds;
-} run;
 
 /* ---- what the run is ---- */
 
-static gm_status write_options(run *r, bool with_identity, gm_text *text, gm_error *err)
+static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_error *err)
 {
     const gm_collect_options *o = &r->o;
     gm_json_out out = {0};
@@ -76,7 +51,7 @@ static gm_status write_options(run *r, bool with_identity, gm_text *text, gm_err
     return status;
 }
 
-static gm_status fill_info(run *r, gm_error *err)
+static gm_status fill_info(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_model_info *m = gm_model_get_info(r->model);
@@ -127,7 +102,7 @@ static void show_load(void *context, double done_bytes, double total_bytes)
     gm_progress_set(progress, done_bytes);
 }
 
-static gm_status open_run(run *r, gm_error *err)
+static gm_status open_run(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
@@ -181,7 +156,7 @@ out:
 }
 
 /* A run that failed before its first block leaves no folder behind. */
-static void remove_empty_folder(run *r)
+static void remove_empty_folder(gm_run *r)
 {
     gm_shard_list list = {0};
     if (r->lock.fd[0] == 0 || r->o.shard_n > 1) return;
@@ -191,7 +166,7 @@ static void remove_empty_folder(run *r)
     gm_shard_list_clear(&list);
 }
 
-static void close_run(run *r)
+static void close_run(gm_run *r)
 {
     remove_empty_folder(r);
     gm_shard_lock_release(&r->lock);
@@ -211,13 +186,14 @@ static void close_run(run *r)
 
 static void show_rows(void *context, size_t rows)
 {
-    run *r = context;
+    gm_run *r = context;
+    gm_shard_lock_note(&r->lock, r->number, rows);
     gm_progress_note(&r->progress, "%.0f %% of the corpus", 100 * gm_blocks_share(r->blocks));
     gm_progress_set(&r->progress, (double)(r->n_tokens + rows));
 }
 
 /* Pass over block `path`, which is committed; *more: others follow. */
-static gm_status skip_shard(run *r, const char *path, bool *more, gm_error *err)
+static gm_status skip_shard(gm_run *r, const char *path, bool *more, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_trace *shard = NULL;
@@ -238,7 +214,7 @@ out:
 }
 
 /* Run every block that is this task's and not there yet. */
-static gm_status run_blocks(run *r, gm_writer *writer, gm_error *err)
+static gm_status run_blocks(gm_run *r, gm_writer *writer, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text path = {0};
@@ -257,6 +233,7 @@ static gm_status run_blocks(run *r, gm_writer *writer, gm_error *err)
         more = block->more;
         if (number % r->o.shard_n == r->o.shard_i) {
             size_t rows = block->token.n;
+            r->number = number;
             GM_TRY(gm_runner_run(r->runner, block, show_rows, r, err));
             r->n_tokens += rows;
             gm_probe_block *full = block;
@@ -273,7 +250,7 @@ out:
     return status;
 }
 
-static gm_status compute(run *r, gm_error *err)
+static gm_status compute(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_writer *writer = NULL;
@@ -290,8 +267,6 @@ static gm_status compute(run *r, gm_error *err)
         status = written;
         *err = late;
     }
-    if (status == GM_EINTERRUPTED)
-        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
 out:
     return status;
 }
@@ -304,7 +279,7 @@ static double most_documents(const gm_collect_options *o)
 }
 
 /* What a token, a document and the whole will take, before anything is computed. */
-static void announce(const run *r)
+static void announce(const gm_run *r)
 {
     static const char *const level[] = {"counts", "choices", "logits"};
     char token[24], document[24];
@@ -320,128 +295,7 @@ static void announce(const run *r)
             gm_show_bytes(token, bytes), most, r->o.doc_tokens);
 }
 
-/* ---- the end ---- */
-
-static gm_status put_summary(run *r, gm_trace *trace, const gm_checks *checks, gm_json_out *out,
-                             gm_error *err)
-{
-    const gm_trace_samples *samples = gm_trace_get_samples(trace);
-    const gm_trace_skips *skips = gm_trace_get_skips(trace);
-    uint64_t bad = 0, counted = 0;
-    struct stat at = {0};
-    stat(r->o.out, &at);
-    for (size_t i = 0; i < samples->n; i++) {
-        bad += samples->bad[i];
-        counted += samples->n_tokens[i];
-    }
-    gm_json_open_object(out, NULL);
-    gm_json_put_string(out, "file", r->o.out);
-    gm_json_put_u64(out, "bytes", (uint64_t)at.st_size);
-    gm_json_put_u64(out, "documents", samples->n);
-    gm_json_put_u64(out, "tokens", counted);
-    gm_json_put_u64(out, "bad_tokens", bad);
-    gm_json_put_u64(out, "tokens_computed", r->n_tokens);
-    gm_json_put_u64(out, "tokens_found", r->n_kept_tokens);
-    gm_json_put_f64(out, "seconds", r->seconds);
-    gm_json_put_f64(out, "tokens_per_second",
-                    r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
-    gm_json_open_object(out, "skipped");
-    for (size_t i = 0; i < skips->n; i++) gm_json_put_u64(out, skips->name[i], skips->number[i]);
-    gm_json_close_object(out);
-    gm_json_put_bool(out, "passed", checks->passed);
-    gm_checks_put(checks, out);
-    gm_json_close_object(out);
-    return gm_json_out_done(out, err);
-}
-
-static void print_summary(const run *r, gm_trace *trace)
-{
-    char bytes[24], time[24];
-    const gm_trace_samples *samples = gm_trace_get_samples(trace);
-    const gm_trace_skips *skips = gm_trace_get_skips(trace);
-    uint64_t counted = 0;
-    struct stat at = {0};
-    stat(r->o.out, &at);
-    for (size_t i = 0; i < samples->n; i++) counted += samples->n_tokens[i];
-    printf("%s: %s, %zu documents, %" PRIu64 " tokens\n", r->o.out,
-           gm_show_bytes(bytes, (double)at.st_size), samples->n, counted);
-    printf("computed %" PRIu64 " tokens in %s, %.0f tokens/s\n", r->n_tokens,
-           gm_show_seconds(time, r->seconds),
-           r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
-    for (size_t i = 0; i < skips->n; i++)
-        if (skips->number[i] > 0)
-            printf("left out: %" PRIu64 " %s\n", skips->number[i], skips->name[i]);
-}
-
-/* Merge the shards, check the file, drop the shards, say what there is. */
-static gm_status conclude(run *r, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_shard_list list = {0};
-    gm_trace *trace = NULL;
-    gm_json_out out = {0};
-    gm_checks checks;
-    GM_TRY(gm_trace_open(&trace, r->folder.at, err)); /* refuses holes */
-    gm_trace_close(trace);
-    trace = NULL;
-    GM_TRY(gm_shard_list_read(&list, r->folder.at, err));
-    GM_TRY(gm_trace_merge(r->o.out, (const char *const *)list.path, list.n, r->o.force, err));
-    GM_TRY(gm_trace_open(&trace, r->o.out, err));
-    GM_TRY(gm_checks_run(&checks, trace, r->o.allow_bad, err));
-    GM_TRY(gm_shards_remove(r->folder.at, err));
-    if (r->o.json) {
-        GM_TRY(put_summary(r, trace, &checks, &out, err));
-        printf("%s\n", out.text.at);
-    } else {
-        print_summary(r, trace);
-    }
-    GM_TRY(gm_checks_verdict(&checks, r->o.out, err));
-out:
-    gm_text_clear(&out.text);
-    gm_trace_close(trace);
-    gm_shard_list_clear(&list);
-    return status;
-}
-
-/* What stands at the output already. *done: it is this run, finished. */
-static gm_status look_at_output(run *r, bool *done, gm_error *err)
-{
-    gm_status status = GM_OK;
-    struct stat at;
-    gm_shard_list list = {0};
-    gm_trace *trace = NULL;
-    *done = false;
-    if (stat(r->o.out, &at) == 0 && !r->o.force) {
-        if (!r->o.resume)
-            GM_FAIL(GM_EEXIST, "'%s' exists; choose another name or give --force", r->o.out);
-        GM_TRY(gm_trace_open(&trace, r->o.out, err));
-        if (strcmp(gm_trace_get_info(trace)->fingerprint, r->fingerprint) != 0)
-            GM_FAIL(GM_EEXIST, "'%s' is of another model, corpus or options", r->o.out);
-        *done = true;
-        goto out;
-    }
-    GM_TRY(gm_shard_lock_take(&r->lock, r->folder.at, r->o.shard_i, r->o.shard_n, err));
-    GM_TRY(gm_shard_list_read(&list, r->folder.at, err));
-    if (list.n == 0 || r->o.resume) goto out;
-    if (!r->o.force && r->o.shard_n == 1)
-        GM_FAIL(GM_EEXIST,
-                "'%s' holds %zu blocks of a run; go on with --resume or start over "
-                "with --force",
-                r->folder.at, list.n);
-    if (r->o.shard_n > 1) {
-        r->o.resume = true; /* other tasks write there too */
-        goto out;
-    }
-    gm_shard_lock_release(&r->lock);
-    GM_TRY(gm_shards_remove(r->folder.at, err));
-    GM_TRY(gm_shard_lock_take(&r->lock, r->folder.at, r->o.shard_i, r->o.shard_n, err));
-out:
-    gm_trace_close(trace);
-    gm_shard_list_clear(&list);
-    return status;
-}
-
-static gm_status collect(run *r, gm_error *err)
+static gm_status collect(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     bool done = false;
@@ -451,28 +305,32 @@ static gm_status collect(run *r, gm_error *err)
     if (r->o.dry_run)
         return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, r->o.json, err);
     GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
-    GM_TRY(look_at_output(r, &done, err));
+    GM_TRY(gm_run_look_at_output(r, &done, err));
     if (done) {
         if (!r->o.quiet) fprintf(stderr, "'%s' is finished, nothing to do\n", r->o.out);
         goto out;
     }
     gm_catch_signals();
-    announce(r);
-    GM_TRY(compute(r, err));
+    if (!r->merged) {
+        announce(r);
+        GM_TRY(compute(r, err));
+    }
     if (r->o.shard_n > 1) {
         printf("task %u of %u done; when all are: gm-probe merge %s -o %s\n", r->o.shard_i,
                r->o.shard_n, r->folder.at, r->o.out);
         goto out;
     }
-    GM_TRY(conclude(r, err));
+    GM_TRY(gm_run_conclude(r, err));
 out:
+    if (status == GM_EINTERRUPTED)
+        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
     return status;
 }
 
 int gm_probe_collect(int argc, char **argv)
 {
     gm_error err = {0};
-    run r = {0};
+    gm_run r = {0};
     bool usage = false;
     gm_status status = gm_cli_line(&r.command, "gm-probe", argc, argv, &err);
     if (status == GM_OK) {

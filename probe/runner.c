@@ -106,7 +106,7 @@ uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options
     uint64_t logits = options->level >= GM_RECORD_LOGITS ? L * E * 4 : 0;
     uint64_t kept = (uint64_t)(options->logits_rate * (double)logits);
     return gm_session_bytes(model, &so) + options->step_tokens * (row + logits + 100) +
-           3 * (GM_BLOCK_MAX_TOKENS * (row + kept) + GM_BLOCK_MAX_DOCUMENTS * L * E * 4);
+           2 * (GM_BLOCK_MAX_TOKENS * (row + kept) + GM_BLOCK_MAX_DOCUMENTS * L * E * 4);
 }
 
 /* ---- where a block's results go ---- */

@@ -89,6 +89,7 @@ int gm_probe_merge(int argc, char **argv)
     if (status == GM_OK && out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: where to write the trace");
     if (status != GM_OK) return gm_cli_end("gm-probe", "merge", status, true, &err);
+    gm_catch_signals();
     status = merge(out, (const char *const *)argv + 1, (size_t)argc - 1, index, force, &err);
     return gm_cli_end("gm-probe", "merge", status, false, &err);
 }

@@ -5,16 +5,13 @@
 
 #include "formats/shards.h"
 
-enum { RING = 2 };
-
 struct gm_writer {
     const char *folder;
     const gm_trace_info *info;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    gm_probe_block *ring[RING]; /* guarded by mutex, as is all below */
-    size_t first, n;
+    gm_probe_block *block; /* being written; guarded by mutex, as is all below */
     bool ended;
     gm_status status; /* the thread's first failure */
     gm_error err;
@@ -38,22 +35,19 @@ static void *run(void *context)
     gm_writer *w = context;
     pthread_mutex_lock(&w->mutex);
     for (;;) {
-        while (w->n == 0 && !w->ended) pthread_cond_wait(&w->changed, &w->mutex);
-        if (w->n == 0) break;
-        gm_probe_block *block = w->ring[w->first];
-        bool fine = w->status == GM_OK;
+        while (w->block == NULL && !w->ended) pthread_cond_wait(&w->changed, &w->mutex);
+        gm_probe_block *block = w->block;
+        if (block == NULL) break;
         gm_error err = {0};
-        gm_status status = GM_OK;
         pthread_mutex_unlock(&w->mutex);
-        if (fine) status = write_shard(w, block, &err);
+        gm_status status = write_shard(w, block, &err);
         gm_probe_block_free(block);
         pthread_mutex_lock(&w->mutex);
         if (status != GM_OK) {
             w->status = status;
             w->err = err;
         }
-        w->first = (w->first + 1) % RING; /* its place counts until it is on disk */
-        w->n--;
+        w->block = NULL; /* its place is free when it is on disk */
         pthread_cond_broadcast(&w->changed);
     }
     pthread_mutex_unlock(&w->mutex);
@@ -83,10 +77,10 @@ gm_status gm_writer_create(gm_writer **out, const char *folder, const gm_trace_i
 gm_status gm_writer_put(gm_writer *w, gm_probe_block *block, gm_error *err)
 {
     pthread_mutex_lock(&w->mutex);
-    while (w->n == RING) pthread_cond_wait(&w->changed, &w->mutex);
+    while (w->block != NULL) pthread_cond_wait(&w->changed, &w->mutex);
     gm_status status = w->status;
     if (status == GM_OK)
-        w->ring[(w->first + w->n++) % RING] = block;
+        w->block = block;
     else if (err)
         *err = w->err;
     pthread_cond_broadcast(&w->changed);

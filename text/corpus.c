@@ -100,11 +100,18 @@ static gm_status open_next(gm_corpus *corpus, gm_error *err)
     return GM_OK;
 }
 
-static void close_current(gm_corpus *corpus)
+/* The end of a file must be where it was when the corpus was opened: documents that a file
+ * lost or gained during a run of hours would be missed without a word. */
+static gm_status close_current(gm_corpus *corpus, gm_error *err)
 {
+    const gm_corpus_file *file = current_file(corpus);
+    uint64_t found = gm_source_position(corpus->source);
     gm_source_close(corpus->source);
     corpus->source = NULL;
-    corpus->bytes_before += current_file(corpus)->n_bytes;
+    corpus->bytes_before += file->n_bytes;
+    if (!file->is_regular || found == file->n_bytes) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s' has changed while it was read: %llu bytes, now %llu",
+                   file->path, (unsigned long long)file->n_bytes, (unsigned long long)found);
 }
 
 /* More bytes behind those in the buffer; what was given already moves out first. */
@@ -296,7 +303,7 @@ gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_err
             next_piece(corpus, !current_file(corpus)->lines, &piece, &n, &too_long, &found, err));
         /* an empty text file is a document that is skipped, not nothing */
         if (!found && !current_file(corpus)->lines && corpus->line == 0) found = true, n = 0;
-        if (!found) close_current(corpus);
+        if (!found) GM_TRY(close_current(corpus, err));
     }
 
     const gm_corpus_file *file = current_file(corpus);

@@ -52,7 +52,8 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
                          const gm_corpus_options *options, gm_error *err) GM_MUST_USE;
 
 /* The next document; *more is false at the end. Errors: GM_EIO, GM_EFORMAT
- * (a truncated or damaged compressed file: names file and byte), GM_EMEM. */
+ * (a truncated or damaged compressed file: names file and byte; a file that has grown or
+ * shrunk since the opening), GM_EMEM. */
 gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)
     GM_MUST_USE;
 

@@ -32,8 +32,10 @@ static const char *parent_name(gm_arena *names, const char *path)
     return gm_arena_text(names, first, (size_t)(slash - first));
 }
 
-static gm_status add_file(gm_corpus_files *files, const char *path, uint64_t n_bytes, gm_error *err)
+static gm_status add_file(gm_corpus_files *files, const char *path, const struct stat *info,
+                          gm_error *err)
 {
+    bool is_regular = S_ISREG(info->st_mode);
     if (files->n == files->cap) {
         size_t cap = files->cap ? 2 * files->cap : 16;
         gm_corpus_file *at = gm_grow(files->at, files->n, cap, sizeof *at);
@@ -42,7 +44,8 @@ static gm_status add_file(gm_corpus_files *files, const char *path, uint64_t n_b
     }
     gm_corpus_file file = {.path = gm_arena_text(&files->names, path, strlen(path)),
                            .folder = parent_name(&files->names, path),
-                           .n_bytes = n_bytes,
+                           .n_bytes = is_regular ? (uint64_t)info->st_size : 0,
+                           .is_regular = is_regular,
                            .lines = holds_lines(path)};
     if (file.path == NULL || file.folder == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
@@ -82,9 +85,8 @@ static gm_status add_path(gm_corpus_files *files, const char *path, int depth, g
     if (stat(path, &info) != 0)
         return gm_fail(err, GM_EIO, "cannot find the corpus '%s': %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return add_folder(files, path, depth, err);
-    if (S_ISREG(info.st_mode)) return add_file(files, path, (uint64_t)info.st_size, err);
     /* a pipe or device is read when it was named, and passed over inside a folder */
-    return depth == 0 ? add_file(files, path, 0, err) : GM_OK;
+    return S_ISREG(info.st_mode) || depth == 0 ? add_file(files, path, &info, err) : GM_OK;
 }
 
 static int by_path(const void *p, const void *q)

@@ -128,6 +128,8 @@ def check_bad_rows():
 
 
 def check_merge():
+    shutil.rmtree("m.h5.parts", ignore_errors=True)
+    pathlib.Path("m.h5").unlink(missing_ok=True)
     for task in range(2):
         run("collect", "--model", MODEL, "--corpus", "corpus.jsonl", "-o", "m.h5", "--min-tokens", "4", "--doc-tokens", "24",
             "--shard", f"{task}/2", "--quiet")

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -185,8 +186,30 @@ static int cmd_options(int argc, char **argv)
     return gm_cli_end("prog", "options", status, status == GM_EARG, &err);
 }
 
+/* Uses a mapped file that has been cut short, as weights on a failing disk. */
+static int cmd_fault(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    int fd = open("mapped", O_RDWR | O_CREAT, 0666);
+    if (fd < 0 || ftruncate(fd, 4096) != 0) return 90;
+    volatile const char *at = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED || ftruncate(fd, 0) != 0) return 91;
+    return at[100];
+}
+
+/* The descriptor that the first file gets. */
+static int cmd_descriptor(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    return 100 + open("opened", O_RDWR | O_CREAT, 0666);
+}
+
 static const gm_command commands[] = {
     {"hello", cmd_hello, "say hello"},
+    {"fault", cmd_fault, "use what is not there"},
+    {"descriptor", cmd_descriptor, "open a file"},
     {"options", cmd_options, "read options"},
     {NULL, NULL, NULL},
 };
@@ -244,6 +267,22 @@ static void programs_dispatch_by_table(void)
     check_run("--version", NULL, 0, "prog 0.", "");
     check_run("--version", "--json", 0, "{\"program\":\"prog\",\"version\":\"0.", "");
     check_run("--version", "--xml", 2, "", "unknown command '--version'");
+    check_run("fault", NULL, GM_EXIT_ERROR, "", "cannot be read any more");
+}
+
+/* Else what is printed would land in the file. */
+static void closed_descriptors_are_not_given_to_files(void)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        char *argv[] = {"prog", "descriptor", NULL};
+        for (int fd = 0; fd <= 2; fd++) close(fd);
+        _exit(gm_cli_main("prog", "tests things", commands, 2, argv));
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) > 102);
 }
 
 static void help_comes_from_the_table(void)
@@ -310,5 +349,5 @@ TESTS(TEST(the_command_line_is_kept), TEST(options_and_arguments_may_be_mixed),
       TEST(values_may_begin_with_a_dash), TEST(what_is_wrong_is_named),
       TEST(every_allocation_may_fail), TEST(the_nearest_name_is_found),
       TEST(programs_dispatch_by_table), TEST(help_comes_from_the_table),
-      TEST(a_full_disk_is_a_failure), TEST(statuses_become_exit_codes),
-      TEST(the_first_signal_sets_a_flag_and_the_second_ends))
+      TEST(a_full_disk_is_a_failure), TEST(closed_descriptors_are_not_given_to_files),
+      TEST(statuses_become_exit_codes), TEST(the_first_signal_sets_a_flag_and_the_second_ends))

@@ -215,6 +215,26 @@ static gm_status attempt(void *state, gm_error *err)
     return read_to_the_end(state, NULL, err);
 }
 
+/* Shorter or longer than at the opening: an error behind the last document, and not a
+ * corpus of another length. */
+static void a_file_that_changes_is_noticed(void)
+{
+    static const char three[] = "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n";
+    for (size_t n = 26; n <= 39; n += 13) {
+        gm_error err = {0};
+        gm_document document;
+        bool more = true;
+        write_file("changing.jsonl", three, n == 26 ? 39 : 26);
+        gm_corpus *corpus = open_one("changing.jsonl", NULL);
+        write_file("changing.jsonl", three, n);
+        for (size_t i = 0; i < n / 13; i++)
+            CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
+        CHECK_FAILS(gm_corpus_next(corpus, &document, &more, &err), err, GM_EFORMAT,
+                    "'changing.jsonl' has changed while it was read");
+        gm_corpus_close(corpus);
+    }
+}
+
 static void survives_every_allocation_failure(void)
 {
     write_file("plain.jsonl", lines, sizeof lines - 1);
@@ -225,4 +245,4 @@ TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_
       TEST(strict_names_file_and_line), TEST(long_lines_are_passed_over_in_bounded_memory),
       TEST(other_fields_can_be_named), TEST(nul_in_a_text_is_kept),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
-      TEST(survives_every_allocation_failure))
+      TEST(a_file_that_changes_is_noticed), TEST(survives_every_allocation_failure))

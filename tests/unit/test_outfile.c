@@ -100,6 +100,33 @@ static void a_stale_part_is_taken_over_and_a_held_one_is_not(void)
     check_content("out", "x");
 }
 
+/* A kill between the link and the unlink of a commit. */
+static void a_stale_part_may_be_the_finished_file(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_write("out", false, "finished", 8, &err), err);
+    CHECK(link("out", "out.part") == 0);
+    CHECK_OK(gm_outfile_open(&file, "out", true, &err), err);
+    fputs("another", gm_outfile_stream(file));
+    gm_outfile_abort(file);
+    check_content("out", "finished");
+}
+
+static void a_file_may_be_kept_after_all(void)
+{
+    gm_outfile *file = NULL;
+    gm_error err = {0};
+    remove_all();
+    CHECK_OK(gm_outfile_write("out", false, "old", 3, &err), err);
+    CHECK_OK(gm_outfile_open(&file, "out", true, &err), err);
+    gm_outfile_keep_existing(file);
+    CHECK_FAILS(gm_outfile_commit(file, &err), err, GM_EEXIST, "'out'");
+    CHECK(!exists("out.part"));
+    check_content("out", "old");
+}
+
 /* As HDF5 and cairo do: open by name, write, close; the lock must survive it. */
 static void libraries_may_write_to_the_path(void)
 {
@@ -177,5 +204,6 @@ TESTS(TEST(the_name_appears_at_the_commit), TEST(an_abort_leaves_nothing_and_kee
       TEST(an_existing_file_is_replaced_only_when_told),
       TEST(a_name_taken_meanwhile_is_not_replaced),
       TEST(a_stale_part_is_taken_over_and_a_held_one_is_not), TEST(libraries_may_write_to_the_path),
+      TEST(a_stale_part_may_be_the_finished_file), TEST(a_file_may_be_kept_after_all),
       TEST(what_is_not_a_file_is_never_replaced), TEST(a_full_disk_shows_at_the_commit),
       TEST(looking_first_finds_what_would_fail), TEST(every_allocation_may_fail))

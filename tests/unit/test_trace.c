@@ -152,6 +152,44 @@ static void one_process_holds_a_folder(void)
     CHECK_OK(gm_shards_remove("locked.parts", &err), err);
 }
 
+/* What a lock's file says of blocks that are not there is lost; it is said once. */
+static void a_lock_tells_what_a_kill_cost(void)
+{
+    gm_error err = {0};
+    gm_shard_lock lock;
+    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
+    CHECK_INT(lock.lost, 0);
+    for (uint64_t rows = 100; rows <= 300; rows += 100) gm_shard_lock_note(&lock, 7, rows);
+    gm_shard_lock_note(&lock, 9, 1000);
+    gm_shard_lock_note(&lock, 12, 50); /* 7 is then committed */
+    gm_shard_lock_note(&lock, 12, 60);
+    gm_shard_lock_release(&lock);
+    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
+    CHECK_INT(lock.lost, 1060);
+    gm_shard_lock_release(&lock);
+    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
+    CHECK_INT(lock.lost, 0);
+
+    gm_shard_lock_note(&lock, 0, 20);
+    gm_shard_lock_note(&lock, 1, 30);
+    gm_shard_lock_release(&lock);
+    sample_fill(&s[0], GM_RECORD_COUNTS, 8, 0);
+    write_sample("noted.parts/000000.h5", &s[0]); /* it was committed in the end */
+    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
+    CHECK_INT(lock.lost, 30);
+    gm_shard_lock_release(&lock);
+    CHECK_OK(gm_shards_remove("noted.parts", &err), err);
+}
+
+static void what_is_not_a_file_is_not_replaced(void)
+{
+    gm_error err = {0};
+    sample_fill(&s[0], GM_RECORD_COUNTS, 8, 0);
+    CHECK_FAILS(gm_trace_write("/dev/null", &s[0].info, &s[0].block, SAMPLE_REASONS, 2, true, &err),
+                err, GM_EEXIST, "is not a file");
+    CHECK(access("/dev/null.part", F_OK) != 0);
+}
+
 static void same_content_is_kept_other_is_refused(void)
 {
     gm_error err = {0};
@@ -284,6 +322,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(comes_back_as_written), TEST(shards_are_one_trace), TEST(one_process_holds_a_folder),
+      TEST(a_lock_tells_what_a_kill_cost), TEST(what_is_not_a_file_is_not_replaced),
       TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
       TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
       TEST(survives_every_allocation_failure))

@@ -1,0 +1,47 @@
+/* run.h - private to probe: one run of gm-probe collect.
+ *
+ * collect.c opens and computes it, run_output.c looks at what stands at the output when it
+ * begins and makes the one file when all blocks are there.
+ */
+#ifndef GM_PROBE_RUN_H
+#define GM_PROBE_RUN_H
+
+#include "base/json.h"
+#include "base/progress.h"
+#include "formats/shards.h"
+#include "probe/blocks.h"
+#include "probe/collect_options.h"
+#include "probe/runner.h"
+
+typedef struct gm_run {
+    gm_collect_options o;
+    gm_model *model;
+    gm_tokenizer *tokenizer;
+    gm_blocks_options blocks_options;
+    gm_runner_options runner_options;
+    gm_blocks *blocks;
+    gm_runner *runner;
+    gm_trace_info info;
+    gm_shard_lock lock;
+    gm_text folder;                           /* OUT.parts */
+    gm_text command, options, fingerprint_of; /* options and fingerprint_of: JSON */
+    gm_json_out provenance;
+    char fingerprint[65];
+    gm_progress progress;
+    uint64_t n_tokens, n_kept_tokens; /* run now; found in shards */
+    uint64_t n_lost;                  /* rows that a run that was stopped had computed in vain */
+    bool merged;                      /* the output is there: only its shards have to go */
+    uint64_t number;                  /* of the block that is computed */
+    double seconds;
+} gm_run;
+
+/* Look at OUT and OUT.parts and lock the folder. *done: the run is finished and nothing is
+ * left to do; run->merged: all but the last step is. GM_EEXIST where something is in the
+ * way: an output without --resume, another run's shards or output, another process. */
+gm_status gm_run_look_at_output(gm_run *run, bool *done, gm_error *err) GM_MUST_USE;
+
+/* Merge the shards into OUT, unless run->merged; check it, drop the shards and print what
+ * there is. GM_ECHECK when a check fails. */
+gm_status gm_run_conclude(gm_run *run, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,100 @@
+/* stub_runner.c - gm-probe without the model's computing, for the tests that kill it.
+ *
+ * Linked in front of probe/runner.c, which it replaces: what a router would have done is
+ * made up from token, position and layer. Everything else is the program's own - corpus,
+ * blocks, writer, commit, resume, merge - so that a kill at a random moment lands inside
+ * the writing. With GM_STUB_CLOCK set, the process's clocks run backwards.
+ */
+#define _GNU_SOURCE /* syscall */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cli.h"
+#include "probe/runner.h"
+
+struct gm_runner {
+    size_t L, E, K;
+    gm_record_level level;
+};
+
+int clock_gettime(clockid_t clock, struct timespec *t)
+{
+    static atomic_int backwards = -1, calls;
+    if (backwards < 0) backwards = getenv("GM_STUB_CLOCK") != NULL;
+    int result = (int)syscall(SYS_clock_gettime, clock, t);
+    if (backwards) t->tv_sec -= 60 * ++calls;
+    return result;
+}
+
+gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
+                           gm_error *err)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    *out = gm_alloc(1, sizeof **out);
+    if (*out == NULL) return gm_fail(err, GM_EMEM, "no memory for a stub");
+    **out = (gm_runner){.L = (size_t)info->n_moe_layers,
+                        .E = (size_t)info->n_experts,
+                        .K = (size_t)info->n_chosen,
+                        .level = options->level};
+    return GM_OK;
+}
+
+void gm_runner_free(gm_runner *r)
+{
+    gm_free(r);
+}
+
+uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
+{
+    (void)model;
+    return options->step_tokens;
+}
+
+/* Row t of document d: K experts in a row from a made-up first, gates 1/2, 1/3, ... */
+static void make_up_row(const gm_runner *r, gm_probe_block *b, size_t d, size_t t)
+{
+    const size_t K = r->K;
+    for (size_t l = 0; l < r->L; l++) {
+        size_t first = (size_t)b->token.at[t] * 7 + (t - b->begin[d]) * 3 + l, at = t * r->L + l;
+        for (size_t k = 0; k < K; k++) {
+            size_t expert = (first + k) % r->E;
+            if (b->phase[t] != GM_PHASE_TEMPLATE) b->counts[(d * r->L + l) * r->E + expert]++;
+            if (r->level < GM_RECORD_CHOICES) continue;
+            b->expert[at * K + k] = (uint16_t)expert;
+            b->gate[at * K + k] = 1.0f / (float)(k + 2 + first % 5);
+        }
+        if (r->level < GM_RECORD_CHOICES) continue;
+        b->mass[at] = 1.0f / (float)(1 + first % 7);
+        b->margin[at] = (float)(first % 11);
+    }
+}
+
+gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *progress,
+                        void *context, gm_error *err)
+{
+    size_t T = b->token.n;
+    b->counts = gm_alloc2(b->n_documents, r->L * r->E, sizeof *b->counts);
+    bool fine = b->counts != NULL;
+    if (r->level >= GM_RECORD_CHOICES) {
+        b->expert = gm_alloc2(T, r->L * r->K, sizeof *b->expert);
+        b->gate = gm_alloc2(T, r->L * r->K, sizeof *b->gate);
+        b->mass = gm_alloc2(T, r->L, sizeof *b->mass);
+        b->margin = gm_alloc2(T, r->L, sizeof *b->margin);
+        b->pos = gm_alloc(T, sizeof *b->pos);
+        fine = fine && b->expert && b->gate && b->mass && b->margin && b->pos;
+    }
+    if (!fine) return gm_fail(err, GM_EMEM, "no memory for a stub's block");
+    for (size_t d = 0; d < b->n_documents; d++) {
+        if (gm_interrupted()) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
+        for (size_t t = b->begin[d]; t < b->begin[d + 1]; t++) {
+            if (b->pos) b->pos[t] = (uint32_t)(t - b->begin[d]);
+            make_up_row(r, b, d, t);
+        }
+        if (progress) progress(context, b->begin[d + 1]);
+    }
+    return GM_OK;
+}
