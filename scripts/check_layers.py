@@ -19,7 +19,8 @@ MAY_INCLUDE = {
     "engine/tokenizer": ["base", "engine"],
     "probe": ["base", "engine", "engine/tokenizer", "formats", "text", "figures"],
     "cluster": ["base", "formats", "text", "figures"],
-    "steer": ["base", "engine", "engine/tokenizer", "formats", "text", "figures"],
+    "steer": ["base", "engine", "engine/tokenizer", "formats", "text", "figures", "steer/sweep"],
+    "steer/sweep": ["base", "engine", "engine/tokenizer", "formats", "text", "figures", "steer"],
 }
 # The file that chooses the backend names the backends' tables; it may see them all.
 EXTRA = {"engine": ["engine/cpu", "engine/cuda"]}

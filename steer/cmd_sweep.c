@@ -1,315 +1,238 @@
-/* cmd_sweep.c - gm-steer sweep: the honest table. Exit 3 when the pooled log-odds do not
- * beat the random experts.
+/* cmd_sweep.c - gm-steer sweep: does steering beat random experts, at which cost, and for
+ * which topics? Exit 3 when, over all topics, it does not.
  */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
-#include "base/json.h"
+#include "base/cli_config.h"
 #include "base/outfile.h"
 #include "base/progress.h"
+#include "formats/shards.h"
 #include "steer/commands.h"
-#include "steer/sweep.h"
+#include "steer/sweep/run.h"
+#include "steer/sweep/store.h"
+#include "steer/sweep/verdict.h"
 
-enum { MOST_CLUSTERS = 64, OWN_CLUSTERS = 2, PERMUTATIONS = 10000 };
-
-static const double ALPHA = 0.05;
+static const char synopsis[] =
+    "gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE [-o RUN.sweep.h5]";
 
 static const char details[] =
-    "Without --cluster the two largest clusters with a purity of --min-purity are measured.\n"
-    "Arms: unsteered, the plan, random experts at its norm, its values shuffled in each layer.\n"
-    "Log-odds decide: the mean ln p/(1-p) that the classifier gives the cluster's domain.\n"
-    "  gm-steer sweep --model DIR --atlas run.atlas.h5 --classifier-corpus other.jsonl.zst\n";
+    "Dose and filter of each cluster are chosen on one half of the prompts and judged on the\n"
+    "other: the plan, random experts with its values, and ten more controls. Without --cluster\n"
+    "the largest clusters with a purity of --min-purity are measured.\n"
+    "log-odds: mean ln p/(1-p) that the classifier gives the cluster's domain; it decides.\n"
+    "KL: of the predictions on neutral text, unsteered against steered, nats a token.\n"
+    "With -o every finished cell is kept; after a break go on with --resume.\n"
+    "  gm-steer sweep --model DIR --atlas run.atlas.h5 --classifier-corpus other.jsonl.zst \\\n"
+    "      -o run.sweep.h5 --csv run.csv\n";
+
+/* What a result does not depend on, and what stands in it by content instead of by name. */
+static const char *const not_kept[] = {"config",  "o",       "csv",  "force",   "resume",
+                                       "dry-run", "quiet",   "json", "threads", "batch",
+                                       "device",  "kernels", NULL};
+static const char *const not_marked[] = {
+    "config",  "o",       "csv",          "force",     "resume",
+    "dry-run", "quiet",   "json",         "threads",   "batch",
+    "device",  "kernels", "model",        "atlas",     "classifier-corpus",
+    "prompt",  "prompts", "tune-prompts", "any-model", "numerics",
+    NULL};
 
 typedef struct request {
     gm_stage_options stage;
-    gm_recipe recipe;
-    gm_opt_list corpus;
-    const char *weights, *tune_file, *csv;
-    int64_t continuations, draws;
-    double min_purity, max_cost;
-    bool force;
+    gm_protocol protocol;
+    const char *config, *out, *csv;
+    bool force, resume, dry_run;
+    gm_text kept, marked; /* the options as JSON: all that matter; without names of files */
 } request;
 
-typedef struct table {
-    gm_sweep_cluster cluster[MOST_CLUSTERS];
-    size_t n;
-    gm_pooled pooled;
-} table;
+/* ---- before the work ---- */
 
-/* ---- what is asked for ---- */
-
-/* "0.5,1,2": rising numbers. */
-static gm_status read_weights(gm_sweep_options *o, const char *text, gm_error *err)
-{
-    char part[32];
-    for (const char *at = text; *at;) {
-        size_t n = strcspn(at, ",");
-        double w;
-        snprintf(part, sizeof part, "%.*s", (int)(n < 31 ? n : 31), at);
-        if (!gm_parse_f64(part, &w) || !isfinite(w) || o->n_weights == GM_MAX_WEIGHTS ||
-            (o->n_weights > 0 && w <= o->weight[o->n_weights - 1]))
-            return gm_fail(err, GM_EARG, "--weights '%s': expected up to %d rising numbers", text,
-                           GM_MAX_WEIGHTS);
-        o->weight[o->n_weights++] = w;
-        at += n + (at[n] == ',');
-    }
-    return o->n_weights ? GM_OK : gm_fail(err, GM_EARG, "--weights is empty");
-}
-
-/* The clusters asked for, or the largest pure ones whose domain the judge knows. */
-static gm_status choose_clusters(int out[MOST_CLUSTERS], size_t *n, const request *r,
-                                 const gm_atlas *atlas, const gm_judge *judge, gm_error *err)
-{
-    *n = 0;
-    for (size_t i = 0; i < r->recipe.clusters.n && *n < MOST_CLUSTERS; i++) {
-        int64_t id;
-        if (!gm_parse_i64(r->recipe.clusters.at[i], &id) || id < 0 || id > INT32_MAX)
-            return gm_fail(err, GM_EARG, "--cluster '%s': expected a cluster's number",
-                           r->recipe.clusters.at[i]);
-        out[(*n)++] = (int)id;
-    }
-    for (size_t c = 0; r->recipe.clusters.n == 0 && c < atlas->n_clusters && *n < OWN_CLUSTERS;
-         c++) {
-        const uint32_t *count = atlas->subset_count + c * atlas->n_subsets;
-        for (size_t s = 0; s < atlas->n_subsets; s++) {
-            bool pure = (double)count[s] >= r->min_purity * (double)atlas->size[c];
-            if (pure && gm_judge_class(judge, atlas->subset_name[s]) >= 0) {
-                out[(*n)++] = (int)c;
-                break;
-            }
-        }
-    }
-    if (*n == 0)
-        return gm_fail(err, GM_EARG,
-                       "no cluster has a purity of %g in a domain that the classifier knows; name "
-                       "clusters by --cluster, or give a lower --min-purity",
-                       r->min_purity);
-    return GM_OK;
-}
-
-/* ---- the table ---- */
-
-typedef struct arm_row {
-    const char *name;
-    size_t hits, n;
-    double log_odds, own_loss, other_loss;
-} arm_row;
-
-/* All draws of one kind together. */
-static arm_row sum_arms(const gm_sweep_cluster *c, gm_arm_kind kind)
-{
-    arm_row row = {.name = gm_arm_name(kind)};
-    size_t n_arms = 0;
-    for (size_t a = 0; a < c->n_arms; a++) {
-        const gm_arm *arm = &c->arm[a];
-        if (arm->kind != kind) continue;
-        row.hits += arm->hits;
-        row.n += arm->n_runs;
-        row.log_odds += arm->log_odds;
-        row.own_loss += arm->own_loss;
-        row.other_loss += arm->other_loss;
-        n_arms++;
-    }
-    double n = n_arms ? (double)n_arms : (double)NAN;
-    row.log_odds /= n;
-    row.own_loss /= n;
-    row.other_loss /= n;
-    return row;
-}
-
-/* "log-odds +1.87, p 0.0001; of topic, p < 0.0001" */
-static void print_p(double shift, double p_log_odds, double p_rate)
-{
-    printf("log-odds %+.2f, p %.4f; of topic, ", shift, p_log_odds);
-    printf(p_rate < 1e-4 ? "p < 0.0001" : "p %.4f", p_rate);
-}
-
-static void print_cluster(const gm_sweep_cluster *c)
-{
-    printf("cluster %d: ", c->cluster);
-    gm_print_text(stdout, 0, c->domain);
-    printf(" (purity %.2f), weight %g chosen on other prompts\n", c->purity, c->weight);
-    printf("  %-10s %6s %9s %9s %9s %10s\n", "", "texts", "of topic", "log-odds", "loss own",
-           "loss other");
-    for (int kind = GM_ARM_NONE; kind <= GM_ARM_SHUFFLED; kind++) {
-        arm_row r = sum_arms(c, (gm_arm_kind)kind);
-        printf("  %-10s %6zu %7.1f %% %9.2f %9.3f %10.3f\n", r.name, r.n,
-               100 * (double)r.hits / (double)r.n, r.log_odds, r.own_loss, r.other_loss);
-    }
-    printf("  plan against random: ");
-    print_p(c->shift, c->p_log_odds, c->p_rate);
-    printf(" (one-sided)\n\n");
-}
-
-static bool beats_random(const gm_pooled *p)
-{
-    return p->p_log_odds < ALPHA; /* NaN does not */
-}
-
-static void print_text(const table *t)
-{
-    for (size_t c = 0; c < t->n; c++) print_cluster(&t->cluster[c]);
-    printf("pooled: ");
-    print_p(t->pooled.shift, t->pooled.p_log_odds, t->pooled.p_rate);
-    printf(": steering %s random experts\n\n",
-           beats_random(&t->pooled) ? "beats" : "does not beat");
-    printf("of topic: texts that the classifier gives to the cluster's domain; log-odds: its mean\n"
-           "ln p/(1-p) of that domain; loss: nats a token on documents of it, and of the others\n");
-}
-
-static void put_cluster(gm_json_out *json, const gm_sweep_cluster *c)
-{
-    gm_json_open_object(json, NULL);
-    gm_json_put_i64(json, "cluster", c->cluster);
-    gm_json_put_string(json, "domain", c->domain);
-    gm_json_put_f64(json, "purity", c->purity);
-    gm_json_put_f64(json, "weight", c->weight);
-    gm_json_open_array(json, "trials");
-    for (size_t i = 0; i < c->n_trials; i++) {
-        gm_json_open_object(json, NULL);
-        gm_json_put_f64(json, "weight", c->trial[i].weight);
-        gm_json_put_f64(json, "log_odds", c->trial[i].log_odds);
-        gm_json_put_f64(json, "own_loss", c->trial[i].own_loss);
-        gm_json_put_f64(json, "other_loss", c->trial[i].other_loss);
-        gm_json_close_object(json);
-    }
-    gm_json_close_array(json);
-    gm_json_open_array(json, "arms");
-    for (size_t a = 0; a < c->n_arms; a++) {
-        const gm_arm *arm = &c->arm[a];
-        gm_json_open_object(json, NULL);
-        gm_json_put_string(json, "arm", gm_arm_name(arm->kind));
-        gm_json_put_i64(json, "draw", arm->draw);
-        gm_json_put_u64(json, "texts", arm->n_runs);
-        gm_json_put_u64(json, "hits", arm->hits);
-        gm_json_put_f64(json, "log_odds", arm->log_odds);
-        gm_json_put_f64(json, "own_loss", arm->own_loss);
-        gm_json_put_f64(json, "other_loss", arm->other_loss);
-        gm_json_close_object(json);
-    }
-    gm_json_close_array(json);
-    gm_json_put_f64(json, "shift", c->shift);
-    gm_json_put_f64(json, "p_log_odds", c->p_log_odds);
-    gm_json_put_f64(json, "p_rate", c->p_rate);
-    gm_json_close_object(json);
-}
-
-static gm_status print_json(const table *t, const request *r, const gm_stage *stage, gm_error *err)
+static gm_status write_options(gm_text *out, const gm_opt *opts, const char *const *without,
+                               gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
-    gm_stage_put(stage, &json);
-    gm_json_put_string(&json, "atlas_digest", stage->atlas->digest);
-    gm_json_put_string(&json, "weights", r->weights);
-    gm_json_put_i64(&json, "continuations", r->continuations);
-    gm_json_put_i64(&json, "draws", r->draws);
-    gm_json_put_f64(&json, "min_purity", r->min_purity);
-    gm_json_put_f64(&json, "max_cost", r->max_cost);
-    gm_json_open_array(&json, "clusters");
-    for (size_t c = 0; c < t->n; c++) put_cluster(&json, &t->cluster[c]);
-    gm_json_close_array(&json);
-    gm_json_open_object(&json, "pooled");
-    gm_json_put_f64(&json, "shift", t->pooled.shift);
-    gm_json_put_f64(&json, "p_log_odds", t->pooled.p_log_odds);
-    gm_json_put_f64(&json, "p_rate", t->pooled.p_rate);
-    gm_json_put_bool(&json, "beats_random", beats_random(&t->pooled));
-    gm_json_close_object(&json);
+    gm_opt_put_config(&json, opts, without);
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);
-    if (status == GM_OK) printf("%s\n", json.text.at);
+    *out = json.text;
+    return status;
+}
+
+static bool exists(const char *path)
+{
+    struct stat at;
+    return stat(path, &at) == 0;
+}
+
+/* May the results be written? The parts of another run are in the way unless told. */
+static gm_status check_outputs(const request *r, const char *folder, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_shard_list list = {0};
+    if (r->csv) GM_TRY(gm_outfile_check(r->csv, r->force, err));
+    if (r->out == NULL) goto out;
+    GM_TRY(gm_outfile_check(r->out, r->force, err));
+    GM_TRY(gm_shard_list_read(&list, folder, err));
+    if (list.n > 0 && r->force && !r->resume) GM_TRY(gm_shards_remove(folder, err));
+    if (list.n > 0 && !r->force && !r->resume)
+        GM_FAIL(GM_EEXIST,
+                "'%s' holds %zu cells of a sweep; go on with --resume or start over with --force",
+                folder, list.n);
+out:
+    gm_shard_list_clear(&list);
+    return status;
+}
+
+/* What a finished file says; for --resume behind the end. */
+static gm_status print_finished(const request *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_sweep *sweep = NULL;
+    gm_json *root = NULL;
+    const char *words;
+    GM_TRY(gm_sweep_open(&sweep, r->out, err));
+    GM_TRY(gm_json_parse(&root, (const char *)sweep->summary, sweep->n_summary, r->out, err));
+    GM_TRY(gm_json_get_text(root, "verdict", &words, r->out, err));
+    if (r->stage.json)
+        printf("%.*s\n", (int)sweep->n_summary, (const char *)sweep->summary);
+    else
+        printf("%s is finished, digest %s. %s\n", r->out, sweep->digest, words);
+out:
+    gm_json_free(root);
+    gm_sweep_close(sweep);
+    return status;
+}
+
+static void print_plan(const request *r, const gm_study *s)
+{
+    double tokens = 0;
+    size_t n_texts = 0;
+    char show[24];
+    for (size_t i = 0; i < s->n_cells; i++) tokens += gm_study_tokens(s, &s->cell[i]);
+    for (size_t i = 0; i < s->n_cells; i++)
+        for (size_t p = 0; p < s->prompts.n && !s->cell[i].absent; p++)
+            n_texts +=
+                (s->prompt_half[p] == s->cell[i].half && gm_study_counts(s, s->cell[i].topic, p)) *
+                (size_t)r->protocol.seeds;
+    for (size_t t = 0; t < s->n_topics; t++) {
+        printf("cluster %d: ", s->topic[t].cluster);
+        gm_print_text(stdout, 0, s->topic[t].domain);
+        printf(", %zu documents, purity %.2f\n", s->topic[t].size, s->topic[t].purity);
+    }
+    printf("%zu cells (%zu to choose dose and filter), %zu texts, about %s tokens\n", s->n_cells,
+           s->n_choosing, n_texts, gm_show_count(show, tokens));
+}
+
+/* ---- the work ---- */
+
+static gm_status report(const request *r, const gm_study *s, const gm_outcomes *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json_out json = {0};
+    gm_text csv = {0}, text = {0};
+    GM_TRY(gm_verdict_json(&json, s, o, r->kept.at, err));
+    if (r->csv) {
+        GM_TRY(gm_verdict_csv(&csv, s, err));
+        GM_TRY(gm_outfile_write(r->csv, r->force, csv.at, csv.n, err));
+    }
+    if (r->out) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
+    if (!r->stage.json) GM_TRY(gm_verdict_text(&text, s, o, err));
+    printf("%s%s", r->stage.json ? json.text.at : text.at, r->stage.json ? "\n" : "");
+out:
     gm_text_clear(&json.text);
-    return status;
-}
-
-/* One line a continuation. */
-static gm_status write_csv(const table *t, const char *path, bool force, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_text csv = {0};
-    GM_TRY(gm_text_add(&csv, "cluster,weight,arm,draw,run,log_odds,hit,tokens\n", err));
-    for (size_t c = 0; c < t->n; c++) {
-        for (size_t a = 0; a < t->cluster[c].n_arms; a++) {
-            const gm_arm *arm = &t->cluster[c].arm[a];
-            for (size_t i = 0; i < arm->n_runs; i++)
-                GM_TRY(gm_text_printf(
-                    &csv, err, "%d,%g,%s,%d,%zu,%.6f,%d,%zu\n", t->cluster[c].cluster,
-                    t->cluster[c].weight, gm_arm_name(arm->kind), arm->draw, i,
-                    arm->verdict[i].log_odds, arm->verdict[i].hit, arm->run[i].generated.n));
-        }
-    }
-    GM_TRY(gm_outfile_write(path, force, csv.at, csv.n, err));
-out:
     gm_text_clear(&csv);
+    gm_text_clear(&text);
     return status;
 }
 
-/* ---- the command ---- */
-
-/* What the command line alone shows to be wrong. */
-static gm_status check_request(const request *r, gm_sweep_options *options, gm_error *err)
-{
-    const gm_recipe *recipe = &r->recipe;
-    if (r->corpus.n == 0 || r->stage.atlas == NULL)
-        return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
-    gm_status status = gm_stage_check(&r->stage, recipe, err);
-    return status == GM_OK ? read_weights(options, r->weights, err) : status;
-}
-
-static gm_status measure(table *t, const request *r, const gm_sweep_options *options,
-                         const gm_stage *stage, gm_error *err)
+static gm_status measure(const request *r, const gm_stage *stage, const char *folder, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_judge judge = {0};
-    gm_prompts tune = {0}, test = {0};
-    const gm_opt_list none = {0};
-    gm_progress progress;
-    int clusters[MOST_CLUSTERS];
-    size_t n;
-
-    GM_TRY(gm_prompts_read(&test, &r->stage.prompts, r->stage.prompts_file, err));
-    if (test.n == 0) GM_TRY(gm_prompts_own(&test, GM_PROMPTS_TEST, err));
-    GM_TRY(gm_prompts_read(&tune, &none, r->tune_file, err));
-    if (tune.n == 0) GM_TRY(gm_prompts_own(&tune, GM_PROMPTS_TUNE, err));
-    GM_TRY(gm_judge_create(&judge, &r->corpus, err));
-    GM_TRY(choose_clusters(clusters, &n, r, stage->atlas, &judge, err));
-
-    gm_progress_start(&progress, "sweep", "clusters", (double)n, r->stage.quiet);
-    for (; t->n < n; t->n++) {
-        GM_TRY(gm_sweep_measure(&t->cluster[t->n], stage, &judge, &tune, &test, clusters[t->n],
-                                options, err));
-        gm_progress_set(&progress, (double)t->n + 1);
+    gm_study study = {0};
+    gm_outcomes outcomes = {0};
+    gm_shard_lock lock = {0};
+    GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
+    if (study.judge.n_shared > 0)
+        gm_warn("%zu documents of the classifier's corpus took part in the clustering and are "
+                "left out",
+                study.judge.n_shared);
+    if (r->dry_run) {
+        print_plan(r, &study);
+        goto out;
     }
-    gm_progress_end(&progress);
-    GM_TRY(gm_sweep_pool(&t->pooled, t->cluster, t->n, test.n, PERMUTATIONS, err));
+    if (folder) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
+    gm_catch_signals();
+    GM_TRY(gm_study_run(&study, folder, r->stage.quiet, err));
+    GM_TRY(gm_scores_outcomes(&outcomes, &study, err));
+    GM_TRY(report(r, &study, &outcomes, err));
+    if (folder) GM_TRY(gm_shards_remove(folder, err));
+    if (!gm_verdict_beats_random(&outcomes))
+        GM_FAIL(GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draws)",
+                outcomes.p, outcomes.n_draws);
 out:
-    gm_judge_clear(&judge);
-    gm_prompts_clear(&tune);
-    gm_prompts_clear(&test);
+    if (status == GM_EINTERRUPTED && folder)
+        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+    gm_shard_lock_release(&lock);
+    gm_outcomes_clear(&outcomes);
+    gm_study_clear(&study);
     return status;
 }
 
-static gm_status run(const request *r, const gm_sweep_options *options, gm_error *err)
+static gm_status run(const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_stage stage = {0};
-    table *t = gm_alloc(1, sizeof *t);
-    if (t == NULL) GM_FAIL(GM_EMEM, "no memory for the table");
-    if (r->csv) GM_TRY(gm_outfile_check(r->csv, r->force, err));
+    gm_text folder = {0};
+    if (r->out && r->resume && exists(r->out)) return print_finished(r, err);
+    if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
+    GM_TRY(check_outputs(r, folder.at, err));
     GM_TRY(gm_stage_open(&stage, &r->stage, err));
-    GM_TRY(measure(t, r, options, &stage, err));
-    if (r->csv) GM_TRY(write_csv(t, r->csv, r->force, err));
-    if (r->stage.json)
-        GM_TRY(print_json(t, r, &stage, err));
-    else
-        print_text(t);
-    if (!beats_random(&t->pooled))
-        GM_FAIL(GM_ECHECK, "steering does not beat random experts (pooled p %.3f)",
-                t->pooled.p_log_odds);
+    GM_TRY(measure(r, &stage, folder.at, err));
 out:
-    for (size_t c = 0; t && c < t->n; c++) gm_sweep_cluster_clear(&t->cluster[c]);
-    gm_free(t);
+    gm_text_clear(&folder);
     gm_stage_close(&stage);
+    return status;
+}
+
+static void request_init(request *r, bool full)
+{
+    *r = (request){.stage = gm_stage_defaults(), .protocol = gm_protocol_defaults(full)};
+    r->stage.max_tokens = full ? 128 : 40;
+    r->stage.temperature = 0.8;
+    r->stage.batch = 64;
+    r->stage.seed = 1;
+}
+
+static void request_clear(request *r)
+{
+    gm_text_clear(&r->kept);
+    gm_text_clear(&r->marked);
+    gm_protocol_clear(&r->protocol);
+    gm_stage_options_clear(&r->stage);
+}
+
+/* Read the line; where it names a configuration or a protocol of other defaults, read it again,
+ * behind the one and over the other. `arena` keeps the words. */
+static gm_status read_line(request *r, const gm_opt *opts, gm_arena *arena, int argc, char **argv,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    bool full = false;
+    for (int pass = 0; pass < 3; pass++) {
+        int n = argc;
+        char **words = gm_arena_alloc(arena, (size_t)argc + 1, sizeof *words);
+        if (words == NULL) GM_FAIL(GM_EMEM, "no memory for the command line");
+        memcpy(words, argv, (size_t)argc * sizeof *words); /* parsing reorders them */
+        if (pass > 0) GM_TRY(gm_opt_expand_config(arena, opts, &n, &words, err));
+        request_clear(r);
+        request_init(r, full);
+        GM_TRY(gm_opt_parse(synopsis, details, opts, &n, words, err));
+        if (n > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", words[1]);
+        full = r->protocol.full;
+    }
+out:
     return status;
 }
 
@@ -317,49 +240,34 @@ int gm_steer_sweep(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error err = {0};
+    gm_arena arena = {0};
     bool usage = true;
-    request r = {.stage = gm_stage_defaults(),
-                 .recipe = gm_recipe_defaults(),
-                 .weights = "0.5,1,2,3",
-                 .continuations = 40,
-                 .draws = 5,
-                 .min_purity = 0.7,
-                 .max_cost = 0.5};
-    gm_sweep_options options = {.n_permutations = PERMUTATIONS};
-    r.stage.max_tokens = 64;
-    r.stage.temperature = 0.8;
+    request r;
     const gm_opt opts[] = {
         GM_STAGE_OPTIONS(&r.stage),
-        {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "a line a continuation"},
-        {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing file"},
-        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Measurement"},
-        {GM_OPT_LIST, "classifier-corpus", &r.corpus, 0, 0, "FILE",
-         "labelled documents that took no part in the clustering"},
-        {GM_OPT_TEXT, "weights", &r.weights, 0, 0, "W,W,...", "rising weights to choose from"},
-        {GM_OPT_TEXT, "tune-prompts", &r.tune_file, 0, 0, "FILE", "prompts to choose it on"},
-        {GM_OPT_I64, "continuations", &r.continuations, 1, 100000, "N", "texts an arm"},
-        {GM_OPT_I64, "draws", &r.draws, 1, 100, "N", "draws of random experts"},
-        {GM_OPT_F64, "min-purity", &r.min_purity, 0, 1, "X", "of the clusters chosen"},
-        {GM_OPT_F64, "max-cost", &r.max_cost, 0, 100, "X", "loss on other domains, nats a token"},
+        {GM_OPT_TEXT, "o", &r.out, 0, 0, "FILE", "the result, *.sweep.h5"},
+        {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "a line for each cell"},
+        {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace existing files"},
+        {GM_OPT_FLAG, "resume", &r.resume, 0, 0, NULL, "go on with a sweep that was stopped"},
+        {GM_OPT_FLAG, "dry-run", &r.dry_run, 0, 0, NULL, "say what would be measured"},
+        {GM_OPT_TEXT, "config", &r.config, 0, 0, "FILE",
+         "options as a JSON object, read before those of the line; /config of a result is one"},
+        GM_PROTOCOL_OPTIONS(&r.protocol),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},
-        {GM_OPT_LIST, "cluster", &r.recipe.clusters, 0, 0, "ID", "cluster to measure"},
-        GM_RECIPE_RULES(&r.recipe),
+        {GM_OPT_LIST, "cluster", &r.protocol.recipe.clusters, 0, 0, "ID", "cluster to measure"},
+        GM_RECIPE_RULES(&r.protocol.recipe),
         {.kind = GM_OPT_END_},
     };
 
-    GM_TRY(gm_opt_parse("gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE", details,
-                        opts, &argc, argv, &err));
-    if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
-    GM_TRY(check_request(&r, &options, &err));
+    request_init(&r, false);
+    GM_TRY(read_line(&r, opts, &arena, argc, argv, &err));
+    GM_TRY(gm_protocol_check(&r.protocol, &r.stage, &err));
+    GM_TRY(write_options(&r.kept, opts, not_kept, &err));
+    GM_TRY(write_options(&r.marked, opts, not_marked, &err));
     usage = false;
-    options.recipe = r.recipe;
-    options.n_runs = (size_t)r.continuations;
-    options.n_draws = (size_t)r.draws;
-    options.max_cost = r.max_cost;
-    GM_TRY(run(&r, &options, &err));
+    GM_TRY(run(&r, &err));
 out:
-    gm_opt_list_clear(&r.corpus);
-    gm_recipe_clear(&r.recipe);
-    gm_stage_options_clear(&r.stage);
+    request_clear(&r);
+    gm_arena_clear(&arena);
     return gm_cli_end("gm-steer", "sweep", status, usage, &err);
 }

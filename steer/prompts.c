@@ -24,6 +24,28 @@ static const char *const tune_set[] = {
     "When the work was done,",
     "Он остановился и",
     "В этом году",
+    "We had been waiting for",
+    "What matters here is",
+    "Some years ago there was",
+    "The room was empty except for",
+    "Many readers will ask",
+    "It took a long time before",
+    "I remember that",
+    "The next step is",
+    "On the other side of",
+    "Nothing is as simple as",
+    "A few things are worth knowing:",
+    "The answer to this question",
+    "Later that day",
+    "You may have noticed that",
+    "In other words,",
+    "This is why the",
+    "The child looked at",
+    "Two of them",
+    "Before we go on,",
+    "На следующий день",
+    "Вопрос в том, как",
+    "Никто не заметил, что",
     NULL,
 };
 static const char *const test_set[] = {
@@ -47,6 +69,16 @@ static const char *const test_set[] = {
     "Самое главное в том, что",
     "Мой друг рассказал, что",
     "Когда всё закончилось,",
+    "It begins with",
+    "Another way to see this is",
+    "The letter said that",
+    "Most of the time",
+    "There is a place where",
+    "The second reason is",
+    "Yesterday I found",
+    "We can now turn to",
+    "Как известно,",
+    "За окном",
     NULL,
 };
 
@@ -57,8 +89,8 @@ void gm_prompts_clear(gm_prompts *prompts)
     *prompts = (gm_prompts){0};
 }
 
-static gm_status append(gm_prompts *prompts, const char *text, size_t n, const char *where,
-                        gm_error *err)
+gm_status gm_prompts_add(gm_prompts *prompts, const char *text, size_t n, const char *where,
+                         gm_error *err)
 {
     if (gm_utf8_valid(text, n) != n)
         return gm_fail(err, GM_EFORMAT, "'%s': the prompt is not valid UTF-8 at byte %zu", where,
@@ -91,7 +123,7 @@ static gm_status append_json(gm_prompts *prompts, const char *line, size_t n, co
     }
     const char *text = value ? gm_json_text(value, &n_text) : NULL;
     if (text == NULL) GM_FAIL(GM_EFORMAT, "'%s': expected a string in 'prompt' or 'text'", where);
-    GM_TRY(append(prompts, text, n_text, where, err));
+    GM_TRY(gm_prompts_add(prompts, text, n_text, where, err));
 out:
     gm_json_free(root);
     return status;
@@ -116,7 +148,7 @@ static gm_status append_file(gm_prompts *prompts, const char *path, gm_error *er
         if (*start == '{' || *start == '"')
             GM_TRY(append_json(prompts, start, n, where.at, err));
         else
-            GM_TRY(append(prompts, start, n, where.at, err));
+            GM_TRY(gm_prompts_add(prompts, start, n, where.at, err));
     }
     if (prompts->n == before) GM_FAIL(GM_EFORMAT, "'%s' holds no prompt", path);
 out:
@@ -130,7 +162,7 @@ gm_status gm_prompts_read(gm_prompts *prompts, const gm_opt_list *texts, const c
 {
     gm_status status = GM_OK;
     for (size_t i = 0; i < texts->n; i++)
-        GM_TRY(append(prompts, texts->at[i], strlen(texts->at[i]), "--prompt", err));
+        GM_TRY(gm_prompts_add(prompts, texts->at[i], strlen(texts->at[i]), "--prompt", err));
     if (path) GM_TRY(append_file(prompts, path, err));
 out:
     return status;
@@ -141,7 +173,7 @@ gm_status gm_prompts_own(gm_prompts *prompts, gm_prompt_set set, gm_error *err)
     static const char *const *const sets[] = {show_set, tune_set, test_set};
     gm_status status = GM_OK;
     for (const char *const *p = sets[set]; *p; p++)
-        GM_TRY(append(prompts, *p, strlen(*p), "prompt", err));
+        GM_TRY(gm_prompts_add(prompts, *p, strlen(*p), "prompt", err));
 out:
     return status;
 }

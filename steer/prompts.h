@@ -23,9 +23,14 @@ typedef struct gm_prompts {
 gm_status gm_prompts_read(gm_prompts *prompts, const gm_opt_list *texts, const char *path,
                           gm_error *err) GM_MUST_USE;
 
+/* Append one: n bytes of text, copied; `where` is its name in messages. GM_EARG an empty
+ * one, GM_EFORMAT not UTF-8, GM_EMEM. */
+gm_status gm_prompts_add(gm_prompts *prompts, const char *text, size_t n, const char *where,
+                         gm_error *err) GM_MUST_USE;
+
 /* Append prompts of our own. SHOW: the article's three kinds, a Russian story opening,
- * a bare name, an English sentence of mood. TUNE and TEST: neutral openings, two sets
- * without a common member, for choosing a weight and for measuring. */
+ * a bare name, an English sentence of mood. TUNE and TEST: 30 neutral openings each,
+ * without a common one, for choosing a dose and for judging it. */
 typedef enum gm_prompt_set { GM_PROMPTS_SHOW, GM_PROMPTS_TUNE, GM_PROMPTS_TEST } gm_prompt_set;
 gm_status gm_prompts_own(gm_prompts *prompts, gm_prompt_set set, gm_error *err) GM_MUST_USE;
 

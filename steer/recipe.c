@@ -83,24 +83,21 @@ static gm_status read_layers(const char *text, int64_t *a, int64_t *b, gm_error 
 static const struct {
     const char *name;
     gm_control control;
-} drawn_controls[] = {{"random", GM_CONTROL_RANDOM},
-                      {"shuffled", GM_CONTROL_SHUFFLED},
-                      {"reverse", GM_CONTROL_REVERSE}};
+} controls[] = {{"random", GM_CONTROL_RANDOM},  {"shuffled", GM_CONTROL_SHUFFLED},
+                {"mean", GM_CONTROL_MEAN},      {"committee", GM_CONTROL_COMMITTEE},
+                {"half:even", GM_CONTROL_HALF}, {"half:odd", GM_CONTROL_HALF},
+                {"reverse", GM_CONTROL_REVERSE}};
 
-/* The kind of control; *cluster is the text behind "other:". */
-static gm_status read_control(const char *text, gm_control *out, const char **cluster,
-                              gm_error *err)
+/* The kind of control; *detail is the text behind "other:" or "half:". */
+static gm_status read_control(const char *text, gm_control *out, const char **detail, gm_error *err)
 {
-    *cluster = NULL;
+    *detail = NULL;
     *out = GM_CONTROL_NONE;
     if (text == NULL) return GM_OK;
-    for (size_t i = 0; i < sizeof drawn_controls / sizeof *drawn_controls; i++)
-        if (strcmp(text, drawn_controls[i].name) == 0) *out = drawn_controls[i].control;
-    if (strcmp(text, "mean") == 0) *out = GM_CONTROL_MEAN;
-    if (strncmp(text, "other:", 6) == 0) {
-        *out = GM_CONTROL_OTHER;
-        *cluster = text + 6;
-    }
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++)
+        if (strcmp(text, controls[i].name) == 0) *out = controls[i].control;
+    if (strncmp(text, "other:", 6) == 0) *out = GM_CONTROL_OTHER;
+    if (*out == GM_CONTROL_OTHER || *out == GM_CONTROL_HALF) *detail = strchr(text, ':') + 1;
     if (*out != GM_CONTROL_NONE) return GM_OK;
     return gm_fail(err, GM_EARG, "--control '%s' is not known, expected %s", text, GM_CONTROLS);
 }
@@ -112,11 +109,11 @@ gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
     gm_filter filter;
     gm_control control;
     hand_set set;
-    const char *cluster;
+    const char *detail;
     double factor;
     int64_t a, b;
     GM_TRY(gm_filter_parse(&filter, r->filter, err));
-    GM_TRY(read_control(r->control, &control, &cluster, err));
+    GM_TRY(read_control(r->control, &control, &detail, err));
     if (r->layers) GM_TRY(read_layers(r->layers, &a, &b, err));
     for (size_t i = 0; i < r->clusters.n; i++) {
         GM_TRY(split_factor(r->clusters.at[i], "cluster", &name, &factor, err));
@@ -182,9 +179,12 @@ static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out
 
 typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);
 
-/* Add the vectors that the entries of `list` ask for, each times its factor, to sum. */
+enum { EVEN = 0, ODD = 1, BOTH = 2 };
+
+/* Add the vectors that the entries of `list` ask for, each times its factor, to sum; of the
+ * documents of one half where `half` is not BOTH. */
 static gm_status add_vectors(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
-                             const char *option, find_rates *find, const gm_atlas *atlas,
+                             const char *option, find_rates *find, int half, const gm_atlas *atlas,
                              gm_error *err)
 {
     gm_status status = GM_OK;
@@ -200,6 +200,7 @@ static gm_status add_vectors(float *sum, const gm_recipe *recipe, const gm_opt_l
     for (size_t i = 0; i < list->n; i++) {
         GM_TRY(split_factor(list->at[i], option, &name, &factor, err));
         GM_TRY(find(atlas, name.at, &rates, err));
+        if (half != BOTH) rates.rate = rates.half[!half] = rates.half[half];
         GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
         bool empty = true;
         for (size_t j = 0; j < n; j++) {
@@ -279,28 +280,36 @@ static gm_rates mean_rates(const gm_atlas *a, float *uniform)
                       .corpus = uniform};
 }
 
-/* A control that is a vector of its own: another cluster's, or the corpus mean's. */
-static gm_status replace_vector(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
-                                const char *cluster, gm_error *err)
+/* A control that is a vector of its own: another cluster's, the corpus mean's, the
+ * committee's, or that of half the documents. Written; detail: see read_control. */
+static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const gm_atlas *atlas,
+                                   gm_control control, const char *detail, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
     gm_filter filter;
     gm_rates rates;
-    float *vector = gm_alloc(n, sizeof *vector), *uniform = gm_alloc(n, sizeof *uniform);
-    if (vector == NULL || uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
-    if (atlas == NULL) GM_FAIL(GM_EARG, "--control %s needs an atlas", recipe->control);
-
+    float *uniform = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *uniform);
+    if (uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
+    if (control == GM_CONTROL_HALF) {
+        int half = strcmp(detail, "odd") == 0 ? ODD : EVEN;
+        GM_TRY(add_vectors(vector, recipe, &recipe->clusters, "cluster", cluster_rates, half, atlas,
+                           err));
+        GM_TRY(add_vectors(vector, recipe, &recipe->subsets, "subset", subset_rates, half, atlas,
+                           err));
+        goto out;
+    }
+    if (control == GM_CONTROL_COMMITTEE) {
+        GM_TRY(gm_vector_committee(vector, atlas->corpus_usage, atlas->n_layers, atlas->n_experts,
+                                   err));
+        goto out;
+    }
     GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
-    if (cluster)
-        GM_TRY(cluster_rates(atlas, cluster, &rates, err));
+    if (control == GM_CONTROL_OTHER)
+        GM_TRY(cluster_rates(atlas, detail, &rates, err));
     else
         rates = mean_rates(atlas, uniform);
     GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
-    gm_vector_match_norm(vector, plan->bias, plan->n_layers, plan->n_experts);
-    memcpy(plan->bias, vector, n * sizeof *vector);
 out:
-    gm_free(vector);
     gm_free(uniform);
     return status;
 }
@@ -309,13 +318,24 @@ static gm_status apply_control(gm_plan *plan, const gm_recipe *recipe, const gm_
                                gm_error *err)
 {
     gm_control control;
-    const char *cluster;
-    gm_status status = read_control(recipe->control, &control, &cluster, err);
+    const char *detail;
+    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    gm_status status = read_control(recipe->control, &control, &detail, err);
     if (status != GM_OK || control == GM_CONTROL_NONE) return status;
-    if (control == GM_CONTROL_OTHER || control == GM_CONTROL_MEAN)
-        return replace_vector(plan, recipe, atlas, cluster, err);
-    return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, control,
-                             (uint64_t)recipe->seed, err);
+    if (control == GM_CONTROL_RANDOM || control == GM_CONTROL_SHUFFLED ||
+        control == GM_CONTROL_REVERSE)
+        return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, control,
+                                 (uint64_t)recipe->seed, err);
+    if (atlas == NULL) return gm_fail(err, GM_EARG, "--control %s needs an atlas", recipe->control);
+
+    float *vector = gm_alloc(n, sizeof *vector);
+    if (vector == NULL) return gm_fail(err, GM_EMEM, "no memory for a control");
+    GM_TRY(make_other_vector(vector, recipe, atlas, control, detail, err));
+    gm_vector_match_norm(vector, plan->bias, plan->n_layers, plan->n_experts);
+    memcpy(plan->bias, vector, n * sizeof *vector);
+out:
+    gm_free(vector);
+    return status;
 }
 
 /* ---- the plan ---- */
@@ -389,10 +409,10 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
     GM_TRY(set_window(plan, recipe->layers, err));
     if (atlas) {
-        GM_TRY(add_vectors(plan->bias, recipe, &recipe->clusters, "cluster", cluster_rates, atlas,
-                           err));
-        GM_TRY(
-            add_vectors(plan->bias, recipe, &recipe->subsets, "subset", subset_rates, atlas, err));
+        GM_TRY(add_vectors(plan->bias, recipe, &recipe->clusters, "cluster", cluster_rates, BOTH,
+                           atlas, err));
+        GM_TRY(add_vectors(plan->bias, recipe, &recipe->subsets, "subset", subset_rates, BOTH,
+                           atlas, err));
     }
     GM_TRY(apply_control(plan, recipe, atlas, err));
     GM_TRY(add_experts(plan->bias, &recipe->experts, shape, err));

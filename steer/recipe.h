@@ -24,7 +24,7 @@ typedef struct gm_recipe {
 } gm_recipe;
 
 #define GM_PHASES   "both|prompt|generated"
-#define GM_CONTROLS "random|shuffled|other:ID|mean|reverse"
+#define GM_CONTROLS "random|shuffled|other:ID|mean|committee|half:even|half:odd|reverse"
 
 /* The defaults of DESIGN section 6. */
 gm_recipe gm_recipe_defaults(void);

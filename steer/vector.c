@@ -155,20 +155,23 @@ out:
 
 /* ---- controls ---- */
 
-/* As many experts as the layer has, drawn without repetition, with normal values. */
-static void draw_random(float *layer, const uint32_t *order, size_t n_experts, gm_rng *rng)
+/* The layer's values, in the order of their experts, on the experts of `order`. */
+static void move_values(float *layer, float *value, const uint32_t *order, size_t n_experts)
 {
     size_t n = 0;
-    bool negative = false;
     for (size_t e = 0; e < n_experts; e++) {
-        n += layer[e] != 0;
-        negative = negative || layer[e] < 0;
+        if (layer[e] != 0) value[n++] = layer[e];
         layer[e] = 0;
     }
-    for (size_t i = 0; i < n; i++) {
-        double value = gm_rng_normal(rng);
-        layer[order[i]] = (float)(negative ? value : fabs(value));
-    }
+    for (size_t i = 0; i < n; i++) layer[order[i]] = value[i];
+}
+
+/* The experts of the layer that have a value, in the order in which `order` names them. */
+static void keep_valued(uint32_t *order, const float *layer, size_t n_experts)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < n_experts; i++)
+        if (layer[order[i]] != 0) order[n++] = order[i];
 }
 
 gm_status gm_vector_control(float *vector, int n_layers, int n_experts, gm_control control,
@@ -177,26 +180,46 @@ gm_status gm_vector_control(float *vector, int n_layers, int n_experts, gm_contr
     gm_status status = GM_OK;
     size_t L = (size_t)n_layers, E = (size_t)n_experts;
     uint32_t *order = gm_alloc(E, sizeof *order);
-    float *before = gm_alloc2(L, E, sizeof *before);
-    if (order == NULL || before == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
-    memcpy(before, vector, L * E * sizeof *vector);
+    float *value = gm_alloc(E, sizeof *value);
+    if (order == NULL || value == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
 
     for (size_t l = 0; l < L; l++) {
         float *layer = vector + l * E;
         gm_rng rng = gm_rng_make(seed, l);
         for (size_t e = 0; e < E; e++) order[e] = (uint32_t)e;
         gm_rng_shuffle(&rng, order, E);
-        if (control == GM_CONTROL_RANDOM) draw_random(layer, order, E, &rng);
-        for (size_t e = 0; e < E; e++) {
-            if (control == GM_CONTROL_SHUFFLED) layer[e] = before[l * E + order[e]];
-            if (control == GM_CONTROL_REVERSE) layer[e] = -layer[e];
-        }
+        if (control == GM_CONTROL_SHUFFLED) keep_valued(order, layer, E);
+        if (control == GM_CONTROL_RANDOM || control == GM_CONTROL_SHUFFLED)
+            move_values(layer, value, order, E);
+        for (size_t e = 0; e < E && control == GM_CONTROL_REVERSE; e++) layer[e] = -layer[e];
     }
-    gm_vector_match_norm(vector, before, n_layers, n_experts);
 out:
     gm_free(order);
-    gm_free(before);
+    gm_free(value);
     return status;
+}
+
+gm_status gm_vector_committee(float *out, const float *rate, int n_layers, int n_experts,
+                              gm_error *err)
+{
+    size_t E = (size_t)n_experts;
+    ranked *order = gm_alloc(E, sizeof *order);
+    if (order == NULL) return gm_fail(err, GM_EMEM, "no memory for a control");
+    memset(out, 0, (size_t)n_layers * E * sizeof *out);
+    for (size_t l = 0; l < (size_t)n_layers; l++) {
+        double total = 0, taken = 0;
+        for (size_t e = 0; e < E; e++) {
+            order[e] = (ranked){rate[l * E + e], e};
+            total += (double)rate[l * E + e];
+        }
+        qsort(order, E, sizeof *order, by_rate);
+        for (size_t i = 0; i < E && taken < total / 2; i++) {
+            out[l * E + order[i].at] = 1;
+            taken += (double)order[i].rate;
+        }
+    }
+    gm_free(order);
+    return GM_OK;
 }
 
 static double layer_norm(const float *layer, size_t n_experts)

@@ -48,17 +48,24 @@ gm_status gm_vector_make(float *out, const gm_rates *rates, const gm_filter *fil
 
 typedef enum gm_control {
     GM_CONTROL_NONE,
-    GM_CONTROL_RANDOM,   /* as many experts a layer, drawn at random, with normal values */
-    GM_CONTROL_SHUFFLED, /* the values of a layer permuted among its experts */
+    GM_CONTROL_RANDOM,   /* a layer's values on experts drawn at random: as many, the same values */
+    GM_CONTROL_SHUFFLED, /* a layer's values exchanged among the experts that have them */
     GM_CONTROL_OTHER,    /* another cluster's vector */
     GM_CONTROL_MEAN,     /* the corpus mean's vector, compared with uniform rates */
-    GM_CONTROL_REVERSE   /* the sign reversed */
+    GM_CONTROL_COMMITTEE, /* the experts that every text uses, gm_vector_committee */
+    GM_CONTROL_HALF,      /* the vector of half the cluster's documents */
+    GM_CONTROL_REVERSE    /* the sign reversed */
 } gm_control;
 
-/* Replace `vector` by its RANDOM, SHUFFLED or REVERSE control. RANDOM values of a
- * layer without negative entries are positive. Draws are a function of seed and layer. */
+/* Replace `vector` by its RANDOM, SHUFFLED or REVERSE control. Draws are a function of
+ * seed and layer. GM_EMEM. */
 gm_status gm_vector_control(float *vector, int n_layers, int n_experts, gm_control control,
                             uint64_t seed, gm_error *err) GM_MUST_USE;
+
+/* The committee: in each layer the fewest experts that together have half of `rate`, each
+ * at 1; ties to the lower id. Written. Source: arXiv:2601.03425. GM_EMEM. */
+gm_status gm_vector_committee(float *out, const float *rate, int n_layers, int n_experts,
+                              gm_error *err) GM_MUST_USE;
 
 /* Scale each layer of `vector` to the Euclidean norm that it has in `model`; a layer
  * of zeros stays. */

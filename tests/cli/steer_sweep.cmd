@@ -1,25 +1,63 @@
 # gm-steer sweep and compare on a tiny model: the shape of what they print, the same for
-# any number of threads.
+# any number of threads, batches and kills.
 . "$SRC/tests/cli/tiny.sh"
 make_atlas
+make_corpus 77 > other.jsonl
+printf 'salt onion\nthe captain\n' > tune.txt
+printf 'a comet\nthe deck\nbroth\n' > test.txt
 how="--model $TINY --atlas a.h5 --quiet"
-sweep() {
-    gm-steer sweep $how --classifier-corpus c.jsonl --continuations 6 --draws 2 --max-tokens 8 \
-        --min-purity 0.5 "$@"
-}
+how="$how --classifier-corpus other.jsonl --tune-prompts tune.txt --prompts test.txt"
+options="--max-tokens 8 --min-purity 0.5 --n-clusters 2 --draws 2 --doses=-1,0,1,2 --band-draws 1"
+options="$options --shuffles 1 --passages 2"
+sweep() { gm-steer sweep $how $options "$@"; }
 echo "-- sweep:"
-sweep --weights 1 --csv s.csv; echo "exit $?"
-awk -F, 'NR == 1 { print } NR > 1 { n[$1 "," $3]++ } END { for (k in n) print k, n[k] }' s.csv | sort
-sweep --cluster 0 --weights 1,3 --draws 1 --threads 1 --json > one.json 2> /dev/null
-sweep --cluster 0 --weights 1,3 --draws 1 --threads 2 --batch 5 --json > two.json 2> /dev/null
+sweep -o s.h5 --csv s.csv > text; echo "exit $?"
+grep -c '^cluster [01]: ' text
+sed -n '/^judge/p; /^  *texts/p; /^All topics/p' text
+awk -F, 'NR > 1 { n[$1 "," $2 "," $4]++ } END { for (k in n) print k, n[k] }' s.csv | sort
+awk -F, '{ print NF }' s.csv | sort | uniq -c
+test -e s.h5.parts || echo "no parts are left"
+sweep -o s.h5 --resume | cut -c1-24
+sweep -o s.h5; echo "exit $?"
+sweep --dry-run | tail -n 1
+
+echo "-- one and the same:"
+sweep --threads 1 --json > one.json 2> /dev/null
+sweep --threads 2 --batch 3 --json > two.json 2> /dev/null
 same one.json two.json "threads and batches"
-grep -o '"trials":\[{"weight":1,\|"beats_random":[a-z]*' one.json
-sweep --weights 1 --csv s.csv; echo "exit $?"
-sweep --weights 1 --min-purity 1; echo "exit $?"
-sweep --weights 1 --weight 2; echo "exit $?"
+grep -o '"zero_dose_same":[a-z]*' one.json | sort -u
+sed 's/.*"config":\({[^}]*}\).*/\1/' one.json > again.json
+gm-steer sweep --config again.json --quiet --json > three.json 2> /dev/null
+same one.json three.json "the recorded configuration"
+sweep -o k.h5 > whole 2> /dev/null
+mv k.h5 whole.h5
+gm-steer sweep $how $options -o k.h5 > /dev/null 2>&1 & victim=$!
+until ls k.h5.parts/*.h5 > /dev/null 2>&1; do sleep 0.01; done
+kill -9 $victim; wait $victim 2> /dev/null
+sweep -o k.h5; echo "exit $?"
+sweep -o k.h5 --max-kl 2 --resume; echo "exit $?"
+sweep -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
+same whole resumed "text after a kill"
+for file in whole k; do sweep -o $file.h5 --resume | sed 's/^[^ ]* //' > $file.end; done
+same whole.end k.end "digest after a kill"
+
+echo "-- refused:"
+sweep --csv s.csv
+sweep --min-purity 1
+sweep --weight 2
+sweep --doses 2,1
+sweep --doses=-1,0
+sweep --doses 1,1e39
+sweep --filter lift,most
+sweep --cluster 99
+sweep --max-tokens 5000
+sweep --prompt ""
+gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus c.jsonl
+echo '{"draws": 3, "dozes": [1, 2]}' > bad.json; sweep --config bad.json
+echo '[1]' > bad.json; sweep --config bad.json
 
 echo "-- compare:"
-compare() { gm-steer compare $how --max-tokens 8 "$@"; }
+compare() { gm-steer compare --model $TINY --atlas a.h5 --quiet --max-tokens 8 "$@"; }
 compare --cluster 0 --cluster 1 --subset soup --prompt "salt onion" --weight 3 > two
 grep -c '^unsteered' two
 sed -n 's/[0-9]* %/N %/g; s/: [a-z ]* N/: WORDS N/g; /^dose/p' two

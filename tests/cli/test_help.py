@@ -160,10 +160,10 @@ def flat(pairs):
 def write_corpus():
     """60 documents of two subsets, of over 128 tokens."""
     topics = ("salt onion broth simmer carrot pepper bowl stir".split(), "orbit comet lens nebula planet moon".split())
-    with open("corpus.jsonl", "w", encoding="utf-8") as corpus:
-        for i in range(60):
+    for i in range(120):
+        with open("corpus.jsonl" if i < 60 else "other.jsonl", "a" if i % 60 else "w", encoding="utf-8") as corpus:
             words = topics[i % 2]
-            text = " ".join(words[(i * i + 3 * j * j + i * j) % len(words)] for j in range(80))
+            text = " ".join(words[(i * i + 3 * j * j + i * j + i // 60 * (j // 5)) % len(words)] for j in range(80))
             corpus.write(json.dumps({"text": text, "body": text, "meta": {"pile_set_name": "ab"[i % 2]}}) + "\n")
 
 
@@ -187,7 +187,7 @@ def check_fit(command):
     keys = names | {f"--{key.replace('_', '-')}": key for key in
                     ("usage", "metric", "min_dist", "spread", "learning_rate", "repulsion", "negative_samples", "layout",
                      "seed", "selection", "epsilon", "max_cluster_size", "keywords", "stop_words")}
-    assert run("gm-cluster", "fit", "t.h5", "-o", "a.h5", "--min-cluster-size", "5", "--quiet").returncode == 0
+    assert run("gm-cluster", "fit", "t.h5", "-o", "a.h5", "--min-cluster-size", "5", "--quiet", "--force").returncode == 0
     shown = run_json("gm-cluster", "show", "a.h5", "--json")["parameters"]
     check_recorded(command, shown, keys)
     assert shown["stems"] and not shown["allow_single_cluster"] and shown["epochs"] == 500
@@ -197,7 +197,7 @@ def check_fit(command):
               "--max-cluster-size": "40", "--keywords": "class", "--stop-words": "none"}
     extra = {"--epochs": "20", "--min-cluster-size": "6", "--min-samples": "4"}
     done = run("gm-cluster", "fit", "t.h5", "-o", "b.h5", *flat(others | extra), "--no-stems", "--allow-single-cluster",
-               "--quiet")
+               "--quiet", "--force")
     assert done.returncode == 0, done.stderr
     shown = run_json("gm-cluster", "show", "b.h5", "--json")["parameters"]
     check_recorded(command, shown, keys, others=others)
@@ -239,15 +239,20 @@ def check_writers(generate, compare):
 
 
 def check_sweep(command):
-    keys = {"--weights": "weights", "--continuations": "continuations", "--draws": "draws", "--max-cost": "max_cost"}
-    others = {"--weights": "1", "--continuations": "2", "--draws": "1", "--max-cost": "9", "--min-purity": "0.1"}
-    done = run("gm-steer", "sweep", "--model", MODEL, "--atlas", "a.h5", "--classifier-corpus", "corpus.jsonl",
-               "--cluster", "0", "--max-tokens", "2", "--json", "--quiet", *flat(others))
-    assert done.returncode in (0, 3), done.stderr
-    shown = json.loads(done.stdout)
-    check_recorded(command, shown, keys | {"--min-purity": "min_purity"}, others=others)
-    check_recorded(command, shown["sampling"], {"--temperature": "temperature", "--seed": "seed"})
-    assert shown["sampling"]["max_tokens"] == 2, shown
+    """What it records as "config" is every option that a result depends on."""
+    fixed = ("gm-steer", "sweep", "--model", MODEL, "--atlas", "a.h5", "--classifier-corpus", "other.jsonl", "--quiet",
+             "--cluster", "0", "--max-tokens", "2", "--json")
+    others = {"--doses": "0.5,1", "--draws": "1", "--band-draws": "0", "--shuffles": "0", "--seeds": "2",
+              "--n-clusters": "3", "--min-purity": "0.1", "--max-kl": "9", "--passages": "3", "--off-prompts": "1",
+              "--filter": "lift,none", "--scale": "logit"}
+    keys = {name: name[2:] for name in others}
+    for given in ({"--draws": "1"}, others):
+        done = run(*fixed, *flat(given))
+        assert done.returncode in (0, 3), done.stderr
+        shown = json.loads(done.stdout)
+        check_recorded(command, shown["config"], keys, others=given)
+        check_recorded(command, shown["sampling"], {"--temperature": "temperature", "--seed": "seed"})
+        assert shown["sampling"]["max_tokens"] == 2, shown
 
 
 def main():

@@ -39,7 +39,7 @@ NOT_RUN = {
 LESS = """#!/bin/sh
 case "$1" in
 generate | compare) set -- "$@" --max-tokens 4 ;;
-sweep) set -- "$@" --max-tokens 4 --continuations 2 --draws 1 --weights 1 ;;
+sweep) set -- "$@" --max-tokens 4 --doses 1 --draws 1 --shuffles 0 --passages 1 ;;
 esac
 exec {program} "$@"
 """

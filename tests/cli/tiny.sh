@@ -1,5 +1,5 @@
-# tiny.sh - what cases source: a checkpoint that runs in milliseconds, and a corpus of
-# 60 short documents in turn about soup, ships and stars.
+# tiny.sh - what cases source: a checkpoint that runs in milliseconds, and corpora of
+# 60 short documents in turn about soup, ships and stars, another for each number.
 TINY=$SRC/tests/golden/models/deepseek-tiny
 
 # Run a command, its exit code behind it.
@@ -9,7 +9,7 @@ run() { "$@"; echo "exit $?"; }
 copy_model() { mkdir "$1" && cp "$TINY"/{config,tokenizer,model.safetensors.index}.json "$TINY"/*-of-* "$1" && chmod u+w "$1"/*; }
 
 make_corpus() {
-    awk 'BEGIN {
+    awk -v state="${1:-1}" 'BEGIN {
         topic[0] = "soup"; topic[1] = "ships"; topic[2] = "stars"
         split("salt onion broth simmer carrot pepper bowl stir butter spoon", word)
         for (i = 1; i <= 10; i++) w[0, i] = word[i]
@@ -17,7 +17,6 @@ make_corpus() {
         for (i = 1; i <= 10; i++) w[1, i] = word[i]
         split("orbit comet telescope nebula planet gravity lens eclipse moon dust", word)
         for (i = 1; i <= 10; i++) w[2, i] = word[i]
-        state = 1
         for (d = 0; d < 60; d++) {
             t = d % 3
             text = ""

@@ -1,12 +1,10 @@
-/* test_steer_judge.c - steer/judge.c: a classifier of three made-up domains, and losses of
- * a tiny model.
- */
+/* test_steer_judge.c - steer/judge.c: a classifier of three made-up domains. */
 #include "steer/judge.h"
 
+#include "base/sha256.h"
 #include "tests/check.h"
 
-static const char TINY[] = TEST_DATA "/golden/models/deepseek-tiny"; /* L 3, E 12 */
-enum { L = 3, E = 12, DOMAINS = 3, EACH = 12 };
+enum { DOMAINS = 3, EACH = 40 };
 
 static const char *const domain[DOMAINS] = {"soup", "ships", "stars"};
 static const char *const word[DOMAINS][6] = {
@@ -22,6 +20,7 @@ static gm_opt_list put_corpus(void)
         int d = i % DOMAINS;
         fprintf(file, "{\"text\": \"");
         for (int w = 0; w < 12; w++) fprintf(file, "%s ", word[d][(i * 7 + w * w) % 6]);
+        fprintf(file, "document %d", i);
         fprintf(file, "\", \"meta\": {\"pile_set_name\": \"%s\"}}\n", domain[d]);
     }
     fputs("{\"text\": \"without a label\"}\nnot JSON\n", file);
@@ -34,7 +33,7 @@ static void the_class_is_the_subset(void)
     gm_judge judge;
     gm_error err = {0};
     const gm_opt_list corpus = put_corpus();
-    CHECK_OK(gm_judge_create(&judge, &corpus, &err), err);
+    CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
     CHECK_INT(judge.n, DOMAINS * EACH); /* unlabelled and unusable lines are left out */
     CHECK_INT(judge.n_classes, DOMAINS);
     for (int d = 0; d < DOMAINS; d++) CHECK_INT(gm_judge_class(&judge, domain[d]), d);
@@ -42,53 +41,65 @@ static void the_class_is_the_subset(void)
     gm_judge_clear(&judge);
 }
 
-static gm_continuation saying(const char *text)
-{
-    return (gm_continuation){.text = {.at = (char *)(uintptr_t)text, .n = strlen(text)}};
-}
-
 static void texts_are_judged_by_their_words(void)
 {
+    static const char *const text[] = {"the captain saw the harbour", "salt and broth",
+                                       "nothing known", ""};
+    static const size_t n_bytes[] = {27, 14, 13, 0};
     gm_judge judge;
     gm_error err = {0};
     const gm_opt_list corpus = put_corpus();
-    const gm_continuation list[] = {saying("the captain saw the harbour"), saying("salt and broth"),
-                                    saying("nothing known"), saying("")};
+    float log_p[4 * DOMAINS];
     gm_verdict v[4];
-    CHECK_OK(gm_judge_create(&judge, &corpus, &err), err);
-    CHECK_OK(gm_judge_texts(&judge, list, 4, gm_judge_class(&judge, "ships"), v, &err), err);
+    CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
+    CHECK_OK(gm_judge_texts(&judge, text, n_bytes, 4, log_p, &err), err);
+    for (int i = 0; i < 4; i++)
+        v[i] = gm_judge_verdict(log_p + i * DOMAINS, DOMAINS, gm_judge_class(&judge, "ships"));
     CHECK(v[0].hit && !v[1].hit && !v[2].hit && !v[3].hit);
     CHECK(v[0].log_odds > 0.5);
     CHECK(v[1].log_odds < -1);
-    for (int i = 2; i < 4; i++) CHECK_NEAR(v[i].log_odds, log(0.5), 1e-9); /* p = 1/3 */
+    for (int i = 2; i < 4; i++) CHECK_NEAR(v[i].log_odds, log(0.5), 1e-6); /* p = 1/3 */
     gm_judge_clear(&judge);
 }
 
-/* A model for the loss: no edit, an edit of zeros, an edit that pushes hard. */
-static void the_loss_is_of_the_domain_or_of_the_others(void)
+static void certainty_is_clipped(void)
+{
+    const float sure[] = {0, -INFINITY}, never[] = {-INFINITY, 0};
+    CHECK_NEAR(gm_judge_verdict(sure, 2, 0).log_odds, 30, 0);
+    CHECK_NEAR(gm_judge_verdict(never, 2, 0).log_odds, -30, 0);
+}
+
+/* About an eighth of the documents is held out and tested, none of a class with few. */
+static void some_documents_are_tested_on(void)
 {
     gm_judge judge;
-    gm_stage stage;
     gm_error err = {0};
-    float bias[L * E] = {0};
-    double own, other, same, pushed;
     const gm_opt_list corpus = put_corpus();
-    gm_stage_options options = gm_stage_defaults();
-    gm_edit edit = {.bias = bias, .last_layer = L - 1, .phases = 7};
-    options.model = TINY;
-    options.threads = 1;
-    CHECK_OK(gm_judge_create(&judge, &corpus, &err), err);
-    CHECK_OK(gm_stage_open(&stage, &options, &err), err);
-    CHECK_OK(gm_judge_loss(&judge, &stage, NULL, 0, false, &own, &err), err);
-    CHECK_OK(gm_judge_loss(&judge, &stage, NULL, 0, true, &other, &err), err);
-    CHECK(own > 0 && other > 0 && own != other);
-    CHECK_OK(gm_judge_loss(&judge, &stage, &edit, 0, false, &same, &err), err);
-    CHECK(same == own); /* bit for bit */
-    for (int i = 0; i < L * E; i += 5) bias[i] = 20;
-    CHECK_OK(gm_judge_loss(&judge, &stage, &edit, 0, false, &pushed, &err), err);
-    CHECK(pushed != own);
-    gm_stage_close(&stage);
+    CHECK_OK(gm_judge_create(&judge, &corpus, NULL, &err), err);
+    CHECK(judge.n_held_out > 0 && judge.n_held_out < judge.n / 2);
+    CHECK_NEAR(judge.accuracy, 1, 0); /* the words tell the domains apart */
     gm_judge_clear(&judge);
+}
+
+/* What took part in the clustering never trains the judge. */
+static void clustered_documents_are_left_out(void)
+{
+    gm_judge all, rest;
+    gm_error err = {0};
+    const gm_opt_list corpus = put_corpus();
+    uint8_t sha[3 * 32];
+    CHECK_OK(gm_judge_create(&all, &corpus, NULL, &err), err);
+    for (int i = 0; i < 3; i++) gm_sha256_of(all.text[7 * i], all.n_bytes[7 * i], sha + 32 * i);
+    const gm_atlas atlas = {.n = 3, .sha = sha};
+    CHECK_OK(gm_judge_create(&rest, &corpus, &atlas, &err), err);
+    CHECK_INT(all.n_shared, 0);
+    CHECK_INT(rest.n_shared, 3);
+    CHECK_INT(rest.n, all.n - 3);
+    for (size_t i = 0; i < rest.n; i++)
+        for (int k = 0; k < 3; k++) CHECK(strcmp(rest.text[i], all.text[7 * k]) != 0);
+    CHECK(memcmp(all.digest, rest.digest, sizeof all.digest) != 0);
+    gm_judge_clear(&all);
+    gm_judge_clear(&rest);
 }
 
 static void one_domain_is_not_enough(void)
@@ -100,13 +111,14 @@ static void one_domain_is_not_enough(void)
     FILE *file = fopen(path[0], "w");
     fputs("{\"text\": \"a\", \"meta\": {\"pile_set_name\": \"soup\"}}\n", file);
     fclose(file);
-    CHECK_FAILS(gm_judge_create(&judge, &corpus, &err), err, GM_EFORMAT, "1 labelled domains");
+    CHECK_FAILS(gm_judge_create(&judge, &corpus, NULL, &err), err, GM_EFORMAT,
+                "1 labelled domains");
 }
 
 static gm_status attempt(void *state, gm_error *err)
 {
     gm_judge judge;
-    gm_status status = gm_judge_create(&judge, state, err);
+    gm_status status = gm_judge_create(&judge, state, NULL, err);
     gm_judge_clear(&judge);
     return status;
 }
@@ -118,5 +130,6 @@ static void every_allocation_may_fail(void)
 }
 
 TESTS(TEST(the_class_is_the_subset), TEST(texts_are_judged_by_their_words),
-      TEST(the_loss_is_of_the_domain_or_of_the_others), TEST(one_domain_is_not_enough),
+      TEST(certainty_is_clipped), TEST(some_documents_are_tested_on),
+      TEST(clustered_documents_are_left_out), TEST(one_domain_is_not_enough),
       TEST(every_allocation_may_fail))

@@ -114,7 +114,7 @@ static void controls_keep_the_norm_of_each_layer(void)
 {
     static const float model[N] = {3, 0, -4, 0, 0, 0, 0, 0};
     for (int control = GM_CONTROL_RANDOM; control <= GM_CONTROL_REVERSE; control++) {
-        if (control == GM_CONTROL_OTHER || control == GM_CONTROL_MEAN) continue;
+        if (control >= GM_CONTROL_OTHER && control <= GM_CONTROL_HALF) continue;
         float v[N], again[N];
         gm_error err = {0};
         memcpy(v, model, sizeof v);
@@ -151,14 +151,40 @@ static void shuffling_permutes_and_reversing_negates(void)
     for (int i = 0; i < N; i++) CHECK_NEAR(v[i], -model[i], 0);
 }
 
-static void random_experts_are_positive_where_the_plan_is(void)
+/* The values stay; RANDOM puts them on any experts, SHUFFLED on those that have one. */
+static void values_stay_and_experts_change(void)
 {
+    const float model[N] = {0.5f, 0, 0, -2, 0, 0, 0, 0};
+    bool elsewhere = false, exchanged = false;
     for (uint64_t seed = 0; seed < 16; seed++) {
-        float v[N] = {0.5f, 0, 0, 0.5f, -1, 1, 0, 0};
+        float v[N];
         gm_error err = {0};
+        memcpy(v, model, sizeof v);
         CHECK_OK(gm_vector_control(v, L, E, GM_CONTROL_RANDOM, seed, &err), err);
-        for (int e = 0; e < E; e++) CHECK(v[e] >= 0);
+        int n = 0, halves = 0, twos = 0;
+        for (int e = 0; e < E; e++) {
+            n += v[e] != 0;
+            halves += v[e] == 0.5f;
+            twos += v[e] == -2;
+        }
+        CHECK(n == 2 && halves == 1 && twos == 1);
+        elsewhere = elsewhere || v[1] != 0;
+        memcpy(v, model, sizeof v);
+        CHECK_OK(gm_vector_control(v, L, E, GM_CONTROL_SHUFFLED, seed, &err), err);
+        CHECK(v[1] == 0 && v[2] == 0 && v[0] + v[3] == -1.5f);
+        exchanged = exchanged || v[0] == -2;
     }
+    CHECK(elsewhere && exchanged);
+}
+
+static void the_committee_has_half_of_the_usage(void)
+{
+    const float rate[N] = {1, 4, 2, 1, 3, 3, 1, 1};
+    const float want[N] = {0, 1, 0, 0, 1, 1, 0, 0};
+    float got[N];
+    gm_error err = {0};
+    CHECK_OK(gm_vector_committee(got, rate, L, E, &err), err);
+    CHECK_BYTES(got, want, sizeof want);
 }
 
 static void important_are_the_strongest_positive(void)
@@ -190,5 +216,5 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(filters_are_read_whole), TEST(lift_must_hold_in_both_halves),
       TEST(tops_break_ties_to_the_lower_place), TEST(quantiles_and_none), TEST(scales),
       TEST(controls_keep_the_norm_of_each_layer), TEST(shuffling_permutes_and_reversing_negates),
-      TEST(random_experts_are_positive_where_the_plan_is),
+      TEST(values_stay_and_experts_change), TEST(the_committee_has_half_of_the_usage),
       TEST(important_are_the_strongest_positive), TEST(survives_every_allocation_failure))

@@ -1,0 +1,27 @@
+/* cells.h - which cells a study has, and the plan of each. */
+#ifndef GM_CELLS_H
+#define GM_CELLS_H
+
+#include "steer/sweep/study.h"
+
+/* Make study->cell. The doses of half 1 are set by gm_cells_resolve, once those of the
+ * topics are chosen. GM_EMEM. */
+gm_status gm_cells_make(gm_study *study, gm_error *err) GM_MUST_USE;
+void gm_cells_resolve(gm_study *study);
+void gm_cell_clear(gm_cell *cell);
+
+/* Forget what was measured. */
+void gm_cell_reset(gm_cell *cell);
+
+/* The plan of a cell; zeros for UNSTEERED and PROMPT. Errors: those of gm_recipe_build. */
+gm_status gm_cell_plan(gm_plan *plan, const gm_study *study, const gm_cell *cell, gm_error *err)
+    GM_MUST_USE;
+
+/* Build every plan once, so that what cannot be built is known before hours of work: a
+ * control that a topic cannot have is marked absent, anything else is an error. */
+gm_status gm_cells_try(gm_study *study, gm_error *err) GM_MUST_USE;
+
+/* Is it the plan, at the topic's dose, on the judging half? */
+bool gm_cell_is_judged(const gm_study *study, const gm_cell *cell);
+
+#endif

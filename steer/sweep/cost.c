@@ -1,0 +1,271 @@
+/* cost.c - what plans do to the model's predictions on fixed text: see measure.h.
+ *
+ * A passage runs in one step, once unsteered and once under each plan, so that both are
+ * compared row by row over the whole vocabulary and no logits are kept.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "steer/sweep/measure.h"
+#include "steer/sweep/topics.h"
+
+enum { MOST_TOKENS = 128 };
+
+static const size_t LOGIT_BYTES = (size_t)256 << 20; /* of one step, about */
+
+/* What is gathered over the passages of one kind for one plan. */
+typedef struct sums {
+    double *kl; /* (n) of each token */
+    size_t n;
+    double nll_base, nll, jaccard, mass, mass_base;
+    size_t same, n_pairs;
+} sums;
+
+typedef struct reader {
+    const gm_study *study;
+    gm_session *session;
+    size_t n_plans, V, L, K;
+    float *logits;                /* (1+n_plans, tokens, V) */
+    gm_record record;             /* expert, gate, bad */
+    double base_log[MOST_TOKENS]; /* ln sum exp of each unsteered row, and its likeliest */
+    size_t base_top[MOST_TOKENS];
+    sums *sum;     /* (n_plans) */
+    gm_edit *edit; /* (n_plans) */
+} reader;
+
+static void reader_clear(reader *r)
+{
+    gm_session_free(r->session);
+    for (size_t i = 0; r->sum && i < r->n_plans; i++) gm_free(r->sum[i].kl);
+    gm_free(r->logits);
+    gm_free(r->record.expert);
+    gm_free(r->record.gate);
+    gm_free(r->record.bad);
+    gm_free(r->sum);
+    gm_free(r->edit);
+}
+
+static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, size_t n_plans,
+                             size_t n_tokens, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_model_info *info = s->stage->info;
+    size_t rows = (1 + n_plans) * MOST_TOKENS;
+    *r = (reader){.study = s,
+                  .n_plans = n_plans,
+                  .V = (size_t)info->vocab_size,
+                  .L = (size_t)info->n_moe_layers,
+                  .K = (size_t)info->n_chosen};
+    r->logits = gm_alloc2(rows, r->V, sizeof *r->logits);
+    r->record.expert = gm_alloc2(r->L * rows, r->K, sizeof *r->record.expert);
+    r->record.gate = gm_alloc2(r->L * rows, r->K, sizeof *r->record.gate);
+    r->record.bad = gm_alloc(rows, sizeof *r->record.bad);
+    r->sum = gm_alloc(n_plans, sizeof *r->sum);
+    r->edit = gm_alloc(n_plans, sizeof *r->edit);
+    if (!r->logits || !r->record.expert || !r->record.gate || !r->record.bad || !r->sum || !r->edit)
+        GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
+    for (size_t i = 0; i < n_plans; i++) {
+        r->edit[i] = gm_stage_edit(&plan[i]);
+        r->sum[i].kl = gm_alloc(n_tokens, sizeof *r->sum[i].kl);
+        if (r->sum[i].kl == NULL) GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
+    }
+    const gm_session_options options = {.threads = (int)s->stage->options->threads,
+                                        .max_rows = rows,
+                                        .kv_rows = rows,
+                                        .max_sequences = (int)n_plans + 1};
+    GM_TRY(gm_session_create(&r->session, s->stage->model, &options, err));
+    GM_TRY(gm_session_set_edits(r->session, r->edit, n_plans, err));
+out:
+    return status;
+}
+
+/* ln sum exp of a row, and where it is largest (the lowest index). */
+static double log_sum(const float *row, size_t n, size_t *top)
+{
+    double sum = 0;
+    *top = 0;
+    for (size_t i = 1; i < n; i++)
+        if (row[i] > row[*top]) *top = i;
+    for (size_t i = 0; i < n; i++) sum += exp((double)row[i] - (double)row[*top]);
+    return (double)row[*top] + log(sum);
+}
+
+/* KL(base || steered) of one token. */
+static double divergence(const float *base, const float *row, double log_base, double log_row,
+                         size_t n)
+{
+    double kl = 0;
+    for (size_t i = 0; i < n; i++) {
+        double lp = (double)base[i] - log_base;
+        kl += exp(lp) * (lp - ((double)row[i] - log_row));
+    }
+    return kl;
+}
+
+typedef struct compared {
+    double kl, nll_base, nll;
+    bool same;
+} compared;
+
+static void read_base(reader *r, size_t n)
+{
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < n; t++)
+        r->base_log[t] = log_sum(r->logits + t * r->V, r->V, &r->base_top[t]);
+}
+
+/* Compare tokens [0,n) of one passage: base rows against those of plan p. */
+static void compare_rows(reader *r, const gm_ids *ids, size_t n, size_t p)
+{
+    sums *sum = &r->sum[p];
+    compared row[MOST_TOKENS] = {0};
+    const float *steered = r->logits + (p + 1) * n * r->V;
+#pragma omp parallel for schedule(static)
+    for (size_t t = 0; t < n - 1; t++) { /* the last token predicts nothing that is known */
+        size_t top, V = r->V;
+        const float *a = r->logits + t * V, *b = steered + t * V;
+        double log_b = log_sum(b, V, &top);
+        row[t] = (compared){divergence(a, b, r->base_log[t], log_b, V),
+                            r->base_log[t] - (double)a[ids->at[t + 1]],
+                            log_b - (double)b[ids->at[t + 1]], top == r->base_top[t]};
+    }
+    for (size_t t = 0; t + 1 < n; t++) {
+        sum->kl[sum->n++] = row[t].kl;
+        sum->nll_base += row[t].nll_base;
+        sum->nll += row[t].nll;
+        sum->same += row[t].same;
+    }
+}
+
+/* How alike the choices of rows t and u of layer l are: shared over all of both. */
+static double jaccard(const reader *r, size_t l, size_t rows, size_t t, size_t u)
+{
+    const uint16_t *a = r->record.expert + (l * rows + t) * r->K;
+    const uint16_t *b = r->record.expert + (l * rows + u) * r->K;
+    size_t shared = 0;
+    for (size_t i = 0; i < r->K; i++)
+        for (size_t k = 0; k < r->K; k++) shared += a[i] == b[k];
+    return (double)shared / (double)(2 * r->K - shared);
+}
+
+static double gate_sum(const reader *r, size_t l, size_t rows, size_t t)
+{
+    double sum = 0;
+    for (size_t k = 0; k < r->K; k++) sum += (double)r->record.gate[(l * rows + t) * r->K + k];
+    return sum;
+}
+
+static void compare_choices(reader *r, size_t n, size_t p)
+{
+    sums *sum = &r->sum[p];
+    size_t rows = (1 + r->n_plans) * n;
+    for (size_t l = 0; l < r->L; l++) {
+        for (size_t t = 0; t < n; t++) {
+            size_t u = (p + 1) * n + t;
+            if (r->record.bad[t] || r->record.bad[u]) continue;
+            sum->jaccard += jaccard(r, l, rows, t, u);
+            sum->mass_base += gate_sum(r, l, rows, t);
+            sum->mass += gate_sum(r, l, rows, u);
+            sum->n_pairs++;
+        }
+    }
+}
+
+static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint8_t phase[MOST_TOKENS];
+    size_t n = passage->ids.n, n_open = 0;
+    gm_segment *segment = gm_alloc(1 + r->n_plans, sizeof *segment);
+    if (segment == NULL) GM_FAIL(GM_EMEM, "no memory to compare plans");
+    memset(phase, GM_PHASE_GENERATED, sizeof phase);
+    for (; n_open <= r->n_plans; n_open++) {
+        gm_segment *g = &segment[n_open];
+        *g = (gm_segment){.n = n,
+                          .token = passage->ids.at,
+                          .phase = phase,
+                          .edit = (int)n_open - 1,
+                          .want = GM_WANT_ALL};
+        GM_TRY(gm_sequence_open(r->session, n, &g->sequence, err));
+    }
+    const gm_result result = {.logits = r->logits};
+    GM_TRY(gm_session_step(r->session, segment, n_open, &r->record, &result, err));
+    read_base(r, n);
+    for (size_t p = 0; p < r->n_plans; p++) {
+        compare_rows(r, &passage->ids, n, p);
+        compare_choices(r, n, p);
+    }
+out:
+    for (size_t i = 0; i < n_open; i++) gm_sequence_close(r->session, segment[i].sequence);
+    gm_free(segment);
+    return status;
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The q quantile of n sorted numbers: the one at or above place q*n. */
+static double quantile(const double *sorted, size_t n, double q)
+{
+    size_t at = (size_t)(q * (double)n);
+    return sorted[at < n ? at : n - 1];
+}
+
+static gm_cost finish(sums *sum)
+{
+    double n = (double)sum->n, total = 0;
+    gm_cost cost = {0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+    if (sum->n == 0) return cost;
+    for (size_t i = 0; i < sum->n; i++) total += sum->kl[i];
+    qsort(sum->kl, sum->n, sizeof *sum->kl, by_size);
+    cost = (gm_cost){.n_tokens = (uint32_t)sum->n,
+                     .kl_mean = total / n,
+                     .kl_median = quantile(sum->kl, sum->n, 0.5),
+                     .kl_p99 = quantile(sum->kl, sum->n, 0.99),
+                     .same_top1 = (double)sum->same / n,
+                     .nll_base = sum->nll_base / n,
+                     .nll = sum->nll / n,
+                     .jaccard = sum->jaccard / (double)sum->n_pairs,
+                     .mass = sum->mass / sum->mass_base};
+    return cost;
+}
+
+static gm_status measure_kind(const gm_study *s, gm_cell *const *cell, const gm_plan *plan,
+                              size_t n, gm_passage_kind kind, gm_error *err)
+{
+    gm_status status = GM_OK;
+    reader r = {0};
+    size_t most = gm_topics_n_passages(s->protocol, kind);
+    size_t *at = gm_alloc(most, sizeof *at);
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the fixed texts");
+    size_t n_at = gm_topics_passages(s, cell[0]->topic, kind, at, most);
+    GM_TRY(reader_init(&r, s, plan, n, n_at * MOST_TOKENS, err));
+    for (size_t i = 0; i < n_at; i++) {
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(read_passage(&r, &s->passage[at[i]], err));
+    }
+    for (size_t p = 0; p < n; p++) cell[p]->cost[kind] = finish(&r.sum[p]);
+out:
+    reader_clear(&r);
+    gm_free(at);
+    return status;
+}
+
+gm_status gm_measure_cost(const gm_study *s, gm_cell *const *cell, const gm_plan *plan, size_t n,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t one = MOST_TOKENS * (size_t)s->stage->info->vocab_size * sizeof(float);
+    size_t most = LOGIT_BYTES / one > 2 ? LOGIT_BYTES / one - 1 : 1;
+    for (size_t first = 0; first < n; first += most) {
+        size_t k = n - first < most ? n - first : most;
+        for (int kind = 0; kind < GM_N_KINDS; kind++)
+            GM_TRY(measure_kind(s, cell + first, plan + first, k, (gm_passage_kind)kind, err));
+    }
+out:
+    return status;
+}

@@ -1,0 +1,25 @@
+/* measure.h - what is computed for a cell: its texts and its cost.
+ *
+ * Several cells go through the model in the same steps, each under its own plan. What a
+ * cell gets does not depend on the others, on threads or on batches (engine.h).
+ */
+#ifndef GM_MEASURE_H
+#define GM_MEASURE_H
+
+#include "steer/sweep/study.h"
+
+/* Continue the cells' prompts and judge the texts: text, log_p, usage are filled. plan (n)
+ * is that of each cell. Draws depend on (seed, prompt, continuation) alone, so that every
+ * arm has the same. Errors: those of gm_continue; GM_EMEM. */
+gm_status gm_measure_texts(const gm_study *study, gm_cell *const *cell, const gm_plan *plan,
+                           size_t n, gm_error *err) GM_MUST_USE;
+
+/* Read the fixed texts with and without each plan: cost is filled. The cells are of one
+ * topic. Tokens count as generated ones, so that a plan for generated text acts. */
+gm_status gm_measure_cost(const gm_study *study, gm_cell *const *cell, const gm_plan *plan,
+                          size_t n, gm_error *err) GM_MUST_USE;
+
+/* Share of the n-grams of ids (n) that stand further in front too; NaN when there is none. */
+double gm_repeated_share(const uint32_t *ids, size_t n, size_t gram, gm_error *err);
+
+#endif

@@ -1,0 +1,118 @@
+/* run.c - see run.h. */
+#include "steer/sweep/run.h"
+
+#include <math.h>
+
+#include "base/progress.h"
+#include "steer/sweep/cells.h"
+#include "steer/sweep/measure.h"
+#include "steer/sweep/scores.h"
+#include "steer/sweep/store.h"
+
+enum { GROUP = 8 }; /* cells in one batch, of one topic */
+
+static void measure_bias(gm_cell *c, const gm_plan *plan)
+{
+    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    double sum = 0, top = 0;
+    for (size_t i = 0; i < n; i++) {
+        double b = fabs((double)plan->bias[i]);
+        sum += b * b;
+        top = fmax(top, b);
+    }
+    c->max_bias = (float)top;
+    c->rms_bias = (float)sqrt(sum / (double)n);
+}
+
+/* Texts and cost of up to GROUP cells of one topic. */
+static gm_status measure(gm_study *s, gm_cell *const *cell, size_t n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_plan plan[GROUP] = {0};
+    for (size_t i = 0; i < n; i++) {
+        gm_cell_reset(cell[i]);
+        GM_TRY(gm_cell_plan(&plan[i], s, cell[i], err));
+        measure_bias(cell[i], &plan[i]);
+    }
+    GM_TRY(gm_measure_texts(s, cell, plan, n, err));
+    if (cell[0]->topic >= 0 && cell[0]->arm != GM_ARM_PROMPT)
+        GM_TRY(gm_measure_cost(s, cell, plan, n, err));
+    for (size_t i = 0; i < n; i++) cell[i]->done = true;
+out:
+    for (size_t i = 0; i < n; i++) {
+        gm_plan_clear(&plan[i]);
+        if (status != GM_OK) gm_cell_reset(cell[i]);
+    }
+    return status;
+}
+
+/* The next cells to measure together, from *at on: of one topic, steered or not. */
+static size_t next_group(gm_study *s, int half, size_t *at, gm_cell *group[GROUP])
+{
+    size_t n = 0;
+    for (; *at < s->n_cells && n < GROUP; (*at)++) {
+        gm_cell *c = &s->cell[*at];
+        if (c->half != half || c->done || c->absent) continue;
+        bool alike = n == 0 || (c->topic == group[0]->topic &&
+                                (c->arm == GM_ARM_PROMPT) == (group[0]->arm == GM_ARM_PROMPT));
+        if (!alike) break;
+        group[n++] = c;
+    }
+    return n;
+}
+
+static gm_status run_half(gm_study *s, int half, const char *folder, gm_progress *progress,
+                          double *done, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_cell *group[GROUP];
+    size_t n, at = 0;
+    while ((n = next_group(s, half, &at, group)) > 0) {
+        GM_TRY(measure(s, group, n, err));
+        for (size_t i = 0; i < n; i++) {
+            if (folder) GM_TRY(gm_store_save(folder, s, (size_t)(group[i] - s->cell), err));
+            *done += gm_study_tokens(s, group[i]);
+        }
+        gm_progress_set(progress, *done);
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+    }
+out:
+    return status;
+}
+
+/* Take over what a folder has of a half, and count its tokens as done. */
+static gm_status take_over(gm_study *s, int half, const char *folder, gm_progress *progress,
+                           double *done, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n;
+    double before = *done;
+    if (folder == NULL) return GM_OK;
+    GM_TRY(gm_store_load(folder, s, half, &n, err));
+    for (size_t i = 0; i < s->n_cells; i++)
+        if (s->cell[i].half == half && s->cell[i].done) *done += gm_study_tokens(s, &s->cell[i]);
+    progress->skipped += *done - before;
+out:
+    return status;
+}
+
+gm_status gm_study_run(gm_study *s, const char *folder, bool quiet, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_progress progress;
+    double total = 0, done = 0;
+    for (size_t i = 0; i < s->n_cells; i++) total += gm_study_tokens(s, &s->cell[i]);
+    gm_progress_start(&progress, "sweep", "tokens", total, quiet);
+    GM_TRY(take_over(s, 0, folder, &progress, &done, err));
+    GM_TRY(run_half(s, 0, folder, &progress, &done, err));
+    GM_TRY(gm_scores_cells(s, 0, err));
+    if (s->n_choosing > 0) gm_scores_choose(s);
+    gm_cells_resolve(s);
+    GM_TRY(gm_cells_try(s, err));
+    GM_TRY(take_over(s, 1, folder, &progress, &done, err));
+    GM_TRY(run_half(s, 1, folder, &progress, &done, err));
+    GM_TRY(gm_scores_cells(s, 1, err));
+out:
+    gm_progress_end(&progress);
+    return status;
+}

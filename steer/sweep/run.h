@@ -1,0 +1,14 @@
+/* run.h - measuring a study: what is not done yet, in groups of cells, each kept when it
+ * is complete.
+ */
+#ifndef GM_RUN_H
+#define GM_RUN_H
+
+#include "steer/sweep/study.h"
+
+/* Measure all cells: choose on half 0, then judge on half 1. With a folder, cells found
+ * there are taken over and new ones kept there; NULL: nowhere. Errors: GM_EINTERRUPTED
+ * (what is complete was kept); those of the parts. */
+gm_status gm_study_run(gm_study *study, const char *folder, bool quiet, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,299 @@
+/* topics.c - see topics.h. */
+#include "steer/sweep/topics.h"
+
+#include <string.h>
+
+#include "base/progress.h"
+
+enum {
+    PASSAGE_TOKENS = 128,
+    LEAST_PASSAGES = 3,
+    OPENING_BYTES = 70, /* about twelve words */
+    LINE_KEYWORDS = 3
+};
+
+/* ---- clusters ---- */
+
+/* The subset most members of a cluster come from, as the judge's class; -1: unknown there. */
+static gm_topic describe(const gm_study *s, size_t cluster)
+{
+    const gm_atlas *a = s->stage->atlas;
+    const uint32_t *count = a->subset_count + cluster * a->n_subsets; /* (S) */
+    gm_topic t = {.cluster = (int)cluster, .class_id = -1, .domain = "", .size = a->size[cluster]};
+    size_t best = 0;
+    for (size_t i = 1; i < a->n_subsets; i++)
+        if (count[i] > count[best]) best = i;
+    if (a->n_subsets > 0 && t.size > 0) {
+        t.domain = a->subset_name[best];
+        t.purity = (double)count[best] / (double)t.size;
+        t.class_id = gm_judge_class(&s->judge, t.domain);
+    }
+    t.important = a->important + cluster * (size_t)a->n_layers * (size_t)a->n_experts;
+    return t;
+}
+
+/* Find the first filter that leaves an expert. */
+static gm_status find_filter(gm_topic *t, const gm_study *s, gm_error *err)
+{
+    const gm_shape shape = gm_stage_shape(s->stage);
+    const gm_protocol *p = s->protocol;
+    gm_status status = GM_OK;
+    char id[16];
+    const char *one[1] = {id};
+    snprintf(id, sizeof id, "%d", t->cluster);
+    for (t->filter = 0; t->filter < p->n_filters; t->filter++) {
+        gm_plan plan = {0};
+        gm_recipe r = p->recipe;
+        r.clusters = (gm_opt_list){one, 1};
+        r.filter = p->filter[t->filter];
+        status = gm_recipe_build(&plan, &r, &shape, s->stage->atlas, "", err);
+        gm_plan_clear(&plan);
+        if (status != GM_EARG) return status;
+    }
+    return status;
+}
+
+/* "Topic: Vim Help (vim, window, buffer)." */
+static gm_status write_line(gm_topic *t, gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text line = {0};
+    const char *const *word = s->stage->atlas->keyword + (size_t)t->cluster * GM_N_KEYWORDS;
+    GM_TRY(gm_text_printf(&line, err, "Topic: %s (", t->domain));
+    for (int k = 0; k < LINE_KEYWORDS && word[k][0]; k++)
+        GM_TRY(gm_text_printf(&line, err, "%s%s", k ? ", " : "", word[k]));
+    GM_TRY(gm_text_add(&line, ").\n\n", err));
+    t->line = gm_arena_text(&s->arena, line.at, line.n);
+    if (t->line == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
+out:
+    gm_text_clear(&line);
+    return status;
+}
+
+static gm_status named_cluster(gm_topic *t, const gm_study *s, const char *name, gm_error *err)
+{
+    int64_t id;
+    size_t n = s->stage->atlas->n_clusters;
+    if (!gm_parse_i64(name, &id))
+        return gm_fail(err, GM_EARG, "--cluster '%s': expected a cluster's number", name);
+    if (id < 0 || (uint64_t)id >= n)
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has %zu clusters",
+                       name, n);
+    *t = describe(s, (size_t)id);
+    if (t->size == 0) return gm_fail(err, GM_EARG, "cluster %s has no documents", name);
+    if (t->class_id < 0)
+        return gm_fail(err, GM_EARG,
+                       "cluster %s is about '%s', which the classifier's corpus lacks", name,
+                       t->domain);
+    return find_filter(t, s, err);
+}
+
+gm_status gm_topics_choose(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_protocol *p = s->protocol;
+    const gm_opt_list *named = &p->recipe.clusters;
+    size_t most = named->n ? named->n : (size_t)p->n_clusters;
+    s->topic = gm_alloc(most, sizeof *s->topic);
+    if (s->topic == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
+    for (size_t i = 0; i < named->n; i++)
+        GM_TRY(named_cluster(&s->topic[s->n_topics++], s, named->at[i], err));
+    for (size_t c = 0; named->n == 0 && c < s->stage->atlas->n_clusters && s->n_topics < most;
+         c++) {
+        gm_topic t = describe(s, c);
+        gm_error why = {0};
+        if (t.class_id < 0 || t.size == 0 || t.purity < p->min_purity) continue;
+        status = find_filter(&t, s, &why);
+        if (status == GM_EARG) gm_warn("cluster %zu is passed over: %s", c, why.text);
+        if (status != GM_OK && status != GM_EARG) GM_FAIL(status, "%s", why.text);
+        if (status == GM_OK) s->topic[s->n_topics++] = t;
+        status = GM_OK;
+    }
+    if (s->n_topics == 0)
+        GM_FAIL(GM_EARG,
+                "no cluster has a purity of %g in a domain that the classifier knows; name "
+                "clusters by --cluster, or give a lower --min-purity",
+                p->min_purity);
+    for (size_t t = 0; t < s->n_topics; t++) {
+        s->topic[t].dose = gm_protocol_positive(p, gm_protocol_n_positive(p) - 1);
+        GM_TRY(write_line(&s->topic[t], s, err));
+    }
+out:
+    return status;
+}
+
+/* ---- prompts ---- */
+
+/* Where the last whole word within OPENING_BYTES ends. */
+static size_t opening_of(const char *text, size_t n)
+{
+    size_t end = n < OPENING_BYTES ? n : OPENING_BYTES;
+    while (end < n && end > 0 && text[end] != ' ' && text[end] != '\n') end--;
+    while (end > 0 && (text[end - 1] == ' ' || text[end - 1] == '\n')) end--;
+    return end;
+}
+
+/* Openings of documents of the topics' classes in turn; half 1 goes on where half 0 stops. */
+static gm_status add_openings(gm_study *s, int half, int32_t *class_of, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_judge *j = &s->judge;
+    size_t wanted = (size_t)s->protocol->off_prompts, seen = 0;
+    for (size_t round = 0; wanted > 0 && round < j->n; round++) {
+        bool found = false;
+        for (size_t t = 0; t < s->n_topics && wanted > 0; t++) {
+            size_t left = round, i = 0;
+            while (i < j->n && (j->label[i] != s->topic[t].class_id || left-- > 0)) i++;
+            size_t n = i < j->n ? opening_of(j->text[i], j->n_bytes[i]) : 0;
+            found = found || i < j->n;
+            if (n == 0 || seen++ < (size_t)half * (size_t)s->protocol->off_prompts) continue;
+            GM_TRY(gm_prompts_add(&s->prompts, j->text[i], n, "opening", err));
+            class_of[s->prompts.n - 1] = s->topic[t].class_id;
+            wanted--;
+        }
+        if (!found) break;
+    }
+out:
+    return status;
+}
+
+/* Encode every prompt, alone and behind every line, to know that it fits. */
+static gm_status check_lengths(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_continuation c = {0};
+    gm_text text = {0};
+    size_t context = (size_t)s->stage->info->max_context, longest = 0;
+    for (size_t t = 0; t < s->n_topics; t++)
+        if (strlen(s->topic[t].line) > strlen(s->topic[longest].line)) longest = t;
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        text.n = 0;
+        GM_TRY(gm_text_add(&text, s->topic[longest].line, err));
+        GM_TRY(gm_text_append(&text, s->prompts.at[i].text, s->prompts.at[i].n, err));
+        const gm_prompt whole = {text.at, text.n};
+        GM_TRY(gm_stage_prepare(s->stage, &c, &whole, 0, err));
+        if (c.prompt.n + c.max_tokens > context)
+            GM_FAIL(GM_EARG,
+                    "prompt %zu has %zu tokens (the topic's line included), and %zu more would "
+                    "exceed the model's context of %zu; shorten it or give a smaller --max-tokens",
+                    i + 1, c.prompt.n, c.max_tokens, context);
+        gm_continuation_clear(&c);
+    }
+out:
+    gm_continuation_clear(&c);
+    gm_text_clear(&text);
+    return status;
+}
+
+gm_status gm_topics_read_prompts(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_protocol *p = s->protocol;
+    const gm_stage_options *o = s->stage->options;
+    const gm_opt_list none = {0};
+    size_t n_choosing;
+    GM_TRY(gm_prompts_read(&s->prompts, &none, p->tune_file, err));
+    if (s->prompts.n == 0) GM_TRY(gm_prompts_own(&s->prompts, GM_PROMPTS_TUNE, err));
+    n_choosing = s->prompts.n;
+    GM_TRY(gm_prompts_read(&s->prompts, &o->prompts, o->prompts_file, err));
+    if (s->prompts.n == n_choosing) GM_TRY(gm_prompts_own(&s->prompts, GM_PROMPTS_TEST, err));
+
+    size_t most = s->prompts.n + 2 * (size_t)p->off_prompts;
+    s->prompt_class = gm_arena_alloc(&s->arena, most, sizeof *s->prompt_class);
+    s->prompt_half = gm_arena_alloc(&s->arena, most, sizeof *s->prompt_half);
+    if (!s->prompt_class || !s->prompt_half) GM_FAIL(GM_EMEM, "no memory for the prompts");
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        s->prompt_class[i] = -1;
+        s->prompt_half[i] = i >= n_choosing;
+    }
+    for (int half = 0; half < 2; half++) {
+        size_t before = s->prompts.n;
+        GM_TRY(add_openings(s, half, s->prompt_class, err));
+        for (size_t i = before; i < s->prompts.n; i++) s->prompt_half[i] = (uint8_t)half;
+    }
+    GM_TRY(check_lengths(s, err));
+out:
+    return status;
+}
+
+bool gm_study_counts(const gm_study *s, int topic, size_t prompt)
+{
+    return topic < 0 || s->prompt_class[prompt] != s->topic[topic].class_id;
+}
+
+/* ---- fixed texts ---- */
+
+size_t gm_topics_n_passages(const gm_protocol *p, gm_passage_kind kind)
+{
+    size_t n = (size_t)p->passages, part = n / 8 > LEAST_PASSAGES ? n / 8 : LEAST_PASSAGES;
+    return kind == GM_NEUTRAL ? n : part;
+}
+
+/* Add the next document of a class at or behind *at; held-out ones, if there are any. */
+static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *at, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_judge *j = &s->judge;
+    for (; *at < j->n; (*at)++) {
+        gm_passage *p = &s->passage[s->n_passages];
+        if (j->label[*at] != class_id || (held_out && !j->held_out[*at])) continue;
+        GM_TRY(gm_encode(s->stage->encoder, j->text[*at], j->n_bytes[*at], true, &p->ids, NULL,
+                         NULL, NULL, err));
+        if (p->ids.n > PASSAGE_TOKENS) p->ids.n = PASSAGE_TOKENS;
+        if (p->ids.n > (size_t)s->stage->info->max_context)
+            p->ids.n = (size_t)s->stage->info->max_context;
+        p->class_id = class_id;
+        if (p->ids.n >= 2) {
+            (*at)++;
+            s->n_passages++;
+            break;
+        }
+        gm_ids_clear(&p->ids);
+    }
+out:
+    return status;
+}
+
+gm_status gm_topics_read_passages(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_judge *j = &s->judge;
+    size_t each = gm_topics_n_passages(s->protocol, GM_NEUTRAL); /* enough for any kind */
+    if (each < LEAST_PASSAGES) each = LEAST_PASSAGES;
+    size_t *at = gm_alloc(j->n_classes, sizeof *at);
+    bool *held_out = gm_alloc(j->n_classes, sizeof *held_out);
+    s->passage = gm_alloc2(each, j->n_classes, sizeof *s->passage);
+    if (!at || !held_out || !s->passage) GM_FAIL(GM_EMEM, "no memory for the fixed texts");
+    for (size_t i = 0; i < j->n; i++)
+        if (j->held_out[i]) held_out[j->label[i]] = true;
+    for (size_t round = 0; round < each; round++)
+        for (size_t c = 0; c < j->n_classes; c++)
+            GM_TRY(add_passage(s, (int)c, held_out[c], &at[c], err));
+out:
+    gm_free(at);
+    gm_free(held_out);
+    return status;
+}
+
+/* Does a passage of this class belong to the kind? Neutral are the classes that no topic is
+ * about; where every class is some topic's, all are. */
+static bool belongs(const gm_study *s, int topic, gm_passage_kind kind, int class_id, bool all)
+{
+    bool own = topic >= 0 && s->topic[topic].class_id == class_id;
+    if (kind == GM_IN_TOPIC) return own;
+    if (kind == GM_OFF_TOPIC) return topic >= 0 && !own;
+    for (size_t t = 0; t < s->n_topics && !all; t++)
+        if (s->topic[t].class_id == class_id) return false;
+    return true;
+}
+
+size_t gm_topics_passages(const gm_study *s, int topic, gm_passage_kind kind, size_t *out,
+                          size_t most)
+{
+    size_t wanted = gm_topics_n_passages(s->protocol, kind), n = 0;
+    if (wanted > most) wanted = most;
+    for (int all = 0; all < 2 && n == 0; all++)
+        for (size_t i = 0; i < s->n_passages && n < wanted; i++)
+            if (belongs(s, topic, kind, s->passage[i].class_id, all)) out[n++] = i;
+    return n;
+}

@@ -1,0 +1,25 @@
+/* topics.h - which clusters a sweep measures, and on which texts. */
+#ifndef GM_TOPICS_H
+#define GM_TOPICS_H
+
+#include "steer/sweep/study.h"
+
+/* The clusters named, or the largest whose purity is high enough, whose class the judge
+ * knows and of which some filter leaves an expert; those passed over for that last reason are
+ * warned of. Errors: GM_EARG (a named cluster that will not do; none found). */
+gm_status gm_topics_choose(gm_study *study, gm_error *err) GM_MUST_USE;
+
+/* Both halves' prompts: the user's or our own, then openings of documents. Every prompt,
+ * with the prompt baseline's line in front, must fit the context. */
+gm_status gm_topics_read_prompts(gm_study *study, gm_error *err) GM_MUST_USE;
+
+/* The fixed texts: documents of the judge's corpus, class after class. */
+gm_status gm_topics_read_passages(gm_study *study, gm_error *err) GM_MUST_USE;
+
+/* The passages of a kind for a topic, their indices into study->passage, at most `most`;
+ * returns how many. */
+size_t gm_topics_passages(const gm_study *study, int topic, gm_passage_kind kind, size_t *out,
+                          size_t most);
+size_t gm_topics_n_passages(const gm_protocol *protocol, gm_passage_kind kind);
+
+#endif

@@ -1,0 +1,186 @@
+/* verdict.c - sentences and the printed tables: see verdict.h. */
+#include "steer/sweep/verdict.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double ALPHA = 0.05;
+
+gm_arm_row gm_arm_row_of(const gm_study *s, int topic, gm_arm arm)
+{
+    gm_arm_row row = {0};
+    for (size_t i = 0; i < s->n_cells; i++) {
+        const gm_cell *c = &s->cell[i];
+        bool base = arm == GM_ARM_UNSTEERED && c->topic < 0;
+        if (c->half != 1 || c->arm != arm || !c->done || (!base && c->topic != topic)) continue;
+        if (!base && c->dose != s->topic[topic].dose) continue;
+        double share = c->share;
+        row.log_odds += base ? gm_scores_log_odds(s, c, topic, &share) : c->log_odds;
+        row.share += share;
+        row.shift += base ? 0 : c->shift;
+        row.kl += c->cost[GM_NEUTRAL].kl_mean;
+        row.nll_in += c->cost[GM_IN_TOPIC].nll;
+        row.nll_off += c->cost[GM_OFF_TOPIC].nll;
+        row.n_texts += c->n_texts;
+        row.n++;
+    }
+    double n = row.n ? (double)row.n : (double)NAN;
+    row.log_odds /= n, row.share /= n, row.shift /= n;
+    row.kl /= n, row.nll_in /= n, row.nll_off /= n;
+    return row;
+}
+
+/* A name from a corpus, fit for a line. */
+typedef struct shown {
+    char text[96];
+} shown;
+
+static shown show(const char *name)
+{
+    shown s;
+    gm_text_escape(s.text, sizeof s.text, name, strlen(name));
+    return s;
+}
+
+/* What a KL is like, by the published KL of quantised 8B models (llama.cpp). */
+static const char *cost_words(double kl)
+{
+    if (!(kl > 0)) return "nothing";
+    if (kl < 0.005) return "less than 5-bit quantisation does";
+    if (kl < 0.05) return "as 4-bit quantisation does, about";
+    if (kl < 0.2) return "as 3-bit quantisation does";
+    if (kl <= 1) return "more than 3-bit quantisation does";
+    return "so much that text falls apart";
+}
+
+gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *all, int topic,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_topic *t = &s->topic[topic];
+    const gm_outcome *o = &all->topic[topic];
+    const gm_cost *cost = &o->plan->cost[GM_NEUTRAL];
+    GM_TRY(gm_text_printf(text, err, "Cluster %d, %s: at dose %g the plan %s. ", t->cluster,
+                          show(t->domain).text, t->dose,
+                          !o->beats_random ? "does no more for the topic than random experts do"
+                          : o->within_kl   ? "moves text to the topic, beyond random experts"
+                                         : "moves text beyond random experts, but costs too much"));
+    GM_TRY(gm_text_printf(
+        text, err,
+        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; share %.0f "
+        "%% "
+        "against %.0f %%. It changes predictions on neutral text by %.2f nats a token, %s. ",
+        o->plan->shift, o->plan->shift_lo, o->plan->shift_hi, o->random_shift, o->p, o->n_draws,
+        100 * o->plan->share, 100 * o->base_share, cost->kl_mean, cost_words(cost->kl_mean)));
+    if (!isnan(o->random_equal_kl))
+        GM_TRY(gm_text_printf(text, err, "Random experts at the same cost: %+.2f. ",
+                              o->random_equal_kl));
+    GM_TRY(gm_text_printf(text, err, "%s. Reversed: %+.2f%s.",
+                          o->own_largest ? "Its own topic gains most"
+                                         : "Another topic gains as much or more",
+                          o->reverse_shift, o->reverse_lowers ? "" : ", which is not below 0"));
+    if (!o->zero_same) GM_TRY(gm_text_add(text, " DOSE 0 CHANGED THE TEXTS.", err));
+out:
+    return status;
+}
+
+bool gm_verdict_beats_random(const gm_outcomes *o)
+{
+    return o->p <= ALPHA; /* NaN does not */
+}
+
+gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
+{
+    const char *least = 1.0 / (1.0 + (double)o->n_draws) > ALPHA
+                            ? " (so few draws cannot give a p of .05: take 19 or more)"
+                            : "";
+    return gm_text_printf(
+        text, err,
+        "All topics: log-odds %+.2f, random %+.2f, p %.3f over %zu draws%s: steering %s random "
+        "experts. Of %zu topics %zu beat random experts within %g nats a token, %zu gain most on "
+        "their own, %zu fall when reversed.",
+        o->shift, o->random_shift, o->p, o->n_draws, least,
+        gm_verdict_beats_random(o) ? "beats" : "does not beat", o->n_topics, o->n_beat,
+        s->protocol->max_kl, o->n_own, o->n_reverse);
+}
+
+/* ---- tables ---- */
+
+/* A number in `width` columns; NaN is a dash. */
+static gm_status number(gm_text *text, double value, int width, int decimals, gm_error *err)
+{
+    if (isnan(value)) return gm_text_printf(text, err, " %*s", width, "-");
+    return gm_text_printf(text, err, " %*.*f", width, decimals, value);
+}
+
+static gm_status topic_table(gm_text *text, const gm_study *s, int topic, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_topic *t = &s->topic[topic];
+    GM_TRY(gm_text_printf(text, err, "cluster %d: %s (purity %.2f), dose %g, filter %s%s\n",
+                          t->cluster, show(t->domain).text, t->purity, t->dose,
+                          s->protocol->filter[t->filter],
+                          s->n_choosing ? " chosen on other prompts" : ""));
+    GM_TRY(gm_text_printf(text, err, "  %-10s %6s %9s %9s %7s %7s %9s %10s\n", "", "texts",
+                          "of topic", "log-odds", "shift", "KL", "loss own", "loss other"));
+    for (int arm = 0; arm < GM_N_ARMS; arm++) {
+        gm_arm_row r = gm_arm_row_of(s, topic, (gm_arm)arm);
+        if (r.n == 0) continue;
+        GM_TRY(gm_text_printf(text, err, "  %-10s %6zu", gm_arm_names[arm], r.n_texts));
+        GM_TRY(number(text, 100 * r.share, 7, 1, err));
+        GM_TRY(gm_text_add(text, " %", err));
+        GM_TRY(number(text, r.log_odds, 9, 2, err));
+        GM_TRY(number(text, r.shift, 7, 2, err));
+        GM_TRY(number(text, r.kl, 7, 3, err));
+        GM_TRY(number(text, r.nll_in, 9, 3, err));
+        GM_TRY(number(text, r.nll_off, 10, 3, err));
+        GM_TRY(gm_text_add(text, "\n", err));
+    }
+out:
+    return status;
+}
+
+static gm_status matrix(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t C = o->n_topics;
+    if (C < 2) return GM_OK;
+    GM_TRY(gm_text_add(text, "shift of log-odds: steered to (row), judged for (column)\n  ", err));
+    for (size_t j = 0; j < C; j++) GM_TRY(gm_text_printf(text, err, " %7d", s->topic[j].cluster));
+    for (size_t i = 0; i < C; i++) {
+        GM_TRY(gm_text_printf(text, err, "\n%3d", s->topic[i].cluster));
+        for (size_t j = 0; j < C; j++)
+            GM_TRY(gm_text_printf(text, err, " %+7.2f", o->specificity[i * C + j]));
+    }
+    GM_TRY(gm_text_add(text, "\n\n", err));
+out:
+    return status;
+}
+
+gm_status gm_verdict_text(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_text_printf(text, err,
+                          "judge: %zu classes, %zu documents outside the clustering, right on "
+                          "%.1f %% of %zu held-out ones\n\n",
+                          s->judge.n_classes, s->judge.n, 100 * s->judge.accuracy,
+                          s->judge.n_held_out));
+    for (int t = 0; t < (int)s->n_topics; t++) {
+        GM_TRY(topic_table(text, s, t, err));
+        GM_TRY(gm_verdict_topic(text, s, o, t, err));
+        GM_TRY(gm_text_add(text, "\n\n", err));
+    }
+    GM_TRY(matrix(text, s, o, err));
+    GM_TRY(gm_verdict_all(text, s, o, err));
+    GM_TRY(gm_text_add(
+        text,
+        "\n\nof topic: texts that the classifier gives to the cluster's domain; log-odds: its "
+        "mean\n"
+        "ln p/(1-p) of that domain; shift: log-odds less those of unsteered texts; KL: change of\n"
+        "predictions on neutral text, nats a token; loss: nats a token on documents of the "
+        "domain,\n"
+        "of others\n",
+        err));
+out:
+    return status;
+}

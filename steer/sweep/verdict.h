@@ -1,0 +1,34 @@
+/* verdict.h - a finished study in words and tables: text, JSON, CSV. */
+#ifndef GM_VERDICT_H
+#define GM_VERDICT_H
+
+#include "base/json.h"
+#include "steer/sweep/scores.h"
+
+/* All draws of an arm at the chosen dose (dose 0: the zero-dose plan) as one row; n counts
+ * the cells, 0: the arm was not measured. Means over cells. */
+typedef struct gm_arm_row {
+    size_t n, n_texts;
+    double log_odds, share, shift, kl, nll_in, nll_off;
+} gm_arm_row;
+gm_arm_row gm_arm_row_of(const gm_study *study, int topic, gm_arm arm);
+
+/* One sentence or two on a topic, and on all of them; nulls are said as plainly. */
+gm_status gm_verdict_topic(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
+                           int topic, gm_error *err) GM_MUST_USE;
+gm_status gm_verdict_all(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
+                         gm_error *err) GM_MUST_USE;
+bool gm_verdict_beats_random(const gm_outcomes *outcomes);
+
+/* Append the tables and sentences that the command prints. */
+gm_status gm_verdict_text(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
+                          gm_error *err) GM_MUST_USE;
+
+/* The summary as one JSON object; `config` is one too, the options. */
+gm_status gm_verdict_json(gm_json_out *json, const gm_study *study, const gm_outcomes *outcomes,
+                          const char *config, gm_error *err) GM_MUST_USE;
+
+/* A header and a line for each cell; NaN is empty. */
+gm_status gm_verdict_csv(gm_text *csv, const gm_study *study, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,151 @@
+/* test_cli_config.c - base/cli_config.c: options as JSON, and back through the parser. */
+#include "base/cli_config.h"
+
+#include "tests/check.h"
+
+typedef struct values {
+    bool fast, loud;
+    const char *name, *doses, *config;
+    gm_opt_list file;
+    int64_t n;
+    double x;
+    int mode;
+} values;
+
+#define TABLE(v)                                                                            \
+    {                                                                                       \
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Group"},                                    \
+            {GM_OPT_FLAG, "fast", &(v)->fast, 0, 0, NULL, "h"},                             \
+            {GM_OPT_FLAG, "loud", &(v)->loud, 0, 0, NULL, "h"},                             \
+            {GM_OPT_TEXT, "name", &(v)->name, 0, 0, "T", "h"},                              \
+            {GM_OPT_TEXT, "doses", &(v)->doses, 0, 0, "T", "h"},                            \
+            {GM_OPT_TEXT, "config", &(v)->config, 0, 0, "F", "h"},                          \
+            {GM_OPT_LIST, "file", &(v)->file, 0, 0, "F", "h"},                              \
+            {GM_OPT_I64, "n", &(v)->n, 0, 9, "N", "h"},                                     \
+            {GM_OPT_F64, "x", &(v)->x, -9, 9, "X", "h"},                                    \
+            {GM_OPT_CHOICE, "mode", &(v)->mode, 0, 0, "a|b|c", "h"}, {.kind = GM_OPT_END_}, \
+    }
+
+static void put(const char *json)
+{
+    FILE *file = fopen("c.json", "w");
+    fputs(json, file);
+    fclose(file);
+}
+
+/* Parse a line that may name c.json. */
+static gm_status parse(values *v, gm_arena *arena, int argc, const char *const *line, gm_error *err)
+{
+    const gm_opt opts[] = TABLE(v);
+    char *words[8];
+    char **argv = words;
+    for (int i = 0; i < argc; i++) words[i] = (char *)(uintptr_t)line[i];
+    gm_status status = gm_opt_expand_config(arena, opts, &argc, &argv, err);
+    if (status == GM_OK) status = gm_opt_parse("c", NULL, opts, &argc, argv, err);
+    return status;
+}
+
+static const char *const line[] = {"c", "--config", "c.json", "-n", "7", "--file=z"};
+
+static void members_stand_in_front_of_the_line(void)
+{
+    values v = {.loud = true};
+    gm_arena arena = {0};
+    gm_error err = {0};
+    put("{\"fast\": true, \"loud\": false, \"name\": \"a b\", \"doses\": [-1, 0.5, \"x\"], \"n\": "
+        "3,"
+        " \"x\": null, \"file\": [\"p\", \"q\"], \"mode\": \"c\", \"config\": \"old.json\"}");
+    CHECK_OK(parse(&v, &arena, 6, line, &err), err);
+    CHECK(v.fast && !v.loud && v.mode == 2 && v.x == 0);
+    CHECK(strcmp(v.name, "a b") == 0 && strcmp(v.doses, "-1,0.5,x") == 0);
+    CHECK_INT(v.n, 7); /* what is typed wins */
+    CHECK_INT(v.file.n, 3);
+    CHECK(strcmp(v.file.at[0], "p") == 0 && strcmp(v.file.at[2], "z") == 0);
+    gm_opt_list_clear(&v.file);
+    gm_arena_clear(&arena);
+}
+
+static void a_line_without_one_stays(void)
+{
+    values v = {0};
+    gm_arena arena = {0};
+    gm_error err = {0};
+    const char *const plain[] = {"c", "-n", "2"};
+    CHECK_OK(parse(&v, &arena, 3, plain, &err), err);
+    CHECK_INT(v.n, 2);
+    CHECK(arena.last == NULL);
+}
+
+static void wrong_files_are_refused(void)
+{
+    static const struct {
+        const char *json, *part;
+        gm_status status;
+    } wrong[] = {{"[1]", "not an object of options", GM_EFORMAT},
+                 {"{\"n\": 30}", "expected 0 to 9", GM_EARG},
+                 {"{\"nam\": 1}", "did you mean '--name'", GM_EARG},
+                 {"{\"name\": {}}", "is an object", GM_EFORMAT},
+                 {"{\"doses\": [[1]]}", "is an array", GM_EFORMAT},
+                 {"{\"fast\": 1}", "takes no value", GM_EARG},
+                 {"{\"n\"", "c.json", GM_EFORMAT}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        values v = {0};
+        gm_arena arena = {0};
+        gm_error err = {0};
+        put(wrong[i].json);
+        CHECK_FAILS(parse(&v, &arena, 3, line, &err), err, wrong[i].status, wrong[i].part);
+        gm_opt_list_clear(&v.file);
+        gm_arena_clear(&arena);
+    }
+}
+
+static void what_is_written_reads_back(void)
+{
+    static const char *const without[] = {"loud", "config", NULL};
+    const char *files[] = {"p", "q"};
+    values v = {.fast = true,
+                .loud = true,
+                .name = "a \"b\"",
+                .file = {files, 2},
+                .n = 4,
+                .x = 0.1,
+                .mode = 1};
+    values back = {0};
+    const gm_opt opts[] = TABLE(&v);
+    gm_arena arena = {0};
+    gm_error err = {0};
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_opt_put_config(&json, opts, without);
+    gm_json_close_object(&json);
+    CHECK_OK(gm_json_out_done(&json, &err), err);
+    CHECK(strstr(json.text.at, "loud") == NULL && strstr(json.text.at, "\"doses\":null") != NULL);
+    put(json.text.at);
+    CHECK_OK(parse(&back, &arena, 3, line, &err), err);
+    CHECK(back.fast && !back.loud && back.n == 4 && back.x == 0.1 && back.mode == 1);
+    CHECK(strcmp(back.name, v.name) == 0 && back.doses == NULL && back.file.n == 2);
+    gm_opt_list_clear(&back.file);
+    gm_arena_clear(&arena);
+    gm_text_clear(&json.text);
+}
+
+static gm_status attempt(void *state, gm_error *err)
+{
+    values v = {0};
+    gm_arena arena = {0};
+    (void)state;
+    gm_status status = parse(&v, &arena, 6, line, err);
+    gm_opt_list_clear(&v.file);
+    gm_arena_clear(&arena);
+    return status;
+}
+
+static void every_allocation_may_fail(void)
+{
+    put("{\"name\": \"a\", \"file\": [\"p\"], \"n\": 3}");
+    check_every_allocation(attempt, NULL);
+}
+
+TESTS(TEST(members_stand_in_front_of_the_line), TEST(a_line_without_one_stays),
+      TEST(wrong_files_are_refused), TEST(what_is_written_reads_back),
+      TEST(every_allocation_may_fail))

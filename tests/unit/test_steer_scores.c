@@ -1,0 +1,170 @@
+/* test_steer_scores.c - steer/sweep/scores.c, outcomes.c and the small functions of texts.c,
+ * on numbers worked by hand.
+ */
+#include "steer/sweep/measure.h"
+#include "steer/sweep/scores.h"
+
+#include "tests/check.h"
+
+static void a_draw_counts_once(void)
+{
+    const double draw[] = {1, 2, 3, 4};
+    CHECK_NEAR(gm_empirical_p(5, draw, 4), 1.0 / 5, 1e-15);
+    CHECK_NEAR(gm_empirical_p(3, draw, 4), 3.0 / 5, 1e-15); /* equal counts against */
+    CHECK_NEAR(gm_empirical_p(0, draw, 4), 1, 1e-15);
+    CHECK_NEAR(gm_empirical_p(0, draw, 0), 1, 0);
+    CHECK(isnan(gm_empirical_p((double)NAN, draw, 4)));
+    const double bad[] = {1, (double)NAN};
+    CHECK_NEAR(gm_empirical_p(5, bad, 2), 2.0 / 3, 1e-15); /* an unknown draw too */
+}
+
+static void half_of_the_largest_shift(void)
+{
+    const double x[] = {0.5, 1, 2, 4}, rising[] = {0.5, 1, 4, 3}, late[] = {-1, 0, 0, 8};
+    const double never[] = {-1, 0, 0, -2};
+    CHECK_NEAR(gm_half_dose(x, rising, 4), 1 + 1.0 / 3, 1e-12);
+    CHECK_NEAR(gm_half_dose(x, late, 4), 3, 1e-12);
+    CHECK(isnan(gm_half_dose(x, never, 4)));
+    CHECK(isnan(gm_half_dose(x, rising, 0)));
+    CHECK_NEAR(gm_half_dose(x, rising, 1), 0.25, 1e-12); /* on the line from (0,0) */
+}
+
+static void repetition(void)
+{
+    const uint32_t ids[] = {1, 2, 1, 2, 1, 2}, same[] = {7, 7, 7, 7, 7, 7};
+    gm_error err = {0};
+    CHECK_NEAR(gm_repeated_share(ids, 6, 2, &err), 3.0 / 5, 1e-15);
+    CHECK_NEAR(gm_repeated_share(ids, 6, 4, &err), 1.0 / 3, 1e-15);
+    CHECK_NEAR(gm_repeated_share(same, 6, 4, &err), 2.0 / 3, 1e-15);
+    CHECK_NEAR(gm_repeated_share(ids, 2, 2, &err), 0, 0);
+    CHECK(isnan(gm_repeated_share(ids, 3, 4, &err)));
+    CHECK_INT(err.code, GM_OK);
+}
+
+/* Two classes, two prompts with two texts each, in an unsteered and a steered cell. */
+enum { J = 2, PROMPTS = 2, TEXTS = 4 };
+
+typedef struct sample {
+    gm_study study;
+    gm_protocol protocol;
+    gm_topic topic[2];
+    gm_cell cell[4];
+    gm_written text[TEXTS];
+    float log_p[4][TEXTS * J];
+    int32_t prompt_class[PROMPTS];
+    gm_prompt prompt[PROMPTS];
+} sample;
+
+/* ln p of (p, 1-p) such that the log-odds of class 0 are as given. */
+static void say(float *log_p, double odds)
+{
+    log_p[0] = (float)-log1p(exp(-odds));
+    log_p[1] = (float)-log1p(exp(odds));
+}
+
+static void sample_init(sample *s)
+{
+    static const double odds[4][TEXTS] = {
+        {-2, -1, -2, -1}, {-1, 1, 1, 1}, {0, 0, 0, 0}, {3, 3, 3, 3}};
+    *s = (sample){.protocol = {.max_kl = 0.5, .dose = {-1, 1, 2}, .n_doses = 3}};
+    for (uint32_t i = 0; i < TEXTS; i++)
+        s->text[i] =
+            (gm_written){.prompt = i % 2, .seed = i / 2, .n_tokens = 10 + i, .end = i == 3};
+    for (int c = 0; c < 4; c++) {
+        s->cell[c] = (gm_cell){.topic = c ? 0 : -1,
+                               .arm = c ? GM_ARM_PLAN : GM_ARM_UNSTEERED,
+                               .dose = c,
+                               .done = true,
+                               .text = s->text,
+                               .log_p = s->log_p[c],
+                               .n_texts = TEXTS};
+        s->cell[c].cost[GM_NEUTRAL].kl_mean = 0.2 * c;
+        for (int i = 0; i < TEXTS; i++) say(s->log_p[c] + J * i, odds[c][i]);
+    }
+    s->prompt_class[0] = s->prompt_class[1] = -1;
+    s->study = (gm_study){.protocol = &s->protocol,
+                          .judge = {.n_classes = J},
+                          .prompts = {.at = s->prompt, .n = PROMPTS},
+                          .prompt_class = s->prompt_class,
+                          .topic = s->topic,
+                          .n_topics = 1,
+                          .cell = s->cell,
+                          .n_cells = 4,
+                          .n_choosing = 4};
+}
+
+static void a_shift_is_over_prompts(void)
+{
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
+    const gm_cell *c = &s.cell[1];
+    CHECK_NEAR(c->log_odds, 0.5, 1e-6);
+    CHECK_NEAR(c->share, 0.75, 0);
+    CHECK_NEAR(c->shift, 2, 1e-6); /* prompt 0: 0 - -2, prompt 1: 1 - -1 */
+    CHECK_NEAR(c->shift_lo, 2, 1e-6);
+    CHECK_NEAR(c->shift_hi, 2, 1e-6);
+    CHECK_NEAR(s.cell[2].shift, 1.5, 1e-6); /* 2 and 1 */
+    CHECK_NEAR(s.cell[2].shift_lo, 1, 1e-6);
+    CHECK_NEAR(s.cell[2].shift_hi, 2, 1e-6);
+    gm_quality q = gm_scores_quality(c);
+    CHECK_NEAR(q.tokens, 11.5, 0);
+    CHECK_NEAR(q.ended, 0.25, 0);
+}
+
+/* A prompt that was taken from the topic's own class says nothing of it. */
+static void own_openings_do_not_count(void)
+{
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    s.prompt_class[1] = 0;
+    CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
+    CHECK_NEAR(s.cell[1].log_odds, 0, 1e-6);
+    CHECK_NEAR(s.cell[1].share, 0.5, 0);
+    CHECK_NEAR(s.cell[2].shift, 2, 1e-6);
+    CHECK_NEAR(gm_scores_log_odds(&s.study, &s.cell[0], 0, NULL), -2, 1e-6);
+}
+
+static void the_dearest_dose_is_not_chosen(void)
+{
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
+    gm_scores_choose(&s.study); /* 3 is the strongest and costs .6 */
+    CHECK_NEAR(s.topic[0].dose, 1, 0);
+    CHECK(s.topic[0].affordable);
+    s.protocol.max_kl = 0.7;
+    gm_scores_choose(&s.study);
+    CHECK_NEAR(s.topic[0].dose, 3, 0);
+    s.protocol.max_kl = 0.1;
+    gm_scores_choose(&s.study);
+    CHECK(!s.topic[0].affordable);
+    CHECK_NEAR(s.topic[0].dose, 1, 0); /* the smallest */
+    s.cell[1].cost[GM_NEUTRAL].kl_mean = (double)NAN;
+    gm_scores_choose(&s.study);
+    CHECK(!s.topic[0].affordable);
+}
+
+static void specificity_is_per_class(void)
+{
+    sample s;
+    gm_error err = {0};
+    double m[4];
+    sample_init(&s);
+    s.study.n_topics = 2;
+    s.topic[1].class_id = 1;
+    s.topic[0].dose = 1;
+    s.study.n_choosing = 0;
+    for (int c = 0; c < 4; c++) s.cell[c].half = 1;
+    CHECK_OK(gm_scores_specificity(m, &s.study, &err), err);
+    CHECK_NEAR(m[0], 2, 1e-6);
+    CHECK_NEAR(m[1], -2, 1e-6); /* two classes: what one gains the other loses */
+    CHECK(isnan(m[2]) && isnan(m[3]));
+}
+
+TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift), TEST(repetition),
+      TEST(a_shift_is_over_prompts), TEST(own_openings_do_not_count),
+      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class))
