@@ -109,9 +109,9 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
     }
     print_subsets(atlas, cluster);
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
-    printf("important experts (layer:expert, lift, share as a multiple of uniform):\n");
+    printf("important experts:\n  %5s %6s %7s  %s\n", "layer", "expert", "lift", "x uniform");
     for (size_t i = 0; i < n; i++)
-        printf("  %d:%d  %.2f  %.2f\n", atlas->layer_of_moe[top[i].moe_layer], top[i].expert,
+        printf("  %5d %6d %7.2f  %9.2f\n", atlas->layer_of_moe[top[i].moe_layer], top[i].expert,
                (double)top[i].lift, (double)top[i].usage);
     print_members(atlas, cluster);
 }

@@ -101,14 +101,16 @@ static bool print_large(const char *key, double number)
     return true;
 }
 
-/* A member's value on one line; a list's items joined; "-" where there is nothing. */
+/* A member's value on one line; the items of a list, and the names and values of an object,
+ * joined; "-" where there is nothing. */
 static void print_value(const gm_json *value)
 {
     int64_t integer;
     double number;
     bool flag;
     const char *text = gm_json_text(value, NULL);
-    bool is_list = gm_json_kind_of(value) == GM_JSON_ARRAY;
+    bool is_object = gm_json_kind_of(value) == GM_JSON_OBJECT;
+    bool is_list = gm_json_kind_of(value) == GM_JSON_ARRAY || is_object;
     if (text)
         gm_print_text(stdout, 0, *text ? text : "-");
     else if (gm_json_bool(value, &flag))
@@ -122,6 +124,7 @@ static void print_value(const gm_json *value)
     else if (!is_list || gm_json_first(value) == NULL)
         printf("-");
     for (const gm_json *k = is_list ? gm_json_first(value) : NULL; k; k = gm_json_next(k)) {
+        if (is_object) printf("%s ", gm_json_key(k));
         print_value(k);
         if (gm_json_next(k)) printf(", ");
     }

@@ -58,3 +58,6 @@ gm-probe tokenize --model only some.jsonl
 
 echo "-- a model folder:"
 gm-probe info "$TINY" | grep -v '^memory_here\|^fits'
+
+echo "-- a trace:"
+gm-probe info z.h5 | grep "^  libraries"
