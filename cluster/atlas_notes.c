@@ -48,6 +48,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_u64(&out, "seed", umap->seed);
     gm_json_put_u64(&out, "min_cluster_size", hdbscan->min_cluster_size);
     gm_json_put_i64(&out, "min_samples", hdbscan->min_samples);
+    gm_json_put_bool(&out, "count_self", hdbscan->count_self);
     gm_json_put_string(&out, "selection", selection[hdbscan->selection]);
     gm_json_put_f64(&out, "epsilon", hdbscan->epsilon);
     gm_json_put_u64(&out, "max_cluster_size", hdbscan->max_cluster_size);

@@ -57,6 +57,8 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
          "0: automatic; else 2 or more"},
         {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
+        {GM_OPT_FLAG, "count-self", &hdbscan->count_self, 0, 0, NULL,
+         "the document is one of its min-samples (scikit-learn)"},
         {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, GM_SELECTION_CHOICES,
          "excess of mass, or the leaves"},
         {GM_OPT_F64, "epsilon", &hdbscan->epsilon, 0, 1e9, "D", "merge clusters nearer than this"},

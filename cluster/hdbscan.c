@@ -138,9 +138,12 @@ gm_status gm_hdbscan_fit(gm_clustering *out, const double *at, size_t n, int dim
     gm_linkage linkage = {0};
     double *core = gm_alloc(n, sizeof *core);
     gm_edge *edge = gm_alloc(n, sizeof *edge);
+    const int n_others = options->min_samples - options->count_self;
     *out = (gm_clustering){0};
     if (!core || !edge) GM_FAIL(GM_EMEM, "no memory to cluster %zu points", n);
-    GM_TRY(gm_mst_find(edge, core, at, n, dim, options->min_samples, err));
+    if (options->min_samples < 1)
+        GM_FAIL(GM_EARG, "min-samples is %d, expected at least 1", options->min_samples);
+    GM_TRY(gm_mst_find(edge, core, at, n, dim, n_others, err));
     GM_TRY(gm_linkage_make(&linkage, edge, n, err));
     GM_TRY(gm_hdbscan_cut(out, &linkage, options, err));
 out:

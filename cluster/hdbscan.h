@@ -6,8 +6,10 @@
  * labels. lambda = 1/distance; a distance of 0 counts as the smallest that is not 0, so
  * that everything stays finite where points coincide.
  *
- * Source: Campello, Moulavi, Sander 2013; McInnes, Healy 2017, arXiv:1705.07321; hdbscan
- *         (scikit-learn-contrib): core distances do not count the point itself.
+ * Two conventions: hdbscan (scikit-learn-contrib) and fast_hdbscan do not count the point itself
+ * among its min_samples, scikit-learn and the paper do.
+ *
+ * Source: Campello, Moulavi, Sander 2013; McInnes, Healy 2017, arXiv:1705.07321.
  */
 #ifndef GM_HDBSCAN_H
 #define GM_HDBSCAN_H
@@ -19,7 +21,8 @@ typedef enum gm_selection { GM_SELECT_EOM, GM_SELECT_LEAF } gm_selection;
 
 typedef struct gm_hdbscan_options {
     size_t min_cluster_size; /* at least 2 */
-    int min_samples;         /* at least 1 */
+    int min_samples;         /* at least 1: the core distance reaches this many others */
+    bool count_self;         /* the point itself is one of them, as in scikit-learn */
     gm_selection selection;
     double epsilon;          /* clusters born nearer than this are merged upwards; 0: none */
     size_t max_cluster_size; /* 0: no limit; excess of mass only */

@@ -185,32 +185,31 @@ static size_t run_round(boruvka *b, gm_edge *edge, uint32_t *root)
     return added;
 }
 
-static gm_status find_cores(double *core, const gm_kdtree *tree, int min_samples, gm_error *err)
+static gm_status find_cores(double *core, const gm_kdtree *tree, size_t k, gm_error *err)
 {
-    size_t k = (size_t)min_samples, failed = 0;
-    if (k > tree->n - 1 && tree->n > 1) k = tree->n - 1;
+    size_t failed = 0;
+    if (k > tree->n - 1) k = tree->n - 1;
 #pragma omp parallel reduction(+ : failed)
     {
         double *work = gm_alloc(k, sizeof *work);
         failed += work == NULL;
 #pragma omp for schedule(dynamic, 256)
         for (size_t i = 0; i < tree->n; i++)
-            if (work) core[i] = gm_kdtree_kth(tree, i, k, work);
+            if (work) core[i] = k > 0 ? gm_kdtree_kth(tree, i, k, work) : 0;
         gm_free(work);
     }
     return failed ? gm_fail(err, GM_EMEM, "no memory for core distances") : GM_OK;
 }
 
-gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, int dim,
-                      int min_samples, gm_error *err)
+gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, int dim, int k,
+                      gm_error *err)
 {
     gm_status status = GM_OK;
     boruvka b = {.core = core};
     uint32_t *root = NULL;
-    if (min_samples < 1)
-        return gm_fail(err, GM_EARG, "min-samples is %d, expected at least 1", min_samples);
+    if (k < 0) return gm_fail(err, GM_EARG, "core distance to neighbour %d, expected 0 or more", k);
     GM_TRY(gm_kdtree_build(&b.tree, at, n, dim, err));
-    GM_TRY(find_cores(core, &b.tree, min_samples, err));
+    GM_TRY(find_cores(core, &b.tree, (size_t)k, err));
     root = gm_alloc(n, sizeof *root);
     b.component = gm_alloc(n, sizeof *b.component);
     b.node_core = gm_alloc(b.tree.n_nodes, sizeof *b.node_core);

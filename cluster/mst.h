@@ -1,7 +1,7 @@
 /* mst.h - the minimum spanning tree of mutual reachability distances.
  *
  * Sizes: N points. Mutual reachability of i and j: max(core_i, core_j, |i - j|), core the
- * distance to the min_samples-th nearest other point.
+ * distance to the k-th nearest other point (the farthest where there are fewer), 0 for k = 0.
  *
  * Many edges weigh the same (the core distance of somebody), and how ties fall decides
  * clusters. Here edges are in one total order - weight, smaller core, distance, smaller
@@ -29,9 +29,10 @@ gm_edge gm_edge_make(const double *core, uint32_t i, uint32_t j, double squared)
  *   core  (N) written
  *   edge  (N-1) written, ascending
  * Exact: Boruvka's rounds over a kd-tree; a branch is left out only when every edge in it
- * is strictly heavier than one known. Errors: GM_EARG, GM_EMEM. */
-gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, int dim,
-                      int min_samples, gm_error *err) GM_MUST_USE;
+ * is strictly heavier than one known. Errors: GM_EARG for k < 0 or what gm_kdtree_build
+ * refuses; GM_EMEM. */
+gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, int dim, int k,
+                      gm_error *err) GM_MUST_USE;
 
 /* Union-find with path halving; root (N) starts as 0, 1, 2, ... */
 uint32_t gm_find_root(uint32_t *root, uint32_t i);

@@ -1,5 +1,5 @@
 /* golden_tensors.h - tensors of tests/golden/ as doubles: F64 too, which is no weight
- * format and base/safetensors.h does not read.
+ * format and base/safetensors.h does not read. And the JSON beside them.
  */
 #ifndef GM_GOLDEN_TENSORS_H
 #define GM_GOLDEN_TENSORS_H
@@ -49,7 +49,7 @@ static inline double *golden_read(const golden_file *file, const char *name, siz
     const gm_json *offset = gm_json_first(gm_json_find(entry, "data_offsets"));
     gm_json_i64(offset, &begin);
     gm_json_i64(gm_json_next(offset), &end);
-    size_t size = strcmp(dtype, "F64") == 0 ? 8 : 4;
+    size_t size = strcmp(dtype, "F64") == 0 ? 8 : strcmp(dtype, "U8") == 0 ? 1 : 4;
     *n = (size_t)(end - begin) / size;
     double *out = gm_alloc(*n, sizeof *out);
     for (size_t i = 0; out && i < *n; i++) {
@@ -58,6 +58,8 @@ static inline double *golden_read(const golden_file *file, const char *name, siz
         int32_t v;
         if (size == 8) {
             memcpy(&out[i], at, sizeof out[i]);
+        } else if (size == 1) {
+            out[i] = (unsigned char)*at;
         } else if (strcmp(dtype, "F32") == 0) {
             memcpy(&f, at, sizeof f);
             out[i] = (double)f;
@@ -76,6 +78,25 @@ static inline float *golden_floats(const golden_file *file, const char *name, si
     for (size_t i = 0; out && i < *n; i++) out[i] = (float)from[i];
     gm_free(from);
     return out;
+}
+
+/* TEST_DATA/golden/NAME, freed with gm_json_free; an unreadable file fails the test. */
+static inline gm_json *golden_json(const char *name)
+{
+    gm_json *root = NULL;
+    gm_error err = {0};
+    char path[1024];
+    snprintf(path, sizeof path, TEST_DATA "/golden/%s", name);
+    CHECK_OK(gm_json_read_file(&root, path, (size_t)1 << 26, &err), err);
+    return root;
+}
+
+/* NaN when it is no number, which no comparison passes. */
+static inline double golden_number(const gm_json *value)
+{
+    double v = NAN;
+    gm_json_f64(value, &v);
+    return v;
 }
 
 #endif

@@ -189,6 +189,32 @@ static void cutting_again(void)
     gm_clustering_clear(&cut);
 }
 
+/* Two of which one is the point itself are one other; the point alone has no core distance. */
+static void counting_the_point_itself(void)
+{
+    static double at[2 * N];
+    make_blobs(at, 3);
+    gm_hdbscan_options how = {.min_cluster_size = 8, .min_samples = 5};
+    gm_clustering other = fit(at, N, 2, how);
+    how.count_self = true;
+    gm_clustering five = fit(at, N, 2, how);
+    how.min_samples = 6;
+    gm_clustering six = fit(at, N, 2, how);
+    CHECK_BYTES(six.linkage.distance, other.linkage.distance, (N - 1) * sizeof(double));
+    CHECK_BYTES(six.label, other.label, N * sizeof *other.label);
+    CHECK(memcmp(five.linkage.distance, six.linkage.distance, (N - 1) * sizeof(double)) != 0);
+    gm_clustering_clear(&other);
+    gm_clustering_clear(&five);
+    gm_clustering_clear(&six);
+    const double line[] = {0, 1, 3};
+    gm_clustering alone =
+        fit(line, 3, 1,
+            (gm_hdbscan_options){.min_cluster_size = 2, .min_samples = 1, .count_self = true});
+    CHECK_NEAR(alone.linkage.distance[0], 1, 0); /* plain single linkage */
+    CHECK_NEAR(alone.linkage.distance[1], 2, 0);
+    gm_clustering_clear(&alone);
+}
+
 static void what_is_refused(void)
 {
     const double at[] = {0, NAN};
@@ -221,5 +247,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(two_chains_by_hand), TEST(one_cluster_only_when_allowed),
       TEST(few_points_and_equal_points), TEST(what_always_holds), TEST(what_changes_nothing),
-      TEST(permuting_points_permutes_labels), TEST(cutting_again), TEST(what_is_refused),
-      TEST(survives_every_allocation_failure))
+      TEST(permuting_points_permutes_labels), TEST(cutting_again), TEST(counting_the_point_itself),
+      TEST(what_is_refused), TEST(survives_every_allocation_failure))

@@ -88,7 +88,7 @@ static void check_tree(const double *at, size_t n, int dim, int k)
 static void same_tree_as_kruskal(void)
 {
     static double at[N * 3];
-    static const int samples[] = {1, 2, 5, 15};
+    static const int samples[] = {0, 1, 2, 15};
     for (int dim = 1; dim <= 3; dim++)
         for (uint64_t places = 0; places <= 8; places += 4) /* points on a grid: ties */
             for (size_t s = 0; s < 4; s++) {
@@ -101,7 +101,7 @@ static void few_points(void)
 {
     const double at[] = {0, 0, 3, 4, 3, 4, 3, 4};
     for (size_t n = 1; n <= 4; n++)
-        for (int k = 1; k <= 6; k++) check_tree(at, n, 2, k);
+        for (int k = 0; k <= 6; k++) check_tree(at, n, 2, k);
 }
 
 /* Weight, then the smaller core, the distance, the numbers. */
@@ -136,7 +136,7 @@ static void what_is_refused(void)
     double core[2];
     gm_error err = {0};
     CHECK_FAILS(gm_mst_find(edge, core, at, 2, 2, 1, &err), err, GM_EARG, "point 1");
-    CHECK_FAILS(gm_mst_find(edge, core, at, 1, 2, 0, &err), err, GM_EARG, "min-samples is 0");
+    CHECK_FAILS(gm_mst_find(edge, core, at, 1, 2, -1, &err), err, GM_EARG, "neighbour -1");
 }
 
 static gm_status find(void *state, gm_error *err)
