@@ -51,7 +51,28 @@ out:
     return status;
 }
 
-/* Distances (C,C) between the centres of the parts, in the features of the points. */
+/* The mean row of n points, as a point of the space. Under hellinger a row is the squares of its
+ * features and sums to 1. Under cosine the mean is that of directions. */
+static void find_centre(float *centre, double *sum, const gm_points *points,
+                        const uint32_t *point_of, const uint32_t *member, size_t n)
+{
+    const size_t dim = points->dim;
+    const bool squares = points->metric == GM_HELLINGER;
+    double length = 0;
+    memset(sum, 0, dim * sizeof *sum);
+    for (size_t m = 0; m < n; m++) {
+        const float *f = points->at + (size_t)point_of[member[m]] * dim; /* (dim) */
+        for (size_t d = 0; d < dim; d++) sum[d] += (double)f[d] * (squares ? (double)f[d] : 1);
+    }
+    for (size_t d = 0; d < dim; d++) {
+        sum[d] = squares ? sqrt(sum[d] / (double)n) : sum[d] / (double)n;
+        length += sum[d] * sum[d];
+    }
+    const double by = points->metric == GM_COSINE && length > 0 ? 1 / sqrt(length) : 1;
+    for (size_t d = 0; d < dim; d++) centre[d] = (float)(sum[d] * by);
+}
+
+/* Distances (C,C) between the centres of the parts. */
 static gm_status centre_distances(double *distance, const parts *p, const gm_points *points,
                                   const uint32_t *point_of, gm_error *err)
 {
@@ -60,15 +81,9 @@ static gm_status centre_distances(double *distance, const parts *p, const gm_poi
     float *centre = gm_alloc2(p->n, dim, sizeof *centre);
     gm_status status = GM_OK;
     if (!sum || !centre) GM_FAIL(GM_EMEM, "no memory for the centres of %zu parts", p->n);
-    for (size_t c = 0; c < p->n; c++) {
-        memset(sum, 0, dim * sizeof *sum);
-        for (size_t m = p->start[c]; m < p->start[c + 1]; m++) {
-            const float *f = points->at + (size_t)point_of[p->member[m]] * dim; /* (dim) */
-            for (size_t d = 0; d < dim; d++) sum[d] += (double)f[d];
-        }
-        double n = (double)(p->start[c + 1] - p->start[c]);
-        for (size_t d = 0; d < dim; d++) centre[c * dim + d] = (float)(sum[d] / n);
-    }
+    for (size_t c = 0; c < p->n; c++)
+        find_centre(centre + c * dim, sum, points, point_of, p->member + p->start[c],
+                    p->start[c + 1] - p->start[c]);
     for (size_t i = 0; i < p->n; i++) {
         for (size_t j = 0; j < p->n; j++) {
             double s = gm_dots_best()->squared(centre + i * dim, centre + j * dim, dim);

@@ -1,4 +1,4 @@
-"""text_golden - TF-IDF by scikit-learn and class TF-IDF by its definition, over the texts of corpus.py."""
+"""text_golden - TF-IDF by scikit-learn and class TF-IDF by BERTopic, over the texts of corpus.py."""
 
 import unicodedata
 
@@ -7,16 +7,15 @@ import numpy as np
 from . import common
 from .corpus import CASES, TEXTS
 
+MOST = 48  # the 48th word is more frequent than the 49th: at a tie scikit-learn would take either
 # name: arguments of TfidfVectorizer beside the defaults; every text is brought to NFC first.
 TFIDF = {
     "default": {},
     "sublinear": {"sublinear_tf": True},
-    "plain-idf": {"smooth_idf": False},
     "english-stop-words": {"stop_words": "english"},
     "df-limits": {"min_df": 2, "max_df": 0.2},
-    "max-features": {"max_features": 40},
+    "max-features": {"max_features": MOST},
 }
-CTFIDF = {"default": (False, False), "bm25": (True, False), "reduced": (False, True), "bm25-reduced": (True, True)}
 ROWS_FOR = {"sublinear_tf", "min_df", "max_df"}  # settings whose whole matrix is stored
 TOP = 10
 
@@ -25,10 +24,10 @@ def texts():
     return [unicodedata.normalize("NFC", text) for text, _ in TEXTS]
 
 
-def top_terms(scores, terms):
-    """The TOP best (term, score): score descending, then term ascending by code points; zero scores never."""
+def top_terms(scores, terms, most=TOP):
+    """The `most` best (term, score): score descending, then term ascending by code points; zero scores never."""
     order = sorted((i for i in range(len(terms)) if scores[i] > 0), key=lambda i: (-scores[i], terms[i]))
-    return [[terms[i], float(scores[i])] for i in order[:TOP]]
+    return [[terms[i], float(scores[i])] for i in order[:most]]
 
 
 def tfidf(arguments):
@@ -47,28 +46,34 @@ def tfidf(arguments):
         keywords[str(c)] = top_terms(mean, terms)
     result = {"arguments": arguments, "terms": terms, "idf": [round(float(x), 12) for x in vectorizer.idf_],
               "keywords": keywords}
+    if "max_features" in arguments:
+        total = np.asarray(TfidfVectorizer(use_idf=False, norm=None).fit_transform(texts()).sum(axis=0)).ravel()
+        total = sorted(total, reverse=True)
+        assert total[MOST - 1] > total[MOST]
     return {**result, "rows": rows} if set(arguments) <= ROWS_FOR else result
 
 
-def ctfidf(bm25, reduce_frequent):
-    """BERTopic's class TF-IDF: tf = term's share of its class; idf = ln(1 + A/f), A = mean words per class, truncated.
+def ctfidf():
+    """BERTopic's class TF-IDF of every word of every class, noise (-1) a class of its own.
 
-    bm25: ln(1 + (A - f + 0.5) / (f + 0.5)). reduce_frequent: square root of tf. Noise (-1) is a class of its own.
+    Held against its definition: a term's share of its class, times ln(1 + A/f), f the term's frequency over all classes, A
+    the mean number of words of a class, truncated.
     """
+    from bertopic.vectorizers import ClassTfidfTransformer
     from sklearn.feature_extraction.text import CountVectorizer
 
     classes = sorted({c for _, c in TEXTS})
     joined = [" ".join(t for t, (_, c) in zip(texts(), TEXTS) if c == wanted) for wanted in classes]
     vectorizer = CountVectorizer()
-    counts = vectorizer.fit_transform(joined).toarray().astype(np.float64)
+    counts = vectorizer.fit_transform(joined)
     terms = [str(term) for term in vectorizer.get_feature_names_out()]
-    frequency = counts.sum(axis=0)
+    weight = ClassTfidfTransformer().fit(counts).transform(counts.astype(np.float64)).toarray()
+    counts = counts.toarray().astype(np.float64)
     average = int(counts.sum(axis=1).mean())
-    idf = np.log(1.0 + ((average - frequency + 0.5) / (frequency + 0.5) if bm25 else average / frequency))
-    tf = counts / counts.sum(axis=1, keepdims=True)
-    weight = (np.sqrt(tf) if reduce_frequent else tf) * idf
+    by_definition = counts / counts.sum(axis=1, keepdims=True) * np.log(1.0 + average / counts.sum(axis=0))
+    assert np.abs(weight - by_definition).max() < 1e-15
     return {"average_words": average,
-            "keywords": {str(c): top_terms(weight[i], terms) for i, c in enumerate(classes)}}
+            "keywords": {str(c): top_terms(weight[i], terms, len(terms)) for i, c in enumerate(classes)}}
 
 
 def tokens():
@@ -85,10 +90,10 @@ def make(folder):
 
     common.write_json(folder / "corpus.json", {"texts": [{"text": text, "class": c} for text, c in TEXTS]})
     common.write_json(folder / "keywords.json", {
-        "versions": common.versions("scikit-learn", "numpy"),
+        "versions": common.versions("scikit-learn", "bertopic", "numpy"),
         "english_stop_words": sorted(ENGLISH_STOP_WORDS),
         "tokens": tokens(),
         "tfidf": {name: tfidf(arguments) for name, arguments in TFIDF.items()},
-        "ctfidf": {name: ctfidf(*arguments) for name, arguments in CTFIDF.items()},
+        "ctfidf": ctfidf(),
     }, indent=None)
     print("keywords:", [k for k, _ in tfidf({})["keywords"]["0"]])

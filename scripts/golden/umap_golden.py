@@ -61,8 +61,8 @@ def laplacian_vectors(graph, dim):
     return values[: dim + 2], sign_rule(vectors[:, 1 : dim + 1])
 
 
-def graph_steps(x, index, distance, k):
-    """sigma, rho, fuzzy union in COO (row-major), and the graph pruned for 500 epochs, from float32 distances."""
+def graph_steps(x, index, distance, k, epochs=500):
+    """sigma, rho, fuzzy union in COO (row-major), and the graph pruned for so many epochs, from float32 distances."""
     from umap.umap_ import fuzzy_simplicial_set
 
     graph, sigma, rho = fuzzy_simplicial_set(
@@ -70,7 +70,7 @@ def graph_steps(x, index, distance, k):
     graph = scipy.sparse.csr_matrix(graph)
     graph.sort_indices()
     pruned = graph.copy()
-    pruned.data[pruned.data < pruned.data.max() / 500.0] = 0.0
+    pruned.data[pruned.data < pruned.data.max() / epochs] = 0.0
     pruned.eliminate_zeros()
     return sigma, rho, graph.tocoo(), pruned
 

@@ -125,6 +125,35 @@ static void many_parts(void)
     parts_stand_apart(100, 3);
 }
 
+/* Where a part goes is decided by its mean row: ring 0 is half (1,0,..), half (0,1,..), ring 1 is
+ * (.51,.49,..), so they are neighbours and equally far from the others. */
+static void the_centre_of_a_part_is_its_mean_row(void)
+{
+    static rings r;
+    enum { PARTS = 5, SIZE = 10 };
+    static const gm_metric metrics[] = {GM_HELLINGER, GM_COSINE};
+    for (size_t k = 0; k < 2; k++) {
+        float rows[PARTS * SIZE][PARTS] = {{0}};
+        double middle[PARTS][2] = {{0}}, far = INFINITY;
+        gm_error err = {0};
+        make(&r, PARTS, SIZE);
+        gm_points_clear(&r.points);
+        for (size_t i = 0; i < PARTS * SIZE; i++) {
+            size_t part = i / SIZE;
+            rows[i][part == 0 ? i % 2 : part] = 1;
+            if (part == 1) rows[i][0] = 0.51f, rows[i][1] = 0.49f;
+        }
+        CHECK_OK(gm_points_init(&r.points, rows[0], PARTS * SIZE, PARTS, metrics[k], &err), err);
+        start(&r, 42);
+        for (size_t i = 0; i < 2 * r.n; i++) middle[i / 2 / SIZE][i % 2] += (double)r.xy[i] / SIZE;
+        for (size_t c = 2; c < PARTS; c++)
+            far = fmin(far, hypot(middle[c][0] - middle[0][0], middle[c][1] - middle[0][1]));
+        double near = hypot(middle[1][0] - middle[0][0], middle[1][1] - middle[0][1]);
+        CHECK(near < 0.01 * far);
+        clear(&r);
+    }
+}
+
 /* Two or three points in all. */
 static void hardly_any_points(void)
 {
@@ -168,5 +197,6 @@ static void survives_every_allocation_failure(void)
     clear(&r);
 }
 
-TESTS(TEST(a_ring_is_a_circle), TEST(few_parts), TEST(many_parts), TEST(hardly_any_points),
-      TEST(the_seed_decides), TEST(survives_every_allocation_failure))
+TESTS(TEST(a_ring_is_a_circle), TEST(few_parts), TEST(many_parts),
+      TEST(the_centre_of_a_part_is_its_mean_row), TEST(hardly_any_points), TEST(the_seed_decides),
+      TEST(survives_every_allocation_failure))
