@@ -115,7 +115,9 @@ static gm_status check_shape(gm_h5_set *set, size_t item_bytes, int rank, const 
             goto out;
         }
         if (found[i] > 0 && *bytes > (uint64_t)INT64_MAX / found[i]) {
-            status = gm_h5_fail(err, GM_ESHAPE, set->id, "dataset '%s' is too large", set->name);
+            status = gm_h5_fail(err, GM_ESHAPE, set->id,
+                                "dataset '%s' declares more than 2^63 bytes, %llu along axis %d",
+                                set->name, (unsigned long long)found[i], i);
             goto out;
         }
         *bytes *= found[i];

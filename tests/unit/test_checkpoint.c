@@ -73,7 +73,8 @@ static void gets_by_name_and_shape(void)
     CHECK_FAILS(gm_checkpoint_get(c, "model.embed_tokens.weight", 320, 33, &t, &err), err,
                 GM_ESHAPE, "is 320 x 32, expected 320 x 33");
     CHECK(t == NULL);
-    CHECK_FAILS(gm_checkpoint_get(c, "nothing", 1, 1, &t, &err), err, GM_EFORMAT, "'nothing'");
+    CHECK_FAILS(gm_checkpoint_get(c, "nothing", 1, 1, &t, &err), err, GM_EFORMAT,
+                "olmoe-tiny': the checkpoint has no tensor 'nothing'");
     CHECK(gm_checkpoint_metadata(c, "no such key") == NULL);
     gm_checkpoint_close(c);
 
@@ -117,6 +118,10 @@ static void refuses_bad_folders(void)
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "tensor 'a'");
     write_index("bad", "{\"weight_map\":{\"a\":1}}");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "tensor 'a'");
+    write_index("bad", "{\"weight_map\":{\"a\":\"1.safetensors\\u0000x\"}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "does not name a file");
+    write_index("bad", "{\"weight_map\":{\"a\\u0000x\":\"1.safetensors\"}}");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "'a' goes on behind a NUL");
     write_index("bad", "{\"weight_map\":[]}");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "weight_map");
     write_index("bad", "{}");
@@ -124,6 +129,10 @@ static void refuses_bad_folders(void)
 
     CHECK_OK(gm_outfile_write("empty.safetensors", true, "", 0, &err), err);
     CHECK_FAILS(gm_checkpoint_open(&c, "empty.safetensors", &err), err, GM_EFORMAT, "is empty");
+    unlink("pipe.safetensors");
+    CHECK_INT(mkfifo("pipe.safetensors", 0666), 0); /* nobody writes: opening it must not wait */
+    CHECK_FAILS(gm_checkpoint_open(&c, "pipe.safetensors", &err), err, GM_EIO,
+                "not a regular file");
     mkdir("folder.safetensors", 0777);
     CHECK_FAILS(gm_checkpoint_open(&c, "folder.safetensors", &err), err, GM_EIO,
                 "not a regular file");
@@ -177,5 +186,42 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(open_attempt, folder);
 }
 
+/* One tensor a shard, the index in any order; and one shard more than is allowed. */
+static void an_index_may_name_many_shards(void)
+{
+    enum { SHARDS = 60, TOO_MANY = 4097 };
+    gm_text index = {0};
+    gm_checkpoint *c;
+    gm_error err = {0};
+    mkdir("many", 0777);
+    CHECK_OK(gm_text_add(&index, "{\"weight_map\":{", &err), err);
+    for (int i = 0; i < SHARDS; i++) {
+        int k = i * 7 % SHARDS;
+        char path[64], name[16];
+        snprintf(path, sizeof path, "many/%d.safetensors", k);
+        snprintf(name, sizeof name, "t%d", k);
+        write_shard(path, (const char *const[]){name, NULL});
+        CHECK_OK(gm_text_printf(&index, &err, "%s\"%s\":\"%d.safetensors\"", i ? "," : "", name, k),
+                 err);
+    }
+    CHECK_OK(gm_text_add(&index, "}}", &err), err);
+    write_index("many", index.at);
+    CHECK_OK(gm_checkpoint_open(&c, "many", &err), err);
+    CHECK_INT(gm_checkpoint_n(c), SHARDS);
+    gm_checkpoint_close(c);
+
+    index.n = 0;
+    for (int i = 0; i < TOO_MANY; i++)
+        CHECK_OK(
+            gm_text_printf(&index, &err, "%s\"t%d\":\"%d\"", i ? "," : "{\"weight_map\":{", i, i),
+            err);
+    CHECK_OK(gm_text_add(&index, "}}", &err), err);
+    write_index("many", index.at);
+    CHECK_FAILS(gm_checkpoint_open(&c, "many", &err), err, GM_EFORMAT,
+                "names 4097 shards, expected at most 4096");
+    gm_text_clear(&index);
+}
+
 TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(refuses_bad_folders),
-      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure))
+      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure),
+      TEST(an_index_may_name_many_shards))

@@ -241,8 +241,23 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(attempt, "plain.jsonl");
 }
 
+static void nul_in_a_subset_is_written_out(void)
+{
+    char text[8][64];
+    gm_skip skip[8];
+    const char two[] = "{\"text\":\"1\",\"meta\":{\"pile_set_name\":\"a\\u0000b\"}}\n"
+                       "{\"text\":\"2\",\"meta\":{\"pile_set_name\":\"\\u0000a\\u0000\"}}\n"
+                       "{\"text\":\"3\",\"meta\":{\"pile_set_name\":\"a\"}}\n";
+    write_file("subset.jsonl", two, sizeof two - 1);
+    CHECK_INT(read_all("subset.jsonl", NULL, text, skip, 8), 3);
+    CHECK_TEXT(text[0], "a\\x00b|1");
+    CHECK_TEXT(text[1], "\\x00a\\x00|2");
+    CHECK_TEXT(text[2], "a|3");
+}
+
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
       TEST(strict_names_file_and_line), TEST(long_lines_are_passed_over_in_bounded_memory),
       TEST(other_fields_can_be_named), TEST(nul_in_a_text_is_kept),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
-      TEST(a_file_that_changes_is_noticed), TEST(survives_every_allocation_failure))
+      TEST(a_file_that_changes_is_noticed), TEST(survives_every_allocation_failure),
+      TEST(nul_in_a_subset_is_written_out))

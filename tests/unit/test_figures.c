@@ -178,9 +178,29 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(draw_everything, NULL);
 }
 
+static void a_heatmap_may_have_more_cells_than_pixels(void)
+{
+    enum { COLS = 65535 };
+    gm_text png = {0};
+    gm_error err = {0};
+    float *value = gm_alloc(2 * COLS, sizeof *value);
+    CHECK(value != NULL);
+    if (value == NULL) return;
+    for (int i = 0; i < 2 * COLS; i++) value[i] = i % 5 ? (float)(i % 7) : NAN;
+    const gm_heat_panel panel[] = {{"one", value, false, ""}, {"two", value, true, ""}};
+    gm_heat_figure heat = {.title = "wide", .panel = panel, .n_panels = 2, .rows = 2, .cols = COLS};
+    CHECK_OK(gm_figure_heat_png(&heat, &png, &err), err);
+    gm_text_clear(&png);
+    heat.rows = 13107, heat.cols = 10, heat.n_panels = 1;
+    CHECK_OK(gm_figure_heat_png(&heat, &png, &err), err);
+    gm_text_clear(&png);
+    gm_free(value);
+}
+
 TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
       TEST(labels_end_without_overlap_inside_the_frame),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
       TEST(the_ending_decides_the_kind_of_picture), TEST(hostile_text_stays_text),
-      TEST(base64_of_embedded_pictures_is_right), TEST(survives_every_allocation_failure))
+      TEST(base64_of_embedded_pictures_is_right), TEST(survives_every_allocation_failure),
+      TEST(a_heatmap_may_have_more_cells_than_pixels))

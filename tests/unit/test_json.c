@@ -297,10 +297,25 @@ static void files_are_named_in_messages(void)
     gm_json_free(NULL);
 }
 
+/* Two bytes of text are up to 400 bytes of memory, so their number is bounded. */
+static void values_have_a_limit(void)
+{
+    enum { MOST = 1 << 22 };
+    gm_text text = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_text_reserve(&text, 2 * MOST + 2, &err), err);
+    CHECK_OK(gm_text_add(&text, "[", &err), err);
+    for (int i = 0; i < MOST; i++)
+        CHECK_OK(gm_text_append(&text, i ? ",1" : "1", i ? 2 : 1, &err), err);
+    CHECK_OK(gm_text_add(&text, "]", &err), err); /* with the list itself one too many */
+    refuse(text.at, text.n, "more than 4194304 values");
+    gm_text_clear(&text);
+}
+
 TESTS(TEST(values_have_kinds_and_an_order), TEST(strings_and_keys_keep_nul),
       TEST(escapes_become_characters), TEST(integers_are_exact_to_64_bits),
       TEST(long_numbers_are_not_cut), TEST(what_is_not_json_is_refused_with_its_place),
       TEST(duplicate_keys_are_refused_in_small_and_large_objects), TEST(depth_has_a_limit),
       TEST(space_and_a_byte_order_mark_may_stand_around),
       TEST(required_members_say_what_was_expected), TEST(every_allocation_may_fail),
-      TEST(files_are_named_in_messages))
+      TEST(files_are_named_in_messages), TEST(values_have_a_limit))

@@ -127,6 +127,38 @@ static void the_page_holds_everything_and_repeats(void)
     gm_text_clear(&second);
 }
 
+/* What an atlas of strangers calls things stays text. */
+static void hostile_names_are_text_on_the_page(void)
+{
+    static const char *const subset[S] = {"a\x1b[31mb\nc", "</td><script>alert(1)</script>"};
+    static const char *const id[N] = {"<img src=x>:1", "\xe2\x80\xaetxt", "", "", "", ""};
+    const char *keyword[C * GM_N_KEYWORDS];
+    gm_atlas atlas = small_atlas();
+    gm_text page = {0};
+    gm_error err = {0};
+    for (size_t k = 0; k < C * GM_N_KEYWORDS; k++) keyword[k] = "";
+    keyword[0] = "<b>wine\x07", keyword[1] = "&amp;", keyword[GM_N_KEYWORDS] = "\"onload=x()";
+    atlas.keyword = keyword;
+    atlas.subset_name = subset;
+    atlas.id = id;
+    atlas.model = "<!--\x1b]0;t\x07";
+    atlas.parameters = "{\"<u>metric\":\"<svg onload=x()>\"}";
+    const gm_report_options options = {.html = "hostile.html", .replace = true};
+    CHECK_OK(gm_report_write(&atlas, &options, &err), err);
+    CHECK_OK(gm_text_read_file(&page, "hostile.html", 1 << 24, &err), err);
+    for (size_t i = 0; i < page.n; i++)
+        if ((unsigned char)page.at[i] < ' ' && page.at[i] != '\n' && page.at[i] != '\t')
+            TEST_FAILED_("byte %zu of the page is %02x", i, (unsigned)page.at[i]);
+    const char *const never[] = {"<script>alert", "<b>wine",   "<img src=x", "<svg onload",
+                                 "<u>metric",     "\"onload=", "<!--\\x1b",  "\xe2\x80\xae"};
+    for (size_t i = 0; i < sizeof never / sizeof *never; i++)
+        if (strstr(page.at, never[i])) TEST_FAILED_("the page holds %s", never[i]);
+    CHECK_HAS(page.at, "&lt;b&gt;wine\\x07");
+    CHECK_HAS(page.at, "&amp;amp;");
+    CHECK_HAS(page.at, "&lt;script&gt;alert(1)");
+    gm_text_clear(&page);
+}
+
 TESTS(TEST(the_largest_subset_and_its_share), TEST(top_experts_go_by_lift_then_layer_then_id),
       TEST(the_middle_is_the_median_of_the_members), TEST(titles_are_cut_at_a_word),
-      TEST(the_page_holds_everything_and_repeats))
+      TEST(the_page_holds_everything_and_repeats), TEST(hostile_names_are_text_on_the_page))

@@ -99,5 +99,22 @@ static void every_allocation_may_fail(void)
     check_every_allocation(read_some, NULL);
 }
 
+/* Half a million prompts: with a copy of all at each it would take hours. */
+static void a_long_file_is_read_in_time(void)
+{
+    enum { LINES = 500000 };
+    gm_prompts prompts = {0};
+    gm_error err = {0};
+    gm_text text = {0};
+    for (int i = 0; i < LINES; i++) CHECK_OK(gm_text_add(&text, i % 2 ? "a\n" : "bc\n", &err), err);
+    put_file(text.at);
+    CHECK_OK(gm_prompts_read(&prompts, &(gm_opt_list){0}, "prompts.txt", &err), err);
+    CHECK_INT(prompts.n, LINES);
+    if (prompts.n == LINES) CHECK_TEXT(prompts.at[LINES - 1].text, "a");
+    gm_prompts_clear(&prompts);
+    gm_text_clear(&text);
+}
+
 TESTS(TEST(the_command_line_then_the_file), TEST(what_is_wrong_names_the_line),
-      TEST(our_own_sets_do_not_overlap), TEST(every_allocation_may_fail))
+      TEST(our_own_sets_do_not_overlap), TEST(every_allocation_may_fail),
+      TEST(a_long_file_is_read_in_time))
