@@ -60,7 +60,8 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
         }
     }
     if (n < 1 || n > 100000 || i < 0 || i >= n)
-        return gm_fail(err, GM_EARG, "shard %lld of %lld: expected i/N with 0 <= i < N",
+        return gm_fail(err, GM_EARG, "%s %lld of %lld: expected i/N with 0 <= i < N",
+                       o->shard ? "--shard" : "task (by Slurm's or MPI's environment)",
                        (long long)i, (long long)n);
     o->shard_i = (uint32_t)i;
     o->shard_n = (uint32_t)n;

@@ -37,7 +37,9 @@ static gm_status look_at_finished(gm_run *r, bool *done, gm_error *err)
         GM_FAIL(GM_EEXIST, "'%s' exists; choose another name or give --force", r->o.out);
     GM_TRY(gm_trace_open(&trace, r->o.out, err));
     if (strcmp(gm_trace_get_info(trace)->fingerprint, r->fingerprint) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' is of another model, corpus or options", r->o.out);
+        GM_FAIL(GM_EEXIST,
+                "'%s' is of another model, corpus or options; give --force to replace it",
+                r->o.out);
     if (r->o.shard_n == 1 && !gm_trace_is_index(trace) && stat(r->folder.at, &at) == 0)
         GM_TRY(are_own_shards(r, &r->merged, err));
     *done = !r->merged;
