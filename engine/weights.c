@@ -5,6 +5,7 @@
  */
 #include "engine/weights.h"
 
+#include "base/text.h"
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/pack.h"
 #include "engine/ops.h"
@@ -12,6 +13,7 @@
 
 #include <stdatomic.h>
 #include <string.h>
+#include <unistd.h>
 
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
 {
@@ -311,6 +313,21 @@ out:
     return status;
 }
 
+/* Weights that exceed the machine's memory would end in the system killing the process without
+ * a word. */
+static gm_status check_memory(const gm_ops *ops, uint64_t n_bytes, gm_error *err)
+{
+    char need[24], have[24];
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    double memory = (double)pages * (double)page;
+    if (strcmp(ops->name, "cpu") != 0 || pages <= 0 || page <= 0) return GM_OK;
+    if ((double)n_bytes < memory) return GM_OK;
+    return gm_fail(err, GM_EMEM,
+                   "the weights take %s in memory, this machine has %s; gm-probe info says what "
+                   "fits",
+                   gm_show_bytes(need, (double)n_bytes), gm_show_bytes(have, memory));
+}
+
 gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                             gm_numerics numerics, const gm_model_options *options, gm_error *err)
 {
@@ -326,6 +343,7 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
     if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
     w->numerics = numerics;
     GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
+    GM_TRY(check_memory(w->ops, gm_weights_bytes(arch, checkpoint, numerics), err));
     GM_TRY(create_buffers(w, arch, embed_dtype(arch, checkpoint), err));
     GM_TRY(add_all(&load, w, err));
     GM_TRY(gm_team_create(&team, options->threads, err));

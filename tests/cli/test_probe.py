@@ -2,8 +2,10 @@
 """gm-probe from outside: what info says of a model and of a trace, the exit codes of verify, a row that is not finite,
 merge and merge --index, and that recording more changes nothing of what is recorded less."""
 import json
+import math
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -54,6 +56,37 @@ def spoil(folder, token):
             shard.write_bytes(data)
             return
     raise AssertionError("no embedding")
+
+
+def check_memory():
+    """A model larger than this machine is refused by a sentence; its file is sparse, of vocabulary rows."""
+    rows, memory = 2**28 - 1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    if memory > 80e9:
+        return
+    shutil.rmtree("huge", ignore_errors=True)
+    pathlib.Path("huge").mkdir()
+    shutil.copy(MODEL / "tokenizer.json", "huge")
+    config = json.loads((MODEL / "config.json").read_text())
+    vocabulary = config["vocab_size"]
+    pathlib.Path("huge/config.json").write_text(json.dumps(config | {"vocab_size": rows}))
+    header, end = {}, 0
+    for shard in sorted(MODEL.glob("model-*.safetensors")):
+        data = shard.read_bytes()
+        for name, tensor in json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]]).items():
+            if name != "__metadata__":
+                shape = [rows if n == vocabulary else n for n in tensor["shape"]]
+                begin, past = tensor["data_offsets"]
+                size = (past - begin) * math.prod(shape) // math.prod(tensor["shape"])
+                header[name] = tensor | {"shape": shape, "data_offsets": [end, end + size]}
+                end += size
+    text = json.dumps(header).encode()
+    with open("huge/model.safetensors", "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + end)
+    said = run("collect", "--model", "huge", "--corpus", "corpus.jsonl", "-o", "huge.h5", "--quiet", code=1)[1]
+    assert re.search(r"the weights take \S+ GB in memory, this machine has \S+ [GM]B; gm-probe info says", said), said
+    assert not info("huge")["fits_f32"]
+    shutil.rmtree("huge")
 
 
 def check_info():
@@ -155,6 +188,7 @@ def main():
     choices = collect("t.h5")
     assert choices["documents"] == DOCUMENTS and choices["passed"] is True and choices["bad_tokens"] == 0
     check_info()
+    check_memory()
     check_levels(choices)
     check_verify()
     check_bad_rows()
