@@ -144,12 +144,12 @@ static bool in_list(const char *const *list, const char *key)
     return false;
 }
 
-static bool is_fixed(const char *key)
+static const struct fixed_field *find_fixed(const char *key)
 {
     for (size_t i = 0; i < N_FIXED; i++) {
-        if (strcmp(fixed_fields[i].key, key) == 0) return true;
+        if (strcmp(fixed_fields[i].key, key) == 0) return &fixed_fields[i];
     }
-    return false;
+    return NULL;
 }
 
 /* A value as messages show it: "'yarn'", "2.5", "true", "an object". */
@@ -216,7 +216,7 @@ static gm_status check_keys(const gm_json *config, const char *where, gm_arch *a
     }
     for (const gm_json *v = gm_json_first(config); v; v = gm_json_next(v)) {
         const char *key = gm_json_key(v);
-        if (in_list(common_keys, key) || in_list(harmless_keys, key) || is_fixed(key) ||
+        if (in_list(common_keys, key) || in_list(harmless_keys, key) || find_fixed(key) ||
             in_list(arch->family->keys, key))
             continue;
         GM_TRY(gm_text_printf(&unknown, err, "%s%s", unknown.n ? ", " : "", key));
@@ -257,6 +257,24 @@ out:
     return status;
 }
 
+/* What may stand beside the type of unscaled angles; null counts as absent. */
+static gm_status check_rope_keys(const gm_json *rope, const char *name, const char *where,
+                                 gm_error *err)
+{
+    static const char *const known[] = {"type", "rope_type", "rope_theta", NULL};
+    gm_status status = GM_OK;
+    for (const gm_json *v = gm_json_first(rope); v; v = gm_json_next(v)) {
+        const struct fixed_field *fixed = find_fixed(gm_json_key(v));
+        if (in_list(known, gm_json_key(v)) || gm_json_kind_of(v) == GM_JSON_NULL) continue;
+        if (fixed == NULL)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' holds '%.64s', which is not computed", where, name,
+                    gm_json_key(v));
+        GM_TRY(check_fixed(fixed, v, where, err));
+    }
+out:
+    return status;
+}
+
 /* The base of the rotary angles. Scaled variants are refused; newer files keep theta
  * inside "rope_parameters". */
 static gm_status read_rope(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
@@ -276,6 +294,7 @@ static gm_status read_rope(const gm_json *config, const char *where, gm_arch *ar
         if (strcmp(type, "default") != 0)
             GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default' is computed", where,
                     keys[i], type);
+        GM_TRY(check_rope_keys(rope, keys[i], where, err));
         if (gm_json_find(rope, "rope_theta")) holder = rope;
     }
     GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, 10000, &arch->rope_theta, where, err));

@@ -51,7 +51,7 @@ typedef struct gm_work {
     gm_buf qkv;          /* (T, q + k + v) */
     gm_buf query;        /* (T H, head_dim) rotated */
     gm_buf heads;        /* (T, H head_dim) what attention gives */
-    gm_buf expert;       /* (T,K) u16 in i32 rows: ids chosen in this layer */
+    gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
     gm_buf bad;          /* (1,T) u8, kept through the layers */
     gm_buf slot;         /* (T,K) i32 place of a choice among the choices by expert */

@@ -154,6 +154,8 @@ static void refuses_values_that_change_the_mathematics(void)
         {"rope_scaling", "{\"rope_type\": \"yarn\"}", "type 'yarn'"},
         {"rope_scaling", "7", "'rope_scaling' is not an object"},
         {"rope_parameters", "{\"rope_type\": \"llama3\"}", "type 'llama3'"},
+        {"rope_parameters", "{\"partial_rotary_factor\": 0.5}", "'partial_rotary_factor' is 0.5"},
+        {"rope_parameters", "{\"mrope_section\": [8, 4, 4]}", "holds 'mrope_section'"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         check_refused(MODELS "deepseek-tiny", changes[i][0], changes[i][1], changes[i][2]);
@@ -216,7 +218,8 @@ static void reads_what_is_equivalent(void)
     CHECK_OK(gm_arch_read(&a, "same", &err), err);
     gm_arch_clear(&a);
     copy_model("same", MODELS "deepseek-tiny", "rope_parameters",
-               "{\"rope_type\": \"default\", \"rope_theta\": 500}");
+               "{\"rope_type\": \"default\", \"rope_theta\": 500, "
+               "\"partial_rotary_factor\": 1.0}");
     CHECK_OK(gm_arch_read(&a, "same", &err), err);
     CHECK_NEAR(a.rope_theta, 500, 0);
     gm_arch_clear(&a);
