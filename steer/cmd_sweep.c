@@ -10,7 +10,8 @@
 #include "base/progress.h"
 #include "formats/shards.h"
 #include "steer/commands.h"
-#include "steer/sweep/run.h"
+#include "steer/sweep/page.h"
+#include "steer/sweep/sweep_run.h"
 #include "steer/sweep/store.h"
 #include "steer/sweep/verdict.h"
 
@@ -25,23 +26,40 @@ static const char details[] =
     "KL: of the predictions on neutral text, unsteered against steered, nats a token.\n"
     "With -o every finished cell is kept; after a break go on with --resume.\n"
     "  gm-steer sweep --model DIR --atlas run.atlas.h5 --classifier-corpus other.jsonl.zst \\\n"
-    "      -o run.sweep.h5 --csv run.csv\n";
+    "      -o run.sweep.h5 --csv run.csv --report run.html\n";
 
 /* What a result does not depend on, and what stands in it by content instead of by name. */
-static const char *const not_kept[] = {"config",  "o",       "csv",  "force",   "resume",
-                                       "dry-run", "quiet",   "json", "threads", "batch",
-                                       "device",  "kernels", NULL};
-static const char *const not_marked[] = {
-    "config",  "o",       "csv",          "force",     "resume",
-    "dry-run", "quiet",   "json",         "threads",   "batch",
-    "device",  "kernels", "model",        "atlas",     "classifier-corpus",
-    "prompt",  "prompts", "tune-prompts", "any-model", "numerics",
-    NULL};
+static const char *const not_kept[] = {"config",  "o",      "csv",     "report",  "figure",
+                                       "force",   "resume", "dry-run", "quiet",   "json",
+                                       "threads", "batch",  "device",  "kernels", NULL};
+static const char *const not_marked[] = {"config",
+                                         "o",
+                                         "csv",
+                                         "report",
+                                         "figure",
+                                         "force",
+                                         "resume",
+                                         "dry-run",
+                                         "quiet",
+                                         "json",
+                                         "threads",
+                                         "batch",
+                                         "device",
+                                         "kernels",
+                                         "model",
+                                         "atlas",
+                                         "classifier-corpus",
+                                         "prompt",
+                                         "prompts",
+                                         "tune-prompts",
+                                         "any-model",
+                                         "numerics",
+                                         NULL};
 
 typedef struct request {
     gm_stage_options stage;
     gm_protocol protocol;
-    const char *config, *out, *csv;
+    const char *config, *out, *csv, *report, *figure;
     bool force, resume, dry_run;
     gm_text kept, marked; /* the options as JSON: all that matter; without names of files */
 } request;
@@ -67,12 +85,14 @@ static bool exists(const char *path)
 }
 
 /* May the results be written? The parts of another run are in the way unless told. */
-static gm_status check_outputs(const request *r, const char *folder, gm_error *err)
+static gm_status check_outputs(const request *r, const char *folder, bool finished, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_shard_list list = {0};
     if (r->csv) GM_TRY(gm_outfile_check(r->csv, r->force, err));
-    if (r->out == NULL) goto out;
+    if (r->report) GM_TRY(gm_outfile_check(r->report, r->force, err));
+    if (r->figure) GM_TRY(gm_outfile_check(r->figure, r->force, err));
+    if (r->out == NULL || finished) goto out;
     GM_TRY(gm_outfile_check(r->out, r->force, err));
     GM_TRY(gm_shard_list_read(&list, folder, err));
     if (list.n > 0 && r->force && !r->resume) GM_TRY(gm_shards_remove(folder, err));
@@ -85,7 +105,7 @@ out:
     return status;
 }
 
-/* What a finished file says; for --resume behind the end. */
+/* What a finished file says; for --resume behind the end, when nothing else is asked for. */
 static gm_status print_finished(const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -127,7 +147,8 @@ static void print_plan(const request *r, const gm_study *s)
 
 /* ---- the work ---- */
 
-static gm_status report(const request *r, const gm_study *s, const gm_outcomes *o, gm_error *err)
+static gm_status give_results(const request *r, const gm_study *s, const gm_outcomes *o,
+                              bool finished, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
@@ -137,7 +158,9 @@ static gm_status report(const request *r, const gm_study *s, const gm_outcomes *
         GM_TRY(gm_verdict_csv(&csv, s, err));
         GM_TRY(gm_outfile_write(r->csv, r->force, csv.at, csv.n, err));
     }
-    if (r->out) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
+    if (r->figure) GM_TRY(gm_page_figure(s, o, r->figure, r->force, err));
+    if (r->report) GM_TRY(gm_page_write(s, o, r->kept.at, r->report, r->force, err));
+    if (r->out && !finished) GM_TRY(gm_store_write(r->out, s, &r->kept, &json.text, r->force, err));
     if (!r->stage.json) GM_TRY(gm_verdict_text(&text, s, o, err));
     printf("%s%s", r->stage.json ? json.text.at : text.at, r->stage.json ? "\n" : "");
 out:
@@ -147,7 +170,9 @@ out:
     return status;
 }
 
-static gm_status measure(const request *r, const gm_stage *stage, const char *folder, gm_error *err)
+/* With a finished result nothing is measured again, only told. */
+static gm_status measure(const request *r, const gm_stage *stage, const char *folder, bool finished,
+                         gm_error *err)
 {
     gm_status status = GM_OK;
     gm_study study = {0};
@@ -162,12 +187,13 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
         print_plan(r, &study);
         goto out;
     }
-    if (folder) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
+    if (folder && !finished) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
     gm_catch_signals();
-    GM_TRY(gm_study_run(&study, folder, r->stage.quiet, err));
+    GM_TRY(gm_study_run(&study, finished ? r->out : folder, finished ? NULL : folder,
+                        r->stage.quiet, err));
     GM_TRY(gm_scores_outcomes(&outcomes, &study, err));
-    GM_TRY(report(r, &study, &outcomes, err));
-    if (folder) GM_TRY(gm_shards_remove(folder, err));
+    GM_TRY(give_results(r, &study, &outcomes, finished, err));
+    if (folder && !finished) GM_TRY(gm_shards_remove(folder, err));
     if (!gm_verdict_beats_random(&outcomes))
         GM_FAIL(GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draws)",
                 outcomes.p, outcomes.n_draws);
@@ -185,11 +211,12 @@ static gm_status run(const request *r, gm_error *err)
     gm_status status = GM_OK;
     gm_stage stage = {0};
     gm_text folder = {0};
-    if (r->out && r->resume && exists(r->out)) return print_finished(r, err);
+    bool finished = r->out && r->resume && exists(r->out);
+    if (finished && !r->csv && !r->report && !r->figure) return print_finished(r, err);
     if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
-    GM_TRY(check_outputs(r, folder.at, err));
+    GM_TRY(check_outputs(r, folder.at, finished, err));
     GM_TRY(gm_stage_open(&stage, &r->stage, err));
-    GM_TRY(measure(r, &stage, folder.at, err));
+    GM_TRY(measure(r, &stage, folder.at, finished, err));
 out:
     gm_text_clear(&folder);
     gm_stage_close(&stage);
@@ -247,6 +274,8 @@ int gm_steer_sweep(int argc, char **argv)
         GM_STAGE_OPTIONS(&r.stage),
         {GM_OPT_TEXT, "o", &r.out, 0, 0, "FILE", "the result, *.sweep.h5"},
         {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "a line for each cell"},
+        {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "the result as a page, *.html"},
+        {GM_OPT_TEXT, "figure", &r.figure, 0, 0, "FILE", "its headline figure, *.png or *.svg"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_FLAG, "resume", &r.resume, 0, 0, NULL, "go on with a sweep that was stopped"},
         {GM_OPT_FLAG, "dry-run", &r.dry_run, 0, 0, NULL, "say what would be measured"},

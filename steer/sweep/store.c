@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/version.h"
 #include "formats/shards.h"
@@ -216,73 +217,134 @@ static void *copy(gm_cell *c, const void *from, size_t n, size_t size)
     return at;
 }
 
-static gm_status take_texts(gm_cell *c, const gm_sweep *w, gm_error *err)
+/* Texts [first, first+n) of cell k of a file. */
+static gm_status take_texts(gm_cell *c, const gm_sweep *w, size_t k, size_t first, size_t n,
+                            gm_error *err)
 {
-    size_t J = w->n_classes;
-    c->n_texts = w->n_texts;
-    c->text = gm_arena_alloc(&c->arena, w->n_texts ? w->n_texts : 1, sizeof *c->text);
-    c->log_p = copy(c, w->log_p, w->n_texts * J, sizeof *c->log_p);
-    c->usage = copy(c, w->usage, (size_t)w->n_layers * (size_t)w->n_experts, sizeof *c->usage);
-    const char *bytes =
-        gm_arena_text(&c->arena, (const char *)w->text_bytes, (size_t)w->text_offset[w->n_texts]);
-    if (!c->text || !c->log_p || !c->usage || !bytes)
-        return gm_fail(err, GM_EMEM, "no memory for a cell");
-    for (size_t i = 0; i < w->n_texts; i++)
-        c->text[i] = (gm_written){.prompt = w->text_prompt[i],
-                                  .seed = w->text_seed[i],
-                                  .n_tokens = w->text_tokens[i],
-                                  .end = w->text_end[i],
-                                  .rep4 = w->rep4[i],
-                                  .distinct2 = w->distinct2[i],
-                                  .text = bytes + w->text_offset[i],
-                                  .n_bytes = (size_t)(w->text_offset[i + 1] - w->text_offset[i])};
-    for (int k = 0; k < GM_N_KINDS; k++)
-        c->cost[k] = (gm_cost){w->cost_tokens[k], w->kl_mean[k],   w->kl_median[k],
-                               w->kl_p99[k],      w->same_top1[k], w->nll_base[k],
-                               w->nll[k],         w->jaccard[k],   w->mass[k]};
-    c->max_bias = w->max_bias[0];
-    c->rms_bias = w->rms_bias[0];
+    size_t J = w->n_classes, LE = (size_t)w->n_layers * (size_t)w->n_experts;
+    c->n_texts = n;
+    c->text = gm_arena_alloc(&c->arena, n ? n : 1, sizeof *c->text);
+    c->log_p = copy(c, w->log_p + first * J, n * J, sizeof *c->log_p);
+    c->usage = copy(c, w->usage + k * LE, LE, sizeof *c->usage);
+    if (!c->text || !c->log_p || !c->usage) return gm_fail(err, GM_EMEM, "no memory for a cell");
+    for (size_t i = first; i < first + n; i++) {
+        const char *bytes = (const char *)w->text_bytes + w->text_offset[i];
+        size_t n_bytes = (size_t)(w->text_offset[i + 1] - w->text_offset[i]);
+        c->text[i - first] = (gm_written){.prompt = w->text_prompt[i],
+                                          .seed = w->text_seed[i],
+                                          .n_tokens = w->text_tokens[i],
+                                          .end = w->text_end[i],
+                                          .rep4 = w->rep4[i],
+                                          .distinct2 = w->distinct2[i],
+                                          .text = gm_arena_text(&c->arena, bytes, n_bytes),
+                                          .n_bytes = n_bytes};
+        if (c->text[i - first].text == NULL) return gm_fail(err, GM_EMEM, "no memory for a cell");
+    }
     return GM_OK;
 }
 
-static gm_status load(gm_study *s, size_t at, const char *path, gm_error *err)
+static void take_costs(gm_cell *c, const gm_sweep *w, size_t k)
+{
+    for (size_t kind = 0; kind < GM_N_KINDS; kind++) {
+        size_t i = k * GM_N_KINDS + kind;
+        c->cost[kind] = (gm_cost){w->cost_tokens[i], w->kl_mean[i],   w->kl_median[i],
+                                  w->kl_p99[i],      w->same_top1[i], w->nll_base[i],
+                                  w->nll[i],         w->jaccard[i],   w->mass[i]};
+    }
+    c->max_bias = w->max_bias[k];
+    c->rms_bias = w->rms_bias[k];
+}
+
+/* Take cell k of a file, whose texts begin at *first, which moves on. A cell without texts
+ * was absent. */
+static gm_status take_cell(gm_study *s, size_t at, const gm_sweep *w, size_t k, size_t *first,
+                           const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_cell *c = &s->cell[at];
+    int cluster = c->topic < 0 ? -1 : s->topic[c->topic].cluster;
+    size_t n = 0;
+    while (*first + n < w->n_texts && w->text_cell[*first + n] == k) n++;
+    if (w->arm[k] != c->arm || w->cluster[k] != cluster || w->dose[k] != c->dose ||
+        w->filter[k] != c->filter || w->draw[k] != c->draw)
+        GM_FAIL(GM_EFORMAT, "'%s' does not hold cell %zu of this sweep", path, at);
+    if (n > 0) {
+        GM_TRY(take_texts(c, w, k, *first, n, err));
+        take_costs(c, w, k);
+        c->done = true;
+    }
+    *first += n;
+out:
+    return status;
+}
+
+static gm_status open_own(gm_sweep **w, const gm_study *s, const char *path, size_t n_cells,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_sweep_open(w, path, err));
+    const gm_sweep *r = *w;
+    if (strcmp(r->fingerprint, s->fingerprint) != 0 || r->n_cells != n_cells ||
+        r->n_classes != s->judge.n_classes || r->n_prompts != s->prompts.n ||
+        r->n_layers != s->stage->info->n_moe_layers || r->n_experts != s->stage->info->n_experts)
+        GM_FAIL(GM_EFORMAT,
+                "'%s' belongs to a sweep with other options or contents; give another -o, or "
+                "remove it",
+                path);
+out:
+    return status;
+}
+
+static gm_status load_part(gm_study *s, size_t at, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_sweep *w = NULL;
-    gm_cell *c = &s->cell[at];
-    int cluster = c->topic < 0 ? -1 : s->topic[c->topic].cluster;
-    GM_TRY(gm_sweep_open(&w, path, err));
-    if (strcmp(w->fingerprint, s->fingerprint) != 0 || w->n_cells != 1 ||
-        w->n_classes != s->judge.n_classes || w->n_prompts != s->prompts.n ||
-        w->n_layers != s->stage->info->n_moe_layers || w->n_experts != s->stage->info->n_experts ||
-        w->arm[0] != c->arm || w->cluster[0] != cluster || w->dose[0] != c->dose ||
-        w->filter[0] != c->filter || w->draw[0] != c->draw)
-        GM_FAIL(GM_EFORMAT,
-                "'%s' belongs to a sweep with other options or contents; give another -o, or "
-                "remove the folder",
-                path);
-    GM_TRY(take_texts(c, w, err));
-    c->done = true;
+    size_t first = 0;
+    GM_TRY(open_own(&w, s, path, 1, err));
+    GM_TRY(take_cell(s, at, w, 0, &first, path, err));
 out:
     gm_sweep_close(w);
     return status;
 }
 
-gm_status gm_store_load(const char *folder, gm_study *s, int half, size_t *n, gm_error *err)
+static gm_status load_parts(const char *folder, gm_study *s, int half, size_t *n, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_shard_list list = {0};
-    *n = 0;
     GM_TRY(gm_shard_list_read(&list, folder, err));
     for (size_t i = 0; i < list.n; i++) {
         if (list.number[i] >= s->n_cells)
             GM_FAIL(GM_EFORMAT, "'%s' belongs to a longer sweep; give another -o", list.path[i]);
         if (s->cell[list.number[i]].half != half) continue;
-        GM_TRY(load(s, list.number[i], list.path[i], err));
+        GM_TRY(load_part(s, list.number[i], list.path[i], err));
         (*n)++;
     }
 out:
     gm_shard_list_clear(&list);
+    return status;
+}
+
+gm_status gm_store_load(const char *from, gm_study *s, int half, size_t *n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_sweep *w = NULL;
+    struct stat at;
+    size_t first = 0;
+    *n = 0;
+    if (stat(from, &at) != 0 || S_ISDIR(at.st_mode)) return load_parts(from, s, half, n, err);
+    GM_TRY(open_own(&w, s, from, s->n_cells, err));
+    for (size_t i = 0; i < s->n_cells; i++) {
+        size_t k = first;
+        while (k < w->n_texts && w->text_cell[k] == i) k++;
+        if (s->cell[i].half != half) {
+            first = k;
+            continue;
+        }
+        GM_TRY(take_cell(s, i, w, i, &first, from, err));
+        (*n)++;
+    }
+out:
+    gm_sweep_close(w);
     return status;
 }
 

@@ -47,7 +47,7 @@ typedef struct gm_written {
     uint32_t prompt, seed, n_tokens;
     uint8_t end;           /* gm_end - 1 */
     float rep4, distinct2; /* NaN: too short */
-    const char *text;      /* n_bytes; in the cell's arena */
+    const char *text;      /* n_bytes and a NUL; in the cell's arena */
     size_t n_bytes;
 } gm_written;
 

@@ -11,7 +11,7 @@ options="--max-tokens 8 --min-purity 0.5 --n-clusters 2 --draws 2 --doses=-1,0,1
 options="$options --shuffles 1 --passages 2"
 sweep() { gm-steer sweep $how $options "$@"; }
 echo "-- sweep:"
-sweep -o s.h5 --csv s.csv > text; echo "exit $?"
+sweep -o s.h5 --csv s.csv --report s.html --figure s.png > text; echo "exit $?"
 grep -c '^cluster [01]: ' text
 sed -n '/^judge/p; /^  *texts/p; /^All topics/p' text
 awk -F, 'NR > 1 { n[$1 "," $2 "," $4]++ } END { for (k in n) print k, n[k] }' s.csv | sort
@@ -19,6 +19,9 @@ awk -F, '{ print NF }' s.csv | sort | uniq -c
 test -e s.h5.parts || echo "no parts are left"
 sweep -o s.h5 --resume | cut -c1-24
 sweep -o s.h5; echo "exit $?"
+sweep -o s.h5 --resume --csv t.csv --report t.html --figure t.png > told 2> /dev/null; echo "exit $?"
+same text told "told again"; same s.csv t.csv "CSV"; same s.html t.html "page"; same s.png t.png "figure"
+grep -o '<h2>[^<]*' s.html
 sweep --dry-run | tail -n 1
 
 echo "-- one and the same:"

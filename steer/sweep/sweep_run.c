@@ -1,5 +1,5 @@
-/* run.c - see run.h. */
-#include "steer/sweep/run.h"
+/* sweep_run.c - see sweep_run.h. */
+#include "steer/sweep/sweep_run.h"
 
 #include <math.h>
 
@@ -80,15 +80,15 @@ out:
     return status;
 }
 
-/* Take over what a folder has of a half, and count its tokens as done. */
-static gm_status take_over(gm_study *s, int half, const char *folder, gm_progress *progress,
+/* Take over what there is of a half, and count its tokens as done. */
+static gm_status take_over(gm_study *s, int half, const char *from, gm_progress *progress,
                            double *done, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n;
     double before = *done;
-    if (folder == NULL) return GM_OK;
-    GM_TRY(gm_store_load(folder, s, half, &n, err));
+    if (from == NULL) return GM_OK;
+    GM_TRY(gm_store_load(from, s, half, &n, err));
     for (size_t i = 0; i < s->n_cells; i++)
         if (s->cell[i].half == half && s->cell[i].done) *done += gm_study_tokens(s, &s->cell[i]);
     progress->skipped += *done - before;
@@ -96,20 +96,20 @@ out:
     return status;
 }
 
-gm_status gm_study_run(gm_study *s, const char *folder, bool quiet, gm_error *err)
+gm_status gm_study_run(gm_study *s, const char *from, const char *folder, bool quiet, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_progress progress;
     double total = 0, done = 0;
     for (size_t i = 0; i < s->n_cells; i++) total += gm_study_tokens(s, &s->cell[i]);
     gm_progress_start(&progress, "sweep", "tokens", total, quiet);
-    GM_TRY(take_over(s, 0, folder, &progress, &done, err));
+    GM_TRY(take_over(s, 0, from, &progress, &done, err));
     GM_TRY(run_half(s, 0, folder, &progress, &done, err));
     GM_TRY(gm_scores_cells(s, 0, err));
     if (s->n_choosing > 0) gm_scores_choose(s);
     gm_cells_resolve(s);
     GM_TRY(gm_cells_try(s, err));
-    GM_TRY(take_over(s, 1, folder, &progress, &done, err));
+    GM_TRY(take_over(s, 1, from, &progress, &done, err));
     GM_TRY(run_half(s, 1, folder, &progress, &done, err));
     GM_TRY(gm_scores_cells(s, 1, err));
 out:

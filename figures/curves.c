@@ -1,0 +1,267 @@
+/* curves.c - see curves.h. */
+#include "figures/curves.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "base/outfile.h"
+#include "figures/canvas.h"
+#include "figures/labels.h"
+
+enum {
+    MARGIN = 24,
+    HEAD = 62,
+    PANEL_WIDTH = 440,
+    PANEL_HEIGHT = 330,
+    LEFT = 54,
+    BELOW = 44,
+    ABOVE = 26,
+    RIGHT = 16,
+    MOST_LABELS = 64
+};
+
+static const double PI = 3.14159265358979;
+static const gm_rgb LINE = {32, 98, 168}, MARK = {176, 82, 20}, BAND = {150, 150, 150};
+
+gm_axis gm_axis_round(double lo, double hi, int most)
+{
+    if (!(hi > lo)) hi = lo + 1;
+    double raw = (hi - lo) / most, unit = pow(10, floor(log10(raw)));
+    double step = raw <= unit       ? unit
+                  : raw <= 2 * unit ? 2 * unit
+                  : raw <= 5 * unit ? 5 * unit
+                                    : 10 * unit;
+    return (gm_axis){floor(lo / step + 1e-9) * step, ceil(hi / step - 1e-9) * step, step};
+}
+
+/* Where a panel's plane lies, in pixels, and what it holds. */
+typedef struct plane {
+    double left, top, width, height;
+    gm_axis x, y;
+} plane;
+
+static double px(const plane *p, double x)
+{
+    return p->left + (x - p->x.lo) / (p->x.hi - p->x.lo) * p->width;
+}
+
+static double py(const plane *p, double y)
+{
+    return p->top + p->height - (y - p->y.lo) / (p->y.hi - p->y.lo) * p->height;
+}
+
+static bool is_point(const gm_curve_point *q)
+{
+    return isfinite(q->x) && isfinite(q->y);
+}
+
+typedef struct range {
+    double lo, hi;
+} range;
+
+static void hold(range *r, double value)
+{
+    if (!isfinite(value)) return;
+    r->lo = fmin(r->lo, value);
+    r->hi = fmax(r->hi, value);
+}
+
+static void hold_points(range *x, range *y, const gm_curve_point *q, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!is_point(&q[i])) continue;
+        hold(x, q[i].x);
+        hold(y, q[i].y);
+        hold(y, q[i].lo);
+        hold(y, q[i].hi);
+    }
+}
+
+/* All panels share their axes, so that they can be compared by eye. */
+static void find_axes(plane *p, const gm_curve_figure *f)
+{
+    range x = {0, 0}, y = {0, 0};
+    for (int i = 0; i < f->n_panels; i++) {
+        const gm_curve_panel *q = &f->panel[i];
+        hold_points(&x, &y, q->band, q->n_band);
+        hold_points(&x, &y, q->line, q->n_line);
+        hold_points(&x, &y, q->mark, q->n_mark);
+        hold(&x, q->limit_x);
+        hold(&y, q->level_y);
+    }
+    p->x = gm_axis_round(x.lo, x.hi, 6);
+    p->y = gm_axis_round(y.lo, y.hi, 6);
+}
+
+/* ---- drawing ---- */
+
+static void stroke(gm_canvas *c, double x0, double y0, double x1, double y1)
+{
+    cairo_move_to(c->cr, x0, y0);
+    cairo_line_to(c->cr, x1, y1);
+    cairo_stroke(c->cr);
+}
+
+static void draw_axes(gm_canvas *c, const plane *p, const gm_curve_figure *f)
+{
+    char number[32];
+    gm_text_style style = {.size = 11, .colour = GM_SOFT_INK, .anchor_x = 0.5};
+    cairo_set_line_width(c->cr, 1);
+    for (int i = 0; p->x.lo + i * p->x.step <= p->x.hi + p->x.step / 2; i++) {
+        double x = p->x.lo + i * p->x.step;
+        gm_canvas_colour(c, GM_SOFT_INK, 0.15);
+        stroke(c, px(p, x), p->top, px(p, x), p->top + p->height);
+        snprintf(number, sizeof number, "%.4g", fabs(x) < p->x.step / 2 ? 0 : x);
+        gm_canvas_text(c, px(p, x), p->top + p->height + 4, number, &style);
+    }
+    style.anchor_x = 1, style.anchor_y = 0.5;
+    for (int i = 0; p->y.lo + i * p->y.step <= p->y.hi + p->y.step / 2; i++) {
+        double y = p->y.lo + i * p->y.step;
+        gm_canvas_colour(c, GM_SOFT_INK, fabs(y) < p->y.step / 2 ? 0.6 : 0.15);
+        stroke(c, p->left, py(p, y), p->left + p->width, py(p, y));
+        snprintf(number, sizeof number, "%.4g", fabs(y) < p->y.step / 2 ? 0 : y);
+        gm_canvas_text(c, p->left - 6, py(p, y), number, &style);
+    }
+    style = (gm_text_style){.size = 12, .colour = GM_SOFT_INK, .anchor_x = 0.5};
+    if (f->x_axis)
+        gm_canvas_text(c, p->left + p->width / 2, p->top + p->height + 19, f->x_axis, &style);
+    if (f->y_axis == NULL) return;
+    style.anchor_y = 0.5;
+    cairo_save(c->cr);
+    cairo_translate(c->cr, p->left - LEFT + 10, p->top + p->height / 2);
+    cairo_rotate(c->cr, -PI / 2);
+    gm_canvas_text(c, 0, 0, f->y_axis, &style);
+    cairo_restore(c->cr);
+}
+
+static void draw_band(gm_canvas *c, const plane *p, const gm_curve_point *q, size_t n)
+{
+    if (n == 0) return;
+    cairo_new_path(c->cr);
+    for (size_t i = 0; i < n; i++) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].hi));
+    for (size_t i = n; i-- > 0;) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].lo));
+    cairo_close_path(c->cr);
+    gm_canvas_colour(c, BAND, 0.35);
+    cairo_fill(c->cr);
+    gm_canvas_colour(c, BAND, 1);
+    cairo_set_line_width(c->cr, 1.5);
+    for (size_t i = 0; i < n; i++) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].y));
+    cairo_stroke(c->cr);
+}
+
+static void draw_points(gm_canvas *c, const plane *p, const gm_curve_point *q, size_t n, gm_rgb hue,
+                        bool joined)
+{
+    gm_canvas_colour(c, hue, 1);
+    cairo_set_line_width(c->cr, 2);
+    cairo_new_path(c->cr);
+    for (size_t i = 0; i < n && joined; i++)
+        if (is_point(&q[i])) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].y));
+    cairo_stroke(c->cr);
+    for (size_t i = 0; i < n; i++) {
+        if (!is_point(&q[i])) continue;
+        cairo_set_line_width(c->cr, 1);
+        if (isfinite(q[i].lo) && isfinite(q[i].hi))
+            stroke(c, px(p, q[i].x), py(p, q[i].lo), px(p, q[i].x), py(p, q[i].hi));
+        cairo_new_path(c->cr);
+        cairo_arc(c->cr, px(p, q[i].x), py(p, q[i].y), joined ? 3.5 : 3, 0, 2 * PI);
+        cairo_fill(c->cr);
+    }
+}
+
+/* The labels of the line and of the marks, moved apart. */
+static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
+{
+    gm_box box[MOST_LABELS];
+    const gm_curve_point *of[MOST_LABELS];
+    gm_text_style style = {.size = 11, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
+    size_t n = 0;
+    for (size_t i = 0; i < q->n_line + q->n_mark && n < MOST_LABELS; i++) {
+        const gm_curve_point *at = i < q->n_line ? &q->line[i] : &q->mark[i - q->n_line];
+        if (!is_point(at) || at->label == NULL) continue;
+        double width, height;
+        gm_canvas_measure(c, at->label, &style, &width, &height);
+        box[n] = (gm_box){.width = width + 4, .height = height};
+        box[n].x = box[n].home_x = px(p, at->x) - p->left + width / 2 + 8;
+        box[n].y = box[n].home_y = py(p, at->y) - p->top - 8;
+        of[n++] = at;
+    }
+    gm_labels_spread(box, n, p->width, p->height);
+    for (size_t i = 0; i < n; i++) {
+        bool on_line = of[i] >= q->line && of[i] < q->line + q->n_line;
+        style.colour = on_line ? LINE : MARK;
+        gm_canvas_text(c, p->left + box[i].x, p->top + box[i].y, of[i]->label, &style);
+    }
+}
+
+static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
+                       const gm_curve_panel *q)
+{
+    const double dash[] = {5, 4};
+    gm_canvas_text(c, p->left, p->top - 20, q->title ? q->title : "",
+                   &(gm_text_style){.size = 14, .colour = GM_INK, .max_width = p->width});
+    draw_axes(c, p, f);
+    cairo_save(c->cr);
+    cairo_set_dash(c->cr, dash, 2, 0);
+    cairo_set_line_width(c->cr, 1);
+    gm_canvas_colour(c, GM_SOFT_INK, 0.9);
+    if (isfinite(q->limit_x))
+        stroke(c, px(p, q->limit_x), p->top, px(p, q->limit_x), p->top + p->height);
+    gm_canvas_colour(c, MARK, 0.9);
+    if (isfinite(q->level_y))
+        stroke(c, p->left, py(p, q->level_y), p->left + p->width, py(p, q->level_y));
+    cairo_restore(c->cr);
+    if (isfinite(q->level_y) && q->level)
+        gm_canvas_text(c, p->left + p->width - 4, py(p, q->level_y) - 3, q->level,
+                       &(gm_text_style){
+                           .size = 11, .colour = MARK, .halo = true, .anchor_x = 1, .anchor_y = 1});
+    draw_band(c, p, q->band, q->n_band);
+    draw_points(c, p, q->mark, q->n_mark, MARK, false);
+    draw_points(c, p, q->line, q->n_line, LINE, true);
+    draw_labels(c, p, q);
+}
+
+static gm_status draw(const gm_curve_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+{
+    if (f->n_panels < 1)
+        return gm_fail(err, GM_EARG, "figure of %d panels, expected at least 1", f->n_panels);
+    int columns = f->columns > 0 ? f->columns : 3;
+    if (columns > f->n_panels) columns = f->n_panels;
+    int rows = (f->n_panels + columns - 1) / columns;
+    int width = columns * PANEL_WIDTH + 2 * MARGIN, height = HEAD + rows * PANEL_HEIGHT + MARGIN;
+    plane p = {.width = PANEL_WIDTH - LEFT - RIGHT, .height = PANEL_HEIGHT - ABOVE - BELOW};
+    gm_canvas c;
+    gm_status status = gm_canvas_begin(&c, kind, width, height, bytes, err);
+    if (status != GM_OK) return status;
+    gm_text_style style = {
+        .size = 19, .bold = true, .colour = GM_INK, .max_width = width - 2 * MARGIN};
+    gm_canvas_text(&c, MARGIN, 10, f->title ? f->title : "", &style);
+    style.size = 12, style.bold = false, style.colour = GM_SOFT_INK;
+    gm_canvas_text(&c, MARGIN, 36, f->subtitle ? f->subtitle : "", &style);
+    find_axes(&p, f);
+    for (int i = 0; i < f->n_panels; i++) {
+        p.left = MARGIN + i % columns * PANEL_WIDTH + LEFT;
+        p.top = HEAD + i / columns * PANEL_HEIGHT + ABOVE;
+        draw_panel(&c, &p, f, &f->panel[i]);
+    }
+    return gm_canvas_end(&c, GM_OK, err);
+}
+
+gm_status gm_figure_curves_png(const gm_curve_figure *figure, gm_text *png, gm_error *err)
+{
+    return draw(figure, GM_PICTURE_PNG, png, err);
+}
+
+gm_status gm_figure_curves(const gm_curve_figure *figure, const char *path, bool replace,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_picture_kind kind;
+    gm_text bytes = {0};
+    GM_TRY(gm_picture_kind_of(path, &kind, err));
+    GM_TRY(draw(figure, kind, &bytes, err));
+    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
+}

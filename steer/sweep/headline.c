@@ -1,0 +1,171 @@
+/* headline.c - the figure of page.h: a panel a topic, shift against KL. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "figures/curves.h"
+#include "steer/sweep/headline.h"
+#include "steer/sweep/page.h"
+
+enum { MOST_MARKS = 16, TITLE_BYTES = 160, DOSE_BYTES = 32 };
+
+/* All that the panels borrow. */
+typedef struct drawing {
+    gm_curve_panel *panel; /* (n_topics) */
+    gm_curve_point *band;  /* (n_topics, GM_MAX_DOSES + 1) */
+    gm_curve_point *line;  /* (n_topics, GM_MAX_DOSES) */
+    gm_curve_point *mark;  /* (n_topics, MOST_MARKS) */
+    char *title;           /* (n_topics, TITLE_BYTES) */
+    char *dose;            /* (n_topics, GM_MAX_DOSES, 16) */
+    double *draw;          /* (most draws) shifts */
+} drawing;
+
+static void drawing_clear(drawing *d)
+{
+    gm_free(d->panel);
+    gm_free(d->band);
+    gm_free(d->line);
+    gm_free(d->mark);
+    gm_free(d->title);
+    gm_free(d->dose);
+    gm_free(d->draw);
+}
+
+static gm_status drawing_init(drawing *d, const gm_study *s, gm_error *err)
+{
+    size_t C = s->n_topics;
+    d->panel = gm_alloc(C, sizeof *d->panel);
+    d->band = gm_alloc2(C, GM_MAX_DOSES + 1, sizeof *d->band);
+    d->line = gm_alloc2(C, GM_MAX_DOSES, sizeof *d->line);
+    d->mark = gm_alloc2(C, MOST_MARKS, sizeof *d->mark);
+    d->title = gm_alloc2(C, TITLE_BYTES, 1);
+    d->dose = gm_alloc2(C, GM_MAX_DOSES * DOSE_BYTES, 1);
+    d->draw = gm_alloc(s->n_cells, sizeof *d->draw);
+    if (d->panel && d->band && d->line && d->mark && d->title && d->dose && d->draw) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory for the figure");
+}
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int by_x(const void *a, const void *b)
+{
+    return by_size(&((const gm_curve_point *)a)->x, &((const gm_curve_point *)b)->x);
+}
+
+static bool is_judged(const gm_cell *c, int topic, gm_arm arm)
+{
+    return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
+}
+
+/* The middle 95 % of the random draws of each dose, from (0,0) on. */
+static size_t make_band(const gm_study *s, int topic, gm_curve_point *out, double *draw)
+{
+    size_t n_points = 1;
+    out[0] = (gm_curve_point){0, 0, 0, 0, NULL};
+    for (size_t k = 0; k < gm_protocol_n_positive(s->protocol); k++) {
+        double dose = gm_protocol_positive(s->protocol, k), kl = 0, sum = 0;
+        size_t n = 0;
+        for (size_t i = 0; i < s->n_cells; i++) {
+            const gm_cell *c = &s->cell[i];
+            if (!is_judged(c, topic, GM_ARM_RANDOM) || c->dose != dose) continue;
+            kl += c->cost[GM_NEUTRAL].kl_mean;
+            sum += c->shift;
+            draw[n++] = c->shift;
+        }
+        if (n == 0 || !isfinite(kl) || !isfinite(sum)) continue;
+        qsort(draw, n, sizeof *draw, by_size);
+        size_t out_of = n / 40; /* left out at each end */
+        out[n_points++] = (gm_curve_point){kl / (double)n, sum / (double)n, draw[out_of],
+                                           draw[n - 1 - out_of], NULL};
+    }
+    qsort(out, n_points, sizeof *out, by_x);
+    return n_points;
+}
+
+static size_t make_line(const gm_study *s, int topic, gm_curve_point *out, char *label)
+{
+    size_t n = 0;
+    for (size_t k = 0; k < gm_protocol_n_positive(s->protocol); k++) {
+        double dose = gm_protocol_positive(s->protocol, k);
+        for (size_t i = 0; i < s->n_cells; i++) {
+            const gm_cell *c = &s->cell[i];
+            if (!is_judged(c, topic, GM_ARM_PLAN) || c->dose != dose) continue;
+            snprintf(label + n * DOSE_BYTES, DOSE_BYTES, "%s%.4g",
+                     dose == s->topic[topic].dose ? "plan x" : "x", dose);
+            out[n] = (gm_curve_point){c->cost[GM_NEUTRAL].kl_mean, c->shift, c->shift_lo,
+                                      c->shift_hi, label + n * DOSE_BYTES};
+            n++;
+            break;
+        }
+    }
+    return n;
+}
+
+static size_t make_marks(const gm_study *s, int topic, gm_curve_point *out)
+{
+    size_t n = 0;
+    for (int arm = GM_ARM_SHUFFLED; arm < GM_ARM_PROMPT && n < MOST_MARKS; arm++) {
+        gm_arm_row row = gm_arm_row_of(s, topic, (gm_arm)arm);
+        if (row.n == 0) continue;
+        out[n++] = (gm_curve_point){row.kl, row.shift, (double)NAN, (double)NAN, gm_arm_names[arm]};
+    }
+    return n;
+}
+
+static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int t)
+{
+    gm_curve_panel *p = &d->panel[t];
+    char *title = d->title + t * TITLE_BYTES;
+    gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
+    snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", s->topic[t].cluster, s->topic[t].domain,
+             o->topic[t].p);
+    *p = (gm_curve_panel){.title = title,
+                          .band = d->band + t * (GM_MAX_DOSES + 1),
+                          .line = d->line + t * GM_MAX_DOSES,
+                          .mark = d->mark + t * MOST_MARKS,
+                          .limit_x = s->protocol->max_kl,
+                          .level_y = prompt.n ? prompt.shift : (double)NAN,
+                          .level = "a line that names the topic"};
+    p->n_band = make_band(s, t, d->band + t * (GM_MAX_DOSES + 1), d->draw);
+    p->n_line =
+        make_line(s, t, d->line + t * GM_MAX_DOSES, d->dose + t * GM_MAX_DOSES * DOSE_BYTES);
+    p->n_mark = make_marks(s, t, d->mark + t * MOST_MARKS);
+}
+
+/* The figure as PNG bytes, or as the file `path`. */
+static gm_status make(const gm_study *s, const gm_outcomes *o, gm_text *png, const char *path,
+                      bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    drawing d = {0};
+    GM_TRY(drawing_init(&d, s, err));
+    for (int t = 0; t < (int)s->n_topics; t++) make_panel(&d, s, o, t);
+    const gm_curve_figure figure = {
+        .title = "What steering does to the topic, and to everything else",
+        .subtitle =
+            "blue: the plan by dose; grey: 95 % of random draws; brown: other controls at the "
+            "chosen dose",
+        .x_axis = "KL on neutral text, nats a token",
+        .y_axis = "shift of log-odds",
+        .panel = d.panel,
+        .n_panels = (int)s->n_topics};
+    status = png ? gm_figure_curves_png(&figure, png, err)
+                 : gm_figure_curves(&figure, path, replace, err);
+out:
+    drawing_clear(&d);
+    return status;
+}
+
+gm_status gm_headline_png(const gm_study *s, const gm_outcomes *o, gm_text *png, gm_error *err)
+{
+    return make(s, o, png, NULL, false, err);
+}
+
+gm_status gm_page_figure(const gm_study *s, const gm_outcomes *o, const char *path, bool replace,
+                         gm_error *err)
+{
+    return make(s, o, NULL, path, replace, err);
+}

@@ -1,0 +1,213 @@
+/* page.c - see page.h. */
+#include "steer/sweep/page.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/outfile.h"
+#include "figures/html.h"
+#include "steer/sweep/headline.h"
+
+enum { SHOWN_TEXTS = 3 };
+
+static void cell_percent(gm_html *h, double share)
+{
+    gm_html_cell_number(h, 100 * share, 1);
+}
+
+static void put_arms(gm_html *h, const gm_study *s, int topic)
+{
+    static const char *const head[] = {"arm",         "draws",          "texts",
+                                       "of topic, %", "log-odds",       "shift",
+                                       "KL, neutral", "loss, in topic", "off topic"};
+    gm_html_table_begin(h, "Arms at the chosen dose; means over draws", head,
+                        sizeof head / sizeof *head);
+    for (int arm = 0; arm < GM_N_ARMS; arm++) {
+        gm_arm_row r = gm_arm_row_of(s, topic, (gm_arm)arm);
+        if (r.n == 0) continue;
+        gm_html_cell(h, gm_arm_names[arm]);
+        gm_html_cell_number(h, (double)r.n, 0);
+        gm_html_cell_number(h, (double)r.n_texts, 0);
+        cell_percent(h, r.share);
+        gm_html_cell_number(h, r.log_odds, 2);
+        gm_html_cell_number(h, r.shift, 2);
+        gm_html_cell_number(h, r.kl, 3);
+        gm_html_cell_number(h, r.nll_in, 3);
+        gm_html_cell_number(h, r.nll_off, 3);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
+static void put_dose(gm_html *h, const gm_cell *c)
+{
+    const gm_cost *k = c->cost;
+    gm_quality q = gm_scores_quality(c);
+    gm_html_cell_number(h, c->dose, 2);
+    gm_html_cell_number(h, (double)c->max_bias, 2);
+    gm_html_cell_number(h, c->shift, 2);
+    gm_html_cell_number(h, c->shift_lo, 2);
+    gm_html_cell_number(h, c->shift_hi, 2);
+    cell_percent(h, c->share);
+    gm_html_cell_number(h, k[GM_NEUTRAL].kl_mean, 3);
+    gm_html_cell_number(h, k[GM_NEUTRAL].kl_p99, 2);
+    cell_percent(h, k[GM_NEUTRAL].same_top1);
+    for (int kind = 0; kind < GM_N_KINDS; kind++)
+        gm_html_cell_number(h, exp(k[kind].nll - k[kind].nll_base), 3);
+    gm_html_cell_number(h, k[GM_NEUTRAL].jaccard, 2);
+    gm_html_cell_number(h, k[GM_NEUTRAL].mass, 2);
+    gm_html_cell_number(h, q.rep4, 2);
+    gm_html_cell_number(h, q.distinct2, 2);
+    gm_html_cell_number(h, q.tokens, 1);
+    cell_percent(h, q.ended);
+    gm_html_row_end(h);
+}
+
+/* Every dose of the plan on the judging half. */
+static void put_doses(gm_html *h, const gm_study *s, int topic)
+{
+    static const char *const head[] = {"dose",        "largest bias",
+                                       "shift",       "2.5 %",
+                                       "97.5 %",      "of topic, %",
+                                       "KL, neutral", "its 99th percentile",
+                                       "same top, %", "perplexity x, neutral",
+                                       "in topic",    "off topic",
+                                       "Jaccard",     "routed mass x",
+                                       "rep-4",       "distinct-2",
+                                       "tokens",      "ended, %"};
+    gm_html_table_begin(h, "The plan by dose, filter as chosen", head, sizeof head / sizeof *head);
+    for (size_t i = 0; i < s->n_cells; i++) {
+        const gm_cell *c = &s->cell[i];
+        if (c->topic == topic && c->half == 1 && c->arm == GM_ARM_PLAN && c->done) put_dose(h, c);
+    }
+    gm_html_table_end(h);
+}
+
+static void put_facts(gm_html *h, const gm_outcome *o)
+{
+    gm_html_raw(h, "<p>");
+    gm_html_printf(h,
+                   "Share of the choices that are important experts while it writes: %.1f %% "
+                   "(unsteered %.1f %%). ",
+                   100 * o->usage, 100 * o->base_usage);
+    gm_html_printf(h, "Loss on the topic's text falls by %+.3f nats a token more than on others'. ",
+                   o->target_gain);
+    if (!isnan(o->ed50)) gm_html_printf(h, "Half of the largest shift at dose %.2f. ", o->ed50);
+    if (!isnan(o->best_dose))
+        gm_html_printf(h, "Largest shift within the KL limit at dose %g. ", o->best_dose);
+    if (isnan(o->collapse_dose))
+        gm_html_printf(h, "No dose measured makes text collapse.");
+    else
+        gm_html_printf(h, "Text collapses at dose %g.", o->collapse_dose);
+    gm_html_raw(h, "</p>\n");
+}
+
+static const gm_written *find_text(const gm_cell *c, uint32_t prompt)
+{
+    for (size_t i = 0; i < c->n_texts; i++)
+        if (c->text[i].prompt == prompt && c->text[i].seed == 0) return &c->text[i];
+    return NULL;
+}
+
+/* The first prompts, unsteered and steered, side by side. */
+static void put_texts(gm_html *h, const gm_study *s, const gm_outcome *o)
+{
+    static const char *const head[] = {"prompt", "unsteered", "plan"};
+    const gm_cell *base = gm_scores_base(s, 1);
+    size_t n = o->plan->n_texts < SHOWN_TEXTS ? o->plan->n_texts : SHOWN_TEXTS;
+    gm_html_table_begin(h, "The first prompts (all are in the result)", head, 3);
+    for (size_t i = 0; i < n; i++) {
+        const gm_written *steered = &o->plan->text[i];
+        const gm_written *plain = find_text(base, steered->prompt);
+        gm_html_cell(h, s->prompts.at[steered->prompt].text);
+        gm_html_cell(h, plain ? plain->text : "");
+        gm_html_cell(h, steered->text);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
+static gm_status put_topic(gm_html *h, const gm_study *s, const gm_outcomes *o, int topic,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text words = {0}, title = {0};
+    GM_TRY(gm_text_printf(&title, err, "Cluster %d: %s", s->topic[topic].cluster,
+                          s->topic[topic].domain));
+    GM_TRY(gm_verdict_topic(&words, s, o, topic, err));
+    gm_html_heading(h, 2, title.at);
+    gm_html_paragraph(h, words.at);
+    put_facts(h, &o->topic[topic]);
+    put_arms(h, s, topic);
+    put_doses(h, s, topic);
+    put_texts(h, s, &o->topic[topic]);
+out:
+    gm_text_clear(&words);
+    gm_text_clear(&title);
+    return status;
+}
+
+/* Row: steered to. Column: the class whose log-odds are looked at. */
+static gm_status put_matrix(gm_html *h, const gm_study *s, const gm_outcomes *o, gm_error *err)
+{
+    size_t C = o->n_topics;
+    const char **head = gm_alloc(C + 1, sizeof *head);
+    if (head == NULL) return gm_fail(err, GM_EMEM, "no memory for the page");
+    head[0] = "steered to";
+    for (size_t j = 0; j < C; j++) head[j + 1] = s->topic[j].domain;
+    gm_html_heading(h, 2, "Whom does it help?");
+    gm_html_table_begin(h, "Shift of the log-odds of each topic (column), by the topic steered to",
+                        head, (int)C + 1);
+    for (size_t i = 0; i < C; i++) {
+        gm_html_cell(h, s->topic[i].domain);
+        for (size_t j = 0; j < C; j++) gm_html_cell_number(h, o->specificity[i * C + j], 2);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+    gm_free(head);
+    return GM_OK;
+}
+
+static const char about[] = "Dose and filter of each topic were chosen on other prompts than those "
+                            "judged here. The judge is "
+                            "a text classifier trained on documents outside the clustering; it "
+                            "never sees router data. Log-odds: "
+                            "its mean ln p/(1-p) of the topic's domain. A shift is against "
+                            "unsteered texts of the same prompts and "
+                            "draws. p = (1 + random draws at least as large) / (1 + draws). KL "
+                            "compares the whole distribution "
+                            "of the next token on fixed text, unsteered against steered.";
+
+gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *config,
+                        const char *path, bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_html h = {0};
+    gm_text words = {0}, png = {0};
+    GM_TRY(gm_verdict_all(&words, s, o, err));
+    GM_TRY(gm_headline_png(s, o, &png, err));
+    gm_html_begin(&h, "Does it steer?");
+    gm_html_heading(&h, 1, "Does it steer?");
+    gm_html_paragraph(&h, words.at);
+    gm_html_picture(&h, &png, words.at, "Topic shift against KL, a panel a topic");
+    gm_html_paragraph(&h, about);
+    GM_TRY(put_matrix(&h, s, o, err));
+    for (int t = 0; t < (int)o->n_topics; t++) GM_TRY(put_topic(&h, s, o, t, err));
+    gm_html_heading(&h, 2, "How it was measured");
+    gm_html_raw(&h, "<p>");
+    gm_html_printf(&h,
+                   "Judge: %zu classes, %zu documents, right on %.1f %% of %zu held-out ones; %zu "
+                   "that took part in the clustering were left out. Fingerprint %s.",
+                   s->judge.n_classes, s->judge.n, 100 * s->judge.accuracy, s->judge.n_held_out,
+                   s->judge.n_shared, s->fingerprint);
+    gm_html_raw(&h, "</p>\n<pre>");
+    gm_html_text(&h, config, strlen(config));
+    gm_html_raw(&h, "</pre>\n");
+    GM_TRY(gm_html_end(&h, err));
+    GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
+out:
+    gm_html_clear(&h);
+    gm_text_clear(&words);
+    gm_text_clear(&png);
+    return status;
+}

@@ -1,0 +1,90 @@
+/* fuzz_sweep.c - hostile results of gm-steer sweep: what is let through can be walked.
+ *
+ * The first byte of an input chooses. Even: the rest overwrites the arrays of a small sweep,
+ * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
+ * are content and only the values are wrong. Odd: it overwrites bytes of the written file,
+ * place (three bytes) and value.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "formats/sweep.h"
+#include "tests/sweep_sample.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+static void patch_values(made_sweep *m, const uint8_t *bytes, size_t n)
+{
+    char *from = (char *)m->cluster, *end = (char *)m->name;
+    for (size_t i = 0; i + 3 <= n; i += 3)
+        from[((size_t)bytes[i] << 8 | bytes[i + 1]) % (size_t)(end - from)] = (char)bytes[i + 2];
+    /* what is written must lie in memory: the ends of the texts stay */
+    m->text_offset[SR] = 5;
+    m->prompt_offset[SQ] = 6;
+}
+
+static const gm_text *valid_sweep(void)
+{
+    static made_sweep m;
+    static gm_text file;
+    if (file.at) return &file;
+    made_sweep_init(&m);
+    if (gm_sweep_write("fuzz.sweep.h5", &m.sweep, true, NULL) != GM_OK ||
+        gm_text_read_file(&file, "fuzz.sweep.h5", 1 << 24, NULL) != GM_OK)
+        abort();
+    return &file;
+}
+
+static void write_patched(const char *path, const uint8_t *bytes, size_t n)
+{
+    const gm_text *valid = valid_sweep();
+    char *copy = gm_copy_text(valid->at, valid->n);
+    FILE *out = fopen(path, "wb");
+    if (copy == NULL || out == NULL) abort();
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
+        copy[at % valid->n] = (char)bytes[i + 3];
+    }
+    fwrite(copy, 1, valid->n, out);
+    fclose(out);
+    gm_free(copy);
+}
+
+/* Every number that is an index or a place, used as one. */
+static void use(const gm_sweep *s)
+{
+    size_t sum = 0;
+    for (size_t i = 0; i < s->n_texts; i++) {
+        if (s->text_offset[i] > s->text_offset[i + 1]) abort();
+        for (uint64_t b = s->text_offset[i]; b < s->text_offset[i + 1]; b++)
+            sum += s->text_bytes[b];
+        sum += s->arm[s->text_cell[i]];
+        sum += s->prompt_half[s->text_prompt[i]];
+    }
+    for (size_t i = 0; i < s->n_cells; i++)
+        sum += strlen(s->arm_name[s->arm[i]]) + strlen(s->filter_name[s->filter[i]]);
+    for (size_t i = 0; i < s->n_clusters; i++) sum += strlen(s->class_name[s->cluster_class[i]]);
+    if (sum == SIZE_MAX) abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
+{
+    static made_sweep m;
+    gm_error err = {0};
+    gm_sweep *sweep = NULL;
+    if (n == 0) return 0;
+    if (bytes[0] & 1) {
+        write_patched("fuzz.patched.h5", bytes + 1, n - 1);
+    } else {
+        made_sweep_init(&m);
+        patch_values(&m, bytes + 1, n - 1);
+        if (gm_sweep_write("fuzz.patched.h5", &m.sweep, true, &err) != GM_OK) abort();
+    }
+    if (gm_sweep_open(&sweep, "fuzz.patched.h5", &err) == GM_OK)
+        use(sweep);
+    else if (sweep != NULL || err.text[0] == '\0')
+        abort();
+    gm_sweep_close(sweep);
+    return 0;
+}

@@ -1,0 +1,71 @@
+/* test_curves.c - figures/curves.c: axes by hand, pictures by their properties. */
+#include "figures/curves.h"
+
+#include <unistd.h>
+
+#include "tests/check.h"
+
+static void check_axis(gm_axis a, double lo, double hi, double step)
+{
+    CHECK_NEAR(a.lo, lo, 1e-12);
+    CHECK_NEAR(a.hi, hi, 1e-12);
+    CHECK_NEAR(a.step, step, 1e-12);
+}
+
+static void axes_are_round(void)
+{
+    check_axis(gm_axis_round(0, 1, 5), 0, 1, 0.2);
+    check_axis(gm_axis_round(0, 0.73, 6), 0, 0.8, 0.2);
+    check_axis(gm_axis_round(-0.41, 2.3, 6), -0.5, 2.5, 0.5);
+    check_axis(gm_axis_round(0, 1234, 6), 0, 1500, 500);
+    check_axis(gm_axis_round(3, 3, 5), 3, 4, 0.2);
+    check_axis(gm_axis_round(0, 0.6, 6), 0, 0.6, 0.1); /* no tick too many by rounding */
+}
+
+static const gm_curve_point line[] = {
+    {0, 0, NAN, NAN, NULL}, {0.1, 1, 0.5, 1.5, "x1"}, {NAN, 2, 0, 0, "lost"}, {0.3, 2, 1, 3, "x2"}};
+static const gm_curve_point band[] = {{0, 0, 0, 0, NULL}, {0.2, 0.1, -0.3, 0.4, NULL}};
+
+static gm_curve_figure small(const gm_curve_panel *panel, int n)
+{
+    return (gm_curve_figure){
+        .title = "t", .x_axis = "x", .y_axis = "y", .panel = panel, .n_panels = n};
+}
+
+static void pictures_repeat(void)
+{
+    const gm_curve_panel panel[] = {
+        {"one", band, 2, line, 4, line, 2, 0.5, 1.2, "level"},
+        {.title = "<empty>", .limit_x = (double)NAN, .level_y = (double)NAN}};
+    gm_curve_figure f = small(panel, 2);
+    gm_text a = {0}, b = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_figure_curves_png(&f, &a, &err), err);
+    CHECK_OK(gm_figure_curves_png(&f, &b, &err), err);
+    CHECK(a.n > 2000 && a.n == b.n);
+    CHECK_BYTES(a.at, b.at, a.n < b.n ? a.n : b.n);
+    gm_text_clear(&b);
+    f.columns = 1; /* two rows: another picture */
+    CHECK_OK(gm_figure_curves_png(&f, &b, &err), err);
+    CHECK(a.n != b.n || memcmp(a.at, b.at, a.n) != 0);
+    gm_text_clear(&a);
+    gm_text_clear(&b);
+}
+
+static void files_by_their_ending(void)
+{
+    const gm_curve_panel panel = {.line = line, .n_line = 4, .limit_x = (double)NAN};
+    const gm_curve_figure f = small(&panel, 1), none = small(&panel, 0);
+    gm_text bytes = {0};
+    gm_error err = {0};
+    unlink("curves.svg");
+    CHECK_OK(gm_figure_curves(&f, "curves.svg", false, &err), err);
+    CHECK_OK(gm_text_read_file(&bytes, "curves.svg", 1 << 20, &err), err);
+    CHECK(strstr(bytes.at, "<svg") != NULL);
+    gm_text_clear(&bytes);
+    CHECK_FAILS(gm_figure_curves(&f, "curves.svg", false, &err), err, GM_EEXIST, "curves.svg");
+    CHECK_FAILS(gm_figure_curves(&f, "curves.gif", false, &err), err, GM_EARG, ".png nor .svg");
+    CHECK_FAILS(gm_figure_curves_png(&none, &bytes, &err), err, GM_EARG, "0 panels");
+}
+
+TESTS(TEST(axes_are_round), TEST(pictures_repeat), TEST(files_by_their_ending))
