@@ -18,37 +18,61 @@ gm_fit_options gm_fit_defaults(void)
 
 static gm_status check_usage(const gm_usage *usage, const gm_fit_options *options, gm_error *err)
 {
-    if (usage->n < MIN_DOCUMENTS)
+    const size_t n = usage->n, points = usage->n_distinct, copies = n - usage->n_zero - points;
+    if (n < MIN_DOCUMENTS)
         return gm_fail(err, GM_EARG,
-                       "the trace has %zu documents, at least %d are needed for a map", usage->n,
+                       "the trace has %zu documents, at least %d are needed for a map", n,
                        MIN_DOCUMENTS);
-    if (usage->n_distinct == 1)
+    if (points == 0)
+        return gm_fail(err, GM_EARG, "none of the trace's %zu documents has a counted choice", n);
+    if (points == 1)
         return gm_fail(err, GM_EARG,
-                       "all %zu documents have the same counts, there is nothing to tell apart",
-                       usage->n);
-    if ((size_t)options->n_neighbors > usage->n)
-        return gm_fail(err, GM_EARG, "--n-neighbors is %d, the trace has %zu documents",
-                       options->n_neighbors, usage->n);
+                       "all documents use the experts alike, there is nothing to tell apart");
+    if (points < MIN_DOCUMENTS)
+        return gm_fail(err, GM_EARG,
+                       "the trace's %zu documents use the experts in %zu different ways, at least "
+                       "%d are needed for a map",
+                       n, points, MIN_DOCUMENTS);
+    if ((size_t)options->n_neighbors > points)
+        return gm_fail(err, GM_EARG, "--n-neighbors is %d, the trace has %zu documents that differ",
+                       options->n_neighbors, points);
     if (usage->n_zero > 0)
-        gm_warn("%zu of %zu documents have no counted choice; they stand together, apart from "
-                "the others",
-                usage->n_zero, usage->n);
+        gm_warn("%zu of %zu documents have no counted choice; they stand beside the map, in no "
+                "cluster",
+                usage->n_zero, n);
+    if (copies > 0)
+        gm_warn("%zu of %zu documents use the experts exactly as another one does; they share its "
+                "place and its cluster",
+                copies, n);
     return GM_OK;
 }
 
+/* Share of same-subset neighbours; a point is of the subset of its first document. */
+static gm_status find_purity(gm_analysis *a, const gm_knn *knn, gm_error *err)
+{
+    uint16_t *subset = gm_alloc(a->distinct.m, sizeof *subset);
+    if (subset == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu subsets", a->distinct.m);
+    for (size_t p = 0; p < a->distinct.m; p++) subset[p] = a->usage.subset[a->distinct.first[p]];
+    a->neighbour_purity = gm_quality_purity(knn, NULL, subset);
+    gm_free(subset);
+    return GM_OK;
+}
+
+/* The map of the points: xy (M,2). */
 static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_points points = {0};
     gm_knn knn = {0};
     gm_progress progress;
-    const size_t n = a->usage.n;
-    GM_TRY(gm_points_init(&points, a->usage.rate, n, a->usage.dim, options->metric, err));
+    const size_t n = a->distinct.m;
+    GM_TRY(gm_points_pick(&points, a->usage.rate, a->distinct.first, n, a->usage.dim,
+                          options->metric, err));
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
     GM_TRY(gm_knn_find(&knn, &points, NULL, 0, options->n_neighbors, &progress, err));
     gm_progress_end(&progress);
     a->n_uncertified = knn.n_uncertified;
-    a->neighbour_purity = gm_quality_purity(&knn, NULL, a->usage.subset);
+    GM_TRY(find_purity(a, &knn, err));
 
     gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
     GM_TRY(gm_umap_fit(a->xy, &a->graph, &points, &knn, &options->umap, &a->umap, &progress, err));
@@ -71,7 +95,7 @@ out:
     return status;
 }
 
-/* Documents on the ring belong nowhere, however many stand there. */
+/* Points on the ring belong nowhere, however many stand there. */
 static void exclude_isolated(gm_clustering *c, const gm_graph *graph)
 {
     for (size_t i = 0; i < c->n; i++) {
@@ -94,6 +118,10 @@ static gm_status number_clusters(gm_analysis *a, gm_error *err)
                              order, err));
     for (size_t i = 0; i < c->n_clusters; i++) persistence[i] = c->persistence[order[i]];
     memcpy(c->persistence, persistence, c->n_clusters * sizeof *persistence);
+    size_t n_left = 0; /* a cluster of nothing but excluded points is none; it comes last */
+    for (size_t i = 0; i < c->n; i++)
+        if (c->label[i] >= 0 && (size_t)c->label[i] >= n_left) n_left = (size_t)c->label[i] + 1;
+    c->n_clusters = n_left;
 out:
     gm_free(order);
     gm_free(persistence);
@@ -112,10 +140,11 @@ static void warn_of_few(const gm_clustering *c, const gm_hdbscan_options *used)
                 used->min_cluster_size);
 }
 
+/* Clusters of the points, and then everything for all documents. */
 static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = a->usage.n;
+    const size_t n = a->distinct.m;
     gm_hdbscan_options *used = &a->hdbscan;
     double *at = gm_alloc2(n, 2, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory to cluster %zu documents", n);
@@ -126,6 +155,11 @@ static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm
         used->min_samples = used->min_cluster_size < 15 ? (int)used->min_cluster_size : 15;
     GM_TRY(gm_hdbscan_fit(&a->clustering, at, n, 2, used, err));
     exclude_isolated(&a->clustering, &a->graph);
+    if (n < a->usage.n) {
+        gm_distinct_spread_map(a->xy, &a->distinct);
+        GM_TRY(gm_distinct_spread_graph(&a->graph, &a->distinct, err));
+        GM_TRY(gm_distinct_spread_clusters(&a->clustering, &a->distinct, err));
+    }
     GM_TRY(number_clusters(a, err));
     warn_of_few(&a->clustering, used);
 out:
@@ -169,6 +203,7 @@ gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_option
     GM_TRY(gm_usage_read(&a.usage, trace, options->usage, &progress, err));
     gm_progress_end(&progress);
     GM_TRY(check_usage(&a.usage, options, err));
+    GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
     a.xy = gm_alloc2(n, 2, sizeof *a.xy);
     if (a.xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
     GM_TRY(find_map(&a, options, err));
@@ -184,6 +219,7 @@ out:
 void gm_analysis_clear(gm_analysis *a)
 {
     gm_usage_clear(&a->usage);
+    gm_distinct_clear(&a->distinct);
     gm_graph_clear(&a->graph);
     gm_free(a->xy);
     gm_clustering_clear(&a->clustering);

@@ -5,6 +5,7 @@
 #ifndef GM_ANALYSIS_H
 #define GM_ANALYSIS_H
 
+#include "cluster/distinct.h"
 #include "cluster/hdbscan.h"
 #include "cluster/naming.h"
 #include "cluster/umap.h"
@@ -24,6 +25,7 @@ gm_fit_options gm_fit_defaults(void);
 
 typedef struct gm_analysis {
     gm_usage usage;
+    gm_distinct distinct;
     gm_graph graph;
     gm_umap_report umap;
     float *xy;                  /* (N,2) */
@@ -33,15 +35,15 @@ typedef struct gm_analysis {
     float *score;               /* (C,10) */
     gm_hdbscan_options hdbscan; /* as used */
     /* quality */
-    size_t n_uncertified; /* documents whose neighbours were found the slow way */
+    size_t n_uncertified; /* points whose neighbours were found the slow way */
     double trustworthiness;
     size_t n_trust_rows;
-    double neighbour_purity; /* share of neighbours of the document's own subset */
+    double neighbour_purity; /* share of neighbours of a point's own subset */
     gm_control control;      /* n 0: no texts */
 } gm_analysis;
 
 /* Run all steps; progress on stderr unless options->quiet. Errors: GM_EARG for a trace that
- * cannot be clustered (fewer than 15 documents, all alike) or options that do not fit it, and
+ * cannot be clustered (fewer than 15 usage vectors that differ) or options that do not fit it, and
  * those of every step. Warnings are printed. */
 gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_options *options,
                           gm_error *err) GM_MUST_USE;

@@ -74,6 +74,17 @@ static bool fill_features(float *f, const float *row, size_t d, gm_metric metric
 gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
                          gm_error *err)
 {
+    return gm_points_pick(out, rows, NULL, n, d, metric, err);
+}
+
+static const float *row_of(const float *rows, const uint32_t *pick, size_t i, size_t d)
+{
+    return rows + (pick ? pick[i] : i) * d;
+}
+
+gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick, size_t n,
+                         size_t d, gm_metric metric, gm_error *err)
+{
     gm_status status = GM_OK;
     gm_points p = {.metric = metric, .n = n, .dim = (d / 16 + 1) * 16};
     *out = (gm_points){0};
@@ -84,13 +95,13 @@ gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, 
     p.norm = gm_alloc(n, sizeof *p.norm);
     if (p.at == NULL || p.norm == NULL)
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
-    for (size_t i = 0; i < n; i++) GM_TRY(check_row(rows + i * d, i, d, metric, err));
+    for (size_t i = 0; i < n; i++) GM_TRY(check_row(row_of(rows, pick, i, d), i, d, metric, err));
 
     size_t n_zero = 0;
 #pragma omp parallel for schedule(static) reduction(+ : n_zero)
     for (size_t i = 0; i < n; i++) {
         float *f = p.at + i * p.dim; /* (dim) */
-        n_zero += !fill_features(f, rows + i * d, d, metric);
+        n_zero += !fill_features(f, row_of(rows, pick, i, d), d, metric);
         double sum = 0;
         for (size_t c = 0; c < p.dim; c++) sum += (double)f[c] * (double)f[c];
         p.norm[i] = (float)sum;

@@ -38,6 +38,9 @@ typedef struct gm_points {
  * not finite, or one is negative under hellinger (names row and column); GM_EMEM. */
 gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
                          gm_error *err) GM_MUST_USE;
+/* The same of rows pick[0..n) only; NULL: the first n. A complaint gives the place in pick. */
+gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick, size_t n,
+                         size_t d, gm_metric metric, gm_error *err) GM_MUST_USE;
 void gm_points_clear(gm_points *points);
 
 /* s of points i and j: a double sum in a fixed order of 8 lanes, the same bits on

@@ -9,9 +9,11 @@
 enum { BLOCK = 256, TOKEN_BLOCK = 4096 };
 
 typedef struct key {
-    uint8_t digest[32]; /* of the counts */
+    uint8_t digest[32]; /* of the usage vector */
+    const uint8_t *sha; /* (32) of the text */
     const char *id;
     uint32_t at; /* in the trace */
+    bool zero;
 } key;
 
 static int by_key(const void *p, const void *q)
@@ -19,32 +21,24 @@ static int by_key(const void *p, const void *q)
     const key *a = p, *b = q;
     int digests = memcmp(a->digest, b->digest, sizeof a->digest);
     if (digests != 0) return digests;
+    int texts = memcmp(a->sha, b->sha, sizeof a->digest);
+    if (texts != 0) return texts;
     int ids = strcmp(a->id, b->id);
     return ids != 0 ? ids : (a->at > b->at) - (a->at < b->at);
 }
 
-/* Digests of the counts of all documents; under GM_USAGE_COUNTS their values go to
- * usage->rate, in the order of the trace. */
-static gm_status read_counts(gm_usage *usage, key *keys, gm_trace *trace, bool keep,
-                             gm_progress *progress, gm_error *err)
+/* Counts as values of usage->rate, in the order of the trace. */
+static gm_status read_counts(gm_usage *usage, gm_trace *trace, gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_trace_samples *samples = gm_trace_get_samples(trace);
     const size_t dim = usage->dim;
     uint32_t *counts = gm_alloc2(BLOCK, dim, sizeof *counts);
     if (counts == NULL) GM_FAIL(GM_EMEM, "no memory for the counts of %d documents", BLOCK);
     for (size_t first = 0; first < usage->n; first += BLOCK) {
         size_t n = usage->n - first < BLOCK ? usage->n - first : BLOCK;
         GM_TRY(gm_trace_read_counts(trace, first, n, counts, err));
-        for (size_t i = 0; i < n; i++) {
-            const uint32_t *row = counts + i * dim; /* (D) */
-            key *k = &keys[first + i];
-            gm_sha256_of(row, dim * sizeof *row, k->digest);
-            k->id = samples->id[first + i];
-            k->at = (uint32_t)(first + i);
-            float *to = usage->rate + (first + i) * dim;
-            for (size_t c = 0; keep && c < dim; c++) to[c] = (float)row[c];
-        }
+        float *to = usage->rate + first * dim; /* (n,D) */
+        for (size_t c = 0; c < n * dim; c++) to[c] = (float)counts[c];
         if (progress) gm_progress_set(progress, (double)(first + n));
     }
 out:
@@ -118,17 +112,20 @@ static void permute_rows(gm_usage *usage, float *row, bool *done)
     }
 }
 
-static size_t normalise(gm_usage *usage)
+/* Rows that sum to 1, and by them the keys; still in the order of the trace. */
+static void normalise(gm_usage *usage, key *keys, const gm_trace_samples *samples)
 {
-    size_t n_zero = 0;
     for (size_t i = 0; i < usage->n; i++) {
         float *row = usage->rate + i * usage->dim; /* (D) */
         double sum = 0;
         for (size_t c = 0; c < usage->dim; c++) sum += (double)row[c];
         for (size_t c = 0; sum > 0 && c < usage->dim; c++) row[c] = (float)((double)row[c] / sum);
-        n_zero += !(sum > 0);
+        keys[i] = (key){.sha = samples->sha + 32 * i,
+                        .id = samples->id[i],
+                        .at = (uint32_t)i,
+                        .zero = !(sum > 0)};
+        gm_sha256_of(row, usage->dim * sizeof *row, keys[i].digest);
     }
-    return n_zero;
 }
 
 static gm_status put_in_order(gm_usage *usage, key *keys, const gm_trace_samples *samples,
@@ -144,10 +141,12 @@ static gm_status put_in_order(gm_usage *usage, key *keys, const gm_trace_samples
         usage->place[i] = keys[i].at;
         usage->subset[i] = samples->subset[keys[i].at];
         memcpy(usage->sha[i], samples->sha + 32 * (size_t)keys[i].at, 32);
-        usage->n_distinct += i == 0 || memcmp(keys[i].digest, keys[i - 1].digest, 32) != 0;
+        bool again = i > 0 && memcmp(keys[i].digest, keys[i - 1].digest, 32) == 0;
+        usage->n_zero += keys[i].zero;
+        usage->n_distinct += !keys[i].zero && !again;
+        usage->point[i] = keys[i].zero ? GM_NO_POINT : (uint32_t)usage->n_distinct - 1;
     }
     permute_rows(usage, row, done);
-    usage->n_zero = normalise(usage);
 out:
     gm_free(row);
     gm_free(done);
@@ -167,11 +166,15 @@ gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_p
     usage.place = gm_alloc(usage.n, sizeof *usage.place);
     usage.sha = gm_alloc(usage.n, sizeof *usage.sha);
     usage.subset = gm_alloc(usage.n, sizeof *usage.subset);
-    if (!keys || !usage.rate || !usage.place || !usage.sha || !usage.subset)
+    usage.point = gm_alloc(usage.n, sizeof *usage.point);
+    if (!keys || !usage.rate || !usage.place || !usage.sha || !usage.subset || !usage.point)
         GM_FAIL(GM_EMEM, "no memory for %zu documents of %zu experts", usage.n, usage.dim);
 
-    GM_TRY(read_counts(&usage, keys, trace, kind == GM_USAGE_COUNTS, progress, err));
-    if (kind == GM_USAGE_GATES) GM_TRY(read_gates(&usage, trace, err));
+    if (kind == GM_USAGE_COUNTS)
+        GM_TRY(read_counts(&usage, trace, progress, err));
+    else
+        GM_TRY(read_gates(&usage, trace, err));
+    normalise(&usage, keys, samples);
     GM_TRY(put_in_order(&usage, keys, samples, err));
     *out = usage;
     usage = (gm_usage){0};
@@ -187,5 +190,6 @@ void gm_usage_clear(gm_usage *usage)
     gm_free(usage->place);
     gm_free(usage->sha);
     gm_free(usage->subset);
+    gm_free(usage->point);
     *usage = (gm_usage){0};
 }

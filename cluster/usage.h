@@ -3,9 +3,9 @@
  *
  * Sizes: N documents, L MoE layers, E experts, D = L*E, S subsets.
  *
- * Documents are put in canonical order, by (SHA-256 of their counts, id), and everything
- * is computed in it; random numbers keyed by place then do not depend on the order of the
- * corpus. `place` leads back.
+ * Documents are put in canonical order, by (SHA-256 of the usage vector, SHA-256 of the
+ * text, id), and everything is computed in it; random numbers keyed by place then do not
+ * depend on the order of the corpus. `place` leads back. Equal vectors stand together.
  */
 #ifndef GM_USAGE_H
 #define GM_USAGE_H
@@ -25,9 +25,12 @@ typedef struct gm_usage {
     uint32_t *place;    /* (N) place in the trace of the document at each canonical place */
     uint8_t (*sha)[32]; /* (N,32) of the text, canonical order */
     uint16_t *subset;   /* (N) canonical order */
-    size_t n_zero;      /* documents without a single counted choice */
-    size_t n_distinct;  /* distinct rows of counts */
+    uint32_t *point;    /* (N) 0.. counts distinct rows upwards; GM_NO_POINT: a row of zeros */
+    size_t n_zero;      /* documents without a single counted choice: rows of zeros */
+    size_t n_distinct;  /* distinct rows, zeros left out */
 } gm_usage;
+
+#define GM_NO_POINT UINT32_MAX
 
 /* Read the whole trace. Errors: those of gm_trace; GM_EABSENT for gates that were not
  * recorded (says how to record them). */

@@ -10,8 +10,10 @@
  *            stability f32 (C); subset_count u32 (C,S)
  *   /corpus/usage f32 (L,E): the mean over all documents, noise included; usage_half (2,L,E)
  *   /corpus/subset_usage f32 (S,L,E): the mean over each labelled subset; subset_usage_half
- *   /graph/indptr, indices, weight: the neighbour graph (CSR, symmetric memberships)
- *   /tree/left, right, distance, size: the single-linkage tree (N-1)
+ *   /graph/indptr, indices, weight: the neighbour graph (CSR, symmetric memberships) of
+ *            documents that differ; a copy has one edge of weight 1, to the first of its kind
+ *   /tree/left, right, distance, size: the single-linkage tree (N-1); copies join first, at
+ *            distance 0, documents without a counted choice last
  *   /layer, /expert, /document, /cluster, /keyword, /subset, /bound (N+1), /merge (N-1),
  *            /edge, /pair (2): dimension scales; /layer holds model layers
  *   /parameters, /quality: an attribute for each figure, and all of them as `json`

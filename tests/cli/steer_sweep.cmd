@@ -46,7 +46,8 @@ same whole.end k.end "digest after a kill"
 
 echo "-- refused:"
 sweep --csv s.csv
-sweep --min-purity 1
+sed 's/: "\(soup\|ships\|stars\)"}/: "far \1"}/' other.jsonl > far.jsonl
+gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus far.jsonl $options
 sweep --weight 2
 sweep --doses 2,1
 sweep --doses=-1,0

@@ -7,6 +7,7 @@ Options are read in order, so that an option is accepted when the complaint is a
 import json
 import os
 import pathlib
+import random
 import re
 import subprocess
 
@@ -163,7 +164,7 @@ def write_corpus():
     for i in range(120):
         with open("corpus.jsonl" if i < 60 else "other.jsonl", "a" if i % 60 else "w", encoding="utf-8") as corpus:
             words = topics[i % 2]
-            text = " ".join(words[(i * i + 3 * j * j + i * j + i // 60 * (j // 5)) % len(words)] for j in range(80))
+            text = " ".join(random.Random(i).choices(words, k=80))
             corpus.write(json.dumps({"text": text, "body": text, "meta": {"pile_set_name": "ab"[i % 2]}}) + "\n")
 
 

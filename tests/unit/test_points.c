@@ -97,6 +97,20 @@ static void bad_values_are_named(void)
     gm_points_clear(&p);
 }
 
+static void rows_can_be_picked(void)
+{
+    const uint32_t pick[] = {3, 1};
+    gm_points all, two;
+    gm_error err = {0};
+    CHECK_OK(gm_points_init(&all, &ROWS[0][0], 4, D, GM_HELLINGER, &err), err);
+    CHECK_OK(gm_points_pick(&two, &ROWS[0][0], pick, 2, D, GM_HELLINGER, &err), err);
+    CHECK_INT(two.n, 2);
+    for (size_t i = 0; i < 2; i++)
+        CHECK_BYTES(two.at + i * two.dim, all.at + pick[i] * all.dim, two.dim * sizeof *two.at);
+    gm_points_clear(&all);
+    gm_points_clear(&two);
+}
+
 static gm_status make_again(void *state, gm_error *err)
 {
     gm_points p;
@@ -113,4 +127,4 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(distances_are_those_of_the_formulas), TEST(rows_of_zeros_are_apart_from_others),
       TEST(norms_are_kept), TEST(where_nothing_is_shared), TEST(bad_values_are_named),
-      TEST(survives_every_allocation_failure))
+      TEST(rows_can_be_picked), TEST(survives_every_allocation_failure))
