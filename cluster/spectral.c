@@ -186,7 +186,7 @@ static gm_status embed_part(double *xy, size_t c, const parts *p, const gm_graph
     }
     for (size_t i = 0; i < n; i++)
         for (size_t d = 0; d < 2; d++)
-            xy[2 * member[i] + d] = own[2 * i + d] + place[2 * (size_t)c + d];
+            xy[2 * (size_t)member[i] + d] = own[2 * i + d] + place[2 * c + d];
 out:
     gm_free(own);
     gm_graph_clear(&part);

@@ -2,6 +2,7 @@
  * h5_column.h. */
 #include "formats/h5_column.h"
 
+#include <assert.h>
 #include <hdf5_hl.h>
 #include <stdio.h>
 #include <string.h>
@@ -138,6 +139,7 @@ static gm_status flush(gm_h5_column *c, gm_error *err)
     size_t n_chunks = (c->n_batch + c->chunk_rows - 1) / c->chunk_rows;
     size_t bound = gm_h5_pack_bound(chunk_bytes), size[BATCH_CHUNKS] = {0};
     uint64_t first = c->n_appended - c->n_batch;
+    assert(c->batch != NULL && c->n_batch > 0);
     uint8_t *packed = gm_alloc2(n_chunks, bound, 1);
     uint8_t *scratch = c->shuffle ? gm_alloc2(n_chunks, chunk_bytes, 1) : NULL;
     if (packed == NULL || (c->shuffle && scratch == NULL))

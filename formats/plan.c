@@ -1,6 +1,7 @@
 /* plan.c - see plan.h. */
 #include "formats/plan.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -21,6 +22,7 @@ gm_status gm_plan_init(gm_plan *plan, int n_layers, int n_experts, const int *la
                        gm_error *err)
 {
     size_t L = (size_t)n_layers, E = (size_t)n_experts;
+    assert(n_layers > 0 && n_experts > 0);
     *plan = (gm_plan){.n_layers = n_layers, .n_experts = n_experts, .phases = GM_PLAN_ALL_PHASES};
     plan->bias = gm_alloc2(L, E, sizeof *plan->bias);
     plan->layer_of_moe = gm_alloc(L, sizeof *plan->layer_of_moe);

@@ -105,7 +105,7 @@ out:
 
 void gm_shard_list_clear(gm_shard_list *list)
 {
-    for (size_t i = 0; i < list->n; i++) gm_free(list->path[i]);
+    for (size_t i = 0; list->path && i < list->n; i++) gm_free(list->path[i]);
     gm_free(list->path);
     gm_free(list->number);
     *list = (gm_shard_list){0};
@@ -180,6 +180,7 @@ static gm_status read_notes(gm_shard_lock *lock, const char *folder, gm_error *e
     ssize_t n = pread(note_file(lock), text, sizeof text - 1, 0);
     for (ssize_t k = 0; n > 0 && (k + 1) * NOTE_BYTES <= n; k++) {
         unsigned long long number, rows;
+        /* NOLINTNEXTLINE(cert-err34-c): ten digits are no overflow */
         if (sscanf(text + k * NOTE_BYTES, "%9llu %10llu", &number, &rows) != 2) continue;
         path.n = 0;
         GM_TRY(gm_shard_path(&path, folder, number, err));

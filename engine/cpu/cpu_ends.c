@@ -141,7 +141,8 @@ void gm_cpu_record_drain(gm_worker *me, const gm_step *s)
 {
     const uint8_t *bad = s->work->bad.address;
     size_t first, end;
-    gm_worker_share(me, s->record ? s->n_rows : 0, &first, &end);
+    if (s->record == NULL) return;
+    gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) {
         if (s->record->bad) s->record->bad[r] = bad[r];
         if (bad[r]) mark_bad(s, s->record, r);

@@ -60,7 +60,7 @@ static void pack_rows(const float *x, size_t ldx, const uint32_t *row, size_t n,
     for (size_t r = 0; r < n || r % TILE != 0; r++) {
         uint16_t *to = a + (r / TILE * blocks * TILE + r % TILE) * K_BLOCK;
         const float *from = x + (row ? row[r < n ? r : 0] : r < n ? r : 0) * ldx;
-        for (size_t b = 0; b < blocks; b++, from += K_BLOCK, to += TILE * K_BLOCK) {
+        for (size_t b = 0; b < blocks; b++, from += K_BLOCK, to += (size_t)TILE * K_BLOCK) {
             if (r >= n) {
                 memset(to, 0, ROW_BYTES);
                 continue;

@@ -82,7 +82,7 @@ static size_t stretch_stop(gm_form form, const gm_view *view, size_t start, bool
 static gm_status make_room(gm_normalizer_work *work, size_t used, gm_error *err)
 {
     if (work->code_cap - used >= MOST_PER_CHAR) return GM_OK;
-    size_t n = 2 * work->code_cap + 4 * MOST_PER_CHAR;
+    size_t n = 2 * work->code_cap + 4 * (size_t)MOST_PER_CHAR;
     int32_t *code = gm_grow(work->code, work->code_cap, n, sizeof *code);
     if (code) work->code = code;
     uint64_t *key = code ? gm_grow(work->key, work->code_cap, n, sizeof *key) : NULL;

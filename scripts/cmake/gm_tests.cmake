@@ -6,7 +6,11 @@
 #   tests/cli/test_NAME.py    -> cli.NAME      tests/fuzz/fuzz_NAME.c   -> fuzz.NAME (replay)
 #
 # A test links the libraries of the folders it includes headers from, and HDF5 where it
-# includes that itself.
+# includes that itself. Its first lines may name a further label, "label: WORD":
+#
+#   slow     left out of the sanitizers' runs
+#   threads  about what threads share: also run under ThreadSanitizer; the target
+#            `threads` builds these tests alone
 
 set(GM_TEST_SKIPPED 77)
 find_program(GM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH DOC "Python of the tests: Debian's")
@@ -57,11 +61,24 @@ function(gm_libraries_of out source)
   set(${out} ${found} PARENT_SCOPE)
 endfunction()
 
+# The labels of a test: its kind, and those that its source names.
+function(gm_labels_of out kind source)
+  set(labels ${kind})
+  file(STRINGS ${source} lines LIMIT_COUNT 20 REGEX "label: (slow|threads)( \\*/)?$")
+  foreach(line IN LISTS lines)
+    string(REGEX REPLACE ".*label: ([a-z]+).*" "\\1" word "${line}")
+    list(APPEND labels ${word})
+  endforeach()
+  set(${out} "${labels}" PARENT_SCOPE)
+endfunction()
+
+add_custom_target(threads)
+
 # Common properties; each test starts in an empty folder of its own.
-function(gm_register name label)
+function(gm_register name labels)
   set(folder ${CMAKE_BINARY_DIR}/test-work/${name})
   file(MAKE_DIRECTORY ${folder})
-  set_tests_properties(${name} PROPERTIES LABELS ${label} TIMEOUT 900
+  set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
     SKIP_RETURN_CODE ${GM_TEST_SKIPPED} WORKING_DIRECTORY ${folder}
     ENVIRONMENT "${GM_TEST_ENVIRONMENT}")
 endfunction()
@@ -85,7 +102,11 @@ function(gm_add_test_program label source)
     target_compile_definitions(${program} PRIVATE GM_HAVE_CMOCKA)
   endif()
   add_test(NAME ${name} COMMAND ${program})
-  gm_register(${name} ${label})
+  gm_labels_of(labels ${label} ${source})
+  gm_register(${name} "${labels}")
+  if("threads" IN_LIST labels)
+    add_dependencies(threads ${program})
+  endif()
 endfunction()
 
 # gm_add_cli_case(file.cmd): the case, with one thread and with two.
@@ -99,17 +120,13 @@ function(gm_add_cli_case file)
   endforeach()
 endfunction()
 
-# gm_add_python_test(file.py): exit code 0, or 77 to skip. A line "# label: slow" keeps it
-# out of the sanitizers' run.
+# gm_add_python_test(file.py): exit code 0, or 77 to skip.
 function(gm_add_python_test file)
   get_filename_component(program ${file} NAME_WE)
   string(REGEX REPLACE "^test_" "cli." name ${program})
   add_test(NAME ${name} COMMAND ${GM_PYTHON} ${file})
-  gm_register(${name} cli)
-  file(STRINGS ${file} slow REGEX "^# label: slow$")
-  if(slow)
-    set_tests_properties(${name} PROPERTIES LABELS "cli;slow")
-  endif()
+  gm_labels_of(labels cli ${file})
+  gm_register(${name} "${labels}")
 endfunction()
 
 # gm_add_fuzzer(name SOURCES file... [LIBS target...]): with GM_FUZZ a libFuzzer

@@ -1,4 +1,5 @@
-/* test_classify.c - text/classify.c: topics of made-up words are told apart. */
+/* test_classify.c - text/classify.c: topics of made-up words are told apart.
+ * label: threads */
 #include "base/rng.h"
 #include "base/text.h"
 #include "tests/check.h"

@@ -1,4 +1,5 @@
-/* test_eigen.c - cluster/eigen.c: graphs whose eigenvectors are known, small and large. */
+/* test_eigen.c - cluster/eigen.c: graphs whose eigenvectors are known, small and large.
+ * label: threads */
 #include "cluster/eigen.h"
 
 #include <omp.h>

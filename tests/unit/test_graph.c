@@ -1,6 +1,6 @@
 /* test_graph.c - cluster/graph.c: scales, memberships and their union by hand; parts of a
  * graph. Against umap-learn: golden/test_umap_golden.c.
- */
+ * label: threads */
 #include "cluster/graph.h"
 
 #include "tests/check.h"

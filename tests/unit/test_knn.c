@@ -1,4 +1,5 @@
-/* test_knn.c - cluster/knn.c: the exact neighbours, by looking at every pair. */
+/* test_knn.c - cluster/knn.c: the exact neighbours, by looking at every pair.
+ * label: threads */
 #include "cluster/knn.h"
 
 #include <omp.h>

@@ -1,4 +1,5 @@
-/* test_layout_batch.c - cluster/layout_batch.c: moves worked by hand, threads, clusters. */
+/* test_layout_batch.c - cluster/layout_batch.c: moves worked by hand, threads, clusters.
+ * label: threads */
 #include <omp.h>
 
 #include "base/rng.h"

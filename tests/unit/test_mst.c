@@ -1,4 +1,5 @@
-/* test_mst.c - cluster/mst.c: the tree of the total order, against Kruskal over all pairs. */
+/* test_mst.c - cluster/mst.c: the tree of the total order, against Kruskal over all pairs.
+ * label: threads */
 #include "cluster/mst.h"
 
 #include <omp.h>

@@ -1,4 +1,5 @@
-/* test_points.c - cluster/points.c: the three metrics by their formulas, rows of zeros. */
+/* test_points.c - cluster/points.c: the three metrics by their formulas, rows of zeros.
+ * label: threads */
 #include "cluster/points.h"
 
 #include "tests/check.h"

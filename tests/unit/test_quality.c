@@ -1,6 +1,6 @@
 /* test_quality.c - cluster/quality.c: figures worked by hand; trustworthiness against its
  * definition. Against scikit-learn: golden/test_keywords_golden.c.
- */
+ * label: threads */
 #include "cluster/quality.h"
 
 #include <omp.h>

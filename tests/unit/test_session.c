@@ -1,5 +1,6 @@
 /* test_session.c - sessions, sequences and steps: what is refused, what is forgotten,
- * rows that are not finite, edits, and every allocation failing. */
+ * rows that are not finite, edits, and every allocation failing.
+ * label: threads */
 #include <errno.h>
 
 #include "base/half.h"

@@ -4,7 +4,8 @@
  *
  * A command asks for thousands of blocks, most of them while it reads a tokenizer and
  * a checkpoint, whose own tests let every one fail. Here PROBES of them, evenly spread,
- * do; all of them with GM_EVERY_ALLOCATION=1 (minutes). */
+ * do; all of them with GM_EVERY_ALLOCATION=1 (minutes).
+ * label: threads */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 
 #define MODEL TEST_DATA "/golden/models/deepseek-tiny"
 
-enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 150 };
+enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 60 };
 
 typedef struct command {
     int (*run)(int argc, char **argv);

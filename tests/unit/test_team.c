@@ -1,5 +1,6 @@
 /* test_team.c - a team: everybody takes part, numbers are given out once, nobody
- * passes a meeting early, denormals are flushed inside and restored outside. */
+ * passes a meeting early, denormals are flushed inside and restored outside.
+ * label: threads */
 #include "engine/team.h"
 
 #include <float.h>

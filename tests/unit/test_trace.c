@@ -1,5 +1,6 @@
 /* test_trace.c - a trace comes back as it was written, whole, merged, indexed and as a
- * folder of shards; what is damaged is refused with a sentence. */
+ * folder of shards; what is damaged is refused with a sentence.
+ * label: threads */
 #include <unistd.h>
 
 #include "formats/shards.h"

@@ -1,6 +1,6 @@
 /* test_umap.c - cluster/umap.c: groups stay together, isolated points go on the ring, options
  * are checked. Against umap-learn: golden/test_umap_golden.c.
- */
+ * label: threads */
 #include "cluster/umap.h"
 
 #include <omp.h>
