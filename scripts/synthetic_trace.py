@@ -5,8 +5,8 @@
                        [--close 0.5] [--no-text]
 
 Sizes: N documents, L layers, E experts, K chosen, S topics. Needs h5py and numpy. The file follows the schema at the top of
-formats/trace.h (--record counts) and was written from that page alone: it checks the page as well as the reader. What is true
-is written beside it, in a group that our programs do not read:
+formats/trace.h (--record counts), attributes and digest as formats/trace_schema.c lists them; no code of ours writes it, so
+`gm-probe verify` on it checks the schema as well. What is true is written beside it, in a group that our programs do not read:
 
     /truth/topic     u16 (N)      the topic a document was drawn from; /samples/subset says the same by name
     /truth/second    u16 (N)      the topic mixed into it, its own when none; /truth/share f32 (N): how much of it
@@ -15,14 +15,15 @@ is written beside it, in a group that our programs do not read:
 
 How documents come about. In every layer an expert has a base rate (Dirichlet, so that some are nearly always on); a language,
 a domain (five topics of one language) and a topic each draw their own profile around the one above (Dirichlet, ever closer);
-a domain then doubles or nearly doubles some experts, and a topic multiplies PLANTED experts that are not always on by 2 to 3.5:
-these, and no others, are its *planted experts*. A document has 64 to 4096 tokens (log-normal), draws its own profile around its
-topic's (Dirichlet; the larger --close, the closer, and the easier are topics told apart), and one in four mixes in up to SECOND of another topic, mostly of its own domain; then its tokens
-choose. Its text is of its topic's language: stop words, common words, words that the five topics of a domain share, and
+a domain then multiplies some experts by 1.3 to 2, and a topic multiplies PLANTED experts a layer (40 in all by default; never
+more than K/2 in a layer, none that is always on) by 2 to 3.5: these, and no others, are its *planted experts*. A document has
+64 to 4096 tokens (log-normal), draws its own profile around its topic's (Dirichlet; the larger --close, the closer, and the
+easier are topics told apart), and one in four mixes in up to SECOND of another topic, mostly of its own domain; then its
+tokens choose. Its text is of its topic's language: stop words, common words, words that the five topics of a domain share, and
 words of the topic alone, its *planted words*; every word comes in several endings, so that stemming has something to do.
 Common words are Zipf's from about rank 30 on: what would come before are the stop words.
 
-Deterministic: the same arguments and version of numpy give the same content, and document i is the same for any N above it
+Deterministic: the same arguments give the same content (seen with numpy 1.24 and 2.4), and document i is the same for any N above it
 (drawn in blocks of 512, each from its own stream).
 """
 
@@ -242,7 +243,8 @@ class Writer:
         shape, pieces = rows if isinstance(rows, tuple) else (np.shape(rows), [np.asarray(rows)])
         text = h5py.string_dtype("utf-8", 64) if kind == "text" else None
         chunks = (min(chunk_rows, shape[0]), *shape[1:]) if shape[0] else None
-        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": kind not in ("text", "u1"), "fletcher32": True} if chunks else {}
+        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": kind not in ("text", "u1"), "fletcher32": True}
+        packed = packed if chunks else {}
         data = self.file.create_dataset(name, shape, text or kind, chunks=chunks, track_times=False, **packed)
         hash_ = hashlib.sha256()
         first = 0
@@ -369,7 +371,8 @@ def options(argv=None):
     parser.add_argument("--close", type=float, default=0.5, metavar="C", help="of documents to their topics (default 0.5)")
     parser.add_argument("--no-text", dest="text", action="store_false", help="leave the texts out")
     how = parser.parse_args(argv)
-    if min(how.layers, how.experts, how.chosen, how.topics) < 1 or how.documents < 0 or how.chosen > how.experts or not how.close > 0:
+    if min(how.layers, how.experts, how.chosen, how.topics) < 1 or how.documents < 0 \
+            or how.chosen > how.experts or not how.close > 0:
         parser.error("expected at least one layer, expert and topic, 1 to E chosen, and C above 0")
     return how
 
