@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cli.h"
 #include "formats/trace_parts.h"
 
 enum { ROWS_AT_ONCE = 4096, TEMPLATE_PHASE = 2, N_PHASES = 3 };
@@ -355,7 +356,10 @@ gm_status gm_trace_recount(gm_trace *trace, gm_error *err)
     gm_status status = GM_OK;
     verifier v;
     GM_TRY(verifier_init(&v, trace, err));
-    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
+    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) {
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted while merging");
+        GM_TRY(check_document(&v, i, err));
+    }
     for (check_id id = CHECK_COUNTS_SUM; id <= CHECK_COUNTS_MATCH; id++)
         if (!passed(&v, id))
             GM_FAIL(GM_ECHECK, "'%s' is damaged: %s", trace->head.path, v.check[id].detail);

@@ -5,14 +5,10 @@
 
 #include "engine/engine.h"
 
-const char *const *gm_probe_skip_names(void)
+void gm_probe_skip_names(const char *name[GM_PROBE_N_SKIPS])
 {
-    static const char *name[GM_PROBE_N_SKIPS];
-    if (name[0] == NULL) {
-        for (int i = 1; i < GM_N_SKIPS; i++) name[i - 1] = gm_skip_name((gm_skip)i);
-        name[GM_PROBE_NOT_SAMPLED] = "not_sampled";
-    }
-    return name;
+    for (int i = 1; i < GM_N_SKIPS; i++) name[i - 1] = gm_skip_name((gm_skip)i);
+    name[GM_PROBE_NOT_SAMPLED] = "not_sampled";
 }
 
 gm_status gm_probe_block_create(gm_probe_block **out, uint64_t number, gm_error *err)

@@ -13,7 +13,7 @@
 
 /* Reasons for leaving documents out: those of gm_skip but the first, and one more. */
 enum { GM_PROBE_NOT_SAMPLED = GM_N_SKIPS - 1, GM_PROBE_N_SKIPS = GM_N_SKIPS };
-const char *const *gm_probe_skip_names(void);
+void gm_probe_skip_names(const char *name[GM_PROBE_N_SKIPS]);
 
 enum { GM_BLOCK_MAX_TOKENS = 65536, GM_BLOCK_MAX_DOCUMENTS = 1024 };
 

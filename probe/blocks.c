@@ -174,11 +174,13 @@ static bool fits(const gm_probe_block *block, size_t n)
 static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *block, gm_error *err)
 {
     char why[300] = "";
+    const char *skip_name[GM_PROBE_N_SKIPS];
+    gm_probe_skip_names(skip_name);
     for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
         size_t n = strlen(why);
         if (block->skipped[i] > 0)
             snprintf(why + n, sizeof why - n, "%s%" PRIu64 " %s", n ? ", " : "", block->skipped[i],
-                     gm_probe_skip_names()[i]);
+                     skip_name[i]);
     }
     /* What a person may have meant otherwise. */
     char hint[80] = "";

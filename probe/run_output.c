@@ -164,6 +164,7 @@ gm_status gm_run_conclude(gm_run *r, gm_error *err)
     GM_TRY(gm_trace_open(&trace, r->o.out, err));
     GM_TRY(gm_checks_run(&checks, trace, r->o.allow_bad, err));
     GM_TRY(gm_shards_remove(r->folder.at, err));
+    gm_shard_lock_release(&r->lock); /* the folder may be somebody else's from here on */
     if (r->o.json) {
         GM_TRY(put_summary(r, trace, &checks, &out, err));
         printf("%s\n", out.text.at);

@@ -22,9 +22,10 @@ static gm_status write_shard(const gm_writer *w, const gm_probe_block *block, gm
     gm_status status = GM_OK;
     gm_text path = {0};
     gm_trace_block view = gm_probe_block_view(block);
+    const char *skip_name[GM_PROBE_N_SKIPS];
+    gm_probe_skip_names(skip_name);
     GM_TRY(gm_shard_path(&path, w->folder, block->number, err));
-    GM_TRY(gm_trace_write(path.at, w->info, &view, gm_probe_skip_names(), GM_PROBE_N_SKIPS, false,
-                          err));
+    GM_TRY(gm_trace_write(path.at, w->info, &view, skip_name, GM_PROBE_N_SKIPS, false, err));
 out:
     gm_text_clear(&path);
     return status;

@@ -133,6 +133,23 @@ def interrupt(number, rng):
     clear(OUT)
 
 
+def interrupt_merging(number):
+    """The same while the shards are merged: they stay, the half-made file does not."""
+    clear(OUT)
+    process = start(OUT, program=STUB)
+    while not pathlib.Path(f"{OUT}.part").exists() and process.poll() is None:
+        pass
+    _, stderr = stop(process, number)
+    assert process.returncode in (0, 128 + number), (process.returncode, stderr)
+    if process.returncode:
+        assert "interrupted; go on" in stderr and parts(OUT).exists(), stderr
+        assert not pathlib.Path(OUT).exists() and not pathlib.Path(f"{OUT}.part").exists()
+        run(OUT, "--resume", program=STUB)
+    check_same(OUT, contents("whole.h5"))
+    clear(OUT)
+    return process.returncode != 0
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
@@ -149,6 +166,8 @@ def main():
     killer = kill_run("stubbed", STUB, (20 if full else 8) * BLOCK + 100, 200 if full else 15,
                       0.3, options.seed)
     assert killer.fell.get("writing a shard", 0) > 0, killer.fell
+    stopped = sum(interrupt_merging(number) for number in (SIGTERM, SIGINT))
+    print(f"{stopped} of 2 signals stopped the merging")
 
 
 if __name__ == "__main__":
