@@ -323,11 +323,13 @@ out:
     return status;
 }
 
+/* From 0 up; the last is also the size that the bytes were asked to have, and any size
+ * will do for GM_H5_ANY. */
 static bool rises(const uint64_t *offset, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (offset[i] > offset[i + 1]) return false;
-    return offset[0] == 0;
+    return offset[0] == 0 && offset[n] != GM_H5_ANY;
 }
 
 /* Is every number that points at something in its range? */

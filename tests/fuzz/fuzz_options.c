@@ -1,9 +1,10 @@
 /* fuzz_options.c - any words as the options of a command: numbers inside their range, and
  * what a recipe lets through becomes a plan or a sentence.
  *
- * The input is the words, one a line. The table is that of gm-steer's recipe and one row
- * more of each kind.
+ * The input is the words, one a line, or, when it begins with '{', a file for --config. The
+ * table is that of gm-steer's recipe and one row more of each kind.
  */
+#include "base/cli_config.h"
 #include "steer/recipe.h"
 
 #include <math.h>
@@ -13,6 +14,8 @@
 #include "tests/atlas_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+#define CONFIG "fuzz.config.json"
 
 enum { MAX_WORDS = 64 };
 
@@ -49,8 +52,36 @@ static void build(const gm_recipe *recipe)
     gm_plan_clear(&plan);
 }
 
+/* The words that the input says as a file of options. */
+static gm_status expand(gm_arena *arena, const gm_opt *opts, const uint8_t *bytes, size_t n,
+                        int *argc, char ***argv, gm_error *err)
+{
+    static char name[] = "fuzz", option[] = "--config", path[] = CONFIG;
+    static char *line[] = {name, option, path};
+    FILE *file = fopen(CONFIG, "wb");
+    demand(file != NULL && fwrite(bytes, 1, n, file) == n && fclose(file) == 0);
+    *argv = line;
+    *argc = 3;
+    return gm_opt_expand_config(arena, opts, argc, argv, err);
+}
+
+/* What was chosen can be written as such a file. */
+static void put(const gm_opt *opts)
+{
+    gm_json_out out = {0};
+    gm_json *root = NULL;
+    gm_json_open_object(&out, NULL);
+    gm_opt_put_config(&out, opts, NULL);
+    gm_json_close_object(&out);
+    demand(gm_json_out_done(&out, NULL) == GM_OK);
+    demand(gm_json_parse(&root, out.text.at, out.text.n, "options", NULL) == GM_OK);
+    gm_json_free(root);
+    gm_text_clear(&out.text);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
+    const char *config = NULL;
     int64_t count = 3, whole = 0;
     double share = 0.5, number = 0;
     bool flag = false;
@@ -63,28 +94,39 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         {GM_OPT_F64, "share", &share, 0, 1, "X", "a share"},
         {GM_OPT_F64, "number", &number, 0, 0, "X", "any number"},
         {GM_OPT_FLAG, "flag", &flag, 0, 0, NULL, "a flag"},
+        {GM_OPT_TEXT, "config", &config, 0, 0, "FILE", "options as JSON"},
         {GM_OPT_TEXT, "o", &file, 0, 0, "FILE", "a file"},
         {.kind = GM_OPT_END_},
     };
-    char *argv[MAX_WORDS + 1] = {NULL};
+    char *words[MAX_WORDS + 1] = {NULL}, **argv = words;
+    gm_arena arena = {0};
     gm_error err = {0};
     char *text = gm_copy_text((const char *)bytes, n);
     demand(text != NULL);
-    if (strstr(text, "--help") != NULL) goto out; /* prints pages */
+    if (n == 0 || strstr(text, "help") != NULL) goto out; /* prints pages */
 
-    int argc = cut(text, argv), before = argc;
-    gm_status status = gm_opt_parse("fuzz", NULL, opts, &argc, argv, &err);
+    int argc = cut(text, argv);
+    gm_status status = GM_OK;
+    if (bytes[0] == '{') status = expand(&arena, opts, bytes, n, &argc, &argv, &err);
+    if (status != GM_OK) {
+        demand(strstr(err.text, CONFIG) != NULL);
+        goto out;
+    }
+    const int before = argc;
+    status = gm_opt_parse("fuzz", NULL, opts, &argc, argv, &err);
     demand(count >= 1 && count <= 1000000 && share >= 0 && share <= 1 && isfinite(number));
     demand(recipe.weight >= -1e6 && recipe.weight <= 1e6);
     if (status != GM_OK) {
-        demand(status == GM_EARG && err.text[0] != '\0');
+        demand((status == GM_EARG || status == GM_EHELP) && err.text[0] != '\0');
         goto out;
     }
     demand(argc >= 1 && argc <= before);
     status = gm_recipe_check(&recipe, &err);
     demand((status == GM_OK) == (err.text[0] == '\0'));
     if (status == GM_OK) build(&recipe);
+    put(opts);
 out:
+    gm_arena_clear(&arena);
     gm_recipe_clear(&recipe);
     gm_free(text);
     return 0;

@@ -1,15 +1,17 @@
 /* fuzz_sweep.c - hostile results of gm-steer sweep: what is let through can be walked.
  *
- * The first byte of an input chooses. Even: the rest overwrites the arrays of a small sweep,
- * place (two bytes) and value (one byte), before it is written, so that HDF5 and the digest
- * are content and only the values are wrong. Odd: it overwrites bytes of the written file,
- * place (three bytes) and value.
+ * The first byte of an input chooses, modulo 4. 0: the rest overwrites the arrays of a small
+ * sweep, place (two bytes) and value (one byte), before it is written, so that HDF5 and the
+ * digest are content and only the values are wrong. 1: it overwrites bytes of the written
+ * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
  */
+#include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "formats/sweep.h"
+#include "tests/fuzz/h5_edits.h"
 #include "tests/sweep_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -24,21 +26,22 @@ static void patch_values(made_sweep *m, const uint8_t *bytes, size_t n)
     m->prompt_offset[SQ] = 6;
 }
 
-static const gm_text *valid_sweep(void)
+/* The valid file, made once. */
+static h5_base *valid_sweep(void)
 {
     static made_sweep m;
-    static gm_text file;
-    if (file.at) return &file;
+    static h5_base base;
+    if (base.file.at) return &base;
     made_sweep_init(&m);
     if (gm_sweep_write("fuzz.sweep.h5", &m.sweep, true, NULL) != GM_OK ||
-        gm_text_read_file(&file, "fuzz.sweep.h5", 1 << 24, NULL) != GM_OK)
+        gm_text_read_file(&base.file, "fuzz.sweep.h5", 1 << 24, NULL) != GM_OK)
         abort();
-    return &file;
+    return &base;
 }
 
 static void write_patched(const char *path, const uint8_t *bytes, size_t n)
 {
-    const gm_text *valid = valid_sweep();
+    const gm_text *valid = &valid_sweep()->file;
     char *copy = gm_copy_text(valid->at, valid->n);
     FILE *out = fopen(path, "wb");
     if (copy == NULL || out == NULL) abort();
@@ -74,7 +77,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     gm_error err = {0};
     gm_sweep *sweep = NULL;
     if (n == 0) return 0;
-    if (bytes[0] & 1) {
+    h5_base *valid = valid_sweep();
+    const long before = gm_alloc_live();
+    if (bytes[0] & 2) {
+        edit_file("fuzz.patched.h5", valid, bytes + 1, n - 1);
+    } else if (bytes[0] & 1) {
         write_patched("fuzz.patched.h5", bytes + 1, n - 1);
     } else {
         made_sweep_init(&m);
@@ -86,5 +93,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     else if (sweep != NULL || err.text[0] == '\0')
         abort();
     gm_sweep_close(sweep);
+    if (gm_alloc_live() != before) abort();
     return 0;
 }
