@@ -96,11 +96,10 @@ def math_fields(config, weights, sequences, logits):
 
 
 def transformers_forward(folder, sequences):
-    """OLMoE by transformers in fp32: logits and, by hooks at the routers' input, router logits."""
+    """OLMoE by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-    results = []
     for ids in sequences:
         router = []
         hooks = [layer.mlp.gate.register_forward_hook(
@@ -110,8 +109,7 @@ def transformers_forward(folder, sequences):
             logits = model(torch.tensor([ids])).logits[0]
         for hook in hooks:
             hook.remove()
-        results.append({"logits": logits, "router_logits": torch.stack(router)})
-    return results
+        yield {"logits": logits, "router_logits": torch.stack(router)}
 
 
 def nll(logits, ids):
@@ -153,7 +151,7 @@ def make_model(folder, name):
     logits = [r["logits"] for r in runs]
     info["fp32_against_fp64"] = difference(logits, [exact.forward(ids)["logits"] for ids in sequences])
     if config["model_type"] == "olmoe":
-        theirs = transformers_forward(folder, sequences)
+        theirs = list(transformers_forward(folder, sequences))
         info["made_by"] = "transformers OlmoeForCausalLM (logits, router logits); steering by deepseek_reference.py"
         info["reference_against_transformers"] = max(
             difference([r[key] for r in runs], [t[key] for t in theirs]) for key in ("logits", "router_logits"))
