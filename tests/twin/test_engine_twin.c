@@ -1,5 +1,6 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
- * threads, step size and company, in f32 and in bf16 (level B of DESIGN section 4). */
+ * threads, step size and company, in f32 and in bf16 (level B of DESIGN section 4).
+ * label: slow */
 #include "base/rng.h"
 #include "engine/cpu/kernels.h"
 #include "engine/engine.h"
