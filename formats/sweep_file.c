@@ -381,7 +381,10 @@ gm_status gm_sweep_open(gm_sweep **out, const char *path, gm_error *err)
     GM_TRY(check(&open->sweep, file, err));
     GM_TRY(file_digest(path, hex, err));
     if (strcmp(hex, open->sweep.digest) != 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, file, "the contents are not those that were written");
+        status = gm_h5_fail(err, GM_EFORMAT, file,
+                            "the contents are not those that were written: they have digest %s, "
+                            "and %s is stated",
+                            hex, open->sweep.digest);
         goto out;
     }
     *out = &open->sweep;

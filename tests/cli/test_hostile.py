@@ -209,6 +209,10 @@ def check_nul_and_names():
         documents.append({"text": text, "meta": {"pile_set_name": subset[topic]}})
     write_lines(corpus, *documents)
     ids = [json.loads(line) for line in run("gm-probe", "tokenize", "--model", model, corpus)[0].splitlines()]
+    refused(collect_words("mo\x1bdel", corpus, "never.h5"), "mo\\x1bdel")
+    refused(collect_words(model, "na\x1bme.jsonl", "never.h5"), "'na\\x1bme.jsonl'")
+    write_lines("bad\x9b\n.jsonl", "{")
+    refused(collect_words(model, "bad\x9b\n.jsonl", "never.h5", "--strict"), "'bad\\u{9b}\\n.jsonl', line 1: not JSON")
     write_lines("cut.jsonl", *({"text": d["text"].replace("\x00", "")} for d in documents))
     cut = [json.loads(line) for line in run("gm-probe", "tokenize", "--model", model, "cut.jsonl")[0].splitlines()]
     nul = ids[0][1]  # behind the first token, which the template adds

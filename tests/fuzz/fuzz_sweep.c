@@ -3,7 +3,8 @@
  * The first byte of an input chooses, modulo 4. 0: the rest overwrites the arrays of a small
  * sweep, place (two bytes) and value (one byte), before it is written, so that HDF5 and the
  * digest are content and only the values are wrong. 1: it overwrites bytes of the written
- * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h).
+ * file, place (three bytes) and value. 2, 3: edits of it through HDF5 (h5_edits.h), and the
+ * digest that it then has.
  */
 #include <hdf5.h>
 #include <stdlib.h>
@@ -54,6 +55,25 @@ static void write_patched(const char *path, const uint8_t *bytes, size_t n)
     gm_free(copy);
 }
 
+/* State the digest that the contents have, which the refusal names. */
+static void mend_digest(const char *path, const char *refusal)
+{
+    const char *found = strstr(refusal, "they have digest ");
+    if (found == NULL) return;
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), type = H5Tcopy(H5T_C_S1);
+    if (file < 0 || H5Tset_size(type, 64) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+        H5Tset_strpad(type, H5T_STR_NULLPAD) < 0)
+        abort();
+    hid_t space = H5Screate(H5S_SCALAR);
+    (void)H5Adelete(file, "digest");
+    hid_t at = H5Acreate2(file, "digest", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (at < 0 || H5Awrite(at, type, found + strlen("they have digest ")) < 0) abort();
+    H5Aclose(at);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (H5Fclose(file) < 0) abort();
+}
+
 /* Every number that is an index or a place, used as one. */
 static void use(const gm_sweep *s)
 {
@@ -88,9 +108,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         patch_values(&m, bytes + 1, n - 1);
         if (gm_sweep_write("fuzz.patched.h5", &m.sweep, true, &err) != GM_OK) abort();
     }
-    if (gm_sweep_open(&sweep, "fuzz.patched.h5", &err) == GM_OK)
+    if (gm_sweep_open(&sweep, "fuzz.patched.h5", &err) != GM_OK && (bytes[0] & 2)) {
+        if (sweep != NULL) abort();
+        mend_digest("fuzz.patched.h5", err.text);
+        err.text[0] = '\0';
+        (void)!gm_sweep_open(&sweep, "fuzz.patched.h5", &err);
+    }
+    if (sweep)
         use(sweep);
-    else if (sweep != NULL || err.text[0] == '\0')
+    else if (err.text[0] == '\0')
         abort();
     gm_sweep_close(sweep);
     if (gm_alloc_live() != before) abort();
