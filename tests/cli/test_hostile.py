@@ -201,11 +201,11 @@ def check_nul_and_names():
     word = {"soup": "onion broth simmer carrot pepper", "ships": "harbour anchor captain rigging tide",
             "stars": "orbit comet telescope nebula planet"}
     copy_model(model)
-    documents = []
+    documents, draw = [], random.Random(2)
     for i in range(60):
         topic = list(subset)[i % 3]
         some = word[topic].split()
-        text = "\x00the\x00 " + " ".join(some[(i * k) % 5] for k in range(1, 30)) + "\x00"
+        text = "\x00the\x00 " + " ".join(draw.choice(some) for _ in range(30)) + "\x00"
         documents.append({"text": text, "meta": {"pile_set_name": subset[topic]}})
     write_lines(corpus, *documents)
     ids = [json.loads(line) for line in run("gm-probe", "tokenize", "--model", model, corpus)[0].splitlines()]
