@@ -1,7 +1,8 @@
 /* cost.c - what plans do to the model's predictions on fixed text: see measure.h.
  *
  * A passage runs in one step, once unsteered and once under each plan, so that both are
- * compared row by row over the whole vocabulary and no logits are kept.
+ * compared row by row over the whole vocabulary and no logits are kept. What a row's
+ * exponents sum to is taken from the engine's loss, in float: KL is exact to about 1e-6.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -26,12 +27,12 @@ typedef struct reader {
     const gm_study *study;
     gm_session *session;
     size_t n_plans, V, L, K;
-    float *logits;                /* (1+n_plans, tokens, V) */
-    gm_record record;             /* expert, gate, bad */
-    double base_log[MOST_TOKENS]; /* ln sum exp of each unsteered row, and its likeliest */
-    size_t base_top[MOST_TOKENS];
-    sums *sum;     /* (n_plans) */
-    gm_edit *edit; /* (n_plans) */
+    float *logits;    /* (1+n_plans, tokens, V) */
+    gm_record record; /* expert, gate, bad */
+    float *nll;       /* (1+n_plans, tokens) as the engine computes it */
+    double *p;        /* (tokens, V) unsteered probabilities */
+    sums *sum;        /* (n_plans) */
+    gm_edit *edit;    /* (n_plans) */
 } reader;
 
 static void reader_clear(reader *r)
@@ -39,6 +40,8 @@ static void reader_clear(reader *r)
     gm_session_free(r->session);
     for (size_t i = 0; r->sum && i < r->n_plans; i++) gm_free(r->sum[i].kl);
     gm_free(r->logits);
+    gm_free(r->nll);
+    gm_free(r->p);
     gm_free(r->record.expert);
     gm_free(r->record.gate);
     gm_free(r->record.bad);
@@ -58,12 +61,15 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
                   .L = (size_t)info->n_moe_layers,
                   .K = (size_t)info->n_chosen};
     r->logits = gm_alloc2(rows, r->V, sizeof *r->logits);
+    r->nll = gm_alloc(rows, sizeof *r->nll);
+    r->p = gm_alloc2(MOST_TOKENS, r->V, sizeof *r->p);
     r->record.expert = gm_alloc2(r->L * rows, r->K, sizeof *r->record.expert);
     r->record.gate = gm_alloc2(r->L * rows, r->K, sizeof *r->record.gate);
     r->record.bad = gm_alloc(rows, sizeof *r->record.bad);
     r->sum = gm_alloc(n_plans, sizeof *r->sum);
     r->edit = gm_alloc(n_plans, sizeof *r->edit);
-    if (!r->logits || !r->record.expert || !r->record.gate || !r->record.bad || !r->sum || !r->edit)
+    if (!r->logits || !r->nll || !r->p || !r->record.expert || !r->record.gate || !r->record.bad ||
+        !r->sum || !r->edit)
         GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     for (size_t i = 0; i < n_plans; i++) {
         r->edit[i] = gm_stage_edit(&plan[i]);
@@ -80,61 +86,50 @@ out:
     return status;
 }
 
-/* ln sum exp of a row, and where it is largest (the lowest index). */
-static double log_sum(const float *row, size_t n, size_t *top)
+static size_t likeliest(const float *row, size_t n)
+{
+    size_t top = 0; /* ties to the lowest */
+    for (size_t i = 1; i < n; i++)
+        if (row[i] > row[top]) top = i;
+    return top;
+}
+
+/* ln sum exp of a row: the engine has it in the loss of the row's target. */
+static double log_sum(const reader *r, size_t row, uint32_t target)
+{
+    return (double)r->nll[row] + (double)r->logits[row * r->V + target];
+}
+
+static void read_base(reader *r, const gm_ids *ids, size_t n)
+{
+    for (size_t t = 0; t + 1 < n; t++) {
+        double log_base = log_sum(r, t, ids->at[t + 1]);
+        for (size_t i = 0; i < r->V; i++)
+            r->p[t * r->V + i] = exp((double)r->logits[t * r->V + i] - log_base);
+    }
+}
+
+/* KL(base || steered) of one row: sum p (a - b) - ln sum exp a + ln sum exp b. */
+static double divergence(const double *p, const float *a, const float *b, size_t n)
 {
     double sum = 0;
-    *top = 0;
-    for (size_t i = 1; i < n; i++)
-        if (row[i] > row[*top]) *top = i;
-    for (size_t i = 0; i < n; i++) sum += exp((double)row[i] - (double)row[*top]);
-    return (double)row[*top] + log(sum);
+    for (size_t i = 0; i < n; i++) sum += p[i] * ((double)a[i] - (double)b[i]);
+    return sum;
 }
 
-/* KL(base || steered) of one token. */
-static double divergence(const float *base, const float *row, double log_base, double log_row,
-                         size_t n)
-{
-    double kl = 0;
-    for (size_t i = 0; i < n; i++) {
-        double lp = (double)base[i] - log_base;
-        kl += exp(lp) * (lp - ((double)row[i] - log_row));
-    }
-    return kl;
-}
-
-typedef struct compared {
-    double kl, nll_base, nll;
-    bool same;
-} compared;
-
-static void read_base(reader *r, size_t n)
-{
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < n; t++)
-        r->base_log[t] = log_sum(r->logits + t * r->V, r->V, &r->base_top[t]);
-}
-
-/* Compare tokens [0,n) of one passage: base rows against those of plan p. */
+/* Compare tokens [0,n) of one passage: base rows against those of plan p. The last token
+ * predicts nothing that is known. */
 static void compare_rows(reader *r, const gm_ids *ids, size_t n, size_t p)
 {
     sums *sum = &r->sum[p];
-    compared row[MOST_TOKENS] = {0};
-    const float *steered = r->logits + (p + 1) * n * r->V;
-#pragma omp parallel for schedule(static)
-    for (size_t t = 0; t < n - 1; t++) { /* the last token predicts nothing that is known */
-        size_t top, V = r->V;
-        const float *a = r->logits + t * V, *b = steered + t * V;
-        double log_b = log_sum(b, V, &top);
-        row[t] = (compared){divergence(a, b, r->base_log[t], log_b, V),
-                            r->base_log[t] - (double)a[ids->at[t + 1]],
-                            log_b - (double)b[ids->at[t + 1]], top == r->base_top[t]};
-    }
     for (size_t t = 0; t + 1 < n; t++) {
-        sum->kl[sum->n++] = row[t].kl;
-        sum->nll_base += row[t].nll_base;
-        sum->nll += row[t].nll;
-        sum->same += row[t].same;
+        size_t row = (p + 1) * n + t, V = r->V;
+        const float *a = r->logits + t * V, *b = r->logits + row * V; /* (V) */
+        double shift = log_sum(r, row, ids->at[t + 1]) - log_sum(r, t, ids->at[t + 1]);
+        sum->kl[sum->n++] = divergence(r->p + t * V, a, b, V) + shift;
+        sum->nll_base += (double)r->nll[t];
+        sum->nll += (double)r->nll[row];
+        sum->same += likeliest(a, V) == likeliest(b, V);
     }
 }
 
@@ -176,22 +171,25 @@ static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *er
 {
     gm_status status = GM_OK;
     uint8_t phase[MOST_TOKENS];
+    uint32_t target[MOST_TOKENS];
     size_t n = passage->ids.n, n_open = 0;
     gm_segment *segment = gm_alloc(1 + r->n_plans, sizeof *segment);
     if (segment == NULL) GM_FAIL(GM_EMEM, "no memory to compare plans");
     memset(phase, GM_PHASE_GENERATED, sizeof phase);
+    for (size_t t = 0; t < n; t++) target[t] = t + 1 < n ? passage->ids.at[t + 1] : GM_NO_TARGET;
     for (; n_open <= r->n_plans; n_open++) {
         gm_segment *g = &segment[n_open];
         *g = (gm_segment){.n = n,
                           .token = passage->ids.at,
                           .phase = phase,
                           .edit = (int)n_open - 1,
-                          .want = GM_WANT_ALL};
+                          .want = GM_WANT_ALL,
+                          .target = target};
         GM_TRY(gm_sequence_open(r->session, n, &g->sequence, err));
     }
-    const gm_result result = {.logits = r->logits};
+    const gm_result result = {.logits = r->logits, .nll = r->nll};
     GM_TRY(gm_session_step(r->session, segment, n_open, &r->record, &result, err));
-    read_base(r, n);
+    read_base(r, &passage->ids, n);
     for (size_t p = 0; p < r->n_plans; p++) {
         compare_rows(r, &passage->ids, n, p);
         compare_choices(r, n, p);

@@ -32,13 +32,13 @@ double gm_scores_log_odds(const gm_study *s, const gm_cell *c, int topic, double
 /* ---- shifts ---- */
 
 /* Add the log-odds of a cell's texts to those of their prompts; n counts them. */
-static void add_by_prompt(const gm_study *s, const gm_cell *c, int class_id, int topic, double sign,
-                          double *sum, size_t *n)
+static void add_by_prompt(const gm_study *s, const gm_cell *c, int class_id, int topic, double *sum,
+                          size_t *n)
 {
     size_t J = s->judge.n_classes;
     for (size_t i = 0; i < c->n_texts; i++) {
         if (!gm_study_counts(s, topic, c->text[i].prompt)) continue;
-        sum[c->text[i].prompt] += sign * gm_judge_verdict(c->log_p + i * J, J, class_id).log_odds;
+        sum[c->text[i].prompt] += gm_judge_verdict(c->log_p + i * J, J, class_id).log_odds;
         n[c->text[i].prompt]++;
     }
 }
@@ -67,6 +67,7 @@ static void bootstrap(const double *value, size_t n, uint64_t stream, double *me
 /* Room for scoring, shared by all cells. */
 typedef struct room {
     double *difference; /* (Q) */
+    double *base;       /* (Q) */
     size_t *count;      /* (Q) */
     double *mean;       /* (RESAMPLES) */
 } room;
@@ -76,11 +77,12 @@ typedef struct room {
 static size_t differences(const gm_study *s, const gm_cell *c, int class_id, int topic, room *r)
 {
     size_t n = 0;
-    for (size_t p = 0; p < s->prompts.n; p++) r->difference[p] = 0, r->count[p] = 0;
-    add_by_prompt(s, c, class_id, topic, 1, r->difference, r->count);
-    add_by_prompt(s, gm_scores_base(s, c->half), class_id, topic, -1, r->difference, r->count);
+    for (size_t p = 0; p < s->prompts.n; p++) r->difference[p] = r->base[p] = 0, r->count[p] = 0;
+    add_by_prompt(s, c, class_id, topic, r->difference, r->count);
+    add_by_prompt(s, gm_scores_base(s, c->half), class_id, topic, r->base, r->count);
     for (size_t p = 0; p < s->prompts.n; p++)
-        if (r->count[p] > 0) r->difference[n++] = 2 * r->difference[p] / (double)r->count[p];
+        if (r->count[p] > 0)
+            r->difference[n++] = 2 * (r->difference[p] - r->base[p]) / (double)r->count[p];
     return n;
 }
 
@@ -103,15 +105,17 @@ static void score(gm_study *s, size_t at, room *r)
 static gm_status room_init(room *r, const gm_study *s, gm_error *err)
 {
     r->difference = gm_alloc(s->prompts.n, sizeof *r->difference);
+    r->base = gm_alloc(s->prompts.n, sizeof *r->base);
     r->count = gm_alloc(s->prompts.n, sizeof *r->count);
     r->mean = gm_alloc(RESAMPLES, sizeof *r->mean);
-    if (r->difference && r->count && r->mean) return GM_OK;
+    if (r->difference && r->base && r->count && r->mean) return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for the scores");
 }
 
 static void room_clear(room *r)
 {
     gm_free(r->difference);
+    gm_free(r->base);
     gm_free(r->count);
     gm_free(r->mean);
 }

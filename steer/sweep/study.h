@@ -35,7 +35,7 @@ typedef enum gm_passage_kind { GM_NEUTRAL, GM_IN_TOPIC, GM_OFF_TOPIC, GM_N_KINDS
 /* What a plan does to the model's predictions on fixed text; NaN where not measured. */
 typedef struct gm_cost {
     uint32_t n_tokens;
-    double kl_mean, kl_median, kl_p99; /* KL(base || steered), nats a token */
+    double kl_mean, kl_median, kl_p99; /* KL(base || steered), nats a token, to 1e-6 */
     double same_top1;                  /* share of tokens with the same likeliest next one */
     double nll_base, nll;              /* nats a token */
     double jaccard; /* of the chosen sets of experts; mean over tokens and layers */

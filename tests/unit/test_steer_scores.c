@@ -113,6 +113,21 @@ static void a_shift_is_over_prompts(void)
     CHECK_NEAR(q.ended, 0.25, 0);
 }
 
+/* The same texts have no shift, to the bit. */
+static void the_same_texts_do_not_shift(void)
+{
+    static const double odds[TEXTS] = {-2.1, -1.3, 0.7, -4.9};
+    sample s;
+    gm_error err = {0};
+    sample_init(&s);
+    for (int i = 0; i < TEXTS; i++) {
+        say(s.log_p[0] + J * i, odds[i]);
+        say(s.log_p[1] + J * i, odds[i]);
+    }
+    CHECK_OK(gm_scores_cells(&s.study, 0, &err), err);
+    CHECK(s.cell[1].shift == 0 && s.cell[1].shift_lo == 0 && s.cell[1].shift_hi == 0);
+}
+
 /* A prompt that was taken from the topic's own class says nothing of it. */
 static void own_openings_do_not_count(void)
 {
@@ -166,5 +181,6 @@ static void specificity_is_per_class(void)
 }
 
 TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift), TEST(repetition),
-      TEST(a_shift_is_over_prompts), TEST(own_openings_do_not_count),
-      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class))
+      TEST(a_shift_is_over_prompts), TEST(the_same_texts_do_not_shift),
+      TEST(own_openings_do_not_count), TEST(the_dearest_dose_is_not_chosen),
+      TEST(specificity_is_per_class))

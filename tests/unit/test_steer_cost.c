@@ -1,0 +1,152 @@
+/* test_steer_cost.c - steer/sweep/cost.c on a tiny model: figures of plans against the same
+ * sums written out here from the engine's own logits and records.
+ */
+#include "steer/sweep/measure.h"
+#include "tests/check.h"
+
+static const char TINY[] = TEST_DATA "/golden/models/deepseek-tiny";
+enum { L = 3, E = 12, PASSAGES = 3, N = 9 };
+
+/* A topic of class 0; passages 0 and 2 are of it, passage 1 is not. */
+typedef struct sample {
+    gm_stage_options options;
+    gm_stage stage;
+    gm_protocol protocol;
+    gm_topic topic;
+    gm_passage passage[PASSAGES];
+    gm_study study;
+    gm_cell cell[2], *cells[2];
+    gm_plan plan[2];
+} sample;
+
+static void open_sample(sample *s)
+{
+    gm_error err = {0};
+    *s = (sample){.options = gm_stage_defaults(), .protocol = {.passages = 4}};
+    s->options.model = TINY;
+    s->options.threads = 1;
+    CHECK_OK(gm_stage_open(&s->stage, &s->options, &err), err);
+    for (uint32_t i = 0; i < PASSAGES; i++) {
+        s->passage[i].class_id = i % 2;
+        for (uint32_t t = 0; t < N - i; t++)
+            CHECK_OK(gm_ids_append(&s->passage[i].ids, (7 + 13 * i + 31 * t * t) % 200, &err), err);
+    }
+    s->study = (gm_study){.protocol = &s->protocol,
+                          .stage = &s->stage,
+                          .topic = &s->topic,
+                          .n_topics = 1,
+                          .passage = s->passage,
+                          .n_passages = PASSAGES};
+    const gm_shape shape = gm_stage_shape(&s->stage);
+    for (int p = 0; p < 2; p++) {
+        s->cells[p] = &s->cell[p];
+        CHECK_OK(
+            gm_plan_init(&s->plan[p], shape.n_layers, shape.n_experts, shape.layer_of_moe, &err),
+            err);
+    }
+    for (int i = 0; i < L * E; i += 3) s->plan[1].bias[i] = 3;
+}
+
+static void close_sample(sample *s)
+{
+    for (int i = 0; i < PASSAGES; i++) gm_ids_clear(&s->passage[i].ids);
+    for (int p = 0; p < 2; p++) gm_plan_clear(&s->plan[p]);
+    gm_stage_close(&s->stage);
+}
+
+/* A plan of zeros changes nothing, to the bit; what is not there is not measured. */
+static void zeros_cost_nothing(void)
+{
+    sample s;
+    gm_error err = {0};
+    open_sample(&s);
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    for (int kind = 0; kind < GM_N_KINDS; kind++) {
+        const gm_cost *zero = &s.cell[0].cost[kind], *pushed = &s.cell[1].cost[kind];
+        CHECK(zero->kl_mean == 0 && zero->kl_p99 == 0 && zero->same_top1 == 1);
+        CHECK(zero->nll == zero->nll_base && zero->jaccard == 1 && zero->mass == 1);
+        CHECK(pushed->kl_mean > 1e-6 && pushed->kl_p99 >= pushed->kl_median);
+        CHECK(pushed->jaccard < 1 && pushed->nll_base == zero->nll_base);
+    }
+    CHECK_INT(s.cell[0].cost[GM_IN_TOPIC].n_tokens, N - 1 + N - 3);
+    CHECK_INT(s.cell[0].cost[GM_OFF_TOPIC].n_tokens, N - 2);
+    CHECK_INT(s.cell[0].cost[GM_NEUTRAL].n_tokens, N - 2); /* the class that no topic is about */
+    close_sample(&s);
+}
+
+/* The logits and choices of a passage under an edit (NULL: none). */
+typedef struct seen {
+    float *logits; /* (n,V) */
+    uint16_t expert[L * N * E];
+    float gate[L * N * E];
+} seen;
+
+static void look(seen *out, const sample *s, const gm_ids *ids, const gm_edit *edit)
+{
+    gm_session *session = NULL;
+    gm_error err = {0};
+    uint8_t phase[N];
+    memset(phase, GM_PHASE_GENERATED, sizeof phase);
+    const gm_session_options options = {
+        .threads = 1, .max_rows = N, .kv_rows = N, .max_sequences = 1};
+    CHECK_OK(gm_session_create(&session, s->stage.model, &options, &err), err);
+    CHECK_OK(gm_session_set_edits(session, edit, edit ? 1 : 0, &err), err);
+    gm_segment g = {
+        .n = ids->n, .token = ids->at, .phase = phase, .edit = edit ? 0 : -1, .want = GM_WANT_ALL};
+    CHECK_OK(gm_sequence_open(session, N, &g.sequence, &err), err);
+    out->logits = gm_alloc2(N, (size_t)s->stage.info->vocab_size, sizeof *out->logits);
+    const gm_record record = {.expert = out->expert, .gate = out->gate};
+    const gm_result result = {.logits = out->logits};
+    CHECK_OK(gm_session_step(session, &g, 1, &record, &result, &err), err);
+    gm_session_free(session);
+}
+
+static double p_of(const float *row, int vocab, int i)
+{
+    double sum = 0;
+    for (int k = 0; k < vocab; k++) sum += exp((double)row[k]);
+    return exp((double)row[i]) / sum;
+}
+
+static void figures_are_those_of_the_definition(void)
+{
+    sample s;
+    seen base, pushed;
+    gm_error err = {0};
+    double kl = 0, nll = 0, alike = 0, mass[2] = {0, 0};
+    open_sample(&s);
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    const gm_edit edit = gm_stage_edit(&s.plan[1]);
+    const gm_ids *ids = &s.passage[1].ids;
+    look(&base, &s, ids, NULL);
+    look(&pushed, &s, ids, &edit);
+    int V = s.stage.info->vocab_size, K = s.stage.info->n_chosen, T = (int)ids->n;
+    for (int t = 0; t + 1 < T; t++) {
+        const float *a = base.logits + t * V, *b = pushed.logits + t * V;
+        for (int i = 0; i < V; i++) {
+            double p = p_of(a, V, i);
+            kl += p * log(p / p_of(b, V, i));
+        }
+        nll -= log(p_of(b, V, (int)ids->at[t + 1]));
+    }
+    for (int row = 0; row < L * T; row++) {
+        int shared = 0;
+        for (int k = 0; k < K; k++) {
+            for (int j = 0; j < K; j++)
+                shared += base.expert[row * K + k] == pushed.expert[row * K + j];
+            mass[0] += (double)base.gate[row * K + k];
+            mass[1] += (double)pushed.gate[row * K + k];
+        }
+        alike += (double)shared / (2 * K - shared);
+    }
+    const gm_cost *cost = &s.cell[1].cost[GM_OFF_TOPIC];
+    CHECK_NEAR(cost->kl_mean, kl / (T - 1), 5e-6); /* the engine's loss is a float */
+    CHECK_NEAR(cost->nll, nll / (T - 1), 5e-6);
+    CHECK_NEAR(cost->jaccard, alike / (L * T), 1e-12);
+    CHECK_NEAR(cost->mass, mass[1] / mass[0], 1e-12);
+    gm_free(base.logits);
+    gm_free(pushed.logits);
+    close_sample(&s);
+}
+
+TESTS(TEST(zeros_cost_nothing), TEST(figures_are_those_of_the_definition))
