@@ -251,6 +251,7 @@ static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *a
         gm_ids_clear(&p->ids);
     }
 out:
+    if (status != GM_OK) gm_ids_clear(&s->passage[s->n_passages].ids);
     return status;
 }
 
