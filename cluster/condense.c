@@ -119,6 +119,7 @@ gm_status gm_condense(gm_condensed *out, const gm_linkage *linkage, size_t min_c
     gm_condensed tree = {.n_points = n};
     place *row_place = NULL;
     *out = (gm_condensed){0};
+    if (n == 0) return gm_fail(err, GM_EARG, "a tree of no points cannot be condensed");
     if (min_cluster_size < 2)
         return gm_fail(err, GM_EARG, "min-cluster-size is %zu, expected at least 2",
                        min_cluster_size);

@@ -51,7 +51,7 @@ typedef struct gm_condensed {
     double *point_lambda;        /* (N) */
 } gm_condensed;
 
-/* Errors: GM_EARG when min_cluster_size < 2; GM_EMEM. */
+/* Errors: GM_EARG when min_cluster_size < 2 or there are no points; GM_EMEM. */
 gm_status gm_condense(gm_condensed *out, const gm_linkage *linkage, size_t min_cluster_size,
                       gm_error *err) GM_MUST_USE;
 void gm_condensed_clear(gm_condensed *tree);

@@ -6,6 +6,8 @@
 
 #include "cluster/dots.h"
 
+static const float MAX_NORM = 1e37f; /* |f_i - f_j|^2 is at most four times that */
+
 const char *gm_metric_name(gm_metric metric)
 {
     static const char *const names[] = {"hellinger", "euclidean", "cosine"};
@@ -107,7 +109,11 @@ gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick
         p.norm[i] = (float)sum;
     }
     p.n_zero = n_zero;
-    for (size_t i = 0; i < n; i++) p.max_norm = fmaxf(p.max_norm, p.norm[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (!(p.norm[i] <= MAX_NORM))
+            GM_FAIL(GM_EARG, "row %zu is longer than 3e18, too long for distances in float", i);
+        p.max_norm = fmaxf(p.max_norm, p.norm[i]);
+    }
     *out = p;
     p = (gm_points){0};
 out:

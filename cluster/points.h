@@ -35,7 +35,8 @@ typedef struct gm_points {
 } gm_points;
 
 /* Map rows (n, d), borrowed, to points. Errors: GM_EARG when n or d is 0, a value is
- * not finite, or one is negative under hellinger (names row and column); GM_EMEM. */
+ * not finite, or one is negative under hellinger (names row and column), or a row is longer
+ * than 3e18 under euclidean; GM_EMEM. */
 gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
                          gm_error *err) GM_MUST_USE;
 /* The same of rows pick[0..n) only; NULL: the first n. A complaint gives the place in pick. */

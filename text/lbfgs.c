@@ -51,17 +51,22 @@ static void find_direction(lbfgs *s)
     }
 }
 
-/* Keep the step from x to next_x when the curvature along it is positive. */
+/* Keep the step from x to next_x, in the place of the oldest, when the curvature along it is
+ * positive; else what is kept stays as it is. */
 static void remember(lbfgs *s, const double *x)
 {
     int at = (s->newest + 1) % MEMORY;
-    double *step = s->step[at], *turn = s->turn[at];
+    double curvature = 0, turned = 0;
     for (size_t i = 0; i < s->n; i++) {
-        step[i] = s->next_x[i] - x[i];
-        turn[i] = s->next_gradient[i] - s->gradient[i];
+        double turn = s->next_gradient[i] - s->gradient[i];
+        curvature += (s->next_x[i] - x[i]) * turn;
+        turned += turn * turn;
     }
-    double curvature = dot(step, turn, s->n);
-    if (!(curvature > 1e-12 * dot(turn, turn, s->n))) return;
+    if (!(curvature > 1e-12 * turned)) return;
+    for (size_t i = 0; i < s->n; i++) {
+        s->step[at][i] = s->next_x[i] - x[i];
+        s->turn[at][i] = s->next_gradient[i] - s->gradient[i];
+    }
     s->rho[at] = 1 / curvature;
     s->newest = at;
     if (s->n_kept < MEMORY) s->n_kept++;

@@ -220,6 +220,34 @@ static void without_texts_there_are_no_keywords(void)
     synthetic_clear(&s);
 }
 
+/* 40 documents of two kinds, and 60 that share no expert with anybody: they stand on a ring, close
+ * enough for clusters of their own, and are none. */
+static void documents_that_share_nothing_are_no_cluster(void)
+{
+    enum { ALIKE = 40, ALONE = SYN_DIM - 4 };
+    gm_fit_options how = options();
+    how.n_neighbors = 8;
+    how.hdbscan.min_cluster_size = 15, how.hdbscan.min_samples = 2;
+    how.hdbscan.selection = GM_SELECT_LEAF;
+    synthetic s = synthetic_make(ALIKE + ALONE, 2);
+    gm_rng rng = gm_rng_make(9, 9);
+    memset(s.counts, 0, s.n * SYN_DIM * sizeof *s.counts);
+    for (size_t i = 0; i < s.n; i++) {
+        uint32_t *row = s.counts + i * SYN_DIM;
+        if (i >= ALIKE) row[4 + i - ALIKE] = SYN_TOKENS;
+        for (size_t c = 0; i < ALIKE && c < 4; c++)
+            row[c] = (uint32_t)(10 + gm_rng_below(&rng, 20) + (c / 2 == i % 2 ? 200 : 0));
+    }
+    synthetic_write(&s, NULL, false, "alone.trace.h5");
+    run r = run_fit("alone.trace.h5", &how);
+    CHECK_INT(r.analysis.umap.n_isolated, ALONE);
+    CHECK(r.atlas.n_clusters >= 1);
+    for (size_t c = 0; c < r.atlas.n_clusters; c++) CHECK(r.atlas.size[c] > 0);
+    for (size_t i = ALIKE; i < s.n; i++) CHECK_INT(r.atlas.cluster[i], -1);
+    end_run(&r);
+    synthetic_clear(&s);
+}
+
 static void only_noise_is_an_atlas_without_clusters(void)
 {
     gm_fit_options how = options();
@@ -267,5 +295,5 @@ TESTS(TEST(topics_come_out), TEST(the_reference_layout_finds_them_too),
       TEST(keywords_and_experts_are_the_topics_own), TEST(rates_add_up),
       TEST(threads_change_nothing), TEST(permuting_documents_permutes_the_result),
       TEST(twins_share_a_label_and_empty_documents_are_finite), TEST(what_cannot_be_mapped_is_said),
-      TEST(without_texts_there_are_no_keywords), TEST(only_noise_is_an_atlas_without_clusters),
-      TEST(survives_every_allocation_failure))
+      TEST(without_texts_there_are_no_keywords), TEST(documents_that_share_nothing_are_no_cluster),
+      TEST(only_noise_is_an_atlas_without_clusters), TEST(survives_every_allocation_failure))

@@ -83,6 +83,7 @@ static void clusters_of_four(void)
                  (const double[]){0.1, 0.1, 0.1, 0.1, 0.1, 0.1});
     gm_condensed_clear(&tree);
     CHECK_FAILS(gm_condense(&tree, &link, 1, &err), err, GM_EARG, "min-cluster-size is 1");
+    CHECK_FAILS(gm_condense(&tree, &(gm_linkage){0}, 2, &err), err, GM_EARG, "no points");
     CHECK(tree.parent == NULL);
     gm_linkage_clear(&link);
 }

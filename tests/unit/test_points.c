@@ -84,6 +84,7 @@ static void where_nothing_is_shared(void)
 static void bad_values_are_named(void)
 {
     const float nan[] = {1, 2, 3, NAN}, low[] = {1, 2, -3, 4}, inf[] = {INFINITY, 0, 0, 0};
+    const float far[] = {1e18f, 1e18f, 0, 1e25f};
     gm_points p;
     gm_error err = {0};
     CHECK_FAILS(gm_points_init(&p, nan, 2, 2, GM_COSINE, &err), err, GM_EARG,
@@ -93,7 +94,10 @@ static void bad_values_are_named(void)
                 "row 1, column 0 is -3");
     CHECK_FAILS(gm_points_init(&p, low, 0, 2, GM_COSINE, &err), err, GM_EARG, "0 points");
     CHECK_FAILS(gm_points_init(&p, low, 2, 0, GM_COSINE, &err), err, GM_EARG, "0 dimensions");
+    CHECK_FAILS(gm_points_init(&p, far, 2, 2, GM_EUCLIDEAN, &err), err, GM_EARG, "row 1 is longer");
     CHECK(p.at == NULL);
+    CHECK_OK(gm_points_init(&p, far, 2, 2, GM_HELLINGER, &err), err);
+    gm_points_clear(&p);
     CHECK_OK(gm_points_init(&p, low, 2, 2, GM_COSINE, &err), err);
     gm_points_clear(&p);
 }
