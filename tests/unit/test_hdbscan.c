@@ -202,7 +202,7 @@ static void counting_the_point_itself(void)
     gm_clustering six = fit(at, N, 2, how);
     CHECK_BYTES(six.linkage.distance, other.linkage.distance, (N - 1) * sizeof(double));
     CHECK_BYTES(six.label, other.label, N * sizeof *other.label);
-    CHECK(memcmp(five.linkage.distance, six.linkage.distance, (N - 1) * sizeof(double)) != 0);
+    CHECK(five.linkage.distance[N / 2] < six.linkage.distance[N / 2]);
     gm_clustering_clear(&other);
     gm_clustering_clear(&five);
     gm_clustering_clear(&six);

@@ -138,12 +138,12 @@ static void the_centre_of_a_part_is_its_mean_row(void)
         gm_error err = {0};
         make(&r, PARTS, SIZE);
         gm_points_clear(&r.points);
-        for (size_t i = 0; i < PARTS * SIZE; i++) {
+        for (size_t i = 0; i < r.n; i++) {
             size_t part = i / SIZE;
             rows[i][part == 0 ? i % 2 : part] = 1;
             if (part == 1) rows[i][0] = 0.51f, rows[i][1] = 0.49f;
         }
-        CHECK_OK(gm_points_init(&r.points, rows[0], PARTS * SIZE, PARTS, metrics[k], &err), err);
+        CHECK_OK(gm_points_init(&r.points, rows[0], r.n, PARTS, metrics[k], &err), err);
         start(&r, 42);
         for (size_t i = 0; i < 2 * r.n; i++) middle[i / 2 / SIZE][i % 2] += (double)r.xy[i] / SIZE;
         for (size_t c = 2; c < PARTS; c++)
