@@ -180,7 +180,7 @@ gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_er
     r.filter = s->protocol->filter[c->filter];
     r.weight = c->dose;
     r.seed = s->stage->options->seed % 1000000007 * 1000000 +
-             s->topic[c->topic].cluster % 1000 * 1000 + c->draw + 1;
+             (int64_t)(s->topic[c->topic].cluster % 1000) * 1000 + c->draw + 1;
     choose_control(&r, s, c, control);
     return gm_recipe_build(plan, &r, &shape, s->stage->atlas, s->stage->options->atlas, err);
 }

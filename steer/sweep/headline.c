@@ -38,7 +38,7 @@ static gm_status drawing_init(drawing *d, const gm_study *s, gm_error *err)
     d->line = gm_alloc2(C, GM_MAX_DOSES, sizeof *d->line);
     d->mark = gm_alloc2(C, MOST_MARKS, sizeof *d->mark);
     d->title = gm_alloc2(C, TITLE_BYTES, 1);
-    d->dose = gm_alloc2(C, GM_MAX_DOSES * DOSE_BYTES, 1);
+    d->dose = gm_alloc2(C, (size_t)GM_MAX_DOSES * DOSE_BYTES, 1);
     d->draw = gm_alloc(s->n_cells, sizeof *d->draw);
     if (d->panel && d->band && d->line && d->mark && d->title && d->dose && d->draw) return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for the figure");
@@ -117,22 +117,24 @@ static size_t make_marks(const gm_study *s, int topic, gm_curve_point *out)
 
 static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int t)
 {
-    gm_curve_panel *p = &d->panel[t];
-    char *title = d->title + t * TITLE_BYTES;
+    const size_t at = (size_t)t;
+    gm_curve_panel *p = &d->panel[at];
+    gm_curve_point *band = d->band + at * (GM_MAX_DOSES + 1);
+    gm_curve_point *line = d->line + at * GM_MAX_DOSES, *mark = d->mark + at * MOST_MARKS;
+    char *title = d->title + at * TITLE_BYTES;
     gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
     snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", s->topic[t].cluster, s->topic[t].domain,
              o->topic[t].p);
     *p = (gm_curve_panel){.title = title,
-                          .band = d->band + t * (GM_MAX_DOSES + 1),
-                          .line = d->line + t * GM_MAX_DOSES,
-                          .mark = d->mark + t * MOST_MARKS,
+                          .band = band,
+                          .line = line,
+                          .mark = mark,
                           .limit_x = s->protocol->max_kl,
                           .level_y = prompt.n ? prompt.shift : (double)NAN,
                           .level = "a line that names the topic"};
-    p->n_band = make_band(s, t, d->band + t * (GM_MAX_DOSES + 1), d->draw);
-    p->n_line =
-        make_line(s, t, d->line + t * GM_MAX_DOSES, d->dose + t * GM_MAX_DOSES * DOSE_BYTES);
-    p->n_mark = make_marks(s, t, d->mark + t * MOST_MARKS);
+    p->n_band = make_band(s, t, band, d->draw);
+    p->n_line = make_line(s, t, line, d->dose + at * GM_MAX_DOSES * DOSE_BYTES);
+    p->n_mark = make_marks(s, t, mark);
 }
 
 /* The figure as PNG bytes, or as the file `path`. */

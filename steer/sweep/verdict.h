@@ -14,8 +14,8 @@ typedef struct gm_arm_row {
 gm_arm_row gm_arm_row_of(const gm_study *study, int topic, gm_arm arm);
 
 /* One sentence or two on a topic, and on all of them; nulls are said as plainly. */
-gm_status gm_verdict_topic(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
-                           int topic, gm_error *err) GM_MUST_USE;
+gm_status gm_verdict_topic(gm_text *text, const gm_study *study, const gm_outcomes *all, int topic,
+                           gm_error *err) GM_MUST_USE;
 gm_status gm_verdict_all(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
                          gm_error *err) GM_MUST_USE;
 bool gm_verdict_beats_random(const gm_outcomes *outcomes);

@@ -70,7 +70,7 @@ static gm_status write_values(const char *path, const uint8_t *bytes, size_t n, 
     const size_t size = sizeof s - (size_t)(from - (char *)&s);
     for (size_t i = 0; i + 3 <= n; i += 3) {
         size_t at = (size_t)bytes[i] << 8 | bytes[i + 1];
-        if (at < 2 * SAMPLE_DOCUMENTS) /* of the documents, how many tokens and bad ones */
+        if (at / 2 < SAMPLE_DOCUMENTS) /* of the documents, how many tokens and bad ones */
             *(at % 2 ? &s.document[at / 2].bad : &s.document[at / 2].n_tokens) = bytes[i + 2];
         else
             from[at * 7 % size] = (char)bytes[i + 2];
