@@ -47,7 +47,9 @@ static void print_text(const gm_plan *plan)
         layer_summary s = summarise(plan, l);
         printf("%5d %10d %8d %8.3f %8.3f\n", s.layer, s.n_up, s.n_down, s.norm, s.largest);
     }
-    printf("source %s\n", plan->source);
+    fputs("source ", stdout);
+    gm_print_text(stdout, 0, plan->source);
+    putchar('\n');
 }
 
 static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err)

@@ -122,7 +122,8 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
         return rebuild(d, &recipe, NULL, err);
     }
     if (strcmp(name, "plan") == 0) {
-        fprintf(stderr, "%s\n", d->plan->source);
+        gm_print_text(stderr, 0, d->plan->source);
+        fputc('\n', stderr);
         return GM_OK;
     }
     if (strcmp(name, "help") == 0) {

@@ -240,6 +240,15 @@ def check_nul_and_names():
     assert b"st\\x00ars" in data or True
 
 
+def check_plan():
+    """Labels in a plan are somebody else's too: here a C1 control character, which JSON lets stand in a string."""
+    notes = {"format": "gm-plan", "schema": "1", "mode": "bias", "mass_matched": "false", "layer_of_moe": "[1]",
+             "first_layer": "1", "last_layer": "1", "phases": "prompt", "model_digest": "", "source": '{"atlas":"\x9b2J\u202e"}'}
+    tensor = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
+    write_shard(pathlib.Path("odd.plan"), {"__metadata__": notes, "bias": tensor}, bytes(8))
+    assert 'source {"atlas":"\\u{9b}2J\\u{202e}"}' in run("gm-steer", "plan", "odd.plan")[0]
+
+
 def main():
     write_lines("good.jsonl", *({"text": f"the road {i} and the river and the hill"} for i in range(3)))
     check_nesting()
@@ -248,6 +257,7 @@ def main():
     check_long_line()
     check_many_experts()
     check_nul_and_names()
+    check_plan()
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert most < MOST_MEMORY_KB, f"a program took {most} kB"
     print(f"nesting, tensors, config, long line, experts, NUL and names: as stated; at most {most >> 10} MiB")
