@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Files made to break the programs: each ends as one clean sentence that names file and place, exit code 1, nothing
-written, in bounded memory; and what is odd but allowed (NUL in a text, control characters in names) is kept and counted,
+written, in bounded memory; and what is odd but allowed (NUL in a text, control characters in names) is kept, counted,
 and reaches neither terminal nor page as it is. What HDF5 files can declare: unit.h5_set.
 
 All of it is made here; the largest file has 100 MB and is removed again."""
@@ -42,7 +42,8 @@ def collect_words(model, corpus, out, *words):
 def refused(words, *parts):
     """The command fails with one sentence that has all the parts, and leaves no output."""
     out, err = run(*words, code=1)
-    assert out == "" and err.count("\n") == 1 and err.startswith(" ".join(map(str, words[:2])) + ": "), (words, out, err)
+    assert out == "" and err.count("\n") == 1, (words, out, err)
+    assert err.startswith(f"{words[0]} {words[1]}: "), (words, err)
     for part in parts:
         assert part in err, (part, err)
     left = [name for name in os.listdir(".") if name.startswith("never")]
@@ -86,13 +87,13 @@ def check_nesting():
         refused(collect_words("m", "good.jsonl", "never.h5"), f"'m/{name}': byte 512: nested more than 512 deep")
     model = copy_model("m")
     write_shard(model / "model-00002-of-00003.safetensors", b'{"a":' + DEEP.encode(), b"")
-    refused(collect_words("m", "good.jsonl", "never.h5"), "'m/model-00002-of-00003.safetensors'", "nested more than 512 deep")
+    refused(collect_words("m", "good.jsonl", "never.h5"), "'m/model-00002-of-00003.safetensors': byte", "512 deep")
     write_shard(pathlib.Path("deep.plan"), b'{"bias":' + DEEP.encode(), b"")
     refused(("gm-steer", "plan", "deep.plan"), "'deep.plan': byte 519: nested more than 512 deep")
     write_lines("deep.txt", "a prompt", '{"prompt":' + DEEP)
-    refused(("gm-steer", "generate", "--model", MODEL, "--prompts", "deep.txt"), "'deep.txt:2': byte 521: nested more than")
+    refused(("gm-steer", "generate", "--model", MODEL, "--prompts", "deep.txt"), "'deep.txt:2': byte 521: nested")
     write_lines("deep.jsonl", {"text": "the first line is fine"}, '{"text":' + DEEP, {"text": "the last line is fine"})
-    refused(collect_words(MODEL, "deep.jsonl", "never.h5", "--strict"), "'deep.jsonl', line 2: not JSON: byte 519: nested more")
+    refused(collect_words(MODEL, "deep.jsonl", "never.h5", "--strict"), "'deep.jsonl', line 2: not JSON: byte 519: nest")
     result = json.loads(run(*collect_words(MODEL, "deep.jsonl", "deep.h5", "--force", "--json"))[0])
     assert result["documents"] == 2
     assert "not_json           1" in run("gm-probe", "info", "deep.h5")[0]
@@ -133,9 +134,11 @@ def check_config():
 def check_long_line():
     """Longer than the 64 MiB that are allowed: counted, named, passed over."""
     with open("long.jsonl", "w", encoding="utf-8") as corpus:
-        corpus.write('{"text": "the line before it"}\n{"text": "' + "ab " * 33_400_000 + '"}\n{"text": "the line behind it"}\n')
+        corpus.write('{"text": "the line before it"}\n{"text": "' + "ab " * 33_400_000 + '"}\n')
+        corpus.write('{"text": "the line behind it"}\n')
     assert os.path.getsize("long.jsonl") > 100_000_000
-    refused(collect_words(MODEL, "long.jsonl", "never.h5", "--strict"), "'long.jsonl', line 2: longer than 67108864 bytes")
+    strict = collect_words(MODEL, "long.jsonl", "never.h5", "--strict")
+    refused(strict, "'long.jsonl', line 2: longer than 67108864 bytes")
     out, err = run("gm-probe", "tokenize", "--model", MODEL, "long.jsonl")
     assert [line[:1] for line in out.splitlines()] == ["[", "n", "["] and "long.jsonl:2: longer than 67108864" in err
     run(*collect_words(MODEL, "long.jsonl", "long.h5", "--force"))
@@ -155,15 +158,16 @@ def many_experts(name, n_experts):
         path.unlink()
     config = json.loads((model / "config.json").read_text())
     config.update(n_routed_experts=n_experts, hidden_size=width, moe_intermediate_size=2, intermediate_size=2,
-                  num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=4, first_k_dense_replace=1,
-                  n_shared_experts=1)
+                  num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2, head_dim=4,
+                  first_k_dense_replace=1, n_shared_experts=1)
     (model / "config.json").write_text(json.dumps(config))
     header, values, draw = {}, bytearray(), random.Random(1)
 
     def put(tensor, rows, cols):
         shape = [rows, cols] if rows else [cols]
         begin, n = len(values), max(rows, 1) * cols
-        values.extend(b"".join(struct.pack("<H", 0x3E00 | draw.getrandbits(8) | draw.getrandbits(1) << 15) for _ in range(n)))
+        bits = (0x3E00 | draw.getrandbits(8) | draw.getrandbits(1) << 15 for _ in range(n))
+        values.extend(b"".join(struct.pack("<H", b) for b in bits))
         header[tensor] = {"dtype": "BF16", "shape": shape, "data_offsets": [begin, len(values)]}
 
     def put_mlp(prefix):
@@ -212,7 +216,8 @@ def check_nul_and_names():
     refused(collect_words("mo\x1bdel", corpus, "never.h5"), "mo\\x1bdel")
     refused(collect_words(model, "na\x1bme.jsonl", "never.h5"), "'na\\x1bme.jsonl'")
     write_lines("bad\x9b\n.jsonl", "{")
-    refused(collect_words(model, "bad\x9b\n.jsonl", "never.h5", "--strict"), "'bad\\u{9b}\\n.jsonl', line 1: not JSON")
+    strict = collect_words(model, "bad\x9b\n.jsonl", "never.h5", "--strict")
+    refused(strict, "'bad\\u{9b}\\n.jsonl', line 1: not JSON")
     write_lines("cut.jsonl", *({"text": d["text"].replace("\x00", "")} for d in documents))
     cut = [json.loads(line) for line in run("gm-probe", "tokenize", "--model", model, "cut.jsonl")[0].splitlines()]
     nul = ids[0][1]  # behind the first token, which the template adds
@@ -243,7 +248,8 @@ def check_nul_and_names():
 def check_plan():
     """Labels in a plan are somebody else's too: here a C1 control character, which JSON lets stand in a string."""
     notes = {"format": "gm-plan", "schema": "1", "mode": "bias", "mass_matched": "false", "layer_of_moe": "[1]",
-             "first_layer": "1", "last_layer": "1", "phases": "prompt", "model_digest": "", "source": '{"atlas":"\x9b2J\u202e"}'}
+             "first_layer": "1", "last_layer": "1", "phases": "prompt", "model_digest": "",
+             "source": '{"atlas":"\x9b2J\u202e"}'}
     tensor = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
     write_shard(pathlib.Path("odd.plan"), {"__metadata__": notes, "bias": tensor}, bytes(8))
     assert 'source {"atlas":"\\u{9b}2J\\u{202e}"}' in run("gm-steer", "plan", "odd.plan")[0]
