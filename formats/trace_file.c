@@ -97,7 +97,11 @@ static gm_status read_sources(gm_trace_file *file, gm_error *err)
     group = H5Gopen2(file->id, "/shards", H5P_DEFAULT);
     GM_TRY(gm_h5_get_text(group, "files", &file->arena, &list, err));
     gm_trace_source *source = gm_arena_alloc(&file->arena, n, sizeof *source);
-    if (source == NULL || n == 0) GM_FAIL(GM_EMEM, "no memory for the shards of '%s'", file->path);
+    if (source == NULL) GM_FAIL(GM_EMEM, "no memory for the shards of '%s'", file->path);
+    if (n == 0) {
+        status = gm_h5_fail(err, GM_EFORMAT, file->id, "'/shards' names no shard");
+        goto out;
+    }
     GM_TRY(split_names(source, n, (char *)list, file->id, err));
     for (uint64_t i = 0; i < n; i++) {
         source[i].digest = digest[i];

@@ -158,6 +158,37 @@ static void a_huge_trace_is_one_sentence(void)
     }
 }
 
+/* The table of an index over one shard, emptied. */
+static void an_index_of_no_shards_is_refused(void)
+{
+    static const char *const table[] = {"/shards/digest", "/shards/n_documents", "/shards/n_tokens",
+                                        "/shards/n_logits"};
+    static sample s;
+    const char *shard = "0.h5";
+    gm_trace *trace = NULL;
+    gm_error err = {0};
+    const hsize_t none = 0;
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    CHECK_OK(gm_trace_write(shard, &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
+    CHECK_OK(gm_trace_index("i.h5", &shard, 1, true, &err), err);
+    hid_t file = H5Fopen("i.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(1, &none, NULL);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        hid_t old = H5Dopen2(file, table[i], H5P_DEFAULT), type = H5Dget_type(old);
+        H5Dclose(old);
+        CHECK(H5Ldelete(file, table[i], H5P_DEFAULT) >= 0);
+        hid_t set = H5Dcreate2(file, table[i], type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+        CHECK(set >= 0);
+        H5Dclose(set);
+        H5Tclose(type);
+    }
+    H5Sclose(space);
+    CHECK(H5Fclose(file) >= 0);
+    CHECK_FAILS(gm_trace_open(&trace, "i.h5", &err), err, GM_EFORMAT,
+                "'i.h5': '/shards' names no shard");
+    CHECK(trace == NULL);
+}
+
 static void a_huge_atlas_is_one_sentence(void)
 {
     static const struct {
@@ -185,4 +216,5 @@ static void a_huge_atlas_is_one_sentence(void)
 
 TESTS(TEST(extents_beyond_memory_are_refused),
       TEST(what_the_index_of_chunks_says_is_bounded_by_the_file), TEST(data_elsewhere_is_refused),
-      TEST(a_huge_trace_is_one_sentence), TEST(a_huge_atlas_is_one_sentence))
+      TEST(a_huge_trace_is_one_sentence), TEST(an_index_of_no_shards_is_refused),
+      TEST(a_huge_atlas_is_one_sentence))
