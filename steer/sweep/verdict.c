@@ -6,6 +6,19 @@
 
 static const double ALPHA = 0.05;
 
+/* What the unsteered model loses on the topic's fixed texts: every plan's cell knows. */
+static void add_base_cost(gm_arm_row *row, const gm_study *s, int topic)
+{
+    for (size_t i = 0; i < s->n_cells; i++) {
+        const gm_cell *c = &s->cell[i];
+        if (c->topic != topic || !c->done || c->arm != GM_ARM_PLAN) continue;
+        row->kl = 0;
+        row->nll_in = c->cost[GM_IN_TOPIC].nll_base;
+        row->nll_off = c->cost[GM_OFF_TOPIC].nll_base;
+        return;
+    }
+}
+
 gm_arm_row gm_arm_row_of(const gm_study *s, int topic, gm_arm arm)
 {
     gm_arm_row row = {0};
@@ -27,6 +40,7 @@ gm_arm_row gm_arm_row_of(const gm_study *s, int topic, gm_arm arm)
     double n = row.n ? (double)row.n : (double)NAN;
     row.log_odds /= n, row.share /= n, row.shift /= n;
     row.kl /= n, row.nll_in /= n, row.nll_off /= n;
+    if (arm == GM_ARM_UNSTEERED) add_base_cost(&row, s, topic);
     return row;
 }
 

@@ -163,13 +163,14 @@ static const command generate = {gm_steer_generate, "gm-steer",
                                  "--max-tokens 4 --record r.h5 --force --threads 2",
                                  0};
 
-/* Two topics, and random experts that a model of random weights does not fall behind. */
+/* A topic, and random experts that a model of random weights does not fall behind. */
 #define SWEEP "sweep --model " MODEL " --atlas a.h5 --classifier-corpus o.jsonl --quiet "
-static const command sweep = {gm_steer_sweep, "gm-steer",
-                              SWEEP "--prompt salt --tune-prompts p.txt --max-tokens 4 --threads 2 "
-                                    "--doses 1,2 --draws 1 --band-draws 1 --shuffles 1 "
-                                    "--passages 1 --force -o s.h5 --csv s.csv --report s.html",
-                              3};
+static const command sweep = {
+    gm_steer_sweep, "gm-steer",
+    SWEEP "--prompt salt --tune-prompts p.txt --max-tokens 4 --threads 2 "
+          "--doses 1,2 --draws 1 --band-draws 0 --shuffles 0 "
+          "--passages 1 --n-clusters 1 --force -o s.h5 --csv s.csv --report s.html",
+    3};
 
 static const command read_sweep = {gm_steer_sweep, "gm-steer", SWEEP "--resume -o s.h5", 0};
 static const command read_trace = {gm_probe_verify, "gm-probe", "verify t.h5", 0};
