@@ -25,23 +25,24 @@ grep -o '<h2>[^<]*' s.html
 sweep --dry-run | tail -n 1
 
 echo "-- one and the same:"
-sweep --threads 1 --json > one.json 2> /dev/null
-sweep --threads 2 --batch 3 --json > two.json 2> /dev/null
+small="--n-clusters 1 --doses=0,1,2 --draws 1 --band-draws 0 --shuffles 0 --passages 1"
+sweep $small --threads 1 --json > one.json 2> /dev/null
+sweep $small --threads 2 --batch 3 --json > two.json 2> /dev/null
 same one.json two.json "threads and batches"
 grep -o '"zero_dose_same":[a-z]*' one.json | sort -u
 sed 's/.*"config":\({[^}]*}\).*/\1/' one.json > again.json
 gm-steer sweep --config again.json --quiet --json > three.json 2> /dev/null
 same one.json three.json "the recorded configuration"
-sweep -o k.h5 > whole 2> /dev/null
+sweep $small -o k.h5 > whole 2> /dev/null
 mv k.h5 whole.h5
-gm-steer sweep $how $options -o k.h5 > /dev/null 2>&1 & victim=$!
+gm-steer sweep $how $options $small -o k.h5 > /dev/null 2>&1 & victim=$!
 until ls k.h5.parts/*.h5 > /dev/null 2>&1; do sleep 0.01; done
 kill -9 $victim; wait $victim 2> /dev/null
-sweep -o k.h5; echo "exit $?"
-sweep -o k.h5 --max-kl 2 --resume; echo "exit $?"
-sweep -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
+sweep $small -o k.h5; echo "exit $?"
+sweep $small -o k.h5 --max-kl 2 --resume; echo "exit $?"
+sweep $small -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
 same whole resumed "text after a kill"
-for file in whole k; do sweep -o $file.h5 --resume | sed 's/^[^ ]* //' > $file.end; done
+for file in whole k; do sweep $small -o $file.h5 --resume | sed 's/^[^ ]* //' > $file.end; done
 same whole.end k.end "digest after a kill"
 
 echo "-- refused:"
