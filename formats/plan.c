@@ -7,7 +7,7 @@
 
 #include "base/safetensors.h"
 
-enum { MAX_PLAN_BYTES = 1 << 28, MAX_LAYERS = 1 << 10, MAX_EXPERTS = 0xFFFF };
+enum { MAX_PLAN_BYTES = 1 << 28 };
 
 static const char *const mode_names[] = {"bias", "select", "gate", "mask"};
 static const char *const phase_names[GM_PLAN_N_PHASES] = {"prompt", "generated", "template"};
@@ -202,7 +202,7 @@ out:
 
 /* The layer numbers: as many as `bias` has rows, ascending from 0. */
 static gm_status get_layers(const gm_safetensors *file, size_t n_layers, const char *where,
-                            int layers[MAX_LAYERS], gm_error *err)
+                            int layers[GM_PLAN_MAX_LAYERS], gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json *array = NULL;
@@ -236,8 +236,8 @@ static gm_status get_bias(const gm_safetensors *file, const char *where, const g
     if (t->dtype != GM_F32)
         return gm_fail(err, GM_EFORMAT, "'%s': 'bias' has dtype %s, expected F32", where,
                        gm_dtype_name(t->dtype));
-    if (t->rank != 2 || t->dim[0] < 1 || t->dim[0] > MAX_LAYERS || t->dim[1] < 1 ||
-        t->dim[1] > MAX_EXPERTS)
+    if (t->rank != 2 || t->dim[0] < 1 || t->dim[0] > GM_PLAN_MAX_LAYERS || t->dim[1] < 1 ||
+        t->dim[1] > GM_PLAN_MAX_EXPERTS)
         return gm_fail(err, GM_ESHAPE, "'%s': 'bias' is not a table of layers and experts", where);
     return GM_OK;
 }
@@ -303,7 +303,7 @@ gm_status gm_plan_parse(gm_plan *plan, const void *bytes, size_t n, const char *
     gm_status status = GM_OK;
     gm_safetensors file;
     const gm_tensor *bias;
-    int ignored, layers[MAX_LAYERS];
+    int ignored, layers[GM_PLAN_MAX_LAYERS];
     *plan = (gm_plan){0};
 
     GM_TRY(gm_safetensors_parse(&file, bytes, n, where, err));

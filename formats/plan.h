@@ -31,6 +31,7 @@ typedef enum gm_plan_mode {
 const char *gm_plan_mode_name(gm_plan_mode mode);
 
 enum { GM_PLAN_ALL_PHASES = 7, GM_PLAN_N_PHASES = 3 };
+enum { GM_PLAN_MAX_LAYERS = 1 << 10, GM_PLAN_MAX_EXPERTS = 0xFFFF };
 
 typedef struct gm_plan {
     int n_layers, n_experts; /* L, E */

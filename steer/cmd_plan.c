@@ -1,11 +1,12 @@
-/* cmd_plan.c - gm-steer plan: from an atlas (or by hand) to a plan file, or the
- * description of one.
+/* cmd_plan.c - gm-steer plan: from an atlas (or by hand, or another tool's array) to a
+ * plan file or an array, or the description of one.
  */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/progress.h"
 #include "steer/commands.h"
 #include "steer/stage.h"
 
@@ -13,12 +14,27 @@ static const char details[] =
     "Without -o the plan is described only; a plan file as argument is described as it is.\n"
     "  gm-steer plan --atlas run.atlas.h5 --cluster 3 --weight 2 -o food.plan.safetensors\n"
     "  gm-steer plan --model DIR --expert 4:17=3 -o one-expert.plan.safetensors\n"
-    "  gm-steer plan food.plan.safetensors\n";
+    "  gm-steer plan food.plan.safetensors\n"
+    "  gm-steer plan --import theirs.npy --model DIR --mode select -o theirs.plan.safetensors\n"
+    "  gm-steer plan food.plan.safetensors --export food.npy\n"
+    "Arrays are f32 [layers, experts]: .npy of NumPy, or .f32 of ds4 (43 x 256). They hold biases\n"
+    "alone: their mode and windows are given as options. Without --model or --atlas the rows are\n"
+    "the layers 0, 1, ...\n";
+
+typedef struct request {
+    gm_recipe recipe;
+    const char *file; /* a plan to describe; NULL: one to make */
+    const char *atlas, *model, *import;
+    const char *output, *export;
+    bool json, force;
+} request;
 
 typedef struct layer_summary {
     int layer, n_up, n_down;
     double norm, largest;
 } layer_summary;
+
+/* ---- describing one ---- */
 
 static layer_summary summarise(const gm_plan *plan, int l)
 {
@@ -83,52 +99,110 @@ static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err
     return status;
 }
 
+/* ---- making one ---- */
+
+/* The recipe for the sizes of the imported array alone. */
+static gm_status build_for_array(gm_plan *plan, const gm_recipe *recipe, gm_error *err)
+{
+    const gm_array *a = recipe->imported;
+    int layers[GM_PLAN_MAX_LAYERS];
+    if (a->n_rows > GM_PLAN_MAX_LAYERS || a->n_cols > GM_PLAN_MAX_EXPERTS)
+        return gm_fail(err, GM_ESHAPE, "'%s': %zu layers of %zu experts are more than a plan holds",
+                       recipe->import, a->n_rows, a->n_cols);
+    for (int l = 0; l < (int)a->n_rows; l++) layers[l] = l;
+    const gm_shape shape = {.n_layers = (int)a->n_rows,
+                            .n_experts = (int)a->n_cols,
+                            .layer_of_moe = layers,
+                            .model_digest = ""};
+    return gm_recipe_build(plan, recipe, &shape, NULL, NULL, err);
+}
+
 /* The plan of the recipe for the sizes of the atlas, or of the model without one. */
-static gm_status build(gm_plan *plan, const gm_recipe *recipe, const char *atlas_path,
-                       const char *model_path, gm_error *err)
+static gm_status build(gm_plan *plan, const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = NULL;
     gm_model *model = NULL;
+    gm_array array = {0};
+    gm_recipe recipe = r->recipe; /* borrows its lists */
     const gm_model_options headers = {.headers_only = true};
     gm_shape shape;
     *plan = (gm_plan){0};
 
-    if (atlas_path) {
-        GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
+    if (r->import) {
+        GM_TRY(gm_array_read(&array, r->import, err));
+        recipe.imported = &array;
+        recipe.import = r->import;
+    }
+    if (r->atlas == NULL && r->model == NULL) {
+        GM_TRY(build_for_array(plan, &recipe, err));
+        goto out;
+    }
+    if (r->atlas) {
+        GM_TRY(gm_atlas_open(&atlas, r->atlas, err));
         shape = gm_shape_of_atlas(atlas);
     } else {
-        GM_TRY(gm_model_open(&model, model_path, &headers, err));
+        GM_TRY(gm_model_open(&model, r->model, &headers, err));
         const gm_model_info *info = gm_model_get_info(model);
         shape = (gm_shape){info->n_moe_layers, info->n_experts, info->n_chosen, info->layer_of_moe,
                            info->digest};
     }
-    GM_TRY(gm_recipe_build(plan, recipe, &shape, atlas, atlas_path, err));
+    GM_TRY(gm_recipe_build(plan, &recipe, &shape, atlas, r->atlas, err));
 out:
+    gm_array_clear(&array);
     gm_atlas_close(atlas);
     gm_model_close(model);
     return status;
 }
 
-/* What the command line alone shows to be wrong. */
-static gm_status check_request(const gm_recipe *recipe, const char *file, const char *atlas,
-                               const char *model, gm_error *err)
+/* Write the biases as an array: those of layers outside the plan's window are 0. */
+static gm_status export_array(const gm_plan *plan, const char *path, bool replace, gm_error *err)
 {
+    gm_status status = GM_OK;
+    size_t L = (size_t)plan->n_layers, E = (size_t)plan->n_experts;
+    float *values = gm_alloc2(L, E, sizeof *values);
+    if (values == NULL) return gm_fail(err, GM_EMEM, "no memory for '%s'", path);
+    for (size_t i = 0; i < L * E; i++) {
+        int layer = plan->layer_of_moe[i / E];
+        values[i] = layer >= plan->first_layer && layer <= plan->last_layer ? plan->bias[i] : 0;
+    }
+    GM_TRY(gm_array_write(path, values, L, E, replace, err));
+    if (plan->mode != GM_PLAN_BIAS || plan->mass_matched || plan->phases != GM_PLAN_ALL_PHASES)
+        gm_warn("'%s' holds biases alone: it does not say mode, mass-matching or phases", path);
+out:
+    gm_free(values);
+    return status;
+}
+
+/* ---- the command ---- */
+
+/* What the command line alone shows to be wrong. */
+static gm_status check_request(const request *r, gm_error *err)
+{
+    const gm_recipe *recipe = &r->recipe;
     bool by_hand = recipe->clusters.n + recipe->subsets.n == 0;
-    if (file && (atlas || model || recipe->weight != 1 || !gm_recipe_is_bare(recipe)))
+    if (r->file &&
+        (r->atlas || r->model || r->import || recipe->weight != 1 || !gm_recipe_is_bare(recipe)))
         return gm_fail(err, GM_EARG, "the plan file '%s' is described as it is, without options",
-                       file);
-    if (file) return GM_OK;
-    if (atlas == NULL && model == NULL)
-        return gm_fail(err, GM_EARG, "expected --atlas FILE, --model DIR or a plan file");
-    if (atlas && model)
+                       r->file);
+    if (r->file) return GM_OK;
+    if (r->atlas == NULL && r->model == NULL && r->import == NULL)
+        return gm_fail(err, GM_EARG,
+                       "expected --atlas FILE, --model DIR, --import FILE or a plan file");
+    if (r->atlas && r->model)
         return gm_fail(err, GM_EARG,
                        "--atlas and --model exclude each other: an atlas says its "
                        "model's sizes");
-    if (by_hand && recipe->experts.n == 0)
-        return gm_fail(err, GM_EARG, "expected --cluster, --subset or --expert");
-    if (atlas == NULL && !by_hand)
+    if (by_hand && recipe->experts.n == 0 && r->import == NULL)
+        return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --import");
+    if (r->atlas == NULL && !by_hand)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
+    if (r->import && gm_array_is_ds4(r->import) && recipe->mode != GM_PLAN_SELECT &&
+        recipe->mode != GM_PLAN_MASK)
+        return gm_fail(err, GM_EARG,
+                       "'%s': versions of ds4 read such a file as --mode mask (signs force and "
+                       "ban) or --mode select (added to the score of the choice); say which",
+                       r->import);
     return gm_recipe_check(recipe, err);
 }
 
@@ -136,18 +210,20 @@ int gm_steer_plan(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error err = {0};
-    gm_recipe recipe = gm_recipe_defaults();
+    request r = {.recipe = gm_recipe_defaults()};
     gm_plan plan = {0};
-    const char *atlas = NULL, *model = NULL, *output = NULL;
-    bool json = false, force = false, usage = true;
+    bool usage = true;
     const gm_opt opts[] = {
-        {GM_OPT_TEXT, "atlas", &atlas, 0, 0, "FILE", "atlas to take clusters and subsets from"},
-        {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "instead, the model that --expert is for"},
-        GM_RECIPE_OPTIONS(&recipe),
+        {GM_OPT_TEXT, "atlas", &r.atlas, 0, 0, "FILE", "atlas to take clusters and subsets from"},
+        {GM_OPT_TEXT, "model", &r.model, 0, 0, "DIR",
+         "instead, the model that --expert or --import is for"},
+        {GM_OPT_TEXT, "import", &r.import, 0, 0, "FILE", "array of biases to add: .npy or .f32"},
+        GM_RECIPE_OPTIONS(&r.recipe),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Output"},
-        {GM_OPT_TEXT, "o", &output, 0, 0, "FILE", "plan to write"},
-        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace an existing file"},
-        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
+        {GM_OPT_TEXT, "o", &r.output, 0, 0, "FILE", "plan to write"},
+        {GM_OPT_TEXT, "export", &r.export, 0, 0, "FILE", "array to write: .npy or .f32"},
+        {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing file"},
+        {GM_OPT_FLAG, "json", &r.json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},
     };
 
@@ -155,19 +231,21 @@ int gm_steer_plan(int argc, char **argv)
                         &argc, argv, &err));
     if (argc > 2)
         GM_TRY(gm_fail(&err, GM_EARG, "one plan file at most, '%s' is one too many", argv[2]));
-    GM_TRY(check_request(&recipe, argc == 2 ? argv[1] : NULL, atlas, model, &err));
+    if (argc == 2) r.file = argv[1];
+    GM_TRY(check_request(&r, &err));
     usage = false;
-    if (argc == 2)
-        GM_TRY(gm_plan_read(&plan, argv[1], &err));
+    if (r.file)
+        GM_TRY(gm_plan_read(&plan, r.file, &err));
     else
-        GM_TRY(build(&plan, &recipe, atlas, model, &err));
-    if (output) GM_TRY(gm_plan_write(output, &plan, force, &err));
-    if (json)
-        GM_TRY(print_json(&plan, argc == 2 ? argv[1] : output, &err));
+        GM_TRY(build(&plan, &r, &err));
+    if (r.output) GM_TRY(gm_plan_write(r.output, &plan, r.force, &err));
+    if (r.export) GM_TRY(export_array(&plan, r.export, r.force, &err));
+    if (r.json)
+        GM_TRY(print_json(&plan, r.file ? r.file : r.output, &err));
     else
         print_text(&plan);
 out:
     gm_plan_clear(&plan);
-    gm_recipe_clear(&recipe);
+    gm_recipe_clear(&r.recipe);
     return gm_cli_end("gm-steer", "plan", status, usage, &err);
 }

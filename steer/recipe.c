@@ -247,6 +247,18 @@ out:
     return status;
 }
 
+/* Add the biases that another tool made. */
+static gm_status add_imported(gm_plan *plan, const gm_recipe *r, gm_error *err)
+{
+    const gm_array *a = r->imported;
+    if (a == NULL) return GM_OK;
+    if (a->n_rows != (size_t)plan->n_layers || a->n_cols != (size_t)plan->n_experts)
+        return gm_fail(err, GM_EARG, "'%s' has %zu layers of %zu experts, the model has %d of %d",
+                       r->import, a->n_rows, a->n_cols, plan->n_layers, plan->n_experts);
+    for (size_t i = 0; i < a->n_rows * a->n_cols; i++) plan->bias[i] += a->at[i];
+    return GM_OK;
+}
+
 static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
 {
     int lo = plan->layer_of_moe[0], hi = plan->layer_of_moe[plan->n_layers - 1];
@@ -383,6 +395,10 @@ static gm_status describe(gm_plan *plan, const gm_recipe *r, const gm_atlas *atl
     gm_json_put_string(&json, "phase", phase_words[r->phase]);
     gm_json_put_string(&json, "control", r->control);
     gm_json_put_i64(&json, "control_seed", r->seed);
+    if (r->imported) {
+        gm_json_put_string(&json, "imported_from", r->import);
+        gm_json_put_string(&json, "imported_sha256", r->imported->sha256);
+    }
     gm_json_close_object(&json);
     GM_TRY(gm_json_out_done(&json, err));
     char *copy = gm_copy_text(json.text.at, json.text.n);
@@ -414,6 +430,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
         GM_TRY(add_vectors(plan->bias, recipe, &recipe->subsets, "subset", subset_rates, BOTH,
                            atlas, err));
     }
+    GM_TRY(add_imported(plan, recipe, err));
     GM_TRY(apply_control(plan, recipe, atlas, err));
     GM_TRY(add_experts(plan->bias, &recipe->experts, shape, err));
     GM_TRY(gm_plan_scale(plan, recipe->weight, err));

@@ -5,6 +5,7 @@
 #define GM_RECIPE_H
 
 #include "base/cli.h"
+#include "formats/array_file.h"
 #include "formats/atlas.h"
 #include "formats/plan.h"
 #include "steer/vector.h"
@@ -16,11 +17,13 @@ typedef struct gm_recipe {
     const char *filter;   /* gm_filter_parse */
     int scale, mode;      /* gm_scale, gm_plan_mode */
     bool mass_matched;
-    const char *layers;  /* "a-b" or "a", model layer numbers; NULL: all */
-    int phase;           /* GM_PHASES */
-    double weight;       /* multiplies everything */
-    const char *control; /* NULL or GM_CONTROLS */
-    int64_t seed;        /* of the control */
+    const char *layers;       /* "a-b" or "a", model layer numbers; NULL: all */
+    int phase;                /* GM_PHASES */
+    double weight;            /* multiplies everything */
+    const char *control;      /* NULL or GM_CONTROLS */
+    int64_t seed;             /* of the control */
+    const gm_array *imported; /* NULL, or (L,E) biases to add to the clusters'; borrowed */
+    const char *import;       /* the name of the file they came from */
 } gm_recipe;
 
 #define GM_PHASES   "both|prompt|generated"
@@ -74,9 +77,10 @@ typedef struct gm_shape {
 } gm_shape;
 gm_shape gm_shape_of_atlas(const gm_atlas *atlas);
 
-/* Make the plan. `atlas` may be NULL when only experts by hand are asked for; then
- * `atlas_path` is not looked at. Errors: GM_EARG (a cluster, subset, layer or expert
- * that does not exist, a filter that leaves nothing, a mask that leaves fewer than K),
+/* Make the plan. `atlas` may be NULL when neither clusters nor subsets are asked for;
+ * then `atlas_path` is not looked at. Errors: GM_EARG (a cluster, subset, layer or expert
+ * that does not exist, imported biases of another shape, a filter that leaves nothing, a
+ * mask that leaves fewer than K),
  * GM_ENUMERIC (a weight that is not finite), GM_EMEM. */
 gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape *shape,
                           const gm_atlas *atlas, const char *atlas_path, gm_error *err) GM_MUST_USE;

@@ -1,0 +1,45 @@
+/* array_file.h - a bias [layers, experts] as other tools keep it: a plain f32 array,
+ * with nothing said about mode, window or model. formats/plan.h is the file that says it.
+ *
+ *   NAME.npy   NumPy's format 1.0, dtype '<f4', two dimensions, C order
+ *   NAME.f32   ds4's expert steering file: 43 x 256 little-endian f32 and nothing else,
+ *              entry [layer * 256 + expert]; its layers are 0 to 42
+ *
+ * Values are finite or -inf (an expert taken out; ds4 multiplies by a scale of either
+ * sign, so there they are finite). NumPy's other versions, byte orders, types and
+ * orders are refused by name: `numpy.save(path, array.astype('<f4'))` writes this one.
+ * Source: NumPy's reference, "A simple file format for NumPy arrays"; the user guide
+ *         of ds4's expert steering, "File format".
+ */
+#ifndef GM_ARRAY_FILE_H
+#define GM_ARRAY_FILE_H
+
+#include "base/base.h"
+
+typedef struct gm_array {
+    size_t n_rows, n_cols;
+    float *at;       /* (n_rows, n_cols), owned */
+    char sha256[65]; /* of the file's bytes, lower-case hex; "" when it was not read */
+} gm_array;
+
+void gm_array_clear(gm_array *array);
+
+/* Is `path` called like ds4's file? */
+bool gm_array_is_ds4(const char *path);
+
+/* Read the file `path`, whose name says which of the two it is. At least one row and
+ * column. Errors: GM_EARG (another name), GM_EIO, GM_EFORMAT, GM_ESHAPE, GM_ENUMERIC
+ * (names row and column), GM_EMEM. */
+gm_status gm_array_read(gm_array *out, const char *path, gm_error *err) GM_MUST_USE;
+
+/* The same from the n bytes of a file called `path`. */
+gm_status gm_array_parse(gm_array *out, const void *bytes, size_t n, const char *path,
+                         gm_error *err) GM_MUST_USE;
+
+/* Write values (n_rows, n_cols), by base/outfile.h. A .npy has the bytes that
+ * numpy.save gives. Errors: those of gm_array_read for name, shape and values,
+ * GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+gm_status gm_array_write(const char *path, const float *values, size_t n_rows, size_t n_cols,
+                         bool replace, gm_error *err) GM_MUST_USE;
+
+#endif
