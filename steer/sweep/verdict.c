@@ -51,7 +51,7 @@ typedef struct shown {
 
 static shown show(const char *name)
 {
-    shown s;
+    shown s = {0};
     gm_text_escape(s.text, sizeof s.text, name, strlen(name));
     return s;
 }
