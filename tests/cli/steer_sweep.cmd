@@ -45,6 +45,11 @@ same whole resumed "text after a kill"
 for file in whole k; do sweep $small -o $file.h5 --resume | sed 's/^[^ ]* //' > $file.end; done
 same whole.end k.end "digest after a kill"
 
+gm-steer sweep $how $options $small --draws 20 -o i.h5 > /dev/null & victim=$!
+until ls i.h5.parts/*.h5 > /dev/null 2>&1; do sleep 0.01; done
+kill -TERM $victim; wait $victim; echo "exit $?"
+sweep $small --draws 20 -o i.h5 --resume > /dev/null 2>&1; echo "exit $?"
+
 echo "-- refused:"
 sweep --csv s.csv
 sed 's/: "\(soup\|ships\|stars\)"}/: "far \1"}/' other.jsonl > far.jsonl
