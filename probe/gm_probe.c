@@ -9,6 +9,7 @@ int main(int argc, char **argv)
         {"collect", gm_probe_collect, "run a corpus through a model and record its routers"},
         {"info", gm_probe_info, "describe a trace or a model folder"},
         {"verify", gm_probe_verify, "recompute every self-check of a trace"},
+        {"stats", gm_probe_stats, "what a trace says of its experts: load, specialisation, router"},
         {"merge", gm_probe_merge, "join shards into one trace, or under an index"},
         {"tokenize", gm_probe_tokenize, "print the token ids of every line of a .jsonl"},
         {NULL, NULL, NULL},

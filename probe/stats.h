@@ -1,0 +1,76 @@
+/* stats.h - private to probe: the counts behind `gm-probe stats`, made in passes over a trace
+ * that hold a few thousand rows at a time, whatever its length.
+ *
+ * Sizes:  N documents, S subsets, L MoE layers, E experts, K per token, R permutations.
+ *
+ * Everything is counted in integers (entropy, mass and margin in units of 2^-20), so that the
+ * result does not depend on the number of threads.
+ */
+#ifndef GM_STATS_H
+#define GM_STATS_H
+
+#include "base/json.h"
+#include "formats/trace.h"
+#include "probe/measures.h"
+
+enum {
+    GM_STATS_PHASES = 3,    /* as in /tokens/phase: prompt, generated, template */
+    GM_STATS_POSITIONS = 18 /* bin 0: position 0; bin b: 2^(b-1) to 2^b - 1; the last: all above */
+};
+#define GM_STATS_UNIT 1048576.0 /* 2^20 */
+
+/* What is said of the router at one place; sums in units of 2^-20. */
+typedef struct gm_router_sum {
+    uint64_t n, n_margin; /* (token, layer) pairs; those of them whose margin is finite */
+    int64_t entropy_nats; /* of the K gates brought to sum 1: -sum g ln g, at most ln K */
+    int64_t mass, margin; /* /routing/topk_mass, /routing/margin */
+} gm_router_sum;
+
+/* Mutual information of expert and subset in one layer, and what it is when the documents'
+ * subsets are dealt out anew (documents, not tokens, are what was drawn: tokens of one
+ * document are not independent). */
+typedef struct gm_subset_information {
+    gm_mutual mutual;
+    double null_bits;    /* mean over the permutations */
+    double null_95_bits; /* the ceil(0.95 R)-th smallest */
+    double p;            /* (1 + permutations with as much) / (1 + R) */
+} gm_subset_information;
+
+typedef struct gm_stats {
+    const gm_trace_info *info;       /* borrowed from the trace, as is samples */
+    const gm_trace_samples *samples; /* S = samples->n_subsets */
+    size_t S, L, E, K;
+    int n_permutations;                 /* R; 0 below two subsets */
+    uint64_t *documents, *tokens;       /* (S) documents; counted tokens that are not bad */
+    uint64_t *choices;                  /* (S,L,E) */
+    uint64_t *all;                      /* (L,E) */
+    uint64_t n_tokens;                  /* sum of tokens */
+    gm_subset_information *information; /* (L); NULL below two subsets */
+    gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
+} gm_stats;
+
+/* Count a whole trace. `permutations` R >= 0, `seed` of the permutations. Cost: counts are read
+ * once, and again for every 256 MB of permuted tables; routing is read once.
+ * GM_EIO, GM_EFORMAT, GM_EMEM, GM_EINTERRUPTED. */
+gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, int permutations, uint64_t seed,
+                         bool quiet, gm_error *err) GM_MUST_USE;
+void gm_stats_clear(gm_stats *stats);
+
+/* The passes of gm_stats_count that stand in files of their own. */
+gm_status gm_stats_permute(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
+    GM_MUST_USE;
+gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, bool quiet, gm_error *err) GM_MUST_USE;
+
+/* The sum over layers [l, l+n_layers), over phases p and positions b, -1: all that count
+ * (template tokens do not, unless p names them). */
+gm_router_sum gm_stats_router_sum(const gm_stats *stats, size_t l, size_t n_layers, int p, int b);
+
+/* One expert and one subset. */
+gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t s, size_t l, size_t e);
+
+/* Write all of it as members of the open object; the main of it as tables on stdout, `top`
+ * experts a subset. */
+gm_status gm_stats_put(const gm_stats *stats, gm_json_out *out, gm_error *err) GM_MUST_USE;
+gm_status gm_stats_print(const gm_stats *stats, size_t top, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,98 @@
+/* stats_count.c - the counts of documents by subset, and the whole of gm_stats. */
+#include <string.h>
+
+#include "base/cli.h"
+#include "probe/stats.h"
+
+enum { BATCH_BYTES = 8 << 20 };
+
+/* Documents read at a time: counts of about BATCH_BYTES. */
+static size_t batch_of(const gm_stats *s)
+{
+    size_t n = (size_t)BATCH_BYTES / (s->L * s->E * sizeof(uint32_t));
+    return n > 0 ? n : 1;
+}
+
+static gm_status count_documents(gm_stats *s, gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t LE = s->L * s->E, batch = batch_of(s), N = s->samples->n;
+    uint32_t *counts = gm_alloc2(batch, LE, sizeof *counts);
+    if (counts == NULL) GM_FAIL(GM_EMEM, "no memory for the counts of %zu documents", batch);
+    for (size_t i = 0; i < N; i += batch) {
+        size_t n = N - i < batch ? N - i : batch;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(gm_trace_read_counts(trace, i, n, counts, err));
+        for (size_t d = 0; d < n; d++) {
+            size_t subset = s->samples->subset[i + d];
+            uint64_t *sum = s->choices + subset * LE; /* (L,E) */
+            for (size_t j = 0; j < LE; j++) sum[j] += counts[d * LE + j];
+            s->documents[subset]++;
+            s->tokens[subset] += s->samples->n_tokens[i + d] - s->samples->bad[i + d];
+        }
+    }
+    for (size_t subset = 0; subset < s->S; subset++) {
+        s->n_tokens += s->tokens[subset];
+        for (size_t j = 0; j < LE; j++) s->all[j] += s->choices[subset * LE + j];
+    }
+out:
+    gm_free(counts);
+    return status;
+}
+
+/* Mutual information in layer l of tables (S,L,E). */
+static gm_mutual mutual_in(const gm_stats *s, const uint64_t *table, size_t l)
+{
+    return gm_mutual_of(table + l * s->E, s->S, s->E, s->L * s->E);
+}
+
+gm_status gm_stats_count(gm_stats *s, gm_trace *trace, int permutations, uint64_t seed, bool quiet,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    *s = (gm_stats){.info = info,
+                    .samples = samples,
+                    .S = samples->n_subsets,
+                    .L = (size_t)info->n_layers,
+                    .E = (size_t)info->n_experts,
+                    .K = (size_t)info->n_chosen};
+    s->documents = gm_alloc(s->S, sizeof *s->documents);
+    s->tokens = gm_alloc(s->S, sizeof *s->tokens);
+    s->choices = gm_alloc2(s->S, s->L * s->E, sizeof *s->choices);
+    s->all = gm_alloc2(s->L, s->E, sizeof *s->all);
+    if (!s->documents || !s->tokens || !s->choices || !s->all)
+        GM_FAIL(GM_EMEM, "no memory for the counts of %zu subsets, %zu layers, %zu experts", s->S,
+                s->L, s->E);
+    GM_TRY(count_documents(s, trace, err));
+    if (s->S >= 2) {
+        s->n_permutations = permutations;
+        s->information = gm_alloc(s->L, sizeof *s->information);
+        if (s->information == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+        for (size_t l = 0; l < s->L; l++) s->information[l].mutual = mutual_in(s, s->choices, l);
+        GM_TRY(gm_stats_permute(s, trace, seed, err));
+    }
+    if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, quiet, err));
+out:
+    if (status != GM_OK) gm_stats_clear(s);
+    return status;
+}
+
+void gm_stats_clear(gm_stats *s)
+{
+    gm_free(s->documents);
+    gm_free(s->tokens);
+    gm_free(s->choices);
+    gm_free(s->all);
+    gm_free(s->information);
+    gm_free(s->router);
+    *s = (gm_stats){0};
+}
+
+gm_domain_measure gm_stats_domain(const gm_stats *s, size_t subset, size_t l, size_t e)
+{
+    size_t at = l * s->E + e;
+    return gm_domain_of(s->choices[subset * s->L * s->E + at], s->tokens[subset], s->all[at],
+                        s->n_tokens, s->E, s->K);
+}

@@ -1,0 +1,129 @@
+/* stats_permute.c - mutual information of expert and subset when the documents' subsets are
+ * dealt out anew: the null that the measured one is held against.
+ *
+ * Sizes: R permutations, in groups of as many tables (S,L,E) as TABLE_BYTES hold; the counts
+ * are read once a group. Permutation r is Fisher-Yates by the stream r of the seed.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/cli.h"
+#include "base/rng.h"
+#include "probe/stats.h"
+
+enum { TABLE_BYTES = 256 << 20, DOCUMENTS_AT_ONCE = 256 };
+
+typedef struct permuting {
+    size_t n;         /* permutations of a group */
+    uint64_t *table;  /* (n,S,L,E) */
+    uint32_t *order;  /* (n,N): document i takes the subset of document order[i] */
+    uint32_t *counts; /* (DOCUMENTS_AT_ONCE,L,E) */
+    double *bits;     /* (L,R) */
+} permuting;
+
+static gm_status permuting_init(permuting *p, const gm_stats *s, gm_error *err)
+{
+    size_t LE = s->L * s->E, R = (size_t)s->n_permutations;
+    size_t most = (size_t)TABLE_BYTES / sizeof(uint64_t) / LE / s->S;
+    *p = (permuting){.n = most < 1 ? 1 : most < R ? most : R};
+    p->table = gm_alloc2(p->n * s->S, LE, sizeof *p->table);
+    p->order = gm_alloc2(p->n, s->samples->n, sizeof *p->order);
+    p->counts = gm_alloc2(DOCUMENTS_AT_ONCE, LE, sizeof *p->counts);
+    p->bits = gm_alloc2(s->L, R, sizeof *p->bits);
+    if (p->table && p->order && p->counts && p->bits) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory for %zu permutations of %zu documents", p->n,
+                   s->samples->n);
+}
+
+static void permuting_clear(permuting *p)
+{
+    gm_free(p->table);
+    gm_free(p->order);
+    gm_free(p->counts);
+    gm_free(p->bits);
+}
+
+/* Start permutations [first, first+n): empty tables, an order each. */
+static void deal(permuting *p, const gm_stats *s, size_t first, size_t n, uint64_t seed)
+{
+    size_t N = s->samples->n, SLE = s->S * s->L * s->E;
+    for (size_t r = 0; r < n; r++) {
+        gm_rng rng = gm_rng_make(seed, first + r);
+        uint32_t *order = p->order + r * N; /* (N) */
+        for (size_t i = 0; i < N; i++) order[i] = (uint32_t)i;
+        gm_rng_shuffle(&rng, order, N);
+        for (size_t j = 0; j < SLE; j++) p->table[r * SLE + j] = 0;
+    }
+}
+
+/* Add documents [i, i+n) to the tables of `n_tables` permutations. */
+static void add(permuting *p, const gm_stats *s, size_t i, size_t n, size_t n_tables)
+{
+    size_t N = s->samples->n, LE = s->L * s->E;
+#pragma omp parallel for schedule(static)
+    for (size_t r = 0; r < n_tables; r++)
+        for (size_t d = 0; d < n; d++) {
+            size_t subset = s->samples->subset[p->order[r * N + i + d]];
+            uint64_t *sum = p->table + (r * s->S + subset) * LE; /* (L,E) */
+            const uint32_t *counts = p->counts + d * LE;
+            for (size_t j = 0; j < LE; j++) sum[j] += counts[j];
+        }
+}
+
+static gm_status permute_group(permuting *p, const gm_stats *s, gm_trace *trace, size_t first,
+                               size_t n, uint64_t seed, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t N = s->samples->n, LE = s->L * s->E, R = (size_t)s->n_permutations;
+    deal(p, s, first, n, seed);
+    for (size_t i = 0; i < N; i += DOCUMENTS_AT_ONCE) {
+        size_t here = N - i < DOCUMENTS_AT_ONCE ? N - i : DOCUMENTS_AT_ONCE;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(gm_trace_read_counts(trace, i, here, p->counts, err));
+        add(p, s, i, here, n);
+    }
+    for (size_t r = 0; r < n; r++)
+        for (size_t l = 0; l < s->L; l++)
+            p->bits[l * R + first + r] =
+                gm_mutual_of(p->table + r * s->S * LE + l * s->E, s->S, s->E, LE).bits;
+out:
+    return status;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* bits (R) of one layer, sorted here. */
+static void conclude(gm_subset_information *layer, double *bits, size_t R)
+{
+    size_t as_much = 0;
+    double sum = 0;
+    for (size_t r = 0; r < R; r++) {
+        sum += bits[r];
+        as_much += bits[r] >= layer->mutual.bits;
+    }
+    qsort(bits, R, sizeof *bits, ascending);
+    layer->null_bits = sum / (double)R;
+    layer->null_95_bits = bits[(95 * R + 99) / 100 - 1];
+    layer->p = (1 + (double)as_much) / (1 + (double)R);
+}
+
+gm_status gm_stats_permute(gm_stats *s, gm_trace *trace, uint64_t seed, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t R = (size_t)s->n_permutations;
+    permuting p = {0};
+    for (size_t l = 0; l < s->L; l++)
+        s->information[l].null_bits = s->information[l].null_95_bits = s->information[l].p = NAN;
+    if (R == 0) return GM_OK;
+    GM_TRY(permuting_init(&p, s, err));
+    for (size_t first = 0; first < R; first += p.n)
+        GM_TRY(permute_group(&p, s, trace, first, R - first < p.n ? R - first : p.n, seed, err));
+    for (size_t l = 0; l < s->L; l++) conclude(&s->information[l], p.bits + l * R, R);
+out:
+    permuting_clear(&p);
+    return status;
+}

@@ -1,0 +1,275 @@
+/* stats_print.c - what gm-probe stats says: members of one JSON object, or tables. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/cli.h"
+#include "probe/stats.h"
+
+static const char *const PHASE[GM_STATS_PHASES] = {"prompt", "generated", "template"};
+
+/* Means of a router's sums; NaN where nothing was summed. */
+static double mean_entropy_bits(const gm_router_sum *r)
+{
+    return r->n ? (double)r->entropy_nats / GM_STATS_UNIT / (double)r->n / log(2) : NAN;
+}
+
+static double mean_mass(const gm_router_sum *r)
+{
+    return r->n ? (double)r->mass / GM_STATS_UNIT / (double)r->n : NAN;
+}
+
+static double mean_margin(const gm_router_sum *r)
+{
+    return r->n_margin ? (double)r->margin / GM_STATS_UNIT / (double)r->n_margin : NAN;
+}
+
+/* First position of bin b; the last position of it is that of the next one less 1. */
+static uint64_t bin_first(int b)
+{
+    return b == 0 ? 0 : UINT64_C(1) << (b - 1);
+}
+
+/* ---- JSON ---- */
+
+static void put_router(const gm_router_sum *r, gm_json_out *out)
+{
+    gm_json_put_f64(out, "gate_entropy_bits", mean_entropy_bits(r));
+    gm_json_put_f64(out, "topk_mass", mean_mass(r));
+    gm_json_put_f64(out, "margin", mean_margin(r));
+}
+
+static void put_information(const gm_subset_information *i, gm_json_out *out)
+{
+    gm_json_open_object(out, "subset_information");
+    gm_json_put_f64(out, "bits", i->mutual.bits);
+    gm_json_put_f64(out, "miller_madow_bits", i->mutual.miller_madow_bits);
+    gm_json_put_f64(out, "subset_entropy_bits", i->mutual.row_bits);
+    gm_json_put_f64(out, "null_bits", i->null_bits);
+    gm_json_put_f64(out, "null_95_bits", i->null_95_bits);
+    gm_json_put_f64(out, "excess_bits", i->mutual.bits - i->null_bits);
+    gm_json_put_f64(out, "p", i->p);
+    gm_json_close_object(out);
+}
+
+/* Load of layer l; share (E): of its choices. `scratch` (E). */
+static void put_layer(const gm_stats *s, size_t l, uint64_t *scratch, gm_json_out *out)
+{
+    gm_load load = gm_load_of(s->all + l * s->E, scratch, s->E);
+    gm_json_open_object(out, NULL);
+    gm_json_put_i64(out, "layer", s->info->layer_of_moe[l]);
+    gm_json_put_u64(out, "choices", load.choices);
+    gm_json_put_f64(out, "gini", load.gini);
+    gm_json_put_f64(out, "cv", load.cv);
+    gm_json_put_f64(out, "max_over_mean", load.max_over_mean);
+    gm_json_put_f64(out, "load_entropy_bits", load.entropy_bits);
+    gm_json_put_i64(out, "dead", load.dead);
+    gm_json_put_i64(out, "committee", load.committee);
+    if (s->router) {
+        gm_router_sum r = gm_stats_router_sum(s, l, 1, -1, -1);
+        put_router(&r, out);
+    }
+    if (s->information) put_information(&s->information[l], out);
+    gm_json_open_array(out, "share");
+    for (size_t e = 0; e < s->E; e++)
+        gm_json_put_f64(out, NULL, (double)s->all[l * s->E + e] / (double)load.choices);
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+static void put_places(const gm_stats *s, gm_json_out *out)
+{
+    gm_json_open_array(out, "phases");
+    for (int p = 0; p < GM_STATS_PHASES; p++) {
+        gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
+        if (r.n == 0) continue;
+        gm_json_open_object(out, NULL);
+        gm_json_put_string(out, "phase", PHASE[p]);
+        gm_json_put_u64(out, "tokens", r.n / s->L);
+        put_router(&r, out);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_json_open_array(out, "positions");
+    for (int b = 0; b < GM_STATS_POSITIONS; b++) {
+        gm_router_sum r = gm_stats_router_sum(s, 0, s->L, -1, b);
+        if (r.n == 0) continue;
+        gm_json_open_object(out, NULL);
+        gm_json_put_u64(out, "first", bin_first(b));
+        gm_json_put_u64(out, "tokens", r.n / s->L);
+        put_router(&r, out);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+}
+
+/* The measures of one subset, each a list of layers of lists of experts. */
+static void put_domain(const gm_stats *s, size_t subset, int which, const char *key,
+                       gm_json_out *out)
+{
+    gm_json_open_array(out, key);
+    for (size_t l = 0; l < s->L; l++) {
+        gm_json_open_array(out, NULL);
+        for (size_t e = 0; e < s->E; e++) {
+            gm_domain_measure m = gm_stats_domain(s, subset, l, e);
+            const double value[] = {m.specialisation, m.lift, m.npmi, m.risk_difference};
+            gm_json_put_f64(out, NULL, value[which]);
+        }
+        gm_json_close_array(out);
+    }
+    gm_json_close_array(out);
+}
+
+static void put_subset(const gm_stats *s, size_t subset, gm_json_out *out)
+{
+    static const char *const key[] = {"specialisation", "lift", "npmi", "risk_difference"};
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "subset", s->samples->subset_name[subset]);
+    gm_json_put_u64(out, "documents", s->documents[subset]);
+    gm_json_put_u64(out, "tokens", s->tokens[subset]);
+    for (int which = 0; which < 4; which++) put_domain(s, subset, which, key[which], out);
+    gm_json_close_object(out);
+}
+
+gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
+{
+    uint64_t *scratch = gm_alloc(s->E, sizeof *scratch);
+    if (scratch == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu experts", s->E);
+    gm_json_put_string(out, "model", s->info->model);
+    gm_json_put_string(out, "fingerprint", s->info->fingerprint);
+    gm_json_put_u64(out, "documents", s->samples->n);
+    gm_json_put_u64(out, "tokens", s->n_tokens);
+    gm_json_put_u64(out, "experts", s->E);
+    gm_json_put_u64(out, "chosen", s->K);
+    gm_json_put_i64(out, "permutations", s->n_permutations);
+    gm_json_open_array(out, "layers");
+    for (size_t l = 0; l < s->L; l++) put_layer(s, l, scratch, out);
+    gm_json_close_array(out);
+    if (s->router) put_places(s, out);
+    gm_json_open_array(out, "subsets");
+    for (size_t subset = 0; subset < s->S; subset++) put_subset(s, subset, out);
+    gm_json_close_array(out);
+    gm_free(scratch);
+    return GM_OK;
+}
+
+/* ---- tables ---- */
+
+static void print_number(int width, int places, double value)
+{
+    if (isnan(value))
+        printf(" %*s", width, "-");
+    else
+        printf(" %*.*f", width, places, value);
+}
+
+static void print_layers(const gm_stats *s, uint64_t *scratch)
+{
+    printf("layer   gini     cv max/mean dead committee entropy");
+    if (s->router) printf(" | gate_entropy topk_mass  margin");
+    if (s->information) printf(" | subset_bits   null null_95      p");
+    putchar('\n');
+    for (size_t l = 0; l < s->L; l++) {
+        gm_load load = gm_load_of(s->all + l * s->E, scratch, s->E);
+        printf("%5d %6.3f %6.3f %8.2f %4d %9d %7.3f", s->info->layer_of_moe[l], load.gini, load.cv,
+               load.max_over_mean, load.dead, load.committee, load.entropy_bits);
+        if (s->router) {
+            gm_router_sum r = gm_stats_router_sum(s, l, 1, -1, -1);
+            printf(" |");
+            print_number(12, 3, mean_entropy_bits(&r));
+            print_number(9, 4, mean_mass(&r));
+            print_number(7, 4, mean_margin(&r));
+        }
+        if (s->information) {
+            const gm_subset_information *i = &s->information[l];
+            printf(" |");
+            print_number(11, 4, i->mutual.bits);
+            print_number(6, 4, i->null_bits);
+            print_number(7, 4, i->null_95_bits);
+            print_number(6, 4, i->p);
+        }
+        putchar('\n');
+    }
+}
+
+static void print_place(const gm_stats *s, const gm_router_sum *r)
+{
+    printf(" %12" PRIu64, r->n / s->L);
+    print_number(12, 3, mean_entropy_bits(r));
+    print_number(9, 4, mean_mass(r));
+    print_number(7, 4, mean_margin(r));
+    putchar('\n');
+}
+
+static void print_places(const gm_stats *s)
+{
+    printf("\nposition             tokens gate_entropy topk_mass  margin\n");
+    for (int b = 0; b < GM_STATS_POSITIONS; b++) {
+        gm_router_sum r = gm_stats_router_sum(s, 0, s->L, -1, b);
+        char name[24];
+        if (r.n == 0) continue;
+        if (b < 2 || b == GM_STATS_POSITIONS - 1)
+            snprintf(name, sizeof name, "%" PRIu64 "%s", bin_first(b), b < 2 ? "" : "-");
+        else
+            snprintf(name, sizeof name, "%" PRIu64 "-%" PRIu64, bin_first(b), bin_first(b + 1) - 1);
+        printf("%-14s", name);
+        print_place(s, &r);
+    }
+    for (int p = 0; p < GM_STATS_PHASES; p++) {
+        gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
+        if (r.n == 0) continue;
+        printf("%-14s", PHASE[p]);
+        print_place(s, &r);
+    }
+}
+
+/* The place of the largest risk difference of a subset among those not yet `taken` (L,E). */
+static size_t find_best(const gm_stats *s, size_t subset, const bool *taken)
+{
+    size_t best = SIZE_MAX;
+    double most = -INFINITY;
+    for (size_t at = 0; at < s->L * s->E; at++) {
+        double value = gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference;
+        if (!taken[at] && value > most) best = at, most = value;
+    }
+    return best;
+}
+
+static void print_subset(const gm_stats *s, size_t subset, size_t top, bool *taken)
+{
+    for (size_t at = 0; at < s->L * s->E; at++) taken[at] = false;
+    gm_print_text(stdout, 24, s->samples->subset_name[subset]);
+    printf(" %9" PRIu64 " documents %12" PRIu64 " tokens\n", s->documents[subset],
+           s->tokens[subset]);
+    for (size_t i = 0; i < top; i++) {
+        size_t at = find_best(s, subset, taken);
+        if (at == SIZE_MAX) return;
+        gm_domain_measure m = gm_stats_domain(s, subset, at / s->E, at % s->E);
+        taken[at] = true;
+        printf("  %5d:%-4zu", s->info->layer_of_moe[at / s->E], at % s->E);
+        print_number(14, 4, m.specialisation);
+        print_number(7, 2, m.lift);
+        print_number(7, 4, m.npmi);
+        print_number(15, 4, m.risk_difference);
+        putchar('\n');
+    }
+}
+
+gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t *scratch = gm_alloc(s->E, sizeof *scratch);
+    bool *taken = gm_alloc2(s->L, s->E, sizeof *taken);
+    if (!scratch || !taken) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    print_layers(s, scratch);
+    if (s->router) print_places(s);
+    if (s->S >= 2 && top > 0) {
+        printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
+               (double)s->K / (double)s->E);
+        for (size_t subset = 0; subset < s->S; subset++) print_subset(s, subset, top, taken);
+    }
+out:
+    gm_free(scratch);
+    gm_free(taken);
+    return status;
+}

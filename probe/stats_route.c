@@ -1,0 +1,144 @@
+/* stats_route.c - entropy, mass and margin of the router by layer, phase and position: one
+ * pass over /routing, a chunk's rows at a time, a layer a thread.
+ */
+#include <math.h>
+
+#include "base/cli.h"
+#include "base/progress.h"
+#include "probe/stats.h"
+
+enum { ROWS_AT_ONCE = 8192, TEMPLATE_PHASE = 2 }; /* rows: the largest chunk of a trace */
+
+typedef struct rows {
+    uint16_t *expert;     /* (n,L,K) */
+    float *gate;          /* (n,L,K) */
+    float *mass, *margin; /* (n,L) */
+    uint32_t *pos;        /* (n) */
+    uint8_t *phase;       /* (n) */
+    int16_t *place;       /* (n) phase * POSITIONS + bin; -1: a bad row */
+} rows;
+
+static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
+{
+    size_t n = ROWS_AT_ONCE, LK = s->L * s->K;
+    *b = (rows){.expert = gm_alloc2(n, LK, sizeof *b->expert),
+                .gate = gm_alloc2(n, LK, sizeof *b->gate),
+                .mass = gm_alloc2(n, s->L, sizeof *b->mass),
+                .margin = gm_alloc2(n, s->L, sizeof *b->margin),
+                .pos = gm_alloc(n, sizeof *b->pos),
+                .phase = gm_alloc(n, sizeof *b->phase),
+                .place = gm_alloc(n, sizeof *b->place)};
+    if (b->expert && b->gate && b->mass && b->margin && b->pos && b->phase && b->place)
+        return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory for %zu rows of routing", n);
+}
+
+static void rows_clear(rows *b)
+{
+    gm_free(b->expert);
+    gm_free(b->gate);
+    gm_free(b->mass);
+    gm_free(b->margin);
+    gm_free(b->pos);
+    gm_free(b->phase);
+    gm_free(b->place);
+}
+
+static int bin_of(uint32_t pos)
+{
+    int bin = 0;
+    for (; pos > 0 && bin < GM_STATS_POSITIONS - 1; pos >>= 1) bin++;
+    return bin;
+}
+
+/* A row counts at all layers or, where one has no choice, at none. */
+static void find_places(rows *b, const gm_stats *s, size_t n)
+{
+    for (size_t t = 0; t < n; t++) {
+        const uint16_t *expert = b->expert + t * s->L * s->K; /* (L,K) */
+        bool bad = b->phase[t] >= GM_STATS_PHASES;
+        for (size_t l = 0; l < s->L; l++) bad = bad || expert[l * s->K] == GM_TRACE_NO_EXPERT;
+        int place = b->phase[t] * GM_STATS_POSITIONS + bin_of(b->pos[t]);
+        b->place[t] = (int16_t)(bad ? -1 : place);
+    }
+}
+
+/* -sum p ln p of K gates over their sum; 0 when they sum to nothing. */
+static double entropy_of(const float *gate, size_t K)
+{
+    float sum = 0, logs = 0;
+    for (size_t k = 0; k < K; k++) {
+        sum += gate[k];
+        if (gate[k] > 0) logs += gate[k] * logf(gate[k]);
+    }
+    return sum > 0 ? (double)logf(sum) - (double)logs / (double)sum : 0;
+}
+
+static int64_t units(double value)
+{
+    return llrint(value * GM_STATS_UNIT);
+}
+
+static void add_layer(gm_stats *s, const rows *b, size_t l, size_t n)
+{
+    gm_router_sum *router = s->router + l * GM_STATS_PHASES * GM_STATS_POSITIONS;
+    for (size_t t = 0; t < n; t++) {
+        if (b->place[t] < 0) continue;
+        gm_router_sum *sum = &router[b->place[t]];
+        size_t at = t * s->L + l;
+        double entropy = entropy_of(b->gate + at * s->K, s->K);
+        double mass = (double)b->mass[at], margin = (double)b->margin[at];
+        if (!isfinite(entropy) || !isfinite(mass)) continue; /* `verify` complains of it */
+        sum->n++;
+        sum->entropy_nats += units(entropy);
+        sum->mass += units(mass);
+        if (!isfinite(margin)) continue; /* infinite when K = E */
+        sum->n_margin++;
+        sum->margin += units(margin);
+    }
+}
+
+gm_status gm_stats_route(gm_stats *s, gm_trace *trace, bool quiet, gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t T = gm_trace_n_tokens(trace);
+    rows b = {0};
+    gm_progress progress;
+    gm_progress_start(&progress, "stats", "tokens", (double)T, quiet);
+    s->router = gm_alloc2(s->L, (size_t)GM_STATS_PHASES * GM_STATS_POSITIONS, sizeof *s->router);
+    if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    GM_TRY(rows_init(&b, s, err));
+    for (uint64_t first = 0; first < T; first += ROWS_AT_ONCE) {
+        size_t n = T - first < ROWS_AT_ONCE ? (size_t)(T - first) : ROWS_AT_ONCE;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(gm_trace_read_routing(trace, first, n, b.expert, b.gate, b.mass, b.margin, err));
+        GM_TRY(gm_trace_read_tokens(trace, first, n, NULL, b.pos, b.phase, NULL, err));
+        find_places(&b, s, n);
+#pragma omp parallel for schedule(static)
+        for (size_t l = 0; l < s->L; l++) add_layer(s, &b, l, n);
+        gm_progress_set(&progress, (double)(first + n));
+    }
+out:
+    gm_progress_end(&progress);
+    rows_clear(&b);
+    return status;
+}
+
+gm_router_sum gm_stats_router_sum(const gm_stats *s, size_t l, size_t n_layers, int p, int b)
+{
+    gm_router_sum sum = {0};
+    for (size_t i = l; i < l + n_layers; i++)
+        for (int place = 0; place < GM_STATS_PHASES * GM_STATS_POSITIONS; place++) {
+            int phase = place / GM_STATS_POSITIONS, bin = place % GM_STATS_POSITIONS;
+            const gm_router_sum *r =
+                &s->router[i * GM_STATS_PHASES * GM_STATS_POSITIONS + (size_t)place];
+            if (p < 0 ? phase == TEMPLATE_PHASE : phase != p) continue;
+            if (b >= 0 && bin != b) continue;
+            sum.n += r->n;
+            sum.n_margin += r->n_margin;
+            sum.entropy_nats += r->entropy_nats;
+            sum.mass += r->mass;
+            sum.margin += r->margin;
+        }
+    return sum;
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""live_stats - gm-probe stats again from the trace's arrays, by numpy and scikit-learn.
+
+    live_stats.py BUILD [TRACE]    BUILD: a build folder with the programs
+
+TRACE: default a small one of the demo model over a corpus of three kinds of text, made here. Everything is computed from
+/routing and /tokens, where gm-probe takes it from /samples/counts: load, mutual information with the subset
+(sklearn.metrics.mutual_info_score over the choices themselves), OLMoE's specialisation as its published script counts it, lift,
+nPMI, risk difference, the router by position and phase. The permutation null draws its own numbers and is held against its own
+spread. Exit 3 when a bound below does not hold.
+"""
+
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from golden.live_tokenizer import program  # noqa: E402
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+EXACT, UNITS, NULL = 1e-9, 2e-6, 4.0  # of a measure; of a mean in units of 2^-20; null's distance in standard errors
+TEMPLATE = 2
+KINDS = {
+    "prose": "the river ran past a stone house where snow lay on every road and nobody came in winter".split(),
+    "query": "SELECT name FROM rivers WHERE length > 100 ORDER BY name ; INSERT INTO roads VALUES ( 1 )".split(),
+    "russian": "река текла мимо каменного дома где зимой лежал снег и никто не приходил по дороге".split(),
+}
+
+
+def make_trace(binary, folder):
+    corpus, trace = folder / "c.jsonl", folder / "t.h5"
+    rng = random.Random(1)
+    with open(corpus, "w", encoding="utf-8") as out:
+        for i in range(150):
+            kind = sorted(KINDS)[i % 3]
+            text = " ".join(rng.choices(KINDS[kind], k=rng.randrange(40, 200)))
+            out.write(json.dumps({"text": text, "meta": {"pile_set_name": kind}}) + "\n")
+    subprocess.run([binary, "collect", "--model", SOURCE / "notebooks-data/demo-model", "--corpus", corpus, "--min-tokens", "16",
+                    "-o", trace, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return trace
+
+
+class Trace:
+    def __init__(self, path):
+        import h5py
+
+        with h5py.File(path) as file:
+            self.expert = file["routing/expert_id"][...].astype(int)  # (T,L,K)
+            gate = file["routing/gate"][...].astype(float)
+            self.mass = file["routing/topk_mass"][...].astype(float)
+            self.margin = file["routing/margin"][...].astype(float)
+            self.phase, self.pos = file["tokens/phase"][...], file["tokens/pos"][...]
+            offset, subset = file["samples/offset"][...].astype(int), file["samples/subset"][...].astype(int)
+            names = {code: name for name, code in h5py.check_enum_dtype(file["samples/subset"].dtype).items()}
+            self.n_experts = file["samples/counts"].shape[2]
+        self.names = [names[code] for code in range(len(names))]
+        self.document = np.repeat(np.arange(len(subset)), np.diff(offset))
+        self.subset_of_document, self.subset = subset, subset[self.document]
+        self.good = self.expert[:, :, 0].max(axis=1) < self.n_experts
+        self.counted = self.good & (self.phase != TEMPLATE)
+        share = gate / gate.sum(axis=2, keepdims=True)
+        self.entropy = -(share * np.log2(np.maximum(share, 1e-30))).sum(axis=2)  # (T,L) bits
+
+
+class Worst(dict):
+    def add(self, name, found, wanted):
+        found, wanted = (np.array(x, dtype=float) for x in (found, wanted))  # null becomes NaN
+        assert found.shape == wanted.shape, (name, found.shape, wanted.shape)
+        assert np.array_equal(np.isnan(found), np.isnan(wanted)), (name, found, wanted)
+        self[name] = max(self.get(name, 0.0), float(np.nanmax(np.abs(found - wanted), initial=0)))
+
+
+def load_of(count):
+    ascending, n = np.sort(count), count.sum()
+    share = count[count > 0] / n
+    rank = np.arange(1, len(count) + 1)
+    return {
+        "gini": 2 * (rank * ascending).sum() / (len(count) * n) - (len(count) + 1) / len(count),
+        "cv": count.std() / count.mean(),
+        "max_over_mean": count.max() / count.mean(),
+        "load_entropy_bits": -(share * np.log2(share)).sum(),
+        "dead": (count == 0).sum(),
+        "committee": 1 + np.searchsorted(2 * ascending[::-1].cumsum(), n),
+    }
+
+
+def check_null(trace, choices, told, worst, permutations=200):
+    """The mean of the permuted informations, in standard errors of the two means."""
+    from sklearn.metrics import mutual_info_score
+
+    n_documents, n_subsets = len(trace.subset_of_document), len(trace.names)
+    by_document = np.zeros((n_documents, trace.n_experts))
+    np.add.at(by_document, (trace.document[trace.counted][:, None], choices), 1)
+    rng, bits = np.random.default_rng(1), []
+    for _ in range(permutations):
+        table = np.zeros((n_subsets, trace.n_experts))
+        np.add.at(table, rng.permutation(trace.subset_of_document), by_document)
+        bits.append(mutual_info_score(None, None, contingency=table) / np.log(2))
+    spread = np.std(bits) * np.sqrt(1 / permutations + 1 / 99)
+    worst.add("null, standard errors", told["null_bits"] / spread, np.mean(bits) / spread)
+
+
+def check_layers(trace, told, worst):
+    from sklearn.metrics import mutual_info_score
+
+    for at, layer in enumerate(told["layers"]):
+        choices = trace.expert[trace.counted, at]  # (tokens,K)
+        count = np.bincount(choices.ravel(), minlength=trace.n_experts)
+        for name, wanted in load_of(count).items():
+            worst.add("load", layer[name], wanted)
+        worst.add("load", layer["share"], count / count.sum())
+        bits = mutual_info_score(np.repeat(trace.subset[trace.counted], choices.shape[1]), choices.ravel()) / np.log(2)
+        worst.add("mutual information", layer["subset_information"]["bits"], bits)
+        check_null(trace, choices, layer["subset_information"], worst)
+        check_router(trace, trace.counted, layer, worst, at)
+
+
+def check_router(trace, rows, told, worst, at=slice(None)):
+    for name, value in (("gate_entropy_bits", trace.entropy), ("topk_mass", trace.mass), ("margin", trace.margin)):
+        worst.add("router", told[name], value[rows][:, at].mean())
+
+
+def check_places(trace, told, worst):
+    firsts = [place["first"] for place in told["positions"]] + [np.inf]
+    for place, end in zip(told["positions"], firsts[1:]):
+        rows = trace.counted & (trace.pos >= place["first"]) & (trace.pos < end)
+        worst.add("tokens", place["tokens"], rows.sum())
+        check_router(trace, rows, place, worst)
+    for place in told["phases"]:
+        rows = trace.good & (trace.phase == ("prompt", "generated", "template").index(place["phase"]))
+        worst.add("tokens", place["tokens"], rows.sum())
+        check_router(trace, rows, place, worst)
+
+
+def check_subsets(trace, told, worst):
+    chose = np.zeros((len(trace.expert), trace.expert.shape[1], trace.n_experts), dtype=bool)
+    chose = chose[trace.counted]
+    np.put_along_axis(chose, trace.expert[trace.counted], True, axis=2)
+    subset = trace.subset[trace.counted]
+    smooth = 0.05 * trace.expert.shape[2] / trace.n_experts
+    overall = chose.mean(axis=0)
+    for code, domain in enumerate(told["subsets"]):
+        assert domain["subset"] == trace.names[code]
+        inside, outside = chose[subset == code], chose[subset != code]
+        joint = inside.sum(axis=0) / len(chose)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            npmi = np.log(joint / overall / np.mean(subset == code)) / -np.log(joint)
+        npmi[(joint == 0) & (overall > 0)] = -1
+        npmi[overall == 0] = np.nan
+        worst.add("domain specialisation", domain["specialisation"], inside.mean(axis=0))
+        worst.add("lift", domain["lift"], (inside.mean(axis=0) + smooth) / (overall + smooth))
+        worst.add("nPMI", domain["npmi"], npmi)
+        worst.add("risk difference", domain["risk_difference"], inside.mean(axis=0) - outside.mean(axis=0))
+
+
+def main():
+    binary = program(sys.argv[1], "gm-probe")
+    if binary is None:
+        print("live_stats: skipped, gm-probe is not built")
+        return 77
+    worst = Worst()
+    with tempfile.TemporaryDirectory() as folder:
+        path = sys.argv[2] if len(sys.argv) > 2 else make_trace(binary, pathlib.Path(folder))
+        told = json.loads(subprocess.run([binary, "stats", path, "--json", "--quiet"], check=True, capture_output=True).stdout)
+        trace = Trace(path)
+    check_layers(trace, told, worst)
+    check_places(trace, told, worst)
+    check_subsets(trace, told, worst)
+    good = True
+    for name, difference in worst.items():
+        bound = {"router": UNITS, "null, standard errors": NULL}.get(name, EXACT)
+        good = good and difference <= bound
+        print(f"{name:24} {difference:.2g} (bound {bound:g})")
+    print(f"{trace.counted.sum()} tokens, {len(told['layers'])} layers: {'agree' if good else 'DIFFER'}")
+    return 0 if good else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+/* test_stats.c - probe/stats*.c: counts and sums of small traces, worked by hand; what is
+ * left out; every allocation failing. */
+#include "probe/stats.h"
+
+#include "tests/check.h"
+#include "tests/trace_sample.h"
+
+static gm_trace *open_sample(const sample *s)
+{
+    gm_trace *trace = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_trace_write("t.h5", &s->info, &s->block, SAMPLE_REASONS, 2, true, &err), err);
+    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
+    return trace;
+}
+
+static void count(gm_stats *stats, gm_trace *trace, int permutations)
+{
+    gm_error err = {0};
+    CHECK_OK(gm_stats_count(stats, trace, permutations, 1, true, &err), err);
+}
+
+/* Five documents of 3, 5, 7, 9, 11 counted tokens in subsets Books, "", Code, Books, Code. */
+static void counts_by_subset(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 0);
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    CHECK_INT(stats.S, 3);
+    CHECK_INT(stats.n_tokens, 35);
+    CHECK(stats.router == NULL);
+    size_t books = samples->subset[0], code = samples->subset[2];
+    CHECK_INT(stats.documents[books], 2);
+    CHECK_INT(stats.tokens[books], 12);
+    CHECK_INT(stats.tokens[code], 18);
+    for (size_t at = 0; at < SAMPLE_L * 8; at++) {
+        const uint32_t *c = s.counts + at; /* of document d: c[d L E] */
+        enum { LE = SAMPLE_L * 8 };
+        CHECK_INT(stats.choices[books * LE + at], c[0] + c[(size_t)3 * LE]);
+        CHECK_INT(stats.choices[code * LE + at], c[(size_t)2 * LE] + c[(size_t)4 * LE]);
+        CHECK_INT(stats.all[at],
+                  c[0] + c[LE] + c[(size_t)2 * LE] + c[(size_t)3 * LE] + c[(size_t)4 * LE]);
+    }
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+/* Gates are 1/2 and 1/4: 2/3 and 1/3; mass 3/4; margins 0 to 7/8 by row. A bad row and the
+ * template tokens do not count. */
+static void router_by_place(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    for (int i = 0; i < SAMPLE_L * SAMPLE_K; i++) { /* row 2: position 2 of document 0 */
+        uint16_t *expert = &s.expert[2 * SAMPLE_L * SAMPLE_K + i];
+        s.counts[i / SAMPLE_K * 8 + *expert]--;
+        *expert = GM_TRACE_NO_EXPERT;
+        s.gate[2 * SAMPLE_L * SAMPLE_K + i] = NAN;
+    }
+    s.document[0].bad = 1;
+    for (int l = 0; l < SAMPLE_L; l++) s.margin[SAMPLE_L + l] = INFINITY; /* row 1 */
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 0);
+    gm_router_sum all = gm_stats_router_sum(&stats, 0, SAMPLE_L, -1, -1);
+    gm_router_sum template = gm_stats_router_sum(&stats, 0, 1, 2, -1);
+    gm_router_sum second = gm_stats_router_sum(&stats, 1, 1, -1, 2); /* positions 2 and 3 */
+    CHECK_INT(all.n, 34 * SAMPLE_L);
+    CHECK_INT(all.n_margin, 33 * SAMPLE_L);
+    CHECK_INT(template.n, 5);
+    CHECK_INT(second.n, 9);
+    CHECK_INT(gm_stats_router_sum(&stats, 0, SAMPLE_L, 1, -1).n, 0);
+    CHECK_INT(gm_stats_router_sum(&stats, 0, 1, -1, 4).n, 2 + 4); /* 8 to 15 */
+    double entropy = log(3) - 2 * log(2) / 3;
+    CHECK_NEAR((double)all.entropy_nats / GM_STATS_UNIT / (double)all.n, entropy, 1e-6);
+    CHECK_NEAR((double)all.mass / GM_STATS_UNIT / (double)all.n, 0.75, 0);
+    /* rows 3; 6 7; 12 13; 20 21; 30 31: eighths of what is left by 8 */
+    double margin = (3 + 6 + 7 + 4 + 5 + 4 + 5 + 6 + 7) / 8.0;
+    CHECK_NEAR((double)second.margin / GM_STATS_UNIT, margin, 1e-12);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+/* With each document a subset of its own any dealing out gives the same table, rows in another
+ * order: the null is the measured information and p is 1. */
+static void null_of_what_cannot_differ(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    static const char *const own[] = {"a", "b", "c", "d", "e"};
+    sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
+    for (int d = 0; d < SAMPLE_DOCUMENTS; d++) s.document[d].subset = own[d];
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 19);
+    for (size_t l = 0; l < SAMPLE_L; l++) {
+        const gm_subset_information *i = &stats.information[l];
+        CHECK(i->mutual.bits > 0.01);
+        CHECK_NEAR(i->null_bits, i->mutual.bits, 1e-12);
+        CHECK_NEAR(i->null_95_bits, i->mutual.bits, 1e-12);
+    }
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+/* One expert a subset and eight documents: few dealings out tell as much. */
+static void information_above_its_null(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    for (uint32_t d = 0; d < SAMPLE_DOCUMENTS; d++) {
+        s.document[d].subset = d < 2 ? "a" : "b";
+        for (size_t l = 0; l < SAMPLE_L; l++)
+            for (size_t k = 0; k < SAMPLE_K; k++)
+                s.counts[(d * SAMPLE_L + l) * 8 + k + (d < 2 ? 0 : 2)] = s.document[d].n_tokens;
+    }
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 99);
+    /* one dealing out in ten keeps the two of "a" together */
+    CHECK_NEAR(stats.information[0].mutual.bits, stats.information[0].mutual.row_bits, 1e-12);
+    CHECK_NEAR(stats.information[0].p, 0.1, 0.09);
+    CHECK(stats.information[0].null_bits < 0.7 * stats.information[0].mutual.bits);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+static gm_status attempt(void *trace, gm_error *err)
+{
+    gm_stats stats;
+    gm_status status = gm_stats_count(&stats, trace, 3, 1, true, err);
+    gm_stats_clear(&stats);
+    return status;
+}
+
+static void allocations_fail(void)
+{
+    static sample s;
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    gm_trace *trace = open_sample(&s);
+    gm_error err = {0};
+    CHECK_OK(attempt(trace, &err), err); /* opens the file, which stays open */
+    check_every_allocation(attempt, trace);
+    gm_trace_close(trace);
+}
+
+TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(null_of_what_cannot_differ),
+      TEST(information_above_its_null), TEST(allocations_fail))
