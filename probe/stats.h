@@ -65,8 +65,8 @@ gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, bool quiet, gm_error 
  * (template tokens do not, unless p names them). */
 gm_router_sum gm_stats_router_sum(const gm_stats *stats, size_t l, size_t n_layers, int p, int b);
 
-/* One expert and one subset. */
-gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t s, size_t l, size_t e);
+/* Expert e of layer l and one subset. */
+gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t subset, size_t l, size_t e);
 
 /* Write all of it as members of the open object; the main of it as tables on stdout, `top`
  * experts a subset. */
