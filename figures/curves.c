@@ -240,8 +240,9 @@ static gm_status draw(const gm_curve_figure *f, gm_picture_kind kind, gm_text *b
     gm_canvas_text(&c, MARGIN, 36, f->subtitle ? f->subtitle : "", &style);
     find_axes(&p, f);
     for (int i = 0; i < f->n_panels; i++) {
-        p.left = MARGIN + i % columns * PANEL_WIDTH + LEFT;
-        p.top = HEAD + i / columns * PANEL_HEIGHT + ABOVE;
+        int row = i / columns, column = i % columns;
+        p.left = MARGIN + column * PANEL_WIDTH + LEFT;
+        p.top = HEAD + row * PANEL_HEIGHT + ABOVE;
         draw_panel(&c, &p, f, &f->panel[i]);
     }
     return gm_canvas_end(&c, GM_OK, err);

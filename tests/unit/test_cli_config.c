@@ -37,9 +37,12 @@ static void put(const char *json)
 static gm_status parse(values *v, gm_arena *arena, int argc, const char *const *line, gm_error *err)
 {
     const gm_opt opts[] = TABLE(v);
-    char *words[8];
-    char **argv = words;
-    for (int i = 0; i < argc; i++) words[i] = (char *)(uintptr_t)line[i];
+    static char text[8][32]; /* values point into it */
+    char *words[8], **argv = words;
+    for (int i = 0; i < argc; i++) {
+        snprintf(text[i], sizeof text[i], "%s", line[i]);
+        words[i] = text[i];
+    }
     gm_status status = gm_opt_expand_config(arena, opts, &argc, &argv, err);
     if (status == GM_OK) status = gm_opt_parse("c", NULL, opts, &argc, argv, err);
     return status;
