@@ -1,10 +1,11 @@
 /* engine_logits.c - the engine's logits of documents, for comparisons that scripts make.
  *
- *     engine_logits MODEL DOCUMENTS OUT
+ *     engine_logits MODEL DOCUMENTS OUT [BIAS]
  *
  * DOCUMENTS: u32 values: how many, the length of each, then all ids. OUT: f32 values:
  * the logits (V) of every token in order, each followed by the smallest margin that the
- * token was routed with in any layer. In f32, one document after the other.
+ * token was routed with in any layer. In f32, one document after the other. BIAS: f32
+ * values (L,E) that are added to the routers' logits.
  */
 #include "engine/engine.h"
 #include "tests/check.h"
@@ -39,12 +40,28 @@ static bool write_rows(FILE *out, const outcome *o)
     return written;
 }
 
+/* An edit of every row by the biases in the file `path`, which *bias holds; false when it
+ * is not of the model's size. */
+static bool read_edit(const char *path, const gm_model *model, gm_text *bias, gm_edit *edit)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    const size_t n = (size_t)info->n_moe_layers * (size_t)info->n_experts;
+    gm_error err = {0};
+    CHECK_OK(gm_text_read_file(bias, path, MAX_BYTES, &err), err);
+    *edit = (gm_edit){.bias = (const float *)(const void *)bias->at,
+                      .mode = GM_EDIT_BIAS,
+                      .last_layer = info->n_moe_layers - 1,
+                      .phases = 7};
+    return bias->n == n * sizeof(float);
+}
+
 int main(int argc, char **argv)
 {
     gm_error err = {0};
-    gm_text text = {0};
-    if (argc != 4) {
-        fprintf(stderr, "usage: engine_logits MODEL DOCUMENTS OUT\n");
+    gm_text text = {0}, bias = {0};
+    gm_edit edit;
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: engine_logits MODEL DOCUMENTS OUT [BIAS]\n");
         return 2;
     }
     if (gm_text_read_file(&text, argv[2], MAX_BYTES, &err) != GM_OK) {
@@ -56,6 +73,10 @@ int main(int argc, char **argv)
         return 1;
     }
     gm_model *model = open_model(argv[1], GM_NUMERICS_F32, NULL);
+    if (argc == 5 && !read_edit(argv[4], model, &bias, &edit)) {
+        fprintf(stderr, "engine_logits: '%s' is not of the model's size\n", argv[4]);
+        return 1;
+    }
     const uint32_t *word = (const uint32_t *)(const void *)text.at;
     const uint32_t *length = word + 1, *token = word + 1 + word[0];
     FILE *out = fopen(argv[3], "wb");
@@ -63,7 +84,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; written && i < word[0]; token += length[i++]) {
         const size_t offset[] = {0, length[i]};
         docs d = {.n = 1, .n_tokens = length[i], .token = token, .offset = offset};
-        outcome o = run_docs(model, &d, &(plan){.threads = 2, .step = length[i]});
+        outcome o = run_docs(
+            model, &d, &(plan){.threads = 2, .step = length[i], .edit = argc == 5 ? &edit : NULL});
         written = write_rows(out, &o);
         outcome_free(&o);
     }
@@ -71,5 +93,6 @@ int main(int argc, char **argv)
     if (!written) fprintf(stderr, "engine_logits: cannot write '%s'\n", argv[3]);
     gm_model_close(model);
     gm_text_clear(&text);
+    gm_text_clear(&bias);
     return written && test_failures == 0 ? 0 : 1;
 }

@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""A plan of gm-steer on a Hugging Face model: the bias is added to the router's logits by a forward hook.
+
+usage: python3 notebooks-data/apply_plan.py MODEL run.plan.safetensors "Albert Einstein"
+"""
+import json
+import sys
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+def steer(model, path):
+    """Hooks that apply a plan of mode bias to every token; remove() of each takes it off again."""
+    with safe_open(path, "pt") as plan:
+        about, bias = plan.metadata(), plan.get_tensor("bias")  # (L,E)
+    assert (about["mode"], about["mass_matched"], about["phases"]) == ("bias", "false", "prompt,generated,template"), about
+
+    def add(router, _, out, row):
+        if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
+            return out + row
+        logits = out[0] + row  # (T,E); transformers 5: it also chooses
+        gate, expert = logits.softmax(-1, dtype=torch.float).topk(router.top_k)
+        gate = gate / gate.sum(-1, keepdim=True) if router.norm_topk_prob else gate
+        return logits, gate.to(logits.dtype), expert
+
+    window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
+    rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
+    return [model.model.layers[layer].mlp.gate.register_forward_hook(lambda *seen, row=row: add(*seen, row))
+            for layer, row in rows.items()]
+
+
+if __name__ == "__main__":
+    folder, plan, prompt = sys.argv[1:]
+    language_model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    steer(language_model, plan)
+    ids = tokenizer(prompt, return_tensors="pt").input_ids
+    print(tokenizer.decode(language_model.generate(ids, max_new_tokens=100, do_sample=False)[0]))
