@@ -4,8 +4,8 @@
  * Sizes:  L layers, E experts, K chosen per token, S subsets (domains).
  * Units:  entropies and information in bits; a "choice" is one (token, expert) pair, so that
  *         a layer has K choices a token. No measure is NaN unless it is said here.
- * Sources: Gini 1912 by differences of pairs; committee: arXiv:2601.03425; domain and
- *         vocabulary specialisation: OLMoE, arXiv:2409.02060, section 5.3; risk difference:
+ * Sources: Gini 1912 by differences of pairs; committee: arXiv:2601.03425; domain
+ *         specialisation: OLMoE, arXiv:2409.02060, section 5.3; risk difference:
  *         SteerMoE, arXiv:2509.09660; normalised pointwise mutual information: Bouma 2009;
  *         bias of mutual information: Miller 1955 (Miller-Madow).
  */

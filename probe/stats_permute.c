@@ -4,6 +4,7 @@
  * Sizes: R permutations, in groups of as many tables (S,L,E) as TABLE_BYTES hold; the counts
  * are read once a group. Permutation r is Fisher-Yates by the stream r of the seed.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -24,6 +25,7 @@ typedef struct permuting {
 static gm_status permuting_init(permuting *p, const gm_stats *s, gm_error *err)
 {
     size_t LE = s->L * s->E, R = (size_t)s->n_permutations;
+    assert(LE > 0 && s->S > 0); /* an open trace has layers, experts and a subset */
     size_t most = (size_t)TABLE_BYTES / sizeof(uint64_t) / LE / s->S;
     *p = (permuting){.n = most < 1 ? 1 : most < R ? most : R};
     p->table = gm_alloc2(p->n * s->S, LE, sizeof *p->table);

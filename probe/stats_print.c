@@ -1,4 +1,5 @@
 /* stats_print.c - what gm-probe stats says: members of one JSON object, or tables. */
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +23,13 @@ static double mean_mass(const gm_router_sum *r)
 static double mean_margin(const gm_router_sum *r)
 {
     return r->n_margin ? (double)r->margin / GM_STATS_UNIT / (double)r->n_margin : NAN;
+}
+
+/* Sums over all layers have each token once a layer. */
+static uint64_t tokens_of(const gm_stats *s, const gm_router_sum *r)
+{
+    assert(s->L > 0);
+    return r->n / s->L;
 }
 
 /* First position of bin b; the last position of it is that of the next one less 1. */
@@ -85,7 +93,7 @@ static void put_places(const gm_stats *s, gm_json_out *out)
         if (r.n == 0) continue;
         gm_json_open_object(out, NULL);
         gm_json_put_string(out, "phase", PHASE[p]);
-        gm_json_put_u64(out, "tokens", r.n / s->L);
+        gm_json_put_u64(out, "tokens", tokens_of(s, &r));
         put_router(&r, out);
         gm_json_close_object(out);
     }
@@ -96,7 +104,7 @@ static void put_places(const gm_stats *s, gm_json_out *out)
         if (r.n == 0) continue;
         gm_json_open_object(out, NULL);
         gm_json_put_u64(out, "first", bin_first(b));
-        gm_json_put_u64(out, "tokens", r.n / s->L);
+        gm_json_put_u64(out, "tokens", tokens_of(s, &r));
         put_router(&r, out);
         gm_json_close_object(out);
     }
@@ -194,7 +202,7 @@ static void print_layers(const gm_stats *s, uint64_t *scratch)
 
 static void print_place(const gm_stats *s, const gm_router_sum *r)
 {
-    printf(" %12" PRIu64, r->n / s->L);
+    printf(" %12" PRIu64, tokens_of(s, r));
     print_number(12, 3, mean_entropy_bits(r));
     print_number(9, 4, mean_mass(r));
     print_number(7, 4, mean_margin(r));

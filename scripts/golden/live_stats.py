@@ -6,8 +6,8 @@
 TRACE: default a small one of the demo model over a corpus of three kinds of text, made here. Everything is computed from
 /routing and /tokens, where gm-probe takes it from /samples/counts: load, mutual information with the subset
 (sklearn.metrics.mutual_info_score over the choices themselves), OLMoE's specialisation as its published script counts it, lift,
-nPMI, risk difference, the router by position and phase. The permutation null draws its own numbers and is held against its own
-spread. Exit 3 when a bound below does not hold.
+nPMI, risk difference, the router by position and phase, the agreement of bf16 with f32.
+The permutation null draws its own numbers and is held against its own spread. Exit 3 when a bound below does not hold.
 """
 
 import json
@@ -33,8 +33,8 @@ KINDS = {
 }
 
 
-def make_trace(binary, folder):
-    corpus, trace = folder / "c.jsonl", folder / "t.h5"
+def make_trace(binary, folder, numerics="bf16"):
+    corpus, trace = folder / "c.jsonl", folder / f"{numerics}.h5"
     rng = random.Random(1)
     with open(corpus, "w", encoding="utf-8") as out:
         for i in range(150):
@@ -42,7 +42,7 @@ def make_trace(binary, folder):
             text = " ".join(rng.choices(KINDS[kind], k=rng.randrange(40, 200)))
             out.write(json.dumps({"text": text, "meta": {"pile_set_name": kind}}) + "\n")
     subprocess.run([binary, "collect", "--model", SOURCE / "notebooks-data/demo-model", "--corpus", corpus, "--min-tokens", "16",
-                    "-o", trace, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+                    "--numerics", numerics, "-o", trace, "--force", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return trace
 
 
@@ -159,6 +159,27 @@ def check_subsets(trace, told, worst):
         worst.add("risk difference", domain["risk_difference"], inside.mean(axis=0) - outside.mean(axis=0))
 
 
+def check_against(a, b, told, worst):
+    """Two traces of the same documents in the same order."""
+    rows = np.flatnonzero(a.good & b.good)
+    shared = np.array([[len(np.intersect1d(x, y)) for x, y in zip(a.expert[t], b.expert[t])] for t in rows])  # (rows,L)
+    first = a.expert[rows][:, :, 0] == b.expert[rows][:, :, 0]
+    n_chosen, margin = a.expert.shape[2], a.margin[rows]
+    worst.add("tokens", told["tokens"], len(rows))
+
+    def check(place, chosen):
+        worst.add("tokens", place["pairs"], chosen.sum())
+        worst.add("agreement", place["same_set"], (shared == n_chosen)[chosen].mean())
+        worst.add("agreement", place["same_first"], first[chosen].mean())
+        worst.add("agreement", place["shared"], shared[chosen].mean() / n_chosen)
+
+    for at, layer in enumerate(told["layers"]):
+        check(layer, np.arange(margin.shape[1])[None, :].repeat(len(rows), 0) == at)
+    for place in told["margins"]:
+        below = np.inf if place["below"] is None else place["below"]
+        check(place, (margin >= place["from"]) & ((margin < below) | np.isinf(below)))
+
+
 def main():
     binary = program(sys.argv[1], "gm-probe")
     if binary is None:
@@ -169,6 +190,10 @@ def main():
         path = sys.argv[2] if len(sys.argv) > 2 else make_trace(binary, pathlib.Path(folder))
         told = json.loads(subprocess.run([binary, "stats", path, "--json", "--quiet"], check=True, capture_output=True).stdout)
         trace = Trace(path)
+        pair = [make_trace(binary, pathlib.Path(folder), numerics) for numerics in ("bf16", "f32")]
+        both = json.loads(subprocess.run([binary, "stats", pair[0], "--against", pair[1], "--json", "--quiet"], check=True,
+                                         capture_output=True).stdout)
+        check_against(Trace(pair[0]), Trace(pair[1]), both, worst)
     check_layers(trace, told, worst)
     check_places(trace, told, worst)
     check_subsets(trace, told, worst)
@@ -177,6 +202,7 @@ def main():
         bound = {"router": UNITS, "null, standard errors": NULL}.get(name, EXACT)
         good = good and difference <= bound
         print(f"{name:24} {difference:.2g} (bound {bound:g})")
+    print("margin from, pairs, same K:", *(f"{m['from']:g} {m['pairs']} {m['same_set']:.4f};" for m in both["margins"]))
     print(f"{trace.counted.sum()} tokens, {len(told['layers'])} layers: {'agree' if good else 'DIFFER'}")
     return 0 if good else 3
 

@@ -22,9 +22,19 @@ gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 1
     --record counts --subset-field none -o counts.h5 > /dev/null
 gm-probe stats counts.h5
 
+echo "-- two traces of the same documents, and with others:"
+gm-probe stats t.h5 --against t.h5
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 60 --limit 50 --quiet \
+    --numerics f32 -o f32.h5 > /dev/null
+gm-probe stats t.h5 --against f32.h5 | head -n 1
+gm-probe stats f32.h5 --against t.h5 --json | grep -o '"[a-z_]*":[0-9]*' | head -n 4
+
 echo "-- what is wrong:"
 run gm-probe stats
 run gm-probe stats t.h5 counts.h5
 run gm-probe stats absent.h5
 run gm-probe stats c.jsonl
+run gm-probe stats t.h5 --against counts.h5
+run gm-probe stats counts.h5 --against t.h5
+run gm-probe stats t.h5 --against absent.h5
 run gm-probe stats t.h5 --permutations -1

@@ -1,0 +1,140 @@
+/* test_against.c - probe/against.c: two small traces that differ in known places; every
+ * allocation failing. */
+#include "probe/against.h"
+
+#include "tests/check.h"
+#include "tests/trace_sample.h"
+
+static gm_trace *open_sample(const sample *s, const char *path)
+{
+    gm_trace *trace = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_trace_write(path, &s->info, &s->block, SAMPLE_REASONS, 2, true, &err), err);
+    CHECK_OK(gm_trace_open(&trace, path, &err), err);
+    return trace;
+}
+
+static uint16_t *expert_of(sample *s, size_t row, size_t l)
+{
+    return s->expert + (row * SAMPLE_L + l) * SAMPLE_K;
+}
+
+static void equal_traces(void)
+{
+    static sample s;
+    gm_against got;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    gm_trace *a = open_sample(&s, "a.h5");
+    CHECK_OK(gm_against_compare(&got, a, a, true, &err), err);
+    CHECK_INT(got.documents, SAMPLE_DOCUMENTS);
+    CHECK_INT(got.alone, 0);
+    CHECK_INT(got.tokens, SAMPLE_ROWS);
+    CHECK_INT(got.left, 0);
+    gm_agree all = gm_against_sum(&got, 0, SAMPLE_L, -1);
+    CHECK_INT(all.n, SAMPLE_ROWS * SAMPLE_L);
+    CHECK_INT(all.same_set, all.n);
+    CHECK_INT(all.same_first, all.n);
+    CHECK_INT(all.shared, all.n * SAMPLE_K);
+    /* margins are row mod 8 eighths: 0; 1/8; 2/8 3/8; 4/8 to 7/8: of 40 rows 5, 5, 10, 20 */
+    const int bin[] = {0, 9, 10, 11}, rows[] = {5, 5, 10, 20};
+    for (int i = 0; i < 4; i++) CHECK_INT(gm_against_sum(&got, 1, 1, bin[i]).n, rows[i]);
+    gm_against_clear(&got);
+    gm_trace_close(a);
+}
+
+/* In the second trace the documents stand in another order of blocks of the same rows, one has
+ * another text, one another token, one a bad row, and two rows other experts. */
+static void differences_are_where_they_are(void)
+{
+    static sample s, t;
+    gm_against got;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    sample_fill(&t, GM_RECORD_CHOICES, 8, 0);
+    t.document[0].sha[0] ^= 1; /* rows 0 to 3 have no partner */
+    t.token_id[6] = 77;        /* document 1 is rows 4 to 9: 4 and 5 are compared */
+    for (size_t l = 0; l < SAMPLE_L; l++)
+        expert_of(&t, 12, l)[0] = expert_of(&t, 12, l)[1] = GM_TRACE_NO_EXPERT; /* of 2: 10-17 */
+    uint16_t *swapped = expert_of(&t, 20, 1), *other = expert_of(&t, 30, 2);    /* of 3; of 4 */
+    uint16_t first = swapped[0];
+    swapped[0] = swapped[1];
+    swapped[1] = first;
+    other[1] = (uint16_t)((other[0] + 5) % 8);
+    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
+    CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
+    CHECK_INT(got.documents, 4);
+    CHECK_INT(got.alone, 1);
+    CHECK_INT(got.tokens, 2 + 7 + 10 + 12);
+    CHECK_INT(got.left, 4 + 1);
+    gm_agree layer[SAMPLE_L];
+    for (size_t l = 0; l < SAMPLE_L; l++) layer[l] = gm_against_sum(&got, l, 1, -1);
+    CHECK_INT(layer[0].same_set, 31);
+    CHECK_INT(layer[1].same_set, 31);
+    CHECK_INT(layer[1].same_first, 30);
+    CHECK_INT(layer[2].same_set, 30);
+    CHECK_INT(layer[2].same_first, 31);
+    CHECK_INT(layer[2].shared, 61);
+    /* row 30 has margin 6/8: it is missed in that bin */
+    gm_agree bin = gm_against_sum(&got, 2, 1, 11);
+    CHECK_INT(bin.n - bin.same_set, 1);
+    gm_against_clear(&got);
+    gm_trace_close(a);
+    gm_trace_close(b);
+}
+
+/* An infinite margin is in the last bin, one below the first edge in the first. */
+static void margins_at_the_ends(void)
+{
+    static sample s;
+    gm_against got;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    for (int i = 0; i < SAMPLE_ROWS * SAMPLE_L; i++) s.margin[i] = i % 2 ? INFINITY : 0x1p-13f;
+    gm_trace *a = open_sample(&s, "a.h5");
+    CHECK_OK(gm_against_compare(&got, a, a, true, &err), err);
+    CHECK_INT(gm_against_sum(&got, 0, SAMPLE_L, 0).n, 60);
+    CHECK_INT(gm_against_sum(&got, 0, SAMPLE_L, GM_MARGIN_BINS - 1).n, 60);
+    gm_against_clear(&got);
+    gm_trace_close(a);
+}
+
+static void what_cannot_be_compared(void)
+{
+    static sample s, t, counts;
+    gm_against got;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    sample_fill(&t, GM_RECORD_CHOICES, 9, 0);
+    sample_fill(&counts, GM_RECORD_COUNTS, 8, 0);
+    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
+    gm_trace *c = open_sample(&counts, "c.h5");
+    CHECK_FAILS(gm_against_compare(&got, a, b, true, &err), err, GM_EARG, "8 experts");
+    CHECK_FAILS(gm_against_compare(&got, a, c, true, &err), err, GM_EABSENT, "without choices");
+    CHECK_FAILS(gm_against_compare(&got, c, a, true, &err), err, GM_EABSENT, "without choices");
+    gm_trace_close(a);
+    gm_trace_close(b);
+    gm_trace_close(c);
+}
+
+static gm_status attempt(void *trace, gm_error *err)
+{
+    gm_against got;
+    gm_status status = gm_against_compare(&got, trace, trace, true, err);
+    gm_against_clear(&got);
+    return status;
+}
+
+static void allocations_fail(void)
+{
+    static sample s;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    gm_trace *trace = open_sample(&s, "a.h5");
+    CHECK_OK(attempt(trace, &err), err); /* opens the file, which stays open */
+    check_every_allocation(attempt, trace);
+    gm_trace_close(trace);
+}
+
+TESTS(TEST(equal_traces), TEST(differences_are_where_they_are), TEST(margins_at_the_ends),
+      TEST(what_cannot_be_compared), TEST(allocations_fail))
