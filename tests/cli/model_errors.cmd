@@ -43,7 +43,7 @@ copy_model m; sed -i '/vocab_size/d; s/"use_cache": true,/"use_cache": true/' m/
 copy_model m; sed -i 's/"rope_theta"/"my_lora_rank": 8,\n  "rope_theta"/' m/config.json
 cp -r m known
 gm-probe info known | grep unknown
-gm-steer generate --model known --prompt salt --max-tokens 1 > /dev/null
+gm-steer generate --model known --prompt salt --max-tokens 1 --quiet > /dev/null
 try "a key that nobody knows: a warning" | grep -v "tokens"
 cp -r "$SRC/tests/golden/models/olmoe-clip" m; cp "$TINY/tokenizer.json" m
 gm-steer generate --model m --prompt salt --max-tokens 1
