@@ -95,6 +95,7 @@ gm_status gm_plan_write(const char *path, const gm_plan *plan, bool replace, gm_
 {
     gm_status status = GM_OK;
     gm_text phases = {0}, layers = {0}, first = {0}, last = {0};
+    char schedule[24];
     size_t L = (size_t)plan->n_layers, E = (size_t)plan->n_experts;
 
     GM_TRY(gm_plan_check_values(plan, path, err));
@@ -112,6 +113,7 @@ gm_status gm_plan_write(const char *path, const gm_plan *plan, bool replace, gm_
         {"first_layer", first.at},
         {"last_layer", last.at},
         {"phases", phases.at},
+        {"schedule", gm_schedule_show(schedule, plan->schedule)},
         {"model_digest", plan->model_digest},
         {"source", plan->source},
     };
@@ -198,6 +200,20 @@ static gm_status get_phases(const gm_safetensors *file, const char *where, uint8
     }
 out:
     return status;
+}
+
+/* What a plan without the entry says is constant. */
+static gm_status get_schedule(const gm_safetensors *file, gm_plan_mode mode, const char *where,
+                              gm_schedule *out, gm_error *err)
+{
+    const char *text = gm_safetensors_metadata(file, "schedule");
+    if (!gm_schedule_parse(out, text ? text : "constant"))
+        return gm_fail(err, GM_EFORMAT, "'%s': 'schedule' is '%s', expected %s", where, text,
+                       GM_SCHEDULES);
+    if (mode == GM_PLAN_MASK && gm_schedule_is_ramp(*out))
+        return gm_fail(err, GM_EFORMAT, "'%s': a mask is there or not, it cannot '%s'", where,
+                       text);
+    return GM_OK;
 }
 
 /* The layer numbers: as many as `bias` has rows, ascending from 0. */
@@ -288,6 +304,7 @@ static gm_status get_instruction(gm_plan *plan, const gm_safetensors *file, cons
         GM_FAIL(GM_EFORMAT, "'%s': no MoE layer lies in the layer window %d to %d", where,
                 plan->first_layer, plan->last_layer);
     GM_TRY(get_phases(file, where, &plan->phases, err));
+    GM_TRY(get_schedule(file, plan->mode, where, &plan->schedule, err));
     GM_TRY(get_source(file, where, &plan->source, err));
     GM_TRY(get_note(file, "model_digest", where, &digest, err));
     if (strlen(digest) >= sizeof plan->model_digest)

@@ -10,6 +10,7 @@
  *   first_layer, last_layer   model layer numbers, inclusive
  *   phases         "prompt", "generated", "template", joined by commas
  *   model_digest   of the model it was made for (engine/checkpoint.h); "" unknown
+ *   schedule       formats/schedule.h; absent: "constant". Never a ramp in mode mask
  *   source         JSON object: atlas and its digest, clusters and weights, filter,
  *                  scale, control, experts set by hand
  * A bias of zeros steers nothing, bit for bit. -inf takes an expert out.
@@ -17,7 +18,7 @@
 #ifndef GM_PLAN_H
 #define GM_PLAN_H
 
-#include "base/base.h"
+#include "formats/schedule.h"
 
 typedef enum gm_plan_mode {
     GM_PLAN_BIAS,
@@ -41,11 +42,12 @@ typedef struct gm_plan {
     bool mass_matched;
     int first_layer, last_layer; /* model layer numbers, inclusive */
     uint8_t phases;              /* bit p: phase p (0 prompt, 1 generated, 2 template) */
+    gm_schedule schedule;        /* over generated tokens */
     char model_digest[65];       /* of the model the plan was made for; "" unknown */
     char *source;                /* JSON object, owned */
 } gm_plan;
 
-/* An empty plan: zero bias, all layers, all phases, mode bias, source {}. */
+/* An empty plan: zero bias, all layers, all phases, constant, mode bias, source {}. */
 gm_status gm_plan_init(gm_plan *plan, int n_layers, int n_experts, const int *layer_of_moe,
                        gm_error *err) GM_MUST_USE;
 void gm_plan_clear(gm_plan *plan);

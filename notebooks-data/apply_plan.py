@@ -15,7 +15,8 @@ def steer(model, path):
     """Hooks that apply a plan of mode bias to every token; remove() of each takes it off again."""
     with safe_open(path, "pt") as plan:
         about, bias = plan.metadata(), plan.get_tensor("bias")  # (L,E)
-    assert (about["mode"], about["mass_matched"], about["phases"]) == ("bias", "false", "prompt,generated,template"), about
+    always = ("bias", "false", "prompt,generated,template", "constant")
+    assert tuple(about[key] for key in ("mode", "mass_matched", "phases", "schedule")) == always, about
 
     def add(router, _, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer

@@ -272,7 +272,8 @@ int gm_steer_compare(int argc, char **argv)
     GM_TRY(make_columns(&c, &stage, &recipe, &err));
     GM_TRY(make_runs(&c, &stage, &err));
 
-    const gm_continue_options how = gm_stage_continue(&stage, c.edit, c.n_columns);
+    gm_continue_options how = gm_stage_continue(&stage, c.edit, c.n_columns);
+    how.schedule = c.column[0].plan.schedule; /* every column's */
     GM_TRY(gm_continue(c.run, c.n_runs, stage.model, stage.tokenizer, &how, &err));
     if (options.json)
         GM_TRY(print_json(&c, &stage, &err));

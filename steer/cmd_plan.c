@@ -54,11 +54,14 @@ static layer_summary summarise(const gm_plan *plan, int l)
 
 static void print_text(const gm_plan *plan)
 {
-    printf("mode %s%s, layers %d-%d, phases%s%s%s\n", gm_plan_mode_name(plan->mode),
+    char schedule[24];
+    printf("mode %s%s, layers %d-%d, phases%s%s%s", gm_plan_mode_name(plan->mode),
            plan->mass_matched ? " mass-matched" : "", plan->first_layer, plan->last_layer,
            plan->phases & 1u ? " prompt" : "", plan->phases & 2u ? " generated" : "",
            plan->phases & 4u ? " template" : "");
-    printf("%5s %10s %8s %8s %8s\n", "layer", "raised", "lowered", "norm", "largest");
+    if (plan->schedule.kind != GM_SCHEDULE_CONSTANT)
+        printf(", schedule %s", gm_schedule_show(schedule, plan->schedule));
+    printf("\n%5s %10s %8s %8s %8s\n", "layer", "raised", "lowered", "norm", "largest");
     for (int l = 0; l < plan->n_layers; l++) {
         layer_summary s = summarise(plan, l);
         printf("%5d %10d %8d %8.3f %8.3f\n", s.layer, s.n_up, s.n_down, s.norm, s.largest);
@@ -71,6 +74,7 @@ static void print_text(const gm_plan *plan)
 static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err)
 {
     gm_json_out json = {0};
+    char schedule[24];
     gm_json_open_object(&json, NULL);
     gm_json_put_string(&json, "plan", path);
     gm_json_put_string(&json, "mode", gm_plan_mode_name(plan->mode));
@@ -78,6 +82,7 @@ static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err
     gm_json_put_i64(&json, "first_layer", plan->first_layer);
     gm_json_put_i64(&json, "last_layer", plan->last_layer);
     gm_json_put_i64(&json, "phases", plan->phases);
+    gm_json_put_string(&json, "schedule", gm_schedule_show(schedule, plan->schedule));
     gm_json_put_string(&json, "model_digest", plan->model_digest);
     gm_json_put_raw(&json, "source", plan->source);
     gm_json_open_array(&json, "layers");
@@ -167,8 +172,10 @@ static gm_status export_array(const gm_plan *plan, const char *path, bool replac
         values[i] = layer >= plan->first_layer && layer <= plan->last_layer ? plan->bias[i] : 0;
     }
     GM_TRY(gm_array_write(path, values, L, E, replace, err));
-    if (plan->mode != GM_PLAN_BIAS || plan->mass_matched || plan->phases != GM_PLAN_ALL_PHASES)
-        gm_warn("'%s' holds biases alone: it does not say mode, mass-matching or phases", path);
+    if (plan->mode != GM_PLAN_BIAS || plan->mass_matched || plan->phases != GM_PLAN_ALL_PHASES ||
+        plan->schedule.kind != GM_SCHEDULE_CONSTANT)
+        gm_warn("'%s' holds biases alone: it does not say mode, mass-matching, phases or schedule",
+                path);
 out:
     gm_free(values);
     return status;

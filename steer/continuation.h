@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/tokenizer/tokenizer.h"
+#include "formats/schedule.h"
 
 typedef enum gm_end { GM_END_NONE, GM_END_LENGTH, GM_END_EOS, GM_END_STRING } gm_end;
 const char *gm_end_name(gm_end end); /* "length", "eos", "stop" */
@@ -49,6 +50,7 @@ typedef struct gm_continue_options {
     size_t batch;         /* continuations in one step at most */
     const gm_edit *edits; /* (n_edits) borrowed */
     size_t n_edits;
+    gm_schedule schedule; /* of every edit, over the generated tokens of a continuation */
     const uint32_t *stop; /* (n_stop) ids that end a continuation */
     size_t n_stop;
     const char *const *stop_string; /* (n_stop_strings) texts that end it */

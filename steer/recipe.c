@@ -13,7 +13,7 @@ static const char *const scale_words[] = {"logratio", "logit", "article"};
 
 gm_recipe gm_recipe_defaults(void)
 {
-    return (gm_recipe){.filter = "lift", .weight = 1};
+    return (gm_recipe){.filter = "lift", .schedule = "constant", .weight = 1};
 }
 
 void gm_recipe_clear(gm_recipe *recipe)
@@ -102,18 +102,36 @@ static gm_status read_control(const char *text, gm_control *out, const char **de
     return gm_fail(err, GM_EARG, "--control '%s' is not known, expected %s", text, GM_CONTROLS);
 }
 
+static gm_status read_schedule(const gm_recipe *r, gm_schedule *out, gm_error *err)
+{
+    if (!gm_schedule_parse(out, r->schedule))
+        return gm_fail(err, GM_EARG,
+                       "--schedule '%s' is not known, expected %s with N from 1 to %d", r->schedule,
+                       GM_SCHEDULES, GM_SCHEDULE_MAX);
+    if (r->mode == GM_PLAN_MASK && gm_schedule_is_ramp(*out))
+        return gm_fail(err, GM_EARG, "--schedule '%s': a mask is there or not; try first:N",
+                       r->schedule);
+    if (phase_bits[r->phase] == phase_bits[1] && out->kind != GM_SCHEDULE_CONSTANT)
+        return gm_fail(err, GM_EARG,
+                       "--schedule '%s' is over generated tokens, --phase prompt steers none",
+                       r->schedule);
+    return GM_OK;
+}
+
 gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text name = {0};
     gm_filter filter;
     gm_control control;
+    gm_schedule schedule;
     hand_set set;
     const char *detail;
     double factor;
     int64_t a, b;
     GM_TRY(gm_filter_parse(&filter, r->filter, err));
     GM_TRY(read_control(r->control, &control, &detail, err));
+    GM_TRY(read_schedule(r, &schedule, err));
     if (r->layers) GM_TRY(read_layers(r->layers, &a, &b, err));
     for (size_t i = 0; i < r->clusters.n; i++) {
         GM_TRY(split_factor(r->clusters.at[i], "cluster", &name, &factor, err));
@@ -132,7 +150,7 @@ bool gm_recipe_is_bare(const gm_recipe *r)
 {
     return r->clusters.n + r->subsets.n + r->experts.n == 0 && strcmp(r->filter, "lift") == 0 &&
            r->scale == 0 && r->mode == 0 && !r->mass_matched && r->layers == NULL &&
-           r->phase == 0 && r->control == NULL;
+           r->phase == 0 && strcmp(r->schedule, "constant") == 0 && r->control == NULL;
 }
 
 /* ---- what the atlas holds ---- */
@@ -393,6 +411,7 @@ static gm_status describe(gm_plan *plan, const gm_recipe *r, const gm_atlas *atl
     gm_json_put_i64(&json, "first_layer", plan->first_layer);
     gm_json_put_i64(&json, "last_layer", plan->last_layer);
     gm_json_put_string(&json, "phase", phase_words[r->phase]);
+    gm_json_put_string(&json, "schedule", r->schedule);
     gm_json_put_string(&json, "control", r->control);
     gm_json_put_i64(&json, "control_seed", r->seed);
     if (r->imported) {
@@ -422,6 +441,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     plan->mode = (gm_plan_mode)recipe->mode;
     plan->mass_matched = recipe->mass_matched;
     plan->phases = phase_bits[recipe->phase];
+    GM_TRY(read_schedule(recipe, &plan->schedule, err));
     snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
     GM_TRY(set_window(plan, recipe->layers, err));
     if (atlas) {

@@ -19,6 +19,7 @@ typedef struct gm_recipe {
     bool mass_matched;
     const char *layers;       /* "a-b" or "a", model layer numbers; NULL: all */
     int phase;                /* GM_PHASES */
+    const char *schedule;     /* gm_schedule_parse */
     double weight;            /* multiplies everything */
     const char *control;      /* NULL or GM_CONTROLS */
     int64_t seed;             /* of the control */
@@ -34,7 +35,7 @@ gm_recipe gm_recipe_defaults(void);
 void gm_recipe_clear(gm_recipe *recipe);
 
 /* Read what can be read without an atlas or a model, before either is opened: filter,
- * control, and the form of every list entry and window. GM_EARG, GM_EMEM. */
+ * control, schedule, and the form of every list entry and window. GM_EARG, GM_EMEM. */
 gm_status gm_recipe_check(const gm_recipe *recipe, gm_error *err) GM_MUST_USE;
 
 /* True when nothing is asked for but a weight, as beside a plan file. */
@@ -62,6 +63,8 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
          "one expert by hand, in logits (-inf takes it out)"},                                     \
         {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
         GM_RECIPE_RULES(r),                                                                        \
+        {GM_OPT_TEXT, "schedule", &(r)->schedule, 0, 0, "WHEN",                                    \
+         "over generated tokens: constant, first:N, rise:N, fade:N"},                              \
         {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
          "instead, at the same norm a layer: " GM_CONTROLS},                                       \
     {                                                                                              \

@@ -40,6 +40,10 @@ plan --cluster 0 --filter top:0
 plan --cluster 0 --filter quantile:1.5
 plan --cluster 0 --control noise
 plan --cluster 0 --control other:99
+plan --cluster 0 --schedule linear:3
+plan --cluster 0 --schedule first:0
+plan --cluster 0 --schedule rise:3 --mode mask
+plan --cluster 0 --schedule first:3 --phase prompt
 plan --mode mask $(seq -f "--expert 2:%g=-1" 0 9)
 echo "-- the output exists:"
 plan --cluster 0 -o p.st > /dev/null

@@ -24,3 +24,19 @@ for control in random shuffled other:1 mean reverse; do
     norms --control $control --control-seed 3 > norms
     same plain norms "norms a layer, $control"
 done
+
+# Schedules: over all that is generated, over none of it but the prompt, in between.
+steer="--atlas a.h5 --cluster 0 --filter none --weight 6"
+generate --prompt salt > unsteered
+generate --prompt salt $steer > always
+for schedule in constant first:24 first:3 rise:6 fade:6; do
+    gm-steer plan $steer --schedule $schedule -o s.st --force | sed -n 's/.*generated template//p'
+    generate --prompt salt $steer --schedule $schedule > by_options
+    generate --prompt salt --plan s.st > by_file
+    same by_file by_options "$schedule"
+    same always by_options "$schedule, always"
+    generate --prompt salt --plan s.st --weight 0 > off
+    same unsteered off "$schedule, weight 0"
+done
+gm-steer compare --model "$TINY" $steer --schedule first:1 --phase generated --prompt salt --max-tokens 24 --json --quiet |
+    grep -o '"schedule":"[^"]*"'

@@ -207,9 +207,9 @@ def check_fit(command):
 
 
 RULES = {"--weight": "weight", "--filter": "filter", "--scale": "scale", "--mode": "mode", "--phase": "phase",
-         "--control-seed": "control_seed"}
-RULES_OTHERWISE = {"--weight": "2", "--filter": "none", "--scale": "logit", "--mode": "gate", "--phase": "prompt",
-                   "--control-seed": "3"}
+         "--schedule": "schedule", "--control-seed": "control_seed"}
+RULES_OTHERWISE = {"--weight": "2", "--filter": "none", "--scale": "logit", "--mode": "gate", "--phase": "generated",
+                   "--schedule": "first:9", "--control-seed": "3"}
 
 
 def check_plan(command):

@@ -39,6 +39,8 @@ static void plans_round_trip(void)
         plan.mass_matched = mode % 2;
         plan.first_layer = 2;
         plan.phases = (uint8_t)mode;
+        const int kind = mode == GM_PLAN_MASK ? GM_SCHEDULE_FIRST : mode; /* as many as modes */
+        plan.schedule = (gm_schedule){(gm_schedule_kind)kind, mode ? 5 : 0};
         snprintf(plan.model_digest, sizeof plan.model_digest, "%064d", mode);
         gm_free(plan.source);
         plan.source = gm_copy_text("{\"cluster\":[3]}", 15);
@@ -54,6 +56,8 @@ static void plans_round_trip(void)
         CHECK_INT(back.first_layer, 2);
         CHECK_INT(back.last_layer, 3);
         CHECK_INT(back.phases, mode);
+        CHECK_INT(back.schedule.kind, plan.schedule.kind);
+        CHECK_INT(back.schedule.n, plan.schedule.n);
         CHECK_TEXT(back.model_digest, plan.model_digest);
         CHECK_TEXT(back.source, plan.source);
         gm_plan_clear(&plan);
@@ -78,11 +82,11 @@ static void refuses_values_that_are_not_numbers(void)
 /* A plan file whose metadata differs in one entry; a NULL value leaves it out. */
 static void check_refused(const char *key, const char *value, gm_status code, const char *part)
 {
-    static const gm_safetensors_note good[] = {{"format", "gm-plan"},     {"schema", "1"},
-                                               {"mode", "bias"},          {"mass_matched", "false"},
-                                               {"first_layer", "1"},      {"last_layer", "3"},
-                                               {"phases", "prompt"},      {"source", "{}"},
-                                               {"layer_of_moe", "[1,3]"}, {"model_digest", ""}};
+    static const gm_safetensors_note good[] = {
+        {"format", "gm-plan"},     {"schema", "1"},         {"mode", "bias"},
+        {"mass_matched", "false"}, {"first_layer", "1"},    {"last_layer", "3"},
+        {"phases", "prompt"},      {"source", "{}"},        {"layer_of_moe", "[1,3]"},
+        {"model_digest", ""},      {"schedule", "constant"}};
     const float zeros[6] = {0};
     const gm_tensor bias = {.name = "bias",
                             .dtype = GM_F32,
@@ -90,7 +94,7 @@ static void check_refused(const char *key, const char *value, gm_status code, co
                             .dim = {2, 3},
                             .data = zeros,
                             .n_bytes = sizeof zeros};
-    gm_safetensors_note notes[10];
+    gm_safetensors_note notes[11];
     size_t n = 0;
     gm_plan plan;
     gm_error err = {0};
@@ -124,9 +128,22 @@ static void refuses_bad_metadata(void)
         {"layer_of_moe", "[3,1]", "rising"},
         {"layer_of_moe", "7", "2 layers"},
         {"model_digest", NULL, "model_digest"},
+        {"schedule", "linear:3", "'schedule' is 'linear:3'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         check_refused(bad[i][0], bad[i][1], GM_EFORMAT, bad[i][2]);
+}
+
+static void a_mask_has_no_ramp(void)
+{
+    gm_plan plan, back;
+    gm_error err = {0};
+    CHECK_OK(gm_plan_init(&plan, 2, 3, layers, &err), err);
+    plan.mode = GM_PLAN_MASK;
+    plan.schedule = (gm_schedule){GM_SCHEDULE_FADE, 4};
+    CHECK_OK(gm_plan_write("m.safetensors", &plan, true, &err), err);
+    CHECK_FAILS(gm_plan_read(&back, "m.safetensors", &err), err, GM_EFORMAT, "cannot 'fade:4'");
+    gm_plan_clear(&plan);
 }
 
 static void refuses_a_window_between_the_layers(void)
@@ -182,5 +199,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(an_empty_plan_steers_nothing_everywhere), TEST(plans_round_trip),
       TEST(refuses_values_that_are_not_numbers), TEST(refuses_bad_metadata),
-      TEST(refuses_a_window_between_the_layers), TEST(refuses_other_tensors),
-      TEST(survives_every_allocation_failure))
+      TEST(refuses_a_window_between_the_layers), TEST(a_mask_has_no_ramp),
+      TEST(refuses_other_tensors), TEST(survives_every_allocation_failure))

@@ -6,7 +6,7 @@
 #include "tests/check.h"
 
 static const char TINY[] = TEST_DATA "/golden/models/deepseek-tiny"; /* L 3, E 12, K 3 */
-enum { L = 3, E = 12, LENGTH = 12, N = 3 };
+enum { L = 3, E = 12, LENGTH = 12, N = 3, K = 3 };
 
 typedef struct fixture {
     gm_model *model;
@@ -182,6 +182,117 @@ static void the_dose_counts_generated_rows(void)
     close_tiny(&f);
 }
 
+/* The gates (L,K) of every generated row of a continuation, one behind the other. */
+typedef struct gates {
+    const gm_continuation *of;
+    float at[LENGTH][L * K];
+    size_t n;
+} gates;
+
+static void keep_row(gates *g, const gm_record *record, size_t row, size_t n_rows)
+{
+    for (size_t l = 0; l < L; l++)
+        memcpy(g->at[g->n] + l * K, record->gate + (l * n_rows + row) * K, K * sizeof(float));
+    g->n++;
+}
+
+static gm_status keep_gates(void *context, const gm_segment *segments,
+                            gm_continuation *const *owner, size_t n_segments,
+                            const gm_record *record, size_t n_rows, gm_error *err)
+{
+    gates *g = context;
+    size_t row = 0;
+    (void)err;
+    for (size_t s = 0; s < n_segments; row += segments[s++].n) {
+        if (owner[s] == g->of && segments[s].phase[0] == GM_PHASE_GENERATED)
+            keep_row(g, record, row, n_rows);
+    }
+    return GM_OK;
+}
+
+/* Greedy ids of prompt 1, row by row in a session of its own, the row of generated token i
+ * under the plan times share[i]; the prompt's rows under the whole plan. */
+static void by_hand(const fixture *f, const gm_edit *whole, const double share[LENGTH],
+                    uint32_t id[LENGTH], gates *g)
+{
+    static float bias[LENGTH + 1][L * E];
+    gm_error err = {0};
+    gm_edit edit[LENGTH + 1];
+    gm_continuation c;
+    gm_session *session;
+    int sequence;
+    for (int i = 0; i <= LENGTH; i++) {
+        for (int j = 0; j < L * E; j++)
+            bias[i][j] = (float)((i < LENGTH ? share[i] : 1) * (double)whole->bias[j]);
+        edit[i] = *whole;
+        edit[i].bias = bias[i];
+    }
+    CHECK_OK(start(&c, f, prompts[1], &err), err);
+    const gm_session_options options = {
+        .threads = 1, .max_rows = 64, .kv_rows = 128, .max_sequences = 1};
+    CHECK_OK(gm_session_create(&session, f->model, &options, &err), err);
+    CHECK_OK(gm_session_set_edits(session, edit, LENGTH + 1, &err), err);
+    CHECK_OK(gm_sequence_open(session, 128, &sequence, &err), err);
+    const uint8_t generated = GM_PHASE_GENERATED;
+    for (int i = -1; i < LENGTH - 1; i++) {
+        gm_segment s = {.sequence = sequence, .n = 1, .sampling = &c.sampling, .phase = &generated};
+        s.edit = i < 0 ? LENGTH : i;
+        s.token = i < 0 ? c.prompt.at : &id[i];
+        if (i < 0) s.n = c.prompt.n, s.phase = NULL;
+        float gate[64 * L * K];
+        const gm_record record = {.gate = gate};
+        const gm_result result = {.sampled = &id[i + 1]};
+        CHECK_OK(gm_session_step(session, &s, 1, &record, &result, &err), err);
+        if (i >= 0) keep_row(g, &record, 0, 1);
+    }
+    gm_session_free(session);
+    gm_continuation_clear(&c);
+}
+
+/* Each schedule gives the ids and the gates of the steps by hand; the second of two edits is used.
+ */
+static void schedules_scale_the_plan_token_by_token(void)
+{
+    static const struct {
+        const char *text;
+        double share[LENGTH];
+    } cases[] = {{"constant", {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+                 {"first:5", {1, 1, 1, 1, 1}},
+                 {"rise:4", {.25, .5, .75, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+                 {"fade:8", {1, .875, .75, .625, .5, .375, .25, .125}}};
+    enum { N_CASES = sizeof cases / sizeof *cases };
+    fixture f = open_tiny();
+    gm_error err = {0};
+    float bias[L * E], other[L * E];
+    uint32_t id[N_CASES][LENGTH];
+    for (int j = 0; j < L * E; j++) {
+        bias[j] = (float)(j * 7 % 11) - 5;
+        other[j] = -bias[j];
+    }
+    const gm_edit edits[2] = {{.bias = other, .last_layer = L - 1, .phases = 7},
+                              {.bias = bias, .last_layer = L - 1, .phases = 7}};
+    gm_continue_options options = {
+        .threads = 1, .batch = 2, .edits = edits, .n_edits = 2, .quiet = true};
+    for (int k = 0; k < N_CASES; k++) {
+        gm_continuation list[2];
+        gates got = {.of = &list[0]}, want = {0};
+        options.seen = keep_gates;
+        options.seen_context = &got;
+        CHECK(gm_schedule_parse(&options.schedule, cases[k].text));
+        for (int i = 0; i < 2; i++) CHECK_OK(start(&list[i], &f, prompts[1 - i], &err), err);
+        list[0].edit = 1;
+        CHECK_OK(gm_continue(list, 2, f.model, f.tokenizer, &options, &err), err);
+        by_hand(&f, &edits[1], cases[k].share, id[k], &want);
+        CHECK_INT(got.n, LENGTH - 1);
+        CHECK_BYTES(got.at, want.at, (LENGTH - 1) * sizeof want.at[0]);
+        CHECK_INT(list[0].generated.n, LENGTH);
+        CHECK_BYTES(list[0].generated.at, id[k], sizeof id[k]);
+        for (int i = 0; i < 2; i++) gm_continuation_clear(&list[i]);
+        if (k > 0) CHECK(memcmp(id[k], id[k - 1], sizeof id[k]) != 0); /* they are told apart */
+    }
+    close_tiny(&f);
+}
+
 static void the_context_is_a_limit(void)
 {
     fixture f = open_tiny();
@@ -227,4 +338,5 @@ static void every_allocation_may_fail(void)
 
 TESTS(TEST(company_does_not_matter), TEST(a_stop_string_is_never_said),
       TEST(a_stop_token_is_not_part_of_the_text), TEST(the_dose_counts_generated_rows),
-      TEST(the_context_is_a_limit), TEST(every_allocation_may_fail))
+      TEST(schedules_scale_the_plan_token_by_token), TEST(the_context_is_a_limit),
+      TEST(every_allocation_may_fail))
