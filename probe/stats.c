@@ -13,6 +13,11 @@ static const char DETAILS[] =
     "chosen, margin; bits that an expert tells of the document's subset, beside what they are "
     "when\n"
     "the subsets are dealt out anew among the documents. By position and phase: the router again.\n"
+    "By token: bits that an expert tells of the token id, and OLMoE's vocabulary specialisation, "
+    "the\n"
+    "share of a token's occurrences that meet its most frequent expert, both beside a null of the "
+    "ids\n"
+    "dealt out anew; the two experts that are chosen together most beyond their loads (nPMI).\n"
     "By subset: the experts whose probability is raised most (risk difference), with OLMoE's\n"
     "specialisation P(expert | subset), lift and nPMI. --json has every layer, expert and subset.\n"
     "Definitions: probe/measures.h.\n"
@@ -25,7 +30,7 @@ static const char DETAILS[] =
 
 typedef struct stats_options {
     const char *against;
-    int64_t top, permutations, seed;
+    int64_t top, permutations, seed, vocabulary;
     bool json, quiet;
 } stats_options;
 
@@ -35,8 +40,12 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
     gm_trace *trace = NULL;
     gm_json_out out = {0};
     gm_stats stats = {0};
+    const gm_stats_options count = {.permutations = (int)o->permutations,
+                                    .seed = (uint64_t)o->seed,
+                                    .vocabulary = (size_t)o->vocabulary,
+                                    .quiet = o->quiet};
     GM_TRY(gm_trace_open(&trace, path, err));
-    GM_TRY(gm_stats_count(&stats, trace, (int)o->permutations, (uint64_t)o->seed, o->quiet, err));
+    GM_TRY(gm_stats_count(&stats, trace, &count, err));
     if (o->json) {
         gm_json_open_object(&out, NULL);
         GM_TRY(gm_stats_put(&stats, &out, err));
@@ -83,7 +92,7 @@ out:
 int gm_probe_stats(int argc, char **argv)
 {
     gm_error err = {0};
-    stats_options o = {.top = 3, .permutations = 99, .seed = 1};
+    stats_options o = {.top = 3, .permutations = 99, .seed = 1, .vocabulary = 16384};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "against", &o.against, 0, 0, "TRACE",
          "say how far another trace of the same documents agrees"},
@@ -91,6 +100,8 @@ int gm_probe_stats(int argc, char **argv)
         {GM_OPT_I64, "permutations", &o.permutations, 0, 10000, "N",
          "times that the subsets are dealt out anew"},
         {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "of the permutations"},
+        {GM_OPT_I64, "vocabulary", &o.vocabulary, 0, 1048576, "N",
+         "token ids to count one by one, the most frequent; 0: none by token"},
         {GM_OPT_FLAG, "json", &o.json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress on stderr"},
         {.kind = GM_OPT_END_}};

@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "formats/trace.h"
 #include "probe/measures.h"
+#include "probe/stats_tokens.h"
 
 enum {
     GM_STATS_PHASES = 3,    /* as in /tokens/phase: prompt, generated, template */
@@ -36,6 +37,13 @@ typedef struct gm_subset_information {
     double p;            /* (1 + permutations with as much) / (1 + R) */
 } gm_subset_information;
 
+typedef struct gm_stats_options {
+    int permutations;  /* R >= 0 */
+    uint64_t seed;     /* of the permutations */
+    size_t vocabulary; /* token ids that are counted one by one; 0: none */
+    bool quiet;
+} gm_stats_options;
+
 typedef struct gm_stats {
     const gm_trace_info *info;       /* borrowed from the trace, as is samples */
     const gm_trace_samples *samples; /* S = samples->n_subsets */
@@ -47,19 +55,22 @@ typedef struct gm_stats {
     uint64_t n_tokens;                  /* sum of tokens */
     gm_subset_information *information; /* (L); NULL below two subsets */
     gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
+    bool has_tokens;
+    gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
 
-/* Count a whole trace. `permutations` R >= 0, `seed` of the permutations. Cost: counts are read
- * once, and again for every 256 MB of permuted tables; routing is read once.
- * GM_EIO, GM_EFORMAT, GM_EMEM, GM_EINTERRUPTED. */
-gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, int permutations, uint64_t seed,
-                         bool quiet, gm_error *err) GM_MUST_USE;
+/* Count a whole trace. Cost: counts are read once, and again for every 256 MB of permuted
+ * tables; routing is read once, token ids twice. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32
+ * tokens with a vocabulary), GM_EMEM, GM_EINTERRUPTED. */
+gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
+                         gm_error *err) GM_MUST_USE;
 void gm_stats_clear(gm_stats *stats);
 
 /* The passes of gm_stats_count that stand in files of their own. */
 gm_status gm_stats_permute(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
     GM_MUST_USE;
-gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, bool quiet, gm_error *err) GM_MUST_USE;
+gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
+                         gm_error *err) GM_MUST_USE;
 
 /* The sum over layers [l, l+n_layers), over phases p and positions b, -1: all that count
  * (template tokens do not, unless p names them). */
@@ -72,5 +83,9 @@ gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t subset, size_t l
  * experts a subset. */
 gm_status gm_stats_put(const gm_stats *stats, gm_json_out *out, gm_error *err) GM_MUST_USE;
 gm_status gm_stats_print(const gm_stats *stats, size_t top, gm_error *err) GM_MUST_USE;
+
+/* The part of both that is by token; where has_tokens. */
+void gm_stats_put_tokens(const gm_stats *stats, gm_json_out *out);
+void gm_stats_print_tokens(const gm_stats *stats);
 
 #endif

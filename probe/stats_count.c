@@ -46,7 +46,7 @@ static gm_mutual mutual_in(const gm_stats *s, const uint64_t *table, size_t l)
     return gm_mutual_of(table + l * s->E, s->S, s->E, s->L * s->E);
 }
 
-gm_status gm_stats_count(gm_stats *s, gm_trace *trace, int permutations, uint64_t seed, bool quiet,
+gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *options,
                          gm_error *err)
 {
     gm_status status = GM_OK;
@@ -67,13 +67,13 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, int permutations, uint64_
                 s->L, s->E);
     GM_TRY(count_documents(s, trace, err));
     if (s->S >= 2) {
-        s->n_permutations = permutations;
+        s->n_permutations = options->permutations;
         s->information = gm_alloc(s->L, sizeof *s->information);
         if (s->information == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
         for (size_t l = 0; l < s->L; l++) s->information[l].mutual = mutual_in(s, s->choices, l);
-        GM_TRY(gm_stats_permute(s, trace, seed, err));
+        GM_TRY(gm_stats_permute(s, trace, options->seed, err));
     }
-    if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, quiet, err));
+    if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, options, err));
 out:
     if (status != GM_OK) gm_stats_clear(s);
     return status;
@@ -87,6 +87,7 @@ void gm_stats_clear(gm_stats *s)
     gm_free(s->all);
     gm_free(s->information);
     gm_free(s->router);
+    gm_token_counts_clear(&s->by_token);
     *s = (gm_stats){0};
 }
 

@@ -154,6 +154,7 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     for (size_t l = 0; l < s->L; l++) put_layer(s, l, scratch, out);
     gm_json_close_array(out);
     if (s->router) put_places(s, out);
+    if (s->has_tokens) gm_stats_put_tokens(s, out);
     gm_json_open_array(out, "subsets");
     for (size_t subset = 0; subset < s->S; subset++) put_subset(s, subset, out);
     gm_json_close_array(out);
@@ -271,6 +272,7 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (!scratch || !taken) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
     print_layers(s, scratch);
     if (s->router) print_places(s);
+    if (s->has_tokens) gm_stats_print_tokens(s);
     if (s->S >= 2 && top > 0) {
         printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
                (double)s->K / (double)s->E);

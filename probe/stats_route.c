@@ -10,12 +10,13 @@
 enum { ROWS_AT_ONCE = 8192, TEMPLATE_PHASE = 2 }; /* rows: the largest chunk of a trace */
 
 typedef struct rows {
-    uint16_t *expert;     /* (n,L,K) */
-    float *gate;          /* (n,L,K) */
-    float *mass, *margin; /* (n,L) */
-    uint32_t *pos;        /* (n) */
-    uint8_t *phase;       /* (n) */
-    int16_t *place;       /* (n) phase * POSITIONS + bin; -1: a bad row */
+    uint16_t *expert;         /* (n,L,K) */
+    float *gate;              /* (n,L,K) */
+    float *mass, *margin;     /* (n,L) */
+    uint32_t *token_id, *pos; /* (n) */
+    uint8_t *phase;           /* (n) */
+    bool *good;               /* (n) it has K choices at every layer */
+    int16_t *place;           /* (n) phase * POSITIONS + bin, of good rows */
 } rows;
 
 static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
@@ -25,10 +26,13 @@ static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
                 .gate = gm_alloc2(n, LK, sizeof *b->gate),
                 .mass = gm_alloc2(n, s->L, sizeof *b->mass),
                 .margin = gm_alloc2(n, s->L, sizeof *b->margin),
+                .token_id = gm_alloc(n, sizeof *b->token_id),
                 .pos = gm_alloc(n, sizeof *b->pos),
                 .phase = gm_alloc(n, sizeof *b->phase),
+                .good = gm_alloc(n, sizeof *b->good),
                 .place = gm_alloc(n, sizeof *b->place)};
-    if (b->expert && b->gate && b->mass && b->margin && b->pos && b->phase && b->place)
+    if (b->expert && b->gate && b->mass && b->margin && b->token_id && b->pos && b->phase &&
+        b->good && b->place)
         return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for %zu rows of routing", n);
 }
@@ -39,7 +43,9 @@ static void rows_clear(rows *b)
     gm_free(b->gate);
     gm_free(b->mass);
     gm_free(b->margin);
+    gm_free(b->token_id);
     gm_free(b->pos);
+    gm_free(b->good);
     gm_free(b->phase);
     gm_free(b->place);
 }
@@ -51,16 +57,23 @@ static int bin_of(uint32_t pos)
     return bin;
 }
 
-/* A row counts at all layers or, where one has no choice, at none. */
-static void find_places(rows *b, const gm_stats *s, size_t n)
+/* A row counts at all layers or, where a choice is missing, at none. `first`: the first row's
+ * number. */
+static gm_status find_places(rows *b, const gm_stats *s, uint64_t first, size_t n, gm_error *err)
 {
     for (size_t t = 0; t < n; t++) {
         const uint16_t *expert = b->expert + t * s->L * s->K; /* (L,K) */
-        bool bad = b->phase[t] >= GM_STATS_PHASES;
-        for (size_t l = 0; l < s->L; l++) bad = bad || expert[l * s->K] == GM_TRACE_NO_EXPERT;
-        int place = b->phase[t] * GM_STATS_POSITIONS + bin_of(b->pos[t]);
-        b->place[t] = (int16_t)(bad ? -1 : place);
+        b->good[t] = b->phase[t] < GM_STATS_PHASES;
+        for (size_t i = 0; i < s->L * s->K; i++) {
+            if (expert[i] < s->E) continue;
+            if (expert[i] != GM_TRACE_NO_EXPERT)
+                return gm_fail(err, GM_EFORMAT, "token %llu chose expert %u of %zu",
+                               (unsigned long long)(first + t), expert[i], s->E);
+            b->good[t] = false;
+        }
+        b->place[t] = (int16_t)(b->phase[t] * GM_STATS_POSITIONS + bin_of(b->pos[t]));
     }
+    return GM_OK;
 }
 
 /* -sum p ln p of K gates over their sum; 0 when they sum to nothing. */
@@ -83,7 +96,7 @@ static void add_layer(gm_stats *s, const rows *b, size_t l, size_t n)
 {
     gm_router_sum *router = s->router + l * GM_STATS_PHASES * GM_STATS_POSITIONS;
     for (size_t t = 0; t < n; t++) {
-        if (b->place[t] < 0) continue;
+        if (!b->good[t]) continue;
         gm_router_sum *sum = &router[b->place[t]];
         size_t at = t * s->L + l;
         double entropy = entropy_of(b->gate + at * s->K, s->K);
@@ -98,24 +111,42 @@ static void add_layer(gm_stats *s, const rows *b, size_t l, size_t n)
     }
 }
 
-gm_status gm_stats_route(gm_stats *s, gm_trace *trace, bool quiet, gm_error *err)
+/* Rows [first, first+n). */
+static gm_status add_rows(gm_stats *s, gm_trace *trace, rows *b, uint64_t first, size_t n,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint32_t *token_id = s->has_tokens ? b->token_id : NULL;
+    GM_TRY(gm_trace_read_routing(trace, first, n, b->expert, b->gate, b->mass, b->margin, err));
+    GM_TRY(gm_trace_read_tokens(trace, first, n, token_id, b->pos, b->phase, NULL, err));
+    GM_TRY(find_places(b, s, first, n, err));
+#pragma omp parallel for schedule(static)
+    for (size_t l = 0; l < s->L; l++) add_layer(s, b, l, n);
+    if (s->has_tokens)
+        gm_token_counts_add(&s->by_token, b->expert, b->token_id, b->phase, b->good, n);
+out:
+    return status;
+}
+
+gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *options,
+                         gm_error *err)
 {
     gm_status status = GM_OK;
     uint64_t T = gm_trace_n_tokens(trace);
     rows b = {0};
     gm_progress progress;
-    gm_progress_start(&progress, "stats", "tokens", (double)T, quiet);
+    gm_progress_start(&progress, "stats", "tokens", (double)T, options->quiet);
     s->router = gm_alloc2(s->L, (size_t)GM_STATS_PHASES * GM_STATS_POSITIONS, sizeof *s->router);
     if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    s->has_tokens = options->vocabulary > 0;
+    if (s->has_tokens)
+        GM_TRY(gm_token_counts_init(&s->by_token, trace, options->vocabulary, ROWS_AT_ONCE,
+                                    options->seed, err));
     GM_TRY(rows_init(&b, s, err));
     for (uint64_t first = 0; first < T; first += ROWS_AT_ONCE) {
         size_t n = T - first < ROWS_AT_ONCE ? (size_t)(T - first) : ROWS_AT_ONCE;
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(gm_trace_read_routing(trace, first, n, b.expert, b.gate, b.mass, b.margin, err));
-        GM_TRY(gm_trace_read_tokens(trace, first, n, NULL, b.pos, b.phase, NULL, err));
-        find_places(&b, s, n);
-#pragma omp parallel for schedule(static)
-        for (size_t l = 0; l < s->L; l++) add_layer(s, &b, l, n);
+        GM_TRY(add_rows(s, trace, &b, first, n, err));
         gm_progress_set(&progress, (double)(first + n));
     }
 out:

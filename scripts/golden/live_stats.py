@@ -6,7 +6,7 @@
 TRACE: default a small one of the demo model over a corpus of three kinds of text, made here. Everything is computed from
 /routing and /tokens, where gm-probe takes it from /samples/counts: load, mutual information with the subset
 (sklearn.metrics.mutual_info_score over the choices themselves), OLMoE's specialisation as its published script counts it, lift,
-nPMI, risk difference, the router by position and phase, the agreement of bf16 with f32.
+nPMI, risk difference, the router by position and phase, by token id, the agreement of bf16 with f32.
 The permutation null draws its own numbers and is held against its own spread. Exit 3 when a bound below does not hold.
 """
 
@@ -55,7 +55,7 @@ class Trace:
             gate = file["routing/gate"][...].astype(float)
             self.mass = file["routing/topk_mass"][...].astype(float)
             self.margin = file["routing/margin"][...].astype(float)
-            self.phase, self.pos = file["tokens/phase"][...], file["tokens/pos"][...]
+            self.phase, self.pos, self.token_id = (file[f"tokens/{name}"][...] for name in ("phase", "pos", "token_id"))
             offset, subset = file["samples/offset"][...].astype(int), file["samples/subset"][...].astype(int)
             names = {code: name for name, code in h5py.check_enum_dtype(file["samples/subset"].dtype).items()}
             self.n_experts = file["samples/counts"].shape[2]
@@ -159,6 +159,31 @@ def check_subsets(trace, told, worst):
         worst.add("risk difference", domain["risk_difference"], inside.mean(axis=0) - outside.mean(axis=0))
 
 
+def check_tokens(trace, told, worst):
+    """By token id; all ids of so small a trace have rows of their own."""
+    from sklearn.metrics import mutual_info_score
+
+    ids, code = np.unique(trace.token_id[trace.counted], return_inverse=True)
+    worst.add("tokens", told["by_token"]["ids"], len(ids))
+    worst.add("tokens", told["by_token"]["share"], 1)
+    rng = np.random.default_rng(1)
+    for at, layer in enumerate(told["by_token"]["layers"]):
+        choices = trace.expert[trace.counted, at]  # (tokens,K)
+        n_chosen = choices.shape[1]
+        bits = [mutual_info_score(np.repeat(c, n_chosen), choices.ravel()) / np.log(2)
+                for c in [code, *(rng.permutation(code) for _ in range(20))]]
+        met = np.zeros((len(ids), trace.n_experts))
+        np.add.at(met, (code[:, None], choices), 1)
+        chose = np.zeros((len(choices), trace.n_experts))
+        np.put_along_axis(chose, choices, 1, axis=1)
+        with np.errstate(invalid="ignore"):
+            together = (chose.T @ chose) / chose.sum(axis=0)[:, None]
+        worst.add("information with the id", layer["bits"], bits[0])
+        worst.add("null, standard errors", layer["null_bits"] / np.std(bits[1:]), np.mean(bits[1:]) / np.std(bits[1:]))
+        worst.add("vocabulary specialisation", layer["vocabulary_specialisation"], met.max(axis=1).sum() / len(code))
+        worst.add("co-activation", layer["coactivation"], together)
+
+
 def check_against(a, b, told, worst):
     """Two traces of the same documents in the same order."""
     rows = np.flatnonzero(a.good & b.good)
@@ -197,11 +222,13 @@ def main():
     check_layers(trace, told, worst)
     check_places(trace, told, worst)
     check_subsets(trace, told, worst)
+    if told["by_token"]["share"] == 1:
+        check_tokens(trace, told, worst)
     good = True
     for name, difference in worst.items():
         bound = {"router": UNITS, "null, standard errors": NULL}.get(name, EXACT)
         good = good and difference <= bound
-        print(f"{name:24} {difference:.2g} (bound {bound:g})")
+        print(f"{name:26} {difference:.2g} (bound {bound:g})")
     print("margin from, pairs, same K:", *(f"{m['from']:g} {m['pairs']} {m['same_set']:.4f};" for m in both["margins"]))
     print(f"{trace.counted.sum()} tokens, {len(told['layers'])} layers: {'agree' if good else 'DIFFER'}")
     return 0 if good else 3

@@ -4,10 +4,10 @@ exec 2>&1
 make_trace
 
 echo "-- tables:"
-gm-probe stats t.h5 --top 1
+gm-probe stats t.h5 --top 1 --vocabulary 20
 
 echo "-- fewer tables, another seed:"
-gm-probe stats t.h5 --top 0 --permutations 0 | head -n 2
+gm-probe stats t.h5 --top 0 --permutations 0 --vocabulary 0 | head -n 5
 gm-probe stats t.h5 --json > one.json
 gm-probe stats t.h5 --json > two.json
 gm-probe stats t.h5 --json --seed 2 > other.json

@@ -17,7 +17,8 @@ static gm_trace *open_sample(const sample *s)
 static void count(gm_stats *stats, gm_trace *trace, int permutations)
 {
     gm_error err = {0};
-    CHECK_OK(gm_stats_count(stats, trace, permutations, 1, true, &err), err);
+    const gm_stats_options options = {permutations, 1, 20, true};
+    CHECK_OK(gm_stats_count(stats, trace, &options, &err), err);
 }
 
 /* Five documents of 3, 5, 7, 9, 11 counted tokens in subsets Books, "", Code, Books, Code. */
@@ -128,10 +129,71 @@ static void information_above_its_null(void)
     gm_trace_close(trace);
 }
 
+/* Eight tokens, one document, E = 8, K = 2, rows for two ids. Id 5 four times, always with
+ * {0,1}; id 9 three times, with {2,3}, {2,3}, {2,4}; id 7 once, with {0,1}, shares the last row.
+ * A template token of id 5 with {6,7} counts nowhere. */
+static void experts_by_token(void)
+{
+    static sample s;
+    static const uint16_t chosen[9][2] = {{6, 7}, {0, 1}, {1, 0}, {0, 1}, {0, 1},
+                                          {2, 3}, {2, 3}, {4, 2}, {1, 0}};
+    static const uint32_t id[9] = {5, 5, 5, 5, 5, 9, 9, 9, 7};
+    gm_stats stats = {0};
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    s.block.n_documents = 1;
+    s.block.n_rows = s.document[0].n_rows = 9;
+    s.document[0].n_tokens = 8;
+    for (size_t t = 0; t < 9; t++) {
+        s.token_id[t] = id[t];
+        s.pos[t] = (uint32_t)t;
+        s.phase[t] = t == 0 ? 2 : 0;
+        for (size_t i = 0; i < SAMPLE_L * SAMPLE_K; i++) {
+            s.expert[t * SAMPLE_L * SAMPLE_K + i] = chosen[t][i % 2];
+            if (t > 0) s.counts[i / 2 * 8 + chosen[t][i % 2]]++;
+        }
+    }
+    gm_trace *trace = open_sample(&s);
+    const gm_stats_options options = {0, 1, 2, true};
+    CHECK_OK(gm_stats_count(&stats, trace, &options, &err), err);
+    const gm_token_counts *c = &stats.by_token;
+    CHECK_INT(c->R, 2);
+    CHECK_INT(c->token_id[0], 5);
+    CHECK_INT(c->token_id[1], 9);
+    for (size_t r = 0; r < 3; r++) CHECK_INT(gm_token_row(c, 1, r), r == 0 ? 4 : r == 1 ? 3 : 1);
+    /* choices: rows 8 6 2; experts 5 5 3 2 1 of 16; cells 4 4 1 1 | 3 2 1 */
+    double bits = 0;
+    const double cell[][3] = {{4, 8, 5}, {4, 8, 5}, {1, 2, 5}, {1, 2, 5},
+                              {3, 6, 3}, {2, 6, 2}, {1, 6, 1}};
+    for (int i = 0; i < 7; i++)
+        bits += cell[i][0] / 16 * log2(cell[i][0] * 16 / (cell[i][1] * cell[i][2]));
+    CHECK_NEAR(gm_token_information(c, 1, false).bits, bits, 1e-12);
+    CHECK_INT(gm_token_information(c, 1, true).n, 16);
+    CHECK_NEAR(gm_token_specialisation(c, 1, false), 1, 1e-15); /* 4 of 4, 3 of 3 */
+    CHECK(gm_token_specialisation(c, 1, true) >= 0.5);
+    /* co-activation: of the three of expert 2 two chose 3, one chose 4 */
+    CHECK_NEAR(gm_token_together(c, 2, 2, 3), 2.0 / 3, 1e-15);
+    CHECK_NEAR(gm_token_together(c, 2, 3, 2), 1, 1e-15);
+    CHECK_NEAR(gm_token_together(c, 2, 4, 2), 1, 1e-15);
+    CHECK_NEAR(gm_token_together(c, 2, 0, 1), 1, 1e-15);
+    CHECK(isnan(gm_token_together(c, 2, 6, 7)));
+    size_t i, j, row[2];
+    double npmi;
+    CHECK(gm_token_pair(c, 0, &i, &j, &npmi));
+    CHECK_INT(i * 8 + j, 1); /* 0 and 1: never one without the other */
+    CHECK_NEAR(npmi, 1, 1e-12);
+    CHECK_INT(gm_token_best(c, 0, 2, 2, row), 1); /* id 9 alone meets expert 2 */
+    CHECK_INT(row[0], 1);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
 static gm_status attempt(void *trace, gm_error *err)
 {
     gm_stats stats;
-    gm_status status = gm_stats_count(&stats, trace, 3, 1, true, err);
+    const gm_stats_options options = {3, 1, 20, true};
+    gm_status status = gm_stats_count(&stats, trace, &options, err);
     gm_stats_clear(&stats);
     return status;
 }
@@ -148,4 +210,4 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(null_of_what_cannot_differ),
-      TEST(information_above_its_null), TEST(allocations_fail))
+      TEST(information_above_its_null), TEST(experts_by_token), TEST(allocations_fail))

@@ -1,0 +1,71 @@
+/* stats_tokens_print.c - experts by token id and experts chosen together, as members of a JSON
+ * object or as a table.
+ */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "probe/stats.h"
+
+/* Tokens whose id has a row of its own, over all. */
+static double own_share(const gm_token_counts *c)
+{
+    uint64_t own = 0;
+    for (size_t r = 0; r < c->R; r++) own += gm_token_row(c, 0, r);
+    uint64_t all = own + gm_token_row(c, 0, c->R);
+    return all ? (double)own / (double)all : NAN;
+}
+
+static void put_layer(const gm_stats *s, size_t l, gm_json_out *out)
+{
+    const gm_token_counts *c = &s->by_token;
+    gm_mutual mutual = gm_token_information(c, l, false), null = gm_token_information(c, l, true);
+    gm_json_open_object(out, NULL);
+    gm_json_put_i64(out, "layer", s->info->layer_of_moe[l]);
+    gm_json_put_f64(out, "bits", mutual.bits);
+    gm_json_put_f64(out, "miller_madow_bits", mutual.miller_madow_bits);
+    gm_json_put_f64(out, "null_bits", null.bits);
+    gm_json_put_f64(out, "excess_bits", mutual.bits - null.bits);
+    gm_json_put_f64(out, "token_entropy_bits", mutual.row_bits);
+    gm_json_put_f64(out, "vocabulary_specialisation", gm_token_specialisation(c, l, false));
+    gm_json_put_f64(out, "null_specialisation", gm_token_specialisation(c, l, true));
+    gm_json_open_array(out, "coactivation");
+    for (size_t i = 0; i < c->E; i++) {
+        gm_json_open_array(out, NULL);
+        for (size_t j = 0; j < c->E; j++) gm_json_put_f64(out, NULL, gm_token_together(c, l, i, j));
+        gm_json_close_array(out);
+    }
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+void gm_stats_put_tokens(const gm_stats *s, gm_json_out *out)
+{
+    gm_json_open_object(out, "by_token");
+    gm_json_put_u64(out, "ids", s->by_token.R);
+    gm_json_put_f64(out, "share", own_share(&s->by_token));
+    gm_json_open_array(out, "layers");
+    for (size_t l = 0; l < s->L; l++) put_layer(s, l, out);
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+void gm_stats_print_tokens(const gm_stats *s)
+{
+    const gm_token_counts *c = &s->by_token;
+    printf("\n%zu token ids one by one, %.2f %% of the tokens\n", c->R, 100 * own_share(c));
+    printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi\n");
+    for (size_t l = 0; l < s->L; l++) {
+        gm_mutual mutual = gm_token_information(c, l, false);
+        gm_mutual null = gm_token_information(c, l, true);
+        size_t i, j;
+        double npmi;
+        printf("%5d %10.4f %6.4f %7.4f | %10.4f %6.4f |", s->info->layer_of_moe[l], mutual.bits,
+               null.bits, mutual.bits - null.bits, gm_token_specialisation(c, l, false),
+               gm_token_specialisation(c, l, true));
+        if (gm_token_pair(c, l, &i, &j, &npmi))
+            printf(" %6zu + %-5zu %7.4f\n", i, j, npmi);
+        else
+            printf(" %14s %7s\n", "-", "-");
+    }
+}
