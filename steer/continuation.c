@@ -91,7 +91,8 @@ static gm_status set_edits(loop *l, gm_error *err)
     for (size_t i = 0; i < n; i++) {
         edit[i] = o->edits[i % o->n_edits];
         if (i < o->n_edits) continue;
-        const double share = (double)(i / o->n_edits) / (double)parts;
+        const size_t k = i / o->n_edits;
+        const double share = (double)k / (double)parts;
         float *scaled = bias + (i - o->n_edits) * cells; /* (L,E) */
         for (size_t j = 0; j < cells; j++) scaled[j] = (float)(share * (double)edit[i].bias[j]);
         edit[i].bias = scaled;
