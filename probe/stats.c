@@ -1,10 +1,11 @@
 /* stats.c - gm-probe stats: what a trace says of its experts. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/cli.h"
 #include "probe/against.h"
 #include "probe/gm_probe.h"
-#include "probe/stats.h"
+#include "probe/stats_expert.h"
 
 static const char DETAILS[] =
     "By layer: how evenly the choices fall (Gini, CV, largest over mean, experts never chosen, "
@@ -29,36 +30,88 @@ static const char DETAILS[] =
     "same_first: the strongest; shared: of K.\n";
 
 typedef struct stats_options {
-    const char *against;
+    const char *against, *model;
+    gm_opt_list experts; /* "LAYER:ID" */
     int64_t top, permutations, seed, vocabulary;
     bool json, quiet;
 } stats_options;
 
+/* What was counted, and the experts that were asked for. */
+typedef struct telling {
+    gm_trace *trace;
+    gm_stats stats;
+    gm_tokenizer *tokenizer; /* NULL: tokens are not spelt */
+    gm_expert_view *view;    /* (n) */
+    size_t n;
+} telling;
+
+static gm_status find_experts(telling *t, const stats_options *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    t->view = gm_alloc(o->experts.n, sizeof *t->view);
+    if (t->view == NULL) GM_FAIL(GM_EMEM, "no memory for %zu experts", o->experts.n);
+    for (; t->n < o->experts.n; t->n++)
+        GM_TRY(
+            gm_expert_parse(&t->view[t->n], o->experts.at[t->n], gm_trace_get_info(t->trace), err));
+out:
+    return status;
+}
+
+/* The tokenizer of --model, which must be the one of the trace. */
+static gm_status open_tokenizer(telling *t, const char *model, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *wanted = gm_trace_get_info(t->trace)->tokenizer_digest;
+    if (model == NULL) return GM_OK;
+    GM_TRY(gm_tokenizer_open(&t->tokenizer, model, err));
+    if (strcmp(gm_tokenizer_digest(t->tokenizer), wanted) != 0)
+        GM_FAIL(GM_EARG, "the tokenizer of '%s' is not the one of the trace", model);
+out:
+    return status;
+}
+
+static gm_status put_all(const telling *t, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    GM_TRY(gm_stats_put(&t->stats, &out, err));
+    gm_json_open_array(&out, "asked");
+    for (size_t i = 0; i < t->n; i++) gm_expert_put(&t->view[i], &t->stats, t->tokenizer, &out);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    GM_TRY(gm_json_out_done(&out, err));
+    printf("%s\n", out.text.at);
+out:
+    gm_text_clear(&out.text);
+    return status;
+}
+
 static gm_status tell(const char *path, const stats_options *o, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_trace *trace = NULL;
-    gm_json_out out = {0};
-    gm_stats stats = {0};
+    telling t = {0};
     const gm_stats_options count = {.permutations = (int)o->permutations,
                                     .seed = (uint64_t)o->seed,
                                     .vocabulary = (size_t)o->vocabulary,
                                     .quiet = o->quiet};
-    GM_TRY(gm_trace_open(&trace, path, err));
-    GM_TRY(gm_stats_count(&stats, trace, &count, err));
+    GM_TRY(gm_trace_open(&t.trace, path, err));
+    GM_TRY(find_experts(&t, o, err));
+    GM_TRY(open_tokenizer(&t, o->model, err));
+    GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
+    if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
     if (o->json) {
-        gm_json_open_object(&out, NULL);
-        GM_TRY(gm_stats_put(&stats, &out, err));
-        gm_json_close_object(&out);
-        GM_TRY(gm_json_out_done(&out, err));
-        printf("%s\n", out.text.at);
+        GM_TRY(put_all(&t, err));
     } else {
-        GM_TRY(gm_stats_print(&stats, (size_t)o->top, err));
+        GM_TRY(gm_stats_print(&t.stats, (size_t)o->top, err));
+        for (size_t i = 0; i < t.n; i++) gm_expert_print(&t.view[i], &t.stats, t.tokenizer);
     }
 out:
-    gm_text_clear(&out.text);
-    gm_stats_clear(&stats);
-    gm_trace_close(trace);
+    for (size_t i = 0; i < t.n; i++) gm_expert_clear(&t.view[i]);
+    gm_free(t.view);
+    gm_tokenizer_close(t.tokenizer);
+    gm_stats_clear(&t.stats);
+    gm_trace_close(t.trace);
     return status;
 }
 
@@ -96,7 +149,12 @@ int gm_probe_stats(int argc, char **argv)
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "against", &o.against, 0, 0, "TRACE",
          "say how far another trace of the same documents agrees"},
-        {GM_OPT_I64, "top", &o.top, 0, 1000, "N", "experts to list for each subset"},
+        {GM_OPT_LIST, "expert", &o.experts, 0, 0, "LAYER:ID",
+         "also list the tokens and documents of this expert"},
+        {GM_OPT_TEXT, "model", &o.model, 0, 0, "DIR",
+         "spell tokens by the tokenizer of this model"},
+        {GM_OPT_I64, "top", &o.top, 0, 1000, "N",
+         "experts to list for each subset; tokens, documents for each expert"},
         {GM_OPT_I64, "permutations", &o.permutations, 0, 10000, "N",
          "times that the subsets are dealt out anew"},
         {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "of the permutations"},
@@ -109,8 +167,11 @@ int gm_probe_stats(int argc, char **argv)
         gm_opt_parse("gm-probe stats TRACE [--against TRACE]", DETAILS, opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
-    if (status != GM_OK) return gm_cli_end("gm-probe", "stats", status, true, &err);
-    gm_catch_signals();
-    status = (o.against ? compare : tell)(argv[1], &o, &err);
-    return gm_cli_end("gm-probe", "stats", status, false, &err);
+    bool usage = status != GM_OK;
+    if (!usage) {
+        gm_catch_signals();
+        status = (o.against ? compare : tell)(argv[1], &o, &err);
+    }
+    gm_opt_list_clear(&o.experts);
+    return gm_cli_end("gm-probe", "stats", status, usage, &err);
 }

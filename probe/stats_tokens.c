@@ -66,6 +66,7 @@ static gm_status choose_rows(gm_token_counts *c, id_count *list, size_t most, ui
                              gm_error *err)
 {
     gm_rng rng = gm_rng_make(seed, UINT64_C(1) << 32);
+    assert(list != NULL || c->n_ids == 0);
     c->row_of = gm_alloc(c->n_ids, sizeof *c->row_of);
     if (c->row_of == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu token ids", c->n_ids);
     if (list != NULL) qsort(list, c->n_ids, sizeof *list, by_count);

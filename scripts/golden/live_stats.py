@@ -46,6 +46,11 @@ def make_trace(binary, folder, numerics="bf16"):
     return trace
 
 
+def stats_of(binary, *words):
+    done = subprocess.run([binary, "stats", *words, "--json", "--quiet"], check=True, capture_output=True)
+    return json.loads(done.stdout)
+
+
 class Trace:
     def __init__(self, path):
         import h5py
@@ -58,6 +63,7 @@ class Trace:
             self.phase, self.pos, self.token_id = (file[f"tokens/{name}"][...] for name in ("phase", "pos", "token_id"))
             offset, subset = file["samples/offset"][...].astype(int), file["samples/subset"][...].astype(int)
             names = {code: name for name, code in h5py.check_enum_dtype(file["samples/subset"].dtype).items()}
+            self.layers = file["layer"][...]
             self.n_experts = file["samples/counts"].shape[2]
         self.names = [names[code] for code in range(len(names))]
         self.document = np.repeat(np.arange(len(subset)), np.diff(offset))
@@ -184,6 +190,24 @@ def check_tokens(trace, told, worst):
         worst.add("co-activation", layer["coactivation"], together)
 
 
+def check_asked(trace, asked, worst):
+    """Tokens and documents of one expert: the measures that they are sorted by are the largest there are."""
+    at = int(np.flatnonzero(trace.layers == asked["layer"])[0])
+    chose = (trace.expert[trace.counted, at] == asked["expert"]).any(axis=1)
+    document, token_id = trace.document[trace.counted], trace.token_id[trace.counted]
+    share = np.sort(np.bincount(document, chose) / np.bincount(document))[::-1]
+    worst.add("an expert's documents", [d["share"] for d in asked["documents"]], share[: len(asked["documents"])])
+    ids, code, tokens = np.unique(token_id, return_inverse=True, return_counts=True)
+    met = np.bincount(code, chose)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        adds = np.nan_to_num(met * np.log(met / tokens / chose.mean()))
+    order = np.argsort(-adds)[: len(asked["tokens"])]
+    found = [int(np.flatnonzero(ids == t["id"])[0]) for t in asked["tokens"]]
+    worst.add("an expert's tokens", adds[found], adds[order])
+    worst.add("an expert's tokens", [t["specialisation"] for t in asked["tokens"]], met[found] / tokens[found])
+    worst.add("an expert's tokens", [t["lift"] for t in asked["tokens"]], met[found] / tokens[found] / chose.mean())
+
+
 def check_against(a, b, told, worst):
     """Two traces of the same documents in the same order."""
     rows = np.flatnonzero(a.good & b.good)
@@ -213,17 +237,18 @@ def main():
     worst = Worst()
     with tempfile.TemporaryDirectory() as folder:
         path = sys.argv[2] if len(sys.argv) > 2 else make_trace(binary, pathlib.Path(folder))
-        told = json.loads(subprocess.run([binary, "stats", path, "--json", "--quiet"], check=True, capture_output=True).stdout)
+        told = stats_of(binary, path, "--top", "10", "--expert", "1:0", "--expert", "5:22")
         trace = Trace(path)
         pair = [make_trace(binary, pathlib.Path(folder), numerics) for numerics in ("bf16", "f32")]
-        both = json.loads(subprocess.run([binary, "stats", pair[0], "--against", pair[1], "--json", "--quiet"], check=True,
-                                         capture_output=True).stdout)
+        both = stats_of(binary, pair[0], "--against", pair[1])
         check_against(Trace(pair[0]), Trace(pair[1]), both, worst)
     check_layers(trace, told, worst)
     check_places(trace, told, worst)
     check_subsets(trace, told, worst)
     if told["by_token"]["share"] == 1:
         check_tokens(trace, told, worst)
+        for asked in told["asked"]:
+            check_asked(trace, asked, worst)
     good = True
     for name, difference in worst.items():
         bound = {"router": UNITS, "null, standard errors": NULL}.get(name, EXACT)

@@ -22,6 +22,10 @@ gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 1
     --record counts --subset-field none -o counts.h5 > /dev/null
 gm-probe stats counts.h5
 
+echo "-- one expert:"
+gm-probe stats t.h5 --expert 3:0 --expert 1:2 --top 3 --model "$TINY" | sed -n '/^expert/,$p'
+gm-probe stats t.h5 --expert 3:0 --top 2 --json | grep -o '"asked":.*'
+
 echo "-- two traces of the same documents, and with others:"
 gm-probe stats t.h5 --against t.h5
 gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 60 --limit 50 --quiet \
@@ -37,4 +41,7 @@ run gm-probe stats c.jsonl
 run gm-probe stats t.h5 --against counts.h5
 run gm-probe stats counts.h5 --against t.h5
 run gm-probe stats t.h5 --against absent.h5
+for expert in 3 0:1 3:16 3: :1 a:b -1:1; do run gm-probe stats t.h5 --expert "$expert"; done
+run gm-probe stats t.h5 --model absent
+run gm-probe stats t.h5 --model "$SRC/tests/golden/models/olmoe-tiny"
 run gm-probe stats t.h5 --permutations -1

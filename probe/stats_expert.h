@@ -1,0 +1,36 @@
+/* stats_expert.h - private to probe: single experts of a trace, by the tokens and the documents
+ * they are about.
+ */
+#ifndef GM_STATS_EXPERT_H
+#define GM_STATS_EXPERT_H
+
+#include "engine/tokenizer/tokenizer.h"
+#include "probe/stats.h"
+
+typedef struct gm_expert_view {
+    size_t l, e; /* the MoE layer's index; the expert */
+    size_t n_rows;
+    size_t *row; /* (n_rows) rows of by_token, as gm_token_best orders them */
+    size_t n_documents;
+    size_t *document; /* (n_documents) by share, largest first, ties to the earlier */
+    double *share;    /* (n_documents) of the document's good tokens those that chose it */
+} gm_expert_view;
+
+/* "LAYER:ID", LAYER the model's number. GM_EARG for anything else, or what the trace has not. */
+gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,
+                          gm_error *err) GM_MUST_USE;
+
+/* Find the `top` tokens and documents of n parsed views; counts are read once more. Documents
+ * without good tokens or that never chose the expert are left out. GM_EIO, GM_EFORMAT, GM_EMEM,
+ * GM_EINTERRUPTED. */
+gm_status gm_expert_find(gm_expert_view *view, size_t n, size_t top, const gm_stats *stats,
+                         gm_trace *trace, gm_error *err) GM_MUST_USE;
+void gm_expert_clear(gm_expert_view *view);
+
+/* One object of the open array; a table. Tokens are spelt by `tokenizer`, where not NULL. */
+void gm_expert_put(const gm_expert_view *view, const gm_stats *stats, const gm_tokenizer *tokenizer,
+                   gm_json_out *out);
+void gm_expert_print(const gm_expert_view *view, const gm_stats *stats,
+                     const gm_tokenizer *tokenizer);
+
+#endif
