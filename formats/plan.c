@@ -320,7 +320,7 @@ gm_status gm_plan_parse(gm_plan *plan, const void *bytes, size_t n, const char *
     gm_status status = GM_OK;
     gm_safetensors file;
     const gm_tensor *bias;
-    int ignored, layers[GM_PLAN_MAX_LAYERS];
+    int ignored, layers[GM_PLAN_MAX_LAYERS] = {0};
     *plan = (gm_plan){0};
 
     GM_TRY(gm_safetensors_parse(&file, bytes, n, where, err));
