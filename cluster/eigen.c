@@ -213,7 +213,7 @@ static void copy_out(double *vectors, size_t m, const double *x, size_t n, size_
 static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_report *report)
 {
     const size_t n = g->n;
-    double h[SMALL * SMALL] = {0}, q[SMALL * SMALL], value[SMALL] = {0}, degree[SMALL] = {0};
+    double h[SMALL * SMALL] = {0}, q[SMALL * SMALL] = {0}, value[SMALL] = {0}, degree[SMALL] = {0};
     for (size_t i = 0; i < n; i++)
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
             degree[i] += (double)g->weight[at];

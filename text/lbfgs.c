@@ -79,13 +79,14 @@ static bool search_line(lbfgs *s, const double *x, double *value, gm_objective o
     double slope = dot(s->gradient, s->direction, s->n);
     if (!(slope < 0)) return false;
     double length = s->n_kept > 0 ? 1 : fmin(1, 1 / sqrt(dot(s->gradient, s->gradient, s->n)));
-    for (int k = 0; k < MAX_HALVINGS; k++, length /= 2) {
+    for (int k = 0; k < MAX_HALVINGS; k++) {
         for (size_t i = 0; i < s->n; i++) s->next_x[i] = x[i] + length * s->direction[i];
         double next = objective(s->next_x, s->next_gradient, state);
         if (next <= *value + 1e-4 * length * slope) { /* NaN fails */
             *value = next;
             return true;
         }
+        length /= 2;
     }
     return false;
 }
