@@ -130,19 +130,27 @@ void gm_token_counts_clear(gm_token_counts *c)
 
 /* ---- counting ---- */
 
-/* expert: (K) of the first row at layer l, the next row L K further. */
-static void add_layer(gm_token_counts *c, size_t l, const uint16_t *expert, size_t n)
+/* The tables are larger than a core's cache, so that a batch is added in the order of their
+ * rows: each is then met once a batch and not once a token. */
+static int by_row(const void *x, const void *y)
+{
+    const gm_token_place *a = x, *b = y;
+    if (a->row != b->row) return a->row < b->row ? -1 : 1;
+    return (a->t > b->t) - (a->t < b->t);
+}
+
+/* The n places of a batch whose first row's experts at this layer are at `expert`, to a table
+ * (R+1,E); with `together` (E,E), to that as well. */
+static void add_places(const gm_token_counts *c, const gm_token_place *place, size_t n,
+                       const uint16_t *expert, uint32_t *table, uint32_t *together)
 {
     size_t E = c->E, K = c->K;
-    uint32_t *count = c->count + l * (c->R + 1) * E;     /* (R+1,E) */
-    uint32_t *null = c->null_count + l * (c->R + 1) * E; /* (R+1,E) */
-    uint64_t *together = c->together + l * E * E;        /* (E,E) */
-    for (size_t t = 0; t < n; t++, expert += c->L * K) {
-        if (c->other[t] == UINT32_MAX) continue;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t *chosen = expert + place[i].t * c->L * K; /* (K) */
+        uint32_t *row = table + place[i].row * E;                /* (E) */
         for (size_t k = 0; k < K; k++) {
-            count[c->own[t] * E + expert[k]]++;
-            null[c->other[t] * E + expert[k]]++;
-            for (size_t m = k; m < K; m++) together[expert[k] * E + expert[m]]++;
+            row[chosen[k]]++;
+            for (size_t m = k; together && m < K; m++) together[chosen[k] * E + chosen[m]]++;
         }
     }
 }
@@ -150,15 +158,22 @@ static void add_layer(gm_token_counts *c, size_t l, const uint16_t *expert, size
 void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, const uint32_t *token_id,
                          const uint8_t *phase, const bool *good, size_t n)
 {
+    size_t n_good = 0, table = (c->R + 1) * c->E;
     for (size_t t = 0; t < n; t++) {
-        c->other[t] = UINT32_MAX;
         if (phase[t] == TEMPLATE_PHASE) continue;
-        c->own[t] = c->row_of[token_id[t]];
         uint32_t dealt = c->dealt[c->n_dealt++];
-        if (good[t]) c->other[t] = dealt;
+        if (!good[t]) continue;
+        c->own[n_good] = (gm_token_place){c->row_of[token_id[t]], (uint32_t)t};
+        c->other[n_good++] = (gm_token_place){dealt, (uint32_t)t};
     }
+    qsort(c->own, n_good, sizeof *c->own, by_row);
+    qsort(c->other, n_good, sizeof *c->other, by_row);
 #pragma omp parallel for schedule(static)
-    for (size_t l = 0; l < c->L; l++) add_layer(c, l, expert + l * c->K, n);
+    for (size_t l = 0; l < c->L; l++) {
+        const uint16_t *at = expert + l * c->K;
+        add_places(c, c->own, n_good, at, c->count + l * table, c->together + l * c->E * c->E);
+        add_places(c, c->other, n_good, at, c->null_count + l * table, NULL);
+    }
 }
 
 /* ---- what they say ---- */
@@ -233,9 +248,9 @@ size_t gm_token_best(const gm_token_counts *c, size_t l, size_t e, size_t n, siz
 /* Tokens of layer l that chose both. */
 static uint64_t both_of(const gm_token_counts *c, size_t l, size_t i, size_t j)
 {
-    const uint64_t *together = c->together + l * c->E * c->E;
+    const uint32_t *together = c->together + l * c->E * c->E;
     uint64_t one = together[i * c->E + j];
-    return i == j ? one : one + together[j * c->E + i];
+    return i == j ? one : one + (uint64_t)together[j * c->E + i];
 }
 
 double gm_token_together(const gm_token_counts *c, size_t l, size_t i, size_t j)

@@ -15,20 +15,26 @@
 #include "formats/trace.h"
 #include "probe/measures.h"
 
+/* Row of a table, and which token of a batch it is for. */
+typedef struct gm_token_place {
+    uint32_t row, t;
+} gm_token_place;
+
 typedef struct gm_token_counts {
     size_t L, E, K;
-    size_t R;              /* rows of their own */
-    uint32_t *token_id;    /* (R) by frequency */
-    uint32_t *row_of;      /* (n_ids) row of an id */
-    size_t n_ids;          /* 1 + the largest id */
-    uint32_t *dealt;       /* (counted tokens) their rows, shuffled: the null */
-    uint64_t n_dealt;      /* of them used */
-    uint32_t *count;       /* (L,R+1,E) tokens of a row that chose e */
-    uint32_t *null_count;  /* (L,R+1,E) the same with rows dealt out anew among the tokens */
-    uint64_t *together;    /* (L,E,E) tokens that chose i at a rank above or equal to j's; the
-                              diagonal: that chose i */
-    uint64_t *scratch;     /* (R+1,E) */
-    uint32_t *own, *other; /* (rows of a batch): row, dealt row; other UINT32_MAX: not counted */
+    size_t R;             /* rows of their own */
+    uint32_t *token_id;   /* (R) by frequency */
+    uint32_t *row_of;     /* (n_ids) row of an id */
+    size_t n_ids;         /* 1 + the largest id */
+    uint32_t *dealt;      /* (counted tokens) their rows, shuffled: the null */
+    uint64_t n_dealt;     /* of them used */
+    uint32_t *count;      /* (L,R+1,E) tokens of a row that chose e */
+    uint32_t *null_count; /* (L,R+1,E) the same with rows dealt out anew among the tokens */
+    uint32_t *together;   /* (L,E,E) tokens that chose i at a rank above or equal to j's; the
+                             diagonal: that chose i */
+    uint64_t *scratch;    /* (R+1,E) */
+    gm_token_place *own,
+        *other; /* (rows of a batch) of good tokens: its row; the row dealt to it */
 } gm_token_counts;
 
 /* Count the ids of the trace and choose the rows, at most `most`; `batch` rows are added at a
