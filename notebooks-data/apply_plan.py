@@ -16,7 +16,7 @@ def steer(model, path):
     with safe_open(path, "pt") as plan:
         about, bias = plan.metadata(), plan.get_tensor("bias")  # (L,E)
     always = ("bias", "false", "prompt,generated,template", "constant")
-    assert tuple(about[key] for key in ("mode", "mass_matched", "phases", "schedule")) == always, about
+    assert tuple(about.get(key) for key in ("mode", "mass_matched", "phases", "schedule")) == always, about
 
     def add(router, _, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer

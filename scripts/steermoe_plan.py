@@ -147,7 +147,7 @@ def write_plan(path, signs, n_layers, n_experts, first_layer, source):
     layers = [first_layer + l for l in range(n_layers)]
     notes = {"format": "gm-plan", "schema": "1", "mode": "mask", "mass_matched": "false", "layer_of_moe": json.dumps(layers),
              "first_layer": str(layers[0]), "last_layer": str(layers[-1]), "phases": "prompt,generated,template",
-             "model_digest": "", "source": json.dumps(source)}
+             "schedule": "constant", "model_digest": "", "source": json.dumps(source)}
     header = json.dumps({"__metadata__": notes, "bias": {"dtype": "F32", "shape": [n_layers, n_experts],
                                                          "data_offsets": [0, 4 * len(bias)]}}).encode()
     header += b" " * (-len(header) % 8)

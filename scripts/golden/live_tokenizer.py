@@ -18,8 +18,8 @@ from golden import common, nasty, tokenizer as goldens  # noqa: E402
 
 
 def program(build, name):
-    """The program in a build folder; None when it was not built."""
-    found = [p for p in pathlib.Path(build).rglob(name) if p.is_file()]
+    """The program in a build folder; None when it was not built. What tests leave in test-work is none."""
+    found = [p for p in pathlib.Path(build).rglob(name) if p.is_file() and "test-work" not in p.parts]
     return found[0] if found else None
 
 

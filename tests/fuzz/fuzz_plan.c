@@ -23,6 +23,9 @@ static void parse(const uint8_t *bytes, size_t n)
         if (plan.layer_of_moe[l] <= plan.layer_of_moe[l - 1]) abort();
     }
     if (plan.first_layer > plan.last_layer || plan.phases > GM_PLAN_ALL_PHASES) abort();
+    const bool is_constant = plan.schedule.kind == GM_SCHEDULE_CONSTANT;
+    if (plan.schedule.n < !is_constant || plan.schedule.n > GM_SCHEDULE_MAX) abort();
+    if (plan.mode == GM_PLAN_MASK && gm_schedule_is_ramp(plan.schedule)) abort();
     gm_plan_clear(&plan);
 }
 
