@@ -98,3 +98,14 @@ gm_domain_measure gm_domain_of(uint64_t both, uint64_t in_domain, uint64_t chose
         m.npmi = log(joint / (overall * ((double)in_domain / (double)n))) / -log(joint);
     return m;
 }
+
+double gm_cosine_of(const uint64_t *a, const uint64_t *b, size_t n)
+{
+    double product = 0, a_square = 0, b_square = 0;
+    for (size_t i = 0; i < n; i++) {
+        product += (double)a[i] * (double)b[i];
+        a_square += (double)a[i] * (double)a[i];
+        b_square += (double)b[i] * (double)b[i];
+    }
+    return a_square > 0 && b_square > 0 ? product / (sqrt(a_square) * sqrt(b_square)) : NAN;
+}

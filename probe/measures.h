@@ -53,4 +53,7 @@ typedef struct gm_domain_measure {
 gm_domain_measure gm_domain_of(uint64_t both, uint64_t in_domain, uint64_t chose, uint64_t n,
                                size_t E, size_t K);
 
+/* Cosine of two lists of n counts, in [0,1]; NaN where one is all zero. */
+double gm_cosine_of(const uint64_t *a, const uint64_t *b, size_t n);
+
 #endif

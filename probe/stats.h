@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "formats/trace.h"
 #include "probe/measures.h"
+#include "probe/stats_rollout.h"
 #include "probe/stats_tokens.h"
 
 enum {
@@ -55,12 +56,14 @@ typedef struct gm_stats {
     uint64_t n_tokens;                  /* sum of tokens */
     gm_subset_information *information; /* (L); NULL below two subsets */
     gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
+    gm_rollout rollout; /* of a trace with generated tokens; else empty: no documents */
     bool has_tokens;
     gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
 
 /* Count a whole trace. Cost: counts are read once, and again for every 256 MB of permuted
- * tables; routing is read once, token ids twice. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32
+ * tables; routing is read once, twice where there are generated tokens, token ids
+ * twice. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32
  * tokens with a vocabulary), GM_EMEM, GM_EINTERRUPTED. */
 gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
                          gm_error *err) GM_MUST_USE;

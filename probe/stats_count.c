@@ -74,6 +74,8 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         GM_TRY(gm_stats_permute(s, trace, options->seed, err));
     }
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, options, err));
+    if (s->router && gm_stats_router_sum(s, 0, s->L, 1, -1).n > 0)
+        GM_TRY(gm_rollout_count(&s->rollout, trace, err));
 out:
     if (status != GM_OK) gm_stats_clear(s);
     return status;
@@ -88,6 +90,7 @@ void gm_stats_clear(gm_stats *s)
     gm_free(s->information);
     gm_free(s->router);
     gm_token_counts_clear(&s->by_token);
+    gm_rollout_clear(&s->rollout);
     *s = (gm_stats){0};
 }
 

@@ -111,6 +111,22 @@ static void put_places(const gm_stats *s, gm_json_out *out)
     gm_json_close_array(out);
 }
 
+static void put_rollout(const gm_stats *s, gm_json_out *out)
+{
+    gm_json_open_object(out, "rollout");
+    gm_json_put_u64(out, "documents", s->rollout.documents);
+    gm_json_open_array(out, "layers");
+    for (size_t l = 0; l < s->L; l++) {
+        gm_json_open_object(out, NULL);
+        gm_json_put_i64(out, "layer", s->info->layer_of_moe[l]);
+        gm_json_put_f64(out, "own_prompt_cosine", s->rollout.own[l]);
+        gm_json_put_f64(out, "other_prompt_cosine", s->rollout.other[l]);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
 /* The measures of one subset, each a list of layers of lists of experts. */
 static void put_domain(const gm_stats *s, size_t subset, int which, const char *key,
                        gm_json_out *out)
@@ -154,6 +170,7 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     for (size_t l = 0; l < s->L; l++) put_layer(s, l, scratch, out);
     gm_json_close_array(out);
     if (s->router) put_places(s, out);
+    if (s->rollout.documents > 0) put_rollout(s, out);
     if (s->has_tokens) gm_stats_put_tokens(s, out);
     gm_json_open_array(out, "subsets");
     for (size_t subset = 0; subset < s->S; subset++) put_subset(s, subset, out);
@@ -232,6 +249,20 @@ static void print_places(const gm_stats *s)
     }
 }
 
+static void print_rollout(const gm_stats *s)
+{
+    printf("\ndocuments with a prompt and generated tokens: %" PRIu64
+           "; cosine of the generated with\n",
+           s->rollout.documents);
+    printf("layer own_prompt other_prompt\n");
+    for (size_t l = 0; l < s->L; l++) {
+        printf("%5d", s->info->layer_of_moe[l]);
+        print_number(10, 4, s->rollout.own[l]);
+        print_number(12, 4, s->rollout.other[l]);
+        putchar('\n');
+    }
+}
+
 /* The place of the largest risk difference of a subset among those not yet `taken` (L,E). */
 static size_t find_best(const gm_stats *s, size_t subset, const bool *taken)
 {
@@ -272,6 +303,7 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (!scratch || !taken) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
     print_layers(s, scratch);
     if (s->router) print_places(s);
+    if (s->rollout.documents > 0) print_rollout(s);
     if (s->has_tokens) gm_stats_print_tokens(s);
     if (s->S >= 2 && top > 0) {
         printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",

@@ -26,6 +26,11 @@ echo "-- one expert:"
 gm-probe stats t.h5 --expert 3:0 --expert 1:2 --top 3 --model "$TINY" | sed -n '/^expert/,$p'
 gm-probe stats t.h5 --expert 3:0 --top 2 --json | grep -o '"asked":.*'
 
+echo "-- a recorded generation:"
+generate --prompt "salt onion broth" --prompt "orbit comet" --prompt "sail" --prompt "bowl stir" --record r.h5 > /dev/null
+gm-probe stats r.h5 --top 0 --vocabulary 0 | sed -n '/^prompt/,$p'
+gm-probe stats r.h5 --json | grep -o '"rollout":{.*]},"by_token"' | grep -o '"[a-z_]*":' | sort | uniq -c
+
 echo "-- two traces of the same documents, and with others:"
 gm-probe stats t.h5 --against t.h5
 gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 60 --limit 50 --quiet \

@@ -104,5 +104,15 @@ static void domains_at_the_ends(void)
     CHECK(isnan(gm_domain_of(0, 0, 4, 8, 4, 2).specialisation));
 }
 
-TESTS(TEST(even_load), TEST(uneven_load), TEST(one_expert_has_all), TEST(rows_that_tell_columns),
-      TEST(rows_that_tell_nothing), TEST(domains_by_hand), TEST(domains_at_the_ends))
+static void cosines_by_hand(void)
+{
+    const uint64_t a[] = {3, 4, 0}, b[] = {4, 3, 0}, c[] = {0, 0, 7}, none[] = {0, 0, 0};
+    CHECK_NEAR(gm_cosine_of(a, a, 3), 1, 1e-15);
+    CHECK_NEAR(gm_cosine_of(a, b, 3), 24.0 / 25, 1e-15);
+    CHECK_NEAR(gm_cosine_of(a, c, 3), 0, 0);
+    CHECK(isnan(gm_cosine_of(a, none, 3)));
+}
+
+TESTS(TEST(cosines_by_hand), TEST(even_load), TEST(uneven_load), TEST(one_expert_has_all),
+      TEST(rows_that_tell_columns), TEST(rows_that_tell_nothing), TEST(domains_by_hand),
+      TEST(domains_at_the_ends))

@@ -198,6 +198,43 @@ static gm_status attempt(void *trace, gm_error *err)
     return status;
 }
 
+/* Documents 1 and 3 have prompt and generated tokens; in document 1 all tokens chose {0,1}, in 3
+ * the prompt chose {0,1} and the rest {0,2}: cosine 1/2. Nothing was written on document 0; the
+ * others are template tokens. */
+static void prompt_and_rollout(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    size_t row = 0;
+    for (size_t d = 0; d < SAMPLE_DOCUMENTS; d++) {
+        bool both = d == 1 || d == 3;
+        s.document[d].n_tokens = d == 0 || both ? s.document[d].n_rows : 0;
+        for (size_t p = 0; p < s.document[d].n_rows; p++, row++) {
+            bool written = both && p >= 2;
+            s.phase[row] = written ? 1 : d == 0 || both ? 0 : 2;
+            for (size_t l = 0; l < SAMPLE_L; l++) {
+                uint16_t *expert = s.expert + (row * SAMPLE_L + l) * SAMPLE_K;
+                expert[0] = 0;
+                expert[1] = d == 3 && written ? 2 : 1;
+                uint32_t *counts = s.counts + (d * SAMPLE_L + l) * 8;
+                for (size_t k = 0; k < SAMPLE_K && s.phase[row] < 2; k++) counts[expert[k]]++;
+            }
+        }
+    }
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 0);
+    CHECK_INT(stats.rollout.documents, 2);
+    for (size_t l = 0; l < SAMPLE_L; l++) {
+        CHECK_NEAR(stats.rollout.own[l], (1 + 0.5) / 2, 1e-12);
+        CHECK_NEAR(stats.rollout.other[l], 0.5, 1e-12);
+    }
+    check_every_allocation(attempt, trace);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
 static void allocations_fail(void)
 {
     static sample s;
@@ -210,4 +247,5 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(null_of_what_cannot_differ),
-      TEST(information_above_its_null), TEST(experts_by_token), TEST(allocations_fail))
+      TEST(information_above_its_null), TEST(experts_by_token), TEST(prompt_and_rollout),
+      TEST(allocations_fail))
