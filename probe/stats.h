@@ -56,12 +56,14 @@ typedef struct gm_stats {
     uint64_t n_tokens;                  /* sum of tokens */
     gm_subset_information *information; /* (L); NULL below two subsets */
     gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
-    gm_rollout rollout; /* of a trace with generated tokens; else empty: no documents */
+    double *within; /* (S) mean cosine of two documents of it; NaN below two documents */
+    double within_all, between_all; /* of two documents of one subset, of two; NaN: no such */
+    gm_rollout rollout;             /* of a trace with generated tokens; else empty: no documents */
     bool has_tokens;
     gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
 
-/* Count a whole trace. Cost: counts are read once, and again for every 256 MB of permuted
+/* Count a whole trace. Cost: counts are read twice, and again for every 256 MB of permuted
  * tables; routing is read once, twice where there are generated tokens, token ids
  * twice. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32
  * tokens with a vocabulary), GM_EMEM, GM_EINTERRUPTED. */
@@ -72,6 +74,7 @@ void gm_stats_clear(gm_stats *stats);
 /* The passes of gm_stats_count that stand in files of their own. */
 gm_status gm_stats_permute(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
     GM_MUST_USE;
+gm_status gm_stats_cosines(gm_stats *stats, gm_trace *trace, gm_error *err) GM_MUST_USE;
 gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
                          gm_error *err) GM_MUST_USE;
 

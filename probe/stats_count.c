@@ -66,6 +66,7 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         GM_FAIL(GM_EMEM, "no memory for the counts of %zu subsets, %zu layers, %zu experts", s->S,
                 s->L, s->E);
     GM_TRY(count_documents(s, trace, err));
+    GM_TRY(gm_stats_cosines(s, trace, err));
     if (s->S >= 2) {
         s->n_permutations = options->permutations;
         s->information = gm_alloc(s->L, sizeof *s->information);
@@ -88,6 +89,7 @@ void gm_stats_clear(gm_stats *s)
     gm_free(s->choices);
     gm_free(s->all);
     gm_free(s->information);
+    gm_free(s->within);
     gm_free(s->router);
     gm_token_counts_clear(&s->by_token);
     gm_rollout_clear(&s->rollout);

@@ -151,6 +151,7 @@ static void put_subset(const gm_stats *s, size_t subset, gm_json_out *out)
     gm_json_put_string(out, "subset", s->samples->subset_name[subset]);
     gm_json_put_u64(out, "documents", s->documents[subset]);
     gm_json_put_u64(out, "tokens", s->tokens[subset]);
+    gm_json_put_f64(out, "within_cosine", s->within[subset]);
     for (int which = 0; which < 4; which++) put_domain(s, subset, which, key[which], out);
     gm_json_close_object(out);
 }
@@ -172,6 +173,8 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     if (s->router) put_places(s, out);
     if (s->rollout.documents > 0) put_rollout(s, out);
     if (s->has_tokens) gm_stats_put_tokens(s, out);
+    gm_json_put_f64(out, "within_cosine", s->within_all);
+    gm_json_put_f64(out, "between_cosine", s->between_all);
     gm_json_open_array(out, "subsets");
     for (size_t subset = 0; subset < s->S; subset++) put_subset(s, subset, out);
     gm_json_close_array(out);
@@ -306,6 +309,8 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (s->rollout.documents > 0) print_rollout(s);
     if (s->has_tokens) gm_stats_print_tokens(s);
     if (s->S >= 2 && top > 0) {
+        printf("\nmean cosine of two documents: of one subset %.4f, of two %.4f\n", s->within_all,
+               s->between_all);
         printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
                (double)s->K / (double)s->E);
         for (size_t subset = 0; subset < s->S; subset++) print_subset(s, subset, top, taken);

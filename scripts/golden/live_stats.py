@@ -190,6 +190,22 @@ def check_tokens(trace, told, worst):
         worst.add("co-activation", layer["coactivation"], together)
 
 
+def check_cosines(trace, told, worst):
+    """Every pair of documents, one by one."""
+    usage = np.zeros((len(trace.subset_of_document), trace.expert.shape[1], trace.n_experts))
+    for at in range(trace.expert.shape[1]):
+        np.add.at(usage[:, at], (trace.document[trace.counted][:, None], trace.expert[trace.counted, at]), 1)
+    unit = usage.reshape(len(usage), -1)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    first, second = np.triu_indices(len(unit), 1)
+    cosine, subset = (unit @ unit.T)[first, second], trace.subset_of_document
+    same = subset[first] == subset[second]
+    worst.add("cosines of documents", told["within_cosine"], cosine[same].mean())
+    worst.add("cosines of documents", told["between_cosine"], cosine[~same].mean())
+    for code, domain in enumerate(told["subsets"]):
+        worst.add("cosines of documents", domain["within_cosine"], cosine[same & (subset[first] == code)].mean())
+
+
 def check_asked(trace, asked, worst):
     """Tokens and documents of one expert: the measures that they are sorted by are the largest there are."""
     at = int(np.flatnonzero(trace.layers == asked["layer"])[0])
@@ -245,6 +261,7 @@ def main():
     check_layers(trace, told, worst)
     check_places(trace, told, worst)
     check_subsets(trace, told, worst)
+    check_cosines(trace, told, worst)
     if told["by_token"]["share"] == 1:
         check_tokens(trace, told, worst)
         for asked in told["asked"]:

@@ -85,6 +85,30 @@ static void router_by_place(void)
     gm_trace_close(trace);
 }
 
+/* Documents 0, 1, 2 of "a" are all on expert 0, 0, 1 in every layer, 3 and 4 of "b" on 1, 1: within
+ * "a" one pair of three is equal, within "b" the only one; between, two of six are. */
+static void cosines_within_and_between(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    for (uint32_t d = 0; d < SAMPLE_DOCUMENTS; d++) {
+        s.document[d].subset = d < 3 ? "a" : "b";
+        for (size_t l = 0; l < SAMPLE_L; l++)
+            s.counts[(d * SAMPLE_L + l) * 8 + (d < 2 ? 0 : 1)] = SAMPLE_K * s.document[d].n_tokens;
+    }
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 0);
+    size_t a = gm_trace_get_samples(trace)->subset[0];
+    CHECK_NEAR(stats.within[a], 1.0 / 3, 1e-12);
+    CHECK_NEAR(stats.within[1 - a], 1, 1e-12);
+    CHECK_NEAR(stats.within_all, 2.0 / 4, 1e-12);
+    CHECK_NEAR(stats.between_all, 2.0 / 6, 1e-12);
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
 /* With each document a subset of its own any dealing out gives the same table, rows in another
  * order: the null is the measured information and p is 1. */
 static void null_of_what_cannot_differ(void)
@@ -246,6 +270,6 @@ static void allocations_fail(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(null_of_what_cannot_differ),
-      TEST(information_above_its_null), TEST(experts_by_token), TEST(prompt_and_rollout),
-      TEST(allocations_fail))
+TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(cosines_within_and_between),
+      TEST(null_of_what_cannot_differ), TEST(information_above_its_null), TEST(experts_by_token),
+      TEST(prompt_and_rollout), TEST(allocations_fail))
