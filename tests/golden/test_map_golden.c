@@ -1,5 +1,6 @@
 /* test_map_golden.c - whole maps against umap-learn: where the descent starts, how true the layout
  * from the same start is, who has no edge. Tolerances and their reasons: README.md, "cluster/".
+ * label: slow
  */
 #include "base/rng.h"
 #include "cluster/curve.h"
