@@ -21,7 +21,7 @@
 
 #define MODEL TEST_DATA "/golden/models/deepseek-tiny"
 
-enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 60 };
+enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 24 };
 
 typedef struct command {
     int (*run)(int argc, char **argv);
