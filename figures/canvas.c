@@ -4,6 +4,8 @@
  */
 #include "figures/canvas.h"
 
+#include "base/outfile.h"
+
 #include <cairo-svg.h>
 #include <pango/pangocairo.h>
 #include <string.h>
@@ -64,7 +66,8 @@ gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err)
     return GM_OK;
 }
 
-gm_status gm_picture_kind_of(const char *path, gm_picture_kind *kind, gm_error *err)
+/* PNG or SVG by the ending of `path`. */
+static gm_status kind_of(const char *path, gm_picture_kind *kind, gm_error *err)
 {
     const char *dot = strrchr(path, '.');
     if (dot && strcmp(dot, ".png") == 0)
@@ -74,6 +77,20 @@ gm_status gm_picture_kind_of(const char *path, gm_picture_kind *kind, gm_error *
     else
         return gm_fail(err, GM_EARG, "picture '%s' ends in neither .png nor .svg", path);
     return GM_OK;
+}
+
+gm_status gm_picture_write(const char *path, bool replace, gm_picture_draw *draw,
+                           const void *figure, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_picture_kind kind = GM_PICTURE_PNG;
+    gm_text bytes = {0};
+    GM_TRY(kind_of(path, &kind, err));
+    GM_TRY(draw(figure, kind, &bytes, err));
+    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
 }
 
 void gm_canvas_colour(gm_canvas *canvas, gm_rgb colour, double opacity)

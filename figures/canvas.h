@@ -33,8 +33,14 @@ gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, in
  * first failure. */
 gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err) GM_MUST_USE;
 
-/* PNG or SVG by the ending of `path`; GM_EARG otherwise. */
-gm_status gm_picture_kind_of(const char *path, gm_picture_kind *kind, gm_error *err) GM_MUST_USE;
+/* Draws a figure of its own type and appends the picture to *bytes. */
+typedef gm_status gm_picture_draw(const void *figure, gm_picture_kind kind, gm_text *bytes,
+                                  gm_error *err);
+
+/* Draw a figure into the file `path`, PNG or SVG by its ending, complete or not at all.
+ * Errors: GM_EARG for another ending; those of `draw` and of gm_outfile_write. */
+gm_status gm_picture_write(const char *path, bool replace, gm_picture_draw *draw,
+                           const void *figure, gm_error *err) GM_MUST_USE;
 
 void gm_canvas_colour(gm_canvas *canvas, gm_rgb colour, double opacity);
 

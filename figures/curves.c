@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/outfile.h"
 #include "figures/canvas.h"
 #include "figures/labels.h"
 
@@ -221,8 +220,9 @@ static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
     draw_labels(c, p, q);
 }
 
-static gm_status draw(const gm_curve_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)
 {
+    const gm_curve_figure *f = figure;
     if (f->n_panels < 1)
         return gm_fail(err, GM_EARG, "figure of %d panels, expected at least 1", f->n_panels);
     int columns = f->columns > 0 ? f->columns : 3;
@@ -256,13 +256,5 @@ gm_status gm_figure_curves_png(const gm_curve_figure *figure, gm_text *png, gm_e
 gm_status gm_figure_curves(const gm_curve_figure *figure, const char *path, bool replace,
                            gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_picture_kind kind;
-    gm_text bytes = {0};
-    GM_TRY(gm_picture_kind_of(path, &kind, err));
-    GM_TRY(draw(figure, kind, &bytes, err));
-    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
-out:
-    gm_text_clear(&bytes);
-    return status;
+    return gm_picture_write(path, replace, draw, figure, err);
 }

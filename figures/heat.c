@@ -1,5 +1,4 @@
 /* heat.c - heatmaps side by side, rows (layers) down and columns (experts) across. */
-#include "base/outfile.h"
 #include "figures/canvas.h"
 
 #include <math.h>
@@ -129,8 +128,9 @@ static void draw_bar(gm_canvas *canvas, const gm_heat_panel *panel, double x, do
     gm_canvas_text(canvas, x + width, y + HEIGHT + 2, text, &style);
 }
 
-static gm_status draw(const gm_heat_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)
 {
+    const gm_heat_figure *f = figure;
     if (f->n_panels < 1 || f->rows < 1 || f->cols < 1)
         return gm_fail(err, GM_EARG, "heatmap of %d panels with %d x %d cells, expected at least 1",
                        f->n_panels, f->rows, f->cols);
@@ -179,13 +179,5 @@ gm_status gm_figure_heat_png(const gm_heat_figure *figure, gm_text *png, gm_erro
 gm_status gm_figure_heat(const gm_heat_figure *figure, const char *path, bool replace,
                          gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_picture_kind kind;
-    gm_text bytes = {0};
-    GM_TRY(gm_picture_kind_of(path, &kind, err));
-    GM_TRY(draw(figure, kind, &bytes, err));
-    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
-out:
-    gm_text_clear(&bytes);
-    return status;
+    return gm_picture_write(path, replace, draw, figure, err);
 }

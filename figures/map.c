@@ -1,5 +1,4 @@
 /* map.c - the scatter map: points coloured by group, labels moved apart, a legend. */
-#include "base/outfile.h"
 #include "figures/canvas.h"
 #include "figures/labels.h"
 
@@ -119,8 +118,9 @@ static void draw_legend(gm_canvas *canvas, const gm_map_figure *f, double x, dou
     }
 }
 
-static gm_status draw(const gm_map_figure *f, gm_picture_kind kind, gm_text *bytes, gm_error *err)
+static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, gm_error *err)
 {
+    const gm_map_figure *f = figure;
     gm_status status = GM_OK;
     int width = f->width ? f->width : DEFAULT_WIDTH,
         height = f->height ? f->height : DEFAULT_HEIGHT;
@@ -158,13 +158,5 @@ gm_status gm_figure_map_png(const gm_map_figure *figure, gm_text *png, gm_error 
 
 gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_picture_kind kind;
-    gm_text bytes = {0};
-    GM_TRY(gm_picture_kind_of(path, &kind, err));
-    GM_TRY(draw(figure, kind, &bytes, err));
-    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
-out:
-    gm_text_clear(&bytes);
-    return status;
+    return gm_picture_write(path, replace, draw, figure, err);
 }

@@ -38,21 +38,6 @@ static h5_base *valid_atlas(void)
     return &base;
 }
 
-static void write_patched(const char *path, const uint8_t *bytes, size_t n)
-{
-    const gm_text *valid = &valid_atlas()->file;
-    char *copy = gm_copy_text(valid->at, valid->n);
-    FILE *out = fopen(path, "wb");
-    if (copy == NULL || out == NULL) abort();
-    for (size_t i = 0; i + 4 <= n; i += 4) {
-        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
-        copy[at % valid->n] = (char)bytes[i + 3];
-    }
-    fwrite(copy, 1, valid->n, out);
-    fclose(out);
-    gm_free(copy);
-}
-
 /* What the programs do with an atlas: every number in it is used as an index or a size. */
 static void use(const gm_atlas *atlas)
 {
@@ -88,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (bytes[0] & 2) {
         edit_file("fuzz.patched.h5", valid, bytes + 1, n - 1);
     } else if (bytes[0] & 1) {
-        write_patched("fuzz.patched.h5", bytes + 1, n - 1);
+        patch_file("fuzz.patched.h5", &valid_atlas()->file, bytes + 1, n - 1);
     } else {
         made_init(&m);
         patch_values(&m, bytes + 1, n - 1);

@@ -40,21 +40,6 @@ static h5_base *valid_sweep(void)
     return &base;
 }
 
-static void write_patched(const char *path, const uint8_t *bytes, size_t n)
-{
-    const gm_text *valid = &valid_sweep()->file;
-    char *copy = gm_copy_text(valid->at, valid->n);
-    FILE *out = fopen(path, "wb");
-    if (copy == NULL || out == NULL) abort();
-    for (size_t i = 0; i + 4 <= n; i += 4) {
-        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
-        copy[at % valid->n] = (char)bytes[i + 3];
-    }
-    fwrite(copy, 1, valid->n, out);
-    fclose(out);
-    gm_free(copy);
-}
-
 /* State the digest that the contents have, which the refusal names. */
 static void mend_digest(const char *path, const char *refusal)
 {
@@ -102,21 +87,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (bytes[0] & 2) {
         edit_file("fuzz.patched.h5", valid, bytes + 1, n - 1);
     } else if (bytes[0] & 1) {
-        write_patched("fuzz.patched.h5", bytes + 1, n - 1);
+        patch_file("fuzz.patched.h5", &valid->file, bytes + 1, n - 1);
     } else {
         made_sweep_init(&m);
         patch_values(&m, bytes + 1, n - 1);
         if (gm_sweep_write("fuzz.patched.h5", &m.sweep, true, &err) != GM_OK) abort();
     }
-    if (gm_sweep_open(&sweep, "fuzz.patched.h5", &err) != GM_OK && (bytes[0] & 2)) {
-        if (sweep != NULL) abort();
+    gm_status status = gm_sweep_open(&sweep, "fuzz.patched.h5", &err);
+    if (status != GM_OK && (bytes[0] & 2)) {
+        if (sweep != NULL || err.text[0] == '\0') abort();
         mend_digest("fuzz.patched.h5", err.text);
         err.text[0] = '\0';
-        (void)!gm_sweep_open(&sweep, "fuzz.patched.h5", &err);
+        status = gm_sweep_open(&sweep, "fuzz.patched.h5", &err);
     }
-    if (sweep)
+    if (status == GM_OK)
         use(sweep);
-    else if (err.text[0] == '\0')
+    else if (sweep != NULL || err.text[0] == '\0')
         abort();
     gm_sweep_close(sweep);
     if (gm_alloc_live() != before) abort();

@@ -48,20 +48,6 @@ static h5_base *valid_index(void)
     return &base;
 }
 
-static void write_patched(const char *path, const gm_text *valid, const uint8_t *bytes, size_t n)
-{
-    char *copy = gm_copy_text(valid->at, valid->n);
-    FILE *out = fopen(path, "wb");
-    if (copy == NULL || out == NULL) abort();
-    for (size_t i = 0; i + 4 <= n; i += 4) {
-        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
-        copy[at % valid->n] = (char)bytes[i + 3];
-    }
-    fwrite(copy, 1, valid->n, out);
-    fclose(out);
-    gm_free(copy);
-}
-
 static gm_status write_values(const char *path, const uint8_t *bytes, size_t n, gm_error *err)
 {
     static sample s;
@@ -116,9 +102,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (bytes[0] & 2)
         edit_file(path, valid, bytes + 1, n - 1);
     else if (bytes[0] & 1)
-        write_patched(path, &valid->file, bytes + 1, n - 1);
-    else if (write_values(path, bytes + 1, n - 1, &err) != GM_OK)
+        patch_file(path, &valid->file, bytes + 1, n - 1);
+    else if (write_values(path, bytes + 1, n - 1, &err) != GM_OK) {
+        if (err.text[0] == '\0' || gm_alloc_live() != before) abort();
         return 0;
+    }
     if (gm_trace_open(&trace, path, &err) == GM_OK)
         use(trace, !(bytes[0] & 4));
     else if (trace != NULL || err.text[0] == '\0')

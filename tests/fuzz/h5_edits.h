@@ -202,4 +202,20 @@ static inline void edit_file(const char *path, h5_base *base, const uint8_t *byt
     H5Eclear2(H5E_DEFAULT);
 }
 
+/* A file of the valid bytes, some of them overwritten: four bytes of the input say where (three)
+ * and what. */
+static inline void patch_file(const char *path, const gm_text *valid, const uint8_t *bytes,
+                              size_t n)
+{
+    char *copy = gm_copy_text(valid->at, valid->n);
+    FILE *out = fopen(path, "wb");
+    if (copy == NULL || out == NULL) abort();
+    for (size_t i = 0; i + 4 <= n; i += 4) {
+        size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
+        copy[at % valid->n] = (char)bytes[i + 3];
+    }
+    if (fwrite(copy, 1, valid->n, out) != valid->n || fclose(out) != 0) abort();
+    gm_free(copy);
+}
+
 #endif
