@@ -15,8 +15,8 @@
  * of them and writes JUnit XML (CMOCKA_MESSAGE_OUTPUT=xml); without it, which is
  * how engine-only builds test, by a loop of our own.
  *
- * A program starts in an empty folder of its own. TEST_DATA is the path of the
- * tests' folder: TEST_DATA "/golden/models/olmoe-tiny".
+ * A program starts in a folder of its own, which may hold what it left there before. TEST_DATA is
+ * the path of the tests' folder: TEST_DATA "/golden/models/olmoe-tiny".
  */
 #ifndef GM_CHECK_H
 #define GM_CHECK_H
@@ -180,6 +180,12 @@ static inline void check_every_allocation(gm_status (*attempt)(void *state, gm_e
         if (err.text[0] == '\0') TEST_FAILED_("allocation %ld fails: no message", k);
     }
     TEST_FAILED_("no end after 1000000 allocations");
+}
+
+/* The larger of two differences; once NaN, NaN for good, so that no bound holds. */
+static inline double check_larger(double worst, double off)
+{
+    return isnan(worst) || off <= worst ? worst : off;
 }
 
 /* The shared folder of large test data (GM_SHARED, or ../shared beside the

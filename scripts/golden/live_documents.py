@@ -125,7 +125,7 @@ def report(np, name, rows, seconds):
             print(f"{low:>9g} to {high:<8g} {here.sum():9} {(here & same).sum():10} {same[here].mean():9.5f}")
     wrong = clean & ~same & (margin > SURE)
     flipped = clean & ~same
-    worst = {key: max(row[key] for row in rows) for key in ("nll", "token", "gate", "edge")}
+    worst = {key: np.max([row[key] for row in rows]) for key in ("nll", "token", "gate", "edge")}
     print(f"largest margin of a flip {margin[flipped].max(initial=0):.2g}; nll of a document within {worst['nll']:.2g}, of a "
           f"token {worst['token']:.2g}; gates within {worst['gate']:.2g}, margins {worst['edge']:.2g} (f16 in the trace)")
     bad = []

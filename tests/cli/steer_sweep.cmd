@@ -36,7 +36,7 @@ same one.json three.json "the recorded configuration"
 sweep $small -o k.h5 > whole 2> /dev/null
 mv k.h5 whole.h5
 gm-steer sweep $how $options $small -o k.h5 > /dev/null 2>&1 & victim=$!
-until ls k.h5.parts/*.h5 > /dev/null 2>&1; do sleep 0.01; done
+until ls k.h5.parts/*.h5 > /dev/null 2>&1 || ! kill -0 $victim 2> /dev/null; do sleep 0.01; done
 kill -9 $victim; wait $victim 2> /dev/null
 sweep $small -o k.h5; echo "exit $?"
 sweep $small -o k.h5 --max-kl 2 --resume; echo "exit $?"
@@ -46,7 +46,7 @@ for file in whole k; do sweep $small -o $file.h5 --resume | sed 's/^[^ ]* //' > 
 same whole.end k.end "digest after a kill"
 
 gm-steer sweep $how $options $small --draws 20 -o i.h5 > /dev/null & victim=$!
-until ls i.h5.parts/*.h5 > /dev/null 2>&1; do sleep 0.01; done
+until ls i.h5.parts/*.h5 > /dev/null 2>&1 || ! kill -0 $victim 2> /dev/null; do sleep 0.01; done
 kill -TERM $victim; wait $victim; echo "exit $?"
 sweep $small --draws 20 -o i.h5 --resume > /dev/null 2>&1; echo "exit $?"
 

@@ -38,7 +38,7 @@ def main():
     assert everything == sorted(NOTEBOOKS), everything
     for old in pathlib.Path().glob("*.*"):
         old.unlink()
-    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}", "MODEL": str(SOURCE / "notebooks-data/demo-model")}
+    environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     for name in NOTEBOOKS:
         path = SOURCE / "notebooks-data" / f"{name}.ipynb"
         check_stored(path)

@@ -62,6 +62,7 @@ def check_memory():
     """A model larger than this machine is refused by a sentence; its file is sparse, of vocabulary rows."""
     rows, memory = 2**28 - 1, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
     if memory > 80e9:
+        print(f"left out: a model larger than {memory / 1e9:.0f} GB")
         return
     shutil.rmtree("huge", ignore_errors=True)
     pathlib.Path("huge").mkdir()

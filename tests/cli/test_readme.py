@@ -8,8 +8,18 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
+
+try:
+    import h5py  # noqa: F401  README's Python wants it
+except ImportError as missing:
+    print(f"skipped: {missing}")
+    sys.exit(77)
+if shutil.which("zstd") is None:
+    print("skipped: no zstd to pack corpora with")
+    sys.exit(77)
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GM_BIN", "build/cpu/bin")).resolve()
@@ -18,7 +28,6 @@ BIN = pathlib.Path(os.environ.get("GM_BIN", "build/cpu/bin")).resolve()
 HERE = {"GigaChat-20B-A3B-base": SOURCE / "notebooks-data/demo-model"}
 CORPORA = ("pile/00.jsonl.zst", "other.jsonl.zst")
 CLUSTERS = {"25": "0", "27": "1"}
-
 
 
 def has_preset(kind, name):

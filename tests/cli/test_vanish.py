@@ -23,13 +23,17 @@ class Paused:
         self.more, self.where = more, where
 
     def __enter__(self):
-        clear(OUT)
-        self.process = start(OUT, *self.more, **self.where)
-        while not shards(OUT) and self.process.poll() is None:
-            time.sleep(0.001)
-        self.process.send_signal(SIGSTOP)
-        assert self.process.poll() is None, self.process.communicate()
-        return self
+        for _ in range(20):
+            clear(OUT)
+            self.process = start(OUT, *self.more, **self.where)
+            while not shards(OUT) and self.process.poll() is None:
+                time.sleep(0.001)
+            self.process.send_signal(SIGSTOP)
+            if self.process.poll() is None and not pathlib.Path(f"{OUT}.part").exists():
+                return self
+            self.process.send_signal(SIGCONT)  # it was quicker: at its end, or merging
+            said = self.process.communicate()
+        raise AssertionError(said)
 
     def __exit__(self, *_):
         self.process.send_signal(SIGCONT)

@@ -79,7 +79,7 @@ static void the_error_bound_holds(void)
                 if (!(off <= gm_dots_error(&p, row[r])))
                     TEST_FAILED_("%zu dimensions, offset %g: off by %g, bound %g", p.dim,
                                  (double)offsets[m / 4], off, gm_dots_error(&p, row[r]));
-                worst = fmax(worst, off / gm_dots_error(&p, row[r]));
+                worst = check_larger(worst, off / gm_dots_error(&p, row[r]));
             }
         CHECK(worst > 0); /* the products are floats */
         gm_free(packed);
