@@ -102,7 +102,7 @@ static bool is_bad(const comparing *c, const uint16_t *expert)
 static int bin_of(float margin)
 {
     int exponent = 0;
-    if (!isfinite(margin)) return GM_MARGIN_BINS - 1;
+    if (margin == INFINITY) return GM_MARGIN_BINS - 1; /* K = E */
     if (!(margin > 0)) return 0;
     frexpf(margin, &exponent); /* margin in [2^(exponent-1), 2^exponent) */
     exponent -= 1 + GM_MARGIN_EXPONENT;

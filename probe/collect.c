@@ -201,9 +201,8 @@ static gm_status skip_shard(gm_run *r, const char *path, bool *more, gm_error *e
     GM_TRY(gm_trace_open(&shard, path, err));
     if (strcmp(gm_trace_get_info(shard)->fingerprint, r->fingerprint) != 0)
         GM_FAIL(GM_EEXIST,
-                "'%s' is of a run with another model, corpus or options; "
-                "give --force to start over",
-                path);
+                "'%s' is of a run with another model, corpus or options; %s to start over", path,
+                r->o.shard_n > 1 ? "remove its folder" : "give --force");
     const gm_trace_samples *samples = gm_trace_get_samples(shard);
     gm_trace_get_block(shard, &number, &n_read, more);
     for (size_t i = 0; i < samples->n; i++) r->n_kept_tokens += samples->n_tokens[i];

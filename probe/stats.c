@@ -168,6 +168,8 @@ int gm_probe_stats(int argc, char **argv)
         {.kind = GM_OPT_END_}};
     gm_status status =
         gm_opt_parse("gm-probe stats TRACE [--against TRACE]", DETAILS, opts, &argc, argv, &err);
+    if (status == GM_OK && o.against && (o.model || o.experts.n > 0))
+        status = gm_fail(&err, GM_EARG, "--against does not go with --expert and --model");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
     bool usage = status != GM_OK;

@@ -1,5 +1,7 @@
 /* stats.h - private to probe: the counts behind `gm-probe stats`, made in passes over a trace
- * that hold a few thousand rows at a time, whatever its length.
+ * that read a few thousand rows at a time. What is held besides: tables by subset and by token
+ * (8 L R E bytes for R ids of their own), 4 bytes a counted token for the null by token, 4 a
+ * document and permutation, at most 256 MB at a time.
  *
  * Sizes:  N documents, S subsets, L MoE layers, E experts, K per token, R permutations.
  *

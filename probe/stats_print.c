@@ -309,8 +309,11 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     if (s->rollout.documents > 0) print_rollout(s);
     if (s->has_tokens) gm_stats_print_tokens(s);
     if (s->S >= 2 && top > 0) {
-        printf("\nmean cosine of two documents: of one subset %.4f, of two %.4f\n", s->within_all,
-               s->between_all);
+        printf("\nmean cosine of two documents: of one subset");
+        print_number(0, 4, s->within_all);
+        printf(", of two");
+        print_number(0, 4, s->between_all);
+        printf("\n");
         printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
                (double)s->K / (double)s->E);
         for (size_t subset = 0; subset < s->S; subset++) print_subset(s, subset, top, taken);

@@ -5,9 +5,10 @@
 
 #include "base/cli.h"
 #include "base/progress.h"
+#include "engine/engine.h"
 #include "probe/stats.h"
 
-enum { ROWS_AT_ONCE = 8192, TEMPLATE_PHASE = 2 }; /* rows: the largest chunk of a trace */
+enum { ROWS_AT_ONCE = 8192 }; /* rows: the largest chunk of a trace */
 
 typedef struct rows {
     uint16_t *expert;         /* (n,L,K) */
@@ -163,7 +164,7 @@ gm_router_sum gm_stats_router_sum(const gm_stats *s, size_t l, size_t n_layers, 
             int phase = place / GM_STATS_POSITIONS, bin = place % GM_STATS_POSITIONS;
             const gm_router_sum *r =
                 &s->router[i * GM_STATS_PHASES * GM_STATS_POSITIONS + (size_t)place];
-            if (p < 0 ? phase == TEMPLATE_PHASE : phase != p) continue;
+            if (p < 0 ? phase == GM_PHASE_TEMPLATE : phase != p) continue;
             if (b >= 0 && bin != b) continue;
             sum.n += r->n;
             sum.n_margin += r->n_margin;

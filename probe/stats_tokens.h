@@ -25,7 +25,7 @@ typedef struct gm_token_counts {
     size_t R;             /* rows of their own */
     uint32_t *token_id;   /* (R) by frequency */
     uint32_t *row_of;     /* (n_ids) row of an id */
-    size_t n_ids;         /* 1 + the largest id */
+    size_t n_ids;         /* above every id of the trace */
     uint32_t *dealt;      /* (counted tokens) their rows, shuffled: the null */
     uint64_t n_dealt;     /* of them used */
     uint32_t *count;      /* (L,R+1,E) tokens of a row that chose e */
@@ -38,8 +38,8 @@ typedef struct gm_token_counts {
 } gm_token_counts;
 
 /* Count the ids of the trace and choose the rows, at most `most`; `batch` rows are added at a
- * time. Holds 4 bytes a token. GM_EARG for more than 2^32 - 1 tokens; GM_EFORMAT for an id
- * above 2^24; GM_EMEM, GM_EIO. */
+ * time. Holds 4 bytes a token and 8 L (R+1) E bytes of tables. GM_EARG for more than 2^32 - 1
+ * tokens; GM_EFORMAT for an id above 2^24; GM_EMEM, GM_EIO. */
 gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, size_t most, size_t batch,
                                uint64_t seed, gm_error *err) GM_MUST_USE;
 void gm_token_counts_clear(gm_token_counts *c);

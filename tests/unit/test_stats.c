@@ -125,6 +125,7 @@ static void null_of_what_cannot_differ(void)
         CHECK(i->mutual.bits > 0.01);
         CHECK_NEAR(i->null_bits, i->mutual.bits, 1e-12);
         CHECK_NEAR(i->null_95_bits, i->mutual.bits, 1e-12);
+        CHECK_NEAR(i->p, 1, 0);
     }
     gm_stats_clear(&stats);
     gm_trace_close(trace);
