@@ -64,13 +64,14 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
 }
 
 /* Lock the open file; GM_EEXIST when another process holds it or has just renamed
- * it away. */
-static gm_status take_lock(int fd, const char *part, gm_error *err)
+ * it away. *locked: false on a file system without locks, where nobody can tell. */
+static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     struct stat opened, named;
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) != 0) {
+    *locked = fcntl(fd, F_OFD_SETLK, &lock) == 0;
+    if (!*locked) {
         if (errno == EAGAIN || errno == EACCES)
             return gm_fail(err, GM_EEXIST, "'%s' is being written by another process", part);
         /* A file system without locks: the exclusive creation has to do. */
@@ -92,8 +93,14 @@ static gm_status remove_stale(const char *part, gm_error *err)
     int fd = open(part, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) return GM_OK;
     if (fd < 0) return gm_fail(err, GM_EIO, "cannot create '%s': %s", part, strerror(errno));
-    gm_status status = take_lock(fd, part, err);
-    if (status == GM_OK && unlink(part) != 0)
+    bool locked;
+    gm_status status = take_lock(fd, part, &locked, err);
+    if (status == GM_OK && !locked)
+        status = gm_fail(err, GM_EEXIST,
+                         "'%s' exists, and this file system has no locks: remove it unless a "
+                         "process is writing it",
+                         part);
+    else if (status == GM_OK && unlink(part) != 0)
         status = gm_fail(err, GM_EIO, "cannot remove '%s': %s", part, strerror(errno));
     close(fd);
     return status;
@@ -105,7 +112,7 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     gm_outfile *file = NULL;
     gm_text part = {0};
     int fd = -1;
-    bool created = false;
+    bool created = false, locked;
     *out = NULL;
 
     GM_TRY(check_name(path, replace, err));
@@ -123,7 +130,7 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
         GM_FAIL(GM_EEXIST, "'%s' is being written by another process", file->part);
     if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
     created = true;
-    GM_TRY(take_lock(fd, file->part, err));
+    GM_TRY(take_lock(fd, file->part, &locked, err));
 
     file->stream = fdopen(fd, "wb");
     if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
