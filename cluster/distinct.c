@@ -1,6 +1,7 @@
 /* distinct.c - points to documents. See distinct.h. */
 #include "cluster/distinct.h"
 
+#include <assert.h>
 #include <math.h>
 
 gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *err)
@@ -124,13 +125,14 @@ static void spread_linkage(gm_linkage *to, const gm_linkage *from, const gm_dist
                            uint32_t *top)
 {
     size_t row = 0;
+    assert(d->m >= 1);
     for (size_t p = 0; p < d->m; p++) {
         top[p] = d->first[p];
         for (uint32_t c = 1; c < d->count[p]; c++)
             top[p] = join(to, &row, top[p], d->first[p] + c, 0);
     }
     const size_t base = d->n + row;
-    uint32_t root = d->m > 0 ? top[0] : 0;
+    uint32_t root = top[0];
     double last = 0;
     for (size_t i = 0; i + 1 < d->m; i++) {
         uint32_t half[2] = {from->left[i], from->right[i]};

@@ -117,7 +117,8 @@ static const struct {
     {"neighbour_purity_chance", "the same for neighbours drawn at random"},
     {"control.documents", "documents that the comparison with words took"},
     {"control.router_neighbour_purity", "among those, neighbours by usage of the same subset"},
-    {"control.words_neighbour_purity", "the same for neighbours by TF-IDF of words"},
+    {"control.words_neighbour_purity",
+     "the same for neighbours by counts of words (hashed, Hellinger)"},
     {"split_half_correlation", "of each cluster's profiles from either half of its documents"},
     {"zero_documents", "documents without a counted choice"},
     {"distinct_documents", "documents of different counts"},
@@ -204,10 +205,11 @@ static gm_status write_page(const gm_atlas *atlas, const gm_report_options *opti
         GM_TRY(put_map(&page, atlas, GM_MAP_BY_SUBSET, "Scatter map of the documents by subset",
                        "The same points, coloured by the corpus subset they come from.", err));
     gm_html_heading(&page, 2, "Clusters");
-    gm_html_paragraph(&page,
-                      "Keywords: the words of highest mean TF-IDF. Purity: documents that are of "
-                      "the largest subset. Stability: of HDBSCAN. Lift: how much more often the "
-                      "cluster chooses an expert than the whole corpus does.");
+    gm_html_paragraph(
+        &page, "Keywords: the words of highest TF-IDF, by the method under Parameters. Purity: "
+               "documents that are of the largest subset. Stability: of HDBSCAN. Lift: how much "
+               "more often the "
+               "cluster chooses an expert than the whole corpus does.");
     put_cluster_table(&page, atlas);
     GM_TRY(put_heatmaps(&page, atlas, most, err));
     GM_TRY(put_json_table(&page, "Quality", atlas->quality, true, err));

@@ -314,7 +314,7 @@ out:
 }
 
 /* Weights that exceed the machine's memory would end in the system killing the process without
- * a word. */
+ * a word. A smaller limit that a container or a batch system sets is not seen. */
 static gm_status check_memory(const gm_ops *ops, uint64_t n_bytes, gm_error *err)
 {
     char need[24], have[24];

@@ -223,7 +223,8 @@ static void take_text(const char *bytes, size_t n, gm_document *out)
     gm_sha256_of(bytes, n, out->sha);
 }
 
-/* A subset is a C string: NUL in its name is written \x00, so that no two names are one. */
+/* A subset is a C string: NUL in its name is written \x00, so that names that part behind it stay
+ * two. */
 static gm_status take_subset(gm_corpus *corpus, const gm_json *value, gm_document *out,
                              gm_error *err)
 {
