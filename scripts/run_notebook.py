@@ -3,7 +3,9 @@
 
 usage: scripts/run_notebook.py NOTEBOOK.ipynb
 
-A cell tagged needs-PACKAGE is left out, and named, where the package is absent. Pictures are drawn and thrown away. The first cell that fails ends the run with its traceback."""
+A cell tagged needs-PACKAGE is left out, and named, where the package is absent. Pictures are drawn and thrown away; what is
+written comes to the current folder. MODEL names the model, default: demo-model beside the notebook. The first cell that
+fails ends the run with its traceback."""
 import importlib.util
 import json
 import os
@@ -38,4 +40,5 @@ if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     os.environ["MPLBACKEND"] = "Agg"
+    os.environ.setdefault("MODEL", str(pathlib.Path(sys.argv[1]).resolve().parent / "demo-model"))
     print("{} cells run, {} left out".format(*run(sys.argv[1])))

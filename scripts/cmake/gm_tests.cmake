@@ -18,7 +18,7 @@ find_program(GM_PYTHON python3 REQUIRED)
 
 # What every test's process finds around it.
 set(GM_TEST_ENVIRONMENT
-  OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive GM_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
+  OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=1 GM_BIN=${CMAKE_RUNTIME_OUTPUT_DIRECTORY}
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
   "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
   "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1")
@@ -74,7 +74,7 @@ endfunction()
 
 add_custom_target(threads)
 
-# Common properties; each test starts in an empty folder of its own.
+# Common properties; each test starts in a folder of its own, which may hold what it left there.
 function(gm_register name labels)
   set(folder ${CMAKE_BINARY_DIR}/test-work/${name})
   file(MAKE_DIRECTORY ${folder})
