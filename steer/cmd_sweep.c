@@ -1,6 +1,7 @@
 /* cmd_sweep.c - gm-steer sweep: does steering beat random experts, at which cost, and for
  * which topics? Exit 3 when, over all topics, it does not.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -84,7 +85,8 @@ static bool exists(const char *path)
     return stat(path, &at) == 0;
 }
 
-/* May the results be written? The parts of another run are in the way unless told. */
+/* May the results be written? The parts of another run are in the way unless told. Nothing
+ * is removed here: a dry run, or a model that does not open, loses no work. */
 static gm_status check_outputs(const request *r, const char *folder, bool finished, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -95,7 +97,6 @@ static gm_status check_outputs(const request *r, const char *folder, bool finish
     if (r->out == NULL || finished) goto out;
     GM_TRY(gm_outfile_check(r->out, r->force, err));
     GM_TRY(gm_shard_list_read(&list, folder, err));
-    if (list.n > 0 && r->force && !r->resume) GM_TRY(gm_shards_remove(folder, err));
     if (list.n > 0 && !r->force && !r->resume)
         GM_FAIL(GM_EEXIST,
                 "'%s' holds %zu cells of a sweep; go on with --resume or start over with --force",
@@ -105,25 +106,91 @@ out:
     return status;
 }
 
-/* What a finished file says; for --resume behind the end, when nothing else is asked for. */
-static gm_status print_finished(const request *r, gm_error *err)
+static gm_status check_verdict(bool beats_random, double p, size_t n_draws, gm_error *err)
+{
+    if (beats_random) return GM_OK;
+    return gm_fail(err, GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draws)",
+                   p, n_draws);
+}
+
+/* ---- a finished file ---- */
+
+static bool same_value(const gm_json *a, const gm_json *b)
+{
+    size_t n_a = 0, n_b = 0;
+    double x, y;
+    bool yes, no;
+    if (a == NULL || b == NULL) return a == b;
+    if (gm_json_kind_of(a) != gm_json_kind_of(b)) return false;
+    const char *text_a = gm_json_text(a, &n_a), *text_b = gm_json_text(b, &n_b);
+    if (text_a && text_b) return n_a == n_b && memcmp(text_a, text_b, n_a) == 0;
+    if (gm_json_f64(a, &x) && gm_json_f64(b, &y)) return x == y;
+    if (gm_json_bool(a, &yes) && gm_json_bool(b, &no)) return yes == no;
+    a = gm_json_first(a), b = gm_json_first(b);
+    for (; a && b && same_value(a, b); a = gm_json_next(a)) b = gm_json_next(b);
+    return a == NULL && b == NULL;
+}
+
+/* Refuse options that the file was not measured with; those that name files are left to
+ * the fingerprint, which knows their contents. */
+static gm_status compare_options(const request *r, const gm_sweep *sweep, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_sweep *sweep = NULL;
+    gm_json *asked = NULL, *recorded = NULL;
+    GM_TRY(gm_json_parse(&asked, r->marked.at, r->marked.n, "the options", err));
+    GM_TRY(gm_json_parse(&recorded, (const char *)sweep->config, sweep->n_config, r->out, err));
+    for (const gm_json *m = gm_json_first(asked); m; m = gm_json_next(m))
+        if (!same_value(m, gm_json_find(recorded, gm_json_key(m))))
+            GM_FAIL(GM_EARG, "'%s' was measured with another --%s; give another -o, or remove it",
+                    r->out, gm_json_key(m));
+out:
+    gm_json_free(asked);
+    gm_json_free(recorded);
+    return status;
+}
+
+/* What a finished file says; it ends as the run did. */
+static gm_status print_finished(const request *r, const gm_sweep *sweep, gm_error *err)
+{
+    gm_status status = GM_OK;
     gm_json *root = NULL;
     const char *words;
-    GM_TRY(gm_sweep_open(&sweep, r->out, err));
+    bool beats_random;
+    double p = (double)NAN;
+    int64_t n_draws;
     GM_TRY(gm_json_parse(&root, (const char *)sweep->summary, sweep->n_summary, r->out, err));
     GM_TRY(gm_json_get_text(root, "verdict", &words, r->out, err));
+    const gm_json *pooled = gm_json_find(root, "pooled");
+    if (pooled == NULL) GM_FAIL(GM_EFORMAT, "'%s': its summary lacks 'pooled'", r->out);
+    GM_TRY(gm_json_get_bool_or(pooled, "beats_random", false, &beats_random, r->out, err));
+    GM_TRY(gm_json_get_i64(pooled, "draws", 0, INT32_MAX, &n_draws, r->out, err));
+    GM_TRY(gm_json_get_f64_or(pooled, "p", 0, 1, (double)NAN, &p, r->out, err));
     if (r->stage.json)
         printf("%.*s\n", (int)sweep->n_summary, (const char *)sweep->summary);
     else
         printf("%s is finished, digest %s. %s\n", r->out, sweep->digest, words);
+    GM_TRY(check_verdict(beats_random, p, (size_t)n_draws, err));
 out:
     gm_json_free(root);
+    return status;
+}
+
+/* --resume behind the end. *told: nothing else is asked for, and every option is as it was. */
+static gm_status look_at_finished(const request *r, bool *told, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_sweep *sweep = NULL;
+    GM_TRY(gm_sweep_open(&sweep, r->out, err));
+    GM_TRY(compare_options(r, sweep, err));
+    *told = !r->csv && !r->report && !r->figure && sweep->n_config == r->kept.n &&
+            memcmp(sweep->config, r->kept.at, r->kept.n) == 0;
+    if (*told) GM_TRY(print_finished(r, sweep, err));
+out:
     gm_sweep_close(sweep);
     return status;
 }
+
+/* ---- the work ---- */
 
 static void print_plan(const request *r, const gm_study *s)
 {
@@ -144,8 +211,6 @@ static void print_plan(const request *r, const gm_study *s)
     printf("%zu cells (%zu to choose dose and filter), %zu texts, about %s tokens\n", s->n_cells,
            s->n_choosing, n_texts, gm_show_count(show, tokens));
 }
-
-/* ---- the work ---- */
 
 static gm_status give_results(const request *r, const gm_study *s, const gm_outcomes *o,
                               bool finished, gm_error *err)
@@ -188,15 +253,14 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
         goto out;
     }
     if (folder && !finished) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
+    if (folder && r->force && !r->resume) GM_TRY(gm_shards_clear(folder, err));
     gm_catch_signals();
     GM_TRY(gm_study_run(&study, finished ? r->out : folder, finished ? NULL : folder,
                         r->stage.quiet, err));
     GM_TRY(gm_scores_outcomes(&outcomes, &study, err));
     GM_TRY(give_results(r, &study, &outcomes, finished, err));
     if (folder && !finished) GM_TRY(gm_shards_remove(folder, err));
-    if (!gm_verdict_beats_random(&outcomes))
-        GM_FAIL(GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draws)",
-                outcomes.p, outcomes.n_draws);
+    GM_TRY(check_verdict(gm_verdict_beats_random(&outcomes), outcomes.p, outcomes.n_draws, err));
 out:
     if (status == GM_EINTERRUPTED && folder)
         (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
@@ -211,8 +275,9 @@ static gm_status run(const request *r, gm_error *err)
     gm_status status = GM_OK;
     gm_stage stage = {0};
     gm_text folder = {0};
-    bool finished = r->out && r->resume && exists(r->out);
-    if (finished && !r->csv && !r->report && !r->figure) return print_finished(r, err);
+    bool finished = r->out && r->resume && exists(r->out), told = false;
+    if (finished) GM_TRY(look_at_finished(r, &told, err));
+    if (told) goto out;
     if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
     GM_TRY(check_outputs(r, folder.at, finished, err));
     GM_TRY(gm_stage_open(&stage, &r->stage, err));

@@ -17,7 +17,8 @@ sed -n '/^judge/p; /^  *texts/p; /^All topics/p' text
 awk -F, 'NR > 1 { n[$1 "," $2 "," $4]++ } END { for (k in n) print k, n[k] }' s.csv | sort
 awk -F, '{ print NF }' s.csv | sort | uniq -c
 test -e s.h5.parts || echo "no parts are left"
-sweep -o s.h5 --resume | cut -c1-24
+sweep -o s.h5 --resume > told; echo "exit $?"; cut -c1-24 told
+sweep -o s.h5 --resume --max-kl 2 > told; echo "exit $?"; cat told
 sweep -o s.h5; echo "exit $?"
 sweep -o s.h5 --resume --csv t.csv --report t.html --figure t.png > told 2> /dev/null; echo "exit $?"
 same text told "told again"; same s.csv t.csv "CSV"; same s.html t.html "page"; same s.png t.png "figure"
@@ -40,9 +41,10 @@ until ls k.h5.parts/*.h5 > /dev/null 2>&1 || ! kill -0 $victim 2> /dev/null; do 
 kill -9 $victim; wait $victim 2> /dev/null
 sweep $small -o k.h5; echo "exit $?"
 sweep $small -o k.h5 --max-kl 2 --resume; echo "exit $?"
+sweep $small -o k.h5 --force --dry-run > /dev/null && ls k.h5.parts/*.h5 > /dev/null && echo "kept by a dry run"
 sweep $small -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
 same whole resumed "text after a kill"
-for file in whole k; do sweep $small -o $file.h5 --resume | sed 's/^[^ ]* //' > $file.end; done
+for file in whole k; do sweep $small -o $file.h5 --resume 2> /dev/null | sed 's/^[^ ]* //' > $file.end; done
 same whole.end k.end "digest after a kill"
 
 gm-steer sweep $how $options $small --draws 20 -o i.h5 > /dev/null & victim=$!

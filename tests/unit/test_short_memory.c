@@ -83,7 +83,7 @@ static void check_sentence(const command *c, long k)
 /* Whether `path` is not there or a file that `read`, a command, accepts. */
 static bool is_whole_or_absent(const char *path, const command *read)
 {
-    return access(path, F_OK) != 0 || run_quietly(read) == 0;
+    return access(path, F_OK) != 0 || run_quietly(read) == read->code;
 }
 
 /* Run the command with the k-th allocation failing. */
@@ -164,15 +164,14 @@ static const command generate = {gm_steer_generate, "gm-steer",
                                  0};
 
 /* A topic, and random experts that a model of random weights does not fall behind. */
-#define SWEEP "sweep --model " MODEL " --atlas a.h5 --classifier-corpus o.jsonl --quiet "
-static const command sweep = {
-    gm_steer_sweep, "gm-steer",
-    SWEEP "--prompt salt --tune-prompts p.txt --max-tokens 4 --threads 2 "
-          "--doses 1,2 --draws 1 --band-draws 0 --shuffles 0 "
-          "--passages 1 --n-clusters 1 --force -o s.h5 --csv s.csv --report s.html",
-    3};
+#define SWEEP                                                                                 \
+    "sweep --model " MODEL " --atlas a.h5 --classifier-corpus o.jsonl --quiet --prompt salt " \
+    "--tune-prompts p.txt --max-tokens 4 --threads 2 --doses 1,2 --draws 1 --band-draws 0 "   \
+    "--shuffles 0 --passages 1 --n-clusters 1 -o s.h5 "
+static const command sweep = {gm_steer_sweep, "gm-steer",
+                              SWEEP "--force --csv s.csv --report s.html", 3};
 
-static const command read_sweep = {gm_steer_sweep, "gm-steer", SWEEP "--resume -o s.h5", 0};
+static const command read_sweep = {gm_steer_sweep, "gm-steer", SWEEP "--resume", 3};
 static const command read_trace = {gm_probe_verify, "gm-probe", "verify t.h5", 0};
 static const command read_atlas = {gm_cluster_show, "gm-cluster", "show a.h5", 0};
 static const command read_plan = {gm_steer_plan, "gm-steer", "plan p.st", 0};
