@@ -219,7 +219,8 @@ gm_verdict gm_judge_verdict(const float *log_p, size_t n_classes, int class_id)
     double own = (double)log_p[class_id], best = -INFINITY;
     for (size_t c = 0; c < n_classes; c++)
         if ((int)c != class_id && (double)log_p[c] > best) best = (double)log_p[c];
-    double odds = own - log(-expm1(own)); /* p/(1-p); own = 0 gives +inf */
-    return (gm_verdict){.log_odds = fmax(-MAX_LOG_ODDS, fmin(MAX_LOG_ODDS, odds)),
-                        .hit = own > best};
+    double odds = own - log(-expm1(own));         /* p/(1-p); own = 0 gives +inf */
+    if (odds > MAX_LOG_ODDS) odds = MAX_LOG_ODDS; /* NaN stays NaN, as fmin would not let it */
+    if (odds < -MAX_LOG_ODDS) odds = -MAX_LOG_ODDS;
+    return (gm_verdict){.log_odds = odds, .hit = own > best};
 }

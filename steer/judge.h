@@ -25,9 +25,9 @@ typedef struct gm_judge {
 } gm_judge;
 
 /* Read the corpus files and train; the class of a document is its subset. A document whose
- * SHA-256 is in the atlas (may be NULL) is left out and counted. Of classes with 16
- * documents or more about an eighth is held out, by SHA-256. GM_EFORMAT when fewer than
- * two classes are left. */
+ * SHA-256 is in the atlas (may be NULL) is left out and counted. About an eighth of
+ * a class is held out, by SHA-256, where 16 documents or more are left to train on.
+ * GM_EFORMAT when fewer than two classes are left; GM_EIO, GM_EMEM. */
 gm_status gm_judge_create(gm_judge *judge, const gm_opt_list *corpus, const gm_atlas *atlas,
                           gm_error *err) GM_MUST_USE;
 void gm_judge_clear(gm_judge *judge);
@@ -35,13 +35,13 @@ void gm_judge_clear(gm_judge *judge);
 /* The class called `name`; -1 when there is none. */
 int gm_judge_class(const gm_judge *judge, const char *name);
 
-/* ln p of every class for n texts: (n, n_classes), written. */
+/* ln p of every class for n texts: log_p (n, n_classes), written. GM_EMEM. */
 gm_status gm_judge_texts(const gm_judge *judge, const char *const *text, const size_t *n_bytes,
                          size_t n, float *log_p, gm_error *err) GM_MUST_USE;
 
 typedef struct gm_verdict {
-    double log_odds; /* ln p/(1-p) of the class asked about, clipped to +-30 */
-    bool hit;        /* it is the most likely class */
+    double log_odds; /* ln p/(1-p) of the class asked about, clipped to +-30; NaN when ln p is */
+    bool hit;        /* it is more likely than every other class */
 } gm_verdict;
 
 /* What ln p of all classes (n_classes) say of one. */

@@ -122,7 +122,7 @@ static float log_ratio(const gm_rates *r, size_t i)
 {
     double e = smoothing(r);
     double value = log(((double)r->rate[i] + e) / ((double)r->corpus[i] + e));
-    return (float)fmax(-CLIP, fmin(CLIP, value));
+    return (float)(value > CLIP ? CLIP : value < -CLIP ? -CLIP : value); /* NaN stays */
 }
 
 static void scale_to_maximum_1(float *vector, size_t n_experts)

@@ -57,7 +57,7 @@ static void add(list *l, int topic, gm_arm arm, int half, int dose_at, size_t fi
 static void list_choosing(list *l, const gm_study *s)
 {
     const gm_protocol *p = s->protocol;
-    if (p->n_filters * gm_protocol_n_positive(p) < 2) return;
+    if (!gm_protocol_chooses(p)) return;
     add(l, -1, GM_ARM_UNSTEERED, 0, CHOSEN, 0, 1);
     for (int t = 0; t < (int)s->n_topics; t++)
         for (size_t f = 0; f < p->n_filters; f++)
@@ -117,6 +117,7 @@ void gm_cells_resolve(gm_study *s)
         gm_cell *c = &s->cell[i];
         if (c->topic < 0) continue;
         const gm_topic *t = &s->topic[c->topic];
+        if (c->filter != t->filter) c->absent = false; /* it may be there under this one */
         c->filter = t->filter;
         c->dose = t->dose;
         if (c->dose_at >= 0) c->dose = p->dose[c->dose_at];
@@ -204,6 +205,7 @@ gm_status gm_cells_try(gm_study *s, gm_error *err)
         gm_status status = gm_cell_plan(&plan, s, c, &why);
         gm_plan_clear(&plan);
         if (status == GM_OK) continue;
+        if (c->topic < 0) return gm_fail(err, status, "unsteered: %s", why.text);
         if (status != GM_EARG || !may_be_absent(c))
             return gm_fail(err, status, "cluster %d, dose %g: %s", s->topic[c->topic].cluster,
                            c->dose, why.text);

@@ -5,7 +5,8 @@
 #include "steer/sweep/study.h"
 
 /* Make study->cell. The doses of half 1 are set by gm_cells_resolve, once those of the
- * topics are chosen. GM_EMEM. */
+ * topics are chosen, and again tries a control that only another filter left nothing of.
+ * GM_EMEM. */
 gm_status gm_cells_make(gm_study *study, gm_error *err) GM_MUST_USE;
 void gm_cells_resolve(gm_study *study);
 void gm_cell_clear(gm_cell *cell);

@@ -4,14 +4,13 @@
  * compared row by row over the whole vocabulary and no logits are kept. What a row's
  * exponents sum to is taken from the engine's loss, in float: KL is exact to about 1e-6.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "steer/sweep/measure.h"
 #include "steer/sweep/topics.h"
-
-enum { MOST_TOKENS = 128 };
 
 static const size_t LOGIT_BYTES = (size_t)256 << 20; /* of one step, about */
 
@@ -27,6 +26,7 @@ typedef struct reader {
     const gm_study *study;
     gm_session *session;
     size_t n_plans, V, L, K;
+    uint8_t phase;    /* that the passages' tokens count as */
     float *logits;    /* (1+n_plans, tokens, V) */
     gm_record record; /* expert, gate, bad */
     float *nll;       /* (1+n_plans, tokens) as the engine computes it */
@@ -54,15 +54,16 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
 {
     gm_status status = GM_OK;
     const gm_model_info *info = s->stage->info;
-    size_t rows = (1 + n_plans) * MOST_TOKENS;
+    size_t rows = (1 + n_plans) * GM_PASSAGE_TOKENS;
     *r = (reader){.study = s,
                   .n_plans = n_plans,
+                  .phase = GM_PHASE_GENERATED,
                   .V = (size_t)info->vocab_size,
                   .L = (size_t)info->n_moe_layers,
                   .K = (size_t)info->n_chosen};
     r->logits = gm_alloc2(rows, r->V, sizeof *r->logits);
     r->nll = gm_alloc(rows, sizeof *r->nll);
-    r->p = gm_alloc2(MOST_TOKENS, r->V, sizeof *r->p);
+    r->p = gm_alloc2(GM_PASSAGE_TOKENS, r->V, sizeof *r->p);
     r->record.expert = gm_alloc2(r->L * rows, r->K, sizeof *r->record.expert);
     r->record.gate = gm_alloc2(r->L * rows, r->K, sizeof *r->record.gate);
     r->record.bad = gm_alloc(rows, sizeof *r->record.bad);
@@ -73,6 +74,7 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
         GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     for (size_t i = 0; i < n_plans; i++) {
         r->edit[i] = gm_stage_edit(&plan[i]);
+        if (!(r->edit[i].phases & 1u << GM_PHASE_GENERATED)) r->phase = GM_PHASE_PROMPT;
         r->sum[i].kl = gm_alloc(n_tokens, sizeof *r->sum[i].kl);
         if (r->sum[i].kl == NULL) GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     }
@@ -92,6 +94,13 @@ static size_t likeliest(const float *row, size_t n)
     for (size_t i = 1; i < n; i++)
         if (row[i] > row[top]) top = i;
     return top;
+}
+
+/* Rows t and u predict the same next token; those that are not finite predict none. */
+static bool same_likeliest(const reader *r, size_t t, size_t u)
+{
+    if (r->record.bad[t] || r->record.bad[u] || isnan(r->nll[t]) || isnan(r->nll[u])) return false;
+    return likeliest(r->logits + t * r->V, r->V) == likeliest(r->logits + u * r->V, r->V);
 }
 
 /* ln sum exp of a row: the engine has it in the loss of the row's target. */
@@ -129,7 +138,7 @@ static void compare_rows(reader *r, const gm_ids *ids, size_t n, size_t p)
         sum->kl[sum->n++] = divergence(r->p + t * V, a, b, V) + shift;
         sum->nll_base += (double)r->nll[t];
         sum->nll += (double)r->nll[row];
-        sum->same += likeliest(a, V) == likeliest(b, V);
+        sum->same += same_likeliest(r, t, row);
     }
 }
 
@@ -170,12 +179,13 @@ static void compare_choices(reader *r, size_t n, size_t p)
 static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *err)
 {
     gm_status status = GM_OK;
-    uint8_t phase[MOST_TOKENS];
-    uint32_t target[MOST_TOKENS];
+    uint8_t phase[GM_PASSAGE_TOKENS];
+    uint32_t target[GM_PASSAGE_TOKENS];
     size_t n = passage->ids.n, n_open = 0;
+    assert(n <= GM_PASSAGE_TOKENS);
     gm_segment *segment = gm_alloc(1 + r->n_plans, sizeof *segment);
     if (segment == NULL) GM_FAIL(GM_EMEM, "no memory to compare plans");
-    memset(phase, GM_PHASE_GENERATED, sizeof phase);
+    memset(phase, r->phase, sizeof phase);
     for (size_t t = 0; t < n; t++) target[t] = t + 1 < n ? passage->ids.at[t + 1] : GM_NO_TARGET;
     for (; n_open <= r->n_plans; n_open++) {
         gm_segment *g = &segment[n_open];
@@ -200,12 +210,6 @@ out:
     return status;
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The q quantile of n sorted numbers: the one at or above place q*n. */
 static double quantile(const double *sorted, size_t n, double q)
 {
@@ -219,7 +223,7 @@ static gm_cost finish(sums *sum)
     gm_cost cost = {0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     if (sum->n == 0) return cost;
     for (size_t i = 0; i < sum->n; i++) total += sum->kl[i];
-    qsort(sum->kl, sum->n, sizeof *sum->kl, by_size);
+    qsort(sum->kl, sum->n, sizeof *sum->kl, gm_by_size);
     cost = (gm_cost){.n_tokens = (uint32_t)sum->n,
                      .kl_mean = total / n,
                      .kl_median = quantile(sum->kl, sum->n, 0.5),
@@ -241,7 +245,7 @@ static gm_status measure_kind(const gm_study *s, gm_cell *const *cell, const gm_
     size_t *at = gm_alloc(most, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the fixed texts");
     size_t n_at = gm_topics_passages(s, cell[0]->topic, kind, at, most);
-    GM_TRY(reader_init(&r, s, plan, n, n_at * MOST_TOKENS, err));
+    GM_TRY(reader_init(&r, s, plan, n, n_at * GM_PASSAGE_TOKENS, err));
     for (size_t i = 0; i < n_at; i++) {
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         GM_TRY(read_passage(&r, &s->passage[at[i]], err));
@@ -257,7 +261,7 @@ gm_status gm_measure_cost(const gm_study *s, gm_cell *const *cell, const gm_plan
                           gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t one = MOST_TOKENS * (size_t)s->stage->info->vocab_size * sizeof(float);
+    size_t one = GM_PASSAGE_TOKENS * (size_t)s->stage->info->vocab_size * sizeof(float);
     size_t most = LOGIT_BYTES / one > 2 ? LOGIT_BYTES / one - 1 : 1;
     for (size_t first = 0; first < n; first += most) {
         size_t k = n - first < most ? n - first : most;

@@ -15,11 +15,14 @@ gm_status gm_measure_texts(const gm_study *study, gm_cell *const *cell, const gm
                            size_t n, gm_error *err) GM_MUST_USE;
 
 /* Read the fixed texts with and without each plan: cost is filled. The cells are of one
- * topic. Tokens count as generated ones, so that a plan for generated text acts. */
+ * topic. Tokens count as generated ones, so that a plan for generated text acts; as the
+ * prompt's where the plans act on prompts alone, which is the cost of what they do there. */
 gm_status gm_measure_cost(const gm_study *study, gm_cell *const *cell, const gm_plan *plan,
                           size_t n, gm_error *err) GM_MUST_USE;
 
-/* Share of the n-grams of ids (n) that stand further in front too; NaN when there is none. */
-double gm_repeated_share(const uint32_t *ids, size_t n, size_t gram, gm_error *err);
+/* *share: of the n-grams of ids (n), those that stand further in front too; NaN when there
+ * is none. GM_EMEM. */
+gm_status gm_repeated_share(double *share, const uint32_t *ids, size_t n, size_t gram,
+                            gm_error *err) GM_MUST_USE;
 
 #endif

@@ -98,3 +98,8 @@ double gm_protocol_positive(const gm_protocol *p, size_t k)
 {
     return p->dose[p->n_doses - gm_protocol_n_positive(p) + k];
 }
+
+bool gm_protocol_chooses(const gm_protocol *p)
+{
+    return p->n_filters * gm_protocol_n_positive(p) > 1;
+}

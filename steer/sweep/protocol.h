@@ -9,6 +9,7 @@
 #include "steer/stage.h"
 
 enum { GM_MAX_DOSES = 16, GM_MAX_FILTERS = 8 };
+enum { GM_PASSAGE_TOKENS = 128 }; /* of a fixed text, at most */
 
 typedef struct gm_protocol {
     /* as given */
@@ -44,6 +45,9 @@ gm_status gm_protocol_check(gm_protocol *protocol, const gm_stage_options *stage
 /* Positive doses, in order: their number, and the k-th. */
 size_t gm_protocol_n_positive(const gm_protocol *protocol);
 double gm_protocol_positive(const gm_protocol *protocol, size_t k);
+
+/* Is there more than one dose and filter to choose from? */
+bool gm_protocol_chooses(const gm_protocol *protocol);
 
 /* Rows of an option table for the protocol `p`, each in one piece. */
 /* clang-format off */

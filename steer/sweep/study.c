@@ -66,10 +66,21 @@ void gm_study_clear(gm_study *s)
     *s = (gm_study){0};
 }
 
+bool gm_is_judged(const gm_cell *c, int topic, gm_arm arm)
+{
+    return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
+}
+
+int gm_by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 double gm_study_tokens(const gm_study *s, const gm_cell *c)
 {
-    enum { PROMPT = 10, LINE = 20, PASSAGE = 128 }; /* tokens, about */
-    const double shared = 1 + 1.0 / 8;              /* the unsteered rows of a group of 8 */
+    enum { PROMPT = 10, LINE = 20 };   /* tokens, about */
+    const double shared = 1 + 1.0 / 8; /* the unsteered rows of a group of 8 */
     double texts = 0, fixed = 0;
     if (c->absent) return 0;
     for (size_t i = 0; i < s->prompts.n; i++)
@@ -77,7 +88,7 @@ double gm_study_tokens(const gm_study *s, const gm_cell *c)
     double each = (double)s->stage->options->max_tokens + PROMPT;
     if (c->arm == GM_ARM_PROMPT) each += LINE;
     for (int kind = 0; kind < GM_N_KINDS && c->topic >= 0 && c->arm != GM_ARM_PROMPT; kind++)
-        fixed +=
-            shared * PASSAGE * (double)gm_topics_n_passages(s->protocol, (gm_passage_kind)kind);
+        fixed += shared * GM_PASSAGE_TOKENS *
+                 (double)gm_topics_n_passages(s->protocol, (gm_passage_kind)kind);
     return texts * (double)s->protocol->seeds * each + fixed;
 }

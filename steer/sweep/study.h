@@ -79,7 +79,7 @@ typedef struct gm_topic {
     const char *line;         /* what the prompt baseline puts in front */
     size_t filter;            /* as chosen */
     double dose;
-    bool affordable; /* some dose stayed within max_kl */
+    bool affordable; /* chosen, and within max_kl */
 } gm_topic;
 
 /* A text of fixed words whose loss is measured: the first tokens of a document. */
@@ -115,6 +115,12 @@ void gm_study_clear(gm_study *study);
 
 /* Does a prompt count for a topic: is it not of the topic itself? */
 bool gm_study_counts(const gm_study *study, int topic, size_t prompt);
+
+/* Is the cell a measured one of this topic and arm on the judging half? */
+bool gm_is_judged(const gm_cell *cell, int topic, gm_arm arm);
+
+/* For qsort: doubles, rising. */
+int gm_by_size(const void *a, const void *b);
 
 /* Tokens of one cell to generate and to read, at most. */
 double gm_study_tokens(const gm_study *study, const gm_cell *cell);

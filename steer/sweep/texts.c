@@ -114,15 +114,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-double gm_repeated_share(const uint32_t *ids, size_t n, size_t gram, gm_error *err)
+gm_status gm_repeated_share(double *share, const uint32_t *ids, size_t n, size_t gram,
+                            gm_error *err)
 {
     size_t n_grams = n >= gram ? n - gram + 1 : 0, distinct = 0;
-    if (n_grams == 0) return (double)NAN;
+    *share = (double)NAN;
+    if (n_grams == 0) return GM_OK;
     uint64_t *key = gm_alloc(n_grams, sizeof *key); /* hashes: 64 bits do not meet by chance */
-    if (key == NULL) {
-        (void)gm_fail(err, GM_EMEM, "no memory to count n-grams");
-        return (double)NAN;
-    }
+    if (key == NULL) return gm_fail(err, GM_EMEM, "no memory to count n-grams");
     for (size_t i = 0; i < n_grams; i++) {
         key[i] = 0;
         for (size_t k = 0; k < gram; k++)
@@ -131,7 +130,8 @@ double gm_repeated_share(const uint32_t *ids, size_t n, size_t gram, gm_error *e
     qsort(key, n_grams, sizeof *key, by_value);
     for (size_t i = 0; i < n_grams; i++) distinct += i == 0 || key[i] != key[i - 1];
     gm_free(key);
-    return 1 - (double)distinct / (double)n_grams;
+    *share = 1 - (double)distinct / (double)n_grams;
+    return GM_OK;
 }
 
 /* Keep what the continuations of cell k say, and what the judge says of them. */
@@ -142,6 +142,7 @@ static gm_status keep(batch *b, size_t k, size_t first, gm_error *err)
     const gm_judge *judge = &b->study->judge;
     const char **text = gm_alloc(c->n_texts, sizeof *text);
     size_t *n_bytes = gm_alloc(c->n_texts, sizeof *n_bytes);
+    double rep4, rep2;
     c->log_p = gm_arena_alloc(&c->arena, c->n_texts * judge->n_classes, sizeof *c->log_p);
     if (!text || !n_bytes || !c->log_p) GM_FAIL(GM_EMEM, "no memory to judge the texts");
     for (size_t i = 0; i < c->n_texts; i++) {
@@ -149,9 +150,10 @@ static gm_status keep(batch *b, size_t k, size_t first, gm_error *err)
         gm_written *w = &c->text[i];
         w->n_tokens = (uint32_t)from->generated.n;
         w->end = (uint8_t)(from->end - 1);
-        w->rep4 = (float)gm_repeated_share(from->generated.at, from->generated.n, 4, err);
-        w->distinct2 =
-            (float)(1 - gm_repeated_share(from->generated.at, from->generated.n, 2, err));
+        GM_TRY(gm_repeated_share(&rep4, from->generated.at, from->generated.n, 4, err));
+        GM_TRY(gm_repeated_share(&rep2, from->generated.at, from->generated.n, 2, err));
+        w->rep4 = (float)rep4;
+        w->distinct2 = (float)(1 - rep2);
         w->text = gm_arena_text(&c->arena, from->text.at ? from->text.at : "", from->text.n);
         w->n_bytes = from->text.n;
         if (w->text == NULL) GM_FAIL(GM_EMEM, "no memory to keep the texts");

@@ -6,7 +6,6 @@
 #include "base/progress.h"
 
 enum {
-    PASSAGE_TOKENS = 128,
     LEAST_PASSAGES = 3,
     OPENING_BYTES = 70, /* about twelve words */
     LINE_KEYWORDS = 3
@@ -96,8 +95,13 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
     size_t most = named->n ? named->n : (size_t)p->n_clusters;
     s->topic = gm_alloc(most, sizeof *s->topic);
     if (s->topic == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
-    for (size_t i = 0; i < named->n; i++)
-        GM_TRY(named_cluster(&s->topic[s->n_topics++], s, named->at[i], err));
+    for (size_t i = 0; i < named->n; i++) {
+        GM_TRY(named_cluster(&s->topic[i], s, named->at[i], err));
+        for (size_t k = 0; k < i; k++)
+            if (s->topic[k].cluster == s->topic[i].cluster)
+                GM_FAIL(GM_EARG, "cluster %d is named twice by --cluster", s->topic[i].cluster);
+        s->n_topics++;
+    }
     for (size_t c = 0; named->n == 0 && c < s->stage->atlas->n_clusters && s->n_topics < most;
          c++) {
         gm_topic t = describe(s, c);
@@ -133,8 +137,35 @@ static size_t opening_of(const char *text, size_t n)
     return end;
 }
 
-/* Openings of documents of the topics' classes in turn; half 1 goes on where half 0 stops. */
-static gm_status add_openings(gm_study *s, int half, int32_t *class_of, gm_error *err)
+/* Does a prompt stand in a half already? */
+static bool stands_in(const gm_study *s, int half, const char *text, size_t n)
+{
+    for (size_t i = 0; i < s->prompts.n; i++)
+        if (s->prompt_half[i] == half && s->prompts.at[i].n == n &&
+            memcmp(s->prompts.at[i].text, text, n) == 0)
+            return true;
+    return false;
+}
+
+/* What is chosen on a prompt cannot be judged on it. */
+static gm_status check_halves(const gm_study *s, gm_error *err)
+{
+    char show[64];
+    for (size_t i = 0; i < s->prompts.n && gm_protocol_chooses(s->protocol); i++) {
+        const gm_prompt *p = &s->prompts.at[i];
+        if (s->prompt_half[i] == 0 || !stands_in(s, 0, p->text, p->n)) continue;
+        gm_text_escape(show, sizeof show, p->text, p->n);
+        return gm_fail(err, GM_EARG,
+                       "prompt '%s' stands among those on which dose and filter are chosen "
+                       "(--tune-prompts) and among those on which they are judged",
+                       show);
+    }
+    return GM_OK;
+}
+
+/* Openings of documents of the topics' classes in turn; half 1 goes on where half 0 stops, and
+ * leaves out what the other half has. */
+static gm_status add_openings(gm_study *s, int half, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_judge *j = &s->judge;
@@ -147,8 +178,10 @@ static gm_status add_openings(gm_study *s, int half, int32_t *class_of, gm_error
             size_t n = i < j->n ? opening_of(j->text[i], j->n_bytes[i]) : 0;
             found = found || i < j->n;
             if (n == 0 || seen++ < (size_t)half * (size_t)s->protocol->off_prompts) continue;
+            if (stands_in(s, 1 - half, j->text[i], n)) continue;
             GM_TRY(gm_prompts_add(&s->prompts, j->text[i], n, "opening", err));
-            class_of[s->prompts.n - 1] = s->topic[t].class_id;
+            s->prompt_class[s->prompts.n - 1] = s->topic[t].class_id;
+            s->prompt_half[s->prompts.n - 1] = (uint8_t)half;
             wanted--;
         }
         if (!found) break;
@@ -206,11 +239,8 @@ gm_status gm_topics_read_prompts(gm_study *s, gm_error *err)
         s->prompt_class[i] = -1;
         s->prompt_half[i] = i >= n_choosing;
     }
-    for (int half = 0; half < 2; half++) {
-        size_t before = s->prompts.n;
-        GM_TRY(add_openings(s, half, s->prompt_class, err));
-        for (size_t i = before; i < s->prompts.n; i++) s->prompt_half[i] = (uint8_t)half;
-    }
+    GM_TRY(check_halves(s, err));
+    for (int half = 0; half < 2; half++) GM_TRY(add_openings(s, half, err));
     GM_TRY(check_lengths(s, err));
 out:
     return status;
@@ -239,7 +269,7 @@ static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *a
         if (j->label[*at] != class_id || (held_out && !j->held_out[*at])) continue;
         GM_TRY(gm_encode(s->stage->encoder, j->text[*at], j->n_bytes[*at], true, &p->ids, NULL,
                          NULL, NULL, err));
-        if (p->ids.n > PASSAGE_TOKENS) p->ids.n = PASSAGE_TOKENS;
+        if (p->ids.n > GM_PASSAGE_TOKENS) p->ids.n = GM_PASSAGE_TOKENS;
         if (p->ids.n > (size_t)s->stage->info->max_context)
             p->ids.n = (size_t)s->stage->info->max_context;
         p->class_id = class_id;

@@ -9,8 +9,9 @@
  * warned of. Errors: GM_EARG (a named cluster that will not do; none found). */
 gm_status gm_topics_choose(gm_study *study, gm_error *err) GM_MUST_USE;
 
-/* Both halves' prompts: the user's or our own, then openings of documents. Every prompt,
- * with the prompt baseline's line in front, must fit the context. */
+/* Both halves' prompts: the user's or our own, then openings of documents. Where dose and filter
+ * are chosen the halves differ: GM_EARG names a prompt of both. Every prompt, with the prompt
+ * baseline's line in front, must fit the context. */
 gm_status gm_topics_read_prompts(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* The fixed texts: documents of the judge's corpus, class after class. */

@@ -62,8 +62,10 @@ sweep --doses=-1,0
 sweep --doses 1,1e39
 sweep --filter lift,most
 sweep --cluster 99
+sweep --cluster 1 --cluster 1
 sweep --max-tokens 5000
 sweep --prompt ""
+sweep --prompt "the captain"
 gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus c.jsonl
 echo '{"draws": 3, "dozes": [1, 2]}' > bad.json; sweep --config bad.json
 echo '[1]' > bad.json; sweep --config bad.json

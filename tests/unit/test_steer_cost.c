@@ -74,6 +74,21 @@ static void zeros_cost_nothing(void)
     close_sample(&s);
 }
 
+/* Fixed text counts as the prompt's where a plan acts on nothing else. */
+static void a_plan_for_prompts_costs_too(void)
+{
+    sample s;
+    gm_error err = {0};
+    open_sample(&s);
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    const gm_cost both = s.cell[1].cost[GM_NEUTRAL];
+    for (int p = 0; p < 2; p++) s.plan[p].phases = 1u << GM_PHASE_PROMPT | 1u << GM_PHASE_TEMPLATE;
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    CHECK(s.cell[0].cost[GM_NEUTRAL].kl_mean == 0);
+    CHECK(s.cell[1].cost[GM_NEUTRAL].kl_mean == both.kl_mean && both.kl_mean > 1e-6);
+    close_sample(&s);
+}
+
 /* The logits and choices of a passage under an edit (NULL: none). */
 typedef struct seen {
     float *logits; /* (n,V) */
@@ -149,4 +164,5 @@ static void figures_are_those_of_the_definition(void)
     close_sample(&s);
 }
 
-TESTS(TEST(zeros_cost_nothing), TEST(figures_are_those_of_the_definition))
+TESTS(TEST(zeros_cost_nothing), TEST(a_plan_for_prompts_costs_too),
+      TEST(figures_are_those_of_the_definition))

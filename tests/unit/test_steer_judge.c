@@ -67,6 +67,9 @@ static void certainty_is_clipped(void)
     const float sure[] = {0, -INFINITY}, never[] = {-INFINITY, 0};
     CHECK_NEAR(gm_judge_verdict(sure, 2, 0).log_odds, 30, 0);
     CHECK_NEAR(gm_judge_verdict(never, 2, 0).log_odds, -30, 0);
+    const float unknown[] = {(float)NAN, (float)NAN}; /* is not certainty */
+    CHECK(isnan(gm_judge_verdict(unknown, 2, 0).log_odds));
+    CHECK(!gm_judge_verdict(unknown, 2, 0).hit);
 }
 
 /* About an eighth of the documents is held out and tested, none of a class with few. */

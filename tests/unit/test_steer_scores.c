@@ -33,12 +33,21 @@ static void repetition(void)
 {
     const uint32_t ids[] = {1, 2, 1, 2, 1, 2}, same[] = {7, 7, 7, 7, 7, 7};
     gm_error err = {0};
-    CHECK_NEAR(gm_repeated_share(ids, 6, 2, &err), 3.0 / 5, 1e-15);
-    CHECK_NEAR(gm_repeated_share(ids, 6, 4, &err), 1.0 / 3, 1e-15);
-    CHECK_NEAR(gm_repeated_share(same, 6, 4, &err), 2.0 / 3, 1e-15);
-    CHECK_NEAR(gm_repeated_share(ids, 2, 2, &err), 0, 0);
-    CHECK(isnan(gm_repeated_share(ids, 3, 4, &err)));
-    CHECK_INT(err.code, GM_OK);
+    double share = 0;
+    CHECK_OK(gm_repeated_share(&share, ids, 6, 2, &err), err);
+    CHECK_NEAR(share, 3.0 / 5, 1e-15);
+    CHECK_OK(gm_repeated_share(&share, ids, 6, 4, &err), err);
+    CHECK_NEAR(share, 1.0 / 3, 1e-15);
+    CHECK_OK(gm_repeated_share(&share, same, 6, 4, &err), err);
+    CHECK_NEAR(share, 2.0 / 3, 1e-15);
+    CHECK_OK(gm_repeated_share(&share, ids, 2, 2, &err), err);
+    CHECK_NEAR(share, 0, 0);
+    CHECK_OK(gm_repeated_share(&share, ids, 3, 4, &err), err);
+    CHECK(isnan(share));
+    gm_alloc_fail_after(0);
+    gm_status status = gm_repeated_share(&share, ids, 6, 2, &err);
+    gm_alloc_fail_after(-1);
+    CHECK_INT(status, GM_EMEM); /* and not one text without a number */
 }
 
 /* Two classes, two prompts with two texts each, in an unsteered and a steered cell. */

@@ -101,6 +101,12 @@ static void scales(void)
     CHECK_NEAR(v[0], 2, 0);
     CHECK_NEAR(v[1], -2, 0);
     CHECK_NEAR(v[2], 0, 0);
+    float unknown[N];
+    memcpy(unknown, one, sizeof unknown);
+    unknown[1] = (float)NAN; /* not the strongest value, and no plan */
+    const gm_rates lost = {L, E, unknown, {one, one}, other};
+    CHECK_OK(gm_vector_make(v, &lost, &none, GM_SCALE_LOGRATIO, &err), err);
+    CHECK(isnan(v[1]));
 }
 
 static double norm(const float *layer)
