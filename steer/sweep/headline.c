@@ -44,20 +44,9 @@ static gm_status drawing_init(drawing *d, const gm_study *s, gm_error *err)
     return gm_fail(err, GM_EMEM, "no memory for the figure");
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static int by_x(const void *a, const void *b)
 {
-    return by_size(&((const gm_curve_point *)a)->x, &((const gm_curve_point *)b)->x);
-}
-
-static bool is_judged(const gm_cell *c, int topic, gm_arm arm)
-{
-    return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
+    return gm_by_size(&((const gm_curve_point *)a)->x, &((const gm_curve_point *)b)->x);
 }
 
 /* The middle 95 % of the random draws of each dose, from (0,0) on. */
@@ -70,13 +59,13 @@ static size_t make_band(const gm_study *s, int topic, gm_curve_point *out, doubl
         size_t n = 0;
         for (size_t i = 0; i < s->n_cells; i++) {
             const gm_cell *c = &s->cell[i];
-            if (!is_judged(c, topic, GM_ARM_RANDOM) || c->dose != dose) continue;
+            if (!gm_is_judged(c, topic, GM_ARM_RANDOM) || c->dose != dose) continue;
             kl += c->cost[GM_NEUTRAL].kl_mean;
             sum += c->shift;
             draw[n++] = c->shift;
         }
         if (n == 0 || !isfinite(kl) || !isfinite(sum)) continue;
-        qsort(draw, n, sizeof *draw, by_size);
+        qsort(draw, n, sizeof *draw, gm_by_size);
         size_t out_of = n / 40; /* left out at each end */
         out[n_points++] = (gm_curve_point){kl / (double)n, sum / (double)n, draw[out_of],
                                            draw[n - 1 - out_of], NULL};
@@ -92,7 +81,7 @@ static size_t make_line(const gm_study *s, int topic, gm_curve_point *out, char 
         double dose = gm_protocol_positive(s->protocol, k);
         for (size_t i = 0; i < s->n_cells; i++) {
             const gm_cell *c = &s->cell[i];
-            if (!is_judged(c, topic, GM_ARM_PLAN) || c->dose != dose) continue;
+            if (!gm_is_judged(c, topic, GM_ARM_PLAN) || c->dose != dose) continue;
             snprintf(label + n * DOSE_BYTES, DOSE_BYTES, "%s%.4g",
                      dose == s->topic[topic].dose ? "plan x" : "x", dose);
             out[n] = (gm_curve_point){c->cost[GM_NEUTRAL].kl_mean, c->shift, c->shift_lo,

@@ -1,12 +1,11 @@
 /* outcomes.c - what the judged cells say of each topic and of all: see scores.h. */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "steer/sweep/cells.h"
 #include "steer/sweep/scores.h"
 
-static const double ALPHA = 0.05, COLLAPSE_KL = 1, COLLAPSE_REP4 = 0.25;
+static const double COLLAPSE_KL = 1, COLLAPSE_REP4 = 0.25;
 
 double gm_empirical_p(double seen, const double *draw, size_t n)
 {
@@ -28,8 +27,7 @@ double gm_half_dose(const double *x, const double *y, size_t n)
     return (double)NAN;
 }
 
-/* y at x on the line through (0,0) and n points of rising x; beyond them the last y. */
-static double interpolate(const double *x, const double *y, size_t n, double at)
+double gm_shift_at(const double *x, const double *y, size_t n, double at)
 {
     double x0 = 0, y0 = 0;
     for (size_t i = 0; i < n; i++) {
@@ -37,18 +35,7 @@ static double interpolate(const double *x, const double *y, size_t n, double at)
         x0 = x[i];
         y0 = y[i];
     }
-    return y0;
-}
-
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static bool is_judged(const gm_cell *c, int topic, gm_arm arm)
-{
-    return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
+    return (double)NAN;
 }
 
 /* The positive doses of a topic's plan, or of random draw `draw`: dose, shift, KL; how many. */
@@ -60,7 +47,7 @@ static size_t curve(const gm_study *s, int topic, gm_arm arm, int draw, double d
         double want = gm_protocol_positive(s->protocol, k);
         for (size_t i = 0; i < s->n_cells; i++) {
             const gm_cell *c = &s->cell[i];
-            if (!is_judged(c, topic, arm) || c->draw != draw || c->dose != want) continue;
+            if (!gm_is_judged(c, topic, arm) || c->draw != draw || c->dose != want) continue;
             dose[n] = c->dose;
             shift[n] = c->shift;
             kl[n++] = c->cost[GM_NEUTRAL].kl_mean;
@@ -84,24 +71,27 @@ static void find_doses(gm_outcome *o, const gm_study *s, int topic)
     }
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
-        if (!is_judged(c, topic, GM_ARM_PLAN) || !(c->dose > 0)) continue;
-        bool collapsed = c->cost[GM_NEUTRAL].kl_mean > COLLAPSE_KL ||
+        if (!gm_is_judged(c, topic, GM_ARM_PLAN) || !(c->dose > 0)) continue;
+        bool collapsed = !(c->cost[GM_NEUTRAL].kl_mean <= COLLAPSE_KL) ||
                          gm_scores_quality(c).rep4 > base_rep4 + COLLAPSE_REP4;
         if (collapsed && !(o->collapse_dose <= c->dose)) o->collapse_dose = c->dose;
     }
 }
 
-/* Random experts, scaled so that they cost what the plan costs. */
+/* Random experts, scaled so that they cost what the plan costs: the mean of the draws that
+ * cost as much at some dose. */
 static double at_equal_kl(const gm_study *s, int topic, double plan_kl)
 {
     double dose[GM_MAX_DOSES], shift[GM_MAX_DOSES], kl[GM_MAX_DOSES], sum = 0;
-    int draws = 0;
-    for (;; draws++) {
-        size_t n = curve(s, topic, GM_ARM_RANDOM, draws, dose, shift, kl);
-        if (n < 2) break; /* the chosen dose alone is no curve */
-        sum += interpolate(kl, shift, n, plan_kl);
+    size_t n, n_reach = 0;
+    /* the chosen dose alone is no curve */
+    for (int d = 0; (n = curve(s, topic, GM_ARM_RANDOM, d, dose, shift, kl)) > 1; d++) {
+        double at = gm_shift_at(kl, shift, n, plan_kl);
+        if (isnan(at)) continue;
+        sum += at;
+        n_reach++;
     }
-    return draws > 0 ? sum / draws : (double)NAN;
+    return n_reach > 0 ? sum / (double)n_reach : (double)NAN;
 }
 
 static double important_share(const gm_study *s, const gm_cell *c, int topic)
@@ -134,7 +124,7 @@ static size_t read_draws(const gm_study *s, int topic, double *draw, size_t most
     *kl = 0;
     for (size_t i = 0; i < s->n_cells && n < most; i++) {
         const gm_cell *c = &s->cell[i];
-        if (!is_judged(c, topic, GM_ARM_RANDOM) || c->dose != s->topic[topic].dose) continue;
+        if (!gm_is_judged(c, topic, GM_ARM_RANDOM) || c->dose != s->topic[topic].dose) continue;
         draw[n] = c->log_odds;
         draw[most + n] = c->share;
         draw[2 * most + n] = c->shift;
@@ -147,14 +137,13 @@ static size_t read_draws(const gm_study *s, int topic, double *draw, size_t most
 
 static void against_random(gm_outcome *o, const gm_study *s, int topic, double *draw, size_t most)
 {
-    double *shift = draw + 2 * most, sum = 0;
+    const double *shift = draw + 2 * most;
+    double sum = 0;
     size_t n = o->n_draws = read_draws(s, topic, draw, most, &o->random_kl);
     o->p = gm_empirical_p(o->plan->log_odds, draw, n);
     o->p_share = gm_empirical_p(o->plan->share, draw + most, n);
     for (size_t i = 0; i < n; i++) sum += shift[i];
     o->random_shift = n > 0 ? sum / (double)n : (double)NAN;
-    qsort(shift, n, sizeof *shift, by_size);
-    o->random_hi = n > 0 ? shift[n * 95 / 100] : (double)NAN;
     o->random_equal_kl = at_equal_kl(s, topic, o->plan->cost[GM_NEUTRAL].kl_mean);
 }
 
@@ -168,9 +157,9 @@ static void outcome_of(gm_outcomes *out, const gm_study *s, int topic, double *d
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
         if (c->done && gm_cell_is_judged(s, c) && c->topic == topic) o->plan = c;
-        if (is_judged(c, topic, GM_ARM_REVERSE) && c->dose == s->topic[topic].dose)
+        if (gm_is_judged(c, topic, GM_ARM_REVERSE) && c->dose == s->topic[topic].dose)
             o->reverse_shift = c->shift;
-        if (is_judged(c, topic, GM_ARM_PLAN) && c->dose == 0)
+        if (gm_is_judged(c, topic, GM_ARM_PLAN) && c->dose == 0)
             o->zero_same = same_texts(s, c, base) && c->cost[GM_NEUTRAL].kl_mean == 0;
     }
     const gm_cost *in = &o->plan->cost[GM_IN_TOPIC], *off = &o->plan->cost[GM_OFF_TOPIC];
@@ -180,13 +169,15 @@ static void outcome_of(gm_outcomes *out, const gm_study *s, int topic, double *d
     against_random(o, s, topic, draw, most);
     find_doses(o, s, topic);
     o->within_kl = o->plan->cost[GM_NEUTRAL].kl_mean <= s->protocol->max_kl;
-    o->beats_random = o->p <= ALPHA;
+    o->beats_random = o->p <= GM_ALPHA;
     o->reverse_lowers = o->reverse_shift < 0;
     o->own_largest = true;
     const double *row = out->specificity + (size_t)topic * C;
-    for (size_t j = 0; j < C; j++)
-        if (s->topic[j].class_id != s->topic[topic].class_id && !(row[j] < row[topic]))
-            o->own_largest = false;
+    for (size_t j = 0; j < C; j++) {
+        if (s->topic[j].class_id == s->topic[topic].class_id) continue;
+        o->has_others = true;
+        if (!(row[j] < row[topic])) o->own_largest = false;
+    }
 }
 
 /* Plan and draw d of every topic, averaged: the draws are one null for all. */
@@ -222,7 +213,8 @@ gm_status gm_scores_outcomes(gm_outcomes *out, const gm_study *s, gm_error *err)
         outcome_of(out, s, (int)t, draw, most);
         const gm_outcome *o = &out->topic[t];
         out->n_beat += o->beats_random && o->within_kl;
-        out->n_own += o->own_largest;
+        out->n_compared += o->has_others;
+        out->n_own += o->has_others && o->own_largest;
         out->n_reverse += o->reverse_lowers;
     }
     pool(out, s, draw, most);

@@ -102,10 +102,10 @@ static void put_facts(gm_html *h, const gm_outcome *o)
     gm_html_raw(h, "</p>\n");
 }
 
-static const gm_written *find_text(const gm_cell *c, uint32_t prompt)
+static const gm_written *find_text(const gm_cell *c, uint32_t prompt, uint32_t seed)
 {
     for (size_t i = 0; i < c->n_texts; i++)
-        if (c->text[i].prompt == prompt && c->text[i].seed == 0) return &c->text[i];
+        if (c->text[i].prompt == prompt && c->text[i].seed == seed) return &c->text[i];
     return NULL;
 }
 
@@ -118,7 +118,7 @@ static void put_texts(gm_html *h, const gm_study *s, const gm_outcome *o)
     gm_html_table_begin(h, "The first prompts (all are in the result)", head, 3);
     for (size_t i = 0; i < n; i++) {
         const gm_written *steered = &o->plan->text[i];
-        const gm_written *plain = find_text(base, steered->prompt);
+        const gm_written *plain = find_text(base, steered->prompt, steered->seed);
         gm_html_cell(h, s->prompts.at[steered->prompt].text);
         gm_html_cell(h, plain ? plain->text : "");
         gm_html_cell(h, steered->text);
@@ -168,8 +168,9 @@ static gm_status put_matrix(gm_html *h, const gm_study *s, const gm_outcomes *o,
     return GM_OK;
 }
 
-static const char about[] = "Dose and filter of each topic were chosen on other prompts than those "
-                            "judged here. The judge is "
+static const char chosen[] = "Dose and filter of each topic were chosen on other prompts than "
+                             "those judged here. ";
+static const char about[] = "The judge is "
                             "a text classifier trained on documents outside the clustering; it "
                             "never sees router data. Log-odds: "
                             "its mean ln p/(1-p) of the topic's domain. A shift is against "
@@ -190,7 +191,9 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_html_heading(&h, 1, "Does it steer?");
     gm_html_paragraph(&h, words.at);
     gm_html_picture(&h, &png, words.at, "Topic shift against KL, a panel a topic");
-    gm_html_paragraph(&h, about);
+    gm_html_raw(&h, "<p>");
+    gm_html_printf(&h, "%s%s", s->n_choosing ? chosen : "", about);
+    gm_html_raw(&h, "</p>\n");
     GM_TRY(put_matrix(&h, s, o, err));
     for (int t = 0; t < (int)o->n_topics; t++) GM_TRY(put_topic(&h, s, o, t, err));
     gm_html_heading(&h, 2, "How it was measured");

@@ -43,12 +43,6 @@ static void add_by_prompt(const gm_study *s, const gm_cell *c, int class_id, int
     }
 }
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* 95 % of the means of n values drawn with repetition. `mean` is room for RESAMPLES. */
 static void bootstrap(const double *value, size_t n, uint64_t stream, double *mean, double *lo,
                       double *hi)
@@ -59,7 +53,7 @@ static void bootstrap(const double *value, size_t n, uint64_t stream, double *me
         for (size_t i = 0; i < n; i++) sum += value[gm_rng_below(&rng, n)];
         mean[b] = sum / (double)n;
     }
-    qsort(mean, RESAMPLES, sizeof *mean, by_size);
+    qsort(mean, RESAMPLES, sizeof *mean, gm_by_size);
     *lo = mean[RESAMPLES / 40];
     *hi = mean[RESAMPLES - 1 - RESAMPLES / 40];
 }

@@ -307,7 +307,7 @@ out:
     return status;
 }
 
-static gm_status load_parts(const char *folder, gm_study *s, int half, size_t *n, gm_error *err)
+static gm_status load_parts(const char *folder, gm_study *s, int half, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_shard_list list = {0};
@@ -317,21 +317,19 @@ static gm_status load_parts(const char *folder, gm_study *s, int half, size_t *n
             GM_FAIL(GM_EFORMAT, "'%s' belongs to a longer sweep; give another -o", list.path[i]);
         if (s->cell[list.number[i]].half != half) continue;
         GM_TRY(load_part(s, list.number[i], list.path[i], err));
-        (*n)++;
     }
 out:
     gm_shard_list_clear(&list);
     return status;
 }
 
-gm_status gm_store_load(const char *from, gm_study *s, int half, size_t *n, gm_error *err)
+gm_status gm_store_load(const char *from, gm_study *s, int half, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_sweep *w = NULL;
     struct stat at;
     size_t first = 0;
-    *n = 0;
-    if (stat(from, &at) != 0 || S_ISDIR(at.st_mode)) return load_parts(from, s, half, n, err);
+    if (stat(from, &at) != 0 || S_ISDIR(at.st_mode)) return load_parts(from, s, half, err);
     GM_TRY(open_own(&w, s, from, s->n_cells, err));
     for (size_t i = 0; i < s->n_cells; i++) {
         size_t k = first;
@@ -341,7 +339,6 @@ gm_status gm_store_load(const char *from, gm_study *s, int half, size_t *n, gm_e
             continue;
         }
         GM_TRY(take_cell(s, i, w, i, &first, from, err));
-        (*n)++;
     }
 out:
     gm_sweep_close(w);

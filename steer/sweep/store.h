@@ -17,10 +17,9 @@ gm_status gm_store_folder(gm_text *folder, const char *path, gm_error *err) GM_M
 gm_status gm_store_save(const char *folder, const gm_study *study, size_t at, gm_error *err)
     GM_MUST_USE;
 
-/* Read what a folder of parts, or a whole result, has of a half's cells; *n counts them.
+/* Read what a folder of parts, or a whole result, has of a half's cells.
  * GM_EFORMAT a part of another study. */
-gm_status gm_store_load(const char *from, gm_study *study, int half, size_t *n, gm_error *err)
-    GM_MUST_USE;
+gm_status gm_store_load(const char *from, gm_study *study, int half, gm_error *err) GM_MUST_USE;
 
 /* Write all cells with protocol and verdict, both JSON. GM_EEXIST, GM_EIO, GM_EMEM. */
 gm_status gm_store_write(const char *path, const gm_study *study, const gm_text *config,

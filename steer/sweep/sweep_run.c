@@ -11,17 +11,22 @@
 
 enum { GROUP = 8 }; /* cells in one batch, of one topic */
 
+/* Over the layers that the plan acts on. */
 static void measure_bias(gm_cell *c, const gm_plan *plan)
 {
-    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    size_t E = (size_t)plan->n_experts, n = 0;
     double sum = 0, top = 0;
-    for (size_t i = 0; i < n; i++) {
-        double b = fabs((double)plan->bias[i]);
-        sum += b * b;
-        top = fmax(top, b);
+    for (int l = 0; l < plan->n_layers; l++) {
+        int layer = plan->layer_of_moe[l];
+        if (layer < plan->first_layer || layer > plan->last_layer) continue;
+        for (size_t i = (size_t)l * E; i < (size_t)(l + 1) * E; i++, n++) {
+            double b = fabs((double)plan->bias[i]);
+            sum += b * b;
+            top = fmax(top, b);
+        }
     }
     c->max_bias = (float)top;
-    c->rms_bias = (float)sqrt(sum / (double)n);
+    c->rms_bias = n > 0 ? (float)sqrt(sum / (double)n) : 0;
 }
 
 /* Texts and cost of up to GROUP cells of one topic. */
@@ -85,10 +90,9 @@ static gm_status take_over(gm_study *s, int half, const char *from, gm_progress 
                            double *done, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t n;
     double before = *done;
     if (from == NULL) return GM_OK;
-    GM_TRY(gm_store_load(from, s, half, &n, err));
+    GM_TRY(gm_store_load(from, s, half, err));
     for (size_t i = 0; i < s->n_cells; i++)
         if (s->cell[i].half == half && s->cell[i].done) *done += gm_study_tokens(s, &s->cell[i]);
     progress->skipped += *done - before;

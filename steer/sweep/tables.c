@@ -78,6 +78,10 @@ static gm_status put_topic(gm_json_out *json, const gm_study *s, const gm_outcom
     gm_json_put_f64(json, "purity", t->purity);
     gm_json_put_f64(json, "dose", t->dose);
     gm_json_put_string(json, "filter", s->protocol->filter[t->filter]);
+    if (s->n_choosing)
+        gm_json_put_bool(json, "affordable", t->affordable);
+    else
+        gm_json_put_null(json, "affordable"); /* nothing was chosen */
     put_plan(json, s, o);
     gm_json_put_f64(json, "base_log_odds", o->base_log_odds);
     gm_json_put_f64(json, "base_share", o->base_share);
@@ -94,7 +98,10 @@ static gm_status put_topic(gm_json_out *json, const gm_study *s, const gm_outcom
     gm_json_put_f64(json, "collapse_dose", o->collapse_dose);
     gm_json_put_bool(json, "within_kl", o->within_kl);
     gm_json_put_bool(json, "beats_random", o->beats_random);
-    gm_json_put_bool(json, "own_largest", o->own_largest);
+    if (o->has_others)
+        gm_json_put_bool(json, "own_largest", o->own_largest);
+    else
+        gm_json_put_null(json, "own_largest"); /* no other topic to compare with */
     gm_json_put_bool(json, "reverse_lowers", o->reverse_lowers);
     gm_json_put_bool(json, "zero_dose_same", o->zero_same);
     put_arms(json, s, topic);
@@ -144,7 +151,10 @@ gm_status gm_verdict_json(gm_json_out *json, const gm_study *s, const gm_outcome
     gm_json_put_u64(json, "draws", o->n_draws);
     gm_json_put_bool(json, "beats_random", gm_verdict_beats_random(o));
     gm_json_put_u64(json, "clusters_beat_random", o->n_beat);
-    gm_json_put_u64(json, "clusters_own_largest", o->n_own);
+    if (o->n_compared > 0)
+        gm_json_put_u64(json, "clusters_own_largest", o->n_own);
+    else
+        gm_json_put_null(json, "clusters_own_largest");
     gm_json_put_u64(json, "clusters_reverse_lowers", o->n_reverse);
     gm_json_close_object(json);
     GM_TRY(gm_verdict_all(&words, s, o, err));

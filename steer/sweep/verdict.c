@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static const double ALPHA = 0.05;
-
 /* What the unsteered model loses on the topic's fixed texts: every plan's cell knows. */
 static void add_base_cost(gm_arm_row *row, const gm_study *s, int topic)
 {
@@ -59,7 +57,8 @@ static shown show(const char *name)
 /* What a KL is like, by the published KL of quantised 8B models (llama.cpp). */
 static const char *cost_words(double kl)
 {
-    if (!(kl > 0)) return "nothing";
+    if (isnan(kl)) return "which is no number: the model's predictions were not finite";
+    if (kl <= 0) return "nothing";
     if (kl < 0.005) return "less than 5-bit quantisation does";
     if (kl < 0.05) return "as 4-bit quantisation does, about";
     if (kl < 0.2) return "as 3-bit quantisation does";
@@ -79,6 +78,11 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                           !o->beats_random ? "does no more for the topic than random experts do"
                           : o->within_kl   ? "moves text to the topic, beyond random experts"
                                          : "moves text beyond random experts, but costs too much"));
+    if (s->n_choosing && !t->affordable)
+        GM_TRY(gm_text_printf(text, err,
+                              "No dose is within the limit of %g nats a token; the smallest is "
+                              "shown. ",
+                              s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
         "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; share %.0f "
@@ -89,10 +93,13 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
     if (!isnan(o->random_equal_kl))
         GM_TRY(gm_text_printf(text, err, "Random experts at the same cost: %+.2f. ",
                               o->random_equal_kl));
-    GM_TRY(gm_text_printf(text, err, "%s. Reversed: %+.2f%s.",
-                          o->own_largest ? "Its own topic gains most"
-                                         : "Another topic gains as much or more",
-                          o->reverse_shift, o->reverse_lowers ? "" : ", which is not below 0"));
+    if (o->has_others)
+        GM_TRY(gm_text_add(text,
+                           o->own_largest ? "Its own topic gains most. "
+                                          : "Another topic gains as much or more. ",
+                           err));
+    GM_TRY(gm_text_printf(text, err, "Reversed: %+.2f%s.", o->reverse_shift,
+                          o->reverse_lowers ? "" : ", which is not below 0"));
     if (!o->zero_same) GM_TRY(gm_text_add(text, " DOSE 0 CHANGED THE TEXTS.", err));
 out:
     return status;
@@ -100,22 +107,27 @@ out:
 
 bool gm_verdict_beats_random(const gm_outcomes *o)
 {
-    return o->p <= ALPHA; /* NaN does not */
+    return o->p <= GM_ALPHA; /* NaN does not */
 }
 
 gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
-    const char *least = 1.0 / (1.0 + (double)o->n_draws) > ALPHA
+    const char *least = 1.0 / (1.0 + (double)o->n_draws) > GM_ALPHA
                             ? " (so few draws cannot give a p of .05: take 19 or more)"
                             : "";
-    return gm_text_printf(
+    gm_status status = GM_OK;
+    GM_TRY(gm_text_printf(
         text, err,
         "All topics: log-odds %+.2f, random %+.2f, p %.3f over %zu draws%s: steering %s random "
-        "experts. Of %zu topics %zu beat random experts within %g nats a token, %zu gain most on "
-        "their own, %zu fall when reversed.",
+        "experts. Of %zu topics %zu beat random experts within %g nats a token, ",
         o->shift, o->random_shift, o->p, o->n_draws, least,
         gm_verdict_beats_random(o) ? "beats" : "does not beat", o->n_topics, o->n_beat,
-        s->protocol->max_kl, o->n_own, o->n_reverse);
+        s->protocol->max_kl));
+    if (o->n_compared > 0)
+        GM_TRY(gm_text_printf(text, err, "%zu gain most on their own, ", o->n_own));
+    GM_TRY(gm_text_printf(text, err, "%zu fall when reversed.", o->n_reverse));
+out:
+    return status;
 }
 
 /* ---- tables ---- */

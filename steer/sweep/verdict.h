@@ -13,14 +13,18 @@ typedef struct gm_arm_row {
 } gm_arm_row;
 gm_arm_row gm_arm_row_of(const gm_study *study, int topic, gm_arm arm);
 
-/* One sentence or two on a topic, and on all of them; nulls are said as plainly. */
+/* All of these append; errors: GM_EMEM. */
+
+/* Sentences on a topic, and on all of them; nulls are said as plainly. What was not measured
+ * or has nothing to be compared with is left out. */
 gm_status gm_verdict_topic(gm_text *text, const gm_study *study, const gm_outcomes *all, int topic,
                            gm_error *err) GM_MUST_USE;
 gm_status gm_verdict_all(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
                          gm_error *err) GM_MUST_USE;
+/* Over all topics p is at most GM_ALPHA; a NaN is not. */
 bool gm_verdict_beats_random(const gm_outcomes *outcomes);
 
-/* Append the tables and sentences that the command prints. */
+/* The tables and sentences that the command prints. */
 gm_status gm_verdict_text(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
                           gm_error *err) GM_MUST_USE;
 

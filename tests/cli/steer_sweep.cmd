@@ -31,6 +31,8 @@ sweep $small --threads 1 --json > one.json 2> /dev/null
 sweep $small --threads 2 --batch 3 --json > two.json 2> /dev/null
 same one.json two.json "threads and batches"
 grep -o '"zero_dose_same":[a-z]*' one.json | sort -u
+grep -o '"\(own_largest\|clusters_own_largest\|affordable\)":[a-z]*' one.json
+sweep $small --max-kl 0 --json 2> /dev/null | grep -o '"affordable":[a-z]*\|No dose is within the limit of 0'
 sed 's/.*"config":\({[^}]*}\).*/\1/' one.json > again.json
 gm-steer sweep --config again.json --quiet --json > three.json 2> /dev/null
 same one.json three.json "the recorded configuration"

@@ -50,6 +50,19 @@ static void repetition(void)
     CHECK_INT(status, GM_EMEM); /* and not one text without a number */
 }
 
+/* What random experts do at the plan's cost is not known beyond the costs they reach. */
+static void a_curve_ends_where_it_was_measured(void)
+{
+    const double kl[] = {0.1, 0.3}, shift[] = {1, 2}, gap[] = {0.1, (double)NAN};
+    CHECK_NEAR(gm_shift_at(kl, shift, 2, 0.05), 0.5, 1e-12); /* from (0,0) */
+    CHECK_NEAR(gm_shift_at(kl, shift, 2, 0.2), 1.5, 1e-12);
+    CHECK_NEAR(gm_shift_at(kl, shift, 2, 0.3), 2, 1e-12);
+    CHECK(isnan(gm_shift_at(kl, shift, 2, 0.31)));
+    CHECK(isnan(gm_shift_at(kl, shift, 2, (double)NAN)));
+    CHECK(isnan(gm_shift_at(gap, shift, 2, 0.2)));
+    CHECK(isnan(gm_shift_at(kl, shift, 0, 0.1)));
+}
+
 /* Two classes, two prompts with two texts each, in an unsteered and a steered cell. */
 enum { J = 2, PROMPTS = 2, TEXTS = 4 };
 
@@ -190,6 +203,6 @@ static void specificity_is_per_class(void)
 }
 
 TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift), TEST(repetition),
-      TEST(a_shift_is_over_prompts), TEST(the_same_texts_do_not_shift),
-      TEST(own_openings_do_not_count), TEST(the_dearest_dose_is_not_chosen),
-      TEST(specificity_is_per_class))
+      TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
+      TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
+      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class))
