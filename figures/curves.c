@@ -54,6 +54,11 @@ static bool is_point(const gm_curve_point *q)
     return isfinite(q->x) && isfinite(q->y);
 }
 
+static bool is_band(const gm_curve_point *q)
+{
+    return is_point(q) && isfinite(q->lo) && isfinite(q->hi);
+}
+
 typedef struct range {
     double lo, hi;
 } range;
@@ -135,16 +140,18 @@ static void draw_axes(gm_canvas *c, const plane *p, const gm_curve_figure *f)
 
 static void draw_band(gm_canvas *c, const plane *p, const gm_curve_point *q, size_t n)
 {
-    if (n == 0) return;
     cairo_new_path(c->cr);
-    for (size_t i = 0; i < n; i++) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].hi));
-    for (size_t i = n; i-- > 0;) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].lo));
-    cairo_close_path(c->cr);
+    for (size_t i = 0; i < n; i++)
+        if (is_band(&q[i])) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].hi));
+    for (size_t i = n; i-- > 0;)
+        if (is_band(&q[i])) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].lo));
+    if (cairo_has_current_point(c->cr)) cairo_close_path(c->cr);
     gm_canvas_colour(c, BAND, 0.35);
     cairo_fill(c->cr);
     gm_canvas_colour(c, BAND, 1);
     cairo_set_line_width(c->cr, 1.5);
-    for (size_t i = 0; i < n; i++) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].y));
+    for (size_t i = 0; i < n; i++)
+        if (is_band(&q[i])) cairo_line_to(c->cr, px(p, q[i].x), py(p, q[i].y));
     cairo_stroke(c->cr);
 }
 

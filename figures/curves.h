@@ -14,7 +14,8 @@ typedef struct gm_curve_point {
 
 typedef struct gm_curve_panel {
     const char *title;
-    const gm_curve_point *band; /* (n_band) by x: lo to hi is shaded, y is a line in it */
+    const gm_curve_point *band; /* (n_band) by x: lo to hi is shaded, y is a line in it; a
+                                   point with a NaN is left out */
     size_t n_band;
     const gm_curve_point *line; /* (n_line) joined in this order */
     size_t n_line;
@@ -31,6 +32,8 @@ typedef struct gm_curve_figure {
     int n_panels, columns; /* panels a row; 0: up to 3 */
 } gm_curve_figure;
 
+/* Draw into the file `path`, *.png or *.svg, or append a PNG to `png`. Errors: GM_EARG (another
+ * ending, no panel), GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
 gm_status gm_figure_curves(const gm_curve_figure *figure, const char *path, bool replace,
                            gm_error *err) GM_MUST_USE;
 gm_status gm_figure_curves_png(const gm_curve_figure *figure, gm_text *png, gm_error *err)

@@ -16,7 +16,8 @@ def steer(model, path):
     with safe_open(path, "pt") as plan:
         about, bias = plan.metadata(), plan.get_tensor("bias")  # (L,E)
     always = ("bias", "false", "prompt,generated,template", "constant")
-    assert tuple(about.get(key) for key in ("mode", "mass_matched", "phases", "schedule")) == always, about
+    plan_is = tuple(about.get(key) for key in ("mode", "mass_matched", "phases"))
+    assert (*plan_is, about.get("schedule", "constant")) == always, about
 
     def add(router, _, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
