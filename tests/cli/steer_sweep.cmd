@@ -33,6 +33,8 @@ same one.json two.json "threads and batches"
 grep -o '"zero_dose_same":[a-z]*' one.json | sort -u
 grep -o '"\(own_largest\|clusters_own_largest\|affordable\)":[a-z]*' one.json
 sweep $small --max-kl 0 --json 2> /dev/null | grep -o '"affordable":[a-z]*\|No dose is within the limit of 0'
+sweep $small --doses 0,1 --report f.html > /dev/null 2>&1
+grep -l 'were chosen on other prompts' s.html f.html
 sed 's/.*"config":\({[^}]*}\).*/\1/' one.json > again.json
 gm-steer sweep --config again.json --quiet --json > three.json 2> /dev/null
 same one.json three.json "the recorded configuration"

@@ -52,6 +52,23 @@ static void pictures_repeat(void)
     gm_text_clear(&b);
 }
 
+static void a_band_leaves_out_what_is_no_number(void)
+{
+    const gm_curve_point holed[] = {band[0], {0.1, 0.05, NAN, 0.2, NULL}, band[1]};
+    const gm_curve_panel whole = {.band = band, .n_band = 2, .limit_x = NAN, .level_y = NAN};
+    gm_curve_panel other = whole;
+    other.band = holed, other.n_band = 3;
+    const gm_curve_figure f = small(&whole, 1), g = small(&other, 1);
+    gm_text a = {0}, b = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_figure_curves_png(&f, &a, &err), err);
+    CHECK_OK(gm_figure_curves_png(&g, &b, &err), err);
+    CHECK_INT(a.n, b.n);
+    CHECK_BYTES(a.at, b.at, a.n < b.n ? a.n : b.n);
+    gm_text_clear(&a);
+    gm_text_clear(&b);
+}
+
 static void files_by_their_ending(void)
 {
     const gm_curve_panel panel = {.line = line, .n_line = 4, .limit_x = (double)NAN};
@@ -68,4 +85,5 @@ static void files_by_their_ending(void)
     CHECK_FAILS(gm_figure_curves_png(&none, &bytes, &err), err, GM_EARG, "0 panels");
 }
 
-TESTS(TEST(axes_are_round), TEST(pictures_repeat), TEST(files_by_their_ending))
+TESTS(TEST(axes_are_round), TEST(pictures_repeat), TEST(a_band_leaves_out_what_is_no_number),
+      TEST(files_by_their_ending))
