@@ -255,6 +255,30 @@ out:
     return status;
 }
 
+gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tensor *tensor,
+                                  size_t n, void *map, size_t n_bytes, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_checkpoint *c = gm_alloc(1, sizeof *c);
+    shard *s = gm_alloc(1, sizeof *s);
+    *out = NULL;
+    if (c == NULL || s == NULL) GM_FAIL(GM_EMEM, "no memory for the tensors of '%s'", name);
+    *s = (shard){.map = map, .n_bytes = n_bytes};
+    *c = (gm_checkpoint){.shard = s, .n_shards = 1, .tensor = tensor, .n = n};
+    s = NULL, map = NULL, tensor = NULL; /* now the checkpoint's */
+    c->path = gm_copy_text(name, strlen(name));
+    if (c->path == NULL) GM_FAIL(GM_EMEM, "no memory for the tensors of '%s'", name);
+    qsort(c->tensor, n, sizeof *c->tensor, by_name);
+    *out = c;
+    c = NULL;
+out:
+    gm_checkpoint_close(c);
+    gm_free(s);
+    gm_free(tensor);
+    if (map) munmap(map, n_bytes);
+    return status;
+}
+
 void gm_checkpoint_close(gm_checkpoint *c)
 {
     if (c == NULL) return;

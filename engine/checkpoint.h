@@ -11,12 +11,24 @@
 #include "base/safetensors.h" /* gm_tensor, gm_dtype, gm_tensor_to_f32 */
 
 typedef struct gm_checkpoint gm_checkpoint;
+struct gm_arch; /* arch.h */
 
 /* Open all tensors below `folder`; a path that ends in .safetensors opens that one
  * file. Errors: GM_EIO, GM_EFORMAT (truncated, overlapping, unknown dtype, a shard or
  * one of its tensors missing, a tensor in two shards: names file and tensor), GM_EMEM. */
 gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *err) GM_MUST_USE;
 void gm_checkpoint_close(gm_checkpoint *checkpoint);
+
+/* A checkpoint of `n` tensors that lie in memory: `tensor` comes from gm_alloc, their names
+ * and data lie in the anonymous mapping `map`; both are taken, on failure too. GM_EMEM. */
+gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tensor *tensor,
+                                  size_t n, void *map, size_t n_bytes, gm_error *err) GM_MUST_USE;
+
+/* Every tensor that `arch` asks for, in bf16: normal values of deviation 0.02, ones in the
+ * norms. Tensors share a pool as large as the largest of them, so that a checkpoint of many
+ * GB takes a fraction of one; the same values for the same architecture. For measuring. */
+gm_status gm_checkpoint_random(gm_checkpoint **out, const struct gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
 
 size_t gm_checkpoint_n(const gm_checkpoint *checkpoint);
 /* By name in C order; the tensors lie in one array, so i is also their distance from

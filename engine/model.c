@@ -147,22 +147,11 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
 
 /* ---- opening ---- */
 
-gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
-                        gm_error *err)
+/* What is left when arch and checkpoint are there: checks, info, weights. */
+static gm_status complete(gm_model *m, const gm_model_options *options, gm_error *err)
 {
-    static const gm_model_options defaults = {0};
     gm_status status = GM_OK;
-    gm_model *m = gm_alloc(1, sizeof *m);
-    *out = NULL;
-    if (options == NULL) options = &defaults;
-    if (m == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", folder);
-
-    m->folder = gm_copy_text(folder, strlen(folder));
-    if (m->folder == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", folder);
-    GM_TRY(gm_arch_read(&m->arch, folder, err));
-    GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
     GM_TRY(gm_model_check_tensors(&m->arch, m->checkpoint, err));
-
     gm_numerics numerics = gm_model_numerics(m->checkpoint, options->numerics);
     m->info.folder = m->folder;
     m->info.kernels = "";
@@ -173,9 +162,56 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
         GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, numerics, options, err));
         m->info.kernels = gm_weights_kernels(m->weights);
     }
+out:
+    return status;
+}
+
+static gm_model *start(const char *folder)
+{
+    gm_model *m = gm_alloc(1, sizeof *m);
+    if (m) m->folder = gm_copy_text(folder, strlen(folder));
+    if (m && m->folder) return m;
+    gm_free(m);
+    return NULL;
+}
+
+static const gm_model_options defaults = {0};
+
+gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
+                        gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_model *m = start(folder);
+    *out = NULL;
+    if (m == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", folder);
+
+    GM_TRY(gm_arch_read(&m->arch, folder, err));
+    GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
+    GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;
     m = NULL;
 out:
+    gm_model_close(m);
+    return status;
+}
+
+gm_status gm_model_open_random(gm_model **out, const char *name, const char *config,
+                               const gm_model_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json *json = NULL;
+    gm_model *m = start(name);
+    *out = NULL;
+    if (m == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", name);
+
+    GM_TRY(gm_json_parse(&json, config, strlen(config), name, err));
+    GM_TRY(gm_arch_from_json(&m->arch, json, name, NULL, NULL, err));
+    GM_TRY(gm_checkpoint_random(&m->checkpoint, &m->arch, err));
+    GM_TRY(complete(m, options ? options : &defaults, err));
+    *out = m;
+    m = NULL;
+out:
+    gm_json_free(json);
     gm_model_close(m);
     return status;
 }

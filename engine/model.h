@@ -23,6 +23,11 @@ struct gm_model {
     char *folder;
 };
 
+/* A model of random weights (gm_checkpoint_random) whose config.json is the text `config`;
+ * `name` stands for its folder. Errors as for gm_model_open. */
+gm_status gm_model_open_random(gm_model **out, const char *name, const char *config,
+                               const gm_model_options *options, gm_error *err) GM_MUST_USE;
+
 /* The numerics a model runs in: `asked`, or for GM_NUMERICS_AUTO bf16 when most of
  * the checkpoint's bytes are BF16 and f32 otherwise. */
 gm_numerics gm_model_numerics(const gm_checkpoint *checkpoint, gm_numerics asked);
