@@ -88,7 +88,7 @@ static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err
 
 /* Remove a .part that a killed process left. It is not emptied and written again: a kill
  * inside give_name leaves it as a second name of the finished file. */
-static gm_status remove_stale(const char *part, gm_error *err)
+gm_status gm_outfile_remove_stale(const char *part, gm_error *err)
 {
     int fd = open(part, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT) return GM_OK;
@@ -124,7 +124,7 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     file->path = gm_copy_text(path, strlen(path));
     if (file->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", path);
 
-    GM_TRY(remove_stale(file->part, err));
+    GM_TRY(gm_outfile_remove_stale(file->part, err));
     fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0 && errno == EEXIST)
         GM_FAIL(GM_EEXIST, "'%s' is being written by another process", file->part);

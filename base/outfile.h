@@ -26,6 +26,10 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
  * GM_EIO, GM_EMEM. */
 gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
+/* Remove the partial file `part` that a killed process left; one that is not there is fine.
+ * GM_EEXIST when a process holds it, or when nobody can tell (a file system without locks). */
+gm_status gm_outfile_remove_stale(const char *part, gm_error *err) GM_MUST_USE;
+
 /* Opened with `replace`, but a file that has this name at the commit is not to be replaced
  * after all: the commit is then GM_EEXIST. */
 void gm_outfile_keep_existing(gm_outfile *file);

@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/outfile.h"
+
 #define SHARD_SUFFIX ".h5"
 #define PART_SUFFIX  ".h5.part"
 #define LOCK_PREFIX  "lock"
@@ -196,6 +198,8 @@ typedef struct task {
     uint32_t i, n;
 } task;
 
+/* What this task left when it was killed. A task of another division may be writing the block:
+ * then it holds the file, which stays. */
 static gm_status remove_own_part(void *context, const char *folder, const char *name, gm_error *err)
 {
     const task *t = context;
@@ -204,8 +208,8 @@ static gm_status remove_own_part(void *context, const char *folder, const char *
     uint32_t number;
     if (!parse_name(name, PART_SUFFIX, &number) || number % t->n != t->i) return GM_OK;
     GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, name));
-    if (unlink(path.at) != 0 && errno != ENOENT)
-        GM_FAIL(GM_EIO, "cannot remove '%s': %s", path.at, strerror(errno));
+    status = gm_outfile_remove_stale(path.at, err);
+    if (status == GM_EEXIST) status = GM_OK;
 out:
     gm_text_clear(&path);
     return status;

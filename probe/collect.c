@@ -110,6 +110,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
     gm_model_options mo = {.device = o->device,
                            .numerics = (gm_numerics)o->numerics,
                            .threads = (int)o->threads,
+                           .kernels = o->kernels,
                            .progress = show_load,
                            .progress_context = &progress};
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));

@@ -6,7 +6,7 @@
 #include "formats/trace.h"
 
 typedef struct gm_collect_options {
-    const char *model, *out, *record, *shard, *subset_field, *text_field, *device;
+    const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels;
     gm_opt_list corpus;
     int numerics; /* gm_numerics */
     int64_t doc_tokens, min_tokens, limit, sample, per_subset, seed, step_tokens, threads;

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/outfile.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
 #include "tests/check.h"
@@ -152,6 +153,26 @@ static void one_process_holds_a_folder(void)
     gm_shard_lock_release(&a);
     gm_shard_lock_release(&b);
     CHECK_OK(gm_shards_remove("locked.parts", &err), err);
+}
+
+/* Shares of two divisions, 0 of 2 and 2 of 4, hold the same block: whoever comes second leaves
+ * what the first is writing, and removes what a kill has left. */
+static void a_part_that_is_held_stays(void)
+{
+    gm_error err = {0};
+    gm_shard_lock a, b;
+    gm_outfile *held = NULL;
+    CHECK_OK(gm_shard_lock_take(&a, "divided.parts", 0, 2, &err), err);
+    CHECK_OK(gm_outfile_open(&held, "divided.parts/000002.h5", false, &err), err);
+    FILE *stale = fopen("divided.parts/000006.h5.part", "w");
+    CHECK(stale != NULL && fclose(stale) == 0);
+    CHECK_OK(gm_shard_lock_take(&b, "divided.parts", 2, 4, &err), err);
+    CHECK(access("divided.parts/000002.h5.part", F_OK) == 0);
+    CHECK(access("divided.parts/000006.h5.part", F_OK) != 0);
+    gm_shard_lock_release(&b);
+    CHECK_OK(gm_outfile_commit(held, &err), err);
+    gm_shard_lock_release(&a);
+    CHECK_OK(gm_shards_remove("divided.parts", &err), err);
 }
 
 /* What a lock's file says of blocks that are not there is lost; it is said once. */
@@ -326,7 +347,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(comes_back_as_written), TEST(shards_are_one_trace), TEST(one_process_holds_a_folder),
-      TEST(a_lock_tells_what_a_kill_cost), TEST(what_is_not_a_file_is_not_replaced),
-      TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
-      TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
-      TEST(survives_every_allocation_failure))
+      TEST(a_part_that_is_held_stays), TEST(a_lock_tells_what_a_kill_cost),
+      TEST(what_is_not_a_file_is_not_replaced), TEST(same_content_is_kept_other_is_refused),
+      TEST(verify_finds_breaches), TEST(damage_is_noticed), TEST(a_text_is_utf8),
+      TEST(flipped_bytes_are_survived), TEST(survives_every_allocation_failure))
