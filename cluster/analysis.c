@@ -113,11 +113,17 @@ static gm_status number_clusters(gm_analysis *a, gm_error *err)
     gm_clustering *c = &a->clustering;
     uint32_t *order = gm_alloc(c->n_clusters, sizeof *order);
     double *persistence = gm_alloc(c->n_clusters, sizeof *persistence);
-    if (!order || !persistence) GM_FAIL(GM_EMEM, "no memory for %zu clusters", c->n_clusters);
+    uint32_t *node = gm_alloc(c->n_clusters, sizeof *node);
+    if (!order || !persistence || !node)
+        GM_FAIL(GM_EMEM, "no memory for %zu clusters", c->n_clusters);
     GM_TRY(gm_profile_number(c->label, c->n, (const uint8_t(*)[32])a->usage.sha, c->n_clusters,
                              order, err));
-    for (size_t i = 0; i < c->n_clusters; i++) persistence[i] = c->persistence[order[i]];
+    for (size_t i = 0; i < c->n_clusters; i++) {
+        persistence[i] = c->persistence[order[i]];
+        node[i] = c->node[order[i]];
+    }
     memcpy(c->persistence, persistence, c->n_clusters * sizeof *persistence);
+    memcpy(c->node, node, c->n_clusters * sizeof *node);
     size_t n_left = 0; /* a cluster of nothing but excluded points is none; it comes last */
     for (size_t i = 0; i < c->n; i++)
         if (c->label[i] >= 0 && (size_t)c->label[i] >= n_left) n_left = (size_t)c->label[i] + 1;
@@ -125,6 +131,7 @@ static gm_status number_clusters(gm_analysis *a, gm_error *err)
 out:
     gm_free(order);
     gm_free(persistence);
+    gm_free(node);
     return status;
 }
 

@@ -6,6 +6,7 @@
 
 #include "cluster/atlas_notes.h"
 #include "cluster/profile.h"
+#include "text/script.h"
 
 static gm_status no_memory(gm_error *err)
 {
@@ -41,6 +42,37 @@ static gm_status put_documents(gm_atlas *atlas, gm_arena *arena, const gm_analys
     atlas->sha = samples->sha;
     atlas->subset_name = samples->subset_name;
     atlas->n_subsets = samples->n_subsets;
+    return GM_OK;
+}
+
+/* The script of each text, the first document of each kind, and where documents leave the
+ * condensed tree. */
+static gm_status put_places(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
+{
+    const size_t n = a->usage.n;
+    const gm_condensed *tree = &a->clustering.tree;
+    uint16_t *script = gm_arena_alloc(arena, n, sizeof *script);
+    const char **script_name = gm_arena_alloc(arena, GM_N_SCRIPTS, sizeof *script_name);
+    uint32_t *first = gm_arena_alloc(arena, n, sizeof *first);
+    uint32_t *node = gm_arena_alloc(arena, n, sizeof *node);
+    double *lambda = gm_arena_alloc(arena, n, sizeof *lambda);
+    if (!script || !script_name || !first || !node || !lambda) return no_memory(err);
+    for (int s = 0; s < GM_N_SCRIPTS; s++) script_name[s] = gm_script_name((gm_script)s);
+    for (size_t i = 0; i < n; i++) {
+        size_t at = a->usage.place[i];
+        uint32_t p = a->distinct.point[i];
+        bool none = p == GM_NO_POINT;
+        if (a->words.script) script[at] = a->words.script[i];
+        first[at] = none ? GM_ATLAS_NONE : a->usage.place[a->distinct.first[p]];
+        node[at] = none ? GM_ATLAS_NONE : tree->point_cluster[p];
+        lambda[at] = none ? 0 : tree->point_lambda[p];
+    }
+    atlas->n_scripts = a->words.script ? GM_N_SCRIPTS : 0;
+    atlas->script_name = script_name;
+    atlas->script = script;
+    atlas->first = first;
+    atlas->node = node;
+    atlas->lambda = lambda;
     return GM_OK;
 }
 
@@ -165,6 +197,32 @@ static gm_status put_tree(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a
     return GM_OK;
 }
 
+static gm_status put_condensed(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a,
+                               gm_error *err)
+{
+    const gm_condensed *tree = &a->clustering.tree;
+    const size_t R = tree->n_clusters;
+    uint32_t *parent = gm_arena_alloc(arena, R, sizeof *parent);
+    uint32_t *size = gm_arena_alloc(arena, R, sizeof *size);
+    double *birth = gm_arena_alloc(arena, R, sizeof *birth);
+    int32_t *cluster = gm_arena_alloc(arena, R, sizeof *cluster);
+    if (!parent || !size || !birth || !cluster) return no_memory(err);
+    memcpy(parent, tree->parent, R * sizeof *parent);
+    memcpy(birth, tree->birth, R * sizeof *birth);
+    for (size_t p = 0; p < tree->n_points; p++)
+        size[tree->point_cluster[p]] += a->distinct.count[p];
+    for (size_t r = R; r-- > 1;) size[parent[r]] += size[r];
+    for (size_t r = 0; r < R; r++) cluster[r] = -1;
+    for (size_t c = 0; c < a->clustering.n_clusters; c++)
+        cluster[a->clustering.node[c]] = (int32_t)c;
+    atlas->n_nodes = R;
+    atlas->node_parent = parent;
+    atlas->node_size = size;
+    atlas->node_birth = birth;
+    atlas->node_cluster = cluster;
+    return GM_OK;
+}
+
 gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *analysis,
                         const gm_trace *trace, const char *trace_path,
                         const gm_fit_options *options, const char *command, gm_error *err)
@@ -182,10 +240,12 @@ gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *ana
                         .trace_path = trace_path,
                         .command = command};
     GM_TRY(put_documents(atlas, arena, analysis, gm_trace_get_samples(trace), err));
+    GM_TRY(put_places(atlas, arena, analysis, err));
     GM_TRY(put_clusters(atlas, arena, analysis, err));
     GM_TRY(put_usage(atlas, arena, analysis, err));
     GM_TRY(put_graph(atlas, arena, analysis, err));
     GM_TRY(put_tree(atlas, arena, analysis, err));
+    GM_TRY(put_condensed(atlas, arena, analysis, err));
     GM_TRY(gm_atlas_note_parameters(&atlas->parameters, arena, analysis, options, err));
     GM_TRY(gm_atlas_note_quality(&atlas->quality, arena, analysis, atlas, err));
     GM_TRY(gm_atlas_note_provenance(&atlas->provenance, arena, err));

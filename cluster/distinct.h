@@ -35,8 +35,8 @@ gm_status gm_distinct_spread_graph(gm_graph *graph, const gm_distinct *distinct,
 
 /* Replace the clustering of points by one of documents. Those without a point are noise,
  * probability 0, outlier 1. M >= 1. The linkage joins the documents of a point first, at distance
- * 0, and those without a point last, at the distance of the row before. Errors: GM_EMEM,
- * the clustering is as it was. */
+ * 0, and those without a point last, at the distance of the row before. The condensed tree stays
+ * that of the points. Errors: GM_EMEM, the clustering is as it was. */
 gm_status gm_distinct_spread_clusters(gm_clustering *clustering, const gm_distinct *distinct,
                                       gm_error *err) GM_MUST_USE;
 

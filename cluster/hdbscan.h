@@ -67,7 +67,9 @@ typedef struct gm_clustering {
     float *probability;  /* (N) lambda over the cluster's largest, in [0,1]; 0 for noise */
     float *outlier;      /* (N) GLOSH in [0,1] */
     double *persistence; /* (C) stability over (size * largest lambda), in [0,1] */
+    uint32_t *node;      /* (C) its number in the condensed tree */
     gm_linkage linkage;
+    gm_condensed tree;
 } gm_clustering;
 
 /* All steps. at (N,d). Errors: GM_EARG for options out of range or points that are not

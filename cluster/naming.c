@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cluster/quality.h"
+#include "text/script.h"
 
 enum {
     CONTROL_MOST = 4000, /* documents in the control's sample */
@@ -14,6 +15,7 @@ void gm_naming_clear(gm_words_of *words)
 {
     gm_bag_clear(&words->counts);
     gm_vocabulary_free(words->vocabulary);
+    gm_free(words->script);
     *words = (gm_words_of){0};
 }
 
@@ -48,6 +50,9 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
         text[i] = all.at ? all.at + end[at] : "";
         n_bytes[i] = end[at + 1] - end[at];
     }
+    words.script = gm_alloc(n, sizeof *words.script);
+    if (words.script == NULL) GM_FAIL(GM_EMEM, "no memory for the scripts of %zu texts", n);
+    for (size_t i = 0; i < n; i++) words.script[i] = (uint16_t)gm_script_of(text[i], n_bytes[i]);
     GM_TRY(gm_vocabulary_create(&words.vocabulary, err));
     GM_TRY(gm_bag_count(&words.counts, words.vocabulary, false, text, n_bytes, n, &how, err));
     *out = words;

@@ -29,7 +29,8 @@ typedef struct gm_naming_options {
 /* The words of all documents, in canonical order. */
 typedef struct gm_words_of {
     gm_vocabulary *vocabulary;
-    gm_bag counts; /* (N) rows */
+    gm_bag counts;    /* (N) rows */
+    uint16_t *script; /* (N) gm_script of each text */
 } gm_words_of;
 
 /* Read and count the texts. GM_EABSENT when the trace has none; GM_EMEM and what reading

@@ -1,21 +1,36 @@
 /* atlas.h - the atlas: what was found in a trace, in HDF5.
  *
- * Sizes: N documents, C clusters, L MoE layers, E experts.
+ * Sizes: N documents, C clusters, L MoE layers, E experts, S subsets, R nodes of the condensed
+ * tree.
  *
- * Schema 1:
+ * Schema 2; what it has beyond schema 1 is marked +. A file of schema 1 is read as well, and says
+ * of that "not known": NaN, GM_ATLAS_NONE, -1, "".
  *   /samples/xy f32 (N,2); cluster i32 (N), -1 noise; probability, outlier f32 (N);
- *            subset enum (N); id, sha text of 64 bytes (N); n_tokens u32 (N)
+ *            subset enum (N); id, sha text of 64 bytes (N); n_tokens u32 (N);
+ *            + script enum (N): of most letters of the text, names in /script_name;
+ *            + first u32 (N): the first document that uses the experts exactly alike (mostly
+ *            the document itself); none for one without a counted choice;
+ *            + node u32, lambda f64 (N): where it leaves the condensed tree
  *   /clusters/id i32, size u32 (C); keywords text (C,10), keyword_score f32 (C,10);
  *            usage, lift, usage_half f32 (C,L,E), (C,L,E), (C,2,L,E); important u8 (C,L,E);
- *            stability f32 (C); subset_count u32 (C,S)
+ *            stability f32 (C); subset_count u32 (C,S);
+ *            + name text (C): given by hand, else "";
+ *            + seed_jaccard, half_jaccard f32 (C): the best match of the cluster's documents when
+ *            the map is made again from other seeds, from either half of the documents; mean;
+ *            + validity f32 (C): DBCV; coherence f32 (C): mean NPMI of pairs of keywords;
+ *            + representative, outlying u32 (C,10): members nearest to the cluster's mean usage,
+ *            and farthest from it, in the metric of the map; best first
  *   /corpus/usage f32 (L,E): the mean over all documents, noise included; usage_half (2,L,E)
  *   /corpus/subset_usage f32 (S,L,E): the mean over each labelled subset; subset_usage_half
  *   /graph/indptr, indices, weight: the neighbour graph (CSR, symmetric memberships) of
  *            documents that differ; a copy has one edge of weight 1, to the first of its kind
  *   /tree/left, right, distance, size: the single-linkage tree (N-1); copies join first, at
  *            distance 0, documents without a counted choice last
- *   /layer, /expert, /document, /cluster, /keyword, /subset, /bound (N+1), /merge (N-1),
- *            /edge, /pair (2): dimension scales; /layer holds model layers
+ *   + /condensed/parent, size u32, birth f64, cluster i32 (R): HDBSCAN's condensed tree; node 0
+ *            is the root, parents come first; size in documents; cluster -1: not chosen itself;
+ *            keywords text (R,10) of all documents below the node
+ *   /layer, /expert, /document, /cluster, /keyword, /subset, /script, /node, /bound (N+1),
+ *            /merge (N-1), /edge, /pair (2): dimension scales; /layer holds model layers
  *   /parameters, /quality: an attribute for each figure, and all of them as `json`
  *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
@@ -24,14 +39,19 @@
 
 #include "base/base.h"
 
-#define GM_ATLAS_SCHEMA 1
+#define GM_ATLAS_SCHEMA 2
 
-enum { GM_N_KEYWORDS = 10 };
+enum { GM_N_KEYWORDS = 10, GM_N_EXAMPLES = 10 };
+
+/* No document, no node. */
+#define GM_ATLAS_NONE UINT32_MAX
 
 /* An atlas in memory. When read, everything belongs to the atlas and is freed by
- * gm_atlas_close; when written, everything is borrowed. NULL texts are "". */
+ * gm_atlas_close; when written, everything is borrowed. NULL texts are "". Arrays marked + may be
+ * NULL when written: not known; when read they are there. */
 typedef struct gm_atlas {
     size_t n, n_clusters, n_subsets;   /* N, C, S */
+    size_t n_scripts, n_nodes;         /* + R; both 0 when not known */
     int n_layers, n_experts, n_chosen; /* L, E, K */
     const int *layer_of_moe;           /* (L) */
     /* documents */
@@ -43,17 +63,26 @@ typedef struct gm_atlas {
     const char *const *id;              /* (N) */
     const uint8_t *sha;                 /* (N,32) */
     const char *const *subset_name;     /* (S) */
+    const uint16_t *script;             /* + (N) below n_scripts */
+    const char *const *script_name;     /* + (n_scripts) */
+    const uint32_t *first;              /* + (N) */
+    const uint32_t *node;               /* + (N) below R or GM_ATLAS_NONE */
+    const double *lambda;               /* + (N) */
     /* clusters 0..C-1, by size descending, ties by the smallest member sha */
-    const uint32_t *size;         /* (C) */
-    const char *const *keyword;   /* (C,10); "" where there are fewer */
-    const float *keyword_score;   /* (C,10) */
-    const float *usage;           /* (C,L,E) mean of usage vectors; sums to 1 */
-    const float *usage_half;      /* (C,2,L,E) over members whose sha's first byte is
-                                     even, odd; zero where a half is empty */
-    const float *lift;            /* (C,L,E) smoothed, DESIGN section 6 */
-    const uint8_t *important;     /* (C,L,E) 0 or 1 */
-    const float *stability;       /* (C) HDBSCAN persistence in [0,1] */
-    const uint32_t *subset_count; /* (C,S) */
+    const uint32_t *size;                      /* (C) */
+    const char *const *keyword;                /* (C,10); "" where there are fewer */
+    const float *keyword_score;                /* (C,10) */
+    const float *usage;                        /* (C,L,E) mean of usage vectors; sums to 1 */
+    const float *usage_half;                   /* (C,2,L,E) over members whose sha's first byte is
+                                                  even, odd; zero where a half is empty */
+    const float *lift;                         /* (C,L,E) smoothed, DESIGN section 6 */
+    const uint8_t *important;                  /* (C,L,E) 0 or 1 */
+    const float *stability;                    /* (C) HDBSCAN persistence in [0,1] */
+    const uint32_t *subset_count;              /* (C,S) */
+    const char *const *name;                   /* + (C) */
+    const float *seed_jaccard, *half_jaccard;  /* + (C) in [0,1] */
+    const float *validity, *coherence;         /* + (C) in [-1,1] */
+    const uint32_t *representative, *outlying; /* + (C,GM_N_EXAMPLES) members */
     /* corpus */
     const float *corpus_usage;      /* (L,E) */
     const float *corpus_usage_half; /* (2,L,E) by the same parity of sha */
@@ -66,6 +95,11 @@ typedef struct gm_atlas {
     const float *graph_weight;                          /* (n_edges) */
     const uint32_t *tree_left, *tree_right, *tree_size; /* (N-1); node N+i is row i */
     const double *tree_distance;                        /* (N-1) */
+    /* the condensed tree */
+    const uint32_t *node_parent, *node_size; /* + (R) */
+    const double *node_birth;                /* + (R) */
+    const int32_t *node_cluster;             /* + (R) */
+    const char *const *node_keyword;         /* + (R,10) */
     /* where it came from */
     const char *model, *architecture, *model_digest;
     const char *trace_fingerprint, *trace_path;

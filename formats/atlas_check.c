@@ -142,6 +142,76 @@ static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
     return GM_OK;
 }
 
+/* Is it NaN, or within [lo, 1]? */
+static bool known_within(double value, double lo)
+{
+    return isnan(value) || (value >= lo && value <= 1);
+}
+
+/* What a document says of others: copies and the condensed tree. */
+static gm_status check_places(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        uint32_t first = a->first[i], node = a->node[i];
+        if (a->script[i] > 0 && a->script[i] >= a->n_scripts)
+            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in script %u of %zu", i,
+                              a->script[i], a->n_scripts);
+        if (first != GM_ATLAS_NONE && (first >= a->n || a->first[first] != first))
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/samples/first' is %u at %zu, which is not the first of its kind",
+                              first, i);
+        if (node != GM_ATLAS_NONE && node >= a->n_nodes)
+            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in node %u of %zu", i, node,
+                              a->n_nodes);
+        if (node != GM_ATLAS_NONE && !(a->lambda[i] >= 0 && isfinite(a->lambda[i])))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/samples/lambda' is %g at %zu", a->lambda[i],
+                              i);
+    }
+    return GM_OK;
+}
+
+static gm_status check_figures(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    for (size_t c = 0; c < a->n_clusters; c++) {
+        if (!known_within((double)a->seed_jaccard[c], 0) ||
+            !known_within((double)a->half_jaccard[c], 0) ||
+            !known_within((double)a->validity[c], -1) || !known_within((double)a->coherence[c], -1))
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "a quality figure of cluster %zu is outside its "
+                              "range",
+                              c);
+        for (size_t x = c * GM_N_EXAMPLES; x < (c + 1) * GM_N_EXAMPLES; x++)
+            for (int o = 0; o < 2; o++) {
+                uint32_t d = o ? a->outlying[x] : a->representative[x];
+                if (d != GM_ATLAS_NONE && (d >= a->n || a->cluster[d] != (int64_t)c))
+                    return gm_h5_fail(err, GM_EFORMAT, file,
+                                      "document %u stands for cluster %zu and is not in it", d, c);
+            }
+    }
+    return GM_OK;
+}
+
+static gm_status check_condensed(const gm_atlas *a, hid_t file, gm_error *err)
+{
+    for (size_t r = 0; r < a->n_nodes; r++) {
+        uint32_t p = a->node_parent[r];
+        if (r == 0 ? p != 0 : p >= r)
+            return gm_h5_fail(err, GM_EFORMAT, file, "node %zu of '/condensed' has parent %u", r,
+                              p);
+        if (!(a->node_birth[r] >= a->node_birth[p]) || !(a->node_birth[r] >= 0) ||
+            !isfinite(a->node_birth[r]))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/condensed/birth' is %g at %zu",
+                              a->node_birth[r], r);
+        if (a->node_size[r] > a->n || a->node_size[r] > a->node_size[p])
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/condensed/size' is %u at %zu",
+                              a->node_size[r], r);
+        if (a->node_cluster[r] < -1 || a->node_cluster[r] >= (int64_t)a->n_clusters)
+            return gm_h5_fail(err, GM_EFORMAT, file, "node %zu is cluster %d of %zu", r,
+                              a->node_cluster[r], a->n_clusters);
+    }
+    return GM_OK;
+}
+
 gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -151,6 +221,9 @@ gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err)
     GM_TRY(check_rates(atlas, file, err));
     GM_TRY(check_graph(atlas, file, err));
     GM_TRY(check_tree(atlas, file, err));
+    GM_TRY(check_places(atlas, file, err));
+    GM_TRY(check_figures(atlas, file, err));
+    GM_TRY(check_condensed(atlas, file, err));
     GM_TRY(gm_h5_check_object(file, "/parameters", atlas->parameters, err));
     GM_TRY(gm_h5_check_object(file, "/quality", atlas->quality, err));
     GM_TRY(gm_h5_check_object(file, "provenance", atlas->provenance, err));

@@ -7,6 +7,7 @@
 typedef struct open_atlas {
     gm_atlas atlas;
     gm_arena arena;
+    int schema;
 } open_atlas;
 
 static void set_member(gm_atlas *atlas, size_t offset, const void *at)
@@ -31,11 +32,11 @@ out:
     return status;
 }
 
-static gm_status read_sizes(hid_t file, gm_atlas *atlas, gm_error *err)
+static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *err)
 {
     gm_status status = GM_OK;
     int64_t L, E, K;
-    GM_TRY(gm_h5_check_schema(file, "gm-atlas", GM_ATLAS_SCHEMA, err));
+    GM_TRY(gm_h5_check_schemas(file, "gm-atlas", 1, GM_ATLAS_SCHEMA, schema, err));
     GM_TRY(gm_h5_get_i64(file, "n_layers", 1, 10000, &L, err));
     GM_TRY(gm_h5_get_i64(file, "n_experts", 1, UINT16_MAX, &E, err));
     GM_TRY(gm_h5_get_i64(file, "n_chosen", 1, E, &K, err));
@@ -46,6 +47,10 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, gm_error *err)
     GM_TRY(rows_of(file, "/clusters/keywords", &atlas->n_clusters, err));
     GM_TRY(rows_of(file, "/subset_name", &atlas->n_subsets, err));
     GM_TRY(rows_of(file, "/graph/indices", &atlas->n_edges, err));
+    if (*schema >= 2) {
+        GM_TRY(rows_of(file, "/script_name", &atlas->n_scripts, err));
+        GM_TRY(rows_of(file, "/condensed/keywords", &atlas->n_nodes, err));
+    }
     if (atlas->n >= UINT32_MAX || atlas->n_clusters > INT32_MAX || atlas->n_subsets > UINT16_MAX)
         status = gm_h5_fail(err, GM_ESHAPE, file,
                             "%zu documents, %zu clusters, %zu subsets are too many", atlas->n,
@@ -102,6 +107,20 @@ static gm_status unpack_shas(hid_t file, const char *hex, size_t n, gm_arena *ar
     return GM_OK;
 }
 
+/* A column that the file's schema does not have. */
+static gm_status make_unknown(const gm_atlas_column *column, open_atlas *open, gm_error *err)
+{
+    gm_h5_layout layout = gm_atlas_layout(column, &open->atlas);
+    size_t n = 1, item = gm_h5_type_size(column->type);
+    if (column->type == GM_H5_TEXT) item = sizeof(char *);
+    for (int i = 0; i < layout.rank; i++) n *= (size_t)layout.dim[i];
+    void *at = gm_arena_alloc(&open->arena, n, item);
+    if (at == NULL) return gm_fail(err, GM_EMEM, "no memory for '%s'", column->name);
+    gm_atlas_fill_unknown(at, column, n);
+    set_member(&open->atlas, column->member, at);
+    return GM_OK;
+}
+
 static gm_status read_column(hid_t file, const gm_atlas_column *column, open_atlas *open,
                              gm_error *err)
 {
@@ -109,6 +128,7 @@ static gm_status read_column(hid_t file, const gm_atlas_column *column, open_atl
     gm_h5_layout layout = gm_atlas_layout(column, &open->atlas);
     const void *at = NULL;
     void *rows = NULL;
+    if (column->since > open->schema) return make_unknown(column, open, err);
     if (column->kind == GM_ATLAS_TEXTS) {
         const char *const *texts = NULL;
         GM_TRY(gm_h5_read_texts(file, column->name, layout.rank, layout.dim, &open->arena, &texts,
@@ -134,7 +154,7 @@ gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err)
     open_atlas *open = gm_alloc(1, sizeof *open);
     if (open == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", path);
     GM_TRY(gm_h5_open(&file, path, err));
-    GM_TRY(read_sizes(file, &open->atlas, err));
+    GM_TRY(read_sizes(file, &open->atlas, &open->schema, err));
     GM_TRY(read_texts(file, open, err));
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++)
         GM_TRY(read_column(file, &gm_atlas_columns[i], open, err));
@@ -164,12 +184,14 @@ gm_status gm_atlas_file_digest(const char *path, char hex[65], gm_error *err)
     gm_h5_set set = GM_H5_SET_CLOSED;
     gm_sha256 hash;
     uint8_t digest[32];
+    int schema = 0;
     hex[0] = '\0';
     GM_TRY(gm_h5_open(&file, path, err));
-    GM_TRY(read_sizes(file, &atlas, err));
+    GM_TRY(read_sizes(file, &atlas, &schema, err));
     gm_sha256_init(&hash);
     for (int i = 0; i < GM_ATLAS_N_COLUMNS; i++) {
         gm_h5_layout layout = gm_atlas_layout(&gm_atlas_columns[i], &atlas);
+        if (gm_atlas_columns[i].since > schema) continue;
         GM_TRY(gm_h5_set_open(&set, file, layout.name, layout.type, layout.rank, layout.dim, err));
         GM_TRY(gm_h5_set_digest(&set, digest, err));
         gm_h5_set_close(&set);

@@ -1,45 +1,74 @@
 /* atlas_schema.c - the table of an atlas's datasets: see atlas_schema.h. */
 #include "formats/atlas_schema.h"
 
+#include <math.h>
 #include <string.h>
 
 #define AT(member) offsetof(gm_atlas, member)
 
 const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS] = {
-    {"/samples/xy", GM_H5_F32, "N2", AT(xy), GM_ATLAS_PLAIN, "place on the map"},
-    {"/samples/cluster", GM_H5_I32, "N", AT(cluster), GM_ATLAS_PLAIN, "-1: noise"},
+    {"/samples/xy", GM_H5_F32, "N2", AT(xy), GM_ATLAS_PLAIN, "place on the map", 1},
+    {"/samples/cluster", GM_H5_I32, "N", AT(cluster), GM_ATLAS_PLAIN, "-1: noise", 1},
     {"/samples/probability", GM_H5_F32, "N", AT(probability), GM_ATLAS_PLAIN,
-     "how firmly a document belongs to its cluster, in [0,1]"},
-    {"/samples/outlier", GM_H5_F32, "N", AT(outlier), GM_ATLAS_PLAIN, "GLOSH, in [0,1]"},
-    {"/samples/subset", GM_H5_U16, "N", AT(subset), GM_ATLAS_SUBSET, "index into /subset_name"},
-    {"/samples/n_tokens", GM_H5_U32, "N", AT(n_tokens), GM_ATLAS_PLAIN, "counted tokens"},
-    {"/samples/id", GM_H5_TEXT, "N", AT(id), GM_ATLAS_TEXTS, "file:line"},
-    {"/samples/sha", GM_H5_TEXT, "N", AT(sha), GM_ATLAS_SHA, "SHA-256 of the text"},
-    {"/subset_name", GM_H5_TEXT, "S", AT(subset_name), GM_ATLAS_TEXTS, NULL},
-    {"/clusters/size", GM_H5_U32, "C", AT(size), GM_ATLAS_PLAIN, "documents"},
-    {"/clusters/keywords", GM_H5_TEXT, "CW", AT(keyword), GM_ATLAS_TEXTS, NULL},
-    {"/clusters/keyword_score", GM_H5_F32, "CW", AT(keyword_score), GM_ATLAS_PLAIN, NULL},
+     "how firmly a document belongs to its cluster, in [0,1]", 1},
+    {"/samples/outlier", GM_H5_F32, "N", AT(outlier), GM_ATLAS_PLAIN, "GLOSH, in [0,1]", 1},
+    {"/samples/subset", GM_H5_U16, "N", AT(subset), GM_ATLAS_SUBSET, "index into /subset_name", 1},
+    {"/samples/n_tokens", GM_H5_U32, "N", AT(n_tokens), GM_ATLAS_PLAIN, "counted tokens", 1},
+    {"/samples/id", GM_H5_TEXT, "N", AT(id), GM_ATLAS_TEXTS, "file:line", 1},
+    {"/samples/sha", GM_H5_TEXT, "N", AT(sha), GM_ATLAS_SHA, "SHA-256 of the text", 1},
+    {"/subset_name", GM_H5_TEXT, "S", AT(subset_name), GM_ATLAS_TEXTS, NULL, 1},
+    {"/clusters/size", GM_H5_U32, "C", AT(size), GM_ATLAS_PLAIN, "documents", 1},
+    {"/clusters/keywords", GM_H5_TEXT, "CW", AT(keyword), GM_ATLAS_TEXTS, NULL, 1},
+    {"/clusters/keyword_score", GM_H5_F32, "CW", AT(keyword_score), GM_ATLAS_PLAIN, NULL, 1},
     {"/clusters/usage", GM_H5_F32, "CLE", AT(usage), GM_ATLAS_PLAIN,
-     "mean of the members' usage vectors"},
+     "mean of the members' usage vectors", 1},
     {"/clusters/usage_half", GM_H5_F32, "C2LE", AT(usage_half), GM_ATLAS_PLAIN,
-     "the same over members whose sha begins with an even, an odd byte"},
-    {"/clusters/lift", GM_H5_F32, "CLE", AT(lift), GM_ATLAS_PLAIN, "usage over the corpus's"},
-    {"/clusters/important", GM_H5_U8, "CLE", AT(important), GM_ATLAS_PLAIN, "0 or 1"},
+     "the same over members whose sha begins with an even, an odd byte", 1},
+    {"/clusters/lift", GM_H5_F32, "CLE", AT(lift), GM_ATLAS_PLAIN, "usage over the corpus's", 1},
+    {"/clusters/important", GM_H5_U8, "CLE", AT(important), GM_ATLAS_PLAIN, "0 or 1", 1},
     {"/clusters/stability", GM_H5_F32, "C", AT(stability), GM_ATLAS_PLAIN,
-     "HDBSCAN persistence, in [0,1]"},
-    {"/clusters/subset_count", GM_H5_U32, "CS", AT(subset_count), GM_ATLAS_PLAIN, NULL},
-    {"/corpus/usage", GM_H5_F32, "LE", AT(corpus_usage), GM_ATLAS_PLAIN, NULL},
-    {"/corpus/usage_half", GM_H5_F32, "2LE", AT(corpus_usage_half), GM_ATLAS_PLAIN, NULL},
-    {"/corpus/subset_usage", GM_H5_F32, "SLE", AT(subset_usage), GM_ATLAS_PLAIN, NULL},
-    {"/corpus/subset_usage_half", GM_H5_F32, "S2LE", AT(subset_usage_half), GM_ATLAS_PLAIN, NULL},
-    {"/graph/indptr", GM_H5_U64, "M", AT(graph_indptr), GM_ATLAS_PLAIN, NULL},
-    {"/graph/indices", GM_H5_U32, "G", AT(graph_indices), GM_ATLAS_PLAIN, NULL},
-    {"/graph/weight", GM_H5_F32, "G", AT(graph_weight), GM_ATLAS_PLAIN, NULL},
-    {"/tree/left", GM_H5_U32, "P", AT(tree_left), GM_ATLAS_PLAIN, NULL},
-    {"/tree/right", GM_H5_U32, "P", AT(tree_right), GM_ATLAS_PLAIN, NULL},
-    {"/tree/distance", GM_H5_F64, "P", AT(tree_distance), GM_ATLAS_PLAIN, NULL},
-    {"/tree/size", GM_H5_U32, "P", AT(tree_size), GM_ATLAS_PLAIN, NULL},
-    {"/layer", GM_H5_I32, "L", AT(layer_of_moe), GM_ATLAS_PLAIN, "layer of the model"},
+     "HDBSCAN persistence, in [0,1]", 1},
+    {"/clusters/subset_count", GM_H5_U32, "CS", AT(subset_count), GM_ATLAS_PLAIN, NULL, 1},
+    {"/corpus/usage", GM_H5_F32, "LE", AT(corpus_usage), GM_ATLAS_PLAIN, NULL, 1},
+    {"/corpus/usage_half", GM_H5_F32, "2LE", AT(corpus_usage_half), GM_ATLAS_PLAIN, NULL, 1},
+    {"/corpus/subset_usage", GM_H5_F32, "SLE", AT(subset_usage), GM_ATLAS_PLAIN, NULL, 1},
+    {"/corpus/subset_usage_half", GM_H5_F32, "S2LE", AT(subset_usage_half), GM_ATLAS_PLAIN, NULL,
+     1},
+    {"/graph/indptr", GM_H5_U64, "M", AT(graph_indptr), GM_ATLAS_PLAIN, NULL, 1},
+    {"/graph/indices", GM_H5_U32, "G", AT(graph_indices), GM_ATLAS_PLAIN, NULL, 1},
+    {"/graph/weight", GM_H5_F32, "G", AT(graph_weight), GM_ATLAS_PLAIN, NULL, 1},
+    {"/tree/left", GM_H5_U32, "P", AT(tree_left), GM_ATLAS_PLAIN, NULL, 1},
+    {"/tree/right", GM_H5_U32, "P", AT(tree_right), GM_ATLAS_PLAIN, NULL, 1},
+    {"/tree/distance", GM_H5_F64, "P", AT(tree_distance), GM_ATLAS_PLAIN, NULL, 1},
+    {"/tree/size", GM_H5_U32, "P", AT(tree_size), GM_ATLAS_PLAIN, NULL, 1},
+    {"/layer", GM_H5_I32, "L", AT(layer_of_moe), GM_ATLAS_PLAIN, "layer of the model", 1},
+    {"/script_name", GM_H5_TEXT, "H", AT(script_name), GM_ATLAS_TEXTS, NULL, 2},
+    {"/samples/script", GM_H5_U16, "N", AT(script), GM_ATLAS_SCRIPT, "index into /script_name", 2},
+    {"/samples/first", GM_H5_U32, "N", AT(first), GM_ATLAS_PLAIN,
+     "the first document that uses the experts exactly alike", 2},
+    {"/samples/node", GM_H5_U32, "N", AT(node), GM_ATLAS_PLAIN, "of /condensed, where it leaves",
+     2},
+    {"/samples/lambda", GM_H5_F64, "N", AT(lambda), GM_ATLAS_PLAIN,
+     "1 / distance at which it leaves", 2},
+    {"/clusters/name", GM_H5_TEXT, "C", AT(name), GM_ATLAS_TEXTS, "given by hand", 2},
+    {"/clusters/seed_jaccard", GM_H5_F32, "C", AT(seed_jaccard), GM_ATLAS_PLAIN,
+     "best match over maps from other seeds, mean", 2},
+    {"/clusters/half_jaccard", GM_H5_F32, "C", AT(half_jaccard), GM_ATLAS_PLAIN,
+     "best match over maps of half the documents, mean", 2},
+    {"/clusters/validity", GM_H5_F32, "C", AT(validity), GM_ATLAS_PLAIN, "DBCV, in [-1,1]", 2},
+    {"/clusters/coherence", GM_H5_F32, "C", AT(coherence), GM_ATLAS_PLAIN,
+     "mean NPMI of pairs of keywords, in [-1,1]", 2},
+    {"/clusters/representative", GM_H5_U32, "CX", AT(representative), GM_ATLAS_PLAIN,
+     "members nearest to the mean usage", 2},
+    {"/clusters/outlying", GM_H5_U32, "CX", AT(outlying), GM_ATLAS_PLAIN,
+     "members farthest from the mean usage", 2},
+    {"/condensed/parent", GM_H5_U32, "R", AT(node_parent), GM_ATLAS_PLAIN, "node 0 is the root", 2},
+    {"/condensed/birth", GM_H5_F64, "R", AT(node_birth), GM_ATLAS_PLAIN,
+     "1 / distance at which it parts from its parent", 2},
+    {"/condensed/size", GM_H5_U32, "R", AT(node_size), GM_ATLAS_PLAIN, "documents at birth", 2},
+    {"/condensed/cluster", GM_H5_I32, "R", AT(node_cluster), GM_ATLAS_PLAIN,
+     "the cluster it was chosen as; -1: none", 2},
+    {"/condensed/keywords", GM_H5_TEXT, "RW", AT(node_keyword), GM_ATLAS_TEXTS, NULL, 2},
 };
 
 const gm_atlas_text gm_atlas_texts[GM_ATLAS_N_TEXTS] = {
@@ -65,7 +94,10 @@ uint64_t gm_atlas_size(const gm_atlas *atlas, char letter)
     case 'L': return (uint64_t)atlas->n_layers;
     case 'E': return (uint64_t)atlas->n_experts;
     case 'G': return atlas->n_edges;
+    case 'R': return atlas->n_nodes;
+    case 'H': return atlas->n_scripts;
     case 'W': return GM_N_KEYWORDS;
+    case 'X': return GM_N_EXAMPLES;
     default: return 2;
     }
 }
@@ -78,7 +110,10 @@ static const char *scale_of(char letter)
     case 'S': return "/subset";
     case 'L': return "/layer";
     case 'E': return "/expert";
+    case 'R': return "/node";
+    case 'H': return "/script";
     case 'W': return "/keyword";
+    case 'X': return "/example";
     case 'M': return "/bound";
     case 'P': return "/merge";
     case 'G': return "/edge";
@@ -104,6 +139,18 @@ gm_h5_layout gm_atlas_layout(const gm_atlas_column *column, const gm_atlas *atla
     }
     layout.chunk_rows = gm_h5_chunk_rows(row_bytes, 512 << 10, 1, 8192);
     return layout;
+}
+
+void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n)
+{
+    if (column->type == GM_H5_TEXT)
+        for (size_t i = 0; i < n; i++) ((const char **)at)[i] = "";
+    else if (column->type == GM_H5_F32)
+        for (size_t i = 0; i < n; i++) ((float *)at)[i] = NAN;
+    else if (column->type == GM_H5_F64)
+        for (size_t i = 0; i < n; i++) ((double *)at)[i] = (double)NAN;
+    else /* -1, GM_ATLAS_NONE; of the scripts the first */
+        memset(at, column->kind == GM_ATLAS_SCRIPT ? 0 : 0xFF, n * gm_h5_type_size(column->type));
 }
 
 void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32])

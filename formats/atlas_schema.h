@@ -9,22 +9,25 @@
 
 /* How a member is stored. */
 typedef enum gm_atlas_kind {
-    GM_ATLAS_PLAIN, /* an array of numbers, as in memory */
-    GM_ATLAS_TEXTS, /* an array of C strings, 64 bytes each */
-    GM_ATLAS_SHA,   /* (N,32) bytes, as 64 hex digits each */
-    GM_ATLAS_SUBSET /* u16 numbers, shown as an enum of the subsets */
+    GM_ATLAS_PLAIN,  /* an array of numbers, as in memory */
+    GM_ATLAS_TEXTS,  /* an array of C strings, 64 bytes each */
+    GM_ATLAS_SHA,    /* (N,32) bytes, as 64 hex digits each */
+    GM_ATLAS_SUBSET, /* u16 numbers, shown as an enum of the subsets */
+    GM_ATLAS_SCRIPT  /* the same of the scripts */
 } gm_atlas_kind;
 
 typedef struct gm_atlas_column {
     const char *name;
     gm_h5_type type;
-    const char *shape; /* N C S L E; 2; W keywords; G edges; M N+1; P N-1 */
-    size_t member;     /* offset in gm_atlas */
+    const char
+        *shape;    /* N C S L E R; 2; W keywords; X examples; H scripts; G edges; M N+1; P N-1 */
+    size_t member; /* offset in gm_atlas */
     gm_atlas_kind kind;
     const char *about;
+    int since; /* the schema that brought it */
 } gm_atlas_column;
 
-enum { GM_ATLAS_N_COLUMNS = 30 };
+enum { GM_ATLAS_N_COLUMNS = 47 };
 extern const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS];
 
 /* Root attributes that are texts, and those of /parameters and /quality. */
@@ -42,6 +45,10 @@ gm_h5_layout gm_atlas_layout(const gm_atlas_column *column, const gm_atlas *atla
 
 /* Refuse values that cannot be: GM_EFORMAT names the place. Every array is there. */
 gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err) GM_MUST_USE;
+
+/* What stands for "not known" in n items of a column that a file may lack. `at` holds as many
+ * items, or texts, of the column. */
+void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n);
 
 /* One step of the digest: name and SHA-256 of a column. */
 void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32]);

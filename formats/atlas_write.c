@@ -16,8 +16,8 @@ static const void *member_of(const gm_atlas *atlas, size_t offset)
 
 static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
 {
-    static const char *const group[] = {"/samples", "/clusters",   "/corpus", "/graph",
-                                        "/tree",    "/parameters", "/quality"};
+    static const char *const group[] = {"/samples", "/clusters",  "/corpus",     "/graph",
+                                        "/tree",    "/condensed", "/parameters", "/quality"};
     gm_status status = GM_OK;
     const gm_h5_layout ids = {.name = "/clusters/id",
                               .type = GM_H5_I32,
@@ -42,7 +42,10 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     GM_TRY(gm_h5_make_scale(file, "/keyword", count, GM_N_KEYWORDS, "0 is the best", err));
     GM_TRY(gm_h5_write_all(file, &ids, count, NULL, err));
     GM_TRY(gm_h5_make_length(file, "/document", atlas->n, err));
+    GM_TRY(gm_h5_make_scale(file, "/example", count, GM_N_EXAMPLES, "0 is the best", err));
     GM_TRY(gm_h5_make_length(file, "/subset", atlas->n_subsets, err));
+    GM_TRY(gm_h5_make_length(file, "/script", atlas->n_scripts, err));
+    GM_TRY(gm_h5_make_length(file, "/node", atlas->n_nodes, err));
     GM_TRY(gm_h5_make_length(file, "/bound", atlas->n + 1, err));
     GM_TRY(gm_h5_make_length(file, "/merge", gm_atlas_size(atlas, 'P'), err));
     GM_TRY(gm_h5_make_length(file, "/edge", atlas->n_edges, err));
@@ -106,13 +109,26 @@ out:
     return status;
 }
 
+/* What stands for a member that is not known; NULL, and nothing to free, for one that is. */
+static gm_status make_unknown(const gm_atlas_column *column, const void *at, size_t n, void **out,
+                              gm_error *err)
+{
+    *out = NULL;
+    if (n == 0 || at != NULL) return GM_OK;
+    if (column->since < 2) return gm_fail(err, GM_EARG, "atlas without '%s'", column->name);
+    size_t item = column->type == GM_H5_TEXT ? sizeof(char *) : gm_h5_type_size(column->type);
+    *out = gm_alloc(n, item);
+    if (*out == NULL) return gm_fail(err, GM_EMEM, "no memory to write '%s'", column->name);
+    gm_atlas_fill_unknown(*out, column, n);
+    return GM_OK;
+}
+
 /* What is stored of a member: itself, or texts packed into 64 bytes each. */
-static gm_status pack(const gm_atlas_column *column, const gm_atlas *atlas, size_t n, char **out,
+static gm_status pack(const gm_atlas_column *column, const void *at, size_t n, char **out,
                       gm_error *err)
 {
-    const void *at = member_of(atlas, column->member);
     *out = NULL;
-    if (column->kind == GM_ATLAS_PLAIN || column->kind == GM_ATLAS_SUBSET) return GM_OK;
+    if (column->kind != GM_ATLAS_TEXTS && column->kind != GM_ATLAS_SHA) return GM_OK;
     char *packed = gm_alloc(n, GM_H5_TEXT_BYTES);
     if (packed == NULL) return gm_fail(err, GM_EMEM, "no memory to write '%s'", column->name);
     for (size_t i = 0; i < n; i++) {
@@ -135,17 +151,21 @@ static gm_status write_column(hid_t file, const gm_atlas_column *column, const g
     gm_status status = GM_OK;
     gm_h5_layout layout = gm_atlas_layout(column, atlas);
     char *packed = NULL;
+    void *unknown = NULL;
+    const void *at = member_of(atlas, column->member);
     uint64_t n = 1;
     for (int i = 0; i < layout.rank; i++) n *= layout.dim[i];
-    if (n > 0 && member_of(atlas, column->member) == NULL)
-        GM_FAIL(GM_EARG, "atlas without '%s'", column->name);
+    GM_TRY(make_unknown(column, at, (size_t)n, &unknown, err));
+    if (unknown) at = unknown;
     if (column->kind == GM_ATLAS_SUBSET)
         layout.stored = gm_h5_type_make_enum(GM_H5_U16, atlas->subset_name, atlas->n_subsets);
-    GM_TRY(pack(column, atlas, (size_t)n, &packed, err));
-    GM_TRY(gm_h5_write_all(file, &layout, packed ? packed : member_of(atlas, column->member),
-                           digest, err));
+    if (column->kind == GM_ATLAS_SCRIPT)
+        layout.stored = gm_h5_type_make_enum(GM_H5_U16, atlas->script_name, atlas->n_scripts);
+    GM_TRY(pack(column, at, (size_t)n, &packed, err));
+    GM_TRY(gm_h5_write_all(file, &layout, packed ? packed : at, digest, err));
 out:
     if (layout.stored >= 0) H5Tclose(layout.stored);
+    gm_free(unknown);
     gm_free(packed);
     return status;
 }

@@ -371,7 +371,8 @@ out:
     return status;
 }
 
-gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error *err)
+gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *version,
+                              gm_error *err)
 {
     gm_status status = GM_OK;
     gm_arena arena = {0};
@@ -387,10 +388,21 @@ gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error
         goto out;
     }
     GM_TRY(gm_h5_get_i64(file, "schema", 1, INT32_MAX, &number, err));
-    if (number != version)
-        status = gm_h5_fail(err, GM_EFORMAT, file, "is of schema %lld, this program reads %d",
-                            (long long)number, version);
+    if (number < oldest || number > newest)
+        status = oldest == newest
+                     ? gm_h5_fail(err, GM_EFORMAT, file, "is of schema %lld, this program reads %d",
+                                  (long long)number, newest)
+                     : gm_h5_fail(err, GM_EFORMAT, file,
+                                  "is of schema %lld, this program reads %d to %d",
+                                  (long long)number, oldest, newest);
+    *version = (int)number;
 out:
     gm_arena_clear(&arena);
     return status;
+}
+
+gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error *err)
+{
+    int found;
+    return gm_h5_check_schemas(file, name, version, version, &found, err);
 }

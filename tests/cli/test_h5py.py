@@ -73,7 +73,7 @@ with h5py.File("a.h5") as atlas:
     cluster = atlas["samples/cluster"][:]  # (N), -1: noise
     size = atlas["clusters/size"][:]  # (C)
     usage = counts / counts.sum(axis=(1, 2), keepdims=True)
-    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 1
+    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 2
     assert (atlas["clusters/id"][:] == np.arange(len(size))).all()
     assert (atlas["samples/id"][:] == ids).all()
     assert [(cluster == c).sum() for c in range(len(size))] == list(size) and len(size) > 0
@@ -86,6 +86,16 @@ with h5py.File("a.h5") as atlas:
     quality = json.loads(text(atlas["quality"].attrs["json"]))
     assert atlas["quality"].attrs["trustworthiness"] == quality["trustworthiness"]
     assert atlas["parameters"].attrs["n_neighbors"] == 15
+    scripts = h5py.check_enum_dtype(atlas["samples/script"].dtype)
+    assert (atlas["samples/script"][:] == scripts["Latin"]).all()
+    parent, node = atlas["condensed/parent"][:], atlas["samples/node"][:]
+    below = np.bincount(node, minlength=len(parent))  # documents at or below each node
+    for r in range(len(parent) - 1, 0, -1):
+        below[parent[r]] += below[r]
+    assert (below == atlas["condensed/size"][:]).all() and below[0] == len(cluster)
+    assert sorted(c for c in atlas["condensed/cluster"][:] if c >= 0) == list(range(len(size)))
+    first = atlas["samples/first"][:]
+    assert (usage[first] == usage).all() and (first <= np.arange(len(first))).mean() > 0.5
     assert text(atlas["parameters"].attrs["metric"]) == "hellinger"
 
 DIMENSIONS = {
@@ -97,7 +107,8 @@ DIMENSIONS = {
     },
     "a.h5": {
         "samples": {"document", "pair"},
-        "clusters": {"cluster", "keyword", "layer", "expert", "subset", "pair"},
+        "clusters": {"cluster", "keyword", "layer", "expert", "subset", "pair", "example"},
+        "condensed": {"node", "keyword"},
         "corpus": {"layer", "expert", "subset", "pair"},
         "graph": {"bound", "edge"},
         "tree": {"merge"},

@@ -29,6 +29,20 @@ static void comes_back_as_written(void)
     SAME(subset_usage_half, S * 2 * L * E);
     SAME(graph_indptr, N + 1);
     SAME(tree_distance, N - 1);
+    SAME(script, N);
+    SAME(first, N);
+    SAME(node, N);
+    SAME(lambda, N);
+    SAME(seed_jaccard, C);
+    SAME(half_jaccard, C);
+    SAME(coherence, C);
+    SAME(representative, C * GM_N_EXAMPLES);
+    SAME(outlying, C * GM_N_EXAMPLES);
+    SAME(node_birth, NODES);
+    SAME(node_cluster, NODES);
+    CHECK_TEXT(a->name[1], "Ships");
+    CHECK_TEXT(a->script_name[1], "Latin");
+    CHECK_TEXT(a->node_keyword[GM_N_KEYWORDS], "word");
     for (int i = 0; i < C * GM_N_KEYWORDS; i++) CHECK(!strcmp(a->keyword[i], m.keyword[i]));
     for (int i = 0; i < S; i++) CHECK(!strcmp(a->subset_name[i], m.subset_name[i]));
     CHECK(!strcmp(a->parameters, m.atlas.parameters) && !strcmp(a->command, ""));
@@ -43,8 +57,50 @@ static void no_clusters_is_an_atlas(void)
     made_init(&m);
     m.atlas.n_clusters = 0;
     for (int i = 0; i < N; i++) m.cluster[i] = -1;
+    for (int r = 0; r < NODES; r++) m.node_cluster[r] = -1;
     CHECK_OK(gm_atlas_write("none.atlas.h5", &m.atlas, true, &err), err);
     CHECK_OK(gm_atlas_open(&a, "none.atlas.h5", &err), err);
+    gm_atlas_close(a);
+}
+
+/* What an atlas need not say is written as not known. */
+static void what_is_not_known_is_said_so(void)
+{
+    gm_error err = {0};
+    gm_atlas *a = NULL;
+    made_init(&m);
+    m.atlas.n_scripts = m.atlas.n_nodes = 0;
+    m.atlas.script = NULL, m.atlas.first = NULL, m.atlas.node = NULL, m.atlas.lambda = NULL;
+    m.atlas.name = NULL, m.atlas.seed_jaccard = NULL, m.atlas.representative = NULL;
+    CHECK_OK(gm_atlas_write("unknown.atlas.h5", &m.atlas, true, &err), err);
+    CHECK_OK(gm_atlas_open(&a, "unknown.atlas.h5", &err), err);
+    if (a == NULL) return;
+    CHECK_INT(a->n_nodes, 0);
+    CHECK_INT(a->script[1], 0);
+    CHECK_INT(a->first[0], GM_ATLAS_NONE);
+    CHECK_INT(a->node[5], GM_ATLAS_NONE);
+    CHECK(isnan(a->lambda[0]) && isnan(a->seed_jaccard[1]));
+    CHECK_INT(a->representative[GM_N_EXAMPLES], GM_ATLAS_NONE);
+    CHECK_TEXT(a->name[1], "");
+    gm_atlas_close(a);
+}
+
+/* tests/golden/atlas/schema1.atlas.h5 was written before schema 2, from the same sample. */
+static void a_file_of_schema_1_is_read(void)
+{
+    gm_error err = {0};
+    gm_atlas *a = NULL;
+    made_init(&m);
+    CHECK_OK(gm_atlas_open(&a, TEST_DATA "/golden/atlas/schema1.atlas.h5", &err), err);
+    if (a == NULL) return;
+    SAME(xy, 2 * N);
+    SAME(tree_distance, N - 1);
+    CHECK_INT(a->n_nodes, 0);
+    CHECK_INT(a->n_scripts, 0);
+    CHECK_INT(a->first[3], GM_ATLAS_NONE);
+    CHECK(isnan(a->validity[1]) && isnan(a->lambda[N - 1]));
+    CHECK_INT(a->outlying[0], GM_ATLAS_NONE);
+    CHECK_TEXT(a->name[0], "");
     gm_atlas_close(a);
 }
 
@@ -81,6 +137,20 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.atlas.provenance = "[]", refuses("'provenance' is not a JSON object");
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
+    made_init(&m), m.script[1] = SCRIPTS, refuses("document 1 is in script 2 of 2");
+    made_init(&m), m.first[4] = N, refuses("'/samples/first' is 6 at 4");
+    made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at 4");
+    made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3 of 3");
+    made_init(&m), m.lambda[2] = NAN, refuses("'/samples/lambda' is nan at 2");
+    made_init(&m), m.half_jaccard[1] = 1.5f, refuses("a quality figure of cluster 1");
+    made_init(&m), m.coherence[0] = -2, refuses("a quality figure of cluster 0");
+    made_init(&m), m.outlying[0] = 2, refuses("document 2 stands for cluster 0");
+    made_init(&m), m.representative[1] = N, refuses("document 6 stands for cluster 0");
+    made_init(&m), m.node_parent[1] = 1, refuses("node 1 of '/condensed' has parent 1");
+    made_init(&m), m.node_parent[0] = 1, refuses("node 0 of '/condensed' has parent 1");
+    made_init(&m), m.node_birth[2] = INFINITY, refuses("'/condensed/birth' is inf at 2");
+    made_init(&m), m.node_size[1] = 6, refuses("'/condensed/size' is 6 at 1");
+    made_init(&m), m.node_cluster[2] = C, refuses("node 2 is cluster 2 of 2");
 }
 
 static void notes_must_be_objects(void)
@@ -125,5 +195,6 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(comes_back_as_written), TEST(no_clusters_is_an_atlas),
+      TEST(what_is_not_known_is_said_so), TEST(a_file_of_schema_1_is_read),
       TEST(values_out_of_range_are_refused), TEST(notes_must_be_objects),
       TEST(an_existing_file_stays), TEST(survives_every_allocation_failure))
