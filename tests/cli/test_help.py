@@ -26,7 +26,7 @@ def run(*words):
 
 def commands():
     """(program, command), as each program's own help lists them."""
-    for program in ("gm-probe", "gm-cluster", "gm-steer"):
+    for program in ("gm-probe", "gm-cluster", "gm-steer", "gm-bench"):
         done = run(program, "--help")
         assert done.returncode == 0 and done.stderr == "", done
         listed = re.findall(r"^  (\w+) +\S", done.stdout, re.M)

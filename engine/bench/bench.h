@@ -1,0 +1,99 @@
+/* bench.h - what gm-bench measures: the machine's own ceilings, and a model against them.
+ *
+ * Rates of a model are given beside what this machine reached in the same run: products
+ * beside the rate of one product of M = 512, N = K = 2048 in the same type, decoding beside
+ * the rate at which the same threads read memory. Bytes and operations are the model's own
+ * counts, from the buffers it holds.
+ */
+#ifndef GM_BENCH_H
+#define GM_BENCH_H
+
+#include "base/json.h"
+#include "engine/buf.h"
+#include "engine/cpu/kernels.h"
+#include "engine/model.h"
+#include "engine/team.h"
+
+/* ---- bench_shapes.c: models by name ---- */
+
+/* config.json of the shape called `name` with `layers` layers (0: all), appended to
+ * *config. Errors: GM_EARG, lists the names. */
+gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err) GM_MUST_USE;
+
+/* "olmoe-1b-7b, ..." */
+const char *gm_bench_shape_names(void);
+
+/* ---- bench_ceilings.c: the machine ---- */
+
+/* Memory that is read to find out how fast it can be; freed with gm_buf_free. GM_EMEM. */
+gm_status gm_bench_memory_create(gm_buf *memory, size_t bytes, gm_error *err) GM_MUST_USE;
+
+/* Bytes a second at which the team reads all of it once. */
+double gm_bench_read_rate(gm_team *team, const gm_buf *memory);
+
+/* Floating point operations a second of a product of m rows, k inputs and n outputs, the
+ * panels and rows in `dtype`; the best of `repeats`. GM_EMEM. */
+gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *kernels,
+                                gm_dtype dtype, size_t m, size_t n, size_t k, int repeats,
+                                gm_error *err) GM_MUST_USE;
+
+double gm_bench_now(void); /* seconds */
+
+/* ---- bench_speed.c: a model ---- */
+
+typedef struct gm_bench_plan {
+    int threads;
+    size_t step;            /* most rows of a step */
+    size_t document;        /* tokens of a probed document */
+    const int64_t *context; /* (n_contexts) ascending: where prefill and decode are measured */
+    size_t n_contexts;
+    int repeats; /* of the probe */
+    int pairs;   /* of decoding and reading memory, one after the other */
+    int tokens;  /* decoded in a pair */
+    size_t memory_bytes;
+} gm_bench_plan;
+
+enum { GM_BENCH_MAX_CONTEXTS = 16 };
+
+typedef struct gm_bench_speed {
+    double read_rate;                /* bytes a second, median over all pairs */
+    double product_rate;             /* operations a second, M = 512, N = K = 2048 */
+    double probe_tok_s, probe_share; /* share of product_rate */
+    size_t n;
+    struct gm_bench_at {
+        size_t context;
+        double prefill_tok_s, prefill_share; /* NaN: too few tokens */
+        double decode_tok_s, decode_share;   /* median of pairs; share of read_rate */
+    } at[GM_BENCH_MAX_CONTEXTS];
+    double flop_per_token;  /* of a probed token, attention included */
+    double bytes_per_token; /* weights that decoding a token reads */
+    uint64_t weight_bytes, kv_bytes, peak_bytes;
+} gm_bench_speed;
+
+gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
+                             gm_error *err) GM_MUST_USE;
+
+/* ---- bench_serve.c: requests ---- */
+
+typedef struct gm_bench_mix {
+    int threads;
+    size_t requests, at_once;
+    size_t prompt, output; /* mean tokens; lengths are spread evenly over half to three halves */
+    size_t step;
+    uint64_t seed;
+} gm_bench_mix;
+
+/* What vLLM's serving benchmark prints. */
+typedef struct gm_bench_served {
+    double seconds, req_s, output_tok_s, total_tok_s;
+    size_t prompt_tokens, output_tokens;
+    double first_token_s, next_token_s; /* means: to the first token; between tokens */
+} gm_bench_served;
+
+gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_bench_mix *mix,
+                         gm_error *err) GM_MUST_USE;
+
+/* Most memory that this process held so far, in bytes. */
+uint64_t gm_bench_peak_bytes(void);
+
+#endif

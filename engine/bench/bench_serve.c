@@ -1,0 +1,146 @@
+/* bench_serve.c - a mix of requests, a number of them at once, as a server would run them:
+ * a step holds one token of every request that writes, and the prompt of one that begins.
+ */
+#include "engine/bench/bench.h"
+
+#include "base/rng.h"
+
+typedef struct request {
+    size_t prompt, output, written;
+    int sequence;
+    uint32_t last;
+    double arrived, first, end;
+} request;
+
+typedef struct serving {
+    const gm_bench_mix *mix;
+    gm_session *session;
+    request *request; /* (requests) */
+    size_t begun, ended;
+    size_t *running; /* (at_once) requests that write */
+    size_t n_running;
+    uint32_t *prompt; /* (longest) */
+    gm_segment *segment;
+    uint32_t *sampled, *token;
+} serving;
+
+static size_t length_near(gm_rng *rng, size_t mean)
+{
+    size_t least = mean / 2 > 0 ? mean / 2 : 1;
+    return least + (size_t)gm_rng_below(rng, mean + 1);
+}
+
+/* Requests that write take a token each; one that begins brings its prompt. */
+static gm_status serve_step(serving *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    const gm_result result = {.sampled = s->sampled};
+    size_t n = 0, before = s->n_running;
+    for (; n < before; n++) {
+        request *r = &s->request[s->running[n]];
+        s->token[n] = r->last;
+        s->segment[n] = (gm_segment){.sequence = r->sequence,
+                                     .n = 1,
+                                     .token = &s->token[n],
+                                     .edit = -1,
+                                     .sampling = &greedy};
+    }
+    if (s->begun < s->mix->requests && s->n_running < s->mix->at_once) {
+        request *r = &s->request[s->begun];
+        GM_TRY(gm_sequence_open(s->session, r->prompt + r->output, &r->sequence, err));
+        s->segment[n++] = (gm_segment){.sequence = r->sequence,
+                                       .n = r->prompt,
+                                       .token = s->prompt,
+                                       .edit = -1,
+                                       .sampling = &greedy};
+        s->running[s->n_running++] = s->begun++;
+        r->arrived = gm_bench_now();
+    }
+    GM_TRY(gm_session_step(s->session, s->segment, n, NULL, &result, err));
+    double now = gm_bench_now();
+    s->n_running = 0;
+    for (size_t i = 0; i < n; i++) {
+        request *r = &s->request[s->running[i]];
+        r->last = s->sampled[i];
+        if (r->written++ == 0) r->first = now;
+        if (r->written < r->output) {
+            s->running[s->n_running++] = s->running[i];
+            continue;
+        }
+        r->end = now;
+        gm_sequence_close(s->session, r->sequence);
+        s->ended++;
+    }
+out:
+    return status;
+}
+
+static gm_status set_up(serving *s, const gm_model *model, size_t *longest, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_bench_mix *mix = s->mix;
+    gm_rng rng = gm_rng_make(mix->seed, 0);
+    size_t most = 0;
+    s->request = gm_alloc(mix->requests, sizeof *s->request);
+    s->running = gm_alloc(mix->at_once, sizeof *s->running);
+    s->segment = gm_alloc(mix->at_once, sizeof *s->segment);
+    s->sampled = gm_alloc(mix->at_once, sizeof *s->sampled);
+    s->token = gm_alloc(mix->at_once, sizeof *s->token);
+    if (!s->request || !s->running || !s->segment || !s->sampled || !s->token)
+        GM_FAIL(GM_EMEM, "no memory for %zu requests", mix->requests);
+    *longest = 0;
+    for (size_t i = 0; i < mix->requests; i++) {
+        request *r = &s->request[i];
+        *r = (request){.prompt = length_near(&rng, mix->prompt),
+                       .output = length_near(&rng, mix->output)};
+        if (*longest < r->prompt) *longest = r->prompt;
+        if (most < r->prompt + r->output) most = r->prompt + r->output;
+    }
+    s->prompt = gm_alloc(*longest, sizeof *s->prompt);
+    if (s->prompt == NULL) GM_FAIL(GM_EMEM, "no memory for a prompt of %zu tokens", *longest);
+    uint64_t vocab = (uint64_t)gm_model_get_info(model)->vocab_size;
+    for (size_t i = 0; i < *longest; i++) s->prompt[i] = (uint32_t)gm_rng_below(&rng, vocab);
+    const gm_session_options options = {.threads = mix->threads,
+                                        .max_rows = *longest + mix->at_once,
+                                        .kv_rows = most * mix->at_once,
+                                        .max_sequences = (int)mix->at_once};
+    GM_TRY(gm_session_create(&s->session, model, &options, err));
+out:
+    return status;
+}
+
+static void sum_up(gm_bench_served *out, const serving *s)
+{
+    for (size_t i = 0; i < s->mix->requests; i++) {
+        const request *r = &s->request[i];
+        out->prompt_tokens += r->prompt;
+        out->output_tokens += r->output;
+        out->first_token_s += (r->first - r->arrived) / (double)s->mix->requests;
+        if (r->output > 1)
+            out->next_token_s +=
+                (r->end - r->first) / (double)(r->output - 1) / (double)s->mix->requests;
+    }
+    out->req_s = (double)s->mix->requests / out->seconds;
+    out->output_tok_s = (double)out->output_tokens / out->seconds;
+    out->total_tok_s = (double)(out->prompt_tokens + out->output_tokens) / out->seconds;
+}
+
+gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_bench_mix *mix,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    serving s = {.mix = mix};
+    size_t longest;
+    *out = (gm_bench_served){0};
+    GM_TRY(set_up(&s, model, &longest, err));
+    double start = gm_bench_now();
+    while (s.ended < mix->requests) GM_TRY(serve_step(&s, err));
+    out->seconds = gm_bench_now() - start;
+    sum_up(out, &s);
+out:
+    gm_session_free(s.session);
+    gm_free(s.request), gm_free(s.running), gm_free(s.segment);
+    gm_free(s.sampled), gm_free(s.token), gm_free(s.prompt);
+    return status;
+}

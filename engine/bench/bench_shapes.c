@@ -1,0 +1,51 @@
+/* bench_shapes.c - the shapes that gm-bench knows, as their config.json.
+ *
+ * Widths, heads and experts are the published checkpoints'; the context is long enough for
+ * every measurement, which costs a table of angles and nothing else.
+ */
+#include "engine/bench/bench.h"
+
+#include <string.h>
+
+static const char OLMOE[] =
+    "\"architectures\": [\"OlmoeForCausalLM\"], \"model_type\": \"olmoe\", \"hidden_size\": 2048, "
+    "\"intermediate_size\": 1024, \"num_attention_heads\": 16, \"num_key_value_heads\": 16, "
+    "\"num_experts\": 64, \"num_experts_per_tok\": 8, \"norm_topk_prob\": false, "
+    "\"rms_norm_eps\": 1e-05, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\", "
+    "\"attention_bias\": false, \"clip_qkv\": null, \"tie_word_embeddings\": false, "
+    "\"vocab_size\": 50304, \"max_position_embeddings\": 131072";
+
+static const char GIGACHAT[] =
+    "\"architectures\": [\"DeepseekForCausalLM\"], \"model_type\": \"deepseek\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 14336, \"num_attention_heads\": 16, "
+    "\"num_key_value_heads\": 8, \"head_dim\": 128, \"first_k_dense_replace\": 1, "
+    "\"moe_layer_freq\": 1, \"n_routed_experts\": 64, \"num_experts_per_tok\": 6, "
+    "\"n_shared_experts\": 2, \"moe_intermediate_size\": 1792, \"scoring_func\": \"softmax\", "
+    "\"norm_topk_prob\": false, \"hidden_act\": \"silu\", \"attention_bias\": false, "
+    "\"rms_norm_eps\": 1e-05, \"rope_theta\": 1400000, \"tie_word_embeddings\": false, "
+    "\"vocab_size\": 128256, \"max_position_embeddings\": 131072";
+
+static const struct shape {
+    const char *name;
+    int layers;
+    const char *config;
+} shapes[] = {
+    {"olmoe-1b-7b", 16, OLMOE},
+    {"gigachat-20b-a3b", 28, GIGACHAT},
+};
+
+const char *gm_bench_shape_names(void)
+{
+    return "olmoe-1b-7b, gigachat-20b-a3b";
+}
+
+gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)
+{
+    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+        if (strcmp(shapes[i].name, name) != 0) continue;
+        return gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d}", shapes[i].config,
+                              layers > 0 ? layers : shapes[i].layers);
+    }
+    return gm_fail(err, GM_EARG, "unknown shape '%s', expected one of %s", name,
+                   gm_bench_shape_names());
+}

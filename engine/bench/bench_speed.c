@@ -1,0 +1,251 @@
+/* bench_speed.c - a model beside the machine's ceilings: probing, prefill and decoding at
+ * several contexts. */
+#include "engine/bench/bench.h"
+
+#include "base/rng.h"
+#include "engine/session.h"
+#include "engine/weights.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_PAIRS = 1000, FEW_TOKENS = 16 };
+
+typedef struct bench {
+    const gm_model *model;
+    const gm_bench_plan *plan;
+    gm_session *session;
+    gm_team *team;
+    gm_buf memory;
+    uint32_t *token; /* (n_tokens) */
+    size_t n_tokens;
+    gm_record record;
+    double read_rates[GM_BENCH_MAX_CONTEXTS * MAX_PAIRS];
+    size_t n_reads;
+} bench;
+
+/* ---- the model's own counts ---- */
+
+/* Bytes of weights that decoding one token reads, the head included. */
+static double bytes_of_token(const gm_model *model)
+{
+    const gm_weights *w = model->weights;
+    double bytes = (double)gm_buf_bytes(&w->head);
+    for (size_t l = 0; l < w->n_layers; l++) {
+        const gm_layer *layer = &w->layer[l];
+        bytes += (double)(gm_buf_bytes(&layer->qkv) + gm_buf_bytes(&layer->o));
+        bytes += (double)(gm_buf_bytes(&layer->router) + gm_buf_bytes(&layer->always.gate_up));
+        bytes += (double)gm_buf_bytes(&layer->always.down);
+        if (layer->moe >= 0)
+            bytes += (double)(layer->expert.gate_up.item_bytes + layer->expert.down.item_bytes) *
+                     (double)model->arch.n_chosen;
+    }
+    return bytes;
+}
+
+static double size_of(const gm_buf *matrix)
+{
+    return (double)matrix->rows * (double)matrix->cols;
+}
+
+/* Operations of one token at `position` in all layers, without the head. */
+static double operations_of_token(const gm_model *model, double position)
+{
+    const gm_weights *w = model->weights;
+    double products = 0;
+    for (size_t l = 0; l < w->n_layers; l++) {
+        const gm_layer *layer = &w->layer[l];
+        products += size_of(&layer->qkv) + size_of(&layer->o) + size_of(&layer->router);
+        products += size_of(&layer->always.gate_up) + size_of(&layer->always.down);
+        if (layer->moe >= 0)
+            products += (size_of(&layer->expert.gate_up) + size_of(&layer->expert.down)) *
+                        (double)model->arch.n_chosen;
+        products += 2.0 * (double)model->arch.n_heads * (double)model->arch.head_dim * position;
+    }
+    return 2.0 * products;
+}
+
+/* ---- measuring ---- */
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+    if (n == 0) return NAN;
+    qsort(x, n, sizeof *x, by_value);
+    return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+/* Documents through the model as gm-probe collect sends them; tokens a second, the best. */
+static gm_status probe(bench *b, double *tok_s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = b->plan->document, documents = b->plan->step / n;
+    gm_segment *segment = gm_alloc(documents, sizeof *segment);
+    if (segment == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu documents", documents);
+    *tok_s = 0;
+    for (int i = 0; i < b->plan->repeats; i++) {
+        for (size_t d = 0; d < documents; d++) {
+            segment[d] = (gm_segment){.n = n, .token = b->token + d * n, .edit = -1};
+            GM_TRY(gm_sequence_open(b->session, n, &segment[d].sequence, err));
+        }
+        double start = gm_bench_now();
+        GM_TRY(gm_session_step(b->session, segment, documents, &b->record, NULL, err));
+        double rate = (double)(n * documents) / (gm_bench_now() - start);
+        if (rate > *tok_s) *tok_s = rate;
+        for (size_t d = 0; d < documents; d++) gm_sequence_close(b->session, segment[d].sequence);
+    }
+out:
+    gm_free(segment);
+    return status;
+}
+
+/* The tokens from `from` to `to` of one sequence, nothing wanted. */
+static gm_status feed(bench *b, int sequence, size_t from, size_t to, gm_error *err)
+{
+    gm_status status = GM_OK;
+    for (size_t n; from < to && status == GM_OK; from += n) {
+        n = to - from < b->plan->step ? to - from : b->plan->step;
+        gm_segment g = {
+            .sequence = sequence, .n = n, .token = b->token + from % b->plan->step, .edit = -1};
+        if (from % b->plan->step + n > b->plan->step) g.token = b->token;
+        status = gm_session_step(b->session, &g, 1, NULL, NULL, err);
+    }
+    return status;
+}
+
+static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    uint32_t token = b->token[0];
+    const gm_result result = {.sampled = &token};
+    double start = gm_bench_now();
+    for (int i = 0; i < b->plan->tokens; i++) {
+        uint32_t last = token;
+        gm_segment g = {
+            .sequence = sequence, .n = 1, .token = &last, .edit = -1, .sampling = &greedy};
+        GM_TRY(gm_session_step(b->session, &g, 1, NULL, &result, err));
+    }
+    *tok_s = (double)b->plan->tokens / (gm_bench_now() - start);
+out:
+    return status;
+}
+
+/* Prefill up to the context, then pairs of decoding and reading memory. */
+static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *at, int sequence,
+                            size_t from, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double tok_s[MAX_PAIRS], share[MAX_PAIRS];
+    const double kv = (double)gm_model_get_info(b->model)->kv_bytes_per_token;
+    const double bytes = out->bytes_per_token + kv * (double)at->context;
+
+    double start = gm_bench_now();
+    GM_TRY(feed(b, sequence, from, at->context, err));
+    double seconds = gm_bench_now() - start;
+    at->prefill_tok_s = at->prefill_share = NAN;
+    if (at->context - from >= FEW_TOKENS) {
+        at->prefill_tok_s = (double)(at->context - from) / seconds;
+        at->prefill_share = at->prefill_tok_s / out->product_rate *
+                            operations_of_token(b->model, 0.5 * (double)(at->context + from));
+    }
+    for (int i = 0; i < b->plan->pairs; i++) {
+        double read = gm_bench_read_rate(b->team, &b->memory);
+        GM_TRY(decode(b, sequence, &tok_s[i], err));
+        gm_sequence_rewind(b->session, sequence, at->context);
+        share[i] = tok_s[i] * bytes / read;
+        b->read_rates[b->n_reads++] = read;
+    }
+    at->decode_tok_s = median(tok_s, (size_t)b->plan->pairs);
+    at->decode_share = median(share, (size_t)b->plan->pairs);
+out:
+    return status;
+}
+
+static gm_status measure_contexts(bench *b, gm_bench_speed *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int sequence;
+    if (b->plan->n_contexts == 0) return GM_OK;
+    const size_t last = (size_t)b->plan->context[b->plan->n_contexts - 1];
+    GM_TRY(gm_sequence_open(b->session, last + (size_t)b->plan->tokens, &sequence, err));
+    for (size_t i = 0, from = 0; i < b->plan->n_contexts; from = out->at[i++].context) {
+        out->at[i].context = (size_t)b->plan->context[i];
+        GM_TRY(measure_at(b, out, &out->at[i], sequence, from, err));
+        out->n = i + 1;
+    }
+out:
+    return status;
+}
+
+/* ---- the whole ---- */
+
+static gm_status set_up(bench *b, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_model_info *info = gm_model_get_info(b->model);
+    const gm_bench_plan *plan = b->plan;
+    const size_t step = plan->step, places = (size_t)info->n_moe_layers * step;
+    size_t rows = step + 1;
+    for (size_t i = 0; i < plan->n_contexts; i++)
+        if (rows < (size_t)plan->context[i]) rows = (size_t)plan->context[i];
+    const gm_session_options options = {.threads = plan->threads,
+                                        .max_rows = step,
+                                        .kv_rows = rows + (size_t)plan->tokens,
+                                        .max_sequences = (int)(step / plan->document) + 1};
+    GM_TRY(gm_session_create(&b->session, b->model, &options, err));
+    GM_TRY(gm_team_create(&b->team, plan->threads, err));
+    GM_TRY(gm_bench_memory_create(&b->memory, plan->memory_bytes, err));
+    b->token = gm_alloc(step, sizeof *b->token);
+    b->record = (gm_record){
+        .expert = gm_alloc2(places, (size_t)info->n_chosen, sizeof(uint16_t)),
+        .gate = gm_alloc2(places, (size_t)info->n_chosen, sizeof(float)),
+        .margin = gm_alloc(places, sizeof(float)),
+        .bad = gm_alloc(step, 1),
+    };
+    if (!b->token || !b->record.expert || !b->record.gate || !b->record.margin || !b->record.bad)
+        GM_FAIL(GM_EMEM, "no memory for the record of %zu tokens", step);
+    gm_rng rng = gm_rng_make(1, 2);
+    for (size_t i = 0; i < step; i++)
+        b->token[i] = (uint32_t)gm_rng_below(&rng, (uint64_t)info->vocab_size);
+out:
+    return status;
+}
+
+gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_dtype dtype = model->weights->layer[0].qkv.dtype;
+    bench *b = gm_alloc(1, sizeof *b);
+    *out =
+        (gm_bench_speed){.bytes_per_token = bytes_of_token(model),
+                         .flop_per_token = operations_of_token(model, 0.5 * (double)plan->document),
+                         .weight_bytes = gm_model_get_info(model)->resident_bytes};
+    if (b == NULL) return gm_fail(err, GM_EMEM, "no memory to measure with");
+    b->model = model;
+    b->plan = plan;
+    GM_TRY(set_up(b, err));
+    GM_TRY(gm_bench_product_rate(&out->product_rate, b->team, model->weights->kernels, dtype, 512,
+                                 2048, 2048, 20, err));
+    if (plan->repeats > 0) GM_TRY(probe(b, &out->probe_tok_s, err));
+    out->probe_share = out->probe_tok_s * out->flop_per_token / out->product_rate;
+    GM_TRY(measure_contexts(b, out, err));
+    out->read_rate = median(b->read_rates, b->n_reads);
+    out->kv_bytes = gm_buf_bytes(&b->session->kv.k) + gm_buf_bytes(&b->session->kv.v);
+    out->peak_bytes = gm_bench_peak_bytes() - gm_buf_bytes(&b->memory);
+out:
+    gm_session_free(b->session);
+    gm_team_free(b->team);
+    gm_buf_free(&b->memory);
+    gm_free(b->token), gm_free(b->record.expert), gm_free(b->record.gate);
+    gm_free(b->record.margin), gm_free(b->record.bad);
+    gm_free(b);
+    return status;
+}

@@ -1,0 +1,364 @@
+/* gm_bench.c - the gm-bench program: how fast this machine runs a model, beside what the
+ * machine can do. */
+#include "base/cli.h"
+#include "engine/bench/bench.h"
+#include "engine/ops.h"
+#include "engine/weights.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- what the commands share ---- */
+
+typedef struct source {
+    const char *shape, *model, *kernels;
+    int64_t layers, threads;
+    int numerics;
+    bool json;
+} source;
+
+#define SOURCE_OPTIONS(s)                                                                  \
+    {GM_OPT_GROUP, .help = "model"},                                                       \
+        {GM_OPT_TEXT,                                                                      \
+         "shape",                                                                          \
+         &(s)->shape,                                                                      \
+         0,                                                                                \
+         0,                                                                                \
+         "NAME",                                                                           \
+         "random weights of the shape olmoe-1b-7b or gigachat-20b-a3b"},                   \
+        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},          \
+        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"}, \
+        {GM_OPT_CHOICE,                                                                    \
+         "numerics",                                                                       \
+         &(s)->numerics,                                                                   \
+         0,                                                                                \
+         0,                                                                                \
+         "auto|f32|bf16",                                                                  \
+         "how products are computed"},                                                     \
+        {GM_OPT_TEXT,                                                                      \
+         "kernels",                                                                        \
+         &(s)->kernels,                                                                    \
+         0,                                                                                \
+         0,                                                                                \
+         "NAME",                                                                           \
+         "auto, portable, avx2, avx512f or amx"},                                          \
+        {GM_OPT_I64, "threads", &(s)->threads, 0, 1024, "N", "0: as many as may be used"}, \
+    {                                                                                      \
+        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"               \
+    }
+
+static gm_status check_source(const source *s, gm_error *err)
+{
+    if ((s->model == NULL) == (s->shape == NULL))
+        return gm_fail(err, GM_EARG, "one of --shape NAME and --model DIR is needed");
+    if (s->model && s->layers > 0) return gm_fail(err, GM_EARG, "--layers goes with --shape only");
+    return GM_OK;
+}
+
+static gm_status open_model(gm_model **model, const source *s, double *seconds, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text config = {0};
+    const gm_model_options options = {
+        .numerics = (gm_numerics)s->numerics, .threads = (int)s->threads, .kernels = s->kernels};
+    *model = NULL;
+    double start = gm_bench_now();
+    if (s->model) {
+        GM_TRY(gm_model_open(model, s->model, &options, err));
+    } else {
+        GM_TRY(gm_bench_config(&config, s->shape, (int)s->layers, err));
+        GM_TRY(gm_model_open_random(model, s->shape, config.at, &options, err));
+    }
+    *seconds = gm_bench_now() - start;
+out:
+    gm_text_clear(&config);
+    return status;
+}
+
+static int threads_of(const source *s)
+{
+    return s->threads > 0 ? (int)s->threads : gm_team_processors();
+}
+
+/* What was measured, for both kinds of output. */
+static void describe(gm_json_out *out, const source *s, const gm_model *model, double load_seconds)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    gm_json_put_string(out, "model", info->folder);
+    gm_json_put_i64(out, "layers", info->n_layers);
+    gm_json_put_string(out, "numerics", info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32");
+    gm_json_put_string(out, "kernels", info->kernels);
+    gm_json_put_i64(out, "threads", threads_of(s));
+    gm_json_put_f64(out, "load_seconds", load_seconds);
+}
+
+static void print_model(const source *s, const gm_model *model, double load_seconds)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    char a[24], b[24];
+    printf("%s, %d layers, %s, %s, %d threads; %s parameters, %s of weights, loaded in %.1f s\n",
+           info->folder, info->n_layers, info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
+           info->kernels, threads_of(s), gm_show_count(a, (double)info->n_parameters),
+           gm_show_bytes(b, (double)info->resident_bytes), load_seconds);
+}
+
+static gm_status print_json(gm_json_out *out, gm_error *err)
+{
+    gm_json_close_object(out);
+    gm_status status = gm_json_out_done(out, err);
+    if (status == GM_OK) printf("%s\n", out->text.at);
+    gm_text_clear(&out->text);
+    return status;
+}
+
+/* ---- gm-bench ceilings ---- */
+
+static int cmd_ceilings(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error failure = {0}, *const err = &failure;
+    source s = {0};
+    int64_t m = 512, n = 2048, k = 2048, memory_mb = 1536;
+    bool usage = true;
+    gm_team *team = NULL;
+    gm_buf memory = {0};
+    const gm_ops *ops;
+    const struct gm_kernels *kernels;
+    double read = 0, bf16, f32;
+    const gm_opt opts[] = {
+        {GM_OPT_I64, "rows", &m, 1, 1 << 20, "M", "rows of the product"},
+        {GM_OPT_I64, "outputs", &n, 1, 1 << 20, "N", "outputs of the product"},
+        {GM_OPT_I64, "inputs", &k, 1, 1 << 20, "K", "inputs of the product"},
+        {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
+        {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME", "auto, portable, avx2, avx512f or amx"},
+        {GM_OPT_I64, "threads", &s.threads, 0, 1024, "N", "0: as many as may be used"},
+        {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_parse("gm-bench ceilings [--rows M --outputs N --inputs K]", NULL, opts, &argc,
+                        argv, err));
+    GM_TRY(gm_ops_find(&ops, &kernels, "cpu", s.kernels, err));
+    usage = false;
+    GM_TRY(gm_team_create(&team, (int)s.threads, err));
+    GM_TRY(gm_bench_memory_create(&memory, (size_t)memory_mb * 1000000, err));
+    for (int i = 0; i < 15; i++) read = fmax(read, gm_bench_read_rate(team, &memory));
+    GM_TRY(gm_bench_product_rate(&bf16, team, kernels, GM_BF16, (size_t)m, (size_t)n, (size_t)k, 20,
+                                 err));
+    GM_TRY(gm_bench_product_rate(&f32, team, kernels, GM_F32, (size_t)m, (size_t)n, (size_t)k, 5,
+                                 err));
+    if (s.json) {
+        gm_json_out out = {0};
+        gm_json_open_object(&out, NULL);
+        gm_json_put_i64(&out, "threads", threads_of(&s));
+        gm_json_put_f64(&out, "read_gb_s", read * 1e-9);
+        gm_json_put_f64(&out, "bf16_gflop_s", bf16 * 1e-9);
+        gm_json_put_f64(&out, "f32_gflop_s", f32 * 1e-9);
+        GM_TRY(print_json(&out, err));
+    } else {
+        printf("%d threads: memory is read at %.1f GB/s; a product of %lld x %lld x %lld takes "
+               "%.0f GFLOP/s in bf16, %.0f in f32\n",
+               threads_of(&s), read * 1e-9, (long long)m, (long long)n, (long long)k, bf16 * 1e-9,
+               f32 * 1e-9);
+    }
+out:
+    gm_team_free(team);
+    gm_buf_free(&memory);
+    return gm_cli_end("gm-bench", "ceilings", status, usage, err);
+}
+
+/* ---- gm-bench speed ---- */
+
+static void print_speed(const gm_bench_speed *r, const gm_bench_plan *plan)
+{
+    char a[24], b[24], c[24];
+    printf("ceilings: %.1f GB/s read (median), %.0f GFLOP/s for 512 x 2048 x 2048\n",
+           r->read_rate * 1e-9, r->product_rate * 1e-9);
+    if (plan->repeats > 0)
+        printf("probe: %.0f tok/s, %.0f %% of the product's rate (documents of %zu, steps of %zu, "
+               "choices recorded)\n",
+               r->probe_tok_s, 100 * r->probe_share, plan->document, plan->step);
+    if (r->n > 0)
+        printf("%8s %14s %8s %14s %8s\n", "context", "prefill tok/s", "share", "decode tok/s",
+               "share");
+    for (size_t i = 0; i < r->n; i++) {
+        const struct gm_bench_at *at = &r->at[i];
+        printf("%8zu %14.1f %7.0f%% %14.2f %7.0f%%\n", at->context, at->prefill_tok_s,
+               100 * at->prefill_share, at->decode_tok_s, 100 * at->decode_share);
+    }
+    printf("memory: %s at most, weights %s, KV cache %s\n", gm_show_bytes(a, (double)r->peak_bytes),
+           gm_show_bytes(b, (double)r->weight_bytes), gm_show_bytes(c, (double)r->kv_bytes));
+}
+
+static void speed_json(gm_json_out *out, const gm_bench_speed *r)
+{
+    gm_json_put_f64(out, "read_gb_s", r->read_rate * 1e-9);
+    gm_json_put_f64(out, "product_gflop_s", r->product_rate * 1e-9);
+    gm_json_put_f64(out, "gflop_per_token", r->flop_per_token * 1e-9);
+    gm_json_put_f64(out, "gb_per_token", r->bytes_per_token * 1e-9);
+    gm_json_put_f64(out, "probe_tok_s", r->probe_tok_s);
+    gm_json_put_f64(out, "probe_share", r->probe_share);
+    gm_json_open_array(out, "contexts");
+    for (size_t i = 0; i < r->n; i++) {
+        gm_json_open_object(out, NULL);
+        gm_json_put_u64(out, "context", r->at[i].context);
+        gm_json_put_f64(out, "prefill_tok_s", r->at[i].prefill_tok_s);
+        gm_json_put_f64(out, "prefill_share", r->at[i].prefill_share);
+        gm_json_put_f64(out, "decode_tok_s", r->at[i].decode_tok_s);
+        gm_json_put_f64(out, "decode_share", r->at[i].decode_share);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_json_put_u64(out, "weight_bytes", r->weight_bytes);
+    gm_json_put_u64(out, "kv_bytes", r->kv_bytes);
+    gm_json_put_u64(out, "peak_bytes", r->peak_bytes);
+}
+
+/* "1", "512" ... in ascending order. */
+static gm_status read_contexts(const gm_opt_list *list, int64_t *context, size_t *n, gm_error *err)
+{
+    static const int64_t usual[] = {1, 512, 4096, 32768};
+    if (list->n == 0) {
+        memcpy(context, usual, sizeof usual);
+        *n = sizeof usual / sizeof usual[0];
+        return GM_OK;
+    }
+    if (list->n > GM_BENCH_MAX_CONTEXTS)
+        return gm_fail(err, GM_EARG, "--context: %zu of them, at most %d", list->n,
+                       GM_BENCH_MAX_CONTEXTS);
+    for (*n = 0; *n < list->n; (*n)++) {
+        if (!gm_parse_i64(list->at[*n], &context[*n]) || context[*n] < 0 || context[*n] > 1 << 20)
+            return gm_fail(err, GM_EARG, "--context '%s', expected 0 to %d", list->at[*n], 1 << 20);
+        if (*n > 0 && context[*n] <= context[*n - 1])
+            return gm_fail(err, GM_EARG, "--context %s: contexts are given in ascending order",
+                           list->at[*n]);
+    }
+    if (context[0] == 0) *n = 0; /* none wanted */
+    return GM_OK;
+}
+
+static int cmd_speed(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error failure = {0}, *const err = &failure;
+    source s = {0};
+    gm_opt_list contexts = {0};
+    int64_t context[GM_BENCH_MAX_CONTEXTS], step = 4096, document = 512, repeats = 3, pairs = 15;
+    int64_t tokens = 4, memory_mb = 1536;
+    bool usage = true;
+    gm_model *model = NULL;
+    gm_bench_speed result;
+    gm_bench_plan plan = {.context = context};
+    double load_seconds = 0;
+    const gm_opt opts[] = {
+        SOURCE_OPTIONS(&s),
+        {GM_OPT_GROUP, .help = "measurements"},
+        {GM_OPT_LIST, "context", &contexts, 0, 0, "N",
+         "tokens before those measured, ascending; default 1, 512, 4096, 32768; 0: none"},
+        {GM_OPT_I64, "step", &step, 1, 1 << 20, "N", "most tokens of a step"},
+        {GM_OPT_I64, "document", &document, 1, 1 << 20, "N", "tokens of a probed document"},
+        {GM_OPT_I64, "repeats", &repeats, 0, 1000, "N", "steps probed; 0: none"},
+        {GM_OPT_I64, "pairs", &pairs, 1, 1000, "N", "decoding and reading memory, in turn"},
+        {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded in each"},
+        {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR", NULL, opts, &argc, argv, err));
+    GM_TRY(read_contexts(&contexts, context, &plan.n_contexts, err));
+    if (document > step)
+        GM_FAIL(GM_EARG, "a document of %lld tokens does not fit a step of %lld",
+                (long long)document, (long long)step);
+    plan.threads = (int)s.threads, plan.step = (size_t)step, plan.document = (size_t)document;
+    plan.repeats = (int)repeats, plan.pairs = (int)pairs, plan.tokens = (int)tokens;
+    plan.memory_bytes = (size_t)memory_mb * 1000000;
+    GM_TRY(check_source(&s, err));
+    usage = false;
+    GM_TRY(open_model(&model, &s, &load_seconds, err));
+    if (!s.json) print_model(&s, model, load_seconds);
+    GM_TRY(gm_bench_run_speed(&result, model, &plan, err));
+    if (s.json) {
+        gm_json_out out = {0};
+        gm_json_open_object(&out, NULL);
+        describe(&out, &s, model, load_seconds);
+        speed_json(&out, &result);
+        GM_TRY(print_json(&out, err));
+    } else {
+        print_speed(&result, &plan);
+    }
+out:
+    gm_model_close(model);
+    gm_opt_list_clear(&contexts);
+    return gm_cli_end("gm-bench", "speed", status, usage, err);
+}
+
+/* ---- gm-bench serve ---- */
+
+static int cmd_serve(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error failure = {0}, *const err = &failure;
+    source s = {0};
+    int64_t requests = 100, at_once = 1, prompt = 220, output = 250;
+    bool usage = true;
+    gm_model *model = NULL;
+    gm_bench_served r;
+    double load_seconds = 0;
+    const gm_opt opts[] = {
+        SOURCE_OPTIONS(&s),
+        {GM_OPT_GROUP, .help = "requests"},
+        {GM_OPT_I64, "requests", &requests, 1, 1 << 20, "N", "requests in all"},
+        {GM_OPT_I64, "at-once", &at_once, 1, 4096, "N", "requests served at once"},
+        {GM_OPT_I64, "prompt", &prompt, 1, 1 << 17, "N", "mean tokens of a prompt"},
+        {GM_OPT_I64, "output", &output, 1, 1 << 17, "N", "mean tokens written"},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_parse("gm-bench serve --shape NAME | --model DIR",
+                        "Lengths are spread evenly over half to three halves of their mean.\n",
+                        opts, &argc, argv, err));
+    GM_TRY(check_source(&s, err));
+    usage = false;
+    GM_TRY(open_model(&model, &s, &load_seconds, err));
+    if (!s.json) print_model(&s, model, load_seconds);
+    const gm_bench_mix mix = {.threads = (int)s.threads,
+                              .requests = (size_t)requests,
+                              .at_once = (size_t)at_once,
+                              .prompt = (size_t)prompt,
+                              .output = (size_t)output,
+                              .seed = 1};
+    GM_TRY(gm_bench_serve(&r, model, &mix, err));
+    if (s.json) {
+        gm_json_out out = {0};
+        gm_json_open_object(&out, NULL);
+        describe(&out, &s, model, load_seconds);
+        gm_json_put_i64(&out, "requests", requests);
+        gm_json_put_i64(&out, "at_once", at_once);
+        gm_json_put_u64(&out, "prompt_tokens", r.prompt_tokens);
+        gm_json_put_u64(&out, "output_tokens", r.output_tokens);
+        gm_json_put_f64(&out, "seconds", r.seconds);
+        gm_json_put_f64(&out, "req_s", r.req_s);
+        gm_json_put_f64(&out, "output_tok_s", r.output_tok_s);
+        gm_json_put_f64(&out, "total_tok_s", r.total_tok_s);
+        gm_json_put_f64(&out, "first_token_s", r.first_token_s);
+        gm_json_put_f64(&out, "next_token_s", r.next_token_s);
+        GM_TRY(print_json(&out, err));
+    } else {
+        printf("%lld requests, %lld at once: %.3f Req/s, Output Token/s %.2f, Total Token/s %.2f; "
+               "first token after %.3f s, then one every %.4f s\n",
+               (long long)requests, (long long)at_once, r.req_s, r.output_tok_s, r.total_tok_s,
+               r.first_token_s, r.next_token_s);
+    }
+out:
+    gm_model_close(model);
+    return gm_cli_end("gm-bench", "serve", status, usage, err);
+}
+
+int main(int argc, char **argv)
+{
+    static const gm_command commands[] = {
+        {"ceilings", cmd_ceilings, "how fast this machine reads memory and multiplies matrices"},
+        {"speed", cmd_speed, "probing, prefill and decoding beside those ceilings"},
+        {"serve", cmd_serve,
+         "requests, tokens written and all tokens a second, of a mix of requests"},
+        {NULL, NULL, NULL},
+    };
+    return gm_cli_main("gm-bench", "measure the engine on this machine", commands, argc, argv);
+}

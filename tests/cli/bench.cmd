@@ -1,0 +1,31 @@
+# gm-bench on a tiny model: every figure is there and is a positive number; what it refuses.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+small="--context 1 --context 40 --step 64 --document 32 --repeats 1 --pairs 2 --tokens 2 --memory 4"
+run gm-bench speed --model "$TINY" $small
+gm-bench speed --model "$TINY" $small --json > speed.json
+gm-bench serve --model "$TINY" --requests 5 --at-once 2 --prompt 6 --output 4 --json > serve.json
+gm-bench ceilings --rows 16 --outputs 64 --inputs 64 --memory 4 --json > ceilings.json
+python3 - speed.json serve.json ceilings.json <<'CHECK'
+import json, sys
+for name in sys.argv[1:]:
+    def numbers(at, key):
+        if isinstance(at, dict):
+            for k, v in at.items():
+                yield from numbers(v, k)
+        elif isinstance(at, list):
+            for v in at:
+                yield from numbers(v, key)
+        elif not isinstance(at, str):
+            yield key, at
+    found = list(numbers(json.load(open(name)), None))
+    bad = [k for k, v in found if not (v is None and k.startswith("prefill") or v is not None and v > 0)]
+    print(name, len(found), "numbers, not positive:", bad)
+CHECK
+run gm-bench speed
+run gm-bench speed --shape olmoe
+run gm-bench speed --model "$TINY" --layers 3
+run gm-bench speed --model "$TINY" --context 5 --context 3
+run gm-bench speed --model "$TINY" --document 9 --step 8
+run gm-bench serve --model nowhere
+run gm-bench ceilings --kernels fast
