@@ -21,6 +21,15 @@ gm_rgb gm_palette(int i, int n);
 gm_rgb gm_colour_sequential(double value);
 gm_rgb gm_colour_diverging(double value);
 
+/* The diverging map for dark paper: its middle is dark. */
+gm_rgb gm_colour_diverging_dark(double value);
+
+/* Black or white, whichever is easier to read on `paper`; at least 4.5 : 1. */
+gm_rgb gm_colour_ink(gm_rgb paper);
+
+/* Contrast of two colours, 1 to 21. Source: WCAG 2.1, "contrast ratio". */
+double gm_colour_contrast(gm_rgb a, gm_rgb b);
+
 typedef struct gm_map_label {
     float x, y;
     const char *text; /* UTF-8 */

@@ -114,6 +114,11 @@ void gm_html_printf(gm_html *page, const char *fmt, ...)
 
 void gm_html_begin(gm_html *page, const char *title)
 {
+    gm_html_begin_styled(page, title, "");
+}
+
+void gm_html_begin_styled(gm_html *page, const char *title, const char *css)
+{
     *page = (gm_html){0};
     gm_html_raw(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
                       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
@@ -122,6 +127,7 @@ void gm_html_begin(gm_html *page, const char *title)
     gm_html_text(page, title, strlen(title));
     gm_html_raw(page, "</title>\n<style>");
     gm_html_raw(page, style);
+    gm_html_raw(page, css);
     gm_html_raw(page, "</style></head>\n<body>\n");
 }
 

@@ -15,9 +15,10 @@ typedef struct gm_html {
 } gm_html;
 
 void gm_html_begin(gm_html *page, const char *title);
-void gm_html_raw(gm_html *page, const char *markup);                      /* our own markup */
-void gm_html_text(gm_html *page, const char *bytes, size_t n);            /* escaped */
-void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3); /* escaped */
+void gm_html_begin_styled(gm_html *page, const char *title, const char *css); /* our own rules */
+void gm_html_raw(gm_html *page, const char *markup);                          /* our own markup */
+void gm_html_text(gm_html *page, const char *bytes, size_t n);                /* escaped */
+void gm_html_printf(gm_html *page, const char *fmt, ...) GM_PRINTF(2, 3);     /* escaped */
 void gm_html_heading(gm_html *page, int level, const char *text);
 void gm_html_paragraph(gm_html *page, const char *text);
 

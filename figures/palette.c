@@ -98,3 +98,28 @@ gm_rgb gm_colour_diverging(double value)
         {20, 78, 140}, {110, 170, 214}, {248, 248, 246}, {236, 158, 104}, {158, 50, 20}};
     return isnan(value) ? grey : between(anchor, 5, 0.5 + 0.5 * value);
 }
+
+gm_rgb gm_colour_diverging_dark(double value)
+{
+    static const gm_rgb anchor[] = {
+        {120, 190, 245}, {38, 92, 142}, {32, 34, 37}, {140, 70, 34}, {250, 165, 105}};
+    return isnan(value) ? grey : between(anchor, 5, 0.5 + 0.5 * value);
+}
+
+static double luminance(gm_rgb c)
+{
+    return 0.2126 * linear_of_srgb(c.r / 255.0) + 0.7152 * linear_of_srgb(c.g / 255.0) +
+           0.0722 * linear_of_srgb(c.b / 255.0);
+}
+
+double gm_colour_contrast(gm_rgb a, gm_rgb b)
+{
+    double p = luminance(a) + 0.05, q = luminance(b) + 0.05;
+    return fmax(p, q) / fmin(p, q);
+}
+
+gm_rgb gm_colour_ink(gm_rgb paper)
+{
+    const gm_rgb black = {0, 0, 0}, white = {255, 255, 255};
+    return gm_colour_contrast(paper, black) >= gm_colour_contrast(paper, white) ? black : white;
+}

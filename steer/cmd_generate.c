@@ -119,7 +119,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
     }
 
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
-    options.schedule = plan->schedule;
+    options.schedules = &plan->schedule;
     bool streams = prompts->n == 1 && !r->stage.json;
     pending before = {r->echo ? prompts->at : NULL};
     if (streams) {

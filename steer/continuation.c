@@ -8,6 +8,7 @@
 
 #include "base/cli.h"
 #include "base/progress.h"
+#include "steer/ramp.h"
 
 enum { STEP_ROWS = 256 };
 
@@ -16,6 +17,7 @@ typedef struct loop {
     const gm_tokenizer *tokenizer;
     const gm_continue_options *options;
     gm_session *session;
+    gm_ramp ramp;
     size_t max_open, n_open, n_waiting_from;
     gm_continuation **open;  /* (max_open) */
     gm_segment *segment;     /* (max_open) */
@@ -76,44 +78,6 @@ static size_t kv_rows(const gm_continuation *list, size_t n, size_t max_open)
     return longest * max_open;
 }
 
-/* Give the session its edits and, behind them, what a ramp needs of each: k / N of its bias
- * for k = 1 to N - 1. */
-static gm_status set_edits(loop *l, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_continue_options *o = l->options;
-    const size_t parts = (size_t)gm_schedule_parts(o->schedule), n = o->n_edits * parts;
-    const size_t cells = (size_t)l->info->n_moe_layers * (size_t)l->info->n_experts;
-    gm_edit *edit = gm_alloc(n, sizeof *edit);
-    float *bias = gm_alloc2(n - o->n_edits, cells, sizeof *bias); /* (n - n_edits,L,E) */
-    if (!edit || !bias) GM_FAIL(GM_EMEM, "no memory for %zu edits", n);
-
-    for (size_t i = 0; i < n; i++) {
-        edit[i] = o->edits[i % o->n_edits];
-        if (i < o->n_edits) continue;
-        const size_t k = i / o->n_edits;
-        const double share = (double)k / (double)parts;
-        float *scaled = bias + (i - o->n_edits) * cells; /* (L,E) */
-        for (size_t j = 0; j < cells; j++) scaled[j] = (float)(share * (double)edit[i].bias[j]);
-        edit[i].bias = scaled;
-    }
-    GM_TRY(gm_session_set_edits(l->session, edit, n, err));
-out:
-    gm_free(edit);
-    gm_free(bias);
-    return status;
-}
-
-/* The edit of a continuation for the row of its newest token; -1: none. */
-static int edit_now(const loop *l, const gm_continuation *c)
-{
-    const gm_schedule schedule = l->options->schedule;
-    int k = gm_schedule_at(schedule, c->generated.n - 1);
-    if (c->edit < 0 || k == 0) return -1;
-    if (k == gm_schedule_parts(schedule)) return c->edit;
-    return c->edit + k * (int)l->options->n_edits;
-}
-
 static gm_status loop_create(loop *l, const gm_model *model, const gm_continuation *list, size_t n,
                              gm_error *err)
 {
@@ -140,7 +104,7 @@ static gm_status loop_create(loop *l, const gm_model *model, const gm_continuati
                                         .kv_rows = kv_rows(list, n, l->max_open),
                                         .max_sequences = (int)l->max_open};
     GM_TRY(gm_session_create(&l->session, model, &options, err));
-    GM_TRY(set_edits(l, err));
+    GM_TRY(gm_ramp_set(&l->ramp, l->session, l->info, o->edits, o->schedules, o->n_edits, err));
 out:
     return status;
 }
@@ -148,6 +112,7 @@ out:
 static void loop_clear(loop *l)
 {
     gm_session_free(l->session);
+    gm_ramp_clear(&l->ramp);
     gm_free(l->open);
     gm_free(l->segment);
     gm_free(l->owner);
@@ -276,7 +241,7 @@ static bool plan_segment(loop *l, gm_continuation *c, size_t *room, size_t first
     if (left == 0) {
         s->n = 1;
         s->token = &c->last;
-        s->edit = edit_now(l, c);
+        s->edit = gm_ramp_at(&l->ramp, c->edit, c->generated.n - 1);
         l->phase[first_row] = GM_PHASE_GENERATED;
     } else {
         s->n = left < *room ? left : *room;

@@ -50,8 +50,9 @@ typedef struct gm_continue_options {
     size_t batch;         /* continuations in one step at most */
     const gm_edit *edits; /* (n_edits) borrowed */
     size_t n_edits;
-    gm_schedule schedule; /* of every edit, over the generated tokens of a continuation */
-    const uint32_t *stop; /* (n_stop) ids that end a continuation */
+    const gm_schedule *schedules; /* (n_edits) of each over a continuation's generated tokens;
+                                     NULL: constant; borrowed */
+    const uint32_t *stop;         /* (n_stop) ids that end a continuation */
     size_t n_stop;
     const char *const *stop_string; /* (n_stop_strings) texts that end it */
     size_t n_stop_strings;

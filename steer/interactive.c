@@ -39,7 +39,7 @@ static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
     const gm_prompt prompt = {text, n};
     const gm_edit edit = gm_stage_edit(d->plan);
     gm_continue_options options = gm_stage_continue(d->stage, &edit, 1);
-    options.schedule = d->plan->schedule;
+    options.schedules = &d->plan->schedule;
     options.said = say;
     options.quiet = true;
 

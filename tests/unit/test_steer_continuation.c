@@ -249,8 +249,8 @@ static void by_hand(const fixture *f, const gm_edit *whole, const double share[L
     gm_continuation_clear(&c);
 }
 
-/* Each schedule gives the ids and the gates of the steps by hand; the second of two edits is used.
- */
+/* Each schedule gives the ids and the gates of the steps by hand; the second of two edits is used,
+ * the first has a schedule of its own. */
 static void schedules_scale_the_plan_token_by_token(void)
 {
     static const struct {
@@ -278,7 +278,9 @@ static void schedules_scale_the_plan_token_by_token(void)
         gates got = {.of = &list[0]}, want = {0};
         options.seen = keep_gates;
         options.seen_context = &got;
-        CHECK(gm_schedule_parse(&options.schedule, cases[k].text));
+        gm_schedule schedules[2] = {{GM_SCHEDULE_RISE, 3}};
+        CHECK(gm_schedule_parse(&schedules[1], cases[k].text));
+        options.schedules = schedules;
         for (int i = 0; i < 2; i++) CHECK_OK(start(&list[i], &f, prompts[1 - i], &err), err);
         list[0].edit = 1;
         CHECK_OK(gm_continue(list, 2, f.model, f.tokenizer, &options, &err), err);

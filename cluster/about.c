@@ -1,0 +1,207 @@
+/* about.c - see about.h. */
+#include "cluster/about.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text/words.h"
+
+enum { BATCH = 1024 }; /* documents whose texts are held at a time */
+
+/* Words in one vocabulary, each with the asked word of its stem. */
+typedef struct finder {
+    gm_stemmer *stemmer;
+    gm_vocabulary *stems;      /* of the words asked for: its ids are the asked words' numbers */
+    gm_vocabulary *vocabulary; /* of all words met */
+    int8_t *asked;             /* (n_known) number of the asked word; -1: none */
+    size_t n_known;
+} finder;
+
+static const gm_words_options every_word = {.stop = GM_STOP_NONE, .fold_yo = true};
+
+void gm_about_clear(gm_about *about)
+{
+    for (size_t i = 0; i < about->n_words; i++) gm_free(about->word[i]);
+    gm_free(about->cluster);
+    *about = (gm_about){0};
+}
+
+static void finder_clear(finder *f)
+{
+    gm_stemmer_free(f->stemmer);
+    gm_vocabulary_free(f->stems);
+    gm_vocabulary_free(f->vocabulary);
+    gm_free(f->asked);
+}
+
+/* The words asked for: one for each stem. */
+static gm_status read_words(gm_about *out, finder *f, const gm_opt_list *asked, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_vocabulary *words = NULL;
+    gm_bag bag = {0};
+    size_t n_bytes[1];
+    GM_TRY(gm_stemmer_create(&f->stemmer, err));
+    GM_TRY(gm_vocabulary_create(&f->stems, err));
+    GM_TRY(gm_vocabulary_create(&f->vocabulary, err));
+    GM_TRY(gm_vocabulary_create(&words, err));
+    for (size_t i = 0; i < asked->n; i++) {
+        n_bytes[0] = strlen(asked->at[i]);
+        if (gm_utf8_valid(asked->at[i], n_bytes[0]) != n_bytes[0])
+            GM_FAIL(GM_EARG, "the words are not valid UTF-8");
+        GM_TRY(gm_bag_count(&bag, words, false, &asked->at[i], n_bytes, 1, &every_word, err));
+        gm_bag_clear(&bag);
+    }
+    for (uint32_t w = 0; w < gm_vocabulary_n(words); w++) {
+        const char *word = gm_vocabulary_word(words, w);
+        uint32_t id;
+        size_t n;
+        const char *stem = gm_stem(f->stemmer, word, &n);
+        GM_TRY(gm_vocabulary_add(f->stems, stem, n, &id, err));
+        if (id < out->n_words) continue;
+        if (out->n_words == GM_MOST_WORDS)
+            GM_FAIL(GM_EARG, "expected at most %d words", GM_MOST_WORDS);
+        out->word[out->n_words] = gm_copy_text(word, strlen(word));
+        if (out->word[out->n_words++] == NULL) GM_FAIL(GM_EMEM, "no memory for the words");
+    }
+    if (out->n_words == 0) GM_FAIL(GM_EARG, "expected a word of two letters or more");
+out:
+    gm_bag_clear(&bag);
+    gm_vocabulary_free(words);
+    return status;
+}
+
+/* The asked word that `word` has the stem of; -1: none. */
+static int find_asked(finder *f, const char *word, size_t n_word)
+{
+    uint32_t id;
+    size_t n = n_word;
+    const char *stem = gm_stem(f->stemmer, word, &n);
+    return gm_vocabulary_find(f->stems, stem, n, &id) ? (int)id : -1;
+}
+
+/* ---- keywords ---- */
+
+static gm_about_cluster look_at_keywords(finder *f, const gm_atlas *a, size_t cluster)
+{
+    gm_about_cluster out = {.cluster = cluster, .words = (double)NAN};
+    double all = 0;
+    for (size_t k = 0; k < GM_N_KEYWORDS; k++) {
+        const char *word = a->keyword[cluster * GM_N_KEYWORDS + k];
+        double score = (double)a->keyword_score[cluster * GM_N_KEYWORDS + k];
+        if (word == NULL || *word == '\0') continue;
+        all += score;
+        if (find_asked(f, word, strlen(word)) < 0) continue;
+        out.near += score;
+        out.found |= 1u << k;
+    }
+    if (all > 0) out.near /= all;
+    return out;
+}
+
+/* ---- texts ---- */
+
+/* Look up the words that the vocabulary has learnt since. */
+static gm_status learn_words(finder *f, gm_error *err)
+{
+    size_t n = gm_vocabulary_n(f->vocabulary);
+    int8_t *asked = gm_grow(f->asked, f->n_known, n, sizeof *asked);
+    if (asked == NULL && n > 0) return gm_fail(err, GM_EMEM, "no memory for %zu words", n);
+    f->asked = asked;
+    for (; f->n_known < n; f->n_known++) {
+        const char *word = gm_vocabulary_word(f->vocabulary, (uint32_t)f->n_known);
+        f->asked[f->n_known] = (int8_t)find_asked(f, word, strlen(word));
+    }
+    return GM_OK;
+}
+
+static int count_bits(uint64_t set)
+{
+    int n = 0;
+    for (; set; set &= set - 1) n++;
+    return n;
+}
+
+/* Distinct words asked for in each of documents [first, first+n), n <= BATCH: added to the
+ * sums of their clusters (C), and of all. */
+static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size_t first, size_t n,
+                             double *sum, double *all, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text text = {0};
+    gm_bag bag = {0};
+    const char *at[BATCH];
+    size_t n_bytes[BATCH], end = 0;
+    for (size_t i = 0; i < n; i++) {
+        GM_TRY(gm_trace_read_text(trace, first + i, &text, err));
+        n_bytes[i] = text.n - end;
+        end = text.n;
+    }
+    for (size_t i = 0, from = 0; i < n; from += n_bytes[i++]) at[i] = text.n ? text.at + from : "";
+    GM_TRY(gm_bag_count(&bag, f->vocabulary, false, at, n_bytes, n, &every_word, err));
+    GM_TRY(learn_words(f, err));
+    for (size_t i = 0; i < n; i++) {
+        uint64_t set = 0;
+        for (uint64_t e = bag.indptr[i]; e < bag.indptr[i + 1]; e++)
+            if (f->asked[bag.word[e]] >= 0) set |= (uint64_t)1 << f->asked[bag.word[e]];
+        int32_t cluster = a->cluster[first + i];
+        *all += count_bits(set);
+        if (cluster >= 0) sum[cluster] += count_bits(set);
+    }
+out:
+    gm_bag_clear(&bag);
+    gm_text_clear(&text);
+    return status;
+}
+
+static gm_status look_at_texts(gm_about *out, finder *f, const gm_atlas *a, gm_trace *trace,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    double all = 0, *sum = gm_alloc(a->n_clusters, sizeof *sum); /* (C) */
+    if (sum == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", a->n_clusters);
+    if (strcmp(gm_trace_get_info(trace)->fingerprint, a->trace_fingerprint) != 0 ||
+        gm_trace_get_samples(trace)->n != a->n)
+        GM_FAIL(GM_EARG, "the trace is not the one that the atlas was made from ('%s')",
+                a->trace_path);
+    for (size_t first = 0; first < a->n; first += BATCH) {
+        size_t n = a->n - first < BATCH ? a->n - first : BATCH;
+        GM_TRY(count_batch(f, trace, a, first, n, sum, &all, err));
+    }
+    for (size_t c = 0; c < a->n_clusters; c++)
+        if (a->size[c] > 0) out->cluster[c].words = sum[c] / a->size[c];
+    out->corpus_words = a->n > 0 ? all / (double)a->n : (double)NAN;
+out:
+    gm_free(sum);
+    return status;
+}
+
+/* Nearest first; what is not a number is last. */
+static int by_nearness(const void *p, const void *q)
+{
+    const gm_about_cluster *a = p, *b = q;
+    double x = isnan(a->words) ? -1 : a->words, y = isnan(b->words) ? -1 : b->words;
+    if (x != y) return x < y ? 1 : -1;
+    if (a->near != b->near) return a->near < b->near ? 1 : -1;
+    return (a->cluster > b->cluster) - (a->cluster < b->cluster);
+}
+
+gm_status gm_about_find(gm_about *out, const gm_atlas *atlas, gm_trace *trace,
+                        const gm_opt_list *asked, gm_error *err)
+{
+    gm_status status = GM_OK;
+    finder f = {0};
+    *out = (gm_about){.corpus_words = (double)NAN};
+    GM_TRY(read_words(out, &f, asked, err));
+    out->n_clusters = atlas->n_clusters;
+    out->cluster = gm_alloc(out->n_clusters, sizeof *out->cluster);
+    if (out->cluster == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", out->n_clusters);
+    for (size_t c = 0; c < out->n_clusters; c++) out->cluster[c] = look_at_keywords(&f, atlas, c);
+    if (trace) GM_TRY(look_at_texts(out, &f, atlas, trace, err));
+    qsort(out->cluster, out->n_clusters, sizeof *out->cluster, by_nearness);
+out:
+    finder_clear(&f);
+    if (status != GM_OK) gm_about_clear(out);
+    return status;
+}

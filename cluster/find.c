@@ -1,0 +1,143 @@
+/* find.c - gm-cluster find: the clusters nearest to given words. */
+#include <math.h>
+#include <stdio.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "cluster/about.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/summary.h"
+
+static const char details[] =
+    "Arguments behind the atlas are the words. near: share of a cluster's keyword scores that\n"
+    "they have. With --trace: how many of them a document of the cluster holds, in the mean, and\n"
+    "times the corpus's mean; that decides the order then. Words of one stem are alike.\n"
+    "  gm-cluster find run.atlas.h5 food coffee cheese --trace run.trace.h5\n";
+
+/* Is anything of the words in this cluster? */
+static bool is_near(const gm_about_cluster *c)
+{
+    return c->near > 0 || c->words > 0;
+}
+
+static void print_found(const gm_atlas *atlas, const gm_about_cluster *c)
+{
+    bool any = false;
+    for (size_t k = 0; k < GM_N_KEYWORDS; k++) {
+        if (!(c->found >> k & 1)) continue;
+        fputs(any ? ", " : "", stdout);
+        gm_print_text(stdout, 0, atlas->keyword[c->cluster * GM_N_KEYWORDS + k]);
+        any = true;
+    }
+    fputs(any ? "" : "-", stdout);
+}
+
+static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most)
+{
+    const bool texts = !isnan(about->corpus_words);
+    size_t n = 0;
+    while (n < about->n_clusters && n < most && is_near(&about->cluster[n])) n++;
+    if (texts)
+        printf("a document of the corpus holds %.3f of the %zu words\n", about->corpus_words,
+               about->n_words);
+    if (n == 0) {
+        printf("no cluster has one of the words%s\n",
+               texts ? "" : " among its keywords; --trace FILE looks into the texts");
+        return;
+    }
+    printf("%4s %7s %6s %-20s %6s %s%s\n", "id", "size", "purity", "largest subset", "near",
+           texts ? " words   times  " : " ", "found | keywords");
+    for (size_t i = 0; i < n; i++) {
+        const gm_about_cluster *c = &about->cluster[i];
+        char keywords[512];
+        double purity;
+        int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
+        gm_cluster_title(atlas, c->cluster, GM_N_KEYWORDS, keywords, sizeof keywords);
+        printf("%4zu %7u %6.2f ", c->cluster, atlas->size[c->cluster], purity);
+        gm_print_text(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        printf(" %6.3f ", c->near);
+        if (texts) printf("%6.3f %7.2f  ", c->words, c->words / about->corpus_words);
+        if (!texts) putchar(' ');
+        print_found(atlas, c);
+        fputs(" | ", stdout);
+        gm_print_text(stdout, 0, keywords);
+        putchar('\n');
+    }
+}
+
+static void put_cluster(gm_json_out *out, const gm_atlas *atlas, const gm_about *about,
+                        const gm_about_cluster *c)
+{
+    double purity;
+    int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
+    gm_json_open_object(out, NULL);
+    gm_json_put_u64(out, "id", c->cluster);
+    gm_json_put_u64(out, "size", atlas->size[c->cluster]);
+    gm_json_put_string(out, "subset", subset < 0 ? NULL : atlas->subset_name[subset]);
+    gm_json_put_f64(out, "purity", purity);
+    gm_json_put_f64(out, "near", c->near);
+    gm_json_open_array(out, "found");
+    for (size_t k = 0; k < GM_N_KEYWORDS; k++)
+        if (c->found >> k & 1)
+            gm_json_put_string(out, NULL, atlas->keyword[c->cluster * GM_N_KEYWORDS + k]);
+    gm_json_close_array(out);
+    gm_json_put_f64(out, "words", c->words);
+    gm_json_put_f64(out, "times", c->words / about->corpus_words);
+    gm_json_close_object(out);
+}
+
+static gm_status print_json(const gm_atlas *atlas, const gm_about *about, size_t most,
+                            gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_open_array(&out, "asked");
+    for (size_t i = 0; i < about->n_words; i++) gm_json_put_string(&out, NULL, about->word[i]);
+    gm_json_close_array(&out);
+    gm_json_put_f64(&out, "corpus_words", about->corpus_words);
+    gm_json_open_array(&out, "clusters");
+    for (size_t i = 0; i < about->n_clusters && i < most && is_near(&about->cluster[i]); i++)
+        put_cluster(&out, atlas, about, &about->cluster[i]);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) puts(out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+int gm_cluster_find(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    bool json = false, usage = true;
+    gm_error err = {0};
+    gm_atlas *atlas = NULL;
+    gm_trace *trace = NULL;
+    gm_about about = {0};
+    const char *path = NULL;
+    int64_t most = 5;
+    const gm_opt opts[] = {
+        {GM_OPT_TEXT, "trace", &path, 0, 0, "FILE", "the atlas's trace: look into the texts"},
+        {GM_OPT_I64, "most", &most, 1, INT32_MAX, "N", "clusters to print"},
+        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_parse("gm-cluster find ATLAS WORD... [--trace FILE]", details, opts, &argc, argv,
+                        &err));
+    if (argc < 3)
+        GM_TRY(gm_fail(&err, GM_EARG, "expected an atlas and words, found %d arguments", argc - 1));
+    usage = false;
+    const gm_opt_list words = {(const char **)(argv + 2), (size_t)argc - 2};
+    GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
+    if (path) GM_TRY(gm_trace_open(&trace, path, &err));
+    GM_TRY(gm_about_find(&about, atlas, trace, &words, &err));
+    if (json)
+        GM_TRY(print_json(atlas, &about, (size_t)most, &err));
+    else
+        print_text(atlas, &about, (size_t)most);
+out:
+    gm_about_clear(&about);
+    gm_trace_close(trace);
+    gm_atlas_close(atlas);
+    return gm_cli_end("gm-cluster", "find", status, usage, &err);
+}

@@ -1,0 +1,34 @@
+/* shade.h - running text on an HTML page whose pieces are shaded by a signed value: orange
+ * above 0, blue below, in nine steps that colour-blind readers can tell apart, in light and
+ * in dark mode.
+ *
+ * The value of a piece stands in its tooltip; from half the scale on it is also read out by a
+ * screen reader, behind the piece. Text is escaped as everywhere on a page (html.h).
+ */
+#ifndef GM_SHADE_H
+#define GM_SHADE_H
+
+#include "figures/html.h"
+
+typedef struct gm_piece {
+    const char *bytes; /* n bytes, borrowed during the call */
+    size_t n;
+    double value;     /* NaN: none, and no shade */
+    const char *note; /* the tooltip; NULL: none */
+    bool given;       /* underlined: not the model's own words */
+} gm_piece;
+
+/* The rules of what follows, for gm_html_begin_styled. GM_EMEM. */
+gm_status gm_shade_style(gm_text *css, gm_error *err) GM_MUST_USE;
+
+/* One text: opened, filled piece by piece, closed. Values of `limit` and beyond have the
+ * darkest shade. */
+void gm_shade_begin(gm_html *page);
+void gm_shade_piece(gm_html *page, const gm_piece *piece, double limit);
+void gm_shade_spoken(gm_html *page, const char *words); /* for screen readers alone */
+void gm_shade_end(gm_html *page);
+
+/* What the shades stand for, in numbers: "-3 ... 0 ... +3 nats". */
+void gm_shade_legend(gm_html *page, double limit, const char *unit);
+
+#endif

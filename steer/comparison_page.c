@@ -1,0 +1,179 @@
+/* comparison_page.c - a comparison as one HTML page: see comparison.h. */
+#include <math.h>
+#include <string.h>
+
+#include "base/outfile.h"
+#include "figures/shade.h"
+#include "steer/comparison.h"
+#include "steer/reread.h"
+
+static const double LIMIT = 3; /* nats: the darkest shade, a factor of 20 */
+
+/* What was fed since the last whole character: one piece of text, one or more tokens. */
+typedef struct piece {
+    gm_text text;
+    size_t n_tokens;
+    double plain, steered; /* ln p of all its tokens */
+    bool given;
+} piece;
+
+static void put_piece(gm_html *h, piece *p)
+{
+    char note[128];
+    const double shift = p->steered - p->plain;
+    snprintf(note, sizeof note, "%+.2f nats: %.2g %% without the plan, %.2g %% under it", shift,
+             100 * exp(p->plain), 100 * exp(p->steered));
+    const gm_piece shown = {.bytes = p->text.at,
+                            .n = p->text.n,
+                            .value = shift,
+                            .note = isnan(shift) ? NULL : note,
+                            .given = p->given};
+    gm_shade_piece(h, &shown, LIMIT);
+    p->text.n = p->n_tokens = 0;
+    p->plain = p->steered = 0;
+}
+
+/* Every token of a text but the template's, as far as characters are whole. */
+static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_continuation *c,
+                            const gm_reread *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_stream stream;
+    piece p = {0};
+    gm_stream_init(&stream, tokenizer, false);
+    gm_shade_begin(h);
+    for (size_t t = c->n_template; t < r->n; t++) {
+        uint32_t id = t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
+        if (t == c->prompt.n) gm_shade_spoken(h, " (here the model goes on:) ");
+        if (p.n_tokens++ == 0) p.given = t < c->prompt.n;
+        p.plain += (double)r->plain[t];
+        p.steered += (double)r->steered[t];
+        if (id < gm_tokenizer_size(tokenizer)) GM_TRY(gm_stream_add(&stream, id, &p.text, err));
+        if (p.text.n > 0) put_piece(h, &p);
+    }
+    GM_TRY(gm_stream_end(&stream, &p.text, err));
+    if (p.text.n > 0) put_piece(h, &p);
+out:
+    gm_shade_end(h);
+    gm_stream_clear(&stream);
+    gm_text_clear(&p.text);
+    return status;
+}
+
+/* Mean shift of tokens [from, to); NaN when none has one. */
+static double mean_shift(const gm_reread *r, size_t from, size_t to)
+{
+    double sum = 0;
+    size_t n = 0;
+    for (size_t t = from; t < to; t++) {
+        double shift = (double)r->steered[t] - (double)r->plain[t];
+        if (isnan(shift)) continue;
+        sum += shift;
+        n++;
+    }
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+static void put_dose(gm_html *h, const gm_continuation *c)
+{
+    double dose = gm_continuation_dose(c);
+    if (!isnan(dose)) gm_html_printf(h, "; dose %.0f %%", 100 * dose);
+}
+
+/* One text with a line about it. */
+static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuation *c,
+                          const gm_reread *r, bool steered, gm_error *err)
+{
+    const char *name = steered ? "Written under the plan" : "Written without it";
+    gm_html_raw(h, "<figure role=\"group\" aria-label=\"");
+    gm_html_printf(h, "%s", name);
+    gm_html_raw(h, "\"><figcaption><b>");
+    gm_html_printf(h, "%s", name);
+    gm_html_raw(h, "</b>");
+    gm_html_printf(h, ": %zu tokens, their mean shift under the plan %+.2f nats", c->generated.n,
+                   mean_shift(r, r->n_prompt, r->n));
+    put_dose(h, c);
+    gm_html_raw(h, "</figcaption>");
+    gm_status status = put_tokens(h, stage->tokenizer, c, r, err);
+    gm_html_raw(h, "</figure>\n");
+    return status;
+}
+
+static gm_status put_column(gm_html *h, const gm_comparison *c, const gm_stage *stage,
+                            size_t prompt, size_t column, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_continuation *text = gm_comparison_text(c, prompt, column, false); /* (2) */
+    const int edit[2] = {(int)column, (int)column};
+    gm_reread read[2] = {0};
+    gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
+    how.schedules = c->schedule;
+    how.quiet = true;
+    GM_TRY(gm_reread_all(read, text, edit, 2, stage->model, &how, err));
+    gm_html_heading(h, 3, c->column[column].title);
+    for (int steered = 1; steered >= 0; steered--)
+        GM_TRY(put_text(h, stage, &text[steered], &read[steered], steered, err));
+out:
+    for (int k = 0; k < 2; k++) gm_reread_clear(&read[k]);
+    return status;
+}
+
+static const char about[] =
+    "Each prompt was continued under every plan and without one, with the same draws. Then both "
+    "texts were read again token by token, with and without the plan. A token's shade is the "
+    "change of its log-probability behind the same words before it: orange, the plan makes it "
+    "likelier; blue, less likely. Dotted: the prompt, which the model was given. A character of "
+    "several tokens has their sum. Dose: tokens and layers where an important expert of the "
+    "plan was chosen.";
+
+/* What would be needed to have the same again. */
+static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_stage *stage,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_stage_put(stage, &json);
+    gm_json_open_array(&json, "plans");
+    for (size_t i = 0; i < c->n_columns; i++)
+        gm_json_put_raw(&json, NULL, c->column[i].plan.source);
+    gm_json_close_array(&json);
+    gm_json_close_object(&json);
+    GM_TRY(gm_json_out_done(&json, err));
+    gm_html_heading(h, 2, "How it was made");
+    gm_html_raw(h, "<pre>");
+    gm_html_text(h, json.text.at, json.text.n);
+    gm_html_raw(h, "</pre>\n");
+out:
+    gm_text_clear(&json.text);
+    return status;
+}
+
+gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, const char *path,
+                             bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_html h = {0};
+    gm_text css = {0};
+    char title[32];
+    GM_TRY(gm_shade_style(&css, err));
+    gm_html_begin_styled(&h, "What steering changes", css.at);
+    gm_html_heading(&h, 1, "What steering changes");
+    gm_html_paragraph(&h, about);
+    gm_shade_legend(&h, LIMIT, "nats: change of a token's log-probability");
+    for (size_t p = 0; p < c->prompts.n; p++) {
+        snprintf(title, sizeof title, "Prompt %zu", p + 1);
+        gm_html_heading(&h, 2, title);
+        gm_html_raw(&h, "<blockquote>");
+        gm_html_text(&h, c->prompts.at[p].text, c->prompts.at[p].n);
+        gm_html_raw(&h, "</blockquote>\n");
+        for (size_t i = 0; i < c->n_columns; i++) GM_TRY(put_column(&h, c, stage, p, i, err));
+    }
+    GM_TRY(put_options(&h, c, stage, err));
+    GM_TRY(gm_html_end(&h, err));
+    GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
+out:
+    gm_html_clear(&h);
+    gm_text_clear(&css);
+    return status;
+}

@@ -1,0 +1,31 @@
+# gm-cluster find: clusters by the words of their keywords and of their texts.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_atlas
+echo "-- keywords, words of one stem:"
+gm-cluster find a.h5 ONIONS voyages | cut -c1-60
+gm-cluster find a.h5 "onion onions" --json | grep -o '"asked":[^]]*]'
+echo "-- texts, of which the trace holds all:"
+make_corpus | sed -E 's/("text": "([a-z]+ ){9}[a-z]+)[^"]*/\1/' > short.jsonl
+gm-probe collect --model "$TINY" --corpus short.jsonl --min-tokens 10 -o s.h5 --quiet > /dev/null
+gm-cluster fit s.h5 -o s.a.h5 --min-cluster-size 5 --quiet > /dev/null
+gm-cluster find s.a.h5 salt zebra --trace s.h5 --json | grep -o '"corpus_words":[0-9.]*'
+echo "by hand: $(grep -c '[ "]salt[ "]' short.jsonl) of 60"
+gm-cluster find a.h5 onion comet sail --trace t.h5 | awk 'NR > 2 { print $1, ($7 > 1) }'
+gm-cluster find a.h5 onion comet sail --trace t.h5 --most 1 | wc -l
+gm-cluster find a.h5 zebra
+gm-cluster find a.h5 zebra --trace t.h5
+echo "-- refused:"
+run gm-cluster find a.h5
+run gm-cluster find a.h5 a b
+run gm-cluster find a.h5 "$(printf '\377')"
+run gm-cluster find a.h5 $(seq -f 'word%g' 65)
+run gm-cluster find absent.h5 onion
+run gm-cluster find a.h5 onion --trace absent.h5
+make_corpus 5 > c.jsonl
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 -o o.h5 --quiet > /dev/null
+run gm-cluster find a.h5 onion --trace o.h5
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --no-text -o n.h5 --quiet > /dev/null
+gm-cluster fit n.h5 -o n.a.h5 --min-cluster-size 5 --quiet > /dev/null
+run gm-cluster find n.a.h5 onion
+run gm-cluster find n.a.h5 onion --trace n.h5
