@@ -1,6 +1,7 @@
 /* checkpoint.c - see checkpoint.h. A shard is a mapped file with its parsed header;
  * the checkpoint is one array of all shards' tensors, sorted by name.
  */
+#define _GNU_SOURCE /* O_DIRECT */
 #include "engine/checkpoint.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ typedef struct shard {
     char *path;
     void *map;
     size_t n_bytes;
+    dev_t device; /* with inode: which file it is */
+    ino_t inode;
     gm_safetensors file;
 } shard;
 
@@ -61,6 +64,8 @@ static gm_status shard_map(shard *s, gm_error *err)
     if (about.st_size == 0) GM_FAIL(GM_EFORMAT, "'%s' is empty", s->path);
 
     s->n_bytes = (size_t)about.st_size;
+    s->device = about.st_dev;
+    s->inode = about.st_ino;
     void *map = mmap(NULL, s->n_bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) GM_FAIL(GM_EIO, "cannot map '%s': %s", s->path, strerror(errno));
     s->map = map;
@@ -356,6 +361,30 @@ gm_status gm_checkpoint_get(const gm_checkpoint *c, const char *name, size_t row
     return GM_OK;
 }
 
+gm_status gm_checkpoint_reopen(const gm_checkpoint *c, const gm_tensor *tensor, bool direct,
+                               int *fd, uint64_t *offset, gm_error *err)
+{
+    const char *at = tensor->data;
+    struct stat about;
+    *fd = -1;
+    for (size_t i = 0; i < c->n_shards; i++) {
+        const shard *s = &c->shard[i];
+        const char *map = s->map;
+        if (s->path == NULL || at < map || at - map >= (ptrdiff_t)s->n_bytes) continue;
+        *offset = (uint64_t)(at - map);
+        *fd = open(s->path, O_RDONLY | O_CLOEXEC | (direct ? O_DIRECT : 0));
+        if (*fd < 0 && direct && errno == EINVAL) *fd = open(s->path, O_RDONLY | O_CLOEXEC);
+        if (*fd < 0) return gm_fail(err, GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
+        if (fstat(*fd, &about) == 0 && about.st_dev == s->device && about.st_ino == s->inode &&
+            about.st_size == (off_t)s->n_bytes)
+            return GM_OK;
+        close(*fd);
+        *fd = -1;
+        return gm_fail(err, GM_EIO, "'%s' was replaced while it was read", s->path);
+    }
+    return GM_OK;
+}
+
 /* ---- identity ---- */
 
 static void hash_u64(gm_sha256 *hash, uint64_t value)
@@ -380,12 +409,20 @@ static void hash_tensor(gm_sha256 *hash, const gm_tensor *t)
     gm_sha256_update(hash, (const unsigned char *)t->data + t->n_bytes - n, n);
 }
 
+static void advise(const gm_checkpoint *c, int how)
+{
+    for (size_t i = 0; i < c->n_shards; i++)
+        (void)madvise(c->shard[i].map, c->shard[i].n_bytes, how);
+}
+
 void gm_checkpoint_digest(const gm_checkpoint *c, char hex[65])
 {
     gm_sha256 hash;
     uint8_t digest[32];
     gm_sha256_init(&hash);
+    advise(c, MADV_RANDOM); /* pages here and there: reading ahead would read all of it */
     for (size_t i = 0; i < c->n; i++) hash_tensor(&hash, &c->tensor[i]);
+    advise(c, MADV_NORMAL);
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);
 }

@@ -48,6 +48,12 @@ const char *gm_checkpoint_metadata(const gm_checkpoint *checkpoint, const char *
 gm_status gm_checkpoint_get(const gm_checkpoint *checkpoint, const char *name, size_t rows,
                             size_t cols, const gm_tensor **out, gm_error *err) GM_MUST_USE;
 
+/* Open the file that holds `tensor` once more, for reading without the mapping: *fd, the
+ * caller's to close, and where its data begins; `direct`: past the page cache where the file
+ * system can. A tensor that lies in memory gives -1. GM_EIO: gone, or another file by now. */
+gm_status gm_checkpoint_reopen(const gm_checkpoint *checkpoint, const gm_tensor *tensor,
+                               bool direct, int *fd, uint64_t *offset, gm_error *err) GM_MUST_USE;
+
 /* Identity of the weights: SHA-256 over name, dtype, shape and the first and last
  * 4 KiB of every tensor in C order of names; 64 hex digits. It reads 45 MB of a
  * 41 GB model of 5466 tensors, and does not depend on how they are spread over

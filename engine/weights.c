@@ -1,19 +1,20 @@
-/* weights.c - reading a checkpoint's tensors into the panels and rows of weights.h.
+/* weights.c - a model's weights: their buffers described, laid out in one image, and filled.
  *
- * All buffers are described first (their sizes are the answer of gm_weights_bytes),
- * then allocated, then filled from a list of jobs, one tensor each, by a team.
+ * The description alone gives all sizes and places, and so the answer of gm_weights_bytes;
+ * fill.c then reads tensors into it.
  */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
 #include "engine/weights.h"
 
+#include "base/machine.h"
 #include "base/text.h"
 #include "engine/cpu/kernels.h"
-#include "engine/cpu/pack.h"
+#include "engine/fill.h"
 #include "engine/ops.h"
-#include "engine/team.h"
+#include "engine/reader.h"
 
-#include <stdatomic.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
 {
@@ -84,11 +85,20 @@ static void describe_ends(gm_weights *w, const gm_arch *arch, gm_dtype dtype, gm
     w->head = gm_buf_panels(dtype, 1, v, d);
 }
 
-enum { LAYER_BUFFERS = 14 };
-
-static void layer_buffers(gm_layer *layer, gm_buf *list[LAYER_BUFFERS])
+size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
+                          gm_buf *list[GM_SECTION_BUFFERS])
 {
-    gm_buf *all[LAYER_BUFFERS] = {
+    if (i == 0) {
+        list[0] = &w->embed;
+        list[1] = &w->final_norm;
+        return 2;
+    }
+    if (i > w->n_layers) {
+        list[0] = &w->head;
+        return 1;
+    }
+    if (layer == NULL) layer = &w->layer[i - 1];
+    gm_buf *all[GM_SECTION_BUFFERS] = {
         &layer->attn_norm,
         &layer->mlp_norm,
         &layer->qkv,
@@ -105,6 +115,20 @@ static void layer_buffers(gm_layer *layer, gm_buf *list[LAYER_BUFFERS])
         &layer->expert.down,
     };
     memcpy(list, all, sizeof all);
+    return GM_SECTION_BUFFERS;
+}
+
+enum { LINE = 64 }; /* buffers begin at a cache line */
+
+void gm_section_place(gm_buf *const *list, size_t n, void *base)
+{
+    char *at = base;
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->item_bytes == 0) continue;
+        list[i]->address = at;
+        list[i]->place = GM_PLACE_HOST;
+        at += gm_round_up(gm_buf_bytes(list[i]), LINE);
+    }
 }
 
 static gm_dtype embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint)
@@ -121,211 +145,128 @@ static gm_dtype panel_dtype(gm_numerics numerics)
     return numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
 }
 
+/* Has it bytes behind the rows or columns of its tensors? */
+static bool is_padded(const gm_buf *buf, size_t inputs)
+{
+    if (buf->layout == GM_LAYOUT_ROWS) return buf->stride != buf->cols;
+    return buf->rows % GM_PANEL != 0 || inputs % GM_K_BLOCK != 0;
+}
+
+static bool mlp_is_padded(const gm_mlp *mlp)
+{
+    return mlp->width % GM_K_BLOCK != 0 || is_padded(&mlp->down, mlp->width) ||
+           is_padded(&mlp->gate_up, mlp->gate_up.cols);
+}
+
+static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
+{
+    const size_t head = (size_t)arch->head_dim;
+    return (size_t)arch->n_heads * head % GM_K_BLOCK != 0 ||
+           (size_t)arch->n_kv_heads * head % GM_K_BLOCK != 0 ||
+           l->attn_norm.stride != l->attn_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
+           is_padded(&l->o, l->o.cols) || is_padded(&l->router, l->router.cols) ||
+           mlp_is_padded(&l->always) || mlp_is_padded(&l->expert);
+}
+
+/* Of a section, whole pages; a layer's buffers are those of *layer, or the weights' own. */
+static size_t section_bytes(gm_weights *w, size_t i, gm_layer *layer)
+{
+    gm_buf *list[GM_SECTION_BUFFERS];
+    size_t n_bytes = 0, n = gm_section_buffers(w, i, layer, list);
+    for (size_t b = 0; b < n; b++) n_bytes += gm_round_up(gm_buf_bytes(list[b]), LINE);
+    return gm_round_up(n_bytes, GM_DISK_PAGE);
+}
+
+/* Every buffer and section, without an address. */
+static gm_status describe(gm_weights *w, const gm_arch *arch, gm_dtype embed, gm_error *err)
+{
+    const gm_dtype dtype = panel_dtype(w->numerics);
+    const size_t n = (size_t)arch->n_layers;
+    describe_ends(w, arch, dtype, embed);
+    w->layer = gm_alloc(n, sizeof *w->layer);
+    w->section = gm_alloc(n + 2, sizeof *w->section);
+    if (w->layer == NULL || w->section == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for %zu layers", n);
+    w->n_layers = n;
+    for (size_t l = 0; l < n; l++) w->layer[l] = describe_layer(arch, dtype, (int)l);
+    for (size_t i = 0; i < n + 2; i++) {
+        w->section[i] =
+            (gm_section){.offset = w->image_bytes,
+                         .n_bytes = section_bytes(w, i, NULL),
+                         .padded = i == 0 || i > n || layer_is_padded(&w->layer[i - 1], arch)};
+        w->image_bytes += w->section[i].n_bytes;
+    }
+    return GM_OK;
+}
+
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics)
 {
-    gm_weights w = {0};
-    describe_ends(&w, arch, panel_dtype(numerics), embed_dtype(arch, checkpoint));
-    uint64_t bytes = sizeof w + (uint64_t)arch->n_layers * sizeof *w.layer;
-    bytes += gm_buf_bytes(&w.embed) + gm_buf_bytes(&w.final_norm) + gm_buf_bytes(&w.head);
-    for (int l = 0; l < arch->n_layers; l++) {
-        gm_layer layer = describe_layer(arch, panel_dtype(numerics), l);
-        gm_buf *buf[LAYER_BUFFERS];
-        layer_buffers(&layer, buf);
-        for (size_t i = 0; i < LAYER_BUFFERS; i++) bytes += gm_buf_bytes(buf[i]);
+    const gm_dtype dtype = panel_dtype(numerics);
+    gm_weights w = {.n_layers = (size_t)arch->n_layers};
+    uint64_t bytes = sizeof w + w.n_layers * (sizeof *w.layer + sizeof *w.section);
+    describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
+    for (size_t i = 0; i < w.n_layers + 2; i++) {
+        gm_layer layer = {0};
+        if (i > 0 && i <= w.n_layers) layer = describe_layer(arch, dtype, (int)i - 1);
+        bytes += section_bytes(&w, i, &layer);
     }
     return bytes;
 }
 
-/* ---- filling them ---- */
+/* ---- the image ---- */
 
-/* One tensor and where its rows go: row r to output r + r / 16 * 16 * (step - 1) +
- * first of matrix `item`; a step of 2 leaves every other panel to a sibling. */
-typedef struct job {
-    const gm_tensor *tensor;
-    gm_buf *to;
-    size_t item, first, step;
-    size_t rows, cols;
-} job;
+enum { HUGE_PAGE = 2 << 20 };
 
-typedef struct loading {
-    const gm_arch *arch;
-    const gm_checkpoint *checkpoint;
-    job *jobs;
-    size_t n, cap;
-    size_t widest;  /* most columns of a tensor */
-    float *scratch; /* (workers, 16, widest) */
-    gm_load_progress *progress;
-    void *progress_context;
-    double total_bytes;
-    _Atomic uint64_t done_bytes;
-} loading;
-
-static gm_status add_job(loading *load, gm_role role, int layer, int expert, gm_buf *to,
-                         size_t first, size_t step, gm_error *err)
+/* Zeros for the whole image, in huge pages where the system has them: a page table walk for
+ * every 4 KiB costs decoding a tenth of its speed. */
+static gm_status create_image(gm_weights *w, gm_error *err)
 {
-    char name[128];
-    job j = {.to = to, .item = expert < 0 ? 0 : (size_t)expert, .first = first, .step = step};
-    if (!gm_arch_tensor(load->arch, role, layer, expert < 0 ? 0 : expert, name, &j.rows, &j.cols))
-        return GM_OK; /* this model has none */
-    gm_status status = gm_checkpoint_get(load->checkpoint, name, j.rows, j.cols, &j.tensor, err);
-    if (status != GM_OK) return status;
-    if (load->n == load->cap) {
-        size_t cap = load->cap ? 2 * load->cap : 256;
-        job *grown = gm_grow(load->jobs, load->cap, cap, sizeof *grown);
-        if (grown == NULL) return gm_fail(err, GM_EMEM, "no memory for a list of %zu tensors", cap);
-        load->jobs = grown;
-        load->cap = cap;
+    char need[24];
+    w->map_bytes = (size_t)w->image_bytes + HUGE_PAGE;
+    void *map = mmap(NULL, w->map_bytes, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return gm_fail(err, GM_EMEM, "no memory for the weights (%s)",
+                       gm_show_bytes(need, (double)w->image_bytes));
+    w->map = map;
+    w->image = (char *)map + (HUGE_PAGE - (uintptr_t)map % HUGE_PAGE) % HUGE_PAGE;
+    (void)madvise(w->image, (size_t)w->image_bytes, MADV_HUGEPAGE);
+    for (size_t i = 0; i < w->n_layers + 2; i++) {
+        gm_buf *list[GM_SECTION_BUFFERS];
+        size_t n = gm_section_buffers(w, i, NULL, list);
+        gm_section_place(list, n, (char *)w->image + w->section[i].offset);
     }
-    load->jobs[load->n++] = j;
-    load->total_bytes += (double)j.tensor->n_bytes;
-    if (j.cols > load->widest) load->widest = j.cols;
     return GM_OK;
 }
 
-static gm_status add_mlp(loading *load, gm_role gate, gm_role up, gm_role down, int l, int expert,
-                         gm_mlp *mlp, gm_error *err)
-{
-    gm_status status = GM_OK;
-    GM_TRY(add_job(load, gate, l, expert, &mlp->gate_up, 0, 2, err));
-    GM_TRY(add_job(load, up, l, expert, &mlp->gate_up, GM_PANEL, 2, err));
-    GM_TRY(add_job(load, down, l, expert, &mlp->down, 0, 1, err));
-out:
-    return status;
-}
-
-static gm_status add_layer(loading *load, gm_layer *layer, int l, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_qkv_place place = gm_qkv_place_of(load->arch);
-    const struct {
-        gm_role role;
-        gm_buf *to;
-        size_t first;
-    } whole[] = {
-        {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
-        {GM_ROLE_Q, &layer->qkv, place.q},
-        {GM_ROLE_K, &layer->qkv, place.k},
-        {GM_ROLE_V, &layer->qkv, place.v},
-        {GM_ROLE_Q_BIAS, &layer->qkv_bias, place.q},
-        {GM_ROLE_K_BIAS, &layer->qkv_bias, place.k},
-        {GM_ROLE_V_BIAS, &layer->qkv_bias, place.v},
-        {GM_ROLE_Q_NORM, &layer->q_norm, 0},
-        {GM_ROLE_K_NORM, &layer->k_norm, 0},
-        {GM_ROLE_O, &layer->o, 0},
-        {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
-        {GM_ROLE_ROUTER, &layer->router, 0},
-        {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
-        {GM_ROLE_ROUTER_CORRECTION, &layer->correction, 0},
-    };
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
-        GM_TRY(add_job(load, whole[i].role, l, -1, whole[i].to, whole[i].first, 1, err));
-
-    if (layer->moe < 0) {
-        GM_TRY(add_mlp(load, GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN, l, -1,
-                       &layer->always, err));
-        goto out;
-    }
-    GM_TRY(add_mlp(load, GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN, l, -1,
-                   &layer->always, err));
-    for (int e = 0; e < load->arch->n_experts; e++)
-        GM_TRY(add_mlp(load, GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN, l, e,
-                       &layer->expert, err));
-out:
-    return status;
-}
-
-static gm_status add_all(loading *load, gm_weights *w, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_role head = load->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD;
-    GM_TRY(add_job(load, GM_ROLE_EMBED, 0, -1, &w->embed, 0, 1, err));
-    GM_TRY(add_job(load, GM_ROLE_FINAL_NORM, 0, -1, &w->final_norm, 0, 1, err));
-    GM_TRY(add_job(load, head, 0, -1, &w->head, 0, 1, err));
-    for (int l = 0; l < load->arch->n_layers; l++) GM_TRY(add_layer(load, &w->layer[l], l, err));
-out:
-    return status;
-}
-
-/* Rows of a matrix stay rows: a vector becomes f32, the embedding keeps its type. */
-static void copy_rows(const job *j)
-{
-    const size_t size = gm_dtype_bytes(j->to->dtype);
-    char *to = (char *)j->to->address + j->first * size;
-    if (j->to->dtype != j->tensor->dtype) {
-        gm_tensor_to_f32(j->tensor, 0, j->rows * j->cols, (float *)(void *)to);
-        return;
-    }
-    for (size_t r = 0; r < j->rows; r++)
-        memcpy(to + r * j->to->stride * size, (const char *)j->tensor->data + r * j->cols * size,
-               j->cols * size);
-}
-
-static void pack_rows(const job *j, float *scratch)
-{
-    for (size_t r = 0; r < j->rows; r += GM_PANEL) {
-        size_t n = j->rows - r < GM_PANEL ? j->rows - r : GM_PANEL;
-        gm_tensor_to_f32(j->tensor, r * j->cols, n * j->cols, scratch);
-        gm_panel_store(j->to, j->item, j->first + r * j->step, n, scratch);
-    }
-}
-
-static void load_jobs(void *context, gm_worker *me)
-{
-    loading *load = context;
-    float *scratch = load->scratch + me->index * GM_PANEL * load->widest;
-    for (size_t i; (i = gm_worker_next(me)) < load->n;) {
-        const job *j = &load->jobs[i];
-        if (j->to->layout == GM_LAYOUT_ROWS)
-            copy_rows(j);
-        else
-            pack_rows(j, scratch);
-        uint64_t done = atomic_fetch_add(&load->done_bytes, j->tensor->n_bytes);
-        if (me->index == 0 && load->progress)
-            load->progress(load->progress_context, (double)(done + j->tensor->n_bytes),
-                           load->total_bytes);
-    }
-}
-
-/* ---- the whole ---- */
-
-static gm_status create_buffers(gm_weights *w, const gm_arch *arch, gm_dtype embed, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_dtype dtype = panel_dtype(w->numerics);
-    describe_ends(w, arch, dtype, embed);
-    GM_TRY(gm_buf_create(&w->embed, "the embedding", err));
-    GM_TRY(gm_buf_create(&w->final_norm, "the final norm", err));
-    GM_TRY(gm_buf_create(&w->head, "the output head", err));
-    w->layer = gm_alloc((size_t)arch->n_layers, sizeof *w->layer);
-    if (w->layer == NULL) GM_FAIL(GM_EMEM, "no memory for %d layers", arch->n_layers);
-    for (int l = 0; l < arch->n_layers; l++) {
-        char what[64];
-        gm_buf *buf[LAYER_BUFFERS];
-        snprintf(what, sizeof what, "the weights of layer %d", l);
-        w->layer[l] = describe_layer(arch, dtype, l);
-        w->n_layers = (size_t)l + 1;
-        layer_buffers(&w->layer[l], buf);
-        for (size_t i = 0; i < LAYER_BUFFERS; i++)
-            if (buf[i]->item_bytes) GM_TRY(gm_buf_create(buf[i], what, err));
-    }
-out:
-    return status;
-}
-
-/* Weights that exceed the machine's memory would end in the system killing the process without
- * a word. A smaller limit that a container or a batch system sets is not seen. */
+/* Weights that exceed what this process may have would end in the system killing it without a
+ * word. */
 static gm_status check_memory(const gm_ops *ops, uint64_t n_bytes, gm_error *err)
 {
     char need[24], have[24];
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    double memory = (double)pages * (double)page;
-    if (strcmp(ops->name, "cpu") != 0 || pages <= 0 || page <= 0) return GM_OK;
-    if ((double)n_bytes < memory) return GM_OK;
+    const gm_memory memory = gm_machine_memory("");
+    if (strcmp(ops->name, "cpu") != 0 || n_bytes < memory.total) return GM_OK;
     return gm_fail(err, GM_EMEM,
-                   "the weights take %s in memory, this machine has %s; gm-probe info says what "
-                   "fits",
-                   gm_show_bytes(need, (double)n_bytes), gm_show_bytes(have, memory));
+                   "the weights take %s in memory, %s has %s; gm-probe info says what fits",
+                   gm_show_bytes(need, (double)n_bytes), memory.total_by,
+                   gm_show_bytes(have, (double)memory.total));
+}
+
+static gm_status fill_image(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                            const gm_model_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_team *team = NULL;
+    gm_fill *fill = NULL;
+    GM_TRY(gm_team_create(&team, options->threads, err));
+    GM_TRY(gm_fill_create(&fill, arch, checkpoint, gm_team_size(team), err));
+    for (size_t i = 0; i < w->n_layers + 2; i++) GM_TRY(gm_fill_add(fill, w, i, NULL, err));
+    GM_TRY(gm_fill_run(fill, team, options->progress, options->progress_context, err));
+out:
+    gm_fill_free(fill);
+    gm_team_free(team);
+    return status;
 }
 
 gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -333,31 +274,18 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
 {
     gm_status status = GM_OK;
     gm_weights *w = NULL;
-    gm_team *team = NULL;
-    loading load = {.arch = arch,
-                    .checkpoint = checkpoint,
-                    .progress = options->progress,
-                    .progress_context = options->progress_context};
     *out = NULL;
     w = gm_alloc(1, sizeof *w);
     if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
     w->numerics = numerics;
     GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
-    GM_TRY(check_memory(w->ops, gm_weights_bytes(arch, checkpoint, numerics), err));
-    GM_TRY(create_buffers(w, arch, embed_dtype(arch, checkpoint), err));
-    GM_TRY(add_all(&load, w, err));
-    GM_TRY(gm_team_create(&team, options->threads, err));
-    load.scratch = gm_alloc2(gm_team_size(team) * GM_PANEL, load.widest, sizeof *load.scratch);
-    if (load.scratch == NULL) GM_FAIL(GM_EMEM, "no memory for packing weights");
-
-    gm_team_run(team, false, load_jobs, &load);
-    if (load.progress) load.progress(load.progress_context, load.total_bytes, load.total_bytes);
+    GM_TRY(describe(w, arch, embed_dtype(arch, checkpoint), err));
+    GM_TRY(check_memory(w->ops, w->image_bytes, err));
+    GM_TRY(create_image(w, err));
+    GM_TRY(fill_image(w, arch, checkpoint, options, err));
     *out = w;
     w = NULL;
 out:
-    gm_team_free(team);
-    gm_free(load.scratch);
-    gm_free(load.jobs);
     gm_weights_free(w);
     return status;
 }
@@ -365,15 +293,9 @@ out:
 void gm_weights_free(gm_weights *w)
 {
     if (w == NULL) return;
-    for (size_t l = 0; l < w->n_layers; l++) {
-        gm_buf *buf[LAYER_BUFFERS];
-        layer_buffers(&w->layer[l], buf);
-        for (size_t i = 0; i < LAYER_BUFFERS; i++) gm_buf_free(buf[i]);
-    }
+    if (w->map) munmap(w->map, w->map_bytes);
     gm_free(w->layer);
-    gm_buf_free(&w->embed);
-    gm_buf_free(&w->final_norm);
-    gm_buf_free(&w->head);
+    gm_free(w->section);
     gm_free(w);
 }
 

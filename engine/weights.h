@@ -35,6 +35,16 @@ typedef struct gm_layer {
     gm_mlp expert;              /* count = E */
 } gm_layer;
 
+/* All weights lie in one image: the embedding and the final norm, then the layers, then the
+ * head, each a section of whole pages, so that one can be read or mapped without the others. */
+typedef struct gm_section {
+    uint64_t offset; /* of the image */
+    size_t n_bytes;  /* both multiples of GM_DISK_PAGE */
+    bool padded;     /* some bytes belong to no tensor and have to be zero */
+} gm_section;
+
+enum { GM_SECTION_BUFFERS = 14 }; /* most buffers of a section */
+
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
     const struct gm_kernels *kernels; /* the CPU's inner loops */
@@ -43,8 +53,20 @@ typedef struct gm_weights {
     gm_buf final_norm; /* ROWS f32 (1, D) */
     gm_buf head;       /* PANELS (V, D) */
     size_t n_layers;
-    gm_layer *layer; /* (n_layers) */
+    gm_layer *layer;     /* (n_layers) */
+    gm_section *section; /* (n_layers + 2) in the order of the image */
+    uint64_t image_bytes;
+    void *image;      /* NULL: not resident */
+    size_t map_bytes; /* of the mapping that it lies in */
+    void *map;
 } gm_weights;
+
+/* The buffers of section `i`, a layer's taken from *layer (NULL: the weights' own); how many. */
+size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
+                          gm_buf *list[GM_SECTION_BUFFERS]);
+
+/* Give the buffers their addresses in a section that begins at `base`. */
+void gm_section_place(gm_buf *const *list, size_t n, void *base);
 
 /* Where the parts of a query-key-value row start; `all` is its length. */
 typedef struct gm_qkv_place {

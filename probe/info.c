@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cli.h"
 #include "base/json.h"
+#include "base/machine.h"
 #include "base/text.h"
 #include "engine/engine.h"
 #include "formats/shards.h"
@@ -52,17 +52,10 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_close_object(out);
 }
 
-/* Memory of this machine, in bytes. */
-static uint64_t memory_here(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
-}
-
 static void put_model(const gm_model *model, gm_json_out *out)
 {
     const gm_model_info *info = gm_model_get_info(model);
-    uint64_t memory = memory_here();
+    uint64_t memory = gm_machine_memory("").total;
     gm_json_put_string(out, "kind", "model");
     gm_json_put_string(out, "architecture", info->architecture);
     gm_json_put_string(out, "family", info->family);

@@ -3,6 +3,8 @@
 
 #include "base/half.h"
 
+#include <string.h>
+
 const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel)
 {
     size_t panel_bytes =
@@ -26,4 +28,25 @@ void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float
             for (size_t r = 0; r < rows; r++)
                 to[gm_panel_index(GM_F32, depth, n + r, k)] = from[r * k_all + k];
     }
+}
+
+void gm_panel_store_bf16(gm_buf *buf, size_t item, size_t n, size_t rows, const void *from)
+{
+    const size_t k_all = buf->cols, depth = gm_panel_depth(GM_BF16, k_all), pairs = k_all / 2;
+    uint16_t *matrix = (uint16_t *)(void *)((char *)buf->address + item * buf->item_bytes);
+    uint16_t *panel = matrix + gm_panel_index(GM_BF16, depth, n, 0);
+    const unsigned char *at = from;
+    enum { BLOCK = 16 }; /* pairs of inputs: 16 x 16 words are turned in the first-level cache */
+    for (size_t p = 0; p < pairs; p += BLOCK) {
+        const size_t m = pairs - p < BLOCK ? pairs - p : BLOCK;
+        for (size_t r = 0; r < rows; r++) {
+            uint32_t word[BLOCK];
+            memcpy(word, at + (r * k_all + 2 * p) * sizeof *panel, m * sizeof *word);
+            for (size_t i = 0; i < m; i++)
+                memcpy(panel + ((p + i) * GM_PANEL + r) * 2, &word[i], sizeof *word);
+        }
+    }
+    for (size_t r = 0; k_all % 2 && r < rows; r++)
+        memcpy(panel + (pairs * GM_PANEL + r) * 2, at + (r * k_all + k_all - 1) * sizeof *panel,
+               sizeof *panel);
 }

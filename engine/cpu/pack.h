@@ -33,4 +33,9 @@ const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel);
  * `from` (rows, K) f32; bf16 panels round to nearest even. */
 void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from);
 
+/* The same for bf16 panels from rows that are bf16 already: `from` (rows, K) in the
+ * machine's byte order, not aligned. A quarter of the time; the same bits but for a NaN, which
+ * keeps its own. */
+void gm_panel_store_bf16(gm_buf *buf, size_t item, size_t n, size_t rows, const void *from);
+
 #endif

@@ -1,0 +1,156 @@
+/* machine.c - memory limits, see machine.h.
+ *
+ * Source: Linux, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.high,
+ * memory.current, memory.stat) and cgroup-v1/memory.rst (memory.limit_in_bytes, ...).
+ */
+#include "base/machine.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/text.h"
+
+/* The beginning of a file of /proc or /sys, which are small; "" when it cannot be read. No
+ * gm_alloc: looking at limits cannot fail. */
+typedef struct contents {
+    char at[16384];
+} contents;
+
+static void slurp(contents *text, const char *root, const char *folder, const char *name)
+{
+    char path[4096];
+    size_t n = 0;
+    text->at[0] = '\0';
+    if (snprintf(path, sizeof path, "%s/%s/%s", root, folder, name) >= (int)sizeof path) return;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return;
+    n = fread(text->at, 1, sizeof text->at - 1, file);
+    text->at[n] = '\0';
+    fclose(file);
+}
+
+/* The number behind `key` at the start of a line; false when there is none. */
+static bool find_number(const contents *text, const char *key, uint64_t *out)
+{
+    const size_t n = strlen(key);
+    for (const char *line = text->at; line && *line; line = strchr(line, '\n')) {
+        if (*line == '\n') line++;
+        if (strncmp(line, key, n) != 0) continue;
+        const char *digits = line + n + strspn(line + n, " \t");
+        char number[24] = "";
+        size_t length = strspn(digits, "0123456789");
+        if (length >= sizeof number) continue;
+        memcpy(number, digits, length);
+        return gm_parse_u64(number, out);
+    }
+    return false;
+}
+
+/* A file that holds one number; "max" and what cannot be read are none. */
+static bool read_number(const char *root, const char *folder, const char *name, uint64_t *out)
+{
+    contents text;
+    slurp(&text, root, folder, name);
+    return find_number(&text, "", out);
+}
+
+static void limit(gm_memory *m, uint64_t total, uint64_t used, const char *by)
+{
+    const uint64_t left = total > used ? total - used : 0;
+    if (total < m->total) m->total = total, m->total_by = by;
+    if (left < m->free) m->free = left, m->free_by = by;
+}
+
+static void limit_by_machine(gm_memory *m, const char *root)
+{
+    contents text;
+    uint64_t total, available;
+    slurp(&text, root, "proc", "meminfo");
+    if (find_number(&text, "MemTotal:", &total) && find_number(&text, "MemAvailable:", &available))
+        limit(m, total * 1024, total > available ? (total - available) * 1024 : 0, "this machine");
+}
+
+typedef struct group_files {
+    const char *max[2], *used, *inactive, *active; /* names of files, and keys of memory.stat */
+} group_files;
+
+static const group_files VERSION_1 = {
+    {"memory.limit_in_bytes", NULL},
+    "memory.usage_in_bytes",
+    "total_inactive_file ",
+    "total_active_file ",
+};
+static const group_files VERSION_2 = {
+    {"memory.max", "memory.high"}, "memory.current", "inactive_file ", "active_file "};
+
+static void limit_by_group(gm_memory *m, const char *root, const char *folder,
+                           const group_files *files)
+{
+    contents stat;
+    uint64_t max, used = 0, cached;
+    if (!read_number(root, folder, files->used, &used)) return;
+    slurp(&stat, root, folder, "memory.stat");
+    if (find_number(&stat, files->inactive, &cached)) used -= cached < used ? cached : used;
+    if (find_number(&stat, files->active, &cached)) used -= cached < used ? cached : used;
+    for (int i = 0; i < 2 && files->max[i]; i++)
+        if (read_number(root, folder, files->max[i], &max))
+            limit(m, max, used, "its control group");
+}
+
+/* The group `path` below `mount`, and all above it. A container may see a path that is its
+ * host's: what does not exist is passed over, and the mount's own folder is the container's. */
+static void limit_by_groups(gm_memory *m, const char *root, const char *mount, const char *path,
+                            size_t n_path, const group_files *files)
+{
+    for (size_t n = n_path;;) {
+        char folder[2048];
+        while (n > 0 && path[n - 1] == '/') n--;
+        int length = snprintf(folder, sizeof folder, "%s%.*s", mount, (int)n, path);
+        if (length < (int)sizeof folder) limit_by_group(m, root, folder, files);
+        if (n == 0) return;
+        while (n > 0 && path[n - 1] != '/') n--;
+    }
+}
+
+/* Lines "5:memory:/a/b" (version 1) and "0::/a/b" (version 2). */
+static void limit_by_control_groups(gm_memory *m, const char *root)
+{
+    contents text;
+    slurp(&text, root, "proc/self", "cgroup");
+    for (const char *line = text.at; line && *line;) {
+        const char *end = line + strcspn(line, "\n"), *kinds = strchr(line, ':');
+        const char *path = kinds && kinds < end ? strchr(kinds + 1, ':') : NULL;
+        if (path && path < end) {
+            const size_t n_kinds = (size_t)(path - kinds - 1), n = (size_t)(end - path - 1);
+            if (n_kinds == 0) {
+                limit_by_groups(m, root, "sys/fs/cgroup", path + 1, n, &VERSION_2);
+                limit_by_groups(m, root, "sys/fs/cgroup/unified", path + 1, n, &VERSION_2);
+            } else if (n_kinds == 6 && memcmp(kinds + 1, "memory", 6) == 0) {
+                limit_by_groups(m, root, "sys/fs/cgroup/memory", path + 1, n, &VERSION_1);
+            }
+        }
+        line = *end ? end + 1 : end;
+    }
+}
+
+/* ulimit -v, and what of it is mapped already. */
+static void limit_by_ulimit(gm_memory *m, const char *root)
+{
+    struct rlimit space;
+    uint64_t used = 0;
+    if (getrlimit(RLIMIT_AS, &space) != 0 || space.rlim_cur == RLIM_INFINITY) return;
+    contents status;
+    slurp(&status, root, "proc/self", "status");
+    if (find_number(&status, "VmSize:", &used)) used *= 1024;
+    limit(m, space.rlim_cur, used, "ulimit");
+}
+
+gm_memory gm_machine_memory(const char *root)
+{
+    gm_memory m = {UINT64_MAX, UINT64_MAX, "nobody", "nobody"};
+    limit_by_machine(&m, root);
+    limit_by_control_groups(&m, root);
+    limit_by_ulimit(&m, root);
+    return m;
+}

@@ -1,0 +1,20 @@
+/* machine.h - the memory that this process may use: the machine's, less what a control
+ * group (a container, a batch system) or ulimit leaves of it.
+ */
+#ifndef GM_MACHINE_H
+#define GM_MACHINE_H
+
+#include "base/base.h"
+
+typedef struct gm_memory {
+    uint64_t total;       /* bytes that the process may have; UINT64_MAX: nobody says */
+    uint64_t free;        /* bytes that it may still take; what caches hold counts as free */
+    const char *total_by; /* who says so: "this machine", "its control group", "ulimit" */
+    const char *free_by;
+} gm_memory;
+
+/* Reads ROOT/proc and ROOT/sys/fs/cgroup (versions 1 and 2, all groups above ours); ""
+ * is this system. What cannot be read limits nothing. */
+gm_memory gm_machine_memory(const char *root);
+
+#endif

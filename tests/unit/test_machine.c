@@ -1,0 +1,99 @@
+/* test_machine.c - memory limits: the machine's, those of control groups of both versions, and
+ * ulimit's, read from a made-up /proc and /sys. */
+#include "base/machine.h"
+
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/check.h"
+
+/* ROOT/PATH with the folders above it. */
+static void put(const char *path, const char *text)
+{
+    char folder[512];
+    for (size_t i = 0; path[i]; i++) {
+        if (path[i] != '/') continue;
+        snprintf(folder, sizeof folder, "%.*s", (int)i, path);
+        (void)mkdir(folder, 0777);
+    }
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+}
+
+#define MEMINFO "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\nBuffers: 7 kB\n"
+
+static void check(const char *root, uint64_t total, uint64_t free, const char *by)
+{
+    gm_memory m = gm_machine_memory(root);
+    CHECK_INT(m.total, total);
+    CHECK_INT(m.free, free);
+    CHECK_TEXT(m.free_by, by);
+}
+
+static void the_machine(void)
+{
+    check("nothing-there", UINT64_MAX, UINT64_MAX, "nobody");
+    put("plain/proc/meminfo", MEMINFO);
+    check("plain", 1024000, 614400, "this machine");
+    put("plain/proc/self/cgroup", "0::/\n");
+    put("plain/sys/fs/cgroup/memory.max", "max\n");
+    put("plain/sys/fs/cgroup/memory.current", "5000\n");
+    check("plain", 1024000, 614400, "this machine");
+    gm_memory here = gm_machine_memory("");
+    CHECK(here.free > 0 && here.free <= here.total && here.total < UINT64_MAX);
+}
+
+/* The strictest of a group and those above it; page cache can be taken back. */
+static void version_2(void)
+{
+    put("two/proc/meminfo", MEMINFO);
+    put("two/proc/self/cgroup", "1:name=systemd:/x\n0::/batch/job7\n");
+    put("two/sys/fs/cgroup/batch/job7/memory.max", "max\n");
+    put("two/sys/fs/cgroup/batch/job7/memory.high", "500000\n");
+    put("two/sys/fs/cgroup/batch/job7/memory.current", "100000\n");
+    put("two/sys/fs/cgroup/batch/job7/memory.stat",
+        "anon 5\nfile 9\ninactive_file 20000\nactive_file 30000\n");
+    check("two", 500000, 450000, "its control group");
+    put("two/sys/fs/cgroup/batch/memory.max", "300000\n");
+    put("two/sys/fs/cgroup/batch/memory.current", "100000\n");
+    check("two", 300000, 200000, "its control group");
+    put("two/sys/fs/cgroup/batch/memory.current", "400000\n");
+    check("two", 300000, 0, "its control group");
+}
+
+/* A container sees the path that its host gave it, and its own group at the mount. */
+static void version_1(void)
+{
+    put("one/proc/meminfo", MEMINFO);
+    put("one/proc/self/cgroup", "7:cpu,cpuacct:/\n5:memory:/docker/abc\n");
+    put("one/sys/fs/cgroup/memory/memory.limit_in_bytes", "409600\n");
+    put("one/sys/fs/cgroup/memory/memory.usage_in_bytes", "9600\n");
+    put("one/sys/fs/cgroup/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 600\n");
+    check("one", 409600, 400600, "its control group");
+    put("one/sys/fs/cgroup/memory/docker/abc/memory.limit_in_bytes", "9223372036854771712\n");
+    put("one/sys/fs/cgroup/memory/docker/abc/memory.usage_in_bytes", "0\n");
+    check("one", 409600, 400600, "its control group");
+    put("one/proc/self/cgroup", "5:memory\n:\n::\n0:\n");
+    check("one", 1024000, 614400, "this machine");
+}
+
+/* In a process of its own: a limit cannot be raised again. */
+static void ulimit_counts(void)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        put("limited/proc/self/status", "VmPeak: 9 kB\nVmSize:\t    100 kB\n");
+        struct rlimit space = {.rlim_cur = 1UL << 46, .rlim_max = RLIM_INFINITY};
+        bool fine = setrlimit(RLIMIT_AS, &space) == 0;
+        gm_memory m = gm_machine_memory("limited");
+        fine = fine && m.total == 1UL << 46 && m.free == (1UL << 46) - 102400 &&
+               strcmp(m.free_by, "ulimit") == 0;
+        _exit(fine ? 0 : 1);
+    }
+    int code = -1;
+    CHECK(child > 0 && waitpid(child, &code, 0) == child && code == 0);
+}
+
+TESTS(TEST(the_machine), TEST(version_2), TEST(version_1), TEST(ulimit_counts))
