@@ -72,10 +72,13 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     GM_TRY(gm_knn_find(&knn, &points, NULL, 0, options->n_neighbors, &progress, err));
     gm_progress_end(&progress);
     a->n_uncertified = knn.n_uncertified;
+    gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
     gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
-    GM_TRY(gm_umap_fit(a->xy, &a->graph, &points, &knn, &options->umap, &a->umap, &progress, err));
+    gm_umap_options umap = options->umap;
+    umap.stages = &a->stages;
+    GM_TRY(gm_umap_fit(a->xy, &a->graph, &points, &knn, &umap, &a->umap, &progress, err));
     gm_progress_end(&progress);
     if (!a->umap.spectral_converged)
         gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
@@ -89,6 +92,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     GM_TRY(gm_quality_trustworthiness(&a->trustworthiness, &points, a->xy, k < 64 ? k : 64,
                                       TRUST_ROWS, err));
     a->n_trust_rows = n < TRUST_ROWS ? n : TRUST_ROWS;
+    gm_stages_end(&a->stages, "quality");
 out:
     gm_points_clear(&points);
     gm_knn_clear(&knn);
@@ -161,6 +165,7 @@ static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm
     if (used->min_samples == 0)
         used->min_samples = used->min_cluster_size < 15 ? (int)used->min_cluster_size : 15;
     GM_TRY(gm_hdbscan_fit(&a->clustering, at, n, 2, used, err));
+    gm_stages_end(&a->stages, "hdbscan");
     exclude_isolated(&a->clustering, &a->graph);
     if (n < a->usage.n) {
         gm_distinct_spread_map(a->xy, &a->distinct);
@@ -187,13 +192,16 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
         gm_progress_start(&progress, "keywords", "documents", (double)a->usage.n, options->quiet);
         GM_TRY(gm_naming_read(&a->words, trace, &a->usage, &options->naming, &progress, err));
         gm_progress_end(&progress);
+        gm_stages_end(&a->stages, "keywords");
         int k = options->n_neighbors;
         GM_TRY(gm_naming_control(&a->control, &a->words, &a->usage, options->metric, k, err));
+        gm_stages_end(&a->stages, "quality");
     } else {
         gm_warn("the trace holds no texts: clusters get no keywords and there is no control");
     }
     GM_TRY(gm_naming_find(a->keyword, a->score, &a->words, a->clustering.label,
                           a->clustering.n_clusters, &options->naming, err));
+    gm_stages_end(&a->stages, "keywords");
 out:
     return status;
 }
@@ -202,7 +210,7 @@ gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_option
                           gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_analysis a = {0};
+    gm_analysis a = {.stages = gm_stages_start()};
     gm_progress progress;
     *out = (gm_analysis){0};
     const size_t n = gm_trace_get_samples(trace)->n;
@@ -211,6 +219,7 @@ gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_option
     gm_progress_end(&progress);
     GM_TRY(check_usage(&a.usage, options, err));
     GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
+    gm_stages_end(&a.stages, "counts");
     a.xy = gm_alloc2(n, 2, sizeof *a.xy);
     if (a.xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
     GM_TRY(find_map(&a, options, err));

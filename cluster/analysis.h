@@ -8,6 +8,7 @@
 #include "cluster/distinct.h"
 #include "cluster/hdbscan.h"
 #include "cluster/naming.h"
+#include "cluster/stages.h"
 #include "cluster/umap.h"
 #include "cluster/usage.h"
 
@@ -40,6 +41,7 @@ typedef struct gm_analysis {
     size_t n_trust_rows;
     double neighbour_purity; /* share of neighbours of a point's own subset */
     gm_control control;      /* n 0: no texts */
+    gm_stages stages;        /* how long each step took */
 } gm_analysis;
 
 /* Run all steps; progress on stderr unless options->quiet. Errors: GM_EARG for a trace that

@@ -1,12 +1,9 @@
-/* dots.c - tiles of dot products for three instruction sets, and blocks made of them.
+/* dots.c - tiles of dot products for three instruction sets. AMX has its own in dots_amx.c.
  *
  * Vector lanes are output columns, so every variant adds in the same order; AVX2 and
- * AVX-512 round once per step (fma), plain C twice. See gm_dots_error.
+ * AVX-512 round once per step (fma), plain C twice.
  */
 #include "cluster/dots.h"
-
-#include <math.h>
-#include <string.h>
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -44,7 +41,27 @@ static void tile_plain(const float *a, const float *b, size_t depth, float *c, s
     }
 }
 
-static const gm_dots plain = {"plain", tile_plain, squared_plain};
+static inline void distances_body(float *at, const float *norm, float own, float limit,
+                                  const float *other, size_t n, uint8_t *near)
+{
+    for (size_t j = 0; j < n; j += GM_TILE_COLS) {
+        int any = 0;
+        for (size_t l = j; l < j + GM_TILE_COLS; l++) {
+            float v = (own + norm[l]) - 2.0f * at[l];
+            at[l] = v = v > 0.0f ? v : 0.0f;
+            any |= (v <= limit) | (v <= other[l]);
+        }
+        near[j / GM_TILE_COLS] = (uint8_t)any;
+    }
+}
+
+static void distances_plain(float *at, const float *norm, float own, float limit,
+                            const float *other, size_t n, uint8_t *near)
+{
+    distances_body(at, norm, own, limit, other, n, near);
+}
+
+static const gm_dots plain = {tile_plain, squared_plain, distances_plain};
 
 #ifdef GM_X86
 __attribute__((target("avx2,fma"))) static double squared_avx2(const float *x, const float *y,
@@ -80,6 +97,14 @@ __attribute__((target("avx2,fma"))) static void tile_avx2(const float *a, const 
     }
 }
 
+__attribute__((target("avx2,fma"))) static void distances_avx2(float *at, const float *norm,
+                                                               float own, float limit,
+                                                               const float *other, size_t n,
+                                                               uint8_t *near)
+{
+    distances_body(at, norm, own, limit, other, n, near);
+}
+
 __attribute__((target("avx512f"))) static double squared_avx512(const float *x, const float *y,
                                                                 size_t dim)
 {
@@ -103,77 +128,34 @@ __attribute__((target("avx512f"))) static void tile_avx512(const float *a, const
     }
 }
 
-static const gm_dots avx2 = {"avx2", tile_avx2, squared_avx2};
-static const gm_dots avx512 = {"avx512f", tile_avx512, squared_avx512};
-#endif
-
-const gm_dots *gm_dots_plain(void)
+__attribute__((target("avx512f"))) static void distances_avx512(float *at, const float *norm,
+                                                                float own, float limit,
+                                                                const float *other, size_t n,
+                                                                uint8_t *near)
 {
-    return &plain;
+    const __m512 all = _mm512_set1_ps(own), two = _mm512_set1_ps(2.0f);
+    const __m512 most = _mm512_set1_ps(limit), zero = _mm512_setzero_ps();
+    for (size_t j = 0; j < n; j += GM_TILE_COLS) {
+        __m512 v = _mm512_add_ps(all, _mm512_loadu_ps(norm + j));
+        v = _mm512_sub_ps(v, _mm512_mul_ps(two, _mm512_loadu_ps(at + j)));
+        v = _mm512_max_ps(v, zero);
+        _mm512_storeu_ps(at + j, v);
+        __mmask16 own_row = _mm512_cmp_ps_mask(v, most, _CMP_LE_OQ);
+        __mmask16 column = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(other + j), _CMP_LE_OQ);
+        near[j / GM_TILE_COLS] = (own_row | column) != 0;
+    }
 }
 
-const gm_dots *gm_dots_best(void)
+static const gm_dots avx2 = {tile_avx2, squared_avx2, distances_avx2};
+static const gm_dots avx512 = {tile_avx512, squared_avx512, distances_avx512};
+#endif
+
+const gm_dots *gm_dots_of(gm_isa isa)
 {
 #ifdef GM_X86
-    if (__builtin_cpu_supports("avx512f")) return &avx512;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2;
+    if (isa >= GM_ISA_AVX512F) return &avx512;
+    if (isa == GM_ISA_AVX2) return &avx2;
 #endif
+    (void)isa;
     return &plain;
-}
-
-void gm_dots_pack(const gm_points *points, size_t first, size_t n, float *packed)
-{
-    const size_t dim = points->dim;
-    for (size_t j = 0; j < GM_BLOCK_COLS; j++) {
-        float *to = packed + (j / GM_TILE_COLS) * dim * GM_TILE_COLS + j % GM_TILE_COLS;
-        const float *from = points->at + (first + j) * dim; /* (dim), read only when j < n */
-        for (size_t k = 0; k < dim; k++) to[k * GM_TILE_COLS] = j < n ? from[k] : 0.0f;
-    }
-}
-
-/* Rows [0, n_rows) of the columns [k, k + depth) packed one after another, the rest zero. */
-static void pack_rows(const gm_points *points, const uint32_t *row, size_t n_rows, size_t k,
-                      size_t depth, float *to)
-{
-    for (size_t r = 0; r < n_rows; r++)
-        memcpy(to + r * depth, points->at + row[r] * points->dim + k, depth * sizeof *to);
-    memset(to + n_rows * depth, 0, (GM_BLOCK_ROWS - n_rows) * depth * sizeof *to);
-}
-
-void gm_dots_block(const gm_points *points, const uint32_t *row, size_t n_rows, const float *packed,
-                   size_t first, size_t n, float *scratch, float *s)
-{
-    const gm_dots *dots = gm_dots_best();
-    const size_t dim = points->dim, n_panels = (n + GM_TILE_COLS - 1) / GM_TILE_COLS;
-
-    memset(s, 0, sizeof *s * GM_BLOCK_ROWS * GM_BLOCK_COLS);
-    for (size_t k = 0; k < dim; k += GM_TILE_DEPTH) {
-        size_t depth = dim - k < GM_TILE_DEPTH ? dim - k : GM_TILE_DEPTH;
-        pack_rows(points, row, n_rows, k, depth, scratch);
-        for (size_t p = 0; p < n_panels; p++) {
-            const float *panel = packed + (p * dim + k) * GM_TILE_COLS; /* (depth, 16) */
-            for (size_t r = 0; r < n_rows; r += GM_TILE_ROWS)
-                dots->tile(scratch + r * depth, panel, depth,
-                           s + r * GM_BLOCK_COLS + p * GM_TILE_COLS, GM_BLOCK_COLS);
-        }
-    }
-    for (size_t r = 0; r < n_rows; r++) {
-        float *at = s + r * GM_BLOCK_COLS; /* (n) */
-        float own = points->norm[row[r]];
-        for (size_t j = 0; j < n; j++) {
-            float v = (own + points->norm[first + j]) - 2.0f * at[j];
-            at[j] = v > 0.0f ? v : 0.0f;
-        }
-    }
-}
-
-/* A chain of n float additions of products is off by at most (n+1) u sum|x y|, u = 2^-24, and
- * sum|x y| <= |x||y|. Chains of GM_TILE_DEPTH, then dim/GM_TILE_DEPTH additions of their
- * results; twice the dot, the rounded norms and two more additions: 8 u more than covers them. */
-double gm_dots_error(const gm_points *points, size_t i)
-{
-    double reach = sqrt((double)points->norm[i]) + sqrt((double)points->max_norm);
-    size_t n_chains = points->dim / GM_TILE_DEPTH;
-    double steps = 8.0 + GM_TILE_DEPTH + (double)n_chains;
-    return steps * 0x1p-24 * reach * reach;
 }

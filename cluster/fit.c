@@ -112,7 +112,7 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     gm_analysis analysis = {0};
     gm_arena arena = {0};
     gm_atlas atlas;
-    double start = gm_now();
+    gm_text times = {0};
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
@@ -122,18 +122,22 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
         fprintf(stderr, "epochs %d, min-cluster-size %zu, min-samples %d\n", analysis.umap.n_epochs,
                 analysis.hdbscan.min_cluster_size, analysis.hdbscan.min_samples);
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
+    gm_stages_end(&analysis.stages, "atlas");
     if (c->report || c->figures) {
         const gm_report_options report = {
             .html = c->report, .figures = c->figures, .replace = c->force};
         GM_TRY(gm_report_write(&atlas, &report, err));
+        gm_stages_end(&analysis.stages, "report");
     }
     size_t noise = 0;
     for (size_t i = 0; i < atlas.n; i++) noise += atlas.cluster[i] < 0;
     printf("%zu documents, %zu clusters, noise %.1f %%, trustworthiness %.4f, digest %s\n", atlas.n,
            atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.trustworthiness,
            atlas.digest);
-    if (!c->how.quiet) fprintf(stderr, "written: %s, %.1f s\n", c->out, gm_now() - start);
+    GM_TRY(gm_stages_say(&times, &analysis.stages, err));
+    if (!c->how.quiet) fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
 out:
+    gm_text_clear(&times);
     gm_arena_clear(&arena);
     gm_analysis_clear(&analysis);
     gm_trace_close(trace);

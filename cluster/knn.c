@@ -1,197 +1,280 @@
-/* knn.c - propose by float blocks, decide in double, certify. See knn.h. */
+/* knn.c - propose by blocks of products, decide in double, certify. See knn.h.
+ *
+ * Where every point is a query, a pair is multiplied once and offered to both. Blocks of columns
+ * follow one another; within one, threads share the blocks of rows. A row belongs to the thread
+ * that has its block, a column to nobody: what is found for columns is gathered and handed over
+ * by one thread at a time.
+ */
 #include "cluster/knn.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stdatomic.h>
 
+#include "cluster/candidates.h"
 #include "cluster/dots.h"
+#include "cluster/product.h"
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
-enum { SPARE = 32 };
-
-/* A candidate is one integer, the bits of its approximate s (never negative, so the bits
- * order as the values do) above its index: ties go to the lower index by themselves. */
-typedef uint64_t candidate;
-
-static candidate candidate_make(float s, size_t index)
-{
-    uint32_t bits;
-    memcpy(&bits, &s, sizeof bits);
-    return (uint64_t)bits << 32 | (uint32_t)index;
-}
-
-static uint32_t candidate_index(candidate c)
-{
-    return (uint32_t)c;
-}
-
-static float candidate_s(candidate c)
-{
-    uint32_t bits = (uint32_t)(c >> 32);
-    float s;
-    memcpy(&s, &bits, sizeof s);
-    return s;
-}
+enum { SPARE = 32, SECOND_SPARE = 96, GATHERED = 4096 };
 
 typedef struct knn_search {
     const gm_points *points;
     const uint32_t *query; /* (Q) */
     size_t n_queries;
+    bool both; /* every point is a query: its columns are rows as well */
     int k;
-    size_t width;       /* candidates kept a query */
-    candidate *list;    /* (Q, 2 width) */
-    uint32_t *n_listed; /* (Q) */
-    float *limit;       /* (Q) s of the worst kept; infinity while nothing was dropped */
+    gm_product product;
+    gm_candidates candidates;
+    void *packed; /* a block of columns */
+    atomic_bool no_memory;
 } knn_search;
 
-/* Move the `keep` smallest of list[0..n) to the front (Hoare's selection). */
-static void select_smallest(candidate *list, size_t n, size_t keep)
+/* What a thread works with. */
+typedef struct worker {
+    float dot[GM_BLOCK_ROWS * GM_BLOCK_COLS];
+    uint8_t scratch[GM_PRODUCT_SCRATCH];
+    float norm[GM_BLOCK_COLS], limit[GM_BLOCK_COLS]; /* of the columns; of a while ago */
+    uint8_t near[GM_BLOCK_PANELS];
+    size_t n_found;
+    struct found {
+        float s;
+        uint32_t query, index;
+    } found[GATHERED];
+} worker;
+
+typedef struct columns {
+    size_t first, n;
+} columns;
+
+/* Hand over what was found, and learn what is near enough by now. */
+static void hand_over(knn_search *search, worker *w, columns at)
 {
-    size_t lo = 0, hi = n - 1;
-    while (lo < hi) {
-        candidate pivot = list[lo + (hi - lo) / 2];
-        size_t i = lo, j = hi;
-        for (;;) {
-            while (list[i] < pivot) i++;
-            while (list[j] > pivot) j--;
-            if (i >= j) break;
-            candidate c = list[i];
-            list[i++] = list[j], list[j--] = c;
+#pragma omp critical(gm_knn)
+    {
+        for (size_t i = 0; i < w->n_found; i++)
+            gm_candidates_offer(&search->candidates, w->found[i].query, w->found[i].s,
+                                w->found[i].index);
+        for (size_t j = 0; j < at.n && search->both; j++)
+            w->limit[j] = search->candidates.limit[at.first + j];
+    }
+    w->n_found = 0;
+}
+
+static void gather(knn_search *search, worker *w, columns at, size_t query, float s, size_t index)
+{
+    w->found[w->n_found++] = (struct found){s, (uint32_t)query, (uint32_t)index};
+    if (w->n_found == GATHERED) hand_over(search, w, at);
+}
+
+static void begin_columns(knn_search *search, worker *w, columns at)
+{
+    for (size_t j = 0; j < GM_BLOCK_COLS; j++) {
+        w->norm[j] = j < at.n ? search->product.norm[at.first + j] : 0;
+        w->limit[j] = -1; /* nothing is that near */
+    }
+    hand_over(search, w, at);
+}
+
+/* Offer the distances of query q to the columns, and to them theirs to q. */
+static void take_row(knn_search *search, worker *w, columns at, size_t q, const float *s)
+{
+    gm_candidates *candidates = &search->candidates;
+    const size_t self = search->query[q];
+    const bool shared = search->both && q >= at.first; /* it is a column of this block itself */
+    for (size_t p = 0; p * 16 < at.n; p++) {
+        if (!w->near[p]) continue;
+        size_t end = at.n < p * 16 + 16 ? at.n : p * 16 + 16;
+        for (size_t j = p * 16; j < end; j++) {
+            size_t other = at.first + j;
+            if (other == self || (shared && other < self)) continue;
+            if (shared && s[j] <= w->limit[self - at.first])
+                gather(search, w, at, self, s[j], other);
+            if (!shared) gm_candidates_offer(candidates, q, s[j], other);
+            if (s[j] <= w->limit[j]) gather(search, w, at, other, s[j], self);
         }
-        if (keep == j + 1) return;
-        if (keep - 1 <= j)
-            hi = j;
-        else
-            lo = j + 1;
     }
 }
 
-static void drop_worst(knn_search *s, size_t q)
+static void sweep_rows(knn_search *search, worker *w, columns at, size_t q, size_t n_rows)
 {
-    candidate *list = s->list + q * 2 * s->width;
-    select_smallest(list, s->n_listed[q], s->width);
-    candidate worst = 0;
-    for (size_t i = 0; i < s->width; i++) worst = list[i] > worst ? list[i] : worst;
-    s->n_listed[q] = (uint32_t)s->width;
-    s->limit[q] = candidate_s(worst);
-}
-
-/* Take those of s[0..n), distances to points first.., that are below the query's limit. */
-static void take_row(knn_search *search, size_t q, const float *s, size_t first, size_t n)
-{
-    enum { STEP = 16 };
-    candidate *list = search->list + q * 2 * search->width;
-    for (size_t j = 0; j < n; j += STEP) {
-        size_t end = n - j < STEP ? n : j + STEP;
-        float limit = search->limit[q];
-        bool any = false;
-        for (size_t i = j; i < end; i++) any |= s[i] <= limit;
-        if (!any) continue;
-        for (size_t i = j; i < end; i++) {
-            if (!(s[i] <= search->limit[q])) continue;
-            list[search->n_listed[q]++] = candidate_make(s[i], first + i);
-            if (search->n_listed[q] == 2 * search->width) drop_worst(search, q);
-        }
+    const gm_dots *dots = gm_dots_of(search->points->isa);
+    const size_t wide = (at.n + 15) / 16 * 16;
+    gm_product_block(&search->product, search->query + q, n_rows, search->packed, at.n, w->scratch,
+                     w->dot);
+    for (size_t r = 0; r < n_rows; r++) {
+        const bool shared = search->both && q + r >= at.first;
+        float limit = shared ? w->limit[q + r - at.first] : search->candidates.limit[q + r];
+        float *s = w->dot + r * GM_BLOCK_COLS; /* (n) */
+        dots->distances(s, w->norm, search->product.norm[search->query[q + r]], limit, w->limit,
+                        wide, w->near);
+        take_row(search, w, at, q + r, s);
     }
 }
 
-/* One block of columns against all queries. `scratch` holds one area a thread. */
-static void sweep_block(knn_search *search, const float *packed, size_t first, size_t n)
+/* One block of columns against all rows (up to the last column where a pair counts for both);
+ * every thread of the team comes here. */
+static void sweep_columns(knn_search *search, worker *w, columns at)
 {
-    const size_t n_blocks = (search->n_queries + GM_BLOCK_ROWS - 1) / GM_BLOCK_ROWS;
-#pragma omp parallel for schedule(dynamic, 1)
-    for (size_t b = 0; b < n_blocks; b++) {
-        float rows[GM_BLOCK_ROWS * GM_TILE_DEPTH], s[GM_BLOCK_ROWS * GM_BLOCK_COLS];
-        size_t q = b * GM_BLOCK_ROWS, left = search->n_queries - q;
-        size_t n_rows = left < GM_BLOCK_ROWS ? left : GM_BLOCK_ROWS;
-        gm_dots_block(search->points, search->query + q, n_rows, packed, first, n, rows, s);
-        for (size_t r = 0; r < n_rows; r++)
-            take_row(search, q + r, s + r * GM_BLOCK_COLS, first, n);
-    }
+    const size_t n_rows = search->both ? at.first + at.n : search->n_queries;
+    const size_t n_panels = (at.n + 31) / 32 * 2; /* AMX takes two at a time */
+#pragma omp for schedule(static)
+    for (size_t p = 0; p < n_panels; p++)
+        gm_product_pack(&search->product, at.first, at.n, p, search->packed);
+    begin_columns(search, w, at);
+#pragma omp for schedule(dynamic, 1)
+    for (size_t q = 0; q < n_rows; q += GM_BLOCK_ROWS)
+        sweep_rows(search, w, at, q, n_rows - q < GM_BLOCK_ROWS ? n_rows - q : GM_BLOCK_ROWS);
+    hand_over(search, w, at);
+#pragma omp barrier
 }
 
+/* Offer every point to every query. */
 static gm_status propose(knn_search *search, gm_progress *progress, gm_error *err)
 {
-    const gm_points *points = search->points;
-    float *packed = gm_alloc2(GM_BLOCK_COLS, points->dim, sizeof *packed);
-    if (packed == NULL) return gm_fail(err, GM_EMEM, "no memory for a block of columns");
-    for (size_t first = 0; first < points->n; first += GM_BLOCK_COLS) {
-        size_t left = points->n - first, n = left < GM_BLOCK_COLS ? left : GM_BLOCK_COLS;
-        gm_dots_pack(points, first, n, packed);
-        sweep_block(search, packed, first, n);
-        if (progress) gm_progress_set(progress, (double)(first + n));
+    const size_t n = search->points->n;
+#pragma omp parallel
+    {
+        worker *w = gm_alloc(1, sizeof *w);
+        if (w == NULL) atomic_store(&search->no_memory, true);
+#pragma omp barrier
+        for (size_t j = 0; j < n && !atomic_load(&search->no_memory); j += GM_BLOCK_COLS) {
+            size_t end = n - j < GM_BLOCK_COLS ? n : j + GM_BLOCK_COLS;
+            sweep_columns(search, w, (columns){j, end - j});
+            double done = (double)end / (double)n;
+#pragma omp master
+            if (progress) gm_progress_set(progress, (double)n * done * (search->both ? done : 1));
+        }
+        gm_free(w);
     }
-    gm_free(packed);
-    return GM_OK;
+    return atomic_load(&search->no_memory) ? gm_fail(err, GM_EMEM, "no memory to find neighbours")
+                                           : GM_OK;
 }
+
+/* ---- deciding ---- */
 
 typedef struct neighbour {
     double s;
     uint32_t index;
 } neighbour;
 
-static int by_distance(const void *a, const void *b)
+static bool comes_before(neighbour a, neighbour b)
 {
-    const neighbour *x = a, *y = b;
-    if (x->s != y->s) return x->s < y->s ? -1 : 1;
-    return (x->index > y->index) - (x->index < y->index);
+    return a.s < b.s || (a.s == b.s && a.index < b.index);
 }
 
 /* Insert into the sorted best[0..*n), at most `cap`, keeping the order (s, index). */
 static void insert_best(neighbour *best, size_t *n, size_t cap, neighbour it)
 {
-    if (*n == cap && by_distance(&it, &best[cap - 1]) >= 0) return;
+    if (*n == cap && !comes_before(it, best[cap - 1])) return;
     size_t at = *n < cap ? (*n)++ : cap - 1;
-    for (; at > 0 && by_distance(&it, &best[at - 1]) < 0; at--) best[at] = best[at - 1];
+    for (; at > 0 && comes_before(it, best[at - 1]); at--) best[at] = best[at - 1];
     best[at] = it;
 }
 
-/* The k-1 nearest others of query q into best; false when they had to be found slowly. */
-static bool decide(const knn_search *search, size_t q, neighbour *best)
+/* The k-1 nearest others of query q into best, if its candidates can be shown to hold them. */
+static bool decide(knn_search *search, size_t q, neighbour *best)
 {
     const gm_points *points = search->points;
-    const candidate *list = search->list + q * 2 * search->width;
+    const gm_candidates *candidates = &search->candidates;
+    const gm_candidate *list = candidates->list + q * 2 * candidates->width;
     const size_t self = search->query[q], want = (size_t)search->k - 1;
     size_t n = 0;
-
     if (want == 0) return true;
-    for (size_t i = 0; i < search->n_listed[q]; i++) {
-        uint32_t j = candidate_index(list[i]);
-        if (j != self)
-            insert_best(best, &n, want, (neighbour){gm_points_squared(points, self, j), j});
+    gm_candidates_close(&search->candidates, q);
+    for (size_t i = 0; i < candidates->n_listed[q]; i++) {
+        /* Those that follow are at least this far. */
+        double least = gm_product_least(&search->product, self, (double)gm_candidate_s(list[i]));
+        if (n == want && best[want - 1].s < least) return true;
+        uint32_t j = gm_candidate_index(list[i]);
+        insert_best(best, &n, want, (neighbour){gm_points_squared(points, self, j), j});
     }
-    /* What was dropped has approximate s >= limit, so true s >= limit - error. */
-    double safe = (double)search->limit[q] - gm_dots_error(points, self);
-    if (!isfinite(search->limit[q]) || (n == want && best[want - 1].s < safe)) return true;
-    n = 0;
+    /* And so are those that were dropped. */
+    if (!isfinite(candidates->limit[q])) return true;
+    double least = gm_product_least(&search->product, self, (double)candidates->limit[q]);
+    return n == want && best[want - 1].s < least;
+}
+
+/* The same by looking at every point. */
+static void look_at_all(const gm_points *points, size_t self, size_t want, neighbour *best)
+{
+    size_t n = 0;
     for (size_t j = 0; j < points->n; j++)
         if (j != self)
             insert_best(best, &n, want,
                         (neighbour){gm_points_squared(points, self, j), (uint32_t)j});
-    return false;
 }
 
-static gm_status decide_all(gm_knn *out, const knn_search *search, gm_error *err)
+static void write_row(gm_knn *out, size_t q, size_t self, const neighbour *best, gm_metric metric)
 {
+    const size_t k = (size_t)out->k;
+    out->index[q * k] = (uint32_t)self;
+    out->distance[q * k] = 0;
+    for (size_t i = 1; i < k; i++) {
+        out->index[q * k + i] = best[i - 1].index;
+        out->distance[q * k + i] = gm_metric_distance(metric, best[i - 1].s);
+    }
+}
+
+/* Search once with what `isa` has. Rows of *out that could be certified are written; todo (Q)
+ * are places in `query`, and those that could not come to its front; n_todo is how many. */
+static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t spare,
+                             uint32_t *todo, size_t *n_todo, gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_points *points = search->points;
     const size_t k = (size_t)search->k;
     neighbour *best = gm_alloc2(search->n_queries, k, sizeof *best);
-    size_t slow = 0;
-    if (best == NULL) return gm_fail(err, GM_EMEM, "no memory for neighbour lists");
-#pragma omp parallel for schedule(dynamic, 16) reduction(+ : slow)
+    bool *certain = gm_alloc(search->n_queries, sizeof *certain);
+    if (!best || !certain) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
+    GM_TRY(gm_product_init(&search->product, points, isa, err));
+    GM_TRY(gm_candidates_init(&search->candidates, search->n_queries, k + spare, err));
+    search->packed = gm_alloc(1, gm_product_packed_bytes(&search->product));
+    if (!search->packed) GM_FAIL(GM_EMEM, "no memory for a block of columns");
+    GM_TRY(propose(search, progress, err));
+
+#pragma omp parallel for schedule(dynamic, 16)
     for (size_t q = 0; q < search->n_queries; q++) {
-        neighbour *mine = best + q * k; /* (k-1) */
-        slow += !decide(search, q, mine);
-        out->index[q * k] = search->query[q];
-        out->distance[q * k] = 0;
-        for (size_t i = 1; i < k; i++) {
-            out->index[q * k + i] = mine[i - 1].index;
-            out->distance[q * k + i] = gm_metric_distance(search->points->metric, mine[i - 1].s);
-        }
+        certain[q] = decide(search, q, best + q * k);
+        if (certain[q]) write_row(out, todo[q], search->query[q], best + q * k, points->metric);
     }
-    out->n_uncertified = slow;
+    *n_todo = 0;
+    for (size_t q = 0; q < search->n_queries; q++)
+        if (!certain[q]) todo[(*n_todo)++] = todo[q];
+out:
     gm_free(best);
-    return GM_OK;
+    gm_free(certain);
+    gm_free(search->packed);
+    search->packed = NULL;
+    gm_candidates_clear(&search->candidates);
+    gm_product_clear(&search->product);
+    return status;
+}
+
+/* The rows todo[0..n_todo) of *out, again by products of floats, and then one by one. */
+static gm_status search_again(gm_knn *out, const gm_points *points, const uint32_t *query,
+                              uint32_t *todo, size_t n_todo, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t k = (size_t)out->k;
+    uint32_t *again = gm_alloc(n_todo, sizeof *again);
+    neighbour *best = NULL;
+    if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n_todo);
+    for (size_t i = 0; i < n_todo; i++) again[i] = query[todo[i]];
+    knn_search search = {.points = points, .query = again, .n_queries = n_todo, .k = out->k};
+    GM_TRY(search_once(out, &search, GM_ISA_PORTABLE, SECOND_SPARE, todo, &n_todo, NULL, err));
+
+    out->n_uncertified = n_todo;
+    best = gm_alloc2(n_todo, k, sizeof *best);
+    if (best == NULL) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t i = 0; i < n_todo; i++) {
+        look_at_all(points, query[todo[i]], k - 1, best + i * k);
+        write_row(out, todo[i], query[todo[i]], best + i * k, points->metric);
+    }
+out:
+    gm_free(again);
+    gm_free(best);
+    return status;
 }
 
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
@@ -199,8 +282,8 @@ gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *quer
 {
     gm_status status = GM_OK;
     const size_t n = points->n;
-    uint32_t *all = NULL;
-    knn_search search = {.points = points, .k = k};
+    uint32_t *all = NULL, *todo = NULL;
+    knn_search search = {.points = points, .k = k, .both = query == NULL};
     gm_knn knn = {.k = k};
     *out = (gm_knn){0};
     if (k < 1 || (size_t)k > n)
@@ -213,25 +296,21 @@ gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *quer
         for (size_t i = 0; i < n; i++) all[i] = (uint32_t)i;
     }
     search.query = query, search.n_queries = knn.n = n_queries;
-    search.width = (size_t)k + SPARE;
-    search.list = gm_alloc2(n_queries, 2 * search.width, sizeof *search.list);
-    search.n_listed = gm_alloc(n_queries, sizeof *search.n_listed);
-    search.limit = gm_alloc(n_queries, sizeof *search.limit);
+    todo = gm_alloc(n_queries, sizeof *todo);
     knn.index = gm_alloc2(n_queries, (size_t)k, sizeof *knn.index);
     knn.distance = gm_alloc2(n_queries, (size_t)k, sizeof *knn.distance);
-    if (!search.list || !search.n_listed || !search.limit || !knn.index || !knn.distance)
+    if (!todo || !knn.index || !knn.distance)
         GM_FAIL(GM_EMEM, "no memory for %d neighbours of %zu points", k, n_queries);
-    for (size_t q = 0; q < n_queries; q++) search.limit[q] = INFINITY;
+    for (size_t q = 0; q < n_queries; q++) todo[q] = (uint32_t)q;
 
-    GM_TRY(propose(&search, progress, err));
-    GM_TRY(decide_all(&knn, &search, err));
+    size_t n_todo;
+    GM_TRY(search_once(&knn, &search, points->isa, SPARE, todo, &n_todo, progress, err));
+    if (n_todo > 0) GM_TRY(search_again(&knn, points, query, todo, n_todo, err));
     *out = knn;
     knn = (gm_knn){0};
 out:
     gm_free(all);
-    gm_free(search.list);
-    gm_free(search.n_listed);
-    gm_free(search.limit);
+    gm_free(todo);
     gm_knn_clear(&knn);
     return status;
 }

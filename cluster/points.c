@@ -37,8 +37,9 @@ double gm_metric_disconnected(gm_metric metric)
 
 double gm_points_squared(const gm_points *points, size_t i, size_t j)
 {
-    return gm_dots_best()->squared(points->at + i * points->dim, points->at + j * points->dim,
-                                   points->dim);
+    const float *at = points->at; /* (N, dim) */
+    return gm_dots_of(points->isa)
+        ->squared(at + i * points->dim, at + j * points->dim, points->dim);
 }
 
 static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metric, gm_error *err)
@@ -88,7 +89,7 @@ gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick
                          size_t d, gm_metric metric, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_points p = {.metric = metric, .n = n, .dim = (d / 16 + 1) * 16};
+    gm_points p = {.metric = metric, .n = n, .dim = (d / 16 + 1) * 16, .isa = gm_isa_best()};
     *out = (gm_points){0};
     if (n == 0 || d == 0)
         return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);

@@ -17,7 +17,7 @@
 #ifndef GM_POINTS_H
 #define GM_POINTS_H
 
-#include "base/base.h"
+#include "cluster/isa.h"
 
 typedef enum gm_metric { GM_HELLINGER, GM_EUCLIDEAN, GM_COSINE } gm_metric;
 
@@ -32,6 +32,7 @@ typedef struct gm_points {
     float *norm;    /* (N) |f|^2, owned */
     float max_norm; /* the largest of them */
     size_t n_zero;  /* rows of zeros */
+    gm_isa isa;     /* what to measure with: the best here unless set lower */
 } gm_points;
 
 /* Map rows (n, d), borrowed, to points. Errors: GM_EARG when n or d is 0, a value is

@@ -86,7 +86,7 @@ static gm_status centre_distances(double *distance, const parts *p, const gm_poi
                     p->start[c + 1] - p->start[c]);
     for (size_t i = 0; i < p->n; i++) {
         for (size_t j = 0; j < p->n; j++) {
-            double s = gm_dots_best()->squared(centre + i * dim, centre + j * dim, dim);
+            double s = gm_dots_of(points->isa)->squared(centre + i * dim, centre + j * dim, dim);
             distance[i * p->n + j] = gm_metric_distance(points->metric, s);
         }
     }

@@ -79,6 +79,11 @@ static gm_status check_options(const gm_umap_options *o, const gm_knn *knn, gm_e
     return GM_OK;
 }
 
+static void end_stage(const gm_umap_options *options, const char *name)
+{
+    if (options->stages) gm_stages_end(options->stages, name);
+}
+
 gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
                       const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
                       gm_error *err)
@@ -96,6 +101,7 @@ gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const
     if (report->n_epochs == 0) report->n_epochs = n <= 10000 ? 500 : 200;
 
     GM_TRY(build_graph(graph, points, knn, options, report->n_epochs, err));
+    end_stage(options, "graph");
     size_t n_kept = list_connected(keep, graph);
     report->n_isolated = n - n_kept;
     if (n_kept == 0)
@@ -104,6 +110,7 @@ gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
     GM_TRY(gm_graph_induced(&part, graph, keep, n_kept, err));
     GM_TRY(gm_spectral_start(at, &part, points, keep, options->seed, report, err));
+    end_stage(options, "start");
 
     gm_layout_job job = {.graph = &part,
                          .a = report->a,
@@ -120,6 +127,7 @@ gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const
     else
         GM_TRY(gm_layout_batch(at, &job, err));
     spread_out(xy, n, at, keep, n_kept);
+    end_stage(options, "layout");
 out:
     if (status != GM_OK) gm_graph_clear(graph);
     gm_free(keep);

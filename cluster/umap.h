@@ -15,6 +15,7 @@
 #define GM_UMAP_H
 
 #include "cluster/graph.h"
+#include "cluster/stages.h"
 
 typedef enum gm_layout { GM_LAYOUT_BATCH, GM_LAYOUT_REFERENCE } gm_layout;
 #define GM_LAYOUT_CHOICES "batch|reference"
@@ -27,6 +28,7 @@ typedef struct gm_umap_options {
     int n_epochs;      /* 0: 500 up to 10,000 points, 200 beyond */
     gm_layout layout;
     uint64_t seed;
+    gm_stages *stages; /* told of graph, spectral start and layout; may be NULL */
 } gm_umap_options;
 
 /* umap-learn's defaults: 0.1, 1, 1, 1, 1, 5, 0, batch, 42. */

@@ -1,8 +1,9 @@
-/* test_dots_twin.c - cluster/dots.c: the vectorised variant against plain C, over odd sizes;
- * the bound that neighbours are certified with.
+/* test_dots_twin.c - cluster/dots.c and product.c: every instruction set that this processor has
+ * against plain C, over odd sizes; the bounds that neighbours are certified with.
  */
 #include "base/rng.h"
 #include "cluster/dots.h"
+#include "cluster/product.h"
 #include "tests/check.h"
 
 enum { N = 70, MAX_DIM = 900 };
@@ -27,9 +28,11 @@ static void squared_is_the_same_bits(void)
         gm_points p = make_points(dims[m], 1, 0);
         for (size_t i = 0; i + 1 < N; i++) {
             const float *x = p.at + i * p.dim, *y = x + p.dim;
-            double fast = gm_dots_best()->squared(x, y, p.dim);
-            double plain = gm_dots_plain()->squared(x, y, p.dim), sum = 0;
-            CHECK_BYTES(&fast, &plain, sizeof fast);
+            double plain = gm_dots_of(GM_ISA_PORTABLE)->squared(x, y, p.dim), sum = 0;
+            for (gm_isa isa = GM_ISA_AVX2; isa <= gm_isa_best(); isa++) {
+                double fast = gm_dots_of(isa)->squared(x, y, p.dim);
+                CHECK_BYTES(&fast, &plain, sizeof fast);
+            }
             for (size_t c = 0; c < p.dim; c++) sum += pow((double)x[c] - (double)y[c], 2);
             CHECK_NEAR(plain, sum, 1e-12 * sum);
         }
@@ -45,46 +48,101 @@ static void tiles_agree(void)
     gm_rng rng = gm_rng_make(6, 1);
     for (size_t i = 0; i < sizeof a / sizeof *a; i++) a[i] = (float)gm_rng_normal(&rng);
     for (size_t i = 0; i < sizeof b / sizeof *b; i++) b[i] = (float)gm_rng_normal(&rng);
-    for (size_t m = 0; m < 3; m++) {
-        float fast[GM_TILE_ROWS * STRIDE], plain[GM_TILE_ROWS * STRIDE];
-        for (size_t i = 0; i < GM_TILE_ROWS * STRIDE; i++) fast[i] = plain[i] = (float)i;
-        gm_dots_best()->tile(a, b, depths[m], fast, STRIDE);
-        gm_dots_plain()->tile(a, b, depths[m], plain, STRIDE);
-        CHECK_FLOATS(fast, plain, GM_TILE_ROWS * STRIDE, 1e-4);
-        for (size_t r = 0; r < GM_TILE_ROWS; r++) /* what lies between rows is not touched */
-            for (size_t c = GM_TILE_COLS; c < STRIDE; c++)
-                CHECK_NEAR(fast[r * STRIDE + c], r * STRIDE + c, 0);
+    for (size_t m = 0; m < 3; m++)
+        for (gm_isa isa = GM_ISA_AVX2; isa <= gm_isa_best(); isa++) {
+            float fast[GM_TILE_ROWS * STRIDE], plain[GM_TILE_ROWS * STRIDE];
+            for (size_t i = 0; i < GM_TILE_ROWS * STRIDE; i++) fast[i] = plain[i] = (float)i;
+            gm_dots_of(isa)->tile(a, b, depths[m], fast, STRIDE);
+            gm_dots_of(GM_ISA_PORTABLE)->tile(a, b, depths[m], plain, STRIDE);
+            CHECK_FLOATS(fast, plain, GM_TILE_ROWS * STRIDE, 1e-4);
+            for (size_t r = 0; r < GM_TILE_ROWS; r++) /* what lies between rows is not touched */
+                for (size_t c = GM_TILE_COLS; c < STRIDE; c++)
+                    CHECK_NEAR(fast[r * STRIDE + c], r * STRIDE + c, 0);
+        }
+}
+
+/* Products to distances, the same bits; and which sixteen hold a near one. */
+static void distances_are_the_same_bits(void)
+{
+    enum { COLS = 64 };
+    float norm[COLS], other[COLS], dot[COLS];
+    gm_rng rng = gm_rng_make(8, 1);
+    for (size_t j = 0; j < COLS; j++) {
+        norm[j] = (float)gm_rng_unit(&rng), dot[j] = (float)gm_rng_normal(&rng);
+        other[j] = j / 16 == 2 ? 100.0f : -1.0f; /* all of the third panel are near, by theirs */
+    }
+    for (size_t j = 0; j < 16; j++) dot[j] = dot[32 + j] = -1; /* none of the first panel is */
+    for (gm_isa isa = GM_ISA_PORTABLE; isa <= gm_isa_best(); isa++) {
+        float at[COLS];
+        uint8_t near[COLS / 16];
+        memcpy(at, dot, sizeof at);
+        gm_dots_of(isa)->distances(at, norm, 0.5f, 0, other, COLS, near);
+        for (size_t p = 0; p < COLS / 16; p++) {
+            bool any = p == 2;
+            for (size_t j = p * 16; j < p * 16 + 16; j++) {
+                float v = (0.5f + norm[j]) - 2.0f * dot[j];
+                CHECK_NEAR(at[j], v > 0 ? v : 0, 0);
+                any |= !(v > 0);
+            }
+            CHECK_INT(near[p], any);
+        }
+        CHECK_INT(near[0], false);
     }
 }
 
-/* Approximate squared distances are within the bound, also where they nearly cancel. */
+/* How far the closest certificate of rows 0, 2, .. 64 against points 3.. is from failing, as a
+ * share of its distance. */
+static double check_bound(const gm_points *points, gm_isa isa)
+{
+    static float dot[GM_BLOCK_ROWS * GM_BLOCK_COLS], none[GM_BLOCK_COLS], norm[GM_BLOCK_COLS];
+    enum { ROWS = 33, FIRST = 3, COLS = N - FIRST, WIDE = 80 };
+    gm_product product;
+    gm_error err = {0};
+    uint32_t row[ROWS];
+    uint8_t near[GM_BLOCK_PANELS];
+    double worst = 1;
+    CHECK_OK(gm_product_init(&product, points, isa, &err), err);
+    uint8_t *packed = gm_alloc(1, gm_product_packed_bytes(&product));
+    uint8_t *scratch = gm_alloc(1, GM_PRODUCT_SCRATCH);
+    for (uint32_t r = 0; r < ROWS; r++) row[r] = 2 * r;
+    for (size_t p = 0; p < GM_BLOCK_PANELS; p++) gm_product_pack(&product, FIRST, COLS, p, packed);
+    gm_product_block(&product, row, ROWS, packed, COLS, scratch, dot);
+    memcpy(norm, product.norm + FIRST, COLS * sizeof *norm);
+    for (size_t r = 0; r < ROWS; r++) {
+        float *s = dot + r * GM_BLOCK_COLS;
+        gm_dots_of(isa)->distances(s, norm, product.norm[row[r]], 0, none, WIDE, near);
+        for (size_t j = 0; j < COLS; j++) {
+            double exact = gm_points_squared(points, row[r], j + FIRST);
+            double least = gm_product_least(&product, row[r], (double)s[j]);
+            if (!(least <= exact))
+                TEST_FAILED_("%s, %zu dimensions: %.9g is not at most %.9g", gm_isa_name(isa),
+                             points->dim, least, exact);
+            if (exact > 0) worst = fmin(worst, 1 - fmax(least, 0) / exact);
+        }
+    }
+    gm_free(packed);
+    gm_free(scratch);
+    gm_product_clear(&product);
+    return worst;
+}
+
+/* The bound holds for every instruction set, also where distances nearly cancel; it is not
+ * idle: for points that lie around 0 it is close to what it bounds. */
 static void the_error_bound_holds(void)
 {
     static const size_t dims[] = {3, 16, 300, MAX_DIM};
     static const float offsets[] = {0, 1, 100};
-    static float s[GM_BLOCK_ROWS * GM_BLOCK_COLS], scratch[GM_BLOCK_ROWS * GM_TILE_DEPTH];
-    uint32_t row[33];
     for (size_t m = 0; m < 12; m++) {
         gm_points p = make_points(dims[m % 4], 1, offsets[m / 4]);
-        float *packed = gm_alloc2(GM_BLOCK_COLS, p.dim, sizeof *packed);
-        double worst = 0;
-        for (uint32_t r = 0; r < 33; r++) row[r] = 2 * r;
-        gm_dots_pack(&p, 3, N - 3, packed);
-        gm_dots_block(&p, row, 33, packed, 3, N - 3, scratch, s);
-        for (size_t r = 0; r < 33; r++)
-            for (size_t j = 3; j < N; j++) {
-                double got = (double)s[r * GM_BLOCK_COLS + j - 3];
-                double off = fabs(got - gm_points_squared(&p, row[r], j));
-                CHECK(got >= 0);
-                if (!(off <= gm_dots_error(&p, row[r])))
-                    TEST_FAILED_("%zu dimensions, offset %g: off by %g, bound %g", p.dim,
-                                 (double)offsets[m / 4], off, gm_dots_error(&p, row[r]));
-                worst = check_larger(worst, off / gm_dots_error(&p, row[r]));
-            }
-        CHECK(worst > 0); /* the products are floats */
-        gm_free(packed);
+        for (gm_isa isa = GM_ISA_PORTABLE; isa <= gm_isa_best(); isa++) {
+            p.isa = isa;
+            double gap = check_bound(&p, isa);
+            CHECK(gap > 0); /* the products are not exact */
+            if (m < 4) CHECK(gap < (isa == GM_ISA_AMX ? 0.02 : 0.002));
+        }
         gm_points_clear(&p);
     }
 }
 
-TESTS(TEST(squared_is_the_same_bits), TEST(tiles_agree), TEST(the_error_bound_holds))
+TESTS(TEST(squared_is_the_same_bits), TEST(tiles_agree), TEST(distances_are_the_same_bits),
+      TEST(the_error_bound_holds))

@@ -118,6 +118,14 @@ static void some_queries(void)
     clear_cloud(&c);
 }
 
+static double norm_of(const gm_points *points, size_t i)
+{
+    double sum = 0;
+    const float *f = points->at + i * points->dim;
+    for (size_t c = 0; c < points->dim; c++) sum += (double)f[c] * (double)f[c];
+    return sum;
+}
+
 static void threads_change_nothing(void)
 {
     cloud c = make_cloud(900, 40, 50, GM_COSINE);
@@ -133,6 +141,32 @@ static void threads_change_nothing(void)
     gm_knn_clear(&knn[0]);
     gm_knn_clear(&knn[1]);
     clear_cloud(&c);
+}
+
+/* Every instruction set gives the same list, also where its products are too coarse to tell
+ * points apart that nearly coincide: then floats, or every point, are looked at again. */
+static void instruction_sets_change_nothing(void)
+{
+    for (int values = 3; values <= 1000; values *= 18) {
+        cloud c = make_cloud(1300, 70, values, GM_HELLINGER);
+        gm_knn knn[2];
+        gm_error err = {0};
+        for (size_t i = 0; i < c.points.n * c.points.dim; i += 7) c.points.at[i] += 2;
+        for (size_t i = 0; i < c.points.n; i++) c.points.norm[i] = (float)norm_of(&c.points, i);
+        for (size_t i = 0; i < c.points.n; i++)
+            c.points.max_norm = fmaxf(c.points.max_norm, c.points.norm[i]);
+        c.points.isa = GM_ISA_PORTABLE;
+        CHECK_OK(gm_knn_find(&knn[0], &c.points, NULL, 0, 15, NULL, &err), err);
+        for (gm_isa isa = GM_ISA_AVX2; isa <= gm_isa_best(); isa++) {
+            c.points.isa = isa;
+            CHECK_OK(gm_knn_find(&knn[1], &c.points, NULL, 0, 15, NULL, &err), err);
+            CHECK_BYTES(knn[1].index, knn[0].index, 1300 * 15 * sizeof(uint32_t));
+            CHECK_BYTES(knn[1].distance, knn[0].distance, 1300 * 15 * sizeof(double));
+            gm_knn_clear(&knn[1]);
+        }
+        gm_knn_clear(&knn[0]);
+        clear_cloud(&c);
+    }
 }
 
 static void k_out_of_range(void)
@@ -165,4 +199,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
       TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
-      TEST(k_out_of_range), TEST(survives_every_allocation_failure))
+      TEST(instruction_sets_change_nothing), TEST(k_out_of_range),
+      TEST(survives_every_allocation_failure))

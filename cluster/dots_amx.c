@@ -1,0 +1,70 @@
+/* dots_amx.c - see dots_amx.h. */
+#include "cluster/dots_amx.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && defined(__linux__)
+#include <immintrin.h>
+
+#define AMX __attribute__((target("amx-tile,amx-bf16")))
+
+enum { ROW_BYTES = 64 };
+
+/* Eight whole tiles: 0 to 3 hold C, 4 and 5 A, 6 and 7 B. Static, so that no compiler
+ * drops its stores (GCC 12 takes _tile_loadconfig to read eight bytes only). */
+static const struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} whole_tiles __attribute__((aligned(64))) = {
+    .palette = 1,
+    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
+};
+
+/* Two tiles of rows by two of columns. */
+AMX static void multiply(const uint16_t *a0, const uint16_t *a1, const uint16_t *b0,
+                         const uint16_t *b1, size_t blocks, float *c, size_t c_stride)
+{
+    float *below = c + 16 * c_stride;
+    const size_t bytes = c_stride * sizeof *c;
+    _tile_loadd(0, c, bytes);
+    _tile_loadd(1, c + 16, bytes);
+    _tile_loadd(2, below, bytes);
+    _tile_loadd(3, below + 16, bytes);
+    for (size_t k = 0; k < blocks * GM_AMX_TILE; k += GM_AMX_TILE) {
+        _tile_loadd(4, a0 + k, ROW_BYTES);
+        _tile_loadd(6, b0 + k, ROW_BYTES);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, b1 + k, ROW_BYTES);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, a1 + k, ROW_BYTES);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, c, bytes);
+    _tile_stored(1, c + 16, bytes);
+    _tile_stored(2, below, bytes);
+    _tile_stored(3, below + 16, bytes);
+}
+
+AMX void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks,
+                      size_t rows, size_t cols, float *c, size_t c_stride)
+{
+    const size_t a_stride = blocks * GM_AMX_TILE;
+    _tile_loadconfig(&whole_tiles);
+    for (size_t j = 0; j < cols; j += GM_AMX_ROWS) {
+        const uint16_t *panel = b + j / 16 * b_stride;
+        for (size_t i = 0; i < rows; i += GM_AMX_ROWS) {
+            const uint16_t *at = a + i / 16 * a_stride;
+            multiply(at, at + a_stride, panel, panel + b_stride, blocks, c + i * c_stride + j,
+                     c_stride);
+        }
+    }
+    _tile_release();
+}
+#else
+void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks, size_t rows,
+                  size_t cols, float *c, size_t c_stride)
+{
+    (void)a, (void)b, (void)b_stride, (void)blocks, (void)rows, (void)cols, (void)c, (void)c_stride;
+}
+#endif

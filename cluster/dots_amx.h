@@ -1,0 +1,24 @@
+/* dots_amx.h - dot products of points rounded to bfloat16, on AMX tiles.
+ *
+ * TDPBF16PS adds, per output, the products of 32 inputs in one even and one odd chain to a
+ * float. Only to be called where gm_isa_best is GM_ISA_AMX.
+ */
+#ifndef GM_DOTS_AMX_H
+#define GM_DOTS_AMX_H
+
+#include "base/base.h"
+
+enum {
+    GM_AMX_DEPTH = 32, /* inputs of one tile */
+    GM_AMX_ROWS = 32,  /* rows and columns that are computed together: two tiles by two */
+    GM_AMX_TILE = 16 * GM_AMX_DEPTH
+};
+
+/* c (rows, cols; row stride c_stride) += a . b, rows and cols multiples of GM_AMX_ROWS.
+ *   a  for every 16 rows `blocks` tiles (16 rows, 32 inputs), one after another
+ *   b  for every 16 columns, `b_stride` elements apart, `blocks` tiles (16 pairs of inputs,
+ *      16 columns, 2) */
+void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks, size_t rows,
+                  size_t cols, float *c, size_t c_stride);
+
+#endif

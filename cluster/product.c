@@ -1,0 +1,229 @@
+/* product.c - blocks of products of floats or of bfloat16. See product.h. */
+#include "cluster/product.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "cluster/dots.h"
+#include "cluster/dots_amx.h"
+
+enum {
+    F32_DEPTH = GM_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */
+    BF16_DEPTH = 512,
+    BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH
+};
+
+/* ---- rounding ---- */
+
+static void find_mean(double *mean, const gm_points *points)
+{
+    memset(mean, 0, points->dim * sizeof *mean);
+    for (size_t i = 0; i < points->n; i++) {
+        const float *f = points->at + i * points->dim; /* (dim) */
+        for (size_t c = 0; c < points->dim; c++) mean[c] += (double)f[c];
+    }
+    for (size_t c = 0; c < points->dim; c++) mean[c] /= (double)points->n;
+}
+
+/* Round point i less the mean. Its distance to another one changes by at most what both moved. */
+static void round_point(gm_product *p, const double *mean, size_t i)
+{
+    const gm_points *points = p->points;
+    const float *f = points->at + i * points->dim; /* (dim) */
+    uint16_t *to = p->half + i * p->dim;           /* (p->dim) */
+    double moved = 0, norm = 0;
+    for (size_t c = 0; c < points->dim; c++) {
+        double x = (double)f[c] - mean[c];
+        to[c] = gm_bf16_from_f32((float)x);
+        double rounded = (double)gm_bf16_to_f32(to[c]);
+        moved += (x - rounded) * (x - rounded);
+        norm += rounded * rounded;
+    }
+    p->half_norm[i] = (float)norm;
+    p->lost[i] = sqrt(moved);
+}
+
+static gm_status round_points(gm_product *p, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = p->points->n;
+    double *mean = gm_alloc(p->points->dim, sizeof *mean);
+    p->half = gm_alloc2(n, p->dim, sizeof *p->half);
+    p->half_norm = gm_alloc(n, sizeof *p->half_norm);
+    p->lost = gm_alloc(n, sizeof *p->lost);
+    if (!mean || !p->half || !p->half_norm || !p->lost)
+        GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
+    find_mean(mean, p->points);
+#pragma omp parallel for schedule(static)
+    for (size_t i = 0; i < n; i++) round_point(p, mean, i);
+    for (size_t i = 0; i < n; i++) {
+        p->most_lost = fmax(p->most_lost, p->lost[i]);
+        p->longest = fmax(p->longest, sqrt((double)p->half_norm[i]));
+    }
+    p->norm = p->half_norm;
+out:
+    gm_free(mean);
+    return status;
+}
+
+gm_status gm_product_init(gm_product *out, const gm_points *points, gm_isa isa, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_product p = {.points = points, .dim = points->dim, .norm = points->norm};
+    *out = (gm_product){0};
+    if (isa == GM_ISA_AMX) {
+        p.dim = (points->dim + GM_AMX_DEPTH - 1) / GM_AMX_DEPTH * GM_AMX_DEPTH;
+        GM_TRY(round_points(&p, err));
+    }
+    *out = p;
+    p = (gm_product){0};
+out:
+    gm_product_clear(&p);
+    return status;
+}
+
+void gm_product_clear(gm_product *product)
+{
+    gm_free(product->half);
+    gm_free(product->half_norm);
+    gm_free(product->lost);
+    *product = (gm_product){0};
+}
+
+/* ---- packing and multiplying ---- */
+
+size_t gm_product_packed_bytes(const gm_product *product)
+{
+    return GM_BLOCK_COLS * product->dim * (product->half ? sizeof(uint16_t) : sizeof(float));
+}
+
+static void pack_floats(const gm_points *points, size_t first, size_t n, float *to)
+{
+    for (size_t j = 0; j < GM_TILE_COLS; j++) {
+        const float *from = points->at + (first + j) * points->dim; /* (dim), read when j < n */
+        for (size_t k = 0; k < points->dim; k++) to[k * GM_TILE_COLS + j] = j < n ? from[k] : 0.0f;
+    }
+}
+
+/* Tiles of 16 pairs of inputs by 16 columns. */
+static void pack_halves(const gm_product *p, size_t first, size_t n, uint16_t *to)
+{
+    for (size_t j = 0; j < GM_TILE_COLS; j++) {
+        const uint16_t *from = p->half + (first + j) * p->dim; /* (dim), read when j < n */
+        for (size_t k = 0; k < p->dim; k += 2) {
+            uint16_t *pair = to + (k / 2 * GM_TILE_COLS + j) * 2;
+            pair[0] = j < n ? from[k] : 0;
+            pair[1] = j < n ? from[k + 1] : 0;
+        }
+    }
+}
+
+void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p, void *packed)
+{
+    const size_t at = p * GM_TILE_COLS, left = n > at ? n - at : 0;
+    const size_t panel = p * GM_TILE_COLS * product->dim;
+    if (product->half)
+        pack_halves(product, first + at, left, (uint16_t *)packed + panel);
+    else
+        pack_floats(product->points, first + at, left, (float *)packed + panel);
+}
+
+/* Inputs [k, k + depth) of the rows one after another, up to a whole number of tiles. */
+static void pack_float_rows(const gm_points *points, const uint32_t *row, size_t n_rows, size_t k,
+                            size_t depth, float *to)
+{
+    for (size_t r = 0; r < n_rows || r % GM_TILE_ROWS != 0; r++) {
+        if (r < n_rows)
+            memcpy(to + r * depth, points->at + row[r] * points->dim + k, depth * sizeof *to);
+        else
+            memset(to + r * depth, 0, depth * sizeof *to);
+    }
+}
+
+/* The same as tiles of 16 rows by 32 inputs, up to a whole number of pairs of tiles. */
+static void pack_half_rows(const gm_product *p, const uint32_t *row, size_t n_rows, size_t k,
+                           size_t tiles, uint16_t *to)
+{
+    for (size_t r = 0; r < n_rows || r % GM_AMX_ROWS != 0; r++) {
+        uint16_t *line = to + r / 16 * tiles * GM_AMX_TILE + r % 16 * GM_AMX_DEPTH;
+        const uint16_t *from = p->half + row[r < n_rows ? r : 0] * p->dim + k;
+        for (size_t t = 0; t < tiles; t++) {
+            uint16_t *at = line + t * GM_AMX_TILE;
+            if (r < n_rows)
+                memcpy(at, from + t * GM_AMX_DEPTH, GM_AMX_DEPTH * sizeof *at);
+            else
+                memset(at, 0, GM_AMX_DEPTH * sizeof *at);
+        }
+    }
+}
+
+static void multiply_floats(const gm_product *p, const uint32_t *row, size_t n_rows,
+                            const float *packed, size_t n, float *scratch, float *dot)
+{
+    const gm_dots *dots = gm_dots_of(p->points->isa);
+    for (size_t k = 0; k < p->dim; k += F32_DEPTH) {
+        size_t depth = p->dim - k < F32_DEPTH ? p->dim - k : F32_DEPTH;
+        pack_float_rows(p->points, row, n_rows, k, depth, scratch);
+        for (size_t j = 0; j < n; j += GM_TILE_COLS) {
+            const float *panel = packed + j * p->dim + k * GM_TILE_COLS; /* (depth, 16) */
+            for (size_t r = 0; r < n_rows; r += GM_TILE_ROWS)
+                dots->tile(scratch + r * depth, panel, depth, dot + r * GM_BLOCK_COLS + j,
+                           GM_BLOCK_COLS);
+        }
+    }
+}
+
+static void multiply_halves(const gm_product *p, const uint32_t *row, size_t n_rows,
+                            const uint16_t *packed, size_t n, uint16_t *scratch, float *dot)
+{
+    const size_t rows = (n_rows + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
+    const size_t cols = (n + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
+    for (size_t k = 0; k < p->dim; k += BF16_DEPTH) {
+        size_t left = (p->dim - k) / GM_AMX_DEPTH, tiles = left < BF16_TILES ? left : BF16_TILES;
+        pack_half_rows(p, row, n_rows, k, tiles, scratch);
+        gm_amx_block(scratch, packed + k * GM_TILE_COLS, GM_TILE_COLS * p->dim, tiles, rows, cols,
+                     dot, GM_BLOCK_COLS);
+    }
+}
+
+void gm_product_block(const gm_product *product, const uint32_t *row, size_t n_rows,
+                      const void *packed, size_t n, void *scratch, float *dot)
+{
+    memset(dot, 0, sizeof *dot * GM_BLOCK_ROWS * GM_BLOCK_COLS);
+    if (product->half)
+        multiply_halves(product, row, n_rows, packed, n, scratch, dot);
+    else
+        multiply_floats(product, row, n_rows, packed, n, scratch, dot);
+}
+
+/* ---- error ---- */
+
+/* A chain of n float additions of products is off by at most (n+1) u sum|x y|, u = 2^-24, and
+ * sum|x y| <= |x||y|. Floats: chains of GM_TILE_DEPTH, then dim/GM_TILE_DEPTH additions of their
+ * results; twice the dot, the rounded norms and two more additions: 8 u more than covers them. */
+static double float_error(const gm_product *p, size_t i)
+{
+    double reach = sqrt((double)p->points->norm[i]) + sqrt((double)p->points->max_norm);
+    size_t n_chains = p->dim / GM_TILE_DEPTH;
+    double steps = 8.0 + GM_TILE_DEPTH + (double)n_chains;
+    return steps * 0x1p-24 * reach * reach;
+}
+
+/* Halves: products are exact, every sum of the tiles' is one of at most dim + 8 additions, and
+ * what is below 2^-126 may have become 0. */
+static double half_error(const gm_product *p, size_t i)
+{
+    double reach = sqrt((double)p->half_norm[i]) + p->longest;
+    return ((double)p->dim + 8) * (0x1p-24 * reach * reach + 0x1p-120);
+}
+
+double gm_product_least(const gm_product *product, size_t i, double s)
+{
+    if (product->half == NULL) return s - float_error(product, i);
+    double rounded = s - half_error(product, i);
+    if (!(rounded > 0)) return 0;
+    /* A billionth less for the rounding of these lines and of the distance itself. */
+    double apart = sqrt(rounded) * (1 - 1e-9) - product->lost[i] - product->most_lost;
+    return apart > 0 ? apart * apart * (1 - 1e-9) : 0;
+}

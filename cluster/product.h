@@ -1,0 +1,50 @@
+/* product.h - approximate squared distances between many points at once, and how far off they
+ * may be: what proposes neighbours.
+ *
+ * Sizes: N points; a block is at most GM_BLOCK_ROWS points against GM_BLOCK_COLS.
+ *
+ * With GM_ISA_AMX points are rounded to bfloat16, less their mean (a shift changes no distance,
+ * and what is shorter loses less); otherwise the products are of floats.
+ */
+#ifndef GM_PRODUCT_H
+#define GM_PRODUCT_H
+
+#include "cluster/points.h"
+
+enum { GM_BLOCK_ROWS = 192, GM_BLOCK_COLS = 512, GM_BLOCK_PANELS = GM_BLOCK_COLS / 16 };
+
+typedef struct gm_product {
+    const gm_points *points; /* borrowed */
+    size_t dim;              /* of what is multiplied, padded with zeros */
+    const float *norm;       /* (N) its squared lengths */
+    /* bfloat16 only, else NULL */
+    uint16_t *half;   /* (N, dim) */
+    float *half_norm; /* (N) */
+    double *lost;     /* (N) how far a point moved when it was rounded */
+    double most_lost; /* the largest of them */
+    double longest;   /* length of the longest rounded point */
+} gm_product;
+
+/* `isa` as points->isa or less. Errors: GM_EMEM. */
+gm_status gm_product_init(gm_product *out, const gm_points *points, gm_isa isa, gm_error *err)
+    GM_MUST_USE;
+void gm_product_clear(gm_product *product);
+
+/* Bytes of a packed block of columns, and what a thread needs to multiply. */
+size_t gm_product_packed_bytes(const gm_product *product);
+enum { GM_PRODUCT_SCRATCH = GM_BLOCK_ROWS * 1024 };
+
+/* Pack panel p, the points first + 16 p .. + 15, of the block of n columns that starts at
+ * `first`; columns past n are zeros. Panels may be packed by different threads. */
+void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p, void *packed);
+
+/* dot (GM_BLOCK_ROWS, GM_BLOCK_COLS), written: products of the points row[0..n_rows) with a
+ * packed block of n columns. */
+void gm_product_block(const gm_product *product, const uint32_t *row, size_t n_rows,
+                      const void *packed, size_t n, void *scratch, float *dot);
+
+/* The least that the squared distance (gm_points_squared) of point i to another one can be
+ * whose approximate one, gm_dots's `distances` of their product and norms, is s. */
+double gm_product_least(const gm_product *product, size_t i, double s);
+
+#endif
