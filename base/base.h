@@ -88,6 +88,13 @@ char *gm_copy_text(const char *bytes, size_t n) GM_MUST_USE;
 /* Frees what the functions above gave; NULL is allowed. */
 void gm_free(void *block);
 
+/* Zeroed memory for an array of many megabytes, in huge pages where the system gives them:
+ * reading it is then up to twice as fast. Pages become memory when they are first
+ * written, so several threads can share that work. NULL when memory is short; freed with
+ * gm_pages_free and the same number of bytes (NULL is allowed). */
+void *gm_pages_alloc(size_t bytes) GM_MUST_USE;
+void gm_pages_free(void *block, size_t bytes);
+
 /* For tests. gm_alloc_fail_after(k): the k-th call from now on (0 = the next)
  * returns NULL, once; -1 switches it off. Gives what was left of the last order:
  * -1 when it was carried out. gm_alloc_live: blocks not yet freed. */

@@ -4,13 +4,16 @@
  * aligned rows. The two counters are the only mutable state of base that
  * threads share; tests read and set them.
  */
+#define _GNU_SOURCE /* madvise */
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/base.h"
 
-enum { ALIGNMENT = 64 };
+enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
 
 static atomic_long live_blocks;
 static atomic_long fail_in = -1; /* calls until one fails; -1: never */
@@ -75,4 +78,27 @@ void gm_free(void *block)
     if (block == NULL) return;
     atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
     free(block);
+}
+
+void *gm_pages_alloc(size_t bytes)
+{
+    if (must_fail() || bytes == 0 || bytes > PTRDIFF_MAX - 2 * HUGE_PAGE) return NULL;
+    const size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    char *map =
+        mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED) return NULL;
+    const size_t before = (HUGE_PAGE - (uintptr_t)map % HUGE_PAGE) % HUGE_PAGE;
+    char *block = map + before;
+    if (before > 0) munmap(map, before);
+    if (before < HUGE_PAGE) munmap(block + whole, HUGE_PAGE - before);
+    (void)madvise(block, whole, MADV_HUGEPAGE); /* a system without them does without */
+    atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
+void gm_pages_free(void *block, size_t bytes)
+{
+    if (block == NULL) return;
+    atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
+    munmap(block, (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
 }

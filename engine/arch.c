@@ -17,7 +17,6 @@ enum {
     MAX_LAYERS = 1 << 10,
     MAX_WIDTH = 1 << 20,
     MAX_HEADS = 1 << 12,
-    MAX_HEAD_DIM = 1 << 12,
     MAX_VOCAB = 1 << 28,
     MAX_CONTEXT = 1 << 28
 };
@@ -309,7 +308,8 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
     GM_TRY(gm_config_int(config, "num_attention_heads", 1, MAX_HEADS, &arch->n_heads, where, err));
     GM_TRY(gm_config_int_or(config, "num_key_value_heads", 1, arch->n_heads, arch->n_heads,
                             &arch->n_kv_heads, where, err));
-    GM_TRY(gm_config_int_or(config, "head_dim", 2, MAX_HEAD_DIM, 0, &arch->head_dim, where, err));
+    GM_TRY(
+        gm_config_int_or(config, "head_dim", 2, GM_MAX_HEAD_DIM, 0, &arch->head_dim, where, err));
     if (arch->n_heads % arch->n_kv_heads != 0)
         GM_FAIL(GM_EFORMAT,
                 "'%s': 'num_key_value_heads' is %d, expected a divisor of the %d attention heads",
@@ -321,9 +321,9 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
                     where, arch->width, arch->n_heads);
         arch->head_dim = arch->width / arch->n_heads;
     }
-    if (arch->head_dim % 2 != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width", where,
-                arch->head_dim);
+    if (arch->head_dim % 2 != 0 || arch->head_dim > GM_MAX_HEAD_DIM)
+        GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width, at most %d", where,
+                arch->head_dim, GM_MAX_HEAD_DIM);
     arch->attention_scale = (float)(1.0 / sqrt(arch->head_dim));
     GM_TRY(read_rope(config, where, arch, err));
 out:

@@ -11,6 +11,8 @@
 #include "base/json.h"
 #include "engine/engine.h"
 
+enum { GM_MAX_HEAD_DIM = 1 << 12 };
+
 typedef enum gm_scoring {
     GM_SCORE_SOFTMAX,     /* softmax over all experts, then top-k */
     GM_SCORE_SIGMOID,     /* sigmoid of each logit, then top-k */

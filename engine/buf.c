@@ -1,4 +1,5 @@
-/* buf.c - describing, allocating and freeing buffers in host memory. */
+/* buf.c - describing, allocating and freeing buffers in host memory, large ones in huge
+ * pages. */
 #include "engine/buf.h"
 
 gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
@@ -29,9 +30,19 @@ uint64_t gm_buf_bytes(const gm_buf *buf)
     return (uint64_t)buf->count * buf->item_bytes;
 }
 
+/* From this size on pages are worth asking for. */
+static bool is_large(const gm_buf *buf)
+{
+    return gm_buf_bytes(buf) >= (4 << 20);
+}
+
 gm_status gm_buf_create(gm_buf *buf, const char *what, gm_error *err)
 {
-    buf->address = gm_alloc2(buf->count, buf->item_bytes, 1);
+    size_t bytes;
+    if (__builtin_mul_overflow(buf->count, buf->item_bytes, &bytes))
+        buf->address = NULL;
+    else
+        buf->address = is_large(buf) ? gm_pages_alloc(bytes) : gm_alloc(bytes, 1);
     if (buf->address == NULL)
         return gm_fail(err, GM_EMEM, "no memory for %s (%llu bytes)", what,
                        (unsigned long long)gm_buf_bytes(buf));
@@ -41,6 +52,9 @@ gm_status gm_buf_create(gm_buf *buf, const char *what, gm_error *err)
 
 void gm_buf_free(gm_buf *buf)
 {
-    gm_free(buf->address);
+    if (is_large(buf))
+        gm_pages_free(buf->address, (size_t)gm_buf_bytes(buf));
+    else
+        gm_free(buf->address);
     *buf = (gm_buf){0};
 }

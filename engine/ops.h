@@ -18,10 +18,17 @@
 #include "engine/weights.h"
 
 enum {
-    GM_TILE_ROWS = 16,  /* most queries that attend together */
-    GM_HEAD_ROWS = 32,  /* rows whose logits are held at once */
-    GM_ROUTE_ROWS = 16, /* rows that one thread routes together */
+    GM_TILE_ROWS = 16,     /* most queries that attend together */
+    GM_HEAD_ROWS = 32,     /* rows whose logits are held at once */
+    GM_ROUTE_ROWS = 16,    /* rows that one thread routes together */
+    GM_PART_FLOATS = 8192, /* of a product's result that is worked on while in cache */
 };
+
+/* Panels of the residual that one thread adds up together in moe_out. */
+static inline size_t gm_out_panels(size_t rows)
+{
+    return rows <= 16 ? 4 : rows <= 8192 ? 16 : 8;
+}
 
 /* A token of the step. */
 typedef struct gm_row {
@@ -44,10 +51,12 @@ typedef struct gm_head_row {
     const gm_sampling *sampling;
 } gm_head_row;
 
-/* What flows from one operation to the next; see work.c for the sizes. */
+/* What flows from one operation to the next; see work.c for the sizes. What a product of
+ * weights reads is f32, or under bf16 numerics bf16: `norm`, `query`, `heads`, `hidden`,
+ * `always`, `head_x`. */
 typedef struct gm_work {
     gm_buf x;            /* (T,D) residual stream */
-    gm_buf norm;         /* (T,D) after a norm, rounded where a product reads it */
+    gm_buf norm;         /* (T,D) after a norm */
     gm_buf qkv;          /* (T, q + k + v) */
     gm_buf query;        /* (T H, head_dim) rotated */
     gm_buf heads;        /* (T, H head_dim) what attention gives */
@@ -66,9 +75,10 @@ typedef struct gm_work {
     gm_buf scratch;      /* (threads, f32) each thread's own */
 } gm_work;
 
-uint64_t gm_work_bytes(const gm_arch *arch, size_t max_rows, size_t positions, size_t threads);
-gm_status gm_work_create(gm_work *work, const gm_arch *arch, size_t max_rows, size_t positions,
-                         size_t threads, gm_error *err) GM_MUST_USE;
+uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,
+                       size_t threads);
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics, size_t max_rows,
+                         size_t positions, size_t threads, gm_error *err) GM_MUST_USE;
 void gm_work_clear(gm_work *work);
 
 typedef struct gm_step {

@@ -50,8 +50,8 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
     GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows, (size_t)o.max_sequences,
                         err));
-    GM_TRY(
-        gm_work_create(&s->work, arch, o.max_rows, positions_of(arch, &o), (size_t)o.threads, err));
+    GM_TRY(gm_work_create(&s->work, arch, model->weights->numerics, o.max_rows,
+                          positions_of(arch, &o), (size_t)o.threads, err));
     GM_TRY(gm_team_create(&s->team, o.threads, err));
     *out = s;
     s = NULL;
@@ -80,8 +80,8 @@ uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *optio
     if (check_options(options, &o, NULL) != GM_OK) return 0;
     return sizeof *s + o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head) +
            gm_kv_bytes(&model->arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences) +
-           gm_work_bytes(&model->arch, o.max_rows, positions_of(&model->arch, &o),
-                         (size_t)o.threads) +
+           gm_work_bytes(&model->arch, model->info.numerics, o.max_rows,
+                         positions_of(&model->arch, &o), (size_t)o.threads) +
            gm_team_bytes((size_t)o.threads);
 }
 

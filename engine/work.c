@@ -1,6 +1,7 @@
 /* work.c - the buffers between operations: their sizes, all known at session creation. */
 #include "engine/ops.h"
 
+#include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
 #include <math.h>
@@ -12,31 +13,50 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Floats that a task of a product of k inputs needs. */
+static size_t task_floats(size_t k)
+{
+    return k ? GM_PART_FLOATS + gm_room_floats(gm_block_rows(k), k) : 0;
+}
+
 /* Floats that one thread needs at most, over the operations that use scratch. */
 static size_t scratch_floats(const gm_arch *arch, size_t rows)
 {
-    const size_t e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
-    const size_t head = gm_round_up((size_t)arch->head_dim, GM_K_BLOCK);
-    const size_t queries = GM_TILE_ROWS * (size_t)(arch->n_heads / arch->n_kv_heads);
-    size_t attend = queries * (GM_KV_BLOCK + 2 * head + 4);
-    size_t route = GM_ROUTE_ROWS * gm_round_up(e, GM_PANEL) + gm_router_scratch(e) + k;
-    size_t combine = (rows * k + rows) * 2 * GM_PANEL;
+    const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
+    const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
+    const size_t queries = GM_TILE_ROWS * heads / (size_t)arch->n_kv_heads;
+    const size_t inputs[] = {d, heads * head, (size_t)arch->expert_width,
+                             (size_t)arch->shared_width, (size_t)arch->dense_width};
+    size_t product = 0;
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
+        product = larger(product, task_floats(inputs[i]));
+    size_t attend = queries * (2 * GM_KV_BLOCK + 2 * gm_round_up(head, GM_K_BLOCK) + 4) +
+                    gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
+    size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(e, GM_PANEL)) +
+                   gm_router_scratch(e) + k;
+    size_t combine = product;
+    for (size_t r = 16; r < 2 * rows; r *= 2) { /* gm_out_panels changes at powers of two */
+        size_t n = r < rows ? r : rows;
+        combine = larger(combine, product + n * (k + 1) * gm_out_panels(n) * GM_PANEL);
+    }
     size_t sample = 2 * (size_t)arch->vocab + (size_t)arch->vocab / sizeof(float) + 1;
     return larger(larger(attend, route), larger(combine, sample));
 }
 
-static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positions, size_t threads)
+static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                     size_t positions, size_t threads)
 {
+    const gm_dtype read = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16; /* by products */
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
     const size_t head = (size_t)arch->head_dim;
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     *w = (gm_work){
         .x = gm_buf_rows(GM_F32, 1, rows, d),
-        .norm = gm_buf_rows(GM_F32, 1, rows, d),
+        .norm = gm_buf_rows(read, 1, rows, d),
         .qkv = gm_buf_rows(GM_F32, 1, rows, gm_qkv_place_of(arch).all),
-        .query = gm_buf_rows(GM_F32, 1, rows * heads, head),
-        .heads = gm_buf_rows(GM_F32, 1, rows, heads * head),
+        .query = gm_buf_rows(read, 1, rows * heads, head),
+        .heads = gm_buf_rows(read, 1, rows, heads * head),
         .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
         .bad = gm_buf_rows(GM_U8, 1, 1, rows),
@@ -44,9 +64,9 @@ static void describe(gm_work *w, const gm_arch *arch, size_t rows, size_t positi
         .slot_row = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .first = gm_buf_rows(GM_I32, 1, 1, e + 1),
         .busy = gm_buf_rows(GM_I32, 1, 1, e + 1),
-        .hidden = gm_buf_rows(GM_F32, 1, rows * k, (size_t)arch->expert_width),
-        .always = gm_buf_rows(GM_F32, 1, rows, always),
-        .head_x = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, d),
+        .hidden = gm_buf_rows(read, 1, rows * k, (size_t)arch->expert_width),
+        .always = gm_buf_rows(read, 1, rows, always),
+        .head_x = gm_buf_rows(read, 1, GM_HEAD_ROWS, d),
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
         .cosine = gm_buf_rows(GM_F32, 1, positions, head / 2),
         .sine = gm_buf_rows(GM_F32, 1, positions, head / 2),
@@ -64,12 +84,13 @@ static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }
 
-uint64_t gm_work_bytes(const gm_arch *arch, size_t max_rows, size_t positions, size_t threads)
+uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,
+                       size_t threads)
 {
     gm_work work;
     gm_buf *buf[WORK_BUFFERS];
     uint64_t bytes = 0;
-    describe(&work, arch, max_rows, positions, threads);
+    describe(&work, arch, numerics, max_rows, positions, threads);
     list_buffers(&work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++) bytes += gm_buf_bytes(buf[i]);
     return bytes;
@@ -90,12 +111,12 @@ static void fill_angles(gm_work *w, const gm_arch *arch, size_t positions)
     }
 }
 
-gm_status gm_work_create(gm_work *work, const gm_arch *arch, size_t max_rows, size_t positions,
-                         size_t threads, gm_error *err)
+gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics, size_t max_rows,
+                         size_t positions, size_t threads, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_buf *buf[WORK_BUFFERS];
-    describe(work, arch, max_rows, positions, threads);
+    describe(work, arch, numerics, max_rows, positions, threads);
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));

@@ -2,6 +2,7 @@
  * threads and kernels that the model has. */
 #include "engine/bench/bench.h"
 
+#include "base/half.h"
 #include "base/rng.h"
 #include "engine/cpu/cpu_ops.h"
 
@@ -76,43 +77,39 @@ double gm_bench_read_rate(gm_team *team, const gm_buf *memory)
 /* ---- a product ---- */
 
 typedef struct product {
-    const gm_kernels *kernels;
-    gm_buf x, panels, out, packed;
+    const gm_product *how;
+    gm_buf x, panels, out;
+    gm_buf room; /* (workers, floats) */
 } product;
 
+/* Blocks of rows by groups of panels, as the operations cut them. */
 static void multiply(void *context, gm_worker *me)
 {
     product *p = context;
-    const size_t n_panels = gm_n_panels(p->panels.rows);
-    gm_gemm *gemm = p->panels.dtype == GM_BF16 ? p->kernels->gemm_bf16 : p->kernels->gemm_f32;
-    const size_t blocks = (p->x.rows + TASK_ROWS - 1) / TASK_ROWS;
-    const size_t groups = (n_panels + TASK_PANELS - 1) / TASK_PANELS;
-    for (size_t t; (t = gm_worker_next(me)) < blocks * groups;) {
-        size_t r = t / groups * TASK_ROWS, at = t % groups * TASK_PANELS;
-        size_t m = p->x.rows - r < TASK_ROWS ? p->x.rows - r : TASK_ROWS;
-        size_t n = n_panels - at < TASK_PANELS ? n_panels - at : TASK_PANELS;
-        gemm(gm_row_at(&p->x, r), p->x.stride, NULL, m, gm_panel_at(&p->panels, 0, at), p->x.cols,
-             n, gm_row_at(&p->out, r) + at * GM_PANEL, p->out.stride);
+    const size_t panels = gm_n_panels(p->panels.rows), k = p->panels.cols;
+    const gm_split split = gm_split_rows(me, p->x.rows, k, panels);
+    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
+        size_t r = t / split.groups * split.rows, at = t % split.groups * split.panels, ld;
+        size_t m = p->x.rows - r < split.rows ? p->x.rows - r : split.rows;
+        size_t n = panels - at < split.panels ? panels - at : split.panels;
+        const void *x = p->how->gather(gm_row_of(&p->x, r), p->x.stride, NULL, m, k,
+                                       gm_row_at(&p->room, me->index), &ld);
+        p->how->gemm(x, ld, m, gm_panel_at(&p->panels, 0, at), k, n,
+                     gm_row_at(&p->out, r) + at * GM_PANEL, p->out.stride);
     }
 }
 
-/* Random values, rounded for bf16 products. */
-static void fill(product *p)
+/* Values of about one hundredth, of both signs. */
+static void fill(gm_buf *buf)
 {
     gm_rng rng = gm_rng_make(1, 1);
-    float row[GM_PANEL] = {0};
-    float *x = p->x.address;
-    for (size_t i = 0; i < p->x.rows * p->x.stride; i++)
-        x[i] = (float)gm_rng_next(&rng) / 4e9f - 0.5f;
-    p->kernels->round_bf16(x, p->x.rows * p->x.stride);
-    for (size_t i = 0; i < GM_PANEL; i++) row[i] = (float)gm_rng_next(&rng) / 4e9f - 0.5f;
-    if (p->panels.dtype == GM_BF16) {
-        uint16_t *w = p->panels.address;
-        for (size_t i = 0; i < p->panels.item_bytes / sizeof *w; i++)
-            w[i] = (uint16_t)(0x3c00 + (gm_rng_next(&rng) & 0x80ff)); /* about +-0.01 */
-    } else {
-        float *w = p->panels.address;
-        for (size_t i = 0; i < p->panels.item_bytes / sizeof *w; i++) w[i] = row[i % GM_PANEL];
+    const size_t n = buf->item_bytes / gm_dtype_bytes(buf->dtype);
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half = (uint16_t)(0x3c00 + (gm_rng_next(&rng) & 0x80ff));
+        if (buf->dtype == GM_BF16)
+            ((uint16_t *)buf->address)[i] = half;
+        else
+            ((float *)buf->address)[i] = gm_bf16_to_f32(half);
     }
 }
 
@@ -121,15 +118,19 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
                                 gm_error *err)
 {
     gm_status status = GM_OK;
-    product p = {.kernels = kernels,
-                 .x = gm_buf_rows(GM_F32, 1, m, k),
-                 .panels = gm_buf_panels(dtype, 1, n, k),
-                 .out = gm_buf_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL))};
+    product p = {
+        .x = gm_buf_rows(dtype, 1, m, k),
+        .panels = gm_buf_panels(dtype, 1, n, k),
+        .out = gm_buf_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
+        .room = gm_buf_rows(GM_F32, 1, gm_team_size(team), gm_room_floats(gm_block_rows(k), k))};
+    p.how = gm_product_of(kernels, &p.panels);
     *out = 0;
     GM_TRY(gm_buf_create(&p.x, "rows to multiply", err));
     GM_TRY(gm_buf_create(&p.panels, "panels to multiply with", err));
     GM_TRY(gm_buf_create(&p.out, "a product", err));
-    fill(&p);
+    GM_TRY(gm_buf_create(&p.room, "a product", err));
+    fill(&p.x);
+    fill(&p.panels);
     for (int i = 0; i < repeats; i++) {
         double start = gm_bench_now();
         gm_team_run(team, false, multiply, &p);
@@ -140,5 +141,6 @@ out:
     gm_buf_free(&p.x);
     gm_buf_free(&p.panels);
     gm_buf_free(&p.out);
+    gm_buf_free(&p.room);
     return status;
 }

@@ -13,12 +13,12 @@ void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight)
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_buf *to = &s->work->norm;
+    float *norm = gm_scratch_of(s, me);
     size_t first, end;
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) {
-        float *out = gm_row_at(to, r);
-        k->norm(gm_row_at(&s->work->x, r), weight->address, to->cols, s->arch->norm_epsilon, out);
-        if (gm_rounds(s)) k->round_bf16(out, to->stride);
+        k->norm(gm_row_at(&s->work->x, r), weight->address, to->cols, s->arch->norm_epsilon, norm);
+        gm_store_row(k, to, r, 0, norm, to->cols);
     }
     gm_worker_meet(me);
 }
@@ -28,17 +28,20 @@ void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight)
 /* qkv = norm times the fused matrix. */
 static void project(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
-    gm_gemm *gemm = gm_product_of(s, &w->qkv);
-    const gm_buf *x = &s->work->norm, *to = &s->work->qkv;
+    const gm_buf *to = &s->work->qkv;
     const size_t panels = gm_n_panels(w->qkv.rows);
-    const size_t groups = (panels + TASK_PANELS - 1) / TASK_PANELS;
-    const size_t blocks = (s->n_rows + TASK_ROWS - 1) / TASK_ROWS;
-    for (size_t t; (t = gm_worker_next(me)) < blocks * groups;) {
-        size_t r = t / groups * TASK_ROWS, p = t % groups * TASK_PANELS;
-        size_t m = s->n_rows - r < TASK_ROWS ? s->n_rows - r : TASK_ROWS;
-        size_t n = panels - p < TASK_PANELS ? panels - p : TASK_PANELS;
-        gemm(gm_row_at(x, r), x->stride, NULL, m, gm_panel_at(&w->qkv, 0, p), w->qkv.cols, n,
-             gm_row_at(to, r) + p * GM_PANEL, to->stride);
+    const gm_split split = gm_split_rows(me, s->n_rows, w->qkv.cols, panels);
+    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
+        size_t r = t / split.groups * split.rows, p = t % split.groups * split.panels;
+        gm_task task = {.w = &w->qkv,
+                        .x = &s->work->norm,
+                        .panel = p,
+                        .n = panels - p < split.panels ? panels - p : split.panels,
+                        .first = r,
+                        .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows,
+                        .out = gm_row_at(to, r) + p * GM_PANEL,
+                        .ldo = to->stride};
+        gm_task_run(s, &task, gm_scratch_of(s, me), NULL, NULL);
     }
     gm_worker_meet(me);
 }
@@ -65,40 +68,63 @@ static void clamp(float *x, size_t n, float limit)
     }
 }
 
-/* Store element (n, k) of a matrix of panels. */
-static void put(const gm_buf *panels, void *matrix, size_t n, size_t k, float value)
+/* A key becomes output `place` of its block's matrix, a value input `place` of every
+ * output: element i of the row lies `step` elements behind element i - 1, in bf16 panels
+ * pairs of inputs side by side. */
+static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t *key,
+                     const uint16_t *value)
 {
-    size_t at = gm_panel_index(panels->dtype, gm_panel_depth(panels->dtype, panels->cols), n, k);
-    if (panels->dtype == GM_BF16)
-        ((uint16_t *)matrix)[at] = gm_bf16_from_f32(value);
-    else
-        ((float *)matrix)[at] = value;
-}
-
-/* What a matrix of panels stores for x is finite: bf16 rounds the largest f32 up to
- * infinity. */
-static bool stays_finite(const gm_buf *panels, float x)
-{
-    return isfinite(panels->dtype == GM_BF16 ? gm_bf16_to_f32(gm_bf16_from_f32(x)) : x);
-}
-
-/* Key and value of one KV head into the cache; see kv.h for what is not finite. */
-static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, const float *key,
-                   const float *value)
-{
-    gm_kv *kv = s->kv;
-    const size_t head = (size_t)s->arch->head_dim, place = row->position % GM_KV_BLOCK;
-    size_t block = gm_kv_block_of(kv, row->sequence, row->position);
-    size_t item = gm_kv_item(kv, layer, block, h);
-    char *k = (char *)kv->k.address + item * kv->k.item_bytes;
-    char *v = (char *)kv->v.address + item * kv->v.item_bytes;
-    bool finite = true;
+    const size_t head = kv->k.cols, key_depth = gm_panel_depth(GM_BF16, head);
+    uint16_t *k = (uint16_t *)(void *)((char *)kv->k.address + item * kv->k.item_bytes);
+    uint16_t *v = (uint16_t *)(void *)((char *)kv->v.address + item * kv->v.item_bytes);
+    k += gm_panel_index(GM_BF16, key_depth, place, 0);
+    for (size_t i = 0; i < head; i++) k[i / 2 * (2 * GM_PANEL) + i % 2] = key[i];
+    v += gm_panel_index(GM_BF16, GM_KV_BLOCK, 0, place);
     for (size_t i = 0; i < head; i++)
-        finite = finite && stays_finite(&kv->k, key[i]) && stays_finite(&kv->v, value[i]);
-    for (size_t i = 0; i < head; i++) {
-        put(&kv->k, k, place, i, finite ? key[i] : NAN);
-        put(&kv->v, v, i, place, finite ? value[i] : 0.0f);
+        v[i / GM_PANEL * (GM_KV_BLOCK * GM_PANEL) + i % GM_PANEL * 2] = value[i];
+}
+
+static void put_f32(const gm_kv *kv, size_t item, size_t place, const float *key,
+                    const float *value)
+{
+    const size_t head = kv->k.cols;
+    float *k = (float *)(void *)((char *)kv->k.address + item * kv->k.item_bytes);
+    float *v = (float *)(void *)((char *)kv->v.address + item * kv->v.item_bytes);
+    k += gm_panel_index(GM_F32, head, place, 0);
+    for (size_t i = 0; i < head; i++) k[i * GM_PANEL] = key[i];
+    v += gm_panel_index(GM_F32, GM_KV_BLOCK, 0, place);
+    for (size_t i = 0; i < head; i++)
+        v[i / GM_PANEL * (GM_KV_BLOCK * GM_PANEL) + i % GM_PANEL] = value[i];
+}
+
+/* Key and value of one KV head into the cache; see kv.h for what is not finite (bf16
+ * rounds the largest f32 up to infinity). */
+static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
+                   float *value)
+{
+    enum { EXPONENT = 0x7f80 };
+    const gm_kv *kv = s->kv;
+    const gm_kernels *kernels = s->weights->kernels;
+    const size_t head = kv->k.cols, place = row->position % GM_KV_BLOCK;
+    const size_t item = gm_kv_item(kv, layer, gm_kv_block_of(kv, row->sequence, row->position), h);
+    uint16_t half[2][GM_MAX_HEAD_DIM];
+    bool finite = true;
+    kernels->to_bf16(key, head, half[0]);
+    kernels->to_bf16(value, head, half[1]);
+    if (kv->k.dtype == GM_BF16) {
+        for (size_t i = 0; i < head; i++)
+            finite &= ((half[0][i] & EXPONENT) != EXPONENT) & ((half[1][i] & EXPONENT) != EXPONENT);
+    } else {
+        for (size_t i = 0; i < head; i++) finite = finite && isfinite(key[i]) && isfinite(value[i]);
     }
+    for (size_t i = 0; i < head && !finite; i++) {
+        key[i] = NAN, value[i] = 0.0f;
+        half[0][i] = gm_bf16_from_f32(NAN), half[1][i] = 0;
+    }
+    if (kv->k.dtype == GM_BF16)
+        put_bf16(kv, item, place, half[0], half[1]);
+    else
+        put_f32(kv, item, place, key, value);
 }
 
 /* From a row of qkv to rotated queries and the cache. */
@@ -119,10 +145,9 @@ static void finish_row(const gm_step *s, size_t layer, const gm_layer *w, size_t
     norm_heads(s, &w->k_norm, qkv + place.k, kv_heads);
     if (arch->clip_qkv > 0.0f) clamp(qkv, place.all, arch->clip_qkv);
     for (size_t h = 0; h < heads; h++) {
-        float *to = gm_row_at(&s->work->query, r * heads + h);
-        for (size_t i = 0; i < head; i++) to[i] = qkv[place.q + h * head + i];
-        k->rotate(to, cosine, sine, half);
-        if (gm_rounds(s)) k->round_bf16(to, s->work->query.stride);
+        float *query = qkv + place.q + h * head;
+        k->rotate(query, cosine, sine, half);
+        gm_store_row(k, &s->work->query, r * heads + h, 0, query, head);
     }
     for (size_t h = 0; h < kv_heads; h++) {
         float *key = qkv + place.k + h * head;
@@ -149,37 +174,46 @@ typedef struct query_tile {
     size_t n, group, width;   /* rows; heads of the KV head; head_dim rounded up to 16 */
     size_t kv_head, position; /* of the first row */
     int sequence;
-    uint32_t *row;               /* (n) rows of work->query */
+    const void *query;           /* (n) as products of keys read them */
+    size_t ldq;                  /* bytes from one to the next */
     float *score;                /* (n, 32) */
+    void *weight;                /* (n, 32) f32 or bf16 */
     float *part;                 /* (n, width) weights times the block's values */
     float *sum;                  /* (n, width) */
     float *top, *total, *factor; /* (n) */
+    float *room;                 /* for the weights, as products of values read them */
 } query_tile;
 
 static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *tile, size_t kv_head)
 {
-    const size_t heads = (size_t)s->arch->n_heads;
+    const size_t heads = (size_t)s->arch->n_heads, head = (size_t)s->arch->head_dim;
+    const gm_buf *query = &s->work->query;
     float *at = gm_scratch_of(s, me);
     query_tile q = {.group = heads / (size_t)s->arch->n_kv_heads,
-                    .width = gm_round_up((size_t)s->arch->head_dim, GM_PANEL),
+                    .width = gm_round_up(head, GM_PANEL),
                     .kv_head = kv_head,
                     .position = s->row[tile->first].position,
                     .sequence = s->row[tile->first].sequence};
     q.n = tile->n * q.group;
+    float *room = at;
+    at += gm_room_floats(q.n, head);
+    q.room = at, at += gm_room_floats(q.n, GM_KV_BLOCK);
     q.score = at, at += q.n * GM_KV_BLOCK;
+    q.weight = at, at += q.n * GM_KV_BLOCK;
     q.part = at, at += q.n * q.width;
     q.sum = at, at += q.n * q.width;
     q.top = at, at += q.n;
     q.total = at, at += q.n;
     q.factor = at, at += q.n;
-    q.row = (uint32_t *)(void *)at;
+    uint32_t *row = (uint32_t *)(void *)at;
     for (size_t i = 0; i < q.n; i++) {
-        q.row[i] =
-            (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group + i % q.group);
+        row[i] = (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group + i % q.group);
         q.top[i] = -INFINITY;
         q.total[i] = 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
+    q.query = gm_product_of(s->weights->kernels, &s->kv->k)
+                  ->gather(query->address, query->stride, row, q.n, head, room, &q.ldq);
     return q;
 }
 
@@ -188,24 +222,25 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_kv *kv = s->kv;
-    const gm_buf *query = &s->work->query;
+    const gm_product *keys = gm_product_of(k, &kv->k), *values = gm_product_of(k, &kv->v);
     const size_t start = block * GM_KV_BLOCK, head = (size_t)s->arch->head_dim;
-    size_t from = start > q->position ? (start - q->position) * q->group : 0;
-    size_t m = q->n - from;
-    size_t at = gm_kv_item(kv, layer, gm_kv_block_of(kv, q->sequence, start), q->kv_head);
+    const size_t from = start > q->position ? (start - q->position) * q->group : 0;
+    const size_t m = q->n - from, size = gm_dtype_bytes(kv->v.dtype);
+    size_t at = gm_kv_item(kv, layer, gm_kv_block_of(kv, q->sequence, start), q->kv_head), ld;
+    char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
-    gm_product_of(s, &kv->k)(query->address, query->stride, q->row + from, m,
-                             gm_panel_at(&kv->k, at, 0), head, GM_KV_BLOCK / GM_PANEL,
-                             q->score + from * GM_KV_BLOCK, GM_KV_BLOCK);
+    keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
+               GM_KV_BLOCK / GM_PANEL, q->score + from * GM_KV_BLOCK, GM_KV_BLOCK);
     for (size_t i = from; i < q->n; i++) {
         size_t seen = q->position + i / q->group - start + 1;
         q->factor[i] =
             k->attend(q->score + i * GM_KV_BLOCK, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
-                      s->arch->attention_scale, gm_rounds(s), &q->top[i], &q->total[i]);
+                      s->arch->attention_scale, weight + (i - from) * GM_KV_BLOCK * size,
+                      kv->v.dtype == GM_BF16, &q->top[i], &q->total[i]);
     }
-    gm_product_of(s, &kv->v)(q->score + from * GM_KV_BLOCK, GM_KV_BLOCK, NULL, m,
-                             gm_panel_at(&kv->v, at, 0), GM_KV_BLOCK, q->width / GM_PANEL,
-                             q->part + from * q->width, q->width);
+    const void *x = values->gather(weight, GM_KV_BLOCK, NULL, m, GM_KV_BLOCK, q->room, &ld);
+    values->gemm(x, ld, m, gm_panel_at(&kv->v, at, 0), GM_KV_BLOCK, q->width / GM_PANEL,
+                 q->part + from * q->width, q->width);
     for (size_t i = from; i < q->n; i++)
         k->merge(q->sum + i * q->width, q->factor[i], q->part + i * q->width, q->width);
 }
@@ -215,8 +250,10 @@ static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile 
     const size_t head = (size_t)s->arch->head_dim;
     for (size_t i = 0; i < q->n; i++) {
         size_t h = q->kv_head * q->group + i % q->group;
-        float *to = gm_row_at(&s->work->heads, tile->first + i / q->group) + h * head;
-        for (size_t j = 0; j < head; j++) to[j] = q->sum[i * q->width + j] / q->total[i];
+        float *sum = q->sum + i * q->width;
+        for (size_t j = 0; j < head; j++) sum[j] = sum[j] / q->total[i];
+        gm_store_row(s->weights->kernels, &s->work->heads, tile->first + i / q->group, h * head,
+                     sum, head);
     }
 }
 
@@ -237,29 +274,29 @@ void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *
 
 /* ---- attn_out ---- */
 
+static void add_part(const gm_step *s, const gm_task *t, const float *part, size_t ld, size_t p,
+                     size_t n, void *context)
+{
+    const gm_buf *x = context;
+    for (size_t i = 0; i < t->m; i++)
+        s->weights->kernels->add(gm_row_at(x, t->first + i) + p * GM_PANEL, part + i * ld,
+                                 n * GM_PANEL);
+}
+
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
-    const gm_kernels *k = s->weights->kernels;
-    const gm_buf *heads = &s->work->heads, *x = &s->work->x;
     const size_t panels = gm_n_panels(w->o.rows);
-    const size_t groups = (panels + TASK_PANELS - 1) / TASK_PANELS;
-    const size_t blocks = (s->n_rows + TASK_ROWS - 1) / TASK_ROWS;
-    size_t first, end;
-
-    gm_worker_share(me, s->n_rows, &first, &end);
-    for (size_t r = first; gm_rounds(s) && r < end; r++)
-        k->round_bf16(gm_row_at(heads, r), heads->stride);
-    if (gm_rounds(s)) gm_worker_meet(me);
-    for (size_t t; (t = gm_worker_next(me)) < blocks * groups;) {
-        float part[TASK_ROWS * TASK_PANELS * GM_PANEL];
-        size_t r = t / groups * TASK_ROWS, p = t % groups * TASK_PANELS;
-        size_t m = s->n_rows - r < TASK_ROWS ? s->n_rows - r : TASK_ROWS;
-        size_t n = panels - p < TASK_PANELS ? panels - p : TASK_PANELS;
-        gm_product_of(s, &w->o)(gm_row_at(heads, r), heads->stride, NULL, m,
-                                gm_panel_at(&w->o, 0, p), w->o.cols, n, part, n * GM_PANEL);
-        for (size_t i = 0; i < m; i++)
-            k->add(gm_row_at(x, r + i) + p * GM_PANEL, part + i * n * GM_PANEL, n * GM_PANEL);
+    const gm_split split = gm_split_rows(me, s->n_rows, w->o.cols, panels);
+    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
+        size_t r = t / split.groups * split.rows, p = t % split.groups * split.panels;
+        gm_task task = {.w = &w->o,
+                        .x = &s->work->heads,
+                        .panel = p,
+                        .n = panels - p < split.panels ? panels - p : split.panels,
+                        .first = r,
+                        .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows};
+        gm_task_run(s, &task, gm_scratch_of(s, me), add_part, &s->work->x);
     }
     gm_worker_meet(me);
 }

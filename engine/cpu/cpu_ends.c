@@ -57,19 +57,27 @@ static void head_logits(gm_worker *me, const gm_step *s, const gm_head_row *head
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_buf *w = &s->weights->head, *x = &s->work->head_x, *to = &s->work->logits;
+    float *norm = gm_scratch_of(s, me);
     size_t first, end;
     gm_worker_share(me, n, &first, &end);
     for (size_t i = first; i < end; i++) {
         k->norm(gm_row_at(&s->work->x, head[i].row), s->weights->final_norm.address, x->cols,
-                s->arch->norm_epsilon, gm_row_at(x, i));
-        if (gm_rounds(s)) k->round_bf16(gm_row_at(x, i), x->stride);
+                s->arch->norm_epsilon, norm);
+        gm_store_row(k, x, i, 0, norm, x->cols);
     }
     gm_worker_meet(me);
     const size_t panels = gm_n_panels(w->rows);
-    for (size_t p; (p = gm_worker_next(me) * TASK_PANELS) < panels;) {
-        size_t width = panels - p < TASK_PANELS ? panels - p : TASK_PANELS;
-        gm_product_of(s, w)(x->address, x->stride, NULL, n, gm_panel_at(w, 0, p), w->cols, width,
-                            gm_row_at(to, 0) + p * GM_PANEL, to->stride);
+    const gm_split split = gm_split_panels(me, 1, n, panels);
+    for (size_t t; (t = gm_worker_next(me)) < split.groups;) {
+        size_t p = t * split.panels;
+        gm_task task = {.w = w,
+                        .x = x,
+                        .panel = p,
+                        .n = panels - p < split.panels ? panels - p : split.panels,
+                        .m = n,
+                        .out = gm_row_at(to, 0) + p * GM_PANEL,
+                        .ldo = to->stride};
+        gm_task_run(s, &task, gm_scratch_of(s, me), NULL, NULL);
     }
     gm_worker_meet(me);
 }

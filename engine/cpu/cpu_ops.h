@@ -23,26 +23,26 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s);
 
-enum {
-    TASK_ROWS = 64,  /* rows of a product that are swept together: they stay in cache */
-    TASK_PANELS = 4, /* panels of one task */
-};
-
 static inline bool gm_rounds(const gm_step *s)
 {
     return s->weights->numerics == GM_NUMERICS_BF16;
 }
 
-static inline gm_gemm *gm_product_of(const gm_step *s, const gm_buf *panels)
+static inline const gm_product *gm_product_of(const gm_kernels *k, const gm_buf *panels)
 {
-    const gm_kernels *k = s->weights->kernels;
-    return panels->dtype == GM_BF16 ? k->gemm_bf16 : k->gemm_f32;
+    return panels->dtype == GM_BF16 ? &k->bf16 : &k->f32;
 }
 
 /* Row r of a buffer of floats. */
 static inline float *gm_row_at(const gm_buf *buf, size_t r)
 {
     return (float *)buf->address + r * buf->stride;
+}
+
+/* Row r of a buffer of anything. */
+static inline void *gm_row_of(const gm_buf *buf, size_t r)
+{
+    return (char *)buf->address + r * buf->stride * gm_dtype_bytes(buf->dtype);
 }
 
 static inline float *gm_scratch_of(const gm_step *s, const gm_worker *me)
@@ -55,8 +55,45 @@ static inline size_t gm_n_panels(size_t n)
     return gm_round_up(n, GM_PANEL) / GM_PANEL;
 }
 
-/* Norms of all rows into work->norm, rounded for the products to come; shared among
- * the workers, who meet behind it. */
+/* ---- cpu_product.c ---- */
+
+/* A product cut into tasks: blocks of rows by groups of panels. */
+typedef struct gm_split {
+    size_t rows, panels; /* of a task; the last ones may have fewer */
+    size_t blocks, groups;
+} gm_split;
+
+/* Tasks for `blocks` blocks of rows, `rows` rows the largest: few groups, because every
+ * group gathers its rows again, and enough of them that no worker waits long. */
+gm_split gm_split_panels(const gm_worker *me, size_t blocks, size_t rows, size_t n_panels);
+/* The same for m rows of k inputs. */
+gm_split gm_split_rows(const gm_worker *me, size_t m, size_t k, size_t n_panels);
+
+/* One task: m rows of x, at most gm_block_rows(k), times n panels of w. */
+typedef struct gm_task {
+    const gm_buf *w, *x;
+    size_t item;         /* which matrix of w */
+    size_t panel, n;     /* panels [panel, panel + n) */
+    size_t first, m;     /* rows [first, first + m) of x, or with `row` the m rows that it lists */
+    const uint32_t *row; /* (m) or NULL */
+    float *out;          /* (m, 16 n) written, rows ldo floats apart; NULL: parts are wanted */
+    size_t ldo;
+} gm_task;
+
+/* Part of a task's result: panels [p, p + n) of all its rows, rows ld floats apart. */
+typedef void gm_part_end(const gm_step *s, const gm_task *task, const float *part, size_t ld,
+                         size_t p, size_t n, void *context);
+
+/* `scratch` holds GM_PART_FLOATS and the room of its rows; `end` may be NULL when the task has an
+ * `out`. */
+void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_end *end,
+                 void *context);
+
+/* n values into row r of a buffer of activations, from column on, rounded if it is bf16. */
+void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
+                  size_t n);
+
+/* Norms of all rows into work->norm; shared among the workers, who meet behind it. */
 void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight);
 
 #endif

@@ -36,16 +36,20 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
                               .correction = w->correction.address,
                               .n_experts = e,
                               .n_chosen = (size_t)s->arch->n_chosen};
-    float *logits = gm_scratch_of(s, me), *scratch = logits + GM_ROUTE_ROWS * stride;
+    const size_t ld = gm_round_up(norm->cols, GM_K_BLOCK);
+    float *rows = gm_scratch_of(s, me), *logits = rows + GM_ROUTE_ROWS * ld; /* never rounded */
+    float *scratch = logits + GM_ROUTE_ROWS * stride;
     uint16_t *expert = (uint16_t *)(void *)(scratch + gm_router_scratch(e)); /* (K) */
     float *gate = s->work->gate.address;                                     /* (T,K) */
     uint8_t *bad = s->work->bad.address;
 
-    for (size_t r = first; r < first + n; r++)
-        k->norm(gm_row_at(x, r), w->mlp_norm.address, norm->cols, s->arch->norm_epsilon,
-                gm_row_at(norm, r));
-    k->gemm_f32(gm_row_at(norm, first), norm->stride, NULL, n, w->router.address, w->router.cols,
-                stride / GM_PANEL, logits, stride);
+    for (size_t i = 0; i < n; i++) {
+        k->norm(gm_row_at(x, first + i), w->mlp_norm.address, norm->cols, s->arch->norm_epsilon,
+                rows + i * ld);
+        gm_store_row(k, norm, first + i, 0, rows + i * ld, norm->cols);
+    }
+    k->f32.gemm(rows, ld * sizeof *rows, n, w->router.address, w->router.cols, stride / GM_PANEL,
+                logits, stride);
     for (size_t i = 0; i < n; i++) {
         gm_choice choice = {.expert = expert, .gate = gate + (first + i) * router.n_chosen};
         gm_router_edit edit;
@@ -56,7 +60,6 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
         if (!gm_router_choose(&router, logit, edited ? &edit : NULL, scratch, &choice))
             bad[first + i] = 1;
         keep_choice(s, (size_t)w->moe, first + i, &choice, logit);
-        if (gm_rounds(s)) k->round_bf16(gm_row_at(norm, first + i), norm->stride);
     }
 }
 

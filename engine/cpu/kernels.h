@@ -11,35 +11,66 @@
 
 #include "base/base.h"
 
-/* out[r][0 .. 16 n_panels) = x[row[r]] times the panels, for r in [0, m).
+/* Rows of a product in the form that its gemm reads them.
  *
- *   x       rows of f32, `ldx` floats apart; row NULL: rows 0, 1, ..., m-1
+ *   x     rows of k inputs, `ldx` elements apart, zeros up to the next multiple of 32:
+ *         f32 for f32 products, bf16 for bf16 ones
+ *   row   (m) the rows taken; NULL: 0, 1, ..., m-1
+ *   room  gm_room_floats(m, k), for rows that do not lie as they should
+ *   *ld   bytes from one row to the next, written
+ *
+ * Gives their address: in x or in room. */
+typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, size_t m, size_t k,
+                              void *room, size_t *ld);
+
+/* out[r][0 .. 16 n_panels) = row r times the panels, for r in [0, m).
+ *
+ *   x, ldx  from the gather of the same product; ldx in bytes
  *   panels  n_panels panels of 16 outputs and k inputs (pack.h)
  *   out     (m, 16 n_panels) f32, rows `ldo` floats apart, written
  *
  * An output depends on its row and its column only, not on m or n_panels.
  * f32: one chain of fused multiply-adds from 0, k ascending.
- * bf16: x holds values already rounded to bf16, and zeros up to the next multiple of
- *   32; from c = 0, per 32 inputs one chain over even k and one over odd k, both
- *   from 0, then c = c + (even + odd). This is what AMX tiles compute. */
-typedef void gm_gemm(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
-                     size_t k, size_t n_panels, float *out, size_t ldo);
+ * bf16: from c = 0, per 32 inputs one chain over even k and one over odd k, both from 0,
+ *   then c = c + (even + odd). This is what AMX tiles compute. */
+typedef void gm_gemm(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                     size_t n_panels, float *out, size_t ldo);
+
+typedef struct gm_product {
+    gm_gather *gather;
+    gm_gemm *gemm;
+} gm_product;
+
+/* Floats of the room that m rows of k inputs need, for any product. */
+static inline size_t gm_room_floats(size_t m, size_t k)
+{
+    return m * ((k + 63) / 64 * 64 + 16);
+}
+
+/* Most rows of k inputs that are multiplied together: their bf16 take 1 MiB of cache. */
+static inline size_t gm_block_rows(size_t k)
+{
+    size_t rows = ((size_t)1 << 19) / (k ? k : 1) / 32 * 32;
+    return rows < 32 ? 32 : rows > 256 ? 256 : rows;
+}
 
 typedef struct gm_kernels {
     const char *name;
-    gm_gemm *gemm_f32, *gemm_bf16;
+    gm_product f32, bf16;
 
     /* Root-mean-square norm: out = (x * r) * weight, r = 1 / sqrt(mean of squares +
      * epsilon); lane i sums the squares of elements i, i+16, ... */
     void (*norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
 
-    void (*round_bf16)(float *x, size_t n16);                          /* in place */
+    void (*to_bf16)(const float *x, size_t n, uint16_t *out);          /* nearest even */
     void (*add)(float *x, const float *y, size_t n16);                 /* x += y */
     void (*add_scaled)(float *x, float a, const float *y, size_t n16); /* x = fma(a, y, x) */
 
-    /* unit[i] = silu(gate[i]) * up[i] for one pair of panels: gate_up holds 16 gates,
-     * then 16 ups. */
-    void (*swiglu)(const float *gate_up, float *unit, bool round);
+    /* silu(gate) * up of m rows and `pairs` pairs of panels: a row of gate_up holds 16
+     * gates, 16 ups, 16 gates, ...; a row of `unit` 16 units a pair, rows ldu elements
+     * apart, f32 or bf16. */
+    void (*swiglu)(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
+                   bool bf16);
 
     /* out[i] = e^(x[i] - shift), i < n */
     void (*exp_shifted)(const float *x, float shift, size_t n, float *out);
@@ -48,9 +79,11 @@ typedef struct gm_kernels {
     float (*exp_sum)(const float *x, size_t n, float *top);
 
     /* One block of 32 keys in the running softmax of a query: scores (32) become
-     * weights e^(scale * score - new maximum), 0 for the keys from `n` on, rounded if
-     * asked; *top and *total go on. Gives the factor for what was summed before. */
-    float (*attend)(float *score, size_t n, float scale, bool round, float *top, float *total);
+     * weights e^(scale * score - new maximum), 0 for the keys from `n` on, as f32 or bf16;
+     * *top and *total, of the weights before rounding, go on. Gives the factor for what was
+     * summed before. */
+    float (*attend)(const float *score, size_t n, float scale, void *weight, bool bf16, float *top,
+                    float *total);
 
     /* x = fma(x, a, y): what was summed before, and this block. */
     void (*merge)(float *x, float a, const float *y, size_t n16);

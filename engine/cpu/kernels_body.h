@@ -2,13 +2,19 @@
  *
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
- * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. KERNELS_BF16 names a product
- * of its own, if it has one.
+ * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 is a product of its
+ * own, if it has one.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
 
-enum { PANEL = LANES, K_BLOCK = 32, TILE_ROWS = 8, TILE_PANELS = 8 }; /* at most */
+enum {
+    PANEL = LANES,
+    K_BLOCK = 32,
+    TILE_ROWS = 8, /* at most */
+    TILE_PANELS = 8,
+    CACHED_ROWS = 64, /* of f32 */
+};
 
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -47,7 +53,66 @@ INLINE void tile_f32(const float *const *x, const float *w, size_t k, float *out
     }
 }
 
-/* The same for bf16: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
+/* All whole tiles of `rows` rows: panel by panel, so that a panel is read once. */
+#define SWEEP(tile, rows, panels)                                                              \
+    for (size_t p = 0, n, end = m - (m - r) % (rows); p < n_panels && r < end; p += n) {       \
+        n = p + (panels) <= n_panels ? (panels) : 1;                                           \
+        for (size_t i = r; i < end; i += (rows)) {                                             \
+            const float *at[rows];                                                             \
+            for (size_t j = 0; j < (rows); j++) at[j] = row_of(x, ldx, i + j);                 \
+            if (n == (panels))                                                                 \
+                tile(at, w + p * panel_size, k, out + i * ldo + p * PANEL, ldo, rows, panels); \
+            else                                                                               \
+                tile(at, w + p * panel_size, k, out + i * ldo + p * PANEL, ldo, rows, 1);      \
+        }                                                                                      \
+    }                                                                                          \
+    r = m - (m - r) % (rows);
+
+static inline const float *row_of(const void *x, size_t ldx, size_t r)
+{
+    return (const float *)(const void *)((const char *)x + r * ldx);
+}
+
+static void block_f32(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                      size_t n_panels, float *out, size_t ldo)
+{
+    const float *w = panels;
+    const size_t panel_size = k * PANEL;
+    size_t r = 0;
+#define X(rows, n) SWEEP(tile_f32, rows, n)
+    SHAPES_F32
+#undef X
+}
+
+/* Blocks of rows that stay in cache while all panels pass by. */
+#define IN_BLOCKS(block)                                                                        \
+    for (size_t r = 0; r < m; r += CACHED_ROWS)                                                 \
+    block((const char *)x + r * ldx, ldx, m - r < CACHED_ROWS ? m - r : CACHED_ROWS, panels, k, \
+          n_panels, out + r * ldo, ldo)
+
+static void gemm_f32(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                     size_t n_panels, float *out, size_t ldo)
+{
+    IN_BLOCKS(block_f32);
+}
+
+static const void *gather_f32(const void *x, size_t ldx, const uint32_t *row, size_t m, size_t k,
+                              void *room, size_t *ld)
+{
+    *ld = (row ? k : ldx) * sizeof(float);
+    if (row == NULL) return x;
+    for (size_t r = 0; r < m; r++)
+        memcpy((float *)room + r * k, (const float *)x + row[r] * ldx, k * sizeof(float));
+    return room;
+}
+
+#ifndef PRODUCT_BF16
+#define PRODUCT_BF16           \
+    {                          \
+        gather_bf16, gemm_bf16 \
+    }
+
+/* A tile of a bf16 product: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
  * of an output is one 32-bit word, the even input in its low half. */
 INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float *out, size_t ldo,
                       const int rows, const int panels)
@@ -99,55 +164,37 @@ INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float 
     }
 }
 
-/* The rows at `at` times all panels: tiles of `panels`, then of one. */
-#define SWEEP(tile, rows, panels)                                                                \
-    if (m - r >= (rows)) {                                                                       \
-        size_t p = 0;                                                                            \
-        for (; p + (panels) <= n_panels; p += (panels))                                          \
-            tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, panels);                  \
-        for (; p < n_panels; p++) tile(at, w + p * panel_size, k, to + p * PANEL, ldo, rows, 1); \
-        r += (rows);                                                                             \
-        continue;                                                                                \
-    }
-
-/* Rows first, first + 1, ... of a tile; behind the last, the last again. */
-static inline void find_rows(const float **at, const float *x, size_t ldx, const uint32_t *row,
-                             size_t first, size_t m)
-{
-    for (size_t i = 0; i < TILE_ROWS; i++) {
-        size_t r = first + i < m ? first + i : m - 1;
-        at[i] = x + (row ? row[r] : r) * ldx;
-    }
-}
-
-static void gemm_f32(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
-                     size_t k, size_t n_panels, float *out, size_t ldo)
-{
-    const float *w = panels, *at[TILE_ROWS];
-    const size_t panel_size = k * PANEL;
-    for (size_t r = 0; r < m;) {
-        float *to = out + r * ldo;
-        find_rows(at, x, ldx, row, r, m);
-#define X(rows, n) SWEEP(tile_f32, rows, n)
-        SHAPES_F32
-#undef X
-    }
-}
-
-static void gemm_bf16(const float *x, size_t ldx, const uint32_t *row, size_t m, const void *panels,
-                      size_t k, size_t n_panels, float *out, size_t ldo)
+static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                       size_t n_panels, float *out, size_t ldo)
 {
     const uint16_t *w = panels;
-    const float *at[TILE_ROWS];
     const size_t panel_size = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK * PANEL;
-    for (size_t r = 0; r < m;) {
-        float *to = out + r * ldo;
-        find_rows(at, x, ldx, row, r, m);
+    size_t r = 0;
 #define X(rows, n) SWEEP(tile_bf16, rows, n)
-        SHAPES_BF16
+    SHAPES_BF16
 #undef X
-    }
 }
+
+static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                      size_t n_panels, float *out, size_t ldo)
+{
+    IN_BLOCKS(block_bf16);
+}
+
+/* As floats, which these products multiply. */
+static const void *gather_bf16(const void *x, size_t ldx, const uint32_t *row, size_t m, size_t k,
+                               void *room, size_t *ld)
+{
+    const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
+    *ld = depth * sizeof(float);
+    for (size_t r = 0; r < m; r++) {
+        const uint16_t *from = (const uint16_t *)x + (row ? row[r] : r) * ldx;
+        float *to = (float *)room + r * depth;
+        for (size_t i = 0; i < depth; i += LANES) v16_store(to + i, v16_load_bf16(from + i));
+    }
+    return room;
+}
+#endif
 
 /* ---- rows ---- */
 
@@ -167,9 +214,15 @@ static void norm(const float *x, const float *weight, size_t n, float epsilon, f
     for (size_t i = 0; i < n; i++) out[i] = (x[i] * r) * weight[i];
 }
 
-static void round_bf16(float *x, size_t n16)
+static void to_bf16(const float *x, size_t n, uint16_t *out)
 {
-    for (size_t i = 0; i < n16; i += LANES) v16_store(x + i, v16_bf16(v16_load(x + i)));
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) v16_store_bf16(out + i, v16_load(x + i));
+    if (i < n) {
+        uint16_t last[LANES];
+        v16_store_bf16(last, v16_load_part(x + i, n - i, 0.0f));
+        memcpy(out + i, last, (n - i) * sizeof *out);
+    }
 }
 
 static void add(float *x, const float *y, size_t n16)
@@ -185,12 +238,20 @@ static void add_scaled(float *x, float a, const float *y, size_t n16)
         v16_store(x + i, v16_fma(scale, v16_load(y + i), v16_load(x + i)));
 }
 
-static void swiglu(const float *gate_up, float *unit, bool round)
+static void swiglu(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
+                   bool bf16)
 {
-    v16 gate = v16_load(gate_up), up = v16_load(gate_up + LANES);
-    v16 below = v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), gate)));
-    v16 product = v16_mul(v16_div(gate, below), up);
-    v16_store(unit, round ? v16_bf16(product) : product);
+    for (size_t r = 0; r < m; r++)
+        for (size_t p = 0; p < pairs; p++) {
+            const float *from = gate_up + r * ldg + p * 2 * LANES;
+            v16 gate = v16_load(from), up = v16_load(from + LANES);
+            v16 below = v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), gate)));
+            v16 product = v16_mul(v16_div(gate, below), up);
+            if (bf16)
+                v16_store_bf16((uint16_t *)unit + r * ldu + p * LANES, product);
+            else
+                v16_store((float *)unit + r * ldu + p * LANES, product);
+        }
 }
 
 static void exp_shifted(const float *x, float shift, size_t n, float *out)
@@ -221,22 +282,31 @@ static float exp_sum(const float *x, size_t n, float *top)
 
 /* ---- attention ---- */
 
-static float attend(float *score, size_t n, float scale, bool round, float *top, float *total)
+static float attend(const float *score, size_t n, float scale, void *weight, bool bf16, float *top,
+                    float *total)
 {
-    for (size_t j = n; j < 2 * LANES; j++) score[j] = -INFINITY;
-    v16 a = v16_mul(v16_load(score), v16_all(scale));
-    v16 b = v16_mul(v16_load(score + LANES), v16_all(scale));
+    const v16 nothing = v16_all(-INFINITY), by = v16_all(scale);
+    v16 a = n >= LANES ? v16_load(score) : v16_load_part(score, n, -INFINITY);
+    v16 b = n >= 2 * LANES ? v16_load(score + LANES) : nothing;
+    if (n > LANES && n < 2 * LANES) b = v16_load_part(score + LANES, n - LANES, -INFINITY);
+    a = v16_mul(a, by);
+    b = v16_mul(b, by);
     float block_top = v16_top(v16_max(a, b));
     float new_top = *top > block_top ? *top : block_top;
     if (new_top == -INFINITY) new_top = 0.0f; /* nothing to attend to: all weights are 0 */
-    a = v16_exp(v16_sub(a, v16_all(new_top)));
-    b = v16_exp(v16_sub(b, v16_all(new_top)));
-    float factor;
-    exp_shifted(top, new_top, 1, &factor);
+    const v16 shift = v16_all(new_top);
+    a = v16_exp(v16_sub(a, shift));
+    b = v16_exp(v16_sub(b, shift));
+    float factor = v16_first(v16_exp(v16_sub(v16_all(*top), shift)));
     *total = fmaf(*total, factor, v16_sum(v16_add(a, b)));
     *top = new_top;
-    v16_store(score, round ? v16_bf16(a) : a);
-    v16_store(score + LANES, round ? v16_bf16(b) : b);
+    if (bf16) {
+        v16_store_bf16(weight, a);
+        v16_store_bf16((uint16_t *)weight + LANES, b);
+    } else {
+        v16_store(weight, a);
+        v16_store((float *)weight + LANES, b);
+    }
     return factor;
 }
 
@@ -258,14 +328,10 @@ static void rotate(float *x, const float *cosine, const float *sine, size_t half
 
 const gm_kernels KERNELS = {
     .name = KERNELS_NAME,
-    .gemm_f32 = gemm_f32,
-#ifdef KERNELS_BF16
-    .gemm_bf16 = KERNELS_BF16,
-#else
-    .gemm_bf16 = gemm_bf16,
-#endif
+    .f32 = {gather_f32, gemm_f32},
+    .bf16 = PRODUCT_BF16,
     .norm = norm,
-    .round_bf16 = round_bf16,
+    .to_bf16 = to_bf16,
     .add = add,
     .add_scaled = add_scaled,
     .swiglu = swiglu,

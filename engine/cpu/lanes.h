@@ -50,6 +50,21 @@ static inline v16i v16i_add(v16i a, v16i b) { return _mm512_add_epi32(a, b); }
 static inline v16i v16i_and(v16i a, v16i b) { return _mm512_and_si512(a, b); }
 static inline v16i v16i_up(v16i a, unsigned n) { return _mm512_slli_epi32(a, n); }
 static inline v16i v16i_down(v16i a, unsigned n) { return _mm512_srli_epi32(a, n); }
+/* sixteen halves as the low halves of lanes, and back */
+static inline v16i v16i_load_half(const uint16_t *p)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+static inline void v16i_store_half(uint16_t *p, v16i a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(a));
+}
+static inline float v16_first(v16 a) { return _mm512_cvtss_f32(a); }
+/* lanes 8, 4, 2 or 1 further on come to lane 0 (and others somewhere) */
+static inline v16 v16_near8(v16 a) { return _mm512_shuffle_f32x4(a, a, 0x4e); }
+static inline v16 v16_near4(v16 a) { return _mm512_shuffle_f32x4(a, a, 0xb1); }
+static inline v16 v16_near2(v16 a) { return _mm512_permute_ps(a, 0x4e); }
+static inline v16 v16_near1(v16 a) { return _mm512_permute_ps(a, 0xb1); }
 /* clang-format on */
 
 #elif defined(GM_LANES_AVX2)
@@ -140,6 +155,31 @@ static inline v16i v16i_down(v16i a, unsigned n)
 {
     return (v16i){_mm256_srli_epi32(a.lo, (int)n), _mm256_srli_epi32(a.hi, (int)n)};
 }
+static inline v16i v16i_load_half(const uint16_t *p)
+{
+    const __m128i *h = (const __m128i *)(const void *)p;
+    return (v16i){_mm256_cvtepu16_epi32(_mm_loadu_si128(h)),
+                  _mm256_cvtepu16_epi32(_mm_loadu_si128(h + 1))};
+}
+static inline void v16i_store_half(uint16_t *p, v16i a)
+{
+    __m256i both = _mm256_packus_epi32(a.lo, a.hi); /* of each 128 bits in turn */
+    _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(both, 0xd8));
+}
+static inline float v16_first(v16 a) { return _mm256_cvtss_f32(a.lo); }
+static inline v16 v16_near8(v16 a) { return (v16){a.hi, a.lo}; }
+static inline v16 v16_near4(v16 a)
+{
+    return (v16){_mm256_permute2f128_ps(a.lo, a.lo, 1), _mm256_permute2f128_ps(a.hi, a.hi, 1)};
+}
+static inline v16 v16_near2(v16 a)
+{
+    return (v16){_mm256_permute_ps(a.lo, 0x4e), _mm256_permute_ps(a.hi, 0x4e)};
+}
+static inline v16 v16_near1(v16 a)
+{
+    return (v16){_mm256_permute_ps(a.lo, 0xb1), _mm256_permute_ps(a.hi, 0xb1)};
+}
 /* clang-format on */
 
 #else
@@ -175,7 +215,21 @@ EACH_LANE(v16i, v16i_add, (v16i a, v16i b), a.at[i] + b.at[i])
 EACH_LANE(v16i, v16i_and, (v16i a, v16i b), a.at[i] & b.at[i])
 EACH_LANE(v16i, v16i_up, (v16i a, unsigned n), a.at[i] << n)
 EACH_LANE(v16i, v16i_down, (v16i a, unsigned n), a.at[i] >> n)
+EACH_LANE(v16i, v16i_load_half, (const uint16_t *p), p[i])
+EACH_LANE(v16, v16_near8, (v16 a), a.at[i ^ 8])
+EACH_LANE(v16, v16_near4, (v16 a), a.at[i ^ 4])
+EACH_LANE(v16, v16_near2, (v16 a), a.at[i ^ 2])
+EACH_LANE(v16, v16_near1, (v16 a), a.at[i ^ 1])
 #undef EACH_LANE
+
+static inline void v16i_store_half(uint16_t *p, v16i a)
+{
+    for (int i = 0; i < LANES; i++) p[i] = (uint16_t)a.at[i];
+}
+static inline float v16_first(v16 a)
+{
+    return a.at[0];
+}
 
 static inline void v16_store(float *p, v16 a)
 {
@@ -218,21 +272,18 @@ static inline void v16_store_part(float *p, size_t n, v16 a)
 /* Across lanes, always as a tree: 8 apart, then 4, 2, 1. */
 static inline float v16_sum(v16 a)
 {
-    float lane[LANES];
-    v16_store(lane, a);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) lane[i] = lane[i] + lane[i + half];
-    return lane[0];
+    a = v16_add(a, v16_near8(a));
+    a = v16_add(a, v16_near4(a));
+    a = v16_add(a, v16_near2(a));
+    return v16_first(v16_add(a, v16_near1(a)));
 }
 
 static inline float v16_top(v16 a)
 {
-    float lane[LANES];
-    v16_store(lane, a);
-    for (int half = LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            lane[i] = lane[i] > lane[i + half] ? lane[i] : lane[i + half];
-    return lane[0];
+    a = v16_max(a, v16_near8(a));
+    a = v16_max(a, v16_near4(a));
+    a = v16_max(a, v16_near2(a));
+    return v16_first(v16_max(a, v16_near1(a)));
 }
 
 /* Rounded to bfloat16, nearest even; infinities and NaN stay. */
@@ -244,6 +295,17 @@ static inline v16 v16_bf16(v16 a)
     v16i rounded = v16i_add(v16i_add(bits, v16i_all(0x7fff)), odd);
     v16 nan = v16_all(NAN);
     return v16_if_nan(a, nan, v16_from_bits(v16i_and(rounded, top_half)));
+}
+
+/* The same as sixteen halves to memory, and halves from memory. */
+static inline void v16_store_bf16(uint16_t *p, v16 a)
+{
+    v16i_store_half(p, v16i_down(v16_bits(v16_bf16(a)), 16));
+}
+
+static inline v16 v16_load_bf16(const uint16_t *p)
+{
+    return v16_from_bits(v16i_up(v16i_load_half(p), 16));
 }
 
 /* e^a with the error of about one unit in the last place: 1 exactly at 0; 0 below

@@ -28,27 +28,27 @@ static void check_case(const gm_kernels *kernels, const gm_checkpoint *file, con
     const gm_tensor *a = part(file, name, "a"), *w = part(file, name, "w");
     const gm_tensor *want = part(file, name, "out"), *rounded = part(file, name, "a_bf16");
     const size_t m = a->dim[0], k = a->dim[1], n = w->dim[0];
-    gm_buf x = gm_buf_rows(GM_F32, 1, m, k), panels = gm_buf_panels(GM_BF16, 1, n, k);
+    gm_buf x = gm_buf_rows(GM_BF16, 1, m, k), panels = gm_buf_panels(GM_BF16, 1, n, k);
     gm_buf out = gm_buf_rows(GM_F32, 1, m, n);
     CHECK_OK(gm_buf_create(&x, "x", &err), err);
     CHECK_OK(gm_buf_create(&panels, "w", &err), err);
     CHECK_OK(gm_buf_create(&out, "out", &err), err);
-    float *weights = gm_alloc2(n, k, sizeof *weights), *row = x.address;
+    float *weights = gm_alloc2(n, k, sizeof *weights), *row = gm_alloc(k, sizeof *row);
+    float *room = gm_alloc(gm_room_floats(m, k), sizeof *room);
+    size_t ld;
     gm_tensor_to_f32(w, 0, n * k, weights);
     for (size_t i = 0; i < n; i += GM_PANEL)
         gm_panel_store(&panels, 0, i, n - i < GM_PANEL ? n - i : GM_PANEL, weights + i * k);
 
     unsigned state = gm_denormals_flush();
-    for (size_t i = 0; i < m; i++, row += x.stride) {
+    for (size_t i = 0; i < m; i++) {
+        uint16_t *to = (uint16_t *)x.address + i * x.stride;
         gm_tensor_to_f32(a, i * k, k, row);
-        kernels->round_bf16(row, x.stride);
-        for (size_t j = 0; j < k; j++) {
-            uint16_t bits;
-            memcpy(&bits, (const char *)rounded->data + 2 * (i * k + j), sizeof bits);
-            CHECK_INT(gm_bf16_from_f32(row[j]), bits);
-        }
+        kernels->to_bf16(row, k, to);
+        CHECK_BYTES(to, (const uint16_t *)rounded->data + i * k, k * sizeof *to);
     }
-    kernels->gemm_bf16(x.address, x.stride, NULL, m, gm_panel_at(&panels, 0, 0), k,
+    const void *rows = kernels->bf16.gather(x.address, x.stride, NULL, m, k, room, &ld);
+    kernels->bf16.gemm(rows, ld, m, gm_panel_at(&panels, 0, 0), k,
                        gm_round_up(n, GM_PANEL) / GM_PANEL, out.address, out.stride);
     gm_denormals_restore(state);
 
@@ -56,6 +56,8 @@ static void check_case(const gm_kernels *kernels, const gm_checkpoint *file, con
         CHECK_BYTES((float *)out.address + i * out.stride, (const float *)want->data + i * n,
                     n * sizeof(float));
     gm_free(weights);
+    gm_free(row);
+    gm_free(room);
     gm_buf_free(&x);
     gm_buf_free(&panels);
     gm_buf_free(&out);

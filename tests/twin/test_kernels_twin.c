@@ -5,6 +5,7 @@
 #include "engine/cpu/pack.h"
 #include "engine/team.h"
 
+#include "base/half.h"
 #include "base/rng.h"
 #include "tests/check.h"
 
@@ -22,9 +23,10 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(gemm_f32), MEMBER(gemm_bf16),  MEMBER(norm),   MEMBER(round_bf16),
-    MEMBER(add),      MEMBER(add_scaled), MEMBER(swiglu), MEMBER(exp_shifted),
-    MEMBER(exp_sum),  MEMBER(attend),     MEMBER(merge),  MEMBER(rotate),
+    MEMBER(f32.gather), MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(norm),       MEMBER(to_bf16),     MEMBER(add),         MEMBER(add_scaled),
+    MEMBER(swiglu),     MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
+    MEMBER(merge),      MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -62,31 +64,54 @@ static void same(const char *what, const gm_kernels *other, size_t size, const f
         }
 }
 
+static void same_halves(const char *what, const gm_kernels *other, size_t size, const uint16_t *x,
+                        const uint16_t *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) one[i] = gm_bf16_to_f32(x[i]), two[i] = gm_bf16_to_f32(y[i]);
+    same(what, other, size, one, two, n);
+}
+
+/* Rows gathered and multiplied. How a gather lays rows out is the product's own affair. */
+static void multiply(const gm_product *product, const void *x, size_t ld, const uint32_t *row,
+                     size_t m, const void *panels, size_t k, size_t n_panels, float *out,
+                     size_t ldo)
+{
+    static float room[40 * 256];
+    size_t bytes;
+    CHECK(gm_room_floats(m, k) <= sizeof room / sizeof *room);
+    const void *rows = product->gather(x, ld, row, m, k, room, &bytes);
+    product->gemm(rows, bytes, m, panels, k, n_panels, out, ldo);
+}
+
 /* Between the rows of the output lies what must not be touched. */
 static void products(const gm_kernels *plain, const gm_kernels *other)
 {
-    static const size_t rows[] = {1, 2, 3, 5, 8, 9, 15, 31}, depth[] = {1, 31, 32, 33, 100};
-    static const size_t n_panels[] = {1, 2, 3, 8, 9};
-    static float rounded[31 * 128]; /* what bf16 products are given */
-    uint32_t row[31];
-    for (uint32_t i = 0; i < 31; i++) row[i] = (i * 7) % 31;
-    memcpy(rounded, a, sizeof rounded);
-    plain->round_bf16(rounded, sizeof rounded / sizeof rounded[0]);
-    for (size_t i = 0; i < 8; i++)
+    static const size_t rows[] = {1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 40};
+    static const size_t depth[] = {1, 31, 32, 33, 100}, n_panels[] = {1, 2, 3, 8, 9};
+    enum { N_ROWS = sizeof rows / sizeof rows[0], LD = 128 };
+    static float x[40 * LD]; /* zeros behind the inputs, as in the engine's buffers */
+    static uint16_t rounded[40 * LD];
+    uint32_t row[40];
+    for (uint32_t i = 0; i < 40; i++) row[i] = (i * 7) % 40;
+    for (size_t i = 0; i < N_ROWS; i++)
         for (size_t j = 0; j < 5; j++)
             for (size_t p = 0; p < 5; p++) {
-                const size_t m = rows[i], k = depth[j], n = n_panels[p], ld = 128;
+                const size_t m = rows[i], k = depth[j], n = n_panels[p];
                 const size_t ldo = n * GM_PANEL + 3;
                 const uint32_t *by = p % 2 ? row : NULL;
+                for (size_t t = 0; t < 40 * LD; t++) x[t] = t % LD < k ? a[t] : 0.0f;
+                plain->to_bf16(x, 40 * LD, rounded);
                 for (size_t t = 0; t < m * ldo; t++) one[t] = two[t] = -7.0f;
-                plain->gemm_f32(a, ld, by, m, b, k, n, one, ldo);
-                other->gemm_f32(a, ld, by, m, b, k, n, two, ldo);
-                same("gemm_f32", other, k, one, two, m * ldo);
-                plain->gemm_bf16(rounded, ld, by, m, halves, k, n, one, ldo);
-                other->gemm_bf16(rounded, ld, by, m, halves, k, n, two, ldo);
-                same("gemm_bf16", other, k, one, two, m * ldo);
+                multiply(&plain->f32, x, LD, by, m, b, k, n, one, ldo);
+                multiply(&other->f32, x, LD, by, m, b, k, n, two, ldo);
+                same("f32.gather", other, k, one, two, m * ldo);
+                same("f32.gemm", other, k, one, two, m * ldo);
+                multiply(&plain->bf16, rounded, LD, by, m, halves, k, n, one, ldo);
+                multiply(&other->bf16, rounded, LD, by, m, halves, k, n, two, ldo);
+                same("bf16.gather", other, k, one, two, m * ldo);
+                same("bf16.gemm", other, k, one, two, m * ldo);
                 for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
-                    CHECK(one[t] == -7.0f);
+                    CHECK(one[t] == -7.0f && two[t] == -7.0f);
             }
 }
 
@@ -113,6 +138,10 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
         plain->rotate(one, b, b + n, n);
         other->rotate(two, b, b + n, n);
         same("rotate", other, n, one, two, 2 * n);
+        uint16_t half[2][1001] = {{0}};
+        plain->to_bf16(a, n, half[0]);
+        other->to_bf16(a, n, half[1]);
+        same_halves("to_bf16", other, n, half[0], half[1], n + 1); /* nothing behind is touched */
     }
 }
 
@@ -127,27 +156,35 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
         same("add_scaled", other, n, one, two, n);
         plain->merge(one, 0.7f, b, n), other->merge(two, 0.7f, b, n);
         same("merge", other, n, one, two, n);
-        plain->round_bf16(one, n), other->round_bf16(two, n);
-        same("round_bf16", other, n, one, two, n);
     }
-    for (size_t i = 0; i < 100; i++)
-        for (int round = 0; round < 2; round++) {
-            plain->swiglu(a + i * 32, one, round == 1);
-            other->swiglu(a + i * 32, two, round == 1);
-            same("swiglu", other, i, one, two, GM_PANEL);
-        }
+    for (size_t pairs = 1; pairs <= 4; pairs++) { /* 7 rows, apart in both arrays */
+        uint16_t half[2][7 * 70] = {{0}};
+        memset(one, 0, sizeof one), memset(two, 0, sizeof two);
+        plain->swiglu(a, 130, 7, pairs, one, 65, false);
+        other->swiglu(a, 130, 7, pairs, two, 65, false);
+        same("swiglu", other, pairs, one, two, 7 * 65);
+        plain->swiglu(a, 130, 7, pairs, half[0], 65, true);
+        other->swiglu(a, 130, 7, pairs, half[1], 65, true);
+        same_halves("swiglu", other, pairs, half[0], half[1], 7 * 65);
+    }
 }
 
 static void blocks_of_keys(const gm_kernels *plain, const gm_kernels *other)
 {
     float top[2] = {-INFINITY, -INFINITY}, total[2] = {0};
-    for (size_t i = 0; i < 200; i++) {
+    for (size_t i = 0; i < 400; i++) {
         const size_t n = i % 32 + 1;
-        memcpy(one, a + i * 32, 32 * sizeof *a);
-        memcpy(two, a + i * 32, 32 * sizeof *a);
-        float x = plain->attend(one, n, 0.125f, i % 2, &top[0], &total[0]);
-        float y = other->attend(two, n, 0.125f, i % 2, &top[1], &total[1]);
-        same("attend", other, n, one, two, 32);
+        const bool bf16 = i % 2;
+        const float *score = a + i * 32;
+        uint16_t half[2][32];
+        float x =
+            plain->attend(score, n, 0.125f, bf16 ? (void *)half[0] : one, bf16, &top[0], &total[0]);
+        float y =
+            other->attend(score, n, 0.125f, bf16 ? (void *)half[1] : two, bf16, &top[1], &total[1]);
+        if (bf16)
+            same_halves("attend", other, n, half[0], half[1], 32);
+        else
+            same("attend", other, n, one, two, 32);
         same("attend's factor", other, n, &x, &y, 1);
         same("attend's top", other, n, &top[0], &top[1], 1);
         same("attend's total", other, n, &total[0], &total[1], 1);
@@ -164,12 +201,10 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     float a_sum = plain->exp_sum(y, n, &top[0]), b_sum = other->exp_sum(y, n, &top[1]);
     same("exp_sum", other, n, &a_sum, &b_sum, 1);
     same("exp_sum's top", other, n, &top[0], &top[1], 1);
-    for (int i = 0; i < 2; i++) {
-        memcpy(score[i], y, sizeof score[i]);
-        top[i] = -INFINITY;
-    }
-    float a_factor = plain->attend(score[0], n < 32 ? n : 32, 0.5f, false, &top[0], &total[0]);
-    float b_factor = other->attend(score[1], n < 32 ? n : 32, 0.5f, false, &top[1], &total[1]);
+    top[0] = top[1] = -INFINITY;
+    const size_t seen = n < 32 ? n : 32;
+    float a_factor = plain->attend(y, seen, 0.5f, score[0], false, &top[0], &total[0]);
+    float b_factor = other->attend(y, seen, 0.5f, score[1], false, &top[1], &total[1]);
     same("attend", other, n, score[0], score[1], 32);
     same("attend's factor", other, n, &a_factor, &b_factor, 1);
     same("attend's top", other, n, &top[0], &top[1], 1);
@@ -180,7 +215,7 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     plain->add_scaled(one, 0.5f, y, 32), other->add_scaled(two, 0.5f, y, 32);
     plain->add(one, y, 32), other->add(two, y, 32);
     same("add, add_scaled and merge", other, n, one, two, 32);
-    plain->swiglu(y, one, false), other->swiglu(y, two, false);
+    plain->swiglu(y, 32, 1, 1, one, 16, false), other->swiglu(y, 32, 1, 1, two, 16, false);
     same("swiglu", other, n, one, two, GM_PANEL);
     memcpy(one, x, 32 * sizeof *x);
     memcpy(two, x, 32 * sizeof *x);
@@ -200,11 +235,10 @@ static void special_values(const gm_kernels *plain, const gm_kernels *other)
     same("exp", other, 16, one, two, 16);
     CHECK(one[0] == 1 && one[1] == 1 && isinf(one[2]) && one[3] == 0 && isnan(one[4]));
     CHECK(one[7] > 0 && one[8] == 0 && one[9] == 1);
-    memcpy(one, x, sizeof x);
-    memcpy(two, x, sizeof x);
-    plain->round_bf16(one, 16);
-    other->round_bf16(two, 16);
-    same("round_bf16", other, 16, one, two, 16);
+    uint16_t half[2][16];
+    plain->to_bf16(x, 16, half[0]);
+    other->to_bf16(x, 16, half[1]);
+    same_halves("to_bf16", other, 16, half[0], half[1], 16);
     CHECK(isinf(one[2]) && isnan(one[4]) && isinf(one[10]));
     for (size_t n = 1; n <= 33; n++)
         for (size_t i = 0; i < 16; i++) special_row(plain, other, x, y + i, n);
@@ -255,7 +289,7 @@ EVERY_KIND(special_values)
 static void no_loop_is_left_out(void)
 {
     compare *const checks[] = {products, rows_of_any_length, padded_rows, blocks_of_keys};
-    const size_t first = offsetof(gm_kernels, gemm_f32), slot = sizeof(gm_gemm *);
+    const size_t first = offsetof(gm_kernels, f32), slot = sizeof(gm_gemm *);
     CHECK_INT((sizeof(gm_kernels) - first) / slot, N_MEMBERS);
     for (size_t i = 0; i < N_MEMBERS; i++) CHECK_INT(members[i].at, first + i * slot);
     for (size_t i = 0; i < N_MEMBERS; i++) members[i].compared = false;

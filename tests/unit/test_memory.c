@@ -17,6 +17,29 @@ static void blocks_are_zero_and_aligned(void)
     }
 }
 
+static void pages_are_zero_aligned_and_counted(void)
+{
+    static const size_t sizes[] = {1, 4096, (2 << 20) - 1, 2 << 20, (5 << 20) + 1};
+    const long before = gm_alloc_live();
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned char *block = gm_pages_alloc(sizes[i]);
+        CHECK(block != NULL);
+        CHECK_INT((uintptr_t)block % (2 << 20), 0);
+        CHECK_INT(gm_alloc_live(), before + 1);
+        CHECK_INT(block[0] | block[sizes[i] / 2] | block[sizes[i] - 1], 0);
+        memset(block, 0xAB, sizes[i]);
+        gm_pages_free(block, sizes[i]);
+        CHECK_INT(gm_alloc_live(), before);
+    }
+    gm_pages_free(NULL, 1);
+    CHECK(gm_pages_alloc(0) == NULL);
+    CHECK(gm_pages_alloc(SIZE_MAX) == NULL);
+    CHECK(gm_pages_alloc((size_t)1 << 60) == NULL);
+    gm_alloc_fail_after(0);
+    CHECK(gm_pages_alloc(1) == NULL);
+    CHECK_INT(gm_alloc_fail_after(-1), -1);
+}
+
 static void products_that_overflow_are_refused(void)
 {
     CHECK(gm_alloc(SIZE_MAX, 2) == NULL);
@@ -105,8 +128,8 @@ static void arena_refuses_what_cannot_be(void)
     gm_arena_clear(&arena);
 }
 
-TESTS(TEST(blocks_are_zero_and_aligned), TEST(products_that_overflow_are_refused),
-      TEST(growing_keeps_the_old_and_zeroes_the_new),
+TESTS(TEST(blocks_are_zero_and_aligned), TEST(pages_are_zero_aligned_and_counted),
+      TEST(products_that_overflow_are_refused), TEST(growing_keeps_the_old_and_zeroes_the_new),
       TEST(the_kth_call_fails_once_and_blocks_are_counted), TEST(copies_end_in_nul),
       TEST(arena_blocks_are_apart_aligned_and_zero),
       TEST(a_large_arena_block_leaves_room_in_the_newest_chunk), TEST(arena_refuses_what_cannot_be))

@@ -1,0 +1,58 @@
+/* cpu_product.c - how a product is cut into tasks, and how one is run. */
+#include "engine/cpu/cpu_ops.h"
+
+#include <string.h>
+
+enum {
+    FEW_ROWS = 16,      /* up to here reading the weights takes longer than multiplying */
+    FEW_PANELS = 8,     /* of such a task: a quarter of a megabyte */
+    TASKS_A_WORKER = 8, /* so that the last task is short beside the whole */
+    PART_FLOATS = GM_PART_FLOATS
+};
+
+gm_split gm_split_panels(const gm_worker *me, size_t blocks, size_t rows, size_t n_panels)
+{
+    gm_split split = {.rows = rows, .panels = FEW_PANELS, .blocks = blocks};
+    if (rows > FEW_ROWS) {
+        size_t groups = (TASKS_A_WORKER * me->n + blocks - 1) / (blocks ? blocks : 1);
+        split.panels = gm_round_up((n_panels + groups - 1) / groups, 4);
+    }
+    split.groups = (n_panels + split.panels - 1) / split.panels;
+    return split;
+}
+
+gm_split gm_split_rows(const gm_worker *me, size_t m, size_t k, size_t n_panels)
+{
+    const size_t most = gm_block_rows(k), rows = m < most ? m : most;
+    return gm_split_panels(me, rows ? (m + rows - 1) / rows : 0, rows, n_panels);
+}
+
+void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end *end,
+                 void *context)
+{
+    const gm_product *product = gm_product_of(s->weights->kernels, t->w);
+    const size_t k = t->w->cols;
+    float *room = scratch + PART_FLOATS;
+    size_t ld;
+    const void *from = t->row ? t->x->address : gm_row_of(t->x, t->first);
+    const void *x = product->gather(from, t->x->stride, t->row, t->m, k, room, &ld);
+    if (t->out) {
+        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, t->panel), k, t->n, t->out, t->ldo);
+        return;
+    }
+    const size_t some = t->m > FEW_ROWS ? 2 : FEW_PANELS; /* panels whose result stays in cache */
+    for (size_t p = t->panel, n; p < t->panel + t->n; p += n) {
+        n = t->panel + t->n - p < some ? t->panel + t->n - p : some;
+        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, p), k, n, scratch, n * GM_PANEL);
+        end(s, t, scratch, n * GM_PANEL, p, n, context);
+    }
+}
+
+void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
+                  size_t n)
+{
+    if (to->dtype == GM_BF16)
+        k->to_bf16(x, n, (uint16_t *)gm_row_of(to, r) + column);
+    else
+        memcpy(gm_row_at(to, r) + column, x, n * sizeof *x);
+}
