@@ -53,6 +53,7 @@ static const char *const not_marked[] = {"config",
                                          "prompt",
                                          "prompts",
                                          "tune-prompts",
+                                         "plan",
                                          "any-model",
                                          "numerics",
                                          NULL};
@@ -192,24 +193,31 @@ out:
 
 /* ---- the work ---- */
 
-static void print_plan(const request *r, const gm_study *s)
+/* What would be measured, and how long that would take. */
+static gm_status print_plan(gm_study *s, gm_error *err)
 {
-    double tokens = 0;
-    size_t n_texts = 0;
-    char show[24];
-    for (size_t i = 0; i < s->n_cells; i++) tokens += gm_study_tokens(s, &s->cell[i]);
-    for (size_t i = 0; i < s->n_cells; i++)
-        for (size_t p = 0; p < s->prompts.n && !s->cell[i].absent; p++)
-            n_texts +=
-                (s->prompt_half[p] == s->cell[i].half && gm_study_counts(s, s->cell[i].topic, p)) *
-                (size_t)r->protocol.seeds;
+    char show[3][24], name[GM_TOPIC_NAME_BYTES];
+    gm_work sum = {0};
+    double seconds;
+    for (size_t i = 0; i < s->n_cells; i++) gm_work_add(&sum, gm_study_work(s, &s->cell[i]));
+    gm_status status = gm_study_time(&seconds, s, err);
+    if (status != GM_OK) return status;
     for (size_t t = 0; t < s->n_topics; t++) {
-        printf("cluster %d: ", s->topic[t].cluster);
-        gm_print_text(stdout, 0, s->topic[t].domain);
-        printf(", %zu documents, purity %.2f\n", s->topic[t].size, s->topic[t].purity);
+        const gm_topic *topic = &s->topic[t];
+        gm_print_text(stdout, 0, gm_topic_show(name, topic));
+        fputs(": ", stdout);
+        gm_print_text(stdout, 0, topic->domain);
+        if (!topic->given) printf(", %zu documents, purity %.2f", topic->size, topic->purity);
+        putchar('\n');
     }
-    printf("%zu cells (%zu to choose dose and filter), %zu texts, about %s tokens\n", s->n_cells,
-           s->n_choosing, n_texts, gm_show_count(show, tokens));
+    printf("%zu cells (%zu to choose dose and filter), %.0f texts\n", s->n_cells, s->n_choosing,
+           sum.texts);
+    printf("tokens: %s to generate at most, behind %s of prompts; %s of fixed texts to read\n",
+           gm_show_count(show[0], sum.generated), gm_show_count(show[1], sum.prompts),
+           gm_show_count(show[2], sum.fixed));
+    printf("time: about %s, going by one group of cells just now\n",
+           gm_show_seconds(show[0], seconds));
+    return GM_OK;
 }
 
 static gm_status give_results(const request *r, const gm_study *s, const gm_outcomes *o,
@@ -249,7 +257,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
                 "left out",
                 study.judge.n_shared);
     if (r->dry_run) {
-        print_plan(r, &study);
+        GM_TRY(print_plan(&study, err));
         goto out;
     }
     if (folder && !finished) GM_TRY(gm_shard_lock_take(&lock, folder, 0, 1, err));
@@ -349,6 +357,8 @@ int gm_steer_sweep(int argc, char **argv)
         GM_PROTOCOL_OPTIONS(&r.protocol),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},
         {GM_OPT_LIST, "cluster", &r.protocol.recipe.clusters, 0, 0, "ID", "cluster to measure"},
+        {GM_OPT_LIST, "plan", &r.protocol.plans, 0, 0, "FILE[=DOMAIN]",
+         "plan file to measure; its domain, unless its source says it"},
         GM_RECIPE_RULES(&r.protocol.recipe),
         {.kind = GM_OPT_END_},
     };

@@ -51,8 +51,10 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
         {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \
          "keep the routed branch's total weight"},                                                 \
         {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer; all without it"},\
+        {GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"},           \
     {                                                                                              \
-        GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"              \
+        GM_OPT_TEXT, "schedule", &(r)->schedule, 0, 0, "WHEN",                                     \
+            "over generated tokens: constant, first:N, rise:N, fade:N"                             \
     }
 
 #define GM_RECIPE_OPTIONS(r)                                                                       \
@@ -63,8 +65,6 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
          "one expert by hand, in logits (-inf takes it out)"},                                     \
         {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
         GM_RECIPE_RULES(r),                                                                        \
-        {GM_OPT_TEXT, "schedule", &(r)->schedule, 0, 0, "WHEN",                                    \
-         "over generated tokens: constant, first:N, rise:N, fade:N"},                              \
         {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
          "instead, at the same norm a layer: " GM_CONTROLS},                                       \
     {                                                                                              \

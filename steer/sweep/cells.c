@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "steer/sweep/given.h"
+#include "steer/sweep/topics.h"
 
 /* gm_cell.dose_at: the chosen dose, or the k-th positive one that is not chosen. */
 enum { CHOSEN = -1, OTHER_POSITIVE = -2 };
@@ -60,7 +62,7 @@ static void list_choosing(list *l, const gm_study *s)
     if (!gm_protocol_chooses(p)) return;
     add(l, -1, GM_ARM_UNSTEERED, 0, CHOSEN, 0, 1);
     for (int t = 0; t < (int)s->n_topics; t++)
-        for (size_t f = 0; f < p->n_filters; f++)
+        for (size_t f = 0; f < (s->topic[t].given ? 1 : p->n_filters); f++)
             for (int d = 0; d < (int)p->n_doses; d++)
                 if (p->dose[d] > 0) add(l, t, GM_ARM_PLAN, 0, d, f, 1);
 }
@@ -139,12 +141,20 @@ bool gm_cell_is_judged(const gm_study *s, const gm_cell *c)
 
 /* ---- plans ---- */
 
-/* A topic's neighbour: the next topic, or any other cluster; -1 when there is none. */
+/* A topic's neighbour: the next topic that is a cluster, or the first cluster of another
+ * domain's documents, or any; -1 when there is none. */
 static int other_cluster(const gm_study *s, int topic)
 {
-    int own = s->topic[topic].cluster;
-    if (s->n_topics > 1) return s->topic[(size_t)(topic + 1) % s->n_topics].cluster;
-    return s->stage->atlas->n_clusters > 1 ? (own == 0 ? 1 : 0) : -1;
+    const gm_topic *own = &s->topic[topic];
+    const gm_atlas *a = s->stage->atlas;
+    for (size_t k = 1; k < s->n_topics; k++) {
+        const gm_topic *next = &s->topic[((size_t)topic + k) % s->n_topics];
+        if (!next->given && (!own->given || next->class_id != own->class_id)) return next->cluster;
+    }
+    if (!own->given) return a->n_clusters > 1 ? (own->cluster == 0 ? 1 : 0) : -1;
+    for (size_t c = 0; c < a->n_clusters; c++)
+        if (gm_topics_class(s, c) != own->class_id) return (int)c;
+    return a->n_clusters > 0 ? 0 : -1;
 }
 
 /* Tell the recipe which control an arm is; `text` is room for its words. */
@@ -171,19 +181,24 @@ static void choose_control(gm_recipe *r, const gm_study *s, const gm_cell *c, ch
 gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_error *err)
 {
     const gm_shape shape = gm_stage_shape(s->stage);
-    char id[16], control[32];
+    char id[16], control[32], layers[32];
     const char *one[1] = {id};
     gm_recipe r = s->protocol->recipe;
     if (c->topic < 0 || c->arm == GM_ARM_PROMPT)
         return gm_plan_init(plan, shape.n_layers, shape.n_experts, shape.layer_of_moe, err);
-    snprintf(id, sizeof id, "%d", s->topic[c->topic].cluster);
+    const gm_topic *t = &s->topic[c->topic];
+    snprintf(id, sizeof id, "%d", t->cluster);
     r.clusters = (gm_opt_list){one, 1};
+    if (t->given) gm_given_recipe(&r, t, layers);
     r.filter = s->protocol->filter[c->filter];
     r.weight = c->dose;
     r.seed = s->stage->options->seed % 1000000007 * 1000000 +
-             (int64_t)(s->topic[c->topic].cluster % 1000) * 1000 + c->draw + 1;
+             (int64_t)((t->cluster + 1000) % 1000) * 1000 + c->draw + 1;
     choose_control(&r, s, c, control);
-    return gm_recipe_build(plan, &r, &shape, s->stage->atlas, s->stage->options->atlas, err);
+    gm_status status =
+        gm_recipe_build(plan, &r, &shape, s->stage->atlas, s->stage->options->atlas, err);
+    if (status == GM_OK && t->given) gm_given_windows(plan, t);
+    return status;
 }
 
 /* What a topic may lack: a half without documents or experts, a neighbour with any; and one
@@ -197,20 +212,22 @@ static bool may_be_absent(const gm_cell *c)
 gm_status gm_cells_try(gm_study *s, gm_error *err)
 {
     gm_error why = {0};
+    char name[GM_TOPIC_NAME_BYTES];
     for (size_t i = 0; i < s->n_cells; i++) {
         gm_cell *c = &s->cell[i];
         gm_plan plan = {0};
         if (c->arm == GM_ARM_OTHER && other_cluster(s, c->topic) < 0) c->absent = true;
+        if (c->arm == GM_ARM_HALF && s->topic[c->topic].given) c->absent = true;
         if (c->absent) continue;
         gm_status status = gm_cell_plan(&plan, s, c, &why);
         gm_plan_clear(&plan);
         if (status == GM_OK) continue;
         if (c->topic < 0) return gm_fail(err, status, "unsteered: %s", why.text);
         if (status != GM_EARG || !may_be_absent(c))
-            return gm_fail(err, status, "cluster %d, dose %g: %s", s->topic[c->topic].cluster,
+            return gm_fail(err, status, "%s, dose %g: %s", gm_topic_show(name, &s->topic[c->topic]),
                            c->dose, why.text);
         c->absent = true;
-        gm_warn("cluster %d goes without '%s' at dose %g: %s", s->topic[c->topic].cluster,
+        gm_warn("%s goes without '%s' at dose %g: %s", gm_topic_show(name, &s->topic[c->topic]),
                 gm_arm_names[c->arm], c->dose, why.text);
     }
     return GM_OK;

@@ -1,14 +1,17 @@
 /* cost.c - what plans do to the model's predictions on fixed text: see measure.h.
  *
  * A passage runs in one step, once unsteered and once under each plan, so that both are
- * compared row by row over the whole vocabulary and no logits are kept. What a row's
- * exponents sum to is taken from the engine's loss, in float: KL is exact to about 1e-6.
+ * compared row by row over the whole vocabulary and no logits are kept; where a schedule goes
+ * on to another part of a plan another step begins. What a row's exponents sum to is taken
+ * from the engine's loss, in float: KL is exact to about 1e-6. Rows are shared out among
+ * threads; each is one thread's, and sums over rows have their order.
  */
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "steer/ramp.h"
 #include "steer/sweep/measure.h"
 #include "steer/sweep/topics.h"
 
@@ -22,31 +25,48 @@ typedef struct sums {
     size_t same, n_pairs;
 } sums;
 
+/* One row under a plan against the same row unsteered. */
+typedef struct row_cost {
+    double kl;
+    bool same; /* the likeliest token */
+} row_cost;
+
 typedef struct reader {
     const gm_study *study;
     gm_session *session;
+    gm_ramp ramp;
     size_t n_plans, V, L, K;
-    uint8_t phase;    /* that the passages' tokens count as */
-    float *logits;    /* (1+n_plans, tokens, V) */
-    gm_record record; /* expert, gate, bad */
-    float *nll;       /* (1+n_plans, tokens) as the engine computes it */
-    double *p;        /* (tokens, V) unsteered probabilities */
-    sums *sum;        /* (n_plans) */
-    gm_edit *edit;    /* (n_plans) */
+    bool alone;            /* --threads 1: this thread does it all */
+    uint8_t phase;         /* that the passages' tokens count as */
+    float *logits;         /* (1+n_plans, tokens, V) */
+    gm_record record;      /* expert, gate, bad */
+    float *nll;            /* (1+n_plans, tokens) as the engine computes it */
+    double *p;             /* (tokens, V) unsteered probabilities */
+    size_t *top;           /* (tokens) unsteered likeliest token; V: none */
+    row_cost *row;         /* (tokens) */
+    sums *sum;             /* (n_plans) */
+    gm_edit *edit;         /* (n_plans) */
+    gm_schedule *schedule; /* (n_plans) */
+    gm_segment *segment;   /* (1+n_plans) */
 } reader;
 
 static void reader_clear(reader *r)
 {
     gm_session_free(r->session);
+    gm_ramp_clear(&r->ramp);
     for (size_t i = 0; r->sum && i < r->n_plans; i++) gm_free(r->sum[i].kl);
     gm_free(r->logits);
     gm_free(r->nll);
     gm_free(r->p);
+    gm_free(r->top);
+    gm_free(r->row);
     gm_free(r->record.expert);
     gm_free(r->record.gate);
     gm_free(r->record.bad);
     gm_free(r->sum);
     gm_free(r->edit);
+    gm_free(r->schedule);
+    gm_free(r->segment);
 }
 
 static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, size_t n_plans,
@@ -57,6 +77,7 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
     size_t rows = (1 + n_plans) * GM_PASSAGE_TOKENS;
     *r = (reader){.study = s,
                   .n_plans = n_plans,
+                  .alone = s->stage->options->threads == 1,
                   .phase = GM_PHASE_GENERATED,
                   .V = (size_t)info->vocab_size,
                   .L = (size_t)info->n_moe_layers,
@@ -64,16 +85,21 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
     r->logits = gm_alloc2(rows, r->V, sizeof *r->logits);
     r->nll = gm_alloc(rows, sizeof *r->nll);
     r->p = gm_alloc2(GM_PASSAGE_TOKENS, r->V, sizeof *r->p);
+    r->top = gm_alloc(GM_PASSAGE_TOKENS, sizeof *r->top);
+    r->row = gm_alloc(GM_PASSAGE_TOKENS, sizeof *r->row);
     r->record.expert = gm_alloc2(r->L * rows, r->K, sizeof *r->record.expert);
     r->record.gate = gm_alloc2(r->L * rows, r->K, sizeof *r->record.gate);
     r->record.bad = gm_alloc(rows, sizeof *r->record.bad);
     r->sum = gm_alloc(n_plans, sizeof *r->sum);
     r->edit = gm_alloc(n_plans, sizeof *r->edit);
-    if (!r->logits || !r->nll || !r->p || !r->record.expert || !r->record.gate || !r->record.bad ||
-        !r->sum || !r->edit)
+    r->schedule = gm_alloc(n_plans, sizeof *r->schedule);
+    r->segment = gm_alloc(1 + n_plans, sizeof *r->segment);
+    if (!r->logits || !r->nll || !r->p || !r->top || !r->row || !r->record.expert ||
+        !r->record.gate || !r->record.bad || !r->sum || !r->edit || !r->schedule || !r->segment)
         GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
     for (size_t i = 0; i < n_plans; i++) {
         r->edit[i] = gm_stage_edit(&plan[i]);
+        r->schedule[i] = plan[i].schedule;
         if (!(r->edit[i].phases & 1u << GM_PHASE_GENERATED)) r->phase = GM_PHASE_PROMPT;
         r->sum[i].kl = gm_alloc(n_tokens, sizeof *r->sum[i].kl);
         if (r->sum[i].kl == NULL) GM_FAIL(GM_EMEM, "no memory to compare %zu plans", n_plans);
@@ -83,7 +109,7 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
                                         .kv_rows = rows,
                                         .max_sequences = (int)n_plans + 1};
     GM_TRY(gm_session_create(&r->session, s->stage->model, &options, err));
-    GM_TRY(gm_session_set_edits(r->session, r->edit, n_plans, err));
+    GM_TRY(gm_ramp_set(&r->ramp, r->session, info, r->edit, r->schedule, n_plans, err));
 out:
     return status;
 }
@@ -96,11 +122,11 @@ static size_t likeliest(const float *row, size_t n)
     return top;
 }
 
-/* Rows t and u predict the same next token; those that are not finite predict none. */
-static bool same_likeliest(const reader *r, size_t t, size_t u)
+/* The likeliest next token of a row; V where what it predicts is not finite. */
+static size_t top_of(const reader *r, size_t row)
 {
-    if (r->record.bad[t] || r->record.bad[u] || isnan(r->nll[t]) || isnan(r->nll[u])) return false;
-    return likeliest(r->logits + t * r->V, r->V) == likeliest(r->logits + u * r->V, r->V);
+    if (r->record.bad[row] || isnan(r->nll[row])) return r->V;
+    return likeliest(r->logits + row * r->V, r->V);
 }
 
 /* ln sum exp of a row: the engine has it in the loss of the row's target. */
@@ -109,12 +135,15 @@ static double log_sum(const reader *r, size_t row, uint32_t target)
     return (double)r->nll[row] + (double)r->logits[row * r->V + target];
 }
 
-static void read_base(reader *r, const gm_ids *ids, size_t n)
+/* Rows [0,n) of a step, unsteered; row t predicts target[t]. */
+static void read_base(reader *r, const uint32_t *target, size_t n)
 {
-    for (size_t t = 0; t + 1 < n; t++) {
-        double log_base = log_sum(r, t, ids->at[t + 1]);
-        for (size_t i = 0; i < r->V; i++)
-            r->p[t * r->V + i] = exp((double)r->logits[t * r->V + i] - log_base);
+#pragma omp parallel for schedule(static) if (!r->alone)
+    for (size_t t = 0; t < n; t++) {
+        const float *a = r->logits + t * r->V; /* (V) */
+        double log_base = log_sum(r, t, target[t]);
+        for (size_t i = 0; i < r->V; i++) r->p[t * r->V + i] = exp((double)a[i] - log_base);
+        r->top[t] = top_of(r, t);
     }
 }
 
@@ -126,19 +155,24 @@ static double divergence(const double *p, const float *a, const float *b, size_t
     return sum;
 }
 
-/* Compare tokens [0,n) of one passage: base rows against those of plan p. The last token
- * predicts nothing that is known. */
-static void compare_rows(reader *r, const gm_ids *ids, size_t n, size_t p)
+/* Compare rows [0,n) of a step, of which there are `rows` a plan, under plan p. */
+static void compare_rows(reader *r, const uint32_t *target, size_t n, size_t rows, size_t p)
 {
     sums *sum = &r->sum[p];
-    for (size_t t = 0; t + 1 < n; t++) {
-        size_t row = (p + 1) * n + t, V = r->V;
-        const float *a = r->logits + t * V, *b = r->logits + row * V; /* (V) */
-        double shift = log_sum(r, row, ids->at[t + 1]) - log_sum(r, t, ids->at[t + 1]);
-        sum->kl[sum->n++] = divergence(r->p + t * V, a, b, V) + shift;
+    const size_t V = r->V, first = (p + 1) * rows;
+#pragma omp parallel for schedule(static) if (!r->alone)
+    for (size_t t = 0; t < n; t++) {
+        const float *a = r->logits + t * V, *b = r->logits + (first + t) * V; /* (V) */
+        double shift = log_sum(r, first + t, target[t]) - log_sum(r, t, target[t]);
+        size_t top = top_of(r, first + t);
+        r->row[t].kl = divergence(r->p + t * V, a, b, V) + shift;
+        r->row[t].same = top == r->top[t] && top < V;
+    }
+    for (size_t t = 0; t < n; t++) {
+        sum->kl[sum->n++] = r->row[t].kl;
+        sum->same += r->row[t].same;
         sum->nll_base += (double)r->nll[t];
-        sum->nll += (double)r->nll[row];
-        sum->same += same_likeliest(r, t, row);
+        sum->nll += (double)r->nll[first + t];
     }
 }
 
@@ -176,37 +210,62 @@ static void compare_choices(reader *r, size_t n, size_t p)
     }
 }
 
-static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *err)
+/* From token `at` on, how many the plans' schedules treat alike. */
+static size_t run_length(const reader *r, size_t at, size_t end)
+{
+    size_t n = 1;
+    for (; at + n < end; n++)
+        for (size_t p = 0; p < r->n_plans; p++)
+            if (gm_ramp_at(&r->ramp, (int)p, at + n) != gm_ramp_at(&r->ramp, (int)p, at)) return n;
+    return n;
+}
+
+/* Tokens [at, at+n) of a passage in one step. The last token of all predicts nothing that is
+ * known. */
+static gm_status read_run(reader *r, const gm_passage *passage, size_t at, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;
     uint8_t phase[GM_PASSAGE_TOKENS];
     uint32_t target[GM_PASSAGE_TOKENS];
-    size_t n = passage->ids.n, n_open = 0;
-    assert(n <= GM_PASSAGE_TOKENS);
-    gm_segment *segment = gm_alloc(1 + r->n_plans, sizeof *segment);
-    if (segment == NULL) GM_FAIL(GM_EMEM, "no memory to compare plans");
+    const size_t end = passage->ids.n, n_known = at + n < end ? n : n - 1;
     memset(phase, r->phase, sizeof phase);
-    for (size_t t = 0; t < n; t++) target[t] = t + 1 < n ? passage->ids.at[t + 1] : GM_NO_TARGET;
-    for (; n_open <= r->n_plans; n_open++) {
-        gm_segment *g = &segment[n_open];
-        *g = (gm_segment){.n = n,
-                          .token = passage->ids.at,
+    for (size_t t = 0; t < n; t++)
+        target[t] = t < n_known ? passage->ids.at[at + t + 1] : GM_NO_TARGET;
+    for (size_t i = 0; i <= r->n_plans; i++) {
+        gm_segment *g = &r->segment[i];
+        int sequence = g->sequence, edit = gm_ramp_at(&r->ramp, (int)i - 1, at);
+        *g = (gm_segment){.sequence = sequence,
+                          .n = n,
+                          .token = passage->ids.at + at,
                           .phase = phase,
-                          .edit = (int)n_open - 1,
+                          .edit = r->phase == GM_PHASE_GENERATED ? edit : (int)i - 1,
                           .want = GM_WANT_ALL,
                           .target = target};
-        GM_TRY(gm_sequence_open(r->session, n, &g->sequence, err));
     }
     const gm_result result = {.logits = r->logits, .nll = r->nll};
-    GM_TRY(gm_session_step(r->session, segment, n_open, &r->record, &result, err));
-    read_base(r, &passage->ids, n);
+    GM_TRY(gm_session_step(r->session, r->segment, 1 + r->n_plans, &r->record, &result, err));
+    read_base(r, target, n_known);
     for (size_t p = 0; p < r->n_plans; p++) {
-        compare_rows(r, &passage->ids, n, p);
+        compare_rows(r, target, n_known, n, p);
         compare_choices(r, n, p);
     }
 out:
-    for (size_t i = 0; i < n_open; i++) gm_sequence_close(r->session, segment[i].sequence);
-    gm_free(segment);
+    return status;
+}
+
+static gm_status read_passage(reader *r, const gm_passage *passage, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_open = 0, end = passage->ids.n;
+    assert(end <= GM_PASSAGE_TOKENS);
+    for (; n_open <= r->n_plans; n_open++)
+        GM_TRY(gm_sequence_open(r->session, end, &r->segment[n_open].sequence, err));
+    for (size_t at = 0, n; at < end; at += n) {
+        n = run_length(r, at, end);
+        GM_TRY(read_run(r, passage, at, n, err));
+    }
+out:
+    while (n_open > 0) gm_sequence_close(r->session, r->segment[--n_open].sequence);
     return status;
 }
 

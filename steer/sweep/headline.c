@@ -112,8 +112,12 @@ static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int 
     gm_curve_point *line = d->line + at * GM_MAX_DOSES, *mark = d->mark + at * MOST_MARKS;
     char *title = d->title + at * TITLE_BYTES;
     gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
-    snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", s->topic[t].cluster, s->topic[t].domain,
-             o->topic[t].p);
+    const gm_topic *topic = &s->topic[t];
+    if (topic->given)
+        snprintf(title, TITLE_BYTES, "%s  %s   p %.3f", topic->name, topic->domain, o->topic[t].p);
+    else
+        snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", topic->cluster, topic->domain,
+                 o->topic[t].p);
     *p = (gm_curve_panel){.title = title,
                           .band = band,
                           .line = line,

@@ -16,7 +16,8 @@ gm_status gm_measure_texts(const gm_study *study, gm_cell *const *cell, const gm
 
 /* Read the fixed texts with and without each plan: cost is filled. The cells are of one
  * topic. Tokens count as generated ones, so that a plan for generated text acts; as the
- * prompt's where the plans act on prompts alone, which is the cost of what they do there. */
+ * prompt's where the plans act on prompts alone, which is the cost of what they do there. A
+ * schedule counts from a text's first token. */
 gm_status gm_measure_cost(const gm_study *study, gm_cell *const *cell, const gm_plan *plan,
                           size_t n, gm_error *err) GM_MUST_USE;
 

@@ -132,7 +132,9 @@ static gm_status put_topic(gm_html *h, const gm_study *s, const gm_outcomes *o, 
 {
     gm_status status = GM_OK;
     gm_text words = {0}, title = {0};
-    GM_TRY(gm_text_printf(&title, err, "Cluster %d: %s", s->topic[topic].cluster,
+    char name[GM_TOPIC_NAME_BYTES];
+    gm_topic_show(name, &s->topic[topic]);
+    GM_TRY(gm_text_printf(&title, err, "%c%s: %s", name[0] - 'a' + 'A', name + 1,
                           s->topic[topic].domain));
     GM_TRY(gm_verdict_topic(&words, s, o, topic, err));
     gm_html_heading(h, 2, title.at);

@@ -35,6 +35,7 @@ void gm_protocol_clear(gm_protocol *p)
 {
     gm_recipe_clear(&p->recipe);
     gm_opt_list_clear(&p->corpus);
+    gm_opt_list_clear(&p->plans);
     gm_arena_clear(&p->arena);
 }
 
@@ -81,6 +82,8 @@ gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_er
     gm_recipe recipe = p->recipe;
     if (p->corpus.n == 0 || stage->atlas == NULL)
         return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
+    if (p->plans.n > 0 && recipe.clusters.n == 0 && !gm_recipe_is_bare(&recipe))
+        return gm_fail(err, GM_EARG, "--plan is complete: rules are for clusters, name some");
     recipe.filter = "lift"; /* the list is read below */
     gm_status status = gm_stage_check(stage, &recipe, err);
     if (status == GM_OK) status = read_doses(p, err);

@@ -15,6 +15,7 @@ typedef struct gm_protocol {
     /* as given */
     gm_recipe recipe;          /* `filter` is a list of candidates, "lift,none" */
     const char *doses;         /* "-1,0,1,2": rising */
+    gm_opt_list plans;         /* "FILE" or "FILE=DOMAIN": topics beside the clusters */
     gm_opt_list corpus;        /* labelled documents outside the clustering */
     const char *tune_file;     /* prompts of the choosing half; NULL: our own */
     int64_t n_clusters;        /* largest pure ones, unless named */

@@ -7,11 +7,23 @@
 #include "base/sha256.h"
 #include "formats/sweep.h"
 #include "steer/sweep/cells.h"
+#include "steer/sweep/given.h"
 #include "steer/sweep/topics.h"
 
 static void hash_text(gm_sha256 *hash, const char *text)
 {
     gm_sha256_update(hash, text, strlen(text) + 1);
+}
+
+static void hash_plan(gm_sha256 *hash, const gm_topic *t)
+{
+    const gm_plan *p = t->given;
+    const int32_t words[] = {
+        p->n_layers,   p->n_experts, (int32_t)p->mode,          p->mass_matched, p->first_layer,
+        p->last_layer, p->phases,    (int32_t)p->schedule.kind, p->schedule.n};
+    gm_sha256_update(hash, words, sizeof words);
+    gm_sha256_update(hash, p->bias, (size_t)p->n_layers * (size_t)p->n_experts * sizeof *p->bias);
+    hash_text(hash, t->domain);
 }
 
 /* Of everything that a cell's contents follow from. */
@@ -25,8 +37,11 @@ static void make_fingerprint(gm_study *s, const char *config)
     hash_text(&hash, config);
     hash_text(&hash, s->stage->info->digest);
     hash_text(&hash, s->stage->info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32");
+    hash_text(&hash, s->stage->info->kernels); /* they name the device too */
     hash_text(&hash, s->stage->atlas->digest);
     gm_sha256_update(&hash, s->judge.digest, sizeof s->judge.digest);
+    for (size_t i = 0; i < s->n_topics; i++)
+        if (s->topic[i].given) hash_plan(&hash, &s->topic[i]);
     for (size_t i = 0; i < s->prompts.n; i++) {
         gm_sha256_update(&hash, &s->prompt_half[i], 1);
         gm_sha256_update(&hash, s->prompts.at[i].text, s->prompts.at[i].n + 1);
@@ -60,10 +75,25 @@ void gm_study_clear(gm_study *s)
     gm_free(s->cell);
     gm_free(s->passage);
     gm_free(s->topic);
+    gm_given_clear(s);
     gm_prompts_clear(&s->prompts);
     gm_judge_clear(&s->judge);
     gm_arena_clear(&s->arena);
     *s = (gm_study){0};
+}
+
+const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *t)
+{
+    if (t->given)
+        snprintf(text, GM_TOPIC_NAME_BYTES, "plan %s", t->name);
+    else
+        snprintf(text, GM_TOPIC_NAME_BYTES, "cluster %d", t->cluster);
+    return text;
+}
+
+const char *gm_topic_filter(const gm_study *s, const gm_topic *t, size_t filter)
+{
+    return t->given ? "-" : s->protocol->filter[filter];
 }
 
 bool gm_is_judged(const gm_cell *c, int topic, gm_arm arm)
@@ -77,18 +107,44 @@ int gm_by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Tokens of the fixed texts of one kind for a topic. */
+static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind)
+{
+    enum { MOST = 64 }; /* looked at; beyond, their mean stands for the others */
+    size_t at[MOST], wanted = gm_topics_n_passages(s->protocol, kind);
+    size_t n = gm_topics_passages(s, topic, kind, at, MOST), sum = 0;
+    for (size_t i = 0; i < n; i++) sum += s->passage[at[i]].ids.n;
+    return n == MOST ? (double)sum / MOST * (double)wanted : (double)sum;
+}
+
+gm_work gm_study_work(const gm_study *s, const gm_cell *c)
+{
+    gm_work w = {0};
+    if (c->absent) return w;
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        if (s->prompt_half[i] != c->half || !gm_study_counts(s, c->topic, i)) continue;
+        w.texts++;
+        w.prompts += s->prompt_tokens[i];
+        if (c->arm == GM_ARM_PROMPT) w.prompts += (double)s->line_tokens;
+    }
+    w.texts *= (double)s->protocol->seeds;
+    w.prompts *= (double)s->protocol->seeds;
+    w.generated = w.texts * (double)s->stage->options->max_tokens;
+    for (int kind = 0; kind < GM_N_KINDS && c->topic >= 0 && c->arm != GM_ARM_PROMPT; kind++)
+        w.fixed += fixed_tokens(s, c->topic, (gm_passage_kind)kind);
+    return w;
+}
+
+void gm_work_add(gm_work *sum, gm_work w)
+{
+    sum->texts += w.texts;
+    sum->generated += w.generated;
+    sum->prompts += w.prompts;
+    sum->fixed += w.fixed;
+}
+
 double gm_study_tokens(const gm_study *s, const gm_cell *c)
 {
-    enum { PROMPT = 10, LINE = 20 };   /* tokens, about */
-    const double shared = 1 + 1.0 / 8; /* the unsteered rows of a group of 8 */
-    double texts = 0, fixed = 0;
-    if (c->absent) return 0;
-    for (size_t i = 0; i < s->prompts.n; i++)
-        texts += s->prompt_half[i] == c->half && gm_study_counts(s, c->topic, i);
-    double each = (double)s->stage->options->max_tokens + PROMPT;
-    if (c->arm == GM_ARM_PROMPT) each += LINE;
-    for (int kind = 0; kind < GM_N_KINDS && c->topic >= 0 && c->arm != GM_ARM_PROMPT; kind++)
-        fixed += shared * GM_PASSAGE_TOKENS *
-                 (double)gm_topics_n_passages(s->protocol, (gm_passage_kind)kind);
-    return texts * (double)s->protocol->seeds * each + fixed;
+    gm_work w = gm_study_work(s, c);
+    return w.generated + w.prompts + w.fixed * (1 + 1.0 / 8);
 }

@@ -70,14 +70,20 @@ typedef struct gm_cell {
     double log_odds, share, shift, shift_lo, shift_hi;
 } gm_cell;
 
+enum { GM_FIRST_GIVEN = -2 };
+
 typedef struct gm_topic {
-    int cluster, class_id;
-    const char *domain; /* the class's name */
-    double purity;
+    int cluster; /* of the atlas; -2, -3, ...: the first, second plan file */
+    int class_id;
+    const char *name;     /* of the plan file; NULL: a cluster */
+    const gm_plan *given; /* the plan of the file, in study->given */
+    gm_array array;       /* its biases, borrowed */
+    const char *domain;   /* the class's name */
+    double purity;        /* NaN: a plan file */
     size_t size;
-    const uint8_t *important; /* (L,E) the atlas's mask */
+    const uint8_t *important; /* (L,E) the atlas's mask; of a plan file: what it strengthens */
     const char *line;         /* what the prompt baseline puts in front */
-    size_t filter;            /* as chosen */
+    size_t filter;            /* as chosen; nothing to a plan file */
     double dose;
     bool affordable; /* chosen, and within max_kl */
 } gm_topic;
@@ -95,8 +101,12 @@ typedef struct gm_study {
     gm_prompts prompts;    /* both halves: neutral, then openings */
     int32_t *prompt_class; /* class an opening was taken from, -1: neutral */
     uint8_t *prompt_half;
+    uint32_t *prompt_tokens; /* of each, template included */
+    size_t line_tokens;      /* that a topic's line adds, at most */
     gm_topic *topic;
     size_t n_topics;
+    gm_plan *given; /* (n_given) of --plan */
+    size_t n_given;
     gm_passage *passage; /* of every class, in turn */
     size_t n_passages;
     gm_cell *cell; /* half 0 first; the first of each half is unsteered */
@@ -113,6 +123,13 @@ gm_status gm_study_prepare(gm_study *study, const gm_protocol *protocol, const g
                            const char *config, gm_error *err) GM_MUST_USE;
 void gm_study_clear(gm_study *study);
 
+/* "cluster 3" or "plan food.plan.safetensors", in `text`. */
+enum { GM_TOPIC_NAME_BYTES = 96 };
+const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *topic);
+
+/* The rule that made the topic's vector; "-" where it is a plan file's. */
+const char *gm_topic_filter(const gm_study *study, const gm_topic *topic, size_t filter);
+
 /* Does a prompt count for a topic: is it not of the topic itself? */
 bool gm_study_counts(const gm_study *study, int topic, size_t prompt);
 
@@ -122,7 +139,16 @@ bool gm_is_judged(const gm_cell *cell, int topic, gm_arm arm);
 /* For qsort: doubles, rising. */
 int gm_by_size(const void *a, const void *b);
 
-/* Tokens of one cell to generate and to read, at most. */
+/* Work of one cell: texts; tokens to generate, if none ends by itself; tokens of their
+ * prompts; tokens of fixed texts, read once under its plan (the group's unsteered rows come
+ * on top: see gm_study_tokens). Zeros for an absent one. */
+typedef struct gm_work {
+    double texts, generated, prompts, fixed;
+} gm_work;
+gm_work gm_study_work(const gm_study *study, const gm_cell *cell);
+void gm_work_add(gm_work *sum, gm_work work);
+
+/* Tokens of one cell in all, for progress: a group of eight shares unsteered fixed texts. */
 double gm_study_tokens(const gm_study *study, const gm_cell *cell);
 
 #endif

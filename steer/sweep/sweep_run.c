@@ -120,3 +120,38 @@ out:
     gm_progress_end(&progress);
     return status;
 }
+
+gm_status gm_study_time(double *seconds, gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_protocol less = *s->protocol;
+    gm_study part = *s; /* borrows everything */
+    gm_cell *group[GROUP];
+    gm_plan plan[GROUP] = {0};
+    gm_work here = {0}, all = {0};
+    size_t at = s->n_choosing + 1, n; /* behind the unsteered cell */
+    less.seeds = 1;
+    less.passages = 1;
+    part.protocol = &less;
+    n = next_group(&part, 1, &at, group);
+    for (size_t i = 0; i < n; i++) {
+        gm_cell_reset(group[i]);
+        GM_TRY(gm_cell_plan(&plan[i], &part, group[i], err));
+        gm_work_add(&here, gm_study_work(&part, group[i]));
+    }
+    for (size_t i = 0; i < s->n_cells; i++) gm_work_add(&all, gm_study_work(s, &s->cell[i]));
+
+    double start = gm_now();
+    GM_TRY(gm_measure_texts(&part, group, plan, n, err));
+    double middle = gm_now();
+    GM_TRY(gm_measure_cost(&part, group, plan, n, err));
+    double end = gm_now();
+    *seconds = all.generated / here.generated * (middle - start) +
+               (here.fixed > 0 ? all.fixed / here.fixed * (end - middle) : 0);
+out:
+    for (size_t i = 0; i < n; i++) {
+        gm_plan_clear(&plan[i]);
+        gm_cell_reset(group[i]);
+    }
+    return status;
+}

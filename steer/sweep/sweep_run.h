@@ -12,4 +12,8 @@
 gm_status gm_study_run(gm_study *study, const char *from, const char *folder, bool quiet,
                        gm_error *err) GM_MUST_USE;
 
+/* How long the whole study would take here, from one group of cells with one text a prompt and
+ * few fixed texts, which are measured for it and forgotten. Errors: those of measuring. */
+gm_status gm_study_time(double *seconds, gm_study *study, gm_error *err) GM_MUST_USE;
+
 #endif

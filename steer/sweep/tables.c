@@ -73,11 +73,15 @@ static gm_status put_topic(gm_json_out *json, const gm_study *s, const gm_outcom
     gm_text words = {0};
     gm_status status = gm_verdict_topic(&words, s, all, topic, err);
     gm_json_open_object(json, NULL);
-    gm_json_put_i64(json, "cluster", t->cluster);
+    if (t->given)
+        gm_json_put_null(json, "cluster");
+    else
+        gm_json_put_i64(json, "cluster", t->cluster);
+    gm_json_put_string(json, "plan_file", t->name); /* null: a cluster */
     gm_json_put_string(json, "domain", t->domain);
     gm_json_put_f64(json, "purity", t->purity);
     gm_json_put_f64(json, "dose", t->dose);
-    gm_json_put_string(json, "filter", s->protocol->filter[t->filter]);
+    gm_json_put_string(json, "filter", gm_topic_filter(s, t, t->filter));
     if (s->n_choosing)
         gm_json_put_bool(json, "affordable", t->affordable);
     else
@@ -197,7 +201,7 @@ static gm_status csv_line(gm_text *csv, const gm_study *s, const gm_cell *c, gm_
     GM_TRY(gm_text_printf(csv, err, "%s,%d,", c->half ? "judge" : "choose", t ? t->cluster : -1));
     GM_TRY(text_field(csv, t ? t->domain : "", err));
     GM_TRY(gm_text_printf(csv, err, ",%s,%d,%s", gm_arm_names[c->arm], c->draw,
-                          t ? s->protocol->filter[c->filter] : ""));
+                          t ? gm_topic_filter(s, t, c->filter) : ""));
     const double first[] = {c->dose,
                             (double)c->max_bias,
                             (double)c->rms_bias,

@@ -12,8 +12,9 @@ typedef struct batch {
     gm_continuation *list; /* (n_list), the texts of one cell behind those of another */
     size_t *cell_of;       /* (n_list) index into cell */
     size_t n_list;
-    uint64_t *count; /* (n,L,E) choices of generated tokens */
-    gm_edit *edit;   /* (n) */
+    uint64_t *count;       /* (n,L,E) choices of generated tokens */
+    gm_edit *edit;         /* (n) */
+    gm_schedule *schedule; /* (n) */
 } batch;
 
 static void batch_clear(batch *b)
@@ -23,6 +24,7 @@ static void batch_clear(batch *b)
     gm_free(b->cell_of);
     gm_free(b->count);
     gm_free(b->edit);
+    gm_free(b->schedule);
 }
 
 static size_t count_texts(const gm_study *s, const gm_cell *c)
@@ -64,11 +66,13 @@ static gm_status batch_fill(batch *b, const gm_plan *plan, gm_error *err)
     b->cell_of = gm_alloc(b->n_list, sizeof *b->cell_of);
     b->count = gm_alloc2(b->n, LE, sizeof *b->count);
     b->edit = gm_alloc(b->n, sizeof *b->edit);
-    if (!b->list || !b->cell_of || !b->count || !b->edit)
+    b->schedule = gm_alloc(b->n, sizeof *b->schedule);
+    if (!b->list || !b->cell_of || !b->count || !b->edit || !b->schedule)
         GM_FAIL(GM_EMEM, "no memory for %zu texts", b->n_list);
     for (size_t k = 0; k < b->n; k++) {
         gm_cell *c = b->cell[k];
         b->edit[k] = gm_stage_edit(&plan[k]);
+        b->schedule[k] = plan[k].schedule;
         c->n_texts = count_texts(s, c);
         c->text = gm_arena_alloc(&c->arena, c->n_texts, sizeof *c->text);
         if (c->text == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", c->n_texts);
@@ -188,6 +192,7 @@ gm_status gm_measure_texts(const gm_study *s, gm_cell *const *cell, const gm_pla
     size_t first = 0;
     GM_TRY(batch_fill(&b, plan, err));
     gm_continue_options options = gm_stage_continue(s->stage, b.edit, n);
+    options.schedules = b.schedule;
     options.quiet = true;
     options.seen = count_choices;
     options.seen_context = &b;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "steer/sweep/given.h"
 
 enum {
     LEAST_PASSAGES = 3,
@@ -52,21 +53,30 @@ static gm_status find_filter(gm_topic *t, const gm_study *s, gm_error *err)
     return status;
 }
 
-/* "Topic: Vim Help (vim, window, buffer)." */
+/* "Topic: Vim Help (vim, window, buffer)."; of a plan file "Topic: Vim Help." */
 static gm_status write_line(gm_topic *t, gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text line = {0};
-    const char *const *word = s->stage->atlas->keyword + (size_t)t->cluster * GM_N_KEYWORDS;
-    GM_TRY(gm_text_printf(&line, err, "Topic: %s (", t->domain));
-    for (int k = 0; k < LINE_KEYWORDS && word[k][0]; k++)
-        GM_TRY(gm_text_printf(&line, err, "%s%s", k ? ", " : "", word[k]));
-    GM_TRY(gm_text_add(&line, ").\n\n", err));
+    const char *closed = "";
+    GM_TRY(gm_text_printf(&line, err, "Topic: %s", t->domain));
+    for (size_t k = 0; k < LINE_KEYWORDS && !t->given; k++) {
+        const char *word = s->stage->atlas->keyword[(size_t)t->cluster * GM_N_KEYWORDS + k];
+        if (word[0] == '\0') break;
+        GM_TRY(gm_text_printf(&line, err, "%s%s", k ? ", " : " (", word));
+        closed = ")";
+    }
+    GM_TRY(gm_text_printf(&line, err, "%s.\n\n", closed));
     t->line = gm_arena_text(&s->arena, line.at, line.n);
     if (t->line == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
 out:
     gm_text_clear(&line);
     return status;
+}
+
+int gm_topics_class(const gm_study *s, size_t cluster)
+{
+    return describe(s, cluster).class_id;
 }
 
 static gm_status named_cluster(gm_topic *t, const gm_study *s, const char *name, gm_error *err)
@@ -92,8 +102,8 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
     gm_status status = GM_OK;
     const gm_protocol *p = s->protocol;
     const gm_opt_list *named = &p->recipe.clusters;
-    size_t most = named->n ? named->n : (size_t)p->n_clusters;
-    s->topic = gm_alloc(most, sizeof *s->topic);
+    size_t most = named->n ? named->n : p->plans.n ? 0 : (size_t)p->n_clusters;
+    s->topic = gm_alloc(most + p->plans.n, sizeof *s->topic);
     if (s->topic == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
     for (size_t i = 0; i < named->n; i++) {
         GM_TRY(named_cluster(&s->topic[i], s, named->at[i], err));
@@ -113,6 +123,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
         if (status == GM_OK) s->topic[s->n_topics++] = t;
         status = GM_OK;
     }
+    GM_TRY(gm_given_read(s, err));
     if (s->n_topics == 0)
         GM_FAIL(GM_EARG,
                 "no cluster has a purity of %g in a domain that the classifier knows; name "
@@ -190,31 +201,45 @@ out:
     return status;
 }
 
-/* Encode every prompt, alone and behind every line, to know that it fits. */
-static gm_status check_lengths(gm_study *s, gm_error *err)
+/* Tokens of a prompt behind a line. */
+static gm_status count_tokens(size_t *n, const gm_study *s, const char *line,
+                              const gm_prompt *prompt, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_continuation c = {0};
     gm_text text = {0};
-    size_t context = (size_t)s->stage->info->max_context, longest = 0;
-    for (size_t t = 0; t < s->n_topics; t++)
-        if (strlen(s->topic[t].line) > strlen(s->topic[longest].line)) longest = t;
-    for (size_t i = 0; i < s->prompts.n; i++) {
-        text.n = 0;
-        GM_TRY(gm_text_add(&text, s->topic[longest].line, err));
-        GM_TRY(gm_text_append(&text, s->prompts.at[i].text, s->prompts.at[i].n, err));
-        const gm_prompt whole = {text.at, text.n};
-        GM_TRY(gm_stage_prepare(s->stage, &c, &whole, 0, err));
-        if (c.prompt.n + c.max_tokens > context)
-            GM_FAIL(GM_EARG,
-                    "prompt %zu has %zu tokens (the topic's line included), and %zu more would "
-                    "exceed the model's context of %zu; shorten it or give a smaller --max-tokens",
-                    i + 1, c.prompt.n, c.max_tokens, context);
-        gm_continuation_clear(&c);
-    }
+    GM_TRY(gm_text_add(&text, line, err));
+    GM_TRY(gm_text_append(&text, prompt->text, prompt->n, err));
+    const gm_prompt whole = {text.at, text.n};
+    GM_TRY(gm_stage_prepare(s->stage, &c, &whole, 0, err));
+    *n = c.prompt.n;
 out:
     gm_continuation_clear(&c);
     gm_text_clear(&text);
+    return status;
+}
+
+/* Encode every prompt, alone and behind the longest line, to know that it fits. */
+static gm_status check_lengths(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t context = (size_t)s->stage->info->max_context, longest = 0, n;
+    size_t max_tokens = (size_t)s->stage->options->max_tokens;
+    for (size_t t = 0; t < s->n_topics; t++)
+        if (strlen(s->topic[t].line) > strlen(s->topic[longest].line)) longest = t;
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        const gm_prompt *prompt = &s->prompts.at[i];
+        GM_TRY(count_tokens(&n, s, "", prompt, err));
+        s->prompt_tokens[i] = (uint32_t)n;
+        GM_TRY(count_tokens(&n, s, s->topic[longest].line, prompt, err));
+        if (n - s->prompt_tokens[i] > s->line_tokens) s->line_tokens = n - s->prompt_tokens[i];
+        if (n + max_tokens > context)
+            GM_FAIL(GM_EARG,
+                    "prompt %zu has %zu tokens (the topic's line included), and %zu more would "
+                    "exceed the model's context of %zu; shorten it or give a smaller --max-tokens",
+                    i + 1, n, max_tokens, context);
+    }
+out:
     return status;
 }
 
@@ -234,7 +259,9 @@ gm_status gm_topics_read_prompts(gm_study *s, gm_error *err)
     size_t most = s->prompts.n + 2 * (size_t)p->off_prompts;
     s->prompt_class = gm_arena_alloc(&s->arena, most, sizeof *s->prompt_class);
     s->prompt_half = gm_arena_alloc(&s->arena, most, sizeof *s->prompt_half);
-    if (!s->prompt_class || !s->prompt_half) GM_FAIL(GM_EMEM, "no memory for the prompts");
+    s->prompt_tokens = gm_arena_alloc(&s->arena, most, sizeof *s->prompt_tokens);
+    if (!s->prompt_class || !s->prompt_half || !s->prompt_tokens)
+        GM_FAIL(GM_EMEM, "no memory for the prompts");
     for (size_t i = 0; i < s->prompts.n; i++) {
         s->prompt_class[i] = -1;
         s->prompt_half[i] = i >= n_choosing;
@@ -259,6 +286,25 @@ size_t gm_topics_n_passages(const gm_protocol *p, gm_passage_kind kind)
     return kind == GM_NEUTRAL ? n : part;
 }
 
+/* The first GM_PASSAGE_TOKENS tokens of a text. As much of it is encoded as has a margin of
+ * tokens behind those, up to a blank: where the text is cut changes the last tokens only. */
+static gm_status encode_head(gm_ids *ids, gm_study *s, const char *text, size_t n, gm_error *err)
+{
+    enum { MARGIN = 32, BYTES = 16 * GM_PASSAGE_TOKENS };
+    gm_status status = GM_OK;
+    for (size_t wanted = BYTES;; wanted *= 2) {
+        size_t head = n;
+        if (wanted < n)
+            for (head = wanted; head < n && text[head] != ' ' && text[head] != '\n';) head++;
+        ids->n = 0;
+        GM_TRY(gm_encode(s->stage->encoder, text, head, true, ids, NULL, NULL, NULL, err));
+        if (head == n || ids->n >= GM_PASSAGE_TOKENS + MARGIN) break;
+    }
+    if (ids->n > GM_PASSAGE_TOKENS) ids->n = GM_PASSAGE_TOKENS;
+out:
+    return status;
+}
+
 /* Add the next document of a class at or behind *at; held-out ones, if there are any. */
 static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *at, gm_error *err)
 {
@@ -267,9 +313,7 @@ static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *a
     for (; *at < j->n; (*at)++) {
         gm_passage *p = &s->passage[s->n_passages];
         if (j->label[*at] != class_id || (held_out && !j->held_out[*at])) continue;
-        GM_TRY(gm_encode(s->stage->encoder, j->text[*at], j->n_bytes[*at], true, &p->ids, NULL,
-                         NULL, NULL, err));
-        if (p->ids.n > GM_PASSAGE_TOKENS) p->ids.n = GM_PASSAGE_TOKENS;
+        GM_TRY(encode_head(&p->ids, s, j->text[*at], j->n_bytes[*at], err));
         if (p->ids.n > (size_t)s->stage->info->max_context)
             p->ids.n = (size_t)s->stage->info->max_context;
         p->class_id = class_id;

@@ -73,8 +73,10 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
     const gm_topic *t = &s->topic[topic];
     const gm_outcome *o = &all->topic[topic];
     const gm_cost *cost = &o->plan->cost[GM_NEUTRAL];
-    GM_TRY(gm_text_printf(text, err, "Cluster %d, %s: at dose %g the plan %s. ", t->cluster,
-                          show(t->domain).text, t->dose,
+    char name[GM_TOPIC_NAME_BYTES];
+    gm_topic_show(name, t);
+    GM_TRY(gm_text_printf(text, err, "%c%s, %s: at dose %g the plan %s. ", name[0] - 'a' + 'A',
+                          show(name + 1).text, show(t->domain).text, t->dose,
                           !o->beats_random ? "does no more for the topic than random experts do"
                           : o->within_kl   ? "moves text to the topic, beyond random experts"
                                          : "moves text beyond random experts, but costs too much"));
@@ -143,10 +145,13 @@ static gm_status topic_table(gm_text *text, const gm_study *s, int topic, gm_err
 {
     gm_status status = GM_OK;
     const gm_topic *t = &s->topic[topic];
-    GM_TRY(gm_text_printf(text, err, "cluster %d: %s (purity %.2f), dose %g, filter %s%s\n",
-                          t->cluster, show(t->domain).text, t->purity, t->dose,
-                          s->protocol->filter[t->filter],
-                          s->n_choosing ? " chosen on other prompts" : ""));
+    char name[GM_TOPIC_NAME_BYTES];
+    GM_TRY(gm_text_printf(text, err, "%s: %s", show(gm_topic_show(name, t)).text,
+                          show(t->domain).text));
+    if (!t->given) GM_TRY(gm_text_printf(text, err, " (purity %.2f)", t->purity));
+    GM_TRY(gm_text_printf(text, err, ", dose %g", t->dose));
+    if (!t->given) GM_TRY(gm_text_printf(text, err, ", filter %s", s->protocol->filter[t->filter]));
+    GM_TRY(gm_text_add(text, s->n_choosing ? " chosen on other prompts\n" : "\n", err));
     GM_TRY(gm_text_printf(text, err, "  %-10s %6s %9s %9s %7s %7s %9s %10s\n", "", "texts",
                           "of topic", "log-odds", "shift", "KL", "loss own", "loss other"));
     for (int arm = 0; arm < GM_N_ARMS; arm++) {
@@ -166,15 +171,27 @@ out:
     return status;
 }
 
+/* A cluster's number; p1 is the first plan file. */
+static shown label(const gm_topic *t)
+{
+    shown s;
+    if (t->given)
+        snprintf(s.text, sizeof s.text, "p%d", GM_FIRST_GIVEN - t->cluster + 1);
+    else
+        snprintf(s.text, sizeof s.text, "%d", t->cluster);
+    return s;
+}
+
 static gm_status matrix(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t C = o->n_topics;
     if (C < 2) return GM_OK;
     GM_TRY(gm_text_add(text, "shift of log-odds: steered to (row), judged for (column)\n  ", err));
-    for (size_t j = 0; j < C; j++) GM_TRY(gm_text_printf(text, err, " %7d", s->topic[j].cluster));
+    for (size_t j = 0; j < C; j++)
+        GM_TRY(gm_text_printf(text, err, " %7s", label(&s->topic[j]).text));
     for (size_t i = 0; i < C; i++) {
-        GM_TRY(gm_text_printf(text, err, "\n%3d", s->topic[i].cluster));
+        GM_TRY(gm_text_printf(text, err, "\n%3s", label(&s->topic[i]).text));
         for (size_t j = 0; j < C; j++)
             GM_TRY(gm_text_printf(text, err, " %+7.2f", o->specificity[i * C + j]));
     }

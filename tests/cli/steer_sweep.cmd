@@ -23,7 +23,7 @@ sweep -o s.h5; echo "exit $?"
 sweep -o s.h5 --resume --csv t.csv --report t.html --figure t.png > told 2> /dev/null; echo "exit $?"
 same text told "told again"; same s.csv t.csv "CSV"; same s.html t.html "page"; same s.png t.png "figure"
 grep -o '<h2>[^<]*' s.html
-sweep --dry-run | tail -n 1
+sweep --dry-run | sed -n 's/^\([0-9]* cells.*\)/\1/p'
 
 echo "-- one and the same:"
 small="--n-clusters 1 --doses=0,1,2 --draws 1 --band-draws 0 --shuffles 0 --passages 1"

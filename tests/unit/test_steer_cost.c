@@ -164,5 +164,92 @@ static void figures_are_those_of_the_definition(void)
     close_sample(&s);
 }
 
-TESTS(TEST(zeros_cost_nothing), TEST(a_plan_for_prompts_costs_too),
-      TEST(figures_are_those_of_the_definition))
+/* Mean KL and loss of passage 1 when row t is steered by share[t] of the plan, row by row. */
+static void by_hand(double *kl, double *nll, const sample *s, const double *share)
+{
+    const gm_ids *ids = &s->passage[1].ids;
+    int V = s->stage.info->vocab_size, T = (int)ids->n;
+    gm_session *session = NULL;
+    gm_error err = {0};
+    float scaled[L * E];
+    float *row[2] = {gm_alloc((size_t)V, sizeof(float)), gm_alloc((size_t)V, sizeof(float))};
+    const uint8_t phase = GM_PHASE_GENERATED;
+    const gm_session_options options = {
+        .threads = 1, .max_rows = 1, .kv_rows = 2 * N, .max_sequences = 2};
+    int sequence[2];
+    gm_edit edit = gm_stage_edit(&s->plan[1]);
+    edit.bias = scaled;
+    *kl = *nll = 0;
+    CHECK_OK(gm_session_create(&session, s->stage.model, &options, &err), err);
+    for (int k = 0; k < 2; k++) CHECK_OK(gm_sequence_open(session, N, &sequence[k], &err), err);
+    for (int t = 0; t + 1 < T; t++) {
+        for (int i = 0; i < L * E; i++) scaled[i] = (float)(share[t] * (double)s->plan[1].bias[i]);
+        CHECK_OK(gm_session_set_edits(session, &edit, 1, &err), err);
+        for (int k = 0; k < 2; k++) {
+            const gm_segment g = {.sequence = sequence[k],
+                                  .n = 1,
+                                  .token = &ids->at[t],
+                                  .phase = &phase,
+                                  .edit = k - 1,
+                                  .want = GM_WANT_ALL};
+            const gm_result result = {.logits = row[k]};
+            CHECK_OK(gm_session_step(session, &g, 1, NULL, &result, &err), err);
+        }
+        for (int i = 0; i < V; i++) {
+            double p = p_of(row[0], V, i);
+            *kl += p * log(p / p_of(row[1], V, i)) / (T - 1);
+        }
+        *nll -= log(p_of(row[1], V, (int)ids->at[t + 1])) / (T - 1);
+    }
+    gm_session_free(session);
+    gm_free(row[0]);
+    gm_free(row[1]);
+}
+
+/* A schedule counts from the first token of a fixed text. */
+static void schedules_act_token_by_token(void)
+{
+    static const struct {
+        gm_schedule schedule;
+        double share[N];
+    } cases[] = {{{GM_SCHEDULE_CONSTANT, 0}, {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+                 {{GM_SCHEDULE_FIRST, 3}, {1, 1, 1}},
+                 {{GM_SCHEDULE_RISE, 4}, {.25, .5, .75, 1, 1, 1, 1, 1, 1}},
+                 {{GM_SCHEDULE_FADE, 4}, {1, .75, .5, .25}}};
+    sample s;
+    gm_error err = {0};
+    open_sample(&s);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        double kl, nll;
+        s.plan[1].schedule = cases[k].schedule; /* plan 0 is constant */
+        CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+        by_hand(&kl, &nll, &s, cases[k].share);
+        CHECK_NEAR(s.cell[1].cost[GM_OFF_TOPIC].kl_mean, kl, 5e-6);
+        CHECK_NEAR(s.cell[1].cost[GM_OFF_TOPIC].nll, nll, 5e-6);
+        CHECK_INT(s.cell[1].cost[GM_OFF_TOPIC].n_tokens, N - 2);
+        CHECK(s.cell[0].cost[GM_OFF_TOPIC].kl_mean == 0);
+    }
+    close_sample(&s);
+}
+
+static void threads_do_not_matter(void)
+{
+    sample s;
+    gm_error err = {0};
+    gm_cost alone[GM_N_KINDS];
+    open_sample(&s);
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    memcpy(alone, s.cell[1].cost, sizeof alone);
+    s.options.threads = 0;
+    CHECK_OK(gm_measure_cost(&s.study, s.cells, s.plan, 2, &err), err);
+    for (int k = 0; k < GM_N_KINDS; k++) {
+        const gm_cost *a = &alone[k], *b = &s.cell[1].cost[k];
+        CHECK(a->kl_mean == b->kl_mean && a->kl_median == b->kl_median && a->kl_p99 == b->kl_p99);
+        CHECK(a->same_top1 == b->same_top1 && a->nll == b->nll && a->nll_base == b->nll_base);
+        CHECK(a->jaccard == b->jaccard && a->mass == b->mass && a->n_tokens == b->n_tokens);
+    }
+    close_sample(&s);
+}
+
+TESTS(TEST(schedules_act_token_by_token), TEST(threads_do_not_matter), TEST(zeros_cost_nothing),
+      TEST(a_plan_for_prompts_costs_too), TEST(figures_are_those_of_the_definition))

@@ -1,0 +1,74 @@
+/* test_steer_topics.c - steer/sweep/topics.c: fixed texts are the first tokens of documents,
+ * however long these are.
+ */
+#include "steer/sweep/topics.h"
+
+#include "tests/check.h"
+
+static const char TINY[] = TEST_DATA "/golden/models/deepseek-tiny";
+
+enum { N = 5, LONG = 40000 };
+
+/* Words, one word without a blank, blanks alone, a short text, none. */
+static void write_texts(char *at[N], size_t n[N])
+{
+    static const char *const words[] = {"salt ", "onion, ", "\n\n", "жизнь ", "  x", "0123456789"};
+    for (int i = 0; i < N; i++) {
+        gm_text text = {0};
+        gm_error err = {0};
+        unsigned state = 7;
+        while (i < 3 && text.n < LONG) {
+            state = state * 1103515245u + 12345u;
+            const char *piece = i == 0 ? words[state / 65536u % 6] : i == 1 ? "onion" : "   \n";
+            CHECK_OK(gm_text_add(&text, piece, &err), err);
+        }
+        if (i == 3) CHECK_OK(gm_text_add(&text, "salt and onion", &err), err);
+        if (i == 4) CHECK_OK(gm_text_add(&text, "", &err), err);
+        at[i] = text.at;
+        n[i] = text.n;
+    }
+}
+
+static void passages_are_heads_of_documents(void)
+{
+    gm_error err = {0};
+    gm_stage_options options = gm_stage_defaults();
+    gm_stage stage = {0};
+    gm_protocol protocol = {.passages = N};
+    char *text[N];
+    const char *borrowed[N];
+    size_t n_bytes[N];
+    int32_t label[N] = {0};
+    bool held_out[N] = {0};
+    options.model = TINY;
+    options.threads = 1;
+    CHECK_OK(gm_stage_open(&stage, &options, &err), err);
+    write_texts(text, n_bytes);
+    for (int i = 0; i < N; i++) borrowed[i] = text[i] ? text[i] : "";
+    gm_study s = {.protocol = &protocol,
+                  .stage = &stage,
+                  .judge = {.text = borrowed,
+                            .n_bytes = n_bytes,
+                            .label = label,
+                            .held_out = held_out,
+                            .n = N,
+                            .n_classes = 1}};
+    CHECK_OK(gm_topics_read_passages(&s, &err), err);
+    CHECK_INT(s.n_passages, 4); /* an empty document is none */
+    for (size_t i = 0; i < s.n_passages && i < 4; i++) {
+        gm_ids whole = {0};
+        CHECK_OK(
+            gm_encode(stage.encoder, borrowed[i], n_bytes[i], true, &whole, NULL, NULL, NULL, &err),
+            err);
+        size_t n = whole.n < GM_PASSAGE_TOKENS ? whole.n : GM_PASSAGE_TOKENS;
+        CHECK_INT(s.passage[i].ids.n, n);
+        CHECK_BYTES(s.passage[i].ids.at, whole.at, n * sizeof *whole.at);
+        gm_ids_clear(&whole);
+    }
+    for (size_t i = 0; i < s.n_passages; i++) gm_ids_clear(&s.passage[i].ids);
+    gm_free(s.passage);
+    for (int i = 0; i < N; i++) gm_free(text[i]);
+    gm_stage_close(&stage);
+}
+
+TESTS(TEST(passages_are_heads_of_documents))
