@@ -29,6 +29,13 @@ typedef enum gm_numerics { GM_NUMERICS_AUTO, GM_NUMERICS_F32, GM_NUMERICS_BF16 }
 /* Called while weights are loaded and packed; total is the sum of `done`. */
 typedef void gm_load_progress(void *context, double done_bytes, double total_bytes);
 
+/* How weights are held. */
+typedef enum gm_hold {
+    GM_HOLD_RESIDENT, /* packed, in memory */
+    GM_HOLD_STREAMED  /* two layers in memory, read again for every step: for steps of very many
+                         rows. One session at a time; on the CPU */
+} gm_hold;
+
 typedef struct gm_model_options {
     const char *device;   /* NULL or "auto", "cpu", "cuda", "cuda:N" */
     gm_numerics numerics; /* AUTO: bf16 when the weights are bf16, otherwise f32 */
@@ -37,6 +44,8 @@ typedef struct gm_model_options {
     const char *kernels;  /* NULL: the best this CPU has; "portable", "avx2", "avx512f", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
+    gm_hold hold;
+    bool no_head; /* logits, nll and sampling are not asked for: leaves the head out */
 } gm_model_options;
 
 enum { GM_MAX_EOS = 8 };
@@ -65,7 +74,7 @@ typedef struct gm_model_info {
     uint32_t eos[GM_MAX_EOS];
     uint64_t n_parameters, n_active; /* active: touched by one token, head included */
     uint64_t checkpoint_bytes;
-    uint64_t resident_bytes; /* memory that the loaded weights take (would take) */
+    uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
     uint64_t kv_bytes_per_token;
     char digest[65]; /* identity of the weights: see checkpoint.h */
     /* generation_config.json, with Hugging Face's defaults where it is silent */
@@ -82,6 +91,8 @@ typedef struct gm_model_info {
  * build), GM_EDEVICE. */
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
                         gm_error *err) GM_MUST_USE;
+/* Seconds for which steps have waited for streamed layers so far. */
+double gm_model_waited(const gm_model *model);
 void gm_model_close(gm_model *model);
 const gm_model_info *gm_model_get_info(const gm_model *model);
 
@@ -114,6 +125,14 @@ typedef struct gm_session_options {
     size_t max_rows; /* most rows of one step */
     size_t kv_rows;  /* rows of KV cache that all open sequences share */
     int max_sequences;
+    /* 0: a step goes through the model as one. Otherwise layer by layer in pieces of so many
+     * rows, so that a long step reads every layer once and keeps the keys and values of one
+     * layer: a sequence then begins and ends in one step. The results are the same bits. */
+    size_t piece_rows;
+    /* After every layer of a step, on its thread; may be NULL. True stops the step, which
+     * is then GM_EINTERRUPTED, and its sequences are of no use. */
+    bool (*after_layer)(void *context, size_t done, size_t n_layers);
+    void *context;
 } gm_session_options;
 
 gm_status gm_session_create(gm_session **out, const gm_model *model,
@@ -186,7 +205,8 @@ typedef struct gm_result {
 } gm_result;
 
 /* Run one step. `record` may be NULL. The sum of n is at most max_rows.
- * Errors: GM_EARG (token out of range, sequence full, edit unknown), GM_EDEVICE. */
+ * Errors: GM_EARG (token out of range, sequence full, edit unknown), GM_EDEVICE, GM_EIO
+ * (streamed weights cannot be read), GM_EINTERRUPTED (after_layer said so). */
 gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
                           const gm_record *record, const gm_result *result, gm_error *err)
     GM_MUST_USE;

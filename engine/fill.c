@@ -46,6 +46,23 @@ static size_t most_bytes(size_t widest)
     return panel > GM_READ_BYTES ? panel : GM_READ_BYTES;
 }
 
+static size_t widest_of(const gm_checkpoint *checkpoint)
+{
+    size_t widest = 0;
+    for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
+        const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
+        const size_t cols = t->rank > 0 ? t->dim[t->rank - 1] : 1;
+        if (cols > widest) widest = cols;
+    }
+    return widest;
+}
+
+uint64_t gm_fill_bytes(const gm_checkpoint *checkpoint, size_t workers)
+{
+    const size_t widest = widest_of(checkpoint);
+    return workers * (most_bytes(widest) + GM_PANEL * widest * sizeof(float));
+}
+
 gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          size_t workers, gm_error *err)
 {
@@ -56,11 +73,7 @@ gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint
     fill->arch = arch;
     fill->checkpoint = checkpoint;
     pthread_mutex_init(&fill->mutex, NULL);
-    for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
-        const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        size_t cols = t->rank > 0 ? t->dim[t->rank - 1] : 1;
-        if (cols > fill->widest) fill->widest = cols;
-    }
+    fill->widest = widest_of(checkpoint);
     fill->helper = gm_alloc(workers, sizeof *fill->helper);
     if (fill->helper == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
     for (size_t i = 0; i < workers; i++) {
@@ -183,7 +196,8 @@ gm_status gm_fill_add(gm_fill *fill, gm_weights *w, size_t i, gm_layer *layer, g
 {
     gm_status status = GM_OK;
     if (i == 0) {
-        GM_TRY(add_tensor(fill, GM_ROLE_EMBED, 0, -1, &w->embed, 0, 1, err));
+        if (!w->embed_in_place)
+            GM_TRY(add_tensor(fill, GM_ROLE_EMBED, 0, -1, &w->embed, 0, 1, err));
         GM_TRY(add_tensor(fill, GM_ROLE_FINAL_NORM, 0, -1, &w->final_norm, 0, 1, err));
     } else if (i <= w->n_layers) {
         GM_TRY(add_layer(fill, layer ? layer : &w->layer[i - 1], (int)i - 1, err));

@@ -1,27 +1,42 @@
 /* forward.c - the forward pass, written once over the operations of a backend. */
 #include "engine/ops.h"
 
-static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step, size_t layer)
+static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step, size_t layer,
+                          const gm_layer *w)
 {
-    const gm_layer *w = ops->layer_acquire(me, step, layer);
     ops->attn_in(me, step, layer, w);
     ops->attn(me, step, layer, w);
     ops->attn_out(me, step, layer, w);
     ops->route(me, step, layer, w);
     ops->moe_in(me, step, layer, w);
     ops->moe_out(me, step, layer, w);
-    ops->layer_release(me, step, layer);
 }
 
-void gm_forward(gm_worker *me, const gm_step *step)
+/* Does the caller want to stop? All workers hear the same. */
+static bool ask(gm_worker *me, gm_watch *watch, size_t done, size_t n_layers)
 {
-    const gm_ops *ops = step->weights->ops;
-    ops->embed(me, step);
-    for (size_t layer = 0; layer < step->weights->n_layers; layer++)
-        forward_layer(ops, me, step, layer);
-    for (size_t block = 0; block * GM_HEAD_ROWS < step->n_head; block++) {
-        ops->head(me, step, block);
-        ops->sample(me, step, block);
+    if (watch == NULL) return false;
+    if (me->index == 0) watch->stopped = watch->after_layer(watch->context, done, n_layers);
+    gm_worker_meet(me);
+    return watch->stopped;
+}
+
+void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch)
+{
+    const gm_ops *ops = piece->weights->ops;
+    const size_t n_layers = piece->weights->n_layers;
+    for (size_t i = 0; i < n; i++) ops->embed(me, &piece[i]);
+    for (size_t layer = 0; layer < n_layers; layer++) {
+        const gm_layer *w = ops->layer_acquire(me, piece, layer);
+        for (size_t i = 0; i < n; i++) forward_layer(ops, me, &piece[i], layer, w);
+        ops->layer_release(me, piece, layer);
+        if (ask(me, watch, layer + 1, n_layers)) return;
     }
-    ops->record_drain(me, step);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t block = 0; block * GM_HEAD_ROWS < piece[i].n_head; block++) {
+            ops->head(me, &piece[i], block);
+            ops->sample(me, &piece[i], block);
+        }
+        ops->record_drain(me, &piece[i]);
+    }
 }

@@ -6,7 +6,7 @@
 /* Fill in the sizes; nothing is allocated. One block more per sequence than the rows
  * need, so that sequences whose capacities add up to `rows` always find room. */
 static void describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
-                     size_t sequences)
+                     size_t sequences, bool one_layer)
 {
     const gm_dtype dtype = numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
     const size_t context = (size_t)arch->max_context, head = (size_t)arch->head_dim;
@@ -17,25 +17,28 @@ static void describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_
                   .max_sequences = sequences,
                   .blocks_per_sequence = gm_round_up(longest, GM_KV_BLOCK) / GM_KV_BLOCK,
                   .rows_left = rows};
-    size_t count = (size_t)arch->n_layers * kv->n_blocks * kv->n_kv_heads;
+    kv->layer_blocks = one_layer ? 0 : kv->n_blocks;
+    size_t layers = one_layer ? 1 : (size_t)arch->n_layers;
+    size_t count = layers * kv->n_blocks * kv->n_kv_heads;
     kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, head);
     kv->v = gm_buf_panels(dtype, count, head, GM_KV_BLOCK);
 }
 
-uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences)
+uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,
+                     bool one_layer)
 {
     gm_kv kv;
-    describe(&kv, arch, numerics, rows, sequences);
+    describe(&kv, arch, numerics, rows, sequences, one_layer);
     return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) +
            kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
            sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
 }
 
 gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
-                       size_t sequences, gm_error *err)
+                       size_t sequences, bool one_layer, gm_error *err)
 {
     gm_status status = GM_OK;
-    describe(kv, arch, numerics, rows, sequences);
+    describe(kv, arch, numerics, rows, sequences, one_layer);
     kv->free_block = gm_alloc(kv->n_blocks, sizeof *kv->free_block);
     kv->block = gm_alloc2(sequences, kv->blocks_per_sequence, sizeof *kv->block);
     kv->token = gm_alloc2(kv->n_blocks, GM_KV_BLOCK, sizeof *kv->token);

@@ -24,6 +24,7 @@ typedef struct gm_sequence {
 typedef struct gm_kv {
     gm_buf k, v; /* PANELS, count = layers * blocks * KV heads */
     size_t n_blocks, n_kv_heads, max_context;
+    size_t layer_blocks; /* blocks from one layer to the next: n_blocks; 0: all share them */
     size_t max_sequences, blocks_per_sequence;
     size_t n_free, rows_left;
     uint32_t *free_block;  /* (n_blocks), the first n_free count */
@@ -32,9 +33,12 @@ typedef struct gm_kv {
     gm_sequence *sequence; /* (max_sequences) */
 } gm_kv;
 
-uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences);
+/* one_layer: layers are computed one after the other over all rows, so that each writes over
+ * what the one before needs no more. */
+uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,
+                     bool one_layer);
 gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
-                       size_t sequences, gm_error *err) GM_MUST_USE;
+                       size_t sequences, bool one_layer, gm_error *err) GM_MUST_USE;
 void gm_kv_clear(gm_kv *kv);
 
 gm_status gm_kv_open(gm_kv *kv, size_t capacity, int *id, gm_error *err) GM_MUST_USE;
@@ -50,7 +54,7 @@ static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
 /* Which matrix of k and v a block is, in a layer and KV head. */
 static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, size_t head)
 {
-    return (layer * kv->n_blocks + block) * kv->n_kv_heads + head;
+    return (layer * kv->layer_blocks + block) * kv->n_kv_heads + head;
 }
 
 /* The id of the token at a position. */

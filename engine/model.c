@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/families.h"
+#include "engine/layer_stream.h"
 #include "engine/weights.h"
 
 /* ---- the checkpoint against the architecture ---- */
@@ -134,13 +135,16 @@ static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
 }
 
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                         gm_numerics numerics)
+                         gm_numerics numerics, const gm_model_options *options)
 {
     info->weight_dtype = gm_dtype_name(gm_checkpoint_dtype(checkpoint));
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
-    info->resident_bytes = gm_weights_bytes(arch, checkpoint, numerics);
+    info->resident_bytes =
+        options->hold == GM_HOLD_STREAMED
+            ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)
+            : gm_weights_bytes(arch, checkpoint, numerics);
     info->kv_bytes_per_token = kv_bytes_per_token(arch, numerics);
     gm_checkpoint_digest(checkpoint, info->digest);
 }
@@ -157,7 +161,7 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
     m->info.kernels = "";
     fill_architecture(&m->info, &m->arch);
     fill_generation(&m->info, &m->arch);
-    fill_weights(&m->info, &m->arch, m->checkpoint, numerics);
+    fill_weights(&m->info, &m->arch, m->checkpoint, numerics, options);
     if (!options->headers_only) {
         GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, numerics, options, err));
         m->info.kernels = gm_weights_kernels(m->weights);
@@ -224,6 +228,11 @@ void gm_model_close(gm_model *m)
     gm_arch_clear(&m->arch);
     gm_free(m->folder);
     gm_free(m);
+}
+
+double gm_model_waited(const gm_model *m)
+{
+    return m->weights && m->weights->stream ? gm_stream_waited(m->weights->stream) : 0.0;
 }
 
 const gm_model_info *gm_model_get_info(const gm_model *m)

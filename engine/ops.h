@@ -92,8 +92,16 @@ typedef struct gm_step {
     gm_head_row *head;
     size_t n_rows, n_tiles, n_head;
     const gm_record *record; /* may be NULL */
+    size_t record_rows;      /* T of the record: a step may be a piece of a longer one */
     const gm_result *result; /* may be NULL */
 } gm_step;
+
+/* What the caller is asked after every layer of a step, on its own thread; true: stop. */
+typedef struct gm_watch {
+    bool (*after_layer)(void *context, size_t done, size_t n_layers);
+    void *context;
+    bool stopped; /* written */
+} gm_watch;
 
 /* `layer` is a model layer; a dense layer's route does the norm only, and its MLP is
  * the one expert that every row takes. */
@@ -124,8 +132,9 @@ typedef struct gm_ops {
     void (*record_drain)(gm_worker *me, const gm_step *step);
 } gm_ops;
 
-/* The whole model for one step; on the CPU called by every worker. */
-void gm_forward(gm_worker *me, const gm_step *step);
+/* The whole model for one step, or layer by layer for the `n` pieces of a longer one (the
+ * same model and session); on the CPU called by every worker. watch may be NULL. */
+void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch);
 
 /* The backend for `device` (NULL, "auto", "cpu"), and the kernels for `kernels` (NULL:
  * the best). Errors: GM_EABSENT not in this build or on this processor; GM_EARG

@@ -1,11 +1,14 @@
 /* session.c - creating sessions, and the sequences and edits they hold. */
 #include "engine/session.h"
 
+#include "engine/layer_stream.h"
+
 /* Options with 0 threads resolved; false when something is out of range. */
 static gm_status check_options(const gm_session_options *asked, gm_session_options *out,
                                gm_error *err)
 {
     *out = *asked;
+    if (out->piece_rows == 0 || out->piece_rows > out->max_rows) out->piece_rows = out->max_rows;
     if (out->threads == 0) out->threads = gm_team_processors();
     if (out->threads < 1) return gm_fail(err, GM_EARG, "%d threads", asked->threads);
     if (out->max_rows < 1 || out->max_rows > UINT32_MAX / 2)
@@ -27,6 +30,22 @@ static size_t positions_of(const gm_arch *arch, const gm_session_options *o)
     return o->kv_rows < context ? o->kv_rows : context;
 }
 
+/* Steps that are worked off layer by layer keep rows of their own between the layers. */
+static gm_status create_pieces(gm_session *s, const gm_session_options *o, gm_error *err)
+{
+    const size_t n = (o->max_rows + o->piece_rows - 1) / o->piece_rows;
+    s->piece_rows = o->piece_rows;
+    s->n_pieces = n;
+    s->step = gm_alloc(n, sizeof *s->step);
+    s->piece = gm_alloc(n, sizeof *s->piece);
+    if (!s->step || !s->piece) return gm_fail(err, GM_EMEM, "no memory for steps of %zu pieces", n);
+    if (!s->by_layer) return GM_OK;
+    s->x = gm_buf_rows(GM_F32, 1, o->max_rows, (size_t)s->model->arch.width);
+    s->bad = gm_buf_rows(GM_U8, 1, 1, o->max_rows);
+    gm_status status = gm_buf_create(&s->x, "the hidden states of a step", err);
+    return status == GM_OK ? gm_buf_create(&s->bad, "a step", err) : status;
+}
+
 gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err)
 {
@@ -41,16 +60,24 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s = gm_alloc(1, sizeof *s);
     if (s == NULL) GM_FAIL(GM_EMEM, "no memory for a session");
     s->model = model;
+    s->stream = model->weights->stream;
+    if (s->stream && !gm_stream_take(s->stream)) {
+        s->stream = NULL;
+        GM_FAIL(GM_EARG, "the layers of model '%s' are streamed to another session", model->folder);
+    }
     s->max_rows = o.max_rows;
     s->may_run_alone = options->threads == 0;
+    s->by_layer = options->piece_rows > 0;
+    s->watch = (gm_watch){.after_layer = o.after_layer, .context = o.context};
     s->row = gm_alloc(o.max_rows, sizeof *s->row);
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
     s->head = gm_alloc(o.max_rows, sizeof *s->head);
     if (!s->row || !s->tile || !s->head)
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
+    GM_TRY(create_pieces(s, &o, err));
     GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows, (size_t)o.max_sequences,
-                        err));
-    GM_TRY(gm_work_create(&s->work, arch, model->weights->numerics, o.max_rows,
+                        s->by_layer, err));
+    GM_TRY(gm_work_create(&s->work, arch, model->weights->numerics, o.piece_rows,
                           positions_of(arch, &o), (size_t)o.threads, err));
     GM_TRY(gm_team_create(&s->team, o.threads, err));
     *out = s;
@@ -63,10 +90,15 @@ out:
 void gm_session_free(gm_session *session)
 {
     if (session == NULL) return;
+    if (session->stream) gm_stream_give_back(session->stream);
     gm_team_free(session->team);
     gm_edits_clear(&session->edits);
     gm_work_clear(&session->work);
     gm_kv_clear(&session->kv);
+    gm_buf_free(&session->x);
+    gm_buf_free(&session->bad);
+    gm_free(session->step);
+    gm_free(session->piece);
     gm_free(session->row);
     gm_free(session->tile);
     gm_free(session->head);
@@ -77,11 +109,16 @@ uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *optio
 {
     gm_session_options o;
     const gm_session *s = NULL;
+    const gm_arch *arch = &model->arch;
     if (check_options(options, &o, NULL) != GM_OK) return 0;
+    const bool by_layer = options->piece_rows > 0;
+    const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
+    const uint64_t hidden = by_layer ? o.max_rows * ((size_t)arch->width * sizeof(float) + 1) : 0;
     return sizeof *s + o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head) +
-           gm_kv_bytes(&model->arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences) +
-           gm_work_bytes(&model->arch, model->info.numerics, o.max_rows,
-                         positions_of(&model->arch, &o), (size_t)o.threads) +
+           pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
+           gm_kv_bytes(arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
+           gm_work_bytes(arch, model->info.numerics, o.piece_rows, positions_of(arch, &o),
+                         (size_t)o.threads) +
            gm_team_bytes((size_t)o.threads);
 }
 

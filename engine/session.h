@@ -5,6 +5,13 @@
 #include "engine/model.h"
 #include "engine/ops.h"
 
+/* Rows of a step that go through a layer together. */
+typedef struct gm_piece {
+    gm_work work; /* the session's; x and bad are the piece's part of the whole step's */
+    gm_record record;
+    gm_result result;
+} gm_piece;
+
 struct gm_session {
     const gm_model *model; /* borrowed: it outlives the session */
     size_t max_rows;
@@ -17,6 +24,14 @@ struct gm_session {
     gm_row *row;       /* (max_rows) */
     gm_tile *tile;     /* (max_rows) */
     gm_head_row *head; /* (max_rows) */
+    /* A step runs in pieces of piece_rows: one, or several layer by layer. */
+    bool by_layer;
+    size_t piece_rows, n_pieces; /* most pieces */
+    gm_step *step;               /* (n_pieces) */
+    gm_piece *piece;             /* (n_pieces) */
+    gm_buf x, bad;               /* by_layer: of the whole step, as in gm_work */
+    gm_watch watch;
+    struct gm_stream *stream; /* the model's, ours as long as we live; NULL: it has none */
 };
 
 #endif

@@ -2,6 +2,7 @@
 #include "engine/session.h"
 
 #include "engine/sample.h"
+#include "engine/layer_stream.h"
 
 #include <math.h>
 
@@ -31,6 +32,11 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
         return gm_fail(err, GM_EARG, "segment %zu: sequence %d is not open", at, g->sequence);
     if (g->n < 1) return gm_fail(err, GM_EARG, "segment %zu has no tokens", at);
     const gm_sequence *sequence = &s->kv.sequence[g->sequence];
+    if (s->by_layer && sequence->length > 0)
+        return gm_fail(err, GM_EARG,
+                       "segment %zu: sequence %d has %zu tokens; layer by layer a sequence is "
+                       "computed in one step",
+                       at, g->sequence, sequence->length);
     size_t used = sequence->length;
     for (size_t i = 0; i < at; i++)
         if (segments[i].sequence == g->sequence) used += segments[i].n;
@@ -43,6 +49,10 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
                        s->edits.n);
     if (g->want != GM_WANT_NOTHING && (result == NULL || result->logits == NULL))
         return gm_fail(err, GM_EARG, "segment %zu wants logits, and there is no place for them",
+                       at);
+    if (s->model->weights->no_head &&
+        (g->want != GM_WANT_NOTHING || g->sampling || (result && result->nll && g->target)))
+        return gm_fail(err, GM_EARG, "segment %zu needs the head, and the model was opened without",
                        at);
     if (g->sampling && (result == NULL || result->sampled == NULL))
         return gm_fail(err, GM_EARG, "segment %zu samples, and there is no place for the token",
@@ -84,28 +94,78 @@ static void add_head_row(gm_step *step, gm_head_row *head, const gm_segment *g, 
     if (wanted || h.target != GM_NO_TARGET || h.segment >= 0) head[step->n_head++] = h;
 }
 
-static void lay_out(gm_session *s, gm_step *step, const gm_segment *segments, size_t n)
+/* Rows [first, ...) of the caller's arrays as piece `i` sees them. */
+static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
+{
+    const gm_arch *arch = whole->arch;
+    const size_t first = i * s->piece_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
+    gm_piece *p = &s->piece[i];
+    gm_step *step = &s->step[i];
+    *step = *whole;
+    step->row = s->row + first;
+    step->tile = s->tile + first;
+    step->head = s->head + first;
+    p->work = s->work;
+    if (s->by_layer) {
+        p->work.x.address = (float *)s->x.address + first * s->x.stride;
+        p->work.bad.address = (uint8_t *)s->bad.address + first;
+    }
+    step->work = &p->work;
+    if (whole->record) {
+        const gm_record *r = whole->record;
+        p->record = (gm_record){.expert = r->expert ? r->expert + first * k : NULL,
+                                .gate = r->gate ? r->gate + first * k : NULL,
+                                .mass = r->mass ? r->mass + first : NULL,
+                                .margin = r->margin ? r->margin + first : NULL,
+                                .logits = r->logits ? r->logits + first * e : NULL,
+                                .bad = r->bad ? r->bad + first : NULL};
+        step->record = &p->record;
+    }
+    if (whole->result) {
+        p->result = *whole->result;
+        if (p->result.nll) p->result.nll += first;
+        step->result = &p->result;
+    }
+}
+
+/* Tiles of a segment whose rows begin at row `first` of the whole step; none crosses from one
+ * piece into the next. */
+static void add_tiles(gm_session *s, size_t first, size_t n)
+{
+    for (size_t i = 0, rows; i < n; i += rows) {
+        const size_t at = (first + i) % s->piece_rows, room = s->piece_rows - at;
+        gm_step *step = &s->step[(first + i) / s->piece_rows];
+        rows = n - i < GM_TILE_ROWS ? n - i : GM_TILE_ROWS;
+        if (rows > room) rows = room;
+        step->tile[step->n_tiles++] = (gm_tile){.first = (uint32_t)at, .n = (uint32_t)rows};
+    }
+}
+
+/* The rows of all segments, in pieces; how many pieces there are. */
+static size_t lay_out(gm_session *s, const gm_step *whole, const gm_segment *segments, size_t n)
 {
     int64_t n_out = 0;
+    size_t row = 0, n_pieces = 0;
     for (size_t at = 0; at < n; at++) {
         const gm_segment *g = &segments[at];
         gm_sequence *sequence = &s->kv.sequence[g->sequence];
-        for (size_t i = 0; i < g->n; i++) {
-            size_t row = step->n_rows + i;
-            s->row[row] = (gm_row){.token = g->token[i],
-                                   .position = (uint32_t)(sequence->length + i),
-                                   .sequence = g->sequence,
-                                   .edit = g->edit,
-                                   .phase = g->phase ? g->phase[i] : GM_PHASE_PROMPT};
-            add_head_row(step, s->head, g, at, i, row, &n_out);
+        const size_t first = row;
+        for (size_t i = 0; i < g->n; i++, row++) {
+            const size_t p = row / s->piece_rows, r = row % s->piece_rows;
+            if (r == 0) begin_piece(s, n_pieces++, whole);
+            gm_step *step = &s->step[p];
+            step->row[r] = (gm_row){.token = g->token[i],
+                                    .position = (uint32_t)(sequence->length + i),
+                                    .sequence = g->sequence,
+                                    .edit = g->edit,
+                                    .phase = g->phase ? g->phase[i] : GM_PHASE_PROMPT};
+            add_head_row(step, step->head, g, at, i, r, &n_out);
+            step->n_rows++;
         }
-        for (size_t i = 0; i < g->n; i += GM_TILE_ROWS)
-            s->tile[step->n_tiles++] =
-                (gm_tile){.first = (uint32_t)(step->n_rows + i),
-                          .n = (uint32_t)(g->n - i < GM_TILE_ROWS ? g->n - i : GM_TILE_ROWS)};
-        step->n_rows += g->n;
+        add_tiles(s, first, g->n);
         sequence->length += g->n;
     }
+    return n_pieces;
 }
 
 /* ---- running ---- */
@@ -114,9 +174,16 @@ static void lay_out(gm_session *s, gm_step *step, const gm_segment *segments, si
  * meeting them dozens of times. Results are the same either way. */
 static const double SMALL_STEP = 8e6;
 
+typedef struct running {
+    const gm_step *piece;
+    size_t n;
+    gm_watch *watch; /* NULL: nobody asks */
+} running;
+
 static void run_worker(void *context, gm_worker *me)
 {
-    gm_forward(me, context);
+    const running *r = context;
+    gm_forward(me, r->piece, r->n, r->watch);
 }
 
 gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
@@ -124,21 +191,26 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
 {
     gm_status status = check_step(session, segments, n_segments, result, err);
     if (status != GM_OK) return status;
-    gm_step step = {.arch = &session->model->arch,
-                    .weights = session->model->weights,
-                    .work = &session->work,
-                    .kv = &session->kv,
-                    .edits = &session->edits,
-                    .row = session->row,
-                    .tile = session->tile,
-                    .head = session->head,
-                    .record = record,
-                    .result = result};
-    lay_out(session, &step, segments, n_segments);
-    if (step.n_rows == 0) return GM_OK;
-    for (size_t r = 0; result && result->nll && r < step.n_rows; r++) result->nll[r] = NAN;
+    size_t n_rows = 0;
+    for (size_t i = 0; i < n_segments; i++) n_rows += segments[i].n;
+    if (n_rows == 0) return GM_OK;
+    const gm_step whole = {.arch = &session->model->arch,
+                           .weights = session->model->weights,
+                           .kv = &session->kv,
+                           .edits = &session->edits,
+                           .record = record,
+                           .record_rows = n_rows,
+                           .result = result};
+    for (size_t r = 0; result && result->nll && r < n_rows; r++) result->nll[r] = NAN;
+    session->watch.stopped = false;
+    running run = {.piece = session->step,
+                   .n = lay_out(session, &whole, segments, n_segments),
+                   .watch = session->watch.after_layer ? &session->watch : NULL};
     bool alone = session->may_run_alone &&
-                 (double)step.n_rows * (double)session->model->info.n_active < SMALL_STEP;
-    gm_team_run(session->team, alone, run_worker, &step);
+                 (double)n_rows * (double)session->model->info.n_active < SMALL_STEP;
+    gm_team_run(session->team, alone, run_worker, &run);
+    if (session->stream) status = gm_stream_status(session->stream, err);
+    if (status != GM_OK) return status;
+    if (session->watch.stopped) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
     return GM_OK;
 }

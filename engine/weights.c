@@ -3,7 +3,6 @@
  * The description alone gives all sizes and places, and so the answer of gm_weights_bytes;
  * fill.c then reads tensors into it.
  */
-#define _GNU_SOURCE /* MAP_ANONYMOUS, madvise */
 #include "engine/weights.h"
 
 #include "base/machine.h"
@@ -12,9 +11,9 @@
 #include "engine/fill.h"
 #include "engine/ops.h"
 #include "engine/reader.h"
+#include "engine/layer_stream.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
 {
@@ -214,28 +213,42 @@ uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
     return bytes;
 }
 
+uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                                 gm_numerics numerics, bool no_head)
+{
+    const gm_dtype dtype = panel_dtype(numerics);
+    gm_weights w = {.n_layers = (size_t)arch->n_layers};
+    uint64_t most = 0, ends = 0;
+    describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
+    for (size_t i = 1; i <= w.n_layers; i++) {
+        gm_layer layer = describe_layer(arch, dtype, (int)i - 1);
+        const uint64_t n_bytes = section_bytes(&w, i, &layer);
+        if (n_bytes > most) most = n_bytes;
+    }
+    if (!no_head) ends += section_bytes(&w, w.n_layers + 1, NULL);
+    if (w.embed.stride != w.embed.cols) ends += section_bytes(&w, 0, NULL);
+    return gm_stream_bytes(most, checkpoint) + ends + gm_buf_bytes(&w.final_norm) + sizeof w +
+           w.n_layers * (sizeof *w.layer + sizeof *w.section);
+}
+
 /* ---- the image ---- */
 
-enum { HUGE_PAGE = 2 << 20 };
-
-/* Zeros for the whole image, in huge pages where the system has them: a page table walk for
- * every 4 KiB costs decoding a tenth of its speed. */
-static gm_status create_image(gm_weights *w, gm_error *err)
+/* Memory for the whole image, or (stride: layers + 1) for its two ends. Sections that are not
+ * filled take no room. */
+static gm_status create_image(gm_weights *w, size_t stride, gm_error *err)
 {
+    size_t n_bytes = 0, at = 0;
+    for (size_t i = 0; i < w->n_layers + 2; i += stride) n_bytes += w->section[i].n_bytes;
     char need[24];
-    w->map_bytes = (size_t)w->image_bytes + HUGE_PAGE;
-    void *map = mmap(NULL, w->map_bytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (map == MAP_FAILED)
+    w->resident_bytes = n_bytes;
+    w->image = gm_pages_alloc(n_bytes);
+    if (w->image == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the weights (%s)",
-                       gm_show_bytes(need, (double)w->image_bytes));
-    w->map = map;
-    w->image = (char *)map + (HUGE_PAGE - (uintptr_t)map % HUGE_PAGE) % HUGE_PAGE;
-    (void)madvise(w->image, (size_t)w->image_bytes, MADV_HUGEPAGE);
-    for (size_t i = 0; i < w->n_layers + 2; i++) {
+                       gm_show_bytes(need, (double)n_bytes));
+    for (size_t i = 0; i < w->n_layers + 2; at += w->section[i].n_bytes, i += stride) {
         gm_buf *list[GM_SECTION_BUFFERS];
         size_t n = gm_section_buffers(w, i, NULL, list);
-        gm_section_place(list, n, (char *)w->image + w->section[i].offset);
+        gm_section_place(list, n, (char *)w->image + at);
     }
     return GM_OK;
 }
@@ -248,24 +261,55 @@ static gm_status check_memory(const gm_ops *ops, uint64_t n_bytes, gm_error *err
     const gm_memory memory = gm_machine_memory("");
     if (strcmp(ops->name, "cpu") != 0 || n_bytes < memory.total) return GM_OK;
     return gm_fail(err, GM_EMEM,
-                   "the weights take %s in memory, %s has %s; gm-probe info says what fits",
+                   "the weights take %s in memory, %s has %s; gm-probe collect --stream reads them "
+                   "layer by layer, gm-probe info says what fits",
                    gm_show_bytes(need, (double)n_bytes), memory.total_by,
                    gm_show_bytes(have, (double)memory.total));
 }
 
+/* Read the sections, every `stride`-th: all of them, or the two ends. */
 static gm_status fill_image(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                            const gm_model_options *options, gm_error *err)
+                            const gm_model_options *options, size_t stride, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_team *team = NULL;
     gm_fill *fill = NULL;
+    const size_t end = w->n_layers + (w->no_head ? 1 : 2);
     GM_TRY(gm_team_create(&team, options->threads, err));
     GM_TRY(gm_fill_create(&fill, arch, checkpoint, gm_team_size(team), err));
-    for (size_t i = 0; i < w->n_layers + 2; i++) GM_TRY(gm_fill_add(fill, w, i, NULL, err));
+    for (size_t i = 0; i < end; i += stride) GM_TRY(gm_fill_add(fill, w, i, NULL, err));
     GM_TRY(gm_fill_run(fill, team, options->progress, options->progress_context, err));
 out:
     gm_fill_free(fill);
     gm_team_free(team);
+    return status;
+}
+
+/* Rows of the embedding are taken from the checkpoint's mapping where they lie as we want
+ * them: a step needs few of them. */
+static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    char name[128];
+    size_t rows, cols;
+    if (w->embed.stride != w->embed.cols) return;
+    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return;
+    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
+    w->embed_in_place = tensor != NULL;
+    if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;
+}
+
+/* The ends are resident, layers come one by one. */
+static gm_status create_streamed(gm_weights *w, const gm_arch *arch,
+                                 const gm_checkpoint *checkpoint, const gm_model_options *options,
+                                 gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t ends = w->n_layers + 1;
+    GM_TRY(create_image(w, ends, err));
+    place_embedding(w, arch, checkpoint);
+    GM_TRY(fill_image(w, arch, checkpoint, options, ends, err));
+    GM_TRY(gm_stream_create(&w->stream, w, arch, checkpoint, err));
+out:
     return status;
 }
 
@@ -278,11 +322,16 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
     w = gm_alloc(1, sizeof *w);
     if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
     w->numerics = numerics;
+    w->no_head = options->no_head;
     GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
     GM_TRY(describe(w, arch, embed_dtype(arch, checkpoint), err));
-    GM_TRY(check_memory(w->ops, w->image_bytes, err));
-    GM_TRY(create_image(w, err));
-    GM_TRY(fill_image(w, arch, checkpoint, options, err));
+    if (options->hold == GM_HOLD_STREAMED) {
+        GM_TRY(create_streamed(w, arch, checkpoint, options, err));
+    } else {
+        GM_TRY(check_memory(w->ops, w->image_bytes, err));
+        GM_TRY(create_image(w, 1, err));
+        GM_TRY(fill_image(w, arch, checkpoint, options, 1, err));
+    }
     *out = w;
     w = NULL;
 out:
@@ -293,7 +342,8 @@ out:
 void gm_weights_free(gm_weights *w)
 {
     if (w == NULL) return;
-    if (w->map) munmap(w->map, w->map_bytes);
+    gm_stream_free(w->stream);
+    gm_pages_free(w->image, w->resident_bytes);
     gm_free(w->layer);
     gm_free(w->section);
     gm_free(w);

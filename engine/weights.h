@@ -56,9 +56,11 @@ typedef struct gm_weights {
     gm_layer *layer;     /* (n_layers) */
     gm_section *section; /* (n_layers + 2) in the order of the image */
     uint64_t image_bytes;
-    void *image;      /* NULL: not resident */
-    size_t map_bytes; /* of the mapping that it lies in */
-    void *map;
+    void *image; /* what of it is resident, resident_bytes */
+    size_t resident_bytes;
+    struct gm_stream *stream; /* the layers come one by one; NULL: all are there */
+    bool embed_in_place;      /* embed lies in the checkpoint's mapping */
+    bool no_head;             /* nothing behind the layers is computed */
 } gm_weights;
 
 /* The buffers of section `i`, a layer's taken from *layer (NULL: the weights' own); how many. */
@@ -87,6 +89,10 @@ void gm_weights_free(gm_weights *weights);
  * the type of the embedding. */
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics);
+
+/* The same under GM_HOLD_STREAMED: two layers, final norm, head (unless no_head). */
+uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                                 gm_numerics numerics, bool no_head);
 
 /* "avx512f" */
 const char *gm_weights_kernels(const gm_weights *weights);

@@ -111,6 +111,8 @@ static gm_status open_run(gm_run *r, gm_error *err)
                            .numerics = (gm_numerics)o->numerics,
                            .threads = (int)o->threads,
                            .kernels = o->kernels,
+                           .hold = o->stream ? GM_HOLD_STREAMED : GM_HOLD_RESIDENT,
+                           .no_head = !o->nll,
                            .progress = show_load,
                            .progress_context = &progress};
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
@@ -149,7 +151,8 @@ static gm_status open_run(gm_run *r, gm_error *err)
                                             .seed = (uint64_t)o->seed,
                                             .step_tokens = (size_t)o->step_tokens,
                                             .max_document = longest,
-                                            .threads = (int)o->threads};
+                                            .threads = (int)o->threads,
+                                            .stream = o->stream};
     GM_TRY(gm_blocks_create(&r->blocks, &r->blocks_options, err));
     GM_TRY(fill_info(r, err));
 out:

@@ -10,7 +10,7 @@ typedef struct gm_collect_options {
     gm_opt_list corpus;
     int numerics; /* gm_numerics */
     int64_t doc_tokens, min_tokens, limit, sample, per_subset, seed, step_tokens, threads;
-    bool nll, text, strict, dry_run, resume, force, allow_bad, json, quiet;
+    bool nll, text, strict, stream, dry_run, resume, force, allow_bad, json, quiet;
     /* read from the texts above */
     gm_record_level level;
     double logits_rate;

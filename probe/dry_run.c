@@ -26,20 +26,27 @@ double gm_trace_document_bytes(const gm_trace_info *info)
     return 4.0 * info->n_layers * info->n_experts + 160;
 }
 
-/* Tokens a second, from the first documents of a block, which is not usable afterwards. */
-static gm_status measure_rate(gm_runner *runner, gm_probe_block *block, double *rate, gm_error *err)
+/* Tokens a second, from the first documents of a block, which is not usable afterwards. Where
+ * layers are streamed, a whole block takes the longer of computing it and reading them once. */
+static gm_status measure_rate(const gm_model *model, gm_runner *runner, gm_probe_block *block,
+                              double *rate, gm_error *err)
 {
+    const double whole = (double)block->token.n;
     if (block->n_documents > FEW_DOCUMENTS) block->n_documents = FEW_DOCUMENTS;
     block->token.n = block->begin[block->n_documents];
-    double start = gm_now();
+    const double few = (double)block->token.n, start = gm_now(), before = gm_model_waited(model);
     gm_status status = gm_runner_run(runner, block, NULL, NULL, err);
-    *rate = (double)block->token.n / (gm_now() - start);
+    const double waited = gm_model_waited(model) - before, seconds = gm_now() - start;
+    const double computing = whole / few * (seconds - waited);
+    *rate = waited > 0 ? whole / (computing > seconds ? computing : seconds) : few / seconds;
     return status;
 }
 
 typedef struct totals {
     uint64_t documents, left_out, tokens, text_bytes, blocks;
     double file_bytes, memory_bytes, tokens_per_second, seconds;
+    double weights; /* of memory_bytes */
+    gm_runner_memory other;
 } totals;
 
 static gm_status print_json(const totals *t, gm_error *err)
@@ -52,6 +59,11 @@ static gm_status print_json(const totals *t, gm_error *err)
     gm_json_put_u64(&out, "blocks", t->blocks);
     gm_json_put_f64(&out, "file_bytes_at_most", t->file_bytes);
     gm_json_put_f64(&out, "memory_bytes", t->memory_bytes);
+    gm_json_put_f64(&out, "weights_bytes", t->weights);
+    gm_json_put_u64(&out, "hidden_states_bytes", t->other.hidden);
+    gm_json_put_u64(&out, "kv_bytes", t->other.kv);
+    gm_json_put_u64(&out, "step_bytes", t->other.rest);
+    gm_json_put_u64(&out, "blocks_bytes", t->other.blocks);
     gm_json_put_f64(&out, "tokens_per_second", t->tokens_per_second);
     gm_json_put_f64(&out, "seconds", t->seconds);
     gm_json_close_object(&out);
@@ -61,13 +73,25 @@ static gm_status print_json(const totals *t, gm_error *err)
     return status;
 }
 
+static void print_memory(const totals *t)
+{
+    char all[24], weights[24], hidden[24], kv[24], rest[24], blocks[24];
+    const gm_runner_memory *o = &t->other;
+    printf("memory     %s: weights %s%s", gm_show_bytes(all, t->memory_bytes),
+           gm_show_bytes(weights, t->weights), o->hidden ? " (two layers)" : "");
+    if (o->hidden) printf(", hidden states %s", gm_show_bytes(hidden, (double)o->hidden));
+    printf(", keys and values %s%s, a step %s, two blocks %s\n", gm_show_bytes(kv, (double)o->kv),
+           o->hidden ? " (one layer)" : "", gm_show_bytes(rest, (double)o->rest),
+           gm_show_bytes(blocks, (double)o->blocks));
+}
+
 static void print_text(const totals *t)
 {
-    char file[24], memory[24], time[24];
+    char file[24], time[24];
     printf("documents  %" PRIu64 ", %" PRIu64 " left out\n", t->documents, t->left_out);
     printf("tokens     %" PRIu64 " in %" PRIu64 " blocks\n", t->tokens, t->blocks);
     printf("file       %s at most, before compression\n", gm_show_bytes(file, t->file_bytes));
-    printf("memory     %s\n", gm_show_bytes(memory, t->memory_bytes));
+    print_memory(t);
     printf("time       %s at %.0f tokens/s\n", gm_show_seconds(time, t->seconds),
            t->tokens_per_second);
 }
@@ -94,15 +118,17 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
         GM_TRY(gm_blocks_next(blocks, &block, err));
         if (block == NULL) break;
         count_block(&t, block);
-        if (t.blocks == 1) GM_TRY(measure_rate(runner, block, &t.tokens_per_second, err));
+        if (t.blocks == 1) GM_TRY(measure_rate(model, runner, block, &t.tokens_per_second, err));
         gm_probe_block_free(block);
         block = NULL;
     }
     t.file_bytes = (double)t.tokens * gm_trace_row_bytes(info) +
                    (double)t.documents * gm_trace_document_bytes(info);
     if (info->has_text) t.file_bytes += (double)t.text_bytes;
-    t.memory_bytes =
-        (double)gm_model_get_info(model)->resident_bytes + (double)gm_runner_bytes(model, options);
+    t.weights = (double)gm_model_get_info(model)->resident_bytes;
+    t.other = gm_runner_bytes(model, options);
+    t.memory_bytes = t.weights + (double)t.other.hidden + (double)t.other.kv +
+                     (double)t.other.rest + (double)t.other.blocks;
     t.seconds = t.tokens_per_second > 0 ? (double)t.tokens / t.tokens_per_second : 0;
     if (json)
         GM_TRY(print_json(&t, err));

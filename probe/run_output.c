@@ -111,6 +111,7 @@ static gm_status put_summary(gm_run *r, gm_trace *trace, const gm_checks *checks
     gm_json_put_f64(out, "seconds", r->seconds);
     gm_json_put_f64(out, "tokens_per_second",
                     r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
+    gm_json_put_f64(out, "seconds_waited", gm_model_waited(r->model));
     gm_json_open_object(out, "skipped");
     for (size_t i = 0; i < skips->n; i++) gm_json_put_u64(out, skips->name[i], skips->number[i]);
     gm_json_close_object(out);
@@ -134,6 +135,9 @@ static void print_summary(const gm_run *r, gm_trace *trace)
     printf("computed %" PRIu64 " tokens in %s, %.0f tokens/s\n", r->n_tokens,
            gm_show_seconds(time, r->seconds),
            r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
+    if (r->o.stream)
+        printf("of that, %s were spent waiting for layers\n",
+               gm_show_seconds(time, gm_model_waited(r->model)));
     for (size_t i = 0; i < skips->n; i++)
         if (skips->number[i] > 0)
             printf("left out: %" PRIu64 " %s\n", skips->number[i], skips->name[i]);

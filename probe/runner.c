@@ -25,18 +25,38 @@ struct gm_runner {
     gm_segment *segment;
     piece *piece;
     size_t n_pieces;
-    int sequence; /* of the document that a piece left unfinished; -1: none */
+    gm_runner_progress *progress; /* of the run in progress, may be NULL */
+    void *context;
+    size_t done, rows; /* before this step, of this step */
+    int sequence;      /* of the document that a piece left unfinished; -1: none */
 };
+
+/* Most rows of a step. */
+static size_t step_rows(const gm_runner_options *o)
+{
+    if (!o->stream) return o->step_tokens;
+    return o->max_document > GM_BLOCK_MAX_TOKENS ? o->max_document : GM_BLOCK_MAX_TOKENS;
+}
 
 static gm_session_options session_options(const gm_runner_options *o)
 {
     /* A step holds at most so many documents, each rounded up, and the end of a long one. */
-    size_t most = o->step_tokens < GM_BLOCK_MAX_DOCUMENTS ? o->step_tokens : GM_BLOCK_MAX_DOCUMENTS;
-    size_t pad = KV_BLOCK * most, longest = o->max_document + KV_BLOCK;
+    size_t rows = step_rows(o),
+           most = rows < GM_BLOCK_MAX_DOCUMENTS ? rows : GM_BLOCK_MAX_DOCUMENTS;
+    size_t pad = KV_BLOCK * most, longest = o->stream ? 0 : o->max_document + KV_BLOCK;
     return (gm_session_options){.threads = o->threads,
-                                .max_rows = o->step_tokens,
-                                .kv_rows = o->step_tokens + pad + longest,
-                                .max_sequences = (int)most + 1};
+                                .max_rows = rows,
+                                .kv_rows = rows + pad + longest,
+                                .max_sequences = (int)most + 1,
+                                .piece_rows = o->stream ? o->step_tokens : 0};
+}
+
+/* After every layer of a streamed block: minutes pass until its end. */
+static bool after_layer(void *context, size_t layers, size_t n_layers)
+{
+    gm_runner *r = context;
+    if (r->progress) r->progress(r->context, r->done + r->rows * layers / n_layers);
+    return gm_interrupted();
 }
 
 gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
@@ -45,10 +65,11 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     gm_status status = GM_OK;
     const gm_model_info *info = gm_model_get_info(model);
     gm_session_options so = session_options(options);
-    size_t S = options->step_tokens;
+    size_t S = so.max_rows;
     *out = NULL;
     gm_runner *r = gm_alloc(1, sizeof *r);
     if (r == NULL) return gm_fail(err, GM_EMEM, "no memory to run the model");
+    if (options->stream) so.after_layer = after_layer, so.context = r;
     *r = (gm_runner){.info = info, .options = *options, .sequence = -1};
     r->L = (size_t)info->n_moe_layers;
     r->E = (size_t)info->n_experts;
@@ -96,7 +117,7 @@ void gm_runner_free(gm_runner *r)
     gm_free(r);
 }
 
-uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
+gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
 {
     const gm_model_info *info = gm_model_get_info(model);
     gm_session_options so = session_options(options);
@@ -105,8 +126,13 @@ uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options
     if (options->level >= GM_RECORD_CHOICES) row += L * ((uint64_t)info->n_chosen * 4 + 8) + 20;
     uint64_t logits = options->level >= GM_RECORD_LOGITS ? L * E * 4 : 0;
     uint64_t kept = (uint64_t)(options->logits_rate * (double)logits);
-    return gm_session_bytes(model, &so) + options->step_tokens * (row + logits + 100) +
-           2 * (GM_BLOCK_MAX_TOKENS * (row + kept) + GM_BLOCK_MAX_DOCUMENTS * L * E * 4);
+    uint64_t layers = options->stream ? (uint64_t)info->n_layers : 1; /* one of them is kept */
+    gm_runner_memory m = {
+        .hidden = options->stream ? so.max_rows * (uint64_t)info->width * sizeof(float) : 0,
+        .kv = so.kv_rows * info->kv_bytes_per_token / layers,
+        .blocks = 2 * (GM_BLOCK_MAX_TOKENS * (row + kept) + GM_BLOCK_MAX_DOCUMENTS * L * E * 4)};
+    m.rest = gm_session_bytes(model, &so) + so.max_rows * (row + logits + 100) - m.hidden - m.kv;
+    return m;
 }
 
 /* ---- where a block's results go ---- */
@@ -212,7 +238,7 @@ static void store_logits(gm_runner *r, gm_probe_block *b, const piece *p, size_t
 /* The pieces of the next step, from document *d, row *at on; returns its rows. */
 static size_t cut_step(gm_runner *r, const gm_probe_block *b, size_t *d, size_t *at)
 {
-    size_t rows = 0, limit = r->options.step_tokens;
+    size_t rows = 0, limit = step_rows(&r->options);
     for (r->n_pieces = 0; *d < b->n_documents && r->n_pieces < GM_BLOCK_MAX_DOCUMENTS;) {
         size_t left = b->document[*d].n_rows - *at, n = left < limit ? left : limit;
         if (rows + n > limit) break;
@@ -265,11 +291,14 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
                         void *context, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t d = 0, at = 0, done = 0, next_logit = 0;
+    size_t d = 0, at = 0, next_logit = 0;
+    r->progress = progress;
+    r->context = context;
+    r->done = 0;
     GM_TRY(make_room(r, b, err));
     while (d < b->n_documents) {
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        size_t rows = cut_step(r, b, &d, &at);
+        const size_t rows = r->rows = cut_step(r, b, &d, &at);
         GM_TRY(fill_segments(r, b, err));
         gm_result result = {.nll = r->options.nll ? r->nll : NULL};
         GM_TRY(gm_session_step(r->session, r->segment, r->n_pieces, &r->record, &result, err));
@@ -278,8 +307,8 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
             store_piece(r, b, &r->piece[i], row, rows);
             if (b->logits) store_logits(r, b, &r->piece[i], row, rows, &next_logit);
         }
-        done += rows;
-        if (progress) progress(context, done);
+        r->done += rows;
+        if (progress) progress(context, r->done);
     }
 out:
     return status;

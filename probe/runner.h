@@ -1,7 +1,8 @@
 /* runner.h - runs a block through the model and fills in what the routers did.
  *
  * A block is cut into steps of at most step_tokens rows: documents in order, one longer
- * than a step at multiples of its size. The cut looks at the block alone.
+ * than a step at multiples of its size. The cut looks at the block alone. Streamed, the
+ * block is one step, which goes through each layer in pieces of step_tokens rows.
  */
 #ifndef GM_PROBE_RUNNER_H
 #define GM_PROBE_RUNNER_H
@@ -16,6 +17,7 @@ typedef struct gm_runner_options {
     uint64_t seed;
     size_t step_tokens, max_document; /* rows */
     int threads;
+    bool stream; /* layer by layer: for a model opened with GM_HOLD_STREAMED */
 } gm_runner_options;
 
 typedef struct gm_runner gm_runner;
@@ -23,10 +25,17 @@ typedef struct gm_runner gm_runner;
 gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
                            gm_error *err) GM_MUST_USE;
 void gm_runner_free(gm_runner *runner);
-/* Bytes of session, staging and one full block. */
-uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options);
+/* Bytes of session and staging, and of two full blocks. */
+typedef struct gm_runner_memory {
+    uint64_t hidden; /* streamed: hidden states of a block */
+    uint64_t kv;     /* keys and values */
+    uint64_t rest;   /* of the session, and staging */
+    uint64_t blocks; /* the one being computed, the one being written */
+} gm_runner_memory;
+gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options *options);
 
-/* Called after every step with the rows done of this block. */
+/* Called after every step, or layer where they are streamed, with the rows done of this
+ * block; of a step that is not through all layers, the share of them. */
 typedef void gm_runner_progress(void *context, size_t rows);
 
 /* GM_EINTERRUPTED after SIGINT or SIGTERM: the block is not to be used. */

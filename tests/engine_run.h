@@ -16,9 +16,10 @@ typedef struct docs {
 /* How they are run. */
 typedef struct plan {
     int threads;
-    size_t step;         /* most tokens of one document in a step */
-    bool together;       /* the documents share steps; otherwise one after the other */
-    bool packed;         /* one behind the other in steps of `step` rows, as gm-probe packs them */
+    size_t step;   /* most tokens of one document in a step */
+    bool together; /* the documents share steps; otherwise one after the other */
+    bool packed;   /* one behind the other in steps of `step` rows, as gm-probe packs them */
+    size_t piece;  /* steps go through the model layer by layer in pieces of so many rows; 0: not */
     const gm_edit *edit; /* NULL: none */
 } plan;
 
@@ -174,7 +175,8 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
     gm_session_options options = {.threads = p->threads,
                                   .max_rows = d->n_tokens,
                                   .kv_rows = d->n_tokens,
-                                  .max_sequences = (int)d->n};
+                                  .max_sequences = (int)d->n,
+                                  .piece_rows = p->piece};
     gm_error err = {0};
     outcome all = outcome_create(model, d->n_tokens);
     docs_run r = {.model = model,

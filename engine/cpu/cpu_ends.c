@@ -135,7 +135,7 @@ static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
 {
     const size_t k = (size_t)s->arch->n_chosen;
     for (size_t l = 0; l < (size_t)s->arch->n_moe; l++) {
-        size_t at = l * s->n_rows + r; /* of (L,T) */
+        size_t at = l * s->record_rows + r; /* of (L,T) */
         for (size_t i = at * k; i < (at + 1) * k; i++) {
             if (record->expert) record->expert[i] = GM_NO_EXPERT;
             if (record->gate) record->gate[i] = NAN;

@@ -1,16 +1,22 @@
 /* cpu_ops.c - the table of operations on the CPU. */
 #include "engine/cpu/cpu_ops.h"
 
-/* Weights are resident: always there. */
+#include "engine/layer_stream.h"
+
 static const gm_layer *layer_acquire(gm_worker *me, const gm_step *s, size_t layer)
 {
-    (void)me;
-    return &s->weights->layer[layer];
+    const gm_weights *w = s->weights;
+    return w->stream ? gm_stream_acquire(w->stream, me, layer) : &w->layer[layer];
 }
 
+/* The workers met behind the layer's last operation; who asks for the next must not be
+ * given this one once more. */
 static void layer_release(gm_worker *me, const gm_step *s, size_t layer)
 {
-    (void)me, (void)s, (void)layer;
+    (void)layer;
+    if (s->weights->stream == NULL) return;
+    if (me->index == 0) gm_stream_release(s->weights->stream);
+    gm_worker_meet(me);
 }
 
 const gm_ops gm_cpu_ops = {

@@ -18,7 +18,7 @@ static void keep_choice(const gm_step *s, size_t moe, size_t r, const gm_choice 
     for (size_t i = 0; i < k; i++) expert[i] = c->expert[i];
     const gm_record *record = s->record;
     if (record == NULL) return;
-    const size_t at = moe * s->n_rows + r; /* of (L,T) */
+    const size_t at = moe * s->record_rows + r; /* of (L,T) */
     if (record->expert) memcpy(record->expert + at * k, c->expert, k * sizeof *record->expert);
     if (record->gate) memcpy(record->gate + at * k, c->gate, k * sizeof *record->gate);
     if (record->mass) record->mass[at] = c->mass;

@@ -48,10 +48,10 @@ void gm_runner_free(gm_runner *r)
     gm_free(r);
 }
 
-uint64_t gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
+gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
 {
     (void)model;
-    return options->step_tokens;
+    return (gm_runner_memory){.rest = options->step_tokens};
 }
 
 /* Row t of document d: K experts in a row from a made-up first, gates 1/2, 1/3, ... */

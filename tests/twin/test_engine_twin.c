@@ -79,6 +79,9 @@ static const struct schedule {
     {"steps of 4096 rows", MANY, {.threads = 1, .step = 4096, .packed = true}},
     {"steps of 4096 rows, 2 threads", MANY, {.threads = 2, .step = 4096, .packed = true}},
     {"steps of 4096 rows, 3 threads", MANY, {.threads = 3, .step = 4096, .packed = true}},
+    {"by layer, pieces of a row", FEW, {.threads = 1, .step = 512, .together = true, .piece = 1}},
+    {"by layer, pieces of 7", FEW, {.threads = 3, .step = 512, .together = true, .piece = 7}},
+    {"by layer, pieces of 512", MANY, {.threads = 2, .step = 512, .together = true, .piece = 512}},
 };
 
 /* All schedules against every document alone, prefilled in one step by one thread; the
@@ -113,6 +116,39 @@ static void every_schedule_in_f32(void)
 static void every_schedule_in_bf16(void)
 {
     every_schedule(GM_NUMERICS_BF16);
+}
+
+/* ---- where the weights are does not matter ---- */
+
+/* Layers that come one by one, with steps by layer and with steps as they are when all are
+ * there: a second run goes on where the first has left the layers. */
+static void streamed_layers(void)
+{
+    static corpus c;
+    static const plan plans[] = {{.threads = 2, .step = 512, .together = true, .piece = 50},
+                                 {.threads = 1, .step = 70, .packed = true}};
+    for (size_t m = 0; m < N_MODELS; m++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            char path[512];
+            gm_error err = {0};
+            gm_model *streamed = NULL;
+            gm_model_options options = {.numerics = bf16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32,
+                                        .hold = GM_HOLD_STREAMED};
+            model_path(path, sizeof path, models[m]);
+            gm_model *resident = open_tiny(models[m], options.numerics, NULL);
+            CHECK_OK(gm_model_open(&streamed, path, &options, &err), err);
+            fill_corpus(resident, &c);
+            docs d = first_docs(&c, FEW);
+            outcome want = run_docs(resident, &d, &(plan){.threads = 1, .step = 512});
+            for (size_t j = 0; streamed && j < sizeof plans / sizeof plans[0]; j++) {
+                outcome got = run_docs(streamed, &d, &plans[j]);
+                check_same(models[m], &got, &want);
+                outcome_free(&got);
+            }
+            outcome_free(&want);
+            gm_model_close(resident);
+            gm_model_close(streamed);
+        }
 }
 
 /* ---- the kernels do not matter ---- */
@@ -183,5 +219,5 @@ static void bf16_is_near_f32(void)
     }
 }
 
-TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(every_kernel_in_f32),
-      TEST(every_kernel_in_bf16), TEST(bf16_is_near_f32))
+TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(streamed_layers),
+      TEST(every_kernel_in_f32), TEST(every_kernel_in_bf16), TEST(bf16_is_near_f32))

@@ -1,0 +1,44 @@
+/* layer_stream.h - layers read from disk one after the other, for models larger than memory.
+ *
+ * A thread of its own reads and packs the layers in turn, over and over, into two slots: while
+ * one layer is computed with, the next one is read. What a step of T rows costs is the larger
+ * of reading the model once and computing T rows; so steps should be long (engine.h,
+ * piece_rows). One session at a time may use a streamed model.
+ *
+ * A layer that cannot be read makes the step fail, behind its end: until then layers hold
+ * whatever was there.
+ */
+#ifndef GM_LAYER_STREAM_H
+#define GM_LAYER_STREAM_H
+
+#include "engine/team.h"
+#include "engine/weights.h"
+
+typedef struct gm_stream gm_stream;
+
+/* Begin to read layer 0. What is passed is borrowed until the stream is freed. GM_EMEM. */
+gm_status gm_stream_create(gm_stream **out, gm_weights *weights, const gm_arch *arch,
+                           const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
+void gm_stream_free(gm_stream *stream);
+
+/* Bytes of two layers, the largest of which is so large, and of what reading takes. */
+uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_checkpoint *checkpoint);
+
+/* The layer once it is there: every worker asks. Layers between the last one released and
+ * this one, as after a step that was stopped, are passed over. */
+const gm_layer *gm_stream_acquire(gm_stream *stream, const gm_worker *me, size_t layer);
+
+/* The layer is no longer used by any worker; one of them says so. */
+void gm_stream_release(gm_stream *stream);
+
+/* What reading failed with first. */
+gm_status gm_stream_status(gm_stream *stream, gm_error *err) GM_MUST_USE;
+
+/* Seconds for which computing has waited for layers. */
+double gm_stream_waited(gm_stream *stream);
+
+/* True once, until gm_stream_give_back: for the session that uses it. */
+bool gm_stream_take(gm_stream *stream);
+void gm_stream_give_back(gm_stream *stream);
+
+#endif
