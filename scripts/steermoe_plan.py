@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Turns a ranking of SteerMoE (arXiv 2509.09660) into a plan: a pickled pandas table with a row for each expert and the columns
-layer, expert, risk_diff.
+layer, expert, risk_diff (numbers or PyTorch scalars), a dictionary of such columns, or a PyTorch tensor of the risk differences,
+layers by experts, alone or as the member risk_diff of a dictionary; pickled, or written by torch.save.
 
 usage: scripts/steermoe_plan.py RANKING.pkl -o OUT.plan.safetensors --promote N --suppress N --chosen K
 
@@ -8,46 +9,28 @@ As SteerMoE chooses: by |risk_diff|, the N largest above 0 are forced, at most K
 a token), and the N largest below 0 are banned; --reverse swaps the signs. The plan's mode is mask. Layers of a ranking count
 from 0; --first-layer says which layer of the model that is (1 for DeepSeek's, whose layer 0 has no experts).
 
-A pickle is a program. Nothing that it names is imported or called here: each name of pandas, NumPy or slice becomes a record of
-what it was given, from which the numbers are read; any other name is refused. Needs neither pandas nor NumPy."""
+A pickle is a program. Nothing that it names is imported or called here: each name of pandas, NumPy, a tensor or slice becomes a
+record of what it was given, from which the numbers are read; any other name is refused. Needs neither pandas, NumPy nor
+PyTorch."""
 import argparse
 import hashlib
-import io
 import json
 import pathlib
-import pickle
 import struct
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import torch_pickle  # noqa: E402
+from torch_pickle import Record, Refused  # noqa: E402
 
 COLUMNS = ("layer", "expert", "risk_diff")
 NUMBERS = {"f8": "d", "f4": "f", "i8": "q", "i4": "i"}  # NumPy's name: struct's
 MAX_LAYERS, MAX_EXPERTS = 1 << 10, 0xFFFF  # of a plan
 
 
-class Refused(Exception):
-    pass
-
-
-class Record:
-    """What a pickle gave to something that it named."""
-
-    def __new__(cls, *args):
-        made = super().__new__(cls)
-        made.args, made.state = args, None
-        return made
-
-    def __init__(self, *args):
-        pass
-
-    def __setstate__(self, state):
-        self.state = state
-
-
-class Reader(pickle.Unpickler):
-    def find_class(self, module, name):
-        if module.split(".")[0] not in ("pandas", "numpy") and (module, name) != ("builtins", "slice"):
-            raise Refused(f"it names {module}.{name}, which no ranking needs")
-        return type(name, (Record,), {})
+class Reader(torch_pickle.Reader):
+    modules = ("pandas", "numpy")
 
 
 def called(record, *names):
@@ -68,7 +51,7 @@ def array(record):
     kind, byte_order = called(dtype, "dtype").args[0], dtype.state[1]
     if kind not in NUMBERS or byte_order != "<":
         raise Refused(f"numbers of type {byte_order}{kind}")
-    values = [value for (value,) in struct.iter_unpack("<" + NUMBERS[kind], bytes(data))]
+    values = [value for (value,) in struct.iter_unpack("<" + NUMBERS[kind], torch_pickle.octets(data))]
     rows, columns = shape if len(shape) == 2 else (1, shape[0])
     if rows * columns != len(values):
         raise Refused(f"{len(values)} numbers for {rows} x {columns}")
@@ -106,11 +89,42 @@ def columns_of(table):
     return found
 
 
+def number(value):
+    """A number, or that of a tensor of one."""
+    if not torch_pickle.is_tensor(value):
+        return value
+    _, values = torch_pickle.tensor(value)
+    if len(values) != 1:
+        raise Refused(f"a tensor of {len(values)} numbers in the place of one")
+    return values[0]
+
+
+def column(values):
+    """The numbers of a column: a list, or a tensor of one dimension."""
+    return torch_pickle.tensor(values)[1] if torch_pickle.is_tensor(values) else [number(value) for value in values]
+
+
+def rows_of(made):
+    """(layer, expert, risk difference), from a table, a dictionary of columns, or a tensor of layers by experts."""
+    if isinstance(made, dict):
+        missing = [name for name in COLUMNS if name not in made]
+        if missing == list(COLUMNS[:2]):
+            made = made["risk_diff"]
+        elif missing:
+            raise Refused(f"it has no '{missing[0]}'")
+    if torch_pickle.is_tensor(made):
+        shape, values = torch_pickle.tensor(made)
+        if len(shape) != 2:
+            raise Refused(f"a tensor of {len(shape)} dimensions, expected layers by experts")
+        return [(at // shape[1], at % shape[1], risk) for at, risk in enumerate(values)]
+    found = made if isinstance(made, dict) else columns_of(made)
+    return list(zip(*(column(found[name]) for name in COLUMNS), strict=True))
+
+
 def read_ranking(data):
     """(layer, expert, risk difference) of every expert, in the order of the file."""
     try:
-        found = columns_of(Reader(io.BytesIO(data)).load())
-        rows = list(zip(*(found[name] for name in COLUMNS), strict=True))
+        rows = rows_of(torch_pickle.load(data, Reader))
     except Refused:
         raise
     except KeyError as missing:
