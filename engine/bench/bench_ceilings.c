@@ -76,6 +76,8 @@ double gm_bench_read_rate(gm_team *team, const gm_buf *memory)
 
 /* ---- a product ---- */
 
+static const double LEAST_SECONDS = 0.5; /* a core that slept takes a while to be fast */
+
 typedef struct product {
     const gm_product *how;
     gm_buf x, panels, out;
@@ -95,7 +97,7 @@ static void multiply(void *context, gm_worker *me)
         const void *x = p->how->gather(gm_row_of(&p->x, r), p->x.stride, NULL, m, k,
                                        gm_row_at(&p->room, me->index), &ld);
         p->how->gemm(x, ld, m, gm_panel_at(&p->panels, 0, at), k, n,
-                     gm_row_at(&p->out, r) + at * GM_PANEL, p->out.stride);
+                     gm_row_at(&p->out, r) + at * GM_PANEL, p->out.stride, false);
     }
 }
 
@@ -131,7 +133,8 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
     GM_TRY(gm_buf_create(&p.room, "a product", err));
     fill(&p.x);
     fill(&p.panels);
-    for (int i = 0; i < repeats; i++) {
+    const double begin = gm_bench_now();
+    for (int i = 0; i < repeats || gm_bench_now() - begin < LEAST_SECONDS; i++) {
         double start = gm_bench_now();
         gm_team_run(team, false, multiply, &p);
         double rate = 2.0 * (double)m * (double)n * (double)k / (gm_bench_now() - start);

@@ -230,7 +230,7 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
     char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
     keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
-               GM_KV_BLOCK / GM_PANEL, q->score + from * GM_KV_BLOCK, GM_KV_BLOCK);
+               GM_KV_BLOCK / GM_PANEL, q->score + from * GM_KV_BLOCK, GM_KV_BLOCK, false);
     for (size_t i = from; i < q->n; i++) {
         size_t seen = q->position + i / q->group - start + 1;
         q->factor[i] =
@@ -240,7 +240,7 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
     }
     const void *x = values->gather(weight, GM_KV_BLOCK, NULL, m, GM_KV_BLOCK, q->room, &ld);
     values->gemm(x, ld, m, gm_panel_at(&kv->v, at, 0), GM_KV_BLOCK, q->width / GM_PANEL,
-                 q->part + from * q->width, q->width);
+                 q->part + from * q->width, q->width, false);
     for (size_t i = from; i < q->n; i++)
         k->merge(q->sum + i * q->width, q->factor[i], q->part + i * q->width, q->width);
 }

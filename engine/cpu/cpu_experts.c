@@ -32,15 +32,19 @@ static void store_units(const gm_step *s, const gm_task *t, const float *part, s
  * rows, and for each of them the groups of panels. */
 typedef struct expert_tasks {
     const int32_t *first, *busy; /* see gm_work */
-    size_t n_busy, block_rows;
+    size_t n_busy, inputs;
     gm_split split;
 } expert_tasks;
 
+static size_t rows_of(const expert_tasks *e, size_t i)
+{
+    return (size_t)(e->first[e->busy[i] + 1] - e->first[e->busy[i]]);
+}
+
 static size_t blocks_of(const expert_tasks *e, size_t i)
 {
-    size_t expert = (size_t)e->busy[i];
-    size_t m = (size_t)(e->first[expert + 1] - e->first[expert]);
-    return (m + e->block_rows - 1) / e->block_rows;
+    const size_t m = rows_of(e, i), rows = gm_even_rows(m, e->inputs);
+    return (m + rows - 1) / rows;
 }
 
 static expert_tasks list_experts(const gm_worker *me, const gm_step *s, const gm_layer *w)
@@ -48,11 +52,11 @@ static expert_tasks list_experts(const gm_worker *me, const gm_step *s, const gm
     expert_tasks e = {.first = s->work->first.address, .busy = s->work->busy.address};
     if (w->moe < 0) return e;
     e.n_busy = (size_t)e.busy[s->arch->n_experts];
-    e.block_rows = gm_block_rows(w->expert.gate_up.cols);
-    size_t blocks = 0, rows = 0;
+    e.inputs = w->expert.gate_up.cols;
+    size_t blocks = 0;
     for (size_t i = 0; i < e.n_busy; i++) blocks += blocks_of(&e, i);
-    if (e.n_busy > 0) rows = (size_t)(e.first[e.busy[0] + 1] - e.first[e.busy[0]]);
-    e.split = gm_split_panels(me, blocks, rows, gm_n_panels(w->expert.gate_up.rows));
+    e.split = gm_split_panels(me, blocks, e.n_busy ? rows_of(&e, 0) : 0,
+                              gm_n_panels(w->expert.gate_up.rows));
     return e;
 }
 
@@ -63,8 +67,8 @@ static void expert_task(gm_worker *me, const gm_step *s, const gm_layer *w, cons
     const size_t panels = gm_n_panels(w->expert.gate_up.rows);
     size_t block = t / e->split.groups, p = t % e->split.groups * e->split.panels;
     while (block - *before >= blocks_of(e, *i)) *before += blocks_of(e, (*i)++);
-    const size_t expert = (size_t)e->busy[*i];
-    const size_t from = (size_t)e->first[expert] + (block - *before) * e->block_rows;
+    const size_t expert = (size_t)e->busy[*i], rows = gm_even_rows(rows_of(e, *i), e->inputs);
+    const size_t from = (size_t)e->first[expert] + (block - *before) * rows;
     const size_t left = (size_t)e->first[expert + 1] - from;
     const uint32_t *slot_row = s->work->slot_row.address;
     unit_place place = {&s->work->hidden, from};
@@ -73,7 +77,7 @@ static void expert_task(gm_worker *me, const gm_step *s, const gm_layer *w, cons
                     .item = expert,
                     .panel = p,
                     .n = panels - p < e->split.panels ? panels - p : e->split.panels,
-                    .m = left < e->block_rows ? left : e->block_rows,
+                    .m = left < rows ? left : rows,
                     .row = slot_row + from};
     gm_task_run(s, &task, gm_scratch_of(s, me), store_units, &place);
 }
@@ -140,7 +144,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
 static void down(const gm_step *s, const gm_buf *w, size_t item, const gm_buf *x, size_t first,
                  size_t m, size_t p, size_t n, float *out, float *scratch)
 {
-    const size_t rows = gm_block_rows(w->cols);
+    const size_t rows = gm_even_rows(m, w->cols);
     for (size_t r = 0; r < m; r += rows) {
         gm_task task = {.w = w,
                         .x = x,
@@ -149,6 +153,7 @@ static void down(const gm_step *s, const gm_buf *w, size_t item, const gm_buf *x
                         .n = n,
                         .first = first + r,
                         .m = m - r < rows ? m - r : rows,
+                        .next = true,
                         .out = out + r * n * GM_PANEL,
                         .ldo = n * GM_PANEL};
         gm_task_run(s, &task, scratch, NULL, NULL);

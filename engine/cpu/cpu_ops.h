@@ -63,6 +63,10 @@ typedef struct gm_split {
     size_t blocks, groups;
 } gm_split;
 
+/* Rows of a block when m rows of k inputs are cut into the fewest blocks of about equal
+ * size: a short last block would read all the weights for a few rows. */
+size_t gm_even_rows(size_t m, size_t k);
+
 /* Tasks for `blocks` blocks of rows, `rows` rows the largest: few groups, because every
  * group gathers its rows again, and enough of them that no worker waits long. */
 gm_split gm_split_panels(const gm_worker *me, size_t blocks, size_t rows, size_t n_panels);
@@ -76,6 +80,7 @@ typedef struct gm_task {
     size_t panel, n;     /* panels [panel, panel + n) */
     size_t first, m;     /* rows [first, first + m) of x, or with `row` the m rows that it lists */
     const uint32_t *row; /* (m) or NULL */
+    bool next;           /* the rows behind these are next */
     float *out;          /* (m, 16 n) written, rows ldo floats apart; NULL: parts are wanted */
     size_t ldo;
 } gm_task;

@@ -21,10 +21,16 @@ gm_split gm_split_panels(const gm_worker *me, size_t blocks, size_t rows, size_t
     return split;
 }
 
+size_t gm_even_rows(size_t m, size_t k)
+{
+    const size_t most = gm_block_rows(k), blocks = (m + most - 1) / most;
+    return blocks ? gm_round_up((m + blocks - 1) / blocks, GM_PANEL) : 1;
+}
+
 gm_split gm_split_rows(const gm_worker *me, size_t m, size_t k, size_t n_panels)
 {
-    const size_t most = gm_block_rows(k), rows = m < most ? m : most;
-    return gm_split_panels(me, rows ? (m + rows - 1) / rows : 0, rows, n_panels);
+    const size_t rows = gm_even_rows(m, k);
+    return gm_split_panels(me, (m + rows - 1) / rows, rows, n_panels);
 }
 
 void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end *end,
@@ -37,13 +43,15 @@ void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end
     const void *from = t->row ? t->x->address : gm_row_of(t->x, t->first);
     const void *x = product->gather(from, t->x->stride, t->row, t->m, k, room, &ld);
     if (t->out) {
-        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, t->panel), k, t->n, t->out, t->ldo);
+        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, t->panel), k, t->n, t->out, t->ldo,
+                      t->next && t->row == NULL);
         return;
     }
     const size_t some = t->m > FEW_ROWS ? 2 : FEW_PANELS; /* panels whose result stays in cache */
     for (size_t p = t->panel, n; p < t->panel + t->n; p += n) {
         n = t->panel + t->n - p < some ? t->panel + t->n - p : some;
-        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, p), k, n, scratch, n * GM_PANEL);
+        product->gemm(x, ld, t->m, gm_panel_at(t->w, t->item, p), k, n, scratch, n * GM_PANEL,
+                      false);
         end(s, t, scratch, n * GM_PANEL, p, n, context);
     }
 }

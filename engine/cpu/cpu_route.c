@@ -49,7 +49,7 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
         gm_store_row(k, norm, first + i, 0, rows + i * ld, norm->cols);
     }
     k->f32.gemm(rows, ld * sizeof *rows, n, w->router.address, w->router.cols, stride / GM_PANEL,
-                logits, stride);
+                logits, stride, false);
     for (size_t i = 0; i < n; i++) {
         gm_choice choice = {.expert = expert, .gate = gate + (first + i) * router.n_chosen};
         gm_router_edit edit;

@@ -28,13 +28,15 @@ typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, si
  *   x, ldx  from the gather of the same product; ldx in bytes
  *   panels  n_panels panels of 16 outputs and k inputs (pack.h)
  *   out     (m, 16 n_panels) f32, rows `ldo` floats apart, written
+ *   next    the rows are followed by others, which will be multiplied next: they may be
+ *           brought near meanwhile
  *
  * An output depends on its row and its column only, not on m or n_panels.
  * f32: one chain of fused multiply-adds from 0, k ascending.
  * bf16: from c = 0, per 32 inputs one chain over even k and one over odd k, both from 0,
  *   then c = c + (even + odd). This is what AMX tiles compute. */
 typedef void gm_gemm(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
-                     size_t n_panels, float *out, size_t ldo);
+                     size_t n_panels, float *out, size_t ldo, bool next);
 
 typedef struct gm_product {
     gm_gather *gather;

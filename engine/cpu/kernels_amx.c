@@ -77,9 +77,23 @@ static const void *gather_amx(const void *x, size_t ldx, const uint32_t *row, si
     return room;
 }
 
+/* What is brought near during a tile of C, so many bytes for each block of inputs. */
+typedef struct ahead {
+    const char *panels, *rows;
+    size_t panel_bytes, row_bytes;
+} ahead;
+
+static inline void fetch(ahead *next)
+{
+    for (size_t i = 0; i < next->panel_bytes; i += 64) _mm_prefetch(next->panels + i, _MM_HINT_T1);
+    for (size_t i = 0; i < next->row_bytes; i += 64) _mm_prefetch(next->rows + i, _MM_HINT_T1);
+    next->panels += next->panel_bytes;
+    next->rows += next->row_bytes;
+}
+
 /* One or two tiles of rows by two panels, straight to out. */
 static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w, size_t blocks,
-                       float *out, size_t ldo)
+                       float *out, size_t ldo, ahead next)
 {
     const uint16_t *w1 = w + blocks * STEP;
     const char *a1 = a + TILE * ldx;
@@ -98,6 +112,7 @@ static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w,
         _tile_zero(2);
         _tile_zero(3);
         for (size_t b = 0; b < blocks; b++) {
+            fetch(&next);
             _tile_loadd(4, a + b * ROW_BYTES, ldx);
             _tile_loadd(6, w + b * STEP, ROW_BYTES);
             _tile_dpbf16ps(0, 4, 6);
@@ -134,8 +149,27 @@ static void one_panel(const char *a, size_t ldx, bool lower, const uint16_t *w, 
     if (lower) _tile_stored(2, out + TILE * ldo, row);
 }
 
+static size_t whole_lines(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* The next pair of panels, and of the rows to come their share, spread over this pair. */
+static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, const uint16_t *w,
+                        size_t p, size_t n_panels, bool next)
+{
+    const size_t tiles = m / (2 * TILE), pairs = (n_panels + 1) / 2;
+    ahead a = {.panels = (const char *)(w + 2 * blocks * STEP), .rows = x};
+    if (tiles == 0) return a;
+    a.panel_bytes = whole_lines(2 * STEP * sizeof *w / tiles);
+    if (!next) return a;
+    a.rows = (const char *)x + m * ldx + p / 2 * (m * ldx / pairs);
+    a.row_bytes = whole_lines(m * ldx / pairs / tiles / blocks);
+    return a;
+}
+
 static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
-                     size_t n_panels, float *out, size_t ldo)
+                     size_t n_panels, float *out, size_t ldo, bool next)
 {
     const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK, whole = m / (2 * TILE) * (2 * TILE);
     const size_t rest = m - whole;
@@ -144,16 +178,19 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
     for (size_t p = 0; p < n_panels; p += 2) {
         const uint16_t *w = (const uint16_t *)panels + p * blocks * STEP;
         const bool two = p + 1 < n_panels;
+        ahead to_come = look_ahead(x, ldx, m, blocks, w, p, n_panels, next);
         if (whole > 0 && (p == 0 || rest > 0)) _tile_loadconfig(&configs[2 * TILE - 1]);
         for (size_t r = 0; r < m; r += 2 * TILE) {
             const char *a = (const char *)x + r * ldx;
             float *to = out + r * ldo + p * PANEL;
             if (r == whole && whole > 0) _tile_loadconfig(last);
             const bool lower = m - r > TILE;
-            if (two)
-                two_panels(a, ldx, lower, w, blocks, to, ldo);
-            else
+            if (!two)
                 one_panel(a, ldx, lower, w, blocks, to, ldo);
+            else
+                two_panels(a, ldx, lower, w, blocks, to, ldo, to_come);
+            to_come.panels += blocks * to_come.panel_bytes;
+            to_come.rows += blocks * to_come.row_bytes;
         }
     }
     _tile_release();

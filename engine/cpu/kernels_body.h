@@ -91,8 +91,9 @@ static void block_f32(const void *x, size_t ldx, size_t m, const void *panels, s
           n_panels, out + r * ldo, ldo)
 
 static void gemm_f32(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
-                     size_t n_panels, float *out, size_t ldo)
+                     size_t n_panels, float *out, size_t ldo, bool next)
 {
+    (void)next;
     IN_BLOCKS(block_f32);
 }
 
@@ -176,8 +177,9 @@ static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, 
 }
 
 static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
-                      size_t n_panels, float *out, size_t ldo)
+                      size_t n_panels, float *out, size_t ldo, bool next)
 {
+    (void)next;
     IN_BLOCKS(block_bf16);
 }
 

@@ -49,7 +49,7 @@ static void check_case(const gm_kernels *kernels, const gm_checkpoint *file, con
     }
     const void *rows = kernels->bf16.gather(x.address, x.stride, NULL, m, k, room, &ld);
     kernels->bf16.gemm(rows, ld, m, gm_panel_at(&panels, 0, 0), k,
-                       gm_round_up(n, GM_PANEL) / GM_PANEL, out.address, out.stride);
+                       gm_round_up(n, GM_PANEL) / GM_PANEL, out.address, out.stride, false);
     gm_denormals_restore(state);
 
     for (size_t i = 0; i < m; i++)

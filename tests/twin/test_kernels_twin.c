@@ -80,7 +80,7 @@ static void multiply(const gm_product *product, const void *x, size_t ld, const 
     size_t bytes;
     CHECK(gm_room_floats(m, k) <= sizeof room / sizeof *room);
     const void *rows = product->gather(x, ld, row, m, k, room, &bytes);
-    product->gemm(rows, bytes, m, panels, k, n_panels, out, ldo);
+    product->gemm(rows, bytes, m, panels, k, n_panels, out, ldo, m % 2);
 }
 
 /* Between the rows of the output lies what must not be touched. */
