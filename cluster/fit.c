@@ -10,7 +10,8 @@
 
 typedef struct fit_command {
     gm_fit_options how;
-    const char *out, *report, *figures;
+    const char *out, *report, *figures, *snippets;
+    int snippet;                                          /* read from `snippets` */
     int usage, metric, layout, selection, keywords, stop; /* choices */
     int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
     bool force;
@@ -34,6 +35,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
          .arg = "FILE",
          .help = "the atlas to write"},
         {GM_OPT_TEXT, "report", &c->report, 0, 0, "FILE", "an HTML page of it"},
+        {GM_OPT_TEXT, "snippets", &c->snippets, 0, 0, "N", GM_SNIPPETS_HELP},
         {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "pictures for papers (PNG)"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
@@ -78,12 +80,14 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     if (*argc != 2) return gm_fail(err, GM_EARG, "expected one trace, found %d", *argc - 1);
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
+    GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
     if (c->min_cluster_size == 1)
         return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
     if (umap->min_dist > umap->spread)
         return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
                        umap->spread);
-    return GM_OK;
+out:
+    return status;
 }
 
 /* The choices of the command line to where they belong. */
@@ -124,8 +128,11 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     gm_stages_end(&analysis.stages, "atlas");
     if (c->report || c->figures) {
-        const gm_report_options report = {
-            .html = c->report, .figures = c->figures, .replace = c->force};
+        const gm_report_options report = {.html = c->report,
+                                          .figures = c->figures,
+                                          .replace = c->force,
+                                          .trace = trace,
+                                          .snippet = c->snippet};
         GM_TRY(gm_report_write(&atlas, &report, err));
         gm_stages_end(&analysis.stages, "report");
     }

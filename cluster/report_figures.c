@@ -1,11 +1,54 @@
 /* report_figures.c - the pictures of an atlas: two maps and a heatmap pair a cluster. */
 #include "cluster/report_figures.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "cluster/summary.h"
 
-enum { LABEL_BYTES = 64, LABEL_WORDS = 3 };
+enum { LABEL_BYTES = 64, LABEL_WORDS = 3, FEW = 8 };
+
+/* The mean of the middles, and the largest distance from it. */
+static double find_extent(double centre[2], const gm_cluster_place *place, size_t n)
+{
+    double radius = 0, found = 0;
+    centre[0] = centre[1] = 0;
+    for (size_t c = 0; c < n; c++)
+        if (place[c].found) {
+            centre[0] += (double)place[c].middle[0], centre[1] += (double)place[c].middle[1];
+            found++;
+        }
+    if (found > 0) centre[0] /= found, centre[1] /= found;
+    for (size_t c = 0; c < n; c++)
+        if (place[c].found)
+            radius = fmax(radius, hypot((double)place[c].middle[0] - centre[0],
+                                        (double)place[c].middle[1] - centre[1]));
+    return radius > 0 ? radius : 1;
+}
+
+gm_status gm_report_places(gm_cluster_place **out, const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = atlas->n_clusters;
+    double centre[2];
+    gm_cluster_place *place = gm_alloc(n, sizeof *place);
+    *out = NULL;
+    if (place == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", n);
+    for (size_t c = 0; c < n; c++)
+        GM_TRY(gm_cluster_middle(atlas, c, place[c].middle, &place[c].found, err));
+    double radius = find_extent(centre, place, n);
+    for (size_t c = 0; c < n; c++) {
+        double x = (double)place[c].middle[0] - centre[0],
+               y = (double)place[c].middle[1] - centre[1];
+        place[c].colour = n <= FEW ? gm_palette((int)c, (int)n)
+                                   : gm_palette_polar(atan2(y, x), hypot(x, y) / radius, (int)c);
+    }
+    *out = place;
+    place = NULL;
+out:
+    gm_free(place);
+    return status;
+}
 
 static gm_status put_map(const gm_map_figure *figure, gm_text *png, const char *path, bool replace,
                          gm_error *err)
@@ -21,17 +64,19 @@ static gm_status map_by_cluster(const gm_atlas *atlas, gm_text *png, const char 
     char subtitle[160];
     char(*title)[LABEL_BYTES] = gm_alloc(atlas->n_clusters, sizeof *title);
     gm_map_label *label = gm_alloc(atlas->n_clusters, sizeof *label);
-    if (title == NULL || label == NULL)
+    gm_rgb *colour = gm_alloc(atlas->n_clusters, sizeof *colour);
+    gm_cluster_place *place = NULL;
+    if (title == NULL || label == NULL || colour == NULL)
         GM_FAIL(GM_EMEM, "no memory for %zu labels", atlas->n_clusters);
 
+    GM_TRY(gm_report_places(&place, atlas, err));
     for (size_t c = 0; c < atlas->n_clusters; c++) {
-        float middle[2];
-        bool found;
-        GM_TRY(gm_cluster_middle(atlas, c, middle, &found, err));
-        if (!found) continue;
+        colour[c] = place[c].colour;
+        if (!place[c].found) continue;
         int n = snprintf(title[c], LABEL_BYTES, "%zu ", c);
         gm_cluster_title(atlas, c, LABEL_WORDS, title[c] + n, LABEL_BYTES - (size_t)n);
-        label[n_labels++] = (gm_map_label){middle[0], middle[1], title[c], (int)c};
+        label[n_labels++] =
+            (gm_map_label){place[c].middle[0], place[c].middle[1], title[c], (int)c};
     }
     snprintf(subtitle, sizeof subtitle, "%zu documents, %zu clusters, %zu without a cluster (grey)",
              atlas->n, atlas->n_clusters, gm_atlas_n_noise(atlas));
@@ -41,10 +86,13 @@ static gm_status map_by_cluster(const gm_atlas *atlas, gm_text *png, const char 
                                     .xy = atlas->xy,
                                     .group = atlas->cluster,
                                     .n_groups = (int)atlas->n_clusters,
+                                    .colour = colour,
                                     .label = label,
                                     .n_labels = n_labels},
                    png, path, replace, err));
 out:
+    gm_free(place);
+    gm_free(colour);
     gm_free(label);
     gm_free(title);
     return status;

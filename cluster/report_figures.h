@@ -5,6 +5,17 @@
 #include "figures/figures.h"
 #include "formats/atlas.h"
 
+/* Where a cluster stands on the map, and its colour there and everywhere. */
+typedef struct gm_cluster_place {
+    float middle[2]; /* the members' median, axis by axis; 0 when no member has a place */
+    bool found;
+    gm_rgb colour; /* few clusters: gm_palette; many: gm_palette_polar around the map's middle */
+} gm_cluster_place;
+
+/* *out (C) is the caller's. Errors: GM_EMEM. */
+gm_status gm_report_places(gm_cluster_place **out, const gm_atlas *atlas, gm_error *err)
+    GM_MUST_USE;
+
 typedef enum gm_map_colouring { GM_MAP_BY_CLUSTER, GM_MAP_BY_SUBSET } gm_map_colouring;
 
 /* The map of documents. The picture goes to *png when `path` is NULL, otherwise to

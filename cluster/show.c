@@ -1,4 +1,4 @@
-/* show.c - gm-cluster show and report: an atlas for people and for programs. */
+/* show.c - gm-cluster show: an atlas for people and for programs. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/profile.h"
-#include "cluster/report.h"
 #include "cluster/summary.h"
 
 enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
@@ -201,41 +200,4 @@ int gm_cluster_show(int argc, char **argv)
 out:
     gm_atlas_close(atlas);
     return gm_cli_end("gm-cluster", "show", status, usage, &err);
-}
-
-int gm_cluster_report(int argc, char **argv)
-{
-    int ending = 0;
-    bool usage = true;
-    gm_error err = {0};
-    gm_atlas *atlas = NULL;
-    int64_t heatmaps = 40;
-    gm_report_options how = {0};
-    const gm_opt opts[] = {
-        {.kind = GM_OPT_TEXT,
-         .name = "o",
-         .value = &how.html,
-         .arg = "FILE",
-         .help = "the HTML page"},
-        {GM_OPT_TEXT, "figures", &how.figures, 0, 0, "DIR", "folder for pictures"},
-        {GM_OPT_CHOICE, "format", &ending, 0, 0, "png|svg", "of the pictures"},
-        {GM_OPT_I64, "heatmaps", &heatmaps, 1, 10000, "N", "clusters with a pair of heatmaps"},
-        {GM_OPT_FLAG, "force", &how.replace, 0, 0, NULL, "replace what exists"},
-        {.kind = GM_OPT_END_},
-    };
-    gm_status status = gm_opt_parse("gm-cluster report ATLAS -o PAGE.html [--figures DIR]", NULL,
-                                    opts, &argc, argv, &err);
-    if (status == GM_OK && argc != 2)
-        status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
-    if (status == GM_OK && how.html == NULL && how.figures == NULL)
-        status = gm_fail(&err, GM_EARG, "nothing to write: give -o FILE or --figures DIR");
-    if (status != GM_OK) goto out;
-    usage = false;
-    how.ending = ending ? "svg" : "png";
-    how.most_heatmaps = (int)heatmaps;
-    GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
-    GM_TRY(gm_report_write(atlas, &how, &err));
-out:
-    gm_atlas_close(atlas);
-    return gm_cli_end("gm-cluster", "report", status, usage, &err);
 }

@@ -16,6 +16,11 @@ typedef struct gm_rgb {
  * neighbours differ); grey for i < 0. */
 gm_rgb gm_palette(int i, int n);
 
+/* Colour of a group by its place on a map: hue from the angle (radians), lighter away from the
+ * middle (radius in [0,1]), so that groups look alike where they stand together. `i` shifts the
+ * lightness a little, so that neighbours still differ. */
+gm_rgb gm_palette_polar(double angle, double radius, int i);
+
 /* A sequential colour map (light to dark) for value in [0,1], and a diverging one for
  * value in [-1,1]; NaN is grey. */
 gm_rgb gm_colour_sequential(double value);
@@ -44,6 +49,7 @@ typedef struct gm_map_figure {
     const float *xy;
     const int32_t *group;
     int n_groups;
+    const gm_rgb *colour; /* (n_groups); NULL: gm_palette */
     const char *const *legend;
     const gm_map_label *label;
     size_t n_labels;

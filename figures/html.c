@@ -64,14 +64,16 @@ static bool is_plain(uint32_t code_point)
     return !control && !separator && !direction;
 }
 
-void gm_html_text(gm_html *page, const char *bytes, size_t n)
+/* Bytes as people may see them: characters that control are spelt out, and so is a byte
+ * that is not UTF-8. */
+static void put_visible(gm_html *page, const char *bytes, size_t n, bool entities)
 {
     while (n > 0) {
         size_t valid = gm_utf8_valid(bytes, n);
         for (size_t i = 0; i < valid;) {
             uint32_t code_point;
             size_t length = gm_utf8_decode(bytes + i, valid - i, &code_point);
-            const char *entity = length == 1 ? entity_of(bytes[i]) : NULL;
+            const char *entity = entities && length == 1 ? entity_of(bytes[i]) : NULL;
             if (entity) {
                 put(page, entity, strlen(entity));
             } else if (is_plain(code_point)) {
@@ -93,6 +95,19 @@ void gm_html_text(gm_html *page, const char *bytes, size_t n)
     }
 }
 
+void gm_html_text(gm_html *page, const char *bytes, size_t n)
+{
+    put_visible(page, bytes, n, true);
+}
+
+gm_status gm_html_visible(gm_text *out, const char *bytes, size_t n, gm_error *err)
+{
+    gm_html page = {.text = *out};
+    put_visible(&page, bytes, n, false);
+    *out = page.text;
+    return page.status == GM_OK ? GM_OK : gm_fail(err, page.status, "no memory for a text");
+}
+
 void gm_html_printf(gm_html *page, const char *fmt, ...)
 {
     if (page->status != GM_OK) return;
@@ -112,6 +127,11 @@ void gm_html_printf(gm_html *page, const char *fmt, ...)
     gm_free(text);
 }
 
+void gm_html_style(gm_html *page)
+{
+    gm_html_raw(page, style);
+}
+
 void gm_html_begin(gm_html *page, const char *title)
 {
     gm_html_begin_styled(page, title, "");
@@ -126,7 +146,7 @@ void gm_html_begin_styled(gm_html *page, const char *title, const char *css)
                       "<meta name=\"viewport\" content=\"width=device-width\">\n<title>");
     gm_html_text(page, title, strlen(title));
     gm_html_raw(page, "</title>\n<style>");
-    gm_html_raw(page, style);
+    gm_html_style(page);
     gm_html_raw(page, css);
     gm_html_raw(page, "</style></head>\n<body>\n");
 }
@@ -200,12 +220,13 @@ void gm_html_table_end(gm_html *page)
     gm_html_raw(page, "</tbody></table>\n");
 }
 
-static void put_base64(gm_html *page, const unsigned char *bytes, size_t n)
+void gm_html_base64(gm_html *page, const void *bytes, size_t n)
 {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *at = bytes;
     for (size_t i = 0; i < n; i += 3) {
         size_t left = n - i;
-        unsigned b0 = bytes[i], b1 = left > 1 ? bytes[i + 1] : 0, b2 = left > 2 ? bytes[i + 2] : 0;
+        unsigned b0 = at[i], b1 = left > 1 ? at[i + 1] : 0, b2 = left > 2 ? at[i + 2] : 0;
         char four[4] = {digit[b0 >> 2], digit[(b0 & 3) << 4 | b1 >> 4],
                         left > 1 ? digit[(b1 & 15) << 2 | b2 >> 6] : '=',
                         left > 2 ? digit[b2 & 63] : '='};
@@ -218,7 +239,7 @@ void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const c
     gm_html_raw(page, "<figure><img alt=\"");
     gm_html_text(page, alt, strlen(alt));
     gm_html_raw(page, "\" src=\"data:image/png;base64,");
-    put_base64(page, (const unsigned char *)png->at, png->n);
+    gm_html_base64(page, png->at, png->n);
     gm_html_raw(page, "\"><figcaption>");
     gm_html_text(page, caption, strlen(caption));
     gm_html_raw(page, "</figcaption></figure>\n");

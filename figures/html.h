@@ -1,13 +1,14 @@
-/* html.h - one self-contained HTML page: escaped text, tables, embedded pictures.
+/* html.h - one self-contained HTML page: escaped text, tables, embedded pictures, scripts.
  *
  * Everything that comes from a corpus goes through gm_html_text; the page carries a
- * Content-Security-Policy that forbids the network. Works offline, prints, follows
- * the reader's dark mode. Byte-reproducible: no dates.
+ * Content-Security-Policy that forbids the network, and every script but those it was begun
+ * with. Works offline, prints, follows the reader's dark mode. Byte-reproducible: no dates.
  */
 #ifndef GM_HTML_H
 #define GM_HTML_H
 
 #include "base/text.h"
+#include "figures/asset.h"
 
 typedef struct gm_html {
     gm_text text;
@@ -31,6 +32,30 @@ void gm_html_table_end(gm_html *page);
 
 /* A PNG as data URI with a text for those who cannot see it. */
 void gm_html_picture(gm_html *page, const gm_text *png, const char *alt, const char *caption);
+
+/* ---- pages with scripts (html_script.c) ---- */
+
+enum { GM_HTML_MOST_SCRIPTS = 4 };
+
+/* Begin a page that may run `script` (n), and no others, and is styled by `style` on top of
+ * what every page has: the policy names their SHA-256. */
+void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *style,
+                            const gm_asset *const *script, int n);
+/* One of those scripts, which runs where it stands. */
+void gm_html_script(gm_html *page, const gm_asset *script);
+
+/* Bytes that a script reads: raw deflate (RFC 1951) in base64, the text of element `id`.
+ * Returns how many bytes of the page it took. */
+size_t gm_html_data(gm_html *page, const char *id, const void *bytes, size_t n);
+/* JSON that a script reads, so escaped that nothing in it can end its element. */
+void gm_html_json(gm_html *page, const char *id, const char *json);
+
+/* Append a text as gm_html_text shows it, without entities: for scripts that put it on the page
+ * as text. GM_EMEM. */
+gm_status gm_html_visible(gm_text *out, const char *bytes, size_t n, gm_error *err) GM_MUST_USE;
+
+void gm_html_base64(gm_html *page, const void *bytes, size_t n);
+void gm_html_style(gm_html *page); /* the style of every page, without its element */
 
 /* Close the page. GM_OK when everything was written; page->text holds the file. */
 gm_status gm_html_end(gm_html *page, gm_error *err) GM_MUST_USE;

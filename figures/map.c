@@ -47,6 +47,11 @@ static double py(const plot *p, float y)
     return p->y + (p->top - (double)y) * p->scale;
 }
 
+static gm_rgb colour_of(const gm_map_figure *f, int group)
+{
+    return f->colour && group >= 0 ? f->colour[group] : gm_palette(group, f->n_groups);
+}
+
 /* Small points with little ink when there are many of them. */
 static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f)
 {
@@ -56,7 +61,7 @@ static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f
         for (size_t i = 0; i < f->n; i++) {
             int group = f->group ? f->group[i] : 0;
             if (!is_point(f->xy + 2 * i) || (group < 0) != (pass == 0)) continue;
-            gm_canvas_colour(canvas, gm_palette(group, f->n_groups), pass ? opacity : opacity / 2);
+            gm_canvas_colour(canvas, colour_of(f, group), pass ? opacity : opacity / 2);
             cairo_arc(canvas->cr, px(p, f->xy[2 * i]), py(p, f->xy[2 * i + 1]),
                       pass ? radius : 0.8 * radius, 0, 6.283185307179586);
             cairo_fill(canvas->cr);
@@ -111,7 +116,7 @@ static void draw_legend(gm_canvas *canvas, const gm_map_figure *f, double x, dou
         .size = fmax(6, 0.62 * line), .colour = GM_INK, .anchor_y = 0.5, .max_width = width - line};
     for (int i = 0; i < f->n_groups; i++) {
         double middle = y + (i + 0.5) * line;
-        gm_canvas_colour(canvas, gm_palette(i, f->n_groups), 1);
+        gm_canvas_colour(canvas, colour_of(f, i), 1);
         cairo_arc(canvas->cr, x + line / 2, middle, 0.28 * line, 0, 6.283185307179586);
         cairo_fill(canvas->cr);
         gm_canvas_text(canvas, x + line, middle, f->legend[i], &style);

@@ -2,7 +2,8 @@
  *
  * Categorical: up to eight groups take the Okabe-Ito set, which colour-blind
  * readers can tell apart; more take hues a golden angle apart in OKLCH, so that
- * any two neighbouring numbers differ, at three lightnesses in turn.
+ * any two neighbouring numbers differ, at three lightnesses in turn. Polar: the hue is a
+ * direction on the map instead.
  * Sequential and diverging maps interpolate between anchors in OKLab, where equal
  * steps look equal.
  * Source: Ottosson 2020, "A perceptual color space for image processing" (OKLab);
@@ -69,6 +70,13 @@ gm_rgb gm_palette(int i, int n)
     static const double lightness[] = {0.62, 0.48, 0.74};
     double hue = 0.6 + golden_angle * i, chroma = 0.14;
     return rgb_of_oklab((oklab){lightness[i % 3], chroma * cos(hue), chroma * sin(hue)});
+}
+
+gm_rgb gm_palette_polar(double angle, double radius, int i)
+{
+    static const double shift[] = {0, -0.06, 0.06};
+    double lightness = 0.5 + 0.2 * fmin(1, fmax(0, radius)) + shift[i % 3], chroma = 0.13;
+    return rgb_of_oklab((oklab){lightness, chroma * cos(angle), chroma * sin(angle)});
 }
 
 /* The colour at `t` in [0,1] along n anchors that stand at equal distances. */

@@ -34,7 +34,7 @@ LIBRARY_LIVES_IN = [
 ]
 GENERATED = {"version_info.h"}
 MAX_LINES = 500
-SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py")
+SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".mjs", ".css")
 SKIPPED = re.compile(r"^(\.|build|out$|__pycache__$|Testing$)")
 INCLUDE = re.compile(r'\s*#\s*include\s*(["<])([^">]+)[">]')
 
@@ -75,7 +75,7 @@ def check_file(root, path, seen):
     name = os.path.basename(path)
     if name != "__init__.py" and seen.setdefault(name, path) != path:
         yield 1, f"the name {name} is taken by {seen[name]}"
-    if path.endswith(".py"):
+    if path.endswith((".py", ".mjs", ".css")):
         return
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)

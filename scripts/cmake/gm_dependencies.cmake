@@ -24,6 +24,9 @@ if(GM_PARTS STREQUAL "all")
   find_package(ZLIB REQUIRED)
   find_library(STEMMER_LIBRARY stemmer REQUIRED)
   find_path(STEMMER_INCLUDE_DIR libstemmer.h REQUIRED)
+  # node-d3: scripts that the HTML page carries; `share` of another prefix in CMAKE_PREFIX_PATH
+  find_path(GM_D3_MODULES d3-zoom/dist/d3-zoom.min.js PATH_SUFFIXES share/nodejs nodejs REQUIRED)
+  find_file(GM_D3_LICENCE copyright PATHS ${GM_D3_MODULES}/../doc/node-d3 NO_DEFAULT_PATH REQUIRED)
 endif()
 
 include(CheckLanguage)

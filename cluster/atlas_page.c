@@ -1,0 +1,285 @@
+/* atlas_page.c - the page of an atlas, part by part. The scripts stand in cluster/page/. */
+#include "cluster/atlas_page.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cluster/page_assets.h"
+#include "cluster/page_data.h"
+#include "cluster/page_quality.h"
+#include "cluster/summary.h"
+
+/* Shares are kept for so many experts that documents x experts stays below: 2^21 levels are
+ * about a megabyte of the page. */
+enum {
+    MOST_SHARES = 1 << 21,
+    AUTO_SNIPPET = 160,
+    LEAST_SNIPPET = 20,
+    TOP_EXPERTS = 5,
+    END_BYTES = 64
+};
+
+static void put_asset(gm_html *page, const gm_asset *asset)
+{
+    if (page->status == GM_OK)
+        page->status = gm_text_append(&page->text, (const char *)asset->at, asset->n, NULL);
+}
+
+static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
+{
+    size_t noise = gm_atlas_n_noise(atlas);
+    gm_html_raw(page, "<header>\n");
+    gm_html_heading(page, 1, "Expert atlas");
+    gm_html_raw(page, "<p>");
+    gm_html_printf(page,
+                   "%zu documents went through the model %s; for each, %d routed experts in each "
+                   "of %d MoE layers were counted. The counts make the map, the map makes %zu "
+                   "clusters; %zu documents (%.1f %%) belong to none.",
+                   atlas->n, atlas->model, atlas->n_experts, atlas->n_layers, atlas->n_clusters,
+                   noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    gm_html_raw(page, "</p>\n");
+    gm_status status = gm_page_put_lights(page, atlas, err);
+    gm_html_raw(page, "</header>\n<main>\n");
+    return status;
+}
+
+/* ---- tables ---- */
+
+static void put_experts(gm_html *page, const gm_atlas *atlas, size_t cluster)
+{
+    gm_top_expert top[TOP_EXPERTS];
+    size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_EXPERTS);
+    gm_html_raw(page, "<td>");
+    for (size_t i = 0; i < n; i++)
+        gm_html_printf(page, "%s%d:%d (x%.1f)", i ? ", " : "",
+                       atlas->layer_of_moe[top[i].moe_layer], top[i].expert, (double)top[i].lift);
+    gm_html_raw(page, "</td>");
+}
+
+/* Figures of clusters (C) that an atlas may hold; what none of them has is no column. */
+typedef struct figure_column {
+    const char *title;
+    const float *value;
+} figure_column;
+
+enum { MOST_FIGURES = 5 };
+
+static bool has_number(const float *value, size_t n)
+{
+    for (size_t i = 0; value && i < n; i++)
+        if (!isnan(value[i])) return true;
+    return false;
+}
+
+/* Those there are, `stability` first; returns how many. */
+static size_t find_figures(figure_column known[MOST_FIGURES], const gm_atlas *atlas)
+{
+    const figure_column all[MOST_FIGURES] = {{"stability", atlas->stability},
+                                             {"same with other seeds", atlas->seed_jaccard},
+                                             {"same from half", atlas->half_jaccard},
+                                             {"density (DBCV)", atlas->validity},
+                                             {"coherence", atlas->coherence}};
+    size_t n = 0;
+    for (size_t i = 0; i < MOST_FIGURES; i++)
+        if (i == 0 || has_number(all[i].value, atlas->n_clusters)) known[n++] = all[i];
+    return n;
+}
+
+static void put_keywords(gm_html *page, const gm_atlas *atlas, size_t c)
+{
+    char keywords[512];
+    const char *name = atlas->name ? atlas->name[c] : NULL;
+    gm_cluster_title(atlas, c, GM_N_KEYWORDS, keywords, sizeof keywords);
+    gm_html_raw(page, "<td>");
+    if (name && name[0]) {
+        gm_html_raw(page, "<b>");
+        gm_html_text(page, name, strlen(name));
+        gm_html_raw(page, "</b>: ");
+    }
+    gm_html_text(page, keywords, strlen(keywords));
+    gm_html_raw(page, "</td>");
+}
+
+static void put_cluster_table(gm_html *page, const gm_atlas *atlas)
+{
+    enum { BEFORE = 5 }; /* columns before the figures */
+    static const char experts[] = "strongest experts, layer:expert (lift)";
+    const char *header[BEFORE + MOST_FIGURES + 1] = {"cluster", "documents", "keywords", "purity",
+                                                     "largest subset"};
+    figure_column figure[MOST_FIGURES];
+    const size_t n = find_figures(figure, atlas);
+    for (size_t i = 0; i < n; i++) header[BEFORE + i] = figure[i].title;
+    header[BEFORE + n] = experts;
+
+    gm_html_raw(page, "<section id=\"clusters\" aria-label=\"Clusters\">\n");
+    gm_html_heading(page, 2, "Clusters");
+    gm_html_table_begin(page,
+                        "Purity: documents that are of the largest subset. Stability: of HDBSCAN. "
+                        "Lift: how much more often the cluster chooses an expert than the whole "
+                        "corpus does.",
+                        header, (int)(BEFORE + n + 1));
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        double purity;
+        int subset = gm_cluster_main_subset(atlas, c, &purity);
+        gm_html_cell_number(page, (double)c, 0);
+        gm_html_cell_number(page, atlas->size[c], 0);
+        put_keywords(page, atlas, c);
+        gm_html_cell_number(page, purity, 2);
+        gm_html_cell(page, subset < 0 ? "" : atlas->subset_name[subset]);
+        for (size_t i = 0; i < n; i++) gm_html_cell_number(page, (double)figure[i].value[c], 2);
+        put_experts(page, atlas, c);
+        gm_html_row_end(page);
+    }
+    gm_html_table_end(page);
+    gm_html_raw(page, "</section>\n");
+}
+
+/* Clusters down, subsets across; a cell's shade is its share of the cluster. */
+static void put_matrix(gm_html *page, const gm_atlas *atlas)
+{
+    const size_t S = atlas->n_subsets;
+    if (S < 2 || atlas->n_clusters == 0) return;
+    gm_html_raw(page, "<section id=\"matrix\">\n");
+    gm_html_heading(page, 2, "Clusters and subsets");
+    gm_html_raw(page, "<div class=\"wide\"><table><caption>Documents of each cluster by subset; "
+                      "darker: a larger part of the cluster.</caption>\n<thead><tr>"
+                      "<th scope=\"col\">cluster</th>");
+    for (size_t s = 0; s < S; s++) {
+        gm_html_raw(page, "<th scope=\"col\" class=\"up\"><span>");
+        gm_html_text(page, atlas->subset_name[s], strlen(atlas->subset_name[s]));
+        gm_html_raw(page, "</span></th>");
+    }
+    gm_html_raw(page, "</tr></thead>\n<tbody>");
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        gm_html_raw(page, "<tr><th scope=\"row\">");
+        gm_html_printf(page, "%zu", c);
+        gm_html_raw(page, "</th>");
+        for (size_t s = 0; s < S; s++) {
+            uint32_t count = atlas->subset_count[c * S + s];
+            double share = atlas->size[c] ? (double)count / (double)atlas->size[c] : 0;
+            char cell[32];
+            snprintf(cell, sizeof cell, "<td class=\"n m%d\">", (int)ceil(9 * share));
+            gm_html_raw(page, cell);
+            if (count) gm_html_printf(page, "%u", count);
+            gm_html_raw(page, "</td>");
+        }
+        gm_html_raw(page, "</tr>\n");
+    }
+    gm_html_raw(page, "</tbody></table></div></section>\n");
+}
+
+/* ---- texts ---- */
+
+/* The beginnings of all documents, as long as the page's limit allows; *shown: how long. */
+static gm_status put_snippets(gm_html *page, const gm_report_options *options, size_t room,
+                              size_t *shown, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text whole = {0}, cut = {0};
+    size_t most = options->snippet < 0 ? AUTO_SNIPPET : (size_t)options->snippet;
+    *shown = 0;
+    if (most == 0 || options->trace == NULL || !gm_trace_get_info(options->trace)->has_text)
+        return GM_OK;
+    GM_TRY(gm_page_snippets(&whole, options->trace, most, err));
+    for (;;) {
+        const size_t before = page->text.n;
+        cut.n = 0;
+        GM_TRY(gm_page_cut_lines(&cut, &whole, most, err));
+        size_t taken = gm_html_data(page, "text", cut.at, cut.n);
+        if (page->status != GM_OK || options->snippet >= 0 || taken <= room) break;
+        page->text.n = before; /* too long: take it back, and shorter by what was too much */
+        size_t next = (size_t)(0.97 * (double)most * (double)room / (double)taken);
+        most = next < most ? next : most - 1;
+        if (most < LEAST_SNIPPET) {
+            most = 0;
+            break;
+        }
+    }
+    *shown = most;
+out:
+    gm_text_clear(&whole);
+    gm_text_clear(&cut);
+    return status;
+}
+
+/* What of the documents is on the page, in words. */
+static void put_footer(gm_html *page, const gm_atlas *atlas, const gm_report_options *options,
+                       const gm_page_documents *documents, size_t snippet)
+{
+    const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
+    gm_html_raw(page, "<footer><h2>About this page</h2>\n<p>");
+    gm_html_printf(page, "One file, which asks nothing of any network. ");
+    if (options->trace == NULL)
+        gm_html_printf(page, "It was written without the trace (give report --trace FILE), so it "
+                             "holds no text, no document's shares of experts, and no z. ");
+    else if (snippet > 0)
+        gm_html_printf(page, "Of every text it holds the first %zu characters at most. ", snippet);
+    else
+        gm_html_printf(page, "It holds no text. ");
+    if (documents && documents->n_columns < dim)
+        gm_html_printf(
+            page,
+            "Shares of experts are kept document by document for %zu of the %zu experts, "
+            "those that stand out most in the clusters, as %d levels; for the others "
+            "the map shows the mean of each document's cluster. ",
+            documents->n_columns, dim, GM_SHARE_LEVELS);
+    else if (documents)
+        gm_html_printf(page, "Shares of experts are kept document by document as %d levels. ",
+                       GM_SHARE_LEVELS);
+    gm_html_raw(page, "</p>\n<details><summary>Licence of d3, parts of which are in this page"
+                      "</summary><pre>");
+    gm_html_text(page, (const char *)gm_asset_d3_licence.at, gm_asset_d3_licence.n);
+    gm_html_raw(page, "</pre></details></footer>\n");
+}
+
+/* ---- the page ---- */
+
+static gm_status put_documents(gm_html *page, const gm_atlas *atlas,
+                               const gm_report_options *options, gm_page_documents *documents,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (options->trace) {
+        const size_t columns = atlas->n ? MOST_SHARES / atlas->n : 0;
+        GM_TRY(gm_page_check_trace(atlas, options->trace, err));
+        GM_TRY(gm_page_documents_read(documents, atlas, options->trace, columns, err));
+    }
+    GM_TRY(gm_page_put_data(page, atlas, options->trace ? documents : NULL, err));
+out:
+    return status;
+}
+
+gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_options *options,
+                        gm_error *err)
+{
+    static const gm_asset *const script[] = {&gm_asset_d3, &gm_asset_page_script};
+    gm_status status = GM_OK;
+    gm_page_documents documents = {0};
+    gm_html footer = {0};
+    size_t snippet;
+    gm_html_begin_scripted(page, "Expert atlas", &gm_asset_page_style, script, 2);
+    GM_TRY(put_header(page, atlas, err));
+    put_asset(page, &gm_asset_page_explore);
+    put_cluster_table(page, atlas);
+    put_asset(page, &gm_asset_page_experts);
+    put_matrix(page, atlas);
+    GM_TRY(gm_page_put_json(page, "Quality", atlas->quality, true, err));
+    GM_TRY(gm_page_put_json(page, "Parameters", atlas->parameters, false, err));
+    gm_html_raw(page, "</main>\n");
+    GM_TRY(put_documents(page, atlas, options, &documents, err));
+    gm_html_script(page, script[0]);
+    gm_html_script(page, script[1]); /* draws; ids and texts are read later */
+    GM_TRY(gm_page_put_ids(page, atlas, err));
+
+    /* the texts take what the footer, which says how long they are, will leave */
+    put_footer(&footer, atlas, options, options->trace ? &documents : NULL, AUTO_SNIPPET);
+    const size_t used = page->text.n + footer.text.n + END_BYTES,
+                 limit = options->most_bytes ? options->most_bytes : GM_REPORT_MOST_BYTES;
+    GM_TRY(put_snippets(page, options, limit > used ? limit - used : 0, &snippet, err));
+    put_footer(page, atlas, options, options->trace ? &documents : NULL, snippet);
+    GM_TRY(gm_html_end(page, err));
+out:
+    gm_html_clear(&footer);
+    gm_page_documents_clear(&documents);
+    return status;
+}

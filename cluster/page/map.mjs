@@ -1,0 +1,235 @@
+// map.mjs - the scatter map: zoom and pan, labels, hovering, lasso, keys.
+//
+// A place is u16 in a square, y upwards; the square stands in the middle of the map's element.
+import {isPlaced} from "./data.mjs";
+import {clusterTitle} from "./side.mjs";
+import {glRenderer} from "./map_gl.mjs";
+import {plainRenderer} from "./map_plain.mjs";
+
+const SIDE = 65534; // of the square of places
+const MARGIN = 0.94; // of the element that the whole map takes
+const REACH = 12; // pixels from the pointer to a point
+const LABEL_LIFT = 14, LABEL_HALF = 8; // pixels
+const DIM = 26, FULL = 215, FAINT = 120; // opacities, of 255: not chosen, chosen, no cluster
+
+/** Labels that do not cover each other, the first ones first: a label has `texts` to choose from,
+ * the fullest first, and stands just above (x, y). `widthOf(text)` in pixels. */
+export function placeLabels(labels, width, height, widthOf) {
+    const placed = [];
+    const fits = (box) => box.left >= 0 && box.right <= width && box.top >= 0 && box.bottom <= height &&
+        !placed.some((p) => box.left < p.right && p.left < box.right && box.top < p.bottom && p.top < box.bottom);
+    for (const label of labels) {
+        for (const text of label.texts) {
+            const half = widthOf(text) / 2 + 3, y = label.y - LABEL_LIFT;
+            const box = {c: label.c, text, x: label.x, y, left: label.x - half, right: label.x + half,
+                top: y - LABEL_HALF, bottom: y + LABEL_HALF};
+            if (!fits(box)) continue;
+            placed.push(box);
+            break;
+        }
+    }
+    return placed;
+}
+
+/** The whole view of the documents; `on` is told: hover(i, x, y), pick(i), lasso(polygon),
+ * cluster(c), step(by), clear(). i is -1 for no document. */
+export class MapView {
+    constructor(atlas, on, wantsPlain) {
+        this.atlas = atlas;
+        this.on = on;
+        this.root = document.getElementById("map");
+        this.canvas = document.getElementById("points");
+        this.renderer = (wantsPlain ? null : glRenderer(this.canvas)) ?? this.plain();
+        this.transform = d3.zoomIdentity;
+        this.lassoing = false;
+        this.highlight = -1;
+        this.listen();
+        new ResizeObserver(() => this.resize()).observe(this.root);
+    }
+
+    /** Without WebGL; on a new canvas, since one that WebGL had failed on gives nothing else. */
+    plain() {
+        const canvas = this.canvas.cloneNode();
+        this.canvas.replaceWith(canvas);
+        this.canvas = canvas;
+        return plainRenderer(canvas);
+    }
+
+    listen() {
+        const root = d3.select(this.root);
+        this.zoom = d3.zoom().scaleExtent([0.5, 200])
+            .filter(() => !this.lassoing && !d3.event.shiftKey && !d3.event.button)
+            .on("zoom", () => {
+                this.transform = d3.event.transform;
+                this.draw();
+            });
+        root.call(this.zoom).on("dblclick.zoom", null);
+        this.root.addEventListener("pointermove", (e) => this.pointed(e));
+        this.root.addEventListener("pointerleave", () => this.on.hover(-1, 0, 0));
+        this.root.addEventListener("click", (e) => this.on.pick(this.nearest(...this.pixelOf(e), REACH)));
+        this.root.addEventListener("keydown", (e) => this.key(e));
+        this.root.addEventListener("pointerdown", (e) => this.lassoFrom(e));
+    }
+
+    pixelOf(e) {
+        const box = this.canvas.getBoundingClientRect();
+        return [e.clientX - box.left, e.clientY - box.top];
+    }
+
+    // ---- geometry ----
+
+    resize() {
+        this.width = this.root.clientWidth;
+        this.height = this.root.clientHeight;
+        if (!this.width || !this.height) return;
+        this.ratio = window.devicePixelRatio || 1;
+        this.renderer.resize(Math.round(this.width * this.ratio), Math.round(this.height * this.ratio));
+        this.side = MARGIN * Math.min(this.width, this.height);
+        this.draw();
+    }
+
+    /** The view in pixels of the page: pixel = origin + scale * place. */
+    view() {
+        const {k, x, y} = this.transform, unit = (k * this.side) / SIDE;
+        return {kx: unit, ky: -unit, x: x + (k * (this.width - this.side)) / 2,
+            y: y + (k * (this.height + this.side)) / 2};
+    }
+
+    placeOf(px, py) {
+        const v = this.view();
+        return [(px - v.x) / v.kx, (py - v.y) / v.ky];
+    }
+
+    pixelOfPlace(x, y) {
+        const v = this.view();
+        return [v.x + v.kx * x, v.y + v.ky * y];
+    }
+
+    /** The chosen document nearest to a pixel, within `reach` pixels; -1: none. */
+    nearest(px, py, reach) {
+        if (!this.tree) {
+            const {atlas} = this, all = [];
+            for (let i = 0; i < atlas.n; i++) if (isPlaced(atlas, i) && this.mask[i]) all.push(i);
+            this.tree = d3.quadtree(all, (i) => atlas.x[i], (i) => atlas.y[i]);
+        }
+        const [x, y] = this.placeOf(px, py);
+        return this.tree.find(x, y, reach / this.view().kx) ?? -1;
+    }
+
+    // ---- drawing ----
+
+    /** Colours (3n) and chosen documents (n); unchosen ones lie behind, pale. */
+    paint(rgb, mask, someChosen) {
+        const {atlas} = this, order = [];
+        this.mask = mask;
+        this.tree = null;
+        const rank = (i) => (mask[i] ? 2 : 0) + (atlas.cluster[i] === 0xffff ? 0 : 1);
+        for (let wanted = 0; wanted < 4; wanted++)
+            for (let i = 0; i < atlas.n; i++) if (rank(i) === wanted && isPlaced(atlas, i)) order.push(i);
+        const places = new Uint16Array(2 * order.length), rgba = new Uint8Array(4 * order.length);
+        order.forEach((i, at) => {
+            places[2 * at] = atlas.x[i];
+            places[2 * at + 1] = atlas.y[i];
+            rgba.set(rgb.subarray(3 * i, 3 * i + 3), 4 * at);
+            const whole = atlas.cluster[i] === 0xffff && !someChosen ? FAINT : FULL;
+            rgba[4 * at + 3] = mask[i] ? whole : DIM;
+        });
+        this.renderer.upload(places, rgba);
+        this.draw();
+    }
+
+    draw() {
+        if (!this.width || !this.mask) return;
+        const v = this.view(), r = this.ratio, paper = d3.color(getComputedStyle(this.root).backgroundColor);
+        const size = Math.min(14, Math.max(2.2, 260 / Math.sqrt(this.atlas.n + 1)) * Math.sqrt(this.transform.k));
+        this.renderer.draw({x: v.x * r, y: v.y * r, kx: v.kx * r, ky: v.ky * r}, size * r,
+            [paper.r, paper.g, paper.b]);
+        this.drawLabels();
+        this.drawRing();
+    }
+
+    drawLabels() {
+        const pen = (this.pen ??= document.createElement("canvas").getContext("2d"));
+        pen.font = "600 13px system-ui, sans-serif";
+        const wanted = this.atlas.meta.clusters.map((cluster, c) => {
+            const [x, y] = this.pixelOfPlace(cluster.middle[0] * SIDE, cluster.middle[1] * SIDE);
+            return {c, x, y, texts: [`${c} ${clusterTitle(cluster, 3)}`, `${c} ${clusterTitle(cluster, 1)}`, String(c)]};
+        });
+        const first = wanted.filter((l) => l.c === this.highlight);
+        const rest = wanted.filter((l) => l.c !== this.highlight);
+        const widthOf = (text) => pen.measureText(text).width;
+        d3.select("#labels").selectAll("text")
+            .data(placeLabels([...first, ...rest], this.width, this.height, widthOf),
+            (l) => l.c).join("text")
+            .attr("x", (l) => l.x).attr("y", (l) => l.y)
+            .attr("class", (l) => (l.c === this.highlight ? "chosen" : null))
+            .text((l) => l.text)
+            .on("click", (l) => {
+                d3.event.stopPropagation();
+                this.on.cluster(l.c);
+            });
+    }
+
+    drawRing() {
+        const points = (this.ring ?? []).map(([x, y]) => this.pixelOfPlace(x, y));
+        d3.select("#ring").selectAll("polygon").data(points.length ? [points] : []).join("polygon")
+            .attr("points", (p) => p.map((at) => at.join()).join(" "));
+    }
+
+    /** Bring a document or a place of the square to the middle, at least `k` times enlarged. */
+    goTo(x, y, k) {
+        const unit = this.side / SIDE, scale = Math.max(k, this.transform.k);
+        const px = (this.width - this.side) / 2 + unit * x, py = (this.height + this.side) / 2 - unit * y;
+        d3.select(this.root).call(this.zoom.transform, d3.zoomIdentity
+            .translate(this.width / 2 - scale * px, this.height / 2 - scale * py).scale(scale));
+    }
+
+    whole() {
+        d3.select(this.root).call(this.zoom.transform, d3.zoomIdentity);
+    }
+
+    // ---- pointer and keys ----
+
+    pointed(e) {
+        if (e.buttons) return;
+        const [px, py] = this.pixelOf(e);
+        this.on.hover(this.nearest(px, py, REACH), px, py);
+    }
+
+    lassoFrom(e) {
+        if (e.button || !(this.lassoing || e.shiftKey)) return;
+        e.preventDefault();
+        this.root.setPointerCapture(e.pointerId);
+        this.ring = [this.placeOf(...this.pixelOf(e))];
+        const move = (next) => {
+            this.ring.push(this.placeOf(...this.pixelOf(next)));
+            this.drawRing();
+        };
+        const end = () => {
+            this.root.removeEventListener("pointermove", move);
+            const polygon = this.ring.length > 2 ? this.ring : null;
+            if (!polygon) this.ring = null;
+            this.drawRing();
+            this.on.lasso(polygon);
+        };
+        this.root.addEventListener("pointermove", move);
+        this.root.addEventListener("pointerup", end, {once: true});
+    }
+
+    key(e) {
+        if (e.ctrlKey || e.metaKey || e.altKey) return;
+        const root = d3.select(this.root), step = 60 / this.transform.k;
+        const pan = (x, y) => root.call(this.zoom.translateBy, x * step, y * step);
+        const actions = {
+            ArrowLeft: () => pan(1, 0), ArrowRight: () => pan(-1, 0),
+            ArrowUp: () => pan(0, 1), ArrowDown: () => pan(0, -1),
+            "+": () => root.call(this.zoom.scaleBy, 1.5), "=": () => root.call(this.zoom.scaleBy, 1.5),
+            "-": () => root.call(this.zoom.scaleBy, 1 / 1.5), "0": () => this.whole(),
+            "[": () => this.on.step(-1), "]": () => this.on.step(1),
+            Enter: () => this.on.pick(this.nearest(this.width / 2, this.height / 2, Infinity)),
+        };
+        if (!actions[e.key]) return;
+        e.preventDefault();
+        actions[e.key]();
+    }
+}
