@@ -57,6 +57,20 @@ float gm_half_to_f32(uint16_t half)
     return float_of(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
+/* Without a branch, so that compilers make vectors of it: one of three words is chosen. */
+void gm_halves_to_f32(float *value, const uint16_t *half, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t h = half[i], sign = (h & 0x8000) << 16, size = (h & 0x7FFF) << 13;
+        uint32_t small = bits_of((float)(int32_t)(h & 0x3FF) * 0x1p-24f); /* zero or denormal */
+        uint32_t quiet = h & 0x3FF ? 0x400000 : 0;
+        uint32_t bits = size + (112u << 23);
+        bits = size < 1u << 23 ? small : bits;
+        bits = size >= 0x1Fu << 23 ? 0x7F800000 | quiet | size : bits;
+        value[i] = float_of(sign | bits);
+    }
+}
+
 uint16_t gm_bf16_from_f32(float value)
 {
     uint32_t bits = bits_of(value);

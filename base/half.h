@@ -11,6 +11,7 @@
 
 uint16_t gm_half_from_f32(float value);
 float gm_half_to_f32(uint16_t half);
+void gm_halves_to_f32(float *value, const uint16_t *half, size_t n); /* the same, n of them */
 
 uint16_t gm_bf16_from_f32(float value);
 float gm_bf16_to_f32(uint16_t bits);

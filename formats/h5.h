@@ -101,7 +101,10 @@ typedef struct gm_h5_set {
     char name[64];
     int rank;
     uint64_t dim[GM_H5_MAX_RANK];
-    size_t row_bytes; /* of one index of the first dimension */
+    size_t row_bytes;  /* of one index of the first dimension */
+    size_t chunk_rows; /* 0: chunks that HDF5 alone unpacks; otherwise we do, see h5_chunks.h */
+    size_t item_bytes;
+    bool shuffle;
 } gm_h5_set;
 
 #define GM_H5_SET_CLOSED ((gm_h5_set){.id = H5I_INVALID_HID, .type = H5I_INVALID_HID})
@@ -109,7 +112,8 @@ typedef struct gm_h5_set {
 /* Open and check; a dim of GM_H5_ANY takes what the file has. GM_EFORMAT, GM_ESHAPE. */
 gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const char *name, gm_h5_type type, int rank,
                          const uint64_t *dim, gm_error *err) GM_MUST_USE;
-/* Rows [first, first+n) of the first dimension into `out`. */
+/* Rows [first, first+n) of the first dimension into `out`. Whole chunks among them are
+ * unpacked by all threads. */
 gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *out, gm_error *err)
     GM_MUST_USE;
 void gm_h5_set_close(gm_h5_set *set);

@@ -1,4 +1,4 @@
-/* h5_filter.c - packing chunks as HDF5's own filters do: see h5_filter.h. */
+/* h5_filter.c - packing and unpacking chunks as HDF5's own filters do: see h5_filter.h. */
 #include "formats/h5_filter.h"
 
 #include <zlib.h>
@@ -56,4 +56,33 @@ size_t gm_h5_pack(uint8_t *out, const uint8_t *chunk, size_t n, size_t item, boo
     uint32_t sum = gm_h5_fletcher32(out, packed);
     for (int i = 0; i < CHECKSUM_BYTES; i++) out[packed++] = (uint8_t)(sum >> 8 * i);
     return packed;
+}
+
+static void unshuffle_bytes(uint8_t *out, const uint8_t *in, size_t n, size_t item)
+{
+    size_t items = n / item;
+    if (item == 2) { /* halves, of which a trace mostly is */
+        for (size_t i = 0; i < items; i++) {
+            out[2 * i] = in[i];
+            out[2 * i + 1] = in[items + i];
+        }
+        return;
+    }
+    for (size_t byte = 0; byte < item; byte++)
+        for (size_t i = 0; i < items; i++) out[i * item + byte] = *in++;
+}
+
+bool gm_h5_unpack(uint8_t *out, size_t n, const uint8_t *packed, size_t n_packed, size_t item,
+                  uint8_t *scratch)
+{
+    uint32_t sum = 0;
+    if (n_packed < CHECKSUM_BYTES) return false;
+    n_packed -= CHECKSUM_BYTES;
+    for (int i = 0; i < CHECKSUM_BYTES; i++) sum |= (uint32_t)packed[n_packed + (size_t)i] << 8 * i;
+    if (sum != gm_h5_fletcher32(packed, n_packed)) return false;
+    uLongf n_out = (uLong)n;
+    if (uncompress(scratch ? scratch : out, &n_out, packed, (uLong)n_packed) != Z_OK || n_out != n)
+        return false;
+    if (scratch) unshuffle_bytes(out, scratch, n, item);
+    return true;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "formats/h5_chunks.h"
 
 enum {
     MAX_CHUNK_BYTES = 64 << 20, /* HDF5 takes that much memory to read one byte */
@@ -34,7 +35,7 @@ static bool type_is(hid_t found, gm_h5_type want)
 }
 
 /* Layout, filters and chunk size: what a stranger's file may ask of us. */
-static gm_status check_storage(const gm_h5_set *set, uint64_t bytes, gm_error *err)
+static gm_status check_storage(gm_h5_set *set, uint64_t bytes, gm_error *err)
 {
     gm_status status = GM_OK;
     hid_t list = H5Dget_create_plist(set->id);
@@ -85,6 +86,7 @@ static gm_status check_storage(const gm_h5_set *set, uint64_t bytes, gm_error *e
         status = gm_h5_fail(err, GM_EFORMAT, set->id,
                             "dataset '%s' declares %llu bytes but holds only %llu", set->name,
                             (unsigned long long)bytes, (unsigned long long)stored);
+    gm_h5_chunks_find(set, list);
 out:
     H5Pclose(list);
     return status;
@@ -164,15 +166,10 @@ void gm_h5_set_close(gm_h5_set *set)
     set->id = set->type = H5I_INVALID_HID;
 }
 
-gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *out, gm_error *err)
+static gm_status read_rows(const gm_h5_set *set, uint64_t first, size_t n, void *out, gm_error *err)
 {
     gm_status status = GM_OK;
-    if (first > set->dim[0] || n > set->dim[0] - first)
-        return gm_h5_fail(err, GM_EARG, set->id, "rows %llu to %llu asked of '%s', which has %llu",
-                          (unsigned long long)first, (unsigned long long)(first + n), set->name,
-                          (unsigned long long)set->dim[0]);
     if (n == 0) return GM_OK;
-
     hsize_t start[GM_H5_MAX_RANK] = {first}, count[GM_H5_MAX_RANK] = {n};
     for (int i = 1; i < set->rank; i++) count[i] = set->dim[i];
     hid_t rows = H5Dget_space(set->id), memory = H5Screate_simple(set->rank, count, NULL);
@@ -182,6 +179,28 @@ gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *o
         status = gm_h5_fail(err, GM_EIO, set->id, "cannot read dataset '%s'", set->name);
     if (memory >= 0) H5Sclose(memory);
     if (rows >= 0) H5Sclose(rows);
+    return status;
+}
+
+gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (first > set->dim[0] || n > set->dim[0] - first)
+        return gm_h5_fail(err, GM_EARG, set->id, "rows %llu to %llu asked of '%s', which has %llu",
+                          (unsigned long long)first, (unsigned long long)(first + n), set->name,
+                          (unsigned long long)set->dim[0]);
+    size_t head = 0, whole = 0; /* rows before the first whole chunk, rows of whole ones */
+    uint8_t *to = out;
+    if (set->chunk_rows > 0) {
+        head = (size_t)((set->chunk_rows - first % set->chunk_rows) % set->chunk_rows);
+        whole = n > head ? (n - head) / set->chunk_rows * set->chunk_rows : 0;
+    }
+    if (whole < 2 * set->chunk_rows || whole == 0) return read_rows(set, first, n, to, err);
+    GM_TRY(read_rows(set, first, head, to, err));
+    GM_TRY(gm_h5_chunks_read(set, first + head, whole, to + head * set->row_bytes, &whole, err));
+    head += whole;
+    GM_TRY(read_rows(set, first + head, n - head, to + head * set->row_bytes, err));
+out:
     return status;
 }
 

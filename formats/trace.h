@@ -88,6 +88,10 @@ const gm_trace_info *gm_trace_get_info(const gm_trace *trace);
 const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace);
 uint64_t gm_trace_n_tokens(const gm_trace *trace); /* T; 0 when only counts were recorded */
 
+/* How many tokens from `first` < T on, at most `most`, are best read at once: none is of another
+ * shard, which would be opened for it. */
+size_t gm_trace_batch(const gm_trace *trace, uint64_t first, size_t most);
+
 /* Documents [first, first+n): counts (n,L,E), written. */
 gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t *counts,
                                gm_error *err) GM_MUST_USE;

@@ -5,7 +5,7 @@
 #include "base/half.h"
 #include "formats/trace_parts.h"
 
-enum { READ_ITEMS = 1 << 18 }; /* halves converted at a time */
+enum { READ_BYTES = 8 << 20, CONVERT_ITEMS = 1 << 15 }; /* at a time; by one thread */
 
 /* ---- opening ---- */
 
@@ -82,6 +82,15 @@ const char *gm_trace_digest(const gm_trace *trace)
 
 /* ---- rows ---- */
 
+size_t gm_trace_batch(const gm_trace *trace, uint64_t first, size_t most)
+{
+    for (size_t i = 0; i < trace->n_parts; i++) {
+        uint64_t end = trace->part[i].token + trace->part[i].sizes.T;
+        if (first < end) return end - first < most ? (size_t)(end - first) : most;
+    }
+    return most;
+}
+
 static uint64_t first_of(const gm_trace_part *part, gm_trace_column column)
 {
     switch (column) {
@@ -128,37 +137,65 @@ static gm_status take_plain(void *out, size_t done, const gm_h5_set *set, uint64
     return gm_h5_set_read(set, first, n, (char *)out + done * set->row_bytes, err);
 }
 
-static gm_status take_halves(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
-                             gm_error *err)
+/* n items as they are stored, converted. */
+typedef void convert_items(void *out, const void *stored, size_t n);
+
+static void halves_to_f32(void *out, const void *stored, size_t n)
+{
+    gm_halves_to_f32(out, stored, n);
+}
+
+static void widen_experts(void *out, const void *stored, size_t n)
+{
+    const uint8_t *narrow = stored;
+    uint16_t *to = out;
+    for (size_t i = 0; i < n; i++) to[i] = narrow[i] == UINT8_MAX ? GM_TRACE_NO_EXPERT : narrow[i];
+}
+
+/* Rows that take another type in memory, of `item` bytes: whole chunks' rows at a time are read,
+ * then converted by all threads. */
+static gm_status take_converted(uint8_t *out, const gm_h5_set *set, uint64_t first, size_t n,
+                                size_t item, convert_items *convert, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t width = set->row_bytes / sizeof(uint16_t), at_once = READ_ITEMS / width + 1;
+    size_t width = set->row_bytes / set->item_bytes, at_once = READ_BYTES / set->row_bytes + 1;
     if (at_once > n) at_once = n;
-    uint16_t *half = gm_alloc2(at_once, width, sizeof *half);
-    if (half == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", set->name);
-    float *to = (float *)out + done * width;
-    for (size_t i = 0; i < n; i += at_once, to += at_once * width) {
-        size_t part = n - i < at_once ? n - i : at_once;
-        GM_TRY(gm_h5_set_read(set, first + i, part, half, err));
-        for (size_t k = 0; k < part * width; k++) to[k] = gm_half_to_f32(half[k]);
+    uint8_t *stored = gm_alloc2(at_once, set->row_bytes, 1);
+    if (stored == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", set->name);
+    for (size_t done = 0; done < n;) {
+        size_t here = n - done < at_once ? n - done : at_once;
+        size_t over = set->chunk_rows ? (size_t)((first + done + here) % set->chunk_rows) : 0;
+        if (done + here < n && over < here) here -= over; /* end with a chunk */
+        size_t items = here * width, n_parts = items / CONVERT_ITEMS + 1;
+        uint8_t *to = out + done * width * item;
+        GM_TRY(gm_h5_set_read(set, first + done, here, stored, err));
+#pragma omp parallel for schedule(static) if (n_parts > 1)
+        for (size_t i = 0; i < n_parts; i++) {
+            size_t at = i * CONVERT_ITEMS;
+            size_t part = items - at < CONVERT_ITEMS ? items - at : CONVERT_ITEMS;
+            convert(to + at * item, stored + at * set->item_bytes, part);
+        }
+        done += here;
     }
 out:
-    gm_free(half);
+    gm_free(stored);
     return status;
 }
 
-/* Expert ids as u16; narrow ones are widened in place, from the last to the first. */
+static gm_status take_halves(void *out, size_t done, const gm_h5_set *set, uint64_t first, size_t n,
+                             gm_error *err)
+{
+    uint8_t *to = (uint8_t *)((float *)out + done * (set->row_bytes / set->item_bytes));
+    return take_converted(to, set, first, n, sizeof(float), halves_to_f32, err);
+}
+
+/* Expert ids as u16. */
 static gm_status take_experts(void *out, size_t done, const gm_h5_set *set, uint64_t first,
                               size_t n, gm_error *err)
 {
-    size_t width = (size_t)(set->dim[1] * set->dim[2]);
-    uint16_t *to = (uint16_t *)out + done * width;
-    gm_status status = gm_h5_set_read(set, first, n, to, err);
-    if (status != GM_OK || set->row_bytes == 2 * width) return status;
-    const uint8_t *narrow = (const uint8_t *)to;
-    for (size_t i = n * width; i-- > 0;)
-        to[i] = narrow[i] == UINT8_MAX ? GM_TRACE_NO_EXPERT : narrow[i];
-    return GM_OK;
+    uint16_t *to = (uint16_t *)out + done * (set->row_bytes / set->item_bytes);
+    if (set->item_bytes == sizeof *to) return gm_h5_set_read(set, first, n, to, err);
+    return take_converted((uint8_t *)to, set, first, n, sizeof *to, widen_experts, err);
 }
 
 /* GM_EABSENT unless the trace has the column. */

@@ -30,6 +30,16 @@ static void every_value_comes_back(void)
     }
 }
 
+static void many_halves_are_as_one(void)
+{
+    static uint16_t half[0x10000];
+    static float value[0x10000];
+    for (uint32_t h = 0; h <= 0xFFFF; h++) half[h] = (uint16_t)h;
+    gm_halves_to_f32(value, half, 0x10000);
+    for (uint32_t h = 0; h <= 0xFFFF && test_failures <= 5; h++)
+        CHECK_INT(to_bits(value[h]), to_bits(gm_half_to_f32((uint16_t)h)));
+}
+
 static void known_halves(void)
 {
     static const struct {
@@ -94,5 +104,5 @@ static void bf16_rounds_ties_to_even_and_overflows_to_infinity(void)
     CHECK_INT(to_bits(gm_bf16_to_f32(0x7F81)), 0x7FC10000);
 }
 
-TESTS(TEST(every_value_comes_back), TEST(known_halves), TEST(rounding_is_to_nearest_even),
-      TEST(bf16_rounds_ties_to_even_and_overflows_to_infinity))
+TESTS(TEST(every_value_comes_back), TEST(many_halves_are_as_one), TEST(known_halves),
+      TEST(rounding_is_to_nearest_even), TEST(bf16_rounds_ties_to_even_and_overflows_to_infinity))
