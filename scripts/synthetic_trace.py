@@ -2,11 +2,11 @@
 """synthetic_trace - a trace of routers that never were, whose truth is known: topics, their words, their experts.
 
     synthetic_trace.py -o FILE [--documents 40000] [--layers 27] [--experts 64] [--chosen 6] [--topics 60] [--seed 1]
-                       [--close 0.5] [--no-text]
+                       [--close 0.5] [--no-text] [--choices]
 
 Sizes: N documents, L layers, E experts, K chosen, S topics. Needs h5py and numpy. The file follows the schema at the top of
-formats/trace.h (--record counts), attributes and digest as formats/trace_schema.c lists them; no code of ours writes it, so
-`gm-probe verify` on it checks the schema as well. What is true is written beside it, in a group that our programs do not read:
+formats/trace.h (as of --record counts, or choices), attributes and digest as formats/trace_schema.c lists them; no code of ours
+writes it, so `gm-probe verify` on it checks the schema as well. What is true is written beside it, in a group that our programs do not read:
 
     /truth/topic     u16 (N)      the topic a document was drawn from; /samples/subset says the same by name
     /truth/second    u16 (N)      the topic mixed into it, its own when none; /truth/share f32 (N): how much of it
@@ -22,6 +22,10 @@ easier are topics told apart), and one in four mixes in up to SECOND of another 
 tokens choose. Its text is of its topic's language: stop words, common words, words that the five topics of a domain share, and
 words of the topic alone, its *planted words*; every word comes in several endings, so that stemming has something to do.
 Common words are Zipf's from about rank 30 on: what would come before are the stop words.
+
+With --choices every token has an id (Zipf's) and its choices, gates, mass and margin, and the counts are those of the choices. They
+come from POOL rows that each topic draws from its profile, a token id having VARIANTS of them: experts tell of id and topic, and a
+file compresses about as a model's does. 40,000 documents are 20 million tokens, 9 GB and half an hour.
 
 Deterministic: the same arguments give the same content (seen with numpy 1.24 and 2.4), and document i is the same for any N above it
 (drawn in blocks of 512, each from its own stream).
@@ -46,6 +50,7 @@ CLOSE = {"base": 4, "language": 8, "domain": 25, "topic": 60}  # of a document: 
 LENGTH = {"median": 330, "sigma": 0.9, "least": 64, "most": 4096}  # tokens
 WORDS_A_TOKEN = 0.6
 SHARE = {"stop": 0.35, "common": 0.45, "domain": 0.08, "topic": 0.12}  # of the words of a text
+POOL, VARIANTS, IDS = 1024, 4, 50000  # rows of routing a topic; of them one id's; token ids
 LEMMAS = {"common": 4000, "domain": 40, "topic": 30}
 
 STOP = {
@@ -72,6 +77,7 @@ class World:
         rng = np.random.default_rng([how.seed, 0])
         self.make_profiles(rng)
         self.make_words(rng)
+        self.pool = Pool(self) if how.choices else None
         self.weight = rng.uniform(0.6, 1.4, how.topics)  # topics are not equally frequent
         self.weight /= self.weight.sum()
         self.names = [f"topic-{t:02}-{('en', 'ru')[self.language[t]]}" for t in range(how.topics)]
@@ -170,6 +176,8 @@ def draw_block(world, number):
     profile = world.profile[topic] * (1 - part) + world.profile[second] * part
     profile = limit(around(rng, profile, how.close), how.chosen)
     counts = choose(rng, profile, tokens, how.chosen)
+    if how.choices:
+        counts = world.pool.counts(how, world.pool.tokens(how, number, topic, tokens)[1], tokens)
     text = draw_texts(world, rng, topic, second, share, tokens) if how.text else []
     return {"subset": topic, "second": second, "share": share, "tokens": tokens, "counts": counts}, text
 
@@ -187,6 +195,41 @@ def choose(rng, profile, tokens, chosen):
             row[e] += take
             spare -= take
     return counts.astype(np.uint32)
+
+
+class Pool:
+    """Rows of routing: expert (S*POOL,L,K), strongest gate first, their gates, mass and margin."""
+
+    def __init__(self, world):
+        how = world.how
+        rng, shape = np.random.default_rng([how.seed, 2]), (how.topics * POOL, how.layers)
+        self.expert, self.gate = np.empty((*shape, how.chosen), np.uint16), np.empty((*shape, how.chosen), np.float16)
+        self.mass, self.margin = np.empty(shape, np.float16), np.empty(shape, np.float16)
+        for t in range(how.topics):
+            here = slice(t * POOL, (t + 1) * POOL)
+            score = np.log(np.maximum(world.profile[t], 1e-9)) + rng.gumbel(size=(POOL, how.layers, how.experts))
+            order = np.argsort(-score, axis=2, kind="stable")[:, :, : how.chosen + 1]
+            top = np.take_along_axis(score, order, axis=2)
+            share = np.exp(top[:, :, : how.chosen] - top[:, :, :1])
+            share /= np.exp(score - top[:, :, :1]).sum(axis=2, keepdims=True)
+            self.expert[here], self.gate[here] = order[:, :, : how.chosen], share
+            self.mass[here] = share.sum(axis=2)
+            self.margin[here] = top[:, :, how.chosen - 1] - top[:, :, -1] if how.chosen < how.experts else np.inf
+
+    def tokens(self, how, number, topic, n_tokens):
+        """Of the first documents of block `number`: ids (n) and rows of the pool (n) of all tokens."""
+        ids = zipf(np.random.default_rng([how.seed, 3, number]), IDS, int(n_tokens.sum()), 3, 1.0)
+        variant = np.random.default_rng([how.seed, 4, number]).integers(0, VARIANTS, len(ids))
+        row = (ids * 2654435761 + variant) % POOL
+        return ids, np.repeat(topic, n_tokens).astype(np.int64) * POOL + row
+
+    def counts(self, how, row, n_tokens):
+        """(B,L,E) of documents one after another."""
+        out = np.zeros((len(n_tokens), how.layers * how.experts), np.uint32)
+        first = np.arange(how.layers)[:, None] * how.experts
+        for b, part in enumerate(np.split(row, np.cumsum(n_tokens)[:-1])):
+            out[b] = np.bincount((self.expert[part] + first).ravel(), minlength=out.shape[1])
+        return out.reshape(-1, how.layers, how.experts)
 
 
 def draw_texts(world, rng, topic, second, share, tokens):
@@ -219,6 +262,8 @@ def zipf(rng, n, size, first, power):
 
 
 # ---- the file ----
+
+FIELD = {"expert_id": "expert", "gate": "gate", "topk_mass": "mass", "margin": "margin"}  # of the pool
 
 
 class Writer:
@@ -278,15 +323,17 @@ class Writer:
         self.file.close()
 
 
-# The order in which formats/trace_schema.c lists what a trace of counts has: the digest runs over it.
-ORDER = ["/samples/" + name for name in
+# The order in which formats/trace_schema.c lists what these traces have: the digest runs over it.
+ORDER = ["/routing/" + name for name in ("expert_id", "gate", "topk_mass", "margin")] + [
+    "/tokens/" + name for name in ("token_id", "sample", "pos", "phase")] + [
+    "/samples/" + name for name in
          ("offset", "id", "sha", "subset", "subset_name", "n_tokens", "bad", "truncated", "counts")] + [
              "/text/bytes", "/text/offset", "/corpus/reason", "/corpus/skipped"]
 
 
 def attributes_of(size, how):
     options = json.dumps(how)
-    words = {"schema_name": "gm-trace", "record": "counts", "model": "synthetic", "architecture": "none", "family": "none",
+    words = {"schema_name": "gm-trace", "record": size.get("record", "counts"), "model": "synthetic", "architecture": "none", "family": "none",
              "model_digest": "", "tokenizer_digest": "", "numerics": "f32", "kernels": "none", "device": "cpu",
              "invariance": "A", "scoring": "softmax", "command": "synthetic_trace.py " + options, "options": options,
              "fingerprint": hashlib.sha256(options.encode()).hexdigest(),
@@ -296,7 +343,27 @@ def attributes_of(size, how):
             "block": 0, "block_more": 0, "block_read": size["N"]}
 
 
-def write_trace(path, size, counts, column, names, how, truth):
+def chunk_rows(row_bytes):
+    rows = 256
+    while rows < 8192 and rows * 2 * row_bytes <= 384 << 10:
+        rows *= 2
+    return rows
+
+
+def write_choices(out, size, routing):
+    """Columns by token, from routing(name): an iterator of pieces. T: size["T"]."""
+    n, layers, chosen = size["T"], size["L"], size["K"]
+    out.scale("token", n)
+    narrow = size["E"] <= 255
+    for name, kind, tail in (("expert_id", "u1" if narrow else "<u2", (layers, chosen)), ("gate", "<f2", (layers, chosen)),
+                             ("topk_mass", "<f2", (layers,)), ("margin", "<f2", (layers,))):
+        rows = chunk_rows(np.dtype(kind).itemsize * int(np.prod(tail)))
+        out.column("routing/" + name, ((n, *tail), routing(name)), kind, ["token", "layer", "rank"][: 1 + len(tail)], rows)
+    for name, kind in (("token_id", "<u4"), ("sample", "<u4"), ("pos", "<u4"), ("phase", "u1")):
+        out.column("tokens/" + name, ((n,), routing(name)), kind, ["token"], 8192)
+
+
+def write_trace(path, size, counts, column, names, how, truth, routing=None):
     """Write a trace under `path`, which appears when it is complete.
 
     size     {"N", "L", "E", "K", "text": whether there are texts}
@@ -304,6 +371,7 @@ def write_trace(path, size, counts, column, names, how, truth):
     column   "subset" (N), numbers into names; "tokens" (N); "id" (N) bytes; "text" (N) bytes, of which only the sha is
              written when size["text"] is False
     how      the options, an object of JSON
+    routing  None, or as write_choices takes it
     truth    name: (array, type), written to /truth
     """
     n = size["N"]
@@ -314,7 +382,12 @@ def write_trace(path, size, counts, column, names, how, truth):
         rows *= 2
     out.column("samples/counts", ((n, size["L"], size["E"]), counts), "<u4", ["document", "layer", "expert"], rows)
     texts = column["text"]
-    out.column("samples/offset", np.zeros(n + 1), "<u8", ["bound"])
+    offset = np.zeros(n + 1, np.uint64)
+    if routing:
+        offset[1:] = np.cumsum(column["tokens"], dtype=np.uint64)
+        size = {**size, "record": "choices", "T": int(offset[-1])}
+        write_choices(out, size, routing)
+    out.column("samples/offset", offset, "<u8", ["bound"])
     out.column("samples/id", column["id"], "text", ["document"])
     out.column("samples/sha", [hashlib.sha256(text).hexdigest().encode() for text in texts], "text", ["document"])
     enum = h5py.enum_dtype({name: i for i, name in enumerate(names)}, basetype="<u2") if names else "<u2"
@@ -354,12 +427,25 @@ def write(path, how):
             column["text"] += text[:keep] or [f"{how.seed}:{i}".encode() for i in range(first, first + keep)]
             yield block["counts"][:keep]
 
+    def routing(name):  # of all tokens, block by block
+        for first in range(0, n, BLOCK):
+            here = slice(first, min(first + BLOCK, n))
+            tokens = column["tokens"][here]
+            sample = np.repeat(np.arange(here.start, here.stop), tokens)
+            if name in ("sample", "phase"):
+                yield sample if name == "sample" else np.zeros(len(sample))
+            elif name == "pos":
+                yield np.arange(len(sample)) - np.repeat(np.cumsum(tokens) - tokens, tokens)
+            else:
+                ids, row = world.pool.tokens(how, first // BLOCK, column["subset"][here], tokens)
+                yield ids if name == "token_id" else getattr(world.pool, FIELD[name])[row]
+
     size = {"N": n, "L": how.layers, "E": how.experts, "K": how.chosen, "text": how.text}
-    options = {name: getattr(how, name) for name in ("documents", "layers", "experts", "chosen", "topics", "seed", "close", "text")}
+    options = {name: getattr(how, name) for name in ("documents", "layers", "experts", "chosen", "topics", "seed", "close", "text", "choices")}
     words = [world.topic_words(t).astype("S64") for t in range(how.topics)]
     truth = {"topic": (column["subset"], "<u2"), "second": (column["second"], "<u2"), "share": (column["share"], "<f4"),
              "expert": (world.planted, "u1"), "word": (words, "text")}
-    write_trace(path, size, draw(), column, world.names, options, truth)
+    write_trace(path, size, draw(), column, world.names, options, truth, routing if how.choices else None)
 
 
 def options(argv=None):
@@ -370,6 +456,7 @@ def options(argv=None):
         parser.add_argument("--" + name, type=int, default=value, metavar="N", help=f"{help_} (default {value})")
     parser.add_argument("--close", type=float, default=0.5, metavar="C", help="of documents to their topics (default 0.5)")
     parser.add_argument("--no-text", dest="text", action="store_false", help="leave the texts out")
+    parser.add_argument("--choices", action="store_true", help="record every token's choices")
     how = parser.parse_args(argv)
     if min(how.layers, how.experts, how.chosen, how.topics) < 1 or how.documents < 0 \
             or how.chosen > how.experts or not how.close > 0:
