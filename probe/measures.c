@@ -44,6 +44,8 @@ gm_load gm_load_of(const uint64_t *count, uint64_t *scratch, size_t E)
     return load;
 }
 
+enum { TOGETHER = 16 }; /* columns summed in one pass over the rows */
+
 gm_mutual gm_mutual_of(const uint64_t *table, size_t rows, size_t columns, size_t stride)
 {
     gm_mutual mutual = {0};
@@ -62,11 +64,15 @@ gm_mutual gm_mutual_of(const uint64_t *table, size_t rows, size_t columns, size_
         row_logs += x_log2_x((double)sum);
     }
     if (mutual.n == 0) return mutual;
-    for (size_t c = 0; c < columns; c++) {
-        uint64_t sum = 0;
-        for (size_t r = 0; r < rows; r++) sum += table[r * stride + c];
-        n_columns += sum > 0;
-        column_logs += x_log2_x((double)sum);
+    for (size_t first = 0; first < columns; first += TOGETHER) { /* a row's cells lie together */
+        uint64_t sum[TOGETHER] = {0};
+        size_t here = columns - first < TOGETHER ? columns - first : TOGETHER;
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < here; c++) sum[c] += table[r * stride + first + c];
+        for (size_t c = 0; c < here; c++) {
+            n_columns += sum[c] > 0;
+            column_logs += x_log2_x((double)sum[c]);
+        }
     }
     double n = (double)mutual.n, whole = x_log2_x(n);
     double spare = (double)n_cells - (double)n_rows - (double)n_columns + 1;
@@ -78,7 +84,7 @@ gm_mutual gm_mutual_of(const uint64_t *table, size_t rows, size_t columns, size_
 }
 
 gm_domain_measure gm_domain_of(uint64_t both, uint64_t in_domain, uint64_t chose, uint64_t n,
-                               size_t E, size_t K)
+                               size_t E, size_t K, uint64_t support)
 {
     gm_domain_measure m = {NAN, NAN, NAN, NAN};
     if (in_domain == 0) return m;
@@ -88,7 +94,8 @@ gm_domain_measure gm_domain_of(uint64_t both, uint64_t in_domain, uint64_t chose
     m.lift = (inside + smooth) / (overall + smooth);
     if (n > in_domain)
         m.risk_difference = inside - (double)(chose - both) / (double)(n - in_domain);
-    if (chose == 0) return m;
+    double expected = overall * (double)in_domain;
+    if (chose == 0 || fmax((double)both, expected) < (double)support) return m;
     double joint = (double)both / (double)n;
     if (both == 0)
         m.npmi = -1;

@@ -46,12 +46,15 @@ typedef struct gm_domain_measure {
     double specialisation;  /* P(e|D) = both / in_domain; K/E when even. NaN: no tokens in D */
     double lift;            /* (P(e|D) + s) / (P(e) + s), s = 0.05 K/E */
     double npmi;            /* ln(P(e,D) / (P(e) P(D))) / -ln P(e,D), in [-1,1]: -1 never
-                               together, 0 independent. NaN: e or D never seen */
+                               together, 0 independent. NaN: e or D never seen, or too little
+                               to tell */
     double risk_difference; /* P(e|D) - P(e|not D). NaN: no tokens in D or none outside */
 } gm_domain_measure;
 
+/* `support`: nPMI needs as many tokens that are of D and chose e, or that would be if the two were
+ * independent; it runs to its ends where there are few. */
 gm_domain_measure gm_domain_of(uint64_t both, uint64_t in_domain, uint64_t chose, uint64_t n,
-                               size_t E, size_t K);
+                               size_t E, size_t K, uint64_t support);
 
 /* Cosine of two lists of n counts, in [0,1]; NaN where one is all zero. */
 double gm_cosine_of(const uint64_t *a, const uint64_t *b, size_t n);

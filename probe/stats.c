@@ -8,35 +8,35 @@
 #include "probe/stats_expert.h"
 
 static const char DETAILS[] =
-    "By layer: how evenly the choices fall (Gini, CV, largest over mean, experts never chosen, "
-    "the\n"
-    "fewest experts with half of all choices, entropy in bits); entropy of the gates, mass of the\n"
-    "chosen, margin; bits that an expert tells of the document's subset, beside what they are "
-    "when\n"
-    "the subsets are dealt out anew among the documents. By position and phase: the router again.\n"
-    "Of a recorded generation: the cosine of the experts of what was written with those of its "
-    "own\n"
-    "prompt, and of the prompt before it.\n"
-    "By token: bits that an expert tells of the token id, and OLMoE's vocabulary specialisation, "
-    "the\n"
-    "share of a token's occurrences that meet its most frequent expert, both beside a null of the "
-    "ids\n"
-    "dealt out anew; the two experts that are chosen together most beyond their loads (nPMI).\n"
-    "By subset: the experts whose probability is raised most (risk difference), with OLMoE's\n"
+    "By layer: how evenly the choices fall (Gini, CV, largest over mean, experts never chosen,\n"
+    "the fewest experts with half of all choices, entropy in bits); entropy of the gates, mass of\n"
+    "the chosen, margin, and where logits are recorded the entropy of the softmax over all "
+    "experts;\n"
+    "bits that an expert tells of the document's subset, beside what they are when the subsets "
+    "are\n"
+    "dealt out anew among the documents. By position and phase: the router again.\n"
+    "Of a recorded generation: the cosine of the experts of what was written with those of its\n"
+    "own prompt, and of the prompt before it.\n"
+    "By token: bits that an expert tells of the token id, and vocabulary specialisation, the "
+    "share\n"
+    "of a token's occurrences that meet its most frequent expert, both beside a null of the ids\n"
+    "dealt out anew; the two experts of a layer, and of a layer and the next, that are chosen\n"
+    "together most beyond their loads (nPMI).\n"
+    "By subset: cosines of documents of one and of two subsets, and how many standard deviations\n"
+    "lie between; the experts whose probability is raised most (risk difference), with OLMoE's\n"
     "specialisation P(expert | subset), lift and nPMI. --json has every layer, expert and subset.\n"
     "Definitions: probe/measures.h.\n"
     "\n"
     "With --against it says instead how far the two traces chose the same experts for the same\n"
-    "tokens of the same documents: by layer, and by the margin in the first, which says what "
-    "another\n"
-    "kernel or precision could turn over. A pair is a token at a layer; same_set: all K experts;\n"
-    "same_first: the strongest; shared: of K.\n";
+    "tokens of the same documents: by layer, and by the margin in the first, which says what\n"
+    "another kernel or precision could turn over. A pair is a token at a layer; same_set: all K\n"
+    "experts; same_first: the strongest; shared: of K.\n";
 
 typedef struct stats_options {
     const char *against, *model;
     gm_opt_list experts; /* "LAYER:ID" */
-    int64_t top, permutations, seed, vocabulary;
-    bool json, quiet;
+    int64_t top, permutations, seed, vocabulary, support;
+    bool olmoe, json, quiet;
 } stats_options;
 
 /* What was counted, and the experts that were asked for. */
@@ -97,6 +97,8 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
     const gm_stats_options count = {.permutations = (int)o->permutations,
                                     .seed = (uint64_t)o->seed,
                                     .vocabulary = (size_t)o->vocabulary,
+                                    .support = (uint64_t)o->support,
+                                    .olmoe = o->olmoe,
                                     .quiet = o->quiet};
     GM_TRY(gm_trace_open(&t.trace, path, err));
     GM_TRY(find_experts(&t, o, err));
@@ -148,7 +150,7 @@ out:
 int gm_probe_stats(int argc, char **argv)
 {
     gm_error err = {0};
-    stats_options o = {.top = 3, .permutations = 99, .seed = 1, .vocabulary = 16384};
+    stats_options o = {.top = 3, .permutations = 99, .seed = 1, .vocabulary = 16384, .support = 30};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "against", &o.against, 0, 0, "TRACE",
          "say how far another trace of the same documents agrees"},
@@ -163,6 +165,10 @@ int gm_probe_stats(int argc, char **argv)
         {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "of the permutations"},
         {GM_OPT_I64, "vocabulary", &o.vocabulary, 0, 1048576, "N",
          "token ids to count one by one, the most frequent; 0: none by token"},
+        {GM_OPT_I64, "min-support", &o.support, 0, 1e15, "N",
+         "tokens of both kinds, found or to be expected, that nPMI needs"},
+        {GM_OPT_FLAG, "olmoe", &o.olmoe, 0, 0, NULL,
+         "in --json also vocabulary and co-activation as OLMoE's script counts them"},
         {GM_OPT_FLAG, "json", &o.json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress on stderr"},
         {.kind = GM_OPT_END_}};

@@ -18,6 +18,7 @@
 #include "probe/stats_tokens.h"
 
 enum {
+    GM_STATS_COSINE_DOCUMENTS = 1024,
     GM_STATS_PHASES = 3,    /* as in /tokens/phase: prompt, generated, template */
     GM_STATS_POSITIONS = 18 /* bin 0: position 0; bin b: 2^(b-1) to 2^b - 1; the last: all above */
 };
@@ -26,8 +27,10 @@ enum {
 /* What is said of the router at one place; sums in units of 2^-20. */
 typedef struct gm_router_sum {
     uint64_t n, n_margin; /* (token, layer) pairs; those of them whose margin is finite */
+    uint64_t n_softmax;   /* those of them whose logits were recorded */
     int64_t entropy_nats; /* of the K gates brought to sum 1: -sum g ln g, at most ln K */
     int64_t mass, margin; /* /routing/topk_mass, /routing/margin */
+    int64_t softmax_nats; /* entropy of the softmax over all E logits, at most ln E */
 } gm_router_sum;
 
 /* Mutual information of expert and subset in one layer, and what it is when the documents'
@@ -44,6 +47,8 @@ typedef struct gm_stats_options {
     int permutations;  /* R >= 0 */
     uint64_t seed;     /* of the permutations */
     size_t vocabulary; /* token ids that are counted one by one; 0: none */
+    uint64_t support;  /* tokens that nPMI needs: gm_domain_of */
+    bool olmoe;        /* by token also as OLMoE's script has it */
     bool quiet;
 } gm_stats_options;
 
@@ -51,6 +56,7 @@ typedef struct gm_stats {
     const gm_trace_info *info;       /* borrowed from the trace, as is samples */
     const gm_trace_samples *samples; /* S = samples->n_subsets */
     size_t S, L, E, K;
+    uint64_t support;                   /* as in the options */
     int n_permutations;                 /* R; 0 below two subsets */
     uint64_t *documents, *tokens;       /* (S) documents; counted tokens that are not bad */
     uint64_t *choices;                  /* (S,L,E) */
@@ -60,7 +66,9 @@ typedef struct gm_stats {
     gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
     double *within; /* (S) mean cosine of two documents of it; NaN below two documents */
     double within_all, between_all; /* of two documents of one subset, of two; NaN: no such */
-    gm_rollout rollout;             /* of a trace with generated tokens; else empty: no documents */
+    double cosine_d;         /* Cohen's d of the two, over pairs of documents drawn; NaN: no such */
+    size_t cosine_documents; /* how many were drawn and have choices */
+    gm_rollout rollout;      /* of a trace with generated tokens; else empty: no documents */
     bool has_tokens;
     gm_token_counts by_token; /* where has_tokens */
 } gm_stats;
@@ -76,13 +84,22 @@ void gm_stats_clear(gm_stats *stats);
 /* The passes of gm_stats_count that stand in files of their own. */
 gm_status gm_stats_permute(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
     GM_MUST_USE;
-gm_status gm_stats_cosines(gm_stats *stats, gm_trace *trace, gm_error *err) GM_MUST_USE;
+gm_status gm_stats_cosines(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
+    GM_MUST_USE;
 gm_status gm_stats_route(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
                          gm_error *err) GM_MUST_USE;
+gm_status gm_stats_softmax(gm_stats *stats, gm_trace *trace, gm_error *err) GM_MUST_USE;
+
+/* Of a position, its bin. */
+int gm_stats_position_bin(uint32_t pos);
+void gm_router_sum_add(gm_router_sum *sum, const gm_router_sum *more);
 
 /* The sum over layers [l, l+n_layers), over phases p and positions b, -1: all that count
  * (template tokens do not, unless p names them). */
 gm_router_sum gm_stats_router_sum(const gm_stats *stats, size_t l, size_t n_layers, int p, int b);
+
+/* Were logits recorded, so that the router's sums have the softmax's entropy? */
+bool gm_stats_has_softmax(const gm_stats *stats);
 
 /* Expert e of layer l and one subset. */
 gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t subset, size_t l, size_t e);

@@ -1,42 +1,28 @@
 /* stats_count.c - the counts of documents by subset, and the whole of gm_stats. */
-#include <string.h>
-
-#include "base/cli.h"
 #include "probe/stats.h"
+#include "probe/stats_documents.h"
 
-enum { BATCH_BYTES = 8 << 20 };
-
-/* Documents read at a time: counts of about BATCH_BYTES. */
-static size_t batch_of(const gm_stats *s)
+/* Documents [first, first+n) to their subsets' sums. */
+static void add_documents(void *context, size_t first, size_t n, const uint32_t *counts)
 {
-    size_t n = (size_t)BATCH_BYTES / (s->L * s->E * sizeof(uint32_t));
-    return n > 0 ? n : 1;
+    gm_stats *s = context;
+    size_t LE = s->L * s->E;
+    for (size_t d = first; d < first + n; d++, counts += LE) {
+        size_t subset = s->samples->subset[d];
+        uint64_t *sum = s->choices + subset * LE; /* (L,E) */
+        for (size_t j = 0; j < LE; j++) sum[j] += counts[j];
+        s->documents[subset]++;
+        s->tokens[subset] += s->samples->n_tokens[d] - s->samples->bad[d];
+    }
 }
 
 static gm_status count_documents(gm_stats *s, gm_trace *trace, gm_error *err)
 {
-    gm_status status = GM_OK;
-    size_t LE = s->L * s->E, batch = batch_of(s), N = s->samples->n;
-    uint32_t *counts = gm_alloc2(batch, LE, sizeof *counts);
-    if (counts == NULL) GM_FAIL(GM_EMEM, "no memory for the counts of %zu documents", batch);
-    for (size_t i = 0; i < N; i += batch) {
-        size_t n = N - i < batch ? N - i : batch;
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(gm_trace_read_counts(trace, i, n, counts, err));
-        for (size_t d = 0; d < n; d++) {
-            size_t subset = s->samples->subset[i + d];
-            uint64_t *sum = s->choices + subset * LE; /* (L,E) */
-            for (size_t j = 0; j < LE; j++) sum[j] += counts[d * LE + j];
-            s->documents[subset]++;
-            s->tokens[subset] += s->samples->n_tokens[i + d] - s->samples->bad[i + d];
-        }
-    }
-    for (size_t subset = 0; subset < s->S; subset++) {
+    gm_status status = gm_stats_for_documents(trace, add_documents, s, err);
+    for (size_t subset = 0; status == GM_OK && subset < s->S; subset++) {
         s->n_tokens += s->tokens[subset];
-        for (size_t j = 0; j < LE; j++) s->all[j] += s->choices[subset * LE + j];
+        for (size_t j = 0; j < s->L * s->E; j++) s->all[j] += s->choices[subset * s->L * s->E + j];
     }
-out:
-    gm_free(counts);
     return status;
 }
 
@@ -57,7 +43,8 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
                     .S = samples->n_subsets,
                     .L = (size_t)info->n_layers,
                     .E = (size_t)info->n_experts,
-                    .K = (size_t)info->n_chosen};
+                    .K = (size_t)info->n_chosen,
+                    .support = options->support};
     s->documents = gm_alloc(s->S, sizeof *s->documents);
     s->tokens = gm_alloc(s->S, sizeof *s->tokens);
     s->choices = gm_alloc2(s->S, s->L * s->E, sizeof *s->choices);
@@ -66,7 +53,7 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         GM_FAIL(GM_EMEM, "no memory for the counts of %zu subsets, %zu layers, %zu experts", s->S,
                 s->L, s->E);
     GM_TRY(count_documents(s, trace, err));
-    GM_TRY(gm_stats_cosines(s, trace, err));
+    GM_TRY(gm_stats_cosines(s, trace, options->seed, err));
     if (s->S >= 2) {
         s->n_permutations = options->permutations;
         s->information = gm_alloc(s->L, sizeof *s->information);
@@ -100,5 +87,5 @@ gm_domain_measure gm_stats_domain(const gm_stats *s, size_t subset, size_t l, si
 {
     size_t at = l * s->E + e;
     return gm_domain_of(s->choices[subset * s->L * s->E + at], s->tokens[subset], s->all[at],
-                        s->n_tokens, s->E, s->K);
+                        s->n_tokens, s->E, s->K, s->support);
 }

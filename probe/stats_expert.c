@@ -7,8 +7,7 @@
 #include <string.h>
 
 #include "base/cli.h"
-
-enum { DOCUMENTS_AT_ONCE = 256 };
+#include "probe/stats_documents.h"
 
 gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,
                           gm_error *err)
@@ -35,58 +34,44 @@ gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace
 
 void gm_expert_clear(gm_expert_view *view)
 {
-    gm_free(view->row);
-    gm_free(view->document);
-    gm_free(view->share);
+    gm_best_clear(&view->rows);
+    gm_best_clear(&view->documents);
     *view = (gm_expert_view){0};
 }
 
-/* Put document d in its place among the `top` best, from the end. */
-static void offer(gm_expert_view *v, size_t top, size_t d, double share)
-{
-    if (!(share > 0) || (v->n_documents == top && !(share > v->share[top - 1]))) return;
-    size_t at = v->n_documents < top ? v->n_documents++ : top - 1;
-    for (; at > 0 && v->share[at - 1] < share; at--) {
-        v->share[at] = v->share[at - 1];
-        v->document[at] = v->document[at - 1];
-    }
-    v->share[at] = share;
-    v->document[at] = d;
-}
+typedef struct finding {
+    gm_expert_view *view; /* (n) */
+    size_t n;
+    const gm_stats *stats;
+} finding;
 
-static gm_status view_init(gm_expert_view *v, size_t top, const gm_stats *s, gm_error *err)
+static void add_documents(void *context, size_t first, size_t n, const uint32_t *counts)
 {
-    v->row = gm_alloc(top, sizeof *v->row);
-    v->document = gm_alloc(top, sizeof *v->document);
-    v->share = gm_alloc(top, sizeof *v->share);
-    if (!v->row || !v->document || !v->share)
-        return gm_fail(err, GM_EMEM, "no memory for %zu documents", top);
-    if (s->has_tokens) v->n_rows = gm_token_best(&s->by_token, v->l, v->e, top, v->row);
-    return GM_OK;
+    finding *f = context;
+    const gm_stats *s = f->stats;
+    for (size_t d = first; d < first + n; d++, counts += s->L * s->E) {
+        double tokens = (double)s->samples->n_tokens[d] - (double)s->samples->bad[d];
+        for (size_t i = 0; tokens > 0 && i < f->n; i++) {
+            gm_expert_view *v = &f->view[i];
+            uint32_t chose = counts[v->l * s->E + v->e];
+            if (chose > 0) gm_best_offer(&v->documents, d, (double)chose / tokens);
+        }
+    }
 }
 
 gm_status gm_expert_find(gm_expert_view *view, size_t n, size_t top, const gm_stats *s,
                          gm_trace *trace, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t N = s->samples->n, LE = s->L * s->E;
-    uint32_t *counts = gm_alloc2(DOCUMENTS_AT_ONCE, LE, sizeof *counts);
-    if (counts == NULL) GM_FAIL(GM_EMEM, "no memory for %d documents", DOCUMENTS_AT_ONCE);
-    for (size_t i = 0; i < n; i++) GM_TRY(view_init(&view[i], top, s, err));
-    for (size_t first = 0; top > 0 && first < N; first += DOCUMENTS_AT_ONCE) {
-        size_t here = N - first < DOCUMENTS_AT_ONCE ? N - first : DOCUMENTS_AT_ONCE;
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(gm_trace_read_counts(trace, first, here, counts, err));
-        for (size_t d = first; d < first + here; d++) {
-            double tokens = (double)s->samples->n_tokens[d] - (double)s->samples->bad[d];
-            for (size_t i = 0; tokens > 0 && i < n; i++) {
-                uint32_t chose = counts[(d - first) * LE + view[i].l * s->E + view[i].e];
-                offer(&view[i], top, d, (double)chose / tokens);
-            }
-        }
+    finding f = {.view = view, .n = n, .stats = s};
+    for (size_t i = 0; i < n; i++) {
+        gm_expert_view *v = &view[i];
+        GM_TRY(gm_best_init(&v->rows, top, err));
+        GM_TRY(gm_best_init(&v->documents, top, err));
+        if (s->has_tokens) gm_token_best(&s->by_token, v->l, v->e, &v->rows);
     }
+    if (top > 0) GM_TRY(gm_stats_for_documents(trace, add_documents, &f, err));
 out:
-    gm_free(counts);
     return status;
 }
 
@@ -105,7 +90,7 @@ static token_line line_of(const gm_expert_view *v, size_t i, const gm_stats *s,
                           const gm_tokenizer *tokenizer)
 {
     const gm_token_counts *c = &s->by_token;
-    size_t r = v->row[i];
+    size_t r = v->rows.at[i];
     token_line line = {.id = c->token_id[r],
                        .tokens = gm_token_row(c, v->l, r),
                        .chose = c->count[(v->l * (c->R + 1) + r) * c->E + v->e]};
@@ -123,7 +108,7 @@ void gm_expert_put(const gm_expert_view *v, const gm_stats *s, const gm_tokenize
     gm_json_put_i64(out, "layer", s->info->layer_of_moe[v->l]);
     gm_json_put_u64(out, "expert", v->e);
     gm_json_open_array(out, "tokens");
-    for (size_t i = 0; i < v->n_rows; i++) {
+    for (size_t i = 0; i < v->rows.n; i++) {
         token_line line = line_of(v, i, s, tokenizer);
         gm_json_open_object(out, NULL);
         gm_json_put_u64(out, "id", line.id);
@@ -136,12 +121,12 @@ void gm_expert_put(const gm_expert_view *v, const gm_stats *s, const gm_tokenize
     }
     gm_json_close_array(out);
     gm_json_open_array(out, "documents");
-    for (size_t i = 0; i < v->n_documents; i++) {
-        size_t d = v->document[i];
+    for (size_t i = 0; i < v->documents.n; i++) {
+        size_t d = v->documents.at[i];
         gm_json_open_object(out, NULL);
         gm_json_put_string(out, "id", s->samples->id[d]);
         gm_json_put_string(out, "subset", s->samples->subset_name[s->samples->subset[d]]);
-        gm_json_put_f64(out, "share", v->share[i]);
+        gm_json_put_f64(out, "share", v->documents.value[i]);
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
@@ -153,8 +138,8 @@ void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokeni
     double overall = (double)s->all[v->l * s->E + v->e] / (double)s->n_tokens;
     printf("\nexpert %d:%zu, chosen by %.4f of the tokens\n", s->info->layer_of_moe[v->l], v->e,
            overall);
-    if (v->n_rows > 0) printf("   token id    tokens     chose  P(e|id)    lift  spelling\n");
-    for (size_t i = 0; i < v->n_rows; i++) {
+    if (v->rows.n > 0) printf("   token id    tokens     chose  P(e|id)    lift  spelling\n");
+    for (size_t i = 0; i < v->rows.n; i++) {
         token_line line = line_of(v, i, s, tokenizer);
         char spelling[64] = "-";
         if (line.spelling)
@@ -165,10 +150,10 @@ void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokeni
         gm_print_text(stdout, 0, spelling);
         putchar('\n');
     }
-    if (v->n_documents > 0) printf("     share  document\n");
-    for (size_t i = 0; i < v->n_documents; i++) {
-        size_t d = v->document[i];
-        printf("  %8.4f  ", v->share[i]);
+    if (v->documents.n > 0) printf("     share  document\n");
+    for (size_t i = 0; i < v->documents.n; i++) {
+        size_t d = v->documents.at[i];
+        printf("  %8.4f  ", v->documents.value[i]);
         gm_print_text(stdout, 32, s->samples->id[d]);
         putchar(' ');
         gm_print_text(stdout, 0, s->samples->subset_name[s->samples->subset[d]]);

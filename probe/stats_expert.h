@@ -8,12 +8,9 @@
 #include "probe/stats.h"
 
 typedef struct gm_expert_view {
-    size_t l, e; /* the MoE layer's index; the expert */
-    size_t n_rows;
-    size_t *row; /* (n_rows) rows of by_token, as gm_token_best orders them */
-    size_t n_documents;
-    size_t *document; /* (n_documents) by share, largest first, ties to the earlier */
-    double *share;    /* (n_documents) of the document's good tokens those that chose it */
+    size_t l, e;       /* the MoE layer's index; the expert */
+    gm_best rows;      /* of by_token, as gm_token_best has them */
+    gm_best documents; /* by the share of a document's good tokens that chose the expert */
 } gm_expert_view;
 
 /* "LAYER:ID", LAYER the model's number. GM_EARG for anything else, or what the trace has not. */

@@ -8,21 +8,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/cli.h"
 #include "base/rng.h"
 #include "probe/stats.h"
+#include "probe/stats_documents.h"
 
-enum { TABLE_BYTES = 256 << 20, DOCUMENTS_AT_ONCE = 256 };
+enum { TABLE_BYTES = 256 << 20 };
 /* A permutation that gives the same table with rows in another order sums the same information
  * in another order: that is as much, whatever the last bits say. */
 static const double ROUNDING = 1e-12;
 
 typedef struct permuting {
-    size_t n;         /* permutations of a group */
-    uint64_t *table;  /* (n,S,L,E) */
-    uint32_t *order;  /* (n,N): document i takes the subset of document order[i] */
-    uint32_t *counts; /* (DOCUMENTS_AT_ONCE,L,E) */
-    double *bits;     /* (L,R) */
+    const gm_stats *stats;
+    size_t most, n;  /* permutations of a group, of this one */
+    uint64_t *table; /* (n,S,L,E) */
+    uint32_t *order; /* (n,N): document i takes the subset of document order[i] */
+    double *bits;    /* (L,R) */
 } permuting;
 
 static gm_status permuting_init(permuting *p, const gm_stats *s, gm_error *err)
@@ -31,13 +31,12 @@ static gm_status permuting_init(permuting *p, const gm_stats *s, gm_error *err)
     assert(LE > 0 && s->S > 0); /* an open trace has layers, experts and a subset */
     size_t one = s->S * LE * sizeof(uint64_t) + s->samples->n * sizeof(uint32_t);
     size_t most = (size_t)TABLE_BYTES / one;
-    *p = (permuting){.n = most < 1 ? 1 : most < R ? most : R};
-    p->table = gm_alloc2(p->n * s->S, LE, sizeof *p->table);
-    p->order = gm_alloc2(p->n, s->samples->n, sizeof *p->order);
-    p->counts = gm_alloc2(DOCUMENTS_AT_ONCE, LE, sizeof *p->counts);
+    *p = (permuting){.stats = s, .most = most < 1 ? 1 : most < R ? most : R};
+    p->table = gm_alloc2(p->most * s->S, LE, sizeof *p->table);
+    p->order = gm_alloc2(p->most, s->samples->n, sizeof *p->order);
     p->bits = gm_alloc2(s->L, R, sizeof *p->bits);
-    if (p->table && p->order && p->counts && p->bits) return GM_OK;
-    return gm_fail(err, GM_EMEM, "no memory for %zu permutations of %zu documents", p->n,
+    if (p->table && p->order && p->bits) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory for %zu permutations of %zu documents", p->most,
                    s->samples->n);
 }
 
@@ -45,14 +44,15 @@ static void permuting_clear(permuting *p)
 {
     gm_free(p->table);
     gm_free(p->order);
-    gm_free(p->counts);
     gm_free(p->bits);
 }
 
 /* Start permutations [first, first+n): empty tables, an order each. */
-static void deal(permuting *p, const gm_stats *s, size_t first, size_t n, uint64_t seed)
+static void deal(permuting *p, size_t first, size_t n, uint64_t seed)
 {
+    const gm_stats *s = p->stats;
     size_t N = s->samples->n, SLE = s->S * s->L * s->E;
+    p->n = n;
     for (size_t r = 0; r < n; r++) {
         gm_rng rng = gm_rng_make(seed, first + r);
         uint32_t *order = p->order + r * N; /* (N) */
@@ -62,37 +62,33 @@ static void deal(permuting *p, const gm_stats *s, size_t first, size_t n, uint64
     }
 }
 
-/* Add documents [i, i+n) to the tables of `n_tables` permutations. */
-static void add(permuting *p, const gm_stats *s, size_t i, size_t n, size_t n_tables)
+/* Documents [first, first+n) to the tables of all permutations of the group. */
+static void add(void *context, size_t first, size_t n, const uint32_t *counts)
 {
+    permuting *p = context;
+    const gm_stats *s = p->stats;
     size_t N = s->samples->n, LE = s->L * s->E;
-#pragma omp parallel for schedule(static)
-    for (size_t r = 0; r < n_tables; r++)
+#pragma omp parallel for schedule(dynamic)
+    for (size_t r = 0; r < p->n; r++)
         for (size_t d = 0; d < n; d++) {
-            size_t subset = s->samples->subset[p->order[r * N + i + d]];
+            size_t subset = s->samples->subset[p->order[r * N + first + d]];
             uint64_t *sum = p->table + (r * s->S + subset) * LE; /* (L,E) */
-            const uint32_t *counts = p->counts + d * LE;
-            for (size_t j = 0; j < LE; j++) sum[j] += counts[j];
+            const uint32_t *one = counts + d * LE;
+            for (size_t j = 0; j < LE; j++) sum[j] += one[j];
         }
 }
 
-static gm_status permute_group(permuting *p, const gm_stats *s, gm_trace *trace, size_t first,
-                               size_t n, uint64_t seed, gm_error *err)
+static gm_status permute_group(permuting *p, gm_trace *trace, size_t first, size_t n, uint64_t seed,
+                               gm_error *err)
 {
-    gm_status status = GM_OK;
-    size_t N = s->samples->n, LE = s->L * s->E, R = (size_t)s->n_permutations;
-    deal(p, s, first, n, seed);
-    for (size_t i = 0; i < N; i += DOCUMENTS_AT_ONCE) {
-        size_t here = N - i < DOCUMENTS_AT_ONCE ? N - i : DOCUMENTS_AT_ONCE;
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(gm_trace_read_counts(trace, i, here, p->counts, err));
-        add(p, s, i, here, n);
-    }
-    for (size_t r = 0; r < n; r++)
+    const gm_stats *s = p->stats;
+    size_t LE = s->L * s->E, R = (size_t)s->n_permutations;
+    deal(p, first, n, seed);
+    gm_status status = gm_stats_for_documents(trace, add, p, err);
+    for (size_t r = 0; status == GM_OK && r < n; r++)
         for (size_t l = 0; l < s->L; l++)
             p->bits[l * R + first + r] =
                 gm_mutual_of(p->table + r * s->S * LE + l * s->E, s->S, s->E, LE).bits;
-out:
     return status;
 }
 
@@ -126,8 +122,8 @@ gm_status gm_stats_permute(gm_stats *s, gm_trace *trace, uint64_t seed, gm_error
         s->information[l].null_bits = s->information[l].null_95_bits = s->information[l].p = NAN;
     if (R == 0) return GM_OK;
     GM_TRY(permuting_init(&p, s, err));
-    for (size_t first = 0; first < R; first += p.n)
-        GM_TRY(permute_group(&p, s, trace, first, R - first < p.n ? R - first : p.n, seed, err));
+    for (size_t first = 0; first < R; first += p.most)
+        GM_TRY(permute_group(&p, trace, first, R - first < p.most ? R - first : p.most, seed, err));
     for (size_t l = 0; l < s->L; l++) conclude(&s->information[l], p.bits + l * R, R);
 out:
     permuting_clear(&p);

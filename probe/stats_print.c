@@ -15,6 +15,12 @@ static double mean_entropy_bits(const gm_router_sum *r)
     return r->n ? (double)r->entropy_nats / GM_STATS_UNIT / (double)r->n / log(2) : NAN;
 }
 
+static double mean_softmax_bits(const gm_router_sum *r)
+{
+    if (r->n_softmax == 0) return NAN;
+    return (double)r->softmax_nats / GM_STATS_UNIT / (double)r->n_softmax / log(2);
+}
+
 static double mean_mass(const gm_router_sum *r)
 {
     return r->n ? (double)r->mass / GM_STATS_UNIT / (double)r->n : NAN;
@@ -40,11 +46,14 @@ static uint64_t bin_first(int b)
 
 /* ---- JSON ---- */
 
-static void put_router(const gm_router_sum *r, gm_json_out *out)
+static void put_router(const gm_stats *s, const gm_router_sum *r, gm_json_out *out)
 {
     gm_json_put_f64(out, "gate_entropy_bits", mean_entropy_bits(r));
     gm_json_put_f64(out, "topk_mass", mean_mass(r));
     gm_json_put_f64(out, "margin", mean_margin(r));
+    if (!gm_stats_has_softmax(s)) return;
+    gm_json_put_u64(out, "softmax_pairs", r->n_softmax);
+    gm_json_put_f64(out, "softmax_entropy_bits", mean_softmax_bits(r));
 }
 
 static void put_information(const gm_subset_information *i, gm_json_out *out)
@@ -75,7 +84,7 @@ static void put_layer(const gm_stats *s, size_t l, uint64_t *scratch, gm_json_ou
     gm_json_put_i64(out, "committee", load.committee);
     if (s->router) {
         gm_router_sum r = gm_stats_router_sum(s, l, 1, -1, -1);
-        put_router(&r, out);
+        put_router(s, &r, out);
     }
     if (s->information) put_information(&s->information[l], out);
     gm_json_open_array(out, "share");
@@ -94,7 +103,7 @@ static void put_places(const gm_stats *s, gm_json_out *out)
         gm_json_open_object(out, NULL);
         gm_json_put_string(out, "phase", PHASE[p]);
         gm_json_put_u64(out, "tokens", tokens_of(s, &r));
-        put_router(&r, out);
+        put_router(s, &r, out);
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
@@ -105,7 +114,7 @@ static void put_places(const gm_stats *s, gm_json_out *out)
         gm_json_open_object(out, NULL);
         gm_json_put_u64(out, "first", bin_first(b));
         gm_json_put_u64(out, "tokens", tokens_of(s, &r));
-        put_router(&r, out);
+        put_router(s, &r, out);
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
@@ -167,6 +176,7 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     gm_json_put_u64(out, "experts", s->E);
     gm_json_put_u64(out, "chosen", s->K);
     gm_json_put_i64(out, "permutations", s->n_permutations);
+    gm_json_put_u64(out, "npmi_min_support", s->support);
     gm_json_open_array(out, "layers");
     for (size_t l = 0; l < s->L; l++) put_layer(s, l, scratch, out);
     gm_json_close_array(out);
@@ -175,6 +185,8 @@ gm_status gm_stats_put(const gm_stats *s, gm_json_out *out, gm_error *err)
     if (s->has_tokens) gm_stats_put_tokens(s, out);
     gm_json_put_f64(out, "within_cosine", s->within_all);
     gm_json_put_f64(out, "between_cosine", s->between_all);
+    gm_json_put_f64(out, "cosine_cohen_d", s->cosine_d);
+    gm_json_put_u64(out, "cosine_documents", s->cosine_documents);
     gm_json_open_array(out, "subsets");
     for (size_t subset = 0; subset < s->S; subset++) put_subset(s, subset, out);
     gm_json_close_array(out);
@@ -192,10 +204,19 @@ static void print_number(int width, int places, double value)
         printf(" %*.*f", width, places, value);
 }
 
+static void print_router(const gm_stats *s, const gm_router_sum *r)
+{
+    print_number(12, 3, mean_entropy_bits(r));
+    print_number(9, 4, mean_mass(r));
+    print_number(7, 4, mean_margin(r));
+    if (gm_stats_has_softmax(s)) print_number(7, 3, mean_softmax_bits(r));
+}
+
 static void print_layers(const gm_stats *s, uint64_t *scratch)
 {
     printf("layer   gini     cv max/mean dead committee entropy");
     if (s->router) printf(" | gate_entropy topk_mass  margin");
+    if (s->router && gm_stats_has_softmax(s)) printf(" softmax");
     if (s->information) printf(" | subset_bits   null null_95      p");
     putchar('\n');
     for (size_t l = 0; l < s->L; l++) {
@@ -205,9 +226,7 @@ static void print_layers(const gm_stats *s, uint64_t *scratch)
         if (s->router) {
             gm_router_sum r = gm_stats_router_sum(s, l, 1, -1, -1);
             printf(" |");
-            print_number(12, 3, mean_entropy_bits(&r));
-            print_number(9, 4, mean_mass(&r));
-            print_number(7, 4, mean_margin(&r));
+            print_router(s, &r);
         }
         if (s->information) {
             const gm_subset_information *i = &s->information[l];
@@ -224,15 +243,14 @@ static void print_layers(const gm_stats *s, uint64_t *scratch)
 static void print_place(const gm_stats *s, const gm_router_sum *r)
 {
     printf(" %12" PRIu64, tokens_of(s, r));
-    print_number(12, 3, mean_entropy_bits(r));
-    print_number(9, 4, mean_mass(r));
-    print_number(7, 4, mean_margin(r));
+    print_router(s, r);
     putchar('\n');
 }
 
 static void print_places(const gm_stats *s)
 {
-    printf("\nposition             tokens gate_entropy topk_mass  margin\n");
+    printf("\nposition             tokens gate_entropy topk_mass  margin%s\n",
+           gm_stats_has_softmax(s) ? " softmax" : "");
     for (int b = 0; b < GM_STATS_POSITIONS; b++) {
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, -1, b);
         char name[24];
@@ -266,29 +284,17 @@ static void print_rollout(const gm_stats *s)
     }
 }
 
-/* The place of the largest risk difference of a subset among those not yet `taken` (L,E). */
-static size_t find_best(const gm_stats *s, size_t subset, const bool *taken)
+/* The experts whose probability a subset raises most; `best` is empty. */
+static void print_subset(const gm_stats *s, size_t subset, gm_best *best)
 {
-    size_t best = SIZE_MAX;
-    double most = -INFINITY;
-    for (size_t at = 0; at < s->L * s->E; at++) {
-        double value = gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference;
-        if (!taken[at] && value > most) best = at, most = value;
-    }
-    return best;
-}
-
-static void print_subset(const gm_stats *s, size_t subset, size_t top, bool *taken)
-{
-    for (size_t at = 0; at < s->L * s->E; at++) taken[at] = false;
+    for (size_t at = 0; at < s->L * s->E; at++)
+        gm_best_offer(best, at, gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference);
     gm_print_text(stdout, 24, s->samples->subset_name[subset]);
     printf(" %9" PRIu64 " documents %12" PRIu64 " tokens\n", s->documents[subset],
            s->tokens[subset]);
-    for (size_t i = 0; i < top; i++) {
-        size_t at = find_best(s, subset, taken);
-        if (at == SIZE_MAX) return;
+    for (size_t i = 0; i < best->n; i++) {
+        size_t at = best->at[i];
         gm_domain_measure m = gm_stats_domain(s, subset, at / s->E, at % s->E);
-        taken[at] = true;
         printf("  %5d:%-4zu", s->info->layer_of_moe[at / s->E], at % s->E);
         print_number(14, 4, m.specialisation);
         print_number(7, 2, m.lift);
@@ -298,28 +304,37 @@ static void print_subset(const gm_stats *s, size_t subset, size_t top, bool *tak
     }
 }
 
-gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
+static gm_status print_subsets(const gm_stats *s, size_t top, gm_error *err)
 {
     gm_status status = GM_OK;
+    gm_best best = {0};
+    printf("\nmean cosine of two documents: of one subset");
+    print_number(0, 4, s->within_all);
+    printf(", of two");
+    print_number(0, 4, s->between_all);
+    printf("; Cohen's d");
+    print_number(0, 2, s->cosine_d);
+    printf(" (%zu documents)\n", s->cosine_documents);
+    printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
+           (double)s->K / (double)s->E);
+    for (size_t subset = 0; subset < s->S; subset++) {
+        gm_best_clear(&best);
+        GM_TRY(gm_best_init(&best, top, err));
+        print_subset(s, subset, &best);
+    }
+out:
+    gm_best_clear(&best);
+    return status;
+}
+
+gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
+{
     uint64_t *scratch = gm_alloc(s->E, sizeof *scratch);
-    bool *taken = gm_alloc2(s->L, s->E, sizeof *taken);
-    if (!scratch || !taken) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    if (scratch == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu experts", s->E);
     print_layers(s, scratch);
+    gm_free(scratch);
     if (s->router) print_places(s);
     if (s->rollout.documents > 0) print_rollout(s);
     if (s->has_tokens) gm_stats_print_tokens(s);
-    if (s->S >= 2 && top > 0) {
-        printf("\nmean cosine of two documents: of one subset");
-        print_number(0, 4, s->within_all);
-        printf(", of two");
-        print_number(0, 4, s->between_all);
-        printf("\n");
-        printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
-               (double)s->K / (double)s->E);
-        for (size_t subset = 0; subset < s->S; subset++) print_subset(s, subset, top, taken);
-    }
-out:
-    gm_free(scratch);
-    gm_free(taken);
-    return status;
+    return s->S >= 2 && top > 0 ? print_subsets(s, top, err) : GM_OK;
 }

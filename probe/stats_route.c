@@ -1,29 +1,47 @@
-/* stats_route.c - entropy, mass and margin of the router by layer, phase and position: one
- * pass over /routing, a chunk's rows at a time, a layer a thread.
+/* stats_route.c - entropy, mass and margin of the router by layer, phase and position, and the
+ * counts by token: one pass over /routing. Of a batch, tokens are shared out over threads for
+ * the router, then layers for the counts by token.
  */
+#include <assert.h>
 #include <math.h>
+#include <string.h>
 
 #include "base/cli.h"
 #include "base/progress.h"
 #include "engine/engine.h"
 #include "probe/stats.h"
 
-enum { ROWS_AT_ONCE = 8192 }; /* rows: the largest chunk of a trace */
+enum { ROWS_AT_ONCE = 8192, N_PARTS = 8 }; /* rows: the largest chunk of a trace; of them a part */
+enum { PLACES = GM_STATS_PHASES * GM_STATS_POSITIONS };
+
+/* g ln g of every half from 2^-24 to 1, at its 15 bits less those of the exponent of 2^-24 as a
+ * float. Gates are halves: two thirds of the time of a pass would be logarithms. */
+enum { LOG_FIRST = 103 << 10, N_LOGS = (127 << 10) - LOG_FIRST + 1 };
 
 typedef struct rows {
     uint16_t *expert;         /* (n,L,K) */
+    uint16_t *by_layer;       /* (L,n,K) of good rows */
     float *gate;              /* (n,L,K) */
     float *mass, *margin;     /* (n,L) */
     uint32_t *token_id, *pos; /* (n) */
     uint8_t *phase;           /* (n) */
     bool *good;               /* (n) it has K choices at every layer */
-    int16_t *place;           /* (n) phase * POSITIONS + bin, of good rows */
+    float *logs;              /* (N_LOGS) */
+    gm_router_sum *sum;       /* (N_PARTS,L,PLACES) */
 } rows;
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
 
 static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
 {
     size_t n = ROWS_AT_ONCE, LK = s->L * s->K;
     *b = (rows){.expert = gm_alloc2(n, LK, sizeof *b->expert),
+                .by_layer = gm_alloc2(n, LK, sizeof *b->by_layer),
                 .gate = gm_alloc2(n, LK, sizeof *b->gate),
                 .mass = gm_alloc2(n, s->L, sizeof *b->mass),
                 .margin = gm_alloc2(n, s->L, sizeof *b->margin),
@@ -31,16 +49,22 @@ static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
                 .pos = gm_alloc(n, sizeof *b->pos),
                 .phase = gm_alloc(n, sizeof *b->phase),
                 .good = gm_alloc(n, sizeof *b->good),
-                .place = gm_alloc(n, sizeof *b->place)};
-    if (b->expert && b->gate && b->mass && b->margin && b->token_id && b->pos && b->phase &&
-        b->good && b->place)
-        return GM_OK;
-    return gm_fail(err, GM_EMEM, "no memory for %zu rows of routing", n);
+                .logs = gm_alloc(N_LOGS, sizeof *b->logs),
+                .sum = gm_alloc2(N_PARTS * s->L, PLACES, sizeof *b->sum)};
+    if (!(b->expert && b->by_layer && b->gate && b->mass && b->margin && b->token_id && b->pos &&
+          b->phase && b->good && b->logs && b->sum))
+        return gm_fail(err, GM_EMEM, "no memory for %zu rows of routing", n);
+    for (uint32_t i = 0; i < N_LOGS; i++) {
+        float g = float_of((LOG_FIRST + i) << 13);
+        b->logs[i] = g * logf(g);
+    }
+    return GM_OK;
 }
 
 static void rows_clear(rows *b)
 {
     gm_free(b->expert);
+    gm_free(b->by_layer);
     gm_free(b->gate);
     gm_free(b->mass);
     gm_free(b->margin);
@@ -48,42 +72,34 @@ static void rows_clear(rows *b)
     gm_free(b->pos);
     gm_free(b->good);
     gm_free(b->phase);
-    gm_free(b->place);
+    gm_free(b->logs);
+    gm_free(b->sum);
 }
 
-static int bin_of(uint32_t pos)
+int gm_stats_position_bin(uint32_t pos)
 {
     int bin = 0;
     for (; pos > 0 && bin < GM_STATS_POSITIONS - 1; pos >>= 1) bin++;
     return bin;
 }
 
-/* A row counts at all layers or, where a choice is missing, at none. `first`: the first row's
- * number. */
-static gm_status find_places(rows *b, const gm_stats *s, uint64_t first, size_t n, gm_error *err)
+/* g ln g */
+static float log_of(const rows *b, float g)
 {
-    for (size_t t = 0; t < n; t++) {
-        const uint16_t *expert = b->expert + t * s->L * s->K; /* (L,K) */
-        b->good[t] = b->phase[t] < GM_STATS_PHASES;
-        for (size_t i = 0; i < s->L * s->K; i++) {
-            if (expert[i] < s->E) continue;
-            if (expert[i] != GM_TRACE_NO_EXPERT)
-                return gm_fail(err, GM_EFORMAT, "token %llu chose expert %u of %zu",
-                               (unsigned long long)(first + t), expert[i], s->E);
-            b->good[t] = false;
-        }
-        b->place[t] = (int16_t)(b->phase[t] * GM_STATS_POSITIONS + bin_of(b->pos[t]));
-    }
-    return GM_OK;
+    uint32_t bits;
+    memcpy(&bits, &g, sizeof bits);
+    uint32_t at = (bits >> 13) - LOG_FIRST;
+    if (at < N_LOGS && (bits & 0x1FFF) == 0) return b->logs[at];
+    return g > 0 ? g * logf(g) : 0;
 }
 
 /* -sum p ln p of K gates over their sum; 0 when they sum to nothing. */
-static double entropy_of(const float *gate, size_t K)
+static double entropy_of(const rows *b, const float *gate, size_t K)
 {
     float sum = 0, logs = 0;
     for (size_t k = 0; k < K; k++) {
         sum += gate[k];
-        if (gate[k] > 0) logs += gate[k] * logf(gate[k]);
+        logs += log_of(b, gate[k]);
     }
     return sum > 0 ? (double)logf(sum) - (double)logs / (double)sum : 0;
 }
@@ -93,14 +109,12 @@ static int64_t units(double value)
     return llrint(value * GM_STATS_UNIT);
 }
 
-static void add_layer(gm_stats *s, const rows *b, size_t l, size_t n)
+/* Row t to the sums of its phase and position, (L,PLACES) from `sum` on. */
+static void add_router(const rows *b, size_t L, size_t K, size_t t, gm_router_sum *sum)
 {
-    gm_router_sum *router = s->router + l * GM_STATS_PHASES * GM_STATS_POSITIONS;
-    for (size_t t = 0; t < n; t++) {
-        if (!b->good[t]) continue;
-        gm_router_sum *sum = &router[b->place[t]];
-        size_t at = t * s->L + l;
-        double entropy = entropy_of(b->gate + at * s->K, s->K);
+    for (size_t l = 0; l < L; l++, sum += PLACES) {
+        size_t at = t * L + l;
+        double entropy = entropy_of(b, b->gate + at * K, K);
         double mass = (double)b->mass[at], margin = (double)b->margin[at];
         if (!isfinite(entropy) || !isfinite(mass)) continue; /* `verify` complains of it */
         sum->n++;
@@ -112,21 +126,71 @@ static void add_layer(gm_stats *s, const rows *b, size_t l, size_t n)
     }
 }
 
+/* A row counts at all layers or, where a choice is missing, at none. False when a choice is of
+ * no expert there is. */
+static bool check_row(const gm_stats *s, const uint16_t *expert, bool *good)
+{
+    for (size_t i = 0; i < s->L * s->K; i++) {
+        if (expert[i] < s->E) continue;
+        if (expert[i] != GM_TRACE_NO_EXPERT) return false;
+        *good = false;
+    }
+    return true;
+}
+
+/* Rows [t, end) of a batch. Returns the first that is wrong, `end`: none. */
+static size_t add_part(const gm_stats *s, rows *b, size_t t, size_t end, gm_router_sum *sum)
+{
+    size_t L = s->L, K = s->K;
+    for (; t < end; t++) {
+        const uint16_t *expert = b->expert + t * L * K; /* (L,K) */
+        b->good[t] = b->phase[t] < GM_STATS_PHASES;
+        if (!check_row(s, expert, &b->good[t])) return t;
+        if (!b->good[t]) continue;
+        add_router(b, L, K, t,
+                   sum + b->phase[t] * GM_STATS_POSITIONS + gm_stats_position_bin(b->pos[t]));
+        if (!s->has_tokens) continue;
+        for (size_t l = 0; l < L; l++)
+            for (size_t k = 0; k < K; k++)
+                b->by_layer[(l * ROWS_AT_ONCE + t) * K + k] = expert[l * K + k];
+    }
+    return end;
+}
+
 /* Rows [first, first+n). */
-static gm_status add_rows(gm_stats *s, gm_trace *trace, rows *b, uint64_t first, size_t n,
-                          gm_error *err)
+static gm_status add_batch(gm_stats *s, gm_trace *trace, rows *b, uint64_t first, size_t n,
+                           gm_error *err)
 {
     gm_status status = GM_OK;
     uint32_t *token_id = s->has_tokens ? b->token_id : NULL;
+    size_t wrong = n;
     GM_TRY(gm_trace_read_routing(trace, first, n, b->expert, b->gate, b->mass, b->margin, err));
     GM_TRY(gm_trace_read_tokens(trace, first, n, token_id, b->pos, b->phase, NULL, err));
-    GM_TRY(find_places(b, s, first, n, err));
-#pragma omp parallel for schedule(static)
-    for (size_t l = 0; l < s->L; l++) add_layer(s, b, l, n);
+#pragma omp parallel for schedule(dynamic) reduction(min : wrong)
+    for (size_t part = 0; part < N_PARTS; part++) {
+        size_t end = n * (part + 1) / N_PARTS;
+        size_t at = add_part(s, b, n * part / N_PARTS, end, b->sum + part * s->L * PLACES);
+        if (at < end && at < wrong) wrong = at;
+    }
+    if (wrong < n)
+        GM_FAIL(GM_EFORMAT, "token %llu chose an expert above the last, %zu",
+                (unsigned long long)(first + wrong), s->E - 1);
     if (s->has_tokens)
-        gm_token_counts_add(&s->by_token, b->expert, b->token_id, b->phase, b->good, n);
+        gm_token_counts_add(&s->by_token, b->by_layer, ROWS_AT_ONCE, b->token_id, b->phase, b->good,
+                            n);
 out:
     return status;
+}
+
+void gm_router_sum_add(gm_router_sum *sum, const gm_router_sum *more)
+{
+    sum->n += more->n;
+    sum->n_margin += more->n_margin;
+    sum->n_softmax += more->n_softmax;
+    sum->entropy_nats += more->entropy_nats;
+    sum->mass += more->mass;
+    sum->margin += more->margin;
+    sum->softmax_nats += more->softmax_nats;
 }
 
 gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *options,
@@ -137,19 +201,27 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
     rows b = {0};
     gm_progress progress;
     gm_progress_start(&progress, "stats", "tokens", (double)T, options->quiet);
-    s->router = gm_alloc2(s->L, (size_t)GM_STATS_PHASES * GM_STATS_POSITIONS, sizeof *s->router);
+    s->router = gm_alloc2(s->L, PLACES, sizeof *s->router);
     if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
     s->has_tokens = options->vocabulary > 0;
-    if (s->has_tokens)
-        GM_TRY(gm_token_counts_init(&s->by_token, trace, options->vocabulary, ROWS_AT_ONCE,
-                                    options->seed, err));
-    GM_TRY(rows_init(&b, s, err));
-    for (uint64_t first = 0; first < T; first += ROWS_AT_ONCE) {
-        size_t n = T - first < ROWS_AT_ONCE ? (size_t)(T - first) : ROWS_AT_ONCE;
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(add_rows(s, trace, &b, first, n, err));
-        gm_progress_set(&progress, (double)(first + n));
+    if (s->has_tokens) {
+        const gm_token_options tokens = {.most = options->vocabulary,
+                                         .batch = ROWS_AT_ONCE,
+                                         .seed = options->seed,
+                                         .olmoe = options->olmoe};
+        GM_TRY(gm_token_counts_init(&s->by_token, trace, &tokens, err));
     }
+    GM_TRY(rows_init(&b, s, err));
+    for (uint64_t first = 0; first < T;) {
+        size_t n = gm_trace_batch(trace, first, ROWS_AT_ONCE);
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(add_batch(s, trace, &b, first, n, err));
+        first += n;
+        gm_progress_set(&progress, (double)first);
+    }
+    for (size_t i = 0; i < N_PARTS * s->L * PLACES; i++)
+        gm_router_sum_add(&s->router[i % (s->L * PLACES)], &b.sum[i]);
+    if (gm_trace_n_logits(trace) > 0) GM_TRY(gm_stats_softmax(s, trace, err));
 out:
     gm_progress_end(&progress);
     rows_clear(&b);
@@ -159,18 +231,12 @@ out:
 gm_router_sum gm_stats_router_sum(const gm_stats *s, size_t l, size_t n_layers, int p, int b)
 {
     gm_router_sum sum = {0};
-    for (size_t i = l; i < l + n_layers; i++)
-        for (int place = 0; place < GM_STATS_PHASES * GM_STATS_POSITIONS; place++) {
-            int phase = place / GM_STATS_POSITIONS, bin = place % GM_STATS_POSITIONS;
-            const gm_router_sum *r =
-                &s->router[i * GM_STATS_PHASES * GM_STATS_POSITIONS + (size_t)place];
-            if (p < 0 ? phase == GM_PHASE_TEMPLATE : phase != p) continue;
-            if (b >= 0 && bin != b) continue;
-            sum.n += r->n;
-            sum.n_margin += r->n_margin;
-            sum.entropy_nats += r->entropy_nats;
-            sum.mass += r->mass;
-            sum.margin += r->margin;
-        }
+    for (size_t i = l * PLACES; i < (l + n_layers) * PLACES; i++) {
+        int phase = (int)(i % PLACES) / GM_STATS_POSITIONS;
+        int bin = (int)(i % PLACES) % GM_STATS_POSITIONS;
+        if (p < 0 ? phase == GM_PHASE_TEMPLATE : phase != p) continue;
+        if (b >= 0 && bin != b) continue;
+        gm_router_sum_add(&sum, &s->router[i]);
+    }
     return sum;
 }

@@ -2,8 +2,8 @@
 #include "probe/stats_tokens.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/rng.h"
 #include "engine/engine.h"
@@ -84,8 +84,28 @@ static gm_status choose_rows(gm_token_counts *c, id_count *list, size_t most, ui
     return GM_OK;
 }
 
-gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, size_t most, size_t batch,
-                               uint64_t seed, gm_error *err)
+/* The tables, empty. */
+static gm_status make_tables(gm_token_counts *c, bool olmoe, gm_error *err)
+{
+    size_t by_row = c->L * (c->R + 1);
+    c->count = gm_alloc2(by_row, c->E, sizeof *c->count);
+    c->null_count = gm_alloc2(by_row, c->E, sizeof *c->null_count);
+    c->together = gm_alloc2(c->L * c->E, c->E, sizeof *c->together);
+    c->next = gm_alloc2((c->L - 1) * c->E, c->E, sizeof *c->next);
+    c->scratch = gm_alloc2(c->R + 1, c->E, sizeof *c->scratch);
+    bool whole = c->count && c->null_count && c->together && c->next && c->scratch;
+    if (whole && olmoe) {
+        c->first = gm_alloc2(by_row, c->E, sizeof *c->first);
+        c->neighbour = gm_alloc2(c->L * c->E, c->E, sizeof *c->neighbour);
+        whole = c->first && c->neighbour;
+    }
+    if (whole) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory for %zu token ids of %zu layers, %zu experts", c->R,
+                   c->L, c->E);
+}
+
+gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, const gm_token_options *o,
+                               gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_trace_info *info = gm_trace_get_info(trace);
@@ -96,19 +116,13 @@ gm_status gm_token_counts_init(gm_token_counts *c, gm_trace *trace, size_t most,
     if (T > UINT32_MAX)
         GM_FAIL(GM_EARG, "%llu tokens are too many to count by id", (unsigned long long)T);
     c->dealt = gm_alloc(T, sizeof *c->dealt);
-    c->own = gm_alloc(batch, sizeof *c->own);
-    c->other = gm_alloc(batch, sizeof *c->other);
-    if (!c->dealt || !c->own || !c->other)
+    c->place = gm_alloc2(2, o->batch, sizeof *c->place);
+    c->unsorted = gm_alloc2(2, o->batch, sizeof *c->unsorted);
+    if (!c->dealt || !c->place || !c->unsorted)
         GM_FAIL(GM_EMEM, "no memory for the ids of %llu tokens", (unsigned long long)T);
     GM_TRY(count_ids(c, trace, &list, err));
-    GM_TRY(choose_rows(c, list, most, seed, err));
-    c->count = gm_alloc2(c->L * (c->R + 1), c->E, sizeof *c->count);
-    c->null_count = gm_alloc2(c->L * (c->R + 1), c->E, sizeof *c->null_count);
-    c->together = gm_alloc2(c->L * c->E, c->E, sizeof *c->together);
-    c->scratch = gm_alloc2(c->R + 1, c->E, sizeof *c->scratch);
-    if (!c->count || !c->null_count || !c->together || !c->scratch)
-        GM_FAIL(GM_EMEM, "no memory for %zu token ids of %zu layers, %zu experts", c->R, c->L,
-                c->E);
+    GM_TRY(choose_rows(c, list, o->most, o->seed, err));
+    GM_TRY(make_tables(c, o->olmoe, err));
 out:
     gm_free(list);
     if (status != GM_OK) gm_token_counts_clear(c);
@@ -123,160 +137,120 @@ void gm_token_counts_clear(gm_token_counts *c)
     gm_free(c->count);
     gm_free(c->null_count);
     gm_free(c->together);
+    gm_free(c->next);
+    gm_free(c->first);
+    gm_free(c->neighbour);
     gm_free(c->scratch);
-    gm_free(c->own);
-    gm_free(c->other);
+    gm_free(c->place);
+    gm_free(c->unsorted);
     *c = (gm_token_counts){0};
 }
 
 /* ---- counting ---- */
 
 /* The tables are larger than a core's cache, so that a batch is added in the order of their
- * rows: each is then met once a batch and not once a token. */
-static int by_row(const void *x, const void *y)
+ * rows: each is then met once a batch and not once a token. Radix sort, which keeps the order of
+ * tokens of one row; `from` (n) is written. */
+static void sort_by_row(gm_token_place *to, gm_token_place *from, size_t n, size_t R)
 {
-    const gm_token_place *a = x, *b = y;
-    if (a->row != b->row) return a->row < b->row ? -1 : 1;
-    return (a->t > b->t) - (a->t < b->t);
-}
-
-/* The n places of a batch whose first row's experts at this layer are at `expert`, to a table
- * (R+1,E); with `together` (E,E), to that as well. */
-static void add_places(const gm_token_counts *c, const gm_token_place *place, size_t n,
-                       const uint16_t *expert, uint32_t *table, uint32_t *together)
-{
-    size_t E = c->E, K = c->K;
-    for (size_t i = 0; i < n; i++) {
-        const uint16_t *chosen = expert + place[i].t * c->L * K; /* (K) */
-        uint32_t *row = table + place[i].row * E;                /* (E) */
-        for (size_t k = 0; k < K; k++) {
-            row[chosen[k]]++;
-            for (size_t m = k; together && m < K; m++) together[chosen[k] * E + chosen[m]]++;
-        }
+    enum { BITS = 10, BUCKETS = 1 << BITS };
+    int shift = 0;
+    for (bool more = true; more; shift += BITS) {
+        uint32_t start[BUCKETS + 1] = {0};
+        for (size_t i = 0; i < n; i++) start[(from[i].row >> shift) % BUCKETS + 1]++;
+        for (size_t b = 0; b < BUCKETS; b++) start[b + 1] += start[b];
+        for (size_t i = 0; i < n; i++) to[start[(from[i].row >> shift) % BUCKETS]++] = from[i];
+        more = R >> (shift + BITS) > 0;
+        if (more) memcpy(from, to, n * sizeof *from);
     }
 }
 
-void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, const uint32_t *token_id,
-                         const uint8_t *phase, const bool *good, size_t n)
+/* The n places of a batch, their rows' experts in one layer (batch,K), to a table (R+1,E). */
+static inline void add_rows(uint32_t *table, const gm_token_place *place, size_t n,
+                            const uint16_t *expert, size_t E, size_t K)
 {
-    size_t n_good = 0, table = (c->R + 1) * c->E;
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t *chosen = expert + place[i].t * K; /* (K) */
+        uint32_t *row = table + place[i].row * E;         /* (E) */
+        for (size_t k = 0; k < K; k++) row[chosen[k]]++;
+    }
+}
+
+/* Pairs of the K of one layer to a table (E,E), and pairs of one of them and one of the next
+ * layer's, `after` (batch,K), to `next` (E,E); NULL: it is the last. */
+static inline void add_pairs(uint32_t *together, uint32_t *next, const gm_token_place *place,
+                             size_t n, const uint16_t *expert, const uint16_t *after, size_t E,
+                             size_t K)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t *chosen = expert + place[i].t * K; /* (K) */
+        for (size_t k = 0; k < K; k++)
+            for (size_t m = k; m < K; m++) together[chosen[k] * E + chosen[m]]++;
+        if (next == NULL) continue;
+        const uint16_t *then = after + place[i].t * K; /* (K) */
+        for (size_t k = 0; k < K; k++)
+            for (size_t m = 0; m < K; m++) next[chosen[k] * E + then[m]]++;
+    }
+}
+
+/* What OLMoE's script counts. */
+static void add_script(uint32_t *first, uint32_t *neighbour, const gm_token_place *place, size_t n,
+                       const uint16_t *expert, size_t E, size_t K)
+{
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t *chosen = expert + place[i].t * K; /* (K) */
+        first[place[i].row * E + chosen[0]]++;
+        for (size_t k = 0; k + 1 < K; k++) neighbour[chosen[k] * E + chosen[k + 1]]++;
+    }
+}
+
+/* One layer of n good tokens; `batch` places between those of own rows and those dealt. */
+static void add_layer(const gm_token_counts *c, size_t l, const uint16_t *expert, size_t batch,
+                      size_t n)
+{
+    size_t E = c->E, K = c->K, table = l * (c->R + 1) * E;
+    const uint16_t *here = expert + l * batch * K, *after = here + batch * K;
+    const gm_token_place *own = c->place, *dealt = c->place + batch;
+    uint32_t *together = c->together + l * E * E, *next = c->next + l * E * E;
+    if (l + 1 == c->L) next = NULL;
+    switch (K) { /* loops of a known length */
+#define GM_WITH(k)                                             \
+    case k:                                                    \
+        add_rows(c->count + table, own, n, here, E, k);        \
+        add_rows(c->null_count + table, dealt, n, here, E, k); \
+        add_pairs(together, next, own, n, here, after, E, k);  \
+        break;
+        GM_WITH(2)
+        GM_WITH(4)
+        GM_WITH(6)
+        GM_WITH(8)
+#undef GM_WITH
+    default:
+        add_rows(c->count + table, own, n, here, E, K);
+        add_rows(c->null_count + table, dealt, n, here, E, K);
+        add_pairs(together, next, own, n, here, after, E, K);
+    }
+    if (c->first) add_script(c->first + table, c->neighbour + l * E * E, own, n, here, E, K);
+}
+
+void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, size_t batch,
+                         const uint32_t *token_id, const uint8_t *phase, const bool *good, size_t n)
+{
+    size_t n_good = 0;
+    gm_token_place *own = c->unsorted, *other = c->unsorted + batch;
     for (size_t t = 0; t < n; t++) {
         if (phase[t] == GM_PHASE_TEMPLATE) continue;
         uint32_t dealt = c->dealt[c->n_dealt++];
         if (!good[t]) continue;
-        c->own[n_good] = (gm_token_place){c->row_of[token_id[t]], (uint32_t)t};
-        c->other[n_good++] = (gm_token_place){dealt, (uint32_t)t};
+        own[n_good] = (gm_token_place){c->row_of[token_id[t]], (uint32_t)t};
+        other[n_good++] = (gm_token_place){dealt, (uint32_t)t};
     }
-    qsort(c->own, n_good, sizeof *c->own, by_row);
-    qsort(c->other, n_good, sizeof *c->other, by_row);
-#pragma omp parallel for schedule(static)
-    for (size_t l = 0; l < c->L; l++) {
-        const uint16_t *at = expert + l * c->K;
-        add_places(c, c->own, n_good, at, c->count + l * table, c->together + l * c->E * c->E);
-        add_places(c, c->other, n_good, at, c->null_count + l * table, NULL);
+#pragma omp parallel
+    {
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < 2; i++)
+            sort_by_row(c->place + i * batch, c->unsorted + i * batch, n_good, c->R);
+#pragma omp for schedule(dynamic)
+        for (size_t l = 0; l < c->L; l++) add_layer(c, l, expert, batch, n_good);
     }
-}
-
-/* ---- what they say ---- */
-
-static const uint32_t *table_of(const gm_token_counts *c, size_t l, bool null)
-{
-    return (null ? c->null_count : c->count) + l * (c->R + 1) * c->E;
-}
-
-gm_mutual gm_token_information(const gm_token_counts *c, size_t l, bool null)
-{
-    const uint32_t *table = table_of(c, l, null);
-    for (size_t i = 0; i < (c->R + 1) * c->E; i++) c->scratch[i] = table[i];
-    return gm_mutual_of(c->scratch, c->R + 1, c->E, c->E);
-}
-
-double gm_token_specialisation(const gm_token_counts *c, size_t l, bool null)
-{
-    const uint32_t *row = table_of(c, l, null);
-    uint64_t most = 0, choices = 0;
-    for (size_t r = 0; r < c->R; r++, row += c->E) {
-        uint32_t largest = 0;
-        for (size_t e = 0; e < c->E; e++) {
-            choices += row[e];
-            if (row[e] > largest) largest = row[e];
-        }
-        most += largest; /* N_r max_e P(e|r) */
-    }
-    return choices ? (double)most * (double)c->K / (double)choices : NAN;
-}
-
-uint64_t gm_token_row(const gm_token_counts *c, size_t l, size_t r)
-{
-    const uint32_t *row = table_of(c, l, false) + r * c->E;
-    uint64_t sum = 0;
-    for (size_t e = 0; e < c->E; e++) sum += row[e];
-    return sum / c->K;
-}
-
-/* What row r adds to the information of expert e. */
-static double adds(const gm_token_counts *c, size_t l, size_t e, size_t r, double n)
-{
-    double both = table_of(c, l, false)[r * c->E + e];
-    double chose = (double)c->together[(l * c->E + e) * c->E + e];
-    return both > 0 ? both * log(both * n / ((double)gm_token_row(c, l, r) * chose)) : 0;
-}
-
-size_t gm_token_best(const gm_token_counts *c, size_t l, size_t e, size_t n, size_t *row)
-{
-    size_t found = 0;
-    double tokens = 0;
-    for (size_t i = 0; i < c->E; i++)
-        tokens += (double)c->together[(l * c->E + i) * c->E + i] / (double)c->K;
-    double last = INFINITY;
-    size_t last_row = 0;
-    while (found < n) { /* the next after the last in the order (adds down, row up) */
-        double best = 0;
-        size_t best_row = SIZE_MAX;
-        for (size_t r = 0; r < c->R; r++) {
-            double value = adds(c, l, e, r, tokens);
-            bool after = value < last || (value == last && r > last_row);
-            if (after && value > best) best = value, best_row = r;
-        }
-        if (best_row == SIZE_MAX) break;
-        row[found++] = best_row;
-        last = best;
-        last_row = best_row;
-    }
-    return found;
-}
-
-/* Tokens of layer l that chose both. */
-static uint64_t both_of(const gm_token_counts *c, size_t l, size_t i, size_t j)
-{
-    const uint32_t *together = c->together + l * c->E * c->E;
-    uint64_t one = together[i * c->E + j];
-    return i == j ? one : one + (uint64_t)together[j * c->E + i];
-}
-
-double gm_token_together(const gm_token_counts *c, size_t l, size_t i, size_t j)
-{
-    uint64_t chose = both_of(c, l, i, i);
-    return chose ? (double)both_of(c, l, i, j) / (double)chose : NAN;
-}
-
-bool gm_token_pair(const gm_token_counts *c, size_t l, size_t *i, size_t *j, double *npmi)
-{
-    uint64_t choices = 0;
-    bool found = false;
-    for (size_t e = 0; e < c->E; e++) choices += both_of(c, l, e, e);
-    for (size_t a = 0; a < c->E; a++)
-        for (size_t b = a + 1; b < c->E; b++) {
-            uint64_t both = both_of(c, l, a, b);
-            if (both == 0) continue;
-            double value = gm_domain_of(both, both_of(c, l, b, b), both_of(c, l, a, a),
-                                        choices / c->K, c->E, c->K)
-                               .npmi;
-            if (found && !(value > *npmi)) continue;
-            found = true;
-            *i = a;
-            *j = b;
-            *npmi = value;
-        }
-    return found;
 }

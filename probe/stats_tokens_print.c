@@ -16,6 +16,20 @@ static double own_share(const gm_token_counts *c)
     return all ? (double)own / (double)all : NAN;
 }
 
+typedef double pair_measure(const gm_token_counts *c, size_t l, size_t i, size_t j);
+
+static void put_pairs(const gm_token_counts *c, size_t l, const char *key, pair_measure *measure,
+                      gm_json_out *out)
+{
+    gm_json_open_array(out, key);
+    for (size_t i = 0; i < c->E; i++) {
+        gm_json_open_array(out, NULL);
+        for (size_t j = 0; j < c->E; j++) gm_json_put_f64(out, NULL, measure(c, l, i, j));
+        gm_json_close_array(out);
+    }
+    gm_json_close_array(out);
+}
+
 static void put_layer(const gm_stats *s, size_t l, gm_json_out *out)
 {
     const gm_token_counts *c = &s->by_token;
@@ -29,13 +43,14 @@ static void put_layer(const gm_stats *s, size_t l, gm_json_out *out)
     gm_json_put_f64(out, "token_entropy_bits", mutual.row_bits);
     gm_json_put_f64(out, "vocabulary_specialisation", gm_token_specialisation(c, l, false));
     gm_json_put_f64(out, "null_specialisation", gm_token_specialisation(c, l, true));
-    gm_json_open_array(out, "coactivation");
-    for (size_t i = 0; i < c->E; i++) {
-        gm_json_open_array(out, NULL);
-        for (size_t j = 0; j < c->E; j++) gm_json_put_f64(out, NULL, gm_token_together(c, l, i, j));
-        gm_json_close_array(out);
+    put_pairs(c, l, "coactivation", gm_token_together, out);
+    if (l + 1 < c->L) put_pairs(c, l, "coactivation_next", gm_token_follows, out);
+    if (c->first) {
+        gm_json_open_object(out, "olmoe_script");
+        gm_json_put_f64(out, "vocabulary_specialisation", gm_token_script_specialisation(c, l));
+        put_pairs(c, l, "coactivation", gm_token_script_together, out);
+        gm_json_close_object(out);
     }
-    gm_json_close_array(out);
     gm_json_close_object(out);
 }
 
@@ -50,22 +65,31 @@ void gm_stats_put_tokens(const gm_stats *s, gm_json_out *out)
     gm_json_close_object(out);
 }
 
+static void print_pair(gm_token_pair pair, char between)
+{
+    if (pair.found)
+        printf(" %6zu %c %-5zu %7.4f", pair.i, between, pair.j, pair.npmi);
+    else
+        printf(" %14s %7s", "-", "-");
+}
+
 void gm_stats_print_tokens(const gm_stats *s)
 {
     const gm_token_counts *c = &s->by_token;
     printf("\n%zu token ids one by one, %.2f %% of the tokens\n", c->R, 100 * own_share(c));
-    printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi\n");
+    printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi |"
+           " and in the next    npmi\n");
     for (size_t l = 0; l < s->L; l++) {
         gm_mutual mutual = gm_token_information(c, l, false);
         gm_mutual null = gm_token_information(c, l, true);
-        size_t i, j;
-        double npmi;
         printf("%5d %10.4f %6.4f %7.4f | %10.4f %6.4f |", s->info->layer_of_moe[l], mutual.bits,
                null.bits, mutual.bits - null.bits, gm_token_specialisation(c, l, false),
                gm_token_specialisation(c, l, true));
-        if (gm_token_pair(c, l, &i, &j, &npmi))
-            printf(" %6zu + %-5zu %7.4f\n", i, j, npmi);
-        else
-            printf(" %14s %7s\n", "-", "-");
+        print_pair(gm_token_pair_of(c, l, s->support), '+');
+        printf(" | ");
+        print_pair(l + 1 < s->L ? gm_token_next_pair_of(c, l, s->support)
+                                : (gm_token_pair){.found = false},
+                   '>');
+        putchar('\n');
     }
 }

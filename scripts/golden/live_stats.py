@@ -6,10 +6,12 @@
 TRACE: default a small one of the demo model over a corpus of three kinds of text, made here. Everything is computed from
 /routing and /tokens, where gm-probe takes it from /samples/counts: load, mutual information with the subset
 (sklearn.metrics.mutual_info_score over the choices themselves), OLMoE's specialisation as its published script counts it, lift,
-nPMI, risk difference, the router by position and phase, by token id, the agreement of bf16 with f32.
+nPMI, risk difference, the router by position and phase, the softmax where logits are recorded, by token id, experts together and
+from layer to layer, OLMoE's published script, the agreement of bf16 with f32.
 The permutation null draws its own numbers and is held against its own spread. Exit 3 when a bound below does not hold.
 """
 
+import collections
 import json
 import pathlib
 import random
@@ -24,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from golden.live_tokenizer import program  # noqa: E402
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-EXACT, UNITS, NULL = 1e-9, 2e-6, 4.0  # of a measure; of a mean in units of 2^-20; null's distance in standard errors
+EXACT, UNITS, NULL, SINGLE = 1e-9, 2e-6, 4.0, 1e-5  # of a measure; of a mean in units of 2^-20; null's distance in standard errors; of vectors held in f32
 TEMPLATE = 2
 KINDS = {
     "prose": "the river ran past a stone house where snow lay on every road and nobody came in winter".split(),
@@ -42,7 +44,7 @@ def make_trace(binary, folder, numerics="bf16"):
             text = " ".join(rng.choices(KINDS[kind], k=rng.randrange(40, 200)))
             out.write(json.dumps({"text": text, "meta": {"pile_set_name": kind}}) + "\n")
     subprocess.run([binary, "collect", "--model", SOURCE / "notebooks-data/demo-model", "--corpus", corpus, "--min-tokens", "16",
-                    "--numerics", numerics, "-o", trace, "--force", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+                    "--numerics", numerics, "--record", "logits:0.3", "-o", trace, "--force", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return trace
 
 
@@ -60,6 +62,8 @@ class Trace:
             gate = file["routing/gate"][...].astype(float)
             self.mass = file["routing/topk_mass"][...].astype(float)
             self.margin = file["routing/margin"][...].astype(float)
+            self.logits, self.logits_token = (file[f"routing/{name}"][...] if f"routing/{name}" in file else None
+                                              for name in ("logits", "logits_token"))
             self.phase, self.pos, self.token_id = (file[f"tokens/{name}"][...] for name in ("phase", "pos", "token_id"))
             offset, subset = file["samples/offset"][...].astype(int), file["samples/subset"][...].astype(int)
             names = {code: name for name, code in h5py.check_enum_dtype(file["samples/subset"].dtype).items()}
@@ -130,6 +134,20 @@ def check_layers(trace, told, worst):
 def check_router(trace, rows, told, worst, at=slice(None)):
     for name, value in (("gate_entropy_bits", trace.entropy), ("topk_mass", trace.mass), ("margin", trace.margin)):
         worst.add("router", told[name], value[rows][:, at].mean())
+    check_softmax(trace, rows, told, worst, at)
+
+
+def check_softmax(trace, rows, told, worst, at=slice(None)):
+    """Entropy of the softmax over all experts, of the sampled tokens among `rows`."""
+    if trace.logits is None:
+        return
+    logits = trace.logits.astype(float)
+    share = np.exp(logits - logits.max(axis=2, keepdims=True))
+    share /= share.sum(axis=2, keepdims=True)
+    entropy = -(share * np.log2(np.maximum(share, 1e-300))).sum(axis=2)  # (rows,L)
+    chosen = entropy[rows[trace.logits_token]][:, at]
+    worst.add("tokens", told["softmax_pairs"], chosen.size)
+    worst.add("router", told["softmax_entropy_bits"], chosen.mean() if chosen.size else np.nan)
 
 
 def check_places(trace, told, worst):
@@ -188,6 +206,29 @@ def check_tokens(trace, told, worst):
         worst.add("null, standard errors", layer["null_bits"] / np.std(bits[1:]), np.mean(bits[1:]) / np.std(bits[1:]))
         worst.add("vocabulary specialisation", layer["vocabulary_specialisation"], met.max(axis=1).sum() / len(code))
         worst.add("co-activation", layer["coactivation"], together)
+        if at + 1 < trace.expert.shape[1]:
+            then = np.zeros_like(chose)
+            np.put_along_axis(then, trace.expert[trace.counted, at + 1], 1, axis=1)
+            with np.errstate(invalid="ignore"):
+                worst.add("co-activation", layer["coactivation_next"], (chose.T @ then) / chose.sum(axis=0)[:, None])
+        check_script(code, choices, trace.n_experts, layer["olmoe_script"], worst)
+
+
+def check_script(code, choices, n_experts, told, worst):
+    """As run_moe_analysis.py of OLMoE counts: the strongest expert of an id, a plain mean; pairs of neighbouring ranks."""
+    strongest = collections.defaultdict(list)
+    for id_, expert in zip(code, choices[:, 0]):
+        strongest[id_].append(expert)
+    shares = [collections.Counter(experts).most_common(1)[0][1] / len(experts) for experts in strongest.values()]
+    worst.add("OLMoE's script", told["vocabulary_specialisation"], np.mean(shares))
+    pairs = np.zeros((n_experts, n_experts))
+    for k in range(choices.shape[1] - 1):
+        np.add.at(pairs, (choices[:, k], choices[:, k + 1]), 1)
+        np.add.at(pairs, (choices[:, k + 1], choices[:, k]), 1)
+    single = np.bincount(choices.ravel(), minlength=n_experts)
+    wanted = np.where(single[:, None] > 0, pairs / np.maximum(single, 1)[:, None], np.nan)
+    found, other = np.array(told["coactivation"], dtype=float), ~np.eye(n_experts, dtype=bool)
+    worst.add("OLMoE's script", found[other], wanted[other])
 
 
 def check_cosines(trace, told, worst):
@@ -202,6 +243,10 @@ def check_cosines(trace, told, worst):
     same = subset[first] == subset[second]
     worst.add("cosines of documents", told["within_cosine"], cosine[same].mean())
     worst.add("cosines of documents", told["between_cosine"], cosine[~same].mean())
+    assert told["cosine_documents"] == len(unit) <= 1024
+    sides = [cosine[same], cosine[~same]]
+    pooled = sum(((x - x.mean()) ** 2).sum() for x in sides) / (len(cosine) - 2)
+    worst.add("Cohen's d", told["cosine_cohen_d"], (sides[0].mean() - sides[1].mean()) / np.sqrt(pooled))
     for code, domain in enumerate(told["subsets"]):
         worst.add("cosines of documents", domain["within_cosine"], cosine[same & (subset[first] == code)].mean())
 
@@ -253,7 +298,7 @@ def main():
     worst = Worst()
     with tempfile.TemporaryDirectory() as folder:
         path = sys.argv[2] if len(sys.argv) > 2 else make_trace(binary, pathlib.Path(folder))
-        told = stats_of(binary, path, "--top", "10", "--expert", "1:0", "--expert", "5:22")
+        told = stats_of(binary, path, "--top", "10", "--expert", "1:0", "--expert", "5:22", "--min-support", "0", "--olmoe")
         trace = Trace(path)
         pair = [make_trace(binary, pathlib.Path(folder), numerics) for numerics in ("bf16", "f32")]
         both = stats_of(binary, pair[0], "--against", pair[1])
@@ -268,7 +313,7 @@ def main():
             check_asked(trace, asked, worst)
     good = True
     for name, difference in worst.items():
-        bound = {"router": UNITS, "null, standard errors": NULL}.get(name, EXACT)
+        bound = {"router": UNITS, "null, standard errors": NULL, "Cohen's d": SINGLE}.get(name, EXACT)
         good = good and difference <= bound
         print(f"{name:26} {difference:.2g} (bound {bound:g})")
     print("margin from, pairs, same K:", *(f"{m['from']:g} {m['pairs']} {m['same_set']:.4f};" for m in both["margins"]))

@@ -78,7 +78,8 @@ static void rows_that_tell_nothing(void)
  * {0,2} {0,3}, books of five that chose {1,2} {1,2} {0,1} {2,3} {1,3}. */
 static void domains_by_hand(void)
 {
-    gm_domain_measure code = gm_domain_of(3, 3, 4, 8, 4, 2), books = gm_domain_of(1, 5, 4, 8, 4, 2);
+    gm_domain_measure code = gm_domain_of(3, 3, 4, 8, 4, 2, 0),
+                      books = gm_domain_of(1, 5, 4, 8, 4, 2, 0);
     CHECK_NEAR(code.specialisation, 1, 1e-15);
     CHECK_NEAR(books.specialisation, 0.2, 1e-15);
     CHECK_NEAR(code.lift, (1 + 0.025) / (0.5 + 0.025), 1e-15);
@@ -92,16 +93,27 @@ static void domains_by_hand(void)
 
 static void domains_at_the_ends(void)
 {
-    gm_domain_measure never = gm_domain_of(0, 3, 4, 8, 4, 2),
-                      whole = gm_domain_of(4, 8, 4, 8, 4, 2);
+    gm_domain_measure never = gm_domain_of(0, 3, 4, 8, 4, 2, 0),
+                      whole = gm_domain_of(4, 8, 4, 8, 4, 2, 0);
     CHECK_NEAR(never.npmi, -1, 0);
     CHECK_NEAR(never.specialisation, 0, 0);
     CHECK(isnan(whole.risk_difference));
     CHECK_NEAR(whole.npmi, 0, 1e-15);
     CHECK_NEAR(whole.lift, 1, 1e-15);
-    CHECK_NEAR(gm_domain_of(8, 8, 8, 8, 4, 2).npmi, 0, 0);
-    CHECK(isnan(gm_domain_of(0, 3, 0, 8, 4, 2).npmi));
-    CHECK(isnan(gm_domain_of(0, 0, 4, 8, 4, 2).specialisation));
+    CHECK_NEAR(gm_domain_of(8, 8, 8, 8, 4, 2, 0).npmi, 0, 0);
+    CHECK(isnan(gm_domain_of(0, 3, 0, 8, 4, 2, 0).npmi));
+    CHECK(isnan(gm_domain_of(0, 0, 4, 8, 4, 2, 0).specialisation));
+}
+
+/* nPMI alone needs a support: of 3 found and 1.5 expected tokens, 3 at most; of none found where
+ * 1.5 were expected, 1 at most. */
+static void few_tokens_say_nothing_of_npmi(void)
+{
+    CHECK_NEAR(gm_domain_of(3, 3, 4, 8, 4, 2, 3).npmi, log(2) / log(8.0 / 3), 1e-12);
+    CHECK(isnan(gm_domain_of(3, 3, 4, 8, 4, 2, 4).npmi));
+    CHECK_NEAR(gm_domain_of(3, 3, 4, 8, 4, 2, 4).lift, (1 + 0.025) / (0.5 + 0.025), 1e-15);
+    CHECK_NEAR(gm_domain_of(0, 3, 4, 8, 4, 2, 1).npmi, -1, 0);
+    CHECK(isnan(gm_domain_of(0, 3, 4, 8, 4, 2, 2).npmi));
 }
 
 static void cosines_by_hand(void)
@@ -115,4 +127,4 @@ static void cosines_by_hand(void)
 
 TESTS(TEST(cosines_by_hand), TEST(even_load), TEST(uneven_load), TEST(one_expert_has_all),
       TEST(rows_that_tell_columns), TEST(rows_that_tell_nothing), TEST(domains_by_hand),
-      TEST(domains_at_the_ends))
+      TEST(domains_at_the_ends), TEST(few_tokens_say_nothing_of_npmi))

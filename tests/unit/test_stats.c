@@ -17,7 +17,8 @@ static gm_trace *open_sample(const sample *s)
 static void count(gm_stats *stats, gm_trace *trace, int permutations)
 {
     gm_error err = {0};
-    const gm_stats_options options = {permutations, 1, 20, true};
+    const gm_stats_options options = {
+        .permutations = permutations, .seed = 1, .vocabulary = 20, .quiet = true};
     CHECK_OK(gm_stats_count(stats, trace, &options, &err), err);
 }
 
@@ -105,6 +106,9 @@ static void cosines_within_and_between(void)
     CHECK_NEAR(stats.within[1 - a], 1, 1e-12);
     CHECK_NEAR(stats.within_all, 2.0 / 4, 1e-12);
     CHECK_NEAR(stats.between_all, 2.0 / 6, 1e-12);
+    /* within 1 0 0 1, between 0 0 1 0 0 1 as 0 or 1: sums of squares 1 and 4/3 over 4 + 6 - 2 */
+    CHECK_INT(stats.cosine_documents, 5);
+    CHECK_NEAR(stats.cosine_d, (2.0 / 4 - 2.0 / 6) / sqrt((1 + 4.0 / 3) / 8), 1e-6);
     gm_stats_clear(&stats);
     gm_trace_close(trace);
 }
@@ -154,6 +158,73 @@ static void information_above_its_null(void)
     gm_trace_close(trace);
 }
 
+/* Of experts_by_token, by OLMoE's run_moe_analysis.py. Strongest experts: of id 5 0 1 0 0, of id 9
+ * 2 2 4: shares 3/4 and 2/3, a plain mean. With K = 2 all pairs are of neighbouring ranks. */
+static void as_the_published_script(const gm_token_counts *c)
+{
+    CHECK_NEAR(gm_token_script_specialisation(c, 1), (3.0 / 4 + 2.0 / 3) / 2, 1e-15);
+    for (size_t i = 0; i < 8; i++)
+        for (size_t j = 0; j < 8; j++) {
+            double script = gm_token_script_together(c, 1, i, j);
+            double ours = gm_token_together(c, 1, i, j);
+            if (i != j) CHECK(script == ours || (isnan(script) && isnan(ours)));
+        }
+}
+
+/* Every layer has the same choices: those of expert 2 have 2 in the next layer too, two of three
+ * have 3; {0,1} go on as {0,1}, the last of four equal pairs that the search meets comes first. */
+static void from_layer_to_layer(const gm_token_counts *c)
+{
+    CHECK_NEAR(gm_token_follows(c, 0, 2, 2), 1, 1e-15);
+    CHECK_NEAR(gm_token_follows(c, 1, 2, 3), 2.0 / 3, 1e-15);
+    CHECK_NEAR(gm_token_follows(c, 1, 3, 2), 1, 1e-15);
+    CHECK_NEAR(gm_token_follows(c, 1, 0, 2), 0, 0);
+    CHECK(isnan(gm_token_follows(c, 0, 6, 0)));
+    gm_token_pair pair = gm_token_next_pair_of(c, 1, 5);
+    CHECK(pair.found);
+    CHECK_INT(pair.i * 8 + pair.j, 0);
+    CHECK_NEAR(pair.npmi, 1, 1e-12);
+    CHECK(!gm_token_next_pair_of(c, 1, 6).found);
+}
+
+/* Three ranks: {0,1,2} once, {2,0,1} once, and in the next layer {3,0,1} and {3,1,0}. OLMoE's
+ * script pairs 0-1 and 1-2, 2-0 and 0-1: of the two tokens that chose 1 it finds one with 2, where
+ * both have it. */
+static void neighbouring_ranks_alone(void)
+{
+    enum { L = 2, E = 4, K = 3, TABLE = L * 2 * E, PAIRS = L * E * E };
+    uint32_t dealt[2] = {0, 0}, row_of[1] = {0}, count[TABLE] = {0}, null[TABLE] = {0};
+    uint32_t together[PAIRS] = {0}, next[PAIRS] = {0}, first[TABLE] = {0}, neighbour[PAIRS] = {0};
+    gm_token_place place[4], unsorted[4];
+    static const uint16_t expert[] = {0, 1, 2, 2, 0, 1, /**/ 3, 0, 1, 3, 1, 0};
+    static const uint32_t id[2] = {0};
+    static const uint8_t phase[2] = {0};
+    static const bool good[2] = {true, true};
+    gm_token_counts c = {.L = L,
+                         .E = E,
+                         .K = K,
+                         .R = 1,
+                         .row_of = row_of,
+                         .n_ids = 1,
+                         .dealt = dealt,
+                         .count = count,
+                         .null_count = null,
+                         .together = together,
+                         .next = next,
+                         .first = first,
+                         .neighbour = neighbour,
+                         .place = place,
+                         .unsorted = unsorted};
+    gm_token_counts_add(&c, expert, 2, id, phase, good, 2);
+    CHECK_NEAR(gm_token_script_together(&c, 0, 1, 2), 0.5, 1e-15);
+    CHECK_NEAR(gm_token_script_together(&c, 0, 2, 1), 0.5, 1e-15);
+    CHECK_NEAR(gm_token_script_together(&c, 0, 0, 1), 1, 1e-15);
+    CHECK_NEAR(gm_token_together(&c, 0, 1, 2), 1, 1e-15);
+    CHECK_NEAR(gm_token_script_specialisation(&c, 0), 0.5, 1e-15);
+    CHECK_NEAR(gm_token_follows(&c, 0, 2, 3), 1, 1e-15); /* all go on to 3 */
+    CHECK(isnan(gm_token_follows(&c, 0, 3, 2)));
+}
+
 /* Eight tokens, one document, E = 8, K = 2, rows for two ids. Id 5 four times, always with
  * {0,1}; id 9 three times, with {2,3}, {2,3}, {2,4}; id 7 once, with {0,1}, shares the last row.
  * A template token of id 5 with {6,7} counts nowhere. */
@@ -180,7 +251,7 @@ static void experts_by_token(void)
         }
     }
     gm_trace *trace = open_sample(&s);
-    const gm_stats_options options = {0, 1, 2, true};
+    const gm_stats_options options = {.seed = 1, .vocabulary = 2, .olmoe = true, .quiet = true};
     CHECK_OK(gm_stats_count(&stats, trace, &options, &err), err);
     const gm_token_counts *c = &stats.by_token;
     CHECK_INT(c->R, 2);
@@ -203,21 +274,68 @@ static void experts_by_token(void)
     CHECK_NEAR(gm_token_together(c, 2, 4, 2), 1, 1e-15);
     CHECK_NEAR(gm_token_together(c, 2, 0, 1), 1, 1e-15);
     CHECK(isnan(gm_token_together(c, 2, 6, 7)));
-    size_t i, j, row[2];
-    double npmi;
-    CHECK(gm_token_pair(c, 0, &i, &j, &npmi));
-    CHECK_INT(i * 8 + j, 1); /* 0 and 1: never one without the other */
-    CHECK_NEAR(npmi, 1, 1e-12);
-    CHECK_INT(gm_token_best(c, 0, 2, 2, row), 1); /* id 9 alone meets expert 2 */
-    CHECK_INT(row[0], 1);
+    gm_token_pair pair = gm_token_pair_of(c, 0, 0);
+    CHECK(pair.found);
+    CHECK_INT(pair.i * 8 + pair.j, 1); /* 0 and 1: never one without the other */
+    CHECK_NEAR(pair.npmi, 1, 1e-12);
+    CHECK(gm_token_pair_of(c, 0, 5).found); /* five tokens chose both */
+    CHECK(!gm_token_pair_of(c, 0, 6).found);
+    gm_best best;
+    CHECK_OK(gm_best_init(&best, 2, &err), err);
+    gm_token_best(c, 0, 2, &best);
+    CHECK_INT(best.n, 1); /* id 9 alone meets expert 2 */
+    CHECK_INT(best.at[0], 1);
+    gm_best_clear(&best);
+    as_the_published_script(c);
+    from_layer_to_layer(c);
     gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+/* Rows 3 and 17 (positions 3 of document 0, 7 of document 2) have logits 0 to 23 sixteenths and
+ * the next 24 behind: the softmax of eight steps of 1/16, whatever the first. */
+static void softmax_of_recorded_logits(void)
+{
+    static sample s;
+    gm_stats stats = {0};
+    double z = 0, mean = 0;
+    sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
+    s.logits[5] = NAN; /* layer 0 of the first */
+    gm_trace *trace = open_sample(&s);
+    count(&stats, trace, 0);
+    for (int e = 0; e < 8; e++) {
+        z += exp(e / 16.0);
+        mean += exp(e / 16.0) * e / 16.0;
+    }
+    CHECK(gm_stats_has_softmax(&stats));
+    CHECK_INT(gm_stats_router_sum(&stats, 0, 1, -1, -1).n_softmax, 1);
+    gm_router_sum all = gm_stats_router_sum(&stats, 0, SAMPLE_L, -1, -1);
+    CHECK_INT(all.n_softmax, 5);
+    CHECK_NEAR((double)all.softmax_nats / GM_STATS_UNIT / 5, log(z) - mean / z, 1e-3);
+    CHECK_INT(gm_stats_router_sum(&stats, 1, 1, 0, 2).n_softmax, 1); /* position 3 */
+    gm_stats_clear(&stats);
+    gm_trace_close(trace);
+}
+
+static void an_expert_that_is_not_there(void)
+{
+    static sample s;
+    gm_stats stats;
+    gm_error err = {0};
+    const gm_stats_options options = {.vocabulary = 20, .quiet = true};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    s.expert[7 * SAMPLE_L * SAMPLE_K + 1] = 8;
+    gm_trace *trace = open_sample(&s);
+    CHECK_FAILS(gm_stats_count(&stats, trace, &options, &err), err, GM_EFORMAT,
+                "token 7 chose an expert above the last, 7");
     gm_trace_close(trace);
 }
 
 static gm_status attempt(void *trace, gm_error *err)
 {
     gm_stats stats;
-    const gm_stats_options options = {3, 1, 20, true};
+    const gm_stats_options options = {
+        .permutations = 3, .seed = 1, .vocabulary = 20, .olmoe = true, .quiet = true};
     gm_status status = gm_stats_count(&stats, trace, &options, err);
     gm_stats_clear(&stats);
     return status;
@@ -263,7 +381,7 @@ static void prompt_and_rollout(void)
 static void allocations_fail(void)
 {
     static sample s;
-    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
     gm_trace *trace = open_sample(&s);
     gm_error err = {0};
     CHECK_OK(attempt(trace, &err), err); /* opens the file, which stays open */
@@ -273,4 +391,5 @@ static void allocations_fail(void)
 
 TESTS(TEST(counts_by_subset), TEST(router_by_place), TEST(cosines_within_and_between),
       TEST(null_of_what_cannot_differ), TEST(information_above_its_null), TEST(experts_by_token),
-      TEST(prompt_and_rollout), TEST(allocations_fail))
+      TEST(neighbouring_ranks_alone), TEST(softmax_of_recorded_logits),
+      TEST(an_expert_that_is_not_there), TEST(prompt_and_rollout), TEST(allocations_fail))

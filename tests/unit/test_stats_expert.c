@@ -28,7 +28,7 @@ static gm_trace *open_sample(const uint32_t chose[SAMPLE_DOCUMENTS])
 
 static gm_status find(gm_expert_view *view, gm_trace *trace, size_t top, gm_error *err)
 {
-    const gm_stats_options options = {0, 1, 0, true};
+    const gm_stats_options options = {.seed = 1, .quiet = true};
     gm_stats stats = {0};
     gm_status status = gm_stats_count(&stats, trace, &options, err);
     if (status == GM_OK) status = gm_expert_find(view, 1, top, &stats, trace, err);
@@ -46,12 +46,12 @@ static void documents_by_share(void)
         gm_expert_view view;
         CHECK_OK(gm_expert_parse(&view, "2:3", gm_trace_get_info(trace), &err), err);
         CHECK_OK(find(&view, trace, top, &err), err);
-        CHECK_INT(view.n_documents, top < 4 ? top : 4);
-        for (size_t i = 0; i < view.n_documents; i++) {
-            CHECK_INT(view.document[i], wanted[i]);
-            CHECK_NEAR(view.share[i], i < 3 ? 1 : 1.0 / 3, 1e-15);
+        CHECK_INT(view.documents.n, top < 4 ? top : 4);
+        for (size_t i = 0; i < view.documents.n; i++) {
+            CHECK_INT(view.documents.at[i], wanted[i]);
+            CHECK_NEAR(view.documents.value[i], i < 3 ? 1 : 1.0 / 3, 1e-15);
         }
-        CHECK_INT(view.n_rows, 0);
+        CHECK_INT(view.rows.n, 0);
         gm_expert_clear(&view);
     }
     gm_trace_close(trace);
@@ -65,9 +65,9 @@ static void later_documents_push_others_down(void)
     gm_expert_view view;
     CHECK_OK(gm_expert_parse(&view, "2:3", gm_trace_get_info(trace), &err), err);
     CHECK_OK(find(&view, trace, 2, &err), err);
-    CHECK_INT(view.n_documents, 2);
-    CHECK_INT(view.document[0], 4);
-    CHECK_INT(view.document[1], 3);
+    CHECK_INT(view.documents.n, 2);
+    CHECK_INT(view.documents.at[0], 4);
+    CHECK_INT(view.documents.at[1], 3);
     gm_expert_clear(&view);
     gm_trace_close(trace);
 }
