@@ -296,7 +296,8 @@ static gm_status read_rope(const gm_json *config, const char *where, gm_arch *ar
         GM_TRY(check_rope_keys(rope, keys[i], where, err));
         if (gm_json_find(rope, "rope_theta")) holder = rope;
     }
-    GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, 10000, &arch->rope_theta, where, err));
+    GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, arch->family->rope_theta,
+                              &arch->rope_theta, where, err));
 out:
     return status;
 }

@@ -3,7 +3,8 @@
  * One descriptor serves every family: a family is a row of the table in
  * families.c (config names, tensor names, flags), never a forward pass of its
  * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
- * (arXiv:2401.06066) and OLMoE (arXiv:2409.02060) papers.
+ * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen3 (arXiv:2505.09388) and Mixtral
+ * (arXiv:2401.04088) papers.
  */
 #ifndef GM_ARCH_H
 #define GM_ARCH_H

@@ -16,6 +16,10 @@
     [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
     [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
 
+#define QK_NORM_TENSORS                                           \
+    [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
+    [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"
+
 #define GATED_EXPERT_TENSORS                                                   \
     [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
     [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
@@ -79,20 +83,72 @@ out:
     return status;
 }
 
+/* ---- Qwen3-MoE: Qwen3-30B-A3B, Qwen3-235B-A22B ---- */
+
+static const char *const qwen3_keys[] = {
+    "num_experts",         "moe_intermediate_size",
+    "mlp_only_layers",     "sliding_window",
+    "max_window_layers", /* idle without use_sliding_window */
+    "decoder_sparse_step", NULL,
+};
+
+/* Source: arXiv:2505.09388; transformers, models/qwen3_moe: q and k are normalised head
+ * by head, chosen weights are divided by their plain sum. Dense layers among the MoE
+ * layers are allowed by the class and used by no published checkpoint. */
+static gm_status read_qwen3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int every;
+    const gm_json *dense = gm_json_find(config, "mlp_only_layers");
+
+    GM_TRY(gm_config_int(config, "num_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
+                         err));
+    GM_TRY(gm_config_int_or(config, "decoder_sparse_step", 1, 1, 1, &every, where, err));
+    if (dense && gm_json_kind_of(dense) != GM_JSON_NULL &&
+        (gm_json_kind_of(dense) != GM_JSON_ARRAY || gm_json_first(dense)))
+        GM_FAIL(GM_EFORMAT, "'%s': 'mlp_only_layers' is not empty, and only [] is computed", where);
+    arch->qk_norm = GM_QK_NORM_HEAD;
+    GM_TRY(gm_arch_place_moe(arch, 0, every, where, err));
+out:
+    return status;
+}
+
+/* ---- Mixtral: Mixtral-8x7B, Mixtral-8x22B ---- */
+
+static const char *const mixtral_keys[] = {"num_local_experts", "router_jitter_noise", NULL};
+
+/* Source: arXiv:2401.04088; transformers, models/mixtral: chosen weights are always
+ * divided by their plain sum, intermediate_size is one expert's width; jitter is for
+ * training. */
+static gm_status read_mixtral(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+
+    GM_TRY(
+        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    arch->expert_width = arch->dense_width;
+    arch->router.renormalise = true;
+    GM_TRY(gm_arch_place_moe(arch, 0, 1, where, err));
+out:
+    return status;
+}
+
 /* ---- the table ---- */
 
-#define DEEPSEEK_ROW                                                                   \
-    .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .keys = deepseek_keys,           \
-    .read = read_deepseek,                                                             \
-    .tensor = {                                                                        \
-        LLAMA_TENSORS,                                                                 \
-        GATED_EXPERT_TENSORS,                                                          \
-        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                 \
-        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                     \
-        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                 \
-        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight", \
-        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \
-        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight", \
+#define DEEPSEEK_ROW                                                                            \
+    .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .rope_theta = 1e4, .keys = deepseek_keys, \
+    .read = read_deepseek,                                                                      \
+    .tensor = {                                                                                 \
+        LLAMA_TENSORS,                                                                          \
+        GATED_EXPERT_TENSORS,                                                                   \
+        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                          \
+        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                              \
+        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                          \
+        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight",          \
+        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",              \
+        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight",          \
     }
 
 static const gm_family families[] = {
@@ -105,11 +161,33 @@ static const gm_family families[] = {
      .model_type = "olmoe",
      .name = "olmoe",
      .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
      .keys = olmoe_keys,
      .read = read_olmoe,
-     .tensor = {LLAMA_TENSORS,
-                GATED_EXPERT_TENSORS, [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight",
-                [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"}},
+     .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, GATED_EXPERT_TENSORS}},
+    {.architecture = "Qwen3MoeForCausalLM",
+     .model_type = "qwen3_moe",
+     .name = "qwen3-moe",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .keys = qwen3_keys,
+     .read = read_qwen3,
+     .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, GATED_EXPERT_TENSORS}},
+    {.architecture = "MixtralForCausalLM",
+     .model_type = "mixtral",
+     .name = "mixtral",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e6,
+     .keys = mixtral_keys,
+     .read = read_mixtral,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.gate.weight",
+             [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.experts.%d.w1.weight",
+             [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.experts.%d.w3.weight",
+             [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.experts.%d.w2.weight",
+         }},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -24,7 +24,7 @@ def steer(model, path):
             return out + row
         logits = out[0] + row  # (T,E); transformers 5: it also chooses
         gate, expert = logits.softmax(-1, dtype=torch.float).topk(router.top_k)
-        gate = gate / gate.sum(-1, keepdim=True) if router.norm_topk_prob else gate
+        gate = gate / gate.sum(-1, keepdim=True) if getattr(router, "norm_topk_prob", True) else gate
         return logits, gate.to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)

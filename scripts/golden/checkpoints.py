@@ -1,4 +1,4 @@
-"""checkpoints - four tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - six tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from . import common
-from .deepseek_reference import Shape
+from .deepseek_reference import MIXTRAL_NAMES, Shape
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -93,6 +93,31 @@ def olmoe_config(**changes):
     return config
 
 
+def qwen3_config(**changes):
+    """config.json in the form of Qwen/Qwen3-30B-A3B: heads x head_dim is not the width, what is idle stands there."""
+    config = olmoe_config(
+        architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", bos_token_id=1, decoder_sparse_step=1, head_dim=16,
+        hidden_size=40, intermediate_size=72, max_window_layers=3, mlp_only_layers=[], moe_intermediate_size=24,
+        norm_topk_prob=True, num_attention_heads=6, num_experts=10, num_experts_per_tok=3, num_key_value_heads=2,
+        rms_norm_eps=1e-4, rope_theta=1000000.0, sliding_window=None, torch_dtype="bfloat16", use_sliding_window=False,
+        vocab_size=300,
+    )
+    del config["clip_qkv"]
+    return config | changes
+
+
+def mixtral_config(**changes):
+    """config.json in the form of mistralai/Mixtral-8x7B-v0.1; rope_theta is left to its default, 1e6."""
+    config = olmoe_config(
+        architectures=["MixtralForCausalLM"], model_type="mixtral", bos_token_id=1, hidden_size=48, intermediate_size=40,
+        num_attention_heads=6, num_experts_per_tok=2, num_key_value_heads=3, num_local_experts=6, sliding_window=None,
+        torch_dtype="bfloat16", vocab_size=300,
+    )
+    for key in ("clip_qkv", "norm_topk_prob", "num_experts", "rope_theta", "rope_scaling"):
+        del config[key]
+    return config | changes
+
+
 # name: (config, shards, seed). The seeds are the first ones whose routers pass the checks of engine.py.
 MODELS = {
     "deepseek-tiny": (deepseek_config(), 3, 1),
@@ -114,6 +139,8 @@ MODELS = {
         ),
         2, 1,
     ),
+    "qwen3-tiny": (qwen3_config(), 1, 1),
+    "mixtral-tiny": (mixtral_config(), 2, 1),
 }
 
 
@@ -135,8 +162,9 @@ def tensor_shapes(config):
             shapes[f"{p}self_attn.{name}_proj.weight"] = (rows, s.width)
         shapes[p + "self_attn.o_proj.weight"] = (s.width, q)
         if s.qk_norm:
-            shapes[p + "self_attn.q_norm.weight"] = (q,)
-            shapes[p + "self_attn.k_norm.weight"] = (kv,)
+            full = s.qk_norm == "full"
+            shapes[p + "self_attn.q_norm.weight"] = (q if full else s.head_dim,)
+            shapes[p + "self_attn.k_norm.weight"] = (kv if full else s.head_dim,)
         shapes[p + "post_attention_layernorm.weight"] = (s.width,)
         if not s.is_moe(layer):
             mlp(p + "mlp.", config["intermediate_size"])
@@ -150,7 +178,14 @@ def tensor_shapes(config):
     shapes["model.norm.weight"] = (s.width,)
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
-    return shapes
+    return {mixtral_name(n): s for n, s in shapes.items()} if config["model_type"] == "mixtral" else shapes
+
+
+def mixtral_name(name):
+    """A tensor's name as Mixtral has it."""
+    for theirs, ours in MIXTRAL_NAMES.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
 def make_weights(config, seed):
@@ -165,7 +200,7 @@ def make_weights(config, seed):
         elif name == "model.embed_tokens.weight":
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
         else:
-            gain = 1.8 if name.endswith("mlp.gate.weight") else 2.0 if name == "lm_head.weight" else 1.1
+            gain = 1.8 if name.endswith(".gate.weight") else 2.0 if name == "lm_head.weight" else 1.1
             values *= gain / shape[1] ** 0.5
         weights[name] = torch.from_numpy(values).to(torch.float32).to(dtype)
     return weights
@@ -175,9 +210,9 @@ def write_checkpoint(folder, config, shards, seed):
     """Writes the folder. Shards are cut by tensor count, so that a layer's experts straddle two of them."""
     weights = make_weights(config, seed)
     common.write_json(folder / "config.json", config, indent=2)
-    generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "max_new_tokens": 64}
-    if config["model_type"] == "olmoe":
-        generation = {"eos_token_id": [2, 5], "pad_token_id": 1}
+    generation = {"eos_token_id": [2, 5], "pad_token_id": 1}
+    if config["model_type"] == "deepseek":
+        generation = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2, "max_new_tokens": 64}
     common.write_json(folder / "generation_config.json", generation, indent=2)
     if shards == 1:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

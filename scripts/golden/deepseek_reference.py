@@ -1,9 +1,10 @@
-"""deepseek_reference - DeepSeek-MoE v1 (and OLMoE) written plainly in PyTorch, to be read rather than to be fast.
+"""deepseek_reference - DeepSeek-MoE v1 (and its cousins) written plainly in PyTorch, to be read rather than to be fast.
 
 The DeepSeek path follows the facts of the family: pre-norm blocks, grouped-query attention with half-split RoPE and fp32
 angles, softmax router over all experts, top-k with ties to the lower id, optional renormalisation, shared experts with
-weight 1. With `qk_norm` it is OLMoE, and in that form it is compared with transformers (see engine.py), which vouches
-for everything the two families share. One sequence at a time, no cache, whole matrices in the dtype asked for.
+weight 1. With `qk_norm` "full" it is OLMoE, with "head" Qwen3-MoE, with other tensor names Mixtral; in those forms it is
+compared with transformers (see engine.py), which vouches for everything the families share. One sequence at a time, no
+cache, whole matrices in the dtype asked for.
 """
 
 import dataclasses
@@ -13,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")  # what families call their number
+MIXTRAL_NAMES = {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."}
 MODES = ("bias", "select", "gate", "bias_mass")
 
 
@@ -34,12 +37,13 @@ class Shape:
     eps: float
     theta: float
     tied: bool
-    qk_norm: bool
+    qk_norm: str | None  # over the "full" projection or over each "head"
     clip: float | None
 
     @staticmethod
     def from_config(c):
-        olmoe = c["model_type"] == "olmoe"
+        family = c["model_type"]
+        deepseek = family == "deepseek"
         heads = c["num_attention_heads"]
         return Shape(
             layers=c["num_hidden_layers"],
@@ -47,16 +51,16 @@ class Shape:
             heads=heads,
             kv_heads=c.get("num_key_value_heads") or heads,
             head_dim=c.get("head_dim") or c["hidden_size"] // heads,
-            experts=c["num_experts"] if olmoe else c["n_routed_experts"],
+            experts=next(c[k] for k in EXPERTS if k in c),
             chosen=c["num_experts_per_tok"],
-            shared=0 if olmoe else (c.get("n_shared_experts") or 0),
-            first_moe=0 if olmoe else c.get("first_k_dense_replace", 0),
-            moe_every=1 if olmoe else c.get("moe_layer_freq", 1),
-            renorm=c.get("norm_topk_prob", False),
-            eps=c.get("rms_norm_eps", 1e-5 if olmoe else 1e-6),
-            theta=c.get("rope_theta", 10000.0),
+            shared=(c.get("n_shared_experts") or 0) if deepseek else 0,
+            first_moe=c.get("first_k_dense_replace", 0) if deepseek else 0,
+            moe_every=c.get("moe_layer_freq", 1) if deepseek else 1,
+            renorm=c.get("norm_topk_prob", family == "mixtral"),
+            eps=c.get("rms_norm_eps", 1e-5 if family in ("olmoe", "mixtral") else 1e-6),
+            theta=c.get("rope_theta", 1e6 if family == "mixtral" else 1e4),
             tied=c.get("tie_word_embeddings", False),
-            qk_norm=olmoe,
+            qk_norm={"olmoe": "full", "qwen3_moe": "head"}.get(family),
             clip=c.get("clip_qkv"),
         )
 
@@ -74,6 +78,13 @@ def load_weights(folder):
     for shard in sorted(set(weight_map.values())):
         weights.update(load_file(folder / shard))
     return weights
+
+
+def plain_name(name):
+    """Mixtral's tensor names as the others have them."""
+    for theirs, ours in MIXTRAL_NAMES.items():
+        name = name.replace(theirs, ours)
+    return name
 
 
 def top_k(scores, k):
@@ -111,7 +122,7 @@ class Reference:
     def __init__(self, config, weights, dtype=torch.float32):
         self.shape = Shape.from_config(config)
         self.dtype = dtype
-        self.w = {name: tensor.to(dtype) for name, tensor in weights.items()}
+        self.w = {plain_name(name): tensor.to(dtype) for name, tensor in weights.items()}
         self.moe_layers = [l for l in range(self.shape.layers) if self.shape.is_moe(l)]
 
     def norm(self, x, name):
@@ -134,7 +145,9 @@ class Reference:
         k = x @ self.w[prefix + "k_proj.weight"].T
         v = x @ self.w[prefix + "v_proj.weight"].T
         if s.qk_norm:
-            q, k = self.norm(q, prefix + "q_norm.weight"), self.norm(k, prefix + "k_norm.weight")
+            rows = (t, -1) if s.qk_norm == "full" else (t, -1, s.head_dim)
+            q = self.norm(q.view(rows), prefix + "q_norm.weight").view(t, -1)
+            k = self.norm(k.view(rows), prefix + "k_norm.weight").view(t, -1)
         if s.clip is not None:
             q, k, v = (y.clamp(-s.clip, s.clip) for y in (q, k, v))
         q = self.rope(q.view(t, s.heads, s.head_dim)).transpose(0, 1)

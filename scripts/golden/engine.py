@@ -1,7 +1,7 @@
 """engine - goldens of the forward pass, the router, steering and greedy generation for the tiny checkpoints.
 
-OLMoE's expected values come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
-deepseek_reference, whose shared parts are held against transformers here through OLMoE. Everything runs on one
+Those of OLMoE, Qwen3-MoE and Mixtral come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
+deepseek_reference, whose shared parts are held against transformers here through the others. Everything runs on one
 thread in fp32, and once more in fp64 to say how far fp32 itself is from the exact result.
 """
 
@@ -16,7 +16,7 @@ from .deepseek_reference import MODES, Reference, load_weights
 LENGTHS = (1, 17, 70)
 STEERED = 1  # the sequence that is steered and continued
 NEW_TOKENS = 16
-TOKENIZER = {"deepseek": "gigachat-like", "olmoe": "olmoe-like"}  # so that the programs can run on the folders
+TOKENIZER = {"deepseek": "gigachat-like"}  # so that the programs can run on the folders
 
 # Config fields that change the mathematics, and a value to flip each to. "differs": the golden must fail;
 # "refuse": loading must fail with a sentence; "either": one of the two.
@@ -36,6 +36,11 @@ FLIPS = (
     ("n_shared_experts", 3, "refuse"),
     ("n_routed_experts", "minus 1", "refuse"),
     ("num_experts", "minus 1", "refuse"),
+    ("num_local_experts", "minus 1", "refuse"),
+    ("decoder_sparse_step", 2, "refuse"),
+    ("mlp_only_layers", [1], "refuse"),
+    ("sliding_window", 16, "refuse"),
+    ("use_sliding_window", True, "refuse"),
     ("moe_intermediate_size", "half", "refuse"),
     ("intermediate_size", "half", "refuse"),
     ("num_hidden_layers", "minus 1", "refuse"),
@@ -46,6 +51,7 @@ FLIPS = (
     ("attention_bias", True, "refuse"),
     ("rope_scaling", {"type": "linear", "factor": 2.0}, "either"),
 )
+IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window")}  # fields that stand there and mean nothing
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
@@ -81,7 +87,7 @@ def math_fields(config, weights, sequences, logits):
     """The list for the C test: field, value to set, what must happen, and how far the logits then move."""
     fields = []
     for field, rule, expect in FLIPS:
-        if field not in config and field not in MAY_BE_ABSENT:
+        if (field not in config and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
             continue
         changed, value = flipped(config, field, rule)
         entry = {"field": field, "value": value, "expect": expect}
@@ -96,7 +102,7 @@ def math_fields(config, weights, sequences, logits):
 
 
 def transformers_forward(folder, sequences):
-    """OLMoE by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
+    """A model by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
@@ -140,7 +146,7 @@ def make_model(folder, name):
     config, shards, seed = checkpoints.MODELS[name]
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_checkpoint(folder, config, shards, seed)
-    (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER[config["model_type"]]))
+    (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
     weights = load_weights(folder)
     sequences = make_tokens(config, seed)
     model, exact = Reference(config, weights), Reference(config, weights, torch.float64)
@@ -150,9 +156,9 @@ def make_model(folder, name):
             "versions": common.versions("torch", "safetensors", "numpy", "transformers")}
     logits = [r["logits"] for r in runs]
     info["fp32_against_fp64"] = difference(logits, [exact.forward(ids)["logits"] for ids in sequences])
-    if config["model_type"] == "olmoe":
+    if config["model_type"] != "deepseek":
         theirs = list(transformers_forward(folder, sequences))
-        info["made_by"] = "transformers OlmoeForCausalLM (logits, router logits); steering by deepseek_reference.py"
+        info["made_by"] = f"transformers {config['architectures'][0]} (logits, router logits); steering by deepseek_reference.py"
         info["reference_against_transformers"] = max(
             difference([r[key] for r in runs], [t[key] for t in theirs]) for key in ("logits", "router_logits"))
         assert info["reference_against_transformers"] < 2e-5
@@ -161,8 +167,7 @@ def make_model(folder, name):
             run.update(their)
     tensors = pack(sequences, runs)
     steer(tensors, info, config, model, sequences[STEERED], seed)
-    eos = config["eos_token_id"] if config["model_type"] != "olmoe" else (2, 5)
-    ids, gap = greedy(model, sequences[STEERED], eos if isinstance(eos, tuple) else (eos,))
+    ids, gap = greedy(model, sequences[STEERED], (2,) if config["model_type"] == "deepseek" else (2, 5))
     tensors["greedy.ids"] = np.array(ids, dtype=np.int32)
     info["greedy_smallest_gap"] = gap
     info["math_fields"] = math_fields(config, weights, sequences, [r["logits"] for r in runs])

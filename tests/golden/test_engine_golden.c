@@ -1,5 +1,5 @@
 /* test_engine_golden.c - the engine in f32 against PyTorch: logits, router choices,
- * steering, greedy tokens, of four tiny checkpoints (tests/golden/README.md). */
+ * steering, greedy tokens, of six tiny checkpoints (tests/golden/README.md). */
 #include "base/json.h"
 #include "engine/checkpoint.h"
 #include "engine/engine.h"
@@ -9,8 +9,9 @@
 
 #define MODELS TEST_DATA "/golden/models/"
 
-static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny", "olmoe-clip"};
-enum { N_MODELS = 4, N_DOCS = 3, STEERED = 1 };
+static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny",
+                                     "olmoe-clip",    "qwen3-tiny",    "mixtral-tiny"};
+enum { N_MODELS = 6, N_DOCS = 3, STEERED = 1 };
 
 /* Reasons of the tolerances: tests/golden/README.md. */
 static const double LOGIT = 1e-4, GATE = 1e-5, MARGIN = 2e-4;
@@ -230,6 +231,9 @@ static void check_field(const char *model_name, const golden *g, const gm_json *
         snprintf(text, sizeof text, "\"%s\"", gm_json_text(value, NULL));
     if (gm_json_kind_of(value) == GM_JSON_OBJECT) /* there is one: rope_scaling */
         snprintf(text, sizeof text, "{\"type\": \"linear\", \"factor\": 2.0}");
+
+    if (gm_json_kind_of(value) == GM_JSON_ARRAY) /* there is one: mlp_only_layers */
+        snprintf(text, sizeof text, "[1]");
 
     snprintf(from, sizeof from, MODELS "%s", model_name);
     snprintf(copy, sizeof copy, "copy-%s", model_name);

@@ -7,8 +7,9 @@
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
-static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny", "olmoe-clip"};
-enum { N_MODELS = 4 };
+static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny",
+                                     "olmoe-clip",    "qwen3-tiny",    "mixtral-tiny"};
+enum { N_MODELS = 6 };
 
 /* Documents of random tokens: a few, one of them longer than three blocks of KV; and
  * many, more than fit into a step of 4096 rows, the few at their head. */

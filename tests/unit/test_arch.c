@@ -61,6 +61,46 @@ static void reads_the_goldens(void)
     gm_arch_clear(&a);
 }
 
+/* Published sizes (Qwen3-30B-A3B: 30.5 and 3.3 billion; Mixtral-8x7B: 46.7 and 12.9). */
+static void counts_qwen3_and_mixtral(void)
+{
+    static const struct {
+        const char *config;
+        double all, active;
+    } row[] = {
+        {"{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"decoder_sparse_step\":1,\"head_dim\":128,"
+         "\"hidden_size\":2048,\"intermediate_size\":6144,\"max_position_embeddings\":40960,"
+         "\"max_window_layers\":48,\"mlp_only_layers\":[],\"model_type\":\"qwen3_moe\","
+         "\"moe_intermediate_size\":768,\"norm_topk_prob\":true,\"num_attention_heads\":32,"
+         "\"num_experts\":128,\"num_experts_per_tok\":8,\"num_hidden_layers\":48,"
+         "\"num_key_value_heads\":4,\"rope_theta\":1000000.0,\"sliding_window\":null,"
+         "\"use_sliding_window\":false,\"vocab_size\":151936}",
+         30.532e9, 3.353e9},
+        {"{\"architectures\":[\"MixtralForCausalLM\"],\"hidden_size\":4096,"
+         "\"intermediate_size\":14336,\"max_position_embeddings\":32768,"
+         "\"model_type\":\"mixtral\",\"num_attention_heads\":32,\"num_experts_per_tok\":2,"
+         "\"num_hidden_layers\":32,\"num_key_value_heads\":8,\"num_local_experts\":8,"
+         "\"sliding_window\":null,\"vocab_size\":32000}",
+         46.703e9, 12.880e9},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        gm_error err = {0};
+        gm_json *config = NULL;
+        gm_arch a;
+        uint64_t active = 0;
+        CHECK_OK(gm_json_parse(&config, row[i].config, strlen(row[i].config), "config", &err), err);
+        CHECK_OK(gm_arch_from_json(&a, config, "config", NULL, NULL, &err), err);
+        CHECK_NEAR((double)gm_arch_parameters(&a, &active), row[i].all, 0.001e9);
+        CHECK_NEAR((double)active, row[i].active, 0.001e9);
+        CHECK_NEAR(a.rope_theta, 1e6, 0); /* Mixtral's: the family's */
+        CHECK(a.router.renormalise && a.router.renorm_epsilon == 0.0f);
+        CHECK_INT(a.qk_norm, i == 0 ? GM_QK_NORM_HEAD : GM_QK_NORM_NONE);
+        CHECK_TEXT(a.unknown_keys, "");
+        gm_arch_clear(&a);
+        gm_json_free(config);
+    }
+}
+
 /* GigaChat-20B-A3B's published config, and what is published of its size. */
 static void counts_gigachat(void)
 {
@@ -243,7 +283,7 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(read_attempt, folder);
 }
 
-TESTS(TEST(reads_the_goldens), TEST(counts_gigachat),
+TESTS(TEST(reads_the_goldens), TEST(counts_qwen3_and_mixtral), TEST(counts_gigachat),
       TEST(refuses_values_that_change_the_mathematics), TEST(refuses_impossible_values),
       TEST(refuses_other_architectures), TEST(reads_what_is_equivalent),
       TEST(survives_every_allocation_failure))
