@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # label: slow
 """The notebooks of notebooks-data run from the first cell to the last on the demo model, in one folder as a reader would run
-them, and are stored without outputs. Cells that need a package which is absent are left out (scripts/oracles has all but scanpy).
+them, and are stored without outputs. Cells that need a package which is absent are left out (scripts/oracles has all).
 Skips (77) without h5py."""
 import json
 import os
