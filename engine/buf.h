@@ -19,7 +19,7 @@ enum {
     GM_K_BLOCK = 32, /* inputs that bf16 products sum before they add to the result */
 };
 
-typedef enum gm_place { GM_PLACE_NOWHERE, GM_PLACE_HOST } gm_place;
+typedef enum gm_place { GM_PLACE_NOWHERE, GM_PLACE_HOST, GM_PLACE_DEVICE } gm_place;
 typedef enum gm_layout { GM_LAYOUT_ROWS, GM_LAYOUT_PANELS } gm_layout;
 
 typedef struct gm_buf {

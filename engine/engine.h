@@ -55,7 +55,9 @@ typedef struct gm_model_info {
     const char *architecture; /* "DeepseekForCausalLM" */
     const char *family;       /* "deepseek-moe-v1", "olmoe" */
     const char *weight_dtype; /* "BF16": what the checkpoint mostly holds */
-    const char *kernels;      /* "avx512f"; "" with headers_only */
+    const char *kernels;      /* "avx512f"; on a GPU its name; "" with headers_only */
+    const char *device;       /* "cpu", "cuda:0"; "" with headers_only */
+    const char *invariance;   /* "B" or "A": DESIGN section 4; "" with headers_only */
     gm_numerics numerics;
     int n_layers;            /* all decoder layers */
     int n_moe_layers;        /* L */
@@ -210,5 +212,18 @@ typedef struct gm_result {
 gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
                           const gm_record *record, const gm_result *result, gm_error *err)
     GM_MUST_USE;
+
+/* Called for every step of gm_session_decode when its results are there; false: stop. */
+typedef bool gm_decoded(void *context, size_t step, const uint32_t *sampled);
+
+/* Up to n_steps steps of one token a segment, each fed with what the one before it sampled (phase
+ * generated): the same results as gm_session_step called in a loop, but a GPU does not wait
+ * between the steps. Every segment has n = 1, wants no logits and samples, and its sequence has
+ * room for n_steps tokens. `record` and `result` hold one step at a time, also while `each` is
+ * called. Afterwards a sequence is as long as the steps that `each` has seen make it. Errors: as
+ * gm_session_step; also where nothing can be sampled (all logits NaN). */
+gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,
+                            size_t n_steps, const gm_record *record, const gm_result *result,
+                            gm_decoded *each, void *context, gm_error *err) GM_MUST_USE;
 
 #endif

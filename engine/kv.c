@@ -45,14 +45,18 @@ gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, siz
     kv->sequence = gm_alloc(sequences, sizeof *kv->sequence);
     if (!kv->free_block || !kv->block || !kv->token || !kv->sequence)
         GM_FAIL(GM_EMEM, "no memory for the tables of %zu sequences", sequences);
-    GM_TRY(gm_buf_create(&kv->k, "the cache of keys", err));
-    GM_TRY(gm_buf_create(&kv->v, "the cache of values", err));
     for (size_t i = 0; i < kv->n_blocks; i++)
         kv->free_block[i] = (uint32_t)(kv->n_blocks - 1 - i); /* the lowest is taken first */
     kv->n_free = kv->n_blocks;
 out:
     if (status != GM_OK) gm_kv_clear(kv);
     return status;
+}
+
+gm_status gm_kv_allocate(gm_kv *kv, gm_error *err)
+{
+    gm_status status = gm_buf_create(&kv->k, "the cache of keys", err);
+    return status == GM_OK ? gm_buf_create(&kv->v, "the cache of values", err) : status;
 }
 
 void gm_kv_clear(gm_kv *kv)

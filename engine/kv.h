@@ -37,8 +37,11 @@ typedef struct gm_kv {
  * what the one before needs no more. */
 uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,
                      bool one_layer);
+/* The tables; keys and values are described, and a backend with memory of its own keeps them
+ * there. The others allocate them. */
 gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
                        size_t sequences, bool one_layer, gm_error *err) GM_MUST_USE;
+gm_status gm_kv_allocate(gm_kv *kv, gm_error *err) GM_MUST_USE;
 void gm_kv_clear(gm_kv *kv);
 
 gm_status gm_kv_open(gm_kv *kv, size_t capacity, int *id, gm_error *err) GM_MUST_USE;

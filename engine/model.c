@@ -158,13 +158,15 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
     GM_TRY(gm_model_check_tensors(&m->arch, m->checkpoint, err));
     gm_numerics numerics = gm_model_numerics(m->checkpoint, options->numerics);
     m->info.folder = m->folder;
-    m->info.kernels = "";
+    m->info.kernels = m->info.device = m->info.invariance = "";
     fill_architecture(&m->info, &m->arch);
     fill_generation(&m->info, &m->arch);
     fill_weights(&m->info, &m->arch, m->checkpoint, numerics, options);
     if (!options->headers_only) {
         GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, numerics, options, err));
         m->info.kernels = gm_weights_kernels(m->weights);
+        m->info.device = m->weights->device;
+        m->info.invariance = m->weights->own ? "A" : "B"; /* host memory: B */
     }
 out:
     return status;

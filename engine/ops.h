@@ -1,13 +1,14 @@
 /* ops.h - the table of operations that a forward pass is made of, and the step that
  * they work on.
  *
- * forward.c is written once over this table; engine/cpu/ fills it, engine/cuda/ is to
- * fill it too. An operation is as coarse as one good fused kernel. The plain C form of
- * each (kernels "portable") is its definition.
+ * forward.c is written once over this table; engine/cpu/ and engine/cuda/ fill it. An
+ * operation is as coarse as one good fused kernel. The plain C form of each (kernels
+ * "portable") is its definition.
  *
  * A step is data and lives where the backend lives: no operation takes a value per
  * token, and the host reads nothing back before record_drain. On the CPU every
- * thread of a team calls every operation; an operation ends when all have met.
+ * thread of a team calls every operation; an operation ends when all have met. On a
+ * GPU one host thread calls them (`me` is NULL), and an operation enqueues kernels.
  */
 #ifndef GM_OPS_H
 #define GM_OPS_H
@@ -94,6 +95,8 @@ typedef struct gm_step {
     const gm_record *record; /* may be NULL */
     size_t record_rows;      /* T of the record: a step may be a piece of a longer one */
     const gm_result *result; /* may be NULL */
+    size_t n_segments;
+    void *own; /* what a backend with memory of its own keeps for the session */
 } gm_step;
 
 /* What the caller is asked after every layer of a step, on its own thread; true: stop. */
@@ -102,6 +105,30 @@ typedef struct gm_watch {
     void *context;
     bool stopped; /* written */
 } gm_watch;
+
+typedef struct gm_session_sizes {
+    size_t max_rows, positions, kv_rows, max_sequences;
+} gm_session_sizes;
+
+/* What a backend does itself when its memory is not the host's: it then needs neither
+ * weights.c's panels nor kv.c's cache (only its tables) nor work.c. */
+typedef struct gm_accelerator {
+    /* Fill *w, whose ops and numerics are set; on failure it is left for weights_free. */
+    gm_status (*weights_load)(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                              const gm_model_options *options, gm_error *err);
+    void (*weights_free)(gm_weights *w);
+    gm_status (*session_create)(void **own, const gm_arch *arch, const gm_weights *weights,
+                                const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err);
+    void (*session_free)(void *own);
+    gm_status (*edits_set)(void *own, const gm_edits *edits, gm_error *err);
+    /* Run a step and deliver all of record and result. */
+    gm_status (*step)(const gm_step *step, gm_error *err);
+    /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. What it
+     * does not `decodes` goes step by step. */
+    bool (*decodes)(void *own, size_t n_segments);
+    gm_status (*decode)(const gm_step *step, size_t n, gm_decoded *each, void *context,
+                        size_t *n_done, gm_error *err);
+} gm_accelerator;
 
 /* `layer` is a model layer; a dense layer's route does the norm only, and its MLP is
  * the one expert that every row takes. */
@@ -130,15 +157,18 @@ typedef struct gm_ops {
     void (*sample)(gm_worker *me, const gm_step *step, size_t block);
     /* completes the caller's record: what is known only after the last layer */
     void (*record_drain)(gm_worker *me, const gm_step *step);
+    const gm_accelerator *accelerator; /* NULL: the host's memory and threads */
 } gm_ops;
 
 /* The whole model for one step, or layer by layer for the `n` pieces of a longer one (the
  * same model and session); on the CPU called by every worker. watch may be NULL. */
 void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch);
 
-/* The backend for `device` (NULL, "auto", "cpu"), and the kernels for `kernels` (NULL:
- * the best). Errors: GM_EABSENT not in this build or on this processor; GM_EARG
- * unknown name. */
+/* The backend for `device` (NULL, "auto", "cpu", "cuda", "cuda:N"), and on the CPU the
+ * kernels for `kernels_name` (NULL: the best). "auto" is the CPU for as long as the CUDA
+ * backend has not been run on a GPU. Whether there is a GPU is asked when weights are
+ * loaded. Errors: GM_EABSENT not in this build or on this processor; GM_EARG unknown
+ * name, or kernels named for a GPU. */
 gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, const char *device,
                       const char *kernels_name, gm_error *err) GM_MUST_USE;
 

@@ -46,6 +46,31 @@ static gm_status create_pieces(gm_session *s, const gm_session_options *o, gm_er
     return status == GM_OK ? gm_buf_create(&s->bad, "a step", err) : status;
 }
 
+/* Where keys, values and work space lie, and who computes. */
+static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_arch *arch = &s->model->arch;
+    const gm_weights *weights = s->model->weights;
+    const gm_session_sizes sizes = {.max_rows = o->max_rows,
+                                    .positions = positions_of(arch, o),
+                                    .kv_rows = o->kv_rows,
+                                    .max_sequences = (size_t)o->max_sequences};
+    s->accelerator = weights->ops->accelerator;
+    if (s->accelerator && s->by_layer)
+        return gm_fail(err, GM_EABSENT,
+                       "device '%s' does not work steps off layer by layer, use '--device cpu'",
+                       weights->device);
+    if (s->accelerator)
+        return s->accelerator->session_create(&s->own, arch, weights, &s->kv, &sizes, err);
+    GM_TRY(gm_kv_allocate(&s->kv, err));
+    GM_TRY(gm_work_create(&s->work, arch, weights->numerics, o->piece_rows, sizes.positions,
+                          (size_t)o->threads, err));
+    GM_TRY(gm_team_create(&s->team, o->threads, err));
+out:
+    return status;
+}
+
 gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err)
 {
@@ -72,14 +97,14 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s->row = gm_alloc(o.max_rows, sizeof *s->row);
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
     s->head = gm_alloc(o.max_rows, sizeof *s->head);
-    if (!s->row || !s->tile || !s->head)
+    s->segment = gm_alloc(o.max_rows, sizeof *s->segment);
+    s->decoded = gm_alloc(o.max_rows, sizeof *s->decoded);
+    if (!s->row || !s->tile || !s->head || !s->segment || !s->decoded)
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
     GM_TRY(create_pieces(s, &o, err));
     GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows, (size_t)o.max_sequences,
                         s->by_layer, err));
-    GM_TRY(gm_work_create(&s->work, arch, model->weights->numerics, o.piece_rows,
-                          positions_of(arch, &o), (size_t)o.threads, err));
-    GM_TRY(gm_team_create(&s->team, o.threads, err));
+    GM_TRY(create_memory(s, &o, err));
     *out = s;
     s = NULL;
 out:
@@ -91,6 +116,7 @@ void gm_session_free(gm_session *session)
 {
     if (session == NULL) return;
     if (session->stream) gm_stream_give_back(session->stream);
+    if (session->accelerator) session->accelerator->session_free(session->own);
     gm_team_free(session->team);
     gm_edits_clear(&session->edits);
     gm_work_clear(&session->work);
@@ -102,6 +128,8 @@ void gm_session_free(gm_session *session)
     gm_free(session->row);
     gm_free(session->tile);
     gm_free(session->head);
+    gm_free(session->segment);
+    gm_free(session->decoded);
     gm_free(session);
 }
 
@@ -114,7 +142,9 @@ uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *optio
     const bool by_layer = options->piece_rows > 0;
     const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
     const uint64_t hidden = by_layer ? o.max_rows * ((size_t)arch->width * sizeof(float) + 1) : 0;
-    return sizeof *s + o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head) +
+    return sizeof *s +
+           o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->segment +
+                         sizeof *s->decoded) +
            pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
            gm_kv_bytes(arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
            gm_work_bytes(arch, model->info.numerics, o.piece_rows, positions_of(arch, &o),
@@ -148,7 +178,12 @@ gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t
 {
     gm_edits next;
     gm_status status = gm_edits_create(&next, &session->model->arch, edits, n, err);
-    if (status != GM_OK) return status; /* the old ones stay */
+    if (status == GM_OK && session->accelerator)
+        status = session->accelerator->edits_set(session->own, &next, err);
+    if (status != GM_OK) { /* the old ones stay */
+        gm_edits_clear(&next);
+        return status;
+    }
     gm_edits_clear(&session->edits);
     session->edits = next;
     return GM_OK;

@@ -15,7 +15,9 @@ typedef struct gm_piece {
 struct gm_session {
     const gm_model *model; /* borrowed: it outlives the session */
     size_t max_rows;
-    bool may_run_alone; /* the number of threads was left to us */
+    bool may_run_alone;                /* the number of threads was left to us */
+    const gm_accelerator *accelerator; /* NULL: host memory, and the team */
+    void *own;                         /* the accelerator's */
     gm_team *team;
     gm_kv kv;
     gm_work work;
@@ -24,6 +26,9 @@ struct gm_session {
     gm_row *row;       /* (max_rows) */
     gm_tile *tile;     /* (max_rows) */
     gm_head_row *head; /* (max_rows) */
+    /* decoding */
+    gm_segment *segment; /* (max_rows) */
+    uint32_t *decoded;   /* (max_rows) tokens fed back */
     /* A step runs in pieces of piece_rows: one, or several layer by layer. */
     bool by_layer;
     size_t piece_rows, n_pieces; /* most pieces */

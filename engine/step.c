@@ -5,6 +5,7 @@
 #include "engine/layer_stream.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- checking: nothing of the session has changed when a check fails ---- */
 
@@ -186,31 +187,108 @@ static void run_worker(void *context, gm_worker *me)
     gm_forward(me, r->piece, r->n, r->watch);
 }
 
+/* The step's rows, in pieces of the session's; how many. */
+static size_t start_step(gm_session *s, const gm_segment *segments, size_t n,
+                         const gm_record *record, const gm_result *result)
+{
+    size_t n_rows = 0;
+    for (size_t i = 0; i < n; i++) n_rows += segments[i].n;
+    const gm_step whole = {.arch = &s->model->arch,
+                           .weights = s->model->weights,
+                           .kv = &s->kv,
+                           .edits = &s->edits,
+                           .record = record,
+                           .record_rows = n_rows,
+                           .result = result,
+                           .n_segments = n,
+                           .own = s->own};
+    for (size_t r = 0; result && result->nll && r < n_rows; r++) result->nll[r] = NAN;
+    return lay_out(s, &whole, segments, n);
+}
+
 gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
                           const gm_record *record, const gm_result *result, gm_error *err)
 {
     gm_status status = check_step(session, segments, n_segments, result, err);
     if (status != GM_OK) return status;
-    size_t n_rows = 0;
-    for (size_t i = 0; i < n_segments; i++) n_rows += segments[i].n;
-    if (n_rows == 0) return GM_OK;
-    const gm_step whole = {.arch = &session->model->arch,
-                           .weights = session->model->weights,
-                           .kv = &session->kv,
-                           .edits = &session->edits,
-                           .record = record,
-                           .record_rows = n_rows,
-                           .result = result};
-    for (size_t r = 0; result && result->nll && r < n_rows; r++) result->nll[r] = NAN;
-    session->watch.stopped = false;
     running run = {.piece = session->step,
-                   .n = lay_out(session, &whole, segments, n_segments),
+                   .n = start_step(session, segments, n_segments, record, result),
                    .watch = session->watch.after_layer ? &session->watch : NULL};
-    bool alone = session->may_run_alone &&
-                 (double)n_rows * (double)session->model->info.n_active < SMALL_STEP;
+    if (run.n == 0) return GM_OK;
+    if (session->accelerator) return session->accelerator->step(run.piece, err);
+    session->watch.stopped = false;
+    bool alone =
+        session->may_run_alone &&
+        (double)run.piece->record_rows * (double)session->model->info.n_active < SMALL_STEP;
     gm_team_run(session->team, alone, run_worker, &run);
     if (session->stream) status = gm_stream_status(session->stream, err);
     if (status != GM_OK) return status;
     if (session->watch.stopped) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
     return GM_OK;
+}
+
+/* ---- decoding ---- */
+
+static gm_status check_decode(const gm_session *s, const gm_segment *segments, size_t n,
+                              size_t n_steps, gm_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const gm_segment *g = &segments[i];
+        if (g->n != 1 || g->sampling == NULL || g->want != GM_WANT_NOTHING || g->target)
+            return gm_fail(err, GM_EARG,
+                           "segment %zu: decoding takes one token a segment, samples, and gives no "
+                           "logits or nll",
+                           i);
+        for (size_t j = 0; j < i; j++)
+            if (segments[j].sequence == g->sequence)
+                return gm_fail(err, GM_EARG, "segments %zu and %zu decode sequence %d", j, i,
+                               g->sequence);
+        if (!gm_kv_is_open(&s->kv, g->sequence)) continue; /* the first step says so */
+        const gm_sequence *q = &s->kv.sequence[g->sequence];
+        if (n_steps > q->capacity - q->length)
+            return gm_fail(err, GM_EARG,
+                           "segment %zu: %zu tokens do not fit into sequence %d, which has %zu of "
+                           "%zu",
+                           i, n_steps, g->sequence, q->length, q->capacity);
+    }
+    return GM_OK;
+}
+
+/* By gm_session_step: `token` (n) and `phase` (n) hold what the segments, copied, feed. */
+static gm_status decode_by_steps(gm_session *s, gm_segment *segments, size_t n, size_t n_steps,
+                                 const gm_record *record, const gm_result *result, gm_decoded *each,
+                                 void *context, gm_error *err)
+{
+    static const uint8_t generated = GM_PHASE_GENERATED;
+    uint32_t *token = s->decoded; /* (max_rows) */
+    for (size_t step = 0; step < n_steps; step++) {
+        gm_status status = gm_session_step(s, segments, n, record, result, err);
+        if (status != GM_OK) return status;
+        for (size_t i = 0; i < n; i++) {
+            token[i] = result->sampled[i];
+            segments[i].token = &token[i];
+            segments[i].phase = &generated;
+        }
+        if (!each(context, step, result->sampled)) return GM_OK;
+    }
+    return GM_OK;
+}
+
+gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,
+                            size_t n_steps, const gm_record *record, const gm_result *result,
+                            gm_decoded *each, void *context, gm_error *err)
+{
+    gm_status status = check_decode(session, segments, n_segments, n_steps, err);
+    if (status == GM_OK) status = check_step(session, segments, n_segments, result, err);
+    if (status != GM_OK || n_steps == 0 || n_segments == 0) return status;
+    memcpy(session->segment, segments, n_segments * sizeof *segments);
+    if (!session->accelerator || !session->accelerator->decodes(session->own, n_segments))
+        return decode_by_steps(session, session->segment, n_segments, n_steps, record, result, each,
+                               context, err);
+    size_t n_done = 0;
+    (void)start_step(session, segments, n_segments, record, result); /* one piece */
+    status = session->accelerator->decode(session->step, n_steps, each, context, &n_done, err);
+    for (size_t i = 0; i < n_segments; i++) /* lay_out has counted the first step */
+        session->kv.sequence[segments[i].sequence].length += n_done - 1;
+    return status;
 }

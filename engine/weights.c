@@ -255,11 +255,11 @@ static gm_status create_image(gm_weights *w, size_t stride, gm_error *err)
 
 /* Weights that exceed what this process may have would end in the system killing it without a
  * word. */
-static gm_status check_memory(const gm_ops *ops, uint64_t n_bytes, gm_error *err)
+static gm_status check_memory(uint64_t n_bytes, gm_error *err)
 {
     char need[24], have[24];
     const gm_memory memory = gm_machine_memory("");
-    if (strcmp(ops->name, "cpu") != 0 || n_bytes < memory.total) return GM_OK;
+    if (n_bytes < memory.total) return GM_OK;
     return gm_fail(err, GM_EMEM,
                    "the weights take %s in memory, %s has %s; gm-probe collect --stream reads them "
                    "layer by layer, gm-probe info says what fits",
@@ -324,11 +324,18 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
     w->numerics = numerics;
     w->no_head = options->no_head;
     GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
+    if (w->ops->accelerator) {
+        GM_TRY(w->ops->accelerator->weights_load(w, arch, checkpoint, options, err));
+        *out = w;
+        w = NULL;
+        goto out;
+    }
+    snprintf(w->device, sizeof w->device, "cpu");
     GM_TRY(describe(w, arch, embed_dtype(arch, checkpoint), err));
     if (options->hold == GM_HOLD_STREAMED) {
         GM_TRY(create_streamed(w, arch, checkpoint, options, err));
     } else {
-        GM_TRY(check_memory(w->ops, w->image_bytes, err));
+        GM_TRY(check_memory(w->image_bytes, err));
         GM_TRY(create_image(w, 1, err));
         GM_TRY(fill_image(w, arch, checkpoint, options, 1, err));
     }
@@ -342,6 +349,7 @@ out:
 void gm_weights_free(gm_weights *w)
 {
     if (w == NULL) return;
+    if (w->ops && w->ops->accelerator) w->ops->accelerator->weights_free(w);
     gm_stream_free(w->stream);
     gm_pages_free(w->image, w->resident_bytes);
     gm_free(w->layer);
@@ -351,5 +359,5 @@ void gm_weights_free(gm_weights *w)
 
 const char *gm_weights_kernels(const gm_weights *weights)
 {
-    return weights->kernels->name;
+    return weights->kernels ? weights->kernels->name : weights->hardware;
 }

@@ -49,6 +49,9 @@ typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
     const struct gm_kernels *kernels; /* the CPU's inner loops */
     gm_numerics numerics;
+    char device[16];   /* "cpu", "cuda:0" */
+    char hardware[64]; /* name of the GPU; "" on the CPU */
+    void *own;         /* what a backend with memory of its own keeps for the model */
     gm_buf embed;      /* ROWS (V, D) in the checkpoint's type */
     gm_buf final_norm; /* ROWS f32 (1, D) */
     gm_buf head;       /* PANELS (V, D) */
@@ -94,7 +97,7 @@ uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
 uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                                  gm_numerics numerics, bool no_head);
 
-/* "avx512f" */
+/* "avx512f"; on a GPU its name */
 const char *gm_weights_kernels(const gm_weights *weights);
 
 #endif

@@ -182,8 +182,8 @@ static gm_trace_info make_info(const gm_stage *s)
                            .tokenizer_digest = gm_tokenizer_digest(s->tokenizer),
                            .numerics = m->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
                            .kernels = m->kernels,
-                           .device = "cpu",
-                           .invariance = "B",
+                           .device = m->device,
+                           .invariance = m->invariance,
                            .scoring = m->scoring,
                            .renormalised = m->renormalised,
                            .routed_scale = m->routed_scale};

@@ -32,9 +32,16 @@ typedef struct outcome {
     uint8_t *bad;                         /* (T) */
 } outcome;
 
+/* The device that tests of whole models run on: GM_TEST_DEVICE, as for --device. */
+static inline const char *test_device(void)
+{
+    return getenv("GM_TEST_DEVICE");
+}
+
 static inline gm_model *open_model(const char *folder, gm_numerics numerics, const char *kernels)
 {
-    gm_model_options options = {.numerics = numerics, .kernels = kernels, .threads = 2};
+    gm_model_options options = {
+        .numerics = numerics, .kernels = kernels, .threads = 2, .device = test_device()};
     gm_model *model = NULL;
     gm_error err = {0};
     CHECK_OK(gm_model_open(&model, folder, &options, &err), err);

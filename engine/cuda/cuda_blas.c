@@ -1,0 +1,130 @@
+/* cuda_blas.c - cuBLAS, opened at run time, and the one product that is asked of it.
+ *
+ * Only seven functions are used, and their arguments are plain C; so the build needs no header of
+ * cuBLAS. The numbers below are those of its ABI (cublas_api.h, library_types.h).
+ */
+#include "engine/cuda/cuda_device.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    OP_N = 0,
+    OP_T = 1,
+    TYPE_F32 = 0,
+    TYPE_BF16 = 14,
+    COMPUTE_F32 = 68, /* no TF32: that would have to be asked for */
+    ALGORITHM_DEFAULT = -1,
+    WORKSPACE_BYTES = 32 << 20, /* what NVIDIA recommends for Hopper */
+};
+
+static const char *const names[] = {"libcublas.so.13", "libcublas.so.12"};
+enum { N_NAMES = sizeof names / sizeof names[0] };
+
+static void *open_library(gm_error *err)
+{
+    const char *named = getenv("GM_CUBLAS");
+    if (named && named[0]) {
+        void *library = dlopen(named, RTLD_NOW | RTLD_LOCAL);
+        if (library == NULL) (void)gm_fail(err, GM_EABSENT, "GM_CUBLAS: %s", dlerror());
+        return library;
+    }
+    for (size_t i = 0; i < N_NAMES; i++) {
+        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (library) return library;
+    }
+    (void)gm_fail(err, GM_EABSENT,
+                  "cuBLAS is not here: neither %s nor %s can be opened (it comes with CUDA; "
+                  "LD_LIBRARY_PATH or GM_CUBLAS=FILE say where it lies)",
+                  names[0], names[1]);
+    return NULL;
+}
+
+/* ISO C has no cast from an object's address to a function's; POSIX has dlsym give one. */
+static bool find(void *library, const char *name, void *function)
+{
+    void *at = dlsym(library, name);
+    memcpy(function, &at, sizeof at);
+    return at != NULL;
+}
+
+static gm_status find_functions(gm_cuda_blas *b, gm_error *err)
+{
+    const struct {
+        const char *name;
+        void *function;
+    } wanted[] = {
+        {"cublasCreate_v2", &b->create},
+        {"cublasDestroy_v2", &b->destroy},
+        {"cublasSetStream_v2", &b->set_stream},
+        {"cublasSetWorkspace_v2", &b->set_workspace},
+        {"cublasGemmEx", &b->gemm},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        if (!find(b->library, wanted[i].name, wanted[i].function))
+            return gm_fail(err, GM_EABSENT, "this cuBLAS has no '%s'", wanted[i].name);
+    return GM_OK;
+}
+
+static gm_status check(int result, const char *what, gm_error *err)
+{
+    if (result == 0) return GM_OK;
+    return gm_fail(err, GM_EDEVICE, "%s: cuBLAS gives error %d", what, result);
+}
+
+gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = (gm_cuda_blas){0};
+    out->library = open_library(err);
+    if (out->library == NULL) return GM_EABSENT;
+    GM_TRY(find_functions(out, err));
+    GM_TRY(gm_cuda_check(cudaMalloc(&out->workspace, (size_t)GM_CUDA_LANES * WORKSPACE_BYTES),
+                         "memory for cuBLAS", err));
+    for (int i = 0; i < GM_CUDA_LANES; i++) {
+        GM_TRY(check(out->create(&out->handle[i]), "starting cuBLAS", err));
+        GM_TRY(check(out->set_workspace(out->handle[i],
+                                        (char *)out->workspace + (size_t)i * WORKSPACE_BYTES,
+                                        WORKSPACE_BYTES),
+                     "giving cuBLAS its memory", err));
+    }
+out:
+    if (status != GM_OK) gm_cuda_blas_close(out);
+    return status;
+}
+
+void gm_cuda_blas_close(gm_cuda_blas *b)
+{
+    for (int i = 0; i < GM_CUDA_LANES; i++)
+        if (b->handle[i]) (void)b->destroy(b->handle[i]);
+    (void)cudaFree(b->workspace);
+    if (b->library) dlclose(b->library);
+    *b = (gm_cuda_blas){0};
+}
+
+/* cuBLAS counts columns first: it computes the transpose of C, B times A transposed. */
+gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
+                           const gm_cuda_product *p, gm_error *err)
+{
+    const float one = 1.0f, beta = p->add ? 1.0f : 0.0f;
+    const int type = p->wide ? TYPE_F32 : TYPE_BF16;
+    if (p->m == 0) return GM_OK;
+    if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX)
+        return gm_fail(err, GM_EARG, "a product of %zu x %zu x %zu is too large for cuBLAS", p->m,
+                       p->n, p->k);
+    gm_status status =
+        check(b->set_stream(b->handle[lane], stream), "giving cuBLAS its stream", err);
+    if (status != GM_OK) return status;
+    /* a new stream resets the workspace to cuBLAS's own */
+    status = check(b->set_workspace(b->handle[lane],
+                                    (char *)b->workspace + (size_t)lane * WORKSPACE_BYTES,
+                                    WORKSPACE_BYTES),
+                   "giving cuBLAS its memory", err);
+    if (status != GM_OK) return status;
+    return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &one, p->b,
+                         type, (int)p->ldb, p->a, type, (int)p->lda, &beta, p->c, TYPE_F32,
+                         (int)p->ldc, COMPUTE_F32, ALGORITHM_DEFAULT),
+                 "a product", err);
+}

@@ -1,0 +1,303 @@
+/* cuda_device.cuh - what the kernels share: element types, vector loads, sums over a warp and
+ * a block, and the few instructions that only a GPU has, each with a plain form for the
+ * emulation of tests/cuda_emulation.
+ *
+ * Sums have a fixed tree that depends on neither grid nor batch. There are no atomics on floats.
+ */
+#ifndef GM_CUDA_DEVICE_CUH
+#define GM_CUDA_DEVICE_CUH
+
+#include <cuda_runtime.h>
+
+#include "engine/cuda/cuda_kernels.h"
+
+enum {
+    WARP = 32,
+    VEC = 8,            /* elements that a lane loads at once: 16 bytes of bf16 */
+    SWEEP = WARP * VEC, /* elements that a warp loads at once */
+};
+
+struct bf16 {
+    uint16_t bits;
+};
+
+/* ---- elements ---- */
+
+__device__ __forceinline__ float to_float(float x)
+{
+    return x;
+}
+
+__device__ __forceinline__ float to_float(bf16 x)
+{
+    return __uint_as_float((unsigned)x.bits << 16);
+}
+
+__device__ __forceinline__ void store(float *to, float x)
+{
+    *to = x;
+}
+
+/* To nearest even; a NaN stays one (base/half.h). */
+__device__ __forceinline__ void store(bf16 *to, float x)
+{
+    unsigned bits = __float_as_uint(x);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        to->bits = (uint16_t)(bits >> 16 | 0x40u);
+    else
+        to->bits = (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+/* x as a product of elements W reads it. */
+template <typename W> __device__ __forceinline__ float rounded(float x)
+{
+    W w;
+    store(&w, x);
+    return to_float(w);
+}
+
+__device__ __forceinline__ void split(uint4 q, float out[VEC])
+{
+    const unsigned word[4] = {q.x, q.y, q.z, q.w};
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        out[2 * i] = __uint_as_float(word[i] << 16);
+        out[2 * i + 1] = __uint_as_float(word[i] & 0xffff0000u);
+    }
+}
+
+/* Weights are read once a token: they go past L1, which keeps the vectors. */
+__device__ __forceinline__ uint4 load_once(const uint4 *at)
+{
+#ifdef GM_EMULATED_CUDA
+    return *at;
+#else
+    uint4 q;
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
+                 : "l"(at));
+    return q;
+#endif
+}
+
+__device__ __forceinline__ void load_weights(const bf16 *at, float out[VEC])
+{
+    split(load_once((const uint4 *)(const void *)at), out);
+}
+
+__device__ __forceinline__ void load_weights(const float *at, float out[VEC])
+{
+    const uint4 *q = (const uint4 *)(const void *)at;
+    const uint4 a = load_once(q), b = load_once(q + 1);
+    const unsigned word[VEC] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+#pragma unroll
+    for (int i = 0; i < VEC; i++) out[i] = __uint_as_float(word[i]);
+}
+
+/* Eight elements that other warps read too. */
+__device__ __forceinline__ void load_vector(const bf16 *at, float out[VEC])
+{
+    split(*(const uint4 *)(const void *)at, out);
+}
+
+__device__ __forceinline__ void load_vector(const float *at, float out[VEC])
+{
+    const float4 a = *(const float4 *)(const void *)at;
+    const float4 b = *(const float4 *)(const void *)(at + 4);
+    out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
+    out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
+}
+
+/* ---- what only a GPU has ---- */
+
+/* A kernel may start before the one in front of it has ended: every thread calls this before it
+ * reads what that one wrote, and before it leaves. */
+__device__ __forceinline__ void wait_for_previous()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+/* The next kernel may start as soon as every block has said so. */
+__device__ __forceinline__ void let_next_start()
+{
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+/* Ask for a line of weights while waiting: it will lie in L2. */
+__device__ __forceinline__ void prefetch(const void *at)
+{
+#if defined(__CUDA_ARCH__)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
+#else
+    (void)at;
+#endif
+}
+
+__device__ __forceinline__ float *dynamic_shared()
+{
+#ifdef GM_EMULATED_CUDA
+    return (float *)emulated_dynamic_shared();
+#else
+    extern __shared__ __align__(16) float dynamic_shared_memory[];
+    return dynamic_shared_memory;
+#endif
+}
+
+/* What another block of this kernel wrote: L1 may hold older values. */
+template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T *at)
+{
+    return __ldcg(at);
+}
+
+/* ---- sums ---- */
+
+enum : unsigned { ALL = 0xffffffffu };
+
+template <typename T> __device__ __forceinline__ T warp_sum(T x)
+{
+#pragma unroll
+    for (int by = WARP / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL, x, by);
+    return x;
+}
+
+__device__ __forceinline__ float warp_max(float x)
+{
+#pragma unroll
+    for (int by = WARP / 2; by > 0; by /= 2) x = fmaxf(x, __shfl_xor_sync(ALL, x, by));
+    return x;
+}
+
+/* Over the block, for all its threads: warps' sums one after the other. `scratch` (32). */
+template <typename T> __device__ __forceinline__ T block_sum(T x, T *scratch)
+{
+    const unsigned warps = blockDim.x / WARP;
+    x = warp_sum(x);
+    __syncthreads(); /* scratch may still be read */
+    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
+    __syncthreads();
+    T sum = 0;
+    for (unsigned w = 0; w < warps; w++) sum += scratch[w];
+    return sum;
+}
+
+__device__ __forceinline__ float block_max(float x, float *scratch)
+{
+    const unsigned warps = blockDim.x / WARP;
+    x = warp_max(x);
+    __syncthreads();
+    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
+    __syncthreads();
+    float top = scratch[0];
+    for (unsigned w = 1; w < warps; w++) top = fmaxf(top, scratch[w]);
+    return top;
+}
+
+/* ---- vectors in shared memory, and products with them ---- */
+
+/* Where element k of a vector lies: a sweep of 256 is stored as the first halves of the lanes'
+ * eight elements, then the second, so that a warp's 16-byte loads meet no bank twice. */
+__device__ __forceinline__ int place_of(int k)
+{
+    const int lane = k % SWEEP / VEC, half = k % VEC / 4;
+    return k / SWEEP * SWEEP + half * (SWEEP / 2) + lane * 4 + k % 4;
+}
+
+/* Floats that a vector of n elements takes there. */
+__host__ __device__ inline size_t placed_floats(size_t n)
+{
+    return (n + SWEEP - 1) / SWEEP * SWEEP;
+}
+
+/* sum[n][r] = row n of the weights times vector r, for this warp's lanes together. `vecs` is the
+ * rows' length in vectors of 8; vectors lie `x_floats` apart in shared memory. */
+template <int N, int R, typename W>
+__device__ __forceinline__ void dot_rows(const W *const (&w)[N], int vecs, const float *x,
+                                         size_t x_floats, float (&sum)[N][R])
+{
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int r = 0; r < R; r++) sum[n][r] = 0.0f;
+#pragma unroll 4
+    for (int v = lane; v < vecs; v += WARP) {
+        float a[N][VEC];
+#pragma unroll
+        for (int n = 0; n < N; n++) load_weights(w[n] + (size_t)v * VEC, a[n]);
+        const float *at = x + v / WARP * SWEEP + lane * 4;
+#pragma unroll
+        for (int r = 0; r < R; r++) {
+            float b[VEC];
+            const float4 low = *(const float4 *)(const void *)(at + r * x_floats);
+            const float4 high = *(const float4 *)(const void *)(at + r * x_floats + SWEEP / 2);
+            b[0] = low.x, b[1] = low.y, b[2] = low.z, b[3] = low.w;
+            b[4] = high.x, b[5] = high.y, b[6] = high.z, b[7] = high.w;
+#pragma unroll
+            for (int n = 0; n < N; n++)
+#pragma unroll
+                for (int i = 0; i < VEC; i++) sum[n][r] = fmaf(a[n][i], b[i], sum[n][r]);
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < N; n++)
+#pragma unroll
+        for (int r = 0; r < R; r++) sum[n][r] = warp_sum(sum[n][r]);
+}
+
+/* A row of x through the norm into shared memory, by the whole block; `norm` NULL: as it is.
+ * W: rounded for products with W. Zeros behind `width`. */
+template <typename W>
+__device__ __forceinline__ void place_row(const float *x, const float *norm, int width,
+                                          float epsilon, float *to, float *scratch)
+{
+    float scale = 1.0f;
+    if (norm) {
+        float squares = 0.0f;
+        for (int i = threadIdx.x; i < width; i += blockDim.x) squares = fmaf(x[i], x[i], squares);
+        scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)width + epsilon);
+    }
+    const int all = (int)placed_floats((size_t)width);
+    for (int i = threadIdx.x; i < all; i += blockDim.x) {
+        float value = 0.0f;
+        if (i < width) value = rounded<W>(norm ? (x[i] * scale) * norm[i] : x[i]);
+        to[place_of(i)] = value;
+    }
+}
+
+/* ---- launching ---- */
+
+/* The one way a kernel is started: a GPU compiler and the emulation read the same call. */
+template <typename... P>
+static cudaError_t launch(const gm_cuda_how *how, void (*kernel)(P...), dim3 grid, dim3 block,
+                          size_t shared_bytes, P... argument)
+{
+    cudaLaunchAttribute early = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = (cudaStream_t)how->stream;
+    config.attrs = &early;
+    config.numAttrs = how->early ? 1 : 0;
+    return cudaLaunchKernelEx(&config, kernel, argument...);
+}
+
+/* More shared memory than 48 KiB has to be asked for, once a kernel. */
+template <typename... P> static cudaError_t allow_shared(void (*kernel)(P...))
+{
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                GM_CUDA_SHARED_BYTES);
+}
+
+static inline unsigned blocks_for(size_t n, size_t each)
+{
+    return (unsigned)((n + each - 1) / each);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* cuda_device.h - choosing a GPU, the libraries that drive it, and what their errors become.
+ *
+ * CUDA's runtime is linked statically and finds the driver itself; cuBLAS is opened when a model
+ * is loaded. So the program starts on a machine that has neither, and says what is missing.
+ */
+#ifndef GM_CUDA_DEVICE_H
+#define GM_CUDA_DEVICE_H
+
+#include <cuda_runtime_api.h>
+
+#include "base/base.h"
+
+typedef struct gm_cuda_device {
+    int index;
+    char name[64];
+    int major, minor, multiprocessors;
+    size_t memory; /* bytes in all */
+    bool early;    /* a kernel may start before the one in front of it has drained */
+} gm_cuda_device;
+
+/* The number in "cuda" or "cuda:N"; `index` may be NULL. GM_EARG. */
+gm_status gm_cuda_device_parse(const char *device, int *index, gm_error *err) GM_MUST_USE;
+
+/* Make the device the calling thread's and find out about it. GM_EABSENT: no driver, one too old
+ * for this build, no GPU, no such GPU, a GPU older than compute capability 8.0. */
+gm_status gm_cuda_device_open(gm_cuda_device *out, const char *device, gm_error *err) GM_MUST_USE;
+
+/* What a call of the runtime came to. GM_EDEVICE: "what: CUDA's words"; GM_EMEM where it says
+ * that memory is short. */
+gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err) GM_MUST_USE;
+
+/* ---- cuBLAS ---- */
+
+enum { GM_CUDA_LANES = 4 }; /* products that may run side by side */
+
+typedef struct gm_cuda_blas {
+    void *library;
+    void *handle[GM_CUDA_LANES];
+    void *workspace; /* on the device, a part for each handle */
+    int (*create)(void **), (*destroy)(void *), (*set_stream)(void *, cudaStream_t);
+    int (*set_workspace)(void *, void *, size_t);
+    int (*gemm)(void *, int, int, int, int, int, const void *, const void *, int, int, const void *,
+                int, int, const void *, void *, int, int, int, int);
+} gm_cuda_blas;
+
+/* Open libcublas of CUDA 13 or 12, or the file that the environment's GM_CUBLAS names.
+ * GM_EABSENT says which files were looked for. */
+gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err) GM_MUST_USE;
+void gm_cuda_blas_close(gm_cuda_blas *blas);
+
+/* C (m,n) f32 = A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements apart, all
+ * on the device; `add`: added to C. `wide`: A and B are f32, otherwise bf16; sums are f32. */
+typedef struct gm_cuda_product {
+    const void *a, *b;
+    float *c;
+    size_t m, n, k, lda, ldb, ldc;
+    bool wide, add;
+} gm_cuda_product;
+gm_status gm_cuda_multiply(const gm_cuda_blas *blas, int lane, cudaStream_t stream,
+                           const gm_cuda_product *p, gm_error *err) GM_MUST_USE;
+
+#endif

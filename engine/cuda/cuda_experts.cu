@@ -1,0 +1,239 @@
+/* cuda_experts.cu - the MLPs of a layer.
+ *
+ * Few rows: organised around outputs, not experts. A warp owns a unit of one chosen expert
+ * (gate-up) or two columns of the result (down, where it walks over the row's experts in their
+ * order and adds in registers); no sorting, no padding, no atomics. Many rows: what lies between
+ * cuBLAS's products.
+ */
+#include "engine/cuda/cuda_device.cuh"
+
+enum { THREADS = 256, WARPS = THREADS / WARP, COLUMNS = 2 /* of a warp at once */ };
+
+__device__ __forceinline__ float silu_times(float gate, float up)
+{
+    return gate / (1.0f + expf(-gate)) * up;
+}
+
+/* One unit of an MLP for the R rows at x: gate and up side by side. */
+template <typename W, int R>
+__device__ __forceinline__ void unit_of(const W *matrix, int unit, int width, size_t stride,
+                                        const float *x, size_t floats, float (&out)[R])
+{
+    const W *const w[2] = {matrix + unit * stride, matrix + (width + unit) * stride};
+    float sum[2][R];
+    dot_rows(w, (int)(stride / VEC), x, floats, sum);
+#pragma unroll
+    for (int r = 0; r < R; r++) out[r] = silu_times(sum[0][r], sum[1][r]);
+}
+
+/* Units of the MLP that all rows take come first, then those of row 0's choices, row 1's, ...; the
+ * warps of a grid take neighbours. Launch: THREADS; shared: the rows. */
+template <typename W, int R>
+__global__ static void __launch_bounds__(THREADS) gate_up_kernel(gm_cuda_experts p)
+{
+    __shared__ float scratch[WARP];
+    float *x = dynamic_shared(); /* (R, placed) */
+    const size_t floats = placed_floats((size_t)p.width);
+    const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
+    const W *always = (const W *)p.always_gate_up;
+    if (warp < p.always_width) /* known before the router has chosen */
+        prefetch(always + warp * p.d_stride + (lane * SWEEP / 4 < p.width ? lane * SWEEP / 4 : 0));
+    wait_for_previous();
+    let_next_start();
+    for (int r = 0; r < R; r++) {
+        if (r < p.n_rows)
+            place_row<W>(p.x + r * p.x_stride, p.norm, p.width, p.epsilon, x + r * floats, scratch);
+        else
+            for (int i = threadIdx.x; i < (int)floats; i += THREADS) x[r * floats + i] = 0.0f;
+    }
+    __syncthreads();
+    const int row_units = p.n_chosen * p.expert_width;
+    const int n = p.always_width + p.n_rows * row_units;
+    for (int i = warp; i < n; i += (int)gridDim.x * WARPS) {
+        if (i < p.always_width) {
+            float out[R];
+            unit_of(always, i, p.always_width, p.d_stride, x, floats, out);
+            for (int r = 0; r < R; r++)
+                if (lane == 0 && r < p.n_rows) store((W *)p.always + r * p.a_stride + i, out[r]);
+            continue;
+        }
+        const int at = i - p.always_width, r = at / row_units;
+        const int k = at % row_units / p.expert_width, unit = at % p.expert_width;
+        const int expert = p.expert[r * p.n_chosen + k];
+        if (expert == GM_NO_EXPERT) continue;
+        const W *matrix = (const W *)p.gate_up + (size_t)expert * 2 * p.expert_width * p.d_stride;
+        float out[1];
+        unit_of(matrix, unit, p.expert_width, p.d_stride, x + r * floats, floats, out);
+        if (lane == 0)
+            store((W *)p.hidden + ((size_t)r * p.n_chosen + k) * p.f_stride + unit, out[0]);
+    }
+}
+
+template <typename W, int R>
+static cudaError_t gate_up(const gm_cuda_how *how, const gm_cuda_experts *p)
+{
+    const size_t shared = R * placed_floats((size_t)p->width) * sizeof(float);
+    const size_t n = (size_t)p->always_width + (size_t)p->n_rows * p->n_chosen * p->expert_width;
+    unsigned blocks = blocks_for(n, WARPS);
+    const unsigned most = (unsigned)how->multiprocessors * 4;
+    return launch(how, gate_up_kernel<W, R>, blocks < most ? blocks : most, THREADS, shared, *p);
+}
+
+template <typename W>
+static cudaError_t gate_up_rows(const gm_cuda_how *how, const gm_cuda_experts *p)
+{
+    if (p->n_rows == 1) return gate_up<W, 1>(how, p);
+    if (p->n_rows == 2) return gate_up<W, 2>(how, p);
+    if (p->n_rows <= 4) return gate_up<W, 4>(how, p);
+    return gate_up<W, GM_CUDA_FEW>(how, p);
+}
+
+extern "C" cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda_experts *p)
+{
+    return p->wide ? gate_up_rows<float>(how, p) : gate_up_rows<bf16>(how, p);
+}
+
+extern "C" cudaError_t gm_cuda_experts_prepare(void)
+{
+    cudaError_t e = allow_shared(gate_up_kernel<float, 1>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, 2>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, 4>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, GM_CUDA_FEW>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 1>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 2>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 4>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, GM_CUDA_FEW>);
+    return e;
+}
+
+/* ---- down ---- */
+
+/* Columns d and d + 1 of an MLP's output for one row of hidden units, which all warps read. */
+template <typename W>
+__device__ __forceinline__ void columns_of(const W *matrix, int d, int second, size_t stride,
+                                           const W *hidden, int width, float (&sum)[COLUMNS])
+{
+    const W *const w[COLUMNS] = {matrix + d * stride, matrix + second * stride};
+    const int vecs = (width + VEC - 1) / VEC;
+    sum[0] = sum[1] = 0.0f;
+#pragma unroll 4
+    for (int v = threadIdx.x % WARP; v < vecs; v += WARP) {
+        float a[COLUMNS][VEC], b[VEC];
+        load_weights(w[0] + (size_t)v * VEC, a[0]);
+        load_weights(w[1] + (size_t)v * VEC, a[1]);
+        load_vector(hidden + (size_t)v * VEC, b);
+        if (v * VEC + VEC > width) /* behind it lies what another layer left */
+            for (int i = width - v * VEC; i < VEC; i++) b[i] = 0.0f;
+#pragma unroll
+        for (int i = 0; i < VEC; i++) {
+            sum[0] = fmaf(a[0][i], b[i], sum[0]);
+            sum[1] = fmaf(a[1][i], b[i], sum[1]);
+        }
+    }
+    sum[0] = warp_sum(sum[0]);
+    sum[1] = warp_sum(sum[1]);
+}
+
+/* A warp two columns of every row. Launch: THREADS. */
+template <typename W>
+__global__ static void __launch_bounds__(THREADS) down_kernel(gm_cuda_experts p)
+{
+    const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
+    const W *down = (const W *)p.down, *always_down = (const W *)p.always_down;
+    if (p.always_width && warp * COLUMNS < p.width)
+        prefetch(always_down + (size_t)warp * COLUMNS * p.a_stride +
+                 (lane * SWEEP / 4 < p.always_width ? lane * SWEEP / 4 : 0));
+    wait_for_previous();
+    let_next_start();
+    for (int d = warp * COLUMNS; d < p.width; d += (int)gridDim.x * WARPS * COLUMNS) {
+        const int second = d + 1 < p.width ? d + 1 : d;
+        for (int r = 0; r < p.n_rows; r++) {
+            float sum[COLUMNS] = {}, y[COLUMNS];
+            for (int k = 0; k < p.n_chosen; k++) {
+                const size_t at = (size_t)r * p.n_chosen + k;
+                const int expert = p.expert[at];
+                if (expert == GM_NO_EXPERT) break; /* a bad row has none */
+                columns_of(down + (size_t)expert * p.width * p.f_stride, d, second, p.f_stride,
+                           (const W *)p.hidden + at * p.f_stride, p.expert_width, y);
+                const float gate = p.gate[at] * p.scale;
+                sum[0] = fmaf(gate, y[0], sum[0]);
+                sum[1] = fmaf(gate, y[1], sum[1]);
+            }
+            if (p.always_width) {
+                columns_of(always_down, d, second, p.a_stride, (const W *)p.always + r * p.a_stride,
+                           p.always_width, y);
+                sum[0] += y[0];
+                sum[1] += y[1];
+            }
+            if (lane < COLUMNS && d + lane < p.width)
+                p.out[r * p.x_stride + d + lane] += lane == 0 ? sum[0] : sum[1];
+        }
+    }
+}
+
+extern "C" cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_experts *p)
+{
+    unsigned blocks = blocks_for((size_t)p->width, COLUMNS * WARPS);
+    const unsigned most = (unsigned)how->multiprocessors * 8;
+    if (blocks > most) blocks = most;
+    return p->wide ? launch(how, down_kernel<float>, blocks, THREADS, 0, *p)
+                   : launch(how, down_kernel<bf16>, blocks, THREADS, 0, *p);
+}
+
+/* ---- between the products of many rows ---- */
+
+/* Launch: (most), THREADS. */
+__global__ static void gather_kernel(gm_cuda_gather p)
+{
+    wait_for_previous();
+    const int i = (int)blockIdx.x;
+    if (i >= *p.n) return;
+    const uint4 *from = (const uint4 *)p.from + p.index[i] * (p.row_bytes / sizeof(uint4));
+    uint4 *to = (uint4 *)p.to + i * (p.row_bytes / sizeof(uint4));
+    for (size_t j = threadIdx.x; j < p.row_bytes / sizeof(uint4); j += THREADS) to[j] = from[j];
+}
+
+extern "C" cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda_gather *p)
+{
+    return launch(how, gather_kernel, dim3((unsigned)p->most), THREADS, 0, *p);
+}
+
+/* Launch: (most), THREADS. */
+template <typename W> __global__ static void swiglu_kernel(gm_cuda_swiglu p)
+{
+    wait_for_previous();
+    const int i = (int)blockIdx.x;
+    if (p.n && i >= *p.n) return;
+    const float *from = p.gate_up + i * p.stride;
+    W *to = (W *)p.hidden + i * p.hidden_stride;
+    for (int f = threadIdx.x; f < p.width; f += THREADS)
+        store(to + f, silu_times(from[f], from[p.width + f]));
+}
+
+extern "C" cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p)
+{
+    const dim3 grid((unsigned)p->most);
+    return p->wide ? launch(how, swiglu_kernel<float>, grid, THREADS, 0, *p)
+                   : launch(how, swiglu_kernel<bf16>, grid, THREADS, 0, *p);
+}
+
+/* Launch: (rows), THREADS. */
+__global__ static void combine_kernel(gm_cuda_combine p)
+{
+    wait_for_previous();
+    const size_t r = blockIdx.x;
+    const int32_t *expert = p.expert + r * p.n_chosen, *slot = p.slot + r * p.n_chosen;
+    const bool routed = p.y && expert[0] != GM_NO_EXPERT;
+    for (int d = threadIdx.x; d < p.width; d += THREADS) {
+        float sum = 0.0f;
+        for (int k = 0; routed && k < p.n_chosen; k++)
+            sum = fmaf(p.gate[r * p.n_chosen + k] * p.scale, p.y[slot[k] * p.y_stride + d], sum);
+        if (p.always) sum += p.always[r * p.always_stride + d];
+        p.x[r * p.x_stride + d] += sum;
+    }
+}
+
+extern "C" cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p)
+{
+    return launch(how, combine_kernel, dim3((unsigned)p->n_rows), THREADS, 0, *p);
+}

@@ -1,0 +1,271 @@
+/* cuda_kernels.h - the kernels, as C sees them: what each is told, and how it is launched.
+ *
+ * All pointers are the device's. A launch enqueues on the stream and says whether that worked; how
+ * the kernel ends is seen at the step's end. Matrices are rows of outputs, `stride` elements apart,
+ * a multiple of 32 with zeros behind the inputs; their elements are bf16 or f32 (`wide`), and what
+ * products read is rounded to the same type. Everything else is f32.
+ *
+ * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer
+ * that read every weight once, at memory speed; nothing about the step but its number of rows is
+ * known to the host, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS for the
+ * products, and the kernels between them.
+ */
+#ifndef GM_CUDA_KERNELS_H
+#define GM_CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+
+#include "engine/ops.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    GM_CUDA_FEW = 8,            /* rows that the few-row kernels take at most */
+    GM_CUDA_SPLIT = 256,        /* positions of the cache that one block attends to */
+    GM_CUDA_SLOTS = 8,          /* steps that may be on their way to the host */
+    GM_CUDA_MAX_EXPERTS = 1024, /* a block's shared memory holds the router's scores */
+    GM_CUDA_MAX_HEAD = 256,     /* of head_dim: what a lane keeps of a head in registers */
+    GM_CUDA_SHARED_BYTES =
+        96 << 10, /* of a block: two fit on a multiprocessor from 8.0 on but 8.6 */
+};
+
+/* How a launch is done: the stream, the number of multiprocessors, whether the device starts a
+ * kernel before the one in front of it has drained (compute capability 9.0). */
+typedef struct gm_cuda_how {
+    void *stream;
+    int multiprocessors;
+    bool early;
+} gm_cuda_how;
+
+/* A row whose logits are needed (gm_head_row, with its sampling by value). */
+typedef struct gm_cuda_head {
+    uint32_t row, target;
+    int32_t segment; /* -1: does not sample */
+    int32_t top_k;
+    double temperature, top_p, penalty; /* as gm_sampling */
+    uint64_t seed, stream;
+} gm_cuda_head;
+
+/* ---- products of few rows ---- */
+
+/* out[r][n] (+)= sum over k of x[r][k] matrix[n][k] (+ bias[n]); x goes through the norm first
+ * when there is one. With `head` row r of x is head[r].row. */
+typedef struct gm_cuda_project {
+    const float *x, *norm; /* (rows, x_stride), (width) or NULL */
+    const gm_cuda_head *head;
+    const void *matrix; /* (n_out, stride) */
+    const float *bias;  /* (n_out) or NULL */
+    float *out;         /* (rows, out_stride) */
+    size_t x_stride, stride, out_stride;
+    int n_rows, width, n_out;
+    float epsilon;
+    bool wide, add; /* f32 weights; add to out */
+} gm_cuda_project;
+cudaError_t gm_cuda_project_few(const gm_cuda_how *how, const gm_cuda_project *p);
+
+/* Rows through the norm, one block a row: `rounded` in the type of products, `exact` as f32;
+ * either may be NULL. The same without a norm: rounding alone. */
+typedef struct gm_cuda_norm {
+    const float *x, *norm;
+    const gm_cuda_head *head; /* row r of x is head[r].row; NULL: r */
+    void *rounded;
+    float *exact;
+    size_t x_stride, rounded_stride, exact_stride;
+    int n_rows, width;
+    float epsilon;
+    bool wide;
+} gm_cuda_norm;
+cudaError_t gm_cuda_norm_rows(const gm_cuda_how *how, const gm_cuda_norm *p);
+
+/* to[r][i] += bias[i], i < width */
+cudaError_t gm_cuda_add_bias(const gm_cuda_how *how, float *to, const float *bias, size_t stride,
+                             int n_rows, int width);
+
+/* ---- attention ---- */
+
+typedef struct gm_cuda_attention {
+    const gm_row *row;
+    const float *qkv;             /* (rows, qkv_stride) as projected */
+    const float *q_norm, *k_norm; /* or NULL */
+    const float *cosine, *sine;   /* (positions, angle_stride) */
+    const uint32_t *block;        /* (sequences, blocks_per_sequence) */
+    void *k, *v;                  /* this layer: (pool blocks, KV heads, 32, head_stride) */
+    float *query;                 /* (rows, H, head_stride); many rows only */
+    float *heads;                 /* (rows, heads_stride), written */
+    float *part;                  /* (rows, splits, H, head_stride + 2); few rows only */
+    unsigned *ticket;             /* (rows, KV heads), 0 between kernels; few rows only */
+    size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
+    int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
+    float scale, clip, epsilon;
+    bool norm_whole, wide;
+} gm_cuda_attention;
+/* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV
+ * head and row, the last of a KV head merges the splits in their order. */
+cudaError_t gm_cuda_attend_few(const gm_cuda_how *how, const gm_cuda_attention *p);
+/* Many rows: first queries and cache, then tiles of up to 16 queries. */
+cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p);
+cudaError_t gm_cuda_attend_many(const gm_cuda_how *how, const gm_cuda_attention *p,
+                                const gm_tile *tile, int n_tiles);
+
+/* ---- the router ---- */
+
+/* Where the record of a step goes: layer-major as gm_record; a NULL is not kept. */
+typedef struct gm_cuda_record {
+    uint16_t *expert;
+    float *gate, *mass, *margin, *logits;
+} gm_cuda_record;
+
+/* The session's edits. It lies in device memory, so that other edits need no other graph. */
+typedef struct gm_cuda_edits {
+    const float *bias;     /* (n, L, E) */
+    const uint8_t *active; /* (n, L) */
+    const uint8_t *mode;   /* (n) */
+    const uint8_t *mass;   /* (n) mass-matched */
+    const uint8_t *phases; /* (n) */
+    int32_t n;
+} gm_cuda_edits;
+
+typedef struct gm_cuda_route {
+    const gm_row *row;
+    const gm_cuda_edits *edits;     /* one, on the device */
+    const float *x, *norm;          /* few rows: residual and norm weight */
+    const float *matrix;            /* few rows: (E, stride) */
+    const float *bias, *correction; /* (E) or NULL */
+    float *logits;                  /* (rows, logits_stride) */
+    int32_t *expert;                /* (rows, K) */
+    float *gate;                    /* (rows, K) */
+    uint8_t *bad;                   /* (rows) */
+    unsigned *ticket;               /* (rows), 0 between kernels; few rows only */
+    gm_cuda_record record;          /* of this layer */
+    size_t x_stride, stride, logits_stride;
+    int n_rows, width, n_experts, n_chosen, moe, n_moe;
+    float epsilon;
+    gm_router_desc desc;
+} gm_cuda_route;
+/* Few rows: norm and logits by a warp an expert; the last block of a row chooses. */
+cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p);
+/* Many rows, logits given: a block a row. */
+cudaError_t gm_cuda_route_many(const gm_cuda_how *how, const gm_cuda_route *p);
+
+/* Places of the choices by expert, stable by row and rank; bad rows have none. */
+typedef struct gm_cuda_group {
+    const int32_t *expert; /* (T,K) */
+    int32_t *slot;         /* (T,K) */
+    int32_t *slot_row;     /* (T K) */
+    int32_t *count;        /* (E) scratch */
+    int32_t *first;        /* (E + 1) */
+    int n_choices, n_chosen, n_experts;
+} gm_cuda_group;
+cudaError_t gm_cuda_group_rows(const gm_cuda_how *how, const gm_cuda_group *p);
+
+/* ---- experts ---- */
+
+typedef struct gm_cuda_experts {
+    const float *x, *norm;                    /* residual, norm weight; few rows */
+    float *out;                               /* = x: the residual */
+    const int32_t *expert;                    /* (rows, K) */
+    const float *gate;                        /* (rows, K) */
+    const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
+    const void *always_gate_up, *always_down; /* NULL: none */
+    void *hidden; /* few: (rows, K, f_stride); many: (T K, f_stride) by place */
+    void *always; /* (rows, a_stride) */
+    size_t x_stride, d_stride, f_stride, a_stride;
+    int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
+    float scale, epsilon;
+    bool wide;
+} gm_cuda_experts;
+cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda_experts *p);
+cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_experts *p);
+
+/* rows[i] = from[index[i]], i < index count that first[E] says. */
+typedef struct gm_cuda_gather {
+    const void *from;
+    void *to;
+    const int32_t *index, *n; /* (most), (1) */
+    size_t row_bytes;         /* a multiple of 16 */
+    int most;
+} gm_cuda_gather;
+cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda_gather *p);
+
+/* hidden[i][f] = silu(gate_up[i][f]) gate_up[i][width + f], rounded; i < *n (NULL: most). */
+typedef struct gm_cuda_swiglu {
+    const float *gate_up; /* (most, stride) */
+    void *hidden;         /* (most, hidden_stride) */
+    const int32_t *n;
+    size_t stride, hidden_stride;
+    int most, width;
+    bool wide;
+} gm_cuda_swiglu;
+cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p);
+
+/* x[r] += (sum over k of gate[k] scale y[slot[k]]) + always[r] */
+typedef struct gm_cuda_combine {
+    float *x;
+    const float *y, *always; /* (places, y_stride), (rows, always_stride); or NULL */
+    const int32_t *expert, *slot;
+    const float *gate;
+    size_t x_stride, y_stride, always_stride;
+    int n_rows, width, n_chosen;
+    float scale;
+} gm_cuda_combine;
+cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p);
+
+/* ---- ends ---- */
+
+typedef struct gm_cuda_embed {
+    const gm_row *row;
+    const void *embed; /* (V, stride) in `dtype` */
+    float *x;
+    uint8_t *bad;
+    uint32_t *token;       /* (pool blocks, 32) of the cache */
+    const uint32_t *block; /* (sequences, blocks_per_sequence) */
+    size_t stride, x_stride, blocks_per_sequence;
+    int n_rows, width;
+    gm_dtype dtype;
+} gm_cuda_embed;
+cudaError_t gm_cuda_embed_rows(const gm_cuda_how *how, const gm_cuda_embed *p);
+
+typedef struct gm_cuda_finish {
+    const gm_cuda_head *head;
+    const gm_row *row;
+    float *logits;         /* (n, stride); the repetition penalty is applied in place */
+    float *weight;         /* (n, stride) scratch */
+    unsigned *seen;        /* (n, seen_words) 0 between kernels */
+    const uint32_t *token; /* of the cache */
+    const uint32_t *block;
+    float *nll;        /* (rows) */
+    uint32_t *sampled; /* (segments) */
+    size_t stride, seen_words, blocks_per_sequence;
+    int n, vocab;
+} gm_cuda_finish;
+cudaError_t gm_cuda_nll_rows(const gm_cuda_how *how, const gm_cuda_finish *p);
+cudaError_t gm_cuda_sample_rows(const gm_cuda_how *how, const gm_cuda_finish *p);
+
+/* End of a step of few rows: its results go to the host's ring, and the rows become those of
+ * the next step: the sampled token, one position further. */
+typedef struct gm_cuda_publish {
+    const void *result; /* (bytes) what the step has written */
+    void *ring;         /* pinned: GM_CUDA_SLOTS slots of slot_bytes */
+    uint64_t *arrived;  /* pinned: (GM_CUDA_SLOTS) number of the step that a slot holds */
+    uint64_t *step;     /* on the device: steps so far */
+    gm_row *row;
+    const gm_cuda_head *head;
+    const uint32_t *sampled;
+    size_t bytes, slot_bytes; /* multiples of 16 */
+    int n_head;
+} gm_cuda_publish;
+cudaError_t gm_cuda_publish_step(const gm_cuda_how *how, const gm_cuda_publish *p);
+
+/* Once a device: let kernels use up to GM_CUDA_SHARED_BYTES of shared memory. */
+cudaError_t gm_cuda_project_prepare(void);
+cudaError_t gm_cuda_attend_prepare(void);
+cudaError_t gm_cuda_prefill_prepare(void);
+cudaError_t gm_cuda_route_prepare(void);
+cudaError_t gm_cuda_experts_prepare(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

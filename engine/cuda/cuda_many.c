@@ -1,0 +1,342 @@
+/* cuda_many.c - the operations on steps of many rows: cuBLAS for the products, kernels between
+ * them.
+ *
+ * The host has to know how many rows each expert has, so it waits once a layer for 4 (E + 1)
+ * bytes; everything else is enqueued behind it. Experts' products go round-robin to a few
+ * streams, so that the last wave of one is filled by the next. Their shapes depend on the step,
+ * and with them cuBLAS's order of summation: these results are level A of DESIGN section 4
+ * (same step, same bytes), not level B.
+ */
+#include "engine/cuda/cuda_session.h"
+
+#include <string.h>
+
+static void multiply(gm_cuda_session *s, int lane, cudaStream_t stream, const gm_cuda_product *p)
+{
+    if (s->status == GM_OK)
+        s->status = gm_cuda_multiply(&s->model->blas, lane, stream, p, &s->error);
+}
+
+/* Rows of the residual through a norm: rounded for products, and exact where asked. */
+static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, bool exact)
+{
+    const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                            .norm = weight->address,
+                            .rounded = gm_cuda_at(s, GM_CUDA_NORM),
+                            .exact = exact ? gm_cuda_at(s, GM_CUDA_NORM_EXACT) : NULL,
+                            .x_stride = s->plan.width,
+                            .rounded_stride = s->plan.width,
+                            .exact_stride = s->plan.width,
+                            .n_rows = (int)n_rows,
+                            .width = s->arch->width,
+                            .epsilon = s->arch->norm_epsilon,
+                            .wide = s->wide};
+    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "a norm");
+}
+
+/* ---- attention ---- */
+
+void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    norm_rows(s, step->n_rows, &w->attn_norm, false);
+    multiply(s, 0, s->stream,
+             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
+                                .b = w->qkv.address,
+                                .c = gm_cuda_at(s, GM_CUDA_QKV),
+                                .m = step->n_rows,
+                                .n = w->qkv.rows,
+                                .k = w->qkv.cols,
+                                .lda = s->plan.width,
+                                .ldb = w->qkv.stride,
+                                .ldc = s->plan.qkv,
+                                .wide = s->wide});
+    if (w->qkv_bias.address)
+        gm_cuda_note(s,
+                     gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
+                                      s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
+                     "a bias");
+    const gm_cuda_attention p = gm_cuda_attention_of(step, layer, w);
+    gm_cuda_note(s, gm_cuda_append_many(&s->how, &p), "the cache");
+}
+
+void gm_cuda_attn_many(const gm_step *step, size_t layer)
+{
+    gm_cuda_session *s = step->own;
+    const gm_cuda_attention p = gm_cuda_attention_of(step, layer, &step->weights->layer[layer]);
+    gm_cuda_note(s, gm_cuda_attend_many(&s->how, &p, step->tile, (int)step->n_tiles), "attention");
+}
+
+void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_HEADS),
+                            .rounded = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
+                            .x_stride = s->plan.heads,
+                            .rounded_stride = s->plan.heads,
+                            .n_rows = (int)step->n_rows,
+                            .width = (int)w->o.cols,
+                            .wide = s->wide};
+    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
+    multiply(s, 0, s->stream,
+             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
+                                .b = w->o.address,
+                                .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                                .m = step->n_rows,
+                                .n = w->o.rows,
+                                .k = w->o.cols,
+                                .lda = s->plan.heads,
+                                .ldb = w->o.stride,
+                                .ldc = s->plan.width,
+                                .wide = s->wide,
+                                .add = true});
+}
+
+/* ---- router ---- */
+
+/* This layer's part of the record leaves on a stream of its own while the next layers compute. */
+static void send_record(gm_cuda_session *s, size_t moe, size_t n_rows)
+{
+    const size_t k = (size_t)s->arch->n_chosen, e = (size_t)s->arch->n_experts;
+    const struct {
+        bool wanted;
+        size_t at, bytes;
+    } part[] = {
+        {s->record, s->at.expert, n_rows * k * sizeof(uint16_t)},
+        {s->record, s->at.gate, n_rows * k * sizeof(float)},
+        {s->record, s->at.mass, n_rows * sizeof(float)},
+        {s->record, s->at.margin, n_rows * sizeof(float)},
+        {s->router_logits, s->at.logits, n_rows * e * sizeof(float)},
+    };
+    if (!s->record && !s->router_logits) return;
+    gm_cuda_note(s, cudaEventRecord(s->routed, s->stream), "the record");
+    gm_cuda_note(s, cudaStreamWaitEvent(s->copies, s->routed, 0), "the record");
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        const size_t at = part[i].at + moe * part[i].bytes;
+        if (part[i].wanted)
+            gm_cuda_note(s,
+                         cudaMemcpyAsync(s->ring + at, s->result + at, part[i].bytes,
+                                         cudaMemcpyDeviceToHost, s->copies),
+                         "the record");
+    }
+}
+
+void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    norm_rows(s, step->n_rows, &w->mlp_norm, w->moe >= 0);
+    if (w->moe < 0) return;
+    multiply(s, 0, s->stream,
+             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM_EXACT),
+                                .b = w->router.address,
+                                .c = gm_cuda_at(s, GM_CUDA_ROUTER),
+                                .m = step->n_rows,
+                                .n = w->router.rows,
+                                .k = w->router.cols,
+                                .lda = s->plan.width,
+                                .ldb = w->router.stride,
+                                .ldc = s->plan.experts,
+                                .wide = true});
+    const gm_cuda_route p = gm_cuda_route_of(step, w);
+    gm_cuda_note(s, gm_cuda_route_many(&s->how, &p), "routing");
+    send_record(s, (size_t)w->moe, step->n_rows);
+    const gm_cuda_group group = {.expert = p.expert,
+                                 .slot = gm_cuda_at(s, GM_CUDA_SLOT),
+                                 .slot_row = gm_cuda_at(s, GM_CUDA_SLOT_ROW),
+                                 .count = gm_cuda_at(s, GM_CUDA_COUNT),
+                                 .first = gm_cuda_at(s, GM_CUDA_FIRST),
+                                 .n_choices = (int)step->n_rows * p.n_chosen,
+                                 .n_chosen = p.n_chosen,
+                                 .n_experts = p.n_experts};
+    gm_cuda_note(s, gm_cuda_group_rows(&s->how, &group), "grouping by expert");
+    gm_cuda_note(s,
+                 cudaMemcpyAsync(s->first, group.first, s->plan.bytes[GM_CUDA_FIRST],
+                                 cudaMemcpyDeviceToHost, s->stream),
+                 "counting rows");
+    gm_cuda_note(s, cudaEventRecord(s->ready, s->stream), "counting rows");
+}
+
+/* ---- experts ---- */
+
+/* Lanes begin when what the main stream has enqueued is done, and it goes on when they are. */
+static void fork_lanes(gm_cuda_session *s)
+{
+    gm_cuda_note(s, cudaEventRecord(s->fork, s->stream), "forking");
+    for (int i = 0; i < GM_CUDA_LANES; i++)
+        gm_cuda_note(s, cudaStreamWaitEvent(s->lane[i], s->fork, 0), "forking");
+}
+
+static void join_lanes(gm_cuda_session *s)
+{
+    for (int i = 0; i < GM_CUDA_LANES; i++) {
+        gm_cuda_note(s, cudaEventRecord(s->join[i], s->lane[i]), "joining");
+        gm_cuda_note(s, cudaStreamWaitEvent(s->stream, s->join[i], 0), "joining");
+    }
+}
+
+/* One of a layer's two products: of the MLP that all rows take, and of every expert with its
+ * rows, which lie one behind the other. */
+typedef struct moe_product {
+    const gm_buf *always, *expert; /* weights */
+    const void *always_from, *from;
+    size_t always_lda, lda; /* elements */
+} moe_product;
+
+static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows)
+{
+    const size_t size = s->wide ? sizeof(float) : sizeof(uint16_t);
+    int lane = 0;
+    fork_lanes(s);
+    if (m->always->address) {
+        const gm_cuda_product p = {.a = m->always_from,
+                                   .b = m->always->address,
+                                   .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
+                                   .m = n_rows,
+                                   .n = m->always->rows,
+                                   .k = m->always->cols,
+                                   .lda = m->always_lda,
+                                   .ldb = m->always->stride,
+                                   .ldc = s->plan.always_wide,
+                                   .wide = s->wide};
+        multiply(s, lane, s->lane[lane], &p);
+        lane = (lane + 1) % GM_CUDA_LANES;
+    }
+    for (size_t e = 0; m->expert->address && e < m->expert->count; e++) {
+        const size_t first = (size_t)s->first[e], n = (size_t)s->first[e + 1] - first;
+        const gm_cuda_product p = {.a = (const char *)m->from + first * m->lda * size,
+                                   .b =
+                                       (const char *)m->expert->address + e * m->expert->item_bytes,
+                                   .c = (float *)gm_cuda_at(s, GM_CUDA_WIDE) + first * s->plan.wide,
+                                   .m = n,
+                                   .n = m->expert->rows,
+                                   .k = m->expert->cols,
+                                   .lda = m->lda,
+                                   .ldb = m->expert->stride,
+                                   .ldc = s->plan.wide,
+                                   .wide = s->wide};
+        if (n == 0) continue;
+        multiply(s, lane, s->lane[lane], &p);
+        lane = (lane + 1) % GM_CUDA_LANES;
+    }
+    join_lanes(s);
+}
+
+static void swiglu(gm_cuda_session *s, const gm_cuda_swiglu *p)
+{
+    gm_cuda_note(s, gm_cuda_swiglu_rows(&s->how, p), "gating");
+}
+
+void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const size_t size = s->wide ? sizeof(float) : sizeof(uint16_t);
+    const int most = (int)step->n_rows * step->arch->n_chosen;
+    const int32_t *n = (const int32_t *)gm_cuda_at(s, GM_CUDA_FIRST) + step->arch->n_experts;
+    if (w->moe >= 0) {
+        const gm_cuda_gather p = {.from = gm_cuda_at(s, GM_CUDA_NORM),
+                                  .to = gm_cuda_at(s, GM_CUDA_GATHERED),
+                                  .index = gm_cuda_at(s, GM_CUDA_SLOT_ROW),
+                                  .n = n,
+                                  .row_bytes = s->plan.width * size,
+                                  .most = most};
+        gm_cuda_note(s, gm_cuda_gather_rows(&s->how, &p), "gathering rows");
+        gm_cuda_note(s, cudaEventSynchronize(s->ready), "counting rows");
+        if (s->status != GM_OK) return; /* s->first holds nothing to rely on */
+    }
+    multiply_all(s,
+                 &(moe_product){.always = &w->always.gate_up,
+                                .expert = &w->expert.gate_up,
+                                .always_from = gm_cuda_at(s, GM_CUDA_NORM),
+                                .from = gm_cuda_at(s, GM_CUDA_GATHERED),
+                                .always_lda = s->plan.width,
+                                .lda = s->plan.width},
+                 step->n_rows);
+    if (w->always.width)
+        swiglu(s, &(gm_cuda_swiglu){.gate_up = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
+                                    .hidden = gm_cuda_at(s, GM_CUDA_ALWAYS),
+                                    .stride = s->plan.always_wide,
+                                    .hidden_stride = s->plan.always_width,
+                                    .most = (int)step->n_rows,
+                                    .width = (int)w->always.width,
+                                    .wide = s->wide});
+    if (w->moe >= 0)
+        swiglu(s, &(gm_cuda_swiglu){.gate_up = gm_cuda_at(s, GM_CUDA_WIDE),
+                                    .hidden = gm_cuda_at(s, GM_CUDA_HIDDEN),
+                                    .n = n,
+                                    .stride = s->plan.wide,
+                                    .hidden_stride = s->plan.expert_width,
+                                    .most = most,
+                                    .width = step->arch->expert_width,
+                                    .wide = s->wide});
+}
+
+void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    if (s->status != GM_OK) return;
+    multiply_all(s,
+                 &(moe_product){.always = &w->always.down,
+                                .expert = &w->expert.down,
+                                .always_from = gm_cuda_at(s, GM_CUDA_ALWAYS),
+                                .from = gm_cuda_at(s, GM_CUDA_HIDDEN),
+                                .always_lda = s->plan.always_width,
+                                .lda = s->plan.expert_width},
+                 step->n_rows);
+    const gm_cuda_combine p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                               .y = w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_WIDE) : NULL,
+                               .always =
+                                   w->always.width ? gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE) : NULL,
+                               .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
+                               .slot = gm_cuda_at(s, GM_CUDA_SLOT),
+                               .gate = gm_cuda_at(s, GM_CUDA_GATE),
+                               .x_stride = s->plan.width,
+                               .y_stride = s->plan.wide,
+                               .always_stride = s->plan.always_wide,
+                               .n_rows = (int)step->n_rows,
+                               .width = s->arch->width,
+                               .n_chosen = s->arch->n_chosen,
+                               .scale = s->arch->router.scale};
+    gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");
+}
+
+/* ---- head ---- */
+
+void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n)
+{
+    gm_cuda_session *s = step->own;
+    const gm_buf *w = &step->weights->head;
+    const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                            .norm = step->weights->final_norm.address,
+                            .head = head,
+                            .rounded = gm_cuda_at(s, GM_CUDA_HEAD_X),
+                            .x_stride = s->plan.width,
+                            .rounded_stride = s->plan.width,
+                            .n_rows = (int)n,
+                            .width = s->arch->width,
+                            .epsilon = s->arch->norm_epsilon,
+                            .wide = s->wide};
+    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "the last norm");
+    multiply(s, 0, s->stream,
+             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEAD_X),
+                                .b = w->address,
+                                .c = gm_cuda_at(s, GM_CUDA_LOGITS),
+                                .m = n,
+                                .n = w->rows,
+                                .k = w->cols,
+                                .lda = s->plan.width,
+                                .ldb = w->stride,
+                                .ldc = s->plan.vocab,
+                                .wide = s->wide});
+}
+
+void gm_cuda_deliver_logits(const gm_step *step, size_t block)
+{
+    const gm_cuda_session *s = step->own;
+    const size_t vocab = (size_t)step->arch->vocab, at = block * GM_HEAD_ROWS;
+    for (size_t i = 0; i < GM_HEAD_ROWS && at + i < step->n_head; i++) {
+        const int64_t out = step->head[at + i].out;
+        if (out >= 0 && s->status == GM_OK)
+            memcpy(step->result->logits + (size_t)out * vocab, s->logits + i * s->plan.vocab,
+                   vocab * sizeof(float));
+    }
+}

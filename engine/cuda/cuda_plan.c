@@ -1,0 +1,133 @@
+/* cuda_plan.c - sizes of everything that a session keeps on the GPU. */
+#include "engine/cuda/cuda_plan.h"
+
+enum { ALIGN = 256, RESULT_ALIGN = 16 };
+
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Rows for which R vectors of the longest input fit into a block's shared memory. */
+static int few_rows(size_t longest)
+{
+    const size_t sweep = 256, bytes = gm_round_up(longest, sweep) * sizeof(float);
+    const size_t fit = (size_t)GM_CUDA_SHARED_BYTES / bytes;
+    return fit >= GM_CUDA_FEW ? GM_CUDA_FEW : fit >= 4 ? 4 : fit >= 2 ? 2 : (int)fit;
+}
+
+static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
+{
+    const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;
+    const size_t q = (size_t)arch->n_heads * head, kv = (size_t)arch->n_kv_heads * head;
+    const size_t f = (size_t)arch->expert_width;
+    const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
+    p->width = gm_round_up(d, GM_K_BLOCK);
+    p->at_k = q;
+    p->at_v = q + kv;
+    p->qkv = gm_round_up(q + 2 * kv, GM_K_BLOCK);
+    p->heads = gm_round_up(q, GM_K_BLOCK);
+    p->head = gm_round_up(head, 8);
+    p->experts = gm_round_up((size_t)arch->n_experts, GM_K_BLOCK);
+    p->expert_width = gm_round_up(f, GM_K_BLOCK);
+    p->always_width = gm_round_up(always, GM_K_BLOCK);
+    p->wide = gm_round_up(larger(2 * f, d), GM_K_BLOCK);
+    p->always_wide = gm_round_up(larger(2 * always, d), GM_K_BLOCK);
+    p->vocab = gm_round_up((size_t)arch->vocab, GM_K_BLOCK);
+    p->angle = head / 2;
+    p->seen_words = ((size_t)arch->vocab + 31) / 32;
+    p->few = few_rows(larger(d, q));
+    p->n_splits = (int)(sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
+}
+
+gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
+                                  const gm_session_sizes *sizes)
+{
+    gm_cuda_plan p = {0};
+    plan_strides(&p, arch, sizes);
+    const size_t t = sizes->max_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
+    const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
+    const size_t w = numerics == GM_NUMERICS_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
+    p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
+    const size_t bytes[GM_CUDA_N_REGIONS] = {
+        [GM_CUDA_RESIDUAL] = t * p.width * f32,
+        [GM_CUDA_QKV] = t * p.qkv * f32,
+        [GM_CUDA_QUERY] = t * heads * p.head * f32,
+        [GM_CUDA_HEADS] = t * p.heads * f32,
+        [GM_CUDA_HEADS_ROUNDED] = t * p.heads * w,
+        [GM_CUDA_NORM] = t * p.width * w,
+        [GM_CUDA_NORM_EXACT] = t * p.width * f32,
+        [GM_CUDA_ROUTER] = t * p.experts * f32,
+        [GM_CUDA_EXPERT] = t * k * i32,
+        [GM_CUDA_GATE] = t * k * f32,
+        [GM_CUDA_SLOT] = t * k * i32,
+        [GM_CUDA_SLOT_ROW] = t * k * i32,
+        [GM_CUDA_COUNT] = e * i32,
+        [GM_CUDA_FIRST] = (e + 1) * i32,
+        [GM_CUDA_GATHERED] = t * k * p.width * w,
+        [GM_CUDA_HIDDEN] = t * k * p.expert_width * w,
+        [GM_CUDA_ALWAYS] = t * p.always_width * w,
+        [GM_CUDA_WIDE] = t * k * p.wide * f32,
+        [GM_CUDA_ALWAYS_WIDE] = t * p.always_wide * f32,
+        [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (p.head + 2) * f32,
+        [GM_CUDA_TICKET] = few * (kv_heads + 1) * sizeof(unsigned),
+        [GM_CUDA_HEAD_X] = GM_HEAD_ROWS * p.width * w,
+        [GM_CUDA_LOGITS] = GM_HEAD_ROWS * p.vocab * f32,
+        [GM_CUDA_WEIGHT] = GM_HEAD_ROWS * p.vocab * f32,
+        [GM_CUDA_SEEN] = GM_HEAD_ROWS * p.seen_words * sizeof(unsigned),
+        [GM_CUDA_COSINE] = sizes->positions * p.angle * f32,
+        [GM_CUDA_SINE] = sizes->positions * p.angle * f32,
+        [GM_CUDA_STEP_DATA] = gm_cuda_plan_step(t, t, t).bytes,
+        [GM_CUDA_BLOCKS] = kv->max_sequences * kv->blocks_per_sequence * sizeof(uint32_t),
+        [GM_CUDA_TOKENS] = kv->n_blocks * GM_KV_BLOCK * sizeof(uint32_t),
+        [GM_CUDA_KEYS] = (size_t)arch->n_layers * p.kv_layer_bytes,
+        [GM_CUDA_VALUES] = (size_t)arch->n_layers * p.kv_layer_bytes,
+        [GM_CUDA_EDITS] = sizeof(gm_cuda_edits),
+        [GM_CUDA_COUNTER] = sizeof(uint64_t),
+    };
+    for (int i = 0; i < GM_CUDA_N_REGIONS; i++) {
+        p.bytes[i] = bytes[i];
+        p.at[i] = p.total;
+        p.total += gm_round_up(bytes[i], ALIGN);
+    }
+    return p;
+}
+
+static size_t take(size_t *at, size_t bytes)
+{
+    size_t here = *at;
+    *at += gm_round_up(bytes, RESULT_ALIGN);
+    return here;
+}
+
+gm_cuda_results gm_cuda_plan_results(const gm_arch *arch, size_t n_rows, bool record,
+                                     bool router_logits)
+{
+    const size_t l = (size_t)arch->n_moe, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
+    gm_cuda_results r = {0};
+    size_t at = 0;
+    r.sampled = take(&at, n_rows * sizeof(uint32_t)); /* a segment has at least a row */
+    r.nll = take(&at, n_rows * sizeof(float));
+    r.bad = take(&at, n_rows);
+    if (record) {
+        r.expert = take(&at, l * n_rows * k * sizeof(uint16_t));
+        r.gate = take(&at, l * n_rows * k * sizeof(float));
+        r.mass = take(&at, l * n_rows * sizeof(float));
+        r.margin = take(&at, l * n_rows * sizeof(float));
+    }
+    if (router_logits) r.logits = take(&at, l * n_rows * e * sizeof(float));
+    r.bytes = at;
+    return r;
+}
+
+gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles)
+{
+    gm_cuda_step_data d = {0};
+    size_t at = 0;
+    d.row = take(&at, n_rows * sizeof(gm_row));
+    d.head = take(&at, n_head * sizeof(gm_cuda_head));
+    d.tile = take(&at, n_tiles * sizeof(gm_tile));
+    d.bytes = at;
+    return d;
+}

@@ -1,0 +1,56 @@
+/* cuda_plan.h - how a session's device memory is divided, and how the results of a step lie in
+ * it: numbers only, nothing is allocated here.
+ */
+#ifndef GM_CUDA_PLAN_H
+#define GM_CUDA_PLAN_H
+
+#include "engine/cuda/cuda_kernels.h"
+
+/* name, in one allocation in this order */
+#define GM_CUDA_REGIONS(X)                                                                         \
+    X(RESIDUAL)                                                                                    \
+    X(QKV)                                                                                         \
+    X(QUERY)                                                                                       \
+    X(HEADS) X(HEADS_ROUNDED) X(NORM) X(NORM_EXACT) X(ROUTER) X(EXPERT) X(GATE) X(SLOT)            \
+        X(SLOT_ROW) X(COUNT) X(FIRST) X(GATHERED) X(HIDDEN) X(ALWAYS) X(WIDE) X(ALWAYS_WIDE)       \
+            X(PART) X(TICKET) X(HEAD_X) X(LOGITS) X(WEIGHT) X(SEEN) X(COSINE) X(SINE) X(STEP_DATA) \
+                X(BLOCKS) X(TOKENS) X(KEYS) X(VALUES) X(EDITS) X(COUNTER)
+
+#define GM_CUDA_REGION_ENUM(name) GM_CUDA_##name,
+typedef enum gm_cuda_region {
+    GM_CUDA_REGIONS(GM_CUDA_REGION_ENUM) GM_CUDA_N_REGIONS
+} gm_cuda_region;
+
+typedef struct gm_cuda_plan {
+    size_t at[GM_CUDA_N_REGIONS]; /* offsets, multiples of 256 */
+    size_t bytes[GM_CUDA_N_REGIONS];
+    size_t total;
+    /* elements from one row to the next */
+    size_t width, qkv, heads, head, experts, expert_width, always_width, wide, always_wide, vocab,
+        angle;
+    size_t at_k, at_v; /* parts of a row of qkv */
+    size_t seen_words;
+    size_t kv_layer_bytes; /* keys (or values) of a layer */
+    int few;               /* rows that the few-row kernels can take: shared memory */
+    int n_splits;
+} gm_cuda_plan;
+
+gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
+                                  const gm_session_sizes *sizes);
+
+/* What a step writes for the host, one behind the other; offsets are multiples of 16. */
+typedef struct gm_cuda_results {
+    size_t sampled, nll, bad; /* always there */
+    size_t expert, gate, mass, margin, logits;
+    size_t bytes;
+} gm_cuda_results;
+gm_cuda_results gm_cuda_plan_results(const gm_arch *arch, size_t n_rows, bool record,
+                                     bool router_logits);
+
+/* Where rows, head rows and tiles of a step lie in STEP_DATA. */
+typedef struct gm_cuda_step_data {
+    size_t row, head, tile, bytes;
+} gm_cuda_step_data;
+gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles);
+
+#endif

@@ -1,0 +1,196 @@
+/* cuda_prefill.cu - attention of many rows: queries and cache first, then tiles of 16 queries
+ * that walk over the cache 32 positions at a time.
+ *
+ * Products are fused multiply-adds from shared memory, not tensor cores: at probe lengths
+ * attention is one or two hundredths of a step.
+ */
+#include "engine/cuda/cuda_attend.cuh"
+
+enum {
+    THREADS = 128,
+    QUERIES = GM_TILE_ROWS / (THREADS / WARP), /* of a warp: 4 */
+    LANE_DIMS = 4,                             /* a lane sums 4 dims of every 128 */
+    CHUNKS = GM_CUDA_MAX_HEAD / (WARP * LANE_DIMS),
+};
+
+/* Launch: (rows, H + KV heads), THREADS: a query head, or a KV head's key and value. */
+template <typename W> __global__ static void append_kernel(gm_cuda_attention p)
+{
+    __shared__ float scratch[WARP];
+    __shared__ float key[GM_CUDA_MAX_HEAD];
+    wait_for_previous();
+    const size_t r = blockIdx.x;
+    const gm_row row = p.row[r];
+    const int position = (int)row.position, h = (int)blockIdx.y, kv_head = h - p.n_heads;
+    const float *qkv = p.qkv + r * p.qkv_stride;
+    if (kv_head < 0) {
+        finish_head(p, qkv, p.n_heads, h, p.q_norm, position, key, scratch);
+        __syncthreads();
+        float *to = p.query + (r * p.n_heads + h) * p.head_stride;
+        for (int i = threadIdx.x; i < (int)p.head_stride; i += THREADS)
+            to[i] = i < p.head_dim ? rounded<W>(key[i]) : 0.0f;
+        return;
+    }
+    finish_head(p, qkv + p.at_k, p.n_kv_heads, kv_head, p.k_norm, position, key, scratch);
+    __syncthreads();
+    append_head<W>(p, qkv + p.at_v + kv_head * p.head_dim, key,
+                   cache_row(p, row.sequence, position, kv_head), scratch);
+}
+
+extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p)
+{
+    const dim3 grid((unsigned)p->n_rows, (unsigned)(p->n_heads + p->n_kv_heads));
+    return p->wide ? launch(how, append_kernel<float>, grid, THREADS, 0, *p)
+                   : launch(how, append_kernel<bf16>, grid, THREADS, 0, *p);
+}
+
+/* ---- tiles ---- */
+
+/* A block of 32 positions of the cache into shared memory as f32, rows `ld` apart. */
+template <typename W>
+__device__ __forceinline__ void load_block(const void *cache, size_t row, size_t head_stride,
+                                           int ld, float *to)
+{
+    const int vecs = (int)head_stride / VEC;
+    const W *from = (const W *)cache + row * head_stride;
+    for (int i = threadIdx.x; i < GM_KV_BLOCK * vecs; i += THREADS) {
+        float a[VEC];
+        load_vector(from + (size_t)i * VEC, a);
+        for (int j = 0; j < VEC; j++) to[i / vecs * ld + i % vecs * VEC + j] = a[j];
+    }
+}
+
+/* What a warp knows of its queries; lane j holds dims 4 j .. 4 j + 3 of every 128. */
+struct Running {
+    float top[QUERIES], total[QUERIES];
+    float sum[QUERIES][CHUNKS * LANE_DIMS];
+};
+
+/* Scores of the warp's queries for the block's keys, a key a lane; then their weights. */
+template <typename W>
+__device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const float *query,
+                                            const float *key, int ld, const int *seen, Running &run,
+                                            float *weight)
+{
+    const int lane = threadIdx.x % WARP;
+    float score[QUERIES] = {};
+    for (int d = 0; d < (int)p.head_stride; d += 4) {
+        const float4 k = *(const float4 *)(const void *)(key + lane * ld + d);
+#pragma unroll
+        for (int q = 0; q < QUERIES; q++) {
+            const float4 x = *(const float4 *)(const void *)(query + q * ld + d);
+            score[q] = fmaf(x.x, k.x, score[q]);
+            score[q] = fmaf(x.y, k.y, score[q]);
+            score[q] = fmaf(x.z, k.z, score[q]);
+            score[q] = fmaf(x.w, k.w, score[q]);
+        }
+    }
+#pragma unroll
+    for (int q = 0; q < QUERIES; q++) {
+        const float scaled = lane < seen[q] ? score[q] * p.scale : -INFINITY;
+        float top = fmaxf(run.top[q], warp_max(scaled));
+        if (top == -INFINITY) top = 0.0f;
+        const float e = lane < seen[q] ? expf(scaled - top) : 0.0f;
+        const float factor = expf(run.top[q] - top);
+        run.total[q] = fmaf(run.total[q], factor, warp_sum(e));
+        run.top[q] = top;
+#pragma unroll
+        for (int i = 0; i < CHUNKS * LANE_DIMS; i++) run.sum[q][i] *= factor;
+        weight[q * GM_KV_BLOCK + lane] = rounded<W>(e);
+    }
+    __syncwarp();
+}
+
+__device__ __forceinline__ void add_block(const gm_cuda_attention &p, const float *value, int ld,
+                                          const float *weight, Running &run)
+{
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int c = 0; c < CHUNKS; c++) {
+        const int d = (c * WARP + lane) * LANE_DIMS;
+        if (c * WARP * LANE_DIMS >= (int)p.head_stride) continue;
+        for (int j = 0; j < GM_KV_BLOCK && d < (int)p.head_stride; j++) {
+            const float4 v = *(const float4 *)(const void *)(value + j * ld + d);
+#pragma unroll
+            for (int q = 0; q < QUERIES; q++) {
+                const float w = weight[q * GM_KV_BLOCK + j];
+                float *sum = run.sum[q] + c * LANE_DIMS;
+                sum[0] = fmaf(w, v.x, sum[0]);
+                sum[1] = fmaf(w, v.y, sum[1]);
+                sum[2] = fmaf(w, v.z, sum[2]);
+                sum[3] = fmaf(w, v.w, sum[3]);
+            }
+        }
+    }
+}
+
+static __host__ __device__ inline int padded(size_t head_stride)
+{
+    return (int)head_stride + 4; /* lanes that read one column meet different banks */
+}
+
+/* Launch: (tiles, H), THREADS; shared: queries, keys, values, weights. */
+template <typename W>
+__global__ static void __launch_bounds__(THREADS)
+    tile_kernel(gm_cuda_attention p, const gm_tile *tiles)
+{
+    const int ld = padded(p.head_stride), warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    float *query = dynamic_shared();          /* (16, ld) */
+    float *key = query + GM_TILE_ROWS * ld;   /* (32, ld) */
+    float *value = key + GM_KV_BLOCK * ld;    /* (32, ld) */
+    float *weight = value + GM_KV_BLOCK * ld; /* (16, 32) */
+    wait_for_previous();
+    const gm_tile tile = tiles[gridDim.x - 1 - blockIdx.x]; /* the last see the most positions */
+    const int h = (int)blockIdx.y, kv_head = h / (p.n_heads / p.n_kv_heads);
+    const gm_row row = p.row[tile.first];
+    const int n = (int)tile.n, position = (int)row.position;
+
+    for (int i = threadIdx.x; i < GM_TILE_ROWS * (int)p.head_stride; i += THREADS) {
+        const int q = i / (int)p.head_stride, d = i % (int)p.head_stride;
+        query[q * ld + d] =
+            q < n ? p.query[((tile.first + q) * (size_t)p.n_heads + h) * p.head_stride + d] : 0.0f;
+    }
+    Running run = {};
+    for (int q = 0; q < QUERIES; q++) run.top[q] = -INFINITY;
+    const int q0 = warp * QUERIES;
+    for (int start = 0; start < position + n; start += GM_KV_BLOCK) {
+        const size_t at = cache_row(p, row.sequence, start, kv_head);
+        int seen[QUERIES];
+        for (int q = 0; q < QUERIES; q++) {
+            const int upto = position + q0 + q - start + 1;
+            seen[q] = q0 + q < n ? (upto < GM_KV_BLOCK ? upto : GM_KV_BLOCK) : 0;
+        }
+        __syncthreads(); /* the block before has been used */
+        load_block<W>(p.k, at, p.head_stride, ld, key);
+        load_block<W>(p.v, at, p.head_stride, ld, value);
+        __syncthreads();
+        weigh_block<W>(p, query + q0 * ld, key, ld, seen, run, weight + q0 * GM_KV_BLOCK);
+        add_block(p, value, ld, weight + q0 * GM_KV_BLOCK, run);
+    }
+    for (int q = 0; q < QUERIES; q++) {
+        if (q0 + q >= n) continue;
+        float *to = p.heads + (tile.first + q0 + q) * p.heads_stride + h * p.head_dim;
+        for (int c = 0; c < CHUNKS; c++)
+            for (int i = 0; i < LANE_DIMS; i++) {
+                const int d = (c * WARP + lane) * LANE_DIMS + i;
+                if (d < p.head_dim) to[d] = run.sum[q][c * LANE_DIMS + i] / run.total[q];
+            }
+    }
+}
+
+extern "C" cudaError_t gm_cuda_attend_many(const gm_cuda_how *how, const gm_cuda_attention *p,
+                                           const gm_tile *tile, int n_tiles)
+{
+    const dim3 grid((unsigned)n_tiles, (unsigned)p->n_heads);
+    const size_t rows = GM_TILE_ROWS + 2 * GM_KV_BLOCK;
+    const size_t shared =
+        (rows * (size_t)padded(p->head_stride) + GM_TILE_ROWS * GM_KV_BLOCK) * sizeof(float);
+    return p->wide ? launch(how, tile_kernel<float>, grid, THREADS, shared, *p, tile)
+                   : launch(how, tile_kernel<bf16>, grid, THREADS, shared, *p, tile);
+}
+
+extern "C" cudaError_t gm_cuda_prefill_prepare(void)
+{
+    cudaError_t e = allow_shared(tile_kernel<float>);
+    return e != cudaSuccess ? e : allow_shared(tile_kernel<bf16>);
+}

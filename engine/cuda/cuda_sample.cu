@@ -1,0 +1,207 @@
+/* cuda_sample.cu - the next token from a row of logits, by one block (definition: sample.c).
+ *
+ * "The strongest tokens whose weight reaches X" is found eight bits at a time, without sorting:
+ * tokens are ordered by a key that knows no ties (logit, then the lower id), a histogram says in
+ * which bin of the next eight bits the running total crosses X, and only that bin is looked at
+ * again. top-k, top-p and the draw itself are all this one question. Weights are summed as
+ * integers of 2^-44, so that the total does not depend on the order of the threads.
+ */
+#include "engine/cuda/cuda_device.cuh"
+
+enum { THREADS = 1024, BITS = 8, BINS = 1 << BITS };
+
+typedef unsigned long long u64;
+
+/* Philox4x32-10 (Salmon et al. 2011), as base/rng.c calls it: the first two words. */
+__device__ double uniform(u64 seed, u64 stream, u64 index)
+{
+    unsigned c[4] = {(unsigned)index, (unsigned)(index >> 32), 0u, (unsigned)stream};
+    unsigned k0 = (unsigned)seed, k1 = (unsigned)(seed >> 32) ^ (unsigned)(stream >> 32);
+    for (int round = 0; round < 10; round++) {
+        const unsigned high0 = __umulhi(0xD2511F53u, c[0]), low0 = 0xD2511F53u * c[0];
+        const unsigned high1 = __umulhi(0xCD9E8D57u, c[2]), low1 = 0xCD9E8D57u * c[2];
+        c[0] = high1 ^ c[1] ^ k0;
+        c[1] = low1;
+        c[2] = high0 ^ c[3] ^ k1;
+        c[3] = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return (double)(((u64)c[0] << 32 | c[1]) >> 11) * 0x1p-53;
+}
+
+struct Shared {
+    unsigned count[BINS];
+    u64 weight[BINS];
+    u64 sums[WARP];
+    float tops[WARP];
+    u64 found; /* key prefix, then key */
+    u64 above; /* count or weight of what is stronger than the bin */
+    unsigned in_bin;
+};
+
+/* A row being sampled. */
+struct Row {
+    const float *logits, *weight;
+    int vocab;
+    bool by_strength; /* keys: strength, or the id alone, lower first */
+};
+
+/* Larger keys come first; no two tokens share one. Zero: no candidate. */
+__device__ __forceinline__ u64 key_of(const Row &row, int i)
+{
+    const float x = row.logits[i];
+    if (!(x > -INFINITY)) return 0; /* NaN and -inf */
+    const unsigned bits = __float_as_uint(x + 0.0f), id = 0xffffffffu - (unsigned)i;
+    if (!row.by_strength) return id;
+    return (u64)(bits & 0x80000000u ? ~bits : bits | 0x80000000u) << 32 | id;
+}
+
+__device__ __forceinline__ u64 fixed_weight(float weight)
+{
+    return (u64)((double)weight * 0x1p44);
+}
+
+/* The key of the last token of the shortest prefix of the order whose count (or weight) is at
+ * least `goal`, which the whole order reaches. Keys below `floor` do not count. */
+__device__ u64 find_prefix(const Row &row, Shared *s, bool by_count, u64 goal, u64 floor)
+{
+    u64 prefix = 0, above = 0;
+    for (int shift = 64 - BITS; shift >= 0; shift -= BITS) {
+        for (int b = threadIdx.x; b < BINS; b += THREADS) s->count[b] = 0, s->weight[b] = 0;
+        __syncthreads();
+        for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
+            const u64 key = key_of(row, i);
+            if (key == 0 || key < floor) continue;
+            if (shift + BITS < 64 && key >> (shift + BITS) != prefix) continue;
+            const unsigned bin = (unsigned)(key >> shift) & (BINS - 1);
+            atomicAdd(&s->count[bin], 1u);
+            atomicAdd(&s->weight[bin], fixed_weight(row.weight[i]));
+        }
+        __syncthreads();
+        if (threadIdx.x == 0) {
+            int bin = 0;
+            u64 passed = above;
+            for (int b = BINS - 1; b >= 0; b--) {
+                if (s->count[b] == 0) continue;
+                const u64 here = by_count ? (u64)s->count[b] : s->weight[b];
+                bin = b;
+                if (passed + here >= goal) break;
+                passed += here;
+            }
+            s->above = passed;
+            s->found = prefix << BITS | (unsigned)bin;
+            s->in_bin = s->count[bin];
+        }
+        __syncthreads();
+        prefix = s->found, above = s->above;
+        const unsigned in_bin = s->in_bin;
+        __syncthreads();
+        if (in_bin != 1) continue;
+        for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
+            const u64 key = key_of(row, i);
+            if (key != 0 && key >= floor && key >> shift == prefix) s->found = key;
+        }
+        __syncthreads();
+        prefix = s->found;
+        __syncthreads();
+        break;
+    }
+    return prefix;
+}
+
+/* Weight of the keys from `floor` on. */
+__device__ u64 weight_from(const Row &row, Shared *s, u64 floor)
+{
+    u64 sum = 0;
+    for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
+        const u64 key = key_of(row, i);
+        if (key != 0 && key >= floor) sum += fixed_weight(row.weight[i]);
+    }
+    return block_sum(sum, s->sums);
+}
+
+/* Divide the logits of tokens seen before by the penalty, each once. */
+__device__ void penalise(const gm_cuda_finish &p, const gm_row &row, float *logits, unsigned *seen,
+                         double penalty)
+{
+    const uint32_t *blocks = p.block + row.sequence * p.blocks_per_sequence;
+    for (unsigned at = threadIdx.x; at <= row.position; at += THREADS) {
+        const uint32_t id =
+            p.token[(size_t)blocks[at / GM_KV_BLOCK] * GM_KV_BLOCK + at % GM_KV_BLOCK];
+        if (atomicOr(seen + id / 32, 1u << id % 32) >> id % 32 & 1u) continue;
+        const double z = (double)logits[id];
+        logits[id] = (float)(z > 0.0 ? z / penalty : z * penalty);
+    }
+    __syncthreads();
+    for (size_t i = threadIdx.x; i < p.seen_words; i += THREADS) seen[i] = 0;
+    __syncthreads();
+}
+
+/* The strongest token, the lowest id among equals; GM_NO_TARGET when there is none. */
+__device__ uint32_t strongest(const Row &row, Shared *s)
+{
+    u64 best = 0;
+    for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
+        const u64 key = key_of(row, i);
+        if (key > best) best = key;
+    }
+#pragma unroll
+    for (int by = WARP / 2; by > 0; by /= 2) {
+        const u64 other = __shfl_xor_sync(ALL, best, by);
+        if (other > best) best = other;
+    }
+    if (threadIdx.x % WARP == 0) s->sums[threadIdx.x / WARP] = best;
+    __syncthreads();
+    for (int w = 0; w < THREADS / WARP; w++)
+        if (s->sums[w] > best) best = s->sums[w];
+    __syncthreads();
+    return best ? 0xffffffffu - (unsigned)best : GM_NO_TARGET;
+}
+
+/* Launch: (head rows), THREADS. */
+__global__ static void __launch_bounds__(THREADS) sample_kernel(gm_cuda_finish p)
+{
+    __shared__ Shared s;
+    wait_for_previous();
+    const gm_cuda_head head = p.head[blockIdx.x];
+    if (head.segment < 0) return;
+    const gm_row at = p.row[head.row];
+    float *logits = p.logits + blockIdx.x * p.stride, *weight = p.weight + blockIdx.x * p.stride;
+    if (head.penalty != 1.0)
+        penalise(p, at, logits, p.seen + blockIdx.x * p.seen_words, head.penalty);
+    Row row = {logits, weight, p.vocab, true};
+    const uint32_t best = strongest(row, &s);
+    uint32_t token = best;
+    if (best != GM_NO_TARGET && head.temperature != 0.0 && !isinf(logits[best])) {
+        unsigned mine = 0;
+        for (int i = threadIdx.x; i < p.vocab; i += THREADS) {
+            const double off = (double)(logits[i] - logits[best]);
+            weight[i] = expf((float)(off / head.temperature));
+            mine += key_of(row, i) != 0;
+        }
+        const u64 n = block_sum((u64)mine, s.sums);
+        const bool cut = head.top_k > 0 && (u64)head.top_k < n;
+        u64 floor = 1, kept = weight_from(row, &s, floor);
+        if (cut) {
+            floor = find_prefix(row, &s, true, (u64)head.top_k, floor);
+            kept = weight_from(row, &s, floor);
+        }
+        if (head.top_p < 1.0) {
+            const u64 goal = (u64)ceil(head.top_p * (double)kept);
+            floor = find_prefix(row, &s, false, goal < kept ? goal : kept, floor);
+            kept = weight_from(row, &s, floor);
+        }
+        row.by_strength = cut || head.top_p < 1.0;
+        const double draw = uniform(head.seed, head.stream, (u64)at.position + 1);
+        const u64 goal = (u64)(draw * (double)kept) + 1;
+        const u64 key = find_prefix(row, &s, false, goal < kept ? goal : kept, floor);
+        token = 0xffffffffu - (unsigned)key;
+    }
+    if (threadIdx.x == 0) p.sampled[head.segment] = token;
+}
+
+extern "C" cudaError_t gm_cuda_sample_rows(const gm_cuda_how *how, const gm_cuda_finish *p)
+{
+    return launch(how, sample_kernel, dim3((unsigned)p->n), THREADS, 0, *p);
+}

@@ -1,0 +1,254 @@
+/* cuda_session.c - creating a session on the GPU: memory, streams, tables; and its edits. */
+#include "engine/cuda/cuda_session.h"
+
+#include "base/text.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- what the kernels cannot do is refused ---- */
+
+static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_error *err)
+{
+    if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
+        return gm_fail(err, GM_EABSENT,
+                       "the model has %d experts a layer, the GPU's router takes %d",
+                       arch->n_experts, GM_CUDA_MAX_EXPERTS);
+    if (arch->head_dim > GM_CUDA_MAX_HEAD || arch->head_dim % 2)
+        return gm_fail(err, GM_EABSENT,
+                       "the model's heads have %d dimensions, the GPU's attention takes even ones "
+                       "up to %d",
+                       arch->head_dim, GM_CUDA_MAX_HEAD);
+    if (plan->few < 1)
+        return gm_fail(err, GM_EABSENT,
+                       "the model is %d wide, too wide for a block's shared memory on the GPU",
+                       arch->width);
+    return GM_OK;
+}
+
+static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
+{
+    size_t n_free = 0, total = 0;
+    char need[24], have[24], cache[24];
+    gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
+    if (status != GM_OK || s->plan.total <= n_free) return status;
+    return gm_fail(err, GM_EMEM,
+                   "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
+                   "the cache alone is %s: fewer rows a step or a shorter context fit",
+                   s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)s->plan.total),
+                   s->model->device.name, gm_show_bytes(have, (double)n_free),
+                   gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] * 2)));
+}
+
+/* ---- memory ---- */
+
+static gm_status pinned(void **out, size_t bytes, gm_error *err)
+{
+    return gm_cuda_check(cudaMallocHost(out, bytes), "pinned memory for a session", err);
+}
+
+static gm_status allocate(gm_cuda_session *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    void *at = NULL;
+    const size_t table = s->plan.bytes[GM_CUDA_BLOCKS];
+    GM_TRY(gm_cuda_check(cudaMalloc(&at, s->plan.total), "memory for a session", err));
+    s->memory = at;
+    GM_TRY(gm_cuda_check(cudaMemsetAsync(at, 0, s->plan.total, s->stream), "clearing memory", err));
+    GM_TRY(pinned(&at, s->plan.bytes[GM_CUDA_STEP_DATA], err));
+    s->upload = at;
+    GM_TRY(pinned(&at, table, err));
+    s->blocks = memset(at, 0xff, table); /* no block has this number: all are sent once */
+    GM_TRY(pinned(&at, s->plan.bytes[GM_CUDA_FIRST], err));
+    s->first = at;
+    GM_TRY(pinned(&at, s->plan.bytes[GM_CUDA_LOGITS], err));
+    s->logits = at;
+    GM_TRY(pinned(&at, GM_CUDA_SLOTS * sizeof *s->arrived, err));
+    s->arrived = memset(at, 0, GM_CUDA_SLOTS * sizeof *s->arrived);
+    GM_TRY(gm_cuda_results_reserve(
+        s, gm_cuda_plan_results(s->arch, (size_t)s->plan.few, true, true).bytes, err));
+out:
+    return status;
+}
+
+static void forget_graphs(gm_cuda_session *s)
+{
+    for (int i = 0; i < GM_CUDA_GRAPHS; i++)
+        if (s->graph[i].exec) (void)cudaGraphExecDestroy(s->graph[i].exec);
+    memset(s->graph, 0, sizeof s->graph);
+}
+
+gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *err)
+{
+    gm_status status = GM_OK;
+    void *at = NULL;
+    if (bytes <= s->result_bytes) return GM_OK;
+    forget_graphs(s);
+    (void)cudaFree(s->result);
+    (void)cudaFreeHost(s->ring);
+    s->result = s->ring = NULL;
+    s->result_bytes = 0;
+    GM_TRY(gm_cuda_check(cudaMalloc(&at, bytes), "memory for a step's results", err));
+    s->result = at;
+    /* a step of many rows is alone in the ring; of few rows GM_CUDA_SLOTS are on their way */
+    size_t few = gm_cuda_plan_results(s->arch, (size_t)s->plan.few, true, true).bytes;
+    size_t ring = few * GM_CUDA_SLOTS > bytes ? few * GM_CUDA_SLOTS : bytes;
+    GM_TRY(pinned(&at, ring, err));
+    s->ring = at;
+    s->result_bytes = bytes;
+out:
+    return status;
+}
+
+/* The angle of pair i at position p is p * theta^(-2 i / head_dim), as in work.c. */
+static gm_status send_angles(gm_cuda_session *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t half = s->plan.angle, n = s->sizes.positions;
+    float *cosine = gm_alloc2(n, half, 2 * sizeof *cosine);
+    if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
+    float *sine = cosine + n * half;
+    for (size_t i = 0; i < half; i++) {
+        double frequency = pow(s->arch->rope_theta, -2.0 * (double)i / (double)s->arch->head_dim);
+        for (size_t p = 0; p < n; p++) {
+            cosine[p * half + i] = (float)cos((double)p * frequency);
+            sine[p * half + i] = (float)sin((double)p * frequency);
+        }
+    }
+    const struct {
+        gm_cuda_region to;
+        const float *from;
+    } part[] = {{GM_CUDA_COSINE, cosine}, {GM_CUDA_SINE, sine}};
+    for (int i = 0; i < 2; i++)
+        GM_TRY(gm_cuda_check(cudaMemcpyAsync(gm_cuda_at(s, part[i].to), part[i].from,
+                                             s->plan.bytes[part[i].to], cudaMemcpyHostToDevice,
+                                             s->stream),
+                             "sending the angles", err));
+    GM_TRY(gm_cuda_check(cudaStreamSynchronize(s->stream), "sending the angles", err));
+out:
+    gm_free(cosine);
+    return status;
+}
+
+static gm_status create_streams(gm_cuda_session *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    cudaStream_t *stream[] = {&s->stream, &s->copies};
+    cudaEvent_t *event[] = {&s->ready, &s->routed, &s->fork};
+    for (size_t i = 0; i < sizeof stream / sizeof *stream; i++)
+        GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(stream[i], cudaStreamNonBlocking),
+                             "making a stream", err));
+    for (size_t i = 0; i < sizeof event / sizeof *event; i++)
+        GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(event[i], cudaEventDisableTiming),
+                             "making an event", err));
+    for (int i = 0; i < GM_CUDA_LANES; i++) {
+        GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&s->lane[i], cudaStreamNonBlocking),
+                             "making a stream", err));
+        GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(&s->join[i], cudaEventDisableTiming),
+                             "making an event", err));
+    }
+out:
+    return status;
+}
+
+gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weights *weights,
+                                 const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_cuda_session *s = gm_alloc(1, sizeof *s);
+    *own = NULL;
+    if (s == NULL) return gm_fail(err, GM_EMEM, "no memory for a session");
+    s->arch = arch;
+    s->weights = weights;
+    s->model = weights->own;
+    s->kv = kv;
+    s->sizes = *sizes;
+    s->wide = weights->numerics == GM_NUMERICS_F32;
+    s->plan = gm_cuda_plan_session(arch, weights->numerics, kv, sizes);
+    GM_TRY(check_limits(arch, &s->plan, err));
+    GM_TRY(gm_cuda_check(cudaSetDevice(s->model->device.index), "choosing the GPU", err));
+    GM_TRY(check_memory(s, err));
+    GM_TRY(create_streams(s, err));
+    s->how = (gm_cuda_how){.stream = s->stream,
+                           .multiprocessors = s->model->device.multiprocessors,
+                           .early = s->model->device.early};
+    GM_TRY(allocate(s, err));
+    GM_TRY(send_angles(s, err));
+    *own = s;
+    s = NULL;
+out:
+    gm_cuda_session_free(s);
+    return status;
+}
+
+void gm_cuda_session_free(void *own)
+{
+    gm_cuda_session *s = own;
+    if (s == NULL) return;
+    (void)cudaSetDevice(s->model->device.index);
+    if (s->stream) (void)cudaStreamSynchronize(s->stream);
+    if (s->copies) (void)cudaStreamSynchronize(s->copies);
+    forget_graphs(s);
+    void *device[] = {s->memory, s->edit_memory, s->result};
+    void *host[] = {s->upload, s->blocks, s->first, s->logits, s->ring, s->arrived};
+    for (size_t i = 0; i < sizeof device / sizeof *device; i++) (void)cudaFree(device[i]);
+    for (size_t i = 0; i < sizeof host / sizeof *host; i++) (void)cudaFreeHost(host[i]);
+    cudaStream_t stream[2 + GM_CUDA_LANES] = {s->stream, s->copies};
+    cudaEvent_t event[3 + GM_CUDA_LANES] = {s->ready, s->routed, s->fork};
+    for (int i = 0; i < GM_CUDA_LANES; i++) stream[2 + i] = s->lane[i], event[3 + i] = s->join[i];
+    for (size_t i = 0; i < sizeof stream / sizeof *stream; i++)
+        if (stream[i]) (void)cudaStreamDestroy(stream[i]);
+    for (size_t i = 0; i < sizeof event / sizeof *event; i++)
+        if (event[i]) (void)cudaEventDestroy(event[i]);
+    gm_free(s);
+}
+
+void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what)
+{
+    if (s->status == GM_OK) s->status = gm_cuda_check(result, what, &s->error);
+}
+
+/* ---- edits ---- */
+
+/* One block of memory: biases, then a byte for each of active, mode, mass and phases. */
+gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_cuda_session *s = own;
+    const size_t n = edits->n, flags = n * edits->n_layers;
+    const size_t biases = flags * edits->n_experts * sizeof(float);
+    const size_t bytes = biases + flags + 3 * n;
+    char *host = gm_alloc(bytes + 1, 1);
+    void *device = NULL;
+    gm_cuda_edits table = {.n = (int32_t)n};
+    if (host == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu edits", n);
+    if (n > 0) {
+        char *at = host + biases;
+        memcpy(host, edits->bias, biases);
+        for (size_t i = 0; i < flags; i++) *at++ = (char)edits->active[i];
+        for (size_t i = 0; i < n; i++) at[i] = (char)edits->edit[i].mode;
+        for (size_t i = 0; i < n; i++) at[n + i] = (char)edits->edit[i].mass_matched;
+        for (size_t i = 0; i < n; i++) at[2 * n + i] = (char)edits->edit[i].phases;
+        GM_TRY(gm_cuda_check(cudaMalloc(&device, bytes), "memory for edits", err));
+        const uint8_t *to = (const uint8_t *)device + biases;
+        table.bias = device;
+        table.active = to;
+        table.mode = to + flags;
+        table.mass = to + flags + n;
+        table.phases = to + flags + 2 * n;
+        GM_TRY(
+            gm_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s->stream),
+                          "sending edits", err));
+    }
+    GM_TRY(gm_cuda_check(cudaMemcpyAsync(gm_cuda_at(s, GM_CUDA_EDITS), &table, sizeof table,
+                                         cudaMemcpyHostToDevice, s->stream),
+                         "sending edits", err));
+    GM_TRY(gm_cuda_check(cudaStreamSynchronize(s->stream), "sending edits", err));
+    (void)cudaFree(s->edit_memory);
+    s->edit_memory = device;
+    device = NULL;
+out:
+    (void)cudaFree(device);
+    gm_free(host);
+    return status;
+}

@@ -1,0 +1,109 @@
+/* cuda_session.h - what a model and a session keep on the GPU, shared by the files that run a
+ * step.
+ */
+#ifndef GM_CUDA_SESSION_H
+#define GM_CUDA_SESSION_H
+
+#include "engine/cuda/cuda_device.h"
+#include "engine/cuda/cuda_kernels.h"
+#include "engine/cuda/cuda_plan.h"
+
+/* gm_weights.own */
+typedef struct gm_cuda_model {
+    gm_cuda_device device;
+    gm_cuda_blas blas;
+    void *memory; /* all weights, one allocation */
+    size_t bytes;
+} gm_cuda_model;
+
+/* A captured step of few rows, and what it was captured for. */
+typedef struct gm_cuda_graph {
+    size_t n_rows, n_head;
+    bool record, router_logits, logits, nll, sampled;
+    cudaGraphExec_t exec; /* NULL: this place is free */
+    size_t n_nodes;       /* kernels and copies of a replay */
+    uint64_t used;        /* number of the step that used it last */
+} gm_cuda_graph;
+
+enum { GM_CUDA_GRAPHS = 16 };
+
+/* gm_step.own */
+typedef struct gm_cuda_session {
+    const gm_arch *arch;
+    const gm_weights *weights;
+    const gm_cuda_model *model;
+    const gm_kv *kv; /* tables only */
+    gm_session_sizes sizes;
+    gm_cuda_plan plan;
+    gm_cuda_how how;
+    bool wide;
+    cudaStream_t stream, copies, lane[GM_CUDA_LANES];
+    cudaEvent_t ready, routed, fork, join[GM_CUDA_LANES];
+    char *memory;        /* plan.total bytes */
+    char *edit_memory;   /* of the tables that GM_CUDA_EDITS points to */
+    char *result;        /* on the device: results of a step */
+    size_t result_bytes; /* that it and a slot of the ring can hold */
+    /* pinned */
+    char *upload;      /* rows, head rows, tiles of the next step */
+    uint32_t *blocks;  /* the block tables as they are on the device */
+    int32_t *first;    /* (E + 1) places of the experts, read back */
+    float *logits;     /* (GM_HEAD_ROWS, V stride) */
+    char *ring;        /* GM_CUDA_SLOTS results */
+    uint64_t *arrived; /* (GM_CUDA_SLOTS) */
+    gm_cuda_graph graph[GM_CUDA_GRAPHS];
+    uint64_t n_steps; /* of few rows, launched */
+    /* the step that runs */
+    bool few;
+    gm_cuda_results at; /* in `result` */
+    bool record, router_logits, wants_logits;
+    gm_status status; /* the first failure: the operations have no other way to say it */
+    gm_error error;
+} gm_cuda_session;
+
+/* A region of the session's memory. */
+static inline void *gm_cuda_at(const gm_cuda_session *s, gm_cuda_region region)
+{
+    return s->memory + s->plan.at[region];
+}
+
+/* Keep the first failure of a step. `what` is a verbal noun: "routing". */
+void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what);
+
+gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weights *weights,
+                                 const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err)
+    GM_MUST_USE;
+void gm_cuda_session_free(void *own);
+gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err) GM_MUST_USE;
+
+/* Room for the results of a step in `result` and in the ring; graphs that point to the old
+ * places are forgotten. Nothing may be running. */
+gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *err) GM_MUST_USE;
+
+/* cuda_step.c */
+gm_status gm_cuda_step(const gm_step *step, gm_error *err) GM_MUST_USE;
+bool gm_cuda_decodes(void *own, size_t n_segments);
+gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *context,
+                         size_t *n_done, gm_error *err) GM_MUST_USE;
+
+/* cuda_weights.c */
+gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                               const gm_model_options *options, gm_error *err) GM_MUST_USE;
+void gm_cuda_weights_free(gm_weights *w);
+
+/* cuda_many.c: an operation for many rows, as in gm_ops */
+void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w);
+void gm_cuda_attn_many(const gm_step *step, size_t layer);
+void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w);
+void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n);
+/* The caller's logits of a block of head rows, when they are on the host. */
+void gm_cuda_deliver_logits(const gm_step *step, size_t block);
+
+/* cuda_ops.c: what both forms of an operation tell their kernels */
+gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const gm_layer *w);
+gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w);
+gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w);
+
+#endif

@@ -1,0 +1,173 @@
+/* cuda_runtime.h - CUDA's C++ side for the emulation: what a .cu file writes, as C++.
+ *
+ * A thread of a block is a fiber (emulated_device.cpp); blocks run one after the other, so a
+ * __shared__ variable can be a static one. Warp functions ask for all 32 lanes, as the kernels
+ * of engine/cuda/ do. There is no atomicAdd for floats: a kernel that uses one does not compile.
+ */
+#ifndef GM_EMULATED_RUNTIME_H
+#define GM_EMULATED_RUNTIME_H
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+
+#include "cuda_runtime_api.h"
+
+#define GM_EMULATED_CUDA 1
+using std::isinf;
+using std::isnan;
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__      static
+#define __launch_bounds__(...)
+#define __align__(n) alignas(n)
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+    {
+    }
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+
+/* Of the fiber that runs. */
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+/* ---- launching ---- */
+
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+struct cudaLaunchAttribute {
+    cudaLaunchAttributeID id;
+    struct {
+        int programmaticStreamSerializationAllowed;
+    } val;
+};
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+    cudaLaunchAttribute *attrs;
+    unsigned numAttrs;
+};
+
+cudaError_t emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> thread);
+void *emulated_dynamic_shared();
+
+template <typename... P, typename... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...),
+                               A... argument)
+{
+    return emulated_launch(config, [=] { kernel(argument...); });
+}
+
+template <typename F> cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int n)
+{
+    return n >= 0 && n <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+/* ---- what threads of a block do together ---- */
+
+void __syncthreads();
+
+/* Give this lane's eight bytes to the warp; what lane `from` gave comes back. */
+uint64_t emulated_exchange(unsigned mask, uint64_t mine, unsigned from);
+unsigned emulated_ballot(unsigned mask, bool mine);
+unsigned emulated_lane();
+
+template <typename T> T __shfl_sync(unsigned mask, T value, int from)
+{
+    static_assert(sizeof(T) <= 8, "a shuffle moves up to eight bytes");
+    uint64_t bits = 0;
+    memcpy(&bits, &value, sizeof value);
+    bits = emulated_exchange(mask, bits, (unsigned)from & 31u);
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+template <typename T> T __shfl_xor_sync(unsigned mask, T value, int by)
+{
+    return __shfl_sync(mask, value, (int)(emulated_lane() ^ (unsigned)by));
+}
+
+inline unsigned __ballot_sync(unsigned mask, int mine)
+{
+    return emulated_ballot(mask, mine != 0);
+}
+
+inline void __syncwarp(unsigned mask = 0xffffffffu)
+{
+    (void)emulated_ballot(mask, false);
+}
+
+/* ---- memory: one operating-system thread, so nothing has to be ordered ---- */
+
+inline void __threadfence()
+{
+}
+inline void __threadfence_system()
+{
+}
+template <typename T> T __ldg(const T *at)
+{
+    return *at;
+}
+template <typename T> T __ldcg(const T *at)
+{
+    return *at;
+}
+inline unsigned atomicAdd(unsigned *at, unsigned by)
+{
+    unsigned old = *at;
+    *at += by;
+    return old;
+}
+inline unsigned long long atomicAdd(unsigned long long *at, unsigned long long by)
+{
+    unsigned long long old = *at;
+    *at += by;
+    return old;
+}
+inline unsigned atomicOr(unsigned *at, unsigned bits)
+{
+    unsigned old = *at;
+    *at |= bits;
+    return old;
+}
+inline unsigned long long atomicMax(unsigned long long *at, unsigned long long value)
+{
+    unsigned long long old = *at;
+    if (value > old) *at = value;
+    return old;
+}
+
+/* ---- numbers ---- */
+
+inline unsigned __float_as_uint(float x)
+{
+    unsigned bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+inline float __uint_as_float(unsigned bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline int __popc(unsigned bits)
+{
+    return __builtin_popcount(bits);
+}
+inline unsigned __umulhi(unsigned a, unsigned b)
+{
+    return (unsigned)((uint64_t)a * b >> 32);
+}
+
+#endif
