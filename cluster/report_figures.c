@@ -6,7 +6,7 @@
 
 #include "cluster/summary.h"
 
-enum { LABEL_BYTES = 64, LABEL_WORDS = 3, FEW = 8 };
+enum { LABEL_BYTES = 64, LABEL_WORDS = 4, FEW = 8 };
 
 /* The mean of the middles, and the largest distance from it. */
 static double find_extent(double centre[2], const gm_cluster_place *place, size_t n)

@@ -63,6 +63,11 @@ gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err)
         return gm_fail(err, GM_EMEM, "no memory for a picture");
     if (drawn != CAIRO_STATUS_SUCCESS)
         return gm_fail(err, GM_EIO, "cannot draw a picture: %s", cairo_status_to_string(drawn));
+    if (canvas->lacking[0])
+        return gm_fail(err, GM_EABSENT,
+                       "no font here has all characters of '%s': install one that has "
+                       "(Debian: fonts-dejavu-core, fonts-noto-cjk)",
+                       canvas->lacking);
     return GM_OK;
 }
 
@@ -144,6 +149,8 @@ void gm_canvas_text(gm_canvas *canvas, double x, double y, const char *text,
     }
     gm_canvas_colour(canvas, style->colour, 1);
     pango_cairo_show_layout(canvas->cr, layout);
+    if (canvas->lacking[0] == '\0' && pango_layout_get_unknown_glyphs_count(layout) > 0)
+        gm_text_escape(canvas->lacking, sizeof canvas->lacking, text, strlen(text));
     cairo_new_path(canvas->cr);
     g_object_unref(layout);
 }

@@ -20,6 +20,7 @@ typedef struct gm_canvas {
     gm_picture_kind kind;
     gm_text *bytes;   /* borrowed: where the picture goes */
     gm_status status; /* of the stream that receives the bytes */
+    char lacking[64]; /* the first text that the fonts cannot write, escaped; "": none */
 } gm_canvas;
 
 enum { GM_MOST_PIXELS = 20000 }; /* of a picture, either way */
@@ -30,7 +31,7 @@ gm_status gm_canvas_begin(gm_canvas *canvas, gm_picture_kind kind, int width, in
                           gm_text *bytes, gm_error *err) GM_MUST_USE;
 
 /* Finish when `status` is GM_OK, and free the canvas in every case; returns the
- * first failure. */
+ * first failure: GM_EABSENT when no font here has the characters of a text that was drawn. */
 gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err) GM_MUST_USE;
 
 /* Draws a figure of its own type and appends the picture to *bytes. */

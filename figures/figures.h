@@ -1,7 +1,8 @@
 /* figures.h - pictures for papers and pages: scatter maps, heatmaps, lines, as PNG
  * or SVG by the file's ending (cairo, pango; any script the fonts have).
  *
- * Same input, same bytes on one machine. Colours are safe for colour-blind readers.
+ * Same input, same bytes on one machine. Colours are safe for colour-blind readers. A text whose
+ * characters no font here has is GM_EABSENT, and no picture.
  */
 #ifndef GM_FIGURES_H
 #define GM_FIGURES_H
@@ -41,8 +42,9 @@ typedef struct gm_map_label {
     int group;
 } gm_map_label;
 
-/* A scatter map: points xy (n,2) coloured by group (n), -1 grey and behind; labels are
- * moved apart. `legend` (n_groups texts) may be NULL. NaN points are left out. */
+/* A scatter map: points xy (n,2) coloured by group (n), -1 grey and behind; labels stand in
+ * columns left and right of it, as many as there is room for, the first ones. `legend` (n_groups
+ * texts) may be NULL. NaN points are left out. */
 typedef struct gm_map_figure {
     const char *title, *subtitle;
     size_t n;

@@ -1,10 +1,11 @@
-/* map.c - the scatter map: points coloured by group, labels moved apart, a legend. */
+/* map.c - the scatter map: points coloured by group, labels beside it, a legend. */
 #include "figures/canvas.h"
 #include "figures/labels.h"
 
 #include <math.h>
 
 enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
+enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26 }; /* of labels beside the plot */
 
 /* The plot's place on the canvas and the map from data to pixels. */
 typedef struct plot {
@@ -68,43 +69,51 @@ static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f
         }
 }
 
+/* The height of a label's line: as large as `room` allows for n labels in two columns, within
+ * bounds; *shown: how many of them then fit, the first ones. */
+static double line_height(double room, size_t n, size_t *shown)
+{
+    double line = fmin(MOST_LINE, fmax(LEAST_LINE, room / (double)((n + 1) / 2)));
+    size_t most = 2 * (size_t)floor(room / line);
+    *shown = n < most ? n : most;
+    return line;
+}
+
+/* Labels in columns left and right of the plot, a line from each to its place. */
 static gm_status draw_labels(gm_canvas *canvas, const plot *p, const gm_map_figure *f,
                              gm_error *err)
 {
-    const gm_text_style style = {.size = 17,
-                                 .bold = true,
-                                 .colour = GM_INK,
-                                 .halo = true,
-                                 .anchor_x = 0.5,
-                                 .anchor_y = 0.5,
-                                 .max_width = 320};
-    gm_box *box = gm_alloc(f->n_labels, sizeof *box);
-    if (box == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu labels", f->n_labels);
-
-    for (size_t i = 0; i < f->n_labels; i++) {
-        gm_canvas_measure(canvas, f->label[i].text, &style, &box[i].width, &box[i].height);
-        if (box[i].width > style.max_width) box[i].width = style.max_width;
-        box[i].width += 10, box[i].height += 4;
-        box[i].x = box[i].home_x = px(p, f->label[i].x) - p->x;
-        /* above its place, so that a small cluster is not hidden by its own name */
-        box[i].y = box[i].home_y = py(p, f->label[i].y) - p->y - box[i].height;
+    gm_status status = GM_OK;
+    size_t n;
+    const double line = line_height(p->height, f->n_labels, &n);
+    gm_text_style style = {.size = 0.66 * line,
+                           .colour = GM_INK,
+                           .anchor_y = 0.5,
+                           .max_width = p->x - MARGIN - 2 * GAP};
+    gm_beside *beside = gm_alloc(n, sizeof *beside);
+    size_t *order = gm_alloc(n, sizeof *order);
+    if (!beside || !order) GM_FAIL(GM_EMEM, "no memory for %zu labels", n);
+    for (size_t i = 0; i < n; i++) {
+        beside[i].home_x = px(p, f->label[i].x) - p->x;
+        beside[i].home_y = py(p, f->label[i].y) - p->y;
     }
-    gm_labels_spread(box, f->n_labels, p->width, p->height);
+    gm_labels_beside(beside, n, p->width, p->height, line, order);
 
-    for (size_t i = 0; i < f->n_labels; i++) {
-        double moved = hypot(box[i].x - box[i].home_x, box[i].y - box[i].home_y);
-        if (moved > box[i].height) { /* a line back to the cluster */
-            gm_canvas_colour(canvas, GM_SOFT_INK, 0.7);
-            cairo_set_line_width(canvas->cr, 1.2);
-            cairo_move_to(canvas->cr, p->x + box[i].home_x, p->y + box[i].home_y);
-            cairo_line_to(canvas->cr, p->x + box[i].x, p->y + box[i].y);
-            cairo_stroke(canvas->cr);
-        }
+    for (size_t i = 0; i < n; i++) {
+        const gm_beside *b = &beside[i];
+        double edge = b->left ? p->x - GAP : p->x + p->width + GAP, y = p->y + b->y;
+        gm_canvas_colour(canvas, colour_of(f, f->label[i].group), 0.9);
+        cairo_set_line_width(canvas->cr, 1.2);
+        cairo_move_to(canvas->cr, edge, y);
+        cairo_line_to(canvas->cr, p->x + b->home_x, p->y + b->home_y);
+        cairo_stroke(canvas->cr);
+        style.anchor_x = b->left ? 1 : 0;
+        gm_canvas_text(canvas, b->left ? edge - 4 : edge + 4, y, f->label[i].text, &style);
     }
-    for (size_t i = 0; i < f->n_labels; i++)
-        gm_canvas_text(canvas, p->x + box[i].x, p->y + box[i].y, f->label[i].text, &style);
-    gm_free(box);
-    return GM_OK;
+out:
+    gm_free(order);
+    gm_free(beside);
+    return status;
 }
 
 /* Names in one column at the right, as large as the height allows. */
@@ -130,9 +139,10 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     int width = f->width ? f->width : DEFAULT_WIDTH,
         height = f->height ? f->height : DEFAULT_HEIGHT;
     double legend_width = f->legend ? 260 : 0;
-    plot p = {.x = MARGIN,
+    double column = f->n_labels ? fmin(COLUMN, 0.25 * width) : 0;
+    plot p = {.x = MARGIN + column,
               .y = TITLE_HEIGHT,
-              .width = width - 2 * MARGIN - legend_width,
+              .width = width - 2 * MARGIN - 2 * column - legend_width,
               .height = height - TITLE_HEIGHT - MARGIN};
     gm_canvas canvas;
     status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);

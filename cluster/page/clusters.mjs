@@ -58,7 +58,9 @@ export class ClusterTable {
             const wanted = input.value.toLowerCase();
             for (const row of this.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
         });
-        this.table.before(make("div", "tools", make("label", "", "Filter ", input)));
+        const scroll = make("div", "scroll");
+        this.table.replaceWith(make("div", "tools", make("label", "", "Filter ", input)), scroll);
+        scroll.append(this.table);
     }
 
     /** Mark the row of cluster c; -1: none. */

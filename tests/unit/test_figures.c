@@ -46,6 +46,53 @@ static void labels_end_without_overlap_inside_the_frame(void)
     }
 }
 
+static bool lines_cross(const gm_beside *p, const gm_beside *q, double width)
+{
+    double edge = p->left ? 0 : width;
+    /* segments (edge, y) to home: which side of one do the other's ends lie on? */
+    double a = (p->home_x - edge) * (q->y - p->y);
+    double b = (p->home_x - edge) * (q->home_y - p->y) - (p->home_y - p->y) * (q->home_x - edge);
+    double c = (q->home_x - edge) * (p->y - q->y);
+    double d = (q->home_x - edge) * (p->home_y - q->y) - (q->home_y - q->y) * (p->home_x - edge);
+    return a * b < 0 && c * d < 0;
+}
+
+static void labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross(void)
+{
+    enum { MOST = 60 };
+    gm_beside label[MOST];
+    size_t order[MOST];
+    unsigned state = 7;
+    for (size_t n = 0; n <= MOST; n += 5) {
+        for (size_t i = 0; i < n; i++) { /* many at one height, so that they must part */
+            label[i].home_x = (state = state * 1103515245u + 12345u) / 65536 % 400;
+            label[i].home_y = (state = state * 1103515245u + 12345u) / 65536 % 90;
+        }
+        gm_labels_beside(label, n, 400, 300, 10, order);
+        size_t left = 0;
+        for (size_t i = 0; i < n; i++) {
+            left += label[i].left;
+            CHECK(label[i].y >= 5 && label[i].y <= 295);
+            for (size_t j = i + 1; j < n; j++) {
+                if (label[i].left != label[j].left) continue;
+                CHECK(fabs(label[i].y - label[j].y) >= 10 - 1e-9);
+                CHECK(!lines_cross(&label[i], &label[j], 400));
+            }
+        }
+        CHECK_INT(left, n / 2);
+    }
+}
+
+static void colours_by_place_differ_by_direction(void)
+{
+    const double right = 0, up = 1.57, left = 3.14;
+    CHECK(distance(gm_palette_polar(right, 1, 0), gm_palette_polar(left, 1, 0)) > 100);
+    CHECK(distance(gm_palette_polar(right, 1, 0), gm_palette_polar(up, 1, 0)) > 100);
+    CHECK(distance(gm_palette_polar(up, 1, 0), gm_palette_polar(up, 1, 1)) > 20);
+    gm_rgb near = gm_palette_polar(up, 0, 0), far = gm_palette_polar(up, 1, 0);
+    CHECK(near.r + near.g + near.b < far.r + far.g + far.b);
+}
+
 /* A small map with noise, a point that is not a number, and labels in two scripts. */
 static gm_map_figure small_map(void)
 {
@@ -63,6 +110,16 @@ static gm_map_figure small_map(void)
                            .n_labels = 2,
                            .width = 400,
                            .height = 300};
+}
+
+static void a_text_that_no_font_can_write_is_said(void)
+{
+    gm_error err = {0};
+    gm_text png = {0};
+    gm_map_figure map = small_map();
+    map.title = "last private character \xF4\x8F\xBF\xBD";
+    CHECK_FAILS(gm_figure_map_png(&map, &png, &err), err, GM_EABSENT, "no font here has all");
+    gm_text_clear(&png);
 }
 
 static void pictures_are_png_of_the_size_asked_for_and_repeat(void)
@@ -200,6 +257,8 @@ static void a_heatmap_may_have_more_cells_than_pixels(void)
 TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
       TEST(labels_end_without_overlap_inside_the_frame),
+      TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
+      TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
       TEST(the_ending_decides_the_kind_of_picture), TEST(hostile_text_stays_text),
       TEST(base64_of_embedded_pictures_is_right), TEST(survives_every_allocation_failure),
