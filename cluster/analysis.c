@@ -89,9 +89,8 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
                 a->umap.n_isolated);
     int k = options->n_neighbors;
     if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
-    GM_TRY(gm_quality_trustworthiness(&a->trustworthiness, &points, a->xy, k < 64 ? k : 64,
-                                      TRUST_ROWS, err));
-    a->n_trust_rows = n < TRUST_ROWS ? n : TRUST_ROWS;
+    if (k > GM_MAP_QUALITY_MAX_K) k = GM_MAP_QUALITY_MAX_K;
+    GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, k, TRUST_ROWS, err));
     gm_stages_end(&a->stages, "quality");
 out:
     gm_points_clear(&points);

@@ -7,6 +7,7 @@
 
 #include "cluster/distinct.h"
 #include "cluster/hdbscan.h"
+#include "cluster/map_quality.h"
 #include "cluster/naming.h"
 #include "cluster/stages.h"
 #include "cluster/umap.h"
@@ -37,8 +38,7 @@ typedef struct gm_analysis {
     gm_hdbscan_options hdbscan; /* as used */
     /* quality */
     size_t n_uncertified; /* points whose neighbours were found the slow way */
-    double trustworthiness;
-    size_t n_trust_rows;
+    gm_map_quality map;
     double neighbour_purity; /* share of neighbours of a point's own subset */
     gm_control control;      /* n 0: no texts */
     gm_stages stages;        /* how long each step took */

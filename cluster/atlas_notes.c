@@ -124,8 +124,11 @@ gm_status gm_atlas_note_quality(const char **json, gm_arena *arena, const gm_ana
     gm_json_put_u64(&out, "documents", n);
     gm_json_put_u64(&out, "clusters", atlas->n_clusters);
     put_figure(&out, "noise_share", (double)noise / (double)n);
-    put_figure(&out, "trustworthiness", a->trustworthiness);
-    gm_json_put_u64(&out, "trustworthiness_documents", a->n_trust_rows);
+    put_figure(&out, "trustworthiness", a->map.trustworthiness);
+    put_figure(&out, "continuity", a->map.continuity);
+    put_figure(&out, "neighbours_kept", a->map.preserved);
+    gm_json_put_i64(&out, "map_neighbours", a->map.k);
+    gm_json_put_u64(&out, "map_documents", a->map.n_rows);
     if (atlas->n_subsets > 1) {
         gm_status status = put_subsets(&out, a, atlas, err);
         if (status != GM_OK) {

@@ -139,7 +139,7 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     size_t noise = 0;
     for (size_t i = 0; i < atlas.n; i++) noise += atlas.cluster[i] < 0;
     printf("%zu documents, %zu clusters, noise %.1f %%, trustworthiness %.4f, digest %s\n", atlas.n,
-           atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.trustworthiness,
+           atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
     GM_TRY(gm_stages_say(&times, &analysis.stages, err));
     if (!c->how.quiet) fprintf(stderr, "written: %s\n%s\n", c->out, times.at);

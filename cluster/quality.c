@@ -1,12 +1,12 @@
 /* quality.c - agreement of labelings, trustworthiness, purity of neighbourhoods. */
 #include "cluster/quality.h"
 
-#include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LABEL = 65535, TOGETHER = 8, MAX_K = 64 };
+enum { MAX_LABEL = 65535 };
 
 /* ---- two labelings ---- */
 
@@ -80,6 +80,40 @@ static void compare(gm_agreement *out, const table *t, double n)
     out->ari = range != 0 ? (same - chance) / range : 1;
 }
 
+/* Mutual information of labelings with these sums when everything else is chance.
+ * log_factorial (n+1). Source: Vinh, Epps, Bailey 2010; scikit-learn. */
+static double expected_mutual(const table *t, size_t n, const double *log_factorial)
+{
+    const double N = (double)n, *f = log_factorial;
+    double sum = 0;
+    for (size_t r = 0; r < t->rows; r++)
+        for (size_t c = 0; c < t->cols; c++) {
+            size_t a = (size_t)t->row[r], b = (size_t)t->col[c];
+            size_t least = a + b > n ? a + b - n : 1, most = a < b ? a : b;
+            for (size_t m = least > 0 ? least : 1; m <= most; m++) {
+                double share = (double)m / N * log(N * (double)m / ((double)a * (double)b));
+                double how_likely = f[a] + f[b] + f[n - a] + f[n - b] - f[n] - f[m] - f[a - m] -
+                                    f[b - m] - f[n - a - b + m];
+                sum += share * exp(how_likely);
+            }
+        }
+    return sum;
+}
+
+static gm_status adjust(gm_agreement *out, const table *t, size_t n, gm_error *err)
+{
+    double *f = gm_alloc(n + 1, sizeof *f);
+    if (f == NULL) return gm_fail(err, GM_EMEM, "no memory to adjust for chance");
+    for (size_t i = 1; i <= n; i++) f[i] = f[i - 1] + log((double)i);
+    double found = entropy(t->row, t->rows, (double)n), truth = entropy(t->col, t->cols, (double)n);
+    double chance = expected_mutual(t, n, f), range = (found + truth) / 2 - chance;
+    double above = out->homogeneity * truth - chance;
+    range = range < 0 ? fmin(range, -DBL_EPSILON) : fmax(range, DBL_EPSILON);
+    out->ami = found == 0 && truth == 0 ? 1 : above / range; /* both one class: 1 */
+    gm_free(f);
+    return GM_OK;
+}
+
 gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const int32_t *truth,
                                size_t n, gm_error *err)
 {
@@ -89,6 +123,7 @@ gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const in
     if (n == 0) return gm_fail(err, GM_EARG, "no points to compare labels of");
     GM_TRY(fill_table(&t, found, truth, n, err));
     compare(out, &t, (double)n);
+    GM_TRY(adjust(out, &t, n, err));
 out:
     gm_free(t.cell);
     gm_free(t.row);
@@ -96,80 +131,13 @@ out:
     return status;
 }
 
-/* ---- trustworthiness ---- */
+/* ---- samples ---- */
 
 size_t gm_quality_sample(uint32_t *out, size_t n, size_t most)
 {
     size_t m = most < n ? most : n;
     for (size_t i = 0; i < m; i++) out[i] = (uint32_t)(i * n / m);
     return m;
-}
-
-/* The k nearest others of point i on the map, ties to the lower number. */
-static void map_neighbours(uint32_t *best, size_t k, const float *xy, size_t n, size_t i)
-{
-    double distance[MAX_K];
-    size_t m = 0;
-    assert(k >= 1 && k <= MAX_K);
-    for (size_t j = 0; j < n; j++) {
-        if (j == i) continue;
-        double dx = (double)xy[2 * j] - (double)xy[2 * i];
-        double dy = (double)xy[2 * j + 1] - (double)xy[2 * i + 1], d = dx * dx + dy * dy;
-        if (m == k && !(d < distance[k - 1])) continue;
-        size_t at = m < k ? m++ : k - 1;
-        for (; at > 0 && d < distance[at - 1]; at--)
-            distance[at] = distance[at - 1], best[at] = best[at - 1];
-        distance[at] = d, best[at] = (uint32_t)j;
-    }
-}
-
-/* Sum over the map's neighbours of how far their rank in the space is beyond k; s (n) are the
- * squared distances from point i. */
-static double penalty(const double *s, size_t n, size_t i, const uint32_t *near, size_t k)
-{
-    double sum = 0;
-    for (size_t m = 0; m < k; m++) {
-        size_t j = near[m], rank = 1;
-        for (size_t o = 0; o < n; o++) rank += o != i && (s[o] < s[j] || (s[o] == s[j] && o < j));
-        if (rank > k) sum += (double)(rank - k);
-    }
-    return sum;
-}
-
-gm_status gm_quality_trustworthiness(double *out, const gm_points *points, const float *xy, int k,
-                                     size_t n_rows, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const size_t n = points->n, near = (size_t)k;
-    uint32_t *row = gm_alloc(n, sizeof *row);
-    double *s = gm_alloc2(TOGETHER, n, sizeof *s), total = 0; /* (TOGETHER, N) */
-    *out = 0;
-    if (!row || !s) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
-    if (k < 1 || k > MAX_K || 2 * near >= n)
-        GM_FAIL(GM_EARG, "trustworthiness over %d neighbours of %zu points", k, n);
-
-    size_t m = gm_quality_sample(row, n, n_rows);
-    for (size_t first = 0; first < m; first += TOGETHER) {
-        size_t count = m - first < TOGETHER ? m - first : TOGETHER;
-        double lost[TOGETHER] = {0};
-#pragma omp parallel for schedule(static)
-        for (size_t j = 0; j < n; j++)
-            for (size_t r = 0; r < count; r++)
-                s[r * n + j] = gm_points_squared(points, row[first + r], j);
-#pragma omp parallel for schedule(dynamic, 1)
-        for (size_t r = 0; r < count; r++) {
-            uint32_t best[MAX_K];
-            map_neighbours(best, near, xy, n, row[first + r]);
-            lost[r] = penalty(s + r * n, n, row[first + r], best, near);
-        }
-        for (size_t r = 0; r < count; r++) total += lost[r];
-    }
-    double N = (double)n, K = (double)k;
-    *out = 1 - 2 * total / ((double)m * K * (2 * N - 3 * K - 1));
-out:
-    gm_free(row);
-    gm_free(s);
-    return status;
 }
 
 /* ---- subsets ---- */

@@ -15,18 +15,12 @@ typedef struct gm_agreement {
     double nmi;          /* their harmonic mean */
     double purity;       /* share of points in the largest class of their cluster */
     double ari;          /* adjusted Rand index */
+    double ami;          /* mutual information adjusted for chance: 0 for independent ones */
 } gm_agreement;
 
 /* Labels from -1 to below 2^16. Errors: GM_EARG, GM_EMEM. Source: scikit-learn, metrics. */
 gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const int32_t *truth,
                                size_t n, gm_error *err) GM_MUST_USE;
-
-/* Trustworthiness of the map xy (N,2): 1 less a penalty for each of the k neighbours on the
- * map that is not one in the space, by its rank there (Venna, Kaski 2001). Over `n_rows`
- * points spread evenly, all of them when n_rows >= N; exact for those. Errors: GM_EARG
- * unless k < N/2; GM_EMEM. */
-gm_status gm_quality_trustworthiness(double *out, const gm_points *points, const float *xy, int k,
-                                     size_t n_rows, gm_error *err) GM_MUST_USE;
 
 /* Share of neighbours, the point itself left out, with the point's own label; query as given
  * to gm_knn_find (NULL: all points). */

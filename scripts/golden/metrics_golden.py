@@ -26,6 +26,7 @@ def agreement(truth, found):
         "nmi": float(metrics.normalized_mutual_info_score(truth, found)),
         "homogeneity": float(metrics.homogeneity_score(truth, found)),
         "completeness": float(metrics.completeness_score(truth, found)),
+        "ami": float(metrics.adjusted_mutual_info_score(truth, found)),
         "purity": float(counts.max(axis=0).sum() / counts.sum()),
     }
 
@@ -42,5 +43,6 @@ def make(folder):
         "iris": {
             "layout_columns": [0, 2],
             "trustworthiness": {str(k): float(trustworthiness(x, layout, n_neighbors=k)) for k in (5, 15, 50)},
+            "continuity": {str(k): float(trustworthiness(layout, x, n_neighbors=k)) for k in (5, 15, 50)},
         },
     }, indent=None)

@@ -1,6 +1,7 @@
 /* test_keywords_golden.c - words, TF-IDF and stop words against scikit-learn, class TF-IDF against
  * BERTopic; agreement of labelings and trustworthiness against scikit-learn's metrics.
  */
+#include "cluster/map_quality.h"
 #include "cluster/quality.h"
 #include "tests/golden_tensors.h"
 #include "text/stop_words.h"
@@ -242,6 +243,7 @@ static void labelings_agree(void)
             found[n] = (int32_t)golden_number(f), truth[n] = (int32_t)golden_number(t);
         CHECK_OK(gm_quality_agreement(&got, found, truth, n, &err), err);
         CHECK_NEAR(got.ari, golden_number(gm_json_find(entry, "ari")), 1e-9);
+        CHECK_NEAR(got.ami, golden_number(gm_json_find(entry, "ami")), 1e-9);
         CHECK_NEAR(got.nmi, golden_number(gm_json_find(entry, "nmi")), 1e-9);
         CHECK_NEAR(got.homogeneity, golden_number(gm_json_find(entry, "homogeneity")), 1e-9);
         CHECK_NEAR(got.completeness, golden_number(gm_json_find(entry, "completeness")), 1e-9);
@@ -252,7 +254,7 @@ static void labelings_agree(void)
 
 /* Columns of iris hold many equal distances, which scikit-learn's sorts leave in any order and
  * we in the order of numbers: within 2e-4. test_quality.c has data without ties. */
-static void trustworthiness_agrees(void)
+static void trustworthiness_and_continuity_agree(void)
 {
     gm_json *golden = golden_json("cluster/metrics.json");
     const gm_json *iris = gm_json_find(golden, "iris");
@@ -267,12 +269,16 @@ static void trustworthiness_agrees(void)
     n /= 4;
     for (size_t i = 0; i < 2 * n; i++) xy[i] = x[i / 2 * 4 + column[i % 2]];
     CHECK_OK(gm_points_init(&points, x, n, 4, GM_EUCLIDEAN, &err), err);
-    const gm_json *want = gm_json_first(gm_json_find(iris, "trustworthiness"));
-    for (; want; want = gm_json_next(want)) {
-        double got;
-        int k = (int)strtol(gm_json_key(want), NULL, 10);
-        CHECK_OK(gm_quality_trustworthiness(&got, &points, xy, k, n, &err), err);
-        CHECK_NEAR(got, golden_number(want), 2e-4);
+    for (int side = 0; side < 2; side++) {
+        const char *name = side ? "continuity" : "trustworthiness";
+        const gm_json *want = gm_json_first(gm_json_find(iris, name));
+        CHECK(want != NULL);
+        for (; want; want = gm_json_next(want)) {
+            gm_map_quality got;
+            int k = (int)strtol(gm_json_key(want), NULL, 10);
+            CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, k, n, &err), err);
+            CHECK_NEAR(side ? got.continuity : got.trustworthiness, golden_number(want), 2e-4);
+        }
     }
     gm_points_clear(&points);
     gm_free(x);
@@ -281,4 +287,4 @@ static void trustworthiness_agrees(void)
 }
 
 TESTS(TEST(tokens_agree), TEST(stop_words_agree), TEST(tfidf_agrees), TEST(class_tfidf_agrees),
-      TEST(labelings_agree), TEST(trustworthiness_agrees))
+      TEST(labelings_agree), TEST(trustworthiness_and_continuity_agree))

@@ -72,7 +72,7 @@ static void topics_come_out(void)
         run r = fit_topics(&how);
         CHECK_INT(r.atlas.n_clusters, N_TOPICS);
         CHECK(agreement_with_topics(&r.atlas) >= 0.95);
-        CHECK(r.analysis.trustworthiness > 0.7);
+        CHECK(r.analysis.map.trustworthiness > 0.7);
         CHECK_INT(r.analysis.n_uncertified, 0);
         end_run(&r);
     }

@@ -1,0 +1,220 @@
+/* map_quality.c - ranks of neighbours on either side. See map_quality.h. */
+#include "cluster/map_quality.h"
+
+#include <math.h>
+
+#include "cluster/dots.h"
+#include "cluster/quality.h"
+
+/* A neighbour on the map that is none in the space, whose rank there is being counted. */
+typedef struct stranger {
+    uint32_t point;
+    float low, high; /* approximate s below: nearer; above: farther; between: look exactly */
+    double s;        /* from the row's point */
+    uint32_t rank;   /* others found nearer, and 1 */
+} stranger;
+
+typedef struct ranking {
+    const gm_points *points;
+    const uint32_t *row; /* (m) points looked at */
+    size_t m, k;
+    stranger *list;  /* (m,k) */
+    uint32_t *count; /* (m) */
+} ranking;
+
+static bool is_among(const uint32_t *list, size_t n, uint32_t wanted)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == wanted) return true;
+    return false;
+}
+
+/* ---- the map ---- */
+
+static double map_squared(const float *xy, size_t dim, size_t i, size_t j)
+{
+    double sum = 0;
+    for (size_t c = 0; c < dim; c++) {
+        double d = (double)xy[j * dim + c] - (double)xy[i * dim + c];
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* The k nearest others by distance (N), ties to the lower number. */
+static void take_nearest(uint32_t *best, size_t k, const double *distance, size_t n, size_t self)
+{
+    double least[GM_MAP_QUALITY_MAX_K];
+    size_t m = 0;
+    for (size_t j = 0; j < n; j++) {
+        double d = distance[j];
+        if ((m == k && !(d < least[k - 1])) || j == self) continue;
+        size_t at = m < k ? m++ : k - 1;
+        for (; at > 0 && d < least[at - 1]; at--)
+            least[at] = least[at - 1], best[at] = best[at - 1];
+        least[at] = d, best[at] = (uint32_t)j;
+    }
+}
+
+/* How far the rank of j among the others is beyond k, by distance (N) and number. */
+static double beyond(const double *distance, size_t n, size_t self, size_t j, size_t k)
+{
+    size_t rank = 1;
+    double s = distance[j];
+    for (size_t o = 0; o < j; o++) rank += distance[o] <= s;
+    for (size_t o = j + 1; o < n; o++) rank += distance[o] < s;
+    if (self < j ? distance[self] <= s : distance[self] < s) rank--;
+    return rank > k ? (double)(rank - k) : 0;
+}
+
+/* One row: its neighbours on the map into near (k), penalty for those of the space that are none;
+ * distance (N) is scratch. */
+static double look_at_map(uint32_t *near, const uint32_t *space, size_t k, const float *xy,
+                          size_t dim, size_t n, size_t self, double *distance)
+{
+    double lost = 0;
+    for (size_t j = 0; j < n; j++) distance[j] = map_squared(xy, dim, self, j);
+    take_nearest(near, k, distance, n, self);
+    for (size_t i = 0; i < k; i++)
+        if (!is_among(near, k, space[i])) lost += beyond(distance, n, self, space[i], k);
+    return lost;
+}
+
+/* ---- the space ---- */
+
+static void list_strangers(ranking *r, size_t q, const uint32_t *near, const uint32_t *space)
+{
+    const double error = gm_dots_error(r->points, r->row[q]);
+    stranger *list = r->list + q * r->k;
+    for (size_t i = 0; i < r->k; i++) {
+        if (is_among(space, r->k, near[i])) continue;
+        double s = gm_points_squared(r->points, r->row[q], near[i]);
+        list[r->count[q]++] = (stranger){
+            .point = near[i],
+            .low = nextafterf((float)(s - error), -INFINITY),
+            .high = nextafterf((float)(s + error), INFINITY),
+            .s = s,
+            .rank = 1,
+        };
+    }
+}
+
+/* Count who of points first.. is nearer than the strangers of row q; s (n) are approximate. */
+static void count_nearer(ranking *r, size_t q, const float *s, size_t first, size_t n)
+{
+    const uint32_t self = r->row[q];
+    for (size_t i = 0; i < r->count[q]; i++) {
+        stranger *x = r->list + q * r->k + i;
+        uint32_t nearer = 0, unsure = 0;
+        for (size_t j = 0; j < n; j++) {
+            nearer += s[j] < x->low;
+            unsure += s[j] >= x->low && s[j] <= x->high;
+        }
+        if (self >= first && self < first + n) nearer -= s[self - first] < x->low;
+        x->rank += nearer;
+        for (size_t j = 0; unsure > 0 && j < n; j++) {
+            uint32_t o = (uint32_t)(first + j);
+            if (!(s[j] >= x->low && s[j] <= x->high)) continue;
+            unsure--;
+            if (o == self || o == x->point) continue;
+            double exact = gm_points_squared(r->points, self, o);
+            x->rank += exact < x->s || (exact == x->s && o < x->point);
+        }
+    }
+}
+
+static gm_status count_all(ranking *r, gm_error *err)
+{
+    const gm_points *points = r->points;
+    const size_t n_blocks = (r->m + GM_BLOCK_ROWS - 1) / GM_BLOCK_ROWS;
+    float *packed = gm_alloc2(GM_BLOCK_COLS, points->dim, sizeof *packed);
+    if (packed == NULL) return gm_fail(err, GM_EMEM, "no memory for a block of columns");
+    for (size_t first = 0; first < points->n; first += GM_BLOCK_COLS) {
+        size_t left = points->n - first, n = left < GM_BLOCK_COLS ? left : GM_BLOCK_COLS;
+        gm_dots_pack(points, first, n, packed);
+#pragma omp parallel for schedule(dynamic, 1)
+        for (size_t b = 0; b < n_blocks; b++) {
+            float rows[GM_BLOCK_ROWS * GM_TILE_DEPTH], s[GM_BLOCK_ROWS * GM_BLOCK_COLS];
+            size_t q = b * GM_BLOCK_ROWS, rest = r->m - q;
+            size_t n_rows = rest < GM_BLOCK_ROWS ? rest : GM_BLOCK_ROWS;
+            gm_dots_block(points, r->row + q, n_rows, packed, first, n, rows, s);
+            for (size_t i = 0; i < n_rows; i++)
+                count_nearer(r, q + i, s + i * GM_BLOCK_COLS, first, n);
+        }
+    }
+    gm_free(packed);
+    return GM_OK;
+}
+
+/* ---- figures ---- */
+
+enum { TOGETHER = 64 }; /* rows whose map distances are in memory at once */
+
+/* Every row against the map: strangers listed, continuity's penalties into lost (m), neighbours of
+ * both sides into kept (m). */
+static gm_status look_at_rows(ranking *r, const gm_knn *knn, const float *xy, size_t dim,
+                              double *lost, uint32_t *kept, gm_error *err)
+{
+    const size_t n = r->points->n, k = r->k;
+    double *distance = gm_alloc2(TOGETHER, n, sizeof *distance);
+    if (distance == NULL) return gm_fail(err, GM_EMEM, "no memory for distances on the map");
+    for (size_t first = 0; first < r->m; first += TOGETHER) {
+        size_t count = r->m - first < TOGETHER ? r->m - first : TOGETHER;
+#pragma omp parallel for schedule(dynamic, 1)
+        for (size_t i = 0; i < count; i++) {
+            uint32_t near[GM_MAP_QUALITY_MAX_K];
+            size_t q = first + i;
+            const uint32_t *space = knn->index + q * (k + 1) + 1; /* (k) */
+            lost[q] = look_at_map(near, space, k, xy, dim, n, r->row[q], distance + i * n);
+            list_strangers(r, q, near, space);
+            kept[q] = (uint32_t)(k - r->count[q]);
+        }
+    }
+    gm_free(distance);
+    return GM_OK;
+}
+
+gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
+                              int dim, int k, size_t n_rows, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = points->n;
+    gm_knn knn = {0};
+    uint32_t *row = gm_alloc(n, sizeof *row), *kept = NULL;
+    double *lost = NULL;
+    ranking r = {.points = points, .row = row, .k = (size_t)k};
+    *out = (gm_map_quality){.k = k};
+    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
+    if (k < 1 || k > GM_MAP_QUALITY_MAX_K || 2 * (size_t)k >= n)
+        GM_FAIL(GM_EARG, "trustworthiness over %d neighbours of %zu points", k, n);
+    r.m = out->n_rows = gm_quality_sample(row, n, n_rows);
+    r.list = gm_alloc2(r.m, r.k, sizeof *r.list);
+    r.count = gm_alloc(r.m, sizeof *r.count);
+    lost = gm_alloc(r.m, sizeof *lost);
+    kept = gm_alloc(r.m, sizeof *kept);
+    if (!r.list || !r.count || !lost || !kept)
+        GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
+    GM_TRY(gm_knn_find(&knn, points, row, r.m, k + 1, NULL, err));
+    GM_TRY(look_at_rows(&r, &knn, xy, (size_t)dim, lost, kept, err));
+    GM_TRY(count_all(&r, err));
+
+    double strange = 0, missing = 0, both = 0;
+    for (size_t q = 0; q < r.m; q++) {
+        for (size_t i = 0; i < r.count[q]; i++)
+            strange += (double)r.list[q * r.k + i].rank - (double)k;
+        missing += lost[q];
+        both += kept[q];
+    }
+    const double m = (double)r.m, K = (double)k, scale = 2 / (m * K * (2 * (double)n - 3 * K - 1));
+    out->trustworthiness = 1 - scale * strange;
+    out->continuity = 1 - scale * missing;
+    out->preserved = both / (m * K);
+out:
+    gm_knn_clear(&knn);
+    gm_free(row);
+    gm_free(kept);
+    gm_free(lost);
+    gm_free(r.list);
+    gm_free(r.count);
+    return status;
+}
