@@ -31,6 +31,31 @@ def agreement(truth, found):
     }
 
 
+def validity():
+    """Point sets with labels and what hdbscan's validity_index says of them, whole and by cluster."""
+    from hdbscan.validity import validity_index
+
+    rng = np.random.Generator(np.random.PCG64(11))
+    middles = np.array([[0, 0], [4, 0], [0, 5]])
+    near = np.repeat(np.arange(3), [40, 25, 15])
+    blobs = middles[near] + rng.normal(size=(80, 2)) * 0.7
+    noisy = np.where(rng.random(80) < 0.15, -1, near)
+    five = np.concatenate([rng.normal(size=(30, 5)), rng.normal(size=(20, 5)) + 4])
+    angle = rng.random(120) * np.pi
+    moons = np.stack([np.cos(angle), np.sin(angle)], axis=1) + rng.normal(size=(120, 2)) * 0.05
+    moons[60:] = [1, 0.5] - moons[60:]
+    cases = {"blobs": (blobs, near), "noisy": (blobs, noisy), "mixed": (blobs, rng.permutation(near)),
+             "five": (five, np.repeat([0, 1], [30, 20])), "moons": (moons, np.repeat([0, 1], 60)),
+             "pair": (blobs, np.where(np.arange(80) < 2, 0, np.where(near == 2, 1, -1)))}
+    found = {}
+    for name, (at, label) in cases.items():
+        at = at.astype(np.float32).astype(np.float64)
+        whole, each = validity_index(at, label, per_cluster_scores=True)
+        found[name] = {"dim": at.shape[1], "at": at.ravel().tolist(), "label": label.tolist(),
+                       "whole": float(whole), "clusters": each.tolist()}
+    return found
+
+
 def make(folder):
     from sklearn.datasets import load_iris
     from sklearn.manifold import trustworthiness
@@ -38,7 +63,8 @@ def make(folder):
     x = load_iris(return_X_y=True)[0].astype(np.float32).astype(np.float64)
     layout = x[:, [0, 2]]  # a poor map: two of the four columns
     common.write_json(folder / "metrics.json", {
-        "versions": common.versions("scikit-learn", "numpy"),
+        "versions": common.versions("scikit-learn", "hdbscan", "numpy"),
+        "validity": validity(),
         "labels": {name: agreement(*pair) for name, pair in labels().items()},
         "iris": {
             "layout_columns": [0, 2],

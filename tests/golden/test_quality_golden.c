@@ -1,0 +1,41 @@
+/* test_quality_golden.c - quality figures of maps and clusters against the packages that define
+ * them: DBCV against hdbscan. Labelings, trustworthiness: test_keywords_golden.c.
+ */
+#include "cluster/validity.h"
+#include "tests/golden_tensors.h"
+
+enum { MOST = 256 };
+
+/* The numbers of an array; returns how many. */
+static size_t read_numbers(double *out, size_t most, const gm_json *array)
+{
+    size_t n = 0;
+    for (const gm_json *v = gm_json_first(array); v && n < most; v = gm_json_next(v))
+        out[n++] = golden_number(v);
+    return n;
+}
+
+static void validity_agrees(void)
+{
+    static const char *const names[] = {"blobs", "five", "mixed", "moons", "noisy", "pair"};
+    gm_json *golden = golden_json("cluster/metrics.json");
+    for (size_t s = 0; s < 6; s++) {
+        const gm_json *entry = gm_json_find(gm_json_find(golden, "validity"), names[s]);
+        double x[5 * MOST], number[MOST], want[8], each[8], whole;
+        float at[5 * MOST];
+        int32_t label[MOST];
+        gm_error err = {0};
+        size_t dim = (size_t)golden_number(gm_json_find(entry, "dim"));
+        size_t n = read_numbers(x, 5 * MOST, gm_json_find(entry, "at")) / dim;
+        CHECK_INT(read_numbers(number, MOST, gm_json_find(entry, "label")), n);
+        size_t n_clusters = read_numbers(want, 8, gm_json_find(entry, "clusters"));
+        for (size_t i = 0; i < n * dim; i++) at[i] = (float)x[i];
+        for (size_t i = 0; i < n; i++) label[i] = (int32_t)number[i];
+        CHECK_OK(gm_validity_find(&whole, each, at, dim, label, n, n_clusters, &err), err);
+        CHECK_NEAR(whole, golden_number(gm_json_find(entry, "whole")), 1e-9);
+        for (size_t c = 0; c < n_clusters; c++) CHECK_NEAR(each[c], want[c], 1e-9);
+    }
+    gm_json_free(golden);
+}
+
+TESTS(TEST(validity_agrees))
