@@ -2,13 +2,12 @@
 #include "cluster/analysis.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "base/cli.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 
-enum { MIN_DOCUMENTS = 15, TRUST_ROWS = 500 };
+enum { MIN_DOCUMENTS = 15 };
 
 gm_fit_options gm_fit_defaults(void)
 {
@@ -54,6 +53,7 @@ static gm_status find_purity(gm_analysis *a, const gm_knn *knn, gm_error *err)
     if (subset == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu subsets", a->distinct.m);
     for (size_t p = 0; p < a->distinct.m; p++) subset[p] = a->usage.subset[a->distinct.first[p]];
     a->neighbour_purity = gm_quality_purity(knn, NULL, subset);
+    a->neighbour_chance = gm_quality_chance(subset, a->distinct.m);
     gm_free(subset);
     return GM_OK;
 }
@@ -90,51 +90,12 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     int k = options->n_neighbors;
     if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
     if (k > GM_MAP_QUALITY_MAX_K) k = GM_MAP_QUALITY_MAX_K;
-    GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, k, TRUST_ROWS, err));
+    GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, k,
+                               options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE, err));
     gm_stages_end(&a->stages, "quality");
 out:
     gm_points_clear(&points);
     gm_knn_clear(&knn);
-    return status;
-}
-
-/* Points on the ring belong nowhere, however many stand there. */
-static void exclude_isolated(gm_clustering *c, const gm_graph *graph)
-{
-    for (size_t i = 0; i < c->n; i++) {
-        if (graph->indptr[i + 1] > graph->indptr[i]) continue;
-        c->label[i] = -1;
-        c->probability[i] = 0;
-        c->outlier[i] = 1;
-    }
-}
-
-/* Clusters in their final order, and with them what is said of each. */
-static gm_status number_clusters(gm_analysis *a, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_clustering *c = &a->clustering;
-    uint32_t *order = gm_alloc(c->n_clusters, sizeof *order);
-    double *persistence = gm_alloc(c->n_clusters, sizeof *persistence);
-    uint32_t *node = gm_alloc(c->n_clusters, sizeof *node);
-    if (!order || !persistence || !node)
-        GM_FAIL(GM_EMEM, "no memory for %zu clusters", c->n_clusters);
-    GM_TRY(gm_profile_number(c->label, c->n, (const uint8_t(*)[32])a->usage.sha, c->n_clusters,
-                             order, err));
-    for (size_t i = 0; i < c->n_clusters; i++) {
-        persistence[i] = c->persistence[order[i]];
-        node[i] = c->node[order[i]];
-    }
-    memcpy(c->persistence, persistence, c->n_clusters * sizeof *persistence);
-    memcpy(c->node, node, c->n_clusters * sizeof *node);
-    size_t n_left = 0; /* a cluster of nothing but excluded points is none; it comes last */
-    for (size_t i = 0; i < c->n; i++)
-        if (c->label[i] >= 0 && (size_t)c->label[i] >= n_left) n_left = (size_t)c->label[i] + 1;
-    c->n_clusters = n_left;
-out:
-    gm_free(order);
-    gm_free(persistence);
-    gm_free(node);
     return status;
 }
 
@@ -150,31 +111,44 @@ static void warn_of_few(const gm_clustering *c, const gm_hdbscan_options *used)
                 used->min_cluster_size);
 }
 
+/* Cut the linkage again, into about as many clusters as are wanted. */
+static gm_status aim(gm_analysis *a, size_t wanted, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_linkage linkage = a->clustering.linkage;
+    a->clustering.linkage = (gm_linkage){0};
+    size_t n_found;
+    GM_TRY(
+        gm_hdbscan_aim(&a->hdbscan.min_cluster_size, &n_found, &linkage, &a->hdbscan, wanted, err));
+    gm_clustering_clear(&a->clustering);
+    GM_TRY(gm_rerun_cut(&a->clustering, &linkage, &a->graph, &a->hdbscan, err));
+    if (n_found != wanted)
+        gm_warn("no --min-cluster-size gives %zu clusters; %zu gives %zu", wanted,
+                a->hdbscan.min_cluster_size, n_found);
+out:
+    gm_linkage_clear(&linkage);
+    return status;
+}
+
 /* Clusters of the points, and then everything for all documents. */
 static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n = a->distinct.m;
     gm_hdbscan_options *used = &a->hdbscan;
-    double *at = gm_alloc2(n, 2, sizeof *at);
-    if (at == NULL) GM_FAIL(GM_EMEM, "no memory to cluster %zu documents", n);
-    for (size_t i = 0; i < 2 * n; i++) at[i] = (double)a->xy[i];
-    *used = options->hdbscan;
-    if (used->min_cluster_size == 0) used->min_cluster_size = n / 200 > 15 ? n / 200 : 15;
-    if (used->min_samples == 0)
-        used->min_samples = used->min_cluster_size < 15 ? (int)used->min_cluster_size : 15;
-    GM_TRY(gm_hdbscan_fit(&a->clustering, at, n, 2, used, err));
+    *used = gm_rerun_defaults(&options->hdbscan, n);
+    GM_TRY(gm_rerun_cluster(&a->clustering, a->xy, 2, &a->graph, used, err));
     gm_stages_end(&a->stages, "hdbscan");
-    exclude_isolated(&a->clustering, &a->graph);
+    if (options->target_clusters > 0) GM_TRY(aim(a, options->target_clusters, err));
     if (n < a->usage.n) {
         gm_distinct_spread_map(a->xy, &a->distinct);
         GM_TRY(gm_distinct_spread_graph(&a->graph, &a->distinct, err));
         GM_TRY(gm_distinct_spread_clusters(&a->clustering, &a->distinct, err));
     }
-    GM_TRY(number_clusters(a, err));
+    GM_TRY(gm_rerun_number(&a->clustering, a->clustering.label, a->usage.n,
+                           (const uint8_t(*)[32])a->usage.sha, err));
     warn_of_few(&a->clustering, used);
 out:
-    gm_free(at);
     return status;
 }
 
@@ -192,11 +166,8 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
         GM_TRY(gm_naming_read(&a->words, trace, &a->usage, &options->naming, &progress, err));
         gm_progress_end(&progress);
         gm_stages_end(&a->stages, "keywords");
-        int k = options->n_neighbors;
-        GM_TRY(gm_naming_control(&a->control, &a->words, &a->usage, options->metric, k, err));
-        gm_stages_end(&a->stages, "quality");
     } else {
-        gm_warn("the trace holds no texts: clusters get no keywords and there is no control");
+        gm_warn("the trace holds no texts: clusters get no keywords");
     }
     GM_TRY(gm_naming_find(a->keyword, a->score, &a->words, a->clustering.label,
                           a->clustering.n_clusters, &options->naming, err));
@@ -205,11 +176,40 @@ out:
     return status;
 }
 
+static gm_status assess(gm_analysis *a, gm_trace *trace, const gm_fit_options *options,
+                        gm_error *err)
+{
+    const gm_assess_input in = {.control = {.trace = trace,
+                                            .usage = &a->usage,
+                                            .distinct = &a->distinct,
+                                            .words = &a->words,
+                                            .label = a->clustering.label,
+                                            .metric = options->metric,
+                                            .n_neighbors = options->n_neighbors,
+                                            .umap = &options->umap,
+                                            .hdbscan = &a->hdbscan},
+                                .xy = a->xy,
+                                .n_clusters = a->clustering.n_clusters,
+                                .keyword = a->keyword,
+                                .level = options->quality,
+                                .quiet = options->quiet};
+    gm_status status = gm_assess(&a->assessment, &in, err);
+    gm_stages_end(&a->stages, "quality");
+    return status;
+}
+
+gm_status gm_analysis_finish(gm_analysis *a, gm_trace *trace, const gm_fit_options *options,
+                             gm_error *err)
+{
+    gm_status status = find_names(a, trace, options, err);
+    return status == GM_OK ? assess(a, trace, options, err) : status;
+}
+
 gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_options *options,
                           gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_analysis a = {.stages = gm_stages_start()};
+    gm_analysis a = {.level = options->quality, .stages = gm_stages_start()};
     gm_progress progress;
     *out = (gm_analysis){0};
     const size_t n = gm_trace_get_samples(trace)->n;
@@ -223,7 +223,7 @@ gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_option
     if (a.xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
     GM_TRY(find_map(&a, options, err));
     GM_TRY(find_clusters(&a, options, err));
-    GM_TRY(find_names(&a, trace, options, err));
+    GM_TRY(gm_analysis_finish(&a, trace, options, err));
     *out = a;
     a = (gm_analysis){0};
 out:
@@ -239,6 +239,7 @@ void gm_analysis_clear(gm_analysis *a)
     gm_free(a->xy);
     gm_clustering_clear(&a->clustering);
     gm_naming_clear(&a->words);
+    gm_assessment_clear(&a->assessment);
     gm_free(a->keyword);
     gm_free(a->score);
     *a = (gm_analysis){0};

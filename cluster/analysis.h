@@ -5,6 +5,7 @@
 #ifndef GM_ANALYSIS_H
 #define GM_ANALYSIS_H
 
+#include "cluster/assess.h"
 #include "cluster/distinct.h"
 #include "cluster/hdbscan.h"
 #include "cluster/map_quality.h"
@@ -19,7 +20,9 @@ typedef struct gm_fit_options {
     int n_neighbors; /* the document itself counted */
     gm_umap_options umap;
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by N; min_samples 0: by that */
+    size_t target_clusters;     /* 0: none; else min_cluster_size is chosen for it */
     gm_naming_options naming;
+    gm_quality_level quality;
     bool quiet;
 } gm_fit_options;
 
@@ -36,12 +39,15 @@ typedef struct gm_analysis {
     const char **keyword;       /* (C,10) borrowed from words */
     float *score;               /* (C,10) */
     gm_hdbscan_options hdbscan; /* as used */
+    const char *recut_of;       /* digest of the atlas that was cut again, borrowed; or NULL */
     /* quality */
+    gm_quality_level level;
     size_t n_uncertified; /* points whose neighbours were found the slow way */
     gm_map_quality map;
     double neighbour_purity; /* share of neighbours of a point's own subset */
-    gm_control control;      /* n 0: no texts */
-    gm_stages stages;        /* how long each step took */
+    double neighbour_chance; /* what it is by chance */
+    gm_assessment assessment;
+    gm_stages stages; /* how long each step took */
 } gm_analysis;
 
 /* Run all steps; progress on stderr unless options->quiet. Errors: GM_EARG for a trace that
@@ -49,6 +55,10 @@ typedef struct gm_analysis {
  * those of every step. Warnings are printed. */
 gm_status gm_analysis_run(gm_analysis *out, gm_trace *trace, const gm_fit_options *options,
                           gm_error *err) GM_MUST_USE;
+/* The last steps, of an analysis that has all but names and figures: usage, distinct, graph, xy,
+ * clustering of documents, hdbscan. On failure the caller clears it. */
+gm_status gm_analysis_finish(gm_analysis *analysis, gm_trace *trace, const gm_fit_options *options,
+                             gm_error *err) GM_MUST_USE;
 void gm_analysis_clear(gm_analysis *analysis);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cluster/atlas_notes.h"
+#include "cluster/examples.h"
 #include "cluster/profile.h"
 #include "text/script.h"
 
@@ -114,6 +115,37 @@ static gm_status put_usage(gm_atlas *atlas, gm_arena *arena, const gm_analysis *
     return status;
 }
 
+/* What the assessment says of each cluster, and its examples as documents of the trace. */
+static gm_status put_figures(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a,
+                             gm_metric metric, gm_error *err)
+{
+    const size_t C = a->clustering.n_clusters, X = C * GM_N_EXAMPLES;
+    const gm_assessment *found = &a->assessment;
+    float *validity = gm_arena_alloc(arena, C, sizeof *validity);
+    float *coherence = gm_arena_alloc(arena, C, sizeof *coherence);
+    uint32_t *near = gm_arena_alloc(arena, X, sizeof *near);
+    uint32_t *far = gm_arena_alloc(arena, X, sizeof *far);
+    if (!validity || !coherence || !near || !far) return no_memory(err);
+    for (size_t c = 0; c < C; c++) {
+        validity[c] = (float)found->validity[c];
+        coherence[c] = (float)found->coherence[c];
+    }
+    gm_status status = gm_examples_find(near, far, &a->usage, &a->distinct, metric,
+                                        a->clustering.label, atlas->usage, C, err);
+    if (status != GM_OK) return status;
+    for (size_t x = 0; x < X; x++) {
+        if (near[x] != UINT32_MAX) near[x] = a->usage.place[near[x]];
+        if (far[x] != UINT32_MAX) far[x] = a->usage.place[far[x]];
+    }
+    atlas->seed_jaccard = found->has_reruns ? found->stability.seed_jaccard : NULL;
+    atlas->half_jaccard = found->has_reruns ? found->stability.half_jaccard : NULL;
+    atlas->validity = validity;
+    atlas->coherence = coherence;
+    atlas->representative = near;
+    atlas->outlying = far;
+    return GM_OK;
+}
+
 static gm_status put_clusters(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
 {
     const size_t C = a->clustering.n_clusters, S = atlas->n_subsets;
@@ -212,9 +244,7 @@ static gm_status put_condensed(gm_atlas *atlas, gm_arena *arena, const gm_analys
     for (size_t p = 0; p < tree->n_points; p++)
         size[tree->point_cluster[p]] += a->distinct.count[p];
     for (size_t r = R; r-- > 1;) size[parent[r]] += size[r];
-    for (size_t r = 0; r < R; r++) cluster[r] = -1;
-    for (size_t c = 0; c < a->clustering.n_clusters; c++)
-        cluster[a->clustering.node[c]] = (int32_t)c;
+    memcpy(cluster, a->clustering.node_label, R * sizeof *cluster);
     atlas->n_nodes = R;
     atlas->node_parent = parent;
     atlas->node_size = size;
@@ -243,6 +273,7 @@ gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *ana
     GM_TRY(put_places(atlas, arena, analysis, err));
     GM_TRY(put_clusters(atlas, arena, analysis, err));
     GM_TRY(put_usage(atlas, arena, analysis, err));
+    GM_TRY(put_figures(atlas, arena, analysis, options->metric, err));
     GM_TRY(put_graph(atlas, arena, analysis, err));
     GM_TRY(put_tree(atlas, arena, analysis, err));
     GM_TRY(put_condensed(atlas, arena, analysis, err));

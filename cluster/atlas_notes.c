@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
+#include "cluster/cluster_verdict.h"
 
 /* Move what was written into the arena. */
 static gm_status finish(const char **json, gm_arena *arena, gm_json_out *out, gm_error *err)
@@ -56,6 +57,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_string(&out, "keywords", keywords[options->naming.method]);
     gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
     gm_json_put_bool(&out, "stems", options->naming.stems);
+    if (analysis->recut_of) gm_json_put_string(&out, "recut_of", analysis->recut_of);
     gm_json_put_f64(&out, "lift_min", GM_LIFT_MIN);
     gm_json_put_f64(&out, "lift_smoothing", GM_LIFT_SMOOTH);
     gm_json_close_object(&out);
@@ -90,10 +92,11 @@ static gm_status put_subsets(gm_json_out *out, const gm_analysis *a, const gm_at
     put_figure(out, "homogeneity", found.homogeneity);
     put_figure(out, "completeness", found.completeness);
     put_figure(out, "nmi", found.nmi);
+    put_figure(out, "ami", found.ami);
     put_figure(out, "ari", found.ari);
     put_figure(out, "purity", clustered ? (double)pure / (double)clustered : (double)NAN);
     put_figure(out, "neighbour_purity", a->neighbour_purity);
-    put_figure(out, "neighbour_purity_chance", gm_quality_chance(a->usage.subset, n));
+    put_figure(out, "neighbour_purity_chance", a->neighbour_chance);
 out:
     gm_free(truth);
     return status;
@@ -101,54 +104,142 @@ out:
 
 static void put_control(gm_json_out *out, const gm_control *control)
 {
-    if (control->n == 0) {
+    if (control->basis == GM_CONTROL_NONE) {
         gm_json_put_null(out, "control");
         return;
     }
     gm_json_open_object(out, "control");
+    gm_json_put_string(out, "basis", gm_control_basis_name(control->basis));
     gm_json_put_u64(out, "documents", control->n);
-    put_figure(out, "router_neighbour_purity", control->router);
-    put_figure(out, "words_neighbour_purity", control->words);
+    put_figure(out, "router_neighbour_purity", control->router_purity);
+    put_figure(out, "tokens_neighbour_purity", control->tokens_purity);
     put_figure(out, "chance", control->chance);
+    put_figure(out, "shared_neighbours", control->shared);
+    put_figure(out, "shared_chance", control->shared_chance);
+    gm_json_put_u64(out, "token_clusters", control->n_token_clusters);
+    put_figure(out, "ari", control->ari);
+    put_figure(out, "router_ami", control->router_ami);
+    put_figure(out, "tokens_ami", control->tokens_ami);
+    put_figure(out, "router_homogeneity", control->router_homogeneity);
+    put_figure(out, "tokens_homogeneity", control->tokens_homogeneity);
+    put_figure(out, "added_ami", control->router_ami - control->tokens_ami);
     gm_json_close_object(out);
+}
+
+static void put_rerun(gm_json_out *out, const gm_rerun_figures *run, bool seed)
+{
+    gm_json_open_object(out, NULL);
+    if (seed) gm_json_put_u64(out, "seed", run->seed);
+    gm_json_put_u64(out, "documents", run->n_points);
+    gm_json_put_u64(out, "clusters", run->n_clusters);
+    gm_json_put_u64(out, "largest", run->largest);
+    gm_json_put_u64(out, "noise", run->n_noise);
+    put_figure(out, "ari", run->ari);
+    gm_json_close_object(out);
+}
+
+static void put_stability(gm_json_out *out, const gm_stability *s)
+{
+    double least = 1;
+    for (int i = 0; i < GM_N_RESEEDS; i++) least = fmin(least, s->seed[i].ari);
+    put_figure(out, "seed_ari", s->seed_ari);
+    put_figure(out, "seed_ari_min", least);
+    put_figure(out, "seed_ari_among", s->among_seeds);
+    put_figure(out, "half_ari", s->half_ari);
+    gm_json_open_object(out, "reruns");
+    gm_json_open_array(out, "seeds");
+    for (int i = 0; i < GM_N_RESEEDS; i++) put_rerun(out, &s->seed[i], true);
+    gm_json_close_array(out);
+    gm_json_open_array(out, "halves");
+    for (int i = 0; i < 2; i++) put_rerun(out, &s->half[i], false);
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+/* Share of documents without a cluster among those of each group below n_groups. */
+static gm_status put_noise_by(gm_json_out *out, const char *key, const gm_atlas *atlas,
+                              const uint16_t *group, const char *const *name, size_t n_groups,
+                              gm_error *err)
+{
+    size_t *all = gm_alloc2(2, n_groups, sizeof *all), *noise = all + n_groups;
+    if (all == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the noise of %zu groups", n_groups);
+    for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
+    gm_json_open_array(out, key);
+    for (size_t g = 0; g < n_groups; g++) {
+        if (all[g] == 0) continue;
+        gm_json_open_object(out, NULL);
+        gm_json_put_string(out, "name", name[g]);
+        gm_json_put_u64(out, "documents", all[g]);
+        put_figure(out, "noise_share", (double)noise[g] / (double)all[g]);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_free(all);
+    return GM_OK;
+}
+
+static void put_assessment(gm_json_out *out, const gm_assessment *found)
+{
+    put_figure(out, "dbcv", found->dbcv);
+    gm_json_put_u64(out, "dbcv_documents", found->n_dbcv);
+    if (found->has_reruns) put_stability(out, &found->stability);
+    put_figure(out, "coherence", found->keywords.mean);
+    put_figure(out, "diversity", found->keywords.diversity);
+    put_figure(out, "length_noise", found->length_noise);
+    put_figure(out, "length_cluster", found->length_cluster);
+    put_control(out, &found->control);
+}
+
+static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,
+                             gm_error *err)
+{
+    static const char *const level[] = {"sample", "full", "none"};
+    gm_status status = GM_OK;
+    const size_t n = a->usage.n, dim = a->usage.dim;
+    size_t noise = 0;
+    for (size_t i = 0; i < n; i++) noise += a->clustering.label[i] < 0;
+    gm_json_put_string(out, "level", level[a->level]);
+    gm_json_put_u64(out, "documents", n);
+    gm_json_put_u64(out, "clusters", atlas->n_clusters);
+    put_figure(out, "noise_share", (double)noise / (double)n);
+    GM_TRY(put_noise_by(out, "noise_by_subset", atlas, atlas->subset, atlas->subset_name,
+                        atlas->n_subsets, err));
+    if (atlas->n_scripts > 0)
+        GM_TRY(put_noise_by(out, "noise_by_script", atlas, atlas->script, atlas->script_name,
+                            atlas->n_scripts, err));
+    put_figure(out, "trustworthiness", a->map.trustworthiness);
+    put_figure(out, "continuity", a->map.continuity);
+    put_figure(out, "neighbours_kept", a->map.preserved);
+    gm_json_put_i64(out, "map_neighbours", a->map.k);
+    gm_json_put_u64(out, "map_documents", a->map.n_rows);
+    if (atlas->n_subsets > 1) GM_TRY(put_subsets(out, a, atlas, err));
+    put_assessment(out, &a->assessment);
+    gm_json_open_array(out, "split_half_correlation");
+    for (size_t c = 0; c < atlas->n_clusters; c++)
+        put_figure(out, NULL,
+                   gm_profile_agreement(atlas->usage_half + 2 * c * dim, atlas->corpus_usage, dim));
+    gm_json_close_array(out);
+    gm_json_put_u64(out, "zero_documents", a->usage.n_zero);
+    gm_json_put_u64(out, "distinct_documents", a->usage.n_distinct);
+    gm_json_put_u64(out, "isolated_documents", a->umap.n_isolated);
+    gm_json_put_u64(out, "graph_parts", a->umap.n_components);
+    gm_json_put_u64(out, "uncertified_neighbours", a->n_uncertified);
+out:
+    return status;
 }
 
 gm_status gm_atlas_note_quality(const char **json, gm_arena *arena, const gm_analysis *a,
                                 const gm_atlas *atlas, gm_error *err)
 {
     gm_json_out out = {0};
-    const size_t n = a->usage.n, dim = a->usage.dim;
-    size_t noise = 0;
-    for (size_t i = 0; i < n; i++) noise += a->clustering.label[i] < 0;
     gm_json_open_object(&out, NULL);
-    gm_json_put_u64(&out, "documents", n);
-    gm_json_put_u64(&out, "clusters", atlas->n_clusters);
-    put_figure(&out, "noise_share", (double)noise / (double)n);
-    put_figure(&out, "trustworthiness", a->map.trustworthiness);
-    put_figure(&out, "continuity", a->map.continuity);
-    put_figure(&out, "neighbours_kept", a->map.preserved);
-    gm_json_put_i64(&out, "map_neighbours", a->map.k);
-    gm_json_put_u64(&out, "map_documents", a->map.n_rows);
-    if (atlas->n_subsets > 1) {
-        gm_status status = put_subsets(&out, a, atlas, err);
-        if (status != GM_OK) {
-            gm_text_clear(&out.text);
-            return status;
-        }
-        put_control(&out, &a->control);
-    }
-    gm_json_open_array(&out, "split_half_correlation");
-    for (size_t c = 0; c < atlas->n_clusters; c++)
-        put_figure(&out, NULL,
-                   gm_profile_agreement(atlas->usage_half + 2 * c * dim, atlas->corpus_usage, dim));
-    gm_json_close_array(&out);
-    gm_json_put_u64(&out, "zero_documents", a->usage.n_zero);
-    gm_json_put_u64(&out, "distinct_documents", a->usage.n_distinct);
-    gm_json_put_u64(&out, "isolated_documents", a->umap.n_isolated);
-    gm_json_put_u64(&out, "graph_parts", a->umap.n_components);
-    gm_json_put_u64(&out, "uncertified_neighbours", a->n_uncertified);
+    gm_status status = put_quality(&out, a, atlas, err);
+    if (status == GM_OK) status = gm_verdict_put(&out, a, atlas, err);
     gm_json_close_object(&out);
-    return finish(json, arena, &out, err);
+    if (status == GM_OK) return finish(json, arena, &out, err);
+    gm_text_clear(&out.text);
+    return status;
 }
 
 gm_status gm_atlas_note_provenance(const char **json, gm_arena *arena, gm_error *err)

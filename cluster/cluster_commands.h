@@ -4,6 +4,7 @@
 #define GM_CLUSTER_COMMANDS_H
 
 int gm_cluster_fit(int argc, char **argv);
+int gm_cluster_recut(int argc, char **argv);
 int gm_cluster_show(int argc, char **argv);
 int gm_cluster_find(int argc, char **argv);
 int gm_cluster_report(int argc, char **argv);

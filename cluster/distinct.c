@@ -179,8 +179,8 @@ gm_status gm_distinct_spread_clusters(gm_clustering *clustering, const gm_distin
     spread_linkage(&c.linkage, &clustering->linkage, d, top);
     c.persistence = clustering->persistence;
     clustering->persistence = NULL;
-    c.node = clustering->node;
-    clustering->node = NULL;
+    c.node_label = clustering->node_label;
+    clustering->node_label = NULL;
     c.tree = clustering->tree;
     clustering->tree = (gm_condensed){0};
     gm_clustering_clear(clustering);

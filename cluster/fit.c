@@ -7,13 +7,15 @@
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/report.h"
+#include "cluster/cluster_verdict.h"
 
 typedef struct fit_command {
     gm_fit_options how;
     const char *out, *report, *figures, *snippets;
-    int snippet;                                          /* read from `snippets` */
-    int usage, metric, layout, selection, keywords, stop; /* choices */
-    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
+    int snippet;                                                   /* read from `snippets` */
+    int usage, metric, layout, selection, keywords, stop, quality; /* choices */
+    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed,
+        target;
     bool force;
 } fit_command;
 
@@ -58,6 +60,8 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
         {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
          "0: automatic; else 2 or more"},
+        {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
+         "choose min-cluster-size for about so many clusters; 0: do not"},
         {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
         {GM_OPT_FLAG, "count-self", &hdbscan->count_self, 0, 0, NULL,
          "the document is one of its min-samples (scikit-learn)"},
@@ -72,6 +76,9 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
          "mean TF-IDF, or class TF-IDF"},
         {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
         {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "do not group words by stem"},
+        {.kind = GM_OPT_GROUP, .help = "Quality"},
+        {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES,
+         "figures from samples of the documents, from all, or only those that cost nothing"},
         {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
@@ -83,6 +90,9 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
     if (c->min_cluster_size == 1)
         return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
+    if (c->target > 0 && c->min_cluster_size > 0)
+        return gm_fail(err, GM_EARG,
+                       "--target-clusters chooses --min-cluster-size, give one of them");
     if (umap->min_dist > umap->spread)
         return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
                        umap->spread);
@@ -104,9 +114,11 @@ static void apply_choices(fit_command *c)
     how->hdbscan.selection = (gm_selection)c->selection;
     how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
     how->hdbscan.min_samples = (int)c->min_samples;
+    how->target_clusters = (size_t)c->target;
     how->hdbscan.max_cluster_size = (size_t)c->max_cluster_size;
     how->naming.method = (gm_keyword_method)c->keywords;
     how->naming.stop = (gm_stop_choice)c->stop;
+    how->quality = (gm_quality_level)c->quality;
 }
 
 static gm_status run(const fit_command *c, const char *trace_path, const char *line, gm_error *err)
@@ -142,7 +154,10 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
            atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
     GM_TRY(gm_stages_say(&times, &analysis.stages, err));
-    if (!c->how.quiet) fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
+    if (!c->how.quiet) {
+        GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
+        fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
+    }
 out:
     gm_text_clear(&times);
     gm_arena_clear(&arena);

@@ -6,6 +6,7 @@ int main(int argc, char **argv)
 {
     static const gm_command commands[] = {
         {"fit", gm_cluster_fit, "map and cluster the documents of a trace: an atlas"},
+        {"recut", gm_cluster_recut, "other clusters from an atlas's tree; merge and name them"},
         {"show", gm_cluster_show, "print the clusters of an atlas, or one of them"},
         {"find", gm_cluster_find, "find the clusters that are nearest to given words"},
         {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},

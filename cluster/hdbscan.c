@@ -79,8 +79,7 @@ static gm_status alloc_result(gm_clustering *out, size_t n, size_t n_clusters, g
     out->probability = gm_alloc(n, sizeof *out->probability);
     out->outlier = gm_alloc(n, sizeof *out->outlier);
     out->persistence = gm_alloc(n_clusters, sizeof *out->persistence);
-    out->node = gm_alloc(n_clusters, sizeof *out->node);
-    if (!out->label || !out->probability || !out->outlier || !out->persistence || !out->node)
+    if (!out->label || !out->probability || !out->outlier || !out->persistence)
         return gm_fail(err, GM_EMEM, "no memory for the labels of %zu points", n);
     return GM_OK;
 }
@@ -111,8 +110,6 @@ gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbsc
     for (size_t c = 0; c < tree.n_clusters; c++) number[c] = chosen[c] ? (int32_t)n_chosen++ : -1;
 
     GM_TRY(alloc_result(&done, linkage->n, n_chosen, err));
-    for (size_t c = 0; c < tree.n_clusters; c++)
-        if (chosen[c]) done.node[number[c]] = (uint32_t)c;
     find_owners(owner, chosen, &tree);
     find_deaths(death, &all, &tree);
     label_points(&done, &tree, owner, number, death, options);
@@ -122,6 +119,8 @@ gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbsc
     *linkage = (gm_linkage){0};
     done.tree = tree;
     tree = (gm_condensed){0};
+    done.node_label = number;
+    number = NULL;
     *out = done;
     done = (gm_clustering){0};
 out:
@@ -164,7 +163,7 @@ void gm_clustering_clear(gm_clustering *clustering)
     gm_free(clustering->probability);
     gm_free(clustering->outlier);
     gm_free(clustering->persistence);
-    gm_free(clustering->node);
+    gm_free(clustering->node_label);
     gm_condensed_clear(&clustering->tree);
     gm_linkage_clear(&clustering->linkage);
     *clustering = (gm_clustering){0};

@@ -67,9 +67,9 @@ typedef struct gm_clustering {
     float *probability;  /* (N) lambda over the cluster's largest, in [0,1]; 0 for noise */
     float *outlier;      /* (N) GLOSH in [0,1] */
     double *persistence; /* (C) stability over (size * largest lambda), in [0,1] */
-    uint32_t *node;      /* (C) its number in the condensed tree */
     gm_linkage linkage;
     gm_condensed tree;
+    int32_t *node_label; /* (R) the cluster a node was chosen as, -1 for the others */
 } gm_clustering;
 
 /* All steps. at (N,d). Errors: GM_EARG for options out of range or points that are not
@@ -80,6 +80,14 @@ gm_status gm_hdbscan_fit(gm_clustering *out, const double *at, size_t n, int dim
 /* The steps after the linkage, which is moved into *out: cutting again takes milliseconds. */
 gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbscan_options *options,
                          gm_error *err) GM_MUST_USE;
+/* The min_cluster_size, from 2 to N/2, with which gm_hdbscan_cut finds a number of clusters as near
+ * to `wanted` as was met, and that number; of equally near ones the largest tried. The number does
+ * not always grow as the size falls, so this is a scan of some 150 cuts. options: the others of the
+ * cut. Errors: GM_EMEM. */
+gm_status gm_hdbscan_aim(size_t *min_cluster_size, size_t *n_clusters, const gm_linkage *linkage,
+                         const gm_hdbscan_options *options, size_t wanted, gm_error *err)
+    GM_MUST_USE;
+
 void gm_clustering_clear(gm_clustering *clustering);
 
 #endif

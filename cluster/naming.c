@@ -1,15 +1,9 @@
-/* naming.c - texts to words, words to keywords, words as a control. */
+/* naming.c - texts to words, words to keywords. */
 #include "cluster/naming.h"
 
 #include <string.h>
 
-#include "cluster/quality.h"
 #include "text/script.h"
-
-enum {
-    CONTROL_MOST = 4000, /* documents in the control's sample */
-    CONTROL_DIM = 4096   /* words share this many places; numbers wrap around */
-};
 
 void gm_naming_clear(gm_words_of *words)
 {
@@ -86,56 +80,5 @@ gm_status gm_naming_find(const char **keyword, float *score, const gm_words_of *
     }
 out:
     gm_free(found);
-    return status;
-}
-
-/* Share of same-label neighbours among points (n, dim). */
-static gm_status purity_of(double *out, const float *rows, size_t n, size_t dim, gm_metric metric,
-                           int k, const uint16_t *label, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_points points = {0};
-    gm_knn knn = {0};
-    GM_TRY(gm_points_init(&points, rows, n, dim, metric, err));
-    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, k, NULL, err));
-    *out = gm_quality_purity(&knn, NULL, label);
-out:
-    gm_points_clear(&points);
-    gm_knn_clear(&knn);
-    return status;
-}
-
-gm_status gm_naming_control(gm_control *out, const gm_words_of *words, const gm_usage *usage,
-                            gm_metric metric, int k, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_bag *bag = &words->counts;
-    const size_t dim = usage->dim, wide = dim > CONTROL_DIM ? dim : CONTROL_DIM;
-    uint32_t *sample = gm_alloc(usage->n, sizeof *sample);
-    float *rows = NULL;
-    uint16_t *label = NULL;
-    *out = (gm_control){0};
-    if (!sample) GM_FAIL(GM_EMEM, "no memory for the control");
-    const size_t n = gm_quality_sample(sample, usage->n, CONTROL_MOST);
-    rows = gm_alloc2(n, wide, sizeof *rows);
-    label = gm_alloc(n, sizeof *label);
-    if (!rows || !label) GM_FAIL(GM_EMEM, "no memory for the control over %zu documents", n);
-
-    for (size_t i = 0; i < n; i++) {
-        label[i] = usage->subset[sample[i]];
-        memcpy(rows + i * dim, usage->rate + sample[i] * dim, dim * sizeof *rows);
-    }
-    GM_TRY(purity_of(&out->router, rows, n, dim, metric, k, label, err));
-    memset(rows, 0, n * wide * sizeof *rows);
-    for (size_t i = 0; i < n; i++)
-        for (uint64_t e = bag->indptr[sample[i]]; e < bag->indptr[sample[i] + 1]; e++)
-            rows[i * CONTROL_DIM + bag->word[e] % CONTROL_DIM] += (float)bag->value[e];
-    GM_TRY(purity_of(&out->words, rows, n, CONTROL_DIM, GM_HELLINGER, k, label, err));
-    out->n = n;
-    out->chance = gm_quality_chance(label, n);
-out:
-    gm_free(sample);
-    gm_free(rows);
-    gm_free(label);
     return status;
 }

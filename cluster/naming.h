@@ -1,5 +1,4 @@
-/* naming.h - keywords of clusters from the texts in the trace, and the control that asks
- * whether words alone would have done.
+/* naming.h - keywords of clusters from the texts in the trace.
  *
  * Sizes: N documents, C clusters.
  */
@@ -45,15 +44,5 @@ void gm_naming_clear(gm_words_of *words);
 gm_status gm_naming_find(const char **keyword, float *score, const gm_words_of *words,
                          const int32_t *label, size_t n_clusters, const gm_naming_options *options,
                          gm_error *err) GM_MUST_USE;
-
-/* The same question asked of the router and of the words: what share of a document's k - 1
- * nearest others is of its own subset? Over the same sample of documents. */
-typedef struct gm_control {
-    size_t n;                     /* documents in the sample */
-    double router, words, chance; /* shares in [0,1] */
-} gm_control;
-
-gm_status gm_naming_control(gm_control *out, const gm_words_of *words, const gm_usage *usage,
-                            gm_metric metric, int k, gm_error *err) GM_MUST_USE;
 
 #endif

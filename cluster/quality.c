@@ -163,3 +163,84 @@ double gm_quality_chance(const uint16_t *label, size_t n)
     gm_free(count);
     return sum;
 }
+
+/* ---- lengths ---- */
+
+typedef struct ranked {
+    uint32_t length, at;
+} ranked;
+
+static int by_length(const void *p, const void *q)
+{
+    const ranked *a = p, *b = q;
+    if (a->length != b->length) return a->length < b->length ? -1 : 1;
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+/* rank (n): equal lengths get the mean of their ranks. order (n) is scratch. */
+static void find_ranks(double *rank, ranked *order, const uint32_t *length, size_t n)
+{
+    for (size_t i = 0; i < n; i++) order[i] = (ranked){length[i], (uint32_t)i};
+    qsort(order, n, sizeof *order, by_length);
+    for (size_t i = 0; i < n;) {
+        size_t end = i;
+        while (end < n && order[end].length == order[i].length) end++;
+        for (size_t j = i; j < end; j++) rank[order[j].at] = (double)(i + end - 1) / 2;
+        i = end;
+    }
+}
+
+static double correlation_with_noise(const double *rank, const int32_t *label, size_t n)
+{
+    double mean = (double)(n - 1) / 2, share = 0, both = 0, of_rank = 0;
+    for (size_t i = 0; i < n; i++) share += label[i] < 0 ? 1 / (double)n : 0;
+    for (size_t i = 0; i < n; i++) {
+        both += (rank[i] - mean) * ((label[i] < 0) - share);
+        of_rank += (rank[i] - mean) * (rank[i] - mean);
+    }
+    double of_noise = (double)n * share * (1 - share);
+    return of_rank > 0 && of_noise > 0 ? both / sqrt(of_rank * of_noise) : (double)NAN;
+}
+
+/* sum, count (n_clusters) are zero. Ranks are those among all documents. */
+static double ratio_with_cluster(const double *rank, const int32_t *label, size_t n,
+                                 size_t n_clusters, double *sum, double *count)
+{
+    double all = 0, m = 0, total = 0, between = 0, used = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (label[i] < 0) continue;
+        sum[label[i]] += rank[i], count[label[i]]++;
+        all += rank[i], m++;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (label[i] >= 0) total += (rank[i] - all / m) * (rank[i] - all / m);
+    for (size_t c = 0; c < n_clusters; c++) {
+        if (!(count[c] > 0)) continue;
+        double d = sum[c] / count[c] - all / m;
+        between += count[c] * d * d, used++;
+    }
+    if (!(total > 0) || used < 2 || m <= used) return (double)NAN;
+    double left = 1 - (1 - between / total) * (m - 1) / (m - used);
+    return left > 0 ? sqrt(left) : 0;
+}
+
+gm_status gm_quality_lengths(double *noise, double *cluster, const uint32_t *length,
+                             const int32_t *label, size_t n, size_t n_clusters, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double *rank = gm_alloc(n, sizeof *rank), *sum = gm_alloc(n_clusters, sizeof *sum);
+    double *count = gm_alloc(n_clusters, sizeof *count);
+    ranked *order = gm_alloc(n, sizeof *order);
+    *noise = *cluster = (double)NAN;
+    if (!rank || !sum || !count || !order)
+        GM_FAIL(GM_EMEM, "no memory for the lengths of %zu documents", n);
+    find_ranks(rank, order, length, n);
+    *noise = correlation_with_noise(rank, label, n);
+    *cluster = ratio_with_cluster(rank, label, n, n_clusters, sum, count);
+out:
+    gm_free(rank);
+    gm_free(sum);
+    gm_free(count);
+    gm_free(order);
+    return status;
+}

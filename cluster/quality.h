@@ -29,6 +29,14 @@ double gm_quality_purity(const gm_knn *knn, const uint32_t *query, const uint16_
 /* What gm_quality_purity gives by chance: sum over labels of their share squared. */
 double gm_quality_chance(const uint16_t *label, size_t n);
 
+/* Does the length of documents decide where they are? Over ranks of `length` (equal lengths share
+ * one): *noise, Spearman's correlation with being noise, in [-1,1]; *cluster, the correlation ratio
+ * with the cluster over documents that are in one, in [0,1], corrected for the number of clusters
+ * (Kelley's epsilon). NaN where there is nothing to correlate. Errors: GM_EMEM. */
+gm_status gm_quality_lengths(double *noise, double *cluster, const uint32_t *length,
+                             const int32_t *label, size_t n, size_t n_clusters, gm_error *err)
+    GM_MUST_USE;
+
 /* `most` of n numbers, spread evenly and ascending (all when most >= n); returns how many. */
 size_t gm_quality_sample(uint32_t *out, size_t n, size_t most);
 

@@ -8,6 +8,7 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
+#include "cluster/cluster_verdict.h"
 
 enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
 
@@ -22,7 +23,7 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
                top[i].expert, (double)top[i].lift);
 }
 
-static void print_table(const gm_atlas *atlas)
+static gm_status print_table(const gm_atlas *atlas, gm_error *err)
 {
     size_t noise = gm_atlas_n_noise(atlas);
     gm_print_text(stdout, 0, atlas->model);
@@ -30,7 +31,7 @@ static void print_table(const gm_atlas *atlas)
            atlas->n_chosen);
     printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n\n", atlas->n,
            atlas->n_clusters, noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
-    if (atlas->n_clusters == 0) return;
+    if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);
     printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
            "keywords | strongest experts, layer:expert (lift)");
     for (size_t c = 0; c < atlas->n_clusters; c++) {
@@ -45,11 +46,14 @@ static void print_table(const gm_atlas *atlas)
             printf("%6.2f ", purity);
         gm_print_text(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
         fputs("  ", stdout);
+        if (atlas->name[c][0]) gm_print_text(stdout, 0, atlas->name[c]), fputs(": ", stdout);
         gm_print_text(stdout, 0, keywords);
         fputs(" | ", stdout);
         print_experts(atlas, c, TOP_IN_TABLE);
         putchar('\n');
     }
+    putchar('\n');
+    return gm_verdict_print(stdout, atlas->quality, err);
 }
 
 /* ---- one cluster ---- */
@@ -71,6 +75,37 @@ static void print_subsets(const gm_atlas *atlas, size_t cluster)
         print_entry(atlas->subset_name[s]);
         printf("%7u  %5.1f %%\n", count[s], 100.0 * count[s] / atlas->size[cluster]);
     }
+}
+
+/* Documents at the cluster's mean usage, or farthest from it; nothing where they are not known. */
+static void print_examples(const gm_atlas *atlas, const uint32_t *example, const char *heading)
+{
+    if (example[0] == GM_ATLAS_NONE) return;
+    printf("%s:\n", heading);
+    for (size_t i = 0; i < GM_N_EXAMPLES && example[i] != GM_ATLAS_NONE; i++) {
+        fputs("  ", stdout);
+        gm_print_text(stdout, 0, atlas->id[example[i]]);
+        putchar('\n');
+    }
+}
+
+/* How far one cluster may be trusted; what is not known is left out. */
+static void print_figures(const gm_atlas *atlas, size_t cluster)
+{
+    const struct {
+        const char *name, *meaning;
+        float value;
+    } figure[] = {
+        {"seed_jaccard", "comes out again from other seeds", atlas->seed_jaccard[cluster]},
+        {"half_jaccard", "comes out again from half the documents", atlas->half_jaccard[cluster]},
+        {"validity", "denser than the gaps around it (DBCV)", atlas->validity[cluster]},
+        {"coherence", "keywords occur together (NPMI)", atlas->coherence[cluster]}};
+    static const char *const judged[] = {"trust", "fair", "doubt"};
+    for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++)
+        if (!isnan(figure[i].value))
+            printf("  %-5s %6.3f  %s\n",
+                   judged[gm_threshold_judge(figure[i].name, (double)figure[i].value)],
+                   (double)figure[i].value, figure[i].meaning);
 }
 
 /* The members that are most certain, ties to the earlier document. */
@@ -100,6 +135,12 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
     printf("cluster %zu: %u documents, stability %.3f, split-half correlation %.3f\n", cluster,
            atlas->size[cluster], (double)atlas->stability[cluster],
            gm_profile_agreement(atlas->usage_half + 2 * cluster * dim, atlas->corpus_usage, dim));
+    if (atlas->name[cluster][0]) {
+        fputs("name: ", stdout);
+        gm_print_text(stdout, 0, atlas->name[cluster]);
+        putchar('\n');
+    }
+    print_figures(atlas, cluster);
     printf("keywords:\n");
     for (size_t k = cluster * GM_N_KEYWORDS; k < (cluster + 1) * GM_N_KEYWORDS; k++) {
         if (atlas->keyword[k][0] == '\0') continue;
@@ -113,9 +154,21 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
         printf("  %5d %6d %7.2f  %9.2f\n", atlas->layer_of_moe[top[i].moe_layer], top[i].expert,
                (double)top[i].lift, (double)top[i].usage);
     print_members(atlas, cluster);
+    print_examples(atlas, atlas->representative + cluster * GM_N_EXAMPLES,
+                   "nearest to the mean usage");
+    print_examples(atlas, atlas->outlying + cluster * GM_N_EXAMPLES, "farthest from it");
 }
 
 /* ---- JSON ---- */
+
+static void put_examples(gm_json_out *out, const char *key, const gm_atlas *atlas,
+                         const uint32_t *example)
+{
+    gm_json_open_array(out, key);
+    for (size_t i = 0; i < GM_N_EXAMPLES && example[i] != GM_ATLAS_NONE; i++)
+        gm_json_put_string(out, NULL, atlas->id[example[i]]);
+    gm_json_close_array(out);
+}
 
 static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
 {
@@ -125,7 +178,12 @@ static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
     gm_json_open_object(out, NULL);
     gm_json_put_u64(out, "id", c);
     gm_json_put_u64(out, "size", atlas->size[c]);
+    gm_json_put_string(out, "name", atlas->name[c][0] ? atlas->name[c] : NULL);
     gm_json_put_f64(out, "stability", (double)atlas->stability[c]);
+    gm_json_put_f64(out, "seed_jaccard", (double)atlas->seed_jaccard[c]);
+    gm_json_put_f64(out, "half_jaccard", (double)atlas->half_jaccard[c]);
+    gm_json_put_f64(out, "validity", (double)atlas->validity[c]);
+    gm_json_put_f64(out, "coherence", (double)atlas->coherence[c]);
     gm_json_put_string(out, "subset", subset < 0 ? NULL : atlas->subset_name[subset]);
     gm_json_put_f64(out, "purity", purity);
     gm_json_open_array(out, "keywords");
@@ -142,6 +200,8 @@ static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
+    put_examples(out, "representative", atlas, atlas->representative + c * GM_N_EXAMPLES);
+    put_examples(out, "outlying", atlas, atlas->outlying + c * GM_N_EXAMPLES);
     gm_json_close_object(out);
 }
 
@@ -196,7 +256,7 @@ int gm_cluster_show(int argc, char **argv)
     else if (cluster >= 0)
         print_cluster(atlas, (size_t)cluster);
     else
-        print_table(atlas);
+        GM_TRY(print_table(atlas, &err));
 out:
     gm_atlas_close(atlas);
     return gm_cli_end("gm-cluster", "show", status, usage, &err);

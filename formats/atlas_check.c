@@ -87,6 +87,17 @@ static uint64_t tree_size(const gm_atlas *a, uint32_t node)
     return node < a->n ? 1 : a->tree_size[node - a->n];
 }
 
+/* Every row joins two nodes that no row joined before: so it is one tree. joined (2N) is zero. */
+static gm_status check_joins(const gm_atlas *a, bool *joined, hid_t file, gm_error *err)
+{
+    for (size_t i = 0; i + 1 < a->n; i++) {
+        if (joined[a->tree_left[i]] || joined[a->tree_right[i]])
+            return gm_h5_fail(err, GM_EFORMAT, file, "row %zu of '/tree' joins a node again", i);
+        joined[a->tree_left[i]] = joined[a->tree_right[i]] = true;
+    }
+    return GM_OK;
+}
+
 static gm_status check_tree(const gm_atlas *a, hid_t file, gm_error *err)
 {
     double last = 0;
@@ -104,7 +115,11 @@ static gm_status check_tree(const gm_atlas *a, hid_t file, gm_error *err)
                               a->tree_distance[i], i, last);
         last = a->tree_distance[i];
     }
-    return GM_OK;
+    bool *joined = gm_alloc2(a->n, 2, sizeof *joined);
+    if (joined == NULL) return gm_fail(err, GM_EMEM, "no memory to check '/tree'");
+    gm_status status = check_joins(a, joined, file, err);
+    gm_free(joined);
+    return status;
 }
 
 /* The sizes and subsets of clusters are those of the documents. */

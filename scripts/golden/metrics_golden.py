@@ -56,6 +56,22 @@ def validity():
     return found
 
 
+def lengths():
+    """Lengths with ties, labels with noise: Spearman with being noise, and the correlation ratio of ranks with the
+    cluster, corrected for the number of clusters."""
+    from scipy.stats import rankdata, spearmanr
+
+    rng = np.random.Generator(np.random.PCG64(5))
+    label = rng.integers(-1, 4, size=90)
+    length = np.minimum(rng.integers(100, 400, size=90) + 40 * label + 200 * (label < 0), 480)
+    rank = rankdata(length)[label >= 0]
+    groups = [rank[label[label >= 0] == c] for c in range(4)]
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups) / (len(rank) - 4)
+    whole = ((rank - rank.mean()) ** 2).sum() / (len(rank) - 1)
+    return {"length": length.tolist(), "label": label.tolist(),
+            "noise": float(spearmanr(length, label < 0).statistic), "cluster": float(np.sqrt(1 - within / whole))}
+
+
 def make(folder):
     from sklearn.datasets import load_iris
     from sklearn.manifold import trustworthiness
@@ -65,6 +81,7 @@ def make(folder):
     common.write_json(folder / "metrics.json", {
         "versions": common.versions("scikit-learn", "hdbscan", "numpy"),
         "validity": validity(),
+        "lengths": lengths(),
         "labels": {name: agreement(*pair) for name, pair in labels().items()},
         "iris": {
             "layout_columns": [0, 2],

@@ -35,7 +35,7 @@ make_trace() {
     gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 \
         -o "${1:-t.h5}" --quiet > /dev/null
 }
-make_atlas() { make_trace && gm-cluster fit t.h5 -o a.h5 --min-cluster-size 5 --quiet > /dev/null; }
+make_atlas() { make_trace && gm-cluster fit t.h5 -o a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null; }
 
 generate() { gm-steer generate --model "$TINY" --max-tokens 24 --quiet "$@"; }
 same() { cmp -s "$1" "$2" && echo "$3: same" || echo "$3: differ"; }

@@ -1,6 +1,8 @@
 /* test_quality_golden.c - quality figures of maps and clusters against the packages that define
- * them: DBCV against hdbscan. Labelings, trustworthiness: test_keywords_golden.c.
+ * them: DBCV against hdbscan, correlations of lengths against SciPy. Labelings, trustworthiness:
+ * test_keywords_golden.c.
  */
+#include "cluster/quality.h"
 #include "cluster/validity.h"
 #include "tests/golden_tensors.h"
 
@@ -38,4 +40,23 @@ static void validity_agrees(void)
     gm_json_free(golden);
 }
 
-TESTS(TEST(validity_agrees))
+static void lengths_agree(void)
+{
+    gm_json *golden = golden_json("cluster/metrics.json");
+    const gm_json *entry = gm_json_find(golden, "lengths");
+    double number[MOST], noise, cluster;
+    uint32_t length[MOST];
+    int32_t label[MOST];
+    gm_error err = {0};
+    size_t n = read_numbers(number, MOST, gm_json_find(entry, "length"));
+    for (size_t i = 0; i < n; i++) length[i] = (uint32_t)number[i];
+    CHECK_INT(read_numbers(number, MOST, gm_json_find(entry, "label")), n);
+    for (size_t i = 0; i < n; i++) label[i] = (int32_t)number[i];
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, length, label, n, 4, &err), err);
+    CHECK_NEAR(noise, golden_number(gm_json_find(entry, "noise")), 1e-12);
+    CHECK_NEAR(cluster, golden_number(gm_json_find(entry, "cluster")), 1e-12);
+    CHECK(noise > 0.1 && cluster > 0.1);
+    gm_json_free(golden);
+}
+
+TESTS(TEST(validity_agrees), TEST(lengths_agree))

@@ -23,6 +23,7 @@ static gm_fit_options options(void)
     gm_fit_options how = gm_fit_defaults();
     how.quiet = true;
     how.umap.n_epochs = 200;
+    how.quality = GM_QUALITY_NONE; /* seven more maps are made where a test is about them */
     return how;
 }
 
@@ -206,6 +207,68 @@ static void what_cannot_be_mapped_is_said(void)
     synthetic_clear(&same);
 }
 
+/* Topics that are really there are trusted, and the words know them as well as the router. */
+static void the_verdict_is_as_planted(void)
+{
+    gm_fit_options how = options();
+    how.quality = GM_QUALITY_SAMPLE;
+    run r = fit_topics(&how);
+    const gm_assessment *a = &r.analysis.assessment;
+    CHECK(a->stability.seed_ari > 0.95 && a->stability.half_ari > 0.95);
+    CHECK(a->dbcv > 0.5 && a->n_dbcv == N);
+    CHECK(a->keywords.mean > 0.2 && a->keywords.diversity > 0.9);
+    CHECK(isnan(a->length_noise)); /* all are of one length */
+    CHECK_INT(a->control.basis, GM_CONTROL_WORDS);
+    CHECK(a->control.tokens_ami > 0.95 && a->control.router_ami > 0.95 && a->control.ari > 0.95);
+    CHECK_NEAR(a->control.chance, 0.25, 1e-9);
+    CHECK_NEAR(r.analysis.neighbour_chance, 0.25, 1e-9);
+    for (size_t c = 0; c < r.atlas.n_clusters; c++) {
+        CHECK(r.atlas.seed_jaccard[c] > 0.9f && r.atlas.half_jaccard[c] > 0.9f);
+        for (size_t x = 0; x < GM_N_EXAMPLES; x++) {
+            uint32_t d = r.atlas.representative[c * GM_N_EXAMPLES + x];
+            CHECK(d < N && r.atlas.cluster[d] == (int32_t)c);
+        }
+    }
+    CHECK_HAS(r.atlas.quality, "\"level\":\"trust\",\"about\":\"seeds\"");
+    CHECK_HAS(r.atlas.quality, "\"noise_by_script\":[{\"name\":\"Latin\",\"documents\":240");
+    CHECK_HAS(r.atlas.quality, "\"trustworthiness\":[0.9,0.8]");
+    end_run(&r);
+}
+
+/* Copies are one point: chance is counted over what neighbours are counted over. */
+static void chance_is_over_points_that_differ(void)
+{
+    gm_fit_options how = options();
+    how.quality = GM_QUALITY_SAMPLE;
+    synthetic s = synthetic_make(N, N_TOPICS);
+    for (size_t i = 4; i < 200; i += 4) synthetic_copy_counts(&s, i, 0);
+    synthetic_write(&s, NULL, true, "copies.trace.h5");
+    run r = run_fit("copies.trace.h5", &how);
+    double of[] = {11, 60, 60, 60}, all = 191, chance = 0;
+    for (size_t t = 0; t < 4; t++) chance += of[t] / all * of[t] / all;
+    CHECK_INT(r.analysis.distinct.m, 191);
+    CHECK_NEAR(r.analysis.neighbour_chance, chance, 1e-12);
+    CHECK_NEAR(r.analysis.assessment.control.chance, chance, 1e-12);
+    end_run(&r);
+    synthetic_clear(&s);
+}
+
+static void none_and_full(void)
+{
+    gm_fit_options how = options();
+    how.quality = GM_QUALITY_NONE;
+    run r = fit_topics(&how);
+    CHECK(!r.analysis.assessment.has_reruns && isnan(r.analysis.assessment.dbcv));
+    CHECK(r.atlas.seed_jaccard == NULL && isnan(r.atlas.validity[0]));
+    CHECK_HAS(r.atlas.quality, "\"level\":\"none\"");
+    end_run(&r);
+    how.quality = GM_QUALITY_FULL;
+    r = fit_topics(&how);
+    CHECK_INT(r.analysis.map.n_rows, N);
+    CHECK_INT(r.analysis.assessment.control.n, N);
+    end_run(&r);
+}
+
 static void without_texts_there_are_no_keywords(void)
 {
     const gm_fit_options how = options();
@@ -263,5 +326,6 @@ TESTS(TEST(topics_come_out), TEST(the_reference_layout_finds_them_too),
       TEST(keywords_and_experts_are_the_topics_own), TEST(rates_add_up),
       TEST(threads_change_nothing), TEST(permuting_documents_permutes_the_result),
       TEST(twins_share_a_label_and_empty_documents_are_finite), TEST(what_cannot_be_mapped_is_said),
+      TEST(the_verdict_is_as_planted), TEST(chance_is_over_points_that_differ), TEST(none_and_full),
       TEST(without_texts_there_are_no_keywords), TEST(documents_that_share_nothing_are_no_cluster),
       TEST(only_noise_is_an_atlas_without_clusters))

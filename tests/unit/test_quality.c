@@ -71,6 +71,26 @@ static void purity_of_neighbours(void)
     CHECK_NEAR(gm_quality_chance(label, 3), 5.0 / 9, 1e-15);
 }
 
+static void lengths_with_nothing_to_correlate(void)
+{
+    const uint32_t length[] = {5, 6, 7, 8}, same[] = {5, 5, 5, 5};
+    const int32_t two[] = {0, 0, 1, 1}, one[] = {0, 0, 0, 0}, none[] = {-1, -1, -1, -1};
+    const int32_t half[] = {0, -1, 0, -1};
+    double noise, cluster;
+    gm_error err = {0};
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, length, two, 4, 2, &err), err);
+    CHECK(isnan(noise));
+    CHECK_NEAR(cluster, sqrt(1 - (1.0 / 2) / (5.0 / 3)), 1e-12);
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, length, one, 4, 1, &err), err);
+    CHECK(isnan(noise) && isnan(cluster));
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, length, none, 4, 0, &err), err);
+    CHECK(isnan(noise) && isnan(cluster));
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, same, half, 4, 1, &err), err);
+    CHECK(isnan(noise) && isnan(cluster));
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, length, half, 4, 1, &err), err);
+    CHECK_NEAR(noise, 1 / sqrt(5), 1e-12);
+}
+
 static void samples_are_spread_evenly(void)
 {
     uint32_t at[10];
@@ -95,4 +115,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(equal_labelings_agree_whole), TEST(independent_labelings), TEST(entropies_by_hand),
       TEST(labels_out_of_range_are_refused), TEST(purity_of_neighbours),
-      TEST(samples_are_spread_evenly), TEST(survives_every_allocation_failure))
+      TEST(lengths_with_nothing_to_correlate), TEST(samples_are_spread_evenly),
+      TEST(survives_every_allocation_failure))

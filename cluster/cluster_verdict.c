@@ -1,0 +1,319 @@
+/* cluster_verdict.c - thresholds and sentences. See cluster_verdict.h. */
+#include "cluster/cluster_verdict.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "cluster/quality.h"
+#include "cluster/summary.h"
+
+static const gm_threshold thresholds[] = {
+    {"trustworthiness", 0.9, 0.8}, {"continuity", 0.9, 0.8},    {"dbcv", 0.5, 0.3},
+    {"validity", 0.5, 0},          {"noise_share", 0.2, 0.4},   {"homogeneity", 0.7, 0.5},
+    {"purity", 0.75, 0.5},         {"seed_ari", 0.7, 0.5},      {"half_ari", 0.7, 0.5},
+    {"seed_jaccard", 0.75, 0.5},   {"half_jaccard", 0.75, 0.5}, {"coherence", 0.1, 0},
+    {"diversity", 0.7, 0.5},       {"length_noise", 0.3, 0.5},  {"length_cluster", 0.3, 0.5},
+};
+
+const gm_threshold *gm_threshold_find(const char *figure)
+{
+    for (size_t i = 0; i < sizeof thresholds / sizeof thresholds[0]; i++)
+        if (strcmp(thresholds[i].figure, figure) == 0) return &thresholds[i];
+    return NULL;
+}
+
+gm_verdict gm_threshold_judge(const char *figure, double value)
+{
+    const gm_threshold *t = gm_threshold_find(figure);
+    if (t == NULL || isnan(value)) return GM_VERDICT_FAIR;
+    double sign = t->good > t->poor ? 1 : -1;
+    if (sign * value >= sign * t->good) return GM_VERDICT_TRUST;
+    return sign * value < sign * t->poor ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR;
+}
+
+/* ---- sentences ---- */
+
+static const char *const level_name[] = {"trust", "fair", "doubt"};
+
+static void say(gm_json_out *out, gm_verdict level, const char *about, const char *fmt, ...)
+    GM_PRINTF(4, 5);
+
+static void say(gm_json_out *out, gm_verdict level, const char *about, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "level", level_name[level]);
+    gm_json_put_string(out, "about", about);
+    gm_json_put_string(out, "text", text);
+    gm_json_close_object(out);
+}
+
+static const char *pick(gm_verdict v, const char *trust, const char *fair, const char *doubt)
+{
+    return v == GM_VERDICT_TRUST ? trust : v == GM_VERDICT_FAIR ? fair : doubt;
+}
+
+static void say_map(gm_json_out *out, const gm_analysis *a)
+{
+    const gm_map_quality *m = &a->map;
+    gm_verdict v = gm_threshold_judge("trustworthiness", m->trustworthiness);
+    gm_verdict w = gm_threshold_judge("continuity", m->continuity);
+    say(out, v > w ? v : w, "map",
+        "%s: trustworthiness %.3f, continuity %.3f; of a document's %d nearest by usage %.0f %% "
+        "are "
+        "its nearest on the map too (by chance %.1f %%)",
+        pick(v > w ? v : w, "Who is near on the map is near by usage, and the other way round",
+             "The map keeps most neighbourhoods and tears some",
+             "The map tears neighbourhoods apart or invents them; trust no distance on it"),
+        m->trustworthiness, m->continuity, m->k, 100 * m->preserved,
+        100.0 * m->k / (double)(a->distinct.m - 1));
+}
+
+static void say_density(gm_json_out *out, const gm_assessment *f)
+{
+    if (isnan(f->dbcv)) return;
+    gm_verdict v = gm_threshold_judge("dbcv", f->dbcv);
+    say(out, v, "clusters", "%s: DBCV %.2f",
+        pick(v, "Clusters are much denser than the gaps between them",
+             "Clusters are denser than the gaps between them",
+             "Clusters are hardly denser than the gaps between them, their borders are arbitrary"),
+        f->dbcv);
+}
+
+/* Groups, of at least 20 documents, of which much more is noise than of the whole. */
+static void say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
+                         const uint16_t *group, const char *const *name, size_t n_groups,
+                         double whole)
+{
+    for (size_t g = 0; g < n_groups; g++) {
+        size_t all = 0, noise = 0;
+        for (size_t i = 0; i < atlas->n; i++)
+            if (group[i] == g) all++, noise += atlas->cluster[i] < 0;
+        double share = (double)noise / (double)all;
+        if (all >= 20 && all < atlas->n && share > 2 * whole && share > 0.4)
+            say(out, GM_VERDICT_DOUBT, "noise",
+                "Of the %zu documents of %s %.60s %.0f %% are in no cluster, of all %.0f %%: what "
+                "is said of clusters leaves them out",
+                all, kind, name[g], 100 * share, 100 * whole);
+    }
+}
+
+static void say_noise(gm_json_out *out, const gm_atlas *atlas)
+{
+    double share = (double)gm_atlas_n_noise(atlas) / (double)atlas->n;
+    gm_verdict v = gm_threshold_judge("noise_share", share);
+    if (atlas->n_clusters == 0) {
+        say(out, GM_VERDICT_DOUBT, "clusters",
+            "There is no cluster: lower --min-cluster-size or --min-samples");
+        return;
+    }
+    say(out, v, "noise", "%.1f %% of the documents are in no cluster%s", 100 * share,
+        v == GM_VERDICT_DOUBT ? "; lower --min-samples, or take what clusters say for a part" : "");
+    say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets, share);
+    say_noise_of(out, "script", atlas, atlas->script, atlas->script_name, atlas->n_scripts, share);
+}
+
+/* ---- stability ---- */
+
+static void say_largest(gm_json_out *out, const gm_analysis *a)
+{
+    const gm_stability *s = &a->assessment.stability;
+    size_t least = SIZE_MAX, most = 0, here = 0, runs = s->seed[0].n_points;
+    for (int i = 0; i < GM_N_RESEEDS; i++) {
+        least = s->seed[i].largest < least ? s->seed[i].largest : least;
+        most = s->seed[i].largest > most ? s->seed[i].largest : most;
+    }
+    for (size_t p = 0; p < a->distinct.m; p++)
+        here += a->clustering.label[a->distinct.first[p]] == 0;
+    double share = (double)here / (double)a->distinct.m, top = (double)most / (double)runs;
+    if (share > 1.25 * top)
+        say(out, GM_VERDICT_DOUBT, "cluster 0",
+            "Cluster 0 holds %.0f %% of the documents; from other seeds the largest holds %.0f to "
+            "%.0f %%: it is several clusters in one. Compare --seed %llu, --selection leaf, or a "
+            "smaller --min-cluster-size",
+            100 * share, 100 * (double)least / (double)runs, 100 * top,
+            (unsigned long long)s->seed[0].seed);
+}
+
+/* The clusters whose figure is poor, by number. */
+static void say_doubtful(gm_json_out *out, const char *figure, const float *value, size_t n,
+                         const char *from)
+{
+    char list[160] = "";
+    size_t used = 0, count = 0;
+    for (size_t c = 0; c < n; c++) {
+        if (gm_threshold_judge(figure, (double)value[c]) != GM_VERDICT_DOUBT) continue;
+        if (count < 12)
+            used +=
+                (size_t)snprintf(list + used, sizeof list - used, "%s%zu", count ? ", " : "", c);
+        count++;
+    }
+    if (count > 0)
+        say(out, GM_VERDICT_DOUBT, "clusters",
+            "%zu of %zu clusters do not come out again %s (best match below %.2g): %s%s", count, n,
+            from, gm_threshold_find(figure)->poor, list, count > 12 ? ", ..." : "");
+}
+
+static void say_stability(gm_json_out *out, const gm_analysis *a)
+{
+    const gm_stability *s = &a->assessment.stability;
+    const size_t n = a->clustering.n_clusters;
+    if (!a->assessment.has_reruns || n == 0) return;
+    double least = 1, most = -1;
+    for (int i = 0; i < GM_N_RESEEDS; i++) {
+        least = fmin(least, s->seed[i].ari);
+        most = fmax(most, s->seed[i].ari);
+    }
+    gm_verdict v = gm_threshold_judge("seed_ari", s->seed_ari);
+    say(out, v, "seeds", "%s: ARI with five other seeds %.2f (%.2f to %.2f)",
+        pick(v, "The clusters hardly depend on the seed",
+             "Part of the clusters depends on the seed", "Another seed gives other clusters"),
+        s->seed_ari, least, most);
+    if (s->among_seeds > s->seed_ari + 0.1)
+        say(out, GM_VERDICT_DOUBT, "seeds",
+            "This seed is not like the others: those agree with each other by %.2f, with it by "
+            "%.2f",
+            s->among_seeds, s->seed_ari);
+    say_largest(out, a);
+    say_doubtful(out, "seed_jaccard", s->seed_jaccard, n, "from other seeds");
+    if (isnan(s->half_ari)) return;
+    v = gm_threshold_judge("half_ari", s->half_ari);
+    say(out, v, "halves", "%s: ARI with the clusters of either half %.2f",
+        pick(v, "Half the documents give the same clusters",
+             "Half the documents give most of the clusters",
+             "Half the documents give other clusters"),
+        s->half_ari);
+}
+
+/* ---- contents ---- */
+
+static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_agreement found;
+    size_t pure = 0, clustered = 0;
+    int32_t *truth = gm_alloc(atlas->n, sizeof *truth);
+    if (truth == NULL) GM_FAIL(GM_EMEM, "no memory for the verdict");
+    for (size_t i = 0; i < atlas->n; i++) truth[i] = atlas->subset[i];
+    GM_TRY(gm_quality_agreement(&found, atlas->cluster, truth, atlas->n, err));
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        double purity;
+        int main_subset = gm_cluster_main_subset(atlas, c, &purity);
+        pure += atlas->subset_count[c * atlas->n_subsets + (size_t)main_subset];
+        clustered += atlas->size[c];
+        if (atlas->size[c] * 10 > atlas->n && purity < 0.5)
+            say(out, GM_VERDICT_DOUBT, "subsets",
+                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %.60s, is "
+                "%.0f %% of it",
+                c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
+                100 * purity);
+    }
+    double purity = (double)pure / (double)clustered;
+    gm_verdict v = gm_threshold_judge("homogeneity", found.homogeneity);
+    gm_verdict w = gm_threshold_judge("purity", purity);
+    say(out, v > w ? v : w, "subsets",
+        "%s: homogeneity %.2f, purity %.2f (adjusted Rand index %.2f, low wherever subsets are "
+        "split)",
+        pick(v > w ? v : w, "Clusters are of one subset each", "Most clusters are of one subset",
+             "Clusters mix subsets: they are not about where a text came from"),
+        found.homogeneity, purity, found.ari);
+out:
+    gm_free(truth);
+    return status;
+}
+
+static void say_control(gm_json_out *out, const gm_control *c)
+{
+    const char *what = c->basis == GM_CONTROL_TOKENS ? "token" : "word";
+    if (c->basis == GM_CONTROL_NONE) return;
+    if (isnan(c->router_ami)) {
+        say(out, c->ari > 0.7 ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR, "control",
+            "Clusters by %s frequencies alone agree with these by an ARI of %.2f", what, c->ari);
+        return;
+    }
+    double added = c->router_ami - c->tokens_ami;
+    gm_verdict v = added > 0.02    ? GM_VERDICT_TRUST
+                   : added > -0.02 ? GM_VERDICT_FAIR
+                                   : GM_VERDICT_DOUBT;
+    say(out, v, "control",
+        "%s: %s frequencies alone tell the subsets by an AMI of %.2f, the router's clusters by "
+        "%.2f; ARI between the two %.2f, %.0f %% of neighbours in common",
+        pick(v, "The router knows more of the subsets than the vocabulary does",
+             "The router knows as much of the subsets as the vocabulary does",
+             "The vocabulary alone knows more of the subsets than the router does"),
+        what, c->tokens_ami, c->router_ami, c->ari, 100 * c->shared);
+}
+
+static void say_contents(gm_json_out *out, const gm_assessment *f)
+{
+    if (!isnan(f->keywords.mean)) {
+        gm_verdict v = gm_threshold_judge("coherence", f->keywords.mean);
+        gm_verdict w = gm_threshold_judge("diversity", f->keywords.diversity);
+        say(out, v > w ? v : w, "keywords",
+            "%s: their coherence is %.2f (NPMI over documents), %.0f %% of them stand for one "
+            "cluster only",
+            pick(v > w ? v : w, "Keywords belong together", "Keywords belong together loosely",
+                 "Keywords do not belong together, or stand for several clusters"),
+            f->keywords.mean, 100 * f->keywords.diversity);
+    }
+    gm_verdict v = gm_threshold_judge("length_noise", fabs(f->length_noise));
+    gm_verdict w = gm_threshold_judge("length_cluster", f->length_cluster);
+    if (isnan(f->length_cluster)) return;
+    say(out, v > w ? v : w, "lengths",
+        "%s: correlation with the cluster %.2f, with being noise %.2f",
+        pick(v > w ? v : w, "The length of a document does not decide where it is",
+             "The length of a document has a part in where it is",
+             "Clusters are of short and of long documents: cut all to one --doc-tokens"),
+        f->length_cluster, f->length_noise);
+}
+
+gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json_open_array(out, "verdict");
+    say_map(out, a);
+    say_noise(out, atlas);
+    say_density(out, &a->assessment);
+    say_stability(out, a);
+    if (atlas->n_subsets > 1 && atlas->n_clusters > 0) status = say_subsets(out, atlas, err);
+    say_contents(out, &a->assessment);
+    say_control(out, &a->assessment.control);
+    gm_json_close_array(out);
+    gm_json_open_object(out, "thresholds");
+    for (size_t i = 0; i < sizeof thresholds / sizeof thresholds[0]; i++) {
+        gm_json_open_array(out, thresholds[i].figure);
+        gm_json_put_f64(out, NULL, thresholds[i].good);
+        gm_json_put_f64(out, NULL, thresholds[i].poor);
+        gm_json_close_array(out);
+    }
+    gm_json_close_object(out);
+    return status;
+}
+
+gm_status gm_verdict_print(FILE *to, const char *quality, gm_error *err)
+{
+    gm_json *root = NULL;
+    if (quality == NULL || quality[0] == '\0') return GM_OK;
+    gm_status status = gm_json_parse(&root, quality, strlen(quality), "/quality", err);
+    if (status != GM_OK) return status;
+    const gm_json *all = gm_json_find(root, "verdict");
+    for (int level = GM_VERDICT_DOUBT; all && level >= GM_VERDICT_TRUST; level--)
+        for (const gm_json *v = gm_json_first(all); v; v = gm_json_next(v)) {
+            const gm_json *has = gm_json_find(v, "level"), *text = gm_json_find(v, "text");
+            const char *name = has ? gm_json_text(has, NULL) : NULL;
+            const char *sentence = text ? gm_json_text(text, NULL) : NULL;
+            if (name == NULL || sentence == NULL || strcmp(name, level_name[level]) != 0) continue;
+            fprintf(to, "%-6s", name);
+            gm_print_text(to, 0, sentence);
+            fputc('\n', to);
+        }
+    gm_json_free(root);
+    return GM_OK;
+}

@@ -1,0 +1,22 @@
+/* examples.h - documents that stand for a cluster, and members that fit it least.
+ *
+ * Sizes: N documents, D dimensions, C clusters.
+ */
+#ifndef GM_EXAMPLES_H
+#define GM_EXAMPLES_H
+
+#include "cluster/distinct.h"
+#include "cluster/points.h"
+
+enum { GM_N_EXAMPLES_FOUND = 10 };
+
+/* For each cluster its members nearest to the mean of its usage vectors in the metric, nearest
+ * first, and those farthest from it, farthest first; ties by canonical place. Documents that use
+ * the experts alike stand once, by the first. Both (C, GM_N_EXAMPLES_FOUND) written with canonical
+ * places, UINT32_MAX behind the last. mean (C,D); label (N). Errors: GM_EARG from the metric;
+ * GM_EMEM. */
+gm_status gm_examples_find(uint32_t *nearest, uint32_t *farthest, const gm_usage *usage,
+                           const gm_distinct *distinct, gm_metric metric, const int32_t *label,
+                           const float *mean, size_t n_clusters, gm_error *err) GM_MUST_USE;
+
+#endif

@@ -1,0 +1,42 @@
+/* from_atlas.h - an atlas taken up again: its options, its tree of points, and with the trace it
+ * was made of the whole analysis.
+ *
+ * Sizes: N documents, M points (documents that differ in usage), C clusters.
+ *
+ * Points are numbered here by their first document in the order of the trace.
+ */
+#ifndef GM_FROM_ATLAS_H
+#define GM_FROM_ATLAS_H
+
+#include "cluster/analysis.h"
+#include "formats/atlas.h"
+
+/* The options an atlas was fitted with; what was chosen automatically is as it was chosen.
+ * Errors: GM_EFORMAT for a parameter that is missing or out of range; GM_EMEM. */
+gm_status gm_from_atlas_options(gm_fit_options *out, const gm_atlas *atlas, gm_error *err)
+    GM_MUST_USE;
+
+typedef struct gm_atlas_points {
+    size_t m;
+    uint32_t *point;    /* (N) GM_NO_POINT for documents without a counted choice */
+    uint32_t *document; /* (M) the first of each point */
+    gm_linkage linkage; /* of the points */
+    gm_graph graph;     /* of the points, as far as it says who has an edge: index is NULL */
+} gm_atlas_points;
+
+/* Errors: GM_EFORMAT for an atlas of schema 1, which does not say who is a copy, or a tree in which
+ * copies do not join first; GM_EMEM. */
+gm_status gm_from_atlas_points(gm_atlas_points *out, const gm_atlas *atlas, gm_error *err)
+    GM_MUST_USE;
+void gm_atlas_points_clear(gm_atlas_points *points);
+
+/* The analysis behind an atlas with other clusters: usage is read from the trace, names and figures
+ * are found again, the map and what was said of it stay. clustering: of the points as they are
+ * numbered in `points`, labels final; moved into *out. Errors: GM_EARG for another trace than the
+ * atlas was made of; those of the steps. */
+gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
+                                 const gm_atlas_points *points, gm_clustering *clustering,
+                                 gm_trace *trace, const gm_fit_options *options, gm_error *err)
+    GM_MUST_USE;
+
+#endif

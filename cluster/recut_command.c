@@ -1,0 +1,316 @@
+/* recut_command.c - gm-cluster recut: other clusters of an atlas, shown or written. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/outfile.h"
+#include "cluster/atlas_make.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/quality.h"
+#include "cluster/recut.h"
+#include "cluster/summary.h"
+#include "cluster/cluster_verdict.h"
+
+static const char synopsis[] =
+    "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";
+static const char details[] =
+    "Without -o it prints what the clusters would be, from the tree the atlas keeps: try values\n"
+    "until they suit. With -o it reads the trace again for keywords, profiles and figures and\n"
+    "writes another atlas. Options that are left out are the atlas's; without any of them its\n"
+    "clusters stay, to be merged and named. --merge 4=1 puts cluster 4 into cluster 1, by the\n"
+    "numbers that are printed without merging; --name 3=Ships is by the final numbers.\n";
+
+typedef struct recut_command {
+    const char *out, *trace, *line;
+    int64_t size, target, most;
+    double epsilon;
+    int selection, single, quality;
+    gm_opt_list merge, name;
+    bool force, quiet;
+} recut_command;
+
+static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error *err)
+{
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &c->out,
+         .arg = "FILE",
+         .help = "the atlas to write"},
+        {GM_OPT_TEXT, "trace", &c->trace, 0, 0, "FILE",
+         "the trace of the atlas, where it has moved"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {.kind = GM_OPT_GROUP, .help = "Clusters; -1: as in the atlas"},
+        {GM_OPT_I64, "min-cluster-size", &c->size, -1, 1 << 30, "N", "2 or more"},
+        {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
+         "choose min-cluster-size for about so many clusters; 0: do not"},
+        {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, "atlas|" GM_SELECTION_CHOICES,
+         "excess of mass, or the leaves"},
+        {GM_OPT_F64, "epsilon", &c->epsilon, -1, 1e9, "D", "merge clusters nearer than this"},
+        {GM_OPT_I64, "max-cluster-size", &c->most, -1, 1 << 30, "N", "0: no limit"},
+        {GM_OPT_CHOICE, "allow-single-cluster", &c->single, 0, 0, "atlas|no|yes",
+         "may all documents be one cluster?"},
+        {.kind = GM_OPT_GROUP, .help = "By hand"},
+        {GM_OPT_LIST, "merge", &c->merge, 0, 0, "A=B", "put cluster A into cluster B; repeats"},
+        {GM_OPT_LIST, "name", &c->name, 0, 0, "N=TEXT", "call a cluster so; repeats"},
+        {.kind = GM_OPT_GROUP, .help = "Quality"},
+        {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES, "as in fit, with -o"},
+        {GM_OPT_FLAG, "quiet", &c->quiet, 0, 0, NULL, "no progress"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
+    if (status != GM_OK) return status;
+    if (*argc != 2) return gm_fail(err, GM_EARG, "expected one atlas, found %d", *argc - 1);
+    if (c->size == 0 || c->size == 1)
+        return gm_fail(err, GM_EARG, "--min-cluster-size is %lld, expected at least 2",
+                       (long long)c->size);
+    if (c->size > 0 && c->target > 0)
+        return gm_fail(err, GM_EARG,
+                       "--target-clusters chooses --min-cluster-size, give one of them");
+    return GM_OK;
+}
+
+static gm_recut read_recut(const recut_command *c, gm_hdbscan_options *h)
+{
+    gm_recut how = {.target_clusters = (size_t)c->target};
+    how.cut = c->size > 0 || c->target > 0 || c->selection > 0 || c->epsilon >= 0 || c->most >= 0 ||
+              c->single > 0;
+    if (c->size > 0) h->min_cluster_size = (size_t)c->size;
+    if (c->selection > 0) h->selection = (gm_selection)(c->selection - 1);
+    if (c->epsilon >= 0) h->epsilon = c->epsilon;
+    if (c->most >= 0) h->max_cluster_size = (size_t)c->most;
+    if (c->single > 0) h->allow_single_cluster = c->single == 2;
+    return how;
+}
+
+/* "4=1" or "4=Ships": the number before the sign, and what stands behind it; false: neither. */
+static bool split_pair(const char *text, int64_t *number, const char **rest)
+{
+    char digits[16];
+    const char *equals = strchr(text, '=');
+    if (equals == NULL || (size_t)(equals - text) >= sizeof digits) return false;
+    memcpy(digits, text, (size_t)(equals - text));
+    digits[equals - text] = '\0';
+    *rest = equals + 1;
+    return gm_parse_i64(digits, number) && *number >= 0 && *number <= INT32_MAX;
+}
+
+static gm_status read_merges(gm_recut_merge **out, const gm_opt_list *list, gm_error *err)
+{
+    gm_recut_merge *merge = gm_alloc(list->n, sizeof *merge);
+    *out = merge;
+    if (merge == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu merges", list->n);
+    for (size_t i = 0; i < list->n; i++) {
+        int64_t from, into;
+        const char *rest;
+        if (!split_pair(list->at[i], &from, &rest) || !gm_parse_i64(rest, &into) || into < 0 ||
+            into > INT32_MAX)
+            return gm_fail(err, GM_EARG, "--merge is '%s', expected two clusters, as 4=1",
+                           list->at[i]);
+        merge[i] = (gm_recut_merge){(int32_t)from, (int32_t)into};
+    }
+    return GM_OK;
+}
+
+/* ---- what the clusters are made of ---- */
+
+/* count (n_clusters, C+1) documents of each new cluster by the atlas's cluster, noise last. */
+static gm_status count_origins(uint32_t **count, const int32_t *label, size_t n_clusters,
+                               const gm_atlas *atlas, gm_error *err)
+{
+    const size_t C = atlas->n_clusters + 1;
+    *count = gm_alloc2(n_clusters, C, sizeof **count);
+    if (*count == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", n_clusters);
+    for (size_t i = 0; i < atlas->n; i++)
+        if (label[i] >= 0)
+            (*count)[(size_t)label[i] * C +
+                     (atlas->cluster[i] < 0 ? C - 1 : (size_t)atlas->cluster[i])]++;
+    return GM_OK;
+}
+
+/* The atlas's cluster that gave most documents, C for noise; ties to the lower. */
+static size_t main_origin(const uint32_t *count, size_t C)
+{
+    size_t best = 0;
+    for (size_t o = 1; o <= C; o++)
+        if (count[o] > count[best]) best = o;
+    return best;
+}
+
+/* Names (n_clusters): those of the atlas unless it was cut again, then those given. */
+static gm_status find_names(const char **name, size_t n_clusters, const uint32_t *origin,
+                            const gm_atlas *atlas, bool cut, const gm_opt_list *given,
+                            gm_error *err)
+{
+    const size_t C = atlas->n_clusters;
+    for (size_t c = 0; c < n_clusters; c++) {
+        size_t from = main_origin(origin + c * (C + 1), C);
+        name[c] = cut || from == C ? "" : atlas->name[from];
+    }
+    for (size_t i = 0; i < given->n; i++) {
+        int64_t number;
+        const char *text;
+        if (!split_pair(given->at[i], &number, &text))
+            return gm_fail(err, GM_EARG,
+                           "--name is '%s', expected a cluster and a name, as 3=Ships",
+                           given->at[i]);
+        if ((size_t)number >= n_clusters)
+            return gm_fail(err, GM_EARG, "no cluster %lld to name, there are %zu",
+                           (long long)number, n_clusters);
+        name[number] = text;
+    }
+    return GM_OK;
+}
+
+static void print_origins(const uint32_t *count, size_t C)
+{
+    size_t last = SIZE_MAX;
+    for (int k = 0; k < 3; k++) { /* the largest three */
+        size_t best = SIZE_MAX;
+        for (size_t o = 0; o <= C; o++) {
+            bool after =
+                last == SIZE_MAX || count[o] < count[last] || (count[o] == count[last] && o > last);
+            if (after && count[o] > 0 && (best == SIZE_MAX || count[o] > count[best])) best = o;
+        }
+        if (best == SIZE_MAX) return;
+        if (best == C)
+            printf("%snoise", k ? ", " : "");
+        else
+            printf("%s%zu", k ? ", " : "", best);
+        printf(" (%u)", count[best]);
+        last = best;
+    }
+}
+
+/* A table of labels (N) as show's, with what the clusters were in the atlas. */
+static void print_table(const gm_atlas *atlas, const int32_t *label, size_t n_clusters,
+                        const uint32_t *origin, const char *const *name)
+{
+    const size_t C = atlas->n_clusters, S = atlas->n_subsets;
+    if (n_clusters == 0) return;
+    printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
+           "from the atlas's clusters (documents)");
+    for (size_t c = 0; c < n_clusters; c++) {
+        size_t size = 0, most = 0, best = 0;
+        for (size_t o = 0; o <= C; o++) size += origin[c * (C + 1) + o];
+        for (size_t s = 0; s < S; s++) {
+            size_t n = 0;
+            for (size_t i = 0; i < atlas->n; i++)
+                n += label[i] == (int32_t)c && atlas->subset[i] == s;
+            if (n > most) most = n, best = s;
+        }
+        printf("%4zu %7zu ", c, size);
+        if (S > 0)
+            printf("%6.2f ", (double)most / (double)size);
+        else
+            printf("%6s ", "-");
+        gm_print_text(stdout, 20, S > 0 ? atlas->subset_name[best] : "-");
+        fputs("  ", stdout);
+        print_origins(origin + c * (C + 1), C);
+        if (name[c][0]) fputs("  ", stdout), gm_print_text(stdout, 0, name[c]);
+        putchar('\n');
+    }
+}
+
+/* ---- another atlas ---- */
+
+static gm_status write_atlas(const recut_command *c, const gm_atlas *old,
+                             const gm_atlas_points *points, gm_clustering *clustering,
+                             const gm_fit_options *options, const char *const *name, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_analysis analysis = {0};
+    gm_arena arena = {0};
+    gm_atlas atlas;
+    const char *path = c->trace ? c->trace : old->trace_path;
+    GM_TRY(gm_outfile_check(c->out, c->force, err));
+    GM_TRY(gm_trace_open(&trace, path, err));
+    GM_TRY(gm_from_atlas_analysis(&analysis, old, points, clustering, trace, options, err));
+    analysis.recut_of = old->digest;
+    GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, path, options, c->line, err));
+    atlas.name = name;
+    GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
+    if (!c->quiet) GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
+    printf("%zu documents, %zu clusters, digest %s\n", atlas.n, atlas.n_clusters, atlas.digest);
+out:
+    gm_arena_clear(&arena);
+    gm_analysis_clear(&analysis);
+    gm_trace_close(trace);
+    return status;
+}
+
+static gm_status run(const recut_command *c, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_atlas *atlas = NULL;
+    gm_atlas_points points = {0};
+    gm_clustering clustering = {0};
+    gm_fit_options options;
+    gm_recut_merge *merge = NULL;
+    gm_agreement agreement;
+    int32_t *label = NULL;
+    uint32_t *origin = NULL;
+    const char **name = NULL;
+    size_t n_found = 0, noise = 0;
+    GM_TRY(gm_atlas_open(&atlas, path, err));
+    double start = gm_now();
+    GM_TRY(gm_from_atlas_points(&points, atlas, err));
+    GM_TRY(gm_from_atlas_options(&options, atlas, err));
+    options.quality = (gm_quality_level)c->quality;
+    options.quiet = c->quiet;
+    gm_recut how = read_recut(c, &options.hdbscan);
+    GM_TRY(read_merges(&merge, &c->merge, err));
+    how.merge = merge, how.n_merges = c->merge.n;
+    GM_TRY(gm_recut_cluster(&clustering, &points, atlas, &how, &options.hdbscan, &n_found, err));
+    label = gm_alloc(atlas->n, sizeof *label);
+    name = gm_alloc(clustering.n_clusters, sizeof *name);
+    if (!label || !name) GM_FAIL(GM_EMEM, "no memory for %zu labels", atlas->n);
+    gm_recut_spread(label, &points, clustering.label, atlas->n);
+    GM_TRY(count_origins(&origin, label, clustering.n_clusters, atlas, err));
+    GM_TRY(find_names(name, clustering.n_clusters, origin, atlas, how.cut, &c->name, err));
+    if (c->out) {
+        GM_TRY(write_atlas(c, atlas, &points, &clustering, &options, name, err));
+        goto out;
+    }
+    double took = gm_now() - start;
+    GM_TRY(gm_quality_agreement(&agreement, label, atlas->cluster, atlas->n, err));
+    for (size_t i = 0; i < atlas->n; i++) noise += label[i] < 0;
+    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none; min-cluster-size %zu, "
+           "ARI with the atlas's clusters %.4f\n\n",
+           atlas->n, clustering.n_clusters, noise, 100 * (double)noise / (double)atlas->n,
+           options.hdbscan.min_cluster_size, agreement.ari);
+    print_table(atlas, label, clustering.n_clusters, origin, name);
+    if (!c->quiet) fprintf(stderr, "cut in %.1f ms\n", 1000 * took);
+out:
+    gm_free(merge);
+    gm_free(label);
+    gm_free(origin);
+    gm_free(name);
+    gm_clustering_clear(&clustering);
+    gm_atlas_points_clear(&points);
+    gm_atlas_close(atlas);
+    return status;
+}
+
+int gm_cluster_recut(int argc, char **argv)
+{
+    recut_command c = {.size = -1, .most = -1, .epsilon = -1};
+    gm_error err = {0};
+    gm_text line = {0};
+    gm_catch_signals();
+    gm_status status = gm_cli_line(&line, "gm-cluster", argc, argv, &err);
+    bool usage = status == GM_OK;
+    if (status == GM_OK) status = read_options(&c, &argc, argv, &err);
+    if (status == GM_OK) {
+        usage = false;
+        c.line = line.at;
+        status = run(&c, argv[1], &err);
+    }
+    gm_text_clear(&line);
+    gm_opt_list_clear(&c.merge);
+    gm_opt_list_clear(&c.name);
+    return gm_cli_end("gm-cluster", "recut", status, usage, &err);
+}

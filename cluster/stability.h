@@ -1,0 +1,58 @@
+/* stability.h - would the same clusters come out again? From other seeds, from half the documents.
+ *
+ * Sizes: M points, C clusters.
+ *
+ * A run makes map and clusters again and is compared with the labels at hand, over its points:
+ * by the adjusted Rand index (noise is one class), and for each cluster by the best Jaccard index
+ * of its points with those of a cluster of the run (Hennig 2007; > .75 stable, < .5 doubtful).
+ * Seeds: the same points, or where there are too many a sample of them, min-cluster-size in
+ * proportion. Halves: points of even and of odd place, which content alone decides.
+ */
+#ifndef GM_STABILITY_H
+#define GM_STABILITY_H
+
+#include "base/progress.h"
+#include "cluster/rerun.h"
+
+enum { GM_N_RESEEDS = 5 };
+
+typedef struct gm_rerun_figures {
+    uint64_t seed;
+    size_t n_points, n_clusters, largest, n_noise; /* points, not documents */
+    double ari;                                    /* with the labels at hand */
+} gm_rerun_figures;
+
+typedef struct gm_stability {
+    gm_rerun_figures seed[GM_N_RESEEDS], half[2];
+    double seed_ari, half_ari; /* means */
+    double among_seeds;        /* mean ARI of two of the other seeds: how alike they are */
+    float *seed_jaccard;       /* (C) means; NaN where a cluster has no point in any run */
+    float *half_jaccard;       /* (C) */
+} gm_stability;
+
+typedef struct gm_stability_input {
+    const float *rate;    /* (n, D) usage vectors */
+    const uint32_t *pick; /* (M) rows of the points */
+    size_t m, dim;        /* M, D */
+    gm_metric metric;
+    int n_neighbors;
+    const gm_umap_options *umap;
+    const gm_hdbscan_options *hdbscan; /* as used */
+    const int32_t *label;              /* (M) below n_clusters, -1 noise */
+    size_t n_clusters;
+    size_t most; /* points of a run; 0: all */
+} gm_stability_input;
+
+/* Seven maps; a half of fewer than 15 points is none, and its figures are NaN. Errors: those of the
+ * steps. */
+gm_status gm_stability_find(gm_stability *out, const gm_stability_input *input,
+                            gm_progress *progress, gm_error *err) GM_MUST_USE;
+void gm_stability_clear(gm_stability *stability);
+
+/* best (n_clusters): for each cluster of `label` the largest Jaccard index with a cluster of
+ * `other`, NaN for one without a point. Both (n), -1 noise. Errors: GM_EMEM. */
+gm_status gm_stability_jaccard(double *best, const int32_t *label, size_t n_clusters,
+                               const int32_t *other, size_t n_other, size_t n, gm_error *err)
+    GM_MUST_USE;
+
+#endif

@@ -1,0 +1,64 @@
+/* test_coherence.c - text/coherence.c: NPMI by hand. */
+#include "text/coherence.h"
+
+#include "tests/check.h"
+
+enum { ROWS = 8, WORDS = 5 };
+
+/* Word 0 in documents 0-3, 1 in 0-1, 2 in 4-5, 3 in all, 4 in none. */
+static const uint64_t indptr[] = {0, 3, 6, 8, 10, 12, 14, 15, 16};
+static const uint32_t word[] = {0, 1, 3, 0, 1, 3, 0, 3, 0, 3, 2, 3, 2, 3, 3, 3};
+
+static gm_bag bag(void)
+{
+    return (gm_bag){
+        .n_rows = ROWS, .n_entries = 16, .indptr = (uint64_t *)indptr, .word = (uint32_t *)word};
+}
+
+static void by_hand(void)
+{
+    const uint32_t keyword[] = {0,      1, 2, /**/ 3, 0, UINT32_MAX, /**/ 1, UINT32_MAX, UINT32_MAX,
+                                /**/ 3, 3, 3};
+    const gm_bag counts = bag();
+    double each[4];
+    gm_coherence got;
+    gm_error err = {0};
+    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 4, 3, &err), err);
+    /* p(0) 1/2, p(1) 1/4, together 1/4: ln 2 / ln 4; neither meets word 2. */
+    CHECK_NEAR(each[0], (0.5 - 1 - 1) / 3, 1e-12);
+    CHECK_NEAR(each[1], 0, 1e-12); /* what is everywhere tells nothing */
+    CHECK(isnan(each[2]));
+    CHECK_NEAR(each[3], 0, 0);
+    CHECK_NEAR(got.mean, (each[0] + each[1] + each[3]) / 3, 1e-12);
+    CHECK_NEAR(got.diversity, 4.0 / 9, 1e-12);
+}
+
+static void without_keywords(void)
+{
+    const uint32_t keyword[] = {UINT32_MAX, UINT32_MAX};
+    const gm_bag counts = bag();
+    double each[1];
+    gm_coherence got;
+    gm_error err = {0};
+    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 1, 2, &err), err);
+    CHECK(isnan(each[0]) && isnan(got.mean) && isnan(got.diversity));
+    CHECK_OK(gm_coherence_find(&got, each, &counts, WORDS, keyword, 0, 2, &err), err);
+    CHECK(isnan(got.mean));
+}
+
+static gm_status find_something(void *state, gm_error *err)
+{
+    const uint32_t keyword[] = {0, 1};
+    const gm_bag counts = bag();
+    double each[1];
+    gm_coherence got;
+    (void)state;
+    return gm_coherence_find(&got, each, &counts, WORDS, keyword, 1, 2, err);
+}
+
+static void survives_every_allocation_failure(void)
+{
+    check_every_allocation(find_something, NULL);
+}
+
+TESTS(TEST(by_hand), TEST(without_keywords), TEST(survives_every_allocation_failure))

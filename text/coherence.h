@@ -1,0 +1,25 @@
+/* coherence.h - do the keywords of a class occur in the same documents, and are they its own?
+ *
+ * Normalised pointwise mutual information of two words over documents: ln(p_ij / (p_i p_j)) over
+ * -ln p_ij, p the share of documents that hold the word, or both; a pair that never meets is -1,
+ * one that is in every document 0. Source: Bouma 2009; Roeder, Both, Hinneburg 2015 (here a
+ * document is the window).
+ */
+#ifndef GM_COHERENCE_H
+#define GM_COHERENCE_H
+
+#include "text/words.h"
+
+typedef struct gm_coherence {
+    double mean;      /* over classes with a pair of keywords; NaN when there is none */
+    double diversity; /* distinct keywords / keywords; NaN when there are none */
+} gm_coherence;
+
+/* of_class (C): mean NPMI of the pairs of a class's keywords, NaN with fewer than two.
+ *   keyword (C,K)  words of the vocabulary of n_words, UINT32_MAX: none
+ * Errors: GM_EMEM. Cost: the bag once, and C K^2 N / 64. */
+gm_status gm_coherence_find(gm_coherence *out, double *of_class, const gm_bag *counts,
+                            size_t n_words, const uint32_t *keyword, size_t n_classes,
+                            size_t n_keywords, gm_error *err) GM_MUST_USE;
+
+#endif
