@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "cluster/dots.h"
+#include "cluster/product.h"
 #include "cluster/quality.h"
 
 /* A neighbour on the map that is none in the space, whose rank there is being counted. */
@@ -18,8 +19,9 @@ typedef struct ranking {
     const gm_points *points;
     const uint32_t *row; /* (m) points looked at */
     size_t m, k;
-    stranger *list;  /* (m,k) */
-    uint32_t *count; /* (m) */
+    gm_product product; /* of floats */
+    stranger *list;     /* (m,k) */
+    uint32_t *count;    /* (m) */
 } ranking;
 
 static bool is_among(const uint32_t *list, size_t n, uint32_t wanted)
@@ -84,7 +86,7 @@ static double look_at_map(uint32_t *near, const uint32_t *space, size_t k, const
 
 static void list_strangers(ranking *r, size_t q, const uint32_t *near, const uint32_t *space)
 {
-    const double error = gm_dots_error(r->points, r->row[q]);
+    const double error = -gm_product_least(&r->product, r->row[q], 0); /* either way */
     stranger *list = r->list + q * r->k;
     for (size_t i = 0; i < r->k; i++) {
         if (is_among(space, r->k, near[i])) continue;
@@ -123,27 +125,52 @@ static void count_nearer(ranking *r, size_t q, const float *s, size_t first, siz
     }
 }
 
+/* What a thread works with. */
+typedef struct worker {
+    float s[GM_BLOCK_ROWS * GM_BLOCK_COLS], norm[GM_BLOCK_COLS], none[GM_BLOCK_COLS];
+    uint8_t scratch[GM_PRODUCT_SCRATCH], near[GM_BLOCK_PANELS];
+} worker;
+
+/* Rows [q, q + n_rows) against the packed block of points [first, first + n). */
+static void count_block(ranking *r, worker *w, const void *packed, size_t q, size_t n_rows,
+                        size_t first, size_t n)
+{
+    const gm_dots *dots = gm_dots_of(r->points->isa);
+    const size_t wide = (n + 15) / 16 * 16;
+    for (size_t j = 0; j < wide; j++) w->norm[j] = j < n ? r->product.norm[first + j] : 0;
+    gm_product_block(&r->product, r->row + q, n_rows, packed, n, w->scratch, w->s);
+    for (size_t i = 0; i < n_rows; i++) {
+        float *s = w->s + i * GM_BLOCK_COLS; /* (n) */
+        dots->distances(s, w->norm, r->product.norm[r->row[q + i]], -1, w->none, wide, w->near);
+        count_nearer(r, q + i, s, first, n);
+    }
+}
+
 static gm_status count_all(ranking *r, gm_error *err)
 {
     const gm_points *points = r->points;
-    const size_t n_blocks = (r->m + GM_BLOCK_ROWS - 1) / GM_BLOCK_ROWS;
-    float *packed = gm_alloc2(GM_BLOCK_COLS, points->dim, sizeof *packed);
+    bool fine = true;
+    void *packed = gm_alloc(1, gm_product_packed_bytes(&r->product));
     if (packed == NULL) return gm_fail(err, GM_EMEM, "no memory for a block of columns");
-    for (size_t first = 0; first < points->n; first += GM_BLOCK_COLS) {
-        size_t left = points->n - first, n = left < GM_BLOCK_COLS ? left : GM_BLOCK_COLS;
-        gm_dots_pack(points, first, n, packed);
-#pragma omp parallel for schedule(dynamic, 1)
-        for (size_t b = 0; b < n_blocks; b++) {
-            float rows[GM_BLOCK_ROWS * GM_TILE_DEPTH], s[GM_BLOCK_ROWS * GM_BLOCK_COLS];
-            size_t q = b * GM_BLOCK_ROWS, rest = r->m - q;
-            size_t n_rows = rest < GM_BLOCK_ROWS ? rest : GM_BLOCK_ROWS;
-            gm_dots_block(points, r->row + q, n_rows, packed, first, n, rows, s);
-            for (size_t i = 0; i < n_rows; i++)
-                count_nearer(r, q + i, s + i * GM_BLOCK_COLS, first, n);
+#pragma omp parallel reduction(&& : fine)
+    {
+        worker *w = gm_alloc(1, sizeof *w);
+        fine = w != NULL;
+        for (size_t first = 0; first < points->n; first += GM_BLOCK_COLS) {
+            size_t left = points->n - first, n = left < GM_BLOCK_COLS ? left : GM_BLOCK_COLS;
+#pragma omp for schedule(static)
+            for (size_t p = 0; p < GM_BLOCK_PANELS; p++)
+                gm_product_pack(&r->product, first, n, p, packed);
+#pragma omp for schedule(dynamic, 1)
+            for (size_t q = 0; q < r->m; q += GM_BLOCK_ROWS)
+                if (w)
+                    count_block(r, w, packed, q,
+                                r->m - q < GM_BLOCK_ROWS ? r->m - q : GM_BLOCK_ROWS, first, n);
         }
+        gm_free(w);
     }
     gm_free(packed);
-    return GM_OK;
+    return fine ? GM_OK : gm_fail(err, GM_EMEM, "no memory for ranks of %zu points", points->n);
 }
 
 /* ---- figures ---- */
@@ -194,6 +221,8 @@ gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, cons
     kept = gm_alloc(r.m, sizeof *kept);
     if (!r.list || !r.count || !lost || !kept)
         GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
+    gm_isa isa = points->isa < GM_ISA_AVX512F ? points->isa : GM_ISA_AVX512F;
+    GM_TRY(gm_product_init(&r.product, points, isa, err));
     GM_TRY(gm_knn_find(&knn, points, row, r.m, k + 1, NULL, err));
     GM_TRY(look_at_rows(&r, &knn, xy, (size_t)dim, lost, kept, err));
     GM_TRY(count_all(&r, err));
@@ -210,6 +239,7 @@ gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, cons
     out->continuity = 1 - scale * missing;
     out->preserved = both / (m * K);
 out:
+    gm_product_clear(&r.product);
     gm_knn_clear(&knn);
     gm_free(row);
     gm_free(kept);
