@@ -152,19 +152,17 @@ static gm_status check_memory(const gm_cuda_model *m, const gm_weights *w, size_
                               gm_error *err)
 {
     size_t n_free = 0, total = 0;
-    char need[24], have[24], half[24], advice[96] = "use '--device cpu'";
+    char need[24], have[24], half[24], fits[24], advice[96] = "use '--device cpu'";
+    const bool bf16 = w->numerics == GM_NUMERICS_BF16;
     gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
     if (status != GM_OK || bytes <= n_free) return status;
-    if (w->numerics == GM_NUMERICS_F32 && bytes / 2 <= n_free)
+    if (!bf16 && bytes / 2 <= n_free)
         snprintf(advice, sizeof advice, "in bf16 they take about %s and fit",
                  gm_show_bytes(half, (double)(bytes / 2)));
-    return gm_fail(err, GM_EMEM,
-                   "the weights take %s, '%s' has %s free: %.1f billion parameters would fit in "
-                   "%s; %s",
-                   gm_show_bytes(need, (double)bytes), m->device.name,
-                   gm_show_bytes(have, (double)n_free),
-                   (double)n_free / (w->numerics == GM_NUMERICS_BF16 ? 2e9 : 4e9),
-                   w->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32", advice);
+    return gm_fail(
+        err, GM_EMEM, "the weights take %s, '%s' has %s free: %s parameters in %s fit; %s",
+        gm_show_bytes(need, (double)bytes), m->device.name, gm_show_bytes(have, (double)n_free),
+        gm_show_count(fits, (double)n_free / (bf16 ? 2 : 4)), bf16 ? "bf16" : "f32", advice);
 }
 
 /* ---- filling it ---- */

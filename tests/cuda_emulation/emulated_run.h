@@ -1,0 +1,80 @@
+/* emulated_run.h - for tests: a model on the CPU and the same one on the emulated GPU. */
+#ifndef GM_EMULATED_RUN_H
+#define GM_EMULATED_RUN_H
+
+#include "base/rng.h"
+#include "emulation.h"
+#include "engine/engine.h"
+#include "engine/model.h"
+#include "tests/check.h"
+#include "tests/engine_run.h"
+
+/* A tiny checkpoint of tests/golden/models. */
+static inline gm_model *open_tiny(const char *name, const char *device, gm_numerics numerics)
+{
+    char path[4096];
+    gm_model *model = NULL;
+    gm_error err = {0};
+    gm_model_options options = {.device = device, .numerics = numerics, .threads = 2};
+    snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", name);
+    CHECK_OK(gm_model_open(&model, path, &options, &err), err);
+    if (model == NULL) exit(1);
+    return model;
+}
+
+static inline void random_tokens(const gm_model *model, uint32_t *token, size_t n)
+{
+    gm_rng rng = gm_rng_make(11, 0);
+    uint64_t vocab = (uint64_t)gm_model_get_info(model)->vocab_size;
+    for (size_t i = 0; i < n; i++) token[i] = (uint32_t)gm_rng_below(&rng, vocab);
+}
+
+/* Largest difference; two NaN and two equal infinities are no difference. */
+static inline double most_off(const float *a, const float *b, size_t n)
+{
+    double most = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(a[i]) && isnan(b[i])) continue;
+        if (isinf(a[i]) && a[i] == b[i]) continue;
+        most = check_larger(most, fabs((double)a[i] - (double)b[i]));
+    }
+    return most;
+}
+
+/* Rows whose choices agree in every layer; a flip changes what follows it. `same` (T). */
+static inline size_t same_rows(const outcome *a, const outcome *b, bool *same)
+{
+    const size_t k = a->n_chosen;
+    size_t n = 0;
+    for (size_t t = 0; t < a->n_tokens; t++) {
+        same[t] = a->bad[t] == b->bad[t];
+        for (size_t l = 0; l < a->n_layers; l++) {
+            const size_t at = (l * a->n_tokens + t) * k;
+            same[t] = same[t] && memcmp(a->expert + at, b->expert + at, k * sizeof *a->expert) == 0;
+        }
+        n += same[t];
+    }
+    return n;
+}
+
+/* In f32 everything agrees within the goldens' tolerances. */
+static inline void compare_f32(const char *what, const outcome *got, const outcome *want)
+{
+    bool *same = gm_alloc(got->n_tokens, sizeof *same);
+    const size_t rows = got->n_layers * got->n_tokens, n = same_rows(got, want, same);
+    const double logits = most_off(got->logits, want->logits, got->n_tokens * got->vocab);
+    const double gate = most_off(got->gate, want->gate, rows * got->n_chosen);
+    const double margin = most_off(got->margin, want->margin, rows);
+    const double router = most_off(got->router, want->router, rows * got->n_experts);
+    const double mass = most_off(got->mass, want->mass, rows);
+    const double nll = most_off(got->nll, want->nll, got->n_tokens);
+    if (n != got->n_tokens || !(logits <= 1e-4 && gate <= 1e-5 && margin <= 2e-4) ||
+        !(router <= 1e-4 && mass <= 1e-5 && nll <= 1e-4))
+        TEST_FAILED_("%s: %zu of %zu rows agree; logits off by %.3g, gates %.3g, margins %.3g, "
+                     "router %.3g, mass %.3g, nll %.3g",
+                     what, n, got->n_tokens, logits, gate, margin, router, mass, nll);
+    printf("%s: logits within %.2g, gates %.2g, margins %.2g\n", what, logits, gate, margin);
+    gm_free(same);
+}
+
+#endif

@@ -1,0 +1,280 @@
+/* test_cuda_decode.c - generating on the emulated GPU: sampling against the CPU's, steps that run
+ * ahead of the host, edits, the record, and that none of them needs another graph.
+ */
+#include "emulated_run.h"
+#include "engine/cuda/cuda_session.h"
+#include "engine/session.h"
+
+enum { PROMPT = 9, STEPS = 21, MOST = 64, SEQUENCES = 3 };
+
+static gm_session *open_session(const gm_model *model, int id[SEQUENCES])
+{
+    gm_session *session = NULL;
+    gm_error err = {0};
+    gm_session_options o = {
+        .threads = 1, .max_rows = 32, .kv_rows = SEQUENCES * MOST, .max_sequences = SEQUENCES};
+    CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+    if (session == NULL) exit(1);
+    for (int i = 0; i < SEQUENCES; i++)
+        CHECK_OK(gm_sequence_open(session, MOST, &id[i], &err), err);
+    return session;
+}
+
+/* What was generated, and the record of every step. */
+typedef struct generated {
+    size_t n;
+    uint32_t token[STEPS * SEQUENCES];
+    uint16_t *expert; /* (steps, L, n_sequences, K) */
+    gm_record record; /* of one step */
+    size_t record_ids, n_sequences, stop_after;
+} generated;
+
+static bool keep(void *context, size_t step, const uint32_t *sampled)
+{
+    generated *g = context;
+    memcpy(g->token + step * g->n_sequences, sampled, g->n_sequences * sizeof *sampled);
+    memcpy(g->expert + step * g->record_ids, g->record.expert,
+           g->record_ids * sizeof *g->record.expert);
+    g->n = step + 1;
+    return g->n < g->stop_after;
+}
+
+static generated generated_create(const gm_model *model, size_t n_sequences, size_t stop_after)
+{
+    const gm_model_info *info = gm_model_get_info(model);
+    generated g = {.n_sequences = n_sequences, .stop_after = stop_after};
+    g.record_ids = (size_t)info->n_moe_layers * n_sequences * (size_t)info->n_chosen;
+    g.expert = gm_alloc2(STEPS, g.record_ids, sizeof *g.expert);
+    g.record.expert = gm_alloc(g.record_ids, sizeof *g.record.expert);
+    return g;
+}
+
+static void generated_free(generated *g)
+{
+    gm_free(g->expert);
+    gm_free(g->record.expert);
+}
+
+/* A prompt, then STEPS tokens by gm_session_decode; lengths afterwards are checked. */
+static generated generate(const gm_model *model, size_t n_sequences, const gm_sampling *sampling,
+                          const gm_edit *edit, size_t stop_after)
+{
+    generated g = generated_create(model, n_sequences, stop_after);
+    int id[SEQUENCES];
+    gm_error err = {0};
+    gm_session *session = open_session(model, id);
+    uint32_t token[SEQUENCES * PROMPT], sampled[SEQUENCES];
+    gm_segment segment[SEQUENCES];
+    const gm_result result = {.sampled = sampled};
+    random_tokens(model, token, SEQUENCES * PROMPT);
+    if (edit) CHECK_OK(gm_session_set_edits(session, edit, 1, &err), err);
+    for (size_t i = 0; i < n_sequences; i++)
+        segment[i] = (gm_segment){
+            .sequence = id[i], .n = PROMPT - 1, .token = token + i * PROMPT, .edit = edit ? 0 : -1};
+    CHECK_OK(gm_session_step(session, segment, n_sequences, NULL, NULL, &err), err);
+    for (size_t i = 0; i < n_sequences; i++) {
+        segment[i].token += PROMPT - 1, segment[i].n = 1;
+        segment[i].sampling = &sampling[i];
+    }
+    CHECK_OK(
+        gm_session_decode(session, segment, n_sequences, STEPS, &g.record, &result, keep, &g, &err),
+        err);
+    for (size_t i = 0; i < n_sequences; i++)
+        CHECK_INT(gm_sequence_length(session, id[i]), PROMPT - 1 + g.n);
+    gm_session_free(session);
+    return g;
+}
+
+static void compare_generated(const char *what, const generated *a, const generated *b)
+{
+    CHECK_INT(a->n, b->n);
+    for (size_t i = 0; i < a->n * a->n_sequences; i++)
+        if (a->token[i] != b->token[i]) {
+            TEST_FAILED_("%s: token %zu is %u, expected %u", what, i, a->token[i], b->token[i]);
+            return;
+        }
+    CHECK_BYTES(a->expert, b->expert, a->n * a->record_ids * sizeof *a->expert);
+}
+
+static const gm_sampling samplings[] = {
+    {.temperature = 0, .top_p = 1, .repetition_penalty = 1},
+    {.temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1},
+    {.temperature = 0.7, .top_p = 0.9, .repetition_penalty = 1, .seed = 2, .stream = 1ull << 40},
+    {.temperature = 1.3, .top_k = 20, .top_p = 1, .repetition_penalty = 1, .seed = 3},
+    {.temperature = 2, .top_k = 50, .top_p = 0.5, .repetition_penalty = 1.5, .seed = 1ull << 60},
+    {.temperature = 0, .top_p = 1, .repetition_penalty = 1.2},
+    {.temperature = 1, .top_k = 1, .top_p = 1, .repetition_penalty = 1, .seed = 4},
+};
+enum { N_SAMPLINGS = sizeof samplings / sizeof *samplings };
+
+static void the_same_tokens_as_on_the_cpu(void)
+{
+    gm_model *cpu = open_tiny("qwen3-tiny", "cpu", GM_NUMERICS_F32);
+    gm_model *gpu = open_tiny("qwen3-tiny", "cuda", GM_NUMERICS_F32);
+    for (size_t i = 0; i < N_SAMPLINGS; i++) {
+        char what[32];
+        generated want = generate(cpu, 1, &samplings[i], NULL, STEPS);
+        generated got = generate(gpu, 1, &samplings[i], NULL, STEPS);
+        snprintf(what, sizeof what, "sampling %zu", i);
+        CHECK_INT(want.n, STEPS);
+        compare_generated(what, &got, &want);
+        generated_free(&want);
+        generated_free(&got);
+    }
+    generated want = generate(cpu, SEQUENCES, samplings + 2, NULL, STEPS);
+    generated got = generate(gpu, SEQUENCES, samplings + 2, NULL, STEPS);
+    compare_generated("three sequences", &got, &want);
+    generated_free(&want);
+    generated_free(&got);
+    gm_model_close(cpu);
+    gm_model_close(gpu);
+}
+
+/* Steps that were started and not asked for leave nothing behind. */
+static void stopping_early_forgets_what_ran_ahead(void)
+{
+    gm_model *gpu = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
+    generated whole = generate(gpu, 1, &samplings[1], NULL, STEPS);
+    generated part = generate(gpu, 1, &samplings[1], NULL, 5);
+    CHECK_INT(part.n, 5);
+    CHECK_BYTES(part.token, whole.token, 5 * sizeof *part.token);
+    generated_free(&whole);
+    generated_free(&part);
+    gm_model_close(gpu);
+}
+
+/* ---- graphs ---- */
+
+static void one_graph_for_all_of_it(void)
+{
+    static const char *const models[] = {"deepseek-tiny", "olmoe-tiny"};
+    for (int m = 0; m < 2; m++) {
+        gm_model *gpu = open_tiny(models[m], "cuda", GM_NUMERICS_BF16);
+        const gm_model_info *info = gm_model_get_info(gpu);
+        int id[SEQUENCES];
+        gm_error err = {0};
+        gm_session *session = open_session(gpu, id);
+        const size_t captured = gm_emulation.n_captures;
+        uint32_t sampled[1] = {3};
+        gm_result result = {.sampled = sampled};
+        for (size_t i = 0; i < N_SAMPLINGS; i++) { /* other positions, samplings, edits */
+            uint32_t token = sampled[0];
+            float *bias = gm_alloc2((size_t)info->n_moe_layers, (size_t)info->n_experts, 4);
+            bias[i] = 2.0f;
+            const gm_edit edit = {.bias = bias,
+                                  .last_layer = info->n_moe_layers - 1,
+                                  .phases = 7,
+                                  .mode = (gm_edit_mode)(i % 4)};
+            CHECK_OK(gm_session_set_edits(session, &edit, 1, &err), err);
+            gm_segment s = {.sequence = id[0],
+                            .n = 1,
+                            .token = &token,
+                            .edit = i % 2 ? 0 : -1,
+                            .sampling = &samplings[i]};
+            CHECK_OK(gm_session_step(session, &s, 1, NULL, &result, &err), err);
+            gm_free(bias);
+        }
+        CHECK_INT(gm_emulation.n_captures - captured, 1);
+        /* embedding; six kernels a layer, five in a dense one; head, sampling, publishing */
+        const gm_cuda_session *own = session->own;
+        const int dense = info->n_layers - info->n_moe_layers;
+        CHECK_INT(own->graph[0].n_nodes, 1 + 6 * info->n_layers - dense + 3);
+        gm_session_free(session);
+        gm_model_close(gpu);
+    }
+}
+
+/* The order in which blocks run changes nothing: no sum depends on it. */
+static void any_order_of_blocks_gives_the_same_bytes(void)
+{
+    gm_model *gpu = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_BF16);
+    uint32_t token[40];
+    const size_t offset[] = {0, 7, 40};
+    random_tokens(gpu, token, 40);
+    docs d = {.n = 2, .n_tokens = 40, .token = token, .offset = offset};
+    const plan plans[] = {{.threads = 1, .step = 1, .together = true},
+                          {.threads = 1, .step = 64, .packed = true}};
+    for (size_t p = 0; p < 2; p++) {
+        gm_emulation.order = 0;
+        outcome want = run_docs(gpu, &d, &plans[p]);
+        for (unsigned long order = 1; order < 4; order++) {
+            gm_emulation.order = order * 7919;
+            outcome got = run_docs(gpu, &d, &plans[p]);
+            check_same("another order", &got, &want);
+            outcome_free(&got);
+        }
+        outcome_free(&want);
+    }
+    gm_emulation.order = 0;
+    gm_model_close(gpu);
+}
+
+/* ---- edits ---- */
+
+static outcome run_edited(gm_model *model, const gm_edit *edit, size_t step)
+{
+    static uint32_t token[12];
+    static const size_t offset[] = {0, 12};
+    random_tokens(model, token, 12);
+    docs d = {.n = 1, .n_tokens = 12, .token = token, .offset = offset};
+    return run_docs(model, &d, &(plan){.threads = 1, .step = step, .edit = edit});
+}
+
+static void a_bias_of_zeros_gives_the_bits_of_none(void)
+{
+    gm_model *gpu = open_tiny("mixtral-tiny", "cuda", GM_NUMERICS_BF16);
+    const gm_model_info *info = gm_model_get_info(gpu);
+    float *zeros = gm_alloc2((size_t)info->n_moe_layers, (size_t)info->n_experts, sizeof *zeros);
+    for (int m = 0; m < 8; m++) {
+        const gm_edit edit = {.bias = zeros,
+                              .mode = (gm_edit_mode)(m % 4),
+                              .mass_matched = m >= 4,
+                              .last_layer = info->n_moe_layers - 1,
+                              .phases = 7};
+        outcome plain = run_edited(gpu, NULL, 1), edited = run_edited(gpu, &edit, 1);
+        check_same("zeros", &edited, &plain);
+        outcome_free(&plain);
+        outcome_free(&edited);
+    }
+    gm_free(zeros);
+    gm_model_close(gpu);
+}
+
+/* Every mode, mass-matched or not, over windows of layers and phases. */
+static void every_mode_and_window(void)
+{
+    gm_model *cpu = open_tiny("deepseek-tiny", "cpu", GM_NUMERICS_F32);
+    gm_model *gpu = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_F32);
+    const gm_model_info *info = gm_model_get_info(gpu);
+    const size_t n = (size_t)info->n_moe_layers * (size_t)info->n_experts;
+    float *bias = gm_alloc(n, sizeof *bias);
+    for (size_t i = 0; i < n; i++) bias[i] = (float)((int)(i * 7 % 11) - 5) * 0.4f;
+    for (size_t i = 0; i < n; i++) /* of twelve experts four may be banned */
+        if (bias[i] < 0.0f && i % 12 > 6) bias[i] = -bias[i];
+    const struct {
+        int first, last;
+        uint8_t phases;
+    } windows[] = {{0, 2, 1}, {1, 1, 7}, {2, 2, 1 | 4}, {0, 2, 2}};
+    for (size_t w = 0; w < 4; w++)
+        for (int m = 0; m < 8; m++) {
+            char what[64];
+            const gm_edit edit = {.bias = bias,
+                                  .mode = (gm_edit_mode)(m % 4),
+                                  .mass_matched = m >= 4,
+                                  .first_layer = windows[w].first,
+                                  .last_layer = windows[w].last,
+                                  .phases = windows[w].phases};
+            outcome want = run_edited(cpu, &edit, 64), got = run_edited(gpu, &edit, 64);
+            snprintf(what, sizeof what, "window %zu, mode %d", w, m);
+            compare_f32(what, &got, &want);
+            outcome_free(&want);
+            outcome_free(&got);
+        }
+    gm_free(bias);
+    gm_model_close(cpu);
+    gm_model_close(gpu);
+}
+
+TESTS(TEST(the_same_tokens_as_on_the_cpu), TEST(stopping_early_forgets_what_ran_ahead),
+      TEST(one_graph_for_all_of_it), TEST(any_order_of_blocks_gives_the_same_bytes),
+      TEST(a_bias_of_zeros_gives_the_bits_of_none), TEST(every_mode_and_window))

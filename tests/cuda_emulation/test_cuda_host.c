@@ -1,0 +1,265 @@
+/* test_cuda_host.c - the host's side of engine/cuda/: what is refused and with which words, how
+ * memory is planned, and that nothing is lost when any call of the runtime fails.
+ */
+#include "emulated_run.h"
+#include "engine/cuda/cuda_device.h"
+#include "engine/cuda/cuda_plan.h"
+#include "engine/cuda/cuda_session.h"
+#include "engine/session.h"
+
+#define TINY TEST_DATA "/golden/models/deepseek-tiny"
+
+static gm_status open_it(const char *device, gm_numerics numerics, gm_error *err)
+{
+    gm_model *model = NULL;
+    const gm_model_options options = {.device = device, .numerics = numerics, .threads = 1};
+    gm_status status = gm_model_open(&model, TINY, &options, err);
+    CHECK((model == NULL) == (status != GM_OK));
+    gm_model_close(model);
+    return status;
+}
+
+/* ---- choosing ---- */
+
+static void device_names_are_read_whole(void)
+{
+    static const char *const wrong[] = {"cuda:",
+                                        "cuda:-1",
+                                        "cuda:1x",
+                                        "cuda1",
+                                        "cuda: 1",
+                                        "cuda:9999",
+                                        "cuda:99999999999999999999"};
+    int index = -1;
+    gm_error err = {0};
+    CHECK_OK(gm_cuda_device_parse("cuda", &index, &err), err);
+    CHECK_INT(index, 0);
+    CHECK_OK(gm_cuda_device_parse("cuda:17", &index, &err), err);
+    CHECK_INT(index, 17);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_FAILS(gm_cuda_device_parse(wrong[i], &index, &err), err, GM_EARG, wrong[i]);
+}
+
+static void what_is_missing_is_named(void)
+{
+    gm_error err = {0};
+    emulation_reset();
+    gm_emulation.driver_version = 0;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "no NVIDIA driver");
+    gm_emulation.driver_version = 12040;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT,
+                "the NVIDIA driver is for CUDA 12.4, this build needs CUDA 13");
+    emulation_reset();
+    gm_emulation.n_devices = 0;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "sees no GPU");
+    emulation_reset();
+    CHECK_FAILS(open_it("cuda:3", GM_NUMERICS_AUTO, &err), err, GM_EABSENT,
+                "no GPU 'cuda:3', this machine has cuda:0 to cuda:0");
+    gm_emulation.major = 7, gm_emulation.minor = 5;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "compute capability 7.5");
+    emulation_reset();
+    gm_model *model = NULL;
+    gm_model_options options = {.device = "cuda", .kernels = "avx2"};
+    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EARG, "kernels 'avx2'");
+    options = (gm_model_options){.device = "cuda", .hold = GM_HOLD_STREAMED};
+    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "not streamed");
+}
+
+static void cublas_is_looked_for(void)
+{
+    gm_error err = {0};
+    const char *there = getenv("GM_CUBLAS");
+    char kept[4096];
+    snprintf(kept, sizeof kept, "%s", there ? there : "");
+    CHECK_INT(setenv("GM_CUBLAS", "/nowhere/libcublas.so", 1), 0);
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "/nowhere/libcublas.so");
+    CHECK_INT(setenv("GM_CUBLAS", "libm.so.6", 1), 0);
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "no 'cublasCreate_v2'");
+    CHECK_INT(setenv("GM_CUBLAS", kept, 1), 0);
+    CHECK_OK(open_it("cuda", GM_NUMERICS_AUTO, &err), err);
+}
+
+/* ---- memory ---- */
+
+static void what_does_not_fit_is_said_before_loading(void)
+{
+    gm_error err = {0};
+    emulation_reset();
+    gm_emulation.memory = gm_emulation.used + ((size_t)GM_CUDA_LANES * 32 << 20) + 700000;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "parameters in f32 fit");
+    CHECK_HAS(err.text, "in bf16 they take about");
+    CHECK_OK(open_it("cuda", GM_NUMERICS_BF16, &err), err);
+    gm_emulation.memory -= 300000;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_BF16, &err), err, GM_EMEM, "use '--device cpu'");
+
+    emulation_reset();
+    gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_F32);
+    gm_session *session = NULL;
+    gm_session_options o = {.max_rows = 1 << 14, .kv_rows = 1 << 20, .max_sequences = 64};
+    CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EMEM,
+                "fewer rows a step or a shorter context fit");
+    o = (gm_session_options){.max_rows = 8, .kv_rows = 8, .max_sequences = 1, .piece_rows = 4};
+    CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EABSENT, "layer by layer");
+    CHECK(session == NULL);
+    gm_model_close(model);
+}
+
+static void regions_do_not_overlap(void)
+{
+    gm_model *model = open_tiny("qwen3-tiny", "cuda", GM_NUMERICS_BF16);
+    const gm_session_sizes sizes = {
+        .max_rows = 33, .positions = 100, .kv_rows = 257, .max_sequences = 3};
+    gm_kv kv;
+    gm_error err = {0};
+    CHECK_OK(gm_kv_create(&kv, &model->arch, GM_NUMERICS_BF16, 257, 3, false, &err), err);
+    const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, GM_NUMERICS_BF16, &kv, &sizes);
+    size_t end = 0;
+    for (int i = 0; i < GM_CUDA_N_REGIONS; i++) {
+        CHECK(p.bytes[i] > 0);
+        CHECK(p.at[i] >= end && p.at[i] % 256 == 0);
+        end = p.at[i] + p.bytes[i];
+    }
+    CHECK(p.total >= end);
+    CHECK(p.few >= 1 && p.few <= GM_CUDA_FEW);
+    CHECK_INT(p.n_splits, 1);
+    gm_kv_clear(&kv);
+    gm_model_close(model);
+}
+
+static void results_lie_one_behind_the_other(void)
+{
+    gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
+    const size_t l = 3, k = 4, e = 16, t = 5;
+    const gm_cuda_results r = gm_cuda_plan_results(&model->arch, t, true, true);
+    CHECK(r.sampled + t * 4 <= r.nll && r.nll + t * 4 <= r.bad && r.bad + t <= r.expert);
+    CHECK(r.expert + l * t * k * 2 <= r.gate && r.gate + l * t * k * 4 <= r.mass);
+    CHECK(r.mass + l * t * 4 <= r.margin && r.margin + l * t * 4 <= r.logits);
+    CHECK(r.logits + l * t * e * 4 <= r.bytes && r.bytes % 16 == 0);
+    CHECK_INT(gm_cuda_plan_results(&model->arch, t, false, false).bytes, r.expert);
+    const gm_cuda_step_data d = gm_cuda_plan_step(3, 2, 1);
+    CHECK(d.row + 3 * sizeof(gm_row) <= d.head && d.head + 2 * sizeof(gm_cuda_head) <= d.tile);
+    CHECK(d.tile + sizeof(gm_tile) <= d.bytes);
+    gm_model_close(model);
+}
+
+/* ---- failures ---- */
+
+/* Load, a step of many rows, one of few, edits; the status of whatever fails first. *ordered: the
+ * failure that was ordered has not come when all of it is to be freed. */
+static gm_status everything(bool *ordered, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_model *model = NULL;
+    gm_session *session = NULL;
+    int id;
+    uint32_t sampled;
+    static const uint32_t token[] = {5, 6, 7};
+    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    const gm_result result = {.sampled = &sampled};
+    const gm_model_options options = {.device = "cuda", .threads = 1};
+    const gm_session_options o = {.max_rows = 16, .kv_rows = 64, .max_sequences = 1};
+    float *bias = NULL;
+    GM_TRY(gm_model_open(&model, TINY, &options, err));
+    GM_TRY(gm_session_create(&session, model, &o, err));
+    GM_TRY(gm_sequence_open(session, 64, &id, err));
+    const gm_model_info *info = gm_model_get_info(model);
+    bias = gm_alloc2((size_t)info->n_moe_layers, (size_t)info->n_experts, sizeof *bias);
+    const gm_edit edit = {.bias = bias, .phases = 7};
+    GM_TRY(gm_session_set_edits(session, &edit, 1, err));
+    gm_segment s = {.sequence = id, .n = 3, .token = token, .edit = 0};
+    GM_TRY(gm_session_step(session, &s, 1, NULL, NULL, err));
+    s.n = 1, s.sampling = &greedy;
+    GM_TRY(gm_session_step(session, &s, 1, NULL, &result, err));
+out:
+    *ordered = gm_emulation.fail_after >= 0;
+    gm_free(bias);
+    gm_session_free(session);
+    gm_model_close(model);
+    return status;
+}
+
+/* Make the k-th call of the runtime fail; every 29th of them, which the whole test meets in each of
+ * its parts. Nothing stays allocated, and there is a sentence. */
+static void any_call_may_fail(void)
+{
+    const int errors[] = {cudaErrorMemoryAllocation, cudaErrorIllegalAddress,
+                          cudaErrorECCUncorrectable};
+    emulation_reset();
+    for (size_t i = 0; i < 3; i++) {
+        bool reached_end = false;
+        for (long k = (long)i; k < 20000 && !reached_end; k += 29) {
+            gm_error err = {0};
+            const long blocks = gm_alloc_live();
+            emulation_reset();
+            gm_emulation.fail_after = k;
+            gm_emulation.fail_with = errors[i];
+            gm_status status = everything(&reached_end, &err);
+            if (!reached_end && status == GM_OK) TEST_FAILED_("call %ld fails unseen", k);
+            if (status != GM_OK && status != GM_EMEM && status != GM_EDEVICE)
+                TEST_FAILED_("call %ld: %s", k, gm_status_text(status));
+            if (status != GM_OK && err.text[0] == '\0') TEST_FAILED_("call %ld: no sentence", k);
+            CHECK_INT(gm_emulation.n_blocks, 0);
+            CHECK_INT(gm_alloc_live(), blocks);
+        }
+        CHECK(reached_end);
+    }
+    emulation_reset();
+}
+
+static void a_lost_gpu_ends_the_session(void)
+{
+    gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
+    gm_session *session = NULL;
+    gm_error err = {0};
+    int id;
+    static const uint32_t token[] = {5, 6, 7};
+    const gm_session_options o = {.max_rows = 16, .kv_rows = 64, .max_sequences = 1};
+    CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+    CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
+    gm_segment s = {.sequence = id, .n = 3, .token = token, .edit = -1};
+    gm_emulation.fail_after = 20;
+    gm_emulation.fail_with = cudaErrorECCUncorrectable;
+    CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EDEVICE,
+                "uncorrectable ECC error");
+    CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EDEVICE,
+                "has failed before");
+    gm_session_free(session);
+    gm_model_close(model);
+    emulation_reset();
+}
+
+/* A router that is not finite marks its row and spoils no other. */
+static void a_row_that_is_not_finite_stays_alone(void)
+{
+    gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_BF16);
+    const gm_layer *layer = &model->weights->layer[1];
+    uint32_t token[6] = {9, 9, 9, 9, 9, 9};
+    static const size_t offset[] = {0, 3, 6};
+    docs d = {.n = 2, .n_tokens = 6, .token = token, .offset = offset};
+    token[1] = 20;
+    /* the embedding of token 20 becomes NaN on the device, which is host memory here */
+    const gm_buf *embed = &model->weights->embed;
+    memset((char *)embed->address + 20 * embed->stride * gm_dtype_bytes(embed->dtype), 0xff,
+           embed->cols * gm_dtype_bytes(embed->dtype));
+    const plan plans[] = {{.threads = 1, .step = 1, .together = true}, {.threads = 1, .step = 6}};
+    for (int p = 0; p < 2; p++) {
+        outcome o = run_docs(model, &d, &plans[p]);
+        const size_t k = o.n_chosen;
+        for (size_t t = 0; t < 6; t++) CHECK_INT(o.bad[t], t == 1 || t == 2);
+        for (size_t l = 0; l < o.n_layers; l++)
+            for (size_t i = 0; i < 6 * k; i++) {
+                const bool bad = i / k == 1 || i / k == 2;
+                CHECK((o.expert[l * 6 * k + i] == GM_NO_EXPERT) == bad);
+                CHECK(!!isnan(o.gate[l * 6 * k + i]) == bad);
+            }
+        for (size_t t = 3; t < 6; t++) CHECK(isfinite(o.logits[t * o.vocab]));
+        outcome_free(&o);
+    }
+    CHECK(layer->moe == 0);
+    gm_model_close(model);
+}
+
+TESTS(TEST(device_names_are_read_whole), TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
+      TEST(what_does_not_fit_is_said_before_loading), TEST(regions_do_not_overlap),
+      TEST(results_lie_one_behind_the_other), TEST(any_call_may_fail),
+      TEST(a_lost_gpu_ends_the_session), TEST(a_row_that_is_not_finite_stays_alone))

@@ -1,0 +1,275 @@
+/* test_cuda_shapes.c - models of odd sizes (1, 31, 33, 257) and random weights on the emulated GPU
+ * against the CPU: what does not fill a vector, a warp, a block or a split; every kind of router.
+ */
+#include "emulated_run.h"
+#include "engine/cpu/router.h"
+#include "engine/cuda/cuda_kernels.h"
+
+#define CONFIG                                                                           \
+    "{\"architectures\": [\"DeepseekForCausalLM\"], \"model_type\": \"deepseek\", "      \
+    "\"first_k_dense_replace\": 1, \"num_hidden_layers\": 2, \"hidden_act\": \"silu\", " \
+    "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000, \"max_position_embeddings\": 1024, " \
+    "\"hidden_size\": %d, \"intermediate_size\": %d, \"moe_intermediate_size\": %d, "    \
+    "\"n_routed_experts\": %d, \"num_experts_per_tok\": %d, \"n_shared_experts\": %d, "  \
+    "\"num_attention_heads\": %d, \"num_key_value_heads\": %d, \"head_dim\": %d, "       \
+    "\"vocab_size\": %d, \"norm_topk_prob\": %s, \"tie_word_embeddings\": false}"
+
+static const struct shape {
+    const char *name;
+    int width, dense, expert, n_experts, n_chosen, shared, heads, kv_heads, head, vocab;
+    const char *renormalise;
+} shapes[] = {
+    {"width 33", 33, 31, 1, 33, 5, 1, 3, 1, 6, 257, "false"},
+    {"width 257", 257, 257, 33, 31, 31, 0, 4, 2, 34, 33, "true"},
+    {"width 31", 31, 1, 257, 257, 1, 2, 6, 6, 2, 31, "false"},
+    {"heads of 256, 8 to a key", 64, 33, 31, 8, 3, 1, 8, 1, 256, 65, "true"},
+};
+enum { N_SHAPES = 4, N_SHORT = 5 };
+
+static gm_model *open_shape(const struct shape *s, const char *device)
+{
+    char config[2048];
+    gm_model *model = NULL;
+    gm_error err = {0};
+    gm_model_options options = {.device = device, .numerics = GM_NUMERICS_F32, .threads = 2};
+    snprintf(config, sizeof config, CONFIG, s->width, s->dense, s->expert, s->n_experts,
+             s->n_chosen, s->shared, s->heads, s->kv_heads, s->head, s->vocab, s->renormalise);
+    CHECK_OK(gm_model_open_random(&model, s->name, config, &options, &err), err);
+    if (model == NULL) exit(1);
+    return model;
+}
+
+static void compare_shape(const struct shape *s, size_t n_tokens, const plan *p, const char *how)
+{
+    gm_model *cpu = open_shape(s, "cpu"), *gpu = open_shape(s, "cuda");
+    uint32_t *token = gm_alloc(n_tokens, sizeof *token);
+    const size_t offset[] = {0, n_tokens};
+    char what[96];
+    random_tokens(cpu, token, n_tokens);
+    docs d = {.n = 1, .n_tokens = n_tokens, .token = token, .offset = offset};
+    outcome want = run_docs(cpu, &d, &(plan){.threads = 1, .step = 4096});
+    outcome got = run_docs(gpu, &d, p);
+    snprintf(what, sizeof what, "%s, %s", s->name, how);
+    compare_f32(what, &got, &want);
+    outcome_free(&want);
+    outcome_free(&got);
+    gm_free(token);
+    gm_model_close(cpu);
+    gm_model_close(gpu);
+}
+
+static void odd_sizes_row_by_row(void)
+{
+    for (size_t i = 0; i < N_SHAPES; i++)
+        compare_shape(&shapes[i], N_SHORT, &(plan){.threads = 1, .step = 1}, "row by row");
+}
+
+static void odd_sizes_in_one_step(void)
+{
+    for (size_t i = 0; i < N_SHAPES; i++)
+        compare_shape(&shapes[i], 35, &(plan){.threads = 1, .step = 64}, "one step");
+}
+
+/* Rows 257 and later attend to two splits; 513 to three. The rows before come in one step. */
+static void a_row_behind_many_splits(void)
+{
+    static const size_t lengths[] = {256, 257, 512, 520};
+    gm_model *cpu = open_shape(&shapes[0], "cpu"), *gpu = open_shape(&shapes[0], "cuda");
+    const size_t vocab = (size_t)shapes[0].vocab;
+    uint32_t token[521];
+    random_tokens(cpu, token, 521);
+    for (size_t i = 0; i < 4; i++) {
+        float *logits[2];
+        for (int g = 0; g < 2; g++) {
+            gm_session *session = NULL;
+            gm_error err = {0};
+            int id;
+            gm_session_options o = {
+                .threads = 1, .max_rows = 520, .kv_rows = 600, .max_sequences = 1};
+            logits[g] = gm_alloc(vocab, sizeof(float));
+            gm_result result = {.logits = logits[g]};
+            CHECK_OK(gm_session_create(&session, g ? gpu : cpu, &o, &err), err);
+            CHECK_OK(gm_sequence_open(session, 521, &id, &err), err);
+            gm_segment s = {.sequence = id, .n = lengths[i], .token = token, .edit = -1};
+            CHECK_OK(gm_session_step(session, &s, 1, NULL, NULL, &err), err);
+            s.token += lengths[i], s.n = 1, s.want = GM_WANT_LAST;
+            CHECK_OK(gm_session_step(session, &s, 1, NULL, &result, &err), err);
+            gm_session_free(session);
+        }
+        CHECK_FLOATS(logits[1], logits[0], vocab, 1e-4);
+        gm_free(logits[0]), gm_free(logits[1]);
+    }
+    gm_model_close(cpu);
+    gm_model_close(gpu);
+}
+
+/* ---- the router alone: every descriptor, ties, rows that are not finite ---- */
+
+static const struct router_case {
+    const char *name;
+    int n_experts, n_chosen;
+    gm_router_desc desc;
+    bool correction;
+} routers[] = {
+    {"softmax", 33, 4, {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1}, false},
+    {"one expert", 1, 1, {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1}, false},
+    {"all chosen", 31, 31, {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1}, false},
+    {"renormalised",
+     257,
+     8,
+     {.scoring = GM_SCORE_SOFTMAX,
+      .n_groups = 1,
+      .top_groups = 1,
+      .renormalise = true,
+      .renorm_epsilon = 1e-20f},
+     false},
+    {"top-k first",
+     64,
+     2,
+     {.scoring = GM_SCORE_TOPK_SOFTMAX, .n_groups = 1, .top_groups = 1},
+     false},
+    {"sigmoid with a correction",
+     64,
+     6,
+     {.scoring = GM_SCORE_SIGMOID, .n_groups = 1, .top_groups = 1, .renormalise = true},
+     true},
+    {"groups", 64, 6, {.scoring = GM_SCORE_SOFTMAX, .n_groups = 8, .top_groups = 3}, false},
+    {"groups with a correction",
+     64,
+     8,
+     {.scoring = GM_SCORE_SIGMOID, .n_groups = 8, .top_groups = 4, .renormalise = true},
+     true},
+};
+enum { N_ROUTERS = sizeof routers / sizeof *routers, ROWS = 12, MODES = 5 };
+
+/* Rows of random logits; some with ties everywhere, one each with NaN and infinity. */
+static void fill_logits(float *logits, int n)
+{
+    gm_rng rng = gm_rng_make(5, (uint64_t)n);
+    for (int r = 0; r < ROWS; r++)
+        for (int e = 0; e < n; e++) {
+            double x = 2.0 * gm_rng_normal(&rng);
+            logits[r * n + e] = (float)(r % 3 == 1 ? floor(x) : x);
+        }
+    logits[3 * n + n / 2] = NAN;
+    logits[7 * n] = INFINITY;
+    for (int e = 0; e < n; e++) logits[10 * n + e] = e % 2 ? -0.0f : 0.0f;
+}
+
+/* Signed biases; one in five 0; in mode mask few enough are negative that K are left. */
+static void fill_bias(float *bias, const struct router_case *c, gm_edit_mode mode)
+{
+    gm_rng rng = gm_rng_make(6, (uint64_t)c->n_experts);
+    int may_ban = c->n_experts - c->n_chosen;
+    for (int e = 0; e < c->n_experts; e++) {
+        double x = gm_rng_normal(&rng);
+        if (gm_rng_below(&rng, 5) == 0) x = 0.0;
+        if (mode == GM_EDIT_MASK && x < 0.0 && may_ban-- <= 0) x = 0.0;
+        bias[e] = (float)x;
+    }
+}
+
+typedef struct routed {
+    int32_t expert[ROWS * 64];
+    float gate[ROWS * 64], mass[ROWS], margin[ROWS];
+    uint8_t bad[ROWS];
+} routed;
+
+static void route_on_cpu(const struct router_case *c, const float *logits, const float *correction,
+                         const gm_router_edit *edit, routed *out)
+{
+    const gm_kernels *kernels = NULL;
+    const size_t e = (size_t)c->n_experts, k = (size_t)c->n_chosen;
+    float *scratch = gm_alloc(gm_router_scratch(e), sizeof *scratch);
+    uint16_t expert[64];
+    CHECK_INT(gm_kernels_find(&kernels, "portable", NULL), GM_OK);
+    const gm_router router = {.desc = &c->desc,
+                              .kernels = kernels,
+                              .correction = c->correction ? correction : NULL,
+                              .n_experts = e,
+                              .n_chosen = k};
+    for (size_t r = 0; r < ROWS; r++) {
+        gm_choice choice = {.expert = expert, .gate = out->gate + r * k};
+        out->bad[r] = !gm_router_choose(&router, logits + r * e, edit, scratch, &choice);
+        out->mass[r] = choice.mass, out->margin[r] = choice.margin;
+        for (size_t i = 0; i < k; i++) out->expert[r * k + i] = expert[i];
+    }
+    gm_free(scratch);
+}
+
+/* Host memory serves as the emulated device's. */
+static void route_on_gpu(const struct router_case *c, const float *logits, const float *correction,
+                         const gm_router_edit *edit, routed *out)
+{
+    static const uint8_t yes = 1;
+    gm_row row[ROWS] = {{0}};
+    const uint8_t mode = edit ? (uint8_t)edit->mode : 0, mass = edit && edit->mass_matched;
+    const gm_cuda_edits edits = {.bias = edit ? edit->bias : NULL,
+                                 .active = &yes,
+                                 .mode = &mode,
+                                 .mass = &mass,
+                                 .phases = &yes,
+                                 .n = 1};
+    cudaStream_t stream = NULL;
+    CHECK_INT(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
+    const gm_cuda_how how = {.stream = stream, .multiprocessors = 4};
+    memset(out->bad, 0, sizeof out->bad);
+    for (size_t r = 0; r < ROWS; r++) row[r].edit = edit ? 0 : -1;
+    gm_cuda_route p = {.row = row,
+                       .edits = &edits,
+                       .correction = c->correction ? correction : NULL,
+                       .logits = (float *)(uintptr_t)logits,
+                       .expert = out->expert,
+                       .gate = out->gate,
+                       .bad = out->bad,
+                       .record = {.mass = out->mass, .margin = out->margin},
+                       .logits_stride = (size_t)c->n_experts,
+                       .n_rows = ROWS,
+                       .n_experts = c->n_experts,
+                       .n_chosen = c->n_chosen,
+                       .n_moe = 1,
+                       .desc = c->desc};
+    CHECK_INT(gm_cuda_route_many(&how, &p), cudaSuccess);
+    CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
+    CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
+}
+
+static void compare_routed(const char *name, int mode, const routed *got, const routed *want,
+                           size_t n)
+{
+    size_t wrong = 0;
+    for (size_t i = 0; i < n; i++) wrong += got->expert[i] != want->expert[i];
+    const double gate = most_off(got->gate, want->gate, n);
+    const double mass = most_off(got->mass, want->mass, ROWS);
+    const double margin = most_off(got->margin, want->margin, ROWS);
+    if (wrong > 0 || memcmp(got->bad, want->bad, ROWS) != 0)
+        TEST_FAILED_("%s, mode %d: %zu of %zu ids differ", name, mode, wrong, n);
+    if (!(gate <= 1e-6 && mass <= 1e-6 && margin <= 1e-6))
+        TEST_FAILED_("%s, mode %d: gates off by %.3g, mass %.3g, margins %.3g", name, mode, gate,
+                     mass, margin);
+}
+
+static void every_router_and_every_edit(void)
+{
+    static routed got, want;
+    for (size_t i = 0; i < N_ROUTERS; i++) {
+        const struct router_case *c = &routers[i];
+        const size_t e = (size_t)c->n_experts, n = ROWS * (size_t)c->n_chosen;
+        float *logits = gm_alloc(ROWS * e, sizeof *logits), *bias = gm_alloc(2 * e, sizeof *bias);
+        fill_logits(logits, c->n_experts);
+        fill_bias(bias + e, c, GM_EDIT_BIAS);
+        for (int m = 0; m < 2 * MODES; m++) { /* none, then every mode; then mass-matched */
+            const gm_edit_mode mode = (gm_edit_mode)(m % MODES - 1);
+            const gm_router_edit edit = {.bias = bias, .mode = mode, .mass_matched = m >= MODES};
+            const gm_router_edit *with = m % MODES ? &edit : NULL;
+            if (with) fill_bias(bias, c, mode);
+            route_on_cpu(c, logits, bias + e, with, &want);
+            route_on_gpu(c, logits, bias + e, with, &got);
+            compare_routed(c->name, m, &got, &want, n);
+        }
+        gm_free(logits), gm_free(bias);
+    }
+}
+
+TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
+      TEST(every_router_and_every_edit))
