@@ -127,9 +127,10 @@ static bool same_value(const gm_json *a, const gm_json *b)
     if (text_a && text_b) return n_a == n_b && memcmp(text_a, text_b, n_a) == 0;
     if (gm_json_f64(a, &x) && gm_json_f64(b, &y)) return x == y;
     if (gm_json_bool(a, &yes) && gm_json_bool(b, &no)) return yes == no;
-    a = gm_json_first(a), b = gm_json_first(b);
-    for (; a && b && same_value(a, b); a = gm_json_next(a)) b = gm_json_next(b);
-    return a == NULL && b == NULL;
+    const gm_json *in_a = gm_json_first(a), *in_b = gm_json_first(b);
+    for (; in_a && in_b && same_value(in_a, in_b); in_a = gm_json_next(in_a))
+        in_b = gm_json_next(in_b);
+    return in_a == NULL && in_b == NULL;
 }
 
 /* Refuse options that the file was not measured with; those that name files are left to

@@ -49,11 +49,12 @@ static gm_status serve_step(serving *s, gm_error *err)
     if (s->begun < s->mix->requests && s->n_running < s->mix->at_once) {
         request *r = &s->request[s->begun];
         GM_TRY(gm_sequence_open(s->session, r->prompt + r->output, &r->sequence, err));
-        s->segment[n++] = (gm_segment){.sequence = r->sequence,
-                                       .n = r->prompt,
-                                       .token = s->prompt,
-                                       .edit = -1,
-                                       .sampling = &greedy};
+        s->segment[n] = (gm_segment){.sequence = r->sequence,
+                                     .n = r->prompt,
+                                     .token = s->prompt,
+                                     .edit = -1,
+                                     .sampling = &greedy};
+        n++;
         s->running[s->n_running++] = s->begun++;
         r->arrived = gm_bench_now();
     }

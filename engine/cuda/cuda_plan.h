@@ -11,10 +11,11 @@
     X(RESIDUAL)                                                                                    \
     X(QKV)                                                                                         \
     X(QUERY)                                                                                       \
-    X(HEADS) X(HEADS_ROUNDED) X(NORM) X(NORM_EXACT) X(ROUTER) X(EXPERT) X(GATE) X(SLOT)            \
-        X(SLOT_ROW) X(COUNT) X(FIRST) X(GATHERED) X(HIDDEN) X(ALWAYS) X(WIDE) X(ALWAYS_WIDE)       \
-            X(PART) X(TICKET) X(HEAD_X) X(LOGITS) X(WEIGHT) X(SEEN) X(COSINE) X(SINE) X(STEP_DATA) \
-                X(BLOCKS) X(TOKENS) X(KEYS) X(VALUES) X(EDITS) X(COUNTER)
+    X(HEADS)                                                                                       \
+    X(HEADS_ROUNDED) X(NORM) X(NORM_EXACT) X(ROUTER) X(EXPERT) X(GATE) X(SLOT) X(SLOT_ROW)         \
+        X(COUNT) X(FIRST) X(GATHERED) X(HIDDEN) X(ALWAYS) X(WIDE) X(ALWAYS_WIDE) X(PART) X(TICKET) \
+            X(HEAD_X) X(LOGITS) X(WEIGHT) X(SEEN) X(COSINE) X(SINE) X(STEP_DATA) X(BLOCKS)         \
+                X(TOKENS) X(KEYS) X(VALUES) X(EDITS) X(COUNTER)
 
 #define GM_CUDA_REGION_ENUM(name) GM_CUDA_##name,
 typedef enum gm_cuda_region {
