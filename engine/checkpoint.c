@@ -319,6 +319,11 @@ uint64_t gm_checkpoint_bytes(const gm_checkpoint *c)
     return bytes;
 }
 
+bool gm_checkpoint_in_memory_only(const gm_checkpoint *c)
+{
+    return c->n_shards > 0 && c->shard[0].path == NULL;
+}
+
 gm_dtype gm_checkpoint_dtype(const gm_checkpoint *c)
 {
     uint64_t bytes[GM_N_DTYPES] = {0};

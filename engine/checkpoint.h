@@ -37,6 +37,8 @@ const gm_tensor *gm_checkpoint_at(const gm_checkpoint *checkpoint, size_t i);
 const gm_tensor *gm_checkpoint_find(const gm_checkpoint *checkpoint, const char *name);
 uint64_t gm_checkpoint_bytes(const gm_checkpoint *checkpoint); /* of tensors, headers left out */
 
+bool gm_checkpoint_in_memory_only(const gm_checkpoint *checkpoint); /* it has no files */
+
 /* The dtype that most bytes of the tensors have. */
 gm_dtype gm_checkpoint_dtype(const gm_checkpoint *checkpoint);
 

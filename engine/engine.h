@@ -31,10 +31,24 @@ typedef void gm_load_progress(void *context, double done_bytes, double total_byt
 
 /* How weights are held. */
 typedef enum gm_hold {
-    GM_HOLD_RESIDENT, /* packed, in memory */
+    GM_HOLD_RESIDENT, /* packed, in memory; when that is too small, mapped */
+    GM_HOLD_MAPPED,   /* in the page cache, from the cache file, which is written if need be */
     GM_HOLD_STREAMED  /* two layers in memory, read again for every step: for steps of very many
                          rows. One session at a time; on the CPU */
 } gm_hold;
+
+/* The cache file of packed weights: beside the checkpoint, or where that folder cannot be
+ * written to in $XDG_CACHE_HOME/gm or ~/.cache/gm. It is as large as the weights. */
+typedef enum gm_cache {
+    GM_CACHE_USE,   /* one that is there */
+    GM_CACHE_WRITE, /* the same; if there is none, or one of another model, write it */
+    GM_CACHE_OFF
+} gm_cache;
+
+/* A sentence that the user should read: what is done otherwise than asked, and why. */
+typedef void gm_notice(void *context, const char *sentence);
+
+typedef struct gm_session_options gm_session_options;
 
 typedef struct gm_model_options {
     const char *device;   /* NULL or "auto", "cpu", "cuda", "cuda:N" */
@@ -45,6 +59,12 @@ typedef struct gm_model_options {
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
     gm_hold hold;
+    gm_cache cache;
+    const char *cache_folder; /* in place of those above; NULL */
+    bool strict_memory;       /* fail when memory is too small, instead of going on slowly */
+    const gm_session_options *planned; /* a session whose memory is needed as well; NULL */
+    gm_notice *notice;                 /* may be NULL */
+    void *notice_context;
     bool no_head; /* logits, nll and sampling are not asked for: leaves the head out */
 } gm_model_options;
 
@@ -122,7 +142,7 @@ typedef struct gm_edit {
 
 typedef struct gm_session gm_session;
 
-typedef struct gm_session_options {
+struct gm_session_options {
     int threads;     /* 0: as many as the process may use, fewer for small steps */
     size_t max_rows; /* most rows of one step */
     size_t kv_rows;  /* rows of KV cache that all open sequences share */
@@ -135,7 +155,7 @@ typedef struct gm_session_options {
      * is then GM_EINTERRUPTED, and its sequences are of no use. */
     bool (*after_layer)(void *context, size_t done, size_t n_layers);
     void *context;
-} gm_session_options;
+};
 
 gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err) GM_MUST_USE;

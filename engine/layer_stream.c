@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "engine/fill.h"
+#include "engine/packed.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -54,6 +55,7 @@ static gm_status read_layer(gm_stream *s, uint64_t number, gm_error *err)
     char *base = (char *)s->slots + slot * s->slot_bytes;
     *layer = w->layer[l];
     gm_section_place(list, gm_section_buffers(w, l + 1, layer, list), base);
+    if (w->packed) return gm_packed_read(w->packed, l + 1, base, err);
     if (w->section[l + 1].padded) memset(base, 0, w->section[l + 1].n_bytes);
     GM_TRY(gm_fill_add(s->fill, w, l + 1, layer, err));
     GM_TRY(gm_fill_run(s->fill, NULL, NULL, NULL, err));

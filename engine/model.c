@@ -163,7 +163,7 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
     fill_generation(&m->info, &m->arch);
     fill_weights(&m->info, &m->arch, m->checkpoint, numerics, options);
     if (!options->headers_only) {
-        GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, numerics, options, err));
+        GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, &m->info, options, err));
         m->info.kernels = gm_weights_kernels(m->weights);
         m->info.device = m->weights->device;
         m->info.invariance = m->weights->own ? "A" : "B"; /* host memory: B */

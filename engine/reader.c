@@ -42,9 +42,9 @@ gm_status gm_read_whole(int fd, void *to, size_t n, size_t needed, uint64_t offs
     return GM_OK;
 }
 
-/* Does the page cache hold all of it? */
-static bool is_cached(const char *at, size_t n)
+bool gm_is_cached(const void *mapped, size_t n)
 {
+    const char *at = mapped;
     unsigned char here[(GM_READ_BYTES / GM_DISK_PAGE) + 2];
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const char *start = at - (uintptr_t)at % page;
@@ -61,7 +61,7 @@ gm_status gm_reader_get(gm_reader *reader, const gm_tensor *tensor, size_t first
     gm_status status = GM_OK;
     const char *at = (const char *)tensor->data + first;
     unsigned char *staging = reader->staging;
-    const bool direct = reader->direct && !is_cached(at, n);
+    const bool direct = reader->direct && !gm_is_cached(at, n);
     uint64_t offset = 0;
     int fd = -1;
     *out = at; /* a tensor that lies in memory */

@@ -28,6 +28,9 @@ void gm_reader_clear(gm_reader *reader);
 gm_status gm_reader_get(gm_reader *reader, const gm_tensor *tensor, size_t first, size_t n,
                         const void **out, gm_error *err) GM_MUST_USE;
 
+/* Does the page cache hold these bytes of a mapped file, at most GM_READ_BYTES? */
+bool gm_is_cached(const void *mapped, size_t n);
+
 /* n bytes at `offset` of a file, whole: the buffer, offset and n of an O_DIRECT file are
  * multiples of GM_DISK_PAGE, and only `needed` bytes must be there. `where` is its name. */
 gm_status gm_read_whole(int fd, void *to, size_t n, size_t needed, uint64_t offset,

@@ -133,11 +133,11 @@ void gm_session_free(gm_session *session)
     gm_free(session);
 }
 
-uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options)
+uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
+                              const gm_session_options *options)
 {
     gm_session_options o;
     const gm_session *s = NULL;
-    const gm_arch *arch = &model->arch;
     if (check_options(options, &o, NULL) != GM_OK) return 0;
     const bool by_layer = options->piece_rows > 0;
     const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
@@ -146,10 +146,14 @@ uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *optio
            o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->segment +
                          sizeof *s->decoded) +
            pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
-           gm_kv_bytes(arch, model->info.numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
-           gm_work_bytes(arch, model->info.numerics, o.piece_rows, positions_of(arch, &o),
-                         (size_t)o.threads) +
+           gm_kv_bytes(arch, numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
+           gm_work_bytes(arch, numerics, o.piece_rows, positions_of(arch, &o), (size_t)o.threads) +
            gm_team_bytes((size_t)o.threads);
+}
+
+uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options)
+{
+    return gm_session_bytes_for(&model->arch, model->info.numerics, options);
 }
 
 gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_error *err)

@@ -1,17 +1,15 @@
-/* weights.c - a model's weights: their buffers described, laid out in one image, and filled.
+/* weights.c - a model's weights: their buffers described and laid out in one image.
  *
  * The description alone gives all sizes and places, and so the answer of gm_weights_bytes;
- * fill.c then reads tensors into it.
+ * hold.c then fills, maps or streams it.
  */
 #include "engine/weights.h"
 
-#include "base/machine.h"
-#include "base/text.h"
 #include "engine/cpu/kernels.h"
-#include "engine/fill.h"
 #include "engine/ops.h"
 #include "engine/reader.h"
 #include "engine/layer_stream.h"
+#include "engine/packed.h"
 
 #include <string.h>
 
@@ -176,10 +174,10 @@ static size_t section_bytes(gm_weights *w, size_t i, gm_layer *layer)
     return gm_round_up(n_bytes, GM_DISK_PAGE);
 }
 
-/* Every buffer and section, without an address. */
-static gm_status describe(gm_weights *w, const gm_arch *arch, gm_dtype embed, gm_error *err)
+gm_status gm_weights_describe(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                              gm_error *err)
 {
-    const gm_dtype dtype = panel_dtype(w->numerics);
+    const gm_dtype embed = embed_dtype(arch, checkpoint), dtype = panel_dtype(w->numerics);
     const size_t n = (size_t)arch->n_layers;
     describe_ends(w, arch, dtype, embed);
     w->layer = gm_alloc(n, sizeof *w->layer);
@@ -231,126 +229,12 @@ uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *check
            w.n_layers * (sizeof *w.layer + sizeof *w.section);
 }
 
-/* ---- the image ---- */
-
-/* Memory for the whole image, or (stride: layers + 1) for its two ends. Sections that are not
- * filled take no room. */
-static gm_status create_image(gm_weights *w, size_t stride, gm_error *err)
-{
-    size_t n_bytes = 0, at = 0;
-    for (size_t i = 0; i < w->n_layers + 2; i += stride) n_bytes += w->section[i].n_bytes;
-    char need[24];
-    w->resident_bytes = n_bytes;
-    w->image = gm_pages_alloc(n_bytes);
-    if (w->image == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for the weights (%s)",
-                       gm_show_bytes(need, (double)n_bytes));
-    for (size_t i = 0; i < w->n_layers + 2; at += w->section[i].n_bytes, i += stride) {
-        gm_buf *list[GM_SECTION_BUFFERS];
-        size_t n = gm_section_buffers(w, i, NULL, list);
-        gm_section_place(list, n, (char *)w->image + at);
-    }
-    return GM_OK;
-}
-
-/* Weights that exceed what this process may have would end in the system killing it without a
- * word. */
-static gm_status check_memory(uint64_t n_bytes, gm_error *err)
-{
-    char need[24], have[24];
-    const gm_memory memory = gm_machine_memory("");
-    if (n_bytes < memory.total) return GM_OK;
-    return gm_fail(err, GM_EMEM,
-                   "the weights take %s in memory, %s has %s; gm-probe collect --stream reads them "
-                   "layer by layer, gm-probe info says what fits",
-                   gm_show_bytes(need, (double)n_bytes), memory.total_by,
-                   gm_show_bytes(have, (double)memory.total));
-}
-
-/* Read the sections, every `stride`-th: all of them, or the two ends. */
-static gm_status fill_image(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                            const gm_model_options *options, size_t stride, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_team *team = NULL;
-    gm_fill *fill = NULL;
-    const size_t end = w->n_layers + (w->no_head ? 1 : 2);
-    GM_TRY(gm_team_create(&team, options->threads, err));
-    GM_TRY(gm_fill_create(&fill, arch, checkpoint, gm_team_size(team), err));
-    for (size_t i = 0; i < end; i += stride) GM_TRY(gm_fill_add(fill, w, i, NULL, err));
-    GM_TRY(gm_fill_run(fill, team, options->progress, options->progress_context, err));
-out:
-    gm_fill_free(fill);
-    gm_team_free(team);
-    return status;
-}
-
-/* Rows of the embedding are taken from the checkpoint's mapping where they lie as we want
- * them: a step needs few of them. */
-static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint)
-{
-    char name[128];
-    size_t rows, cols;
-    if (w->embed.stride != w->embed.cols) return;
-    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return;
-    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
-    w->embed_in_place = tensor != NULL;
-    if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;
-}
-
-/* The ends are resident, layers come one by one. */
-static gm_status create_streamed(gm_weights *w, const gm_arch *arch,
-                                 const gm_checkpoint *checkpoint, const gm_model_options *options,
-                                 gm_error *err)
-{
-    gm_status status = GM_OK;
-    const size_t ends = w->n_layers + 1;
-    GM_TRY(create_image(w, ends, err));
-    place_embedding(w, arch, checkpoint);
-    GM_TRY(fill_image(w, arch, checkpoint, options, ends, err));
-    GM_TRY(gm_stream_create(&w->stream, w, arch, checkpoint, err));
-out:
-    return status;
-}
-
-gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                            gm_numerics numerics, const gm_model_options *options, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_weights *w = NULL;
-    *out = NULL;
-    w = gm_alloc(1, sizeof *w);
-    if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
-    w->numerics = numerics;
-    w->no_head = options->no_head;
-    GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
-    if (w->ops->accelerator) {
-        GM_TRY(w->ops->accelerator->weights_load(w, arch, checkpoint, options, err));
-        *out = w;
-        w = NULL;
-        goto out;
-    }
-    snprintf(w->device, sizeof w->device, "cpu");
-    GM_TRY(describe(w, arch, embed_dtype(arch, checkpoint), err));
-    if (options->hold == GM_HOLD_STREAMED) {
-        GM_TRY(create_streamed(w, arch, checkpoint, options, err));
-    } else {
-        GM_TRY(check_memory(w->image_bytes, err));
-        GM_TRY(create_image(w, 1, err));
-        GM_TRY(fill_image(w, arch, checkpoint, options, 1, err));
-    }
-    *out = w;
-    w = NULL;
-out:
-    gm_weights_free(w);
-    return status;
-}
-
 void gm_weights_free(gm_weights *w)
 {
     if (w == NULL) return;
     if (w->ops && w->ops->accelerator) w->ops->accelerator->weights_free(w);
     gm_stream_free(w->stream);
+    gm_packed_close(w->packed);
     gm_pages_free(w->image, w->resident_bytes);
     gm_free(w->layer);
     gm_free(w->section);

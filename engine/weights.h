@@ -62,6 +62,7 @@ typedef struct gm_weights {
     void *image; /* what of it is resident, resident_bytes */
     size_t resident_bytes;
     struct gm_stream *stream; /* the layers come one by one; NULL: all are there */
+    struct gm_packed *packed; /* the cache that they are mapped or streamed from, or NULL */
     bool embed_in_place;      /* embed lies in the checkpoint's mapping */
     bool no_head;             /* nothing behind the layers is computed */
 } gm_weights;
@@ -79,13 +80,17 @@ typedef struct gm_qkv_place {
 } gm_qkv_place;
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
 
-/* Read and pack all weights in parallel, calling options->progress from this
- * thread. numerics is F32 or BF16, never AUTO; options gives device, kernels,
- * threads. Errors: GM_EABSENT (device or kernels not in this build or machine),
- * GM_EARG (unknown kernels), GM_EMEM, GM_EFORMAT, GM_ESHAPE. */
+/* Every buffer and section of weights whose numerics are set, without an address. GM_EMEM. */
+gm_status gm_weights_describe(gm_weights *weights, const gm_arch *arch,
+                              const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
+
+/* hold.c: the weights as options->hold has them, read and packed in parallel or taken from a
+ * cache of packed weights, options->progress being called from this thread. info gives the
+ * folder, digest and numerics. Errors: GM_EABSENT (device or kernels not in this build or
+ * machine), GM_EARG (unknown kernels), GM_EMEM, GM_EIO, GM_EFORMAT, GM_ESHAPE. */
 gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                            gm_numerics numerics, const gm_model_options *options, gm_error *err)
-    GM_MUST_USE;
+                            const gm_model_info *info, const gm_model_options *options,
+                            gm_error *err) GM_MUST_USE;
 void gm_weights_free(gm_weights *weights);
 
 /* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but

@@ -95,6 +95,8 @@ out:
 
 /* ---- opening ---- */
 
+enum { TEMPLATE_TOKENS = 64 }; /* of a document, at most */
+
 static void show_load(void *context, double done_bytes, double total_bytes)
 {
     gm_progress *progress = context;
@@ -102,16 +104,35 @@ static void show_load(void *context, double done_bytes, double total_bytes)
     gm_progress_set(progress, done_bytes);
 }
 
+static void show_notice(void *context, const char *sentence)
+{
+    (void)context;
+    gm_warn("%s", sentence);
+}
+
 static gm_status open_run(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
     gm_progress progress;
+    const gm_runner_options plan = {.level = o->level,
+                                    .step_tokens = (size_t)o->step_tokens,
+                                    .max_document = (size_t)o->doc_tokens + TEMPLATE_TOKENS,
+                                    .threads = (int)o->threads,
+                                    .stream = o->stream};
+    const gm_session_options planned = gm_runner_session(&plan);
     gm_model_options mo = {.device = o->device,
                            .numerics = (gm_numerics)o->numerics,
                            .threads = (int)o->threads,
                            .kernels = o->kernels,
-                           .hold = o->stream ? GM_HOLD_STREAMED : GM_HOLD_RESIDENT,
+                           .hold = o->stream ? GM_HOLD_STREAMED
+                                   : o->map  ? GM_HOLD_MAPPED
+                                             : GM_HOLD_RESIDENT,
+                           .cache = (gm_cache)o->cache,
+                           .cache_folder = o->cache_dir,
+                           .strict_memory = o->strict_memory,
+                           .planned = &planned,
+                           .notice = show_notice,
                            .no_head = !o->nll,
                            .progress = show_load,
                            .progress_context = &progress};
@@ -143,7 +164,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
                             .per_subset = o->per_subset > 0,
                             .seed = (uint64_t)o->seed,
                             .keep_text = o->text};
-    size_t longest = (size_t)o->doc_tokens + 64; /* template tokens */
+    size_t longest = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
     if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
     r->runner_options = (gm_runner_options){.level = o->level,
                                             .nll = o->nll,

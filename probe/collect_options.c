@@ -78,6 +78,7 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
         GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
     if (o->sample > 0 && o->per_subset > 0)
         GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
+    if (o->map && o->stream) GM_FAIL(GM_EARG, "--map and --stream exclude each other");
     GM_TRY(read_record(o, err));
     GM_TRY(read_shard(o, err));
     if (o->nll && o->level == GM_RECORD_COUNTS)
@@ -135,6 +136,14 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_I64, "threads", &o->threads, 0, 4096, "N", "0: as many as the process may use"},
         {GM_OPT_FLAG, "stream", &o->stream, 0, 0, NULL,
          "for a model larger than memory: read each layer from disk once a block"},
+        {GM_OPT_FLAG, "map", &o->map, 0, 0, NULL,
+         "use packed weights where the page cache has them: starts at once"},
+        {GM_OPT_CHOICE, "cache", &o->cache, 0, 0, "use|write|off",
+         "packed weights kept in a file, as large as they are, for the next start"},
+        {GM_OPT_TEXT, "cache-dir", &o->cache_dir, 0, 0, "DIR",
+         "where that file is, if not beside the checkpoint"},
+        {GM_OPT_FLAG, "strict-memory", &o->strict_memory, 0, 0, NULL,
+         "fail when memory is too small, instead of going on slowly"},
         {GM_OPT_I64, "step-tokens", &o->step_tokens, 32, 1 << 20, "N",
          "tokens computed in one step"},
         {GM_OPT_FLAG, "allow-bad", &o->allow_bad, 0, 0, NULL,

@@ -6,11 +6,14 @@
 #include "formats/trace.h"
 
 typedef struct gm_collect_options {
-    const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels;
+    const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels,
+        *cache_dir;
     gm_opt_list corpus;
     int numerics; /* gm_numerics */
+    int cache;    /* gm_cache */
     int64_t doc_tokens, min_tokens, limit, sample, per_subset, seed, step_tokens, threads;
-    bool nll, text, strict, stream, dry_run, resume, force, allow_bad, json, quiet;
+    bool nll, text, strict, map, stream, strict_memory, dry_run, resume, force, allow_bad, json,
+        quiet;
     /* read from the texts above */
     gm_record_level level;
     double logits_rate;

@@ -38,7 +38,7 @@ static size_t step_rows(const gm_runner_options *o)
     return o->max_document > GM_BLOCK_MAX_TOKENS ? o->max_document : GM_BLOCK_MAX_TOKENS;
 }
 
-static gm_session_options session_options(const gm_runner_options *o)
+gm_session_options gm_runner_session(const gm_runner_options *o)
 {
     /* A step holds at most so many documents, each rounded up, and the end of a long one. */
     size_t rows = step_rows(o),
@@ -64,7 +64,7 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
 {
     gm_status status = GM_OK;
     const gm_model_info *info = gm_model_get_info(model);
-    gm_session_options so = session_options(options);
+    gm_session_options so = gm_runner_session(options);
     size_t S = so.max_rows;
     *out = NULL;
     gm_runner *r = gm_alloc(1, sizeof *r);
@@ -120,7 +120,7 @@ void gm_runner_free(gm_runner *r)
 gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
 {
     const gm_model_info *info = gm_model_get_info(model);
-    gm_session_options so = session_options(options);
+    gm_session_options so = gm_runner_session(options);
     uint64_t L = (uint64_t)info->n_moe_layers, E = (uint64_t)info->n_experts;
     uint64_t row = L * (uint64_t)info->n_chosen * 2;
     if (options->level >= GM_RECORD_CHOICES) row += L * ((uint64_t)info->n_chosen * 4 + 8) + 20;

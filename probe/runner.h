@@ -25,6 +25,9 @@ typedef struct gm_runner gm_runner;
 gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
                            gm_error *err) GM_MUST_USE;
 void gm_runner_free(gm_runner *runner);
+/* The session that such a runner creates. */
+gm_session_options gm_runner_session(const gm_runner_options *options);
+
 /* Bytes of session and staging, and of two full blocks. */
 typedef struct gm_runner_memory {
     uint64_t hidden; /* streamed: hidden states of a block */

@@ -30,32 +30,19 @@ static const char details[] =
     "      -o run.sweep.h5 --csv run.csv --report run.html\n";
 
 /* What a result does not depend on, and what stands in it by content instead of by name. */
-static const char *const not_kept[] = {"config",  "o",      "csv",     "report",  "figure",
-                                       "force",   "resume", "dry-run", "quiet",   "json",
-                                       "threads", "batch",  "device",  "kernels", NULL};
-static const char *const not_marked[] = {"config",
-                                         "o",
-                                         "csv",
-                                         "report",
-                                         "figure",
-                                         "force",
-                                         "resume",
-                                         "dry-run",
-                                         "quiet",
-                                         "json",
-                                         "threads",
-                                         "batch",
-                                         "device",
-                                         "kernels",
-                                         "model",
-                                         "atlas",
-                                         "classifier-corpus",
-                                         "prompt",
-                                         "prompts",
-                                         "tune-prompts",
-                                         "plan",
-                                         "any-model",
-                                         "numerics",
+static const char *const not_kept[] = {"config",  "o",         "csv",           "report",  "figure",
+                                       "force",   "resume",    "dry-run",       "quiet",   "json",
+                                       "threads", "batch",     "device",        "kernels", "map",
+                                       "cache",   "cache-dir", "strict-memory", NULL};
+static const char *const not_marked[] = {"config", "o",         "csv",
+                                         "report", "figure",    "force",
+                                         "resume", "dry-run",   "quiet",
+                                         "json",   "threads",   "batch",
+                                         "device", "kernels",   "map",
+                                         "cache",  "cache-dir", "strict-memory",
+                                         "model",  "atlas",     "classifier-corpus",
+                                         "prompt", "prompts",   "tune-prompts",
+                                         "plan",   "any-model", "numerics",
                                          NULL};
 
 typedef struct request {

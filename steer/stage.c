@@ -147,6 +147,12 @@ static void show_load(void *context, double done_bytes, double total_bytes)
     gm_progress_set(progress, done_bytes);
 }
 
+static void show_notice(void *context, const char *sentence)
+{
+    (void)context;
+    gm_warn("%s", sentence);
+}
+
 static gm_status open_model(gm_stage *s, gm_error *err)
 {
     gm_progress progress;
@@ -155,6 +161,11 @@ static gm_status open_model(gm_stage *s, gm_error *err)
                                   .numerics = (gm_numerics)o->numerics,
                                   .threads = (int)o->threads,
                                   .kernels = o->kernels,
+                                  .hold = o->map ? GM_HOLD_MAPPED : GM_HOLD_RESIDENT,
+                                  .cache = (gm_cache)o->cache,
+                                  .cache_folder = o->cache_dir,
+                                  .strict_memory = o->strict_memory,
+                                  .notice = show_notice,
                                   .progress = show_load,
                                   .progress_context = &progress};
     gm_progress_start(&progress, "load", "bytes", 0, o->quiet);

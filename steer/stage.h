@@ -10,13 +10,14 @@
 #include "steer/recipe.h"
 
 typedef struct gm_stage_options {
-    const char *model, *atlas, *device, *kernels;
+    const char *model, *atlas, *device, *kernels, *cache_dir;
     int numerics; /* gm_numerics */
+    int cache;    /* gm_cache */
     int64_t threads, batch, max_tokens, seed, top_k;
     double temperature, top_p, penalty; /* below 0: as the model says */
     gm_opt_list prompts, stop_strings, stop_tokens;
     const char *prompts_file;
-    bool any_model, ignore_eos, json, quiet;
+    bool any_model, ignore_eos, map, strict_memory, json, quiet;
 } gm_stage_options;
 
 gm_stage_options gm_stage_defaults(void);
@@ -36,6 +37,14 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16",                         \
          "how products are computed; auto: as the weights are stored"},                            \
         {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
+        {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                                \
+         "use packed weights where the page cache has them: starts at once"},                      \
+        {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                               \
+         "packed weights kept in a file, as large as they are, for the next start"},               \
+        {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                   \
+         "where that file is, if not beside the checkpoint"},                                      \
+        {GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                            \
+         "fail when memory is too small, instead of going on slowly"},                             \
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
         {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
         {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \

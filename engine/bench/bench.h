@@ -23,6 +23,13 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
 /* "olmoe-1b-7b, ..." */
 const char *gm_bench_shape_names(void);
 
+/* ---- bench_checkpoint.c ---- */
+
+/* Write FOLDER/model.safetensors, of random bf16 weights, and config.json: a model without its
+ * tokenizer. GM_EARG, GM_EEXIST, GM_EIO, GM_EMEM. */
+gm_status gm_bench_write_checkpoint(const char *folder, const char *shape, int layers, bool replace,
+                                    gm_error *err) GM_MUST_USE;
+
 /* ---- bench_ceilings.c: the machine ---- */
 
 /* Memory that is read to find out how fast it can be; freed with gm_buf_free. GM_EMEM. */

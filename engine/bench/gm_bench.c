@@ -351,6 +351,29 @@ out:
     return gm_cli_end("gm-bench", "serve", status, usage, err);
 }
 
+/* ---- checkpoint ---- */
+
+static int cmd_checkpoint(int argc, char **argv)
+{
+    gm_error err = {0};
+    const char *shape = NULL, *folder = NULL;
+    int64_t layers = 0;
+    bool force = false;
+    const gm_opt opts[] = {
+        {GM_OPT_TEXT, "shape", &shape, 0, 0, "NAME", "olmoe-1b-7b or gigachat-20b-a3b"},
+        {GM_OPT_I64, "layers", &layers, 0, 1000, "N", "layers of the shape; 0: all"},
+        {GM_OPT_TEXT, "o", &folder, 0, 0, "DIR", "the folder to write"},
+        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what is there"},
+        {.kind = GM_OPT_END_}};
+    gm_status status =
+        gm_opt_parse("gm-bench checkpoint --shape NAME -o DIR", NULL, opts, &argc, argv, &err);
+    if (status == GM_OK && (argc > 1 || !shape || !folder))
+        status = gm_fail(&err, GM_EARG, "--shape NAME and -o DIR are needed, and nothing else");
+    if (status != GM_OK) return gm_cli_end("gm-bench", "checkpoint", status, true, &err);
+    status = gm_bench_write_checkpoint(folder, shape, (int)layers, force, &err);
+    return gm_cli_end("gm-bench", "checkpoint", status, false, &err);
+}
+
 int main(int argc, char **argv)
 {
     static const gm_command commands[] = {
@@ -358,6 +381,7 @@ int main(int argc, char **argv)
         {"speed", cmd_speed, "probing, prefill and decoding beside those ceilings"},
         {"serve", cmd_serve,
          "requests, tokens written and all tokens a second, of a mix of requests"},
+        {"checkpoint", cmd_checkpoint, "write a checkpoint of random weights"},
         {NULL, NULL, NULL},
     };
     return gm_cli_main("gm-bench", "measure the engine on this machine", commands, argc, argv);

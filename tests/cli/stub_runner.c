@@ -48,6 +48,12 @@ void gm_runner_free(gm_runner *r)
     gm_free(r);
 }
 
+gm_session_options gm_runner_session(const gm_runner_options *options)
+{
+    return (gm_session_options){
+        .max_rows = options->step_tokens, .kv_rows = options->step_tokens, .max_sequences = 1};
+}
+
 gm_runner_memory gm_runner_bytes(const gm_model *model, const gm_runner_options *options)
 {
     (void)model;

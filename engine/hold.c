@@ -1,0 +1,274 @@
+/* hold.c - how a model's weights are held: resident, mapped from a cache of packed weights, or
+ * streamed; and what happens when memory is too small.
+ */
+#include "engine/weights.h"
+
+#include "base/machine.h"
+#include "base/progress.h"
+#include "engine/cache_file.h"
+#include "engine/fill.h"
+#include "engine/layer_stream.h"
+#include "engine/ops.h"
+#include "engine/session.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+/* Beside weights and session: threads, tokenizers, blocks of a trace. */
+static const uint64_t OTHER_BYTES = (uint64_t)64 << 20;
+
+/* A packing that took longer than this is worth a cache. */
+static const double LONG_LOAD_SECONDS = 5.0;
+
+/* ---- the image ---- */
+
+/* Memory for the whole image, or (stride: layers + 1) for its two ends. Sections that are not
+ * filled take no room. */
+static gm_status create_image(gm_weights *w, size_t stride, gm_error *err)
+{
+    size_t n_bytes = 0, at = 0;
+    char need[24];
+    for (size_t i = 0; i < w->n_layers + 2; i += stride) n_bytes += w->section[i].n_bytes;
+    w->resident_bytes = n_bytes;
+    w->image = gm_pages_alloc(n_bytes);
+    if (w->image == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the weights (%s)",
+                       gm_show_bytes(need, (double)n_bytes));
+    for (size_t i = 0; i < w->n_layers + 2; at += w->section[i].n_bytes, i += stride) {
+        gm_buf *list[GM_SECTION_BUFFERS];
+        size_t n = gm_section_buffers(w, i, NULL, list);
+        gm_section_place(list, n, (char *)w->image + at);
+    }
+    return GM_OK;
+}
+
+/* Pack the sections, every `stride`-th: all of them, or the two ends. */
+static gm_status fill_image(const gm_holding *h, size_t stride, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_weights *w = h->weights;
+    gm_team *team = NULL;
+    gm_fill *fill = NULL;
+    const size_t end = w->n_layers + (w->no_head && h->options->cache != GM_CACHE_WRITE ? 1 : 2);
+    GM_TRY(gm_team_create(&team, h->options->threads, err));
+    GM_TRY(gm_fill_create(&fill, h->arch, h->checkpoint, gm_team_size(team), err));
+    for (size_t i = 0; i < end; i += stride) GM_TRY(gm_fill_add(fill, w, i, NULL, err));
+    GM_TRY(gm_fill_run(fill, team, h->options->progress, h->options->progress_context, err));
+out:
+    gm_fill_free(fill);
+    gm_team_free(team);
+    return status;
+}
+
+/* ---- resident ---- */
+
+/* Reading a cache by a team: chunks of 8 MiB, whose sums add up to those of their sections. */
+typedef struct copying {
+    const gm_holding *h;
+    gm_packed *packed;
+    size_t n; /* sections */
+    _Atomic uint64_t *sum;
+    _Atomic uint64_t done_bytes;
+    atomic_bool failed;
+} copying;
+
+static void copy_chunks(void *context, gm_worker *me)
+{
+    copying *c = context;
+    const gm_weights *w = c->h->weights;
+    const gm_model_options *o = c->h->options;
+    size_t section = 0, before = 0; /* chunks of the sections before */
+    for (size_t t; (t = gm_worker_next(me), !atomic_load(&c->failed));) {
+        for (; section < c->n && t - before >= gm_packed_n_chunks(c->packed, section); section++)
+            before += gm_packed_n_chunks(c->packed, section);
+        if (section == c->n) return;
+        uint64_t sum = 0;
+        char *to = (char *)w->image + w->section[section].offset;
+        if (gm_packed_read_chunk(c->packed, section, t - before, to, &sum, NULL) != GM_OK)
+            atomic_store(&c->failed, true);
+        atomic_fetch_add(&c->sum[section], sum);
+        uint64_t done = atomic_fetch_add(&c->done_bytes, GM_READ_BYTES) + GM_READ_BYTES;
+        if (me->index == 0 && o->progress && done < w->image_bytes)
+            o->progress(o->progress_context, (double)done, (double)w->image_bytes);
+    }
+}
+
+static gm_status copy_cache(const gm_holding *h, gm_packed *packed, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_weights *w = h->weights;
+    gm_team *team = NULL;
+    copying c = {.h = h, .packed = packed, .n = w->n_layers + (w->no_head ? 1 : 2)};
+    c.sum = gm_alloc(c.n, sizeof *c.sum);
+    if (c.sum == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
+    GM_TRY(gm_team_create(&team, h->options->threads, err));
+    gm_team_run(team, false, copy_chunks, &c);
+    if (atomic_load(&c.failed)) GM_FAIL(GM_EIO, "the cache of packed weights cannot be read");
+    for (size_t i = 0; i < c.n; i++)
+        GM_TRY(gm_packed_check(packed, i, atomic_load(&c.sum[i]), err));
+    if (h->options->progress)
+        h->options->progress(h->options->progress_context, (double)w->image_bytes,
+                             (double)w->image_bytes);
+out:
+    gm_team_free(team);
+    gm_free((void *)c.sum);
+    return status;
+}
+
+static gm_status hold_resident(const gm_holding *h, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_weights *w = h->weights;
+    gm_packed *packed = NULL;
+    gm_error damage = {0};
+    char size[24];
+    GM_TRY(create_image(w, 1, err));
+    GM_TRY(gm_cache_find(h, false, &packed, err));
+    if (packed) {
+        status = copy_cache(h, packed, &damage);
+        if (status == GM_OK) goto out;
+        gm_say(h, "%s; it is not used", damage.text);
+        status = GM_OK;
+    }
+    const double start = gm_now();
+    GM_TRY(fill_image(h, 1, err));
+    if (h->options->cache == GM_CACHE_WRITE)
+        gm_cache_write(h);
+    else if (gm_now() - start > LONG_LOAD_SECONDS && !gm_checkpoint_in_memory_only(h->checkpoint))
+        gm_say(
+            h,
+            "packing the weights took %.0f s; '--cache write' keeps them (%s) for the next start",
+            gm_now() - start, gm_show_bytes(size, (double)w->image_bytes));
+out:
+    gm_packed_close(packed);
+    return status;
+}
+
+/* ---- mapped ---- */
+
+static gm_status hold_mapped(const gm_holding *h, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_weights *w = h->weights;
+    GM_TRY(gm_cache_find(h, false, &w->packed, err));
+    if (w->packed == NULL) GM_TRY(gm_cache_build(h, &w->packed, err));
+    char *image = (char *)(uintptr_t)gm_packed_image(w->packed); /* read only */
+    for (size_t i = 0; i < w->n_layers + 2; i++) {
+        gm_buf *list[GM_SECTION_BUFFERS];
+        size_t n = gm_section_buffers(w, i, NULL, list);
+        gm_section_place(list, n, image + w->section[i].offset);
+    }
+out:
+    return status;
+}
+
+/* ---- streamed ---- */
+
+/* Rows of the embedding are taken from the checkpoint's mapping where they lie as we want
+ * them: a step needs few of them. */
+static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    char name[128];
+    size_t rows, cols;
+    if (w->embed.stride != w->embed.cols) return;
+    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return;
+    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
+    w->embed_in_place = tensor != NULL;
+    if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;
+}
+
+/* The ends are resident, layers come one by one, from a cache where there is one. */
+static gm_status hold_streamed(const gm_holding *h, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_weights *w = h->weights;
+    const size_t ends = w->n_layers + 1;
+    GM_TRY(gm_cache_find(h, false, &w->packed, err));
+    if (w->packed == NULL && h->options->cache == GM_CACHE_WRITE)
+        GM_TRY(gm_cache_build(h, &w->packed, err));
+    GM_TRY(create_image(w, ends, err)); /* layers are described, and placed when they come */
+    place_embedding(w, h->arch, h->checkpoint);
+    GM_TRY(fill_image(h, ends, err));
+    GM_TRY(gm_stream_create(&w->stream, w, h->arch, h->checkpoint, err));
+out:
+    return status;
+}
+
+/* ---- memory ---- */
+
+/* Weights that exceed what this process may have would end in the system killing it without a
+ * word: then they are mapped, unless the caller wants to be told. */
+static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
+{
+    const gm_model_options *o = h->options;
+    const gm_memory memory = gm_machine_memory("");
+    const uint64_t image = h->weights->image_bytes;
+    uint64_t other = OTHER_BYTES, held = 0;
+    char weights[24], rest[24], have[24];
+    *hold = o->hold;
+    if (*hold == GM_HOLD_RESIDENT) held = image;
+    if (*hold == GM_HOLD_STREAMED)
+        held = gm_weights_stream_bytes(h->arch, h->checkpoint, h->info->numerics, o->no_head);
+    if (o->planned) other += gm_session_bytes_for(h->arch, h->info->numerics, o->planned);
+    if (held + other <= memory.free) return GM_OK;
+    gm_show_bytes(weights, (double)held);
+    gm_show_bytes(rest, (double)other);
+    gm_show_bytes(have, (double)memory.free);
+    if (o->strict_memory || (held == image && o->cache == GM_CACHE_OFF))
+        return gm_fail(err, GM_EMEM,
+                       "the weights take %s in memory and the rest %s, of which %s has %s free; "
+                       "'gm-probe collect --stream' takes two layers, --map the page cache%s",
+                       weights, rest, memory.free_by, have,
+                       o->strict_memory ? "; refused by --strict-memory" : "");
+    if (*hold == GM_HOLD_RESIDENT) *hold = GM_HOLD_MAPPED;
+    gm_say(h,
+           "the weights take %s in memory and the rest %s, of which %s has %s free: going on, "
+           "slowly%s",
+           weights, rest, memory.free_by, have,
+           held == image ? ", with mapped weights; 'gm-probe collect --stream' is faster"
+                         : "; a smaller --step-tokens takes less");
+    return GM_OK;
+}
+
+gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                            const gm_model_info *info, const gm_model_options *options,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_hold hold;
+    gm_weights *w = NULL;
+    *out = NULL;
+    w = gm_alloc(1, sizeof *w);
+    if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
+    w->numerics = info->numerics;
+    w->no_head = options->no_head;
+    GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
+    if (w->ops->accelerator) {
+        if (options->hold != GM_HOLD_RESIDENT)
+            GM_FAIL(GM_EABSENT,
+                    "weights are mapped and streamed on the CPU only, use '--device cpu'");
+        GM_TRY(w->ops->accelerator->weights_load(w, arch, checkpoint, options, err));
+        *out = w;
+        w = NULL;
+        goto out;
+    }
+    snprintf(w->device, sizeof w->device, "cpu");
+    GM_TRY(gm_weights_describe(w, arch, checkpoint, err));
+    gm_holding h = {
+        .weights = w, .arch = arch, .checkpoint = checkpoint, .info = info, .options = options};
+    if (options->threads > gm_team_processors())
+        gm_say(&h, "%d threads on %d processors are slower than %d", options->threads,
+               gm_team_processors(), gm_team_processors());
+    GM_TRY(choose_hold(&h, &hold, err));
+    gm_packed_key(w, info->digest, h.key);
+    switch (hold) {
+    case GM_HOLD_MAPPED: GM_TRY(hold_mapped(&h, err)); break;
+    case GM_HOLD_STREAMED: GM_TRY(hold_streamed(&h, err)); break;
+    default: GM_TRY(hold_resident(&h, err));
+    }
+    *out = w;
+    w = NULL;
+out:
+    gm_weights_free(w);
+    return status;
+}
