@@ -9,7 +9,7 @@
  * descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
  *
  * Which edges are due is umap-learn's schedule written without state: at epoch n an edge
- * that comes every t epochs is due when floor(n/t) grew, and then draws as many random
+ * of w times the largest weight is due when floor(n w) grew, and then draws as many random
  * points as the schedule owes it.
  */
 #include <math.h>
@@ -17,23 +17,19 @@
 
 #include "base/cli.h"
 #include "base/rng.h"
-#include "cluster/elementary.h"
+#include "cluster/layout_lanes.h"
+#include "cluster/threads.h"
 #include "cluster/umap.h"
 
 enum {
     GROUPS = 16,
+    BLOCK = 256,  /* points of a group that one thread takes at a time */
+    AT_ONCE = 8,  /* steps of the lanes between two looks at which have arrived */
     ALONE = 2000, /* up to here one thread is faster than waking others */
-    EVERY = 32    /* epochs between two looks at which is faster */
+    MOST_POINTS = 1 << 30,
+    EVERY = 32 /* epochs between two looks at which is faster */
 };
-
-typedef struct point {
-    float x, y;
-} point;
-
-static float clip(float v)
-{
-    return v > 4.0f ? 4.0f : v < -4.0f ? -4.0f : v;
-}
+static const size_t FAR_APART = 100000; /* from so many points on places are fetched ahead */
 
 /* Small steps of a generator that is seeded by (seed, point, epoch). Source: Steele, Lea,
  * Flood 2014, SplitMix64. */
@@ -45,74 +41,181 @@ static uint64_t split_mix(uint64_t *state)
     return z ^ z >> 31;
 }
 
-typedef struct epoch_of {
+typedef struct edge {
+    uint32_t to;
+    float rate; /* visits an epoch, in (0,1] */
+} edge;
+
+typedef struct descent {
     const gm_layout_job *job;
-    const float *every; /* (edges) epochs between two visits */
-    const point *at;    /* (N) where the points are */
+    gm_place *at;            /* (N) where the points are */
+    gm_place *moved;         /* (N / GROUPS + 1) where those of the running group go */
+    edge *edges;             /* group by group, in a group point by point */
+    uint64_t *start;         /* (N+1) where those of each point begin, in that order */
+    size_t place_of[GROUPS]; /* in that order of the first point of each group */
+    gm_step **steps;         /* (threads) room for the steps of a block, */
+    edge **due;              /* and for the edges of a point */
     gm_rng rng;
-    int number; /* of the epoch */
-    float a, b, alpha;
-} epoch_of;
+    gm_forces forces;
+    int epoch;
+} descent;
 
-static point pull(point p, point q, const epoch_of *now)
+/* ---- which steps a point takes ---- */
+
+/* Whole times that something which comes `rate` times an epoch has come by an epoch. */
+static int times(int epoch, float rate)
 {
-    float dx = p.x - q.x, dy = p.y - q.y, d2 = dx * dx + dy * dy;
-    if (!(d2 > 1e-30f)) return p;
-    float power = gm_powf(d2, now->b); /* d^2b */
-    float by = -2.0f * now->a * now->b * power / (d2 * (now->a * power + 1.0f));
-    p.x += now->alpha * clip(by * dx);
-    p.y += now->alpha * clip(by * dy);
-    return p;
+    return (int)((float)epoch * rate);
 }
 
-static point push(point p, point q, const epoch_of *now)
+/* Random points drawn with the visit of an edge at `epoch`: what it owes by now less what it owed
+ * at the visit before, and less the very first. */
+static int count_draws(int epoch, float rate, int draws_a_visit)
 {
-    float dx = p.x - q.x, dy = p.y - q.y, d2 = dx * dx + dy * dy;
-    if (!(d2 > 1e-30f)) return p;
-    float power = gm_powf(d2, now->b), strength = (float)now->job->repulsion;
-    float by = 2.0f * strength * now->b / ((0.001f + d2) * (now->a * power + 1.0f));
-    p.x += now->alpha * clip(by * dx);
-    p.y += now->alpha * clip(by * dy);
-    return p;
+    const float every = (float)times(epoch - 1, rate) / rate, all = rate * (float)draws_a_visit;
+    const int last = (int)every + ((float)(int)every < every); /* epoch of the visit before, or 0 */
+    const int owed = times(last, all);
+    return times(epoch, all) - (owed > 1 ? owed : 1);
 }
 
-static point move_point(size_t i, const epoch_of *now)
+/* The edges of point number `place` that are due, to due[]; returns how many. Without a branch,
+ * which nobody could foresee. */
+static size_t find_due(const descent *d, size_t place, edge *due)
 {
-    const gm_graph *graph = now->job->graph;
-    const float epoch = (float)now->number, rate = (float)now->job->negative_rate;
-    point p = now->at[i];
+    size_t n = 0;
+    for (uint64_t e = d->start[place]; e < d->start[place + 1]; e++) {
+        due[n] = d->edges[e];
+        n += times(d->epoch, due[n].rate) != times(d->epoch - 1, due[n].rate);
+    }
+    return n;
+}
+
+/* No visit of an edge that is due every t epochs owes more than t + 1 epochs' draws, rate/t each;
+ * two pulls come with them, and one for rounding. */
+static size_t most_steps(const gm_layout_job *job)
+{
+    return 2 * (size_t)job->negative_rate + 3;
+}
+
+/* Write the steps of point i, which is number `place` in the order of d->edges; returns how many.
+ */
+static int32_t list_steps(const descent *d, size_t i, size_t place, edge *due, gm_step *to)
+{
+    const size_t points = d->job->graph->n, n_due = find_due(d, place, due);
+    const bool fetch = points >= FAR_APART;
     uint32_t words[4];
-    gm_rng_at(&now->rng, i, (uint32_t)now->number, words);
-    uint64_t state = (uint64_t)words[0] << 32 | words[1];
-
-    for (uint64_t e = graph->indptr[i]; e < graph->indptr[i + 1]; e++) {
-        float every = now->every[e];
-        float visits = floorf(epoch / every), before = floorf((epoch - 1.0f) / every);
-        if (!(visits > before)) continue;
-        p = pull(p, now->at[graph->index[e]], now);
-        p = pull(p, now->at[graph->index[e]], now);
-        /* Owed by now: one every (every/rate) epochs, the first of them skipped. */
-        float last = before >= 1.0f ? ceilf(before * every) : 0.0f; /* epoch of the last visit */
-        int draws = (int)(floorf(epoch * rate / every) - fmaxf(1.0f, floorf(last * rate / every)));
-        for (int d = 0; d < draws; d++) {
-            uint64_t k = (split_mix(&state) >> 32) * graph->n >> 32;
-            if (k != i) p = push(p, now->at[k], now);
+    int32_t n = 0;
+    gm_rng_at(&d->rng, i, (uint32_t)d->epoch, words);
+    uint64_t state = (uint64_t)words[0] << 32 | words[1], random = 0;
+    bool half = false; /* of a random number is left */
+    for (size_t e = 0; e < n_due; e++) {
+        const gm_step pull = (gm_step)(due[e].to << 1);
+        to[n++] = pull; /* in the serial descent as (i,j), */
+        to[n++] = pull; /* and as (j,i) */
+        for (int draws = count_draws(d->epoch, due[e].rate, d->job->negative_rate); draws > 0;
+             draws--) {
+            random = half ? random >> 32 : split_mix(&state);
+            half = !half;
+            size_t k = (random & UINT32_MAX) * points >> 32;
+            if (fetch) __builtin_prefetch(&d->at[k]);
+            to[n] = (gm_step)(k << 1 | 1);
+            n += k != i;
         }
     }
-    return p;
+    return n;
 }
 
-/* Move every GROUPS-th point from `first` on. moved (N / GROUPS + 1) is scratch. */
-static void move_group(point *at, size_t n, size_t first, point *moved, const epoch_of *now,
-                       bool alone)
+/* ---- moving ---- */
+
+/* A member of the running group, and its steps. */
+typedef struct mover {
+    uint32_t member;
+    int32_t first, n_steps;
+} mover;
+
+/* Those with most to do first, roughly: a lane that starts late with a long way to go would keep
+ * all others waiting. */
+static void sort_movers(mover *sorted, const mover *list, size_t n)
 {
-    const size_t count = n > first ? (n - first - 1) / GROUPS + 1 : 0;
+    enum { CLASSES = 32, OF_STEPS = 16 };
+    size_t begin[CLASSES + 1] = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t m = 0; m < n; m++) {
+            int class = list[m].n_steps / OF_STEPS;
+            size_t at = CLASSES - 1 - (size_t)(class < CLASSES ? class : CLASSES - 1);
+            if (pass == 0)
+                begin[at + 1]++;
+            else
+                sorted[begin[at]++] = list[m];
+        }
+        for (size_t c = 0; c < CLASSES && pass == 0; c++) begin[c + 1] += begin[c];
+    }
+}
+
+/* Let the lane whose mover (NULL: none yet) has arrived set it down and take the next one. */
+static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, const mover *arrived,
+                                const mover *next, size_t group)
+{
+    if (arrived) d->moved[arrived->member] = (gm_place){lanes->x[l], lanes->y[l]};
+    if (next == NULL) return NULL;
+    gm_place p = d->at[group + next->member * (size_t)GROUPS];
+    lanes->x[l] = p.x, lanes->y[l] = p.y;
+    lanes->next[l] = next->first;
+    lanes->left[l] = next->n_steps;
+    return next;
+}
+
+static void move_all(const descent *d, const gm_step *step, const mover *list, size_t n,
+                     size_t group)
+{
+    gm_lanes lanes = {0};
+    const mover *in[GM_LANES] = {NULL};
+    size_t taken = 0, arrived = 0;
+    for (;;) {
+        for (size_t l = 0; l < GM_LANES; l++) {
+            if (lanes.left[l] > 0) continue;
+            arrived += in[l] != NULL;
+            in[l] = change_lane(d, &lanes, l, in[l], taken < n ? &list[taken++] : NULL, group);
+        }
+        if (arrived == n) return;
+        gm_lanes_move(&lanes, AT_ONCE, step, d->at, &d->forces, d->job->isa);
+    }
+}
+
+/* Members [first, first + n) of a group, n <= BLOCK. */
+static void move_block(const descent *d, size_t group, size_t first, size_t n)
+{
+    gm_step *step = d->steps[gm_thread_number()];
+    edge *due = d->due[gm_thread_number()];
+    mover list[BLOCK], sorted[BLOCK];
+    int32_t n_steps = 0;
+    for (size_t m = 0; m < n; m++) {
+        size_t member = first + m, place = d->place_of[group] + member;
+        int32_t count = list_steps(d, group + member * GROUPS, place, due, step + n_steps);
+        list[m] = (mover){(uint32_t)member, n_steps, count};
+        n_steps += count;
+    }
+    sort_movers(sorted, list, n);
+    move_all(d, step, sorted, n, group);
+}
+
+static size_t group_size(size_t n, size_t group)
+{
+    return n > group ? (n - group - 1) / GROUPS + 1 : 0;
+}
+
+/* Every group in turn; each sees where the one before it went. */
+static void move_groups(const descent *d, bool alone)
+{
+    const size_t n = d->job->graph->n;
 #pragma omp parallel if (!alone)
-    {
+    for (size_t group = 0; group < GROUPS; group++) {
+        const size_t count = group_size(n, group);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t m = 0; m < count; m += BLOCK)
+            move_block(d, group, m, count - m < BLOCK ? count - m : BLOCK);
 #pragma omp for schedule(static)
-        for (size_t m = 0; m < count; m++) moved[m] = move_point(first + m * GROUPS, now);
-#pragma omp for schedule(static)
-        for (size_t m = 0; m < count; m++) at[first + m * GROUPS] = moved[m];
+        for (size_t m = 0; m < count; m++) d->at[group + m * GROUPS] = d->moved[m];
     }
 }
 
@@ -129,46 +232,96 @@ static bool go_alone(const pace *p, size_t n, int epoch)
     return epoch % EVERY == 2 ? false : p->alone_s <= p->together_s;
 }
 
-static void run_epoch(point *at, size_t n, point *moved, const epoch_of *now, pace *p)
+static void run_epoch(const descent *d, pace *p)
 {
-    const bool alone = go_alone(p, n, now->number);
+    const bool alone = go_alone(p, d->job->graph->n, d->epoch);
     double start = gm_now();
-    for (size_t g = 0; g < GROUPS; g++) move_group(at, n, g, moved, now, alone);
+    move_groups(d, alone);
     *(alone ? &p->alone_s : &p->together_s) = gm_now() - start;
+}
+
+/* ---- room ---- */
+
+/* Edges in the order in which they are gone through; returns the most that a block has. */
+static uint64_t order_edges(descent *d)
+{
+    const gm_graph *graph = d->job->graph;
+    const float heaviest = gm_graph_max_weight(graph);
+    uint64_t e = 0, most = 0, begun = 0;
+    size_t place = 0;
+    for (size_t group = 0; group < GROUPS; group++) {
+        d->place_of[group] = place;
+        for (size_t i = group, m = 0; i < graph->n; i += GROUPS, m++, place++) {
+            if (m % BLOCK == 0) begun = e;
+            for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++)
+                d->edges[e++] = (edge){graph->index[from], graph->weight[from] / heaviest};
+            d->start[place + 1] = e;
+            most = e - begun > most ? e - begun : most;
+        }
+    }
+    return most;
+}
+
+static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
+{
+    const gm_graph *graph = d->job->graph;
+    const size_t n = graph->n;
+    bool all = true;
+    d->edges = gm_alloc(graph->indptr[n], sizeof *d->edges);
+    d->start = gm_alloc(n + 1, sizeof *d->start);
+    d->at = gm_alloc(n, sizeof *d->at);
+    d->moved = gm_alloc(n / GROUPS + 1, sizeof *d->moved);
+    d->steps = gm_alloc(n_threads, sizeof *d->steps);
+    d->due = gm_alloc(n_threads, sizeof *d->due);
+    if (!d->edges || !d->start || !d->at || !d->moved || !d->steps || !d->due)
+        return gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
+    const uint64_t most = order_edges(d);
+    for (size_t t = 0; t < n_threads; t++) {
+        d->steps[t] = gm_alloc2(most + 1, most_steps(d->job), sizeof *d->steps[t]);
+        d->due[t] = gm_alloc(most + 1, sizeof *d->due[t]);
+        all &= d->steps[t] != NULL && d->due[t] != NULL;
+    }
+    return all ? GM_OK : gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
+}
+
+static void clear_room(descent *d, size_t n_threads)
+{
+    for (size_t t = 0; d->steps && d->due && t < n_threads; t++) {
+        gm_free(d->steps[t]);
+        gm_free(d->due[t]);
+    }
+    gm_free(d->due);
+    gm_free(d->steps);
+    gm_free(d->edges);
+    gm_free(d->start);
+    gm_free(d->at);
+    gm_free(d->moved);
 }
 
 gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_graph *graph = job->graph;
-    const size_t n = graph->n;
-    const uint64_t n_edges = graph->indptr[n];
-    const float most = gm_graph_max_weight(graph);
-    float *every = gm_alloc(n_edges, sizeof *every);
+    const size_t n = job->graph->n, n_threads = gm_most_threads();
     pace p = {0};
-    point *at = gm_alloc(n, sizeof *at), *moved = gm_alloc(n / GROUPS + 1, sizeof *moved);
-    if (!every || !at || !moved) GM_FAIL(GM_EMEM, "no memory for the layout of %zu points", n);
+    descent d = {.job = job,
+                 .rng = gm_rng_make(job->seed, 0x6c61796f), /* "layo" */
+                 .forces = {.a = (float)job->a,
+                            .b = (float)job->b,
+                            .repulsion = (float)job->repulsion,
+                            .alpha = (float)job->learning_rate}};
+    if (n >= MOST_POINTS)
+        GM_FAIL(GM_EARG, "a layout of %zu points, expected fewer than %d", n, MOST_POINTS);
+    GM_TRY(make_room(&d, n_threads, err));
 
-    for (uint64_t e = 0; e < n_edges; e++) every[e] = most / graph->weight[e];
-    memcpy(at, xy, n * sizeof *at);
-    epoch_of now = {.job = job,
-                    .every = every,
-                    .at = at,
-                    .rng = gm_rng_make(job->seed, 0x6c61796f), /* "layo" */
-                    .a = (float)job->a,
-                    .b = (float)job->b,
-                    .alpha = (float)job->learning_rate};
-    for (int epoch = 1; epoch < job->n_epochs; epoch++) {
-        now.number = epoch;
-        run_epoch(at, n, moved, &now, &p);
-        now.alpha = (float)(job->learning_rate * (1 - (double)epoch / job->n_epochs));
-        if (job->progress) gm_progress_set(job->progress, epoch + 1);
+    memcpy(d.at, xy, n * sizeof *d.at);
+    for (d.epoch = 1; d.epoch < job->n_epochs; d.epoch++) {
+        run_epoch(&d, &p);
+        d.forces.alpha = (float)(job->learning_rate * (1 - (double)d.epoch / job->n_epochs));
+        if (job->progress) gm_progress_set(job->progress, d.epoch + 1);
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted during the layout");
     }
-    memcpy(xy, at, n * sizeof *at);
+    memcpy(xy, d.at, n * sizeof *d.at);
 out:
-    gm_free(every);
-    gm_free(at);
-    gm_free(moved);
+    clear_room(&d, n_threads);
     return status;
 }

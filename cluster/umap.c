@@ -120,6 +120,7 @@ gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const
                          .negative_rate = options->negative_rate,
                          .n_epochs = report->n_epochs,
                          .seed = options->seed,
+                         .isa = points->isa,
                          .progress = progress};
     if (progress) progress->total = report->n_epochs;
     if (options->layout == GM_LAYOUT_REFERENCE)

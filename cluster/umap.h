@@ -65,6 +65,7 @@ typedef struct gm_layout_job {
     double a, b, learning_rate, repulsion;
     int negative_rate, n_epochs;
     uint64_t seed;
+    gm_isa isa;            /* batch: what to compute with */
     gm_progress *progress; /* may be NULL */
 } gm_layout_job;
 

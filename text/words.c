@@ -1,28 +1,30 @@
 /* words.c - words of texts, counted.
  *
- * ASCII, most of most corpora, is split byte by byte; a text with anything else is
- * brought to NFC first and decoded. Source of the token rule: scikit-learn's
- * CountVectorizer, token_pattern "(?u)\b\w\w+\b".
+ * Threads take chunks of texts, each with a vocabulary of its own; chunk after chunk these join
+ * the common one, so that words are numbered as if one thread had read everything.
  */
 #include "text/words.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-#include "base/text.h"
+#include "text/split.h"
 #include "text/stop_words.h"
 
-/* What counting carries from text to text. */
+enum { CHUNK = 128 /* texts */ };
+
+/* What counting a chunk of texts carries from one to the next. */
 typedef struct counter {
+    const gm_vocabulary *stop;
     gm_vocabulary *vocabulary;
-    gm_vocabulary *stop;
-    bool frozen, fold_yo;
-    gm_bag *bag;
-    size_t cap;      /* entries that fit in the bag */
+    bool *stops;     /* (n_places) by word: a stop word */
     uint64_t *place; /* (n_places) entry of a word in the running row, + 1 */
     size_t n_places;
-    gm_text lower; /* the running text, lower case */
+    gm_bag bag;
+    size_t cap; /* entries that fit in the bag */
+    gm_text room;
+    gm_status status;
+    gm_error err;
 } counter;
 
 void gm_bag_clear(gm_bag *bag)
@@ -37,7 +39,7 @@ void gm_bag_clear(gm_bag *bag)
 
 static gm_status grow_bag(counter *c, gm_error *err)
 {
-    gm_bag *bag = c->bag;
+    gm_bag *bag = &c->bag;
     size_t cap = c->cap ? 2 * c->cap : 4096;
     uint32_t *word = gm_grow(bag->word, bag->n_entries, cap, sizeof *word);
     if (word) bag->word = word;
@@ -47,31 +49,88 @@ static gm_status grow_bag(counter *c, gm_error *err)
     return GM_OK;
 }
 
-static gm_status count_word(counter *c, const char *word, size_t n, gm_error *err)
+static gm_status grow_places(counter *c, size_t more, gm_error *err)
 {
-    uint32_t id;
-    if (c->stop && gm_vocabulary_find(c->stop, word, n, &id)) return GM_OK;
-    if (c->frozen) {
-        if (!gm_vocabulary_find(c->vocabulary, word, n, &id)) return GM_OK;
-    } else {
-        gm_status status = gm_vocabulary_add(c->vocabulary, word, n, &id, err);
-        if (status != GM_OK) return status;
-    }
-    if (id >= c->n_places) {
-        size_t more = 2 * (size_t)id + 1024;
-        uint64_t *place = gm_grow(c->place, c->n_places, more, sizeof *place);
-        if (place == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu words", more);
-        c->place = place, c->n_places = more;
-    }
-    gm_bag *bag = c->bag;
+    uint64_t *place = gm_grow(c->place, c->n_places, more, sizeof *place);
+    if (place) c->place = place;
+    bool *stops = place ? gm_grow(c->stops, c->n_places, more, sizeof *stops) : NULL;
+    if (stops == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu words", more);
+    c->stops = stops, c->n_places = more;
+    return GM_OK;
+}
+
+/* A gm_word_taker. */
+static gm_status count_word(void *to, const char *word, size_t n, gm_error *err)
+{
+    counter *c = to;
+    gm_bag *bag = &c->bag;
+    const size_t known = gm_vocabulary_n(c->vocabulary);
+    uint32_t id, unused;
+    gm_status status = gm_vocabulary_add(c->vocabulary, word, n, &id, err);
+    if (status == GM_OK && id >= c->n_places) status = grow_places(c, 2 * (size_t)id + 1024, err);
+    if (status == GM_OK && bag->n_entries == c->cap) status = grow_bag(c, err);
+    if (status != GM_OK) return status;
+    if (id == known) c->stops[id] = gm_vocabulary_find(c->stop, word, n, &unused);
+    if (c->stops[id]) return GM_OK;
     if (c->place[id] == 0) {
-        gm_status status = bag->n_entries == c->cap ? grow_bag(c, err) : GM_OK;
-        if (status != GM_OK) return status;
         bag->word[bag->n_entries] = id;
         bag->value[bag->n_entries] = 0;
         c->place[id] = ++bag->n_entries;
     }
     bag->value[c->place[id] - 1] += 1;
+    return GM_OK;
+}
+
+static gm_status count_chunk(counter *c, const gm_alphabet *alphabet, const char *const *text,
+                             const size_t *n_bytes, size_t n)
+{
+    gm_status status = GM_OK;
+    gm_error *err = &c->err;
+    gm_bag *bag = &c->bag;
+    GM_TRY(gm_vocabulary_create(&c->vocabulary, err));
+    bag->n_rows = n;
+    bag->indptr = gm_alloc(n + 1, sizeof *bag->indptr);
+    if (bag->indptr == NULL) GM_FAIL(GM_EMEM, "no memory for %zu rows of words", n);
+    for (size_t i = 0; i < n; i++) {
+        GM_TRY(gm_split_words(alphabet, text[i], n_bytes[i], &c->room, count_word, c, err));
+        bag->indptr[i + 1] = bag->n_entries;
+        for (size_t e = bag->indptr[i]; e < bag->n_entries; e++) c->place[bag->word[e]] = 0;
+    }
+out:
+    gm_free(c->place);
+    gm_text_clear(&c->room);
+    c->place = NULL;
+    return status;
+}
+
+static void clear_counter(counter *c)
+{
+    gm_vocabulary_free(c->vocabulary);
+    gm_free(c->stops);
+    gm_bag_clear(&c->bag);
+    *c = (counter){0};
+}
+
+/* ---- chunks together ---- */
+
+enum { NO_WORD = UINT32_MAX };
+
+/* number (words of the chunk): what the common vocabulary calls them, or NO_WORD. */
+static gm_status number_words(uint32_t *number, const counter *c, gm_vocabulary *vocabulary,
+                              bool frozen, gm_error *err)
+{
+    const size_t n = gm_vocabulary_n(c->vocabulary);
+    for (uint32_t w = 0; w < n; w++) {
+        const char *word = gm_vocabulary_word(c->vocabulary, w);
+        gm_status status = GM_OK;
+        number[w] = NO_WORD;
+        if (c->stops[w]) continue;
+        if (!frozen)
+            status = gm_vocabulary_add(vocabulary, word, strlen(word), &number[w], err);
+        else if (!gm_vocabulary_find(vocabulary, word, strlen(word), &number[w]))
+            number[w] = NO_WORD;
+        if (status != GM_OK) return status;
+    }
     return GM_OK;
 }
 
@@ -86,130 +145,100 @@ static int by_word(const void *p, const void *q)
     return (a > b) - (a < b);
 }
 
-/* Sort the row's entries by word and forget their places. */
-static gm_status end_row(counter *c, uint64_t first, gm_error *err)
+/* A row's entries under their new numbers, ascending, without those that have none; `row` has
+ * room for n. Returns how many. */
+static size_t renumber_row(entry *row, uint32_t *word, double *value, size_t n,
+                           const uint32_t *number)
 {
-    gm_bag *bag = c->bag;
-    size_t n = bag->n_entries - first;
-    entry *row = gm_alloc(n, sizeof *row);
-    if (row == NULL) return gm_fail(err, GM_EMEM, "no memory for a row of %zu words", n);
-    for (size_t i = 0; i < n; i++) {
-        row[i] = (entry){bag->word[first + i], bag->value[first + i]};
-        c->place[row[i].word] = 0;
+    size_t kept = 0;
+    for (size_t e = 0; e < n; e++)
+        if (number[word[e]] != NO_WORD) row[kept++] = (entry){number[word[e]], value[e]};
+    qsort(row, kept, sizeof *row, by_word);
+    for (size_t e = 0; e < kept; e++) word[e] = row[e].word, value[e] = row[e].value;
+    return kept;
+}
+
+/* The chunk's rows under the common numbers, packed. */
+static gm_status renumber_chunk(counter *c, const uint32_t *number)
+{
+    gm_bag *bag = &c->bag;
+    size_t longest = 0, to = 0, from = 0;
+    for (size_t i = 0; i < bag->n_rows; i++) {
+        size_t n = bag->indptr[i + 1] - bag->indptr[i];
+        longest = n > longest ? n : longest;
     }
-    qsort(row, n, sizeof *row, by_word);
-    for (size_t i = 0; i < n; i++)
-        bag->word[first + i] = row[i].word, bag->value[first + i] = row[i].value;
+    entry *row = gm_alloc(longest, sizeof *row);
+    if (row == NULL) return gm_fail(&c->err, GM_EMEM, "no memory for a row of %zu words", longest);
+    for (size_t i = 0; i < bag->n_rows; i++) {
+        size_t n = bag->indptr[i + 1] - from;
+        size_t kept = renumber_row(row, bag->word + from, bag->value + from, n, number);
+        memmove(bag->word + to, bag->word + from, kept * sizeof *bag->word);
+        memmove(bag->value + to, bag->value + from, kept * sizeof *bag->value);
+        from += n, to += kept;
+        bag->indptr[i + 1] = to;
+    }
+    bag->n_entries = to;
     gm_free(row);
     return GM_OK;
 }
 
-/* ---- characters ---- */
-
-static bool is_word_character(uint32_t code_point)
+/* The first chunk that failed speaks for all. */
+static gm_status first_failure(const counter *c, size_t n_chunks, gm_error *err)
 {
-    if (code_point == '_') return true;
-    switch (utf8proc_category((utf8proc_int32_t)code_point)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return true;
-    default: return false;
+    for (size_t k = 0; k < n_chunks; k++)
+        if (c[k].status != GM_OK) return gm_fail(err, c[k].status, "%s", c[k].err.text);
+    return GM_OK;
+}
+
+/* Number the words of every chunk, in order; then the rows, by many threads. */
+static gm_status renumber(counter *c, size_t n_chunks, gm_vocabulary *vocabulary, bool frozen,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint32_t **number = gm_alloc(n_chunks, sizeof *number);
+    if (number == NULL) GM_FAIL(GM_EMEM, "no memory to number words");
+    for (size_t k = 0; k < n_chunks; k++) {
+        number[k] = gm_alloc(gm_vocabulary_n(c[k].vocabulary), sizeof *number[k]);
+        if (number[k] == NULL) GM_FAIL(GM_EMEM, "no memory to number words");
+        GM_TRY(number_words(number[k], &c[k], vocabulary, frozen, err));
+        gm_vocabulary_free(c[k].vocabulary);
+        c[k].vocabulary = NULL;
     }
-}
-
-static bool is_ascii_word(unsigned char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-static bool is_ascii(const char *bytes, size_t n)
-{
-    unsigned char high = 0;
-    for (size_t i = 0; i < n; i++) high |= (unsigned char)bytes[i];
-    return high < 0x80;
-}
-
-static gm_status count_ascii(counter *c, const char *bytes, size_t n, gm_error *err)
-{
-    gm_status status = gm_text_reserve(&c->lower, n, err);
-    char *lower = c->lower.at;
-    for (size_t i = 0; i < n && status == GM_OK; i++)
-        lower[i] = bytes[i] >= 'A' && bytes[i] <= 'Z' ? (char)(bytes[i] + 32) : bytes[i];
-    for (size_t i = 0; i < n && status == GM_OK;) {
-        size_t start = i;
-        while (i < n && is_ascii_word((unsigned char)lower[i])) i++;
-        if (i - start >= 2) status = count_word(c, lower + start, i - start, err);
-        i += i == start;
-    }
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t k = 0; k < n_chunks; k++) c[k].status = renumber_chunk(&c[k], number[k]);
+    GM_TRY(first_failure(c, n_chunks, err));
+out:
+    for (size_t k = 0; number && k < n_chunks; k++) gm_free(number[k]);
+    gm_free(number);
     return status;
 }
 
-static bool is_cased(uint32_t code_point)
+/* One bag of all chunks, which are emptied on the way. */
+static gm_status join(gm_bag *out, counter *c, size_t n_chunks, size_t n_texts, gm_error *err)
 {
-    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)code_point);
-    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
-           category == UTF8PROC_CATEGORY_LT;
-}
-
-/* Lower case, with the two characters whose lower case is not one for one: a capital sigma at
- * the end of a word is the final one, and a capital I with a dot is i and a combining dot,
- * which ends the word. */
-enum { SIGMA = 0x3A3, FINAL_SIGMA = 0x3C2, I_WITH_DOT = 0x130 };
-
-static uint32_t lower_case(uint32_t code_point, uint32_t before, const char *after, size_t n)
-{
-    uint32_t next = ' ';
-    if (code_point == I_WITH_DOT) return 'i';
-    if (code_point == SIGMA && is_cased(before)) {
-        if (n > 0) gm_utf8_decode(after, n, &next);
-        if (!is_cased(next)) return FINAL_SIGMA;
+    gm_bag bag = {.n_rows = n_texts};
+    for (size_t k = 0; k < n_chunks; k++) bag.n_entries += c[k].bag.n_entries;
+    bag.indptr = gm_alloc(n_texts + 1, sizeof *bag.indptr);
+    bag.word = gm_alloc(bag.n_entries, sizeof *bag.word);
+    bag.value = gm_alloc(bag.n_entries, sizeof *bag.value);
+    if (!bag.indptr || !bag.word || !bag.value) {
+        gm_bag_clear(&bag);
+        return gm_fail(err, GM_EMEM, "no memory for %zu word counts", bag.n_entries);
     }
-    return (uint32_t)utf8proc_tolower((utf8proc_int32_t)code_point);
-}
-
-/* The text is in NFC; a word grows in c->lower, lower case, until it ends. */
-static gm_status count_unicode(counter *c, const char *bytes, size_t n, gm_error *err)
-{
-    enum { YO = 0x451, YE = 0x435 };
-    gm_status status = gm_text_reserve(&c->lower, 4 * n + 4, err);
-    size_t n_word = 0, n_characters = 0;
-    uint32_t before = ' ';
-    bool ends = false; /* whatever comes next */
-    for (size_t i = 0; i <= n && status == GM_OK;) {
-        uint32_t code_point = ' ';
-        if (!ends) i += i < n ? gm_utf8_decode(bytes + i, n - i, &code_point) : 1;
-        ends = !ends && code_point == I_WITH_DOT;
-        if (is_word_character(code_point)) {
-            uint32_t lower = lower_case(code_point, before, bytes + i, i < n ? n - i : 0);
-            if (c->fold_yo && lower == YO) lower = YE;
-            n_word += gm_utf8_encode(lower, c->lower.at + n_word);
-            n_characters++;
-        } else {
-            if (n_characters >= 2) status = count_word(c, c->lower.at, n_word, err);
-            n_word = n_characters = 0;
+    uint64_t at = 0;
+    for (size_t k = 0; k < n_chunks; k++) {
+        const gm_bag *from = &c[k].bag;
+        if (from->n_entries > 0) { /* an empty bag may have no arrays */
+            memcpy(bag.word + at, from->word, from->n_entries * sizeof *bag.word);
+            memcpy(bag.value + at, from->value, from->n_entries * sizeof *bag.value);
         }
-        before = code_point;
+        for (size_t i = 0; i < from->n_rows; i++)
+            bag.indptr[k * CHUNK + i + 1] = at + from->indptr[i + 1];
+        at += from->n_entries;
+        clear_counter(&c[k]);
     }
-    return status;
-}
-
-static gm_status count_text(counter *c, const char *bytes, size_t n, gm_error *err)
-{
-    if (is_ascii(bytes, n)) return count_ascii(c, bytes, n, err);
-    utf8proc_uint8_t *composed = NULL;
-    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)bytes, (utf8proc_ssize_t)n,
-                                           &composed, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    if (length < 0)
-        return gm_fail(err, GM_EMEM, "cannot normalise a text of %zu bytes: %s", n,
-                       utf8proc_errmsg(length));
-    gm_status status = count_unicode(c, (const char *)composed, (size_t)length, err);
-    free(composed);
-    return status;
+    *out = bag;
+    return GM_OK;
 }
 
 /* ---- stop words ---- */
@@ -246,22 +275,28 @@ gm_status gm_bag_count(gm_bag *out, gm_vocabulary *vocabulary, bool frozen, cons
 {
     gm_status status = GM_OK;
     const gm_words_options none = {0};
+    const size_t n_chunks = (n_texts + CHUNK - 1) / CHUNK;
+    gm_vocabulary *stop = NULL;
+    gm_alphabet alphabet;
+    counter *c = gm_alloc(n_chunks, sizeof *c);
     if (options == NULL) options = &none;
-    counter c = {
-        .vocabulary = vocabulary, .frozen = frozen, .fold_yo = options->fold_yo, .bag = out};
-    *out = (gm_bag){.n_rows = n_texts};
-    GM_TRY(make_stop(&c.stop, options, err));
-    out->indptr = gm_alloc(n_texts + 1, sizeof *out->indptr);
-    if (out->indptr == NULL) GM_FAIL(GM_EMEM, "no memory for %zu rows of words", n_texts);
-    for (size_t i = 0; i < n_texts; i++) {
-        GM_TRY(count_text(&c, text[i], n_bytes[i], err));
-        GM_TRY(end_row(&c, out->indptr[i], err));
-        out->indptr[i + 1] = out->n_entries;
+    *out = (gm_bag){0};
+    if (c == NULL) GM_FAIL(GM_EMEM, "no memory to count the words of %zu texts", n_texts);
+    GM_TRY(make_stop(&stop, options, err));
+    gm_alphabet_init(&alphabet, options->fold_yo);
+#pragma omp parallel for schedule(dynamic, 1)
+    for (size_t k = 0; k < n_chunks; k++) {
+        size_t first = k * CHUNK, left = n_texts - first;
+        c[k].stop = stop;
+        c[k].status = count_chunk(&c[k], &alphabet, text + first, n_bytes + first,
+                                  left < CHUNK ? left : CHUNK);
     }
+    GM_TRY(first_failure(c, n_chunks, err));
+    GM_TRY(renumber(c, n_chunks, vocabulary, frozen, err));
+    GM_TRY(join(out, c, n_chunks, n_texts, err));
 out:
-    gm_vocabulary_free(c.stop);
-    gm_text_clear(&c.lower);
-    gm_free(c.place);
-    if (status != GM_OK) gm_bag_clear(out);
+    for (size_t k = 0; c && k < n_chunks; k++) clear_counter(&c[k]);
+    gm_free(c);
+    gm_vocabulary_free(stop);
     return status;
 }

@@ -1,6 +1,10 @@
-/* test_words.c - text/words.c: what a word is, in which form, and how often it is counted. */
+/* test_words.c - text/words.c: what a word is, in which form, and how often it is counted.
+ * label: threads */
 #include "text/words.h"
 
+#include <omp.h>
+
+#include "base/rng.h"
 #include "base/text.h"
 #include "tests/check.h"
 
@@ -113,6 +117,54 @@ static void rows_are_texts(void)
     gm_vocabulary_free(vocabulary);
 }
 
+/* Many texts go through several threads and vocabularies: words are still numbered as they come. */
+static void chunks_change_nothing(void)
+{
+    enum { TEXTS = 400, WORDS = 30, EACH = 12 };
+    static char text[TEXTS][EACH * 4 + 1];
+    const char *at[TEXTS];
+    size_t n_bytes[TEXTS];
+    uint32_t number[WORDS], n_words = 0;
+    static uint32_t count[TEXTS][WORDS];
+    gm_rng rng = gm_rng_make(2, 2);
+    gm_error err = {0};
+    memset(count, 0, sizeof count);
+    for (size_t w = 0; w < WORDS; w++) number[w] = UINT32_MAX;
+    for (size_t i = 0; i < TEXTS; i++) {
+        for (size_t k = 0; k < EACH; k++) {
+            size_t w =
+                gm_rng_below(&rng, i / 40 * 3 + 3); /* ever more words; the first is a stop */
+            snprintf(text[i] + 4 * k, 5, "w%02zu ", w);
+            if (w > 0 && number[w] == UINT32_MAX) number[w] = n_words++;
+            if (w > 0) count[i][number[w]]++;
+        }
+        at[i] = text[i], n_bytes[i] = 4 * EACH;
+    }
+    const char *const stop[] = {"w00", NULL};
+    const gm_words_options how = {.extra_stop = stop};
+    for (int threads = 1; threads <= 4; threads++) {
+        gm_vocabulary *vocabulary = NULL;
+        gm_bag bag;
+        omp_set_num_threads(threads);
+        CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
+        CHECK_OK(gm_bag_count(&bag, vocabulary, false, at, n_bytes, TEXTS, &how, &err), err);
+        CHECK_INT(gm_vocabulary_n(vocabulary), n_words);
+        size_t e = 0;
+        for (size_t i = 0; i < TEXTS; i++) {
+            CHECK_INT(bag.indptr[i], e);
+            for (uint32_t w = 0; w < n_words; w++) {
+                if (count[i][w] == 0) continue;
+                CHECK_INT(bag.word[e], w);
+                CHECK_NEAR(bag.value[e], count[i][w], 0);
+                e++;
+            }
+        }
+        CHECK_INT(bag.n_entries, e);
+        gm_bag_clear(&bag);
+        gm_vocabulary_free(vocabulary);
+    }
+}
+
 static gm_status count_some(void *state, gm_error *err)
 {
     const char *text[] = {"the house of words", "дом слов", "İx"};
@@ -138,4 +190,4 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(runs_of_two_or_more_characters_are_words), TEST(letters_of_all_scripts_count),
       TEST(special_lower_case), TEST(decomposed_and_composed_are_one), TEST(yo_folds_when_asked),
       TEST(stop_words_are_left_out), TEST(nul_separates_like_any_other), TEST(rows_are_texts),
-      TEST(survives_every_allocation_failure))
+      TEST(chunks_change_nothing), TEST(survives_every_allocation_failure))

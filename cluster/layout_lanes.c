@@ -1,0 +1,109 @@
+/* layout_lanes.c - one body over all lanes, compiled for each instruction set. See layout_lanes.h.
+ */
+#include "cluster/layout_lanes.h"
+
+#include <string.h>
+
+/* The vectors of gcc and clang: every operation is the IEEE one on each lane, whatever registers
+ * it is made of. They never pass between functions (-Wno-psabi in CMakeLists.txt). */
+typedef float v16 __attribute__((vector_size(GM_LANES * sizeof(float))));
+typedef int32_t v16i __attribute__((vector_size(GM_LANES * sizeof(int32_t))));
+typedef uint32_t v16u __attribute__((vector_size(GM_LANES * sizeof(uint32_t))));
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE v16 all(float x)
+{
+    return (v16){0} + x;
+}
+
+/* yes where the mask is all ones, no where it is zero */
+INLINE v16 choose(v16i mask, v16 yes, v16 no)
+{
+    return (v16)((mask & (v16i)yes) | (~mask & (v16i)no));
+}
+
+/* gm_powf of elementary.h, lane by lane the same bits. */
+INLINE v16 power(v16 x, v16 y)
+{
+    v16i n = (v16i)((v16u)x - 0x3f3504f3u) >> 23;
+    v16 m = (v16)((v16u)x - ((v16u)n << 23));
+    v16 t = (m - 1.0f) / (m + 1.0f), t2 = t * t;
+    v16 series = ((0.41219859f * t2 + 0.57707802f) * t2 + 0.96179669f) * t2 + 2.8853901f;
+    v16 e = y * (__builtin_convertvector(n, v16) + t * series);
+
+    e = choose(e < -125.0f, all(-125.0f), e);
+    e = choose(e > 126.0f, all(126.0f), e);
+    n = __builtin_convertvector(e + choose(e < 0.0f, all(-0.5f), all(0.5f)), v16i);
+    v16 r = e - __builtin_convertvector(n, v16), sum = all(1.5403530e-4f);
+    sum = sum * r + 1.3333558e-3f;
+    sum = sum * r + 9.6181291e-3f;
+    sum = sum * r + 5.5504109e-2f;
+    sum = sum * r + 2.4022651e-1f;
+    sum = sum * r + 6.9314718e-1f;
+    sum = sum * r + 1.0f;
+    return sum * (v16)((v16u)(n + 127) << 23);
+}
+
+INLINE v16 clip(v16 v)
+{
+    v = choose(v > 4.0f, all(4.0f), v);
+    return choose(v < -4.0f, all(-4.0f), v);
+}
+
+/* The forces in vectors. */
+typedef struct field {
+    v16 a, b, alpha, pull, push; /* pull: -2 a b, push: 2 b times the repulsion */
+} field;
+
+typedef struct vector {
+    v16 x, y;
+    v16i next, left;
+} vector;
+
+#define EACH(base, at)                                                                           \
+    {                                                                                            \
+        (base)[(at)[0]], (base)[(at)[1]], (base)[(at)[2]], (base)[(at)[3]], (base)[(at)[4]],     \
+            (base)[(at)[5]], (base)[(at)[6]], (base)[(at)[7]], (base)[(at)[8]], (base)[(at)[9]], \
+            (base)[(at)[10]], (base)[(at)[11]], (base)[(at)[12]], (base)[(at)[13]],              \
+            (base)[(at)[14]], (base)[(at)[15]]                                                   \
+    }
+
+#define NAME(x) x##_portable
+#define TARGET
+#define GATHER(base, at)   EACH(base, at)
+#define GATHER_I(base, at) EACH(base, at)
+#include "cluster/layout_lanes_body.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+
+#define NAME(x)            x##_avx2
+#define TARGET             __attribute__((target("avx2,fma")))
+#define GATHER(base, at)   EACH(base, at)
+#define GATHER_I(base, at) EACH(base, at)
+#include "cluster/layout_lanes_body.h"
+
+#define NAME(x)            x##_avx512
+#define TARGET             __attribute__((target("avx512f")))
+#define GATHER_I(base, at) (v16i) _mm512_i32gather_epi32((__m512i)(at), base, 4)
+#define GATHER(base, at)   (v16) _mm512_i32gather_ps((__m512i)(at), base, 4)
+#include "cluster/layout_lanes_body.h"
+
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
+                   const gm_forces *forces, gm_isa isa)
+{
+    if (isa >= GM_ISA_AVX512F)
+        lanes_avx512(lanes, count, step, at, forces);
+    else if (isa == GM_ISA_AVX2)
+        lanes_avx2(lanes, count, step, at, forces);
+    else
+        lanes_portable(lanes, count, step, at, forces);
+}
+#else
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
+                   const gm_forces *forces, gm_isa isa)
+{
+    (void)isa;
+    lanes_portable(lanes, count, step, at, forces);
+}
+#endif

@@ -1,0 +1,31 @@
+/* threads.h - OpenMP's threads by number, also where it is not there. */
+#ifndef GM_THREADS_H
+#define GM_THREADS_H
+
+#include <stddef.h>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+/* No parallel region without a num_threads of its own has more. */
+static inline size_t gm_most_threads(void)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+/* Of the calling thread in its team, from 0. */
+static inline size_t gm_thread_number(void)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_thread_num();
+#else
+    return 0;
+#endif
+}
+
+#endif
