@@ -113,7 +113,7 @@ static void clear_counter(counter *c)
 
 /* ---- chunks together ---- */
 
-enum { NO_WORD = UINT32_MAX };
+static const uint32_t NO_WORD = UINT32_MAX;
 
 /* number (words of the chunk): what the common vocabulary calls them, or NO_WORD. */
 static gm_status number_words(uint32_t *number, const counter *c, gm_vocabulary *vocabulary,
