@@ -11,45 +11,6 @@ typedef int32_t v16i __attribute__((vector_size(GM_LANES * sizeof(int32_t))));
 typedef uint32_t v16u __attribute__((vector_size(GM_LANES * sizeof(uint32_t))));
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE v16 all(float x)
-{
-    return (v16){0} + x;
-}
-
-/* yes where the mask is all ones, no where it is zero */
-INLINE v16 choose(v16i mask, v16 yes, v16 no)
-{
-    return (v16)((mask & (v16i)yes) | (~mask & (v16i)no));
-}
-
-/* gm_powf of elementary.h, lane by lane the same bits. */
-INLINE v16 power(v16 x, v16 y)
-{
-    v16i n = (v16i)((v16u)x - 0x3f3504f3u) >> 23;
-    v16 m = (v16)((v16u)x - ((v16u)n << 23));
-    v16 t = (m - 1.0f) / (m + 1.0f), t2 = t * t;
-    v16 series = ((0.41219859f * t2 + 0.57707802f) * t2 + 0.96179669f) * t2 + 2.8853901f;
-    v16 e = y * (__builtin_convertvector(n, v16) + t * series);
-
-    e = choose(e < -125.0f, all(-125.0f), e);
-    e = choose(e > 126.0f, all(126.0f), e);
-    n = __builtin_convertvector(e + choose(e < 0.0f, all(-0.5f), all(0.5f)), v16i);
-    v16 r = e - __builtin_convertvector(n, v16), sum = all(1.5403530e-4f);
-    sum = sum * r + 1.3333558e-3f;
-    sum = sum * r + 9.6181291e-3f;
-    sum = sum * r + 5.5504109e-2f;
-    sum = sum * r + 2.4022651e-1f;
-    sum = sum * r + 6.9314718e-1f;
-    sum = sum * r + 1.0f;
-    return sum * (v16)((v16u)(n + 127) << 23);
-}
-
-INLINE v16 clip(v16 v)
-{
-    v = choose(v > 4.0f, all(4.0f), v);
-    return choose(v < -4.0f, all(-4.0f), v);
-}
-
 /* The forces in vectors. */
 typedef struct field {
     v16 a, b, alpha, pull, push; /* pull: -2 a b, push: 2 b times the repulsion */
