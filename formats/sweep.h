@@ -8,7 +8,7 @@
  *
  * Schema 1:
  *   /cells/cluster i32 (M) number in the atlas, -1: the unsteered cells, shared by all;
- *          -2, -3, ...: the first, second plan file;
+ *          -2, -3, ...: the first, second subset or plan file;
  *          arm u8 (M) index into /arm_name; draw i32; filter u8 index into /filter_name;
  *          half u8: 0 prompts on which dose and filter are chosen, 1 on which they are judged;
  *          dose f64; max_bias, rms_bias f32: largest magnitude and root mean square of the plan's
@@ -25,10 +25,10 @@
  *   /prompts/class i32 (Q) class that a prompt was taken from, -1 neutral; half u8 (Q);
  *          offset u64 (Q+1), bytes u8
  *   /class_name, /arm_name, /filter_name: texts
- *   /clusters/id, class i32 (C), plan files among them; dose f64; filter u8: as chosen; where no
- * dose was within max-kl (/summary: affordable), the smallest /config, /summary u8: JSON, the
- * protocol (--config reads it back) and the verdict root attributes: schema, fingerprint of the
- * protocol, model, atlas, provenance, digest
+ *   /clusters/id, class i32 (C), subsets and plan files among them; dose f64; filter u8: as chosen;
+ *          where no dose was within max-kl (/summary: affordable), the smallest
+ *   /config, /summary u8: JSON, the protocol (--config reads it back) and the verdict
+ *   root attributes: schema, fingerprint of the protocol, model, atlas, provenance, digest
  */
 #ifndef GM_FORMATS_SWEEP_H
 #define GM_FORMATS_SWEEP_H

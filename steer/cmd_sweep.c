@@ -195,7 +195,7 @@ static gm_status print_plan(gm_study *s, gm_error *err)
         gm_print_text(stdout, 0, gm_topic_show(name, topic));
         fputs(": ", stdout);
         gm_print_text(stdout, 0, topic->domain);
-        if (!topic->given) printf(", %zu documents, purity %.2f", topic->size, topic->purity);
+        if (topic->cluster >= 0) printf(", %zu documents, purity %.2f", topic->size, topic->purity);
         putchar('\n');
     }
     printf("%zu cells (%zu to choose dose and filter), %.0f texts\n", s->n_cells, s->n_choosing,
@@ -345,6 +345,10 @@ int gm_steer_sweep(int argc, char **argv)
         GM_PROTOCOL_OPTIONS(&r.protocol),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},
         {GM_OPT_LIST, "cluster", &r.protocol.recipe.clusters, 0, 0, "ID", "cluster to measure"},
+        {GM_OPT_LIST, "subset", &r.protocol.recipe.subsets, 0, 0, "NAME",
+         "labelled subset of the atlas to measure"},
+        {GM_OPT_LIST, "expert", &r.protocol.recipe.experts, 0, 0, "LAYER:ID=BIAS",
+         "one expert by hand, in every plan but those of files; controls keep it"},
         {GM_OPT_LIST, "plan", &r.protocol.plans, 0, 0, "FILE[=DOMAIN]",
          "plan file to measure; its domain, unless its source says it"},
         GM_RECIPE_RULES(&r.protocol.recipe),

@@ -199,6 +199,14 @@ typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *
 
 enum { EVEN = 0, ODD = 1, BOTH = 2 };
 
+/* The rates of at least one document? */
+static bool any_above_0(const float *rate, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (rate[i] > 0) return true;
+    return false;
+}
+
 /* Add the vectors that the entries of `list` ask for, each times its factor, to sum; of the
  * documents of one half where `half` is not BOTH. */
 static gm_status add_vectors(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
@@ -219,6 +227,9 @@ static gm_status add_vectors(float *sum, const gm_recipe *recipe, const gm_opt_l
         GM_TRY(split_factor(list->at[i], option, &name, &factor, err));
         GM_TRY(find(atlas, name.at, &rates, err));
         if (half != BOTH) rates.rate = rates.half[!half] = rates.half[half];
+        if (!any_above_0(rates.rate, n))
+            GM_FAIL(GM_EARG, "%s%s %s has no documents", half == BOTH ? "" : "half of ", option,
+                    name.at);
         GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
         bool empty = true;
         for (size_t j = 0; j < n; j++) {

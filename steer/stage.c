@@ -73,13 +73,16 @@ static gm_status check_model(const gm_stage *s, const gm_shape *has, const char 
                              gm_error *err)
 {
     const gm_model_info *info = s->info;
-    bool same = has->n_layers == info->n_moe_layers && has->n_experts == info->n_experts;
-    for (int l = 0; same && l < has->n_layers; l++)
-        same = has->layer_of_moe[l] == info->layer_of_moe[l];
-    if (!same)
+    if (has->n_layers != info->n_moe_layers || has->n_experts != info->n_experts)
         return gm_fail(
             err, GM_EARG, "%s is for %d layers of %d experts, the model '%s' has %d of %d", what,
             has->n_layers, has->n_experts, info->folder, info->n_moe_layers, info->n_experts);
+    for (int l = 0; l < has->n_layers; l++)
+        if (has->layer_of_moe[l] != info->layer_of_moe[l])
+            return gm_fail(
+                err, GM_EARG,
+                "row %d of %s is for layer %d, MoE layer %d of the model '%s' is layer %d", l, what,
+                has->layer_of_moe[l], l, info->folder, info->layer_of_moe[l]);
     bool known = has->model_digest[0] != '\0';
     if (!s->options->any_model && known && strcmp(has->model_digest, info->digest) != 0)
         return gm_fail(err, GM_EARG,

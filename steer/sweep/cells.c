@@ -149,9 +149,10 @@ static int other_cluster(const gm_study *s, int topic)
     const gm_atlas *a = s->stage->atlas;
     for (size_t k = 1; k < s->n_topics; k++) {
         const gm_topic *next = &s->topic[((size_t)topic + k) % s->n_topics];
-        if (!next->given && (!own->given || next->class_id != own->class_id)) return next->cluster;
+        if (next->cluster < 0) continue;
+        if (own->cluster >= 0 || next->class_id != own->class_id) return next->cluster;
     }
-    if (!own->given) return a->n_clusters > 1 ? (own->cluster == 0 ? 1 : 0) : -1;
+    if (own->cluster >= 0) return a->n_clusters > 1 ? (own->cluster == 0 ? 1 : 0) : -1;
     for (size_t c = 0; c < a->n_clusters; c++)
         if (gm_topics_class(s, c) != own->class_id) return (int)c;
     return a->n_clusters > 0 ? 0 : -1;
@@ -189,6 +190,12 @@ gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_er
     const gm_topic *t = &s->topic[c->topic];
     snprintf(id, sizeof id, "%d", t->cluster);
     r.clusters = (gm_opt_list){one, 1};
+    r.subsets = (gm_opt_list){0};
+    if (t->subset) {
+        one[0] = t->subset;
+        r.subsets = r.clusters;
+        r.clusters = (gm_opt_list){0};
+    }
     if (t->given) gm_given_recipe(&r, t, layers);
     r.filter = s->protocol->filter[c->filter];
     r.weight = c->dose;

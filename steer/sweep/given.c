@@ -87,9 +87,8 @@ static gm_status check_doses(const gm_plan *plan, const char *path, gm_error *er
 }
 
 /* The experts that a plan strengthens, in the layers that it acts on. */
-static gm_status find_important(gm_topic *t, gm_study *s, gm_error *err)
+static gm_status find_important(gm_topic *t, gm_study *s, const gm_plan *p, gm_error *err)
 {
-    const gm_plan *p = t->given;
     size_t E = (size_t)p->n_experts;
     uint8_t *out = gm_arena_alloc(&s->arena, (size_t)p->n_layers * E, 1); /* (L,E) */
     if (out == NULL) return gm_fail(err, GM_EMEM, "no memory for the topics");
@@ -100,6 +99,60 @@ static gm_status find_important(gm_topic *t, gm_study *s, gm_error *err)
     t->important = out;
     return GM_OK;
 }
+
+/* The number of the next topic that is no cluster. */
+static int next_number(const gm_study *s)
+{
+    int n = GM_FIRST_GIVEN;
+    for (size_t t = 0; t < s->n_topics; t++) n -= s->topic[t].cluster < 0;
+    return n;
+}
+
+/* ---- subsets ---- */
+
+/* The plan of the first filter that leaves an expert of the subset. */
+static gm_status first_plan(gm_plan *plan, gm_topic *t, const gm_study *s, gm_error *err)
+{
+    const gm_shape shape = gm_stage_shape(s->stage);
+    const gm_protocol *p = s->protocol;
+    const char *one[1] = {t->subset};
+    gm_status status = GM_OK;
+    for (t->filter = 0; t->filter < p->n_filters; t->filter++) {
+        gm_recipe r = p->recipe;
+        r.clusters = (gm_opt_list){0};
+        r.subsets = (gm_opt_list){one, 1};
+        r.filter = p->filter[t->filter];
+        status = gm_recipe_build(plan, &r, &shape, s->stage->atlas, "", err);
+        if (status != GM_EARG) return status;
+    }
+    return status;
+}
+
+gm_status gm_given_subsets(gm_study *s, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_plan plan = {0};
+    const gm_opt_list *names = &s->protocol->recipe.subsets;
+    for (size_t i = 0; i < names->n; i++) {
+        gm_topic *t = &s->topic[s->n_topics];
+        *t = (gm_topic){.cluster = next_number(s),
+                        .subset = names->at[i],
+                        .domain = names->at[i],
+                        .class_id = gm_judge_class(&s->judge, names->at[i]),
+                        .purity = (double)NAN};
+        GM_TRY(first_plan(&plan, t, s, err));
+        if (t->class_id < 0)
+            GM_FAIL(GM_EARG, "the classifier's corpus lacks the subset '%s'", t->subset);
+        GM_TRY(find_important(t, s, &plan, err));
+        gm_plan_clear(&plan);
+        s->n_topics++;
+    }
+out:
+    gm_plan_clear(&plan);
+    return status;
+}
+
+/* ---- plan files ---- */
 
 static gm_status read_one(gm_study *s, size_t i, gm_error *err)
 {
@@ -115,7 +168,7 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
     if (domain == NULL) GM_TRY(domain_of_source(&domain, s, plan, path, err));
     if (domain == NULL)
         GM_FAIL(GM_EARG, "plan '%s' does not say what it is about; give --plan FILE=DOMAIN", path);
-    *t = (gm_topic){.cluster = GM_FIRST_GIVEN - (int)i,
+    *t = (gm_topic){.cluster = next_number(s),
                     .given = plan,
                     .array = {.n_rows = (size_t)plan->n_layers,
                               .n_cols = (size_t)plan->n_experts,
@@ -128,7 +181,7 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
                 domain);
     const char *slash = strrchr(path, '/');
     t->name = slash ? slash + 1 : path;
-    GM_TRY(find_important(t, s, err));
+    GM_TRY(find_important(t, s, plan, err));
     s->n_topics++;
 out:
     return status;

@@ -1,8 +1,13 @@
-/* given.h - topics that a plan file steers to, in place of a cluster of the atlas. */
+/* given.h - topics that are no cluster of the atlas: labelled subsets, and plan files. */
 #ifndef GM_GIVEN_H
 #define GM_GIVEN_H
 
 #include "steer/sweep/study.h"
+
+/* The subsets of --subset, behind the topics that there are; study->topic has room for them.
+ * Errors: GM_EARG (one that the judge lacks, or that no filter leaves an expert of: says so),
+ * GM_EMEM. */
+gm_status gm_given_subsets(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* Read the plans of --plan FILE[=DOMAIN] behind the topics that there are; study->topic has
  * room for them. Without DOMAIN it is that of the one cluster, or the one subset, that the

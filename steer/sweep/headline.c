@@ -115,6 +115,8 @@ static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int 
     const gm_topic *topic = &s->topic[t];
     if (topic->given)
         snprintf(title, TITLE_BYTES, "%s  %s   p %.3f", topic->name, topic->domain, o->topic[t].p);
+    else if (topic->subset)
+        snprintf(title, TITLE_BYTES, "%s   p %.3f", topic->domain, o->topic[t].p);
     else
         snprintf(title, TITLE_BYTES, "%d  %s   p %.3f", topic->cluster, topic->domain,
                  o->topic[t].p);

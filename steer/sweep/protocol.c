@@ -82,8 +82,9 @@ gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_er
     gm_recipe recipe = p->recipe;
     if (p->corpus.n == 0 || stage->atlas == NULL)
         return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
-    if (p->plans.n > 0 && recipe.clusters.n == 0 && !gm_recipe_is_bare(&recipe))
-        return gm_fail(err, GM_EARG, "--plan is complete: rules are for clusters, name some");
+    if (p->plans.n > 0 && recipe.clusters.n + recipe.subsets.n == 0 && !gm_recipe_is_bare(&recipe))
+        return gm_fail(err, GM_EARG,
+                       "--plan is complete: rules are for clusters and subsets, name some");
     recipe.filter = "lift"; /* the list is read below */
     gm_status status = gm_stage_check(stage, &recipe, err);
     if (status == GM_OK) status = read_doses(p, err);

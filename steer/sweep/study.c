@@ -86,6 +86,8 @@ const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *t)
 {
     if (t->given)
         snprintf(text, GM_TOPIC_NAME_BYTES, "plan %s", t->name);
+    else if (t->subset)
+        snprintf(text, GM_TOPIC_NAME_BYTES, "subset %s", t->subset);
     else
         snprintf(text, GM_TOPIC_NAME_BYTES, "cluster %d", t->cluster);
     return text;

@@ -73,15 +73,16 @@ typedef struct gm_cell {
 enum { GM_FIRST_GIVEN = -2 };
 
 typedef struct gm_topic {
-    int cluster; /* of the atlas; -2, -3, ...: the first, second plan file */
+    int cluster; /* of the atlas; -2, -3, ...: the first, second subset or plan file */
     int class_id;
-    const char *name;     /* of the plan file; NULL: a cluster */
+    const char *subset;   /* its name; NULL: a cluster or a plan file */
+    const char *name;     /* of the plan file; NULL: a cluster or a subset */
     const gm_plan *given; /* the plan of the file, in study->given */
     gm_array array;       /* its biases, borrowed */
     const char *domain;   /* the class's name */
-    double purity;        /* NaN: a plan file */
+    double purity;        /* NaN: not a cluster */
     size_t size;
-    const uint8_t *important; /* (L,E) the atlas's mask; of a plan file: what it strengthens */
+    const uint8_t *important; /* (L,E) the atlas's mask; else what the plan strengthens */
     const char *line;         /* what the prompt baseline puts in front */
     size_t filter;            /* as chosen; nothing to a plan file */
     double dose;
@@ -123,7 +124,7 @@ gm_status gm_study_prepare(gm_study *study, const gm_protocol *protocol, const g
                            const char *config, gm_error *err) GM_MUST_USE;
 void gm_study_clear(gm_study *study);
 
-/* "cluster 3" or "plan food.plan.safetensors", in `text`. */
+/* "cluster 3", "subset Fortunes" or "plan food.plan.safetensors", in `text`. */
 enum { GM_TOPIC_NAME_BYTES = 96 };
 const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *topic);
 

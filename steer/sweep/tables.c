@@ -73,11 +73,12 @@ static gm_status put_topic(gm_json_out *json, const gm_study *s, const gm_outcom
     gm_text words = {0};
     gm_status status = gm_verdict_topic(&words, s, all, topic, err);
     gm_json_open_object(json, NULL);
-    if (t->given)
+    if (t->cluster < 0)
         gm_json_put_null(json, "cluster");
     else
         gm_json_put_i64(json, "cluster", t->cluster);
-    gm_json_put_string(json, "plan_file", t->name); /* null: a cluster */
+    gm_json_put_string(json, "subset", t->subset);
+    gm_json_put_string(json, "plan_file", t->name);
     gm_json_put_string(json, "domain", t->domain);
     gm_json_put_f64(json, "purity", t->purity);
     gm_json_put_f64(json, "dose", t->dose);

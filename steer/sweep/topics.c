@@ -45,6 +45,7 @@ static gm_status find_filter(gm_topic *t, const gm_study *s, gm_error *err)
         gm_plan plan = {0};
         gm_recipe r = p->recipe;
         r.clusters = (gm_opt_list){one, 1};
+        r.subsets = (gm_opt_list){0};
         r.filter = p->filter[t->filter];
         status = gm_recipe_build(&plan, &r, &shape, s->stage->atlas, "", err);
         gm_plan_clear(&plan);
@@ -53,14 +54,14 @@ static gm_status find_filter(gm_topic *t, const gm_study *s, gm_error *err)
     return status;
 }
 
-/* "Topic: Vim Help (vim, window, buffer)."; of a plan file "Topic: Vim Help." */
+/* "Topic: Vim Help (vim, window, buffer)."; of what is no cluster "Topic: Vim Help." */
 static gm_status write_line(gm_topic *t, gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text line = {0};
     const char *closed = "";
     GM_TRY(gm_text_printf(&line, err, "Topic: %s", t->domain));
-    for (size_t k = 0; k < LINE_KEYWORDS && !t->given; k++) {
+    for (size_t k = 0; k < LINE_KEYWORDS && t->cluster >= 0; k++) {
         const char *word = s->stage->atlas->keyword[(size_t)t->cluster * GM_N_KEYWORDS + k];
         if (word[0] == '\0') break;
         GM_TRY(gm_text_printf(&line, err, "%s%s", k ? ", " : " (", word));
@@ -102,8 +103,9 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
     gm_status status = GM_OK;
     const gm_protocol *p = s->protocol;
     const gm_opt_list *named = &p->recipe.clusters;
-    size_t most = named->n ? named->n : p->plans.n ? 0 : (size_t)p->n_clusters;
-    s->topic = gm_alloc(most + p->plans.n, sizeof *s->topic);
+    size_t n_given = p->recipe.subsets.n + p->plans.n;
+    size_t most = named->n ? named->n : n_given ? 0 : (size_t)p->n_clusters;
+    s->topic = gm_alloc(most + n_given, sizeof *s->topic);
     if (s->topic == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
     for (size_t i = 0; i < named->n; i++) {
         GM_TRY(named_cluster(&s->topic[i], s, named->at[i], err));
@@ -123,6 +125,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
         if (status == GM_OK) s->topic[s->n_topics++] = t;
         status = GM_OK;
     }
+    GM_TRY(gm_given_subsets(s, err));
     GM_TRY(gm_given_read(s, err));
     if (s->n_topics == 0)
         GM_FAIL(GM_EARG,

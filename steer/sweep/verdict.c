@@ -148,7 +148,7 @@ static gm_status topic_table(gm_text *text, const gm_study *s, int topic, gm_err
     char name[GM_TOPIC_NAME_BYTES];
     GM_TRY(gm_text_printf(text, err, "%s: %s", show(gm_topic_show(name, t)).text,
                           show(t->domain).text));
-    if (!t->given) GM_TRY(gm_text_printf(text, err, " (purity %.2f)", t->purity));
+    if (t->cluster >= 0) GM_TRY(gm_text_printf(text, err, " (purity %.2f)", t->purity));
     GM_TRY(gm_text_printf(text, err, ", dose %g", t->dose));
     if (!t->given) GM_TRY(gm_text_printf(text, err, ", filter %s", s->protocol->filter[t->filter]));
     GM_TRY(gm_text_add(text, s->n_choosing ? " chosen on other prompts\n" : "\n", err));
@@ -171,12 +171,12 @@ out:
     return status;
 }
 
-/* A cluster's number; p1 is the first plan file. */
+/* A cluster's number; +1 is the first topic that is none. */
 static shown label(const gm_topic *t)
 {
     shown s;
-    if (t->given)
-        snprintf(s.text, sizeof s.text, "p%d", GM_FIRST_GIVEN - t->cluster + 1);
+    if (t->cluster < 0)
+        snprintf(s.text, sizeof s.text, "+%d", GM_FIRST_GIVEN - t->cluster + 1);
     else
         snprintf(s.text, sizeof s.text, "%d", t->cluster);
     return s;

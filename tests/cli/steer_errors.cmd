@@ -60,6 +60,14 @@ run gm-steer generate --model other --atlas a.h5 --cluster 0 --prompt soup | sed
 run gm-steer generate --model other --plan p.st --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
 run gm-steer generate --model other --plan p.st --prompt soup --max-tokens 3 --any-model > /dev/null
 run gm-steer generate --model "$SRC/tests/golden/models/olmoe-tiny" --atlas a.h5 --cluster 0 --prompt soup --any-model
+# no layer's numbers, and another number of layers
+npy() { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1, 12), }"; head -c $((48 * $1)) /dev/zero; }
+for n in 3 2; do
+    npy $n > a$n.npy
+    gm-steer plan --import a$n.npy -o a$n.st > /dev/null
+    generate --plan a$n.st --any-model
+    run gm-steer compare --model "$TINY" --plan a$n.st --prompt soup --quiet
+done
 
 echo "-- prompts and stops:"
 run gm-steer generate --model "$TINY"

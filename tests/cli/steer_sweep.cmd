@@ -71,6 +71,8 @@ sweep --max-tokens 5000
 sweep --prompt ""
 sweep --prompt "the captain"
 gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus c.jsonl
+grep '"soup"' other.jsonl > one.jsonl
+gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus one.jsonl
 echo '{"draws": 3, "dozes": [1, 2]}' > bad.json; sweep --config bad.json
 echo '[1]' > bad.json; sweep --config bad.json
 

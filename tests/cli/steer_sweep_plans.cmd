@@ -22,7 +22,7 @@ grep -c '^  plan  ' file
 
 echo "-- windows, mode and schedule are the file's:"
 sweep --plan stars.st --plan hand.st=ships --csv s.csv -o s.h5 --report s.html --json > s.json
-grep -o '"cluster":[^,]*,"plan_file":[^,]*,"domain":[^,]*' s.json
+grep -o '"cluster":[^,]*,"subset":[^,]*,"plan_file":[^,]*,"domain":[^,]*' s.json
 awk -F, 'NR > 1 && $1 == "judge" { n[$2 "," $4]++ } END { for (k in n) print k, n[k] }' s.csv | sort | head -n 13
 grep -o '<h2>Plan[^<]*' s.html
 sweep --plan stars.st --plan hand.st=ships -o s.h5 --resume | cut -c1-20
@@ -68,6 +68,9 @@ plan --cluster 0 --weight 0 -o zero.st
 sweep --plan zero.st
 gm-steer plan --model "$SRC/tests/golden/models/olmoe-tiny" --expert 1:2=1 -o olmoe.st > /dev/null
 sweep --plan olmoe.st=soup
+sweep --subset soups
+grep -v '"stars"' other.jsonl > two.jsonl
+gm-steer sweep ${how/other.jsonl/two.jsonl} --subset stars
 copy_model other
 printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=265000 conv=notrunc 2> /dev/null
 gm-steer plan --model other --expert 1:2=1 -o other.st > /dev/null

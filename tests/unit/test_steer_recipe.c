@@ -96,6 +96,34 @@ static void subsets_and_experts_by_hand(void)
     gm_plan_clear(&plan);
 }
 
+/* Rates of zeros are those of no document: of a cluster, of one of its halves. */
+static void a_cluster_without_documents_is_refused(void)
+{
+    static const float nothing[N];
+    gm_atlas atlas = make_atlas();
+    gm_shape shape = gm_shape_of_atlas(&atlas);
+    gm_recipe r = gm_recipe_defaults();
+    gm_plan plan;
+    gm_error err = {0};
+    r.filter = "none";
+    r.clusters = list_of("1", NULL);
+    memset(halves + (2 * 1 + 1) * N, 0, N * sizeof *halves); /* the odd half of cluster 1 */
+    CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
+    gm_plan_clear(&plan);
+    r.control = "half:even";
+    CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
+    gm_plan_clear(&plan);
+    r.control = "half:odd";
+    CHECK_FAILS(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err, GM_EARG,
+                "half of cluster 1 has no documents");
+    r.control = NULL;
+    atlas.n_clusters = 1;
+    atlas.usage = nothing;
+    r.clusters = list_of("0", NULL);
+    CHECK_FAILS(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err, GM_EARG,
+                "cluster 0 has no documents");
+}
+
 static void windows_and_phases(void)
 {
     gm_plan plan;
@@ -273,7 +301,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(clusters_add_up_with_their_weights), TEST(subsets_and_experts_by_hand),
-      TEST(windows_and_phases), TEST(other_clusters_and_the_mean_as_controls),
-      TEST(refuses_what_does_not_exist), TEST(the_form_is_checked_before_anything_is_opened),
-      TEST(a_mask_must_leave_enough), TEST(without_an_atlas_only_experts),
-      TEST(survives_every_allocation_failure))
+      TEST(a_cluster_without_documents_is_refused), TEST(windows_and_phases),
+      TEST(other_clusters_and_the_mean_as_controls), TEST(refuses_what_does_not_exist),
+      TEST(the_form_is_checked_before_anything_is_opened), TEST(a_mask_must_leave_enough),
+      TEST(without_an_atlas_only_experts), TEST(survives_every_allocation_failure))

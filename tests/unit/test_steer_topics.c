@@ -1,6 +1,7 @@
 /* test_steer_topics.c - steer/sweep/topics.c: fixed texts are the first tokens of documents,
  * however long these are.
  */
+#include "steer/sweep/given.h"
 #include "steer/sweep/topics.h"
 
 #include "tests/check.h"
@@ -71,4 +72,32 @@ static void passages_are_heads_of_documents(void)
     gm_stage_close(&stage);
 }
 
-TESTS(TEST(passages_are_heads_of_documents))
+/* A cluster without documents cannot be named, and is passed over. */
+static void an_empty_cluster_is_refused(void)
+{
+    static const uint32_t size[1] = {0}, count[1] = {0};
+    static const char *const names[] = {"soup"};
+    static const char *zero[] = {"0"};
+    gm_error err = {0};
+    const char *filter[] = {"lift"};
+    gm_atlas atlas = {.n_clusters = 1,
+                      .n_subsets = 1,
+                      .n_layers = 1,
+                      .n_experts = 1,
+                      .size = size,
+                      .subset_count = count,
+                      .subset_name = names};
+    const gm_stage stage = {.atlas = &atlas};
+    gm_protocol protocol = {.recipe = gm_recipe_defaults(), .n_clusters = 1, .n_filters = 1};
+    gm_study s = {.protocol = &protocol, .stage = &stage};
+    protocol.filter[0] = filter[0];
+    CHECK_FAILS(gm_topics_choose(&s, &err), err, GM_EARG, "no cluster has a purity of 0");
+    gm_free(s.topic);
+    gm_given_clear(&s);
+    protocol.recipe.clusters = (gm_opt_list){zero, 1};
+    CHECK_FAILS(gm_topics_choose(&s, &err), err, GM_EARG, "cluster 0 has no documents");
+    gm_free(s.topic);
+    gm_given_clear(&s);
+}
+
+TESTS(TEST(passages_are_heads_of_documents), TEST(an_empty_cluster_is_refused))
