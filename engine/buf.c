@@ -14,15 +14,21 @@ gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
                     .item_bytes = rows * stride * gm_dtype_bytes(dtype)};
 }
 
+size_t gm_panel_bytes(gm_dtype dtype, size_t k)
+{
+    const size_t depth = dtype == GM_F32 ? k : gm_round_up(k, GM_K_BLOCK);
+    return GM_PANEL * (depth * gm_dtype_bytes(dtype) + (dtype == GM_I8 ? sizeof(float) : 0));
+}
+
 gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols)
 {
-    size_t depth = dtype == GM_BF16 ? gm_round_up(cols, GM_K_BLOCK) : cols;
     return (gm_buf){.layout = GM_LAYOUT_PANELS,
                     .dtype = dtype,
                     .count = count,
                     .rows = rows,
                     .cols = cols,
-                    .item_bytes = gm_round_up(rows, GM_PANEL) * depth * gm_dtype_bytes(dtype)};
+                    .item_bytes =
+                        gm_round_up(rows, GM_PANEL) / GM_PANEL * gm_panel_bytes(dtype, cols)};
 }
 
 uint64_t gm_buf_bytes(const gm_buf *buf)

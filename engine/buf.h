@@ -37,6 +37,9 @@ static inline size_t gm_round_up(size_t n, size_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
+/* Bytes of a panel of 16 outputs and k inputs (cpu/pack.h); I8: with its 16 scales. */
+size_t gm_panel_bytes(gm_dtype dtype, size_t k);
+
 /* Describe a buffer; nothing is allocated. */
 gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols);

@@ -27,7 +27,7 @@ void gm_say(const gm_holding *h, const char *fmt, ...)
 
 static const char *type_name(const gm_holding *h)
 {
-    return h->info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32";
+    return gm_numerics_name(h->info->numerics);
 }
 
 static gm_status in_folder(const gm_holding *h, const char *folder, gm_text *path, gm_error *err)

@@ -8,7 +8,7 @@
 static void describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
                      size_t sequences, bool one_layer)
 {
-    const gm_dtype dtype = numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
+    const gm_dtype dtype = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16;
     const size_t context = (size_t)arch->max_context, head = (size_t)arch->head_dim;
     size_t longest = rows < context ? rows : context;
     *kv = (gm_kv){.n_blocks = rows / GM_KV_BLOCK + sequences,

@@ -75,6 +75,12 @@ out:
 
 /* ---- what is said about it ---- */
 
+const char *gm_numerics_name(gm_numerics numerics)
+{
+    static const char *const name[] = {"auto", "f32", "bf16", "int8"};
+    return name[numerics];
+}
+
 gm_numerics gm_model_numerics(const gm_checkpoint *checkpoint, gm_numerics asked)
 {
     if (asked != GM_NUMERICS_AUTO) return asked;
@@ -129,7 +135,7 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
 /* One key and one value row a layer, in the width that attention reads them in. */
 static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
 {
-    uint64_t element = numerics == GM_NUMERICS_BF16 ? sizeof(uint16_t) : sizeof(float);
+    uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
     return 2 * (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads * (uint64_t)arch->head_dim *
            element;
 }

@@ -139,7 +139,11 @@ static gm_dtype embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint
 
 static gm_dtype panel_dtype(gm_numerics numerics)
 {
-    return numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
+    switch (numerics) {
+    case GM_NUMERICS_INT8: return GM_I8;
+    case GM_NUMERICS_BF16: return GM_BF16;
+    default: return GM_F32;
+    }
 }
 
 /* Has it bytes behind the rows or columns of its tensors? */

@@ -1,6 +1,6 @@
 /* weights.h - a model's weights in the form that a backend's kernels read.
  *
- * Matrices become panels (buf.h) of f32, or of bf16 under GM_NUMERICS_BF16; the
+ * Matrices become panels (buf.h) of f32, of bf16 under GM_NUMERICS_BF16, or of int8; the
  * router, its biases and all norms stay f32; the embedding is copied in the type
  * of the checkpoint. Query, key and value are one matrix, its three parts starting
  * at multiples of 32 outputs; gate and up are one matrix whose panels alternate, so

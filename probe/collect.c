@@ -69,7 +69,7 @@ static gm_status fill_info(gm_run *r, gm_error *err)
                               .family = m->family,
                               .model_digest = m->digest,
                               .tokenizer_digest = gm_tokenizer_digest(r->tokenizer),
-                              .numerics = m->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
+                              .numerics = gm_numerics_name(m->numerics),
                               .kernels = m->kernels,
                               .device = m->device,
                               .invariance = m->invariance,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/engine.h"
 
 /* Largest whole number that an option takes: exact as a double. */
 #define LARGEST_NUMBER 9007199254740992.0
@@ -131,7 +132,7 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},
         {GM_OPT_TEXT, "kernels", &o->kernels, 0, 0, "NAME",
          "auto, portable, avx2, avx512f or amx: the same choices, at other speeds"},
-        {GM_OPT_CHOICE, "numerics", &o->numerics, 0, 0, "auto|f32|bf16",
+        {GM_OPT_CHOICE, "numerics", &o->numerics, 0, 0, GM_NUMERICS_CHOICES,
          "how products are computed; auto: as the weights are stored"},
         {GM_OPT_I64, "threads", &o->threads, 0, 4096, "N", "0: as many as the process may use"},
         {GM_OPT_FLAG, "stream", &o->stream, 0, 0, NULL,

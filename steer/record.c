@@ -180,7 +180,7 @@ static gm_trace_info make_info(const gm_stage *s)
                            .family = m->family,
                            .model_digest = m->digest,
                            .tokenizer_digest = gm_tokenizer_digest(s->tokenizer),
-                           .numerics = m->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
+                           .numerics = gm_numerics_name(m->numerics),
                            .kernels = m->kernels,
                            .device = m->device,
                            .invariance = m->invariance,

@@ -226,10 +226,9 @@ gm_shape gm_stage_shape(const gm_stage *s)
 
 void gm_stage_put(const gm_stage *s, gm_json_out *json)
 {
-    bool is_bf16 = s->info->numerics == GM_NUMERICS_BF16;
     gm_json_put_string(json, "model", s->info->folder);
     gm_json_put_string(json, "model_digest", s->info->digest);
-    gm_json_put_string(json, "numerics", is_bf16 ? "bf16" : "f32");
+    gm_json_put_string(json, "numerics", gm_numerics_name(s->info->numerics));
     gm_json_put_string(json, "kernels", s->info->kernels);
     gm_json_open_object(json, "sampling");
     gm_json_put_f64(json, "temperature", s->sampling.temperature);

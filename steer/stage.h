@@ -34,7 +34,7 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
          "auto, portable, avx2, avx512f or amx"},                                                  \
-        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, "auto|f32|bf16",                         \
+        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \
          "how products are computed; auto: as the weights are stored"},                            \
         {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
         {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                                \

@@ -33,7 +33,7 @@ typedef struct source {
          &(s)->numerics,                                                                   \
          0,                                                                                \
          0,                                                                                \
-         "auto|f32|bf16",                                                                  \
+         GM_NUMERICS_CHOICES,                                                              \
          "how products are computed"},                                                     \
         {GM_OPT_TEXT,                                                                      \
          "kernels",                                                                        \
@@ -86,7 +86,7 @@ static void describe(gm_json_out *out, const source *s, const gm_model *model, d
     const gm_model_info *info = gm_model_get_info(model);
     gm_json_put_string(out, "model", info->folder);
     gm_json_put_i64(out, "layers", info->n_layers);
-    gm_json_put_string(out, "numerics", info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32");
+    gm_json_put_string(out, "numerics", gm_numerics_name(info->numerics));
     gm_json_put_string(out, "kernels", info->kernels);
     gm_json_put_i64(out, "threads", threads_of(s));
     gm_json_put_f64(out, "load_seconds", load_seconds);
@@ -97,8 +97,8 @@ static void print_model(const source *s, const gm_model *model, double load_seco
     const gm_model_info *info = gm_model_get_info(model);
     char a[24], b[24];
     printf("%s, %d layers, %s, %s, %d threads; %s parameters, %s of weights, loaded in %.1f s\n",
-           info->folder, info->n_layers, info->numerics == GM_NUMERICS_BF16 ? "bf16" : "f32",
-           info->kernels, threads_of(s), gm_show_count(a, (double)info->n_parameters),
+           info->folder, info->n_layers, gm_numerics_name(info->numerics), info->kernels,
+           threads_of(s), gm_show_count(a, (double)info->n_parameters),
            gm_show_bytes(b, (double)info->resident_bytes), load_seconds);
 }
 

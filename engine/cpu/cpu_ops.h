@@ -23,14 +23,9 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s);
 
-static inline bool gm_rounds(const gm_step *s)
-{
-    return s->weights->numerics == GM_NUMERICS_BF16;
-}
-
 static inline const gm_product *gm_product_of(const gm_kernels *k, const gm_buf *panels)
 {
-    return panels->dtype == GM_BF16 ? &k->bf16 : &k->f32;
+    return panels->dtype == GM_F32 ? &k->f32 : panels->dtype == GM_BF16 ? &k->bf16 : &k->i8;
 }
 
 /* Row r of a buffer of floats. */

@@ -14,7 +14,7 @@
 /* Rows of a product in the form that its gemm reads them.
  *
  *   x     rows of k inputs, `ldx` elements apart, zeros up to the next multiple of 32:
- *         f32 for f32 products, bf16 for bf16 ones
+ *         f32 for f32 products, bf16 for the others
  *   row   (m) the rows taken; NULL: 0, 1, ..., m-1
  *   room  gm_room_floats(m, k), for rows that do not lie as they should
  *   *ld   bytes from one row to the next, written
@@ -34,7 +34,8 @@ typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, si
  * An output depends on its row and its column only, not on m or n_panels.
  * f32: one chain of fused multiply-adds from 0, k ascending.
  * bf16: from c = 0, per 32 inputs one chain over even k and one over odd k, both from 0,
- *   then c = c + (even + odd). This is what AMX tiles compute. */
+ *   then c = c + (even + odd). This is what AMX tiles compute.
+ * int8: the same with the weights' whole numbers, then c times the output's scale. */
 typedef void gm_gemm(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                      size_t n_panels, float *out, size_t ldo, bool next);
 
@@ -58,7 +59,7 @@ static inline size_t gm_block_rows(size_t k)
 
 typedef struct gm_kernels {
     const char *name;
-    gm_product f32, bf16;
+    gm_product f32, bf16, i8;
 
     /* Root-mean-square norm: out = (x * r) * weight, r = 1 / sqrt(mean of squares +
      * epsilon); lane i sums the squares of elements i, i+16, ... */

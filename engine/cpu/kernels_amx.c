@@ -17,11 +17,15 @@
     {                        \
         gather_amx, gemm_amx \
     }
+#define PRODUCT_I8              \
+    {                           \
+        gather_amx, gemm_amx_i8 \
+    }
 #define SHAPES_F32 X(8, 2) X(4, 4) X(2, 8) X(1, 8)
 #include "engine/cpu/kernels.h"
 
 static gm_gather gather_amx;
-static gm_gemm gemm_amx;
+static gm_gemm gemm_amx, gemm_amx_i8;
 #include "engine/cpu/kernels_body.h"
 
 #include <cpuid.h>
@@ -192,6 +196,101 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
             to_come.panels += blocks * to_come.panel_bytes;
             to_come.rows += blocks * to_come.row_bytes;
         }
+    }
+    _tile_release();
+}
+
+/* ---- int8: the same tiles from whole numbers ---- */
+
+enum {
+    BYTES = STEP,           /* of a panel's block of 32 inputs: half of a bf16 tile */
+    CHUNK = 8,              /* blocks that are turned into tiles at a time when rows are few */
+    MOST_BLOCKS = 4096 / 32 /* of a pair of panels turned into tiles at once: 512 KiB of stack */
+};
+
+/* n blocks of a panel of int8 as tiles of B; whole numbers up to 127 are exact in bf16. */
+static void widen(const int8_t *from, size_t n, uint16_t *to)
+{
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    for (size_t i = 0; i < n * TILE; i++) {
+        v16i even = v16_bits(v16_load_i8(from + i * 2 * PANEL));
+        v16i odd = v16_bits(v16_load_i8(from + i * 2 * PANEL + PANEL));
+        __m512i pair = _mm512_or_si512(_mm512_and_si512(odd, high), _mm512_srli_epi32(even, 16));
+        _mm512_storeu_si512(to + i * 2 * PANEL, pair);
+    }
+}
+
+static void scale_rows(const float *scale, size_t m, float *out, size_t ldo)
+{
+    const v16 by = v16_load(scale);
+    for (size_t r = 0; r < m; r++) v16_store(out + r * ldo, v16_mul(v16_load(out + r * ldo), by));
+}
+
+/* Up to two tiles of rows by one or two panels, turned into tiles a few blocks at a time. */
+static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, size_t panel_bytes,
+                        bool two, size_t blocks, float *out, size_t ldo)
+{
+    uint16_t tile[2][CHUNK * STEP] __attribute__((aligned(64)));
+    const char *a1 = a + TILE * ldx;
+    const size_t row = ldo * sizeof *out;
+    _tile_zero(0);
+    _tile_zero(1);
+    if (lower) _tile_zero(2);
+    if (lower) _tile_zero(3);
+    for (size_t first = 0, n; first < blocks; first += n) {
+        n = blocks - first < CHUNK ? blocks - first : CHUNK;
+        widen(w + first * BYTES, n, tile[0]);
+        if (two) widen(w + panel_bytes + first * BYTES, n, tile[1]);
+        for (size_t b = 0; b < n; b++) {
+            _tile_loadd(4, a + (first + b) * ROW_BYTES, ldx);
+            _tile_loadd(6, tile[0] + b * STEP, ROW_BYTES);
+            _tile_dpbf16ps(0, 4, 6);
+            if (two) _tile_loadd(7, tile[1] + b * STEP, ROW_BYTES);
+            if (two) _tile_dpbf16ps(1, 4, 7);
+            if (!lower) continue;
+            _tile_loadd(5, a1 + (first + b) * ROW_BYTES, ldx);
+            _tile_dpbf16ps(2, 5, 6);
+            if (two) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, out, row);
+    if (two) _tile_stored(1, out + TILE, row);
+    if (lower) _tile_stored(2, out + TILE * ldo, row);
+    if (lower && two) _tile_stored(3, out + TILE * ldo + TILE, row);
+}
+
+/* Many rows: the pair of panels is turned into tiles once. */
+static void many_rows_i8(const void *x, size_t ldx, size_t m, const int8_t *w, size_t panel_bytes,
+                         size_t n_panels, size_t k, float *out, size_t ldo)
+{
+    uint16_t tile[2 * MOST_BLOCKS * STEP] __attribute__((aligned(64)));
+    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK;
+    for (size_t p = 0; p < n_panels; p++)
+        widen(w + p * panel_bytes, blocks, tile + p * blocks * STEP);
+    gemm_amx(x, ldx, m, tile, k, n_panels, out, ldo, false);
+}
+
+static void gemm_amx_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                        size_t n_panels, float *out, size_t ldo, bool next)
+{
+    (void)next;
+    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK;
+    const size_t panel_bytes = blocks * BYTES + PANEL * sizeof(float);
+    for (size_t p = 0, n; p < n_panels; p += n) {
+        const int8_t *w = (const int8_t *)panels + p * panel_bytes;
+        float *to = out + p * PANEL;
+        n = p + 1 < n_panels ? 2 : 1;
+        if (m > 2 * TILE && blocks <= MOST_BLOCKS)
+            many_rows_i8(x, ldx, m, w, panel_bytes, n, k, to, ldo);
+        for (size_t r = 0; r < m && (m <= 2 * TILE || blocks > MOST_BLOCKS); r += 2 * TILE) {
+            const size_t rows = m - r < 2 * TILE ? m - r : 2 * TILE;
+            if (r == 0 || rows < 2 * TILE) _tile_loadconfig(&configs[rows - 1]);
+            few_rows_i8((const char *)x + r * ldx, ldx, rows > TILE, w, panel_bytes, n == 2, blocks,
+                        to + r * ldo, ldo);
+        }
+        for (size_t i = 0; i < n; i++)
+            scale_rows((const float *)(const void *)(w + i * panel_bytes + blocks * BYTES), m,
+                       to + i * PANEL, ldo);
     }
     _tile_release();
 }

@@ -2,8 +2,8 @@
  *
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
- * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 is a product of its
- * own, if it has one.
+ * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 and PRODUCT_I8 are
+ * products of its own, if it has them.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
@@ -112,40 +112,53 @@ static const void *gather_f32(const void *x, size_t ldx, const uint32_t *row, si
     {                          \
         gather_bf16, gemm_bf16 \
     }
+#define PRODUCT_I8           \
+    {                        \
+        gather_bf16, gemm_i8 \
+    }
 
 /* A tile of a bf16 product: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
- * of an output is one 32-bit word, the even input in its low half. */
-INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float *out, size_t ldo,
-                      const int rows, const int panels)
+ * of an output is one 32-bit word, the even input in its low half. Of an int8 product: 16
+ * outputs of the even input, then of the odd one, as bytes; scales behind the panel. */
+INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, float *out, size_t ldo,
+                       const int rows, const int n, const bool i8)
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
+    const size_t panel_bytes = i8 ? PANEL * (depth + sizeof(float)) : PANEL * 2 * depth;
     const v16i high = v16i_all(0xffff0000u);
+    const char *w = panels;
     v16 c[TILE_ROWS][TILE_PANELS];
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+        for (int p = 0; p < n; p++) c[r][p] = v16_all(0.0f);
     }
     for (size_t block = 0; block < depth; block += K_BLOCK) {
         v16 even[TILE_ROWS][TILE_PANELS], odd[TILE_ROWS][TILE_PANELS];
         UNROLL
         for (int r = 0; r < rows; r++) {
             UNROLL
-            for (int p = 0; p < panels; p++) even[r][p] = odd[r][p] = v16_all(0.0f);
+            for (int p = 0; p < n; p++) even[r][p] = odd[r][p] = v16_all(0.0f);
         }
         for (size_t i = block; i < block + K_BLOCK; i += 2) {
             v16 b0[TILE_PANELS], b1[TILE_PANELS];
             UNROLL
-            for (int p = 0; p < panels; p++) {
-                v16i pair = v16i_load(w + ((size_t)p * depth + i) * PANEL);
-                b0[p] = v16_from_bits(v16i_up(pair, 16));
-                b1[p] = v16_from_bits(v16i_and(pair, high));
+            for (int p = 0; p < n; p++) {
+                const char *at = w + (size_t)p * panel_bytes + i * PANEL * (i8 ? 1 : 2);
+                if (i8) {
+                    b0[p] = v16_load_i8((const int8_t *)at);
+                    b1[p] = v16_load_i8((const int8_t *)at + PANEL);
+                } else {
+                    v16i pair = v16i_load(at);
+                    b0[p] = v16_from_bits(v16i_up(pair, 16));
+                    b1[p] = v16_from_bits(v16i_and(pair, high));
+                }
             }
             UNROLL
             for (int r = 0; r < rows; r++) {
                 v16 a0 = v16_all(x[r][i]), a1 = v16_all(x[r][i + 1]);
                 UNROLL
-                for (int p = 0; p < panels; p++) {
+                for (int p = 0; p < n; p++) {
                     even[r][p] = v16_fma(a0, b0[p], even[r][p]);
                     odd[r][p] = v16_fma(a1, b1[p], odd[r][p]);
                 }
@@ -154,15 +167,30 @@ INLINE void tile_bf16(const float *const *x, const uint16_t *w, size_t k, float 
         UNROLL
         for (int r = 0; r < rows; r++) {
             UNROLL
-            for (int p = 0; p < panels; p++)
-                c[r][p] = v16_add(c[r][p], v16_add(even[r][p], odd[r][p]));
+            for (int p = 0; p < n; p++) c[r][p] = v16_add(c[r][p], v16_add(even[r][p], odd[r][p]));
         }
     }
     UNROLL
-    for (int r = 0; r < rows; r++) {
+    for (int p = 0; p < n; p++) {
+        const char *behind = w + (size_t)p * panel_bytes + depth * PANEL;
+        v16 scale = v16_all(1.0f);
+        if (i8) scale = v16_load((const float *)(const void *)behind);
         UNROLL
-        for (int p = 0; p < panels; p++) v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+        for (int r = 0; r < rows; r++)
+            v16_store(out + (size_t)r * ldo + p * PANEL, i8 ? v16_mul(c[r][p], scale) : c[r][p]);
     }
+}
+
+INLINE void tile_bf16(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
+                      const int rows, const int panels)
+{
+    tile_pairs(x, w, k, out, ldo, rows, panels, false);
+}
+
+INLINE void tile_i8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
+                    const int rows, const int panels)
+{
+    tile_pairs(x, w, k, out, ldo, rows, panels, true);
 }
 
 static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -174,6 +202,25 @@ static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, 
 #define X(rows, n) SWEEP(tile_bf16, rows, n)
     SHAPES_BF16
 #undef X
+}
+
+static void block_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                     size_t n_panels, float *out, size_t ldo)
+{
+    const int8_t *w = panels;
+    const size_t panel_size =
+        ((k + K_BLOCK - 1) / K_BLOCK * K_BLOCK + sizeof(float)) * PANEL; /* scales behind it */
+    size_t r = 0;
+#define X(rows, n) SWEEP(tile_i8, rows, n)
+    SHAPES_BF16
+#undef X
+}
+
+static void gemm_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                    size_t n_panels, float *out, size_t ldo, bool next)
+{
+    (void)next;
+    IN_BLOCKS(block_i8);
 }
 
 static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -332,6 +379,7 @@ const gm_kernels KERNELS = {
     .name = KERNELS_NAME,
     .f32 = {gather_f32, gemm_f32},
     .bf16 = PRODUCT_BF16,
+    .i8 = PRODUCT_I8,
     .norm = norm,
     .to_bf16 = to_bf16,
     .add = add,

@@ -59,6 +59,11 @@ static inline void v16i_store_half(uint16_t *p, v16i a)
 {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtepi32_epi16(a));
 }
+static inline v16 v16_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+}
 static inline float v16_first(v16 a) { return _mm512_cvtss_f32(a); }
 /* lanes 8, 4, 2 or 1 further on come to lane 0 (and others somewhere) */
 static inline v16 v16_near8(v16 a) { return _mm512_shuffle_f32x4(a, a, 0x4e); }
@@ -166,6 +171,12 @@ static inline void v16i_store_half(uint16_t *p, v16i a)
     __m256i both = _mm256_packus_epi32(a.lo, a.hi); /* of each 128 bits in turn */
     _mm256_storeu_si256((__m256i *)(void *)p, _mm256_permute4x64_epi64(both, 0xd8));
 }
+static inline v16 v16_load_i8(const int8_t *p)
+{
+    __m128i all = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m256i lo = _mm256_cvtepi8_epi32(all), hi = _mm256_cvtepi8_epi32(_mm_srli_si128(all, 8));
+    return (v16){_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)};
+}
 static inline float v16_first(v16 a) { return _mm256_cvtss_f32(a.lo); }
 static inline v16 v16_near8(v16 a) { return (v16){a.hi, a.lo}; }
 static inline v16 v16_near4(v16 a)
@@ -216,6 +227,7 @@ EACH_LANE(v16i, v16i_and, (v16i a, v16i b), a.at[i] & b.at[i])
 EACH_LANE(v16i, v16i_up, (v16i a, unsigned n), a.at[i] << n)
 EACH_LANE(v16i, v16i_down, (v16i a, unsigned n), a.at[i] >> n)
 EACH_LANE(v16i, v16i_load_half, (const uint16_t *p), p[i])
+EACH_LANE(v16, v16_load_i8, (const int8_t *p), (float)p[i])
 EACH_LANE(v16, v16_near8, (v16 a), a.at[i ^ 8])
 EACH_LANE(v16, v16_near4, (v16 a), a.at[i ^ 4])
 EACH_LANE(v16, v16_near2, (v16 a), a.at[i ^ 2])

@@ -3,20 +3,44 @@
 
 #include "base/half.h"
 
+#include <math.h>
 #include <string.h>
 
 const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel)
 {
-    size_t panel_bytes =
-        gm_panel_depth(buf->dtype, buf->cols) * GM_PANEL * gm_dtype_bytes(buf->dtype);
-    return (const char *)buf->address + item * buf->item_bytes + panel * panel_bytes;
+    return (const char *)buf->address + item * buf->item_bytes +
+           panel * gm_panel_bytes(buf->dtype, buf->cols);
+}
+
+/* One output of a panel of int8: its whole numbers, 16 bytes apart, and its scale. */
+static void store_i8(int8_t *panel, size_t depth, size_t lane, const float *from, size_t k_all)
+{
+    float most = 0.0f, *scale = (float *)(void *)(panel + depth * GM_PANEL) + lane;
+    bool finite = true;
+    for (size_t k = 0; k < k_all; k++) {
+        finite = finite && isfinite(from[k]);
+        most = fmaxf(most, fabsf(from[k]));
+    }
+    *scale = finite ? most / 127.0f : NAN;
+    const float by = finite && *scale > 0.0f ? 1.0f / *scale : 0.0f;
+    for (size_t k = 0; k < k_all; k++) {
+        float whole = finite ? rintf(from[k] * by) : 0.0f;
+        panel[k * GM_PANEL + lane] = (int8_t)(whole > 127.0f    ? 127.0f
+                                              : whole < -127.0f ? -127.0f
+                                                                : whole);
+    }
 }
 
 void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from)
 {
     const size_t k_all = buf->cols, depth = gm_panel_depth(buf->dtype, k_all);
     void *matrix = (char *)buf->address + item * buf->item_bytes;
-    if (buf->dtype == GM_BF16) {
+    if (buf->dtype == GM_I8) {
+        int8_t *panel =
+            (int8_t *)matrix + n / GM_PANEL * gm_panel_bytes(GM_I8, k_all); /* the rows' own */
+        for (size_t r = 0; r < rows; r++)
+            store_i8(panel, depth, n % GM_PANEL + r, from + r * k_all, k_all);
+    } else if (buf->dtype == GM_BF16) {
         uint16_t *to = matrix;
         for (size_t k = 0; k < k_all; k++)
             for (size_t r = 0; r < rows; r++)

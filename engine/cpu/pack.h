@@ -6,6 +6,9 @@
  *   bf16  panel = K/32 blocks of 16 pairs x 16 outputs x 2: a pair of inputs of one
  *         output lies in one 32-bit word, the even input in its low half. A block is
  *         the B tile of AMX's TDPBF16PS.
+ *   int8  panel = K/32 blocks of 16 x 2 x 16 bytes: the 16 outputs of an even input, then of
+ *         the odd one behind it; and at its end the 16 scales, f32. A weight is its whole
+ *         number, -127 to 127, times the scale of its output: largest absolute value / 127.
  */
 #ifndef GM_PACK_H
 #define GM_PACK_H
@@ -16,21 +19,22 @@
 static inline size_t gm_panel_index(gm_dtype dtype, size_t depth, size_t n, size_t k)
 {
     size_t panel = n / GM_PANEL * depth * GM_PANEL, lane = n % GM_PANEL;
-    if (dtype != GM_BF16) return panel + k * GM_PANEL + lane;
+    if (dtype != GM_BF16) return panel + k * GM_PANEL + lane; /* I8: scales not counted */
     return panel + k / 2 * (2 * GM_PANEL) + 2 * lane + k % 2;
 }
 
 /* Inputs of a panel, padding included. */
 static inline size_t gm_panel_depth(gm_dtype dtype, size_t k)
 {
-    return dtype == GM_BF16 ? gm_round_up(k, GM_K_BLOCK) : k;
+    return dtype == GM_F32 ? k : gm_round_up(k, GM_K_BLOCK);
 }
 
 /* Panel `panel` of matrix `item`. */
 const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel);
 
 /* Store outputs [n, n + rows) of matrix `item`, rows <= 16 and all in one panel, from
- * `from` (rows, K) f32; bf16 panels round to nearest even. */
+ * `from` (rows, K) f32; bf16 and int8 panels round to nearest even. An output with a weight
+ * that is not finite gets a scale of NaN. */
 void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from);
 
 /* The same for bf16 panels from rows that are bf16 already: `from` (rows, K) in the

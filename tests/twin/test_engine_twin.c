@@ -1,5 +1,5 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
- * threads, step size and company, in f32 and in bf16 (level B of DESIGN section 4).
+ * threads, step size and company, in f32, bf16 and int8 (level B of DESIGN section 4).
  * label: slow */
 #include "base/rng.h"
 #include "engine/cpu/kernels.h"
@@ -12,9 +12,9 @@ static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-ti
 enum { N_MODELS = 6 };
 
 /* Documents of random tokens: a few, one of them longer than three blocks of KV; and
- * many, more than fit into a step of 4096 rows, the few at their head. */
+ * many, more than fit into a step of 16384 rows, the few at their head. */
 static const size_t lengths[] = {1, 33, 70, 100, 128, 31, 32, 64, 127, 17, 128, 96};
-enum { N_LENGTHS = 12, FEW = 4, N_FEW_TOKENS = 204, MANY = 5 * N_LENGTHS, N_TOKENS = 5 * 827 };
+enum { N_LENGTHS = 12, FEW = 4, N_FEW_TOKENS = 204, MANY = 20 * N_LENGTHS, N_TOKENS = 20 * 827 };
 
 typedef struct corpus {
     uint32_t token[N_TOKENS];
@@ -77,35 +77,52 @@ static const struct schedule {
     {"steps of 512 rows", MANY, {.threads = 1, .step = 512, .packed = true}},
     {"steps of 512 rows, 2 threads", MANY, {.threads = 2, .step = 512, .packed = true}},
     {"steps of 512 rows, 3 threads", MANY, {.threads = 3, .step = 512, .packed = true}},
-    {"steps of 4096 rows", MANY, {.threads = 1, .step = 4096, .packed = true}},
     {"steps of 4096 rows, 2 threads", MANY, {.threads = 2, .step = 4096, .packed = true}},
-    {"steps of 4096 rows, 3 threads", MANY, {.threads = 3, .step = 4096, .packed = true}},
+    {"steps of 16384 rows", MANY, {.threads = 1, .step = 16384, .packed = true}},
+    {"steps of 16384 rows, 2 threads", MANY, {.threads = 2, .step = 16384, .packed = true}},
+    {"steps of 16384 rows, 3 threads", MANY, {.threads = 3, .step = 16384, .packed = true}},
     {"by layer, pieces of a row", FEW, {.threads = 1, .step = 512, .together = true, .piece = 1}},
     {"by layer, pieces of 7", FEW, {.threads = 3, .step = 512, .together = true, .piece = 7}},
     {"by layer, pieces of 512", MANY, {.threads = 2, .step = 512, .together = true, .piece = 512}},
 };
+enum { N_SCHEDULES = sizeof schedules / sizeof schedules[0] };
 
 /* All schedules against every document alone, prefilled in one step by one thread; the
- * many documents with the first model only, which keeps the test quick. */
-static void every_schedule(gm_numerics numerics)
+ * `many` documents, or the few that every model has. */
+static void check_schedules(const char *name, const char *kernels, gm_numerics numerics,
+                            size_t many)
 {
     static corpus c;
-    for (size_t m = 0; m < N_MODELS; m++) {
-        gm_model *model = open_tiny(models[m], numerics, NULL);
-        fill_corpus(model, &c);
-        const size_t most = m == 0 ? MANY : FEW;
-        docs all = first_docs(&c, most);
-        outcome want = run_docs(model, &all, &(plan){.threads = 1, .step = 512});
-        for (size_t i = 0; i < sizeof schedules / sizeof schedules[0]; i++) {
-            char what[128];
-            docs d = first_docs(&c, schedules[i].n_docs < most ? schedules[i].n_docs : most);
-            outcome got = run_docs(model, &d, &schedules[i].plan);
-            snprintf(what, sizeof what, "%s, %s", models[m], schedules[i].name);
-            check_first(model, what, &got, &want);
-            outcome_free(&got);
-        }
-        outcome_free(&want);
-        gm_model_close(model);
+    gm_model *model = open_tiny(name, numerics, kernels);
+    fill_corpus(model, &c);
+    docs all = first_docs(&c, many);
+    outcome want = run_docs(model, &all, &(plan){.threads = 1, .step = 512});
+    for (size_t i = 0; i < N_SCHEDULES; i++) {
+        char what[128];
+        docs d = first_docs(&c, schedules[i].n_docs < many ? schedules[i].n_docs : many);
+        outcome got = run_docs(model, &d, &schedules[i].plan);
+        snprintf(what, sizeof what, "%s, %s, %s", name, gm_model_get_info(model)->kernels,
+                 schedules[i].name);
+        check_first(model, what, &got, &want);
+        outcome_free(&got);
+    }
+    outcome_free(&want);
+    gm_model_close(model);
+}
+
+/* Every model by the fastest kernels, and one of them by every kind; that one runs the many
+ * documents in bf16 by all kinds but plain C, which runs the few, which keeps the test
+ * quick. */
+static void every_schedule(gm_numerics numerics)
+{
+    for (size_t m = 0; m < N_MODELS; m++) check_schedules(models[m], NULL, numerics, FEW);
+    for (size_t i = 0; gm_kernels_at(i); i++) {
+        const gm_kernels *here;
+        const char *kernels = gm_kernels_at(i)->name;
+        if (gm_kernels_find(&here, kernels, NULL) != GM_OK) continue;
+        const bool plain = here == &gm_kernels_portable, bf16 = numerics == GM_NUMERICS_BF16;
+        if (!plain || bf16)
+            check_schedules(models[0], kernels, numerics, plain || !bf16 ? FEW : MANY);
     }
 }
 
@@ -129,11 +146,11 @@ static void streamed_layers(void)
     static const plan plans[] = {{.threads = 2, .step = 512, .together = true, .piece = 50},
                                  {.threads = 1, .step = 70, .packed = true}};
     for (size_t m = 0; m < N_MODELS; m++)
-        for (int bf16 = 0; bf16 < 2; bf16++) {
+        for (int numerics = GM_NUMERICS_F32; numerics <= GM_NUMERICS_INT8; numerics++) {
             char path[512];
             gm_error err = {0};
             gm_model *streamed = NULL;
-            gm_model_options options = {.numerics = bf16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32,
+            gm_model_options options = {.numerics = (gm_numerics)numerics,
                                         .hold = GM_HOLD_STREAMED};
             model_path(path, sizeof path, models[m]);
             gm_model *resident = open_tiny(models[m], options.numerics, NULL);
@@ -150,6 +167,11 @@ static void streamed_layers(void)
             gm_model_close(resident);
             gm_model_close(streamed);
         }
+}
+
+static void every_schedule_in_int8(void)
+{
+    every_schedule(GM_NUMERICS_INT8);
 }
 
 /* ---- the kernels do not matter ---- */
@@ -169,6 +191,7 @@ static void every_kernel(gm_numerics numerics)
         outcome want = run_docs(plain, &d, &(plan){.threads = 1, .step = 512});
         for (size_t i = 0; gm_kernels_at(i); i++) {
             const char *kernels = gm_kernels_at(i)->name;
+            if (gm_kernels_at(i) == &gm_kernels_portable) continue;
             gm_model *model = NULL;
             gm_model_options options = {.numerics = numerics, .kernels = kernels};
             if (gm_model_open(&model, path, &options, NULL) != GM_OK) continue;
@@ -195,13 +218,18 @@ static void every_kernel_in_bf16(void)
     every_kernel(GM_NUMERICS_BF16);
 }
 
-/* bf16 is f32 with inputs rounded: near, and not the same. */
-static void bf16_is_near_f32(void)
+static void every_kernel_in_int8(void)
+{
+    every_kernel(GM_NUMERICS_INT8);
+}
+
+/* bf16 is f32 with inputs rounded, int8 that with other weights: near, and not the same. */
+static void is_near_f32(gm_numerics numerics)
 {
     for (size_t m = 0; m < N_MODELS; m++) {
         static corpus c;
         gm_model *f32 = open_tiny(models[m], GM_NUMERICS_F32, NULL);
-        gm_model *bf16 = open_tiny(models[m], GM_NUMERICS_BF16, NULL);
+        gm_model *bf16 = open_tiny(models[m], numerics, NULL);
         fill_corpus(f32, &c);
         docs d = first_docs(&c, FEW);
         const plan p = {.threads = 1, .step = 512};
@@ -213,12 +241,23 @@ static void bf16_is_near_f32(void)
             size += (double)a.logits[i] * (double)a.logits[i];
         }
         double relative = sqrt(apart / size);
-        printf("%s: bf16 is %.3g from f32\n", models[m], relative);
+        printf("%s: %s is %.3g from f32\n", models[m], gm_numerics_name(numerics), relative);
         CHECK(relative > 1e-4 && relative < 0.2); /* flipped experts included */
         outcome_free(&a), outcome_free(&b);
         gm_model_close(f32), gm_model_close(bf16);
     }
 }
 
-TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(streamed_layers),
-      TEST(every_kernel_in_f32), TEST(every_kernel_in_bf16), TEST(bf16_is_near_f32))
+static void bf16_is_near_f32(void)
+{
+    is_near_f32(GM_NUMERICS_BF16);
+}
+
+static void int8_is_near_f32(void)
+{
+    is_near_f32(GM_NUMERICS_INT8);
+}
+
+TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(every_schedule_in_int8),
+      TEST(streamed_layers), TEST(every_kernel_in_f32), TEST(every_kernel_in_bf16),
+      TEST(every_kernel_in_int8), TEST(bf16_is_near_f32), TEST(int8_is_near_f32))

@@ -23,16 +23,17 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather), MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(norm),       MEMBER(to_bf16),     MEMBER(add),         MEMBER(add_scaled),
-    MEMBER(swiglu),     MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
-    MEMBER(merge),      MEMBER(rotate),
+    MEMBER(f32.gather), MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather),  MEMBER(i8.gemm),    MEMBER(norm),        MEMBER(to_bf16),
+    MEMBER(add),        MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(exp_shifted),
+    MEMBER(exp_sum),    MEMBER(attend),     MEMBER(merge),       MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
 static float a[MOST], b[MOST], one[MOST], two[MOST];
 static uint16_t halves[MOST];
+static int8_t whole[MOST]; /* panels of int8, see fill_bytes */
 
 /* Values over many magnitudes, zeros of both signs and denormals among them. */
 static void fill(float *x, size_t n, uint64_t stream, double scale)
@@ -83,6 +84,23 @@ static void multiply(const gm_product *product, const void *x, size_t ld, const 
     product->gemm(rows, bytes, m, panels, k, n_panels, out, ldo, m % 2);
 }
 
+/* n panels of k inputs: whole numbers from -127 to 127, zeros behind them, and scales, one
+ * of which is NaN. */
+static void fill_bytes(size_t k, size_t n)
+{
+    gm_rng rng = gm_rng_make(12, k);
+    const size_t depth = gm_round_up(k, GM_K_BLOCK), panel_bytes = gm_panel_bytes(GM_I8, k);
+    for (size_t p = 0; p < n; p++) {
+        int8_t *panel = whole + p * panel_bytes;
+        float scale[GM_PANEL];
+        for (size_t i = 0; i < depth * GM_PANEL; i++)
+            panel[i] = (int8_t)(i / GM_PANEL < k ? (int)gm_rng_below(&rng, 255) - 127 : 0);
+        for (size_t i = 0; i < GM_PANEL; i++) scale[i] = (float)gm_rng_unit(&rng) * 1e-3f;
+        if (p == 1) scale[5] = NAN;
+        memcpy(panel + depth * GM_PANEL, scale, sizeof scale);
+    }
+}
+
 /* Between the rows of the output lies what must not be touched. */
 static void products(const gm_kernels *plain, const gm_kernels *other)
 {
@@ -110,9 +128,33 @@ static void products(const gm_kernels *plain, const gm_kernels *other)
                 multiply(&other->bf16, rounded, LD, by, m, halves, k, n, two, ldo);
                 same("bf16.gather", other, k, one, two, m * ldo);
                 same("bf16.gemm", other, k, one, two, m * ldo);
+                fill_bytes(k, n);
+                multiply(&plain->i8, rounded, LD, by, m, whole, k, n, one, ldo);
+                multiply(&other->i8, rounded, LD, by, m, whole, k, n, two, ldo);
+                same("i8.gather", other, k, one, two, m * ldo);
+                same("i8.gemm", other, k, one, two, m * ldo);
                 for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
                     CHECK(one[t] == -7.0f && two[t] == -7.0f);
             }
+}
+
+/* More inputs than AMX turns into tiles at once, more rows than it multiplies a few at a
+ * time. */
+static void deep_products(const gm_kernels *plain, const gm_kernels *other)
+{
+    enum { M = 37, K = 4100, LD = 4128 };
+    static float x[M * LD], room[M * (LD + 64)], got[2][M * GM_PANEL];
+    static uint16_t rounded[M * LD];
+    for (size_t t = 0; t < (size_t)M * LD; t++) x[t] = t % LD < K ? a[t % MOST] : 0.0f;
+    plain->to_bf16(x, (size_t)M * LD, rounded);
+    fill_bytes(K, 1);
+    for (size_t i = 0; i < 2; i++) {
+        const gm_product *i8 = i ? &other->i8 : &plain->i8;
+        size_t ld;
+        const void *rows = i8->gather(rounded, LD, NULL, M, K, room, &ld);
+        i8->gemm(rows, ld, M, whole, K, 1, got[i], GM_PANEL, false);
+    }
+    same("i8.gemm", other, K, got[0], got[1], (size_t)M * GM_PANEL);
 }
 
 static const size_t sizes[] = {1, 15, 16, 17, 31, 33, 64, 257, 1000};
@@ -280,6 +322,7 @@ static void every_kind(compare *check)
         every_kind(check);          \
     }
 EVERY_KIND(products)
+EVERY_KIND(deep_products)
 EVERY_KIND(rows_of_any_length)
 EVERY_KIND(padded_rows)
 EVERY_KIND(blocks_of_keys)
@@ -298,6 +341,36 @@ static void no_loop_is_left_out(void)
         if (!members[i].compared) TEST_FAILED_("no check compares '%s'", members[i].name);
 }
 
+/* The definition of int8 products: the bf16 product, which the goldens hold against exact
+ * arithmetic, with the whole numbers as weights, then times the scale. */
+static void int8_is_bf16_of_whole_numbers(void)
+{
+    enum { M = 5, K = 100, LD = 128, N = 2 * GM_PANEL };
+    static uint16_t x[M * LD], panels[N * LD];
+    static float from_i8[M * N], from_bf16[M * N];
+    const size_t panel_bytes = gm_panel_bytes(GM_I8, K);
+    fill(a, M * LD, 3, 1.0);
+    for (size_t i = 0; i < M * LD; i++) x[i] = i % LD < K ? gm_bf16_from_f32(a[i]) : 0;
+    fill_bytes(K, 2);
+    for (size_t n = 0; n < N; n++)
+        for (size_t k = 0; k < LD; k++) {
+            const int8_t *panel = whole + n / GM_PANEL * panel_bytes;
+            panels[gm_panel_index(GM_BF16, LD, n, k)] =
+                gm_bf16_from_f32(panel[k * GM_PANEL + n % GM_PANEL]);
+        }
+    unsigned state = gm_denormals_flush();
+    multiply(&gm_kernels_portable.i8, x, LD, NULL, M, whole, K, 2, from_i8, N);
+    multiply(&gm_kernels_portable.bf16, x, LD, NULL, M, panels, K, 2, from_bf16, N);
+    gm_denormals_restore(state);
+    for (size_t i = 0; i < M * N; i++) {
+        float scale;
+        const int8_t *panel = whole + i % N / GM_PANEL * panel_bytes;
+        memcpy(&scale, panel + LD * GM_PANEL + i % GM_PANEL * sizeof scale, sizeof scale);
+        from_bf16[i] *= scale;
+    }
+    same("i8.gemm", &gm_kernels_portable, K, from_bf16, from_i8, M * N);
+}
+
 /* Our exponential is within a few units in the last place of the C library's. */
 static void exponential_is_accurate(void)
 {
@@ -310,6 +383,6 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
-TESTS(TEST(products_agree), TEST(rows_of_any_length_agree), TEST(padded_rows_agree),
-      TEST(blocks_of_keys_agree), TEST(special_values_agree), TEST(no_loop_is_left_out),
-      TEST(exponential_is_accurate))
+TESTS(TEST(products_agree), TEST(deep_products_agree), TEST(int8_is_bf16_of_whole_numbers),
+      TEST(rows_of_any_length_agree), TEST(padded_rows_agree), TEST(blocks_of_keys_agree),
+      TEST(special_values_agree), TEST(no_loop_is_left_out), TEST(exponential_is_accurate))

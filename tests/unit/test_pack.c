@@ -1,7 +1,8 @@
-/* test_pack.c - weights that are bf16 already go into panels as they would by way of f32. */
+/* test_pack.c - weights that are bf16 already go into panels as they would by way of f32; int8. */
 #include "engine/cpu/pack.h"
 
 #include "base/half.h"
+#include "base/rng.h"
 #include "tests/check.h"
 
 enum { MOST_ROWS = 40, MOST_COLS = 130 };
@@ -40,4 +41,41 @@ static void bf16_rows_are_packed_as_floats_are(void)
         }
 }
 
-TESTS(TEST(bf16_rows_are_packed_as_floats_are))
+/* Whole numbers within half a step of the weight; the largest is 127; an output of zeros
+ * stays zero, one that is not finite has no scale; what no output has is zero. */
+static void int8_is_within_half_a_step(void)
+{
+    enum { K = 45, N = 19, DEPTH = 64 };
+    static float from[N * K];
+    gm_rng rng = gm_rng_make(5, 9);
+    gm_error err = {0};
+    gm_buf buf = gm_buf_panels(GM_I8, 2, N, K);
+    CHECK_INT(buf.item_bytes, 2 * (DEPTH * GM_PANEL + 64));
+    CHECK_OK(gm_buf_create(&buf, "panels", &err), err);
+    for (size_t i = 0; i < N * K; i++)
+        from[i] = (float)gm_rng_normal(&rng) * (i % 2 ? 1e-3f : 1e3f);
+    for (size_t k = 0; k < K; k++) from[3 * K + k] = 0.0f;
+    from[17 * K + 4] = INFINITY;
+    for (size_t n = 0; n < N; n += GM_PANEL)
+        gm_panel_store(&buf, 1, n, N - n < GM_PANEL ? N - n : GM_PANEL, from + n * K);
+    for (size_t n = 0; n < 2 * GM_PANEL; n++) {
+        const int8_t *panel = gm_panel_at(&buf, 1, n / GM_PANEL);
+        const float scale = ((const float *)(const void *)(panel + DEPTH * GM_PANEL))[n % GM_PANEL];
+        int most = 0;
+        if (n == 17) CHECK(isnan(scale));
+        if (n == 3 || n >= N) CHECK(scale == 0.0f);
+        for (size_t k = 0; k < DEPTH; k++) {
+            const int q = panel[k * GM_PANEL + n % GM_PANEL];
+            if (k >= K || n >= N || n == 3 || n == 17) CHECK_INT(q, 0);
+            if (k >= K || n >= N || n == 17) continue;
+            CHECK_NEAR((double)q * (double)scale, from[n * K + k], 0.5001 * (double)scale);
+            most = abs(q) > most ? abs(q) : most;
+        }
+        if (n < N && n != 3 && n != 17) CHECK_INT(most, 127);
+    }
+    const int8_t *first = gm_panel_at(&buf, 0, 0);
+    for (size_t i = 0; i < buf.item_bytes; i++) CHECK_INT(first[i], 0); /* another matrix */
+    gm_buf_free(&buf);
+}
+
+TESTS(TEST(int8_is_within_half_a_step), TEST(bf16_rows_are_packed_as_floats_are))
