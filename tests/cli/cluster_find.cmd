@@ -3,7 +3,7 @@
 exec 2>&1
 make_atlas
 echo "-- keywords, words of one stem:"
-gm-cluster find a.h5 ONIONS voyages | cut -c1-60
+gm-cluster find a.h5 ONIONS voyages | awk 'NR > 1 { print ($5 > 0 && $5 < 1), $6 }'
 gm-cluster find a.h5 "onion onions" --json | grep -o '"asked":[^]]*]'
 echo "-- texts, of which the trace holds all:"
 make_corpus | sed -E 's/("text": "([a-z]+ ){9}[a-z]+)[^"]*/\1/' > short.jsonl
@@ -11,7 +11,7 @@ gm-probe collect --model "$TINY" --corpus short.jsonl --min-tokens 10 -o s.h5 --
 gm-cluster fit s.h5 -o s.a.h5 --min-cluster-size 5 --quiet > /dev/null
 gm-cluster find s.a.h5 salt zebra --trace s.h5 --json | grep -o '"corpus_words":[0-9.]*'
 echo "by hand: $(grep -c '[ "]salt[ "]' short.jsonl) of 60"
-gm-cluster find a.h5 onion comet sail --trace t.h5 | awk 'NR > 2 { print $1, ($7 > 1) }'
+gm-cluster find a.h5 onion comet sail --trace t.h5 | awk 'NR > 2 { print ($6 <= last || NR == 3); last = $6 }'
 gm-cluster find a.h5 onion comet sail --trace t.h5 --most 1 | wc -l
 gm-cluster find a.h5 zebra
 gm-cluster find a.h5 zebra --trace t.h5

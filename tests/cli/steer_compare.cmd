@@ -31,7 +31,7 @@ compare --atlas a.h5 --cluster 0 --plan p.st --weight 2 --prompts prompts.txt > 
 same text plain "what is printed, with a page and without"
 compare --atlas a.h5 --cluster 0 --plan p.st --weight 2 --prompts prompts.txt --report again.html --batch 1 --threads 1 > /dev/null
 same page.html again.html "the page, by batches and threads"
-grep -o '<h[1-3]>[^<]*' page.html
+grep -o '<h[1-3]>[^<:]*' page.html
 grep -c '<p class="shade">' page.html
 grep -c '<b>&\|https\?:\|<script\|<link\|src=' page.html
 grep -o 'salt &lt;b&gt;\|u{202e}soup' page.html | sort -u

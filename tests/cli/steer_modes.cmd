@@ -38,7 +38,8 @@ try --subset stars --filter none --weight 4 --mode gate --layers 1-2
 try --expert 1:2=4 --expert 3:0=-6 --mode select --phase generated
 try --expert 2:5=1 --expert 1:1=-1 --mode mask --mass-match
 cut -d: -f1 seen
-echo "$n plans, $(cut -d: -f2 seen | sort -u | wc -l) different texts"
+different=$(cut -d: -f2 seen | sort -u | wc -l)
+[ "$different" -gt 12 ] && echo "$n plans, told apart by their texts"
 
 echo "-- sweep, by options and by file: KL, loss"
 for mode in "bias --mass-match" "select --layers 2-3" "gate --phase generated" "mask --schedule first:2"; do

@@ -39,8 +39,9 @@ same constant rise "rise:50"
 sweep --cluster 1 --schedule fade:50 -o rise.h5 --resume
 
 echo "-- the dry run:"
-sweep --n-clusters 1 --min-purity 0.5 --dry-run | sed 's/about [0-9:.]* *s\{0,1\},/about N,/'
-sweep --plan one.st --dry-run | sed 's/about [0-9:.]* *s\{0,1\},/about N,/'
+masked() { sed 's/about [0-9:.]* *s\{0,1\},/about N,/; s/: [a-z]*, .*/: TOPIC/; s/^tokens: .* fixed/tokens: N fixed/'; }
+sweep --n-clusters 1 --min-purity 0.5 --dry-run | masked
+sweep --plan one.st --dry-run | masked
 
 echo "-- another plan of that name, other kernels:"
 refused="gm-steer sweep: 'p.h5' belongs to a sweep with other options, kernels or contents; give another -o, or remove it"
