@@ -82,7 +82,7 @@ void gm_free(void *block)
 
 void *gm_pages_alloc(size_t bytes)
 {
-    if (must_fail() || bytes == 0 || bytes > PTRDIFF_MAX - 2 * HUGE_PAGE) return NULL;
+    if (must_fail() || bytes == 0 || bytes > PTRDIFF_MAX - 2L * HUGE_PAGE) return NULL;
     const size_t whole = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
     char *map =
         mmap(NULL, whole + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -207,7 +207,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         int main_subset = gm_cluster_main_subset(atlas, c, &purity);
         pure += atlas->subset_count[c * atlas->n_subsets + (size_t)main_subset];
         clustered += atlas->size[c];
-        if (atlas->size[c] * 10 > atlas->n && purity < 0.5)
+        if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
             say(out, GM_VERDICT_DOUBT, "subsets",
                 "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %.60s, is "
                 "%.0f %% of it",

@@ -77,7 +77,7 @@ static gm_status read_words(occurrences *o, const gm_control_input *in, const ui
     const gm_bag *bag = &in->words->counts;
     for (uint32_t i = 0; i < m; i++)
         for (uint64_t e = bag->indptr[row[i]]; e < bag->indptr[row[i] + 1]; e++)
-            for (double k = 0; k < bag->value[e]; k++) {
+            for (size_t k = (size_t)bag->value[e]; k > 0; k--) {
                 gm_status status = add(o, bag->word[e], i, err);
                 if (status != GM_OK) return status;
             }

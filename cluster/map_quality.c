@@ -1,6 +1,7 @@
 /* map_quality.c - ranks of neighbours on either side. See map_quality.h. */
 #include "cluster/map_quality.h"
 
+#include <assert.h>
 #include <math.h>
 
 #include "cluster/dots.h"
@@ -48,6 +49,7 @@ static void take_nearest(uint32_t *best, size_t k, const double *distance, size_
 {
     double least[GM_MAP_QUALITY_MAX_K];
     size_t m = 0;
+    assert(k > 0 && k <= GM_MAP_QUALITY_MAX_K);
     for (size_t j = 0; j < n; j++) {
         double d = distance[j];
         if ((m == k && !(d < least[k - 1])) || j == self) continue;
