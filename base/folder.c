@@ -28,6 +28,12 @@ static gm_status check_folder(const char *folder, const char *what, gm_error *er
     return gm_fail(err, GM_EIO, "cannot look at %s folder '%s': %s", what, folder, strerror(errno));
 }
 
+gm_status gm_folder_make(const char *folder, gm_error *err)
+{
+    if (mkdir(folder, 0777) == 0 || errno == EEXIST) return GM_OK;
+    return gm_fail(err, GM_EIO, "cannot make the folder '%s': %s", folder, strerror(errno));
+}
+
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err)
 {

@@ -14,6 +14,9 @@
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err) GM_MUST_USE;
 
+/* Make the folder, for output, unless it is there. GM_EIO. */
+gm_status gm_folder_make(const char *folder, gm_error *err) GM_MUST_USE;
+
 /* GM_EFORMAT when bytes[0..n), the contents of `where`, are a Git LFS pointer: what a
  * clone without git-lfs holds in place of a large file. */
 gm_status gm_refuse_lfs_pointer(const void *bytes, size_t n, const char *where, gm_error *err)

@@ -1,11 +1,10 @@
 /* report.c - an atlas as one self-contained HTML page, and its pictures as files. */
 #include "cluster/report.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/folder.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "cluster/atlas_page.h"
@@ -30,8 +29,7 @@ static gm_status write_figures(const gm_atlas *atlas, const gm_report_options *o
     gm_status status = GM_OK;
     char path[PATH_BYTES];
     const char *folder = options->figures, *ending = options->ending ? options->ending : "png";
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        GM_FAIL(GM_EIO, "cannot make the folder '%s': %s", folder, strerror(errno));
+    GM_TRY(gm_folder_make(folder, err));
     if (strlen(folder) + 64 > sizeof path)
         GM_FAIL(GM_EARG, "the name of the folder '%s' is too long", folder);
 

@@ -81,11 +81,11 @@ static void hold_points(range *x, range *y, const gm_curve_point *q, size_t n)
     }
 }
 
-/* All panels share their axes, so that they can be compared by eye. */
-static void find_axes(plane *p, const gm_curve_figure *f)
+/* Panels first, first + step, ... share their axes, so that they can be compared by eye. */
+static void find_axes(plane *p, const gm_curve_figure *f, int first, int step)
 {
     range x = {0, 0}, y = {0, 0};
-    for (int i = 0; i < f->n_panels; i++) {
+    for (int i = first; i < f->n_panels; i += step) {
         const gm_curve_panel *q = &f->panel[i];
         hold_points(&x, &y, q->band, q->n_band);
         hold_points(&x, &y, q->line, q->n_line);
@@ -245,9 +245,9 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     gm_canvas_text(&c, MARGIN, 10, f->title ? f->title : "", &style);
     style.size = 12, style.bold = false, style.colour = GM_SOFT_INK;
     gm_canvas_text(&c, MARGIN, 36, f->subtitle ? f->subtitle : "", &style);
-    find_axes(&p, f);
     for (int i = 0; i < f->n_panels; i++) {
         int row = i / columns, column = i % columns;
+        find_axes(&p, f, f->by_column ? column : 0, f->by_column ? columns : 1);
         p.left = MARGIN + column * PANEL_WIDTH + LEFT;
         p.top = HEAD + row * PANEL_HEIGHT + ABOVE;
         draw_panel(&c, &p, f, &f->panel[i]);

@@ -30,6 +30,7 @@ typedef struct gm_curve_figure {
     const char *title, *subtitle, *x_axis, *y_axis;
     const gm_curve_panel *panel;
     int n_panels, columns; /* panels a row; 0: up to 3 */
+    bool by_column;        /* only panels of one column share their axes; otherwise all do */
 } gm_curve_figure;
 
 /* Draw into the file `path`, *.png or *.svg, or append a PNG to `png`. Errors: GM_EARG (another

@@ -3,9 +3,14 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/folder.h"
+#include "base/outfile.h"
 #include "probe/against.h"
 #include "probe/gm_probe.h"
-#include "probe/stats_expert.h"
+#include "probe/stats_figures.h"
+#include "probe/stats_page.h"
+
+enum { SUBSETS_DRAWN = 3 };
 
 static const char DETAILS[] =
     "By layer: how evenly the choices fall (Gini, CV, largest over mean, experts never chosen,\n"
@@ -33,10 +38,11 @@ static const char DETAILS[] =
     "experts; same_first: the strongest; shared: of K.\n";
 
 typedef struct stats_options {
-    const char *against, *model;
+    const char *against, *model, *report, *figures;
     gm_opt_list experts; /* "LAYER:ID" */
+    gm_opt_list subsets; /* names */
     int64_t top, permutations, seed, vocabulary, support;
-    bool olmoe, json, quiet;
+    bool olmoe, json, quiet, force;
 } stats_options;
 
 /* What was counted, and the experts that were asked for. */
@@ -46,6 +52,8 @@ typedef struct telling {
     gm_tokenizer *tokenizer; /* NULL: tokens are not spelt */
     gm_expert_view *view;    /* (n) */
     size_t n;
+    size_t *subset; /* (n_subsets) that are drawn */
+    size_t n_subsets;
 } telling;
 
 static gm_status find_experts(telling *t, const stats_options *o, gm_error *err)
@@ -56,6 +64,75 @@ static gm_status find_experts(telling *t, const stats_options *o, gm_error *err)
     for (; t->n < o->experts.n; t->n++)
         GM_TRY(
             gm_expert_parse(&t->view[t->n], o->experts.at[t->n], gm_trace_get_info(t->trace), err));
+out:
+    return status;
+}
+
+/* The subsets of --subset. */
+static gm_status find_subsets(telling *t, const gm_opt_list *wanted, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_trace_samples *samples = gm_trace_get_samples(t->trace);
+    t->subset = gm_alloc(wanted->n + SUBSETS_DRAWN, sizeof *t->subset);
+    if (t->subset == NULL) GM_FAIL(GM_EMEM, "no memory for %zu subsets", wanted->n);
+    for (size_t i = 0; i < wanted->n; i++) {
+        size_t at = 0;
+        while (at < samples->n_subsets && strcmp(samples->subset_name[at], wanted->at[i]) != 0)
+            at++;
+        if (at == samples->n_subsets)
+            GM_FAIL(GM_EARG, "the trace has no subset '%s'", wanted->at[i]);
+        t->subset[t->n_subsets++] = at;
+    }
+out:
+    return status;
+}
+
+/* Where none is named: those of most tokens. */
+static gm_status choose_subsets(telling *t, gm_error *err)
+{
+    gm_best best;
+    if (t->n_subsets > 0) return GM_OK;
+    gm_status status = gm_best_init(&best, SUBSETS_DRAWN, err);
+    if (status != GM_OK) return status;
+    for (size_t i = 0; i < t->stats.S; i++) gm_best_offer(&best, i, (double)t->stats.tokens[i]);
+    for (; t->n_subsets < best.n; t->n_subsets++) t->subset[t->n_subsets] = best.at[t->n_subsets];
+    gm_best_clear(&best);
+    return GM_OK;
+}
+
+/* Say before the work what could not be written behind it. */
+static gm_status check_outputs(const stats_options *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    if (o->report) GM_TRY(gm_outfile_check(o->report, o->force, err));
+    if (o->figures == NULL) goto out;
+    GM_TRY(gm_folder_make(o->figures, err));
+    GM_TRY(gm_text_printf(&path, err, "%s/%s.png", o->figures, o->against ? "agreement" : "load"));
+    GM_TRY(gm_outfile_check(path.at, o->force, err));
+out:
+    gm_text_clear(&path);
+    return status;
+}
+
+static gm_status draw_all(telling *t, const stats_options *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (o->report == NULL && o->figures == NULL) return GM_OK;
+    GM_TRY(choose_subsets(t, err));
+    if (o->report) {
+        const gm_stats_page_options page = {.subset = t->subset,
+                                            .n_subsets = t->n_subsets,
+                                            .view = t->view,
+                                            .n_views = t->n,
+                                            .tokenizer = t->tokenizer,
+                                            .top = (size_t)o->top,
+                                            .replace = o->force};
+        GM_TRY(gm_stats_page_write(&t->stats, &page, o->report, err));
+    }
+    if (o->figures)
+        GM_TRY(
+            gm_stats_write_figures(&t->stats, t->subset, t->n_subsets, o->figures, o->force, err));
 out:
     return status;
 }
@@ -100,11 +177,14 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
                                     .support = (uint64_t)o->support,
                                     .olmoe = o->olmoe,
                                     .quiet = o->quiet};
+    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_trace_open(&t.trace, path, err));
     GM_TRY(find_experts(&t, o, err));
+    GM_TRY(find_subsets(&t, &o->subsets, err));
     GM_TRY(open_tokenizer(&t, o->model, err));
     GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
     if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
+    GM_TRY(draw_all(&t, o, err));
     if (o->json) {
         GM_TRY(put_all(&t, err));
     } else {
@@ -114,6 +194,7 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
 out:
     for (size_t i = 0; i < t.n; i++) gm_expert_clear(&t.view[i]);
     gm_free(t.view);
+    gm_free(t.subset);
     gm_tokenizer_close(t.tokenizer);
     gm_stats_clear(&t.stats);
     gm_trace_close(t.trace);
@@ -127,9 +208,12 @@ static gm_status compare(const char *path, const stats_options *o, gm_error *err
     gm_trace *a = NULL, *b = NULL;
     gm_json_out out = {0};
     gm_against against = {0};
+    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_trace_open(&a, path, err));
     GM_TRY(gm_trace_open(&b, o->against, err));
     GM_TRY(gm_against_compare(&against, a, b, o->quiet, err));
+    if (o->report) GM_TRY(gm_against_page_write(&against, o->force, o->report, err));
+    if (o->figures) GM_TRY(gm_against_write_figures(&against, o->figures, o->force, err));
     if (o->json) {
         gm_json_open_object(&out, NULL);
         gm_against_put(&against, &out);
@@ -156,6 +240,11 @@ int gm_probe_stats(int argc, char **argv)
          "say how far another trace of the same documents agrees"},
         {GM_OPT_LIST, "expert", &o.experts, 0, 0, "LAYER:ID",
          "also list the tokens and documents of this expert"},
+        {GM_OPT_TEXT, "report", &o.report, 0, 0, "FILE", "write an HTML page of it"},
+        {GM_OPT_TEXT, "figures", &o.figures, 0, 0, "DIR", "pictures for papers (PNG and SVG)"},
+        {GM_OPT_LIST, "subset", &o.subsets, 0, 0, "NAME",
+         "draw the experts of this subset; default: the three with most tokens"},
+        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace what exists"},
         {GM_OPT_TEXT, "model", &o.model, 0, 0, "DIR",
          "spell tokens by the tokenizer of this model"},
         {GM_OPT_I64, "top", &o.top, 0, 1000, "N",
@@ -172,10 +261,13 @@ int gm_probe_stats(int argc, char **argv)
         {GM_OPT_FLAG, "json", &o.json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress on stderr"},
         {.kind = GM_OPT_END_}};
-    gm_status status =
-        gm_opt_parse("gm-probe stats TRACE [--against TRACE]", DETAILS, opts, &argc, argv, &err);
-    if (status == GM_OK && o.against && (o.model || o.experts.n > 0))
-        status = gm_fail(&err, GM_EARG, "--against does not go with --expert and --model");
+    gm_status status = gm_opt_parse("gm-probe stats TRACE [--against TRACE] [--report PAGE.html]",
+                                    DETAILS, opts, &argc, argv, &err);
+    if (status == GM_OK && o.against && (o.model || o.experts.n > 0 || o.subsets.n > 0))
+        status =
+            gm_fail(&err, GM_EARG, "--against does not go with --expert, --subset and --model");
+    if (status == GM_OK && o.subsets.n > 0 && !o.report && !o.figures)
+        status = gm_fail(&err, GM_EARG, "--subset needs --report or --figures to draw it in");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
     bool usage = status != GM_OK;
@@ -184,5 +276,6 @@ int gm_probe_stats(int argc, char **argv)
         status = (o.against ? compare : tell)(argv[1], &o, &err);
     }
     gm_opt_list_clear(&o.experts);
+    gm_opt_list_clear(&o.subsets);
     return gm_cli_end("gm-probe", "stats", status, usage, &err);
 }

@@ -77,23 +77,14 @@ out:
 
 /* ---- saying it ---- */
 
-/* What is said of a token: how often it stands there, and how often it met the expert. */
-typedef struct token_line {
-    uint32_t id;
-    uint64_t tokens, chose;
-    double share, lift;   /* P(e | id); over P(e) */
-    const char *spelling; /* not ended by NUL; NULL: not known */
-    size_t n;
-} token_line;
-
-static token_line line_of(const gm_expert_view *v, size_t i, const gm_stats *s,
-                          const gm_tokenizer *tokenizer)
+gm_expert_token gm_expert_token_of(const gm_expert_view *v, size_t i, const gm_stats *s,
+                                   const gm_tokenizer *tokenizer)
 {
     const gm_token_counts *c = &s->by_token;
     size_t r = v->rows.at[i];
-    token_line line = {.id = c->token_id[r],
-                       .tokens = gm_token_row(c, v->l, r),
-                       .chose = c->count[(v->l * (c->R + 1) + r) * c->E + v->e]};
+    gm_expert_token line = {.id = c->token_id[r],
+                            .tokens = gm_token_row(c, v->l, r),
+                            .chose = c->count[(v->l * (c->R + 1) + r) * c->E + v->e]};
     double overall = (double)s->all[v->l * s->E + v->e] / (double)s->n_tokens;
     line.share = (double)line.chose / (double)line.tokens;
     line.lift = line.share / overall;
@@ -109,7 +100,7 @@ void gm_expert_put(const gm_expert_view *v, const gm_stats *s, const gm_tokenize
     gm_json_put_u64(out, "expert", v->e);
     gm_json_open_array(out, "tokens");
     for (size_t i = 0; i < v->rows.n; i++) {
-        token_line line = line_of(v, i, s, tokenizer);
+        gm_expert_token line = gm_expert_token_of(v, i, s, tokenizer);
         gm_json_open_object(out, NULL);
         gm_json_put_u64(out, "id", line.id);
         if (line.spelling) gm_json_put_text(out, "spelling", line.spelling, line.n);
@@ -140,7 +131,7 @@ void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokeni
            overall);
     if (v->rows.n > 0) printf("   token id    tokens     chose  P(e|id)    lift  spelling\n");
     for (size_t i = 0; i < v->rows.n; i++) {
-        token_line line = line_of(v, i, s, tokenizer);
+        gm_expert_token line = gm_expert_token_of(v, i, s, tokenizer);
         char spelling[64] = "-";
         if (line.spelling)
             snprintf(spelling, sizeof spelling, "%.*s", (int)(line.n < 60 ? line.n : 60),

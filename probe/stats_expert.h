@@ -24,6 +24,17 @@ gm_status gm_expert_find(gm_expert_view *view, size_t n, size_t top, const gm_st
                          gm_trace *trace, gm_error *err) GM_MUST_USE;
 void gm_expert_clear(gm_expert_view *view);
 
+/* What is said of token i of a view: how often it stands there, and how often it met the expert. */
+typedef struct gm_expert_token {
+    uint32_t id;
+    uint64_t tokens, chose;
+    double share, lift;   /* P(e | id); over P(e) */
+    const char *spelling; /* not ended by NUL; NULL: not known */
+    size_t n;
+} gm_expert_token;
+gm_expert_token gm_expert_token_of(const gm_expert_view *view, size_t i, const gm_stats *stats,
+                                   const gm_tokenizer *tokenizer);
+
 /* One object of the open array; a table. Tokens are spelt by `tokenizer`, where not NULL. */
 void gm_expert_put(const gm_expert_view *view, const gm_stats *stats, const gm_tokenizer *tokenizer,
                    gm_json_out *out);

@@ -7,29 +7,7 @@
 #include "base/cli.h"
 #include "probe/stats.h"
 
-static const char *const PHASE[GM_STATS_PHASES] = {"prompt", "generated", "template"};
-
-/* Means of a router's sums; NaN where nothing was summed. */
-static double mean_entropy_bits(const gm_router_sum *r)
-{
-    return r->n ? (double)r->entropy_nats / GM_STATS_UNIT / (double)r->n / log(2) : NAN;
-}
-
-static double mean_softmax_bits(const gm_router_sum *r)
-{
-    if (r->n_softmax == 0) return NAN;
-    return (double)r->softmax_nats / GM_STATS_UNIT / (double)r->n_softmax / log(2);
-}
-
-static double mean_mass(const gm_router_sum *r)
-{
-    return r->n ? (double)r->mass / GM_STATS_UNIT / (double)r->n : NAN;
-}
-
-static double mean_margin(const gm_router_sum *r)
-{
-    return r->n_margin ? (double)r->margin / GM_STATS_UNIT / (double)r->n_margin : NAN;
-}
+const char *const gm_stats_phase_name[GM_STATS_PHASES] = {"prompt", "generated", "template"};
 
 /* Sums over all layers have each token once a layer. */
 static uint64_t tokens_of(const gm_stats *s, const gm_router_sum *r)
@@ -44,16 +22,26 @@ static uint64_t bin_first(int b)
     return b == 0 ? 0 : UINT64_C(1) << (b - 1);
 }
 
+void gm_stats_bin_name(int b, char name[GM_STATS_NAME_BYTES])
+{
+    if (b < 2 || b == GM_STATS_POSITIONS - 1)
+        snprintf(name, GM_STATS_NAME_BYTES, "%" PRIu64 "%s", bin_first(b), b < 2 ? "" : "-");
+    else
+        snprintf(name, GM_STATS_NAME_BYTES, "%" PRIu64 "-%" PRIu64, bin_first(b),
+                 bin_first(b + 1) - 1);
+}
+
 /* ---- JSON ---- */
 
 static void put_router(const gm_stats *s, const gm_router_sum *r, gm_json_out *out)
 {
-    gm_json_put_f64(out, "gate_entropy_bits", mean_entropy_bits(r));
-    gm_json_put_f64(out, "topk_mass", mean_mass(r));
-    gm_json_put_f64(out, "margin", mean_margin(r));
+    gm_router_mean mean = gm_router_mean_of(r);
+    gm_json_put_f64(out, "gate_entropy_bits", mean.entropy_bits);
+    gm_json_put_f64(out, "topk_mass", mean.mass);
+    gm_json_put_f64(out, "margin", mean.margin);
     if (!gm_stats_has_softmax(s)) return;
     gm_json_put_u64(out, "softmax_pairs", r->n_softmax);
-    gm_json_put_f64(out, "softmax_entropy_bits", mean_softmax_bits(r));
+    gm_json_put_f64(out, "softmax_entropy_bits", mean.softmax_bits);
 }
 
 static void put_information(const gm_subset_information *i, gm_json_out *out)
@@ -101,7 +89,7 @@ static void put_places(const gm_stats *s, gm_json_out *out)
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
         if (r.n == 0) continue;
         gm_json_open_object(out, NULL);
-        gm_json_put_string(out, "phase", PHASE[p]);
+        gm_json_put_string(out, "phase", gm_stats_phase_name[p]);
         gm_json_put_u64(out, "tokens", tokens_of(s, &r));
         put_router(s, &r, out);
         gm_json_close_object(out);
@@ -206,10 +194,11 @@ static void print_number(int width, int places, double value)
 
 static void print_router(const gm_stats *s, const gm_router_sum *r)
 {
-    print_number(12, 3, mean_entropy_bits(r));
-    print_number(9, 4, mean_mass(r));
-    print_number(7, 4, mean_margin(r));
-    if (gm_stats_has_softmax(s)) print_number(7, 3, mean_softmax_bits(r));
+    gm_router_mean mean = gm_router_mean_of(r);
+    print_number(12, 3, mean.entropy_bits);
+    print_number(9, 4, mean.mass);
+    print_number(7, 4, mean.margin);
+    if (gm_stats_has_softmax(s)) print_number(7, 3, mean.softmax_bits);
 }
 
 static void print_layers(const gm_stats *s, uint64_t *scratch)
@@ -253,19 +242,16 @@ static void print_places(const gm_stats *s)
            gm_stats_has_softmax(s) ? " softmax" : "");
     for (int b = 0; b < GM_STATS_POSITIONS; b++) {
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, -1, b);
-        char name[24];
+        char name[GM_STATS_NAME_BYTES];
         if (r.n == 0) continue;
-        if (b < 2 || b == GM_STATS_POSITIONS - 1)
-            snprintf(name, sizeof name, "%" PRIu64 "%s", bin_first(b), b < 2 ? "" : "-");
-        else
-            snprintf(name, sizeof name, "%" PRIu64 "-%" PRIu64, bin_first(b), bin_first(b + 1) - 1);
+        gm_stats_bin_name(b, name);
         printf("%-14s", name);
         print_place(s, &r);
     }
     for (int p = 0; p < GM_STATS_PHASES; p++) {
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
         if (r.n == 0) continue;
-        printf("%-14s", PHASE[p]);
+        printf("%-14s", gm_stats_phase_name[p]);
         print_place(s, &r);
     }
 }

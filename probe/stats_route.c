@@ -14,8 +14,9 @@
 enum { ROWS_AT_ONCE = 8192, N_PARTS = 8 }; /* rows: the largest chunk of a trace; of them a part */
 enum { PLACES = GM_STATS_PHASES * GM_STATS_POSITIONS };
 
-/* g ln g of every half from 2^-24 to 1, at its 15 bits less those of the exponent of 2^-24 as a
- * float. Gates are halves: two thirds of the time of a pass would be logarithms. */
+/* g ln g of every half from 2^-24 to 1, in order: gates are halves, and a logarithm of each would
+ * take longer than all the rest. As a float, a half has 10 bits of fraction; its upper 19 bits
+ * number them, from those of 2^-24 on. */
 enum { LOG_FIRST = 103 << 10, N_LOGS = (127 << 10) - LOG_FIRST + 1 };
 
 typedef struct rows {
@@ -182,6 +183,19 @@ out:
     return status;
 }
 
+static double mean_of(int64_t sum, uint64_t n)
+{
+    return n ? (double)sum / GM_STATS_UNIT / (double)n : NAN;
+}
+
+gm_router_mean gm_router_mean_of(const gm_router_sum *sum)
+{
+    return (gm_router_mean){.entropy_bits = mean_of(sum->entropy_nats, sum->n) / log(2),
+                            .mass = mean_of(sum->mass, sum->n),
+                            .margin = mean_of(sum->margin, sum->n_margin),
+                            .softmax_bits = mean_of(sum->softmax_nats, sum->n_softmax) / log(2)};
+}
+
 void gm_router_sum_add(gm_router_sum *sum, const gm_router_sum *more)
 {
     sum->n += more->n;
@@ -221,6 +235,7 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
     }
     for (size_t i = 0; i < N_PARTS * s->L * PLACES; i++)
         gm_router_sum_add(&s->router[i % (s->L * PLACES)], &b.sum[i]);
+    if (s->has_tokens) gm_token_counts_conclude(&s->by_token);
     if (gm_trace_n_logits(trace) > 0) GM_TRY(gm_stats_softmax(s, trace, err));
 out:
     gm_progress_end(&progress);

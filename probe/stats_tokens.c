@@ -93,7 +93,8 @@ static gm_status make_tables(gm_token_counts *c, bool olmoe, gm_error *err)
     c->together = gm_alloc2(c->L * c->E, c->E, sizeof *c->together);
     c->next = gm_alloc2((c->L - 1) * c->E, c->E, sizeof *c->next);
     c->scratch = gm_alloc2(c->R + 1, c->E, sizeof *c->scratch);
-    bool whole = c->count && c->null_count && c->together && c->next && c->scratch;
+    c->layer = gm_alloc(c->L, sizeof *c->layer);
+    bool whole = c->count && c->null_count && c->together && c->next && c->scratch && c->layer;
     if (whole && olmoe) {
         c->first = gm_alloc2(by_row, c->E, sizeof *c->first);
         c->neighbour = gm_alloc2(c->L * c->E, c->E, sizeof *c->neighbour);
@@ -141,6 +142,7 @@ void gm_token_counts_clear(gm_token_counts *c)
     gm_free(c->first);
     gm_free(c->neighbour);
     gm_free(c->scratch);
+    gm_free(c->layer);
     gm_free(c->place);
     gm_free(c->unsorted);
     *c = (gm_token_counts){0};

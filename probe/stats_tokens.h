@@ -22,6 +22,12 @@ typedef struct gm_token_place {
     uint32_t row, t;
 } gm_token_place;
 
+/* What is said of a layer, as counted and of the null. */
+typedef struct gm_token_layer {
+    gm_mutual mutual, null; /* of row and expert */
+    double specialisation, null_specialisation;
+} gm_token_layer;
+
 typedef struct gm_token_counts {
     size_t L, E, K;
     size_t R;                 /* rows of their own */
@@ -37,6 +43,7 @@ typedef struct gm_token_counts {
     uint32_t *next;           /* (L-1,E,E) that chose i in a layer and j in the next; none: NULL */
     uint32_t *first;          /* (L,R+1,E) tokens of a row whose strongest is e; NULL: not asked */
     uint32_t *neighbour;      /* (L,E,E) that chose i one rank above j; NULL: not asked */
+    gm_token_layer *layer;    /* (L) */
     uint64_t *scratch;        /* (R+1,E) */
     gm_token_place *place;    /* (2,batch) of good tokens, by row: own rows; those dealt to them */
     gm_token_place *unsorted; /* (2,batch) */
@@ -61,6 +68,9 @@ void gm_token_counts_clear(gm_token_counts *c);
 void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, size_t batch,
                          const uint32_t *token_id, const uint8_t *phase, const bool *good,
                          size_t n);
+
+/* When all are added: fill c->layer. */
+void gm_token_counts_conclude(gm_token_counts *c);
 
 /* ---- what they say ---- */
 

@@ -30,6 +30,15 @@ double gm_token_specialisation(const gm_token_counts *c, size_t l, bool null)
     return choices ? (double)most * (double)c->K / (double)choices : NAN;
 }
 
+void gm_token_counts_conclude(gm_token_counts *c)
+{
+    for (size_t l = 0; l < c->L; l++)
+        c->layer[l] = (gm_token_layer){.mutual = gm_token_information(c, l, false),
+                                       .null = gm_token_information(c, l, true),
+                                       .specialisation = gm_token_specialisation(c, l, false),
+                                       .null_specialisation = gm_token_specialisation(c, l, true)};
+}
+
 double gm_token_script_specialisation(const gm_token_counts *c, size_t l)
 {
     const uint32_t *row = c->first + l * (c->R + 1) * c->E;

@@ -33,16 +33,16 @@ static void put_pairs(const gm_token_counts *c, size_t l, const char *key, pair_
 static void put_layer(const gm_stats *s, size_t l, gm_json_out *out)
 {
     const gm_token_counts *c = &s->by_token;
-    gm_mutual mutual = gm_token_information(c, l, false), null = gm_token_information(c, l, true);
+    const gm_token_layer *said = &c->layer[l];
     gm_json_open_object(out, NULL);
     gm_json_put_i64(out, "layer", s->info->layer_of_moe[l]);
-    gm_json_put_f64(out, "bits", mutual.bits);
-    gm_json_put_f64(out, "miller_madow_bits", mutual.miller_madow_bits);
-    gm_json_put_f64(out, "null_bits", null.bits);
-    gm_json_put_f64(out, "excess_bits", mutual.bits - null.bits);
-    gm_json_put_f64(out, "token_entropy_bits", mutual.row_bits);
-    gm_json_put_f64(out, "vocabulary_specialisation", gm_token_specialisation(c, l, false));
-    gm_json_put_f64(out, "null_specialisation", gm_token_specialisation(c, l, true));
+    gm_json_put_f64(out, "bits", said->mutual.bits);
+    gm_json_put_f64(out, "miller_madow_bits", said->mutual.miller_madow_bits);
+    gm_json_put_f64(out, "null_bits", said->null.bits);
+    gm_json_put_f64(out, "excess_bits", said->mutual.bits - said->null.bits);
+    gm_json_put_f64(out, "token_entropy_bits", said->mutual.row_bits);
+    gm_json_put_f64(out, "vocabulary_specialisation", said->specialisation);
+    gm_json_put_f64(out, "null_specialisation", said->null_specialisation);
     put_pairs(c, l, "coactivation", gm_token_together, out);
     if (l + 1 < c->L) put_pairs(c, l, "coactivation_next", gm_token_follows, out);
     if (c->first) {
@@ -80,11 +80,10 @@ void gm_stats_print_tokens(const gm_stats *s)
     printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi |"
            " and in the next    npmi\n");
     for (size_t l = 0; l < s->L; l++) {
-        gm_mutual mutual = gm_token_information(c, l, false);
-        gm_mutual null = gm_token_information(c, l, true);
-        printf("%5d %10.4f %6.4f %7.4f | %10.4f %6.4f |", s->info->layer_of_moe[l], mutual.bits,
-               null.bits, mutual.bits - null.bits, gm_token_specialisation(c, l, false),
-               gm_token_specialisation(c, l, true));
+        const gm_token_layer *said = &c->layer[l];
+        printf("%5d %10.4f %6.4f %7.4f | %10.4f %6.4f |", s->info->layer_of_moe[l],
+               said->mutual.bits, said->null.bits, said->mutual.bits - said->null.bits,
+               said->specialisation, said->null_specialisation);
         print_pair(gm_token_pair_of(c, l, s->support), '+');
         printf(" | ");
         print_pair(l + 1 < s->L ? gm_token_next_pair_of(c, l, s->support)

@@ -33,6 +33,20 @@ gm-probe stats logits.h5 --top 0 --permutations 0 --vocabulary 0 | sed -n '1,8p'
 gm-probe stats logits.h5 --top 1 --vocabulary 20 --min-support 900 | sed -n '/token ids/,$p'
 gm-probe stats logits.h5 --olmoe --json | grep -o '"olmoe_script":{"vocabulary_specialisation":[0-9.]*'
 
+echo "-- a page and pictures, twice the same bytes; nothing is replaced unasked:"
+gm-probe stats t.h5 --report a.html --figures f --subset soup --expert 3:0 --top 2 --model "$TINY" > /dev/null
+gm-probe stats t.h5 --report b.html --figures g --subset soup --expert 3:0 --top 2 --model "$TINY" > /dev/null
+ls f | tr '\n' ' '; echo
+diff -r f g && same a.html b.html "page"
+grep -o '<h[123]>[^<]*' a.html
+run gm-probe stats t.h5 --report a.html
+run gm-probe stats t.h5 --figures f
+run gm-probe stats t.h5 --figures f --subset stew --force
+run gm-probe stats t.h5 --figures c.jsonl/f
+run gm-probe stats t.h5 --subset soup
+gm-probe stats t.h5 --against t.h5 --report b.html --figures g --force > /dev/null
+ls g | grep agreement | tr '\n' ' '; grep -o '<h[123]>[^<]*' b.html
+
 echo "-- a recorded generation:"
 generate --prompt "salt onion broth" --prompt "orbit comet" --prompt "sail" --prompt "bowl stir" --record r.h5 > /dev/null
 gm-probe stats r.h5 --top 0 --vocabulary 0 | sed -n '/^prompt/,$p'

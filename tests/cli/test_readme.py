@@ -80,7 +80,7 @@ def set_up():
         write_corpus(path, 1000 * first)
     for left in [*pathlib.Path().glob("*.h5*"), *pathlib.Path().glob("*.safetensors")]:
         left.unlink()
-    for left in ("run.html", "sweep.csv"):
+    for left in ("run.html", "stats.html", "sweep.csv"):
         pathlib.Path(left).unlink(missing_ok=True)
     subprocess.run(["rm", "-rf", "figures"], check=True)
     pathlib.Path("bin").mkdir(exist_ok=True)

@@ -52,6 +52,41 @@ static void pictures_repeat(void)
     gm_text_clear(&b);
 }
 
+static gm_text drawn(const gm_curve_figure *f)
+{
+    gm_text png = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_figure_curves_png(f, &png, &err), err);
+    return png;
+}
+
+/* Are the pictures with shared axes and with axes by column the same? */
+static bool same_by_column(const gm_curve_panel *panel, int columns)
+{
+    gm_curve_figure f = small(panel, 2);
+    f.columns = columns;
+    gm_text shared = drawn(&f);
+    f.by_column = true;
+    gm_text apart = drawn(&f);
+    bool same = shared.n == apart.n && memcmp(shared.at, apart.at, shared.n) == 0;
+    gm_text_clear(&shared);
+    gm_text_clear(&apart);
+    return same;
+}
+
+/* With axes of their own, what one panel holds does not shape the other, whichever is wider. */
+static void columns_have_their_own_axes(void)
+{
+    const gm_curve_point wide[] = {{0, 0, NAN, NAN, NULL}, {100, 100, NAN, NAN, NULL}};
+    const gm_curve_panel near = {
+        .line = line, .n_line = 4, .limit_x = (double)NAN, .level_y = (double)NAN};
+    gm_curve_panel far = near;
+    far.line = wide, far.n_line = 2;
+    CHECK(!same_by_column((const gm_curve_panel[]){near, far}, 2));
+    CHECK(!same_by_column((const gm_curve_panel[]){far, near}, 2));
+    CHECK(same_by_column((const gm_curve_panel[]){near, far}, 1)); /* one column holds both */
+}
+
 static void a_band_leaves_out_what_is_no_number(void)
 {
     const gm_curve_point holed[] = {band[0], {0.1, 0.05, NAN, 0.2, NULL}, band[1]};
@@ -85,5 +120,5 @@ static void files_by_their_ending(void)
     CHECK_FAILS(gm_figure_curves_png(&none, &bytes, &err), err, GM_EARG, "0 panels");
 }
 
-TESTS(TEST(axes_are_round), TEST(pictures_repeat), TEST(a_band_leaves_out_what_is_no_number),
-      TEST(files_by_their_ending))
+TESTS(TEST(columns_have_their_own_axes), TEST(axes_are_round), TEST(pictures_repeat),
+      TEST(a_band_leaves_out_what_is_no_number), TEST(files_by_their_ending))

@@ -60,5 +60,16 @@ static void pointers_are_told_from_files(void)
     CHECK_OK(gm_refuse_lfs_pointer("{\"version\": 1}", 14, "w", &err), err);
 }
 
-TESTS(TEST(what_is_missing_is_said), TEST(every_allocation_may_fail),
+static void folders_are_made_once(void)
+{
+    struct stat about;
+    gm_error err = {0};
+    CHECK_OK(gm_folder_make("made", &err), err);
+    CHECK_OK(gm_folder_make("made", &err), err);
+    CHECK(stat("made", &about) == 0 && S_ISDIR(about.st_mode));
+    CHECK_FAILS(gm_folder_make("not/there", &err), err, GM_EIO,
+                "cannot make the folder 'not/there': No such file");
+}
+
+TESTS(TEST(folders_are_made_once), TEST(what_is_missing_is_said), TEST(every_allocation_may_fail),
       TEST(pointers_are_told_from_files))

@@ -1,0 +1,393 @@
+/* stats_page.c - what gm-probe stats says as one HTML file: see stats_page.h. */
+#include "probe/stats_page.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/outfile.h"
+#include "figures/html.h"
+#include "probe/stats_figures.h"
+
+#define N_OF(list) ((int)(sizeof(list) / sizeof *(list)))
+
+static void number(gm_html *h, double value, int decimals)
+{
+    gm_html_cell_number(h, value, decimals);
+}
+
+static void whole(gm_html *h, uint64_t n)
+{
+    number(h, (double)n, 0);
+}
+
+/* The picture, where the trace has what it shows. */
+static gm_status put_figure(gm_html *h, const gm_stats *s, gm_stats_figure figure, size_t subset,
+                            const char *caption, gm_error *err)
+{
+    gm_text png = {0};
+    const gm_picture_target to = {.png = &png};
+    if (!gm_stats_figure_there(s, figure)) return GM_OK;
+    gm_status status = gm_stats_figure_draw(s, figure, subset, &to, err);
+    if (status == GM_OK) gm_html_picture(h, &png, caption, caption);
+    gm_text_clear(&png);
+    return status;
+}
+
+/* ---- layers ---- */
+
+static gm_status put_load(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    static const char *const head[] = {
+        "layer", "Gini", "CV", "largest over mean", "never chosen", "committee", "entropy, bits"};
+    uint64_t *scratch = gm_alloc(s->E, sizeof *scratch);
+    if (scratch == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu experts", s->E);
+    gm_html_heading(h, 2, "Load");
+    gm_status status =
+        put_figure(h, s, GM_FIGURE_LOAD, 0,
+                   "Layers down, experts across; 1: chosen as often as every other", err);
+    gm_html_table_begin(h, "Committee: the fewest experts that have half of all choices", head,
+                        N_OF(head));
+    for (size_t l = 0; l < s->L; l++) {
+        gm_load load = gm_load_of(s->all + l * s->E, scratch, s->E);
+        number(h, s->info->layer_of_moe[l], 0);
+        number(h, load.gini, 3);
+        number(h, load.cv, 3);
+        number(h, load.max_over_mean, 2);
+        number(h, load.dead, 0);
+        number(h, load.committee, 0);
+        number(h, load.entropy_bits, 3);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+    gm_free(scratch);
+    return status;
+}
+
+/* ---- the router ---- */
+
+static void put_router_row(gm_html *h, const gm_stats *s, const char *name, gm_router_sum sum)
+{
+    gm_router_mean mean = gm_router_mean_of(&sum);
+    if (sum.n == 0) return;
+    gm_html_cell(h, name);
+    whole(h, sum.n);
+    number(h, mean.entropy_bits, 3);
+    number(h, mean.mass, 4);
+    number(h, mean.margin, 4);
+    if (gm_stats_has_softmax(s)) number(h, mean.softmax_bits, 3);
+    gm_html_row_end(h);
+}
+
+static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    static const char *const head[] = {
+        "where",  "(token, layer) pairs",        "entropy of gates, bits", "mass",
+        "margin", "entropy of the softmax, bits"};
+    if (s->router == NULL) return GM_OK;
+    gm_html_heading(h, 2, "The router");
+    gm_status status = put_figure(h, s, GM_FIGURE_ROUTER, 0,
+                                  "Entropy of the K gates brought to sum 1, sum of the chosen "
+                                  "probabilities, rank K less rank K+1",
+                                  err);
+    gm_html_table_begin(h, "By phase, position and layer", head,
+                        N_OF(head) - !gm_stats_has_softmax(s));
+    for (int p = 0; p < GM_STATS_PHASES; p++)
+        put_router_row(h, s, gm_stats_phase_name[p], gm_stats_router_sum(s, 0, s->L, p, -1));
+    for (int b = 0; b < GM_STATS_POSITIONS; b++) {
+        char bin[GM_STATS_NAME_BYTES], name[GM_STATS_NAME_BYTES + 16];
+        gm_stats_bin_name(b, bin);
+        snprintf(name, sizeof name, "position %s", bin);
+        put_router_row(h, s, name, gm_stats_router_sum(s, 0, s->L, -1, b));
+    }
+    for (size_t l = 0; l < s->L; l++) {
+        char name[32];
+        snprintf(name, sizeof name, "layer %d", s->info->layer_of_moe[l]);
+        put_router_row(h, s, name, gm_stats_router_sum(s, l, 1, -1, -1));
+    }
+    gm_html_table_end(h);
+    return status;
+}
+
+/* ---- information and pairs ---- */
+
+static gm_status put_information(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    static const char *const head[] = {
+        "layer", "bits of the subset",   "null", "null, 95 of 100",
+        "p",     "bits of the token id", "null", "vocabulary specialisation",
+        "null"};
+    if (!gm_stats_figure_there(s, GM_FIGURE_INFORMATION)) return GM_OK;
+    gm_html_heading(h, 2, "What an expert tells");
+    gm_status status =
+        put_figure(h, s, GM_FIGURE_INFORMATION, 0,
+                   "Mutual information of the chosen expert with the document's subset and with "
+                   "the token that goes in",
+                   err);
+    gm_html_table_begin(h, "Nulls: subsets dealt out anew among documents, ids among tokens", head,
+                        N_OF(head));
+    for (size_t l = 0; l < s->L; l++) {
+        const gm_subset_information *i = s->information ? &s->information[l] : NULL;
+        const gm_token_layer *t = s->has_tokens ? &s->by_token.layer[l] : NULL;
+        number(h, s->info->layer_of_moe[l], 0);
+        number(h, i ? i->mutual.bits : (double)NAN, 4);
+        number(h, i ? i->null_bits : (double)NAN, 4);
+        number(h, i ? i->null_95_bits : (double)NAN, 4);
+        number(h, i ? i->p : (double)NAN, 4);
+        number(h, t ? t->mutual.bits : (double)NAN, 4);
+        number(h, t ? t->null.bits : (double)NAN, 4);
+        number(h, t ? t->specialisation : (double)NAN, 4);
+        number(h, t ? t->null_specialisation : (double)NAN, 4);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+    return status;
+}
+
+static void put_pair(gm_html *h, gm_token_pair pair)
+{
+    gm_html_raw(h, "<td>");
+    if (pair.found) gm_html_printf(h, "%zu, %zu", pair.i, pair.j);
+    gm_html_raw(h, "</td>");
+    number(h, pair.found ? pair.npmi : (double)NAN, 4);
+}
+
+static gm_status put_pairs(gm_html *h, const gm_stats *s, gm_error *err)
+{
+    static const char *const head[] = {"layer", "together", "nPMI", "and in the next", "nPMI"};
+    gm_status status = GM_OK;
+    char caption[160];
+    if (!s->has_tokens) return GM_OK;
+    gm_html_heading(h, 2, "Experts chosen together");
+    GM_TRY(put_figure(h, s, GM_FIGURE_TOGETHER, 0,
+                      "log2 of P(column | row) over P(column), both raised by a twentieth of an "
+                      "even share; a little below 0 where nothing is special, as the K differ",
+                      err));
+    GM_TRY(put_figure(h, s, GM_FIGURE_NEXT, 0, "The same from a layer to the next", err));
+    snprintf(caption, sizeof caption,
+             "The pair chosen together most beyond its experts' loads, of those that at least "
+             "%" PRIu64 " tokens chose",
+             s->support);
+    gm_html_table_begin(h, caption, head, N_OF(head));
+    for (size_t l = 0; l < s->L; l++) {
+        number(h, s->info->layer_of_moe[l], 0);
+        put_pair(h, gm_token_pair_of(&s->by_token, l, s->support));
+        put_pair(h, l + 1 < s->L ? gm_token_next_pair_of(&s->by_token, l, s->support)
+                                 : (gm_token_pair){.found = false});
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+out:
+    return status;
+}
+
+/* ---- subsets ---- */
+
+/* The experts whose probability the subset raises most. */
+static gm_status put_raised(gm_html *h, const gm_stats *s, size_t subset, size_t top, gm_error *err)
+{
+    gm_best best;
+    gm_status status = gm_best_init(&best, top, err);
+    if (status != GM_OK) return status;
+    for (size_t at = 0; at < s->L * s->E; at++)
+        gm_best_offer(&best, at, gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference);
+    gm_html_raw(h, "<td>");
+    for (size_t i = 0; i < best.n; i++) {
+        size_t at = best.at[i];
+        gm_domain_measure m = gm_stats_domain(s, subset, at / s->E, at % s->E);
+        gm_html_printf(h, "%s%d:%zu %.3f (%+.3f, x%.2f)", i ? "; " : "",
+                       s->info->layer_of_moe[at / s->E], at % s->E, m.specialisation,
+                       m.risk_difference, m.lift);
+    }
+    gm_html_raw(h, "</td>");
+    gm_best_clear(&best);
+    return GM_OK;
+}
+
+static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_options *o,
+                             gm_error *err)
+{
+    static const char *const head[] = {
+        "subset", "documents", "tokens", "mean cosine of two documents",
+        "layer:expert P(expert | subset) (less that of the others, lift)"};
+    gm_status status = GM_OK;
+    if (s->S < 2) return GM_OK;
+    gm_html_heading(h, 2, "Subsets");
+    gm_html_raw(h, "<p>");
+    gm_html_printf(
+        h,
+        "Mean cosine of two documents' usage: %.4f of one subset, %.4f of two; Cohen's d "
+        "%.2f, over the pairs of %zu documents. An expert without a preference is "
+        "chosen by %.4f of the tokens.",
+        s->within_all, s->between_all, s->cosine_d, s->cosine_documents,
+        (double)s->K / (double)s->E);
+    gm_html_raw(h, "</p>\n");
+    gm_html_table_begin(h, "Experts whose probability is raised most", head, N_OF(head));
+    for (size_t i = 0; i < s->S; i++) {
+        gm_html_cell(h, s->samples->subset_name[i]);
+        whole(h, s->documents[i]);
+        whole(h, s->tokens[i]);
+        number(h, s->within[i], 4);
+        GM_TRY(put_raised(h, s, i, o->top, err));
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+    for (size_t i = 0; i < o->n_subsets; i++) {
+        gm_html_heading(h, 3, s->samples->subset_name[o->subset[i]]);
+        GM_TRY(put_figure(h, s, GM_FIGURE_SUBSET, o->subset[i],
+                          "1: chosen as often as by a router without a preference; on the right "
+                          "red is raised by the subset, blue lowered",
+                          err));
+    }
+out:
+    return status;
+}
+
+static void put_rollout(gm_html *h, const gm_stats *s)
+{
+    static const char *const head[] = {"layer", "with its own prompt", "with the prompt before"};
+    if (s->rollout.documents == 0) return;
+    gm_html_heading(h, 2, "What was written against what was read");
+    gm_html_table_begin(h, "Mean cosine of the experts of generated tokens", head, N_OF(head));
+    for (size_t l = 0; l < s->L; l++) {
+        number(h, s->info->layer_of_moe[l], 0);
+        number(h, s->rollout.own[l], 4);
+        number(h, s->rollout.other[l], 4);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
+/* ---- single experts ---- */
+
+static void put_expert(gm_html *h, const gm_stats *s, const gm_expert_view *v,
+                       const gm_tokenizer *tokenizer)
+{
+    static const char *const token_head[] = {"token id", "spelling", "tokens",
+                                             "chose it", "share",    "lift"};
+    static const char *const document_head[] = {"document", "subset", "share of its tokens"};
+    char title[64];
+    snprintf(title, sizeof title, "Expert %d:%zu", s->info->layer_of_moe[v->l], v->e);
+    gm_html_heading(h, 3, title);
+    gm_html_table_begin(h, "Tokens that add most to what it tells", token_head, N_OF(token_head));
+    for (size_t i = 0; i < v->rows.n; i++) {
+        gm_expert_token t = gm_expert_token_of(v, i, s, tokenizer);
+        whole(h, t.id);
+        gm_html_raw(h, "<td>");
+        if (t.spelling) gm_html_text(h, t.spelling, t.n);
+        gm_html_raw(h, "</td>");
+        whole(h, t.tokens);
+        whole(h, t.chose);
+        number(h, t.share, 4);
+        number(h, t.lift, 2);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+    gm_html_table_begin(h, "Documents", document_head, N_OF(document_head));
+    for (size_t i = 0; i < v->documents.n; i++) {
+        size_t d = v->documents.at[i];
+        gm_html_cell(h, s->samples->id[d]);
+        gm_html_cell(h, s->samples->subset_name[s->samples->subset[d]]);
+        number(h, v->documents.value[i], 4);
+        gm_html_row_end(h);
+    }
+    gm_html_table_end(h);
+}
+
+/* ---- pages ---- */
+
+static void put_intro(gm_html *h, const gm_stats *s)
+{
+    gm_html_raw(h, "<p>");
+    gm_html_printf(h,
+                   "%zu documents of %zu subsets, %" PRIu64
+                   " tokens; %zu of %zu experts chosen a token in each of %zu MoE layers. Template "
+                   "tokens and rows that were not finite are left out. Fingerprint of the run: %s.",
+                   s->samples->n, s->S, s->n_tokens, s->K, s->E, s->L, s->info->fingerprint);
+    gm_html_raw(h, "</p>\n");
+}
+
+static gm_status finish(gm_html *h, const char *path, bool replace, gm_error *err)
+{
+    gm_status status = gm_html_end(h, err);
+    if (status != GM_OK) return status;
+    return gm_outfile_write(path, replace, h->text.at, h->text.n, err);
+}
+
+gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o, const char *path,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_html h = {0};
+    gm_text title = {0};
+    GM_TRY(gm_text_printf(&title, err, "Experts of %s", s->info->model));
+    gm_html_begin(&h, title.at);
+    gm_html_heading(&h, 1, title.at);
+    put_intro(&h, s);
+    GM_TRY(put_load(&h, s, err));
+    GM_TRY(put_router(&h, s, err));
+    GM_TRY(put_information(&h, s, err));
+    GM_TRY(put_pairs(&h, s, err));
+    GM_TRY(put_subsets(&h, s, o, err));
+    put_rollout(&h, s);
+    if (o->n_views > 0) gm_html_heading(&h, 2, "Experts asked for");
+    for (size_t i = 0; i < o->n_views; i++) put_expert(&h, s, &o->view[i], o->tokenizer);
+    GM_TRY(finish(&h, path, o->replace, err));
+out:
+    gm_text_clear(&title);
+    gm_html_clear(&h);
+    return status;
+}
+
+/* ---- two traces ---- */
+
+static void put_agree(gm_html *h, const gm_against *a, const char *name, gm_agree g)
+{
+    double n = g.n > 0 ? (double)g.n : (double)NAN;
+    gm_html_cell(h, name);
+    whole(h, g.n);
+    number(h, (double)g.same_set / n, 5);
+    number(h, (double)g.same_first / n, 5);
+    number(h, (double)g.shared / (n * a->info->n_chosen), 5);
+    gm_html_row_end(h);
+}
+
+gm_status gm_against_page_write(const gm_against *a, bool replace, const char *path, gm_error *err)
+{
+    static const char *const head[] = {"where", "(token, layer) pairs", "all K the same",
+                                       "the strongest the same", "shared of K"};
+    gm_status status = GM_OK;
+    gm_html h = {0};
+    gm_text png = {0};
+    char name[48];
+    size_t L = (size_t)a->info->n_layers;
+    gm_html_begin(&h, "Agreement of two traces");
+    gm_html_heading(&h, 1, "Agreement of two traces");
+    gm_html_raw(&h, "<p>");
+    gm_html_printf(&h,
+                   "%s: %" PRIu64 " documents in both, %" PRIu64 " in the first alone; %" PRIu64
+                   " tokens compared, %" PRIu64 " left out.",
+                   a->info->model, a->documents, a->alone, a->tokens, a->left);
+    gm_html_raw(&h, "</p>\n");
+    GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
+    gm_html_picture(&h, &png, "Agreement by margin and by layer",
+                    "What another kernel or precision turns over are choices of a small margin");
+    gm_html_table_begin(&h, "By margin in the first trace, and by layer", head, N_OF(head));
+    put_agree(&h, a, "all", gm_against_sum(a, 0, L, -1));
+    for (int b = 0; b < GM_MARGIN_BINS; b++) {
+        gm_agree g = gm_against_sum(a, 0, L, b);
+        snprintf(name, sizeof name, "margin from %.4g",
+                 b == 0 ? 0.0 : ldexp(1, b + GM_MARGIN_EXPONENT));
+        if (g.n > 0) put_agree(&h, a, name, g);
+    }
+    for (size_t l = 0; l < L; l++) {
+        snprintf(name, sizeof name, "layer %d", a->info->layer_of_moe[l]);
+        put_agree(&h, a, name, gm_against_sum(a, l, 1, -1));
+    }
+    gm_html_table_end(&h);
+    GM_TRY(finish(&h, path, replace, err));
+out:
+    gm_text_clear(&png);
+    gm_html_clear(&h);
+    return status;
+}
