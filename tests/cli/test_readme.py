@@ -78,10 +78,9 @@ def set_up():
         pathlib.Path(name).symlink_to(target)
     for first, path in enumerate(CORPORA):
         write_corpus(path, 1000 * first)
-    for left in [*pathlib.Path().glob("*.h5*"), *pathlib.Path().glob("*.safetensors")]:
-        left.unlink()
-    for left in ("run.html", "stats.html", "sweep.csv"):
-        pathlib.Path(left).unlink(missing_ok=True)
+    for kind in ("*.h5*", "*.safetensors", "*.html", "*.csv"):
+        for left in pathlib.Path().glob(kind):
+            left.unlink()
     subprocess.run(["rm", "-rf", "figures"], check=True)
     pathlib.Path("bin").mkdir(exist_ok=True)
     pathlib.Path("bin/gm-steer").write_text(LESS.format(program=BIN / "gm-steer"))
