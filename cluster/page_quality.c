@@ -1,71 +1,9 @@
 /* page_quality.c - quality figures as lights, and all figures and parameters as tables. */
 #include "cluster/page_quality.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
-
-/* ---- lights ---- */
-
-/* A figure and where it begins to be good, and to be fair; good < fair: less is better. */
-typedef struct light {
-    const char *name; /* member of the quality figures; a list counts by its mean */
-    const char *title;
-    double good, fair;
-} light;
-
-static const light lights[] = {
-    {"trustworthiness", "neighbours on the map use the same experts", 0.9, 0.8},
-    {"noise_share", "documents in no cluster", 0.2, 0.4},
-    {"split_half_correlation", "profiles come out again from half the documents", 0.9, 0.7},
-};
-
-/* A number, or the mean of a list's numbers; NaN when it is neither. */
-static double figure_of(const gm_json *value)
-{
-    double number, sum = 0, n = 0;
-    if (value == NULL) return NAN;
-    if (gm_json_f64(value, &number)) return number;
-    if (gm_json_kind_of(value) != GM_JSON_ARRAY) return NAN;
-    for (const gm_json *v = gm_json_first(value); v; v = gm_json_next(v))
-        if (gm_json_f64(v, &number)) sum += number, n++;
-    return n > 0 ? sum / n : (double)NAN;
-}
-
-static void put_light(gm_html *page, const light *l, double value)
-{
-    const double sign = l->good < l->fair ? -1 : 1;
-    const char *word = isnan(value)                     ? "not computed"
-                       : sign * value >= sign * l->good ? "good"
-                       : sign * value >= sign * l->fair ? "fair"
-                                                        : "poor";
-    gm_html_raw(page, "<li class=\"light ");
-    gm_html_raw(page, isnan(value) ? "none" : word);
-    gm_html_raw(page, "\"><b>");
-    gm_html_raw(page, word);
-    gm_html_raw(page, "</b> ");
-    if (isnan(value))
-        gm_html_printf(page, "%s", l->title);
-    else
-        gm_html_printf(page, "%s: %.3g (good from %g, fair from %g)", l->title, value, l->good,
-                       l->fair);
-    gm_html_raw(page, "</li>\n");
-}
-
-/* Would words alone have done? */
-static void put_control(gm_html *page, const gm_json *control)
-{
-    double router = control ? figure_of(gm_json_find(control, "router_neighbour_purity")) : NAN,
-           words = control ? figure_of(gm_json_find(control, "words_neighbour_purity")) : NAN;
-    if (isnan(router) || isnan(words)) return;
-    bool ahead = router >= words;
-    gm_html_raw(page, ahead ? "<li class=\"light good\"><b>good</b> "
-                            : "<li class=\"light fair\"><b>fair</b> ");
-    gm_html_printf(page, "neighbours of one subset: %.3g by experts, %.3g by words alone", router,
-                   words);
-    gm_html_raw(page, "</li>\n");
-}
 
 /* The atlas's JSON, or NULL when it has none. */
 static gm_status parse(gm_json **root, const char *json, const char *title, gm_error *err)
@@ -75,15 +13,48 @@ static gm_status parse(gm_json **root, const char *json, const char *title, gm_e
     return gm_json_parse(root, json, strlen(json), title, err);
 }
 
+/* ---- lights ---- */
+
+/* A level of the verdict as a mark and a word. */
+typedef struct light {
+    const char *level, *style, *word;
+} light;
+
+/* A member of a JSON object as text; "" when it is not there. */
+static const char *text_of(const gm_json *object, const char *key)
+{
+    const gm_json *found = gm_json_find(object, key);
+    const char *text = found ? gm_json_text(found, NULL) : NULL;
+    return text ? text : "";
+}
+
+static void put_light(gm_html *page, const light *l, const char *text)
+{
+    gm_html_raw(page, "<li class=\"light ");
+    gm_html_raw(page, l->style);
+    gm_html_raw(page, "\"><b>");
+    gm_html_raw(page, l->word);
+    gm_html_raw(page, "</b> ");
+    gm_html_text(page, text, strlen(text));
+    gm_html_raw(page, "</li>\n");
+}
+
 gm_status gm_page_put_lights(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
+    static const light known[] = {
+        {"doubt", "poor", "Doubt."}, {"fair", "fair", "Fair."}, {"trust", "good", "Trust."}};
+    static const light none = {NULL, "none", "Not computed:"};
     gm_json *root;
     gm_status status = parse(&root, atlas->quality, "quality", err);
     if (status != GM_OK) return status;
-    gm_html_raw(page, "<ul class=\"lights\" aria-label=\"Quality\">\n");
-    for (size_t i = 0; i < sizeof lights / sizeof *lights; i++)
-        put_light(page, &lights[i], figure_of(root ? gm_json_find(root, lights[i].name) : NULL));
-    put_control(page, root ? gm_json_find(root, "control") : NULL);
+    const gm_json *verdict = root ? gm_json_find(root, "verdict") : NULL;
+    gm_html_raw(page, "<ul class=\"lights\" aria-label=\"What to trust\">\n");
+    if (verdict == NULL)
+        put_light(page, &none, "this atlas does not say what to trust; fit its trace again");
+    for (size_t i = 0; verdict && i < sizeof known / sizeof *known; i++)
+        for (const gm_json *v = gm_json_first(verdict); v; v = gm_json_next(v))
+            if (strcmp(text_of(v, "level"), known[i].level) == 0)
+                put_light(page, &known[i], text_of(v, "text"));
     gm_html_raw(page, "</ul>\n");
     gm_json_free(root);
     return GM_OK;
@@ -97,6 +68,10 @@ static const struct {
 } meanings[] = {
     {"noise_share", "documents that belong to no cluster"},
     {"trustworthiness", "1: who is near on the map is near by usage"},
+    {"continuity", "1: who is near by usage is near on the map"},
+    {"neighbours_kept", "nearest neighbours by usage that are so on the map"},
+    {"map_neighbours", "neighbours that these three look at"},
+    {"map_documents", "documents that these three were taken over"},
     {"homogeneity", "1: no cluster mixes subsets"},
     {"completeness", "1: no subset is split among clusters"},
     {"nmi", "harmonic mean of the two"},
@@ -104,10 +79,20 @@ static const struct {
     {"purity", "clustered documents of their cluster's largest subset"},
     {"neighbour_purity", "neighbours by usage that are of the document's own subset"},
     {"neighbour_purity_chance", "the same for neighbours drawn at random"},
-    {"control.documents", "documents that the comparison with words took"},
+    {"dbcv", "density within clusters against between them, -1 to 1"},
+    {"seed_ari", "agreement with the clusters from other seeds"},
+    {"seed_ari_among", "agreement of the other seeds with each other"},
+    {"half_ari", "agreement with the clusters of either half of the documents"},
+    {"coherence", "do a cluster's keywords stand in the same documents? NPMI, -1 to 1"},
+    {"diversity", "keywords that are of one cluster only"},
+    {"length_noise", "correlation of a document's length with being in no cluster"},
+    {"length_cluster", "correlation of a document's length with its cluster"},
+    {"control.basis", "what clusters without a router were made from"},
+    {"control.documents", "documents that this comparison took"},
     {"control.router_neighbour_purity", "among those, neighbours by usage of the same subset"},
-    {"control.words_neighbour_purity",
-     "the same for neighbours by counts of words (hashed, Hellinger)"},
+    {"control.tokens_neighbour_purity", "the same for neighbours by frequencies alone"},
+    {"control.ari", "agreement of the clusters with and without the router"},
+    {"control.added_ami", "what the router tells of the subsets beyond that"},
     {"split_half_correlation", "of each cluster's profiles from either half of its documents"},
     {"zero_documents", "documents without a counted choice"},
     {"distinct_documents", "documents of different counts"},
@@ -123,7 +108,21 @@ static const char *meaning_of(const char *name)
     return "";
 }
 
-/* A number, text or truth value; a list's items with blanks between them. */
+static void put_value(gm_html *page, const gm_json *v);
+
+/* Items of a list with blanks between them, those that are objects with semicolons; members of
+ * an object as "key value", with commas. */
+static void put_items(gm_html *page, const gm_json *list)
+{
+    const bool object = gm_json_kind_of(list) == GM_JSON_OBJECT;
+    for (const gm_json *k = gm_json_first(list); k; k = gm_json_next(k)) {
+        if (object) gm_html_printf(page, "%s ", gm_json_key(k));
+        put_value(page, k);
+        if (gm_json_next(k) == NULL) return;
+        gm_html_raw(page, object ? ", " : gm_json_kind_of(k) == GM_JSON_OBJECT ? "; " : " ");
+    }
+}
+
 static void put_value(gm_html *page, const gm_json *v)
 {
     double number;
@@ -135,13 +134,16 @@ static void put_value(gm_html *page, const gm_json *v)
         gm_html_printf(page, "%.6g", number);
     else if (gm_json_bool(v, &flag))
         gm_html_printf(page, "%s", flag ? "yes" : "no");
-    else if (gm_json_kind_of(v) != GM_JSON_ARRAY)
-        gm_html_printf(page, "-");
+    else if (gm_json_n_items(v) > 0)
+        put_items(page, v);
     else
-        for (const gm_json *k = gm_json_first(v); k; k = gm_json_next(k)) {
-            put_value(page, k);
-            gm_html_raw(page, " ");
-        }
+        gm_html_printf(page, "-");
+}
+
+/* What the lights say, and by which limits, stands there. */
+static bool is_light(const char *name)
+{
+    return strcmp(name, "verdict") == 0 || strcmp(name, "thresholds") == 0;
 }
 
 /* A JSON object's members as rows; objects inside become rows "outer.inner". */
@@ -150,6 +152,7 @@ static void put_members(gm_html *page, const gm_json *object, const char *prefix
     for (const gm_json *v = gm_json_first(object); v; v = gm_json_next(v)) {
         char name[160];
         snprintf(name, sizeof name, "%s%s", prefix, gm_json_key(v));
+        if (explained && is_light(name)) continue;
         if (gm_json_kind_of(v) == GM_JSON_OBJECT) {
             strncat(name, ".", sizeof name - strlen(name) - 1);
             put_members(page, v, name, explained);

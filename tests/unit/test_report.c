@@ -57,7 +57,10 @@ static gm_atlas small_atlas(void)
                       .subset_count = subset_count,
                       .model = "tiny",
                       .quality = "{\"noise_share\":0.1667,\"knn\":{\"purity\":0.5},"
-                                 "\"split\":[0.25,1],\"none\":null}",
+                                 "\"split\":[0.25,1],\"none\":null,\"by\":[{\"name\":\"a\",\"n\":1}"
+                                 ",{\"name\":\"b\",\"n\":2}],"
+                                 "\"verdict\":[{\"level\":\"trust\",\"text\":\"yes\"},{\"level\":"
+                                 "\"doubt\",\"text\":\"3 < 4\"}]}",
                       .parameters = "{\"metric\":\"hellinger\",\"seed\":42}"};
 }
 
@@ -126,12 +129,14 @@ static void the_page_holds_everything_and_repeats(void)
     CHECK_PAGE(first.at, "<td>knn.purity</td><td>0.5</td><td></td>");
     CHECK_PAGE(first.at,
                "<td>noise_share</td><td>0.1667</td><td>documents that belong to no cluster");
-    CHECK_PAGE(first.at, "<td>split</td><td>0.25 1 </td>");
+    CHECK_PAGE(first.at, "<td>split</td><td>0.25 1</td>");
     CHECK_PAGE(first.at, "<td>none</td><td>-</td>");
     CHECK_PAGE(first.at, "hellinger");
     CHECK_PAGE(first.at, "1 documents (16.7 %) belong to none");
-    CHECK_PAGE(first.at, "<b>good</b> documents in no cluster: 0.167 (good from 0.2");
-    CHECK_PAGE(first.at, "<b>not computed</b> neighbours on the map use the same experts");
+    CHECK_PAGE(first.at, "<li class=\"light poor\"><b>Doubt.</b> 3 &lt; 4</li>\n"
+                         "<li class=\"light good\"><b>Trust.</b> yes</li>");
+    CHECK(strstr(first.at, "<td>verdict") == NULL);
+    CHECK_PAGE(first.at, "<td>by</td><td>name a, n 1; name b, n 2</td>");
     CHECK_PAGE(first.at, "<td class=\"n m6\">2</td>"); /* two of three documents */
     CHECK_PAGE(first.at, "written without the trace");
     CHECK(strstr(first.at, "id=\"text\"") == NULL);
