@@ -9,8 +9,8 @@
  * when the atlas has none. Errors: GM_EFORMAT, GM_EMEM. */
 gm_status gm_page_put_lights(gm_html *page, const gm_atlas *atlas, gm_error *err) GM_MUST_USE;
 
-/* A section with every member of a JSON object as a row; `explained`: with what it means, and without what
- * the lights say. */
+/* A section with every member of a JSON object as a row; `explained`: with what it means, and
+ * without what the lights say. */
 gm_status gm_page_put_json(gm_html *page, const char *title, const char *json, bool explained,
                            gm_error *err) GM_MUST_USE;
 

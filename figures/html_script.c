@@ -2,6 +2,8 @@
 #include "figures/html.h"
 
 #include <string.h>
+
+#define ZLIB_CONST /* zlib does not write to its input */
 #include <zlib.h>
 
 #include "base/sha256.h"
@@ -59,7 +61,7 @@ static gm_status deflate_all(gm_text *out, const void *bytes, size_t n)
     size_t most = deflateBound(&z, (uLong)n);
     gm_status status = gm_text_reserve(out, most, NULL);
     if (status == GM_OK) {
-        z.next_in = (Bytef *)(uintptr_t)bytes; /* zlib does not write there */
+        z.next_in = bytes;
         z.avail_in = (uInt)n;
         z.next_out = (Bytef *)out->at + out->n;
         z.avail_out = (uInt)most;

@@ -73,7 +73,8 @@ static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f
  * bounds; *shown: how many of them then fit, the first ones. */
 static double line_height(double room, size_t n, size_t *shown)
 {
-    double line = fmin(MOST_LINE, fmax(LEAST_LINE, room / (double)((n + 1) / 2)));
+    const size_t column = (n + 1) / 2; /* labels in the fuller one */
+    double line = fmin(MOST_LINE, fmax(LEAST_LINE, room / (double)column));
     size_t most = 2 * (size_t)floor(room / line);
     *shown = n < most ? n : most;
     return line;
