@@ -10,6 +10,7 @@ int main(int argc, char **argv)
         {"show", gm_cluster_show, "print the clusters of an atlas, or one of them"},
         {"find", gm_cluster_find, "find the clusters that are nearest to given words"},
         {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},
+        {"export", gm_cluster_export, "write an atlas for scanpy, as CSV, JSON or GraphML"},
         {NULL, NULL, NULL},
     };
     return gm_cli_main("gm-cluster", "find what the experts of a model are about", commands, argc,

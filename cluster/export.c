@@ -1,0 +1,299 @@
+/* export.c - gm-cluster export: an atlas for other programs.
+ *
+ * Documents as CSV or JSON, the condensed tree as GraphML, all of it as AnnData for scanpy.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "base/outfile.h"
+#include "base/sha256.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/usage.h"
+#include "formats/h5ad.h"
+
+typedef enum export_format { EXPORT_H5AD, EXPORT_CSV, EXPORT_JSON, EXPORT_GRAPHML } export_format;
+static const char *const ending[] = {".h5ad", ".csv", ".json", ".graphml"};
+
+/* ---- CSV ---- */
+
+/* A field as RFC 4180 has it. */
+static void put_field(FILE *to, const char *text)
+{
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, to);
+        return;
+    }
+    fputc('"', to);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', to);
+        fputc(*text, to);
+    }
+    fputc('"', to);
+}
+
+static const char *script_of(const gm_atlas *a, size_t i)
+{
+    return a->n_scripts > 0 ? a->script_name[a->script[i]] : "";
+}
+
+static void write_csv(FILE *to, const gm_atlas *a)
+{
+    fputs("id,sha,subset,script,n_tokens,x,y,cluster,cluster_name,probability,outlier\r\n", to);
+    for (size_t i = 0; i < a->n; i++) {
+        char hex[65];
+        int32_t c = a->cluster[i];
+        gm_sha256_hex(a->sha + 32 * i, hex);
+        put_field(to, a->id[i]);
+        fprintf(to, ",%s,", hex);
+        put_field(to, a->n_subsets > 0 ? a->subset_name[a->subset[i]] : "");
+        fprintf(to, ",%s,%u,%.9g,%.9g,%d,", script_of(a, i), a->n_tokens[i], (double)a->xy[2 * i],
+                (double)a->xy[2 * i + 1], c);
+        put_field(to, c >= 0 ? a->name[c] : "");
+        fprintf(to, ",%.9g,%.9g\r\n", (double)a->probability[i], (double)a->outlier[i]);
+    }
+}
+
+/* ---- JSON ---- */
+
+static void put_cluster(gm_json_out *out, const gm_atlas *a, size_t c)
+{
+    gm_json_open_object(out, NULL);
+    gm_json_put_u64(out, "id", c);
+    gm_json_put_string(out, "name", a->name[c][0] ? a->name[c] : NULL);
+    gm_json_put_u64(out, "size", a->size[c]);
+    gm_json_put_f64(out, "stability", (double)a->stability[c]);
+    gm_json_put_f64(out, "seed_jaccard", (double)a->seed_jaccard[c]);
+    gm_json_put_f64(out, "half_jaccard", (double)a->half_jaccard[c]);
+    gm_json_put_f64(out, "validity", (double)a->validity[c]);
+    gm_json_put_f64(out, "coherence", (double)a->coherence[c]);
+    gm_json_open_array(out, "keywords");
+    for (size_t k = c * GM_N_KEYWORDS; k < (c + 1) * GM_N_KEYWORDS; k++)
+        if (a->keyword[k][0]) gm_json_put_string(out, NULL, a->keyword[k]);
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
+static void put_document(gm_json_out *out, const gm_atlas *a, size_t i)
+{
+    char hex[65];
+    gm_sha256_hex(a->sha + 32 * i, hex);
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "id", a->id[i]);
+    gm_json_put_string(out, "sha", hex);
+    gm_json_put_string(out, "subset", a->n_subsets > 0 ? a->subset_name[a->subset[i]] : NULL);
+    gm_json_put_string(out, "script", a->n_scripts > 0 ? script_of(a, i) : NULL);
+    gm_json_put_u64(out, "n_tokens", a->n_tokens[i]);
+    gm_json_put_f64(out, "x", (double)a->xy[2 * i]);
+    gm_json_put_f64(out, "y", (double)a->xy[2 * i + 1]);
+    gm_json_put_i64(out, "cluster", a->cluster[i]);
+    gm_json_put_f64(out, "probability", (double)a->probability[i]);
+    gm_json_put_f64(out, "outlier", (double)a->outlier[i]);
+    gm_json_close_object(out);
+}
+
+static gm_status write_json(FILE *to, const gm_atlas *a, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "model", a->model);
+    gm_json_put_string(&out, "digest", a->digest);
+    gm_json_put_raw(&out, "parameters", a->parameters);
+    gm_json_put_raw(&out, "quality", a->quality);
+    gm_json_open_array(&out, "clusters");
+    for (size_t c = 0; c < a->n_clusters; c++) put_cluster(&out, a, c);
+    gm_json_close_array(&out);
+    gm_json_open_array(&out, "documents");
+    for (size_t i = 0; i < a->n; i++) put_document(&out, a, i);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) {
+        fwrite(out.text.at, 1, out.text.n, to);
+        fputc('\n', to);
+    }
+    gm_text_clear(&out.text);
+    return status;
+}
+
+/* ---- GraphML ---- */
+
+/* Text as XML 1.0 has it: what it has no character for becomes U+FFFD. */
+static void put_xml(FILE *to, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '&')
+            fputs("&amp;", to);
+        else if (c == '<')
+            fputs("&lt;", to);
+        else if (c == '>')
+            fputs("&gt;", to);
+        else if (c == '"')
+            fputs("&quot;", to);
+        else if (c < 0x20 && c != '\t')
+            fputs("\xef\xbf\xbd", to);
+        else
+            fputc(c, to);
+    }
+}
+
+static void put_words(FILE *to, const char *const *keyword)
+{
+    bool any = false;
+    for (int k = 0; k < GM_N_KEYWORDS; k++) {
+        if (keyword[k][0] == '\0') continue;
+        if (any) fputs(", ", to);
+        put_xml(to, keyword[k]);
+        any = true;
+    }
+}
+
+static void write_graphml(FILE *to, const gm_atlas *a)
+{
+    static const char *const key[][2] = {{"size", "long"},
+                                         {"birth_lambda", "double"},
+                                         {"cluster", "long"},
+                                         {"name", "string"},
+                                         {"keywords", "string"}};
+    fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+          "<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n",
+          to);
+    for (size_t k = 0; k < sizeof key / sizeof key[0]; k++)
+        fprintf(to, "  <key id=\"%s\" for=\"node\" attr.name=\"%s\" attr.type=\"%s\"/>\n",
+                key[k][0], key[k][0], key[k][1]);
+    fputs("  <graph id=\"condensed\" edgedefault=\"directed\">\n", to);
+    for (size_t r = 0; r < a->n_nodes; r++) {
+        int32_t c = a->node_cluster[r];
+        const char *const *words = a->node_keyword + r * GM_N_KEYWORDS;
+        fprintf(to,
+                "    <node id=\"n%zu\"><data key=\"size\">%u</data><data key=\"birth_lambda\">%.17g"
+                "</data><data key=\"cluster\">%d</data><data key=\"name\">",
+                r, a->node_size[r], a->node_birth[r], c);
+        put_xml(to, c >= 0 ? a->name[c] : "");
+        fputs("</data><data key=\"keywords\">", to);
+        put_words(to, words[0][0] || c < 0 ? words : a->keyword + (size_t)c * GM_N_KEYWORDS);
+        fputs("</data></node>\n", to);
+    }
+    for (size_t r = 1; r < a->n_nodes; r++)
+        fprintf(to, "    <edge source=\"n%u\" target=\"n%zu\"/>\n", a->node_parent[r], r);
+    fputs("  </graph>\n</graphml>\n", to);
+}
+
+/* ---- AnnData ---- */
+
+/* Usage rates (N,D) in the order of the trace. */
+static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_trace *trace = NULL;
+    gm_usage usage = {0};
+    *out = NULL;
+    GM_TRY(gm_trace_open(&trace, path, err));
+    if (strcmp(gm_trace_get_info(trace)->fingerprint, a->trace_fingerprint) != 0 ||
+        gm_trace_get_samples(trace)->n != a->n)
+        GM_FAIL(GM_EARG, "'%s' is another trace than the atlas was made of", path);
+    GM_TRY(gm_usage_read(&usage, trace, GM_USAGE_COUNTS, NULL, err));
+    float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);
+    if (rate == NULL) GM_FAIL(GM_EMEM, "no memory for the usage of %zu documents", usage.n);
+    for (size_t i = 0; i < usage.n; i++)
+        memcpy(rate + usage.place[i] * usage.dim, usage.rate + i * usage.dim,
+               usage.dim * sizeof *rate);
+    *out = rate;
+out:
+    gm_usage_clear(&usage);
+    gm_trace_close(trace);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static gm_status find_format(export_format *out, const char *path, gm_error *err)
+{
+    const size_t n = strlen(path);
+    for (int f = EXPORT_H5AD; f <= EXPORT_GRAPHML; f++) {
+        size_t length = strlen(ending[f]);
+        *out = (export_format)f;
+        if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
+    }
+    return gm_fail(err, GM_EARG, "'%s' ends in none of .h5ad, .csv, .json, .graphml", path);
+}
+
+static gm_status write_text(const char *path, export_format format, const gm_atlas *a, bool force,
+                            gm_error *err)
+{
+    gm_outfile *file = NULL;
+    gm_status status = gm_outfile_open(&file, path, force, err);
+    if (status != GM_OK) return status;
+    FILE *to = gm_outfile_stream(file);
+    if (format == EXPORT_CSV) write_csv(to, a);
+    if (format == EXPORT_GRAPHML) write_graphml(to, a);
+    if (format == EXPORT_JSON) status = write_json(to, a, err);
+    if (status == GM_OK) return gm_outfile_commit(file, err);
+    gm_outfile_abort(file);
+    return status;
+}
+
+static gm_status export_atlas(const char *atlas_path, const char *out, const char *trace,
+                              bool with_x, bool force, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_atlas *atlas = NULL;
+    float *rate = NULL;
+    export_format format;
+    GM_TRY(find_format(&format, out, err));
+    GM_TRY(gm_outfile_check(out, force, err));
+    GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
+    if (format == EXPORT_GRAPHML && atlas->n_nodes == 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s' was written by an older gm-cluster, which kept no condensed tree; fit it "
+                "again",
+                atlas_path);
+    if (format == EXPORT_H5AD) {
+        if (with_x) GM_TRY(read_rates(&rate, atlas, trace ? trace : atlas->trace_path, err));
+        GM_TRY(gm_h5ad_write(out, atlas, rate, force, err));
+    } else {
+        GM_TRY(write_text(out, format, atlas, force, err));
+    }
+    printf("%s: %zu documents, %zu clusters\n", out, atlas->n, atlas->n_clusters);
+out:
+    gm_free(rate);
+    gm_atlas_close(atlas);
+    return status;
+}
+
+int gm_cluster_export(int argc, char **argv)
+{
+    const char *out = NULL, *trace = NULL;
+    bool force = false, with_x = false, usage = true;
+    gm_error err = {0};
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &out,
+         .arg = "FILE",
+         .help = "what to write: .h5ad, .csv, .json or .graphml"},
+        {GM_OPT_FLAG, "usage", &with_x, 0, 0, NULL,
+         ".h5ad: read the trace and add every document's usage vector as X"},
+        {GM_OPT_TEXT, "trace", &trace, 0, 0, "FILE", "the trace of the atlas, where it has moved"},
+        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what exists"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status = gm_opt_parse(
+        "gm-cluster export ATLAS -o FILE.h5ad|.csv|.json|.graphml",
+        ".h5ad is AnnData, which scanpy opens: documents are cells, experts genes, with map,\n"
+        "clusters and the neighbour graph. .csv and .json are the documents, .json the clusters\n"
+        "as well. .graphml is the condensed tree.\n",
+        opts, &argc, argv, &err);
+    if (status == GM_OK && argc != 2)
+        status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
+    if (status == GM_OK && out == NULL)
+        status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
+    if (status == GM_OK) {
+        usage = false;
+        status = export_atlas(argv[1], out, trace, with_x, force, &err);
+    }
+    return gm_cli_end("gm-cluster", "export", status, usage, &err);
+}
