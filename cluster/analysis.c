@@ -152,6 +152,30 @@ out:
     return status;
 }
 
+/* Keywords of the clusters and of the tree's nodes. */
+static gm_status name_all(gm_analysis *a, const gm_fit_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_condensed *tree = &a->clustering.tree;
+    int32_t *node = gm_alloc(a->usage.n, sizeof *node);
+    const gm_named named = {.label = a->clustering.label,
+                            .n_clusters = a->clustering.n_clusters,
+                            .node = node,
+                            .parent = tree->parent,
+                            .n_nodes = tree->n_clusters};
+    a->node_keyword = gm_alloc(tree->n_clusters * GM_N_KEYWORDS, sizeof *a->node_keyword);
+    if (!node || !a->node_keyword) GM_FAIL(GM_EMEM, "no memory for keywords of the tree");
+    for (size_t i = 0; i < a->usage.n; i++) {
+        uint32_t p = a->distinct.point[i];
+        node[i] = p == GM_NO_POINT ? -1 : (int32_t)tree->point_cluster[p];
+    }
+    GM_TRY(gm_naming_find(a->keyword, a->score, a->node_keyword, &a->words, &named,
+                          &options->naming, err));
+out:
+    gm_free(node);
+    return status;
+}
+
 static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_options *options,
                             gm_error *err)
 {
@@ -169,8 +193,7 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
     } else {
         gm_warn("the trace holds no texts: clusters get no keywords");
     }
-    GM_TRY(gm_naming_find(a->keyword, a->score, &a->words, a->clustering.label,
-                          a->clustering.n_clusters, &options->naming, err));
+    GM_TRY(name_all(a, options, err));
     gm_stages_end(&a->stages, "keywords");
 out:
     return status;
@@ -242,5 +265,6 @@ void gm_analysis_clear(gm_analysis *a)
     gm_assessment_clear(&a->assessment);
     gm_free(a->keyword);
     gm_free(a->score);
+    gm_free(a->node_keyword);
     *a = (gm_analysis){0};
 }

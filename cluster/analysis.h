@@ -38,6 +38,7 @@ typedef struct gm_analysis {
     gm_words_of words;          /* empty when the trace has no texts */
     const char **keyword;       /* (C,10) borrowed from words */
     float *score;               /* (C,10) */
+    const char **node_keyword;  /* (R,10) of the condensed tree's nodes, borrowed from words */
     gm_hdbscan_options hdbscan; /* as used */
     const char *recut_of;       /* digest of the atlas that was cut again, borrowed; or NULL */
     /* quality */

@@ -250,6 +250,7 @@ static gm_status put_condensed(gm_atlas *atlas, gm_arena *arena, const gm_analys
     atlas->node_size = size;
     atlas->node_birth = birth;
     atlas->node_cluster = cluster;
+    atlas->node_keyword = a->node_keyword;
     return GM_OK;
 }
 

@@ -60,24 +60,37 @@ out:
     return status;
 }
 
-gm_status gm_naming_find(const char **keyword, float *score, const gm_words_of *words,
-                         const int32_t *label, size_t n_clusters, const gm_naming_options *options,
-                         gm_error *err)
+/* Words as texts; score may be NULL. */
+static void show(const char **keyword, float *score, const gm_keyword *found, size_t n,
+                 const gm_vocabulary *vocabulary)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (found[i].word == UINT32_MAX) continue;
+        keyword[i] = gm_vocabulary_word(vocabulary, found[i].word);
+        if (score) score[i] = (float)found[i].score;
+    }
+}
+
+gm_status gm_naming_find(const char **keyword, float *score, const char **node_keyword,
+                         const gm_words_of *words, const gm_named *named,
+                         const gm_naming_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_tfidf_options how = {.min_df = 2};
-    const size_t n = n_clusters * GM_N_KEYWORDS;
-    gm_keyword *found = gm_alloc(n, sizeof *found);
-    if (found == NULL) GM_FAIL(GM_EMEM, "no memory for the keywords of %zu clusters", n_clusters);
+    const size_t n = named->n_clusters * GM_N_KEYWORDS, m = named->n_nodes * GM_N_KEYWORDS;
+    gm_keyword *found = gm_alloc(n + m, sizeof *found);
+    if (found == NULL)
+        GM_FAIL(GM_EMEM, "no memory for keywords of %zu clusters", named->n_clusters);
+    const gm_keyword_classes classes[] = {
+        {.label = named->label, .n = named->n_clusters, .keyword = found},
+        {.label = named->node, .parent = named->parent, .n = named->n_nodes, .keyword = found + n}};
     for (size_t i = 0; i < n; i++) keyword[i] = "", score[i] = 0;
-    if (n == 0 || words->vocabulary == NULL || gm_vocabulary_n(words->vocabulary) == 0) goto out;
-    GM_TRY(gm_keywords_find(found, GM_N_KEYWORDS, options->method, &words->counts,
-                            words->vocabulary, label, n_clusters, options->stems, &how, err));
-    for (size_t i = 0; i < n; i++) {
-        if (found[i].word == UINT32_MAX) continue;
-        keyword[i] = gm_vocabulary_word(words->vocabulary, found[i].word);
-        score[i] = (float)found[i].score;
-    }
+    for (size_t i = 0; i < m; i++) node_keyword[i] = "";
+    if (words->vocabulary == NULL || gm_vocabulary_n(words->vocabulary) == 0) goto out;
+    GM_TRY(gm_keywords_find_all(classes, 2, GM_N_KEYWORDS, options->method, &words->counts,
+                                words->vocabulary, options->stems, &how, err));
+    show(keyword, score, found, n, words->vocabulary);
+    show(node_keyword, NULL, found + n, m, words->vocabulary);
 out:
     gm_free(found);
     return status;

@@ -39,10 +39,19 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     GM_MUST_USE;
 void gm_naming_clear(gm_words_of *words);
 
+/* The clusters, and the nodes of the condensed tree, each with all documents below it. */
+typedef struct gm_named {
+    const int32_t *label; /* (N) in canonical order */
+    size_t n_clusters;
+    const int32_t *node;    /* (N) where a document leaves the tree, -1: it never was in it */
+    const uint32_t *parent; /* (n_nodes) */
+    size_t n_nodes;
+} gm_named;
+
 /* keyword (C, GM_N_KEYWORDS) written, "" where there are fewer, borrowed from words; score of
- * the same shape. label (N) in canonical order. */
-gm_status gm_naming_find(const char **keyword, float *score, const gm_words_of *words,
-                         const int32_t *label, size_t n_clusters, const gm_naming_options *options,
-                         gm_error *err) GM_MUST_USE;
+ * the same shape; node_keyword (n_nodes, GM_N_KEYWORDS). */
+gm_status gm_naming_find(const char **keyword, float *score, const char **node_keyword,
+                         const gm_words_of *words, const gm_named *named,
+                         const gm_naming_options *options, gm_error *err) GM_MUST_USE;
 
 #endif

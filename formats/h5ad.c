@@ -1,11 +1,13 @@
-/* h5ad.c - an atlas as AnnData. See h5ad.h. Objects carry no time stamps, chunks are gzip 1, so
- * that the same atlas gives the same bytes.
+/* h5ad.c - an atlas as AnnData. See h5ad.h. Objects carry no time stamps, chunks are gzip 1; texts
+ * are of variable length, as AnnData has them, and stand in heaps of which HDF5 does not fix every
+ * byte.
  */
 #include "formats/h5ad.h"
 
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "formats/commit.h"
 
 enum { CHUNK_ROWS = 4096 };
@@ -105,18 +107,26 @@ static gm_status put_strings(hid_t file, const char *name, const char *const *te
     return status;
 }
 
-/* A text that stands for itself, in uns. */
-static gm_status put_scalar(hid_t file, const char *name, const char *text, gm_error *err)
+/* One value, in uns. */
+static gm_status put_value(hid_t file, const char *name, hid_t type, const void *value,
+                           const char *kind, gm_error *err)
 {
-    hid_t type = text_type(), space = H5Screate(H5S_SCALAR), how = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t space = H5Screate(H5S_SCALAR), how = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(how, false);
     hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
-    bool fine = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0;
-    gm_status status = fine ? mark(set, "string", "0.2.0", err)
+    bool fine = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value) >= 0;
+    gm_status status = fine ? mark(set, kind, "0.2.0", err)
                             : gm_h5_fail(err, GM_EIO, file, "cannot write '%s'", name);
     if (set >= 0) H5Dclose(set);
     H5Pclose(how);
     H5Sclose(space);
+    return status;
+}
+
+static gm_status put_scalar(hid_t file, const char *name, const char *text, gm_error *err)
+{
+    hid_t type = text_type();
+    gm_status status = put_value(file, name, type, &text, "string", err);
     H5Tclose(type);
     return status;
 }
@@ -291,13 +301,29 @@ out:
     return status;
 }
 
+/* n_neighbors of the atlas's parameters; umap-learn's default where it does not say. */
+static int64_t n_neighbors_of(const gm_atlas *a)
+{
+    gm_json *root = NULL;
+    int64_t n = 15;
+    if (gm_json_parse(&root, a->parameters, strlen(a->parameters), "/parameters", NULL) == GM_OK) {
+        const gm_json *member = gm_json_find(root, "n_neighbors");
+        if (member) (void)gm_json_i64(member, &n);
+    }
+    gm_json_free(root);
+    return n;
+}
+
 static gm_status put_notes(hid_t file, const gm_atlas *a, gm_error *err)
 {
     gm_status status = GM_OK;
+    const int64_t n_neighbors = n_neighbors_of(a);
     GM_TRY(mark_group(file, "/uns", "dict", "0.1.0", err));
     GM_TRY(mark_group(file, "/uns/neighbors", "dict", "0.1.0", err));
     GM_TRY(mark_group(file, "/uns/neighbors/params", "dict", "0.1.0", err));
     GM_TRY(put_scalar(file, "/uns/neighbors/params/method", "umap", err));
+    GM_TRY(put_value(file, "/uns/neighbors/params/n_neighbors", H5T_NATIVE_INT64, &n_neighbors,
+                     "numeric-scalar", err));
     GM_TRY(put_scalar(file, "/uns/neighbors/connectivities_key", "connectivities", err));
     GM_TRY(put_scalar(file, "/uns/gm_parameters", a->parameters, err));
     GM_TRY(put_scalar(file, "/uns/gm_quality", a->quality, err));

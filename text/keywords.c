@@ -122,14 +122,22 @@ static void class_factors(double *factor, const gm_bag *bag, const double *idf, 
     for (size_t w = 0; w < n_words; w++) factor[w] = factor[w] > 0 ? log(1 + mean / factor[w]) : 0;
 }
 
-/* score (n_words) of one class: the mean of its rows, or their sum brought to 1, by factor. */
+/* in (n_classes): the class and all below it. Without parents it is alone. */
+static void find_below(bool *in, size_t wanted, const uint32_t *parent, size_t n_classes)
+{
+    for (size_t c = 0; c < n_classes; c++)
+        in[c] = c == wanted || (parent && c > wanted && in[parent[c]]);
+}
+
+/* score (n_words) of one class: the mean of its rows, or their sum brought to 1, by factor.
+ * in (n_classes): whose rows are its. */
 static void score_class(double *score, size_t n_words, const gm_bag *bag, const int32_t *label,
-                        int32_t wanted, const double *factor)
+                        const bool *in, const double *factor)
 {
     double members = 0, all = 0;
     for (size_t w = 0; w < n_words; w++) score[w] = 0;
     for (size_t i = 0; i < bag->n_rows; i++) {
-        if (label[i] != wanted) continue;
+        if (label[i] < 0 || !in[label[i]]) continue;
         members++;
         for (uint64_t e = bag->indptr[i]; e < bag->indptr[i + 1]; e++) {
             if (factor && !(factor[bag->word[e]] > 0)) continue;
@@ -161,33 +169,59 @@ static void take_best(gm_keyword *best, size_t n_best, const double *score,
     for (; n < n_best; n++) best[n] = (gm_keyword){UINT32_MAX, 0};
 }
 
-gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
-                           const gm_bag *counts, const gm_vocabulary *vocabulary,
-                           const int32_t *label, size_t n_classes, bool stems,
-                           const gm_tfidf_options *options, gm_error *err)
+/* The keywords of every class of one division. score, in: scratch. */
+static void take_keywords(const gm_keyword_classes *classes, size_t n_keywords, const gm_bag *bag,
+                          const gm_vocabulary *vocabulary, const double *factor, double *score,
+                          bool *in)
+{
+    const size_t n_words = gm_vocabulary_n(vocabulary);
+    for (size_t c = 0; c < classes->n; c++) {
+        find_below(in, c, classes->parent, classes->n);
+        score_class(score, n_words, bag, classes->label, in, factor);
+        take_best(classes->keyword + c * n_keywords, n_keywords, score, vocabulary);
+    }
+}
+
+gm_status gm_keywords_find_all(const gm_keyword_classes *classes, size_t n_divisions,
+                               size_t n_keywords, gm_keyword_method method, const gm_bag *counts,
+                               const gm_vocabulary *vocabulary, bool stems,
+                               const gm_tfidf_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n_words = gm_vocabulary_n(vocabulary);
+    size_t most = 0;
     gm_bag bag = {0};
+    for (size_t d = 0; d < n_divisions; d++) most = classes[d].n > most ? classes[d].n : most;
     double *idf = gm_alloc(n_words, sizeof *idf), *score = gm_alloc(n_words, sizeof *score);
     double *factor = gm_alloc(n_words, sizeof *factor);
-    if (!idf || !score || !factor) GM_FAIL(GM_EMEM, "no memory for scores of %zu words", n_words);
+    bool *in = gm_alloc(most, sizeof *in);
+    if (!idf || !score || !factor || !in)
+        GM_FAIL(GM_EMEM, "no memory for scores of %zu words", n_words);
     GM_TRY(copy_bag(&bag, counts, err));
     if (stems) GM_TRY(apply_stems(&bag, vocabulary, err));
     GM_TRY(gm_tfidf_fit(idf, &bag, vocabulary, options, err));
     if (method == GM_KEYWORDS_CLASS)
-        class_factors(factor, &bag, idf, n_words, label, n_classes);
+        class_factors(factor, &bag, idf, n_words, classes[0].label, classes[0].n);
     else
         gm_tfidf_apply(&bag, idf, options->sublinear);
-    for (size_t c = 0; c < n_classes; c++) {
-        score_class(score, n_words, &bag, label, (int32_t)c,
-                    method == GM_KEYWORDS_CLASS ? factor : NULL);
-        take_best(keyword + c * n_keywords, n_keywords, score, vocabulary);
-    }
+    for (size_t d = 0; d < n_divisions; d++)
+        take_keywords(&classes[d], n_keywords, &bag, vocabulary,
+                      method == GM_KEYWORDS_CLASS ? factor : NULL, score, in);
 out:
     gm_bag_clear(&bag);
     gm_free(idf);
     gm_free(score);
     gm_free(factor);
+    gm_free(in);
     return status;
+}
+
+gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_method method,
+                           const gm_bag *counts, const gm_vocabulary *vocabulary,
+                           const int32_t *label, size_t n_classes, bool stems,
+                           const gm_tfidf_options *options, gm_error *err)
+{
+    const gm_keyword_classes one = {.label = label, .n = n_classes, .keyword = keyword};
+    return gm_keywords_find_all(&one, 1, n_keywords, method, counts, vocabulary, stems, options,
+                                err);
 }

@@ -45,4 +45,20 @@ gm_status gm_keywords_find(gm_keyword *keyword, size_t n_keywords, gm_keyword_me
                            const int32_t *label, size_t n_classes, bool stems,
                            const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
 
+/* Classes whose keywords are asked for. */
+typedef struct gm_keyword_classes {
+    const int32_t *label;   /* (rows) in [0,n), or -1 */
+    const uint32_t *parent; /* (n) of classes in classes: a class has its own rows and those of all
+                               below it, parents come before children; NULL: none has a parent */
+    size_t n;
+    gm_keyword *keyword; /* (n, n_keywords) written */
+} gm_keyword_classes;
+
+/* The same for several divisions of one corpus; what is once for the corpus is done once. Class
+ * TF-IDF counts the classes of the first. */
+gm_status gm_keywords_find_all(const gm_keyword_classes *classes, size_t n_divisions,
+                               size_t n_keywords, gm_keyword_method method, const gm_bag *counts,
+                               const gm_vocabulary *vocabulary, bool stems,
+                               const gm_tfidf_options *options, gm_error *err) GM_MUST_USE;
+
 #endif

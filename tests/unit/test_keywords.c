@@ -123,6 +123,32 @@ static void a_class_without_words_has_none(void)
     text_bag_clear(&bag);
 }
 
+/* Class 0 holds classes 1 and 2: its words are those of the rows of all three. */
+static void classes_in_classes(void)
+{
+    text_bag bag = text_bag_make(TEXTS, 5, NULL);
+    const int32_t nested[] = {1, 1, 2, 2, 0}, flat[] = {0, 0, 0, 0, 0};
+    const uint32_t parent[] = {0, 0, 0};
+    gm_keyword best[3 * N_BEST], alone[3 * N_BEST], all[N_BEST];
+    const gm_tfidf_options how = {.min_df = 1};
+    gm_error err = {0};
+    const gm_keyword_classes classes[] = {{.label = flat, .n = 1, .keyword = all},
+                                          {nested, parent, 3, best},
+                                          {nested, NULL, 3, alone}};
+    CHECK_OK(gm_keywords_find_all(classes, 3, N_BEST, GM_KEYWORDS_TFIDF, &bag.counts,
+                                  bag.vocabulary, false, &how, &err),
+             err);
+    CHECK_TEXT(shown(&bag, best, 1), "ball goal team ");
+    CHECK_TEXT(shown(&bag, best, 2), "milk flour salt ");
+    for (size_t k = 0; k < N_BEST; k++) {
+        CHECK_INT(best[k].word, all[k].word);
+        CHECK_NEAR(best[k].score, all[k].score, 0);
+        CHECK_INT(best[N_BEST + k].word, alone[N_BEST + k].word);
+    }
+    CHECK_TEXT(shown(&bag, alone, 0), "noise goal ");
+    text_bag_clear(&bag);
+}
+
 static gm_status find_again(void *state, gm_error *err)
 {
     text_bag *bag = state;
@@ -141,4 +167,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(tfidf_by_hand), TEST(class_tfidf_by_hand), TEST(no_more_than_were_asked),
       TEST(words_of_one_stem_are_one_keyword), TEST(counts_are_only_read),
-      TEST(a_class_without_words_has_none), TEST(survives_every_allocation_failure))
+      TEST(a_class_without_words_has_none), TEST(classes_in_classes),
+      TEST(survives_every_allocation_failure))

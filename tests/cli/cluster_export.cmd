@@ -1,0 +1,37 @@
+# gm-cluster export: an atlas for other programs.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_atlas
+gm-cluster recut a.h5 --selection leaf --name '0=Soup, "hot" <&>' -o n.h5 --quality none --quiet > /dev/null
+echo "-- CSV:"
+run gm-cluster export n.h5 -o d.csv
+head -1 d.csv | tr -d '\r'
+wc -l < d.csv
+cut -d, -f1-3 d.csv | sed -n 2p
+grep -c '"Soup, ""hot"" <&>"' d.csv
+echo "-- JSON:"
+run gm-cluster export n.h5 -o d.json
+python3 -c "
+import json; a = json.load(open('d.json'))
+print(len(a['documents']), len(a['clusters']) == 1 + max(d['cluster'] for d in a['documents']), a['clusters'][0]['name'])"
+echo "-- GraphML:"
+run gm-cluster export n.h5 -o d.graphml
+python3 -c "
+import xml.etree.ElementTree as tree
+x = '{http://graphml.graphdrawing.org/xmlns}'
+graph = tree.parse('d.graphml').getroot().find(x + 'graph')
+nodes = [{d.get('key'): d.text for d in n} for n in graph.iter(x + 'node')]
+edges = list(graph.iter(x + 'edge'))
+print(nodes[0]['size'], len(edges) == len(nodes) - 1, [n['name'] for n in nodes if n['cluster'] == '0'], all(n['keywords'] for n in nodes))"
+echo "-- AnnData:"
+run gm-cluster export n.h5 -o d.h5ad
+run gm-cluster export n.h5 -o x.h5ad --usage
+echo "-- refused:"
+run gm-cluster export n.h5 -o d.csv
+run gm-cluster export n.h5 -o d.h5ad
+run gm-cluster export n.h5 -o d.txt
+run gm-cluster export n.h5 -o absent/d.csv
+run gm-cluster export t.h5 -o t.csv
+run gm-cluster export n.h5 -o y.h5ad --usage --trace absent.h5
+run gm-cluster export "$SRC/tests/golden/atlas/schema1.atlas.h5" -o s.graphml
+ls y.h5ad s.graphml 2> /dev/null
