@@ -1,4 +1,5 @@
 /* fit.c - gm-cluster fit: a trace in, an atlas and a report out. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cli.h"
@@ -129,6 +130,8 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     gm_arena arena = {0};
     gm_atlas atlas;
     gm_text times = {0};
+    gm_isa unused;
+    GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));

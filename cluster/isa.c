@@ -2,7 +2,10 @@
 #define _GNU_SOURCE /* syscall */
 #include "cluster/isa.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+static const char *const names[] = {"portable", "avx2", "avx512f", "amx"};
 
 #if defined(__x86_64__) && defined(__GNUC__) && defined(__linux__)
 #include <cpuid.h>
@@ -19,20 +22,27 @@ static bool has_amx(void)
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 
-gm_isa gm_isa_best(void)
+static gm_isa find_best(void)
 {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return GM_ISA_PORTABLE;
     if (!__builtin_cpu_supports("avx512f")) return GM_ISA_AVX2;
     return has_amx() ? GM_ISA_AMX : GM_ISA_AVX512F;
 }
 #else
-gm_isa gm_isa_best(void)
+static gm_isa find_best(void)
 {
     return GM_ISA_PORTABLE;
 }
 #endif
 
-static const char *const names[] = {"portable", "avx2", "avx512f", "amx"};
+gm_isa gm_isa_best(void)
+{
+    const gm_isa best = find_best();
+    const char *asked = getenv("GM_KERNELS");
+    for (int i = GM_ISA_PORTABLE; asked && i < (int)best; i++)
+        if (strcmp(asked, names[i]) == 0) return (gm_isa)i;
+    return best;
+}
 
 const char *gm_isa_name(gm_isa isa)
 {
@@ -41,8 +51,8 @@ const char *gm_isa_name(gm_isa isa)
 
 gm_status gm_isa_find(gm_isa *out, const char *name, gm_error *err)
 {
-    const gm_isa best = gm_isa_best();
-    *out = best;
+    const gm_isa best = find_best();
+    *out = gm_isa_best();
     if (name == NULL || strcmp(name, "auto") == 0) return GM_OK;
     for (int i = GM_ISA_PORTABLE; i <= GM_ISA_AMX; i++) {
         if (strcmp(name, names[i]) != 0) continue;

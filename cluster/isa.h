@@ -14,11 +14,13 @@ typedef enum gm_isa {
     GM_ISA_AMX /* tiles of bfloat16; asks the kernel for leave to use them */
 } gm_isa;
 
+/* The best that this processor has, but no better than the environment's GM_KERNELS names, which
+ * is for tests and for measuring. */
 gm_isa gm_isa_best(void);
 const char *gm_isa_name(gm_isa isa);
 
-/* "auto" (or NULL): the best here; or one by its name. Errors: GM_EARG no such name;
- * GM_EABSENT this processor lacks it. */
+/* "auto" (or NULL): the best here; or one by its name. Errors: GM_EARG no such name; GM_EABSENT
+ * this processor lacks it. */
 gm_status gm_isa_find(gm_isa *out, const char *name, gm_error *err) GM_MUST_USE;
 
 #endif

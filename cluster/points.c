@@ -98,9 +98,13 @@ gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick
     p.norm = gm_alloc(n, sizeof *p.norm);
     if (p.at == NULL || p.norm == NULL)
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
-    for (size_t i = 0; i < n; i++) GM_TRY(check_row(row_of(rows, pick, i, d), i, d, metric, err));
 
-    size_t n_zero = 0;
+    size_t n_zero = 0, n_wrong = 0;
+#pragma omp parallel for schedule(static) reduction(+ : n_wrong)
+    for (size_t i = 0; i < n; i++)
+        n_wrong += check_row(row_of(rows, pick, i, d), i, d, metric, NULL) != GM_OK;
+    for (size_t i = 0; i < n && n_wrong > 0; i++) /* the first of them is told */
+        GM_TRY(check_row(row_of(rows, pick, i, d), i, d, metric, err));
 #pragma omp parallel for schedule(static) reduction(+ : n_zero)
     for (size_t i = 0; i < n; i++) {
         float *f = p.at + i * p.dim; /* (dim) */

@@ -115,6 +115,7 @@ static void permute_rows(gm_usage *usage, float *row, bool *done)
 /* Rows that sum to 1, and by them the keys; still in the order of the trace. */
 static void normalise(gm_usage *usage, key *keys, const gm_trace_samples *samples)
 {
+#pragma omp parallel for schedule(static)
     for (size_t i = 0; i < usage->n; i++) {
         float *row = usage->rate + i * usage->dim; /* (D) */
         double sum = 0;

@@ -25,17 +25,18 @@ BIN = pathlib.Path(os.environ.get("GM_BIN", "build/cpu/bin"))
 K = 15  # neighbours, the document itself counted
 
 
-def program(name, *arguments, threads=2, code=0):
+def program(name, *arguments, threads=2, code=0, kernels="auto"):
     """Standard output and standard error; the exit code must be `code`."""
     run = subprocess.run([BIN / name, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                         env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+                         env={**os.environ, "OMP_NUM_THREADS": str(threads), "GM_KERNELS": kernels})
     assert run.returncode == code, (name, arguments, run.returncode, run.stderr)
     return run.stdout, run.stderr
 
 
-def fit(trace, atlas="a.h5", threads=2, code=0, more=()):
+def fit(trace, atlas="a.h5", threads=2, code=0, more=(), kernels="auto"):
     """What gm-cluster fit says, and the atlas's columns of documents."""
-    out, err = program("gm-cluster", "fit", trace, "-o", atlas, "--force", "--quiet", *more, threads=threads, code=code)
+    out, err = program("gm-cluster", "fit", trace, "-o", atlas, "--force", "--quiet", *more, threads=threads, code=code,
+                       kernels=kernels)
     if code:
         assert len(err.splitlines()) == 1 and out == "", (out, err)
         return err, None
@@ -129,6 +130,26 @@ def threads_change_nothing(said):
         assert fit("planted.h5", threads=threads)[0] == said, "the digest is part of what is said"
 
 
+def instruction_sets_change_nothing(said, column):
+    """The same digest, and the same figures of quality, from every set of instructions that this processor has."""
+    for kernels in instructions():
+        other, found = fit("planted.h5", kernels=kernels)
+        assert other == said and found["quality"] == column["quality"], kernels
+    assert "unknown kernels 'sse'" in fit("planted.h5", kernels="sse", code=1)[0]
+
+
+def instructions():
+    """Names of the sets that this processor has."""
+    flags = pathlib.Path("/proc/cpuinfo").read_text() if pathlib.Path("/proc/cpuinfo").exists() else ""
+    flags = set(flags.split("flags", 1)[-1].split("\n", 1)[0].split())
+    has = ["portable"]
+    for name, needs in (("avx2", {"avx2", "fma"}), ("avx512f", {"avx512f"}), ("amx", {"amx_tile", "amx_bf16"})):
+        if not needs <= flags:
+            break
+        has.append(name)
+    return has
+
+
 def order_changes_nothing(column):
     order = np.random.default_rng(3).permutation(len(column["id"]))
     reorder("planted.h5", "shuffled.h5", order)
@@ -218,6 +239,7 @@ def main():
     said, column = what_was_planted_is_found(small)
     the_judge_is_not_easily_pleased()
     threads_change_nothing(said)
+    instruction_sets_change_nothing(said, column)
     order_changes_nothing(column)
     for metric in ("hellinger", "euclidean", "cosine"):
         copies_share_a_label(metric)

@@ -3,6 +3,24 @@
 
 #include "tests/check.h"
 
+/* The environment may ask for less than there is, not for more. */
+static void the_environment_asks_for_less(void)
+{
+    gm_isa isa;
+    gm_error err = {0};
+    const gm_isa best = gm_isa_best();
+    CHECK_INT(setenv("GM_KERNELS", "portable", 1), 0);
+    CHECK_INT(gm_isa_best(), GM_ISA_PORTABLE);
+    CHECK_OK(gm_isa_find(&isa, "auto", &err), err);
+    CHECK_INT(isa, GM_ISA_PORTABLE);
+    CHECK_OK(gm_isa_find(&isa, gm_isa_name(best), &err), err);
+    CHECK_INT(isa, best);
+    CHECK_INT(setenv("GM_KERNELS", "amx", 1), 0);
+    CHECK_INT(gm_isa_best(), best);
+    CHECK_INT(unsetenv("GM_KERNELS"), 0);
+    CHECK_INT(gm_isa_best(), best);
+}
+
 static void names(void)
 {
     gm_isa isa;
@@ -23,4 +41,4 @@ static void names(void)
     CHECK_FAILS(gm_isa_find(&isa, "sse", &err), err, GM_EARG, "unknown kernels 'sse'");
 }
 
-TESTS(TEST(names))
+TESTS(TEST(names), TEST(the_environment_asks_for_less))
