@@ -110,6 +110,23 @@ typedef struct gm_session_sizes {
     size_t max_rows, positions, kv_rows, max_sequences;
 } gm_session_sizes;
 
+/* What a GPU does at best, in bytes, operations and seconds. */
+typedef struct gm_stream_rate {
+    int loads, blocks; /* vectors of 16 bytes a thread has on their way; blocks a multiprocessor */
+    double rate;
+} gm_stream_rate;
+
+enum { GM_STREAM_RATES = 8 };
+
+typedef struct gm_ceilings {
+    double read_rate, copy_rate;            /* memory only read; copied, reads and writes counted */
+    gm_stream_rate stream[GM_STREAM_RATES]; /* read_rate is the best of them */
+    double product_rate;                    /* M = 512, N = K = 2048, bf16 */
+    double expert_rate;                     /* 1536 x 3584 x 2048, an expert after the other */
+    double gap_s, early_gap_s; /* a kernel that does nothing in a graph; started early */
+    double barrier_s;          /* all blocks of a grid meet */
+} gm_ceilings;
+
 /* What a backend does itself when its memory is not the host's: it then needs neither
  * weights.c's panels nor kv.c's cache (only its tables) nor work.c. */
 typedef struct gm_accelerator {
@@ -126,6 +143,9 @@ typedef struct gm_accelerator {
     /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. What it
      * does not `decodes` goes step by step. */
     bool (*decodes)(void *own, size_t n_segments);
+    /* Kernels and copies of the step of few rows that ran last. */
+    size_t (*launches)(const void *own);
+    gm_status (*measure)(const gm_weights *weights, gm_ceilings *out, gm_error *err);
     gm_status (*decode)(const gm_step *step, size_t n, gm_decoded *each, void *context,
                         size_t *n_done, gm_error *err);
 } gm_accelerator;

@@ -12,6 +12,7 @@
 #include "engine/buf.h"
 #include "engine/cpu/kernels.h"
 #include "engine/model.h"
+#include "engine/ops.h"
 #include "engine/team.h"
 
 /* ---- bench_shapes.c: models by name ---- */
@@ -63,14 +64,20 @@ typedef struct gm_bench_plan {
 enum { GM_BENCH_MAX_CONTEXTS = 16 };
 
 typedef struct gm_bench_speed {
-    double read_rate;                /* bytes a second, median over all pairs */
-    double product_rate;             /* operations a second, M = 512, N = K = 2048 */
+    double read_rate;    /* bytes a second, median over all pairs */
+    double product_rate; /* operations a second, M = 512, N = K = 2048 */
+    bool gpu;            /* then `ceilings` too; read_rate is theirs */
+    gm_ceilings ceilings;
     double probe_tok_s, probe_share; /* share of product_rate */
     size_t n;
     struct gm_bench_at {
         size_t context;
         double prefill_tok_s, prefill_share; /* NaN: too few tokens */
         double decode_tok_s, decode_share;   /* median of pairs; share of read_rate */
+        /* on a GPU: the same with a bias on every router and choices recorded; kernels of a token,
+         * and what each costs beyond the reading of weights and cache */
+        double steered_tok_s, gap_s;
+        size_t launches;
     } at[GM_BENCH_MAX_CONTEXTS];
     double flop_per_token;  /* of a probed token, attention included */
     double bytes_per_token; /* weights that decoding a token reads */

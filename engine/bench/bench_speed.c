@@ -21,6 +21,7 @@ typedef struct bench {
     uint32_t *token; /* (n_tokens) */
     size_t n_tokens;
     gm_record record;
+    float *bias; /* (L,E), on a GPU */
     double read_rates[GM_BENCH_MAX_CONTEXTS * MAX_PAIRS];
     size_t n_reads;
 } bench;
@@ -119,6 +120,29 @@ static gm_status feed(bench *b, int sequence, size_t from, size_t to, gm_error *
     return status;
 }
 
+static bool go_on(void *context, size_t step, const uint32_t *sampled)
+{
+    (void)context, (void)step, (void)sampled;
+    return true;
+}
+
+/* On a GPU steps are started ahead of the host; `edit` -1, or 0 for the session's edit with the
+ * choices recorded. */
+static gm_status decode_ahead(bench *b, int sequence, int edit, double *tok_s, gm_error *err)
+{
+    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    uint32_t sampled;
+    const gm_result result = {.sampled = &sampled};
+    const gm_segment g = {
+        .sequence = sequence, .n = 1, .token = b->token, .edit = edit, .sampling = &greedy};
+    const size_t n = (size_t)b->plan->tokens;
+    double start = gm_bench_now();
+    gm_status status = gm_session_decode(b->session, &g, 1, n, edit < 0 ? NULL : &b->record,
+                                         &result, go_on, NULL, err);
+    *tok_s = (double)n / (gm_bench_now() - start);
+    return status;
+}
+
 static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -133,6 +157,28 @@ static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
         GM_TRY(gm_session_step(b->session, &g, 1, NULL, &result, err));
     }
     *tok_s = (double)b->plan->tokens / (gm_bench_now() - start);
+out:
+    return status;
+}
+
+/* Decoding in turn without and with steering; the ceiling of memory was measured before. */
+static gm_status measure_gpu_at(bench *b, const gm_bench_speed *out, struct gm_bench_at *at,
+                                int sequence, double bytes, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double plain[MAX_PAIRS], steered[MAX_PAIRS];
+    for (int i = -1; i < b->plan->pairs; i++) { /* the first round captures graphs */
+        const size_t to = i < 0 ? 0 : (size_t)i;
+        GM_TRY(decode_ahead(b, sequence, 0, &steered[to], err));
+        gm_sequence_rewind(b->session, sequence, at->context);
+        GM_TRY(decode_ahead(b, sequence, -1, &plain[to], err));
+        gm_sequence_rewind(b->session, sequence, at->context);
+    }
+    at->launches = b->session->accelerator->launches(b->session->own);
+    at->decode_tok_s = median(plain, (size_t)b->plan->pairs);
+    at->steered_tok_s = median(steered, (size_t)b->plan->pairs);
+    at->decode_share = at->decode_tok_s * bytes / out->read_rate;
+    at->gap_s = (1.0 / at->decode_tok_s - bytes / out->read_rate) / (double)at->launches;
 out:
     return status;
 }
@@ -155,6 +201,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
         at->prefill_share = at->prefill_tok_s / out->product_rate *
                             operations_of_token(b->model, 0.5 * (double)(at->context + from));
     }
+    if (out->gpu) return measure_gpu_at(b, out, at, sequence, bytes, err);
     for (int i = 0; i < b->plan->pairs; i++) {
         double read = gm_bench_read_rate(b->team, &b->memory);
         GM_TRY(decode(b, sequence, &tok_s[i], err));
@@ -186,6 +233,34 @@ out:
 
 /* ---- the whole ---- */
 
+/* A bias on every expert of every layer. */
+static gm_status set_up_steering(bench *b, gm_error *err)
+{
+    const gm_model_info *info = gm_model_get_info(b->model);
+    const size_t n = (size_t)info->n_moe_layers * (size_t)info->n_experts;
+    b->bias = gm_alloc(n, sizeof *b->bias);
+    if (b->bias == NULL) return gm_fail(err, GM_EMEM, "no memory for an edit");
+    gm_rng rng = gm_rng_make(1, 3);
+    for (size_t i = 0; i < n; i++) b->bias[i] = (float)(0.1 * gm_rng_normal(&rng));
+    const gm_edit edit = {.bias = b->bias, .last_layer = info->n_moe_layers - 1, .phases = 7};
+    return gm_session_set_edits(b->session, &edit, 1, err);
+}
+
+/* What the machine can do at best. */
+static gm_status measure_ceilings(bench *b, gm_bench_speed *out, gm_error *err)
+{
+    const gm_weights *w = b->model->weights;
+    const gm_dtype dtype = w->layer[0].qkv.dtype;
+    out->gpu = w->ops->accelerator != NULL;
+    if (!out->gpu)
+        return gm_bench_product_rate(&out->product_rate, b->team, w->kernels, dtype, 512, 2048,
+                                     2048, 20, err);
+    gm_status status = w->ops->accelerator->measure(w, &out->ceilings, err);
+    out->product_rate = out->ceilings.product_rate;
+    out->read_rate = out->ceilings.read_rate;
+    return status;
+}
+
 static gm_status set_up(bench *b, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -200,8 +275,12 @@ static gm_status set_up(bench *b, gm_error *err)
                                         .kv_rows = rows + (size_t)plan->tokens,
                                         .max_sequences = (int)(step / plan->document) + 1};
     GM_TRY(gm_session_create(&b->session, b->model, &options, err));
-    GM_TRY(gm_team_create(&b->team, plan->threads, err));
-    GM_TRY(gm_bench_memory_create(&b->memory, plan->memory_bytes, err));
+    if (b->session->accelerator) {
+        GM_TRY(set_up_steering(b, err));
+    } else {
+        GM_TRY(gm_team_create(&b->team, plan->threads, err));
+        GM_TRY(gm_bench_memory_create(&b->memory, plan->memory_bytes, err));
+    }
     b->token = gm_alloc(step, sizeof *b->token);
     b->record = (gm_record){
         .expert = gm_alloc2(places, (size_t)info->n_chosen, sizeof(uint16_t)),
@@ -222,7 +301,6 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
                              gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_dtype dtype = model->weights->layer[0].qkv.dtype;
     bench *b = gm_alloc(1, sizeof *b);
     *out =
         (gm_bench_speed){.bytes_per_token = bytes_of_token(model),
@@ -232,19 +310,18 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
     b->model = model;
     b->plan = plan;
     GM_TRY(set_up(b, err));
-    GM_TRY(gm_bench_product_rate(&out->product_rate, b->team, model->weights->kernels, dtype, 512,
-                                 2048, 2048, 20, err));
+    GM_TRY(measure_ceilings(b, out, err));
     if (plan->repeats > 0) GM_TRY(probe(b, &out->probe_tok_s, err));
     out->probe_share = out->probe_tok_s * out->flop_per_token / out->product_rate;
     GM_TRY(measure_contexts(b, out, err));
-    out->read_rate = median(b->read_rates, b->n_reads);
+    if (!out->gpu) out->read_rate = median(b->read_rates, b->n_reads);
     out->kv_bytes = gm_buf_bytes(&b->session->kv.k) + gm_buf_bytes(&b->session->kv.v);
     out->peak_bytes = gm_bench_peak_bytes() - gm_buf_bytes(&b->memory);
 out:
     gm_session_free(b->session);
     gm_team_free(b->team);
     gm_buf_free(&b->memory);
-    gm_free(b->token), gm_free(b->record.expert), gm_free(b->record.gate);
+    gm_free(b->token), gm_free(b->bias), gm_free(b->record.expert), gm_free(b->record.gate);
     gm_free(b->record.margin), gm_free(b->record.bad);
     gm_free(b);
     return status;

@@ -11,7 +11,7 @@
 /* ---- what the commands share ---- */
 
 typedef struct source {
-    const char *shape, *model, *kernels;
+    const char *shape, *model, *kernels, *device;
     int64_t layers, threads;
     int numerics;
     bool json;
@@ -26,6 +26,7 @@ typedef struct source {
          0,                                                                                \
          "NAME",                                                                           \
          "random weights of the shape olmoe-1b-7b or gigachat-20b-a3b"},                   \
+        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},  \
         {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},          \
         {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"}, \
         {GM_OPT_CHOICE,                                                                    \
@@ -59,8 +60,10 @@ static gm_status open_model(gm_model **model, const source *s, double *seconds, 
 {
     gm_status status = GM_OK;
     gm_text config = {0};
-    const gm_model_options options = {
-        .numerics = (gm_numerics)s->numerics, .threads = (int)s->threads, .kernels = s->kernels};
+    const gm_model_options options = {.numerics = (gm_numerics)s->numerics,
+                                      .threads = (int)s->threads,
+                                      .kernels = s->kernels,
+                                      .device = s->device};
     *model = NULL;
     double start = gm_bench_now();
     if (s->model) {
@@ -88,6 +91,7 @@ static void describe(gm_json_out *out, const source *s, const gm_model *model, d
     gm_json_put_i64(out, "layers", info->n_layers);
     gm_json_put_string(out, "numerics", gm_numerics_name(info->numerics));
     gm_json_put_string(out, "kernels", info->kernels);
+    gm_json_put_string(out, "device", info->device);
     gm_json_put_i64(out, "threads", threads_of(s));
     gm_json_put_f64(out, "load_seconds", load_seconds);
 }
@@ -168,6 +172,45 @@ out:
 
 /* ---- gm-bench speed ---- */
 
+/* A GPU's ceilings, and what a token costs in kernels. */
+static void print_gpu(const gm_bench_speed *r)
+{
+    const gm_ceilings *c = &r->ceilings;
+    printf("GPU: reads %.0f GB/s, copies %.0f GB/s; experts' products %.0f TFLOP/s; a kernel in a "
+           "graph %.2f us, started early %.2f us, a meeting of all blocks %.2f us\n",
+           c->read_rate * 1e-9, c->copy_rate * 1e-9, c->expert_rate * 1e-12, c->gap_s * 1e6,
+           c->early_gap_s * 1e6, c->barrier_s * 1e6);
+    for (int i = 0; i < GM_STREAM_RATES; i++)
+        printf("  %d loads of 16 bytes a thread, %d blocks a multiprocessor: %.0f GB/s\n",
+               c->stream[i].loads, c->stream[i].blocks, c->stream[i].rate * 1e-9);
+    for (size_t i = 0; i < r->n; i++)
+        printf("  context %zu: %zu kernels a token, %.2f us lost at each; steered and recorded "
+               "%.2f tok/s (%+.1f %%)\n",
+               r->at[i].context, r->at[i].launches, r->at[i].gap_s * 1e6, r->at[i].steered_tok_s,
+               100 * (r->at[i].steered_tok_s / r->at[i].decode_tok_s - 1));
+}
+
+static void gpu_json(gm_json_out *out, const gm_ceilings *c)
+{
+    gm_json_open_object(out, "gpu");
+    gm_json_put_f64(out, "read_gb_s", c->read_rate * 1e-9);
+    gm_json_put_f64(out, "copy_gb_s", c->copy_rate * 1e-9);
+    gm_json_put_f64(out, "expert_products_tflop_s", c->expert_rate * 1e-12);
+    gm_json_put_f64(out, "graph_kernel_us", c->gap_s * 1e6);
+    gm_json_put_f64(out, "graph_kernel_early_us", c->early_gap_s * 1e6);
+    gm_json_put_f64(out, "grid_barrier_us", c->barrier_s * 1e6);
+    gm_json_open_array(out, "streams");
+    for (int i = 0; i < GM_STREAM_RATES; i++) {
+        gm_json_open_object(out, NULL);
+        gm_json_put_i64(out, "loads", c->stream[i].loads);
+        gm_json_put_i64(out, "blocks", c->stream[i].blocks);
+        gm_json_put_f64(out, "gb_s", c->stream[i].rate * 1e-9);
+        gm_json_close_object(out);
+    }
+    gm_json_close_array(out);
+    gm_json_close_object(out);
+}
+
 static void print_speed(const gm_bench_speed *r, const gm_bench_plan *plan)
 {
     char a[24], b[24], c[24];
@@ -185,6 +228,7 @@ static void print_speed(const gm_bench_speed *r, const gm_bench_plan *plan)
         printf("%8zu %14.1f %7.0f%% %14.2f %7.0f%%\n", at->context, at->prefill_tok_s,
                100 * at->prefill_share, at->decode_tok_s, 100 * at->decode_share);
     }
+    if (r->gpu) print_gpu(r);
     printf("memory: %s at most, weights %s, KV cache %s\n", gm_show_bytes(a, (double)r->peak_bytes),
            gm_show_bytes(b, (double)r->weight_bytes), gm_show_bytes(c, (double)r->kv_bytes));
 }
@@ -205,9 +249,15 @@ static void speed_json(gm_json_out *out, const gm_bench_speed *r)
         gm_json_put_f64(out, "prefill_share", r->at[i].prefill_share);
         gm_json_put_f64(out, "decode_tok_s", r->at[i].decode_tok_s);
         gm_json_put_f64(out, "decode_share", r->at[i].decode_share);
+        if (r->gpu) {
+            gm_json_put_f64(out, "steered_tok_s", r->at[i].steered_tok_s);
+            gm_json_put_u64(out, "launches", r->at[i].launches);
+            gm_json_put_f64(out, "lost_us", r->at[i].gap_s * 1e6);
+        }
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
+    if (r->gpu) gpu_json(out, &r->ceilings);
     gm_json_put_u64(out, "weight_bytes", r->weight_bytes);
     gm_json_put_u64(out, "kv_bytes", r->kv_bytes);
     gm_json_put_u64(out, "peak_bytes", r->peak_bytes);

@@ -2,6 +2,7 @@
  * over to cuda_many.c. */
 #include "engine/cuda/cuda_ops.h"
 
+#include "engine/cuda/cuda_measure.h"
 #include "engine/cuda/cuda_session.h"
 
 static const gm_layer *layer_acquire(gm_worker *me, const gm_step *step, size_t layer)
@@ -369,6 +370,8 @@ static const gm_accelerator accelerator = {
     .step = gm_cuda_step,
     .decodes = gm_cuda_decodes,
     .decode = gm_cuda_decode,
+    .launches = gm_cuda_launches,
+    .measure = gm_cuda_measure,
 };
 
 const gm_ops gm_cuda_ops = {

@@ -81,6 +81,7 @@ gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *er
 
 /* cuda_step.c */
 gm_status gm_cuda_step(const gm_step *step, gm_error *err) GM_MUST_USE;
+size_t gm_cuda_launches(const void *own);
 bool gm_cuda_decodes(void *own, size_t n_segments);
 gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *context,
                          size_t *n_done, gm_error *err) GM_MUST_USE;

@@ -277,6 +277,15 @@ gm_status gm_cuda_step(const gm_step *step, gm_error *err)
 
 /* ---- decoding ---- */
 
+size_t gm_cuda_launches(const void *own)
+{
+    const gm_cuda_session *s = own;
+    const gm_cuda_graph *last = &s->graph[0];
+    for (int i = 1; i < GM_CUDA_GRAPHS; i++)
+        if (s->graph[i].used > last->used) last = &s->graph[i];
+    return last->n_nodes;
+}
+
 bool gm_cuda_decodes(void *own, size_t n_segments)
 {
     const gm_cuda_session *s = own;

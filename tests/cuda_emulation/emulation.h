@@ -6,6 +6,7 @@
 #ifndef GM_EMULATION_H
 #define GM_EMULATION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -19,6 +20,7 @@ typedef struct emulation {
     size_t memory;       /* bytes of device memory */
     long fail_after;     /* the k-th runtime call from now on fails (0: the next); -1: none */
     int fail_with;       /* its cudaError; one that is sticky stays */
+    bool skip_products;  /* cuBLAS computes nothing: for what only looks at times */
     unsigned long order; /* blocks of a kernel run in an order drawn from this; 0: ascending */
     /* counters */
     size_t used, most_used; /* bytes of device memory */
