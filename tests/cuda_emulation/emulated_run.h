@@ -1,13 +1,29 @@
-/* emulated_run.h - for tests: a model on the CPU and the same one on the emulated GPU. */
+/* emulated_run.h - for tests: a model on the CPU and the same one on the emulated GPU; or, where
+ * GM_REAL_GPU is defined, on a real one, and the program is skipped when there is none. */
 #ifndef GM_EMULATED_RUN_H
 #define GM_EMULATED_RUN_H
 
 #include "base/rng.h"
-#include "emulation.h"
 #include "engine/engine.h"
 #include "engine/model.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
+#ifndef GM_REAL_GPU
+#include "emulation.h"
+#endif
+
+/* Leaves the program where there is no GPU. */
+static inline void need_gpu(gm_status status, const gm_error *err)
+{
+#ifdef GM_REAL_GPU
+    if (status == GM_EABSENT) {
+        fprintf(stderr, "skipped: %s\n", err->text);
+        exit(77);
+    }
+#else
+    (void)status, (void)err;
+#endif
+}
 
 /* A tiny checkpoint of tests/golden/models. */
 static inline gm_model *open_tiny(const char *name, const char *device, gm_numerics numerics)
@@ -17,7 +33,9 @@ static inline gm_model *open_tiny(const char *name, const char *device, gm_numer
     gm_error err = {0};
     gm_model_options options = {.device = device, .numerics = numerics, .threads = 2};
     snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", name);
-    CHECK_OK(gm_model_open(&model, path, &options, &err), err);
+    gm_status status = gm_model_open(&model, path, &options, &err);
+    need_gpu(status, &err);
+    CHECK_OK(status, err);
     if (model == NULL) exit(1);
     return model;
 }

@@ -34,7 +34,9 @@ static gm_model *open_shape(const struct shape *s, const char *device)
     gm_model_options options = {.device = device, .numerics = GM_NUMERICS_F32, .threads = 2};
     snprintf(config, sizeof config, CONFIG, s->width, s->dense, s->expert, s->n_experts,
              s->n_chosen, s->shared, s->heads, s->kv_heads, s->head, s->vocab, s->renormalise);
-    CHECK_OK(gm_model_open_random(&model, s->name, config, &options, &err), err);
+    gm_status status = gm_model_open_random(&model, s->name, config, &options, &err);
+    need_gpu(status, &err);
+    CHECK_OK(status, err);
     if (model == NULL) exit(1);
     return model;
 }
@@ -197,41 +199,57 @@ static void route_on_cpu(const struct router_case *c, const float *logits, const
     gm_free(scratch);
 }
 
-/* Host memory serves as the emulated device's. */
+/* What the kernel reads and writes: pinned memory, which a GPU reaches too. */
+typedef struct gpu_side {
+    routed out;
+    gm_row row[ROWS];
+    gm_cuda_edits edits;
+    uint8_t yes, mode, mass;
+    float logits[ROWS * 257], bias[257], correction[257];
+} gpu_side;
+
 static void route_on_gpu(const struct router_case *c, const float *logits, const float *correction,
                          const gm_router_edit *edit, routed *out)
 {
-    static const uint8_t yes = 1;
-    gm_row row[ROWS] = {{0}};
-    const uint8_t mode = edit ? (uint8_t)edit->mode : 0, mass = edit && edit->mass_matched;
-    const gm_cuda_edits edits = {.bias = edit ? edit->bias : NULL,
-                                 .active = &yes,
-                                 .mode = &mode,
-                                 .mass = &mass,
-                                 .phases = &yes,
-                                 .n = 1};
+    const size_t e = (size_t)c->n_experts;
+    void *at = NULL;
     cudaStream_t stream = NULL;
+    CHECK_INT(cudaMallocHost(&at, sizeof(gpu_side)), cudaSuccess);
     CHECK_INT(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
+    gpu_side *g = memset(at, 0, sizeof *g);
+    memcpy(g->logits, logits, ROWS * e * sizeof *logits);
+    memcpy(g->correction, correction, e * sizeof *correction);
+    if (edit) memcpy(g->bias, edit->bias, e * sizeof *g->bias);
+    g->yes = 1;
+    g->mode = edit ? (uint8_t)edit->mode : 0;
+    g->mass = edit && edit->mass_matched;
+    g->edits = (gm_cuda_edits){.bias = g->bias,
+                               .active = &g->yes,
+                               .mode = &g->mode,
+                               .mass = &g->mass,
+                               .phases = &g->yes,
+                               .n = 1};
+    for (size_t r = 0; r < ROWS; r++) g->row[r].edit = edit ? 0 : -1;
     const gm_cuda_how how = {.stream = stream, .multiprocessors = 4};
-    memset(out->bad, 0, sizeof out->bad);
-    for (size_t r = 0; r < ROWS; r++) row[r].edit = edit ? 0 : -1;
-    gm_cuda_route p = {.row = row,
-                       .edits = &edits,
-                       .correction = c->correction ? correction : NULL,
-                       .logits = (float *)(uintptr_t)logits,
-                       .expert = out->expert,
-                       .gate = out->gate,
-                       .bad = out->bad,
-                       .record = {.mass = out->mass, .margin = out->margin},
-                       .logits_stride = (size_t)c->n_experts,
-                       .n_rows = ROWS,
-                       .n_experts = c->n_experts,
-                       .n_chosen = c->n_chosen,
-                       .n_moe = 1,
-                       .desc = c->desc};
+    const gm_cuda_route p = {.row = g->row,
+                             .edits = &g->edits,
+                             .correction = c->correction ? g->correction : NULL,
+                             .logits = g->logits,
+                             .expert = g->out.expert,
+                             .gate = g->out.gate,
+                             .bad = g->out.bad,
+                             .record = {.mass = g->out.mass, .margin = g->out.margin},
+                             .logits_stride = e,
+                             .n_rows = ROWS,
+                             .n_experts = c->n_experts,
+                             .n_chosen = c->n_chosen,
+                             .n_moe = 1,
+                             .desc = c->desc};
     CHECK_INT(gm_cuda_route_many(&how, &p), cudaSuccess);
     CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
+    *out = g->out;
     CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
+    CHECK_INT(cudaFreeHost(at), cudaSuccess);
 }
 
 static void compare_routed(const char *name, int mode, const routed *got, const routed *want,
