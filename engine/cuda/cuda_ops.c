@@ -169,7 +169,8 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
         .bad = (uint8_t *)s->result + s->at.bad,
-        .ticket = (unsigned *)gm_cuda_at(s, GM_CUDA_TICKET) + GM_CUDA_FEW * arch->n_kv_heads,
+        .ticket =
+            (unsigned *)gm_cuda_at(s, GM_CUDA_TICKET) + GM_CUDA_FEW * (size_t)arch->n_kv_heads,
         .record = record_of(s, (size_t)w->moe, step->n_rows),
         .x_stride = s->plan.width,
         .stride = w->router.stride,

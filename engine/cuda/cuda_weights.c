@@ -158,11 +158,11 @@ static gm_status check_memory(const gm_cuda_model *m, const gm_weights *w, size_
     if (status != GM_OK || bytes <= n_free) return status;
     if (!bf16 && bytes / 2 <= n_free)
         snprintf(advice, sizeof advice, "in bf16 they take about %s and fit",
-                 gm_show_bytes(half, (double)(bytes / 2)));
+                 gm_show_bytes(half, 0.5 * (double)bytes));
     return gm_fail(
         err, GM_EMEM, "the weights take %s, '%s' has %s free: %s parameters in %s fit; %s",
         gm_show_bytes(need, (double)bytes), m->device.name, gm_show_bytes(have, (double)n_free),
-        gm_show_count(fits, (double)n_free / (bf16 ? 2 : 4)), bf16 ? "bf16" : "f32", advice);
+        gm_show_count(fits, (double)n_free / (bf16 ? 2.0 : 4.0)), bf16 ? "bf16" : "f32", advice);
 }
 
 /* ---- filling it ---- */
@@ -392,8 +392,6 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
     gm_cuda_model *m = gm_alloc(1, sizeof *m);
     if (m == NULL) return gm_fail(err, GM_EMEM, "no memory for the weights");
     w->own = m;
-    if (options->hold == GM_HOLD_STREAMED)
-        GM_FAIL(GM_EABSENT, "layers are not streamed to a GPU, use '--device cpu'");
     GM_TRY(gm_cuda_device_open(&m->device, options->device, err));
     snprintf(w->device, sizeof w->device, "cuda:%d", m->device.index);
     snprintf(w->hardware, sizeof w->hardware, "%s", m->device.name);

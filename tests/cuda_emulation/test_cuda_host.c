@@ -62,7 +62,9 @@ static void what_is_missing_is_named(void)
     gm_model_options options = {.device = "cuda", .kernels = "avx2"};
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EARG, "kernels 'avx2'");
     options = (gm_model_options){.device = "cuda", .hold = GM_HOLD_STREAMED};
-    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "not streamed");
+    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "on the CPU only");
+    options = (gm_model_options){.device = "cuda", .numerics = GM_NUMERICS_INT8};
+    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "no int8 weights");
 }
 
 static void cublas_is_looked_for(void)
