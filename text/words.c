@@ -170,10 +170,12 @@ static gm_status renumber_chunk(counter *c, const uint32_t *number)
     entry *row = gm_alloc(longest, sizeof *row);
     if (row == NULL) return gm_fail(&c->err, GM_EMEM, "no memory for a row of %zu words", longest);
     for (size_t i = 0; i < bag->n_rows; i++) {
-        size_t n = bag->indptr[i + 1] - from;
-        size_t kept = renumber_row(row, bag->word + from, bag->value + from, n, number);
-        memmove(bag->word + to, bag->word + from, kept * sizeof *bag->word);
-        memmove(bag->value + to, bag->value + from, kept * sizeof *bag->value);
+        size_t n = bag->indptr[i + 1] - from, kept = 0;
+        if (n > 0) { /* without any entry there are no arrays */
+            kept = renumber_row(row, bag->word + from, bag->value + from, n, number);
+            memmove(bag->word + to, bag->word + from, kept * sizeof *bag->word);
+            memmove(bag->value + to, bag->value + from, kept * sizeof *bag->value);
+        }
         from += n, to += kept;
         bag->indptr[i + 1] = to;
     }

@@ -112,11 +112,12 @@ endfunction()
 # gm_add_cli_case(file.cmd): the case, with one thread and with two.
 function(gm_add_cli_case file)
   get_filename_component(case ${file} NAME_WE)
+  gm_labels_of(labels cli ${file})
   foreach(threads 1 2)
     set(name cli.${case}.threads-${threads})
     add_test(NAME ${name} COMMAND ${GM_PYTHON} ${PROJECT_SOURCE_DIR}/tests/cli/run.py
       --bin ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} --threads ${threads} ${file})
-    gm_register(${name} cli)
+    gm_register(${name} "${labels}")
   endforeach()
 endfunction()
 

@@ -1,4 +1,5 @@
 # gm-steer sweep with plan files as topics, with schedules, and what its dry run says.
+# label: slow
 . "$SRC/tests/cli/tiny.sh"
 exec 2>&1
 make_atlas
