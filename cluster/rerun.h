@@ -20,7 +20,7 @@ gm_status gm_rerun_cut(gm_clustering *out, gm_linkage *linkage, const gm_graph *
 /* Number the clusters as gm_profile_number does, by the documents of each: label (n) of documents,
  * which may be out->label itself; sha (n). Clusters without a document are no more. Errors:
  * GM_EMEM. */
-gm_status gm_rerun_number(gm_clustering *out, const int32_t *label, size_t n,
+gm_status gm_rerun_number(gm_clustering *c, const int32_t *label, size_t n,
                           const uint8_t (*sha)[32], gm_error *err) GM_MUST_USE;
 
 /* The options as they are used on `m` points: what is 0 chosen by their number. */

@@ -49,6 +49,7 @@ bool gm_is_cached(const void *mapped, size_t n)
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const char *start = at - (uintptr_t)at % page;
     const size_t bytes = n + (size_t)(at - start), pages = (bytes + page - 1) / page;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): mincore only reads, its type does not say so */
     if (pages > sizeof here || mincore((void *)(uintptr_t)start, bytes, here) != 0) return false;
     for (size_t i = 0; i < pages; i++)
         if ((here[i] & 1) == 0) return false;

@@ -30,7 +30,7 @@ static size_t scratch_floats(const gm_arch *arch, size_t rows)
     size_t product = 0;
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         product = larger(product, task_floats(inputs[i]));
-    size_t attend = queries * (2 * GM_KV_BLOCK + 2 * gm_round_up(head, GM_K_BLOCK) + 4) +
+    size_t attend = queries * ((size_t)2 * GM_KV_BLOCK + 2 * gm_round_up(head, GM_K_BLOCK) + 4) +
                     gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
     size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(e, GM_PANEL)) +
                    gm_router_scratch(e) + k;

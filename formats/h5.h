@@ -87,8 +87,8 @@ gm_status gm_h5_get_f64(hid_t object, const char *name, double *out, gm_error *e
 
 /* Refuse a file whose `schema_name` is not `name` or whose `schema` is not `version`. */
 gm_status gm_h5_check_schema(hid_t file, const char *name, int version, gm_error *err) GM_MUST_USE;
-/* The same for schemas `oldest` to `newest`; *found is the file's. */
-gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *found,
+/* The same for schemas `oldest` to `newest`; *version is the file's. */
+gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *version,
                               gm_error *err) GM_MUST_USE;
 
 /* ---- datasets read ---- */

@@ -149,7 +149,8 @@ static size_t add_part(const gm_stats *s, rows *b, size_t t, size_t end, gm_rout
         if (!check_row(s, expert, &b->good[t])) return t;
         if (!b->good[t]) continue;
         add_router(b, L, K, t,
-                   sum + b->phase[t] * GM_STATS_POSITIONS + gm_stats_position_bin(b->pos[t]));
+                   sum + (size_t)b->phase[t] * GM_STATS_POSITIONS +
+                       gm_stats_position_bin(b->pos[t]));
         if (!s->has_tokens) continue;
         for (size_t l = 0; l < L; l++)
             for (size_t k = 0; k < K; k++)

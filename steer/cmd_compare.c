@@ -2,6 +2,7 @@
  * continued unsteered and under each cluster, subset or plan with the same draws, and what
  * that did to the choices is said beside the text.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,6 +44,7 @@ static void print_texts(const gm_comparison *c, size_t prompt)
     most = most < 1 ? 1 : most > GM_MAX_COLUMNS ? GM_MAX_COLUMNS : most;
     for (size_t first = 0; first <= c->n_columns; first += most) {
         size_t left = c->n_columns + 1 - first, n = left < most ? left : most;
+        assert(n > 0);
         for (size_t i = 0; i < n; i++) {
             size_t at = first + i; /* 0: unsteered */
             shown[i] = at == 0 ? text_column("unsteered", gm_comparison_text(c, prompt, 0, false))

@@ -78,10 +78,10 @@ static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t 
     uint16_t *k = (uint16_t *)(void *)((char *)kv->k.address + item * kv->k.item_bytes);
     uint16_t *v = (uint16_t *)(void *)((char *)kv->v.address + item * kv->v.item_bytes);
     k += gm_panel_index(GM_BF16, key_depth, place, 0);
-    for (size_t i = 0; i < head; i++) k[i / 2 * (2 * GM_PANEL) + i % 2] = key[i];
+    for (size_t i = 0; i < head; i++) k[i / 2 * 2 * GM_PANEL + i % 2] = key[i];
     v += gm_panel_index(GM_BF16, GM_KV_BLOCK, 0, place);
     for (size_t i = 0; i < head; i++)
-        v[i / GM_PANEL * (GM_KV_BLOCK * GM_PANEL) + i % GM_PANEL * 2] = value[i];
+        v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL * 2] = value[i];
 }
 
 static void put_f32(const gm_kv *kv, size_t item, size_t place, const float *key,
@@ -94,7 +94,7 @@ static void put_f32(const gm_kv *kv, size_t item, size_t place, const float *key
     for (size_t i = 0; i < head; i++) k[i * GM_PANEL] = key[i];
     v += gm_panel_index(GM_F32, GM_KV_BLOCK, 0, place);
     for (size_t i = 0; i < head; i++)
-        v[i / GM_PANEL * (GM_KV_BLOCK * GM_PANEL) + i % GM_PANEL] = value[i];
+        v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL] = value[i];
 }
 
 /* Key and value of one KV head into the cache; see kv.h for what is not finite (bf16

@@ -34,6 +34,7 @@ static gm_gemm gemm_amx, gemm_amx_i8;
 
 enum {
     TILE = 16,             /* rows of A and C, outputs of B and C */
+    PAIR = 2 * TILE,       /* rows multiplied at once */
     ROW_BYTES = 64,        /* of every tile: 32 bf16 or 16 f32 */
     STEP = TILE * K_BLOCK, /* elements of a tile of B */
 };
@@ -54,7 +55,7 @@ struct tile_config {
     }
 #define ONE(n) CONFIG(n, 1) /* up to 16 rows; the lower tiles are not used */
 #define TWO(n) CONFIG(16, n)
-static const struct tile_config configs[2 * TILE] __attribute__((aligned(64))) = {
+static const struct tile_config configs[PAIR] __attribute__((aligned(64))) = {
     ONE(1), ONE(2),  ONE(3),  ONE(4),  ONE(5),  ONE(6),  ONE(7),  ONE(8),
     ONE(9), ONE(10), ONE(11), ONE(12), ONE(13), ONE(14), ONE(15), ONE(16),
     TWO(1), TWO(2),  TWO(3),  TWO(4),  TWO(5),  TWO(6),  TWO(7),  TWO(8),
@@ -162,10 +163,10 @@ static size_t whole_lines(size_t bytes)
 static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, const uint16_t *w,
                         size_t p, size_t n_panels, bool next)
 {
-    const size_t tiles = m / (2 * TILE), pairs = (n_panels + 1) / 2;
+    const size_t tiles = m / PAIR, pairs = (n_panels + 1) / 2;
     ahead a = {.panels = (const char *)(w + 2 * blocks * STEP), .rows = x};
     if (tiles == 0) return a;
-    a.panel_bytes = whole_lines(2 * STEP * sizeof *w / tiles);
+    a.panel_bytes = whole_lines(sizeof *w * 2 * STEP / tiles);
     if (!next) return a;
     a.rows = (const char *)x + m * ldx + p / 2 * (m * ldx / pairs);
     a.row_bytes = whole_lines(m * ldx / pairs / tiles / blocks);
@@ -175,16 +176,16 @@ static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, cons
 static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                      size_t n_panels, float *out, size_t ldo, bool next)
 {
-    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK, whole = m / (2 * TILE) * (2 * TILE);
+    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK, whole = m / PAIR * PAIR;
     const size_t rest = m - whole;
-    const struct tile_config *last = &configs[rest ? rest - 1 : 2 * TILE - 1];
+    const struct tile_config *last = &configs[rest ? rest - 1 : PAIR - 1];
     if (whole == 0) _tile_loadconfig(last);
     for (size_t p = 0; p < n_panels; p += 2) {
         const uint16_t *w = (const uint16_t *)panels + p * blocks * STEP;
         const bool two = p + 1 < n_panels;
         ahead to_come = look_ahead(x, ldx, m, blocks, w, p, n_panels, next);
-        if (whole > 0 && (p == 0 || rest > 0)) _tile_loadconfig(&configs[2 * TILE - 1]);
-        for (size_t r = 0; r < m; r += 2 * TILE) {
+        if (whole > 0 && (p == 0 || rest > 0)) _tile_loadconfig(&configs[PAIR - 1]);
+        for (size_t r = 0; r < m; r += PAIR) {
             const char *a = (const char *)x + r * ldx;
             float *to = out + r * ldo + p * PANEL;
             if (r == whole && whole > 0) _tile_loadconfig(last);
@@ -280,11 +281,11 @@ static void gemm_amx_i8(const void *x, size_t ldx, size_t m, const void *panels,
         const int8_t *w = (const int8_t *)panels + p * panel_bytes;
         float *to = out + p * PANEL;
         n = p + 1 < n_panels ? 2 : 1;
-        if (m > 2 * TILE && blocks <= MOST_BLOCKS)
+        if (m > PAIR && blocks <= MOST_BLOCKS)
             many_rows_i8(x, ldx, m, w, panel_bytes, n, k, to, ldo);
-        for (size_t r = 0; r < m && (m <= 2 * TILE || blocks > MOST_BLOCKS); r += 2 * TILE) {
-            const size_t rows = m - r < 2 * TILE ? m - r : 2 * TILE;
-            if (r == 0 || rows < 2 * TILE) _tile_loadconfig(&configs[rows - 1]);
+        for (size_t r = 0; r < m && (m <= PAIR || blocks > MOST_BLOCKS); r += PAIR) {
+            const size_t rows = m - r < PAIR ? m - r : PAIR;
+            if (r == 0 || rows < PAIR) _tile_loadconfig(&configs[rows - 1]);
             few_rows_i8((const char *)x + r * ldx, ldx, rows > TILE, w, panel_bytes, n == 2, blocks,
                         to + r * ldo, ldo);
         }

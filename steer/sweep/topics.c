@@ -119,11 +119,10 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
         gm_topic t = describe(s, c);
         gm_error why = {0};
         if (t.class_id < 0 || t.size == 0 || t.purity < p->min_purity) continue;
-        status = find_filter(&t, s, &why);
-        if (status == GM_EARG) gm_warn("cluster %zu is passed over: %s", c, why.text);
-        if (status != GM_OK && status != GM_EARG) GM_FAIL(status, "%s", why.text);
-        if (status == GM_OK) s->topic[s->n_topics++] = t;
-        status = GM_OK;
+        const gm_status found = find_filter(&t, s, &why);
+        if (found == GM_EARG) gm_warn("cluster %zu is passed over: %s", c, why.text);
+        if (found != GM_OK && found != GM_EARG) GM_FAIL(found, "%s", why.text);
+        if (found == GM_OK) s->topic[s->n_topics++] = t;
     }
     GM_TRY(gm_given_subsets(s, err));
     GM_TRY(gm_given_read(s, err));
