@@ -1,5 +1,6 @@
 # Every mode, mass-matched or not, with windows, phases, schedules, subsets and experts by hand:
 # the same plan by options and by file, in generate, compare and sweep.
+# label: slow
 . "$SRC/tests/cli/tiny.sh"
 exec 2>&1
 make_atlas
