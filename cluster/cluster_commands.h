@@ -8,6 +8,7 @@ int gm_cluster_recut(int argc, char **argv);
 int gm_cluster_show(int argc, char **argv);
 int gm_cluster_find(int argc, char **argv);
 int gm_cluster_report(int argc, char **argv);
+int gm_cluster_assign(int argc, char **argv);
 int gm_cluster_export(int argc, char **argv);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/outfile.h"
 #include "base/sha256.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/csv.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"
 
@@ -18,21 +19,6 @@ typedef enum export_format { EXPORT_H5AD, EXPORT_CSV, EXPORT_JSON, EXPORT_GRAPHM
 static const char *const ending[] = {".h5ad", ".csv", ".json", ".graphml"};
 
 /* ---- CSV ---- */
-
-/* A field as RFC 4180 has it. */
-static void put_field(FILE *to, const char *text)
-{
-    if (strpbrk(text, ",\"\r\n") == NULL) {
-        fputs(text, to);
-        return;
-    }
-    fputc('"', to);
-    for (; *text; text++) {
-        if (*text == '"') fputc('"', to);
-        fputc(*text, to);
-    }
-    fputc('"', to);
-}
 
 static const char *script_of(const gm_atlas *a, size_t i)
 {
@@ -46,12 +32,12 @@ static void write_csv(FILE *to, const gm_atlas *a)
         char hex[65];
         int32_t c = a->cluster[i];
         gm_sha256_hex(a->sha + 32 * i, hex);
-        put_field(to, a->id[i]);
+        gm_csv_put(to, a->id[i]);
         fprintf(to, ",%s,", hex);
-        put_field(to, a->n_subsets > 0 ? a->subset_name[a->subset[i]] : "");
+        gm_csv_put(to, a->n_subsets > 0 ? a->subset_name[a->subset[i]] : "");
         fprintf(to, ",%s,%u,%.9g,%.9g,%d,", script_of(a, i), a->n_tokens[i], (double)a->xy[2 * i],
                 (double)a->xy[2 * i + 1], c);
-        put_field(to, c >= 0 ? a->name[c] : "");
+        gm_csv_put(to, c >= 0 ? a->name[c] : "");
         fprintf(to, ",%.9g,%.9g\r\n", (double)a->probability[i], (double)a->outlier[i]);
     }
 }

@@ -21,7 +21,7 @@ run gm-steer compare --scale log
 run gm-cluster fit a.h5 b.h5 -o c.h5
 run gm-steer generate --cluster
 for command in "gm-probe collect" "gm-probe info" "gm-probe verify" "gm-probe stats" \
-    "gm-probe merge" "gm-probe tokenize" "gm-cluster fit" "gm-cluster recut" "gm-cluster show" "gm-cluster find" "gm-cluster report" "gm-cluster export" \
+    "gm-probe merge" "gm-probe tokenize" "gm-cluster fit" "gm-cluster recut" "gm-cluster show" "gm-cluster find" "gm-cluster report" "gm-cluster assign" "gm-cluster export" \
     "gm-steer plan" "gm-steer generate" "gm-steer compare" "gm-steer sweep"; do
     $command --help | head -1
     $command > /dev/null 2> message

@@ -1,0 +1,185 @@
+/* assign.c - gm-cluster assign: the documents of another trace on an atlas's map. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "base/outfile.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/csv.h"
+#include "cluster/place.h"
+
+typedef struct assign_command {
+    const char *out, *trace;
+    bool force, json;
+} assign_command;
+
+/* One model, one shape; the trace the atlas was made of must be at hand. */
+static gm_status check_traces(const gm_atlas *atlas, gm_trace *fitted, gm_trace *news,
+                              const char *news_path, gm_error *err)
+{
+    const gm_trace_info *info = gm_trace_get_info(news);
+    if (strcmp(gm_trace_get_info(fitted)->fingerprint, atlas->trace_fingerprint) != 0 ||
+        gm_trace_get_samples(fitted)->n != atlas->n)
+        return gm_fail(err, GM_EARG, "the atlas was made of another trace than --trace");
+    if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
+        return gm_fail(err, GM_EARG, "'%s' is of %d layers of %d experts, the atlas of %d of %d",
+                       news_path, info->n_layers, info->n_experts, atlas->n_layers,
+                       atlas->n_experts);
+    if (strcmp(info->model_digest, atlas->model_digest) != 0)
+        return gm_fail(err, GM_EARG,
+                       "'%s' is of another model (%s) than the atlas (%s): their experts are not "
+                       "the same",
+                       news_path, info->model, atlas->model);
+    return GM_OK;
+}
+
+static void put_placed(gm_json_out *out, const gm_atlas *atlas, const char *id, const gm_placed *p)
+{
+    bool known = p->nearest != GM_ATLAS_NONE;
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "id", id);
+    gm_json_put_f64(out, "x", (double)p->xy[0]);
+    gm_json_put_f64(out, "y", (double)p->xy[1]);
+    gm_json_put_i64(out, "cluster", p->cluster);
+    gm_json_put_f64(out, "probability", (double)p->probability);
+    gm_json_put_string(out, "nearest", known ? atlas->id[p->nearest] : NULL);
+    gm_json_put_f64(out, "distance", p->distance);
+    gm_json_close_object(out);
+}
+
+/* placed (N) in the order of the trace. */
+static gm_status write_json(FILE *to, const gm_atlas *atlas, const gm_trace_samples *samples,
+                            const gm_placed *placed, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_string(&out, "atlas", atlas->digest);
+    gm_json_open_array(&out, "documents");
+    for (size_t i = 0; i < samples->n; i++) put_placed(&out, atlas, samples->id[i], &placed[i]);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) fprintf(to, "%s\n", out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+static void write_csv(FILE *to, const gm_atlas *atlas, const gm_trace_samples *samples,
+                      const gm_placed *placed)
+{
+    fputs("id,subset,x,y,cluster,cluster_name,probability,nearest,distance\r\n", to);
+    for (size_t i = 0; i < samples->n; i++) {
+        const gm_placed *p = &placed[i];
+        bool known = p->nearest != GM_ATLAS_NONE;
+        gm_csv_put(to, samples->id[i]);
+        fputc(',', to);
+        gm_csv_put(to, samples->n_subsets > 0 ? samples->subset_name[samples->subset[i]] : "");
+        if (known)
+            fprintf(to, ",%.9g,%.9g,%d,", (double)p->xy[0], (double)p->xy[1], p->cluster);
+        else
+            fprintf(to, ",,,%d,", p->cluster);
+        gm_csv_put(to, p->cluster >= 0 ? atlas->name[p->cluster] : "");
+        fprintf(to, ",%.9g,", (double)p->probability);
+        gm_csv_put(to, known ? atlas->id[p->nearest] : "");
+        if (known) fprintf(to, ",%.9g\r\n", p->distance);
+        if (!known) fputs(",\r\n", to);
+    }
+}
+
+static gm_status write_out(const assign_command *c, const gm_atlas *atlas,
+                           const gm_trace_samples *samples, const gm_placed *placed, gm_error *err)
+{
+    gm_outfile *file = NULL;
+    gm_status status = gm_outfile_open(&file, c->out, c->force, err);
+    if (status != GM_OK) return status;
+    if (c->json)
+        status = write_json(gm_outfile_stream(file), atlas, samples, placed, err);
+    else
+        write_csv(gm_outfile_stream(file), atlas, samples, placed);
+    if (status == GM_OK) return gm_outfile_commit(file, err);
+    gm_outfile_abort(file);
+    return status;
+}
+
+static gm_status run(const assign_command *c, const char *atlas_path, const char *news_path,
+                     gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_atlas *atlas = NULL;
+    gm_atlas_points points = {0};
+    gm_fit_options options;
+    gm_trace *fitted = NULL, *news = NULL;
+    gm_usage of_fitted = {0}, of_news = {0};
+    gm_placed *placed = NULL, *in_order = NULL;
+    size_t n_in = 0;
+    GM_TRY(gm_outfile_check(c->out, c->force, err));
+    GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
+    GM_TRY(gm_from_atlas_points(&points, atlas, err));
+    GM_TRY(gm_from_atlas_options(&options, atlas, err));
+    GM_TRY(gm_trace_open(&fitted, c->trace ? c->trace : atlas->trace_path, err));
+    GM_TRY(gm_trace_open(&news, news_path, err));
+    GM_TRY(check_traces(atlas, fitted, news, news_path, err));
+    GM_TRY(gm_usage_read(&of_fitted, fitted, options.usage, NULL, err));
+    GM_TRY(gm_usage_read(&of_news, news, options.usage, NULL, err));
+    placed = gm_alloc(of_news.n, sizeof *placed);
+    in_order = gm_alloc(of_news.n, sizeof *in_order);
+    if (!placed || !in_order) GM_FAIL(GM_EMEM, "no memory for %zu documents", of_news.n);
+    GM_TRY(gm_place(placed, &of_news, &of_fitted, atlas, &points, &options, err));
+    for (size_t i = 0; i < of_news.n; i++) {
+        in_order[of_news.place[i]] = placed[i];
+        n_in += placed[i].cluster >= 0;
+    }
+    GM_TRY(write_out(c, atlas, gm_trace_get_samples(news), in_order, err));
+    printf("%zu documents placed, %zu (%.1f %%) in a cluster\n", of_news.n, n_in,
+           of_news.n ? 100.0 * (double)n_in / (double)of_news.n : 0.0);
+out:
+    gm_free(placed);
+    gm_free(in_order);
+    gm_usage_clear(&of_fitted);
+    gm_usage_clear(&of_news);
+    gm_trace_close(fitted);
+    gm_trace_close(news);
+    gm_atlas_points_clear(&points);
+    gm_atlas_close(atlas);
+    return status;
+}
+
+int gm_cluster_assign(int argc, char **argv)
+{
+    assign_command c = {0};
+    bool usage = true;
+    gm_error err = {0};
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &c.out,
+         .arg = "FILE",
+         .help = "what to write: .csv or .json"},
+        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
+         "the trace of the atlas, where it has moved"},
+        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_catch_signals();
+    gm_status status = gm_opt_parse(
+        "gm-cluster assign ATLAS TRACE -o FILE.csv|.json",
+        "Every document of TRACE stands at the mean of its neighbours by usage among the atlas's\n"
+        "documents, weighted as UMAP does, and belongs to the cluster whose density reaches that\n"
+        "place. The map and its clusters stay as they are.\n",
+        opts, &argc, argv, &err);
+    const char *dot = c.out ? strrchr(c.out, '.') : NULL;
+    c.json = dot && strcmp(dot, ".json") == 0;
+    if (status == GM_OK && argc != 3)
+        status = gm_fail(&err, GM_EARG, "expected an atlas and a trace, found %d", argc - 1);
+    if (status == GM_OK && c.out == NULL)
+        status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
+    if (status == GM_OK && !c.json && !(dot && strcmp(dot, ".csv") == 0))
+        status = gm_fail(&err, GM_EARG, "'%s' ends in neither .csv nor .json", c.out);
+    if (status == GM_OK) {
+        usage = false;
+        status = run(&c, argv[1], argv[2], &err);
+    }
+    return gm_cli_end("gm-cluster", "assign", status, usage, &err);
+}

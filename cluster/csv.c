@@ -1,0 +1,18 @@
+/* csv.c - one field. */
+#include "cluster/csv.h"
+
+#include <string.h>
+
+void gm_csv_put(FILE *to, const char *text)
+{
+    if (strpbrk(text, ",\"\r\n") == NULL) {
+        fputs(text, to);
+        return;
+    }
+    fputc('"', to);
+    for (; *text; text++) {
+        if (*text == '"') fputc('"', to);
+        fputc(*text, to);
+    }
+    fputc('"', to);
+}

@@ -1,0 +1,129 @@
+/* test_place.c - cluster/place.c: documents of the topics of a map stand with them, copies where
+ * the original stands, and what a merge by epsilon or by hand made one is one.
+ */
+#include "cluster/place.h"
+
+#include "cluster/atlas_make.h"
+#include "tests/synthetic_trace.h"
+
+enum { N = 240, TOPICS = 4, NEW = 40 };
+
+typedef struct made {
+    gm_trace *fitted, *news;
+    gm_analysis analysis;
+    gm_arena arena;
+    gm_atlas atlas;
+    gm_fit_options how;
+    gm_usage of_fitted, of_news;
+    gm_atlas_points points;
+    gm_placed placed[NEW];
+} made;
+
+/* The first N documents are fitted, the next NEW are new; the first of those is a copy of document
+ * 5, the second is empty. */
+static void make(made *m)
+{
+    gm_error err = {0};
+    synthetic s = synthetic_make(N + NEW, TOPICS);
+    size_t order[N + NEW];
+    for (size_t i = 0; i < N + NEW; i++) order[i] = (i + N) % (N + NEW);
+    synthetic_copy_counts(&s, N, 5);
+    synthetic_empty(&s, N + 1);
+    s.n = N;
+    synthetic_write(&s, NULL, true, "fitted.trace.h5");
+    s.n = NEW;
+    synthetic_write(&s, order, true, "new.trace.h5");
+    s.n = N + NEW;
+    synthetic_clear(&s);
+    m->how = gm_fit_defaults();
+    m->how.quiet = true;
+    m->how.umap.n_epochs = 100;
+    m->how.quality = GM_QUALITY_NONE;
+    CHECK_OK(gm_trace_open(&m->fitted, "fitted.trace.h5", &err), err);
+    CHECK_OK(gm_trace_open(&m->news, "new.trace.h5", &err), err);
+    CHECK_OK(gm_analysis_run(&m->analysis, m->fitted, &m->how, &err), err);
+    CHECK_OK(gm_atlas_make(&m->atlas, &m->arena, &m->analysis, m->fitted, "fitted.trace.h5",
+                           &m->how, "test", &err),
+             err);
+    CHECK_OK(gm_usage_read(&m->of_fitted, m->fitted, m->how.usage, NULL, &err), err);
+    CHECK_OK(gm_usage_read(&m->of_news, m->news, m->how.usage, NULL, &err), err);
+    CHECK_OK(gm_from_atlas_points(&m->points, &m->atlas, &err), err);
+    m->how.hdbscan = m->analysis.hdbscan;
+}
+
+static gm_status place(void *state, gm_error *err)
+{
+    made *m = state;
+    return gm_place(m->placed, &m->of_news, &m->of_fitted, &m->atlas, &m->points, &m->how, err);
+}
+
+static void end(made *m)
+{
+    gm_atlas_points_clear(&m->points);
+    gm_usage_clear(&m->of_fitted);
+    gm_usage_clear(&m->of_news);
+    gm_arena_clear(&m->arena);
+    gm_analysis_clear(&m->analysis);
+    gm_trace_close(m->fitted);
+    gm_trace_close(m->news);
+}
+
+static void new_documents_stand_with_their_topic(void)
+{
+    made m = {0};
+    gm_error err = {0};
+    make(&m);
+    CHECK_INT(m.atlas.n_clusters, TOPICS);
+    CHECK_OK(place(&m, &err), err);
+    size_t right = 0, of = 0;
+    for (size_t q = 0; q < NEW; q++) {
+        const gm_placed *p = &m.placed[q];
+        size_t at = m.of_news.place[q];
+        if (at == 0) { /* the copy */
+            CHECK_NEAR(p->distance, 0, 0);
+            CHECK_INT(p->nearest, 5);
+            CHECK(p->xy[0] == m.atlas.xy[10] && p->xy[1] == m.atlas.xy[11]);
+            CHECK_INT(p->cluster, m.atlas.cluster[5]);
+            CHECK(p->probability == m.atlas.probability[5]);
+        } else if (at == 1) { /* the empty one */
+            CHECK(isnan(p->xy[0]) && isnan(p->distance) && p->cluster == -1);
+            CHECK_INT(p->nearest, GM_ATLAS_NONE);
+        } else {
+            CHECK(p->distance > 0 && p->probability >= 0 && p->probability <= 1);
+            of++, right += p->cluster == m.atlas.cluster[(N + at) % TOPICS]; /* 0..3: one of each */
+        }
+    }
+    if (!(right >= of * 9 / 10)) TEST_FAILED_("%zu of %zu are with their topic", right, of);
+    end(&m);
+}
+
+/* Two clusters made one are one for new documents as well. */
+static void what_was_merged_is_one(void)
+{
+    made m = {0};
+    gm_error err = {0};
+    make(&m);
+    CHECK_OK(place(&m, &err), err);
+    size_t before = 0, after = 0;
+    for (size_t q = 0; q < NEW; q++) before += m.placed[q].cluster == 0 || m.placed[q].cluster == 1;
+    for (size_t r = 0; r < m.analysis.clustering.tree.n_clusters; r++)
+        if (m.analysis.clustering.node_label[r] == 1) ((int32_t *)m.atlas.node_cluster)[r] = 0;
+    for (size_t i = 0; i < N; i++)
+        if (m.atlas.cluster[i] == 1) ((int32_t *)m.atlas.cluster)[i] = 0;
+    CHECK_OK(place(&m, &err), err);
+    for (size_t q = 0; q < NEW; q++) after += m.placed[q].cluster == 0;
+    CHECK(before > 10);
+    CHECK_INT(after, before);
+    end(&m);
+}
+
+static void survives_every_allocation_failure(void)
+{
+    made m = {0};
+    make(&m);
+    check_every_allocation(place, &m);
+    end(&m);
+}
+
+TESTS(TEST(new_documents_stand_with_their_topic), TEST(what_was_merged_is_one),
+      TEST(survives_every_allocation_failure))
