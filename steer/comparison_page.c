@@ -158,6 +158,7 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
     char title[32];
     GM_TRY(gm_shade_style(&css, err));
     gm_html_begin_styled(&h, "What steering changes", css.at);
+    gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "What steering changes");
     gm_html_paragraph(&h, about);
     gm_shade_legend(&h, LIMIT, "nats: change of a token's log-probability");
@@ -170,6 +171,7 @@ gm_status gm_comparison_page(const gm_comparison *c, const gm_stage *stage, cons
         for (size_t i = 0; i < c->n_columns; i++) GM_TRY(put_column(&h, c, stage, p, i, err));
     }
     GM_TRY(put_options(&h, c, stage, err));
+    gm_html_raw(&h, "</main>\n");
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
 out:

@@ -190,6 +190,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     GM_TRY(gm_verdict_all(&words, s, o, err));
     GM_TRY(gm_headline_png(s, o, &png, err));
     gm_html_begin(&h, "Does it steer?");
+    gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Does it steer?");
     gm_html_paragraph(&h, words.at);
     gm_html_picture(&h, &png, words.at, "Topic shift against KL, a panel a topic");
@@ -207,7 +208,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
                    s->judge.n_shared, s->fingerprint);
     gm_html_raw(&h, "</p>\n<pre>");
     gm_html_text(&h, config, strlen(config));
-    gm_html_raw(&h, "</pre>\n");
+    gm_html_raw(&h, "</pre>\n</main>\n");
     GM_TRY(gm_html_end(&h, err));
     GM_TRY(gm_outfile_write(path, replace, h.text.at, h.text.n, err));
 out:
