@@ -25,10 +25,12 @@ enum {
     GM_PART_FLOATS = 8192, /* of a product's result that is worked on while in cache */
 };
 
-/* Panels of the residual that one thread adds up together in moe_out. */
-static inline size_t gm_out_panels(size_t rows)
+/* Panels of the residual, of n, that one thread adds up together in moe_out: few enough that
+ * every thread has some, and that the rows' choices stay small. */
+static inline size_t gm_out_panels(size_t rows, size_t threads, size_t n)
 {
-    return rows <= 16 ? 4 : rows <= 8192 ? 16 : 8;
+    const size_t most = rows <= 16 ? 4 : rows <= 8192 ? 16 : 8, share = n / (2 * threads);
+    return share < 2 ? 2 : share < most ? share : most;
 }
 
 /* A token of the step. */

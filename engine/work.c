@@ -20,7 +20,7 @@ static size_t task_floats(size_t k)
 }
 
 /* Floats that one thread needs at most, over the operations that use scratch. */
-static size_t scratch_floats(const gm_arch *arch, size_t rows)
+static size_t scratch_floats(const gm_arch *arch, size_t rows, size_t threads)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
     const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
@@ -37,7 +37,10 @@ static size_t scratch_floats(const gm_arch *arch, size_t rows)
     size_t combine = product;
     for (size_t r = 16; r < 2 * rows; r *= 2) { /* gm_out_panels changes at powers of two */
         size_t n = r < rows ? r : rows;
-        combine = larger(combine, product + n * (k + 1) * gm_out_panels(n) * GM_PANEL);
+        combine = larger(
+            combine, product + n * (k + 1) *
+                                   gm_out_panels(n, threads, gm_round_up(d, GM_PANEL) / GM_PANEL) *
+                                   GM_PANEL);
     }
     size_t sample = 2 * (size_t)arch->vocab + (size_t)arch->vocab / sizeof(float) + 1;
     return larger(larger(attend, route), larger(combine, sample));
@@ -70,7 +73,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
         .cosine = gm_buf_rows(GM_F32, 1, positions, head / 2),
         .sine = gm_buf_rows(GM_F32, 1, positions, head / 2),
-        .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, rows)),
+        .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, rows, threads)),
     };
 }
 

@@ -98,7 +98,7 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
                               .kernels = "auto",
                               .doc_tokens = 512,
                               .min_tokens = 128,
-                              .step_tokens = 2048};
+                              .step_tokens = 4096};
     const gm_opt opts[] = {
         {.kind = GM_OPT_GROUP, .help = "What is run"},
         {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},

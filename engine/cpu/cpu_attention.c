@@ -127,8 +127,8 @@ static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, 
         put_f32(kv, item, place, key, value);
 }
 
-/* From a row of qkv to rotated queries and the cache. */
-static void finish_row(const gm_step *s, size_t layer, const gm_layer *w, size_t r)
+/* From a row of qkv to rotated queries, and keys rotated in place. */
+static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_arch *arch = s->arch;
     const gm_kernels *k = s->weights->kernels;
@@ -152,8 +152,19 @@ static void finish_row(const gm_step *s, size_t layer, const gm_layer *w, size_t
     for (size_t h = 0; h < kv_heads; h++) {
         float *key = qkv + place.k + h * head;
         k->rotate(key, cosine, sine, half);
-        append(s, layer, row, h, key, qkv + place.v + h * head);
     }
+}
+
+/* Rows one after the other share the cache lines of a head's block. */
+static void append_rows(const gm_step *s, size_t layer, size_t first, size_t end)
+{
+    const gm_qkv_place place = gm_qkv_place_of(s->arch);
+    const size_t head = (size_t)s->arch->head_dim;
+    for (size_t h = 0; h < (size_t)s->arch->n_kv_heads; h++)
+        for (size_t r = first; r < end; r++) {
+            float *qkv = gm_row_at(&s->work->qkv, r);
+            append(s, layer, &s->row[r], h, qkv + place.k + h * head, qkv + place.v + h * head);
+        }
 }
 
 void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
@@ -162,7 +173,11 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
     gm_cpu_norm_rows(me, s, &w->attn_norm);
     project(me, s, w);
     gm_worker_share(me, s->n_rows, &first, &end);
-    for (size_t r = first; r < end; r++) finish_row(s, layer, w, r);
+    for (size_t r = first, n; r < end; r += n) {
+        n = end - r < GM_KV_BLOCK ? end - r : GM_KV_BLOCK;
+        for (size_t i = r; i < r + n; i++) finish_row(s, w, i);
+        append_rows(s, layer, r, r + n);
+    }
     gm_worker_meet(me);
 }
 

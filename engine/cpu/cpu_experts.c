@@ -182,7 +182,8 @@ static void down_task(const gm_step *s, const gm_layer *w, size_t p, size_t n, f
 void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
-    const size_t panels = gm_n_panels((size_t)s->arch->width), most = gm_out_panels(s->n_rows);
+    const size_t panels = gm_n_panels((size_t)s->arch->width),
+                 most = gm_out_panels(s->n_rows, s->work->scratch.rows, panels);
     for (size_t p; (p = gm_worker_next(me) * most) < panels;)
         down_task(s, w, p, panels - p < most ? panels - p : most, gm_scratch_of(s, me));
     gm_worker_meet(me);

@@ -101,12 +101,22 @@ static void limit_groups(const gm_router *r, view *v)
 /* The K strongest, and how far the next one is behind. */
 static float choose(const gm_router *r, const view *v, uint16_t *expert)
 {
-    size_t last = SIZE_MAX;
-    for (size_t k = 0; k < r->n_chosen; k++) {
-        last = next_best(v, 0, r->n_experts, last);
-        expert[k] = (uint16_t)last;
+    const size_t k = r->n_chosen;
+    size_t next = SIZE_MAX, n = 0; /* the best of those not chosen; chosen so far */
+    for (size_t e = 0; e < r->n_experts; e++) {
+        if (n == k && !precedes(v, e, expert[k - 1])) {
+            if (next == SIZE_MAX || precedes(v, e, next)) next = e;
+            continue;
+        }
+        if (n == k)
+            next = expert[k - 1];
+        else
+            n++;
+        size_t i = n - 1;
+        for (; i > 0 && precedes(v, e, expert[i - 1]); i--) expert[i] = expert[i - 1];
+        expert[i] = (uint16_t)e;
     }
-    size_t next = next_best(v, 0, r->n_experts, last);
+    const size_t last = expert[k - 1];
     bool could = next != SIZE_MAX && v->rank[next] == v->rank[last];
     return could ? v->select[last] - v->select[next] : INFINITY;
 }
