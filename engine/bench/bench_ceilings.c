@@ -108,7 +108,9 @@ static void fill(gm_buf *buf)
     const size_t n = buf->item_bytes / gm_dtype_bytes(buf->dtype);
     for (size_t i = 0; i < n; i++) {
         uint16_t half = (uint16_t)(0x3c00 + (gm_rng_next(&rng) & 0x80ff));
-        if (buf->dtype == GM_BF16)
+        if (buf->dtype == GM_I8) /* scales as well: tiny or not finite, which takes as long */
+            ((int8_t *)buf->address)[i] = (int8_t)(half % 100);
+        else if (buf->dtype == GM_BF16)
             ((uint16_t *)buf->address)[i] = half;
         else
             ((float *)buf->address)[i] = gm_bf16_to_f32(half);
@@ -121,7 +123,7 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
 {
     gm_status status = GM_OK;
     product p = {
-        .x = gm_buf_rows(dtype, 1, m, k),
+        .x = gm_buf_rows(dtype == GM_F32 ? GM_F32 : GM_BF16, 1, m, k),
         .panels = gm_buf_panels(dtype, 1, n, k),
         .out = gm_buf_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
         .room = gm_buf_rows(GM_F32, 1, gm_team_size(team), gm_room_floats(gm_block_rows(k), k))};

@@ -25,6 +25,15 @@ static const char GIGACHAT[] =
     "\"rms_norm_eps\": 1e-05, \"rope_theta\": 1400000, \"tie_word_embeddings\": false, "
     "\"vocab_size\": 128256, \"max_position_embeddings\": 131072";
 
+static const char QWEN3[] =
+    "\"architectures\": [\"Qwen3MoeForCausalLM\"], \"model_type\": \"qwen3_moe\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 6144, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 4, \"head_dim\": 128, \"num_experts\": 128, "
+    "\"num_experts_per_tok\": 8, \"moe_intermediate_size\": 768, \"decoder_sparse_step\": 1, "
+    "\"mlp_only_layers\": [], \"norm_topk_prob\": true, \"hidden_act\": \"silu\", "
+    "\"attention_bias\": false, \"rms_norm_eps\": 1e-06, \"rope_theta\": 1000000.0, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 151936, \"max_position_embeddings\": 131072";
+
 static const struct shape {
     const char *name;
     int layers;
@@ -32,11 +41,12 @@ static const struct shape {
 } shapes[] = {
     {"olmoe-1b-7b", 16, OLMOE},
     {"gigachat-20b-a3b", 28, GIGACHAT},
+    {"qwen3-30b-a3b", 48, QWEN3},
 };
 
 const char *gm_bench_shape_names(void)
 {
-    return "olmoe-1b-7b, gigachat-20b-a3b";
+    return "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b";
 }
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)
