@@ -5,6 +5,7 @@
 #include <math.h>
 
 enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
+enum { MOST_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
 enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26 }; /* of labels beside the plot */
 
 /* The plot's place on the canvas and the map from data to pixels. */
@@ -67,6 +68,28 @@ static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f
                       pass ? radius : 0.8 * radius, 0, 6.283185307179586);
             cairo_fill(canvas->cr);
         }
+}
+
+/* Points as one picture inside an SVG, which as many circles would make too large for a paper;
+ * all else stays lines and text. */
+static void draw_points_as_picture(gm_canvas *canvas, const plot *p, const gm_map_figure *f)
+{
+    cairo_surface_t *layer = cairo_image_surface_create(
+        CAIRO_FORMAT_ARGB32, (int)ceil(LAYER_SCALE * p->width), (int)ceil(LAYER_SCALE * p->height));
+    gm_canvas on = *canvas;
+    on.cr = cairo_create(layer);
+    cairo_scale(on.cr, LAYER_SCALE, LAYER_SCALE);
+    cairo_translate(on.cr, -p->x, -p->y);
+    draw_points(&on, p, f);
+    cairo_destroy(on.cr);
+
+    cairo_save(canvas->cr);
+    cairo_translate(canvas->cr, p->x, p->y);
+    cairo_scale(canvas->cr, 1.0 / LAYER_SCALE, 1.0 / LAYER_SCALE);
+    cairo_set_source_surface(canvas->cr, layer, 0, 0); /* a layer that failed fails the canvas */
+    cairo_paint(canvas->cr);
+    cairo_restore(canvas->cr);
+    cairo_surface_destroy(layer);
 }
 
 /* The height of a label's line: as large as `room` allows for n labels in two columns, within
@@ -140,10 +163,11 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     int width = f->width ? f->width : DEFAULT_WIDTH,
         height = f->height ? f->height : DEFAULT_HEIGHT;
     double legend_width = f->legend ? 260 : 0;
-    double column = f->n_labels ? fmin(COLUMN, 0.25 * width) : 0;
+    double room = fmax(4, width - 2 * MARGIN - legend_width);
+    double column = f->n_labels ? fmin(COLUMN, 0.25 * room) : 0;
     plot p = {.x = MARGIN + column,
               .y = TITLE_HEIGHT,
-              .width = width - 2 * MARGIN - 2 * column - legend_width,
+              .width = room - 2 * column,
               .height = height - TITLE_HEIGHT - MARGIN};
     gm_canvas canvas;
     status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);
@@ -160,7 +184,10 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     cairo_stroke(canvas.cr);
 
     fit(&p, f);
-    draw_points(&canvas, &p, f);
+    if (kind == GM_PICTURE_SVG && f->n > MOST_CIRCLES)
+        draw_points_as_picture(&canvas, &p, f);
+    else
+        draw_points(&canvas, &p, f);
     if (f->n_labels) GM_TRY(draw_labels(&canvas, &p, f, err));
     if (f->legend) draw_legend(&canvas, f, p.x + p.width + 16, p.y, legend_width - 16, p.height);
 out:

@@ -165,6 +165,31 @@ static void the_ending_decides_the_kind_of_picture(void)
     CHECK_FAILS(gm_figure_map_png(&map, &bytes, &err), err, GM_EARG, "100000 x 300");
 }
 
+static void an_svg_of_many_points_holds_them_as_a_picture_and_labels_as_lines(void)
+{
+    enum { MANY = 6000 };
+    gm_error err = {0};
+    gm_text few = {0}, many = {0};
+    gm_map_figure map = small_map();
+    float *xy = gm_alloc(2 * MANY, sizeof *xy);
+    int32_t *group = gm_alloc(MANY, sizeof *group);
+    CHECK(xy != NULL && group != NULL);
+    if (xy == NULL || group == NULL) return;
+    for (size_t i = 0; i < 2 * MANY; i++) xy[i] = (float)(i * i % 977);
+    CHECK_OK(gm_figure_map(&map, "few.svg", true, &err), err);
+    map.n = MANY, map.xy = xy, map.group = group;
+    CHECK_OK(gm_figure_map(&map, "many.svg", true, &err), err);
+    CHECK_OK(gm_text_read_file(&few, "few.svg", 1 << 24, &err), err);
+    CHECK_OK(gm_text_read_file(&many, "many.svg", 1 << 24, &err), err);
+    CHECK(strstr(few.at, "data:image/png") == NULL && strstr(few.at, "glyph") != NULL);
+    CHECK(strstr(many.at, "data:image/png") != NULL && strstr(many.at, "glyph") != NULL);
+    CHECK(many.n < 60u * MANY); /* 6,000 circles take 1.6 MB */
+    gm_text_clear(&few);
+    gm_text_clear(&many);
+    gm_free(xy);
+    gm_free(group);
+}
+
 static void hostile_text_stays_text(void)
 {
     gm_error err = {0};
@@ -260,6 +285,7 @@ TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
-      TEST(the_ending_decides_the_kind_of_picture), TEST(hostile_text_stays_text),
-      TEST(base64_of_embedded_pictures_is_right), TEST(survives_every_allocation_failure),
-      TEST(a_heatmap_may_have_more_cells_than_pixels))
+      TEST(the_ending_decides_the_kind_of_picture),
+      TEST(an_svg_of_many_points_holds_them_as_a_picture_and_labels_as_lines),
+      TEST(hostile_text_stays_text), TEST(base64_of_embedded_pictures_is_right),
+      TEST(survives_every_allocation_failure), TEST(a_heatmap_may_have_more_cells_than_pixels))
