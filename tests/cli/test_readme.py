@@ -130,7 +130,7 @@ def run_python(text):
 
 PROGRAMS = ("gm-probe", "gm-cluster", "gm-steer")
 # Names of what a user makes, of downloads, of patterns.
-NOT_HERE = re.compile(r"OUT|NAME|FILE|CASE|^(config|generation_config|tokenizer|golden)\.json$|\.trace\.h5|\.atlas\.h5")
+NOT_HERE = re.compile(r"OUT|NAME|FILE|CASE|^(config|generation_config|tokenizer|golden)\.json$|^prompts\.txt$|\.trace\.h5|\.atlas\.h5")
 A_FILE = re.compile(r"[\w./-]+\.(?:c|h|cu|py|md|txt|cmd|sh|cmake)$|(?:[\w-]+/)+$")
 
 

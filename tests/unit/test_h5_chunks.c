@@ -1,5 +1,6 @@
 /* test_h5_chunks.c - formats/h5_chunks.c: every range of rows is what HDF5 reads; chunks that are
  * damaged, not packed or not there.
+ * label: threads
  */
 #include <hdf5.h>
 

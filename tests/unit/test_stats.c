@@ -1,5 +1,7 @@
 /* test_stats.c - probe/stats*.c: counts and sums of small traces, worked by hand; what is
- * left out; every allocation failing. */
+ * left out; every allocation failing.
+ * label: threads
+ */
 #include "probe/stats.h"
 
 #include "tests/check.h"
