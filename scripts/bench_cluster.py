@@ -94,7 +94,8 @@ def measure(a):
     """Rows (what, stage, seconds, peak_gb, version)."""
     for kernels in a.kernels.split(","):
         stages, peak, said = ours(a, kernels)
-        print(f"gm-cluster, {kernels}: {said}", flush=True)
+        print(f"gm-cluster, {kernels}: {said}")
+        print(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items()) + f", {peak:.2f} GB", flush=True)
         for stage, seconds in stages.items():
             yield f"gm-cluster {kernels}", stage, seconds, peak, ""
     if a.no_peers:
@@ -124,7 +125,7 @@ def options():
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/cpu", help="build folder of gm-cluster")
     parser.add_argument("--documents", type=int, default=40000)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", help="where the trace is kept")
-    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "notebooks-data/bench/cluster.csv")
+    parser.add_argument("--out", type=pathlib.Path, help="the CSV (notebooks-data/bench/cluster-CPU.csv)")
     parser.add_argument("--kernels", default="auto,avx512f", metavar="LIST", help="instructions ours may use, a run each")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--trace-only", action="store_true", help="make the trace and end")
@@ -144,14 +145,17 @@ def main():
         return 0
     rows = list(measure(a))
     show(rows)
-    a.out.parent.mkdir(parents=True, exist_ok=True)
-    new = not a.out.exists()
-    with open(a.out, "a", newline="") as file:
+    about = machine()
+    name = re.sub(r"[^a-z0-9]+", "-", about["cpu"].lower()).strip("-")
+    path = a.out or ROOT / f"notebooks-data/bench/cluster-{name}-{about['processors']}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
         out = csv.DictWriter(file, COLUMNS)
         if new:
             out.writeheader()
         for what, stage, seconds, peak, version in rows:
-            out.writerow({"date": datetime.date.today().isoformat(), **machine(), "what": what, "documents": a.documents,
+            out.writerow({"date": datetime.date.today().isoformat(), **about, "what": what, "documents": a.documents,
                           "stage": stage, "seconds": round(seconds, 2), "peak_gb": round(peak, 2), "version": version})
     return 0
 
