@@ -259,6 +259,7 @@ cudaError_t cudaFreeHost(void *at)
 {
     LOCK();
     if (at == nullptr) return cudaSuccess;
+    cudaDeviceSynchronize(); /* as the real one does */
     gm_emulation.n_blocks--;
     free(at);
     return cudaSuccess;
@@ -329,7 +330,9 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-    delete event;
+    LOCK();
+    static std::vector<cudaEvent_t> &gone = *new std::vector<cudaEvent_t>;
+    gone.push_back(event); /* what waits in a stream may still record it, as on a GPU */
     return cudaSuccess;
 }
 

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 
+#include <math.h>
 #include <stdio.h>
 
 enum { DOCUMENT = 64, BINS = 5 };
@@ -95,7 +96,7 @@ static gm_status print(const gm_model *cpu, const gm_model *gpu, const run *a, c
         gm_json_open_object(&out, NULL);
         gm_json_put_f64(&out, "up_to", edges[i]);
         gm_json_put_u64(&out, "choices", n[i]);
-        gm_json_put_f64(&out, "same", (double)same[i] / (double)(n[i] ? n[i] : 1));
+        gm_json_put_f64(&out, "same", n[i] ? (double)same[i] / (double)n[i] : NAN);
         gm_json_close_object(&out);
     }
     gm_json_close_array(&out);
