@@ -178,6 +178,7 @@ static void json_for_scripts_cannot_end_its_element(void)
     gm_html_json(&page, "j", "{\"a\":\"</script><!-- \\\" \\\\\",\"b\":[1,\"&\\u0041\"]}");
     const char *json = strchr(page.text.at, '>') + 1, *end = strstr(json, "</script>");
     CHECK(end != NULL && end[9] == '\n' && end[10] == '\0');
+    CHECK(strpbrk(json, "<>&") == end); /* nothing before it that could be markup */
     CHECK_OK(gm_json_parse(&root, json, (size_t)(end - json), "j", &err), err);
     CHECK_TEXT(gm_json_text(gm_json_find(root, "a"), NULL), "</script><!-- \" \\");
     gm_json_free(root);
