@@ -44,7 +44,7 @@ void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *st
 /* One of those scripts, which runs where it stands. */
 void gm_html_script(gm_html *page, const gm_asset *script);
 
-/* Bytes that a script reads: raw deflate (RFC 1951) in base64, the text of element `id`.
+/* Bytes that a script reads: a zlib stream (RFC 1950) in base64, the text of element `id`.
  * Returns how many bytes of the page it took. */
 size_t gm_html_data(gm_html *page, const char *id, const void *bytes, size_t n);
 /* JSON that a script reads, so escaped that nothing in it can end its element. */

@@ -52,12 +52,12 @@ void gm_html_script(gm_html *page, const gm_asset *script)
     gm_html_raw(page, "</script>\n");
 }
 
-/* All of `bytes` as raw deflate, appended to *out. */
+/* All of `bytes` as a zlib stream, appended to *out. */
 static gm_status deflate_all(gm_text *out, const void *bytes, size_t n)
 {
     z_stream z = {0};
     if (n > UINT32_MAX - 1024) return GM_EARG; /* zlib counts in unsigned int */
-    if (deflateInit2(&z, 9, Z_DEFLATED, -MAX_WBITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) return GM_EMEM;
+    if (deflateInit2(&z, 9, Z_DEFLATED, MAX_WBITS, 9, Z_DEFAULT_STRATEGY) != Z_OK) return GM_EMEM;
     size_t most = deflateBound(&z, (uLong)n);
     gm_status status = gm_text_reserve(out, most, NULL);
     if (status == GM_OK) {

@@ -13,11 +13,11 @@ export function bytesOfBase64(text) {
     return bytes;
 }
 
-/** Undo raw deflate. */
+/** Undo zlib's packing. */
 export async function inflate(bytes) {
     if (typeof DecompressionStream === "undefined")
         throw new Error("this browser cannot unpack the page's data; browsers since 2023 can");
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 

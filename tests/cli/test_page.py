@@ -53,7 +53,7 @@ class Parts(html.parser.HTMLParser):
             self.data[self.into[1]] = self.data.get(self.into[1], "") + text
 
     def unpacked(self, name):
-        return zlib.decompress(base64.b64decode(self.data[name]), -15)
+        return zlib.decompress(base64.b64decode(self.data[name]))
 
 
 def run(*arguments, code=0):

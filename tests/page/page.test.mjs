@@ -1,7 +1,7 @@
 // page.test.mjs - the parts of the atlas's page that need no browser, by values worked out by hand.
 import assert from "node:assert/strict";
 import test from "node:test";
-import {deflateRawSync} from "node:zlib";
+import {deflateSync} from "node:zlib";
 
 import {colour, colourAt, rgbOfHex} from "../../cluster/page/colours.mjs";
 import {compareCells} from "../../cluster/page/clusters.mjs";
@@ -40,7 +40,7 @@ function putPage(elements) {
     globalThis.document = {getElementById: (id) => (id in elements ? {textContent: elements[id]} : null)};
 }
 
-const packed = (a) => deflateRawSync(Buffer.from(a.buffer, a.byteOffset, a.byteLength)).toString("base64");
+const packed = (a) => deflateSync(Buffer.from(a.buffer, a.byteOffset, a.byteLength)).toString("base64");
 
 test("base64 and deflate are undone", async () => {
     const bytes = Uint8Array.from({length: 1000}, (_, i) => (i * i) >> 3);

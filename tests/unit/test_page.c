@@ -147,7 +147,7 @@ static size_t unpack(const gm_text *page, const char *id, unsigned char *out, si
         if (k % 4 == 0) bits = 0;
     }
     z_stream z = {.next_in = packed, .avail_in = (uInt)n, .next_out = out, .avail_out = (uInt)cap};
-    CHECK_INT(inflateInit2(&z, -MAX_WBITS), Z_OK);
+    CHECK_INT(inflateInit(&z), Z_OK);
     CHECK_INT(inflate(&z, Z_FINISH), Z_STREAM_END);
     inflateEnd(&z);
     return z.total_out;
