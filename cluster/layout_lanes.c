@@ -48,7 +48,10 @@ typedef struct vector {
 #define TARGET             __attribute__((target("avx512f")))
 #define GATHER_I(base, at) (v16i) _mm512_i32gather_epi32((__m512i)(at), base, 4)
 #define GATHER(base, at)   (v16) _mm512_i32gather_ps((__m512i)(at), base, 4)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wsign-conversion" /* in gcc's own macros, unoptimised */
 #include "cluster/layout_lanes_body.h"
+#pragma GCC diagnostic pop
 
 void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
                    const gm_forces *forces, gm_isa isa)
