@@ -1,6 +1,7 @@
 /* gm_bench.c - the gm-bench program: how fast this machine runs a model, beside what the
  * machine can do. */
 #include "base/cli.h"
+#include "base/progress.h"
 #include "engine/bench/bench.h"
 #include "engine/ops.h"
 #include "engine/weights.h"
@@ -13,39 +14,41 @@
 typedef struct source {
     const char *shape, *model, *kernels, *device;
     int64_t layers, threads;
-    int numerics;
-    bool json;
+    int numerics, cache;
+    bool map, json;
 } source;
 
-#define SOURCE_OPTIONS(s)                                                                  \
-    {GM_OPT_GROUP, .help = "model"},                                                       \
-        {GM_OPT_TEXT,                                                                      \
-         "shape",                                                                          \
-         &(s)->shape,                                                                      \
-         0,                                                                                \
-         0,                                                                                \
-         "NAME",                                                                           \
-         "random weights of the shape olmoe-1b-7b, gigachat-20b-a3b or qwen3-30b-a3b"},    \
-        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},  \
-        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},          \
-        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"}, \
-        {GM_OPT_CHOICE,                                                                    \
-         "numerics",                                                                       \
-         &(s)->numerics,                                                                   \
-         0,                                                                                \
-         0,                                                                                \
-         GM_NUMERICS_CHOICES,                                                              \
-         "how products are computed"},                                                     \
-        {GM_OPT_TEXT,                                                                      \
-         "kernels",                                                                        \
-         &(s)->kernels,                                                                    \
-         0,                                                                                \
-         0,                                                                                \
-         "NAME",                                                                           \
-         "auto, portable, avx2, avx512f or amx"},                                          \
-        {GM_OPT_I64, "threads", &(s)->threads, 0, 1024, "N", "0: as many as may be used"}, \
-    {                                                                                      \
-        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"               \
+#define SOURCE_OPTIONS(s)                                                                    \
+    {GM_OPT_GROUP, .help = "model"},                                                         \
+        {GM_OPT_TEXT,                                                                        \
+         "shape",                                                                            \
+         &(s)->shape,                                                                        \
+         0,                                                                                  \
+         0,                                                                                  \
+         "NAME",                                                                             \
+         "random weights of the shape olmoe-1b-7b, gigachat-20b-a3b or qwen3-30b-a3b"},      \
+        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},    \
+        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},            \
+        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},   \
+        {GM_OPT_CHOICE,                                                                      \
+         "numerics",                                                                         \
+         &(s)->numerics,                                                                     \
+         0,                                                                                  \
+         0,                                                                                  \
+         GM_NUMERICS_CHOICES,                                                                \
+         "how products are computed"},                                                       \
+        {GM_OPT_TEXT,                                                                        \
+         "kernels",                                                                          \
+         &(s)->kernels,                                                                      \
+         0,                                                                                  \
+         0,                                                                                  \
+         "NAME",                                                                             \
+         "auto, portable, avx2, avx512f or amx"},                                            \
+        {GM_OPT_I64, "threads", &(s)->threads, 0, 1024, "N", "0: as many as may be used"},   \
+        {GM_OPT_FLAG, "map", &(s)->map, 0, 0, NULL, "weights of --model in the page cache"}, \
+        {GM_OPT_CHOICE, "cache", &(s)->cache, 0, 0, "use|write|off", "its packed weights"},  \
+    {                                                                                        \
+        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"                 \
     }
 
 static gm_status check_source(const source *s, gm_error *err)
@@ -56,6 +59,12 @@ static gm_status check_source(const source *s, gm_error *err)
     return GM_OK;
 }
 
+static void show_notice(void *context, const char *sentence)
+{
+    (void)context;
+    gm_warn("%s", sentence);
+}
+
 static gm_status open_model(gm_model **model, const source *s, double *seconds, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -63,7 +72,10 @@ static gm_status open_model(gm_model **model, const source *s, double *seconds, 
     const gm_model_options options = {.numerics = (gm_numerics)s->numerics,
                                       .threads = (int)s->threads,
                                       .kernels = s->kernels,
-                                      .device = s->device};
+                                      .device = s->device,
+                                      .hold = s->map ? GM_HOLD_MAPPED : GM_HOLD_RESIDENT,
+                                      .cache = (gm_cache)s->cache,
+                                      .notice = show_notice};
     *model = NULL;
     double start = gm_bench_now();
     if (s->model) {

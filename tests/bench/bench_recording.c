@@ -1,0 +1,194 @@
+/* bench_recording.c - what recording costs gm-probe collect: the same blocks computed with
+ * nothing recorded, and with counts, choices and the logits of 1 % of the tokens recorded and
+ * written as shards.
+ *
+ *     bench_recording MODEL CORPUS [DOCUMENTS [BLOCKS [ROUNDS [STEP]]]]
+ *
+ * A block is the first DOCUMENTS of the corpus. Tokenizing is not timed; the levels take
+ * turns, and the fastest round counts.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/progress.h"
+#include "formats/shards.h"
+#include "probe/blocks.h"
+#include "probe/runner.h"
+#include "probe/writer.h"
+
+enum { N_MODES = 4, MAX_BLOCKS = 64, DOC_TOKENS = 512 };
+static const char *const mode_name[N_MODES] = {"nothing", "counts", "choices", "logits of 1 %"};
+
+typedef struct bench {
+    gm_model *model;
+    gm_tokenizer *tokenizer;
+    const char *corpus;
+    size_t documents, n_blocks, step;
+    gm_probe_block *block[MAX_BLOCKS]; /* of the round to come */
+} bench;
+
+static gm_status make_blocks(bench *b, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_blocks *blocks = NULL;
+    const gm_blocks_options options = {
+        .paths = &b->corpus,
+        .n_paths = 1,
+        .corpus = {.text_field = "text", .subset_field = "meta.pile_set_name"},
+        .tokenizer = b->tokenizer,
+        .doc_tokens = DOC_TOKENS,
+        .max_context = (size_t)gm_model_get_info(b->model)->max_context,
+        .min_tokens = DOC_TOKENS,
+        .limit = b->documents,
+        .keep_text = true};
+    for (size_t i = 0; i < b->n_blocks; i++) {
+        GM_TRY(gm_blocks_create(&blocks, &options, err));
+        GM_TRY(gm_blocks_next(blocks, &b->block[i], err));
+        b->block[i]->number = i;
+        gm_blocks_free(blocks);
+        blocks = NULL;
+    }
+out:
+    gm_blocks_free(blocks);
+    return status;
+}
+
+/* Steps as the runner cuts them, and nothing of what the routers did. */
+static gm_status run_bare(gm_session *session, const gm_probe_block *block, size_t step,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_segment segment[GM_BLOCK_MAX_DOCUMENTS];
+    for (size_t d = 0; d < block->n_documents;) {
+        size_t rows = 0, n = 0;
+        for (; d < block->n_documents && rows + block->document[d].n_rows <= step; d++, n++) {
+            const size_t begin = block->begin[d], length = block->document[d].n_rows;
+            int id;
+            GM_TRY(gm_sequence_open(session, length, &id, err));
+            segment[n] = (gm_segment){.sequence = id,
+                                      .n = length,
+                                      .token = block->token.at + begin,
+                                      .phase = block->phase + begin,
+                                      .edit = -1};
+            rows += length;
+        }
+        GM_TRY(gm_session_step(session, segment, n, NULL, NULL, err));
+        for (size_t i = 0; i < n; i++) gm_sequence_close(session, segment[i].sequence);
+    }
+out:
+    return status;
+}
+
+static gm_trace_info info_of(const bench *b, const gm_runner_options *o)
+{
+    const gm_model_info *m = gm_model_get_info(b->model);
+    return (gm_trace_info){.n_layers = m->n_moe_layers,
+                           .n_experts = m->n_experts,
+                           .n_chosen = m->n_chosen,
+                           .layer_of_moe = m->layer_of_moe,
+                           .level = o->level,
+                           .has_text = true,
+                           .logits_rate = o->logits_rate,
+                           .model = "bench",
+                           .architecture = m->architecture,
+                           .family = m->family,
+                           .model_digest = m->digest,
+                           .tokenizer_digest = "",
+                           .numerics = "bf16",
+                           .kernels = m->kernels,
+                           .device = "cpu",
+                           .invariance = "B",
+                           .scoring = m->scoring,
+                           .command = "",
+                           .options = "{}",
+                           .fingerprint = m->digest,
+                           .provenance = "{}",
+                           .steering = ""};
+}
+
+/* Tokens a second of all blocks at one level, until the last is on disk. */
+static gm_status measure(bench *b, int mode, double *rate, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_runner_options options = {.level = mode <= 1   ? GM_RECORD_COUNTS
+                                                : mode == 2 ? GM_RECORD_CHOICES
+                                                            : GM_RECORD_LOGITS,
+                                       .logits_rate = mode == 3 ? 0.01 : 0,
+                                       .step_tokens = b->step,
+                                       .max_document = DOC_TOKENS + 64};
+    const gm_session_options so = gm_runner_session(&options);
+    const gm_trace_info info = info_of(b, &options);
+    gm_runner *runner = NULL;
+    gm_session *session = NULL;
+    gm_writer *writer = NULL;
+    gm_shard_lock lock = {0};
+    size_t tokens = 0;
+    GM_TRY(make_blocks(b, err));
+    GM_TRY(gm_shard_lock_take(&lock, "bench.parts", 0, 1, err));
+    if (mode == 0)
+        GM_TRY(gm_session_create(&session, b->model, &so, err));
+    else
+        GM_TRY(gm_runner_create(&runner, b->model, &options, err));
+    GM_TRY(gm_writer_create(&writer, "bench.parts", &info, err));
+    const double start = gm_now();
+    for (size_t i = 0; i < b->n_blocks; i++) {
+        gm_probe_block *block = b->block[i];
+        tokens += block->token.n;
+        GM_TRY(mode == 0 ? run_bare(session, block, b->step, err)
+                         : gm_runner_run(runner, block, NULL, NULL, err));
+        if (mode == 0) continue;
+        b->block[i] = NULL; /* now the writer's */
+        GM_TRY(gm_writer_put(writer, block, err));
+    }
+    status = gm_writer_finish(writer, err);
+    writer = NULL;
+    *rate = (double)tokens / (gm_now() - start);
+out:
+    if (writer) (void)!gm_writer_finish(writer, NULL);
+    for (size_t i = 0; i < b->n_blocks; i++) gm_probe_block_free(b->block[i]), b->block[i] = NULL;
+    gm_runner_free(runner);
+    gm_session_free(session);
+    gm_shard_lock_release(&lock);
+    if (gm_shards_remove("bench.parts", NULL) != GM_OK) gm_warn("'bench.parts' stays");
+    return status;
+}
+
+static size_t number_at(int argc, char **argv, int i, size_t otherwise)
+{
+    int64_t n;
+    return i < argc && gm_parse_i64(argv[i], &n) && n > 0 ? (size_t)n : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error failure = {0}, *err = &failure;
+    double best[N_MODES] = {0};
+    if (argc < 3) {
+        fprintf(stderr,
+                "usage: bench_recording MODEL CORPUS [DOCUMENTS [BLOCKS [ROUNDS [STEP]]]]\n");
+        return 2;
+    }
+    bench b = {.corpus = argv[2],
+               .documents = number_at(argc, argv, 3, 100),
+               .n_blocks = number_at(argc, argv, 4, 2),
+               .step = number_at(argc, argv, 6, 2048)};
+    const gm_model_options options = {.no_head = true};
+    if (b.n_blocks > MAX_BLOCKS) b.n_blocks = MAX_BLOCKS;
+    GM_TRY(gm_tokenizer_open(&b.tokenizer, argv[1], err));
+    GM_TRY(gm_model_open(&b.model, argv[1], &options, err));
+    for (size_t round = 0; round < number_at(argc, argv, 5, 3); round++)
+        for (int mode = 0; mode < N_MODES; mode++) {
+            double rate = 0;
+            GM_TRY(measure(&b, mode, &rate, err));
+            if (rate > best[mode]) best[mode] = rate;
+        }
+    for (int mode = 0; mode < N_MODES; mode++)
+        printf("%-14s %8.1f tokens/s  %+.1f %%\n", mode_name[mode], best[mode],
+               100 * (best[mode] / best[0] - 1));
+out:
+    if (status != GM_OK) fprintf(stderr, "bench_recording: %s\n", failure.text);
+    gm_model_close(b.model);
+    gm_tokenizer_close(b.tokenizer);
+    return status == GM_OK ? 0 : 1;
+}
