@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "base/text.h"
+#include "cluster/recut.h"
 #include "cluster/summary.h"
 #include "formats/atlas.h"
 #include "tests/atlas_sample.h"
@@ -38,6 +39,22 @@ static h5_base *valid_atlas(void)
     return &base;
 }
 
+/* Cut the tree again, where there is one: whatever the file says, labels are in range. */
+static void cut(const gm_atlas *atlas)
+{
+    const gm_recut how = {.cut = true, .target_clusters = 2};
+    gm_hdbscan_options options = {.min_cluster_size = 2, .min_samples = 1};
+    gm_atlas_points points;
+    gm_clustering clustering;
+    size_t n_found;
+    if (gm_from_atlas_points(&points, atlas, NULL) != GM_OK) return;
+    if (gm_recut_cluster(&clustering, &points, atlas, &how, &options, &n_found, NULL) == GM_OK)
+        for (size_t p = 0; p < points.m; p++)
+            if (clustering.label[p] >= (int64_t)clustering.n_clusters) abort();
+    gm_clustering_clear(&clustering);
+    gm_atlas_points_clear(&points);
+}
+
 /* What the programs do with an atlas: every number in it is used as an index or a size. */
 static void use(const gm_atlas *atlas)
 {
@@ -58,6 +75,10 @@ static void use(const gm_atlas *atlas)
         members += atlas->size[c];
     }
     if (members != atlas->n) abort();
+    for (size_t i = 0; i < atlas->n; i++)
+        if (atlas->node[i] != GM_ATLAS_NONE && atlas->node_parent[atlas->node[i]] >= atlas->n_nodes)
+            abort();
+    cut(atlas);
     for (size_t i = 0; i + 1 < atlas->n; i++)
         if (!isfinite(atlas->tree_distance[i]) || atlas->tree_size[i] > atlas->n) abort();
 }
