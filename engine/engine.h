@@ -24,18 +24,21 @@ typedef struct gm_model gm_model;
 
 /* How products are computed: fp32 throughout; GEMM inputs (but the router's) rounded once
  * to bf16 with the fixed summation order of DESIGN section 4; or as bf16 with weights (but
- * the router's) that are whole numbers from -127 to 127 and a scale for each output. AUTO
- * is bf16 where the checkpoint is, otherwise f32; int8 has to be asked for. */
+ * the router's) that are whole numbers from -127 to 127 and a scale for each output; or as
+ * bf16 in the order of AVX512-BF16's dot product, a class of its own that processors with
+ * that instruction and without AMX are faster in. AUTO is bf16 where the checkpoint is,
+ * otherwise f32; the others have to be asked for. */
 typedef enum gm_numerics {
     GM_NUMERICS_AUTO,
     GM_NUMERICS_F32,
     GM_NUMERICS_BF16,
-    GM_NUMERICS_INT8
+    GM_NUMERICS_INT8,
+    GM_NUMERICS_BF16_DOT
 } gm_numerics;
 
-/* "f32", "bf16", "int8"; and what command lines offer, in the order of the enum. */
+/* "f32", "bf16", "int8", "bf16-dot"; and what command lines offer, in the order of the enum. */
 const char *gm_numerics_name(gm_numerics numerics);
-#define GM_NUMERICS_CHOICES "auto|f32|bf16|int8"
+#define GM_NUMERICS_CHOICES "auto|f32|bf16|int8|bf16-dot"
 
 /* Called while weights are loaded and packed; total is the sum of `done`. */
 typedef void gm_load_progress(void *context, double done_bytes, double total_bytes);

@@ -141,7 +141,8 @@ static gm_dtype panel_dtype(gm_numerics numerics)
 {
     switch (numerics) {
     case GM_NUMERICS_INT8: return GM_I8;
-    case GM_NUMERICS_BF16: return GM_BF16;
+    case GM_NUMERICS_BF16:
+    case GM_NUMERICS_BF16_DOT: return GM_BF16;
     default: return GM_F32;
     }
 }

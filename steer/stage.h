@@ -33,7 +33,7 @@ void gm_stage_options_clear(gm_stage_options *options);
          "accept an atlas or plan of another model of the same shape"},                            \
         {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
-         "auto, portable, avx2, avx512f or amx"},                                                  \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                                  \
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \
          "how products are computed; auto: as the weights are stored"},                            \
         {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \

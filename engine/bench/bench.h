@@ -39,10 +39,10 @@ gm_status gm_bench_memory_create(gm_buf *memory, size_t bytes, gm_error *err) GM
 /* Bytes a second at which the team reads all of it once. */
 double gm_bench_read_rate(gm_team *team, const gm_buf *memory);
 
-/* Floating point operations a second of a product of m rows, k inputs and n outputs, the
- * panels in `dtype`, rows of f32 for f32 and of bf16 otherwise; the best of `repeats`. GM_EMEM. */
+/* Floating point operations a second of a product of m rows, k inputs and n outputs
+ * in these numerics; the best of `repeats`. GM_EMEM. */
 gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *kernels,
-                                gm_dtype dtype, size_t m, size_t n, size_t k, int repeats,
+                                gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
                                 gm_error *err) GM_MUST_USE;
 
 double gm_bench_now(void); /* seconds */

@@ -118,16 +118,19 @@ static void fill(gm_buf *buf)
 }
 
 gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *kernels,
-                                gm_dtype dtype, size_t m, size_t n, size_t k, int repeats,
+                                gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
                                 gm_error *err)
 {
+    const gm_dtype dtype = numerics == GM_NUMERICS_F32    ? GM_F32
+                           : numerics == GM_NUMERICS_INT8 ? GM_I8
+                                                          : GM_BF16;
     gm_status status = GM_OK;
     product p = {
         .x = gm_buf_rows(dtype == GM_F32 ? GM_F32 : GM_BF16, 1, m, k),
         .panels = gm_buf_panels(dtype, 1, n, k),
         .out = gm_buf_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
         .room = gm_buf_rows(GM_F32, 1, gm_team_size(team), gm_room_floats(gm_block_rows(k), k))};
-    p.how = gm_product_of(kernels, &p.panels);
+    p.how = gm_product_for(kernels, numerics, dtype);
     *out = 0;
     GM_TRY(gm_buf_create(&p.x, "rows to multiply", err));
     GM_TRY(gm_buf_create(&p.panels, "panels to multiply with", err));

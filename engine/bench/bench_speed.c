@@ -250,11 +250,10 @@ static gm_status set_up_steering(bench *b, gm_error *err)
 static gm_status measure_ceilings(bench *b, gm_bench_speed *out, gm_error *err)
 {
     const gm_weights *w = b->model->weights;
-    const gm_dtype dtype = w->layer[0].qkv.dtype;
     out->gpu = w->ops->accelerator != NULL;
     if (!out->gpu)
-        return gm_bench_product_rate(&out->product_rate, b->team, w->kernels, dtype, 512, 2048,
-                                     2048, 20, err);
+        return gm_bench_product_rate(&out->product_rate, b->team, w->kernels, w->numerics, 512,
+                                     2048, 2048, 20, err);
     gm_status status = w->ops->accelerator->measure(w, &out->ceilings, err);
     out->product_rate = out->ceilings.product_rate;
     out->read_rate = out->ceilings.read_rate;

@@ -43,7 +43,7 @@ typedef struct source {
          0,                                                                                  \
          0,                                                                                  \
          "NAME",                                                                             \
-         "auto, portable, avx2, avx512f or amx"},                                            \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                \
         {GM_OPT_I64, "threads", &(s)->threads, 0, 1024, "N", "0: as many as may be used"},   \
         {GM_OPT_FLAG, "map", &(s)->map, 0, 0, NULL, "weights of --model in the page cache"}, \
         {GM_OPT_CHOICE, "cache", &(s)->cache, 0, 0, "use|write|off", "its packed weights"},  \
@@ -146,7 +146,8 @@ static int cmd_ceilings(int argc, char **argv)
         {GM_OPT_I64, "outputs", &n, 1, 1 << 20, "N", "outputs of the product"},
         {GM_OPT_I64, "inputs", &k, 1, 1 << 20, "K", "inputs of the product"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
-        {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME", "auto, portable, avx2, avx512f or amx"},
+        {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME",
+         "auto, portable, avx2, avx512f, avx512bf16 or amx"},
         {GM_OPT_I64, "threads", &s.threads, 0, 1024, "N", "0: as many as may be used"},
         {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
         {.kind = GM_OPT_END_},
@@ -158,10 +159,10 @@ static int cmd_ceilings(int argc, char **argv)
     GM_TRY(gm_team_create(&team, (int)s.threads, err));
     GM_TRY(gm_bench_memory_create(&memory, (size_t)memory_mb * 1000000, err));
     for (int i = 0; i < 15; i++) read = fmax(read, gm_bench_read_rate(team, &memory));
-    GM_TRY(gm_bench_product_rate(&bf16, team, kernels, GM_BF16, (size_t)m, (size_t)n, (size_t)k, 20,
-                                 err));
-    GM_TRY(gm_bench_product_rate(&f32, team, kernels, GM_F32, (size_t)m, (size_t)n, (size_t)k, 5,
-                                 err));
+    GM_TRY(gm_bench_product_rate(&bf16, team, kernels, GM_NUMERICS_BF16, (size_t)m, (size_t)n,
+                                 (size_t)k, 20, err));
+    GM_TRY(gm_bench_product_rate(&f32, team, kernels, GM_NUMERICS_F32, (size_t)m, (size_t)n,
+                                 (size_t)k, 5, err));
     if (s.json) {
         gm_json_out out = {0};
         gm_json_open_object(&out, NULL);

@@ -227,7 +227,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *ti
         q.total[i] = 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
-    q.query = gm_product_of(s->weights->kernels, &s->kv->k)
+    q.query = gm_product_of(s, &s->kv->k)
                   ->gather(query->address, query->stride, row, q.n, head, room, &q.ldq);
     return q;
 }
@@ -237,7 +237,7 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_kv *kv = s->kv;
-    const gm_product *keys = gm_product_of(k, &kv->k), *values = gm_product_of(k, &kv->v);
+    const gm_product *keys = gm_product_of(s, &kv->k), *values = gm_product_of(s, &kv->v);
     const size_t start = block * GM_KV_BLOCK, head = (size_t)s->arch->head_dim;
     const size_t from = start > q->position ? (start - q->position) * q->group : 0;
     const size_t m = q->n - from, size = gm_dtype_bytes(kv->v.dtype);

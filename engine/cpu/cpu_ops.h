@@ -23,9 +23,17 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s);
 
-static inline const gm_product *gm_product_of(const gm_kernels *k, const gm_buf *panels)
+static inline const gm_product *gm_product_for(const gm_kernels *k, gm_numerics numerics,
+                                               gm_dtype dtype)
 {
-    return panels->dtype == GM_F32 ? &k->f32 : panels->dtype == GM_BF16 ? &k->bf16 : &k->i8;
+    if (dtype == GM_F32) return &k->f32;
+    if (dtype == GM_I8) return &k->i8;
+    return numerics == GM_NUMERICS_BF16_DOT ? &k->dot : &k->bf16;
+}
+
+static inline const gm_product *gm_product_of(const gm_step *s, const gm_buf *panels)
+{
+    return gm_product_for(s->weights->kernels, s->weights->numerics, panels->dtype);
 }
 
 /* Row r of a buffer of floats. */

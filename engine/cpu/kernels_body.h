@@ -3,7 +3,8 @@
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
  * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 and PRODUCT_I8 are
- * products of its own, if it has them.
+ * products of its own, if it has them;
+ * PRODUCT_DOT comes with a tile_dot that is defined behind this file.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
@@ -105,6 +106,83 @@ static const void *gather_f32(const void *x, size_t ldx, const uint32_t *row, si
     for (size_t r = 0; r < m; r++)
         memcpy((float *)room + r * k, (const float *)x + row[r] * ldx, k * sizeof(float));
     return room;
+}
+
+/* As floats, which these products multiply. */
+static const void *gather_bf16(const void *x, size_t ldx, const uint32_t *row, size_t m, size_t k,
+                               void *room, size_t *ld)
+{
+    const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
+    *ld = depth * sizeof(float);
+    for (size_t r = 0; r < m; r++) {
+        const uint16_t *from = (const uint16_t *)x + (row ? row[r] : r) * ldx;
+        float *to = (float *)room + r * depth;
+        for (size_t i = 0; i < depth; i += LANES) v16_store(to + i, v16_load_bf16(from + i));
+    }
+    return room;
+}
+
+#ifndef PRODUCT_DOT
+#define PRODUCT_DOT           \
+    {                         \
+        gather_bf16, gemm_dot \
+    }
+
+/* A tile of a dot product: one chain, of each pair the odd input first. */
+INLINE void tile_dot(const float *const *x, const uint16_t *w, size_t k, float *out, size_t ldo,
+                     const int rows, const int panels)
+{
+    const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
+    const v16i high = v16i_all(0xffff0000u);
+    v16 c[TILE_ROWS][TILE_PANELS];
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) c[r][p] = v16_all(0.0f);
+    }
+    for (size_t i = 0; i < depth; i += 2) {
+        v16 b0[TILE_PANELS], b1[TILE_PANELS];
+        UNROLL
+        for (int p = 0; p < panels; p++) {
+            v16i pair = v16i_load(w + ((size_t)p * depth + i) * PANEL);
+            b0[p] = v16_from_bits(v16i_up(pair, 16));
+            b1[p] = v16_from_bits(v16i_and(pair, high));
+        }
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            v16 a0 = v16_all(x[r][i]), a1 = v16_all(x[r][i + 1]);
+            UNROLL
+            for (int p = 0; p < panels; p++)
+                c[r][p] = v16_fma(a0, b0[p], v16_fma(a1, b1[p], c[r][p]));
+        }
+    }
+    UNROLL
+    for (int r = 0; r < rows; r++) {
+        UNROLL
+        for (int p = 0; p < panels; p++) v16_store(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+    }
+}
+#else
+INLINE void tile_dot(const float *const *x, const uint16_t *w, size_t k, float *out, size_t ldo,
+                     const int rows, const int panels);
+#endif
+
+static void block_dot(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                      size_t n_panels, float *out, size_t ldo)
+{
+    const uint16_t *w = panels;
+    const size_t panel_size = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK * PANEL;
+    size_t r = 0;
+#define X(rows, n) SWEEP(tile_dot, rows, n)
+    SHAPES_F32
+#undef X
+}
+
+static void gemm_dot(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                     size_t n_panels, float *out, size_t ldo, bool next)
+{
+    (void)next;
+    IN_BLOCKS(block_dot);
 }
 
 #ifndef PRODUCT_BF16
@@ -228,20 +306,6 @@ static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, s
 {
     (void)next;
     IN_BLOCKS(block_bf16);
-}
-
-/* As floats, which these products multiply. */
-static const void *gather_bf16(const void *x, size_t ldx, const uint32_t *row, size_t m, size_t k,
-                               void *room, size_t *ld)
-{
-    const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
-    *ld = depth * sizeof(float);
-    for (size_t r = 0; r < m; r++) {
-        const uint16_t *from = (const uint16_t *)x + (row ? row[r] : r) * ldx;
-        float *to = (float *)room + r * depth;
-        for (size_t i = 0; i < depth; i += LANES) v16_store(to + i, v16_load_bf16(from + i));
-    }
-    return room;
 }
 #endif
 
@@ -380,6 +444,7 @@ const gm_kernels KERNELS = {
     .f32 = {gather_f32, gemm_f32},
     .bf16 = PRODUCT_BF16,
     .i8 = PRODUCT_I8,
+    .dot = PRODUCT_DOT,
     .norm = norm,
     .to_bf16 = to_bf16,
     .add = add,

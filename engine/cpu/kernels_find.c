@@ -1,6 +1,9 @@
 /* kernels_find.c - which kernels this processor has; the only place that asks. */
 #include "engine/cpu/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <string.h>
 
 static bool always(void)
@@ -12,6 +15,13 @@ static bool always(void)
 static bool has_avx512f(void)
 {
     return __builtin_cpu_supports("avx512f");
+}
+
+static bool has_avx512bf16(void)
+{
+    enum { LEAF = 7, PART = 1, AVX512_BF16 = 1 << 5 };
+    unsigned a, b, c, d;
+    return has_avx512f() && __get_cpuid_count(LEAF, PART, &a, &b, &c, &d) && (a & AVX512_BF16);
 }
 
 static bool has_amx(void)
@@ -31,9 +41,8 @@ static const struct choice {
     bool (*here)(void);
 } choices[] = {
 #if defined(__x86_64__)
-    {&gm_kernels_amx, has_amx},
-    {&gm_kernels_avx512f, has_avx512f},
-    {&gm_kernels_avx2, has_avx2},
+    {&gm_kernels_amx, has_amx},         {&gm_kernels_avx512bf16, has_avx512bf16},
+    {&gm_kernels_avx512f, has_avx512f}, {&gm_kernels_avx2, has_avx2},
 #endif
     {&gm_kernels_portable, always},
 };
@@ -56,6 +65,7 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
         }
         if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     }
-    return gm_fail(err, GM_EARG,
-                   "unknown kernels '%s', expected auto, portable, avx2, avx512f or amx", name);
+    return gm_fail(
+        err, GM_EARG,
+        "unknown kernels '%s', expected auto, portable, avx2, avx512f, avx512bf16 or amx", name);
 }

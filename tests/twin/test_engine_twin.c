@@ -223,6 +223,11 @@ static void every_kernel_in_int8(void)
     every_kernel(GM_NUMERICS_INT8);
 }
 
+static void every_kernel_in_bf16_dot(void)
+{
+    every_kernel(GM_NUMERICS_BF16_DOT);
+}
+
 /* bf16 is f32 with inputs rounded, int8 that with other weights: near, and not the same. */
 static void is_near_f32(gm_numerics numerics)
 {
@@ -253,6 +258,11 @@ static void bf16_is_near_f32(void)
     is_near_f32(GM_NUMERICS_BF16);
 }
 
+static void bf16_dot_is_near_f32(void)
+{
+    is_near_f32(GM_NUMERICS_BF16_DOT);
+}
+
 static void int8_is_near_f32(void)
 {
     is_near_f32(GM_NUMERICS_INT8);
@@ -260,4 +270,5 @@ static void int8_is_near_f32(void)
 
 TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(every_schedule_in_int8),
       TEST(streamed_layers), TEST(every_kernel_in_f32), TEST(every_kernel_in_bf16),
-      TEST(every_kernel_in_int8), TEST(bf16_is_near_f32), TEST(int8_is_near_f32))
+      TEST(every_kernel_in_int8), TEST(every_kernel_in_bf16_dot), TEST(bf16_dot_is_near_f32),
+      TEST(bf16_is_near_f32), TEST(int8_is_near_f32))

@@ -23,10 +23,11 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather), MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(i8.gather),  MEMBER(i8.gemm),    MEMBER(norm),        MEMBER(to_bf16),
-    MEMBER(add),        MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(exp_shifted),
-    MEMBER(exp_sum),    MEMBER(attend),     MEMBER(merge),       MEMBER(rotate),
+    MEMBER(f32.gather), MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather),  MEMBER(i8.gemm),     MEMBER(dot.gather),  MEMBER(dot.gemm),
+    MEMBER(norm),       MEMBER(to_bf16),     MEMBER(add),         MEMBER(add_scaled),
+    MEMBER(swiglu),     MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
+    MEMBER(merge),      MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -128,6 +129,10 @@ static void products(const gm_kernels *plain, const gm_kernels *other)
                 multiply(&other->bf16, rounded, LD, by, m, halves, k, n, two, ldo);
                 same("bf16.gather", other, k, one, two, m * ldo);
                 same("bf16.gemm", other, k, one, two, m * ldo);
+                multiply(&plain->dot, rounded, LD, by, m, halves, k, n, one, ldo);
+                multiply(&other->dot, rounded, LD, by, m, halves, k, n, two, ldo);
+                same("dot.gather", other, k, one, two, m * ldo);
+                same("dot.gemm", other, k, one, two, m * ldo);
                 fill_bytes(k, n);
                 multiply(&plain->i8, rounded, LD, by, m, whole, k, n, one, ldo);
                 multiply(&other->i8, rounded, LD, by, m, whole, k, n, two, ldo);
