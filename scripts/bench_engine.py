@@ -10,7 +10,7 @@ once in --work, measured as often as you like. Every measurement is a process of
     probe       documents of 512 tokens, no LM head, router choices kept: ours at steps of 4096; transformers at its best batch of
                 1, 4 and 8 documents; llama.cpp, which records nothing, at its best ubatch of 512 and 2048
     decode      tokens one by one behind 512 others, greedy: ours in bf16 and int8, llama.cpp in bf16 and q8_0, transformers
-    without AMX ours by avx512f and avx2, transformers with oneDNN held to the same instructions
+    without AMX ours by avx512bf16, avx512f and avx2, transformers with oneDNN held to the same instructions
 
 llama.cpp should be built for the machine: GM_LLAMA names a folder with such a llama_cpp package; without it the venv's is used,
 which scripts/oracles builds for any x86-64 with AVX2, and the CSV says so.
@@ -263,9 +263,12 @@ def measure(a):
 
 def measure_without_amx(a):
     model = ("--model", a.work / "model")
-    for kernels, isa in (("avx512f", "AVX512_CORE"), ("avx2", "AVX2")):
-        r = ours(a, "speed", *model, "--kernels", kernels, "--context", 0, "--repeats", 1, "--step", 2048)
-        row("probe", f"gm-bench, {kernels}", "bf16, steps of 2048", r["probe_tok_s"], "tok/s")
+    for kernels, numerics, isa in (
+        ("avx512bf16", "bf16-dot", "AVX512_CORE_BF16"), ("avx512f", "bf16", "AVX512_CORE"), ("avx2", "bf16", "AVX2"),
+    ):
+        how = ("--kernels", kernels, "--numerics", numerics, "--context", 0, "--repeats", 1, "--step", 2048)
+        r = ours(a, "speed", *model, *how)
+        row("probe", f"gm-bench, {kernels}", f"{numerics}, steps of 2048", r["probe_tok_s"], "tok/s")
         limit = {"ONEDNN_MAX_CPU_ISA": isa, "ATEN_CPU_CAPABILITY": isa.split("_")[0].lower()}
         if (r := part(a, "hugging_face", "--quick", environment=limit)) is not None:
             fastest("probe", f"{r['version']}, oneDNN {isa}", r["probe"])
