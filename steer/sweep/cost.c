@@ -8,6 +8,7 @@
  */
 #include <assert.h>
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,7 +37,7 @@ typedef struct reader {
     gm_session *session;
     gm_ramp ramp;
     size_t n_plans, V, L, K;
-    bool alone;            /* --threads 1: this thread does it all */
+    int threads;           /* that compare */
     uint8_t phase;         /* that the passages' tokens count as */
     float *logits;         /* (1+n_plans, tokens, V) */
     gm_record record;      /* expert, gate, bad */
@@ -74,10 +75,11 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
 {
     gm_status status = GM_OK;
     const gm_model_info *info = s->stage->info;
+    const int threads = (int)s->stage->options->threads;
     size_t rows = (1 + n_plans) * GM_PASSAGE_TOKENS;
     *r = (reader){.study = s,
                   .n_plans = n_plans,
-                  .alone = s->stage->options->threads == 1,
+                  .threads = threads > 0 ? threads : omp_get_max_threads(),
                   .phase = GM_PHASE_GENERATED,
                   .V = (size_t)info->vocab_size,
                   .L = (size_t)info->n_moe_layers,
@@ -138,7 +140,7 @@ static double log_sum(const reader *r, size_t row, uint32_t target)
 /* Rows [0,n) of a step, unsteered; row t predicts target[t]. */
 static void read_base(reader *r, const uint32_t *target, size_t n)
 {
-#pragma omp parallel for schedule(static) if (!r->alone)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
     for (size_t t = 0; t < n; t++) {
         const float *a = r->logits + t * r->V; /* (V) */
         double log_base = log_sum(r, t, target[t]);
@@ -160,7 +162,7 @@ static void compare_rows(reader *r, const uint32_t *target, size_t n, size_t row
 {
     sums *sum = &r->sum[p];
     const size_t V = r->V, first = (p + 1) * rows;
-#pragma omp parallel for schedule(static) if (!r->alone)
+#pragma omp parallel for schedule(static) num_threads(r->threads)
     for (size_t t = 0; t < n; t++) {
         const float *a = r->logits + t * V, *b = r->logits + (first + t) * V; /* (V) */
         double shift = log_sum(r, first + t, target[t]) - log_sum(r, t, target[t]);
