@@ -45,7 +45,8 @@ def decode_rate(name, args):
             if args.device != "cpu":
                 torch.cuda.synchronize()
             rates.append(time.perf_counter() - start)
-        best = max(best, args.tokens / max(rates[1] - rates[0], 1e-9))
+        if rates[1] > rates[0]:  # else the machine was busy with something else
+            best = max(best, args.tokens / (rates[1] - rates[0]))
     return best
 
 

@@ -6,16 +6,42 @@
 
 #include "engine/cuda/cuda_kernels.h"
 
-/* name, in one allocation in this order */
-#define GM_CUDA_REGIONS(X)                                                                         \
-    X(RESIDUAL)                                                                                    \
-    X(QKV)                                                                                         \
-    X(QUERY)                                                                                       \
-    X(HEADS)                                                                                       \
-    X(HEADS_ROUNDED) X(NORM) X(NORM_EXACT) X(ROUTER) X(EXPERT) X(GATE) X(SLOT) X(SLOT_ROW)         \
-        X(COUNT) X(FIRST) X(GATHERED) X(HIDDEN) X(ALWAYS) X(WIDE) X(ALWAYS_WIDE) X(PART) X(TICKET) \
-            X(HEAD_X) X(LOGITS) X(WEIGHT) X(SEEN) X(COSINE) X(SINE) X(STEP_DATA) X(BLOCKS)         \
-                X(TOKENS) X(KEYS) X(VALUES) X(EDITS) X(COUNTER)
+/* What lies in the one allocation, in this order. Rows T, as everywhere. */
+#define GM_CUDA_REGIONS(X)                                          \
+    X(RESIDUAL)      /* (T,D) */                                    \
+    X(QKV)           /* (T, q + k + v) */                           \
+    X(QUERY)         /* (T,H,head) rotated */                       \
+    X(HEADS)         /* (T, H head) */                              \
+    X(HEADS_ROUNDED) /* the same for a product */                   \
+    X(NORM)          /* (T,D) for products */                       \
+    X(NORM_EXACT)    /* (T,D) for the router */                     \
+    X(ROUTER)        /* (T,E) logits */                             \
+    X(EXPERT)        /* (T,K) ids */                                \
+    X(GATE)          /* (T,K) */                                    \
+    X(SLOT)          /* (T,K) places by expert */                   \
+    X(SLOT_ROW)      /* (T K) rows of places */                     \
+    X(COUNT)         /* (E) */                                      \
+    X(FIRST)         /* (E + 1) first places */                     \
+    X(GATHERED)      /* (T K, D) */                                 \
+    X(HIDDEN)        /* (T K, F) */                                 \
+    X(ALWAYS)        /* (T, width of the MLP that all rows take) */ \
+    X(WIDE)          /* (T K, 2 F or D) of a product */             \
+    X(ALWAYS_WIDE)   /* (T, the same) */                            \
+    X(PART)          /* (few, splits, H, head + 2) */               \
+    X(TICKET)        /* (few, KV heads + 1) */                      \
+    X(HEAD_X)        /* (head rows, D) */                           \
+    X(LOGITS)        /* (head rows, V) */                           \
+    X(WEIGHT)        /* (head rows, V) of sampling */               \
+    X(SEEN)          /* (head rows, V bits) */                      \
+    X(COSINE)        /* (positions, head / 2) */                    \
+    X(SINE)          /* (positions, head / 2) */                    \
+    X(STEP_DATA)     /* rows, head rows, tiles */                   \
+    X(BLOCKS)        /* block tables of the cache */                \
+    X(TOKENS)        /* ids of the cache */                         \
+    X(KEYS)          /* of all layers */                            \
+    X(VALUES)        /* of all layers */                            \
+    X(EDITS)         /* a gm_cuda_edits */                          \
+    X(COUNTER)       /* steps so far */
 
 #define GM_CUDA_REGION_ENUM(name) GM_CUDA_##name,
 typedef enum gm_cuda_region {
