@@ -1,6 +1,7 @@
 /* place.c - neighbours by usage, a place among them, a branch of the tree. See place.h. */
 #include "cluster/place.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ typedef struct near_point {
 
 static void insert(near_point *best, size_t *n, size_t most, double s, size_t point)
 {
+    assert(most > 0);
     if (*n == most && !(s < best[most - 1].s)) return; /* ties: the lower number came first */
     size_t at = *n < most ? (*n)++ : most - 1;
     for (; at > 0 && s < best[at - 1].s; at--) best[at] = best[at - 1];
@@ -55,13 +57,15 @@ static double find_sigma(const double *d, size_t k)
 
 static void find_place(gm_placed *out, const ground *g, const near_point *best, size_t k)
 {
+    assert(k > 0 && k <= MAX_K);
     double d[MAX_K] = {0}, sum = 0, x = 0, y = 0;
     for (size_t i = 0; i < k; i++) d[i] = gm_metric_distance(g->all.metric, best[i].s);
     const double sigma = k > 1 ? find_sigma(d, k) : 1;
     for (size_t i = 0; i < k; i++) {
         /* relative to the nearest: the same mean, and never 0 for all */
         double w = exp(-(d[i] - d[0]) / sigma);
-        x += w * g->at[2 * best[i].point], y += w * g->at[2 * best[i].point + 1];
+        const double *at = g->at + 2 * (size_t)best[i].point;
+        x += w * at[0], y += w * at[1];
         sum += w;
     }
     out->xy[0] = (float)(x / sum), out->xy[1] = (float)(y / sum);
@@ -151,7 +155,7 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
         GM_FAIL(GM_EMEM, "no memory to place %zu documents", news->n);
     for (size_t i = 0; i < n; i++) canonical[fitted->place[i]] = (uint32_t)i;
     for (size_t p = 0; p < m; p++) {
-        uint32_t d = g->points->document[p];
+        size_t d = g->points->document[p];
         memcpy(rows + p * dim, fitted->rate + canonical[d] * dim, dim * sizeof *rows);
         g->at[2 * p] = (double)g->atlas->xy[2 * d];
         g->at[2 * p + 1] = (double)g->atlas->xy[2 * d + 1];
@@ -172,8 +176,9 @@ static void place_one(gm_placed *out, const ground *g, size_t q, near_point *scr
     near_point best[MAX_K];
     size_t n = 0;
     for (size_t p = 0; p < m; p++) insert(best, &n, most, gm_points_squared(&g->all, m + q, p), p);
+    assert(n > 0 && n <= MAX_K);
     find_place(out, g, best, n);
-    uint32_t d = g->points->document[best[0].point];
+    size_t d = g->points->document[best[0].point];
     if (best[0].s > 0) {
         find_cluster(out, g, scratch);
         return;
