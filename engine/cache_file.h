@@ -32,6 +32,6 @@ void gm_cache_write(const gm_holding *holding);
 
 /* Pack section by section into a cache, in the memory of the largest, and open it. Where
  * another process is writing it, wait for that. GM_EARG: it is switched off; GM_EIO. */
-gm_status gm_cache_build(const gm_holding *holding, gm_packed **out, gm_error *err) GM_MUST_USE;
+gm_status gm_cache_build(const gm_holding *holding, gm_packed **packed, gm_error *err) GM_MUST_USE;
 
 #endif

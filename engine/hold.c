@@ -128,7 +128,6 @@ static gm_status hold_resident(const gm_holding *h, gm_error *err)
         status = copy_cache(h, packed, &damage);
         if (status == GM_OK) goto out;
         gm_say(h, "%s; it is not used", damage.text);
-        status = GM_OK;
     }
     const double start = gm_now();
     GM_TRY(fill_image(h, 1, err));
@@ -152,7 +151,7 @@ static gm_status hold_mapped(const gm_holding *h, gm_error *err)
     gm_weights *w = h->weights;
     GM_TRY(gm_cache_find(h, false, &w->packed, err));
     if (w->packed == NULL) GM_TRY(gm_cache_build(h, &w->packed, err));
-    char *image = (char *)(uintptr_t)gm_packed_image(w->packed); /* read only */
+    char *image = gm_packed_image(w->packed);
     for (size_t i = 0; i < w->n_layers + 2; i++) {
         gm_buf *list[GM_SECTION_BUFFERS];
         size_t n = gm_section_buffers(w, i, NULL, list);
@@ -174,6 +173,7 @@ static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpo
     if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return;
     const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
     w->embed_in_place = tensor != NULL;
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): read only, as all weights are */
     if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;
 }
 

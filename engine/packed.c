@@ -180,7 +180,7 @@ void gm_packed_close(gm_packed *p)
     gm_free(p);
 }
 
-const void *gm_packed_image(const gm_packed *p)
+void *gm_packed_image(const gm_packed *p)
 {
     return p->map + p->header_bytes;
 }

@@ -31,8 +31,8 @@ gm_status gm_packed_open(gm_packed **out, const char *path, const uint8_t key[GM
                          const gm_section *section, size_t n, gm_error *err) GM_MUST_USE;
 void gm_packed_close(gm_packed *packed);
 
-/* The image, mapped for reading; it ends with the close. */
-const void *gm_packed_image(const gm_packed *packed);
+/* The image, mapped for reading only; it ends with the close. */
+void *gm_packed_image(const gm_packed *packed);
 
 /* Read section `i` to page-aligned memory; GM_EFORMAT when its sum is another. The chunks of a
  * section may be read by several threads: chunk c, of GM_READ_BYTES, adds to *sum, and whoever
