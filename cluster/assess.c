@@ -36,6 +36,7 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
     gm_status status = GM_OK;
     const gm_control_input *c = &in->control;
     const size_t m = c->distinct->m;
+    const bool full = in->level == GM_QUALITY_FULL;
     gm_progress progress;
     int32_t *label = gm_alloc(m, sizeof *label);
     if (label == NULL) GM_FAIL(GM_EMEM, "no memory for %zu labels", m);
@@ -50,7 +51,8 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
                                     .hdbscan = c->hdbscan,
                                     .label = label,
                                     .n_clusters = in->n_clusters,
-                                    .most = in->level == GM_QUALITY_FULL ? 0 : GM_STABILITY_SAMPLE};
+                                    .most =
+                                        full || m <= GM_STABILITY_ALL ? 0 : GM_STABILITY_SAMPLE};
     gm_progress_start(&progress, "stability", "maps", GM_N_RESEEDS + 2, in->quiet);
     GM_TRY(gm_stability_find(&a->stability, &how, &progress, err));
     gm_progress_end(&progress);
@@ -109,7 +111,7 @@ gm_status gm_assess(gm_assessment *out, const gm_assess_input *in, gm_error *err
     GM_TRY(find_lengths(&a, in, err));
     if (in->level != GM_QUALITY_NONE) {
         gm_control_input control = in->control;
-        control.most = in->level == GM_QUALITY_FULL ? 2 * GM_STABILITY_SAMPLE : GM_CONTROL_SAMPLE;
+        control.most = in->level == GM_QUALITY_FULL ? 4 * GM_CONTROL_SAMPLE : GM_CONTROL_SAMPLE;
         GM_TRY(find_validity(&a, in, err));
         GM_TRY(find_stability(&a, in, err));
         GM_TRY(gm_control_find(&a.control, &control, err));

@@ -18,11 +18,13 @@ typedef enum gm_quality_level {
 } gm_quality_level;
 #define GM_QUALITY_CHOICES "sample|full|none"
 
-/* Rows of trustworthiness, points of DBCV, of a run from another seed, of the control. */
+/* Rows of trustworthiness, points of DBCV, of a run from another seed (all where there are no more
+ * than GM_STABILITY_ALL), of the control. */
 enum {
     GM_MAP_SAMPLE = 500,
-    GM_VALIDITY_SAMPLE = 10000,
-    GM_STABILITY_SAMPLE = 5000,
+    GM_VALIDITY_SAMPLE = 5000,
+    GM_STABILITY_ALL = 5000,
+    GM_STABILITY_SAMPLE = 2500,
     GM_CONTROL_SAMPLE = 2500
 };
 
