@@ -49,6 +49,7 @@ static void version_2(void)
 {
     put("two/proc/meminfo", MEMINFO);
     put("two/proc/self/cgroup", "1:name=systemd:/x\n0::/batch/job7\n");
+    put("two/sys/fs/cgroup/batch/memory.max", "max\n"); /* in place of what a run left */
     put("two/sys/fs/cgroup/batch/job7/memory.max", "max\n");
     put("two/sys/fs/cgroup/batch/job7/memory.high", "500000\n");
     put("two/sys/fs/cgroup/batch/job7/memory.current", "100000\n");
