@@ -161,9 +161,10 @@ static gm_status put_noise_by(gm_json_out *out, const char *key, const gm_atlas 
                               const uint16_t *group, const char *const *name, size_t n_groups,
                               gm_error *err)
 {
-    size_t *all = gm_alloc2(2, n_groups, sizeof *all), *noise = all + n_groups;
+    size_t *all = gm_alloc2(2, n_groups, sizeof *all);
     if (all == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the noise of %zu groups", n_groups);
+    size_t *noise = all + n_groups;
     for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
     gm_json_open_array(out, key);
     for (size_t g = 0; g < n_groups; g++) {

@@ -2,6 +2,7 @@
  *
  * Documents as CSV or JSON, the condensed tree as GraphML, all of it as AnnData for scanpy.
  */
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -198,6 +199,7 @@ out:
 
 static gm_status find_format(export_format *out, const char *path, gm_error *err)
 {
+    assert(path != NULL);
     const size_t n = strlen(path);
     for (int f = EXPORT_H5AD; f <= EXPORT_GRAPHML; f++) {
         size_t length = strlen(ending[f]);

@@ -1,6 +1,7 @@
 /* stats_figures.c - pictures of what gm-probe stats counted: see stats_figures.h. */
 #include "probe/stats_figures.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,9 +102,10 @@ out:
 static size_t choose_layers(size_t n, size_t layer[LAYERS_SHOWN])
 {
     const size_t wanted[LAYERS_SHOWN] = {0, (n - 1) / 2, n - 1};
-    size_t found = 0;
-    for (size_t i = 0; i < LAYERS_SHOWN; i++)
-        if (found == 0 || layer[found - 1] != wanted[i]) layer[found++] = wanted[i];
+    size_t found = 1;
+    layer[0] = wanted[0];
+    for (size_t i = 1; i < LAYERS_SHOWN; i++)
+        if (layer[found - 1] != wanted[i]) layer[found++] = wanted[i];
     return found;
 }
 
@@ -238,6 +240,7 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
 {
     static const char *const title[MEASURES] = {"all K experts the same", "the strongest the same",
                                                 "share of the K that is the same"};
+    assert(a != NULL);
     size_t L = (size_t)a->info->n_layers, K = (size_t)a->info->n_chosen;
     size_t most = L > GM_MARGIN_BINS ? L : GM_MARGIN_BINS;
     gm_curve_point *point = gm_alloc2(2 * MEASURES, most, sizeof *point);

@@ -82,9 +82,9 @@ gm_shape gm_shape_of_atlas(const gm_atlas *atlas);
 
 /* Make the plan. `atlas` may be NULL when neither clusters nor subsets are asked for;
  * then `atlas_path` is not looked at. Errors: GM_EARG (a cluster, subset, layer or expert
- * that does not exist, a cluster without documents, imported biases of another shape, a filter that leaves nothing, a
- * mask that leaves fewer than K),
- * GM_ENUMERIC (a weight that is not finite), GM_EMEM. */
+ * that does not exist, a cluster without documents, imported biases of another shape, a filter that
+ * leaves nothing, a mask that leaves fewer than K), GM_ENUMERIC (a weight that is not finite),
+ * GM_EMEM. */
 gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape *shape,
                           const gm_atlas *atlas, const char *atlas_path, gm_error *err) GM_MUST_USE;
 

@@ -1,5 +1,5 @@
-/* test_cluster_verdict.c - cluster/cluster_verdict.c: thresholds, and what is printed of a quality JSON. What fit
- * says of a trace: test_analysis.c. */
+/* test_cluster_verdict.c - cluster/cluster_verdict.c: thresholds, and what is printed of a quality
+ * JSON. What fit says of a trace: test_analysis.c. */
 #include "cluster/cluster_verdict.h"
 
 #include "base/text.h"
