@@ -363,7 +363,7 @@ static gm_status no_digest(const char *path, char hex[65], gm_error *err)
     hid_t file = H5I_INVALID_HID;
     gm_status status = gm_h5_open(&file, path, err);
     gm_h5_drop(&file);
-    strcpy(hex, n > 5 && strcmp(path + n - 5, ".part") == 0 ? "" : "another");
+    snprintf(hex, 65, "%s", n > 5 && strcmp(path + n - 5, ".part") == 0 ? "" : "another");
     return status;
 }
 

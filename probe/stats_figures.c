@@ -8,7 +8,7 @@
 #include "base/folder.h"
 #include "figures/curves.h"
 
-enum { LAYERS_SHOWN = 3, MEASURES = 3 };
+enum { LAYERS_SHOWN = 3, MEASURES = 3, AGREEMENTS = 2 * MEASURES };
 
 static gm_status put_heat(const gm_heat_figure *figure, const gm_picture_target *to, gm_error *err)
 {
@@ -243,11 +243,11 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
     assert(a != NULL);
     size_t L = (size_t)a->info->n_layers, K = (size_t)a->info->n_chosen;
     size_t most = L > GM_MARGIN_BINS ? L : GM_MARGIN_BINS;
-    gm_curve_point *point = gm_alloc2(2 * MEASURES, most, sizeof *point);
+    gm_curve_point *point = gm_alloc2(AGREEMENTS, most, sizeof *point);
     if (point == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu layers", L);
-    gm_curve_panel panel[2 * MEASURES];
-    char name[2 * MEASURES][80];
-    for (size_t i = 0; i < 2 * MEASURES; i++) { /* by margin, then by layer */
+    gm_curve_panel panel[AGREEMENTS];
+    char name[AGREEMENTS][80];
+    for (size_t i = 0; i < AGREEMENTS; i++) { /* by margin, then by layer */
         bool by_margin = i < MEASURES;
         size_t n = 0, n_places = by_margin ? GM_MARGIN_BINS : L;
         for (size_t p = 0; p < n_places; p++) {
@@ -268,7 +268,7 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
         .subtitle = "share of the (token, layer) pairs; margins of the first trace, from 2^x to "
                     "2^(x+1), the first from 0, the last without an end",
         .panel = panel,
-        .n_panels = 2 * MEASURES,
+        .n_panels = AGREEMENTS,
         .columns = MEASURES};
     gm_status status = put_curves(&figure, to, err);
     gm_free(point);

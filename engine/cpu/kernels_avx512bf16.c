@@ -61,7 +61,7 @@ INLINE void tile_dot(const float *const *x, const uint16_t *w, size_t k, float *
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int p = 0; p < panels; p++)
-            _mm512_storeu_ps(out + (size_t)r * ldo + p * PANEL, c[r][p]);
+            _mm512_storeu_ps(out + (size_t)r * ldo + (size_t)p * PANEL, c[r][p]);
     }
 }
 #else
