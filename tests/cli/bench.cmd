@@ -1,4 +1,5 @@
 # gm-bench on a tiny model: every figure is there and is a positive number; what it refuses.
+# label: slow
 . "$SRC/tests/cli/tiny.sh"
 exec 2>&1
 small="--context 1 --context 40 --step 64 --document 32 --repeats 1 --pairs 2 --tokens 2 --memory 4"
