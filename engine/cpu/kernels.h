@@ -80,7 +80,8 @@ typedef struct gm_kernels {
     /* out[i] = e^(x[i] - shift), i < n */
     void (*exp_shifted)(const float *x, float shift, size_t n, float *out);
 
-    /* Sum of e^(x[i] - *top) and *top = largest x[i]; lane i sums i, i+16, ... */
+    /* Sum of e^(x[i] - *top) and *top = largest x[i], a zero of either sign; lane i sums i,
+     * i+16, ... */
     float (*exp_sum)(const float *x, size_t n, float *top);
 
     /* One block of 32 keys in the running softmax of a query: scores (32) become
