@@ -64,7 +64,8 @@ static void what_is_missing_is_named(void)
     options = (gm_model_options){.device = "cuda", .hold = GM_HOLD_STREAMED};
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "on the CPU only");
     options = (gm_model_options){.device = "cuda", .numerics = GM_NUMERICS_INT8};
-    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "in f32 and bf16, not in int8");
+    CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT,
+                "in f32 and bf16, not in int8");
 }
 
 static void cublas_is_looked_for(void)
