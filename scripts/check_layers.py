@@ -5,6 +5,7 @@ usage: check_layers.py [ROOT]      prints each breach as file:line and exits 1
 """
 import os
 import re
+import subprocess
 import sys
 
 # folder: the folders whose headers it may include, besides its own
@@ -33,6 +34,10 @@ LIBRARY_LIVES_IN = [
     (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"engine/cuda/")),
 ]
 GENERATED = {"version_info.h"}
+# What stands at the top of the tree; anything else that git keeps there is a test's litter.
+TOP = {".ci", ".clang-format", ".clang-tidy", ".cppcheck", ".gitignore", "CMakeLists.txt", "CMakePresets.json",
+       "CONTRIBUTING.md", "LICENSE", "README.md", "base", "cluster", "engine", "figures", "formats", "notebooks-data",
+       "probe", "scripts", "steer", "tests", "text"}
 MAX_LINES = 500
 SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".mjs", ".css")
 SKIPPED = re.compile(r"^(\.|build|out$|__pycache__$|Testing$)")
@@ -98,6 +103,16 @@ def check_cuda_switch(root, paths):
             yield path, 1, f"looks at GM_HAVE_CUDA, and so does {other}"
 
 
+def check_top(root):
+    """Names at the top of the tree that git keeps and nobody put there on purpose; without git there are none."""
+    try:
+        done = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return
+    for name in sorted({path.split("/")[0] for path in done.stdout.splitlines()} - TOP):
+        yield name, 1, "does not belong at the top of the tree"
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else "."
     paths = list(sources(root))
@@ -105,6 +120,7 @@ def main():
     for path in paths:
         breaches += [(path, line, text) for line, text in check_file(root, path, seen)]
     breaches += check_cuda_switch(root, paths)
+    breaches += check_top(root)
     for folder in sorted({os.path.dirname(path) for path in paths} - {""}):
         if not os.path.exists(os.path.join(root, folder, "README.md")):
             breaches.append((folder, 1, "no README.md"))
