@@ -132,16 +132,17 @@ static gm_status begin(const gm_holding *h, gm_packed_out **out, gm_text *path, 
     *out = NULL;
     for (int i = 0; i < PLACES && *out == NULL; i++) {
         gm_error why = {0};
-        status = place(h, i, path, &why);
-        if (status == GM_OK && path->n == 0) continue;
+        const gm_status placed = place(h, i, path, &why);
+        if (placed == GM_OK && path->n == 0) continue; /* there is no such place */
+        status = placed;
         if (status == GM_OK && (i > 0 || h->options->cache_folder)) make_folders(path->at);
         if (status == GM_OK) status = check_room(h, path->at, &why);
         if (status == GM_OK)
             status = gm_packed_begin(out, path->at, h->key, h->weights->section,
                                      h->weights->n_layers + 2, &why);
+        if (status == GM_EEXIST && !strstr(why.text, "another process")) status = GM_EIO;
         if (i == 0 || status == GM_EMEM) first = why;
-        if (status == GM_EMEM || (status == GM_EEXIST && strstr(why.text, "another process")))
-            break;
+        if (status == GM_EMEM || status == GM_EEXIST) break;
         if (*out && i > 0) gm_say(h, "%s; the packed weights go to '%s'", first.text, path->at);
     }
     if (*out == NULL && err && first.text[0]) *err = first;

@@ -65,11 +65,12 @@ typedef void gm_notice(void *context, const char *sentence);
 typedef struct gm_session_options gm_session_options;
 
 typedef struct gm_model_options {
-    const char *device;   /* NULL or "auto", "cpu", "cuda", "cuda:N" */
-    gm_numerics numerics; /* AUTO: bf16 when the weights are bf16, otherwise f32 */
-    bool headers_only;    /* check everything but load no weights: for info and --dry-run */
-    int threads;          /* for loading; 0: as many as the process may use */
-    const char *kernels;  /* NULL: the best this CPU has; "portable", "avx2", "avx512f", "amx" */
+    const char *device;         /* NULL or "auto", "cpu", "cuda", "cuda:N" */
+    gm_numerics numerics;       /* AUTO: bf16 when the weights are bf16, otherwise f32 */
+    bool headers_only;          /* check everything but load no weights: for info and --dry-run */
+    int threads;                /* for loading; 0: as many as the process may use */
+    const char *kernels;        /* NULL: the best this CPU has; "portable", "avx2", "avx512f",
+                                 * "avx512bf16", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
     gm_hold hold;

@@ -115,6 +115,14 @@ out:
     return status;
 }
 
+/* Fill writes where tensors reach; what lies between must be zero. */
+static void clear_padded(gm_weights *w)
+{
+    for (size_t i = 0; i < w->n_layers + 2; i++)
+        if (w->section[i].padded)
+            memset((char *)w->image + w->section[i].offset, 0, w->section[i].n_bytes);
+}
+
 static gm_status hold_resident(const gm_holding *h, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -128,6 +136,7 @@ static gm_status hold_resident(const gm_holding *h, gm_error *err)
         status = copy_cache(h, packed, &damage);
         if (status == GM_OK) goto out;
         gm_say(h, "%s; it is not used", damage.text);
+        clear_padded(w);
     }
     const double start = gm_now();
     GM_TRY(fill_image(h, 1, err));
@@ -205,8 +214,10 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
     const uint64_t image = h->weights->image_bytes;
     uint64_t other = OTHER_BYTES, held = 0;
     char weights[24], rest[24], have[24];
+    const bool resident = o->hold == GM_HOLD_RESIDENT;
+    const bool no_file = o->cache == GM_CACHE_OFF || gm_checkpoint_in_memory_only(h->checkpoint);
     *hold = o->hold;
-    if (*hold == GM_HOLD_RESIDENT) held = image;
+    if (resident) held = image;
     if (*hold == GM_HOLD_STREAMED)
         held = gm_weights_stream_bytes(h->arch, h->checkpoint, h->info->numerics, o->no_head);
     if (o->planned) other += gm_session_bytes_for(h->arch, h->info->numerics, o->planned);
@@ -214,19 +225,19 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
     gm_show_bytes(weights, (double)held);
     gm_show_bytes(rest, (double)other);
     gm_show_bytes(have, (double)memory.free);
-    if (o->strict_memory || (held == image && o->cache == GM_CACHE_OFF))
+    if (o->strict_memory || (resident && no_file))
         return gm_fail(err, GM_EMEM,
                        "the weights take %s in memory and the rest %s, of which %s has %s free; "
                        "'gm-probe collect --stream' takes two layers, --map the page cache%s",
                        weights, rest, memory.free_by, have,
                        o->strict_memory ? "; refused by --strict-memory" : "");
-    if (*hold == GM_HOLD_RESIDENT) *hold = GM_HOLD_MAPPED;
+    if (resident) *hold = GM_HOLD_MAPPED;
     gm_say(h,
            "the weights take %s in memory and the rest %s, of which %s has %s free: going on, "
            "slowly%s",
            weights, rest, memory.free_by, have,
-           held == image ? ", with mapped weights; 'gm-probe collect --stream' is faster"
-                         : "; a smaller --step-tokens takes less");
+           resident ? ", with mapped weights; 'gm-probe collect --stream' is faster"
+                    : "; a smaller --step-tokens takes less");
     return GM_OK;
 }
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "engine/fill.h"
 #include "engine/packed.h"
+#include "engine/team.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -66,6 +67,7 @@ out:
 static void *read_layers(void *context)
 {
     gm_stream *s = context;
+    (void)gm_denormals_flush(); /* packs as a team does */
     pthread_mutex_lock(&s->mutex);
     for (;;) {
         while (s->ready >= s->released + SLOTS && !s->quit)

@@ -13,6 +13,7 @@
 
 #include "base/json.h"
 #include "formats/trace.h"
+#include "probe/best.h"
 #include "probe/measures.h"
 #include "probe/stats_rollout.h"
 #include "probe/stats_tokens.h"
@@ -81,9 +82,9 @@ typedef struct gm_stats {
 } gm_stats;
 
 /* Count a whole trace. Cost: counts are read twice, and again for every 256 MB of permuted
- * tables; routing is read once, twice where there are generated tokens, token ids
- * twice. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32
- * tokens with a vocabulary), GM_EMEM, GM_EINTERRUPTED. */
+ * tables; routing is read once, twice where there are generated tokens, token ids twice,
+ * recorded logits once. GM_EIO, GM_EFORMAT, GM_EARG (more than 2^32 tokens with a vocabulary),
+ * GM_EMEM, GM_EINTERRUPTED. */
 gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, const gm_stats_options *options,
                          gm_error *err) GM_MUST_USE;
 void gm_stats_clear(gm_stats *stats);
@@ -112,6 +113,9 @@ bool gm_stats_has_softmax(const gm_stats *stats);
 
 /* Expert e of layer l and one subset. */
 gm_domain_measure gm_stats_domain(const gm_stats *stats, size_t subset, size_t l, size_t e);
+
+/* Offer every expert, l E + e, by how much the subset raises its probability. */
+void gm_stats_offer_raised(const gm_stats *stats, size_t subset, gm_best *best);
 
 /* Write all of it as members of the open object; the main of it as tables on stdout, `top`
  * experts a subset. */

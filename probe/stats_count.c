@@ -89,3 +89,9 @@ gm_domain_measure gm_stats_domain(const gm_stats *s, size_t subset, size_t l, si
     return gm_domain_of(s->choices[subset * s->L * s->E + at], s->tokens[subset], s->all[at],
                         s->n_tokens, s->E, s->K, s->support);
 }
+
+void gm_stats_offer_raised(const gm_stats *s, size_t subset, gm_best *best)
+{
+    for (size_t at = 0; at < s->L * s->E; at++)
+        gm_best_offer(best, at, gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference);
+}

@@ -189,8 +189,7 @@ static gm_status put_raised(gm_html *h, const gm_stats *s, size_t subset, size_t
     gm_best best;
     gm_status status = gm_best_init(&best, top, err);
     if (status != GM_OK) return status;
-    for (size_t at = 0; at < s->L * s->E; at++)
-        gm_best_offer(&best, at, gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference);
+    gm_stats_offer_raised(s, subset, &best);
     gm_html_raw(h, "<td>");
     for (size_t i = 0; i < best.n; i++) {
         size_t at = best.at[i];

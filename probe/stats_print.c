@@ -273,8 +273,7 @@ static void print_rollout(const gm_stats *s)
 /* The experts whose probability a subset raises most; `best` is empty. */
 static void print_subset(const gm_stats *s, size_t subset, gm_best *best)
 {
-    for (size_t at = 0; at < s->L * s->E; at++)
-        gm_best_offer(best, at, gm_stats_domain(s, subset, at / s->E, at % s->E).risk_difference);
+    gm_stats_offer_raised(s, subset, best);
     gm_print_text(stdout, 24, s->samples->subset_name[subset]);
     printf(" %9" PRIu64 " documents %12" PRIu64 " tokens\n", s->documents[subset],
            s->tokens[subset]);

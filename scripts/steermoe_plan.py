@@ -131,6 +131,11 @@ def read_ranking(data):
         raise Refused(f"it has no {missing}") from missing
     except Exception as error:  # whatever a broken pickle makes the reader do
         raise Refused(f"it cannot be read ({type(error).__name__}: {error})") from error
+    for layer, expert, risk in rows:
+        if not all(isinstance(x, (int, float)) for x in (layer, expert, risk)):
+            raise Refused("a layer, an expert or a risk difference is not a number")
+        if layer not in range(MAX_LAYERS) or expert not in range(MAX_EXPERTS):
+            raise Refused(f"layer {layer}, expert {expert}: not whole numbers, or too large")
     pairs = sorted((int(layer), int(expert)) for layer, expert, _ in rows)
     n_layers, n_experts = (1 + pairs[-1][0], 1 + max(e for _, e in pairs)) if pairs else (0, 0)
     if not 1 <= n_layers <= MAX_LAYERS or not 1 <= n_experts <= MAX_EXPERTS or len(pairs) != n_layers * n_experts or \

@@ -5,6 +5,7 @@ as the stream of before version 1.6. In all three a pickle names _rebuild_tensor
 record of what it was given (Record), from which shape, strides and bytes are taken.
 Source: PyTorch, torch/serialization.py (the layout of both files), torch/_utils.py (what is rebuilt from what)."""
 import io
+import math
 import pickle
 import struct
 import zipfile
@@ -152,13 +153,13 @@ def tensor(record):
     counts = (offset, *shape, *stride)
     if len(shape) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in counts):
         raise Refused("a tensor whose shape makes no sense")
-    at, n = [offset], 1
-    for count, step in zip(shape, stride):
-        n *= count
-        if n > MOST_NUMBERS:
-            raise Refused("a tensor that is larger than any ranking")
-        at = [place + i * step for place in at for i in range(count)]
-    if at and max(at) >= storage.n:
+    n, last = math.prod(shape), offset + sum((count - 1) * step for count, step in zip(shape, stride))
+    if n > MOST_NUMBERS:
+        raise Refused("a tensor that is larger than any ranking")
+    if n > storage.n or (n > 0 and last >= storage.n):
         raise Refused("a tensor that goes beyond its numbers")
+    at = [offset] if n > 0 else []
+    for count, step in zip(shape, stride):
+        at = [place + i * step for place in at for i in range(count)]
     values = storage.values()
     return tuple(shape), [values[place] for place in at]

@@ -34,16 +34,17 @@ static gm_status find_important(gm_comparison_column *c, const gm_stage *stage,
     return GM_OK;
 }
 
-/* The plan of `recipe`, which asks for one thing. */
-static gm_status recipe_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
-                               gm_error *err)
+/* The plan of the recipe, or of the file at `path`, and its important experts: those at weight 1,
+ * without a control. */
+static gm_status fill_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
+                             const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_plan at_one = {0};
-    GM_TRY(gm_stage_plan(&c->plan, stage, &recipe, NULL, err));
+    GM_TRY(gm_stage_plan(&c->plan, stage, &recipe, path, err));
     recipe.weight = 1;
     recipe.control = NULL;
-    GM_TRY(gm_stage_plan(&at_one, stage, &recipe, NULL, err));
+    GM_TRY(gm_stage_plan(&at_one, stage, &recipe, path, err));
     GM_TRY(find_important(c, stage, &at_one, err));
 out:
     gm_plan_clear(&at_one);
@@ -53,18 +54,10 @@ out:
 static gm_status plan_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
                              const char *path, gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_plan at_one = {0};
     const char *slash = strrchr(path, '/');
     int n = snprintf(c->title, sizeof c->title, "plan %s", slash ? slash + 1 : path);
     c->n_name = n < (int)sizeof c->title ? (size_t)n : sizeof c->title - 1;
-    GM_TRY(gm_stage_plan(&c->plan, stage, &recipe, path, err));
-    recipe.weight = 1;
-    GM_TRY(gm_stage_plan(&at_one, stage, &recipe, path, err));
-    GM_TRY(find_important(c, stage, &at_one, err));
-out:
-    gm_plan_clear(&at_one);
-    return status;
+    return fill_column(c, stage, recipe, path, err);
 }
 
 /* The plan of one cluster or subset alone, under the options of `recipe`. */
@@ -75,7 +68,7 @@ static gm_status entry_column(gm_comparison_column *c, const gm_stage *stage, gm
     const gm_opt_list list = {one, 1}, none = {0};
     recipe.clusters = subset ? none : list;
     recipe.subsets = subset ? list : none;
-    gm_status status = recipe_column(c, stage, recipe, err);
+    gm_status status = fill_column(c, stage, recipe, NULL, err);
     if (status != GM_OK) return status;
     if (subset)
         snprintf(c->title, sizeof c->title, "subset %s", entry);
@@ -103,7 +96,7 @@ static gm_status make_columns(gm_comparison *c, const gm_stage *stage, const gm_
         GM_TRY(entry_column(&c->column[n++], stage, *recipe, true, recipe->subsets.at[i], err));
     if (by_hand) {
         gm_comparison_column *hand = &c->column[n++];
-        GM_TRY(recipe_column(hand, stage, *recipe, err));
+        GM_TRY(fill_column(hand, stage, *recipe, NULL, err));
         hand->n_name = (size_t)snprintf(hand->title, sizeof hand->title, "experts by hand");
     }
     for (size_t i = 0; i < plans->n; i++)

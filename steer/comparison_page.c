@@ -90,8 +90,9 @@ static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuati
     gm_html_raw(h, "\"><figcaption><b>");
     gm_html_printf(h, "%s", name);
     gm_html_raw(h, "</b>");
-    gm_html_printf(h, ": %zu tokens, their mean shift under the plan %+.2f nats", c->generated.n,
-                   mean_shift(r, r->n_prompt, r->n));
+    const double shift = mean_shift(r, r->n_prompt, r->n);
+    gm_html_printf(h, ": %zu tokens", c->generated.n);
+    if (!isnan(shift)) gm_html_printf(h, ", their mean shift under the plan %+.2f nats", shift);
     put_dose(h, c);
     gm_html_raw(h, "</figcaption>");
     gm_status status = put_tokens(h, stage->tokenizer, c, r, err);

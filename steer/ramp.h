@@ -10,7 +10,8 @@
 typedef struct gm_ramp {
     size_t n;              /* edits */
     gm_schedule *schedule; /* (n) */
-    size_t *part;          /* (n) session's index of the first part of each, 1 / N */
+    size_t *part;          /* (n) session's index of the first part of each, 1 / N; none
+                            * where the schedule is constant */
 } gm_ramp;
 
 /* Give the session `n` edits, edit i under schedule[i], and their parts behind them. `schedule`

@@ -72,7 +72,7 @@ typedef struct gm_bench_speed {
     size_t n;
     struct gm_bench_at {
         size_t context;
-        double prefill_tok_s, prefill_share; /* NaN: too few tokens */
+        double prefill_tok_s, prefill_share; /* NaN: of fewer than 16 tokens */
         double decode_tok_s, decode_share;   /* median of pairs; share of read_rate */
         /* on a GPU: the same with a bias on every router and choices recorded; kernels of a token,
          * and what each costs beyond the reading of weights and cache */

@@ -313,7 +313,9 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
     if (plan->repeats > 0) GM_TRY(probe(b, &out->probe_tok_s, err));
     out->probe_share = out->probe_tok_s * out->flop_per_token / out->product_rate;
     GM_TRY(measure_contexts(b, out, err));
-    if (!out->gpu) out->read_rate = median(b->read_rates, b->n_reads);
+    if (!out->gpu) /* no context, no pairs: one reading */
+        out->read_rate = b->n_reads ? median(b->read_rates, b->n_reads)
+                                    : gm_bench_read_rate(b->team, &b->memory);
     out->kv_bytes = gm_buf_bytes(&b->session->kv.k) + gm_buf_bytes(&b->session->kv.v);
     out->peak_bytes = gm_bench_peak_bytes() - gm_buf_bytes(&b->memory);
 out:

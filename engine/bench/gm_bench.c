@@ -238,8 +238,12 @@ static void print_speed(const gm_bench_speed *r, const gm_bench_plan *plan)
                "share");
     for (size_t i = 0; i < r->n; i++) {
         const struct gm_bench_at *at = &r->at[i];
-        printf("%8zu %14.1f %7.0f%% %14.2f %7.0f%%\n", at->context, at->prefill_tok_s,
-               100 * at->prefill_share, at->decode_tok_s, 100 * at->decode_share);
+        printf("%8zu", at->context);
+        if (isnan(at->prefill_tok_s))
+            printf(" %14s %8s", "-", "-");
+        else
+            printf(" %14.1f %7.0f%%", at->prefill_tok_s, 100 * at->prefill_share);
+        printf(" %14.2f %7.0f%%\n", at->decode_tok_s, 100 * at->decode_share);
     }
     if (r->gpu) print_gpu(r);
     printf("memory: %s at most, weights %s, KV cache %s\n", gm_show_bytes(a, (double)r->peak_bytes),
@@ -295,7 +299,9 @@ static gm_status read_contexts(const gm_opt_list *list, int64_t *context, size_t
             return gm_fail(err, GM_EARG, "--context %s: contexts are given in ascending order",
                            list->at[*n]);
     }
-    if (context[0] == 0) *n = 0; /* none wanted */
+    if (context[0] == 0 && *n > 1)
+        return gm_fail(err, GM_EARG, "--context 0 asks for none, and %zu more are given", *n - 1);
+    if (context[0] == 0) *n = 0;
     return GM_OK;
 }
 

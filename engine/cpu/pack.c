@@ -22,6 +22,8 @@ static void store_i8(int8_t *panel, size_t depth, size_t lane, const float *from
         most = fmaxf(most, fabsf(from[k]));
     }
     *scale = finite ? most / 127.0f : NAN;
+    if (*scale < 0x1p-100f)
+        *scale = 0.0f; /* so that 1 / scale is finite, denormals flushed or not */
     const float by = finite && *scale > 0.0f ? 1.0f / *scale : 0.0f;
     for (size_t k = 0; k < k_all; k++) {
         float whole = finite ? rintf(from[k] * by) : 0.0f;

@@ -216,6 +216,7 @@ static void compare_choices(reader *r, size_t n, size_t p)
 static size_t run_length(const reader *r, size_t at, size_t end)
 {
     size_t n = 1;
+    if (r->phase != GM_PHASE_GENERATED) return end - at; /* schedules act on generated tokens */
     for (; at + n < end; n++)
         for (size_t p = 0; p < r->n_plans; p++)
             if (gm_ramp_at(&r->ramp, (int)p, at + n) != gm_ramp_at(&r->ramp, (int)p, at)) return n;
@@ -284,11 +285,12 @@ static gm_cost finish(sums *sum)
     gm_cost cost = {0, NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
     if (sum->n == 0) return cost;
     for (size_t i = 0; i < sum->n; i++) total += sum->kl[i];
-    qsort(sum->kl, sum->n, sizeof *sum->kl, gm_by_size);
+    const bool ordered = !isnan(total); /* NaN has no place among numbers */
+    if (ordered) qsort(sum->kl, sum->n, sizeof *sum->kl, gm_by_size);
     cost = (gm_cost){.n_tokens = (uint32_t)sum->n,
                      .kl_mean = total / n,
-                     .kl_median = quantile(sum->kl, sum->n, 0.5),
-                     .kl_p99 = quantile(sum->kl, sum->n, 0.99),
+                     .kl_median = ordered ? quantile(sum->kl, sum->n, 0.5) : (double)NAN,
+                     .kl_p99 = ordered ? quantile(sum->kl, sum->n, 0.99) : (double)NAN,
                      .same_top1 = (double)sum->same / n,
                      .nll_base = sum->nll_base / n,
                      .nll = sum->nll / n,

@@ -42,8 +42,20 @@ static const char *domain_of_cluster(const gm_atlas *a, const char *entry)
     return a->subset_name[best];
 }
 
-/* What the plan's source says that it is about, in the study's arena; NULL: nothing that is
- * known here. */
+/* Whether a source of weight `weight` and the entry "NAME" or "NAME=FACTOR" steers towards what
+ * it names. */
+static bool leads_there(const gm_json *source, const char *entry)
+{
+    double weight, factor = 1;
+    const char *equals = strrchr(entry, '=');
+    const gm_json *control = gm_json_find(source, "control"), *w = gm_json_find(source, "weight");
+    if (control && gm_json_kind_of(control) != GM_JSON_NULL) return false;
+    if (equals && !gm_parse_f64(equals + 1, &factor)) return false;
+    return w && gm_json_f64(w, &weight) && weight * factor > 0;
+}
+
+/* What the plan's source says that it steers towards, in the study's arena; NULL: nothing that
+ * is known here. */
 static gm_status domain_of_source(const char **domain, gm_study *s, const gm_plan *plan,
                                   const char *path, gm_error *err)
 {
@@ -60,6 +72,7 @@ static gm_status domain_of_source(const char **domain, gm_study *s, const gm_pla
     if (cluster && !subset && digest && strcmp(digest, s->stage->atlas->digest) == 0)
         found = domain_of_cluster(s->stage->atlas, cluster);
     if (subset && !cluster) found = subset;
+    if (found && !leads_there(at, cluster ? cluster : subset)) found = NULL;
     if (found == NULL) goto out;
     size_t n = strlen(found);
     if (found == subset) n = strrchr(found, '=') ? (size_t)(strrchr(found, '=') - found) : n;
@@ -108,6 +121,15 @@ static int next_number(const gm_study *s)
     return n;
 }
 
+/* A topic that is given twice would count twice in what is said of all. */
+static gm_status refuse_twice(const gm_opt_list *given, size_t i, const char *option, gm_error *err)
+{
+    for (size_t k = 0; k < i; k++)
+        if (strcmp(given->at[k], given->at[i]) == 0)
+            return gm_fail(err, GM_EARG, "'%s' is given twice by %s", given->at[i], option);
+    return GM_OK;
+}
+
 /* ---- subsets ---- */
 
 /* The plan of the first filter that leaves an expert of the subset. */
@@ -135,6 +157,7 @@ gm_status gm_given_subsets(gm_study *s, gm_error *err)
     const gm_opt_list *names = &s->protocol->recipe.subsets;
     for (size_t i = 0; i < names->n; i++) {
         gm_topic *t = &s->topic[s->n_topics];
+        GM_TRY(refuse_twice(names, i, "--subset", err));
         *t = (gm_topic){.cluster = next_number(s),
                         .subset = names->at[i],
                         .domain = names->at[i],
@@ -161,6 +184,7 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
     gm_topic *t = &s->topic[s->n_topics];
     const gm_recipe as_it_is = {.weight = 1};
     const char *domain, *path = split_name(&s->arena, s->protocol->plans.at[i], &domain);
+    GM_TRY(refuse_twice(&s->protocol->plans, i, "--plan", err));
     if (path == NULL) GM_FAIL(GM_EMEM, "no memory for the topics");
     GM_TRY(gm_stage_plan(plan, s->stage, &as_it_is, path, err));
     s->n_given++;

@@ -11,7 +11,8 @@ gm_status gm_given_subsets(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* Read the plans of --plan FILE[=DOMAIN] behind the topics that there are; study->topic has
  * room for them. Without DOMAIN it is that of the one cluster, or the one subset, that the
- * plan's source names; a cluster must be of the study's atlas.
+ * plan's source names and steers towards (weight above 0, no control); a cluster must be of
+ * the study's atlas.
  * Errors: GM_EARG (a domain that is not said or that the judge lacks, a plan of zeros or one
  * that takes experts out: neither has doses), those of gm_stage_plan, GM_EMEM. */
 gm_status gm_given_read(gm_study *study, gm_error *err) GM_MUST_USE;

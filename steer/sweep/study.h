@@ -32,7 +32,8 @@ extern const char *const gm_arm_names[GM_N_ARMS];
 
 typedef enum gm_passage_kind { GM_NEUTRAL, GM_IN_TOPIC, GM_OFF_TOPIC, GM_N_KINDS } gm_passage_kind;
 
-/* What a plan does to the model's predictions on fixed text; NaN where not measured. */
+/* What a plan does to the model's predictions on fixed text; NaN where not measured, or where a
+ * prediction was not finite. */
 typedef struct gm_cost {
     uint32_t n_tokens;
     double kl_mean, kl_median, kl_p99; /* KL(base || steered), nats a token, to 1e-6 */

@@ -100,8 +100,9 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                            o->own_largest ? "Its own topic gains most. "
                                           : "Another topic gains as much or more. ",
                            err));
-    GM_TRY(gm_text_printf(text, err, "Reversed: %+.2f%s.", o->reverse_shift,
-                          o->reverse_lowers ? "" : ", which is not below 0"));
+    if (!isnan(o->reverse_shift))
+        GM_TRY(gm_text_printf(text, err, "Reversed: %+.2f%s.", o->reverse_shift,
+                              o->reverse_lowers ? "" : ", which is not below 0"));
     if (!o->zero_same) GM_TRY(gm_text_add(text, " DOSE 0 CHANGED THE TEXTS.", err));
 out:
     return status;
@@ -192,8 +193,11 @@ static gm_status matrix(gm_text *text, const gm_study *s, const gm_outcomes *o, 
         GM_TRY(gm_text_printf(text, err, " %7s", label(&s->topic[j]).text));
     for (size_t i = 0; i < C; i++) {
         GM_TRY(gm_text_printf(text, err, "\n%3s", label(&s->topic[i]).text));
-        for (size_t j = 0; j < C; j++)
-            GM_TRY(gm_text_printf(text, err, " %+7.2f", o->specificity[i * C + j]));
+        for (size_t j = 0; j < C; j++) {
+            const double shift = o->specificity[i * C + j];
+            GM_TRY(isnan(shift) ? gm_text_printf(text, err, " %7s", "-")
+                                : gm_text_printf(text, err, " %+7.2f", shift));
+        }
     }
     GM_TRY(gm_text_add(text, "\n\n", err));
 out:

@@ -18,7 +18,7 @@
 #include "probe/runner.h"
 #include "probe/writer.h"
 
-enum { N_MODES = 4, MAX_BLOCKS = 64, DOC_TOKENS = 512 };
+enum { N_MODES = 4, MAX_BLOCKS = 64, DOC_TOKENS = 512, MAX_DOCUMENT = DOC_TOKENS + 64 };
 static const char *const mode_name[N_MODES] = {"nothing", "counts", "choices", "logits of 1 %"};
 
 typedef struct bench {
@@ -96,7 +96,7 @@ static gm_trace_info info_of(const bench *b, const gm_runner_options *o)
                            .family = m->family,
                            .model_digest = m->digest,
                            .tokenizer_digest = "",
-                           .numerics = "bf16",
+                           .numerics = gm_numerics_name(m->numerics),
                            .kernels = m->kernels,
                            .device = "cpu",
                            .invariance = "B",
@@ -130,16 +130,18 @@ static gm_status measure(bench *b, int mode, rates *rate, gm_error *err)
                                                             : GM_RECORD_LOGITS,
                                        .logits_rate = mode == 3 ? 0.01 : 0,
                                        .step_tokens = b->step,
-                                       .max_document = DOC_TOKENS + 64};
+                                       .max_document = MAX_DOCUMENT};
     const gm_session_options so = gm_runner_session(&options);
     const gm_trace_info info = info_of(b, &options);
     gm_runner *runner = NULL;
     gm_session *session = NULL;
     gm_writer *writer = NULL;
     gm_shard_lock lock = {0};
+    bool mine = false;
     size_t tokens = 0;
     GM_TRY(make_blocks(b, err));
     GM_TRY(gm_shard_lock_take(&lock, "bench.parts", 0, 1, err));
+    mine = true;
     if (mode == 0)
         GM_TRY(gm_session_create(&session, b->model, &so, err));
     else
@@ -163,8 +165,8 @@ out:
     for (size_t i = 0; i < b->n_blocks; i++) gm_probe_block_free(b->block[i]), b->block[i] = NULL;
     gm_runner_free(runner);
     gm_session_free(session);
+    if (mine && gm_shards_remove("bench.parts", NULL) != GM_OK) gm_warn("'bench.parts' stays");
     gm_shard_lock_release(&lock);
-    if (gm_shards_remove("bench.parts", NULL) != GM_OK) gm_warn("'bench.parts' stays");
     return status;
 }
 
@@ -190,6 +192,7 @@ int main(int argc, char **argv)
                .step = number_at(argc, argv, 6, 2048)};
     const gm_model_options options = {.no_head = true};
     if (b.n_blocks > MAX_BLOCKS) b.n_blocks = MAX_BLOCKS;
+    if (b.step < MAX_DOCUMENT) b.step = MAX_DOCUMENT;
     GM_TRY(gm_tokenizer_open(&b.tokenizer, argv[1], err));
     GM_TRY(gm_model_open(&b.model, argv[1], &options, err));
     for (size_t round = 0; round < number_at(argc, argv, 5, 3); round++)

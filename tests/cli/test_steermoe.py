@@ -159,6 +159,9 @@ def check_refusals():
     refused(pickle.dumps(table[1:]), "every expert")
     refused(pickle.dumps(pandas.concat([table, table[:1]])), "every expert")
     refused(pickle.dumps(table[:0]), "every expert")
+    for row, said in (([None, 0, 0.5], "not a number"), ([0, 0, "x"], "not a number"), ([0.7, 0, 0.5], "whole numbers"),
+                      ([0, float("nan"), 0.5], "whole numbers"), ([float("inf"), 0, 0.5], "whole numbers")):
+        refused(pickle.dumps({"layer": [row[0]], "expert": [row[1]], "risk_diff": [row[2]]}), said)
     refused(pickle.dumps(table.assign(risk_diff=float("nan"))), "not a number")
     refused(pickle.dumps(table.assign(risk_diff=0.5)), "1 below were asked for, it has 36 and 0")
     assert convert("bad.pkl", "--promote", 1).returncode == 2 and convert("bad.pkl").returncode == 2

@@ -194,7 +194,11 @@ static void every_kernel(gm_numerics numerics)
             if (gm_kernels_at(i) == &gm_kernels_portable) continue;
             gm_model *model = NULL;
             gm_model_options options = {.numerics = numerics, .kernels = kernels};
-            if (gm_model_open(&model, path, &options, NULL) != GM_OK) continue;
+            const gm_kernels *here;
+            gm_error err = {0};
+            if (gm_kernels_find(&here, kernels, NULL) != GM_OK) continue; /* not this processor's */
+            CHECK_OK(gm_model_open(&model, path, &options, &err), err);
+            if (model == NULL) continue;
             for (size_t j = 0; j < sizeof plans / sizeof plans[0]; j++) {
                 outcome got = run_docs(model, &d, &plans[j]);
                 snprintf(what, sizeof what, "%s, %s, step %zu", models[m], kernels, plans[j].step);

@@ -158,6 +158,25 @@ static void caches_that_are_not_right(void)
     outcome_free(&want);
 }
 
+/* A folder for caches that cannot be made: said, and the weights are held without; mapped
+ * weights need the file and say so. */
+static void a_cache_folder_that_cannot_be_made(void)
+{
+    make_folder("nowhere");
+    gm_model *model = NULL;
+    gm_error err = {0};
+    gm_model_options options = options_of(GM_HOLD_RESIDENT, GM_CACHE_WRITE);
+    options.cache_folder = "nowhere/config.json/caches";
+    said[0] = '\0';
+    CHECK_OK(gm_model_open(&model, "nowhere", &options, &err), err);
+    CHECK_HAS(said, "config.json/caches");
+    gm_model_close(model);
+    options = options_of(GM_HOLD_MAPPED, GM_CACHE_USE);
+    options.cache_folder = "nowhere/config.json/caches";
+    CHECK(gm_model_open(&model, "nowhere", &options, &err) != GM_OK);
+    CHECK_HAS(err.text, "config.json/caches");
+}
+
 /* What lies in the place of the cache and is no file: it goes to the user's folder. */
 static void a_place_that_cannot_be_written(void)
 {
@@ -309,6 +328,7 @@ static void survives_every_allocation_failure(void)
     CHECK(unlink(every_cache) == 0 && rmdir(options.cache_folder) == 0);
 }
 
-TESTS(TEST(held_in_any_way), TEST(caches_that_are_not_right), TEST(a_place_that_cannot_be_written),
+TESTS(TEST(held_in_any_way), TEST(caches_that_are_not_right),
+      TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
       TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
       TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
