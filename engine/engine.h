@@ -167,7 +167,7 @@ struct gm_session_options {
      * layer: a sequence then begins and ends in one step. The results are the same bits. */
     size_t piece_rows;
     /* After every layer of a step, on its thread; may be NULL. True stops the step, which
-     * is then GM_EINTERRUPTED, and its sequences are of no use. */
+     * is then GM_EINTERRUPTED, and its sequences are of no use. Not called on a GPU. */
     bool (*after_layer)(void *context, size_t done, size_t n_layers);
     void *context;
 };

@@ -207,9 +207,14 @@ __global__ static void __launch_bounds__(THREADS) attend_kernel(gm_cuda_attentio
 extern "C" cudaError_t gm_cuda_attend_few(const gm_cuda_how *how, const gm_cuda_attention *p)
 {
     const dim3 grid((unsigned)p->n_splits, (unsigned)p->n_kv_heads, (unsigned)p->n_rows);
-    const size_t shared = shared_floats(p->n_heads / p->n_kv_heads, p->head_stride) * sizeof(float);
+    const size_t shared = gm_cuda_attend_shared(p->n_heads / p->n_kv_heads, p->head_stride);
     return p->wide ? launch(how, attend_kernel<float>, grid, THREADS, shared, *p)
                    : launch(how, attend_kernel<bf16>, grid, THREADS, shared, *p);
+}
+
+extern "C" size_t gm_cuda_attend_shared(int group, size_t head_stride)
+{
+    return shared_floats(group, head_stride) * sizeof(float);
 }
 
 extern "C" cudaError_t gm_cuda_attend_prepare(void)

@@ -23,16 +23,17 @@ enum {
 static const char *const names[] = {"libcublas.so.13", "libcublas.so.12"};
 enum { N_NAMES = sizeof names / sizeof names[0] };
 
+/* It stays when it is closed: cuBLAS keeps threads and contexts of its own. */
 static void *open_library(gm_error *err)
 {
     const char *named = getenv("GM_CUBLAS");
     if (named && named[0]) {
-        void *library = dlopen(named, RTLD_NOW | RTLD_LOCAL);
+        void *library = dlopen(named, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (library == NULL) (void)gm_fail(err, GM_EABSENT, "GM_CUBLAS: %s", dlerror());
         return library;
     }
     for (size_t i = 0; i < N_NAMES; i++) {
-        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        void *library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
         if (library) return library;
     }
     (void)gm_fail(err, GM_EABSENT,
@@ -81,6 +82,16 @@ gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err)
     out->library = open_library(err);
     if (out->library == NULL) return GM_EABSENT;
     GM_TRY(find_functions(out, err));
+out:
+    if (status != GM_OK) gm_cuda_blas_close(out);
+    return status;
+}
+
+gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = *opened;
+    out->library = NULL;
     GM_TRY(gm_cuda_check(cudaMalloc(&out->workspace, (size_t)GM_CUDA_LANES * WORKSPACE_BYTES),
                          "memory for cuBLAS", err));
     for (int i = 0; i < GM_CUDA_LANES; i++) {

@@ -34,7 +34,7 @@ gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err) GM_
 enum { GM_CUDA_LANES = 4 }; /* products that may run side by side */
 
 typedef struct gm_cuda_blas {
-    void *library;
+    void *library; /* NULL where it is another's */
     void *handle[GM_CUDA_LANES];
     void *workspace; /* on the device, a part for each handle */
     int (*create)(void **), (*destroy)(void *), (*set_stream)(void *, cudaStream_t);
@@ -46,6 +46,11 @@ typedef struct gm_cuda_blas {
 /* Open libcublas of CUDA 13 or 12, or the file that the environment's GM_CUBLAS names.
  * GM_EABSENT says which files were looked for. */
 gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err) GM_MUST_USE;
+
+/* Handles and their memory on the chosen GPU, for one thread at a time; `opened` outlives them.
+ * GM_EMEM, GM_EDEVICE. */
+gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_error *err)
+    GM_MUST_USE;
 void gm_cuda_blas_close(gm_cuda_blas *blas);
 
 /* C (m,n) f32 = A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements apart, all

@@ -37,7 +37,7 @@ extern "C" cudaError_t gm_cuda_embed_rows(const gm_cuda_how *how, const gm_cuda_
 }
 
 /* -ln of the softmax of a row of logits at its target. Launch: (rows), NLL_THREADS. */
-__global__ static void nll_kernel(gm_cuda_finish p)
+__global__ static void __launch_bounds__(NLL_THREADS) nll_kernel(gm_cuda_finish p)
 {
     __shared__ float scratch[WARP];
     __shared__ double sums[WARP];

@@ -6,7 +6,7 @@
  * products read is rounded to the same type. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer
- * that read every weight once, at memory speed; nothing about the step but its number of rows is
+ * in which a row reads each weight once; nothing about the step but its number of rows is
  * known to the host, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS for the
  * products, and the kernels between them.
  */
@@ -22,13 +22,12 @@ extern "C" {
 #endif
 
 enum {
-    GM_CUDA_FEW = 8,            /* rows that the few-row kernels take at most */
-    GM_CUDA_SPLIT = 256,        /* positions of the cache that one block attends to */
-    GM_CUDA_SLOTS = 8,          /* steps that may be on their way to the host */
-    GM_CUDA_MAX_EXPERTS = 1024, /* a block's shared memory holds the router's scores */
-    GM_CUDA_MAX_HEAD = 256,     /* of head_dim: what a lane keeps of a head in registers */
-    GM_CUDA_SHARED_BYTES =
-        96 << 10, /* of a block: two fit on a multiprocessor from 8.0 on but 8.6 */
+    GM_CUDA_FEW = 8,                 /* rows that the few-row kernels take at most */
+    GM_CUDA_SPLIT = 256,             /* positions of the cache that one block attends to */
+    GM_CUDA_SLOTS = 8,               /* steps that may be on their way to the host */
+    GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
+    GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
+    GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
 };
 
 /* How a launch is done: the stream, the number of multiprocessors, whether the device starts a
@@ -257,6 +256,9 @@ typedef struct gm_cuda_publish {
     int n_head;
 } gm_cuda_publish;
 cudaError_t gm_cuda_publish_step(const gm_cuda_how *how, const gm_cuda_publish *p);
+
+/* Bytes of shared memory that a block of few rows' attention takes. */
+size_t gm_cuda_attend_shared(int group, size_t head_stride);
 
 /* Once a device: let kernels use up to GM_CUDA_SHARED_BYTES of shared memory. */
 cudaError_t gm_cuda_project_prepare(void);

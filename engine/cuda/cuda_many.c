@@ -13,8 +13,7 @@
 
 static void multiply(gm_cuda_session *s, int lane, cudaStream_t stream, const gm_cuda_product *p)
 {
-    if (s->status == GM_OK)
-        s->status = gm_cuda_multiply(&s->model->blas, lane, stream, p, &s->error);
+    if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, stream, p, &s->error);
 }
 
 /* Rows of the residual through a norm: rounded for products, and exact where asked. */

@@ -21,6 +21,7 @@ typedef struct meter {
     char *memory;
     size_t bytes;
     unsigned *word; /* (1) on the device */
+    gm_cuda_blas blas;
 } meter;
 
 /* What is timed; enqueues on m->stream. */
@@ -116,7 +117,7 @@ static gm_status products(meter *m, const void *what, gm_error *err)
                                    .lda = s->k,
                                    .ldb = s->k,
                                    .ldc = s->n};
-        GM_TRY(gm_cuda_multiply(&m->model->blas, lane, m->lane[lane], &p, err));
+        GM_TRY(gm_cuda_multiply(&m->blas, lane, m->lane[lane], &p, err));
     }
     for (int i = 0; i < GM_CUDA_LANES; i++) {
         GM_TRY(gm_cuda_check(cudaEventRecord(m->lane_done, m->lane[i]), "a product", err));
@@ -183,6 +184,7 @@ static gm_status create(meter *m, gm_error *err)
     void *at = NULL;
     GM_TRY(gm_cuda_check(cudaSetDevice(m->model->device.index), "choosing the GPU", err));
     GM_TRY(gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err));
+    GM_TRY(gm_cuda_blas_start(&m->blas, &m->model->blas, err));
     m->bytes = n_free / 2 < (size_t)MAX_MB << 20 ? n_free / 2 / 512 * 512 : (size_t)MAX_MB << 20;
     GM_TRY(gm_cuda_check(cudaMalloc(&at, m->bytes), "memory to measure with", err));
     m->memory = at;
@@ -205,6 +207,7 @@ out:
 
 static void destroy(meter *m)
 {
+    gm_cuda_blas_close(&m->blas);
     for (int i = 0; i < GM_CUDA_LANES; i++)
         if (m->lane[i]) (void)cudaStreamDestroy(m->lane[i]);
     if (m->stream) (void)cudaStreamDestroy(m->stream);

@@ -338,8 +338,10 @@ static void sample(gm_worker *me, const gm_step *step, size_t block)
     (void)me;
     gm_cuda_session *s = step->own;
     const gm_cuda_finish finish = finish_of(step, block);
+    gm_cuda_how how = s->how;
+    if (s->wants_logits) how.early = false; /* a copy is in front of it, no kernel */
     if (step->result && step->result->sampled)
-        gm_cuda_note(s, gm_cuda_sample_rows(&s->how, &finish), "sampling");
+        gm_cuda_note(s, gm_cuda_sample_rows(&how, &finish), "sampling");
 }
 
 /* Few rows: results go to the host's ring, and the rows become the next step's. */

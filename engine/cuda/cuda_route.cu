@@ -107,7 +107,7 @@ extern "C" cudaError_t gm_cuda_route_prepare(void)
 /* ---- places by expert ---- */
 
 /* How many choices an expert has. Launch: (E), GROUP_THREADS. */
-__global__ static void count_kernel(gm_cuda_group p)
+__global__ static void __launch_bounds__(GROUP_THREADS) count_kernel(gm_cuda_group p)
 {
     __shared__ unsigned scratch[WARP];
     wait_for_previous();
@@ -120,7 +120,7 @@ __global__ static void count_kernel(gm_cuda_group p)
 
 /* The same walk again, each choice now at the next place of its expert. Launch: (E),
  * GROUP_THREADS. */
-__global__ static void place_kernel(gm_cuda_group p)
+__global__ static void __launch_bounds__(GROUP_THREADS) place_kernel(gm_cuda_group p)
 {
     __shared__ unsigned before[WARP];
     const int expert = (int)blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;

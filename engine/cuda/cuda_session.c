@@ -19,6 +19,11 @@ static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_
                        "the model's heads have %d dimensions, the GPU's attention takes even ones "
                        "up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
+    if (gm_cuda_attend_shared(arch->n_heads / arch->n_kv_heads, plan->head) > GM_CUDA_SHARED_BYTES)
+        return gm_fail(err, GM_EABSENT,
+                       "%d query heads of %d dimensions share a key, too many for the GPU's "
+                       "attention",
+                       arch->n_heads / arch->n_kv_heads, arch->head_dim);
     if (plan->few < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",
@@ -169,6 +174,7 @@ gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weigh
     GM_TRY(gm_cuda_check(cudaSetDevice(s->model->device.index), "choosing the GPU", err));
     GM_TRY(check_memory(s, err));
     GM_TRY(create_streams(s, err));
+    GM_TRY(gm_cuda_blas_start(&s->blas, &s->model->blas, err));
     s->how = (gm_cuda_how){.stream = s->stream,
                            .multiprocessors = s->model->device.multiprocessors,
                            .early = s->model->device.early};
@@ -189,6 +195,7 @@ void gm_cuda_session_free(void *own)
     if (s->stream) (void)cudaStreamSynchronize(s->stream);
     if (s->copies) (void)cudaStreamSynchronize(s->copies);
     forget_graphs(s);
+    gm_cuda_blas_close(&s->blas);
     void *device[] = {s->memory, s->edit_memory, s->result};
     void *host[] = {s->upload, s->blocks, s->first, s->logits, s->ring, s->arrived};
     for (size_t i = 0; i < sizeof device / sizeof *device; i++) (void)cudaFree(device[i]);
@@ -222,6 +229,7 @@ gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
     void *device = NULL;
     gm_cuda_edits table = {.n = (int32_t)n};
     if (host == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu edits", n);
+    GM_TRY(gm_cuda_check(cudaSetDevice(s->model->device.index), "choosing the GPU", err));
     if (n > 0) {
         char *at = host + biases;
         memcpy(host, edits->bias, biases);

@@ -11,8 +11,8 @@
 /* gm_weights.own */
 typedef struct gm_cuda_model {
     gm_cuda_device device;
-    gm_cuda_blas blas;
-    void *memory; /* all weights, one allocation */
+    gm_cuda_blas blas; /* the library; each session has handles of its own */
+    void *memory;      /* all weights, one allocation */
     size_t bytes;
 } gm_cuda_model;
 
@@ -36,6 +36,7 @@ typedef struct gm_cuda_session {
     gm_session_sizes sizes;
     gm_cuda_plan plan;
     gm_cuda_how how;
+    gm_cuda_blas blas;
     bool wide;
     cudaStream_t stream, copies, lane[GM_CUDA_LANES];
     cudaEvent_t ready, routed, fork, join[GM_CUDA_LANES];

@@ -292,14 +292,14 @@ bool gm_cuda_decodes(void *own, size_t n_segments)
     return n_segments <= (size_t)s->plan.few;
 }
 
-/* What cannot be fed back: the same refusal as a step by step would give. */
-static void check_fed(gm_cuda_session *s, const gm_step *step)
+/* What cannot be fed back ends this decoding, not the session. */
+static gm_status check_fed(const gm_step *step, gm_error *err)
 {
     for (size_t i = 0; i < step->n_segments; i++)
         if (step->result->sampled[i] == GM_NO_TARGET)
-            s->status =
-                gm_fail(&s->error, GM_EARG,
-                        "segment %zu: no token can be sampled, all logits are NaN or -inf", i);
+            return gm_fail(err, GM_EARG,
+                           "segment %zu: no token can be sampled, all logits are NaN or -inf", i);
+    return GM_OK;
 }
 
 /* The rows advance on the device, so steps are started before the ones in front of them have been
@@ -315,7 +315,7 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *
     gm_cuda_graph *g = graph_of(s, &device);
     const uint64_t before = s->n_steps;
     bool going = true;
-    while (g && going && *n_done < n && s->status == GM_OK) {
+    while (g && going && *n_done < n && status == GM_OK && s->status == GM_OK) {
         while (s->n_steps - before < n && s->n_steps - before - *n_done < GM_CUDA_SLOTS &&
                s->status == GM_OK)
             launch_graph(s, g);
@@ -323,9 +323,9 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *
         if (s->status != GM_OK) break;
         going = each(context, *n_done, step->result->sampled);
         ++*n_done;
-        if (going && *n_done < n) check_fed(s, step);
+        if (going && *n_done < n) status = check_fed(step, err);
     }
     /* what was started for nothing ends before its memory is used again */
     gm_cuda_note(s, cudaStreamSynchronize(s->stream), "a step");
-    return end(s, err);
+    return s->status != GM_OK ? end(s, err) : status;
 }

@@ -133,11 +133,25 @@ cudaError_t add(emulated_stream *s, bool kernel, Work work)
     LOCK();     \
     if (cudaError_t e_ = enter()) return e_
 
-cudaError_t emulated_launch(const cudaLaunchConfig_t *c, std::function<void()> thread)
+/* More than 48 KiB of shared memory must be asked for, kernel by kernel. */
+static std::map<const void *, size_t> allowed;
+
+cudaError_t emulated_allow_shared(const void *kernel, int n_bytes)
 {
     ENTER();
-    if (c->dynamicSmemBytes > 227 * 1024 || c->gridDim.x == 0 || c->gridDim.y == 0 ||
-        c->gridDim.z == 0)
+    if (n_bytes < 0 || n_bytes > 227 * 1024) return fail(cudaErrorInvalidValue);
+    allowed[kernel] = (size_t)n_bytes;
+    return cudaSuccess;
+}
+
+cudaError_t emulated_launch(const void *kernel, const cudaLaunchConfig_t *c,
+                            std::function<void()> thread)
+{
+    ENTER();
+    const auto asked = allowed.find(kernel);
+    const size_t most = asked == allowed.end() ? 48 * 1024 : asked->second;
+    if (c->dynamicSmemBytes > most || c->gridDim.x == 0 || c->gridDim.y == 0 || c->gridDim.z == 0 ||
+        c->gridDim.y > 65535 || c->gridDim.z > 65535)
         return fail(cudaErrorInvalidValue);
     const dim3 grid = c->gridDim, block = c->blockDim;
     const size_t shared = c->dynamicSmemBytes;

@@ -57,19 +57,22 @@ struct cudaLaunchConfig_t {
     unsigned numAttrs;
 };
 
-cudaError_t emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> thread);
+cudaError_t emulated_launch(const void *kernel, const cudaLaunchConfig_t *config,
+                            std::function<void()> thread);
+cudaError_t emulated_allow_shared(const void *kernel, int n_bytes);
 void *emulated_dynamic_shared();
 
 template <typename... P, typename... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...),
                                A... argument)
 {
-    return emulated_launch(config, [=] { kernel(argument...); });
+    return emulated_launch(reinterpret_cast<const void *>(kernel), config,
+                           [=] { kernel(argument...); });
 }
 
-template <typename F> cudaError_t cudaFuncSetAttribute(F, cudaFuncAttribute, int n)
+template <typename F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n)
 {
-    return n >= 0 && n <= 227 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+    return emulated_allow_shared(reinterpret_cast<const void *>(kernel), n);
 }
 
 /* ---- what threads of a block do together ---- */
