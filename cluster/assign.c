@@ -8,6 +8,7 @@
 #include "base/outfile.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/csv.h"
+#include "cluster/from_atlas.h"
 #include "cluster/place.h"
 
 typedef struct assign_command {
@@ -16,12 +17,11 @@ typedef struct assign_command {
 } assign_command;
 
 /* One model, one shape; the trace the atlas was made of must be at hand. */
-static gm_status check_traces(const gm_atlas *atlas, gm_trace *fitted, gm_trace *news,
+static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, const gm_trace *news,
                               const char *news_path, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(news);
-    if (strcmp(gm_trace_get_info(fitted)->fingerprint, atlas->trace_fingerprint) != 0 ||
-        gm_trace_get_samples(fitted)->n != atlas->n)
+    if (!gm_atlas_is_of(atlas, fitted))
         return gm_fail(err, GM_EARG, "the atlas was made of another trace than --trace");
     if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
         return gm_fail(err, GM_EARG, "'%s' is of %d layers of %d experts, the atlas of %d of %d",

@@ -13,6 +13,7 @@
 #include "base/sha256.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/csv.h"
+#include "cluster/from_atlas.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"
 
@@ -36,7 +37,9 @@ static void write_csv(FILE *to, const gm_atlas *a)
         gm_csv_put(to, a->id[i]);
         fprintf(to, ",%s,", hex);
         gm_csv_put(to, a->n_subsets > 0 ? a->subset_name[a->subset[i]] : "");
-        fprintf(to, ",%s,%u,%.9g,%.9g,%d,", script_of(a, i), a->n_tokens[i], (double)a->xy[2 * i],
+        fputc(',', to);
+        gm_csv_put(to, script_of(a, i));
+        fprintf(to, ",%u,%.9g,%.9g,%d,", a->n_tokens[i], (double)a->xy[2 * i],
                 (double)a->xy[2 * i + 1], c);
         gm_csv_put(to, c >= 0 ? a->name[c] : "");
         fprintf(to, ",%.9g,%.9g\r\n", (double)a->probability[i], (double)a->outlier[i]);
@@ -87,8 +90,8 @@ static gm_status write_json(FILE *to, const gm_atlas *a, gm_error *err)
     gm_json_open_object(&out, NULL);
     gm_json_put_string(&out, "model", a->model);
     gm_json_put_string(&out, "digest", a->digest);
-    gm_json_put_raw(&out, "parameters", a->parameters);
-    gm_json_put_raw(&out, "quality", a->quality);
+    gm_json_put_raw(&out, "parameters", a->parameters[0] ? a->parameters : "{}");
+    gm_json_put_raw(&out, "quality", a->quality[0] ? a->quality : "{}");
     gm_json_open_array(&out, "clusters");
     for (size_t c = 0; c < a->n_clusters; c++) put_cluster(&out, a, c);
     gm_json_close_array(&out);
@@ -122,6 +125,8 @@ static void put_xml(FILE *to, const char *text)
             fputs("&quot;", to);
         else if (c < 0x20 && c != '\t')
             fputs("\xef\xbf\xbd", to);
+        else if (c == 0xEF && (unsigned char)text[1] == 0xBF && (unsigned char)text[2] >= 0xBE)
+            fputs("\xef\xbf\xbd", to), text += 2; /* U+FFFE, U+FFFF */
         else
             fputc(c, to);
     }
@@ -179,8 +184,7 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     gm_usage usage = {0};
     *out = NULL;
     GM_TRY(gm_trace_open(&trace, path, err));
-    if (strcmp(gm_trace_get_info(trace)->fingerprint, a->trace_fingerprint) != 0 ||
-        gm_trace_get_samples(trace)->n != a->n)
+    if (!gm_atlas_is_of(a, trace))
         GM_FAIL(GM_EARG, "'%s' is another trace than the atlas was made of", path);
     GM_TRY(gm_usage_read(&usage, trace, GM_USAGE_COUNTS, NULL, err));
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);

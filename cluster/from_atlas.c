@@ -352,6 +352,14 @@ static gm_status match_points(uint32_t *to, const gm_analysis *a, const gm_atlas
     return GM_OK;
 }
 
+bool gm_atlas_is_of(const gm_atlas *atlas, const gm_trace *trace)
+{
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    return gm_trace_get_samples(trace)->n == atlas->n && info->n_layers == atlas->n_layers &&
+           info->n_experts == atlas->n_experts &&
+           strcmp(info->fingerprint, atlas->trace_fingerprint) == 0;
+}
+
 gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
                                  const gm_atlas_points *points, gm_clustering *clustering,
                                  gm_trace *trace, const gm_fit_options *options, gm_error *err)
@@ -361,9 +369,7 @@ gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
     uint32_t *to = gm_alloc(points->m, sizeof *to);
     *out = (gm_analysis){0};
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory to match %zu points", points->m);
-    if (strcmp(gm_trace_get_info(trace)->fingerprint, atlas->trace_fingerprint) != 0 ||
-        gm_trace_get_samples(trace)->n != atlas->n)
-        GM_FAIL(GM_EARG, "the atlas was made of another trace");
+    if (!gm_atlas_is_of(atlas, trace)) GM_FAIL(GM_EARG, "the atlas was made of another trace");
     GM_TRY(gm_usage_read(&a.usage, trace, options->usage, NULL, err));
     GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
     GM_TRY(match_points(to, &a, points, err));

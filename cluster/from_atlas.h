@@ -11,6 +11,9 @@
 #include "cluster/analysis.h"
 #include "formats/atlas.h"
 
+/* Was the atlas made of this trace: the same documents, layers, experts and fingerprint? */
+bool gm_atlas_is_of(const gm_atlas *atlas, const gm_trace *trace);
+
 /* The options an atlas was fitted with; what was chosen automatically is as it was chosen.
  * Errors: GM_EFORMAT for a parameter that is missing or out of range; GM_EMEM. */
 gm_status gm_from_atlas_options(gm_fit_options *out, const gm_atlas *atlas, gm_error *err)

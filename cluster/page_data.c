@@ -129,7 +129,10 @@ gm_status gm_page_put_ids(gm_html *page, const gm_atlas *atlas, gm_error *err)
     gm_status status = GM_OK;
     gm_text text = {0};
     for (size_t i = 0; i < atlas->n; i++) {
+        const size_t start = text.n;
         GM_TRY(gm_html_visible(&text, atlas->id[i], strlen(atlas->id[i]), err));
+        for (size_t k = start; k < text.n; k++) /* the page has an id a line */
+            if (text.at[k] == '\n') text.at[k] = ' ';
         GM_TRY(gm_text_append(&text, "\n", 1, err));
     }
     (void)gm_html_data(page, "ids", text.at, text.n);
@@ -140,7 +143,6 @@ out:
 
 /* ---- clusters ---- */
 
-/* n values as multiples of 1/dim, coded by their roots; the multiple of the highest level. */
 static double largest(const float *value, size_t n)
 {
     double most = 0;
@@ -148,6 +150,7 @@ static double largest(const float *value, size_t n)
     return most;
 }
 
+/* n values in levels of their roots, of which the highest is `most`. */
 static void code_roots(uint8_t *bytes, const float *value, size_t n, double most)
 {
     for (size_t i = 0; i < n; i++)

@@ -102,6 +102,7 @@ static void find_cluster(gm_placed *out, const ground *g, near_point *scratch)
     uint32_t p = find_branch(&lambda, g, out->xy, scratch);
     uint32_t d = g->points->document[p], node = a->node[d];
     if (g->points->graph.indptr[p + 1] == g->points->graph.indptr[p]) return; /* on the ring */
+    if (node == GM_ATLAS_NONE) return;
     if (a->lambda[d] > lambda)
         while (node > 0 && a->node_birth[node] >= lambda) node = a->node_parent[node];
     while (node > 0 && a->node_cluster[node] < 0) node = a->node_parent[node];

@@ -74,6 +74,9 @@ static gm_status merge_all(gm_clustering *c, const gm_recut *how, gm_error *err)
         int32_t wrong = m->from < 0 || (size_t)m->from >= C ? m->from : m->into;
         if (wrong < 0 || (size_t)wrong >= C)
             GM_FAIL(GM_EARG, "no cluster %d to merge, there are %zu", wrong, C);
+        for (size_t j = 0; j < i; j++)
+            if (how->merge[j].from == m->from && how->merge[j].into != m->into)
+                GM_FAIL(GM_EARG, "cluster %d is merged twice", m->from);
     }
     for (size_t k = 0; k < C; k++) {
         into[k] = end_of((int32_t)k, how->merge, how->n_merges);

@@ -22,7 +22,7 @@ typedef struct gm_recut {
  *   options  of the cut; min_cluster_size is set where target_clusters chooses it
  *   n_found  clusters before merging
  * The linkage of *points is moved into *out. Errors: GM_EARG for a merge of a cluster that is not
- * there; GM_EMEM. */
+ * there, twice into different ones, or in a circle; GM_EMEM. */
 gm_status gm_recut_cluster(gm_clustering *out, gm_atlas_points *points, const gm_atlas *atlas,
                            const gm_recut *how, gm_hdbscan_options *options, size_t *n_found,
                            gm_error *err) GM_MUST_USE;

@@ -6,6 +6,7 @@
 
 #include "base/cli.h"
 #include "base/outfile.h"
+#include "base/text.h"
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/quality.h"
@@ -130,6 +131,18 @@ static gm_status count_origins(uint32_t **count, const int32_t *label, size_t n_
     return GM_OK;
 }
 
+/* (n_clusters,S): documents of each cluster in each subset. */
+static gm_status count_subsets(uint32_t **count, const int32_t *label, size_t n_clusters,
+                               const gm_atlas *atlas, gm_error *err)
+{
+    const size_t S = atlas->n_subsets;
+    *count = gm_alloc2(n_clusters, S, sizeof **count);
+    if (*count == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", n_clusters);
+    for (size_t i = 0; S > 0 && i < atlas->n; i++)
+        if (label[i] >= 0) (*count)[(size_t)label[i] * S + atlas->subset[i]]++;
+    return GM_OK;
+}
+
 /* The atlas's cluster that gave most documents, C for noise; ties to the lower. */
 static size_t main_origin(const uint32_t *count, size_t C)
 {
@@ -159,6 +172,11 @@ static gm_status find_names(const char **name, size_t n_clusters, const uint32_t
         if ((size_t)number >= n_clusters)
             return gm_fail(err, GM_EARG, "no cluster %lld to name, there are %zu",
                            (long long)number, n_clusters);
+        if (strlen(text) >= GM_ATLAS_NAME_BYTES ||
+            gm_utf8_valid(text, strlen(text)) != strlen(text))
+            return gm_fail(err, GM_EARG,
+                           "the name of cluster %lld is not UTF-8 or longer than %d bytes",
+                           (long long)number, GM_ATLAS_NAME_BYTES - 1);
         name[number] = text;
     }
     return GM_OK;
@@ -184,8 +202,8 @@ static void print_origins(const uint32_t *count, size_t C)
     }
 }
 
-/* A table of labels (N) as show's, with what the clusters were in the atlas. */
-static void print_table(const gm_atlas *atlas, const int32_t *label, size_t n_clusters,
+/* A table as show's, with what the clusters were in the atlas; subset (n_clusters,S): documents. */
+static void print_table(const gm_atlas *atlas, const uint32_t *subset, size_t n_clusters,
                         const uint32_t *origin, const char *const *name)
 {
     const size_t C = atlas->n_clusters, S = atlas->n_subsets;
@@ -195,12 +213,8 @@ static void print_table(const gm_atlas *atlas, const int32_t *label, size_t n_cl
     for (size_t c = 0; c < n_clusters; c++) {
         size_t size = 0, most = 0, best = 0;
         for (size_t o = 0; o <= C; o++) size += origin[c * (C + 1) + o];
-        for (size_t s = 0; s < S; s++) {
-            size_t n = 0;
-            for (size_t i = 0; i < atlas->n; i++)
-                n += label[i] == (int32_t)c && atlas->subset[i] == s;
-            if (n > most) most = n, best = s;
-        }
+        for (size_t s = 0; s < S; s++)
+            if (subset[c * S + s] > most) most = subset[c * S + s], best = s;
         printf("%4zu %7zu ", c, size);
         if (S > 0)
             printf("%6.2f ", (double)most / (double)size);
@@ -252,7 +266,7 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     gm_recut_merge *merge = NULL;
     gm_agreement agreement;
     int32_t *label = NULL;
-    uint32_t *origin = NULL;
+    uint32_t *origin = NULL, *subset = NULL;
     const char **name = NULL;
     size_t n_found = 0, noise = 0;
     GM_TRY(gm_atlas_open(&atlas, path, err));
@@ -282,12 +296,14 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
            "ARI with the atlas's clusters %.4f\n\n",
            atlas->n, clustering.n_clusters, noise, 100 * (double)noise / (double)atlas->n,
            options.hdbscan.min_cluster_size, agreement.ari);
-    print_table(atlas, label, clustering.n_clusters, origin, name);
+    GM_TRY(count_subsets(&subset, label, clustering.n_clusters, atlas, err));
+    print_table(atlas, subset, clustering.n_clusters, origin, name);
     if (!c->quiet) fprintf(stderr, "cut in %.1f ms\n", 1000 * took);
 out:
     gm_free(merge);
     gm_free(label);
     gm_free(origin);
+    gm_free(subset);
     gm_free(name);
     gm_clustering_clear(&clustering);
     gm_atlas_points_clear(&points);

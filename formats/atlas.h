@@ -29,10 +29,10 @@
  *   + /condensed/parent, size u32, birth f64, cluster i32 (R): HDBSCAN's condensed tree; node 0
  *            is the root, parents come first; size in documents; cluster -1: not chosen itself;
  *            keywords text (R,10) of all documents below the node
- *   /layer, /expert, /document, /cluster, /keyword, /subset, /script, /node, /bound (N+1),
- *            /merge (N-1), /edge, /pair (2): dimension scales; /layer holds model layers
- *   /parameters, /quality: an attribute for each figure, and all of them as `json`
- *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
+ *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /node, /bound
+ * (N+1), /merge (N-1), /edge, /pair (2): dimension scales; /layer holds model layers /parameters,
+ * /quality: an attribute for each figure, and all of them as `json` root attributes: schema, the
+ * trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H
 #define GM_ATLAS_H
@@ -41,7 +41,11 @@
 
 #define GM_ATLAS_SCHEMA 2
 
-enum { GM_N_KEYWORDS = 10, GM_N_EXAMPLES = 10 };
+enum {
+    GM_N_KEYWORDS = 10,
+    GM_N_EXAMPLES = 10,
+    GM_ATLAS_NAME_BYTES = 64 /* room for a name, its end included */
+};
 
 /* No document, no node. */
 #define GM_ATLAS_NONE UINT32_MAX

@@ -1,6 +1,7 @@
 /* atlas_check.c - the values of an atlas that was read: whatever a file holds, what is let
  * through can be indexed, divided by and shown.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,7 +53,7 @@ static gm_status check_rates(const gm_atlas *a, hid_t file, gm_error *err)
             return gm_h5_fail(err, GM_EFORMAT, file, "'%s' holds %g at %zu, expected 0 to 1",
                               rate[k].name, (double)rate[k].value[i], i);
     }
-    size_t i = first_outside(a->lift, a->n_clusters * cells, 0, INFINITY);
+    size_t i = first_outside(a->lift, a->n_clusters * cells, 0, FLT_MAX);
     if (i < a->n_clusters * cells)
         return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/lift' holds %g at %zu",
                           (double)a->lift[i], i);
@@ -175,6 +176,10 @@ static gm_status check_places(const gm_atlas *a, hid_t file, gm_error *err)
             return gm_h5_fail(err, GM_EFORMAT, file,
                               "'/samples/first' is %u at %zu, which is not the first of its kind",
                               first, i);
+        if ((first == GM_ATLAS_NONE) != (node == GM_ATLAS_NONE))
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu has only one of '/samples/first' and '/samples/node'",
+                              i);
         if (node != GM_ATLAS_NONE && node >= a->n_nodes)
             return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in node %u of %zu", i, node,
                               a->n_nodes);

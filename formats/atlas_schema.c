@@ -1,8 +1,11 @@
 /* atlas_schema.c - the table of an atlas's datasets: see atlas_schema.h. */
 #include "formats/atlas_schema.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
+
+static_assert((int)GM_ATLAS_NAME_BYTES == (int)GM_H5_TEXT_BYTES, "a name is a text of a column");
 
 #define AT(member) offsetof(gm_atlas, member)
 

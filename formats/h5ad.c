@@ -162,7 +162,7 @@ out:
 /* ---- the parts ---- */
 
 /* Distinct names (n) for categories, in the arena: pandas refuses equal ones, so the later of two
- * gets its number behind it. */
+ * gets a number behind it that makes it new. */
 static gm_status name_categories(const char ***out, const char *const *name, size_t n,
                                  gm_arena *arena, gm_error *err)
 {
@@ -171,12 +171,13 @@ static gm_status name_categories(const char ***out, const char *const *name, siz
     for (size_t i = 0; i < n; i++) {
         char text[128];
         all[i] = name[i][0] ? name[i] : "(none)";
+        size_t number = i;
         for (size_t j = 0; j < i; j++) {
             if (strcmp(all[i], all[j]) != 0) continue;
-            int used = snprintf(text, sizeof text, "%.100s (%zu)", all[i], i);
+            int used = snprintf(text, sizeof text, "%.100s (%zu)", name[i], number++);
             all[i] = gm_arena_text(arena, text, (size_t)used);
             if (all[i] == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu names", n);
-            break;
+            j = SIZE_MAX; /* from the first again */
         }
     }
     *out = all;

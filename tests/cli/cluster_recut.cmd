@@ -25,6 +25,9 @@ echo "-- refused:"
 recut a.h5 --merge 9=0
 recut a.h5 --merge 0=
 recut a.h5 --merge 0=1 --merge 1=0
+recut a.h5 --merge 1=0 --merge 1=1
+recut a.h5 --name "0=$(printf '%064d' 7)"
+recut a.h5 --name "0=$(printf '\377')"
 recut a.h5 --name 99=X
 recut a.h5 --name Ships
 recut a.h5 --min-cluster-size 1

@@ -142,6 +142,7 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at 4");
     made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3 of 3");
     made_init(&m), m.lambda[2] = NAN, refuses("'/samples/lambda' is nan at 2");
+    made_init(&m), m.node[2] = GM_ATLAS_NONE, refuses("document 2 has only one of");
     made_init(&m), m.half_jaccard[1] = 1.5f, refuses("a quality figure of cluster 1");
     made_init(&m), m.coherence[0] = -2, refuses("a quality figure of cluster 0");
     made_init(&m), m.outlying[0] = 2, refuses("document 2 stands for cluster 0");
