@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "base/outfile.h"
 #include "cluster/cluster_commands.h"
-#include "cluster/csv.h"
+#include "base/csv.h"
 #include "cluster/from_atlas.h"
 #include "cluster/place.h"
 

@@ -12,7 +12,7 @@
 #include "base/outfile.h"
 #include "base/sha256.h"
 #include "cluster/cluster_commands.h"
-#include "cluster/csv.h"
+#include "base/csv.h"
 #include "cluster/from_atlas.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"

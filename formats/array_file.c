@@ -6,11 +6,10 @@
 
 #include "base/outfile.h"
 #include "base/sha256.h"
-#include "base/text.h"
+#include "formats/npy.h"
 
 enum { MAX_ARRAY_BYTES = 1 << 28, DS4_LAYERS = 43, DS4_EXPERTS = 256 };
-/* magic, version, length of the header; the data begins at a multiple of 64 */
-enum { NPY_FRONT = 10, NPY_ALIGN = 64 };
+enum { NPY_FRONT = 10 };                         /* magic, version, length of the header */
 static const char npy_magic[] = "\x93NUMPY\x01"; /* and a NUL: version 1.0 */
 
 void gm_array_clear(gm_array *array)
@@ -240,33 +239,16 @@ out:
     return status;
 }
 
-static gm_status put_npy_front(gm_text *out, size_t rows, size_t cols, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_text header = {0};
-    GM_TRY(gm_text_printf(&header, err,
-                          "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", rows,
-                          cols));
-    while ((NPY_FRONT + header.n + 1) % NPY_ALIGN != 0) GM_TRY(gm_text_add(&header, " ", err));
-    GM_TRY(gm_text_add(&header, "\n", err));
-    const char length[2] = {(char)(header.n & 0xFF), (char)(header.n >> 8)};
-    GM_TRY(gm_text_append(out, npy_magic, sizeof npy_magic, err));
-    GM_TRY(gm_text_append(out, length, sizeof length, err));
-    GM_TRY(gm_text_append(out, header.at, header.n, err));
-out:
-    gm_text_clear(&header);
-    return status;
-}
-
 gm_status gm_array_write(const char *path, const float *values, size_t n_rows, size_t n_cols,
                          bool replace, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text bytes = {0};
+    const uint64_t dim[2] = {n_rows, n_cols};
     GM_TRY(check_name(path, err));
     if (gm_array_is_ds4(path)) GM_TRY(check_ds4_shape(path, n_rows, n_cols, err));
     GM_TRY(check_values(path, values, n_rows, n_cols, err));
-    if (!gm_array_is_ds4(path)) GM_TRY(put_npy_front(&bytes, n_rows, n_cols, err));
+    if (!gm_array_is_ds4(path)) GM_TRY(gm_npy_put_front(&bytes, "<f4", dim, 2, err));
     GM_TRY(gm_text_append(&bytes, (const char *)values, n_rows * n_cols * sizeof *values, err));
     GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
 out:

@@ -11,6 +11,8 @@ int main(int argc, char **argv)
         {"verify", gm_probe_verify, "recompute every self-check of a trace"},
         {"stats", gm_probe_stats, "what a trace says of its experts: load, specialisation, router"},
         {"merge", gm_probe_merge, "join shards into one trace, or under an index"},
+        {"export", gm_probe_export,
+         "write a trace as arrays (.npy), documents (.csv) or lines (.jsonl)"},
         {"tokenize", gm_probe_tokenize, "print the token ids of every line of a .jsonl"},
         {NULL, NULL, NULL},
     };

@@ -1,5 +1,5 @@
 /* csv.c - one field. */
-#include "cluster/csv.h"
+#include "base/csv.h"
 
 #include <string.h>
 

@@ -1,0 +1,147 @@
+/* export_arrays.c - see export_arrays.h. */
+#include "probe/export_arrays.h"
+
+#include "base/cli.h"
+#include "formats/npy.h"
+
+enum { BATCH_BYTES = 8 << 20 };
+
+/* In the order of GM_EXPORT_ARRAYS. */
+typedef enum array_id {
+    COUNTS,
+    OFFSET,
+    EXPERT_ID,
+    GATE,
+    TOPK_MASS,
+    MARGIN,
+    TOKEN_ID,
+    POS,
+    PHASE,
+    NLL,
+    LOGITS,
+    LOGITS_TOKEN
+} array_id;
+
+static const char *const descr[] = {"<u4", "<u8", "<u2", "<f4", "<f4", "<f4",
+                                    "<u4", "<u4", "|u1", "<f4", "<f4", "<u8"};
+static const size_t item_size[] = {4, 8, 2, 4, 4, 4, 4, 4, 1, 4, 4, 8};
+
+/* The sizes of one row: *rank of them, dim[1..*rank]. */
+static void shape_row(array_id which, const gm_trace_info *info, uint64_t dim[GM_NPY_MAX_RANK],
+                      int *rank)
+{
+    const bool per_layer = which == COUNTS || which == LOGITS || which == TOPK_MASS ||
+                           which == MARGIN || which == EXPERT_ID || which == GATE;
+    *rank = 1;
+    if (per_layer) dim[(*rank)++] = (uint64_t)info->n_layers;
+    if (which == COUNTS || which == LOGITS) dim[(*rank)++] = (uint64_t)info->n_experts;
+    if (which == EXPERT_ID || which == GATE) dim[(*rank)++] = (uint64_t)info->n_chosen;
+}
+
+static gm_status read_rows(gm_trace *t, array_id which, uint64_t first, size_t n, void *rows,
+                           gm_error *err)
+{
+    switch (which) {
+    case COUNTS: return gm_trace_read_counts(t, (size_t)first, n, rows, err);
+    case EXPERT_ID: return gm_trace_read_routing(t, first, n, rows, NULL, NULL, NULL, err);
+    case GATE: return gm_trace_read_routing(t, first, n, NULL, rows, NULL, NULL, err);
+    case TOPK_MASS: return gm_trace_read_routing(t, first, n, NULL, NULL, rows, NULL, err);
+    case MARGIN: return gm_trace_read_routing(t, first, n, NULL, NULL, NULL, rows, err);
+    case TOKEN_ID: return gm_trace_read_tokens(t, first, n, rows, NULL, NULL, NULL, err);
+    case POS: return gm_trace_read_tokens(t, first, n, NULL, rows, NULL, NULL, err);
+    case PHASE: return gm_trace_read_tokens(t, first, n, NULL, NULL, rows, NULL, err);
+    case NLL: return gm_trace_read_tokens(t, first, n, NULL, NULL, NULL, rows, err);
+    case LOGITS: return gm_trace_read_logits(t, first, n, rows, NULL, err);
+    case OFFSET:
+    case LOGITS_TOKEN: break;
+    }
+    return gm_fail(err, GM_EARG, "this array is not read by rows");
+}
+
+static gm_status write_front(FILE *to, array_id which, const uint64_t *dim, int rank, gm_error *err)
+{
+    gm_text front = {0};
+    gm_status status = gm_npy_put_front(&front, descr[which], dim, rank, err);
+    if (status == GM_OK) fwrite(front.at, 1, front.n, to);
+    gm_text_clear(&front);
+    return status;
+}
+
+/* Rows [first, first+n) of the file's array, a few megabytes at a time. */
+static gm_status write_rows(FILE *to, gm_trace *trace, array_id which, uint64_t first, uint64_t n,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    uint64_t dim[GM_NPY_MAX_RANK] = {n};
+    int rank;
+    size_t row = item_size[which];
+    shape_row(which, gm_trace_get_info(trace), dim, &rank);
+    for (int r = 1; r < rank; r++) row *= (size_t)dim[r];
+    size_t most = (size_t)BATCH_BYTES / row + 1;
+    if (most > n) most = (size_t)n;
+    void *rows = gm_alloc2(most, row, 1);
+    if (rows == NULL && n > 0) GM_FAIL(GM_EMEM, "no memory for %zu rows of %zu bytes", most, row);
+    GM_TRY(write_front(to, which, dim, rank, err));
+    for (uint64_t done = 0; done < n;) {
+        size_t take = n - done < most ? (size_t)(n - done) : most;
+        if (which != COUNTS && which != LOGITS) take = gm_trace_batch(trace, first + done, take);
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(read_rows(trace, which, first + done, take, rows, err));
+        fwrite(rows, row, take, to);
+        done += take;
+    }
+out:
+    gm_free(rows);
+    return status;
+}
+
+static gm_status write_offsets(FILE *to, gm_trace *trace, const gm_export_range *range,
+                               gm_error *err)
+{
+    const uint64_t *offset = gm_trace_get_samples(trace)->offset + range->first;
+    const uint64_t n = range->n + 1;
+    gm_status status = write_front(to, OFFSET, &n, 1, err);
+    for (uint64_t i = 0; i < n && status == GM_OK; i++) {
+        uint64_t row = offset[i] - offset[0];
+        fwrite(&row, sizeof row, 1, to);
+    }
+    return status;
+}
+
+/* The sampled logits, or whose they are, of the range's rows. */
+static gm_status write_logits(FILE *to, gm_trace *trace, array_id which,
+                              const gm_export_range *range, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const uint64_t n_all = gm_trace_n_logits(trace), end = range->token + range->n_tokens;
+    uint64_t *token = NULL, first = 0, last;
+    if (n_all == 0) GM_FAIL(GM_EABSENT, "the trace holds no logits (collect --record logits)");
+    token = gm_alloc2((size_t)n_all, 1, sizeof *token);
+    if (token == NULL) GM_FAIL(GM_EMEM, "no memory for the numbers of %zu tokens", (size_t)n_all);
+    GM_TRY(gm_trace_read_logits(trace, 0, (size_t)n_all, NULL, token, err));
+    while (first < n_all && token[first] < range->token) first++;
+    for (last = first; last < n_all && token[last] < end;) token[last++] -= range->token;
+    if (which == LOGITS) {
+        GM_TRY(write_rows(to, trace, LOGITS, first, last - first, err));
+    } else {
+        const uint64_t n = last - first;
+        GM_TRY(write_front(to, which, &n, 1, err));
+        fwrite(token + first, sizeof *token, (size_t)n, to);
+    }
+out:
+    gm_free(token);
+    return status;
+}
+
+gm_status gm_export_array(FILE *to, gm_trace *trace, int which, const gm_export_range *range,
+                          gm_error *err)
+{
+    const array_id id = (array_id)which;
+    if (id == COUNTS) return write_rows(to, trace, id, range->first, range->n, err);
+    if (gm_trace_n_tokens(trace) == 0)
+        return gm_fail(err, GM_EABSENT,
+                       "the trace holds no tokens, only counts (collect --record choices)");
+    if (id == OFFSET) return write_offsets(to, trace, range, err);
+    if (id == LOGITS || id == LOGITS_TOKEN) return write_logits(to, trace, id, range, err);
+    return write_rows(to, trace, id, range->token, range->n_tokens, err);
+}
