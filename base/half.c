@@ -1,6 +1,7 @@
-/* half.c - float32 to float16 and bfloat16 and back, by integer arithmetic. */
+/* half.c - float32 to float16, bfloat16 and fp8 and back, by integer arithmetic. */
 #include "base/half.h"
 
+#include <math.h>
 #include <string.h>
 
 static uint32_t bits_of(float value)
@@ -83,3 +84,34 @@ float gm_bf16_to_f32(uint16_t bits)
     bool nan = (bits & 0x7FFF) > 0x7F80;
     return float_of((uint32_t)bits << 16 | (nan ? 0x400000u : 0u));
 }
+
+uint8_t gm_fp8_from_f32(float value)
+{
+    const uint32_t bits = bits_of(value), sign = bits >> 24 & 0x80, size = bits & 0x7FFFFFFF;
+    if (size > 0x7F800000) return (uint8_t)(sign | 0x7F);
+    if (size >= 0x43E00000) return (uint8_t)(sign | 0x7E); /* 448 */
+    if (size < 0x3A800000) return (uint8_t)sign;           /* < 2^-10 rounds to zero */
+    if (size >= 0x3C800000) /* normal, from 2^-6 on: the bias from 127 to 7 */
+        return (uint8_t)(sign | shift_round(size - (120u << 23), 20));
+    /* Denormal: value = m * 2^-9 with integer m, from the explicit significand. */
+    const uint32_t significand = (size & 0x7FFFFF) | 0x800000;
+    return (uint8_t)(sign | shift_round(significand, 141 - (size >> 23)));
+}
+
+/* Eight fractions of one exponent, `step` apart. */
+#define EIGHT(first, step)                                                                       \
+    (first), (first) + (step), (first) + 2 * (step), (first) + 3 * (step), (first) + 4 * (step), \
+        (first) + 5 * (step), (first) + 6 * (step), (first) + 7 * (step)
+#define ALL_OF(sign)                                                                         \
+    EIGHT(sign 0x0p0f, sign 0x1p-9f), EIGHT(sign 0x1p-6f, sign 0x1p-9f),                     \
+        EIGHT(sign 0x1p-5f, sign 0x1p-8f), EIGHT(sign 0x1p-4f, sign 0x1p-7f),                \
+        EIGHT(sign 0x1p-3f, sign 0x1p-6f), EIGHT(sign 0x1p-2f, sign 0x1p-5f),                \
+        EIGHT(sign 0x1p-1f, sign 0x1p-4f), EIGHT(sign 0x1p0f, sign 0x1p-3f),                 \
+        EIGHT(sign 0x1p1f, sign 0x1p-2f), EIGHT(sign 0x1p2f, sign 0x1p-1f),                  \
+        EIGHT(sign 0x1p3f, sign 0x1p0f), EIGHT(sign 0x1p4f, sign 0x1p1f),                    \
+        EIGHT(sign 0x1p5f, sign 0x1p2f), EIGHT(sign 0x1p6f, sign 0x1p3f),                    \
+        EIGHT(sign 0x1p7f, sign 0x1p4f), sign 0x1p8f, sign 288.0f, sign 320.0f, sign 352.0f, \
+        sign 384.0f, sign 416.0f, sign 448.0f, NAN
+const float gm_fp8_values[256] = {ALL_OF(+), ALL_OF(-)};
+#undef EIGHT
+#undef ALL_OF

@@ -20,7 +20,8 @@
     X(GM_I8, "I8", 1)     \
     X(GM_U8, "U8", 1)     \
     X(GM_I32, "I32", 4)   \
-    X(GM_I64, "I64", 8)
+    X(GM_I64, "I64", 8)   \
+    X(GM_FP8, "F8_E4M3", 1)
 
 #define GM_DTYPE_ENUM(code, name, bytes) code,
 typedef enum gm_dtype { GM_DTYPE_LIST(GM_DTYPE_ENUM) GM_N_DTYPES } gm_dtype;

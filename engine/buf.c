@@ -4,20 +4,21 @@
 
 gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
 {
-    size_t stride = gm_round_up(cols, GM_K_BLOCK);
+    const size_t stride = gm_round_up(cols, GM_K_BLOCK);
+    const size_t scales = gm_is_scaled(dtype) ? gm_round_up(rows * sizeof(float), 32) : 0;
     return (gm_buf){.layout = GM_LAYOUT_ROWS,
                     .dtype = dtype,
                     .count = count,
                     .rows = rows,
                     .cols = cols,
                     .stride = stride,
-                    .item_bytes = rows * stride * gm_dtype_bytes(dtype)};
+                    .item_bytes = rows * stride * gm_dtype_bytes(dtype) + scales};
 }
 
 size_t gm_panel_bytes(gm_dtype dtype, size_t k)
 {
     const size_t depth = dtype == GM_F32 ? k : gm_round_up(k, GM_K_BLOCK);
-    return GM_PANEL * (depth * gm_dtype_bytes(dtype) + (dtype == GM_I8 ? sizeof(float) : 0));
+    return GM_PANEL * (depth * gm_dtype_bytes(dtype) + (gm_is_scaled(dtype) ? sizeof(float) : 0));
 }
 
 gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols)

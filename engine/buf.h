@@ -5,7 +5,8 @@
  *
  * Layouts, of `count` matrices of (rows, cols):
  *   ROWS    row-major, rows `stride` elements apart, stride = cols rounded up to 32;
- *           what lies behind `cols` is zero
+ *           what lies behind `cols` is zero; the scales of 8-bit weights lie behind the rows
+ *           of their matrix, a matrix beginning at a multiple of 32 bytes
  *   PANELS  weights of a product, rows = outputs N, cols = inputs K, in panels of 16
  *           outputs; see cpu/pack.h
  */
@@ -37,7 +38,13 @@ static inline size_t gm_round_up(size_t n, size_t multiple)
     return (n + multiple - 1) / multiple * multiple;
 }
 
-/* Bytes of a panel of 16 outputs and k inputs (cpu/pack.h); I8: with its 16 scales. */
+/* Weights of 8 bits, I8 and FP8, come with a scale (f32) for each output. */
+static inline bool gm_is_scaled(gm_dtype dtype)
+{
+    return dtype == GM_I8 || dtype == GM_FP8;
+}
+
+/* Bytes of a panel of 16 outputs and k inputs (cpu/pack.h), with its 16 scales if it has any. */
 size_t gm_panel_bytes(gm_dtype dtype, size_t k);
 
 /* Describe a buffer; nothing is allocated. */

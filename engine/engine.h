@@ -26,19 +26,22 @@ typedef struct gm_model gm_model;
  * to bf16 with the fixed summation order of DESIGN section 4; or as bf16 with weights (but
  * the router's) that are whole numbers from -127 to 127 and a scale for each output; or as
  * bf16 in the order of AVX512-BF16's dot product, a class of its own that processors with
- * that instruction and without AMX are faster in. AUTO is bf16 where the checkpoint is,
- * otherwise f32; the others have to be asked for. */
+ * that instruction and without AMX are faster in; or as int8 with weights that are fp8 (e4m3),
+ * which is for GPUs: on the CPU it is the definition, and slow. AUTO is bf16 where the checkpoint
+ * is, otherwise f32; the others have to be asked for. */
 typedef enum gm_numerics {
     GM_NUMERICS_AUTO,
     GM_NUMERICS_F32,
     GM_NUMERICS_BF16,
     GM_NUMERICS_INT8,
-    GM_NUMERICS_BF16_DOT
+    GM_NUMERICS_BF16_DOT,
+    GM_NUMERICS_FP8
 } gm_numerics;
 
-/* "f32", "bf16", "int8", "bf16-dot"; and what command lines offer, in the order of the enum. */
+/* "f32", "bf16", "int8", "bf16-dot", "fp8"; and what command lines offer, in the order of the
+ * enum. */
 const char *gm_numerics_name(gm_numerics numerics);
-#define GM_NUMERICS_CHOICES "auto|f32|bf16|int8|bf16-dot"
+#define GM_NUMERICS_CHOICES "auto|f32|bf16|int8|bf16-dot|fp8"
 
 /* Called while weights are loaded and packed; total is the sum of `done`. */
 typedef void gm_load_progress(void *context, double done_bytes, double total_bytes);

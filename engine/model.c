@@ -77,7 +77,7 @@ out:
 
 const char *gm_numerics_name(gm_numerics numerics)
 {
-    static const char *const name[] = {"auto", "f32", "bf16", "int8", "bf16-dot"};
+    static const char *const name[] = {"auto", "f32", "bf16", "int8", "bf16-dot", "fp8"};
     return name[numerics];
 }
 

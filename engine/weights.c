@@ -137,10 +137,11 @@ static gm_dtype embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint
     return tensor ? tensor->dtype : GM_F32;
 }
 
-static gm_dtype panel_dtype(gm_numerics numerics)
+gm_dtype gm_weights_dtype(gm_numerics numerics)
 {
     switch (numerics) {
     case GM_NUMERICS_INT8: return GM_I8;
+    case GM_NUMERICS_FP8: return GM_FP8;
     case GM_NUMERICS_BF16:
     case GM_NUMERICS_BF16_DOT: return GM_BF16;
     default: return GM_F32;
@@ -182,7 +183,7 @@ static size_t section_bytes(gm_weights *w, size_t i, gm_layer *layer)
 gm_status gm_weights_describe(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                               gm_error *err)
 {
-    const gm_dtype embed = embed_dtype(arch, checkpoint), dtype = panel_dtype(w->numerics);
+    const gm_dtype embed = embed_dtype(arch, checkpoint), dtype = gm_weights_dtype(w->numerics);
     const size_t n = (size_t)arch->n_layers;
     describe_ends(w, arch, dtype, embed);
     w->layer = gm_alloc(n, sizeof *w->layer);
@@ -204,7 +205,7 @@ gm_status gm_weights_describe(gm_weights *w, const gm_arch *arch, const gm_check
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics)
 {
-    const gm_dtype dtype = panel_dtype(numerics);
+    const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_weights w = {.n_layers = (size_t)arch->n_layers};
     uint64_t bytes = sizeof w + w.n_layers * (sizeof *w.layer + sizeof *w.section);
     describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
@@ -219,7 +220,7 @@ uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
 uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                                  gm_numerics numerics, bool no_head)
 {
-    const gm_dtype dtype = panel_dtype(numerics);
+    const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_weights w = {.n_layers = (size_t)arch->n_layers};
     uint64_t most = 0, ends = 0;
     describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));

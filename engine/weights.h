@@ -1,6 +1,6 @@
 /* weights.h - a model's weights in the form that a backend's kernels read.
  *
- * Matrices become panels (buf.h) of f32, of bf16 under GM_NUMERICS_BF16, or of int8; the
+ * Matrices become panels (buf.h) of f32, of bf16 under GM_NUMERICS_BF16, of int8 or of fp8; the
  * router, its biases and all norms stay f32; the embedding is copied in the type
  * of the checkpoint. Query, key and value are one matrix, its three parts starting
  * at multiples of 32 outputs; gate and up are one matrix whose panels alternate, so
@@ -92,6 +92,9 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
                             const gm_model_info *info, const gm_model_options *options,
                             gm_error *err) GM_MUST_USE;
 void gm_weights_free(gm_weights *weights);
+
+/* The type of the matrices that products read; the router's is f32. */
+gm_dtype gm_weights_dtype(gm_numerics numerics);
 
 /* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but
  * the type of the embedding. */

@@ -108,7 +108,7 @@ static void fill(gm_buf *buf)
     const size_t n = buf->item_bytes / gm_dtype_bytes(buf->dtype);
     for (size_t i = 0; i < n; i++) {
         uint16_t half = (uint16_t)(0x3c00 + (gm_rng_next(&rng) & 0x80ff));
-        if (buf->dtype == GM_I8) /* scales as well: tiny or not finite, which takes as long */
+        if (gm_is_scaled(buf->dtype)) /* scales as well: tiny or not finite, which takes as long */
             ((int8_t *)buf->address)[i] = (int8_t)(half % 100);
         else if (buf->dtype == GM_BF16)
             ((uint16_t *)buf->address)[i] = half;
@@ -121,9 +121,7 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
                                 gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
                                 gm_error *err)
 {
-    const gm_dtype dtype = numerics == GM_NUMERICS_F32    ? GM_F32
-                           : numerics == GM_NUMERICS_INT8 ? GM_I8
-                                                          : GM_BF16;
+    const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_status status = GM_OK;
     product p = {
         .x = gm_buf_rows(dtype == GM_F32 ? GM_F32 : GM_BF16, 1, m, k),

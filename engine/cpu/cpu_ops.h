@@ -28,6 +28,7 @@ static inline const gm_product *gm_product_for(const gm_kernels *k, gm_numerics 
 {
     if (dtype == GM_F32) return &k->f32;
     if (dtype == GM_I8) return &k->i8;
+    if (dtype == GM_FP8) return &k->fp8;
     return numerics == GM_NUMERICS_BF16_DOT ? &k->dot : &k->bf16;
 }
 

@@ -35,7 +35,8 @@ typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, si
  * f32: one chain of fused multiply-adds from 0, k ascending.
  * bf16: from c = 0, per 32 inputs one chain over even k and one over odd k, both from 0,
  *   then c = c + (even + odd). This is what AMX tiles compute.
- * int8: the same with the weights' whole numbers, then c times the output's scale.
+ * int8, fp8: the same with the weights' whole numbers, or the values of their bytes, then c
+ *   times the output's scale.
  * dot: from c = 0 one chain of fused multiply-adds, of each pair of inputs the odd one
  *   first. This is what AVX512-BF16's VDPBF16PS computes. */
 typedef void gm_gemm(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -61,7 +62,7 @@ static inline size_t gm_block_rows(size_t k)
 
 typedef struct gm_kernels {
     const char *name;
-    gm_product f32, bf16, i8, dot;
+    gm_product f32, bf16, i8, fp8, dot;
 
     /* Root-mean-square norm: out = (x * r) * weight, r = 1 / sqrt(mean of squares +
      * epsilon); lane i sums the squares of elements i, i+16, ... */

@@ -21,7 +21,8 @@
     {                           \
         gather_amx, gemm_amx_i8 \
     }
-#define SHAPES_F32 X(8, 2) X(4, 4) X(2, 8) X(1, 8)
+#define SHAPES_F32  X(8, 2) X(4, 4) X(2, 8) X(1, 8)
+#define SHAPES_BF16 X(8, 1) X(4, 2) X(2, 4) X(1, 8)
 #include "engine/cpu/kernels.h"
 
 static gm_gather gather_amx;

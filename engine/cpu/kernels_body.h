@@ -3,11 +3,13 @@
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
  * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 and PRODUCT_I8 are
- * products of its own, if it has them;
- * PRODUCT_DOT comes with a tile_dot that is defined behind this file.
+ * products of its own, if it has them; PRODUCT_DOT comes with a tile_dot that is defined behind
+ * this file.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
+
+#include "base/half.h"
 
 enum {
     PANEL = LANES,
@@ -185,24 +187,24 @@ static void gemm_dot(const void *x, size_t ldx, size_t m, const void *panels, si
     IN_BLOCKS(block_dot);
 }
 
-#ifndef PRODUCT_BF16
-#define PRODUCT_BF16           \
-    {                          \
-        gather_bf16, gemm_bf16 \
-    }
-#define PRODUCT_I8           \
-    {                        \
-        gather_bf16, gemm_i8 \
-    }
-
 /* A tile of a bf16 product: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
- * of an output is one 32-bit word, the even input in its low half. Of an int8 product: 16
- * outputs of the even input, then of the odd one, as bytes; scales behind the panel. */
+ * of an output is one 32-bit word, the even input in its low half. Of a product with weights of
+ * 8 bits: 16 outputs of the even input, then of the odd one; scales behind the panel. */
+enum pairs { PAIRS_BF16, PAIRS_I8, PAIRS_FP8 };
+
+INLINE v16 load_fp8(const uint8_t *from)
+{
+    float value[LANES];
+    for (int i = 0; i < LANES; i++) value[i] = gm_fp8_values[from[i]];
+    return v16_load(value);
+}
+
 INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, float *out, size_t ldo,
-                       const int rows, const int n, const bool i8)
+                       const int rows, const int n, const enum pairs of)
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
-    const size_t panel_bytes = i8 ? PANEL * (depth + sizeof(float)) : PANEL * 2 * depth;
+    const bool scaled = of != PAIRS_BF16;
+    const size_t panel_bytes = scaled ? PANEL * (depth + sizeof(float)) : PANEL * 2 * depth;
     const v16i high = v16i_all(0xffff0000u);
     const char *w = panels;
     v16 c[TILE_ROWS][TILE_PANELS];
@@ -222,8 +224,11 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
             v16 b0[TILE_PANELS], b1[TILE_PANELS];
             UNROLL
             for (int p = 0; p < n; p++) {
-                const char *at = w + (size_t)p * panel_bytes + i * PANEL * (i8 ? 1 : 2);
-                if (i8) {
+                const char *at = w + (size_t)p * panel_bytes + i * PANEL * (scaled ? 1 : 2);
+                if (of == PAIRS_FP8) {
+                    b0[p] = load_fp8((const uint8_t *)at);
+                    b1[p] = load_fp8((const uint8_t *)at + PANEL);
+                } else if (of == PAIRS_I8) {
                     b0[p] = v16_load_i8((const int8_t *)at);
                     b1[p] = v16_load_i8((const int8_t *)at + PANEL);
                 } else {
@@ -252,23 +257,59 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
     for (int p = 0; p < n; p++) {
         const char *behind = w + (size_t)p * panel_bytes + depth * PANEL;
         v16 scale = v16_all(1.0f);
-        if (i8) scale = v16_load((const float *)(const void *)behind);
+        if (scaled) scale = v16_load((const float *)(const void *)behind);
         UNROLL
         for (int r = 0; r < rows; r++)
-            v16_store(out + (size_t)r * ldo + p * PANEL, i8 ? v16_mul(c[r][p], scale) : c[r][p]);
+            v16_store(out + (size_t)r * ldo + p * PANEL,
+                      scaled ? v16_mul(c[r][p], scale) : c[r][p]);
     }
 }
+
+INLINE void tile_fp8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
+                     const int rows, const int panels)
+{
+    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_FP8);
+}
+
+static void block_fp8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                      size_t n_panels, float *out, size_t ldo)
+{
+    const uint8_t *w = panels;
+    const size_t panel_size =
+        ((k + K_BLOCK - 1) / K_BLOCK * K_BLOCK + sizeof(float)) * PANEL; /* scales behind it */
+    size_t r = 0;
+#define X(rows, n) SWEEP(tile_fp8, rows, n)
+    SHAPES_BF16
+#undef X
+}
+
+static void gemm_fp8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                     size_t n_panels, float *out, size_t ldo, bool next)
+{
+    (void)next;
+    IN_BLOCKS(block_fp8);
+}
+
+#ifndef PRODUCT_BF16
+#define PRODUCT_BF16           \
+    {                          \
+        gather_bf16, gemm_bf16 \
+    }
+#define PRODUCT_I8           \
+    {                        \
+        gather_bf16, gemm_i8 \
+    }
 
 INLINE void tile_bf16(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
                       const int rows, const int panels)
 {
-    tile_pairs(x, w, k, out, ldo, rows, panels, false);
+    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_BF16);
 }
 
 INLINE void tile_i8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
                     const int rows, const int panels)
 {
-    tile_pairs(x, w, k, out, ldo, rows, panels, true);
+    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_I8);
 }
 
 static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -444,6 +485,7 @@ const gm_kernels KERNELS = {
     .f32 = {gather_f32, gemm_f32},
     .bf16 = PRODUCT_BF16,
     .i8 = PRODUCT_I8,
+    .fp8 = {gather_bf16, gemm_fp8},
     .dot = PRODUCT_DOT,
     .norm = norm,
     .to_bf16 = to_bf16,

@@ -12,36 +12,36 @@ const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel)
            panel * gm_panel_bytes(buf->dtype, buf->cols);
 }
 
-/* One output of a panel of int8: its whole numbers, 16 bytes apart, and its scale. */
-static void store_i8(int8_t *panel, size_t depth, size_t lane, const float *from, size_t k_all)
+float gm_pack_row(gm_dtype dtype, const float *from, size_t k_all, size_t step, uint8_t *to)
 {
-    float most = 0.0f, *scale = (float *)(void *)(panel + depth * GM_PANEL) + lane;
+    float most = 0.0f;
     bool finite = true;
     for (size_t k = 0; k < k_all; k++) {
         finite = finite && isfinite(from[k]);
         most = fmaxf(most, fabsf(from[k]));
     }
-    *scale = finite ? most / 127.0f : NAN;
-    if (*scale < 0x1p-100f)
-        *scale = 0.0f; /* so that 1 / scale is finite, denormals flushed or not */
-    const float by = finite && *scale > 0.0f ? 1.0f / *scale : 0.0f;
+    float scale = finite ? most / (dtype == GM_I8 ? 127.0f : 448.0f) : NAN;
+    if (scale < 0x1p-100f) scale = 0.0f; /* so that 1 / scale is finite, denormals flushed or not */
+    const float by = finite && scale > 0.0f ? 1.0f / scale : 0.0f;
     for (size_t k = 0; k < k_all; k++) {
-        float whole = finite ? rintf(from[k] * by) : 0.0f;
-        panel[k * GM_PANEL + lane] = (int8_t)(whole > 127.0f    ? 127.0f
-                                              : whole < -127.0f ? -127.0f
-                                                                : whole);
+        const float x = finite ? from[k] * by : 0.0f, whole = rintf(x);
+        to[k * step] = dtype == GM_I8 ? (uint8_t)(int8_t)(whole > 127.0f    ? 127.0f
+                                                          : whole < -127.0f ? -127.0f
+                                                                            : whole)
+                                      : gm_fp8_from_f32(x);
     }
+    return scale;
 }
 
 void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from)
 {
     const size_t k_all = buf->cols, depth = gm_panel_depth(buf->dtype, k_all);
     void *matrix = (char *)buf->address + item * buf->item_bytes;
-    if (buf->dtype == GM_I8) {
-        int8_t *panel =
-            (int8_t *)matrix + n / GM_PANEL * gm_panel_bytes(GM_I8, k_all); /* the rows' own */
-        for (size_t r = 0; r < rows; r++)
-            store_i8(panel, depth, n % GM_PANEL + r, from + r * k_all, k_all);
+    if (gm_is_scaled(buf->dtype)) {
+        uint8_t *panel = (uint8_t *)matrix + n / GM_PANEL * gm_panel_bytes(buf->dtype, k_all);
+        float *scale = (float *)(void *)(panel + depth * GM_PANEL); /* of the rows' own panel */
+        for (size_t r = 0, lane = n % GM_PANEL; r < rows; r++, lane++)
+            scale[lane] = gm_pack_row(buf->dtype, from + r * k_all, k_all, GM_PANEL, panel + lane);
     } else if (buf->dtype == GM_BF16) {
         uint16_t *to = matrix;
         for (size_t k = 0; k < k_all; k++)

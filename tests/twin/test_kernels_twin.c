@@ -23,18 +23,19 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather), MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(i8.gather),  MEMBER(i8.gemm),     MEMBER(dot.gather),  MEMBER(dot.gemm),
-    MEMBER(norm),       MEMBER(to_bf16),     MEMBER(add),         MEMBER(add_scaled),
-    MEMBER(swiglu),     MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
-    MEMBER(merge),      MEMBER(rotate),
+    MEMBER(f32.gather), MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather),  MEMBER(i8.gemm),    MEMBER(fp8.gather),  MEMBER(fp8.gemm),
+    MEMBER(dot.gather), MEMBER(dot.gemm),   MEMBER(norm),        MEMBER(to_bf16),
+    MEMBER(add),        MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(exp_shifted),
+    MEMBER(exp_sum),    MEMBER(attend),     MEMBER(merge),       MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
 
 static float a[MOST], b[MOST], one[MOST], two[MOST];
 static uint16_t halves[MOST];
-static int8_t whole[MOST]; /* panels of int8, see fill_bytes */
+static int8_t whole[MOST];   /* panels of int8, see fill_bytes */
+static uint8_t eights[MOST]; /* the same as fp8: no NaN among them */
 
 /* Values over many magnitudes, zeros of both signs and denormals among them. */
 static void fill(float *x, size_t n, uint64_t stream, double scale)
@@ -99,6 +100,9 @@ static void fill_bytes(size_t k, size_t n)
         for (size_t i = 0; i < GM_PANEL; i++) scale[i] = (float)gm_rng_unit(&rng) * 1e-3f;
         if (p == 1) scale[5] = NAN;
         memcpy(panel + depth * GM_PANEL, scale, sizeof scale);
+        uint8_t *eight = memcpy(eights + p * panel_bytes, panel, panel_bytes);
+        for (size_t i = 0; i < depth * GM_PANEL; i++)
+            if ((eight[i] & 0x7F) == 0x7F) eight[i]--;
     }
 }
 
@@ -138,6 +142,10 @@ static void products(const gm_kernels *plain, const gm_kernels *other)
                 multiply(&other->i8, rounded, LD, by, m, whole, k, n, two, ldo);
                 same("i8.gather", other, k, one, two, m * ldo);
                 same("i8.gemm", other, k, one, two, m * ldo);
+                multiply(&plain->fp8, rounded, LD, by, m, eights, k, n, one, ldo);
+                multiply(&other->fp8, rounded, LD, by, m, eights, k, n, two, ldo);
+                same("fp8.gather", other, k, one, two, m * ldo);
+                same("fp8.gemm", other, k, one, two, m * ldo);
                 for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
                     CHECK(one[t] == -7.0f && two[t] == -7.0f);
             }
@@ -353,34 +361,38 @@ static void no_loop_is_left_out(void)
         if (!members[i].compared) TEST_FAILED_("no check compares '%s'", members[i].name);
 }
 
-/* The definition of int8 products: the bf16 product, which the goldens hold against exact
- * arithmetic, with the whole numbers as weights, then times the scale. */
-static void int8_is_bf16_of_whole_numbers(void)
+/* The definition of products with weights of 8 bits: the bf16 product, which the goldens hold
+ * against exact arithmetic, with the whole numbers or the bytes' values as weights, then times
+ * the scale. */
+static void eight_bits_are_bf16_of_their_values(void)
 {
     enum { M = 5, K = 100, LD = 128, N = 2 * GM_PANEL };
     static uint16_t x[M * LD], panels[N * LD];
-    static float from_i8[M * N], from_bf16[M * N];
+    static float got[M * N], want[M * N];
     const size_t panel_bytes = gm_panel_bytes(GM_I8, K);
     fill(a, M * LD, 3, 1.0);
     for (size_t i = 0; i < M * LD; i++) x[i] = i % LD < K ? gm_bf16_from_f32(a[i]) : 0;
     fill_bytes(K, 2);
-    for (size_t n = 0; n < N; n++)
-        for (size_t k = 0; k < LD; k++) {
-            const int8_t *panel = whole + n / GM_PANEL * panel_bytes;
-            panels[gm_panel_index(GM_BF16, LD, n, k)] =
-                gm_bf16_from_f32(panel[k * GM_PANEL + n % GM_PANEL]);
+    for (int fp8 = 0; fp8 < 2; fp8++) {
+        const gm_product *of = fp8 ? &gm_kernels_portable.fp8 : &gm_kernels_portable.i8;
+        for (size_t n = 0; n < N; n++)
+            for (size_t k = 0; k < LD; k++) {
+                const size_t at = n / GM_PANEL * panel_bytes + k * GM_PANEL + n % GM_PANEL;
+                panels[gm_panel_index(GM_BF16, LD, n, k)] =
+                    gm_bf16_from_f32(fp8 ? gm_fp8_values[eights[at]] : (float)whole[at]);
+            }
+        unsigned state = gm_denormals_flush();
+        multiply(of, x, LD, NULL, M, fp8 ? (const void *)eights : whole, K, 2, got, N);
+        multiply(&gm_kernels_portable.bf16, x, LD, NULL, M, panels, K, 2, want, N);
+        gm_denormals_restore(state);
+        for (size_t i = 0; i < M * N; i++) {
+            float scale;
+            const int8_t *panel = whole + i % N / GM_PANEL * panel_bytes;
+            memcpy(&scale, panel + LD * GM_PANEL + i % GM_PANEL * sizeof scale, sizeof scale);
+            want[i] *= scale;
         }
-    unsigned state = gm_denormals_flush();
-    multiply(&gm_kernels_portable.i8, x, LD, NULL, M, whole, K, 2, from_i8, N);
-    multiply(&gm_kernels_portable.bf16, x, LD, NULL, M, panels, K, 2, from_bf16, N);
-    gm_denormals_restore(state);
-    for (size_t i = 0; i < M * N; i++) {
-        float scale;
-        const int8_t *panel = whole + i % N / GM_PANEL * panel_bytes;
-        memcpy(&scale, panel + LD * GM_PANEL + i % GM_PANEL * sizeof scale, sizeof scale);
-        from_bf16[i] *= scale;
+        same(fp8 ? "fp8.gemm" : "i8.gemm", &gm_kernels_portable, K, want, got, M * N);
     }
-    same("i8.gemm", &gm_kernels_portable, K, from_bf16, from_i8, M * N);
 }
 
 /* Our exponential is within a few units in the last place of the C library's. */
@@ -395,6 +407,6 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
-TESTS(TEST(products_agree), TEST(deep_products_agree), TEST(int8_is_bf16_of_whole_numbers),
+TESTS(TEST(products_agree), TEST(deep_products_agree), TEST(eight_bits_are_bf16_of_their_values),
       TEST(rows_of_any_length_agree), TEST(padded_rows_agree), TEST(blocks_of_keys_agree),
       TEST(special_values_agree), TEST(no_loop_is_left_out), TEST(exponential_is_accurate))

@@ -93,6 +93,53 @@ static void rounding_is_to_nearest_even(void)
     }
 }
 
+/* Every byte says what the format's three fields say; 0x7f and 0xff are NaN. */
+static void every_fp8_says_what_its_bits_say(void)
+{
+    for (int b = 0; b < 256; b++) {
+        const int exponent = b >> 3 & 15, fraction = b & 7;
+        const double size = exponent ? ldexp(8 + fraction, exponent - 10) : ldexp(fraction, -9);
+        if ((b & 0x7F) == 0x7F) {
+            CHECK(isnan(gm_fp8_values[b]));
+        } else {
+            CHECK_NEAR(gm_fp8_values[b], b & 0x80 ? -size : size, 0);
+            CHECK(!!signbit(gm_fp8_values[b]) == (b >= 0x80));
+        }
+        CHECK_INT(gm_fp8_from_f32(gm_fp8_values[b]) | (b == 0xFF) << 7, b); /* one NaN */
+    }
+}
+
+static void fp8_rounds_to_nearest_even_and_saturates(void)
+{
+    static const struct {
+        float value;
+        uint8_t fp8;
+    } cases[] = {{1e30f, 0x7E},
+                 {-INFINITY, 0xFE},
+                 {448.0f, 0x7E},
+                 {463.0f, 0x7E},
+                 {432.0f, 0x7E} /* tie */,
+                 {416.1f, 0x7D},
+                 {0x1p-10f, 0} /* tie */,
+                 {0x1.000002p-10f, 1},
+                 {0x1.8p-9f, 2} /* tie */,
+                 {-1e-30f, 0x80},
+                 {0x1.ep-7f, 8} /* into the normals */,
+                 {0x1.fp-7f, 8}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_INT(gm_fp8_from_f32(cases[i].value), cases[i].fp8);
+    for (uint32_t i = 0; i < 200000 && test_failures <= 5; i++) { /* 2^-12 to 448 */
+        const float value = from_bits(0x39800000 + i * 877 % 0x0A600000);
+        const uint8_t got = gm_fp8_from_f32(value);
+        const double here = fabs((double)gm_fp8_values[got] - (double)value);
+        const double above =
+            got < 0x7E ? fabs((double)gm_fp8_values[got + 1] - (double)value) : 1e9;
+        const double below = got > 0 ? fabs((double)gm_fp8_values[got - 1] - (double)value) : 1e9;
+        CHECK(here <= above && here <= below);
+        if (here == above || here == below) CHECK_INT(got & 1, 0);
+    }
+}
+
 static void bf16_rounds_ties_to_even_and_overflows_to_infinity(void)
 {
     CHECK_INT(gm_bf16_from_f32(from_bits(0x3F808000)), 0x3F80);
@@ -105,4 +152,6 @@ static void bf16_rounds_ties_to_even_and_overflows_to_infinity(void)
 }
 
 TESTS(TEST(every_value_comes_back), TEST(many_halves_are_as_one), TEST(known_halves),
-      TEST(rounding_is_to_nearest_even), TEST(bf16_rounds_ties_to_even_and_overflows_to_infinity))
+      TEST(rounding_is_to_nearest_even), TEST(every_fp8_says_what_its_bits_say),
+      TEST(fp8_rounds_to_nearest_even_and_saturates),
+      TEST(bf16_rounds_ties_to_even_and_overflows_to_infinity))

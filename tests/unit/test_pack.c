@@ -78,4 +78,39 @@ static void int8_is_within_half_a_step(void)
     gm_buf_free(&buf);
 }
 
-TESTS(TEST(int8_is_within_half_a_step), TEST(bf16_rows_are_packed_as_floats_are))
+/* A weight is the nearest value of the form times the scale: half of the last place of three
+ * fractional bits, or of the smallest denormal; the largest is 448. */
+static void fp8_is_within_half_a_place(void)
+{
+    enum { K = 45, N = 19, DEPTH = 64 };
+    static float from[N * K];
+    gm_rng rng = gm_rng_make(5, 10);
+    gm_error err = {0};
+    gm_buf buf = gm_buf_panels(GM_FP8, 1, N, K);
+    CHECK_INT(buf.item_bytes, 2 * (DEPTH * GM_PANEL + 64));
+    CHECK_OK(gm_buf_create(&buf, "panels", &err), err);
+    for (size_t i = 0; i < N * K; i++)
+        from[i] = (float)gm_rng_normal(&rng) * (i % 2 ? 1e-3f : 1.0f);
+    from[17 * K + 4] = NAN;
+    for (size_t n = 0; n < N; n += GM_PANEL)
+        gm_panel_store(&buf, 0, n, N - n < GM_PANEL ? N - n : GM_PANEL, from + n * K);
+    for (size_t n = 0; n < N; n++) {
+        const uint8_t *panel = gm_panel_at(&buf, 0, n / GM_PANEL);
+        const float scale = ((const float *)(const void *)(panel + DEPTH * GM_PANEL))[n % GM_PANEL];
+        float most = 0.0f;
+        if (n == 17) CHECK(isnan(scale));
+        for (size_t k = 0; k < K; k++) {
+            const float value = gm_fp8_values[panel[k * GM_PANEL + n % GM_PANEL]];
+            const double want = (double)from[n * K + k] / (double)scale;
+            if (n == 17) CHECK(value == 0.0f);
+            if (n == 17) continue;
+            CHECK_NEAR(value, want, fmax(0x1.002p-4 * fabs(want), 0x1.002p-10));
+            most = fmaxf(most, fabsf(value));
+        }
+        if (n != 17) CHECK_NEAR(most, 448.0f, 0);
+    }
+    gm_buf_free(&buf);
+}
+
+TESTS(TEST(int8_is_within_half_a_step), TEST(fp8_is_within_half_a_place),
+      TEST(bf16_rows_are_packed_as_floats_are))
