@@ -7,17 +7,13 @@
  * and as (j,i); so here. Documents lie in the order of their hashes, so a group is a random
  * sample; with one group for all (a Jacobi epoch) clusters break up more than in the serial
  * descent, with 16 they do not (digits of scikit-learn: ARI .83 against .90 and .90).
- *
- * Which edges are due is umap-learn's schedule written without state: at epoch n an edge
- * of w times the largest weight is due when floor(n w) grew, and then draws as many random
- * points as the schedule owes it.
  */
 #include <math.h>
 #include <string.h>
 
 #include "base/cli.h"
 #include "base/rng.h"
-#include "cluster/layout_lanes.h"
+#include "cluster/layout_steps.h"
 #include "cluster/threads.h"
 #include "cluster/umap.h"
 
@@ -31,30 +27,16 @@ enum {
 };
 static const size_t FAR_APART = 100000; /* from so many points on places are fetched ahead */
 
-/* Small steps of a generator that is seeded by (seed, point, epoch). Source: Steele, Lea,
- * Flood 2014, SplitMix64. */
-static uint64_t split_mix(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-typedef struct edge {
-    uint32_t to;
-    float rate; /* visits an epoch, in (0,1] */
-} edge;
-
 typedef struct descent {
     const gm_layout_job *job;
     gm_place *at;            /* (N) where the points are */
     gm_place *moved;         /* (N / GROUPS + 1) where those of the running group go */
-    edge *edges;             /* group by group, in a group point by point */
+    uint32_t *to;            /* edges, group by group, in a group point by point: where to, */
+    float *rate;             /* and visits an epoch, in (0,1] */
     uint64_t *start;         /* (N+1) where those of each point begin, in that order */
     size_t place_of[GROUPS]; /* in that order of the first point of each group */
     gm_step **steps;         /* (threads) room for the steps of a block, */
-    edge **due;              /* and for the edges of a point */
+    gm_step_room *room;      /* (threads) and for those of a point */
     gm_rng rng;
     gm_forces forces;
     int epoch;
@@ -62,66 +44,20 @@ typedef struct descent {
 
 /* ---- which steps a point takes ---- */
 
-/* Whole times that something which comes `rate` times an epoch has come by an epoch. */
-static int times(int epoch, float rate)
-{
-    return (int)((float)epoch * rate);
-}
-
-/* Random points drawn with the visit of an edge at `epoch`: what it owes by now less what it owed
- * at the visit before, and less the very first. */
-static int count_draws(int epoch, float rate, int draws_a_visit)
-{
-    const float every = (float)times(epoch - 1, rate) / rate, all = rate * (float)draws_a_visit;
-    const int last = (int)every + ((float)(int)every < every); /* epoch of the visit before, or 0 */
-    const int owed = times(last, all);
-    return times(epoch, all) - (owed > 1 ? owed : 1);
-}
-
-/* The edges of point number `place` that are due, to due[]; returns how many. Without a branch,
- * which nobody could foresee. */
-static size_t find_due(const descent *d, size_t place, edge *due)
-{
-    size_t n = 0;
-    for (uint64_t e = d->start[place]; e < d->start[place + 1]; e++) {
-        due[n] = d->edges[e];
-        n += times(d->epoch, due[n].rate) != times(d->epoch - 1, due[n].rate);
-    }
-    return n;
-}
-
-/* No visit of an edge that is due every t epochs owes more than t + 1 epochs' draws, rate/t each;
- * two pulls come with them, and one for rounding. */
-static size_t most_steps(const gm_layout_job *job)
-{
-    return 2 * (size_t)job->negative_rate + 3;
-}
-
-/* Write the steps of point i, which is number `place` in the order of d->edges; returns how many.
+/* Write the steps of point i, which is number `place` in the order of the edges; returns how many.
  */
-static int32_t list_steps(const descent *d, size_t i, size_t place, edge *due, gm_step *to)
+static size_t list_steps(const descent *d, size_t i, size_t place, const gm_step_room *room,
+                         gm_step *to)
 {
-    const size_t points = d->job->graph->n, n_due = find_due(d, place, due);
-    const bool fetch = points >= FAR_APART;
+    const size_t n_points = d->job->graph->n;
+    const uint64_t first = d->start[place];
+    const gm_edge_list edges = {d->start[place + 1] - first, d->to + first, d->rate + first};
+    const gm_step_plan plan = {d->epoch, d->job->negative_rate, n_points, d->job->isa};
     uint32_t words[4];
-    int32_t n = 0;
     gm_rng_at(&d->rng, i, (uint32_t)d->epoch, words);
-    uint64_t state = (uint64_t)words[0] << 32 | words[1], random = 0;
-    bool half = false; /* of a random number is left */
-    for (size_t e = 0; e < n_due; e++) {
-        const gm_step pull = (gm_step)(due[e].to << 1);
-        to[n++] = pull; /* in the serial descent as (i,j), */
-        to[n++] = pull; /* and as (j,i) */
-        for (int draws = count_draws(d->epoch, due[e].rate, d->job->negative_rate); draws > 0;
-             draws--) {
-            random = half ? random >> 32 : split_mix(&state);
-            half = !half;
-            size_t k = (random & UINT32_MAX) * points >> 32;
-            if (fetch) __builtin_prefetch(&d->at[k]);
-            to[n] = (gm_step)(k << 1 | 1);
-            n += k != i;
-        }
-    }
+    size_t n =
+        gm_steps_list(to, room, &plan, &edges, (uint32_t)i, (uint64_t)words[0] << 32 | words[1]);
+    for (size_t s = 0; n_points >= FAR_APART && s < n; s++) __builtin_prefetch(&d->at[to[s] >> 1]);
     return n;
 }
 
@@ -186,13 +122,13 @@ static void move_all(const descent *d, const gm_step *step, const mover *list, s
 static void move_block(const descent *d, size_t group, size_t first, size_t n)
 {
     gm_step *step = d->steps[gm_thread_number()];
-    edge *due = d->due[gm_thread_number()];
+    const gm_step_room *room = &d->room[gm_thread_number()];
     mover list[BLOCK], sorted[BLOCK];
-    int32_t n_steps = 0;
+    size_t n_steps = 0;
     for (size_t m = 0; m < n; m++) {
         size_t member = first + m, place = d->place_of[group] + member;
-        int32_t count = list_steps(d, group + member * GROUPS, place, due, step + n_steps);
-        list[m] = (mover){(uint32_t)member, n_steps, count};
+        size_t count = list_steps(d, group + member * GROUPS, place, room, step + n_steps);
+        list[m] = (mover){(uint32_t)member, (int32_t)n_steps, (int32_t)count};
         n_steps += count;
     }
     sort_movers(sorted, list, n);
@@ -242,24 +178,46 @@ static void run_epoch(const descent *d, pace *p)
 
 /* ---- room ---- */
 
-/* Edges in the order in which they are gone through; returns the most that a block has. */
-static uint64_t order_edges(descent *d)
+/* The most edges that a point has, and a block. */
+typedef struct most_edges {
+    uint64_t of_point, of_block;
+} most_edges;
+
+/* Edges in the order in which they are gone through. */
+static most_edges order_edges(descent *d)
 {
     const gm_graph *graph = d->job->graph;
     const float heaviest = gm_graph_max_weight(graph);
-    uint64_t e = 0, most = 0, begun = 0;
+    uint64_t e = 0, begun = 0;
+    most_edges most = {0};
     size_t place = 0;
     for (size_t group = 0; group < GROUPS; group++) {
         d->place_of[group] = place;
         for (size_t i = group, m = 0; i < graph->n; i += GROUPS, m++, place++) {
             if (m % BLOCK == 0) begun = e;
-            for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++)
-                d->edges[e++] = (edge){graph->index[from], graph->weight[from] / heaviest};
+            for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++, e++) {
+                d->to[e] = graph->index[from];
+                d->rate[e] = graph->weight[from] / heaviest;
+            }
             d->start[place + 1] = e;
-            most = e - begun > most ? e - begun : most;
+            const uint64_t own = e - d->start[place];
+            most.of_point = own > most.of_point ? own : most.of_point;
+            most.of_block = e - begun > most.of_block ? e - begun : most.of_block;
         }
     }
     return most;
+}
+
+/* Room for what a thread works with. */
+static bool make_thread_room(descent *d, size_t t, most_edges most)
+{
+    gm_step_room *room = &d->room[t];
+    const int draws = d->job->negative_rate;
+    d->steps[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->steps[t]);
+    room->draws = gm_alloc(most.of_point, sizeof *room->draws);
+    room->due = gm_alloc(most.of_point, sizeof *room->due);
+    room->random = gm_alloc(gm_steps_most(most.of_point, draws), sizeof *room->random);
+    return d->steps[t] && room->draws && room->due && room->random;
 }
 
 static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
@@ -267,32 +225,32 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
     const gm_graph *graph = d->job->graph;
     const size_t n = graph->n;
     bool all = true;
-    d->edges = gm_alloc(graph->indptr[n], sizeof *d->edges);
+    d->to = gm_alloc(graph->indptr[n], sizeof *d->to);
+    d->rate = gm_alloc(graph->indptr[n], sizeof *d->rate);
     d->start = gm_alloc(n + 1, sizeof *d->start);
     d->at = gm_alloc(n, sizeof *d->at);
     d->moved = gm_alloc(n / GROUPS + 1, sizeof *d->moved);
     d->steps = gm_alloc(n_threads, sizeof *d->steps);
-    d->due = gm_alloc(n_threads, sizeof *d->due);
-    if (!d->edges || !d->start || !d->at || !d->moved || !d->steps || !d->due)
+    d->room = gm_alloc(n_threads, sizeof *d->room);
+    if (!d->to || !d->rate || !d->start || !d->at || !d->moved || !d->steps || !d->room)
         return gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
-    const uint64_t most = order_edges(d);
-    for (size_t t = 0; t < n_threads; t++) {
-        d->steps[t] = gm_alloc2(most + 1, most_steps(d->job), sizeof *d->steps[t]);
-        d->due[t] = gm_alloc(most + 1, sizeof *d->due[t]);
-        all &= d->steps[t] != NULL && d->due[t] != NULL;
-    }
+    const most_edges most = order_edges(d);
+    for (size_t t = 0; t < n_threads; t++) all &= make_thread_room(d, t, most);
     return all ? GM_OK : gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
 }
 
 static void clear_room(descent *d, size_t n_threads)
 {
-    for (size_t t = 0; d->steps && d->due && t < n_threads; t++) {
+    for (size_t t = 0; d->steps && d->room && t < n_threads; t++) {
         gm_free(d->steps[t]);
-        gm_free(d->due[t]);
+        gm_free(d->room[t].draws);
+        gm_free(d->room[t].due);
+        gm_free(d->room[t].random);
     }
-    gm_free(d->due);
+    gm_free(d->room);
     gm_free(d->steps);
-    gm_free(d->edges);
+    gm_free(d->to);
+    gm_free(d->rate);
     gm_free(d->start);
     gm_free(d->at);
     gm_free(d->moved);

@@ -6,9 +6,10 @@
 
 /* The vectors of gcc and clang: every operation is the IEEE one on each lane, whatever registers
  * it is made of. They never pass between functions (-Wno-psabi in CMakeLists.txt). */
-typedef float v16 __attribute__((vector_size(GM_LANES * sizeof(float))));
-typedef int32_t v16i __attribute__((vector_size(GM_LANES * sizeof(int32_t))));
-typedef uint32_t v16u __attribute__((vector_size(GM_LANES * sizeof(uint32_t))));
+enum { WIDE = 16, VECTORS = GM_LANES / WIDE };
+typedef float v16 __attribute__((vector_size(WIDE * sizeof(float))));
+typedef int32_t v16i __attribute__((vector_size(WIDE * sizeof(int32_t))));
+typedef uint32_t v16u __attribute__((vector_size(WIDE * sizeof(uint32_t))));
 #define INLINE static inline __attribute__((always_inline))
 
 /* The forces in vectors. */

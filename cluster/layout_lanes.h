@@ -11,7 +11,7 @@
 
 #include "cluster/isa.h"
 
-enum { GM_LANES = 16 };
+enum { GM_LANES = 64 };
 
 typedef struct gm_place {
     float x, y;

@@ -74,16 +74,22 @@ TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_step *step, 
     const float *flat = &at[0].x;
     const field f = {all(forces->a), all(forces->b), all(forces->alpha),
                      all(-2.0f * forces->a * forces->b), all(2.0f * forces->repulsion * forces->b)};
-    vector p;
-    memcpy(&p.x, lanes->x, sizeof p.x);
-    memcpy(&p.y, lanes->y, sizeof p.y);
-    memcpy(&p.next, lanes->next, sizeof p.next);
-    memcpy(&p.left, lanes->left, sizeof p.left);
-    for (int t = 0; t < count; t++) NAME(vector)(&p, step, flat, &f);
-    memcpy(lanes->x, &p.x, sizeof p.x);
-    memcpy(lanes->y, &p.y, sizeof p.y);
-    memcpy(lanes->next, &p.next, sizeof p.next);
-    memcpy(lanes->left, &p.left, sizeof p.left);
+    vector p[VECTORS];
+    for (int v = 0; v < VECTORS; v++) {
+        memcpy(&p[v].x, lanes->x + v * WIDE, sizeof p[v].x);
+        memcpy(&p[v].y, lanes->y + v * WIDE, sizeof p[v].y);
+        memcpy(&p[v].next, lanes->next + v * WIDE, sizeof p[v].next);
+        memcpy(&p[v].left, lanes->left + v * WIDE, sizeof p[v].left);
+    }
+    /* A step waits for the one before it; meanwhile the other vectors take theirs. */
+    for (int t = 0; t < count; t++)
+        for (int v = 0; v < VECTORS; v++) NAME(vector)(&p[v], step, flat, &f);
+    for (int v = 0; v < VECTORS; v++) {
+        memcpy(lanes->x + v * WIDE, &p[v].x, sizeof p[v].x);
+        memcpy(lanes->y + v * WIDE, &p[v].y, sizeof p[v].y);
+        memcpy(lanes->next + v * WIDE, &p[v].next, sizeof p[v].next);
+        memcpy(lanes->left + v * WIDE, &p[v].left, sizeof p[v].left);
+    }
 }
 
 #undef all

@@ -6,7 +6,7 @@
 #include "cluster/layout_lanes.h"
 #include "tests/check.h"
 
-enum { POINTS = 50, STEPS = 40 };
+enum { POINTS = 2 * GM_LANES, STEPS = 40 };
 
 static const gm_forces FORCES = {.a = 1.577f, .b = 0.895f, .repulsion = 0.7f, .alpha = 0.5f};
 
@@ -46,11 +46,11 @@ static void lanes_are_points_one_by_one(void)
         gm_lanes lanes = {0};
         for (int l = 0; l < GM_LANES; l++) {
             lanes.x[l] = at[l].x, lanes.y[l] = at[l].y;
-            lanes.next[l] = l * STEPS, lanes.left[l] = 2 * l;
+            lanes.next[l] = l * STEPS, lanes.left[l] = 31 * l / GM_LANES;
         }
         gm_lanes_move(&lanes, TAKEN, step, at, &FORCES, isa);
         for (int l = 0; l < GM_LANES; l++) {
-            const int taken = 2 * l < TAKEN ? 2 * l : TAKEN;
+            const int left = 31 * l / GM_LANES, taken = left < TAKEN ? left : TAKEN;
             gm_place p = at[l];
             for (int t = 0; t < taken; t++) {
                 gm_step s = step[l * STEPS + t];
@@ -59,7 +59,7 @@ static void lanes_are_points_one_by_one(void)
             CHECK_BYTES(&lanes.x[l], &p.x, sizeof p.x);
             CHECK_BYTES(&lanes.y[l], &p.y, sizeof p.y);
             CHECK_INT(lanes.next[l], l * STEPS + taken);
-            CHECK_INT(lanes.left[l], 2 * l - taken);
+            CHECK_INT(lanes.left[l], left - taken);
         }
     }
 }
