@@ -101,24 +101,32 @@ gm_hdbscan_options gm_rerun_scale(const gm_hdbscan_options *used, size_t from, s
     return scaled;
 }
 
-gm_status gm_rerun_label(int32_t *label, size_t *n_clusters, const gm_points *points,
-                         const gm_knn *knn, const gm_umap_options *umap,
-                         const gm_hdbscan_options *hdbscan, gm_error *err)
+gm_status gm_rerun_label_from(int32_t *label, size_t *n_clusters, const gm_umap_base *base,
+                              const gm_umap_options *umap, const gm_hdbscan_options *hdbscan,
+                              gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = points->n;
-    gm_graph graph = {0};
-    gm_umap_report report;
+    const size_t n = base->graph.n;
     gm_clustering clustering = {0};
     float *xy = gm_alloc2(n, 2, sizeof *xy);
     if (xy == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
-    GM_TRY(gm_umap_fit(xy, &graph, points, knn, umap, &report, NULL, err));
-    GM_TRY(gm_rerun_cluster(&clustering, xy, 2, &graph, hdbscan, err));
+    GM_TRY(gm_umap_lay_out(xy, base, umap, NULL, err));
+    GM_TRY(gm_rerun_cluster(&clustering, xy, 2, &base->graph, hdbscan, err));
     memcpy(label, clustering.label, n * sizeof *label);
     *n_clusters = clustering.n_clusters;
 out:
     gm_free(xy);
-    gm_graph_clear(&graph);
     gm_clustering_clear(&clustering);
+    return status;
+}
+
+gm_status gm_rerun_label(int32_t *label, size_t *n_clusters, const gm_points *points,
+                         const gm_knn *knn, const gm_umap_options *umap,
+                         const gm_hdbscan_options *hdbscan, gm_error *err)
+{
+    gm_umap_base base;
+    gm_status status = gm_umap_prepare(&base, points, knn, umap, err);
+    if (status == GM_OK) status = gm_rerun_label_from(label, n_clusters, &base, umap, hdbscan, err);
+    gm_umap_base_clear(&base);
     return status;
 }

@@ -34,5 +34,9 @@ gm_hdbscan_options gm_rerun_scale(const gm_hdbscan_options *used, size_t from, s
 gm_status gm_rerun_label(int32_t *label, size_t *n_clusters, const gm_points *points,
                          const gm_knn *knn, const gm_umap_options *umap,
                          const gm_hdbscan_options *hdbscan, gm_error *err) GM_MUST_USE;
+/* The same of what gm_umap_prepare made; several threads may share it. */
+gm_status gm_rerun_label_from(int32_t *label, size_t *n_clusters, const gm_umap_base *base,
+                              const gm_umap_options *umap, const gm_hdbscan_options *hdbscan,
+                              gm_error *err) GM_MUST_USE;
 
 #endif

@@ -214,15 +214,33 @@ out:
     return status;
 }
 
+gm_status gm_spectral_start(double *at, const gm_graph *graph, const gm_points *points,
+                            const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    parts p = {0};
+    report->spectral_converged = true;
+    GM_TRY(find_parts(&p, graph, err));
+    report->n_components = p.n;
+    if (p.n == 1 && graph->n >= 4)
+        GM_TRY(embed(at, graph, seed, report, err));
+    else
+        GM_TRY(embed_parts(at, &p, graph, points, point_of, seed, report, err));
+out:
+    clear_parts(&p);
+    return status;
+}
+
 /* Largest coordinate 10, a little noise so that no two points coincide, then each axis to
  * [0,10]. */
-static void scale_with_noise(float *xy, const double *from, size_t n, uint64_t seed)
+void gm_spectral_scale(float *xy, const double *at, size_t n, uint64_t seed)
 {
     gm_rng rng = gm_rng_make(seed, 0x6e6f6973); /* "nois" */
-    const double most = largest(from, 2 * n), by = most > 0 ? 10 / most : 0;
+    const double most = largest(at, 2 * n), by = most > 0 ? 10 / most : 0;
     float lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < 2 * n; i++) {
-        xy[i] = (float)(from[i] * by + 1e-4 * gm_rng_normal(&rng));
+        xy[i] = (float)(at[i] * by + 1e-4 * gm_rng_normal(&rng));
         lo[i % 2] = fminf(lo[i % 2], xy[i]);
         hi[i % 2] = fmaxf(hi[i % 2], xy[i]);
     }
@@ -230,26 +248,4 @@ static void scale_with_noise(float *xy, const double *from, size_t n, uint64_t s
         float range = hi[i % 2] - lo[i % 2];
         xy[i] = range > 0 ? 10.0f * (xy[i] - lo[i % 2]) / range : 0.0f;
     }
-}
-
-gm_status gm_spectral_start(float *xy, const gm_graph *graph, const gm_points *points,
-                            const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
-                            gm_error *err)
-{
-    gm_status status = GM_OK;
-    parts p = {0};
-    double *at = gm_alloc2(graph->n, 2, sizeof *at);
-    report->spectral_converged = true;
-    if (!at) GM_FAIL(GM_EMEM, "no memory for the start of the layout");
-    GM_TRY(find_parts(&p, graph, err));
-    report->n_components = p.n;
-    if (p.n == 1 && graph->n >= 4)
-        GM_TRY(embed(at, graph, seed, report, err));
-    else
-        GM_TRY(embed_parts(at, &p, graph, points, point_of, seed, report, err));
-    scale_with_noise(xy, at, graph->n, seed);
-out:
-    gm_free(at);
-    clear_parts(&p);
-    return status;
 }

@@ -6,7 +6,7 @@
 
 #include "cluster/quality.h"
 
-enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15 };
+enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15, SIDE_BY_SIDE = 10000 };
 
 gm_status gm_stability_jaccard(double *best, const int32_t *label, size_t n_clusters,
                                const int32_t *other, size_t n_other, size_t n, gm_error *err)
@@ -35,32 +35,80 @@ out:
     return status;
 }
 
-/* What is carried from run to run. */
-typedef struct runs {
-    const gm_stability_input *in;
-    uint32_t *point;  /* (M) points of the running set, ascending */
-    uint32_t *row;    /* (M) their rows */
-    int32_t *at_hand; /* (M) their labels */
-    int32_t *label;   /* (GM_N_RESEEDS, M) of the runs from other seeds */
-    double *best;     /* (C) */
-    double *sum;      /* (2,C) Jaccard over seeds, over halves */
-    size_t *n_sums;   /* (2,C) */
-} runs;
+/* ---- points that run ---- */
 
-static void gather(runs *r, size_t m)
+/* Points whose maps are made, and what these maps have in common. */
+typedef struct running {
+    size_t m;
+    uint32_t *point;  /* (m) ascending */
+    int32_t *at_hand; /* (m) their labels */
+    gm_umap_base base;
+} running;
+
+static void clear_running(running *set)
 {
-    for (size_t i = 0; i < m; i++) {
-        r->row[i] = r->in->pick[r->point[i]];
-        r->at_hand[i] = r->in->label[r->point[i]];
-    }
+    gm_free(set->point);
+    gm_free(set->at_hand);
+    gm_umap_base_clear(&set->base);
 }
+
+/* At most `most` (0: all) of the points first, first + step, ... */
+static gm_status pick_points(running *set, const gm_stability_input *in, size_t first, size_t step,
+                             gm_error *err)
+{
+    const size_t have = (in->m + step - 1 - first) / step;
+    set->point = gm_alloc(have, sizeof *set->point);
+    set->at_hand = gm_alloc(have, sizeof *set->at_hand);
+    if (!set->point || !set->at_hand)
+        return gm_fail(err, GM_EMEM, "no memory for the stability of %zu points", have);
+    set->m = gm_quality_sample(set->point, have, in->most > 0 ? in->most : have);
+    for (size_t i = 0; i < set->m; i++) {
+        set->point[i] = (uint32_t)(first + step * set->point[i]);
+        set->at_hand[i] = in->label[set->point[i]];
+    }
+    return GM_OK;
+}
+
+/* Everything before the layout. */
+static gm_status prepare(running *set, const gm_stability_input *in, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_points points = {0};
+    gm_knn knn = {0};
+    gm_umap_options umap = *in->umap;
+    const int k = (size_t)in->n_neighbors < set->m ? in->n_neighbors : (int)set->m;
+    uint32_t *row = gm_alloc(set->m, sizeof *row);
+    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for the stability of %zu points", set->m);
+    for (size_t i = 0; i < set->m; i++) row[i] = in->pick[set->point[i]];
+    if (set->m < in->m && umap.n_epochs == 0) umap.n_epochs = SAMPLE_EPOCHS;
+    umap.stages = NULL;
+    GM_TRY(gm_points_pick(&points, in->rate, row, set->m, in->dim, in->metric, err));
+    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, k, NULL, err));
+    GM_TRY(gm_umap_prepare(&set->base, &points, &knn, &umap, err));
+out:
+    gm_points_clear(&points);
+    gm_knn_clear(&knn);
+    gm_free(row);
+    return status;
+}
+
+/* ---- one run ---- */
+
+typedef struct run {
+    const running *set;
+    uint64_t seed;
+    gm_rerun_figures *figures; /* where they go */
+    int32_t *label;            /* (m) */
+    double *best;              /* (C) Jaccard of the clusters at hand */
+    gm_status status;
+    gm_error err;
+} run;
 
 static void describe(gm_rerun_figures *out, const int32_t *label, size_t m, size_t n_clusters,
                      size_t *size)
 {
     out->n_points = m;
     out->n_clusters = n_clusters;
-    for (size_t c = 0; c < n_clusters; c++) size[c] = 0;
     for (size_t i = 0; i < m; i++)
         if (label[i] >= 0) size[label[i]]++;
     out->n_noise = m;
@@ -70,102 +118,79 @@ static void describe(gm_rerun_figures *out, const int32_t *label, size_t m, size
     }
 }
 
-/* One run over the running set, its labels into label (m). kind 0: a seed, 1: a half. */
-static gm_status run_once(gm_rerun_figures *out, runs *r, int32_t *label, const gm_points *points,
-                          const gm_knn *knn, const gm_umap_options *umap, int kind, gm_error *err)
+static gm_status make_run(run *r, const gm_stability_input *in)
 {
     gm_status status = GM_OK;
-    const gm_stability_input *in = r->in;
-    const gm_hdbscan_options hdbscan = gm_rerun_scale(in->hdbscan, in->m, points->n);
+    gm_error *err = &r->err;
+    const size_t m = r->set->m;
+    const gm_hdbscan_options hdbscan = gm_rerun_scale(in->hdbscan, in->m, m);
+    gm_umap_options umap = *in->umap;
     gm_agreement agreement;
     size_t n_clusters = 0, *size = NULL;
-    GM_TRY(gm_rerun_label(label, &n_clusters, points, knn, umap, &hdbscan, err));
+    umap.seed = r->figures->seed = r->seed;
+    umap.stages = NULL;
+    r->label = gm_alloc(m, sizeof *r->label);
+    r->best = gm_alloc(in->n_clusters, sizeof *r->best);
+    if (!r->label || !r->best) GM_FAIL(GM_EMEM, "no memory for %zu labels", m);
+    GM_TRY(gm_rerun_label_from(r->label, &n_clusters, &r->set->base, &umap, &hdbscan, err));
     size = gm_alloc(n_clusters, sizeof *size);
     if (size == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", n_clusters);
-    out->seed = umap->seed;
-    describe(out, label, points->n, n_clusters, size);
-    GM_TRY(gm_quality_agreement(&agreement, label, r->at_hand, points->n, err));
-    out->ari = agreement.ari;
-    GM_TRY(gm_stability_jaccard(r->best, r->at_hand, in->n_clusters, label, n_clusters, points->n,
+    describe(r->figures, r->label, m, n_clusters, size);
+    GM_TRY(gm_quality_agreement(&agreement, r->label, r->set->at_hand, m, err));
+    r->figures->ari = agreement.ari;
+    GM_TRY(gm_stability_jaccard(r->best, r->set->at_hand, in->n_clusters, r->label, n_clusters, m,
                                 err));
-    for (size_t c = 0; c < in->n_clusters; c++) {
-        if (isnan(r->best[c])) continue;
-        r->sum[(size_t)kind * in->n_clusters + c] += r->best[c];
-        r->n_sums[(size_t)kind * in->n_clusters + c]++;
-    }
 out:
     gm_free(size);
     return status;
 }
 
-/* Points and neighbours of the running set. */
-static gm_status find_neighbours(gm_points *points, gm_knn *knn, const runs *r, size_t m,
-                                 gm_error *err)
+/* Small maps are made side by side, each by one thread; large ones one after another, by all. */
+static gm_status make_runs(run *runs, size_t n, const gm_stability_input *in, gm_progress *progress,
+                           gm_error *err)
 {
-    const gm_stability_input *in = r->in;
-    gm_status status = gm_points_pick(points, in->rate, r->row, m, in->dim, in->metric, err);
-    int k = (size_t)in->n_neighbors < m ? in->n_neighbors : (int)m;
-    if (status == GM_OK) status = gm_knn_find(knn, points, NULL, 0, k, NULL, err);
-    return status;
+    size_t done = 0;
+    bool small = true;
+    for (size_t i = 0; i < n; i++) small &= runs[i].set->m <= SIDE_BY_SIDE;
+#pragma omp parallel for schedule(dynamic, 1) if (small)
+    for (size_t i = 0; i < n; i++) {
+        runs[i].status = make_run(&runs[i], in);
+#pragma omp critical(gm_stability)
+        if (progress) gm_progress_set(progress, (double)++done);
+    }
+    for (size_t i = 0; i < n; i++) /* the first that failed speaks for all */
+        if (runs[i].status != GM_OK) return gm_fail(err, runs[i].status, "%s", runs[i].err.text);
+    return GM_OK;
 }
 
-static gm_umap_options options_for(const gm_stability_input *in, size_t m)
+/* ---- figures ---- */
+
+/* Mean Jaccard of each cluster over the runs that have a point of it. */
+static void mean_best(float *mean, const run *runs, size_t n, size_t n_clusters)
 {
-    gm_umap_options umap = *in->umap;
-    if (m < in->m && umap.n_epochs == 0) umap.n_epochs = SAMPLE_EPOCHS;
-    return umap;
+    for (size_t c = 0; c < n_clusters; c++) {
+        double sum = 0;
+        size_t n_sums = 0;
+        for (size_t i = 0; i < n; i++) {
+            if (isnan(runs[i].best[c])) continue;
+            sum += runs[i].best[c];
+            n_sums++;
+        }
+        mean[c] = n_sums > 0 ? (float)(sum / (double)n_sums) : NAN;
+    }
 }
 
-static gm_status run_seeds(gm_stability *out, runs *r, gm_progress *progress, gm_error *err)
+static gm_status compare_seeds(double *among, const run *runs, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_stability_input *in = r->in;
-    gm_points points = {0};
-    gm_knn knn = {0};
-    const size_t m = gm_quality_sample(r->point, in->m, in->most > 0 ? in->most : in->m);
-    gather(r, m);
-    GM_TRY(find_neighbours(&points, &knn, r, m, err));
-    gm_umap_options umap = options_for(in, m);
-    for (size_t s = 0; s < GM_N_RESEEDS; s++) {
-        umap.seed = in->umap->seed + 1 + s;
-        GM_TRY(run_once(&out->seed[s], r, r->label + s * in->m, &points, &knn, &umap, 0, err));
-        out->seed_ari += out->seed[s].ari / GM_N_RESEEDS;
-        if (progress) gm_progress_set(progress, (double)(s + 1));
-    }
+    gm_agreement agreement;
     for (size_t s = 0; s < GM_N_RESEEDS; s++)
         for (size_t t = s + 1; t < GM_N_RESEEDS; t++) {
-            gm_agreement agreement;
-            GM_TRY(gm_quality_agreement(&agreement, r->label + s * in->m, r->label + t * in->m, m,
+            GM_TRY(gm_quality_agreement(&agreement, runs[s].label, runs[t].label, runs[s].set->m,
                                         err));
-            out->among_seeds += agreement.ari / (GM_N_RESEEDS * (GM_N_RESEEDS - 1) / 2.0);
+            *among += agreement.ari / (GM_N_RESEEDS * (GM_N_RESEEDS - 1) / 2.0);
         }
 out:
-    gm_points_clear(&points);
-    gm_knn_clear(&knn);
-    return status;
-}
-
-static gm_status run_half(gm_stability *out, runs *r, size_t half, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_stability_input *in = r->in;
-    gm_points points = {0};
-    gm_knn knn = {0};
-    size_t have = (in->m + 1 - half) / 2;
-    const size_t m = gm_quality_sample(r->point, have, in->most > 0 ? in->most : have);
-    if (m < LEAST_POINTS) { /* no map to speak of */
-        out->half[half].ari = out->half_ari = (double)NAN;
-        return GM_OK;
-    }
-    for (size_t i = 0; i < m; i++) r->point[i] = 2 * r->point[i] + (uint32_t)half;
-    gather(r, m);
-    GM_TRY(find_neighbours(&points, &knn, r, m, err));
-    const gm_umap_options umap = options_for(in, m);
-    GM_TRY(run_once(&out->half[half], r, r->label, &points, &knn, &umap, 1, err));
-    out->half_ari += out->half[half].ari / 2;
-out:
-    gm_points_clear(&points);
-    gm_knn_clear(&knn);
     return status;
 }
 
@@ -174,41 +199,39 @@ gm_status gm_stability_find(gm_stability *out, const gm_stability_input *in, gm_
 {
     gm_status status = GM_OK;
     const size_t C = in->n_clusters;
-    runs r = {.in = in};
     gm_stability found = {0};
+    running set[3] = {0}; /* all or a sample; either half */
+    run runs[N_RUNS] = {0};
+    size_t n_halves = 2;
     *out = (gm_stability){0};
-    r.point = gm_alloc(in->m, sizeof *r.point);
-    r.row = gm_alloc(in->m, sizeof *r.row);
-    r.at_hand = gm_alloc(in->m, sizeof *r.at_hand);
-    r.label = gm_alloc2(GM_N_RESEEDS, in->m, sizeof *r.label);
-    r.best = gm_alloc(C, sizeof *r.best);
-    r.sum = gm_alloc2(2, C, sizeof *r.sum);
-    r.n_sums = gm_alloc2(2, C, sizeof *r.n_sums);
     found.seed_jaccard = gm_alloc(C, sizeof *found.seed_jaccard);
     found.half_jaccard = gm_alloc(C, sizeof *found.half_jaccard);
-    if (!r.point || !r.row || !r.at_hand || !r.label || !r.best || !r.sum || !r.n_sums ||
-        !found.seed_jaccard || !found.half_jaccard)
+    if (!found.seed_jaccard || !found.half_jaccard)
         GM_FAIL(GM_EMEM, "no memory for the stability of %zu clusters", C);
-    GM_TRY(run_seeds(&found, &r, progress, err));
-    for (size_t half = 0; half < 2; half++) {
-        GM_TRY(run_half(&found, &r, half, err));
-        if (progress) gm_progress_set(progress, (double)(GM_N_RESEEDS + 1 + half));
-    }
-    for (size_t c = 0; c < C; c++) {
-        found.seed_jaccard[c] = r.n_sums[c] ? (float)(r.sum[c] / (double)r.n_sums[c]) : NAN;
-        found.half_jaccard[c] =
-            r.n_sums[C + c] ? (float)(r.sum[C + c] / (double)r.n_sums[C + c]) : NAN;
-    }
+    for (size_t s = 0; s < 3; s++) GM_TRY(pick_points(&set[s], in, s == 2, s > 0 ? 2 : 1, err));
+    if (set[2].m < LEAST_POINTS) n_halves = 0; /* no map to speak of */
+    for (size_t s = 0; s < 1 + n_halves; s++) GM_TRY(prepare(&set[s], in, err));
+    for (size_t s = 0; s < GM_N_RESEEDS; s++)
+        runs[s] = (run){.set = &set[0], .seed = in->umap->seed + 1 + s, .figures = &found.seed[s]};
+    for (size_t h = 0; h < n_halves; h++)
+        runs[GM_N_RESEEDS + h] =
+            (run){.set = &set[1 + h], .seed = in->umap->seed, .figures = &found.half[h]};
+    GM_TRY(make_runs(runs, GM_N_RESEEDS + n_halves, in, progress, err));
+
+    for (size_t s = 0; s < GM_N_RESEEDS; s++) found.seed_ari += found.seed[s].ari / GM_N_RESEEDS;
+    GM_TRY(compare_seeds(&found.among_seeds, runs, err));
+    if (n_halves == 0) found.half[0].ari = found.half[1].ari = (double)NAN;
+    found.half_ari = (found.half[0].ari + found.half[1].ari) / 2;
+    mean_best(found.seed_jaccard, runs, GM_N_RESEEDS, C);
+    mean_best(found.half_jaccard, runs + GM_N_RESEEDS, n_halves, C);
     *out = found;
     found = (gm_stability){0};
 out:
-    gm_free(r.point);
-    gm_free(r.row);
-    gm_free(r.at_hand);
-    gm_free(r.label);
-    gm_free(r.best);
-    gm_free(r.sum);
-    gm_free(r.n_sums);
+    for (size_t i = 0; i < N_RUNS; i++) {
+        gm_free(runs[i].label);
+        gm_free(runs[i].best);
+    }
+    for (size_t s = 0; s < 3; s++) clear_running(&set[s]);
     gm_stability_clear(&found);
     return status;
 }

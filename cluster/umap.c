@@ -84,55 +84,93 @@ static void end_stage(const gm_umap_options *options, const char *name)
     if (options->stages) gm_stages_end(options->stages, name);
 }
 
-gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
-                      const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
-                      gm_error *err)
+gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
+                          const gm_umap_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n = knn->n;
-    uint32_t *keep = gm_alloc(n, sizeof *keep);
-    float *at = NULL;
-    gm_graph part = {0};
-    *graph = (gm_graph){0};
-    *report = (gm_umap_report){.n_epochs = options->n_epochs};
-    if (keep == NULL) GM_FAIL(GM_EMEM, "no memory for %zu points", n);
+    gm_umap_base base = {.isa = points->isa, .report = {.n_epochs = options->n_epochs}};
+    gm_umap_report *report = &base.report;
+    *out = (gm_umap_base){0};
     GM_TRY(check_options(options, knn, err));
+    base.keep = gm_alloc(n, sizeof *base.keep);
+    if (base.keep == NULL) GM_FAIL(GM_EMEM, "no memory for %zu points", n);
     GM_TRY(gm_curve_fit(options->min_dist, options->spread, &report->a, &report->b, err));
     if (report->n_epochs == 0) report->n_epochs = n <= 10000 ? 500 : 200;
 
-    GM_TRY(build_graph(graph, points, knn, options, report->n_epochs, err));
+    GM_TRY(build_graph(&base.graph, points, knn, options, report->n_epochs, err));
     end_stage(options, "graph");
-    size_t n_kept = list_connected(keep, graph);
+    const size_t n_kept = list_connected(base.keep, &base.graph);
     report->n_isolated = n - n_kept;
     if (n_kept == 0)
         GM_FAIL(GM_ENUMERIC, "no two of %zu points are close enough to be neighbours", n);
-    at = gm_alloc2(n_kept, 2, sizeof *at);
-    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
-    GM_TRY(gm_graph_induced(&part, graph, keep, n_kept, err));
-    GM_TRY(gm_spectral_start(at, &part, points, keep, options->seed, report, err));
+    base.start = gm_alloc2(n_kept, 2, sizeof *base.start);
+    if (base.start == NULL) GM_FAIL(GM_EMEM, "no memory for the start of %zu points", n_kept);
+    GM_TRY(gm_graph_induced(&base.part, &base.graph, base.keep, n_kept, err));
+    GM_TRY(
+        gm_spectral_start(base.start, &base.part, points, base.keep, options->seed, report, err));
     end_stage(options, "start");
+    *out = base;
+    base = (gm_umap_base){0};
+out:
+    gm_umap_base_clear(&base);
+    return status;
+}
 
-    gm_layout_job job = {.graph = &part,
-                         .a = report->a,
-                         .b = report->b,
-                         .learning_rate = options->learning_rate,
-                         .repulsion = options->repulsion,
-                         .negative_rate = options->negative_rate,
-                         .n_epochs = report->n_epochs,
-                         .seed = options->seed,
-                         .isa = points->isa,
-                         .progress = progress};
+gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_options *options,
+                          gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_umap_report *report = &base->report;
+    const size_t n_kept = base->part.n;
+    const gm_layout_job job = {.graph = &base->part,
+                               .a = report->a,
+                               .b = report->b,
+                               .learning_rate = options->learning_rate,
+                               .repulsion = options->repulsion,
+                               .negative_rate = options->negative_rate,
+                               .n_epochs = report->n_epochs,
+                               .seed = options->seed,
+                               .isa = base->isa,
+                               .progress = progress};
+    float *at = gm_alloc2(n_kept, 2, sizeof *at);
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
+    gm_spectral_scale(at, base->start, n_kept, options->seed);
     if (progress) progress->total = report->n_epochs;
     if (options->layout == GM_LAYOUT_REFERENCE)
         GM_TRY(gm_layout_reference(at, &job, err));
     else
         GM_TRY(gm_layout_batch(at, &job, err));
-    spread_out(xy, n, at, keep, n_kept);
+    spread_out(xy, base->graph.n, at, base->keep, n_kept);
     end_stage(options, "layout");
 out:
-    if (status != GM_OK) gm_graph_clear(graph);
-    gm_free(keep);
     gm_free(at);
-    gm_graph_clear(&part);
+    return status;
+}
+
+void gm_umap_base_clear(gm_umap_base *base)
+{
+    gm_graph_clear(&base->graph);
+    gm_graph_clear(&base->part);
+    gm_free(base->keep);
+    gm_free(base->start);
+    *base = (gm_umap_base){0};
+}
+
+gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
+                      const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
+                      gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_umap_base base;
+    *graph = (gm_graph){0};
+    *report = (gm_umap_report){0};
+    GM_TRY(gm_umap_prepare(&base, points, knn, options, err));
+    GM_TRY(gm_umap_lay_out(xy, &base, options, progress, err));
+    *report = base.report;
+    *graph = base.graph;
+    base.graph = (gm_graph){0};
+out:
+    gm_umap_base_clear(&base);
     return status;
 }

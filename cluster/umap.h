@@ -52,13 +52,34 @@ gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const
                       const gm_umap_options *options, gm_umap_report *report, gm_progress *progress,
                       gm_error *err) GM_MUST_USE;
 
+/* What the layouts of one graph from several seeds have in common. */
+typedef struct gm_umap_base {
+    gm_graph graph;        /* (N) the memberships after pruning */
+    gm_graph part;         /* of the points that have an edge */
+    uint32_t *keep;        /* (part.n) those points, ascending */
+    double *start;         /* (part.n, 2) where they start, but for scale and noise */
+    gm_isa isa;            /* what to compute with */
+    gm_umap_report report; /* of the first step, which is all but the layout */
+} gm_umap_base;
+
+/* The two steps of gm_umap_fit: the seed decides noise and random points of the second; in the
+ * first it is where the search for eigenvectors begins, which changes them by less than its
+ * tolerance. Errors as above. */
+gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
+                          const gm_umap_options *options, gm_error *err) GM_MUST_USE;
+gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_options *options,
+                          gm_progress *progress, gm_error *err) GM_MUST_USE;
+void gm_umap_base_clear(gm_umap_base *base);
+
 /* ---- the parts, for tests ---- */
 
 /* Where the descent starts: eigenvectors of every connected part, parts set apart by where
- * their centres are, scaled to [0,10] with a little noise. No point without an edge. */
-gm_status gm_spectral_start(float *xy, const gm_graph *graph, const gm_points *points,
+ * their centres are, at (N,2); and those scaled to [0,10] with a little noise, xy (N,2). No point
+ * without an edge. */
+gm_status gm_spectral_start(double *at, const gm_graph *graph, const gm_points *points,
                             const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
                             gm_error *err) GM_MUST_USE;
+void gm_spectral_scale(float *xy, const double *at, size_t n, uint64_t seed);
 
 typedef struct gm_layout_job {
     const gm_graph *graph;

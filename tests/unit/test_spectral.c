@@ -10,6 +10,7 @@ typedef struct rings {
     gm_graph graph;
     gm_points points;
     uint32_t point_of[MAX_N];
+    double at[2 * MAX_N];
     float xy[2 * MAX_N];
     gm_umap_report report;
 } rings;
@@ -42,8 +43,9 @@ static void make(rings *r, size_t parts, size_t size)
 static void start(rings *r, uint64_t seed)
 {
     gm_error err = {0};
-    CHECK_OK(gm_spectral_start(r->xy, &r->graph, &r->points, r->point_of, seed, &r->report, &err),
+    CHECK_OK(gm_spectral_start(r->at, &r->graph, &r->points, r->point_of, seed, &r->report, &err),
              err);
+    gm_spectral_scale(r->xy, r->at, r->n, seed);
 }
 
 static void clear(rings *r)
@@ -183,7 +185,7 @@ static void the_seed_decides(void)
 static gm_status start_once(void *state, gm_error *err)
 {
     rings *r = state;
-    return gm_spectral_start(r->xy, &r->graph, &r->points, r->point_of, 42, &r->report, err);
+    return gm_spectral_start(r->at, &r->graph, &r->points, r->point_of, 42, &r->report, err);
 }
 
 static void survives_every_allocation_failure(void)
