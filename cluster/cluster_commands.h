@@ -10,5 +10,6 @@ int gm_cluster_find(int argc, char **argv);
 int gm_cluster_report(int argc, char **argv);
 int gm_cluster_assign(int argc, char **argv);
 int gm_cluster_export(int argc, char **argv);
+int gm_cluster_matrix(int argc, char **argv);
 
 #endif

@@ -12,6 +12,7 @@ int main(int argc, char **argv)
         {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},
         {"assign", gm_cluster_assign, "place the documents of another trace on the map"},
         {"export", gm_cluster_export, "write an atlas for scanpy, as CSV, JSON or GraphML"},
+        {"matrix", gm_cluster_matrix, "map and cluster the rows of any matrix"},
         {NULL, NULL, NULL},
     };
     return gm_cli_main("gm-cluster", "find what the experts of a model are about", commands, argc,

@@ -9,8 +9,6 @@
 #include "formats/npy.h"
 
 enum { MAX_ARRAY_BYTES = 1 << 28, DS4_LAYERS = 43, DS4_EXPERTS = 256 };
-enum { NPY_FRONT = 10 };                         /* magic, version, length of the header */
-static const char npy_magic[] = "\x93NUMPY\x01"; /* and a NUL: version 1.0 */
 
 void gm_array_clear(gm_array *array)
 {
@@ -57,144 +55,22 @@ static gm_status check_ds4_shape(const char *path, size_t rows, size_t cols, gm_
                    path, DS4_LAYERS, DS4_EXPERTS, rows, cols);
 }
 
-/* ---- the header of a .npy: a dictionary as Python spells it ---- */
-
-typedef struct cursor {
-    const char *at, *end;
-} cursor;
-
-typedef struct npy_header {
-    bool has_descr, has_order, has_shape;
-    size_t dim[2];
-} npy_header;
-
-static void skip_blanks(cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\n')) c->at++;
-}
-
-/* Take `text` behind blanks; false when something else stands there. */
-static bool take(cursor *c, const char *text)
-{
-    size_t n = strlen(text);
-    skip_blanks(c);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, text, n) != 0) return false;
-    c->at += n;
-    return true;
-}
-
-/* Take a quoted string without escapes into out, NUL-terminated. */
-static bool take_string(cursor *c, char out[16])
-{
-    skip_blanks(c);
-    if (c->at == c->end || (*c->at != '\'' && *c->at != '"')) return false;
-    const char quote = *c->at++, *close = memchr(c->at, quote, (size_t)(c->end - c->at));
-    if (close == NULL || close - c->at > 15 || memchr(c->at, '\\', (size_t)(close - c->at)))
-        return false;
-    size_t n = (size_t)(close - c->at);
-    memcpy(out, c->at, n);
-    out[n] = '\0';
-    c->at = close + 1;
-    return true;
-}
-
-/* Take a whole number of at most nine digits. */
-static bool take_number(cursor *c, size_t *out)
-{
-    int n_digits = 0;
-    skip_blanks(c);
-    for (*out = 0; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-        if (++n_digits > 9) return false;
-        *out = *out * 10 + (size_t)(*c->at - '0');
-    }
-    return n_digits > 0;
-}
-
-/* "(2, 3)", a comma behind the last allowed; how many numbers are in *rank. */
-static bool take_shape(cursor *c, size_t dim[2], size_t *rank)
-{
-    size_t value;
-    *rank = 0;
-    if (!take(c, "(")) return false;
-    while (!take(c, ")")) {
-        if (!take_number(c, &value)) return false;
-        if (*rank < 2) dim[*rank] = value;
-        ++*rank;
-        if (take(c, ",")) continue;
-        return take(c, ")");
-    }
-    return true;
-}
-
-static gm_status unreadable(const char *path, gm_error *err)
-{
-    return gm_fail(err, GM_EFORMAT, "'%s': the header is not one of NumPy's format 1.0", path);
-}
-
-static gm_status take_entry(cursor *c, npy_header *h, const char *path, gm_error *err)
-{
-    char key[16], descr[16];
-    size_t rank;
-    if (!take_string(c, key) || !take(c, ":")) return unreadable(path, err);
-    if (strcmp(key, "descr") == 0 && !h->has_descr) {
-        h->has_descr = true;
-        if (!take_string(c, descr)) return unreadable(path, err);
-        if (strcmp(descr, "<f4") != 0)
-            return gm_fail(err, GM_EFORMAT, "'%s' holds '%s', expected '<f4' (array.astype('<f4'))",
-                           path, descr);
-    } else if (strcmp(key, "fortran_order") == 0 && !h->has_order) {
-        h->has_order = true;
-        if (take(c, "True"))
-            return gm_fail(err, GM_EFORMAT, "'%s' is in Fortran order, expected C order", path);
-        if (!take(c, "False")) return unreadable(path, err);
-    } else if (strcmp(key, "shape") == 0 && !h->has_shape) {
-        h->has_shape = true;
-        if (!take_shape(c, h->dim, &rank)) return unreadable(path, err);
-        if (rank != 2 || h->dim[0] == 0 || h->dim[1] == 0)
-            return gm_fail(err, GM_ESHAPE, "'%s': expected a table of layers and experts", path);
-    } else {
-        return unreadable(path, err);
-    }
-    return GM_OK;
-}
-
-static gm_status take_header(cursor *c, npy_header *h, const char *path, gm_error *err)
-{
-    gm_status status = GM_OK;
-    *h = (npy_header){0};
-    if (c->end == c->at || c->end[-1] != '\n' || !take(c, "{")) return unreadable(path, err);
-    while (!take(c, "}")) {
-        GM_TRY(take_entry(c, h, path, err));
-        if (take(c, ",")) continue;
-        if (!take(c, "}")) return unreadable(path, err);
-        break;
-    }
-    skip_blanks(c);
-    if (c->at != c->end || !h->has_descr || !h->has_order || !h->has_shape)
-        status = unreadable(path, err);
-out:
-    return status;
-}
-
 /* The sizes of a .npy and where its data begins. */
 static gm_status read_npy_front(const char *bytes, size_t n, const char *path, size_t dim[2],
                                 size_t *first, gm_error *err)
 {
-    gm_status status = GM_OK;
-    npy_header h;
-    if (n < NPY_FRONT || memcmp(bytes, npy_magic, 6) != 0)
-        GM_FAIL(GM_EFORMAT, "'%s' is not a .npy file", path);
-    if (memcmp(bytes, npy_magic, 8) != 0)
-        GM_FAIL(GM_EFORMAT, "'%s' has NumPy's format %d.%d, expected 1.0", path,
-                (unsigned char)bytes[6], (unsigned char)bytes[7]);
-    size_t length = (size_t)(unsigned char)bytes[8] | (size_t)(unsigned char)bytes[9] << 8;
-    if (n - NPY_FRONT < length) GM_FAIL(GM_EFORMAT, "'%s' ends within its header", path);
-    *first = NPY_FRONT + length;
-    cursor c = {bytes + NPY_FRONT, bytes + *first};
-    GM_TRY(take_header(&c, &h, path, err));
-    memcpy(dim, h.dim, sizeof h.dim);
-out:
-    return status;
+    gm_npy_front front;
+    gm_status status = gm_npy_read_front(&front, bytes, n, path, err);
+    if (status != GM_OK) return status;
+    if (strcmp(front.type, "<f4") != 0)
+        return gm_fail(err, GM_EFORMAT, "'%s' holds '%s', expected '<f4' (array.astype('<f4'))",
+                       path, front.type);
+    if (front.rank != 2 || front.dim[0] == 0 || front.dim[1] == 0)
+        return gm_fail(err, GM_ESHAPE, "'%s': expected a table of layers and experts", path);
+    dim[0] = front.dim[0];
+    dim[1] = front.dim[1];
+    *first = front.first;
+    return GM_OK;
 }
 
 /* ---- files ---- */

@@ -1,0 +1,225 @@
+/* matrix_command.c - gm-cluster matrix: map and clusters of the rows of any matrix. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "base/outfile.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/matrix_fit.h"
+
+static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
+static const char details[] =
+    "FILE.npy is a table as numpy.save writes it, a row a point. ROWS.csv has a line for each\n"
+    "row: row, x, y, cluster (-1: none), probability, outlier. Rows with a number that is not\n"
+    "finite have no place and no cluster. The same rows in another order get the same places and\n"
+    "clusters. Clusters are numbered by size; those of rows are by Euclidean distance. A value\n"
+    "of 0 is chosen as in gm-cluster fit.\n";
+
+typedef struct matrix_command {
+    gm_matrix_options how;
+    const char *out, *linkage, *tree, *graph;
+    int cluster, metric, layout, selection; /* choices */
+    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
+    bool force, json;
+} matrix_command;
+
+static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
+{
+    const gm_umap_options *umap = &c->how.umap;
+    if (argc != 2) return gm_fail(err, GM_EARG, "expected one matrix, found %d", argc - 1);
+    if (c->out == NULL) return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the rows");
+    if (c->min_cluster_size == 1)
+        return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
+    if (umap->min_dist > umap->spread)
+        return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
+                       umap->spread);
+    if (!c->how.map && c->graph)
+        return gm_fail(err, GM_EARG, "--graph is of the map, which --no-map leaves out");
+    return GM_OK;
+}
+
+static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_error *err)
+{
+    gm_umap_options *umap = &c->how.umap;
+    gm_hdbscan_options *hdbscan = &c->how.hdbscan;
+    const gm_opt opts[] = {
+        {.kind = GM_OPT_TEXT,
+         .name = "o",
+         .value = &c->out,
+         .arg = "FILE",
+         .help = "a CSV of the rows to write"},
+        {GM_OPT_TEXT, "linkage", &c->linkage, 0, 0, "FILE",
+         "their single linkage as SciPy has it, .npy"},
+        {GM_OPT_TEXT, "tree", &c->tree, 0, 0, "FILE", "the condensed tree as hdbscan has it, CSV"},
+        {GM_OPT_TEXT, "graph", &c->graph, 0, 0, "FILE", "the neighbours behind the map, CSV"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_FLAG, "json", &c->json, 0, 0, NULL, "print the clusters as one JSON object"},
+        {.kind = GM_OPT_GROUP, .help = "Map"},
+        {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "no map: the rows themselves are clustered"},
+        {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between rows, for the map"},
+        {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N", "of a row, itself among them"},
+        {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
+         "least distance on the map, at most the spread"},
+        {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
+        {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M",
+         "of neighbour relations: 1 union, 0 intersection"},
+        {GM_OPT_I64, "epochs", &c->epochs, 0, 100000, "N", "moves of the layout; 0: automatic"},
+        {GM_OPT_F64, "learning-rate", &umap->learning_rate, 1e-6, 100, "R", "of the layout"},
+        {GM_OPT_F64, "repulsion", &umap->repulsion, 0, 100, "R", "weight of random points"},
+        {GM_OPT_I64, "negative-samples", &c->negative, 1, 100, "N", "random points a neighbour"},
+        {GM_OPT_CHOICE, "layout", &c->layout, 0, 0, GM_LAYOUT_CHOICES,
+         "parallel, or umap-learn's serial moves"},
+        {GM_OPT_I64, "seed", &c->seed, 0, 1e15, "N", "of every random choice"},
+        {.kind = GM_OPT_GROUP, .help = "Clusters"},
+        {GM_OPT_CHOICE, "cluster", &c->cluster, 0, 0, "map|rows", "what HDBSCAN works on"},
+        {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
+         "0: automatic; else 2 or more"},
+        {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
+        {GM_OPT_FLAG, "count-self", &hdbscan->count_self, 0, 0, NULL,
+         "the row is one of its min-samples (scikit-learn)"},
+        {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, GM_SELECTION_CHOICES,
+         "excess of mass, or the leaves"},
+        {GM_OPT_F64, "epsilon", &hdbscan->epsilon, 0, 1e9, "D", "merge clusters nearer than this"},
+        {GM_OPT_I64, "max-cluster-size", &c->max_cluster_size, 0, 1 << 30, "N", "0: no limit"},
+        {GM_OPT_FLAG, "allow-single-cluster", &hdbscan->allow_single_cluster, 0, 0, NULL,
+         "all rows may be one cluster"},
+        {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
+        {.kind = GM_OPT_END_},
+    };
+    gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
+    return status == GM_OK ? check_options(c, *argc, err) : status;
+}
+
+/* The choices of the command line to where they belong. */
+static void apply_choices(matrix_command *c)
+{
+    gm_matrix_options *how = &c->how;
+    how->cluster_rows = c->cluster == 1;
+    how->metric = (gm_metric)c->metric;
+    how->n_neighbors = (int)c->n_neighbors;
+    how->umap.layout = (gm_layout)c->layout;
+    how->umap.n_epochs = (int)c->epochs;
+    how->umap.negative_rate = (int)c->negative;
+    how->umap.seed = (uint64_t)c->seed;
+    how->hdbscan.selection = (gm_selection)c->selection;
+    how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
+    how->hdbscan.min_samples = (int)c->min_samples;
+    how->hdbscan.max_cluster_size = (size_t)c->max_cluster_size;
+}
+
+/* size (C): usable rows of each cluster. */
+static gm_status count_sizes(uint64_t **size, size_t *n_noise, const gm_matrix_found *f,
+                             gm_error *err)
+{
+    *n_noise = f->rows.n - f->rows.n_used;
+    *size = gm_alloc(f->clustering.n_clusters, sizeof **size);
+    if (*size == NULL) return gm_fail(err, GM_EMEM, "no memory for the sizes of clusters");
+    for (size_t i = 0; i < f->rows.n_used; i++) {
+        const int32_t c = f->clustering.label[i];
+        if (c < 0)
+            ++*n_noise;
+        else
+            (*size)[c]++;
+    }
+    return GM_OK;
+}
+
+static gm_status print_json(const gm_matrix_found *f, const uint64_t *size, size_t n_noise,
+                            gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    gm_json_put_u64(&out, "rows", f->rows.n);
+    gm_json_put_u64(&out, "not_finite", f->rows.n - f->rows.n_used);
+    gm_json_put_u64(&out, "distinct", f->rows.distinct.m);
+    gm_json_put_u64(&out, "in_no_cluster", n_noise);
+    gm_json_put_string(&out, "clustered", f->on_rows ? "rows" : "map");
+    gm_json_put_u64(&out, "min_cluster_size", f->used.min_cluster_size);
+    gm_json_put_i64(&out, "min_samples", f->used.min_samples);
+    if (f->xy)
+        gm_json_put_i64(&out, "n_neighbors", f->n_neighbors);
+    else
+        gm_json_put_null(&out, "n_neighbors");
+    gm_json_put_f64(&out, "trustworthiness", f->map.trustworthiness);
+    gm_json_put_f64(&out, "continuity", f->map.continuity);
+    gm_json_put_f64(&out, "neighbours_kept", f->map.preserved);
+    gm_json_open_array(&out, "clusters");
+    for (size_t c = 0; c < f->clustering.n_clusters; c++) {
+        gm_json_open_object(&out, NULL);
+        gm_json_put_u64(&out, "id", c);
+        gm_json_put_u64(&out, "size", size[c]);
+        gm_json_put_f64(&out, "persistence", f->clustering.persistence[c]);
+        gm_json_close_object(&out);
+    }
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) puts(out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *err)
+{
+    uint64_t *size = NULL;
+    size_t n_noise;
+    gm_status status = count_sizes(&size, &n_noise, f, err);
+    if (status == GM_OK && json) {
+        status = print_json(f, size, n_noise, err);
+    } else if (status == GM_OK) {
+        printf("%zu rows, %zu clusters, %.1f %% in none", f->rows.n, f->clustering.n_clusters,
+               100.0 * (double)n_noise / (double)f->rows.n);
+        if (f->xy) printf(", trustworthiness %.4f", f->map.trustworthiness);
+        printf("\n");
+        if (f->clustering.n_clusters > 0)
+            printf("%7s %9s %11s\n", "cluster", "rows", "persistence");
+        for (size_t c = 0; c < f->clustering.n_clusters; c++)
+            printf("%7zu %9llu %11.3f\n", c, (unsigned long long)size[c],
+                   f->clustering.persistence[c]);
+    }
+    gm_free(size);
+    return status;
+}
+
+static gm_status run(const matrix_command *c, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_matrix matrix = {0};
+    gm_matrix_found found = {0};
+    gm_isa unused;
+    const char *const outs[] = {c->out, c->linkage, c->tree, c->graph};
+    GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
+    for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++) /* before the work, not after it */
+        if (outs[i]) GM_TRY(gm_outfile_check(outs[i], c->force, err));
+    GM_TRY(gm_matrix_read(&matrix, path, err));
+    GM_TRY(gm_matrix_fit(&found, &matrix, &c->how, err));
+    GM_TRY(gm_matrix_write_rows(c->out, &found, c->force, err));
+    if (c->linkage) GM_TRY(gm_matrix_write_linkage(c->linkage, &found, c->force, err));
+    if (c->tree) GM_TRY(gm_matrix_write_tree(c->tree, &found, c->force, err));
+    if (c->graph) GM_TRY(gm_matrix_write_graph(c->graph, &found, c->force, err));
+    GM_TRY(print_summary(&found, c->json, err));
+out:
+    gm_matrix_clear(&matrix);
+    gm_matrix_found_clear(&found);
+    return status;
+}
+
+int gm_cluster_matrix(int argc, char **argv)
+{
+    matrix_command c = {.how = gm_matrix_defaults()};
+    gm_error err = {0};
+    c.metric = (int)c.how.metric;
+    c.n_neighbors = c.how.n_neighbors;
+    c.negative = c.how.umap.negative_rate;
+    c.seed = (int64_t)c.how.umap.seed;
+    gm_catch_signals();
+    gm_status status = read_options(&c, &argc, argv, &err);
+    const bool usage = status != GM_OK;
+    if (status == GM_OK) {
+        apply_choices(&c);
+        status = run(&c, argv[1], &err);
+    }
+    return gm_cli_end("gm-cluster", "matrix", status, usage, &err);
+}

@@ -1,0 +1,123 @@
+/* matrix_fit.c - see matrix_fit.h. */
+#include "cluster/matrix_fit.h"
+
+#include <math.h>
+
+#include "cluster/assess.h"
+#include "cluster/rerun.h"
+
+enum { MIN_POINTS = 4 };
+
+gm_matrix_options gm_matrix_defaults(void)
+{
+    return (gm_matrix_options){
+        .map = true, .metric = GM_EUCLIDEAN, .n_neighbors = 15, .umap = gm_umap_defaults()};
+}
+
+static void warn_of_rows(const gm_rows *rows, bool merged)
+{
+    const size_t aside = rows->n - rows->n_used, copies = rows->n_used - rows->distinct.m;
+    if (aside > 0)
+        gm_warn("%zu of %zu rows hold a number that is not finite; they have no place, in no "
+                "cluster",
+                aside, rows->n);
+    if (merged && copies > 0)
+        gm_warn("%zu of %zu rows equal another one; they share its place and its cluster", copies,
+                rows->n);
+}
+
+/* Memberships and places of the distinct rows: xy (M,2), with room for U. */
+static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_points points = {0};
+    gm_knn knn = {0};
+    gm_progress progress;
+    gm_umap_report report;
+    float *at = NULL;
+    const size_t m = f->rows.distinct.m;
+    f->n_neighbors = options->n_neighbors;
+    if (m < MIN_POINTS)
+        GM_FAIL(GM_EARG,
+                "the matrix has %zu rows that differ, a map needs %d; --no-map clusters the rows "
+                "without one",
+                m, MIN_POINTS);
+    if ((size_t)f->n_neighbors > m) {
+        f->n_neighbors = (int)m - 1;
+        gm_warn("--n-neighbors is %d, the matrix has %zu rows that differ: %d are taken",
+                options->n_neighbors, m, f->n_neighbors);
+    }
+    GM_TRY(gm_rows_distinct(&at, &f->rows, options->metric, err));
+    GM_TRY(gm_points_init(&points, at, m, f->rows.dim, options->metric, err));
+    gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);
+    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, f->n_neighbors, &progress, err));
+    gm_progress_end(&progress);
+    f->xy = gm_alloc2(f->rows.n_used, 2, sizeof *f->xy);
+    if (f->xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu rows", f->rows.n_used);
+    gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
+    GM_TRY(gm_umap_fit(f->xy, &f->graph, &points, &knn, &options->umap, &report, &progress, err));
+    gm_progress_end(&progress);
+    if (report.n_isolated > 0)
+        gm_warn("%zu rows have no neighbour at all; they are set on a ring around the map",
+                report.n_isolated);
+    int k = f->n_neighbors < GM_MAP_QUALITY_MAX_K ? f->n_neighbors : GM_MAP_QUALITY_MAX_K;
+    if (2 * (size_t)k >= m) k = (int)(m - 1) / 2;
+    GM_TRY(gm_map_quality_find(&f->map, &points, f->xy, 2, k, GM_MAP_SAMPLE, err));
+out:
+    gm_free(at);
+    gm_points_clear(&points);
+    gm_knn_clear(&knn);
+    return status;
+}
+
+static gm_status find_clusters(gm_matrix_found *f, const gm_matrix_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_rows *r = &f->rows;
+    f->used = gm_rerun_defaults(&options->hdbscan, f->on_rows ? r->n_used : r->distinct.m);
+    if (f->on_rows)
+        GM_TRY(gm_hdbscan_fit(&f->clustering, r->at, r->n_used, (int)r->dim, &f->used, err));
+    else
+        GM_TRY(gm_rerun_cluster(&f->clustering, f->xy, 2, &f->graph, &f->used, err));
+    if (f->xy && r->distinct.m < r->n_used) {
+        gm_distinct_spread_map(f->xy, &r->distinct);
+        GM_TRY(gm_distinct_spread_graph(&f->graph, &r->distinct, err));
+        if (!f->on_rows) GM_TRY(gm_distinct_spread_clusters(&f->clustering, &r->distinct, err));
+    }
+    GM_TRY(gm_rerun_number(&f->clustering, f->clustering.label, r->n_used,
+                           (const uint8_t(*)[32])r->sha, err));
+    if (f->clustering.n_clusters == 0)
+        gm_warn("no cluster was found, every row is noise: lower --min-cluster-size (%zu) or "
+                "--min-samples (%d)",
+                f->used.min_cluster_size, f->used.min_samples);
+out:
+    return status;
+}
+
+gm_status gm_matrix_fit(gm_matrix_found *out, gm_matrix *matrix, const gm_matrix_options *options,
+                        gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_matrix_found f = {.on_rows = options->cluster_rows || !options->map,
+                         .map = {.trustworthiness = NAN, .continuity = NAN, .preserved = NAN}};
+    *out = (gm_matrix_found){0};
+    GM_TRY(gm_rows_take(&f.rows, matrix, err));
+    warn_of_rows(&f.rows, options->map);
+    if (options->map) GM_TRY(find_map(&f, options, err));
+    GM_TRY(find_clusters(&f, options, err));
+    *out = f;
+    f = (gm_matrix_found){0};
+out:
+    gm_matrix_clear(matrix);
+    gm_matrix_found_clear(&f);
+    return status;
+}
+
+void gm_matrix_found_clear(gm_matrix_found *found)
+{
+    gm_rows_clear(&found->rows);
+    gm_free(found->xy);
+    gm_graph_clear(&found->graph);
+    gm_clustering_clear(&found->clustering);
+    *found = (gm_matrix_found){0};
+}

@@ -1,0 +1,36 @@
+/* rows.h - the rows of anybody's matrix, in an order that the file does not decide.
+ *
+ * Sizes: N rows, D columns, U of them usable, M distinct among those.
+ *
+ * A row that holds NaN or an infinity is set aside. The others are put in canonical order, by the
+ * SHA-256 of their numbers, so that a permuted file gives permuted results; equal rows stand
+ * together and are one point of a map (distinct.h), but as many points as they are when the rows
+ * themselves are clustered.
+ */
+#ifndef GM_ROWS_H
+#define GM_ROWS_H
+
+#include "cluster/distinct.h"
+#include "cluster/points.h"
+#include "formats/matrix_file.h"
+
+typedef struct gm_rows {
+    size_t n, n_used, dim; /* N, U, D */
+    double *at;            /* (U,D) canonical order; -0 is 0 */
+    uint32_t *place;       /* (U) the row of the file at each canonical place */
+    uint8_t (*sha)[32];    /* (U,32) of the row's numbers */
+    gm_distinct distinct;  /* of the U rows */
+} gm_rows;
+
+/* Take the matrix apart; it is cleared. Errors: GM_EARG when no row is finite or there are 2^32
+ * rows; GM_EMEM. */
+gm_status gm_rows_take(gm_rows *out, gm_matrix *matrix, gm_error *err) GM_MUST_USE;
+void gm_rows_clear(gm_rows *rows);
+
+/* One float row for each distinct row, (M,D), the caller's, which gm_points_init will take under
+ * `metric`; under GM_EUCLIDEAN less the mean of each column. Errors: GM_EARG for what it would
+ * refuse (names the row of the file); GM_EMEM. */
+gm_status gm_rows_distinct(float **out, const gm_rows *rows, gm_metric metric, gm_error *err)
+    GM_MUST_USE;
+
+#endif

@@ -1,0 +1,106 @@
+/* matrix_file.c - see matrix_file.h. */
+#include "formats/matrix_file.h"
+
+#include <string.h>
+
+#include "base/outfile.h"
+#include "base/text.h"
+#include "formats/npy.h"
+
+#define MAX_MATRIX_BYTES ((size_t)1 << 36)
+
+void gm_matrix_clear(gm_matrix *matrix)
+{
+    gm_free(matrix->at);
+    *matrix = (gm_matrix){0};
+}
+
+/* ---- the types ---- */
+
+#define TAKE(name, type)                                            \
+    static void take_##name(double *to, const char *from, size_t n) \
+    {                                                               \
+        for (size_t i = 0; i < n; i++) {                            \
+            type value;                                             \
+            memcpy(&value, from + i * sizeof value, sizeof value);  \
+            to[i] = (double)value;                                  \
+        }                                                           \
+    }
+TAKE(f4, float)
+TAKE(f8, double)
+TAKE(i1, int8_t)
+TAKE(u1, uint8_t)
+TAKE(u2, uint16_t)
+TAKE(i4, int32_t)
+TAKE(i8, int64_t)
+
+static const struct npy_type {
+    const char *name;
+    size_t n_bytes;
+    void (*take)(double *to, const char *from, size_t n);
+} types[] = {{"<f4", 4, take_f4}, {"<f8", 8, take_f8}, {"|i1", 1, take_i1}, {"|u1", 1, take_u1},
+             {"|b1", 1, take_u1}, {"<u2", 2, take_u2}, {"<i4", 4, take_i4}, {"<i8", 8, take_i8}};
+
+static const struct npy_type *find_type(const char *name)
+{
+    for (size_t t = 0; t < sizeof types / sizeof types[0]; t++)
+        if (strcmp(types[t].name, name) == 0) return &types[t];
+    return NULL;
+}
+
+/* ---- files ---- */
+
+gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const char *path,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_npy_front front;
+    *out = (gm_matrix){0};
+    GM_TRY(gm_npy_read_front(&front, bytes, n, path, err));
+    const struct npy_type *type = find_type(front.type);
+    if (type == NULL)
+        GM_FAIL(GM_EFORMAT, "'%s' holds '%s', expected numbers as '<f4' (array.astype('<f4'))",
+                path, front.type);
+    if (front.rank != 2 || front.dim[0] == 0 || front.dim[1] == 0)
+        GM_FAIL(GM_ESHAPE, "'%s': expected a table of rows and columns", path);
+    const size_t n_data = n - front.first, n_values = n_data / type->n_bytes;
+    if (n_data % type->n_bytes != 0 || n_values % front.dim[1] != 0 ||
+        n_values / front.dim[1] != front.dim[0])
+        GM_FAIL(GM_ESHAPE, "'%s' holds %zu bytes of data, expected %zu x %zu numbers of %zu", path,
+                n_data, front.dim[0], front.dim[1], type->n_bytes);
+    out->at = gm_alloc2(front.dim[0], front.dim[1], sizeof *out->at);
+    if (out->at == NULL)
+        GM_FAIL(GM_EMEM, "no memory for the %zu x %zu numbers of '%s'", front.dim[0], front.dim[1],
+                path);
+    out->rows = front.dim[0];
+    out->cols = front.dim[1];
+    type->take(out->at, (const char *)bytes + front.first, n_values);
+out:
+    return status;
+}
+
+gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text bytes = {0};
+    *out = (gm_matrix){0};
+    GM_TRY(gm_text_read_file(&bytes, path, MAX_MATRIX_BYTES, err));
+    GM_TRY(gm_matrix_parse(out, bytes.at, bytes.n, path, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
+}
+
+gm_status gm_matrix_write(const char *path, const double *values, size_t rows, size_t cols,
+                          bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text bytes = {0};
+    const uint64_t dim[2] = {rows, cols};
+    GM_TRY(gm_npy_put_front(&bytes, "<f8", dim, 2, err));
+    GM_TRY(gm_text_append(&bytes, (const char *)values, rows * cols * sizeof *values, err));
+    GM_TRY(gm_outfile_write(path, replace, bytes.at, bytes.n, err));
+out:
+    gm_text_clear(&bytes);
+    return status;
+}

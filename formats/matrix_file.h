@@ -1,0 +1,33 @@
+/* matrix_file.h - a table of numbers as NumPy keeps it, for gm-cluster matrix: .npy, format 1.0,
+ * two dimensions, C order.
+ *
+ * Read: '<f4', '<f8', '<i4', '<i8', '|i1', '|u1', '|b1', '<u2', as double (whole numbers beyond
+ * 2^53 are rounded). Any value may stand in it, NaN and infinities too. Written: '<f8'.
+ */
+#ifndef GM_MATRIX_FILE_H
+#define GM_MATRIX_FILE_H
+
+#include "base/base.h"
+
+typedef struct gm_matrix {
+    size_t rows, cols;
+    double *at; /* (rows, cols), owned */
+} gm_matrix;
+
+void gm_matrix_clear(gm_matrix *matrix);
+
+/* Read the file `path`: at least one row and column. The file and the doubles are in memory
+ * together for a while. Errors: GM_EIO, GM_EFORMAT (another file, format, type or order),
+ * GM_ESHAPE, GM_EMEM. */
+gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err) GM_MUST_USE;
+
+/* The same from the n bytes of a file called `path`. */
+gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const char *path,
+                          gm_error *err) GM_MUST_USE;
+
+/* Write values (rows, cols) by base/outfile.h, with the bytes that numpy.save gives. Errors:
+ * GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+gm_status gm_matrix_write(const char *path, const double *values, size_t rows, size_t cols,
+                          bool replace, gm_error *err) GM_MUST_USE;
+
+#endif
