@@ -58,19 +58,29 @@ static gm_status find_purity(gm_analysis *a, const gm_knn *knn, gm_error *err)
     return GM_OK;
 }
 
+/* Neighbours, besides the point itself, over which a map is judged. */
+static int judged_neighbours(const gm_fit_options *options, size_t n)
+{
+    int k = options->n_neighbors;
+    if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
+    return k > GM_MAP_QUALITY_MAX_K ? GM_MAP_QUALITY_MAX_K : k;
+}
+
 /* The map of the points: xy (M,2). */
 static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_points points = {0};
-    gm_knn knn = {0};
+    gm_knn wide = {0}, knn = {0}; /* with those that judge the map; those that make it */
     gm_progress progress;
     const size_t n = a->distinct.m;
+    const int own = options->n_neighbors, judged = judged_neighbours(options, n);
     GM_TRY(gm_points_pick(&points, a->usage.rate, a->distinct.first, n, a->usage.dim,
                           options->metric, err));
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
-    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, options->n_neighbors, &progress, err));
+    GM_TRY(gm_knn_find(&wide, &points, NULL, 0, judged < own ? own : judged + 1, &progress, err));
     gm_progress_end(&progress);
+    GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
     a->n_uncertified = knn.n_uncertified;
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
@@ -87,14 +97,12 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     if (a->umap.n_isolated > 0)
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
-    int k = options->n_neighbors;
-    if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
-    if (k > GM_MAP_QUALITY_MAX_K) k = GM_MAP_QUALITY_MAX_K;
-    GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, k,
-                               options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE, err));
+    GM_TRY(gm_map_quality_of(&a->map, &points, &wide, a->xy, 2, judged,
+                             options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE, err));
     gm_stages_end(&a->stages, "quality");
 out:
     gm_points_clear(&points);
+    gm_knn_clear(&wide);
     gm_knn_clear(&knn);
     return status;
 }

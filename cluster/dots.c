@@ -61,7 +61,24 @@ static void distances_plain(float *at, const float *norm, float own, float limit
     distances_body(at, norm, own, limit, other, n, near);
 }
 
-static const gm_dots plain = {tile_plain, squared_plain, distances_plain};
+static inline void count_body(const float *at, size_t n, float low, float high, uint32_t *below,
+                              uint32_t *within)
+{
+    uint32_t nearer = 0, unsure = 0;
+    for (size_t j = 0; j < n; j++) {
+        nearer += at[j] < low;
+        unsure += (at[j] >= low) & (at[j] <= high);
+    }
+    *below = nearer, *within = unsure;
+}
+
+static void count_plain(const float *at, size_t n, float low, float high, uint32_t *below,
+                        uint32_t *within)
+{
+    count_body(at, n, low, high, below, within);
+}
+
+static const gm_dots plain = {tile_plain, squared_plain, distances_plain, count_plain};
 
 #ifdef GM_X86
 __attribute__((target("avx2,fma"))) static double squared_avx2(const float *x, const float *y,
@@ -105,6 +122,18 @@ __attribute__((target("avx2,fma"))) static void distances_avx2(float *at, const 
     distances_body(at, norm, own, limit, other, n, near);
 }
 
+__attribute__((target("avx2,fma"))) static void
+count_avx2(const float *at, size_t n, float low, float high, uint32_t *below, uint32_t *within)
+{
+    count_body(at, n, low, high, below, within);
+}
+
+__attribute__((target("avx512f"))) static void
+count_avx512(const float *at, size_t n, float low, float high, uint32_t *below, uint32_t *within)
+{
+    count_body(at, n, low, high, below, within);
+}
+
 __attribute__((target("avx512f"))) static double squared_avx512(const float *x, const float *y,
                                                                 size_t dim)
 {
@@ -146,8 +175,8 @@ __attribute__((target("avx512f"))) static void distances_avx512(float *at, const
     }
 }
 
-static const gm_dots avx2 = {tile_avx2, squared_avx2, distances_avx2};
-static const gm_dots avx512 = {tile_avx512, squared_avx512, distances_avx512};
+static const gm_dots avx2 = {tile_avx2, squared_avx2, distances_avx2, count_avx2};
+static const gm_dots avx512 = {tile_avx512, squared_avx512, distances_avx512, count_avx512};
 #endif
 
 const gm_dots *gm_dots_of(gm_isa isa)

@@ -29,6 +29,10 @@ typedef struct gm_dots {
      * or its own other[j]. */
     void (*distances)(float *at, const float *norm, float own, float limit, const float *other,
                       size_t n, uint8_t *near);
+
+    /* How many of at[0..n) are below `low`, and how many in [low, high]. */
+    void (*count)(const float *at, size_t n, float low, float high, uint32_t *below,
+                  uint32_t *within);
 } gm_dots;
 
 const gm_dots *gm_dots_of(gm_isa isa);

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
@@ -313,6 +314,23 @@ out:
     gm_free(todo);
     gm_knn_clear(&knn);
     return status;
+}
+
+gm_status gm_knn_narrow(gm_knn *out, const gm_knn *knn, int k, gm_error *err)
+{
+    const size_t to = (size_t)k, from = (size_t)knn->k;
+    *out = (gm_knn){.n = knn->n, .k = k, .n_uncertified = knn->n_uncertified};
+    out->index = gm_alloc2(knn->n, to, sizeof *out->index);
+    out->distance = gm_alloc2(knn->n, to, sizeof *out->distance);
+    if (!out->index || !out->distance) {
+        gm_knn_clear(out);
+        return gm_fail(err, GM_EMEM, "no memory for %d neighbours of %zu points", k, knn->n);
+    }
+    for (size_t q = 0; q < knn->n; q++) {
+        memcpy(out->index + q * to, knn->index + q * from, to * sizeof *out->index);
+        memcpy(out->distance + q * to, knn->distance + q * from, to * sizeof *out->distance);
+    }
+    return GM_OK;
 }
 
 void gm_knn_clear(gm_knn *knn)

@@ -29,6 +29,8 @@ typedef struct gm_knn {
  * Cost: n_queries * N * D multiply-adds; n_queries * (k + 32) * D in double. */
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
                       int k, gm_progress *progress, gm_error *err) GM_MUST_USE;
+/* The same neighbours, the first k of each only, 1 <= k <= knn->k. Errors: GM_EMEM. */
+gm_status gm_knn_narrow(gm_knn *out, const gm_knn *knn, int k, gm_error *err) GM_MUST_USE;
 void gm_knn_clear(gm_knn *knn);
 
 #endif

@@ -21,9 +21,17 @@ typedef struct ranking {
     const uint32_t *row; /* (m) points looked at */
     size_t m, k;
     gm_product product; /* of floats */
+    const gm_knn *knn;  /* of all points, or of the rows */
     stranger *list;     /* (m,k) */
     uint32_t *count;    /* (m) */
 } ranking;
+
+/* The k nearest others of row q in the space. */
+static const uint32_t *space_of(const ranking *r, size_t q)
+{
+    const size_t at = r->knn->n == r->points->n ? r->row[q] : q;
+    return r->knn->index + at * (size_t)r->knn->k + 1;
+}
 
 static bool is_among(const uint32_t *list, size_t n, uint32_t wanted)
 {
@@ -106,14 +114,12 @@ static void list_strangers(ranking *r, size_t q, const uint32_t *near, const uin
 /* Count who of points first.. is nearer than the strangers of row q; s (n) are approximate. */
 static void count_nearer(ranking *r, size_t q, const float *s, size_t first, size_t n)
 {
+    const gm_dots *dots = gm_dots_of(r->points->isa);
     const uint32_t self = r->row[q];
     for (size_t i = 0; i < r->count[q]; i++) {
         stranger *x = r->list + q * r->k + i;
-        uint32_t nearer = 0, unsure = 0;
-        for (size_t j = 0; j < n; j++) {
-            nearer += s[j] < x->low;
-            unsure += s[j] >= x->low && s[j] <= x->high;
-        }
+        uint32_t nearer, unsure;
+        dots->count(s, n, x->low, x->high, &nearer, &unsure);
         if (self >= first && self < first + n) nearer -= s[self - first] < x->low;
         x->rank += nearer;
         for (size_t j = 0; unsure > 0 && j < n; j++) {
@@ -181,8 +187,8 @@ enum { TOGETHER = 64 }; /* rows whose map distances are in memory at once */
 
 /* Every row against the map: strangers listed, continuity's penalties into lost (m), neighbours of
  * both sides into kept (m). */
-static gm_status look_at_rows(ranking *r, const gm_knn *knn, const float *xy, size_t dim,
-                              double *lost, uint32_t *kept, gm_error *err)
+static gm_status look_at_rows(ranking *r, const float *xy, size_t dim, double *lost, uint32_t *kept,
+                              gm_error *err)
 {
     const size_t n = r->points->n, k = r->k;
     double *distance = gm_alloc2(TOGETHER, n, sizeof *distance);
@@ -193,7 +199,7 @@ static gm_status look_at_rows(ranking *r, const gm_knn *knn, const float *xy, si
         for (size_t i = 0; i < count; i++) {
             uint32_t near[GM_MAP_QUALITY_MAX_K];
             size_t q = first + i;
-            const uint32_t *space = knn->index + q * (k + 1) + 1; /* (k) */
+            const uint32_t *space = space_of(r, q); /* (k) */
             lost[q] = look_at_map(near, space, k, xy, dim, n, r->row[q], distance + i * n);
             list_strangers(r, q, near, space);
             kept[q] = (uint32_t)(k - r->count[q]);
@@ -203,50 +209,79 @@ static gm_status look_at_rows(ranking *r, const gm_knn *knn, const float *xy, si
     return GM_OK;
 }
 
-gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
-                              int dim, int k, size_t n_rows, gm_error *err)
+/* The figures of m rows from what was counted. */
+static gm_map_quality add_up(const ranking *r, const double *lost, const uint32_t *kept)
 {
-    gm_status status = GM_OK;
-    const size_t n = points->n;
-    gm_knn knn = {0};
-    uint32_t *row = gm_alloc(n, sizeof *row), *kept = NULL;
-    double *lost = NULL;
-    ranking r = {.points = points, .row = row, .k = (size_t)k};
-    *out = (gm_map_quality){.k = k};
-    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
-    if (k < 1 || k > GM_MAP_QUALITY_MAX_K || 2 * (size_t)k >= n)
-        GM_FAIL(GM_EARG, "trustworthiness over %d neighbours of %zu points", k, n);
-    r.m = out->n_rows = gm_quality_sample(row, n, n_rows);
-    r.list = gm_alloc2(r.m, r.k, sizeof *r.list);
-    r.count = gm_alloc(r.m, sizeof *r.count);
-    lost = gm_alloc(r.m, sizeof *lost);
-    kept = gm_alloc(r.m, sizeof *kept);
-    if (!r.list || !r.count || !lost || !kept)
-        GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
-    gm_isa isa = points->isa < GM_ISA_AVX512F ? points->isa : GM_ISA_AVX512F;
-    GM_TRY(gm_product_init(&r.product, points, isa, err));
-    GM_TRY(gm_knn_find(&knn, points, row, r.m, k + 1, NULL, err));
-    GM_TRY(look_at_rows(&r, &knn, xy, (size_t)dim, lost, kept, err));
-    GM_TRY(count_all(&r, err));
-
     double strange = 0, missing = 0, both = 0;
-    for (size_t q = 0; q < r.m; q++) {
-        for (size_t i = 0; i < r.count[q]; i++)
-            strange += (double)r.list[q * r.k + i].rank - (double)k;
+    for (size_t q = 0; q < r->m; q++) {
+        for (size_t i = 0; i < r->count[q]; i++)
+            strange += (double)r->list[q * r->k + i].rank - (double)r->k;
         missing += lost[q];
         both += kept[q];
     }
-    const double m = (double)r.m, K = (double)k, scale = 2 / (m * K * (2 * (double)n - 3 * K - 1));
-    out->trustworthiness = 1 - scale * strange;
-    out->continuity = 1 - scale * missing;
-    out->preserved = both / (m * K);
+    const double m = (double)r->m, n = (double)r->points->n, K = (double)r->k;
+    const double scale = 2 / (m * K * (2 * n - 3 * K - 1));
+    return (gm_map_quality){.k = (int)r->k,
+                            .n_rows = r->m,
+                            .trustworthiness = 1 - scale * strange,
+                            .continuity = 1 - scale * missing,
+                            .preserved = both / (m * K)};
+}
+
+static gm_status check_k(const gm_points *points, int k, gm_error *err)
+{
+    if (k < 1 || k > GM_MAP_QUALITY_MAX_K || 2 * (size_t)k >= points->n)
+        return gm_fail(err, GM_EARG, "trustworthiness over %d neighbours of %zu points", k,
+                       points->n);
+    return GM_OK;
+}
+
+gm_status gm_map_quality_of(gm_map_quality *out, const gm_points *points, const gm_knn *knn,
+                            const float *xy, int dim, int k, size_t n_rows, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = points->n, m = n_rows < n ? n_rows : n;
+    uint32_t *row = gm_alloc(m, sizeof *row), *kept = gm_alloc(m, sizeof *kept);
+    double *lost = gm_alloc(m, sizeof *lost);
+    ranking r = {.points = points, .knn = knn, .row = row, .m = m, .k = (size_t)k};
+    *out = (gm_map_quality){.k = k};
+    GM_TRY(check_k(points, k, err));
+    assert(knn->k > k && (knn->n == n || knn->n == m));
+    r.list = gm_alloc2(m, r.k, sizeof *r.list);
+    r.count = gm_alloc(m, sizeof *r.count);
+    if (!row || !r.list || !r.count || !lost || !kept)
+        GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", n);
+    gm_quality_sample(row, n, n_rows);
+    gm_isa isa = points->isa < GM_ISA_AVX512F ? points->isa : GM_ISA_AVX512F;
+    GM_TRY(gm_product_init(&r.product, points, isa, err));
+    GM_TRY(look_at_rows(&r, xy, (size_t)dim, lost, kept, err));
+    GM_TRY(count_all(&r, err));
+    *out = add_up(&r, lost, kept);
 out:
     gm_product_clear(&r.product);
-    gm_knn_clear(&knn);
     gm_free(row);
     gm_free(kept);
     gm_free(lost);
     gm_free(r.list);
     gm_free(r.count);
+    return status;
+}
+
+gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
+                              int dim, int k, size_t n_rows, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t m = n_rows < points->n ? n_rows : points->n;
+    gm_knn knn = {0};
+    uint32_t *row = gm_alloc(m, sizeof *row);
+    *out = (gm_map_quality){.k = k};
+    GM_TRY(check_k(points, k, err));
+    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", points->n);
+    gm_quality_sample(row, points->n, n_rows);
+    GM_TRY(gm_knn_find(&knn, points, row, m, k + 1, NULL, err));
+    GM_TRY(gm_map_quality_of(out, points, &knn, xy, dim, k, n_rows, err));
+out:
+    gm_knn_clear(&knn);
+    gm_free(row);
     return status;
 }

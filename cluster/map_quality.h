@@ -25,5 +25,9 @@ typedef struct gm_map_quality {
  * Cost: two products of n_rows * N * D, and n_rows * N * k comparisons. */
 gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
                               int dim, int k, size_t n_rows, gm_error *err) GM_MUST_USE;
+/* The same where the neighbours of all points are known, k others of each at least: one product. */
+gm_status gm_map_quality_of(gm_map_quality *out, const gm_points *points, const gm_knn *knn,
+                            const float *xy, int dim, int k, size_t n_rows, gm_error *err)
+    GM_MUST_USE;
 
 #endif

@@ -90,6 +90,26 @@ static void distances_are_the_same_bits(void)
     }
 }
 
+/* Ends of the interval belong to it; any number of values. */
+static void counts_are_the_same(void)
+{
+    enum { MOST = 100 };
+    float at[MOST];
+    gm_rng rng = gm_rng_make(8, 2);
+    for (size_t j = 0; j < MOST; j++) at[j] = (float)gm_rng_below(&rng, 10);
+    for (gm_isa isa = GM_ISA_PORTABLE; isa <= gm_isa_best(); isa++)
+        for (size_t n = 0; n <= MOST; n++) {
+            uint32_t below, within, least = 0, between = 0;
+            for (size_t j = 0; j < n; j++) {
+                least += at[j] < 3;
+                between += at[j] >= 3 && at[j] <= 5;
+            }
+            gm_dots_of(isa)->count(at, n, 3, 5, &below, &within);
+            CHECK_INT(below, least);
+            CHECK_INT(within, between);
+        }
+}
+
 /* How far the closest certificate of rows 0, 2, .. 64 against points 3.. is from failing, as a
  * share of its distance. */
 static double check_bound(const gm_points *points, gm_isa isa)
@@ -145,4 +165,4 @@ static void the_error_bound_holds(void)
 }
 
 TESTS(TEST(squared_is_the_same_bits), TEST(tiles_agree), TEST(distances_are_the_same_bits),
-      TEST(the_error_bound_holds))
+      TEST(counts_are_the_same), TEST(the_error_bound_holds))

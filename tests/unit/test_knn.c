@@ -169,6 +169,23 @@ static void instruction_sets_change_nothing(void)
     }
 }
 
+static void the_first_of_many_are_the_nearest(void)
+{
+    cloud c = make_cloud(70, 5, 1000, GM_EUCLIDEAN);
+    gm_knn wide, few, narrow;
+    gm_error err = {0};
+    CHECK_OK(gm_knn_find(&wide, &c.points, NULL, 0, 9, NULL, &err), err);
+    CHECK_OK(gm_knn_find(&few, &c.points, NULL, 0, 4, NULL, &err), err);
+    CHECK_OK(gm_knn_narrow(&narrow, &wide, 4, &err), err);
+    CHECK_INT(narrow.k, 4);
+    CHECK_BYTES(narrow.index, few.index, 70 * 4 * sizeof *few.index);
+    CHECK_BYTES(narrow.distance, few.distance, 70 * 4 * sizeof *few.distance);
+    gm_knn_clear(&wide);
+    gm_knn_clear(&few);
+    gm_knn_clear(&narrow);
+    clear_cloud(&c);
+}
+
 static void k_out_of_range(void)
 {
     cloud c = make_cloud(10, 2, 1000, GM_EUCLIDEAN);
@@ -199,5 +216,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
       TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
-      TEST(instruction_sets_change_nothing), TEST(k_out_of_range),
-      TEST(survives_every_allocation_failure))
+      TEST(instruction_sets_change_nothing), TEST(the_first_of_many_are_the_nearest),
+      TEST(k_out_of_range), TEST(survives_every_allocation_failure))
