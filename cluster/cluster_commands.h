@@ -11,5 +11,6 @@ int gm_cluster_report(int argc, char **argv);
 int gm_cluster_assign(int argc, char **argv);
 int gm_cluster_export(int argc, char **argv);
 int gm_cluster_matrix(int argc, char **argv);
+int gm_cluster_keywords(int argc, char **argv);
 
 #endif

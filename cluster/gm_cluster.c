@@ -12,6 +12,7 @@ int main(int argc, char **argv)
         {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},
         {"assign", gm_cluster_assign, "place the documents of another trace on the map"},
         {"export", gm_cluster_export, "write an atlas for scanpy, as CSV, JSON or GraphML"},
+        {"keywords", gm_cluster_keywords, "what the subsets or documents of a corpus are about"},
         {"matrix", gm_cluster_matrix, "map and cluster the rows of any matrix"},
         {NULL, NULL, NULL},
     };

@@ -13,7 +13,7 @@ void gm_naming_clear(gm_words_of *words)
     *words = (gm_words_of){0};
 }
 
-static gm_words_options words_options(const gm_naming_options *options)
+gm_words_options gm_naming_words(const gm_naming_options *options)
 {
     static const unsigned stop[] = {GM_STOP_ENGLISH | GM_STOP_RUSSIAN, GM_STOP_ENGLISH,
                                     GM_STOP_RUSSIAN, GM_STOP_NONE};
@@ -25,7 +25,7 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
 {
     gm_status status = GM_OK;
     const size_t n = usage->n;
-    const gm_words_options how = words_options(options);
+    const gm_words_options how = gm_naming_words(options);
     gm_words_of words = {0};
     gm_text all = {0};
     const char **text = gm_alloc(n, sizeof *text);

@@ -25,6 +25,9 @@ typedef struct gm_naming_options {
     bool stems; /* words of one stem are one keyword, shown in its most frequent form */
 } gm_naming_options;
 
+/* How words are found under these options. */
+gm_words_options gm_naming_words(const gm_naming_options *options);
+
 /* The words of all documents, in canonical order. */
 typedef struct gm_words_of {
     gm_vocabulary *vocabulary;

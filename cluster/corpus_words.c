@@ -1,0 +1,160 @@
+/* corpus_words.c - see corpus_words.h. */
+#include "cluster/corpus_words.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What is read before it is counted. */
+typedef struct texts {
+    const char **at, **name; /* (n) in the arenas: the text, what its group is called */
+    size_t *n_bytes;
+    size_t n, cap, n_skipped;
+    gm_arena arena;    /* texts */
+    char why_not[160]; /* of the first line that was skipped */
+} texts;
+
+static void texts_clear(texts *t)
+{
+    gm_free(t->at);
+    gm_free(t->name);
+    gm_free(t->n_bytes);
+    gm_arena_clear(&t->arena);
+}
+
+static gm_status reserve(texts *t, gm_error *err)
+{
+    const size_t cap = t->cap ? 2 * t->cap : 1024;
+    const char **at = gm_alloc(cap, sizeof *at), **name = gm_alloc(cap, sizeof *name);
+    size_t *n_bytes = gm_alloc(cap, sizeof *n_bytes);
+    if (!at || !name || !n_bytes) {
+        gm_free(at);
+        gm_free(name);
+        gm_free(n_bytes);
+        return gm_fail(err, GM_EMEM, "no memory for %zu texts", cap);
+    }
+    for (size_t i = 0; i < t->n; i++)
+        at[i] = t->at[i], name[i] = t->name[i], n_bytes[i] = t->n_bytes[i];
+    gm_free(t->at);
+    gm_free(t->name);
+    gm_free(t->n_bytes);
+    t->at = at, t->name = name, t->n_bytes = n_bytes, t->cap = cap;
+    return GM_OK;
+}
+
+static const char *name_of(const gm_document *d, bool by_document, gm_arena *arena)
+{
+    if (!by_document) return gm_arena_text(arena, d->subset, strlen(d->subset));
+    const size_t room = strlen(d->file) + 24;
+    char *name = gm_arena_alloc(arena, room, 1);
+    if (name) snprintf(name, room, "%s:%" PRIu64, d->file, d->line);
+    return name;
+}
+
+static gm_status add(texts *t, const gm_document *d, bool by_document, gm_arena *names,
+                     gm_error *err)
+{
+    if (d->skip != GM_SKIP_NONE) {
+        if (t->n_skipped++ == 0) memcpy(t->why_not, d->why_not, sizeof t->why_not);
+        return GM_OK;
+    }
+    if (t->n == t->cap) {
+        gm_status status = reserve(t, err);
+        if (status != GM_OK) return status;
+    }
+    t->at[t->n] = gm_arena_text(&t->arena, d->text, d->n_bytes);
+    t->name[t->n] = name_of(d, by_document, names);
+    t->n_bytes[t->n] = d->n_bytes;
+    if (!t->at[t->n] || !t->name[t->n])
+        return gm_fail(err, GM_EMEM, "no memory for text %zu", t->n);
+    t->n++;
+    return GM_OK;
+}
+
+static gm_status read_all(texts *t, const char *const *path, size_t n_paths,
+                          const gm_corpus_words_options *options, gm_arena *names, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_corpus *corpus = NULL;
+    gm_document document;
+    bool more = true;
+    GM_TRY(gm_corpus_open(&corpus, path, n_paths, &options->corpus, err));
+    for (;;) {
+        GM_TRY(gm_corpus_next(corpus, &document, &more, err));
+        if (!more) break;
+        GM_TRY(add(t, &document, options->by_document, names, err));
+    }
+    if (t->n == 0 && t->n_skipped > 0)
+        GM_FAIL(GM_EFORMAT, "none of the corpus's %zu lines can be used; the first: %s",
+                t->n_skipped, t->why_not);
+    if (t->n == 0) GM_FAIL(GM_EFORMAT, "the corpus has no document");
+out:
+    gm_corpus_close(corpus);
+    return status;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Groups by name, those of documents in their order. */
+static gm_status find_groups(gm_corpus_words *w, const texts *t, bool by_document, gm_error *err)
+{
+    w->n = t->n;
+    w->group = gm_alloc(t->n, sizeof *w->group);
+    w->group_name = gm_alloc(t->n, sizeof *w->group_name);
+    w->group_size = gm_alloc(t->n, sizeof *w->group_size);
+    if (!w->group || !w->group_name || !w->group_size)
+        return gm_fail(err, GM_EMEM, "no memory for the groups of %zu texts", t->n);
+    memcpy(w->group_name, t->name, t->n * sizeof *w->group_name);
+    w->n_groups = t->n;
+    if (!by_document) {
+        qsort(w->group_name, t->n, sizeof *w->group_name, by_name);
+        w->n_groups = 0;
+        for (size_t i = 0; i < t->n; i++)
+            if (i == 0 || strcmp(w->group_name[i], w->group_name[w->n_groups - 1]) != 0)
+                w->group_name[w->n_groups++] = w->group_name[i];
+    }
+    for (size_t i = 0; i < t->n; i++) {
+        const char **found = by_document ? w->group_name + i
+                                         : bsearch(&t->name[i], w->group_name, w->n_groups,
+                                                   sizeof *w->group_name, by_name);
+        w->group[i] = (int32_t)(found - w->group_name);
+        w->group_size[w->group[i]]++;
+    }
+    return GM_OK;
+}
+
+gm_status gm_corpus_words_read(gm_corpus_words *out, const char *const *path, size_t n_paths,
+                               const gm_corpus_words_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_corpus_words w = {0};
+    texts t = {0};
+    *out = (gm_corpus_words){0};
+    GM_TRY(read_all(&t, path, n_paths, options, &w.arena, err));
+    w.n_skipped = t.n_skipped;
+    GM_TRY(find_groups(&w, &t, options->by_document, err));
+    GM_TRY(gm_vocabulary_create(&w.vocabulary, err));
+    GM_TRY(
+        gm_bag_count(&w.counts, w.vocabulary, false, t.at, t.n_bytes, t.n, &options->words, err));
+    *out = w;
+    w = (gm_corpus_words){0};
+out:
+    texts_clear(&t);
+    gm_corpus_words_clear(&w);
+    return status;
+}
+
+void gm_corpus_words_clear(gm_corpus_words *words)
+{
+    gm_free(words->group);
+    gm_free(words->group_name);
+    gm_free(words->group_size);
+    gm_vocabulary_free(words->vocabulary);
+    gm_bag_clear(&words->counts);
+    gm_arena_clear(&words->arena);
+    *words = (gm_corpus_words){0};
+}
