@@ -5,6 +5,8 @@
 
 #include "text/script.h"
 
+enum { AT_ONCE = 4096 }; /* texts read */
+
 void gm_naming_clear(gm_words_of *words)
 {
     gm_bag_clear(&words->counts);
@@ -33,11 +35,10 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     size_t *end = gm_alloc(n + 1, sizeof *end); /* of what was read before each document */
     *out = (gm_words_of){0};
     if (!text || !n_bytes || !end) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
-    /* In the trace's order: in another one every text would unpack a chunk of 256 KiB. */
-    for (size_t i = 0; i < n; i++) {
-        GM_TRY(gm_trace_read_text(trace, i, &all, err));
-        end[i + 1] = all.n;
-        if (progress) gm_progress_set(progress, (double)(i + 1));
+    for (size_t i = 0; i < n; i += AT_ONCE) { /* in the trace's order, so chunk after chunk */
+        const size_t here = n - i < AT_ONCE ? n - i : AT_ONCE;
+        GM_TRY(gm_trace_read_texts(trace, i, here, &all, end + i + 1, err));
+        if (progress) gm_progress_set(progress, (double)(i + here));
     }
     for (size_t i = 0; i < n; i++) {
         size_t at = usage->place[i];
@@ -46,6 +47,7 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     }
     words.script = gm_alloc(n, sizeof *words.script);
     if (words.script == NULL) GM_FAIL(GM_EMEM, "no memory for the scripts of %zu texts", n);
+#pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) words.script[i] = (uint16_t)gm_script_of(text[i], n_bytes[i]);
     GM_TRY(gm_vocabulary_create(&words.vocabulary, err));
     GM_TRY(gm_bag_count(&words.counts, words.vocabulary, false, text, n_bytes, n, &how, err));

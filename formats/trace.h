@@ -116,6 +116,10 @@ gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float 
 
 /* Append the text of document i, valid UTF-8, to *text. GM_EABSENT when texts were left out. */
 gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err) GM_MUST_USE;
+/* Those of documents [first, first+n), one behind the other, by all threads; end (n), written: how
+ * long *text is behind each. */
+gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                              gm_error *err) GM_MUST_USE;
 
 /* Documents left out, by reason, and how many; owned by the trace. */
 typedef struct gm_trace_skips {

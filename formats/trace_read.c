@@ -256,28 +256,78 @@ out:
     return status;
 }
 
-gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err)
+/* Lengths behind each of n texts whose places are at (n+1), from `begin` on. */
+static gm_status find_ends(size_t *end, size_t begin, const uint64_t *at, size_t n, uint64_t bytes,
+                           size_t document, hid_t id, gm_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (at[i] > at[i + 1] || at[i + 1] > bytes)
+            return gm_h5_fail(err, GM_EFORMAT, id, "'/text/offset' does not ascend at document %zu",
+                              document + i);
+        end[i] = begin + (size_t)(at[i + 1] - at[0]);
+    }
+    return GM_OK;
+}
+
+static gm_status check_texts(const char *text, size_t begin, const size_t *end, size_t n,
+                             size_t document, hid_t id, gm_error *err)
+{
+    size_t wrong = n;
+#pragma omp parallel for schedule(static) reduction(min : wrong) if (n > 1)
+    for (size_t i = 0; i < n; i++) {
+        const size_t from = i > 0 ? end[i - 1] : begin, length = end[i] - from;
+        if (gm_utf8_valid(text + from, length) != length && i < wrong) wrong = i;
+    }
+    if (wrong == n) return GM_OK;
+    return gm_h5_fail(err, GM_EFORMAT, id, "the text of document %zu is not UTF-8",
+                      document + wrong);
+}
+
+/* Texts first.. of the open part, of which `document` is the first in the trace. */
+static gm_status take_texts(const gm_trace_file *f, size_t first, size_t n, size_t document,
+                            gm_text *text, size_t *end, gm_error *err)
 {
     gm_status status = GM_OK;
-    uint64_t at[2];
-    size_t p = 0;
+    uint64_t *at = gm_alloc(n + 1, sizeof *at);
+    const size_t begin = text->n;
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the places of %zu texts", n);
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_OFFSET], first, n + 1, at, err));
+    GM_TRY(find_ends(end, begin, at, n, f->sizes.B, document, f->id, err));
+    const size_t bytes = end[n - 1] - begin;
+    GM_TRY(gm_text_reserve(text, bytes, err));
+    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_BYTES], at[0], bytes, text->at + begin, err));
+    GM_TRY(check_texts(text->at, begin, end, n, document, f->id, err));
+    text->n += bytes;
+out:
+    if (text->at) text->at[text->n] = '\0';
+    gm_free(at);
+    return status;
+}
+
+gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t done = 0;
     GM_TRY(need(trace, GM_COL_TEXT_BYTES, "texts", err));
-    if (i >= trace->samples.n)
-        return gm_fail(err, GM_EARG, "document %zu of %zu", i, trace->samples.n);
-    while (i >= trace->part[p].document + trace->part[p].sizes.N) p++;
-    GM_TRY(gm_trace_open_part(trace, p, err));
-    const gm_trace_file *f = &trace->open;
-    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_OFFSET], i - trace->part[p].document, 2, at, err));
-    if (at[0] > at[1] || at[1] > f->sizes.B)
-        return gm_h5_fail(err, GM_EFORMAT, f->id, "'/text/offset' does not ascend at document %zu",
-                          i);
-    size_t n = (size_t)(at[1] - at[0]);
-    GM_TRY(gm_text_reserve(text, n, err));
-    GM_TRY(gm_h5_set_read(&f->set[GM_COL_TEXT_BYTES], at[0], n, text->at + text->n, err));
-    if (gm_utf8_valid(text->at + text->n, n) != n)
-        status = gm_h5_fail(err, GM_EFORMAT, f->id, "the text of document %zu is not UTF-8", i);
-    if (status == GM_OK) text->n += n;
-    text->at[text->n] = '\0';
+    if (first > trace->samples.n || n > trace->samples.n - first)
+        return gm_fail(err, GM_EARG, "document %zu of %zu", first + n - 1, trace->samples.n);
+    for (size_t p = 0; done < n; p++) {
+        const gm_trace_part *part = &trace->part[p];
+        const size_t at = first + done, part_end = (size_t)(part->document + part->sizes.N);
+        if (at >= part_end) continue;
+        const size_t here = part_end - at < n - done ? part_end - at : n - done;
+        GM_TRY(gm_trace_open_part(trace, p, err));
+        GM_TRY(
+            take_texts(&trace->open, at - (size_t)part->document, here, at, text, end + done, err));
+        done += here;
+    }
 out:
     return status;
+}
+
+gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err)
+{
+    size_t end;
+    return gm_trace_read_texts(trace, i, 1, text, &end, err);
 }

@@ -18,6 +18,26 @@ static void write_sample(const char *path, sample *one)
     CHECK_OK(gm_trace_write(path, &one->info, &one->block, SAMPLE_REASONS, 2, true, &err), err);
 }
 
+/* All texts at once, whatever parts they are in: those of the block stand where they should. */
+static void check_all_texts(gm_trace *trace, const sample *one, size_t document)
+{
+    gm_error err = {0};
+    gm_text text = {0};
+    const size_t n = gm_trace_get_samples(trace)->n;
+    size_t *end = gm_alloc(n, sizeof *end);
+    CHECK_OK(gm_text_append(&text, "before", 6, &err), err);
+    CHECK_OK(gm_trace_read_texts(trace, 0, n, &text, end, &err), err);
+    CHECK_INT(end[n - 1], text.n);
+    for (size_t i = 0; i < SAMPLE_DOCUMENTS; i++) {
+        const gm_trace_document *d = &one->document[i];
+        const size_t from = document + i > 0 ? end[document + i - 1] : 6;
+        CHECK_INT(end[document + i] - from, d->n_text);
+        CHECK(memcmp(text.at + from, d->text, d->n_text) == 0);
+    }
+    gm_free(end);
+    gm_text_clear(&text);
+}
+
 /* Documents and rows of block `one` stand at the given places of the trace. */
 static void check_block(gm_trace *trace, const sample *one, size_t document, uint64_t token)
 {
@@ -41,6 +61,7 @@ static void check_block(gm_trace *trace, const sample *one, size_t document, uin
         CHECK(text.n == d->n_text && memcmp(text.at, d->text, d->n_text) == 0);
         gm_text_clear(&text);
     }
+    check_all_texts(trace, one, document);
     if (one->info.level == GM_RECORD_COUNTS) return;
 
     static uint16_t expert[SAMPLE_ROWS * SAMPLE_L * SAMPLE_K];
