@@ -29,7 +29,7 @@ enum {
  * every thread has some, and that the rows' choices stay small. */
 static inline size_t gm_out_panels(size_t rows, size_t threads, size_t n)
 {
-    const size_t most = rows <= 16 ? 4 : rows <= 8192 ? 16 : 8, share = n / (2 * threads);
+    const size_t most = rows <= 16 ? 8 : rows <= 8192 ? 16 : 8, share = n / (2 * threads);
     return share < 2 ? 2 : share < most ? share : most;
 }
 

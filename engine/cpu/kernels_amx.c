@@ -97,6 +97,17 @@ static inline void fetch(ahead *next)
     next->rows += next->row_bytes;
 }
 
+/* Block b of two panels, or if there is none the first of the two behind them: few rows wait
+ * for memory, which gives more when it is asked a block ahead. */
+static inline void fetch_blocks(const uint16_t *w, const uint16_t *w1, size_t blocks, size_t b)
+{
+    const size_t at = b < blocks ? b * STEP : 2 * blocks * STEP;
+    for (size_t i = 0; i < STEP; i += 32) {
+        _mm_prefetch((const char *)(w + at + i), _MM_HINT_T0);
+        _mm_prefetch((const char *)(w1 + at + i), _MM_HINT_T0);
+    }
+}
+
 /* One or two tiles of rows by two panels, straight to out. */
 static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w, size_t blocks,
                        float *out, size_t ldo, ahead next)
@@ -108,6 +119,7 @@ static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w,
     _tile_zero(1);
     if (!lower) {
         for (size_t b = 0; b < blocks; b++) {
+            fetch_blocks(w, w1, blocks, b + 1);
             _tile_loadd(4, a + b * ROW_BYTES, ldx);
             _tile_loadd(6, w + b * STEP, ROW_BYTES);
             _tile_dpbf16ps(0, 4, 6);
@@ -206,20 +218,29 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
 
 enum {
     BYTES = STEP,           /* of a panel's block of 32 inputs: half of a bf16 tile */
-    CHUNK = 8,              /* blocks that are turned into tiles at a time when rows are few */
+    FEWEST = 8,             /* rows that are multiplied without tiles */
     MOST_BLOCKS = 4096 / 32 /* of a pair of panels turned into tiles at once: 512 KiB of stack */
 };
 
-/* n blocks of a panel of int8 as tiles of B; whole numbers up to 127 are exact in bf16. */
-static void widen(const int8_t *from, size_t n, uint16_t *to)
+/* A block of a panel of int8 as a tile of B, 1 KiB further on brought near; whole numbers up to
+ * 127 are exact in bf16. */
+static inline void widen(const int8_t *from, uint16_t *to)
 {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    for (size_t i = 0; i < n * TILE; i++) {
-        v16i even = v16_bits(v16_load_i8(from + i * 2 * PANEL));
-        v16i odd = v16_bits(v16_load_i8(from + i * 2 * PANEL + PANEL));
+    for (size_t i = 0; i < BYTES; i += 2 * PANEL) {
+        if (i % 64 == 0) _mm_prefetch((const char *)from + i + 2 * BYTES, _MM_HINT_T0);
+        v16i even = v16_bits(v16_load_i8(from + i));
+        v16i odd = v16_bits(v16_load_i8(from + i + PANEL));
         __m512i pair = _mm512_or_si512(_mm512_and_si512(odd, high), _mm512_srli_epi32(even, 16));
-        _mm512_storeu_si512(to + i * 2 * PANEL, pair);
+        _mm512_storeu_si512(to + i, pair);
     }
+}
+
+/* Tile loads read memory without saying so (GCC 12): stores to what was on the stack only would
+ * be dropped. */
+static inline void be_in_memory(const void *tile)
+{
+    __asm__ volatile("" : : "r"(tile) : "memory");
 }
 
 static void scale_rows(const float *scale, size_t m, float *out, size_t ldo)
@@ -228,32 +249,30 @@ static void scale_rows(const float *scale, size_t m, float *out, size_t ldo)
     for (size_t r = 0; r < m; r++) v16_store(out + r * ldo, v16_mul(v16_load(out + r * ldo), by));
 }
 
-/* Up to two tiles of rows by one or two panels, turned into tiles a few blocks at a time. */
+/* Up to two tiles of rows by one or two panels, turned into tiles block by block. */
 static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, size_t panel_bytes,
                         bool two, size_t blocks, float *out, size_t ldo)
 {
-    uint16_t tile[2][CHUNK * STEP] __attribute__((aligned(64)));
+    uint16_t tile[2][STEP] __attribute__((aligned(64)));
     const char *a1 = a + TILE * ldx;
     const size_t row = ldo * sizeof *out;
     _tile_zero(0);
     _tile_zero(1);
     if (lower) _tile_zero(2);
     if (lower) _tile_zero(3);
-    for (size_t first = 0, n; first < blocks; first += n) {
-        n = blocks - first < CHUNK ? blocks - first : CHUNK;
-        widen(w + first * BYTES, n, tile[0]);
-        if (two) widen(w + panel_bytes + first * BYTES, n, tile[1]);
-        for (size_t b = 0; b < n; b++) {
-            _tile_loadd(4, a + (first + b) * ROW_BYTES, ldx);
-            _tile_loadd(6, tile[0] + b * STEP, ROW_BYTES);
-            _tile_dpbf16ps(0, 4, 6);
-            if (two) _tile_loadd(7, tile[1] + b * STEP, ROW_BYTES);
-            if (two) _tile_dpbf16ps(1, 4, 7);
-            if (!lower) continue;
-            _tile_loadd(5, a1 + (first + b) * ROW_BYTES, ldx);
-            _tile_dpbf16ps(2, 5, 6);
-            if (two) _tile_dpbf16ps(3, 5, 7);
-        }
+    for (size_t b = 0; b < blocks; b++) {
+        widen(w + b * BYTES, tile[0]);
+        if (two) widen(w + panel_bytes + b * BYTES, tile[1]);
+        be_in_memory(tile);
+        _tile_loadd(4, a + b * ROW_BYTES, ldx);
+        _tile_loadd(6, tile[0], ROW_BYTES);
+        _tile_dpbf16ps(0, 4, 6);
+        if (two) _tile_loadd(7, tile[1], ROW_BYTES);
+        if (two) _tile_dpbf16ps(1, 4, 7);
+        if (!lower) continue;
+        _tile_loadd(5, a1 + b * ROW_BYTES, ldx);
+        _tile_dpbf16ps(2, 5, 6);
+        if (two) _tile_dpbf16ps(3, 5, 7);
     }
     _tile_stored(0, out, row);
     if (two) _tile_stored(1, out + TILE, row);
@@ -265,11 +284,23 @@ static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, 
 static void many_rows_i8(const void *x, size_t ldx, size_t m, const int8_t *w, size_t panel_bytes,
                          size_t n_panels, size_t k, float *out, size_t ldo)
 {
-    uint16_t tile[2 * MOST_BLOCKS * STEP] __attribute__((aligned(64)));
+    uint16_t tile[2 * MOST_BLOCKS][STEP] __attribute__((aligned(64)));
     const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK;
     for (size_t p = 0; p < n_panels; p++)
-        widen(w + p * panel_bytes, blocks, tile + p * blocks * STEP);
+        for (size_t b = 0; b < blocks; b++)
+            widen(w + p * panel_bytes + b * BYTES, tile[p * blocks + b]);
+    be_in_memory(tile);
     gemm_amx(x, ldx, m, tile, k, n_panels, out, ldo, false);
+}
+
+/* Rows so few that tiles would take longer to fill than vectors to multiply. */
+static void fewest_rows_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                           size_t n_panels, float *out, size_t ldo)
+{
+    float row[FEWEST * MOST_BLOCKS * K_BLOCK] __attribute__((aligned(64)));
+    size_t ld;
+    const void *rows = gather_bf16(x, ldx / sizeof(uint16_t), NULL, m, k, row, &ld);
+    block_i8(rows, ld, m, panels, k, n_panels, out, ldo);
 }
 
 static void gemm_amx_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -277,6 +308,10 @@ static void gemm_amx_i8(const void *x, size_t ldx, size_t m, const void *panels,
 {
     (void)next;
     const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK;
+    if (m <= FEWEST && blocks <= MOST_BLOCKS) {
+        fewest_rows_i8(x, ldx, m, panels, k, n_panels, out, ldo);
+        return;
+    }
     const size_t panel_bytes = blocks * BYTES + PANEL * sizeof(float);
     for (size_t p = 0, n; p < n_panels; p += n) {
         const int8_t *w = (const int8_t *)panels + p * panel_bytes;

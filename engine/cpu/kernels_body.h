@@ -204,7 +204,8 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
     const bool scaled = of != PAIRS_BF16;
-    const size_t panel_bytes = scaled ? PANEL * (depth + sizeof(float)) : PANEL * 2 * depth;
+    const size_t element = scaled ? 1 : 2;
+    const size_t panel_bytes = PANEL * (element * depth + (scaled ? sizeof(float) : 0));
     const v16i high = v16i_all(0xffff0000u);
     const char *w = panels;
     v16 c[TILE_ROWS][TILE_PANELS];
@@ -215,6 +216,10 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
     }
     for (size_t block = 0; block < depth; block += K_BLOCK) {
         v16 even[TILE_ROWS][TILE_PANELS], odd[TILE_ROWS][TILE_PANELS];
+        /* One row waits for memory, which gives more to several streams than to one if
+         * each is asked for a block ahead: the next one, or the first of the next panels. */
+        const char *next = w + (block + K_BLOCK) * element * PANEL;
+        if (block + K_BLOCK == depth) next = w + (size_t)n * panel_bytes;
         UNROLL
         for (int r = 0; r < rows; r++) {
             UNROLL
@@ -224,7 +229,10 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
             v16 b0[TILE_PANELS], b1[TILE_PANELS];
             UNROLL
             for (int p = 0; p < n; p++) {
-                const char *at = w + (size_t)p * panel_bytes + i * PANEL * (scaled ? 1 : 2);
+                const char *at = w + (size_t)p * panel_bytes + i * PANEL * element;
+                if (rows == 1 && i * PANEL * element % 64 == 0)
+                    __builtin_prefetch(next + (size_t)p * panel_bytes +
+                                       (i - block) * PANEL * element);
                 if (of == PAIRS_FP8) {
                     b0[p] = load_fp8((const uint8_t *)at);
                     b1[p] = load_fp8((const uint8_t *)at + PANEL);
@@ -290,37 +298,10 @@ static void gemm_fp8(const void *x, size_t ldx, size_t m, const void *panels, si
     IN_BLOCKS(block_fp8);
 }
 
-#ifndef PRODUCT_BF16
-#define PRODUCT_BF16           \
-    {                          \
-        gather_bf16, gemm_bf16 \
-    }
-#define PRODUCT_I8           \
-    {                        \
-        gather_bf16, gemm_i8 \
-    }
-
-INLINE void tile_bf16(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
-                      const int rows, const int panels)
-{
-    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_BF16);
-}
-
 INLINE void tile_i8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
                     const int rows, const int panels)
 {
     tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_I8);
-}
-
-static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
-                       size_t n_panels, float *out, size_t ldo)
-{
-    const uint16_t *w = panels;
-    const size_t panel_size = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK * PANEL;
-    size_t r = 0;
-#define X(rows, n) SWEEP(tile_bf16, rows, n)
-    SHAPES_BF16
-#undef X
 }
 
 static void block_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -335,11 +316,41 @@ static void block_i8(const void *x, size_t ldx, size_t m, const void *panels, si
 #undef X
 }
 
+#ifndef PRODUCT_I8
+#define PRODUCT_I8           \
+    {                        \
+        gather_bf16, gemm_i8 \
+    }
+
 static void gemm_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                     size_t n_panels, float *out, size_t ldo, bool next)
 {
     (void)next;
     IN_BLOCKS(block_i8);
+}
+#endif
+
+#ifndef PRODUCT_BF16
+#define PRODUCT_BF16           \
+    {                          \
+        gather_bf16, gemm_bf16 \
+    }
+
+INLINE void tile_bf16(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
+                      const int rows, const int panels)
+{
+    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_BF16);
+}
+
+static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                       size_t n_panels, float *out, size_t ldo)
+{
+    const uint16_t *w = panels;
+    const size_t panel_size = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK * PANEL;
+    size_t r = 0;
+#define X(rows, n) SWEEP(tile_bf16, rows, n)
+    SHAPES_BF16
+#undef X
 }
 
 static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,

@@ -106,7 +106,8 @@ static void fill_bytes(size_t k, size_t n)
     }
 }
 
-/* Between the rows of the output lies what must not be touched. */
+/* Every number of rows and of panels, each depth beside each of both. Between the rows of the
+ * output lies what must not be touched. */
 static void products(const gm_kernels *plain, const gm_kernels *other)
 {
     static const size_t rows[] = {1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 40};
@@ -117,42 +118,41 @@ static void products(const gm_kernels *plain, const gm_kernels *other)
     uint32_t row[40];
     for (uint32_t i = 0; i < 40; i++) row[i] = (i * 7) % 40;
     for (size_t i = 0; i < N_ROWS; i++)
-        for (size_t j = 0; j < 5; j++)
-            for (size_t p = 0; p < 5; p++) {
-                const size_t m = rows[i], k = depth[j], n = n_panels[p];
-                const size_t ldo = n * GM_PANEL + 3;
-                const uint32_t *by = p % 2 ? row : NULL;
-                for (size_t t = 0; t < 40 * LD; t++) x[t] = t % LD < k ? a[t] : 0.0f;
-                plain->to_bf16(x, 40 * LD, rounded);
-                for (size_t t = 0; t < m * ldo; t++) one[t] = two[t] = -7.0f;
-                multiply(&plain->f32, x, LD, by, m, b, k, n, one, ldo);
-                multiply(&other->f32, x, LD, by, m, b, k, n, two, ldo);
-                same("f32.gather", other, k, one, two, m * ldo);
-                same("f32.gemm", other, k, one, two, m * ldo);
-                multiply(&plain->bf16, rounded, LD, by, m, halves, k, n, one, ldo);
-                multiply(&other->bf16, rounded, LD, by, m, halves, k, n, two, ldo);
-                same("bf16.gather", other, k, one, two, m * ldo);
-                same("bf16.gemm", other, k, one, two, m * ldo);
-                multiply(&plain->dot, rounded, LD, by, m, halves, k, n, one, ldo);
-                multiply(&other->dot, rounded, LD, by, m, halves, k, n, two, ldo);
-                same("dot.gather", other, k, one, two, m * ldo);
-                same("dot.gemm", other, k, one, two, m * ldo);
-                fill_bytes(k, n);
-                multiply(&plain->i8, rounded, LD, by, m, whole, k, n, one, ldo);
-                multiply(&other->i8, rounded, LD, by, m, whole, k, n, two, ldo);
-                same("i8.gather", other, k, one, two, m * ldo);
-                same("i8.gemm", other, k, one, two, m * ldo);
-                multiply(&plain->fp8, rounded, LD, by, m, eights, k, n, one, ldo);
-                multiply(&other->fp8, rounded, LD, by, m, eights, k, n, two, ldo);
-                same("fp8.gather", other, k, one, two, m * ldo);
-                same("fp8.gemm", other, k, one, two, m * ldo);
-                for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
-                    CHECK(one[t] == -7.0f && two[t] == -7.0f);
-            }
+        for (size_t p = 0; p < 5; p++) {
+            const size_t m = rows[i], k = depth[(i + p) % 5], n = n_panels[p];
+            const size_t ldo = n * GM_PANEL + 3;
+            const uint32_t *by = (i + p) % 2 ? row : NULL;
+            for (size_t t = 0; t < 40 * LD; t++) x[t] = t % LD < k ? a[t] : 0.0f;
+            plain->to_bf16(x, 40 * LD, rounded);
+            for (size_t t = 0; t < m * ldo; t++) one[t] = two[t] = -7.0f;
+            multiply(&plain->f32, x, LD, by, m, b, k, n, one, ldo);
+            multiply(&other->f32, x, LD, by, m, b, k, n, two, ldo);
+            same("f32.gather", other, k, one, two, m * ldo);
+            same("f32.gemm", other, k, one, two, m * ldo);
+            multiply(&plain->bf16, rounded, LD, by, m, halves, k, n, one, ldo);
+            multiply(&other->bf16, rounded, LD, by, m, halves, k, n, two, ldo);
+            same("bf16.gather", other, k, one, two, m * ldo);
+            same("bf16.gemm", other, k, one, two, m * ldo);
+            multiply(&plain->dot, rounded, LD, by, m, halves, k, n, one, ldo);
+            multiply(&other->dot, rounded, LD, by, m, halves, k, n, two, ldo);
+            same("dot.gather", other, k, one, two, m * ldo);
+            same("dot.gemm", other, k, one, two, m * ldo);
+            fill_bytes(k, n);
+            multiply(&plain->i8, rounded, LD, by, m, whole, k, n, one, ldo);
+            multiply(&other->i8, rounded, LD, by, m, whole, k, n, two, ldo);
+            same("i8.gather", other, k, one, two, m * ldo);
+            same("i8.gemm", other, k, one, two, m * ldo);
+            multiply(&plain->fp8, rounded, LD, by, m, eights, k, n, one, ldo);
+            multiply(&other->fp8, rounded, LD, by, m, eights, k, n, two, ldo);
+            same("fp8.gather", other, k, one, two, m * ldo);
+            same("fp8.gemm", other, k, one, two, m * ldo);
+            for (size_t t = ldo - 3; t < m * ldo; t += t % ldo == ldo - 1 ? ldo - 2 : 1)
+                CHECK(one[t] == -7.0f && two[t] == -7.0f);
+        }
 }
 
-/* More inputs than AMX turns into tiles at once, more rows than it multiplies a few at a
- * time. */
+/* More inputs than AMX turns into tiles at once; rows that it would multiply as vectors, and
+ * more than it multiplies a few at a time. */
 static void deep_products(const gm_kernels *plain, const gm_kernels *other)
 {
     enum { M = 37, K = 4100, LD = 4128 };
@@ -161,13 +161,15 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
     for (size_t t = 0; t < (size_t)M * LD; t++) x[t] = t % LD < K ? a[t % MOST] : 0.0f;
     plain->to_bf16(x, (size_t)M * LD, rounded);
     fill_bytes(K, 1);
-    for (size_t i = 0; i < 2; i++) {
-        const gm_product *i8 = i ? &other->i8 : &plain->i8;
-        size_t ld;
-        const void *rows = i8->gather(rounded, LD, NULL, M, K, room, &ld);
-        i8->gemm(rows, ld, M, whole, K, 1, got[i], GM_PANEL, false);
+    for (size_t m = 8; m <= M; m += M - 8) {
+        for (size_t i = 0; i < 2; i++) {
+            const gm_product *i8 = i ? &other->i8 : &plain->i8;
+            size_t ld;
+            const void *rows = i8->gather(rounded, LD, NULL, m, K, room, &ld);
+            i8->gemm(rows, ld, m, whole, K, 1, got[i], GM_PANEL, false);
+        }
+        same("i8.gemm", other, K, got[0], got[1], m * GM_PANEL);
     }
-    same("i8.gemm", other, K, got[0], got[1], (size_t)M * GM_PANEL);
 }
 
 /* The larger of two zeros has the sign that the compiler gives it; nothing reads the sign. */
