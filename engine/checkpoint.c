@@ -324,6 +324,11 @@ bool gm_checkpoint_in_memory_only(const gm_checkpoint *c)
     return c->n_shards > 0 && c->shard[0].path == NULL;
 }
 
+const void *gm_checkpoint_memory(const gm_checkpoint *c)
+{
+    return gm_checkpoint_in_memory_only(c) ? c->shard[0].map : NULL;
+}
+
 gm_dtype gm_checkpoint_dtype(const gm_checkpoint *c)
 {
     uint64_t bytes[GM_N_DTYPES] = {0};

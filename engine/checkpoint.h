@@ -30,6 +30,15 @@ gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tens
 gm_status gm_checkpoint_random(gm_checkpoint **out, const struct gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
+/* What such a checkpoint is made of: a table of n bf16; element i of a tensor is number
+ * at + (first + i) % period of it. NULL: another checkpoint. */
+typedef struct gm_random_place {
+    size_t at, first, period;
+} gm_random_place;
+const uint16_t *gm_checkpoint_random_values(const gm_checkpoint *checkpoint, size_t *n);
+gm_random_place gm_checkpoint_random_place(const gm_checkpoint *checkpoint,
+                                           const gm_tensor *tensor);
+
 size_t gm_checkpoint_n(const gm_checkpoint *checkpoint);
 /* By name in C order; the tensors lie in one array, so i is also their distance from
  * the first. */
@@ -38,6 +47,7 @@ const gm_tensor *gm_checkpoint_find(const gm_checkpoint *checkpoint, const char 
 uint64_t gm_checkpoint_bytes(const gm_checkpoint *checkpoint); /* of tensors, headers left out */
 
 bool gm_checkpoint_in_memory_only(const gm_checkpoint *checkpoint); /* it has no files */
+const void *gm_checkpoint_memory(const gm_checkpoint *checkpoint);  /* its mapping, or NULL */
 
 /* The dtype that most bytes of the tensors have. */
 gm_dtype gm_checkpoint_dtype(const gm_checkpoint *checkpoint);

@@ -17,11 +17,17 @@ enum {
     NAME_BYTES = 128,
 };
 
+/* What lies in the mapping, names behind it. */
+typedef struct random_pool {
+    size_t n_ones;
+    uint16_t value[]; /* ones, then random values */
+} random_pool;
+
 typedef struct listing {
     const gm_arch *arch;
     gm_tensor *tensor; /* NULL: tensors are counted only */
     char *names;
-    const uint16_t *pool; /* random values, then ones */
+    const uint16_t *pool; /* ones, then random values */
     size_t n, most_random, most_ones;
 } listing;
 
@@ -46,7 +52,7 @@ static void add_tensor(listing *l, gm_role role, int layer, int expert)
                         .dtype = GM_BF16,
                         .rank = rows == 1 ? 1 : 2,
                         .dim = {rows == 1 ? cols : rows, rows == 1 ? 0 : cols},
-                        .data = is_norm(role) ? l->pool + PERIOD + l->most_random : l->pool + first,
+                        .data = is_norm(role) ? l->pool : l->pool + l->most_ones + first,
                         .n_bytes = size * sizeof *l->pool,
                         .file = "random weights"};
     } else if (size > *most) {
@@ -71,13 +77,14 @@ static void fill_pool(uint16_t *pool, size_t n_random, size_t n_ones)
 {
     gm_rng rng = gm_rng_make(1, 0);
     const size_t drawn = n_random < PERIOD ? n_random : PERIOD;
+    uint16_t *random = pool + n_ones;
+    for (size_t i = 0; i < n_ones; i++) pool[i] = gm_bf16_from_f32(1.0f);
     for (size_t i = 0; i < drawn; i++)
-        pool[i] = gm_bf16_from_f32((float)(0.02 * gm_rng_normal(&rng)));
+        random[i] = gm_bf16_from_f32((float)(0.02 * gm_rng_normal(&rng)));
     for (size_t i = drawn; i < n_random; i += PERIOD) {
         size_t n = n_random - i < PERIOD ? n_random - i : PERIOD;
-        memcpy(pool + i, pool, n * sizeof *pool);
+        memcpy(random + i, random, n * sizeof *pool);
     }
-    for (size_t i = 0; i < n_ones; i++) pool[n_random + i] = gm_bf16_from_f32(1.0f);
 }
 
 gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_error *err)
@@ -86,7 +93,7 @@ gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_erro
     *out = NULL;
     add_all(&l);
     const size_t n = l.n, n_random = PERIOD + l.most_random;
-    const size_t pool_bytes = (n_random + l.most_ones) * sizeof *l.pool;
+    const size_t pool_bytes = sizeof(random_pool) + (n_random + l.most_ones) * sizeof *l.pool;
     const size_t n_bytes = pool_bytes + n * NAME_BYTES;
     gm_tensor *tensor = gm_alloc(n, sizeof *tensor);
     if (tensor == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu random tensors", n);
@@ -95,10 +102,27 @@ gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_erro
         gm_free(tensor);
         return gm_fail(err, GM_EMEM, "no memory for random weights (%zu bytes)", n_bytes);
     }
-    fill_pool(map, n_random, l.most_ones);
+    random_pool *pool = map;
+    pool->n_ones = l.most_ones;
+    fill_pool(pool->value, n_random, l.most_ones);
     l.tensor = tensor;
     l.names = (char *)map + pool_bytes;
-    l.pool = map;
+    l.pool = pool->value;
     add_all(&l);
     return gm_checkpoint_in_memory(out, "random weights", tensor, n, map, n_bytes, err);
+}
+
+const uint16_t *gm_checkpoint_random_values(const gm_checkpoint *checkpoint, size_t *n)
+{
+    const random_pool *pool = gm_checkpoint_memory(checkpoint);
+    *n = pool ? pool->n_ones + PERIOD : 0;
+    return pool ? pool->value : NULL;
+}
+
+gm_random_place gm_checkpoint_random_place(const gm_checkpoint *checkpoint, const gm_tensor *tensor)
+{
+    const random_pool *pool = gm_checkpoint_memory(checkpoint);
+    const size_t first = (size_t)((const uint16_t *)tensor->data - pool->value);
+    if (first < pool->n_ones) return (gm_random_place){.period = 1};
+    return (gm_random_place){.at = pool->n_ones, .first = first - pool->n_ones, .period = PERIOD};
 }

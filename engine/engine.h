@@ -10,8 +10,10 @@
  * Sizes: T rows of a step, L MoE layers (dense layers are not counted; layer_of_moe
  *        maps back), E routed experts, K chosen per token, D width, V vocabulary.
  * Logits and nll are in nats. Numbers: DESIGN section 4, "Numbers": same machine,
- * build and arguments give the same bytes, and a row's results do not depend on
- * what else is in the step, on the step's size or on the number of threads.
+ * build and arguments give the same bytes (level A). On the CPU a row's results do not depend on
+ * what else is in the step, on the step's size or on the number of threads either (level B); on a
+ * GPU they do, as cuBLAS chooses its kernels by the number of rows: gm_model_info.invariance says
+ * which of the two a model has.
  */
 #ifndef GM_ENGINE_H
 #define GM_ENGINE_H
@@ -170,7 +172,9 @@ struct gm_session_options {
      * layer: a sequence then begins and ends in one step. The results are the same bits. */
     size_t piece_rows;
     /* After every layer of a step, on its thread; may be NULL. True stops the step, which
-     * is then GM_EINTERRUPTED, and its sequences are of no use. Not called on a GPU. */
+     * is then GM_EINTERRUPTED, and its sequences are of no use. On a GPU a step of few rows is
+     * asked about once, when it has ended, and one of many rows after each layer whose routing
+     * has ended. */
     bool (*after_layer)(void *context, size_t done, size_t n_layers);
     void *context;
 };

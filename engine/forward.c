@@ -16,8 +16,9 @@ static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step,
 static bool ask(gm_worker *me, gm_watch *watch, size_t done, size_t n_layers)
 {
     if (watch == NULL) return false;
-    if (me->index == 0) watch->stopped = watch->after_layer(watch->context, done, n_layers);
-    gm_worker_meet(me);
+    if (me == NULL || me->index == 0)
+        watch->stopped = watch->after_layer(watch->context, done, n_layers);
+    if (me) gm_worker_meet(me);
     return watch->stopped;
 }
 

@@ -258,9 +258,9 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
         if (options->hold != GM_HOLD_RESIDENT)
             GM_FAIL(GM_EABSENT,
                     "weights are mapped and streamed on the CPU only, use '--device cpu'");
-        if (info->numerics != GM_NUMERICS_F32 && info->numerics != GM_NUMERICS_BF16)
-            GM_FAIL(GM_EABSENT, "device '%s' computes in f32 and bf16, not in %s", w->ops->name,
-                    gm_numerics_name(info->numerics));
+        if (info->numerics == GM_NUMERICS_BF16_DOT)
+            GM_FAIL(GM_EABSENT, "device '%s' computes in f32, bf16, int8 and fp8, not in %s",
+                    w->ops->name, gm_numerics_name(info->numerics));
         GM_TRY(w->ops->accelerator->weights_load(w, arch, checkpoint, options, err));
         *out = w;
         w = NULL;

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-/* Fill in the sizes; nothing is allocated. One block more per sequence than the rows
- * need, so that sequences whose capacities add up to `rows` always find room. */
-static void describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
-                     size_t sequences, bool one_layer)
+/* One block more per sequence than the rows need, so that sequences whose capacities add up to
+ * `rows` always find room. */
+void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                    size_t sequences, bool one_layer)
 {
     const gm_dtype dtype = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16;
     const size_t context = (size_t)arch->max_context, head = (size_t)arch->head_dim;
@@ -28,7 +28,7 @@ uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, siz
                      bool one_layer)
 {
     gm_kv kv;
-    describe(&kv, arch, numerics, rows, sequences, one_layer);
+    gm_kv_describe(&kv, arch, numerics, rows, sequences, one_layer);
     return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) +
            kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
            sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
@@ -38,7 +38,7 @@ gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, siz
                        size_t sequences, bool one_layer, gm_error *err)
 {
     gm_status status = GM_OK;
-    describe(kv, arch, numerics, rows, sequences, one_layer);
+    gm_kv_describe(kv, arch, numerics, rows, sequences, one_layer);
     kv->free_block = gm_alloc(kv->n_blocks, sizeof *kv->free_block);
     kv->block = gm_alloc2(sequences, kv->blocks_per_sequence, sizeof *kv->block);
     kv->token = gm_alloc2(kv->n_blocks, GM_KV_BLOCK, sizeof *kv->token);

@@ -33,6 +33,10 @@ typedef struct gm_kv {
     gm_sequence *sequence; /* (max_sequences) */
 } gm_kv;
 
+/* The sizes alone; nothing is allocated. */
+void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
+                    size_t sequences, bool one_layer);
+
 /* one_layer: layers are computed one after the other over all rows, so that each writes over
  * what the one before needs no more. */
 uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,

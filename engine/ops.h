@@ -139,17 +139,23 @@ typedef struct gm_accelerator {
     gm_status (*session_create)(void **own, const gm_arch *arch, const gm_weights *weights,
                                 const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err);
     void (*session_free)(void *own);
+    /* Bytes of the device that session_create takes. */
+    uint64_t (*session_bytes)(const gm_arch *arch, gm_numerics numerics,
+                              const gm_session_sizes *sizes);
     gm_status (*edits_set)(void *own, const gm_edits *edits, gm_error *err);
-    /* Run a step and deliver all of record and result. */
-    gm_status (*step)(const gm_step *step, gm_error *err);
-    /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. What it
-     * does not `decodes` goes step by step. */
+    /* Run a step and deliver all of record and result. The watch (NULL: nobody asks) is asked
+     * after each layer that the host follows, at least once a step; when it has stopped the step,
+     * nothing is delivered and GM_OK given. */
+    gm_status (*step)(const gm_step *step, gm_watch *watch, gm_error *err);
+    /* Whether `decode` takes steps of so many segments; others go step by step. */
     bool (*decodes)(void *own, size_t n_segments);
+    /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. The watch
+     * is asked once a step. */
+    gm_status (*decode)(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
+                        void *context, size_t *n_done, gm_error *err);
     /* Kernels and copies of the step of few rows that ran last. */
     size_t (*launches)(const void *own);
     gm_status (*measure)(const gm_weights *weights, gm_ceilings *out, gm_error *err);
-    gm_status (*decode)(const gm_step *step, size_t n, gm_decoded *each, void *context,
-                        size_t *n_done, gm_error *err);
 } gm_accelerator;
 
 /* `layer` is a model layer; a dense layer's route does the norm only, and its MLP is

@@ -10,14 +10,25 @@
 /* Checkpoints up to this size stay in the page cache for the next start. */
 static const uint64_t SMALL_BYTES = (uint64_t)2 << 30;
 
+void gm_reader_init(gm_reader *reader, const gm_checkpoint *checkpoint)
+{
+    *reader = (gm_reader){.checkpoint = checkpoint,
+                          .borrowed = true,
+                          .direct = gm_checkpoint_bytes(checkpoint) > SMALL_BYTES};
+}
+
+void gm_reader_use(gm_reader *reader, void *memory)
+{
+    reader->staging = memory;
+}
+
 gm_status gm_reader_create(gm_reader *reader, const gm_checkpoint *checkpoint, size_t most,
                            gm_error *err)
 {
-    *reader = (gm_reader){.checkpoint = checkpoint,
-                          .direct = gm_checkpoint_bytes(checkpoint) > SMALL_BYTES};
-    reader->n_bytes = (most / GM_DISK_PAGE + 3) * GM_DISK_PAGE; /* both ends are rounded outwards */
-    /* One page more: gm_alloc aligns to less. */
-    reader->staging = gm_alloc(reader->n_bytes + GM_DISK_PAGE, 1);
+    gm_reader_init(reader, checkpoint);
+    reader->borrowed = false;
+    /* Both ends are rounded outwards, and gm_alloc aligns to less than a page. */
+    reader->staging = gm_alloc((most / GM_DISK_PAGE + 4) * GM_DISK_PAGE, 1);
     if (reader->staging == NULL)
         return gm_fail(err, GM_EMEM, "no memory to read weights (%zu bytes)", most);
     return GM_OK;
@@ -25,7 +36,7 @@ gm_status gm_reader_create(gm_reader *reader, const gm_checkpoint *checkpoint, s
 
 void gm_reader_clear(gm_reader *reader)
 {
-    gm_free(reader->staging);
+    if (!reader->borrowed) gm_free(reader->staging);
     *reader = (gm_reader){0};
 }
 

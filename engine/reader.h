@@ -14,9 +14,9 @@ enum { GM_READ_BYTES = 8 << 20, GM_DISK_PAGE = 4096 };
 
 typedef struct gm_reader {
     const gm_checkpoint *checkpoint; /* borrowed */
-    unsigned char *staging;          /* page-aligned */
-    size_t n_bytes;
-    bool direct; /* read past the page cache what it does not hold */
+    unsigned char *staging;          /* what is read lies in it, at a page */
+    bool borrowed;                   /* it is the caller's */
+    bool direct;                     /* read past the page cache what it does not hold */
 } gm_reader;
 
 /* Room for pieces of at most `most` bytes. GM_EMEM. */
@@ -24,7 +24,13 @@ gm_status gm_reader_create(gm_reader *reader, const gm_checkpoint *checkpoint, s
                            gm_error *err) GM_MUST_USE;
 void gm_reader_clear(gm_reader *reader);
 
-/* Bytes [first, first + n) of a tensor at *out, until the next call. GM_EIO. */
+/* The same with memory of the caller's: from gm_reader_use on pieces are read into `memory`,
+ * page-aligned and four pages larger than the largest piece. Nothing has to be cleared. */
+void gm_reader_init(gm_reader *reader, const gm_checkpoint *checkpoint);
+void gm_reader_use(gm_reader *reader, void *memory);
+
+/* Bytes [first, first + n) of a tensor at *out, until the next call; of a checkpoint that lies in
+ * memory, where they are. GM_EIO. */
 gm_status gm_reader_get(gm_reader *reader, const gm_tensor *tensor, size_t first, size_t n,
                         const void **out, gm_error *err) GM_MUST_USE;
 

@@ -30,6 +30,14 @@ static size_t positions_of(const gm_arch *arch, const gm_session_options *o)
     return o->kv_rows < context ? o->kv_rows : context;
 }
 
+gm_session_sizes gm_session_sizes_of(const gm_arch *arch, const gm_session_options *o)
+{
+    return (gm_session_sizes){.max_rows = o->max_rows,
+                              .positions = positions_of(arch, o),
+                              .kv_rows = o->kv_rows,
+                              .max_sequences = (size_t)o->max_sequences};
+}
+
 /* Steps that are worked off layer by layer keep rows of their own between the layers. */
 static gm_status create_pieces(gm_session *s, const gm_session_options *o, gm_error *err)
 {
@@ -52,10 +60,7 @@ static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_er
     gm_status status = GM_OK;
     const gm_arch *arch = &s->model->arch;
     const gm_weights *weights = s->model->weights;
-    const gm_session_sizes sizes = {.max_rows = o->max_rows,
-                                    .positions = positions_of(arch, o),
-                                    .kv_rows = o->kv_rows,
-                                    .max_sequences = (size_t)o->max_sequences};
+    const gm_session_sizes sizes = gm_session_sizes_of(arch, o);
     s->accelerator = weights->ops->accelerator;
     if (s->accelerator && s->by_layer)
         return gm_fail(err, GM_EABSENT,
@@ -153,6 +158,10 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
 
 uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options)
 {
+    const gm_weights *w = model->weights;
+    const gm_session_sizes sizes = gm_session_sizes_of(&model->arch, options);
+    if (w && w->ops->accelerator)
+        return w->ops->accelerator->session_bytes(&model->arch, w->numerics, &sizes);
     return gm_session_bytes_for(&model->arch, model->info.numerics, options);
 }
 

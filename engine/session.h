@@ -39,7 +39,10 @@ struct gm_session {
     struct gm_stream *stream; /* the model's, ours as long as we live; NULL: it has none */
 };
 
-/* gm_session_bytes of engine.h, for a model that is not opened yet. */
+/* What options in range mean for memory. */
+gm_session_sizes gm_session_sizes_of(const gm_arch *arch, const gm_session_options *options);
+
+/* gm_session_bytes of engine.h on the CPU, for a model that is not opened yet. */
 uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
                               const gm_session_options *options);
 

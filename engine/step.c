@@ -215,12 +215,14 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
                    .n = start_step(session, segments, n_segments, record, result),
                    .watch = session->watch.after_layer ? &session->watch : NULL};
     if (run.n == 0) return GM_OK;
-    if (session->accelerator) return session->accelerator->step(run.piece, err);
     session->watch.stopped = false;
     bool alone =
         session->may_run_alone &&
         (double)run.piece->record_rows * (double)session->model->info.n_active < SMALL_STEP;
-    gm_team_run(session->team, alone, run_worker, &run);
+    if (session->accelerator)
+        status = session->accelerator->step(run.piece, run.watch, err);
+    else
+        gm_team_run(session->team, alone, run_worker, &run);
     if (session->stream) status = gm_stream_status(session->stream, err);
     if (status != GM_OK) return status;
     if (session->watch.stopped) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
@@ -286,8 +288,13 @@ gm_status gm_session_decode(gm_session *session, const gm_segment *segments, siz
         return decode_by_steps(session, session->segment, n_segments, n_steps, record, result, each,
                                context, err);
     size_t n_done = 0;
+    gm_watch *watch = session->watch.after_layer ? &session->watch : NULL;
+    session->watch.stopped = false;
     (void)start_step(session, segments, n_segments, record, result); /* one piece */
-    status = session->accelerator->decode(session->step, n_steps, each, context, &n_done, err);
+    status =
+        session->accelerator->decode(session->step, n_steps, watch, each, context, &n_done, err);
+    if (status == GM_OK && session->watch.stopped)
+        status = gm_fail(err, GM_EINTERRUPTED, "interrupted");
     for (size_t i = 0; i < n_segments; i++) /* lay_out has counted the first step */
         session->kv.sequence[segments[i].sequence].length += n_done - 1;
     return status;

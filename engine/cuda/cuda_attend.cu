@@ -193,13 +193,8 @@ __global__ static void __launch_bounds__(THREADS) attend_kernel(gm_cuda_attentio
     sum_values<W>(p, s, row.sequence, kv_head, first, n, group,
                   p.part + ((size_t)r * p.n_splits + split) * one);
 
-    __threadfence(); /* the part is visible before the ticket is */
-    __syncthreads();
     unsigned *ticket = p.ticket + r * p.n_kv_heads + kv_head;
-    if (threadIdx.x == 0) last = atomicAdd(ticket, 1u) == (unsigned)n_splits - 1;
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
+    if (!arrives_last(ticket, (unsigned)n_splits, &last)) return;
     merge_splits(p, r, kv_head, n_splits, group);
     if (threadIdx.x == 0) *ticket = 0;
 }

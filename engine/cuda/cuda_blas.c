@@ -17,7 +17,6 @@ enum {
     TYPE_BF16 = 14,
     COMPUTE_F32 = 68, /* no TF32: that would have to be asked for */
     ALGORITHM_DEFAULT = -1,
-    WORKSPACE_BYTES = 32 << 20, /* what NVIDIA recommends for Hopper */
 };
 
 static const char *const names[] = {"libcublas.so.13", "libcublas.so.12"};
@@ -92,14 +91,16 @@ gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_e
     gm_status status = GM_OK;
     *out = *opened;
     out->library = NULL;
-    GM_TRY(gm_cuda_check(cudaMalloc(&out->workspace, (size_t)GM_CUDA_LANES * WORKSPACE_BYTES),
-                         "memory for cuBLAS", err));
+    GM_TRY(
+        gm_cuda_check(cudaMalloc(&out->workspace, (size_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES),
+                      "memory for cuBLAS", err));
     for (int i = 0; i < GM_CUDA_LANES; i++) {
         GM_TRY(check(out->create(&out->handle[i]), "starting cuBLAS", err));
-        GM_TRY(check(out->set_workspace(out->handle[i],
-                                        (char *)out->workspace + (size_t)i * WORKSPACE_BYTES,
-                                        WORKSPACE_BYTES),
-                     "giving cuBLAS its memory", err));
+        GM_TRY(
+            check(out->set_workspace(out->handle[i],
+                                     (char *)out->workspace + (size_t)i * GM_CUDA_WORKSPACE_BYTES,
+                                     GM_CUDA_WORKSPACE_BYTES),
+                  "giving cuBLAS its memory", err));
     }
 out:
     if (status != GM_OK) gm_cuda_blas_close(out);
@@ -130,8 +131,8 @@ gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
     if (status != GM_OK) return status;
     /* a new stream resets the workspace to cuBLAS's own */
     status = check(b->set_workspace(b->handle[lane],
-                                    (char *)b->workspace + (size_t)lane * WORKSPACE_BYTES,
-                                    WORKSPACE_BYTES),
+                                    (char *)b->workspace + (size_t)lane * GM_CUDA_WORKSPACE_BYTES,
+                                    GM_CUDA_WORKSPACE_BYTES),
                    "giving cuBLAS its memory", err);
     if (status != GM_OK) return status;
     return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &one, p->b,

@@ -15,10 +15,29 @@ enum {
     WARP = 32,
     VEC = 8,            /* elements that a lane loads at once: 16 bytes of bf16 */
     SWEEP = WARP * VEC, /* elements that a warp loads at once */
+    ON_THEIR_WAY = 64,  /* bytes of a row that a lane asks for before it uses the first */
 };
 
 struct bf16 {
     uint16_t bits;
+};
+/* Weights of 8 bits, with a scale for each output behind the matrix: whole numbers, and e4m3. */
+struct int8 {
+    int8_t number;
+};
+struct fp8 {
+    uint8_t bits;
+};
+
+/* What products with weights W read, and what is kept for them between kernels. */
+template <typename W> struct Input {
+    typedef W type;
+};
+template <> struct Input<int8> {
+    typedef bf16 type;
+};
+template <> struct Input<fp8> {
+    typedef bf16 type;
 };
 
 /* ---- elements ---- */
@@ -48,12 +67,29 @@ __device__ __forceinline__ void store(bf16 *to, float x)
         to->bits = (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-/* x as a product of elements W reads it. */
+/* x as a product with weights W reads it. */
 template <typename W> __device__ __forceinline__ float rounded(float x)
 {
-    W w;
+    typename Input<W>::type w;
     store(&w, x);
     return to_float(w);
+}
+
+/* The value of a half's bits; exact, denormals too. */
+__device__ __forceinline__ float half_value(unsigned bits)
+{
+#ifdef GM_EMULATED_CUDA
+    const unsigned sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
+    if (rest >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+    /* a normal number is moved to f32's exponent by a product; a denormal is a whole number */
+    const float size =
+        rest < 0x400u ? (float)rest * 0x1p-24f : __uint_as_float(rest << 13) * 0x1p112f;
+    return __uint_as_float(sign | __float_as_uint(size));
+#else
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"((unsigned short)bits));
+    return x;
+#endif
 }
 
 __device__ __forceinline__ void split(uint4 q, float out[VEC])
@@ -92,6 +128,66 @@ __device__ __forceinline__ void load_weights(const float *at, float out[VEC])
     const unsigned word[VEC] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
 #pragma unroll
     for (int i = 0; i < VEC; i++) out[i] = __uint_as_float(word[i]);
+}
+
+__device__ __forceinline__ uint2 load_once(const uint2 *at)
+{
+#ifdef GM_EMULATED_CUDA
+    return *at;
+#else
+    uint2 q;
+    asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];"
+                 : "=r"(q.x), "=r"(q.y)
+                 : "l"(at));
+    return q;
+#endif
+}
+
+/* A byte becomes the last one of 2^23's fraction: with its sign bit turned it counts from 128. */
+__device__ __forceinline__ void load_weights(const int8 *at, float out[VEC])
+{
+    const uint2 q = load_once((const uint2 *)(const void *)at);
+    const unsigned word[2] = {q.x ^ 0x80808080u, q.y ^ 0x80808080u};
+#pragma unroll
+    for (int i = 0; i < VEC; i++)
+        out[i] =
+            __uint_as_float(__byte_perm(word[i / 4], 0x4b000000u, 0x7540u + i % 4)) - 8388736.0f;
+}
+
+/* e4m3's exponent and fraction, moved by a bit, are those of a half that is 2^8 times smaller:
+ * two at once. The sums are small by the same factor; scale_of makes up for it. */
+__device__ __forceinline__ void load_weights(const fp8 *at, float out[VEC])
+{
+    const uint2 q = load_once((const uint2 *)(const void *)at);
+    const unsigned word[2] = {q.x, q.y};
+#pragma unroll
+    for (int w = 0; w < 2; w++) {
+        const unsigned low = word[w] << 8; /* bytes 0 and 2 */
+        const unsigned even = (low & 0x80008000u) | (low >> 1 & 0x3f803f80u);
+        const unsigned odd = (word[w] & 0x80008000u) | (word[w] >> 1 & 0x3f803f80u);
+        out[4 * w] = half_value(even & 0xffffu);
+        out[4 * w + 1] = half_value(odd & 0xffffu);
+        out[4 * w + 2] = half_value(even >> 16);
+        out[4 * w + 3] = half_value(odd >> 16);
+    }
+}
+
+/* What the sum of output n of a matrix of `rows` is multiplied with. */
+template <typename W>
+__device__ __forceinline__ float scale_of(const W *matrix, size_t rows, size_t stride, int n)
+{
+    (void)matrix, (void)rows, (void)stride, (void)n;
+    return 1.0f;
+}
+
+__device__ __forceinline__ float scale_of(const int8 *matrix, size_t rows, size_t stride, int n)
+{
+    return ((const float *)(const void *)(matrix + rows * stride))[n];
+}
+
+__device__ __forceinline__ float scale_of(const fp8 *matrix, size_t rows, size_t stride, int n)
+{
+    return ((const float *)(const void *)(matrix + rows * stride))[n] * 256.0f;
 }
 
 /* Eight elements that other warps read too. */
@@ -137,6 +233,13 @@ __device__ __forceinline__ void prefetch(const void *at)
 #endif
 }
 
+/* The first 4 KiB of a row of `width` weights, a line of 128 bytes for each lane. */
+template <typename W> __device__ __forceinline__ void prefetch_row(const W *row, int width)
+{
+    const int at = (int)(threadIdx.x % WARP) * (int)(128 / sizeof(W));
+    if (at < width) prefetch(row + at);
+}
+
 __device__ __forceinline__ float *dynamic_shared()
 {
 #ifdef GM_EMULATED_CUDA
@@ -151,6 +254,21 @@ __device__ __forceinline__ float *dynamic_shared()
 template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T *at)
 {
     return __ldcg(at);
+}
+
+/* Is this block the last of n that come here? Then it sees what all threads of the others have
+ * written: a block's barrier puts their writes before thread 0's fence, and that comes before its
+ * ticket; the last one's second fence comes behind all tickets. As cooperative groups do. */
+__device__ __forceinline__ bool arrives_last(unsigned *ticket, unsigned n, bool *last)
+{
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        __threadfence();
+        *last = atomicAdd(ticket, 1u) == n - 1;
+        __threadfence();
+    }
+    __syncthreads();
+    return *last;
 }
 
 /* ---- sums ---- */
@@ -223,7 +341,7 @@ __device__ __forceinline__ void dot_rows(const W *const (&w)[N], int vecs, const
     for (int n = 0; n < N; n++)
 #pragma unroll
         for (int r = 0; r < R; r++) sum[n][r] = 0.0f;
-#pragma unroll 4
+#pragma unroll(ON_THEIR_WAY / sizeof(W) / VEC)
     for (int v = lane; v < vecs; v += WARP) {
         float a[N][VEC];
 #pragma unroll

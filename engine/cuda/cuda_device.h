@@ -31,7 +31,10 @@ gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err) GM_
 
 /* ---- cuBLAS ---- */
 
-enum { GM_CUDA_LANES = 4 }; /* products that may run side by side */
+enum {
+    GM_CUDA_LANES = 4,                  /* products that may run side by side */
+    GM_CUDA_WORKSPACE_BYTES = 32 << 20, /* of each: what NVIDIA recommends for Hopper */
+};
 
 typedef struct gm_cuda_blas {
     void *library; /* NULL where it is another's */

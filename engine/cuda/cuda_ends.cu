@@ -9,12 +9,7 @@ __device__ __forceinline__ float element(const void *at, gm_dtype dtype, size_t 
 {
     if (dtype == GM_F32) return ((const float *)at)[i];
     const unsigned bits = ((const uint16_t *)at)[i];
-    if (dtype == GM_BF16) return __uint_as_float(bits << 16);
-    /* f16: a normal number is moved to f32's exponent by a product, which is exact */
-    const unsigned sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
-    if (rest >= 0x7c00u) return __uint_as_float(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
-    const float size = __uint_as_float(rest << 13) * 0x1p112f;
-    return __uint_as_float(sign | __float_as_uint(size));
+    return dtype == GM_BF16 ? __uint_as_float(bits << 16) : half_value(bits);
 }
 
 /* Launch: (rows), THREADS. */
@@ -81,9 +76,9 @@ __global__ static void publish_kernel(gm_cuda_publish p)
         row->position++;
         row->phase = GM_PHASE_GENERATED;
     }
-    __threadfence_system(); /* the slot is there before its number is */
-    __syncthreads();
+    __syncthreads(); /* what all threads have written comes before the fence of this one */
     if (threadIdx.x != 0) return;
+    __threadfence_system(); /* the slot is there before its number is */
     *p.step = step;
     *(volatile uint64_t *)(p.arrived + slot) = step;
 }

@@ -9,6 +9,13 @@
 
 enum { THREADS = 256, WARPS = THREADS / WARP, COLUMNS = 2 /* of a warp at once */ };
 
+/* Matrix `item` of several. */
+template <typename W>
+__device__ __forceinline__ const W *item_of(const void *matrices, int item, size_t bytes)
+{
+    return (const W *)(const void *)((const char *)matrices + (size_t)item * bytes);
+}
+
 __device__ __forceinline__ float silu_times(float gate, float up)
 {
     return gate / (1.0f + expf(-gate)) * up;
@@ -20,10 +27,12 @@ __device__ __forceinline__ void unit_of(const W *matrix, int unit, int width, si
                                         const float *x, size_t floats, float (&out)[R])
 {
     const W *const w[2] = {matrix + unit * stride, matrix + (width + unit) * stride};
+    const float gate = scale_of(matrix, 2 * (size_t)width, stride, unit);
+    const float up = scale_of(matrix, 2 * (size_t)width, stride, width + unit);
     float sum[2][R];
     dot_rows(w, (int)(stride / VEC), x, floats, sum);
 #pragma unroll
-    for (int r = 0; r < R; r++) out[r] = silu_times(sum[0][r], sum[1][r]);
+    for (int r = 0; r < R; r++) out[r] = silu_times(sum[0][r] * gate, sum[1][r] * up);
 }
 
 /* Units of the MLP that all rows take come first, then those of row 0's choices, row 1's, ...; the
@@ -31,13 +40,14 @@ __device__ __forceinline__ void unit_of(const W *matrix, int unit, int width, si
 template <typename W, int R>
 __global__ static void __launch_bounds__(THREADS) gate_up_kernel(gm_cuda_experts p)
 {
+    typedef typename Input<W>::type X;
     __shared__ float scratch[WARP];
     float *x = dynamic_shared(); /* (R, placed) */
     const size_t floats = placed_floats((size_t)p.width);
     const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
     const W *always = (const W *)p.always_gate_up;
     if (warp < p.always_width) /* known before the router has chosen */
-        prefetch(always + warp * p.d_stride + (lane * SWEEP / 4 < p.width ? lane * SWEEP / 4 : 0));
+        prefetch_row(always + warp * p.d_stride, p.width);
     wait_for_previous();
     let_next_start();
     for (int r = 0; r < R; r++) {
@@ -54,18 +64,18 @@ __global__ static void __launch_bounds__(THREADS) gate_up_kernel(gm_cuda_experts
             float out[R];
             unit_of(always, i, p.always_width, p.d_stride, x, floats, out);
             for (int r = 0; r < R; r++)
-                if (lane == 0 && r < p.n_rows) store((W *)p.always + r * p.a_stride + i, out[r]);
+                if (lane == 0 && r < p.n_rows) store((X *)p.always + r * p.a_stride + i, out[r]);
             continue;
         }
         const int at = i - p.always_width, r = at / row_units;
         const int k = at % row_units / p.expert_width, unit = at % p.expert_width;
         const int expert = p.expert[r * p.n_chosen + k];
         if (expert == GM_NO_EXPERT) continue;
-        const W *matrix = (const W *)p.gate_up + (size_t)expert * 2 * p.expert_width * p.d_stride;
+        const W *matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes);
         float out[1];
         unit_of(matrix, unit, p.expert_width, p.d_stride, x + r * floats, floats, out);
         if (lane == 0)
-            store((W *)p.hidden + ((size_t)r * p.n_chosen + k) * p.f_stride + unit, out[0]);
+            store((X *)p.hidden + ((size_t)r * p.n_chosen + k) * p.f_stride + unit, out[0]);
     }
 }
 
@@ -90,33 +100,43 @@ static cudaError_t gate_up_rows(const gm_cuda_how *how, const gm_cuda_experts *p
 
 extern "C" cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda_experts *p)
 {
-    return p->wide ? gate_up_rows<float>(how, p) : gate_up_rows<bf16>(how, p);
+    switch (p->dtype) {
+    case GM_F32: return gate_up_rows<float>(how, p);
+    case GM_I8: return gate_up_rows<int8>(how, p);
+    case GM_FP8: return gate_up_rows<fp8>(how, p);
+    default: return gate_up_rows<bf16>(how, p);
+    }
+}
+
+template <typename W> static cudaError_t allow_gate_up(void)
+{
+    cudaError_t e = allow_shared(gate_up_kernel<W, 1>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<W, 2>);
+    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<W, 4>);
+    return e != cudaSuccess ? e : allow_shared(gate_up_kernel<W, GM_CUDA_FEW>);
 }
 
 extern "C" cudaError_t gm_cuda_experts_prepare(void)
 {
-    cudaError_t e = allow_shared(gate_up_kernel<float, 1>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, 2>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, 4>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<float, GM_CUDA_FEW>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 1>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 2>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, 4>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<bf16, GM_CUDA_FEW>);
-    return e;
+    cudaError_t e = allow_gate_up<float>();
+    if (e == cudaSuccess) e = allow_gate_up<bf16>();
+    if (e == cudaSuccess) e = allow_gate_up<int8>();
+    return e != cudaSuccess ? e : allow_gate_up<fp8>();
 }
 
 /* ---- down ---- */
 
-/* Columns d and d + 1 of an MLP's output for one row of hidden units, which all warps read. */
-template <typename W>
-__device__ __forceinline__ void columns_of(const W *matrix, int d, int second, size_t stride,
-                                           const W *hidden, int width, float (&sum)[COLUMNS])
+/* Columns d and `second` of an MLP's output, of `rows`, for one row of hidden units, which all
+ * warps read. */
+template <typename W, typename X>
+__device__ __forceinline__ void columns_of(const W *matrix, int rows, int d, int second,
+                                           size_t stride, const X *hidden, int width,
+                                           float (&sum)[COLUMNS])
 {
     const W *const w[COLUMNS] = {matrix + d * stride, matrix + second * stride};
     const int vecs = (width + VEC - 1) / VEC;
     sum[0] = sum[1] = 0.0f;
-#pragma unroll 4
+#pragma unroll(ON_THEIR_WAY / sizeof(W) / VEC)
     for (int v = threadIdx.x % WARP; v < vecs; v += WARP) {
         float a[COLUMNS][VEC], b[VEC];
         load_weights(w[0] + (size_t)v * VEC, a[0]);
@@ -130,19 +150,19 @@ __device__ __forceinline__ void columns_of(const W *matrix, int d, int second, s
             sum[1] = fmaf(a[1][i], b[i], sum[1]);
         }
     }
-    sum[0] = warp_sum(sum[0]);
-    sum[1] = warp_sum(sum[1]);
+    sum[0] = warp_sum(sum[0]) * scale_of(matrix, (size_t)rows, stride, d);
+    sum[1] = warp_sum(sum[1]) * scale_of(matrix, (size_t)rows, stride, second);
 }
 
 /* A warp two columns of every row. Launch: THREADS. */
 template <typename W>
 __global__ static void __launch_bounds__(THREADS) down_kernel(gm_cuda_experts p)
 {
+    typedef typename Input<W>::type X;
     const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
-    const W *down = (const W *)p.down, *always_down = (const W *)p.always_down;
+    const W *always_down = (const W *)p.always_down;
     if (p.always_width && warp * COLUMNS < p.width)
-        prefetch(always_down + (size_t)warp * COLUMNS * p.a_stride +
-                 (lane * SWEEP / 4 < p.always_width ? lane * SWEEP / 4 : 0));
+        prefetch_row(always_down + (size_t)warp * COLUMNS * p.a_stride, p.always_width);
     wait_for_previous();
     let_next_start();
     for (int d = warp * COLUMNS; d < p.width; d += (int)gridDim.x * WARPS * COLUMNS) {
@@ -153,15 +173,15 @@ __global__ static void __launch_bounds__(THREADS) down_kernel(gm_cuda_experts p)
                 const size_t at = (size_t)r * p.n_chosen + k;
                 const int expert = p.expert[at];
                 if (expert == GM_NO_EXPERT) break; /* a bad row has none */
-                columns_of(down + (size_t)expert * p.width * p.f_stride, d, second, p.f_stride,
-                           (const W *)p.hidden + at * p.f_stride, p.expert_width, y);
+                columns_of(item_of<W>(p.down, expert, p.down_bytes), p.width, d, second, p.f_stride,
+                           (const X *)p.hidden + at * p.f_stride, p.expert_width, y);
                 const float gate = p.gate[at] * p.scale;
                 sum[0] = fmaf(gate, y[0], sum[0]);
                 sum[1] = fmaf(gate, y[1], sum[1]);
             }
             if (p.always_width) {
-                columns_of(always_down, d, second, p.a_stride, (const W *)p.always + r * p.a_stride,
-                           p.always_width, y);
+                columns_of(always_down, p.width, d, second, p.a_stride,
+                           (const X *)p.always + r * p.a_stride, p.always_width, y);
                 sum[0] += y[0];
                 sum[1] += y[1];
             }
@@ -176,8 +196,12 @@ extern "C" cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_ex
     unsigned blocks = blocks_for((size_t)p->width, COLUMNS * WARPS);
     const unsigned most = (unsigned)how->multiprocessors * 8;
     if (blocks > most) blocks = most;
-    return p->wide ? launch(how, down_kernel<float>, blocks, THREADS, 0, *p)
-                   : launch(how, down_kernel<bf16>, blocks, THREADS, 0, *p);
+    switch (p->dtype) {
+    case GM_F32: return launch(how, down_kernel<float>, blocks, THREADS, 0, *p);
+    case GM_I8: return launch(how, down_kernel<int8>, blocks, THREADS, 0, *p);
+    case GM_FP8: return launch(how, down_kernel<fp8>, blocks, THREADS, 0, *p);
+    default: return launch(how, down_kernel<bf16>, blocks, THREADS, 0, *p);
+    }
 }
 
 /* ---- between the products of many rows ---- */

@@ -2,8 +2,9 @@
  *
  * All pointers are the device's. A launch enqueues on the stream and says whether that worked; how
  * the kernel ends is seen at the step's end. Matrices are rows of outputs, `stride` elements apart,
- * a multiple of 32 with zeros behind the inputs; their elements are bf16 or f32 (`wide`), and what
- * products read is rounded to the same type. Everything else is f32.
+ * a multiple of 32 with zeros behind the inputs; their elements (`dtype`) are f32, bf16, or 8 bits
+ * with a scale for each output behind the matrix (buf.h). What products read is f32 with f32
+ * (`wide`), otherwise rounded to bf16. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer
  * in which a row reads each weight once; nothing about the step but its number of rows is
@@ -47,6 +48,41 @@ typedef struct gm_cuda_head {
     uint64_t seed, stream;
 } gm_cuda_head;
 
+/* ---- weights ---- */
+
+/* Rows of a tensor become rows of a matrix: converted, padded with zeros, in 8 bits with their
+ * scales. */
+typedef struct gm_cuda_place {
+    const void *from; /* (rows, cols) side by side, f32, f16 or bf16; or `period` values */
+    void *to;         /* (rows, stride) */
+    float *scale;     /* (rows) of 8 bits; otherwise NULL */
+    size_t rows, cols, stride;
+    size_t first, period; /* period > 0: element i is from[(first + i) % period] */
+    gm_dtype from_dtype, to_dtype;
+} gm_cuda_place;
+cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p);
+
+/* n weights of 8 bits, a multiple of 8, as bf16, without their scales. */
+typedef struct gm_cuda_widen {
+    const void *from;
+    void *to;
+    size_t n;
+    gm_dtype dtype;
+} gm_cuda_widen;
+cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cuda_widen *p);
+
+/* to[r][n] (+)= from[r][n] times the scale of the matrix's output n */
+typedef struct gm_cuda_scale {
+    const float *from; /* may be `to` */
+    float *to;
+    const void *matrix; /* (n_out, stride) with scales behind it */
+    size_t from_stride, to_stride, stride;
+    int n_rows, n_out;
+    bool add;
+    gm_dtype dtype; /* of the matrix */
+} gm_cuda_scale;
+cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_scale *p);
+
 /* ---- products of few rows ---- */
 
 /* out[r][n] (+)= sum over k of x[r][k] matrix[n][k] (+ bias[n]); x goes through the norm first
@@ -60,7 +96,8 @@ typedef struct gm_cuda_project {
     size_t x_stride, stride, out_stride;
     int n_rows, width, n_out;
     float epsilon;
-    bool wide, add; /* f32 weights; add to out */
+    gm_dtype dtype; /* of the matrix */
+    bool add;       /* to out */
 } gm_cuda_project;
 cudaError_t gm_cuda_project_few(const gm_cuda_how *how, const gm_cuda_project *p);
 
@@ -167,13 +204,14 @@ typedef struct gm_cuda_experts {
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) */
     const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
+    size_t gate_up_bytes, down_bytes;         /* from one expert to the next */
     const void *always_gate_up, *always_down; /* NULL: none */
     void *hidden; /* few: (rows, K, f_stride); many: (T K, f_stride) by place */
     void *always; /* (rows, a_stride) */
     size_t x_stride, d_stride, f_stride, a_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
     float scale, epsilon;
-    bool wide;
+    gm_dtype dtype; /* of the weights */
 } gm_cuda_experts;
 cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda_experts *p);
 cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_experts *p);

@@ -16,6 +16,39 @@ static void multiply(gm_cuda_session *s, int lane, cudaStream_t stream, const gm
     if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, stream, p, &s->error);
 }
 
+/* A product with matrix `item` of weights, whose part of *p is filled in here. Weights of 8 bits
+ * are bf16 first, in the room of `widened`, and the result is scaled; one that is to be added goes
+ * by way of ALWAYS_WIDE. */
+static void multiply_weights(gm_cuda_session *s, int lane, cudaStream_t stream, const gm_buf *w,
+                             size_t item, void *widened, gm_cuda_product p)
+{
+    const char *matrix = (const char *)w->address + item * w->item_bytes;
+    const gm_cuda_how how = {.stream = stream, .multiprocessors = s->how.multiprocessors};
+    const bool scaled = gm_is_scaled(w->dtype);
+    gm_cuda_scale scale = {.to = p.c,
+                           .matrix = matrix,
+                           .to_stride = p.ldc,
+                           .stride = w->stride,
+                           .n_rows = (int)p.m,
+                           .n_out = (int)w->rows,
+                           .add = p.add,
+                           .dtype = w->dtype};
+    p.b = scaled ? widened : matrix;
+    p.n = w->rows, p.k = w->cols, p.ldb = w->stride;
+    p.wide = w->dtype == GM_F32;
+    if (p.m == 0) return;
+    if (scaled) {
+        const gm_cuda_widen widen = {
+            .from = matrix, .to = widened, .n = w->rows * w->stride, .dtype = w->dtype};
+        gm_cuda_note(s, gm_cuda_widen_weights(&how, &widen), "widening weights");
+        if (p.add) p.c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE), p.ldc = s->plan.always_wide;
+        p.add = false;
+    }
+    multiply(s, lane, stream, &p);
+    scale.from = p.c, scale.from_stride = p.ldc;
+    if (scaled) gm_cuda_note(s, gm_cuda_scale_rows(&how, &scale), "scaling a product");
+}
+
 /* Rows of the residual through a norm: rounded for products, and exact where asked. */
 static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, bool exact)
 {
@@ -39,17 +72,12 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
     norm_rows(s, step->n_rows, &w->attn_norm, false);
-    multiply(s, 0, s->stream,
-             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
-                                .b = w->qkv.address,
-                                .c = gm_cuda_at(s, GM_CUDA_QKV),
-                                .m = step->n_rows,
-                                .n = w->qkv.rows,
-                                .k = w->qkv.cols,
-                                .lda = s->plan.width,
-                                .ldb = w->qkv.stride,
-                                .ldc = s->plan.qkv,
-                                .wide = s->wide});
+    multiply_weights(s, 0, s->stream, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                     (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
+                                       .c = gm_cuda_at(s, GM_CUDA_QKV),
+                                       .m = step->n_rows,
+                                       .lda = s->plan.width,
+                                       .ldc = s->plan.qkv});
     if (w->qkv_bias.address)
         gm_cuda_note(s,
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
@@ -77,18 +105,13 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                             .width = (int)w->o.cols,
                             .wide = s->wide};
     gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
-    multiply(s, 0, s->stream,
-             &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
-                                .b = w->o.address,
-                                .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
-                                .m = step->n_rows,
-                                .n = w->o.rows,
-                                .k = w->o.cols,
-                                .lda = s->plan.heads,
-                                .ldb = w->o.stride,
-                                .ldc = s->plan.width,
-                                .wide = s->wide,
-                                .add = true});
+    multiply_weights(s, 0, s->stream, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                     (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
+                                       .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                                       .m = step->n_rows,
+                                       .lda = s->plan.heads,
+                                       .ldc = s->plan.width,
+                                       .add = true});
 }
 
 /* ---- router ---- */
@@ -187,34 +210,26 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
     int lane = 0;
     fork_lanes(s);
     if (m->always->address) {
-        const gm_cuda_product p = {.a = m->always_from,
-                                   .b = m->always->address,
-                                   .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
-                                   .m = n_rows,
-                                   .n = m->always->rows,
-                                   .k = m->always->cols,
-                                   .lda = m->always_lda,
-                                   .ldb = m->always->stride,
-                                   .ldc = s->plan.always_wide,
-                                   .wide = s->wide};
-        multiply(s, lane, s->lane[lane], &p);
+        multiply_weights(s, lane, s->lane[lane], m->always, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                         (gm_cuda_product){.a = m->always_from,
+                                           .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
+                                           .m = n_rows,
+                                           .lda = m->always_lda,
+                                           .ldc = s->plan.always_wide});
         lane = (lane + 1) % GM_CUDA_LANES;
     }
     for (size_t e = 0; m->expert->address && e < m->expert->count; e++) {
         const size_t first = (size_t)s->first[e], n = (size_t)s->first[e + 1] - first;
-        const gm_cuda_product p = {.a = (const char *)m->from + first * m->lda * size,
-                                   .b =
-                                       (const char *)m->expert->address + e * m->expert->item_bytes,
-                                   .c = (float *)gm_cuda_at(s, GM_CUDA_WIDE) + first * s->plan.wide,
-                                   .m = n,
-                                   .n = m->expert->rows,
-                                   .k = m->expert->cols,
-                                   .lda = m->lda,
-                                   .ldb = m->expert->stride,
-                                   .ldc = s->plan.wide,
-                                   .wide = s->wide};
         if (n == 0) continue;
-        multiply(s, lane, s->lane[lane], &p);
+        multiply_weights(
+            s, lane, s->lane[lane], m->expert, e,
+            (uint16_t *)gm_cuda_at(s, GM_CUDA_WIDENED_EXPERT) +
+                (size_t)lane * s->plan.widened_expert,
+            (gm_cuda_product){.a = (const char *)m->from + first * m->lda * size,
+                              .c = (float *)gm_cuda_at(s, GM_CUDA_WIDE) + first * s->plan.wide,
+                              .m = n,
+                              .lda = m->lda,
+                              .ldc = s->plan.wide});
         lane = (lane + 1) % GM_CUDA_LANES;
     }
     join_lanes(s);

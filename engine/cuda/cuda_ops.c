@@ -97,7 +97,7 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
                                .width = step->arch->width,
                                .n_out = (int)w->qkv.rows,
                                .epsilon = step->arch->norm_epsilon,
-                               .wide = s->wide};
+                               .dtype = w->qkv.dtype};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "query, key and value");
 }
 
@@ -130,7 +130,7 @@ static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_
                                .n_rows = (int)step->n_rows,
                                .width = (int)w->o.cols,
                                .n_out = (int)w->o.rows,
-                               .wide = s->wide,
+                               .dtype = w->o.dtype,
                                .add = true};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "the output of attention");
 }
@@ -212,6 +212,8 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
         .gate_up = w->expert.gate_up.address,
         .down = w->expert.down.address,
+        .gate_up_bytes = w->expert.gate_up.item_bytes,
+        .down_bytes = w->expert.down.item_bytes,
         .always_gate_up = w->always.gate_up.address,
         .always_down = w->always.down.address,
         .hidden = gm_cuda_at(s, GM_CUDA_HIDDEN),
@@ -227,7 +229,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .always_width = (int)w->always.width,
         .scale = arch->router.scale,
         .epsilon = arch->norm_epsilon,
-        .wide = s->wide,
+        .dtype = gm_weights_dtype(step->weights->numerics),
     };
 }
 
@@ -301,27 +303,36 @@ static void send_logits(gm_cuda_session *s, size_t n)
                  "fetching logits");
 }
 
+/* Logits by the kernel of few rows, some rows at a time. */
+static void head_few(const gm_step *step, const gm_cuda_finish *finish)
+{
+    gm_cuda_session *s = step->own;
+    const gm_weights *w = step->weights;
+    gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                         .norm = w->final_norm.address,
+                         .matrix = w->head.address,
+                         .x_stride = s->plan.width,
+                         .stride = w->head.stride,
+                         .out_stride = s->plan.vocab,
+                         .width = step->arch->width,
+                         .n_out = (int)w->head.rows,
+                         .epsilon = step->arch->norm_epsilon,
+                         .dtype = w->head.dtype};
+    for (int first = 0; first < finish->n; first += s->plan.few) {
+        p.head = finish->head + first;
+        p.out = finish->logits + (size_t)first * s->plan.vocab;
+        p.n_rows = finish->n - first < s->plan.few ? finish->n - first : s->plan.few;
+        gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "the head");
+    }
+}
+
 static void head(gm_worker *me, const gm_step *step, size_t block)
 {
     (void)me;
     gm_cuda_session *s = step->own;
-    const gm_weights *w = step->weights;
     const gm_cuda_finish finish = finish_of(step, block);
-    const gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
-                               .norm = w->final_norm.address,
-                               .head = finish.head,
-                               .matrix = w->head.address,
-                               .out = finish.logits,
-                               .x_stride = s->plan.width,
-                               .stride = w->head.stride,
-                               .out_stride = s->plan.vocab,
-                               .n_rows = finish.n,
-                               .width = step->arch->width,
-                               .n_out = (int)w->head.rows,
-                               .epsilon = step->arch->norm_epsilon,
-                               .wide = s->wide};
-    if (finish.n <= s->plan.few)
-        gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "the head");
+    if (finish.n <= s->plan.few || gm_is_scaled(step->weights->head.dtype))
+        head_few(step, &finish);
     else
         gm_cuda_head_many(step, finish.head, (size_t)finish.n);
     if (step->result && step->result->nll)
@@ -369,6 +380,7 @@ static const gm_accelerator accelerator = {
     .weights_free = gm_cuda_weights_free,
     .session_create = gm_cuda_session_create,
     .session_free = gm_cuda_session_free,
+    .session_bytes = gm_cuda_session_bytes,
     .edits_set = gm_cuda_edits_set,
     .step = gm_cuda_step,
     .decodes = gm_cuda_decodes,

@@ -1,6 +1,8 @@
 /* cuda_plan.c - sizes of everything that a session keeps on the GPU. */
 #include "engine/cuda/cuda_plan.h"
 
+#include "engine/cuda/cuda_device.h"
+
 enum { ALIGN = 256, RESULT_ALIGN = 16 };
 
 static size_t larger(size_t a, size_t b)
@@ -40,14 +42,27 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->n_splits = (int)(sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
 }
 
+/* Weights of 8 bits become bf16 before cuBLAS reads them: the largest matrix of a layer, and an
+ * expert's for each lane. */
+static void plan_widened(gm_cuda_plan *p, const gm_arch *arch)
+{
+    const size_t d = (size_t)arch->width, f = (size_t)arch->expert_width;
+    const size_t q = (size_t)arch->n_heads * (size_t)arch->head_dim;
+    const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
+    const size_t attention = larger(p->qkv * p->width, d * gm_round_up(q, GM_K_BLOCK));
+    p->widened = larger(attention, larger(2 * always * p->width, d * p->always_width));
+    p->widened_expert = larger(2 * f * p->width, d * p->expert_width);
+}
+
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
                                   const gm_session_sizes *sizes)
 {
     gm_cuda_plan p = {0};
     plan_strides(&p, arch, sizes);
+    if (gm_is_scaled(gm_weights_dtype(numerics))) plan_widened(&p, arch);
     const size_t t = sizes->max_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
     const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
-    const size_t w = numerics == GM_NUMERICS_BF16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t w = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
     const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
     p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
     const size_t bytes[GM_CUDA_N_REGIONS] = {
@@ -85,6 +100,8 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_VALUES] = (size_t)arch->n_layers * p.kv_layer_bytes,
         [GM_CUDA_EDITS] = sizeof(gm_cuda_edits),
         [GM_CUDA_COUNTER] = sizeof(uint64_t),
+        [GM_CUDA_WIDENED] = p.widened * sizeof(uint16_t),
+        [GM_CUDA_WIDENED_EXPERT] = GM_CUDA_LANES * p.widened_expert * sizeof(uint16_t),
     };
     for (int i = 0; i < GM_CUDA_N_REGIONS; i++) {
         p.bytes[i] = bytes[i];

@@ -7,41 +7,43 @@
 #include "engine/cuda/cuda_kernels.h"
 
 /* What lies in the one allocation, in this order. Rows T, as everywhere. */
-#define GM_CUDA_REGIONS(X)                                          \
-    X(RESIDUAL)      /* (T,D) */                                    \
-    X(QKV)           /* (T, q + k + v) */                           \
-    X(QUERY)         /* (T,H,head) rotated */                       \
-    X(HEADS)         /* (T, H head) */                              \
-    X(HEADS_ROUNDED) /* the same for a product */                   \
-    X(NORM)          /* (T,D) for products */                       \
-    X(NORM_EXACT)    /* (T,D) for the router */                     \
-    X(ROUTER)        /* (T,E) logits */                             \
-    X(EXPERT)        /* (T,K) ids */                                \
-    X(GATE)          /* (T,K) */                                    \
-    X(SLOT)          /* (T,K) places by expert */                   \
-    X(SLOT_ROW)      /* (T K) rows of places */                     \
-    X(COUNT)         /* (E) */                                      \
-    X(FIRST)         /* (E + 1) first places */                     \
-    X(GATHERED)      /* (T K, D) */                                 \
-    X(HIDDEN)        /* (T K, F) */                                 \
-    X(ALWAYS)        /* (T, width of the MLP that all rows take) */ \
-    X(WIDE)          /* (T K, 2 F or D) of a product */             \
-    X(ALWAYS_WIDE)   /* (T, the same) */                            \
-    X(PART)          /* (few, splits, H, head + 2) */               \
-    X(TICKET)        /* (few, KV heads + 1) */                      \
-    X(HEAD_X)        /* (head rows, D) */                           \
-    X(LOGITS)        /* (head rows, V) */                           \
-    X(WEIGHT)        /* (head rows, V) of sampling */               \
-    X(SEEN)          /* (head rows, V bits) */                      \
-    X(COSINE)        /* (positions, head / 2) */                    \
-    X(SINE)          /* (positions, head / 2) */                    \
-    X(STEP_DATA)     /* rows, head rows, tiles */                   \
-    X(BLOCKS)        /* block tables of the cache */                \
-    X(TOKENS)        /* ids of the cache */                         \
-    X(KEYS)          /* of all layers */                            \
-    X(VALUES)        /* of all layers */                            \
-    X(EDITS)         /* a gm_cuda_edits */                          \
-    X(COUNTER)       /* steps so far */
+#define GM_CUDA_REGIONS(X)                                           \
+    X(RESIDUAL)       /* (T,D) */                                    \
+    X(QKV)            /* (T, q + k + v) */                           \
+    X(QUERY)          /* (T,H,head) rotated */                       \
+    X(HEADS)          /* (T, H head) */                              \
+    X(HEADS_ROUNDED)  /* the same for a product */                   \
+    X(NORM)           /* (T,D) for products */                       \
+    X(NORM_EXACT)     /* (T,D) for the router */                     \
+    X(ROUTER)         /* (T,E) logits */                             \
+    X(EXPERT)         /* (T,K) ids */                                \
+    X(GATE)           /* (T,K) */                                    \
+    X(SLOT)           /* (T,K) places by expert */                   \
+    X(SLOT_ROW)       /* (T K) rows of places */                     \
+    X(COUNT)          /* (E) */                                      \
+    X(FIRST)          /* (E + 1) first places */                     \
+    X(GATHERED)       /* (T K, D) */                                 \
+    X(HIDDEN)         /* (T K, F) */                                 \
+    X(ALWAYS)         /* (T, width of the MLP that all rows take) */ \
+    X(WIDE)           /* (T K, 2 F or D) of a product */             \
+    X(ALWAYS_WIDE)    /* (T, the same) */                            \
+    X(PART)           /* (few, splits, H, head + 2) */               \
+    X(TICKET)         /* (few, KV heads + 1) */                      \
+    X(HEAD_X)         /* (head rows, D) */                           \
+    X(LOGITS)         /* (head rows, V) */                           \
+    X(WEIGHT)         /* (head rows, V) of sampling */               \
+    X(SEEN)           /* (head rows, V bits) */                      \
+    X(COSINE)         /* (positions, head / 2) */                    \
+    X(SINE)           /* (positions, head / 2) */                    \
+    X(STEP_DATA)      /* rows, head rows, tiles */                   \
+    X(BLOCKS)         /* block tables of the cache */                \
+    X(TOKENS)         /* ids of the cache */                         \
+    X(KEYS)           /* of all layers */                            \
+    X(VALUES)         /* of all layers */                            \
+    X(EDITS)          /* a gm_cuda_edits */                          \
+    X(COUNTER)        /* steps so far */                             \
+    X(WIDENED)        /* a matrix of 8 bits as bf16 */               \
+    X(WIDENED_EXPERT) /* (lanes) an expert's */
 
 #define GM_CUDA_REGION_ENUM(name) GM_CUDA_##name,
 typedef enum gm_cuda_region {
@@ -57,8 +59,9 @@ typedef struct gm_cuda_plan {
         angle;
     size_t at_k, at_v; /* parts of a row of qkv */
     size_t seen_words;
-    size_t kv_layer_bytes; /* keys (or values) of a layer */
-    int few;               /* rows that the few-row kernels can take: shared memory */
+    size_t widened, widened_expert; /* elements; 0: weights are not of 8 bits */
+    size_t kv_layer_bytes;          /* keys (or values) of a layer */
+    int few;                        /* rows that the few-row kernels can take: shared memory */
     int n_splits;
 } gm_cuda_plan;
 

@@ -16,8 +16,8 @@ __global__ static void __launch_bounds__(THREADS) project_kernel(gm_cuda_project
     const int step = (int)(gridDim.x * (THREADS / WARP)) * OUTPUTS, lane = threadIdx.x % WARP;
     const W *matrix = (const W *)p.matrix;
 
-    if (warp * OUTPUTS < p.n_out && lane * SWEEP < p.width) /* a line of 128 bytes or two each */
-        prefetch(matrix + (size_t)(warp * OUTPUTS) * p.stride + lane * SWEEP);
+    if (warp * OUTPUTS < p.n_out)
+        prefetch_row(matrix + (size_t)(warp * OUTPUTS) * p.stride, p.width);
     wait_for_previous();
     let_next_start();
     for (int r = 0; r < R; r++) {
@@ -35,9 +35,10 @@ __global__ static void __launch_bounds__(THREADS) project_kernel(gm_cuda_project
         float sum[OUTPUTS][R];
         dot_rows(w, (int)(p.stride / VEC), x, floats, sum);
         if (lane >= OUTPUTS || n + lane >= p.n_out) continue;
+        const float scale = scale_of(matrix, (size_t)p.n_out, p.stride, n + lane);
         for (int r = 0; r < R; r++) {
             if (r >= p.n_rows) continue;
-            float y = lane == 0 ? sum[0][r] : sum[1][r];
+            float y = (lane == 0 ? sum[0][r] : sum[1][r]) * scale;
             float *to = p.out + r * p.out_stride + n + lane;
             if (p.bias) y += p.bias[n + lane];
             *to = p.add ? *to + y : y;
@@ -65,7 +66,12 @@ static cudaError_t project_rows(const gm_cuda_how *how, const gm_cuda_project *p
 
 extern "C" cudaError_t gm_cuda_project_few(const gm_cuda_how *how, const gm_cuda_project *p)
 {
-    return p->wide ? project_rows<float>(how, p) : project_rows<bf16>(how, p);
+    switch (p->dtype) {
+    case GM_F32: return project_rows<float>(how, p);
+    case GM_I8: return project_rows<int8>(how, p);
+    case GM_FP8: return project_rows<fp8>(how, p);
+    default: return project_rows<bf16>(how, p);
+    }
 }
 
 /* ---- norms of many rows ---- */
@@ -111,15 +117,18 @@ extern "C" cudaError_t gm_cuda_add_bias(const gm_cuda_how *how, float *to, const
                   width);
 }
 
+template <typename W> static cudaError_t allow_project(void)
+{
+    cudaError_t e = allow_shared(project_kernel<W, 1>);
+    if (e == cudaSuccess) e = allow_shared(project_kernel<W, 2>);
+    if (e == cudaSuccess) e = allow_shared(project_kernel<W, 4>);
+    return e != cudaSuccess ? e : allow_shared(project_kernel<W, GM_CUDA_FEW>);
+}
+
 extern "C" cudaError_t gm_cuda_project_prepare(void)
 {
-    cudaError_t e = allow_shared(project_kernel<float, 1>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<float, 2>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<float, 4>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<float, GM_CUDA_FEW>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<bf16, 1>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<bf16, 2>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<bf16, 4>);
-    if (e == cudaSuccess) e = allow_shared(project_kernel<bf16, GM_CUDA_FEW>);
-    return e;
+    cudaError_t e = allow_project<float>();
+    if (e == cudaSuccess) e = allow_project<bf16>();
+    if (e == cudaSuccess) e = allow_project<int8>();
+    return e != cudaSuccess ? e : allow_project<fp8>();
 }

@@ -54,12 +54,7 @@ __global__ static void __launch_bounds__(THREADS) route_few_kernel(gm_cuda_route
         dot_rows(w, (int)(p.stride / VEC), x, 0, sum);
         if (lane == 0) logits[e] = p.bias ? sum[0][0] + p.bias[e] : sum[0][0];
     }
-    __threadfence(); /* logits are visible before the ticket is */
-    __syncthreads();
-    if (threadIdx.x == 0) last = atomicAdd(p.ticket + r, 1u) == gridDim.x - 1;
-    __syncthreads();
-    if (!last) return;
-    __threadfence();
+    if (!arrives_last(p.ticket + r, gridDim.x, &last)) return;
     float *row = (float *)(void *)((char *)(void *)x + choice_bytes(p.n_experts, p.n_chosen));
     for (int i = threadIdx.x; i < p.n_experts; i += THREADS)
         row[i] = read_shared_by_blocks(logits + i);

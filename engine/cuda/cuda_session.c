@@ -31,16 +31,27 @@ static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_
     return GM_OK;
 }
 
+uint64_t gm_cuda_session_bytes(const gm_arch *arch, gm_numerics numerics,
+                               const gm_session_sizes *sizes)
+{
+    gm_kv kv;
+    gm_kv_describe(&kv, arch, numerics, sizes->kv_rows, sizes->max_sequences, false);
+    const gm_cuda_plan plan = gm_cuda_plan_session(arch, numerics, &kv, sizes);
+    return plan.total + gm_cuda_plan_results(arch, (size_t)plan.few, true, true).bytes +
+           (uint64_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES;
+}
+
 static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
 {
     size_t n_free = 0, total = 0;
     char need[24], have[24], cache[24];
+    const uint64_t bytes = gm_cuda_session_bytes(s->arch, s->weights->numerics, &s->sizes);
     gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
-    if (status != GM_OK || s->plan.total <= n_free) return status;
+    if (status != GM_OK || bytes <= n_free) return status;
     return gm_fail(err, GM_EMEM,
                    "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
                    "the cache alone is %s: fewer rows a step or a shorter context fit",
-                   s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)s->plan.total),
+                   s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
                    s->model->device.name, gm_show_bytes(have, (double)n_free),
                    gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] * 2)));
 }

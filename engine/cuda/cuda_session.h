@@ -74,6 +74,8 @@ gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weigh
                                  const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err)
     GM_MUST_USE;
 void gm_cuda_session_free(void *own);
+uint64_t gm_cuda_session_bytes(const gm_arch *arch, gm_numerics numerics,
+                               const gm_session_sizes *sizes);
 gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err) GM_MUST_USE;
 
 /* Room for the results of a step in `result` and in the ring; graphs that point to the old
@@ -81,11 +83,11 @@ gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err) GM_
 gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *err) GM_MUST_USE;
 
 /* cuda_step.c */
-gm_status gm_cuda_step(const gm_step *step, gm_error *err) GM_MUST_USE;
+gm_status gm_cuda_step(const gm_step *step, gm_watch *watch, gm_error *err) GM_MUST_USE;
 size_t gm_cuda_launches(const void *own);
 bool gm_cuda_decodes(void *own, size_t n_segments);
-gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *context,
-                         size_t *n_done, gm_error *err) GM_MUST_USE;
+gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
+                         void *context, size_t *n_done, gm_error *err) GM_MUST_USE;
 
 /* cuda_weights.c */
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,

@@ -132,9 +132,11 @@ static void deliver(const gm_cuda_session *s, const gm_step *step, const char *f
 
 /* ---- many rows ---- */
 
-static void run_many(gm_cuda_session *s, const gm_step *device)
+/* The host waits for a layer's routing before it enqueues the layer's experts, so the watch is
+ * asked in step with the GPU. */
+static void run_many(gm_cuda_session *s, const gm_step *device, gm_watch *watch)
 {
-    gm_forward(NULL, device, 1, NULL);
+    gm_forward(NULL, device, 1, watch);
     /* sampled, nll and bad lie in front of the record, which is on its way already */
     const size_t ends = s->at.bad + device->n_rows;
     gm_cuda_note(s, cudaMemcpyAsync(s->ring, s->result, ends, cudaMemcpyDeviceToHost, s->stream),
@@ -258,7 +260,15 @@ static gm_status end(const gm_cuda_session *s, gm_error *err)
     return s->status;
 }
 
-gm_status gm_cuda_step(const gm_step *step, gm_error *err)
+/* Steps of few rows take a millisecond or so: the watch is asked when one has ended. */
+static bool is_stopped(const gm_step *step, gm_watch *watch)
+{
+    const size_t n = step->weights->n_layers;
+    if (watch) watch->stopped = watch->after_layer(watch->context, n, n);
+    return watch && watch->stopped;
+}
+
+gm_status gm_cuda_step(const gm_step *step, gm_watch *watch, gm_error *err)
 {
     gm_cuda_session *s = step->own;
     gm_status status = begin(s, step, err);
@@ -268,9 +278,11 @@ gm_status gm_cuda_step(const gm_step *step, gm_error *err)
         gm_cuda_graph *g = graph_of(s, &device);
         if (g) launch_graph(s, g);
         if (s->status == GM_OK) deliver_few(s, step, s->n_steps);
+        if (s->status == GM_OK) (void)is_stopped(step, watch);
     } else {
-        run_many(s, &device);
-        if (s->status == GM_OK) deliver(s, step, s->ring);
+        run_many(s, &device, watch);
+        const bool stopped = watch && watch->stopped;
+        if (s->status == GM_OK && !stopped) deliver(s, step, s->ring);
     }
     return end(s, err);
 }
@@ -304,8 +316,8 @@ static gm_status check_fed(const gm_step *step, gm_error *err)
 
 /* The rows advance on the device, so steps are started before the ones in front of them have been
  * looked at: at most as many as the ring has slots, so nothing is ever overwritten. */
-gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *context,
-                         size_t *n_done, gm_error *err)
+gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
+                         void *context, size_t *n_done, gm_error *err)
 {
     gm_cuda_session *s = step->own;
     *n_done = 0;
@@ -321,7 +333,7 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_decoded *each, void *
             launch_graph(s, g);
         deliver_few(s, step, before + *n_done + 1);
         if (s->status != GM_OK) break;
-        going = each(context, *n_done, step->result->sampled);
+        going = each(context, *n_done, step->result->sampled) && !is_stopped(step, watch);
         ++*n_done;
         if (going && *n_done < n) status = check_fed(step, err);
     }

@@ -1,179 +1,111 @@
-/* cuda_weights.c - a checkpoint's tensors into the GPU's memory, in the layout that the kernels
- * read: rows of outputs, inputs side by side, padded with zeros to a multiple of 32.
+/* cuda_weights.c - a checkpoint's tensors into the GPU's memory.
  *
- * All weights are one allocation, asked for at once and checked against what is free first. A
- * team of threads converts pieces of tensors into pinned memory while the piece before is on its
- * way; each worker has a stream and two places of its own.
+ * All weights are one allocation, checked against what is free first. A team of threads reads
+ * pieces of tensors into pinned memory, past the page cache where that is better (reader.h), and
+ * sends them as they are; a kernel brings them into their final form (cuda_layout.h). Each worker
+ * has a stream and two places of its own, so that a piece is read while the one before is on its
+ * way. Random weights are made by the same kernel, from a table of a megabyte.
  */
 #include "engine/cuda/cuda_session.h"
 
-#include "base/half.h"
 #include "base/text.h"
+#include "engine/cuda/cuda_layout.h"
 #include "engine/reader.h"
+#include "engine/session.h"
 #include "engine/team.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
 enum {
-    ALIGN = 256,
-    PIECE_BYTES = 8 << 20, /* of a place in pinned memory */
+    PIECE_BYTES = 4 << 20, /* of a tensor that is sent at once, at most */
     PLACES = 2,            /* of a worker */
     MOST_WORKERS = 16,
 };
 
-/* ---- the layout ---- */
-
-typedef struct tensor_job {
-    gm_role role;
-    int layer, expert;
-    gm_buf *to;
-    size_t item, first; /* matrix, and row of it, that the tensor's row 0 becomes */
-} tensor_job;
-
-typedef struct job_list {
-    const gm_arch *arch;
-    tensor_job *job;
-    size_t n, cap;
-    char *base;   /* where the buffers lie; NULL while their size is being found out */
-    size_t bytes; /* of the buffers so far */
-    bool full;    /* no memory for the list */
-} job_list;
-
-/* Lay a buffer of rows behind the others. */
-static gm_buf lay(job_list *l, gm_dtype dtype, size_t count, size_t rows, size_t cols)
+static int n_workers(const gm_model_options *options)
 {
-    gm_buf b = gm_buf_rows(dtype, count, rows, cols);
-    b.place = GM_PLACE_DEVICE;
-    b.address = l->base ? l->base + l->bytes : NULL;
-    l->bytes += gm_round_up((size_t)gm_buf_bytes(&b), ALIGN);
-    return b;
+    const int threads = options->threads ? options->threads : gm_team_processors();
+    return threads < MOST_WORKERS ? threads : MOST_WORKERS;
 }
 
-static bool has(const job_list *l, gm_role role, int layer, size_t *rows, size_t *cols)
+/* Small models need less. */
+static size_t piece_bytes(const gm_checkpoint *checkpoint)
 {
-    char name[128];
-    return gm_arch_tensor(l->arch, role, layer, 0, name, rows, cols);
-}
-
-static void add(job_list *l, gm_role role, int layer, int expert, gm_buf *to, size_t first)
-{
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 1024;
-        tensor_job *grown = gm_grow(l->job, l->cap, cap, sizeof *grown);
-        if (grown == NULL) {
-            l->full = true;
-            return;
-        }
-        l->job = grown;
-        l->cap = cap;
+    size_t most = GM_DISK_PAGE;
+    for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
+        const size_t n_bytes = gm_checkpoint_at(checkpoint, i)->n_bytes;
+        if (n_bytes > most) most = n_bytes;
     }
-    l->job[l->n++] = (tensor_job){.role = role,
-                                  .layer = layer,
-                                  .expert = expert,
-                                  .to = to,
-                                  .item = (size_t)expert,
-                                  .first = first};
-}
-
-/* A tensor that fills a buffer alone, where the model has it. */
-static void place(job_list *l, gm_role role, int layer, gm_dtype dtype, gm_buf *to)
-{
-    size_t rows, cols;
-    if (!has(l, role, layer, &rows, &cols)) return;
-    *to = lay(l, dtype, 1, rows, cols);
-    add(l, role, layer, 0, to, 0);
-}
-
-static void place_mlp(job_list *l, const gm_role role[3], int layer, size_t count, gm_dtype dtype,
-                      gm_mlp *mlp)
-{
-    size_t width, d;
-    if (!has(l, role[0], layer, &width, &d)) return;
-    mlp->width = width;
-    mlp->gate_up = lay(l, dtype, count, 2 * width, d);
-    mlp->down = lay(l, dtype, count, d, width);
-    for (size_t e = 0; e < count; e++) {
-        add(l, role[0], layer, (int)e, &mlp->gate_up, 0);
-        add(l, role[1], layer, (int)e, &mlp->gate_up, width);
-        add(l, role[2], layer, (int)e, &mlp->down, 0);
-    }
-}
-
-static void place_attention(job_list *l, int layer, gm_dtype dtype, gm_layer *w)
-{
-    static const gm_role part[] = {GM_ROLE_Q, GM_ROLE_K, GM_ROLE_V};
-    static const gm_role bias[] = {GM_ROLE_Q_BIAS, GM_ROLE_K_BIAS, GM_ROLE_V_BIAS};
-    size_t rows[3] = {0}, cols = 0, n = 0, one, all;
-    for (int i = 0; i < 3; i++) {
-        (void)has(l, part[i], layer, &rows[i], &cols);
-        n += rows[i];
-    }
-    w->qkv = lay(l, dtype, 1, n, cols);
-    for (size_t i = 0, at = 0; i < 3; at += rows[i++]) add(l, part[i], layer, 0, &w->qkv, at);
-    if (has(l, bias[0], layer, &one, &all)) { /* a vector is a column here: row by row */
-        w->qkv_bias = lay(l, GM_F32, 1, 1, n);
-        for (size_t i = 0, at = 0; i < 3; at += rows[i++])
-            add(l, bias[i], layer, 0, &w->qkv_bias, at);
-    }
-    place(l, GM_ROLE_ATTN_NORM, layer, GM_F32, &w->attn_norm);
-    place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
-    place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
-    place(l, GM_ROLE_O, layer, dtype, &w->o);
-}
-
-static void place_layer(job_list *l, int layer, gm_dtype dtype, gm_layer *w)
-{
-    static const gm_role dense[] = {GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN};
-    static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
-    static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
-    w->moe = l->arch->moe_of_layer[layer];
-    place_attention(l, layer, dtype, w);
-    place(l, GM_ROLE_MLP_NORM, layer, GM_F32, &w->mlp_norm);
-    place(l, GM_ROLE_ROUTER, layer, GM_F32, &w->router);
-    place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
-    place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
-    place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);
-    if (w->moe >= 0) place_mlp(l, expert, layer, (size_t)l->arch->n_experts, dtype, &w->expert);
-}
-
-static void place_all(job_list *l, gm_weights *w, gm_dtype dtype, gm_dtype embed)
-{
-    place(l, GM_ROLE_EMBED, 0, embed, &w->embed);
-    place(l, GM_ROLE_FINAL_NORM, 0, GM_F32, &w->final_norm);
-    if (!w->no_head)
-        place(l, l->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD, 0, dtype, &w->head);
-    for (int i = 0; i < l->arch->n_layers; i++) place_layer(l, i, dtype, &w->layer[i]);
+    return most < PIECE_BYTES ? most : PIECE_BYTES;
 }
 
 /* ---- memory ---- */
 
-static gm_status check_memory(const gm_cuda_model *m, const gm_weights *w, size_t bytes,
-                              gm_error *err)
+/* What is needed beside the weights: places for pieces, or later the planned session. */
+static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, const gm_weights *w,
+                          const gm_model_options *options)
+{
+    const size_t places = (size_t)n_workers(options) * PLACES * piece_bytes(checkpoint);
+    size_t session = 0;
+    if (options->planned) {
+        const gm_session_sizes sizes = gm_session_sizes_of(arch, options->planned);
+        session = (size_t)gm_cuda_session_bytes(arch, w->numerics, &sizes);
+    }
+    return session > places ? session : places;
+}
+
+/* What could be done when `need` bytes are too many: other numerics that fit, or the CPU. */
+static gm_status advise(const gm_weights *w, const gm_arch *arch, gm_dtype embed, size_t other,
+                        size_t n_free, char advice[96], gm_error *err)
+{
+    static const gm_numerics smaller[] = {GM_NUMERICS_BF16, GM_NUMERICS_INT8};
+    char size[24];
+    size_t now, then;
+    snprintf(advice, 96, "use '--device cpu'");
+    gm_status status = gm_cuda_layout_bytes(w, arch, w->numerics, embed, &now, err);
+    for (size_t i = 0; i < 2 && status == GM_OK; i++) {
+        status = gm_cuda_layout_bytes(w, arch, smaller[i], embed, &then, err);
+        if (status != GM_OK || then >= now || then + other > n_free) continue;
+        snprintf(advice, 96, "'--numerics %s' takes %s and fits", gm_numerics_name(smaller[i]),
+                 gm_show_bytes(size, (double)then));
+        break;
+    }
+    return status;
+}
+
+static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
+                              const gm_checkpoint *checkpoint, gm_dtype embed,
+                              const gm_model_options *options, gm_error *err)
 {
     size_t n_free = 0, total = 0;
-    char need[24], have[24], half[24], fits[24], advice[96] = "use '--device cpu'";
-    const bool bf16 = w->numerics == GM_NUMERICS_BF16;
+    const gm_cuda_model *m = w->own;
+    const size_t bytes = m->bytes, other = other_bytes(arch, checkpoint, w, options);
+    char need[24], rest[24], have[24], fits[24], advice[96];
     gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
-    if (status != GM_OK || bytes <= n_free) return status;
-    if (!bf16 && bytes / 2 <= n_free)
-        snprintf(advice, sizeof advice, "in bf16 they take about %s and fit",
-                 gm_show_bytes(half, 0.5 * (double)bytes));
-    return gm_fail(
-        err, GM_EMEM, "the weights take %s, '%s' has %s free: %s parameters in %s fit; %s",
-        gm_show_bytes(need, (double)bytes), m->device.name, gm_show_bytes(have, (double)n_free),
-        gm_show_count(fits, (double)n_free / (bf16 ? 2.0 : 4.0)), bf16 ? "bf16" : "f32", advice);
+    if (status != GM_OK || bytes + other <= n_free) return status;
+    status = advise(w, arch, embed, other, n_free, advice, err);
+    if (status != GM_OK) return status;
+    const double each = (double)gm_dtype_bytes(gm_weights_dtype(w->numerics));
+    return gm_fail(err, GM_EMEM,
+                   "the weights take %s and the rest %s, '%s' has %s free: about %s parameters in "
+                   "%s fit; %s",
+                   gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other),
+                   m->device.name, gm_show_bytes(have, (double)n_free),
+                   gm_show_count(fits, n_free > other ? (double)(n_free - other) / each : 0.0),
+                   gm_numerics_name(w->numerics), advice);
 }
 
 /* ---- filling it ---- */
 
 typedef struct loading {
-    const job_list *list;
-    const gm_tensor **tensor; /* (list->n) */
+    const gm_cuda_layout *layout;
+    const gm_tensor **tensor; /* (layout->n) */
     const gm_checkpoint *checkpoint;
     const gm_cuda_model *model;
     gm_load_progress *progress;
     void *progress_context;
+    size_t piece_bytes;
     double total_bytes;
     _Atomic uint64_t done_bytes;
     atomic_flag has_error; /* the first failure is the one that is told */
@@ -181,70 +113,72 @@ typedef struct loading {
     gm_error error;
 } loading;
 
-/* What a worker reads into, and sends from. */
+/* What a worker reads into and sends from, and where the pieces lie on the GPU. */
 typedef struct pipe {
     gm_reader reader;
-    float *scratch; /* a piece as f32 */
+    gm_cuda_how how;
     cudaStream_t stream;
     char *place[PLACES]; /* pinned */
-    cudaEvent_t sent[PLACES];
+    void *piece[PLACES];
+    size_t piece_bytes;
+    cudaEvent_t used[PLACES]; /* a place and its piece are free again */
     int next;
 } pipe;
 
-/* `n` values at `from` as `dtype`. */
-static void convert(gm_dtype from_dtype, const void *from, size_t n, gm_dtype dtype, void *to,
-                    float *scratch)
+/* Where rows [row, row + rows) of a job's tensor go; what they come from is the caller's. */
+static gm_cuda_place place_of(const gm_cuda_job *j, const gm_tensor *t, size_t row, size_t rows,
+                              size_t cols)
 {
-    const size_t n_bytes = n * gm_dtype_bytes(from_dtype);
-    const gm_tensor values = {
-        .dtype = from_dtype, .rank = 1, .dim = {n}, .data = from, .n_bytes = n_bytes};
-    if (from_dtype == dtype) {
-        memcpy(to, from, n_bytes);
-    } else if (dtype == GM_F32) {
-        gm_tensor_to_f32(&values, 0, n, to);
-    } else {
-        uint16_t *bits = to;
-        gm_tensor_to_f32(&values, 0, n, scratch);
-        for (size_t i = 0; i < n; i++) bits[i] = gm_bf16_from_f32(scratch[i]);
-    }
+    const gm_buf *to = j->to;
+    const size_t size = gm_dtype_bytes(to->dtype);
+    const bool vector = to->rows == 1; /* the tensor's columns begin at `first` of the only row */
+    const size_t stride = vector ? cols : to->stride, first = vector ? 0 : j->first + row;
+    char *matrix = (char *)to->address + j->item * to->item_bytes;
+    float *scale = (float *)(void *)(matrix + to->rows * to->stride * size);
+    return (gm_cuda_place){.to = matrix + (vector ? j->first : first * stride) * size,
+                           .scale = gm_is_scaled(to->dtype) ? scale + first : NULL,
+                           .rows = rows,
+                           .cols = cols,
+                           .stride = stride,
+                           .from_dtype = t->dtype,
+                           .to_dtype = to->dtype};
 }
 
-/* Rows [row, row + rows) of a tensor of `cols`, by way of pinned memory. */
-static gm_status send_piece(pipe *p, const tensor_job *j, const gm_tensor *t, size_t row,
+static gm_status send_piece(pipe *p, const gm_cuda_job *j, const gm_tensor *t, size_t row,
                             size_t rows, size_t cols, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_buf *to = j->to;
-    const size_t size = gm_dtype_bytes(to->dtype), from_size = gm_dtype_bytes(t->dtype);
-    const bool vector = to->rows == 1; /* the tensor's columns begin at `first` of the only row */
-    const size_t stride = vector ? cols * size : to->stride * size;
-    char *target = (char *)to->address + j->item * to->item_bytes +
-                   (vector ? j->first * size : (j->first + row) * stride);
+    const size_t row_bytes = cols * gm_dtype_bytes(t->dtype), n_bytes = rows * row_bytes;
+    gm_cuda_place to = place_of(j, t, row, rows, cols);
     const int place = p->next;
     const void *from;
     p->next = (place + 1) % PLACES;
-    GM_TRY(
-        gm_reader_get(&p->reader, t, row * cols * from_size, rows * cols * from_size, &from, err));
-    GM_TRY(gm_cuda_check(cudaEventSynchronize(p->sent[place]), "sending weights", err));
-    for (size_t r = 0; r < rows; r++) {
-        char *at = p->place[place] + r * stride;
-        convert(t->dtype, (const char *)from + r * cols * from_size, cols, to->dtype, at,
-                p->scratch);
-        memset(at + cols * size, 0, stride - cols * size);
-    }
+    GM_TRY(gm_cuda_check(cudaEventSynchronize(p->used[place]), "sending weights", err));
+    gm_reader_use(&p->reader, p->place[place]);
+    GM_TRY(gm_reader_get(&p->reader, t, row * row_bytes, n_bytes, &from, err));
+    if (gm_checkpoint_in_memory_only(p->reader.checkpoint))
+        from = memcpy(p->place[place], from, n_bytes);
     GM_TRY(gm_cuda_check(
-        cudaMemcpyAsync(target, p->place[place], rows * stride, cudaMemcpyHostToDevice, p->stream),
+        cudaMemcpyAsync(p->piece[place], from, n_bytes, cudaMemcpyHostToDevice, p->stream),
         "sending weights", err));
-    GM_TRY(gm_cuda_check(cudaEventRecord(p->sent[place], p->stream), "sending weights", err));
+    to.from = p->piece[place];
+    GM_TRY(gm_cuda_check(gm_cuda_place_rows(&p->how, &to), "placing weights", err));
+    GM_TRY(gm_cuda_check(cudaEventRecord(p->used[place], p->stream), "sending weights", err));
 out:
     return status;
 }
 
-static gm_status send_tensor(pipe *p, const tensor_job *j, const gm_tensor *t, gm_error *err)
+static void shape_of(const gm_tensor *t, size_t *rows, size_t *cols)
 {
-    const size_t rows = t->rank == 2 ? t->dim[0] : 1;
-    const size_t cols = t->rank == 2 ? t->dim[1] : t->dim[0];
-    const size_t most = (size_t)PIECE_BYTES / (j->to->stride * gm_dtype_bytes(j->to->dtype));
+    *rows = t->rank == 2 ? t->dim[0] : 1;
+    *cols = t->rank == 2 ? t->dim[1] : t->dim[0];
+}
+
+static gm_status send_tensor(pipe *p, const gm_cuda_job *j, const gm_tensor *t, gm_error *err)
+{
+    size_t rows, cols;
+    shape_of(t, &rows, &cols);
+    const size_t most = p->piece_bytes / (cols * gm_dtype_bytes(t->dtype));
     if (most < 1)
         return gm_fail(err, GM_EABSENT, "tensor '%s' has rows of %zu values, too long for the GPU",
                        t->name, cols);
@@ -261,16 +195,20 @@ static gm_status open_pipe(pipe *p, const loading *load, gm_error *err)
     gm_status status = GM_OK;
     /* a thread has a device of its own */
     GM_TRY(gm_cuda_check(cudaSetDevice(load->model->device.index), "choosing the GPU", err));
-    p->scratch = gm_alloc(PIECE_BYTES / sizeof(uint16_t), sizeof *p->scratch);
-    if (p->scratch == NULL) GM_FAIL(GM_EMEM, "no memory to convert weights in");
-    GM_TRY(gm_reader_create(&p->reader, load->checkpoint, 2 * (size_t)PIECE_BYTES, err));
+    gm_reader_init(&p->reader, load->checkpoint);
+    p->piece_bytes = load->piece_bytes;
     GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&p->stream, cudaStreamNonBlocking),
                          "making a stream", err));
+    p->how =
+        (gm_cuda_how){.stream = p->stream, .multiprocessors = load->model->device.multiprocessors};
     for (int i = 0; i < PLACES; i++) {
         void *at = NULL;
-        GM_TRY(gm_cuda_check(cudaMallocHost(&at, PIECE_BYTES), "pinned memory for weights", err));
+        GM_TRY(gm_cuda_check(cudaMallocHost(&at, load->piece_bytes + 4 * GM_DISK_PAGE),
+                             "pinned memory for weights", err));
         p->place[i] = at;
-        GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(&p->sent[i], cudaEventDisableTiming),
+        GM_TRY(
+            gm_cuda_check(cudaMalloc(&p->piece[i], load->piece_bytes), "memory for weights", err));
+        GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(&p->used[i], cudaEventDisableTiming),
                              "making an event", err));
     }
 out:
@@ -282,12 +220,11 @@ static gm_status close_pipe(pipe *p, gm_error *err)
     gm_status status = GM_OK;
     if (p->stream) status = gm_cuda_check(cudaStreamSynchronize(p->stream), "sending weights", err);
     for (int i = 0; i < PLACES; i++) {
-        if (p->sent[i]) (void)cudaEventDestroy(p->sent[i]);
+        if (p->used[i]) (void)cudaEventDestroy(p->used[i]);
+        (void)cudaFree(p->piece[i]);
         (void)cudaFreeHost(p->place[i]);
     }
     if (p->stream) (void)cudaStreamDestroy(p->stream);
-    gm_reader_clear(&p->reader);
-    gm_free(p->scratch);
     return status;
 }
 
@@ -304,10 +241,10 @@ static void load_tensors(void *context, gm_worker *me)
     pipe p = {0};
     gm_error err = {0};
     note(load, open_pipe(&p, load, &err), &err);
-    for (size_t i; (i = gm_worker_next(me)) < load->list->n;) {
+    for (size_t i; (i = gm_worker_next(me)) < load->layout->n;) {
         const gm_tensor *t = load->tensor[i];
         if (load->failed) continue;
-        note(load, send_tensor(&p, &load->list->job[i], t, &err), &err);
+        note(load, send_tensor(&p, &load->layout->job[i], t, &err), &err);
         uint64_t done = atomic_fetch_add(&load->done_bytes, t->n_bytes) + t->n_bytes;
         if (me->index == 0 && load->progress)
             load->progress(load->progress_context, (double)done, load->total_bytes);
@@ -315,12 +252,45 @@ static void load_tensors(void *context, gm_worker *me)
     note(load, close_pipe(&p, &err), &err);
 }
 
-/* The tensors of the list; all were checked when the model was opened. */
+/* Tensors of a checkpoint of random weights: nothing is read, nothing but their table is sent. */
+static gm_status make_random(loading *load, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_cuda_how how = {.multiprocessors = load->model->device.multiprocessors};
+    cudaStream_t stream = NULL;
+    void *table = NULL;
+    size_t n;
+    const uint16_t *values = gm_checkpoint_random_values(load->checkpoint, &n);
+    GM_TRY(gm_cuda_check(cudaMalloc(&table, n * sizeof *values), "memory for weights", err));
+    GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
+                         "making a stream", err));
+    how.stream = stream;
+    GM_TRY(gm_cuda_check(
+        cudaMemcpyAsync(table, values, n * sizeof *values, cudaMemcpyHostToDevice, stream),
+        "sending weights", err));
+    for (size_t i = 0; i < load->layout->n; i++) {
+        size_t rows, cols;
+        shape_of(load->tensor[i], &rows, &cols);
+        const gm_random_place from = gm_checkpoint_random_place(load->checkpoint, load->tensor[i]);
+        gm_cuda_place p = place_of(&load->layout->job[i], load->tensor[i], 0, rows, cols);
+        p.from = (const uint16_t *)table + from.at;
+        p.first = from.first;
+        p.period = from.period;
+        GM_TRY(gm_cuda_check(gm_cuda_place_rows(&how, &p), "making weights", err));
+    }
+    GM_TRY(gm_cuda_check(cudaStreamSynchronize(stream), "making weights", err));
+out:
+    if (stream) (void)cudaStreamDestroy(stream);
+    (void)cudaFree(table);
+    return status;
+}
+
+/* The tensors of the layout; all were checked when the model was opened. */
 static gm_status find_tensors(loading *load, gm_error *err)
 {
-    const job_list *l = load->list;
+    const gm_cuda_layout *l = load->layout;
     for (size_t i = 0; i < l->n; i++) {
-        const tensor_job *j = &l->job[i];
+        const gm_cuda_job *j = &l->job[i];
         char name[128];
         size_t rows, cols;
         (void)gm_arch_tensor(l->arch, j->role, j->layer, j->expert, name, &rows, &cols);
@@ -332,23 +302,29 @@ static gm_status find_tensors(loading *load, gm_error *err)
     return GM_OK;
 }
 
-static gm_status fill(gm_cuda_model *m, const job_list *list, const gm_checkpoint *checkpoint,
-                      const gm_model_options *options, gm_error *err)
+static gm_status fill(gm_cuda_model *m, const gm_cuda_layout *layout,
+                      const gm_checkpoint *checkpoint, const gm_model_options *options,
+                      gm_error *err)
 {
     gm_status status = GM_OK;
     gm_team *team = NULL;
-    int threads = options->threads ? options->threads : gm_team_processors();
-    loading load = {.list = list,
+    size_t n;
+    loading load = {.layout = layout,
                     .checkpoint = checkpoint,
                     .model = m,
+                    .piece_bytes = piece_bytes(checkpoint),
                     .has_error = ATOMIC_FLAG_INIT,
                     .progress = options->progress,
                     .progress_context = options->progress_context};
-    load.tensor = gm_alloc(list->n, sizeof *load.tensor);
-    if (load.tensor == NULL) GM_FAIL(GM_EMEM, "no memory for a list of %zu tensors", list->n);
+    load.tensor = gm_alloc(layout->n, sizeof *load.tensor);
+    if (load.tensor == NULL) GM_FAIL(GM_EMEM, "no memory for a list of %zu tensors", layout->n);
     GM_TRY(find_tensors(&load, err));
-    GM_TRY(gm_team_create(&team, threads < MOST_WORKERS ? threads : MOST_WORKERS, err));
-    gm_team_run(team, false, load_tensors, &load);
+    if (gm_checkpoint_random_values(checkpoint, &n)) {
+        GM_TRY(make_random(&load, err));
+    } else {
+        GM_TRY(gm_team_create(&team, n_workers(options), err));
+        gm_team_run(team, false, load_tensors, &load);
+    }
     if (load.failed) {
         status = load.error.code;
         if (err) *err = load.error;
@@ -388,7 +364,8 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
                                const gm_model_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    job_list list = {.arch = arch};
+    gm_cuda_layout layout = {0};
+    const gm_dtype embed = embed_dtype(arch, checkpoint);
     gm_cuda_model *m = gm_alloc(1, sizeof *m);
     if (m == NULL) return gm_fail(err, GM_EMEM, "no memory for the weights");
     w->own = m;
@@ -397,23 +374,13 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
     snprintf(w->hardware, sizeof w->hardware, "%s", m->device.name);
     GM_TRY(prepare_kernels(err));
     GM_TRY(gm_cuda_blas_open(&m->blas, err));
-
-    w->layer = gm_alloc((size_t)arch->n_layers, sizeof *w->layer);
-    if (w->layer == NULL) GM_FAIL(GM_EMEM, "no memory for %d layers", arch->n_layers);
-    w->n_layers = (size_t)arch->n_layers;
-    const gm_dtype dtype = w->numerics == GM_NUMERICS_BF16 ? GM_BF16 : GM_F32;
-    const gm_dtype embed = embed_dtype(arch, checkpoint);
-    place_all(&list, w, dtype, embed);
-    GM_TRY(check_memory(m, w, list.bytes, err));
-    GM_TRY(gm_cuda_check(cudaMalloc(&m->memory, list.bytes), "memory for the weights", err));
-    m->bytes = list.bytes;
-    list.n = list.bytes = 0; /* the same once more, now with addresses */
-    list.base = m->memory;
-    place_all(&list, w, dtype, embed);
-    if (list.full) GM_FAIL(GM_EMEM, "no memory for a list of %zu tensors", list.n);
-    GM_TRY(fill(m, &list, checkpoint, options, err));
+    GM_TRY(gm_cuda_layout_bytes(w, arch, w->numerics, embed, &m->bytes, err));
+    GM_TRY(check_memory(w, arch, checkpoint, embed, options, err));
+    GM_TRY(gm_cuda_check(cudaMalloc(&m->memory, m->bytes), "memory for the weights", err));
+    GM_TRY(gm_cuda_lay_out(&layout, w, arch, embed, m->memory, err));
+    GM_TRY(fill(m, &layout, checkpoint, options, err));
 out:
-    gm_free(list.job);
+    gm_free(layout.job);
     return status;
 }
 

@@ -63,9 +63,9 @@ static void what_is_missing_is_named(void)
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EARG, "kernels 'avx2'");
     options = (gm_model_options){.device = "cuda", .hold = GM_HOLD_STREAMED};
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "on the CPU only");
-    options = (gm_model_options){.device = "cuda", .numerics = GM_NUMERICS_INT8};
+    options = (gm_model_options){.device = "cuda", .numerics = GM_NUMERICS_BF16_DOT};
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT,
-                "in f32 and bf16, not in int8");
+                "in f32, bf16, int8 and fp8, not in bf16-dot");
 }
 
 static void cublas_is_looked_for(void)
@@ -88,12 +88,16 @@ static void what_does_not_fit_is_said_before_loading(void)
 {
     gm_error err = {0};
     emulation_reset();
-    gm_emulation.memory = gm_emulation.used + 700000;
+    gm_emulation.memory = gm_emulation.used + 800000;
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "parameters in f32 fit");
-    CHECK_HAS(err.text, "in bf16 they take about");
+    CHECK_HAS(err.text, "'--numerics bf16' takes");
     CHECK_OK(open_it("cuda", GM_NUMERICS_BF16, &err), err);
-    gm_emulation.memory -= 300000;
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_BF16, &err), err, GM_EMEM, "use '--device cpu'");
+    gm_emulation.memory -= 200000;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "'--numerics int8' takes");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_BF16, &err), err, GM_EMEM, "'--numerics int8' takes");
+    CHECK_OK(open_it("cuda", GM_NUMERICS_INT8, &err), err);
+    gm_emulation.memory -= 250000;
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_INT8, &err), err, GM_EMEM, "use '--device cpu'");
 
     emulation_reset();
     gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_F32);
@@ -107,18 +111,20 @@ static void what_does_not_fit_is_said_before_loading(void)
     gm_model_close(model);
 }
 
-static void regions_do_not_overlap(void)
+static void check_regions(gm_numerics numerics)
 {
-    gm_model *model = open_tiny("qwen3-tiny", "cuda", GM_NUMERICS_BF16);
+    const bool scaled = numerics == GM_NUMERICS_INT8;
+    gm_model *model = open_tiny("qwen3-tiny", "cuda", numerics);
     const gm_session_sizes sizes = {
         .max_rows = 33, .positions = 100, .kv_rows = 257, .max_sequences = 3};
     gm_kv kv;
     gm_error err = {0};
-    CHECK_OK(gm_kv_create(&kv, &model->arch, GM_NUMERICS_BF16, 257, 3, false, &err), err);
-    const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, GM_NUMERICS_BF16, &kv, &sizes);
+    CHECK_OK(gm_kv_create(&kv, &model->arch, numerics, 257, 3, false, &err), err);
+    const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, numerics, &kv, &sizes);
     size_t end = 0;
     for (int i = 0; i < GM_CUDA_N_REGIONS; i++) {
-        CHECK(p.bytes[i] > 0);
+        const bool widens = i == GM_CUDA_WIDENED || i == GM_CUDA_WIDENED_EXPERT;
+        CHECK((p.bytes[i] > 0) == (!widens || scaled));
         CHECK(p.at[i] >= end && p.at[i] % 256 == 0);
         end = p.at[i] + p.bytes[i];
     }
@@ -127,6 +133,12 @@ static void regions_do_not_overlap(void)
     CHECK_INT(p.n_splits, 1);
     gm_kv_clear(&kv);
     gm_model_close(model);
+}
+
+static void regions_do_not_overlap(void)
+{
+    check_regions(GM_NUMERICS_BF16);
+    check_regions(GM_NUMERICS_INT8);
 }
 
 static void results_lie_one_behind_the_other(void)
@@ -231,6 +243,53 @@ static void a_lost_gpu_ends_the_session(void)
     emulation_reset();
 }
 
+typedef struct asked {
+    size_t n, last, stop_at;
+} asked;
+
+static bool count_layers(void *context, size_t done, size_t n_layers)
+{
+    asked *a = context;
+    CHECK(done >= 1 && done <= n_layers);
+    a->n++, a->last = done;
+    return done == a->stop_at;
+}
+
+/* A step of many rows asks after every layer, one of few when it has ended; both can be stopped,
+ * and the session goes on. */
+static void a_step_can_be_stopped(void)
+{
+    gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_BF16);
+    const size_t n_layers = (size_t)gm_model_get_info(model)->n_layers;
+    gm_session *session = NULL;
+    gm_error err = {0};
+    asked a = {0};
+    int id;
+    static const uint32_t token[] = {5, 6, 7};
+    const gm_session_options o = {.max_rows = 16,
+                                  .kv_rows = 64,
+                                  .max_sequences = 1,
+                                  .after_layer = count_layers,
+                                  .context = &a};
+    CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+    CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
+    gm_segment s = {.sequence = id, .n = 3, .token = token, .edit = -1};
+    CHECK_OK(gm_session_step(session, &s, 1, NULL, NULL, &err), err);
+    CHECK(a.n == n_layers && a.last == n_layers);
+    a = (asked){.stop_at = 2};
+    CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EINTERRUPTED, "");
+    CHECK_INT(a.n, 2);
+    gm_sequence_rewind(session, id, 3);
+    a = (asked){0};
+    s.n = 1;
+    CHECK_OK(gm_session_step(session, &s, 1, NULL, NULL, &err), err);
+    CHECK(a.n == 1 && a.last == n_layers);
+    a = (asked){.stop_at = n_layers};
+    CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EINTERRUPTED, "");
+    gm_session_free(session);
+    gm_model_close(model);
+}
+
 /* A router that is not finite marks its row and spoils no other. */
 static void a_row_that_is_not_finite_stays_alone(void)
 {
@@ -265,4 +324,5 @@ static void a_row_that_is_not_finite_stays_alone(void)
 TESTS(TEST(device_names_are_read_whole), TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(regions_do_not_overlap),
       TEST(results_lie_one_behind_the_other), TEST(any_call_may_fail),
-      TEST(a_lost_gpu_ends_the_session), TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
+      TEST(a_row_that_is_not_finite_stays_alone))

@@ -1,5 +1,5 @@
 /* test_cuda_twin.c - whole models on the emulated GPU against the CPU: a checkpoint of every
- * family, both numerics, few rows and many.
+ * family, all numerics, few rows and many.
  * label: slow */
 #include "emulated_run.h"
 
@@ -19,18 +19,22 @@ static double root_mean_square(const outcome *a, const outcome *b, const bool *s
     return n > 0.0 ? sqrt(sum / n) : NAN;
 }
 
-/* bf16: another order of sums rounds some values the other way. What that does to the logits
- * stays below what rounding to bf16 does at all, `exact` being the CPU in f32. */
-static void compare_bf16(const char *what, const outcome *got, const outcome *want,
-                         const outcome *exact)
+/* Another order of sums rounds some values of bf16 the other way. What that does to the logits
+ * stays below a share of what the numerics do at all, `exact` being the CPU in f32: weights of 8
+ * bits do more, and the roundings are the same. */
+static void compare_rounded(const char *what, const outcome *got, const outcome *want,
+                            const outcome *exact, gm_numerics numerics)
 {
+    const double share = numerics == GM_NUMERICS_FP8    ? 0.03
+                         : numerics == GM_NUMERICS_INT8 ? 0.1
+                                                        : 0.4;
     bool same[N_TOKENS], also[N_TOKENS];
     const size_t n = same_rows(got, want, same);
     (void)same_rows(want, exact, also);
     const double off = root_mean_square(got, want, same);
     const double rounding = root_mean_square(want, exact, also);
     if (n < N_TOKENS * 9 / 10) TEST_FAILED_("%s: the choices of %zu rows agree", what, n);
-    if (!(off <= 0.4 * rounding))
+    if (!(off <= share * rounding))
         TEST_FAILED_("%s: logits differ by %.3g, rounding by %.3g", what, off, rounding);
     printf("%s: %zu of %d rows agree, logits within %.2g, rounding %.2g\n", what, n, N_TOKENS, off,
            rounding);
@@ -45,9 +49,10 @@ static const plan plans[] = {
 static const char *const plan_names[] = {"one row", "a row each", "two rows", "packed"};
 enum { N_PLANS = 4 };
 
-static void twins(gm_numerics numerics)
+/* Models, and plans of `used` (a bit each), against the CPU. */
+static void twins(gm_numerics numerics, size_t n_models, const unsigned *used)
 {
-    for (size_t m = 0; m < N_MODELS; m++) {
+    for (size_t m = 0; m < n_models; m++) {
         gm_model *cpu = open_tiny(models[m], "cpu", numerics);
         gm_model *exact = open_tiny(models[m], "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(models[m], "cuda", numerics);
@@ -58,12 +63,14 @@ static void twins(gm_numerics numerics)
         outcome in_f32 = run_docs(exact, &d, &plans[3]);
         for (size_t p = 0; p < N_PLANS; p++) {
             char what[64];
+            if (!(used[m] >> p & 1)) continue;
             outcome got = run_docs(gpu, &d, &plans[p]);
-            snprintf(what, sizeof what, "%s, %s", models[m], plan_names[p]);
+            snprintf(what, sizeof what, "%s, %s, %s", models[m], gm_numerics_name(numerics),
+                     plan_names[p]);
             if (numerics == GM_NUMERICS_F32)
                 compare_f32(what, &got, &want);
             else
-                compare_bf16(what, &got, &want, &in_f32);
+                compare_rounded(what, &got, &want, &in_f32, numerics);
             outcome_free(&got);
         }
         outcome_free(&want);
@@ -74,14 +81,28 @@ static void twins(gm_numerics numerics)
     }
 }
 
+enum { ONE = 1, EACH = 2, TWO = 4, PACKED = 8 };
+
 static void whole_models_in_f32(void)
 {
-    twins(GM_NUMERICS_F32);
+    twins(GM_NUMERICS_F32, N_MODELS, (const unsigned[]){15, EACH | PACKED, ONE | PACKED, 15});
 }
 
 static void whole_models_in_bf16(void)
 {
-    twins(GM_NUMERICS_BF16);
+    twins(GM_NUMERICS_BF16, N_MODELS,
+          (const unsigned[]){ONE | PACKED, EACH | TWO, EACH | PACKED, EACH | PACKED});
 }
 
-TESTS(TEST(whole_models_in_f32), TEST(whole_models_in_bf16))
+static void whole_models_in_int8(void)
+{
+    twins(GM_NUMERICS_INT8, 2, (const unsigned[]){EACH | PACKED, ONE});
+}
+
+static void whole_models_in_fp8(void)
+{
+    twins(GM_NUMERICS_FP8, 2, (const unsigned[]){EACH | PACKED, ONE});
+}
+
+TESTS(TEST(whole_models_in_f32), TEST(whole_models_in_bf16), TEST(whole_models_in_int8),
+      TEST(whole_models_in_fp8))

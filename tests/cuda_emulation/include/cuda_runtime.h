@@ -30,6 +30,9 @@ struct dim3 {
     {
     }
 };
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
 struct alignas(16) uint4 {
     unsigned x, y, z, w;
 };
@@ -163,6 +166,14 @@ inline float __uint_as_float(unsigned bits)
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
+}
+/* Bytes of b (4..7) and a (0..3), one for each digit of `by`. */
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned by)
+{
+    const uint64_t all = (uint64_t)b << 32 | a;
+    unsigned out = 0;
+    for (int i = 0; i < 4; i++) out |= (unsigned)(all >> (by >> 4 * i & 7u) * 8 & 0xffu) << 8 * i;
+    return out;
 }
 inline int __popc(unsigned bits)
 {

@@ -1,0 +1,137 @@
+/* cuda_layout.c - see cuda_layout.h. */
+#include "engine/cuda/cuda_layout.h"
+
+enum { ALIGN = 256 };
+
+/* Lay a buffer of rows behind the others. */
+static gm_buf lay(gm_cuda_layout *l, gm_dtype dtype, size_t count, size_t rows, size_t cols)
+{
+    gm_buf b = gm_buf_rows(dtype, count, rows, cols);
+    b.place = GM_PLACE_DEVICE;
+    b.address = l->base ? l->base + l->bytes : NULL;
+    l->bytes += gm_round_up((size_t)gm_buf_bytes(&b), ALIGN);
+    return b;
+}
+
+static bool has(const gm_cuda_layout *l, gm_role role, int layer, size_t *rows, size_t *cols)
+{
+    char name[128];
+    return gm_arch_tensor(l->arch, role, layer, 0, name, rows, cols);
+}
+
+static void add(gm_cuda_layout *l, gm_role role, int layer, int expert, gm_buf *to, size_t first)
+{
+    if (l->n == l->cap) {
+        size_t cap = l->cap ? 2 * l->cap : 1024;
+        gm_cuda_job *grown = gm_grow(l->job, l->cap, cap, sizeof *grown);
+        if (grown == NULL) {
+            l->full = true;
+            return;
+        }
+        l->job = grown;
+        l->cap = cap;
+    }
+    l->job[l->n++] = (gm_cuda_job){.role = role,
+                                   .layer = layer,
+                                   .expert = expert,
+                                   .to = to,
+                                   .item = (size_t)expert,
+                                   .first = first};
+}
+
+/* A tensor that fills a buffer alone, where the model has it. */
+static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm_buf *to)
+{
+    size_t rows, cols;
+    if (!has(l, role, layer, &rows, &cols)) return;
+    *to = lay(l, dtype, 1, rows, cols);
+    add(l, role, layer, 0, to, 0);
+}
+
+static void place_mlp(gm_cuda_layout *l, const gm_role role[3], int layer, size_t count,
+                      gm_dtype dtype, gm_mlp *mlp)
+{
+    size_t width, d;
+    if (!has(l, role[0], layer, &width, &d)) return;
+    mlp->width = width;
+    mlp->gate_up = lay(l, dtype, count, 2 * width, d);
+    mlp->down = lay(l, dtype, count, d, width);
+    for (size_t e = 0; e < count; e++) {
+        add(l, role[0], layer, (int)e, &mlp->gate_up, 0);
+        add(l, role[1], layer, (int)e, &mlp->gate_up, width);
+        add(l, role[2], layer, (int)e, &mlp->down, 0);
+    }
+}
+
+static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    static const gm_role part[] = {GM_ROLE_Q, GM_ROLE_K, GM_ROLE_V};
+    static const gm_role bias[] = {GM_ROLE_Q_BIAS, GM_ROLE_K_BIAS, GM_ROLE_V_BIAS};
+    size_t rows[3] = {0}, cols = 0, n = 0, one, all;
+    for (int i = 0; i < 3; i++) {
+        (void)has(l, part[i], layer, &rows[i], &cols);
+        n += rows[i];
+    }
+    w->qkv = lay(l, dtype, 1, n, cols);
+    for (size_t i = 0, at = 0; i < 3; at += rows[i++]) add(l, part[i], layer, 0, &w->qkv, at);
+    if (has(l, bias[0], layer, &one, &all)) { /* a vector is a column here: row by row */
+        w->qkv_bias = lay(l, GM_F32, 1, 1, n);
+        for (size_t i = 0, at = 0; i < 3; at += rows[i++])
+            add(l, bias[i], layer, 0, &w->qkv_bias, at);
+    }
+    place(l, GM_ROLE_ATTN_NORM, layer, GM_F32, &w->attn_norm);
+    place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
+    place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
+    place(l, GM_ROLE_O, layer, dtype, &w->o);
+}
+
+static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    static const gm_role dense[] = {GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN};
+    static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
+    static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
+    w->moe = l->arch->moe_of_layer[layer];
+    place_attention(l, layer, dtype, w);
+    place(l, GM_ROLE_MLP_NORM, layer, GM_F32, &w->mlp_norm);
+    place(l, GM_ROLE_ROUTER, layer, GM_F32, &w->router);
+    place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
+    place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
+    place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);
+    if (w->moe >= 0) place_mlp(l, expert, layer, (size_t)l->arch->n_experts, dtype, &w->expert);
+}
+
+static void place_all(gm_cuda_layout *l, gm_weights *w, gm_dtype embed)
+{
+    const gm_dtype dtype = gm_weights_dtype(w->numerics);
+    place(l, GM_ROLE_EMBED, 0, embed, &w->embed);
+    place(l, GM_ROLE_FINAL_NORM, 0, GM_F32, &w->final_norm);
+    if (!w->no_head)
+        place(l, l->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD, 0, dtype, &w->head);
+    for (int i = 0; i < l->arch->n_layers; i++) place_layer(l, i, dtype, &w->layer[i]);
+}
+
+gm_status gm_cuda_lay_out(gm_cuda_layout *out, gm_weights *w, const gm_arch *arch, gm_dtype embed,
+                          void *base, gm_error *err)
+{
+    gm_cuda_layout l = {.arch = arch, .base = base};
+    *out = l;
+    if (w->layer == NULL) w->layer = gm_alloc((size_t)arch->n_layers, sizeof *w->layer);
+    if (w->layer == NULL) return gm_fail(err, GM_EMEM, "no memory for %d layers", arch->n_layers);
+    w->n_layers = (size_t)arch->n_layers;
+    place_all(&l, w, embed);
+    *out = l;
+    if (l.full) return gm_fail(err, GM_EMEM, "no memory for a list of %zu tensors", l.n);
+    return GM_OK;
+}
+
+gm_status gm_cuda_layout_bytes(const gm_weights *w, const gm_arch *arch, gm_numerics numerics,
+                               gm_dtype embed, size_t *bytes, gm_error *err)
+{
+    gm_cuda_layout l;
+    gm_weights other = {.numerics = numerics, .no_head = w->no_head};
+    gm_status status = gm_cuda_lay_out(&l, &other, arch, embed, NULL, err);
+    *bytes = l.bytes;
+    gm_free(l.job);
+    gm_free(other.layer);
+    return status;
+}

@@ -1,0 +1,39 @@
+/* cuda_layout.h - where a model's weights lie in a GPU's memory, and which tensor goes where.
+ *
+ * All weights are one allocation. Matrices are rows of outputs, inputs side by side, padded with
+ * zeros to a multiple of 32 (buf.h, ROWS); query, key and value are one matrix, and so are gate
+ * and up, the gate's rows first.
+ */
+#ifndef GM_CUDA_LAYOUT_H
+#define GM_CUDA_LAYOUT_H
+
+#include "engine/weights.h"
+
+/* A tensor of the checkpoint and its place. */
+typedef struct gm_cuda_job {
+    gm_role role;
+    int layer, expert;
+    gm_buf *to;
+    size_t item, first; /* matrix, and row of it, that the tensor's row 0 becomes; of a vector the
+                           first column */
+} gm_cuda_job;
+
+typedef struct gm_cuda_layout {
+    const gm_arch *arch;
+    gm_cuda_job *job; /* (n) gm_free */
+    size_t n, cap;
+    char *base;   /* where the buffers lie; NULL while their size is being found out */
+    size_t bytes; /* of all buffers */
+    bool full;    /* no memory for the list */
+} gm_cuda_layout;
+
+/* The buffers of *w, whose numerics and no_head are set, from `base` on (NULL: nowhere yet), and
+ * the jobs that fill them; `embed` is the embedding's type. The jobs point into *w. GM_EMEM. */
+gm_status gm_cuda_lay_out(gm_cuda_layout *out, gm_weights *w, const gm_arch *arch, gm_dtype embed,
+                          void *base, gm_error *err) GM_MUST_USE;
+
+/* Bytes that the weights would take under other numerics. GM_EMEM. */
+gm_status gm_cuda_layout_bytes(const gm_weights *w, const gm_arch *arch, gm_numerics numerics,
+                               gm_dtype embed, size_t *bytes, gm_error *err) GM_MUST_USE;
+
+#endif

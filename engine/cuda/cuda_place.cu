@@ -1,0 +1,129 @@
+/* cuda_place.cu - weights in their final form, made on the GPU: rows of a tensor as the
+ * checkpoint has them, or random values, become rows of a matrix; and the other way round, weights
+ * of 8 bits as the bf16 that cuBLAS reads. */
+#include "engine/cuda/cuda_device.cuh"
+
+enum { THREADS = 256, WARPS = THREADS / WARP };
+
+/* Element i of the tensor. */
+__device__ __forceinline__ float source(const gm_cuda_place &p, size_t i)
+{
+    if (p.period) i = (p.first + i) % p.period;
+    if (p.from_dtype == GM_F32) return ((const float *)p.from)[i];
+    const unsigned bits = ((const uint16_t *)p.from)[i];
+    return p.from_dtype == GM_BF16 ? __uint_as_float(bits << 16) : half_value(bits);
+}
+
+/* Its bits, where they stay as they are. */
+__device__ __forceinline__ uint16_t source_bits(const gm_cuda_place &p, size_t i)
+{
+    if (p.period) i = (p.first + i) % p.period;
+    return ((const uint16_t *)p.from)[i];
+}
+
+/* A thread eight neighbours of a row; zeros behind the columns. Launch: THREADS. */
+__global__ static void place_kernel(gm_cuda_place p)
+{
+    const size_t each = (p.stride + VEC - 1) / VEC;
+    const size_t at = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    wait_for_previous();
+    if (at >= p.rows * each) return;
+    const size_t r = at / each, c = at % each * VEC;
+    for (size_t k = c; k < c + VEC && k < p.stride; k++) {
+        const size_t i = r * p.cols + k, to = r * p.stride + k;
+        const bool there = k < p.cols;
+        if (p.to_dtype == GM_F32)
+            ((float *)p.to)[to] = there ? source(p, i) : 0.0f;
+        else if (p.to_dtype == p.from_dtype)
+            ((uint16_t *)p.to)[to] = there ? source_bits(p, i) : (uint16_t)0;
+        else
+            store((bf16 *)p.to + to, there ? source(p, i) : 0.0f);
+    }
+}
+
+/* e4m3 of x, |x| < 465: to nearest even (base/half.c). */
+__device__ __forceinline__ uint8_t to_fp8(float x)
+{
+    const unsigned bits = __float_as_uint(x), sign = bits >> 24 & 0x80u, size = bits & 0x7fffffffu;
+    if (size >= 0x43e00000u) return (uint8_t)(sign | 0x7eu);
+    if (size < 0x3a800000u) return (uint8_t)sign;
+    const bool normal = size >= 0x3c800000u;
+    const unsigned by = normal ? 20u : 141u - (size >> 23);
+    const unsigned whole = normal ? size - (120u << 23) : (size & 0x7fffffu) | 0x800000u;
+    return (uint8_t)(sign | (whole + (1u << (by - 1)) - 1u + (whole >> by & 1u)) >> by);
+}
+
+/* A warp a row: its scale, then its bytes, as gm_pack_row does. Launch: THREADS. */
+__global__ static void place_scaled_kernel(gm_cuda_place p)
+{
+    const size_t r = (size_t)blockIdx.x * WARPS + threadIdx.x / WARP;
+    const int lane = threadIdx.x % WARP;
+    wait_for_previous();
+    if (r >= p.rows) return; /* a whole warp */
+    float most = 0.0f;
+    bool wrong = false;
+    for (size_t k = lane; k < p.cols; k += WARP) {
+        const float x = source(p, r * p.cols + k);
+        wrong = wrong || !(fabsf(x) < INFINITY);
+        most = fmaxf(most, fabsf(x));
+    }
+    most = warp_max(most);
+    wrong = __ballot_sync(ALL, wrong) != 0;
+    float scale = wrong ? NAN : most / (p.to_dtype == GM_I8 ? 127.0f : 448.0f);
+    if (scale < 0x1p-100f) scale = 0.0f;
+    const float by = scale > 0.0f ? 1.0f / scale : 0.0f;
+    uint8_t *to = (uint8_t *)p.to + r * p.stride;
+    for (size_t k = lane; k < p.stride; k += WARP) {
+        const float x = !wrong && k < p.cols ? source(p, r * p.cols + k) * by : 0.0f;
+        to[k] = p.to_dtype == GM_I8 ? (uint8_t)(int8_t)fminf(fmaxf(rintf(x), -127.0f), 127.0f)
+                                    : to_fp8(x);
+    }
+    if (lane == 0) p.scale[r] = scale;
+}
+
+extern "C" cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p)
+{
+    if (gm_is_scaled(p->to_dtype))
+        return launch(how, place_scaled_kernel, blocks_for(p->rows, WARPS), THREADS, 0, *p);
+    const size_t each = (p->stride + VEC - 1) / VEC;
+    return launch(how, place_kernel, blocks_for(p->rows * each, THREADS), THREADS, 0, *p);
+}
+
+/* ---- 8 bits for cuBLAS ---- */
+
+/* A thread eight weights. Launch: THREADS. */
+template <typename W> __global__ static void widen_kernel(gm_cuda_widen p)
+{
+    wait_for_previous();
+    const size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * VEC;
+    if (at >= p.n) return;
+    float value[VEC];
+    load_weights((const W *)p.from + at, value);
+    for (int i = 0; i < VEC; i++) store((bf16 *)p.to + at + i, value[i]);
+}
+
+extern "C" cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cuda_widen *p)
+{
+    const unsigned blocks = blocks_for(p->n, THREADS * VEC);
+    return p->dtype == GM_I8 ? launch(how, widen_kernel<int8>, blocks, THREADS, 0, *p)
+                             : launch(how, widen_kernel<fp8>, blocks, THREADS, 0, *p);
+}
+
+/* Launch: (rows), THREADS. */
+template <typename W> __global__ static void scale_kernel(gm_cuda_scale p)
+{
+    wait_for_previous();
+    const float *from = p.from + blockIdx.x * p.from_stride;
+    float *to = p.to + blockIdx.x * p.to_stride;
+    for (int n = threadIdx.x; n < p.n_out; n += THREADS) {
+        const float y = from[n] * scale_of((const W *)p.matrix, (size_t)p.n_out, p.stride, n);
+        to[n] = p.add ? to[n] + y : y;
+    }
+}
+
+extern "C" cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_scale *p)
+{
+    const dim3 grid((unsigned)p->n_rows);
+    return p->dtype == GM_I8 ? launch(how, scale_kernel<int8>, grid, THREADS, 0, *p)
+                             : launch(how, scale_kernel<fp8>, grid, THREADS, 0, *p);
+}
