@@ -199,6 +199,13 @@ INLINE v16 load_fp8(const uint8_t *from)
     return v16_load(value);
 }
 
+/* Of a panel. */
+INLINE size_t pairs_bytes(size_t k, enum pairs of)
+{
+    const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
+    return of == PAIRS_BF16 ? PANEL * 2 * depth : PANEL * (depth + sizeof(float));
+}
+
 INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, float *out, size_t ldo,
                        const int rows, const int n, const enum pairs of)
 {
@@ -273,22 +280,23 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
     }
 }
 
-INLINE void tile_fp8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
-                     const int rows, const int panels)
+INLINE void block_pairs(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
+                        size_t n_panels, float *out, size_t ldo, const enum pairs of)
 {
-    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_FP8);
+    const char *w = panels;
+    const size_t panel_size = pairs_bytes(k, of);
+    size_t r = 0;
+#define TILE(...)  tile_pairs(__VA_ARGS__, of)
+#define X(rows, n) SWEEP(TILE, rows, n)
+    SHAPES_BF16
+#undef X
+#undef TILE
 }
 
 static void block_fp8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                       size_t n_panels, float *out, size_t ldo)
 {
-    const uint8_t *w = panels;
-    const size_t panel_size =
-        ((k + K_BLOCK - 1) / K_BLOCK * K_BLOCK + sizeof(float)) * PANEL; /* scales behind it */
-    size_t r = 0;
-#define X(rows, n) SWEEP(tile_fp8, rows, n)
-    SHAPES_BF16
-#undef X
+    block_pairs(x, ldx, m, panels, k, n_panels, out, ldo, PAIRS_FP8);
 }
 
 static void gemm_fp8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
@@ -298,22 +306,10 @@ static void gemm_fp8(const void *x, size_t ldx, size_t m, const void *panels, si
     IN_BLOCKS(block_fp8);
 }
 
-INLINE void tile_i8(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
-                    const int rows, const int panels)
-{
-    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_I8);
-}
-
 static void block_i8(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                      size_t n_panels, float *out, size_t ldo)
 {
-    const int8_t *w = panels;
-    const size_t panel_size =
-        ((k + K_BLOCK - 1) / K_BLOCK * K_BLOCK + sizeof(float)) * PANEL; /* scales behind it */
-    size_t r = 0;
-#define X(rows, n) SWEEP(tile_i8, rows, n)
-    SHAPES_BF16
-#undef X
+    block_pairs(x, ldx, m, panels, k, n_panels, out, ldo, PAIRS_I8);
 }
 
 #ifndef PRODUCT_I8
@@ -336,21 +332,10 @@ static void gemm_i8(const void *x, size_t ldx, size_t m, const void *panels, siz
         gather_bf16, gemm_bf16 \
     }
 
-INLINE void tile_bf16(const float *const *x, const void *w, size_t k, float *out, size_t ldo,
-                      const int rows, const int panels)
-{
-    tile_pairs(x, w, k, out, ldo, rows, panels, PAIRS_BF16);
-}
-
 static void block_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                        size_t n_panels, float *out, size_t ldo)
 {
-    const uint16_t *w = panels;
-    const size_t panel_size = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK * PANEL;
-    size_t r = 0;
-#define X(rows, n) SWEEP(tile_bf16, rows, n)
-    SHAPES_BF16
-#undef X
+    block_pairs(x, ldx, m, panels, k, n_panels, out, ldo, PAIRS_BF16);
 }
 
 static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
