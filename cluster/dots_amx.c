@@ -22,14 +22,21 @@ static const struct tile_config {
 
 /* Two tiles of rows by two of columns. */
 AMX static void multiply(const uint16_t *a0, const uint16_t *a1, const uint16_t *b0,
-                         const uint16_t *b1, size_t blocks, float *c, size_t c_stride)
+                         const uint16_t *b1, size_t blocks, bool add, float *c, size_t c_stride)
 {
     float *below = c + 16 * c_stride;
     const size_t bytes = c_stride * sizeof *c;
-    _tile_loadd(0, c, bytes);
-    _tile_loadd(1, c + 16, bytes);
-    _tile_loadd(2, below, bytes);
-    _tile_loadd(3, below + 16, bytes);
+    if (add) {
+        _tile_loadd(0, c, bytes);
+        _tile_loadd(1, c + 16, bytes);
+        _tile_loadd(2, below, bytes);
+        _tile_loadd(3, below + 16, bytes);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    }
     for (size_t k = 0; k < blocks * GM_AMX_TILE; k += GM_AMX_TILE) {
         _tile_loadd(4, a0 + k, ROW_BYTES);
         _tile_loadd(6, b0 + k, ROW_BYTES);
@@ -46,25 +53,25 @@ AMX static void multiply(const uint16_t *a0, const uint16_t *a1, const uint16_t 
     _tile_stored(3, below + 16, bytes);
 }
 
-AMX void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks,
-                      size_t rows, size_t cols, float *c, size_t c_stride)
+AMX void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
+                      size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride)
 {
-    const size_t a_stride = blocks * GM_AMX_TILE;
     _tile_loadconfig(&whole_tiles);
     for (size_t j = 0; j < cols; j += GM_AMX_ROWS) {
         const uint16_t *panel = b + j / 16 * b_stride;
         for (size_t i = 0; i < rows; i += GM_AMX_ROWS) {
             const uint16_t *at = a + i / 16 * a_stride;
-            multiply(at, at + a_stride, panel, panel + b_stride, blocks, c + i * c_stride + j,
+            multiply(at, at + a_stride, panel, panel + b_stride, blocks, add, c + i * c_stride + j,
                      c_stride);
         }
     }
     _tile_release();
 }
 #else
-void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks, size_t rows,
-                  size_t cols, float *c, size_t c_stride)
+void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
+                  size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride)
 {
-    (void)a, (void)b, (void)b_stride, (void)blocks, (void)rows, (void)cols, (void)c, (void)c_stride;
+    (void)a, (void)a_stride, (void)b, (void)b_stride, (void)blocks, (void)rows, (void)cols,
+        (void)add, (void)c, (void)c_stride;
 }
 #endif

@@ -14,11 +14,12 @@ enum {
     GM_AMX_TILE = 16 * GM_AMX_DEPTH
 };
 
-/* c (rows, cols; row stride c_stride) += a . b, rows and cols multiples of GM_AMX_ROWS.
- *   a  for every 16 rows `blocks` tiles (16 rows, 32 inputs), one after another
+/* c (rows, cols; row stride c_stride) = a . b, or += where `add`; rows and cols multiples of
+ * GM_AMX_ROWS.
+ *   a  for every 16 rows, `a_stride` elements apart, `blocks` tiles (16 rows, 32 inputs)
  *   b  for every 16 columns, `b_stride` elements apart, `blocks` tiles (16 pairs of inputs,
  *      16 columns, 2) */
-void gm_amx_block(const uint16_t *a, const uint16_t *b, size_t b_stride, size_t blocks, size_t rows,
-                  size_t cols, float *c, size_t c_stride);
+void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t b_stride,
+                  size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride);
 
 #endif

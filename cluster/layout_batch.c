@@ -19,7 +19,8 @@
 
 enum {
     GROUPS = 16,
-    BLOCK = 256,  /* points of a group that one thread takes at a time */
+    BLOCK = 2048, /* most points of a group that one thread takes at a time, */
+    FEW = 64,     /* and fewest: where some have many edges, others go on meanwhile */
     AT_ONCE = 8,  /* steps of the lanes between two looks at which have arrived */
     ALONE = 2000, /* up to here one thread is faster than waking others */
     MOST_POINTS = 1 << 30,
@@ -101,9 +102,18 @@ static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, con
     return next;
 }
 
+/* Fetch the places of the steps behind those that are taken next. */
+static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_step *step)
+{
+    for (size_t l = 0; l < GM_LANES; l++)
+        for (int s = AT_ONCE; s < 2 * AT_ONCE && s < lanes->left[l]; s++)
+            __builtin_prefetch(&d->at[step[lanes->next[l] + s] >> 1]);
+}
+
 static void move_all(const descent *d, const gm_step *step, const mover *list, size_t n,
                      size_t group)
 {
+    const bool far = d->job->graph->n >= FAR_APART;
     gm_lanes lanes = {0};
     const mover *in[GM_LANES] = {NULL};
     size_t taken = 0, arrived = 0;
@@ -114,6 +124,7 @@ static void move_all(const descent *d, const gm_step *step, const mover *list, s
             in[l] = change_lane(d, &lanes, l, in[l], taken < n ? &list[taken++] : NULL, group);
         }
         if (arrived == n) return;
+        if (far) fetch_ahead(d, &lanes, step);
         gm_lanes_move(&lanes, AT_ONCE, step, d->at, &d->forces, d->job->isa);
     }
 }
@@ -140,16 +151,23 @@ static size_t group_size(size_t n, size_t group)
     return n > group ? (n - group - 1) / GROUPS + 1 : 0;
 }
 
+/* Points that a thread takes at a time; it changes no bit. */
+static size_t block_size(size_t count, size_t n_threads)
+{
+    const size_t share = (count + n_threads - 1) / n_threads;
+    return share < FEW ? FEW : share < BLOCK ? share : BLOCK;
+}
+
 /* Every group in turn; each sees where the one before it went. */
 static void move_groups(const descent *d, bool alone)
 {
     const size_t n = d->job->graph->n;
 #pragma omp parallel if (!alone)
     for (size_t group = 0; group < GROUPS; group++) {
-        const size_t count = group_size(n, group);
+        const size_t count = group_size(n, group), block = block_size(count, gm_team_size());
 #pragma omp for schedule(dynamic, 1)
-        for (size_t m = 0; m < count; m += BLOCK)
-            move_block(d, group, m, count - m < BLOCK ? count - m : BLOCK);
+        for (size_t m = 0; m < count; m += block)
+            move_block(d, group, m, count - m < block ? count - m : block);
 #pragma omp for schedule(static)
         for (size_t m = 0; m < count; m++) d->at[group + m * GROUPS] = d->moved[m];
     }
@@ -178,32 +196,41 @@ static void run_epoch(const descent *d, pace *p)
 
 /* ---- room ---- */
 
-/* The most edges that a point has, and a block. */
+/* The most edges that a point has, and a block can have. */
 typedef struct most_edges {
     uint64_t of_point, of_block;
 } most_edges;
 
 /* Edges in the order in which they are gone through. */
-static most_edges order_edges(descent *d)
+static void order_edges(descent *d)
 {
     const gm_graph *graph = d->job->graph;
     const float heaviest = gm_graph_max_weight(graph);
-    uint64_t e = 0, begun = 0;
-    most_edges most = {0};
+    uint64_t e = 0;
     size_t place = 0;
     for (size_t group = 0; group < GROUPS; group++) {
         d->place_of[group] = place;
-        for (size_t i = group, m = 0; i < graph->n; i += GROUPS, m++, place++) {
-            if (m % BLOCK == 0) begun = e;
+        for (size_t i = group; i < graph->n; i += GROUPS) {
             for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++, e++) {
                 d->to[e] = graph->index[from];
                 d->rate[e] = graph->weight[from] / heaviest;
             }
-            d->start[place + 1] = e;
-            const uint64_t own = e - d->start[place];
-            most.of_point = own > most.of_point ? own : most.of_point;
-            most.of_block = e - begun > most.of_block ? e - begun : most.of_block;
+            d->start[++place] = e;
         }
+    }
+}
+
+/* Wherever a block begins. */
+static most_edges count_most(const descent *d)
+{
+    const size_t n = d->job->graph->n;
+    most_edges most = {0};
+    for (size_t place = 0; place < n; place++) {
+        const size_t end = n - place < BLOCK ? n : place + BLOCK;
+        const uint64_t own = d->start[place + 1] - d->start[place];
+        const uint64_t together = d->start[end] - d->start[place];
+        most.of_point = own > most.of_point ? own : most.of_point;
+        most.of_block = together > most.of_block ? together : most.of_block;
     }
     return most;
 }
@@ -234,7 +261,8 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
     d->room = gm_alloc(n_threads, sizeof *d->room);
     if (!d->to || !d->rate || !d->start || !d->at || !d->moved || !d->steps || !d->room)
         return gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
-    const most_edges most = order_edges(d);
+    order_edges(d);
+    const most_edges most = count_most(d);
     for (size_t t = 0; t < n_threads; t++) all &= make_thread_room(d, t, most);
     return all ? GM_OK : gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
 }

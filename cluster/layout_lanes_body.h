@@ -75,15 +75,20 @@ TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_step *step, 
     const field f = {all(forces->a), all(forces->b), all(forces->alpha),
                      all(-2.0f * forces->a * forces->b), all(2.0f * forces->repulsion * forces->b)};
     vector p[VECTORS];
+    int busy[VECTORS], n_busy = 0;
     for (int v = 0; v < VECTORS; v++) {
+        int32_t some = 0;
         memcpy(&p[v].x, lanes->x + v * WIDE, sizeof p[v].x);
         memcpy(&p[v].y, lanes->y + v * WIDE, sizeof p[v].y);
         memcpy(&p[v].next, lanes->next + v * WIDE, sizeof p[v].next);
         memcpy(&p[v].left, lanes->left + v * WIDE, sizeof p[v].left);
+        for (int l = 0; l < WIDE; l++) some |= lanes->left[v * WIDE + l];
+        busy[n_busy] = v;
+        n_busy += some != 0;
     }
     /* A step waits for the one before it; meanwhile the other vectors take theirs. */
     for (int t = 0; t < count; t++)
-        for (int v = 0; v < VECTORS; v++) NAME(vector)(&p[v], step, flat, &f);
+        for (int b = 0; b < n_busy; b++) NAME(vector)(&p[busy[b]], step, flat, &f);
     for (int v = 0; v < VECTORS; v++) {
         memcpy(lanes->x + v * WIDE, &p[v].x, sizeof p[v].x);
         memcpy(lanes->y + v * WIDE, &p[v].y, sizeof p[v].y);

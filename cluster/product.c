@@ -11,63 +11,73 @@
 enum {
     F32_DEPTH = GM_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */
     BF16_DEPTH = 512,
-    BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH
+    BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH,
+    MEAN_OF = 1024 /* points */
 };
 
 /* ---- rounding ---- */
 
-/* Threads share the dimensions, sixteen at a time. */
-static void find_mean(double *mean, const gm_points *points)
+/* Any shift will do; one near the middle is best. The mean of some points is. */
+static void find_middle(float *middle, double *sum, const gm_points *points)
 {
-#pragma omp parallel for schedule(static)
-    for (size_t first = 0; first < points->dim; first += GM_TILE_COLS) {
-        double sum[GM_TILE_COLS] = {0};
-        for (size_t i = 0; i < points->n; i++) {
-            const float *f = points->at + i * points->dim + first; /* (16) */
-            for (size_t c = 0; c < GM_TILE_COLS; c++) sum[c] += (double)f[c];
-        }
-        for (size_t c = 0; c < GM_TILE_COLS; c++) mean[first + c] = sum[c] / (double)points->n;
+    const size_t n = points->n, m = n < MEAN_OF ? n : MEAN_OF;
+    for (size_t i = 0; i < m; i++) {
+        const float *f = points->at + i * n / m * points->dim; /* (dim) */
+        for (size_t c = 0; c < points->dim; c++) sum[c] += (double)f[c];
     }
+    for (size_t c = 0; c < points->dim; c++) middle[c] = (float)(sum[c] / (double)m);
 }
 
-/* Round point i less the mean. Its distance to another one changes by at most what both moved. */
-static void round_point(gm_product *p, const double *mean, size_t i)
+/* Where inputs [k, k + 32) of point i stand, k a multiple of 32. */
+static size_t tile_row(const gm_product *p, size_t i, size_t k)
 {
+    return i / 16 * 16 * p->dim + k * 16 + i % 16 * GM_AMX_DEPTH;
+}
+
+/* Round point i less the middle. Its distance to another one changes by at most what both moved. */
+static void round_point(gm_product *p, const float *middle, size_t i)
+{
+    enum { LANES = 8 };
     const gm_points *points = p->points;
     const float *f = points->at + i * points->dim; /* (dim) */
-    uint16_t *to = p->half + i * p->dim;           /* (p->dim) */
-    double moved = 0, norm = 0;
-    for (size_t c = 0; c < points->dim; c++) {
-        double x = (double)f[c] - mean[c];
-        to[c] = gm_bf16_from_f32((float)x);
-        double rounded = (double)gm_bf16_to_f32(to[c]);
-        moved += (x - rounded) * (x - rounded);
-        norm += rounded * rounded;
+    double moved[LANES] = {0}, norm[LANES] = {0}, all_moved = 0, all_norm = 0;
+    for (size_t k = 0; k < points->dim; k += 16) { /* half a row of a tile */
+        uint16_t *to = p->half + tile_row(p, i, k / 32 * 32) + k % 32;
+        for (size_t c = 0; c < 16; c++) {
+            double x = (double)f[k + c] - (double)middle[k + c];
+            to[c] = gm_bf16_from_f32((float)x);
+            double rounded = (double)gm_bf16_to_f32(to[c]);
+            moved[c % LANES] += (x - rounded) * (x - rounded);
+            norm[c % LANES] += rounded * rounded;
+        }
     }
-    p->half_norm[i] = (float)norm;
-    p->lost[i] = sqrt(moved);
+    for (size_t l = 0; l < LANES; l++) all_moved += moved[l], all_norm += norm[l];
+    p->half_norm[i] = (float)all_norm;
+    p->lost[i] = sqrt(all_moved);
 }
 
 static gm_status round_points(gm_product *p, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = p->points->n;
-    double *mean = gm_alloc(p->points->dim, sizeof *mean);
-    p->half = gm_alloc2(n, p->dim, sizeof *p->half);
+    const size_t n = p->points->n, padded = (n + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
+    float *middle = gm_alloc(p->points->dim, sizeof *middle);
+    double *sum = gm_alloc(p->points->dim, sizeof *sum);
+    p->half = gm_alloc2(padded, p->dim, sizeof *p->half);
     p->half_norm = gm_alloc(n, sizeof *p->half_norm);
     p->lost = gm_alloc(n, sizeof *p->lost);
-    if (!mean || !p->half || !p->half_norm || !p->lost)
+    if (!middle || !sum || !p->half || !p->half_norm || !p->lost)
         GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
-    find_mean(mean, p->points);
+    find_middle(middle, sum, p->points);
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < n; i++) round_point(p, mean, i);
+    for (size_t i = 0; i < n; i++) round_point(p, middle, i);
     for (size_t i = 0; i < n; i++) {
         p->most_lost = fmax(p->most_lost, p->lost[i]);
         p->longest = fmax(p->longest, sqrt((double)p->half_norm[i]));
     }
     p->norm = p->half_norm;
 out:
-    gm_free(mean);
+    gm_free(middle);
+    gm_free(sum);
     return status;
 }
 
@@ -113,14 +123,14 @@ static void pack_floats(const gm_points *points, size_t first, size_t n, float *
 /* Tiles of 16 pairs of inputs by 16 columns. */
 static void pack_halves(const gm_product *p, size_t first, size_t n, uint16_t *to)
 {
-    for (size_t j = 0; j < GM_TILE_COLS; j++) {
-        const uint16_t *from = p->half + (first + j) * p->dim; /* (dim), read when j < n */
-        for (size_t k = 0; k < p->dim; k += 2) {
-            uint16_t *pair = to + (k / 2 * GM_TILE_COLS + j) * 2;
-            pair[0] = j < n ? from[k] : 0;
-            pair[1] = j < n ? from[k + 1] : 0;
+    const size_t n_points = n < GM_TILE_COLS ? n : GM_TILE_COLS;
+    if (n_points < GM_TILE_COLS) memset(to, 0, GM_TILE_COLS * p->dim * sizeof *to);
+    for (size_t k = 0; k < p->dim; k += GM_AMX_DEPTH, to += GM_AMX_TILE)
+        for (size_t j = 0; j < n_points; j++) {
+            const uint16_t *from = p->half + tile_row(p, first + j, k); /* (32) */
+            for (size_t c = 0; c < GM_AMX_DEPTH; c += 2)
+                memcpy(to + (c / 2 * GM_TILE_COLS + j) * 2, from + c, 2 * sizeof *to);
         }
-    }
 }
 
 void gm_product_pack(const gm_product *product, size_t first, size_t n, size_t p, void *packed)
@@ -151,15 +161,18 @@ static void pack_half_rows(const gm_product *p, const uint32_t *row, size_t n_ro
 {
     for (size_t r = 0; r < n_rows || r % GM_AMX_ROWS != 0; r++) {
         uint16_t *line = to + r / 16 * tiles * GM_AMX_TILE + r % 16 * GM_AMX_DEPTH;
-        const uint16_t *from = p->half + row[r < n_rows ? r : 0] * p->dim + k;
-        for (size_t t = 0; t < tiles; t++) {
-            uint16_t *at = line + t * GM_AMX_TILE;
-            if (r < n_rows)
-                memcpy(at, from + t * GM_AMX_DEPTH, GM_AMX_DEPTH * sizeof *at);
-            else
-                memset(at, 0, GM_AMX_DEPTH * sizeof *at);
-        }
+        const uint16_t *from = p->half + tile_row(p, row[r < n_rows ? r : 0], k);
+        for (size_t t = 0; t < tiles; t++)
+            memcpy(line + t * GM_AMX_TILE, from + t * GM_AMX_TILE, GM_AMX_DEPTH * sizeof *line);
     }
+}
+
+/* Rows that follow one another from the first of a pair of tiles on need no packing. */
+static bool stand_together(const uint32_t *row, size_t n_rows)
+{
+    size_t r = 0;
+    while (r < n_rows && row[r] == row[0] + r) r++;
+    return r == n_rows && row[0] % GM_AMX_ROWS == 0;
 }
 
 static void multiply_floats(const gm_product *p, const uint32_t *row, size_t n_rows,
@@ -183,22 +196,25 @@ static void multiply_halves(const gm_product *p, const uint32_t *row, size_t n_r
 {
     const size_t rows = (n_rows + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
     const size_t cols = (n + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
+    const bool together = stand_together(row, n_rows);
     for (size_t k = 0; k < p->dim; k += BF16_DEPTH) {
         size_t left = (p->dim - k) / GM_AMX_DEPTH, tiles = left < BF16_TILES ? left : BF16_TILES;
-        pack_half_rows(p, row, n_rows, k, tiles, scratch);
-        gm_amx_block(scratch, packed + k * GM_TILE_COLS, GM_TILE_COLS * p->dim, tiles, rows, cols,
-                     dot, GM_BLOCK_COLS);
+        const uint16_t *a = together ? p->half + tile_row(p, row[0], k) : scratch;
+        if (!together) pack_half_rows(p, row, n_rows, k, tiles, scratch);
+        gm_amx_block(a, together ? 16 * p->dim : tiles * GM_AMX_TILE, packed + k * GM_TILE_COLS,
+                     GM_TILE_COLS * p->dim, tiles, rows, cols, k > 0, dot, GM_BLOCK_COLS);
     }
 }
 
 void gm_product_block(const gm_product *product, const uint32_t *row, size_t n_rows,
                       const void *packed, size_t n, void *scratch, float *dot)
 {
-    memset(dot, 0, sizeof *dot * GM_BLOCK_ROWS * GM_BLOCK_COLS);
-    if (product->half)
+    if (product->half) {
         multiply_halves(product, row, n_rows, packed, n, scratch, dot);
-    else
+    } else {
+        memset(dot, 0, sizeof *dot * GM_BLOCK_ROWS * GM_BLOCK_COLS);
         multiply_floats(product, row, n_rows, packed, n, scratch, dot);
+    }
 }
 
 /* ---- error ---- */

@@ -18,7 +18,7 @@ typedef struct gm_product {
     size_t dim;              /* of what is multiplied, padded with zeros */
     const float *norm;       /* (N) its squared lengths */
     /* bfloat16 only, else NULL */
-    uint16_t *half;   /* (N, dim) */
+    uint16_t *half;   /* (N to a multiple of 32, dim) in tiles of 16 points by 32 inputs */
     float *half_norm; /* (N) */
     double *lost;     /* (N) how far a point moved when it was rounded */
     double most_lost; /* the largest of them */

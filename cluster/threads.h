@@ -18,6 +18,16 @@ static inline size_t gm_most_threads(void)
 #endif
 }
 
+/* Of the team that the caller is in. */
+static inline size_t gm_team_size(void)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_num_threads();
+#else
+    return 1;
+#endif
+}
+
 /* Of the calling thread in its team, from 0. */
 static inline size_t gm_thread_number(void)
 {
