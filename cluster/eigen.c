@@ -9,20 +9,23 @@
 #include <string.h>
 
 #include "base/rng.h"
+#include "cluster/eigen_rows.h"
 
 enum {
-    W = 8,        /* columns of the block */
-    DEGREE = 32,  /* of the Chebyshev filter */
-    CHUNK = 4096, /* rows that are summed together */
-    SMALL = 32,   /* up to here the dense matrix is solved at once */
-    ALONE = 2048, /* up to here one thread is faster than waking others */
+    W = GM_EIGEN_WIDTH, /* columns of the block */
+    DEGREE = 32,        /* of the Chebyshev filter */
+    CHUNK = 4096,       /* rows that are summed together */
+    AT_ONCE = 512,      /* rows that a thread takes */
+    SMALL = 32,         /* up to here the dense matrix is solved at once */
+    ALONE = 2048,       /* up to here one thread is faster than waking others */
     MAX_SWEEPS = 60
 };
 
 typedef struct eigen {
-    const gm_graph *graph;
     size_t n, n_chunks;
-    double *scale;     /* (N) 1/sqrt(degree) */
+    const gm_eigen_rows *rows;
+    uint32_t *order;   /* (N) points of the graph, those near each other close together */
+    gm_eigen_matrix s; /* S in that order */
     double *trivial;   /* (N) sqrt(degree), length 1: the eigenvector of value 1 */
     double *x, *y, *z; /* (N,W) */
     double *partial;   /* (n_chunks, W*W) */
@@ -32,20 +35,10 @@ typedef struct eigen {
 static void apply(const eigen *e, double *out, const double *in, const double *old, double alpha,
                   double beta, double gamma)
 {
-    const gm_graph *g = e->graph;
-#pragma omp parallel for schedule(static) if (e->n > ALONE)
-    for (size_t i = 0; i < e->n; i++) {
-        double sum[W] = {0};
-        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++) {
-            size_t j = g->index[at];
-            double w = (double)g->weight[at] * e->scale[j];
-            for (size_t c = 0; c < W; c++) sum[c] += w * in[j * W + c];
-        }
-        double a = alpha * e->scale[i];
-        for (size_t c = 0; c < W; c++) {
-            double v = a * sum[c] + beta * in[i * W + c];
-            out[i * W + c] = old ? v + gamma * old[i * W + c] : v;
-        }
+#pragma omp parallel for schedule(dynamic, 1) if (e->n > ALONE)
+    for (size_t i = 0; i < e->n; i += AT_ONCE) {
+        size_t end = i + AT_ONCE < e->n ? i + AT_ONCE : e->n;
+        e->rows->apply(&e->s, i, end, out, in, old, alpha, beta, gamma);
     }
 }
 
@@ -54,12 +47,8 @@ static void gram_of(const eigen *e, const double *a, const double *b, double gra
 {
 #pragma omp parallel for schedule(static) if (e->n > ALONE)
     for (size_t k = 0; k < e->n_chunks; k++) {
-        double sum[W * W] = {0};
         size_t end = (k + 1) * CHUNK < e->n ? (k + 1) * CHUNK : e->n;
-        for (size_t i = k * CHUNK; i < end; i++)
-            for (size_t r = 0; r < W; r++)
-                for (size_t c = 0; c < W; c++) sum[r * W + c] += a[i * W + r] * b[i * W + c];
-        memcpy(e->partial + k * W * W, sum, sizeof sum);
+        e->rows->gram(k * CHUNK, end, a, b, e->partial + k * W * W);
     }
     memset(gram, 0, sizeof *gram * W * W);
     for (size_t k = 0; k < e->n_chunks; k++)
@@ -70,12 +59,8 @@ static void gram_of(const eigen *e, const double *a, const double *b, double gra
 static void multiply(const eigen *e, double *out, const double *in, const double q[W * W])
 {
 #pragma omp parallel for schedule(static) if (e->n > ALONE)
-    for (size_t i = 0; i < e->n; i++) {
-        double row[W] = {0};
-        for (size_t r = 0; r < W; r++)
-            for (size_t c = 0; c < W; c++) row[c] += in[i * W + r] * q[r * W + c];
-        memcpy(out + i * W, row, sizeof row);
-    }
+    for (size_t i = 0; i < e->n; i += AT_ONCE)
+        e->rows->multiply(i, i + AT_ONCE < e->n ? i + AT_ONCE : e->n, out, in, q);
 }
 
 static void remove_trivial(const eigen *e, double *x)
@@ -194,18 +179,19 @@ static void filter(eigen *e, double cut)
     e->x = e->y, e->y = swap;
 }
 
-/* Columns [skip, skip + m) of x (n, width) to vectors (n, m), each with its largest entry
- * (the first of equals) positive. */
+/* Columns [skip, skip + m) of x (n, width), whose rows are the points `order` (NULL: 0, 1, ..), to
+ * vectors (n, m), each with its largest entry (the first of equals) positive. */
 static void copy_out(double *vectors, size_t m, const double *x, size_t n, size_t width,
-                     size_t skip)
+                     size_t skip, const uint32_t *order)
 {
     for (size_t c = 0; c < m; c++) {
         const double *column = x + skip + c; /* stride `width` */
         size_t top = 0;
+        for (size_t i = 0; i < n; i++) vectors[(order ? order[i] : i) * m + c] = column[i * width];
         for (size_t i = 0; i < n; i++)
-            if (fabs(column[i * width]) > fabs(column[top * width])) top = i;
-        double sign = column[top * width] < 0 ? -1 : 1;
-        for (size_t i = 0; i < n; i++) vectors[i * m + c] = sign * column[i * width];
+            if (fabs(vectors[i * m + c]) > fabs(vectors[top * m + c])) top = i;
+        double sign = vectors[top * m + c] < 0 ? -1 : 1;
+        for (size_t i = 0; i < n; i++) vectors[i * m + c] *= sign;
     }
 }
 
@@ -224,24 +210,100 @@ static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_r
     jacobi(h, n, value, q);
     report->converged = true;
     for (size_t c = 0; c < m; c++) report->value[c] = value[c + 1];
-    copy_out(vectors, m, q, n, n, 1);
+    copy_out(vectors, m, q, n, n, 1, NULL);
 }
 
-static void prepare(eigen *e, uint64_t seed)
+/* Points in the order in which they are reached from the first one, so that what a row reads is
+ * near what the rows beside it read. place (N), written, is the inverse. */
+static void find_order(uint32_t *order, uint32_t *place, const gm_graph *g)
 {
-    const gm_graph *g = e->graph;
+    const uint32_t unseen = UINT32_MAX;
+    size_t n_seen = 0, next = 0;
+    for (size_t i = 0; i < g->n; i++) place[i] = unseen;
+    for (size_t first = 0; first < g->n; first++) { /* one pass, the graph being connected */
+        if (place[first] != unseen) continue;
+        place[first] = (uint32_t)n_seen;
+        order[n_seen++] = (uint32_t)first;
+        for (; next < n_seen; next++)
+            for (uint64_t at = g->indptr[order[next]]; at < g->indptr[order[next] + 1]; at++) {
+                const uint32_t j = g->index[at];
+                if (place[j] != unseen) continue;
+                place[j] = (uint32_t)n_seen;
+                order[n_seen++] = j;
+            }
+    }
+}
+
+/* S of a graph whose point i has the inverse root of its degree in scale[i]. */
+static void fill_matrix(eigen *e, const gm_graph *g, const double *scale, const uint32_t *place)
+{
+    uint64_t m = 0;
+    for (size_t r = 0; r < e->n; r++) {
+        const size_t i = e->order[r];
+        for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++, m++) {
+            const uint32_t j = g->index[at];
+            e->s.index[m] = place[j];
+            e->s.value[m] = (double)g->weight[at] * (scale[i] * scale[j]);
+        }
+        e->s.indptr[r + 1] = m;
+    }
+}
+
+static gm_status prepare(eigen *e, const gm_graph *g, uint64_t seed, gm_error *err)
+{
+    gm_status status = GM_OK;
     gm_rng rng = gm_rng_make(seed, 0x65696765); /* "eige" */
-    double total = 0;
+    double total = 0, *scale = gm_alloc(e->n, sizeof *scale);
+    uint32_t *place = gm_alloc(e->n, sizeof *place);
+    if (!scale || !place) GM_FAIL(GM_EMEM, "no memory for eigenvectors of %zu points", e->n);
+    find_order(e->order, place, g);
     for (size_t i = 0; i < e->n; i++) {
         double degree = 0;
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
             degree += (double)g->weight[at];
-        e->scale[i] = 1 / sqrt(degree);
-        e->trivial[i] = sqrt(degree);
+        scale[i] = 1 / sqrt(degree);
+        e->trivial[place[i]] = sqrt(degree);
         total += degree;
     }
     for (size_t i = 0; i < e->n; i++) e->trivial[i] /= sqrt(total);
     for (size_t c = 0; c < e->n * W; c++) e->x[c] = gm_rng_normal(&rng);
+    fill_matrix(e, g, scale, place);
+out:
+    gm_free(scale);
+    gm_free(place);
+    return status;
+}
+
+static gm_status make_room(eigen *e, const gm_graph *g, gm_error *err)
+{
+    const size_t n = e->n;
+    e->order = gm_alloc(n, sizeof *e->order);
+    e->s = (gm_eigen_matrix){.n = n,
+                             .indptr = gm_alloc(n + 1, sizeof *e->s.indptr),
+                             .index = gm_alloc(g->indptr[n], sizeof *e->s.index),
+                             .value = gm_alloc(g->indptr[n], sizeof *e->s.value)};
+    e->trivial = gm_alloc(n, sizeof *e->trivial);
+    e->x = gm_alloc2(n, W, sizeof *e->x);
+    e->y = gm_alloc2(n, W, sizeof *e->y);
+    e->z = gm_alloc2(n, W, sizeof *e->z);
+    e->partial = gm_alloc2(e->n_chunks, (size_t)W * W, sizeof *e->partial);
+    if (!e->order || !e->s.indptr || !e->s.index || !e->s.value || !e->trivial || !e->x || !e->y ||
+        !e->z || !e->partial)
+        return gm_fail(err, GM_EMEM, "no memory for eigenvectors of %zu points", n);
+    return GM_OK;
+}
+
+static void clear_room(eigen *e)
+{
+    gm_free(e->order);
+    gm_free(e->s.indptr);
+    gm_free(e->s.index);
+    gm_free(e->s.value);
+    gm_free(e->trivial);
+    gm_free(e->x);
+    gm_free(e->y);
+    gm_free(e->z);
+    gm_free(e->partial);
 }
 
 gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double tolerance,
@@ -249,7 +311,8 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
 {
     gm_status status = GM_OK;
     const size_t n = graph->n;
-    eigen e = {.graph = graph, .n = n, .n_chunks = (n + CHUNK - 1) / CHUNK};
+    eigen e = {
+        .n = n, .n_chunks = (n + CHUNK - 1) / CHUNK, .rows = gm_eigen_rows_of(gm_isa_best())};
     double value[W];
     *report = (gm_eigen_report){0};
     if (m < 1 || m > GM_MAX_EIGEN || n <= (size_t)m + 1)
@@ -258,17 +321,8 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
         solve_small(vectors, (size_t)m, graph, report);
         return GM_OK;
     }
-
-    e.scale = gm_alloc(n, sizeof *e.scale);
-    e.trivial = gm_alloc(n, sizeof *e.trivial);
-    e.x = gm_alloc2(n, W, sizeof *e.x);
-    e.y = gm_alloc2(n, W, sizeof *e.y);
-    e.z = gm_alloc2(n, W, sizeof *e.z);
-    e.partial = gm_alloc2(e.n_chunks, (size_t)W * W, sizeof *e.partial);
-    if (!e.scale || !e.trivial || !e.x || !e.y || !e.z || !e.partial)
-        GM_FAIL(GM_EMEM, "no memory for eigenvectors of %zu points", n);
-
-    prepare(&e, seed);
+    GM_TRY(make_room(&e, graph, err));
+    GM_TRY(prepare(&e, graph, seed, err));
     for (report->rounds = 0;; report->rounds++) {
         remove_trivial(&e, e.x);
         orthonormalise(&e, e.x);
@@ -278,13 +332,8 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
         filter(&e, fmin(value[W - 1], value[m - 1] - 1e-12));
     }
     for (int c = 0; c < m; c++) report->value[c] = value[c];
-    copy_out(vectors, (size_t)m, e.x, n, W, 0);
+    copy_out(vectors, (size_t)m, e.x, n, W, 0, e.order);
 out:
-    gm_free(e.scale);
-    gm_free(e.trivial);
-    gm_free(e.x);
-    gm_free(e.y);
-    gm_free(e.z);
-    gm_free(e.partial);
+    clear_room(&e);
     return status;
 }

@@ -134,8 +134,11 @@ static gm_status measure(const float *rows, size_t n, int k, gm_error *err)
     GM_TRY(gm_rerun_cluster(&clustering, xy, 2, &graph, &hdbscan, err));
     gm_stages_end(&stages, "hdbscan");
     GM_TRY(gm_stages_say(&said, &stages, err));
-    printf("%zu points, %d neighbours, %d epochs: %s, peak %.2f GB, %zu clusters\n", n, k,
-           report.n_epochs, said.at, peak_gb(), clustering.n_clusters);
+    printf("%zu points, %d neighbours, %d epochs: %s, peak %.2f GB; start %s after %d rounds, %zu "
+           "clusters\n",
+           n, k, report.n_epochs, said.at, peak_gb(),
+           report.spectral_converged ? "settled" : "not settled", report.spectral_rounds,
+           clustering.n_clusters);
 out:
     gm_text_clear(&said);
     gm_points_clear(&points);
