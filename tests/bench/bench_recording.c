@@ -4,9 +4,11 @@
  *
  *     bench_recording MODEL CORPUS [DOCUMENTS [BLOCKS [ROUNDS [STEP]]]]
  *
- * A block is the first DOCUMENTS of the corpus. Tokenizing is not timed; the levels take
- * turns, and the fastest round counts. Tokens a second of processor time are what to look at
- * on a machine that others use as well.
+ * A block is the first DOCUMENTS of the corpus. Tokenizing is not timed. The levels take turns,
+ * the other way round in every other round; costs are medians over rounds of a level beside
+ * nothing in the same round. Tokens a second of processor time are what to look at on a machine
+ * that others use as well. A run's last block is written while nothing is computed: BLOCKS says
+ * how much that weighs.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +20,13 @@
 #include "probe/runner.h"
 #include "probe/writer.h"
 
-enum { N_MODES = 4, MAX_BLOCKS = 64, DOC_TOKENS = 512, MAX_DOCUMENT = DOC_TOKENS + 64 };
+enum {
+    N_MODES = 4,
+    MAX_BLOCKS = 64,
+    MAX_ROUNDS = 64,
+    DOC_TOKENS = 512,
+    MAX_DOCUMENT = DOC_TOKENS + 64
+};
 static const char *const mode_name[N_MODES] = {"nothing", "counts", "choices", "logits of 1 %"};
 
 typedef struct bench {
@@ -170,6 +178,35 @@ out:
     return status;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, size_t n)
+{
+    qsort(x, n, sizeof *x, by_value);
+    return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+/* Median rates of a mode, and its medians beside nothing recorded in the same round. */
+static void print_mode(int mode, rates round[][N_MODES], size_t n)
+{
+    double clock[MAX_ROUNDS], processor[MAX_ROUNDS], more[MAX_ROUNDS], used[MAX_ROUNDS];
+    for (size_t i = 0; i < n; i++) {
+        clock[i] = round[i][mode].clock;
+        processor[i] = round[i][mode].processor;
+        more[i] = 100 * (round[i][0].clock / clock[i] - 1);
+        used[i] = 100 * (round[i][0].processor / processor[i] - 1);
+    }
+    const double middle = median(more, n); /* and they are sorted */
+    printf("%-14s %8.1f tokens/s, %+5.1f %% of time (%+.1f to %+.1f)  %8.1f a processor's second, "
+           "%+5.1f %%\n",
+           mode_name[mode], median(clock, n), middle, more[0], more[n - 1], median(processor, n),
+           median(used, n));
+}
+
 static size_t number_at(int argc, char **argv, int i, size_t otherwise)
 {
     int64_t n;
@@ -180,7 +217,7 @@ int main(int argc, char **argv)
 {
     gm_status status = GM_OK;
     gm_error failure = {0}, *err = &failure;
-    rates best[N_MODES] = {{0, 0}};
+    static rates round[MAX_ROUNDS][N_MODES];
     if (argc < 3) {
         fprintf(stderr,
                 "usage: bench_recording MODEL CORPUS [DOCUMENTS [BLOCKS [ROUNDS [STEP]]]]\n");
@@ -190,22 +227,21 @@ int main(int argc, char **argv)
                .documents = number_at(argc, argv, 3, 100),
                .n_blocks = number_at(argc, argv, 4, 2),
                .step = number_at(argc, argv, 6, 2048)};
+    size_t n_rounds = number_at(argc, argv, 5, 3);
     const gm_model_options options = {.no_head = true};
     if (b.n_blocks > MAX_BLOCKS) b.n_blocks = MAX_BLOCKS;
+    if (n_rounds > MAX_ROUNDS) n_rounds = MAX_ROUNDS;
     if (b.step < MAX_DOCUMENT) b.step = MAX_DOCUMENT;
     GM_TRY(gm_tokenizer_open(&b.tokenizer, argv[1], err));
     GM_TRY(gm_model_open(&b.model, argv[1], &options, err));
-    for (size_t round = 0; round < number_at(argc, argv, 5, 3); round++)
-        for (int mode = 0; mode < N_MODES; mode++) {
-            rates rate = {0, 0};
-            GM_TRY(measure(&b, mode, &rate, err));
-            if (rate.clock > best[mode].clock) best[mode].clock = rate.clock;
-            if (rate.processor > best[mode].processor) best[mode].processor = rate.processor;
+    for (size_t i = 0; i < n_rounds; i++)
+        for (int turn = 0; turn < N_MODES; turn++) {
+            int mode = i % 2 ? N_MODES - 1 - turn : turn;
+            GM_TRY(measure(&b, mode, &round[i][mode], err));
+            fprintf(stderr, "round %zu: %-14s %8.1f tokens/s\n", i, mode_name[mode],
+                    round[i][mode].clock);
         }
-    for (int mode = 0; mode < N_MODES; mode++)
-        printf("%-14s %8.1f tokens/s %+6.1f %%  %8.1f a processor's second %+6.1f %%\n",
-               mode_name[mode], best[mode].clock, 100 * (best[mode].clock / best[0].clock - 1),
-               best[mode].processor, 100 * (best[mode].processor / best[0].processor - 1));
+    for (int mode = 0; mode < N_MODES; mode++) print_mode(mode, round, n_rounds);
 out:
     if (status != GM_OK) fprintf(stderr, "bench_recording: %s\n", failure.text);
     gm_model_close(b.model);
