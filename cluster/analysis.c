@@ -77,6 +77,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     const int own = options->n_neighbors, judged = judged_neighbours(options, n);
     GM_TRY(gm_points_pick(&points, a->usage.rate, a->distinct.first, n, a->usage.dim,
                           options->metric, err));
+    points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
     GM_TRY(gm_knn_find(&wide, &points, NULL, 0, judged < own ? own : judged + 1, &progress, err));
     gm_progress_end(&progress);

@@ -23,6 +23,7 @@ typedef struct gm_fit_options {
     size_t target_clusters;     /* 0: none; else min_cluster_size is chosen for it */
     gm_naming_options naming;
     gm_quality_level quality;
+    struct gm_gpu *gpu; /* finds the neighbours, borrowed (gpu.h); NULL: the CPU */
     bool quiet;
 } gm_fit_options;
 

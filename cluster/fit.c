@@ -7,12 +7,13 @@
 #include "base/text.h"
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/gpu.h"
 #include "cluster/report.h"
 #include "cluster/cluster_verdict.h"
 
 typedef struct fit_command {
     gm_fit_options how;
-    const char *out, *report, *figures, *snippets;
+    const char *out, *report, *figures, *snippets, *device;
     int snippet;                                                   /* read from `snippets` */
     int usage, metric, layout, selection, keywords, stop, quality; /* choices */
     int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed,
@@ -41,6 +42,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_TEXT, "snippets", &c->snippets, 0, 0, "N", GM_SNIPPETS_HELP},
         {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "pictures for papers (PNG)"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
         {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES, "count choices, or sum gates"},
         {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between usage vectors"},
@@ -122,7 +124,7 @@ static void apply_choices(fit_command *c)
     how->quality = (gm_quality_level)c->quality;
 }
 
-static gm_status run(const fit_command *c, const char *trace_path, const char *line, gm_error *err)
+static gm_status run(fit_command *c, const char *trace_path, const char *line, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_trace *trace = NULL;
@@ -134,6 +136,7 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
+    GM_TRY(gm_gpu_open(&c->how.gpu, c->device, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));
@@ -162,6 +165,7 @@ static gm_status run(const fit_command *c, const char *trace_path, const char *l
         fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
     }
 out:
+    gm_gpu_close(c->how.gpu);
     gm_text_clear(&times);
     gm_arena_clear(&arena);
     gm_analysis_clear(&analysis);

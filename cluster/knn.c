@@ -13,6 +13,7 @@
 
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
+#include "cluster/gpu.h"
 #include "cluster/product.h"
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
@@ -24,6 +25,7 @@ typedef struct knn_search {
     size_t n_queries;
     bool both; /* every point is a query: its columns are rows as well */
     int k;
+    gm_gpu *gpu; /* proposes; NULL: the CPU does */
     gm_product product;
     gm_candidates candidates;
     void *packed; /* a block of columns */
@@ -227,11 +229,17 @@ static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t
     neighbour *best = gm_alloc2(search->n_queries, k, sizeof *best);
     bool *certain = gm_alloc(search->n_queries, sizeof *certain);
     if (!best || !certain) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
-    GM_TRY(gm_product_init(&search->product, points, isa, err));
+    GM_TRY(gm_product_init(&search->product, points, search->gpu ? GM_ISA_AMX : isa, err));
     GM_TRY(gm_candidates_init(&search->candidates, search->n_queries, k + spare, err));
-    search->packed = gm_alloc(1, gm_product_packed_bytes(&search->product));
-    if (!search->packed) GM_FAIL(GM_EMEM, "no memory for a block of columns");
-    GM_TRY(propose(search, progress, err));
+    if (search->gpu) {
+        search->product.unit = GM_UNIT_GPU;
+        GM_TRY(gm_gpu_propose(search->gpu, &search->product, search->query, &search->candidates,
+                              search->n_queries, progress, err));
+    } else {
+        search->packed = gm_alloc(1, gm_product_packed_bytes(&search->product));
+        if (!search->packed) GM_FAIL(GM_EMEM, "no memory for a block of columns");
+        GM_TRY(propose(search, progress, err));
+    }
 
 #pragma omp parallel for schedule(dynamic, 16)
     for (size_t q = 0; q < search->n_queries; q++) {
@@ -284,7 +292,7 @@ gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *quer
     gm_status status = GM_OK;
     const size_t n = points->n;
     uint32_t *all = NULL, *todo = NULL;
-    knn_search search = {.points = points, .k = k, .both = query == NULL};
+    knn_search search = {.points = points, .k = k, .both = query == NULL, .gpu = points->gpu};
     gm_knn knn = {.k = k};
     *out = (gm_knn){0};
     if (k < 1 || (size_t)k > n)

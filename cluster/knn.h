@@ -6,7 +6,8 @@
  * computed again in double in a fixed order, and the list is certified against the
  * error bound of the float product. A query that cannot be certified (many points
  * equally far) is answered by looking at every point in double. So the result is the
- * exact one, and the same for any number of threads and any instruction set.
+ * exact one, and the same for any number of threads and any instruction set, and where a GPU
+ * proposes (gpu.h).
  */
 #ifndef GM_KNN_H
 #define GM_KNN_H

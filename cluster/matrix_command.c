@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "base/outfile.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/gpu.h"
 #include "cluster/matrix_fit.h"
 
 static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
@@ -19,7 +20,7 @@ static const char details[] =
 
 typedef struct matrix_command {
     gm_matrix_options how;
-    const char *out, *linkage, *tree, *graph;
+    const char *out, *linkage, *tree, *graph, *device;
     int cluster, metric, layout, selection; /* choices */
     int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
     bool force, json;
@@ -56,6 +57,7 @@ static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_erro
         {GM_OPT_TEXT, "graph", &c->graph, 0, 0, "FILE", "the neighbours behind the map, CSV"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
         {GM_OPT_FLAG, "json", &c->json, 0, 0, NULL, "print the clusters as one JSON object"},
+        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
         {.kind = GM_OPT_GROUP, .help = "Map"},
         {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "no map: the rows themselves are clustered"},
         {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between rows, for the map"},
@@ -183,7 +185,7 @@ static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *er
     return status;
 }
 
-static gm_status run(const matrix_command *c, const char *path, gm_error *err)
+static gm_status run(matrix_command *c, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_matrix matrix = {0};
@@ -193,6 +195,7 @@ static gm_status run(const matrix_command *c, const char *path, gm_error *err)
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++) /* before the work, not after it */
         if (outs[i]) GM_TRY(gm_outfile_check(outs[i], c->force, err));
+    GM_TRY(gm_gpu_open(&c->how.gpu, c->device, err));
     GM_TRY(gm_matrix_read(&matrix, path, err));
     GM_TRY(gm_matrix_fit(&found, &matrix, &c->how, err));
     GM_TRY(gm_matrix_write_rows(c->out, &found, c->force, err));
@@ -201,6 +204,7 @@ static gm_status run(const matrix_command *c, const char *path, gm_error *err)
     if (c->graph) GM_TRY(gm_matrix_write_graph(c->graph, &found, c->force, err));
     GM_TRY(print_summary(&found, c->json, err));
 out:
+    gm_gpu_close(c->how.gpu);
     gm_matrix_clear(&matrix);
     gm_matrix_found_clear(&found);
     return status;

@@ -49,6 +49,7 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     }
     GM_TRY(gm_rows_distinct(&at, &f->rows, options->metric, err));
     GM_TRY(gm_points_init(&points, at, m, f->rows.dim, options->metric, err));
+    points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);
     GM_TRY(gm_knn_find(&knn, &points, NULL, 0, f->n_neighbors, &progress, err));
     gm_progress_end(&progress);

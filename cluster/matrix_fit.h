@@ -17,6 +17,7 @@ typedef struct gm_matrix_options {
     gm_umap_options umap;
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by the number of points; min_samples 0: by
                                    that */
+    struct gm_gpu *gpu;         /* finds the neighbours, borrowed (gpu.h); NULL: the CPU */
     bool quiet;
 } gm_matrix_options;
 

@@ -27,12 +27,13 @@ const char *gm_metric_name(gm_metric metric);
 
 typedef struct gm_points {
     gm_metric metric;
-    size_t n, dim;  /* N; floats per row, a multiple of 16, padded with zeros */
-    float *at;      /* (N, dim) features f, owned */
-    float *norm;    /* (N) |f|^2, owned */
-    float max_norm; /* the largest of them */
-    size_t n_zero;  /* rows of zeros */
-    gm_isa isa;     /* what to measure with: the best here unless set lower */
+    size_t n, dim;      /* N; floats per row, a multiple of 16, padded with zeros */
+    float *at;          /* (N, dim) features f, owned */
+    float *norm;        /* (N) |f|^2, owned */
+    float max_norm;     /* the largest of them */
+    size_t n_zero;      /* rows of zeros */
+    gm_isa isa;         /* what to measure with: the best here unless set lower */
+    struct gm_gpu *gpu; /* proposes neighbours of all points, borrowed (gpu.h); NULL: the CPU */
 } gm_points;
 
 /* Map rows (n, d), borrowed, to points. Errors: GM_EARG when n or d is 0, a value is

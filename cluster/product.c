@@ -56,6 +56,12 @@ static void round_point(gm_product *p, const float *middle, size_t i)
     p->lost[i] = sqrt(all_moved);
 }
 
+void gm_product_row(const gm_product *p, size_t i, uint16_t *to)
+{
+    for (size_t k = 0; k < p->dim; k += GM_AMX_DEPTH)
+        memcpy(to + k, p->half + tile_row(p, i, k), GM_AMX_DEPTH * sizeof *to);
+}
+
 static gm_status round_points(gm_product *p, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -75,6 +81,7 @@ static gm_status round_points(gm_product *p, gm_error *err)
         p->longest = fmax(p->longest, sqrt((double)p->half_norm[i]));
     }
     p->norm = p->half_norm;
+    p->unit = GM_UNIT_AMX;
 out:
     gm_free(middle);
     gm_free(sum);
@@ -235,7 +242,7 @@ static double float_error(const gm_product *p, size_t i)
 static double half_error(const gm_product *p, size_t i)
 {
     double reach = sqrt((double)p->half_norm[i]) + p->longest;
-    return ((double)p->dim + 8) * (0x1p-24 * reach * reach + 0x1p-120);
+    return ((double)p->dim + 8) * (p->unit * reach * reach + 0x1p-120);
 }
 
 double gm_product_least(const gm_product *product, size_t i, double s)

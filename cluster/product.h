@@ -23,12 +23,22 @@ typedef struct gm_product {
     double *lost;     /* (N) how far a point moved when it was rounded */
     double most_lost; /* the largest of them */
     double longest;   /* length of the longest rounded point */
+    double unit;      /* error of an addition of their products, relative to the sum */
 } gm_product;
+
+/* Units: of AMX, to nearest; of a GPU's tensor cores, which may cut what they add and what they
+ * have so far to the exponent of the largest, a unit in the last place each (Fasi, Higham,
+ * Mikaitis, Pranesh 2021, "Numerical behavior of NVIDIA tensor cores"). */
+#define GM_UNIT_AMX 0x1p-24
+#define GM_UNIT_GPU 0x1p-22
 
 /* `isa` as points->isa or less. Errors: GM_EMEM. */
 gm_status gm_product_init(gm_product *out, const gm_points *points, gm_isa isa, gm_error *err)
     GM_MUST_USE;
 void gm_product_clear(gm_product *product);
+
+/* The rounded point i as it is multiplied: `to` (dim), written. */
+void gm_product_row(const gm_product *product, size_t i, uint16_t *to);
 
 /* Bytes of a packed block of columns, and what a thread needs to multiply. */
 size_t gm_product_packed_bytes(const gm_product *product);

@@ -11,27 +11,29 @@ import sys
 # folder: the folders whose headers it may include, besides its own
 MAY_INCLUDE = {
     "base": [],
+    "base/cuda": ["base"],
     "formats": ["base"],
     "text": ["base"],
     "figures": ["base"],
     "engine": ["base"],
     "engine/cpu": ["base", "engine"],
-    "engine/cuda": ["base", "engine"],
+    "engine/cuda": ["base", "base/cuda", "engine"],
     "engine/tokenizer": ["base", "engine"],
     "probe": ["base", "engine", "engine/tokenizer", "formats", "text", "figures"],
     "cluster": ["base", "formats", "text", "figures"],
+    "cluster/cuda": ["base", "base/cuda", "cluster"],
     "steer": ["base", "engine", "engine/tokenizer", "formats", "text", "figures", "steer/sweep"],
     "steer/sweep": ["base", "engine", "engine/tokenizer", "formats", "text", "figures", "steer"],
 }
 # The file that chooses the backend names the backends' tables; it may see them all.
-EXTRA = {"engine": ["engine/cpu", "engine/cuda"]}
+EXTRA = {"engine": ["engine/cpu", "engine/cuda"], "cluster": ["cluster/cuda"]}
 
 # header of a library: where alone it may be included
 LIBRARY_LIVES_IN = [
     (re.compile(r"(hdf5|hdf5_hl|H5\w+)\.h"), re.compile(r"formats/")),
     (re.compile(r"cjson/"), re.compile(r"base/json")),
     (re.compile(r"(cairo|pango)"), re.compile(r"figures/")),
-    (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"engine/cuda/")),
+    (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"(base|engine|cluster)/cuda/")),
 ]
 GENERATED = {"version_info.h"}
 # What stands at the top of the tree; anything else that git keeps there is a test's litter.

@@ -1,18 +1,13 @@
-/* cuda_device.cuh - what the kernels share: element types, vector loads, sums over a warp and
- * a block, and the few instructions that only a GPU has, each with a plain form for the
- * emulation of tests/cuda_emulation.
- *
- * Sums have a fixed tree that depends on neither grid nor batch. There are no atomics on floats.
+/* cuda_device.cuh - what the engine's kernels share: element types, vector loads, products with
+ * vectors in shared memory.
  */
 #ifndef GM_CUDA_DEVICE_CUH
 #define GM_CUDA_DEVICE_CUH
 
-#include <cuda_runtime.h>
-
+#include "base/cuda/cuda_common.cuh"
 #include "engine/cuda/cuda_kernels.h"
 
 enum {
-    WARP = 32,
     VEC = 8,            /* elements that a lane loads at once: 16 bytes of bf16 */
     SWEEP = WARP * VEC, /* elements that a warp loads at once */
     ON_THEIR_WAY = 64,  /* bytes of a row that a lane asks for before it uses the first */
@@ -204,114 +199,13 @@ __device__ __forceinline__ void load_vector(const float *at, float out[VEC])
     out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
 
-/* ---- what only a GPU has ---- */
-
-/* A kernel may start before the one in front of it has ended: every thread calls this before it
- * reads what that one wrote, and before it leaves. */
-__device__ __forceinline__ void wait_for_previous()
-{
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
-}
-
-/* The next kernel may start as soon as every block has said so. */
-__device__ __forceinline__ void let_next_start()
-{
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-#endif
-}
-
-/* Ask for a line of weights while waiting: it will lie in L2. */
-__device__ __forceinline__ void prefetch(const void *at)
-{
-#if defined(__CUDA_ARCH__)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-#else
-    (void)at;
-#endif
-}
+/* ---- rows ---- */
 
 /* The first 4 KiB of a row of `width` weights, a line of 128 bytes for each lane. */
 template <typename W> __device__ __forceinline__ void prefetch_row(const W *row, int width)
 {
     const int at = (int)(threadIdx.x % WARP) * (int)(128 / sizeof(W));
     if (at < width) prefetch(row + at);
-}
-
-__device__ __forceinline__ float *dynamic_shared()
-{
-#ifdef GM_EMULATED_CUDA
-    return (float *)emulated_dynamic_shared();
-#else
-    extern __shared__ __align__(16) float dynamic_shared_memory[];
-    return dynamic_shared_memory;
-#endif
-}
-
-/* What another block of this kernel wrote: L1 may hold older values. */
-template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T *at)
-{
-    return __ldcg(at);
-}
-
-/* Is this block the last of n that come here? Then it sees what all threads of the others have
- * written: a block's barrier puts their writes before thread 0's fence, and that comes before its
- * ticket; the last one's second fence comes behind all tickets. As cooperative groups do. */
-__device__ __forceinline__ bool arrives_last(unsigned *ticket, unsigned n, bool *last)
-{
-    __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        *last = atomicAdd(ticket, 1u) == n - 1;
-        __threadfence();
-    }
-    __syncthreads();
-    return *last;
-}
-
-/* ---- sums ---- */
-
-enum : unsigned { ALL = 0xffffffffu };
-
-template <typename T> __device__ __forceinline__ T warp_sum(T x)
-{
-#pragma unroll
-    for (int by = WARP / 2; by > 0; by /= 2) x += __shfl_xor_sync(ALL, x, by);
-    return x;
-}
-
-__device__ __forceinline__ float warp_max(float x)
-{
-#pragma unroll
-    for (int by = WARP / 2; by > 0; by /= 2) x = fmaxf(x, __shfl_xor_sync(ALL, x, by));
-    return x;
-}
-
-/* Over the block, for all its threads: warps' sums one after the other. `scratch` (32). */
-template <typename T> __device__ __forceinline__ T block_sum(T x, T *scratch)
-{
-    const unsigned warps = blockDim.x / WARP;
-    x = warp_sum(x);
-    __syncthreads(); /* scratch may still be read */
-    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
-    __syncthreads();
-    T sum = 0;
-    for (unsigned w = 0; w < warps; w++) sum += scratch[w];
-    return sum;
-}
-
-__device__ __forceinline__ float block_max(float x, float *scratch)
-{
-    const unsigned warps = blockDim.x / WARP;
-    x = warp_max(x);
-    __syncthreads();
-    if (threadIdx.x % WARP == 0) scratch[threadIdx.x / WARP] = x;
-    __syncthreads();
-    float top = scratch[0];
-    for (unsigned w = 1; w < warps; w++) top = fmaxf(top, scratch[w]);
-    return top;
 }
 
 /* ---- vectors in shared memory, and products with them ---- */
@@ -386,36 +280,11 @@ __device__ __forceinline__ void place_row(const float *x, const float *norm, int
     }
 }
 
-/* ---- launching ---- */
-
-/* The one way a kernel is started: a GPU compiler and the emulation read the same call. */
-template <typename... P>
-static cudaError_t launch(const gm_cuda_how *how, void (*kernel)(P...), dim3 grid, dim3 block,
-                          size_t shared_bytes, P... argument)
-{
-    cudaLaunchAttribute early = {};
-    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    early.val.programmaticStreamSerializationAllowed = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = grid;
-    config.blockDim = block;
-    config.dynamicSmemBytes = shared_bytes;
-    config.stream = (cudaStream_t)how->stream;
-    config.attrs = &early;
-    config.numAttrs = how->early ? 1 : 0;
-    return cudaLaunchKernelEx(&config, kernel, argument...);
-}
-
 /* More shared memory than 48 KiB has to be asked for, once a kernel. */
 template <typename... P> static cudaError_t allow_shared(void (*kernel)(P...))
 {
     return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                 GM_CUDA_SHARED_BYTES);
-}
-
-static inline unsigned blocks_for(size_t n, size_t each)
-{
-    return (unsigned)((n + each - 1) / each);
 }
 
 #endif

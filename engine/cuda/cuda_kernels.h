@@ -14,8 +14,7 @@
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
 
-#include <cuda_runtime_api.h>
-
+#include "base/cuda/cuda_device.h"
 #include "engine/ops.h"
 
 #ifdef __cplusplus
@@ -30,14 +29,6 @@ enum {
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
 };
-
-/* How a launch is done: the stream, the number of multiprocessors, whether the device starts a
- * kernel before the one in front of it has drained (compute capability 9.0). */
-typedef struct gm_cuda_how {
-    void *stream;
-    int multiprocessors;
-    bool early;
-} gm_cuda_how;
 
 /* A row whose logits are needed (gm_head_row, with its sampling by value). */
 typedef struct gm_cuda_head {

@@ -1,7 +1,7 @@
 /* cuda_plan.c - sizes of everything that a session keeps on the GPU. */
 #include "engine/cuda/cuda_plan.h"
 
-#include "engine/cuda/cuda_device.h"
+#include "base/cuda/cuda_device.h"
 
 enum { ALIGN = 256, RESULT_ALIGN = 16 };
 

@@ -4,7 +4,7 @@
 #ifndef GM_CUDA_SESSION_H
 #define GM_CUDA_SESSION_H
 
-#include "engine/cuda/cuda_device.h"
+#include "base/cuda/cuda_device.h"
 #include "engine/cuda/cuda_kernels.h"
 #include "engine/cuda/cuda_plan.h"
 

@@ -2,7 +2,7 @@
  * memory is planned, and that nothing is lost when any call of the runtime fails.
  */
 #include "emulated_run.h"
-#include "engine/cuda/cuda_device.h"
+#include "base/cuda/cuda_device.h"
 #include "engine/cuda/cuda_plan.h"
 #include "engine/cuda/cuda_session.h"
 #include "engine/session.h"

@@ -10,6 +10,10 @@
 
 #include "base/base.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct gm_cuda_device {
     int index;
     char name[64];
@@ -28,6 +32,14 @@ gm_status gm_cuda_device_open(gm_cuda_device *out, const char *device, gm_error 
 /* What a call of the runtime came to. GM_EDEVICE: "what: CUDA's words"; GM_EMEM where it says
  * that memory is short. */
 gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err) GM_MUST_USE;
+
+/* How a launch is done: the stream, the number of multiprocessors, whether the device starts a
+ * kernel before the one in front of it has drained (compute capability 9.0). */
+typedef struct gm_cuda_how {
+    void *stream;
+    int multiprocessors;
+    bool early;
+} gm_cuda_how;
 
 /* ---- cuBLAS ---- */
 
@@ -67,4 +79,7 @@ typedef struct gm_cuda_product {
 gm_status gm_cuda_multiply(const gm_cuda_blas *blas, int lane, cudaStream_t stream,
                            const gm_cuda_product *p, gm_error *err) GM_MUST_USE;
 
+#ifdef __cplusplus
+}
+#endif
 #endif

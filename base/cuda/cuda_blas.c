@@ -3,7 +3,7 @@
  * Only seven functions are used, and their arguments are plain C; so the build needs no header of
  * cuBLAS. The numbers below are those of its ABI (cublas_api.h, library_types.h).
  */
-#include "engine/cuda/cuda_device.h"
+#include "base/cuda/cuda_device.h"
 
 #include <dlfcn.h>
 #include <limits.h>

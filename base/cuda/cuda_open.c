@@ -1,5 +1,5 @@
 /* cuda_open.c - choosing a GPU, and saying why there is none. */
-#include "engine/cuda/cuda_device.h"
+#include "base/cuda/cuda_device.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,174 @@
+/* test_cuda_nearest.c - neighbours proposed by the emulated GPU are those that the CPU finds: ties,
+ * copies, zeros, tiles that do not fill, any order of blocks; and what is refused.
+ */
+#include "base/rng.h"
+#include "cluster/cuda/cuda_nearest.h"
+#include "cluster/knn.h"
+#include "tests/check.h"
+#ifndef GM_REAL_GPU
+#include "emulation.h"
+#endif
+
+enum { K = 15 };
+
+/* Small whole numbers give many ties; every 9th row repeats another one, a few are zero. */
+static gm_points make_points(size_t n, size_t d, int values, gm_metric metric)
+{
+    gm_points points;
+    gm_error err = {0};
+    gm_rng rng = gm_rng_make(31, n * 1000 + d);
+    float *rows = gm_alloc2(n, d, sizeof *rows);
+    for (size_t i = 0; i < n * d; i++)
+        rows[i] = (float)gm_rng_below(&rng, (uint64_t)values) / (values > 100 ? 1000.0f : 1.0f);
+    for (size_t i = 9; i < n; i += 9) memcpy(rows + i * d, rows + i / 2 * d, d * sizeof *rows);
+    for (size_t i = 5; i < n; i += 50) memset(rows + i * d, 0, d * sizeof *rows);
+    CHECK_OK(gm_points_init(&points, rows, n, d, metric, &err), err);
+    gm_free(rows);
+    return points;
+}
+
+/* Leaves the program where there is no GPU. */
+static gm_gpu *open_gpu(void)
+{
+    gm_gpu *gpu = NULL;
+    gm_error err = {0};
+    gm_status status = gm_gpu_open(&gpu, "cuda", &err);
+#ifdef GM_REAL_GPU
+    if (status == GM_EABSENT) {
+        fprintf(stderr, "skipped: %s\n", err.text);
+        exit(77);
+    }
+#endif
+    CHECK_OK(status, err);
+    if (gpu == NULL) exit(1);
+    return gpu;
+}
+
+static void compare(const char *what, gm_points *points, gm_gpu *gpu, const uint32_t *query,
+                    size_t n, int k)
+{
+    gm_knn want, got;
+    gm_error err = {0};
+    CHECK_OK(gm_knn_find(&want, points, query, n, k, NULL, &err), err);
+    points->gpu = gpu;
+    CHECK_OK(gm_knn_find(&got, points, query, n, k, NULL, &err), err);
+    points->gpu = NULL;
+    CHECK_INT(got.n, want.n);
+    CHECK_BYTES(got.index, want.index, want.n * (size_t)k * sizeof *want.index);
+    CHECK_BYTES(got.distance, want.distance, want.n * (size_t)k * sizeof *want.distance);
+    printf("%s: %zu of %zu lists made the slow way\n", what, got.n_uncertified, got.n);
+    gm_knn_clear(&want);
+    gm_knn_clear(&got);
+}
+
+static void the_neighbours_of_the_cpu(void)
+{
+    static const struct {
+        const char *name;
+        size_t n, d;
+        int values;
+        gm_metric metric;
+        size_t rows, cols; /* of a tile */
+    } cases[] = {{"hellinger", 150, 33, 1000, GM_HELLINGER, 64, 47},
+                 {"ties", 97, 3, 4, GM_EUCLIDEAN, 97, 97},
+                 {"cosine", 33, 40, 1000, GM_COSINE, 7, 1024}};
+    gm_gpu *gpu = open_gpu();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_points points = make_points(cases[i].n, cases[i].d, cases[i].values, cases[i].metric);
+        gm_cuda_gpu_set_tile(gpu, cases[i].rows, cases[i].cols);
+        compare(cases[i].name, &points, gpu, NULL, 0, K);
+        gm_points_clear(&points);
+    }
+    gm_gpu_close(gpu);
+}
+
+/* Queries in any order, more columns than a row has room for at once, as many neighbours as there
+ * are points. */
+static void some_queries_of_many_points(void)
+{
+    static const uint32_t query[] = {2999, 0, 17, 1500, 1};
+    gm_gpu *gpu = open_gpu();
+    gm_points many = make_points(3000, 16, 1000, GM_EUCLIDEAN);
+    gm_points few = make_points(5, 16, 1000, GM_EUCLIDEAN);
+    compare("some of many", &many, gpu, query, 5, 64);
+#ifndef GM_REAL_GPU
+    gm_emulation.order = 7919;
+    compare("in another order", &many, gpu, query, 5, 64);
+    gm_emulation.order = 0;
+#endif
+    compare("all of five", &few, gpu, NULL, 0, 5);
+    compare("itself alone", &few, gpu, NULL, 0, 1);
+    gm_points_clear(&many);
+    gm_points_clear(&few);
+    gm_gpu_close(gpu);
+}
+
+#ifndef GM_REAL_GPU
+static void what_cannot_be_done_is_said(void)
+{
+    gm_gpu *gpu = NULL;
+    gm_knn knn;
+    gm_error err = {0};
+    CHECK_OK(gm_gpu_open(&gpu, "auto", &err), err);
+    CHECK(gpu == NULL && strcmp(gm_gpu_name(gpu), "cpu") == 0);
+    CHECK_FAILS(gm_gpu_open(&gpu, "tpu", &err), err, GM_EARG, "unknown device 'tpu'");
+    CHECK_FAILS(gm_gpu_open(&gpu, "cuda:2", &err), err, GM_EABSENT, "cuda:0 to cuda:0");
+    gm_emulation.driver_version = 0;
+    CHECK_FAILS(gm_gpu_open(&gpu, "cuda", &err), err, GM_EABSENT, "no NVIDIA driver");
+    emulation_reset();
+    gpu = open_gpu();
+    gm_points points = make_points(600, 16, 1000, GM_EUCLIDEAN);
+    points.gpu = gpu;
+    CHECK_FAILS(gm_knn_find(&knn, &points, NULL, 0, 500, NULL, &err), err, GM_EABSENT,
+                "keeps 512 candidates");
+    gm_emulation.memory = gm_emulation.used + 1000;
+    CHECK_FAILS(gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err), err, GM_EMEM,
+                "use '--device cpu'");
+    CHECK_HAS(err.text, "'emulated GPU'");
+    emulation_reset();
+    gm_points_clear(&points);
+    gm_gpu_close(gpu);
+}
+
+/* Whatever call of the runtime fails: a sentence, nothing stays allocated. */
+static void any_call_may_fail(void)
+{
+    gm_points points = make_points(40, 16, 1000, GM_EUCLIDEAN);
+    bool reached_end = false;
+    for (long k = 0; k < 1000 && !reached_end; k++) {
+        gm_gpu *gpu = NULL;
+        gm_knn knn = {0};
+        gm_error err = {0};
+        const long blocks = gm_alloc_live();
+        emulation_reset();
+        gm_emulation.fail_after = k;
+        gm_emulation.fail_with = cudaErrorECCUncorrectable;
+        gm_status status = gm_gpu_open(&gpu, "cuda", &err);
+        points.gpu = gpu;
+        if (status == GM_OK) status = gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err);
+        reached_end = gm_emulation.fail_after >= 0;
+        if (!reached_end && (status != GM_EDEVICE || err.text[0] == '\0'))
+            TEST_FAILED_("call %ld: %s, '%s'", k, gm_status_text(status), err.text);
+        gm_knn_clear(&knn);
+        gm_gpu_close(gpu);
+        CHECK_INT(gm_emulation.n_blocks, 0);
+        CHECK_INT(gm_alloc_live(), blocks);
+    }
+    CHECK(reached_end);
+    emulation_reset();
+    gm_points_clear(&points);
+}
+#else
+static void what_cannot_be_done_is_said(void)
+{
+    TEST_SKIP("refusals are ordered on the emulated GPU only");
+}
+
+static void any_call_may_fail(void)
+{
+    TEST_SKIP("failures are ordered on the emulated GPU only");
+}
+#endif
+
+TESTS(TEST(the_neighbours_of_the_cpu), TEST(some_queries_of_many_points),
+      TEST(what_cannot_be_done_is_said), TEST(any_call_may_fail))
