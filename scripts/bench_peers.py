@@ -136,11 +136,14 @@ def feed(c, context, ids, position, wanted):
 def llama(a):
     c, quiet = load_llama()
     path = a.work / f"{a.weights}.gguf"
-    model = c.llama_model_load_from_file(str(path).encode(), c.llama_model_default_params())
+    options = c.llama_model_default_params()
+    options.use_extra_bufts = not a.plain
+    model = c.llama_model_load_from_file(str(path).encode(), options)
     assert model and quiet, f"llama.cpp cannot read {path}"
     how = c.llama_print_system_info().decode()
     build = next((name for name in ("AMX_INT8", "AVX512_BF16", "AVX512") if f"{name} = 1" in how), "AVX2")
     out = {"version": f"llama-cpp-python {c.__version__}, built for {build}", "probe": {}, "decode": {}}
+    out["version"] += ", weights as they are" if a.plain else ""
     ids = [(i * 7919 + 13) % 50000 for i in range(2048)]
     for ubatch in (512, 2048) if "probe" in a.jobs else ():
         context = llama_context(c, a, model, ubatch)
@@ -233,6 +236,7 @@ def main():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--weights", default="bf16", help="which GGUF (bf16)")
     parser.add_argument("--jobs", default="probe,decode")
+    parser.add_argument("--plain", action="store_true", help="llama.cpp does not rearrange weights for AMX")
     parser.add_argument("--quick", action="store_true", help="one document a step")
     a = parser.parse_args()
     print(json.dumps(PARTS[a.part](a)))
