@@ -1,4 +1,4 @@
-/* kdtree.h - a tree of boxes over points in a few dimensions.
+/* kdtree.h - a tree of boxes over points; it saves work in a few dimensions, and is right in any.
  *
  * Sizes: N points, d dimensions (1 to GM_MAX_KD_DIM), M nodes.
  *
@@ -11,7 +11,7 @@
 
 #include "base/base.h"
 
-enum { GM_MAX_KD_DIM = 16, GM_KD_LEAF = 16 };
+enum { GM_MAX_KD_DIM = 1 << 20, GM_KD_LEAF = 16 };
 
 typedef struct gm_kdnode {
     uint32_t first, n; /* places in `order` */

@@ -100,12 +100,22 @@ static void take_row(gm_keyword *best, size_t top, const gm_bag *bag, size_t row
     for (; n < top; n++) best[n] = (gm_keyword){UINT32_MAX, 0};
 }
 
+static size_t longest_row(const gm_bag *bag)
+{
+    uint64_t longest = 0;
+    for (size_t i = 0; i < bag->n_rows; i++)
+        if (bag->indptr[i + 1] - bag->indptr[i] > longest)
+            longest = bag->indptr[i + 1] - bag->indptr[i];
+    return (size_t)longest;
+}
+
 static gm_status find_keywords(found *f, const keywords_command *c, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_corpus_words *w = &f->words;
     const size_t n_words = gm_vocabulary_n(w->vocabulary);
     f->top = (size_t)c->top < n_words ? (size_t)c->top : n_words;
+    if (c->read.by_document && longest_row(&w->counts) < f->top) f->top = longest_row(&w->counts);
     f->keyword = gm_alloc2(w->n_groups, f->top, sizeof *f->keyword);
     f->idf = gm_alloc(n_words, sizeof *f->idf);
     f->documents = gm_alloc(n_words, sizeof *f->documents);

@@ -36,6 +36,10 @@ static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
     if (umap->min_dist > umap->spread)
         return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
                        umap->spread);
+    if (!c->how.map && c->metric != GM_EUCLIDEAN)
+        return gm_fail(err, GM_EARG,
+                       "--metric is of the map, which --no-map leaves out; rows are clustered by "
+                       "Euclidean distance");
     if (!c->how.map && c->graph)
         return gm_fail(err, GM_EARG, "--graph is of the map, which --no-map leaves out");
     return GM_OK;

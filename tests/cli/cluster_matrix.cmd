@@ -38,6 +38,7 @@ run gm-cluster matrix few.npy -o few.csv --no-map --min-cluster-size 2
 run gm-cluster matrix m.npy -o rows.csv
 run gm-cluster matrix m.npy
 run gm-cluster matrix m.npy -o new.csv --no-map --graph g.csv
+run gm-cluster matrix m.npy -o new.csv --no-map --metric cosine
 run gm-cluster matrix m.npy -o new.csv --min-cluster-size 1
 run gm-cluster matrix m.npy -o new.csv --min-dist 2
 run gm-cluster matrix absent.npy -o new.csv

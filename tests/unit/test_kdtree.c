@@ -49,7 +49,7 @@ static void points_are_halved_into_leaves(void)
     static const size_t sizes[] = {1, 2, GM_KD_LEAF, GM_KD_LEAF + 1, 100, 1000};
     for (size_t s = 0; s < 6; s++)
         for (uint64_t places = 0; places <= 3; places += 3) /* 3: many equal coordinates */
-            for (int dim = 1; dim <= GM_MAX_KD_DIM; dim += 5) {
+            for (int dim = 1; dim <= 64; dim += dim < 16 ? 5 : 48) {
                 gm_kdtree tree;
                 gm_error err = {0};
                 double *at = make_points(sizes[s], dim, places);
@@ -130,7 +130,8 @@ static void what_cannot_be_built(void)
     CHECK_FAILS(gm_kdtree_build(&tree, far, 1, 1, &err), err, GM_EARG, "point 0 is not finite");
     CHECK_FAILS(gm_kdtree_build(&tree, at, 0, 2, &err), err, GM_EARG, "0 points");
     CHECK_FAILS(gm_kdtree_build(&tree, at, 1, 0, &err), err, GM_EARG, "0 dimensions");
-    CHECK_FAILS(gm_kdtree_build(&tree, at, 1, 17, &err), err, GM_EARG, "17 dimensions");
+    CHECK_FAILS(gm_kdtree_build(&tree, at, 1, GM_MAX_KD_DIM + 1, &err), err, GM_EARG,
+                "1048577 dimensions");
     CHECK(tree.order == NULL);
 }
 

@@ -65,6 +65,7 @@ static void other_files_are_refused(void)
     CHECK_FAILS(parse_as("<f8", data, 24, &m, &err), err, GM_ESHAPE, "24 bytes of data");
     CHECK_FAILS(parse_as("<f8", data, 40, &m, &err), err, GM_ESHAPE, "2 x 2 numbers of 8");
     CHECK_FAILS(parse_as("<f8", data, 31, &m, &err), err, GM_ESHAPE, "31 bytes");
+    CHECK_FAILS(parse_as("<f8", data, 33, &m, &err), err, GM_ESHAPE, "33 bytes");
     CHECK_FAILS(gm_matrix_parse(&m, "soup", 4, "x.npy", &err), err, GM_EFORMAT, "not a .npy");
     CHECK_FAILS(gm_matrix_read(&m, "absent.npy", &err), err, GM_EIO, "absent.npy");
     CHECK(m.at == NULL);
