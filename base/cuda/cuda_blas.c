@@ -91,9 +91,8 @@ gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_e
     gm_status status = GM_OK;
     *out = *opened;
     out->library = NULL;
-    GM_TRY(
-        gm_cuda_check(cudaMalloc(&out->workspace, (size_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES),
-                      "memory for cuBLAS", err));
+    GM_TRY(gm_cuda_alloc(&out->workspace, (size_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES,
+                         "memory for cuBLAS", err));
     for (int i = 0; i < GM_CUDA_LANES; i++) {
         GM_TRY(check(out->create(&out->handle[i]), "starting cuBLAS", err));
         GM_TRY(

@@ -41,6 +41,12 @@ typedef struct gm_cuda_how {
     bool early;
 } gm_cuda_how;
 
+/* Memory of the device, and the host's that it can reach by itself (pinned); NULL on failure.
+ * `what` as in "memory for the weights". GM_EMEM says how much was asked for and what is free. */
+gm_status gm_cuda_alloc(void **out, size_t bytes, const char *what, gm_error *err) GM_MUST_USE;
+gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_error *err)
+    GM_MUST_USE;
+
 /* ---- cuBLAS ---- */
 
 enum {

@@ -1,6 +1,8 @@
 /* cuda_open.c - choosing a GPU, and saying why there is none. */
 #include "base/cuda/cuda_device.h"
 
+#include "base/text.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +15,32 @@ gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err)
     const char *said = cudaGetErrorString(result);
     gm_status code = result == cudaErrorMemoryAllocation ? GM_EMEM : GM_EDEVICE;
     return gm_fail(err, code, "%s: the GPU says '%s'", what, said);
+}
+
+gm_status gm_cuda_alloc(void **out, size_t bytes, const char *what, gm_error *err)
+{
+    size_t n_free = 0, total = 0;
+    char need[24], have[24];
+    *out = NULL;
+    cudaError_t e = cudaMalloc(out, bytes);
+    if (e != cudaErrorMemoryAllocation) return gm_cuda_check(e, what, err);
+    *out = NULL;
+    (void)cudaGetLastError();
+    if (cudaMemGetInfo(&n_free, &total) != cudaSuccess) return gm_cuda_check(e, what, err);
+    return gm_fail(err, GM_EMEM, "%s: %s are needed, the GPU has %s free", what,
+                   gm_show_bytes(need, (double)bytes), gm_show_bytes(have, (double)n_free));
+}
+
+gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_error *err)
+{
+    char need[24];
+    *out = NULL;
+    cudaError_t e = cudaMallocHost(out, bytes);
+    if (e != cudaErrorMemoryAllocation) return gm_cuda_check(e, what, err);
+    *out = NULL;
+    (void)cudaGetLastError();
+    return gm_fail(err, GM_EMEM, "%s: the system does not pin %s ('ulimit -l', or memory is short)",
+                   what, gm_show_bytes(need, (double)bytes));
 }
 
 gm_status gm_cuda_device_parse(const char *device, int *index, gm_error *err)

@@ -108,7 +108,7 @@ static gm_status allocate(tiles *t, const gm_gpu *gpu, gm_error *err)
                 "'--device cpu'",
                 t->product->points->n, gm_show_bytes(need, (double)all), gpu->device.name,
                 gm_show_bytes(have, (double)n_free));
-    GM_TRY(gm_cuda_check(cudaMalloc(&t->memory, bytes), "memory for neighbours", err));
+    GM_TRY(gm_cuda_alloc(&t->memory, bytes, "memory for neighbours", err));
     (void)lay_out(t);
     t->gathered = gm_alloc2(t->rows, dim, sizeof *t->gathered);
     t->gathered_norm = gm_alloc(t->rows, sizeof *t->gathered_norm);

@@ -186,9 +186,9 @@ static gm_status create(meter *m, gm_error *err)
     GM_TRY(gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err));
     GM_TRY(gm_cuda_blas_start(&m->blas, &m->model->blas, err));
     m->bytes = n_free / 2 < (size_t)MAX_MB << 20 ? n_free / 2 / 512 * 512 : (size_t)MAX_MB << 20;
-    GM_TRY(gm_cuda_check(cudaMalloc(&at, m->bytes), "memory to measure with", err));
+    GM_TRY(gm_cuda_alloc(&at, m->bytes, "memory to measure with", err));
     m->memory = at;
-    GM_TRY(gm_cuda_check(cudaMalloc(&at, 256), "memory to measure with", err));
+    GM_TRY(gm_cuda_alloc(&at, 256, "memory to measure with", err));
     m->word = at;
     GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&m->stream, cudaStreamNonBlocking), "a stream",
                          err));

@@ -60,7 +60,7 @@ static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
 
 static gm_status pinned(void **out, size_t bytes, gm_error *err)
 {
-    return gm_cuda_check(cudaMallocHost(out, bytes), "pinned memory for a session", err);
+    return gm_cuda_alloc_pinned(out, bytes, "pinned memory for a session", err);
 }
 
 static gm_status allocate(gm_cuda_session *s, gm_error *err)
@@ -68,7 +68,7 @@ static gm_status allocate(gm_cuda_session *s, gm_error *err)
     gm_status status = GM_OK;
     void *at = NULL;
     const size_t table = s->plan.bytes[GM_CUDA_BLOCKS];
-    GM_TRY(gm_cuda_check(cudaMalloc(&at, s->plan.total), "memory for a session", err));
+    GM_TRY(gm_cuda_alloc(&at, s->plan.total, "memory for a session", err));
     s->memory = at;
     GM_TRY(gm_cuda_check(cudaMemsetAsync(at, 0, s->plan.total, s->stream), "clearing memory", err));
     GM_TRY(pinned(&at, s->plan.bytes[GM_CUDA_STEP_DATA], err));
@@ -104,7 +104,7 @@ gm_status gm_cuda_results_reserve(gm_cuda_session *s, size_t bytes, gm_error *er
     (void)cudaFreeHost(s->ring);
     s->result = s->ring = NULL;
     s->result_bytes = 0;
-    GM_TRY(gm_cuda_check(cudaMalloc(&at, bytes), "memory for a step's results", err));
+    GM_TRY(gm_cuda_alloc(&at, bytes, "memory for a step's results", err));
     s->result = at;
     /* a step of many rows is alone in the ring; of few rows GM_CUDA_SLOTS are on their way */
     size_t few = gm_cuda_plan_results(s->arch, (size_t)s->plan.few, true, true).bytes;
@@ -248,7 +248,7 @@ gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
         for (size_t i = 0; i < n; i++) at[i] = (char)edits->edit[i].mode;
         for (size_t i = 0; i < n; i++) at[n + i] = (char)edits->edit[i].mass_matched;
         for (size_t i = 0; i < n; i++) at[2 * n + i] = (char)edits->edit[i].phases;
-        GM_TRY(gm_cuda_check(cudaMalloc(&device, bytes), "memory for edits", err));
+        GM_TRY(gm_cuda_alloc(&device, bytes, "memory for edits", err));
         const uint8_t *to = (const uint8_t *)device + biases;
         table.bias = device;
         table.active = to;

@@ -203,11 +203,10 @@ static gm_status open_pipe(pipe *p, const loading *load, gm_error *err)
         (gm_cuda_how){.stream = p->stream, .multiprocessors = load->model->device.multiprocessors};
     for (int i = 0; i < PLACES; i++) {
         void *at = NULL;
-        GM_TRY(gm_cuda_check(cudaMallocHost(&at, load->piece_bytes + 4 * GM_DISK_PAGE),
-                             "pinned memory for weights", err));
+        GM_TRY(gm_cuda_alloc_pinned(&at, load->piece_bytes + 4 * GM_DISK_PAGE,
+                                    "pinned memory for weights", err));
         p->place[i] = at;
-        GM_TRY(
-            gm_cuda_check(cudaMalloc(&p->piece[i], load->piece_bytes), "memory for weights", err));
+        GM_TRY(gm_cuda_alloc(&p->piece[i], load->piece_bytes, "memory for weights", err));
         GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(&p->used[i], cudaEventDisableTiming),
                              "making an event", err));
     }
@@ -261,7 +260,7 @@ static gm_status make_random(loading *load, gm_error *err)
     void *table = NULL;
     size_t n;
     const uint16_t *values = gm_checkpoint_random_values(load->checkpoint, &n);
-    GM_TRY(gm_cuda_check(cudaMalloc(&table, n * sizeof *values), "memory for weights", err));
+    GM_TRY(gm_cuda_alloc(&table, n * sizeof *values, "memory for weights", err));
     GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking),
                          "making a stream", err));
     how.stream = stream;
@@ -376,7 +375,7 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
     GM_TRY(gm_cuda_blas_open(&m->blas, err));
     GM_TRY(gm_cuda_layout_bytes(w, arch, w->numerics, embed, &m->bytes, err));
     GM_TRY(check_memory(w, arch, checkpoint, embed, options, err));
-    GM_TRY(gm_cuda_check(cudaMalloc(&m->memory, m->bytes), "memory for the weights", err));
+    GM_TRY(gm_cuda_alloc(&m->memory, m->bytes, "memory for the weights", err));
     GM_TRY(gm_cuda_lay_out(&layout, w, arch, embed, m->memory, err));
     GM_TRY(fill(m, &layout, checkpoint, options, err));
 out:

@@ -3,7 +3,8 @@
  * Linked in front of probe/runner.c, which it replaces: what a router would have done is
  * made up from token, position and layer. Everything else is the program's own - corpus,
  * blocks, writer, commit, resume, merge - so that a kill at a random moment lands inside
- * the writing. With GM_STUB_CLOCK set, the process's clocks run backwards.
+ * the writing. With GM_STUB_CLOCK set, the process's clocks run backwards; with GM_STUB_LOSES=N
+ * the device is lost in block N, from 0.
  */
 #define _GNU_SOURCE /* syscall */
 #include <math.h>
@@ -19,6 +20,7 @@
 struct gm_runner {
     size_t L, E, K;
     gm_record_level level;
+    int lost_in; /* blocks until the device is lost; -1: never */
 };
 
 int clock_gettime(clockid_t clock, struct timespec *t)
@@ -39,7 +41,8 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     **out = (gm_runner){.L = (size_t)info->n_moe_layers,
                         .E = (size_t)info->n_experts,
                         .K = (size_t)info->n_chosen,
-                        .level = options->level};
+                        .level = options->level,
+                        .lost_in = getenv("GM_STUB_LOSES") ? atoi(getenv("GM_STUB_LOSES")) : -1};
     return GM_OK;
 }
 
@@ -94,6 +97,9 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
         fine = fine && b->expert && b->gate && b->mass && b->margin && b->pos;
     }
     if (!fine) return gm_fail(err, GM_EMEM, "no memory for a stub's block");
+    if (r->lost_in >= 0 && r->lost_in-- == 0) /* what engine/cuda says of an ECC error */
+        return gm_fail(err, GM_EDEVICE,
+                       "routing: the GPU says 'uncorrectable ECC error encountered'");
     for (size_t d = 0; d < b->n_documents; d++) {
         if (gm_interrupted()) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
         for (size_t t = b->begin[d]; t < b->begin[d + 1]; t++) {

@@ -148,6 +148,19 @@ def clock_runs_backwards():
     check_same(OUT, contents("stub.h5"))
 
 
+def gpu_is_lost():
+    """What was committed stays, and another run goes on behind it."""
+    clear("stub.h5")
+    run("stub.h5", program=STUB)
+    os.environ["GM_STUB_LOSES"] = "2"
+    clear(OUT)
+    run(OUT, program=STUB, code=1, says="the GPU says 'uncorrectable ECC error encountered'")
+    del os.environ["GM_STUB_LOSES"]
+    assert 1 <= len(shards(OUT)) <= 2 and not pathlib.Path(OUT).exists(), shards(OUT)
+    run(OUT, "--resume", program=STUB, says="going on behind")
+    check_same(OUT, contents("stub.h5"))
+
+
 def two_processes(whole):
     with Paused() as run_:
         for options in (("--resume",), ("--force",), ("--shard", "0/2")):
@@ -185,6 +198,7 @@ def main():
     model_goes(whole)
     shard_goes(whole)
     clock_runs_backwards()
+    gpu_is_lost()
     two_processes(whole)
     closed_descriptors(whole)
     clear(OUT)

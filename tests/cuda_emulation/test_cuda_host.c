@@ -111,6 +111,23 @@ static void what_does_not_fit_is_said_before_loading(void)
     gm_model_close(model);
 }
 
+static void memory_that_is_short_is_counted(void)
+{
+    gm_error err = {0};
+    void *at = &err;
+    emulation_reset();
+    gm_emulation.memory = gm_emulation.used + 1000000;
+    CHECK_FAILS(gm_cuda_alloc(&at, 3000000, "memory for a test", &err), err, GM_EMEM,
+                "memory for a test: 3.0 MB are needed, the GPU has 1.0 MB free");
+    CHECK(at == NULL);
+    gm_emulation.fail_after = 0;
+    gm_emulation.fail_with = cudaErrorMemoryAllocation;
+    CHECK_FAILS(gm_cuda_alloc_pinned(&at, 2000000, "pinned memory", &err), err, GM_EMEM,
+                "pinned memory: the system does not pin 2.0 MB");
+    CHECK(at == NULL);
+    emulation_reset();
+}
+
 static void check_regions(gm_numerics numerics)
 {
     const bool scaled = numerics == GM_NUMERICS_INT8;
@@ -322,7 +339,7 @@ static void a_row_that_is_not_finite_stays_alone(void)
 }
 
 TESTS(TEST(device_names_are_read_whole), TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
-      TEST(what_does_not_fit_is_said_before_loading), TEST(regions_do_not_overlap),
-      TEST(results_lie_one_behind_the_other), TEST(any_call_may_fail),
+      TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
+      TEST(regions_do_not_overlap), TEST(results_lie_one_behind_the_other), TEST(any_call_may_fail),
       TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
       TEST(a_row_that_is_not_finite_stays_alone))
