@@ -8,6 +8,7 @@
 #include "cluster/quality.h"
 
 enum { MIN_DOCUMENTS = 15 };
+static const double LEAST_RECALL = 0.95; /* of approximate neighbours, without a warning */
 
 gm_fit_options gm_fit_defaults(void)
 {
@@ -66,6 +67,17 @@ static int judged_neighbours(const gm_fit_options *options, size_t n)
     return k > GM_MAP_QUALITY_MAX_K ? GM_MAP_QUALITY_MAX_K : k;
 }
 
+static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn, const gm_fit_options *options)
+{
+    a->n_uncertified = knn->n_uncertified;
+    a->n_checked = knn->n_checked;
+    a->recall = knn->recall;
+    if (a->n_checked > 0 && !(a->recall >= LEAST_RECALL))
+        gm_warn("of the nearest neighbours %.1f %% were found (seen on %zu documents): raise "
+                "--effort (%d), or wait for --neighbours exact",
+                100 * a->recall, a->n_checked, gm_neighbours_effort(&options->neighbours));
+}
+
 /* The map of the points: xy (M,2). */
 static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
@@ -79,10 +91,11 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
                           options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
-    GM_TRY(gm_knn_find(&wide, &points, NULL, 0, judged < own ? own : judged + 1, &progress, err));
+    GM_TRY(gm_neighbours_find(&wide, &points, judged < own ? own : judged + 1, &options->neighbours,
+                              &progress, err));
     gm_progress_end(&progress);
     GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
-    a->n_uncertified = knn.n_uncertified;
+    tell_of_neighbours(a, &knn, options);
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
@@ -98,8 +111,11 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     if (a->umap.n_isolated > 0)
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
-    GM_TRY(gm_map_quality_of(&a->map, &points, &wide, a->xy, 2, judged,
-                             options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE, err));
+    const size_t n_rows = options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
+    if (a->n_checked > 0) /* a map is judged by exact neighbours */
+        GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, judged, n_rows, err));
+    else
+        GM_TRY(gm_map_quality_of(&a->map, &points, &wide, a->xy, 2, judged, n_rows, err));
     gm_stages_end(&a->stages, "quality");
 out:
     gm_points_clear(&points);
@@ -218,6 +234,7 @@ static gm_status assess(gm_analysis *a, gm_trace *trace, const gm_fit_options *o
                                             .label = a->clustering.label,
                                             .metric = options->metric,
                                             .n_neighbors = options->n_neighbors,
+                                            .neighbours = &options->neighbours,
                                             .umap = &options->umap,
                                             .hdbscan = &a->hdbscan},
                                 .xy = a->xy,

@@ -10,6 +10,7 @@
 #include "cluster/hdbscan.h"
 #include "cluster/map_quality.h"
 #include "cluster/naming.h"
+#include "cluster/neighbours.h"
 #include "cluster/stages.h"
 #include "cluster/umap.h"
 #include "cluster/usage.h"
@@ -18,6 +19,7 @@ typedef struct gm_fit_options {
     gm_usage_kind usage;
     gm_metric metric;
     int n_neighbors; /* the document itself counted */
+    gm_neighbour_options neighbours;
     gm_umap_options umap;
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by N; min_samples 0: by that */
     size_t target_clusters;     /* 0: none; else min_cluster_size is chosen for it */
@@ -45,6 +47,8 @@ typedef struct gm_analysis {
     /* quality */
     gm_quality_level level;
     size_t n_uncertified; /* points whose neighbours were found the slow way */
+    size_t n_checked;     /* points whose neighbours were compared with exact ones; 0: all are */
+    double recall;        /* share of these that was found */
     gm_map_quality map;
     double neighbour_purity; /* share of neighbours of a point's own subset */
     double neighbour_chance; /* what it is by chance */

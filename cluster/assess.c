@@ -47,6 +47,7 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
                                     .dim = c->usage->dim,
                                     .metric = c->metric,
                                     .n_neighbors = c->n_neighbors,
+                                    .neighbours = *c->neighbours,
                                     .umap = c->umap,
                                     .hdbscan = c->hdbscan,
                                     .label = label,

@@ -36,6 +36,9 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_string(&out, "usage", usage[options->usage]);
     gm_json_put_string(&out, "metric", gm_metric_name(options->metric));
     gm_json_put_i64(&out, "n_neighbors", options->n_neighbors);
+    gm_json_put_string(&out, "neighbours", analysis->n_checked > 0 ? "approximate" : "exact");
+    if (analysis->n_checked > 0)
+        gm_json_put_i64(&out, "effort", gm_neighbours_effort(&options->neighbours));
     gm_json_put_f64(&out, "min_dist", umap->min_dist);
     gm_json_put_f64(&out, "spread", umap->spread);
     gm_json_put_f64(&out, "a", analysis->umap.a);
@@ -226,6 +229,10 @@ static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_at
     gm_json_put_u64(out, "isolated_documents", a->umap.n_isolated);
     gm_json_put_u64(out, "graph_parts", a->umap.n_components);
     gm_json_put_u64(out, "uncertified_neighbours", a->n_uncertified);
+    if (a->n_checked > 0) {
+        put_figure(out, "neighbour_recall", a->recall);
+        gm_json_put_u64(out, "neighbour_recall_documents", a->n_checked);
+    }
 out:
     return status;
 }

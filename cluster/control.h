@@ -10,6 +10,7 @@
 
 #include "cluster/distinct.h"
 #include "cluster/naming.h"
+#include "cluster/neighbours.h"
 #include "cluster/rerun.h"
 
 typedef enum gm_control_basis {
@@ -40,6 +41,7 @@ typedef struct gm_control_input {
     const int32_t *label; /* (N) of documents */
     gm_metric metric;
     int n_neighbors;
+    const gm_neighbour_options *neighbours; /* of many points; a sample's are exact */
     const gm_umap_options *umap;
     const gm_hdbscan_options *hdbscan; /* as used */
     size_t most;                       /* documents in the sample */

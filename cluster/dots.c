@@ -25,6 +25,25 @@ static inline double squared_body(const float *x, const float *y, size_t dim)
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
+static inline float rough_body(const float *x, const float *y, size_t dim)
+{
+    float sum[GM_TILE_COLS] = {0};
+    for (size_t c = 0; c < dim; c += GM_TILE_COLS) {
+        for (size_t l = 0; l < GM_TILE_COLS; l++) {
+            float diff = x[c + l] - y[c + l];
+            sum[l] += diff * diff;
+        }
+    }
+    for (size_t half = GM_TILE_COLS / 2; half > 0; half /= 2)
+        for (size_t l = 0; l < half; l++) sum[l] += sum[l + half];
+    return sum[0];
+}
+
+static float rough_plain(const float *x, const float *y, size_t dim)
+{
+    return rough_body(x, y, dim);
+}
+
 static double squared_plain(const float *x, const float *y, size_t dim)
 {
     return squared_body(x, y, dim);
@@ -78,13 +97,19 @@ static void count_plain(const float *at, size_t n, float low, float high, uint32
     count_body(at, n, low, high, below, within);
 }
 
-static const gm_dots plain = {tile_plain, squared_plain, distances_plain, count_plain};
+static const gm_dots plain = {tile_plain, squared_plain, rough_plain, distances_plain, count_plain};
 
 #ifdef GM_X86
 __attribute__((target("avx2,fma"))) static double squared_avx2(const float *x, const float *y,
                                                                size_t dim)
 {
     return squared_body(x, y, dim);
+}
+
+__attribute__((target("avx2,fma"))) static float rough_avx2(const float *x, const float *y,
+                                                            size_t dim)
+{
+    return rough_body(x, y, dim);
 }
 
 /* Six rows at a time: 12 accumulators of 8 lanes fit the 16 registers. */
@@ -140,6 +165,12 @@ __attribute__((target("avx512f"))) static double squared_avx512(const float *x, 
     return squared_body(x, y, dim);
 }
 
+__attribute__((target("avx512f"))) static float rough_avx512(const float *x, const float *y,
+                                                             size_t dim)
+{
+    return rough_body(x, y, dim);
+}
+
 __attribute__((target("avx512f"))) static void tile_avx512(const float *a, const float *b,
                                                            size_t depth, float *c, size_t c_stride)
 {
@@ -175,8 +206,9 @@ __attribute__((target("avx512f"))) static void distances_avx512(float *at, const
     }
 }
 
-static const gm_dots avx2 = {tile_avx2, squared_avx2, distances_avx2, count_avx2};
-static const gm_dots avx512 = {tile_avx512, squared_avx512, distances_avx512, count_avx512};
+static const gm_dots avx2 = {tile_avx2, squared_avx2, rough_avx2, distances_avx2, count_avx2};
+static const gm_dots avx512 = {tile_avx512, squared_avx512, rough_avx512, distances_avx512,
+                               count_avx512};
 #endif
 
 const gm_dots *gm_dots_of(gm_isa isa)

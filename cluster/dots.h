@@ -24,6 +24,9 @@ typedef struct gm_dots {
      * l mod 8, the 8 lanes are added pairwise. */
     double (*squared)(const float *x, const float *y, size_t dim);
 
+    /* The same in float, 16 lanes; the same bits in every variant as well. */
+    float (*rough)(const float *x, const float *y, size_t dim);
+
     /* One row of products becomes one of distances: at[j] = max(0, own + norm[j] - 2 at[j]) for
      * j in [0,n), n a multiple of 16; near[j/16] is set where one of sixteen is at most `limit`
      * or its own other[j]. */

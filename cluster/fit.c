@@ -14,10 +14,10 @@
 typedef struct fit_command {
     gm_fit_options how;
     const char *out, *report, *figures, *snippets, *device;
-    int snippet;                                                   /* read from `snippets` */
-    int usage, metric, layout, selection, keywords, stop, quality; /* choices */
-    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed,
-        target;
+    int snippet; /* read from `snippets` */
+    int usage, metric, neighbours, layout, selection, keywords, stop, quality; /* choices */
+    int64_t n_neighbors, effort, epochs, negative, min_cluster_size, min_samples, max_cluster_size,
+        seed, target;
     bool force;
 } fit_command;
 
@@ -48,6 +48,10 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between usage vectors"},
         {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N",
          "neighbours of a document, itself among them"},
+        {GM_OPT_CHOICE, "neighbours", &c->neighbours, 0, 0, GM_NEIGHBOUR_CHOICES,
+         "auto: exact up to 200,000 documents"},
+        {GM_OPT_I64, "effort", &c->effort, 8, 100000, "N",
+         "candidates that an approximate search looks at"},
         {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
          "least distance on the map, at most the spread"},
         {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
@@ -110,6 +114,7 @@ static void apply_choices(fit_command *c)
     how->usage = (gm_usage_kind)c->usage;
     how->metric = (gm_metric)c->metric;
     how->n_neighbors = (int)c->n_neighbors;
+    how->neighbours = (gm_neighbour_options){(gm_neighbour_method)c->neighbours, (int)c->effort};
     how->umap.layout = (gm_layout)c->layout;
     how->umap.n_epochs = (int)c->epochs;
     how->umap.negative_rate = (int)c->negative;
@@ -179,6 +184,7 @@ int gm_cluster_fit(int argc, char **argv)
     gm_error err = {0};
     gm_text line = {0};
     c.n_neighbors = c.how.n_neighbors;
+    c.effort = gm_neighbours_effort(&c.how.neighbours);
     c.negative = c.how.umap.negative_rate;
     c.seed = (int64_t)c.how.umap.seed;
     gm_catch_signals();

@@ -45,11 +45,14 @@ static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_erro
 {
     gm_status status = GM_OK;
     int usage, metric, layout;
-    int64_t neighbors, epochs, negative, seed;
+    int64_t neighbors, effort, epochs, negative, seed;
+    const char *neighbours;
     GM_TRY(get_choice(root, "usage", GM_USAGE_CHOICES, &usage, err));
     GM_TRY(get_choice(root, "metric", GM_METRIC_CHOICES, &metric, err));
     GM_TRY(get_choice(root, "layout", GM_LAYOUT_CHOICES, &layout, err));
     GM_TRY(get_count(root, "n_neighbors", 2, 64, &neighbors, err));
+    GM_TRY(gm_json_get_text_or(root, "neighbours", "exact", &neighbours, where, err));
+    GM_TRY(gm_json_get_i64_or(root, "effort", 1, 100000, GM_DEFAULT_EFFORT, &effort, where, err));
     GM_TRY(get_count(root, "epochs", 1, 1000000, &epochs, err));
     GM_TRY(get_count(root, "negative_samples", 1, 100, &negative, err));
     GM_TRY(get_count(root, "seed", 0, INT64_MAX, &seed, err));
@@ -62,6 +65,9 @@ static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_erro
     o->metric = (gm_metric)metric;
     o->umap.layout = (gm_layout)layout;
     o->n_neighbors = (int)neighbors;
+    o->neighbours.effort = (int)effort;
+    o->neighbours.method =
+        strcmp(neighbours, "approximate") == 0 ? GM_NEIGHBOURS_APPROXIMATE : GM_NEIGHBOURS_EXACT;
     o->umap.n_epochs = (int)epochs;
     o->umap.negative_rate = (int)negative;
     o->umap.seed = (uint64_t)seed;
@@ -228,7 +234,7 @@ static gm_status get_figures(gm_analysis *a, const gm_atlas *atlas, gm_error *er
     gm_status status = GM_OK;
     gm_json *quality = NULL, *parameters = NULL;
     const double unknown = (double)NAN;
-    int64_t k, rows, isolated, parts, uncertified, epochs;
+    int64_t k, rows, isolated, parts, uncertified, checked, epochs;
     const char *in = "/quality";
     GM_TRY(gm_json_parse(&quality, atlas->quality, strlen(atlas->quality), in, err));
     GM_TRY(gm_json_parse(&parameters, atlas->parameters, strlen(atlas->parameters), where, err));
@@ -247,12 +253,15 @@ static gm_status get_figures(gm_analysis *a, const gm_atlas *atlas, gm_error *er
     GM_TRY(gm_json_get_i64_or(quality, "graph_parts", 0, INT64_MAX, 0, &parts, in, err));
     GM_TRY(gm_json_get_i64_or(quality, "uncertified_neighbours", 0, INT64_MAX, 0, &uncertified, in,
                               err));
+    GM_TRY(gm_json_get_i64_or(quality, "neighbour_recall_documents", 0, INT64_MAX, 0, &checked, in,
+                              err));
+    GM_TRY(gm_json_get_f64_or(quality, "neighbour_recall", 0, 1, unknown, &a->recall, in, err));
     GM_TRY(gm_json_get_f64(parameters, "a", 0, 1e9, &a->umap.a, where, err));
     GM_TRY(gm_json_get_f64(parameters, "b", 0, 1e9, &a->umap.b, where, err));
     GM_TRY(get_count(parameters, "epochs", 0, 1000000, &epochs, err));
     a->map.k = (int)k, a->map.n_rows = (size_t)rows;
     a->umap.n_isolated = (size_t)isolated, a->umap.n_components = (size_t)parts;
-    a->n_uncertified = (size_t)uncertified;
+    a->n_uncertified = (size_t)uncertified, a->n_checked = (size_t)checked;
     a->umap.n_epochs = (int)epochs;
 out:
     gm_json_free(quality);

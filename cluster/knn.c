@@ -327,7 +327,9 @@ out:
 gm_status gm_knn_narrow(gm_knn *out, const gm_knn *knn, int k, gm_error *err)
 {
     const size_t to = (size_t)k, from = (size_t)knn->k;
-    *out = (gm_knn){.n = knn->n, .k = k, .n_uncertified = knn->n_uncertified};
+    *out = *knn;
+    out->k = k;
+    out->distance = NULL;
     out->index = gm_alloc2(knn->n, to, sizeof *out->index);
     out->distance = gm_alloc2(knn->n, to, sizeof *out->distance);
     if (!out->index || !out->distance) {

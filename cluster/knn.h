@@ -21,6 +21,8 @@ typedef struct gm_knn {
     uint32_t *index;      /* (Q,k) the point itself first, then by distance, ties by index */
     double *distance;     /* (Q,k) ascending, 0 first */
     size_t n_uncertified; /* queries that needed the slow way */
+    size_t n_checked; /* neighbours.h: queries compared with their exact neighbours, 0: all are */
+    double recall;    /* share of these that was found */
 } gm_knn;
 
 /* The k nearest points of each query, itself counted as the first.

@@ -99,6 +99,8 @@ static const struct {
     {"isolated_documents", "documents without a neighbour"},
     {"graph_parts", "parts of the neighbour graph that no edge joins"},
     {"uncertified_neighbours", "documents whose neighbours were found the slow way"},
+    {"neighbour_recall", "nearest neighbours that the approximate search found"},
+    {"neighbour_recall_documents", "documents that this was seen on"},
 };
 
 static const char *meaning_of(const char *name)

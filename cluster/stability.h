@@ -14,6 +14,7 @@
 #define GM_STABILITY_H
 
 #include "base/progress.h"
+#include "cluster/neighbours.h"
 #include "cluster/rerun.h"
 
 enum { GM_N_RESEEDS = 5 };
@@ -38,6 +39,7 @@ typedef struct gm_stability_input {
     size_t m, dim;        /* M, D */
     gm_metric metric;
     int n_neighbors;
+    gm_neighbour_options neighbours;
     const gm_umap_options *umap;
     const gm_hdbscan_options *hdbscan; /* as used */
     const int32_t *label;              /* (M) below n_clusters, -1 noise */

@@ -30,6 +30,20 @@ if(GM_PARTS STREQUAL "all")
 endif()
 
 include(CheckLanguage)
+
+# hnswlib is C++, headers only: without a C++ compiler, or without it, a build finds exact neighbours.
+set(GM_HAVE_HNSW OFF)
+if(GM_PARTS STREQUAL "all")
+  check_language(CXX)
+  find_path(HNSW_INCLUDE_DIR hnswlib/hnswlib.h)
+  if(CMAKE_CXX_COMPILER AND HNSW_INCLUDE_DIR)
+    enable_language(CXX)
+    set(GM_HAVE_HNSW ON)
+  else()
+    message(STATUS "left out: approximate neighbours, which need hnswlib and a C++ compiler")
+  endif()
+endif()
+
 set(GM_HAVE_CUDA OFF)
 if(NOT GM_CUDA STREQUAL "OFF")
   check_language(CUDA)

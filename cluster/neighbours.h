@@ -1,0 +1,43 @@
+/* neighbours.h - the neighbours of all points: exact ones, or where these would take too long ones
+ * of which most are the nearest.
+ *
+ * Sizes: N points, k neighbours.
+ *
+ * Approximate neighbours are found by a graph (hnsw.h) that one thread builds, so that they are the
+ * same for any number of threads; their distances are computed again in double, and for some points
+ * they are compared with the exact ones.
+ */
+#ifndef GM_NEIGHBOURS_H
+#define GM_NEIGHBOURS_H
+
+#include "cluster/knn.h"
+
+typedef enum gm_neighbour_method {
+    GM_NEIGHBOURS_AUTO, /* approximate beyond GM_EXACT_POINTS, in a build that can, without a GPU */
+    GM_NEIGHBOURS_EXACT,
+    GM_NEIGHBOURS_APPROXIMATE
+} gm_neighbour_method;
+#define GM_NEIGHBOUR_CHOICES "auto|exact|approximate"
+
+enum { GM_EXACT_POINTS = 200000, GM_RECALL_SAMPLE = 1000, GM_DEFAULT_EFFORT = 128 };
+
+typedef struct gm_neighbour_options {
+    gm_neighbour_method method;
+    int effort; /* candidates an approximate search looks at; 0: GM_DEFAULT_EFFORT */
+} gm_neighbour_options;
+
+/* What is used for an effort of 0. */
+int gm_neighbours_effort(const gm_neighbour_options *options);
+
+/* Whether n points get exact neighbours. */
+bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n);
+
+/* As gm_knn_find for all points, by the method chosen; out->recall says of GM_RECALL_SAMPLE points
+ * which share of their exact neighbours was found. A point of which too few are found gets exact
+ * ones and counts as uncertified. Errors: GM_EABSENT for approximate ones in a build without
+ * hnswlib; GM_EARG, GM_EMEM, GM_EINTERRUPTED. */
+gm_status gm_neighbours_find(gm_knn *out, const gm_points *points, int k,
+                             const gm_neighbour_options *options, gm_progress *progress,
+                             gm_error *err) GM_MUST_USE;
+
+#endif
