@@ -5,6 +5,7 @@
  */
 #include "base/machine.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -153,4 +154,25 @@ gm_memory gm_machine_memory(const char *root)
     limit_by_control_groups(&m, root);
     limit_by_ulimit(&m, root);
     return m;
+}
+
+uint64_t gm_machine_huge_bytes(const void *mapping)
+{
+    static const char KEY[] = "FilePmdMapped:";
+    char line[512], start[24];
+    uint64_t kib = 0;
+    bool here = false;
+    FILE *file = fopen("/proc/self/smaps", "rb");
+    if (file == NULL) return 0;
+    const int n = snprintf(start, sizeof start, "%" PRIxPTR "-", (uintptr_t)mapping);
+    while (fgets(line, sizeof line, file)) { /* a mapping's addresses, then what is said of it */
+        if (strncmp(line, start, (size_t)n) == 0) here = true;
+        if (!here || strncmp(line, KEY, sizeof KEY - 1) != 0) continue;
+        contents text = {.at = ""};
+        (void)snprintf(text.at, sizeof text.at, "%s", line);
+        (void)find_number(&text, KEY, &kib);
+        break;
+    }
+    fclose(file);
+    return kib * 1024;
 }

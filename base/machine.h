@@ -17,4 +17,8 @@ typedef struct gm_memory {
  * is this system. What cannot be read limits nothing. */
 gm_memory gm_machine_memory(const char *root);
 
+/* Bytes of the mapped file that begins at `mapping` which are in the process's page tables as
+ * huge pages of the page cache; 0 where nobody says. Touch them first. */
+uint64_t gm_machine_huge_bytes(const void *mapping);
+
 #endif

@@ -50,7 +50,8 @@ typedef void gm_load_progress(void *context, double done_bytes, double total_byt
 
 /* How weights are held. */
 typedef enum gm_hold {
-    GM_HOLD_RESIDENT, /* packed, in memory; when that is too small, mapped */
+    GM_HOLD_RESIDENT, /* packed, in memory: a copy, or the cache file where the page cache has it
+                         in huge pages; when memory is too small, mapped */
     GM_HOLD_MAPPED,   /* in the page cache, from the cache file, which is written if need be */
     GM_HOLD_STREAMED  /* two layers in memory, read again for every step: for steps of very many
                          rows. One session at a time; on the CPU */

@@ -60,21 +60,32 @@ out:
     return status;
 }
 
+/* Place the buffers in a whole image. */
+static void place_image(gm_weights *w, char *image)
+{
+    for (size_t i = 0; i < w->n_layers + 2; i++) {
+        gm_buf *list[GM_SECTION_BUFFERS];
+        size_t n = gm_section_buffers(w, i, NULL, list);
+        gm_section_place(list, n, image + w->section[i].offset);
+    }
+}
+
 /* ---- resident ---- */
 
 /* Reading a cache by a team: chunks of 8 MiB, whose sums add up to those of their sections. */
-typedef struct copying {
+typedef struct reading {
     const gm_holding *h;
     gm_packed *packed;
     size_t n; /* sections */
     _Atomic uint64_t *sum;
     _Atomic uint64_t done_bytes;
     atomic_bool failed;
-} copying;
+    gm_error err; /* of who failed first */
+} reading;
 
-static void copy_chunks(void *context, gm_worker *me)
+static void read_chunks(void *context, gm_worker *me)
 {
-    copying *c = context;
+    reading *c = context;
     const gm_weights *w = c->h->weights;
     const gm_model_options *o = c->h->options;
     size_t section = 0, before = 0; /* chunks of the sections before */
@@ -83,9 +94,11 @@ static void copy_chunks(void *context, gm_worker *me)
             before += gm_packed_n_chunks(c->packed, section);
         if (section == c->n) return;
         uint64_t sum = 0;
-        char *to = (char *)w->image + w->section[section].offset;
-        if (gm_packed_read_chunk(c->packed, section, t - before, to, &sum, NULL) != GM_OK)
-            atomic_store(&c->failed, true);
+        gm_error err;
+        char *to = w->image ? (char *)w->image + w->section[section].offset : NULL;
+        if (gm_packed_read_chunk(c->packed, section, t - before, to, &sum, &err) != GM_OK &&
+            !atomic_exchange(&c->failed, true))
+            c->err = err;
         atomic_fetch_add(&c->sum[section], sum);
         uint64_t done = atomic_fetch_add(&c->done_bytes, GM_READ_BYTES) + GM_READ_BYTES;
         if (me->index == 0 && o->progress && done < w->image_bytes)
@@ -93,17 +106,18 @@ static void copy_chunks(void *context, gm_worker *me)
     }
 }
 
-static gm_status copy_cache(const gm_holding *h, gm_packed *packed, gm_error *err)
+/* Into the image, or where there is none, in place: then sums are all that is done. */
+static gm_status read_cache(const gm_holding *h, gm_packed *packed, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_weights *w = h->weights;
     gm_team *team = NULL;
-    copying c = {.h = h, .packed = packed, .n = w->n_layers + (w->no_head ? 1 : 2)};
+    reading c = {.h = h, .packed = packed, .n = w->n_layers + (w->no_head ? 1 : 2)};
     c.sum = gm_alloc(c.n, sizeof *c.sum);
     if (c.sum == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
     GM_TRY(gm_team_create(&team, h->options->threads, err));
-    gm_team_run(team, false, copy_chunks, &c);
-    if (atomic_load(&c.failed)) GM_FAIL(GM_EIO, "the cache of packed weights cannot be read");
+    gm_team_run(team, false, read_chunks, &c);
+    if (atomic_load(&c.failed)) GM_FAIL(c.err.code, "%s", c.err.text);
     for (size_t i = 0; i < c.n; i++)
         GM_TRY(gm_packed_check(packed, i, atomic_load(&c.sum[i]), err));
     if (h->options->progress)
@@ -123,6 +137,20 @@ static void clear_padded(gm_weights *w)
             memset((char *)w->image + w->section[i].offset, 0, w->section[i].n_bytes);
 }
 
+/* A file system that keeps the cache in huge pages lets it be used where it is: that takes no
+ * memory beside it, and no time when it is there since the last start. false: see `damage`. */
+static bool use_in_place(const gm_holding *h, gm_packed **packed, gm_error *damage)
+{
+    enum { SAMPLE = 64 << 20 };
+    if (!gm_packed_is_huge(*packed, SAMPLE)) return false;
+    if (read_cache(h, *packed, damage) != GM_OK || !gm_packed_is_huge(*packed, SIZE_MAX))
+        return false;
+    place_image(h->weights, gm_packed_image(*packed));
+    h->weights->packed = *packed;
+    *packed = NULL;
+    return true;
+}
+
 static gm_status hold_resident(const gm_holding *h, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -130,11 +158,11 @@ static gm_status hold_resident(const gm_holding *h, gm_error *err)
     gm_packed *packed = NULL;
     gm_error damage = {0};
     char size[24];
-    GM_TRY(create_image(w, 1, err));
     GM_TRY(gm_cache_find(h, false, &packed, err));
+    if (packed && use_in_place(h, &packed, &damage)) goto out;
+    GM_TRY(create_image(w, 1, err));
     if (packed) {
-        status = copy_cache(h, packed, &damage);
-        if (status == GM_OK) goto out;
+        if (damage.code == GM_OK && read_cache(h, packed, &damage) == GM_OK) goto out;
         gm_say(h, "%s; it is not used", damage.text);
         clear_padded(w);
     }
@@ -160,12 +188,7 @@ static gm_status hold_mapped(const gm_holding *h, gm_error *err)
     gm_weights *w = h->weights;
     GM_TRY(gm_cache_find(h, false, &w->packed, err));
     if (w->packed == NULL) GM_TRY(gm_cache_build(h, &w->packed, err));
-    char *image = gm_packed_image(w->packed);
-    for (size_t i = 0; i < w->n_layers + 2; i++) {
-        gm_buf *list[GM_SECTION_BUFFERS];
-        size_t n = gm_section_buffers(w, i, NULL, list);
-        gm_section_place(list, n, image + w->section[i].offset);
-    }
+    place_image(w, gm_packed_image(w->packed));
 out:
     return status;
 }
@@ -211,13 +234,15 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
 {
     const gm_model_options *o = h->options;
     const gm_memory memory = gm_machine_memory("");
-    const uint64_t image = h->weights->image_bytes;
     uint64_t other = OTHER_BYTES, held = 0;
-    char weights[24], rest[24], have[24];
+    char weights[24], rest[24], have[24], image[24];
+    char mapped[256];
     const bool resident = o->hold == GM_HOLD_RESIDENT;
     const bool no_file = o->cache == GM_CACHE_OFF || gm_checkpoint_in_memory_only(h->checkpoint);
     *hold = o->hold;
-    if (resident) held = image;
+    if (resident)
+        held = gm_weights_bytes(h->arch, h->checkpoint, h->info->numerics,
+                                o->no_head && o->cache != GM_CACHE_WRITE);
     if (*hold == GM_HOLD_STREAMED)
         held = gm_weights_stream_bytes(h->arch, h->checkpoint, h->info->numerics, o->no_head);
     if (o->planned) other += gm_session_bytes_for(h->arch, h->info->numerics, o->planned);
@@ -232,12 +257,16 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
                        weights, rest, memory.free_by, have,
                        o->strict_memory ? "; refused by --strict-memory" : "");
     if (resident) *hold = GM_HOLD_MAPPED;
+    (void)snprintf(
+        mapped, sizeof mapped,
+        ", with mapped weights, for which a file of %s is written once; 'gm-probe collect "
+        "--stream' is faster and writes none, '--cache off' ends here",
+        gm_show_bytes(image, (double)h->weights->image_bytes));
     gm_say(h,
            "the weights take %s in memory and the rest %s, of which %s has %s free: going on, "
            "slowly%s",
            weights, rest, memory.free_by, have,
-           resident ? ", with mapped weights; 'gm-probe collect --stream' is faster"
-                    : "; a smaller --step-tokens takes less");
+           resident ? mapped : "; a smaller --step-tokens takes less");
     return GM_OK;
 }
 

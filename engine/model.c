@@ -150,7 +150,7 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
     info->resident_bytes =
         options->hold == GM_HOLD_STREAMED
             ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)
-            : gm_weights_bytes(arch, checkpoint, numerics);
+            : gm_weights_bytes(arch, checkpoint, numerics, options->no_head);
     info->kv_bytes_per_token = kv_bytes_per_token(arch, numerics);
     gm_checkpoint_digest(checkpoint, info->digest);
 }

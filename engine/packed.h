@@ -34,9 +34,14 @@ void gm_packed_close(gm_packed *packed);
 /* The image, mapped for reading only; it ends with the close. */
 void *gm_packed_image(const gm_packed *packed);
 
+/* Are the first n bytes of the file (SIZE_MAX: all) in huge pages of the page cache once they
+ * are mapped? Then weights are read where they lie as fast as from a copy. Brings them into
+ * memory; a file of a few huge pages needs none. */
+bool gm_packed_is_huge(gm_packed *packed, size_t n);
+
 /* Read section `i` to page-aligned memory; GM_EFORMAT when its sum is another. The chunks of a
  * section may be read by several threads: chunk c, of GM_READ_BYTES, adds to *sum, and whoever
- * has all of them compares. */
+ * has all of them compares. `section` NULL: the mapped ones are summed. */
 gm_status gm_packed_read(const gm_packed *packed, size_t i, void *to, gm_error *err) GM_MUST_USE;
 size_t gm_packed_n_chunks(const gm_packed *packed, size_t i);
 gm_status gm_packed_read_chunk(const gm_packed *packed, size_t i, size_t c, void *section,

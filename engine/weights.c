@@ -203,13 +203,13 @@ gm_status gm_weights_describe(gm_weights *w, const gm_arch *arch, const gm_check
 }
 
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
-                          gm_numerics numerics)
+                          gm_numerics numerics, bool no_head)
 {
     const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_weights w = {.n_layers = (size_t)arch->n_layers};
     uint64_t bytes = sizeof w + w.n_layers * (sizeof *w.layer + sizeof *w.section);
     describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
-    for (size_t i = 0; i < w.n_layers + 2; i++) {
+    for (size_t i = 0; i < w.n_layers + (no_head ? 1 : 2); i++) {
         gm_layer layer = {0};
         if (i > 0 && i <= w.n_layers) layer = describe_layer(arch, dtype, (int)i - 1);
         bytes += section_bytes(&w, i, &layer);

@@ -99,7 +99,7 @@ gm_dtype gm_weights_dtype(gm_numerics numerics);
 /* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but
  * the type of the embedding. */
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
-                          gm_numerics numerics);
+                          gm_numerics numerics, bool no_head);
 
 /* The same under GM_HOLD_STREAMED: two layers, final norm, head (unless no_head). */
 uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,

@@ -3,6 +3,7 @@
  * happens when memory is too small.
  * label: threads */
 #include <pthread.h>
+#include <sys/prctl.h>
 
 #include "base/outfile.h"
 #include "engine/session.h"
@@ -12,6 +13,7 @@
 
 #define TINY      TEST_DATA "/golden/models/deepseek-tied"
 #define OTHER     TEST_DATA "/golden/models/olmoe-clip"
+#define DEMO      TEST_DATA "/../notebooks-data/demo-model" /* 26 MB */
 #define FILE_NAME "packed-bf16.gm"
 
 enum { N_TOKENS = 70 };
@@ -74,6 +76,18 @@ static outcome resident_outcome(const char *folder)
     return all;
 }
 
+/* Is the cache in use where the page cache has it, without a copy? */
+static bool is_in_place(const char *folder)
+{
+    gm_model *model = NULL;
+    gm_error err = {0};
+    const gm_model_options options = options_of(GM_HOLD_RESIDENT, GM_CACHE_USE);
+    CHECK_OK(gm_model_open(&model, folder, &options, &err), err);
+    const bool in_place = model && model->weights->packed && !model->weights->image;
+    gm_model_close(model);
+    return in_place;
+}
+
 static void held_in_any_way(void)
 {
     make_folder("held");
@@ -82,6 +96,7 @@ static void held_in_any_way(void)
     CHECK(access("held/" FILE_NAME, F_OK) != 0);
     check_open("held", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, NULL);
     CHECK(access("held/" FILE_NAME, F_OK) == 0);
+    CHECK(is_in_place("held")); /* a small one always is */
     check_open("held", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, NULL);
     check_open("held", GM_HOLD_MAPPED, GM_CACHE_USE, &want, NULL);
     check_open("held", GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
@@ -90,6 +105,31 @@ static void held_in_any_way(void)
     CHECK(unlink("held/" FILE_NAME) == 0);
     check_open("held", GM_HOLD_STREAMED, GM_CACHE_WRITE, &want, "packing the weights once into");
     outcome_free(&want);
+}
+
+/* A cache that is not in huge pages is copied into some that are. */
+static void small_pages_are_copied(void)
+{
+    gm_model_options options = options_of(GM_HOLD_RESIDENT, GM_CACHE_WRITE);
+    gm_model *model[2] = {NULL};
+    gm_error err = {0};
+    char path[64];
+    options.cache_folder = "small-pages";
+    said[0] = '\0';
+    CHECK(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
+    for (int i = 0; i < 2; i++) CHECK_OK(gm_model_open(&model[i], DEMO, &options, &err), err);
+    CHECK(prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0) == 0);
+    CHECK_TEXT(said, "");
+    if (model[0] && model[1]) {
+        const gm_weights *packed = model[0]->weights, *copied = model[1]->weights;
+        CHECK(copied->image && copied->image_bytes == packed->image_bytes &&
+              memcmp(copied->image, packed->image, (size_t)packed->image_bytes) == 0);
+        snprintf(path, sizeof path, "small-pages/%.16s-bf16.gm",
+                 gm_model_get_info(model[0])->digest);
+        CHECK(unlink(path) == 0); /* so that the next run packs again */
+    }
+    gm_model_close(model[0]);
+    gm_model_close(model[1]);
 }
 
 /* ---- caches that are not right ---- */
@@ -328,7 +368,7 @@ static void survives_every_allocation_failure(void)
     CHECK(unlink(every_cache) == 0 && rmdir(options.cache_folder) == 0);
 }
 
-TESTS(TEST(held_in_any_way), TEST(caches_that_are_not_right),
+TESTS(TEST(held_in_any_way), TEST(small_pages_are_copied), TEST(caches_that_are_not_right),
       TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
       TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
       TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
