@@ -37,6 +37,7 @@ static gm_matrix_found fit(bool map, const size_t *order)
     how.map = map;
     how.quiet = true;
     how.hdbscan.min_cluster_size = 8;
+    how.umap.n_epochs = 100;
     CHECK_OK(gm_matrix_fit(&found, &m, &how, &err), err);
     return found;
 }
