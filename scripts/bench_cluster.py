@@ -3,12 +3,16 @@
 
     bench_cluster.py [--build DIR] [--documents N] [--work DIR] [--out CSV] [--kernels LIST] [--no-peers]
                      [--trace-only]
+    bench_cluster.py --full | --points N | --texts CORPUS         ours alone, one more measurement
 
 The trace (27 layers of 64 experts, 60 topics, texts; scripts/synthetic_trace.py) is made once in --work. Ours is the whole
 program, a process of its own: reading, neighbours, layout, clusters, keywords, figures of quality, writing; once with the best
 instructions and once, where the best are AMX, without them. A peer gets the usage vectors in memory, the same metric and sizes,
 all processors and no seed, after a run on few rows that does not count, so that nothing is compiled while the clock runs; it
 makes the map and the clusters and no more. Rows are appended to --out, a CSV of this machine.
+
+--full is a run whose figures of quality are of all documents. --points lays out and clusters so many points whose neighbours
+are given (tests/bench/bench_map.c), --texts finds the keywords of 250 MB of texts (tests/bench/bench_keywords.c).
 """
 import argparse
 import csv
@@ -16,45 +20,47 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 import synthetic_trace
+from bench_machine import csv_path, machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COLUMNS = ["date", "cpu", "processors", "memory_gb", "what", "documents", "stage", "seconds", "peak_gb", "version"]
+COLUMNS = ["date", "cpu", "instructions", "processors", "memory_gb", "what", "documents", "stage", "seconds", "peak_gb", "version"]
 MAP = ("neighbours", "graph", "start", "layout", "hdbscan")  # what a peer does as well
-
-
-def machine():
-    model = platform.machine()
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-    memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]
-    return {"cpu": model, "processors": os.cpu_count(), "memory_gb": round(int(memory) / 1e6, 1)}
 
 
 def run(command, environment=None):
     """What a process says, and the memory it held at most, in GB."""
-    child = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                             env={**os.environ, **(environment or {})})
-    out, err = child.stdout.read(), child.stderr.read()
-    _, status, used = os.wait4(child.pid, 0)
-    if status != 0:
-        sys.exit(f"bench_cluster: {command[0]}: {err.strip()}")
-    return out, err, used.ru_maxrss / 1e6
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        child = subprocess.Popen([str(part) for part in command], stdout=out, stderr=err,
+                                 env={**os.environ, **(environment or {})})
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        said, complained = out.read(), err.read()
+    if child.returncode != 0:
+        sys.exit(f"bench_cluster: {command[0]}: {complained.strip()}")
+    return said, complained, used.ru_maxrss / 1e6
+
+
+def stages_of(text):
+    """ "graph 0.14 s, start 0.6 s, ..., 3.1 s in all" """
+    stages = {name: float(seconds) for name, seconds in re.findall(r"(\w+) ([0-9.]+) s, ", text)}
+    stages["all"] = float(re.search(r"([0-9.]+) s in all", text).group(1))
+    return stages
 
 
 def ours(a, kernels):
-    out, err, peak = run([a.build / "bin/gm-cluster", "fit", a.trace, "-o", a.work / "cluster.atlas.h5", "--force"],
-                         {"GM_KERNELS": kernels})
-    stages = {name: float(seconds) for name, seconds in re.findall(r"(\w+) ([0-9.]+) s, ", err)}
-    stages["all"] = float(re.search(r"([0-9.]+) s in all", err).group(1))
+    out, err, peak = run([a.build / "bin/gm-cluster", "fit", a.trace, "-o", a.work / "cluster.atlas.h5", "--force",
+                          "--quality", "full" if a.full else "sample"], {"GM_KERNELS": kernels})
+    stages = stages_of(err.splitlines()[-1])
     stages["map"] = sum(stages[name] for name in MAP)
     return stages, peak, out.strip()
 
@@ -90,15 +96,27 @@ def peer_main(trace):
     print(json.dumps(out))
 
 
+def measure_part(a):
+    """The same of a program under tests/bench."""
+    name, argument = ("bench_map", a.points) if a.points else ("bench_keywords", a.texts)
+    out, _, peak = run([a.build / "tests/bench" / name, argument])
+    print(out.strip())
+    for stage, seconds in stages_of(out).items():
+        yield name, stage, seconds, peak, ""
+
+
 def measure(a):
     """Rows (what, stage, seconds, peak_gb, version)."""
+    if a.points or a.texts:
+        yield from measure_part(a)
+        return
     for kernels in a.kernels.split(","):
         stages, peak, said = ours(a, kernels)
         print(f"gm-cluster, {kernels}: {said}")
         print(", ".join(f"{stage} {seconds:.2f} s" for stage, seconds in stages.items()) + f", {peak:.2f} GB", flush=True)
         for stage, seconds in stages.items():
-            yield f"gm-cluster {kernels}", stage, seconds, peak, ""
-    if a.no_peers:
+            yield f"gm-cluster {kernels}{', full quality' if a.full else ''}", stage, seconds, peak, ""
+    if a.no_peers or a.full:
         return
     found = json.loads(run([sys.executable, "-W", "ignore", __file__, "--peers-of", a.trace])[0].splitlines()[-1])
     for peer in ("hdbscan", "fast_hdbscan"):
@@ -129,6 +147,9 @@ def options():
     parser.add_argument("--kernels", default="auto,avx512f", metavar="LIST", help="instructions ours may use, a run each")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--trace-only", action="store_true", help="make the trace and end")
+    parser.add_argument("--full", action="store_true", help="ours alone, figures of quality over all documents")
+    parser.add_argument("--points", type=int, help="a map of so many points whose neighbours are given")
+    parser.add_argument("--texts", metavar="CORPUS", help="keywords of 250 MB of its texts")
     parser.add_argument("--peers-of", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -139,15 +160,14 @@ def main():
         return peer_main(a.peers_of)
     a.work.mkdir(parents=True, exist_ok=True)
     a.trace = a.work / f"cluster-{a.documents}.trace.h5"
-    if not a.trace.exists():
+    if not a.trace.exists() and not a.points and not a.texts:
         synthetic_trace.write(a.trace, synthetic_trace.options(["-o", str(a.trace), "--documents", str(a.documents)]))
     if a.trace_only:
         return 0
     rows = list(measure(a))
     show(rows)
     about = machine()
-    name = re.sub(r"[^a-z0-9]+", "-", about["cpu"].lower()).strip("-")
-    path = a.out or ROOT / f"notebooks-data/bench/cluster-{name}-{about['processors']}.csv"
+    path = a.out or csv_path("cluster", about)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
     with open(path, "a", newline="") as file:
@@ -155,7 +175,7 @@ def main():
         if new:
             out.writeheader()
         for what, stage, seconds, peak, version in rows:
-            out.writerow({"date": datetime.date.today().isoformat(), **about, "what": what, "documents": a.documents,
+            out.writerow({"date": datetime.date.today().isoformat(), **about, "what": what, "documents": a.points or a.documents,
                           "stage": stage, "seconds": round(seconds, 2), "peak_gb": round(peak, 2), "version": version})
     return 0
 

@@ -31,26 +31,16 @@ import datetime
 import json
 import os
 import pathlib
-import platform
 import random
 import shutil
 import subprocess
 import sys
 
+from bench_machine import csv_path, machine
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENT = 512
 SHAPE = "olmoe-1b-7b"
-
-
-def machine():
-    model = platform.machine()
-    for line in open("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-    flags = next((line for line in open("/proc/cpuinfo") if line.startswith("flags")), "").split()
-    has = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]
-    return {"cpu": model, "instructions": " ".join(has), "processors": os.cpu_count(), "memory_gb": round(int(memory) / 1e6, 1)}
 
 
 class Bench:
@@ -301,8 +291,7 @@ def main():
     if a.prepare:
         return
     about = machine()
-    name = "-".join("".join(c if c.isalnum() else " " for c in about["cpu"]).lower().split())
-    path = a.out or ROOT / f"notebooks-data/bench/engine-{name}-{about['processors']}.csv"
+    path = a.out or csv_path("engine", about)
     for stage in stages:
         print(f"== {stage}", flush=True)
         b = Bench(a)
