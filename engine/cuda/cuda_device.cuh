@@ -111,20 +111,6 @@ __device__ __forceinline__ uint4 load_once(const uint4 *at)
 #endif
 }
 
-__device__ __forceinline__ void load_weights(const bf16 *at, float out[VEC])
-{
-    split(load_once((const uint4 *)(const void *)at), out);
-}
-
-__device__ __forceinline__ void load_weights(const float *at, float out[VEC])
-{
-    const uint4 *q = (const uint4 *)(const void *)at;
-    const uint4 a = load_once(q), b = load_once(q + 1);
-    const unsigned word[VEC] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
-#pragma unroll
-    for (int i = 0; i < VEC; i++) out[i] = __uint_as_float(word[i]);
-}
-
 __device__ __forceinline__ uint2 load_once(const uint2 *at)
 {
 #ifdef GM_EMULATED_CUDA
@@ -138,11 +124,72 @@ __device__ __forceinline__ uint2 load_once(const uint2 *at)
 #endif
 }
 
-/* A byte becomes the last one of 2^23's fraction: with its sign bit turned it counts from 128. */
-__device__ __forceinline__ void load_weights(const int8 *at, float out[VEC])
+/* Eight weights as they lie in memory. */
+template <typename W> struct Raw {
+    uint4 q;
+};
+template <> struct Raw<float> {
+    uint4 low, high;
+};
+template <> struct Raw<int8> {
+    uint2 q;
+};
+template <> struct Raw<fp8> {
+    uint2 q;
+};
+
+__device__ __forceinline__ void load_raw(const bf16 *at, Raw<bf16> *raw)
 {
-    const uint2 q = load_once((const uint2 *)(const void *)at);
-    const unsigned word[2] = {q.x ^ 0x80808080u, q.y ^ 0x80808080u};
+    raw->q = load_once((const uint4 *)(const void *)at);
+}
+
+__device__ __forceinline__ void load_raw(const float *at, Raw<float> *raw)
+{
+    const uint4 *q = (const uint4 *)(const void *)at;
+    raw->low = load_once(q);
+    raw->high = load_once(q + 1);
+}
+
+__device__ __forceinline__ void load_raw(const int8 *at, Raw<int8> *raw)
+{
+    raw->q = load_once((const uint2 *)(const void *)at);
+}
+
+__device__ __forceinline__ void load_raw(const fp8 *at, Raw<fp8> *raw)
+{
+    raw->q = load_once((const uint2 *)(const void *)at);
+}
+
+/* Eight elements that other warps read too: they stay in L1. */
+__device__ __forceinline__ void load_shared(const bf16 *at, Raw<bf16> *raw)
+{
+    raw->q = *(const uint4 *)(const void *)at;
+}
+
+__device__ __forceinline__ void load_shared(const float *at, Raw<float> *raw)
+{
+    raw->low = *(const uint4 *)(const void *)at;
+    raw->high = *(const uint4 *)(const void *)(at + 4);
+}
+
+/* Their values. */
+__device__ __forceinline__ void expand(const Raw<bf16> &raw, float out[VEC])
+{
+    split(raw.q, out);
+}
+
+__device__ __forceinline__ void expand(const Raw<float> &raw, float out[VEC])
+{
+    const uint4 a = raw.low, b = raw.high;
+    const unsigned word[VEC] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+#pragma unroll
+    for (int i = 0; i < VEC; i++) out[i] = __uint_as_float(word[i]);
+}
+
+/* A byte becomes the last one of 2^23's fraction: with its sign bit turned it counts from 128. */
+__device__ __forceinline__ void expand(const Raw<int8> &raw, float out[VEC])
+{
+    const unsigned word[2] = {raw.q.x ^ 0x80808080u, raw.q.y ^ 0x80808080u};
 #pragma unroll
     for (int i = 0; i < VEC; i++)
         out[i] =
@@ -151,10 +198,9 @@ __device__ __forceinline__ void load_weights(const int8 *at, float out[VEC])
 
 /* e4m3's exponent and fraction, moved by a bit, are those of a half that is 2^8 times smaller:
  * two at once. The sums are small by the same factor; scale_of makes up for it. */
-__device__ __forceinline__ void load_weights(const fp8 *at, float out[VEC])
+__device__ __forceinline__ void expand(const Raw<fp8> &raw, float out[VEC])
 {
-    const uint2 q = load_once((const uint2 *)(const void *)at);
-    const unsigned word[2] = {q.x, q.y};
+    const unsigned word[2] = {raw.q.x, raw.q.y};
 #pragma unroll
     for (int w = 0; w < 2; w++) {
         const unsigned low = word[w] << 8; /* bytes 0 and 2 */
@@ -166,6 +212,19 @@ __device__ __forceinline__ void load_weights(const fp8 *at, float out[VEC])
         out[4 * w + 3] = half_value(odd >> 16);
     }
 }
+
+template <typename W> __device__ __forceinline__ void load_weights(const W *at, float out[VEC])
+{
+    Raw<W> raw;
+    load_raw(at, &raw);
+    expand(raw, out);
+}
+
+/* Loads of a row that a lane has on their way at once: all are asked for before the first is
+ * used, the last ones of a row too. */
+template <typename W> struct Depth {
+    enum { value = ON_THEIR_WAY / (int)sizeof(W) / VEC };
+};
 
 /* What the sum of output n of a matrix of `rows` is multiplied with. */
 template <typename W>
@@ -224,34 +283,53 @@ __host__ __device__ inline size_t placed_floats(size_t n)
     return (n + SWEEP - 1) / SWEEP * SWEEP;
 }
 
+/* sum[n][r] += eight weights of row n times those of vector r at `at`. */
+template <int N, int R>
+__device__ __forceinline__ void add_products(const float (&a)[N][VEC], const float *at,
+                                             size_t x_floats, float (&sum)[N][R])
+{
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        float b[VEC];
+        const float4 low = *(const float4 *)(const void *)(at + r * x_floats);
+        const float4 high = *(const float4 *)(const void *)(at + r * x_floats + SWEEP / 2);
+        b[0] = low.x, b[1] = low.y, b[2] = low.z, b[3] = low.w;
+        b[4] = high.x, b[5] = high.y, b[6] = high.z, b[7] = high.w;
+#pragma unroll
+        for (int n = 0; n < N; n++)
+#pragma unroll
+            for (int i = 0; i < VEC; i++) sum[n][r] = fmaf(a[n][i], b[i], sum[n][r]);
+    }
+}
+
 /* sum[n][r] = row n of the weights times vector r, for this warp's lanes together. `vecs` is the
  * rows' length in vectors of 8; vectors lie `x_floats` apart in shared memory. */
 template <int N, int R, typename W>
 __device__ __forceinline__ void dot_rows(const W *const (&w)[N], int vecs, const float *x,
                                          size_t x_floats, float (&sum)[N][R])
 {
+    constexpr int DEPTH = Depth<W>::value;
     const int lane = threadIdx.x % WARP;
 #pragma unroll
     for (int n = 0; n < N; n++)
 #pragma unroll
         for (int r = 0; r < R; r++) sum[n][r] = 0.0f;
-#pragma unroll(ON_THEIR_WAY / sizeof(W) / VEC)
-    for (int v = lane; v < vecs; v += WARP) {
-        float a[N][VEC];
+    for (int first = lane; first < vecs; first += WARP * DEPTH) {
+        Raw<W> raw[DEPTH][N];
 #pragma unroll
-        for (int n = 0; n < N; n++) load_weights(w[n] + (size_t)v * VEC, a[n]);
-        const float *at = x + v / WARP * SWEEP + lane * 4;
-#pragma unroll
-        for (int r = 0; r < R; r++) {
-            float b[VEC];
-            const float4 low = *(const float4 *)(const void *)(at + r * x_floats);
-            const float4 high = *(const float4 *)(const void *)(at + r * x_floats + SWEEP / 2);
-            b[0] = low.x, b[1] = low.y, b[2] = low.z, b[3] = low.w;
-            b[4] = high.x, b[5] = high.y, b[6] = high.z, b[7] = high.w;
+        for (int d = 0; d < DEPTH; d++)
 #pragma unroll
             for (int n = 0; n < N; n++)
+                if (first + d * WARP < vecs)
+                    load_raw(w[n] + (size_t)(first + d * WARP) * VEC, &raw[d][n]);
 #pragma unroll
-                for (int i = 0; i < VEC; i++) sum[n][r] = fmaf(a[n][i], b[i], sum[n][r]);
+        for (int d = 0; d < DEPTH; d++) {
+            const int v = first + d * WARP;
+            if (v >= vecs) break;
+            float a[N][VEC];
+#pragma unroll
+            for (int n = 0; n < N; n++) expand(raw[d][n], a[n]);
+            add_products(a, x + v / WARP * SWEEP + lane * 4, x_floats, sum);
         }
     }
 #pragma unroll

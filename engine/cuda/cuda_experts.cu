@@ -134,20 +134,35 @@ __device__ __forceinline__ void columns_of(const W *matrix, int rows, int d, int
                                            float (&sum)[COLUMNS])
 {
     const W *const w[COLUMNS] = {matrix + d * stride, matrix + second * stride};
+    constexpr int DEPTH = Depth<W>::value;
     const int vecs = (width + VEC - 1) / VEC;
     sum[0] = sum[1] = 0.0f;
-#pragma unroll(ON_THEIR_WAY / sizeof(W) / VEC)
-    for (int v = threadIdx.x % WARP; v < vecs; v += WARP) {
-        float a[COLUMNS][VEC], b[VEC];
-        load_weights(w[0] + (size_t)v * VEC, a[0]);
-        load_weights(w[1] + (size_t)v * VEC, a[1]);
-        load_vector(hidden + (size_t)v * VEC, b);
-        if (v * VEC + VEC > width) /* behind it lies what another layer left */
-            for (int i = width - v * VEC; i < VEC; i++) b[i] = 0.0f;
+    for (int first = (int)threadIdx.x % WARP; first < vecs; first += WARP * DEPTH) {
+        Raw<W> raw[DEPTH][COLUMNS];
+        Raw<X> own[DEPTH];
 #pragma unroll
-        for (int i = 0; i < VEC; i++) {
-            sum[0] = fmaf(a[0][i], b[i], sum[0]);
-            sum[1] = fmaf(a[1][i], b[i], sum[1]);
+        for (int i = 0; i < DEPTH; i++) {
+            const size_t at = (size_t)(first + i * WARP) * VEC;
+            if (first + i * WARP >= vecs) break;
+            load_raw(w[0] + at, &raw[i][0]);
+            load_raw(w[1] + at, &raw[i][1]);
+            load_shared(hidden + at, &own[i]);
+        }
+#pragma unroll
+        for (int i = 0; i < DEPTH; i++) {
+            const int at = (first + i * WARP) * VEC;
+            if (first + i * WARP >= vecs) break;
+            float a[COLUMNS][VEC], b[VEC];
+            expand(raw[i][0], a[0]);
+            expand(raw[i][1], a[1]);
+            expand(own[i], b);
+#pragma unroll
+            for (int k = 0; k < VEC; k++) {
+                /* behind the width lies what another layer left */
+                const float x = at + k < width ? b[k] : 0.0f;
+                sum[0] = fmaf(a[0][k], x, sum[0]);
+                sum[1] = fmaf(a[1][k], x, sum[1]);
+            }
         }
     }
     sum[0] = warp_sum(sum[0]) * scale_of(matrix, (size_t)rows, stride, d);
