@@ -13,7 +13,7 @@ static const double LEAST_RECALL = 0.95; /* of approximate neighbours, without a
 gm_fit_options gm_fit_defaults(void)
 {
     return (gm_fit_options){
-        .n_neighbors = 15, .umap = gm_umap_defaults(), .naming = {.stems = true}};
+        .n_neighbors = 15, .umap = gm_umap_defaults(), .cluster_dim = 2, .naming = {.stems = true}};
 }
 
 static gm_status check_usage(const gm_usage *usage, const gm_fit_options *options, gm_error *err)
@@ -78,7 +78,54 @@ static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn, const gm_fit_o
                 100 * a->recall, a->n_checked, gm_neighbours_effort(&options->neighbours));
 }
 
-/* The map of the points: xy (M,2). */
+/* A layout of the points in options->umap.dim dimensions, and what it keeps of the neighbours in
+ * `wide`; NULL: those are not exact, and exact ones are looked for. */
+static gm_status lay_out(float *at, gm_graph *graph, gm_umap_report *report, gm_map_quality *kept,
+                         const gm_points *points, const gm_knn *knn, const gm_knn *wide,
+                         const gm_fit_options *options, gm_stages *stages, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_progress progress;
+    const size_t n = points->n;
+    gm_umap_options umap = options->umap;
+    umap.stages = stages;
+    gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
+    GM_TRY(gm_umap_fit(at, graph, points, knn, &umap, report, &progress, err));
+    gm_progress_end(&progress);
+    if (!report->spectral_converged)
+        gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
+                "reached",
+                report->spectral_rounds);
+    const int judged = judged_neighbours(options, n);
+    const size_t n_rows = options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
+    if (wide)
+        GM_TRY(gm_map_quality_of(kept, points, wide, at, umap.dim, judged, n_rows, err));
+    else
+        GM_TRY(gm_map_quality_find(kept, points, at, umap.dim, judged, n_rows, err));
+    gm_stages_end(stages, "quality");
+out:
+    return status;
+}
+
+/* The same in as many dimensions as clusters are found in, to a->space (M,D). */
+static gm_status find_space(gm_analysis *a, const gm_points *points, const gm_knn *knn,
+                            const gm_knn *wide, const gm_fit_options *options, gm_error *err)
+{
+    gm_fit_options how = *options;
+    gm_umap_report report; /* of the same graph: a, b, epochs and parts are the map's */
+    gm_graph graph = {0};
+    how.umap.dim = options->cluster_dim;
+    a->space = gm_alloc2(a->usage.n, (size_t)options->cluster_dim, sizeof *a->space);
+    if (a->space == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for %zu documents in %d dimensions", a->usage.n,
+                       options->cluster_dim);
+    gm_status status = lay_out(a->space, &graph, &report, &a->dimensions.kept, points, knn, wide,
+                               &how, &a->stages, err);
+    gm_graph_clear(&graph);
+    return status;
+}
+
+/* The map of the points: xy (M,2), and the space in which they are clustered. */
 static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -99,24 +146,14 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
-    gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
-    gm_umap_options umap = options->umap;
-    umap.stages = &a->stages;
-    GM_TRY(gm_umap_fit(a->xy, &a->graph, &points, &knn, &umap, &a->umap, &progress, err));
-    gm_progress_end(&progress);
-    if (!a->umap.spectral_converged)
-        gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
-                "reached",
-                a->umap.spectral_rounds);
+    const gm_knn *exact = a->n_checked > 0 ? NULL : &wide;
+    GM_TRY(lay_out(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options, &a->stages,
+                   err));
     if (a->umap.n_isolated > 0)
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
-    const size_t n_rows = options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
-    if (a->n_checked > 0) /* a map is judged by exact neighbours */
-        GM_TRY(gm_map_quality_find(&a->map, &points, a->xy, 2, judged, n_rows, err));
-    else
-        GM_TRY(gm_map_quality_of(&a->map, &points, &wide, a->xy, 2, judged, n_rows, err));
-    gm_stages_end(&a->stages, "quality");
+    GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
+    if (options->cluster_dim > 2) GM_TRY(find_space(a, &points, &knn, exact, options, err));
 out:
     gm_points_clear(&points);
     gm_knn_clear(&wide);
@@ -162,11 +199,13 @@ static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm
     const size_t n = a->distinct.m;
     gm_hdbscan_options *used = &a->hdbscan;
     *used = gm_rerun_defaults(&options->hdbscan, n);
-    GM_TRY(gm_rerun_cluster(&a->clustering, a->xy, 2, &a->graph, used, err));
+    GM_TRY(gm_rerun_cluster(&a->clustering, a->space ? a->space : a->xy, options->cluster_dim,
+                            &a->graph, used, err));
     gm_stages_end(&a->stages, "hdbscan");
     if (options->target_clusters > 0) GM_TRY(aim(a, options->target_clusters, err));
     if (n < a->usage.n) {
-        gm_distinct_spread_map(a->xy, &a->distinct);
+        gm_distinct_spread_map(a->xy, 2, &a->distinct);
+        if (a->space) gm_distinct_spread_map(a->space, (size_t)options->cluster_dim, &a->distinct);
         GM_TRY(gm_distinct_spread_graph(&a->graph, &a->distinct, err));
         GM_TRY(gm_distinct_spread_clusters(&a->clustering, &a->distinct, err));
     }
@@ -227,6 +266,8 @@ out:
 static gm_status assess(gm_analysis *a, gm_trace *trace, const gm_fit_options *options,
                         gm_error *err)
 {
+    gm_umap_options umap = options->umap; /* of the space in which clusters were found */
+    umap.dim = options->cluster_dim;
     const gm_assess_input in = {.control = {.trace = trace,
                                             .usage = &a->usage,
                                             .distinct = &a->distinct,
@@ -235,14 +276,19 @@ static gm_status assess(gm_analysis *a, gm_trace *trace, const gm_fit_options *o
                                             .metric = options->metric,
                                             .n_neighbors = options->n_neighbors,
                                             .neighbours = &options->neighbours,
-                                            .umap = &options->umap,
+                                            .umap = &umap,
                                             .hdbscan = &a->hdbscan},
-                                .xy = a->xy,
+                                .at = a->space ? a->space : a->xy,
+                                .dim = options->cluster_dim,
                                 .n_clusters = a->clustering.n_clusters,
                                 .keyword = a->keyword,
                                 .level = options->quality,
                                 .quiet = options->quiet};
     gm_status status = gm_assess(&a->assessment, &in, err);
+    a->dimensions.dim = options->cluster_dim;
+    if (status == GM_OK && a->space)
+        status = gm_dimensions_compare(&a->dimensions, a->xy, &a->graph, &a->distinct,
+                                       a->clustering.label, &a->hdbscan, err);
     gm_stages_end(&a->stages, "quality");
     return status;
 }
@@ -286,6 +332,7 @@ void gm_analysis_clear(gm_analysis *a)
     gm_distinct_clear(&a->distinct);
     gm_graph_clear(&a->graph);
     gm_free(a->xy);
+    gm_free(a->space);
     gm_clustering_clear(&a->clustering);
     gm_naming_clear(&a->words);
     gm_assessment_clear(&a->assessment);

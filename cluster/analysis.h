@@ -6,6 +6,7 @@
 #define GM_ANALYSIS_H
 
 #include "cluster/assess.h"
+#include "cluster/dimensions.h"
 #include "cluster/distinct.h"
 #include "cluster/hdbscan.h"
 #include "cluster/map_quality.h"
@@ -20,7 +21,8 @@ typedef struct gm_fit_options {
     gm_metric metric;
     int n_neighbors; /* the document itself counted */
     gm_neighbour_options neighbours;
-    gm_umap_options umap;
+    gm_umap_options umap;       /* of the map; umap.dim is 2 */
+    int cluster_dim;            /* dimensions in which clusters are found; 2: on the map */
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by N; min_samples 0: by that */
     size_t target_clusters;     /* 0: none; else min_cluster_size is chosen for it */
     gm_naming_options naming;
@@ -37,6 +39,7 @@ typedef struct gm_analysis {
     gm_graph graph;
     gm_umap_report umap;
     float *xy;                  /* (N,2) */
+    float *space;               /* (N,D) where clusters were found; NULL: on the map */
     gm_clustering clustering;   /* labels numbered by size */
     gm_words_of words;          /* empty when the trace has no texts */
     const char **keyword;       /* (C,10) borrowed from words */
@@ -50,8 +53,10 @@ typedef struct gm_analysis {
     size_t n_checked;     /* points whose neighbours were compared with exact ones; 0: all are */
     double recall;        /* share of these that was found */
     gm_map_quality map;
-    double neighbour_purity; /* share of neighbours of a point's own subset */
-    double neighbour_chance; /* what it is by chance */
+    double density_kept;      /* gm_density_kept of the map */
+    gm_dimensions dimensions; /* clusters against those of the map */
+    double neighbour_purity;  /* share of neighbours of a point's own subset */
+    double neighbour_chance;  /* what it is by chance */
     gm_assessment assessment;
     gm_stages stages; /* how long each step took */
 } gm_analysis;

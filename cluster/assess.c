@@ -12,7 +12,8 @@ static gm_status find_validity(gm_assessment *a, const gm_assess_input *in, gm_e
     gm_status status = GM_OK;
     const gm_distinct *distinct = in->control.distinct;
     uint32_t *row = gm_alloc(distinct->m, sizeof *row);
-    float *at = gm_alloc2(distinct->m, 2, sizeof *at);
+    const size_t dim = (size_t)in->dim;
+    float *at = gm_alloc2(distinct->m, dim, sizeof *at);
     int32_t *label = gm_alloc(distinct->m, sizeof *label);
     if (!row || !at || !label)
         GM_FAIL(GM_EMEM, "no memory for the validity of %zu points", distinct->m);
@@ -20,10 +21,10 @@ static gm_status find_validity(gm_assessment *a, const gm_assess_input *in, gm_e
                                   in->level == GM_QUALITY_FULL ? distinct->m : GM_VALIDITY_SAMPLE);
     for (size_t i = 0; i < a->n_dbcv; i++) {
         size_t d = distinct->first[row[i]];
-        memcpy(at + 2 * i, in->xy + 2 * d, 2 * sizeof *at);
+        memcpy(at + dim * i, in->at + dim * d, dim * sizeof *at);
         label[i] = in->control.label[d];
     }
-    GM_TRY(gm_validity_find(&a->dbcv, a->validity, at, 2, label, a->n_dbcv, in->n_clusters, err));
+    GM_TRY(gm_validity_find(&a->dbcv, a->validity, at, dim, label, a->n_dbcv, in->n_clusters, err));
 out:
     gm_free(row);
     gm_free(at);

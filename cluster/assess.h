@@ -43,7 +43,8 @@ typedef struct gm_assessment {
 
 typedef struct gm_assess_input {
     gm_control_input control; /* trace, usage, labels and options; `most` is left to the level */
-    const float *xy;          /* (N,2) */
+    const float *at;          /* (N,dim) where clusters were found */
+    int dim;
     size_t n_clusters;
     const char *const *keyword; /* (C, GM_N_KEYWORDS) */
     gm_quality_level level;

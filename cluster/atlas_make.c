@@ -19,21 +19,25 @@ static gm_status no_memory(gm_error *err)
 static gm_status put_documents(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a,
                                const gm_trace_samples *samples, gm_error *err)
 {
-    const size_t n = a->usage.n;
+    const size_t n = a->usage.n, dim = a->space ? (size_t)a->dimensions.dim : 0;
     float *xy = gm_arena_alloc(arena, 2 * n, sizeof *xy);
+    float *space = gm_arena_alloc(arena, dim * n, sizeof *space);
     int32_t *cluster = gm_arena_alloc(arena, n, sizeof *cluster);
     float *probability = gm_arena_alloc(arena, n, sizeof *probability);
     float *outlier = gm_arena_alloc(arena, n, sizeof *outlier);
-    if (!xy || !cluster || !probability || !outlier) return no_memory(err);
+    if (!xy || !space || !cluster || !probability || !outlier) return no_memory(err);
     for (size_t i = 0; i < n; i++) {
         size_t at = a->usage.place[i];
         xy[2 * at] = a->xy[2 * i], xy[2 * at + 1] = a->xy[2 * i + 1];
+        for (size_t c = 0; a->space && c < dim; c++) space[dim * at + c] = a->space[dim * i + c];
         cluster[at] = a->clustering.label[i];
         probability[at] = a->clustering.probability[i];
         outlier[at] = a->clustering.outlier[i];
     }
     atlas->n = n;
     atlas->xy = xy;
+    atlas->space = a->space ? space : NULL;
+    atlas->cluster_dim = a->space ? a->dimensions.dim : 2;
     atlas->cluster = cluster;
     atlas->probability = probability;
     atlas->outlier = outlier;

@@ -49,6 +49,13 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_f64(&out, "repulsion", umap->repulsion);
     gm_json_put_i64(&out, "negative_samples", umap->negative_rate);
     gm_json_put_string(&out, "layout", layout[umap->layout]);
+    gm_json_put_bool(&out, "densmap", umap->densmap);
+    if (umap->densmap) {
+        gm_json_put_f64(&out, "dens_lambda", umap->density.lambda);
+        gm_json_put_f64(&out, "dens_frac", umap->density.fraction);
+        gm_json_put_f64(&out, "dens_var_shift", umap->density.var_shift);
+    }
+    gm_json_put_i64(&out, "cluster_dimensions", options->cluster_dim);
     gm_json_put_u64(&out, "seed", umap->seed);
     gm_json_put_u64(&out, "min_cluster_size", hdbscan->min_cluster_size);
     gm_json_put_i64(&out, "min_samples", hdbscan->min_samples);
@@ -159,6 +166,22 @@ static void put_stability(gm_json_out *out, const gm_stability *s)
     gm_json_close_object(out);
 }
 
+/* Clusters found in more dimensions, against the map and its clusters. */
+static void put_dimensions(gm_json_out *out, const gm_dimensions *d, size_t n)
+{
+    gm_json_open_object(out, "dimensions");
+    gm_json_put_i64(out, "dimensions", d->dim);
+    put_figure(out, "trustworthiness", d->kept.trustworthiness);
+    put_figure(out, "continuity", d->kept.continuity);
+    put_figure(out, "neighbours_kept", d->kept.preserved);
+    gm_json_put_u64(out, "map_clusters", d->n_clusters);
+    put_figure(out, "map_noise_share", (double)d->n_noise / (double)n);
+    put_figure(out, "ari", d->ari);
+    put_figure(out, "ami", d->ami);
+    put_figure(out, "noise_alike", d->noise_alike);
+    gm_json_close_object(out);
+}
+
 /* Share of documents without a cluster among those of each group below n_groups. */
 static gm_status put_noise_by(gm_json_out *out, const char *key, const gm_atlas *atlas,
                               const uint16_t *group, const char *const *name, size_t n_groups,
@@ -217,6 +240,8 @@ static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_at
     put_figure(out, "neighbours_kept", a->map.preserved);
     gm_json_put_i64(out, "map_neighbours", a->map.k);
     gm_json_put_u64(out, "map_documents", a->map.n_rows);
+    put_figure(out, "density_correlation", a->density_kept);
+    if (a->dimensions.dim > 2) put_dimensions(out, &a->dimensions, n);
     if (atlas->n_subsets > 1) GM_TRY(put_subsets(out, a, atlas, err));
     put_assessment(out, &a->assessment);
     gm_json_open_array(out, "split_half_correlation");

@@ -14,7 +14,8 @@ static const gm_threshold thresholds[] = {
     {"validity", 0.5, 0},          {"noise_share", 0.2, 0.4},   {"homogeneity", 0.7, 0.5},
     {"purity", 0.75, 0.5},         {"seed_ari", 0.7, 0.5},      {"half_ari", 0.7, 0.5},
     {"seed_jaccard", 0.75, 0.5},   {"half_jaccard", 0.75, 0.5}, {"coherence", 0.1, 0},
-    {"diversity", 0.7, 0.5},       {"length_noise", 0.3, 0.5},  {"length_cluster", 0.3, 0.5},
+    {"dimensions.ari", 0.7, 0.5},  {"diversity", 0.7, 0.5},     {"length_noise", 0.3, 0.5},
+    {"length_cluster", 0.3, 0.5},
 };
 
 const gm_threshold *gm_threshold_find(const char *figure)
@@ -73,6 +74,19 @@ static void say_map(gm_json_out *out, const gm_analysis *a)
              "The map tears neighbourhoods apart or invents them; trust no distance on it"),
         m->trustworthiness, m->continuity, m->k, 100 * m->preserved,
         100.0 * m->k / (double)(a->distinct.m - 1));
+}
+
+/* Do clusters that were found in more dimensions stand together on the map? */
+static void say_dimensions(gm_json_out *out, const gm_dimensions *d)
+{
+    if (d->dim <= 2) return;
+    gm_verdict v = gm_threshold_judge("dimensions.ari", d->ari);
+    say(out, v, "dimensions",
+        "%s: clusters were found in %d dimensions; against the map's own %zu an ARI of %.2f, an "
+        "AMI of %.2f, %.0f %% of the documents noise in both or in neither",
+        pick(v, "The map shows the clusters as they are", "The map shows most clusters as they are",
+             "The map does not show the clusters as they are: trust their members, not its shapes"),
+        d->dim, d->n_clusters, d->ari, d->ami, 100 * d->noise_alike);
 }
 
 static void say_density(gm_json_out *out, const gm_assessment *f)
@@ -279,6 +293,7 @@ gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas 
     gm_status status = GM_OK;
     gm_json_open_array(out, "verdict");
     say_map(out, a);
+    say_dimensions(out, &a->dimensions);
     say_noise(out, atlas);
     say_density(out, &a->assessment);
     say_stability(out, a);

@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "cluster/layout_lanes.h"
+
 gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -37,19 +39,23 @@ void gm_distinct_clear(gm_distinct *distinct)
 
 /* ---- map ---- */
 
-void gm_distinct_spread_map(float *xy, const gm_distinct *d)
+void gm_distinct_spread_map(float *xy, size_t dim, const gm_distinct *d)
 {
-    double centre[2] = {0}, radius = 1;
-    for (size_t i = 0; i < 2 * d->m; i++) centre[i % 2] += (double)xy[i] / (double)d->m;
+    double centre[GM_MAX_LAYOUT_DIM] = {0}, radius = 1;
+    for (size_t i = 0; i < dim * d->m; i++) centre[i % dim] += (double)xy[i] / (double)d->m;
     for (size_t i = 0; i < d->m; i++) {
-        double dx = (double)xy[2 * i] - centre[0], dy = (double)xy[2 * i + 1] - centre[1];
-        radius = fmax(radius, sqrt(dx * dx + dy * dy));
+        double squared = 0;
+        for (size_t c = 0; c < dim; c++) {
+            double away = (double)xy[dim * i + c] - centre[c];
+            squared += away * away;
+        }
+        radius = fmax(radius, sqrt(squared));
     }
+    centre[0] -= 1.25 * radius;
     for (size_t i = d->n; i-- > 0;) { /* backwards: a point's number is at most its document's */
         size_t p = d->point[i];
-        bool none = p == GM_NO_POINT;
-        xy[2 * i] = none ? (float)(centre[0] - 1.25 * radius) : xy[2 * p];
-        xy[2 * i + 1] = none ? (float)centre[1] : xy[2 * p + 1];
+        for (size_t c = 0; c < dim; c++)
+            xy[dim * i + c] = p == GM_NO_POINT ? (float)centre[c] : xy[dim * p + c];
     }
 }
 

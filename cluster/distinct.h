@@ -24,9 +24,9 @@ typedef struct gm_distinct {
 gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *err) GM_MUST_USE;
 void gm_distinct_clear(gm_distinct *distinct);
 
-/* xy holds (M,2) places and has room for (N,2): every document gets its point's; those
- * without one stand left of the middle, outside the map. */
-void gm_distinct_spread_map(float *xy, const gm_distinct *distinct);
+/* xy holds (M,dim) places and has room for (N,dim), dim <= GM_MAX_LAYOUT_DIM: every document gets
+ * its point's; those without one stand left of the middle, outside the map. */
+void gm_distinct_spread_map(float *xy, size_t dim, const gm_distinct *distinct);
 
 /* Replace the graph of points by one of documents: the first of each point has its edges,
  * the others one edge of weight 1 to the first. Errors: GM_EMEM, the graph is as it was. */

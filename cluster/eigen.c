@@ -13,6 +13,7 @@
 
 enum {
     W = GM_EIGEN_WIDTH, /* columns of the block */
+    A_PASS = 4,         /* vectors that one block finds */
     DEGREE = 32,        /* of the Chebyshev filter */
     CHUNK = 4096,       /* rows that are summed together */
     AT_ONCE = 512,      /* rows that a thread takes */
@@ -26,7 +27,8 @@ typedef struct eigen {
     const gm_eigen_rows *rows;
     uint32_t *order;   /* (N) points of the graph, those near each other close together */
     gm_eigen_matrix s; /* S in that order */
-    double *trivial;   /* (N) sqrt(degree), length 1: the eigenvector of value 1 */
+    double *known;     /* (n_known, N) of length 1: that of value 1, sqrt(degree); those found */
+    size_t n_known;
     double *x, *y, *z; /* (N,W) */
     double *partial;   /* (n_chunks, W*W) */
 } eigen;
@@ -63,13 +65,16 @@ static void multiply(const eigen *e, double *out, const double *in, const double
         e->rows->multiply(i, i + AT_ONCE < e->n ? i + AT_ONCE : e->n, out, in, q);
 }
 
-static void remove_trivial(const eigen *e, double *x)
+static void remove_known(const eigen *e, double *x)
 {
-    double along[W] = {0};
-    for (size_t i = 0; i < e->n; i++)
-        for (size_t c = 0; c < W; c++) along[c] += e->trivial[i] * x[i * W + c];
-    for (size_t i = 0; i < e->n; i++)
-        for (size_t c = 0; c < W; c++) x[i * W + c] -= e->trivial[i] * along[c];
+    for (size_t k = 0; k < e->n_known; k++) {
+        const double *v = e->known + k * e->n; /* (N) */
+        double along[W] = {0};
+        for (size_t i = 0; i < e->n; i++)
+            for (size_t c = 0; c < W; c++) along[c] += v[i] * x[i * W + c];
+        for (size_t i = 0; i < e->n; i++)
+            for (size_t c = 0; c < W; c++) x[i * W + c] -= v[i] * along[c];
+    }
 }
 
 /* Zero h[r][c] of the symmetric h (n,n) by a rotation, and turn the columns of q with it. */
@@ -180,18 +185,19 @@ static void filter(eigen *e, double cut)
 }
 
 /* Columns [skip, skip + m) of x (n, width), whose rows are the points `order` (NULL: 0, 1, ..), to
- * vectors (n, m), each with its largest entry (the first of equals) positive. */
-static void copy_out(double *vectors, size_t m, const double *x, size_t n, size_t width,
-                     size_t skip, const uint32_t *order)
+ * columns of vectors (n, wide), each with its largest entry (the first of equals) positive. */
+static void copy_out(double *vectors, size_t wide, size_t m, const double *x, size_t n,
+                     size_t width, size_t skip, const uint32_t *order)
 {
     for (size_t c = 0; c < m; c++) {
         const double *column = x + skip + c; /* stride `width` */
         size_t top = 0;
-        for (size_t i = 0; i < n; i++) vectors[(order ? order[i] : i) * m + c] = column[i * width];
         for (size_t i = 0; i < n; i++)
-            if (fabs(vectors[i * m + c]) > fabs(vectors[top * m + c])) top = i;
-        double sign = vectors[top * m + c] < 0 ? -1 : 1;
-        for (size_t i = 0; i < n; i++) vectors[i * m + c] *= sign;
+            vectors[(order ? order[i] : i) * wide + c] = column[i * width];
+        for (size_t i = 0; i < n; i++)
+            if (fabs(vectors[i * wide + c]) > fabs(vectors[top * wide + c])) top = i;
+        double sign = vectors[top * wide + c] < 0 ? -1 : 1;
+        for (size_t i = 0; i < n; i++) vectors[i * wide + c] *= sign;
     }
 }
 
@@ -210,7 +216,7 @@ static void solve_small(double *vectors, size_t m, const gm_graph *g, gm_eigen_r
     jacobi(h, n, value, q);
     report->converged = true;
     for (size_t c = 0; c < m; c++) report->value[c] = value[c + 1];
-    copy_out(vectors, m, q, n, n, 1, NULL);
+    copy_out(vectors, m, m, q, n, n, 1, NULL);
 }
 
 /* Points in the order in which they are reached from the first one, so that what a row reads is
@@ -249,10 +255,9 @@ static void fill_matrix(eigen *e, const gm_graph *g, const double *scale, const 
     }
 }
 
-static gm_status prepare(eigen *e, const gm_graph *g, uint64_t seed, gm_error *err)
+static gm_status prepare(eigen *e, const gm_graph *g, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_rng rng = gm_rng_make(seed, 0x65696765); /* "eige" */
     double total = 0, *scale = gm_alloc(e->n, sizeof *scale);
     uint32_t *place = gm_alloc(e->n, sizeof *place);
     if (!scale || !place) GM_FAIL(GM_EMEM, "no memory for eigenvectors of %zu points", e->n);
@@ -262,11 +267,11 @@ static gm_status prepare(eigen *e, const gm_graph *g, uint64_t seed, gm_error *e
         for (uint64_t at = g->indptr[i]; at < g->indptr[i + 1]; at++)
             degree += (double)g->weight[at];
         scale[i] = 1 / sqrt(degree);
-        e->trivial[place[i]] = sqrt(degree);
+        e->known[place[i]] = sqrt(degree);
         total += degree;
     }
-    for (size_t i = 0; i < e->n; i++) e->trivial[i] /= sqrt(total);
-    for (size_t c = 0; c < e->n * W; c++) e->x[c] = gm_rng_normal(&rng);
+    for (size_t i = 0; i < e->n; i++) e->known[i] /= sqrt(total);
+    e->n_known = 1;
     fill_matrix(e, g, scale, place);
 out:
     gm_free(scale);
@@ -274,7 +279,7 @@ out:
     return status;
 }
 
-static gm_status make_room(eigen *e, const gm_graph *g, gm_error *err)
+static gm_status make_room(eigen *e, const gm_graph *g, size_t m, gm_error *err)
 {
     const size_t n = e->n;
     e->order = gm_alloc(n, sizeof *e->order);
@@ -282,12 +287,12 @@ static gm_status make_room(eigen *e, const gm_graph *g, gm_error *err)
                              .indptr = gm_alloc(n + 1, sizeof *e->s.indptr),
                              .index = gm_alloc(g->indptr[n], sizeof *e->s.index),
                              .value = gm_alloc(g->indptr[n], sizeof *e->s.value)};
-    e->trivial = gm_alloc(n, sizeof *e->trivial);
+    e->known = gm_alloc2(m + 1, n, sizeof *e->known);
     e->x = gm_alloc2(n, W, sizeof *e->x);
     e->y = gm_alloc2(n, W, sizeof *e->y);
     e->z = gm_alloc2(n, W, sizeof *e->z);
     e->partial = gm_alloc2(e->n_chunks, (size_t)W * W, sizeof *e->partial);
-    if (!e->order || !e->s.indptr || !e->s.index || !e->s.value || !e->trivial || !e->x || !e->y ||
+    if (!e->order || !e->s.indptr || !e->s.index || !e->s.value || !e->known || !e->x || !e->y ||
         !e->z || !e->partial)
         return gm_fail(err, GM_EMEM, "no memory for eigenvectors of %zu points", n);
     return GM_OK;
@@ -299,11 +304,37 @@ static void clear_room(eigen *e)
     gm_free(e->s.indptr);
     gm_free(e->s.index);
     gm_free(e->s.value);
-    gm_free(e->trivial);
+    gm_free(e->known);
     gm_free(e->x);
     gm_free(e->y);
     gm_free(e->z);
     gm_free(e->partial);
+}
+
+/* The m <= A_PASS leading vectors beside those that are known, to the first columns of x. */
+static void run_pass(eigen *e, int m, double value[W], double tolerance, int max_rounds,
+                     uint64_t seed, gm_eigen_report *report)
+{
+    gm_rng rng = gm_rng_make(seed, 0x65696765 + e->n_known - 1); /* "eige" */
+    bool converged;
+    int rounds = 0;
+    for (size_t c = 0; c < e->n * W; c++) e->x[c] = gm_rng_normal(&rng);
+    for (;; rounds++) {
+        remove_known(e, e->x);
+        orthonormalise(e, e->x);
+        ritz(e, value);
+        converged = residual(e, value, m) <= tolerance;
+        if (converged || rounds == max_rounds) break;
+        filter(e, fmin(value[W - 1], value[m - 1] - 1e-12));
+    }
+    report->converged &= converged;
+    if (rounds > report->rounds) report->rounds = rounds;
+}
+
+static void remember(eigen *e, size_t m)
+{
+    for (size_t c = 0; c < m; c++, e->n_known++)
+        for (size_t i = 0; i < e->n; i++) e->known[e->n_known * e->n + i] = e->x[i * W + c];
 }
 
 gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double tolerance,
@@ -321,18 +352,16 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
         solve_small(vectors, (size_t)m, graph, report);
         return GM_OK;
     }
-    GM_TRY(make_room(&e, graph, err));
-    GM_TRY(prepare(&e, graph, seed, err));
-    for (report->rounds = 0;; report->rounds++) {
-        remove_trivial(&e, e.x);
-        orthonormalise(&e, e.x);
-        ritz(&e, value);
-        report->converged = residual(&e, value, m) <= tolerance;
-        if (report->converged || report->rounds == max_rounds) break;
-        filter(&e, fmin(value[W - 1], value[m - 1] - 1e-12));
+    GM_TRY(make_room(&e, graph, (size_t)m, err));
+    GM_TRY(prepare(&e, graph, err));
+    report->converged = true;
+    for (int first = 0; first < m; first += A_PASS) {
+        const int these = m - first < A_PASS ? m - first : A_PASS;
+        run_pass(&e, these, value, tolerance, max_rounds, seed, report);
+        for (int c = 0; c < these; c++) report->value[first + c] = value[c];
+        copy_out(vectors + first, (size_t)m, (size_t)these, e.x, n, W, 0, e.order);
+        if (first + these < m) remember(&e, (size_t)these);
     }
-    for (int c = 0; c < m; c++) report->value[c] = value[c];
-    copy_out(vectors, (size_t)m, e.x, n, W, 0, e.order);
 out:
     clear_room(&e);
     return status;

@@ -5,7 +5,8 @@
  * Of S = D^-1/2 A D^-1/2 (D the degrees) the m largest eigenvalues below the trivial one
  * are wanted; they are those of the Laplacian I - S above its first. Chebyshev-filtered
  * subspace iteration in double: sums in a fixed order, so OpenMP changes nothing; each
- * vector is turned so that its largest entry (the first of equals) is positive.
+ * vector is turned so that its largest entry (the first of equals) is positive. More than
+ * four are found in passes, each among what is left beside those already found.
  *
  * Source: Zhou, Saad, Tiago, Chelikowsky 2006, "Self-consistent-field calculations using
  *         Chebyshev-filtered subspace iteration".
@@ -15,10 +16,10 @@
 
 #include "cluster/graph.h"
 
-enum { GM_MAX_EIGEN = 4 };
+enum { GM_MAX_EIGEN = 10 };
 
 typedef struct gm_eigen_report {
-    int rounds;                 /* filters applied */
+    int rounds;                 /* filters applied, of the pass that took most */
     bool converged;             /* every residual |S v - value v| <= tolerance */
     double value[GM_MAX_EIGEN]; /* descending */
 } gm_eigen_report;

@@ -3,29 +3,11 @@
 
 #include <string.h>
 
-typedef struct example {
-    double s;
-    uint32_t place;
-} example;
+#include "cluster/neighbour.h"
 
-/* Does a stand before b: nearer, or when `far` farther; then by place? */
-static bool stands_before(example a, example b, bool far)
+static void write_down(uint32_t *out, const gm_neighbour *best, size_t n)
 {
-    if (a.s != b.s) return far ? a.s > b.s : a.s < b.s;
-    return a.place < b.place;
-}
-
-static void insert(example *best, size_t *n, example it, bool far)
-{
-    if (*n == GM_N_EXAMPLES_FOUND && !stands_before(it, best[*n - 1], far)) return;
-    size_t at = *n < GM_N_EXAMPLES_FOUND ? (*n)++ : *n - 1;
-    for (; at > 0 && stands_before(it, best[at - 1], far); at--) best[at] = best[at - 1];
-    best[at] = it;
-}
-
-static void write_down(uint32_t *out, const example *best, size_t n)
-{
-    for (size_t i = 0; i < GM_N_EXAMPLES_FOUND; i++) out[i] = i < n ? best[i].place : UINT32_MAX;
+    for (size_t i = 0; i < GM_N_EXAMPLES_FOUND; i++) out[i] = i < n ? best[i].index : UINT32_MAX;
 }
 
 /* One cluster: its members and, as the last point, its mean. rows (size+1, D) is scratch. */
@@ -34,7 +16,7 @@ static gm_status find_of(uint32_t *nearest, uint32_t *farthest, const gm_usage *
                          float *rows, gm_error *err)
 {
     gm_points points;
-    example near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND];
+    gm_neighbour near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND]; /* by s, by -s */
     size_t n_near = 0, n_far = 0, dim = usage->dim;
     for (size_t i = 0; i < size; i++)
         memcpy(rows + i * dim, usage->rate + member[i] * dim, dim * sizeof *rows);
@@ -42,9 +24,9 @@ static gm_status find_of(uint32_t *nearest, uint32_t *farthest, const gm_usage *
     gm_status status = gm_points_init(&points, rows, size + 1, dim, metric, err);
     if (status != GM_OK) return status;
     for (size_t i = 0; i < size; i++) {
-        example it = {gm_points_squared(&points, i, size), member[i]};
-        insert(near, &n_near, it, false);
-        insert(far, &n_far, it, true);
+        const double s = gm_points_squared(&points, i, size);
+        gm_neighbour_insert(near, &n_near, GM_N_EXAMPLES_FOUND, (gm_neighbour){s, member[i]});
+        gm_neighbour_insert(far, &n_far, GM_N_EXAMPLES_FOUND, (gm_neighbour){-s, member[i]});
     }
     gm_points_clear(&points);
     write_down(nearest, near, n_near);

@@ -17,14 +17,15 @@ typedef struct fit_command {
     int snippet; /* read from `snippets` */
     int usage, metric, neighbours, layout, selection, keywords, stop, quality; /* choices */
     int64_t n_neighbors, effort, epochs, negative, min_cluster_size, min_samples, max_cluster_size,
-        seed, target;
+        seed, target, cluster_dim;
     bool force;
 } fit_command;
 
 static const char synopsis[] = "gm-cluster fit TRACE -o ATLAS [--report PAGE.html]";
 static const char details[] =
     "The defaults follow umap-learn and hdbscan; a value of 0 is chosen by the number of\n"
-    "documents N: epochs 500 up to 10,000, 200 beyond; min-cluster-size N/200, at least 15;\n"
+    "documents N: epochs 500 up to 10,000, 200 beyond, with --densmap 200 more; min-cluster-size\n"
+    "N/200, at least 15;\n"
     "min-samples the smaller of 15 and min-cluster-size. The article's setting is\n"
     "--metric euclidean --keywords tfidf --no-stems.\n";
 
@@ -63,8 +64,17 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_I64, "negative-samples", &c->negative, 1, 100, "N", "random points a neighbour"},
         {GM_OPT_CHOICE, "layout", &c->layout, 0, 0, GM_LAYOUT_CHOICES,
          "parallel, or umap-learn's serial moves"},
+        {GM_OPT_FLAG, "densmap", &umap->densmap, 0, 0, NULL,
+         "what is dense by usage is to be dense on the map"},
+        {GM_OPT_F64, "dens-lambda", &umap->density.lambda, 0, 1000, "W", "how much, with densmap"},
+        {GM_OPT_F64, "dens-frac", &umap->density.fraction, 0, 1, "F",
+         "in which share of the epochs, the last ones"},
+        {GM_OPT_F64, "dens-var-shift", &umap->density.var_shift, 0, 100, "V",
+         "added to the variance of radii on the map"},
         {GM_OPT_I64, "seed", &c->seed, 0, 1e15, "N", "of every random choice"},
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
+        {GM_OPT_I64, "cluster-dimensions", &c->cluster_dim, 2, GM_MAX_LAYOUT_DIM, "D",
+         "find them in a layout of D dimensions; 2: on the map"},
         {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
          "0: automatic; else 2 or more"},
         {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
@@ -119,6 +129,7 @@ static void apply_choices(fit_command *c)
     how->umap.n_epochs = (int)c->epochs;
     how->umap.negative_rate = (int)c->negative;
     how->umap.seed = (uint64_t)c->seed;
+    how->cluster_dim = (int)c->cluster_dim;
     how->hdbscan.selection = (gm_selection)c->selection;
     how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
     how->hdbscan.min_samples = (int)c->min_samples;
@@ -164,6 +175,11 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     printf("%zu documents, %zu clusters, noise %.1f %%, trustworthiness %.4f, digest %s\n", atlas.n,
            atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
+    const gm_dimensions *d = &analysis.dimensions;
+    if (d->dim > 2)
+        printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise "
+               "alike %.1f %%\n",
+               d->dim, d->n_clusters, d->ari, d->ami, 100 * d->noise_alike);
     GM_TRY(gm_stages_say(&times, &analysis.stages, err));
     if (!c->how.quiet) {
         GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
@@ -187,6 +203,7 @@ int gm_cluster_fit(int argc, char **argv)
     c.effort = gm_neighbours_effort(&c.how.neighbours);
     c.negative = c.how.umap.negative_rate;
     c.seed = (int64_t)c.how.umap.seed;
+    c.cluster_dim = c.how.cluster_dim;
     gm_catch_signals();
     gm_status status = gm_cli_line(&line, "gm-cluster", argc, argv, &err);
     bool usage = status == GM_OK;

@@ -61,6 +61,12 @@ static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_erro
     GM_TRY(get_number(root, "set_op_mix", 0, 1, &o->umap.mix, err));
     GM_TRY(get_number(root, "learning_rate", 1e-6, 100, &o->umap.learning_rate, err));
     GM_TRY(get_number(root, "repulsion", 0, 100, &o->umap.repulsion, err));
+    GM_TRY(gm_json_get_bool_or(root, "densmap", false, &o->umap.densmap, where, err));
+    if (o->umap.densmap) {
+        GM_TRY(get_number(root, "dens_lambda", 0, 1000, &o->umap.density.lambda, err));
+        GM_TRY(get_number(root, "dens_frac", 0, 1, &o->umap.density.fraction, err));
+        GM_TRY(get_number(root, "dens_var_shift", 0, 100, &o->umap.density.var_shift, err));
+    }
     o->usage = (gm_usage_kind)usage;
     o->metric = (gm_metric)metric;
     o->umap.layout = (gm_layout)layout;
@@ -109,6 +115,7 @@ gm_status gm_from_atlas_options(gm_fit_options *out, const gm_atlas *atlas, gm_e
     *out = gm_fit_defaults();
     GM_TRY(gm_json_parse(&root, atlas->parameters, strlen(atlas->parameters), where, err));
     GM_TRY(get_map_options(out, root, err));
+    out->cluster_dim = atlas->cluster_dim;
     GM_TRY(get_cluster_options(out, root, err));
 out:
     gm_json_free(root);
@@ -228,6 +235,23 @@ out:
 
 /* ---- the analysis ---- */
 
+/* What was said of the layout that clusters were found in. */
+static gm_status get_dimensions(gm_map_quality *kept, const gm_json *quality, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_json *found = gm_json_find(quality, "dimensions");
+    const char *in = "/quality dimensions";
+    const double unknown = (double)NAN;
+    kept->trustworthiness = kept->continuity = kept->preserved = unknown;
+    if (found == NULL || gm_json_kind_of(found) != GM_JSON_OBJECT) return GM_OK;
+    GM_TRY(gm_json_get_f64_or(found, "trustworthiness", -10, 1, unknown, &kept->trustworthiness, in,
+                              err));
+    GM_TRY(gm_json_get_f64_or(found, "continuity", -10, 1, unknown, &kept->continuity, in, err));
+    GM_TRY(gm_json_get_f64_or(found, "neighbours_kept", 0, 1, unknown, &kept->preserved, in, err));
+out:
+    return status;
+}
+
 /* What was said of the map: it stays as it is. */
 static gm_status get_figures(gm_analysis *a, const gm_atlas *atlas, gm_error *err)
 {
@@ -245,6 +269,9 @@ static gm_status get_figures(gm_analysis *a, const gm_atlas *atlas, gm_error *er
         gm_json_get_f64_or(quality, "neighbours_kept", 0, 1, unknown, &a->map.preserved, in, err));
     GM_TRY(gm_json_get_i64_or(quality, "map_neighbours", 0, 64, 0, &k, in, err));
     GM_TRY(gm_json_get_i64_or(quality, "map_documents", 0, INT64_MAX, 0, &rows, in, err));
+    GM_TRY(gm_json_get_f64_or(quality, "density_correlation", -1, 1, unknown, &a->density_kept, in,
+                              err));
+    GM_TRY(get_dimensions(&a->dimensions.kept, quality, err));
     GM_TRY(gm_json_get_f64_or(quality, "neighbour_purity", 0, 1, unknown, &a->neighbour_purity, in,
                               err));
     GM_TRY(gm_json_get_f64_or(quality, "neighbour_purity_chance", 0, 1, unknown,
@@ -276,16 +303,19 @@ static gm_status get_map(gm_analysis *a, const gm_atlas *atlas, gm_error *err)
     gm_graph *g = &a->graph;
     uint64_t m = 0;
     uint32_t *canonical = gm_alloc(n, sizeof *canonical);
+    const size_t dim = atlas->cluster_dim > 2 ? (size_t)atlas->cluster_dim : 0;
     a->xy = gm_alloc2(n, 2, sizeof *a->xy);
+    if (dim > 0) a->space = gm_alloc2(n, dim, sizeof *a->space);
     g->indptr = gm_alloc(n + 1, sizeof *g->indptr);
     g->index = gm_alloc(atlas->n_edges, sizeof *g->index);
     g->weight = gm_alloc(atlas->n_edges, sizeof *g->weight);
     g->n = n;
-    bool fine = canonical && a->xy && g->indptr && g->index && g->weight;
+    bool fine = canonical && a->xy && (dim == 0 || a->space) && g->indptr && g->index && g->weight;
     for (size_t i = 0; fine && i < n; i++) canonical[a->usage.place[i]] = (uint32_t)i;
     for (size_t i = 0; fine && i < n; i++) {
         size_t at = a->usage.place[i];
         a->xy[2 * i] = atlas->xy[2 * at], a->xy[2 * i + 1] = atlas->xy[2 * at + 1];
+        for (size_t c = 0; c < dim; c++) a->space[dim * i + c] = atlas->space[dim * at + c];
         for (uint64_t e = atlas->graph_indptr[at]; e < atlas->graph_indptr[at + 1]; e++, m++) {
             g->index[m] = canonical[atlas->graph_indices[e]];
             g->weight[m] = atlas->graph_weight[e];

@@ -18,14 +18,14 @@ static double mean_distance(const double *distance, size_t n)
     return sum / (double)n;
 }
 
-/* The sigma of one row d (k) by bisection, doubling while there is no upper end. */
-static double find_sigma(const double *d, int k, double rho)
+/* By bisection, doubling while there is no upper end. */
+double gm_graph_sigma(const double *d, size_t k, double rho)
 {
-    const double target = log2(k);
+    const double target = log2((double)k);
     double lo = 0, hi = FLT_MAX, sigma = 1;
     for (int step = 0; step < MAX_BISECTIONS; step++) {
         double sum = 0;
-        for (int j = 1; j < k; j++) sum += d[j] > rho ? gm_exp(-(d[j] - rho) / sigma) : 1;
+        for (size_t j = 1; j < k; j++) sum += d[j] > rho ? gm_exp(-(d[j] - rho) / sigma) : 1;
         if (fabs(sum - target) < TOLERANCE) break;
         if (sum > target) {
             hi = sigma;
@@ -48,7 +48,7 @@ void gm_graph_scales(const gm_knn *knn, double *rho, double *sigma)
         rho[i] = 0;
         for (size_t j = 0; j < k && rho[i] == 0; j++) rho[i] = d[j];
         double mean = rho[i] > 0 ? mean_distance(d, k) : mean_all;
-        sigma[i] = fmax(find_sigma(d, knn->k, rho[i]), MIN_SCALE * mean);
+        sigma[i] = fmax(gm_graph_sigma(d, k, rho[i]), MIN_SCALE * mean);
     }
 }
 

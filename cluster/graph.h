@@ -25,6 +25,10 @@ typedef struct gm_graph {
  * 0). rho, sigma (N) are written. */
 void gm_graph_scales(const gm_knn *knn, double *rho, double *sigma);
 
+/* The sigma of one row d (k) ascending, the point itself first: the sum over j >= 1 of
+ * exp(-max(0, d_j - rho)/sigma) is log2(k) within 1e-5. */
+double gm_graph_sigma(const double *d, size_t k, double rho);
+
 /* Memberships exp(-max(0, d - rho)/sigma) and their union A + A' - A*A', mixed with the
  * intersection A*A' by mix in [0,1] (1: union). Neighbours at a distance of
  * `disconnected` or more are no neighbours. Errors: GM_EMEM. */

@@ -122,16 +122,8 @@ void gm_kdtree_clear(gm_kdtree *tree)
     *tree = (gm_kdtree){0};
 }
 
-/* Ascending best[0..*n), at most k. */
-static void insert(double *best, size_t *n, size_t k, double d2)
-{
-    if (*n == k && !(d2 < best[k - 1])) return;
-    size_t at = *n < k ? (*n)++ : k - 1;
-    for (; at > 0 && d2 < best[at - 1]; at--) best[at] = best[at - 1];
-    best[at] = d2;
-}
-
-static void look_below(const gm_kdtree *tree, size_t node, size_t i, size_t k, double *best,
+/* A branch is left out only when it is strictly farther: of equals the lower number is kept. */
+static void look_below(const gm_kdtree *tree, size_t node, size_t i, size_t k, gm_neighbour *best,
                        size_t *n)
 {
     const gm_kdnode *it = &tree->node[node];
@@ -140,21 +132,30 @@ static void look_below(const gm_kdtree *tree, size_t node, size_t i, size_t k, d
     if (it->left == 0) {
         for (uint32_t m = it->first; m < it->first + it->n; m++)
             if (tree->order[m] != i)
-                insert(best, n, k, gm_kdtree_squared(tree, p, tree->at + tree->order[m] * dim));
+                gm_neighbour_insert(
+                    best, n, k,
+                    (gm_neighbour){gm_kdtree_squared(tree, p, tree->at + tree->order[m] * dim),
+                                   tree->order[m]});
         return;
     }
     double near = gm_kdtree_box(tree, it->left, p), far = gm_kdtree_box(tree, it->left + 1, p);
     bool swap = far < near;
     for (size_t c = 0; c < 2; c++) {
         double bound = (c == 1) != swap ? far : near;
-        if (*n == k && !(bound < best[k - 1])) continue;
+        if (*n == k && bound > best[k - 1].s) continue;
         look_below(tree, it->left + ((c == 1) != swap), i, k, best, n);
     }
 }
 
-double gm_kdtree_kth(const gm_kdtree *tree, size_t i, size_t k, double *work)
+size_t gm_kdtree_nearest(const gm_kdtree *tree, size_t i, size_t k, gm_neighbour *best)
 {
     size_t n = 0;
-    look_below(tree, 0, i, k, work, &n);
-    return n > 0 ? sqrt(work[n - 1]) : 0;
+    look_below(tree, 0, i, k, best, &n);
+    return n;
+}
+
+double gm_kdtree_kth(const gm_kdtree *tree, size_t i, size_t k, gm_neighbour *work)
+{
+    size_t n = gm_kdtree_nearest(tree, i, k, work);
+    return n > 0 ? sqrt(work[n - 1].s) : 0;
 }

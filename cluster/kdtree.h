@@ -9,7 +9,7 @@
 #ifndef GM_KDTREE_H
 #define GM_KDTREE_H
 
-#include "base/base.h"
+#include "cluster/neighbour.h"
 
 enum { GM_MAX_KD_DIM = 1 << 20, GM_KD_LEAF = 16 };
 
@@ -40,8 +40,12 @@ double gm_kdtree_squared(const gm_kdtree *tree, const double *p, const double *q
  * squared distance to a point inside. */
 double gm_kdtree_box(const gm_kdtree *tree, size_t node, const double *p);
 
-/* Distance from point i to its k-th nearest other point, k >= 1; the farthest one when
- * there are fewer. `work` holds k doubles. */
-double gm_kdtree_kth(const gm_kdtree *tree, size_t i, size_t k, double *work);
+/* The k >= 1 nearest others of point i into best (k), by squared distance; returns how many: fewer
+ * where there are fewer. */
+size_t gm_kdtree_nearest(const gm_kdtree *tree, size_t i, size_t k, gm_neighbour *best);
+
+/* Distance from point i to its k-th nearest other point; the farthest one when there are fewer.
+ * `work` holds k of them. */
+double gm_kdtree_kth(const gm_kdtree *tree, size_t i, size_t k, gm_neighbour *work);
 
 #endif

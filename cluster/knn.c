@@ -14,6 +14,7 @@
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
 #include "cluster/gpu.h"
+#include "cluster/neighbour.h"
 #include "cluster/product.h"
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
@@ -155,27 +156,8 @@ static gm_status propose(knn_search *search, gm_progress *progress, gm_error *er
 
 /* ---- deciding ---- */
 
-typedef struct neighbour {
-    double s;
-    uint32_t index;
-} neighbour;
-
-static bool comes_before(neighbour a, neighbour b)
-{
-    return a.s < b.s || (a.s == b.s && a.index < b.index);
-}
-
-/* Insert into the sorted best[0..*n), at most `cap`, keeping the order (s, index). */
-static void insert_best(neighbour *best, size_t *n, size_t cap, neighbour it)
-{
-    if (*n == cap && !comes_before(it, best[cap - 1])) return;
-    size_t at = *n < cap ? (*n)++ : cap - 1;
-    for (; at > 0 && comes_before(it, best[at - 1]); at--) best[at] = best[at - 1];
-    best[at] = it;
-}
-
 /* The k-1 nearest others of query q into best, if its candidates can be shown to hold them. */
-static bool decide(knn_search *search, size_t q, neighbour *best)
+static bool decide(knn_search *search, size_t q, gm_neighbour *best)
 {
     const gm_points *points = search->points;
     const gm_candidates *candidates = &search->candidates;
@@ -189,7 +171,7 @@ static bool decide(knn_search *search, size_t q, neighbour *best)
         double least = gm_product_least(&search->product, self, (double)gm_candidate_s(list[i]));
         if (n == want && best[want - 1].s < least) return true;
         uint32_t j = gm_candidate_index(list[i]);
-        insert_best(best, &n, want, (neighbour){gm_points_squared(points, self, j), j});
+        gm_neighbour_insert(best, &n, want, (gm_neighbour){gm_points_squared(points, self, j), j});
     }
     /* And so are those that were dropped. */
     if (!isfinite(candidates->limit[q])) return true;
@@ -198,16 +180,17 @@ static bool decide(knn_search *search, size_t q, neighbour *best)
 }
 
 /* The same by looking at every point. */
-static void look_at_all(const gm_points *points, size_t self, size_t want, neighbour *best)
+static void look_at_all(const gm_points *points, size_t self, size_t want, gm_neighbour *best)
 {
     size_t n = 0;
     for (size_t j = 0; j < points->n; j++)
         if (j != self)
-            insert_best(best, &n, want,
-                        (neighbour){gm_points_squared(points, self, j), (uint32_t)j});
+            gm_neighbour_insert(best, &n, want,
+                                (gm_neighbour){gm_points_squared(points, self, j), (uint32_t)j});
 }
 
-static void write_row(gm_knn *out, size_t q, size_t self, const neighbour *best, gm_metric metric)
+static void write_row(gm_knn *out, size_t q, size_t self, const gm_neighbour *best,
+                      gm_metric metric)
 {
     const size_t k = (size_t)out->k;
     out->index[q * k] = (uint32_t)self;
@@ -226,7 +209,7 @@ static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t
     gm_status status = GM_OK;
     const gm_points *points = search->points;
     const size_t k = (size_t)search->k;
-    neighbour *best = gm_alloc2(search->n_queries, k, sizeof *best);
+    gm_neighbour *best = gm_alloc2(search->n_queries, k, sizeof *best);
     bool *certain = gm_alloc(search->n_queries, sizeof *certain);
     if (!best || !certain) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
     GM_TRY(gm_product_init(&search->product, points, search->gpu ? GM_ISA_AMX : isa, err));
@@ -266,7 +249,7 @@ static gm_status search_again(gm_knn *out, const gm_points *points, const uint32
     gm_status status = GM_OK;
     const size_t k = (size_t)out->k;
     uint32_t *again = gm_alloc(n_todo, sizeof *again);
-    neighbour *best = NULL;
+    gm_neighbour *best = NULL;
     if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n_todo);
     for (size_t i = 0; i < n_todo; i++) again[i] = query[todo[i]];
     knn_search search = {.points = points, .query = again, .n_queries = n_todo, .k = out->k};

@@ -30,14 +30,18 @@ static const size_t FAR_APART = 100000; /* from so many points on places are fet
 
 typedef struct descent {
     const gm_layout_job *job;
-    gm_place *at;            /* (N) where the points are */
-    gm_place *moved;         /* (N / GROUPS + 1) where those of the running group go */
+    size_t dim;              /* d */
+    float *at;               /* (N,d) where the points are; the caller's */
+    float *moved;            /* (N / GROUPS + 1, d) where those of the running group go */
     uint32_t *to;            /* edges, group by group, in a group point by point: where to, */
     float *rate;             /* and visits an epoch, in (0,1] */
     uint64_t *start;         /* (N+1) where those of each point begin, in that order */
     size_t place_of[GROUPS]; /* in that order of the first point of each group */
+    float heaviest;          /* membership of the edges of rate 1 */
+    bool dense;              /* densMAP acts in the running epoch */
     gm_step **steps;         /* (threads) room for the steps of a block, */
-    gm_step_room *room;      /* (threads) and for those of a point */
+    float **inverse;         /* for 1/membership of each where densMAP may act, */
+    gm_step_room *room;      /* (threads) and for the steps of a point */
     gm_rng rng;
     gm_forces forces;
     int epoch;
@@ -58,8 +62,21 @@ static size_t list_steps(const descent *d, size_t i, size_t place, const gm_step
     gm_rng_at(&d->rng, i, (uint32_t)d->epoch, words);
     size_t n =
         gm_steps_list(to, room, &plan, &edges, (uint32_t)i, (uint64_t)words[0] << 32 | words[1]);
-    for (size_t s = 0; n_points >= FAR_APART && s < n; s++) __builtin_prefetch(&d->at[to[s] >> 1]);
+    for (size_t s = 0; n_points >= FAR_APART && s < n; s++)
+        __builtin_prefetch(d->at + (size_t)(to[s] >> 1) * d->dim);
     return n;
+}
+
+/* Beside the n steps that were just listed: 1/membership of those that pull. */
+static void list_inverse(const descent *d, size_t place, const gm_step_room *room, size_t n,
+                         float *inverse)
+{
+    const float *rate = d->rate + d->start[place];
+    for (size_t s = 0, due = 0; s < n; due++) {
+        const uint32_t e = room->due[due];
+        inverse[s] = inverse[s + 1] = 1 / (rate[e] * d->heaviest);
+        s += 2 + (size_t)room->draws[e];
+    }
 }
 
 /* ---- moving ---- */
@@ -93,10 +110,13 @@ static void sort_movers(mover *sorted, const mover *list, size_t n)
 static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, const mover *arrived,
                                 const mover *next, size_t group)
 {
-    if (arrived) d->moved[arrived->member] = (gm_place){lanes->x[l], lanes->y[l]};
+    const size_t dim = d->dim;
+    for (size_t c = 0; arrived && c < dim; c++)
+        d->moved[arrived->member * dim + c] = lanes->at[c][l];
     if (next == NULL) return NULL;
-    gm_place p = d->at[group + next->member * (size_t)GROUPS];
-    lanes->x[l] = p.x, lanes->y[l] = p.y;
+    const size_t i = group + next->member * (size_t)GROUPS;
+    for (size_t c = 0; c < dim; c++) lanes->at[c][l] = d->at[i * dim + c];
+    for (size_t c = 0; d->dense && c < 2; c++) lanes->term[c][l] = d->forces.term[2 * i + c];
     lanes->next[l] = next->first;
     lanes->left[l] = next->n_steps;
     return next;
@@ -107,11 +127,11 @@ static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_step *
 {
     for (size_t l = 0; l < GM_LANES; l++)
         for (int s = AT_ONCE; s < 2 * AT_ONCE && s < lanes->left[l]; s++)
-            __builtin_prefetch(&d->at[step[lanes->next[l] + s] >> 1]);
+            __builtin_prefetch(d->at + (size_t)(step[lanes->next[l] + s] >> 1) * d->dim);
 }
 
-static void move_all(const descent *d, const gm_step *step, const mover *list, size_t n,
-                     size_t group)
+static void move_all(const descent *d, const gm_step *step, const float *inverse, const mover *list,
+                     size_t n, size_t group)
 {
     const bool far = d->job->graph->n >= FAR_APART;
     gm_lanes lanes = {0};
@@ -125,7 +145,7 @@ static void move_all(const descent *d, const gm_step *step, const mover *list, s
         }
         if (arrived == n) return;
         if (far) fetch_ahead(d, &lanes, step);
-        gm_lanes_move(&lanes, AT_ONCE, step, d->at, &d->forces, d->job->isa);
+        gm_lanes_move(&lanes, AT_ONCE, step, inverse, d->at, (int)d->dim, &d->forces, d->job->isa);
     }
 }
 
@@ -134,16 +154,18 @@ static void move_block(const descent *d, size_t group, size_t first, size_t n)
 {
     gm_step *step = d->steps[gm_thread_number()];
     const gm_step_room *room = &d->room[gm_thread_number()];
+    float *inverse = d->dense ? d->inverse[gm_thread_number()] : NULL;
     mover list[BLOCK], sorted[BLOCK];
     size_t n_steps = 0;
     for (size_t m = 0; m < n; m++) {
         size_t member = first + m, place = d->place_of[group] + member;
         size_t count = list_steps(d, group + member * GROUPS, place, room, step + n_steps);
+        if (inverse) list_inverse(d, place, room, count, inverse + n_steps);
         list[m] = (mover){(uint32_t)member, (int32_t)n_steps, (int32_t)count};
         n_steps += count;
     }
     sort_movers(sorted, list, n);
-    move_all(d, step, sorted, n, group);
+    move_all(d, step, inverse, sorted, n, group);
 }
 
 static size_t group_size(size_t n, size_t group)
@@ -169,7 +191,9 @@ static void move_groups(const descent *d, bool alone)
         for (size_t m = 0; m < count; m += block)
             move_block(d, group, m, count - m < block ? count - m : block);
 #pragma omp for schedule(static)
-        for (size_t m = 0; m < count; m++) d->at[group + m * GROUPS] = d->moved[m];
+        for (size_t m = 0; m < count; m++)
+            memcpy(d->at + (group + m * GROUPS) * d->dim, d->moved + m * d->dim,
+                   d->dim * sizeof *d->at);
     }
 }
 
@@ -205,7 +229,6 @@ typedef struct most_edges {
 static void order_edges(descent *d)
 {
     const gm_graph *graph = d->job->graph;
-    const float heaviest = gm_graph_max_weight(graph);
     uint64_t e = 0;
     size_t place = 0;
     for (size_t group = 0; group < GROUPS; group++) {
@@ -213,7 +236,7 @@ static void order_edges(descent *d)
         for (size_t i = group; i < graph->n; i += GROUPS) {
             for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++, e++) {
                 d->to[e] = graph->index[from];
-                d->rate[e] = graph->weight[from] / heaviest;
+                d->rate[e] = graph->weight[from] / d->heaviest;
             }
             d->start[++place] = e;
         }
@@ -244,7 +267,10 @@ static bool make_thread_room(descent *d, size_t t, most_edges most)
     room->draws = gm_alloc(most.of_point, sizeof *room->draws);
     room->due = gm_alloc(most.of_point, sizeof *room->due);
     room->random = gm_alloc(gm_steps_most(most.of_point, draws), sizeof *room->random);
-    return d->steps[t] && room->draws && room->due && room->random;
+    if (d->job->density)
+        d->inverse[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->inverse[t]);
+    return d->steps[t] && room->draws && room->due && room->random &&
+           (d->inverse[t] || !d->job->density);
 }
 
 static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
@@ -255,11 +281,11 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
     d->to = gm_alloc(graph->indptr[n], sizeof *d->to);
     d->rate = gm_alloc(graph->indptr[n], sizeof *d->rate);
     d->start = gm_alloc(n + 1, sizeof *d->start);
-    d->at = gm_alloc(n, sizeof *d->at);
-    d->moved = gm_alloc(n / GROUPS + 1, sizeof *d->moved);
+    d->moved = gm_alloc2(n / GROUPS + 1, d->dim, sizeof *d->moved);
     d->steps = gm_alloc(n_threads, sizeof *d->steps);
+    d->inverse = gm_alloc(n_threads, sizeof *d->inverse);
     d->room = gm_alloc(n_threads, sizeof *d->room);
-    if (!d->to || !d->rate || !d->start || !d->at || !d->moved || !d->steps || !d->room)
+    if (!d->to || !d->rate || !d->start || !d->moved || !d->steps || !d->inverse || !d->room)
         return gm_fail(err, GM_EMEM, "no memory for the layout of %zu points", n);
     order_edges(d);
     const most_edges most = count_most(d);
@@ -269,19 +295,30 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
 
 static void clear_room(descent *d, size_t n_threads)
 {
-    for (size_t t = 0; d->steps && d->room && t < n_threads; t++) {
+    for (size_t t = 0; d->steps && d->inverse && d->room && t < n_threads; t++) {
         gm_free(d->steps[t]);
+        gm_free(d->inverse[t]);
         gm_free(d->room[t].draws);
         gm_free(d->room[t].due);
         gm_free(d->room[t].random);
     }
     gm_free(d->room);
+    gm_free(d->inverse);
     gm_free(d->steps);
     gm_free(d->to);
     gm_free(d->rate);
     gm_free(d->start);
-    gm_free(d->at);
     gm_free(d->moved);
+}
+
+static void begin_epoch(descent *d)
+{
+    const gm_layout_job *job = d->job;
+    d->dense = gm_density_acts(job->density, d->epoch + 1, job->n_epochs);
+    if (!d->dense) return;
+    gm_density_measure(job->density, d->at, job->dim, job->graph);
+    d->forces.term = job->density->term;
+    d->forces.scale = (float)job->density->scale;
 }
 
 gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
@@ -290,6 +327,9 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
     const size_t n = job->graph->n, n_threads = gm_most_threads();
     pace p = {0};
     descent d = {.job = job,
+                 .dim = (size_t)job->dim,
+                 .at = xy,
+                 .heaviest = gm_graph_max_weight(job->graph),
                  .rng = gm_rng_make(job->seed, 0x6c61796f), /* "layo" */
                  .forces = {.a = (float)job->a,
                             .b = (float)job->b,
@@ -299,14 +339,13 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
         GM_FAIL(GM_EARG, "a layout of %zu points, expected fewer than %d", n, MOST_POINTS);
     GM_TRY(make_room(&d, n_threads, err));
 
-    memcpy(d.at, xy, n * sizeof *d.at);
     for (d.epoch = 1; d.epoch < job->n_epochs; d.epoch++) {
+        begin_epoch(&d);
         run_epoch(&d, &p);
         d.forces.alpha = (float)(job->learning_rate * (1 - (double)d.epoch / job->n_epochs));
         if (job->progress) gm_progress_set(job->progress, d.epoch + 1);
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted during the layout");
     }
-    memcpy(xy, d.at, n * sizeof *d.at);
 out:
     clear_room(&d, n_threads);
     return status;

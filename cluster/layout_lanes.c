@@ -15,10 +15,13 @@ typedef uint32_t v16u __attribute__((vector_size(WIDE * sizeof(uint32_t))));
 /* The forces in vectors. */
 typedef struct field {
     v16 a, b, alpha, pull, push; /* pull: -2 a b, push: 2 b times the repulsion */
+    const gm_step *step;
+    const float *inverse, *term, *at;
+    v16 scale; /* of densMAP */
 } field;
 
 typedef struct vector {
-    v16 x, y;
+    v16 at[GM_MAX_LAYOUT_DIM], term[2];
     v16i next, left;
 } vector;
 
@@ -32,8 +35,8 @@ typedef struct vector {
 
 #define NAME(x) x##_portable
 #define TARGET
-#define GATHER(base, at)   EACH(base, at)
-#define GATHER_I(base, at) EACH(base, at)
+#define GATHER(base, at)   (v16) EACH(base, at)
+#define GATHER_I(base, at) (v16i) EACH(base, at)
 #include "cluster/layout_lanes_body.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -41,8 +44,8 @@ typedef struct vector {
 
 #define NAME(x)            x##_avx2
 #define TARGET             __attribute__((target("avx2,fma")))
-#define GATHER(base, at)   EACH(base, at)
-#define GATHER_I(base, at) EACH(base, at)
+#define GATHER(base, at)   (v16) EACH(base, at)
+#define GATHER_I(base, at) (v16i) EACH(base, at)
 #include "cluster/layout_lanes_body.h"
 
 #define NAME(x)            x##_avx512
@@ -54,21 +57,21 @@ typedef struct vector {
 #include "cluster/layout_lanes_body.h"
 #pragma GCC diagnostic pop
 
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
-                   const gm_forces *forces, gm_isa isa)
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+                   const float *at, int dim, const gm_forces *forces, gm_isa isa)
 {
     if (isa >= GM_ISA_AVX512F)
-        lanes_avx512(lanes, count, step, at, forces);
+        lanes_avx512(lanes, count, step, inverse, at, dim, forces);
     else if (isa == GM_ISA_AVX2)
-        lanes_avx2(lanes, count, step, at, forces);
+        lanes_avx2(lanes, count, step, inverse, at, dim, forces);
     else
-        lanes_portable(lanes, count, step, at, forces);
+        lanes_portable(lanes, count, step, inverse, at, dim, forces);
 }
 #else
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
-                   const gm_forces *forces, gm_isa isa)
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+                   const float *at, int dim, const gm_forces *forces, gm_isa isa)
 {
     (void)isa;
-    lanes_portable(lanes, count, step, at, forces);
+    lanes_portable(lanes, count, step, inverse, at, dim, forces);
 }
 #endif

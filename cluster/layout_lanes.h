@@ -11,11 +11,7 @@
 
 #include "cluster/isa.h"
 
-enum { GM_LANES = 64 };
-
-typedef struct gm_place {
-    float x, y;
-} gm_place;
+enum { GM_LANES = 64, GM_MAX_LAYOUT_DIM = 10 };
 
 /* A step: twice the number of the other point, below 2^30, and 1 more for a push. */
 typedef int32_t gm_step;
@@ -23,17 +19,22 @@ typedef int32_t gm_step;
 typedef struct gm_forces {
     float a, b, repulsion; /* of the curve 1/(1 + a d^2b) */
     float alpha;           /* learning rate */
+    const float *term;     /* (N,2) of densMAP (density.h) when it acts, else NULL */
+    float scale;
 } gm_forces;
 
-/* Where each lane's point is, and which of its steps are left: step[next .. next + left). */
+/* Where each lane's point is, its share in densMAP's pulls, and which of its steps are left:
+ * step[next .. next + left). */
 typedef struct gm_lanes {
-    float x[GM_LANES], y[GM_LANES];
+    float at[GM_MAX_LAYOUT_DIM][GM_LANES];
+    float term[2][GM_LANES];
     int32_t next[GM_LANES], left[GM_LANES];
 } gm_lanes;
 
-/* Take every lane `count` steps on, or as many as it has left; `at` is where the other points
- * are. step[next] of a lane that has none left is read, and must be a step. */
-void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
-                   const gm_forces *forces, gm_isa isa);
+/* Take every lane `count` steps on, or as many as it has left; at (N,dim) is where the other points
+ * are. step[next] of a lane that has none left is read, and must be a step. inverse: 1/membership
+ * of each step that pulls, where densMAP acts; else NULL. */
+void gm_lanes_move(gm_lanes *lanes, int count, const gm_step *step, const float *inverse,
+                   const float *at, int dim, const gm_forces *forces, gm_isa isa);
 
 #endif

@@ -49,52 +49,105 @@ TARGET INLINE v16 clip(v16 v)
     return choose(v < -4.0f, all(-4.0f), v);
 }
 
-/* Sixteen lanes one step on. */
-TARGET INLINE void NAME(vector)(vector *p, const gm_step *step, const float *at, const field *f)
+/* densMAP's pull at squared distance d2, as gm_density_pull. */
+TARGET INLINE v16 NAME(densely)(const vector *p, const field *f, v16i other, v16 d2, v16 d2b)
+{
+    v16i share = 2 * other;
+    v16 over = f->a * d2b, phi = 1.0f / (1.0f + over);
+    v16 first = p->term[0] + GATHER(f->term, share);
+    v16 second = p->term[1] + GATHER(f->term + 1, share);
+    v16 both = (1.0f - f->b * (1.0f - phi)) * second + f->b * over / d2 * phi * first;
+    return f->scale * phi * GATHER(f->inverse, p->next) * both;
+}
+
+/* Sixteen lanes one step on. `dim` and `dense` are constants where it is called. The first two
+ * dimensions are written out: where there are no more, all stay in registers. */
+TARGET INLINE void NAME(vector)(vector *p, const field *f, const int dim, const bool dense)
 {
     const float together = 1e-30f; /* closer than this neither pulls nor pushes */
-    v16i now = GATHER_I(step, p->next), place = now & ~1, pushed = -(now & 1), more = p->left > 0;
-    v16 x = GATHER(at, place), y = GATHER(at + 1, place);
-    v16 dx = p->x - x, dy = p->y - y, d2 = dx * dx + dy * dy;
+    v16i now = GATHER_I(f->step, p->next), other = now >> 1, pushed = -(now & 1);
+    v16i more = p->left > 0, place = other * dim;
+    v16 d[GM_MAX_LAYOUT_DIM];
+    d[0] = p->at[0] - GATHER(f->at, place), d[1] = p->at[1] - GATHER(f->at + 1, place);
+    v16 d2 = d[0] * d[0] + d[1] * d[1];
+    for (int c = 2; c < dim; c++) {
+        d[c] = p->at[c] - GATHER(f->at + c, place);
+        d2 += d[c] * d[c];
+    }
     v16i moves = (d2 > together) & more;
     d2 = choose(moves, d2, all(1.0f));
     v16 d2b = power(d2, f->b);
     v16 over = choose(pushed, f->push, f->pull * d2b);
     v16 under = choose(pushed, 0.001f + d2, d2);
     v16 by = choose(moves, over / (under * (f->a * d2b + 1.0f)), all(0.0f));
-    p->x += f->alpha * clip(by * dx);
-    p->y += f->alpha * clip(by * dy);
+    v16 also = all(0.0f);
+    if (dense) also = choose(moves & ~pushed, NAME(densely)(p, f, other, d2, d2b), also);
+    p->at[0] += f->alpha * (dense ? clip(by * d[0]) + clip(also * d[0]) : clip(by * d[0]));
+    p->at[1] += f->alpha * (dense ? clip(by * d[1]) + clip(also * d[1]) : clip(by * d[1]));
+    for (int c = 2; c < dim; c++)
+        p->at[c] += f->alpha * (dense ? clip(by * d[c]) + clip(also * d[c]) : clip(by * d[c]));
     p->next -= more; /* true is -1 */
     p->left += more;
 }
 
-TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_step *step, const gm_place *at,
-                               const gm_forces *forces)
+/* Vector number v of the lanes into registers, and back. */
+TARGET INLINE void NAME(take)(vector *p, const gm_lanes *lanes, int v, const int dim)
 {
-    const float *flat = &at[0].x;
-    const field f = {all(forces->a), all(forces->b), all(forces->alpha),
-                     all(-2.0f * forces->a * forces->b), all(2.0f * forces->repulsion * forces->b)};
+    memcpy(&p->at[0], lanes->at[0] + v * WIDE, sizeof p->at[0]);
+    memcpy(&p->at[1], lanes->at[1] + v * WIDE, sizeof p->at[1]);
+    for (int c = 2; c < dim; c++) memcpy(&p->at[c], lanes->at[c] + v * WIDE, sizeof p->at[c]);
+    for (int c = 0; c < 2; c++) memcpy(&p->term[c], lanes->term[c] + v * WIDE, sizeof p->term[c]);
+    memcpy(&p->next, lanes->next + v * WIDE, sizeof p->next);
+    memcpy(&p->left, lanes->left + v * WIDE, sizeof p->left);
+}
+
+TARGET INLINE void NAME(put)(gm_lanes *lanes, const vector *p, int v, const int dim)
+{
+    memcpy(lanes->at[0] + v * WIDE, &p->at[0], sizeof p->at[0]);
+    memcpy(lanes->at[1] + v * WIDE, &p->at[1], sizeof p->at[1]);
+    for (int c = 2; c < dim; c++) memcpy(lanes->at[c] + v * WIDE, &p->at[c], sizeof p->at[c]);
+    memcpy(lanes->next + v * WIDE, &p->next, sizeof p->next);
+    memcpy(lanes->left + v * WIDE, &p->left, sizeof p->left);
+}
+
+TARGET INLINE void NAME(go)(gm_lanes *lanes, int count, const field *f, const int dim,
+                            const bool dense)
+{
     vector p[VECTORS];
     int busy[VECTORS], n_busy = 0;
     for (int v = 0; v < VECTORS; v++) {
         int32_t some = 0;
-        memcpy(&p[v].x, lanes->x + v * WIDE, sizeof p[v].x);
-        memcpy(&p[v].y, lanes->y + v * WIDE, sizeof p[v].y);
-        memcpy(&p[v].next, lanes->next + v * WIDE, sizeof p[v].next);
-        memcpy(&p[v].left, lanes->left + v * WIDE, sizeof p[v].left);
+        NAME(take)(&p[v], lanes, v, dim);
         for (int l = 0; l < WIDE; l++) some |= lanes->left[v * WIDE + l];
         busy[n_busy] = v;
         n_busy += some != 0;
     }
     /* A step waits for the one before it; meanwhile the other vectors take theirs. */
     for (int t = 0; t < count; t++)
-        for (int b = 0; b < n_busy; b++) NAME(vector)(&p[busy[b]], step, flat, &f);
-    for (int v = 0; v < VECTORS; v++) {
-        memcpy(lanes->x + v * WIDE, &p[v].x, sizeof p[v].x);
-        memcpy(lanes->y + v * WIDE, &p[v].y, sizeof p[v].y);
-        memcpy(lanes->next + v * WIDE, &p[v].next, sizeof p[v].next);
-        memcpy(lanes->left + v * WIDE, &p[v].left, sizeof p[v].left);
-    }
+        for (int b = 0; b < n_busy; b++) NAME(vector)(&p[busy[b]], f, dim, dense);
+    for (int v = 0; v < VECTORS; v++) NAME(put)(lanes, &p[v], v, dim);
+}
+
+TARGET static void NAME(lanes)(gm_lanes *lanes, int count, const gm_step *step,
+                               const float *inverse, const float *at, int dim,
+                               const gm_forces *forces)
+{
+    const field f = {.a = all(forces->a),
+                     .b = all(forces->b),
+                     .alpha = all(forces->alpha),
+                     .pull = all(-2.0f * forces->a * forces->b),
+                     .push = all(2.0f * forces->repulsion * forces->b),
+                     .step = step,
+                     .inverse = inverse,
+                     .term = forces->term,
+                     .at = at,
+                     .scale = all(forces->scale)};
+    if (dim == 2 && inverse == NULL)
+        NAME(go)(lanes, count, &f, 2, false);
+    else if (inverse == NULL)
+        NAME(go)(lanes, count, &f, dim, false);
+    else
+        NAME(go)(lanes, count, &f, dim, true);
 }
 
 #undef all

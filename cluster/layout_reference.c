@@ -2,7 +2,8 @@
  *
  * Every stored edge (i,j) is visited when its time has come; visits move both ends at
  * once, then `floor` random points push i away. Epoch 0 moves nothing, epochs 0 and 1
- * both have the full rate: so it is in the original.
+ * both have the full rate: so it is in the original. densMAP's pull comes with the visits of its
+ * epochs.
  *
  * Source: umap-learn, layouts.py, optimize_layout_euclidean.
  */
@@ -35,18 +36,25 @@ static double clip(double v)
     return v > 4 ? 4 : v < -4 ? -4 : v;
 }
 
-static double squared_distance(const float *p, const float *q)
+static double squared_distance(const float *p, const float *q, int dim)
 {
-    float dx = p[0] - q[0], dy = p[1] - q[1];
-    return (double)(dx * dx + dy * dy);
+    float sum = 0;
+    for (int c = 0; c < dim; c++) sum += (p[c] - q[c]) * (p[c] - q[c]);
+    return (double)sum;
 }
 
-static void attract(float *p, float *q, const gm_layout_job *job, double alpha)
+/* The ends of edge e of point i towards each other; `density`: by densMAP's pull too. */
+static void attract(float *xy, size_t i, uint64_t e, const gm_layout_job *job, double alpha,
+                    bool density)
 {
-    double d2 = squared_distance(p, q), a = job->a, b = job->b;
+    const size_t k = job->graph->index[e];
+    float *p = xy + (size_t)job->dim * i, *q = xy + (size_t)job->dim * k;
+    double d2 = squared_distance(p, q, job->dim), a = job->a, b = job->b;
     double pull = d2 > 0 ? -2 * a * b * pow(d2, b - 1) / (a * pow(d2, b) + 1) : 0;
-    for (int c = 0; c < 2; c++) {
-        double move = clip(pull * (double)(p[c] - q[c])) * alpha;
+    double mu = (double)job->graph->weight[e];
+    double more = density ? gm_density_pull(job->density, i, k, mu, d2) : 0;
+    for (int c = 0; c < job->dim; c++) {
+        double d = (double)(p[c] - q[c]), move = (clip(pull * d) + clip(more * d)) * alpha;
         p[c] = (float)((double)p[c] + move);
         q[c] = (float)((double)q[c] - move);
     }
@@ -54,10 +62,10 @@ static void attract(float *p, float *q, const gm_layout_job *job, double alpha)
 
 static void repel(float *p, const float *q, const gm_layout_job *job, double alpha)
 {
-    double d2 = squared_distance(p, q), a = job->a, b = job->b;
+    double d2 = squared_distance(p, q, job->dim), a = job->a, b = job->b;
     if (!(d2 > 0)) return; /* the point itself, or one that coincides */
     double push = 2 * job->repulsion * b / ((0.001 + d2) * (a * pow(d2, b) + 1));
-    for (int c = 0; c < 2; c++)
+    for (int c = 0; c < job->dim; c++)
         p[c] = (float)((double)p[c] + clip(push * (double)(p[c] - q[c])) * alpha);
 }
 
@@ -68,29 +76,29 @@ typedef struct schedule {
 static void visit_edge(float *xy, size_t i, uint64_t e, int epoch, double alpha, schedule *times,
                        int64_t tau[3], const gm_layout_job *job)
 {
-    const gm_graph *graph = job->graph;
     const double every_negative = times->every[e] / job->negative_rate;
-    float *p = xy + 2 * i;
-    attract(p, xy + 2 * (size_t)graph->index[e], job, alpha);
+    const size_t dim = (size_t)job->dim;
+    attract(xy, i, e, job, alpha, gm_density_acts(job->density, epoch + 1, job->n_epochs));
     times->next[e] += times->every[e];
 
     int draws = (int)((epoch - times->next_negative[e]) / every_negative);
     for (int d = 0; d < draws; d++) {
-        int64_t n = (int64_t)graph->n, k = gm_tau88_next(tau) % n;
-        repel(p, xy + 2 * (k < 0 ? k + n : k), job, alpha); /* Python's modulus */
+        int64_t n = (int64_t)job->graph->n, k = gm_tau88_next(tau) % n;
+        if (k < 0) k += n; /* Python's modulus */
+        repel(xy + dim * i, xy + dim * (size_t)k, job, alpha);
     }
     times->next_negative[e] += draws * every_negative;
 }
 
 /* Three numbers for all points, and for each the bits of its first coordinate. */
-static void seed_points(int64_t *tau, const float *xy, size_t n, uint64_t seed)
+static void seed_points(int64_t *tau, const float *xy, size_t n, size_t dim, uint64_t seed)
 {
     gm_rng rng = gm_rng_make(seed, 0x74617538); /* "tau8" */
     int64_t base[3];
     for (int c = 0; c < 3; c++)
         base[c] = (int64_t)INT32_MIN + 1 + (int64_t)gm_rng_below(&rng, 2 * (uint64_t)INT32_MAX - 1);
     for (size_t i = 0; i < n; i++) {
-        double first = (double)xy[2 * i];
+        double first = (double)xy[dim * i];
         int64_t bits;
         memcpy(&bits, &first, sizeof bits);
         for (int c = 0; c < 3; c++)
@@ -114,9 +122,11 @@ gm_status gm_layout_reference(float *xy, const gm_layout_job *job, gm_error *err
         times.every[e] = times.next[e] = most / (double)graph->weight[e];
         times.next_negative[e] = times.every[e] / job->negative_rate;
     }
-    seed_points(tau, xy, graph->n, job->seed);
+    seed_points(tau, xy, graph->n, (size_t)job->dim, job->seed);
     double alpha = job->learning_rate;
     for (int epoch = 0; epoch < job->n_epochs; epoch++) {
+        if (gm_density_acts(job->density, epoch + 1, job->n_epochs))
+            gm_density_measure(job->density, xy, job->dim, graph);
         for (size_t i = 0; i < graph->n; i++)
             for (uint64_t e = graph->indptr[i]; e < graph->indptr[i + 1]; e++)
                 if (times.next[e] <= epoch)

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "cluster/dots.h"
+#include "cluster/neighbour.h"
 #include "cluster/product.h"
 #include "cluster/quality.h"
 
@@ -55,17 +56,12 @@ static double map_squared(const float *xy, size_t dim, size_t i, size_t j)
 /* The k nearest others by distance (N), ties to the lower number. */
 static void take_nearest(uint32_t *best, size_t k, const double *distance, size_t n, size_t self)
 {
-    double least[GM_MAP_QUALITY_MAX_K];
+    gm_neighbour near[GM_MAP_QUALITY_MAX_K];
     size_t m = 0;
     assert(k > 0 && k <= GM_MAP_QUALITY_MAX_K);
-    for (size_t j = 0; j < n; j++) {
-        double d = distance[j];
-        if ((m == k && !(d < least[k - 1])) || j == self) continue;
-        size_t at = m < k ? m++ : k - 1;
-        for (; at > 0 && d < least[at - 1]; at--)
-            least[at] = least[at - 1], best[at] = best[at - 1];
-        least[at] = d, best[at] = (uint32_t)j;
-    }
+    for (size_t j = 0; j < n; j++)
+        if (j != self) gm_neighbour_insert(near, &m, k, (gm_neighbour){distance[j], (uint32_t)j});
+    for (size_t i = 0; i < m; i++) best[i] = near[i].index;
 }
 
 /* How far the rank of j among the others is beyond k, by distance (N) and number. */

@@ -81,7 +81,7 @@ static gm_status find_clusters(gm_matrix_found *f, const gm_matrix_options *opti
     else
         GM_TRY(gm_rerun_cluster(&f->clustering, f->xy, 2, &f->graph, &f->used, err));
     if (f->xy && r->distinct.m < r->n_used) {
-        gm_distinct_spread_map(f->xy, &r->distinct);
+        gm_distinct_spread_map(f->xy, 2, &r->distinct);
         GM_TRY(gm_distinct_spread_graph(&f->graph, &r->distinct, err));
         if (!f->on_rows) GM_TRY(gm_distinct_spread_clusters(&f->clustering, &r->distinct, err));
     }

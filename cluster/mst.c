@@ -191,7 +191,7 @@ static gm_status find_cores(double *core, const gm_kdtree *tree, size_t k, gm_er
     if (k > tree->n - 1) k = tree->n - 1;
 #pragma omp parallel reduction(+ : failed)
     {
-        double *work = gm_alloc(k, sizeof *work);
+        gm_neighbour *work = gm_alloc(k, sizeof *work);
         failed += work == NULL;
 #pragma omp for schedule(dynamic, 256)
         for (size_t i = 0; i < tree->n; i++)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cluster/elementary.h"
 #include "cluster/kdtree.h"
 
 enum { MAX_K = 64 };
@@ -13,93 +14,81 @@ typedef struct ground {
     const gm_atlas *atlas;
     const gm_atlas_points *points;
     gm_points all; /* the M points, then the Q new documents, by usage */
-    double *at;    /* (M,2) the points on the map */
+    size_t dim;    /* D */
+    double *at;    /* (M,D) the points where clusters were found */
     double *core;  /* (M) */
     double *death; /* (R) the largest lambda at which anything leaves a node */
     int k, min_samples, count_self;
     double epsilon;
 } ground;
 
-typedef struct near_point {
-    double s;
-    uint32_t point;
-} near_point;
-
-static void insert(near_point *best, size_t *n, size_t most, double s, size_t point)
-{
-    assert(most > 0);
-    if (*n == most && !(s < best[most - 1].s)) return; /* ties: the lower number came first */
-    size_t at = *n < most ? (*n)++ : most - 1;
-    for (; at > 0 && s < best[at - 1].s; at--) best[at] = best[at - 1];
-    best[at] = (near_point){s, (uint32_t)point};
-}
-
 /* ---- a place ---- */
 
-/* sigma such that the sum over all but the nearest of exp(-d/sigma) is log2 k. */
-static double find_sigma(const double *d, size_t k)
+/* Weights (k) of the nearest: exp(-d/sigma), relative to the first: the same mean, and never 0 for
+ * all. Returns their sum. */
+static double weigh(double *weight, const double *d, size_t k)
 {
-    const double target = log2((double)k);
-    double lo = 0, hi = INFINITY, mid = 1;
-    for (int step = 0; step < 64; step++) {
-        double sum = 0;
-        for (size_t i = 1; i < k; i++) sum += exp(-d[i] / mid);
-        if (fabs(sum - target) < 1e-5) break;
-        if (sum > target)
-            hi = mid, mid = (lo + hi) / 2;
-        else
-            lo = mid, mid = isinf(hi) ? mid * 2 : (lo + hi) / 2;
-    }
-    double mean = 0;
+    double mean = 0, sum = 0;
     for (size_t i = 0; i < k; i++) mean += d[i] / (double)k;
-    return fmax(mid, 1e-3 * mean);
+    const double sigma = k > 1 ? fmax(gm_graph_sigma(d, k, 0), 1e-3 * mean) : 1;
+    for (size_t i = 0; i < k; i++) sum += weight[i] = gm_exp(-(d[i] - d[0]) / sigma);
+    return sum;
 }
 
-static void find_place(gm_placed *out, const ground *g, const near_point *best, size_t k)
+/* The place on the map, and where clusters are: in `space` (D). */
+static void find_place(gm_placed *out, double *space, const ground *g, const gm_neighbour *best,
+                       size_t k)
 {
     assert(k > 0 && k <= MAX_K);
-    double d[MAX_K] = {0}, sum = 0, x = 0, y = 0;
+    double d[MAX_K] = {0}, weight[MAX_K], x = 0, y = 0;
     for (size_t i = 0; i < k; i++) d[i] = gm_metric_distance(g->all.metric, best[i].s);
-    const double sigma = k > 1 ? find_sigma(d, k) : 1;
+    const double sum = weigh(weight, d, k);
+    for (size_t c = 0; c < g->dim; c++) space[c] = 0;
     for (size_t i = 0; i < k; i++) {
-        /* relative to the nearest: the same mean, and never 0 for all */
-        double w = exp(-(d[i] - d[0]) / sigma);
-        const double *at = g->at + 2 * (size_t)best[i].point;
-        x += w * at[0], y += w * at[1];
-        sum += w;
+        const float *xy = g->atlas->xy + 2 * (size_t)g->points->document[best[i].index];
+        x += weight[i] * (double)xy[0], y += weight[i] * (double)xy[1];
+        for (size_t c = 0; c < g->dim; c++)
+            space[c] += weight[i] / sum * g->at[best[i].index * g->dim + c];
     }
     out->xy[0] = (float)(x / sum), out->xy[1] = (float)(y / sum);
-    out->nearest = g->points->document[best[0].point];
+    if (g->dim == 2) space[0] = (double)out->xy[0], space[1] = (double)out->xy[1];
+    out->nearest = g->points->document[best[0].index];
     out->distance = d[0];
 }
 
 /* ---- a cluster ---- */
 
 /* The point nearest by mutual reachability, and 1 over that. */
-static uint32_t find_branch(double *lambda, const ground *g, const float xy[2], near_point *best)
+static uint32_t find_branch(double *lambda, const ground *g, const double *space,
+                            gm_neighbour *best)
 {
     const size_t m = g->points->m, want = 2 * (size_t)g->min_samples;
     const size_t most = want < m ? want : m, own = (size_t)g->min_samples;
     size_t n = 0;
     for (size_t p = 0; p < m; p++) {
-        double dx = g->at[2 * p] - (double)xy[0], dy = g->at[2 * p + 1] - (double)xy[1];
-        insert(best, &n, most, dx * dx + dy * dy, p);
+        double s = 0;
+        for (size_t c = 0; c < g->dim; c++) {
+            double d = g->at[p * g->dim + c] - space[c];
+            s += d * d;
+        }
+        gm_neighbour_insert(best, &n, most, (gm_neighbour){s, (uint32_t)p});
     }
     double core = sqrt(best[own < n ? own : n - 1].s), least = INFINITY;
-    uint32_t found = best[0].point;
+    uint32_t found = best[0].index;
     for (size_t i = 0; i < n; i++) {
-        double reach = fmax(sqrt(best[i].s), fmax(core, g->core[best[i].point]));
-        if (reach < least) least = reach, found = best[i].point;
+        double reach = fmax(sqrt(best[i].s), fmax(core, g->core[best[i].index]));
+        if (reach < least) least = reach, found = best[i].index;
     }
     *lambda = least > 0 ? 1 / least : INFINITY;
     return found;
 }
 
-static void find_cluster(gm_placed *out, const ground *g, near_point *scratch)
+static void find_cluster(gm_placed *out, const ground *g, const double *space,
+                         gm_neighbour *scratch)
 {
     const gm_atlas *a = g->atlas;
     double lambda;
-    uint32_t p = find_branch(&lambda, g, out->xy, scratch);
+    uint32_t p = find_branch(&lambda, g, space, scratch);
     uint32_t d = g->points->document[p], node = a->node[d];
     if (g->points->graph.indptr[p + 1] == g->points->graph.indptr[p]) return; /* on the ring */
     if (node == GM_ATLAS_NONE) return;
@@ -120,9 +109,9 @@ static gm_status find_cores(ground *g, gm_error *err)
     gm_kdtree tree;
     const size_t m = g->points->m;
     const int k = g->min_samples - g->count_self;
-    gm_status status = gm_kdtree_build(&tree, g->at, m, 2, err);
+    gm_status status = gm_kdtree_build(&tree, g->at, m, (int)g->dim, err);
     if (status != GM_OK) return status;
-    double *work = gm_alloc(k > 0 ? (size_t)k : 1, sizeof *work);
+    gm_neighbour *work = gm_alloc(k > 0 ? (size_t)k : 1, sizeof *work);
     for (size_t p = 0; work && p < m; p++)
         g->core[p] = k > 0 ? gm_kdtree_kth(&tree, p, (size_t)k, work) : 0;
     if (work == NULL) status = gm_fail(err, GM_EMEM, "no memory for core distances");
@@ -149,7 +138,8 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
     const size_t m = g->points->m, dim = fitted->dim, n = fitted->n;
     float *rows = gm_alloc2(m + news->n, dim, sizeof *rows);
     uint32_t *canonical = gm_alloc(n, sizeof *canonical);
-    g->at = gm_alloc2(m, 2, sizeof *g->at);
+    const float *from = g->atlas->cluster_dim > 2 ? g->atlas->space : g->atlas->xy; /* (N,D) */
+    g->at = gm_alloc2(m, g->dim, sizeof *g->at);
     g->core = gm_alloc(m, sizeof *g->core);
     g->death = gm_alloc(g->atlas->n_nodes, sizeof *g->death);
     if (!rows || !canonical || !g->at || !g->core || !g->death)
@@ -158,8 +148,7 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
     for (size_t p = 0; p < m; p++) {
         size_t d = g->points->document[p];
         memcpy(rows + p * dim, fitted->rate + canonical[d] * dim, dim * sizeof *rows);
-        g->at[2 * p] = (double)g->atlas->xy[2 * d];
-        g->at[2 * p + 1] = (double)g->atlas->xy[2 * d + 1];
+        for (size_t c = 0; c < g->dim; c++) g->at[p * g->dim + c] = (double)from[d * g->dim + c];
     }
     memcpy(rows + m * dim, news->rate, news->n * dim * sizeof *rows);
     GM_TRY(gm_points_init(&g->all, rows, m + news->n, dim, options->metric, err));
@@ -171,17 +160,20 @@ out:
     return status;
 }
 
-static void place_one(gm_placed *out, const ground *g, size_t q, near_point *scratch)
+static void place_one(gm_placed *out, const ground *g, size_t q, gm_neighbour *scratch)
 {
     const size_t m = g->points->m, most = (size_t)g->k < m ? (size_t)g->k : m;
-    near_point best[MAX_K];
+    gm_neighbour best[MAX_K];
+    double space[GM_ATLAS_MAX_DIM];
     size_t n = 0;
-    for (size_t p = 0; p < m; p++) insert(best, &n, most, gm_points_squared(&g->all, m + q, p), p);
-    assert(n > 0 && n <= MAX_K);
-    find_place(out, g, best, n);
-    size_t d = g->points->document[best[0].point];
+    assert(most > 0 && most <= MAX_K);
+    for (size_t p = 0; p < m; p++)
+        gm_neighbour_insert(best, &n, most,
+                            (gm_neighbour){gm_points_squared(&g->all, m + q, p), (uint32_t)p});
+    find_place(out, space, g, best, n);
+    size_t d = g->points->document[best[0].index];
     if (best[0].s > 0) {
-        find_cluster(out, g, scratch);
+        find_cluster(out, g, space, scratch);
         return;
     }
     out->xy[0] = g->atlas->xy[2 * d], out->xy[1] = g->atlas->xy[2 * d + 1];
@@ -196,12 +188,13 @@ gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitt
     gm_status status = GM_OK;
     ground g = {.atlas = atlas,
                 .points = points,
+                .dim = atlas->cluster_dim > 2 ? (size_t)atlas->cluster_dim : 2,
                 .k = options->n_neighbors,
                 .min_samples = options->hdbscan.min_samples,
                 .count_self = options->hdbscan.count_self,
                 .epsilon = options->hdbscan.epsilon};
     const size_t width = 2 * (size_t)g.min_samples;
-    near_point *scratch = NULL;
+    gm_neighbour *scratch = NULL;
     enum { TOGETHER = 16 };
     GM_TRY(gather(&g, news, fitted, options, err));
     scratch = gm_alloc2(TOGETHER, width, sizeof *scratch);

@@ -1,14 +1,15 @@
 /* place.h - new documents on a map that is there: where they stand, and in which cluster.
  *
- * Sizes: Q new documents, M points of the atlas, D dimensions, k neighbours.
+ * Sizes: Q new documents, M points of the atlas, D dimensions of its clusters, k neighbours.
  *
  * Place: the mean of the k nearest points by usage, weighted by exp(-distance/sigma), sigma as
  * umap-learn's transform finds it (rho 0, the nearest left out of the sum); this is where its
  * transform starts from. A document that uses the experts exactly as a point does stands there.
- * Cluster: on the map, the neighbour with the least mutual reachability, of 2 min_samples nearest;
- * up its branch of the condensed tree as far as that density reaches, then up to what was chosen -
- * merged by epsilon or by hand as it was. Probability as for the points. Source: umap-learn,
- * transform; hdbscan, approximate_predict, which does not know of epsilon.
+ * Cluster: on the map, or in the D dimensions where clusters were found, the neighbour with the
+ * least mutual reachability, of 2 min_samples nearest; up its branch of the condensed tree as far
+ * as that density reaches, then up to what was chosen - merged by epsilon or by hand as it was.
+ * Probability as for the points. Source: umap-learn, transform; hdbscan, approximate_predict, which
+ * does not know of epsilon.
  */
 #ifndef GM_PLACE_H
 #define GM_PLACE_H
@@ -25,7 +26,7 @@ typedef struct gm_placed {
 
 /* placed (Q), in canonical order of `news`.
  *   fitted   usage of the atlas's trace;  options  those of the atlas
- * Errors: those of the steps. Cost: Q * M * D in double. */
+ * Errors: those of the steps. Cost: Q * M * (layers * experts + D) in double. */
 gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitted,
                    const gm_atlas *atlas, const gm_atlas_points *points,
                    const gm_fit_options *options, gm_error *err) GM_MUST_USE;

@@ -108,14 +108,14 @@ gm_status gm_rerun_label_from(int32_t *label, size_t *n_clusters, const gm_umap_
     gm_status status = GM_OK;
     const size_t n = base->graph.n;
     gm_clustering clustering = {0};
-    float *xy = gm_alloc2(n, 2, sizeof *xy);
-    if (xy == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
-    GM_TRY(gm_umap_lay_out(xy, base, umap, NULL, err));
-    GM_TRY(gm_rerun_cluster(&clustering, xy, 2, &base->graph, hdbscan, err));
+    float *at = gm_alloc2(n, (size_t)umap->dim, sizeof *at);
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
+    GM_TRY(gm_umap_lay_out(at, base, umap, NULL, err));
+    GM_TRY(gm_rerun_cluster(&clustering, at, umap->dim, &base->graph, hdbscan, err));
     memcpy(label, clustering.label, n * sizeof *label);
     *n_clusters = clustering.n_clusters;
 out:
-    gm_free(xy);
+    gm_free(at);
     gm_clustering_clear(&clustering);
     return status;
 }

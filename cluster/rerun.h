@@ -30,7 +30,8 @@ gm_hdbscan_options gm_rerun_defaults(const gm_hdbscan_options *options, size_t m
  * proportion, but not below 5. */
 gm_hdbscan_options gm_rerun_scale(const gm_hdbscan_options *used, size_t from, size_t to);
 
-/* Layout and clusters: label (m) written, numbered as gm_hdbscan_fit does. */
+/* Layout, in the dimensions of `umap`, and clusters there: label (m) written, numbered as
+ * gm_hdbscan_fit does. */
 gm_status gm_rerun_label(int32_t *label, size_t *n_clusters, const gm_points *points,
                          const gm_knn *knn, const gm_umap_options *umap,
                          const gm_hdbscan_options *hdbscan, gm_error *err) GM_MUST_USE;

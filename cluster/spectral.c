@@ -1,6 +1,8 @@
 /* spectral.c - where the layout starts.
  *
- * One connected part: its two leading eigenvectors. Several: each part is laid out alone,
+ * Sizes: N points, C connected parts, d dimensions of the layout.
+ *
+ * One connected part: its d leading eigenvectors. Several: each part is laid out alone,
  * shrunk to half the distance to its nearest neighbour part, and set where the layout of
  * the parts' centres says.
  *
@@ -24,6 +26,16 @@ typedef struct parts {
     uint32_t *member;    /* (N) points part by part, ascending inside */
     size_t *start;       /* (C+1) */
 } parts;
+
+/* What every step is told. */
+typedef struct start {
+    const gm_graph *graph;
+    const gm_points *points;
+    const uint32_t *point_of; /* (N) */
+    size_t dim;               /* d */
+    uint64_t seed;
+    gm_umap_report *report;
+} start;
 
 static void clear_parts(parts *p)
 {
@@ -96,14 +108,21 @@ out:
     return status;
 }
 
-static gm_status embed(double *xy, const gm_graph *graph, uint64_t seed, gm_umap_report *report,
-                       gm_error *err)
+/* The d leading eigenvectors of a connected graph, to at (N,d). */
+static gm_status embed(double *at, const gm_graph *graph, const start *s, gm_error *err)
 {
     gm_eigen_report eigen;
-    gm_status status = gm_eigen_leading(xy, 2, graph, TOLERANCE, MAX_ROUNDS, seed, &eigen, err);
-    if (eigen.rounds > report->spectral_rounds) report->spectral_rounds = eigen.rounds;
-    report->spectral_converged &= eigen.converged;
+    gm_status status =
+        gm_eigen_leading(at, (int)s->dim, graph, TOLERANCE, MAX_ROUNDS, s->seed, &eigen, err);
+    if (eigen.rounds > s->report->spectral_rounds) s->report->spectral_rounds = eigen.rounds;
+    s->report->spectral_converged &= eigen.converged;
     return status;
+}
+
+/* Too few points for as many eigenvectors. */
+static bool is_small(size_t n, size_t dim)
+{
+    return n < 2 * dim || n <= dim + 1;
 }
 
 static double largest(const double *v, size_t n)
@@ -113,20 +132,17 @@ static double largest(const double *v, size_t n)
     return most;
 }
 
-/* Places of up to four parts: the unit vectors and their opposites. */
-static void place_few(double *place, size_t n)
+/* Places of up to 2d parts, place (C,d): unit vectors, and then their opposites. */
+static void place_few(double *place, size_t n, size_t dim)
 {
-    static const double at[4][2] = {{1, 0}, {0, 1}, {-1, 0}, {0, -1}};
-    if (n == 2) { /* half of two is one unit vector */
-        place[0] = 1, place[1] = 0, place[2] = -1, place[3] = 0;
-        return;
-    }
-    memcpy(place, at, n * sizeof at[0]);
+    const size_t half = (n + 1) / 2;
+    memset(place, 0, n * dim * sizeof *place);
+    for (size_t c = 0; c < n; c++) place[c * dim + c % half] = c < half ? 1 : -1;
 }
 
 /* Places of many parts: the spectral embedding of exp(-D^2), brought to at most 1. */
-static gm_status place_many(double *place, const double *distance, size_t n, uint64_t seed,
-                            gm_umap_report *report, gm_error *err)
+static gm_status place_many(double *place, const double *distance, size_t n, const start *s,
+                            gm_error *err)
 {
     gm_status status = GM_OK;
     gm_graph g = {.n = n};
@@ -144,89 +160,97 @@ static gm_status place_many(double *place, const double *distance, size_t n, uin
         }
         g.indptr[i + 1] = m;
     }
-    GM_TRY(embed(place, &g, seed, report, err));
+    GM_TRY(embed(place, &g, s, err));
     for (size_t i = 0; i < n; i++) {
         double degree = 0;
         for (uint64_t e = g.indptr[i]; e < g.indptr[i + 1]; e++) degree += (double)g.weight[e];
-        for (size_t c = 0; c < 2; c++) place[2 * i + c] /= sqrt(degree);
+        for (size_t c = 0; c < s->dim; c++) place[s->dim * i + c] /= sqrt(degree);
     }
-    double most = largest(place, 2 * n);
-    for (size_t i = 0; i < 2 * n; i++) place[i] /= most;
+    double most = largest(place, s->dim * n);
+    for (size_t i = 0; i < s->dim * n; i++) place[i] /= most;
 out:
     gm_graph_clear(&g);
     return status;
 }
 
-/* Lay out part c around its place and write it to xy (N,2). */
-static gm_status embed_part(double *xy, size_t c, const parts *p, const gm_graph *graph,
-                            const double *place, uint64_t seed, gm_umap_report *report,
-                            gm_error *err)
+/* Half the distance from place c to the nearest other one; 1 when all coincide. */
+static double reach_of(const double *place, size_t c, size_t n, size_t dim)
+{
+    double reach = INFINITY;
+    for (size_t o = 0; o < n; o++) {
+        double squared = 0;
+        for (size_t a = 0; a < dim; a++) {
+            double d = place[dim * o + a] - place[dim * c + a];
+            squared += d * d;
+        }
+        if (squared > 0) reach = fmin(reach, sqrt(squared) / 2);
+    }
+    return isfinite(reach) ? reach : 1;
+}
+
+/* Lay out part c around its place and write it to at (N,d). */
+static gm_status embed_part(double *at, size_t c, const parts *p, const double *place,
+                            const start *s, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = p->start[c + 1] - p->start[c];
+    const size_t n = p->start[c + 1] - p->start[c], dim = s->dim;
     const uint32_t *member = p->member + p->start[c]; /* (n) */
-    double *own = gm_alloc2(n, 2, sizeof *own), reach = INFINITY;
+    const double reach = reach_of(place, c, p->n, dim);
+    double *own = gm_alloc2(n, dim, sizeof *own);
     gm_graph part = {0};
-    gm_rng rng = gm_rng_make(seed, 0x70617274 + c); /* "part" */
+    gm_rng rng = gm_rng_make(s->seed, 0x70617274 + c); /* "part" */
     if (!own) GM_FAIL(GM_EMEM, "no memory for a part of %zu points", n);
 
-    for (size_t o = 0; o < p->n; o++) {
-        double dx = place[2 * o] - place[2 * c], dy = place[2 * o + 1] - place[2 * c + 1];
-        double d = sqrt(dx * dx + dy * dy);
-        if (d > 0) reach = fmin(reach, d / 2);
-    }
-    if (!isfinite(reach)) reach = 1; /* all places coincide */
-    if (n < 4) {
-        for (size_t i = 0; i < 2 * n; i++) own[i] = reach * (2 * gm_rng_unit(&rng) - 1);
+    if (is_small(n, dim)) {
+        for (size_t i = 0; i < dim * n; i++) own[i] = reach * (2 * gm_rng_unit(&rng) - 1);
     } else {
-        GM_TRY(gm_graph_induced(&part, graph, member, n, err));
-        GM_TRY(embed(own, &part, seed, report, err));
-        double by = reach / largest(own, 2 * n);
-        for (size_t i = 0; i < 2 * n; i++) own[i] *= by;
+        GM_TRY(gm_graph_induced(&part, s->graph, member, n, err));
+        GM_TRY(embed(own, &part, s, err));
+        double by = reach / largest(own, dim * n);
+        for (size_t i = 0; i < dim * n; i++) own[i] *= by;
     }
     for (size_t i = 0; i < n; i++)
-        for (size_t d = 0; d < 2; d++)
-            xy[2 * (size_t)member[i] + d] = own[2 * i + d] + place[2 * c + d];
+        for (size_t d = 0; d < dim; d++)
+            at[dim * (size_t)member[i] + d] = own[dim * i + d] + place[dim * c + d];
 out:
     gm_free(own);
     gm_graph_clear(&part);
     return status;
 }
 
-static gm_status embed_parts(double *xy, const parts *p, const gm_graph *graph,
-                             const gm_points *points, const uint32_t *point_of, uint64_t seed,
-                             gm_umap_report *report, gm_error *err)
+static gm_status embed_parts(double *at, const parts *p, const start *s, gm_error *err)
 {
     gm_status status = GM_OK;
-    double *place = gm_alloc2(p->n, 2, sizeof *place);
+    double *place = gm_alloc2(p->n, s->dim, sizeof *place);
     double *distance = gm_alloc2(p->n, p->n, sizeof *distance);
     if (!place || !distance) GM_FAIL(GM_EMEM, "no memory to place %zu parts", p->n);
-    if (p->n <= 4) {
-        place_few(place, p->n);
+    if (p->n <= 2 * s->dim) {
+        place_few(place, p->n, s->dim);
     } else {
-        GM_TRY(centre_distances(distance, p, points, point_of, err));
-        GM_TRY(place_many(place, distance, p->n, seed, report, err));
+        GM_TRY(centre_distances(distance, p, s->points, s->point_of, err));
+        GM_TRY(place_many(place, distance, p->n, s, err));
     }
-    for (size_t c = 0; c < p->n; c++) GM_TRY(embed_part(xy, c, p, graph, place, seed, report, err));
+    for (size_t c = 0; c < p->n; c++) GM_TRY(embed_part(at, c, p, place, s, err));
 out:
     gm_free(place);
     gm_free(distance);
     return status;
 }
 
-gm_status gm_spectral_start(double *at, const gm_graph *graph, const gm_points *points,
+gm_status gm_spectral_start(double *at, int dim, const gm_graph *graph, const gm_points *points,
                             const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
                             gm_error *err)
 {
     gm_status status = GM_OK;
     parts p = {0};
+    const start s = {graph, points, point_of, (size_t)dim, seed, report};
     report->spectral_converged = true;
     GM_TRY(find_parts(&p, graph, err));
     report->n_components = p.n;
-    if (p.n == 1 && graph->n >= 4)
-        GM_TRY(embed(at, graph, seed, report, err));
+    if (p.n == 1 && !is_small(graph->n, s.dim))
+        GM_TRY(embed(at, graph, &s, err));
     else
-        GM_TRY(embed_parts(at, &p, graph, points, point_of, seed, report, err));
+        GM_TRY(embed_parts(at, &p, &s, err));
 out:
     clear_parts(&p);
     return status;
@@ -234,18 +258,20 @@ out:
 
 /* Largest coordinate 10, a little noise so that no two points coincide, then each axis to
  * [0,10]. */
-void gm_spectral_scale(float *xy, const double *at, size_t n, uint64_t seed)
+void gm_spectral_scale(float *xy, const double *at, size_t n, int dim, uint64_t seed)
 {
+    const size_t wide = (size_t)dim;
     gm_rng rng = gm_rng_make(seed, 0x6e6f6973); /* "nois" */
-    const double most = largest(at, 2 * n), by = most > 0 ? 10 / most : 0;
-    float lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY};
-    for (size_t i = 0; i < 2 * n; i++) {
+    const double most = largest(at, wide * n), by = most > 0 ? 10 / most : 0;
+    float lo[GM_MAX_LAYOUT_DIM], hi[GM_MAX_LAYOUT_DIM];
+    for (size_t d = 0; d < wide; d++) lo[d] = INFINITY, hi[d] = -INFINITY;
+    for (size_t i = 0; i < wide * n; i++) {
         xy[i] = (float)(at[i] * by + 1e-4 * gm_rng_normal(&rng));
-        lo[i % 2] = fminf(lo[i % 2], xy[i]);
-        hi[i % 2] = fmaxf(hi[i % 2], xy[i]);
+        lo[i % wide] = fminf(lo[i % wide], xy[i]);
+        hi[i % wide] = fmaxf(hi[i % wide], xy[i]);
     }
-    for (size_t i = 0; i < 2 * n; i++) {
-        float range = hi[i % 2] - lo[i % 2];
-        xy[i] = range > 0 ? 10.0f * (xy[i] - lo[i % 2]) / range : 0.0f;
+    for (size_t i = 0; i < wide * n; i++) {
+        float range = hi[i % wide] - lo[i % wide];
+        xy[i] = range > 0 ? 10.0f * (xy[i] - lo[i % wide]) / range : 0.0f;
     }
 }

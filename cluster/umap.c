@@ -8,12 +8,14 @@
 
 gm_umap_options gm_umap_defaults(void)
 {
-    return (gm_umap_options){.min_dist = 0.1,
+    return (gm_umap_options){.dim = 2,
+                             .min_dist = 0.1,
                              .spread = 1,
                              .mix = 1,
                              .learning_rate = 1,
                              .repulsion = 1,
                              .negative_rate = 5,
+                             .density = gm_density_defaults(),
                              .layout = GM_LAYOUT_BATCH,
                              .seed = 42};
 }
@@ -43,31 +45,45 @@ static size_t list_connected(uint32_t *keep, const gm_graph *graph)
     return n;
 }
 
-/* Write the layout of the kept points to xy (N,2), and set the others on a ring around it,
- * a golden angle apart. */
-static void spread_out(float *xy, size_t n, const float *kept, const uint32_t *keep, size_t n_kept)
+/* Write the layout of the kept points to at (N,d), and set the others on a ring around it, in the
+ * first two dimensions, a golden angle apart. */
+static void spread_out(float *at, size_t n, size_t dim, const float *kept, const uint32_t *keep,
+                       size_t n_kept)
 {
     const double golden = 2.399963229728653;
-    double centre[2] = {0}, radius = 1;
-    for (size_t i = 0; i < 2 * n_kept; i++) centre[i % 2] += (double)kept[i] / (double)n_kept;
+    double centre[GM_MAX_LAYOUT_DIM] = {0}, radius = 1;
+    for (size_t i = 0; i < dim * n_kept; i++) centre[i % dim] += (double)kept[i] / (double)n_kept;
     for (size_t i = 0; i < n_kept; i++) {
-        double dx = (double)kept[2 * i] - centre[0], dy = (double)kept[2 * i + 1] - centre[1];
-        radius = fmax(radius, sqrt(dx * dx + dy * dy));
+        double squared = 0;
+        for (size_t c = 0; c < dim; c++) {
+            double d = (double)kept[dim * i + c] - centre[c];
+            squared += d * d;
+        }
+        radius = fmax(radius, sqrt(squared));
     }
     for (size_t i = 0, k = 0; i < n; i++) {
+        float *to = at + dim * i; /* (d) */
         if (k < n_kept && keep[k] == i) {
-            xy[2 * i] = kept[2 * k], xy[2 * i + 1] = kept[2 * k + 1];
-            k++;
+            memcpy(to, kept + dim * k++, dim * sizeof *to);
             continue;
         }
         double angle = golden * (double)(i - k);
-        xy[2 * i] = (float)(centre[0] + 1.25 * radius * cos(angle));
-        xy[2 * i + 1] = (float)(centre[1] + 1.25 * radius * sin(angle));
+        for (size_t c = 2; c < dim; c++) to[c] = (float)centre[c];
+        to[0] = (float)(centre[0] + 1.25 * radius * cos(angle));
+        to[1] = (float)(centre[1] + 1.25 * radius * sin(angle));
     }
 }
 
 static gm_status check_options(const gm_umap_options *o, const gm_knn *knn, gm_error *err)
 {
+    const gm_density_options *d = &o->density;
+    if (o->dim < 2 || o->dim > GM_MAX_LAYOUT_DIM)
+        return gm_fail(err, GM_EARG, "a map in %d dimensions, expected 2 to %d", o->dim,
+                       GM_MAX_LAYOUT_DIM);
+    if (!(d->lambda >= 0) || !(d->fraction >= 0 && d->fraction <= 1) || !(d->var_shift >= 0))
+        return gm_fail(err, GM_EARG,
+                       "densMAP with lambda %g, fraction %g, shift %g: expected >= 0, 0 to 1, >= 0",
+                       d->lambda, d->fraction, d->var_shift);
     if (knn->k < 2) return gm_fail(err, GM_EARG, "%d neighbours, expected at least 2", knn->k);
     if (!(o->mix >= 0 && o->mix <= 1))
         return gm_fail(err, GM_EARG, "set-op-mix is %g, expected 0 to 1", o->mix);
@@ -84,6 +100,11 @@ static void end_stage(const gm_umap_options *options, const char *name)
     if (options->stages) gm_stages_end(options->stages, name);
 }
 
+static int automatic_epochs(size_t n, bool densmap)
+{
+    return (n <= 10000 ? 500 : 200) + (densmap ? 200 : 0);
+}
+
 gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
                           const gm_umap_options *options, gm_error *err)
 {
@@ -96,7 +117,7 @@ gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_k
     base.keep = gm_alloc(n, sizeof *base.keep);
     if (base.keep == NULL) GM_FAIL(GM_EMEM, "no memory for %zu points", n);
     GM_TRY(gm_curve_fit(options->min_dist, options->spread, &report->a, &report->b, err));
-    if (report->n_epochs == 0) report->n_epochs = n <= 10000 ? 500 : 200;
+    if (report->n_epochs == 0) report->n_epochs = automatic_epochs(n, options->densmap);
 
     GM_TRY(build_graph(&base.graph, points, knn, options, report->n_epochs, err));
     end_stage(options, "graph");
@@ -104,11 +125,16 @@ gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_k
     report->n_isolated = n - n_kept;
     if (n_kept == 0)
         GM_FAIL(GM_ENUMERIC, "no two of %zu points are close enough to be neighbours", n);
-    base.start = gm_alloc2(n_kept, 2, sizeof *base.start);
+    base.start = gm_alloc2(n_kept, (size_t)options->dim, sizeof *base.start);
     if (base.start == NULL) GM_FAIL(GM_EMEM, "no memory for the start of %zu points", n_kept);
     GM_TRY(gm_graph_induced(&base.part, &base.graph, base.keep, n_kept, err));
-    GM_TRY(
-        gm_spectral_start(base.start, &base.part, points, base.keep, options->seed, report, err));
+    GM_TRY(gm_spectral_start(base.start, options->dim, &base.part, points, base.keep, options->seed,
+                             report, err));
+    if (options->densmap) {
+        base.radius = gm_alloc(n, sizeof *base.radius);
+        if (base.radius == NULL) GM_FAIL(GM_EMEM, "no memory for the densities of %zu points", n);
+        gm_density_radii(base.radius, &base.graph, knn);
+    }
     end_stage(options, "start");
     *out = base;
     base = (gm_umap_base){0};
@@ -122,8 +148,10 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
 {
     gm_status status = GM_OK;
     const gm_umap_report *report = &base->report;
-    const size_t n_kept = base->part.n;
+    const size_t n_kept = base->part.n, dim = (size_t)options->dim;
+    gm_density density = {0};
     const gm_layout_job job = {.graph = &base->part,
+                               .dim = options->dim,
                                .a = report->a,
                                .b = report->b,
                                .learning_rate = options->learning_rate,
@@ -131,20 +159,25 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
                                .negative_rate = options->negative_rate,
                                .n_epochs = report->n_epochs,
                                .seed = options->seed,
+                               .density = options->densmap ? &density : NULL,
                                .isa = base->isa,
                                .progress = progress};
-    float *at = gm_alloc2(n_kept, 2, sizeof *at);
+    float *at = gm_alloc2(n_kept, dim, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
-    gm_spectral_scale(at, base->start, n_kept, options->seed);
+    if (options->densmap)
+        GM_TRY(gm_density_init(&density, &options->density, base->radius, base->keep, &base->part,
+                               report->a, report->b, err));
+    gm_spectral_scale(at, base->start, n_kept, options->dim, options->seed);
     if (progress) progress->total = report->n_epochs;
     if (options->layout == GM_LAYOUT_REFERENCE)
         GM_TRY(gm_layout_reference(at, &job, err));
     else
         GM_TRY(gm_layout_batch(at, &job, err));
-    spread_out(xy, base->graph.n, at, base->keep, n_kept);
+    spread_out(xy, base->graph.n, dim, at, base->keep, n_kept);
     end_stage(options, "layout");
 out:
     gm_free(at);
+    gm_density_clear(&density);
     return status;
 }
 
@@ -154,6 +187,7 @@ void gm_umap_base_clear(gm_umap_base *base)
     gm_graph_clear(&base->part);
     gm_free(base->keep);
     gm_free(base->start);
+    gm_free(base->radius);
     *base = (gm_umap_base){0};
 }
 

@@ -1,6 +1,6 @@
-/* umap.h - UMAP: a map in two dimensions that keeps neighbours together.
+/* umap.h - UMAP: a map in few dimensions that keeps neighbours together.
  *
- * Sizes: N points, k neighbours counted with the point itself.
+ * Sizes: N points, k neighbours counted with the point itself, d dimensions of the map.
  *
  * Steps as in umap-learn (graph.h, curve.h, eigen.h), then one of two layouts:
  *   reference  umap-learn's serial descent, move by move, its tau88 random numbers
@@ -8,30 +8,35 @@
  *              own edges in order against where the others were before the epoch; random
  *              numbers by (seed, point, epoch). Any number of threads gives the same bits.
  * Neither ever gives NaN: points without an edge are set on a ring around the map.
+ * Either can be densMAP's (density.h).
  *
  * Source: McInnes, Healy, Melville 2018, arXiv:1802.03426.
  */
 #ifndef GM_UMAP_H
 #define GM_UMAP_H
 
-#include "cluster/graph.h"
+#include "cluster/density.h"
+#include "cluster/layout_lanes.h"
 #include "cluster/stages.h"
 
 typedef enum gm_layout { GM_LAYOUT_BATCH, GM_LAYOUT_REFERENCE } gm_layout;
 #define GM_LAYOUT_CHOICES "batch|reference"
 
 typedef struct gm_umap_options {
+    int dim; /* d, 2 to GM_MAX_LAYOUT_DIM */
     double min_dist, spread;
     double mix; /* 1 union .. 0 intersection of memberships */
     double learning_rate, repulsion;
     int negative_rate; /* random points pushed away for one neighbour drawn near */
-    int n_epochs;      /* 0: 500 up to 10,000 points, 200 beyond */
+    int n_epochs;      /* 0: 500 up to 10,000 points, 200 beyond; 200 more with densMAP */
+    bool densmap;
+    gm_density_options density; /* of densMAP */
     gm_layout layout;
     uint64_t seed;
     gm_stages *stages; /* told of graph, spectral start and layout; may be NULL */
 } gm_umap_options;
 
-/* umap-learn's defaults: 0.1, 1, 1, 1, 1, 5, 0, batch, 42. */
+/* umap-learn's defaults: 2, 0.1, 1, 1, 1, 1, 5, 0, no densMAP, batch, 42. */
 gm_umap_options gm_umap_defaults(void);
 
 typedef struct gm_umap_report {
@@ -45,7 +50,7 @@ typedef struct gm_umap_report {
 
 /* Lay out the points whose neighbours are known.
  *   knn    of all N points, as gm_knn_find gives it
- *   xy     (N,2) written
+ *   xy     (N,d) written
  *   graph  the memberships after pruning; the caller clears it
  * Errors: GM_EARG for options out of range, GM_ENUMERIC, GM_EMEM, GM_EINTERRUPTED. */
 gm_status gm_umap_fit(float *xy, gm_graph *graph, const gm_points *points, const gm_knn *knn,
@@ -57,7 +62,8 @@ typedef struct gm_umap_base {
     gm_graph graph;        /* (N) the memberships after pruning */
     gm_graph part;         /* of the points that have an edge */
     uint32_t *keep;        /* (part.n) those points, ascending */
-    double *start;         /* (part.n, 2) where they start, but for scale and noise */
+    double *start;         /* (part.n, d) where they start, but for scale and noise */
+    double *radius;        /* (N) local radii, with densMAP; else NULL */
     gm_isa isa;            /* what to compute with */
     gm_umap_report report; /* of the first step, which is all but the layout */
 } gm_umap_base;
@@ -74,23 +80,25 @@ void gm_umap_base_clear(gm_umap_base *base);
 /* ---- the parts, for tests ---- */
 
 /* Where the descent starts: eigenvectors of every connected part, parts set apart by where
- * their centres are, at (N,2); and those scaled to [0,10] with a little noise, xy (N,2). No point
- * without an edge. */
-gm_status gm_spectral_start(double *at, const gm_graph *graph, const gm_points *points,
+ * their centres are, at (N,dim); and those scaled to [0,10] with a little noise, xy (N,dim). No
+ * point without an edge. */
+gm_status gm_spectral_start(double *at, int dim, const gm_graph *graph, const gm_points *points,
                             const uint32_t *point_of, uint64_t seed, gm_umap_report *report,
                             gm_error *err) GM_MUST_USE;
-void gm_spectral_scale(float *xy, const double *at, size_t n, uint64_t seed);
+void gm_spectral_scale(float *xy, const double *at, size_t n, int dim, uint64_t seed);
 
 typedef struct gm_layout_job {
     const gm_graph *graph;
+    int dim; /* d */
     double a, b, learning_rate, repulsion;
     int negative_rate, n_epochs;
     uint64_t seed;
+    gm_density *density;   /* of densMAP, of the graph's points; else NULL */
     gm_isa isa;            /* batch: what to compute with */
     gm_progress *progress; /* may be NULL */
 } gm_layout_job;
 
-/* Move xy (N,2). */
+/* Move xy (N,d). */
 gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err) GM_MUST_USE;
 gm_status gm_layout_reference(float *xy, const gm_layout_job *job, gm_error *err) GM_MUST_USE;
 

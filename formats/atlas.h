@@ -1,16 +1,18 @@
 /* atlas.h - the atlas: what was found in a trace, in HDF5.
  *
  * Sizes: N documents, C clusters, L MoE layers, E experts, S subsets, R nodes of the condensed
- * tree.
+ * tree, D dimensions in which clusters were found.
  *
- * Schema 2; what it has beyond schema 1 is marked +. A file of schema 1 is read as well, and says
- * of that "not known": NaN, GM_ATLAS_NONE, -1, "".
+ * Schema 3; what it has beyond schema 1 is marked +, beyond schema 2 ++. Files of schemas 1 and 2
+ * are read as well, and say of that "not known": NaN, GM_ATLAS_NONE, -1, "".
  *   /samples/xy f32 (N,2); cluster i32 (N), -1 noise; probability, outlier f32 (N);
  *            subset enum (N); id, sha text of 64 bytes (N); n_tokens u32 (N);
  *            + script enum (N): of most letters of the text, names in /script_name;
  *            + first u32 (N): the first document that uses the experts exactly alike (mostly
  *            the document itself); none for one without a counted choice;
- *            + node u32, lambda f64 (N): where it leaves the condensed tree
+ *            + node u32, lambda f64 (N): where it leaves the condensed tree;
+ *            ++ space f32 (N,D): places in the D > 2 dimensions in which clusters were found;
+ *            (0,2) when they were found on the map
  *   /clusters/id i32, size u32 (C); keywords text (C,10), keyword_score f32 (C,10);
  *            usage, lift, usage_half f32 (C,L,E), (C,L,E), (C,2,L,E); important u8 (C,L,E);
  *            stability f32 (C); subset_count u32 (C,S);
@@ -30,20 +32,21 @@
  *            is the root, parents come first; size in documents; cluster -1: not chosen itself;
  *            keywords text (R,10) of all documents below the node
  *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /node, /bound
- * (N+1), /merge (N-1), /edge, /pair (2): dimension scales; /layer holds model layers /parameters,
- * /quality: an attribute for each figure, and all of them as `json` root attributes: schema, the
- * trace's fingerprint, the model, the command, provenance
+ * (N+1), /merge (N-1), /edge, /pair (2), /place (N or 0), /axis (D): dimension scales; /layer holds
+ * model layers /parameters, /quality: an attribute for each figure, and all of them as `json` root
+ * attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H
 #define GM_ATLAS_H
 
 #include "base/base.h"
 
-#define GM_ATLAS_SCHEMA 2
+#define GM_ATLAS_SCHEMA 3
 
 enum {
     GM_N_KEYWORDS = 10,
     GM_N_EXAMPLES = 10,
+    GM_ATLAS_MAX_DIM = 10,
     GM_ATLAS_NAME_BYTES = 64 /* room for a name, its end included */
 };
 
@@ -57,6 +60,7 @@ typedef struct gm_atlas {
     size_t n, n_clusters, n_subsets;   /* N, C, S */
     size_t n_scripts, n_nodes;         /* + R; both 0 when not known */
     int n_layers, n_experts, n_chosen; /* L, E, K */
+    int cluster_dim;                   /* ++ D; at most 2: clusters were found on the map */
     const int *layer_of_moe;           /* (L) */
     /* documents */
     const float *xy;                    /* (N,2) */
@@ -72,6 +76,7 @@ typedef struct gm_atlas {
     const uint32_t *first;              /* + (N) */
     const uint32_t *node;               /* + (N) below R or GM_ATLAS_NONE */
     const double *lambda;               /* + (N) */
+    const float *space;                 /* ++ (N,D) when D > 2 */
     /* clusters 0..C-1, by size descending, ties by the smallest member sha */
     const uint32_t *size;                      /* (C) */
     const char *const *keyword;                /* (C,10); "" where there are fewer */

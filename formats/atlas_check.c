@@ -27,6 +27,12 @@ static gm_status check_documents(const gm_atlas *a, hid_t file, gm_error *err)
         if (!isfinite(a->xy[2 * i]) || !isfinite(a->xy[2 * i + 1]))
             return gm_h5_fail(err, GM_EFORMAT, file, "the place of document %zu is not finite", i);
     }
+    const size_t values = a->cluster_dim > 2 ? a->n * (size_t)a->cluster_dim : 0;
+    for (size_t i = 0; i < values; i++)
+        if (!isfinite(a->space[i]))
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/samples/space' of document %zu is not finite",
+                              i / (size_t)a->cluster_dim);
     size_t p = first_outside(a->probability, a->n, 0, 1), o = first_outside(a->outlier, a->n, 0, 1);
     if (p < a->n || o < a->n)
         return gm_h5_fail(err, GM_EFORMAT, file, "document %zu has %s outside [0,1]",

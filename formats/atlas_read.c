@@ -32,6 +32,25 @@ out:
     return status;
 }
 
+/* In how many dimensions clusters were found. */
+static gm_status read_dimensions(hid_t file, gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const uint64_t any[] = {GM_H5_ANY, GM_H5_ANY};
+    gm_h5_set set = GM_H5_SET_CLOSED;
+    GM_TRY(gm_h5_set_open(&set, file, "/samples/space", GM_H5_F32, 2, any, err));
+    if (set.dim[1] < 2 || set.dim[1] > GM_ATLAS_MAX_DIM ||
+        set.dim[0] != (set.dim[1] > 2 ? atlas->n : 0))
+        status = gm_h5_fail(err, GM_ESHAPE, file,
+                            "'/samples/space' is %llu x %llu, expected %zu x 3 to %d, or 0 x 2",
+                            (unsigned long long)set.dim[0], (unsigned long long)set.dim[1],
+                            atlas->n, GM_ATLAS_MAX_DIM);
+    atlas->cluster_dim = status == GM_OK ? (int)set.dim[1] : 2;
+out:
+    gm_h5_set_close(&set);
+    return status;
+}
+
 static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -51,6 +70,8 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *
         GM_TRY(rows_of(file, "/script_name", &atlas->n_scripts, err));
         GM_TRY(rows_of(file, "/condensed/keywords", &atlas->n_nodes, err));
     }
+    atlas->cluster_dim = 2;
+    if (*schema >= 3) GM_TRY(read_dimensions(file, atlas, err));
     if (atlas->n >= UINT32_MAX || atlas->n_clusters > INT32_MAX || atlas->n_subsets > UINT16_MAX)
         status = gm_h5_fail(err, GM_ESHAPE, file,
                             "%zu documents, %zu clusters, %zu subsets are too many", atlas->n,

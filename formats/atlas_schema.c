@@ -72,6 +72,8 @@ const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS] = {
     {"/condensed/cluster", GM_H5_I32, "R", AT(node_cluster), GM_ATLAS_PLAIN,
      "the cluster it was chosen as; -1: none", 2},
     {"/condensed/keywords", GM_H5_TEXT, "RW", AT(node_keyword), GM_ATLAS_TEXTS, NULL, 2},
+    {"/samples/space", GM_H5_F32, "QZ", AT(space), GM_ATLAS_PLAIN,
+     "place where clusters were found, when that is not the map", 3},
 };
 
 const gm_atlas_text gm_atlas_texts[GM_ATLAS_N_TEXTS] = {
@@ -101,6 +103,8 @@ uint64_t gm_atlas_size(const gm_atlas *atlas, char letter)
     case 'H': return atlas->n_scripts;
     case 'W': return GM_N_KEYWORDS;
     case 'X': return GM_N_EXAMPLES;
+    case 'Q': return atlas->cluster_dim > 2 ? atlas->n : 0;
+    case 'Z': return atlas->cluster_dim > 2 ? (uint64_t)atlas->cluster_dim : 2;
     default: return 2;
     }
 }
@@ -120,6 +124,8 @@ static const char *scale_of(char letter)
     case 'M': return "/bound";
     case 'P': return "/merge";
     case 'G': return "/edge";
+    case 'Q': return "/place";
+    case 'Z': return "/axis";
     default: return "/pair";
     }
 }

@@ -19,15 +19,15 @@ typedef enum gm_atlas_kind {
 typedef struct gm_atlas_column {
     const char *name;
     gm_h5_type type;
-    const char
-        *shape;    /* N C S L E R; 2; W keywords; X examples; H scripts; G edges; M N+1; P N-1 */
-    size_t member; /* offset in gm_atlas */
+    const char *shape; /* N C S L E R; 2; W keywords; X examples; H scripts; G edges; M N+1; P N-1;
+                          Z dimensions of clusters, Q N or, when they are those of the map, 0 */
+    size_t member;     /* offset in gm_atlas */
     gm_atlas_kind kind;
     const char *about;
     int since; /* the schema that brought it */
 } gm_atlas_column;
 
-enum { GM_ATLAS_N_COLUMNS = 47 };
+enum { GM_ATLAS_N_COLUMNS = 48 };
 extern const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS];
 
 /* Root attributes that are texts, and those of /parameters and /quality. */

@@ -50,6 +50,8 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     GM_TRY(gm_h5_make_length(file, "/merge", gm_atlas_size(atlas, 'P'), err));
     GM_TRY(gm_h5_make_length(file, "/edge", atlas->n_edges, err));
     GM_TRY(gm_h5_make_length(file, "/pair", 2, err));
+    GM_TRY(gm_h5_make_length(file, "/place", gm_atlas_size(atlas, 'Q'), err));
+    GM_TRY(gm_h5_make_length(file, "/axis", gm_atlas_size(atlas, 'Z'), err));
 out:
     gm_free(count);
     return status;
@@ -115,7 +117,7 @@ static gm_status make_unknown(const gm_atlas_column *column, const void *at, siz
 {
     *out = NULL;
     if (n == 0 || at != NULL) return GM_OK;
-    if (column->since < 2) return gm_fail(err, GM_EARG, "atlas without '%s'", column->name);
+    if (column->since != 2) return gm_fail(err, GM_EARG, "atlas without '%s'", column->name);
     size_t item = column->type == GM_H5_TEXT ? sizeof(char *) : gm_h5_type_size(column->type);
     *out = gm_alloc(n, item);
     if (*out == NULL) return gm_fail(err, GM_EMEM, "no memory to write '%s'", column->name);

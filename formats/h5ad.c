@@ -350,6 +350,9 @@ static gm_status put_all(hid_t file, const gm_atlas *a, const float *rate, gm_ar
     GM_TRY(put_var(file, a, arena, err));
     if (rate) GM_TRY(put_array(file, "/X", H5T_NATIVE_FLOAT, rate, a->n, D, "array", err));
     GM_TRY(put_array(file, "/obsm/X_umap", H5T_NATIVE_DOUBLE, xy, a->n, 2, "array", err));
+    if (a->cluster_dim > 2)
+        GM_TRY(put_array(file, "/obsm/X_space", H5T_NATIVE_FLOAT, a->space, a->n,
+                         (size_t)a->cluster_dim, "array", err));
     GM_TRY(put_graph(file, a, arena, err));
     GM_TRY(put_notes(file, a, err));
 out:

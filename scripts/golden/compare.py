@@ -25,6 +25,8 @@ TOLERANCE = [  # first match of the path: (part of the path, absolute, relative)
     ("cluster/umap.json", 1e-5, 1e-5),
     ("cluster/map.safetensors", 1e-3, 0.0),
     ("cluster/map.json", 0.02, 0.0),
+    ("cluster/densmap.safetensors", 1e-3, 0.0),
+    ("cluster/densmap.json", 0.2, 0.0),  # plain maps of 150 points keep densities by chance only
     ("", 1e-9, 1e-7),
 ]
 

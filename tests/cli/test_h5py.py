@@ -73,7 +73,7 @@ with h5py.File("a.h5") as atlas:
     cluster = atlas["samples/cluster"][:]  # (N), -1: noise
     size = atlas["clusters/size"][:]  # (C)
     usage = counts / counts.sum(axis=(1, 2), keepdims=True)
-    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 2
+    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 3
     assert (atlas["clusters/id"][:] == np.arange(len(size))).all()
     assert (atlas["samples/id"][:] == ids).all()
     assert [(cluster == c).sum() for c in range(len(size))] == list(size) and len(size) > 0
@@ -106,7 +106,7 @@ DIMENSIONS = {
         "text": {"byte", "bound"},
     },
     "a.h5": {
-        "samples": {"document", "pair"},
+        "samples": {"document", "pair", "place", "axis"},
         "clusters": {"cluster", "keyword", "layer", "expert", "subset", "pair", "example"},
         "condensed": {"node", "keyword"},
         "corpus": {"layer", "expert", "subset", "pair"},

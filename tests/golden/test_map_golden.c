@@ -102,9 +102,9 @@ static void check_start(const char *name, int k, size_t n_parts)
     uint32_t *all = gm_alloc(f.n, sizeof *all), *part = gm_alloc(f.n, sizeof *part);
     size_t *member = gm_alloc(f.n, sizeof *member);
     for (size_t i = 0; i < f.n; i++) all[i] = (uint32_t)i;
-    CHECK_OK(gm_spectral_start(got, &f.graph, &f.points, all, 42, &report, &err), err);
+    CHECK_OK(gm_spectral_start(got, 2, &f.graph, &f.points, all, 42, &report, &err), err);
     CHECK(report.spectral_converged);
-    gm_spectral_scale(xy, got, f.n, 42);
+    gm_spectral_scale(xy, got, f.n, 2, 42);
     CHECK_OK(gm_graph_components(&f.graph, part, &n_components, &err), err);
     CHECK_INT(n_components, n_parts);
     for (size_t i = 0; i < 2 * f.n; i++) got[i] = (double)xy[i];
@@ -185,7 +185,8 @@ static void check_layouts(const char *name, double least, uint64_t n_seeds)
     const gm_json *theirs = gm_json_find(root, path);
     const int n_epochs = (int)golden_number(gm_json_find(theirs, "epochs"));
     fixture f = open_fixture(name, K, n_epochs);
-    gm_layout_job job = {.graph = &f.graph,
+    gm_layout_job job = {.dim = 2,
+                         .graph = &f.graph,
                          .learning_rate = 1,
                          .repulsion = 1,
                          .negative_rate = 5,

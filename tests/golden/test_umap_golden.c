@@ -317,7 +317,8 @@ static void the_serial_descent_agrees(void)
     gm_error err = {0};
     float *xy = golden_floats(&file, "iris100.layout_start", &n);
     float *want = golden_floats(&file, "iris100.layout", &n);
-    const gm_layout_job job = {.graph = &graph,
+    const gm_layout_job job = {.dim = 2,
+                               .graph = &graph,
                                .a = number(how, "a"),
                                .b = number(how, "b"),
                                .learning_rate = number(how, "learning_rate"),

@@ -19,6 +19,7 @@ static void comes_back_as_written(void)
     CHECK_INT(a->n, N);
     CHECK_INT(a->n_clusters, C);
     CHECK_INT(a->n_edges, EDGES);
+    CHECK_INT(a->cluster_dim, 2);
     SAME(layer_of_moe, L);
     SAME(xy, 2 * N);
     SAME(cluster, N);
@@ -102,6 +103,45 @@ static void a_file_of_schema_1_is_read(void)
     CHECK_INT(a->outlying[0], GM_ATLAS_NONE);
     CHECK_TEXT(a->name[0], "");
     gm_atlas_close(a);
+}
+
+/* tests/golden/atlas/schema2.atlas.h5 was written before schema 3, from the same sample. */
+static void a_file_of_schema_2_is_read(void)
+{
+    gm_error err = {0};
+    gm_atlas *a = NULL;
+    made_init(&m);
+    CHECK_OK(gm_atlas_open(&a, TEST_DATA "/golden/atlas/schema2.atlas.h5", &err), err);
+    if (a == NULL) return;
+    SAME(xy, 2 * N);
+    SAME(node_birth, NODES);
+    CHECK_TEXT(a->name[1], "Ships");
+    CHECK_INT(a->cluster_dim, 2);
+    gm_atlas_close(a);
+}
+
+static void clusters_of_more_dimensions_come_back(void)
+{
+    gm_error err = {0};
+    gm_atlas *a = NULL;
+    float space[3 * N];
+    made_init(&m);
+    made_fill(space, (size_t)3 * N);
+    m.atlas.space = space, m.atlas.cluster_dim = 3;
+    CHECK_OK(gm_atlas_write("space.atlas.h5", &m.atlas, true, &err), err);
+    CHECK_OK(gm_atlas_open(&a, "space.atlas.h5", &err), err);
+    if (a == NULL) return;
+    CHECK_INT(a->cluster_dim, 3);
+    SAME(space, 3 * N);
+    CHECK_TEXT(a->digest, m.atlas.digest);
+    gm_atlas_close(a);
+    space[7] = NAN;
+    CHECK_OK(gm_atlas_write("space.atlas.h5", &m.atlas, true, &err), err);
+    CHECK_FAILS(gm_atlas_open(&a, "space.atlas.h5", &err), err, GM_EFORMAT,
+                "'/samples/space' of document 2 is not finite");
+    m.atlas.space = NULL;
+    CHECK_FAILS(gm_atlas_write("space.atlas.h5", &m.atlas, true, &err), err, GM_EARG,
+                "atlas without '/samples/space'");
 }
 
 static void refuses(const char *what)
@@ -197,5 +237,6 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(comes_back_as_written), TEST(no_clusters_is_an_atlas),
       TEST(what_is_not_known_is_said_so), TEST(a_file_of_schema_1_is_read),
+      TEST(a_file_of_schema_2_is_read), TEST(clusters_of_more_dimensions_come_back),
       TEST(values_out_of_range_are_refused), TEST(notes_must_be_objects),
       TEST(an_existing_file_stays), TEST(survives_every_allocation_failure))

@@ -37,7 +37,7 @@ static void documents_stand_where_their_point_stands(void)
     gm_distinct d = find();
     float xy[2 * N] = {1, 2, 3, 4, 5, 0};
     const float want[2 * N] = {1, 2, 1, 2, 1, 2, NAN, NAN, 3, 4, 5, 0, 5, 0};
-    gm_distinct_spread_map(xy, &d);
+    gm_distinct_spread_map(xy, 2, &d);
     for (size_t i = 0; i < 2 * N; i++)
         if (!isnan(want[i])) CHECK_NEAR(xy[i], want[i], 0);
     CHECK_NEAR(xy[7], 2, 1e-6); /* the middle is (3,2), the farthest sqrt(8) away */

@@ -27,6 +27,17 @@ static void powers_of_two(void)
     CHECK(isfinite(gm_exp2f(1e30f)));
 }
 
+static void natural_logarithm(void)
+{
+    double worst = 0;
+    for (double x = 1e-300; x < 1e300; x *= 1.0371)
+        worst = check_larger(worst, fabs(gm_log(x) - log(x)) / (1 + fabs(log(x))));
+    for (double x = 0.5; x < 2; x += 1.37e-4)
+        worst = check_larger(worst, fabs(gm_log(x) - log(x)) / (1 + fabs(log(x))));
+    CHECK(worst <= 5e-16);
+    CHECK_NEAR(gm_log(1), 0, 0);
+}
+
 static void logarithm(void)
 {
     double worst = 0, near_one = 0;
@@ -52,4 +63,5 @@ static void powers(void)
     CHECK(worst <= 1e-5);
 }
 
-TESTS(TEST(exponential), TEST(powers_of_two), TEST(logarithm), TEST(powers))
+TESTS(TEST(exponential), TEST(powers_of_two), TEST(natural_logarithm), TEST(logarithm),
+      TEST(powers))

@@ -66,20 +66,25 @@ static void kth_distance_is_that_of_all_pairs(void)
     for (uint64_t places = 0; places <= 6; places += 6) {
         gm_kdtree tree;
         gm_error err = {0};
-        double *at = make_points(N, 2, places), work[K];
+        double *at = make_points(N, 2, places);
+        gm_neighbour work[K];
         CHECK_OK(gm_kdtree_build(&tree, at, N, 2, &err), err);
         for (size_t i = 0; i < N; i++) {
             double best[K];
+            uint32_t place[K]; /* of equals the lower numbers */
             size_t n = 0;
             for (size_t j = 0; j < N; j++) {
                 double d = gm_kdtree_squared(&tree, at + 2 * i, at + 2 * j);
                 if (j == i || (n == K && !(d < best[K - 1]))) continue;
                 size_t m = n < K ? n++ : K - 1;
-                for (; m > 0 && d < best[m - 1]; m--) best[m] = best[m - 1];
-                best[m] = d;
+                for (; m > 0 && d < best[m - 1]; m--)
+                    best[m] = best[m - 1], place[m] = place[m - 1];
+                best[m] = d, place[m] = (uint32_t)j;
             }
             CHECK_NEAR(gm_kdtree_kth(&tree, i, 1, work), sqrt(best[0]), 0);
             CHECK_NEAR(gm_kdtree_kth(&tree, i, K, work), sqrt(best[K - 1]), 0);
+            CHECK_INT(gm_kdtree_nearest(&tree, i, K, work), K);
+            for (size_t m = 0; m < K; m++) CHECK_INT(work[m].index, place[m]);
         }
         gm_kdtree_clear(&tree);
         gm_free(at);
@@ -89,7 +94,7 @@ static void kth_distance_is_that_of_all_pairs(void)
 static void fewer_points_than_k_give_the_farthest(void)
 {
     const double at[] = {0, 3, 7};
-    double work[9];
+    gm_neighbour work[9];
     gm_kdtree tree;
     gm_error err = {0};
     CHECK_OK(gm_kdtree_build(&tree, at, 3, 1, &err), err);

@@ -42,7 +42,8 @@ static void pulls_by_hand(void)
     for (int c = 0; c < 2; c++) {
         float xy[] = {0, 0.125f, 0.0625f, 0};
         double p[] = {0, 0.125}, q[] = {0.0625, 0};
-        const gm_layout_job job = {.graph = &PAIR,
+        const gm_layout_job job = {.dim = 2,
+                                   .graph = &PAIR,
                                    .a = curves[c][0],
                                    .b = curves[c][1],
                                    .learning_rate = 0.01,
@@ -67,7 +68,8 @@ static void pushes_by_hand(void)
     for (uint64_t seed = 0; seed < 20; seed++) {
         float xy[] = {0, 0, 0.03f, 0.04f};
         double p[] = {0, 0}, q[] = {0.03, 0.04};
-        const gm_layout_job job = {.graph = &PAIR,
+        const gm_layout_job job = {.dim = 2,
+                                   .graph = &PAIR,
                                    .a = 1.577,
                                    .b = 0.895,
                                    .learning_rate = 0.01,
@@ -93,7 +95,8 @@ static void light_edges_are_seldom_due(void)
     uint32_t index[] = {1, 0, 3, 2};
     float weight[] = {1, 1, 0.25f, 0.25f}, xy[] = {0, 0, 1, 0, 50, 0, 51, 0};
     const gm_graph graph = {.n = 4, .indptr = indptr, .index = index, .weight = weight};
-    gm_layout_job job = {.graph = &graph,
+    gm_layout_job job = {.dim = 2,
+                         .graph = &graph,
                          .a = 1.577,
                          .b = 0.895,
                          .learning_rate = 0.01,
@@ -112,7 +115,8 @@ static void light_edges_are_seldom_due(void)
 static void coinciding_points_stay_finite(void)
 {
     float xy[] = {1, 1, 1, 1};
-    const gm_layout_job job = {.graph = &PAIR,
+    const gm_layout_job job = {.dim = 2,
+                               .graph = &PAIR,
                                .a = 1.577,
                                .b = 0.895,
                                .learning_rate = 1,
@@ -148,7 +152,8 @@ static void threads_change_nothing_and_neighbours_end_near(void)
 {
     static float xy[2][2 * N];
     gm_graph g = make_rings();
-    const gm_layout_job job = {.graph = &g,
+    const gm_layout_job job = {.dim = 2,
+                               .graph = &g,
                                .a = 1.577,
                                .b = 0.895,
                                .learning_rate = 1,
@@ -180,8 +185,13 @@ static gm_status lay_out(void *state, gm_error *err)
 {
     float xy[] = {0, 0, 3, 4};
     (void)state;
-    const gm_layout_job job = {
-        .graph = &PAIR, .a = 1, .b = 1, .learning_rate = 1, .negative_rate = 1, .n_epochs = 3};
+    const gm_layout_job job = {.dim = 2,
+                               .graph = &PAIR,
+                               .a = 1,
+                               .b = 1,
+                               .learning_rate = 1,
+                               .negative_rate = 1,
+                               .n_epochs = 3};
     gm_status status = gm_layout_batch(xy, &job, err);
     return status == GM_OK ? gm_layout_reference(xy, &job, err) : status;
 }

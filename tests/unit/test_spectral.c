@@ -43,9 +43,10 @@ static void make(rings *r, size_t parts, size_t size)
 static void start(rings *r, uint64_t seed)
 {
     gm_error err = {0};
-    CHECK_OK(gm_spectral_start(r->at, &r->graph, &r->points, r->point_of, seed, &r->report, &err),
-             err);
-    gm_spectral_scale(r->xy, r->at, r->n, seed);
+    CHECK_OK(
+        gm_spectral_start(r->at, 2, &r->graph, &r->points, r->point_of, seed, &r->report, &err),
+        err);
+    gm_spectral_scale(r->xy, r->at, r->n, 2, seed);
 }
 
 static void clear(rings *r)
@@ -185,7 +186,7 @@ static void the_seed_decides(void)
 static gm_status start_once(void *state, gm_error *err)
 {
     rings *r = state;
-    return gm_spectral_start(r->at, &r->graph, &r->points, r->point_of, 42, &r->report, err);
+    return gm_spectral_start(r->at, 2, &r->graph, &r->points, r->point_of, 42, &r->report, err);
 }
 
 static void survives_every_allocation_failure(void)

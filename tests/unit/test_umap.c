@@ -101,6 +101,46 @@ static void threads_and_seeds(void)
     clear(&c);
 }
 
+/* Five dimensions, more than the three groups need; with densMAP; one thread as two. */
+static void more_dimensions_keep_groups_too(void)
+{
+    enum { DIM = 5 };
+    static cloud c;
+    static float at[2][DIM * N];
+    gm_error err = {0};
+    make_groups(&c);
+    for (int layout = GM_LAYOUT_BATCH; layout <= GM_LAYOUT_REFERENCE; layout++) {
+        gm_umap_options how = gm_umap_defaults();
+        size_t wrong = 0;
+        how.layout = (gm_layout)layout, how.dim = DIM, how.n_epochs = 60, how.densmap = true;
+        for (int t = 0; t < 2; t++) {
+            omp_set_num_threads(t + 1);
+            CHECK_OK(gm_umap_fit(at[t], &c.graph, &c.points, &c.knn, &how, &c.report, NULL, &err),
+                     err);
+            gm_graph_clear(&c.graph);
+        }
+        CHECK_BYTES(at[1], at[0], sizeof at[0]);
+        for (size_t i = 0; i < N; i++) {
+            double least = INFINITY;
+            size_t best = N;
+            for (size_t j = 0; j < N; j++) {
+                double s = 0;
+                for (size_t d = 0; d < DIM; d++)
+                    s += pow((double)(at[0][DIM * i + d] - at[0][DIM * j + d]), 2);
+                if (j != i && s < least) least = s, best = j;
+            }
+            wrong += best % GROUPS != i % GROUPS;
+        }
+        CHECK(wrong <= N / 50); /* densMAP sets some apart from their own */
+    }
+    gm_umap_options how = gm_umap_defaults();
+    how.dim = GM_MAX_LAYOUT_DIM + 1;
+    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "a map in 11 dimensions");
+    how = gm_umap_defaults(), how.density.fraction = NAN;
+    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "densMAP with lambda 2, fraction");
+    clear(&c);
+}
+
 /* Rows 8 and 9 share nothing with anybody: no neighbour is nearer than Hellinger's 1. */
 static void isolated_points_go_on_the_ring(void)
 {
@@ -200,6 +240,6 @@ static void survives_every_allocation_failure(void)
     clear(&c);
 }
 
-TESTS(TEST(groups_stay_together), TEST(threads_and_seeds), TEST(isolated_points_go_on_the_ring),
-      TEST(nobody_near_anybody), TEST(points_at_one_place), TEST(options_are_checked),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(groups_stay_together), TEST(threads_and_seeds), TEST(more_dimensions_keep_groups_too),
+      TEST(isolated_points_go_on_the_ring), TEST(nobody_near_anybody), TEST(points_at_one_place),
+      TEST(options_are_checked), TEST(survives_every_allocation_failure))
