@@ -79,10 +79,10 @@ def set_up():
         pathlib.Path(name).symlink_to(target)
     for first, path in enumerate(CORPORA):
         write_corpus(path, 1000 * first)
-    numpy.save("mine.npy", numpy.random.default_rng(1).normal(size=(60, 4)))
-    for kind in ("*.h5*", "*.safetensors", "*.html", "*.csv"):
+    for kind in ("*.h5*", "*.safetensors", "*.html", "*.csv", "*.npy"):
         for left in pathlib.Path().glob(kind):
             left.unlink()
+    numpy.save("mine.npy", numpy.random.default_rng(1).normal(size=(60, 4)))
     subprocess.run(["rm", "-rf", "figures"], check=True)
     pathlib.Path("bin").mkdir(exist_ok=True)
     pathlib.Path("bin/gm-steer").write_text(LESS.format(program=BIN / "gm-steer"))
