@@ -14,10 +14,15 @@ struct gm_hnsw : hnswlib::SpaceInterface<float> {
     const void *points;
     hnswlib::HierarchicalNSW<float> *graph = nullptr;
 
-    gm_hnsw(gm_hnsw_distance *measure, const void *space) : distance(measure), points(space) {}
+    gm_hnsw(gm_hnsw_distance *measure, const void *space) : distance(measure), points(space)
+    {
+    }
     gm_hnsw(const gm_hnsw &) = delete;
     gm_hnsw &operator=(const gm_hnsw &) = delete;
-    ~gm_hnsw() { delete graph; }
+    ~gm_hnsw()
+    {
+        delete graph;
+    }
 
     static float measure(const void *a, const void *b, const void *self)
     {
@@ -25,9 +30,18 @@ struct gm_hnsw : hnswlib::SpaceInterface<float> {
         return index->distance(index->points, *static_cast<const uint32_t *>(a),
                                *static_cast<const uint32_t *>(b));
     }
-    size_t get_data_size() override { return sizeof(uint32_t); }
-    hnswlib::DISTFUNC<float> get_dist_func() override { return measure; }
-    void *get_dist_func_param() override { return this; }
+    size_t get_data_size() override
+    {
+        return sizeof(uint32_t);
+    }
+    hnswlib::DISTFUNC<float> get_dist_func() override
+    {
+        return measure;
+    }
+    void *get_dist_func_param() override
+    {
+        return this;
+    }
 };
 
 bool gm_hnsw_is_there(void)
