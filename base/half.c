@@ -98,6 +98,7 @@ uint8_t gm_fp8_from_f32(float value)
     return (uint8_t)(sign | shift_round(significand, 141 - (size >> 23)));
 }
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): `sign` is a sign before a number, not a value. */
 /* Eight fractions of one exponent, `step` apart. */
 #define EIGHT(first, step)                                                                       \
     (first), (first) + (step), (first) + 2 * (step), (first) + 3 * (step), (first) + 4 * (step), \
@@ -115,3 +116,4 @@ uint8_t gm_fp8_from_f32(float value)
 const float gm_fp8_values[256] = {ALL_OF(+), ALL_OF(-)};
 #undef EIGHT
 #undef ALL_OF
+/* NOLINTEND(bugprone-macro-parentheses) */

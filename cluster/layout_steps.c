@@ -13,7 +13,7 @@ size_t gm_steps_most(size_t n_edges, int draws_a_visit)
 {
     /* No visit of an edge that is due every t epochs owes more than t + 1 epochs' draws, rate/t
      * each; two pulls come with them, and one for rounding. */
-    return n_edges * (2 * (size_t)draws_a_visit + 3) + 2 * TOGETHER;
+    return n_edges * (2 * (size_t)draws_a_visit + 3) + (size_t)2 * TOGETHER;
 }
 
 /* Whole times that something which comes `rate` times an epoch has come by an epoch. */

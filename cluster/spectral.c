@@ -8,6 +8,7 @@
  *
  * Source: umap-learn, spectral.py: spectral_layout, multi_component_layout.
  */
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -136,6 +137,7 @@ static double largest(const double *v, size_t n)
 static void place_few(double *place, size_t n, size_t dim)
 {
     const size_t half = (n + 1) / 2;
+    assert(half >= 1);
     memset(place, 0, n * dim * sizeof *place);
     for (size_t c = 0; c < n; c++) place[c * dim + c % half] = c < half ? 1 : -1;
 }
@@ -260,6 +262,7 @@ out:
  * [0,10]. */
 void gm_spectral_scale(float *xy, const double *at, size_t n, int dim, uint64_t seed)
 {
+    assert(dim >= 1 && dim <= GM_MAX_LAYOUT_DIM);
     const size_t wide = (size_t)dim;
     gm_rng rng = gm_rng_make(seed, 0x6e6f6973); /* "nois" */
     const double most = largest(at, wide * n), by = most > 0 ? 10 / most : 0;

@@ -1,4 +1,5 @@
 /* trace_read.c - a trace for its readers: opening, and rows across its parts. */
+#include <assert.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -287,6 +288,7 @@ static gm_status check_texts(const char *text, size_t begin, const size_t *end, 
 static gm_status take_texts(const gm_trace_file *f, size_t first, size_t n, size_t document,
                             gm_text *text, size_t *end, gm_error *err)
 {
+    assert(n >= 1);
     gm_status status = GM_OK;
     uint64_t *at = gm_alloc(n + 1, sizeof *at);
     const size_t begin = text->n;

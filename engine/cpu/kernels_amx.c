@@ -227,8 +227,8 @@ enum {
 static inline void widen(const int8_t *from, uint16_t *to)
 {
     const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    for (size_t i = 0; i < BYTES; i += 2 * PANEL) {
-        if (i % 64 == 0) _mm_prefetch((const char *)from + i + 2 * BYTES, _MM_HINT_T0);
+    for (size_t i = 0; i < BYTES; i += (size_t)2 * PANEL) {
+        if (i % 64 == 0) _mm_prefetch((const char *)from + i + (size_t)2 * BYTES, _MM_HINT_T0);
         v16i even = v16_bits(v16_load_i8(from + i));
         v16i odd = v16_bits(v16_load_i8(from + i + PANEL));
         __m512i pair = _mm512_or_si512(_mm512_and_si512(odd, high), _mm512_srli_epi32(even, 16));

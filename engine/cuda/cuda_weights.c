@@ -203,7 +203,7 @@ static gm_status open_pipe(pipe *p, const loading *load, gm_error *err)
         (gm_cuda_how){.stream = p->stream, .multiprocessors = load->model->device.multiprocessors};
     for (int i = 0; i < PLACES; i++) {
         void *at = NULL;
-        GM_TRY(gm_cuda_alloc_pinned(&at, load->piece_bytes + 4 * GM_DISK_PAGE,
+        GM_TRY(gm_cuda_alloc_pinned(&at, load->piece_bytes + (size_t)4 * GM_DISK_PAGE,
                                     "pinned memory for weights", err));
         p->place[i] = at;
         GM_TRY(gm_cuda_alloc(&p->piece[i], load->piece_bytes, "memory for weights", err));
