@@ -153,6 +153,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
     GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
+    gm_stages_end(&a->stages, "quality");
     if (options->cluster_dim > 2) GM_TRY(find_space(a, &points, &knn, exact, options, err));
 out:
     gm_points_clear(&points);
