@@ -67,15 +67,15 @@ static int judged_neighbours(const gm_fit_options *options, size_t n)
     return k > GM_MAP_QUALITY_MAX_K ? GM_MAP_QUALITY_MAX_K : k;
 }
 
-static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn, const gm_fit_options *options)
+static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn)
 {
     a->n_uncertified = knn->n_uncertified;
     a->n_checked = knn->n_checked;
     a->recall = knn->recall;
     if (a->n_checked > 0 && !(a->recall >= LEAST_RECALL))
         gm_warn("of the nearest neighbours %.1f %% were found (seen on %zu documents): raise "
-                "--effort (%d), or wait for --neighbours exact",
-                100 * a->recall, a->n_checked, gm_neighbours_effort(&options->neighbours));
+                "--effort (%zu), or wait for --neighbours exact",
+                100 * a->recall, a->n_checked, knn->effort);
 }
 
 /* A layout of the points in options->umap.dim dimensions, and what it keeps of the neighbours in
@@ -142,7 +142,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
                               &progress, err));
     gm_progress_end(&progress);
     GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
-    tell_of_neighbours(a, &knn, options);
+    tell_of_neighbours(a, &knn);
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
@@ -152,7 +152,9 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     if (a->umap.n_isolated > 0)
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
-    GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
+    a->density_kept = NAN;
+    if (options->quality != GM_QUALITY_NONE)
+        GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
     gm_stages_end(&a->stages, "quality");
     if (options->cluster_dim > 2) GM_TRY(find_space(a, &points, &knn, exact, options, err));
 out:
@@ -277,6 +279,7 @@ static gm_status assess(gm_analysis *a, gm_trace *trace, const gm_fit_options *o
                                             .metric = options->metric,
                                             .n_neighbors = options->n_neighbors,
                                             .neighbours = &options->neighbours,
+                                            .gpu = options->gpu,
                                             .umap = &umap,
                                             .hdbscan = &a->hdbscan},
                                 .at = a->space ? a->space : a->xy,

@@ -49,6 +49,7 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
                                     .metric = c->metric,
                                     .n_neighbors = c->n_neighbors,
                                     .neighbours = *c->neighbours,
+                                    .gpu = c->gpu,
                                     .umap = c->umap,
                                     .hdbscan = c->hdbscan,
                                     .label = label,

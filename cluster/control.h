@@ -42,6 +42,7 @@ typedef struct gm_control_input {
     gm_metric metric;
     int n_neighbors;
     const gm_neighbour_options *neighbours; /* of many points; a sample's are exact */
+    struct gm_gpu *gpu;                     /* finds them, borrowed (gpu.h); NULL: the CPU */
     const gm_umap_options *umap;
     const gm_hdbscan_options *hdbscan; /* as used */
     size_t most;                       /* documents in the sample */

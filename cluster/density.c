@@ -128,7 +128,7 @@ void gm_density_measure(gm_density *d, const float *at, int dim, const gm_graph 
     }
     const double mean = mean_of(d->mapped, n);
     const double variance =
-        product_of(d->mapped, mean, d->mapped, mean, n) / (double)n + d->how.var_shift;
+        fmax(TINY, product_of(d->mapped, mean, d->mapped, mean, n) / (double)n + d->how.var_shift);
     const double shared = product_of(d->mapped, 0, d->radius, 0, n) / ((double)n - 1);
     for (size_t i = 0; i < n; i++) {
         double w = d->radius[i] - shared * (d->mapped[i] - mean) / variance;
@@ -157,7 +157,8 @@ static gm_status radii_of_lists(double *radius, const gm_knn *knn, gm_error *err
     double *rho = gm_alloc(n, sizeof *rho), *sigma = gm_alloc(n, sizeof *sigma);
     const bool fine = rho && sigma;
     if (fine) gm_graph_scales(knn, rho, sigma);
-    for (size_t i = 0; fine && i < n; i++) {
+#pragma omp parallel for schedule(static) if (fine)
+    for (size_t i = 0; i < (fine ? n : 0); i++) {
         double sum = 0, all = 0;
         for (size_t j = 1; j < k; j++) {
             double d = knn->distance[i * k + j];

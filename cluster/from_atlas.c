@@ -72,8 +72,13 @@ static gm_status get_map_options(gm_fit_options *o, const gm_json *root, gm_erro
     o->umap.layout = (gm_layout)layout;
     o->n_neighbors = (int)neighbors;
     o->neighbours.effort = (int)effort;
-    o->neighbours.method =
-        strcmp(neighbours, "approximate") == 0 ? GM_NEIGHBOURS_APPROXIMATE : GM_NEIGHBOURS_EXACT;
+    if (strcmp(neighbours, "approximate") == 0)
+        o->neighbours.method = GM_NEIGHBOURS_APPROXIMATE;
+    else if (strcmp(neighbours, "exact") == 0)
+        o->neighbours.method = GM_NEIGHBOURS_EXACT;
+    else
+        GM_FAIL(GM_EFORMAT, "%s: 'neighbours' is '%s', expected exact or approximate", where,
+                neighbours);
     o->umap.n_epochs = (int)epochs;
     o->umap.negative_rate = (int)negative;
     o->umap.seed = (uint64_t)seed;

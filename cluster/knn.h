@@ -23,6 +23,7 @@ typedef struct gm_knn {
     size_t n_uncertified; /* queries that needed the slow way */
     size_t n_checked; /* neighbours.h: queries compared with their exact neighbours, 0: all are */
     double recall;    /* share of these that was found */
+    size_t effort;    /* candidates an approximate search looked at; 0: exact */
 } gm_knn;
 
 /* The k nearest points of each query, itself counted as the first.

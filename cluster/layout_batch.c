@@ -19,12 +19,12 @@
 
 enum {
     GROUPS = 16,
-    BLOCK = 2048, /* most points of a group that one thread takes at a time, */
-    FEW = 64,     /* and fewest: where some have many edges, others go on meanwhile */
-    AT_ONCE = 8,  /* steps of the lanes between two looks at which have arrived */
-    ALONE = 2000, /* up to here one thread is faster than waking others */
-    MOST_POINTS = 1 << 30,
-    EVERY = 32 /* epochs between two looks at which is faster */
+    BLOCK = 2048,            /* most points of a group that one thread takes at a time, */
+    FEW = 64,                /* and fewest: where some have many edges, others go on meanwhile */
+    AT_ONCE = 8,             /* steps of the lanes between two looks at which have arrived */
+    ALONE = 2000,            /* up to here one thread is faster than waking others */
+    MOST_PLACES = INT32_MAX, /* points by dimensions, which lanes number in 32 bits */
+    EVERY = 32               /* epochs between two looks at which is faster */
 };
 static const size_t FAR_APART = 100000; /* from so many points on places are fetched ahead */
 
@@ -335,8 +335,9 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
                             .b = (float)job->b,
                             .repulsion = (float)job->repulsion,
                             .alpha = (float)job->learning_rate}};
-    if (n >= MOST_POINTS)
-        GM_FAIL(GM_EARG, "a layout of %zu points, expected fewer than %d", n, MOST_POINTS);
+    if (n > (size_t)(MOST_PLACES / job->dim))
+        GM_FAIL(GM_EARG, "a layout of %zu points in %d dimensions, expected at most %d", n,
+                job->dim, MOST_PLACES / job->dim);
     GM_TRY(make_room(&d, n_threads, err));
 
     for (d.epoch = 1; d.epoch < job->n_epochs; d.epoch++) {

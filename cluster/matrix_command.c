@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cli.h"
 #include "base/json.h"
@@ -29,8 +30,13 @@ typedef struct matrix_command {
 static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
 {
     const gm_umap_options *umap = &c->how.umap;
+    const char *const out[] = {c->out, c->linkage, c->tree, c->graph};
     if (argc != 2) return gm_fail(err, GM_EARG, "expected one matrix, found %d", argc - 1);
     if (c->out == NULL) return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the rows");
+    for (size_t i = 1; i < sizeof out / sizeof out[0]; i++)
+        for (size_t j = 0; j < i; j++)
+            if (out[i] && out[j] && strcmp(out[i], out[j]) == 0)
+                return gm_fail(err, GM_EARG, "'%s' is to be written twice", out[i]);
     if (c->min_cluster_size == 1)
         return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
     if (umap->min_dist > umap->spread)

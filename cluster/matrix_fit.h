@@ -13,7 +13,7 @@ typedef struct gm_matrix_options {
     bool map;          /* make one */
     bool cluster_rows; /* HDBSCAN on the rows, by Euclidean distance; else on the map */
     gm_metric metric;  /* of the map */
-    int n_neighbors;   /* the row itself counted; brought down to M, with a warning */
+    int n_neighbors;   /* the row itself counted; beyond M it becomes M-1, with a warning */
     gm_umap_options umap;
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by the number of points; min_samples 0: by
                                    that */

@@ -220,7 +220,12 @@ gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, i
         GM_FAIL(GM_EMEM, "no memory for the spanning tree of %zu points", n);
     for (size_t i = 0; i < n; i++) root[i] = (uint32_t)i;
     fill_node_cores(&b);
-    for (size_t found = 0; found + 1 < n;) found += run_round(&b, edge + found, root);
+    for (size_t found = 0, added; found + 1 < n; found += added) {
+        added = run_round(&b, edge + found, root);
+        if (added == 0)
+            GM_FAIL(GM_EARG, "points are so far apart that the square of their distance is not "
+                             "finite; scale them down");
+    }
     qsort(edge, n - 1, sizeof *edge, compare_edges);
 out:
     gm_free(root);

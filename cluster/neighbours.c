@@ -4,6 +4,7 @@
 #include "base/cli.h"
 #include "cluster/dots.h"
 #include "cluster/hnsw.h"
+#include "cluster/neighbour.h"
 #include "cluster/quality.h"
 
 enum {
@@ -50,28 +51,17 @@ out:
 
 /* ---- searching ---- */
 
-typedef struct neighbour {
-    double s;
-    uint32_t index;
-} neighbour;
-
 /* Write row i: itself, then the nearest of what the index names, ties to the lower number; false
  * when these are too few. found (most), best (most) are scratch. */
 static bool search_point(gm_knn *out, const gm_points *points, const gm_hnsw *index, size_t i,
-                         size_t most, uint32_t *found, neighbour *best)
+                         size_t most, uint32_t *found, gm_neighbour *best)
 {
     const size_t k = (size_t)out->k, n_found = gm_hnsw_search(index, (uint32_t)i, most, found);
     size_t n = 0;
     for (size_t f = 0; f < n_found; f++) {
         if (found[f] == i) continue;
-        const neighbour it = {gm_points_squared(points, i, found[f]), found[f]};
-        size_t at = n++;
-        for (; at > 0; at--) {
-            const neighbour *before = &best[at - 1];
-            if (before->s < it.s || (before->s == it.s && before->index < it.index)) break;
-            best[at] = *before;
-        }
-        best[at] = it;
+        gm_neighbour_insert(best, &n, most,
+                            (gm_neighbour){gm_points_squared(points, i, found[f]), found[f]});
     }
     out->index[i * k] = (uint32_t)i;
     out->distance[i * k] = 0;
@@ -93,7 +83,7 @@ static gm_status search_all(gm_knn *out, const gm_points *points, const gm_hnsw 
 #pragma omp parallel reduction(&& : fine)
     {
         uint32_t *found = gm_alloc(most, sizeof *found);
-        neighbour *best = gm_alloc(most, sizeof *best);
+        gm_neighbour *best = gm_alloc(most, sizeof *best);
         fine = found && best;
 #pragma omp for schedule(dynamic, 64)
         for (size_t i = 0; i < points->n; i++)
@@ -111,7 +101,7 @@ static gm_status search_all(gm_knn *out, const gm_points *points, const gm_hnsw 
 static gm_status search_exactly(gm_knn *out, const gm_points *points, const uint32_t *todo,
                                 size_t n_todo, gm_error *err)
 {
-    gm_knn exact;
+    gm_knn exact = {0};
     const size_t k = (size_t)out->k;
     gm_status status = gm_knn_find(&exact, points, todo, n_todo, out->k, NULL, err);
     for (size_t i = 0; status == GM_OK && i < n_todo * k; i++) {
@@ -153,7 +143,7 @@ static gm_status find_approximate(gm_knn *out, const gm_points *points, int k, s
 {
     gm_status status = GM_OK;
     const size_t n = points->n;
-    gm_knn knn = {.n = n, .k = k};
+    gm_knn knn = {.n = n, .k = k, .effort = effort};
     gm_hnsw *index = NULL;
     uint32_t *todo = gm_alloc(n, sizeof *todo);
     size_t n_todo = 0;

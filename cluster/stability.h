@@ -40,6 +40,7 @@ typedef struct gm_stability_input {
     gm_metric metric;
     int n_neighbors;
     gm_neighbour_options neighbours;
+    struct gm_gpu *gpu; /* finds them, borrowed (gpu.h); NULL: the CPU */
     const gm_umap_options *umap;
     const gm_hdbscan_options *hdbscan; /* as used */
     const int32_t *label;              /* (M) below n_clusters, -1 noise */

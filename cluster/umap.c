@@ -1,6 +1,7 @@
 /* umap.c - the steps of UMAP in order. See umap.h. */
 #include "cluster/umap.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -110,7 +111,8 @@ gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_k
 {
     gm_status status = GM_OK;
     const size_t n = knn->n;
-    gm_umap_base base = {.isa = points->isa, .report = {.n_epochs = options->n_epochs}};
+    gm_umap_base base = {
+        .dim = options->dim, .isa = points->isa, .report = {.n_epochs = options->n_epochs}};
     gm_umap_report *report = &base.report;
     *out = (gm_umap_base){0};
     GM_TRY(check_options(options, knn, err));
@@ -148,6 +150,7 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
 {
     gm_status status = GM_OK;
     const gm_umap_report *report = &base->report;
+    assert(options->dim == base->dim && (!options->densmap || base->radius));
     const size_t n_kept = base->part.n, dim = (size_t)options->dim;
     gm_density density = {0};
     const gm_layout_job job = {.graph = &base->part,

@@ -62,6 +62,7 @@ typedef struct gm_umap_base {
     gm_graph graph;        /* (N) the memberships after pruning */
     gm_graph part;         /* of the points that have an edge */
     uint32_t *keep;        /* (part.n) those points, ascending */
+    int dim;               /* d */
     double *start;         /* (part.n, d) where they start, but for scale and noise */
     double *radius;        /* (N) local radii, with densMAP; else NULL */
     gm_isa isa;            /* what to compute with */
@@ -70,7 +71,8 @@ typedef struct gm_umap_base {
 
 /* The two steps of gm_umap_fit: the seed decides noise and random points of the second; in the
  * first it is where the search for eigenvectors begins, which changes them by less than its
- * tolerance. Errors as above. */
+ * tolerance. Both take the same dim and densmap; the number of epochs is the first's. Errors as
+ * above. */
 gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
                           const gm_umap_options *options, gm_error *err) GM_MUST_USE;
 gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_options *options,

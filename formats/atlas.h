@@ -31,10 +31,11 @@
  *   + /condensed/parent, size u32, birth f64, cluster i32 (R): HDBSCAN's condensed tree; node 0
  *            is the root, parents come first; size in documents; cluster -1: not chosen itself;
  *            keywords text (R,10) of all documents below the node
- *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /node, /bound
- * (N+1), /merge (N-1), /edge, /pair (2), /place (N or 0), /axis (D): dimension scales; /layer holds
- * model layers /parameters, /quality: an attribute for each figure, and all of them as `json` root
- * attributes: schema, the trace's fingerprint, the model, the command, provenance
+ *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /node,
+ *            /bound (N+1), /merge (N-1), /edge, /pair (2), /place (N or 0), /axis (D): dimension
+ *            scales; /layer holds model layers
+ *   /parameters, /quality: an attribute for each figure, and all of them as `json`
+ *   root attributes: schema, the trace's fingerprint, the model, the command, provenance
  */
 #ifndef GM_ATLAS_H
 #define GM_ATLAS_H

@@ -38,41 +38,6 @@ static void draw_points(float *rows, size_t n)
 
 /* ---- neighbours ---- */
 
-typedef struct nearest {
-    size_t n, k;
-    double squared[MOST_NEIGHBOURS];
-    uint32_t index[MOST_NEIGHBOURS];
-} nearest;
-
-static void insert(nearest *best, double squared, uint32_t index)
-{
-    if (best->n == best->k && !(squared < best->squared[best->k - 1])) return;
-    size_t at = best->n < best->k ? best->n++ : best->k - 1;
-    for (; at > 0 && squared < best->squared[at - 1]; at--) {
-        best->squared[at] = best->squared[at - 1];
-        best->index[at] = best->index[at - 1];
-    }
-    best->squared[at] = squared, best->index[at] = index;
-}
-
-static void look_below(const gm_kdtree *tree, size_t node, uint32_t i, nearest *best)
-{
-    const gm_kdnode *it = &tree->node[node];
-    const double *p = tree->at + (size_t)i * DIM; /* (DIM) */
-    for (uint32_t m = it->first; it->left == 0 && m < it->first + it->n; m++)
-        if (tree->order[m] != i)
-            insert(best, gm_kdtree_squared(tree, p, tree->at + (size_t)tree->order[m] * DIM),
-                   tree->order[m]);
-    if (it->left == 0) return;
-    double bound[2] = {gm_kdtree_box(tree, it->left, p), gm_kdtree_box(tree, it->left + 1, p)};
-    const size_t near = bound[1] < bound[0];
-    for (size_t c = 0; c < 2; c++) {
-        size_t side = c == 0 ? near : 1 - near;
-        if (best->n < best->k || bound[side] < best->squared[best->k - 1])
-            look_below(tree, it->left + side, i, best);
-    }
-}
-
 static gm_status find_neighbours(gm_knn *out, const float *rows, size_t n, int k, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -88,12 +53,12 @@ static gm_status find_neighbours(gm_knn *out, const float *rows, size_t n, int k
 #pragma omp parallel for schedule(dynamic, 256)
     for (size_t m = 0; m < n; m++) {
         const uint32_t i = tree.order[m];
-        nearest best = {.k = width - 1};
-        look_below(&tree, 0, i, &best);
+        gm_neighbour best[MOST_NEIGHBOURS];
+        const size_t found = gm_kdtree_nearest(&tree, i, width - 1, best);
         out->index[i * width] = i;
-        for (size_t j = 1; j < width; j++) {
-            out->index[i * width + j] = best.index[j - 1];
-            out->distance[i * width + j] = sqrt(best.squared[j - 1]);
+        for (size_t j = 0; j < found; j++) {
+            out->index[i * width + 1 + j] = best[j].index;
+            out->distance[i * width + 1 + j] = sqrt(best[j].s);
         }
     }
 out:

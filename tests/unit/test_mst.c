@@ -140,6 +140,10 @@ static void what_is_refused(void)
     gm_error err = {0};
     CHECK_FAILS(gm_mst_find(edge, core, at, 2, 2, 1, &err), err, GM_EARG, "point 1");
     CHECK_FAILS(gm_mst_find(edge, core, at, 1, 2, -1, &err), err, GM_EARG, "neighbour -1");
+    const double far[] = {0, 0, 1e200, 0, -1e200, 0};
+    gm_edge edges[2];
+    double cores[3];
+    CHECK_FAILS(gm_mst_find(edges, cores, far, 3, 2, 1, &err), err, GM_EARG, "so far apart");
 }
 
 static gm_status find(void *state, gm_error *err)

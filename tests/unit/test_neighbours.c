@@ -38,7 +38,7 @@ static gm_knn find(const gm_points *points, gm_neighbour_method method, int effo
 /* Recall as it is told is near what it is over all points; more effort finds more. */
 static void recall_is_what_it_is(void)
 {
-    if (!gm_hnsw_is_there()) return;
+    if (!gm_hnsw_is_there()) TEST_SKIP("a build without hnswlib");
     gm_points points = make_points();
     gm_knn exact = find(&points, GM_NEIGHBOURS_AUTO, 0);
     double before = 0;
@@ -72,7 +72,7 @@ static void recall_is_what_it_is(void)
 
 static void threads_and_instructions_change_nothing(void)
 {
-    if (!gm_hnsw_is_there()) return;
+    if (!gm_hnsw_is_there()) TEST_SKIP("a build without hnswlib");
     gm_points points = make_points();
     const gm_isa best = points.isa;
     omp_set_num_threads(1);
@@ -131,7 +131,7 @@ static gm_status find_few(void *state, gm_error *err)
 
 static void survives_every_allocation_failure(void)
 {
-    if (!gm_hnsw_is_there()) return;
+    if (!gm_hnsw_is_there()) TEST_SKIP("a build without hnswlib");
     gm_points points = make_points();
     points.n = 20;
     check_every_allocation(find_few, &points);
