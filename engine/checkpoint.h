@@ -20,7 +20,9 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
 void gm_checkpoint_close(gm_checkpoint *checkpoint);
 
 /* A checkpoint of `n` tensors that lie in memory: `tensor` comes from gm_alloc, their names
- * and data lie in the anonymous mapping `map`; both are taken, on failure too. GM_EMEM. */
+ * and data lie in the anonymous mapping `map`; both are taken, on failure too. For
+ * gm_checkpoint_random, whose functions take every checkpoint in memory for one of its own.
+ * GM_EMEM. */
 gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tensor *tensor,
                                   size_t n, void *map, size_t n_bytes, gm_error *err) GM_MUST_USE;
 

@@ -144,8 +144,9 @@ typedef struct gm_accelerator {
                               const gm_session_sizes *sizes);
     gm_status (*edits_set)(void *own, const gm_edits *edits, gm_error *err);
     /* Run a step and deliver all of record and result. The watch (NULL: nobody asks) is asked
-     * after each layer that the host follows, at least once a step; when it has stopped the step,
-     * nothing is delivered and GM_OK given. */
+     * after each layer that the host follows; a step of few rows, which is one graph, when it has
+     * been delivered. When the watch has stopped a step, GM_OK is given, and what is delivered is
+     * of no use. */
     gm_status (*step)(const gm_step *step, gm_watch *watch, gm_error *err);
     /* Whether `decode` takes steps of so many segments; others go step by step. */
     bool (*decodes)(void *own, size_t n_segments);

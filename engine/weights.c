@@ -128,7 +128,7 @@ void gm_section_place(gm_buf *const *list, size_t n, void *base)
     }
 }
 
-static gm_dtype embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint)
+gm_dtype gm_weights_embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     char name[128];
     size_t rows, cols;
@@ -183,7 +183,8 @@ static size_t section_bytes(gm_weights *w, size_t i, gm_layer *layer)
 gm_status gm_weights_describe(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                               gm_error *err)
 {
-    const gm_dtype embed = embed_dtype(arch, checkpoint), dtype = gm_weights_dtype(w->numerics);
+    const gm_dtype embed = gm_weights_embed_dtype(arch, checkpoint),
+                   dtype = gm_weights_dtype(w->numerics);
     const size_t n = (size_t)arch->n_layers;
     describe_ends(w, arch, dtype, embed);
     w->layer = gm_alloc(n, sizeof *w->layer);
@@ -208,7 +209,7 @@ uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
     const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_weights w = {.n_layers = (size_t)arch->n_layers};
     uint64_t bytes = sizeof w + w.n_layers * (sizeof *w.layer + sizeof *w.section);
-    describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
+    describe_ends(&w, arch, dtype, gm_weights_embed_dtype(arch, checkpoint));
     for (size_t i = 0; i < w.n_layers + (no_head ? 1 : 2); i++) {
         gm_layer layer = {0};
         if (i > 0 && i <= w.n_layers) layer = describe_layer(arch, dtype, (int)i - 1);
@@ -223,7 +224,7 @@ uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *check
     const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_weights w = {.n_layers = (size_t)arch->n_layers};
     uint64_t most = 0, ends = 0;
-    describe_ends(&w, arch, dtype, embed_dtype(arch, checkpoint));
+    describe_ends(&w, arch, dtype, gm_weights_embed_dtype(arch, checkpoint));
     for (size_t i = 1; i <= w.n_layers; i++) {
         gm_layer layer = describe_layer(arch, dtype, (int)i - 1);
         const uint64_t n_bytes = section_bytes(&w, i, &layer);

@@ -67,6 +67,9 @@ typedef struct gm_weights {
     bool no_head;             /* nothing behind the layers is computed */
 } gm_weights;
 
+/* The checkpoint's type of the embedding, which is kept as it is; GM_F32 where there is none. */
+gm_dtype gm_weights_embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint);
+
 /* The buffers of section `i`, a layer's taken from *layer (NULL: the weights' own); how many. */
 size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
                           gm_buf *list[GM_SECTION_BUFFERS]);

@@ -255,6 +255,7 @@ gm_status gm_cuda_propose(gm_gpu *gpu, const gm_product *product, const uint32_t
     if (t.width > GM_CUDA_MOST_KEPT)
         return gm_fail(err, GM_EABSENT, "the GPU keeps %d candidates of a point, not %zu",
                        GM_CUDA_MOST_KEPT, t.width);
+    if (n_queries == 0) return GM_OK;
     GM_TRY(begin(&t, gpu, err));
     for (size_t q = 0; q < n_queries; q += t.rows) {
         const size_t rows = smaller(t.rows, n_queries - q);

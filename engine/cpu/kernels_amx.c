@@ -219,7 +219,7 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
 enum {
     BYTES = STEP,           /* of a panel's block of 32 inputs: half of a bf16 tile */
     FEWEST = 8,             /* rows that are multiplied without tiles */
-    MOST_BLOCKS = 4096 / 32 /* of a pair of panels turned into tiles at once: 512 KiB of stack */
+    MOST_BLOCKS = 4096 / 32 /* of a pair of panels turned into tiles at once: 256 KiB of stack */
 };
 
 /* A block of a panel of int8 as a tile of B, 1 KiB further on brought near; whole numbers up to
@@ -261,6 +261,7 @@ static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, 
     if (lower) _tile_zero(2);
     if (lower) _tile_zero(3);
     for (size_t b = 0; b < blocks; b++) {
+        be_in_memory(tile); /* the loads of the block before are done with it */
         widen(w + b * BYTES, tile[0]);
         if (two) widen(w + panel_bytes + b * BYTES, tile[1]);
         be_in_memory(tile);

@@ -211,8 +211,7 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
     const bool scaled = of != PAIRS_BF16;
-    const size_t element = scaled ? 1 : 2;
-    const size_t panel_bytes = PANEL * (element * depth + (scaled ? sizeof(float) : 0));
+    const size_t element = scaled ? 1 : 2, panel_bytes = pairs_bytes(k, of);
     const v16i high = v16i_all(0xffff0000u);
     const char *w = panels;
     v16 c[TILE_ROWS][TILE_PANELS];

@@ -21,6 +21,7 @@ static bool has(const gm_cuda_layout *l, gm_role role, int layer, size_t *rows, 
 
 static void add(gm_cuda_layout *l, gm_role role, int layer, int expert, gm_buf *to, size_t first)
 {
+    if (l->base == NULL) return; /* only the size is wanted */
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 1024;
         gm_cuda_job *grown = gm_grow(l->job, l->cap, cap, sizeof *grown);

@@ -5,7 +5,7 @@
 enum { THREADS = 256, OUTPUTS = 2 /* of a warp at once: more bytes on their way */ };
 
 /* A block brings all rows into shared memory; its warps then take pairs of outputs, those of a
- * grid side by side. Launch: THREADS; floats of shared memory as shared_floats() says. */
+ * grid side by side. Launch: THREADS; floats of shared memory as its launch asks for. */
 template <typename W, int R>
 __global__ static void __launch_bounds__(THREADS) project_kernel(gm_cuda_project p)
 {

@@ -74,6 +74,8 @@ gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weigh
                                  const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err)
     GM_MUST_USE;
 void gm_cuda_session_free(void *own);
+/* Bytes of the device that it takes; a step of many rows takes more for its results while it runs.
+ */
 uint64_t gm_cuda_session_bytes(const gm_arch *arch, gm_numerics numerics,
                                const gm_session_sizes *sizes);
 gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err) GM_MUST_USE;

@@ -4,7 +4,7 @@
  * pieces of tensors into pinned memory, past the page cache where that is better (reader.h), and
  * sends them as they are; a kernel brings them into their final form (cuda_layout.h). Each worker
  * has a stream and two places of its own, so that a piece is read while the one before is on its
- * way. Random weights are made by the same kernel, from a table of a megabyte.
+ * way. Random weights are made by the same kernel, from a table of two megabytes.
  */
 #include "engine/cuda/cuda_session.h"
 
@@ -43,30 +43,34 @@ static size_t piece_bytes(const gm_checkpoint *checkpoint)
 /* ---- memory ---- */
 
 /* What is needed beside the weights: places for pieces, or later the planned session. */
-static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, const gm_weights *w,
-                          const gm_model_options *options)
+static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                          gm_numerics numerics, const gm_model_options *options)
 {
-    const size_t places = (size_t)n_workers(options) * PLACES * piece_bytes(checkpoint);
+    size_t n_random, places = (size_t)n_workers(options) * PLACES * piece_bytes(checkpoint);
     size_t session = 0;
+    if (gm_checkpoint_random_values(checkpoint, &n_random)) places = n_random * sizeof(uint16_t);
     if (options->planned) {
         const gm_session_sizes sizes = gm_session_sizes_of(arch, options->planned);
-        session = (size_t)gm_cuda_session_bytes(arch, w->numerics, &sizes);
+        session = (size_t)gm_cuda_session_bytes(arch, numerics, &sizes);
     }
     return session > places ? session : places;
 }
 
 /* What could be done when `need` bytes are too many: other numerics that fit, or the CPU. */
-static gm_status advise(const gm_weights *w, const gm_arch *arch, gm_dtype embed, size_t other,
-                        size_t n_free, char advice[96], gm_error *err)
+static gm_status advise(const gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                        const gm_model_options *options, size_t n_free, char advice[96],
+                        gm_error *err)
 {
     static const gm_numerics smaller[] = {GM_NUMERICS_BF16, GM_NUMERICS_INT8};
+    const gm_dtype embed = gm_weights_embed_dtype(arch, checkpoint);
     char size[24];
     size_t now, then;
     snprintf(advice, 96, "use '--device cpu'");
     gm_status status = gm_cuda_layout_bytes(w, arch, w->numerics, embed, &now, err);
     for (size_t i = 0; i < 2 && status == GM_OK; i++) {
         status = gm_cuda_layout_bytes(w, arch, smaller[i], embed, &then, err);
-        if (status != GM_OK || then >= now || then + other > n_free) continue;
+        if (status != GM_OK || then >= now) continue;
+        if (then + other_bytes(arch, checkpoint, smaller[i], options) > n_free) continue;
         snprintf(advice, 96, "'--numerics %s' takes %s and fits", gm_numerics_name(smaller[i]),
                  gm_show_bytes(size, (double)then));
         break;
@@ -75,16 +79,16 @@ static gm_status advise(const gm_weights *w, const gm_arch *arch, gm_dtype embed
 }
 
 static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
-                              const gm_checkpoint *checkpoint, gm_dtype embed,
-                              const gm_model_options *options, gm_error *err)
+                              const gm_checkpoint *checkpoint, const gm_model_options *options,
+                              gm_error *err)
 {
     size_t n_free = 0, total = 0;
     const gm_cuda_model *m = w->own;
-    const size_t bytes = m->bytes, other = other_bytes(arch, checkpoint, w, options);
+    const size_t bytes = m->bytes, other = other_bytes(arch, checkpoint, w->numerics, options);
     char need[24], rest[24], have[24], fits[24], advice[96];
     gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
     if (status != GM_OK || bytes + other <= n_free) return status;
-    status = advise(w, arch, embed, other, n_free, advice, err);
+    status = advise(w, arch, checkpoint, options, n_free, advice, err);
     if (status != GM_OK) return status;
     const double each = (double)gm_dtype_bytes(gm_weights_dtype(w->numerics));
     return gm_fail(err, GM_EMEM,
@@ -156,8 +160,6 @@ static gm_status send_piece(pipe *p, const gm_cuda_job *j, const gm_tensor *t, s
     GM_TRY(gm_cuda_check(cudaEventSynchronize(p->used[place]), "sending weights", err));
     gm_reader_use(&p->reader, p->place[place]);
     GM_TRY(gm_reader_get(&p->reader, t, row * row_bytes, n_bytes, &from, err));
-    if (gm_checkpoint_in_memory_only(p->reader.checkpoint))
-        from = memcpy(p->place[place], from, n_bytes);
     GM_TRY(gm_cuda_check(
         cudaMemcpyAsync(p->piece[place], from, n_bytes, cudaMemcpyHostToDevice, p->stream),
         "sending weights", err));
@@ -350,21 +352,12 @@ static gm_status prepare_kernels(gm_error *err)
     return GM_OK;
 }
 
-static gm_dtype embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint)
-{
-    char name[128];
-    size_t rows, cols;
-    (void)gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols);
-    const gm_tensor *t = gm_checkpoint_find(checkpoint, name);
-    return t ? t->dtype : GM_F32;
-}
-
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                                const gm_model_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_cuda_layout layout = {0};
-    const gm_dtype embed = embed_dtype(arch, checkpoint);
+    const gm_dtype embed = gm_weights_embed_dtype(arch, checkpoint);
     gm_cuda_model *m = gm_alloc(1, sizeof *m);
     if (m == NULL) return gm_fail(err, GM_EMEM, "no memory for the weights");
     w->own = m;
@@ -374,7 +367,7 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
     GM_TRY(prepare_kernels(err));
     GM_TRY(gm_cuda_blas_open(&m->blas, err));
     GM_TRY(gm_cuda_layout_bytes(w, arch, w->numerics, embed, &m->bytes, err));
-    GM_TRY(check_memory(w, arch, checkpoint, embed, options, err));
+    GM_TRY(check_memory(w, arch, checkpoint, options, err));
     GM_TRY(gm_cuda_alloc(&m->memory, m->bytes, "memory for the weights", err));
     GM_TRY(gm_cuda_lay_out(&layout, w, arch, embed, m->memory, err));
     GM_TRY(fill(m, &layout, checkpoint, options, err));

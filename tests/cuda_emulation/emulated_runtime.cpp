@@ -50,6 +50,7 @@ const size_t MOST_FILLED = (size_t)16
 std::recursive_mutex lock; /* weights are loaded by several threads */
 std::map<void *, size_t> device_blocks;
 std::vector<emulated_stream *> streams;
+std::map<const void *, size_t> allowed; /* more than 48 KiB of shared memory, kernel by kernel */
 cudaError_t last_error, sticky_error;
 } // namespace
 
@@ -58,6 +59,7 @@ void emulation_reset(void)
     const size_t used = gm_emulation.used;
     const long n_blocks = gm_emulation.n_blocks;
     gm_emulation = emulation{};
+    allowed.clear();
     gm_emulation.driver_version = 13000;
     gm_emulation.n_devices = 1;
     gm_emulation.major = 9;
@@ -135,9 +137,6 @@ cudaError_t add(emulated_stream *s, bool kernel, Work work)
 #define ENTER() \
     LOCK();     \
     if (cudaError_t e_ = enter()) return e_
-
-/* More than 48 KiB of shared memory must be asked for, kernel by kernel. */
-static std::map<const void *, size_t> allowed;
 
 cudaError_t emulated_allow_shared(const void *kernel, int n_bytes)
 {

@@ -3,6 +3,7 @@
  */
 #include "base/rng.h"
 #include "cluster/cuda/cuda_nearest.h"
+#include "cluster/gpu.h"
 #include "cluster/knn.h"
 #include "tests/check.h"
 #ifndef GM_REAL_GPU
@@ -103,6 +104,47 @@ static void some_queries_of_many_points(void)
     gm_gpu_close(gpu);
 }
 
+/* What is proposed, before anything is decided: the nearest by distances that are as near to the
+ * true ones as they claim. */
+static void proposals_are_the_nearest(void)
+{
+    enum { N = 150, WIDTH = 40 };
+    gm_gpu *gpu = open_gpu();
+    gm_points points = make_points(N, 33, 1000, GM_HELLINGER);
+    gm_product product;
+    gm_candidates found;
+    gm_error err = {0};
+    uint32_t query[N];
+    for (uint32_t i = 0; i < N; i++) query[i] = N - 1 - i;
+    gm_cuda_gpu_set_tile(gpu, 64, 47);
+    CHECK_OK(gm_product_init(&product, &points, GM_ISA_AMX, &err), err);
+    CHECK_OK(gm_candidates_init(&found, N, WIDTH, &err), err);
+    product.unit = GM_UNIT_GPU;
+    CHECK_OK(gm_gpu_propose(gpu, &product, query, &found, N, NULL, &err), err);
+    for (size_t q = 0; q < N; q++) {
+        const gm_candidate *list = found.list + q * 2 * WIDTH;
+        bool listed[N] = {false};
+        CHECK_INT(found.n_listed[q], WIDTH);
+        CHECK(found.limit[q] == gm_candidate_s(list[WIDTH - 1]));
+        for (size_t c = 0; c < WIDTH; c++) {
+            const uint32_t j = gm_candidate_index(list[c]);
+            const double s = (double)gm_candidate_s(list[c]);
+            const double true_s = gm_points_squared(&points, query[q], j);
+            CHECK(j < N && j != query[q] && !listed[j] && (c == 0 || list[c - 1] < list[c]));
+            CHECK_NEAR(s, true_s, 0.01);
+            CHECK(gm_product_least(&product, query[q], s) <= true_s);
+            listed[j] = true;
+        }
+        const double least = gm_product_least(&product, query[q], (double)found.limit[q]);
+        for (uint32_t j = 0; j < N; j++)
+            CHECK(listed[j] || j == query[q] || gm_points_squared(&points, query[q], j) >= least);
+    }
+    gm_candidates_clear(&found);
+    gm_product_clear(&product);
+    gm_points_clear(&points);
+    gm_gpu_close(gpu);
+}
+
 #ifndef GM_REAL_GPU
 static void what_cannot_be_done_is_said(void)
 {
@@ -171,4 +213,4 @@ static void any_call_may_fail(void)
 #endif
 
 TESTS(TEST(the_neighbours_of_the_cpu), TEST(some_queries_of_many_points),
-      TEST(what_cannot_be_done_is_said), TEST(any_call_may_fail))
+      TEST(proposals_are_the_nearest), TEST(what_cannot_be_done_is_said), TEST(any_call_may_fail))
