@@ -17,6 +17,7 @@ are given (tests/bench/bench_map.c), --texts finds the keywords of 250 MB of tex
 import argparse
 import csv
 import datetime
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -91,7 +92,7 @@ def peer_main(trace):
     out = {"umap-learn": (seconds, umap.__version__)}
     for package in (hdbscan, fast_hdbscan):
         _, seconds = timed(lambda p=package: p.HDBSCAN(min_cluster_size=size, min_samples=15).fit(xy))
-        out[package.__name__] = (seconds, getattr(package, "__version__", ""))
+        out[package.__name__] = (seconds, importlib.metadata.version(package.__name__))
     out["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(json.dumps(out))
 
@@ -144,7 +145,7 @@ def options():
     parser.add_argument("--documents", type=int, default=40000)
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", help="where the trace is kept")
     parser.add_argument("--out", type=pathlib.Path, help="the CSV (notebooks-data/bench/cluster-CPU.csv)")
-    parser.add_argument("--kernels", default="auto,avx512f", metavar="LIST", help="instructions ours may use, a run each")
+    parser.add_argument("--kernels", metavar="LIST", help="instructions ours may use, a run each (auto; where that is AMX, avx512f)")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--trace-only", action="store_true", help="make the trace and end")
     parser.add_argument("--full", action="store_true", help="ours alone, figures of quality over all documents")
@@ -164,9 +165,10 @@ def main():
         synthetic_trace.write(a.trace, synthetic_trace.options(["-o", str(a.trace), "--documents", str(a.documents)]))
     if a.trace_only:
         return 0
+    about = machine()
+    a.kernels = a.kernels or ("auto,avx512f" if "amx_bf16" in about["instructions"] else "auto")
     rows = list(measure(a))
     show(rows)
-    about = machine()
     path = a.out or csv_path("cluster", about)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.exists()
@@ -175,7 +177,7 @@ def main():
         if new:
             out.writeheader()
         for what, stage, seconds, peak, version in rows:
-            out.writerow({"date": datetime.date.today().isoformat(), **about, "what": what, "documents": a.points or a.documents,
+            out.writerow({"date": datetime.date.today().isoformat(), **about, "what": what, "documents": "" if a.texts else a.points or a.documents,
                           "stage": stage, "seconds": round(seconds, 2), "peak_gb": round(peak, 2), "version": version})
     return 0
 

@@ -19,7 +19,7 @@ replaces its own rows in the CSV; without --only all are measured:
     context-32768
                 the same behind 32768, with the layers that peers are measured with
     serve       ours alone: requests of 220 tokens that want 250, one and eight at once
-    stream      gm-probe collect, a block of 65,024 tokens through four layers of GigaChat's shape: weights resident and streamed
+    stream      gm-probe collect, a block of 65,151 tokens through four layers of GigaChat's shape: weights resident and streamed
 
 Ours is measured before and after the others, and the slower of the two counts. llama.cpp should be built for the machine:
 `scripts/oracles --llama` builds it in the venv's folder llama; GM_LLAMA names another folder. Else the venv's own is used, built
@@ -44,11 +44,15 @@ DOCUMENT = 512
 SHAPE = "olmoe-1b-7b"
 
 
+class CannotMeasure(Exception):
+    """A program of ours failed; what it said."""
+
+
 class Bench:
     """The rows of one stage, and how they come about."""
 
     def __init__(self, a):
-        self.a, self.rows, self.layers, self.model = a, [], a.layers, ("--model", a.work / "model")
+        self.a, self.rows, self.layers, self.model = a, [], a.layers, ("--model", a.peer_work / "model")
 
     def row(self, program, setting, value, unit):
         self.rows.append({"program": program, "setting": setting, "value": f"{value:.4g}", "unit": unit})
@@ -56,13 +60,16 @@ class Bench:
 
     def ours(self, command, *words):
         line = [self.a.build / "bin/gm-bench", command, "--threads", self.a.threads, "--json", *words]
-        said = json.loads(subprocess.run(list(map(str, line)), capture_output=True, text=True, check=True).stdout)
+        done = subprocess.run(list(map(str, line)), capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise CannotMeasure(done.stderr.strip())
+        said = json.loads(done.stdout)
         self.layers = said.get("layers", self.layers)
         return said
 
     def peer(self, part, *words, environment=None):
         """None where it cannot be measured, which is said."""
-        line = [sys.executable, "-W", "ignore", ROOT / "scripts/bench_peers.py", part, "--work", self.a.work]
+        line = [sys.executable, "-W", "ignore", ROOT / "scripts/bench_peers.py", part, "--work", self.a.peer_work]
         line += ["--threads", self.a.threads, *words]
         environment = {**os.environ, **(environment or {})}
         done = subprocess.run(list(map(str, line)), capture_output=True, text=True, check=False, env=environment)
@@ -76,10 +83,12 @@ class Bench:
         """What gm-probe collect says of its run, and the most memory it held, in GB."""
         line = [self.a.build / "bin/gm-probe", "collect", "--threads", self.a.threads, "--json", "--quiet", "--force", *words]
         with subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, text=True) as run:
-            said = json.loads(run.stdout.read())
-            _, _, usage = os.wait4(run.pid, 0)
-            run.returncode = 0
-        return said, usage.ru_maxrss * 1e-6
+            said = run.stdout.read()
+            _, status, usage = os.wait4(run.pid, 0)
+            run.returncode = os.waitstatus_to_exitcode(status)
+        if run.returncode != 0:
+            raise CannotMeasure(f"gm-probe collect ended with {run.returncode}")
+        return json.loads(said), usage.ru_maxrss * 1e-6
 
     def fastest(self, program, rates):
         setting = max(rates, key=rates.get)
@@ -244,10 +253,10 @@ def checkpoint(a, shape, layers, folder):
 
 def prepare(a, stages):
     """Checkpoints, GGUFs and a corpus of nonsense, as far as the stages need them and they are not there yet."""
-    a.work.mkdir(parents=True, exist_ok=True)
+    a.peer_work.mkdir(parents=True, exist_ok=True)
     if not {"product", "contexts", "context-32768", "stream"}.issuperset(stages):
-        checkpoint(a, SHAPE, a.layers, a.work / "model")
-    if {"probe", "decode", "int8"}.intersection(stages) and not (a.work / "q8_0.gguf").exists():
+        checkpoint(a, SHAPE, a.layers, a.peer_work / "model")
+    if {"probe", "decode", "int8"}.intersection(stages) and not (a.peer_work / "q8_0.gguf").exists():
         Bench(a).peer("write_gguf")
     if "stream" in stages:
         checkpoint(a, "gigachat-20b-a3b", 4, a.work / "stream")
@@ -283,27 +292,35 @@ def keep(path, stage, rows, about):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=STAGES, help="a stage, may be given again (all)")
-    parser.add_argument("--layers", type=int, default=8, help="of 16, where peers are measured (8)")
+    parser.add_argument("--layers", type=int, default=4, help="of 16, where peers are measured (4)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/cpu")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", help="checkpoint and GGUF files (build/bench)")
     parser.add_argument("--out", type=pathlib.Path, help="the CSV (notebooks-data/bench/engine-CPU.csv)")
     parser.add_argument("--prepare", action="store_true", help="make the files and stop")
     a = parser.parse_args()
+    a.peer_work = a.work / f"{a.layers}-layers"
     stages = a.only or list(STAGES)
     prepare(a, stages)
     if a.prepare:
-        return
+        return 0
     about = machine()
     path = a.out or csv_path("engine", about)
+    status = 0
     for stage in stages:
         print(f"== {stage}", flush=True)
         b = Bench(a)
-        STAGES[stage](b)
+        try:
+            STAGES[stage](b)
+        except CannotMeasure as why:  # the rows that it had are kept
+            print(f"{stage}: {why}", file=sys.stderr)
+            status = 1
+            continue
         about["layers"], about["threads"], about["date"] = b.layers, a.threads, datetime.date.today().isoformat()
         keep(path, stage, b.rows, about)
     print(path)
+    return status
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """bench_peers - one measurement of another program, in a process of its own; prints a JSON object.
 
-    bench_peers.py PART --work DIR --threads N [--weights bf16|q8_0] [--jobs probe,decode] [--quick]
+    bench_peers.py PART --work DIR --threads N [--weights bf16|q8_0] [--jobs probe,decode] [--quick] [--plain]
 
 bench_engine.py calls it. PARTS are: the product in torch, transformers, llama.cpp, and the writing of GGUF files.
 """

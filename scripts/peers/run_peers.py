@@ -58,6 +58,9 @@ def run_suite(name, suite, program):
 
 
 def main():
+    if len(sys.argv) < 2:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
     program = (pathlib.Path(sys.argv[1]) / "bin/gm-cluster").resolve()
     if not program.exists():
         print(f"peers: skipped, {program} is not built")
