@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/naming.h"
 #include "text/words.h"
 
 enum { BATCH = 1024 }; /* documents whose texts are held at a time */
@@ -133,7 +134,7 @@ static gm_status count_batch(finder *f, gm_trace *trace, const gm_atlas *a, size
     gm_bag bag = {0};
     const char *at[BATCH];
     size_t n_bytes[BATCH], end[BATCH];
-    GM_TRY(gm_trace_read_texts(trace, first, n, &text, end, err));
+    GM_TRY(gm_words_read_texts(trace, first, n, &text, end, err));
     for (size_t i = 0; i < n; i++) n_bytes[i] = end[i] - (i > 0 ? end[i - 1] : 0);
     for (size_t i = 0, from = 0; i < n; from += n_bytes[i++]) at[i] = text.n ? text.at + from : "";
     GM_TRY(gm_bag_count(&bag, f->vocabulary, false, at, n_bytes, n, &every_word, err));

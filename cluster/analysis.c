@@ -252,13 +252,13 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
     a->keyword = gm_alloc(n, sizeof *a->keyword);
     a->score = gm_alloc(n, sizeof *a->score);
     if (!a->keyword || !a->score) GM_FAIL(GM_EMEM, "no memory for keywords");
-    if (gm_trace_get_info(trace)->has_text) {
+    if (gm_words_basis_of(trace) != GM_WORDS_NONE) {
         gm_progress_start(&progress, "keywords", "documents", (double)a->usage.n, options->quiet);
         GM_TRY(gm_naming_read(&a->words, trace, &a->usage, &options->naming, &progress, err));
         gm_progress_end(&progress);
         gm_stages_end(&a->stages, "keywords");
     } else {
-        gm_warn("the trace holds no texts: clusters get no keywords");
+        gm_warn(GM_NO_WORDS ": clusters get no keywords");
     }
     GM_TRY(name_all(a, options, err));
     gm_stages_end(&a->stages, "keywords");

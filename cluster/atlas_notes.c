@@ -65,6 +65,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_u64(&out, "max_cluster_size", hdbscan->max_cluster_size);
     gm_json_put_bool(&out, "allow_single_cluster", hdbscan->allow_single_cluster);
     gm_json_put_string(&out, "keywords", keywords[options->naming.method]);
+    gm_json_put_string(&out, "keywords_from", gm_words_basis_name(analysis->words.basis));
     gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
     gm_json_put_bool(&out, "stems", options->naming.stems);
     if (analysis->recut_of) gm_json_put_string(&out, "recut_of", analysis->recut_of);

@@ -100,19 +100,27 @@ static void put_keywords(gm_html *page, const gm_atlas *atlas, size_t c)
     gm_html_raw(page, "</td>");
 }
 
-static void put_cluster_table(gm_html *page, const gm_atlas *atlas)
+static gm_status put_cluster_table(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
     enum { BEFORE = 5 }; /* columns before the figures */
     static const char experts[] = "strongest experts, layer:expert (lift)";
     const char *header[BEFORE + MOST_FIGURES + 1] = {"cluster", "documents", "keywords", "purity",
                                                      "largest subset"};
     figure_column figure[MOST_FIGURES];
+    const char *note;
     const size_t n = find_figures(figure, atlas);
+    gm_status status = gm_keywords_note(&note, atlas, err);
+    if (status != GM_OK) return status;
     for (size_t i = 0; i < n; i++) header[BEFORE + i] = figure[i].title;
     header[BEFORE + n] = experts;
 
     gm_html_raw(page, "<section id=\"clusters\" aria-label=\"Clusters\">\n");
     gm_html_heading(page, 2, "Clusters");
+    if (note[0]) {
+        gm_html_raw(page, "<p>");
+        gm_html_printf(page, "%s", note);
+        gm_html_raw(page, "</p>\n");
+    }
     gm_html_table_begin(page,
                         "Purity: documents that are of the largest subset. Stability: of HDBSCAN. "
                         "Lift: how much more often the cluster chooses an expert than the whole "
@@ -132,6 +140,7 @@ static void put_cluster_table(gm_html *page, const gm_atlas *atlas)
     }
     gm_html_table_end(page);
     gm_html_raw(page, "</section>\n");
+    return GM_OK;
 }
 
 /* Clusters down, subsets across; a cell's shade is its share of the cluster. */
@@ -260,7 +269,7 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     gm_html_begin_scripted(page, "Expert atlas", &gm_asset_page_style, script, 2);
     GM_TRY(put_header(page, atlas, err));
     put_asset(page, &gm_asset_page_explore);
-    put_cluster_table(page, atlas);
+    GM_TRY(put_cluster_table(page, atlas, err));
     put_asset(page, &gm_asset_page_experts);
     put_matrix(page, atlas);
     GM_TRY(gm_page_put_json(page, "Quality", atlas->quality, true, err));

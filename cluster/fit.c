@@ -9,6 +9,7 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/gpu.h"
 #include "cluster/report.h"
+#include "cluster/summary.h"
 #include "cluster/cluster_verdict.h"
 
 typedef struct fit_command {
@@ -147,6 +148,7 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     gm_analysis analysis = {0};
     gm_arena arena = {0};
     gm_atlas atlas;
+    const char *note = "";
     gm_text times = {0};
     gm_isa unused;
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
@@ -183,6 +185,8 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_stages_say(&times, &analysis.stages, err));
     if (!c->how.quiet) {
         GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
+        GM_TRY(gm_keywords_note(&note, &atlas, err));
+        if (note[0]) fprintf(stderr, "%s\n", note);
         fprintf(stderr, "written: %s\n%s\n", c->out, times.at);
     }
 out:

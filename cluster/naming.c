@@ -1,4 +1,4 @@
-/* naming.c - texts to words, words to keywords. */
+/* naming.c - texts, or tokens put together, to words; words to keywords. */
 #include "cluster/naming.h"
 
 #include <string.h>
@@ -15,6 +15,29 @@ void gm_naming_clear(gm_words_of *words)
     *words = (gm_words_of){0};
 }
 
+gm_words_basis gm_words_basis_of(const gm_trace *trace)
+{
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    return info->has_text ? GM_WORDS_TEXTS : info->has_spelling ? GM_WORDS_TOKENS : GM_WORDS_NONE;
+}
+
+const char *gm_words_basis_name(gm_words_basis basis)
+{
+    static const char *const name[] = {"none", "texts", "tokens"};
+    return name[basis];
+}
+
+gm_status gm_words_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                              gm_error *err)
+{
+    switch (gm_words_basis_of(trace)) {
+    case GM_WORDS_TEXTS: return gm_trace_read_texts(trace, first, n, text, end, err);
+    case GM_WORDS_TOKENS: return gm_trace_spell_texts(trace, first, n, text, end, err);
+    case GM_WORDS_NONE: break;
+    }
+    return gm_fail(err, GM_EABSENT, GM_NO_WORDS);
+}
+
 gm_words_options gm_naming_words(const gm_naming_options *options)
 {
     static const unsigned stop[] = {GM_STOP_ENGLISH | GM_STOP_RUSSIAN, GM_STOP_ENGLISH,
@@ -28,7 +51,7 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     gm_status status = GM_OK;
     const size_t n = usage->n;
     const gm_words_options how = gm_naming_words(options);
-    gm_words_of words = {0};
+    gm_words_of words = {.basis = gm_words_basis_of(trace)};
     gm_text all = {0};
     const char **text = gm_alloc(n, sizeof *text);
     size_t *n_bytes = gm_alloc(n, sizeof *n_bytes);
@@ -37,7 +60,7 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     if (!text || !n_bytes || !end) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);
     for (size_t i = 0; i < n; i += AT_ONCE) { /* in the trace's order, so chunk after chunk */
         const size_t here = n - i < AT_ONCE ? n - i : AT_ONCE;
-        GM_TRY(gm_trace_read_texts(trace, i, here, &all, end + i + 1, err));
+        GM_TRY(gm_words_read_texts(trace, i, here, &all, end + i + 1, err));
         if (progress) gm_progress_set(progress, (double)(i + here));
     }
     for (size_t i = 0; i < n; i++) {

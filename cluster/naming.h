@@ -1,4 +1,5 @@
-/* naming.h - keywords of clusters from the texts in the trace.
+/* naming.h - keywords of clusters from the texts in the trace, or, where it holds none, from its
+ * tokens put together.
  *
  * Sizes: N documents, C clusters.
  */
@@ -28,15 +29,34 @@ typedef struct gm_naming_options {
 /* How words are found under these options. */
 gm_words_options gm_naming_words(const gm_naming_options *options);
 
+/* Where the words of a trace's documents are to be had. */
+typedef enum gm_words_basis {
+    GM_WORDS_NONE,
+    GM_WORDS_TEXTS,
+    GM_WORDS_TOKENS /* the pieces of text that its tokens stand for, one behind the other */
+} gm_words_basis;
+gm_words_basis gm_words_basis_of(const gm_trace *trace);
+/* "none", "texts", "tokens" */
+const char *gm_words_basis_name(gm_words_basis basis);
+
+#define GM_NO_WORDS                                                                              \
+    "the trace holds neither texts nor how its tokens are spelt (gm-probe collect keeps one of " \
+    "them, unless --no-text goes with --no-spelling or --record counts)"
+
+/* gm_trace_read_texts, of texts or of tokens put together; GM_EABSENT when there is neither. */
+gm_status gm_words_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                              gm_error *err) GM_MUST_USE;
+
 /* The words of all documents, in canonical order. */
 typedef struct gm_words_of {
+    gm_words_basis basis;
     gm_vocabulary *vocabulary;
     gm_bag counts;    /* (N) rows */
     uint16_t *script; /* (N) gm_script of each text */
 } gm_words_of;
 
-/* Read and count the texts. GM_EABSENT when the trace has none; GM_EMEM and what reading
- * gives. Without texts everything is empty. */
+/* Read and count the texts: gm_words_read_texts. Errors: its own, GM_EMEM; everything is empty
+ * then. */
 gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usage,
                          const gm_naming_options *options, gm_progress *progress, gm_error *err)
     GM_MUST_USE;

@@ -25,12 +25,17 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
 
 static gm_status print_table(const gm_atlas *atlas, gm_error *err)
 {
+    const char *note;
     size_t noise = gm_atlas_n_noise(atlas);
+    gm_status status = gm_keywords_note(&note, atlas, err);
+    if (status != GM_OK) return status;
     gm_print_text(stdout, 0, atlas->model);
     printf(", %d layers of %d experts, %d chosen\n", atlas->n_layers, atlas->n_experts,
            atlas->n_chosen);
-    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n\n", atlas->n,
+    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n", atlas->n,
            atlas->n_clusters, noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    if (note[0]) puts(note);
+    putchar('\n');
     if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);
     printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
            "keywords | strongest experts, layer:expert (lift)");

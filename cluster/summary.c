@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
+#include "cluster/naming.h"
+
 int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
 {
     const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
@@ -93,4 +96,24 @@ size_t gm_atlas_n_noise(const gm_atlas *atlas)
     size_t n = 0;
     for (size_t i = 0; i < atlas->n; i++) n += atlas->cluster[i] < 0;
     return n;
+}
+
+gm_status gm_keywords_note(const char **sentence, const gm_atlas *atlas, gm_error *err)
+{
+    static const char where[] = "/parameters";
+    gm_json *root = NULL;
+    *sentence = "";
+    if (atlas->parameters == NULL || atlas->parameters[0] == '\0') return GM_OK;
+    gm_status status =
+        gm_json_parse(&root, atlas->parameters, strlen(atlas->parameters), where, err);
+    if (status != GM_OK) return status;
+    const gm_json *found = gm_json_find(root, "keywords_from");
+    const char *from = found ? gm_json_text(found, NULL) : NULL;
+    if (from && strcmp(from, gm_words_basis_name(GM_WORDS_TOKENS)) == 0)
+        *sentence = "The trace holds no texts: keywords are from its tokens, put together.";
+    else if (from && strcmp(from, gm_words_basis_name(GM_WORDS_NONE)) == 0)
+        *sentence = "The trace holds neither texts nor how its tokens are spelt: there are no "
+                    "keywords.";
+    gm_json_free(root);
+    return GM_OK;
 }

@@ -27,6 +27,10 @@ gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[
 /* The first `most` keywords joined by ", " into text (cap bytes, cut at a word). */
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap);
 
+/* A sentence where keywords are not from texts, "" otherwise and where the atlas does not say.
+ * Errors: GM_EFORMAT, GM_EMEM. */
+gm_status gm_keywords_note(const char **sentence, const gm_atlas *atlas, gm_error *err) GM_MUST_USE;
+
 /* Documents without a cluster. */
 size_t gm_atlas_n_noise(const gm_atlas *atlas);
 

@@ -15,11 +15,15 @@
  *   /samples/counts     u32 (N,L,E)   always there; per layer they sum to
  *                       (n_tokens - bad) * K
  *   /text/bytes u8, /text/offset u64 (N+1), optional
+ *   /spelling/token_id u32 (V), offset u64 (V+1), bytes u8, optional: what each token that
+ *                       occurs in a text adds to it, ids ascending. For traces without texts,
+ *                       whose words can be had from their tokens then; programs older than
+ *                       it pass it over
  *   /corpus/skipped     reasons and numbers of documents left out
  *   /layer, /expert, /rank, /token, /document, /bound (N+1), /logit, /byte, /subset,
- *                       /reason: dimension scales; /layer holds model layers
- *   root attributes     schema, everything that is needed to repeat the run
- * With `--record counts` the groups /routing and /tokens are absent.
+ *                       /reason, /spelt, /spelt_bound (V+1), /spelt_byte: dimension scales; /layer
+ * holds model layers root attributes     schema, everything that is needed to repeat the run With
+ * `--record counts` the groups /routing and /tokens are absent.
  *
  * A file that holds committed data is never written again. A run is a folder of
  * shards `OUT.parts/NNNNNN.h5`, one a block, each committed by rename; at the end
@@ -44,7 +48,7 @@ typedef struct gm_trace_info {
     int n_layers, n_experts, n_chosen; /* L, E, K */
     const int *layer_of_moe;           /* (L) */
     gm_record_level level;
-    bool has_text, has_nll;
+    bool has_text, has_spelling, has_nll;
     double logits_rate; /* share of tokens whose logits are kept */
     const char *model;  /* folder's last part, or the name given */
     const char *architecture, *family;
@@ -121,6 +125,24 @@ gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error 
 gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                               gm_error *err) GM_MUST_USE;
 
+/* What tokens add to a text where they stand in it: " word", half a character. */
+typedef struct gm_trace_spelling {
+    size_t n;
+    uint32_t *id;     /* (n) ascending, at most GM_TRACE_MAX_TOKEN_ID */
+    uint64_t *offset; /* (n+1) id[i] has bytes offset[i] .. offset[i+1]-1 */
+    char *bytes;
+} gm_trace_spelling; /* starts as (gm_trace_spelling){0} */
+enum { GM_TRACE_MAX_TOKEN_ID = (1 << 24) - 1, GM_TRACE_SPELLING_BYTES = 1024 /* of a token */ };
+void gm_trace_spelling_clear(gm_trace_spelling *spelling);
+
+/* gm_trace_read_texts for a trace that holds no texts but how its tokens are spelt: the pieces
+ * of a document's text one behind the other, by all threads. Template tokens add nothing; a byte
+ * that is no UTF-8 (of a character cut in two by the last kept token) becomes a space. What a
+ * normalizer of the tokenizer took away is not there. GM_EABSENT without a spelling; GM_EFORMAT
+ * when a token has none. */
+gm_status gm_trace_spell_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                               gm_error *err) GM_MUST_USE;
+
 /* Documents left out, by reason, and how many; owned by the trace. */
 typedef struct gm_trace_skips {
     size_t n;
@@ -161,16 +183,17 @@ typedef struct gm_trace_block {
     const gm_trace_document *document; /* (n_documents) */
     const uint32_t *counts;            /* (n_documents,L,E) */
     /* NULL below GM_RECORD_CHOICES */
-    const uint16_t *expert;         /* (T,L,K) */
-    const float *gate;              /* (T,L,K) */
-    const float *mass, *margin;     /* (T,L) */
-    const uint32_t *token_id, *pos; /* (T) */
-    const uint8_t *phase;           /* (T) */
-    const float *nll;               /* (T) or NULL */
-    size_t n_logit_rows;            /* S */
-    const uint64_t *logit_row;      /* (S) rows of this block, ascending */
-    const float *logits;            /* (S,L,E) */
-    const uint64_t *skipped;        /* (n_skips) documents left out before or between */
+    const uint16_t *expert;            /* (T,L,K) */
+    const float *gate;                 /* (T,L,K) */
+    const float *mass, *margin;        /* (T,L) */
+    const uint32_t *token_id, *pos;    /* (T) */
+    const uint8_t *phase;              /* (T) */
+    const float *nll;                  /* (T) or NULL */
+    const gm_trace_spelling *spelling; /* of its tokens; NULL unless info->has_spelling */
+    size_t n_logit_rows;               /* S */
+    const uint64_t *logit_row;         /* (S) rows of this block, ascending */
+    const float *logits;               /* (S,L,E) */
+    const uint64_t *skipped;           /* (n_skips) documents left out before or between */
     /* for the shards of a run; zero for a trace that is one block */
     uint64_t number; /* of the block, from 0 */
     uint64_t n_read; /* documents of the corpus that went into it or were

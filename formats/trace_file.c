@@ -30,7 +30,8 @@ static gm_status open_columns(gm_trace_file *file, gm_error *err)
         uint64_t *size;
     } first[] = {{GM_COL_N_TOKENS, &sizes->N},     {GM_COL_SAMPLE, &sizes->T},
                  {GM_COL_LOGITS_TOKEN, &sizes->S}, {GM_COL_TEXT_BYTES, &sizes->B},
-                 {GM_COL_SUBSET_NAME, &sizes->U},  {GM_COL_SKIP_NAME, &sizes->R}};
+                 {GM_COL_SUBSET_NAME, &sizes->U},  {GM_COL_SKIP_NAME, &sizes->R},
+                 {GM_COL_SPELT_ID, &sizes->V},     {GM_COL_SPELT_BYTES, &sizes->W}};
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
         GM_TRY(open_column(file, first[i].column, first[i].size, err));
     if (sizes->N >= UINT32_MAX || sizes->U > UINT16_MAX) {

@@ -133,6 +133,11 @@ static gm_status write_whole(const char *out, gm_trace *trace, const gm_trace_so
     sizes.U = trace->samples.n_subsets;
     sizes.R = trace->skips.n;
     GM_TRY(gm_trace_recount(trace, err));
+    if (trace->head.info.has_spelling) {
+        GM_TRY(gm_trace_read_spelling(trace, err));
+        sizes.V = trace->spelling.n;
+        sizes.W = trace->spelling.offset[sizes.V];
+    }
     GM_TRY(gm_trace_writer_begin(&w, out, &trace->head.info, &sizes, trace->samples.subset_name,
                                  source, source ? trace->n_parts : 0, replace, err));
     GM_TRY(gm_trace_writer_put_block(&w, 0, trace->n_read, false, err));
@@ -140,6 +145,8 @@ static gm_status write_whole(const char *out, gm_trace *trace, const gm_trace_so
     GM_TRY(write_token_documents(&w, trace, err));
     GM_TRY(write_logit_tokens(&w, trace, err));
     if (source == NULL) GM_TRY(copy_parts(&w, trace, err));
+    if (source == NULL && trace->head.info.has_spelling)
+        GM_TRY(gm_trace_append_spelling(&w, &trace->spelling, err));
     GM_TRY(gm_trace_writer_end(&w, err));
 out:
     gm_trace_writer_drop(&w);

@@ -31,7 +31,10 @@ struct gm_trace {
     uint64_t n_read;      /* documents of the corpus behind the shards */
     gm_trace_samples samples;
     gm_trace_skips skips;
-    gm_names subsets; /* holds samples.subset_name */
+    gm_names subsets;           /* holds samples.subset_name */
+    gm_trace_spelling spelling; /* of all parts, once it was asked for; offset NULL: not yet */
+    uint32_t *spelt;            /* (n_spelt) by id: its place in spelling plus 1; 0: it has none */
+    size_t n_spelt;
     gm_arena arena;
 };
 
@@ -49,6 +52,14 @@ gm_status gm_trace_open_part(gm_trace *trace, size_t i, gm_error *err) GM_MUST_U
 /* GM_ECHECK, with a sentence, unless the counts of every document are those of its
  * recorded choices. Nothing to check where only counts were recorded. */
 gm_status gm_trace_recount(gm_trace *trace, gm_error *err) GM_MUST_USE;
+
+/* Read trace->spelling, unless that was done, which holds the spellings of all parts. */
+gm_status gm_trace_read_spelling(gm_trace *trace, gm_error *err) GM_MUST_USE;
+
+/* GM_EARG or GM_EFORMAT (`code`), with a sentence about `where`, unless ids and offsets ascend and
+ * are in range. */
+gm_status gm_trace_check_spelling(const gm_trace_spelling *spelling, const char *where,
+                                  gm_status code, gm_error *err) GM_MUST_USE;
 
 /* Read /samples and /corpus of all parts. */
 gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err) GM_MUST_USE;

@@ -35,6 +35,8 @@ void gm_trace_close(gm_trace *trace)
     gm_trace_file_close(&trace->open);
     gm_trace_file_close(&trace->head);
     gm_names_clear(&trace->subsets);
+    gm_trace_spelling_clear(&trace->spelling);
+    gm_free(trace->spelt);
     gm_arena_clear(&trace->arena);
     gm_free(trace);
 }

@@ -4,12 +4,12 @@
 #include <string.h>
 
 /* What a trace must have been recorded with to hold a column. */
-typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, TEXT } need;
+typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, TEXT, SPELLING } need;
 
 typedef struct column_spec {
     const char *name;
     gm_h5_type type;
-    const char *shape; /* letters of gm_trace_sizes; M is N+1 */
+    const char *shape; /* letters of gm_trace_sizes; M is N+1, X is V+1 */
     need need;
     bool shuffle, is_virtual;
     const char *about;
@@ -60,6 +60,11 @@ static const column_spec COLUMN[GM_N_COLUMNS] = {
     [GM_COL_SKIP_NAME] = {"/corpus/reason", GM_H5_TEXT, "R", ALWAYS, false, false, NULL},
     [GM_COL_SKIP_NUMBER] = {"/corpus/skipped", GM_H5_U64, "R", ALWAYS, true, false,
                             "documents left out, by reason"},
+    [GM_COL_SPELT_ID] = {"/spelling/token_id", GM_H5_U32, "V", SPELLING, true, false,
+                         "token ids that occur in the texts, ascending"},
+    [GM_COL_SPELT_OFFSET] = {"/spelling/offset", GM_H5_U64, "X", SPELLING, true, false,
+                             "token_id[i] adds bytes offset[i] .. offset[i+1]-1 to a text"},
+    [GM_COL_SPELT_BYTES] = {"/spelling/bytes", GM_H5_U8, "W", SPELLING, false, false, NULL},
 };
 
 bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
@@ -70,6 +75,7 @@ bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
     case LOGITS: return info->level >= GM_RECORD_LOGITS;
     case NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
     case TEXT: return info->has_text;
+    case SPELLING: return info->level >= GM_RECORD_CHOICES && info->has_spelling;
     }
     return false;
 }
@@ -81,7 +87,7 @@ bool gm_trace_is_virtual(gm_trace_column column)
 
 bool gm_trace_in_shards(gm_trace_column column)
 {
-    return COLUMN[column].is_virtual || COLUMN[column].need == TEXT;
+    return COLUMN[column].is_virtual || COLUMN[column].need >= TEXT;
 }
 
 static uint64_t size_of(char letter, const gm_trace_sizes *sizes)
@@ -96,6 +102,9 @@ static uint64_t size_of(char letter, const gm_trace_sizes *sizes)
     case 'S': return sizes->S;
     case 'B': return sizes->B;
     case 'U': return sizes->U;
+    case 'V': return sizes->V;
+    case 'X': return sizes->V + 1;
+    case 'W': return sizes->W;
     default: return sizes->R;
     }
 }
@@ -117,6 +126,9 @@ static const char *scale_of(char letter)
     case 'S': return "/logit";
     case 'B': return "/byte";
     case 'U': return "/subset";
+    case 'V': return "/spelt";
+    case 'X': return "/spelt_bound";
+    case 'W': return "/spelt_byte";
     default: return "/reason";
     }
 }
@@ -126,7 +138,7 @@ static const char *scale_of(char letter)
 static size_t chunk_rows_of(gm_trace_column column, size_t row_bytes)
 {
     if (column == GM_COL_COUNTS) return gm_h5_chunk_rows(row_bytes, 512 << 10, 1, 1024);
-    if (column == GM_COL_TEXT_BYTES) return 256 << 10;
+    if (column == GM_COL_TEXT_BYTES || column == GM_COL_SPELT_BYTES) return 256 << 10;
     return gm_h5_chunk_rows(row_bytes, 384 << 10, 256, 8192);
 }
 
@@ -260,6 +272,7 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     info->n_experts = (int)E;
     info->n_chosen = (int)K;
     info->has_text = has_text != 0;
+    info->has_spelling = gm_h5_has(file, "/spelling");
     info->has_nll = has_nll != 0;
     info->renormalised = renormalised != 0;
 out:

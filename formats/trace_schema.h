@@ -33,6 +33,9 @@ typedef enum gm_trace_column {
     GM_COL_TEXT_OFFSET,
     GM_COL_SKIP_NAME,
     GM_COL_SKIP_NUMBER,
+    GM_COL_SPELT_ID, /* behind the rest, so that a digest without them is what it was */
+    GM_COL_SPELT_OFFSET,
+    GM_COL_SPELT_BYTES,
     GM_N_COLUMNS
 } gm_trace_column;
 
@@ -43,6 +46,8 @@ typedef struct gm_trace_sizes {
     uint64_t B; /* bytes of text */
     uint64_t U; /* subsets */
     uint64_t R; /* reasons for leaving documents out */
+    uint64_t V; /* tokens that are spelt */
+    uint64_t W; /* bytes of their spellings */
 } gm_trace_sizes;
 
 /* True when a trace of this kind has the column. */

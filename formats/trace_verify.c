@@ -24,6 +24,7 @@ typedef enum check_id {
     CHECK_LOAD_ENTROPY,
     CHECK_NLL,
     CHECK_TEXT,
+    CHECK_SPELLING,
     CHECK_BAD_ROWS,
     N_CHECKS
 } check_id;
@@ -33,7 +34,7 @@ _Static_assert((int)N_CHECKS <= (int)GM_MAX_CHECKS, "the caller's array");
 static const char *const CHECK_NAME[N_CHECKS] = {
     "digest",        "ids_in_range", "ids_distinct", "sentinels",    "gates_finite",
     "gates_ordered", "tokens",       "counts_sum",   "counts_match", "load_entropy",
-    "nll",           "text",         "bad_rows"};
+    "nll",           "text",         "spelling",     "bad_rows"};
 
 typedef struct verifier {
     gm_trace *trace;
@@ -271,16 +272,21 @@ static void check_entropy(verifier *v)
     }
 }
 
-static gm_status check_text(verifier *v, gm_error *err)
+/* One of the two ways to read texts. */
+typedef gm_status read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
+                             gm_error *err);
+
+static gm_status check_text(verifier *v, check_id id, read_texts *read, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text text = {0};
+    size_t end;
     for (size_t i = 0; i < gm_trace_get_samples(v->trace)->n; i++) {
         gm_error why = {0};
         text.n = 0;
-        status = gm_trace_read_text(v->trace, i, &text, &why);
+        status = read(v->trace, i, 1, &text, &end, &why);
         if (status == GM_EFORMAT) {
-            breach(v, CHECK_TEXT, "%.150s", why.text);
+            breach(v, id, "%.150s", why.text);
         } else if (status != GM_OK) {
             if (err) *err = why;
             goto out;
@@ -328,6 +334,7 @@ static bool applies(const gm_trace_info *info, check_id id)
     case CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
     case CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
     case CHECK_TEXT: return info->has_text;
+    case CHECK_SPELLING: return info->has_spelling;
     default: return true;
     }
 }
@@ -343,7 +350,8 @@ gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS],
     GM_TRY(check_digests(&v, err));
     for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
     check_entropy(&v);
-    if (info->has_text) GM_TRY(check_text(&v, err));
+    if (info->has_text) GM_TRY(check_text(&v, CHECK_TEXT, gm_trace_read_texts, err));
+    if (info->has_spelling) GM_TRY(check_text(&v, CHECK_SPELLING, gm_trace_spell_texts, err));
     for (check_id id = 0; id < N_CHECKS; id++)
         if (applies(info, id)) checks[(*n)++] = v.check[id];
 out:

@@ -3,7 +3,7 @@
 
 #include "base/half.h"
 #include "formats/names.h"
-#include "formats/trace_file.h"
+#include "formats/trace_parts.h"
 
 enum { CONVERT_ITEMS = 1 << 18 }; /* converted at a time: 512 KiB of halves */
 
@@ -28,6 +28,11 @@ static gm_status make_scales(hid_t file, const gm_trace_info *info, const gm_tra
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_h5_make_length(file, "/token", sizes->T, err));
     if (info->level >= GM_RECORD_LOGITS) GM_TRY(gm_h5_make_length(file, "/logit", sizes->S, err));
     if (info->has_text) GM_TRY(gm_h5_make_length(file, "/byte", sizes->B, err));
+    if (info->has_spelling) {
+        GM_TRY(gm_h5_make_length(file, "/spelt", sizes->V, err));
+        GM_TRY(gm_h5_make_length(file, "/spelt_bound", sizes->V + 1, err));
+        GM_TRY(gm_h5_make_length(file, "/spelt_byte", sizes->W, err));
+    }
 out:
     gm_free(count);
     return status;
@@ -108,6 +113,7 @@ static gm_status begin_columns(gm_trace_writer *w, const char *const *subset_nam
     for (size_t i = w->info->level >= GM_RECORD_CHOICES ? 0 : 2; i < (w->info->has_text ? 5 : 4);
          i++)
         GM_TRY(gm_h5_make_group(w->commit.file, group[i], err));
+    if (w->info->has_spelling) GM_TRY(gm_h5_make_group(w->commit.file, "/spelling", err));
     for (gm_trace_column c = 0; c < GM_N_COLUMNS; c++) {
         hid_t stored = c == GM_COL_SUBSET ? subset : c == GM_COL_PHASE ? phases : H5I_INVALID_HID;
         if (gm_trace_has(w->info, c)) GM_TRY(begin_column(w, c, stored, err));
@@ -178,6 +184,20 @@ gm_status gm_trace_writer_put_block(gm_trace_writer *writer, uint64_t number, ui
     GM_TRY(gm_h5_put_i64(file, "block", (int64_t)number, err));
     GM_TRY(gm_h5_put_i64(file, "block_read", (int64_t)n_read, err));
     GM_TRY(gm_h5_put_i64(file, "block_more", more, err));
+out:
+    return status;
+}
+
+gm_status gm_trace_append_spelling(gm_trace_writer *writer, const gm_trace_spelling *spelling,
+                                   gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_h5_column *column = writer->column;
+    const uint64_t *offset = spelling->offset;
+    GM_TRY(gm_h5_column_append(&column[GM_COL_SPELT_ID], spelling->id, spelling->n, err));
+    GM_TRY(gm_h5_column_append(&column[GM_COL_SPELT_OFFSET], offset, spelling->n + 1, err));
+    GM_TRY(gm_h5_column_append(&column[GM_COL_SPELT_BYTES], spelling->bytes,
+                               (size_t)offset[spelling->n], err));
 out:
     return status;
 }
@@ -322,7 +342,10 @@ static gm_status check_block(const gm_trace_info *info, const gm_trace_block *bl
     if (info->level >= GM_RECORD_CHOICES && rows != block->n_rows)
         return gm_fail(err, GM_EARG, "documents of %llu rows in a block of %zu",
                        (unsigned long long)rows, block->n_rows);
-    return GM_OK;
+    if (!info->has_spelling) return GM_OK;
+    if (info->level < GM_RECORD_CHOICES || block->spelling == NULL)
+        return gm_fail(err, GM_EARG, "a spelling of tokens goes with recorded choices");
+    return gm_trace_check_spelling(block->spelling, "the block", GM_EARG, err);
 }
 
 gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_trace_block *block,
@@ -340,6 +363,10 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
     sizes.U = subsets.n;
     for (size_t i = 0; info->has_text && i < block->n_documents; i++)
         sizes.B += block->document[i].n_text;
+    if (info->has_spelling) {
+        sizes.V = block->spelling->n;
+        sizes.W = block->spelling->offset[sizes.V];
+    }
 
     GM_TRY(gm_trace_writer_begin(&w, path, info, &sizes, subsets.at, NULL, 0, replace, err));
     GM_TRY(gm_trace_writer_put_block(&w, block->number, block->n_read, block->more, err));
@@ -348,6 +375,7 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
     GM_TRY(gm_h5_column_append(&w.column[GM_COL_SKIP_NUMBER], block->skipped, n_skips, err));
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(append_tokens(&w, block, err));
     GM_TRY(append_documents(&w, block, subset, err));
+    if (info->has_spelling) GM_TRY(gm_trace_append_spelling(&w, block->spelling, err));
     GM_TRY(gm_trace_writer_end(&w, err));
 out:
     gm_trace_writer_drop(&w);

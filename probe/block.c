@@ -1,6 +1,7 @@
 /* block.c - one block of a run in memory: see block.h. */
 #include "probe/block.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "engine/engine.h"
@@ -33,6 +34,7 @@ void gm_probe_block_free(gm_probe_block *block)
     gm_free(block->pos);
     gm_free(block->logit_row);
     gm_free(block->logits);
+    gm_trace_spelling_clear(&block->spelling);
     gm_arena_clear(&block->arena);
     gm_free(block);
 }
@@ -79,6 +81,50 @@ out:
     return status;
 }
 
+static int ascending(const void *p, const void *q)
+{
+    const uint32_t *a = p, *b = q;
+    return (*a > *b) - (*a < *b);
+}
+
+/* The ids of the texts, ascending, each once: id (T), *n of them. */
+static void list_tokens(const gm_probe_block *block, uint32_t *id, size_t *n)
+{
+    size_t all = 0;
+    *n = 0;
+    for (size_t t = 0; t < block->token.n; t++)
+        if (block->phase[t] != GM_PHASE_TEMPLATE) id[all++] = block->token.at[t];
+    qsort(id, all, sizeof *id, ascending);
+    for (size_t i = 0; i < all; i++)
+        if (i == 0 || id[i] != id[i - 1]) id[(*n)++] = id[i];
+}
+
+gm_status gm_probe_block_spell(gm_probe_block *block, const gm_tokenizer *tokenizer, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text bytes = {0}, piece = {0};
+    gm_trace_spelling s = {.id = gm_alloc(block->token.n, sizeof *s.id),
+                           .offset = gm_alloc(block->token.n + 1, sizeof *s.offset)};
+    if (!s.id || !s.offset) GM_FAIL(GM_EMEM, "no memory to spell %zu tokens", block->token.n);
+    list_tokens(block, s.id, &s.n);
+    for (size_t i = 0; i < s.n; i++) {
+        piece.n = 0;
+        GM_TRY(gm_tokenizer_piece(tokenizer, s.id[i], &piece, err));
+        const size_t most = GM_TRACE_SPELLING_BYTES, n = piece.n < most ? piece.n : most;
+        GM_TRY(gm_text_append(&bytes, piece.at, n, err));
+        s.offset[i + 1] = bytes.n;
+    }
+    s.bytes = bytes.at;
+    bytes = (gm_text){0};
+    block->spelling = s;
+    s = (gm_trace_spelling){0};
+out:
+    gm_text_clear(&bytes);
+    gm_text_clear(&piece);
+    gm_trace_spelling_clear(&s);
+    return status;
+}
+
 gm_trace_block gm_probe_block_view(const gm_probe_block *block)
 {
     return (gm_trace_block){.n_documents = block->n_documents,
@@ -93,6 +139,7 @@ gm_trace_block gm_probe_block_view(const gm_probe_block *block)
                             .pos = block->pos,
                             .phase = block->phase,
                             .nll = block->nll,
+                            .spelling = block->spelling.offset ? &block->spelling : NULL,
                             .n_logit_rows = block->n_logit_rows,
                             .logit_row = block->logit_row,
                             .logits = block->logits,

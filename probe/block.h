@@ -40,6 +40,7 @@ typedef struct gm_probe_block {
     float *logits;        /* (n_logit_rows,L,E) */
     size_t n_logit_rows;
 
+    gm_trace_spelling spelling; /* empty unless it was asked for */
     gm_arena arena;
 } gm_probe_block;
 
@@ -58,6 +59,10 @@ typedef struct gm_probe_document {
 } gm_probe_document;
 gm_status gm_probe_block_add(gm_probe_block *block, const gm_probe_document *document,
                              gm_error *err) GM_MUST_USE;
+
+/* Note how the tokens of the block's texts are spelt. */
+gm_status gm_probe_block_spell(gm_probe_block *block, const gm_tokenizer *tokenizer, gm_error *err)
+    GM_MUST_USE;
 
 /* The block as gm_trace_write takes it; borrows from it. */
 gm_trace_block gm_probe_block_view(const gm_probe_block *block);

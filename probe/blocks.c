@@ -213,6 +213,8 @@ gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
         status = nothing_kept(blocks, block, err);
         goto out;
     }
+    if (blocks->options->spell)
+        GM_TRY(gm_probe_block_spell(block, blocks->options->tokenizer, err));
     blocks->n_blocks++;
     *out = block;
     block = NULL;

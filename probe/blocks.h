@@ -24,6 +24,7 @@ typedef struct gm_blocks_options {
     bool per_subset; /* `sample` of each subset */
     uint64_t seed;
     bool keep_text;
+    bool spell; /* note how tokens are spelt */
 } gm_blocks_options;
 
 typedef struct gm_blocks gm_blocks;

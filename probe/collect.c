@@ -35,6 +35,7 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_put_string(&out, "subset_field", o->subset_field);
     gm_json_put_bool(&out, "nll", o->nll);
     gm_json_put_bool(&out, "text", o->text);
+    if (o->spelling) gm_json_put_bool(&out, "spelling", true);
     gm_json_put_u64(&out, "corpus_bytes", gm_blocks_bytes(r->blocks));
     gm_json_open_array(&out, "corpus");
     for (size_t i = 0; i < o->corpus.n && i < 100; i++)
@@ -62,6 +63,7 @@ static gm_status fill_info(gm_run *r, gm_error *err)
                               .layer_of_moe = m->layer_of_moe,
                               .level = r->o.level,
                               .has_text = r->o.text,
+                              .has_spelling = r->o.spelling,
                               .has_nll = r->o.nll,
                               .logits_rate = r->o.logits_rate,
                               .model = gm_path_name(r->o.model),
@@ -163,7 +165,8 @@ static gm_status open_run(gm_run *r, gm_error *err)
                             .sample = (uint64_t)(o->sample > 0 ? o->sample : o->per_subset),
                             .per_subset = o->per_subset > 0,
                             .seed = (uint64_t)o->seed,
-                            .keep_text = o->text};
+                            .keep_text = o->text,
+                            .spell = o->spelling};
     size_t longest = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
     if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
     r->runner_options = (gm_runner_options){.level = o->level,

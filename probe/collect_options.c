@@ -84,6 +84,9 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
     GM_TRY(read_shard(o, err));
     if (o->nll && o->level == GM_RECORD_COUNTS)
         GM_FAIL(GM_EARG, "--nll needs --record choices or logits:RATE");
+    if (!o->spelling && o->text)
+        GM_FAIL(GM_EARG, "--no-spelling needs --no-text: the texts themselves are kept");
+    if (o->text || o->level == GM_RECORD_COUNTS) o->spelling = false;
 out:
     return status;
 }
@@ -93,6 +96,7 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
     *o = (gm_collect_options){.text_field = "text",
                               .subset_field = "meta.pile_set_name",
                               .text = true,
+                              .spelling = true,
                               .record = "choices",
                               .device = "auto",
                               .kernels = "auto",
@@ -123,7 +127,9 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
          "counts, choices, or logits:RATE, the logits of a share of tokens"},
         {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL, "record -ln p of every token; costs the LM head"},
-        {GM_OPT_FLAG, "text", &o->text, 0, 0, NULL, "leave the texts out"},
+        {GM_OPT_FLAG, "text", &o->text, 0, 0, NULL,
+         "leave the texts out; how their tokens are spelt stays, for keywords"},
+        {GM_OPT_FLAG, "spelling", &o->spelling, 0, 0, NULL, "leave that out as well"},
         {.kind = GM_OPT_GROUP, .help = "How"},
         {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL, "print what it would take, and stop"},
         {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},

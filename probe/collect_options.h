@@ -14,6 +14,7 @@ typedef struct gm_collect_options {
     int64_t doc_tokens, min_tokens, limit, sample, per_subset, seed, step_tokens, threads;
     bool nll, text, strict, map, stream, strict_memory, dry_run, resume, force, allow_bad, json,
         quiet;
+    bool spelling; /* read: only where tokens are recorded and texts are not */
     /* read from the texts above */
     gm_record_level level;
     double logits_rate;

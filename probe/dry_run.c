@@ -43,7 +43,7 @@ static gm_status measure_rate(const gm_model *model, gm_runner *runner, gm_probe
 }
 
 typedef struct totals {
-    uint64_t documents, left_out, tokens, text_bytes, blocks;
+    uint64_t documents, left_out, tokens, text_bytes, spelling_bytes, blocks;
     double file_bytes, memory_bytes, tokens_per_second, seconds;
     double weights; /* of memory_bytes */
     gm_runner_memory other;
@@ -103,6 +103,8 @@ static void count_block(totals *t, const gm_probe_block *block)
     t->documents += block->n_documents;
     t->tokens += block->token.n;
     for (size_t i = 0; i < block->n_documents; i++) t->text_bytes += block->document[i].n_text;
+    const gm_trace_spelling *s = &block->spelling;
+    if (s->offset) t->spelling_bytes += s->offset[s->n] + 12 * s->n;
     for (int i = 0; i < GM_PROBE_N_SKIPS; i++) t->left_out += block->skipped[i];
 }
 
@@ -125,6 +127,7 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
     t.file_bytes = (double)t.tokens * gm_trace_row_bytes(info) +
                    (double)t.documents * gm_trace_document_bytes(info);
     if (info->has_text) t.file_bytes += (double)t.text_bytes;
+    t.file_bytes += (double)t.spelling_bytes;
     t.weights = (double)gm_model_get_info(model)->resident_bytes;
     t.other = gm_runner_bytes(model, options);
     t.memory_bytes = t.weights + (double)t.other.hidden + (double)t.other.kv +

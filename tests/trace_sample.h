@@ -4,10 +4,12 @@
 #define GM_TRACE_SAMPLE_H
 
 #include <math.h>
+#include <string.h>
 
 #include "formats/trace.h"
 
 enum { SAMPLE_L = 3, SAMPLE_K = 2, SAMPLE_DOCUMENTS = 5, SAMPLE_ROWS = 40, SAMPLE_MAX_E = 300 };
+enum { SAMPLE_SPELT_BYTES = 4 * SAMPLE_ROWS };
 
 static const int SAMPLE_LAYERS[SAMPLE_L] = {1, 2, 4};
 static const char *const SAMPLE_REASONS[] = {"not_json", "too_short"};
@@ -26,6 +28,10 @@ typedef struct sample {
     uint64_t logit_row[2];
     float logits[2 * SAMPLE_L * SAMPLE_MAX_E];
     uint64_t skipped[2];
+    uint32_t spelt_id[SAMPLE_ROWS];
+    uint64_t spelt_offset[SAMPLE_ROWS + 1];
+    char spelt_bytes[SAMPLE_SPELT_BYTES];
+    gm_trace_spelling spelling;
 } sample;
 
 /* Block `number` of a run with E experts; document i has 4, 6, 8, 10, 12 rows, the
@@ -100,6 +106,26 @@ static inline void sample_fill(sample *s, gm_record_level level, int E, uint64_t
                                 .skipped = s->skipped,
                                 .number = number,
                                 .n_read = SAMPLE_DOCUMENTS + 3};
+}
+
+/* Spell its tokens, template tokens aside: in turn " a1", a letter cut in two, "2". */
+static inline void sample_spell(sample *s)
+{
+    static const char *const piece[] = {" a1", "\xd1", "\x82", "2"};
+    gm_trace_spelling *to = &s->spelling;
+    *to =
+        (gm_trace_spelling){.id = s->spelt_id, .offset = s->spelt_offset, .bytes = s->spelt_bytes};
+    for (size_t t = 0; t < SAMPLE_ROWS; t++) {
+        if (s->phase[t] == 2) continue;
+        const char *bytes = piece[s->pos[t] % 4];
+        const size_t n = strlen(bytes);
+        memcpy(to->bytes + to->offset[to->n], bytes, n);
+        to->id[to->n] = s->token_id[t];
+        to->offset[to->n + 1] = to->offset[to->n] + n;
+        to->n++;
+    }
+    s->info.has_spelling = true;
+    s->block.spelling = to;
 }
 
 #endif

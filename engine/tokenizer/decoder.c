@@ -281,6 +281,47 @@ out:
     return status;
 }
 
+/* One step of a token by itself. */
+static gm_status apply_to_one(const step *s, const char *token, size_t n, gm_strings *out,
+                              gm_error *err)
+{
+    char byte;
+    switch (s->kind) {
+    case BYTE_LEVEL: return append_spelt(&out->text, token, n, err);
+    case BYTE_FALLBACK:
+        if (is_byte_token(token, n, &byte)) token = &byte, n = 1;
+        return gm_text_append(&out->text, token, n, err);
+    case REPLACE: return replace_in(s, token, n, out, err);
+    case METASPACE: return unmark(s, false, token, n, out, err);
+    case STRIP:
+        if (!s->fused) return strip_from(s, true, token, n, out, err);
+        break; /* of the whole text's ends */
+    case FUSE: break;
+    }
+    return gm_text_append(&out->text, token, n, err);
+}
+
+gm_status gm_decoder_piece(const gm_decoder *decoder, const char *token, size_t n, gm_text *bytes,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_strings from = {0}, to = {0};
+    if (!decoder->given) GM_TRY(gm_text_add(&from.text, " ", err));
+    GM_TRY(gm_text_append(&from.text, token, n, err));
+    for (size_t i = 0; i < decoder->n; i++) {
+        to.n = to.text.n = 0;
+        GM_TRY(apply_to_one(&decoder->step[i], from.text.at, from.text.n, &to, err));
+        gm_strings swap = from;
+        from = to;
+        to = swap;
+    }
+    GM_TRY(gm_text_append(bytes, from.text.at, from.text.n, err));
+out:
+    gm_strings_clear(&from);
+    gm_strings_clear(&to);
+    return status;
+}
+
 /* ---- loading ---- */
 
 static gm_status load_text(const gm_json *json, const char *key, gm_text *out, const char *type,

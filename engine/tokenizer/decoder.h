@@ -41,4 +41,9 @@ void gm_decoder_clear(gm_decoder *decoder);
 gm_status gm_decoder_apply(const gm_decoder *decoder, gm_strings *tokens, bool begun, bool last,
                            bool *held, gm_text *text, gm_error *err) GM_MUST_USE;
 
+/* Append the bytes that one token adds where others stand before and behind it; those of half a
+ * character are given as they are. */
+gm_status gm_decoder_piece(const gm_decoder *decoder, const char *token, size_t n, gm_text *bytes,
+                           gm_error *err) GM_MUST_USE;
+
 #endif

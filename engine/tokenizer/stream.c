@@ -59,6 +59,15 @@ out:
     return status;
 }
 
+gm_status gm_tokenizer_piece(const gm_tokenizer *tokenizer, uint32_t id, gm_text *bytes,
+                             gm_error *err)
+{
+    gm_spelling s;
+    gm_status status = check_id(tokenizer, id, err);
+    if (status != GM_OK || !spelling_of(tokenizer, id, false, &s)) return status;
+    return gm_decoder_piece(&tokenizer->decoder, s.at, s.n, bytes, err);
+}
+
 void gm_stream_init(gm_stream *stream, const gm_tokenizer *tokenizer, bool skip_specials)
 {
     *stream = (gm_stream){.tokenizer = tokenizer, .skip_specials = skip_specials};

@@ -78,6 +78,12 @@ gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specia
 gm_status gm_decode(const gm_tokenizer *tokenizer, const uint32_t *ids, size_t n,
                     bool skip_specials, gm_text *text, gm_error *err) GM_MUST_USE;
 
+/* Append the bytes that a token adds to a text inside of it: gm_decode of several tokens is their
+ * pieces one behind the other, but for a space at its beginning, and for bytes that are no UTF-8,
+ * which are given here as they are. Nothing for an id without a spelling. GM_EARG out of range. */
+gm_status gm_tokenizer_piece(const gm_tokenizer *tokenizer, uint32_t id, gm_text *bytes,
+                             gm_error *err) GM_MUST_USE;
+
 /* Decoding token by token: whole characters only. What one call appends, over
  * all calls and gm_stream_end, equals gm_decode of all ids. */
 typedef struct gm_stream {

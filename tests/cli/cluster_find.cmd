@@ -25,7 +25,22 @@ run gm-cluster find a.h5 onion --trace absent.h5
 make_corpus 5 > c.jsonl
 gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 -o o.h5 --quiet > /dev/null
 run gm-cluster find a.h5 onion --trace o.h5
-gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --no-text -o n.h5 --quiet > /dev/null
-gm-cluster fit n.h5 -o n.a.h5 --min-cluster-size 5 --quiet > /dev/null
-run gm-cluster find n.a.h5 onion
-run gm-cluster find n.a.h5 onion --trace n.h5
+collect() { gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet "$@" > /dev/null; }
+collect --no-text --no-spelling -o none.h5
+gm-cluster fit none.h5 -o none.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+run gm-cluster find none.a.h5 onion
+run gm-cluster find none.a.h5 onion --trace none.h5
+run collect --no-spelling -o e.h5
+echo "-- no texts, but how tokens are spelt: the same keywords, no text on the page:"
+collect --no-text -o n.h5
+gm-cluster fit n.h5 -o n.a.h5 --min-cluster-size 5 --quality none 2>&1 > /dev/null | grep "no texts"
+gm-cluster fit o.h5 -o o.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+for atlas in n o; do gm-cluster show $atlas.a.h5 --json | grep -o '"keywords":\[[^]]*\]' > $atlas.txt; done
+wc -l < n.txt
+same n.txt o.txt keywords
+gm-cluster show n.a.h5 | grep "no texts"
+for trace in n o; do gm-cluster find $trace.a.h5 onion comet --trace $trace.h5 > $trace.txt; done
+same n.txt o.txt find
+gm-cluster report n.a.h5 --trace n.h5 --snippets 40 -o n.html > /dev/null
+grep -c "It holds no text\." n.html
+grep -c "keywords are from its tokens" n.html

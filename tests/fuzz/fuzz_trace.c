@@ -23,6 +23,7 @@ static h5_base *valid_trace(void)
     static h5_base base;
     if (base.file.at) return &base;
     sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
+    sample_spell(&s);
     if (gm_trace_write("fuzz.trace.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, NULL) !=
             GM_OK ||
         gm_text_read_file(&base.file, "fuzz.trace.h5", 1 << 24, NULL) != GM_OK)
@@ -39,6 +40,7 @@ static h5_base *valid_index(void)
     if (base.file.at) return &base;
     for (uint64_t i = 0; i < 2; i++) {
         sample_fill(&s, GM_RECORD_LOGITS, 8, i);
+        sample_spell(&s);
         if (gm_trace_write(shard[i], &s.info, &s.block, SAMPLE_REASONS, 2, true, NULL) != GM_OK)
             abort();
     }
@@ -52,8 +54,9 @@ static gm_status write_values(const char *path, const uint8_t *bytes, size_t n, 
 {
     static sample s;
     sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
+    sample_spell(&s);
     char *from = (char *)s.counts; /* all numbers from here on */
-    const size_t size = sizeof s - (size_t)(from - (char *)&s);
+    const size_t size = (size_t)((char *)&s.spelling - from);
     for (size_t i = 0; i + 3 <= n; i += 3) {
         size_t at = (size_t)bytes[i] << 8 | bytes[i + 1];
         if (at / 2 < SAMPLE_DOCUMENTS) /* of the documents, how many tokens and bad ones */
@@ -72,7 +75,7 @@ static void use(gm_trace *trace, bool verify)
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
     const uint64_t n_tokens = gm_trace_n_tokens(trace);
     gm_trace_check check[GM_MAX_CHECKS];
-    size_t n_checks;
+    size_t n_checks, end;
     if (verify && gm_trace_verify(trace, check, &n_checks, &err) != GM_OK && err.text[0] == '\0')
         abort();
     for (size_t i = 0; i < samples->n; i++) {
@@ -81,6 +84,10 @@ static void use(gm_trace *trace, bool verify)
         if (samples->offset[i] > samples->offset[i + 1] || samples->offset[i + 1] > n_tokens)
             abort();
         if (gm_trace_read_text(trace, i, &text, &err) == GM_OK &&
+            gm_utf8_valid(text.at, text.n) != text.n)
+            abort();
+        text.n = 0;
+        if (gm_trace_spell_texts(trace, i, 1, &text, &end, &err) == GM_OK &&
             gm_utf8_valid(text.at, text.n) != text.n)
             abort();
         gm_text_clear(&text);

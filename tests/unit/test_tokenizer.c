@@ -120,6 +120,40 @@ static void text_that_is_not_utf8_is_refused_whole(void)
     gm_tokenizer_close(t);
 }
 
+static void check_piece(parts p, uint32_t id, const char *want)
+{
+    gm_error err = {0};
+    gm_text bytes = {0};
+    gm_tokenizer *t = test_tokenizer(p);
+    CHECK_OK(gm_text_add(&bytes, "|", &err), err);
+    CHECK_OK(gm_tokenizer_piece(t, id, &bytes, &err), err);
+    CHECK_TEXT(bytes.at, want);
+    CHECK_FAILS(gm_tokenizer_piece(t, 11, &bytes, &err), err, GM_EARG, "token id 11");
+    gm_text_clear(&bytes);
+    gm_tokenizer_close(t);
+}
+
+/* What a token adds inside of a text: the ends of the whole are none of its. */
+static void a_piece_is_what_a_token_adds(void)
+{
+    parts p = {.vocab = "{\"a\":0,\"_b\":1,\"<0xD1>\":2,\"_\":10}", .merges = "[]"};
+    check_piece(p, 0, "| a");
+    check_piece(p, 5, "|");
+    p.decoder = "{\"type\":\"Metaspace\",\"replacement\":\"_\"}";
+    check_piece(p, 1, "| b");
+    check_piece(p, 2, "|<0xD1>");
+    p.decoder =
+        "{\"type\":\"Sequence\",\"decoders\":[{\"type\":\"Replace\",\"pattern\":{\"String\":"
+        "\"_\"},\"content\":\" \"},{\"type\":\"ByteFallback\"},{\"type\":\"Fuse\"},{\"type\":"
+        "\"Strip\",\"content\":\" \",\"start\":1,\"stop\":0}]}";
+    check_piece(p, 1, "| b");
+    check_piece(p, 2, "|\xD1");
+    check_piece(p, 10, "| ");
+    p.decoder = "{\"type\":\"ByteLevel\"}";
+    p.vocab = "{\"\xC4\xA0\xC3\x91\":0,\"a\":10}"; /* a space, then byte D1 */
+    check_piece(p, 0, "| \xD1");
+}
+
 static void tokens_are_found_by_id_and_spelling(void)
 {
     uint32_t id = 0;
@@ -328,7 +362,7 @@ TESTS(TEST(pieces_become_tokens_by_rank), TEST(characters_without_a_token_are_dr
       TEST(an_unknown_token_that_is_missing_fails_when_needed), TEST(whole_pieces_go_before_merges),
       TEST(added_tokens_cut_the_text), TEST(the_longest_added_token_wins),
       TEST(the_template_wraps_the_text), TEST(text_that_is_not_utf8_is_refused_whole),
-      TEST(tokens_are_found_by_id_and_spelling), TEST(what_is_not_understood_is_named),
-      TEST(what_the_reference_does_by_chance_is_refused), TEST(numbers_that_do_not_fit_are_named),
-      TEST(a_model_of_another_kind_is_named), TEST(threads_share_a_tokenizer),
-      TEST(survives_every_allocation_failure))
+      TEST(tokens_are_found_by_id_and_spelling), TEST(a_piece_is_what_a_token_adds),
+      TEST(what_is_not_understood_is_named), TEST(what_the_reference_does_by_chance_is_refused),
+      TEST(numbers_that_do_not_fit_are_named), TEST(a_model_of_another_kind_is_named),
+      TEST(threads_share_a_tokenizer), TEST(survives_every_allocation_failure))
