@@ -156,6 +156,17 @@ gm_memory gm_machine_memory(const char *root)
     return m;
 }
 
+gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err)
+{
+    const gm_memory memory = gm_machine_memory("");
+    char wanted[24], have[24];
+    if (bytes <= memory.free) return GM_OK;
+    gm_show_bytes(wanted, (double)bytes);
+    gm_show_bytes(have, (double)memory.free);
+    return gm_fail(err, GM_EMEM, "no memory: %s takes %s more, of which %s has %s free", what,
+                   wanted, memory.free_by, have);
+}
+
 uint64_t gm_machine_huge_bytes(const void *mapping)
 {
     static const char KEY[] = "FilePmdMapped:";

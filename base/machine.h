@@ -17,6 +17,10 @@ typedef struct gm_memory {
  * is this system. What cannot be read limits nothing. */
 gm_memory gm_machine_memory(const char *root);
 
+/* Whether `bytes` more may be had, asked before the system ends the process for taking them.
+ * Errors: GM_EMEM, "WHAT takes 12.3 GB more, of which this machine has 8.0 GB free". */
+gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err) GM_MUST_USE;
+
 /* Bytes of the mapped file that begins at `mapping` which are in the process's page tables as
  * huge pages of the page cache; 0 where nobody says. Touch them first. */
 uint64_t gm_machine_huge_bytes(const void *mapping);

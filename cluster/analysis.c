@@ -2,8 +2,10 @@
 #include "cluster/analysis.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/cli.h"
+#include "base/machine.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 
@@ -125,6 +127,17 @@ static gm_status find_space(gm_analysis *a, const gm_points *points, const gm_kn
     return status;
 }
 
+/* What neighbours and layout take beside what is there, roughly: the points, once more as their
+ * products take them, and lists. */
+static gm_status check_memory(size_t n, size_t dim, int k, gm_error *err)
+{
+    enum { LISTED = 128 }; /* candidates, edges and steps that a neighbour may become, in bytes */
+    const uint64_t points = gm_points_bytes(n, dim);
+    char what[96];
+    snprintf(what, sizeof what, "a map of %zu documents that differ, by %zu experts each", n, dim);
+    return gm_machine_spare(points + points / 2 + (uint64_t)n * (uint64_t)k * LISTED, what, err);
+}
+
 /* The map of the points: xy (M,2), and the space in which they are clustered. */
 static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_error *err)
 {
@@ -134,8 +147,11 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     gm_progress progress;
     const size_t n = a->distinct.m;
     const int own = options->n_neighbors, judged = judged_neighbours(options, n);
-    GM_TRY(gm_points_pick(&points, a->usage.rate, a->distinct.first, n, a->usage.dim,
-                          options->metric, err));
+    const float **row = gm_alloc(n, sizeof *row);
+    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
+    GM_TRY(check_memory(n, a->usage.dim, own, err));
+    for (size_t p = 0; p < n; p++) row[p] = a->usage.row[a->distinct.first[p]];
+    GM_TRY(gm_points_of_rows(&points, row, n, a->usage.dim, options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
     GM_TRY(gm_neighbours_find(&wide, &points, judged < own ? own : judged + 1, &options->neighbours,
@@ -158,6 +174,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     gm_stages_end(&a->stages, "quality");
     if (options->cluster_dim > 2) GM_TRY(find_space(a, &points, &knn, exact, options, err));
 out:
+    gm_free(row);
     gm_points_clear(&points);
     gm_knn_clear(&wide);
     gm_knn_clear(&knn);

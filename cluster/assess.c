@@ -40,10 +40,13 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
     const bool full = in->level == GM_QUALITY_FULL;
     gm_progress progress;
     int32_t *label = gm_alloc(m, sizeof *label);
-    if (label == NULL) GM_FAIL(GM_EMEM, "no memory for %zu labels", m);
-    for (size_t p = 0; p < m; p++) label[p] = c->label[c->distinct->first[p]];
-    const gm_stability_input how = {.rate = c->usage->rate,
-                                    .pick = c->distinct->first,
+    const float **row = gm_alloc(m, sizeof *row);
+    if (!label || !row) GM_FAIL(GM_EMEM, "no memory for %zu labels", m);
+    for (size_t p = 0; p < m; p++) {
+        label[p] = c->label[c->distinct->first[p]];
+        row[p] = c->usage->row[c->distinct->first[p]];
+    }
+    const gm_stability_input how = {.row = row,
                                     .m = m,
                                     .dim = c->usage->dim,
                                     .metric = c->metric,
@@ -62,6 +65,7 @@ static gm_status find_stability(gm_assessment *a, const gm_assess_input *in, gm_
     a->has_reruns = true;
 out:
     gm_free(label);
+    gm_free(row);
     return status;
 }
 

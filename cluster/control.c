@@ -166,13 +166,15 @@ static gm_status ask_both(gm_control *out, const gm_control_input *in, const uin
     uint16_t *subset = gm_alloc(m, sizeof *subset);
     int32_t *truth = gm_alloc(m, sizeof *truth), *found = gm_alloc(m, sizeof *found);
     int32_t *label = gm_alloc(m, sizeof *label);
-    if (!subset || !truth || !found || !label)
+    const float **usage_row = gm_alloc(m, sizeof *usage_row);
+    if (!subset || !truth || !found || !label || !usage_row)
         GM_FAIL(GM_EMEM, "no memory for the control over %zu documents", m);
     for (size_t i = 0; i < m; i++) {
         truth[i] = subset[i] = in->usage->subset[row[i]];
         found[i] = in->label[row[i]];
+        usage_row[i] = in->usage->row[row[i]];
     }
-    GM_TRY(gm_points_pick(&by_usage, in->usage->rate, row, m, in->usage->dim, in->metric, err));
+    GM_TRY(gm_points_of_rows(&by_usage, usage_row, m, in->usage->dim, in->metric, err));
     GM_TRY(gm_points_init(&by_token, tokens, m, dim, GM_HELLINGER, err));
     GM_TRY(gm_knn_find(&usage, &by_usage, NULL, 0, k, NULL, err));
     GM_TRY(gm_knn_find(&token, &by_token, NULL, 0, k, NULL, err));
@@ -193,6 +195,7 @@ out:
     gm_free(truth);
     gm_free(found);
     gm_free(label);
+    gm_free(usage_row);
     return status;
 }
 

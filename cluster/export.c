@@ -190,8 +190,7 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);
     if (rate == NULL) GM_FAIL(GM_EMEM, "no memory for the usage of %zu documents", usage.n);
     for (size_t i = 0; i < usage.n; i++)
-        memcpy(rate + usage.place[i] * usage.dim, usage.rate + i * usage.dim,
-               usage.dim * sizeof *rate);
+        memcpy(rate + usage.place[i] * usage.dim, usage.row[i], usage.dim * sizeof *rate);
     *out = rate;
 out:
     gm_usage_clear(&usage);

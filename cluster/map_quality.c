@@ -9,6 +9,8 @@
 #include "cluster/product.h"
 #include "cluster/quality.h"
 
+static const double UNKNOWN = -1; /* no square */
+
 /* A neighbour on the map that is none in the space, whose rank there is being counted. */
 typedef struct stranger {
     uint32_t point;
@@ -107,24 +109,29 @@ static void list_strangers(ranking *r, size_t q, const uint32_t *near, const uin
     }
 }
 
-/* Count who of points first.. is nearer than the strangers of row q; s (n) are approximate. */
-static void count_nearer(ranking *r, size_t q, const float *s, size_t first, size_t n)
+/* Count who of points first.. is nearer than the strangers of row q; s (n) are approximate. exact
+ * (n) is scratch: where many points are equally far, every stranger asks for the same. */
+static void count_nearer(ranking *r, size_t q, const float *s, double *exact, size_t first,
+                         size_t n)
 {
     const gm_dots *dots = gm_dots_of(r->points->isa);
     const uint32_t self = r->row[q];
+    bool asked = false;
     for (size_t i = 0; i < r->count[q]; i++) {
         stranger *x = r->list + q * r->k + i;
         uint32_t nearer, unsure;
         dots->count(s, n, x->low, x->high, &nearer, &unsure);
         if (self >= first && self < first + n) nearer -= s[self - first] < x->low;
         x->rank += nearer;
+        for (size_t j = 0; unsure > 0 && !asked && j < n; j++) exact[j] = UNKNOWN;
+        asked |= unsure > 0;
         for (size_t j = 0; unsure > 0 && j < n; j++) {
             uint32_t o = (uint32_t)(first + j);
             if (!(s[j] >= x->low && s[j] <= x->high)) continue;
             unsure--;
             if (o == self || o == x->point) continue;
-            double exact = gm_points_squared(r->points, self, o);
-            x->rank += exact < x->s || (exact == x->s && o < x->point);
+            if (exact[j] < 0) exact[j] = gm_points_squared(r->points, self, o);
+            x->rank += exact[j] < x->s || (exact[j] == x->s && o < x->point);
         }
     }
 }
@@ -132,6 +139,7 @@ static void count_nearer(ranking *r, size_t q, const float *s, size_t first, siz
 /* What a thread works with. */
 typedef struct worker {
     float s[GM_BLOCK_ROWS * GM_BLOCK_COLS], norm[GM_BLOCK_COLS], none[GM_BLOCK_COLS];
+    double exact[GM_BLOCK_COLS];
     uint8_t scratch[GM_PRODUCT_SCRATCH], near[GM_BLOCK_PANELS];
 } worker;
 
@@ -146,7 +154,7 @@ static void count_block(ranking *r, worker *w, const void *packed, size_t q, siz
     for (size_t i = 0; i < n_rows; i++) {
         float *s = w->s + i * GM_BLOCK_COLS; /* (n) */
         dots->distances(s, w->norm, r->product.norm[r->row[q + i]], -1, w->none, wide, w->near);
-        count_nearer(r, q + i, s, first, n);
+        count_nearer(r, q + i, s, w->exact, first, n);
     }
 }
 

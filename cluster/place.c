@@ -136,26 +136,26 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
 {
     gm_status status = GM_OK;
     const size_t m = g->points->m, dim = fitted->dim, n = fitted->n;
-    float *rows = gm_alloc2(m + news->n, dim, sizeof *rows);
+    const float **row = gm_alloc(m + news->n, sizeof *row);
     uint32_t *canonical = gm_alloc(n, sizeof *canonical);
     const float *from = g->atlas->cluster_dim > 2 ? g->atlas->space : g->atlas->xy; /* (N,D) */
     g->at = gm_alloc2(m, g->dim, sizeof *g->at);
     g->core = gm_alloc(m, sizeof *g->core);
     g->death = gm_alloc(g->atlas->n_nodes, sizeof *g->death);
-    if (!rows || !canonical || !g->at || !g->core || !g->death)
+    if (!row || !canonical || !g->at || !g->core || !g->death)
         GM_FAIL(GM_EMEM, "no memory to place %zu documents", news->n);
     for (size_t i = 0; i < n; i++) canonical[fitted->place[i]] = (uint32_t)i;
     for (size_t p = 0; p < m; p++) {
         size_t d = g->points->document[p];
-        memcpy(rows + p * dim, fitted->rate + canonical[d] * dim, dim * sizeof *rows);
+        row[p] = fitted->row[canonical[d]];
         for (size_t c = 0; c < g->dim; c++) g->at[p * g->dim + c] = (double)from[d * g->dim + c];
     }
-    memcpy(rows + m * dim, news->rate, news->n * dim * sizeof *rows);
-    GM_TRY(gm_points_init(&g->all, rows, m + news->n, dim, options->metric, err));
+    for (size_t q = 0; q < news->n; q++) row[m + q] = news->row[q];
+    GM_TRY(gm_points_of_rows(&g->all, row, m + news->n, dim, options->metric, err));
     GM_TRY(find_cores(g, err));
     find_deaths(g);
 out:
-    gm_free(rows);
+    gm_free(row);
     gm_free(canonical);
     return status;
 }

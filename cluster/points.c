@@ -74,22 +74,34 @@ static bool fill_features(float *f, const float *row, size_t d, gm_metric metric
     return true;
 }
 
-gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
-                         gm_error *err)
+static size_t padded(size_t d)
 {
-    return gm_points_pick(out, rows, NULL, n, d, metric, err);
+    return (d / 16 + 1) * 16; /* always one more: that of rows of zeros */
 }
 
-static const float *row_of(const float *rows, const uint32_t *pick, size_t i, size_t d)
+uint64_t gm_points_bytes(size_t n, size_t d)
 {
-    return rows + (pick ? pick[i] : i) * d;
+    return (uint64_t)n * (padded(d) + 1) * sizeof(float);
 }
 
-gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick, size_t n,
-                         size_t d, gm_metric metric, gm_error *err)
+/* Rows one after another, or each where row[i] says. */
+typedef struct row_source {
+    const float *rows;       /* (n,d); NULL: */
+    const float *const *row; /* (n) */
+    size_t d;
+} row_source;
+
+static const float *row_of(const row_source *from, size_t i)
+{
+    return from->rows ? from->rows + i * from->d : from->row[i];
+}
+
+static gm_status make_points(gm_points *out, const row_source *from, size_t n, gm_metric metric,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_points p = {.metric = metric, .n = n, .dim = (d / 16 + 1) * 16, .isa = gm_isa_best()};
+    const size_t d = from->d;
+    gm_points p = {.metric = metric, .n = n, .dim = padded(d), .isa = gm_isa_best()};
     *out = (gm_points){0};
     if (n == 0 || d == 0)
         return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);
@@ -102,13 +114,13 @@ gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick
     size_t n_zero = 0, n_wrong = 0;
 #pragma omp parallel for schedule(static) reduction(+ : n_wrong)
     for (size_t i = 0; i < n; i++)
-        n_wrong += check_row(row_of(rows, pick, i, d), i, d, metric, NULL) != GM_OK;
+        n_wrong += check_row(row_of(from, i), i, d, metric, NULL) != GM_OK;
     for (size_t i = 0; i < n && n_wrong > 0; i++) /* the first of them is told */
-        GM_TRY(check_row(row_of(rows, pick, i, d), i, d, metric, err));
+        GM_TRY(check_row(row_of(from, i), i, d, metric, err));
 #pragma omp parallel for schedule(static) reduction(+ : n_zero)
     for (size_t i = 0; i < n; i++) {
         float *f = p.at + i * p.dim; /* (dim) */
-        n_zero += !fill_features(f, row_of(rows, pick, i, d), d, metric);
+        n_zero += !fill_features(f, row_of(from, i), d, metric);
         double sum = 0;
         for (size_t c = 0; c < p.dim; c++) sum += (double)f[c] * (double)f[c];
         p.norm[i] = (float)sum;
@@ -124,6 +136,20 @@ gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick
 out:
     gm_points_clear(&p);
     return status;
+}
+
+gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
+                         gm_error *err)
+{
+    const row_source from = {.rows = rows, .d = d};
+    return make_points(out, &from, n, metric, err);
+}
+
+gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, size_t d,
+                            gm_metric metric, gm_error *err)
+{
+    const row_source from = {.row = row, .d = d};
+    return make_points(out, &from, n, metric, err);
 }
 
 void gm_points_clear(gm_points *points)

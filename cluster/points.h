@@ -41,9 +41,11 @@ typedef struct gm_points {
  * than 3e18 under euclidean; GM_EMEM. */
 gm_status gm_points_init(gm_points *out, const float *rows, size_t n, size_t d, gm_metric metric,
                          gm_error *err) GM_MUST_USE;
-/* The same of rows pick[0..n) only; NULL: the first n. A complaint gives the place in pick. */
-gm_status gm_points_pick(gm_points *out, const float *rows, const uint32_t *pick, size_t n,
-                         size_t d, gm_metric metric, gm_error *err) GM_MUST_USE;
+/* The same of row[0..n), (d) each. */
+gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, size_t d,
+                            gm_metric metric, gm_error *err) GM_MUST_USE;
+/* Bytes that n points of d dimensions take. */
+uint64_t gm_points_bytes(size_t n, size_t d);
 void gm_points_clear(gm_points *points);
 
 /* s of points i and j: a double sum in a fixed order of 8 lanes, the same bits on

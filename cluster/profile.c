@@ -56,7 +56,7 @@ static void sum_group(double *sum, size_t n[2], const gm_usage *usage, const int
     for (size_t i = 0; i < usage->n; i++) {
         if (label[i] != wanted) continue;
         size_t odd = usage->sha[i][0] & 1;
-        const float *row = usage->rate + i * dim; /* (D) */
+        const float *row = usage->row[i]; /* (D) */
         double *to = sum + odd * dim;
         for (size_t c = 0; c < dim; c++) to[c] += (double)row[c];
         n[odd]++;

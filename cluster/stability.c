@@ -80,12 +80,12 @@ static gm_status prepare(running *set, const gm_stability_input *in, gm_error *e
     gm_neighbour_options neighbours = in->neighbours;
     if (set->m < in->m && neighbours.method == GM_NEIGHBOURS_APPROXIMATE)
         neighbours.method = GM_NEIGHBOURS_AUTO; /* a sample may be small enough */
-    uint32_t *row = gm_alloc(set->m, sizeof *row);
+    const float **row = gm_alloc(set->m, sizeof *row);
     if (row == NULL) GM_FAIL(GM_EMEM, "no memory for the stability of %zu points", set->m);
-    for (size_t i = 0; i < set->m; i++) row[i] = in->pick[set->point[i]];
+    for (size_t i = 0; i < set->m; i++) row[i] = in->row[set->point[i]];
     if (set->m < in->m && umap.n_epochs == 0) umap.n_epochs = SAMPLE_EPOCHS;
     umap.stages = NULL;
-    GM_TRY(gm_points_pick(&points, in->rate, row, set->m, in->dim, in->metric, err));
+    GM_TRY(gm_points_of_rows(&points, row, set->m, in->dim, in->metric, err));
     points.gpu = in->gpu;
     GM_TRY(gm_neighbours_find(&knn, &points, k, &neighbours, NULL, err));
     GM_TRY(gm_umap_prepare(&set->base, &points, &knn, &umap, err));

@@ -34,9 +34,8 @@ typedef struct gm_stability {
 } gm_stability;
 
 typedef struct gm_stability_input {
-    const float *rate;    /* (n, D) usage vectors */
-    const uint32_t *pick; /* (M) rows of the points */
-    size_t m, dim;        /* M, D */
+    const float *const *row; /* (M) usage vectors (D) of the points */
+    size_t m, dim;           /* M, D */
     gm_metric metric;
     int n_neighbors;
     gm_neighbour_options neighbours;

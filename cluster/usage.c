@@ -1,18 +1,22 @@
 /* usage.c - reading counts or gates, the canonical order, rows that sum to one. */
 #include "cluster/usage.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cli.h"
+#include "base/machine.h"
 #include "base/sha256.h"
 
-enum { BLOCK = 256, TOKEN_BLOCK = 4096 };
+enum { BLOCK = 256, TOKEN_BLOCK = 4096, ROWS_KEPT = 1024 /* in a chunk of memory */ };
 
 typedef struct key {
     uint8_t digest[32]; /* of the usage vector */
     const uint8_t *sha; /* (32) of the text */
     const char *id;
-    uint32_t at; /* in the trace */
+    const float *row; /* (D) the vector, kept once */
+    uint32_t at;      /* in the trace */
     bool zero;
 } key;
 
@@ -27,131 +31,185 @@ static int by_key(const void *p, const void *q)
     return ids != 0 ? ids : (a->at > b->at) - (a->at < b->at);
 }
 
-/* Counts as values of usage->rate, in the order of the trace. */
-static gm_status read_counts(gm_usage *usage, gm_trace *trace, gm_progress *progress, gm_error *err)
+/* What reading works with. */
+typedef struct reading {
+    gm_usage *usage;
+    gm_trace *trace;
+    key *keys;       /* (N) in the order of the trace */
+    uint32_t *table; /* (mask + 1) documents by digest, plus one; 0 is free */
+    size_t mask;
+    float *block; /* (BLOCK,D) the documents that are being read */
+} reading;
+
+/* ---- a block of documents ---- */
+
+static gm_status read_counts(reading *r, size_t first, size_t n, uint32_t *counts, gm_error *err)
 {
-    gm_status status = GM_OK;
-    const size_t dim = usage->dim;
-    uint32_t *counts = gm_alloc2(BLOCK, dim, sizeof *counts);
-    if (counts == NULL) GM_FAIL(GM_EMEM, "no memory for the counts of %d documents", BLOCK);
-    for (size_t first = 0; first < usage->n; first += BLOCK) {
-        size_t n = usage->n - first < BLOCK ? usage->n - first : BLOCK;
-        GM_TRY(gm_trace_read_counts(trace, first, n, counts, err));
-        float *to = usage->rate + first * dim; /* (n,D) */
-        for (size_t c = 0; c < n * dim; c++) to[c] = (float)counts[c];
-        if (progress) gm_progress_set(progress, (double)(first + n));
-    }
-out:
-    gm_free(counts);
+    gm_status status = gm_trace_read_counts(r->trace, first, n, counts, err);
+    for (size_t c = 0; status == GM_OK && c < n * r->usage->dim; c++)
+        r->block[c] = (float)counts[c];
     return status;
 }
 
-/* Add tokens [0, n) of a block that starts at `first` to the gate sums of their documents;
- * *document is that of the token before and moves on. Template tokens are not counted. */
-static void add_gates(gm_usage *usage, const gm_trace_samples *samples, const gm_trace_info *info,
-                      uint64_t first, size_t n, const uint16_t *expert, const float *gate,
-                      const uint8_t *phase, size_t *document)
+/* What a run of tokens chose. */
+typedef struct choices {
+    uint16_t *expert; /* (TOKEN_BLOCK, L, K) */
+    float *gate;      /* (TOKEN_BLOCK, L, K) */
+    uint8_t *phase;   /* (TOKEN_BLOCK) */
+} choices;
+
+/* Add tokens [from, from + n) to the gate sums of their documents; *document, the one of the token
+ * before, moves on, and `first` stands in the block's first row. Template tokens are not counted.
+ */
+static void add_gates(reading *r, uint64_t from, size_t n, const choices *c, size_t first,
+                      size_t *document)
 {
+    const gm_trace_info *info = gm_trace_get_info(r->trace);
+    const uint64_t *offset = gm_trace_get_samples(r->trace)->offset;
     const size_t L = (size_t)info->n_layers, E = (size_t)info->n_experts;
     const size_t K = (size_t)info->n_chosen;
     for (size_t t = 0; t < n; t++) {
-        while (first + t >= samples->offset[*document + 1]) ++*document;
-        float *row = usage->rate + *document * usage->dim; /* (L,E) */
-        if (phase[t] == 2) continue;
-        for (size_t c = 0; c < L * K; c++) {
-            uint16_t e = expert[t * L * K + c];
-            if (e < E) row[c / K * E + e] += gate[t * L * K + c]; /* the sentinel is above */
+        while (from + t >= offset[*document + 1]) ++*document;
+        float *row = r->block + (*document - first) * r->usage->dim; /* (L,E) */
+        if (c->phase[t] == 2) continue;
+        for (size_t k = 0; k < L * K; k++) {
+            uint16_t e = c->expert[t * L * K + k];
+            if (e < E) row[k / K * E + e] += c->gate[t * L * K + k]; /* the sentinel is above */
         }
     }
 }
 
-static gm_status read_gates(gm_usage *usage, gm_trace *trace, gm_error *err)
+static gm_status read_gates(reading *r, size_t first, size_t n, const choices *c, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_trace_info *info = gm_trace_get_info(trace);
-    const size_t row = (size_t)info->n_layers * (size_t)info->n_chosen;
-    const uint64_t n_tokens = gm_trace_n_tokens(trace);
-    uint16_t *expert = gm_alloc2(TOKEN_BLOCK, row, sizeof *expert);
-    float *gate = gm_alloc2(TOKEN_BLOCK, row, sizeof *gate);
-    uint8_t *phase = gm_alloc(TOKEN_BLOCK, sizeof *phase);
-    size_t document = 0;
-    if (!expert || !gate || !phase) GM_FAIL(GM_EMEM, "no memory for the gates of a block");
-    if (info->level == GM_RECORD_COUNTS)
-        GM_FAIL(GM_EABSENT, "the trace holds counts only; --usage gates needs a trace made by "
-                            "gm-probe collect --record choices");
-    for (uint64_t first = 0; first < n_tokens; first += TOKEN_BLOCK) {
-        size_t n = n_tokens - first < TOKEN_BLOCK ? (size_t)(n_tokens - first) : TOKEN_BLOCK;
-        GM_TRY(gm_trace_read_routing(trace, first, n, expert, gate, NULL, NULL, err));
-        GM_TRY(gm_trace_read_tokens(trace, first, n, NULL, NULL, phase, NULL, err));
-        add_gates(usage, gm_trace_get_samples(trace), info, first, n, expert, gate, phase,
-                  &document);
+    const uint64_t *offset = gm_trace_get_samples(r->trace)->offset;
+    size_t document = first;
+    memset(r->block, 0, n * r->usage->dim * sizeof *r->block);
+    for (uint64_t from = offset[first]; from < offset[first + n]; from += TOKEN_BLOCK) {
+        const uint64_t left = offset[first + n] - from;
+        const size_t some = left < TOKEN_BLOCK ? (size_t)left : TOKEN_BLOCK;
+        GM_TRY(gm_trace_read_routing(r->trace, from, some, c->expert, c->gate, NULL, NULL, err));
+        GM_TRY(gm_trace_read_tokens(r->trace, from, some, NULL, NULL, c->phase, NULL, err));
+        add_gates(r, from, some, c, first, &document);
     }
 out:
-    gm_free(expert);
-    gm_free(gate);
-    gm_free(phase);
     return status;
 }
 
-/* Row i becomes what was row place[i], by following the cycles of the permutation. `row`
- * holds one row; `done` (N) is zero. */
-static void permute_rows(gm_usage *usage, float *row, bool *done)
+/* Rows that sum to 1, and by them the keys. */
+static void normalise(reading *r, size_t first, size_t n)
 {
-    const size_t bytes = usage->dim * sizeof *row;
-    for (size_t start = 0; start < usage->n; start++) {
-        if (done[start]) continue;
-        size_t to = start;
-        memcpy(row, usage->rate + start * usage->dim, bytes);
-        for (size_t from = usage->place[to]; from != start; from = usage->place[to]) {
-            memcpy(usage->rate + to * usage->dim, usage->rate + from * usage->dim, bytes);
-            done[to] = true;
-            to = from;
-        }
-        memcpy(usage->rate + to * usage->dim, row, bytes);
-        done[to] = true;
-    }
-}
-
-/* Rows that sum to 1, and by them the keys; still in the order of the trace. */
-static void normalise(gm_usage *usage, key *keys, const gm_trace_samples *samples)
-{
+    const gm_trace_samples *samples = gm_trace_get_samples(r->trace);
+    const size_t dim = r->usage->dim;
 #pragma omp parallel for schedule(static)
-    for (size_t i = 0; i < usage->n; i++) {
-        float *row = usage->rate + i * usage->dim; /* (D) */
+    for (size_t i = first; i < first + n; i++) {
+        float *row = r->block + (i - first) * dim; /* (D) */
         double sum = 0;
-        for (size_t c = 0; c < usage->dim; c++) sum += (double)row[c];
-        for (size_t c = 0; sum > 0 && c < usage->dim; c++) row[c] = (float)((double)row[c] / sum);
-        keys[i] = (key){.sha = samples->sha + 32 * i,
-                        .id = samples->id[i],
-                        .at = (uint32_t)i,
-                        .zero = !(sum > 0)};
-        gm_sha256_of(row, usage->dim * sizeof *row, keys[i].digest);
+        for (size_t c = 0; c < dim; c++) sum += (double)row[c];
+        for (size_t c = 0; sum > 0 && c < dim; c++) row[c] = (float)((double)row[c] / sum);
+        r->keys[i] = (key){.sha = samples->sha + 32 * i,
+                           .id = samples->id[i],
+                           .at = (uint32_t)i,
+                           .zero = !(sum > 0)};
+        gm_sha256_of(row, dim * sizeof *row, r->keys[i].digest);
     }
 }
 
-static gm_status put_in_order(gm_usage *usage, key *keys, const gm_trace_samples *samples,
+/* Where the table has document i, or one that uses the experts as it does, or has room for it. */
+static uint32_t *look_up(const reading *r, size_t i)
+{
+    size_t at;
+    memcpy(&at, r->keys[i].digest, sizeof at);
+    for (at &= r->mask; r->table[at] != 0; at = (at + 1) & r->mask)
+        if (memcmp(r->keys[r->table[at] - 1].digest, r->keys[i].digest, 32) == 0) break;
+    return &r->table[at];
+}
+
+/* Whether there is memory for the rows of documents up to `end`, n of which are new, and for
+ * `lists` bytes beside them. */
+static gm_status check_memory(const gm_usage *usage, size_t end, size_t n, size_t lists,
                               gm_error *err)
 {
+    char what[96];
+    snprintf(what, sizeof what, "the usage of the first %zu of %zu documents", end, usage->n);
+    return gm_machine_spare((uint64_t)n * usage->dim * sizeof(float) + lists, what, err);
+}
+
+/* Keep those rows of the block that are not there yet. */
+static gm_status keep_rows(reading *r, size_t first, size_t n, gm_error *err)
+{
+    const size_t dim = r->usage->dim;
+    gm_status status = check_memory(r->usage, first + n, n, 0, err);
+    for (size_t i = first; status == GM_OK && i < first + n; i++) {
+        uint32_t *known = look_up(r, i);
+        if (*known != 0) {
+            r->keys[i].row = r->keys[*known - 1].row;
+            continue;
+        }
+        float *row = gm_arena_alloc(&r->usage->rows, dim, sizeof *row);
+        if (row == NULL)
+            return gm_fail(err, GM_EMEM, "no memory for the usage of %zu documents", i + 1);
+        memcpy(row, r->block + (i - first) * dim, dim * sizeof *row);
+        r->keys[i].row = row;
+        *known = (uint32_t)i + 1;
+    }
+    return status;
+}
+
+/* ---- all of them ---- */
+
+static gm_status read_all(reading *r, gm_usage_kind kind, gm_progress *progress, gm_error *err)
+{
     gm_status status = GM_OK;
-    const size_t n = usage->n;
-    float *row = gm_alloc(usage->dim, sizeof *row);
-    bool *done = gm_alloc(n, sizeof *done);
-    if (!row || !done) GM_FAIL(GM_EMEM, "no memory to order %zu documents", n);
-    qsort(keys, n, sizeof *keys, by_key);
-    for (size_t i = 0; i < n; i++) {
+    const gm_trace_info *info = gm_trace_get_info(r->trace);
+    const size_t cells = (size_t)info->n_layers * (size_t)info->n_chosen, n = r->usage->n;
+    choices c = {0};
+    uint32_t *counts = NULL;
+    if (kind == GM_USAGE_GATES && info->level == GM_RECORD_COUNTS)
+        GM_FAIL(GM_EABSENT, "the trace holds counts only; --usage gates needs a trace made by "
+                            "gm-probe collect --record choices");
+    if (kind == GM_USAGE_COUNTS) {
+        counts = gm_alloc2(BLOCK, r->usage->dim, sizeof *counts);
+        if (!counts) GM_FAIL(GM_EMEM, "no memory for the counts of %d documents", BLOCK);
+    } else {
+        c.expert = gm_alloc2(TOKEN_BLOCK, cells, sizeof *c.expert);
+        c.gate = gm_alloc2(TOKEN_BLOCK, cells, sizeof *c.gate);
+        c.phase = gm_alloc(TOKEN_BLOCK, sizeof *c.phase);
+        if (!c.expert || !c.gate || !c.phase)
+            GM_FAIL(GM_EMEM, "no memory for the gates of a block");
+    }
+    for (size_t first = 0; first < n; first += BLOCK) {
+        const size_t some = n - first < BLOCK ? n - first : BLOCK;
+        if (kind == GM_USAGE_COUNTS)
+            GM_TRY(read_counts(r, first, some, counts, err));
+        else
+            GM_TRY(read_gates(r, first, some, &c, err));
+        normalise(r, first, some);
+        GM_TRY(keep_rows(r, first, some, err));
+        if (progress) gm_progress_set(progress, (double)(first + some));
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted while counts were read");
+    }
+out:
+    gm_free(counts);
+    gm_free(c.expert);
+    gm_free(c.gate);
+    gm_free(c.phase);
+    return status;
+}
+
+static void put_in_order(gm_usage *usage, key *keys, const gm_trace_samples *samples)
+{
+    qsort(keys, usage->n, sizeof *keys, by_key);
+    for (size_t i = 0; i < usage->n; i++) {
+        usage->row[i] = keys[i].row;
         usage->place[i] = keys[i].at;
         usage->subset[i] = samples->subset[keys[i].at];
         memcpy(usage->sha[i], samples->sha + 32 * (size_t)keys[i].at, 32);
-        bool again = i > 0 && memcmp(keys[i].digest, keys[i - 1].digest, 32) == 0;
+        bool again = i > 0 && keys[i].row == keys[i - 1].row;
         usage->n_zero += keys[i].zero;
         usage->n_distinct += !keys[i].zero && !again;
         usage->point[i] = keys[i].zero ? GM_NO_POINT : (uint32_t)usage->n_distinct - 1;
     }
-    permute_rows(usage, row, done);
-out:
-    gm_free(row);
-    gm_free(done);
-    return status;
 }
 
 gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_progress *progress,
@@ -160,34 +218,41 @@ gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_p
     gm_status status = GM_OK;
     const gm_trace_info *info = gm_trace_get_info(trace);
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
-    gm_usage usage = {.n = samples->n, .dim = (size_t)info->n_layers * (size_t)info->n_experts};
-    key *keys = gm_alloc(usage.n, sizeof *keys);
+    const size_t n = samples->n;
+    gm_usage usage = {.n = n, .dim = (size_t)info->n_layers * (size_t)info->n_experts};
+    reading r = {.usage = &usage, .trace = trace, .mask = 1};
     *out = (gm_usage){0};
-    usage.rate = gm_alloc2(usage.n, usage.dim, sizeof *usage.rate);
-    usage.place = gm_alloc(usage.n, sizeof *usage.place);
-    usage.sha = gm_alloc(usage.n, sizeof *usage.sha);
-    usage.subset = gm_alloc(usage.n, sizeof *usage.subset);
-    usage.point = gm_alloc(usage.n, sizeof *usage.point);
-    if (!keys || !usage.rate || !usage.place || !usage.sha || !usage.subset || !usage.point)
-        GM_FAIL(GM_EMEM, "no memory for %zu documents of %zu experts", usage.n, usage.dim);
-
-    if (kind == GM_USAGE_COUNTS)
-        GM_TRY(read_counts(&usage, trace, progress, err));
-    else
-        GM_TRY(read_gates(&usage, trace, err));
-    normalise(&usage, keys, samples);
-    GM_TRY(put_in_order(&usage, keys, samples, err));
+    if (n >= UINT32_MAX) GM_FAIL(GM_EARG, "%zu documents, at most %u are taken", n, UINT32_MAX - 1);
+    while (r.mask < 2 * n) r.mask = 2 * r.mask + 1;
+    GM_TRY(check_memory(&usage, n < BLOCK ? n : BLOCK, BLOCK, n * sizeof *r.keys, err));
+    usage.rows.chunk_bytes = usage.dim * sizeof(float) * (n < ROWS_KEPT ? n : ROWS_KEPT);
+    usage.row = gm_alloc(n, sizeof *usage.row);
+    usage.place = gm_alloc(n, sizeof *usage.place);
+    usage.sha = gm_alloc(n, sizeof *usage.sha);
+    usage.subset = gm_alloc(n, sizeof *usage.subset);
+    usage.point = gm_alloc(n, sizeof *usage.point);
+    r.keys = gm_alloc(n, sizeof *r.keys);
+    r.table = gm_alloc(r.mask + 1, sizeof *r.table);
+    r.block = gm_alloc2(BLOCK, usage.dim, sizeof *r.block);
+    if (!r.keys || !r.table || !r.block || !usage.row || !usage.place || !usage.sha ||
+        !usage.subset || !usage.point)
+        GM_FAIL(GM_EMEM, "no memory for %zu documents of %zu experts", n, usage.dim);
+    GM_TRY(read_all(&r, kind, progress, err));
+    put_in_order(&usage, r.keys, samples);
     *out = usage;
     usage = (gm_usage){0};
 out:
-    gm_free(keys);
+    gm_free(r.keys);
+    gm_free(r.table);
+    gm_free(r.block);
     gm_usage_clear(&usage);
     return status;
 }
 
 void gm_usage_clear(gm_usage *usage)
 {
-    gm_free(usage->rate);
+    gm_arena_clear(&usage->rows);
+    gm_free(usage->row);
     gm_free(usage->place);
     gm_free(usage->sha);
     gm_free(usage->subset);

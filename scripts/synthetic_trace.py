@@ -2,7 +2,7 @@
 """synthetic_trace - a trace of routers that never were, whose truth is known: topics, their words, their experts.
 
     synthetic_trace.py -o FILE [--documents 40000] [--layers 27] [--experts 64] [--chosen 6] [--topics 60] [--seed 1]
-                       [--close 0.5] [--no-text] [--choices]
+                       [--close 0.5] [--tokens N] [--no-text] [--choices]
 
 Sizes: N documents, L layers, E experts, K chosen, S topics. Needs h5py and numpy. The file follows the schema at the top of
 formats/trace.h (as of --record counts, or choices), attributes and digest as formats/trace_schema.c lists them; no code of ours
@@ -26,6 +26,9 @@ Common words are Zipf's from about rank 30 on: what would come before are the st
 With --choices every token has an id (Zipf's) and its choices, gates, mass and margin, and the counts are those of the choices. They
 come from POOL rows that each topic draws from its profile, a token id having VARIANTS of them: experts tell of id and topic, and a
 file compresses about as a model's does. 40,000 documents are 20 million tokens, 9 GB and half an hour.
+
+With --tokens every document has that many, whose choices are such rows too, recorded or not. Documents of one token then have at most
+S*POOL different usage vectors, as those of a model have at most one for each word of its vocabulary.
 
 Deterministic: the same arguments give the same content (seen with numpy 1.24 and 2.4), and document i is the same for any N above it
 (drawn in blocks of 512, each from its own stream).
@@ -77,7 +80,7 @@ class World:
         rng = np.random.default_rng([how.seed, 0])
         self.make_profiles(rng)
         self.make_words(rng)
-        self.pool = Pool(self) if how.choices else None
+        self.pool = Pool(self) if how.choices or how.tokens else None
         self.weight = rng.uniform(0.6, 1.4, how.topics)  # topics are not equally frequent
         self.weight /= self.weight.sum()
         self.names = [f"topic-{t:02}-{('en', 'ru')[self.language[t]]}" for t in range(how.topics)]
@@ -172,11 +175,14 @@ def draw_block(world, number):
     second = np.where(share > 0, other, topic)
     tokens = np.exp(rng.normal(np.log(LENGTH["median"]), LENGTH["sigma"], BLOCK))
     tokens = np.clip(tokens, LENGTH["least"], LENGTH["most"]).astype(np.uint32)
-    part = share[:, None, None].astype(np.float64)
-    profile = world.profile[topic] * (1 - part) + world.profile[second] * part
-    profile = limit(around(rng, profile, how.close), how.chosen)
-    counts = choose(rng, profile, tokens, how.chosen)
-    if how.choices:
+    if how.tokens:
+        tokens[:] = how.tokens
+    else:
+        part = share[:, None, None].astype(np.float64)
+        profile = world.profile[topic] * (1 - part) + world.profile[second] * part
+        profile = limit(around(rng, profile, how.close), how.chosen)
+        counts = choose(rng, profile, tokens, how.chosen)
+    if world.pool:
         counts = world.pool.counts(how, world.pool.tokens(how, number, topic, tokens)[1], tokens)
     text = draw_texts(world, rng, topic, second, share, tokens) if how.text else []
     return {"subset": topic, "second": second, "share": share, "tokens": tokens, "counts": counts}, text
@@ -234,7 +240,7 @@ class Pool:
 
 def draw_texts(world, rng, topic, second, share, tokens):
     """A text of about WORDS_A_TOKEN words a token for each document."""
-    n_words = np.maximum(8, (tokens * WORDS_A_TOKEN).astype(np.int64))
+    n_words = np.maximum(1 if world.how.tokens else 8, (tokens * WORDS_A_TOKEN).astype(np.int64))
     doc = np.repeat(np.arange(len(topic)), n_words)
     about = np.where(rng.random(len(doc)) < share[doc], second[doc], topic[doc])  # the topic a word is about
     kind = rng.choice(len(SHARE), len(doc), p=list(SHARE.values()))
@@ -442,6 +448,8 @@ def write(path, how):
 
     size = {"N": n, "L": how.layers, "E": how.experts, "K": how.chosen, "text": how.text}
     options = {name: getattr(how, name) for name in ("documents", "layers", "experts", "chosen", "topics", "seed", "close", "text", "choices")}
+    if how.tokens:
+        options["tokens"] = how.tokens
     words = [world.topic_words(t).astype("S64") for t in range(how.topics)]
     truth = {"topic": (column["subset"], "<u2"), "second": (column["second"], "<u2"), "share": (column["share"], "<f4"),
              "expert": (world.planted, "u1"), "word": (words, "text")}
@@ -455,10 +463,11 @@ def options(argv=None):
                                ("chosen", 6, "experts a token chooses"), ("topics", 60, "topics"), ("seed", 1, "of every draw")):
         parser.add_argument("--" + name, type=int, default=value, metavar="N", help=f"{help_} (default {value})")
     parser.add_argument("--close", type=float, default=0.5, metavar="C", help="of documents to their topics (default 0.5)")
+    parser.add_argument("--tokens", type=int, default=0, metavar="N", help="of every document (default: drawn, 64 to 4096)")
     parser.add_argument("--no-text", dest="text", action="store_false", help="leave the texts out")
     parser.add_argument("--choices", action="store_true", help="record every token's choices")
     how = parser.parse_args(argv)
-    if min(how.layers, how.experts, how.chosen, how.topics) < 1 or how.documents < 0 \
+    if min(how.layers, how.experts, how.chosen, how.topics) < 1 or min(how.documents, how.tokens) < 0 \
             or how.chosen > how.experts or not how.close > 0:
         parser.error("expected at least one layer, expert and topic, 1 to E chosen, and C above 0")
     return how

@@ -235,7 +235,7 @@ def nobody_has_a_neighbour():
 
 
 def main():
-    small = types.SimpleNamespace(documents=1500, layers=20, experts=32, chosen=4, topics=20, seed=1, close=0.8, text=True, choices=False)
+    small = types.SimpleNamespace(documents=1500, layers=20, experts=32, chosen=4, topics=20, seed=1, close=0.8, text=True, choices=False, tokens=0)
     said, column = what_was_planted_is_found(small)
     the_judge_is_not_easily_pleased()
     threads_change_nothing(said)

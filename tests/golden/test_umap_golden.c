@@ -387,10 +387,11 @@ static void rates_and_lift_agree(void)
                      golden_floats(&file, "usage.lift", &n)};
     int32_t label[N], all[N] = {0};
     uint8_t sha[N][32] = {{0}};
-    const gm_usage usage = {.n = N, .dim = DIM, .rate = u, .sha = sha};
+    const float *row[N];
+    const gm_usage usage = {.n = N, .dim = DIM, .row = row, .sha = sha};
     gm_error err = {0};
     CHECK_INT(n, C * DIM);
-    for (size_t i = 0; i < N; i++) label[i] = (int32_t)topic[i];
+    for (size_t i = 0; i < N; i++) label[i] = (int32_t)topic[i], row[i] = u + i * DIM;
     CHECK_OK(gm_profile_means(rate, NULL, &usage, all, 1, &err), err);
     CHECK_OK(gm_profile_means(of_topic, NULL, &usage, label, C, &err), err);
     CHECK_FLOATS(rate, want[0], DIM, 1e-8);

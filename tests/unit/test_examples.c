@@ -11,7 +11,8 @@ static void nearest_and_farthest(void)
     float rate[N * D] = {0, 1, 2, 1, 3, 1, 3, 1, 9, 1, 50, 1, 7, 7};
     uint32_t first[] = {0, 1, 2, 4, 5, 6}, count[] = {1, 1, 2, 1, 1, 1};
     uint32_t point[] = {0, 1, 2, 2, 3, 4, 5};
-    const gm_usage usage = {.n = N, .dim = D, .rate = rate};
+    const float *row[N] = {rate, rate + 2, rate + 4, rate + 4, rate + 8, rate + 10, rate + 12};
+    const gm_usage usage = {.n = N, .dim = D, .row = row};
     const gm_distinct distinct = {.n = N, .m = 6, .first = first, .count = count, .point = point};
     const int32_t label[] = {0, 0, 0, 0, 0, -1, 1};
     const float mean[] = {3.4f, 1, 7, 7};
@@ -33,13 +34,15 @@ static void ties_and_more_than_ten(void)
 {
     enum { MANY = 14 };
     float rate[MANY * D], mean[] = {1, 1};
+    const float *row[MANY];
     uint32_t first[MANY], near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND];
     int32_t label[MANY] = {0};
     for (uint32_t i = 0; i < MANY; i++) {
         first[i] = i;
+        row[i] = rate + 2 * i;
         rate[2 * i] = 1, rate[2 * i + 1] = i == 13 ? 1 : i % 2 ? 0 : 2; /* all but one at 1 */
     }
-    const gm_usage usage = {.n = MANY, .dim = D, .rate = rate};
+    const gm_usage usage = {.n = MANY, .dim = D, .row = row};
     const gm_distinct distinct = {.n = MANY, .m = MANY, .first = first};
     gm_error err = {0};
     CHECK_OK(gm_examples_find(near, far, &usage, &distinct, GM_EUCLIDEAN, label, mean, 1, &err),
@@ -52,8 +55,9 @@ static void ties_and_more_than_ten(void)
 static gm_status find_some(void *state, gm_error *err)
 {
     float rate[] = {1, 2, 3, 4};
+    const float *row[] = {rate, rate + 2};
     uint32_t first[] = {0, 1}, near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND];
-    const gm_usage usage = {.n = 2, .dim = D, .rate = rate};
+    const gm_usage usage = {.n = 2, .dim = D, .row = row};
     const gm_distinct distinct = {.n = 2, .m = 2, .first = first};
     const int32_t label[] = {0, 0};
     const float mean[] = {2, 3};

@@ -105,10 +105,11 @@ static void bad_values_are_named(void)
 static void rows_can_be_picked(void)
 {
     const uint32_t pick[] = {3, 1};
+    const float *const row[] = {ROWS[3], ROWS[1]};
     gm_points all, two;
     gm_error err = {0};
     CHECK_OK(gm_points_init(&all, &ROWS[0][0], 4, D, GM_HELLINGER, &err), err);
-    CHECK_OK(gm_points_pick(&two, &ROWS[0][0], pick, 2, D, GM_HELLINGER, &err), err);
+    CHECK_OK(gm_points_of_rows(&two, row, 2, D, GM_HELLINGER, &err), err);
     CHECK_INT(two.n, 2);
     for (size_t i = 0; i < 2; i++)
         CHECK_BYTES(two.at + i * two.dim, all.at + pick[i] * all.dim, two.dim * sizeof *two.at);

@@ -12,6 +12,7 @@ static const uint8_t FIRST_BYTE[N] = {0, 2, 1, 4, 7, 3};
 typedef struct documents {
     gm_usage usage;
     float rate[N * DIM];
+    const float *row[N];
     uint8_t sha[N][32];
 } documents;
 
@@ -20,12 +21,13 @@ static void make(documents *d)
 {
     *d = (documents){0};
     for (size_t i = 0; i < N; i++) {
+        d->row[i] = d->rate + i * DIM;
         d->rate[i * DIM + i] += (float)(i + 1) / 64;
         d->rate[i * DIM + 5] += 1 - (float)(i + 1) / 64;
         d->sha[i][0] = FIRST_BYTE[i];
         d->sha[i][31] = (uint8_t)i;
     }
-    d->usage = (gm_usage){.n = N, .dim = DIM, .rate = d->rate, .sha = d->sha};
+    d->usage = (gm_usage){.n = N, .dim = DIM, .row = d->row, .sha = d->sha};
 }
 
 static void means_and_halves(void)

@@ -42,11 +42,11 @@ static void options_shrink_in_proportion(void)
 enum { N = 240, D = 16, BLOBS = 4 };
 
 /* Points of four far blobs. */
-static void make_rows(float *rate, uint32_t *pick)
+static void make_rows(float *rate, const float **row)
 {
     gm_rng rng = gm_rng_make(12, 1);
     for (size_t i = 0; i < N; i++) {
-        pick[i] = (uint32_t)i;
+        row[i] = rate + i * D;
         for (size_t c = 0; c < D; c++)
             rate[i * D + c] =
                 (c == i % BLOBS ? 20.0f : 0.0f) + 0.3f + 0.1f * (float)gm_rng_unit(&rng);
@@ -55,7 +55,7 @@ static void make_rows(float *rate, uint32_t *pick)
 
 typedef struct made {
     float rate[N * D];
-    uint32_t pick[N];
+    const float *row[N];
     int32_t label[N];
     gm_umap_options umap;
     gm_hdbscan_options hdbscan;
@@ -64,12 +64,11 @@ typedef struct made {
 
 static void make(made *m)
 {
-    make_rows(m->rate, m->pick);
+    make_rows(m->rate, m->row);
     m->umap = gm_umap_defaults();
     m->umap.n_epochs = 60;
     m->hdbscan = (gm_hdbscan_options){.min_cluster_size = 15, .min_samples = 15};
-    m->in = (gm_stability_input){.rate = m->rate,
-                                 .pick = m->pick,
+    m->in = (gm_stability_input){.row = m->row,
                                  .m = N,
                                  .dim = D,
                                  .metric = GM_EUCLIDEAN,

@@ -1,12 +1,25 @@
 /* test_usage.c - cluster/usage.c: rows of counts or gates, their order, what is not counted. */
 #include "cluster/usage.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "tests/synthetic_trace.h"
 #include "tests/trace_sample.h"
 
 enum { EXPERTS = 8, CELLS = SAMPLE_L * EXPERTS };
 
 static sample s;
+
+/* Of this process, by /proc/self/statm. */
+static size_t mapped_bytes(void)
+{
+    size_t pages = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    CHECK(file && fscanf(file, "%zu", &pages) == 1);
+    if (file) fclose(file);
+    return pages * (size_t)sysconf(_SC_PAGESIZE);
+}
 
 static gm_trace *open_sample(gm_record_level level)
 {
@@ -38,8 +51,8 @@ static void rows_sum_to_one_and_lead_back(void)
         CHECK(!seen[at]);
         seen[at] = true;
         for (size_t c = 0; c < CELLS; c++) {
-            CHECK_NEAR(usage.rate[i * CELLS + c], counts[c] / n, 1e-7);
-            sum += (double)usage.rate[i * CELLS + c];
+            CHECK_NEAR(usage.row[i][c], counts[c] / n, 1e-7);
+            sum += (double)usage.row[i][c];
         }
         CHECK_NEAR(sum, 1, 1e-6);
         CHECK_INT(usage.subset[i], samples->subset[at]);
@@ -78,7 +91,7 @@ static void gates_are_summed(void)
     for (size_t i = 0; i < usage.n; i++)
         for (size_t c = 0; c < CELLS; c++) {
             size_t at = usage.place[i];
-            CHECK_NEAR(usage.rate[i * CELLS + c], want[at * CELLS + c] / total[at], 1e-7);
+            CHECK_NEAR(usage.row[i][c], want[at * CELLS + c] / total[at], 1e-7);
         }
     gm_usage_clear(&usage);
     gm_trace_close(trace);
@@ -92,7 +105,7 @@ static void gates_that_were_not_recorded(void)
     gm_trace *trace = open_sample(GM_RECORD_COUNTS);
     CHECK_FAILS(gm_usage_read(&usage, trace, GM_USAGE_GATES, NULL, &err), err, GM_EABSENT,
                 "--record choices");
-    CHECK(usage.rate == NULL);
+    CHECK(usage.row == NULL);
     gm_trace_close(trace);
 }
 
@@ -117,17 +130,52 @@ static void order_of_the_corpus_does_not_matter(void)
     CHECK_OK(gm_trace_open(&trace, "shuffled.h5", &err), err);
     CHECK_OK(gm_usage_read(&b, trace, GM_USAGE_COUNTS, NULL, &err), err);
     gm_trace_close(trace);
-    CHECK_BYTES(b.rate, a.rate, MANY * SYN_DIM * sizeof *a.rate);
+    for (size_t i = 0; i < MANY; i++) CHECK_BYTES(b.row[i], a.row[i], SYN_DIM * sizeof(float));
     CHECK_BYTES(b.sha, a.sha, MANY * sizeof *a.sha);
     for (size_t i = 0; i < MANY; i++) CHECK_INT(order[b.place[i]], a.place[i]);
     CHECK_INT(a.n_distinct, MANY - 3); /* two copies, one row of zeros */
     CHECK_INT(a.n_zero, 1);
+    for (size_t i = 1; i < MANY; i++) /* copies stand together, and are kept once */
+        CHECK((a.row[i] == a.row[i - 1]) == (a.point[i] == a.point[i - 1]));
     for (size_t i = 0; i < MANY; i++) /* the document that counts nothing is a row of zeros */
         if (a.place[i] == 17)
-            for (size_t c = 0; c < SYN_DIM; c++) CHECK_NEAR(a.rate[i * SYN_DIM + c], 0, 0);
+            for (size_t c = 0; c < SYN_DIM; c++) CHECK_NEAR(a.row[i][c], 0, 0);
     gm_usage_clear(&a);
     gm_usage_clear(&b);
     synthetic_clear(&docs);
+}
+
+/* Read with hardly any memory left. */
+static gm_status read_tightly(gm_usage *usage, gm_trace *trace, gm_error *err)
+{
+    struct rlimit before, tight;
+    CHECK_INT(getrlimit(RLIMIT_AS, &before), 0);
+    tight = (struct rlimit){mapped_bytes() + 4096, before.rlim_max};
+    CHECK_INT(setrlimit(RLIMIT_AS, &tight), 0);
+    gm_status status = gm_usage_read(usage, trace, GM_USAGE_COUNTS, NULL, err);
+    CHECK_INT(setrlimit(RLIMIT_AS, &before), 0);
+    return status;
+}
+
+/* What does not fit is refused while it is read, with numbers. Sanitizers need memory of their
+ * own. */
+static void what_does_not_fit_is_refused(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    TEST_SKIP("sanitizers need memory of their own");
+#endif
+    enum { MANY = 300 };
+    synthetic docs = synthetic_make(MANY, 3);
+    gm_usage usage;
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    synthetic_write(&docs, NULL, false, "many.h5");
+    synthetic_clear(&docs);
+    CHECK_OK(gm_trace_open(&trace, "many.h5", &err), err);
+    CHECK_FAILS(read_tightly(&usage, trace, &err), err, GM_EMEM,
+                "the usage of the first 256 of 300 documents takes ");
+    CHECK(strstr(err.text, " more, of which ulimit has ") != NULL);
+    gm_trace_close(trace);
 }
 
 static gm_status read_gates(void *state, gm_error *err)
@@ -153,4 +201,4 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(rows_sum_to_one_and_lead_back), TEST(gates_are_summed),
       TEST(gates_that_were_not_recorded), TEST(order_of_the_corpus_does_not_matter),
-      TEST(survives_every_allocation_failure))
+      TEST(what_does_not_fit_is_refused), TEST(survives_every_allocation_failure))
