@@ -2,9 +2,8 @@
  * pages. */
 #include "engine/buf.h"
 
-gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
+static gm_buf rows_apart(gm_dtype dtype, size_t count, size_t rows, size_t cols, size_t stride)
 {
-    const size_t stride = gm_round_up(cols, GM_K_BLOCK);
     const size_t scales = gm_is_scaled(dtype) ? gm_round_up(rows * sizeof(float), 32) : 0;
     return (gm_buf){.layout = GM_LAYOUT_ROWS,
                     .dtype = dtype,
@@ -13,6 +12,18 @@ gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
                     .cols = cols,
                     .stride = stride,
                     .item_bytes = rows * stride * gm_dtype_bytes(dtype) + scales};
+}
+
+gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
+{
+    return rows_apart(dtype, count, rows, cols, gm_round_up(cols, GM_K_BLOCK));
+}
+
+gm_buf gm_buf_spread_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
+{
+    const size_t line = 64 / gm_dtype_bytes(dtype);
+    return rows_apart(dtype, count, rows, cols,
+                      (gm_round_up(cols, GM_K_BLOCK) / line | 1) * line);
 }
 
 size_t gm_panel_bytes(gm_dtype dtype, size_t k)

@@ -51,6 +51,10 @@ size_t gm_panel_bytes(gm_dtype dtype, size_t k);
 gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 
+/* Rows an odd number of cache lines apart: the rows of a tile, else a multiple of 4 KiB apart,
+ * would share a few sets of first-level cache. */
+gm_buf gm_buf_spread_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols);
+
 /* Bytes that the described buffer takes. */
 uint64_t gm_buf_bytes(const gm_buf *buf);
 

@@ -48,7 +48,7 @@ static gm_status create_pieces(gm_session *s, const gm_session_options *o, gm_er
     s->piece = gm_alloc(n, sizeof *s->piece);
     if (!s->step || !s->piece) return gm_fail(err, GM_EMEM, "no memory for steps of %zu pieces", n);
     if (!s->by_layer) return GM_OK;
-    s->x = gm_buf_rows(GM_F32, 1, o->max_rows, (size_t)s->model->arch.width);
+    s->x = gm_buf_spread_rows(GM_F32, 1, o->max_rows, (size_t)s->model->arch.width);
     s->bad = gm_buf_rows(GM_U8, 1, 1, o->max_rows);
     gm_status status = gm_buf_create(&s->x, "the hidden states of a step", err);
     return status == GM_OK ? gm_buf_create(&s->bad, "a step", err) : status;

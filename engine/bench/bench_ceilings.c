@@ -128,9 +128,9 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
     const gm_dtype dtype = gm_weights_dtype(numerics);
     gm_status status = GM_OK;
     product p = {
-        .x = gm_buf_rows(dtype == GM_F32 ? GM_F32 : GM_BF16, 1, m, k),
+        .x = gm_buf_spread_rows(dtype == GM_F32 ? GM_F32 : GM_BF16, 1, m, k),
         .panels = gm_buf_panels(dtype, 1, n, k),
-        .out = gm_buf_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
+        .out = gm_buf_spread_rows(GM_F32, 1, m, gm_round_up(n, GM_PANEL)),
         .room = gm_buf_rows(GM_F32, 1, gm_team_size(team), gm_room_floats(gm_block_rows(k), k))};
     p.how = gm_product_for(kernels, numerics, dtype);
     *out = 0;

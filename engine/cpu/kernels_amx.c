@@ -38,6 +38,10 @@ enum {
     PAIR = 2 * TILE,       /* rows multiplied at once */
     ROW_BYTES = 64,        /* of every tile: 32 bf16 or 16 f32 */
     STEP = TILE * K_BLOCK, /* elements of a tile of B */
+    SQUARE = TILE * TILE,  /* elements of a tile of C */
+    PART = 8,              /* blocks of inputs of two panels that stay in first-level cache */
+    FEWEST_PAIRS = 3,      /* of tiles of rows for which that pays */
+    MOST_PAIRS = 16,
 };
 
 /* Tiles 0 to 3 hold C, 4 and 5 A, 6 and 7 B; tiles 0, 1 and 4 have `upper` rows, 2, 3 and
@@ -76,10 +80,11 @@ static const void *gather_amx(const void *x, size_t ldx, const uint32_t *row, si
                               void *room, size_t *ld)
 {
     const size_t bytes = (k + K_BLOCK - 1) / K_BLOCK * ROW_BYTES;
-    *ld = row ? bytes : ldx * sizeof(uint16_t);
+    const size_t step = (bytes / ROW_BYTES | 1) * ROW_BYTES; /* see gm_buf_spread_rows */
+    *ld = row ? step : ldx * sizeof(uint16_t);
     if (row == NULL) return x;
     for (size_t r = 0; r < m; r++)
-        memcpy((char *)room + r * bytes, (const uint16_t *)x + row[r] * ldx, bytes);
+        memcpy((char *)room + r * step, (const uint16_t *)x + row[r] * ldx, bytes);
     return room;
 }
 
@@ -186,11 +191,93 @@ static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, cons
     return a;
 }
 
+/* The part of two panels that is multiplied next: `lines` of each are asked for at every block. */
+typedef struct next_part {
+    const char *w, *w1;
+    size_t lines;
+} next_part;
+
+static inline void fetch_part(next_part *next)
+{
+    for (size_t i = 0; i < next->lines; i++, next->w += 64, next->w1 += 64) {
+        _mm_prefetch(next->w, _MM_HINT_T1);
+        _mm_prefetch(next->w1, _MM_HINT_T1);
+    }
+}
+
+/* Two tiles of rows by two panels and some blocks of inputs, on top of what the blocks before
+ * gave: `sum`, four tiles one behind the other. */
+static inline void part_of_two(const char *a, size_t ldx, const uint16_t *w, const uint16_t *w1,
+                               size_t blocks, bool first, const float *sum, next_part *next,
+                               ahead *rows)
+{
+    const char *a1 = a + TILE * ldx;
+    if (first) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+    } else {
+        _tile_loadd(0, sum, ROW_BYTES);
+        _tile_loadd(1, sum + SQUARE, ROW_BYTES);
+        _tile_loadd(2, sum + 2 * SQUARE, ROW_BYTES);
+        _tile_loadd(3, sum + 3 * SQUARE, ROW_BYTES);
+    }
+    for (size_t b = 0; b < blocks; b++) {
+        fetch_part(next);
+        fetch(rows);
+        _tile_loadd(4, a + b * ROW_BYTES, ldx);
+        _tile_loadd(6, w + b * STEP, ROW_BYTES);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, w1 + b * STEP, ROW_BYTES);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, a1 + b * ROW_BYTES, ldx);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+}
+
+/* The tiles of C, `right` and `down` floats apart, rows of `row` bytes. */
+static inline void store_square(float *out, size_t row, size_t right, size_t down)
+{
+    _tile_stored(0, out, row);
+    _tile_stored(1, out + right, row);
+    _tile_stored(2, out + down, row);
+    _tile_stored(3, out + down + right, row);
+}
+
+/* Whole pairs of tiles of rows by two panels: for some blocks of inputs after the others all
+ * rows, so that these blocks are read from first-level cache but for the first rows. */
+static void in_parts(const char *x, size_t ldx, size_t pairs, const uint16_t *w, size_t blocks,
+                     float *out, size_t ldo, ahead rows)
+{
+    float sum[MOST_PAIRS * 4 * SQUARE] __attribute__((aligned(64)));
+    const size_t lines = (STEP / 32 + pairs - 1) / pairs;
+    rows.panel_bytes = 0;
+    for (size_t from = 0, n; from < blocks; from += n) {
+        n = blocks - from < PART ? blocks - from : PART;
+        const uint16_t *part = w + from * STEP;
+        const char *behind = (const char *)(part + n * STEP);
+        if (from + n == blocks) behind += blocks * STEP * sizeof *w; /* the next two panels */
+        next_part next = {behind, behind + blocks * STEP * sizeof *w, lines};
+        for (size_t i = 0; i < pairs; i++) {
+            float *at = sum + i * 4 * SQUARE;
+            part_of_two(x + i * PAIR * ldx + from * ROW_BYTES, ldx, part, part + blocks * STEP, n,
+                        from == 0, at, &next, &rows);
+            if (from + n < blocks)
+                store_square(at, ROW_BYTES, SQUARE, 2 * SQUARE);
+            else
+                store_square(out + i * PAIR * ldo, ldo * sizeof *out, TILE, TILE * ldo);
+        }
+    }
+}
+
 static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, size_t k,
                      size_t n_panels, float *out, size_t ldo, bool next)
 {
     const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK, whole = m / PAIR * PAIR;
     const size_t rest = m - whole;
+    const bool parts = whole / PAIR >= FEWEST_PAIRS && whole / PAIR <= MOST_PAIRS;
     const struct tile_config *last = &configs[rest ? rest - 1 : PAIR - 1];
     if (whole == 0) _tile_loadconfig(last);
     for (size_t p = 0; p < n_panels; p += 2) {
@@ -198,7 +285,8 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
         const bool two = p + 1 < n_panels;
         ahead to_come = look_ahead(x, ldx, m, blocks, w, p, n_panels, next);
         if (whole > 0 && (p == 0 || rest > 0)) _tile_loadconfig(&configs[PAIR - 1]);
-        for (size_t r = 0; r < m; r += PAIR) {
+        if (two && parts) in_parts(x, ldx, whole / PAIR, w, blocks, out + p * PANEL, ldo, to_come);
+        for (size_t r = two && parts ? whole : 0; r < m; r += PAIR) {
             const char *a = (const char *)x + r * ldx;
             float *to = out + r * ldo + p * PANEL;
             if (r == whole && whole > 0) _tile_loadconfig(last);
