@@ -26,8 +26,8 @@ void gm_candidates_clear(gm_candidates *candidates)
     *candidates = (gm_candidates){0};
 }
 
-/* Move the `keep` smallest of list[0..n) to the front (Hoare's selection). */
-static void select_smallest(gm_candidate *list, size_t n, size_t keep)
+/* Hoare's selection. */
+void gm_candidate_select(gm_candidate *list, size_t n, size_t keep)
 {
     size_t lo = 0, hi = n - 1;
     while (lo < hi) {
@@ -52,7 +52,7 @@ void gm_candidates_shrink(gm_candidates *candidates, size_t q)
 {
     gm_candidate *list = candidates->list + q * 2 * candidates->width, worst = 0;
     if (candidates->n_listed[q] <= candidates->width) return;
-    select_smallest(list, candidates->n_listed[q], candidates->width);
+    gm_candidate_select(list, candidates->n_listed[q], candidates->width);
     for (size_t i = 0; i < candidates->width; i++) worst = list[i] > worst ? list[i] : worst;
     candidates->n_listed[q] = (uint32_t)candidates->width;
     candidates->limit[q] = gm_candidate_s(worst);

@@ -27,18 +27,26 @@ gm_status gm_candidates_init(gm_candidates *out, size_t n_queries, size_t width,
     GM_MUST_USE;
 void gm_candidates_clear(gm_candidates *candidates);
 
+/* Move the `keep` smallest of list[0..n) to the front, 1 <= keep <= n. */
+void gm_candidate_select(gm_candidate *list, size_t n, size_t keep);
+
 /* For gm_candidates_offer: keep the W smallest of query q. */
 void gm_candidates_shrink(gm_candidates *candidates, size_t q);
 
 /* At the end, once a query: the W smallest, ascending. */
 void gm_candidates_close(gm_candidates *candidates, size_t q);
 
-static inline void gm_candidates_offer(gm_candidates *c, size_t q, float s, size_t index)
+static inline gm_candidate gm_candidate_make(float s, size_t index)
 {
     uint32_t bits;
-    if (!(s <= c->limit[q])) return;
     memcpy(&bits, &s, sizeof bits);
-    c->list[q * 2 * c->width + c->n_listed[q]++] = (uint64_t)bits << 32 | (uint32_t)index;
+    return (uint64_t)bits << 32 | (uint32_t)index;
+}
+
+static inline void gm_candidates_offer(gm_candidates *c, size_t q, float s, size_t index)
+{
+    if (!(s <= c->limit[q])) return;
+    c->list[q * 2 * c->width + c->n_listed[q]++] = gm_candidate_make(s, index);
     if (c->n_listed[q] == 2 * c->width) gm_candidates_shrink(c, q);
 }
 

@@ -14,11 +14,12 @@
 #include "cluster/candidates.h"
 #include "cluster/dots.h"
 #include "cluster/gpu.h"
-#include "cluster/neighbour.h"
+#include "cluster/knn_bytes.h"
 #include "cluster/product.h"
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
 enum { SPARE = 32, SECOND_SPARE = 96, GATHERED = 4096 };
+enum { A_FEW = 8 /* one of so many rows that are left: these alone are looked for again */ };
 
 typedef struct knn_search {
     const gm_points *points;
@@ -189,7 +190,7 @@ static void look_at_all(const gm_points *points, size_t self, size_t want, gm_ne
                                 (gm_neighbour){gm_points_squared(points, self, j), (uint32_t)j});
 }
 
-static void write_row(gm_knn *out, size_t q, size_t self, const gm_neighbour *best,
+void gm_knn_write_row(gm_knn *out, size_t q, size_t self, const gm_neighbour *best,
                       gm_metric metric)
 {
     const size_t k = (size_t)out->k;
@@ -227,7 +228,8 @@ static gm_status search_once(gm_knn *out, knn_search *search, gm_isa isa, size_t
 #pragma omp parallel for schedule(dynamic, 16)
     for (size_t q = 0; q < search->n_queries; q++) {
         certain[q] = decide(search, q, best + q * k);
-        if (certain[q]) write_row(out, todo[q], search->query[q], best + q * k, points->metric);
+        if (certain[q])
+            gm_knn_write_row(out, todo[q], search->query[q], best + q * k, points->metric);
     }
     *n_todo = 0;
     for (size_t q = 0; q < search->n_queries; q++)
@@ -242,30 +244,60 @@ out:
     return status;
 }
 
-/* The rows todo[0..n_todo) of *out, again by products of floats, and then one by one. */
+/* The rows todo[0..*n_todo) of *out with what `isa` has; those that are left come to its front. */
 static gm_status search_again(gm_knn *out, const gm_points *points, const uint32_t *query,
-                              uint32_t *todo, size_t n_todo, gm_error *err)
+                              gm_isa isa, uint32_t *todo, size_t *n_todo, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t k = (size_t)out->k;
-    uint32_t *again = gm_alloc(n_todo, sizeof *again);
-    gm_neighbour *best = NULL;
-    if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n_todo);
-    for (size_t i = 0; i < n_todo; i++) again[i] = query[todo[i]];
-    knn_search search = {.points = points, .query = again, .n_queries = n_todo, .k = out->k};
-    GM_TRY(search_once(out, &search, GM_ISA_PORTABLE, SECOND_SPARE, todo, &n_todo, NULL, err));
+    const size_t spare = isa == GM_ISA_PORTABLE ? SECOND_SPARE : SPARE;
+    knn_search search = {.points = points, .n_queries = *n_todo, .k = out->k};
+    uint32_t *again = gm_alloc(*n_todo, sizeof *again);
+    if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", *n_todo);
+    for (size_t i = 0; i < *n_todo; i++) again[i] = query[todo[i]];
+    search.query = again;
+    GM_TRY(search_once(out, &search, isa, spare, todo, n_todo, NULL, err));
+out:
+    gm_free(again);
+    return status;
+}
 
+/* The same one by one. */
+static gm_status search_slowly(gm_knn *out, const gm_points *points, const uint32_t *query,
+                               const uint32_t *todo, size_t n_todo, gm_error *err)
+{
+    const size_t k = (size_t)out->k;
+    gm_neighbour *best = gm_alloc2(n_todo, k, sizeof *best);
+    if (best == NULL) return gm_fail(err, GM_EMEM, "no memory for neighbour lists");
     out->n_uncertified = n_todo;
-    best = gm_alloc2(n_todo, k, sizeof *best);
-    if (best == NULL) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t i = 0; i < n_todo; i++) {
         look_at_all(points, query[todo[i]], k - 1, best + i * k);
-        write_row(out, todo[i], query[todo[i]], best + i * k, points->metric);
+        gm_knn_write_row(out, todo[i], query[todo[i]], best + i * k, points->metric);
     }
-out:
-    gm_free(again);
     gm_free(best);
+    return GM_OK;
+}
+
+/* From the fastest way to the surest; each leaves fewer to the next. */
+static gm_status search_all_ways(gm_knn *out, knn_search *search, uint32_t *todo,
+                                 gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_points *points = search->points;
+    const uint32_t *query = search->query;
+    const size_t n = search->n_queries;
+    size_t n_todo = n;
+    if (search->both && !search->gpu && gm_knn_bytes_can(points, out->k))
+        GM_TRY(gm_knn_by_bytes(out, points, todo, &n_todo, progress, err));
+    if (n_todo > n / A_FEW) {
+        for (size_t q = 0; q < n; q++) todo[q] = (uint32_t)q;
+        GM_TRY(search_once(out, search, points->isa, SPARE, todo, &n_todo, progress, err));
+    } else if (n_todo > 0 && points->isa >= GM_ISA_AMX) {
+        GM_TRY(search_again(out, points, query, points->isa, todo, &n_todo, err));
+    }
+    if (n_todo > 0) GM_TRY(search_again(out, points, query, GM_ISA_PORTABLE, todo, &n_todo, err));
+    if (n_todo > 0) GM_TRY(search_slowly(out, points, query, todo, n_todo, err));
+out:
     return status;
 }
 
@@ -293,11 +325,7 @@ gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *quer
     knn.distance = gm_alloc2(n_queries, (size_t)k, sizeof *knn.distance);
     if (!todo || !knn.index || !knn.distance)
         GM_FAIL(GM_EMEM, "no memory for %d neighbours of %zu points", k, n_queries);
-    for (size_t q = 0; q < n_queries; q++) todo[q] = (uint32_t)q;
-
-    size_t n_todo;
-    GM_TRY(search_once(&knn, &search, points->isa, SPARE, todo, &n_todo, progress, err));
-    if (n_todo > 0) GM_TRY(search_again(&knn, points, query, todo, n_todo, err));
+    GM_TRY(search_all_ways(&knn, &search, todo, progress, err));
     *out = knn;
     knn = (gm_knn){0};
 out:

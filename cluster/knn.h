@@ -5,7 +5,8 @@
  * A float product of blocks proposes candidates for each query; their distances are
  * computed again in double in a fixed order, and the list is certified against the
  * error bound of the float product. A query that cannot be certified (many points
- * equally far) is answered by looking at every point in double. So the result is the
+ * equally far) is answered by looking at every point in double. Where there is AMX, products of
+ * bytes come first (knn_bytes.h). So the result is the
  * exact one, and the same for any number of threads and any instruction set, and where a GPU
  * proposes (gpu.h).
  */

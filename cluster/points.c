@@ -42,6 +42,12 @@ double gm_points_squared(const gm_points *points, size_t i, size_t j)
         ->squared(at + i * points->dim, at + j * points->dim, points->dim);
 }
 
+void gm_points_fetch(const gm_points *points, size_t i)
+{
+    const float *f = points->at + i * points->dim; /* (dim) */
+    for (size_t c = 0; c < points->dim; c += 16) __builtin_prefetch(f + c);
+}
+
 static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metric, gm_error *err)
 {
     for (size_t c = 0; c < d; c++) {
@@ -54,24 +60,44 @@ static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metri
     return GM_OK;
 }
 
-/* Fill f (dim) from row (d); returns false when the row is all zeros. */
-static bool fill_features(float *f, const float *row, size_t d, gm_metric metric)
+/* What a row's features are divided by: the sum of its values, or of their squares. */
+static double size_of(const float *row, size_t d, gm_metric metric)
 {
-    double size = 0; /* sum of values or of squares */
+    double size = 0;
     for (size_t c = 0; c < d; c++)
         size += metric == GM_HELLINGER ? (double)row[c] : (double)row[c] * (double)row[c];
-    if (metric == GM_EUCLIDEAN) {
-        memcpy(f, row, d * sizeof *f);
-        return size > 0;
-    }
-    if (!(size > 0)) {
+    return size;
+}
+
+/* The same, NaN where a row cannot be used: a value that is not finite makes the size not finite,
+ * and nothing else does, since floats and their squares are summed in double. */
+static double checked_size(const float *row, size_t d, gm_metric metric)
+{
+    bool negative = false;
+    if (metric == GM_HELLINGER)
+        for (size_t c = 0; c < d; c++) negative |= row[c] < 0;
+    const double size = size_of(row, d, metric);
+    return negative || !isfinite(size) ? (double)NAN : size;
+}
+
+/* Fill f (dim) from row (d) of that size; returns |f|^2. */
+static double fill_features(float *f, const float *row, size_t d, gm_metric metric, double size)
+{
+    double sum = 0;
+    if (!(size > 0) && metric != GM_EUCLIDEAN) {
         f[d] = 1.0f;
-        return false;
+        return 1;
     }
-    for (size_t c = 0; c < d; c++)
-        f[c] = (float)(metric == GM_HELLINGER ? sqrt((double)row[c] / size)
-                                              : (double)row[c] / sqrt(size));
-    return true;
+    const double length = sqrt(size);
+    for (size_t c = 0; c < d; c++) {
+        const double x = (double)row[c];
+        const float y = metric == GM_EUCLIDEAN   ? row[c]
+                        : metric == GM_HELLINGER ? (float)sqrt(x / size)
+                                                 : (float)(x / length);
+        f[c] = y;
+        sum += (double)y * (double)y;
+    }
+    return sum;
 }
 
 static size_t padded(size_t d)
@@ -106,25 +132,24 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
     if (n == 0 || d == 0)
         return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);
 
-    p.at = gm_alloc2(n, p.dim, sizeof *p.at);
+    p.at = n <= SIZE_MAX / sizeof *p.at / p.dim ? gm_pages_alloc(n * p.dim * sizeof *p.at) : NULL;
     p.norm = gm_alloc(n, sizeof *p.norm);
     if (p.at == NULL || p.norm == NULL)
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
 
     size_t n_zero = 0, n_wrong = 0;
-#pragma omp parallel for schedule(static) reduction(+ : n_wrong)
-    for (size_t i = 0; i < n; i++)
-        n_wrong += check_row(row_of(from, i), i, d, metric, NULL) != GM_OK;
+#pragma omp parallel for schedule(static) reduction(+ : n_wrong, n_zero)
+    for (size_t i = 0; i < n; i++) {
+        const float *row = row_of(from, i);
+        const double size = checked_size(row, d, metric);
+        if (isnan(size))
+            n_wrong++;
+        else
+            p.norm[i] = (float)fill_features(p.at + i * p.dim, row, d, metric, size);
+        n_zero += !(size > 0);
+    }
     for (size_t i = 0; i < n && n_wrong > 0; i++) /* the first of them is told */
         GM_TRY(check_row(row_of(from, i), i, d, metric, err));
-#pragma omp parallel for schedule(static) reduction(+ : n_zero)
-    for (size_t i = 0; i < n; i++) {
-        float *f = p.at + i * p.dim; /* (dim) */
-        n_zero += !fill_features(f, row_of(from, i), d, metric);
-        double sum = 0;
-        for (size_t c = 0; c < p.dim; c++) sum += (double)f[c] * (double)f[c];
-        p.norm[i] = (float)sum;
-    }
     p.n_zero = n_zero;
     for (size_t i = 0; i < n; i++) {
         if (!(p.norm[i] <= MAX_NORM))
@@ -154,7 +179,7 @@ gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, s
 
 void gm_points_clear(gm_points *points)
 {
-    gm_free(points->at);
+    gm_pages_free(points->at, points->n * points->dim * sizeof *points->at);
     gm_free(points->norm);
     *points = (gm_points){0};
 }

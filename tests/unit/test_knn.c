@@ -5,6 +5,7 @@
 #include <omp.h>
 
 #include "base/rng.h"
+#include "cluster/knn_bytes.h"
 #include "tests/check.h"
 
 enum { MAX_K = 40 };
@@ -169,6 +170,37 @@ static void instruction_sets_change_nothing(void)
     }
 }
 
+/* Points of a cloud in many dimensions are told apart by bytes; where one point lies so far out
+ * that the others are all but one to them, all are left to others. */
+static void bytes_know_what_they_are_for(void)
+{
+    enum { MANY = 1100, DIM = 100, K_OF_MANY = 9 };
+    if (gm_isa_best() < GM_ISA_AMX) TEST_SKIP("a processor without AMX");
+    cloud c = make_cloud(MANY, DIM, 1000, GM_EUCLIDEAN);
+    gm_knn knn = {.k = K_OF_MANY,
+                  .index = gm_alloc2(MANY, K_OF_MANY, sizeof *knn.index),
+                  .distance = gm_alloc2(MANY, K_OF_MANY, sizeof *knn.distance)};
+    uint32_t todo[MANY];
+    size_t n_todo;
+    gm_error err = {0};
+    CHECK(gm_knn_bytes_can(&c.points, K_OF_MANY));
+    CHECK_OK(gm_knn_by_bytes(&knn, &c.points, todo, &n_todo, NULL, &err), err);
+    CHECK(n_todo < MANY / 8);
+    check_rows(&c, NULL, 0, K_OF_MANY);
+    CHECK(!gm_knn_bytes_can(&c.points, 1));
+    CHECK(!gm_knn_bytes_can(&c.points, 200));
+
+    gm_points_clear(&c.points);
+    c.rows[0] = 1e6f;
+    CHECK_OK(gm_points_init(&c.points, c.rows, MANY, DIM, GM_EUCLIDEAN, &err), err);
+    CHECK_OK(gm_knn_by_bytes(&knn, &c.points, todo, &n_todo, NULL, &err), err);
+    CHECK_INT(n_todo, MANY);
+    c.points.isa = GM_ISA_AVX512F;
+    CHECK(!gm_knn_bytes_can(&c.points, K_OF_MANY));
+    gm_knn_clear(&knn);
+    clear_cloud(&c);
+}
+
 static void the_first_of_many_are_the_nearest(void)
 {
     cloud c = make_cloud(70, 5, 1000, GM_EUCLIDEAN);
@@ -216,5 +248,6 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
       TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
-      TEST(instruction_sets_change_nothing), TEST(the_first_of_many_are_the_nearest),
-      TEST(k_out_of_range), TEST(survives_every_allocation_failure))
+      TEST(instruction_sets_change_nothing), TEST(bytes_know_what_they_are_for),
+      TEST(the_first_of_many_are_the_nearest), TEST(k_out_of_range),
+      TEST(survives_every_allocation_failure))

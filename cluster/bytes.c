@@ -1,0 +1,289 @@
+/* bytes.c - rounding, and products of what is rounded. See bytes.h. */
+#include "cluster/bytes.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "cluster/dots_amx.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define GM_X86  1
+#define VECTORS __attribute__((target("avx512f")))
+#define WORDS   __attribute__((target("avx512f,avx512vnni")))
+#endif
+
+enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH, MEAN_OF = 1024 /* points */ };
+
+/* Whole numbers: bytes up to 127. Words up to 32000, and rows of them up to 46000 long, so that
+ * no product of two, nor a part of one, leaves 32 bits (46340 squared is 2^31): rounding makes a
+ * row longer by half the root of its dimensions. Products of bytes stay in them up to 133,000. */
+static const double MOST_BYTE = 127, MOST_WORD = 32000, LONGEST_WORDS = 46000;
+enum { MOST_DIM = 100000 };
+static const float LEAST_NORM = 1e-20f, MOST_NORM = 1e30f; /* products of scales are normal */
+
+bool gm_bytes_can(const gm_points *points)
+{
+    return points->dim <= MOST_DIM && points->max_norm <= MOST_NORM;
+}
+
+/* ---- rounding ---- */
+
+/* Any shift will do; one near the middle is best. The mean of some points is. */
+static gm_status find_middle(float *middle, const gm_points *points, gm_error *err)
+{
+    const size_t n = points->n, m = n < MEAN_OF ? n : MEAN_OF;
+    double *sum = gm_alloc(points->dim, sizeof *sum);
+    if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory to round %zu points", n);
+    for (size_t i = 0; i < m; i++) {
+        const float *f = points->at + i * n / m * points->dim; /* (dim) */
+        for (size_t c = 0; c < points->dim; c++) sum[c] += (double)f[c];
+    }
+    for (size_t c = 0; c < points->dim; c++) middle[c] = (float)(sum[c] / (double)m);
+    gm_free(sum);
+    return GM_OK;
+}
+
+/* A hair more than x, which was rounded some hundred times in double or once to float. */
+static float above(double x)
+{
+    return (float)(x * (1 + 1e-6));
+}
+
+/* reach_i is the length of what stands for x_i and half of what was lost, at most the length of x
+ * and one and a half of it: then reach_i lost_j + lost_i reach_j covers the product of two losses
+ * as well. */
+static void keep_rounding(gm_rounding *r, size_t place, double scale, double length, double lost)
+{
+    r->scale[place] = (float)scale;
+    r->lost[place] = above(lost);
+    r->reach[place] = above(length + 1.5 * lost);
+}
+
+#ifdef GM_X86
+/* Eight values x = f - middle. */
+VECTORS static inline __m512d centred(const float *f, const float *middle)
+{
+    return _mm512_sub_pd(_mm512_cvtps_pd(_mm256_loadu_ps(f)),
+                         _mm512_cvtps_pd(_mm256_loadu_ps(middle)));
+}
+
+/* The length of x (dim) and its largest value. */
+VECTORS static void measure(const float *f, const float *middle, size_t dim, double *length,
+                            double *most)
+{
+    __m512d sum = _mm512_setzero_pd(), top = _mm512_setzero_pd();
+    for (size_t c = 0; c < dim; c += LANES) {
+        const __m512d x = centred(f + c, middle + c);
+        sum = _mm512_fmadd_pd(x, x, sum);
+        top = _mm512_max_pd(top, _mm512_abs_pd(x));
+    }
+    *length = sqrt(_mm512_reduce_add_pd(sum)), *most = _mm512_reduce_max_pd(top);
+}
+
+/* The whole numbers nearest to x / scale, and what they lost, squared, added to *lost. */
+VECTORS static inline __m256i round_values(__m512d x, __m512d scale, __m512d inverse, __m512d *lost)
+{
+    const __m512d whole = _mm512_roundscale_pd(_mm512_mul_pd(x, inverse), 0);
+    const __m512d rest = _mm512_fnmadd_pd(scale, whole, x);
+    *lost = _mm512_fmadd_pd(rest, rest, *lost);
+    return _mm512_cvtpd_epi32(whole);
+}
+
+/* The same of 16. */
+VECTORS static inline __m512i round_all(const __m512d *x, float scale, double inverse,
+                                        __m512d *lost)
+{
+    const __m512d by = _mm512_set1_pd((double)scale), per = _mm512_set1_pd(inverse);
+    const __m256i low = round_values(x[0], by, per, lost), high = round_values(x[1], by, per, lost);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+}
+
+VECTORS static void round_point(gm_bytes *b, const float *f, const float *middle, size_t dim,
+                                size_t place)
+{
+    double length, most;
+    measure(f, middle, dim, &length, &most);
+    const float byte = (float)(most / MOST_BYTE);
+    const float word = (float)fmax(length / LONGEST_WORDS, most / MOST_WORD);
+    const double per_byte = byte > 0 ? 1 / (double)byte : 0;
+    const double per_word = word > 0 ? 1 / (double)word : 0;
+    int8_t *bytes = b->byte + place / 16 * 16 * b->dim + place % 16 * DEPTH;
+    int16_t *words = b->word + place * b->dim;
+    __m512d lost_bytes = _mm512_setzero_pd(), lost_words = _mm512_setzero_pd();
+    for (size_t c = 0; c < dim; c += WIDE) {
+        const __m512d x[] = {centred(f + c, middle + c),
+                             centred(f + c + LANES, middle + c + LANES)};
+        _mm_storeu_si128((__m128i *)(bytes + c / DEPTH * 16 * DEPTH + c % DEPTH),
+                         _mm512_cvtepi32_epi8(round_all(x, byte, per_byte, &lost_bytes)));
+        _mm256_storeu_si256((__m256i *)(words + c),
+                            _mm512_cvtepi32_epi16(round_all(x, word, per_word, &lost_words)));
+    }
+    b->norm[place] = (float)(length * length);
+    keep_rounding(&b->of_bytes, place, (double)byte, length,
+                  sqrt(_mm512_reduce_add_pd(lost_bytes)));
+    keep_rounding(&b->of_words, place, (double)word, length,
+                  sqrt(_mm512_reduce_add_pd(lost_words)));
+}
+#else
+static void round_point(gm_bytes *b, const float *f, const float *middle, size_t dim, size_t place)
+{
+    (void)b, (void)f, (void)middle, (void)dim, (void)place;
+    keep_rounding(NULL, 0, 0, 0, 0);
+}
+#endif
+
+/* Up to a whole number of blocks of columns. */
+static size_t padded_places(size_t n)
+{
+    return (n + GM_BYTES_COLS - 1) / GM_BYTES_COLS * GM_BYTES_COLS;
+}
+
+static bool make_rounding(gm_rounding *r, size_t n)
+{
+    r->scale = gm_alloc(n, sizeof *r->scale);
+    r->reach = gm_alloc(n, sizeof *r->reach);
+    r->lost = gm_alloc(n, sizeof *r->lost);
+    return r->scale && r->reach && r->lost;
+}
+
+static void clear_rounding(gm_rounding *r)
+{
+    gm_free(r->scale);
+    gm_free(r->reach);
+    gm_free(r->lost);
+}
+
+gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *order,
+                        gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = points->n, padded = padded_places(n);
+    gm_bytes b = {.n = n, .dim = (points->dim + DEPTH - 1) / DEPTH * DEPTH};
+    float *middle = gm_alloc(points->dim, sizeof *middle);
+    *out = (gm_bytes){0};
+    b.byte = gm_pages_alloc(padded * b.dim * sizeof *b.byte);
+    b.word = gm_pages_alloc(n * b.dim * sizeof *b.word);
+    b.norm = gm_alloc(padded, sizeof *b.norm);
+    if (!middle || !b.byte || !b.word || !b.norm || !make_rounding(&b.of_bytes, padded) ||
+        !make_rounding(&b.of_words, padded))
+        GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
+    GM_TRY(find_middle(middle, points, err));
+#pragma omp parallel for schedule(static)
+    for (size_t p = 0; p < n; p++)
+        round_point(&b, points->at + order[p] * points->dim, middle, points->dim, p);
+    b.longest = LEAST_NORM;
+    for (size_t p = 0; p < n; p++) b.longest = fmaxf(b.longest, b.norm[p]);
+    for (size_t p = n; p < padded; p++) b.norm[p] = INFINITY;
+    *out = b;
+    b = (gm_bytes){0};
+out:
+    gm_free(middle);
+    gm_bytes_clear(&b);
+    return status;
+}
+
+void gm_bytes_clear(gm_bytes *bytes)
+{
+    gm_pages_free(bytes->byte, padded_places(bytes->n) * bytes->dim * sizeof *bytes->byte);
+    gm_pages_free(bytes->word, bytes->n * bytes->dim * sizeof *bytes->word);
+    gm_free(bytes->norm);
+    clear_rounding(&bytes->of_bytes);
+    clear_rounding(&bytes->of_words);
+    *bytes = (gm_bytes){0};
+}
+
+/* ---- multiplying ---- */
+
+/* Tiles of 16 fours of inputs by 16 columns: those of 16 rows turned over, four bytes a piece. */
+void gm_bytes_pack(const gm_bytes *bytes, size_t first, size_t panel, int8_t *packed)
+{
+    enum { TILE = 16 * DEPTH };
+    const int8_t *from = bytes->byte + (first + panel * 16) * bytes->dim;
+    int8_t *to = packed + panel * 16 * bytes->dim;
+    for (size_t k = 0; k < bytes->dim; k += DEPTH, from += TILE, to += TILE)
+        for (size_t j = 0; j < 16; j++)
+            for (size_t c = 0; c < 16; c++)
+                memcpy(to + c * DEPTH + j * 4, from + j * DEPTH + c * 4, 4);
+}
+
+void gm_bytes_block(const gm_bytes *bytes, size_t row, const int8_t *packed, size_t next,
+                    int32_t *dot)
+{
+    gm_amx_block_bytes(bytes->byte + row * bytes->dim, 16 * bytes->dim, GM_BYTES_ROWS / 32, packed,
+                       bytes->dim / DEPTH, GM_BYTES_COLS, dot, bytes->byte + next * bytes->dim);
+}
+
+/* Rounding of floats: a dozen of operations on numbers that are at most the square of the longest
+ * way between two points. */
+double gm_bytes_slack(const gm_bytes *bytes, size_t i)
+{
+    double reach = sqrt((double)bytes->norm[i]) + sqrt((double)bytes->longest);
+    return 0x1p-20 * reach * reach;
+}
+
+#ifdef GM_X86
+VECTORS void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot,
+                          float limit, const float *col_limit, float *s, uint16_t *of_row,
+                          uint16_t *of_col)
+{
+    const gm_rounding *r = &bytes->of_bytes;
+    const float *norm = bytes->norm + first, *scale = r->scale + first;
+    const float *reach = r->reach + first, *lost = r->lost + first;
+    const __m512 own = _mm512_set1_ps(bytes->norm[i]), own_scale = _mm512_set1_ps(2 * r->scale[i]);
+    const __m512 own_reach = _mm512_set1_ps(2 * r->reach[i]), zero = _mm512_setzero_ps();
+    const __m512 own_lost = _mm512_set1_ps(2 * r->lost[i]), own_limit = _mm512_set1_ps(limit);
+    for (size_t j = 0; j < GM_BYTES_COLS; j += WIDE) {
+        __m512 product = _mm512_cvtepi32_ps(_mm512_loadu_si512(dot + j));
+        __m512 v = _mm512_add_ps(own, _mm512_loadu_ps(norm + j));
+        product = _mm512_mul_ps(product, _mm512_mul_ps(own_scale, _mm512_loadu_ps(scale + j)));
+        v = _mm512_max_ps(_mm512_sub_ps(v, product), zero);
+        _mm512_storeu_ps(s + j, v);
+        v = _mm512_fnmadd_ps(own_reach, _mm512_loadu_ps(lost + j), v);
+        v = _mm512_fnmadd_ps(own_lost, _mm512_loadu_ps(reach + j), v);
+        of_row[j / WIDE] = _mm512_cmp_ps_mask(v, own_limit, _CMP_LE_OQ);
+        of_col[j / WIDE] = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(col_limit + j), _CMP_LE_OQ);
+    }
+}
+
+WORDS static int32_t dot_of_words(const int16_t *a, const int16_t *b, size_t dim)
+{
+    __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (size_t c = 0; c < dim; c += 64)
+        for (size_t l = 0; l < 2; l++)
+            sum[l] = _mm512_dpwssd_epi32(sum[l], _mm512_loadu_si512(a + c + 32 * l),
+                                         _mm512_loadu_si512(b + c + 32 * l));
+    return _mm512_reduce_add_epi32(_mm512_add_epi32(sum[0], sum[1]));
+}
+#else
+void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot, float limit,
+                  const float *col_limit, float *s, uint16_t *of_row, uint16_t *of_col)
+{
+    (void)bytes, (void)i, (void)first, (void)dot, (void)limit, (void)col_limit, (void)s,
+        (void)of_row, (void)of_col;
+}
+
+static int32_t dot_of_words(const int16_t *a, const int16_t *b, size_t dim)
+{
+    (void)a, (void)b, (void)dim;
+    return 0;
+}
+#endif
+
+void gm_bytes_fetch(const gm_bytes *bytes, size_t i)
+{
+    const int16_t *word = bytes->word + i * bytes->dim;
+    for (size_t c = 0; c < bytes->dim; c += 32) __builtin_prefetch(word + c);
+}
+
+double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j)
+{
+    const gm_rounding *r = &bytes->of_words;
+    const double dot = (double)dot_of_words(bytes->word + i * bytes->dim,
+                                            bytes->word + j * bytes->dim, bytes->dim);
+    const double norms = (double)bytes->norm[i] + (double)bytes->norm[j];
+    const double lost =
+        (double)r->reach[i] * (double)r->lost[j] + (double)r->lost[i] * (double)r->reach[j];
+    /* The squares of lengths are rounded to float. */
+    return norms * (1 - 0x1p-22) - 2 * ((double)r->scale[i] * (double)r->scale[j] * dot + lost);
+}

@@ -1,0 +1,72 @@
+/* bytes.h - points rounded to bytes, which AMX multiplies at twice the rate of bfloat16, and to
+ * words of 16 bits, for the pairs that bytes leave in doubt; and how far off both may be.
+ *
+ * Sizes: N points, each at a place in [0,N); D dimensions.
+ *
+ * A point, less the mean, is a row of whole numbers times a scale of its own. Products of whole
+ * numbers are exact, so all that is lost is lost in rounding. By Cauchy and Schwarz a product of
+ * two points is off by no more than the length of one times what the other lost, both ways.
+ *
+ * Only to be used where gm_isa_best is GM_ISA_AMX.
+ */
+#ifndef GM_BYTES_H
+#define GM_BYTES_H
+
+#include "cluster/points.h"
+
+enum { GM_BYTES_ROWS = 64, GM_BYTES_COLS = 384, GM_BYTES_PANELS = GM_BYTES_COLS / 16 };
+
+/* x_i . x_j is scale_i scale_j (r_i . r_j), off by at most reach_i lost_j + lost_i reach_j. */
+typedef struct gm_rounding {
+    float *scale, *reach, *lost; /* (N to a multiple of GM_BYTES_COLS), by place */
+} gm_rounding;
+
+typedef struct gm_bytes {
+    size_t n, dim;        /* N; D to a multiple of 64 */
+    int8_t *byte;         /* (N to a multiple of GM_BYTES_COLS, dim) tiles of 16 places by 64 */
+    int16_t *word;        /* (N, dim) */
+    gm_rounding of_bytes; /* at (N to a multiple of GM_BYTES_COLS) each */
+    gm_rounding of_words;
+    float *norm;   /* |x|^2; infinity behind the last point */
+    float longest; /* the largest of them */
+} gm_bytes;
+
+/* Whether points can be rounded so: whole numbers stay in 32 bits, scales are normal floats. */
+bool gm_bytes_can(const gm_points *points);
+
+/* Place p holds point order[p]. Errors: GM_EMEM. */
+gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *order,
+                        gm_error *err) GM_MUST_USE;
+void gm_bytes_clear(gm_bytes *bytes);
+
+/* A block of columns: the places first .. first + GM_BYTES_COLS - 1, first a multiple of that; one
+ * panel of 16 at a time. packed: GM_BYTES_COLS * dim. */
+void gm_bytes_pack(const gm_bytes *bytes, size_t first, size_t panel, int8_t *packed);
+
+/* dot (GM_BYTES_ROWS, GM_BYTES_COLS) = products of the places row .. row + GM_BYTES_ROWS - 1, row a
+ * multiple of that, with a packed block. The rows from place `next` on are fetched meanwhile. */
+void gm_bytes_block(const gm_bytes *bytes, size_t row, const int8_t *packed, size_t next,
+                    int32_t *dot);
+
+/* Squared distances s (GM_BYTES_COLS) of place i to a block of columns at `first` whose products
+ * are dot. A bit of of_row is set where s less its error is at most `limit`, of of_col where at
+ * most the column's own col_limit (GM_BYTES_COLS). Limits are finite. */
+void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot, float limit,
+                  const float *col_limit, float *s, uint16_t *of_row, uint16_t *of_col);
+
+/* How far s of places i and j may be above the squared distance of their points, but for
+ * gm_bytes_slack(i), which is for the rounding of floats. */
+static inline float gm_bytes_error(const gm_bytes *b, size_t i, size_t j)
+{
+    const gm_rounding *r = &b->of_bytes;
+    return 2.0f * r->reach[i] * r->lost[j] + 2.0f * r->lost[i] * r->reach[j];
+}
+double gm_bytes_slack(const gm_bytes *bytes, size_t i);
+
+/* The least that the squared distance of the points at places i and j can be, by words. */
+double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j);
+
+/* Fetch the words of place i, which are needed soon. */
+void gm_bytes_fetch(const gm_bytes *bytes, size_t i);
+
+#endif

@@ -1,0 +1,245 @@
+/* knn_bytes.c - all pairs by bytes, the few in doubt by words, the fewest in double.
+ *
+ * Points go to places where near ones stand together (nearby.h), and blocks of columns follow one
+ * another; a pair is multiplied once and offered to both. Rows begin at the block itself and go
+ * backwards: so the nearest come first, and little of what is offered later is near enough. Within
+ * a block of columns threads share the blocks of rows; a row belongs to the thread that has its
+ * block, a column to nobody: what is found for columns is gathered and handed over by one thread at
+ * a time.
+ */
+#include "cluster/knn_bytes.h"
+
+#include <stdatomic.h>
+
+#include "cluster/nearby.h"
+#include "cluster/shortlist.h"
+
+enum {
+    LEAST_POINTS = 1024,
+    MOST_K = 64,
+    GATHERED = 4096,
+    MOST_DECIDED = 96, /* of a short list, by words */
+    AHEAD = 2,         /* entries of a list */
+    AHEAD_ROWS = 2 * GM_BYTES_ROWS,
+
+    GIVEN_UP = 8 /* not for these points, where a list in so many overflows */
+};
+
+typedef struct byte_search {
+    const gm_points *points;
+    uint32_t *order; /* (N) the point at each place */
+    gm_bytes bytes;
+    gm_shortlist lists;
+    int8_t *packed; /* a block of columns */
+    atomic_bool no_memory;
+    bool in_vain;
+} byte_search;
+
+/* What a thread works with. */
+typedef struct worker {
+    int32_t dot[GM_BYTES_ROWS * GM_BYTES_COLS];
+    float s[GM_BYTES_COLS], limit[GM_BYTES_COLS]; /* limits of the columns, of a while ago */
+    uint16_t of_row[GM_BYTES_PANELS], of_col[GM_BYTES_PANELS];
+    size_t n_found;
+    struct found {
+        float s;
+        uint32_t query, index;
+    } found[GATHERED];
+} worker;
+
+bool gm_knn_bytes_can(const gm_points *points, int k)
+{
+    return points->isa >= GM_ISA_AMX && points->n >= LEAST_POINTS && k > 1 && k <= MOST_K &&
+           gm_bytes_can(points);
+}
+
+/* ---- proposing ---- */
+
+/* Hand over what was found, and learn what is near enough by now. */
+static void hand_over(byte_search *search, worker *w, size_t first)
+{
+    const size_t n =
+        search->bytes.n - first < GM_BYTES_COLS ? search->bytes.n - first : GM_BYTES_COLS;
+#pragma omp critical(gm_knn_bytes)
+    {
+        for (size_t i = 0; i < w->n_found; i++)
+            gm_shortlist_offer(&search->lists, w->found[i].query, w->found[i].s, w->found[i].index);
+        memcpy(w->limit, search->lists.limit + first, n * sizeof *w->limit);
+    }
+    w->n_found = 0;
+}
+
+static void gather(byte_search *search, worker *w, size_t first, size_t query, float s,
+                   size_t index)
+{
+    w->found[w->n_found++] = (struct found){s, (uint32_t)query, (uint32_t)index};
+    if (w->n_found == GATHERED) hand_over(search, w, first);
+}
+
+/* Offer the columns that are near enough to place q, and q to those that it is near to. */
+static void take_row(byte_search *search, worker *w, size_t first, size_t q)
+{
+    for (size_t p = 0; p < GM_BYTES_PANELS; p++) {
+        const unsigned own = w->of_row[p], theirs = w->of_col[p];
+        for (unsigned any = own | theirs; any != 0; any &= any - 1) {
+            const unsigned lane = (unsigned)__builtin_ctz(any);
+            const size_t j = p * 16 + lane, other = first + j;
+            if (own >> lane & 1) gm_shortlist_add(&search->lists, q, w->s[j], other);
+            if (theirs >> lane & 1) gather(search, w, first, other, w->s[j], q);
+        }
+    }
+}
+
+static void sweep_rows(byte_search *search, worker *w, size_t first, size_t row)
+{
+    const gm_bytes *b = &search->bytes;
+    gm_bytes_block(b, row, search->packed, row < AHEAD_ROWS ? row : row - AHEAD_ROWS, w->dot);
+    for (size_t q = row; q < row + GM_BYTES_ROWS; q++) {
+        gm_bytes_row(b, q, first, w->dot + (q - row) * GM_BYTES_COLS, search->lists.limit[q],
+                     w->limit, w->s, w->of_row, w->of_col);
+        take_row(search, w, first, q);
+    }
+}
+
+/* Rows that are columns of the same block: each takes all of them, and is offered to none. */
+static void begin_rows(byte_search *search, worker *w, size_t first, size_t row)
+{
+    const gm_bytes *b = &search->bytes;
+    const size_t end = b->n - row < GM_BYTES_ROWS ? b->n : row + GM_BYTES_ROWS;
+    const size_t n_cols = b->n - first < GM_BYTES_COLS ? b->n - first : GM_BYTES_COLS;
+    gm_candidate offered[GM_BYTES_COLS];
+    gm_bytes_block(b, row, search->packed, row, w->dot);
+    for (size_t q = row; q < end; q++) {
+        size_t n = 0;
+        gm_bytes_row(b, q, first, w->dot + (q - row) * GM_BYTES_COLS, 0, w->limit, w->s, w->of_row,
+                     w->of_col);
+        for (size_t j = 0; j < n_cols; j++)
+            if (first + j != q) offered[n++] = gm_candidate_make(w->s[j], first + j);
+        gm_shortlist_begin(&search->lists, q, offered, n);
+    }
+}
+
+/* The block of columns at `first` against its own rows and all before; every thread of the team
+ * comes here. */
+static void sweep_columns(byte_search *search, worker *w, size_t first)
+{
+    const size_t n = search->bytes.n;
+#pragma omp for schedule(static)
+    for (size_t p = 0; p < GM_BYTES_PANELS; p++)
+        gm_bytes_pack(&search->bytes, first, p, search->packed);
+    for (size_t j = 0; j < GM_BYTES_COLS; j++) w->limit[j] = -1; /* of those behind the last */
+#pragma omp for schedule(dynamic, 1)
+    for (size_t row = 0; row < GM_BYTES_COLS; row += GM_BYTES_ROWS)
+        if (first + row < n) begin_rows(search, w, first, first + row);
+    hand_over(search, w, first);
+#pragma omp for schedule(dynamic, 1)
+    for (size_t row = 0; row < first; row += GM_BYTES_ROWS)
+        sweep_rows(search, w, first, first - GM_BYTES_ROWS - row);
+    hand_over(search, w, first);
+#pragma omp barrier
+}
+
+/* Whether too many lists of the first n places overflowed. */
+static bool is_in_vain(const gm_shortlist *lists, size_t n)
+{
+    size_t n_given_up = 0;
+    for (size_t q = 0; q < n; q++) n_given_up += lists->limit[q] < 0;
+    return n_given_up * GIVEN_UP > n;
+}
+
+/* Offer every point to every other one. */
+static gm_status propose(byte_search *search, gm_progress *progress, gm_error *err)
+{
+    const size_t n = search->bytes.n;
+#pragma omp parallel
+    {
+        worker *w = gm_alloc(1, sizeof *w);
+        if (w == NULL) atomic_store(&search->no_memory, true);
+#pragma omp barrier
+        for (size_t j = 0; j < n && !search->in_vain && !atomic_load(&search->no_memory);
+             j += GM_BYTES_COLS) {
+            const size_t end = n - j < GM_BYTES_COLS ? n : j + GM_BYTES_COLS;
+            sweep_columns(search, w, j);
+#pragma omp single
+            {
+                double done = (double)end / (double)n;
+                search->in_vain = is_in_vain(&search->lists, end);
+                if (progress) gm_progress_set(progress, (double)n * done * done);
+            }
+        }
+        gm_free(w);
+    }
+    return atomic_load(&search->no_memory) ? gm_fail(err, GM_EMEM, "no memory to find neighbours")
+                                           : GM_OK;
+}
+
+/* ---- deciding ---- */
+
+/* The k-1 nearest others of place q into best, if its list can be shown to hold them. */
+static bool decide(byte_search *search, size_t q, size_t want, gm_neighbour *best)
+{
+    const gm_bytes *b = &search->bytes;
+    const uint32_t *order = search->order;
+    gm_shortlist *lists = &search->lists;
+    gm_neighbour near[MOST_DECIDED]; /* by the least that they can be away */
+    const gm_candidate *list = lists->list + q * lists->room;
+    size_t n = 0, n_near = 0;
+    gm_shortlist_trim(lists, q);
+    if (lists->limit[q] < 0) return false;
+    for (size_t i = 0; i < lists->n_listed[q]; i++) {
+        if (i + AHEAD < lists->n_listed[q]) gm_bytes_fetch(b, gm_candidate_index(list[i + AHEAD]));
+        const uint32_t other = gm_candidate_index(list[i]);
+        const gm_neighbour it = {gm_bytes_least(b, q, other), other};
+        gm_neighbour_insert(near, &n_near, MOST_DECIDED, it);
+    }
+    double beyond = (double)lists->limit[q] - gm_bytes_slack(b, q); /* of what is not near */
+    if (lists->n_listed[q] > n_near && near[n_near - 1].s < beyond) beyond = near[n_near - 1].s;
+    for (size_t i = 0; i < n_near; i++) {
+        if (n == want && best[want - 1].s < near[i].s) break;
+        const uint32_t j = order[near[i].index];
+        if (i + 1 < n_near) gm_points_fetch(search->points, order[near[i + 1].index]);
+        gm_neighbour_insert(best, &n, want,
+                            (gm_neighbour){gm_points_squared(search->points, order[q], j), j});
+    }
+    return n == want && best[want - 1].s < beyond;
+}
+
+/* Rows that can be certified; done (N) is true of their points. */
+static void decide_all(gm_knn *out, byte_search *search, bool *done)
+{
+    const size_t n = search->points->n, want = (size_t)out->k - 1;
+#pragma omp parallel for schedule(dynamic, 64)
+    for (size_t q = 0; q < n; q++) {
+        gm_neighbour best[MOST_K];
+        const uint32_t i = search->order[q];
+        done[i] = decide(search, q, want, best);
+        if (done[i]) gm_knn_write_row(out, i, i, best, search->points->metric);
+    }
+}
+
+gm_status gm_knn_by_bytes(gm_knn *out, const gm_points *points, uint32_t *todo, size_t *n_todo,
+                          gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = points->n;
+    byte_search search = {.points = points, .order = gm_alloc(n, sizeof *search.order)};
+    bool *done = gm_alloc(n, sizeof *done);
+    *n_todo = 0;
+    if (!search.order || !done) GM_FAIL(GM_EMEM, "no memory for neighbour lists");
+    GM_TRY(gm_nearby_order(search.order, points, err));
+    GM_TRY(gm_bytes_init(&search.bytes, points, search.order, err));
+    GM_TRY(gm_shortlist_init(&search.lists, &search.bytes, (size_t)out->k - 1, err));
+    search.packed = gm_alloc2(GM_BYTES_COLS, search.bytes.dim, 1);
+    if (!search.packed) GM_FAIL(GM_EMEM, "no memory for a block of columns");
+    GM_TRY(propose(&search, progress, err));
+    if (!search.in_vain) decide_all(out, &search, done);
+    for (size_t i = 0; i < n; i++)
+        if (!done[i]) todo[(*n_todo)++] = (uint32_t)i;
+out:
+    gm_shortlist_clear(&search.lists);
+    gm_bytes_clear(&search.bytes);
+    gm_free(search.packed);
+    gm_free(search.order);
+    gm_free(done);
+    return status;
+}

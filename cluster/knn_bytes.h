@@ -1,0 +1,21 @@
+/* knn_bytes.h - the neighbours of all points by products of bytes (bytes.h); a part of knn.h. */
+#ifndef GM_KNN_BYTES_H
+#define GM_KNN_BYTES_H
+
+#include "cluster/knn.h"
+#include "cluster/neighbour.h"
+
+/* Whether to try: many points, few neighbours, instructions that can. */
+bool gm_knn_bytes_can(const gm_points *points, int k);
+
+/* Write the rows of *out, of all points in order, that can be certified; todo (N) receives the
+ * points whose row is left, ascending. Where points lie so close to each other, compared with how
+ * far they reach, that bytes tell too little, all are left. Errors: GM_EMEM. */
+gm_status gm_knn_by_bytes(gm_knn *out, const gm_points *points, uint32_t *todo, size_t *n_todo,
+                          gm_progress *progress, gm_error *err) GM_MUST_USE;
+
+/* Row q of *out: point `self`, then best (k-1). */
+void gm_knn_write_row(gm_knn *out, size_t q, size_t self, const gm_neighbour *best,
+                      gm_metric metric);
+
+#endif
