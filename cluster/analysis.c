@@ -14,8 +14,10 @@ static const double LEAST_RECALL = 0.95; /* of approximate neighbours, without a
 
 gm_fit_options gm_fit_defaults(void)
 {
-    return (gm_fit_options){
-        .n_neighbors = 15, .umap = gm_umap_defaults(), .cluster_dim = 2, .naming = {.stems = true}};
+    return (gm_fit_options){.n_neighbors = 15,
+                            .umap = gm_umap_defaults_to_cluster(),
+                            .cluster_dim = 2,
+                            .naming = {.stems = true}};
 }
 
 static gm_status check_usage(const gm_usage *usage, const gm_fit_options *options, gm_error *err)

@@ -149,8 +149,8 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
     if (share > 1.25 * top)
         say(out, GM_VERDICT_DOUBT, "cluster 0",
             "Cluster 0 holds %.0f %% of the documents; from other seeds the largest holds %.0f to "
-            "%.0f %%: it is several clusters in one. Compare --seed %llu, --min-dist 0, or "
-            "--max-cluster-size (recut has it too)",
+            "%.0f %%: it is several clusters in one. Compare --seed %llu or --max-cluster-size "
+            "(recut has it too)",
             100 * share, 100 * (double)least / (double)runs, 100 * top,
             (unsigned long long)s->seed[0].seed);
 }
@@ -224,8 +224,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
             say(out, GM_VERDICT_DOUBT, "subsets",
                 "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %.60s, is "
-                "%.0f %% of it; fit with --min-dist 0 or recut with --max-cluster-size %zu parts "
-                "it",
+                "%.0f %% of it; recut with --max-cluster-size %zu parts it",
                 c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
                 100 * purity, (size_t)atlas->size[c] / 2);
     }

@@ -24,11 +24,12 @@ typedef struct fit_command {
 
 static const char synopsis[] = "gm-cluster fit TRACE -o ATLAS [--report PAGE.html]";
 static const char details[] =
-    "The defaults follow umap-learn and hdbscan; a value of 0 is chosen by the number of\n"
-    "documents N: epochs 500 up to 10,000, 200 beyond, with --densmap 200 more; min-cluster-size\n"
-    "N/200, at least 15;\n"
-    "min-samples the smaller of 15 and min-cluster-size. The article's setting is\n"
-    "--metric euclidean --keywords tfidf --no-stems.\n";
+    "The defaults follow umap-learn and hdbscan, but for --min-dist, which is 0.1 there: that is\n"
+    "for the eye, 0 keeps the gaps in which HDBSCAN finds clusters. Epochs, min-cluster-size and\n"
+    "min-samples of 0 are chosen by the number of documents N: epochs 500 up to 10,000, 200\n"
+    "beyond, with --densmap 200 more; min-cluster-size N/200, at least 15; min-samples the\n"
+    "smaller of 15 and min-cluster-size. The article's setting is --metric euclidean\n"
+    "--min-dist 0.1 --no-stems.\n";
 
 static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
 {
@@ -55,7 +56,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_I64, "effort", &c->effort, 8, 100000, "N",
          "candidates that an approximate search looks at"},
         {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
-         "least distance on the map, at most the spread"},
+         "least distance on the map, at most the spread; umap-learn's 0.1 joins clusters"},
         {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
         {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M",
          "of neighbour relations: 1 union, 0 intersection"},

@@ -16,8 +16,8 @@ static const char details[] =
     "FILE.npy is a table as numpy.save writes it, a row a point. ROWS.csv has a line for each\n"
     "row: row, x, y, cluster (-1: none), probability, outlier. Rows with a number that is not\n"
     "finite have no place and no cluster. The same rows in another order get the same places and\n"
-    "clusters. Clusters are numbered by size; those of rows are by Euclidean distance. A value\n"
-    "of 0 is chosen as in gm-cluster fit.\n";
+    "clusters. Clusters are numbered by size; those of rows are by Euclidean distance.\n"
+    "--min-dist is 0, and other values of 0 are chosen, as in gm-cluster fit.\n";
 
 typedef struct matrix_command {
     gm_matrix_options how;
@@ -73,7 +73,7 @@ static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_erro
         {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between rows, for the map"},
         {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N", "of a row, itself among them"},
         {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
-         "least distance on the map, at most the spread"},
+         "least distance on the map, at most the spread; umap-learn's 0.1 joins clusters"},
         {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
         {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M",
          "of neighbour relations: 1 union, 0 intersection"},

@@ -10,8 +10,10 @@ enum { MIN_POINTS = 4 };
 
 gm_matrix_options gm_matrix_defaults(void)
 {
-    return (gm_matrix_options){
-        .map = true, .metric = GM_EUCLIDEAN, .n_neighbors = 15, .umap = gm_umap_defaults()};
+    return (gm_matrix_options){.map = true,
+                               .metric = GM_EUCLIDEAN,
+                               .n_neighbors = 15,
+                               .umap = gm_umap_defaults_to_cluster()};
 }
 
 static void warn_of_rows(const gm_rows *rows, bool merged)

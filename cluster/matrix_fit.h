@@ -21,7 +21,7 @@ typedef struct gm_matrix_options {
     bool quiet;
 } gm_matrix_options;
 
-/* euclidean, umap-learn's options and hdbscan's, clusters of the map. */
+/* euclidean, umap-learn's options (min_dist 0) and hdbscan's, clusters of the map. */
 gm_matrix_options gm_matrix_defaults(void);
 
 typedef struct gm_matrix_found {

@@ -21,6 +21,13 @@ gm_umap_options gm_umap_defaults(void)
                              .seed = 42};
 }
 
+gm_umap_options gm_umap_defaults_to_cluster(void)
+{
+    gm_umap_options o = gm_umap_defaults();
+    o.min_dist = 0;
+    return o;
+}
+
 static gm_status build_graph(gm_graph *graph, const gm_points *points, const gm_knn *knn,
                              const gm_umap_options *options, int n_epochs, gm_error *err)
 {

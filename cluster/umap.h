@@ -39,6 +39,10 @@ typedef struct gm_umap_options {
 /* umap-learn's defaults: 2, 0.1, 1, 1, 1, 1, 5, 0, no densMAP, batch, 42. */
 gm_umap_options gm_umap_defaults(void);
 
+/* The same with min_dist 0, for a map whose clusters are looked for: points of one cluster may
+ * lie on each other, so that gaps show. cluster/README.md has figures of either. */
+gm_umap_options gm_umap_defaults_to_cluster(void);
+
 typedef struct gm_umap_report {
     double a, b; /* of the curve */
     int n_epochs;

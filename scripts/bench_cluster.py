@@ -85,10 +85,10 @@ def peer_main(trace):
         value = work()
         return value, time.perf_counter() - start
 
-    few = umap.UMAP(metric="hellinger", n_neighbors=15).fit_transform(usage[:5000])  # more than 4096: the way of many
+    few = umap.UMAP(metric="hellinger", n_neighbors=15, min_dist=0).fit_transform(usage[:5000])  # more than 4096: the way of many
     for package in (hdbscan, fast_hdbscan):
         package.HDBSCAN(min_cluster_size=25, min_samples=15).fit(few)
-    xy, seconds = timed(lambda: umap.UMAP(metric="hellinger", n_neighbors=15).fit_transform(usage))
+    xy, seconds = timed(lambda: umap.UMAP(metric="hellinger", n_neighbors=15, min_dist=0).fit_transform(usage))
     out = {"umap-learn": (seconds, umap.__version__)}
     for package in (hdbscan, fast_hdbscan):
         _, seconds = timed(lambda p=package: p.HDBSCAN(min_cluster_size=size, min_samples=15).fit(xy))

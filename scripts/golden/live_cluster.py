@@ -67,7 +67,8 @@ def theirs(usage, seed, used):
     import umap
 
     begin = time.monotonic()
-    xy = umap.UMAP(n_neighbors=K, min_dist=0.1, metric="hellinger", random_state=seed, n_jobs=1).fit_transform(usage)
+    xy = umap.UMAP(n_neighbors=K, min_dist=float(used["min_dist"]), metric="hellinger", random_state=seed,
+                   n_jobs=1).fit_transform(usage)
     label = cluster(hdbscan, xy, used)
     return xy, label, time.monotonic() - begin
 

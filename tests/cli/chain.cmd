@@ -8,6 +8,7 @@ run gm-probe verify t.h5
 run gm-cluster fit t.h5 -o a.h5 --min-cluster-size 5 --quiet
 run gm-cluster show a.h5
 gm-cluster show a.h5 --cluster 0 | sed -n "1p;/^important/,/^most/p"
+gm-cluster show a.h5 --json | grep -o '"min_dist":[^,]*'  # not umap-learn's
 
 echo "-- weight 0 and no steering:"
 generate --prompt "salt onion" > none

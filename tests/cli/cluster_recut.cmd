@@ -20,7 +20,7 @@ gm-cluster show both.h5 --json | grep -o '"name":"Both"'
 gm-cluster recut both.h5 --quiet | grep -c Both
 echo "-- as many as wanted:"
 gm-cluster recut a.h5 --target-clusters 3 --quiet | sed -n '1s/;.*//p'
-gm-cluster fit t.h5 -o three.h5 --target-clusters 3 --min-samples 5 --quality none --quiet | cut -d, -f2
+gm-cluster fit t.h5 -o three.h5 --target-clusters 9 --min-samples 5 --quality none --quiet | cut -d, -f2
 echo "-- refused:"
 recut a.h5 --merge 9=0
 recut a.h5 --merge 0=
