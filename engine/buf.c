@@ -22,8 +22,7 @@ gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
 gm_buf gm_buf_spread_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols)
 {
     const size_t line = 64 / gm_dtype_bytes(dtype);
-    return rows_apart(dtype, count, rows, cols,
-                      (gm_round_up(cols, GM_K_BLOCK) / line | 1) * line);
+    return rows_apart(dtype, count, rows, cols, (gm_round_up(cols, GM_K_BLOCK) / line | 1) * line);
 }
 
 size_t gm_panel_bytes(gm_dtype dtype, size_t k)

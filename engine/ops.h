@@ -22,6 +22,7 @@ enum {
     GM_TILE_ROWS = 16,     /* most queries that attend together */
     GM_HEAD_ROWS = 32,     /* rows whose logits are held at once */
     GM_ROUTE_ROWS = 16,    /* rows that one thread routes together */
+    GM_OUT_PANELS = 16,    /* most panels of the residual that are added up together */
     GM_PART_FLOATS = 8192, /* of a product's result that is worked on while in cache */
 };
 
@@ -29,8 +30,21 @@ enum {
  * every thread has some, and that the rows' choices stay small. */
 static inline size_t gm_out_panels(size_t rows, size_t threads, size_t n)
 {
-    const size_t most = rows <= 16 ? 8 : rows <= 8192 ? 16 : 8, share = n / (2 * threads);
+    const size_t most = rows <= 16     ? 8
+                        : rows <= 8192 ? GM_OUT_PANELS
+                                       : 8,
+                 share = n / (2 * threads);
     return share < 2 ? 2 : share < most ? share : most;
+}
+
+/* Fewest rows of a step whose experts are computed whole: one task for a block of an expert's rows
+ * from the first product to the last. Below, or with so many threads that there would be too few
+ * of these tasks, the two products have tasks of their own. */
+static inline size_t gm_whole_rows(size_t n_experts, size_t n_chosen, size_t threads)
+{
+    enum { ROWS_OF_AN_EXPERT = 64, TASKS_A_THREAD = 8 };
+    if (n_chosen == 0 || n_experts < TASKS_A_THREAD * threads) return SIZE_MAX;
+    return (ROWS_OF_AN_EXPERT * n_experts + n_chosen - 1) / n_chosen;
 }
 
 /* A token of the step. */
@@ -70,12 +84,14 @@ typedef struct gm_work {
     gm_buf slot_row;     /* (1, T K) i32 row of a place */
     gm_buf first;        /* (1, E + 1) i32 first place of each expert */
     gm_buf busy;         /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
-    gm_buf hidden;       /* (T K, F) by place */
+    gm_buf hidden;       /* (T K, F) by place, T < whole_rows */
+    gm_buf routed;       /* (T K, D) f32 by place, T >= whole_rows: what the experts give */
     gm_buf always;       /* (T, width of the shared or dense MLP) */
     gm_buf head_x;       /* (GM_HEAD_ROWS, D) */
     gm_buf logits;       /* (GM_HEAD_ROWS, V) */
     gm_buf cosine, sine; /* (positions, head_dim / 2), computed in double */
     gm_buf scratch;      /* (threads, f32) each thread's own */
+    size_t whole_rows;   /* from so many rows on experts are computed whole; see work.c */
 } gm_work;
 
 uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,

@@ -146,7 +146,8 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
     if (check_options(options, &o, NULL) != GM_OK) return 0;
     const bool by_layer = options->piece_rows > 0;
     const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
-    const uint64_t hidden = by_layer ? o.max_rows * ((size_t)arch->width * sizeof(float) + 1) : 0;
+    const gm_buf x = gm_buf_spread_rows(GM_F32, 1, o.max_rows, (size_t)arch->width);
+    const uint64_t hidden = by_layer ? gm_buf_bytes(&x) + o.max_rows : 0;
     return sizeof *s +
            o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->segment +
                          sizeof *s->decoded) +

@@ -6,7 +6,10 @@
 
 #include <math.h>
 
-enum { WORK_BUFFERS = 19 };
+enum { WORK_BUFFERS = 20 };
+
+/* Most memory for what the experts give before it is added up: longer steps do without. */
+static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
 
 static size_t larger(size_t a, size_t b)
 {
@@ -19,8 +22,18 @@ static size_t task_floats(size_t k)
     return k ? GM_PART_FLOATS + gm_room_floats(gm_block_rows(k), k) : 0;
 }
 
-/* Floats that one thread needs at most, over the operations that use scratch. */
-static size_t scratch_floats(const gm_arch *arch, size_t rows, size_t threads)
+/* Floats of a task that computes an expert's rows whole, or adds up rows with the MLP that all
+ * take, behind those of its products. */
+static size_t whole_floats(const gm_arch *arch, gm_dtype read)
+{
+    const size_t rows = gm_block_rows((size_t)arch->width);
+    const gm_buf units = gm_buf_spread_rows(read, 1, rows, (size_t)arch->expert_width);
+    return larger(units.item_bytes / sizeof(float), GM_MOST_ROWS * GM_OUT_PANELS * GM_PANEL);
+}
+
+/* Floats that one thread needs at most, over the operations that use scratch; `rows` of a step
+ * whose experts are not computed whole. */
+static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, size_t threads)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
     const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
@@ -34,7 +47,7 @@ static size_t scratch_floats(const gm_arch *arch, size_t rows, size_t threads)
                     gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
     size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(e, GM_PANEL)) +
                    gm_router_scratch(e) + k;
-    size_t combine = product;
+    size_t combine = product + whole_floats(arch, read);
     for (size_t r = 16; r < 2 * rows; r *= 2) { /* gm_out_panels changes at powers of two */
         size_t n = r < rows ? r : rows;
         combine = larger(
@@ -54,6 +67,10 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
     const size_t head = (size_t)arch->head_dim;
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
+    const gm_buf routed = gm_buf_spread_rows(GM_F32, 1, rows * k, d);
+    const size_t from = gm_whole_rows(e, k, threads);
+    const bool whole = rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES;
+    const size_t apart = whole ? from - 1 : rows;
     *w = (gm_work){
         .x = gm_buf_spread_rows(GM_F32, 1, rows, d),
         .norm = gm_buf_spread_rows(read, 1, rows, d),
@@ -67,22 +84,24 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .slot_row = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .first = gm_buf_rows(GM_I32, 1, 1, e + 1),
         .busy = gm_buf_rows(GM_I32, 1, 1, e + 1),
-        .hidden = gm_buf_spread_rows(read, 1, rows * k, (size_t)arch->expert_width),
+        .hidden = gm_buf_spread_rows(read, 1, apart * k, (size_t)arch->expert_width),
+        .routed = whole ? routed : (gm_buf){.dtype = GM_F32},
         .always = gm_buf_spread_rows(read, 1, rows, always),
         .head_x = gm_buf_spread_rows(read, 1, GM_HEAD_ROWS, d),
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
         .cosine = gm_buf_rows(GM_F32, 1, positions, head / 2),
         .sine = gm_buf_rows(GM_F32, 1, positions, head / 2),
-        .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, rows, threads)),
+        .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, read, apart, threads)),
+        .whole_rows = whole ? from : SIZE_MAX,
     };
 }
 
 static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
 {
     gm_buf *all[WORK_BUFFERS] = {
-        &w->x,      &w->norm,   &w->qkv,      &w->query, &w->heads,   &w->expert, &w->gate,
-        &w->bad,    &w->slot,   &w->slot_row, &w->first, &w->busy,    &w->hidden, &w->always,
-        &w->head_x, &w->logits, &w->cosine,   &w->sine,  &w->scratch,
+        &w->x,      &w->norm,   &w->qkv,      &w->query,  &w->heads, &w->expert,  &w->gate,
+        &w->bad,    &w->slot,   &w->slot_row, &w->first,  &w->busy,  &w->hidden,  &w->always,
+        &w->routed, &w->head_x, &w->logits,   &w->cosine, &w->sine,  &w->scratch,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

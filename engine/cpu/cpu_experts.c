@@ -6,8 +6,14 @@
  * moe_out is a list of tasks of some panels of the output: a worker computes all choices
  * of all rows for its columns and adds them up at once, so nothing of size (T, K, D) is
  * ever stored.
+ *
+ * In steps of many rows (gm_work's whole_rows) units would have left the cache by then, so a
+ * task of moe_in goes on to what the expert gives for its rows, and moe_out adds up. The same
+ * products and the same sums: no bit depends on it.
  */
 #include "engine/cpu/cpu_ops.h"
+
+#include <string.h>
 
 /* ---- moe_in ---- */
 
@@ -60,26 +66,61 @@ static expert_tasks list_experts(const gm_worker *me, const gm_step *s, const gm
     return e;
 }
 
-/* Task t of the experts; *i and *before, where the last one was found, go on. */
-static void expert_task(gm_worker *me, const gm_step *s, const gm_layer *w, const expert_tasks *e,
-                        size_t t, size_t *i, size_t *before)
+/* A block of an expert's rows: places [first, first + m). */
+typedef struct expert_block {
+    size_t expert, first, m;
+} expert_block;
+
+/* Block number `block` of all; *i and *before, where the last one was found, go on. */
+static expert_block find_block(const expert_tasks *e, size_t block, size_t *i, size_t *before)
 {
-    const size_t panels = gm_n_panels(w->expert.gate_up.rows);
-    size_t block = t / e->split.groups, p = t % e->split.groups * e->split.panels;
     while (block - *before >= blocks_of(e, *i)) *before += blocks_of(e, (*i)++);
     const size_t expert = (size_t)e->busy[*i], rows = gm_even_rows(rows_of(e, *i), e->inputs);
-    const size_t from = (size_t)e->first[expert] + (block - *before) * rows;
-    const size_t left = (size_t)e->first[expert + 1] - from;
+    const size_t first = (size_t)e->first[expert] + (block - *before) * rows;
+    const size_t left = (size_t)e->first[expert + 1] - first;
+    return (expert_block){expert, first, left < rows ? left : rows};
+}
+
+/* Units of a block's rows, from some panels of gate and up. */
+static void units_task(const gm_step *s, const gm_layer *w, const expert_block *b, size_t panel,
+                       size_t n, unit_place place, float *scratch)
+{
     const uint32_t *slot_row = s->work->slot_row.address;
-    unit_place place = {&s->work->hidden, from};
     gm_task task = {.w = &w->expert.gate_up,
                     .x = &s->work->norm,
-                    .item = expert,
-                    .panel = p,
-                    .n = panels - p < e->split.panels ? panels - p : e->split.panels,
-                    .m = left < rows ? left : rows,
-                    .row = slot_row + from};
-    gm_task_run(s, &task, gm_scratch_of(s, me), store_units, &place);
+                    .item = b->expert,
+                    .panel = panel,
+                    .n = n,
+                    .m = b->m,
+                    .row = slot_row + b->first};
+    gm_task_run(s, &task, scratch, store_units, &place);
+}
+
+static void down(const gm_step *s, gm_task all, float *scratch);
+
+/* All units of a block's rows, which stay in cache, and what the expert gives for them. */
+static void whole_task(gm_worker *me, const gm_step *s, const gm_layer *w, const expert_block *b)
+{
+    const gm_buf *routed = &s->work->routed;
+    const size_t width = w->expert.down.cols, stored = gm_round_up(width, GM_PANEL);
+    float *scratch = gm_scratch_of(s, me);
+    gm_buf units = gm_buf_spread_rows(s->work->hidden.dtype, 1, b->m, width);
+    units.address = scratch;
+    scratch += units.item_bytes / sizeof *scratch;
+    if (stored % GM_K_BLOCK != 0) /* products read whole blocks */
+        for (size_t r = 0; r < b->m; r++)
+            memset((char *)gm_row_of(&units, r) + stored * gm_dtype_bytes(units.dtype), 0,
+                   GM_PANEL * gm_dtype_bytes(units.dtype));
+    units_task(s, w, b, 0, gm_n_panels(w->expert.gate_up.rows), (unit_place){&units, 0}, scratch);
+    down(s,
+         (gm_task){.w = &w->expert.down,
+                   .x = &units,
+                   .item = b->expert,
+                   .n = gm_n_panels(w->expert.down.rows),
+                   .m = b->m,
+                   .out = gm_row_at(routed, b->first),
+                   .ldo = routed->stride},
+         scratch);
 }
 
 static void always_task(gm_worker *me, const gm_step *s, const gm_layer *w, const gm_split *split,
@@ -97,6 +138,11 @@ static void always_task(gm_worker *me, const gm_step *s, const gm_layer *w, cons
     gm_task_run(s, &task, gm_scratch_of(s, me), store_units, &place);
 }
 
+static bool is_whole(const gm_step *s)
+{
+    return s->n_rows >= s->work->whole_rows;
+}
+
 void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
@@ -105,25 +151,33 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
                       gm_n_panels(w->always.gate_up.rows));
     const size_t n_always = always.blocks * always.groups;
     const expert_tasks experts = list_experts(me, s, w);
-    const size_t n = n_always + experts.split.blocks * experts.split.groups;
+    const size_t groups = is_whole(s) ? 1 : experts.split.groups;
+    const size_t panels = gm_n_panels(w->expert.gate_up.rows), n = experts.split.panels;
     size_t i = 0, before = 0;
-    for (size_t t; (t = gm_worker_next(me)) < n;) {
-        if (t < n_always)
+    for (size_t t; (t = gm_worker_next(me)) < n_always + experts.split.blocks * groups;) {
+        if (t < n_always) {
             always_task(me, s, w, &always, t);
+            continue;
+        }
+        const expert_block b = find_block(&experts, (t - n_always) / groups, &i, &before);
+        const size_t p = (t - n_always) % groups * n;
+        if (is_whole(s))
+            whole_task(me, s, w, &b);
         else
-            expert_task(me, s, w, &experts, t - n_always, &i, &before);
+            units_task(s, w, &b, p, panels - p < n ? panels - p : n,
+                       (unit_place){&s->work->hidden, b.first}, gm_scratch_of(s, me));
     }
     gm_worker_meet(me);
 }
 
 /* ---- moe_out ---- */
 
-enum { MOST_OUT = 16 * GM_PANEL };
+enum { MOST_OUT = GM_OUT_PANELS * GM_PANEL };
 
-/* x of one row and these columns: the choices by rank, the scale, what all rows take,
- * the residual. */
+/* Some columns of x of one row: the choices by rank, the scale, what all rows take, the
+ * residual. `routed` (T K, ldr) and `always`, of this row, begin at the first of them. */
 static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t column, size_t width,
-                        const float *routed, const float *always)
+                        const float *routed, size_t ldr, const float *always)
 {
     const gm_kernels *k = s->weights->kernels;
     const size_t chosen = (size_t)s->arch->n_chosen;
@@ -134,30 +188,41 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++)
-            k->add_scaled(sum, gate[i] * s->arch->router.scale, routed + (size_t)slot[i] * width,
+            k->add_scaled(sum, gate[i] * s->arch->router.scale, routed + (size_t)slot[i] * ldr,
                           width);
-    if (w->always.width) k->add(sum, always + r * width, width);
+    if (w->always.width) k->add(sum, always, width);
     k->add(gm_row_at(&s->work->x, r) + column, sum, width);
 }
 
-/* Rows [first, first + m) of x times n panels of a matrix, into out (m, 16 n). */
-static void down(const gm_step *s, const gm_buf *w, size_t item, const gm_buf *x, size_t first,
-                 size_t m, size_t p, size_t n, float *out, float *scratch)
+/* A task of any number of rows. */
+static void down(const gm_step *s, gm_task all, float *scratch)
 {
-    const size_t rows = gm_even_rows(m, w->cols);
-    for (size_t r = 0; r < m; r += rows) {
-        gm_task task = {.w = w,
-                        .x = x,
-                        .item = item,
-                        .panel = p,
-                        .n = n,
-                        .first = first + r,
-                        .m = m - r < rows ? m - r : rows,
-                        .next = true,
-                        .out = out + r * n * GM_PANEL,
-                        .ldo = n * GM_PANEL};
+    const size_t rows = gm_even_rows(all.m, all.w->cols);
+    for (size_t r = 0; r < all.m; r += rows) {
+        gm_task task = all;
+        task.first += r;
+        task.m = all.m - r < rows ? all.m - r : rows;
+        task.out += r * all.ldo;
         gm_task_run(s, &task, scratch, NULL, NULL);
     }
+}
+
+/* What the MLP that all rows take gives for m of them, in n panels. */
+static void always_down(const gm_step *s, const gm_layer *w, size_t first, size_t m, size_t p,
+                        size_t n, float *out, float *scratch)
+{
+    if (w->always.width)
+        down(s,
+             (gm_task){.w = &w->always.down,
+                       .x = &s->work->always,
+                       .panel = p,
+                       .n = n,
+                       .first = first,
+                       .m = m,
+                       .next = true,
+                       .out = out,
+                       .ldo = n * GM_PANEL},
+             scratch);
 }
 
 /* Some panels of the output: every expert's rows, then all rows' sums. */
@@ -169,14 +234,48 @@ static void down_task(const gm_step *s, const gm_layer *w, size_t p, size_t n, f
     float *always = scratch, *routed = always + s->n_rows * width;
     float *room = routed + s->n_rows * chosen * width;
 
-    if (w->always.width)
-        down(s, &w->always.down, 0, &work->always, 0, s->n_rows, p, n, always, room);
+    always_down(s, w, 0, s->n_rows, p, n, always, room);
     for (size_t e = 0; w->moe >= 0 && e < (size_t)s->arch->n_experts; e++) {
-        const size_t from = (size_t)first[e], m = (size_t)first[e + 1] - from;
-        down(s, &w->expert.down, e, &work->hidden, from, m, p, n, routed + from * width, room);
+        const size_t from = (size_t)first[e];
+        down(s,
+             (gm_task){.w = &w->expert.down,
+                       .x = &work->hidden,
+                       .item = e,
+                       .panel = p,
+                       .n = n,
+                       .first = from,
+                       .m = (size_t)first[e + 1] - from,
+                       .next = true,
+                       .out = routed + from * width,
+                       .ldo = width},
+             room);
     }
     for (size_t r = 0; r < s->n_rows; r++)
-        combine_row(s, w, r, p * GM_PANEL, width, routed, always);
+        combine_row(s, w, r, p * GM_PANEL, width, routed, width, always + r * width);
+}
+
+/* What the experts gave is there: the sums of a block of rows, in all columns or, when all rows
+ * take an MLP, in those of some panels. */
+static void add_up(gm_worker *me, const gm_step *s, const gm_layer *w, size_t panels)
+{
+    const gm_buf *routed = &s->work->routed;
+    float *always = gm_scratch_of(s, me), *scratch = always + GM_MOST_ROWS * MOST_OUT;
+    const size_t some = w->always.width ? GM_OUT_PANELS : panels;
+    const size_t rows = w->always.width ? gm_even_rows(s->n_rows, w->always.down.cols) : 32;
+    const size_t groups = (panels + some - 1) / some, blocks = (s->n_rows + rows - 1) / rows;
+    for (size_t t; (t = gm_worker_next(me)) < blocks * groups;) {
+        const size_t first = t / groups * rows, p = t % groups * some;
+        const size_t m = s->n_rows - first < rows ? s->n_rows - first : rows;
+        const size_t end = panels - p < some ? panels : p + some;
+        always_down(s, w, first, m, p, end - p, always, scratch);
+        for (size_t r = 0; r < m; r++)
+            for (size_t at = p, n; at < end; at += n) {
+                n = end - at < GM_OUT_PANELS ? end - at : GM_OUT_PANELS;
+                combine_row(s, w, first + r, at * GM_PANEL, n * GM_PANEL,
+                            (const float *)routed->address + at * GM_PANEL, routed->stride,
+                            always + r * n * GM_PANEL);
+            }
+    }
 }
 
 void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
@@ -184,7 +283,10 @@ void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
     (void)layer;
     const size_t panels = gm_n_panels((size_t)s->arch->width),
                  most = gm_out_panels(s->n_rows, s->work->scratch.rows, panels);
-    for (size_t p; (p = gm_worker_next(me) * most) < panels;)
-        down_task(s, w, p, panels - p < most ? panels - p : most, gm_scratch_of(s, me));
+    if (is_whole(s))
+        add_up(me, s, w, panels);
+    else
+        for (size_t p; (p = gm_worker_next(me) * most) < panels;)
+            down_task(s, w, p, panels - p < most ? panels - p : most, gm_scratch_of(s, me));
     gm_worker_meet(me);
 }

@@ -53,11 +53,13 @@ static inline size_t gm_room_floats(size_t m, size_t k)
     return m * ((k + 63) / 64 * 64 + 16);
 }
 
+enum { GM_MOST_ROWS = 256 };
+
 /* Most rows of k inputs that are multiplied together: their bf16 take 1 MiB of cache. */
 static inline size_t gm_block_rows(size_t k)
 {
     size_t rows = ((size_t)1 << 19) / (k ? k : 1) / 32 * 32;
-    return rows < 32 ? 32 : rows > 256 ? 256 : rows;
+    return rows < 32 ? 32 : rows > GM_MOST_ROWS ? GM_MOST_ROWS : rows;
 }
 
 typedef struct gm_kernels {

@@ -246,6 +246,15 @@ static inline void store_square(float *out, size_t row, size_t right, size_t dow
     _tile_stored(3, out + down + right, row);
 }
 
+/* The lines that store_square will write, from far away. */
+static inline void fetch_square(const float *out, size_t ldo)
+{
+    for (size_t r = 0; r < PAIR; r++) {
+        __builtin_prefetch(out + r * ldo, 1);
+        __builtin_prefetch(out + r * ldo + TILE, 1);
+    }
+}
+
 /* Whole pairs of tiles of rows by two panels: for some blocks of inputs after the others all
  * rows, so that these blocks are read from first-level cache but for the first rows. */
 static void in_parts(const char *x, size_t ldx, size_t pairs, const uint16_t *w, size_t blocks,
@@ -262,6 +271,8 @@ static void in_parts(const char *x, size_t ldx, size_t pairs, const uint16_t *w,
         next_part next = {behind, behind + blocks * STEP * sizeof *w, lines};
         for (size_t i = 0; i < pairs; i++) {
             float *at = sum + i * 4 * SQUARE;
+            if (from + n < blocks && from + n + PART >= blocks && ldo > 2 * PANEL)
+                fetch_square(out + i * PAIR * ldo, ldo);
             part_of_two(x + i * PAIR * ldx + from * ROW_BYTES, ldx, part, part + blocks * STEP, n,
                         from == 0, at, &next, &rows);
             if (from + n < blocks)

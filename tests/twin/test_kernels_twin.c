@@ -172,6 +172,30 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
+/* So many rows and inputs that AMX multiplies them in parts, the last of which is a short one;
+ * rows left over, and a panel. */
+static void many_products(const gm_kernels *plain, const gm_kernels *other)
+{
+    enum { M = 110, K = 600, LD = 608, N = 3 };
+    static float x[M * LD], room[M * (LD + 64)], got[2][M * N * GM_PANEL];
+    static uint16_t rounded[M * LD], panels[N * LD * GM_PANEL];
+    for (size_t t = 0; t < (size_t)M * LD; t++) x[t] = t % LD < K ? a[t % MOST] : 0.0f;
+    plain->to_bf16(x, (size_t)M * LD, rounded);
+    for (size_t t = 0; t < N * LD * GM_PANEL; t++) panels[t] = halves[t % MOST];
+    fill_bytes(K, N);
+    for (size_t kind = 0; kind < 2; kind++) {
+        for (size_t i = 0; i < 2; i++) {
+            const gm_kernels *kernels = i ? other : plain;
+            const gm_product *product = kind ? &kernels->i8 : &kernels->bf16;
+            size_t ld;
+            const void *rows = product->gather(rounded, LD, NULL, M, K, room, &ld);
+            product->gemm(rows, ld, M, kind ? (const void *)whole : panels, K, N, got[i],
+                          N * GM_PANEL, false);
+        }
+        same(kind ? "i8.gemm" : "bf16.gemm", other, K, got[0], got[1], M * N * GM_PANEL);
+    }
+}
+
 /* The larger of two zeros has the sign that the compiler gives it; nothing reads the sign. */
 static void same_top(const char *what, const gm_kernels *other, size_t size, float x, float y)
 {
@@ -344,6 +368,7 @@ static void every_kind(compare *check)
         every_kind(check);          \
     }
 EVERY_KIND(products)
+EVERY_KIND(many_products)
 EVERY_KIND(deep_products)
 EVERY_KIND(rows_of_any_length)
 EVERY_KIND(padded_rows)
@@ -409,6 +434,7 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
-TESTS(TEST(products_agree), TEST(deep_products_agree), TEST(eight_bits_are_bf16_of_their_values),
-      TEST(rows_of_any_length_agree), TEST(padded_rows_agree), TEST(blocks_of_keys_agree),
-      TEST(special_values_agree), TEST(no_loop_is_left_out), TEST(exponential_is_accurate))
+TESTS(TEST(products_agree), TEST(many_products_agree), TEST(deep_products_agree),
+      TEST(eight_bits_are_bf16_of_their_values), TEST(rows_of_any_length_agree),
+      TEST(padded_rows_agree), TEST(blocks_of_keys_agree), TEST(special_values_agree),
+      TEST(no_loop_is_left_out), TEST(exponential_is_accurate))
