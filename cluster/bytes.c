@@ -133,12 +133,6 @@ static void round_point(gm_bytes *b, const float *f, const float *middle, size_t
 }
 #endif
 
-/* Up to a whole number of blocks of columns. */
-static size_t padded_places(size_t n)
-{
-    return (n + GM_BYTES_COLS - 1) / GM_BYTES_COLS * GM_BYTES_COLS;
-}
-
 static bool make_rounding(gm_rounding *r, size_t n)
 {
     r->scale = gm_alloc(n, sizeof *r->scale);
@@ -158,12 +152,12 @@ gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *
                         gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t n = points->n, padded = padded_places(n);
+    const size_t n = points->n, padded = (n + GM_BYTES_COLS - 1) / GM_BYTES_COLS * GM_BYTES_COLS;
     gm_bytes b = {.n = n, .dim = (points->dim + DEPTH - 1) / DEPTH * DEPTH};
     float *middle = gm_alloc(points->dim, sizeof *middle);
     *out = (gm_bytes){0};
-    b.byte = gm_pages_alloc(padded * b.dim * sizeof *b.byte);
-    b.word = gm_pages_alloc(n * b.dim * sizeof *b.word);
+    b.byte = gm_alloc2(padded, b.dim, sizeof *b.byte);
+    b.word = gm_alloc2(n, b.dim, sizeof *b.word);
     b.norm = gm_alloc(padded, sizeof *b.norm);
     if (!middle || !b.byte || !b.word || !b.norm || !make_rounding(&b.of_bytes, padded) ||
         !make_rounding(&b.of_words, padded))
@@ -185,8 +179,8 @@ out:
 
 void gm_bytes_clear(gm_bytes *bytes)
 {
-    gm_pages_free(bytes->byte, padded_places(bytes->n) * bytes->dim * sizeof *bytes->byte);
-    gm_pages_free(bytes->word, bytes->n * bytes->dim * sizeof *bytes->word);
+    gm_free(bytes->byte);
+    gm_free(bytes->word);
     gm_free(bytes->norm);
     clear_rounding(&bytes->of_bytes);
     clear_rounding(&bytes->of_words);
@@ -269,12 +263,6 @@ static int32_t dot_of_words(const int16_t *a, const int16_t *b, size_t dim)
     return 0;
 }
 #endif
-
-void gm_bytes_fetch(const gm_bytes *bytes, size_t i)
-{
-    const int16_t *word = bytes->word + i * bytes->dim;
-    for (size_t c = 0; c < bytes->dim; c += 32) __builtin_prefetch(word + c);
-}
 
 double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j)
 {

@@ -66,7 +66,4 @@ double gm_bytes_slack(const gm_bytes *bytes, size_t i);
 /* The least that the squared distance of the points at places i and j can be, by words. */
 double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j);
 
-/* Fetch the words of place i, which are needed soon. */
-void gm_bytes_fetch(const gm_bytes *bytes, size_t i);
-
 #endif

@@ -27,7 +27,8 @@ static bool has_amx(void)
 static gm_isa find_best(void)
 {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return GM_ISA_PORTABLE;
-    if (!__builtin_cpu_supports("avx512f")) return GM_ISA_AVX2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq"))
+        return GM_ISA_AVX2;
     return has_amx() ? GM_ISA_AMX : GM_ISA_AVX512F;
 }
 #else

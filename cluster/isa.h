@@ -10,8 +10,8 @@
 typedef enum gm_isa {
     GM_ISA_PORTABLE, /* what the compiler was allowed to use */
     GM_ISA_AVX2,     /* and FMA */
-    GM_ISA_AVX512F,
-    GM_ISA_AMX /* tiles of bfloat16 and of bytes; asks the kernel for leave to use them */
+    GM_ISA_AVX512F,  /* and DQ */
+    GM_ISA_AMX       /* tiles of bfloat16 and of bytes; asks the kernel for leave to use them */
 } gm_isa;
 
 /* The best that this processor has, but no better than the environment's GM_KERNELS names, which

@@ -18,11 +18,10 @@ enum {
     LEAST_POINTS = 1024,
     MOST_K = 64,
     GATHERED = 4096,
-    MOST_DECIDED = 96, /* of a short list, by words */
-    AHEAD = 2,         /* entries of a list */
-    AHEAD_ROWS = 2 * GM_BYTES_ROWS,
-
-    GIVEN_UP = 8 /* not for these points, where a list in so many overflows */
+    MOST_DECIDED = 96,              /* of a short list, by words */
+    AHEAD_ROWS = 2 * GM_BYTES_ROWS, /* two threads take blocks in turn */
+    TOGETHER = 64,                  /* places whose lists are decided together */
+    GIVEN_UP = 8                    /* not for these points, where a list in so many overflows */
 };
 
 typedef struct byte_search {
@@ -175,24 +174,69 @@ static gm_status propose(byte_search *search, gm_progress *progress, gm_error *e
 
 /* ---- deciding ---- */
 
-/* The k-1 nearest others of place q into best, if its list can be shown to hold them. */
-static bool decide(byte_search *search, size_t q, size_t want, gm_neighbour *best)
+/* What the lists of some places that follow one another have in common: their points are gone
+ * through once, each against all that list it, so that its words are fetched once. */
+typedef struct common {
+    uint32_t *head;  /* (N) of a chain of entries that name this place, + 1; all 0 between uses */
+    uint32_t *named; /* (TOGETHER room) the places that are named */
+    uint32_t *next;  /* (TOGETHER room) chains of entries, + 1 */
+    double *least;   /* (TOGETHER room) the least that the point of each entry can be away */
+} common;
+
+static bool make_common(common *c, const gm_shortlist *lists)
 {
-    const gm_bytes *b = &search->bytes;
-    const uint32_t *order = search->order;
-    gm_shortlist *lists = &search->lists;
-    gm_neighbour near[MOST_DECIDED]; /* by the least that they can be away */
-    const gm_candidate *list = lists->list + q * lists->room;
-    size_t n = 0, n_near = 0;
-    gm_shortlist_trim(lists, q);
-    if (lists->limit[q] < 0) return false;
-    for (size_t i = 0; i < lists->n_listed[q]; i++) {
-        if (i + AHEAD < lists->n_listed[q]) gm_bytes_fetch(b, gm_candidate_index(list[i + AHEAD]));
-        const uint32_t other = gm_candidate_index(list[i]);
-        const gm_neighbour it = {gm_bytes_least(b, q, other), other};
-        gm_neighbour_insert(near, &n_near, MOST_DECIDED, it);
+    const size_t n = TOGETHER * lists->room;
+    c->head = gm_alloc(lists->bytes->n, sizeof *c->head);
+    c->named = gm_alloc(n, sizeof *c->named);
+    c->next = gm_alloc(n, sizeof *c->next);
+    c->least = gm_alloc(n, sizeof *c->least);
+    return c->head && c->named && c->next && c->least;
+}
+
+static void clear_common(common *c)
+{
+    gm_free(c->head);
+    gm_free(c->named);
+    gm_free(c->next);
+    gm_free(c->least);
+}
+
+/* least of all entries of the lists of places [first, end). */
+static void find_least(common *c, const gm_shortlist *lists, size_t first, size_t end)
+{
+    const size_t room = lists->room;
+    size_t n_named = 0;
+    for (size_t q = first; q < end; q++)
+        for (size_t i = 0; i < lists->n_listed[q]; i++) {
+            const uint32_t other = gm_candidate_index(lists->list[q * room + i]);
+            const size_t entry = (q - first) * room + i;
+            if (c->head[other] == 0) c->named[n_named++] = other;
+            c->next[entry] = c->head[other];
+            c->head[other] = (uint32_t)entry + 1;
+        }
+    for (size_t m = 0; m < n_named; m++) {
+        const uint32_t other = c->named[m];
+        for (uint32_t entry = c->head[other]; entry != 0; entry = c->next[entry - 1])
+            c->least[entry - 1] = gm_bytes_least(lists->bytes, first + (entry - 1) / room, other);
+        c->head[other] = 0;
     }
-    double beyond = (double)lists->limit[q] - gm_bytes_slack(b, q); /* of what is not near */
+}
+
+/* The k-1 nearest others of place q into best, if its list, whose points are at least so far away,
+ * can be shown to hold them. */
+static bool decide(const byte_search *search, size_t q, const double *least, size_t want,
+                   gm_neighbour *best)
+{
+    const uint32_t *order = search->order;
+    const gm_shortlist *lists = &search->lists;
+    const gm_candidate *list = lists->list + q * lists->room;
+    gm_neighbour near[MOST_DECIDED]; /* by the least that they can be away */
+    size_t n = 0, n_near = 0;
+    if (lists->limit[q] < 0) return false;
+    for (size_t i = 0; i < lists->n_listed[q]; i++)
+        gm_neighbour_insert(near, &n_near, MOST_DECIDED,
+                            (gm_neighbour){least[i], gm_candidate_index(list[i])});
+    double beyond = (double)lists->limit[q] - gm_bytes_slack(&search->bytes, q);
     if (lists->n_listed[q] > n_near && near[n_near - 1].s < beyond) beyond = near[n_near - 1].s;
     for (size_t i = 0; i < n_near; i++) {
         if (n == want && best[want - 1].s < near[i].s) break;
@@ -204,17 +248,35 @@ static bool decide(byte_search *search, size_t q, size_t want, gm_neighbour *bes
     return n == want && best[want - 1].s < beyond;
 }
 
-/* Rows that can be certified; done (N) is true of their points. */
-static void decide_all(gm_knn *out, byte_search *search, bool *done)
+static void decide_some(gm_knn *out, byte_search *search, common *c, size_t first, bool *done)
 {
-    const size_t n = search->points->n, want = (size_t)out->k - 1;
-#pragma omp parallel for schedule(dynamic, 64)
-    for (size_t q = 0; q < n; q++) {
+    const size_t n = search->points->n, end = n - first < TOGETHER ? n : first + TOGETHER;
+    for (size_t q = first; q < end; q++) gm_shortlist_trim(&search->lists, q);
+    find_least(c, &search->lists, first, end);
+    for (size_t q = first; q < end; q++) {
         gm_neighbour best[MOST_K];
         const uint32_t i = search->order[q];
-        done[i] = decide(search, q, want, best);
+        done[i] = decide(search, q, c->least + (q - first) * search->lists.room, (size_t)out->k - 1,
+                         best);
         if (done[i]) gm_knn_write_row(out, i, i, best, search->points->metric);
     }
+}
+
+/* Rows that can be certified; done (N) is true of their points. */
+static gm_status decide_all(gm_knn *out, byte_search *search, bool *done, gm_error *err)
+{
+#pragma omp parallel
+    {
+        common c = {0};
+        const bool room = make_common(&c, &search->lists);
+        if (!room) atomic_store(&search->no_memory, true);
+#pragma omp for schedule(dynamic, 1)
+        for (size_t q = 0; q < search->points->n; q += TOGETHER)
+            if (room) decide_some(out, search, &c, q, done);
+        clear_common(&c);
+    }
+    return atomic_load(&search->no_memory) ? gm_fail(err, GM_EMEM, "no memory for neighbour lists")
+                                           : GM_OK;
 }
 
 gm_status gm_knn_by_bytes(gm_knn *out, const gm_points *points, uint32_t *todo, size_t *n_todo,
@@ -232,7 +294,7 @@ gm_status gm_knn_by_bytes(gm_knn *out, const gm_points *points, uint32_t *todo, 
     search.packed = gm_alloc2(GM_BYTES_COLS, search.bytes.dim, 1);
     if (!search.packed) GM_FAIL(GM_EMEM, "no memory for a block of columns");
     GM_TRY(propose(&search, progress, err));
-    if (!search.in_vain) decide_all(out, &search, done);
+    if (!search.in_vain) GM_TRY(decide_all(out, &search, done, err));
     for (size_t i = 0; i < n; i++)
         if (!done[i]) todo[(*n_todo)++] = (uint32_t)i;
 out:

@@ -26,6 +26,7 @@ enum {
     MOST_PLACES = INT32_MAX, /* points by dimensions, which lanes number in 32 bits */
     EVERY = 32               /* epochs between two looks at which is faster */
 };
+static const float NEVER = 1e-9f;       /* visits an epoch, of what fills a list of edges up */
 static const size_t FAR_APART = 100000; /* from so many points on places are fetched ahead */
 
 typedef struct descent {
@@ -33,7 +34,8 @@ typedef struct descent {
     size_t dim;              /* d */
     float *at;               /* (N,d) where the points are; the caller's */
     float *moved;            /* (N / GROUPS + 1, d) where those of the running group go */
-    uint32_t *to;            /* edges, group by group, in a group point by point: where to, */
+    uint32_t *to;            /* edges, group by group, in a group point by point, those of each
+                              * filled up to a multiple of GM_EDGES: where to, */
     float *rate;             /* and visits an epoch, in (0,1] */
     uint64_t *start;         /* (N+1) where those of each point begin, in that order */
     size_t place_of[GROUPS]; /* in that order of the first point of each group */
@@ -225,22 +227,36 @@ typedef struct most_edges {
     uint64_t of_point, of_block;
 } most_edges;
 
-/* Edges in the order in which they are gone through. */
-static void order_edges(descent *d)
+static uint64_t filled_up(uint64_t n_edges)
+{
+    return (n_edges + GM_EDGES - 1) / GM_EDGES * GM_EDGES;
+}
+
+/* Where edges go in the order in which they are gone through. */
+static void order_points(descent *d)
 {
     const gm_graph *graph = d->job->graph;
-    uint64_t e = 0;
     size_t place = 0;
     for (size_t group = 0; group < GROUPS; group++) {
         d->place_of[group] = place;
-        for (size_t i = group; i < graph->n; i += GROUPS) {
+        for (size_t i = group; i < graph->n; i += GROUPS, place++)
+            d->start[place + 1] =
+                d->start[place] + filled_up(graph->indptr[i + 1] - graph->indptr[i]);
+    }
+}
+
+static void order_edges(descent *d)
+{
+    const gm_graph *graph = d->job->graph;
+    for (size_t group = 0; group < GROUPS; group++)
+        for (size_t i = group, place = d->place_of[group]; i < graph->n; i += GROUPS, place++) {
+            uint64_t e = d->start[place];
             for (uint64_t from = graph->indptr[i]; from < graph->indptr[i + 1]; from++, e++) {
                 d->to[e] = graph->index[from];
                 d->rate[e] = graph->weight[from] / d->heaviest;
             }
-            d->start[++place] = e;
+            for (; e < d->start[place + 1]; e++) d->rate[e] = NEVER;
         }
-    }
 }
 
 /* Wherever a block begins. */
@@ -265,7 +281,7 @@ static bool make_thread_room(descent *d, size_t t, most_edges most)
     const int draws = d->job->negative_rate;
     d->steps[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->steps[t]);
     room->draws = gm_alloc(most.of_point, sizeof *room->draws);
-    room->due = gm_alloc(most.of_point, sizeof *room->due);
+    room->due = gm_alloc(most.of_point + GM_EDGES, sizeof *room->due);
     room->random = gm_alloc(gm_steps_most(most.of_point, draws), sizeof *room->random);
     if (d->job->density)
         d->inverse[t] = gm_alloc(gm_steps_most(most.of_block, draws), sizeof *d->inverse[t]);
@@ -278,9 +294,12 @@ static gm_status make_room(descent *d, size_t n_threads, gm_error *err)
     const gm_graph *graph = d->job->graph;
     const size_t n = graph->n;
     bool all = true;
-    d->to = gm_alloc(graph->indptr[n], sizeof *d->to);
-    d->rate = gm_alloc(graph->indptr[n], sizeof *d->rate);
     d->start = gm_alloc(n + 1, sizeof *d->start);
+    if (d->start) {
+        order_points(d);
+        d->to = gm_alloc(d->start[n], sizeof *d->to);
+        d->rate = gm_alloc(d->start[n], sizeof *d->rate);
+    }
     d->moved = gm_alloc2(n / GROUPS + 1, d->dim, sizeof *d->moved);
     d->steps = gm_alloc(n_threads, sizeof *d->steps);
     d->inverse = gm_alloc(n_threads, sizeof *d->inverse);

@@ -7,7 +7,12 @@
 
 #include <string.h>
 
-enum { TOGETHER = 16 }; /* steps copied at once, needed or not */
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define GM_X86 1
+#endif
+
+enum { TOGETHER = 16 }; /* steps copied, and random numbers drawn, at once, needed or not */
 
 size_t gm_steps_most(size_t n_edges, int draws_a_visit)
 {
@@ -41,7 +46,9 @@ static inline size_t count_draws(int32_t *restrict draws, const float *restrict 
     return (size_t)sum;
 }
 
-/* Places among the edges of those that are due; returns how many. */
+/* Places among the edges of those that are due, and room for GM_EDGES more; returns how many. */
+typedef size_t take_due_of(uint32_t *restrict due, const int32_t *restrict draws, size_t n);
+
 static inline size_t take_due(uint32_t *restrict due, const int32_t *restrict draws, size_t n)
 {
     size_t n_due = 0;
@@ -67,10 +74,11 @@ static inline gm_step push_by(uint64_t random, uint64_t others, uint32_t self)
     return (gm_step)(k << 1 | 1);
 }
 
-/* n pushes, and one more where n is odd. */
+/* n pushes, and some more. */
 static inline void draw_random(gm_step *random, size_t n, uint64_t others, uint32_t self,
                                uint64_t state)
 {
+    n = (n + TOGETHER - 1) / TOGETHER * TOGETHER;
     for (size_t i = 0; i < n; i += 2) {
         const uint64_t z = split_mix(state + (i / 2 + 1) * 0x9e3779b97f4a7c15u);
         random[i] = push_by(z & UINT32_MAX, others, self);
@@ -79,12 +87,13 @@ static inline void draw_random(gm_step *random, size_t n, uint64_t others, uint3
 }
 
 static inline size_t list_body(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
-                               const gm_edge_list *edges, uint32_t self, uint64_t state)
+                               const gm_edge_list *edges, uint32_t self, uint64_t state,
+                               take_due_of *take)
 {
     size_t n = 0, drawn = 0;
     const size_t n_draws = count_draws(room->draws, edges->rate, edges->n, (float)plan->epoch,
                                        (float)plan->draws_a_visit);
-    const size_t n_due = take_due(room->due, room->draws, edges->n);
+    const size_t n_due = take(room->due, room->draws, edges->n);
     draw_random(room->random, n_draws, plan->n_points - 1, self, state);
     for (size_t d = 0; d < n_due; d++) {
         const uint32_t e = room->due[d];
@@ -101,31 +110,48 @@ static inline size_t list_body(gm_step *out, const gm_step_room *room, const gm_
 static size_t list_plain(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
                          const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
-    return list_body(out, room, plan, edges, self, state);
+    return list_body(out, room, plan, edges, self, state, take_due);
 }
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef GM_X86
 __attribute__((target("avx2,fma"))) static size_t list_avx2(gm_step *out, const gm_step_room *room,
                                                             const gm_step_plan *plan,
                                                             const gm_edge_list *edges,
                                                             uint32_t self, uint64_t state)
 {
-    return list_body(out, room, plan, edges, self, state);
+    return list_body(out, room, plan, edges, self, state, take_due);
 }
 
-__attribute__((target("avx512f"))) static size_t list_avx512(gm_step *out, const gm_step_room *room,
-                                                             const gm_step_plan *plan,
-                                                             const gm_edge_list *edges,
-                                                             uint32_t self, uint64_t state)
+__attribute__((target("avx512f,avx512dq"))) static inline size_t
+take_due_avx512(uint32_t *restrict due, const int32_t *restrict draws, size_t n)
 {
-    return list_body(out, room, plan, edges, self, state);
+    const __m512i zero = _mm512_setzero_si512(), next = _mm512_set1_epi32(GM_EDGES);
+    __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t n_due = 0;
+    for (size_t e = 0; e < n; e += GM_EDGES) {
+        const __mmask16 there = n - e < GM_EDGES ? (__mmask16)((1u << (n - e)) - 1) : 0xffff;
+        const __mmask16 is_due =
+            _mm512_mask_cmpge_epi32_mask(there, _mm512_maskz_loadu_epi32(there, draws + e), zero);
+        _mm512_storeu_si512(due + n_due, _mm512_maskz_compress_epi32(is_due, place));
+        n_due += (size_t)__builtin_popcount(is_due);
+        place = _mm512_add_epi32(place, next);
+    }
+    return n_due;
+}
+
+/* DQ: 64-bit products. */
+__attribute__((target("avx512f,avx512dq"))) static size_t
+list_avx512(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
+            const gm_edge_list *edges, uint32_t self, uint64_t state)
+{
+    return list_body(out, room, plan, edges, self, state, take_due_avx512);
 }
 #endif
 
 size_t gm_steps_list(gm_step *out, const gm_step_room *room, const gm_step_plan *plan,
                      const gm_edge_list *edges, uint32_t self, uint64_t state)
 {
-#if defined(__x86_64__) && defined(__GNUC__)
+#ifdef GM_X86
     if (plan->isa >= GM_ISA_AVX512F) return list_avx512(out, room, plan, edges, self, state);
     if (plan->isa == GM_ISA_AVX2) return list_avx2(out, room, plan, edges, self, state);
 #endif

@@ -132,7 +132,7 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
     if (n == 0 || d == 0)
         return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);
 
-    p.at = n <= SIZE_MAX / sizeof *p.at / p.dim ? gm_pages_alloc(n * p.dim * sizeof *p.at) : NULL;
+    p.at = gm_alloc2(n, p.dim, sizeof *p.at);
     p.norm = gm_alloc(n, sizeof *p.norm);
     if (p.at == NULL || p.norm == NULL)
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
@@ -179,7 +179,7 @@ gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, s
 
 void gm_points_clear(gm_points *points)
 {
-    gm_pages_free(points->at, points->n * points->dim * sizeof *points->at);
+    gm_free(points->at);
     gm_free(points->norm);
     *points = (gm_points){0};
 }

@@ -25,7 +25,8 @@ static void make(made *m)
     }
     m->edges = (gm_edge_list){EDGES, m->to, m->rate};
     m->room = (gm_step_room){gm_alloc(EDGES, sizeof *m->room.draws),
-                             gm_alloc(EDGES, sizeof *m->room.due), gm_alloc(MOST, sizeof(gm_step))};
+                             gm_alloc(EDGES + GM_EDGES, sizeof *m->room.due),
+                             gm_alloc(MOST, sizeof(gm_step))};
 }
 
 static void clear(made *m)
