@@ -84,10 +84,10 @@ VECTORS static void measure(const float *f, const float *middle, size_t dim, dou
 /* The whole numbers nearest to x / scale, and what they lost, squared, added to *lost. */
 VECTORS static inline __m256i round_values(__m512d x, __m512d scale, __m512d inverse, __m512d *lost)
 {
-    const __m512d whole = _mm512_roundscale_pd(_mm512_mul_pd(x, inverse), 0);
-    const __m512d rest = _mm512_fnmadd_pd(scale, whole, x);
+    const __m256i whole = _mm512_cvtpd_epi32(_mm512_mul_pd(x, inverse));
+    const __m512d rest = _mm512_fnmadd_pd(scale, _mm512_cvtepi32_pd(whole), x);
     *lost = _mm512_fmadd_pd(rest, rest, *lost);
-    return _mm512_cvtpd_epi32(whole);
+    return whole;
 }
 
 /* The same of 16. */

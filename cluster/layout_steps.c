@@ -129,7 +129,7 @@ take_due_avx512(uint32_t *restrict due, const int32_t *restrict draws, size_t n)
     __m512i place = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     size_t n_due = 0;
     for (size_t e = 0; e < n; e += GM_EDGES) {
-        const __mmask16 there = n - e < GM_EDGES ? (__mmask16)((1u << (n - e)) - 1) : 0xffff;
+        const __mmask16 there = (__mmask16)(n - e < GM_EDGES ? (1u << (n - e)) - 1 : 0xffffu);
         const __mmask16 is_due =
             _mm512_mask_cmpge_epi32_mask(there, _mm512_maskz_loadu_epi32(there, draws + e), zero);
         _mm512_storeu_si512(due + n_due, _mm512_maskz_compress_epi32(is_due, place));
