@@ -278,6 +278,7 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
         gm_stages_end(&a->stages, "keywords");
     } else {
         gm_warn(GM_NO_WORDS ": clusters get no keywords");
+        GM_TRY(gm_languages_find(&a->words.languages, trace, &a->usage, NULL, NULL, err));
     }
     GM_TRY(name_all(a, options, err));
     gm_stages_end(&a->stages, "keywords");

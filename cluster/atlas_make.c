@@ -50,24 +50,27 @@ static gm_status put_documents(gm_atlas *atlas, gm_arena *arena, const gm_analys
     return GM_OK;
 }
 
-/* The script of each text, the first document of each kind, and where documents leave the
- * condensed tree. */
+/* The script and the language of each text, the first document of each kind, and where documents
+ * leave the condensed tree. */
 static gm_status put_places(gm_atlas *atlas, gm_arena *arena, const gm_analysis *a, gm_error *err)
 {
     const size_t n = a->usage.n;
     const gm_condensed *tree = &a->clustering.tree;
+    const gm_languages *spoken = &a->words.languages;
     uint16_t *script = gm_arena_alloc(arena, n, sizeof *script);
     const char **script_name = gm_arena_alloc(arena, GM_N_SCRIPTS, sizeof *script_name);
+    uint16_t *language = gm_arena_alloc(arena, n, sizeof *language);
     uint32_t *first = gm_arena_alloc(arena, n, sizeof *first);
     uint32_t *node = gm_arena_alloc(arena, n, sizeof *node);
     double *lambda = gm_arena_alloc(arena, n, sizeof *lambda);
-    if (!script || !script_name || !first || !node || !lambda) return no_memory(err);
+    if (!script || !script_name || !language || !first || !node || !lambda) return no_memory(err);
     for (int s = 0; s < GM_N_SCRIPTS; s++) script_name[s] = gm_script_name((gm_script)s);
     for (size_t i = 0; i < n; i++) {
         size_t at = a->usage.place[i];
         uint32_t p = a->distinct.point[i];
         bool none = p == GM_NO_POINT;
         if (a->words.script) script[at] = a->words.script[i];
+        if (spoken->code) language[at] = spoken->code[i];
         first[at] = none ? GM_ATLAS_NONE : a->usage.place[a->distinct.first[p]];
         node[at] = none ? GM_ATLAS_NONE : tree->point_cluster[p];
         lambda[at] = none ? 0 : tree->point_lambda[p];
@@ -75,6 +78,9 @@ static gm_status put_places(gm_atlas *atlas, gm_arena *arena, const gm_analysis 
     atlas->n_scripts = a->words.script ? GM_N_SCRIPTS : 0;
     atlas->script_name = script_name;
     atlas->script = script;
+    atlas->n_languages = spoken->n;
+    atlas->language_name = spoken->name;
+    atlas->language = language;
     atlas->first = first;
     atlas->node = node;
     atlas->lambda = lambda;

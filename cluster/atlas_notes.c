@@ -31,6 +31,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     static const char *const stop[] = {"both", "english", "russian", "none"};
     const gm_umap_options *umap = &options->umap;
     const gm_hdbscan_options *hdbscan = &analysis->hdbscan;
+    const gm_languages *spoken = &analysis->words.languages;
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
     gm_json_put_string(&out, "usage", usage[options->usage]);
@@ -66,6 +67,10 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_bool(&out, "allow_single_cluster", hdbscan->allow_single_cluster);
     gm_json_put_string(&out, "keywords", keywords[options->naming.method]);
     gm_json_put_string(&out, "keywords_from", gm_words_basis_name(analysis->words.basis));
+    gm_json_put_string(&out, "languages_from",
+                       spoken->code == NULL ? "none"
+                       : spoken->given      ? "corpus"
+                                            : gm_words_basis_name(analysis->words.basis));
     gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
     gm_json_put_bool(&out, "stems", options->naming.stems);
     if (analysis->recut_of) gm_json_put_string(&out, "recut_of", analysis->recut_of);
@@ -236,6 +241,9 @@ static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_at
     if (atlas->n_scripts > 0)
         GM_TRY(put_noise_by(out, "noise_by_script", atlas, atlas->script, atlas->script_name,
                             atlas->n_scripts, err));
+    if (atlas->n_languages > 0)
+        GM_TRY(put_noise_by(out, "noise_by_language", atlas, atlas->language, atlas->language_name,
+                            atlas->n_languages, err));
     put_figure(out, "trustworthiness", a->map.trustworthiness);
     put_figure(out, "continuity", a->map.continuity);
     put_figure(out, "neighbours_kept", a->map.preserved);

@@ -130,7 +130,12 @@ static void say_noise(gm_json_out *out, const gm_atlas *atlas)
     say(out, v, "noise", "%.1f %% of the documents are in no cluster%s", 100 * share,
         v == GM_VERDICT_DOUBT ? "; lower --min-samples, or take what clusters say for a part" : "");
     say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets, share);
-    say_noise_of(out, "script", atlas, atlas->script, atlas->script_name, atlas->n_scripts, share);
+    if (atlas->n_languages > 0) /* which tell scripts apart as well */
+        say_noise_of(out, "language", atlas, atlas->language, atlas->language_name,
+                     atlas->n_languages, share);
+    else
+        say_noise_of(out, "script", atlas, atlas->script, atlas->script_name, atlas->n_scripts,
+                     share);
 }
 
 /* ---- stability ---- */

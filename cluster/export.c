@@ -27,9 +27,15 @@ static const char *script_of(const gm_atlas *a, size_t i)
     return a->n_scripts > 0 ? a->script_name[a->script[i]] : "";
 }
 
+static const char *language_of(const gm_atlas *a, size_t i)
+{
+    return a->n_languages > 0 ? a->language_name[a->language[i]] : "";
+}
+
 static void write_csv(FILE *to, const gm_atlas *a)
 {
-    fputs("id,sha,subset,script,n_tokens,x,y,cluster,cluster_name,probability,outlier\r\n", to);
+    fputs("id,sha,subset,script,n_tokens,x,y,cluster,cluster_name,probability,outlier,language\r\n",
+          to);
     for (size_t i = 0; i < a->n; i++) {
         char hex[65];
         int32_t c = a->cluster[i];
@@ -42,7 +48,9 @@ static void write_csv(FILE *to, const gm_atlas *a)
         fprintf(to, ",%u,%.9g,%.9g,%d,", a->n_tokens[i], (double)a->xy[2 * i],
                 (double)a->xy[2 * i + 1], c);
         gm_csv_put(to, c >= 0 ? a->name[c] : "");
-        fprintf(to, ",%.9g,%.9g\r\n", (double)a->probability[i], (double)a->outlier[i]);
+        fprintf(to, ",%.9g,%.9g,", (double)a->probability[i], (double)a->outlier[i]);
+        gm_csv_put(to, language_of(a, i));
+        fputs("\r\n", to);
     }
 }
 
@@ -75,6 +83,7 @@ static void put_document(gm_json_out *out, const gm_atlas *a, size_t i)
     gm_json_put_string(out, "sha", hex);
     gm_json_put_string(out, "subset", a->n_subsets > 0 ? a->subset_name[a->subset[i]] : NULL);
     gm_json_put_string(out, "script", a->n_scripts > 0 ? script_of(a, i) : NULL);
+    gm_json_put_string(out, "language", a->n_languages > 0 ? language_of(a, i) : NULL);
     gm_json_put_u64(out, "n_tokens", a->n_tokens[i]);
     gm_json_put_f64(out, "x", (double)a->xy[2 * i]);
     gm_json_put_f64(out, "y", (double)a->xy[2 * i + 1]);

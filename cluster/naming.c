@@ -12,6 +12,7 @@ void gm_naming_clear(gm_words_of *words)
     gm_bag_clear(&words->counts);
     gm_vocabulary_free(words->vocabulary);
     gm_free(words->script);
+    gm_languages_clear(&words->languages);
     *words = (gm_words_of){0};
 }
 
@@ -72,6 +73,7 @@ gm_status gm_naming_read(gm_words_of *out, gm_trace *trace, const gm_usage *usag
     if (words.script == NULL) GM_FAIL(GM_EMEM, "no memory for the scripts of %zu texts", n);
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) words.script[i] = (uint16_t)gm_script_of(text[i], n_bytes[i]);
+    GM_TRY(gm_languages_find(&words.languages, trace, usage, text, n_bytes, err));
     GM_TRY(gm_vocabulary_create(&words.vocabulary, err));
     GM_TRY(gm_bag_count(&words.counts, words.vocabulary, false, text, n_bytes, n, &how, err));
     *out = words;

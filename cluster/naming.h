@@ -6,6 +6,7 @@
 #ifndef GM_NAMING_H
 #define GM_NAMING_H
 
+#include "cluster/languages.h"
 #include "cluster/points.h"
 #include "cluster/usage.h"
 #include "formats/atlas.h"
@@ -53,6 +54,7 @@ typedef struct gm_words_of {
     gm_vocabulary *vocabulary;
     gm_bag counts;    /* (N) rows */
     uint16_t *script; /* (N) gm_script of each text */
+    gm_languages languages;
 } gm_words_of;
 
 /* Read and count the texts: gm_words_read_texts. Errors: its own, GM_EMEM; everything is empty

@@ -67,6 +67,10 @@ static uint32_t script_of(const gm_atlas *atlas, size_t i)
 {
     return atlas->script[i];
 }
+static uint32_t language_of(const gm_atlas *atlas, size_t i)
+{
+    return atlas->language[i];
+}
 static uint32_t tokens_of(const gm_atlas *atlas, size_t i)
 {
     return atlas->n_tokens[i];
@@ -101,6 +105,12 @@ static gm_status put_places(gm_html *page, const gm_atlas *atlas, const square *
     return GM_OK;
 }
 
+/* Known, and few enough for a byte each. */
+static bool has_languages(const gm_atlas *atlas)
+{
+    return atlas->language && atlas->n_languages > 0 && atlas->n_languages <= 256;
+}
+
 static gm_status put_documents(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
     static const struct {
@@ -108,14 +118,17 @@ static gm_status put_documents(gm_html *page, const gm_atlas *atlas, gm_error *e
         size_t width; /* bytes */
         document_value *value;
     } column[] = {
-        {"cluster", 2, cluster_of}, {"subset", 2, subset_of},           {"tokens", 4, tokens_of},
-        {"outlier", 1, outlier_of}, {"probability", 1, probability_of}, {"script", 1, script_of},
+        {"cluster", 2, cluster_of},   {"subset", 2, subset_of},           {"tokens", 4, tokens_of},
+        {"outlier", 1, outlier_of},   {"probability", 1, probability_of}, {"script", 1, script_of},
+        {"language", 1, language_of},
     };
-    const size_t n_columns = sizeof column / sizeof *column - (atlas->script == NULL);
+    const size_t n_columns = sizeof column / sizeof *column;
     uint8_t *bytes = gm_alloc(atlas->n, 4);
     if (bytes == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu documents", atlas->n);
     for (size_t c = 0; c < n_columns; c++) {
         size_t width = column[c].width;
+        if (column[c].value == script_of && atlas->script == NULL) continue;
+        if (column[c].value == language_of && !has_languages(atlas)) continue;
         for (size_t i = 0; i < atlas->n; i++)
             put_le(bytes + width * i, width, column[c].value(atlas, i));
         (void)gm_html_data(page, column[c].id, bytes, width * atlas->n);
@@ -334,6 +347,8 @@ static gm_status put_meta(gm_html *page, const gm_atlas *atlas, const square *s,
     gm_json_close_array(&out);
     put_groups(&out, "subsets", atlas->subset_name, atlas->n_subsets);
     put_groups(&out, "scripts", atlas->script_name, atlas->script ? atlas->n_scripts : 0);
+    put_groups(&out, "languages", atlas->language_name,
+               has_languages(atlas) ? atlas->n_languages : 0);
     put_columns(&out, documents);
     put_tree(&out, atlas, &tree);
     put_scale(&out, "sequential", gm_colour_sequential, 0);

@@ -10,6 +10,7 @@
  *   tokens       u32 (N)
  *   probability, outlier  u8 (N)  0..255 for 0..1
  *   script       u8 (N)       absent when not known
+ *   language     u8 (N)       likewise
  *   usage        u16 (C+1,D)  v = usageMost * (q/4095)^2, multiples of the uniform rate; the last
  *                             row is the corpus
  *   important    u8 (C,D)     0 or 1

@@ -3,11 +3,13 @@
  * Sizes: N documents, C clusters, L MoE layers, E experts, S subsets, R nodes of the condensed
  * tree, D dimensions in which clusters were found.
  *
- * Schema 3; what it has beyond schema 1 is marked +, beyond schema 2 ++. Files of schemas 1 and 2
- * are read as well, and say of that "not known": NaN, GM_ATLAS_NONE, -1, "".
+ * Schema 4; what it has beyond schema 1 is marked +, beyond schema 2 ++, beyond schema 3 +++. Files
+ * of schemas 1 to 3 are read as well, and say of that "not known": NaN, GM_ATLAS_NONE, -1, "".
  *   /samples/xy f32 (N,2); cluster i32 (N), -1 noise; probability, outlier f32 (N);
  *            subset enum (N); id, sha text of 64 bytes (N); n_tokens u32 (N);
  *            + script enum (N): of most letters of the text, names in /script_name;
+ *            +++ language enum (N): as the corpus named it or as it was guessed from the text,
+ *            names in /language_name, most documents first;
  *            + first u32 (N): the first document that uses the experts exactly alike (mostly
  *            the document itself); none for one without a counted choice;
  *            + node u32, lambda f64 (N): where it leaves the condensed tree;
@@ -31,7 +33,7 @@
  *   + /condensed/parent, size u32, birth f64, cluster i32 (R): HDBSCAN's condensed tree; node 0
  *            is the root, parents come first; size in documents; cluster -1: not chosen itself;
  *            keywords text (R,10) of all documents below the node
- *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /node,
+ *   /layer, /expert, /document, /cluster, /keyword, /example, /subset, /script, /language, /node,
  *            /bound (N+1), /merge (N-1), /edge, /pair (2), /place (N or 0), /axis (D): dimension
  *            scales; /layer holds model layers
  *   /parameters, /quality: an attribute for each figure, and all of them as `json`
@@ -42,7 +44,7 @@
 
 #include "base/base.h"
 
-#define GM_ATLAS_SCHEMA 3
+#define GM_ATLAS_SCHEMA 4
 
 enum {
     GM_N_KEYWORDS = 10,
@@ -60,6 +62,7 @@ enum {
 typedef struct gm_atlas {
     size_t n, n_clusters, n_subsets;   /* N, C, S */
     size_t n_scripts, n_nodes;         /* + R; both 0 when not known */
+    size_t n_languages;                /* +++ 0 when not known */
     int n_layers, n_experts, n_chosen; /* L, E, K */
     int cluster_dim;                   /* ++ D; at most 2: clusters were found on the map */
     const int *layer_of_moe;           /* (L) */
@@ -74,6 +77,8 @@ typedef struct gm_atlas {
     const char *const *subset_name;     /* (S) */
     const uint16_t *script;             /* + (N) below n_scripts */
     const char *const *script_name;     /* + (n_scripts) */
+    const uint16_t *language;           /* +++ (N) below n_languages */
+    const char *const *language_name;   /* +++ (n_languages) */
     const uint32_t *first;              /* + (N) */
     const uint32_t *node;               /* + (N) below R or GM_ATLAS_NONE */
     const double *lambda;               /* + (N) */

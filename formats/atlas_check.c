@@ -178,6 +178,9 @@ static gm_status check_places(const gm_atlas *a, hid_t file, gm_error *err)
         if (a->script[i] > 0 && a->script[i] >= a->n_scripts)
             return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in script %u of %zu", i,
                               a->script[i], a->n_scripts);
+        if (a->language[i] > 0 && a->language[i] >= a->n_languages)
+            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in language %u of %zu", i,
+                              a->language[i], a->n_languages);
         if (first != GM_ATLAS_NONE && (first >= a->n || a->first[first] != first))
             return gm_h5_fail(err, GM_EFORMAT, file,
                               "'/samples/first' is %u at %zu, which is not the first of its kind",

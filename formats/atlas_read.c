@@ -72,6 +72,7 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *
     }
     atlas->cluster_dim = 2;
     if (*schema >= 3) GM_TRY(read_dimensions(file, atlas, err));
+    if (*schema >= 4) GM_TRY(rows_of(file, "/language_name", &atlas->n_languages, err));
     if (atlas->n >= UINT32_MAX || atlas->n_clusters > INT32_MAX || atlas->n_subsets > UINT16_MAX)
         status = gm_h5_fail(err, GM_ESHAPE, file,
                             "%zu documents, %zu clusters, %zu subsets are too many", atlas->n,

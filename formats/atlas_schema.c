@@ -74,6 +74,9 @@ const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS] = {
     {"/condensed/keywords", GM_H5_TEXT, "RW", AT(node_keyword), GM_ATLAS_TEXTS, NULL, 2},
     {"/samples/space", GM_H5_F32, "QZ", AT(space), GM_ATLAS_PLAIN,
      "place where clusters were found, when that is not the map", 3},
+    {"/language_name", GM_H5_TEXT, "I", AT(language_name), GM_ATLAS_TEXTS, NULL, 4},
+    {"/samples/language", GM_H5_U16, "N", AT(language), GM_ATLAS_LANGUAGE,
+     "index into /language_name", 4},
 };
 
 const gm_atlas_text gm_atlas_texts[GM_ATLAS_N_TEXTS] = {
@@ -101,6 +104,7 @@ uint64_t gm_atlas_size(const gm_atlas *atlas, char letter)
     case 'G': return atlas->n_edges;
     case 'R': return atlas->n_nodes;
     case 'H': return atlas->n_scripts;
+    case 'I': return atlas->n_languages;
     case 'W': return GM_N_KEYWORDS;
     case 'X': return GM_N_EXAMPLES;
     case 'Q': return atlas->cluster_dim > 2 ? atlas->n : 0;
@@ -119,6 +123,7 @@ static const char *scale_of(char letter)
     case 'E': return "/expert";
     case 'R': return "/node";
     case 'H': return "/script";
+    case 'I': return "/language";
     case 'W': return "/keyword";
     case 'X': return "/example";
     case 'M': return "/bound";
@@ -158,8 +163,8 @@ void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n)
         for (size_t i = 0; i < n; i++) ((float *)at)[i] = NAN;
     else if (column->type == GM_H5_F64)
         for (size_t i = 0; i < n; i++) ((double *)at)[i] = (double)NAN;
-    else /* -1, GM_ATLAS_NONE; of the scripts the first */
-        memset(at, column->kind == GM_ATLAS_SCRIPT ? 0 : 0xFF, n * gm_h5_type_size(column->type));
+    else /* -1, GM_ATLAS_NONE; of scripts and languages the first */
+        memset(at, column->kind >= GM_ATLAS_SCRIPT ? 0 : 0xFF, n * gm_h5_type_size(column->type));
 }
 
 void gm_atlas_fold(gm_sha256 *hash, const char *name, const uint8_t digest[32])

@@ -13,21 +13,23 @@ typedef enum gm_atlas_kind {
     GM_ATLAS_TEXTS,  /* an array of C strings, 64 bytes each */
     GM_ATLAS_SHA,    /* (N,32) bytes, as 64 hex digits each */
     GM_ATLAS_SUBSET, /* u16 numbers, shown as an enum of the subsets */
-    GM_ATLAS_SCRIPT  /* the same of the scripts */
+    GM_ATLAS_SCRIPT, /* the same of the scripts */
+    GM_ATLAS_LANGUAGE
 } gm_atlas_kind;
 
 typedef struct gm_atlas_column {
     const char *name;
     gm_h5_type type;
-    const char *shape; /* N C S L E R; 2; W keywords; X examples; H scripts; G edges; M N+1; P N-1;
-                          Z dimensions of clusters, Q N or, when they are those of the map, 0 */
-    size_t member;     /* offset in gm_atlas */
+    const char
+        *shape; /* N C S L E R; 2; W keywords; X examples; H scripts; I languages; G edges; M N+1; P
+                   N-1; Z dimensions of clusters, Q N or, when they are those of the map, 0 */
+    size_t member; /* offset in gm_atlas */
     gm_atlas_kind kind;
     const char *about;
     int since; /* the schema that brought it */
 } gm_atlas_column;
 
-enum { GM_ATLAS_N_COLUMNS = 48 };
+enum { GM_ATLAS_N_COLUMNS = 50 };
 extern const gm_atlas_column gm_atlas_columns[GM_ATLAS_N_COLUMNS];
 
 /* Root attributes that are texts, and those of /parameters and /quality. */

@@ -45,6 +45,7 @@ static gm_status make_scales(hid_t file, const gm_atlas *atlas, gm_error *err)
     GM_TRY(gm_h5_make_scale(file, "/example", count, GM_N_EXAMPLES, "0 is the best", err));
     GM_TRY(gm_h5_make_length(file, "/subset", atlas->n_subsets, err));
     GM_TRY(gm_h5_make_length(file, "/script", atlas->n_scripts, err));
+    GM_TRY(gm_h5_make_length(file, "/language", atlas->n_languages, err));
     GM_TRY(gm_h5_make_length(file, "/node", atlas->n_nodes, err));
     GM_TRY(gm_h5_make_length(file, "/bound", atlas->n + 1, err));
     GM_TRY(gm_h5_make_length(file, "/merge", gm_atlas_size(atlas, 'P'), err));
@@ -117,7 +118,8 @@ static gm_status make_unknown(const gm_atlas_column *column, const void *at, siz
 {
     *out = NULL;
     if (n == 0 || at != NULL) return GM_OK;
-    if (column->since != 2) return gm_fail(err, GM_EARG, "atlas without '%s'", column->name);
+    if (column->since != 2 && column->since != 4)
+        return gm_fail(err, GM_EARG, "atlas without '%s'", column->name);
     size_t item = column->type == GM_H5_TEXT ? sizeof(char *) : gm_h5_type_size(column->type);
     *out = gm_alloc(n, item);
     if (*out == NULL) return gm_fail(err, GM_EMEM, "no memory to write '%s'", column->name);
@@ -163,6 +165,8 @@ static gm_status write_column(hid_t file, const gm_atlas_column *column, const g
         layout.stored = gm_h5_type_make_enum(GM_H5_U16, atlas->subset_name, atlas->n_subsets);
     if (column->kind == GM_ATLAS_SCRIPT)
         layout.stored = gm_h5_type_make_enum(GM_H5_U16, atlas->script_name, atlas->n_scripts);
+    if (column->kind == GM_ATLAS_LANGUAGE)
+        layout.stored = gm_h5_type_make_enum(GM_H5_U16, atlas->language_name, atlas->n_languages);
     GM_TRY(pack(column, at, (size_t)n, &packed, err));
     GM_TRY(gm_h5_write_all(file, &layout, packed ? packed : at, digest, err));
 out:

@@ -221,9 +221,10 @@ static gm_status put_obs(hid_t file, const gm_atlas *a, gm_arena *arena, gm_erro
 {
     gm_status status = GM_OK;
     hid_t group = H5I_INVALID_HID;
-    static const char *const column[] = {"cluster", "subset",   "probability",
-                                         "outlier", "n_tokens", "script"};
-    const size_t n_columns = a->n_scripts > 0 ? 6 : 5;
+    const char *column[7] = {"cluster", "subset", "probability", "outlier", "n_tokens"};
+    size_t n_columns = 5;
+    if (a->n_scripts > 0) column[n_columns++] = "script";
+    if (a->n_languages > 0) column[n_columns++] = "language";
     GM_TRY(make_group(file, "/obs", "dataframe", "0.2.0", &group, err));
     GM_TRY(put_text(group, "_index", "_index", err));
     GM_TRY(put_texts(group, "column-order", column, n_columns, err));
@@ -234,6 +235,9 @@ static gm_status put_obs(hid_t file, const gm_atlas *a, gm_arena *arena, gm_erro
     if (a->n_scripts > 0)
         GM_TRY(put_numbers_as_category(file, "/obs/script", a->script, a, a->script_name,
                                        a->n_scripts, arena, err));
+    if (a->n_languages > 0)
+        GM_TRY(put_numbers_as_category(file, "/obs/language", a->language, a, a->language_name,
+                                       a->n_languages, arena, err));
     GM_TRY(put_array(file, "/obs/probability", H5T_NATIVE_FLOAT, a->probability, a->n, 0, "array",
                      err));
     GM_TRY(put_array(file, "/obs/outlier", H5T_NATIVE_FLOAT, a->outlier, a->n, 0, "array", err));

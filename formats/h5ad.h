@@ -2,14 +2,11 @@
  *
  * Sizes: N documents, D = L*E.
  *
- *   obs       id as the index; cluster and subset (and script) categories, "noise" among them;
- *             probability, outlier, n_tokens
- *   obsm      X_umap f64 (N,2)
- *   obsp      connectivities: the neighbour graph (CSR)
- *   var       "layer:expert" as the index; layer, expert
- *   X         usage rates f32 (N,D), where they are given
- *   uns       neighbors (where connectivities are), gm_parameters, gm_quality as JSON texts,
- *             gm_digest
+ *   obs       id as the index; cluster and subset (script and language where known) categories,
+ * "noise" among them; probability, outlier, n_tokens obsm      X_umap f64 (N,2) obsp
+ * connectivities: the neighbour graph (CSR) var       "layer:expert" as the index; layer, expert X
+ * usage rates f32 (N,D), where they are given uns       neighbors (where connectivities are),
+ * gm_parameters, gm_quality as JSON texts, gm_digest
  *
  * Source: anndata's on-disk format, "dataframe" 0.2.0, "csr_matrix" 0.1.0, "categorical" 0.2.0.
  */

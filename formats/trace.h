@@ -12,6 +12,8 @@
  *   /samples/offset     u64 (N+1)     document i has tokens offset[i] .. offset[i+1]-1
  *   /samples/id, sha    text of 64 bytes (N); subset enum (N); n_tokens, bad u32 (N);
  *                       truncated u8 (N)
+ *   /samples/language   text of 64 bytes (N), optional: as the corpus's records name it; ""
+ *                       where one does not
  *   /samples/counts     u32 (N,L,E)   always there; per layer they sum to
  *                       (n_tokens - bad) * K
  *   /text/bytes u8, /text/offset u64 (N+1), optional
@@ -48,7 +50,7 @@ typedef struct gm_trace_info {
     int n_layers, n_experts, n_chosen; /* L, E, K */
     const int *layer_of_moe;           /* (L) */
     gm_record_level level;
-    bool has_text, has_spelling, has_nll;
+    bool has_text, has_spelling, has_language, has_nll;
     double logits_rate; /* share of tokens whose logits are kept */
     const char *model;  /* folder's last part, or the name given */
     const char *architecture, *family;
@@ -79,8 +81,9 @@ typedef struct gm_trace_samples {
     const uint16_t *subset; /* (N) index into subset_name */
     size_t n_subsets;
     const char *const *subset_name;
-    const char *const *id; /* (N) */
-    const uint8_t *sha;    /* (N,32) */
+    const char *const *id;       /* (N) */
+    const uint8_t *sha;          /* (N,32) */
+    const char *const *language; /* (N); NULL when the trace has none */
 } gm_trace_samples;
 
 /* Open a trace: one file, an index made by `merge --index`, or a folder of shards.
@@ -168,9 +171,10 @@ typedef struct gm_trace_document {
     const char *id; /* at most 63 bytes are kept: the tail, which tells most */
     uint8_t sha[32];
     const char *subset;
-    uint32_t n_rows;   /* rows in the token arrays, template tokens included */
-    uint32_t n_tokens; /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
-    uint32_t bad;      /* counted tokens whose row is bad */
+    const char *language; /* unless !info->has_language */
+    uint32_t n_rows;      /* rows in the token arrays, template tokens included */
+    uint32_t n_tokens;    /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
+    uint32_t bad;         /* counted tokens whose row is bad */
     bool truncated;
     const char *text; /* the bytes of the kept tokens; NULL when left out */
     size_t n_text;

@@ -32,6 +32,7 @@ static gm_status write_samples(gm_trace_writer *w, const gm_trace *trace, gm_err
     GM_TRY(gm_trace_append_texts(&column[GM_COL_SUBSET_NAME], s->subset_name, s->n_subsets, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_N_TOKENS], s->n_tokens, n, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_BAD], s->bad, n, err));
+    if (s->language) GM_TRY(gm_trace_append_texts(&column[GM_COL_LANGUAGE], s->language, n, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_TRUNCATED], s->truncated, n, err));
     const gm_trace_skips *skips = &trace->skips;
     GM_TRY(gm_trace_append_texts(&column[GM_COL_SKIP_NAME], skips->name, skips->n, err));

@@ -10,7 +10,7 @@ typedef struct samples {
     uint32_t *n_tokens, *bad;
     uint8_t *truncated, *sha;
     uint16_t *subset;
-    const char **id;
+    const char **id, **language;
 } samples;
 
 static gm_status make_samples(gm_trace *trace, samples *s, gm_error *err)
@@ -24,7 +24,10 @@ static gm_status make_samples(gm_trace *trace, samples *s, gm_error *err)
     s->sha = gm_arena_alloc(arena, n, 32);
     s->subset = gm_arena_alloc(arena, n, sizeof *s->subset);
     s->id = gm_arena_alloc(arena, n, sizeof *s->id);
-    if (!s->offset || !s->n_tokens || !s->bad || !s->truncated || !s->sha || !s->subset || !s->id)
+    if (trace->head.info.has_language) s->language = gm_arena_alloc(arena, n, sizeof *s->language);
+    const bool all = s->language || !trace->head.info.has_language;
+    if (!all || !s->offset || !s->n_tokens || !s->bad || !s->truncated || !s->sha || !s->subset ||
+        !s->id)
         return gm_fail(err, GM_EMEM, "no memory for the %zu documents of '%s'", n,
                        trace->head.path);
     return GM_OK;
@@ -102,21 +105,31 @@ out:
     return status;
 }
 
+/* Texts of 64 bytes to out (N of the file). */
+static gm_status read_labels(gm_trace *trace, const gm_trace_file *f, gm_trace_column column,
+                             const char **out, gm_error *err)
+{
+    const char *const *label = NULL;
+    gm_h5_layout layout = gm_trace_layout(column, &f->sizes);
+    gm_status status =
+        gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &trace->arena, &label, NULL, err);
+    if (status == GM_OK && f->sizes.N > 0) memcpy(out, label, (size_t)f->sizes.N * sizeof *label);
+    return status;
+}
+
 static gm_status read_samples_of(gm_trace *trace, const gm_trace_file *f, uint64_t document,
                                  uint64_t token, samples *s, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n = (size_t)f->sizes.N;
-    const char *const *id = NULL;
-    gm_h5_layout layout = gm_trace_layout(GM_COL_ID, &f->sizes);
     GM_TRY(read_offsets(f, s->offset + document, token, err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_N_TOKENS], 0, n, s->n_tokens + document, err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_BAD], 0, n, s->bad + document, err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_TRUNCATED], 0, n, s->truncated + document, err));
     GM_TRY(read_shas(f, s->sha + 32 * document, err));
     GM_TRY(read_subsets(f, &trace->subsets, s->subset + document, err));
-    GM_TRY(gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &trace->arena, &id, NULL, err));
-    if (n > 0) memcpy(s->id + document, id, n * sizeof *id);
+    GM_TRY(read_labels(trace, f, GM_COL_ID, s->id + document, err));
+    if (s->language) GM_TRY(read_labels(trace, f, GM_COL_LANGUAGE, s->language + document, err));
     for (size_t i = 0; i < n; i++) {
         if (s->bad[document + i] <= s->n_tokens[document + i]) continue;
         status =
@@ -174,7 +187,8 @@ gm_status gm_trace_read_samples(gm_trace *trace, gm_error *err)
                                         .n_subsets = trace->subsets.n,
                                         .subset_name = trace->subsets.at,
                                         .id = s.id,
-                                        .sha = s.sha};
+                                        .sha = s.sha,
+                                        .language = s.language};
 out:
     return status;
 }

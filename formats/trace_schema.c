@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* What a trace must have been recorded with to hold a column. */
-typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, TEXT, SPELLING } need;
+typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, LANGUAGE, TEXT, SPELLING } need;
 
 typedef struct column_spec {
     const char *name;
@@ -65,6 +65,8 @@ static const column_spec COLUMN[GM_N_COLUMNS] = {
     [GM_COL_SPELT_OFFSET] = {"/spelling/offset", GM_H5_U64, "X", SPELLING, true, false,
                              "token_id[i] adds bytes offset[i] .. offset[i+1]-1 to a text"},
     [GM_COL_SPELT_BYTES] = {"/spelling/bytes", GM_H5_U8, "W", SPELLING, false, false, NULL},
+    [GM_COL_LANGUAGE] = {"/samples/language", GM_H5_TEXT, "N", LANGUAGE, false, false,
+                         "as the corpus names it; empty: it does not"},
 };
 
 bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
@@ -74,6 +76,7 @@ bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
     case CHOICES: return info->level >= GM_RECORD_CHOICES;
     case LOGITS: return info->level >= GM_RECORD_LOGITS;
     case NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
+    case LANGUAGE: return info->has_language;
     case TEXT: return info->has_text;
     case SPELLING: return info->level >= GM_RECORD_CHOICES && info->has_spelling;
     }
@@ -273,6 +276,7 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     info->n_chosen = (int)K;
     info->has_text = has_text != 0;
     info->has_spelling = gm_h5_has(file, "/spelling");
+    info->has_language = gm_h5_has(file, "/samples/language");
     info->has_nll = has_nll != 0;
     info->renormalised = renormalised != 0;
 out:

@@ -36,6 +36,7 @@ typedef enum gm_trace_column {
     GM_COL_SPELT_ID, /* behind the rest, so that a digest without them is what it was */
     GM_COL_SPELT_OFFSET,
     GM_COL_SPELT_BYTES,
+    GM_COL_LANGUAGE,
     GM_N_COLUMNS
 } gm_trace_column;
 

@@ -321,6 +321,8 @@ static gm_status append_documents(gm_trace_writer *w, const gm_trace_block *bloc
         GM_TRY(gm_h5_column_append(&column[GM_COL_N_TOKENS], &d->n_tokens, 1, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_BAD], &d->bad, 1, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_TRUNCATED], &truncated, 1, err));
+        if (w->info->has_language)
+            GM_TRY(gm_trace_append_texts(&column[GM_COL_LANGUAGE], &d->language, 1, err));
         if (!w->info->has_text) continue;
         GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_BYTES], d->text, d->n_text, err));
         GM_TRY(gm_h5_column_append(&column[GM_COL_TEXT_OFFSET], &byte, 1, err));

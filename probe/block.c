@@ -66,6 +66,7 @@ gm_status gm_probe_block_add(gm_probe_block *block, const gm_probe_document *doc
     *d = (gm_trace_document){
         .id = gm_arena_text(&block->arena, document->id, strlen(document->id)),
         .subset = gm_arena_text(&block->arena, document->subset, strlen(document->subset)),
+        .language = gm_arena_text(&block->arena, document->language, strlen(document->language)),
         .n_rows = (uint32_t)n,
         .n_tokens = (uint32_t)(n - document->n_before - document->n_after),
         .truncated = document->truncated};
@@ -74,7 +75,7 @@ gm_status gm_probe_block_add(gm_probe_block *block, const gm_probe_document *doc
         d->text = gm_arena_text(&block->arena, document->text, document->n_text);
         d->n_text = document->n_text;
     }
-    if (!d->id || !d->subset || (document->text && !d->text))
+    if (!d->id || !d->subset || !d->language || (document->text && !d->text))
         GM_FAIL(GM_EMEM, "no memory for document '%s'", document->id);
     block->begin[++block->n_documents] = first + n;
 out:

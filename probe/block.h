@@ -50,7 +50,7 @@ void gm_probe_block_free(gm_probe_block *block);
 /* Append a document of ids[0..n), of which n_before in front and n_after behind are
  * template tokens; everything is copied. text NULL: left out. */
 typedef struct gm_probe_document {
-    const char *id, *subset, *text;
+    const char *id, *subset, *language, *text;
     size_t n_text;
     uint8_t sha[32];
     const uint32_t *token;

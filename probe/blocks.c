@@ -115,6 +115,7 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
 
     blocks->document = (gm_probe_document){.id = blocks->id,
                                            .subset = source->subset,
+                                           .language = source->language,
                                            .text = source->text,
                                            .n_text = source->n_bytes};
     memcpy(blocks->document.sha, source->sha, 32);

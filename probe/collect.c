@@ -33,6 +33,7 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_put_i64(&out, "seed", o->seed);
     gm_json_put_string(&out, "text_field", o->text_field);
     gm_json_put_string(&out, "subset_field", o->subset_field);
+    if (o->language_field) gm_json_put_string(&out, "language_field", o->language_field);
     gm_json_put_bool(&out, "nll", o->nll);
     gm_json_put_bool(&out, "text", o->text);
     if (o->spelling) gm_json_put_bool(&out, "spelling", true);
@@ -64,6 +65,7 @@ static gm_status fill_info(gm_run *r, gm_error *err)
                               .level = r->o.level,
                               .has_text = r->o.text,
                               .has_spelling = r->o.spelling,
+                              .has_language = r->o.language_field != NULL,
                               .has_nll = r->o.nll,
                               .logits_rate = r->o.logits_rate,
                               .model = gm_path_name(r->o.model),
@@ -156,6 +158,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
                             .n_paths = o->corpus.n,
                             .corpus = {.text_field = o->text_field,
                                        .subset_field = o->subset_field,
+                                       .language_field = o->language_field,
                                        .strict = o->strict},
                             .tokenizer = r->tokenizer,
                             .doc_tokens = (size_t)o->doc_tokens,

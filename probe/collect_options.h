@@ -7,7 +7,7 @@
 
 typedef struct gm_collect_options {
     const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels,
-        *cache_dir;
+        *cache_dir, *language_field;
     gm_opt_list corpus;
     int numerics; /* gm_numerics */
     int cache;    /* gm_cache */

@@ -6,8 +6,9 @@
 
 #include "formats/atlas.h"
 
-/* Sizes; EDGES entries of the graph, NODES of the condensed tree, SCRIPTS names. */
-enum { N = 6, C = 2, S = 2, L = 2, E = 3, EDGES = 4, NODES = 3, SCRIPTS = 2 };
+/* Sizes; EDGES entries of the graph, NODES of the condensed tree, SCRIPTS and
+ * LANGUAGES names. */
+enum { N = 6, C = 2, S = 2, L = 2, E = 3, EDGES = 4, NODES = 3, SCRIPTS = 2, LANGUAGES = 3 };
 
 typedef struct made_atlas {
     gm_atlas atlas;
@@ -17,7 +18,7 @@ typedef struct made_atlas {
         subset_usage[S * L * E], subset_half[S * 2 * L * E], weight[EDGES], seed_jaccard[C],
         half_jaccard[C], validity[C], coherence[C];
     int32_t cluster[N], node_cluster[NODES];
-    uint16_t subset[N], script[N];
+    uint16_t subset[N], script[N], language[N];
     uint32_t n_tokens[N], size[C], subset_count[C * S], indices[EDGES], left[N - 1], right[N - 1],
         tree_size[N - 1], first[N], node[N], representative[C * GM_N_EXAMPLES],
         outlying[C * GM_N_EXAMPLES], node_parent[NODES], node_size[NODES];
@@ -25,7 +26,7 @@ typedef struct made_atlas {
     double distance[N - 1], lambda[N], node_birth[NODES];
     uint8_t sha[32 * N], important[C * L * E];
     const char *id[N], *keyword[C * GM_N_KEYWORDS], *subset_name[S], *script_name[SCRIPTS],
-        *name[C], *node_keyword[NODES * GM_N_KEYWORDS];
+        *language_name[LANGUAGES], *name[C], *node_keyword[NODES * GM_N_KEYWORDS];
 } made_atlas;
 
 static inline void made_fill(float *value, size_t n)
@@ -38,6 +39,7 @@ static inline void made_init_later(made_atlas *m)
 {
     for (uint32_t i = 0; i < N; i++) {
         m->script[i] = (uint16_t)(i % SCRIPTS);
+        m->language[i] = (uint16_t)(i % LANGUAGES);
         m->first[i] = i == 3 ? 0 : i == 5 ? GM_ATLAS_NONE : i;
         m->node[i] = i == 5 ? GM_ATLAS_NONE : i % 3;
         m->lambda[i] = 1 + i;
@@ -57,6 +59,7 @@ static inline void made_init_later(made_atlas *m)
             m->node_keyword[r * GM_N_KEYWORDS + k] = k ? "" : "word";
     }
     m->script_name[0] = "none", m->script_name[1] = "Latin";
+    m->language_name[0] = "en", m->language_name[1] = "unknown", m->language_name[2] = "de";
 }
 
 static inline void made_init(made_atlas *m)
@@ -131,6 +134,9 @@ static inline void made_init(made_atlas *m)
                           .n_nodes = NODES,
                           .script = m->script,
                           .script_name = m->script_name,
+                          .n_languages = LANGUAGES,
+                          .language = m->language,
+                          .language_name = m->language_name,
                           .first = m->first,
                           .node = m->node,
                           .lambda = m->lambda,

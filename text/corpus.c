@@ -11,7 +11,7 @@
 enum { READ_BYTES = 1 << 18, DEFAULT_LINE_BYTES = 64 << 20 };
 
 struct gm_corpus {
-    char *text_field, *subset_field;
+    char *text_field, *subset_field, *language_field;
     size_t max_line_bytes;
     bool strict;
     gm_corpus_files files;
@@ -22,8 +22,8 @@ struct gm_corpus {
     gm_text buffer; /* bytes read and not yet given: [first, buffer.n) */
     size_t first;
     uint64_t line;
-    gm_json *record; /* the last line's; its strings are borrowed by the caller */
-    gm_text subset;  /* the last line's, where its own text will not do */
+    gm_json *record;          /* the last line's; its strings are borrowed by the caller */
+    gm_text subset, language; /* the last line's, where its own text will not do */
 };
 
 const char *gm_skip_name(gm_skip skip)
@@ -49,7 +49,11 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
     corpus->strict = options->strict;
     corpus->text_field = gm_copy_text(text, strlen(text));
     corpus->subset_field = gm_copy_text(subset, strlen(subset));
-    if (corpus->text_field == NULL || corpus->subset_field == NULL)
+    if (options->language_field)
+        corpus->language_field =
+            gm_copy_text(options->language_field, strlen(options->language_field));
+    if (corpus->text_field == NULL || corpus->subset_field == NULL ||
+        (options->language_field && corpus->language_field == NULL))
         GM_FAIL(GM_EMEM, "no memory for a corpus reader");
     GM_TRY(gm_text_reserve(&corpus->buffer, READ_BYTES, err));
     GM_TRY(gm_corpus_files_find(&corpus->files, paths, n, err));
@@ -68,8 +72,10 @@ void gm_corpus_close(gm_corpus *corpus)
     gm_json_free(corpus->record);
     gm_text_clear(&corpus->buffer);
     gm_text_clear(&corpus->subset);
+    gm_text_clear(&corpus->language);
     gm_free(corpus->text_field);
     gm_free(corpus->subset_field);
+    gm_free(corpus->language_field);
     gm_free(corpus);
 }
 
@@ -223,21 +229,20 @@ static void take_text(const char *bytes, size_t n, gm_document *out)
     gm_sha256_of(bytes, n, out->sha);
 }
 
-/* A subset is a C string: NUL in its name is written \x00, so that names that part behind it stay
- * two. */
-static gm_status take_subset(gm_corpus *corpus, const gm_json *value, gm_document *out,
-                             gm_error *err)
+/* A subset or a language is a C string: NUL in its name is written \x00, so that names that part
+ * behind it stay two. `room` is for one that has it. */
+static gm_status take_label(const gm_json *value, gm_text *room, const char **out, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n = 0;
     const char *name = gm_json_text(value, &n);
     if (name == NULL) return GM_OK;
-    out->subset = name;
+    *out = name;
     if (strlen(name) == n) return GM_OK;
-    corpus->subset.n = 0;
+    room->n = 0;
     for (const char *at = name, *end = name + n; at <= end; at += strlen(at) + 1)
-        GM_TRY(gm_text_printf(&corpus->subset, err, "%s%s", at > name ? "\\x00" : "", at));
-    out->subset = corpus->subset.at;
+        GM_TRY(gm_text_printf(room, err, "%s%s", at > name ? "\\x00" : "", at));
+    *out = room->at;
 out:
     return status;
 }
@@ -260,7 +265,11 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
         return GM_OK;
     }
     const gm_json *subset = follow(corpus->record, corpus->subset_field);
-    if (subset) status = take_subset(corpus, subset, out, err);
+    if (subset) status = take_label(subset, &corpus->subset, &out->subset, err);
+    if (status != GM_OK) return status;
+    const gm_json *language =
+        corpus->language_field ? follow(corpus->record, corpus->language_field) : NULL;
+    if (language) status = take_label(language, &corpus->language, &out->language, err);
     if (status != GM_OK) return status;
     const gm_json *text = follow(corpus->record, corpus->text_field);
     size_t n_bytes;
@@ -290,7 +299,7 @@ gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_err
     const char *piece = NULL;
     size_t n = 0;
     bool too_long = false, found = false;
-    *out = (gm_document){.text = "", .subset = "", .file = ""};
+    *out = (gm_document){.text = "", .subset = "", .language = "", .file = ""};
     *more = false;
     gm_json_free(corpus->record);
     corpus->record = NULL;

@@ -27,20 +27,22 @@ typedef enum gm_skip {
 const char *gm_skip_name(gm_skip skip);
 
 typedef struct gm_corpus_options {
-    const char *text_field;   /* NULL: "text"; a dot goes into objects: "meta.body" */
-    const char *subset_field; /* NULL: "meta.pile_set_name" */
-    size_t max_line_bytes;    /* 0: 64 MiB; a longer line is GM_SKIP_TOO_LONG */
-    bool strict;              /* an unusable line is an error that names it */
+    const char *text_field;     /* NULL: "text"; a dot goes into objects: "meta.body" */
+    const char *subset_field;   /* NULL: "meta.pile_set_name" */
+    const char *language_field; /* NULL: none; likewise */
+    size_t max_line_bytes;      /* 0: 64 MiB; a longer line is GM_SKIP_TOO_LONG */
+    bool strict;                /* an unusable line is an error that names it */
 } gm_corpus_options;
 
 typedef struct gm_document {
     const char *text; /* n_bytes of valid UTF-8, may hold NUL; borrowed until the next call */
     size_t n_bytes;
-    const char *subset; /* "" when there is none; NUL in it is written \x00; borrowed likewise */
-    const char *file;   /* path as given or found; borrowed likewise */
-    uint64_t line;      /* from 1; 0 for a plain text file */
-    uint8_t sha[32];    /* SHA-256 of the text */
-    gm_skip skip;       /* not GM_SKIP_NONE: text is empty, why_not says what is wrong */
+    const char *subset;   /* "" when there is none; NUL in it is written \x00; borrowed likewise */
+    const char *language; /* "" when the record says none; borrowed likewise */
+    const char *file;     /* path as given or found; borrowed likewise */
+    uint64_t line;        /* from 1; 0 for a plain text file */
+    uint8_t sha[32];      /* SHA-256 of the text */
+    gm_skip skip;         /* not GM_SKIP_NONE: text is empty, why_not says what is wrong */
     char why_not[160];
 } gm_document;
 

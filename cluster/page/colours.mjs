@@ -20,6 +20,7 @@ export function colourings(atlas) {
     const found = [["cluster", "cluster"]];
     if (atlas.meta.subsets.length > 1) found.push(["subset", "subset"]);
     if (new Set(atlas.script).size > 1) found.push(["script", "script"]);
+    if (new Set(atlas.language).size > 1) found.push(["language", "language"]);
     found.push(["tokens", "length"], ["probability", "probability"], ["outlier", "outlier score"],
         ["expert", "share of an expert"]);
     return found;
@@ -75,6 +76,9 @@ export function colour(atlas, by, d) {
     case "script":
         return {rgb: byGroup(atlas, (i) => atlas.script[i], meta.scripts),
             legend: {title: "Script of most letters", groups: meta.scripts}};
+    case "language":
+        return {rgb: byGroup(atlas, (i) => atlas.language[i], meta.languages),
+            legend: {title: "Language", groups: meta.languages}};
     case "tokens": {
         const logs = Float32Array.from(atlas.tokens, (t) => Math.log(Math.max(1, t)));
         return byValue(atlas, logs, rangeOf(logs), "Length, tokens (logarithmic)",

@@ -40,7 +40,7 @@ export function linesOf(bytes) {
 export async function loadAtlas() {
     const meta = JSON.parse(document.getElementById("meta").textContent);
     const names = ["xy", "cluster", "subset", "tokens", "outlier", "probability", "usage",
-        "important", "spread", "shares", "script"];
+        "important", "spread", "shares", "script", "language"];
     const blocks = await Promise.all(names.map(unpack));
     const at = Object.fromEntries(names.map((name, i) => [name, blocks[i]]));
     const n = meta.documents;
@@ -51,6 +51,7 @@ export async function loadAtlas() {
         cluster: new Uint16Array(at.cluster.buffer), subset: new Uint16Array(at.subset.buffer),
         tokens: new Uint32Array(at.tokens.buffer),
         outlier: at.outlier, probability: at.probability, script: at.script,
+        language: at.language,
         usage: new Uint16Array(at.usage.buffer), important: at.important,
         spread: new Uint16Array(at.spread.buffer), shares: at.shares,
         ids: [], texts: [],

@@ -43,6 +43,18 @@ if(GM_PARTS STREQUAL "all")
   endif()
 endif()
 
+# CLD2 is C++ too; without it no language is guessed.
+set(GM_HAVE_CLD2 OFF)
+if(GM_PARTS STREQUAL "all")
+  find_path(CLD2_INCLUDE_DIR cld2/public/compact_lang_det.h)
+  find_library(CLD2_LIBRARY cld2)
+  if(CMAKE_CXX_COMPILER AND CLD2_INCLUDE_DIR AND CLD2_LIBRARY)
+    set(GM_HAVE_CLD2 ON)
+  else()
+    message(STATUS "left out: languages of texts, which need CLD2 and a C++ compiler")
+  endif()
+endif()
+
 set(GM_HAVE_CUDA OFF)
 if(NOT GM_CUDA STREQUAL "OFF")
   check_language(CUDA)

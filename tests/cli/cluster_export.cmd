@@ -26,6 +26,15 @@ print(nodes[0]['size'], len(edges) == len(nodes) - 1, [n['name'] for n in nodes 
 echo "-- AnnData:"
 run gm-cluster export n.h5 -o d.h5ad
 run gm-cluster export n.h5 -o x.h5ad --usage
+echo "-- languages as the corpus names them:"
+make_corpus | awk '{ sub(/"meta": {/, "&\"lang\": \"" (NR % 3 ? "la" : "") "\", "); print }' > l.jsonl
+gm-probe collect --model "$TINY" --corpus l.jsonl --language-field meta.lang --no-text --no-spelling \
+    --min-tokens 20 --doc-tokens 100 -o l.h5 --quiet > /dev/null
+gm-cluster fit l.h5 -o l.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+gm-cluster export l.a.h5 -o l.csv > /dev/null
+tr -d '\r' < l.csv | awk -F, 'NR > 1 { print $NF }' | sort | uniq -c | sed 's/^ *//'
+gm-cluster show l.a.h5 --json | grep -o '"noise_by_language":[^.]*"name":"la","documents":[0-9]*'
+gm-cluster show l.a.h5 --json | grep -o '"languages_from":"[a-z]*"'
 echo "-- refused:"
 run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad

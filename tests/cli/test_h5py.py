@@ -73,7 +73,7 @@ with h5py.File("a.h5") as atlas:
     cluster = atlas["samples/cluster"][:]  # (N), -1: noise
     size = atlas["clusters/size"][:]  # (C)
     usage = counts / counts.sum(axis=(1, 2), keepdims=True)
-    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 3
+    assert text(atlas.attrs["schema_name"]) == "gm-atlas" and atlas.attrs["schema"] == 4
     assert (atlas["clusters/id"][:] == np.arange(len(size))).all()
     assert (atlas["samples/id"][:] == ids).all()
     assert [(cluster == c).sum() for c in range(len(size))] == list(size) and len(size) > 0

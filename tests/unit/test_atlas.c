@@ -31,6 +31,7 @@ static void comes_back_as_written(void)
     SAME(graph_indptr, N + 1);
     SAME(tree_distance, N - 1);
     SAME(script, N);
+    SAME(language, N);
     SAME(first, N);
     SAME(node, N);
     SAME(lambda, N);
@@ -43,6 +44,7 @@ static void comes_back_as_written(void)
     SAME(node_cluster, NODES);
     CHECK_TEXT(a->name[1], "Ships");
     CHECK_TEXT(a->script_name[1], "Latin");
+    CHECK_TEXT(a->language_name[2], "de");
     CHECK_TEXT(a->node_keyword[GM_N_KEYWORDS], "word");
     for (int i = 0; i < C * GM_N_KEYWORDS; i++) CHECK(!strcmp(a->keyword[i], m.keyword[i]));
     for (int i = 0; i < S; i++) CHECK(!strcmp(a->subset_name[i], m.subset_name[i]));
@@ -70,7 +72,8 @@ static void what_is_not_known_is_said_so(void)
     gm_error err = {0};
     gm_atlas *a = NULL;
     made_init(&m);
-    m.atlas.n_scripts = m.atlas.n_nodes = 0;
+    m.atlas.n_scripts = m.atlas.n_nodes = m.atlas.n_languages = 0;
+    m.atlas.language = NULL;
     m.atlas.script = NULL, m.atlas.first = NULL, m.atlas.node = NULL, m.atlas.lambda = NULL;
     m.atlas.name = NULL, m.atlas.seed_jaccard = NULL, m.atlas.representative = NULL;
     CHECK_OK(gm_atlas_write("unknown.atlas.h5", &m.atlas, true, &err), err);
@@ -78,6 +81,7 @@ static void what_is_not_known_is_said_so(void)
     if (a == NULL) return;
     CHECK_INT(a->n_nodes, 0);
     CHECK_INT(a->script[1], 0);
+    CHECK_INT(a->language[1], 0);
     CHECK_INT(a->first[0], GM_ATLAS_NONE);
     CHECK_INT(a->node[5], GM_ATLAS_NONE);
     CHECK(isnan(a->lambda[0]) && isnan(a->seed_jaccard[1]));
@@ -117,6 +121,21 @@ static void a_file_of_schema_2_is_read(void)
     SAME(node_birth, NODES);
     CHECK_TEXT(a->name[1], "Ships");
     CHECK_INT(a->cluster_dim, 2);
+    gm_atlas_close(a);
+}
+
+/* tests/golden/atlas/schema3.atlas.h5 was written before schema 4, from the same sample. */
+static void a_file_of_schema_3_is_read(void)
+{
+    gm_error err = {0};
+    gm_atlas *a = NULL;
+    made_init(&m);
+    CHECK_OK(gm_atlas_open(&a, TEST_DATA "/golden/atlas/schema3.atlas.h5", &err), err);
+    if (a == NULL) return;
+    SAME(script, N);
+    CHECK_INT(a->cluster_dim, 2);
+    CHECK_INT(a->n_languages, 0);
+    CHECK_INT(a->language[N - 1], 0);
     gm_atlas_close(a);
 }
 
@@ -178,6 +197,7 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
     made_init(&m), m.script[1] = SCRIPTS, refuses("document 1 is in script 2 of 2");
+    made_init(&m), m.language[3] = LANGUAGES, refuses("document 3 is in language 3 of 3");
     made_init(&m), m.first[4] = N, refuses("'/samples/first' is 6 at 4");
     made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at 4");
     made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3 of 3");
@@ -237,6 +257,7 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(comes_back_as_written), TEST(no_clusters_is_an_atlas),
       TEST(what_is_not_known_is_said_so), TEST(a_file_of_schema_1_is_read),
-      TEST(a_file_of_schema_2_is_read), TEST(clusters_of_more_dimensions_come_back),
-      TEST(values_out_of_range_are_refused), TEST(notes_must_be_objects),
-      TEST(an_existing_file_stays), TEST(survives_every_allocation_failure))
+      TEST(a_file_of_schema_2_is_read), TEST(a_file_of_schema_3_is_read),
+      TEST(clusters_of_more_dimensions_come_back), TEST(values_out_of_range_are_refused),
+      TEST(notes_must_be_objects), TEST(an_existing_file_stays),
+      TEST(survives_every_allocation_failure))

@@ -157,6 +157,24 @@ static void other_fields_can_be_named(void)
     CHECK_TEXT(text[0], "ru|слово");
 }
 
+static void a_language_may_be_named(void)
+{
+    gm_error err = {0};
+    gm_document document;
+    bool more;
+    const char records[] = "{\"text\":\"a\",\"meta\":{\"lang\":\"d\\u0000e\"}}\n"
+                           "{\"text\":\"b\",\"meta\":{\"lang\":7}}\n{\"text\":\"c\"}\n";
+    const char *const want[] = {"d\\x00e", "", ""};
+    const gm_corpus_options options = {.language_field = "meta.lang"};
+    write_file("lang.jsonl", records, sizeof records - 1);
+    gm_corpus *corpus = open_one("lang.jsonl", &options);
+    for (int i = 0; i < 3; i++) {
+        CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
+        CHECK_TEXT(document.language, want[i]);
+    }
+    gm_corpus_close(corpus);
+}
+
 static void nul_in_a_text_is_kept(void)
 {
     gm_error err = {0};
@@ -257,7 +275,7 @@ static void nul_in_a_subset_is_written_out(void)
 
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
       TEST(strict_names_file_and_line), TEST(long_lines_are_passed_over_in_bounded_memory),
-      TEST(other_fields_can_be_named), TEST(nul_in_a_text_is_kept),
+      TEST(other_fields_can_be_named), TEST(a_language_may_be_named), TEST(nul_in_a_text_is_kept),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
       TEST(a_file_that_changes_is_noticed), TEST(survives_every_allocation_failure),
       TEST(nul_in_a_subset_is_written_out))

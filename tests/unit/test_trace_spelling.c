@@ -78,8 +78,22 @@ static void fill_blocks(void)
         s[b].token_id[SAMPLE_ROWS - 1] += (uint32_t)b;
         sample_spell(&s[b]);
         s[b].info.has_text = false;
+        s[b].info.has_language = true;
+        for (int d = 0; d < SAMPLE_DOCUMENTS; d++)
+            s[b].document[d].language = d % 2 ? "" : b ? "ru" : "en";
         s[b].block.more = b == 0;
     }
+}
+
+/* As the records of both blocks name them. */
+static void check_languages(const gm_trace *trace)
+{
+    const gm_trace_samples *samples = gm_trace_get_samples(trace);
+    if (samples->language == NULL) TEST_FAILED_("no languages");
+    for (size_t i = 0; samples->language && i < samples->n; i++)
+        CHECK_TEXT(samples->language[i], i % SAMPLE_DOCUMENTS % 2 ? ""
+                                         : i >= SAMPLE_DOCUMENTS  ? "ru"
+                                                                  : "en");
 }
 
 static void texts_come_from_tokens(void)
@@ -102,6 +116,7 @@ static void texts_come_from_tokens(void)
         gm_trace *trace = open_trace(view[v]);
         check_texts(trace, 2);
         CHECK(passes(trace, "spelling") && passes(trace, "digest"));
+        check_languages(trace);
         gm_trace_close(trace);
     }
 }
@@ -115,6 +130,7 @@ static void a_trace_without_it_says_so(void)
     write_sample("plain.h5", &s[0]);
     gm_trace *trace = open_trace("plain.h5");
     CHECK(!gm_trace_get_info(trace)->has_spelling);
+    CHECK(gm_trace_get_samples(trace)->language == NULL);
     CHECK_FAILS(gm_trace_spell_texts(trace, 0, 1, &text, &end, &err), err, GM_EABSENT,
                 "'plain.h5' was recorded without the spelling of its tokens");
     gm_trace_close(trace);
