@@ -136,8 +136,9 @@ static gm_status check_memory(size_t n, size_t dim, int k, gm_error *err)
     enum { LISTED = 128 }; /* candidates, edges and steps that a neighbour may become, in bytes */
     const uint64_t points = gm_points_bytes(n, dim);
     char what[96];
-    snprintf(what, sizeof what, "a map of %zu documents that differ, by %zu experts each", n, dim);
-    return gm_machine_spare(points + points / 4 * 3 + (uint64_t)n * (uint64_t)k * LISTED, what, err);
+    snprintf(what, sizeof what, "a map of %zu documents that differ, by %zu experts each,", n, dim);
+    return gm_machine_spare(points + points / 4 * 3 + (uint64_t)n * (uint64_t)k * LISTED, what,
+                            err);
 }
 
 /* The map of the points: xy (M,2), and the space in which they are clustered. */
@@ -183,18 +184,6 @@ out:
     return status;
 }
 
-static void warn_of_few(const gm_clustering *c, const gm_hdbscan_options *used)
-{
-    if (c->n_clusters == 0)
-        gm_warn("no cluster was found, every document is noise: lower --min-cluster-size (%zu) or "
-                "--min-samples (%d)",
-                used->min_cluster_size, used->min_samples);
-    else if (c->n_clusters == 1)
-        gm_warn("only one cluster was found: lower --min-cluster-size (%zu) or take --selection "
-                "leaf",
-                used->min_cluster_size);
-}
-
 /* Cut the linkage again, into about as many clusters as are wanted. */
 static gm_status aim(gm_analysis *a, size_t wanted, gm_error *err)
 {
@@ -233,7 +222,7 @@ static gm_status find_clusters(gm_analysis *a, const gm_fit_options *options, gm
     }
     GM_TRY(gm_rerun_number(&a->clustering, a->clustering.label, a->usage.n,
                            (const uint8_t(*)[32])a->usage.sha, err));
-    warn_of_few(&a->clustering, used);
+    gm_rerun_advise(&a->clustering, used, "document");
 out:
     return status;
 }

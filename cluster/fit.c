@@ -103,7 +103,11 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     };
     gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
     if (status != GM_OK) return status;
-    if (*argc != 2) return gm_fail(err, GM_EARG, "expected one trace, found %d", *argc - 1);
+    if (*argc != 2)
+        return gm_fail(err, GM_EARG,
+                       "expected one trace, found %d; an atlas is of one run of one model, whose "
+                       "shards 'gm-probe merge' joins",
+                       *argc - 1);
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));

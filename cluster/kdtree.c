@@ -26,11 +26,13 @@ double gm_kdtree_box(const gm_kdtree *tree, size_t node, const double *p)
 static void fit_box(gm_kdtree *tree, size_t node)
 {
     const size_t dim = (size_t)tree->dim;
-    const gm_kdnode *it = &tree->node[node];
+    gm_kdnode *it = &tree->node[node];
     double *lo = tree->lo + node * dim, *hi = tree->hi + node * dim;
     for (size_t c = 0; c < dim; c++) lo[c] = INFINITY, hi[c] = -INFINITY;
+    it->least = tree->order[it->first];
     for (uint32_t i = it->first; i < it->first + it->n; i++) {
         const double *p = tree->at + tree->order[i] * dim; /* (d) */
+        if (tree->order[i] < it->least) it->least = tree->order[i];
         for (size_t c = 0; c < dim; c++) lo[c] = fmin(lo[c], p[c]), hi[c] = fmax(hi[c], p[c]);
     }
 }
@@ -75,8 +77,8 @@ static void split_node(gm_kdtree *tree, size_t node)
     uint32_t half = it->n / 2;
     split_order(tree, tree->order + it->first, it->n, half, axis);
     it->left = (uint32_t)tree->n_nodes;
-    tree->node[tree->n_nodes++] = (gm_kdnode){it->first, half, 0};
-    tree->node[tree->n_nodes++] = (gm_kdnode){it->first + half, it->n - half, 0};
+    tree->node[tree->n_nodes++] = (gm_kdnode){.first = it->first, .n = half};
+    tree->node[tree->n_nodes++] = (gm_kdnode){.first = it->first + half, .n = it->n - half};
 }
 
 gm_status gm_kdtree_build(gm_kdtree *out, const double *at, size_t n, int dim, gm_error *err)
@@ -100,7 +102,7 @@ gm_status gm_kdtree_build(gm_kdtree *out, const double *at, size_t n, int dim, g
     if (!tree.order || !tree.node || !tree.lo || !tree.hi)
         GM_FAIL(GM_EMEM, "no memory for a tree over %zu points", n);
     for (size_t i = 0; i < n; i++) tree.order[i] = (uint32_t)i;
-    tree.node[0] = (gm_kdnode){0, (uint32_t)n, 0};
+    tree.node[0] = (gm_kdnode){.n = (uint32_t)n};
     tree.n_nodes = 1;
     for (size_t node = 0; node < tree.n_nodes; node++) {
         fit_box(&tree, node);
@@ -122,7 +124,14 @@ void gm_kdtree_clear(gm_kdtree *tree)
     *tree = (gm_kdtree){0};
 }
 
-/* A branch is left out only when it is strictly farther: of equals the lower number is kept. */
+/* Whether a node, `s` away, can hold one of the k nearest: of equals the lower number is kept, and
+ * so a thousand copies cost no more than one. */
+static bool may_hold(const gm_kdnode *it, double s, size_t k, const gm_neighbour *best, size_t n)
+{
+    if (n < k || s < best[k - 1].s) return true;
+    return s == best[k - 1].s && it->least < best[k - 1].index;
+}
+
 static void look_below(const gm_kdtree *tree, size_t node, size_t i, size_t k, gm_neighbour *best,
                        size_t *n)
 {
@@ -141,9 +150,9 @@ static void look_below(const gm_kdtree *tree, size_t node, size_t i, size_t k, g
     double near = gm_kdtree_box(tree, it->left, p), far = gm_kdtree_box(tree, it->left + 1, p);
     bool swap = far < near;
     for (size_t c = 0; c < 2; c++) {
-        double bound = (c == 1) != swap ? far : near;
-        if (*n == k && bound > best[k - 1].s) continue;
-        look_below(tree, it->left + ((c == 1) != swap), i, k, best, n);
+        const size_t child = it->left + ((c == 1) != swap);
+        const double s = child == it->left ? near : far;
+        if (may_hold(&tree->node[child], s, k, best, *n)) look_below(tree, child, i, k, best, n);
     }
 }
 

@@ -16,6 +16,7 @@ enum { GM_MAX_KD_DIM = 1 << 20, GM_KD_LEAF = 16 };
 typedef struct gm_kdnode {
     uint32_t first, n; /* places in `order` */
     uint32_t left;     /* 0: a leaf */
+    uint32_t least;    /* the smallest number of its points */
 } gm_kdnode;
 
 typedef struct gm_kdtree {

@@ -39,6 +39,9 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     float *at = NULL;
     const size_t m = f->rows.distinct.m;
     f->n_neighbors = options->n_neighbors;
+    if (m == 1)
+        GM_FAIL(GM_EARG, "the matrix's %zu rows are all equal, there is nothing to tell apart",
+                f->rows.n_used);
     if (m < MIN_POINTS)
         GM_FAIL(GM_EARG,
                 "the matrix has %zu rows that differ, a map needs %d; --no-map clusters the rows "
@@ -89,10 +92,7 @@ static gm_status find_clusters(gm_matrix_found *f, const gm_matrix_options *opti
     }
     GM_TRY(gm_rerun_number(&f->clustering, f->clustering.label, r->n_used,
                            (const uint8_t(*)[32])r->sha, err));
-    if (f->clustering.n_clusters == 0)
-        gm_warn("no cluster was found, every row is noise: lower --min-cluster-size (%zu) or "
-                "--min-samples (%d)",
-                f->used.min_cluster_size, f->used.min_samples);
+    gm_rerun_advise(&f->clustering, &f->used, "row");
 out:
     return status;
 }

@@ -2,7 +2,8 @@
  *
  * Points of a component share a bound, the weight of the lightest edge out that any of them
  * has found. It only prunes what is strictly heavier, so the edge that comes first in the
- * total order is always found, in whatever order threads lower the bound.
+ * total order is always found, in whatever order threads lower the bound. A point's own best edge
+ * prunes by the whole order, or copies of a point would all be looked at by each other.
  */
 #include "cluster/mst.h"
 
@@ -46,6 +47,7 @@ uint32_t gm_find_root(uint32_t *root, uint32_t i)
     return i;
 }
 
+static const gm_edge NONE = {INFINITY, INFINITY, INFINITY, UINT32_MAX, UINT32_MAX};
 static const uint32_t MIXED = UINT32_MAX; /* a node whose points are of several components */
 
 typedef struct boruvka {
@@ -92,12 +94,22 @@ static void search_leaf(boruvka *b, const gm_kdnode *leaf, uint32_t i)
     }
 }
 
-/* The lightest edge a node could hold for point i. */
-static double node_weight(const boruvka *b, size_t node, uint32_t i)
+/* The first edge in the total order that a node could hold for point i; weight infinity: none. */
+static gm_edge node_edge(const boruvka *b, size_t node, uint32_t i)
 {
-    if (b->node_component[node] == b->component[i]) return INFINITY;
-    double box = sqrt(gm_kdtree_box(&b->tree, node, b->tree.at + i * (size_t)b->tree.dim));
-    return fmax(box, fmax(b->core[i], b->node_core[node]));
+    if (b->node_component[node] == b->component[i]) return NONE;
+    const uint32_t least = b->tree.node[node].least;
+    double box = gm_kdtree_box(&b->tree, node, b->tree.at + i * (size_t)b->tree.dim);
+    gm_edge edge = gm_edge_make(b->core, i, least, box);
+    edge.core = fmin(b->core[i], b->node_core[node]);
+    edge.weight = fmax(edge.distance, fmax(b->core[i], b->node_core[node]));
+    return edge;
+}
+
+static bool is_worth(const boruvka *b, const gm_edge *edge, uint32_t i)
+{
+    return edge->weight < INFINITY && edge->weight <= bound_of(b, b->component[i]) &&
+           gm_edge_compare(edge, &b->best[i]) < 0;
 }
 
 static void search_node(boruvka *b, size_t node, uint32_t i)
@@ -107,17 +119,11 @@ static void search_node(boruvka *b, size_t node, uint32_t i)
         search_leaf(b, it, i);
         return;
     }
-    size_t first = it->left, second = it->left + 1;
-    double near = node_weight(b, first, i), far = node_weight(b, second, i);
-    if (far < near) {
-        double w = near;
-        near = far, far = w;
-        first = second, second = it->left;
-    }
-    if (near < INFINITY && near <= fmin(b->best[i].weight, bound_of(b, b->component[i])))
-        search_node(b, first, i);
-    if (far < INFINITY && far <= fmin(b->best[i].weight, bound_of(b, b->component[i])))
-        search_node(b, second, i);
+    const gm_edge left = node_edge(b, it->left, i), right = node_edge(b, it->left + 1, i);
+    const bool swap = right.weight < left.weight;
+    const gm_edge *first = swap ? &right : &left, *second = swap ? &left : &right;
+    if (is_worth(b, first, i)) search_node(b, it->left + swap, i);
+    if (is_worth(b, second, i)) search_node(b, it->left + !swap, i);
 }
 
 /* Children come after their parents, so backwards is bottom-up. */
@@ -155,7 +161,6 @@ static void fill_node_cores(boruvka *b)
 static size_t run_round(boruvka *b, gm_edge *edge, uint32_t *root)
 {
     const size_t n = b->tree.n;
-    static const gm_edge none = {INFINITY, INFINITY, INFINITY, UINT32_MAX, UINT32_MAX};
     const double infinity = INFINITY;
     uint64_t open;
     size_t added = 0;
@@ -163,7 +168,7 @@ static size_t run_round(boruvka *b, gm_edge *edge, uint32_t *root)
     for (size_t i = 0; i < n; i++) {
         b->component[i] = gm_find_root(root, (uint32_t)i);
         atomic_store_explicit(&b->bound[i], open, memory_order_relaxed);
-        b->best[i] = none;
+        b->best[i] = NONE;
     }
     refresh_nodes(b);
 #pragma omp parallel for schedule(dynamic, 64)

@@ -2,8 +2,10 @@
 #include "cluster/rerun.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/progress.h"
 #include "cluster/profile.h"
 
 enum { LEAST_SIZE = 5 };
@@ -83,6 +85,23 @@ gm_hdbscan_options gm_rerun_defaults(const gm_hdbscan_options *options, size_t m
     return used;
 }
 
+void gm_rerun_advise(const gm_clustering *c, const gm_hdbscan_options *used, const char *what)
+{
+    const char *single =
+        used->allow_single_cluster ? "" : ", or --allow-single-cluster where all may be one";
+    char most[64] = "";
+    if (used->max_cluster_size > 0)
+        snprintf(most, sizeof most, "raise --max-cluster-size (%zu), ", used->max_cluster_size);
+    if (c->n_clusters == 0)
+        gm_warn("no cluster was found, every %s is noise: %slower --min-cluster-size (%zu) or "
+                "--min-samples (%d)%s",
+                what, most, used->min_cluster_size, used->min_samples, single);
+    else if (c->n_clusters == 1 && !used->allow_single_cluster)
+        gm_warn("only one cluster was found: lower --min-cluster-size (%zu) or take --selection "
+                "leaf",
+                used->min_cluster_size);
+}
+
 static size_t in_proportion(size_t size, size_t from, size_t to)
 {
     size_t scaled = (size_t)round((double)size * (double)to / (double)from);
@@ -110,6 +129,9 @@ gm_status gm_rerun_label_from(int32_t *label, size_t *n_clusters, const gm_umap_
     gm_clustering clustering = {0};
     float *at = gm_alloc2(n, (size_t)umap->dim, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
+    *n_clusters = 0;
+    for (size_t i = 0; i < n; i++) label[i] = -1;
+    if (base->report.n_isolated == n) goto out; /* nobody is a neighbour of anybody */
     GM_TRY(gm_umap_lay_out(at, base, umap, NULL, err));
     GM_TRY(gm_rerun_cluster(&clustering, at, umap->dim, &base->graph, hdbscan, err));
     memcpy(label, clustering.label, n * sizeof *label);

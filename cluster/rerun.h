@@ -26,12 +26,16 @@ gm_status gm_rerun_number(gm_clustering *c, const int32_t *label, size_t n,
 /* The options as they are used on `m` points: what is 0 chosen by their number. */
 gm_hdbscan_options gm_rerun_defaults(const gm_hdbscan_options *options, size_t m);
 
+/* Warn where no cluster was found, or only one, and say which option to change. what: "document". */
+void gm_rerun_advise(const gm_clustering *clustering, const gm_hdbscan_options *used,
+                     const char *what);
+
 /* Options used on `from` points, brought to `to` points: a cluster may be smaller in the same
  * proportion, but not below 5. */
 gm_hdbscan_options gm_rerun_scale(const gm_hdbscan_options *used, size_t from, size_t to);
 
 /* Layout, in the dimensions of `umap`, and clusters there: label (m) written, numbered as
- * gm_hdbscan_fit does. */
+ * gm_hdbscan_fit does. Where no point has a neighbour all are noise. */
 gm_status gm_rerun_label(int32_t *label, size_t *n_clusters, const gm_points *points,
                          const gm_knn *knn, const gm_umap_options *umap,
                          const gm_hdbscan_options *hdbscan, gm_error *err) GM_MUST_USE;

@@ -132,8 +132,10 @@ gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_k
     end_stage(options, "graph");
     const size_t n_kept = list_connected(base.keep, &base.graph);
     report->n_isolated = n - n_kept;
-    if (n_kept == 0)
-        GM_FAIL(GM_ENUMERIC, "no two of %zu points are close enough to be neighbours", n);
+    if (n_kept == 0) { /* a base without a layout */
+        *out = base;
+        return GM_OK;
+    }
     base.start = gm_alloc2(n_kept, (size_t)options->dim, sizeof *base.start);
     if (base.start == NULL) GM_FAIL(GM_EMEM, "no memory for the start of %zu points", n_kept);
     GM_TRY(gm_graph_induced(&base.part, &base.graph, base.keep, n_kept, err));
@@ -157,7 +159,8 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
 {
     gm_status status = GM_OK;
     const gm_umap_report *report = &base->report;
-    assert(options->dim == base->dim && (!options->densmap || base->radius));
+    assert(options->dim == base->dim);
+    assert(!options->densmap || base->radius || base->part.n == 0);
     const size_t n_kept = base->part.n, dim = (size_t)options->dim;
     gm_density density = {0};
     const gm_layout_job job = {.graph = &base->part,
@@ -172,6 +175,9 @@ gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_opt
                                .density = options->densmap ? &density : NULL,
                                .isa = base->isa,
                                .progress = progress};
+    if (n_kept == 0)
+        return gm_fail(err, GM_ENUMERIC, "no two of %zu points are close enough to be neighbours",
+                       base->graph.n);
     float *at = gm_alloc2(n_kept, dim, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the map of %zu points", n_kept);
     if (options->densmap)

@@ -76,7 +76,8 @@ typedef struct gm_umap_base {
 /* The two steps of gm_umap_fit: the seed decides noise and random points of the second; in the
  * first it is where the search for eigenvectors begins, which changes them by less than its
  * tolerance. Both take the same dim and densmap; the number of epochs is the first's. Errors as
- * above. */
+ * above; where no two points are neighbours (report.n_isolated is N) it is the second that fails,
+ * GM_ENUMERIC. */
 gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
                           const gm_umap_options *options, gm_error *err) GM_MUST_USE;
 gm_status gm_umap_lay_out(float *xy, const gm_umap_base *base, const gm_umap_options *options,

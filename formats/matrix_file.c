@@ -1,8 +1,11 @@
 /* matrix_file.c - see matrix_file.h. */
 #include "formats/matrix_file.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/machine.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "formats/npy.h"
@@ -79,11 +82,23 @@ out:
     return status;
 }
 
+/* The file and the numbers in it are in memory together. What is no plain file shows its size when
+ * it is read. */
+static gm_status check_memory(const char *path, gm_error *err)
+{
+    struct stat about;
+    char what[128];
+    if (stat(path, &about) != 0 || !S_ISREG(about.st_mode)) return GM_OK;
+    snprintf(what, sizeof what, "'%.100s'", path);
+    return gm_machine_spare(2 * (uint64_t)about.st_size, what, err);
+}
+
 gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text bytes = {0};
     *out = (gm_matrix){0};
+    GM_TRY(check_memory(path, err));
     GM_TRY(gm_text_read_file(&bytes, path, MAX_MATRIX_BYTES, err));
     GM_TRY(gm_matrix_parse(out, bytes.at, bytes.n, path, err));
 out:

@@ -21,7 +21,17 @@ fit cut.h5 -o b.h5
 head -3 c.jsonl > few.jsonl
 gm-probe collect --model "$TINY" --corpus few.jsonl --min-tokens 20 -o few.h5 --quiet > /dev/null
 fit few.h5 -o b.h5
+fit t.h5 few.h5 -o b.h5
+for i in {1..20}; do head -1 c.jsonl; done > same.jsonl
+gm-probe collect --model "$TINY" --corpus same.jsonl --min-tokens 20 -o same.h5 --quiet > /dev/null
+fit same.h5 -o b.h5
 ls b.h5* 2> /dev/null
+echo "-- what it can do without:"
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 1 --doc-tokens 1 -o one.h5 --quiet > /dev/null
+fit one.h5 -o one.a.h5
+fit t.h5 -o none.a.h5 --quality none --min-cluster-size 40
+fit t.h5 -o none.a.h5 --quality none --max-cluster-size 3 --allow-single-cluster --force
+fit t.h5 -o none.a.h5 --quality none --min-cluster-size 40 --allow-single-cluster --force
 run gm-cluster show absent.h5
 run gm-cluster show t.h5
 run gm-cluster show a.h5 --cluster 99

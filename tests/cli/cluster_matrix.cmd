@@ -23,6 +23,9 @@ rows[7][2] = float("nan")
 save("holes.npy", rows)
 save("whole.npy", [[3 * i + c for c in range(3)] for i in range(20)], "<i4", "i")
 save("few.npy", rows[:3])
+save("equal.npy", rows[:1] * 20)
+save("none.npy", [[float("inf")]] * 20)
+save("wide.npy", [[rng.gauss(3 * (i % 3 == c % 3), 1) for c in range(16384)] for i in range(30)], "<f4", "f")
 PY
 run gm-cluster matrix m.npy -o rows.csv --tree tree.csv --graph graph.csv --linkage z.npy --quiet
 for file in rows tree graph; do head -1 $file.csv | tr -d '\r'; wc -l < $file.csv; done
@@ -35,6 +38,14 @@ grep '^7,' holes.csv | tr -d '\r'
 run gm-cluster matrix whole.npy -o whole.csv --n-neighbors 5 --cluster rows --min-cluster-size 4 --allow-single-cluster --quiet
 run gm-cluster matrix few.npy -o few.csv --quiet
 run gm-cluster matrix few.npy -o few.csv --no-map --min-cluster-size 2
+run gm-cluster matrix equal.npy -o new.csv
+run gm-cluster matrix equal.npy -o equal.csv --no-map
+run gm-cluster matrix equal.npy -o equal.csv --no-map --allow-single-cluster --force
+run gm-cluster matrix none.npy -o new.csv
+head -c 128 few.npy > vast.npy
+truncate -s 4T vast.npy
+run gm-cluster matrix vast.npy -o new.csv
+run gm-cluster matrix wide.npy -o wide.csv --min-cluster-size 5
 run gm-cluster matrix m.npy -o rows.csv
 run gm-cluster matrix m.npy
 run gm-cluster matrix m.npy -o new.csv --no-map --graph g.csv

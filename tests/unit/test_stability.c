@@ -160,6 +160,28 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(find_some, &m);
 }
 
-TESTS(TEST(jaccard_by_hand), TEST(options_shrink_in_proportion),
+/* Points that have nothing in common have no map, and are all noise. */
+static void strangers_are_noise(void)
+{
+    enum { FEW = 16 };
+    static float rows[FEW * FEW];
+    int32_t label[FEW] = {0};
+    size_t n_clusters = 9;
+    gm_points points;
+    gm_knn knn;
+    gm_error err = {0};
+    const gm_umap_options umap = gm_umap_defaults();
+    const gm_hdbscan_options hdbscan = {.min_cluster_size = 5, .min_samples = 5};
+    for (size_t i = 0; i < FEW; i++) rows[i * FEW + i] = 1;
+    CHECK_OK(gm_points_init(&points, rows, FEW, FEW, GM_HELLINGER, &err), err);
+    CHECK_OK(gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err), err);
+    CHECK_OK(gm_rerun_label(label, &n_clusters, &points, &knn, &umap, &hdbscan, &err), err);
+    CHECK_INT(n_clusters, 0);
+    for (size_t i = 0; i < FEW; i++) CHECK_INT(label[i], -1);
+    gm_points_clear(&points);
+    gm_knn_clear(&knn);
+}
+
+TESTS(TEST(strangers_are_noise), TEST(jaccard_by_hand), TEST(options_shrink_in_proportion),
       TEST(what_is_there_comes_out_again), TEST(samples_are_smaller),
       TEST(few_points_have_no_halves), TEST(survives_every_allocation_failure))
