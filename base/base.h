@@ -39,7 +39,8 @@
     X(GM_EEXIST, "output exists")                  \
     X(GM_EINTERRUPTED, "interrupted")              \
     X(GM_EHELP, "help was printed, nothing to do") \
-    X(GM_ECHECK, "a check says no")
+    X(GM_ECHECK, "a check says no")                \
+    X(GM_EBUSY, "in use by another process")
 
 #define GM_STATUS_ENUM(code, text) code,
 typedef enum gm_status { GM_STATUS_LIST(GM_STATUS_ENUM) } gm_status;

@@ -63,7 +63,7 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
     return status;
 }
 
-/* Lock the open file; GM_EEXIST when another process holds it or has just renamed
+/* Lock the open file; GM_EBUSY when another process holds it or has just renamed
  * it away. *locked: false on a file system without locks, where nobody can tell. */
 static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err)
 {
@@ -73,14 +73,14 @@ static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err
     *locked = fcntl(fd, F_OFD_SETLK, &lock) == 0;
     if (!*locked) {
         if (errno == EAGAIN || errno == EACCES)
-            return gm_fail(err, GM_EEXIST, "'%s' is being written by another process", part);
+            return gm_fail(err, GM_EBUSY, "'%s' is being written by another process", part);
         /* A file system without locks: the exclusive creation has to do. */
         if (errno != EINVAL && errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
             return gm_fail(err, GM_EIO, "cannot lock '%s': %s", part, strerror(errno));
     }
     if (fstat(fd, &opened) != 0 || lstat(part, &named) != 0 || opened.st_ino != named.st_ino ||
         opened.st_dev != named.st_dev)
-        return gm_fail(err, GM_EEXIST, "'%s' was just renamed by another process", part);
+        return gm_fail(err, GM_EBUSY, "'%s' was just renamed by another process", part);
     if (!S_ISREG(opened.st_mode))
         return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", part);
     return GM_OK;
@@ -127,10 +127,11 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     GM_TRY(gm_outfile_remove_stale(file->part, err));
     fd = open(file->part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0 && errno == EEXIST)
-        GM_FAIL(GM_EEXIST, "'%s' is being written by another process", file->part);
+        GM_FAIL(GM_EBUSY, "'%s' is being written by another process", file->part);
     if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
-    created = true;
-    GM_TRY(take_lock(fd, file->part, &locked, err));
+    status = take_lock(fd, file->part, &locked, err);
+    created = status != GM_EBUSY; /* else the name is another's who took ours for a stale one */
+    if (status != GM_OK) goto out;
 
     file->stream = fdopen(fd, "wb");
     if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));

@@ -16,8 +16,8 @@ typedef struct gm_outfile gm_outfile;
 
 /* Begin the output `path`. Unless `replace`, an existing file of that name is
  * GM_EEXIST ("'x' exists; choose another name or give --force"). A stale .part
- * (no process holds its lock) is replaced; one that is held is GM_EEXIST.
- * Errors: GM_EEXIST, GM_EIO, GM_EMEM. */
+ * (no process holds its lock) is replaced; one that is held is GM_EBUSY.
+ * Errors: GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
     GM_MUST_USE;
 
@@ -27,7 +27,8 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
 gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
 /* Remove the partial file `part` that a killed process left; one that is not there is fine.
- * GM_EEXIST when a process holds it, or when nobody can tell (a file system without locks). */
+ * GM_EBUSY when a process holds it, GM_EEXIST when nobody can tell (a file system without
+ * locks). */
 gm_status gm_outfile_remove_stale(const char *part, gm_error *err) GM_MUST_USE;
 
 /* Opened with `replace`, but a file that has this name at the commit is not to be replaced

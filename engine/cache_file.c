@@ -124,7 +124,7 @@ static gm_status check_room(const gm_holding *h, const char *path, gm_error *err
 }
 
 /* Begin the cache in the first place that takes it, and say where when that is not beside the
- * checkpoint. GM_EEXIST: another process is writing there. */
+ * checkpoint. GM_EBUSY: another process is writing there. */
 static gm_status begin(const gm_holding *h, gm_packed_out **out, gm_text *path, gm_error *err)
 {
     gm_status status = gm_fail(err, GM_EIO, "there is no folder for a cache of packed weights");
@@ -140,9 +140,8 @@ static gm_status begin(const gm_holding *h, gm_packed_out **out, gm_text *path, 
         if (status == GM_OK)
             status = gm_packed_begin(out, path->at, h->key, h->weights->section,
                                      h->weights->n_layers + 2, &why);
-        if (status == GM_EEXIST && !strstr(why.text, "another process")) status = GM_EIO;
         if (i == 0 || status == GM_EMEM) first = why;
-        if (status == GM_EMEM || status == GM_EEXIST) break;
+        if (status == GM_EMEM || status == GM_EBUSY) break;
         if (*out && i > 0) gm_say(h, "%s; the packed weights go to '%s'", first.text, path->at);
     }
     if (*out == NULL && err && first.text[0]) *err = first;
@@ -216,7 +215,7 @@ gm_status gm_cache_build(const gm_holding *h, gm_packed **packed, gm_error *err)
     *packed = NULL;
     if (h->options->cache == GM_CACHE_OFF || gm_checkpoint_in_memory_only(h->checkpoint))
         GM_FAIL(GM_EARG, "mapped weights need the cache of packed weights, which is switched off");
-    while ((status = begin(h, &out, &path, err)) == GM_EEXIST) {
+    while ((status = begin(h, &out, &path, err)) == GM_EBUSY) {
         if (!waited) gm_say(h, "another process is writing '%s'; waiting for it", path.at);
         waited = true;
         sleep_a_little();

@@ -142,9 +142,8 @@ static void clear_padded(gm_weights *w)
 static bool use_in_place(const gm_holding *h, gm_packed **packed, gm_error *damage)
 {
     enum { SAMPLE = 64 << 20 };
-    if (!gm_packed_is_huge(*packed, SAMPLE)) return false;
-    if (read_cache(h, *packed, damage) != GM_OK || !gm_packed_is_huge(*packed, SIZE_MAX))
-        return false;
+    if (!gm_packed_is_huge(*packed, SAMPLE) || !gm_packed_is_huge(*packed, SIZE_MAX)) return false;
+    if (read_cache(h, *packed, damage) != GM_OK) return false;
     place_image(h->weights, gm_packed_image(*packed));
     h->weights->packed = *packed;
     *packed = NULL;

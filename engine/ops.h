@@ -37,6 +37,12 @@ static inline size_t gm_out_panels(size_t rows, size_t threads, size_t n)
     return share < 2 ? 2 : share < most ? share : most;
 }
 
+/* Tiles of queries that are taken together: as many as make up two tiles of AMX. */
+static inline size_t gm_tiles_together(size_t heads, size_t kv_heads)
+{
+    return heads < 2 * kv_heads ? 2 : 1;
+}
+
 /* Fewest rows of a step whose experts are computed whole: one task for a block of an expert's rows
  * from the first product to the last. Below, or with so many threads that there would be too few
  * of these tasks, the two products have tasks of their own. */

@@ -50,7 +50,7 @@ gm_status gm_packed_check(const gm_packed *packed, size_t i, uint64_t sum, gm_er
     GM_MUST_USE;
 
 /* Writing one, section by section in order. `put` and `commit` as in base/outfile.h: what
- * cannot be written shows at the commit. GM_EEXIST: another process is writing it. */
+ * cannot be written shows at the commit. GM_EBUSY: another process is writing it. */
 typedef struct gm_packed_out gm_packed_out;
 gm_status gm_packed_begin(gm_packed_out **out, const char *path, const uint8_t key[GM_PACKED_KEY],
                           const gm_section *section, size_t n, gm_error *err) GM_MUST_USE;

@@ -37,7 +37,8 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
     const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
-    const size_t queries = GM_TILE_ROWS * heads / (size_t)arch->n_kv_heads;
+    const size_t kv_heads = (size_t)arch->n_kv_heads;
+    const size_t queries = GM_TILE_ROWS * heads / kv_heads * gm_tiles_together(heads, kv_heads);
     const size_t inputs[] = {d, heads * head, (size_t)arch->expert_width,
                              (size_t)arch->shared_width, (size_t)arch->dense_width};
     size_t product = 0;

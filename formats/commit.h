@@ -23,7 +23,7 @@ typedef struct gm_commit {
 typedef gm_status gm_commit_digest(const char *path, char hex[65], gm_error *err);
 
 /* Create `path`.part; one that no process holds any more is removed first.
- * GM_EEXIST when another process is writing it, or `path` is there and is no file. */
+ * GM_EBUSY when another process is writing it, GM_EEXIST when `path` is there and is no file. */
 gm_status gm_commit_begin(gm_commit *commit, const char *path, bool replace, gm_error *err)
     GM_MUST_USE;
 /* Commit. A file of that name with the same digest is kept and ours dropped; with

@@ -135,12 +135,10 @@ static gm_status take(int *fd, const char *folder, const char *what, int mode, g
         GM_FAIL(GM_EIO, "cannot create '%s': %s", path.at, strerror(errno));
     }
     if (flock(*fd, mode | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK)
-            GM_FAIL(GM_EEXIST, "another process is writing into '%s'", folder);
+        if (errno == EWOULDBLOCK) GM_FAIL(GM_EBUSY, "another process is writing into '%s'", folder);
         GM_FAIL(GM_EIO, "cannot lock '%s': %s", path.at, strerror(errno));
     }
-    if (!is_named(*fd, path.at))
-        GM_FAIL(GM_EEXIST, "another process has just removed '%s'", folder);
+    if (!is_named(*fd, path.at)) GM_FAIL(GM_EBUSY, "another process has just removed '%s'", folder);
 out:
     gm_text_clear(&path);
     return status;
@@ -209,7 +207,7 @@ static gm_status remove_own_part(void *context, const char *folder, const char *
     if (!parse_name(name, PART_SUFFIX, &number) || number % t->n != t->i) return GM_OK;
     GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, name));
     status = gm_outfile_remove_stale(path.at, err);
-    if (status == GM_EEXIST) status = GM_OK;
+    if (status == GM_EBUSY || status == GM_EEXIST) status = GM_OK;
 out:
     gm_text_clear(&path);
     return status;

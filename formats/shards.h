@@ -37,7 +37,7 @@ typedef struct gm_shard_lock {
 } gm_shard_lock;
 
 /* Make the folder and lock it for task `i` of `n` (0 of 1: the whole run); then read what
- * was noted of a task that was killed, and remove its partial shard. GM_EEXIST when
+ * was noted of a task that was killed, and remove its partial shard. GM_EBUSY when
  * another process holds the lock. */
 gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i, uint32_t n,
                              gm_error *err) GM_MUST_USE;

@@ -37,7 +37,7 @@ typedef struct gm_run {
 
 /* Look at OUT and OUT.parts and lock the folder. *done: the run is finished and nothing is
  * left to do; run->merged: all but the last step is. GM_EEXIST where something is in the
- * way: an output without --resume, another run's shards or output, another process. */
+ * way: an output without --resume, another run's shards or output; GM_EBUSY: another process. */
 gm_status gm_run_look_at_output(gm_run *run, bool *done, gm_error *err) GM_MUST_USE;
 
 /* Merge the shards into OUT, unless run->merged; check it, drop the shards and print what

@@ -260,6 +260,17 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
         k->merge(q->sum + i * q->width, q->factor[i], q->part + i * q->width, q->width);
 }
 
+/* A few queries wait for memory: keys and values of a block are asked for a block ahead. */
+static void fetch_block(const gm_step *s, size_t layer, const query_tile *q, size_t block)
+{
+    const gm_kv *kv = s->kv;
+    const size_t place = gm_kv_block_of(kv, q->sequence, block * GM_KV_BLOCK);
+    const size_t at = gm_kv_item(kv, layer, place, q->kv_head), line = 64;
+    const char *k = gm_panel_at(&kv->k, at, 0), *v = gm_panel_at(&kv->v, at, 0);
+    for (size_t i = 0; i < kv->k.item_bytes; i += line) __builtin_prefetch(k + i);
+    for (size_t i = 0; i < kv->v.item_bytes; i += line) __builtin_prefetch(v + i);
+}
+
 static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile *q)
 {
     const size_t head = (size_t)s->arch->head_dim;
@@ -272,17 +283,41 @@ static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile 
     }
 }
 
+static void attend_tile(gm_worker *me, const gm_step *s, size_t layer, const gm_tile *tile,
+                        size_t kv_head)
+{
+    enum { FEW_QUERIES = 16 };
+    query_tile q = set_up_tile(me, s, tile, kv_head);
+    const size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
+    for (size_t block = 0; block < blocks; block++) {
+        if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, layer, &q, block + 1);
+        attend_block(s, layer, &q, block);
+    }
+    store_heads(s, tile, &q);
+}
+
+/* b's rows are those behind a's, of the same sequence. */
+static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
+{
+    const gm_row *first = &s->row[a->first], *next = &s->row[b->first];
+    return b->first == a->first + a->n && next->sequence == first->sequence &&
+           next->position == first->position + a->n;
+}
+
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)w;
     const size_t kv_heads = (size_t)s->arch->n_kv_heads;
-    for (size_t t; (t = gm_worker_next(me)) < s->n_tiles * kv_heads;) {
+    const size_t most = gm_tiles_together((size_t)s->arch->n_heads, kv_heads);
+    const size_t n = (s->n_tiles + most - 1) / most;
+    for (size_t t; (t = gm_worker_next(me)) < n * kv_heads;) {
         /* the last tiles see the most positions: take them first */
-        const gm_tile *tile = &s->tile[s->n_tiles - 1 - t / kv_heads];
-        query_tile q = set_up_tile(me, s, tile, t % kv_heads);
-        size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
-        for (size_t block = 0; block < blocks; block++) attend_block(s, layer, &q, block);
-        store_heads(s, tile, &q);
+        const size_t end = s->n_tiles - t / kv_heads * most;
+        for (size_t i = end > most ? end - most : 0; i < end;) {
+            gm_tile tile = s->tile[i++];
+            while (i < end && follows(s, &tile, &s->tile[i])) tile.n += s->tile[i++].n;
+            attend_tile(me, s, layer, &tile, t % kv_heads);
+        }
     }
     gm_worker_meet(me);
 }

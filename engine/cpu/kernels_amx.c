@@ -113,9 +113,9 @@ static inline void fetch_blocks(const uint16_t *w, const uint16_t *w1, size_t bl
     }
 }
 
-/* One or two tiles of rows by two panels, straight to out. */
+/* One or two tiles of rows by two panels, straight to out; `far`: the panels are in memory. */
 static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w, size_t blocks,
-                       float *out, size_t ldo, ahead next)
+                       bool far, float *out, size_t ldo, ahead next)
 {
     const uint16_t *w1 = w + blocks * STEP;
     const char *a1 = a + TILE * ldx;
@@ -124,7 +124,7 @@ static void two_panels(const char *a, size_t ldx, bool lower, const uint16_t *w,
     _tile_zero(1);
     if (!lower) {
         for (size_t b = 0; b < blocks; b++) {
-            fetch_blocks(w, w1, blocks, b + 1);
+            if (far) fetch_blocks(w, w1, blocks, b + 1);
             _tile_loadd(4, a + b * ROW_BYTES, ldx);
             _tile_loadd(6, w + b * STEP, ROW_BYTES);
             _tile_dpbf16ps(0, 4, 6);
@@ -305,7 +305,7 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
             if (!two)
                 one_panel(a, ldx, lower, w, blocks, to, ldo);
             else
-                two_panels(a, ldx, lower, w, blocks, to, ldo, to_come);
+                two_panels(a, ldx, lower, w, blocks, whole == 0 && blocks > PART, to, ldo, to_come);
             to_come.panels += blocks * to_come.panel_bytes;
             to_come.rows += blocks * to_come.row_bytes;
         }

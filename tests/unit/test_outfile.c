@@ -3,6 +3,7 @@
 #include "base/outfile.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,7 +93,7 @@ static void a_stale_part_is_taken_over_and_a_held_one_is_not(void)
     FILE *stale = fopen("out.part", "w");
     CHECK(stale != NULL && fputs("left by a killed process", stale) >= 0 && fclose(stale) == 0);
     CHECK_OK(gm_outfile_open(&first, "out", false, &err), err);
-    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EEXIST,
+    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EBUSY,
                 "'out.part' is being written by another process");
     CHECK(exists("out.part"));
     fputs("x", gm_outfile_stream(first));
@@ -136,7 +137,7 @@ static void libraries_may_write_to_the_path(void)
     CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
     FILE *library = fopen(gm_outfile_path(file), "w+");
     CHECK(library != NULL && fputs("by name", library) >= 0 && fclose(library) == 0);
-    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EEXIST, "another process");
+    CHECK_FAILS(gm_outfile_open(&second, "out", false, &err), err, GM_EBUSY, "another process");
     CHECK_OK(gm_outfile_commit(file, &err), err);
     check_content("out", "by name");
 }
@@ -200,10 +201,43 @@ static void every_allocation_may_fail(void)
     remove_all();
 }
 
+static void *write_often(void *context)
+{
+    int *failed = context;
+    for (int i = 0; i < 8000; i++) {
+        gm_outfile *file = NULL;
+        gm_error err = {0};
+        gm_status status = gm_outfile_open(&file, "out", true, &err);
+        if (status == GM_EBUSY) continue;
+        if (status == GM_OK) fputs("whole", gm_outfile_stream(file));
+        if (status == GM_OK && i % 1000 == 0)
+            status = gm_outfile_commit(file, &err);
+        else
+            gm_outfile_abort(file);
+        if (status != GM_OK && (*failed)++ == 0) fprintf(stderr, "%s\n", err.text);
+    }
+    return NULL;
+}
+
+/* Whoever has the name may keep it to the end: others take away no file that is not theirs. */
+static void many_write_at_once(void)
+{
+    enum { N = 4 };
+    pthread_t thread[N];
+    int failed[N] = {0};
+    remove_all();
+    for (int i = 0; i < N; i++)
+        CHECK(pthread_create(&thread[i], NULL, write_often, &failed[i]) == 0);
+    for (int i = 0; i < N; i++) CHECK(pthread_join(thread[i], NULL) == 0 && failed[i] == 0);
+    check_content("out", "whole");
+    CHECK(!exists("out.part"));
+}
+
 TESTS(TEST(the_name_appears_at_the_commit), TEST(an_abort_leaves_nothing_and_keeps_the_old),
       TEST(an_existing_file_is_replaced_only_when_told),
       TEST(a_name_taken_meanwhile_is_not_replaced),
       TEST(a_stale_part_is_taken_over_and_a_held_one_is_not), TEST(libraries_may_write_to_the_path),
       TEST(a_stale_part_may_be_the_finished_file), TEST(a_file_may_be_kept_after_all),
-      TEST(what_is_not_a_file_is_never_replaced), TEST(a_full_disk_shows_at_the_commit),
-      TEST(looking_first_finds_what_would_fail), TEST(every_allocation_may_fail))
+      TEST(many_write_at_once), TEST(what_is_not_a_file_is_never_replaced),
+      TEST(a_full_disk_shows_at_the_commit), TEST(looking_first_finds_what_would_fail),
+      TEST(every_allocation_may_fail))

@@ -169,8 +169,8 @@ static void one_process_holds_a_folder(void)
     gm_shard_lock a, b, c;
     CHECK_OK(gm_shard_lock_take(&a, "locked.parts", 0, 2, &err), err);
     CHECK_OK(gm_shard_lock_take(&b, "locked.parts", 1, 2, &err), err);
-    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 1, 2, &err), err, GM_EEXIST, "another");
-    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 0, 1, &err), err, GM_EEXIST, "another");
+    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 1, 2, &err), err, GM_EBUSY, "another");
+    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 0, 1, &err), err, GM_EBUSY, "another");
     gm_shard_lock_release(&a);
     gm_shard_lock_release(&b);
     CHECK_OK(gm_shards_remove("locked.parts", &err), err);
