@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/folder.h"
 #include "base/outfile.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "cluster/atlas_page.h"
 #include "cluster/report_figures.h"
@@ -23,8 +25,62 @@ out:
     return status;
 }
 
-static gm_status write_figures(const gm_atlas *atlas, const gm_report_options *options, size_t most,
-                               gm_error *err)
+/* What no font here can write, and how many such texts there are. */
+typedef struct unwritten {
+    const char *first;
+    size_t n;
+} unwritten;
+
+static bool can_write(const char *text, unwritten *left)
+{
+    if (text == NULL || gm_fonts_can(text)) return true; /* NULL: "" */
+    if (left->n++ == 0) left->first = text;
+    return false;
+}
+
+/* The atlas as pictures show it: of a cluster's keywords those that can be written, further up
+ * where others are missing; a subset whose name cannot be is its number. */
+static gm_status make_writable(gm_atlas *out, const gm_atlas *atlas, gm_arena *arena,
+                               unwritten *left, gm_error *err)
+{
+    const size_t C = atlas->n_clusters, S = atlas->n_subsets;
+    const char **keyword = gm_arena_alloc(arena, C * GM_N_KEYWORDS, sizeof *keyword);
+    const char **subset = gm_arena_alloc(arena, S, sizeof *subset);
+    if (!keyword || !subset) return gm_fail(err, GM_EMEM, "no memory for the pictures' words");
+    for (size_t c = 0; c < C; c++) {
+        const char **to = keyword + c * GM_N_KEYWORDS;
+        for (size_t k = 0; k < GM_N_KEYWORDS; k++) to[k] = "";
+        for (size_t k = c * GM_N_KEYWORDS; k < (c + 1) * GM_N_KEYWORDS; k++)
+            if (can_write(atlas->keyword[k], left)) *to++ = atlas->keyword[k];
+    }
+    for (size_t s = 0; s < S; s++) {
+        char number[32];
+        subset[s] = atlas->subset_name[s];
+        if (can_write(subset[s], left)) continue;
+        int n = snprintf(number, sizeof number, "subset %zu", s);
+        subset[s] = gm_arena_text(arena, number, (size_t)n);
+        if (subset[s] == NULL) return gm_fail(err, GM_EMEM, "no memory for the pictures' words");
+    }
+    *out = *atlas;
+    out->keyword = keyword;
+    out->subset_name = subset;
+    return GM_OK;
+}
+
+static void tell_of_unwritten(const unwritten *left)
+{
+    char text[64], others[64] = "";
+    if (left->n == 0) return;
+    gm_text_escape(text, sizeof text, left->first, strlen(left->first));
+    if (left->n > 1)
+        snprintf(others, sizeof others, " and of %zu other words or names", left->n - 1);
+    gm_warn("no font here has all characters of '%s'%s: the pictures do without (Debian's "
+            "fonts-dejavu-core and fonts-noto-cjk have most)",
+            text, others);
+}
+
+static gm_status draw_figures(const gm_atlas *atlas, const gm_report_options *options, size_t most,
+                              gm_error *err)
 {
     gm_status status = GM_OK;
     char path[PATH_BYTES];
@@ -44,6 +100,21 @@ static gm_status write_figures(const gm_atlas *atlas, const gm_report_options *o
         GM_TRY(gm_report_heat(atlas, c, NULL, path, options->replace, err));
     }
 out:
+    return status;
+}
+
+static gm_status write_figures(const gm_atlas *atlas, const gm_report_options *options, size_t most,
+                               gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_arena arena = {0};
+    gm_atlas shown;
+    unwritten left = {0};
+    GM_TRY(make_writable(&shown, atlas, &arena, &left, err));
+    GM_TRY(draw_figures(&shown, options, most, err));
+    tell_of_unwritten(&left);
+out:
+    gm_arena_clear(&arena);
     return status;
 }
 

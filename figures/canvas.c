@@ -122,6 +122,22 @@ static PangoLayout *layout_of(gm_canvas *canvas, const char *text, const gm_text
     return layout;
 }
 
+bool gm_fonts_can(const char *text)
+{
+    const gm_text_style style = {.size = 12};
+    const char *at = text;
+    while (*at > 0 && *at < 0x7F) at++;
+    if (*at == '\0') return true; /* ASCII: a picture says itself what it lacks of it */
+    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
+    gm_canvas canvas = {.surface = surface, .cr = cairo_create(surface)};
+    PangoLayout *layout = layout_of(&canvas, text, &style);
+    const bool can = pango_layout_get_unknown_glyphs_count(layout) == 0;
+    g_object_unref(layout);
+    cairo_destroy(canvas.cr);
+    cairo_surface_destroy(surface);
+    return can;
+}
+
 void gm_canvas_measure(gm_canvas *canvas, const char *text, const gm_text_style *style,
                        double *width, double *height)
 {

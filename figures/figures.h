@@ -9,6 +9,9 @@
 
 #include "base/text.h"
 
+/* Can fonts here write all of a text? Always true of ASCII. */
+bool gm_fonts_can(const char *text);
+
 typedef struct gm_rgb {
     uint8_t r, g, b;
 } gm_rgb;
