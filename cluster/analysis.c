@@ -137,8 +137,7 @@ static gm_status check_memory(size_t n, size_t dim, int k, gm_error *err)
     const uint64_t points = gm_points_bytes(n, dim);
     char what[96];
     snprintf(what, sizeof what, "a map of %zu documents that differ, by %zu experts each,", n, dim);
-    return gm_machine_spare(points + points / 4 * 3 + (uint64_t)n * (uint64_t)k * LISTED, what,
-                            err);
+    return gm_machine_spare(points + points / 2 + (uint64_t)n * (uint64_t)k * LISTED, what, err);
 }
 
 /* The map of the points: xy (M,2), and the space in which they are clustered. */

@@ -10,16 +10,12 @@
 #include <immintrin.h>
 #define GM_X86  1
 #define VECTORS __attribute__((target("avx512f")))
-#define WORDS   __attribute__((target("avx512f,avx512vnni")))
 #endif
 
 enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH, MEAN_OF = 1024 /* points */ };
 
-/* Whole numbers: bytes up to 127. Words up to 32000, and rows of them up to 46000 long, so that
- * no product of two, nor a part of one, leaves 32 bits (46340 squared is 2^31): rounding makes a
- * row longer by half the root of its dimensions. Products of bytes stay in them up to 133,000. */
-static const double MOST_BYTE = 127, MOST_WORD = 32000, LONGEST_WORDS = 46000;
-enum { MOST_DIM = 100000 };
+static const double MOST_BYTE = 127;
+enum { MOST_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
 static const float LEAST_NORM = 1e-20f, MOST_NORM = 1e30f; /* products of scales are normal */
 
 bool gm_bytes_can(const gm_points *points)
@@ -53,11 +49,12 @@ static float above(double x)
 /* reach_i is the length of what stands for x_i and half of what was lost, at most the length of x
  * and one and a half of it: then reach_i lost_j + lost_i reach_j covers the product of two losses
  * as well. */
-static void keep_rounding(gm_rounding *r, size_t place, double scale, double length, double lost)
+static void keep_rounding(gm_bytes *b, size_t place, float scale, double length, double lost)
 {
-    r->scale[place] = (float)scale;
-    r->lost[place] = above(lost);
-    r->reach[place] = above(length + 1.5 * lost);
+    b->norm[place] = (float)(length * length);
+    b->scale[place] = scale;
+    b->lost[place] = above(lost);
+    b->reach[place] = above(length + 1.5 * lost);
 }
 
 #ifdef GM_X86
@@ -90,63 +87,33 @@ VECTORS static inline __m256i round_values(__m512d x, __m512d scale, __m512d inv
     return whole;
 }
 
-/* The same of 16. */
-VECTORS static inline __m512i round_all(const __m512d *x, float scale, double inverse,
-                                        __m512d *lost)
-{
-    const __m512d by = _mm512_set1_pd((double)scale), per = _mm512_set1_pd(inverse);
-    const __m256i low = round_values(x[0], by, per, lost), high = round_values(x[1], by, per, lost);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
-}
-
 VECTORS static void round_point(gm_bytes *b, const float *f, const float *middle, size_t dim,
                                 size_t place)
 {
     double length, most;
     measure(f, middle, dim, &length, &most);
-    const float byte = (float)(most / MOST_BYTE);
-    const float word = (float)fmax(length / LONGEST_WORDS, most / MOST_WORD);
-    const double per_byte = byte > 0 ? 1 / (double)byte : 0;
-    const double per_word = word > 0 ? 1 / (double)word : 0;
-    int8_t *bytes = b->byte + place / 16 * 16 * b->dim + place % 16 * DEPTH;
-    int16_t *words = b->word + place * b->dim;
-    __m512d lost_bytes = _mm512_setzero_pd(), lost_words = _mm512_setzero_pd();
+    const float scale = (float)(most / MOST_BYTE);
+    const __m512d by = _mm512_set1_pd((double)scale);
+    const __m512d inverse = _mm512_set1_pd(scale > 0 ? 1 / (double)scale : 0);
+    int8_t *to = b->byte + place / 16 * 16 * b->dim + place % 16 * DEPTH;
+    __m512d lost = _mm512_setzero_pd();
     for (size_t c = 0; c < dim; c += WIDE) {
-        const __m512d x[] = {centred(f + c, middle + c),
-                             centred(f + c + LANES, middle + c + LANES)};
-        _mm_storeu_si128((__m128i *)(bytes + c / DEPTH * 16 * DEPTH + c % DEPTH),
-                         _mm512_cvtepi32_epi8(round_all(x, byte, per_byte, &lost_bytes)));
-        _mm256_storeu_si256((__m256i *)(words + c),
-                            _mm512_cvtepi32_epi16(round_all(x, word, per_word, &lost_words)));
+        const __m256i low = round_values(centred(f + c, middle + c), by, inverse, &lost);
+        const __m256i high =
+            round_values(centred(f + c + LANES, middle + c + LANES), by, inverse, &lost);
+        const __m512i both = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+        _mm_storeu_si128((__m128i *)(to + c / DEPTH * 16 * DEPTH + c % DEPTH),
+                         _mm512_cvtepi32_epi8(both));
     }
-    b->norm[place] = (float)(length * length);
-    keep_rounding(&b->of_bytes, place, (double)byte, length,
-                  sqrt(_mm512_reduce_add_pd(lost_bytes)));
-    keep_rounding(&b->of_words, place, (double)word, length,
-                  sqrt(_mm512_reduce_add_pd(lost_words)));
+    keep_rounding(b, place, scale, length, sqrt(_mm512_reduce_add_pd(lost)));
 }
 #else
 static void round_point(gm_bytes *b, const float *f, const float *middle, size_t dim, size_t place)
 {
-    (void)b, (void)f, (void)middle, (void)dim, (void)place;
-    keep_rounding(NULL, 0, 0, 0, 0);
+    (void)f, (void)middle, (void)dim;
+    keep_rounding(b, place, 0, 0, 0);
 }
 #endif
-
-static bool make_rounding(gm_rounding *r, size_t n)
-{
-    r->scale = gm_alloc(n, sizeof *r->scale);
-    r->reach = gm_alloc(n, sizeof *r->reach);
-    r->lost = gm_alloc(n, sizeof *r->lost);
-    return r->scale && r->reach && r->lost;
-}
-
-static void clear_rounding(gm_rounding *r)
-{
-    gm_free(r->scale);
-    gm_free(r->reach);
-    gm_free(r->lost);
-}
 
 gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *order,
                         gm_error *err)
@@ -157,10 +124,11 @@ gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *
     float *middle = gm_alloc(points->dim, sizeof *middle);
     *out = (gm_bytes){0};
     b.byte = gm_alloc2(padded, b.dim, sizeof *b.byte);
-    b.word = gm_alloc2(n, b.dim, sizeof *b.word);
     b.norm = gm_alloc(padded, sizeof *b.norm);
-    if (!middle || !b.byte || !b.word || !b.norm || !make_rounding(&b.of_bytes, padded) ||
-        !make_rounding(&b.of_words, padded))
+    b.scale = gm_alloc(padded, sizeof *b.scale);
+    b.reach = gm_alloc(padded, sizeof *b.reach);
+    b.lost = gm_alloc(padded, sizeof *b.lost);
+    if (!middle || !b.byte || !b.norm || !b.scale || !b.reach || !b.lost)
         GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
     GM_TRY(find_middle(middle, points, err));
 #pragma omp parallel for schedule(static)
@@ -180,10 +148,10 @@ out:
 void gm_bytes_clear(gm_bytes *bytes)
 {
     gm_free(bytes->byte);
-    gm_free(bytes->word);
     gm_free(bytes->norm);
-    clear_rounding(&bytes->of_bytes);
-    clear_rounding(&bytes->of_words);
+    gm_free(bytes->scale);
+    gm_free(bytes->reach);
+    gm_free(bytes->lost);
     *bytes = (gm_bytes){0};
 }
 
@@ -221,12 +189,12 @@ VECTORS void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const i
                           float limit, const float *col_limit, float *s, uint16_t *of_row,
                           uint16_t *of_col)
 {
-    const gm_rounding *r = &bytes->of_bytes;
-    const float *norm = bytes->norm + first, *scale = r->scale + first;
-    const float *reach = r->reach + first, *lost = r->lost + first;
-    const __m512 own = _mm512_set1_ps(bytes->norm[i]), own_scale = _mm512_set1_ps(2 * r->scale[i]);
-    const __m512 own_reach = _mm512_set1_ps(2 * r->reach[i]), zero = _mm512_setzero_ps();
-    const __m512 own_lost = _mm512_set1_ps(2 * r->lost[i]), own_limit = _mm512_set1_ps(limit);
+    const float *norm = bytes->norm + first, *scale = bytes->scale + first;
+    const float *reach = bytes->reach + first, *lost = bytes->lost + first;
+    const __m512 own = _mm512_set1_ps(bytes->norm[i]),
+                 own_scale = _mm512_set1_ps(2 * bytes->scale[i]);
+    const __m512 own_reach = _mm512_set1_ps(2 * bytes->reach[i]), zero = _mm512_setzero_ps();
+    const __m512 own_lost = _mm512_set1_ps(2 * bytes->lost[i]), own_limit = _mm512_set1_ps(limit);
     for (size_t j = 0; j < GM_BYTES_COLS; j += WIDE) {
         __m512 product = _mm512_cvtepi32_ps(_mm512_loadu_si512(dot + j));
         __m512 v = _mm512_add_ps(own, _mm512_loadu_ps(norm + j));
@@ -239,16 +207,6 @@ VECTORS void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const i
         of_col[j / WIDE] = _mm512_cmp_ps_mask(v, _mm512_loadu_ps(col_limit + j), _CMP_LE_OQ);
     }
 }
-
-WORDS static int32_t dot_of_words(const int16_t *a, const int16_t *b, size_t dim)
-{
-    __m512i sum[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()};
-    for (size_t c = 0; c < dim; c += 64)
-        for (size_t l = 0; l < 2; l++)
-            sum[l] = _mm512_dpwssd_epi32(sum[l], _mm512_loadu_si512(a + c + 32 * l),
-                                         _mm512_loadu_si512(b + c + 32 * l));
-    return _mm512_reduce_add_epi32(_mm512_add_epi32(sum[0], sum[1]));
-}
 #else
 void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *dot, float limit,
                   const float *col_limit, float *s, uint16_t *of_row, uint16_t *of_col)
@@ -256,22 +214,4 @@ void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *
     (void)bytes, (void)i, (void)first, (void)dot, (void)limit, (void)col_limit, (void)s,
         (void)of_row, (void)of_col;
 }
-
-static int32_t dot_of_words(const int16_t *a, const int16_t *b, size_t dim)
-{
-    (void)a, (void)b, (void)dim;
-    return 0;
-}
 #endif
-
-double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j)
-{
-    const gm_rounding *r = &bytes->of_words;
-    const double dot = (double)dot_of_words(bytes->word + i * bytes->dim,
-                                            bytes->word + j * bytes->dim, bytes->dim);
-    const double norms = (double)bytes->norm[i] + (double)bytes->norm[j];
-    const double lost =
-        (double)r->reach[i] * (double)r->lost[j] + (double)r->lost[i] * (double)r->reach[j];
-    /* The squares of lengths are rounded to float. */
-    return norms * (1 - 0x1p-22) - 2 * ((double)r->scale[i] * (double)r->scale[j] * dot + lost);
-}

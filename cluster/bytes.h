@@ -1,5 +1,5 @@
-/* bytes.h - points rounded to bytes, which AMX multiplies at twice the rate of bfloat16, and to
- * words of 16 bits, for the pairs that bytes leave in doubt; and how far off both may be.
+/* bytes.h - points rounded to bytes, which AMX multiplies at twice the rate of bfloat16, and how
+ * far off their distances may be.
  *
  * Sizes: N points, each at a place in [0,N); D dimensions.
  *
@@ -16,17 +16,12 @@
 
 enum { GM_BYTES_ROWS = 64, GM_BYTES_COLS = 384, GM_BYTES_PANELS = GM_BYTES_COLS / 16 };
 
-/* x_i . x_j is scale_i scale_j (r_i . r_j), off by at most reach_i lost_j + lost_i reach_j. */
-typedef struct gm_rounding {
-    float *scale, *reach, *lost; /* (N to a multiple of GM_BYTES_COLS), by place */
-} gm_rounding;
-
 typedef struct gm_bytes {
-    size_t n, dim;        /* N; D to a multiple of 64 */
-    int8_t *byte;         /* (N to a multiple of GM_BYTES_COLS, dim) tiles of 16 places by 64 */
-    int16_t *word;        /* (N, dim) */
-    gm_rounding of_bytes; /* at (N to a multiple of GM_BYTES_COLS) each */
-    gm_rounding of_words;
+    size_t n, dim; /* N; D to a multiple of 64 */
+    int8_t *byte;  /* (N to a multiple of GM_BYTES_COLS, dim) tiles of 16 places by 64 */
+    /* (N to a multiple of GM_BYTES_COLS) by place: x_i . x_j is scale_i scale_j (r_i . r_j), off by
+     * at most reach_i lost_j + lost_i reach_j. */
+    float *scale, *reach, *lost;
     float *norm;   /* |x|^2; infinity behind the last point */
     float longest; /* the largest of them */
 } gm_bytes;
@@ -58,12 +53,8 @@ void gm_bytes_row(const gm_bytes *bytes, size_t i, size_t first, const int32_t *
  * gm_bytes_slack(i), which is for the rounding of floats. */
 static inline float gm_bytes_error(const gm_bytes *b, size_t i, size_t j)
 {
-    const gm_rounding *r = &b->of_bytes;
-    return 2.0f * r->reach[i] * r->lost[j] + 2.0f * r->lost[i] * r->reach[j];
+    return 2.0f * b->reach[i] * b->lost[j] + 2.0f * b->lost[i] * b->reach[j];
 }
 double gm_bytes_slack(const gm_bytes *bytes, size_t i);
-
-/* The least that the squared distance of the points at places i and j can be, by words. */
-double gm_bytes_least(const gm_bytes *bytes, size_t i, size_t j);
 
 #endif

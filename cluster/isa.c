@@ -12,15 +12,15 @@ static const char *const names[] = {"portable", "avx2", "avx512f", "amx"};
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Bits 22, 24 and 25 of leaf 7: bfloat16 on tiles, tiles, bytes on tiles; 11 of another register:
- * sums of products of words. Linux hands out the tiles' registers on request. */
+/* Bits 22, 24 and 25 of leaf 7: bfloat16 on tiles, tiles, bytes on tiles. Linux hands out their
+ * registers on request. */
 static bool has_amx(void)
 {
-    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, VNNI = 1 << 11 };
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 };
     const unsigned amx = 1u << 22 | 1u << 24 | 1u << 25;
     unsigned a, b, c, d;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    if ((d & amx) != amx || !(c & VNNI)) return false;
+    if ((d & amx) != amx) return false;
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 

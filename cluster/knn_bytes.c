@@ -1,4 +1,4 @@
-/* knn_bytes.c - all pairs by bytes, the few in doubt by words, the fewest in double.
+/* knn_bytes.c - all pairs by bytes, the few in doubt in float, the fewest in double.
  *
  * Points go to places where near ones stand together (nearby.h), and blocks of columns follow one
  * another; a pair is multiplied once and offered to both. Rows begin at the block itself and go
@@ -9,8 +9,10 @@
  */
 #include "cluster/knn_bytes.h"
 
+#include <math.h>
 #include <stdatomic.h>
 
+#include "cluster/dots.h"
 #include "cluster/nearby.h"
 #include "cluster/shortlist.h"
 
@@ -18,7 +20,6 @@ enum {
     LEAST_POINTS = 1024,
     MOST_K = 64,
     GATHERED = 4096,
-    MOST_DECIDED = 96,              /* of a short list, by words */
     AHEAD_ROWS = 2 * GM_BYTES_ROWS, /* two threads take blocks in turn */
     TOGETHER = 64,                  /* places whose lists are decided together */
     GIVEN_UP = 8                    /* not for these points, where a list in so many overflows */
@@ -174,13 +175,15 @@ static gm_status propose(byte_search *search, gm_progress *progress, gm_error *e
 
 /* ---- deciding ---- */
 
-/* What the lists of some places that follow one another have in common: their points are gone
- * through once, each against all that list it, so that its words are fetched once. */
+/* The lists of some places that follow one another. Their points are gone through once, each
+ * against all that list it, so that it is fetched once. */
 typedef struct common {
     uint32_t *head;  /* (N) of a chain of entries that name this place, + 1; all 0 between uses */
     uint32_t *named; /* (TOGETHER room) the places that are named */
     uint32_t *next;  /* (TOGETHER room) chains of entries, + 1 */
-    double *least;   /* (TOGETHER room) the least that the point of each entry can be away */
+    double *rough;   /* (TOGETHER room) squared distance of the point of each entry, in float; */
+    double *exact;   /* (TOGETHER room) in double, where it may be among the nearest */
+    double enough[TOGETHER]; /* of each place: rough ones up to this may be */
 } common;
 
 static bool make_common(common *c, const gm_shortlist *lists)
@@ -189,8 +192,9 @@ static bool make_common(common *c, const gm_shortlist *lists)
     c->head = gm_alloc(lists->bytes->n, sizeof *c->head);
     c->named = gm_alloc(n, sizeof *c->named);
     c->next = gm_alloc(n, sizeof *c->next);
-    c->least = gm_alloc(n, sizeof *c->least);
-    return c->head && c->named && c->next && c->least;
+    c->rough = gm_alloc(n, sizeof *c->rough);
+    c->exact = gm_alloc(n, sizeof *c->exact);
+    return c->head && c->named && c->next && c->rough && c->exact;
 }
 
 static void clear_common(common *c)
@@ -198,18 +202,37 @@ static void clear_common(common *c)
     gm_free(c->head);
     gm_free(c->named);
     gm_free(c->next);
-    gm_free(c->least);
+    gm_free(c->rough);
+    gm_free(c->exact);
 }
 
-/* least of all entries of the lists of places [first, end). */
-static void find_least(common *c, const gm_shortlist *lists, size_t first, size_t end)
+typedef double measure(const byte_search *search, size_t i, size_t j);
+
+static double in_float(const byte_search *search, size_t i, size_t j)
 {
+    const gm_points *p = search->points;
+    const float *x = p->at + search->order[i] * p->dim, *y = p->at + search->order[j] * p->dim;
+    return (double)gm_dots_of(p->isa)->rough(x, y, p->dim);
+}
+
+static double in_double(const byte_search *search, size_t i, size_t j)
+{
+    return gm_points_squared(search->points, search->order[i], search->order[j]);
+}
+
+/* value of the entries of the lists of places [first, end), by `how`: of all, or of those that
+ * are near enough. */
+static void measure_entries(common *c, const byte_search *search, size_t first, size_t end,
+                            double *value, bool all, measure *how)
+{
+    const gm_shortlist *lists = &search->lists;
     const size_t room = lists->room;
     size_t n_named = 0;
     for (size_t q = first; q < end; q++)
         for (size_t i = 0; i < lists->n_listed[q]; i++) {
             const uint32_t other = gm_candidate_index(lists->list[q * room + i]);
             const size_t entry = (q - first) * room + i;
+            if (!all && !(c->rough[entry] <= c->enough[q - first])) continue;
             if (c->head[other] == 0) c->named[n_named++] = other;
             c->next[entry] = c->head[other];
             c->head[other] = (uint32_t)entry + 1;
@@ -217,47 +240,67 @@ static void find_least(common *c, const gm_shortlist *lists, size_t first, size_
     for (size_t m = 0; m < n_named; m++) {
         const uint32_t other = c->named[m];
         for (uint32_t entry = c->head[other]; entry != 0; entry = c->next[entry - 1])
-            c->least[entry - 1] = gm_bytes_least(lists->bytes, first + (entry - 1) / room, other);
+            value[entry - 1] = how(search, first + (entry - 1) / room, other);
         c->head[other] = 0;
     }
 }
 
-/* The k-1 nearest others of place q into best, if its list, whose points are at least so far away,
- * can be shown to hold them. */
-static bool decide(const byte_search *search, size_t q, const double *least, size_t want,
+/* How far a rough distance may be off, as a share of it: each of its dim/16 + 4 additions of what
+ * is never negative, and what is added, by half a unit in the last place. */
+static double rough_error(const gm_points *points)
+{
+    return (double)(points->dim / 16 + 8) * 0x1p-24;
+}
+
+static const double TINY = 1e-30; /* what floats lose where they are next to nothing */
+
+/* Beyond this rough distance none of a list is among the nearest. */
+static double find_enough(const byte_search *search, size_t q, const double *rough)
+{
+    const gm_shortlist *lists = &search->lists;
+    gm_neighbour nearest[MOST_K];
+    size_t n = 0;
+    for (size_t i = 0; i < lists->n_listed[q]; i++)
+        gm_neighbour_insert(nearest, &n, lists->want, (gm_neighbour){rough[i], (uint32_t)i});
+    if (n < lists->want) return INFINITY;
+    return nearest[n - 1].s * (1 + 3 * rough_error(search->points)) + TINY;
+}
+
+/* The nearest others of place q into best, if its list can be shown to hold them. */
+static bool decide(const byte_search *search, const common *c, size_t q, size_t first,
                    gm_neighbour *best)
 {
-    const uint32_t *order = search->order;
     const gm_shortlist *lists = &search->lists;
-    const gm_candidate *list = lists->list + q * lists->room;
-    gm_neighbour near[MOST_DECIDED]; /* by the least that they can be away */
-    size_t n = 0, n_near = 0;
-    if (lists->limit[q] < 0) return false;
-    for (size_t i = 0; i < lists->n_listed[q]; i++)
-        gm_neighbour_insert(near, &n_near, MOST_DECIDED,
-                            (gm_neighbour){least[i], gm_candidate_index(list[i])});
+    const double *rough = c->rough + (q - first) * lists->room;
+    const double *exact = c->exact + (q - first) * lists->room;
+    const double error = rough_error(search->points);
     double beyond = (double)lists->limit[q] - gm_bytes_slack(&search->bytes, q);
-    if (lists->n_listed[q] > n_near && near[n_near - 1].s < beyond) beyond = near[n_near - 1].s;
-    for (size_t i = 0; i < n_near; i++) {
-        if (n == want && best[want - 1].s < near[i].s) break;
-        const uint32_t j = order[near[i].index];
-        if (i + 1 < n_near) gm_points_fetch(search->points, order[near[i + 1].index]);
-        gm_neighbour_insert(best, &n, want,
-                            (gm_neighbour){gm_points_squared(search->points, order[q], j), j});
+    size_t n = 0;
+    if (lists->limit[q] < 0) return false;
+    for (size_t i = 0; i < lists->n_listed[q]; i++) {
+        const uint32_t other = gm_candidate_index(lists->list[q * lists->room + i]);
+        if (rough[i] <= c->enough[q - first])
+            gm_neighbour_insert(best, &n, lists->want,
+                                (gm_neighbour){exact[i], search->order[other]});
+        else
+            beyond = fmin(beyond, rough[i] * (1 - error) - TINY / 4);
     }
-    return n == want && best[want - 1].s < beyond;
+    return n == lists->want && best[n - 1].s < beyond;
 }
 
 static void decide_some(gm_knn *out, byte_search *search, common *c, size_t first, bool *done)
 {
+    gm_shortlist *lists = &search->lists;
     const size_t n = search->points->n, end = n - first < TOGETHER ? n : first + TOGETHER;
-    for (size_t q = first; q < end; q++) gm_shortlist_trim(&search->lists, q);
-    find_least(c, &search->lists, first, end);
+    for (size_t q = first; q < end; q++) gm_shortlist_trim(lists, q);
+    measure_entries(c, search, first, end, c->rough, true, in_float);
+    for (size_t q = first; q < end; q++)
+        c->enough[q - first] = find_enough(search, q, c->rough + (q - first) * lists->room);
+    measure_entries(c, search, first, end, c->exact, false, in_double);
     for (size_t q = first; q < end; q++) {
         gm_neighbour best[MOST_K];
         const uint32_t i = search->order[q];
-        done[i] = decide(search, q, c->least + (q - first) * search->lists.room, (size_t)out->k - 1,
-                         best);
+        done[i] = decide(search, c, q, first, best);
         if (done[i]) gm_knn_write_row(out, i, i, best, search->points->metric);
     }
 }

@@ -42,12 +42,6 @@ double gm_points_squared(const gm_points *points, size_t i, size_t j)
         ->squared(at + i * points->dim, at + j * points->dim, points->dim);
 }
 
-void gm_points_fetch(const gm_points *points, size_t i)
-{
-    const float *f = points->at + i * points->dim; /* (dim) */
-    for (size_t c = 0; c < points->dim; c += 16) __builtin_prefetch(f + c);
-}
-
 static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metric, gm_error *err)
 {
     for (size_t c = 0; c < d; c++) {

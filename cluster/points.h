@@ -52,9 +52,6 @@ void gm_points_clear(gm_points *points);
  * every machine. The definition that faster kernels are checked against. */
 double gm_points_squared(const gm_points *points, size_t i, size_t j);
 
-/* Fetch point i, which is needed soon. */
-void gm_points_fetch(const gm_points *points, size_t i);
-
 /* The distance that belongs to s, and the one of which the metric says that points
  * have nothing in common (umap-learn's disconnection distance, less a millionth, since
  * features are rounded; infinity when none). */

@@ -11,7 +11,7 @@ enum { N = 700, DIM = 64, WANT = 5 };
 static gm_bytes made_up(float *reach, float *lost)
 {
     for (size_t i = 0; i < N; i++) reach[i] = 1, lost[i] = 0.2f;
-    return (gm_bytes){.n = N, .dim = DIM, .of_bytes = {.reach = reach, .lost = lost}};
+    return (gm_bytes){.n = N, .dim = DIM, .reach = reach, .lost = lost};
 }
 
 /* Query 3 is offered 0, 0.01, 0.02, ...: the fifth is 0.04; 0.3 is what luck may do to errors. */
