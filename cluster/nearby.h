@@ -11,7 +11,7 @@
 
 #include "cluster/points.h"
 
-/* order (N) written: all points, by which of some of them is the nearest; within that by number.
+/* order (N) written: all points, by which of some centres is the nearest; within that by number.
  * Errors: GM_EMEM. Cost: 64 N D multiply-adds. */
 gm_status gm_nearby_order(uint32_t *order, const gm_points *points, gm_error *err) GM_MUST_USE;
 
