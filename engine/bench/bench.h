@@ -58,6 +58,7 @@ typedef struct gm_bench_plan {
     int repeats; /* of the probe */
     int pairs;   /* of decoding and reading memory, one after the other */
     int tokens;  /* decoded in a pair */
+    bool noise;  /* contexts are made up, not computed: decoding alone is measured */
     size_t memory_bytes;
 } gm_bench_plan;
 
@@ -72,7 +73,7 @@ typedef struct gm_bench_speed {
     size_t n;
     struct gm_bench_at {
         size_t context;
-        double prefill_tok_s, prefill_share; /* NaN: of fewer than 16 tokens */
+        double prefill_tok_s, prefill_share; /* NaN: of fewer than 16 tokens, made up */
         double decode_tok_s, decode_share;   /* median of pairs; share of read_rate */
         /* on a GPU: the same with a bias on every router and choices recorded; kernels of a token,
          * and what each costs beyond the reading of weights and cache */

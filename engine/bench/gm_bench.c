@@ -313,7 +313,7 @@ static int cmd_speed(int argc, char **argv)
     gm_opt_list contexts = {0};
     int64_t context[GM_BENCH_MAX_CONTEXTS], step = 4096, document = 512, repeats = 3, pairs = 15;
     int64_t tokens = 4, memory_mb = 1536;
-    bool usage = true;
+    bool usage = true, noise = false;
     gm_model *model = NULL;
     gm_bench_speed result;
     gm_bench_plan plan = {.context = context};
@@ -329,6 +329,8 @@ static int cmd_speed(int argc, char **argv)
         {GM_OPT_I64, "pairs", &pairs, 1, 1000, "N", "decoding and reading memory, in turn"},
         {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded in each"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
+        {GM_OPT_FLAG, "noise", &noise,
+         .help = "contexts are made up, not computed: decoding alone is measured"},
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR", NULL, opts, &argc, argv, err));
@@ -339,6 +341,7 @@ static int cmd_speed(int argc, char **argv)
     plan.threads = (int)s.threads, plan.step = (size_t)step, plan.document = (size_t)document;
     plan.repeats = (int)repeats, plan.pairs = (int)pairs, plan.tokens = (int)tokens;
     plan.memory_bytes = (size_t)memory_mb * 1000000;
+    plan.noise = noise;
     GM_TRY(check_source(&s, err));
     usage = false;
     GM_TRY(open_model(&model, &s, &load_seconds, err));

@@ -6,9 +6,10 @@ small="--context 1 --context 40 --step 64 --document 32 --repeats 1 --pairs 2 --
 run gm-bench speed --model "$TINY" $small
 gm-bench speed --model "$TINY" $small --json > speed.json
 gm-bench speed --model "$TINY" $small --numerics int8 --json > int8.json
+gm-bench speed --model "$TINY" $small --noise --json > noise.json
 gm-bench serve --model "$TINY" --requests 5 --at-once 2 --prompt 6 --output 4 --json > serve.json
 gm-bench ceilings --rows 16 --outputs 64 --inputs 64 --memory 4 --json > ceilings.json
-python3 - speed.json int8.json serve.json ceilings.json <<'CHECK'
+python3 - speed.json int8.json noise.json serve.json ceilings.json <<'CHECK'
 import json, sys
 for name in sys.argv[1:]:
     def numbers(at, key):
