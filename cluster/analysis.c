@@ -82,11 +82,12 @@ static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn)
                 100 * a->recall, a->n_checked, knn->effort);
 }
 
-/* A layout of the points in options->umap.dim dimensions, and what it keeps of the neighbours in
- * `wide`; NULL: those are not exact, and exact ones are looked for. */
-static gm_status lay_out(float *at, gm_graph *graph, gm_umap_report *report, gm_map_quality *kept,
-                         const gm_points *points, const gm_knn *knn, const gm_knn *wide,
-                         const gm_fit_options *options, gm_stages *stages, gm_error *err)
+/* A layout of the points in options->umap.dim dimensions, and what it keeps of their neighbours:
+ * of the lists `judges`; NULL: those are not exact, and exact ones are looked for. */
+static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *report,
+                                   gm_map_quality *kept, const gm_points *points, const gm_knn *knn,
+                                   const gm_knn *judges, const gm_fit_options *options,
+                                   gm_stages *stages, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_progress progress;
@@ -102,8 +103,8 @@ static gm_status lay_out(float *at, gm_graph *graph, gm_umap_report *report, gm_
                 report->spectral_rounds);
     const int judged = judged_neighbours(options, n);
     const size_t n_rows = options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
-    if (wide)
-        GM_TRY(gm_map_quality_of(kept, points, wide, at, umap.dim, judged, n_rows, err));
+    if (judges)
+        GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim, judged, n_rows, err));
     else
         GM_TRY(gm_map_quality_find(kept, points, at, umap.dim, judged, n_rows, err));
     gm_stages_end(stages, "quality");
@@ -112,8 +113,9 @@ out:
 }
 
 /* The same in as many dimensions as clusters are found in, to a->space (M,D). */
-static gm_status find_space(gm_analysis *a, const gm_points *points, const gm_knn *knn,
-                            const gm_knn *wide, const gm_fit_options *options, gm_error *err)
+static gm_status find_cluster_space(gm_analysis *a, const gm_points *points, const gm_knn *knn,
+                                    const gm_knn *judges, const gm_fit_options *options,
+                                    gm_error *err)
 {
     gm_fit_options how = *options;
     gm_umap_report report; /* of the same graph: a, b, epochs and parts are the map's */
@@ -123,8 +125,8 @@ static gm_status find_space(gm_analysis *a, const gm_points *points, const gm_kn
     if (a->space == NULL)
         return gm_fail(err, GM_EMEM, "no memory for %zu documents in %d dimensions", a->usage.n,
                        options->cluster_dim);
-    gm_status status = lay_out(a->space, &graph, &report, &a->dimensions.kept, points, knn, wide,
-                               &how, &a->stages, err);
+    gm_status status = lay_out_and_judge(a->space, &graph, &report, &a->dimensions.kept, points,
+                                         knn, judges, &how, &a->stages, err);
     gm_graph_clear(&graph);
     return status;
 }
@@ -145,7 +147,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
 {
     gm_status status = GM_OK;
     gm_points points = {0};
-    gm_knn wide = {0}, knn = {0}; /* with those that judge the map; those that make it */
+    gm_knn judges = {0}, knn = {0}; /* with those that judge the map; those that make it */
     gm_progress progress;
     const size_t n = a->distinct.m;
     const int own = options->n_neighbors, judged = judged_neighbours(options, n);
@@ -156,17 +158,17 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     GM_TRY(gm_points_of_rows(&points, row, n, a->usage.dim, options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "documents", (double)n, options->quiet);
-    GM_TRY(gm_neighbours_find(&wide, &points, judged < own ? own : judged + 1, &options->neighbours,
-                              &progress, err));
+    GM_TRY(gm_neighbours_find(&judges, &points, judged < own ? own : judged + 1,
+                              &options->neighbours, &progress, err));
     gm_progress_end(&progress);
-    GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
+    GM_TRY(gm_knn_narrow(&knn, &judges, own, err));
     tell_of_neighbours(a, &knn);
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
-    const gm_knn *exact = a->n_checked > 0 ? NULL : &wide;
-    GM_TRY(lay_out(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options, &a->stages,
-                   err));
+    const gm_knn *exact = a->n_checked > 0 ? NULL : &judges;
+    GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options,
+                             &a->stages, err));
     if (a->umap.n_isolated > 0)
         gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
                 a->umap.n_isolated);
@@ -174,11 +176,11 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     if (options->quality != GM_QUALITY_NONE)
         GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));
     gm_stages_end(&a->stages, "quality");
-    if (options->cluster_dim > 2) GM_TRY(find_space(a, &points, &knn, exact, options, err));
+    if (options->cluster_dim > 2) GM_TRY(find_cluster_space(a, &points, &knn, exact, options, err));
 out:
     gm_free(row);
     gm_points_clear(&points);
-    gm_knn_clear(&wide);
+    gm_knn_clear(&judges);
     gm_knn_clear(&knn);
     return status;
 }

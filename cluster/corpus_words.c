@@ -8,7 +8,7 @@
 
 /* What is read before it is counted. */
 typedef struct texts {
-    const char **at, **name; /* (n) in the arenas: the text, what its group is called */
+    const char **at, **name; /* (n) the text, in the arena; what its group is called */
     size_t *n_bytes;
     size_t n, cap, n_skipped;
     gm_arena arena;    /* texts */
@@ -43,16 +43,21 @@ static gm_status reserve(texts *t, gm_error *err)
     return GM_OK;
 }
 
-static const char *name_of(const gm_document *d, bool by_document, gm_arena *arena)
+/* What the group of a document is called; NULL: no memory. */
+static const char *name_of(gm_corpus_words *w, const gm_document *d, bool by_document)
 {
-    if (!by_document) return gm_arena_text(arena, d->subset, strlen(d->subset));
+    uint32_t id;
+    if (!by_document)
+        return gm_vocabulary_add(w->subsets, d->subset, strlen(d->subset), &id, NULL) == GM_OK
+                   ? gm_vocabulary_word(w->subsets, id)
+                   : NULL;
     const size_t room = strlen(d->file) + 24;
-    char *name = gm_arena_alloc(arena, room, 1);
+    char *name = gm_arena_alloc(&w->documents, room, 1);
     if (name) snprintf(name, room, "%s:%" PRIu64, d->file, d->line);
     return name;
 }
 
-static gm_status add(texts *t, const gm_document *d, bool by_document, gm_arena *names,
+static gm_status add(texts *t, gm_corpus_words *w, const gm_document *d, bool by_document,
                      gm_error *err)
 {
     if (d->skip != GM_SKIP_NONE) {
@@ -64,7 +69,7 @@ static gm_status add(texts *t, const gm_document *d, bool by_document, gm_arena 
         if (status != GM_OK) return status;
     }
     t->at[t->n] = gm_arena_text(&t->arena, d->text, d->n_bytes);
-    t->name[t->n] = name_of(d, by_document, names);
+    t->name[t->n] = name_of(w, d, by_document);
     t->n_bytes[t->n] = d->n_bytes;
     if (!t->at[t->n] || !t->name[t->n])
         return gm_fail(err, GM_EMEM, "no memory for text %zu", t->n);
@@ -72,8 +77,8 @@ static gm_status add(texts *t, const gm_document *d, bool by_document, gm_arena 
     return GM_OK;
 }
 
-static gm_status read_all(texts *t, const char *const *path, size_t n_paths,
-                          const gm_corpus_words_options *options, gm_arena *names, gm_error *err)
+static gm_status read_all(texts *t, gm_corpus_words *w, const char *const *path, size_t n_paths,
+                          const gm_corpus_words_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_corpus *corpus = NULL;
@@ -83,7 +88,7 @@ static gm_status read_all(texts *t, const char *const *path, size_t n_paths,
     for (;;) {
         GM_TRY(gm_corpus_next(corpus, &document, &more, err));
         if (!more) break;
-        GM_TRY(add(t, &document, options->by_document, names, err));
+        GM_TRY(add(t, w, &document, options->by_document, err));
     }
     if (t->n == 0 && t->n_skipped > 0)
         GM_FAIL(GM_EFORMAT, "none of the corpus's %zu lines can be used; the first: %s",
@@ -134,7 +139,8 @@ gm_status gm_corpus_words_read(gm_corpus_words *out, const char *const *path, si
     gm_corpus_words w = {0};
     texts t = {0};
     *out = (gm_corpus_words){0};
-    GM_TRY(read_all(&t, path, n_paths, options, &w.arena, err));
+    GM_TRY(gm_vocabulary_create(&w.subsets, err));
+    GM_TRY(read_all(&t, &w, path, n_paths, options, err));
     w.n_skipped = t.n_skipped;
     GM_TRY(find_groups(&w, &t, options->by_document, err));
     GM_TRY(gm_vocabulary_create(&w.vocabulary, err));
@@ -155,6 +161,7 @@ void gm_corpus_words_clear(gm_corpus_words *words)
     gm_free(words->group_size);
     gm_vocabulary_free(words->vocabulary);
     gm_bag_clear(&words->counts);
-    gm_arena_clear(&words->arena);
+    gm_vocabulary_free(words->subsets);
+    gm_arena_clear(&words->documents);
     *words = (gm_corpus_words){0};
 }

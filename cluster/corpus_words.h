@@ -15,8 +15,9 @@ typedef struct gm_corpus_words {
     const char **group_name;       /* (G) subsets in the order of their names; "" for none */
     uint32_t *group_size;          /* (G) */
     gm_vocabulary *vocabulary;
-    gm_bag counts;  /* (N) */
-    gm_arena arena; /* names */
+    gm_bag counts;          /* (N) */
+    gm_vocabulary *subsets; /* names of subsets, each once */
+    gm_arena documents;     /* names of documents, where these are groups */
 } gm_corpus_words;
 
 typedef struct gm_corpus_words_options {

@@ -19,6 +19,7 @@
 
 typedef enum export_format { EXPORT_H5AD, EXPORT_CSV, EXPORT_JSON, EXPORT_GRAPHML } export_format;
 static const char *const ending[] = {".h5ad", ".csv", ".json", ".graphml"};
+#define ENDINGS ".h5ad|.csv|.json|.graphml" /* for people */
 
 /* ---- CSV ---- */
 
@@ -218,7 +219,7 @@ static gm_status find_format(export_format *out, const char *path, gm_error *err
         *out = (export_format)f;
         if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
     }
-    return gm_fail(err, GM_EARG, "'%s' ends in none of .h5ad, .csv, .json, .graphml", path);
+    return gm_fail(err, GM_EARG, "'%s' ends in none of " ENDINGS, path);
 }
 
 static gm_status write_text(const char *path, export_format format, const gm_atlas *a, bool force,
@@ -274,7 +275,7 @@ int gm_cluster_export(int argc, char **argv)
          .name = "o",
          .value = &out,
          .arg = "FILE",
-         .help = "what to write: .h5ad, .csv, .json or .graphml"},
+         .help = "what to write, ending in " ENDINGS},
         {GM_OPT_FLAG, "usage", &with_x, 0, 0, NULL,
          ".h5ad: read the trace and add every document's usage vector as X"},
         {GM_OPT_TEXT, "trace", &trace, 0, 0, "FILE", "the trace of the atlas, where it has moved"},
@@ -282,7 +283,7 @@ int gm_cluster_export(int argc, char **argv)
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(
-        "gm-cluster export ATLAS -o FILE.h5ad|.csv|.json|.graphml",
+        "gm-cluster export ATLAS -o FILE" ENDINGS,
         ".h5ad is AnnData, which scanpy opens: documents are cells, experts genes, with map,\n"
         "clusters and the neighbour graph. .csv and .json are the documents, .json the clusters\n"
         "as well. .graphml is the condensed tree.\n",

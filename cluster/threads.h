@@ -8,11 +8,12 @@
 #include <omp.h>
 #endif
 
-/* No parallel region without a num_threads of its own has more. */
+/* No parallel region that the caller begins without a num_threads of its own has more: one where
+ * the caller is of a team itself, and teams do not start teams. */
 static inline size_t gm_most_threads(void)
 {
 #ifdef _OPENMP
-    return (size_t)omp_get_max_threads();
+    return omp_get_active_level() < omp_get_max_active_levels() ? (size_t)omp_get_max_threads() : 1;
 #else
     return 1;
 #endif

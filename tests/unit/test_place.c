@@ -68,6 +68,45 @@ static void end(made *m)
     gm_trace_close(m->news);
 }
 
+typedef struct other {
+    double distance;
+    size_t document; /* of the atlas */
+} other;
+
+static int nearer_first(const void *p, const void *q)
+{
+    const other *a = p, *b = q;
+    return (a->distance > b->distance) - (a->distance < b->distance);
+}
+
+/* Against its definition: the nearest by Hellinger's distance, and a place among the k nearest. */
+static void check_place(const made *m, size_t q)
+{
+    other near[N];
+    const gm_placed *p = &m->placed[q];
+    double of_nearest = NAN;
+    for (size_t i = 0; i < N; i++) {
+        double s = 0;
+        for (size_t c = 0; c < SYN_DIM; c++) {
+            double d = sqrt((double)m->of_news.row[q][c]) - sqrt((double)m->of_fitted.row[i][c]);
+            s += d * d;
+        }
+        near[i] = (other){sqrt(s / 2), m->of_fitted.place[i]};
+        if (near[i].document == p->nearest) of_nearest = near[i].distance;
+    }
+    qsort(near, N, sizeof *near, nearer_first);
+    CHECK_NEAR(p->distance, near[0].distance, 1e-6);
+    CHECK_NEAR(of_nearest, near[0].distance, 1e-6);
+    for (size_t c = 0; c < 2; c++) {
+        double low = INFINITY, high = -INFINITY;
+        for (size_t i = 0; i < (size_t)m->how.n_neighbors; i++) {
+            const double at = (double)m->atlas.xy[2 * near[i].document + c];
+            low = fmin(low, at), high = fmax(high, at);
+        }
+        CHECK((double)p->xy[c] > low && (double)p->xy[c] < high);
+    }
+}
+
 static void new_documents_stand_with_their_topic(void)
 {
     made m = {0};
@@ -90,6 +129,8 @@ static void new_documents_stand_with_their_topic(void)
             CHECK_INT(p->nearest, GM_ATLAS_NONE);
         } else {
             CHECK(p->distance > 0 && p->probability >= 0 && p->probability <= 1);
+            CHECK((p->probability > 0) == (p->cluster >= 0));
+            check_place(&m, q);
             of++, right += p->cluster == m.atlas.cluster[(N + at) % TOPICS]; /* 0..3: one of each */
         }
     }
