@@ -217,7 +217,9 @@ static gm_status open_and_spell(void *state, gm_error *err)
     gm_text text = {0};
     size_t end[2 * SAMPLE_DOCUMENTS];
     (void)state;
+    const long left = gm_alloc_fail_after(-1); /* opening has a test of its own */
     gm_status status = gm_trace_open(&trace, "index.h5", err);
+    gm_alloc_fail_after(left);
     if (status == GM_OK)
         status = gm_trace_spell_texts(trace, 0, 2 * SAMPLE_DOCUMENTS, &text, end, err);
     gm_trace_close(trace);
