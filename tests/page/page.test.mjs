@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import {deflateSync} from "node:zlib";
 
-import {colour, colourAt, rgbOfHex} from "../../cluster/page/colours.mjs";
+import {colour, colourAt, colourings, rgbOfHex} from "../../cluster/page/colours.mjs";
 import {compareCells} from "../../cluster/page/clusters.mjs";
 import {bytesOfBase64, expertName, inflate, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
     usageOf, valueOf} from "../../cluster/page/data.mjs";
@@ -20,6 +20,7 @@ function sample() {
         clusters: [{size: 3, colour: "#ff0000", middle: [0, 0], keywords: ["wine", "Хлеб"]},
             {size: 2, colour: "#0000ff", middle: [1, 1], keywords: ["court"]}],
         subsets: [{name: "a", colour: "#101010"}, {name: "b", colour: "#202020"}], scripts: [],
+        languages: [{name: "en", colour: "#010203"}, {name: "ru", colour: "#040506"}],
         shares: {experts: [3], most: [0.5]}, sequential: ["#ffffff", "#808080", "#000000"],
     };
     return {
@@ -28,6 +29,7 @@ function sample() {
         cluster: Uint16Array.of(0, 0, 0, 1, 1, NONE), subset: Uint16Array.of(0, 1, 0, 1, 1, 0),
         tokens: Uint32Array.of(100, 200, 300, 400, 500, 600), outlier: new Uint8Array(6),
         probability: Uint8Array.of(255, 0, 0, 0, 0, 0), script: new Uint8Array(0),
+        language: Uint8Array.of(0, 1, 0, 0, 0, 1),
         usage: Uint16Array.of(4095, 0, 2048, 0, /**/ 0, 4095, 0, 0, /**/ 2048, 2048, 2048, 0),
         important: Uint8Array.of(1, 0, 1, 0, /**/ 0, 1, 0, 0), spread: Uint16Array.of(2048, 0, 0, 0),
         shares: Uint8Array.of(15, 0, 5, 0, 0, 0),
@@ -63,7 +65,7 @@ test("an atlas is read from its elements, and parts that are missing are empty",
     await loadTexts(atlas);
     for (const name of ["x", "y", "cluster", "subset", "tokens", "outlier", "probability", "usage", "important"])
         assert.deepEqual(atlas[name], wanted[name], name);
-    assert.equal(atlas.shares.length + atlas.spread.length + atlas.script.length + atlas.texts.length, 0);
+    assert.equal(atlas.shares.length + atlas.spread.length + atlas.script.length + atlas.language.length + atlas.texts.length, 0);
     assert.deepEqual(atlas.ids, ["f:1", "f:2"]);
 });
 
@@ -102,6 +104,16 @@ test("colours by cluster, by value, and by an expert that the page does not hold
     assert.deepEqual(rgbOfHex("#0a10ff"), [10, 16, 255]);
     assert.equal(colourAt(["a", "b", "c"], 2), "c");
     assert.equal(colourAt(["a", "b", "c"], NaN), "a");
+});
+
+test("colours by language, where there are several", () => {
+    const atlas = sample(), {rgb, legend} = colour(atlas, "language", -1);
+    assert.deepEqual([...rgb.slice(0, 6)], [1, 2, 3, 4, 5, 6]);
+    assert.deepEqual(legend.groups.map((group) => group.name), ["en", "ru"]);
+    const names = () => colourings(atlas).map(([value]) => value);
+    assert.ok(names().includes("language") && !names().includes("script"));
+    atlas.language.fill(1);
+    assert.ok(!names().includes("language"));
 });
 
 test("inside a polygon", () => {
