@@ -310,7 +310,8 @@ gm_status gm_decoder_piece(const gm_decoder *decoder, const char *token, size_t 
     GM_TRY(gm_text_append(&from.text, token, n, err));
     for (size_t i = 0; i < decoder->n; i++) {
         to.n = to.text.n = 0;
-        GM_TRY(apply_to_one(&decoder->step[i], from.text.at, from.text.n, &to, err));
+        const char *so_far = from.text.at ? from.text.at : "";
+        GM_TRY(apply_to_one(&decoder->step[i], so_far, from.text.n, &to, err));
         gm_strings swap = from;
         from = to;
         to = swap;
