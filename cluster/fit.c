@@ -52,7 +52,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N",
          "neighbours of a document, itself among them"},
         {GM_OPT_CHOICE, "neighbours", &c->neighbours, 0, 0, GM_NEIGHBOUR_CHOICES,
-         "auto: exact up to 200,000 documents"},
+         GM_NEIGHBOURS_HELP},
         {GM_OPT_I64, "effort", &c->effort, 8, 100000, "N",
          "candidates that an approximate search looks at"},
         {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",

@@ -13,13 +13,14 @@
 #include "cluster/knn.h"
 
 typedef enum gm_neighbour_method {
-    GM_NEIGHBOURS_AUTO, /* approximate beyond GM_EXACT_POINTS, in a build that can, without a GPU */
+    GM_NEIGHBOURS_AUTO, /* approximate beyond gm_neighbours_exact_up_to, in a build that can,
+                         * without a GPU */
     GM_NEIGHBOURS_EXACT,
     GM_NEIGHBOURS_APPROXIMATE
 } gm_neighbour_method;
 #define GM_NEIGHBOUR_CHOICES "auto|exact|approximate"
 
-enum { GM_EXACT_POINTS = 200000, GM_RECALL_SAMPLE = 1000, GM_DEFAULT_EFFORT = 128 };
+enum { GM_RECALL_SAMPLE = 1000, GM_DEFAULT_EFFORT = 128 };
 
 typedef struct gm_neighbour_options {
     gm_neighbour_method method;
@@ -29,8 +30,14 @@ typedef struct gm_neighbour_options {
 /* What is used for an effort of 0. */
 int gm_neighbours_effort(const gm_neighbour_options *options);
 
-/* Whether n points get exact neighbours. */
-bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n);
+/* Up to so many points of D dimensions exact neighbours take no longer than approximate ones by two
+ * cores with AVX-512, as measured (README.md): it does not ask for the processor at hand, so that
+ * the same documents get the same neighbours everywhere. */
+size_t gm_neighbours_exact_up_to(size_t dim);
+#define GM_NEIGHBOURS_HELP "auto: exact up to 140,000 + 160 million / (layers x experts) documents"
+
+/* Whether n points of D dimensions get exact neighbours. */
+bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t dim);
 
 /* As gm_knn_find for all points, by the method chosen; out->recall says of GM_RECALL_SAMPLE points
  * which share of their exact neighbours was found. A point of which too few are found gets exact

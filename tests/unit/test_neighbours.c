@@ -114,9 +114,12 @@ static void few_points(void)
 static void many_points_are_approximate(void)
 {
     const gm_neighbour_options automatic = {0}, exact = {GM_NEIGHBOURS_EXACT, 0};
-    CHECK(gm_neighbours_exact(&automatic, GM_EXACT_POINTS));
-    CHECK(gm_neighbours_exact(&automatic, GM_EXACT_POINTS + 1) == !gm_hnsw_is_there());
-    CHECK(gm_neighbours_exact(&exact, GM_EXACT_POINTS + 1));
+    const size_t most = gm_neighbours_exact_up_to(1600);
+    CHECK_INT(most, 240000);
+    CHECK(gm_neighbours_exact(&automatic, most, 1600));
+    CHECK(gm_neighbours_exact(&automatic, most + 1, 1600) == !gm_hnsw_is_there());
+    CHECK(gm_neighbours_exact(&automatic, most + 1, 1000));
+    CHECK(gm_neighbours_exact(&exact, most + 1, 1600));
     CHECK_INT(gm_neighbours_effort(&automatic), GM_DEFAULT_EFFORT);
 }
 
