@@ -32,16 +32,6 @@ __device__ __forceinline__ void let_next_start()
 #endif
 }
 
-/* Ask for a line of weights while waiting: it will lie in L2. */
-__device__ __forceinline__ void prefetch(const void *at)
-{
-#if defined(__CUDA_ARCH__)
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(at));
-#else
-    (void)at;
-#endif
-}
-
 __device__ __forceinline__ float *dynamic_shared()
 {
 #ifdef GM_EMULATED_CUDA
@@ -52,7 +42,8 @@ __device__ __forceinline__ float *dynamic_shared()
 #endif
 }
 
-/* What another block of this kernel wrote: L1 may hold older values. */
+/* What another block of this kernel wrote, or a kernel before the one in front while that one still
+ * runs: L1 may hold older values. */
 template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T *at)
 {
     return __ldcg(at);

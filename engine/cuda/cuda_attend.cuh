@@ -10,6 +10,7 @@
 __device__ __forceinline__ float norm_factor(const float *x, int n, float epsilon, float *scratch)
 {
     float squares = 0.0f;
+#pragma unroll 8
     for (int i = threadIdx.x; i < n; i += blockDim.x) squares = fmaf(x[i], x[i], squares);
     return 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + epsilon);
 }
@@ -26,36 +27,69 @@ __device__ __forceinline__ float normed(float x, float factor, const float *weig
     return x;
 }
 
-/* Head `h` of `x` (all heads of a row) through norm, clamp and rotation into `to` (head_dim), by
- * the whole block. Ends with every thread's part written, not yet synchronised. */
+/* The same of one head, by a warp. */
+__device__ __forceinline__ float head_factor(const float *x, int n, float epsilon)
+{
+    float squares = 0.0f;
+#pragma unroll 1
+    for (int i = threadIdx.x % WARP; i < n; i += WARP) squares = fmaf(x[i], x[i], squares);
+    return 1.0f / sqrtf(warp_sum(squares) / (float)n + epsilon);
+}
+
+/* Threads that share a head: a warp or a block. */
+struct Team {
+    int me, n;
+};
+
+/* A head through norm, clamp and rotation into `to` (head_dim), rounded as products read it. Ends
+ * with every thread's part written, not yet synchronised. */
+template <typename W>
+__device__ __forceinline__ void rotate_head(const gm_cuda_attention &p, Team team,
+                                            const float *head, float factor, const float *weight,
+                                            int position, float *to)
+{
+    const int half = p.head_dim / 2;
+    const float *cosine = p.cosine + position * p.angle_stride;
+    const float *sine = p.sine + position * p.angle_stride;
+#pragma unroll 2
+    for (int i = team.me; i < half; i += team.n) {
+        const float a = normed(head[i], factor, weight, i, p.clip);
+        const float b = normed(head[i + half], factor, weight, i + half, p.clip);
+        to[i] = rounded<W>(fmaf(-b, sine[i], a * cosine[i]));
+        to[i + half] = rounded<W>(fmaf(a, sine[i], b * cosine[i]));
+    }
+}
+
+/* Head `h` of `x` (all heads of a row) into `to`, by the whole block. */
+template <typename W>
 __device__ __forceinline__ void finish_head(const gm_cuda_attention &p, const float *x, int n_heads,
                                             int h, const float *norm, int position, float *to,
                                             float *scratch)
 {
-    const int half = p.head_dim / 2;
+    const Team block = {(int)threadIdx.x, (int)blockDim.x};
     const float *head = x + h * p.head_dim;
-    const float *weight = norm && p.norm_whole ? norm + h * p.head_dim : norm;
     float factor = 1.0f;
     if (norm)
         factor = p.norm_whole ? norm_factor(x, n_heads * p.head_dim, p.epsilon, scratch)
                               : norm_factor(head, p.head_dim, p.epsilon, scratch);
-    const float *cosine = p.cosine + position * p.angle_stride;
-    const float *sine = p.sine + position * p.angle_stride;
-    for (int i = threadIdx.x; i < half; i += blockDim.x) {
-        const float a = normed(head[i], factor, weight, i, p.clip);
-        const float b = normed(head[i + half], factor, weight, i + half, p.clip);
-        to[i] = fmaf(-b, sine[i], a * cosine[i]);
-        to[i + half] = fmaf(a, sine[i], b * cosine[i]);
-    }
+    if (norm && p.norm_whole) norm += h * p.head_dim;
+    rotate_head<W>(p, block, head, factor, norm, position, to);
+}
+
+/* The blocks of a sequence in the cache. */
+__device__ __forceinline__ const uint32_t *blocks_of(const gm_cuda_attention &p, int sequence)
+{
+    return p.block + sequence * p.blocks_per_sequence;
 }
 
 /* The row of the cache that holds a position of a sequence: of this layer's (pool blocks, KV
  * heads, 32) rows of head_stride. */
-__device__ __forceinline__ size_t cache_row(const gm_cuda_attention &p, int sequence, int position,
-                                            int kv_head)
+__device__ __forceinline__ unsigned cache_row(const gm_cuda_attention &p, const uint32_t *blocks,
+                                              int position, int kv_head)
 {
-    const size_t block = p.block[sequence * p.blocks_per_sequence + position / GM_KV_BLOCK];
-    return (block * p.n_kv_heads + kv_head) * GM_KV_BLOCK + position % GM_KV_BLOCK;
+    const unsigned block = read_shared_by_blocks(blocks + position / GM_KV_BLOCK);
+    return (block * (unsigned)p.n_kv_heads + (unsigned)kv_head) * GM_KV_BLOCK +
+           (unsigned)position % GM_KV_BLOCK;
 }
 
 /* Key and value of a KV head into the cache, by the whole block; `key` (head_dim) is finished and
@@ -68,8 +102,7 @@ __device__ __forceinline__ void append_head(const gm_cuda_attention &p, const fl
     float wrong = 0.0f;
     for (int i = threadIdx.x; i < p.head_dim; i += blockDim.x) {
         const float clamped = normed(value[i], 1.0f, nullptr, i, p.clip);
-        if (!(fabsf(rounded<W>(key[i])) < INFINITY && fabsf(rounded<W>(clamped)) < INFINITY))
-            wrong = 1.0f;
+        if (!(fabsf(key[i]) < INFINITY && fabsf(rounded<W>(clamped)) < INFINITY)) wrong = 1.0f;
     }
     const bool finite = block_sum(wrong, scratch) == 0.0f;
     for (int i = threadIdx.x; i < (int)p.head_stride; i += blockDim.x) {

@@ -81,21 +81,25 @@ __device__ void activate(const gm_cuda_route &p, const Choice &c, const float *f
 {
     const int n = p.n_experts;
     if (p.desc.scoring == GM_SCORE_SIGMOID) {
+#pragma unroll 1
         for (int e = threadIdx.x; e < n; e += blockDim.x)
             c.power[e] = 1.0f / (1.0f + expf(-from[e]));
         __syncthreads();
         return;
     }
     float top = -INFINITY;
+#pragma unroll 1
     for (int e = threadIdx.x; e < n; e += blockDim.x) top = fmaxf(top, from[e]);
     top = block_max(top, c.scratch);
     if (top == -INFINITY) top = 0.0f; /* every gate removed: all 0 */
     double sum = 0.0;
+#pragma unroll 1
     for (int e = threadIdx.x; e < n; e += blockDim.x) {
         c.power[e] = expf(from[e] - top);
         sum += (double)c.power[e];
     }
     sum = block_sum(sum, c.sum);
+#pragma unroll 1
     for (int e = threadIdx.x; e < n; e += blockDim.x)
         c.power[e] = sum > 0.0 ? (float)((double)c.power[e] / sum) : 0.0f;
     __syncthreads();
@@ -108,6 +112,7 @@ __device__ void apply_edit(const gm_cuda_route &p, const Choice &c, const float 
     const bool mask = edit.bias && edit.mode == GM_EDIT_MASK;
     const bool selects = edit.bias && !mask && edit.mode != GM_EDIT_GATE;
     const bool gates = edit.bias && !mask && edit.mode != GM_EDIT_SELECT;
+#pragma unroll 1
     for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x) {
         const float bias = edit.bias ? edit.bias[e] : 0.0f, logit = logits[e];
         const bool banned = mask && bias < 0.0f;
@@ -119,6 +124,7 @@ __device__ void apply_edit(const gm_cuda_route &p, const Choice &c, const float 
     __syncthreads();
     if (p.correction == nullptr) return;
     activate(p, c, c.select);
+#pragma unroll 1
     for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x)
         c.select[e] = c.power[e] + p.correction[e];
     __syncthreads();
@@ -135,8 +141,10 @@ __device__ void limit_groups(const gm_cuda_route &p, const Choice &c)
 {
     const int groups = p.desc.n_groups, size = p.n_experts / groups;
     float *score = c.power; /* (groups) */
+#pragma unroll 1
     for (int g = threadIdx.x; g < groups; g += blockDim.x) {
         int first = -1, second = -1;
+#pragma unroll 1
         for (int e = g * size; e < (g + 1) * size; e++) {
             if (first < 0 || c.key[e] > c.key[first])
                 second = first, first = e;
@@ -147,10 +155,13 @@ __device__ void limit_groups(const gm_cuda_route &p, const Choice &c)
         if (p.correction && second >= 0 && c.rank[second] != REMOVED) score[g] += c.select[second];
     }
     __syncthreads();
+#pragma unroll 1
     for (int g = threadIdx.x; g < groups; g += blockDim.x) {
         int stronger = 0;
+#pragma unroll 1
         for (int h = 0; h < groups; h++)
             stronger += score[h] > score[g] || (score[h] == score[g] && h < g);
+#pragma unroll 1
         for (int e = g * size; stronger >= p.desc.top_groups && e < (g + 1) * size; e++)
             if (c.rank[e] == OPEN) c.rank[e] = OTHER_GROUP;
     }
@@ -160,15 +171,19 @@ __device__ void limit_groups(const gm_cuda_route &p, const Choice &c)
 /* The first K + 1 ids by rank into c.order. */
 __device__ void rank_experts(const gm_cuda_route &p, const Choice &c)
 {
+#pragma unroll 1
     for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x) make_key(c, e);
     __syncthreads();
     if (p.desc.n_groups > 1) {
         limit_groups(p, c);
+#pragma unroll 1
         for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x) make_key(c, e);
         __syncthreads();
     }
+#pragma unroll 1
     for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x) {
         int before = 0;
+#pragma unroll 4
         for (int f = 0; f < p.n_experts; f++) before += c.key[f] > c.key[e];
         if (before <= p.n_chosen) c.order[before] = e;
     }
@@ -180,9 +195,11 @@ __device__ void rank_experts(const gm_cuda_route &p, const Choice &c)
 __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
 {
     activate(p, c, c.gate);
+#pragma unroll 1
     for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x) {
         const int e = c.order[k];
         int before = 0;
+#pragma unroll 4
         for (int i = 0; i < p.n_chosen; i++) {
             const int f = c.order[i];
             before += c.power[f] > c.power[e] || (c.power[f] == c.power[e] && f < e);
@@ -191,12 +208,14 @@ __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
     }
     __syncthreads();
     double sum = 0.0, divisor = 1.0;
+#pragma unroll 4
     for (int k = 0; k < p.n_chosen; k++) sum += (double)c.power[c.chosen[k]];
     *mass = (float)sum;
     if (p.desc.scoring == GM_SCORE_TOPK_SOFTMAX) /* over the chosen: over all, renormalised */
         divisor = sum;
     else if (p.desc.renormalise)
         divisor = sum + (double)p.desc.renorm_epsilon;
+#pragma unroll 1
     for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x) {
         const double power = (double)c.power[c.chosen[k]];
         c.chosen_gate[k] = divisor > 0.0 ? (float)(power / divisor) : 0.0f;
@@ -207,6 +226,7 @@ __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
 __device__ __forceinline__ double total_gate(const gm_cuda_route &p, const Choice &c)
 {
     double total = 0.0;
+#pragma unroll 1
     for (int k = 0; k < p.n_chosen; k++) total += (double)c.chosen_gate[k];
     return total;
 }
@@ -232,6 +252,7 @@ __device__ void choose_row(const gm_cuda_route &p, const Choice &c, const float 
     const double total = total_gate(p, c);
     const float factor = total > 0.0 ? (float)(wanted / total) : 1.0f;
     __syncthreads(); /* every thread has the total before a gate changes */
+#pragma unroll 1
     for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x) c.chosen_gate[k] *= factor;
     __syncthreads();
 }

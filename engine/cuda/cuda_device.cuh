@@ -10,7 +10,7 @@
 enum {
     VEC = 8,            /* elements that a lane loads at once: 16 bytes of bf16 */
     SWEEP = WARP * VEC, /* elements that a warp loads at once */
-    ON_THEIR_WAY = 64,  /* bytes of a row that a lane asks for before it uses the first */
+    ON_THEIR_WAY = 128, /* bytes of a row that a lane asks for before it uses the first */
 };
 
 struct bf16 {
@@ -52,14 +52,18 @@ __device__ __forceinline__ void store(float *to, float x)
     *to = x;
 }
 
-/* To nearest even; a NaN stays one (base/half.h). */
+/* To nearest even; a NaN stays one (base/half.h), on a GPU with other bits. */
 __device__ __forceinline__ void store(bf16 *to, float x)
 {
+#ifdef GM_EMULATED_CUDA
     unsigned bits = __float_as_uint(x);
     if ((bits & 0x7fffffffu) > 0x7f800000u)
         to->bits = (uint16_t)(bits >> 16 | 0x40u);
     else
         to->bits = (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+#else
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(to->bits) : "f"(x));
+#endif
 }
 
 /* x as a product with weights W reads it. */
@@ -97,32 +101,39 @@ __device__ __forceinline__ void split(uint4 q, float out[VEC])
     }
 }
 
-/* Weights are read once a token: they go past L1, which keeps the vectors. */
+/* Weights are read once a token: they go past L1, which keeps the vectors, and are the first to
+ * leave L2, which keeps what kernels hand on. */
+#ifdef GM_EMULATED_CUDA
+template <typename Q> __device__ __forceinline__ Q load_once(const Q *at)
+{
+    return *at;
+}
+#else
+__device__ __forceinline__ unsigned long long leaves_first()
+{
+    unsigned long long policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
 __device__ __forceinline__ uint4 load_once(const uint4 *at)
 {
-#ifdef GM_EMULATED_CUDA
-    return *at;
-#else
     uint4 q;
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+    asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v4.u32 {%0, %1, %2, %3}, [%4], %5;"
                  : "=r"(q.x), "=r"(q.y), "=r"(q.z), "=r"(q.w)
-                 : "l"(at));
+                 : "l"(at), "l"(leaves_first()));
     return q;
-#endif
 }
 
 __device__ __forceinline__ uint2 load_once(const uint2 *at)
 {
-#ifdef GM_EMULATED_CUDA
-    return *at;
-#else
     uint2 q;
-    asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];"
+    asm volatile("ld.global.nc.L1::no_allocate.L2::cache_hint.v2.u32 {%0, %1}, [%2], %3;"
                  : "=r"(q.x), "=r"(q.y)
-                 : "l"(at));
+                 : "l"(at), "l"(leaves_first()));
     return q;
-#endif
 }
+#endif
 
 /* Eight weights as they lie in memory. */
 template <typename W> struct Raw {
@@ -160,16 +171,17 @@ __device__ __forceinline__ void load_raw(const fp8 *at, Raw<fp8> *raw)
     raw->q = load_once((const uint2 *)(const void *)at);
 }
 
-/* Eight elements that other warps read too: they stay in L1. */
-__device__ __forceinline__ void load_shared(const bf16 *at, Raw<bf16> *raw)
+/* Eight elements that an earlier kernel wrote, asked for before the one in front has ended: from
+ * L2, as L1 may hold what was there before. */
+__device__ __forceinline__ void load_written(const bf16 *at, Raw<bf16> *raw)
 {
-    raw->q = *(const uint4 *)(const void *)at;
+    raw->q = read_shared_by_blocks((const uint4 *)(const void *)at);
 }
 
-__device__ __forceinline__ void load_shared(const float *at, Raw<float> *raw)
+__device__ __forceinline__ void load_written(const float *at, Raw<float> *raw)
 {
-    raw->low = *(const uint4 *)(const void *)at;
-    raw->high = *(const uint4 *)(const void *)(at + 4);
+    raw->low = read_shared_by_blocks((const uint4 *)(const void *)at);
+    raw->high = read_shared_by_blocks((const uint4 *)(const void *)(at + 4));
 }
 
 /* Their values. */
@@ -220,10 +232,9 @@ template <typename W> __device__ __forceinline__ void load_weights(const W *at, 
     expand(raw, out);
 }
 
-/* Loads of a row that a lane has on their way at once: all are asked for before the first is
- * used, the last ones of a row too. */
+/* Vectors of a row that a lane has on their way at once. */
 template <typename W> struct Depth {
-    enum { value = ON_THEIR_WAY / (int)sizeof(W) / VEC };
+    enum { most = ON_THEIR_WAY / (int)sizeof(W) / VEC, value = most < 8 ? most : 8 };
 };
 
 /* What the sum of output n of a matrix of `rows` is multiplied with. */
@@ -256,15 +267,6 @@ __device__ __forceinline__ void load_vector(const float *at, float out[VEC])
     const float4 b = *(const float4 *)(const void *)(at + 4);
     out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
     out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
-}
-
-/* ---- rows ---- */
-
-/* The first 4 KiB of a row of `width` weights, a line of 128 bytes for each lane. */
-template <typename W> __device__ __forceinline__ void prefetch_row(const W *row, int width)
-{
-    const int at = (int)(threadIdx.x % WARP) * (int)(128 / sizeof(W));
-    if (at < width) prefetch(row + at);
 }
 
 /* ---- vectors in shared memory, and products with them ---- */
@@ -302,40 +304,109 @@ __device__ __forceinline__ void add_products(const float (&a)[N][VEC], const flo
     }
 }
 
-/* sum[n][r] = row n of the weights times vector r, for this warp's lanes together. `vecs` is the
- * rows' length in vectors of 8; vectors lie `x_floats` apart in shared memory. */
-template <int N, int R, typename W>
-__device__ __forceinline__ void dot_rows(const W *const (&w)[N], int vecs, const float *x,
-                                         size_t x_floats, float (&sum)[N][R])
+/* What a warp has asked for of N rows of weights: of each a lane's next vectors, in two halves, so
+ * that one is on its way while the other is used. */
+template <int N, typename W> struct Batch {
+    enum { HALF = Depth<W>::value / 2, LANES = 2 * HALF * WARP /* vectors of a row in all */ };
+    Raw<W> raw[2][HALF][N];
+};
+
+/* Ask for half h of the lane's vectors `first`, `first` + 32, ... of the rows at w, which have
+ * `vecs`. Weights never change, so a kernel asks for its first before it waits for the one in
+ * front of it. */
+template <int N, typename W>
+__device__ __forceinline__ void ask_half(const W *const (&w)[N], int first, int vecs, int h,
+                                         Batch<N, W> &batch)
 {
-    constexpr int DEPTH = Depth<W>::value;
+    constexpr int HALF = Batch<N, W>::HALF;
+#pragma unroll
+    for (int d = 0; d < HALF; d++)
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+            const int v = first + (h * HALF + d) * WARP;
+            if (v < vecs) load_raw(w[n] + (size_t)v * VEC, &batch.raw[h][d][n]);
+        }
+}
+
+template <int N, typename W>
+__device__ __forceinline__ void ask(const W *const (&w)[N], int first, int vecs, Batch<N, W> &batch)
+{
+    ask_half(w, first, vecs, 0, batch);
+    ask_half(w, first, vecs, 1, batch);
+}
+
+/* A stretch of N rows of weights: the lane's vectors from `first` on, of `vecs`. */
+template <int N, typename W> struct Stretch {
+    const W *w[N];
+    int first, vecs; /* vecs 0: nothing */
+};
+
+/* sum[n][r] += this lane's part of a stretch of row n times vector r; the stretch is in the batch,
+ * which is asked for the next one as it gets free. Vectors lie `x_floats` apart in shared memory.
+ */
+template <int N, int R, typename W>
+__device__ __forceinline__ void add_stretch(const Stretch<N, W> &now, const Stretch<N, W> &next,
+                                            Batch<N, W> &batch, const float *x, size_t x_floats,
+                                            float (&sum)[N][R])
+{
+    constexpr int HALF = Batch<N, W>::HALF;
     const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+#pragma unroll
+        for (int d = 0; d < HALF; d++) {
+            const int v = now.first + (h * HALF + d) * WARP;
+            if (v >= now.vecs) break;
+            float a[N][VEC];
+#pragma unroll
+            for (int n = 0; n < N; n++) expand(batch.raw[h][d][n], a[n]);
+            add_products(a, x + v / WARP * SWEEP + lane * 4, x_floats, sum);
+        }
+        ask_half(next.w, next.first, next.vecs, h, batch);
+    }
+}
+
+template <int N, int R> __device__ __forceinline__ void set_zero(float (&sum)[N][R])
+{
 #pragma unroll
     for (int n = 0; n < N; n++)
 #pragma unroll
         for (int r = 0; r < R; r++) sum[n][r] = 0.0f;
-    for (int first = lane; first < vecs; first += WARP * DEPTH) {
-        Raw<W> raw[DEPTH][N];
+}
+
+/* ---- rows of x ---- */
+
+enum { QUADS = 2 /* of four elements, that a thread brings at once */ };
+
+/* Elements i .. i + 3 of the n at x, zeros behind them; memory is there up to a multiple of 4. */
+__device__ __forceinline__ float4 load_quad(const float *x, int i, int n)
+{
+    float4 q = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if (i < n) q = *(const float4 *)(const void *)(x + i);
+    if (i + 1 >= n) q.y = 0.0f;
+    if (i + 2 >= n) q.z = 0.0f;
+    if (i + 3 >= n) q.w = 0.0f;
+    return q;
+}
+
+/* This thread's quads of the row from element `from` on: all are asked for before one is used. */
+__device__ __forceinline__ void bring(float4 (&q)[QUADS], const float *x, int from, int n)
+{
 #pragma unroll
-        for (int d = 0; d < DEPTH; d++)
+    for (int i = 0; i < QUADS; i++)
+        q[i] = load_quad(x, from + 4 * (int)(threadIdx.x + i * blockDim.x), n);
+}
+
+__device__ __forceinline__ float add_squares(const float4 (&q)[QUADS], float sum)
+{
 #pragma unroll
-            for (int n = 0; n < N; n++)
-                if (first + d * WARP < vecs)
-                    load_raw(w[n] + (size_t)(first + d * WARP) * VEC, &raw[d][n]);
-#pragma unroll
-        for (int d = 0; d < DEPTH; d++) {
-            const int v = first + d * WARP;
-            if (v >= vecs) break;
-            float a[N][VEC];
-#pragma unroll
-            for (int n = 0; n < N; n++) expand(raw[d][n], a[n]);
-            add_products(a, x + v / WARP * SWEEP + lane * 4, x_floats, sum);
-        }
+    for (int i = 0; i < QUADS; i++) {
+        sum = fmaf(q[i].x, q[i].x, sum);
+        sum = fmaf(q[i].y, q[i].y, sum);
+        sum = fmaf(q[i].z, q[i].z, sum);
+        sum = fmaf(q[i].w, q[i].w, sum);
     }
-#pragma unroll
-    for (int n = 0; n < N; n++)
-#pragma unroll
-        for (int r = 0; r < R; r++) sum[n][r] = warp_sum(sum[n][r]);
+    return sum;
 }
 
 /* A row of x through the norm into shared memory, by the whole block; `norm` NULL: as it is.
@@ -344,18 +415,59 @@ template <typename W>
 __device__ __forceinline__ void place_row(const float *x, const float *norm, int width,
                                           float epsilon, float *to, float *scratch)
 {
+    const int step = 4 * QUADS * (int)blockDim.x, all = (int)placed_floats((size_t)width);
     float scale = 1.0f;
+    float4 own[QUADS], weight[QUADS];
+    bring(own, x, 0, width);
     if (norm) {
-        float squares = 0.0f;
-        for (int i = threadIdx.x; i < width; i += blockDim.x) squares = fmaf(x[i], x[i], squares);
+        bring(weight, norm, 0, width);
+        float squares = add_squares(own, 0.0f);
+#pragma unroll 1
+        for (int from = step; from < width; from += step) {
+            float4 more[QUADS];
+            bring(more, x, from, width);
+            squares = add_squares(more, squares);
+        }
         scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)width + epsilon);
     }
-    const int all = (int)placed_floats((size_t)width);
-    for (int i = threadIdx.x; i < all; i += blockDim.x) {
-        float value = 0.0f;
-        if (i < width) value = rounded<W>(norm ? (x[i] * scale) * norm[i] : x[i]);
-        to[place_of(i)] = value;
+#pragma unroll 1
+    for (int from = 0;;) {
+#pragma unroll
+        for (int i = 0; i < QUADS; i++) {
+            const int k = from + 4 * (int)(threadIdx.x + i * blockDim.x);
+            float4 y = own[i];
+            if (norm) {
+                y.x = y.x * scale * weight[i].x, y.y = y.y * scale * weight[i].y;
+                y.z = y.z * scale * weight[i].z, y.w = y.w * scale * weight[i].w;
+            }
+            y.x = rounded<W>(y.x), y.y = rounded<W>(y.y);
+            y.z = rounded<W>(y.z), y.w = rounded<W>(y.w);
+            if (k < all) *(float4 *)(void *)(to + place_of(k)) = y;
+        }
+        from += step;
+        if (from >= all) break;
+        bring(own, x, from, width);
+        if (norm) bring(weight, norm, from, width);
     }
+}
+
+/* n_rows rows of x into shared memory, as R of them; with `head` row r is head[r].row. Ends
+ * synchronised. */
+template <typename W, int R>
+__device__ __forceinline__ void place_rows(const float *x, const float *norm, size_t x_stride,
+                                           const gm_cuda_head *head, int n_rows, int width,
+                                           float epsilon, float *to, float *scratch)
+{
+    const int floats = (int)placed_floats((size_t)width);
+#pragma unroll 1
+    for (int r = 0; r < n_rows; r++) {
+        const size_t from = head ? head[r].row : (size_t)r;
+        place_row<W>(x + from * x_stride, norm, width, epsilon, to + r * floats, scratch);
+    }
+#pragma unroll 1
+    for (int i = n_rows * floats + (int)threadIdx.x; R > 1 && i < R * floats; i += blockDim.x)
+        to[i] = 0.0f;
+    __syncthreads();
 }
 
 /* More shared memory than 48 KiB has to be asked for, once a kernel. */

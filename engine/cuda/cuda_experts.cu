@@ -1,92 +1,40 @@
 /* cuda_experts.cu - the MLPs of a layer.
  *
  * Few rows: organised around outputs, not experts. A warp owns a unit of one chosen expert
- * (gate-up) or two columns of the result (down, where it walks over the row's experts in their
- * order and adds in registers); no sorting, no padding, no atomics. Many rows: what lies between
+ * (gate-up), a block some columns of the result (down, where each of its warps takes one of the
+ * row's experts); no sorting, no padding, no atomics. Many rows: what lies between
  * cuBLAS's products.
  */
-#include "engine/cuda/cuda_device.cuh"
+#include "engine/cuda/cuda_units.cuh"
 
-enum { THREADS = 256, WARPS = THREADS / WARP, COLUMNS = 2 /* of a warp at once */ };
+enum {
+    THREADS = UNIT_THREADS,
+    WARPS = THREADS / WARP,
+    BLOCKS = UNIT_BLOCKS,
+    COLUMNS = 8,  /* of the result, that a block of down owns */
+    PIECE = 2048, /* hidden units that a warp of it takes at once */
+};
 
-/* Matrix `item` of several. */
-template <typename W>
-__device__ __forceinline__ const W *item_of(const void *matrices, int item, size_t bytes)
+/* Units of every expert of the rows, or those of a dense layer. Launch: THREADS; shared: the rows.
+ */
+template <typename W, int R, bool KNOWN>
+__global__ static void __launch_bounds__(THREADS, BLOCKS) gate_up_kernel(gm_cuda_experts p)
 {
-    return (const W *)(const void *)((const char *)matrices + (size_t)item * bytes);
-}
-
-__device__ __forceinline__ float silu_times(float gate, float up)
-{
-    return gate / (1.0f + expf(-gate)) * up;
-}
-
-/* One unit of an MLP for the R rows at x: gate and up side by side. */
-template <typename W, int R>
-__device__ __forceinline__ void unit_of(const W *matrix, int unit, int width, size_t stride,
-                                        const float *x, size_t floats, float (&out)[R])
-{
-    const W *const w[2] = {matrix + unit * stride, matrix + (width + unit) * stride};
-    const float gate = scale_of(matrix, 2 * (size_t)width, stride, unit);
-    const float up = scale_of(matrix, 2 * (size_t)width, stride, width + unit);
-    float sum[2][R];
-    dot_rows(w, (int)(stride / VEC), x, floats, sum);
-#pragma unroll
-    for (int r = 0; r < R; r++) out[r] = silu_times(sum[0][r] * gate, sum[1][r] * up);
-}
-
-/* Units of the MLP that all rows take come first, then those of row 0's choices, row 1's, ...; the
- * warps of a grid take neighbours. Launch: THREADS; shared: the rows. */
-template <typename W, int R>
-__global__ static void __launch_bounds__(THREADS) gate_up_kernel(gm_cuda_experts p)
-{
-    typedef typename Input<W>::type X;
-    __shared__ float scratch[WARP];
-    float *x = dynamic_shared(); /* (R, placed) */
-    const size_t floats = placed_floats((size_t)p.width);
-    const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
-    const W *always = (const W *)p.always_gate_up;
-    if (warp < p.always_width) /* known before the router has chosen */
-        prefetch_row(always + warp * p.d_stride, p.width);
-    wait_for_previous();
-    let_next_start();
-    for (int r = 0; r < R; r++) {
-        if (r < p.n_rows)
-            place_row<W>(p.x + r * p.x_stride, p.norm, p.width, p.epsilon, x + r * floats, scratch);
-        else
-            for (int i = threadIdx.x; i < (int)floats; i += THREADS) x[r * floats + i] = 0.0f;
-    }
-    __syncthreads();
-    const int row_units = p.n_chosen * p.expert_width;
-    const int n = p.always_width + p.n_rows * row_units;
-    for (int i = warp; i < n; i += (int)gridDim.x * WARPS) {
-        if (i < p.always_width) {
-            float out[R];
-            unit_of(always, i, p.always_width, p.d_stride, x, floats, out);
-            for (int r = 0; r < R; r++)
-                if (lane == 0 && r < p.n_rows) store((X *)p.always + r * p.a_stride + i, out[r]);
-            continue;
-        }
-        const int at = i - p.always_width, r = at / row_units;
-        const int k = at % row_units / p.expert_width, unit = at % p.expert_width;
-        const int expert = p.expert[r * p.n_chosen + k];
-        if (expert == GM_NO_EXPERT) continue;
-        const W *matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes);
-        float out[1];
-        unit_of(matrix, unit, p.expert_width, p.d_stride, x + r * floats, floats, out);
-        if (lane == 0)
-            store((X *)p.hidden + ((size_t)r * p.n_chosen + k) * p.f_stride + unit, out[0]);
-    }
+    make_units<W, R, KNOWN>(p, (int)blockIdx.x, (int)gridDim.x);
 }
 
 template <typename W, int R>
 static cudaError_t gate_up(const gm_cuda_how *how, const gm_cuda_experts *p)
 {
     const size_t shared = R * placed_floats((size_t)p->width) * sizeof(float);
-    const size_t n = (size_t)p->always_width + (size_t)p->n_rows * p->n_chosen * p->expert_width;
+    const bool dense = p->n_chosen == 0;
+    const size_t n =
+        dense ? (size_t)p->always_width : (size_t)p->n_rows * p->n_chosen * p->expert_width;
     unsigned blocks = blocks_for(n, WARPS);
-    const unsigned most = (unsigned)how->multiprocessors * 4;
-    return launch(how, gate_up_kernel<W, R>, blocks < most ? blocks : most, THREADS, shared, *p);
+    const unsigned most = (unsigned)how->multiprocessors * BLOCKS;
+    if (blocks > most) blocks = most;
+    return dense ? launch(how, gate_up_kernel<W, R, true>, blocks, THREADS, shared, *p)
+                 : launch(how, gate_up_kernel<W, R, false>, blocks, THREADS, shared, *p);
 }
 
 template <typename W>
@@ -108,12 +56,18 @@ extern "C" cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda
     }
 }
 
+template <typename W, int R> static cudaError_t allow_rows(void)
+{
+    const cudaError_t e = allow_shared(gate_up_kernel<W, R, true>);
+    return e != cudaSuccess ? e : allow_shared(gate_up_kernel<W, R, false>);
+}
+
 template <typename W> static cudaError_t allow_gate_up(void)
 {
-    cudaError_t e = allow_shared(gate_up_kernel<W, 1>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<W, 2>);
-    if (e == cudaSuccess) e = allow_shared(gate_up_kernel<W, 4>);
-    return e != cudaSuccess ? e : allow_shared(gate_up_kernel<W, GM_CUDA_FEW>);
+    cudaError_t e = allow_rows<W, 1>();
+    if (e == cudaSuccess) e = allow_rows<W, 2>();
+    if (e == cudaSuccess) e = allow_rows<W, 4>();
+    return e != cudaSuccess ? e : allow_rows<W, GM_CUDA_FEW>();
 }
 
 extern "C" cudaError_t gm_cuda_experts_prepare(void)
@@ -126,91 +80,162 @@ extern "C" cudaError_t gm_cuda_experts_prepare(void)
 
 /* ---- down ---- */
 
-/* Columns d and `second` of an MLP's output, of `rows`, for one row of hidden units, which all
- * warps read. */
-template <typename W, typename X>
-__device__ __forceinline__ void columns_of(const W *matrix, int rows, int d, int second,
-                                           size_t stride, const X *hidden, int width,
-                                           float (&sum)[COLUMNS])
+/* Where a warp is: two columns of a piece, which is a part of the hidden units of one of a row's
+ * experts, or of the MLP that all rows take. */
+template <typename W> struct Place {
+    Stretch<PAIR, W> s;                    /* nothing: a row that has no experts */
+    const W *matrix;                       /* NULL: likewise, or behind the last place */
+    const typename Input<W>::type *hidden; /* the piece's units */
+    int r, piece, d, n;                    /* n units */
+    size_t stride;
+    float gate;
+};
+
+/* Columns d and its neighbour of the place's piece, whose units begin at `from`. */
+template <typename W>
+__device__ __forceinline__ void find_columns(const gm_cuda_experts &p, Place<W> &at, int from)
 {
-    const W *const w[COLUMNS] = {matrix + d * stride, matrix + second * stride};
-    constexpr int DEPTH = Depth<W>::value;
-    const int vecs = (width + VEC - 1) / VEC;
-    sum[0] = sum[1] = 0.0f;
-    for (int first = (int)threadIdx.x % WARP; first < vecs; first += WARP * DEPTH) {
-        Raw<W> raw[DEPTH][COLUMNS];
-        Raw<X> own[DEPTH];
-#pragma unroll
-        for (int i = 0; i < DEPTH; i++) {
-            const size_t at = (size_t)(first + i * WARP) * VEC;
-            if (first + i * WARP >= vecs) break;
-            load_raw(w[0] + at, &raw[i][0]);
-            load_raw(w[1] + at, &raw[i][1]);
-            load_shared(hidden + at, &own[i]);
-        }
-#pragma unroll
-        for (int i = 0; i < DEPTH; i++) {
-            const int at = (first + i * WARP) * VEC;
-            if (first + i * WARP >= vecs) break;
-            float a[COLUMNS][VEC], b[VEC];
-            expand(raw[i][0], a[0]);
-            expand(raw[i][1], a[1]);
-            expand(own[i], b);
-#pragma unroll
-            for (int k = 0; k < VEC; k++) {
-                /* behind the width lies what another layer left */
-                const float x = at + k < width ? b[k] : 0.0f;
-                sum[0] = fmaf(a[0][k], x, sum[0]);
-                sum[1] = fmaf(a[1][k], x, sum[1]);
-            }
-        }
-    }
-    sum[0] = warp_sum(sum[0]) * scale_of(matrix, (size_t)rows, stride, d);
-    sum[1] = warp_sum(sum[1]) * scale_of(matrix, (size_t)rows, stride, second);
+    if (at.matrix == nullptr) return;
+    at.s.w[0] = at.matrix + (size_t)at.d * at.stride + from;
+    at.s.w[1] = at.d + 1 < p.width ? at.s.w[0] + at.stride : at.s.w[0];
+    at.s.first = (int)threadIdx.x % WARP;
+    at.s.vecs = (at.n + VEC - 1) / VEC;
 }
 
-/* A warp two columns of every row. Launch: THREADS. */
+/* Pieces of the row's experts in their order, then those of the MLP that all rows take. The
+ * choice is the router's, two kernels ago, so it may be asked for early. */
 template <typename W>
-__global__ static void __launch_bounds__(THREADS) down_kernel(gm_cuda_experts p)
+__device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, int piece, int d)
 {
     typedef typename Input<W>::type X;
-    const int warp = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), lane = threadIdx.x % WARP;
-    const W *always_down = (const W *)p.always_down;
-    if (p.always_width && warp * COLUMNS < p.width)
-        prefetch_row(always_down + (size_t)warp * COLUMNS * p.a_stride, p.always_width);
+    const int each = (p.expert_width + PIECE - 1) / PIECE, routed = p.n_chosen * each;
+    Place<W> at = {};
+    int from, width;
+    at.r = r, at.piece = piece, at.d = d;
+    if (r >= p.n_rows) return at;
+    if (piece < routed) {
+        const int choice = r * p.n_chosen + piece / each;
+        const int expert = read_shared_by_blocks(p.expert + choice);
+        at.matrix = expert == GM_NO_EXPERT ? nullptr : item_of<W>(p.down, expert, p.down_bytes);
+        at.hidden = (const X *)p.hidden + choice * p.f_stride;
+        from = piece % each * PIECE, width = p.expert_width;
+        at.stride = p.f_stride;
+        at.gate = read_shared_by_blocks(p.gate + choice) * p.scale;
+    } else {
+        at.matrix = (const W *)p.always_down;
+        at.hidden = (const X *)p.always + r * p.a_stride;
+        from = (piece - routed) * PIECE, width = p.always_width;
+        at.stride = p.a_stride;
+        at.gate = 1.0f;
+    }
+    at.n = width - from < PIECE ? width - from : PIECE;
+    at.hidden += from;
+    find_columns(p, at, from);
+    return at;
+}
+
+/* Eight hidden units, zeros behind the piece's n: there lies what another layer left. */
+template <typename X>
+__device__ __forceinline__ void load_units(const X *hidden, int at, int n, float out[VEC])
+{
+    load_vector(hidden + at, out);
+    if (at + VEC <= n) return;
+#pragma unroll
+    for (int k = 0; k < VEC; k++)
+        if (at + k >= n) out[k] = 0.0f;
+}
+
+/* sum[c] += this lane's part of two columns of a place, while the next stretch is asked for. */
+template <typename W>
+__device__ __forceinline__ void add_place(const Place<W> &now, const Stretch<PAIR, W> &next,
+                                          Batch<PAIR, W> &batch, float (&sum)[PAIR])
+{
+    constexpr int HALF = Batch<PAIR, W>::HALF;
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+#pragma unroll
+        for (int i = 0; i < HALF; i++) {
+            const int v = now.s.first + (h * HALF + i) * WARP;
+            if (v >= now.s.vecs) break;
+            float a[PAIR][VEC], b[VEC];
+            load_units(now.hidden, v * VEC, now.n, b);
+            expand(batch.raw[h][i][0], a[0]);
+            expand(batch.raw[h][i][1], a[1]);
+#pragma unroll
+            for (int k = 0; k < VEC; k++) {
+                sum[0] = fmaf(a[0][k], b[k], sum[0]);
+                sum[1] = fmaf(a[1][k], b[k], sum[1]);
+            }
+        }
+        ask_half(next.w, next.first, next.vecs, h, batch);
+    }
+}
+
+/* The lanes' parts of two columns, together, added to `to`. */
+template <typename W>
+__device__ __forceinline__ void keep_columns(const gm_cuda_experts &p, const Place<W> &at,
+                                             const float (&sum)[PAIR], float *to)
+{
+    const int lane = threadIdx.x % WARP;
+    const float low = warp_sum(sum[0]), high = warp_sum(sum[1]);
+    if (lane >= PAIR || at.d + lane >= p.width) return;
+    const float scale = scale_of(at.matrix, (size_t)p.width, at.stride, at.d + lane);
+    to[lane] = fmaf(at.gate, (lane == 0 ? low : high) * scale, to[lane]);
+}
+
+/* A warp a piece, two columns at a time; a block adds its warps' sums in their order.
+ * Launch: (columns / COLUMNS), THREADS. */
+template <typename W>
+__global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_experts p)
+{
+    __shared__ float part[GM_CUDA_FEW][WARPS][COLUMNS];
+    const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    const int pieces =
+        p.n_chosen * ((p.expert_width + PIECE - 1) / PIECE) + (p.always_width + PIECE - 1) / PIECE;
+    const int first = (int)blockIdx.x * COLUMNS;
+    const int end = first + COLUMNS < p.width ? first + COLUMNS : p.width;
+    Place<W> now = find_place<W>(p, warp < pieces ? 0 : p.n_rows, warp, first);
+    Batch<PAIR, W> batch;
+    float sum[PAIR] = {};
+    ask(now.s.w, now.s.first, now.s.vecs, batch);
     wait_for_previous();
     let_next_start();
-    for (int d = warp * COLUMNS; d < p.width; d += (int)gridDim.x * WARPS * COLUMNS) {
-        const int second = d + 1 < p.width ? d + 1 : d;
-        for (int r = 0; r < p.n_rows; r++) {
-            float sum[COLUMNS] = {}, y[COLUMNS];
-            for (int k = 0; k < p.n_chosen; k++) {
-                const size_t at = (size_t)r * p.n_chosen + k;
-                const int expert = p.expert[at];
-                if (expert == GM_NO_EXPERT) break; /* a bad row has none */
-                columns_of(item_of<W>(p.down, expert, p.down_bytes), p.width, d, second, p.f_stride,
-                           (const X *)p.hidden + at * p.f_stride, p.expert_width, y);
-                const float gate = p.gate[at] * p.scale;
-                sum[0] = fmaf(gate, y[0], sum[0]);
-                sum[1] = fmaf(gate, y[1], sum[1]);
-            }
-            if (p.always_width) {
-                columns_of(always_down, p.width, d, second, p.a_stride,
-                           (const X *)p.always + r * p.a_stride, p.always_width, y);
-                sum[0] += y[0];
-                sum[1] += y[1];
-            }
-            if (lane < COLUMNS && d + lane < p.width)
-                p.out[r * p.x_stride + d + lane] += lane == 0 ? sum[0] : sum[1];
+    if (lane < COLUMNS)
+        for (int r = 0; r < p.n_rows; r++) part[r][warp][lane] = 0.0f;
+    __syncwarp();
+#pragma unroll 1
+    while (now.r < p.n_rows) {
+        const bool ends = now.s.first - lane + Batch<PAIR, W>::LANES >= now.s.vecs;
+        Place<W> next = now;
+        if (!ends) {
+            next.s.first += Batch<PAIR, W>::LANES;
+        } else if (now.d + PAIR < end) {
+            next.d += PAIR;
+            find_columns(p, next, (int)(now.s.w[0] - now.matrix - (size_t)now.d * now.stride));
+        } else {
+            const bool wraps = now.piece + WARPS >= pieces;
+            next = find_place<W>(p, now.r + wraps, wraps ? warp : now.piece + WARPS, first);
         }
+        add_place(now, next.s, batch, sum);
+        if (ends) {
+            if (now.matrix) keep_columns(p, now, sum, &part[now.r][warp][now.d - first]);
+            sum[0] = sum[1] = 0.0f;
+        }
+        now = next;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < p.n_rows * COLUMNS; i += THREADS) {
+        const int r = i / COLUMNS, d = i % COLUMNS;
+        if (first + d >= end) continue;
+        float all = 0.0f;
+        for (int k = 0; k < WARPS; k++) all += part[r][k][d];
+        p.out[r * p.x_stride + first + d] += all;
     }
 }
 
 extern "C" cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_experts *p)
 {
-    unsigned blocks = blocks_for((size_t)p->width, COLUMNS * WARPS);
-    const unsigned most = (unsigned)how->multiprocessors * 8;
-    if (blocks > most) blocks = most;
+    const unsigned blocks = blocks_for((size_t)p->width, COLUMNS);
     switch (p->dtype) {
     case GM_F32: return launch(how, down_kernel<float>, blocks, THREADS, 0, *p);
     case GM_I8: return launch(how, down_kernel<int8>, blocks, THREADS, 0, *p);

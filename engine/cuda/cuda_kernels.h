@@ -23,7 +23,8 @@ extern "C" {
 
 enum {
     GM_CUDA_FEW = 8,                 /* rows that the few-row kernels take at most */
-    GM_CUDA_SPLIT = 256,             /* positions of the cache that one block attends to */
+    GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to, or */
+    GM_CUDA_MOST_SPLITS = 64,        /* a multiple of it, so that there are not more blocks */
     GM_CUDA_SLOTS = 8,               /* steps that may be on their way to the host */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
@@ -121,15 +122,15 @@ typedef struct gm_cuda_attention {
     void *k, *v;                  /* this layer: (pool blocks, KV heads, 32, head_stride) */
     float *query;                 /* (rows, H, head_stride); many rows only */
     float *heads;                 /* (rows, heads_stride), written */
-    float *part;                  /* (rows, splits, H, head_stride + 2); few rows only */
-    unsigned *ticket;             /* (rows, KV heads), 0 between kernels; few rows only */
+    float *part;                  /* (rows, splits, H, head_stride + 4); few rows only */
+    unsigned *ticket;             /* (rows, H), 0 between kernels; few rows only */
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
     int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
     float scale, clip, epsilon;
     bool norm_whole, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV
- * head and row, the last of a KV head merges the splits in their order. */
+ * head (and up to four of its query heads) and row, the last to arrive merges the splits. */
 cudaError_t gm_cuda_attend_few(const gm_cuda_how *how, const gm_cuda_attention *p);
 /* Many rows: first queries and cache, then tiles of up to 16 queries. */
 cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p);
@@ -171,8 +172,6 @@ typedef struct gm_cuda_route {
     float epsilon;
     gm_router_desc desc;
 } gm_cuda_route;
-/* Few rows: norm and logits by a warp an expert; the last block of a row chooses. */
-cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p);
 /* Many rows, logits given: a block a row. */
 cudaError_t gm_cuda_route_many(const gm_cuda_how *how, const gm_cuda_route *p);
 
@@ -204,6 +203,11 @@ typedef struct gm_cuda_experts {
     float scale, epsilon;
     gm_dtype dtype; /* of the weights */
 } gm_cuda_experts;
+/* Norm, logits and choice; beside them gate and up of the MLP that all rows take, if there is
+ * one. */
+cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p,
+                              const gm_cuda_experts *always);
+/* Gate and up of the rows' experts; in a dense layer, of the MLP that all rows take. */
 cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda_experts *p);
 cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_experts *p);
 
@@ -286,12 +290,8 @@ typedef struct gm_cuda_publish {
 } gm_cuda_publish;
 cudaError_t gm_cuda_publish_step(const gm_cuda_how *how, const gm_cuda_publish *p);
 
-/* Bytes of shared memory that a block of few rows' attention takes. */
-size_t gm_cuda_attend_shared(int group, size_t head_stride);
-
 /* Once a device: let kernels use up to GM_CUDA_SHARED_BYTES of shared memory. */
 cudaError_t gm_cuda_project_prepare(void);
-cudaError_t gm_cuda_attend_prepare(void);
 cudaError_t gm_cuda_prefill_prepare(void);
 cudaError_t gm_cuda_route_prepare(void);
 cudaError_t gm_cuda_experts_prepare(void);

@@ -169,8 +169,7 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
         .bad = (uint8_t *)s->result + s->at.bad,
-        .ticket =
-            (unsigned *)gm_cuda_at(s, GM_CUDA_TICKET) + GM_CUDA_FEW * (size_t)arch->n_kv_heads,
+        .ticket = (unsigned *)gm_cuda_at(s, GM_CUDA_TICKET) + GM_CUDA_FEW * (size_t)arch->n_heads,
         .record = record_of(s, (size_t)w->moe, step->n_rows),
         .x_stride = s->plan.width,
         .stride = w->router.stride,
@@ -184,18 +183,6 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .epsilon = arch->norm_epsilon,
         .desc = arch->router,
     };
-}
-
-static void route(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
-{
-    (void)me, (void)layer;
-    gm_cuda_session *s = step->own;
-    if (!s->few) {
-        gm_cuda_route_many_rows(step, w);
-    } else if (w->moe >= 0) { /* a dense layer's norm is moe_in's */
-        const gm_cuda_route p = gm_cuda_route_of(step, w);
-        gm_cuda_note(s, gm_cuda_route_few(&s->how, &p), "routing");
-    }
 }
 
 /* ---- experts ---- */
@@ -231,6 +218,19 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .epsilon = arch->norm_epsilon,
         .dtype = gm_weights_dtype(step->weights->numerics),
     };
+}
+
+static void route(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
+{
+    (void)me, (void)layer;
+    gm_cuda_session *s = step->own;
+    if (!s->few) {
+        gm_cuda_route_many_rows(step, w);
+    } else if (w->moe >= 0) { /* a dense layer's norm is moe_in's */
+        const gm_cuda_route p = gm_cuda_route_of(step, w);
+        const gm_cuda_experts always = gm_cuda_experts_of(step, w);
+        gm_cuda_note(s, gm_cuda_route_few(&s->how, &p, &always), "routing");
+    }
 }
 
 static void moe_in(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)

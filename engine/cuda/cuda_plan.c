@@ -39,7 +39,8 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->angle = head / 2;
     p->seen_words = ((size_t)arch->vocab + 31) / 32;
     p->few = few_rows(larger(d, q));
-    p->n_splits = (int)(sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
+    const size_t splits = (sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
+    p->n_splits = (int)(splits < GM_CUDA_MOST_SPLITS ? splits : GM_CUDA_MOST_SPLITS);
 }
 
 /* Weights of 8 bits become bf16 before cuBLAS reads them: the largest matrix of a layer, and an
@@ -85,8 +86,8 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_ALWAYS] = t * p.always_width * w,
         [GM_CUDA_WIDE] = t * k * p.wide * f32,
         [GM_CUDA_ALWAYS_WIDE] = t * p.always_wide * f32,
-        [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (p.head + 2) * f32,
-        [GM_CUDA_TICKET] = few * (kv_heads + 1) * sizeof(unsigned),
+        [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (p.head + 4) * f32,
+        [GM_CUDA_TICKET] = few * (heads + 1) * sizeof(unsigned),
         [GM_CUDA_HEAD_X] = GM_HEAD_ROWS * p.width * w,
         [GM_CUDA_LOGITS] = GM_HEAD_ROWS * p.vocab * f32,
         [GM_CUDA_WEIGHT] = GM_HEAD_ROWS * p.vocab * f32,

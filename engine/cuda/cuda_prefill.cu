@@ -24,17 +24,17 @@ template <typename W> __global__ static void append_kernel(gm_cuda_attention p)
     const int position = (int)row.position, h = (int)blockIdx.y, kv_head = h - p.n_heads;
     const float *qkv = p.qkv + r * p.qkv_stride;
     if (kv_head < 0) {
-        finish_head(p, qkv, p.n_heads, h, p.q_norm, position, key, scratch);
+        finish_head<W>(p, qkv, p.n_heads, h, p.q_norm, position, key, scratch);
         __syncthreads();
         float *to = p.query + (r * p.n_heads + h) * p.head_stride;
         for (int i = threadIdx.x; i < (int)p.head_stride; i += THREADS)
-            to[i] = i < p.head_dim ? rounded<W>(key[i]) : 0.0f;
+            to[i] = i < p.head_dim ? key[i] : 0.0f;
         return;
     }
-    finish_head(p, qkv + p.at_k, p.n_kv_heads, kv_head, p.k_norm, position, key, scratch);
+    finish_head<W>(p, qkv + p.at_k, p.n_kv_heads, kv_head, p.k_norm, position, key, scratch);
     __syncthreads();
     append_head<W>(p, qkv + p.at_v + kv_head * p.head_dim, key,
-                   cache_row(p, row.sequence, position, kv_head), scratch);
+                   cache_row(p, blocks_of(p, row.sequence), position, kv_head), scratch);
 }
 
 extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p)
@@ -154,7 +154,7 @@ __global__ static void __launch_bounds__(THREADS)
     for (int q = 0; q < QUERIES; q++) run.top[q] = -INFINITY;
     const int q0 = warp * QUERIES;
     for (int start = 0; start < position + n; start += GM_KV_BLOCK) {
-        const size_t at = cache_row(p, row.sequence, start, kv_head);
+        const size_t at = cache_row(p, blocks_of(p, row.sequence), start, kv_head);
         int seen[QUERIES];
         for (int q = 0; q < QUERIES; q++) {
             const int upto = position + q0 + q - start + 1;

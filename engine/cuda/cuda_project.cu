@@ -2,47 +2,76 @@
  * of attention, and the head. */
 #include "engine/cuda/cuda_device.cuh"
 
-enum { THREADS = 256, OUTPUTS = 2 /* of a warp at once: more bytes on their way */ };
+enum {
+    THREADS = 256,
+    OUTPUTS = 2, /* of a warp at once: more bytes on their way */
+    BLOCKS = 2,  /* of a multiprocessor: what the registers of their batches leave room for */
+};
 
-/* A block brings all rows into shared memory; its warps then take pairs of outputs, those of a
- * grid side by side. Launch: THREADS; floats of shared memory as its launch asks for. */
+/* The lane's vectors from `first` on of output n and its neighbour; nothing behind the last. */
+template <typename W>
+__device__ __forceinline__ Stretch<OUTPUTS, W> find_pair(const gm_cuda_project &p, int n, int first)
+{
+    Stretch<OUTPUTS, W> s = {};
+    if (n >= p.n_out) return s;
+    s.w[0] = (const W *)p.matrix + (size_t)n * p.stride;
+    s.w[1] = n + 1 < p.n_out ? s.w[0] + p.stride : s.w[0];
+    s.first = first;
+    s.vecs = (int)(p.stride / VEC);
+    return s;
+}
+
+/* The lanes' parts of outputs n and its neighbour, together. */
 template <typename W, int R>
-__global__ static void __launch_bounds__(THREADS) project_kernel(gm_cuda_project p)
+__device__ __forceinline__ void keep_pair(const gm_cuda_project &p, int n,
+                                          const float (&sum)[OUTPUTS][R])
+{
+    const int lane = threadIdx.x % WARP;
+    const bool mine = lane < OUTPUTS && n + lane < p.n_out;
+    const float scale =
+        mine ? scale_of((const W *)p.matrix, (size_t)p.n_out, p.stride, n + lane) : 0.0f;
+#pragma unroll
+    for (int r = 0; r < R; r++) {
+        const float first = warp_sum(sum[0][r]), second = warp_sum(sum[1][r]);
+        if (!mine || r >= p.n_rows) continue;
+        float y = (lane == 0 ? first : second) * scale;
+        float *to = p.out + r * p.out_stride + n + lane;
+        if (p.bias) y += p.bias[n + lane];
+        *to = p.add ? *to + y : y;
+    }
+}
+
+/* A block brings all rows into shared memory; its warps take pairs of outputs, those of a grid side
+ * by side. Launch: THREADS; floats of shared memory as its launch asks for. */
+template <typename W, int R>
+__global__ static void __launch_bounds__(THREADS, BLOCKS) project_kernel(gm_cuda_project p)
 {
     __shared__ float scratch[WARP];
     float *x = dynamic_shared(); /* (R, placed) */
     const size_t floats = placed_floats((size_t)p.width);
-    const int warp = (int)(blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP);
-    const int step = (int)(gridDim.x * (THREADS / WARP)) * OUTPUTS, lane = threadIdx.x % WARP;
-    const W *matrix = (const W *)p.matrix;
-
-    if (warp * OUTPUTS < p.n_out)
-        prefetch_row(matrix + (size_t)(warp * OUTPUTS) * p.stride, p.width);
+    const int lane = threadIdx.x % WARP, vecs = (int)(p.stride / VEC);
+    const int step = (int)gridDim.x * (THREADS / WARP) * OUTPUTS;
+    int n = (int)(blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP) * OUTPUTS;
+    Stretch<OUTPUTS, W> now = find_pair<W>(p, n, lane);
+    Batch<OUTPUTS, W> batch;
+    float sum[OUTPUTS][R];
+    ask(now.w, now.first, now.vecs, batch);
     wait_for_previous();
     let_next_start();
-    for (int r = 0; r < R; r++) {
-        const int from = p.head && r < p.n_rows ? (int)p.head[r].row : r;
-        if (r < p.n_rows)
-            place_row<W>(p.x + from * p.x_stride, p.norm, p.width, p.epsilon, x + r * floats,
-                         scratch);
-        else
-            for (int i = threadIdx.x; i < (int)floats; i += THREADS) x[r * floats + i] = 0.0f;
-    }
-    __syncthreads();
-    for (int n = warp * OUTPUTS; n < p.n_out; n += step) {
-        const int second = n + 1 < p.n_out ? n + 1 : n;
-        const W *const w[OUTPUTS] = {matrix + n * p.stride, matrix + second * p.stride};
-        float sum[OUTPUTS][R];
-        dot_rows(w, (int)(p.stride / VEC), x, floats, sum);
-        if (lane >= OUTPUTS || n + lane >= p.n_out) continue;
-        const float scale = scale_of(matrix, (size_t)p.n_out, p.stride, n + lane);
-        for (int r = 0; r < R; r++) {
-            if (r >= p.n_rows) continue;
-            float y = (lane == 0 ? sum[0][r] : sum[1][r]) * scale;
-            float *to = p.out + r * p.out_stride + n + lane;
-            if (p.bias) y += p.bias[n + lane];
-            *to = p.add ? *to + y : y;
-        }
+    place_rows<W, R>(p.x, p.norm, p.x_stride, p.head, p.n_rows, p.width, p.epsilon, x, scratch);
+    set_zero(sum);
+#pragma unroll 1
+    while (n < p.n_out) {
+        const int behind = now.first + Batch<OUTPUTS, W>::LANES;
+        const bool ends = behind - lane >= vecs;
+        const Stretch<OUTPUTS, W> next =
+            ends ? find_pair<W>(p, n + step, lane) : find_pair<W>(p, n, behind);
+        add_stretch(now, next, batch, x, floats, sum);
+        now = next;
+        if (!ends) continue;
+        keep_pair<W>(p, n, sum);
+        set_zero(sum);
+        n += step;
     }
 }
 
@@ -51,7 +80,7 @@ static cudaError_t project(const gm_cuda_how *how, const gm_cuda_project *p)
 {
     const size_t shared = R * placed_floats((size_t)p->width) * sizeof(float);
     unsigned blocks = blocks_for((size_t)p->n_out, OUTPUTS * THREADS / WARP);
-    const unsigned most = (unsigned)how->multiprocessors * 4;
+    const unsigned most = (unsigned)how->multiprocessors * BLOCKS;
     return launch(how, project_kernel<W, R>, blocks < most ? blocks : most, THREADS, shared, *p);
 }
 

@@ -1,8 +1,10 @@
-/* cuda_route.cu - the router: logits by a warp an expert, the choice by the block that arrives
- * last, the record, and the places of the choices by expert. */
+/* cuda_route.cu - the router: logits by a block an expert, the choice by the block that arrives
+ * last, the record, beside it the units that all rows take; and the places of the choices by
+ * expert. */
 #include "engine/cuda/cuda_choose.cuh"
+#include "engine/cuda/cuda_units.cuh"
 
-enum { THREADS = 256, WARPS = THREADS / WARP, GROUP_THREADS = 1024 };
+enum { THREADS = UNIT_THREADS, WARPS = THREADS / WARP, GROUP_THREADS = 1024, MIN_BLOCKS = 128 };
 
 /* The choice of row r from its logits (E) in shared or device memory, kept in the step's tables
  * and the record. All threads of the block. */
@@ -11,10 +13,12 @@ __device__ void choose_and_keep(const gm_cuda_route &p, void *shared, int r, con
     const int n = p.n_experts, n_chosen = p.n_chosen;
     const Choice c = place_choice(shared, n, n_chosen);
     float wrong = 0.0f, mass = NAN, margin = NAN;
+#pragma unroll 1
     for (int e = threadIdx.x; e < n; e += THREADS)
         if (!(fabsf(logits[e]) < INFINITY)) wrong = 1.0f;
     const bool finite = block_sum(wrong, c.scratch) == 0.0f;
     if (finite) choose_row(p, c, logits, find_edit(p, p.row[r]), &mass, &margin);
+#pragma unroll 1
     for (int k = threadIdx.x; k < n_chosen; k += THREADS) {
         const int expert = finite ? c.chosen[k] : GM_NO_EXPERT;
         const float gate = finite ? c.chosen_gate[k] : NAN;
@@ -24,6 +28,7 @@ __device__ void choose_and_keep(const gm_cuda_route &p, void *shared, int r, con
         if (p.record.gate) p.record.gate[(size_t)r * n_chosen + k] = gate;
     }
     if (p.record.logits)
+#pragma unroll 1
         for (int e = threadIdx.x; e < n; e += THREADS)
             p.record.logits[(size_t)r * n + e] = logits[e];
     if (threadIdx.x != 0) return;
@@ -32,44 +37,122 @@ __device__ void choose_and_keep(const gm_cuda_route &p, void *shared, int r, con
     if (p.record.margin) p.record.margin[r] = margin;
 }
 
-/* Launch: (blocks of 8 experts, rows), THREADS; shared: the row, then the choice. */
-__global__ static void __launch_bounds__(THREADS) route_few_kernel(gm_cuda_route p)
+/* sum + the products of a row through the norm (but for its factor) with weights. */
+__device__ __forceinline__ float add_logit(const float4 (&x)[QUADS], const float4 (&norm)[QUADS],
+                                           const float4 (&w)[QUADS], float sum)
 {
-    __shared__ float scratch[WARP];
-    __shared__ bool last;
-    float *x = dynamic_shared(); /* (placed), then the choice's, then (E) logits */
-    const int e = (int)(blockIdx.x * WARPS + threadIdx.x / WARP), r = (int)blockIdx.y;
-    const int lane = threadIdx.x % WARP;
-    if (e < p.n_experts)
-        for (int i = lane * WARP; i < p.width; i += WARP * WARP) /* a line of 128 bytes each */
-            prefetch(p.matrix + e * p.stride + i);
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) {
+        sum = fmaf(x[i].x * norm[i].x, w[i].x, sum);
+        sum = fmaf(x[i].y * norm[i].y, w[i].y, sum);
+        sum = fmaf(x[i].z * norm[i].z, w[i].z, sum);
+        sum = fmaf(x[i].w * norm[i].w, w[i].w, sum);
+    }
+    return sum;
+}
+
+/* The logit of the block's expert; thread 0 has it. One walk over the row finds both the norm's
+ * factor and the product. */
+__device__ __forceinline__ float find_logit(const gm_cuda_route &p, int expert, const float *x)
+{
+    __shared__ float squares_of[WARPS], dot_of[WARPS];
+    const float *row = p.matrix + expert * p.stride;
+    float squares = 0.0f, dot = 0.0f;
+    float4 weight[QUADS], norm[QUADS], own[QUADS];
+    bring(weight, row, 0, p.width); /* known before */
+    bring(norm, p.norm, 0, p.width);
     wait_for_previous();
     let_next_start();
-    place_row<float>(p.x + r * p.x_stride, p.norm, p.width, p.epsilon, x, scratch);
-    __syncthreads();
-    float *logits = p.logits + r * p.logits_stride;
-    if (e < p.n_experts) {
-        const float *const w[1] = {p.matrix + e * p.stride};
-        float sum[1][1];
-        dot_rows(w, (int)(p.stride / VEC), x, 0, sum);
-        if (lane == 0) logits[e] = p.bias ? sum[0][0] + p.bias[e] : sum[0][0];
+#pragma unroll 1
+    for (int from = 0;;) {
+        bring(own, x, from, p.width);
+        squares = add_squares(own, squares);
+        dot = add_logit(own, norm, weight, dot);
+        from += 4 * QUADS * THREADS;
+        if (from >= p.width) break;
+        bring(weight, row, from, p.width);
+        bring(norm, p.norm, from, p.width);
     }
-    if (!arrives_last(p.ticket + r, gridDim.x, &last)) return;
-    float *row = (float *)(void *)((char *)(void *)x + choice_bytes(p.n_experts, p.n_chosen));
+    squares = warp_sum(squares), dot = warp_sum(dot);
+    if (threadIdx.x % WARP == 0) {
+        squares_of[threadIdx.x / WARP] = squares;
+        dot_of[threadIdx.x / WARP] = dot;
+    }
+    __syncthreads();
+    squares = squares_of[0], dot = dot_of[0];
+    for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
+    const float logit = dot * (1.0f / sqrtf(squares / (float)p.width + p.epsilon));
+    return p.bias ? logit + p.bias[expert] : logit;
+}
+
+/* A block an expert and row; the last one of a row chooses. The blocks behind them make the units
+ * that no choice decides on, which takes the time that choosing takes.
+ * Launch: (E rows + blocks for units), THREADS; shared: the choice and (E) logits, or the rows. */
+template <typename W, int R>
+__global__ static void __launch_bounds__(THREADS, UNIT_BLOCKS)
+    route_few_kernel(gm_cuda_route p, gm_cuda_experts always)
+{
+    __shared__ bool last;
+    const int routers = p.n_experts * p.n_rows, block = (int)blockIdx.x;
+    if (block >= routers) {
+        make_units<W, R, true>(always, block - routers, (int)gridDim.x - routers);
+        return;
+    }
+    const int r = block / p.n_experts, expert = block % p.n_experts;
+    float *logits = p.logits + r * p.logits_stride;
+    const float logit = find_logit(p, expert, p.x + r * p.x_stride);
+    if (threadIdx.x == 0) logits[expert] = logit;
+    if (!arrives_last(p.ticket + r, (unsigned)p.n_experts, &last)) return;
+    char *shared = (char *)(void *)dynamic_shared();
+    float *row = (float *)(void *)(shared + choice_bytes(p.n_experts, p.n_chosen));
+#pragma unroll 1
     for (int i = threadIdx.x; i < p.n_experts; i += THREADS)
         row[i] = read_shared_by_blocks(logits + i);
     __syncthreads();
-    choose_and_keep(p, x, r, row);
+    choose_and_keep(p, shared, r, row);
     if (threadIdx.x == 0) p.ticket[r] = 0;
 }
 
-extern "C" cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p)
+static size_t route_shared(const gm_cuda_route *p)
 {
-    const dim3 grid(blocks_for((size_t)p->n_experts, WARPS), (unsigned)p->n_rows);
-    const size_t row = placed_floats((size_t)p->width) * sizeof(float);
-    const size_t choice =
-        choice_bytes(p->n_experts, p->n_chosen) + (size_t)p->n_experts * sizeof(float);
-    return launch(how, route_few_kernel, grid, THREADS, row > choice ? row : choice, *p);
+    return choice_bytes(p->n_experts, p->n_chosen) + (size_t)p->n_experts * sizeof(float);
+}
+
+template <typename W, int R>
+static cudaError_t route_few(const gm_cuda_how *how, const gm_cuda_route *p,
+                             const gm_cuda_experts *always)
+{
+    const unsigned routers = (unsigned)(p->n_experts * p->n_rows);
+    const unsigned most = (unsigned)how->multiprocessors * UNIT_BLOCKS;
+    unsigned room = MIN_BLOCKS; /* all run at once, where that is not too few */
+    if (most > routers + room) room = most - routers;
+    unsigned blocks = blocks_for((size_t)always->always_width, WARPS);
+    if (blocks > room) blocks = room;
+    const size_t rows = blocks ? R * placed_floats((size_t)p->width) * sizeof(float) : 0;
+    const size_t choice = route_shared(p);
+    return launch(how, route_few_kernel<W, R>, dim3(routers + blocks), dim3(THREADS),
+                  rows > choice ? rows : choice, *p, *always);
+}
+
+template <typename W>
+static cudaError_t route_few_rows(const gm_cuda_how *how, const gm_cuda_route *p,
+                                  const gm_cuda_experts *always)
+{
+    if (p->n_rows == 1) return route_few<W, 1>(how, p, always);
+    if (p->n_rows == 2) return route_few<W, 2>(how, p, always);
+    if (p->n_rows <= 4) return route_few<W, 4>(how, p, always);
+    return route_few<W, GM_CUDA_FEW>(how, p, always);
+}
+
+extern "C" cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p,
+                                         const gm_cuda_experts *always)
+{
+    switch (always->dtype) {
+    case GM_F32: return route_few_rows<float>(how, p, always);
+    case GM_I8: return route_few_rows<int8>(how, p, always);
+    case GM_FP8: return route_few_rows<fp8>(how, p, always);
+    default: return route_few_rows<bf16>(how, p, always);
+    }
 }
 
 /* Launch: (rows), THREADS; shared: the choice, then (E) logits. */
@@ -88,14 +171,23 @@ __global__ static void __launch_bounds__(THREADS) route_many_kernel(gm_cuda_rout
 
 extern "C" cudaError_t gm_cuda_route_many(const gm_cuda_how *how, const gm_cuda_route *p)
 {
-    const size_t shared =
-        choice_bytes(p->n_experts, p->n_chosen) + (size_t)p->n_experts * sizeof(float);
-    return launch(how, route_many_kernel, dim3((unsigned)p->n_rows), THREADS, shared, *p);
+    return launch(how, route_many_kernel, dim3((unsigned)p->n_rows), THREADS, route_shared(p), *p);
+}
+
+template <typename W> static cudaError_t allow_route(void)
+{
+    cudaError_t e = allow_shared(route_few_kernel<W, 1>);
+    if (e == cudaSuccess) e = allow_shared(route_few_kernel<W, 2>);
+    if (e == cudaSuccess) e = allow_shared(route_few_kernel<W, 4>);
+    return e != cudaSuccess ? e : allow_shared(route_few_kernel<W, GM_CUDA_FEW>);
 }
 
 extern "C" cudaError_t gm_cuda_route_prepare(void)
 {
-    cudaError_t e = allow_shared(route_few_kernel);
+    cudaError_t e = allow_route<float>();
+    if (e == cudaSuccess) e = allow_route<bf16>();
+    if (e == cudaSuccess) e = allow_route<int8>();
+    if (e == cudaSuccess) e = allow_route<fp8>();
     return e != cudaSuccess ? e : allow_shared(route_many_kernel);
 }
 

@@ -48,13 +48,17 @@ struct Row {
 };
 
 /* Larger keys come first; no two tokens share one. Zero: no candidate. */
-__device__ __forceinline__ u64 key_of(const Row &row, int i)
+__device__ __forceinline__ u64 key_of(float x, int i, bool by_strength)
 {
-    const float x = row.logits[i];
     if (!(x > -INFINITY)) return 0; /* NaN and -inf */
     const unsigned bits = __float_as_uint(x + 0.0f), id = 0xffffffffu - (unsigned)i;
-    if (!row.by_strength) return id;
+    if (!by_strength) return id;
     return (u64)(bits & 0x80000000u ? ~bits : bits | 0x80000000u) << 32 | id;
+}
+
+__device__ __forceinline__ u64 key_of(const Row &row, int i)
+{
+    return key_of(row.logits[i], i, row.by_strength);
 }
 
 __device__ __forceinline__ u64 fixed_weight(float weight)
@@ -141,11 +145,17 @@ __device__ void penalise(const gm_cuda_finish &p, const gm_row &row, float *logi
 /* The strongest token, the lowest id among equals; GM_NO_TARGET when there is none. */
 __device__ uint32_t strongest(const Row &row, Shared *s)
 {
-    u64 best = 0;
-    for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
-        const u64 key = key_of(row, i);
-        if (key > best) best = key;
+    float top = -INFINITY;
+    int at = 0;
+#pragma unroll 8
+    for (int i = 4 * (int)threadIdx.x; i < row.vocab; i += 4 * THREADS) {
+        const float4 q = load_quad(row.logits, i, row.vocab);
+        const float x[4] = {q.x, q.y, q.z, q.w};
+#pragma unroll
+        for (int k = 0; k < 4; k++) /* ids ascend: equals stay with the lowest */
+            if (x[k] > top && i + k < row.vocab) top = x[k], at = i + k;
     }
+    u64 best = key_of(top, at, true);
 #pragma unroll
     for (int by = WARP / 2; by > 0; by /= 2) {
         const u64 other = __shfl_xor_sync(ALL, best, by);

@@ -19,11 +19,6 @@ static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_
                        "the model's heads have %d dimensions, the GPU's attention takes even ones "
                        "up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
-    if (gm_cuda_attend_shared(arch->n_heads / arch->n_kv_heads, plan->head) > GM_CUDA_SHARED_BYTES)
-        return gm_fail(err, GM_EABSENT,
-                       "%d query heads of %d dimensions share a key, too many for the GPU's "
-                       "attention",
-                       arch->n_heads / arch->n_kv_heads, arch->head_dim);
     if (plan->few < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",

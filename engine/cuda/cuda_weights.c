@@ -342,9 +342,8 @@ out:
 
 static gm_status prepare_kernels(gm_error *err)
 {
-    cudaError_t (*const prepare[])(void) = {gm_cuda_project_prepare, gm_cuda_attend_prepare,
-                                            gm_cuda_prefill_prepare, gm_cuda_route_prepare,
-                                            gm_cuda_experts_prepare};
+    cudaError_t (*const prepare[])(void) = {gm_cuda_project_prepare, gm_cuda_prefill_prepare,
+                                            gm_cuda_route_prepare, gm_cuda_experts_prepare};
     for (size_t i = 0; i < sizeof prepare / sizeof *prepare; i++) {
         gm_status status = gm_cuda_check(prepare[i](), "preparing kernels", err);
         if (status != GM_OK) return status;

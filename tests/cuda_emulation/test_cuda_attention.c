@@ -1,5 +1,6 @@
 /* test_cuda_attention.c - both forms of attention against its definition in double: positions on
- * both sides of a block of 32 and a split of 256, scores of every size, heads that share keys.
+ * both sides of a block of 32, of a split of 64, and of where splits get longer; scores of every
+ * size, heads that share keys.
  */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_kernels.h"
@@ -9,9 +10,9 @@ enum {
     KV_HEADS = 2,
     HEAD = 34,
     STRIDE = 40,
-    BLOCKS = 20, /* of the pool; a sequence's blocks lie in it backwards */
+    BLOCKS = 132, /* of the pool; a sequence's blocks lie in it backwards */
     POSITIONS = BLOCKS * GM_KV_BLOCK,
-    SPLITS = (POSITIONS + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT,
+    SPLITS = GM_CUDA_MOST_SPLITS,
     QKV = (HEADS + 2 * KV_HEADS) * HEAD,
     CACHE = BLOCKS * KV_HEADS * GM_KV_BLOCK * STRIDE
 };
@@ -19,13 +20,13 @@ enum {
 /* Pinned memory, which a GPU reaches too. */
 typedef struct arena {
     float k[CACHE], v[CACHE], query[HEADS * STRIDE]; /* read 16 bytes at a time: first */
+    float part[SPLITS * HEADS * (STRIDE + 4)];
     gm_row row;
     gm_tile tile;
     uint32_t block[BLOCKS];
-    unsigned ticket[KV_HEADS];
+    unsigned ticket[HEADS];
     float qkv[QKV], heads[HEADS * HEAD];
     float cosine[POSITIONS * (HEAD / 2)], sine[POSITIONS * (HEAD / 2)];
-    float part[SPLITS * HEADS * (STRIDE + 2)];
 } arena;
 
 /* Where element 0 of a position lies in the cache. */
@@ -132,12 +133,12 @@ static void check_heads(const char *form, const arena *a)
     }
     if (!(worst <= 5e-6))
         TEST_FAILED_("%s, position %u: heads off by %.3g", form, a->row.position, worst);
-    for (int i = 0; i < KV_HEADS; i++) CHECK_INT(a->ticket[i], 0);
+    for (int i = 0; i < HEADS; i++) CHECK_INT(a->ticket[i], 0);
 }
 
 static void both_forms_are_the_definition(void)
 {
-    static const uint32_t positions[] = {0, 1, 31, 32, 33, 255, 256, 257, 511, 512, 600};
+    static const uint32_t positions[] = {0, 1, 31, 32, 33, 63, 64, 65, 512, 600, 4095, 4096, 4200};
     void *at = NULL;
     cudaStream_t stream = NULL;
 #ifdef GM_REAL_GPU

@@ -147,7 +147,7 @@ static void check_regions(gm_numerics numerics)
     }
     CHECK(p.total >= end);
     CHECK(p.few >= 1 && p.few <= GM_CUDA_FEW);
-    CHECK_INT(p.n_splits, 1);
+    CHECK_INT(p.n_splits, 2); /* of up to 64 positions */
     gm_kv_clear(&kv);
     gm_model_close(model);
 }

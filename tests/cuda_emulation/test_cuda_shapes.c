@@ -72,10 +72,24 @@ static void odd_sizes_in_one_step(void)
         compare_shape(&shapes[i], 35, &(plan){.threads = 1, .step = 64}, "one step");
 }
 
-/* Rows 257 and later attend to two splits; 513 to three. The rows before come in one step. */
+/* As wide as published models: blocks of every kernel on all multiprocessors, several on each.
+ * Takes the emulation half a minute. */
+static void published_widths(void)
+{
+#ifdef GM_REAL_GPU
+    static const struct shape wide = {"width 2048", 2048, 4096, 1792, 12,     6, 2,
+                                      16,           8,    128,  4099, "false"};
+    compare_shape(&wide, 9, &(plan){.threads = 1, .step = 1}, "row by row");
+    compare_shape(&wide, 67, &(plan){.threads = 1, .step = 67}, "one step");
+#else
+    TEST_SKIP("the emulation takes half a minute");
+#endif
+}
+
+/* Rows 65 and later attend to two splits; 129 to three. The rows before come in one step. */
 static void a_row_behind_many_splits(void)
 {
-    static const size_t lengths[] = {256, 257, 512, 520};
+    static const size_t lengths[] = {64, 65, 128, 520};
     gm_model *cpu = open_shape(&shapes[0], "cpu"), *gpu = open_shape(&shapes[0], "cuda");
     const size_t vocab = (size_t)shapes[0].vocab;
     uint32_t token[521];
@@ -290,4 +304,4 @@ static void every_router_and_every_edit(void)
 }
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
-      TEST(every_router_and_every_edit))
+      TEST(published_widths), TEST(every_router_and_every_edit))

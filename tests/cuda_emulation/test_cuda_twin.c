@@ -21,19 +21,22 @@ static double root_mean_square(const outcome *a, const outcome *b, const bool *s
 
 /* Another order of sums rounds some values of bf16 the other way. What that does to the logits
  * stays below a share of what the numerics do at all, `exact` being the CPU in f32: weights of 8
- * bits do more, and the roundings are the same. */
+ * bits do more, and the roundings are the same. Few rows' attention leaves its weights in f32,
+ * which the CPU and many rows round: about as much as all other roundings to bf16 do. */
 static void compare_rounded(const char *what, const outcome *got, const outcome *want,
-                            const outcome *exact, gm_numerics numerics)
+                            const outcome *exact, gm_numerics numerics, bool few)
 {
-    const double share = numerics == GM_NUMERICS_FP8    ? 0.03
-                         : numerics == GM_NUMERICS_INT8 ? 0.1
+    const double share = numerics == GM_NUMERICS_FP8    ? few ? 0.12 : 0.03
+                         : numerics == GM_NUMERICS_INT8 ? few ? 0.4 : 0.1
+                         : few                          ? 1.0
                                                         : 0.4;
     bool same[N_TOKENS], also[N_TOKENS];
     const size_t n = same_rows(got, want, same);
     (void)same_rows(want, exact, also);
     const double off = root_mean_square(got, want, same);
     const double rounding = root_mean_square(want, exact, also);
-    if (n < N_TOKENS * 9 / 10) TEST_FAILED_("%s: the choices of %zu rows agree", what, n);
+    if (n < N_TOKENS * (few ? 8 : 9) / 10)
+        TEST_FAILED_("%s: the choices of %zu rows agree", what, n);
     if (!(off <= share * rounding))
         TEST_FAILED_("%s: logits differ by %.3g, rounding by %.3g", what, off, rounding);
     printf("%s: %zu of %d rows agree, logits within %.2g, rounding %.2g\n", what, n, N_TOKENS, off,
@@ -70,7 +73,7 @@ static void twins(gm_numerics numerics, size_t n_models, const unsigned *used)
             if (numerics == GM_NUMERICS_F32)
                 compare_f32(what, &got, &want);
             else
-                compare_rounded(what, &got, &want, &in_f32, numerics);
+                compare_rounded(what, &got, &want, &in_f32, numerics, plans[p].step == 1);
             outcome_free(&got);
         }
         outcome_free(&want);
