@@ -28,12 +28,19 @@ static void warn_of_rows(const gm_rows *rows, bool merged)
                 rows->n);
 }
 
+/* Neighbours, besides the row itself, over which a map is judged. */
+static int judged_neighbours(int own, size_t m)
+{
+    const int k = own < GM_MAP_QUALITY_MAX_K ? own : GM_MAP_QUALITY_MAX_K;
+    return 2 * (size_t)k >= m ? (int)(m - 1) / 2 : k;
+}
+
 /* Memberships and places of the distinct rows: xy (M,2), with room for U. */
 static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_points points = {0};
-    gm_knn knn = {0};
+    gm_knn wide = {0}, knn = {0}; /* with those that judge the map; those that make it */
     gm_progress progress;
     gm_umap_report report;
     float *at = NULL;
@@ -56,8 +63,10 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     GM_TRY(gm_points_init(&points, at, m, f->rows.dim, options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);
-    GM_TRY(gm_knn_find(&knn, &points, NULL, 0, f->n_neighbors, &progress, err));
+    const int own = f->n_neighbors, judged = judged_neighbours(own, m);
+    GM_TRY(gm_knn_find(&wide, &points, NULL, 0, judged < own ? own : judged + 1, &progress, err));
     gm_progress_end(&progress);
+    GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
     f->xy = gm_alloc2(f->rows.n_used, 2, sizeof *f->xy);
     if (f->xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu rows", f->rows.n_used);
     gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
@@ -66,12 +75,11 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     if (report.n_isolated > 0)
         gm_warn("%zu rows have no neighbour at all; they are set on a ring around the map",
                 report.n_isolated);
-    int k = f->n_neighbors < GM_MAP_QUALITY_MAX_K ? f->n_neighbors : GM_MAP_QUALITY_MAX_K;
-    if (2 * (size_t)k >= m) k = (int)(m - 1) / 2;
-    GM_TRY(gm_map_quality_find(&f->map, &points, f->xy, 2, k, GM_MAP_SAMPLE, err));
+    GM_TRY(gm_map_quality_of(&f->map, &points, &wide, f->xy, 2, judged, GM_MAP_SAMPLE, err));
 out:
     gm_free(at);
     gm_points_clear(&points);
+    gm_knn_clear(&wide);
     gm_knn_clear(&knn);
     return status;
 }
