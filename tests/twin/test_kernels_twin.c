@@ -176,7 +176,7 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
  * rows left over, and a panel. */
 static void many_products(const gm_kernels *plain, const gm_kernels *other)
 {
-    enum { M = 110, K = 600, LD = 608, N = 3 };
+    enum { M = 98, K = 300, LD = 320, N = 3 };
     static float x[M * LD], room[M * (LD + 64)], got[2][M * N * GM_PANEL];
     static uint16_t rounded[M * LD], panels[N * LD * GM_PANEL];
     for (size_t t = 0; t < (size_t)M * LD; t++) x[t] = t % LD < K ? a[t % MOST] : 0.0f;
