@@ -130,8 +130,8 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
         GM_FAIL(GM_EBUSY, "'%s' is being written by another process", file->part);
     if (fd < 0) GM_FAIL(GM_EIO, "cannot create '%s': %s", file->part, strerror(errno));
     status = take_lock(fd, file->part, &locked, err);
-    created = status != GM_EBUSY; /* else the name is another's who took ours for a stale one */
-    if (status != GM_OK) goto out;
+    if (status != GM_OK) goto out; /* the name may be another's, who took ours for a stale one */
+    created = true;
 
     file->stream = fdopen(fd, "wb");
     if (file->stream == NULL) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
@@ -139,11 +139,9 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     *out = file;
     file = NULL;
 out:
+    if (created && file) unlink(file->part); /* while the lock is held */
     if (fd >= 0) close(fd);
-    if (file != NULL) {
-        if (created) unlink(file->part);
-        free_outfile(file);
-    }
+    if (file) free_outfile(file);
     return status;
 }
 
@@ -217,9 +215,9 @@ gm_status gm_outfile_commit(gm_outfile *file, gm_error *err)
         GM_FAIL(GM_EIO, "cannot write '%s': %s", file->part, strerror(errno));
     GM_TRY(sync_path(file->part, O_RDONLY, err));
     GM_TRY(give_name(file, err));
-    GM_TRY(sync_folder(file->path, err));
-    free_outfile(file);
-    return GM_OK;
+    status = sync_folder(file->path, err);
+    free_outfile(file); /* the name of the partial file may be another writer's now */
+    return status;
 out:
     gm_outfile_abort(file);
     return status;

@@ -41,7 +41,7 @@ typedef struct gm_analysis {
     float *xy;                  /* (N,2) */
     float *space;               /* (N,D) where clusters were found; NULL: on the map */
     gm_clustering clustering;   /* labels numbered by size */
-    gm_words_of words;          /* empty when the trace has no texts */
+    gm_words_of words;          /* empty without texts and tokens */
     const char **keyword;       /* (C,10) borrowed from words */
     float *score;               /* (C,10) */
     const char **node_keyword;  /* (R,10) of the condensed tree's nodes, borrowed from words */

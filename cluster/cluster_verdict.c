@@ -118,6 +118,13 @@ static void say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atl
     }
 }
 
+/* Is any document's language known? */
+static bool has_languages(const gm_atlas *atlas)
+{
+    return atlas->n_languages > 1 ||
+           (atlas->n_languages == 1 && strcmp(atlas->language_name[0], "unknown") != 0);
+}
+
 static void say_noise(gm_json_out *out, const gm_atlas *atlas)
 {
     double share = (double)gm_atlas_n_noise(atlas) / (double)atlas->n;
@@ -130,7 +137,7 @@ static void say_noise(gm_json_out *out, const gm_atlas *atlas)
     say(out, v, "noise", "%.1f %% of the documents are in no cluster%s", 100 * share,
         v == GM_VERDICT_DOUBT ? "; lower --min-samples, or take what clusters say for a part" : "");
     say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets, share);
-    if (atlas->n_languages > 0) /* which tell scripts apart as well */
+    if (has_languages(atlas)) /* which tell scripts apart as well */
         say_noise_of(out, "language", atlas, atlas->language, atlas->language_name,
                      atlas->n_languages, share);
     else

@@ -112,7 +112,8 @@ AMX void gm_amx_block_bytes(const int8_t *a, size_t apart, size_t pairs, const i
                             size_t blocks, size_t cols, int32_t *c, const int8_t *next)
 {
     const size_t panel = blocks * BYTES_TILE;
-    const size_t lines = (32 * GM_AMX_ROWS + cols - 1) / cols; /* 32 tile rows in each step */
+    const size_t lines =
+        ((size_t)32 * GM_AMX_ROWS + cols - 1) / cols; /* 32 tile rows in each step */
     _tile_loadconfig(&whole_tiles);
     for (size_t j = 0; j < cols; j += GM_AMX_ROWS)
         for (size_t k = 0; k < blocks; k += BYTES_STEP) { /* b's tiles stay near for all rows */

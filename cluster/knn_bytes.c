@@ -249,7 +249,8 @@ static void measure_entries(common *c, const byte_search *search, size_t first, 
  * is never negative, and what is added, by half a unit in the last place. */
 static double rough_error(const gm_points *points)
 {
-    return (double)(points->dim / 16 + 8) * 0x1p-24;
+    const size_t additions = points->dim / 16 + 8;
+    return (double)additions * 0x1p-24;
 }
 
 static const double TINY = 1e-30; /* what floats lose where they are next to nothing */
@@ -258,11 +259,11 @@ static const double TINY = 1e-30; /* what floats lose where they are next to not
 static double find_enough(const byte_search *search, size_t q, const double *rough)
 {
     const gm_shortlist *lists = &search->lists;
-    gm_neighbour nearest[MOST_K];
+    gm_neighbour nearest[MOST_K] = {0};
     size_t n = 0;
     for (size_t i = 0; i < lists->n_listed[q]; i++)
         gm_neighbour_insert(nearest, &n, lists->want, (gm_neighbour){rough[i], (uint32_t)i});
-    if (n < lists->want) return INFINITY;
+    if (n == 0 || n < lists->want) return INFINITY;
     return nearest[n - 1].s * (1 + 3 * rough_error(search->points)) + TINY;
 }
 
@@ -285,7 +286,7 @@ static bool decide(const byte_search *search, const common *c, size_t q, size_t 
         else
             beyond = fmin(beyond, rough[i] * (1 - error) - TINY / 4);
     }
-    return n == lists->want && best[n - 1].s < beyond;
+    return n > 0 && n == lists->want && best[n - 1].s < beyond;
 }
 
 static void decide_some(gm_knn *out, byte_search *search, common *c, size_t first, bool *done)
@@ -298,7 +299,7 @@ static void decide_some(gm_knn *out, byte_search *search, common *c, size_t firs
         c->enough[q - first] = find_enough(search, q, c->rough + (q - first) * lists->room);
     measure_entries(c, search, first, end, c->exact, false, in_double);
     for (size_t q = first; q < end; q++) {
-        gm_neighbour best[MOST_K];
+        gm_neighbour best[MOST_K] = {0};
         const uint32_t i = search->order[q];
         done[i] = decide(search, c, q, first, best);
         if (done[i]) gm_knn_write_row(out, i, i, best, search->points->metric);

@@ -35,7 +35,7 @@ static int by_number(const void *p, const void *q)
     return strcmp(a->name, b->name);
 }
 
-/* What the corpus says of each document, or its text. */
+/* What the corpus says of each document, or its text; NULL: no memory to tell. */
 static void name_documents(named *all, const gm_trace *trace, const gm_usage *usage,
                            const char *const *text, const size_t *n_bytes)
 {
@@ -43,8 +43,9 @@ static void name_documents(named *all, const gm_trace *trace, const gm_usage *us
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < usage->n; i++) {
         const char *name = given ? given[usage->place[i]] : "";
+        if (strcmp(name, OTHER) == 0) name = ""; /* that one is ours */
         if (name[0] == '\0' && text) name = gm_language_of(text[i], n_bytes[i]);
-        all[i] = (named){.name = name[0] ? name : UNKNOWN, .document = i};
+        all[i] = (named){.name = name == NULL || name[0] ? name : UNKNOWN, .document = i};
     }
 }
 
@@ -100,6 +101,8 @@ gm_status gm_languages_find(gm_languages *out, const gm_trace *trace, const gm_u
         GM_FAIL(GM_EMEM, "no memory for the languages of %zu documents", n);
     found.given = given;
     name_documents(all, trace, usage, text, n_bytes);
+    for (size_t i = 0; i < n; i++)
+        if (all[i].name == NULL) GM_FAIL(GM_EMEM, "no memory to tell a document's language");
     const size_t n_groups = group(groups, all, n);
     GM_TRY(keep_names(&found, groups, n_groups, err));
     for (size_t g = 0; g < n_groups; g++)

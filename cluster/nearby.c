@@ -79,7 +79,11 @@ static void move_centre(gm_points *centres, size_t c, const gm_points *points,
 static gm_status make_centres(gm_points *out, const gm_points *points, gm_error *err)
 {
     const size_t n = points->n < MOST_CENTRES ? points->n : MOST_CENTRES;
-    *out = (gm_points){.metric = points->metric, .n = n, .dim = points->dim, .isa = points->isa};
+    *out = (gm_points){.metric = points->metric,
+                       .n = n,
+                       .columns = points->columns,
+                       .dim = points->dim,
+                       .isa = points->isa};
     out->at = gm_alloc2(n, points->dim, sizeof *out->at);
     out->norm = gm_alloc(n, sizeof *out->norm);
     if (!out->at || !out->norm) return gm_fail(err, GM_EMEM, "no memory to order points");

@@ -6,6 +6,8 @@
 #ifndef GM_NEIGHBOUR_H
 #define GM_NEIGHBOUR_H
 
+#include <assert.h>
+
 #include "base/base.h"
 
 typedef struct gm_neighbour {
@@ -21,6 +23,7 @@ static inline bool gm_neighbour_before(gm_neighbour a, gm_neighbour b)
 /* Insert into best[0..*n), ascending, which keeps the `most` >= 1 nearest. */
 static inline void gm_neighbour_insert(gm_neighbour *best, size_t *n, size_t most, gm_neighbour it)
 {
+    assert(most > 0);
     if (*n == most && !gm_neighbour_before(it, best[most - 1])) return;
     size_t at = *n < most ? (*n)++ : most - 1;
     for (; at > 0 && gm_neighbour_before(it, best[at - 1]); at--) best[at] = best[at - 1];

@@ -181,7 +181,7 @@ gm_status gm_neighbours_find(gm_knn *out, const gm_points *points, int k,
                              gm_error *err)
 {
     const bool by_gpu = options->method == GM_NEIGHBOURS_AUTO && points->gpu;
-    if (by_gpu || gm_neighbours_exact(options, points->n, points->dim))
+    if (by_gpu || gm_neighbours_exact(options, points->n, points->columns))
         return gm_knn_find(out, points, NULL, 0, k, progress, err);
     const int effort = gm_neighbours_effort(options), least = 2 * k;
     return find_approximate(out, points, k, (size_t)(effort > least ? effort : least), progress,

@@ -121,7 +121,7 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
 {
     gm_status status = GM_OK;
     const size_t d = from->d;
-    gm_points p = {.metric = metric, .n = n, .dim = padded(d), .isa = gm_isa_best()};
+    gm_points p = {.metric = metric, .n = n, .columns = d, .dim = padded(d), .isa = gm_isa_best()};
     *out = (gm_points){0};
     if (n == 0 || d == 0)
         return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);

@@ -27,7 +27,8 @@ const char *gm_metric_name(gm_metric metric);
 
 typedef struct gm_points {
     gm_metric metric;
-    size_t n, dim;      /* N; floats per row, a multiple of 16, padded with zeros */
+    size_t n, columns;  /* N, D as given */
+    size_t dim;         /* floats per row, a multiple of 16, padded with zeros */
     float *at;          /* (N, dim) features f, owned */
     float *norm;        /* (N) |f|^2, owned */
     float max_norm;     /* the largest of them */

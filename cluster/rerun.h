@@ -26,7 +26,8 @@ gm_status gm_rerun_number(gm_clustering *c, const int32_t *label, size_t n,
 /* The options as they are used on `m` points: what is 0 chosen by their number. */
 gm_hdbscan_options gm_rerun_defaults(const gm_hdbscan_options *options, size_t m);
 
-/* Warn where no cluster was found, or only one, and say which option to change. what: "document". */
+/* Warn where no cluster was found, or only one, and say which option to change. what: "document",
+ * say. */
 void gm_rerun_advise(const gm_clustering *clustering, const gm_hdbscan_options *used,
                      const char *what);
 

@@ -8,7 +8,7 @@ enum { GROWTH = 64 };
 
 gm_status gm_shortlist_init(gm_shortlist *out, const gm_bytes *bytes, size_t want, gm_error *err)
 {
-    const size_t n = bytes->n, room = 4 * want + 3 * GROWTH;
+    const size_t n = bytes->n, room = 4 * want + (size_t)3 * GROWTH;
     *out = (gm_shortlist){.bytes = bytes, .want = want, .room = room};
     out->list = gm_alloc2(n, room, sizeof *out->list);
     out->n_listed = gm_alloc(n, sizeof *out->n_listed);
@@ -47,6 +47,13 @@ static float find_limit(const gm_bytes *bytes, size_t want, size_t q, gm_candida
     return gm_candidate_s(last) + share * gm_bytes_error(bytes, q, gm_candidate_index(last));
 }
 
+/* Limits only fall, though the `want`-th may have a larger error than the one before it: what has
+ * been dropped was farther than the limit of that time. */
+static void lower_limit(gm_shortlist *l, size_t q, gm_candidate *list, size_t n)
+{
+    l->limit[q] = fminf(l->limit[q], find_limit(l->bytes, l->want, q, list, n));
+}
+
 /* Those within the limit come to the front. */
 static size_t keep_near(const gm_bytes *bytes, size_t q, gm_candidate *list, size_t n, float limit)
 {
@@ -71,10 +78,11 @@ static void give_up(gm_shortlist *l, size_t q)
     set_listed(l, q, 0);
 }
 
-void gm_shortlist_begin(gm_shortlist *l, size_t q, gm_candidate *offered, size_t n)
+void gm_shortlist_begin(gm_shortlist *shortlist, size_t q, gm_candidate *offered, size_t n)
 {
+    gm_shortlist *l = shortlist;
     if (n >= l->want) {
-        l->limit[q] = find_limit(l->bytes, l->want, q, offered, n);
+        lower_limit(l, q, offered, n);
         n = keep_near(l->bytes, q, offered, n, l->limit[q]);
     }
     if (n >= l->room) {
@@ -85,12 +93,13 @@ void gm_shortlist_begin(gm_shortlist *l, size_t q, gm_candidate *offered, size_t
     set_listed(l, q, n);
 }
 
-void gm_shortlist_trim(gm_shortlist *l, size_t q)
+void gm_shortlist_trim(gm_shortlist *shortlist, size_t q)
 {
+    gm_shortlist *l = shortlist;
     gm_candidate *list = l->list + q * l->room; /* (room) */
     size_t n = l->n_listed[q];
     if (n < l->want || l->limit[q] < 0) return;
-    l->limit[q] = find_limit(l->bytes, l->want, q, list, n);
+    lower_limit(l, q, list, n);
     n = keep_near(l->bytes, q, list, n, l->limit[q]);
     if (n == l->room)
         give_up(l, q);

@@ -140,7 +140,7 @@ static gm_status begin(const gm_holding *h, gm_packed_out **out, gm_text *path, 
         if (status == GM_OK)
             status = gm_packed_begin(out, path->at, h->key, h->weights->section,
                                      h->weights->n_layers + 2, &why);
-        if (i == 0 || status == GM_EMEM) first = why;
+        if (i == 0 || status == GM_EMEM || status == GM_EBUSY) first = why;
         if (status == GM_EMEM || status == GM_EBUSY) break;
         if (*out && i > 0) gm_say(h, "%s; the packed weights go to '%s'", first.text, path->at);
     }

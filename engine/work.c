@@ -28,7 +28,8 @@ static size_t whole_floats(const gm_arch *arch, gm_dtype read)
 {
     const size_t rows = gm_block_rows((size_t)arch->width);
     const gm_buf units = gm_buf_spread_rows(read, 1, rows, (size_t)arch->expert_width);
-    return larger(units.item_bytes / sizeof(float), GM_MOST_ROWS * GM_OUT_PANELS * GM_PANEL);
+    return larger(units.item_bytes / sizeof(float),
+                  (size_t)GM_MOST_ROWS * GM_OUT_PANELS * GM_PANEL);
 }
 
 /* Floats that one thread needs at most, over the operations that use scratch; `rows` of a step

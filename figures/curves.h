@@ -34,7 +34,7 @@ typedef struct gm_curve_figure {
 } gm_curve_figure;
 
 /* Draw into the file `path`, *.png or *.svg, or append a PNG to `png`. Errors: GM_EARG (another
- * ending, no panel), GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+ * ending, no panel), GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_figure_curves(const gm_curve_figure *figure, const char *path, bool replace,
                            gm_error *err) GM_MUST_USE;
 gm_status gm_figure_curves_png(const gm_curve_figure *figure, gm_text *png, gm_error *err)

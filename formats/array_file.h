@@ -38,7 +38,7 @@ gm_status gm_array_parse(gm_array *out, const void *bytes, size_t n, const char 
 
 /* Write values (n_rows, n_cols), by base/outfile.h. A .npy has the bytes that
  * numpy.save gives. Errors: those of gm_array_read for name, shape and values,
- * GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+ * GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_array_write(const char *path, const float *values, size_t n_rows, size_t n_cols,
                          bool replace, gm_error *err) GM_MUST_USE;
 

@@ -126,7 +126,7 @@ typedef struct gm_atlas {
 } gm_atlas;
 
 /* Write under the final name only when complete. Errors: GM_EEXIST unless
- * `replace`, GM_EIO, GM_EMEM. */
+ * `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_atlas_write(const char *path, gm_atlas *atlas, bool replace, gm_error *err)
     GM_MUST_USE;
 

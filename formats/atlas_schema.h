@@ -20,9 +20,9 @@ typedef enum gm_atlas_kind {
 typedef struct gm_atlas_column {
     const char *name;
     gm_h5_type type;
-    const char
-        *shape; /* N C S L E R; 2; W keywords; X examples; H scripts; I languages; G edges; M N+1; P
-                   N-1; Z dimensions of clusters, Q N or, when they are those of the map, 0 */
+    /* N C S L E R; 2; W keywords; X examples; H scripts; I languages; G edges; M N+1; P N-1; Z
+     * dimensions of clusters, Q N or, when they are those of the map, 0 */
+    const char *shape;
     size_t member; /* offset in gm_atlas */
     gm_atlas_kind kind;
     const char *about;

@@ -26,7 +26,7 @@ gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const cha
                           gm_error *err) GM_MUST_USE;
 
 /* Write values (rows, cols) by base/outfile.h, with the bytes that numpy.save gives. Errors:
- * GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+ * GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_matrix_write(const char *path, const double *values, size_t rows, size_t cols,
                           bool replace, gm_error *err) GM_MUST_USE;
 

@@ -52,7 +52,7 @@ gm_status gm_plan_init(gm_plan *plan, int n_layers, int n_experts, const int *la
                        gm_error *err) GM_MUST_USE;
 void gm_plan_clear(gm_plan *plan);
 
-/* Write by base/outfile.h. Errors: GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+/* Write by base/outfile.h. Errors: GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_plan_write(const char *path, const gm_plan *plan, bool replace, gm_error *err)
     GM_MUST_USE;
 

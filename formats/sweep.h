@@ -78,7 +78,7 @@ typedef struct gm_sweep {
 } gm_sweep;
 
 /* Write under the final name only when complete and read back. Errors: GM_EEXIST unless
- * `replace`, GM_EIO, GM_EMEM. */
+ * `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_sweep_write(const char *path, gm_sweep *sweep, bool replace, gm_error *err)
     GM_MUST_USE;
 

@@ -19,13 +19,15 @@
  *   /text/bytes u8, /text/offset u64 (N+1), optional
  *   /spelling/token_id u32 (V), offset u64 (V+1), bytes u8, optional: what each token that
  *                       occurs in a text adds to it, ids ascending. For traces without texts,
- *                       whose words can be had from their tokens then; programs older than
- *                       it pass it over
+ *                       whose words can be had from their tokens then; older programs read
+ *                       the rest, and find that the digest is another
  *   /corpus/skipped     reasons and numbers of documents left out
  *   /layer, /expert, /rank, /token, /document, /bound (N+1), /logit, /byte, /subset,
- *                       /reason, /spelt, /spelt_bound (V+1), /spelt_byte: dimension scales; /layer
- * holds model layers root attributes     schema, everything that is needed to repeat the run With
- * `--record counts` the groups /routing and /tokens are absent.
+ *                       /reason, /spelt, /spelt_bound (V+1), /spelt_byte: dimension scales;
+ *                       /layer holds model layers
+ *   root attributes     schema, everything that is needed to repeat the run
+ *
+ * With `--record counts` the groups /routing and /tokens are absent.
  *
  * A file that holds committed data is never written again. A run is a folder of
  * shards `OUT.parts/NNNNNN.h5`, one a block, each committed by rename; at the end

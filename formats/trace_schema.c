@@ -275,7 +275,7 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     info->n_experts = (int)E;
     info->n_chosen = (int)K;
     info->has_text = has_text != 0;
-    info->has_spelling = gm_h5_has(file, "/spelling");
+    info->has_spelling = info->level >= GM_RECORD_CHOICES && gm_h5_has(file, "/spelling");
     info->has_language = gm_h5_has(file, "/samples/language");
     info->has_nll = has_nll != 0;
     info->renormalised = renormalised != 0;

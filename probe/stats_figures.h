@@ -29,7 +29,7 @@ typedef enum gm_stats_figure {
 /* Has the trace what the figure shows? */
 bool gm_stats_figure_there(const gm_stats *stats, gm_stats_figure figure);
 
-/* Draw one; `subset` is for GM_FIGURE_SUBSET. GM_EEXIST, GM_EIO, GM_EMEM, GM_EARG. */
+/* Draw one; `subset` is for GM_FIGURE_SUBSET. GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM, GM_EARG. */
 gm_status gm_stats_figure_draw(const gm_stats *stats, gm_stats_figure figure, size_t subset,
                                const gm_picture_target *to, gm_error *err) GM_MUST_USE;
 

@@ -17,7 +17,7 @@ typedef struct gm_stats_page_options {
     bool replace;
 } gm_stats_page_options;
 
-/* GM_EEXIST, GM_EIO, GM_EMEM. */
+/* GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_stats_page_write(const gm_stats *stats, const gm_stats_page_options *options,
                               const char *path, gm_error *err) GM_MUST_USE;
 gm_status gm_against_page_write(const gm_against *against, bool replace, const char *path,

@@ -3,7 +3,7 @@
 
 #include <cstdio> /* CLD2's header uses both */
 #include <cstring>
-#include <vector>
+#include <new>
 
 #include <cld2/public/compact_lang_det.h>
 #include <cld2/public/encodings.h>
@@ -25,7 +25,7 @@ static const char *code_of(CLD2::Language language)
     return code;
 }
 
-const char *gm_language_of(const char *bytes, size_t n)
+static const char *find_language(const char *bytes, size_t n)
 {
     char text[GM_LANGUAGE_BYTES];
     size_t length = n < sizeof text ? n : sizeof text;
@@ -49,4 +49,13 @@ const char *gm_language_of(const char *bytes, size_t n)
         length = static_cast<size_t>(n_valid);
     }
     return found == CLD2::UNKNOWN_LANGUAGE ? "" : code_of(found);
+}
+
+const char *gm_language_of(const char *bytes, size_t n)
+{
+    try {
+        return find_language(bytes, n);
+    } catch (const std::bad_alloc &) { /* CLD2 asks for its memory with new */
+        return nullptr;
+    }
 }

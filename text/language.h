@@ -20,8 +20,8 @@ enum { GM_LANGUAGE_BYTES = 1024 };
 bool gm_language_is_there(void);
 
 /* The language of UTF-8 bytes[0..n), or of most of them: a code of ISO 639-1 where there is one
- * ("en", "ru", "zh", "zh-Hant"), "" when it cannot be told. Static text; threads may ask at once.
- * The same bytes give the same code. */
+ * ("en", "ru", "zh", "zh-Hant"), "" when it cannot be told, NULL without memory. Static text;
+ * threads may ask at once. The same bytes give the same code. */
 const char *gm_language_of(const char *bytes, size_t n);
 
 #ifdef __cplusplus

@@ -27,7 +27,7 @@ const char *gm_bench_shape_names(void);
 /* ---- bench_checkpoint.c ---- */
 
 /* Write FOLDER/model.safetensors, of random bf16 weights, and config.json: a model without its
- * tokenizer. GM_EARG, GM_EEXIST, GM_EIO, GM_EMEM. */
+ * tokenizer. GM_EARG, GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_bench_write_checkpoint(const char *folder, const char *shape, int layers, bool replace,
                                     gm_error *err) GM_MUST_USE;
 
@@ -58,7 +58,7 @@ typedef struct gm_bench_plan {
     int repeats; /* of the probe */
     int pairs;   /* of decoding and reading memory, one after the other */
     int tokens;  /* decoded in a pair */
-    bool noise;  /* contexts are made up, not computed: decoding alone is measured */
+    bool noise;  /* contexts are made up, not computed: no prefill is measured */
     size_t memory_bytes;
 } gm_bench_plan;
 

@@ -330,7 +330,7 @@ static int cmd_speed(int argc, char **argv)
         {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded in each"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_FLAG, "noise", &noise,
-         .help = "contexts are made up, not computed: decoding alone is measured"},
+         .help = "contexts are made up, not computed: no prefill is measured"},
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR", NULL, opts, &argc, argv, err));

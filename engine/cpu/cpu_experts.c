@@ -4,11 +4,11 @@
  * moe_in is a list of tasks (block of an expert's rows, panels of gate and up), the experts
  * with the most rows first; SwiGLU is applied to a pair of panels while it is in cache.
  * moe_out is a list of tasks of some panels of the output: a worker computes all choices
- * of all rows for its columns and adds them up at once, so nothing of size (T, K, D) is
- * ever stored.
+ * of all rows for its columns and adds them up at once.
  *
  * In steps of many rows (gm_work's whole_rows) units would have left the cache by then, so a
- * task of moe_in goes on to what the expert gives for its rows, and moe_out adds up. The same
+ * task of moe_in goes on to what the expert gives for its rows (`routed`, T K rows of D, as long
+ * as they are not too large), and moe_out adds up. The same
  * products and the same sums: no bit depends on it.
  */
 #include "engine/cpu/cpu_ops.h"
@@ -259,7 +259,7 @@ static void down_task(const gm_step *s, const gm_layer *w, size_t p, size_t n, f
 static void add_up(gm_worker *me, const gm_step *s, const gm_layer *w, size_t panels)
 {
     const gm_buf *routed = &s->work->routed;
-    float *always = gm_scratch_of(s, me), *scratch = always + GM_MOST_ROWS * MOST_OUT;
+    float *always = gm_scratch_of(s, me), *scratch = always + (size_t)GM_MOST_ROWS * MOST_OUT;
     const size_t some = w->always.width ? GM_OUT_PANELS : panels;
     const size_t rows = w->always.width ? gm_even_rows(s->n_rows, w->always.down.cols) : 32;
     const size_t groups = (panels + some - 1) / some, blocks = (s->n_rows + rows - 1) / rows;

@@ -220,8 +220,8 @@ static inline void part_of_two(const char *a, size_t ldx, const uint16_t *w, con
     } else {
         _tile_loadd(0, sum, ROW_BYTES);
         _tile_loadd(1, sum + SQUARE, ROW_BYTES);
-        _tile_loadd(2, sum + 2 * SQUARE, ROW_BYTES);
-        _tile_loadd(3, sum + 3 * SQUARE, ROW_BYTES);
+        _tile_loadd(2, sum + (size_t)2 * SQUARE, ROW_BYTES);
+        _tile_loadd(3, sum + (size_t)3 * SQUARE, ROW_BYTES);
     }
     for (size_t b = 0; b < blocks; b++) {
         fetch_part(next);
@@ -271,12 +271,12 @@ static void in_parts(const char *x, size_t ldx, size_t pairs, const uint16_t *w,
         next_part next = {behind, behind + blocks * STEP * sizeof *w, lines};
         for (size_t i = 0; i < pairs; i++) {
             float *at = sum + i * 4 * SQUARE;
-            if (from + n < blocks && from + n + PART >= blocks && ldo > 2 * PANEL)
+            if (from + n < blocks && from + n + PART >= blocks && ldo > (size_t)2 * PANEL)
                 fetch_square(out + i * PAIR * ldo, ldo);
             part_of_two(x + i * PAIR * ldx + from * ROW_BYTES, ldx, part, part + blocks * STEP, n,
                         from == 0, at, &next, &rows);
             if (from + n < blocks)
-                store_square(at, ROW_BYTES, SQUARE, 2 * SQUARE);
+                store_square(at, ROW_BYTES, SQUARE, (size_t)2 * SQUARE);
             else
                 store_square(out + i * PAIR * ldo, ldo * sizeof *out, TILE, TILE * ldo);
         }

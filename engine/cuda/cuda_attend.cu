@@ -5,8 +5,8 @@
  * a split is follows from the row's position alone, so that a row's sums do not depend on its
  * company; the grid is that of the longest sequence that the session can hold, so that a graph of
  * it never changes, and blocks beyond a row's splits leave at once. Within a block every warp takes
- * every fourth stretch of keys, and as many lanes share a key as it has vectors of 8: each such
- * group of lanes keeps an online softmax of its own (Milakov & Gimelshein 2018). The groups are
+ * every fourth stretch of keys, and the lanes that share a key keep an online softmax of their own
+ * (cuda_softmax.cuh). The groups are
  * merged in shared memory, the splits by the last block to arrive, both in a fixed order.
  *
  * Keys and values of earlier positions were written by earlier steps, so the first of them are
@@ -124,7 +124,7 @@ __device__ __forceinline__ void start_heads(const gm_cuda_attention &p, const Sh
     }
 }
 
-/* Launch: (splits, KV heads times blocks of HEADS, rows), THREADS, shared_bytes(). G: the
+/* Launch: (splits, KV heads times blocks of G, rows), THREADS, shared_bytes(). G: the
  * most query heads of a block. */
 template <typename W, int G>
 __global__ static void __launch_bounds__(THREADS) attend_kernel(gm_cuda_attention p)

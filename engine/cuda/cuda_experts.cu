@@ -1,8 +1,8 @@
 /* cuda_experts.cu - the MLPs of a layer.
  *
- * Few rows: organised around outputs, not experts. A warp owns a unit of one chosen expert
- * (gate-up), a block some columns of the result (down, where each of its warps takes one of the
- * row's experts); no sorting, no padding, no atomics. Many rows: what lies between
+ * Few rows: organised around outputs, not experts. A warp owns a unit of an MLP (gate-up), a
+ * block some columns of the result (down, where its warps take pieces of the row's experts and of
+ * the MLP that all rows take); no sorting, no padding, no atomics. Many rows: what lies between
  * cuBLAS's products.
  */
 #include "engine/cuda/cuda_units.cuh"

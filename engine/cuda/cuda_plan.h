@@ -27,8 +27,8 @@
     X(ALWAYS)         /* (T, width of the MLP that all rows take) */ \
     X(WIDE)           /* (T K, 2 F or D) of a product */             \
     X(ALWAYS_WIDE)    /* (T, the same) */                            \
-    X(PART)           /* (few, splits, H, head + 2) */               \
-    X(TICKET)         /* (few, KV heads + 1) */                      \
+    X(PART)           /* (few, splits, H, head + 4) */               \
+    X(TICKET)         /* (few, H + 1) */                             \
     X(HEAD_X)         /* (head rows, D) */                           \
     X(LOGITS)         /* (head rows, V) */                           \
     X(WEIGHT)         /* (head rows, V) of sampling */               \

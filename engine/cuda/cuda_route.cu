@@ -1,6 +1,6 @@
-/* cuda_route.cu - the router: logits by a block an expert, the choice by the block that arrives
- * last, the record, beside it the units that all rows take; and the places of the choices by
- * expert. */
+/* cuda_route.cu - the router: logits by a block an expert and row, the choice by the block that
+ * arrives last, the record, beside it the units that all rows take; and the places of the choices
+ * by expert. */
 #include "engine/cuda/cuda_choose.cuh"
 #include "engine/cuda/cuda_units.cuh"
 

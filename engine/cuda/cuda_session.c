@@ -22,7 +22,9 @@ static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_
     if (plan->few < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",
-                       arch->width);
+                       arch->width > arch->n_heads * arch->head_dim
+                           ? arch->width
+                           : arch->n_heads * arch->head_dim);
     return GM_OK;
 }
 

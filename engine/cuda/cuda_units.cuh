@@ -77,10 +77,10 @@ __device__ __forceinline__ void keep_unit(const Unit<W> &u, size_t d_stride, flo
     if (threadIdx.x % WARP == 0) store(to, silu_times(gate, up));
 }
 
-/* Units `from` to `to` of find_unit's, by blocks of UNIT_THREADS of which this is one: a warp a
- * unit, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units that need no
- * router, so that their weights are asked for before the kernel in front has ended; with more rows
- * than one these take all rows, the others one each. */
+/* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
+ * warp a unit, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units that
+ * need no router, so that their weights are asked for before the kernel in front has ended; with
+ * more rows than one these take all rows, the others one each. */
 template <typename W, int R, bool KNOWN>
 __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, int n_blocks)
 {

@@ -6,7 +6,7 @@
 
 #include "steer/sweep/scores.h"
 
-/* PNG or SVG by the ending of `path`. GM_EEXIST unless `replace`, GM_EIO, GM_EMEM. */
+/* PNG or SVG by the ending of `path`. GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_page_figure(const gm_study *study, const gm_outcomes *outcomes, const char *path,
                          bool replace, gm_error *err) GM_MUST_USE;
 

@@ -44,6 +44,25 @@ static void the_near_stay(void)
     }
 }
 
+/* A nearer one with a larger error would raise the limit, and what was dropped before would not be
+ * farther than it. */
+static void limits_only_fall(void)
+{
+    static float reach[N], lost[N];
+    const gm_bytes bytes = made_up(reach, lost);
+    gm_shortlist l;
+    gm_error err = {0};
+    for (size_t i = 0; i < WANT; i++) lost[i] = 0.01f;
+    CHECK_OK(gm_shortlist_init(&l, &bytes, WANT, &err), err);
+    for (size_t i = 0; i < WANT; i++) gm_shortlist_offer(&l, 3, 1.0f, i);
+    gm_shortlist_trim(&l, 3);
+    const float before = l.limit[3];
+    for (size_t i = 0; i < WANT; i++) gm_shortlist_offer(&l, 3, 0.99f, 100 + i);
+    gm_shortlist_trim(&l, 3);
+    CHECK(l.limit[3] <= before);
+    gm_shortlist_clear(&l);
+}
+
 /* Where more may be the nearest than there is room for, none is kept any longer. */
 static void too_many_are_given_up(void)
 {
@@ -79,4 +98,4 @@ static void no_memory(void)
     }
 }
 
-TESTS(TEST(the_near_stay), TEST(too_many_are_given_up), TEST(no_memory))
+TESTS(TEST(the_near_stay), TEST(limits_only_fall), TEST(too_many_are_given_up), TEST(no_memory))
