@@ -72,6 +72,14 @@ static void odd_sizes_in_one_step(void)
         compare_shape(&shapes[i], 35, &(plan){.threads = 1, .step = 64}, "one step");
 }
 
+/* Rows and units that a block's threads do not take in one turn; five heads that share a key. */
+static void longer_than_a_turn(void)
+{
+    static const struct shape longer = {"width 2052", 2052, 33,    2049, 3, 2, 1, 5, 1,
+                                        36,           65,   "true"};
+    compare_shape(&longer, 2, &(plan){.threads = 1, .step = 1}, "row by row");
+}
+
 /* As wide as published models: blocks of every kernel on all multiprocessors, several on each.
  * Takes the emulation half a minute. */
 static void published_widths(void)
@@ -304,4 +312,4 @@ static void every_router_and_every_edit(void)
 }
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
-      TEST(published_widths), TEST(every_router_and_every_edit))
+      TEST(longer_than_a_turn), TEST(published_widths), TEST(every_router_and_every_edit))
