@@ -4,6 +4,8 @@
 #include "base/rng.h"
 #include "engine/cpu/kernels.h"
 #include "engine/engine.h"
+#include "engine/model.h"
+#include "engine/ops.h"
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
@@ -134,6 +136,56 @@ static void every_schedule_in_f32(void)
 static void every_schedule_in_bf16(void)
 {
     every_schedule(GM_NUMERICS_BF16);
+}
+
+/* Steps on both sides of where experts are computed whole, with as many threads as that allows; a
+ * width that fills no panel, and an MLP that all rows take. */
+static void check_whole_experts(const char *kernels, gm_numerics numerics)
+{
+    enum { E = 24, K = 4, DOCS = 12, THREADS = 3 };
+    static const char config[] =
+        "{\"architectures\": [\"DeepseekForCausalLM\"], \"model_type\": \"deepseek\", "
+        "\"first_k_dense_replace\": 1, \"num_hidden_layers\": 3, \"hidden_act\": \"silu\", "
+        "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000, \"max_position_embeddings\": 256, "
+        "\"hidden_size\": 72, \"intermediate_size\": 96, \"moe_intermediate_size\": 40, "
+        "\"n_routed_experts\": 24, \"num_experts_per_tok\": 4, \"n_shared_experts\": 1, "
+        "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, "
+        "\"vocab_size\": 300, \"norm_topk_prob\": true, \"tie_word_embeddings\": false}";
+    static corpus c;
+    const gm_model_options options = {
+        .numerics = numerics, .kernels = kernels, .threads = 2, .device = "cpu"};
+    gm_model *model = NULL;
+    gm_error err = {0};
+    CHECK_OK(gm_model_open_random(&model, "whole", config, &options, &err), err);
+    if (model == NULL) return;
+    fill_corpus(model, &c);
+    docs d = first_docs(&c, DOCS);
+    const size_t from = gm_whole_rows(E, K, THREADS);
+    CHECK(from < d.n_tokens);
+    outcome want = run_docs(model, &d, &(plan){.threads = 1, .step = 7, .packed = true});
+    const plan plans[] = {{.threads = THREADS, .step = from - 1, .packed = true},
+                          {.threads = 1, .step = from, .packed = true},
+                          {.threads = THREADS, .step = from, .packed = true},
+                          {.threads = THREADS, .step = 4096, .packed = true}};
+    for (size_t i = 0; i < sizeof plans / sizeof plans[0]; i++) {
+        char what[128];
+        const plan p = plans[i];
+        outcome got = run_docs(model, &d, &p);
+        snprintf(what, sizeof what, "experts whole, %s, step %zu, %d threads",
+                 gm_model_get_info(model)->kernels, p.step, p.threads);
+        check_same(what, &got, &want);
+        outcome_free(&got);
+    }
+    outcome_free(&want);
+    gm_model_close(model);
+}
+
+static void experts_computed_whole(void)
+{
+    check_whole_experts(NULL, GM_NUMERICS_F32);
+    check_whole_experts(NULL, GM_NUMERICS_BF16);
+    check_whole_experts(NULL, GM_NUMERICS_INT8);
+    check_whole_experts("portable", GM_NUMERICS_BF16);
 }
 
 /* ---- where the weights are does not matter ---- */
@@ -278,6 +330,7 @@ static void fp8_is_near_f32(void)
 }
 
 TESTS(TEST(every_schedule_in_f32), TEST(every_schedule_in_bf16), TEST(every_schedule_in_int8),
-      TEST(streamed_layers), TEST(every_kernel_in_f32), TEST(every_kernel_in_bf16),
-      TEST(every_kernel_in_int8), TEST(every_kernel_in_bf16_dot), TEST(bf16_dot_is_near_f32),
-      TEST(bf16_is_near_f32), TEST(int8_is_near_f32), TEST(fp8_is_near_f32))
+      TEST(experts_computed_whole), TEST(streamed_layers), TEST(every_kernel_in_f32),
+      TEST(every_kernel_in_bf16), TEST(every_kernel_in_int8), TEST(every_kernel_in_bf16_dot),
+      TEST(bf16_dot_is_near_f32), TEST(bf16_is_near_f32), TEST(int8_is_near_f32),
+      TEST(fp8_is_near_f32))

@@ -172,28 +172,38 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
-/* So many rows and inputs that AMX multiplies them in parts, the last of which is a short one;
- * rows left over, and a panel. */
-static void many_products(const gm_kernels *plain, const gm_kernels *other)
+/* Rows and inputs of which AMX multiplies some in parts: pairs of blocks of rows with rows left
+ * over or none, inputs that fill the last part or do not, a panel behind the pairs; gathered rows.
+ */
+static void compare_many(const gm_kernels *plain, const gm_kernels *other, size_t m, size_t k,
+                         size_t n, bool gathered)
 {
-    enum { M = 98, K = 300, LD = 320, N = 3 };
+    enum { M = 115, LD = 512, N = 3 };
     static float x[M * LD], room[M * (LD + 64)], got[2][M * N * GM_PANEL];
     static uint16_t rounded[M * LD], panels[N * LD * GM_PANEL];
-    for (size_t t = 0; t < (size_t)M * LD; t++) x[t] = t % LD < K ? a[t % MOST] : 0.0f;
-    plain->to_bf16(x, (size_t)M * LD, rounded);
-    for (size_t t = 0; t < N * LD * GM_PANEL; t++) panels[t] = halves[t % MOST];
-    fill_bytes(K, N);
+    static uint32_t row[M];
+    for (size_t t = 0; t < m * LD; t++) x[t] = t % LD < k ? a[t % MOST] : 0.0f;
+    for (size_t r = 0; r < m; r++) row[r] = (uint32_t)(m - 1 - r);
+    plain->to_bf16(x, m * LD, rounded);
+    for (size_t t = 0; t < (size_t)N * LD * GM_PANEL; t++) panels[t] = halves[t % MOST];
+    fill_bytes(k, n);
     for (size_t kind = 0; kind < 2; kind++) {
         for (size_t i = 0; i < 2; i++) {
             const gm_kernels *kernels = i ? other : plain;
             const gm_product *product = kind ? &kernels->i8 : &kernels->bf16;
             size_t ld;
-            const void *rows = product->gather(rounded, LD, NULL, M, K, room, &ld);
-            product->gemm(rows, ld, M, kind ? (const void *)whole : panels, K, N, got[i],
-                          N * GM_PANEL, false);
+            const void *rows = product->gather(rounded, LD, gathered ? row : NULL, m, k, room, &ld);
+            product->gemm(rows, ld, m, kind ? (const void *)whole : panels, k, n, got[i],
+                          n * GM_PANEL, gathered);
         }
-        same(kind ? "i8.gemm" : "bf16.gemm", other, K, got[0], got[1], M * N * GM_PANEL);
+        same(kind ? "i8.gemm" : "bf16.gemm", other, k, got[0], got[1], m * n * GM_PANEL);
     }
+}
+
+static void many_products(const gm_kernels *plain, const gm_kernels *other)
+{
+    compare_many(plain, other, 98, 300, 3, false);
+    compare_many(plain, other, 115, 512, 1, true);
 }
 
 /* The larger of two zeros has the sign that the compiler gives it; nothing reads the sign. */
