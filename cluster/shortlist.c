@@ -78,9 +78,8 @@ static void give_up(gm_shortlist *l, size_t q)
     set_listed(l, q, 0);
 }
 
-void gm_shortlist_begin(gm_shortlist *shortlist, size_t q, gm_candidate *offered, size_t n)
+void gm_shortlist_begin(gm_shortlist *l, size_t q, gm_candidate *offered, size_t n)
 {
-    gm_shortlist *l = shortlist;
     if (n >= l->want) {
         lower_limit(l, q, offered, n);
         n = keep_near(l->bytes, q, offered, n, l->limit[q]);
@@ -93,9 +92,8 @@ void gm_shortlist_begin(gm_shortlist *shortlist, size_t q, gm_candidate *offered
     set_listed(l, q, n);
 }
 
-void gm_shortlist_trim(gm_shortlist *shortlist, size_t q)
+void gm_shortlist_trim(gm_shortlist *l, size_t q)
 {
-    gm_shortlist *l = shortlist;
     gm_candidate *list = l->list + q * l->room; /* (room) */
     size_t n = l->n_listed[q];
     if (n < l->want || l->limit[q] < 0) return;

@@ -30,10 +30,10 @@ gm_status gm_shortlist_init(gm_shortlist *out, const gm_bytes *bytes, size_t wan
 void gm_shortlist_clear(gm_shortlist *shortlist);
 
 /* The first offers to query q, all n of them together, in any order; changed. */
-void gm_shortlist_begin(gm_shortlist *shortlist, size_t q, gm_candidate *offered, size_t n);
+void gm_shortlist_begin(gm_shortlist *l, size_t q, gm_candidate *offered, size_t n);
 
 /* Drop what is beyond the limit by now. */
-void gm_shortlist_trim(gm_shortlist *shortlist, size_t q);
+void gm_shortlist_trim(gm_shortlist *l, size_t q);
 
 /* A distance s of query q that is within its limit. */
 static inline void gm_shortlist_add(gm_shortlist *l, size_t q, float s, size_t index)

@@ -6,8 +6,8 @@
  * company; the grid is that of the longest sequence that the session can hold, so that a graph of
  * it never changes, and blocks beyond a row's splits leave at once. Within a block every warp takes
  * every fourth stretch of keys, and the lanes that share a key keep an online softmax of their own
- * (cuda_softmax.cuh). The groups are
- * merged in shared memory, the splits by the last block to arrive, both in a fixed order.
+ * (cuda_softmax.cuh). These are merged in shared memory, the splits by the last block to arrive,
+ * both in a fixed order (cuda_merge.cuh).
  *
  * Keys and values of earlier positions were written by earlier steps, so the first of them are
  * asked for before the kernel in front has ended.
