@@ -1,7 +1,5 @@
-/* arch.c - see arch.h. Three kinds of fields: those read here (the same in every
- * family), those a family reads itself, and those that would change the mathematics,
- * of which one value is computed and every other refused. The rest is harmless or
- * listed as unknown.
+/* arch.c - see arch.h. Fields are read here when they are the same in every family; the
+ * others by the family itself. Which there may be: arch_keys.h.
  */
 #include "engine/arch.h"
 
@@ -10,6 +8,7 @@
 #include <string.h>
 
 #include "base/folder.h"
+#include "engine/arch_keys.h"
 #include "engine/families.h"
 
 enum {
@@ -36,194 +35,6 @@ gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int h
     int64_t value;
     gm_status status = gm_json_get_i64_or(config, key, lo, hi, fallback, &value, where, err);
     *out = status == GM_OK ? (int)value : 0;
-    return status;
-}
-
-/* ---- which keys are known ---- */
-
-/* Fields whose other values change what the model computes. Absent and null mean
- * the value given here. */
-static const struct fixed_field {
-    const char *key;
-    gm_json_kind kind; /* of the value that is computed; NULL: only null is */
-    double number;     /* also of a bool */
-    const char *text;
-} fixed_fields[] = {
-    {"hidden_act", GM_JSON_TEXT, 0, "silu"},
-    {"scoring_func", GM_JSON_TEXT, 0, "softmax"},
-    {"topk_method", GM_JSON_TEXT, 0, "greedy"},
-    {"n_group", GM_JSON_NUMBER, 1, NULL},
-    {"topk_group", GM_JSON_NUMBER, 1, NULL},
-    {"routed_scaling_factor", GM_JSON_NUMBER, 1, NULL},
-    {"attention_bias", GM_JSON_BOOL, false, NULL},
-    {"mlp_bias", GM_JSON_BOOL, false, NULL},
-    {"clip_qkv", GM_JSON_NULL, 0, NULL},
-    {"use_sliding_window", GM_JSON_BOOL, false, NULL},
-    {"sliding_window", GM_JSON_NULL, 0, NULL},
-    {"partial_rotary_factor", GM_JSON_NUMBER, 1, NULL},
-    {"rope_interleave", GM_JSON_BOOL, false, NULL},
-    {"q_lora_rank", GM_JSON_NULL, 0, NULL},
-    {"kv_lora_rank", GM_JSON_NULL, 0, NULL},
-    {"attention_multiplier", GM_JSON_NULL, 0, NULL},
-    {"embedding_multiplier", GM_JSON_NUMBER, 1, NULL},
-    {"residual_multiplier", GM_JSON_NUMBER, 1, NULL},
-    {"logits_scaling", GM_JSON_NUMBER, 1, NULL},
-    {"attn_logit_softcapping", GM_JSON_NULL, 0, NULL},
-    {"final_logit_softcapping", GM_JSON_NULL, 0, NULL},
-    {"num_nextn_predict_layers", GM_JSON_NUMBER, 0, NULL},
-    {"is_encoder_decoder", GM_JSON_BOOL, false, NULL},
-    {"add_cross_attention", GM_JSON_BOOL, false, NULL},
-    {"quantization_config", GM_JSON_NULL, 0, NULL},
-};
-
-enum { N_FIXED = sizeof fixed_fields / sizeof fixed_fields[0] };
-
-/* Read by this file. */
-static const char *const common_keys[] = {
-    "architectures",
-    "model_type",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "head_dim",
-    "intermediate_size",
-    "vocab_size",
-    "max_position_embeddings",
-    "rms_norm_eps",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "tie_word_embeddings",
-    "norm_topk_prob",
-    "num_experts_per_tok",
-    "bos_token_id",
-    "eos_token_id",
-    NULL,
-};
-
-/* Training, bookkeeping, how another program should run the model. */
-static const char *const harmless_keys[] = {
-    "_attn_implementation",
-    "_attn_implementation_autoset",
-    "_name_or_path",
-    "attention_dropout",
-    "attn_implementation",
-    "auto_map",
-    "aux_loss_alpha",
-    "dtype",
-    "id2label",
-    "initializer_range",
-    "label2id",
-    "moe_implementation",
-    "output_attentions",
-    "output_hidden_states",
-    "output_router_logits",
-    "pad_token_id",
-    "pretraining_tp",
-    "return_dict",
-    "router_aux_loss_coef",
-    "router_z_loss_coef",
-    "seq_aux",
-    "task_specific_params",
-    "tokenizer_class",
-    "torch_dtype",
-    "transformers_version",
-    "unsloth_fixed",
-    "unsloth_version",
-    "use_cache",
-    NULL,
-};
-
-static bool in_list(const char *const *list, const char *key)
-{
-    for (; *list; list++) {
-        if (strcmp(*list, key) == 0) return true;
-    }
-    return false;
-}
-
-static const struct fixed_field *find_fixed(const char *key)
-{
-    for (size_t i = 0; i < N_FIXED; i++) {
-        if (strcmp(fixed_fields[i].key, key) == 0) return &fixed_fields[i];
-    }
-    return NULL;
-}
-
-/* A value as messages show it: "'yarn'", "2.5", "true", "an object". */
-static const char *show_value(char buf[64], const gm_json *value)
-{
-    double number = 0;
-    bool yes = false;
-    switch (gm_json_kind_of(value)) {
-    case GM_JSON_TEXT: snprintf(buf, 64, "'%.48s'", gm_json_text(value, NULL)); break;
-    case GM_JSON_NUMBER:
-        (void)gm_json_f64(value, &number);
-        snprintf(buf, 64, "%g", number);
-        break;
-    case GM_JSON_BOOL:
-        (void)gm_json_bool(value, &yes);
-        snprintf(buf, 64, "%s", yes ? "true" : "false");
-        break;
-    case GM_JSON_NULL: snprintf(buf, 64, "null"); break;
-    default: snprintf(buf, 64, "an %s", gm_json_kind_name(gm_json_kind_of(value)));
-    }
-    return buf;
-}
-
-static bool has_fixed_value(const struct fixed_field *field, const gm_json *value)
-{
-    double number;
-    bool yes;
-    if (gm_json_kind_of(value) != field->kind) return false;
-    switch (field->kind) {
-    case GM_JSON_TEXT: return strcmp(gm_json_text(value, NULL), field->text) == 0;
-    case GM_JSON_NUMBER: return gm_json_f64(value, &number) && number == field->number;
-    case GM_JSON_BOOL: return gm_json_bool(value, &yes) && yes == (field->number != 0);
-    default: return true;
-    }
-}
-
-static gm_status check_fixed(const struct fixed_field *field, const gm_json *value,
-                             const char *where, gm_error *err)
-{
-    char found[64], expected[64];
-    if (gm_json_kind_of(value) == GM_JSON_NULL || has_fixed_value(field, value)) return GM_OK;
-    switch (field->kind) {
-    case GM_JSON_TEXT: snprintf(expected, sizeof expected, "'%s'", field->text); break;
-    case GM_JSON_NUMBER: snprintf(expected, sizeof expected, "%g", field->number); break;
-    case GM_JSON_BOOL:
-        snprintf(expected, sizeof expected, "%s", field->number != 0 ? "true" : "false");
-        break;
-    default: snprintf(expected, sizeof expected, "null");
-    }
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, and only %s is computed", where, field->key,
-                   show_value(found, value), expected);
-}
-
-/* Refuse what is not computed and list what is not known. */
-static gm_status check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_text unknown = {0};
-
-    for (size_t i = 0; i < N_FIXED; i++) {
-        const gm_json *value = gm_json_find(config, fixed_fields[i].key);
-        if (value && !in_list(arch->family->keys, fixed_fields[i].key))
-            GM_TRY(check_fixed(&fixed_fields[i], value, where, err));
-    }
-    for (const gm_json *v = gm_json_first(config); v; v = gm_json_next(v)) {
-        const char *key = gm_json_key(v);
-        if (in_list(common_keys, key) || in_list(harmless_keys, key) || find_fixed(key) ||
-            in_list(arch->family->keys, key))
-            continue;
-        GM_TRY(gm_text_printf(&unknown, err, "%s%s", unknown.n ? ", " : "", key));
-    }
-    if (unknown.n)
-        gm_text_escape(arch->unknown_keys, sizeof arch->unknown_keys, unknown.at, unknown.n);
-out:
-    gm_text_clear(&unknown);
     return status;
 }
 
@@ -256,52 +67,6 @@ out:
     return status;
 }
 
-/* What may stand beside the type of unscaled angles; null counts as absent. */
-static gm_status check_rope_keys(const gm_json *rope, const char *name, const char *where,
-                                 gm_error *err)
-{
-    static const char *const known[] = {"type", "rope_type", "rope_theta", NULL};
-    gm_status status = GM_OK;
-    for (const gm_json *v = gm_json_first(rope); v; v = gm_json_next(v)) {
-        const struct fixed_field *fixed = find_fixed(gm_json_key(v));
-        if (in_list(known, gm_json_key(v)) || gm_json_kind_of(v) == GM_JSON_NULL) continue;
-        if (fixed == NULL)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' holds '%.64s', which is not computed", where, name,
-                    gm_json_key(v));
-        GM_TRY(check_fixed(fixed, v, where, err));
-    }
-out:
-    return status;
-}
-
-/* The base of the rotary angles. Scaled variants are refused; newer files keep theta
- * inside "rope_parameters". */
-static gm_status read_rope(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
-{
-    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
-    gm_status status = GM_OK;
-    const gm_json *holder = config;
-
-    for (int i = 0; i < 2; i++) {
-        const gm_json *rope = gm_json_find(config, keys[i]);
-        if (rope == NULL || gm_json_kind_of(rope) == GM_JSON_NULL) continue;
-        if (gm_json_kind_of(rope) != GM_JSON_OBJECT)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, keys[i]);
-        const char *type, *old_type;
-        GM_TRY(gm_json_get_text_or(rope, "type", "default", &old_type, where, err));
-        GM_TRY(gm_json_get_text_or(rope, "rope_type", old_type, &type, where, err));
-        if (strcmp(type, "default") != 0)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default' is computed", where,
-                    keys[i], type);
-        GM_TRY(check_rope_keys(rope, keys[i], where, err));
-        if (gm_json_find(rope, "rope_theta")) holder = rope;
-    }
-    GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, arch->family->rope_theta,
-                              &arch->rope_theta, where, err));
-out:
-    return status;
-}
-
 static gm_status read_attention(const gm_json *config, const char *where, gm_arch *arch,
                                 gm_error *err)
 {
@@ -326,7 +91,7 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
         GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width, at most %d", where,
                 arch->head_dim, GM_MAX_HEAD_DIM);
     arch->attention_scale = (float)(1.0 / sqrt(arch->head_dim));
-    GM_TRY(read_rope(config, where, arch, err));
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, where, err));
 out:
     return status;
 }
@@ -427,7 +192,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 
     GM_TRY(expect_object(config, where, err));
     GM_TRY(find_family(config, where, &out->family, err));
-    GM_TRY(check_keys(config, where, out, err));
+    GM_TRY(gm_arch_check_keys(config, where, out, err));
     GM_TRY(read_config(config, where, out, err));
     if (generation == NULL) goto out;
     GM_TRY(expect_object(generation, generation_where, err));

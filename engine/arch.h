@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "engine/engine.h"
+#include "engine/rope.h"
 
 enum { GM_MAX_HEAD_DIM = 1 << 12 };
 
@@ -40,7 +41,7 @@ typedef struct gm_arch {
     gm_qk_norm qk_norm;
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
-    double rope_theta;
+    gm_rope rope;
     float norm_epsilon;
     bool tied_head;
     int dense_width; /* FFN width of dense layers */

@@ -13,6 +13,7 @@ typedef struct gm_family {
     const char *name;         /* what we call it */
     float norm_epsilon;       /* where the config names none */
     double rope_theta;        /* likewise */
+    bool yarn;                /* its angles may be stretched (rope.h) */
     /* Keys of config.json that `read` looks at, NULL behind the last: they count as
      * known, and the values that arch.c asks of them elsewhere are not asked. */
     const char *const *keys;

@@ -4,8 +4,6 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-#include <math.h>
-
 enum { WORK_BUFFERS = 20 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
@@ -120,21 +118,6 @@ uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_row
     return bytes;
 }
 
-/* The angle of pair i at position p is p * theta^(-2 i / head_dim). */
-static void fill_angles(gm_work *w, const gm_arch *arch, size_t positions)
-{
-    const size_t half = (size_t)arch->head_dim / 2;
-    float *cosine = w->cosine.address, *sine = w->sine.address;
-    for (size_t i = 0; i < half; i++) {
-        double frequency = pow(arch->rope_theta, -2.0 * (double)i / (double)arch->head_dim);
-        for (size_t p = 0; p < positions; p++) {
-            double angle = (double)p * frequency;
-            cosine[p * w->cosine.stride + i] = (float)cos(angle);
-            sine[p * w->sine.stride + i] = (float)sin(angle);
-        }
-    }
-}
-
 gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numerics, size_t max_rows,
                          size_t positions, size_t threads, gm_error *err)
 {
@@ -144,7 +127,8 @@ gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numeric
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));
-    fill_angles(work, arch, positions);
+    gm_rope_fill(&arch->rope, (size_t)arch->head_dim, positions, work->cosine.stride,
+                 work->cosine.address, work->sine.address);
 out:
     if (status != GM_OK) gm_work_clear(work);
     return status;

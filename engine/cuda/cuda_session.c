@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <math.h>
 #include <string.h>
 
 /* ---- what the kernels cannot do is refused ---- */
@@ -113,7 +112,6 @@ out:
     return status;
 }
 
-/* The angle of pair i at position p is p * theta^(-2 i / head_dim), as in work.c. */
 static gm_status send_angles(gm_cuda_session *s, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -121,13 +119,7 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
     float *cosine = gm_alloc2(n, half, 2 * sizeof *cosine);
     if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
     float *sine = cosine + n * half;
-    for (size_t i = 0; i < half; i++) {
-        double frequency = pow(s->arch->rope_theta, -2.0 * (double)i / (double)s->arch->head_dim);
-        for (size_t p = 0; p < n; p++) {
-            cosine[p * half + i] = (float)cos((double)p * frequency);
-            sine[p * half + i] = (float)sin((double)p * frequency);
-        }
-    }
+    gm_rope_fill(&s->arch->rope, (size_t)s->arch->head_dim, n, half, cosine, sine);
     const struct {
         gm_cuda_region to;
         const float *from;

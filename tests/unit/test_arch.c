@@ -19,7 +19,7 @@ static void reads_the_goldens(void)
     CHECK_INT(a.width, 40);
     CHECK_INT(a.head_dim, 16);
     CHECK_INT(a.n_kv_heads, 2);
-    CHECK_NEAR(a.rope_theta, 1400000, 0);
+    CHECK_NEAR(a.rope.theta, 1400000, 0);
     CHECK_NEAR(a.norm_epsilon, 1e-5f, 0);
     CHECK_NEAR(a.attention_scale, 0.25, 0);
     CHECK_INT(a.n_moe, 3);
@@ -92,7 +92,7 @@ static void counts_qwen3_and_mixtral(void)
         CHECK_OK(gm_arch_from_json(&a, config, "config", NULL, NULL, &err), err);
         CHECK_NEAR((double)gm_arch_parameters(&a, &active), row[i].all, 0.001e9);
         CHECK_NEAR((double)active, row[i].active, 0.001e9);
-        CHECK_NEAR(a.rope_theta, 1e6, 0); /* Mixtral's: the family's */
+        CHECK_NEAR(a.rope.theta, 1e6, 0); /* Mixtral's: the family's */
         CHECK(a.router.renormalise && a.router.renorm_epsilon == 0.0f);
         CHECK_INT(a.qk_norm, i == 0 ? GM_QK_NORM_HEAD : GM_QK_NORM_NONE);
         CHECK_TEXT(a.unknown_keys, "");
@@ -261,7 +261,7 @@ static void reads_what_is_equivalent(void)
                "{\"rope_type\": \"default\", \"rope_theta\": 500, "
                "\"partial_rotary_factor\": 1.0}");
     CHECK_OK(gm_arch_read(&a, "same", &err), err);
-    CHECK_NEAR(a.rope_theta, 500, 0);
+    CHECK_NEAR(a.rope.theta, 500, 0);
     gm_arch_clear(&a);
     copy_model("same", MODELS "deepseek-tiny", "my_lora_rank", "16");
     CHECK_OK(gm_arch_read(&a, "same", &err), err);

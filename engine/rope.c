@@ -1,0 +1,94 @@
+/* rope.c - see rope.h. */
+#include "engine/rope.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "engine/arch_keys.h"
+#include "engine/families.h"
+
+static const char *const plain_keys[] = {"type", "rope_type", "rope_theta", NULL};
+static const char *const yarn_keys[] = {
+    "type",      "rope_type",        "rope_theta", "factor",   "original_max_position_embeddings",
+    "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
+};
+
+static gm_status read_yarn(gm_rope *rope, const gm_json *part, const char *where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    rope->yarn = true;
+    GM_TRY(gm_json_get_f64(part, "factor", 1, 1e6, &rope->factor, where, err));
+    GM_TRY(gm_json_get_f64(part, "original_max_position_embeddings", 1, 1e9, &rope->first_context,
+                           where, err));
+    GM_TRY(gm_json_get_f64_or(part, "beta_fast", 1e-6, 1e6, 32, &rope->beta_fast, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "beta_slow", 1e-6, 1e6, 1, &rope->beta_slow, where, err));
+    GM_TRY(gm_json_get_bool_or(part, "truncate", true, &rope->whole, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "attention_factor", 1e-6, 1e6, 0.1 * log(rope->factor) + 1.0,
+                              &rope->amplitude, where, err));
+out:
+    return status;
+}
+
+gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *family,
+                       const char *where, gm_error *err)
+{
+    static const char *const names[] = {"rope_scaling", "rope_parameters"};
+    gm_status status = GM_OK;
+    const gm_json *holder = config; /* newer files keep theta inside "rope_parameters" */
+    *out = (gm_rope){.amplitude = 1.0};
+
+    for (int i = 0; i < 2; i++) {
+        const gm_json *part = gm_json_find(config, names[i]);
+        if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) continue;
+        if (gm_json_kind_of(part) != GM_JSON_OBJECT)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, names[i]);
+        const char *type, *old_type;
+        GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
+        GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
+        const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
+        if (!yarn && strcmp(type, "default") != 0)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
+                    names[i], type, family->yarn ? " or 'yarn'" : "");
+        GM_TRY(gm_config_check_part(part, names[i], yarn ? yarn_keys : plain_keys, where, err));
+        if (yarn) GM_TRY(read_yarn(out, part, where, err));
+        if (gm_json_find(part, "rope_theta")) holder = part;
+    }
+    GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, family->rope_theta, &out->theta, where,
+                              err));
+out:
+    return status;
+}
+
+/* The pair, a fraction, that turns so many times over the first context. */
+static double pair_that_turns(const gm_rope *rope, double dim, double turns)
+{
+    const double two_pi = 6.283185307179586;
+    return dim * log(rope->first_context / (turns * two_pi)) / (2.0 * log(rope->theta));
+}
+
+double gm_rope_step(const gm_rope *rope, size_t dim, size_t i)
+{
+    const double plain = pow(rope->theta, -2.0 * (double)i / (double)dim);
+    if (!rope->yarn) return plain;
+    double low = pair_that_turns(rope, (double)dim, rope->beta_fast);
+    double high = pair_that_turns(rope, (double)dim, rope->beta_slow);
+    if (rope->whole) low = floor(low), high = ceil(high);
+    low = fmax(low, 0.0);
+    high = fmin(high, (double)dim - 1.0);
+    if (low == high) high += 0.001;
+    const double slow = fmin(fmax(((double)i - low) / (high - low), 0.0), 1.0);
+    return plain * (1.0 - slow) + plain / rope->factor * slow;
+}
+
+void gm_rope_fill(const gm_rope *rope, size_t dim, size_t n, size_t stride, float *cosine,
+                  float *sine)
+{
+    for (size_t i = 0; i < dim / 2; i++) {
+        const double step = gm_rope_step(rope, dim, i);
+        for (size_t p = 0; p < n; p++) {
+            const double angle = (double)p * step;
+            cosine[p * stride + i] = (float)(rope->amplitude * cos(angle));
+            sine[p * stride + i] = (float)(rope->amplitude * sin(angle));
+        }
+    }
+}

@@ -1,0 +1,40 @@
+/* rope.h - the angles of rotary positions, as they are or stretched by YaRN.
+ *
+ * Pair i of a head of `dim` turns by theta^(-2 i / dim) from one position to the next. YaRN
+ * divides that by `factor` for the pairs that turn less than beta_slow times over the positions
+ * that the model was first made for, leaves it for those that turn more than beta_fast times, and
+ * goes from the one to the other in a straight line over i; cosine and sine are multiplied by
+ * `amplitude`. Source: arXiv:2309.00071, and transformers, modeling_rope_utils.py, whose rules
+ * for the ends of the line these are.
+ */
+#ifndef GM_ROPE_H
+#define GM_ROPE_H
+
+#include "base/json.h"
+
+struct gm_family;
+
+typedef struct gm_rope {
+    double theta;
+    bool yarn; /* the rest is YaRN's */
+    double factor;
+    double first_context; /* positions that the model was first made for */
+    double beta_fast, beta_slow;
+    bool whole;       /* the line's ends are rounded outwards to pairs */
+    double amplitude; /* of cosine and sine: 0.1 ln factor + 1, unless the config says so */
+} gm_rope;
+
+/* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there.
+ * YaRN is refused where the family does not have it, other variants always. GM_EFORMAT. */
+gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
+                       const char *where, gm_error *err) GM_MUST_USE;
+
+/* What pair `i` of a head of `dim` turns by from one position to the next. */
+double gm_rope_step(const gm_rope *rope, size_t dim, size_t i);
+
+/* Cosines and sines of positions 0 to n - 1: (n, dim / 2), rows `stride` floats apart; computed in
+ * double. */
+void gm_rope_fill(const gm_rope *rope, size_t dim, size_t n, size_t stride, float *cosine,
+                  float *sine);
+
+#endif

@@ -1,0 +1,121 @@
+/* test_rope.c - engine/rope.c: what is read, and the angles beside those of transformers. */
+#include "engine/rope.h"
+
+#include "engine/families.h"
+#include "tests/check.h"
+
+static const gm_family plain = {.rope_theta = 1e4},
+                       stretched = {.rope_theta = 150000, .yarn = true};
+
+static gm_status read_text(gm_rope *rope, const gm_family *family, const char *text, gm_error *err)
+{
+    gm_json *config = NULL;
+    CHECK_OK(gm_json_parse(&config, text, strlen(text), "config", err), *err);
+    gm_status status = gm_rope_read(rope, config, family, "config", err);
+    gm_json_free(config);
+    return status;
+}
+
+static void reads_both_forms(void)
+{
+    gm_rope rope;
+    gm_error err = {0};
+    CHECK_OK(read_text(&rope, &plain, "{}", &err), err);
+    CHECK(!rope.yarn && rope.theta == 1e4 && rope.amplitude == 1.0);
+    CHECK_OK(read_text(&rope, &plain,
+                       "{\"rope_theta\": 7, \"rope_scaling\": {\"type\": \"default\"}}", &err),
+             err);
+    CHECK_NEAR(rope.theta, 7, 0);
+    CHECK_OK(read_text(&rope, &stretched,
+                       "{\"rope_theta\": 7, \"rope_parameters\": {\"rope_type\": \"yarn\", "
+                       "\"rope_theta\": 9, \"factor\": 4, \"beta_slow\": null, "
+                       "\"original_max_position_embeddings\": 64, \"attention_factor\": 1.5}}",
+                       &err),
+             err);
+    CHECK(rope.yarn && rope.whole && rope.theta == 9 && rope.factor == 4);
+    CHECK(rope.beta_fast == 32 && rope.beta_slow == 1 && rope.amplitude == 1.5);
+}
+
+static void refuses_what_is_not_computed(void)
+{
+    static const char *const text[][2] = {
+        {"{\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}",
+         "only 'default' or 'yarn' is"},
+        {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2}}",
+         "'original_max_position_embeddings'"},
+        {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"original_max_position_embeddings\": 64}}",
+         "'factor'"},
+        {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, \"mscale\": 0.7, "
+         "\"original_max_position_embeddings\": 64}}",
+         "holds 'mscale'"},
+        {"{\"rope_scaling\": {\"rope_type\": \"default\", \"factor\": 2}}", "holds 'factor'"},
+    };
+    gm_rope rope;
+    gm_error err;
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
+        CHECK_FAILS(read_text(&rope, &stretched, text[i][0], &err), err, GM_EFORMAT, text[i][1]);
+    CHECK_FAILS(read_text(&rope, &plain, "{\"rope_scaling\": {\"rope_type\": \"yarn\"}}", &err),
+                err, GM_EFORMAT, "has type 'yarn', and only 'default' is computed");
+}
+
+/* transformers 5.24, ROPE_INIT_FUNCTIONS["yarn"] of gpt-oss's config (in f32), and with changes. */
+static void stretches_as_transformers_does(void)
+{
+    enum { DIM = 64, PAIRS = 7 };
+    static const size_t pair[PAIRS] = {0, 1, 8, 9, 12, 17, 31};
+    static const struct {
+        double factor, first_context, beta_fast;
+        bool whole;
+        double amplitude, step[PAIRS];
+    } want[] = {
+        {32,
+         4096,
+         32,
+         false,
+         1.3465735902799727,
+         {1.0, 0.68904430, 0.050813273, 0.031705696, 0.0067949593, 1.2931869e-4, 3.0235114e-7}},
+        {32,
+         4096,
+         32,
+         true,
+         1.3465735902799727,
+         {1.0, 0.68904430, 0.050813273, 0.031620752, 0.0070157140, 2.2794784e-4, 3.0235114e-7}},
+        {4,
+         64,
+         4,
+         false,
+         1.138629436111989,
+         {1.0, 0.68904430, 0.012703318, 0.0087531498, 0.0028635566, 4.4477620e-4, 2.4188091e-6}},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        char text[256];
+        gm_rope rope;
+        gm_error err = {0};
+        snprintf(text, sizeof text,
+                 "{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": %g, \"beta_fast\": %g, "
+                 "\"original_max_position_embeddings\": %g, \"truncate\": %s}}",
+                 want[i].factor, want[i].beta_fast, want[i].first_context,
+                 want[i].whole ? "true" : "false");
+        CHECK_OK(read_text(&rope, &stretched, text, &err), err);
+        CHECK_NEAR(rope.amplitude, want[i].amplitude, 1e-15);
+        for (size_t p = 0; p < PAIRS; p++)
+            CHECK_NEAR(gm_rope_step(&rope, DIM, pair[p]), want[i].step[p], 3e-6 * want[i].step[p]);
+    }
+}
+
+static void fills_rows_of_angles(void)
+{
+    enum { DIM = 4, N = 3, STRIDE = 5 };
+    const gm_rope rope = {.theta = 100, .amplitude = 2};
+    float cosine[N * STRIDE], sine[N * STRIDE];
+    gm_rope_fill(&rope, DIM, N, STRIDE, cosine, sine);
+    for (int p = 0; p < N; p++)
+        for (int i = 0; i < DIM / 2; i++) { /* steps 1 and 0.1 */
+            const double angle = p * (i ? 0.1 : 1.0);
+            CHECK_NEAR(cosine[p * STRIDE + i], 2 * cos(angle), 1e-6);
+            CHECK_NEAR(sine[p * STRIDE + i], 2 * sin(angle), 1e-6);
+        }
+}
+
+TESTS(TEST(reads_both_forms), TEST(refuses_what_is_not_computed),
+      TEST(stretches_as_transformers_does), TEST(fills_rows_of_angles))
