@@ -10,6 +10,7 @@
 #define GM_ARCH_H
 
 #include "base/json.h"
+#include "engine/checkpoint.h" /* gm_slice */
 #include "engine/engine.h"
 #include "engine/rope.h"
 
@@ -106,12 +107,10 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
                             const gm_json *generation, const char *generation_where, gm_error *err)
     GM_MUST_USE;
 
-/* Name and shape (rows, cols; rows = 1 for vectors of `cols`) of a tensor in the
- * checkpoint. False when this model has no such tensor (a dense role in a MoE
- * layer, the head of a tied model). `layer` and `expert` are ignored where the
- * role has none. */
-bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, char name[128],
-                    size_t *rows, size_t *cols);
+/* Where the checkpoint has the matrix (or the vector, of one row) of a role. False when this model
+ * has none (a dense role in a MoE layer, the head of a tied model). `layer` and `expert` are
+ * ignored where the role has none. */
+bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
 /* Parameters in all, and those that one token touches: all but the experts not
  * chosen; the whole embedding and the head are counted. */

@@ -5,10 +5,9 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "engine/families.h"
-
-enum { NAME_BYTES = 128 };
 
 typedef struct shape {
     bool present;
@@ -64,25 +63,39 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
 }
 
 /* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`. */
-static void fill_name(char name[NAME_BYTES], const char *pattern, int layer, int expert)
+static void fill_name(char name[GM_NAME_BYTES], const char *pattern, int layer, int expert)
 {
     const int number[] = {layer, expert};
     int n_numbers = 0;
     size_t n = 0;
-    for (const char *p = pattern; *p && n < NAME_BYTES - 1; p++) {
+    for (const char *p = pattern; *p && n < GM_NAME_BYTES - 1; p++) {
         if (p[0] == '%' && p[1] == 'd' && n_numbers < 2) {
-            n += (size_t)snprintf(name + n, NAME_BYTES - n, "%d", number[n_numbers++]);
+            n += (size_t)snprintf(name + n, GM_NAME_BYTES - n, "%d", number[n_numbers++]);
             p++;
         } else {
             name[n++] = *p;
         }
     }
-    assert(n < NAME_BYTES);
+    assert(n < GM_NAME_BYTES);
     name[n] = '\0';
 }
 
-bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, char name[NAME_BYTES],
-                    size_t *rows, size_t *cols)
+/* An expert's matrix is one of those that a tensor stacks when the name has no place for a number
+ * of the expert; when gate and up have the same name, the rows of the gate come first. */
+static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_slice *slice)
+{
+    const char *const *name = arch->family->tensor;
+    const bool halves = role != GM_ROLE_EXPERT_DOWN &&
+                        strcmp(name[GM_ROLE_EXPERT_GATE], name[GM_ROLE_EXPERT_UP]) == 0;
+    const char *layer = strstr(name[role], "%d");
+    if (layer == NULL || strstr(layer + 2, "%d") != NULL) return;
+    slice->stack = (size_t)arch->n_experts;
+    slice->item = (size_t)expert;
+    slice->stack_rows = halves ? 2 * slice->rows : slice->rows;
+    slice->first = halves && role == GM_ROLE_EXPERT_UP ? slice->rows : 0;
+}
+
+bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)
 {
     const char *pattern = arch->family->tensor[role];
     shape s = common_shape(arch, role);
@@ -90,17 +103,16 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, ch
         s = mlp_shape(arch, role, arch->moe_of_layer[layer] >= 0);
     if (!s.present || pattern == NULL) return false;
 
-    fill_name(name, pattern, layer, expert);
-    *rows = (size_t)s.rows;
-    *cols = (size_t)s.cols;
+    *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
+    fill_name(out->name, pattern, layer, expert);
+    if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
     return true;
 }
 
 static uint64_t n_parameters(const gm_arch *arch, gm_role role, int layer)
 {
-    char name[NAME_BYTES];
-    size_t rows, cols;
-    return gm_arch_tensor(arch, role, layer, 0, name, &rows, &cols) ? (uint64_t)rows * cols : 0;
+    gm_slice slice;
+    return gm_arch_tensor(arch, role, layer, 0, &slice) ? (uint64_t)slice.rows * slice.cols : 0;
 }
 
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active)

@@ -14,7 +14,6 @@
 
 enum {
     PERIOD = 1048573, /* values drawn before they repeat: a prime, so rows differ */
-    NAME_BYTES = 128,
 };
 
 /* What lies in the mapping, names behind it. */
@@ -39,22 +38,24 @@ static bool is_norm(gm_role role)
 
 static void add_tensor(listing *l, gm_role role, int layer, int expert)
 {
-    char name[NAME_BYTES];
-    size_t rows, cols;
-    if (!gm_arch_tensor(l->arch, role, layer, expert, name, &rows, &cols)) return;
-    const size_t size = rows * cols;
+    gm_slice slice;
+    if (!gm_arch_tensor(l->arch, role, layer, expert, &slice)) return;
+    if (slice.item > 0 || slice.first > 0) return; /* its tensor is there with the first matrix */
+    const size_t rows = slice.stack ? slice.stack_rows : slice.rows, cols = slice.cols;
+    const size_t size = (slice.stack ? slice.stack : 1) * rows * cols;
     size_t *most = is_norm(role) ? &l->most_ones : &l->most_random;
     if (l->tensor) {
-        char *kept = memcpy(l->names + l->n * NAME_BYTES, name, NAME_BYTES);
+        char *kept = memcpy(l->names + l->n * GM_NAME_BYTES, slice.name, GM_NAME_BYTES);
         const size_t first = l->n * 7919 % PERIOD; /* another part of the pool for each */
-        l->tensor[l->n] =
-            (gm_tensor){.name = kept,
-                        .dtype = GM_BF16,
-                        .rank = rows == 1 ? 1 : 2,
-                        .dim = {rows == 1 ? cols : rows, rows == 1 ? 0 : cols},
-                        .data = is_norm(role) ? l->pool : l->pool + l->most_ones + first,
-                        .n_bytes = size * sizeof *l->pool,
-                        .file = "random weights"};
+        gm_tensor *t = &l->tensor[l->n];
+        *t = (gm_tensor){.name = kept,
+                         .dtype = GM_BF16,
+                         .data = is_norm(role) ? l->pool : l->pool + l->most_ones + first,
+                         .n_bytes = size * sizeof *l->pool,
+                         .file = "random weights"};
+        if (slice.stack) t->dim[t->rank++] = slice.stack;
+        if (slice.stack || rows > 1) t->dim[t->rank++] = rows;
+        t->dim[t->rank++] = cols;
     } else if (size > *most) {
         *most = size;
     }
@@ -94,7 +95,7 @@ gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_erro
     add_all(&l);
     const size_t n = l.n, n_random = PERIOD + l.most_random;
     const size_t pool_bytes = sizeof(random_pool) + (n_random + l.most_ones) * sizeof *l.pool;
-    const size_t n_bytes = pool_bytes + n * NAME_BYTES;
+    const size_t n_bytes = pool_bytes + n * GM_NAME_BYTES;
     gm_tensor *tensor = gm_alloc(n, sizeof *tensor);
     if (tensor == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu random tensors", n);
     void *map = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

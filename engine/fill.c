@@ -8,10 +8,10 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Rows [begin, begin + n) of a tensor. Its row r goes to output r + r / 16 * 16 * (step - 1) +
- * first of matrix `item`; a step of 2 leaves every other panel to a sibling. */
+/* Rows [begin, begin + n) of a matrix of the checkpoint. Its row r goes to output r + r / 16 * 16 *
+ * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. */
 typedef struct job {
-    const gm_tensor *tensor;
+    gm_tensor tensor;
     gm_buf *to;
     size_t item, first, step;
     size_t begin, n, cols;
@@ -117,25 +117,25 @@ static gm_status append(gm_fill *fill, const job *j, gm_error *err)
     return GM_OK;
 }
 
-/* A tensor in pieces of whole panels that a reader holds. */
+/* A matrix in pieces of whole panels that a reader holds. */
 static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, gm_buf *to,
                             size_t first, size_t step, gm_error *err)
 {
     gm_status status = GM_OK;
-    char name[128];
-    size_t rows;
+    gm_slice slice;
     job j = {.to = to, .item = expert < 0 ? 0 : (size_t)expert, .first = first, .step = step};
-    if (!gm_arch_tensor(fill->arch, role, layer, expert < 0 ? 0 : expert, name, &rows, &j.cols))
+    if (!gm_arch_tensor(fill->arch, role, layer, expert < 0 ? 0 : expert, &slice))
         return GM_OK; /* this model has none */
-    GM_TRY(gm_checkpoint_get(fill->checkpoint, name, rows, j.cols, &j.tensor, err));
-    const size_t row_bytes = j.cols * gm_dtype_bytes(j.tensor->dtype);
+    GM_TRY(gm_checkpoint_get(fill->checkpoint, &slice, &j.tensor, err));
+    j.cols = slice.cols;
+    const size_t row_bytes = j.cols * gm_dtype_bytes(j.tensor.dtype);
     const size_t most = most_bytes(fill->widest) / (row_bytes ? row_bytes : 1);
-    for (j.begin = 0; j.begin < rows; j.begin += j.n) {
-        const size_t left = rows - j.begin;
+    for (j.begin = 0; j.begin < slice.rows; j.begin += j.n) {
+        const size_t left = slice.rows - j.begin;
         j.n = left < most ? left : most / GM_PANEL * GM_PANEL;
         GM_TRY(append(fill, &j, err));
     }
-    fill->total_bytes += (double)j.tensor->n_bytes;
+    fill->total_bytes += (double)j.tensor.n_bytes;
 out:
     return status;
 }
@@ -244,9 +244,9 @@ static void pack_rows(const job *j, const gm_tensor *read, float *scratch)
 
 static gm_status run_job(helper *h, const job *j, gm_error *err)
 {
-    const size_t row_bytes = j->cols * gm_dtype_bytes(j->tensor->dtype);
-    gm_tensor read = *j->tensor;
-    gm_status status = gm_reader_get(&h->reader, j->tensor, j->begin * row_bytes, j->n * row_bytes,
+    const size_t row_bytes = j->cols * gm_dtype_bytes(j->tensor.dtype);
+    gm_tensor read = j->tensor;
+    gm_status status = gm_reader_get(&h->reader, &j->tensor, j->begin * row_bytes, j->n * row_bytes,
                                      &read.data, err);
     if (status != GM_OK) return status;
     read.n_bytes = j->n * row_bytes;
@@ -273,7 +273,7 @@ static void work(void *context, gm_worker *me)
     gm_fill *fill = context;
     for (size_t i; (i = gm_worker_next(me)) < fill->n && !atomic_load(&fill->failed);) {
         const job *j = &fill->job[i];
-        const uint64_t n_bytes = j->n * j->cols * gm_dtype_bytes(j->tensor->dtype);
+        const uint64_t n_bytes = j->n * j->cols * gm_dtype_bytes(j->tensor.dtype);
         gm_error err = {0};
         gm_status status = run_job(&fill->helper[me->index], j, &err);
         if (status != GM_OK) keep_failure(fill, status, &err);

@@ -198,11 +198,10 @@ out:
  * them: a step needs few of them. */
 static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    char name[128];
-    size_t rows, cols;
+    gm_slice slice;
     if (w->embed.stride != w->embed.cols) return;
-    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return;
-    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
+    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, &slice)) return;
+    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, slice.name);
     w->embed_in_place = tensor != NULL;
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): read only, as all weights are */
     if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;

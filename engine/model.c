@@ -18,18 +18,17 @@ static bool is_rotary_table(const char *name)
     return n >= sizeof END - 1 && strcmp(name + n - (sizeof END - 1), END) == 0;
 }
 
-/* Look the tensor of one role up and note that it was asked for in seen (n tensors). */
+/* Look the matrix of one role up and note that its tensor was asked for in seen (n tensors). */
 static gm_status check_role(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_role role,
                             int layer, int expert, bool *seen, gm_error *err)
 {
     gm_status status = GM_OK;
-    char name[128];
-    size_t rows, cols;
-    const gm_tensor *tensor;
+    gm_slice slice;
+    gm_tensor tensor;
 
-    if (!gm_arch_tensor(arch, role, layer, expert, name, &rows, &cols)) return GM_OK;
-    GM_TRY(gm_checkpoint_get(checkpoint, name, rows, cols, &tensor, err));
-    seen[tensor - gm_checkpoint_at(checkpoint, 0)] = true;
+    if (!gm_arch_tensor(arch, role, layer, expert, &slice)) return GM_OK;
+    GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
+    seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
 out:
     return status;
 }

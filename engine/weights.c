@@ -25,9 +25,8 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
 
 static bool has_tensor(const gm_arch *arch, gm_role role, int layer)
 {
-    char name[128];
-    size_t rows, cols;
-    return gm_arch_tensor(arch, role, layer, 0, name, &rows, &cols);
+    gm_slice slice;
+    return gm_arch_tensor(arch, role, layer, 0, &slice);
 }
 
 /* A vector of `cols` when the layer has the tensor, otherwise nothing. */
@@ -130,10 +129,9 @@ void gm_section_place(gm_buf *const *list, size_t n, void *base)
 
 gm_dtype gm_weights_embed_dtype(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    char name[128];
-    size_t rows, cols;
-    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, name, &rows, &cols)) return GM_F32;
-    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, name);
+    gm_slice slice;
+    if (!gm_arch_tensor(arch, GM_ROLE_EMBED, 0, 0, &slice)) return GM_F32;
+    const gm_tensor *tensor = gm_checkpoint_find(checkpoint, slice.name);
     return tensor ? tensor->dtype : GM_F32;
 }
 

@@ -15,8 +15,11 @@ static gm_buf lay(gm_cuda_layout *l, gm_dtype dtype, size_t count, size_t rows, 
 
 static bool has(const gm_cuda_layout *l, gm_role role, int layer, size_t *rows, size_t *cols)
 {
-    char name[128];
-    return gm_arch_tensor(l->arch, role, layer, 0, name, rows, cols);
+    gm_slice slice;
+    if (!gm_arch_tensor(l->arch, role, layer, 0, &slice)) return false;
+    *rows = slice.rows;
+    *cols = slice.cols;
+    return true;
 }
 
 static void add(gm_cuda_layout *l, gm_role role, int layer, int expert, gm_buf *to, size_t first)

@@ -9,13 +9,13 @@
 
 #include "engine/weights.h"
 
-/* A tensor of the checkpoint and its place. */
+/* A matrix of the checkpoint and its place. */
 typedef struct gm_cuda_job {
     gm_role role;
     int layer, expert;
     gm_buf *to;
-    size_t item, first; /* matrix, and row of it, that the tensor's row 0 becomes; of a vector the
-                           first column */
+    size_t item,
+        first; /* matrix, and row of it, that row 0 becomes; of a vector the first column */
 } gm_cuda_job;
 
 typedef struct gm_cuda_layout {

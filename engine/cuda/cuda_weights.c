@@ -104,7 +104,7 @@ static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
 
 typedef struct loading {
     const gm_cuda_layout *layout;
-    const gm_tensor **tensor; /* (layout->n) */
+    gm_tensor *tensor; /* (layout->n) */
     const gm_checkpoint *checkpoint;
     const gm_cuda_model *model;
     gm_load_progress *progress;
@@ -243,7 +243,7 @@ static void load_tensors(void *context, gm_worker *me)
     gm_error err = {0};
     note(load, open_pipe(&p, load, &err), &err);
     for (size_t i; (i = gm_worker_next(me)) < load->layout->n;) {
-        const gm_tensor *t = load->tensor[i];
+        const gm_tensor *t = &load->tensor[i];
         if (load->failed) continue;
         note(load, send_tensor(&p, &load->layout->job[i], t, &err), &err);
         uint64_t done = atomic_fetch_add(&load->done_bytes, t->n_bytes) + t->n_bytes;
@@ -271,9 +271,10 @@ static gm_status make_random(loading *load, gm_error *err)
         "sending weights", err));
     for (size_t i = 0; i < load->layout->n; i++) {
         size_t rows, cols;
-        shape_of(load->tensor[i], &rows, &cols);
-        const gm_random_place from = gm_checkpoint_random_place(load->checkpoint, load->tensor[i]);
-        gm_cuda_place p = place_of(&load->layout->job[i], load->tensor[i], 0, rows, cols);
+        const gm_tensor *t = &load->tensor[i];
+        shape_of(t, &rows, &cols);
+        const gm_random_place from = gm_checkpoint_random_place(load->checkpoint, t);
+        gm_cuda_place p = place_of(&load->layout->job[i], t, 0, rows, cols);
         p.from = (const uint16_t *)table + from.at;
         p.first = from.first;
         p.period = from.period;
@@ -286,19 +287,17 @@ out:
     return status;
 }
 
-/* The tensors of the layout; all were checked when the model was opened. */
+/* The matrices of the layout; all were checked when the model was opened. */
 static gm_status find_tensors(loading *load, gm_error *err)
 {
     const gm_cuda_layout *l = load->layout;
     for (size_t i = 0; i < l->n; i++) {
         const gm_cuda_job *j = &l->job[i];
-        char name[128];
-        size_t rows, cols;
-        (void)gm_arch_tensor(l->arch, j->role, j->layer, j->expert, name, &rows, &cols);
-        gm_status status =
-            gm_checkpoint_get(load->checkpoint, name, rows, cols, &load->tensor[i], err);
+        gm_slice slice;
+        (void)gm_arch_tensor(l->arch, j->role, j->layer, j->expert, &slice);
+        gm_status status = gm_checkpoint_get(load->checkpoint, &slice, &load->tensor[i], err);
         if (status != GM_OK) return status;
-        load->total_bytes += (double)load->tensor[i]->n_bytes;
+        load->total_bytes += (double)load->tensor[i].n_bytes;
     }
     return GM_OK;
 }

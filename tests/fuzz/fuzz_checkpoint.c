@@ -58,12 +58,20 @@ static void use_tensor(const gm_checkpoint *c, const gm_tensor *t)
     for (size_t i = 0; i < t->n_bytes; i++) sum += ((const unsigned char *)t->data)[i];
     demand(sum <= 255 * t->n_bytes && gm_checkpoint_find(c, t->name) == t);
 
-    const gm_tensor *found = NULL;
+    gm_tensor found;
     gm_error err = {0};
-    size_t rows = t->rank == 2 ? t->dim[0] : 1, cols = t->rank > 0 ? t->dim[t->rank - 1] : 1;
-    bool fits = gm_dtype_is_float(t->dtype) && (t->rank == 1 || t->rank == 2);
-    gm_status status = gm_checkpoint_get(c, t->name, rows, cols, &found, &err);
-    demand((status == GM_OK) == fits && (found == t) == fits && (fits || err.text[0] != '\0'));
+    gm_slice slice = {.rows = t->rank > 1 ? t->dim[t->rank - 2] : 1,
+                      .cols = t->rank > 0 ? t->dim[t->rank - 1] : 1};
+    bool fits = gm_dtype_is_float(t->dtype) && t->rank >= 1 && t->rank <= 3;
+    if (t->rank == 3) slice.stack = t->dim[0], slice.stack_rows = slice.rows;
+    if (t->rank == 3 && t->dim[0] > 0) slice.item = t->dim[0] - 1;
+    snprintf(slice.name, sizeof slice.name, "%s", t->name);
+    fits = fits && strcmp(slice.name, t->name) == 0 && (t->rank < 3 || t->dim[0] > 0);
+    gm_status status = gm_checkpoint_get(c, &slice, &found, &err);
+    demand((status == GM_OK) == fits && (fits || err.text[0] != '\0'));
+    for (size_t i = 0; fits && i < found.n_bytes; i++)
+        sum += ((const unsigned char *)found.data)[i];
+    demand(sum <= 510 * t->n_bytes);
     if (gm_dtype_is_float(t->dtype) && t->n_bytes > 0) {
         size_t last = t->n_bytes / gm_dtype_bytes(t->dtype) - 1;
         float value[2];

@@ -23,12 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     uint64_t active, all = gm_arch_parameters(&arch, &active);
     if (active > all || arch.n_moe < 1 || arch.n_chosen > arch.n_experts) abort();
 
-    char name[128];
-    size_t rows, cols;
+    gm_slice slice;
     for (int role = 0; role < GM_N_ROLES; role++) {
-        if (gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, arch.n_experts - 1, name, &rows,
-                           &cols) &&
-            (rows == 0 || cols == 0 || name[0] == '\0'))
+        if (gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, arch.n_experts - 1, &slice) &&
+            (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
+             slice.first + slice.rows > slice.stack_rows + (slice.stack ? 0 : slice.rows)))
             abort();
     }
     gm_arch_clear(&arch);

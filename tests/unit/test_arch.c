@@ -118,8 +118,7 @@ static void counts_gigachat(void)
     gm_arch a;
     gm_error err = {0};
     uint64_t active = 0;
-    char name[128];
-    size_t rows, cols;
+    gm_slice t;
 
     mkdir("gigachat", 0777);
     CHECK_OK(gm_outfile_write("gigachat/config.json", true, config, strlen(config), &err), err);
@@ -134,20 +133,20 @@ static void counts_gigachat(void)
         int layers = role <= GM_ROLE_HEAD ? 1 : a.n_layers;
         int experts = role < GM_ROLE_EXPERT_GATE ? 1 : a.n_experts;
         for (int i = 0; i < layers * experts; i++)
-            n += gm_arch_tensor(&a, (gm_role)role, i / experts, i % experts, name, &rows, &cols);
+            n += gm_arch_tensor(&a, (gm_role)role, i / experts, i % experts, &t);
     }
     CHECK_INT(n, 5466);
 
-    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 27, 63, name, &rows, &cols));
-    CHECK_TEXT(name, "model.layers.27.mlp.experts.63.down_proj.weight");
-    CHECK(rows == 2048 && cols == 1792);
-    CHECK(gm_arch_tensor(&a, GM_ROLE_K, 3, 0, name, &rows, &cols));
-    CHECK(rows == 1024 && cols == 2048);
-    CHECK(gm_arch_tensor(&a, GM_ROLE_SHARED_UP, 3, 0, name, &rows, &cols));
-    CHECK(rows == 3584 && cols == 2048);
-    CHECK(!gm_arch_tensor(&a, GM_ROLE_ROUTER, 0, 0, name, &rows, &cols));
-    CHECK(!gm_arch_tensor(&a, GM_ROLE_DENSE_UP, 1, 0, name, &rows, &cols));
-    CHECK(!gm_arch_tensor(&a, GM_ROLE_Q_NORM, 1, 0, name, &rows, &cols));
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 27, 63, &t));
+    CHECK_TEXT(t.name, "model.layers.27.mlp.experts.63.down_proj.weight");
+    CHECK(t.rows == 2048 && t.cols == 1792);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_K, 3, 0, &t));
+    CHECK(t.rows == 1024 && t.cols == 2048);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_SHARED_UP, 3, 0, &t));
+    CHECK(t.rows == 3584 && t.cols == 2048);
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_ROUTER, 0, 0, &t));
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_DENSE_UP, 1, 0, &t));
+    CHECK(!gm_arch_tensor(&a, GM_ROLE_Q_NORM, 1, 0, &t));
     gm_arch_clear(&a);
 }
 

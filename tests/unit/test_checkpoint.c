@@ -64,16 +64,23 @@ static void opens_one_file_and_shards(void)
 
 static void gets_by_name_and_shape(void)
 {
+    static const gm_slice norm = {.name = "model.norm.weight", .rows = 1, .cols = 32},
+                          embed = {.name = "model.embed_tokens.weight", .rows = 320, .cols = 32},
+                          wide = {.name = "model.embed_tokens.weight", .rows = 320, .cols = 33},
+                          nothing = {.name = "nothing", .rows = 1, .cols = 1},
+                          bytes = {.name = "bytes", .rows = 1, .cols = 1},
+                          cube = {.name = "cube", .rows = 1, .cols = 1};
     gm_checkpoint *c;
     gm_error err = {0};
-    const gm_tensor *t;
+    gm_tensor t;
     CHECK_OK(gm_checkpoint_open(&c, MODELS "olmoe-tiny", &err), err);
-    CHECK_OK(gm_checkpoint_get(c, "model.norm.weight", 1, 32, &t, &err), err);
-    CHECK_OK(gm_checkpoint_get(c, "model.embed_tokens.weight", 320, 32, &t, &err), err);
-    CHECK_FAILS(gm_checkpoint_get(c, "model.embed_tokens.weight", 320, 33, &t, &err), err,
-                GM_ESHAPE, "is 320 x 32, expected 320 x 33");
-    CHECK(t == NULL);
-    CHECK_FAILS(gm_checkpoint_get(c, "nothing", 1, 1, &t, &err), err, GM_EFORMAT,
+    CHECK_OK(gm_checkpoint_get(c, &norm, &t, &err), err);
+    CHECK_OK(gm_checkpoint_get(c, &embed, &t, &err), err);
+    CHECK(t.data == gm_checkpoint_find(c, embed.name)->data);
+    CHECK_FAILS(gm_checkpoint_get(c, &wide, &t, &err), err, GM_ESHAPE,
+                "is 320 x 32, expected 320 x 33");
+    CHECK(t.data == NULL);
+    CHECK_FAILS(gm_checkpoint_get(c, &nothing, &t, &err), err, GM_EFORMAT,
                 "olmoe-tiny': the checkpoint has no tensor 'nothing'");
     CHECK(gm_checkpoint_metadata(c, "no such key") == NULL);
     gm_checkpoint_close(c);
@@ -89,8 +96,42 @@ static void gets_by_name_and_shape(void)
          .n_bytes = 4}};
     CHECK_OK(gm_safetensors_write("other.safetensors", true, other, 2, NULL, 0, &err), err);
     CHECK_OK(gm_checkpoint_open(&c, "other.safetensors", &err), err);
-    CHECK_FAILS(gm_checkpoint_get(c, "bytes", 1, 1, &t, &err), err, GM_EFORMAT, "dtype U8");
-    CHECK_FAILS(gm_checkpoint_get(c, "cube", 1, 1, &t, &err), err, GM_ESHAPE, "rank 3");
+    CHECK_FAILS(gm_checkpoint_get(c, &bytes, &t, &err), err, GM_EFORMAT, "dtype U8");
+    CHECK_FAILS(gm_checkpoint_get(c, &cube, &t, &err), err, GM_ESHAPE, "rank 3");
+    gm_checkpoint_close(c);
+}
+
+/* Rows of one of three matrices (4, 2) in one tensor. */
+static void gets_from_a_stack(void)
+{
+    float number[24];
+    const gm_tensor stack = {.name = "stack",
+                             .dtype = GM_F32,
+                             .rank = 3,
+                             .dim = {3, 4, 2},
+                             .data = number,
+                             .n_bytes = sizeof number};
+    gm_slice slice = {
+        .name = "stack", .rows = 2, .cols = 2, .stack = 3, .stack_rows = 4, .item = 1, .first = 2};
+    gm_checkpoint *c;
+    gm_error err = {0};
+    gm_tensor t;
+    for (int i = 0; i < 24; i++) number[i] = (float)i;
+    CHECK_OK(gm_safetensors_write("stack.safetensors", true, &stack, 1, NULL, 0, &err), err);
+    CHECK_OK(gm_checkpoint_open(&c, "stack.safetensors", &err), err);
+    CHECK_OK(gm_checkpoint_get(c, &slice, &t, &err), err);
+    CHECK(t.rank == 2 && t.dim[0] == 2 && t.dim[1] == 2 && t.n_bytes == 16);
+    CHECK(memcmp(t.data, number + 12, 16) == 0); /* matrix 1 begins at 8, its row 2 at 12 */
+    slice.stack_rows = 3;
+    CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE,
+                "'stack' is 3 x 4 x 2, expected 3 x 3 x 2");
+    slice = (gm_slice){.name = "stack", .rows = 4, .cols = 2};
+    CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE, "rank 3");
+    gm_checkpoint_close(c);
+
+    CHECK_OK(gm_checkpoint_open(&c, MODELS "olmoe-tiny", &err), err);
+    slice = (gm_slice){.name = "model.embed_tokens.weight", .rows = 320, .cols = 32, .stack = 1};
+    CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE, "rank 2, expected 3");
     gm_checkpoint_close(c);
 }
 
@@ -222,6 +263,6 @@ static void an_index_may_name_many_shards(void)
     gm_text_clear(&index);
 }
 
-TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(refuses_bad_folders),
-      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure),
-      TEST(an_index_may_name_many_shards))
+TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(gets_from_a_stack),
+      TEST(refuses_bad_folders), TEST(digest_names_the_weights),
+      TEST(survives_every_allocation_failure), TEST(an_index_may_name_many_shards))
