@@ -109,7 +109,7 @@ function(gm_add_test_program label source)
   endif()
 endfunction()
 
-# gm_add_cli_case(file.cmd): the case, with one thread and with two.
+# gm_add_cli_case(file.cmd): the case, with one thread and with two; the sanitizers see two.
 function(gm_add_cli_case file)
   get_filename_component(case ${file} NAME_WE)
   gm_labels_of(labels cli ${file})
@@ -117,7 +117,11 @@ function(gm_add_cli_case file)
     set(name cli.${case}.threads-${threads})
     add_test(NAME ${name} COMMAND ${GM_PYTHON} ${PROJECT_SOURCE_DIR}/tests/cli/run.py
       --bin ${CMAKE_RUNTIME_OUTPUT_DIRECTORY} --threads ${threads} ${file})
-    gm_register(${name} "${labels}")
+    if(threads EQUAL 1)
+      gm_register(${name} "${labels};slow")
+    else()
+      gm_register(${name} "${labels}")
+    endif()
   endforeach()
 endfunction()
 
