@@ -183,6 +183,7 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
     gm_status status = GM_OK;
     *out = (gm_arch){
         .bos = -1,
+        .activation = {.slope = 1.0f},
         .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
         .temperature = 1,
         .top_p = 1,
@@ -233,6 +234,7 @@ void gm_arch_clear(gm_arch *arch)
 {
     gm_free(arch->layer_of_moe);
     gm_free(arch->moe_of_layer);
+    gm_free(arch->window);
     *arch = (gm_arch){0};
 }
 

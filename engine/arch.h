@@ -32,13 +32,21 @@ typedef struct gm_router_desc {
     float scale; /* routed_scaling_factor */
 } gm_router_desc;
 
+/* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped (cpu/kernels.h). */
+typedef struct gm_activation {
+    float limit; /* 0: none */
+    float slope; /* of the gate in the sigmoid; 1 without a limit */
+} gm_activation;
+
 typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
 
 typedef struct gm_arch {
     const struct gm_family *family;
     int n_layers, width, vocab, max_context;
     int n_heads, n_kv_heads, head_dim;
-    bool attention_bias; /* q, k, v have biases */
+    bool attention_bias; /* q, k, v have biases, and where the family has one o */
+    int *window;         /* (n_layers) positions that a query sees, its own included; 0: all;
+                            NULL: all in every layer */
     gm_qk_norm qk_norm;
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
@@ -46,6 +54,7 @@ typedef struct gm_arch {
     float norm_epsilon;
     bool tied_head;
     int dense_width; /* FFN width of dense layers */
+    gm_activation activation;
     int n_experts, n_chosen, expert_width;
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
     gm_router_desc router;
@@ -75,6 +84,8 @@ typedef enum gm_role {
     GM_ROLE_Q_BIAS,
     GM_ROLE_K_BIAS,
     GM_ROLE_V_BIAS,
+    GM_ROLE_O_BIAS,
+    GM_ROLE_SINKS, /* a logit per head, that of a key without a value */
     GM_ROLE_Q_NORM,
     GM_ROLE_K_NORM,
     GM_ROLE_MLP_NORM,
@@ -90,6 +101,9 @@ typedef enum gm_role {
     GM_ROLE_EXPERT_GATE,
     GM_ROLE_EXPERT_UP,
     GM_ROLE_EXPERT_DOWN,
+    GM_ROLE_EXPERT_GATE_BIAS,
+    GM_ROLE_EXPERT_UP_BIAS,
+    GM_ROLE_EXPERT_DOWN_BIAS,
     GM_N_ROLES
 } gm_role;
 

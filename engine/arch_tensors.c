@@ -33,6 +33,8 @@ static shape common_shape(const gm_arch *a, gm_role role)
     case GM_ROLE_Q_BIAS: return (shape){a->attention_bias, 1, q};
     case GM_ROLE_K_BIAS:
     case GM_ROLE_V_BIAS: return (shape){a->attention_bias, 1, kv};
+    case GM_ROLE_O_BIAS: return (shape){a->attention_bias, 1, a->width};
+    case GM_ROLE_SINKS: return (shape){true, 1, a->n_heads};
     case GM_ROLE_Q_NORM: return (shape){normed, 1, per_head ? a->head_dim : q};
     case GM_ROLE_K_NORM: return (shape){normed, 1, per_head ? a->head_dim : kv};
     default: return (shape){false, 0, 0};

@@ -192,15 +192,18 @@ typedef struct gm_ops {
     void (*embed)(gm_worker *me, const gm_step *step);
     /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* softmax(scale q k) v over blocks of 32 positions */
+    /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
+     * a sink is the first of the running softmax's logits, and no value belongs to it */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += heads times O */
+    /* x += heads times O (+ bias) */
     void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* norm, router logits, edit, choice, record; rows grouped by expert */
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* silu(gate) * up of the chosen experts and of the MLP that all rows take */
+    /* silu(gate) * up, or the arch's other activation, of the chosen experts (with the bias added
+     * to gate and up) and of the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += (gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + always, in this order */
+    /* x += (gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + always, in this order; behind gate[i]
+     * y[i] comes gate[i] bias[i] if experts have one */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* final norm, logits and nll of head rows [block * GM_HEAD_ROWS, ...) */
     void (*head)(gm_worker *me, const gm_step *step, size_t block);

@@ -52,6 +52,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
     const gm_qkv_place place = gm_qkv_place_of(arch);
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
+        .window = arch->window ? (size_t)arch->window[l] : 0,
         .attn_norm = gm_buf_rows(GM_F32, 1, 1, d),
         .mlp_norm = gm_buf_rows(GM_F32, 1, 1, d),
         .qkv = gm_buf_panels(dtype, 1, place.all, d),
@@ -60,6 +61,8 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .k_norm =
             vector_if(arch, GM_ROLE_K_NORM, l, per_head ? head : (size_t)arch->n_kv_heads * head),
         .o = gm_buf_panels(dtype, 1, d, all_heads),
+        .o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d),
+        .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
     };
     if (dense) {
         layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
@@ -70,6 +73,10 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
     layer.correction = vector_if(arch, GM_ROLE_ROUTER_CORRECTION, l, e);
     layer.always = describe_mlp(dtype, 1, (size_t)arch->shared_width, d);
     layer.expert = describe_mlp(dtype, e, (size_t)arch->expert_width, d);
+    if (has_tensor(arch, GM_ROLE_EXPERT_GATE_BIAS, l))
+        layer.expert_in_bias = gm_buf_rows(GM_F32, 1, e, layer.expert.gate_up.rows);
+    if (has_tensor(arch, GM_ROLE_EXPERT_DOWN_BIAS, l))
+        layer.expert_out_bias = gm_buf_rows(GM_F32, 1, e, d);
     return layer;
 }
 
@@ -109,6 +116,10 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->always.down,
         &layer->expert.gate_up,
         &layer->expert.down,
+        &layer->o_bias,
+        &layer->sinks,
+        &layer->expert_in_bias,
+        &layer->expert_out_bias,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -165,8 +176,9 @@ static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
     return (size_t)arch->n_heads * head % GM_K_BLOCK != 0 ||
            (size_t)arch->n_kv_heads * head % GM_K_BLOCK != 0 ||
            l->attn_norm.stride != l->attn_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
-           is_padded(&l->o, l->o.cols) || is_padded(&l->router, l->router.cols) ||
-           mlp_is_padded(&l->always) || mlp_is_padded(&l->expert);
+           is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) ||
+           is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||
+           mlp_is_padded(&l->expert);
 }
 
 /* Of a section, whole pages; a layer's buffers are those of *layer, or the weights' own. */

@@ -23,6 +23,7 @@ typedef struct gm_mlp {
 
 typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
+    size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D) */
     gm_buf qkv;                 /* PANELS (q + k + v, D) */
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
@@ -33,6 +34,10 @@ typedef struct gm_layer {
     gm_buf correction;          /* ROWS f32 (1, E), or not there */
     gm_mlp always;              /* shared experts or dense MLP */
     gm_mlp expert;              /* count = E */
+    gm_buf o_bias;              /* ROWS f32 (1, D), or not there */
+    gm_buf sinks;               /* ROWS f32 (1, H), or not there */
+    gm_buf expert_in_bias;      /* ROWS f32 (E, rows of expert.gate_up), or not there */
+    gm_buf expert_out_bias;     /* ROWS f32 (E, D), or not there */
 } gm_layer;
 
 /* All weights lie in one image: the embedding and the final norm, then the layers, then the
@@ -43,7 +48,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 14 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 18 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */

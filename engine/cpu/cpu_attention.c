@@ -188,6 +188,7 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
 typedef struct query_tile {
     size_t n, group, width;   /* rows; heads of the KV head; head_dim rounded up to 16 */
     size_t kv_head, position; /* of the first row */
+    size_t window;            /* positions that a query sees, its own included */
     int sequence;
     const void *query;           /* (n) as products of keys read them */
     size_t ldq;                  /* bytes from one to the next */
@@ -199,7 +200,8 @@ typedef struct query_tile {
     float *room;                 /* for the weights, as products of values read them */
 } query_tile;
 
-static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *tile, size_t kv_head)
+static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w,
+                              const gm_tile *tile, size_t kv_head)
 {
     const size_t heads = (size_t)s->arch->n_heads, head = (size_t)s->arch->head_dim;
     const gm_buf *query = &s->work->query;
@@ -208,6 +210,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *ti
                     .width = gm_round_up(head, GM_PANEL),
                     .kv_head = kv_head,
                     .position = s->row[tile->first].position,
+                    .window = w->window ? w->window : SIZE_MAX,
                     .sequence = s->row[tile->first].sequence};
     q.n = tile->n * q.group;
     float *room = at;
@@ -220,11 +223,13 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *ti
     q.top = at, at += q.n;
     q.total = at, at += q.n;
     q.factor = at, at += q.n;
+    const float *sink = w->sinks.address; /* (H) or NULL */
     uint32_t *row = (uint32_t *)(void *)at;
     for (size_t i = 0; i < q.n; i++) {
         row[i] = (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group + i % q.group);
-        q.top[i] = -INFINITY;
-        q.total[i] = 0.0f;
+        /* the sink is a key before all others, without a value */
+        q.top[i] = sink ? sink[kv_head * q.group + i % q.group] : -INFINITY;
+        q.total[i] = sink ? 1.0f : 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
     q.query = gm_product_of(s, &s->kv->k)
@@ -232,7 +237,25 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_tile *ti
     return q;
 }
 
-/* One block of 32 positions; rows before `from` do not reach it. */
+/* The first position that a query at `position` sees. */
+static size_t first_seen(const query_tile *q, size_t position)
+{
+    return position >= q->window ? position - q->window + 1 : 0;
+}
+
+/* Weights of a row of scores of the block that begins at `start`. */
+static void attend_row(const gm_step *s, query_tile *q, size_t i, size_t start, void *weight)
+{
+    const size_t position = q->position + i / q->group, first = first_seen(q, position);
+    const size_t seen = position - start + 1;
+    float *score = q->score + i * GM_KV_BLOCK;
+    for (size_t j = start; j < first; j++) score[j - start] = -INFINITY; /* behind the window */
+    q->factor[i] = s->weights->kernels->attend(score, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
+                                               s->arch->attention_scale, weight,
+                                               s->kv->v.dtype == GM_BF16, &q->top[i], &q->total[i]);
+}
+
+/* One block of 32 positions, for the rows [from, end) that see some of it. */
 static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t block)
 {
     const gm_kernels *k = s->weights->kernels;
@@ -240,23 +263,21 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
     const gm_product *keys = gm_product_of(s, &kv->k), *values = gm_product_of(s, &kv->v);
     const size_t start = block * GM_KV_BLOCK, head = (size_t)s->arch->head_dim;
     const size_t from = start > q->position ? (start - q->position) * q->group : 0;
-    const size_t m = q->n - from, size = gm_dtype_bytes(kv->v.dtype);
+    size_t end = q->n;
+    while (end > from && first_seen(q, q->position + (end - 1) / q->group) >= start + GM_KV_BLOCK)
+        end -= q->group;
+    const size_t m = end - from, size = gm_dtype_bytes(kv->v.dtype);
     size_t at = gm_kv_item(kv, layer, gm_kv_block_of(kv, q->sequence, start), q->kv_head), ld;
     char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
     keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
                GM_KV_BLOCK / GM_PANEL, q->score + from * GM_KV_BLOCK, GM_KV_BLOCK, false);
-    for (size_t i = from; i < q->n; i++) {
-        size_t seen = q->position + i / q->group - start + 1;
-        q->factor[i] =
-            k->attend(q->score + i * GM_KV_BLOCK, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
-                      s->arch->attention_scale, weight + (i - from) * GM_KV_BLOCK * size,
-                      kv->v.dtype == GM_BF16, &q->top[i], &q->total[i]);
-    }
+    for (size_t i = from; i < end; i++)
+        attend_row(s, q, i, start, weight + (i - from) * GM_KV_BLOCK * size);
     const void *x = values->gather(weight, GM_KV_BLOCK, NULL, m, GM_KV_BLOCK, q->room, &ld);
     values->gemm(x, ld, m, gm_panel_at(&kv->v, at, 0), GM_KV_BLOCK, q->width / GM_PANEL,
                  q->part + from * q->width, q->width, false);
-    for (size_t i = from; i < q->n; i++)
+    for (size_t i = from; i < end; i++)
         k->merge(q->sum + i * q->width, q->factor[i], q->part + i * q->width, q->width);
 }
 
@@ -283,13 +304,13 @@ static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile 
     }
 }
 
-static void attend_tile(gm_worker *me, const gm_step *s, size_t layer, const gm_tile *tile,
-                        size_t kv_head)
+static void attend_tile(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w,
+                        const gm_tile *tile, size_t kv_head)
 {
     enum { FEW_QUERIES = 16 };
-    query_tile q = set_up_tile(me, s, tile, kv_head);
+    query_tile q = set_up_tile(me, s, w, tile, kv_head);
     const size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
-    for (size_t block = 0; block < blocks; block++) {
+    for (size_t block = first_seen(&q, q.position) / GM_KV_BLOCK; block < blocks; block++) {
         if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, layer, &q, block + 1);
         attend_block(s, layer, &q, block);
     }
@@ -306,7 +327,6 @@ static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
 
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
-    (void)w;
     const size_t kv_heads = (size_t)s->arch->n_kv_heads;
     const size_t most = gm_tiles_together((size_t)s->arch->n_heads, kv_heads);
     const size_t n = (s->n_tiles + most - 1) / most;
@@ -316,7 +336,7 @@ void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *
         for (size_t i = end > most ? end - most : 0; i < end;) {
             gm_tile tile = s->tile[i++];
             while (i < end && follows(s, &tile, &s->tile[i])) tile.n += s->tile[i++].n;
-            attend_tile(me, s, layer, &tile, t % kv_heads);
+            attend_tile(me, s, layer, w, &tile, t % kv_heads);
         }
     }
     gm_worker_meet(me);
@@ -324,13 +344,16 @@ void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *
 
 /* ---- attn_out ---- */
 
-static void add_part(const gm_step *s, const gm_task *t, const float *part, size_t ld, size_t p,
-                     size_t n, void *context)
+static void add_part(const gm_step *s, const gm_task *t, float *part, size_t ld, size_t p, size_t n,
+                     const void *context)
 {
-    const gm_buf *x = context;
-    for (size_t i = 0; i < t->m; i++)
-        s->weights->kernels->add(gm_row_at(x, t->first + i) + p * GM_PANEL, part + i * ld,
-                                 n * GM_PANEL);
+    const gm_layer *w = context;
+    const gm_kernels *k = s->weights->kernels;
+    const float *bias = w->o_bias.address;
+    for (size_t i = 0; i < t->m; i++) {
+        if (bias) k->add(part + i * ld, bias + p * GM_PANEL, n * GM_PANEL);
+        k->add(gm_row_at(&s->work->x, t->first + i) + p * GM_PANEL, part + i * ld, n * GM_PANEL);
+    }
 }
 
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
@@ -346,7 +369,7 @@ void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_lay
                         .n = panels - p < split.panels ? panels - p : split.panels,
                         .first = r,
                         .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows};
-        gm_task_run(s, &task, gm_scratch_of(s, me), add_part, &s->work->x);
+        gm_task_run(s, &task, gm_scratch_of(s, me), add_part, w);
     }
     gm_worker_meet(me);
 }

@@ -20,18 +20,27 @@
 /* Where a task's units go. */
 typedef struct unit_place {
     const gm_buf *to;
-    size_t first; /* row of the task's first */
+    size_t first;      /* row of the task's first */
+    const float *bias; /* of the expert's gate and up, or NULL */
 } unit_place;
 
-static void store_units(const gm_step *s, const gm_task *t, const float *part, size_t ld, size_t p,
-                        size_t n, void *context)
+static void store_units(const gm_step *s, const gm_task *t, float *part, size_t ld, size_t p,
+                        size_t n, const void *context)
 {
     const unit_place *place = context;
+    const gm_kernels *k = s->weights->kernels;
+    const gm_activation *activation = &s->arch->activation;
+    const bool bf16 = place->to->dtype == GM_BF16;
     const size_t column = p / 2 * GM_PANEL;
     char *unit =
         (char *)gm_row_of(place->to, place->first) + column * gm_dtype_bytes(place->to->dtype);
-    s->weights->kernels->swiglu(part, ld, t->m, n / 2, unit, place->to->stride,
-                                place->to->dtype == GM_BF16);
+    for (size_t r = 0; place->bias && r < t->m; r++)
+        k->add(part + r * ld, place->bias + p * GM_PANEL, n * GM_PANEL);
+    if (activation->limit > 0.0f)
+        k->swiglu_clamped(part, ld, t->m, n / 2, activation->limit, activation->slope, unit,
+                          place->to->stride, bf16);
+    else
+        k->swiglu(part, ld, t->m, n / 2, unit, place->to->stride, bf16);
 }
 
 /* The tasks of all experts with rows: for each expert, the most rows first, its blocks of
@@ -86,6 +95,7 @@ static void units_task(const gm_step *s, const gm_layer *w, const expert_block *
                        size_t n, unit_place place, float *scratch)
 {
     const uint32_t *slot_row = s->work->slot_row.address;
+    if (w->expert_in_bias.address) place.bias = gm_row_at(&w->expert_in_bias, b->expert);
     gm_task task = {.w = &w->expert.gate_up,
                     .x = &s->work->norm,
                     .item = b->expert,
@@ -111,7 +121,8 @@ static void whole_task(gm_worker *me, const gm_step *s, const gm_layer *w, const
         for (size_t r = 0; r < b->m; r++)
             memset((char *)gm_row_of(&units, r) + stored * gm_dtype_bytes(units.dtype), 0,
                    GM_PANEL * gm_dtype_bytes(units.dtype));
-    units_task(s, w, b, 0, gm_n_panels(w->expert.gate_up.rows), (unit_place){&units, 0}, scratch);
+    units_task(s, w, b, 0, gm_n_panels(w->expert.gate_up.rows), (unit_place){.to = &units},
+               scratch);
     down(s,
          (gm_task){.w = &w->expert.down,
                    .x = &units,
@@ -128,7 +139,7 @@ static void always_task(gm_worker *me, const gm_step *s, const gm_layer *w, cons
 {
     const size_t panels = gm_n_panels(w->always.gate_up.rows);
     const size_t r = t / split->groups * split->rows, p = t % split->groups * split->panels;
-    unit_place place = {&s->work->always, r};
+    unit_place place = {.to = &s->work->always, .first = r};
     gm_task task = {.w = &w->always.gate_up,
                     .x = &s->work->norm,
                     .panel = p,
@@ -165,7 +176,8 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
             whole_task(me, s, w, &b);
         else
             units_task(s, w, &b, p, panels - p < n ? panels - p : n,
-                       (unit_place){&s->work->hidden, b.first}, gm_scratch_of(s, me));
+                       (unit_place){.to = &s->work->hidden, .first = b.first},
+                       gm_scratch_of(s, me));
     }
     gm_worker_meet(me);
 }
@@ -184,12 +196,16 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const int32_t *expert = (const int32_t *)s->work->expert.address + r * chosen; /* (K) */
     const int32_t *slot = (const int32_t *)s->work->slot.address + r * chosen;     /* (K) */
     const float *gate = (const float *)s->work->gate.address + r * chosen;         /* (K) */
+    const gm_buf *bias = &w->expert_out_bias;
     float sum[MOST_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
-        for (size_t i = 0; i < chosen; i++)
-            k->add_scaled(sum, gate[i] * s->arch->router.scale, routed + (size_t)slot[i] * ldr,
-                          width);
+        for (size_t i = 0; i < chosen; i++) {
+            const float by = gate[i] * s->arch->router.scale;
+            k->add_scaled(sum, by, routed + (size_t)slot[i] * ldr, width);
+            if (bias->address)
+                k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);
+        }
     if (w->always.width) k->add(sum, always, width);
     k->add(gm_row_at(&s->work->x, r) + column, sum, width);
 }

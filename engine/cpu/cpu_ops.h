@@ -89,14 +89,15 @@ typedef struct gm_task {
     size_t ldo;
 } gm_task;
 
-/* Part of a task's result: panels [p, p + n) of all its rows, rows ld floats apart. */
-typedef void gm_part_end(const gm_step *s, const gm_task *task, const float *part, size_t ld,
-                         size_t p, size_t n, void *context);
+/* Part of a task's result: panels [p, p + n) of all its rows, rows ld floats apart; it may be
+ * written over. */
+typedef void gm_part_end(const gm_step *s, const gm_task *task, float *part, size_t ld, size_t p,
+                         size_t n, const void *context);
 
 /* `scratch` holds GM_PART_FLOATS and the room of its rows; `end` may be NULL when the task has an
  * `out`. */
 void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_end *end,
-                 void *context);
+                 const void *context);
 
 /* n values into row r of a buffer of activations, from column on, rounded if it is bf16. */
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,

@@ -80,6 +80,11 @@ typedef struct gm_kernels {
     void (*swiglu)(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
                    bool bf16);
 
+    /* The same of gate = min(gate, limit) and up = max(-limit, min(up, limit)):
+     * gate / (1 + e^(-slope gate)) * (up + 1). NaN stays. */
+    void (*swiglu_clamped)(const float *gate_up, size_t ldg, size_t m, size_t pairs, float limit,
+                           float slope, void *unit, size_t ldu, bool bf16);
+
     /* out[i] = e^(x[i] - shift), i < n */
     void (*exp_shifted)(const float *x, float shift, size_t n, float *out);
 

@@ -1,4 +1,5 @@
-/* kernels_body.h - the loops of kernels.h over lanes.h; compiled by each kernels_*.c.
+/* kernels_body.h - the loops of kernels.h over lanes.h, those of products here and the others in
+ * kernels_rows.h; compiled by each kernels_*.c.
  *
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
@@ -345,135 +346,7 @@ static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, s
 }
 #endif
 
-/* ---- rows ---- */
-
-static void norm(const float *x, const float *weight, size_t n, float epsilon, float *out)
-{
-    const size_t whole = n / LANES * LANES, rest = n - whole;
-    v16 squares = v16_all(0.0f);
-    for (size_t i = 0; i < whole; i += LANES) {
-        v16 a = v16_load(x + i);
-        squares = v16_fma(a, a, squares);
-    }
-    if (rest) {
-        v16 a = v16_load_part(x + whole, rest, 0.0f);
-        squares = v16_fma(a, a, squares);
-    }
-    float r = 1.0f / sqrtf(v16_sum(squares) / (float)n + epsilon);
-    for (size_t i = 0; i < n; i++) out[i] = (x[i] * r) * weight[i];
-}
-
-static void to_bf16(const float *x, size_t n, uint16_t *out)
-{
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES) v16_store_bf16(out + i, v16_load(x + i));
-    if (i < n) {
-        uint16_t last[LANES];
-        v16_store_bf16(last, v16_load_part(x + i, n - i, 0.0f));
-        memcpy(out + i, last, (n - i) * sizeof *out);
-    }
-}
-
-static void add(float *x, const float *y, size_t n16)
-{
-    for (size_t i = 0; i < n16; i += LANES)
-        v16_store(x + i, v16_add(v16_load(x + i), v16_load(y + i)));
-}
-
-static void add_scaled(float *x, float a, const float *y, size_t n16)
-{
-    const v16 scale = v16_all(a);
-    for (size_t i = 0; i < n16; i += LANES)
-        v16_store(x + i, v16_fma(scale, v16_load(y + i), v16_load(x + i)));
-}
-
-static void swiglu(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
-                   bool bf16)
-{
-    for (size_t r = 0; r < m; r++)
-        for (size_t p = 0; p < pairs; p++) {
-            const float *from = gate_up + r * ldg + p * 2 * LANES;
-            v16 gate = v16_load(from), up = v16_load(from + LANES);
-            v16 below = v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), gate)));
-            v16 product = v16_mul(v16_div(gate, below), up);
-            if (bf16)
-                v16_store_bf16((uint16_t *)unit + r * ldu + p * LANES, product);
-            else
-                v16_store((float *)unit + r * ldu + p * LANES, product);
-        }
-}
-
-static void exp_shifted(const float *x, float shift, size_t n, float *out)
-{
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v16_store(out + i, v16_exp(v16_sub(v16_load(x + i), v16_all(shift))));
-    if (i < n) {
-        v16 a = v16_load_part(x + i, n - i, 0.0f);
-        v16_store_part(out + i, n - i, v16_exp(v16_sub(a, v16_all(shift))));
-    }
-}
-
-static float exp_sum(const float *x, size_t n, float *top)
-{
-    const size_t whole = n / LANES * LANES, rest = n - whole;
-    const v16 last = rest ? v16_load_part(x + whole, rest, -INFINITY) : v16_all(-INFINITY);
-    v16 m = last;
-    for (size_t i = 0; i < whole; i += LANES) m = v16_max(m, v16_load(x + i));
-    *top = v16_top(m);
-    const v16 shift = v16_all(*top);
-    v16 sum = v16_all(0.0f);
-    for (size_t i = 0; i < whole; i += LANES)
-        sum = v16_add(sum, v16_exp(v16_sub(v16_load(x + i), shift)));
-    if (rest) sum = v16_add(sum, v16_exp(v16_sub(last, shift)));
-    return v16_sum(sum);
-}
-
-/* ---- attention ---- */
-
-static float attend(const float *score, size_t n, float scale, void *weight, bool bf16, float *top,
-                    float *total)
-{
-    const v16 nothing = v16_all(-INFINITY), by = v16_all(scale);
-    v16 a = n >= LANES ? v16_load(score) : v16_load_part(score, n, -INFINITY);
-    v16 b = n >= 2 * LANES ? v16_load(score + LANES) : nothing;
-    if (n > LANES && n < 2 * LANES) b = v16_load_part(score + LANES, n - LANES, -INFINITY);
-    a = v16_mul(a, by);
-    b = v16_mul(b, by);
-    float block_top = v16_top(v16_max(a, b));
-    float new_top = *top > block_top ? *top : block_top;
-    if (new_top == -INFINITY) new_top = 0.0f; /* nothing to attend to: all weights are 0 */
-    const v16 shift = v16_all(new_top);
-    a = v16_exp(v16_sub(a, shift));
-    b = v16_exp(v16_sub(b, shift));
-    float factor = v16_first(v16_exp(v16_sub(v16_all(*top), shift)));
-    *total = fmaf(*total, factor, v16_sum(v16_add(a, b)));
-    *top = new_top;
-    if (bf16) {
-        v16_store_bf16(weight, a);
-        v16_store_bf16((uint16_t *)weight + LANES, b);
-    } else {
-        v16_store(weight, a);
-        v16_store((float *)weight + LANES, b);
-    }
-    return factor;
-}
-
-static void merge(float *x, float a, const float *y, size_t n16)
-{
-    const v16 scale = v16_all(a);
-    for (size_t i = 0; i < n16; i += LANES)
-        v16_store(x + i, v16_fma(v16_load(x + i), scale, v16_load(y + i)));
-}
-
-static void rotate(float *x, const float *cosine, const float *sine, size_t half)
-{
-    for (size_t i = 0; i < half; i++) {
-        float a = x[i], b = x[i + half];
-        x[i] = fmaf(-b, sine[i], a * cosine[i]);
-        x[i + half] = fmaf(a, sine[i], b * cosine[i]);
-    }
-}
+#include "engine/cpu/kernels_rows.h"
 
 const gm_kernels KERNELS = {
     .name = KERNELS_NAME,
@@ -487,6 +360,7 @@ const gm_kernels KERNELS = {
     .add = add,
     .add_scaled = add_scaled,
     .swiglu = swiglu,
+    .swiglu_clamped = swiglu_clamped,
     .exp_shifted = exp_shifted,
     .exp_sum = exp_sum,
     .attend = attend,

@@ -23,11 +23,12 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather), MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(i8.gather),  MEMBER(i8.gemm),    MEMBER(fp8.gather),  MEMBER(fp8.gemm),
-    MEMBER(dot.gather), MEMBER(dot.gemm),   MEMBER(norm),        MEMBER(to_bf16),
-    MEMBER(add),        MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(exp_shifted),
-    MEMBER(exp_sum),    MEMBER(attend),     MEMBER(merge),       MEMBER(rotate),
+    MEMBER(f32.gather),  MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather),   MEMBER(i8.gemm),    MEMBER(fp8.gather),  MEMBER(fp8.gemm),
+    MEMBER(dot.gather),  MEMBER(dot.gemm),   MEMBER(norm),        MEMBER(to_bf16),
+    MEMBER(add),         MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(swiglu_clamped),
+    MEMBER(exp_shifted), MEMBER(exp_sum),    MEMBER(attend),      MEMBER(merge),
+    MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -264,6 +265,12 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
         plain->swiglu(a, 130, 7, pairs, half[0], 65, true);
         other->swiglu(a, 130, 7, pairs, half[1], 65, true);
         same_halves("swiglu", other, pairs, half[0], half[1], 7 * 65);
+        plain->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, one, 65, false);
+        other->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, two, 65, false);
+        same("swiglu_clamped", other, pairs, one, two, 7 * 65);
+        plain->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, half[0], 65, true);
+        other->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, half[1], 65, true);
+        same_halves("swiglu_clamped", other, pairs, half[0], half[1], 7 * 65);
     }
 }
 
@@ -315,6 +322,9 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     same("add, add_scaled and merge", other, n, one, two, 32);
     plain->swiglu(y, 32, 1, 1, one, 16, false), other->swiglu(y, 32, 1, 1, two, 16, false);
     same("swiglu", other, n, one, two, GM_PANEL);
+    plain->swiglu_clamped(y, 32, 1, 1, 7, 1.702f, one, 16, false);
+    other->swiglu_clamped(y, 32, 1, 1, 7, 1.702f, two, 16, false);
+    same("swiglu_clamped", other, n, one, two, GM_PANEL);
     memcpy(one, x, 32 * sizeof *x);
     memcpy(two, x, 32 * sizeof *x);
     plain->rotate(one, y, y + 7, n / 2), other->rotate(two, y, y + 7, n / 2);
@@ -398,6 +408,23 @@ static void no_loop_is_left_out(void)
         if (!members[i].compared) TEST_FAILED_("no check compares '%s'", members[i].name);
 }
 
+/* Inside and outside of the limits; the gate has none below. */
+static void clamped_units_are_as_defined(void)
+{
+    static const double gate[GM_PANEL] = {0, 1, -1, 6.5, 7, 7.5, 100, -7.5, -20, -60, 2, 2, 2, 2},
+                        up[GM_PANEL] = {5, 1, -1, 2, 3, 2, 1, 2, 1, 1, 7, 7.5, -7, -100};
+    float from[2 * GM_PANEL], got[GM_PANEL];
+    for (int i = 0; i < GM_PANEL; i++) from[i] = (float)gate[i], from[GM_PANEL + i] = (float)up[i];
+    from[GM_PANEL - 2] = NAN, from[2 * GM_PANEL - 1] = NAN;
+    gm_kernels_portable.swiglu_clamped(from, 2 * GM_PANEL, 1, 1, 7, 1.702f, got, GM_PANEL, false);
+    for (int i = 0; i < GM_PANEL - 2; i++) {
+        const double g = fmin(gate[i], 7), u = fmax(-7, fmin(up[i], 7));
+        const double want = (u + 1) * g / (1 + exp(-1.702 * g));
+        CHECK_NEAR(got[i], want, 1e-6 * fabs(want));
+    }
+    CHECK(isnan(got[GM_PANEL - 2]) && isnan(got[GM_PANEL - 1]));
+}
+
 /* The definition of products with weights of 8 bits: the bf16 product, which the goldens hold
  * against exact arithmetic, with the whole numbers or the bytes' values as weights, then times
  * the scale. */
@@ -447,4 +474,4 @@ static void exponential_is_accurate(void)
 TESTS(TEST(products_agree), TEST(many_products_agree), TEST(deep_products_agree),
       TEST(eight_bits_are_bf16_of_their_values), TEST(rows_of_any_length_agree),
       TEST(padded_rows_agree), TEST(blocks_of_keys_agree), TEST(special_values_agree),
-      TEST(no_loop_is_left_out), TEST(exponential_is_accurate))
+      TEST(no_loop_is_left_out), TEST(clamped_units_are_as_defined), TEST(exponential_is_accurate))
