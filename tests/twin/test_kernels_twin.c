@@ -411,7 +411,7 @@ static void no_loop_is_left_out(void)
 /* Inside and outside of the limits; the gate has none below. */
 static void clamped_units_are_as_defined(void)
 {
-    static const double gate[GM_PANEL] = {0, 1, -1, 6.5, 7, 7.5, 100, -7.5, -20, -60, 2, 2, 2, 2},
+    static const double gate[GM_PANEL] = {0, 1, -1, 6.5, 7, 7.5, 100, -7.5, -20, -40, 2, 2, 2, 2},
                         up[GM_PANEL] = {5, 1, -1, 2, 3, 2, 1, 2, 1, 1, 7, 7.5, -7, -100};
     float from[2 * GM_PANEL], got[GM_PANEL];
     for (int i = 0; i < GM_PANEL; i++) from[i] = (float)gate[i], from[GM_PANEL + i] = (float)up[i];
