@@ -420,7 +420,7 @@ static void clamped_units_are_as_defined(void)
     for (int i = 0; i < GM_PANEL - 2; i++) {
         const double g = fmin(gate[i], 7), u = fmax(-7, fmin(up[i], 7));
         const double want = (u + 1) * g / (1 + exp(-1.702 * g));
-        CHECK_NEAR(got[i], want, 1e-6 * fabs(want));
+        CHECK_NEAR(got[i], want, 1e-5 * fabs(want)); /* slope times gate is rounded */
     }
     CHECK(isnan(got[GM_PANEL - 2]) && isnan(got[GM_PANEL - 1]));
 }
