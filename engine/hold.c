@@ -138,12 +138,15 @@ static void clear_padded(gm_weights *w)
 }
 
 /* A file system that keeps the cache in huge pages lets it be used where it is: that takes no
- * memory beside it, and no time when it is there since the last start. false: see `damage`. */
+ * memory beside it, and no time when it is there since the last start. false: see `damage`.
+ * Checking its sums is what brings in a file that is not there, by all threads and with progress;
+ * whether all of it came in huge pages is asked then. */
 static bool use_in_place(const gm_holding *h, gm_packed **packed, gm_error *damage)
 {
     enum { SAMPLE = 64 << 20 };
-    if (!gm_packed_is_huge(*packed, SAMPLE) || !gm_packed_is_huge(*packed, SIZE_MAX)) return false;
+    if (!gm_packed_is_huge(*packed, SAMPLE)) return false;
     if (read_cache(h, *packed, damage) != GM_OK) return false;
+    if (!gm_packed_is_huge(*packed, SIZE_MAX)) return false;
     place_image(h->weights, gm_packed_image(*packed));
     h->weights->packed = *packed;
     *packed = NULL;

@@ -16,6 +16,7 @@
 
 enum { PACKED_VERSION = 1, FIXED_BYTES = 64, MAX_SECTIONS = 1 << 20 };
 enum { HUGE_PAGE = 2 << 20 }; /* Linux on x86-64; other sizes cost speed only */
+enum { POPULATE_READ = 22 };  /* MADV_POPULATE_READ, Linux 5.14 */
 static const char MAGIC[8] = {'g', 'm', 'p', 'a', 'c', 'k', 'e', 'd'};
 
 struct gm_packed {
@@ -118,25 +119,27 @@ void gm_packed_key(const gm_weights *w, const char *digest, uint8_t key[GM_PACKE
 
 /* ---- reading ---- */
 
+/* The header is read, not touched where it is mapped: that would bring the file's first megabytes
+ * in by small pages, and it could no longer be used in place (gm_packed_is_huge). */
 static gm_status check_header(gm_packed *p, const uint8_t *key, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t n_bytes = p->header_bytes;
+    const size_t n_here = n_bytes < p->map_bytes ? n_bytes : p->map_bytes;
     const uint64_t whole = n_bytes + image_bytes(p->section, p->n);
-    unsigned char *copy = NULL;
-    if (p->map_bytes < FIXED_BYTES || memcmp(p->map, MAGIC, sizeof MAGIC) != 0)
+    unsigned char *copy = gm_alloc(n_bytes, 1);
+    if (copy == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", p->path);
+    GM_TRY(gm_read_whole(p->fd, copy, n_here, n_here, 0, p->path, err));
+    if (n_here < FIXED_BYTES || memcmp(copy, MAGIC, sizeof MAGIC) != 0)
         GM_FAIL(GM_EFORMAT, "'%s' is no cache of packed weights", p->path);
-    if (get_number(p->map + 8, 4) != PACKED_VERSION)
+    if (get_number(copy + 8, 4) != PACKED_VERSION)
         GM_FAIL(GM_EFORMAT, "'%s' is of version %llu, expected %d", p->path,
-                (unsigned long long)get_number(p->map + 8, 4), PACKED_VERSION);
-    if (memcmp(p->map + 24, key, GM_PACKED_KEY) != 0 || get_number(p->map + 12, 4) != p->n)
+                (unsigned long long)get_number(copy + 8, 4), PACKED_VERSION);
+    if (memcmp(copy + 24, key, GM_PACKED_KEY) != 0 || get_number(copy + 12, 4) != p->n)
         GM_FAIL(GM_EFORMAT, "'%s' is of another model or another packing", p->path);
-    if (p->map_bytes != whole || get_number(p->map + 16, 8) != whole - n_bytes)
+    if (p->map_bytes != whole || get_number(copy + 16, 8) != whole - n_bytes)
         GM_FAIL(GM_EFORMAT, "'%s' has %zu bytes, expected %llu", p->path, p->map_bytes,
                 (unsigned long long)whole);
-    copy = gm_alloc(n_bytes, 1);
-    if (copy == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", p->path);
-    memcpy(copy, p->map, n_bytes);
     if (get_number(copy + 56, 8) != sum_of_header(copy, n_bytes))
         GM_FAIL(GM_EFORMAT, "the header of '%s' is damaged", p->path);
 out:
@@ -190,12 +193,21 @@ void *gm_packed_image(const gm_packed *p)
 
 bool gm_packed_is_huge(gm_packed *p, size_t n)
 {
-    enum { FEW = 4, POPULATE_READ = 22 }; /* MADV_POPULATE_READ, Linux 5.14 */
+    enum { FEW = 4 };
     if (p->map_bytes < (size_t)FEW * HUGE_PAGE) return true;
     if (n > p->map_bytes) n = p->map_bytes;
     (void)madvise(p->map, p->map_bytes, MADV_HUGEPAGE);
     if (madvise(p->map, n, POPULATE_READ) != 0) return false;
     return gm_machine_huge_bytes(p->map) >= n / 10 * 9;
+}
+
+/* Bring in what is mapped, so that a disk that fails is an error and not a signal. Where the kernel
+ * cannot, it comes in when it is read. */
+static gm_status bring_in(const gm_packed *p, uint64_t offset, size_t n, gm_error *err)
+{
+    if (madvise(p->map + offset, n, POPULATE_READ) == 0 || errno != EFAULT) return GM_OK;
+    return gm_fail(err, GM_EIO, "cannot read '%s' at byte %llu", p->path,
+                   (unsigned long long)offset);
 }
 
 size_t gm_packed_n_chunks(const gm_packed *p, size_t i)
@@ -211,14 +223,16 @@ gm_status gm_packed_read_chunk(const gm_packed *p, size_t i, size_t c, void *sec
     const size_t n = left < GM_READ_BYTES ? left : GM_READ_BYTES;
     const uint64_t offset = p->header_bytes + s->offset + first;
     const void *at = p->map + offset;
+    gm_status status = GM_OK;
     if (section) {
         const bool direct = p->direct >= 0 && !gm_is_cached(at, n);
         char *to = (char *)section + first;
-        gm_status status =
-            gm_read_whole(direct ? p->direct : p->fd, to, n, n, offset, p->path, err);
-        if (status != GM_OK) return status;
+        status = gm_read_whole(direct ? p->direct : p->fd, to, n, n, offset, p->path, err);
         at = to;
+    } else {
+        status = bring_in(p, offset, n, err);
     }
+    if (status != GM_OK) return status;
     *sum += sum_of(at, n, c);
     return GM_OK;
 }
