@@ -21,18 +21,17 @@ size_t gm_h5_chunk_rows(size_t row_bytes, size_t bytes, size_t lo, size_t hi)
 /* ---- creating ---- */
 
 /* Creation properties: no times, a fill value that no row holds, and for rows in
- * chunks the filters, mandatory so that none is left out silently. */
+ * chunks the filters, mandatory so that none is left out silently. Texts keep HDF5's own fill
+ * value, NUL: one that is set netCDF-C reads into a pointer's 8 bytes, and crashes. */
 static hid_t make_list(const gm_h5_layout *layout, hid_t type, size_t chunk_rows)
 {
-    static const uint8_t ones[GM_H5_TEXT_BYTES] = {255, 255, 255, 255, 255, 255, 255, 255};
-    static const uint8_t zeros[GM_H5_TEXT_BYTES] = {0};
+    static const uint8_t ones[8] = {255, 255, 255, 255, 255, 255, 255, 255};
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     if (list < 0) return list;
     hsize_t chunk[GM_H5_MAX_RANK] = {chunk_rows};
     for (int i = 1; i < layout->rank; i++) chunk[i] = layout->dim[i];
-    bool is_text = layout->type == GM_H5_TEXT;
     bool fine = H5Pset_obj_track_times(list, false) >= 0 &&
-                H5Pset_fill_value(list, type, is_text ? zeros : ones) >= 0;
+                (layout->type == GM_H5_TEXT || H5Pset_fill_value(list, type, ones) >= 0);
     if (fine && chunk_rows > 0)
         fine = H5Pset_chunk(list, layout->rank, chunk) >= 0 &&
                (!layout->shuffle ||

@@ -2,7 +2,7 @@
  *
  * Sizes: T tokens recorded, N documents, L MoE layers, E experts, K per token.
  *
- * Schema 1 (all shapes in C order; h5py, xarray and netCDF open it):
+ * Schema 1 (all shapes in C order; h5py and, by h5netcdf, xarray open it; netCDF-C all but f16):
  *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
  *                       and sentinel 0xFF (0xFFFF), in bad rows only
  *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output
