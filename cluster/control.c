@@ -9,7 +9,7 @@
 
 /* Tokens by number of occurrences have a place each; rarer ones beyond share those of the most
  * frequent, which they hardly change. */
-enum { MOST_PLACES = 8192, PHASE_TEMPLATE = 2, EPOCHS = 200 };
+enum { MOST_PLACES = 8192, EPOCHS = 200 };
 
 const char *gm_control_basis_name(gm_control_basis basis)
 {
@@ -63,7 +63,7 @@ static gm_status read_tokens(occurrences *o, const gm_control_input *in, const u
         size_t at = in->usage->place[row[i]], n = (size_t)(offset[at + 1] - offset[at]);
         GM_TRY(gm_trace_read_tokens(in->trace, offset[at], n, token, NULL, phase, NULL, err));
         for (size_t t = 0; t < n; t++)
-            if (phase[t] != PHASE_TEMPLATE) GM_TRY(add(o, token[t], i, err));
+            if (phase[t] != GM_TRACE_TEMPLATE) GM_TRY(add(o, token[t], i, err));
     }
 out:
     gm_free(token);

@@ -71,7 +71,7 @@ static void add_gates(reading *r, uint64_t from, size_t n, const choices *c, siz
     for (size_t t = 0; t < n; t++) {
         while (from + t >= offset[*document + 1]) ++*document;
         float *row = r->block + (*document - first) * r->usage->dim; /* (L,E) */
-        if (c->phase[t] == 2) continue;
+        if (c->phase[t] == GM_TRACE_TEMPLATE) continue;
         for (size_t k = 0; k < L * K; k++) {
             uint16_t e = c->expert[t * L * K + k];
             if (e < E) row[k / K * E + e] += c->gate[t * L * K + k]; /* the sentinel is above */

@@ -46,6 +46,11 @@ typedef enum gm_record_level {
     GM_RECORD_LOGITS /* choices, and the logits of a sample of tokens */
 } gm_record_level;
 
+/* Values of /tokens/phase. Template tokens, which the tokenizer or a chat template adds, are
+ * recorded and not counted. */
+enum { GM_TRACE_PROMPT, GM_TRACE_GENERATED, GM_TRACE_TEMPLATE, GM_TRACE_N_PHASES };
+extern const char *const gm_trace_phase_name[GM_TRACE_N_PHASES];
+
 /* What holds for a whole trace. Texts are borrowed when given, owned by the trace
  * when read. */
 typedef struct gm_trace_info {
@@ -175,7 +180,7 @@ typedef struct gm_trace_document {
     const char *subset;
     const char *language; /* unless !info->has_language */
     uint32_t n_rows;      /* rows in the token arrays, template tokens included */
-    uint32_t n_tokens;    /* counted tokens (phase is not GM_PHASE_TEMPLATE) */
+    uint32_t n_tokens;    /* counted tokens (phase is not GM_TRACE_TEMPLATE) */
     uint32_t bad;         /* counted tokens whose row is bad */
     bool truncated;
     const char *text; /* the bytes of the kept tokens; NULL when left out */

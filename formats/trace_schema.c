@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+const char *const gm_trace_phase_name[GM_TRACE_N_PHASES] = {"prompt", "generated", "template"};
+
 /* What a trace must have been recorded with to hold a column. */
 typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, LANGUAGE, TEXT, SPELLING } need;
 

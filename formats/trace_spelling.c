@@ -6,8 +6,6 @@
 
 #include "formats/trace_parts.h"
 
-enum { TEMPLATE_PHASE = 2 };
-
 void gm_trace_spelling_clear(gm_trace_spelling *spelling)
 {
     gm_free(spelling->id);
@@ -152,7 +150,7 @@ static const char *piece_of(const gm_trace *trace, const stretch *s, size_t t, s
 {
     const gm_trace_spelling *spelling = &trace->spelling;
     *n = 0;
-    if (s->phase[t] == TEMPLATE_PHASE) return "";
+    if (s->phase[t] == GM_TRACE_TEMPLATE) return "";
     const uint32_t place = s->token[t] < trace->n_spelt ? trace->spelt[s->token[t]] : 0;
     if (place == 0) return NULL;
     *n = (size_t)(spelling->offset[place] - spelling->offset[place - 1]);

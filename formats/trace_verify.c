@@ -8,7 +8,7 @@
 #include "base/cli.h"
 #include "formats/trace_parts.h"
 
-enum { ROWS_AT_ONCE = 4096, TEMPLATE_PHASE = 2, N_PHASES = 3 };
+enum { ROWS_AT_ONCE = 4096 };
 
 /* What the checks find, in the order they are reported. */
 typedef enum check_id {
@@ -176,13 +176,13 @@ static gm_status check_rows(verifier *v, size_t i, uint64_t first, size_t n, uin
         const uint16_t *expert = v->expert + t * width;
         bool bad = check_ids(v, expert, first + t);
         check_gates(v, v->gate + t * width, expert, first + t);
-        if (v->pos[t] != first + t - begin || v->phase[t] >= N_PHASES)
+        if (v->pos[t] != first + t - begin || v->phase[t] >= GM_TRACE_N_PHASES)
             breach(v, CHECK_TOKENS, "token %llu has position %u and phase %u",
                    (unsigned long long)(first + t), v->pos[t], v->phase[t]);
         if (info->has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
             breach(v, CHECK_NLL, "token %llu at position %u has nll %g",
                    (unsigned long long)(first + t), v->pos[t], (double)v->nll[t]);
-        if (v->phase[t] == TEMPLATE_PHASE) continue;
+        if (v->phase[t] == GM_TRACE_TEMPLATE) continue;
         ++*n_counted;
         if (bad)
             ++*n_bad;

@@ -102,10 +102,9 @@ static gm_status begin_column(gm_trace_writer *w, gm_trace_column column, hid_t 
 static gm_status begin_columns(gm_trace_writer *w, const char *const *subset_name, gm_error *err)
 {
     static const char *const group[] = {"/routing", "/tokens", "/samples", "/corpus", "/text"};
-    static const char *const phase[] = {"prompt", "generated", "template"};
     gm_status status = GM_OK;
     hid_t subset = gm_h5_type_make_enum(GM_H5_U16, subset_name, (size_t)w->sizes.U);
-    hid_t phases = gm_h5_type_make_enum(GM_H5_U8, phase, 3);
+    hid_t phases = gm_h5_type_make_enum(GM_H5_U8, gm_trace_phase_name, GM_TRACE_N_PHASES);
     if (subset < 0 || phases < 0) {
         status = gm_h5_fail(err, GM_EFORMAT, w->commit.file, "cannot make the type of the subsets");
         goto out;

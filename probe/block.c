@@ -6,6 +6,12 @@
 
 #include "engine/engine.h"
 
+/* What the engine is told of a token is what the trace says of it. */
+_Static_assert((int)GM_PHASE_PROMPT == (int)GM_TRACE_PROMPT &&
+                   (int)GM_PHASE_GENERATED == (int)GM_TRACE_GENERATED &&
+                   (int)GM_PHASE_TEMPLATE == (int)GM_TRACE_TEMPLATE,
+               "a trace's phases are the engine's");
+
 void gm_probe_skip_names(const char *name[GM_PROBE_N_SKIPS])
 {
     for (int i = 1; i < GM_N_SKIPS; i++) name[i - 1] = gm_skip_name((gm_skip)i);

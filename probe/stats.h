@@ -21,7 +21,6 @@
 enum {
     GM_STATS_COSINE_DOCUMENTS = 1024,
     GM_STATS_NAME_BYTES = 48, /* of a bin */
-    GM_STATS_PHASES = 3,      /* as in /tokens/phase: prompt, generated, template */
     GM_STATS_POSITIONS = 18 /* bin 0: position 0; bin b: 2^(b-1) to 2^b - 1; the last: all above */
 };
 #define GM_STATS_UNIT 1048576.0 /* 2^20 */
@@ -101,7 +100,6 @@ gm_status gm_stats_softmax(gm_stats *stats, gm_trace *trace, gm_error *err) GM_M
 /* Of a position, its bin; of a bin, its name ("0", "16-31", "65536-"). */
 int gm_stats_position_bin(uint32_t pos);
 void gm_stats_bin_name(int bin, char name[GM_STATS_NAME_BYTES]);
-extern const char *const gm_stats_phase_name[GM_STATS_PHASES];
 void gm_router_sum_add(gm_router_sum *sum, const gm_router_sum *more);
 
 /* The sum over layers [l, l+n_layers), over phases p and positions b, -1: all that count

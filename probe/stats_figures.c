@@ -160,7 +160,7 @@ static gm_status draw_pairs(const gm_stats *s, bool next, const gm_picture_targe
 
 static gm_status draw_router(const gm_stats *s, const gm_picture_target *to, gm_error *err)
 {
-    enum { PHASES = GM_STATS_PHASES - 1 }; /* template tokens are not text */
+    enum { PHASES = GM_TRACE_TEMPLATE }; /* those before it: of texts */
     static const char *const measure[MEASURES] = {"entropy of the gates, bits",
                                                   "mass of the chosen", "margin, nats"};
     char title[PHASES * MEASURES][80];
@@ -177,7 +177,7 @@ static gm_status draw_router(const gm_stats *s, const gm_picture_target *to, gm_
                 const double value[MEASURES] = {mean.entropy_bits, mean.mass, mean.margin};
                 if (sum.n > 0) add_point(point[n_panels], &n, b, value[m]);
             }
-            snprintf(title[n_panels], sizeof title[n_panels], "%s: %s", gm_stats_phase_name[p],
+            snprintf(title[n_panels], sizeof title[n_panels], "%s: %s", gm_trace_phase_name[p],
                      measure[m]);
             panel[n_panels] = panel_of(title[n_panels]);
             panel[n_panels].line = point[n_panels];

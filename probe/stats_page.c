@@ -92,8 +92,8 @@ static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
                                   err);
     gm_html_table_begin(h, "By phase, position and layer", head,
                         N_OF(head) - !gm_stats_has_softmax(s));
-    for (int p = 0; p < GM_STATS_PHASES; p++)
-        put_router_row(h, s, gm_stats_phase_name[p], gm_stats_router_sum(s, 0, s->L, p, -1));
+    for (int p = 0; p < GM_TRACE_N_PHASES; p++)
+        put_router_row(h, s, gm_trace_phase_name[p], gm_stats_router_sum(s, 0, s->L, p, -1));
     for (int b = 0; b < GM_STATS_POSITIONS; b++) {
         char bin[GM_STATS_NAME_BYTES], name[GM_STATS_NAME_BYTES + 16];
         gm_stats_bin_name(b, bin);

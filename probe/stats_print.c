@@ -7,8 +7,6 @@
 #include "base/cli.h"
 #include "probe/stats.h"
 
-const char *const gm_stats_phase_name[GM_STATS_PHASES] = {"prompt", "generated", "template"};
-
 /* Sums over all layers have each token once a layer. */
 static uint64_t tokens_of(const gm_stats *s, const gm_router_sum *r)
 {
@@ -85,11 +83,11 @@ static void put_layer(const gm_stats *s, size_t l, uint64_t *scratch, gm_json_ou
 static void put_places(const gm_stats *s, gm_json_out *out)
 {
     gm_json_open_array(out, "phases");
-    for (int p = 0; p < GM_STATS_PHASES; p++) {
+    for (int p = 0; p < GM_TRACE_N_PHASES; p++) {
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
         if (r.n == 0) continue;
         gm_json_open_object(out, NULL);
-        gm_json_put_string(out, "phase", gm_stats_phase_name[p]);
+        gm_json_put_string(out, "phase", gm_trace_phase_name[p]);
         gm_json_put_u64(out, "tokens", tokens_of(s, &r));
         put_router(s, &r, out);
         gm_json_close_object(out);
@@ -248,10 +246,10 @@ static void print_places(const gm_stats *s)
         printf("%-14s", name);
         print_place(s, &r);
     }
-    for (int p = 0; p < GM_STATS_PHASES; p++) {
+    for (int p = 0; p < GM_TRACE_N_PHASES; p++) {
         gm_router_sum r = gm_stats_router_sum(s, 0, s->L, p, -1);
         if (r.n == 0) continue;
-        printf("%-14s", gm_stats_phase_name[p]);
+        printf("%-14s", gm_trace_phase_name[p]);
         print_place(s, &r);
     }
 }

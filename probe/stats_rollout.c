@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/cli.h"
-#include "engine/engine.h"
 #include "probe/measures.h"
 
 /* Counts by phase; the third: the prompt of the document before. */
@@ -61,7 +60,7 @@ static gm_status read_document(reading *r, gm_trace *trace, uint64_t first, uint
                                gm_error *err)
 {
     gm_status status = GM_OK;
-    for (int i = GM_PHASE_PROMPT; i <= GM_PHASE_GENERATED; i++) {
+    for (int i = GM_TRACE_PROMPT; i <= GM_TRACE_GENERATED; i++) {
         memset(r->counts[i], 0, r->L * r->E * sizeof *r->counts[i]);
         r->rows[i] = 0;
     }
@@ -70,7 +69,7 @@ static gm_status read_document(reading *r, gm_trace *trace, uint64_t first, uint
         GM_TRY(gm_trace_read_routing(trace, first, n, r->expert, NULL, NULL, NULL, err));
         GM_TRY(gm_trace_read_tokens(trace, first, n, NULL, NULL, r->phase, NULL, err));
         for (size_t t = 0; t < n; t++)
-            if (r->phase[t] <= GM_PHASE_GENERATED)
+            if (r->phase[t] <= GM_TRACE_GENERATED)
                 GM_TRY(add_row(r, r->expert + t * r->L * r->K, r->phase[t], first + t, err));
     }
 out:
@@ -80,17 +79,17 @@ out:
 /* Add the document that was read to the sums; its prompt is then the one before. */
 static void add_document(gm_rollout *rollout, reading *r)
 {
-    if (r->rows[GM_PHASE_PROMPT] == 0 || r->rows[GM_PHASE_GENERATED] == 0) return;
+    if (r->rows[GM_TRACE_PROMPT] == 0 || r->rows[GM_TRACE_GENERATED] == 0) return;
     for (size_t l = 0; l < r->L; l++) {
-        const uint64_t *written = r->counts[GM_PHASE_GENERATED] + l * r->E;
-        rollout->own[l] += gm_cosine_of(written, r->counts[GM_PHASE_PROMPT] + l * r->E, r->E);
+        const uint64_t *written = r->counts[GM_TRACE_GENERATED] + l * r->E;
+        rollout->own[l] += gm_cosine_of(written, r->counts[GM_TRACE_PROMPT] + l * r->E, r->E);
         if (rollout->documents > 0)
             rollout->other[l] += gm_cosine_of(written, r->counts[BEFORE] + l * r->E, r->E);
     }
     rollout->documents++;
     uint64_t *before = r->counts[BEFORE];
-    r->counts[BEFORE] = r->counts[GM_PHASE_PROMPT];
-    r->counts[GM_PHASE_PROMPT] = before;
+    r->counts[BEFORE] = r->counts[GM_TRACE_PROMPT];
+    r->counts[GM_TRACE_PROMPT] = before;
 }
 
 gm_status gm_rollout_count(gm_rollout *rollout, gm_trace *trace, gm_error *err)

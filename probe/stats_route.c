@@ -8,11 +8,10 @@
 
 #include "base/cli.h"
 #include "base/progress.h"
-#include "engine/engine.h"
 #include "probe/stats.h"
 
 enum { ROWS_AT_ONCE = 8192, N_PARTS = 8 }; /* rows: the largest chunk of a trace; of them a part */
-enum { PLACES = GM_STATS_PHASES * GM_STATS_POSITIONS };
+enum { PLACES = GM_TRACE_N_PHASES * GM_STATS_POSITIONS };
 
 /* g ln g of every half from 2^-24 to 1, in order: gates are halves, and a logarithm of each would
  * take longer than all the rest. As a float, a half has 10 bits of fraction; its upper 19 bits
@@ -145,7 +144,7 @@ static size_t add_part(const gm_stats *s, rows *b, size_t t, size_t end, gm_rout
     size_t L = s->L, K = s->K;
     for (; t < end; t++) {
         const uint16_t *expert = b->expert + t * L * K; /* (L,K) */
-        b->good[t] = b->phase[t] < GM_STATS_PHASES;
+        b->good[t] = b->phase[t] < GM_TRACE_N_PHASES;
         if (!check_row(s, expert, &b->good[t])) return t;
         if (!b->good[t]) continue;
         add_router(b, L, K, t,
@@ -250,7 +249,7 @@ gm_router_sum gm_stats_router_sum(const gm_stats *s, size_t l, size_t n_layers, 
     for (size_t i = l * PLACES; i < (l + n_layers) * PLACES; i++) {
         int phase = (int)(i % PLACES) / GM_STATS_POSITIONS;
         int bin = (int)(i % PLACES) % GM_STATS_POSITIONS;
-        if (p < 0 ? phase == GM_PHASE_TEMPLATE : phase != p) continue;
+        if (p < 0 ? phase == GM_TRACE_TEMPLATE : phase != p) continue;
         if (b >= 0 && bin != b) continue;
         gm_router_sum_add(&sum, &s->router[i]);
     }

@@ -4,7 +4,6 @@
 #include <math.h>
 
 #include "base/cli.h"
-#include "engine/engine.h"
 #include "probe/stats.h"
 
 enum { LOGIT_ROWS = 256, TOKEN_ROWS = 8192 };
@@ -49,7 +48,7 @@ static gm_status find_place(reading *r, gm_trace *trace, uint64_t token, size_t 
                                     err));
     }
     size_t at = (size_t)(token - r->first);
-    *place = r->phase[at] < GM_STATS_PHASES
+    *place = r->phase[at] < GM_TRACE_N_PHASES
                  ? (size_t)(r->phase[at] * GM_STATS_POSITIONS + gm_stats_position_bin(r->pos[at]))
                  : SIZE_MAX;
 out:
@@ -60,7 +59,7 @@ gm_status gm_stats_softmax(gm_stats *s, gm_trace *trace, gm_error *err)
 {
     gm_status status = GM_OK;
     uint64_t n_rows = gm_trace_n_logits(trace);
-    size_t places = (size_t)GM_STATS_PHASES * GM_STATS_POSITIONS;
+    size_t places = (size_t)GM_TRACE_N_PHASES * GM_STATS_POSITIONS;
     reading r = {.logits = gm_alloc2(LOGIT_ROWS, s->L * s->E, sizeof *r.logits),
                  .token = gm_alloc(LOGIT_ROWS, sizeof *r.token),
                  .pos = gm_alloc(TOKEN_ROWS, sizeof *r.pos),

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/rng.h"
-#include "engine/engine.h"
 
 enum { IDS_AT_ONCE = 8192, LARGEST_ID = 1 << 24 };
 
@@ -49,7 +48,7 @@ static gm_status count_ids(gm_token_counts *c, gm_trace *trace, id_count **list,
         size_t n = T - first < IDS_AT_ONCE ? (size_t)(T - first) : IDS_AT_ONCE;
         GM_TRY(gm_trace_read_tokens(trace, first, n, id, NULL, phase, NULL, err));
         for (size_t t = 0; t < n; t++) {
-            if (phase[t] == GM_PHASE_TEMPLATE) continue;
+            if (phase[t] == GM_TRACE_TEMPLATE) continue;
             GM_TRY(reach(list, &c->n_ids, id[t], err));
             assert(*list != NULL);
             (*list)[id[t]].n++;
@@ -241,7 +240,7 @@ void gm_token_counts_add(gm_token_counts *c, const uint16_t *expert, size_t batc
     size_t n_good = 0;
     gm_token_place *own = c->unsorted, *other = c->unsorted + batch;
     for (size_t t = 0; t < n; t++) {
-        if (phase[t] == GM_PHASE_TEMPLATE) continue;
+        if (phase[t] == GM_TRACE_TEMPLATE) continue;
         uint32_t dealt = c->dealt[c->n_dealt++];
         if (!good[t]) continue;
         own[n_good] = (gm_token_place){c->row_of[token_id[t]], (uint32_t)t};

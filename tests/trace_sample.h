@@ -57,7 +57,7 @@ static inline void sample_fill(sample *s, gm_record_level level, int E, uint64_t
         for (uint32_t p = 0; p < n; p++, row++) {
             s->token_id[row] = 100 * (uint32_t)d + p;
             s->pos[row] = p;
-            s->phase[row] = p == 0 ? 2 : 0;
+            s->phase[row] = p == 0 ? GM_TRACE_TEMPLATE : GM_TRACE_PROMPT;
             s->nll[row] = p == 0 ? NAN : 0.5f * (float)p;
             for (int l = 0; l < SAMPLE_L; l++) {
                 size_t at = (row * SAMPLE_L + (size_t)l);
@@ -116,7 +116,7 @@ static inline void sample_spell(sample *s)
     *to =
         (gm_trace_spelling){.id = s->spelt_id, .offset = s->spelt_offset, .bytes = s->spelt_bytes};
     for (size_t t = 0; t < SAMPLE_ROWS; t++) {
-        if (s->phase[t] == 2) continue;
+        if (s->phase[t] == GM_TRACE_TEMPLATE) continue;
         const char *bytes = piece[s->pos[t] % 4];
         const size_t n = strlen(bytes);
         memcpy(to->bytes + to->offset[to->n], bytes, n);
