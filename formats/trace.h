@@ -219,8 +219,9 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
                          const char *const *skip_name, size_t n_skips, bool replace, gm_error *err)
     GM_MUST_USE;
 
-/* Merge shards, in the order given, into one file that can be moved; counts are
- * summed again from the ids and compared. All shards must have one fingerprint. */
+/* Merge the shards of a run into one file that can be moved; counts are summed again from the
+ * ids and compared. They may be named in any order, and lie in several folders, but must be all:
+ * GM_EFORMAT when one is of another run, is missing, or is there twice. */
 gm_status gm_trace_merge(const char *out, const char *const *shards, size_t n, bool replace,
                          gm_error *err) GM_MUST_USE;
 

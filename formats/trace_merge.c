@@ -201,7 +201,7 @@ gm_status gm_trace_index(const char *out, const char *const *shards, size_t n, b
     GM_TRY(gm_trace_open_list(&trace, shards, n, err));
     for (size_t i = 0; i < n; i++) {
         GM_TRY(gm_trace_open_part(trace, i, err));
-        GM_TRY(path_from(out, shards[i], &arena, &source[i].file, err));
+        GM_TRY(path_from(out, trace->part[i].path, &arena, &source[i].file, err));
         source[i].sizes = trace->part[i].sizes;
         source[i].digest = gm_arena_text(&arena, trace->open.digest, strlen(trace->open.digest));
         if (source[i].digest == NULL) GM_FAIL(GM_EMEM, "no memory for index '%s'", out);

@@ -1,6 +1,7 @@
 /* trace_parts.c - the files that a trace is made of: see trace_parts.h. */
 #include "formats/trace_parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "formats/shards.h"
@@ -81,7 +82,29 @@ out:
     return status;
 }
 
-/* A folder of shards must be whole: block 0 and on, to one that ends the corpus. */
+static int by_number(const void *a, const void *b)
+{
+    const gm_trace_part *p = a, *q = b;
+    return (p->number > q->number) - (p->number < q->number);
+}
+
+/* Shards named one by one, perhaps of several machines, into the order of their blocks. */
+static gm_status order_parts(gm_trace *trace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    for (size_t i = 0; i < trace->n_parts; i++) {
+        GM_TRY(gm_trace_open_part(trace, i, err));
+        trace->part[i].number = trace->open.number;
+    }
+    qsort(trace->part, trace->n_parts, sizeof *trace->part, by_number);
+    gm_trace_file_close(&trace->open);
+    trace->n_open = trace->n_parts;
+    gm_trace_file_close(&trace->head);
+    GM_TRY(gm_trace_file_open(&trace->head, trace->part[0].path, err));
+out:
+    return status;
+}
+
 static gm_status parts_of_folder(gm_trace *trace, const char *folder, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -97,17 +120,25 @@ out:
     return status;
 }
 
-/* The sizes of shard i of a folder or a list, which are found by opening it. */
+/* The sizes of shard i of a folder or a list, which are found by opening it. Together they must
+ * be whole: block 0 and on, to one that ends the corpus. */
 static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
+    const gm_trace_file *f = &trace->open;
     GM_TRY(gm_trace_open_part(trace, i, err));
-    trace->part[i].sizes = trace->open.sizes;
-    if (trace->must_be_whole && (trace->open.more != 0) != (i + 1 < trace->n_parts))
-        GM_FAIL(GM_EFORMAT, "'%s' %s; finish the run with --resume", trace->part[i].path,
-                trace->open.more ? "is not the corpus's last block"
-                                 : "ends the corpus, but more shards follow");
-    trace->n_read += (uint64_t)trace->open.n_read;
+    trace->part[i].sizes = f->sizes;
+    if (f->number < (int64_t)i)
+        GM_FAIL(GM_EFORMAT, "'%s' and '%s' both hold block %lld", trace->part[i - 1].path, f->path,
+                (long long)f->number);
+    if (f->number > (int64_t)i)
+        GM_FAIL(GM_EFORMAT, "block %zu is missing: the next one found, '%s', is block %lld", i,
+                f->path, (long long)f->number);
+    if ((f->more != 0) != (i + 1 < trace->n_parts))
+        GM_FAIL(GM_EFORMAT, "'%s' %s; finish the run with --resume", f->path,
+                f->more ? "is not the corpus's last block"
+                        : "ends the corpus, but more shards follow");
+    trace->n_read += (uint64_t)f->n_read;
 out:
     return status;
 }
@@ -146,7 +177,6 @@ gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
     if (trace->is_shards) {
-        trace->must_be_whole = true;
         GM_TRY(parts_of_folder(trace, path, err));
     } else if (trace->head.n_sources > 0) {
         GM_TRY(parts_of_index(trace, err));
@@ -169,6 +199,7 @@ gm_status gm_trace_open_list(gm_trace **out, const char *const *shard, size_t n,
     trace->head = trace->open = GM_TRACE_FILE_CLOSED;
     trace->is_shards = true;
     GM_TRY(parts_of_list(trace, shard, n, err));
+    GM_TRY(order_parts(trace, err));
     GM_TRY(measure(trace, err));
     GM_TRY(gm_trace_read_samples(trace, err));
     *out = trace;

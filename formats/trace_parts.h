@@ -15,6 +15,7 @@
 typedef struct gm_trace_part {
     const char *path;
     const char *digest;              /* what an index says; NULL elsewhere */
+    int64_t number;                  /* of a listed shard's block */
     uint64_t document, token, logit; /* of its first, in the whole trace */
     gm_trace_sizes sizes;
 } gm_trace_part;
@@ -22,7 +23,6 @@ typedef struct gm_trace_part {
 struct gm_trace {
     gm_trace_file head;  /* the file itself, the index, or the first shard */
     bool is_shards;      /* shards of a folder or a list: each counts from 0 */
-    bool must_be_whole;  /* they must be blocks 0, 1, ... to the last of the corpus */
     gm_trace_part *part; /* (n_parts) */
     size_t n_parts;
     size_t n_open; /* part[n_open] is open as `open`; n_parts: none is */
@@ -42,7 +42,7 @@ struct gm_trace {
  * each begins. */
 gm_status gm_trace_find_parts(gm_trace *trace, const char *path, gm_error *err) GM_MUST_USE;
 
-/* gm_trace_open for shards named one by one, in this order. */
+/* gm_trace_open for shards named one by one, in any order: gm_trace_merge says which. */
 gm_status gm_trace_open_list(gm_trace **out, const char *const *shard, size_t n, gm_error *err)
     GM_MUST_USE;
 

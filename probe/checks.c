@@ -18,6 +18,13 @@ gm_status gm_checks_run(gm_checks *checks, gm_trace *trace, bool allow_bad, gm_e
     return status;
 }
 
+bool gm_checks_passed(const gm_checks *checks, const char *name)
+{
+    for (size_t i = 0; i < checks->n; i++)
+        if (strcmp(checks->at[i].name, name) == 0) return checks->at[i].passed;
+    return true;
+}
+
 void gm_checks_put(const gm_checks *checks, gm_json_out *out)
 {
     gm_json_open_object(out, "checks");

@@ -157,6 +157,25 @@ out:
     return status;
 }
 
+/* Open the merged file and run its checks. Where it cannot be read, or has another content than
+ * it states, the shards are all that is left of the run. */
+static gm_status check_merged(const gm_run *r, gm_trace **trace, gm_checks *checks, gm_error *err)
+{
+    gm_error why = {0};
+    gm_status status = gm_trace_open(trace, r->o.out, &why);
+    if (status == GM_OK) status = gm_checks_run(checks, *trace, r->o.allow_bad, &why);
+    if (status == GM_OK && !gm_checks_passed(checks, "digest"))
+        status = gm_fail(&why, GM_EFORMAT, "'%s' is not what was merged", r->o.out);
+    if (status == GM_OK || status == GM_EMEM) {
+        if (err) *err = why;
+        return status;
+    }
+    return gm_fail(err, status,
+                   "%s; its blocks are kept in '%s': remove the file, and --resume "
+                   "makes it anew",
+                   why.text, r->folder.at);
+}
+
 /* Check the merged file, drop the shards, say what there is. */
 gm_status gm_run_conclude(gm_run *r, gm_error *err)
 {
@@ -165,8 +184,7 @@ gm_status gm_run_conclude(gm_run *r, gm_error *err)
     gm_json_out out = {0};
     gm_checks checks;
     if (!r->merged) GM_TRY(merge(r, err));
-    GM_TRY(gm_trace_open(&trace, r->o.out, err));
-    GM_TRY(gm_checks_run(&checks, trace, r->o.allow_bad, err));
+    GM_TRY(check_merged(r, &trace, &checks, err));
     GM_TRY(gm_shards_remove(r->folder.at, err));
     gm_shard_lock_release(&r->lock); /* the folder may be somebody else's from here on */
     if (r->o.json) {

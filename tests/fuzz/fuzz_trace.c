@@ -41,6 +41,7 @@ static h5_base *valid_index(void)
     for (uint64_t i = 0; i < 2; i++) {
         sample_fill(&s, GM_RECORD_LOGITS, 8, i);
         sample_spell(&s);
+        s.block.more = i == 0;
         if (gm_trace_write(shard[i], &s.info, &s.block, SAMPLE_REASONS, 2, true, NULL) != GM_OK)
             abort();
     }

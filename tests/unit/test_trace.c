@@ -114,6 +114,35 @@ static void comes_back_as_written(void)
         }
 }
 
+/* Shards of several machines, named as a shell lists them: all must be there, once. */
+static void check_any_order(const char *const path[3])
+{
+    gm_error err = {0};
+    gm_trace *trace[2] = {NULL};
+    const char *const mixed[] = {path[2], path[0], path[1]};
+    const char *const twice[] = {path[0], path[1], path[1], path[2]};
+    const char *const hole[] = {path[2], path[0]};
+    CHECK_OK(gm_trace_merge("mixed.h5", mixed, 3, true, &err), err);
+    CHECK_OK(gm_trace_open(&trace[0], "merged.h5", &err), err);
+    CHECK_OK(gm_trace_open(&trace[1], "mixed.h5", &err), err);
+    if (trace[0] && trace[1]) CHECK_TEXT(gm_trace_digest(trace[1]), gm_trace_digest(trace[0]));
+    gm_trace_close(trace[0]);
+    gm_trace_close(trace[1]);
+    CHECK_OK(gm_trace_index("mixed.h5", mixed, 3, true, &err), err);
+    CHECK_OK(gm_trace_open(&trace[0], "mixed.h5", &err), err);
+    if (trace[0]) check_block(trace[0], &s[2], (size_t)2 * SAMPLE_DOCUMENTS, 2 * SAMPLE_ROWS);
+    gm_trace_close(trace[0]);
+    CHECK_FAILS(gm_trace_merge("no.h5", twice, 4, true, &err), err, GM_EFORMAT,
+                "000001.h5' and 'run.parts/000001.h5' both hold block 1");
+    CHECK_FAILS(gm_trace_merge("no.h5", hole, 2, true, &err), err, GM_EFORMAT,
+                "block 1 is missing: the next one found, 'run.parts/000002.h5', is block 2");
+    CHECK_FAILS(gm_trace_merge("no.h5", path, 2, true, &err), err, GM_EFORMAT,
+                "000001.h5' is not the corpus's last block");
+    CHECK_FAILS(gm_trace_index("no.h5", path + 1, 2, true, &err), err, GM_EFORMAT,
+                "block 0 is missing");
+    CHECK(access("no.h5", F_OK) != 0);
+}
+
 /* Three blocks as OUT.parts, a merged file and an index. */
 static void shards_are_one_trace(void)
 {
@@ -135,6 +164,7 @@ static void shards_are_one_trace(void)
     const char *const *path = (const char *const *)list.path;
     CHECK_OK(gm_trace_merge("merged.h5", path, 3, true, &err), err);
     CHECK_OK(gm_trace_index("index.h5", path, 3, true, &err), err);
+    check_any_order(path);
     for (int v = 0; v < 3; v++) {
         gm_trace *trace = NULL;
         uint64_t token[6];
