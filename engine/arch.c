@@ -185,6 +185,9 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
         .bos = -1,
         .activation = {.slope = 1.0f},
         .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
+        .embed_scale = 1.0f,
+        .residual_scale = 1.0f,
+        .logits_scale = 1.0f,
         .temperature = 1,
         .top_p = 1,
         .repetition_penalty = 1,
@@ -238,7 +241,27 @@ void gm_arch_clear(gm_arch *arch)
     *arch = (gm_arch){0};
 }
 
-gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where, gm_error *err)
+/* Take the layers that a list names out of those that hold experts. */
+static gm_status make_dense(gm_arch *arch, const gm_json *config, const char *key,
+                            const char *where, gm_error *err)
+{
+    const gm_json *list = key ? gm_json_find(config, key) : NULL;
+    if (list == NULL || gm_json_kind_of(list) == GM_JSON_NULL) return GM_OK;
+    if (gm_json_kind_of(list) != GM_JSON_ARRAY)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list", where, key);
+    for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v)) {
+        int64_t layer;
+        if (!gm_json_i64(v, &layer) || layer < 0 || layer >= arch->n_layers)
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': '%s' holds something else than layers from 0 to %d", where, key,
+                           arch->n_layers - 1);
+        arch->moe_of_layer[layer] = -1;
+    }
+    return GM_OK;
+}
+
+gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
+                            const char *where, gm_error *err)
 {
     size_t n = (size_t)arch->n_layers;
     arch->layer_of_moe = gm_alloc(n, sizeof *arch->layer_of_moe);
@@ -246,11 +269,17 @@ gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *whe
     if (arch->layer_of_moe == NULL || arch->moe_of_layer == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the layers of '%s'", where);
 
+    for (int layer = 0; layer < arch->n_layers; layer++) {
+        bool moe = layer >= layers->first && (layer + layers->shift) % layers->every == 0;
+        arch->moe_of_layer[layer] = moe ? 0 : -1;
+    }
+    gm_status status = make_dense(arch, config, layers->dense, where, err);
+    if (status != GM_OK) return status;
     arch->n_moe = 0;
     for (int layer = 0; layer < arch->n_layers; layer++) {
-        bool moe = layer >= first && layer % every == 0;
-        arch->moe_of_layer[layer] = moe ? arch->n_moe : -1;
-        if (moe) arch->layer_of_moe[arch->n_moe++] = layer;
+        if (arch->moe_of_layer[layer] < 0) continue;
+        arch->moe_of_layer[layer] = arch->n_moe;
+        arch->layer_of_moe[arch->n_moe++] = layer;
     }
     if (arch->n_moe == 0)
         return gm_fail(err, GM_EFORMAT, "'%s': none of the %d layers is a mixture of experts",

@@ -3,8 +3,8 @@
  * One descriptor serves every family: a family is a row of the table in
  * families.c (config names, tensor names, flags), never a forward pass of its
  * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
- * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen3 (arXiv:2505.09388) and Mixtral
- * (arXiv:2401.04088) papers.
+ * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen2 (arXiv:2407.10671), Qwen3
+ * (arXiv:2505.09388), Mixtral (arXiv:2401.04088) and Granite 3.0 papers.
  */
 #ifndef GM_ARCH_H
 #define GM_ARCH_H
@@ -52,11 +52,15 @@ typedef struct gm_arch {
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
     float norm_epsilon;
+    float embed_scale;    /* of the embedding's rows */
+    float residual_scale; /* of what attention and MLP add to the residual */
+    float logits_scale;   /* of the head's outputs */
     bool tied_head;
     int dense_width; /* FFN width of dense layers */
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
+    bool gated_shared;          /* they count by sigmoid of one more output of the router */
     gm_router_desc router;
     int n_moe;
     int *layer_of_moe; /* (n_moe) */
@@ -95,6 +99,7 @@ typedef enum gm_role {
     GM_ROLE_ROUTER,
     GM_ROLE_ROUTER_BIAS,
     GM_ROLE_ROUTER_CORRECTION,
+    GM_ROLE_SHARE, /* the router's output for the shared experts */
     GM_ROLE_SHARED_GATE,
     GM_ROLE_SHARED_UP,
     GM_ROLE_SHARED_DOWN,
@@ -139,10 +144,16 @@ gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, 
 gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
                            int *out, const char *where, gm_error *err) GM_MUST_USE;
 
-/* Say that layers first, first + 1, ... that are multiples of `every` are MoE layers
- * and the others dense; fills n_moe and the two layer maps. GM_EFORMAT when that
- * leaves none. */
-gm_status gm_arch_place_moe(gm_arch *arch, int first, int every, const char *where, gm_error *err)
-    GM_MUST_USE;
+/* Which layers are MoE layers: from `first` on those whose number + shift is a multiple of
+ * `every`, but none that the list under the config's key `dense` names (NULL: no such key). */
+typedef struct gm_moe_layers {
+    int first, every, shift;
+    const char *dense;
+} gm_moe_layers;
+
+/* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or that list holds
+ * something else than layers; GM_EMEM. */
+gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
+                            const char *where, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -53,6 +53,7 @@ static const char *const common_keys[] = {
     "num_attention_heads",
     "num_key_value_heads",
     "head_dim",
+    "layer_types",
     "intermediate_size",
     "vocab_size",
     "max_position_embeddings",
@@ -168,6 +169,26 @@ static gm_status check_fixed(const struct fixed_field *field, const gm_json *val
                    show_value(found, value), expected);
 }
 
+/* The kind of attention of every layer, as newer files say it: each the full one. */
+static gm_status check_layer_types(const gm_json *config, const char *where, const gm_arch *arch,
+                                   gm_error *err)
+{
+    static const char key[] = "layer_types";
+    const gm_json *list = gm_json_find(config, key);
+    if (list == NULL || gm_json_kind_of(list) == GM_JSON_NULL || in_list(arch->family->keys, key))
+        return GM_OK;
+    if (gm_json_kind_of(list) != GM_JSON_ARRAY)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list", where, key);
+    for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v)) {
+        const char *type = gm_json_text(v, NULL);
+        if (type == NULL || strcmp(type, "full_attention") != 0)
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': '%s' holds '%.48s', and only 'full_attention' is computed", where,
+                           key, type ? type : "");
+    }
+    return GM_OK;
+}
+
 gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -178,6 +199,7 @@ gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *
         if (value && !in_list(arch->family->keys, fixed_fields[i].key))
             GM_TRY(check_fixed(&fixed_fields[i], value, where, err));
     }
+    GM_TRY(check_layer_types(config, where, arch, err));
     for (const gm_json *v = gm_json_first(config); v; v = gm_json_next(v)) {
         const char *key = gm_json_key(v);
         if (in_list(common_keys, key) || in_list(harmless_keys, key) || find_fixed(key) ||

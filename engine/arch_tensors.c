@@ -54,6 +54,7 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
     case GM_ROLE_ROUTER_BIAS: return (shape){moe && a->router.has_bias, 1, a->n_experts};
     case GM_ROLE_ROUTER_CORRECTION:
         return (shape){moe && a->router.has_correction, 1, a->n_experts};
+    case GM_ROLE_SHARE: return (shape){shared && a->gated_shared, 1, a->width};
     case GM_ROLE_SHARED_GATE:
     case GM_ROLE_SHARED_UP: return (shape){shared, a->shared_width, a->width};
     case GM_ROLE_SHARED_DOWN: return (shape){shared, a->width, a->shared_width};
@@ -82,8 +83,7 @@ static void fill_name(char name[GM_NAME_BYTES], const char *pattern, int layer, 
     name[n] = '\0';
 }
 
-/* An expert's matrix is one of those that a tensor stacks when the name has no place for a number
- * of the expert; when gate and up have the same name, the rows of the gate come first. */
+/* What the names say about stacks: families.h. */
 static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_slice *slice)
 {
     const char *const *name = arch->family->tensor;

@@ -20,11 +20,23 @@
     [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
     [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"
 
+#define QKV_BIAS_TENSORS                                        \
+    [GM_ROLE_Q_BIAS] = "model.layers.%d.self_attn.q_proj.bias", \
+    [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias", \
+    [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias"
+
+#define DENSE_TENSORS                                              \
+    [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight", \
+    [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",     \
+    [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight"
+
 #define GATED_EXPERT_TENSORS                                                   \
     [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
     [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
     [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
     [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
+
+static const gm_moe_layers every_layer = {.every = 1};
 
 enum { MAX_WIDTH = 1 << 20, MAX_SHARED = 1 << 10, MAX_EXPERTS = GM_NO_EXPERT };
 
@@ -53,7 +65,8 @@ static gm_status read_deepseek(const gm_json *config, const char *where, gm_arch
     GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &first_moe,
                             where, err));
     GM_TRY(gm_config_int_or(config, "moe_layer_freq", 1, arch->n_layers, 1, &every, where, err));
-    GM_TRY(gm_arch_place_moe(arch, first_moe, every, where, err));
+    const gm_moe_layers layers = {.first = first_moe, .every = every};
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
 
     arch->router.renormalise = arch->router.renormalise && arch->n_chosen > 1;
     arch->router.renorm_epsilon = 1e-20f;
@@ -78,40 +91,61 @@ static gm_status read_olmoe(const gm_json *config, const char *where, gm_arch *a
     arch->clip_qkv = (float)clip;
     arch->qk_norm = GM_QK_NORM_FULL;
     arch->expert_width = arch->dense_width;
-    GM_TRY(gm_arch_place_moe(arch, 0, 1, where, err));
+    GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
 out:
     return status;
 }
 
-/* ---- Qwen3-MoE: Qwen3-30B-A3B, Qwen3-235B-A22B ---- */
+/* ---- Qwen2-MoE: Qwen1.5-MoE-A2.7B, Qwen2-57B-A14B; Qwen3-MoE: 30B-A3B, 235B-A22B ---- */
 
-static const char *const qwen3_keys[] = {
-    "num_experts",         "moe_intermediate_size",
-    "mlp_only_layers",     "sliding_window",
-    "max_window_layers", /* idle without use_sliding_window */
-    "decoder_sparse_step", NULL,
-};
+#define QWEN_KEYS                                                                     \
+    "num_experts", "moe_intermediate_size", "decoder_sparse_step", "mlp_only_layers", \
+        "sliding_window", "max_window_layers" /* the last two: idle without use_sliding_window */
 
-/* Source: arXiv:2505.09388; transformers, models/qwen3_moe: q and k are normalised head
- * by head, chosen weights are divided by their plain sum. Dense layers among the MoE
- * layers are allowed by the class and used by no published checkpoint. */
-static gm_status read_qwen3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+static const char *const qwen2_keys[] = {QWEN_KEYS, "shared_expert_intermediate_size", "qkv_bias",
+                                         NULL};
+static const char *const qwen3_keys[] = {QWEN_KEYS, NULL};
+
+/* Experts, and dense layers among the layers of them: layer i has experts when i + 1 is a multiple
+ * of decoder_sparse_step and mlp_only_layers does not name it. */
+static gm_status read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    int every;
-    const gm_json *dense = gm_json_find(config, "mlp_only_layers");
+    gm_moe_layers layers = {.shift = 1, .dense = "mlp_only_layers"};
 
     GM_TRY(gm_config_int(config, "num_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
     GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
                          err));
-    GM_TRY(gm_config_int_or(config, "decoder_sparse_step", 1, 1, 1, &every, where, err));
-    if (dense && gm_json_kind_of(dense) != GM_JSON_NULL &&
-        (gm_json_kind_of(dense) != GM_JSON_ARRAY || gm_json_first(dense)))
-        GM_FAIL(GM_EFORMAT, "'%s': 'mlp_only_layers' is not empty, and only [] is computed", where);
-    arch->qk_norm = GM_QK_NORM_HEAD;
-    GM_TRY(gm_arch_place_moe(arch, 0, every, where, err));
+    GM_TRY(gm_config_int_or(config, "decoder_sparse_step", 1, arch->n_layers, 1, &layers.every,
+                            where, err));
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
 out:
     return status;
+}
+
+/* Source: arXiv:2407.10671; transformers, models/qwen2_moe: q, k and v have biases, chosen weights
+ * are divided by their plain sum when norm_topk_prob is set, and what the one shared expert gives
+ * is multiplied by the sigmoid of a product of its own, here one more output of the router. */
+static gm_status read_qwen2(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+
+    GM_TRY(read_qwen(config, where, arch, err));
+    GM_TRY(gm_json_get_bool_or(config, "qkv_bias", true, &arch->attention_bias, where, err));
+    GM_TRY(gm_config_int(config, "shared_expert_intermediate_size", 1, MAX_WIDTH,
+                         &arch->shared_width, where, err));
+    arch->n_shared = 1;
+    arch->gated_shared = true;
+out:
+    return status;
+}
+
+/* Source: arXiv:2505.09388; transformers, models/qwen3_moe: q and k are normalised head
+ * by head, chosen weights are divided by their plain sum. */
+static gm_status read_qwen3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    arch->qk_norm = GM_QK_NORM_HEAD;
+    return read_qwen(config, where, arch, err);
 }
 
 /* ---- Mixtral: Mixtral-8x7B, Mixtral-8x22B ---- */
@@ -130,7 +164,42 @@ static gm_status read_mixtral(const gm_json *config, const char *where, gm_arch 
         gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
     arch->expert_width = arch->dense_width;
     arch->router.renormalise = true;
-    GM_TRY(gm_arch_place_moe(arch, 0, 1, where, err));
+    GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
+out:
+    return status;
+}
+
+/* ---- GraniteMoE: granite-3.0-1b-a400m, granite-3.1-3b-a800m ---- */
+
+static const char *const granite_keys[] = {
+    "num_local_experts",   "attention_multiplier", "embedding_multiplier",
+    "residual_multiplier", "logits_scaling",       NULL,
+};
+
+/* Source: transformers, models/granitemoe: the largest logits are chosen and the weights are a
+ * softmax over them; intermediate_size is one expert's width; four scales that the configuration
+ * names, 1 where it does not. */
+static gm_status read_granite(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    double embed, attention, residual, divisor;
+
+    GM_TRY(
+        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "embedding_multiplier", 1e-6, 1e6, 1, &embed, where, err));
+    GM_TRY(
+        gm_json_get_f64_or(config, "attention_multiplier", 1e-6, 1e6, 1, &attention, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "residual_multiplier", 1e-6, 1e6, 1, &residual, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "logits_scaling", 1e-6, 1e6, 1, &divisor, where, err));
+    arch->embed_scale = (float)embed;
+    arch->attention_scale = (float)attention;
+    arch->residual_scale = (float)residual;
+    arch->logits_scale = (float)(1.0 / divisor);
+    arch->expert_width = arch->dense_width;
+    arch->router.scoring = GM_SCORE_TOPK_SOFTMAX;
+    arch->router.renormalise = true;
+    GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
 out:
     return status;
 }
@@ -143,9 +212,7 @@ out:
     .tensor = {                                                                                 \
         LLAMA_TENSORS,                                                                          \
         GATED_EXPERT_TENSORS,                                                                   \
-        [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight",                          \
-        [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",                              \
-        [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight",                          \
+        DENSE_TENSORS,                                                                          \
         [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight",          \
         [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",              \
         [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight",          \
@@ -165,6 +232,24 @@ static const gm_family families[] = {
      .keys = olmoe_keys,
      .read = read_olmoe,
      .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, GATED_EXPERT_TENSORS}},
+    {.architecture = "Qwen2MoeForCausalLM",
+     .model_type = "qwen2_moe",
+     .name = "qwen2-moe",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .keys = qwen2_keys,
+     .read = read_qwen2,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             QKV_BIAS_TENSORS,
+             DENSE_TENSORS,
+             GATED_EXPERT_TENSORS,
+             [GM_ROLE_SHARE] = "model.layers.%d.mlp.shared_expert_gate.weight",
+             [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_expert.gate_proj.weight",
+             [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_expert.up_proj.weight",
+             [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_expert.down_proj.weight",
+         }},
     {.architecture = "Qwen3MoeForCausalLM",
      .model_type = "qwen3_moe",
      .name = "qwen3-moe",
@@ -172,7 +257,7 @@ static const gm_family families[] = {
      .rope_theta = 1e4,
      .keys = qwen3_keys,
      .read = read_qwen3,
-     .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, GATED_EXPERT_TENSORS}},
+     .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS}},
     {.architecture = "MixtralForCausalLM",
      .model_type = "mixtral",
      .name = "mixtral",
@@ -187,6 +272,21 @@ static const gm_family families[] = {
              [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.experts.%d.w1.weight",
              [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.experts.%d.w3.weight",
              [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.experts.%d.w2.weight",
+         }},
+    {.architecture = "GraniteMoeForCausalLM",
+     .model_type = "granitemoe",
+     .name = "granite-moe",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .keys = granite_keys,
+     .read = read_granite,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.router.layer.weight",
+             [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.input_linear.weight",
+             [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.input_linear.weight",
+             [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.output_linear.weight",
          }},
 };
 

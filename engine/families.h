@@ -20,7 +20,9 @@ typedef struct gm_family {
     /* Reads what differs between families from `config` into `arch`, whose common
      * fields are filled already. */
     gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);
-    /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. */
+    /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. An expert's name
+     * without that second %d is of a tensor that stacks them all, (E, rows, columns); gate and up
+     * of the same name are one matrix each expert, the gate's rows first. */
     const char *tensor[GM_N_ROLES];
 } gm_family;
 

@@ -172,6 +172,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_O, &layer->o, 0},
         {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
         {GM_ROLE_ROUTER, &layer->router, 0},
+        {GM_ROLE_SHARE, &layer->router, (size_t)fill->arch->n_experts},
         {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
         {GM_ROLE_ROUTER_CORRECTION, &layer->correction, 0},
     };

@@ -85,6 +85,7 @@ typedef struct gm_work {
     gm_buf heads;        /* (T, H head_dim) what attention gives */
     gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
+    gm_buf share;        /* (1,T) what of the shared experts counts, where they are gated */
     gm_buf bad;          /* (1,T) u8, kept through the layers */
     gm_buf slot;         /* (T,K) i32 place of a choice among the choices by expert */
     gm_buf slot_row;     /* (1, T K) i32 row of a place */
@@ -188,24 +189,25 @@ typedef struct gm_ops {
     /* A layer's weights, present until released (resident, streamed or offloaded). */
     const gm_layer *(*layer_acquire)(gm_worker *me, const gm_step *step, size_t layer);
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
-    /* x = rows of the embedding */
+    /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
     /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first of the running softmax's logits, and no value belongs to it */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += heads times O (+ bias) */
+    /* x += residual_scale (heads times O (+ bias)) */
     void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* norm, router logits, edit, choice, record; rows grouped by expert */
+    /* norm, router logits, edit, choice, record; rows grouped by expert; share = sigmoid of the
+     * router's last output where the shared experts are gated */
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* silu(gate) * up, or the arch's other activation, of the chosen experts (with the bias added
      * to gate and up) and of the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += (gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + always, in this order; behind gate[i]
-     * y[i] comes gate[i] bias[i] if experts have one */
+    /* x += residual_scale ((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
+     * this order; behind gate[i] y[i] comes gate[i] bias[i] if experts have one */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* final norm, logits and nll of head rows [block * GM_HEAD_ROWS, ...) */
+    /* final norm, logits (times logits_scale) and nll of head rows [block * GM_HEAD_ROWS, ...) */
     void (*head)(gm_worker *me, const gm_step *step, size_t block);
     /* tokens from those logits */
     void (*sample)(gm_worker *me, const gm_step *step, size_t block);

@@ -68,7 +68,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
         return layer;
     }
-    layer.router = gm_buf_panels(GM_F32, 1, e, d);
+    layer.router = gm_buf_panels(GM_F32, 1, e + arch->gated_shared, d);
     layer.router_bias = vector_if(arch, GM_ROLE_ROUTER_BIAS, l, e);
     layer.correction = vector_if(arch, GM_ROLE_ROUTER_CORRECTION, l, e);
     layer.always = describe_mlp(dtype, 1, (size_t)arch->shared_width, d);

@@ -29,7 +29,7 @@ typedef struct gm_layer {
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;      /* ROWS f32 (1, full or head width), or not there */
     gm_buf o;                   /* PANELS (D, H head_dim) */
-    gm_buf router;              /* PANELS f32 (E, D) */
+    gm_buf router;              /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
     gm_buf router_bias;         /* ROWS f32 (1, E), or not there */
     gm_buf correction;          /* ROWS f32 (1, E), or not there */
     gm_mlp always;              /* shared experts or dense MLP */

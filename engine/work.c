@@ -4,7 +4,7 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-enum { WORK_BUFFERS = 20 };
+enum { WORK_BUFFERS = 21 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
 static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
@@ -45,7 +45,8 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
         product = larger(product, task_floats(inputs[i]));
     size_t attend = queries * ((size_t)2 * GM_KV_BLOCK + 2 * gm_round_up(head, GM_K_BLOCK) + 4) +
                     gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
-    size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(e, GM_PANEL)) +
+    const size_t outputs = e + arch->gated_shared; /* of the router */
+    size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(outputs, GM_PANEL)) +
                    gm_router_scratch(e) + k;
     size_t combine = product + whole_floats(arch, read);
     for (size_t r = 16; r < 2 * rows; r *= 2) { /* gm_out_panels changes at powers of two */
@@ -79,6 +80,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .heads = gm_buf_spread_rows(read, 1, rows, heads * head),
         .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
+        .share = gm_buf_rows(GM_F32, 1, 1, arch->gated_shared ? rows : 0),
         .bad = gm_buf_rows(GM_U8, 1, 1, rows),
         .slot = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .slot_row = gm_buf_rows(GM_I32, 1, 1, rows * k),
@@ -99,9 +101,9 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
 static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
 {
     gm_buf *all[WORK_BUFFERS] = {
-        &w->x,      &w->norm,   &w->qkv,      &w->query,  &w->heads, &w->expert,  &w->gate,
-        &w->bad,    &w->slot,   &w->slot_row, &w->first,  &w->busy,  &w->hidden,  &w->always,
-        &w->routed, &w->head_x, &w->logits,   &w->cosine, &w->sine,  &w->scratch,
+        &w->x,      &w->norm,   &w->qkv,    &w->query,    &w->heads,  &w->expert, &w->gate,
+        &w->share,  &w->bad,    &w->slot,   &w->slot_row, &w->first,  &w->busy,   &w->hidden,
+        &w->always, &w->routed, &w->head_x, &w->logits,   &w->cosine, &w->sine,   &w->scratch,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

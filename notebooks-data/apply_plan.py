@@ -29,8 +29,13 @@ def steer(model, path):
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
-    return [model.model.layers[layer].mlp.gate.register_forward_hook(lambda *seen, row=row: add(*seen, row))
+    return [router_of(model.model.layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
             for layer, row in rows.items()]
+
+
+def router_of(layer):
+    """Granite's is called otherwise than the other families'."""
+    return layer.block_sparse_moe.router if hasattr(layer, "block_sparse_moe") else layer.mlp.gate
 
 
 if __name__ == "__main__":

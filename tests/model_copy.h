@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "tests/check.h"
 
-/* `config`, of which every field has a line of its own, with the line of `field`
+/* `config`, of which every field begins a line of its own, with the lines of `field`
  * replaced (or one added) to hold `value`, JSON; NULL takes the field out. */
 static inline void set_config_field(gm_text *out, const gm_text *config, const char *field,
                                     const char *value)
@@ -25,6 +25,7 @@ static inline void set_config_field(gm_text *out, const gm_text *config, const c
 
     const char *at = strstr(config->at, quoted);
     const char *end = at ? strchr(at, '\n') : NULL;
+    if (end && end[-1] == '[') end = strchr(strchr(end, ']'), '\n');
     if (at == NULL) {
         at = end = strchr(config->at, '{') + 1;
         CHECK_OK(gm_text_append(out, config->at, (size_t)(at - config->at), &err), err);

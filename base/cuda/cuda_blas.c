@@ -119,7 +119,7 @@ void gm_cuda_blas_close(gm_cuda_blas *b)
 gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
                            const gm_cuda_product *p, gm_error *err)
 {
-    const float one = 1.0f, beta = p->add ? 1.0f : 0.0f;
+    const float beta = p->add ? 1.0f : 0.0f;
     const int type = p->wide ? TYPE_F32 : TYPE_BF16;
     if (p->m == 0) return GM_OK;
     if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX)
@@ -134,8 +134,8 @@ gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
                                     GM_CUDA_WORKSPACE_BYTES),
                    "giving cuBLAS its memory", err);
     if (status != GM_OK) return status;
-    return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &one, p->b,
-                         type, (int)p->ldb, p->a, type, (int)p->lda, &beta, p->c, TYPE_F32,
+    return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &p->factor,
+                         p->b, type, (int)p->ldb, p->a, type, (int)p->lda, &beta, p->c, TYPE_F32,
                          (int)p->ldc, COMPUTE_F32, ALGORITHM_DEFAULT),
                  "a product", err);
 }

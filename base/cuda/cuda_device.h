@@ -74,13 +74,14 @@ gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_e
     GM_MUST_USE;
 void gm_cuda_blas_close(gm_cuda_blas *blas);
 
-/* C (m,n) f32 = A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements apart, all
- * on the device; `add`: added to C. `wide`: A and B are f32, otherwise bf16; sums are f32. With m =
- * 0 nothing is done. GM_EARG: a size beyond INT_MAX; GM_EDEVICE. */
+/* C (m,n) f32 = factor times A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements
+ * apart, all on the device; `add`: added to C. `wide`: A and B are f32, otherwise bf16; sums are
+ * f32. With m = 0 nothing is done. GM_EARG: a size beyond INT_MAX; GM_EDEVICE. */
 typedef struct gm_cuda_product {
     const void *a, *b;
     float *c;
     size_t m, n, k, lda, ldb, ldc;
+    float factor;
     bool wide, add;
 } gm_cuda_product;
 gm_status gm_cuda_multiply(const gm_cuda_blas *blas, int lane, cudaStream_t stream,

@@ -203,7 +203,8 @@ static gm_status sweep(tiles *t, size_t n, size_t first, size_t cols, gm_error *
                                      .k = dim,
                                      .lda = dim,
                                      .ldb = dim,
-                                     .ldc = t->cols};
+                                     .ldc = t->cols,
+                                     .factor = 1.0f};
     const gm_cuda_keep keep = {.dot = t->dot,
                                .row_norm = t->row_norm,
                                .norm = t->norm + first,

@@ -21,8 +21,9 @@
  * *config. Errors: GM_EARG, lists the names. */
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err) GM_MUST_USE;
 
-/* "olmoe-1b-7b, ..." */
-const char *gm_bench_shape_names(void);
+/* The shapes that it knows. */
+#define GM_BENCH_SHAPES \
+    "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m"
 
 /* ---- bench_checkpoint.c ---- */
 

@@ -34,6 +34,24 @@ static const char QWEN3[] =
     "\"attention_bias\": false, \"rms_norm_eps\": 1e-06, \"rope_theta\": 1000000.0, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 151936, \"max_position_embeddings\": 131072";
 
+static const char QWEN2[] =
+    "\"architectures\": [\"Qwen2MoeForCausalLM\"], \"model_type\": \"qwen2_moe\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 5632, \"num_attention_heads\": 16, "
+    "\"num_key_value_heads\": 16, \"num_experts\": 60, \"num_experts_per_tok\": 4, "
+    "\"moe_intermediate_size\": 1408, \"shared_expert_intermediate_size\": 5632, "
+    "\"decoder_sparse_step\": 1, \"norm_topk_prob\": false, \"hidden_act\": \"silu\", "
+    "\"rms_norm_eps\": 1e-06, \"rope_theta\": 1000000.0, \"use_sliding_window\": false, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 151936, \"max_position_embeddings\": 131072";
+
+static const char GRANITE[] =
+    "\"architectures\": [\"GraniteMoeForCausalLM\"], \"model_type\": \"granitemoe\", "
+    "\"hidden_size\": 1024, \"intermediate_size\": 512, \"num_attention_heads\": 16, "
+    "\"num_key_value_heads\": 8, \"num_local_experts\": 32, \"num_experts_per_tok\": 8, "
+    "\"attention_multiplier\": 0.015625, \"embedding_multiplier\": 12.0, "
+    "\"residual_multiplier\": 0.22, \"logits_scaling\": 6.0, \"hidden_act\": \"silu\", "
+    "\"attention_bias\": false, \"rms_norm_eps\": 1e-06, \"rope_theta\": 10000, "
+    "\"tie_word_embeddings\": true, \"vocab_size\": 49152, \"max_position_embeddings\": 131072";
+
 static const struct shape {
     const char *name;
     int layers;
@@ -42,12 +60,9 @@ static const struct shape {
     {"olmoe-1b-7b", 16, OLMOE},
     {"gigachat-20b-a3b", 28, GIGACHAT},
     {"qwen3-30b-a3b", 48, QWEN3},
+    {"qwen1.5-moe-a2.7b", 24, QWEN2},
+    {"granite-3.0-1b-a400m", 24, GRANITE},
 };
-
-const char *gm_bench_shape_names(void)
-{
-    return "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b";
-}
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)
 {
@@ -56,6 +71,5 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
         return gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d}", shapes[i].config,
                               layers > 0 ? layers : shapes[i].layers);
     }
-    return gm_fail(err, GM_EARG, "unknown shape '%s', expected one of %s", name,
-                   gm_bench_shape_names());
+    return gm_fail(err, GM_EARG, "unknown shape '%s', expected one of %s", name, GM_BENCH_SHAPES);
 }

@@ -19,14 +19,13 @@ typedef struct source {
 } source;
 
 #define SOURCE_OPTIONS(s)                                                                    \
-    {GM_OPT_GROUP, .help = "model"},                                                         \
-        {GM_OPT_TEXT,                                                                        \
-         "shape",                                                                            \
-         &(s)->shape,                                                                        \
-         0,                                                                                  \
-         0,                                                                                  \
-         "NAME",                                                                             \
-         "random weights of the shape olmoe-1b-7b, gigachat-20b-a3b or qwen3-30b-a3b"},      \
+    {GM_OPT_GROUP, .help = "model"}, {GM_OPT_TEXT,                                           \
+                                      "shape",                                               \
+                                      &(s)->shape,                                           \
+                                      0,                                                     \
+                                      0,                                                     \
+                                      "NAME",                                                \
+                                      "random weights of a shape: " GM_BENCH_SHAPES},        \
         {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},    \
         {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},            \
         {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},   \
@@ -432,8 +431,7 @@ static int cmd_checkpoint(int argc, char **argv)
     int64_t layers = 0;
     bool force = false;
     const gm_opt opts[] = {
-        {GM_OPT_TEXT, "shape", &shape, 0, 0, "NAME",
-         "olmoe-1b-7b, gigachat-20b-a3b or qwen3-30b-a3b"},
+        {GM_OPT_TEXT, "shape", &shape, 0, 0, "NAME", GM_BENCH_SHAPES},
         {GM_OPT_I64, "layers", &layers, 0, 1000, "N", "layers of the shape; 0: all"},
         {GM_OPT_TEXT, "o", &folder, 0, 0, "DIR", "the folder to write"},
         {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what is there"},

@@ -352,7 +352,8 @@ static void add_part(const gm_step *s, const gm_task *t, float *part, size_t ld,
     const float *bias = w->o_bias.address;
     for (size_t i = 0; i < t->m; i++) {
         if (bias) k->add(part + i * ld, bias + p * GM_PANEL, n * GM_PANEL);
-        k->add(gm_row_at(&s->work->x, t->first + i) + p * GM_PANEL, part + i * ld, n * GM_PANEL);
+        k->add_scaled(gm_row_at(&s->work->x, t->first + i) + p * GM_PANEL, s->arch->residual_scale,
+                      part + i * ld, n * GM_PANEL);
     }
 }
 

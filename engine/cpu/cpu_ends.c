@@ -9,6 +9,11 @@
 
 enum { NLL_CHUNK = 1024 };
 
+static void scale(float *x, size_t n, float by)
+{
+    for (size_t i = 0; by != 1.0f && i < n; i++) x[i] *= by;
+}
+
 void gm_cpu_embed(gm_worker *me, const gm_step *s)
 {
     const gm_buf *embed = &s->weights->embed, *x = &s->work->x;
@@ -24,6 +29,7 @@ void gm_cpu_embed(gm_worker *me, const gm_step *s)
                                .data = embed->address,
                                .n_bytes = embed->item_bytes};
         gm_tensor_to_f32(&all, row->token * embed->stride, embed->cols, to);
+        scale(to, x->cols, s->arch->embed_scale);
         for (size_t i = x->cols; i < x->stride; i++) to[i] = 0.0f;
         *gm_kv_token(s->kv, row->sequence, row->position) = row->token;
         bad[r] = 0;
@@ -89,7 +95,8 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block)
     head_logits(me, s, s->head + at, n);
     for (size_t i; (i = gm_worker_next(me)) < n;) {
         const gm_head_row *head = &s->head[at + i];
-        const float *logits = gm_row_at(&s->work->logits, i); /* (V) */
+        float *logits = gm_row_at(&s->work->logits, i); /* (V) */
+        scale(logits, vocab, s->arch->logits_scale);
         if (head->out >= 0)
             memcpy(s->result->logits + (size_t)head->out * vocab, logits, vocab * sizeof *logits);
         if (head->target != GM_NO_TARGET)

@@ -186,8 +186,9 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
 
 enum { MOST_OUT = GM_OUT_PANELS * GM_PANEL };
 
-/* Some columns of x of one row: the choices by rank, the scale, what all rows take, the
- * residual. `routed` (T K, ldr) and `always`, of this row, begin at the first of them. */
+/* Some columns of x of one row: the choices by rank, the scale, what all rows take (or the row's
+ * share of it), the residual. `routed` (T K, ldr) and `always`, of this row, begin at the first of
+ * them. */
 static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t column, size_t width,
                         const float *routed, size_t ldr, const float *always)
 {
@@ -197,6 +198,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const int32_t *slot = (const int32_t *)s->work->slot.address + r * chosen;     /* (K) */
     const float *gate = (const float *)s->work->gate.address + r * chosen;         /* (K) */
     const gm_buf *bias = &w->expert_out_bias;
+    const float *share = gm_share_of(s, w);
     float sum[MOST_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
@@ -206,8 +208,8 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
             if (bias->address)
                 k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);
         }
-    if (w->always.width) k->add(sum, always, width);
-    k->add(gm_row_at(&s->work->x, r) + column, sum, width);
+    if (w->always.width) k->add_scaled(sum, share ? share[r] : 1.0f, always, width);
+    k->add_scaled(gm_row_at(&s->work->x, r) + column, s->arch->residual_scale, sum, width);
 }
 
 /* A task of any number of rows. */

@@ -54,6 +54,12 @@ static inline float *gm_scratch_of(const gm_step *s, const gm_worker *me)
     return gm_row_at(&s->work->scratch, me->index);
 }
 
+/* (T) what of the shared experts counts in a layer; NULL: all of it */
+static inline float *gm_share_of(const gm_step *s, const gm_layer *w)
+{
+    return s->arch->gated_shared && w->moe >= 0 ? s->work->share.address : NULL;
+}
+
 static inline size_t gm_n_panels(size_t n)
 {
     return gm_round_up(n, GM_PANEL) / GM_PANEL;

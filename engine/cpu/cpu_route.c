@@ -26,11 +26,18 @@ static void keep_choice(const gm_step *s, size_t moe, size_t r, const gm_choice 
     if (record->logits) memcpy(record->logits + at * e, logits, e * sizeof *logits);
 }
 
+static float sigmoid(const gm_kernels *k, float x)
+{
+    float power = -x;
+    k->exp_shifted(&power, 0.0f, 1, &power);
+    return 1.0f / (1.0f + power);
+}
+
 static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_t first, size_t n)
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_buf *x = &s->work->x, *norm = &s->work->norm;
-    const size_t e = (size_t)s->arch->n_experts, stride = gm_round_up(e, GM_PANEL);
+    const size_t e = (size_t)s->arch->n_experts, stride = gm_round_up(w->router.rows, GM_PANEL);
     const gm_router router = {.desc = &s->arch->router,
                               .kernels = k,
                               .correction = w->correction.address,
@@ -41,6 +48,7 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
     float *scratch = logits + GM_ROUTE_ROWS * stride;
     uint16_t *expert = (uint16_t *)(void *)(scratch + gm_router_scratch(e)); /* (K) */
     float *gate = s->work->gate.address;                                     /* (T,K) */
+    float *share = gm_share_of(s, w);
     uint8_t *bad = s->work->bad.address;
 
     for (size_t i = 0; i < n; i++) {
@@ -55,7 +63,8 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
         gm_router_edit edit;
         const gm_row *row = &s->row[first + i];
         float *logit = logits + i * stride; /* (E) */
-        if (w->router_bias.address) k->add(logit, w->router_bias.address, stride);
+        if (w->router_bias.address) k->add(logit, w->router_bias.address, gm_round_up(e, GM_PANEL));
+        if (share) share[first + i] = sigmoid(k, logit[e]);
         bool edited = gm_edits_find(s->edits, row->edit, w->moe, row->phase, &edit);
         if (!gm_router_choose(&router, logit, edited ? &edit : NULL, scratch, &choice))
             bad[first + i] = 1;

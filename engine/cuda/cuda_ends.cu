@@ -19,7 +19,7 @@ __global__ static void embed_kernel(gm_cuda_embed p)
     const size_t r = blockIdx.x;
     const gm_row row = p.row[r];
     for (int i = threadIdx.x; i < p.width; i += THREADS)
-        p.x[r * p.x_stride + i] = element(p.embed, p.dtype, row.token * p.stride + i);
+        p.x[r * p.x_stride + i] = p.scale * element(p.embed, p.dtype, row.token * p.stride + i);
     if (threadIdx.x != 0) return;
     const size_t block = p.block[row.sequence * p.blocks_per_sequence + row.position / GM_KV_BLOCK];
     p.token[block * GM_KV_BLOCK + row.position % GM_KV_BLOCK] = row.token;

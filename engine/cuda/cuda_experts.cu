@@ -126,7 +126,7 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
         at.hidden = (const X *)p.always + r * p.a_stride;
         from = (piece - routed) * PIECE, width = p.always_width;
         at.stride = p.a_stride;
-        at.gate = 1.0f;
+        at.gate = p.share ? read_shared_by_blocks(p.share + r) : 1.0f;
     }
     at.n = width - from < PIECE ? width - from : PIECE;
     at.hidden += from;
@@ -229,7 +229,8 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
         if (first + d >= end) continue;
         float all = 0.0f;
         for (int k = 0; k < WARPS; k++) all += part[r][k][d];
-        p.out[r * p.x_stride + first + d] += all;
+        float *to = p.out + r * p.x_stride + first + d;
+        *to = fmaf(p.residual_scale, all, *to);
     }
 }
 
@@ -292,8 +293,10 @@ __global__ static void combine_kernel(gm_cuda_combine p)
         float sum = 0.0f;
         for (int k = 0; routed && k < p.n_chosen; k++)
             sum = fmaf(p.gate[r * p.n_chosen + k] * p.scale, p.y[slot[k] * p.y_stride + d], sum);
-        if (p.always) sum += p.always[r * p.always_stride + d];
-        p.x[r * p.x_stride + d] += sum;
+        if (p.always)
+            sum = fmaf(p.share ? p.share[r] : 1.0f, p.always[r * p.always_stride + d], sum);
+        float *to = p.x + r * p.x_stride + d;
+        *to = fmaf(p.residual_scale, sum, *to);
     }
 }
 

@@ -77,8 +77,8 @@ cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_scale *p);
 
 /* ---- products of few rows ---- */
 
-/* out[r][n] (+)= sum over k of x[r][k] matrix[n][k] (+ bias[n]); x goes through the norm first
- * when there is one. With `head` row r of x is head[r].row. */
+/* out[r][n] (+)= factor (sum over k of x[r][k] matrix[n][k] (+ bias[n])); x goes through the norm
+ * first when there is one. With `head` row r of x is head[r].row. */
 typedef struct gm_cuda_project {
     const float *x, *norm; /* (rows, x_stride), (width) or NULL */
     const gm_cuda_head *head;
@@ -87,7 +87,7 @@ typedef struct gm_cuda_project {
     float *out;         /* (rows, out_stride) */
     size_t x_stride, stride, out_stride;
     int n_rows, width, n_out;
-    float epsilon;
+    float epsilon, factor;
     gm_dtype dtype; /* of the matrix */
     bool add;       /* to out */
 } gm_cuda_project;
@@ -159,16 +159,17 @@ typedef struct gm_cuda_route {
     const gm_row *row;
     const gm_cuda_edits *edits;     /* one, on the device */
     const float *x, *norm;          /* few rows: residual and norm weight */
-    const float *matrix;            /* few rows: (E, stride) */
+    const float *matrix;            /* few rows: (n_outputs, stride) */
     const float *bias, *correction; /* (E) or NULL */
     float *logits;                  /* (rows, logits_stride) */
     int32_t *expert;                /* (rows, K) */
     float *gate;                    /* (rows, K) */
+    float *share;                   /* (rows) sigmoid of output E; NULL: there are E outputs */
     uint8_t *bad;                   /* (rows) */
     unsigned *ticket;               /* (rows), 0 between kernels; few rows only */
     gm_cuda_record record;          /* of this layer */
     size_t x_stride, stride, logits_stride;
-    int n_rows, width, n_experts, n_chosen, moe, n_moe;
+    int n_rows, width, n_experts, n_outputs, n_chosen, moe, n_moe;
     float epsilon;
     gm_router_desc desc;
 } gm_cuda_route;
@@ -193,6 +194,7 @@ typedef struct gm_cuda_experts {
     float *out;                               /* = x: the residual */
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) */
+    const float *share;                       /* (rows) factors of `always`; NULL: 1 */
     const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
     size_t gate_up_bytes, down_bytes;         /* from one expert to the next */
     const void *always_gate_up, *always_down; /* NULL: none */
@@ -200,7 +202,7 @@ typedef struct gm_cuda_experts {
     void *always; /* (rows, a_stride) */
     size_t x_stride, d_stride, f_stride, a_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
-    float scale, epsilon;
+    float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */
 } gm_cuda_experts;
 /* Norm, logits and choice; beside them gate and up of the MLP that all rows take, if there is
@@ -232,15 +234,15 @@ typedef struct gm_cuda_swiglu {
 } gm_cuda_swiglu;
 cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p);
 
-/* x[r] += (sum over k of gate[k] scale y[slot[k]]) + always[r] */
+/* x[r] += residual_scale ((sum over k of gate[k] scale y[slot[k]]) + share[r] always[r]) */
 typedef struct gm_cuda_combine {
     float *x;
     const float *y, *always; /* (places, y_stride), (rows, always_stride); or NULL */
     const int32_t *expert, *slot;
-    const float *gate;
+    const float *gate, *share; /* share NULL: 1 */
     size_t x_stride, y_stride, always_stride;
     int n_rows, width, n_chosen;
-    float scale;
+    float scale, residual_scale;
 } gm_cuda_combine;
 cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p);
 
@@ -255,6 +257,7 @@ typedef struct gm_cuda_embed {
     const uint32_t *block; /* (sequences, blocks_per_sequence) */
     size_t stride, x_stride, blocks_per_sequence;
     int n_rows, width;
+    float scale;
     gm_dtype dtype;
 } gm_cuda_embed;
 cudaError_t gm_cuda_embed_rows(const gm_cuda_how *how, const gm_cuda_embed *p);

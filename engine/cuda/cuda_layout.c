@@ -89,6 +89,17 @@ static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_lay
     place(l, GM_ROLE_O, layer, dtype, &w->o);
 }
 
+/* The output for the shared experts lies behind those of the experts. */
+static void place_router(gm_cuda_layout *l, int layer, gm_layer *w)
+{
+    size_t rows = 0, cols = 0, one;
+    const bool share = has(l, GM_ROLE_SHARE, layer, &one, &cols);
+    (void)has(l, GM_ROLE_ROUTER, layer, &rows, &cols);
+    w->router = lay(l, GM_F32, 1, rows + share, cols);
+    add(l, GM_ROLE_ROUTER, layer, 0, &w->router, 0);
+    if (share) add(l, GM_ROLE_SHARE, layer, 0, &w->router, rows);
+}
+
 static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     static const gm_role dense[] = {GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN};
@@ -97,7 +108,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *
     w->moe = l->arch->moe_of_layer[layer];
     place_attention(l, layer, dtype, w);
     place(l, GM_ROLE_MLP_NORM, layer, GM_F32, &w->mlp_norm);
-    place(l, GM_ROLE_ROUTER, layer, GM_F32, &w->router);
+    if (w->moe >= 0) place_router(l, layer, w);
     place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
     place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);

@@ -77,7 +77,8 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
                                        .c = gm_cuda_at(s, GM_CUDA_QKV),
                                        .m = step->n_rows,
                                        .lda = s->plan.width,
-                                       .ldc = s->plan.qkv});
+                                       .ldc = s->plan.qkv,
+                                       .factor = 1.0f});
     if (w->qkv_bias.address)
         gm_cuda_note(s,
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
@@ -111,6 +112,7 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                                        .m = step->n_rows,
                                        .lda = s->plan.heads,
                                        .ldc = s->plan.width,
+                                       .factor = s->arch->residual_scale,
                                        .add = true});
 }
 
@@ -158,6 +160,7 @@ void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w)
                                 .lda = s->plan.width,
                                 .ldb = w->router.stride,
                                 .ldc = s->plan.experts,
+                                .factor = 1.0f,
                                 .wide = true});
     const gm_cuda_route p = gm_cuda_route_of(step, w);
     gm_cuda_note(s, gm_cuda_route_many(&s->how, &p), "routing");
@@ -215,7 +218,8 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
                                            .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
                                            .m = n_rows,
                                            .lda = m->always_lda,
-                                           .ldc = s->plan.always_wide});
+                                           .ldc = s->plan.always_wide,
+                                           .factor = 1.0f});
         lane = (lane + 1) % GM_CUDA_LANES;
     }
     for (size_t e = 0; m->expert->address && e < m->expert->count; e++) {
@@ -229,7 +233,8 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
                               .c = (float *)gm_cuda_at(s, GM_CUDA_WIDE) + first * s->plan.wide,
                               .m = n,
                               .lda = m->lda,
-                              .ldc = s->plan.wide});
+                              .ldc = s->plan.wide,
+                              .factor = 1.0f});
         lane = (lane + 1) % GM_CUDA_LANES;
     }
     join_lanes(s);
@@ -303,13 +308,15 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
                                .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
                                .slot = gm_cuda_at(s, GM_CUDA_SLOT),
                                .gate = gm_cuda_at(s, GM_CUDA_GATE),
+                               .share = gm_cuda_share_of(s, w),
                                .x_stride = s->plan.width,
                                .y_stride = s->plan.wide,
                                .always_stride = s->plan.always_wide,
                                .n_rows = (int)step->n_rows,
                                .width = s->arch->width,
                                .n_chosen = s->arch->n_chosen,
-                               .scale = s->arch->router.scale};
+                               .scale = s->arch->router.scale,
+                               .residual_scale = s->arch->residual_scale};
     gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");
 }
 
@@ -340,6 +347,7 @@ void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n)
                                 .lda = s->plan.width,
                                 .ldb = w->stride,
                                 .ldc = s->plan.vocab,
+                                .factor = s->arch->logits_scale,
                                 .wide = s->wide});
 }
 

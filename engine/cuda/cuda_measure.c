@@ -116,7 +116,8 @@ static gm_status products(meter *m, const void *what, gm_error *err)
                                    .k = s->k,
                                    .lda = s->k,
                                    .ldb = s->k,
-                                   .ldc = s->n};
+                                   .ldc = s->n,
+                                   .factor = 1.0f};
         GM_TRY(gm_cuda_multiply(&m->blas, lane, m->lane[lane], &p, err));
     }
     for (int i = 0; i < GM_CUDA_LANES; i++) {

@@ -32,6 +32,7 @@ static void embed(gm_worker *me, const gm_step *step)
                              .blocks_per_sequence = s->kv->blocks_per_sequence,
                              .n_rows = (int)step->n_rows,
                              .width = step->arch->width,
+                             .scale = step->arch->embed_scale,
                              .dtype = table->dtype};
     gm_cuda_note(s, gm_cuda_embed_rows(&s->how, &p), "the embedding");
 }
@@ -97,6 +98,7 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
                                .width = step->arch->width,
                                .n_out = (int)w->qkv.rows,
                                .epsilon = step->arch->norm_epsilon,
+                               .factor = 1.0f,
                                .dtype = w->qkv.dtype};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "query, key and value");
 }
@@ -130,6 +132,7 @@ static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_
                                .n_rows = (int)step->n_rows,
                                .width = (int)w->o.cols,
                                .n_out = (int)w->o.rows,
+                               .factor = step->arch->residual_scale,
                                .dtype = w->o.dtype,
                                .add = true};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "the output of attention");
@@ -153,6 +156,11 @@ static gm_cuda_record record_of(const gm_cuda_session *s, size_t moe, size_t n_r
     return r;
 }
 
+float *gm_cuda_share_of(const gm_cuda_session *s, const gm_layer *w)
+{
+    return s->arch->gated_shared && w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_SHARE) : NULL;
+}
+
 gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
 {
     const gm_cuda_session *s = step->own;
@@ -168,6 +176,7 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .logits = gm_cuda_at(s, GM_CUDA_ROUTER),
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
+        .share = gm_cuda_share_of(s, w),
         .bad = (uint8_t *)s->result + s->at.bad,
         .ticket = (unsigned *)gm_cuda_at(s, GM_CUDA_TICKET) + GM_CUDA_FEW * (size_t)arch->n_heads,
         .record = record_of(s, (size_t)w->moe, step->n_rows),
@@ -177,6 +186,7 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .n_rows = (int)step->n_rows,
         .width = arch->width,
         .n_experts = arch->n_experts,
+        .n_outputs = (int)w->router.rows,
         .n_chosen = arch->n_chosen,
         .moe = w->moe,
         .n_moe = arch->n_moe,
@@ -197,6 +207,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .out = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
+        .share = gm_cuda_share_of(s, w),
         .gate_up = w->expert.gate_up.address,
         .down = w->expert.down.address,
         .gate_up_bytes = w->expert.gate_up.item_bytes,
@@ -215,6 +226,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .expert_width = arch->expert_width,
         .always_width = (int)w->always.width,
         .scale = arch->router.scale,
+        .residual_scale = arch->residual_scale,
         .epsilon = arch->norm_epsilon,
         .dtype = gm_weights_dtype(step->weights->numerics),
     };
@@ -317,6 +329,7 @@ static void head_few(const gm_step *step, const gm_cuda_finish *finish)
                          .width = step->arch->width,
                          .n_out = (int)w->head.rows,
                          .epsilon = step->arch->norm_epsilon,
+                         .factor = step->arch->logits_scale,
                          .dtype = w->head.dtype};
     for (int first = 0; first < finish->n; first += s->plan.few) {
         p.head = finish->head + first;

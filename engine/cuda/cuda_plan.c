@@ -30,7 +30,7 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->qkv = gm_round_up(q + 2 * kv, GM_K_BLOCK);
     p->heads = gm_round_up(q, GM_K_BLOCK);
     p->head = gm_round_up(head, 8);
-    p->experts = gm_round_up((size_t)arch->n_experts, GM_K_BLOCK);
+    p->experts = gm_round_up((size_t)arch->n_experts + arch->gated_shared, GM_K_BLOCK);
     p->expert_width = gm_round_up(f, GM_K_BLOCK);
     p->always_width = gm_round_up(always, GM_K_BLOCK);
     p->wide = gm_round_up(larger(2 * f, d), GM_K_BLOCK);
@@ -77,6 +77,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_ROUTER] = t * p.experts * f32,
         [GM_CUDA_EXPERT] = t * k * i32,
         [GM_CUDA_GATE] = t * k * f32,
+        [GM_CUDA_SHARE] = arch->gated_shared ? t * f32 : 0,
         [GM_CUDA_SLOT] = t * k * i32,
         [GM_CUDA_SLOT_ROW] = t * k * i32,
         [GM_CUDA_COUNT] = e * i32,

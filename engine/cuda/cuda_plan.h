@@ -15,9 +15,10 @@
     X(HEADS_ROUNDED)  /* the same for a product */                   \
     X(NORM)           /* (T,D) for products */                       \
     X(NORM_EXACT)     /* (T,D) for the router */                     \
-    X(ROUTER)         /* (T,E) logits */                             \
+    X(ROUTER)         /* (T, outputs) logits */                      \
     X(EXPERT)         /* (T,K) ids */                                \
     X(GATE)           /* (T,K) */                                    \
+    X(SHARE)          /* (T) of the shared experts */                \
     X(SLOT)           /* (T,K) places by expert */                   \
     X(SLOT_ROW)       /* (T K) rows of places */                     \
     X(COUNT)          /* (E) */                                      \

@@ -37,7 +37,7 @@ __device__ __forceinline__ void keep_pair(const gm_cuda_project &p, int n,
         float y = (lane == 0 ? first : second) * scale;
         float *to = p.out + r * p.out_stride + n + lane;
         if (p.bias) y += p.bias[n + lane];
-        *to = p.add ? *to + y : y;
+        *to = p.add ? fmaf(p.factor, y, *to) : p.factor * y;
     }
 }
 

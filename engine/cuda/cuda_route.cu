@@ -1,4 +1,4 @@
-/* cuda_route.cu - the router: logits by a block an expert and row, the choice by the block that
+/* cuda_route.cu - the router: logits by a block an output and row, the choice by the block that
  * arrives last, the record, beside it the units that all rows take; and the places of the choices
  * by expert. */
 #include "engine/cuda/cuda_choose.cuh"
@@ -51,12 +51,12 @@ __device__ __forceinline__ float add_logit(const float4 (&x)[QUADS], const float
     return sum;
 }
 
-/* The logit of the block's expert; thread 0 has it. One walk over the row finds both the norm's
+/* The logit of the block's output; thread 0 has it. One walk over the row finds both the norm's
  * factor and the product. */
-__device__ __forceinline__ float find_logit(const gm_cuda_route &p, int expert, const float *x)
+__device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, const float *x)
 {
     __shared__ float squares_of[WARPS], dot_of[WARPS];
-    const float *row = p.matrix + expert * p.stride;
+    const float *row = p.matrix + output * p.stride;
     float squares = 0.0f, dot = 0.0f;
     float4 weight[QUADS], norm[QUADS], own[QUADS];
     bring(weight, row, 0, p.width); /* known before */
@@ -82,27 +82,35 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int expert, 
     squares = squares_of[0], dot = dot_of[0];
     for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
     const float logit = dot * (1.0f / sqrtf(squares / (float)p.width + p.epsilon));
-    return p.bias ? logit + p.bias[expert] : logit;
+    return p.bias && output < p.n_experts ? logit + p.bias[output] : logit;
 }
 
-/* A block an expert and row; the last one of a row chooses. The blocks behind them make the units
+/* What of the shared experts a row takes, from the logit behind those of the experts. */
+__device__ __forceinline__ float share_of(float logit)
+{
+    return 1.0f / (1.0f + expf(-logit));
+}
+
+/* A block an output and row; the last one of a row chooses. The blocks behind them make the units
  * that no choice decides on, which takes the time that choosing takes.
- * Launch: (E rows + blocks for units), THREADS; shared: the choice and (E) logits, or the rows. */
+ * Launch: (outputs times rows + blocks for units), THREADS; shared: the choice and (E) logits, or
+ * the rows. */
 template <typename W, int R>
 __global__ static void __launch_bounds__(THREADS, UNIT_BLOCKS)
     route_few_kernel(gm_cuda_route p, gm_cuda_experts always)
 {
     __shared__ bool last;
-    const int routers = p.n_experts * p.n_rows, block = (int)blockIdx.x;
+    const int routers = p.n_outputs * p.n_rows, block = (int)blockIdx.x;
     if (block >= routers) {
         make_units<W, R, true>(always, block - routers, (int)gridDim.x - routers);
         return;
     }
-    const int r = block / p.n_experts, expert = block % p.n_experts;
+    const int r = block / p.n_outputs, output = block % p.n_outputs;
     float *logits = p.logits + r * p.logits_stride;
-    const float logit = find_logit(p, expert, p.x + r * p.x_stride);
-    if (threadIdx.x == 0) logits[expert] = logit;
-    if (!arrives_last(p.ticket + r, (unsigned)p.n_experts, &last)) return;
+    const float logit = find_logit(p, output, p.x + r * p.x_stride);
+    if (threadIdx.x == 0) logits[output] = logit;
+    if (threadIdx.x == 0 && output == p.n_experts) p.share[r] = share_of(logit);
+    if (!arrives_last(p.ticket + r, (unsigned)p.n_outputs, &last)) return;
     char *shared = (char *)(void *)dynamic_shared();
     float *row = (float *)(void *)(shared + choice_bytes(p.n_experts, p.n_chosen));
 #pragma unroll 1
@@ -122,7 +130,7 @@ template <typename W, int R>
 static cudaError_t route_few(const gm_cuda_how *how, const gm_cuda_route *p,
                              const gm_cuda_experts *always)
 {
-    const unsigned routers = (unsigned)(p->n_experts * p->n_rows);
+    const unsigned routers = (unsigned)(p->n_outputs * p->n_rows);
     const unsigned most = (unsigned)how->multiprocessors * UNIT_BLOCKS;
     unsigned room = MIN_BLOCKS; /* all run at once, where that is not too few */
     if (most > routers + room) room = most - routers;
@@ -165,6 +173,7 @@ __global__ static void __launch_bounds__(THREADS) route_many_kernel(gm_cuda_rout
     const float *logits = p.logits + r * p.logits_stride;
     for (int e = threadIdx.x; e < p.n_experts; e += THREADS)
         row[e] = p.bias ? logits[e] + p.bias[e] : logits[e];
+    if (p.share && threadIdx.x == 0) p.share[r] = share_of(logits[p.n_experts]);
     __syncthreads();
     choose_and_keep(p, shared, r, row);
 }

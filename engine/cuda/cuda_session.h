@@ -111,5 +111,7 @@ void gm_cuda_deliver_logits(const gm_step *step, size_t block);
 gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const gm_layer *w);
 gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w);
 gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w);
+/* (rows) what of the shared experts counts in a layer; NULL: all of it */
+float *gm_cuda_share_of(const gm_cuda_session *s, const gm_layer *w);
 
 #endif

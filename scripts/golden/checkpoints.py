@@ -1,4 +1,4 @@
-"""checkpoints - six tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - eight tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from . import common
-from .deepseek_reference import MIXTRAL_NAMES, Shape
+from .deepseek_reference import OTHER_NAMES, Shape
 
+ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -106,6 +107,18 @@ def qwen3_config(**changes):
     return config | changes
 
 
+def qwen2_config(**changes):
+    """config.json in the form of Qwen/Qwen1.5-MoE-A2.7B, with one layer dense: a gate of its own for the shared expert."""
+    config = qwen3_config(
+        architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe", intermediate_size=56, max_window_layers=2,
+        mlp_only_layers=[1], moe_intermediate_size=20, norm_topk_prob=False, num_attention_heads=4, num_experts=16,
+        num_experts_per_tok=4, num_hidden_layers=3, qkv_bias=True, shared_expert_intermediate_size=36, sliding_window=32,
+    )
+    for key in ("attention_bias", "head_dim", "rope_scaling"):
+        del config[key]
+    return config | changes
+
+
 def mixtral_config(**changes):
     """config.json in the form of mistralai/Mixtral-8x7B-v0.1; rope_theta is left to its default, 1e6."""
     config = olmoe_config(
@@ -115,6 +128,17 @@ def mixtral_config(**changes):
     )
     for key in ("clip_qkv", "norm_topk_prob", "num_experts", "rope_theta", "rope_scaling"):
         del config[key]
+    return config | changes
+
+
+def granite_config(**changes):
+    """config.json in the form of ibm-granite/granite-3.0-1b-a400m-base; rope_theta is left to its default, 1e4."""
+    config = mixtral_config(
+        architectures=["GraniteMoeForCausalLM"], model_type="granitemoe", attention_multiplier=0.25, embedding_multiplier=1.5,
+        logits_scaling=1.25, num_experts_per_tok=3, residual_multiplier=0.6, rms_norm_eps=1e-3, rope_scaling=None,
+        tie_word_embeddings=True,
+    )
+    del config["sliding_window"]
     return config | changes
 
 
@@ -141,6 +165,8 @@ MODELS = {
     ),
     "qwen3-tiny": (qwen3_config(), 1, 1),
     "mixtral-tiny": (mixtral_config(), 2, 1),
+    "qwen2-tiny": (qwen2_config(), 1, 1),
+    "granite-tiny": (granite_config(), 2, 1),
 }
 
 
@@ -160,6 +186,8 @@ def tensor_shapes(config):
         shapes[p + "input_layernorm.weight"] = (s.width,)
         for name, rows in (("q", q), ("k", kv), ("v", kv)):
             shapes[f"{p}self_attn.{name}_proj.weight"] = (rows, s.width)
+            if s.qkv_bias:
+                shapes[f"{p}self_attn.{name}_proj.bias"] = (rows,)
         shapes[p + "self_attn.o_proj.weight"] = (s.width, q)
         if s.qk_norm:
             full = s.qk_norm == "full"
@@ -174,18 +202,36 @@ def tensor_shapes(config):
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)
         if s.shared:
-            mlp(p + "mlp.shared_experts.", s.shared * expert_width)
+            mlp(p + "mlp.shared_experts.", config.get("shared_expert_intermediate_size", s.shared * expert_width))
+        if s.gated_shared:
+            shapes[p + "mlp.shared_expert_gate.weight"] = (1, s.width)
     shapes["model.norm.weight"] = (s.width,)
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
-    return {mixtral_name(n): s for n, s in shapes.items()} if config["model_type"] == "mixtral" else shapes
+    if config["model_type"] == "granitemoe":
+        shapes = stacked(shapes, s.experts)
+    return {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
 
 
-def mixtral_name(name):
-    """A tensor's name as Mixtral has it."""
-    for theirs, ours in MIXTRAL_NAMES.items():
+def name_of(family, name):
+    """A tensor's name as the family has it."""
+    for theirs, ours in OTHER_NAMES.get(family, {}).items():
         name = name.replace(ours, theirs)
     return name
+
+
+def stacked(shapes, experts):
+    """Granite's: one tensor for gate above up of all experts, one for down."""
+    result = {}
+    for name, shape in shapes.items():
+        prefix, is_expert, part = name.partition(".mlp.experts.")
+        if not is_expert:
+            result[name] = shape
+        elif part.endswith("gate_proj.weight"):
+            result[prefix + ".mlp.input_linear.weight"] = (experts, 2 * shape[0], shape[1])
+        elif part.endswith("down_proj.weight"):
+            result[prefix + ".mlp.output_linear.weight"] = (experts, *shape)
+    return result
 
 
 def make_weights(config, seed):
@@ -199,9 +245,11 @@ def make_weights(config, seed):
             values = 1.0 + 0.2 * values
         elif name == "model.embed_tokens.weight":
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
+        elif name.endswith(".bias"):
+            values *= 0.3
         else:
-            gain = 1.8 if name.endswith(".gate.weight") else 2.0 if name == "lm_head.weight" else 1.1
-            values *= gain / shape[1] ** 0.5
+            gain = 1.8 if name.endswith(ROUTERS) else 2.0 if name == "lm_head.weight" else 1.1
+            values *= gain / shape[-1] ** 0.5
         weights[name] = torch.from_numpy(values).to(torch.float32).to(dtype)
     return weights
 

@@ -2,8 +2,9 @@
 
 The DeepSeek path follows the facts of the family: pre-norm blocks, grouped-query attention with half-split RoPE and fp32
 angles, softmax router over all experts, top-k with ties to the lower id, optional renormalisation, shared experts with
-weight 1. With `qk_norm` "full" it is OLMoE, with "head" Qwen3-MoE, with other tensor names Mixtral; in those forms it is
-compared with transformers (see engine.py), which vouches for everything the families share. One sequence at a time, no
+weight 1. With `qk_norm` "full" it is OLMoE, with "head" Qwen3-MoE, with biases and a gate for the shared expert Qwen2-MoE,
+with other tensor names Mixtral, and with four scales more Granite; in those forms it is compared with transformers (see
+engine.py), which vouches for everything the families share. One sequence at a time, no
 cache, whole matrices in the dtype asked for.
 """
 
@@ -15,7 +16,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")  # what families call their number
-MIXTRAL_NAMES = {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."}
+OTHER_NAMES = {  # a family's names, and what they are called here
+    "mixtral": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
+    "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
+    "qwen2_moe": {".shared_expert.": ".shared_experts."},
+}
 MODES = ("bias", "select", "gate", "bias_mass")
 
 
@@ -39,33 +44,48 @@ class Shape:
     tied: bool
     qk_norm: str | None  # over the "full" projection or over each "head"
     clip: float | None
+    qkv_bias: bool
+    gated_shared: bool
+    dense: tuple  # layers without experts, beside the rule
+    embed_scale: float
+    attention_scale: float
+    residual_scale: float
+    logits_divisor: float
 
     @staticmethod
     def from_config(c):
         family = c["model_type"]
-        deepseek = family == "deepseek"
+        deepseek, qwen2 = family == "deepseek", family == "qwen2_moe"
         heads = c["num_attention_heads"]
+        head_dim = c.get("head_dim") or c["hidden_size"] // heads
         return Shape(
             layers=c["num_hidden_layers"],
             width=c["hidden_size"],
             heads=heads,
             kv_heads=c.get("num_key_value_heads") or heads,
-            head_dim=c.get("head_dim") or c["hidden_size"] // heads,
+            head_dim=head_dim,
             experts=next(c[k] for k in EXPERTS if k in c),
             chosen=c["num_experts_per_tok"],
-            shared=(c.get("n_shared_experts") or 0) if deepseek else 0,
+            shared=(c.get("n_shared_experts") or 0) if deepseek else int(qwen2),
             first_moe=c.get("first_k_dense_replace", 0) if deepseek else 0,
             moe_every=c.get("moe_layer_freq", 1) if deepseek else 1,
-            renorm=c.get("norm_topk_prob", family == "mixtral"),
+            renorm=c.get("norm_topk_prob", family in ("mixtral", "granitemoe")),
             eps=c.get("rms_norm_eps", 1e-5 if family in ("olmoe", "mixtral") else 1e-6),
             theta=c.get("rope_theta", 1e6 if family == "mixtral" else 1e4),
             tied=c.get("tie_word_embeddings", False),
             qk_norm={"olmoe": "full", "qwen3_moe": "head"}.get(family),
             clip=c.get("clip_qkv"),
+            qkv_bias=qwen2,
+            gated_shared=qwen2,
+            dense=tuple(c.get("mlp_only_layers") or ()),
+            embed_scale=c.get("embedding_multiplier", 1.0),
+            attention_scale=c.get("attention_multiplier", head_dim**-0.5),
+            residual_scale=c.get("residual_multiplier", 1.0),
+            logits_divisor=c.get("logits_scaling", 1.0),
         )
 
     def is_moe(self, layer):
-        return layer >= self.first_moe and layer % self.moe_every == 0
+        return layer >= self.first_moe and layer % self.moe_every == 0 and layer not in self.dense
 
 
 def load_weights(folder):
@@ -80,11 +100,20 @@ def load_weights(folder):
     return weights
 
 
-def plain_name(name):
-    """Mixtral's tensor names as the others have them."""
-    for theirs, ours in MIXTRAL_NAMES.items():
-        name = name.replace(theirs, ours)
-    return name
+def plain_weights(family, weights):
+    """A family's tensors under the names of DeepSeek's, those of stacked experts one by one."""
+    plain = {}
+    for name, tensor in weights.items():
+        for theirs, ours in OTHER_NAMES.get(family, {}).items():
+            name = name.replace(theirs, ours)
+        prefix = name.rpartition("mlp.")[0] + "mlp.experts."
+        for e, matrix in enumerate(tensor if tensor.dim() == 3 else ()):
+            parts = {"gate": matrix[: len(matrix) // 2], "up": matrix[len(matrix) // 2 :]}
+            for part, rows in (parts if "input_linear" in name else {"down": matrix}).items():
+                plain[f"{prefix}{e}.{part}_proj.weight"] = rows
+        if tensor.dim() < 3:
+            plain[name] = tensor
+    return plain
 
 
 def top_k(scores, k):
@@ -122,7 +151,7 @@ class Reference:
     def __init__(self, config, weights, dtype=torch.float32):
         self.shape = Shape.from_config(config)
         self.dtype = dtype
-        self.w = {plain_name(name): tensor.to(dtype) for name, tensor in weights.items()}
+        self.w = {name: tensor.to(dtype) for name, tensor in plain_weights(config["model_type"], weights).items()}
         self.moe_layers = [l for l in range(self.shape.layers) if self.shape.is_moe(l)]
 
     def norm(self, x, name):
@@ -141,9 +170,7 @@ class Reference:
 
     def attention(self, x, prefix):
         s, t = self.shape, x.shape[0]
-        q = x @ self.w[prefix + "q_proj.weight"].T
-        k = x @ self.w[prefix + "k_proj.weight"].T
-        v = x @ self.w[prefix + "v_proj.weight"].T
+        q, k, v = (F.linear(x, self.w[f"{prefix}{name}_proj.weight"], self.w.get(f"{prefix}{name}_proj.bias")) for name in "qkv")
         if s.qk_norm:
             rows = (t, -1) if s.qk_norm == "full" else (t, -1, s.head_dim)
             q = self.norm(q.view(rows), prefix + "q_norm.weight").view(t, -1)
@@ -155,7 +182,7 @@ class Reference:
         v = v.view(t, s.kv_heads, s.head_dim).transpose(0, 1)
         k = k.repeat_interleave(s.heads // s.kv_heads, dim=0)
         v = v.repeat_interleave(s.heads // s.kv_heads, dim=0)
-        scores = (q @ k.transpose(1, 2)) * s.head_dim**-0.5
+        scores = (q @ k.transpose(1, 2)) * s.attention_scale
         future = torch.ones(t, t, dtype=torch.bool).triu(1)
         p = torch.softmax(scores.masked_fill(future, -torch.inf), dim=-1)
         mixed = (p @ v).transpose(0, 1).reshape(t, s.heads * s.head_dim)
@@ -175,16 +202,18 @@ class Reference:
             if len(rows):
                 y[rows] += gates[rows, rank, None] * self.mlp(x[rows], f"{prefix}experts.{e}.")
         if s.shared:
-            y = y + self.mlp(x, prefix + "shared_experts.")
+            shared = self.mlp(x, prefix + "shared_experts.")
+            y = y + (torch.sigmoid(x @ self.w[prefix + "shared_expert_gate.weight"].T) * shared if s.gated_shared else shared)
         return y, {"router_logits": z, "expert_id": ids, "gate": gates, "topk_mass": mass, "margin": margin}
 
     def forward(self, ids, bias=None, mode=None):
         """ids: list of T token ids; bias: [L, E] or None -> logits [T, V], and per MoE layer [L, T, ...]."""
-        x = self.w["model.embed_tokens.weight"][torch.tensor(ids)]
+        scale = self.shape.residual_scale
+        x = self.w["model.embed_tokens.weight"][torch.tensor(ids)] * self.shape.embed_scale
         records = []
         for layer in range(self.shape.layers):
             prefix = f"model.layers.{layer}."
-            x = x + self.attention(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.")
+            x = x + scale * self.attention(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.")
             h = self.norm(x, prefix + "post_attention_layernorm.weight")
             if self.shape.is_moe(layer):
                 edit = None if bias is None else bias[len(records)]
@@ -192,9 +221,9 @@ class Reference:
                 records.append(record)
             else:
                 y = self.mlp(h, prefix + "mlp.")
-            x = x + y
+            x = x + scale * y
         x = self.norm(x, "model.norm.weight")
         head = self.w["model.embed_tokens.weight" if self.shape.tied else "lm_head.weight"]
         result = {name: torch.stack([r[name] for r in records]) for name in records[0]}
-        result["logits"] = x @ head.T
+        result["logits"] = x @ head.T / self.shape.logits_divisor
         return result

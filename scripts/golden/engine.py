@@ -1,6 +1,6 @@
 """engine - goldens of the forward pass, the router, steering and greedy generation for the tiny checkpoints.
 
-Those of OLMoE, Qwen3-MoE and Mixtral come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
+Those of OLMoE, Qwen2-MoE, Qwen3-MoE, Mixtral and Granite come from transformers; DeepSeek v1's (not in transformers in its GigaChat form) from
 deepseek_reference, whose shared parts are held against transformers here through the others. Everything runs on one
 thread in fp32, and once more in fp64 to say how far fp32 itself is from the exact result.
 """
@@ -38,7 +38,13 @@ FLIPS = (
     ("num_experts", "minus 1", "refuse"),
     ("num_local_experts", "minus 1", "refuse"),
     ("decoder_sparse_step", 2, "refuse"),
-    ("mlp_only_layers", [1], "refuse"),
+    ("mlp_only_layers", [2], "refuse"),
+    ("shared_expert_intermediate_size", "half", "refuse"),
+    ("qkv_bias", False, "refuse"),
+    ("embedding_multiplier", 1.0, "differs"),
+    ("attention_multiplier", 1.0, "differs"),
+    ("residual_multiplier", 1.0, "differs"),
+    ("logits_scaling", 1.0, "differs"),
     ("sliding_window", 16, "refuse"),
     ("use_sliding_window", True, "refuse"),
     ("moe_intermediate_size", "half", "refuse"),
@@ -51,7 +57,7 @@ FLIPS = (
     ("attention_bias", True, "refuse"),
     ("rope_scaling", {"type": "linear", "factor": 2.0}, "either"),
 )
-IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window")}  # fields that stand there and mean nothing
+IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sliding_window",)}  # they mean nothing
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
@@ -106,11 +112,13 @@ def transformers_forward(folder, sequences):
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    mlps = [getattr(layer, "block_sparse_moe", None) or layer.mlp for layer in model.model.layers]  # Granite's, the others'
+    routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
     for ids in sequences:
         router = []
-        hooks = [layer.mlp.gate.register_forward_hook(
+        hooks = [module.register_forward_hook(
             lambda module, args, out: router.append(args[0].reshape(-1, args[0].shape[-1]) @ module.weight.T))
-            for layer in model.model.layers]
+            for module in routers if module is not None]
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0]
         for hook in hooks:

@@ -3,7 +3,7 @@
 
     live_plan.py BUILD     BUILD: a build folder with gm-steer and tests/golden/engine_logits
 
-Four tiny checkpoints (OLMoE with and without renormalised gates, Qwen3-MoE, Mixtral) in f32, each under plans made from random
+Six tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite) in f32, each under plans made from random
 biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and
 turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-MODELS = ("olmoe-tiny", "olmoe-clip", "qwen3-tiny", "mixtral-tiny")
+MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny")
 LOGIT = 1e-4
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
 DOCUMENTS, TOKENS, NEW = 12, 40, 16
@@ -39,10 +39,11 @@ def load(path):
 def make_plans(gm_steer, folder, config, work):
     """(name, plan file, biases in its window): two from random arrays, one from the first with experts taken out."""
     n_layers = config["num_hidden_layers"]
+    n_moe = n_layers - len(config.get("mlp_only_layers") or ())
     n_experts = config["num_experts" if "num_experts" in config else "num_local_experts"]
     rng = np.random.default_rng(1)
     for name, layers in (("all layers", f"0-{n_layers - 1}"), ("two layers", "1-2"), ("experts taken out", "0-1")):
-        bias = rng.normal(scale=1.5, size=(n_layers, n_experts)).astype("<f4")
+        bias = rng.normal(scale=1.5, size=(n_moe, n_experts)).astype("<f4")
         if name == "experts taken out":
             bias[:, ::3] = -np.inf
         np.save(work / "bias.npy", bias)

@@ -9,8 +9,8 @@
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
-static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny",
-                                     "olmoe-clip",    "qwen3-tiny",    "mixtral-tiny"};
+static const char *const models[] = {"deepseek-tiny", "qwen2-tiny", "olmoe-tiny",
+                                     "olmoe-clip",    "qwen3-tiny", "granite-tiny"};
 enum { N_MODELS = 6 };
 
 /* Documents of random tokens: a few, one of them longer than three blocks of KV; and

@@ -61,12 +61,66 @@ static void reads_the_goldens(void)
     gm_arch_clear(&a);
 }
 
-/* Published sizes (Qwen3-30B-A3B: 30.5 and 3.3 billion; Mixtral-8x7B: 46.7 and 12.9). */
-static void counts_qwen3_and_mixtral(void)
+static void reads_other_families(void)
+{
+    gm_arch a;
+    gm_error err = {0};
+    gm_slice t;
+
+    CHECK_OK(gm_arch_read(&a, MODELS "qwen2-tiny", &err), err);
+    CHECK_TEXT(a.family->name, "qwen2-moe");
+    CHECK(a.attention_bias && a.gated_shared && !a.router.renormalise);
+    CHECK_INT(a.shared_width, 36);
+    CHECK_INT(a.n_moe, 2);
+    CHECK_INT(a.layer_of_moe[1], 2);
+    CHECK_INT(a.moe_of_layer[1], -1); /* mlp_only_layers */
+    CHECK(gm_arch_tensor(&a, GM_ROLE_SHARE, 2, 0, &t) &&
+          !gm_arch_tensor(&a, GM_ROLE_SHARE, 1, 0, &t));
+    CHECK_TEXT(t.name, "model.layers.2.mlp.shared_expert_gate.weight");
+    gm_arch_clear(&a);
+
+    CHECK_OK(gm_arch_read(&a, MODELS "granite-tiny", &err), err);
+    CHECK_TEXT(a.family->name, "granite-moe");
+    CHECK_INT(a.router.scoring, GM_SCORE_TOPK_SOFTMAX);
+    CHECK_NEAR(a.embed_scale, 1.5, 0);
+    CHECK_NEAR(a.attention_scale, 0.25, 0);
+    CHECK_NEAR(a.residual_scale, 0.6f, 0);
+    CHECK_NEAR(a.logits_scale, 0.8f, 0);
+    /* gate above up in one matrix for each of six experts */
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_UP, 1, 4, &t));
+    CHECK_TEXT(t.name, "model.layers.1.block_sparse_moe.input_linear.weight");
+    CHECK(t.stack == 6 && t.stack_rows == 80 && t.item == 4 && t.first == 40 && t.rows == 40);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_GATE, 1, 4, &t) && t.first == 0);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 1, 4, &t));
+    CHECK(t.stack == 6 && t.stack_rows == 48 && t.item == 4 && t.first == 0 && t.cols == 40);
+    gm_arch_clear(&a);
+
+    copy_model("same", MODELS "granite-tiny", "attention_multiplier", NULL);
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    CHECK_NEAR(a.attention_scale, 1, 0); /* absent: the class's default */
+    gm_arch_clear(&a);
+    copy_model("same", MODELS "qwen2-tiny", "layer_types", "[\"full_attention\"]");
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    CHECK_TEXT(a.unknown_keys, "");
+    gm_arch_clear(&a);
+    copy_model("same", MODELS "qwen2-tiny", "decoder_sparse_step", "2");
+    CHECK_FAILS(gm_arch_read(&a, "same", &err), err, GM_EFORMAT, "none of the 3 layers");
+    copy_model("same", MODELS "qwen3-tiny", "decoder_sparse_step", "2");
+    CHECK_OK(gm_arch_read(&a, "same", &err), err);
+    CHECK_INT(a.n_moe, 1);
+    CHECK_INT(a.layer_of_moe[0], 1); /* the second of two */
+    gm_arch_clear(&a);
+}
+
+/* Published sizes (Qwen3-30B-A3B: 30.5 and 3.3 billion; Mixtral-8x7B: 46.7 and 12.9; Qwen1.5-MoE:
+ * 14.3 and 2.7; Granite 3.0: 1.3 and .4). */
+static void counts_other_families(void)
 {
     static const struct {
         const char *config;
-        double all, active;
+        double all, active, theta;
+        gm_qk_norm norm;
+        bool renormalise;
     } row[] = {
         {"{\"architectures\":[\"Qwen3MoeForCausalLM\"],\"decoder_sparse_step\":1,\"head_dim\":128,"
          "\"hidden_size\":2048,\"intermediate_size\":6144,\"max_position_embeddings\":40960,"
@@ -75,15 +129,36 @@ static void counts_qwen3_and_mixtral(void)
          "\"num_experts\":128,\"num_experts_per_tok\":8,\"num_hidden_layers\":48,"
          "\"num_key_value_heads\":4,\"rope_theta\":1000000.0,\"sliding_window\":null,"
          "\"use_sliding_window\":false,\"vocab_size\":151936}",
-         30.532e9, 3.353e9},
+         30.532e9, 3.353e9, 1e6, GM_QK_NORM_HEAD, true},
         {"{\"architectures\":[\"MixtralForCausalLM\"],\"hidden_size\":4096,"
          "\"intermediate_size\":14336,\"max_position_embeddings\":32768,"
          "\"model_type\":\"mixtral\",\"num_attention_heads\":32,\"num_experts_per_tok\":2,"
          "\"num_hidden_layers\":32,\"num_key_value_heads\":8,\"num_local_experts\":8,"
          "\"sliding_window\":null,\"vocab_size\":32000}",
-         46.703e9, 12.880e9},
+         46.703e9, 12.880e9, 1e6, GM_QK_NORM_NONE, true},
+        {"{\"architectures\":[\"Qwen2MoeForCausalLM\"],\"attention_dropout\":0.0,"
+         "\"bos_token_id\":151643,\"decoder_sparse_step\":1,\"eos_token_id\":151643,"
+         "\"hidden_act\":\"silu\",\"hidden_size\":2048,\"initializer_range\":0.02,"
+         "\"intermediate_size\":5632,\"max_position_embeddings\":8192,\"max_window_layers\":21,"
+         "\"model_type\":\"qwen2_moe\",\"moe_intermediate_size\":1408,\"norm_topk_prob\":false,"
+         "\"num_attention_heads\":16,\"num_experts\":60,\"num_experts_per_tok\":4,"
+         "\"num_hidden_layers\":24,\"num_key_value_heads\":16,\"output_router_logits\":false,"
+         "\"rms_norm_eps\":1e-06,\"rope_theta\":1000000.0,\"router_aux_loss_coef\":0.001,"
+         "\"shared_expert_intermediate_size\":5632,\"sliding_window\":32768,"
+         "\"tie_word_embeddings\":false,\"use_sliding_window\":false,\"vocab_size\":151936}",
+         14.316e9, 2.689e9, 1e6, GM_QK_NORM_NONE, false},
+        {"{\"architectures\":[\"GraniteMoeForCausalLM\"],\"attention_bias\":false,"
+         "\"attention_multiplier\":0.015625,\"embedding_multiplier\":12.0,\"hidden_act\":\"silu\","
+         "\"hidden_size\":1024,\"intermediate_size\":512,\"logits_scaling\":6.0,"
+         "\"max_position_embeddings\":4096,\"model_type\":\"granitemoe\",\"num_attention_heads\":"
+         "16,"
+         "\"num_experts_per_tok\":8,\"num_hidden_layers\":24,\"num_key_value_heads\":8,"
+         "\"num_local_experts\":32,\"residual_multiplier\":0.22,\"rms_norm_eps\":1e-06,"
+         "\"rope_scaling\":null,\"rope_theta\":10000,\"tie_word_embeddings\":true,"
+         "\"vocab_size\":49152}",
+         1.335e9, 0.429e9, 1e4, GM_QK_NORM_NONE, true},
     };
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         gm_error err = {0};
         gm_json *config = NULL;
         gm_arch a;
@@ -92,9 +167,9 @@ static void counts_qwen3_and_mixtral(void)
         CHECK_OK(gm_arch_from_json(&a, config, "config", NULL, NULL, &err), err);
         CHECK_NEAR((double)gm_arch_parameters(&a, &active), row[i].all, 0.001e9);
         CHECK_NEAR((double)active, row[i].active, 0.001e9);
-        CHECK_NEAR(a.rope.theta, 1e6, 0); /* Mixtral's: the family's */
-        CHECK(a.router.renormalise && a.router.renorm_epsilon == 0.0f);
-        CHECK_INT(a.qk_norm, i == 0 ? GM_QK_NORM_HEAD : GM_QK_NORM_NONE);
+        CHECK_NEAR(a.rope.theta, row[i].theta, 0); /* Mixtral's: the family's */
+        CHECK(a.router.renormalise == row[i].renormalise && a.router.renorm_epsilon == 0.0f);
+        CHECK_INT(a.qk_norm, row[i].norm);
         CHECK_TEXT(a.unknown_keys, "");
         gm_arch_clear(&a);
         gm_json_free(config);
@@ -231,6 +306,17 @@ static void refuses_impossible_values(void)
     check_refused(MODELS "deepseek-tied", "hidden_size", "50", "multiple of the 4");
     check_refused(MODELS "olmoe-tiny", "num_experts", NULL, "'num_experts'");
     check_refused(MODELS "olmoe-clip", "clip_qkv", "-2", "'clip_qkv'");
+    check_refused(MODELS "qwen2-tiny", "shared_expert_intermediate_size", NULL,
+                  "'shared_expert_int");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[3]", "than layers from 0 to 2");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[\"1\"]", "than layers from 0 to 2");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "1", "'mlp_only_layers' is not a list");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[0,1,2]", "none of the 3 layers");
+    check_refused(MODELS "qwen2-tiny", "layer_types", "[\"sliding_attention\"]",
+                  "holds 'sliding_attention', and only 'full_attention' is computed");
+    check_refused(MODELS "qwen2-tiny", "layer_types", "7", "'layer_types' is not a list");
+    check_refused(MODELS "granite-tiny", "logits_scaling", "0", "'logits_scaling'");
+    check_refused(MODELS "granite-tiny", "attention_multiplier", "-1", "'attention_multiplier'");
 }
 
 static void refuses_other_architectures(void)
@@ -282,7 +368,7 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(read_attempt, folder);
 }
 
-TESTS(TEST(reads_the_goldens), TEST(counts_qwen3_and_mixtral), TEST(counts_gigachat),
-      TEST(refuses_values_that_change_the_mathematics), TEST(refuses_impossible_values),
-      TEST(refuses_other_architectures), TEST(reads_what_is_equivalent),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(reads_the_goldens), TEST(reads_other_families), TEST(counts_other_families),
+      TEST(counts_gigachat), TEST(refuses_values_that_change_the_mathematics),
+      TEST(refuses_impossible_values), TEST(refuses_other_architectures),
+      TEST(reads_what_is_equivalent), TEST(survives_every_allocation_failure))
