@@ -58,7 +58,7 @@ typedef struct gm_map_figure {
     const char *const *legend;
     const gm_map_label *label;
     size_t n_labels;
-    int width, height; /* pixels; 0: 1600 x 1200 */
+    int width, height; /* pixels; 0: 1600, and as the map is shaped, 1200 at most */
 } gm_map_figure;
 
 gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)

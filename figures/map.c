@@ -5,6 +5,8 @@
 #include <math.h>
 
 enum { DEFAULT_WIDTH = 1600, DEFAULT_HEIGHT = 1200, MARGIN = 40, TITLE_HEIGHT = 74 };
+enum { MOST_HEIGHT = DEFAULT_HEIGHT - TITLE_HEIGHT - MARGIN }; /* of a plot */
+#define FILLED 0.96                            /* of the plot's width or height, by points */
 enum { MOST_CIRCLES = 5000, LAYER_SCALE = 2 }; /* of an SVG; pixels of a picture in it, each way */
 enum { COLUMN = 280, GAP = 8, LEAST_LINE = 13, MOST_LINE = 26 }; /* of labels beside the plot */
 
@@ -19,8 +21,8 @@ static bool is_point(const float *xy)
     return isfinite(xy[0]) && isfinite(xy[1]);
 }
 
-/* Fit the finite points into the plot, both axes to one scale, centred. */
-static void fit(plot *p, const gm_map_figure *f)
+/* Where the finite points lie: their middle, and how far they spread, 1 for not at all. */
+static void find_bounds(const gm_map_figure *f, double middle[2], double span[2])
 {
     float lo[2] = {INFINITY, INFINITY}, hi[2] = {-INFINITY, -INFINITY};
     for (size_t i = 0; i < f->n; i++) {
@@ -30,13 +32,32 @@ static void fit(plot *p, const gm_map_figure *f)
             hi[d] = fmaxf(hi[d], f->xy[2 * i + (size_t)d]);
         }
     }
-    double span_x = (double)hi[0] - (double)lo[0], span_y = (double)hi[1] - (double)lo[1];
-    if (!(span_x > 0)) span_x = 1;
-    if (!(span_y > 0)) span_y = 1;
-    p->scale = 0.96 * fmin(p->width / span_x, p->height / span_y);
-    if (!isfinite(lo[0]) || !isfinite(lo[1])) lo[0] = lo[1] = hi[0] = hi[1] = 0;
-    p->left = ((double)lo[0] + (double)hi[0]) / 2 - p->width / 2 / p->scale;
-    p->top = ((double)lo[1] + (double)hi[1]) / 2 + p->height / 2 / p->scale;
+    for (int d = 0; d < 2; d++) {
+        const bool any = isfinite(lo[d]);
+        span[d] = any && hi[d] > lo[d] ? (double)hi[d] - (double)lo[d] : 1;
+        middle[d] = any ? ((double)lo[d] + (double)hi[d]) / 2 : 0;
+    }
+}
+
+/* Fit the finite points into the plot, both axes to one scale, centred. */
+static void fit(plot *p, const gm_map_figure *f)
+{
+    double middle[2], span[2];
+    find_bounds(f, middle, span);
+    p->scale = FILLED * fmin(p->width / span[0], p->height / span[1]);
+    p->left = middle[0] - p->width / 2 / p->scale;
+    p->top = middle[1] + p->height / 2 / p->scale;
+}
+
+/* A flat map takes a flat picture, with room for its labels. */
+static double choose_height(const gm_map_figure *f, double width)
+{
+    double middle[2], span[2];
+    find_bounds(f, middle, span);
+    const double labels = MOST_LINE * (double)((f->n_labels + 1) / 2);
+    const double names = f->legend ? MOST_LINE * (double)f->n_groups : 0;
+    const double least = fmax(DEFAULT_HEIGHT / 2.0, fmax(labels, names));
+    return fmin(fmax(least, width * span[1] / span[0]), MOST_HEIGHT);
 }
 
 static double px(const plot *p, float x)
@@ -160,15 +181,13 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
 {
     const gm_map_figure *f = figure;
     gm_status status = GM_OK;
-    int width = f->width ? f->width : DEFAULT_WIDTH,
-        height = f->height ? f->height : DEFAULT_HEIGHT;
+    const int width = f->width ? f->width : DEFAULT_WIDTH;
     double legend_width = f->legend ? 260 : 0;
     double room = fmax(4, width - 2 * MARGIN - legend_width);
     double column = f->n_labels ? fmin(COLUMN, 0.25 * room) : 0;
-    plot p = {.x = MARGIN + column,
-              .y = TITLE_HEIGHT,
-              .width = room - 2 * column,
-              .height = height - TITLE_HEIGHT - MARGIN};
+    plot p = {.x = MARGIN + column, .y = TITLE_HEIGHT, .width = room - 2 * column};
+    p.height = f->height ? f->height - TITLE_HEIGHT - MARGIN : floor(choose_height(f, p.width));
+    const int height = f->height ? f->height : (int)p.height + TITLE_HEIGHT + MARGIN;
     gm_canvas canvas;
     status = gm_canvas_begin(&canvas, kind, width, height, bytes, err);
     if (status != GM_OK) return status;

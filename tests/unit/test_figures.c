@@ -142,6 +142,29 @@ static void pictures_are_png_of_the_size_asked_for_and_repeat(void)
     gm_text_clear(&second);
 }
 
+/* Of a PNG, big-endian behind its first chunk's name. */
+static int png_height(const gm_text *png)
+{
+    const unsigned char *at = (const unsigned char *)png->at + 20;
+    return at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
+}
+
+static void a_picture_is_as_high_as_its_map(void)
+{
+    static const float flat[] = {0, 0, 9, 1}, square[] = {0, 0, 9, 9, NAN, 0};
+    const float *const xy[] = {flat, square, flat};
+    const size_t n[] = {2, 3, 0};
+    static const int least = 600 + 74 + 40, height[] = {least, 1200, 1200}; /* no point: a square */
+    for (int i = 0; i < 3; i++) {
+        gm_error err = {0};
+        gm_text png = {0};
+        const gm_map_figure map = {.xy = xy[i], .n = n[i]};
+        CHECK_OK(gm_figure_map_png(&map, &png, &err), err);
+        CHECK_INT(png_height(&png), height[i]);
+        gm_text_clear(&png);
+    }
+}
+
 static void the_ending_decides_the_kind_of_picture(void)
 {
     gm_error err = {0};
@@ -287,7 +310,7 @@ TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
-      TEST(the_ending_decides_the_kind_of_picture),
+      TEST(a_picture_is_as_high_as_its_map), TEST(the_ending_decides_the_kind_of_picture),
       TEST(an_svg_of_many_points_holds_them_as_a_picture_and_labels_as_lines),
       TEST(hostile_text_stays_text), TEST(base64_of_embedded_pictures_is_right),
       TEST(survives_every_allocation_failure), TEST(a_heatmap_may_have_more_cells_than_pixels))
