@@ -58,8 +58,11 @@ void gm_blocks_free(gm_blocks *blocks)
 double gm_blocks_share(const gm_blocks *blocks)
 {
     uint64_t done, total;
+    const uint64_t limit = blocks->options->limit;
     gm_corpus_progress(blocks->corpus, &done, &total);
-    return total > 0 ? (double)done / (double)total : 0;
+    const double read = total > 0 ? (double)done / (double)total : 0;
+    const double kept = limit > 0 ? (double)blocks->n_kept / (double)limit : 0;
+    return read > kept ? read : kept;
 }
 
 uint64_t gm_blocks_bytes(const gm_blocks *blocks)

@@ -44,7 +44,7 @@ gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
 gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha, size_t n,
                          gm_error *err) GM_MUST_USE;
 
-/* Share of the corpus read, 0 to 1, and its bytes. */
+/* Share of the corpus read, or of its limit kept, 0 to 1, and its bytes. */
 double gm_blocks_share(const gm_blocks *blocks);
 uint64_t gm_blocks_bytes(const gm_blocks *blocks);
 

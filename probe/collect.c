@@ -114,6 +114,30 @@ static void show_notice(void *context, const char *sentence)
     gm_warn("%s", sentence);
 }
 
+/* Rows of a kept document, at least; the model's context may cut it to fewer. */
+static size_t shortest_document(const gm_collect_options *o)
+{
+    return (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
+}
+
+/* A dry run writes no packed weights, and where they do not fit it goes without. */
+static gm_status open_model(gm_run *r, gm_model_options *how, gm_error *err)
+{
+    gm_progress *progress = how->progress_context;
+    const gm_collect_options *o = &r->o;
+    if (o->dry_run) {
+        how->cache = o->stream && o->cache != GM_CACHE_OFF ? GM_CACHE_USE : GM_CACHE_OFF;
+        how->headers_only = o->map;
+    }
+    gm_progress_start(progress, "load", "bytes", 0, o->quiet || how->headers_only);
+    gm_status status = gm_model_open(&r->model, o->model, how, err);
+    gm_progress_end(progress);
+    if (!o->dry_run || o->strict_memory || status != GM_EMEM) return status;
+    gm_warn("%s", err->text);
+    how->headers_only = true;
+    return gm_model_open(&r->model, o->model, how, err);
+}
+
 static gm_status open_run(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -121,6 +145,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
     gm_progress progress;
     const gm_runner_options plan = {.level = o->level,
                                     .step_tokens = (size_t)o->step_tokens,
+                                    .min_document = shortest_document(o),
                                     .max_document = (size_t)o->doc_tokens + TEMPLATE_TOKENS,
                                     .threads = (int)o->threads,
                                     .stream = o->stream};
@@ -141,10 +166,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
                            .progress = show_load,
                            .progress_context = &progress};
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
-    gm_progress_start(&progress, "load", "bytes", 0, o->quiet);
-    status = gm_model_open(&r->model, o->model, &mo, err);
-    gm_progress_end(&progress);
-    if (status != GM_OK) goto out;
+    GM_TRY(open_model(r, &mo, err));
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
         GM_FAIL(GM_EFORMAT,
@@ -171,12 +193,15 @@ static gm_status open_run(gm_run *r, gm_error *err)
                             .keep_text = o->text,
                             .spell = o->spelling};
     size_t longest = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
+    size_t shortest = shortest_document(o);
     if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
+    if (shortest > longest) shortest = longest;
     r->runner_options = (gm_runner_options){.level = o->level,
                                             .nll = o->nll,
                                             .logits_rate = o->logits_rate,
                                             .seed = (uint64_t)o->seed,
                                             .step_tokens = (size_t)o->step_tokens,
+                                            .min_document = shortest,
                                             .max_document = longest,
                                             .threads = (int)o->threads,
                                             .stream = o->stream};
@@ -215,11 +240,18 @@ static void close_run(gm_run *r)
 
 /* ---- running ---- */
 
+/* A block is read whole before it is computed: within it the share grows with its rows. */
 static void show_rows(void *context, size_t rows)
 {
     gm_run *r = context;
+    char left[24];
+    const double of_block = (double)rows / (double)r->block_rows;
+    const double share = r->share_before + of_block * (r->share_behind - r->share_before);
+    const double rate = (share - r->share_first) / gm_progress_elapsed(&r->progress);
     gm_shard_lock_note(&r->lock, r->number, rows);
-    gm_progress_note(&r->progress, "%.0f %% of the corpus", 100 * gm_blocks_share(r->blocks));
+    if (rate > 0)
+        gm_progress_note(&r->progress, "%.0f %% of the corpus, %s left", 100 * share,
+                         gm_show_seconds(left, (1 - share) / rate));
     gm_progress_set(&r->progress, (double)(r->n_tokens + rows));
 }
 
@@ -258,11 +290,14 @@ static gm_status run_blocks(gm_run *r, gm_writer *writer, gm_error *err)
             GM_TRY(skip_shard(r, path.at, &more, err));
             continue;
         }
+        r->share_before = gm_blocks_share(r->blocks);
         GM_TRY(gm_blocks_next(r->blocks, &block, err));
         if (block == NULL) break;
+        r->share_behind = gm_blocks_share(r->blocks);
         more = block->more;
         if (number % r->o.shard_n == r->o.shard_i) {
-            size_t rows = block->token.n;
+            size_t rows = r->block_rows = block->token.n;
+            if (r->n_tokens == 0) r->share_first = r->share_before;
             r->number = number;
             GM_TRY(gm_runner_run(r->runner, block, show_rows, r, err));
             r->n_tokens += rows;
@@ -325,6 +360,18 @@ static void announce(const gm_run *r)
             gm_show_bytes(token, bytes), most, r->o.doc_tokens);
 }
 
+/* A disk that is full, memory that is short: what is there already serves the next try. */
+static void add_what_is_kept(const gm_run *r, gm_error *err)
+{
+    gm_shard_list list = {0};
+    const size_t n = strlen(err->text);
+    if (r->folder.n > 0 && gm_shard_list_read(&list, r->folder.at, NULL) == GM_OK && list.n > 0)
+        (void)snprintf(err->text + n, sizeof err->text - n,
+                       "; %zu block%s kept: the same command with --resume goes on", list.n,
+                       list.n == 1 ? " is" : "s are");
+    gm_shard_list_clear(&list);
+}
+
 static gm_status collect(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -343,6 +390,7 @@ static gm_status collect(gm_run *r, gm_error *err)
     gm_catch_signals();
     if (!r->merged) {
         announce(r);
+        r->started = true;
         GM_TRY(compute(r, err));
     }
     if (r->o.shard_n > 1) {
@@ -354,6 +402,8 @@ static gm_status collect(gm_run *r, gm_error *err)
 out:
     if (status == GM_EINTERRUPTED)
         (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+    else if (r->started && (status == GM_EIO || status == GM_EMEM || status == GM_EDEVICE))
+        add_what_is_kept(r, err);
     return status;
 }
 

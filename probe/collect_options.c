@@ -15,7 +15,9 @@ static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o
 
 static const char DETAILS[] =
     "Blocks of a run are committed one by one in OUT.parts; a run that was stopped goes on\n"
-    "with the same command and --resume. At the end they become one file, which is checked.\n";
+    "with the same command and --resume. At the end they become one file, which is checked.\n"
+    "  gm-probe collect --model DIR --corpus pile/*.jsonl.zst --sample 40000 -o run.trace.h5\n"
+    "  gm-probe collect --model DIR --corpus books --dry-run -o run.trace.h5\n";
 
 static gm_status read_record(gm_collect_options *o, gm_error *err)
 {
@@ -69,12 +71,25 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
     return GM_OK;
 }
 
+/* `--corpus pile/?.jsonl.zst` reaches us as one value and further words: they are files too. */
+static gm_status add_corpora(gm_opt_list *corpus, char **word, size_t n, gm_error *err)
+{
+    if (n == 0) return GM_OK;
+    const char **at = gm_grow(corpus->at, corpus->n, corpus->n + n, sizeof *at);
+    if (at == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu corpora", n);
+    for (size_t i = 0; i < n; i++) at[corpus->n++] = word[i];
+    corpus->at = at;
+    return GM_OK;
+}
+
 static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
     gm_status status = GM_OK;
-    if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     if (o->model == NULL) GM_FAIL(GM_EARG, "--model DIR is missing");
-    if (o->corpus.n == 0) GM_FAIL(GM_EARG, "--corpus FILE is missing");
+    if (o->corpus.n == 0)
+        GM_FAIL(GM_EARG, "--corpus FILE is missing%s%s%s", argc > 1 ? " before '" : "",
+                argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
+    GM_TRY(add_corpora(&o->corpus, argv + 1, (size_t)argc - 1, err));
     if (o->out == NULL && !o->dry_run)
         GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
     if (o->sample > 0 && o->per_subset > 0)

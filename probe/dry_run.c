@@ -2,6 +2,7 @@
 #include "probe/dry_run.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "base/json.h"
@@ -92,8 +93,11 @@ static void print_text(const totals *t)
     printf("tokens     %" PRIu64 " in %" PRIu64 " blocks\n", t->tokens, t->blocks);
     printf("file       %s at most, before compression\n", gm_show_bytes(file, t->file_bytes));
     print_memory(t);
-    printf("time       %s at %.0f tokens/s\n", gm_show_seconds(time, t->seconds),
-           t->tokens_per_second);
+    if (t->tokens_per_second > 0)
+        printf("time       %s at %.0f tokens/s\n", gm_show_seconds(time, t->seconds),
+               t->tokens_per_second);
+    else
+        printf("time       not measured, the weights are not loaded\n");
 }
 
 /* Add a block to the totals. */
@@ -115,12 +119,14 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
     gm_runner *runner = NULL;
     gm_probe_block *block = NULL;
     totals t = {0};
-    GM_TRY(gm_runner_create(&runner, model, options, err));
+    const bool is_loaded = gm_model_get_info(model)->device[0] != '\0';
+    if (is_loaded) GM_TRY(gm_runner_create(&runner, model, options, err));
     while (true) {
         GM_TRY(gm_blocks_next(blocks, &block, err));
         if (block == NULL) break;
         count_block(&t, block);
-        if (t.blocks == 1) GM_TRY(measure_rate(model, runner, block, &t.tokens_per_second, err));
+        if (t.blocks == 1 && is_loaded)
+            GM_TRY(measure_rate(model, runner, block, &t.tokens_per_second, err));
         gm_probe_block_free(block);
         block = NULL;
     }
@@ -132,7 +138,8 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
     t.other = gm_runner_bytes(model, options);
     t.memory_bytes = t.weights + (double)t.other.hidden + (double)t.other.kv +
                      (double)t.other.rest + (double)t.other.blocks;
-    t.seconds = t.tokens_per_second > 0 ? (double)t.tokens / t.tokens_per_second : 0;
+    if (!is_loaded) t.tokens_per_second = NAN; /* null in JSON */
+    t.seconds = (double)t.tokens / t.tokens_per_second;
     if (json)
         GM_TRY(print_json(&t, err));
     else

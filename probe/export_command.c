@@ -232,7 +232,9 @@ int gm_probe_export(int argc, char **argv)
         "and\n"
         "those of document i are offset[i] to offset[i+1]. .csv is the table of documents. .jsonl\n"
         "is a line a document: token_ids, phase (0 prompt, 1 generated, 2 template) and\n"
-        "routed_experts (tokens, layers, K), as vLLM returns it, null where the router failed.\n",
+        "routed_experts (tokens, layers, K), as vLLM returns it, null where the router failed.\n"
+        "  gm-probe export run.trace.h5 -o counts.npy\n"
+        "  gm-probe export run.trace.h5 --gates --limit 100 -o tokens.jsonl\n",
         opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);

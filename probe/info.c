@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "base/cli.h"
+#include "base/folder.h"
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/text.h"
@@ -147,13 +148,12 @@ static gm_status print_lines(const gm_json_out *out, const char *path, gm_error 
     return GM_OK;
 }
 
-/* A folder with a config.json is a model. */
-static bool is_model(const char *path)
+static bool has(const char *folder, const char *name)
 {
-    char config[4096];
+    char path[4096];
     struct stat at;
-    int n = snprintf(config, sizeof config, "%s/config.json", path);
-    return n < (int)sizeof config && stat(config, &at) == 0;
+    int n = snprintf(path, sizeof path, "%s/%s", folder, name);
+    return n < (int)sizeof path && stat(path, &at) == 0;
 }
 
 /* A folder that is no model must hold the shards of a trace. */
@@ -166,6 +166,12 @@ static gm_status check_folder(const char *path, gm_error *err)
     bool is_empty = status == GM_OK && list.n == 0;
     gm_shard_list_clear(&list);
     if (!is_empty) return status;
+    if (has(path, "snapshots")) {
+        gm_text config = {0};
+        status = gm_folder_file(&config, path, "config.json", "model", err); /* says where it is */
+        gm_text_clear(&config);
+        return status;
+    }
     return gm_fail(err, GM_EIO,
                    "folder '%s' is neither a model, which has a config.json, nor the "
                    "shards of a trace",
@@ -179,7 +185,7 @@ static gm_status describe(const char *path, bool json, gm_error *err)
     gm_model *model = NULL;
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
-    if (is_model(path)) {
+    if (has(path, "config.json")) { /* a model */
         gm_model_options options = {.headers_only = true};
         GM_TRY(gm_model_open(&model, path, &options, err));
         put_model(model, &out);
@@ -207,7 +213,13 @@ int gm_probe_info(int argc, char **argv)
     bool json = false;
     const gm_opt opts[] = {{GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
                            {.kind = GM_OPT_END_}};
-    gm_status status = gm_opt_parse("gm-probe info TRACE | MODEL", NULL, opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse(
+        "gm-probe info TRACE | MODEL",
+        "Of a model folder: what it is, and whether its weights fit into this machine's memory;\n"
+        "no weight is read. Of a trace: its shape, and how it was made.\n"
+        "  gm-probe info OLMoE-1B-7B-0924\n"
+        "  gm-probe info run.trace.h5 --json\n",
+        opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace or model folder, found %d", argc - 1);
     if (status != GM_OK) return gm_cli_end("gm-probe", "info", status, true, &err);

@@ -30,8 +30,13 @@ typedef struct gm_run {
     gm_progress progress;
     uint64_t n_tokens, n_kept_tokens; /* run now; found in shards */
     uint64_t n_lost;                  /* rows that a run that was stopped had computed in vain */
+    bool started;                     /* computing has begun */
     bool merged;                      /* the output is there: only its shards have to go */
     uint64_t number;                  /* of the block that is computed */
+    /* Share of the corpus before the first block computed here, and before and behind the one
+     * that is computed; its rows. */
+    double share_first, share_before, share_behind;
+    size_t block_rows;
     double seconds;
 } gm_run;
 

@@ -65,15 +65,15 @@ gm_status gm_run_look_at_output(gm_run *r, bool *done, gm_error *err)
     r->n_lost = r->lock.lost;
     if (r->o.resume && (list.n > 0 || r->n_lost > 0) && !r->o.quiet)
         fprintf(stderr,
-                "going on behind %zu committed blocks; %" PRIu64
+                "going on behind %zu committed block%s; %" PRIu64
                 " tokens that had been computed are computed again\n",
-                list.n, r->n_lost);
+                list.n, list.n == 1 ? "" : "s", r->n_lost);
     if (list.n == 0 || r->o.resume) goto out;
     if (!r->o.force && r->o.shard_n == 1)
         GM_FAIL(GM_EEXIST,
-                "'%s' holds %zu blocks of a run; go on with --resume or start over "
+                "'%s' holds %zu block%s of a run; go on with --resume or start over "
                 "with --force",
-                r->folder.at, list.n);
+                r->folder.at, list.n, list.n == 1 ? "" : "s");
     if (r->o.shard_n > 1) {
         r->o.resume = true; /* other tasks write there too */
         goto out;

@@ -41,8 +41,9 @@ static size_t step_rows(const gm_runner_options *o)
 gm_session_options gm_runner_session(const gm_runner_options *o)
 {
     /* A step holds at most so many documents, each rounded up, and the end of a long one. */
-    size_t rows = step_rows(o),
-           most = rows < GM_BLOCK_MAX_DOCUMENTS ? rows : GM_BLOCK_MAX_DOCUMENTS;
+    const size_t rows = step_rows(o), shortest = o->min_document > 0 ? o->min_document : 1;
+    size_t most = rows / shortest + 1;
+    if (most > GM_BLOCK_MAX_DOCUMENTS) most = GM_BLOCK_MAX_DOCUMENTS;
     size_t pad = KV_BLOCK * most, longest = o->stream ? 0 : o->max_document + KV_BLOCK;
     return (gm_session_options){.threads = o->threads,
                                 .max_rows = rows,

@@ -15,7 +15,8 @@ typedef struct gm_runner_options {
     bool nll;
     double logits_rate; /* share of tokens, by hash of seed, sha and position */
     uint64_t seed;
-    size_t step_tokens, max_document; /* rows */
+    size_t step_tokens;                /* rows */
+    size_t min_document, max_document; /* rows of a document */
     int threads;
     bool stream; /* layer by layer: for a model opened with GM_HOLD_STREAMED */
 } gm_runner_options;

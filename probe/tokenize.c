@@ -71,7 +71,10 @@ int gm_probe_tokenize(int argc, char **argv)
         {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
         {.kind = GM_OPT_END_}};
     gm_status status =
-        gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl", NULL, opts, &argc, argv, &err);
+        gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl",
+                     "A JSON array of ids for each line, null for one that cannot be used.\n"
+                     "  gm-probe tokenize --model DIR corpus.jsonl | head -n 1\n",
+                     opts, &argc, argv, &err);
     if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model DIR is missing");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one file, found %d", argc - 1);

@@ -35,6 +35,10 @@ out:
     return status;
 }
 
+static const char verify_details[] =
+    "Reads the whole trace: digest, ids, gates, counts, texts. Exit code 3 when a check says no.\n"
+    "  gm-probe verify run.trace.h5\n";
+
 int gm_probe_verify(int argc, char **argv)
 {
     gm_error err = {0};
@@ -43,7 +47,8 @@ int gm_probe_verify(int argc, char **argv)
                             "accept tokens whose router is not finite"},
                            {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "print one JSON object"},
                            {.kind = GM_OPT_END_}};
-    gm_status status = gm_opt_parse("gm-probe verify TRACE", NULL, opts, &argc, argv, &err);
+    gm_status status =
+        gm_opt_parse("gm-probe verify TRACE", verify_details, opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
     if (status != GM_OK) return gm_cli_end("gm-probe", "verify", status, true, &err);
@@ -72,6 +77,11 @@ out:
     return status;
 }
 
+static const char merge_details[] =
+    "What the tasks of 'gm-probe collect --shard i/N' wrote becomes one trace; that is the trace\n"
+    "of one task alone. With --index the shards stay and are read through it.\n"
+    "  gm-probe merge run.trace.h5.parts -o run.trace.h5\n";
+
 int gm_probe_merge(int argc, char **argv)
 {
     gm_error err = {0};
@@ -82,8 +92,8 @@ int gm_probe_merge(int argc, char **argv)
         {GM_OPT_FLAG, "index", &index, 0, 0, NULL, "write virtual datasets over the shards"},
         {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace the output"},
         {.kind = GM_OPT_END_}};
-    gm_status status =
-        gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", NULL, opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", merge_details,
+                                    opts, &argc, argv, &err);
     if (status == GM_OK && argc < 2)
         status = gm_fail(&err, GM_EARG, "expected a folder of shards, or shards");
     if (status == GM_OK && out == NULL)

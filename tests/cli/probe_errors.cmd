@@ -3,6 +3,7 @@ M=$SRC/notebooks-data/demo-model
 [ -e "$M/config.json" ] || { echo "no demo model" >&2; exit 77; }
 run() { "$@"; echo "exit $?"; }
 run gm-probe collect
+run gm-probe collect --model "$M" a.jsonl b.jsonl -o t.h5
 run gm-probe collect --model "$M" --corpus a.jsonl -o t.h5 --record most
 run gm-probe collect --model "$M" --corpus a.jsonl -o t.h5 --sample 3 --per-subset 2
 run gm-probe collect --model "$M" --corpus a.jsonl -o t.h5 --shard 4/4
@@ -13,6 +14,8 @@ echo text > t.h5
 run gm-probe collect --model "$M" --corpus empty.jsonl -o t.h5 --quiet
 run gm-probe info t.h5
 mkdir folder
+run gm-probe info folder
+mkdir folder/snapshots
 run gm-probe info folder
 run gm-probe verify absent.h5
 echo '{"txt": "x"}' > fields.jsonl

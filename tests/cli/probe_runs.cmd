@@ -10,7 +10,10 @@ field() { gm-probe info "$1" --json | grep -o "\"$2\":[^,}]*" | head -n 1; }
 echo "-- a dry run writes nothing:"
 collect -o t.h5 --dry-run
 collect -o t.h5 --dry-run --json | grep -o '"[a-z_]*":' | tr -d '\n'; echo
-ls t.h5* 2> /dev/null
+copy_model copy
+gm-probe collect --model copy --corpus c.jsonl --min-tokens 20 --dry-run --map | tail -n 1
+gm-probe collect --model copy --corpus c.jsonl --min-tokens 20 --dry-run --cache write > /dev/null
+ls t.h5* copy/*.gm 2> /dev/null
 
 echo "-- levels:"
 collect -o t.h5 > /dev/null; digest t.h5
@@ -50,6 +53,9 @@ mkdir folder
 gzip -c c.jsonl > folder/c.jsonl.gz
 gm-probe collect --model "$TINY" --corpus folder --min-tokens 20 --doc-tokens 100 --quiet -o z.h5 > /dev/null
 field z.h5 documents; field z.h5 counted_tokens
+
+echo "-- several, as the shell spells them out:"
+collect -o two.h5 c.jsonl > /dev/null; field two.h5 documents
 
 echo "-- tokenize needs a tokenizer only:"
 mkdir only && cp "$TINY/tokenizer.json" only

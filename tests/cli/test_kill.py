@@ -41,7 +41,7 @@ class Killer:
         self.lost, self.fell = [], {}
 
     def read_report(self, stderr, committed):
-        said = re.search(r"going on behind (\d+) committed blocks; (\d+) tokens", stderr)
+        said = re.search(r"going on behind (\d+) committed blocks?; (\d+) tokens", stderr)
         if said is None:
             return
         assert int(said[1]) == committed
