@@ -137,7 +137,7 @@ static int dispatch(const char *program, const char *about, const gm_command *co
                     char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
-    if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0) {
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
         print_help(stdout, program, about, commands);
         return GM_EXIT_OK;
     }

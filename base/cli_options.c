@@ -279,7 +279,7 @@ gm_status gm_opt_parse(const char *synopsis, const char *details, const gm_opt *
             argv[kept++] = argv[i];
         } else if (strcmp(word, "--") == 0) {
             options_end = true;
-        } else if (strcmp(word, "--help") == 0) {
+        } else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
             print_help(synopsis, details, opts);
             return gm_fail(err, GM_EHELP, "%s", gm_status_text(GM_EHELP));
         } else {

@@ -167,7 +167,8 @@ int gm_cluster_assign(int argc, char **argv)
         "gm-cluster assign ATLAS TRACE -o FILE.csv|.json",
         "Every document of TRACE stands at the mean of its neighbours by usage among the atlas's\n"
         "documents, weighted as UMAP does, and belongs to the cluster whose density reaches that\n"
-        "place. The map and its clusters stay as they are.\n",
+        "place. The map and its clusters stay as they are.\n"
+        "  gm-cluster assign run.atlas.h5 other.trace.h5 -o placed.csv\n",
         opts, &argc, argv, &err);
     const char *dot = c.out ? strrchr(c.out, '.') : NULL;
     c.json = dot && strcmp(dot, ".json") == 0;

@@ -286,7 +286,8 @@ int gm_cluster_export(int argc, char **argv)
         "gm-cluster export ATLAS -o FILE" ENDINGS,
         ".h5ad is AnnData, which scanpy opens: documents are cells, experts genes, with map,\n"
         "clusters and the neighbour graph. .csv and .json are the documents, .json the clusters\n"
-        "as well. .graphml is the condensed tree.\n",
+        "as well. .graphml is the condensed tree.\n"
+        "  gm-cluster export run.atlas.h5 -o run.h5ad --usage\n",
         opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);

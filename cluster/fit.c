@@ -29,7 +29,8 @@ static const char details[] =
     "min-samples of 0 are chosen by the number of documents N: epochs 500 up to 10,000, 200\n"
     "beyond, with --densmap 200 more; min-cluster-size N/200, at least 15; min-samples the\n"
     "smaller of 15 and min-cluster-size. The article's setting is --metric euclidean\n"
-    "--min-dist 0.1 --no-stems.\n";
+    "--min-dist 0.1 --no-stems.\n"
+    "  gm-cluster fit run.trace.h5 -o run.atlas.h5 --report run.html --figures figures\n";
 
 static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
 {

@@ -16,7 +16,8 @@ static const char details[] =
     "as\n"
     "those of a cluster in gm-cluster fit, so that both can be read side by side. A document's\n"
     "scores are its row of TF-IDF, of length 1, words as they are. Limits below 1 are shares of\n"
-    "the documents.\n";
+    "the documents.\n"
+    "  gm-cluster keywords pile/00.jsonl.zst --top 5\n";
 
 enum { WIDEST = 40 };
 

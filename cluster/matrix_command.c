@@ -17,7 +17,8 @@ static const char details[] =
     "row: row, x, y, cluster (-1: none), probability, outlier. Rows with a number that is not\n"
     "finite have no place and no cluster. The same rows in another order get the same places and\n"
     "clusters. Clusters are numbered by size; those of rows are by Euclidean distance.\n"
-    "--min-dist is 0, and other values of 0 are chosen, as in gm-cluster fit.\n";
+    "--min-dist is 0, and other values of 0 are chosen, as in gm-cluster fit.\n"
+    "  gm-cluster matrix mine.npy -o rows.csv\n";
 
 typedef struct matrix_command {
     gm_matrix_options how;

@@ -21,7 +21,9 @@ static const char details[] =
     "until they suit. With -o it reads the trace again for keywords, profiles and figures and\n"
     "writes another atlas. Options that are left out are the atlas's; without any of them its\n"
     "clusters stay, to be merged and named. --merge 4=1 puts cluster 4 into cluster 1, by the\n"
-    "numbers that are printed without merging; --name 3=Ships is by the final numbers.\n";
+    "numbers that are printed without merging; --name 3=Ships is by the final numbers.\n"
+    "  gm-cluster recut run.atlas.h5 --target-clusters 60\n"
+    "  gm-cluster recut run.atlas.h5 --target-clusters 60 --name 3=Ships -o coarse.atlas.h5\n";
 
 typedef struct recut_command {
     const char *out, *trace, *line;
@@ -54,8 +56,8 @@ static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error
         {GM_OPT_CHOICE, "allow-single-cluster", &c->single, 0, 0, "atlas|no|yes",
          "may all documents be one cluster?"},
         {.kind = GM_OPT_GROUP, .help = "By hand"},
-        {GM_OPT_LIST, "merge", &c->merge, 0, 0, "A=B", "put cluster A into cluster B; repeats"},
-        {GM_OPT_LIST, "name", &c->name, 0, 0, "N=TEXT", "call a cluster so; repeats"},
+        {GM_OPT_LIST, "merge", &c->merge, 0, 0, "A=B", "put cluster A into cluster B"},
+        {GM_OPT_LIST, "name", &c->name, 0, 0, "N=TEXT", "call a cluster so"},
         {.kind = GM_OPT_GROUP, .help = "Quality"},
         {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES, "as in fit, with -o"},
         {GM_OPT_FLAG, "quiet", &c->quiet, 0, 0, NULL, "no progress"},

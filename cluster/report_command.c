@@ -52,8 +52,13 @@ int gm_cluster_report(int argc, char **argv)
         {GM_OPT_FLAG, "force", &how.replace, 0, 0, NULL, "replace what exists"},
         {.kind = GM_OPT_END_},
     };
-    gm_status status = gm_opt_parse("gm-cluster report ATLAS -o PAGE.html [--figures DIR]", NULL,
-                                    opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse(
+        "gm-cluster report ATLAS -o PAGE.html [--figures DIR]",
+        "What 'gm-cluster fit --report' writes, of an atlas that is there. The page is one file "
+        "and\n"
+        "needs no network; its texts are read from the trace.\n"
+        "  gm-cluster report run.atlas.h5 -o run.html --figures figures --format svg\n",
+        opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status == GM_OK && how.html == NULL && how.figures == NULL)

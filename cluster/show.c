@@ -245,7 +245,11 @@ int gm_cluster_show(int argc, char **argv)
         {.kind = GM_OPT_END_},
     };
     gm_status status =
-        gm_opt_parse("gm-cluster show ATLAS [--cluster N] [--json]", NULL, opts, &argc, argv, &err);
+        gm_opt_parse("gm-cluster show ATLAS [--cluster N] [--json]",
+                     "The clusters by size with keywords and strongest experts, and what to trust\n"
+                     "and doubt of them; with --cluster one with its documents and experts.\n"
+                     "  gm-cluster show run.atlas.h5 --cluster 25\n",
+                     opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status != GM_OK) goto out;

@@ -151,8 +151,8 @@ static int cmd_ceilings(int argc, char **argv)
         {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
         {.kind = GM_OPT_END_},
     };
-    GM_TRY(gm_opt_parse("gm-bench ceilings [--rows M --outputs N --inputs K]", NULL, opts, &argc,
-                        argv, err));
+    GM_TRY(gm_opt_parse("gm-bench ceilings [--rows M --outputs N --inputs K]",
+                        "  gm-bench ceilings --rows 512\n", opts, &argc, argv, err));
     GM_TRY(gm_ops_find(&ops, &kernels, "cpu", s.kernels, err));
     usage = false;
     GM_TRY(gm_team_create(&team, (int)s.threads, err));
@@ -332,7 +332,9 @@ static int cmd_speed(int argc, char **argv)
          .help = "contexts are made up, not computed: no prefill is measured"},
         {.kind = GM_OPT_END_},
     };
-    GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR", NULL, opts, &argc, argv, err));
+    GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR",
+                        "  gm-bench speed --shape olmoe-1b-7b --layers 4\n", opts, &argc, argv,
+                        err));
     GM_TRY(read_contexts(&contexts, context, &plan.n_contexts, err));
     if (document > step)
         GM_FAIL(GM_EARG, "a document of %lld tokens does not fit a step of %lld",
@@ -383,7 +385,8 @@ static int cmd_serve(int argc, char **argv)
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench serve --shape NAME | --model DIR",
-                        "Lengths are spread evenly over half to three halves of their mean.\n",
+                        "Lengths are spread evenly over half to three halves of their mean.\n"
+                        "  gm-bench serve --shape olmoe-1b-7b --layers 4 --at-once 8\n",
                         opts, &argc, argv, err));
     GM_TRY(check_source(&s, err));
     usage = false;
@@ -437,7 +440,10 @@ static int cmd_checkpoint(int argc, char **argv)
         {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what is there"},
         {.kind = GM_OPT_END_}};
     gm_status status =
-        gm_opt_parse("gm-bench checkpoint --shape NAME -o DIR", NULL, opts, &argc, argv, &err);
+        gm_opt_parse("gm-bench checkpoint --shape NAME -o DIR",
+                     "Random weights, for what else can read a checkpoint.\n"
+                     "  gm-bench checkpoint --shape olmoe-1b-7b --layers 2 -o olmoe-2\n",
+                     opts, &argc, argv, &err);
     if (status == GM_OK && (argc > 1 || !shape || !folder))
         status = gm_fail(&err, GM_EARG, "--shape NAME and -o DIR are needed, and nothing else");
     if (status != GM_OK) return gm_cli_end("gm-bench", "checkpoint", status, true, &err);

@@ -89,14 +89,27 @@ class Command:
         said = self.complaint(*words, NOBODY)
         assert part in said, (self.words, words, said)
 
+    def check_examples(self):
+        """An example at least, of options that the command has; -h is --help."""
+        text = run(*self.words, "--help").stdout
+        examples = re.findall(rf"^  ({' '.join(self.words)} \S.*(?:\\\n .*)*)$", text, re.M)
+        assert examples, (self.words, "no example")
+        for example in examples:
+            used = set(re.findall(r" (--?[a-z][\w-]*)", example.split(" | ")[0]))
+            assert used <= set(self.options), (example, used - set(self.options))
+            assert all(len(line) <= 100 for line in example.splitlines()), example
+        short = run(*self.words, "-h", leaks=False)
+        assert (short.returncode, short.stdout, short.stderr) == (0, text, ""), self.words
+
     def check(self):
         """All that is accepted stands on one line, before what nobody knows; each refusal has a line of its own."""
+        self.check_examples()
         accepted = []
         for name, (argument, sentence) in self.options.items():
             check = self.check_flag if argument is None else self.check_value
             accepted += check(name, argument, sentence)
         assert self.complaint(*accepted, NOBODY, leaks=True) == f"unknown option '{NOBODY}'", (self.words, accepted)
-        for spelling in ("--o", "-h", "--version", "--help=yes", "-model", "--jso"):
+        for spelling in ("--o", "-H", "--version", "--help=yes", "-model", "--jso"):
             assert f"unknown option '{spelling.split('=')[0]}'" in self.complaint(spelling), (self.words, spelling)
 
     def check_flag(self, name, _argument, _sentence):
@@ -232,8 +245,8 @@ def check_writers(generate, compare):
     """What generate and compare say of how they sampled; "below 0: as the model says" is the model's own."""
     others = {"--max-tokens": "3", "--seed": "5", "--temperature": "0.5", "--top-k": "4", "--top-p": "0.9",
               "--repetition-penalty": "1.1", "--numerics": "bf16", "--kernels": "portable"}
-    for command, words in ((generate, ("--prompt", "soup")), (compare, ("--prompt", "soup", "--subset", "a"))):
-        fixed = (*command.words, "--model", MODEL, "--atlas", "a.h5", "--json", "--quiet", *words)
+    for command in (generate, compare):
+        fixed = (*command.words, "--model", MODEL, "--atlas", "a.h5", "--subset", "a", "--prompt", "soup", "--json", "--quiet")
         for given in ({}, others):
             shown = run_json(*fixed, *flat(given))
             how = shown["sampling"]
