@@ -288,15 +288,18 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
                  "Keywords do not belong together, or stand for several clusters"),
             f->keywords.mean, 100 * f->keywords.diversity);
     }
-    gm_verdict v = gm_threshold_judge("length_noise", fabs(f->length_noise));
-    gm_verdict w = gm_threshold_judge("length_cluster", f->length_cluster);
+    gm_verdict w = gm_threshold_judge("length_cluster", f->length_cluster), v = w;
+    char noise[40] = "";
     if (isnan(f->length_cluster)) return;
-    say(out, v > w ? v : w, "lengths",
-        "%s: correlation with the cluster %.2f, with being noise %.2f",
+    if (!isnan(f->length_noise)) { /* some documents are noise, some are not */
+        v = gm_threshold_judge("length_noise", fabs(f->length_noise));
+        (void)snprintf(noise, sizeof noise, ", with being noise %.2f", f->length_noise);
+    }
+    say(out, v > w ? v : w, "lengths", "%s: correlation with the cluster %.2f%s",
         pick(v > w ? v : w, "The length of a document does not decide where it is",
              "The length of a document has a part in where it is",
              "Clusters are of short and of long documents: cut all to one --doc-tokens"),
-        f->length_cluster, f->length_noise);
+        f->length_cluster, noise);
 }
 
 gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,

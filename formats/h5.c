@@ -371,6 +371,24 @@ out:
     return status;
 }
 
+/* A file of ours of another kind, most likely the one before it in the chain. */
+static gm_status refuse_kind(hid_t file, const char *found, const char *name, gm_error *err)
+{
+    static const char *const kind[][3] = {
+        {"gm-trace", "a trace", "'gm-probe collect' writes traces"},
+        {"gm-atlas", "an atlas", "'gm-cluster fit' makes one of a trace"},
+        {"gm-sweep", "a sweep's result", "'gm-steer sweep -o' writes one"},
+    };
+    const char *is = NULL, *wanted = NULL, *how = NULL;
+    for (size_t i = 0; i < sizeof kind / sizeof kind[0]; i++) {
+        if (strcmp(found, kind[i][0]) == 0) is = kind[i][1];
+        if (strcmp(name, kind[i][0]) == 0) wanted = kind[i][1], how = kind[i][2];
+    }
+    if (is == NULL || wanted == NULL)
+        return gm_h5_fail(err, GM_EFORMAT, file, "holds a '%s', expected a '%s'", found, name);
+    return gm_h5_fail(err, GM_EFORMAT, file, "is %s, expected %s; %s", is, wanted, how);
+}
+
 gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *version,
                               gm_error *err)
 {
@@ -384,7 +402,7 @@ gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newe
     }
     GM_TRY(gm_h5_get_text(file, "schema_name", &arena, &found, err));
     if (strcmp(found, name) != 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, file, "holds a '%s', expected a '%s'", found, name);
+        status = refuse_kind(file, found, name, err);
         goto out;
     }
     GM_TRY(gm_h5_get_i64(file, "schema", 1, INT32_MAX, &number, err));

@@ -37,6 +37,12 @@ static gm_status check_request(const request *r, gm_error *err)
                        "--interactive excludes --prompt, --prompts, --record and --json");
     if (!r->interactive && !has_prompts)
         return gm_fail(err, GM_EARG, "expected --prompt, --prompts or --interactive");
+    if (!r->interactive && !r->plan && (s->atlas || r->recipe.weight != 1) &&
+        r->recipe.clusters.n + r->recipe.subsets.n + r->recipe.experts.n == 0)
+        return gm_fail(err, GM_EARG,
+                       "--%s is given, but nothing to steer to: --cluster ID, --subset NAME, "
+                       "--expert or --plan FILE; 'gm-cluster show ATLAS' lists the clusters",
+                       s->atlas ? "atlas" : "weight");
     return gm_stage_check(s, &r->recipe, err);
 }
 

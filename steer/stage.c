@@ -1,6 +1,7 @@
 /* stage.c - see stage.h. */
 #include "steer/stage.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -111,6 +112,22 @@ static gm_status note_weight(gm_plan *plan, const char *path, double weight, gm_
     return GM_OK;
 }
 
+/* What moves logits further than they lie apart leaves nothing to the text: most likely a
+ * weight of the article's scale. */
+static void warn_of_strength(const gm_plan *plan)
+{
+    enum { TOO_FAR = 20 }; /* nats; notebooks-data/article.md */
+    const size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    float most = 0;
+    if (plan->mode == GM_PLAN_MASK) return;
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(plan->bias[i])) most = fmaxf(most, fabsf(plan->bias[i]));
+    if (most > TOO_FAR)
+        gm_warn("the plan moves routers' logits by up to %.3g nats: its experts are chosen "
+                "whatever the text is; weights of 1 to 3 are usual, hundreds with --scale article",
+                (double)most);
+}
+
 gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recipe, const char *path,
                         gm_error *err)
 {
@@ -118,8 +135,11 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recip
     gm_text what = {0};
     const gm_shape own = gm_stage_shape(s);
     *plan = (gm_plan){0};
-    if (path == NULL) return gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err);
-
+    if (path == NULL) {
+        GM_TRY(gm_recipe_build(plan, recipe, &own, s->atlas, s->options->atlas, err));
+        warn_of_strength(plan);
+        goto out;
+    }
     GM_TRY(gm_plan_read(plan, path, err));
     const gm_shape has = {plan->n_layers, plan->n_experts, 0, plan->layer_of_moe,
                           plan->model_digest};
@@ -129,6 +149,7 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recip
         GM_TRY(gm_plan_scale(plan, recipe->weight, err));
         GM_TRY(note_weight(plan, path, recipe->weight, err));
     }
+    warn_of_strength(plan);
 out:
     gm_text_clear(&what);
     if (status != GM_OK) gm_plan_clear(plan);

@@ -34,6 +34,12 @@ plan --cluster 0=
 plan --expert 1:1=nan
 plan --expert 1:1=inf
 
+echo "-- nothing to steer to, and too much:"
+generate --atlas a.h5
+generate --weight 3
+generate --atlas a.h5 --cluster 0 --weight 500 > /dev/null
+generate --atlas a.h5 --cluster 0 --weight 500 --scale article > /dev/null
+
 echo "-- rules:"
 plan --cluster 0 --filter best
 plan --cluster 0 --filter top:0
