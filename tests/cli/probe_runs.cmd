@@ -48,6 +48,11 @@ gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 -o loud.h5 2>&
 collect -o steps.h5 --step-tokens 64 --threads 1 > /dev/null; digest steps.h5
 same t.h5.digest steps.h5.digest "large and small steps"
 
+for shortest in 1 20 100; do # room for as many documents as a step can hold
+    collect --dry-run --json --step-tokens 1024 --min-tokens $shortest | grep -o '"kv_bytes":[0-9]*'
+done
+collect -o tight.h5 --doc-tokens 20 --step-tokens 64 > /dev/null; field tight.h5 counted_tokens
+
 echo "-- compressed, in a folder:"
 mkdir folder
 gzip -c c.jsonl > folder/c.jsonl.gz
