@@ -139,16 +139,17 @@ static void every_schedule_in_bf16(void)
 }
 
 /* Steps on both sides of where experts are computed whole, with as many threads as that allows; a
- * width that fills no panel, and an MLP that all rows take. */
+ * width that fills no panel, and an MLP that all rows take, each its share of it. */
 static void check_whole_experts(const char *kernels, gm_numerics numerics)
 {
     enum { E = 24, K = 4, DOCS = 12, THREADS = 3 };
     static const char config[] =
-        "{\"architectures\": [\"DeepseekForCausalLM\"], \"model_type\": \"deepseek\", "
-        "\"first_k_dense_replace\": 1, \"num_hidden_layers\": 3, \"hidden_act\": \"silu\", "
+        "{\"architectures\": [\"Qwen2MoeForCausalLM\"], \"model_type\": \"qwen2_moe\", "
+        "\"mlp_only_layers\": [0], \"num_hidden_layers\": 3, \"hidden_act\": \"silu\", "
         "\"rms_norm_eps\": 1e-5, \"rope_theta\": 10000, \"max_position_embeddings\": 256, "
         "\"hidden_size\": 72, \"intermediate_size\": 96, \"moe_intermediate_size\": 40, "
-        "\"n_routed_experts\": 24, \"num_experts_per_tok\": 4, \"n_shared_experts\": 1, "
+        "\"num_experts\": 24, \"num_experts_per_tok\": 4, "
+        "\"shared_expert_intermediate_size\": 40, "
         "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, "
         "\"vocab_size\": 300, \"norm_topk_prob\": true, \"tie_word_embeddings\": false}";
     static corpus c;
