@@ -3,7 +3,7 @@
 
 #include "base/cli.h"
 #include "base/progress.h"
-#include "engine/tokenizer/tokenizer.h"
+#include "engine/tokenizer/chat.h"
 #include "probe/gm_probe.h"
 #include "text/corpus.h"
 
@@ -23,8 +23,14 @@ out:
     return status;
 }
 
+/* A text alone, or as a question inside the model's chat template. */
+typedef struct wrapping {
+    bool chat;
+    const char *system; /* NULL: none */
+} wrapping;
+
 static gm_status tokenize(const char *model, const char *const *path,
-                          const gm_corpus_options *options, gm_error *err)
+                          const gm_corpus_options *options, wrapping how, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_tokenizer *tokenizer = NULL;
@@ -33,9 +39,12 @@ static gm_status tokenize(const char *model, const char *const *path,
     gm_document document;
     gm_ids ids = {0};
     gm_text line = {0};
+    gm_chat chat = {0};
+    size_t n_before, n_after;
     bool more = true;
     GM_TRY(gm_tokenizer_open(&tokenizer, model, err));
     GM_TRY(gm_encoder_create(&encoder, tokenizer, err));
+    if (how.chat) GM_TRY(gm_chat_open(&chat, model, how.system, err));
     GM_TRY(gm_corpus_open(&corpus, path, 1, options, err));
     for (;;) {
         GM_TRY(gm_corpus_next(corpus, &document, &more, err));
@@ -47,13 +56,17 @@ static gm_status tokenize(const char *model, const char *const *path,
             continue;
         }
         ids.n = 0;
-        GM_TRY(gm_encode(encoder, document.text ? document.text : "",
-                         document.skip == GM_SKIP_EMPTY ? 0 : document.n_bytes, true, &ids, NULL,
-                         NULL, NULL, err));
+        const char *text = document.text ? document.text : "";
+        const size_t n = document.skip == GM_SKIP_EMPTY ? 0 : document.n_bytes;
+        if (how.chat)
+            GM_TRY(gm_chat_encode(&chat, encoder, text, n, &ids, &n_before, &n_after, err));
+        else
+            GM_TRY(gm_encode(encoder, text, n, true, &ids, NULL, NULL, NULL, err));
         GM_TRY(print_ids(&ids, &line, err));
     }
 out:
     gm_text_clear(&line);
+    gm_chat_clear(&chat);
     gm_ids_clear(&ids);
     gm_corpus_close(corpus);
     gm_encoder_free(encoder);
@@ -65,10 +78,13 @@ int gm_probe_tokenize(int argc, char **argv)
 {
     gm_error err = {0};
     const char *model = NULL;
+    wrapping how = {0};
     gm_corpus_options options = {.text_field = "text"};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "folder with a tokenizer.json"},
         {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
+        {GM_OPT_FLAG, "chat", &how.chat, 0, 0, NULL, "texts are questions in its chat template"},
+        {GM_OPT_TEXT, "system", &how.system, 0, 0, "TEXT", "system message in front of them"},
         {.kind = GM_OPT_END_}};
     gm_status status =
         gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl",
@@ -76,9 +92,11 @@ int gm_probe_tokenize(int argc, char **argv)
                      "  gm-probe tokenize --model DIR corpus.jsonl | head -n 1\n",
                      opts, &argc, argv, &err);
     if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model DIR is missing");
+    if (status == GM_OK && how.system && !how.chat)
+        status = gm_fail(&err, GM_EARG, "--system needs --chat");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one file, found %d", argc - 1);
     if (status != GM_OK) return gm_cli_end("gm-probe", "tokenize", status, true, &err);
-    status = tokenize(model, (const char *const *)argv + 1, &options, &err);
+    status = tokenize(model, (const char *const *)argv + 1, &options, how, &err);
     return gm_cli_end("gm-probe", "tokenize", status, false, &err);
 }

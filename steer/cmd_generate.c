@@ -49,26 +49,41 @@ static gm_status check_request(const request *r, gm_error *err)
 /* The prompt that is printed before the first piece of text; NULL once it was. */
 typedef struct pending {
     const gm_prompt *prompt;
+    bool chat;
 } pending;
+
+/* An answer stands on a line of its own. */
+static void print_prompt(const gm_prompt *prompt, bool chat)
+{
+    fwrite(prompt->text, 1, prompt->n, stdout);
+    if (chat) putchar('\n');
+}
 
 static void say_now(void *context, const gm_continuation *c, const char *bytes, size_t n)
 {
     pending *e = context;
     (void)c;
-    if (e->prompt) fwrite(e->prompt->text, 1, e->prompt->n, stdout);
+    if (e->prompt) print_prompt(e->prompt, e->chat);
     e->prompt = NULL;
     fwrite(bytes, 1, n, stdout);
     fflush(stdout);
 }
 
-static void print_text(const gm_continuation *list, const gm_prompts *prompts, bool echo)
+static void print_text(const gm_continuation *list, const gm_prompts *prompts, const request *r)
 {
     for (size_t i = 0; i < prompts->n; i++) {
         if (prompts->n > 1) printf("%s=== prompt %zu ===\n", i ? "\n" : "", i + 1);
-        if (echo) fwrite(prompts->at[i].text, 1, prompts->at[i].n, stdout);
+        if (r->echo) print_prompt(&prompts->at[i], r->stage.chat);
         if (list[i].text.n) fwrite(list[i].text.at, 1, list[i].text.n, stdout);
         putchar('\n');
     }
+}
+
+static void put_ids(gm_json_out *json, const char *key, const gm_ids *ids)
+{
+    gm_json_open_array(json, key);
+    for (size_t t = 0; t < ids->n; t++) gm_json_put_u64(json, NULL, ids->at[t]);
+    gm_json_close_array(json);
 }
 
 static gm_status print_json(const gm_continuation *list, const gm_prompts *prompts,
@@ -88,10 +103,8 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
         gm_json_put_u64(&json, "generated_tokens", c->generated.n);
         gm_json_put_string(&json, "end", gm_end_name(c->end));
         gm_json_put_f64(&json, "important_share", gm_continuation_dose(c));
-        gm_json_open_array(&json, "ids");
-        for (size_t t = 0; t < c->generated.n; t++)
-            gm_json_put_u64(&json, NULL, c->generated.at[t]);
-        gm_json_close_array(&json);
+        put_ids(&json, "prompt_ids", &c->prompt);
+        put_ids(&json, "ids", &c->generated);
         gm_json_close_object(&json);
     }
     gm_json_close_array(&json);
@@ -127,7 +140,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
     options.schedules = &plan->schedule;
     bool streams = prompts->n == 1 && !r->stage.json;
-    pending before = {r->echo ? prompts->at : NULL};
+    pending before = {r->echo ? prompts->at : NULL, r->stage.chat};
     if (streams) {
         options.said = say_now;
         options.said_context = &before;
@@ -143,7 +156,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
     if (r->stage.json) {
         GM_TRY(print_json(list, prompts, stage, plan, err));
     } else if (!streams) {
-        print_text(list, prompts, r->echo);
+        print_text(list, prompts, r);
     }
     if (r->record)
         GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan, r->line.at, r->force, err));

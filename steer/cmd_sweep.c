@@ -30,10 +30,10 @@ static const char details[] =
     "      -o run.sweep.h5 --csv run.csv --report run.html\n";
 
 /* What a result does not depend on, and what stands in it by content instead of by name. */
-static const char *const not_kept[] = {"config",  "o",         "csv",           "report",  "figure",
-                                       "force",   "resume",    "dry-run",       "quiet",   "json",
-                                       "threads", "batch",     "device",        "kernels", "map",
-                                       "cache",   "cache-dir", "strict-memory", NULL};
+static const char *const not_kept[] = {
+    "config",  "o",     "csv",       "report",        "figure", "force",  "resume",
+    "dry-run", "quiet", "json",      "threads",       "batch",  "device", "kernels",
+    "map",     "cache", "cache-dir", "strict-memory", "chat",   "system", NULL};
 static const char *const not_marked[] = {"config", "o",         "csv",
                                          "report", "figure",    "force",
                                          "resume", "dry-run",   "quiet",
@@ -43,7 +43,7 @@ static const char *const not_marked[] = {"config", "o",         "csv",
                                          "model",  "atlas",     "classifier-corpus",
                                          "prompt", "prompts",   "tune-prompts",
                                          "plan",   "any-model", "numerics",
-                                         NULL};
+                                         "chat",   "system",    NULL};
 
 typedef struct request {
     gm_stage_options stage;
@@ -55,12 +55,17 @@ typedef struct request {
 
 /* ---- before the work ---- */
 
-static gm_status write_options(gm_text *out, const gm_opt *opts, const char *const *without,
-                               gm_error *err)
+/* Results of before there were chats say nothing of them: so do those without one. */
+static gm_status write_options(gm_text *out, const request *r, const gm_opt *opts,
+                               const char *const *without, gm_error *err)
 {
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     gm_opt_put_config(&json, opts, without);
+    if (r->stage.chat) {
+        gm_json_put_bool(&json, "chat", true);
+        gm_json_put_string(&json, "system", r->stage.system);
+    }
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);
     *out = json.text;
@@ -358,8 +363,8 @@ int gm_steer_sweep(int argc, char **argv)
     request_init(&r, false);
     GM_TRY(read_line(&r, opts, &arena, argc, argv, &err));
     GM_TRY(gm_protocol_check(&r.protocol, &r.stage, &err));
-    GM_TRY(write_options(&r.kept, opts, not_kept, &err));
-    GM_TRY(write_options(&r.marked, opts, not_marked, &err));
+    GM_TRY(write_options(&r.kept, &r, opts, not_kept, &err));
+    GM_TRY(write_options(&r.marked, &r, opts, not_marked, &err));
     usage = false;
     GM_TRY(run(&r, &err));
 out:

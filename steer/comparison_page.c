@@ -33,6 +33,14 @@ static void put_piece(gm_html *h, piece *p)
     p->plain = p->steered = 0;
 }
 
+/* Where the model goes on; an answer stands on a line of its own. */
+static void put_turn(gm_html *h, const gm_continuation *c)
+{
+    const gm_piece line = {.bytes = "\n", .n = 1, .value = (double)NAN, .given = true};
+    if (c->n_closing > 0) gm_shade_piece(h, &line, LIMIT);
+    gm_shade_spoken(h, " (here the model goes on:) ");
+}
+
 /* Every token of a text but the template's, as far as characters are whole. */
 static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_continuation *c,
                             const gm_reread *r, gm_error *err)
@@ -44,7 +52,8 @@ static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_
     gm_shade_begin(h);
     for (size_t t = c->n_template; t < r->n; t++) {
         uint32_t id = t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
-        if (t == c->prompt.n) gm_shade_spoken(h, " (here the model goes on:) ");
+        if (gm_continuation_phase(c, t) == GM_PHASE_TEMPLATE) continue;
+        if (t == c->prompt.n) put_turn(h, c);
         if (p.n_tokens++ == 0) p.given = t < c->prompt.n;
         p.plain += (double)r->plain[t];
         p.steered += (double)r->steered[t];

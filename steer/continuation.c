@@ -43,6 +43,13 @@ void gm_continuation_clear(gm_continuation *c)
     *c = (gm_continuation){0};
 }
 
+uint8_t gm_continuation_phase(const gm_continuation *c, size_t t)
+{
+    if (t >= c->prompt.n) return GM_PHASE_GENERATED;
+    return t < c->n_template || t + c->n_closing >= c->prompt.n ? GM_PHASE_TEMPLATE
+                                                                : GM_PHASE_PROMPT;
+}
+
 double gm_continuation_dose(const gm_continuation *c)
 {
     return c->n_pairs > 0 ? (double)c->n_dosed / (double)c->n_pairs : (double)NAN;
@@ -128,13 +135,13 @@ static void loop_clear(loop *l)
 
 /* ---- text ---- */
 
-/* Where the first stop string begins in the text, or its length. */
+/* Where the first stop string begins in the text, or its length. None begins in what was shown. */
 static size_t find_stop(const gm_continuation *c, const gm_continue_options *o)
 {
     size_t first = c->text.n;
     for (size_t s = 0; s < o->n_stop_strings; s++) {
         size_t n = strlen(o->stop_string[s]);
-        for (size_t i = 0; n > 0 && i + n <= c->text.n && i < first; i++)
+        for (size_t i = c->shown; n > 0 && i + n <= c->text.n && i < first; i++)
             if (memcmp(c->text.at + i, o->stop_string[s], n) == 0) first = i;
     }
     return first;
@@ -248,8 +255,7 @@ static bool plan_segment(loop *l, gm_continuation *c, size_t *room, size_t first
         if (s->n == 0) return false;
         s->token = c->prompt.at + c->n_read;
         for (size_t i = 0; i < s->n; i++)
-            l->phase[first_row + i] =
-                c->n_read + i < c->n_template ? GM_PHASE_TEMPLATE : GM_PHASE_PROMPT;
+            l->phase[first_row + i] = gm_continuation_phase(c, c->n_read + i);
         *room -= s->n;
     }
     if (s->n >= left) s->sampling = &c->sampling;

@@ -17,7 +17,8 @@ const char *gm_end_name(gm_end end); /* "length", "eos", "stop" */
 typedef struct gm_continuation {
     /* asked for */
     gm_ids prompt;     /* owned */
-    size_t n_template; /* tokens in front that the post-processor put there */
+    size_t n_template; /* tokens in front that the post-processor or a chat template put there */
+    size_t n_closing;  /* the prompt's last tokens that a chat template put there */
     int edit;          /* index among the edits; -1: unsteered */
     gm_sampling sampling;
     size_t max_tokens;        /* >= 1 */
@@ -69,6 +70,9 @@ typedef struct gm_continue_options {
 gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
                       const gm_tokenizer *tokenizer, const gm_continue_options *options,
                       gm_error *err) GM_MUST_USE;
+
+/* What token t of a continuation counts as, its prompt first: GM_PHASE_... */
+uint8_t gm_continuation_phase(const gm_continuation *c, size_t t);
 
 /* The dose achieved: n_dosed / n_pairs; NaN when nothing was counted. */
 double gm_continuation_dose(const gm_continuation *c);

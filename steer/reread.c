@@ -34,12 +34,6 @@ static uint32_t token_at(const gm_continuation *c, size_t t)
     return t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
 }
 
-static uint8_t phase_at(const gm_continuation *c, size_t t)
-{
-    if (t < c->n_template) return GM_PHASE_TEMPLATE;
-    return t < c->prompt.n ? GM_PHASE_PROMPT : GM_PHASE_GENERATED;
-}
-
 /* The session's edit for row t. */
 static int edit_at(const player *p, const gm_continuation *c, int edit, size_t t)
 {
@@ -54,7 +48,7 @@ static gm_status feed(player *p, gm_reread *r, const gm_continuation *c, int edi
     gm_segment segment[2];
     const gm_result result = {.nll = p->nll};
     for (size_t i = 0; i <= n; i++) p->token[i] = token_at(c, at + i);
-    for (size_t i = 0; i < n; i++) p->phase[i] = phase_at(c, at + i);
+    for (size_t i = 0; i < n; i++) p->phase[i] = gm_continuation_phase(c, at + i);
     for (int k = 0; k < 2; k++)
         segment[k] = (gm_segment){.sequence = p->sequence[k],
                                   .n = n,

@@ -159,6 +159,9 @@ out:
 gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
 {
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
+    if (o->system && !o->chat) return gm_fail(err, GM_EARG, "--system needs --chat");
+    if (o->system && gm_utf8_valid(o->system, strlen(o->system)) != strlen(o->system))
+        return gm_fail(err, GM_EARG, "--system '%s': expected some text in UTF-8", o->system);
     if (o->atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
     return gm_recipe_check(recipe, err);
@@ -221,6 +224,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
         gm_warn("'%s/config.json' has keys that are not known here: %s", options->model,
                 s->info->unknown_keys);
     GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
+    if (options->chat) GM_TRY(gm_chat_open(&s->chat, options->model, options->system, err));
     s->sampling = choose_sampling(options, s->info);
     GM_TRY(choose_stops(s, err));
 out:
@@ -232,6 +236,7 @@ out:
 void gm_stage_close(gm_stage *s)
 {
     gm_ids_clear(&s->stop);
+    gm_chat_clear(&s->chat);
     gm_encoder_free(s->encoder);
     gm_tokenizer_close(s->tokenizer);
     gm_model_close(s->model);
@@ -251,6 +256,10 @@ void gm_stage_put(const gm_stage *s, gm_json_out *json)
     gm_json_put_string(json, "model_digest", s->info->digest);
     gm_json_put_string(json, "numerics", gm_numerics_name(s->info->numerics));
     gm_json_put_string(json, "kernels", s->info->kernels);
+    if (s->chat.name) {
+        gm_json_put_string(json, "chat", s->chat.name);
+        gm_json_put_string(json, "system", s->options->system);
+    }
     gm_json_open_object(json, "sampling");
     gm_json_put_f64(json, "temperature", s->sampling.temperature);
     gm_json_put_i64(json, "top_k", s->sampling.top_k);
@@ -282,6 +291,9 @@ gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_promp
     *c = (gm_continuation){
         .edit = -1, .sampling = s->sampling, .max_tokens = (size_t)s->options->max_tokens};
     c->sampling.stream = stream;
+    if (s->chat.name)
+        return gm_chat_encode(&s->chat, s->encoder, prompt->text, prompt->n, &c->prompt,
+                              &c->n_template, &c->n_closing, err);
     GM_TRY(gm_encode(s->encoder, prompt->text, prompt->n, true, &c->prompt, &c->n_template,
                      &n_after, NULL, err));
     c->prompt.n -= n_after; /* what ends a finished text has no place before going on */

@@ -5,6 +5,7 @@
 #define GM_STAGE_H
 
 #include "base/json.h"
+#include "engine/tokenizer/chat.h"
 #include "steer/continuation.h"
 #include "steer/prompts.h"
 #include "steer/recipe.h"
@@ -16,7 +17,8 @@ typedef struct gm_stage_options {
     int64_t threads, batch, max_tokens, seed, top_k;
     double temperature, top_p, penalty; /* below 0: as the model says */
     gm_opt_list prompts, stop_strings, stop_tokens;
-    const char *prompts_file;
+    const char *prompts_file, *system; /* system: the message in front; NULL: none */
+    bool chat;                         /* prompts are questions inside the model's template */
     bool any_model, ignore_eos, map, strict_memory, json, quiet;
 } gm_stage_options;
 
@@ -48,6 +50,9 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
         {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
         {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
+        {GM_OPT_FLAG, "chat", &(o)->chat, 0, 0, NULL,                                              \
+         "prompts are questions, put into the model's chat template"},                             \
+        {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
         {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
          "0: greedy; below 0: as the model's generation_config.json says"},                        \
@@ -73,6 +78,7 @@ typedef struct gm_stage {
     const gm_model_info *info;
     gm_tokenizer *tokenizer;
     gm_encoder *encoder;
+    gm_chat chat;    /* name NULL: prompts are continued as they are */
     gm_atlas *atlas; /* NULL: none */
     const gm_stage_options *options;
     gm_sampling sampling;
@@ -99,7 +105,8 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *stage, const gm_recipe *r
 /* A plan as the engine's edit; borrows plan->bias. */
 gm_edit gm_stage_edit(const gm_plan *plan);
 
-/* Set up a continuation of `prompt`, unsteered; `stream` tells its draws from others'. */
+/* Set up a continuation of `prompt`, or an answer to it, unsteered; `stream` tells its draws from
+ * others'. */
 gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err) GM_MUST_USE;
 

@@ -7,7 +7,7 @@ import subprocess
 
 import numpy as np
 
-from . import common, nasty, tiny_tokenizers
+from . import chat, common, nasty, tiny_tokenizers
 
 REAL = {  # short name: (file in shared/tokenizers, full ids or only hashes)
     "gigachat-base": ("ai-sage__GigaChat-20B-A3B-base", True),
@@ -128,9 +128,10 @@ def minipile_digests(tokenizers, documents):
 
 
 def make(out):
-    """Writes tokenizers/: nasty.json, tiny files with goldens, and (where the shared folder is found) the real ones."""
+    """Writes tokenizers/: nasty.json, chat.json, tiny files with goldens, and (where the shared folder is found) the real ones."""
     folder = out / "tokenizers"
     write_inputs(folder / "nasty.json")
+    chat.make(out)
     for i, name in enumerate(tiny_tokenizers.TINY):
         text = tiny_tokenizers.as_text(name)
         (folder / "tiny").mkdir(exist_ok=True)
