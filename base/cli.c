@@ -38,6 +38,14 @@ int gm_interrupted(void)
     return caught_signal;
 }
 
+bool gm_interrupt_taken(void)
+{
+    if (caught_signal != SIGINT) return false;
+    caught_signal = 0;
+    gm_catch_signals(); /* the first one has set them back */
+    return true;
+}
+
 /* Weights are mapped: a file that is cut short, or a disk that fails, while they are used
  * ends the process here. */
 static void on_bus_error(int number)

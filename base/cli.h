@@ -89,4 +89,8 @@ int gm_cli_main(const char *program, const char *about, const gm_command *comman
 void gm_catch_signals(void);
 int gm_interrupted(void);
 
+/* Take a SIGINT as meant for what was being done, not for the program: true when there was one,
+ * which is forgotten then. */
+bool gm_interrupt_taken(void);
+
 #endif

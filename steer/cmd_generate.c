@@ -151,8 +151,9 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
         options.seen = gm_recorder_seen;
         options.seen_context = recorder;
     }
-    GM_TRY(gm_continue(list, n, stage->model, stage->tokenizer, &options, err));
-    if (streams) say_now(&before, list, "\n", 1);
+    status = gm_continue(list, n, stage->model, stage->tokenizer, &options, err);
+    if (streams && (status == GM_OK || status == GM_EINTERRUPTED)) say_now(&before, list, "\n", 1);
+    GM_TRY(status);
     if (r->stage.json) {
         GM_TRY(print_json(list, prompts, stage, plan, err));
     } else if (!streams) {

@@ -5,14 +5,18 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char help[] = "TEXT                continue TEXT\n"
-                           "/cluster ID [W]     steer to a cluster, with weight W\n"
-                           "/subset NAME [W]    steer to a labelled subset\n"
-                           "/weight W           change the weight; 0 steers nothing\n"
-                           "/off                steer nothing\n"
-                           "/plan               say what the plan is\n"
-                           "/help               this list\n"
-                           "/quit               end (or close the input)\n";
+#include "base/cli.h"
+
+static const char help[] =
+    "TEXT                continue TEXT\n"
+    "/cluster ID [W]     steer to a cluster, with weight W\n"
+    "/subset NAME [W]    steer to a labelled subset\n"
+    "/weight W           change the weight; 0 steers nothing\n"
+    "/off                steer nothing\n"
+    "/plan               say what the plan is\n"
+    "/help               this list\n"
+    "Ctrl-C              end the text that is being written, or the program\n"
+    "/quit               end (or close the input)\n";
 
 typedef struct dialogue {
     gm_stage *stage;
@@ -49,9 +53,9 @@ static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
     say(NULL, &c, text, n);
     if (d->stage->chat.name) putchar('\n');
     GM_TRY(gm_continue(&c, 1, d->stage->model, d->stage->tokenizer, &options, err));
-    putchar('\n');
-    fflush(stdout);
 out:
+    if (c.prompt.n > 0) putchar('\n');
+    fflush(stdout);
     gm_continuation_clear(&c);
     return status;
 }
@@ -156,6 +160,7 @@ gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe
         gm_error wrong = {0};
         gm_status s =
             line[0] == '/' ? command(&d, line, &quit, &wrong) : answer(&d, line, (size_t)n, &wrong);
+        if (s == GM_EINTERRUPTED && gm_interrupt_taken()) continue; /* the text ends, no more */
         if (s == GM_EINTERRUPTED || s == GM_EMEM) GM_FAIL(s, "%s", wrong.text);
         if (s != GM_OK) fprintf(stderr, "%s\n", wrong.text);
     }

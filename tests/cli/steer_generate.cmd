@@ -62,3 +62,16 @@ printf '%s\n' /cluster "/cluster 99" "/cluster 0 nan" "/cluster 0 two" "/weight 
     "/subset no such topic" "/subset a b 2" "/off now" /help /wieght \
     "/plan" "" "salt onion" /quit "not read" | talk --atlas a.h5 > said
 same said none "after mistakes"
+
+echo "-- a text that is stopped:"
+mkfifo lines
+gm-steer generate --model "$SRC/notebooks-data/demo-model" --interactive --ignore-eos --max-tokens 2000 \
+    < lines > stopped & talker=$!
+exec 3> lines
+echo "Once upon a time" >&3
+for _ in $(seq 1000); do [ "$(wc -c < stopped)" -gt 60 ] && break; sleep 0.02; done
+kill -INT $talker
+printf '/weight 0\n/quit\n' >&3
+exec 3>&-
+wait $talker; echo "exit $?"
+tail -c 1 stopped | od -An -c
