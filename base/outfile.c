@@ -63,12 +63,35 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
     return status;
 }
 
+/* Some file systems (of FUSE) make inode numbers up at every look: then nobody can tell by them.
+ * That a name goes from file to file at every one of our looks does not happen otherwise. */
+static bool are_made_up(int fd, const char *path, ino_t opened, ino_t named)
+{
+    enum { LOOKS = 4 };
+    struct stat a, b;
+    for (int i = 0; i < LOOKS; i++) {
+        if (fstat(fd, &a) != 0 || lstat(path, &b) != 0) return false;
+        if (a.st_ino == opened && b.st_ino == named) return false;
+        opened = a.st_ino;
+        named = b.st_ino;
+    }
+    return true;
+}
+
+bool gm_outfile_is_named(int fd, const char *path)
+{
+    struct stat opened, named;
+    if (fstat(fd, &opened) != 0 || lstat(path, &named) != 0 || opened.st_dev != named.st_dev)
+        return false;
+    return opened.st_ino == named.st_ino || are_made_up(fd, path, opened.st_ino, named.st_ino);
+}
+
 /* Lock the open file; GM_EBUSY when another process holds it or has just renamed
  * it away. *locked: false on a file system without locks, where nobody can tell. */
 static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    struct stat opened, named;
+    struct stat opened;
 
     *locked = fcntl(fd, F_OFD_SETLK, &lock) == 0;
     if (!*locked) {
@@ -78,10 +101,9 @@ static gm_status take_lock(int fd, const char *part, bool *locked, gm_error *err
         if (errno != EINVAL && errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP)
             return gm_fail(err, GM_EIO, "cannot lock '%s': %s", part, strerror(errno));
     }
-    if (fstat(fd, &opened) != 0 || lstat(part, &named) != 0 || opened.st_ino != named.st_ino ||
-        opened.st_dev != named.st_dev)
+    if (!gm_outfile_is_named(fd, part))
         return gm_fail(err, GM_EBUSY, "'%s' was just renamed by another process", part);
-    if (!S_ISREG(opened.st_mode))
+    if (fstat(fd, &opened) != 0 || !S_ISREG(opened.st_mode))
         return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", part);
     return GM_OK;
 }

@@ -31,6 +31,10 @@ gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUS
  * locks). */
 gm_status gm_outfile_remove_stale(const char *part, gm_error *err) GM_MUST_USE;
 
+/* Is the open file still the one of that name? Not when another process has renamed or removed it
+ * since it was opened. For those who hold a lock on it. */
+bool gm_outfile_is_named(int fd, const char *path);
+
 /* Opened with `replace`, but a file that has this name at the commit is not to be replaced
  * after all: the commit is then GM_EEXIST. */
 void gm_outfile_keep_existing(gm_outfile *file);

@@ -115,14 +115,6 @@ void gm_shard_list_clear(gm_shard_list *list)
 
 /* ---- locks ---- */
 
-/* Is it still the file of that name? Not when a run that ended has just removed it. */
-static bool is_named(int fd, const char *path)
-{
-    struct stat opened, named;
-    return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 && opened.st_ino == named.st_ino &&
-           opened.st_dev == named.st_dev;
-}
-
 /* Lock FOLDER/lockWHAT. */
 static gm_status take(int *fd, const char *folder, const char *what, int mode, gm_error *err)
 {
@@ -138,7 +130,8 @@ static gm_status take(int *fd, const char *folder, const char *what, int mode, g
         if (errno == EWOULDBLOCK) GM_FAIL(GM_EBUSY, "another process is writing into '%s'", folder);
         GM_FAIL(GM_EIO, "cannot lock '%s': %s", path.at, strerror(errno));
     }
-    if (!is_named(*fd, path.at)) GM_FAIL(GM_EBUSY, "another process has just removed '%s'", folder);
+    if (!gm_outfile_is_named(*fd, path.at)) /* a run that ended has */
+        GM_FAIL(GM_EBUSY, "another process has just removed '%s'", folder);
 out:
     gm_text_clear(&path);
     return status;

@@ -4,11 +4,23 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "tests/check.h"
+
+/* In front of the C library's: a file system that makes inode numbers up at every look. */
+static atomic_int made_up;
+
+int lstat(const char *path, struct stat *info)
+{
+    int result = fstatat(AT_FDCWD, path, info, AT_SYMLINK_NOFOLLOW);
+    if (result == 0 && atomic_load(&made_up) > 0)
+        info->st_ino = (ino_t)atomic_fetch_add(&made_up, 1) + 1000000000;
+    return result;
+}
 
 static bool exists(const char *path)
 {
@@ -233,11 +245,34 @@ static void many_write_at_once(void)
     CHECK(!exists("out.part"));
 }
 
+static void inode_numbers_may_be_made_up(void)
+{
+    gm_outfile *file = NULL, *other = NULL;
+    gm_error err = {0};
+    remove_all();
+    atomic_store(&made_up, 1);
+    CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
+    CHECK_FAILS(gm_outfile_open(&other, "out", false, &err), err, GM_EBUSY, "by another process");
+    if (file) fputs("hello", gm_outfile_stream(file));
+    if (file) CHECK_OK(gm_outfile_commit(file, &err), err);
+    CHECK(atomic_exchange(&made_up, 0) > 4); /* they were looked at */
+    check_content("out", "hello");
+
+    int fd = open("out", O_RDONLY);
+    CHECK(fd >= 0 && gm_outfile_is_named(fd, "out"));
+    CHECK_OK(gm_outfile_write("out", true, "new", 3, &err), err);
+    CHECK(!gm_outfile_is_named(fd, "out"));
+    atomic_store(&made_up, 1);
+    CHECK(unlink("out") == 0 && !gm_outfile_is_named(fd, "out"));
+    atomic_store(&made_up, 0);
+    close(fd);
+}
+
 TESTS(TEST(the_name_appears_at_the_commit), TEST(an_abort_leaves_nothing_and_keeps_the_old),
       TEST(an_existing_file_is_replaced_only_when_told),
       TEST(a_name_taken_meanwhile_is_not_replaced),
       TEST(a_stale_part_is_taken_over_and_a_held_one_is_not), TEST(libraries_may_write_to_the_path),
       TEST(a_stale_part_may_be_the_finished_file), TEST(a_file_may_be_kept_after_all),
-      TEST(many_write_at_once), TEST(what_is_not_a_file_is_never_replaced),
-      TEST(a_full_disk_shows_at_the_commit), TEST(looking_first_finds_what_would_fail),
-      TEST(every_allocation_may_fail))
+      TEST(many_write_at_once), TEST(inode_numbers_may_be_made_up),
+      TEST(what_is_not_a_file_is_never_replaced), TEST(a_full_disk_shows_at_the_commit),
+      TEST(looking_first_finds_what_would_fail), TEST(every_allocation_may_fail))
