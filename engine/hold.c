@@ -17,8 +17,10 @@
 /* Beside weights and session: threads, tokenizers, blocks of a trace. */
 static const uint64_t OTHER_BYTES = (uint64_t)64 << 20;
 
-/* A packing that took longer than this is worth a cache. */
+/* A packing that took longer than this is worth a cache, if it is a large one: a small one takes
+ * long where the machine has other work, once. */
 static const double LONG_LOAD_SECONDS = 5.0;
+static const uint64_t LARGE_IMAGE_BYTES = (uint64_t)256 << 20;
 
 /* ---- the image ---- */
 
@@ -172,7 +174,8 @@ static gm_status hold_resident(const gm_holding *h, gm_error *err)
     GM_TRY(fill_image(h, 1, err));
     if (h->options->cache == GM_CACHE_WRITE)
         gm_cache_write(h);
-    else if (gm_now() - start > LONG_LOAD_SECONDS && !gm_checkpoint_in_memory_only(h->checkpoint))
+    else if (gm_now() - start > LONG_LOAD_SECONDS && w->image_bytes > LARGE_IMAGE_BYTES &&
+             !gm_checkpoint_in_memory_only(h->checkpoint))
         gm_say(
             h,
             "packing the weights took %.0f s; '--cache write' keeps them (%s) for the next start",

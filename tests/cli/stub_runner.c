@@ -3,8 +3,8 @@
  * Linked in front of probe/runner.c, which it replaces: what a router would have done is
  * made up from token, position and layer. Everything else is the program's own - corpus,
  * blocks, writer, commit, resume, merge - so that a kill at a random moment lands inside
- * the writing. With GM_STUB_CLOCK set, the process's clocks run backwards; with GM_STUB_LOSES=N
- * the device is lost in block N, from 0.
+ * the writing. With GM_STUB_CLOCK=S the process's clocks gain S seconds at every look, and run
+ * backwards where S is below 0; with GM_STUB_LOSES=N the device is lost in block N, from 0.
  */
 #define _GNU_SOURCE /* syscall */
 #include <math.h>
@@ -25,10 +25,10 @@ struct gm_runner {
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
-    static atomic_int backwards = -1, calls;
-    if (backwards < 0) backwards = getenv("GM_STUB_CLOCK") != NULL;
+    static atomic_int calls;
+    const char *gain = getenv("GM_STUB_CLOCK");
     int result = (int)syscall(SYS_clock_gettime, clock, t);
-    if (backwards) t->tv_sec -= 60 * ++calls;
+    if (gain) t->tv_sec += (time_t)atoi(gain) * ++calls;
     return result;
 }
 

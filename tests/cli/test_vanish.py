@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # label: slow
 """What may go wrong around a run of gm-probe collect: corpus, weights or a committed shard
-vanish or change while it runs, the clock runs backwards, two processes want one output."""
+vanish or change while it runs, the clock runs backwards or leaps, two processes want one output."""
 import json
 import os
 import pathlib
@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from probe_run import (BLOCK, MODEL, PROBE, SIGCONT, SIGKILL, SIGSTOP, STUB, check_same, clear,
-                       contents, parts, run, shards, start, write_corpus)
+                       command, contents, parts, run, shards, start, write_corpus)
 
 OUT = "o.h5"
 BLOCKS = 4
@@ -133,7 +133,7 @@ def shard_goes(whole):
 def clock_runs_backwards():
     clear("stub.h5")
     run("stub.h5", program=STUB)
-    os.environ["GM_STUB_CLOCK"] = "backwards"
+    os.environ["GM_STUB_CLOCK"] = "-60"
     clear(OUT)
     process = start(OUT, program=STUB)
     while len(shards(OUT)) < 2 and process.poll() is None:
@@ -145,6 +145,16 @@ def clock_runs_backwards():
     summary = json.loads(run(OUT, "--resume", program=STUB))
     del os.environ["GM_STUB_CLOCK"]
     assert summary["passed"] and summary["tokens_per_second"] == 0  # not a negative rate
+    check_same(OUT, contents("stub.h5"))
+
+
+def clock_leaps():
+    """A machine that holds the process still for a minute between any two looks is no reason to say more."""
+    os.environ["GM_STUB_CLOCK"] = "60"
+    clear(OUT)
+    done = subprocess.run(command(OUT, "--quiet", program=STUB), capture_output=True, text=True)
+    del os.environ["GM_STUB_CLOCK"]
+    assert done.returncode == 0 and done.stderr == "", done.stderr
     check_same(OUT, contents("stub.h5"))
 
 
@@ -198,6 +208,7 @@ def main():
     model_goes(whole)
     shard_goes(whole)
     clock_runs_backwards()
+    clock_leaps()
     gpu_is_lost()
     two_processes(whole)
     closed_descriptors(whole)
