@@ -145,12 +145,13 @@ static gm_status char_symbols(symbols *s, const char *piece, size_t n, gm_error 
 
 /* ---- a piece ---- */
 
-/* The token that is spelt as the whole piece. */
-static bool whole_piece(const gm_bpe *bpe, const char *piece, size_t n, uint32_t *id)
+/* The token that is spelt as the whole piece, for whose symbols `work` has room. */
+static bool whole_piece(const gm_bpe *bpe, gm_bpe_work *work, const char *piece, size_t n,
+                        uint32_t *id)
 {
-    char spelling[512]; /* two bytes per byte at most */
+    char *spelling = (char *)work->heap; /* not in use yet: 16 bytes a byte, of which 2 are taken */
     if (!bpe->byte_level) return gm_spellings_find(&bpe->vocabulary, piece, n, id);
-    if (n > bpe->longest || n > sizeof spelling / 2) return false;
+    if (n > bpe->longest) return false;
     size_t n_spelling = 0;
     for (size_t i = 0; i < n; i++)
         n_spelling += gm_utf8_encode(gm_byte_symbol((uint8_t)piece[i]), spelling + n_spelling);
@@ -165,7 +166,7 @@ static gm_status encode_anew(const gm_bpe *bpe, gm_bpe_work *work, const char *p
     size_t most = bpe->byte_level && bpe->byte_fallback ? 2 * n : n;
     gm_status status = make_room(work, most + 1, err);
     if (status != GM_OK) return status;
-    if (bpe->ignore_merges && whole_piece(bpe, piece, n, &id)) {
+    if (bpe->ignore_merges && whole_piece(bpe, work, piece, n, &id)) {
         work->token[0] = (gm_token){.id = id, .end = (uint32_t)n};
         *n_tokens = 1;
         return GM_OK;

@@ -54,6 +54,13 @@ static void whole_pieces_go_before_merges(void)
     check_once(p, "aba", "2", "3");
     p.splitter = BYTE_LEVEL;
     check_once(p, "aba", "2", "3");
+
+    char longest[401], more[480];
+    memset(longest, 'a', 400);
+    longest[400] = '\0';
+    snprintf(more, sizeof more, "{\"a\":0,\"%s\":1}", longest);
+    p.vocab = more, p.merges = "[]";
+    check_once(p, longest, "1", "400");
 }
 
 static void added_tokens_cut_the_text(void)
