@@ -175,6 +175,7 @@ int gm_cli_main(const char *program, const char *about, const gm_command *comman
 {
     fill_standard_descriptors();
     signal(SIGBUS, on_bus_error);
+    signal(SIGXFSZ, SIG_IGN); /* ulimit -f: the write that fails says so */
     int code = dispatch(program, about, commands, argc, argv);
 
     /* A full disk shows up only now; do not report success over lost output. */
