@@ -36,6 +36,12 @@ static bool is_norm(gm_role role)
            role == GM_ROLE_Q_NORM || role == GM_ROLE_K_NORM;
 }
 
+/* One row of these is a matrix still, not a vector. */
+static bool is_matrix(gm_role role)
+{
+    return role == GM_ROLE_ROUTER || role == GM_ROLE_SHARE;
+}
+
 static void add_tensor(listing *l, gm_role role, int layer, int expert)
 {
     gm_slice slice;
@@ -54,7 +60,7 @@ static void add_tensor(listing *l, gm_role role, int layer, int expert)
                          .n_bytes = size * sizeof *l->pool,
                          .file = "random weights"};
         if (slice.stack) t->dim[t->rank++] = slice.stack;
-        if (slice.stack || rows > 1) t->dim[t->rank++] = rows;
+        if (slice.stack || rows > 1 || is_matrix(role)) t->dim[t->rank++] = rows;
         t->dim[t->rank++] = cols;
     } else if (size > *most) {
         *most = size;

@@ -4,6 +4,7 @@
 #include "engine/checkpoint.h"
 
 #include "base/outfile.h"
+#include "engine/arch.h"
 #include "tests/check.h"
 
 #include <unistd.h>
@@ -135,6 +136,34 @@ static void gets_from_a_stack(void)
     gm_checkpoint_close(c);
 }
 
+/* Random weights have the names and shapes that Hugging Face gives a family's tensors. */
+static void random_weights_look_like_a_checkpoint(void)
+{
+    static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-clip",
+                                         "qwen2-tiny",    "qwen3-tiny",    "mixtral-tiny",
+                                         "granite-tiny"};
+    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
+        char folder[4096];
+        gm_arch arch;
+        gm_checkpoint *made, *real;
+        gm_error err = {0};
+        snprintf(folder, sizeof folder, MODELS "%s", models[m]);
+        CHECK_OK(gm_arch_read(&arch, folder, &err), err);
+        CHECK_OK(gm_checkpoint_open(&real, folder, &err), err);
+        CHECK_OK(gm_checkpoint_random(&made, &arch, &err), err);
+        CHECK_INT(gm_checkpoint_n(made), gm_checkpoint_n(real));
+        for (size_t i = 0; i < gm_checkpoint_n(made); i++) {
+            const gm_tensor *a = gm_checkpoint_at(made, i), *b = gm_checkpoint_at(real, i);
+            CHECK_TEXT(a->name, b->name);
+            CHECK_INT(a->rank, b->rank);
+            CHECK(memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0);
+        }
+        gm_checkpoint_close(made);
+        gm_checkpoint_close(real);
+        gm_arch_clear(&arch);
+    }
+}
+
 static void refuses_bad_folders(void)
 {
     static const char *const names[] = {"a", "b", NULL}, *const other[] = {"b", "c", NULL};
@@ -264,5 +293,6 @@ static void an_index_may_name_many_shards(void)
 }
 
 TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(gets_from_a_stack),
-      TEST(refuses_bad_folders), TEST(digest_names_the_weights),
-      TEST(survives_every_allocation_failure), TEST(an_index_may_name_many_shards))
+      TEST(random_weights_look_like_a_checkpoint), TEST(refuses_bad_folders),
+      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure),
+      TEST(an_index_may_name_many_shards))
