@@ -282,8 +282,8 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
         gm_verdict v = gm_threshold_judge("coherence", f->keywords.mean);
         gm_verdict w = gm_threshold_judge("diversity", f->keywords.diversity);
         say(out, v > w ? v : w, "keywords",
-            "%s: their coherence is %.2f (NPMI over documents), %.0f %% of them stand for one "
-            "cluster only",
+            "%s: their coherence is %.2f (NPMI over documents); of all of them %.0f %% are "
+            "different words",
             pick(v > w ? v : w, "Keywords belong together", "Keywords belong together loosely",
                  "Keywords do not belong together, or stand for several clusters"),
             f->keywords.mean, 100 * f->keywords.diversity);

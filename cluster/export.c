@@ -192,11 +192,13 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     gm_status status = GM_OK;
     gm_trace *trace = NULL;
     gm_usage usage = {0};
+    gm_usage_kind kind;
     *out = NULL;
     GM_TRY(gm_trace_open(&trace, path, err));
     if (!gm_atlas_is_of(a, trace))
         GM_FAIL(GM_EARG, "'%s' is another trace than the atlas was made of", path);
-    GM_TRY(gm_usage_read(&usage, trace, GM_USAGE_COUNTS, NULL, err));
+    GM_TRY(gm_from_atlas_usage(&kind, a, err));
+    GM_TRY(gm_usage_read(&usage, trace, kind, NULL, err));
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);
     if (rate == NULL) GM_FAIL(GM_EMEM, "no memory for the usage of %zu documents", usage.n);
     for (size_t i = 0; i < usage.n; i++)

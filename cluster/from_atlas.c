@@ -127,6 +127,22 @@ out:
     return status;
 }
 
+gm_status gm_from_atlas_usage(gm_usage_kind *out, const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_json *root = NULL;
+    int usage = GM_USAGE_COUNTS;
+    if (atlas->parameters && atlas->parameters[0]) {
+        GM_TRY(gm_json_parse(&root, atlas->parameters, strlen(atlas->parameters), where, err));
+        if (gm_json_find(root, "usage"))
+            GM_TRY(get_choice(root, "usage", GM_USAGE_CHOICES, &usage, err));
+    }
+    *out = (gm_usage_kind)usage;
+out:
+    gm_json_free(root);
+    return status;
+}
+
 /* ---- points and their tree ---- */
 
 void gm_atlas_points_clear(gm_atlas_points *points)
@@ -410,6 +426,7 @@ gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
 {
     gm_status status = GM_OK;
     gm_analysis a = {.level = options->quality, .hdbscan = options->hdbscan};
+    gm_fit_options how = *options;
     uint32_t *to = gm_alloc(points->m, sizeof *to);
     *out = (gm_analysis){0};
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory to match %zu points", points->m);
@@ -424,7 +441,9 @@ gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
     GM_TRY(renumber(&a.clustering, to, err));
     if (a.distinct.m < a.usage.n)
         GM_TRY(gm_distinct_spread_clusters(&a.clustering, &a.distinct, err));
-    GM_TRY(gm_analysis_finish(&a, trace, options, err));
+    /* Maps of samples take fewer epochs than one that was not told how many. */
+    if (how.umap.n_epochs == gm_umap_epochs(points->m, how.umap.densmap)) how.umap.n_epochs = 0;
+    GM_TRY(gm_analysis_finish(&a, trace, &how, err));
     *out = a;
     a = (gm_analysis){0};
 out:

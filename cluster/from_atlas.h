@@ -19,6 +19,9 @@ bool gm_atlas_is_of(const gm_atlas *atlas, const gm_trace *trace);
 gm_status gm_from_atlas_options(gm_fit_options *out, const gm_atlas *atlas, gm_error *err)
     GM_MUST_USE;
 
+/* What its usage vectors were made from; counts for an atlas that does not say. Errors as above. */
+gm_status gm_from_atlas_usage(gm_usage_kind *out, const gm_atlas *atlas, gm_error *err) GM_MUST_USE;
+
 typedef struct gm_atlas_points {
     size_t m;
     uint32_t *point;    /* (N) GM_NO_POINT for documents without a counted choice */

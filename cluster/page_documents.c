@@ -4,10 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "cluster/from_atlas.h"
 #include "cluster/summary.h"
 #include "figures/html.h"
-
-enum { ROWS = 256 }; /* documents read together */
 
 gm_status gm_page_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
 {
@@ -72,19 +71,15 @@ out:
     return status;
 }
 
-/* One document's counts (D) into sums over documents (D) and its values of the columns. */
+/* One document's usage (D) into sums over documents (D) and its values of the columns. */
 static void add_document(const gm_page_documents *out, float *value, size_t n, size_t i,
-                         const uint32_t *count, size_t dim, double *sum, double *square)
+                         const float *row, size_t dim, double *sum, double *square)
 {
-    double total = 0;
-    for (size_t d = 0; d < dim; d++) total += count[d];
-    if (!(total > 0)) return; /* nothing counted: shares of zero */
     for (size_t d = 0; d < dim; d++) {
-        double u = count[d] / total;
+        const double u = (double)row[d];
         sum[d] += u, square[d] += u * u;
     }
-    for (size_t m = 0; m < out->n_columns; m++)
-        value[m * n + i] = (float)(count[out->column[m]] / total);
+    for (size_t m = 0; m < out->n_columns; m++) value[m * n + i] = row[out->column[m]];
 }
 
 static void quantise(gm_page_documents *out, const float *value, size_t n)
@@ -108,7 +103,9 @@ gm_status gm_page_documents_read(gm_page_documents *out, const gm_atlas *atlas, 
     const size_t n = atlas->n, dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     const size_t most = most_columns < dim ? most_columns : dim;
     gm_page_documents made = {0};
-    uint32_t *count = gm_alloc2(ROWS, dim, sizeof *count);
+    gm_usage_reader *reader = NULL;
+    gm_usage_kind kind;
+    float *rows = gm_alloc2(GM_USAGE_BLOCK, dim, sizeof *rows);
     double *sum = gm_alloc(dim, sizeof *sum), *square = gm_alloc(dim, sizeof *square);
     float *value = gm_alloc2(most, n, sizeof *value); /* (M,N) */
     *out = made;
@@ -116,16 +113,18 @@ gm_status gm_page_documents_read(gm_page_documents *out, const gm_atlas *atlas, 
     made.most = gm_alloc(most, sizeof *made.most);
     made.level = gm_alloc2(most, n, sizeof *made.level);
     made.spread = gm_alloc(dim, sizeof *made.spread);
-    if (!count || !sum || !square || !value || !made.column || !made.most || !made.level ||
+    if (!rows || !sum || !square || !value || !made.column || !made.most || !made.level ||
         !made.spread)
         GM_FAIL(GM_EMEM, "no memory for shares of %zu experts in %zu documents", most, n);
     GM_TRY(find_columns(&made, atlas, dim, most, err));
 
-    for (size_t first = 0; first < n; first += ROWS) {
-        size_t rows = n - first < ROWS ? n - first : ROWS;
-        GM_TRY(gm_trace_read_counts(trace, first, rows, count, err));
-        for (size_t r = 0; r < rows; r++)
-            add_document(&made, value, n, first + r, count + r * dim, dim, sum, square);
+    GM_TRY(gm_from_atlas_usage(&kind, atlas, err));
+    GM_TRY(gm_usage_reader_open(&reader, trace, kind, err));
+    for (size_t first = 0; first < n; first += GM_USAGE_BLOCK) {
+        const size_t some = n - first < GM_USAGE_BLOCK ? n - first : GM_USAGE_BLOCK;
+        GM_TRY(gm_usage_reader_read(reader, first, some, rows, err));
+        for (size_t r = 0; r < some; r++)
+            add_document(&made, value, n, first + r, rows + r * dim, dim, sum, square);
     }
     for (size_t d = 0; d < dim; d++) {
         double mean = sum[d] / (double)n, variance = square[d] / (double)n - mean * mean;
@@ -135,7 +134,8 @@ gm_status gm_page_documents_read(gm_page_documents *out, const gm_atlas *atlas, 
     *out = made;
     made = (gm_page_documents){0};
 out:
-    gm_free(count);
+    gm_usage_reader_close(reader);
+    gm_free(rows);
     gm_free(sum);
     gm_free(square);
     gm_free(value);

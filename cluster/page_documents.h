@@ -3,8 +3,9 @@
  *
  * Sizes: N documents, D = L*E experts in all, M experts whose shares are kept, M <= D.
  *
- * A share is the part of a document's choices that fell on an expert. All N x D of them are too
- * many for a page; kept are those of M experts, as 16 levels, even in the square root.
+ * A share is the part of a document's choices that fell on an expert, or of its gate weights where
+ * the atlas was made of those. All N x D of them are too many for a page; kept are those of M
+ * experts, as 16 levels, even in the square root.
  */
 #ifndef GM_PAGE_DOCUMENTS_H
 #define GM_PAGE_DOCUMENTS_H
@@ -27,9 +28,9 @@ typedef struct gm_page_documents {
 gm_status gm_page_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
     GM_MUST_USE;
 
-/* Read all counts. The experts kept are all, when D <= most_columns; otherwise the important ones
- * of the clusters in turn: the strongest of each, largest cluster first, then the second of each.
- * Errors: those of gm_trace_read_counts, GM_EMEM. */
+/* Read the usage of all documents. The experts kept are all, when D <= most_columns; otherwise the
+ * important ones of the clusters in turn: the strongest of each, largest cluster first, then the
+ * second of each. Errors: those of gm_usage_reader, GM_EFORMAT, GM_EMEM. */
 gm_status gm_page_documents_read(gm_page_documents *out, const gm_atlas *atlas, gm_trace *trace,
                                  size_t most_columns, gm_error *err) GM_MUST_USE;
 void gm_page_documents_clear(gm_page_documents *documents);

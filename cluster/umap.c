@@ -28,6 +28,11 @@ gm_umap_options gm_umap_defaults_to_cluster(void)
     return o;
 }
 
+int gm_umap_epochs(size_t n, bool densmap)
+{
+    return (n <= 10000 ? 500 : 200) + (densmap ? 200 : 0);
+}
+
 static gm_status build_graph(gm_graph *graph, const gm_points *points, const gm_knn *knn,
                              const gm_umap_options *options, int n_epochs, gm_error *err)
 {
@@ -108,11 +113,6 @@ static void end_stage(const gm_umap_options *options, const char *name)
     if (options->stages) gm_stages_end(options->stages, name);
 }
 
-static int automatic_epochs(size_t n, bool densmap)
-{
-    return (n <= 10000 ? 500 : 200) + (densmap ? 200 : 0);
-}
-
 gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_knn *knn,
                           const gm_umap_options *options, gm_error *err)
 {
@@ -126,7 +126,7 @@ gm_status gm_umap_prepare(gm_umap_base *out, const gm_points *points, const gm_k
     base.keep = gm_alloc(n, sizeof *base.keep);
     if (base.keep == NULL) GM_FAIL(GM_EMEM, "no memory for %zu points", n);
     GM_TRY(gm_curve_fit(options->min_dist, options->spread, &report->a, &report->b, err));
-    if (report->n_epochs == 0) report->n_epochs = automatic_epochs(n, options->densmap);
+    if (report->n_epochs == 0) report->n_epochs = gm_umap_epochs(n, options->densmap);
 
     GM_TRY(build_graph(&base.graph, points, knn, options, report->n_epochs, err));
     end_stage(options, "graph");

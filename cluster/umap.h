@@ -28,7 +28,7 @@ typedef struct gm_umap_options {
     double mix; /* 1 union .. 0 intersection of memberships */
     double learning_rate, repulsion;
     int negative_rate; /* random points pushed away for one neighbour drawn near */
-    int n_epochs;      /* 0: 500 up to 10,000 points, 200 beyond; 200 more with densMAP */
+    int n_epochs;      /* 0: gm_umap_epochs */
     bool densmap;
     gm_density_options density; /* of densMAP */
     gm_layout layout;
@@ -42,6 +42,9 @@ gm_umap_options gm_umap_defaults(void);
 /* The same with min_dist 0, for a map whose clusters are looked for: points of one cluster may
  * lie on each other, so that gaps show. cluster/README.md has figures of either. */
 gm_umap_options gm_umap_defaults_to_cluster(void);
+
+/* Epochs of a map of n points: 500 up to 10,000, 200 beyond; 200 more with densMAP. */
+int gm_umap_epochs(size_t n, bool densmap);
 
 typedef struct gm_umap_report {
     double a, b; /* of the curve */

@@ -43,4 +43,17 @@ gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_p
                         gm_error *err) GM_MUST_USE;
 void gm_usage_clear(gm_usage *usage);
 
+/* The same vectors in the order of the trace, some documents at a time. */
+typedef struct gm_usage_reader gm_usage_reader;
+
+enum { GM_USAGE_BLOCK = 256 }; /* documents at a time, at most */
+
+/* The trace is borrowed. Errors: GM_EABSENT as above; GM_EMEM. */
+gm_status gm_usage_reader_open(gm_usage_reader **out, gm_trace *trace, gm_usage_kind kind,
+                               gm_error *err) GM_MUST_USE;
+/* rows (n,D), written: documents [first, first + n). Errors: those of gm_trace. */
+gm_status gm_usage_reader_read(gm_usage_reader *reader, size_t first, size_t n, float *rows,
+                               gm_error *err) GM_MUST_USE;
+void gm_usage_reader_close(gm_usage_reader *reader);
+
 #endif

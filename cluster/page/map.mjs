@@ -1,6 +1,7 @@
 // map.mjs - the scatter map: zoom and pan, labels, hovering, lasso, keys.
 //
-// A place is u16 in a square, y upwards; the square stands in the middle of the map's element.
+// A place is u16 in a square, y upwards, and the documents stand in the middle of it; the square stands in the middle of the
+// map's element, as large as the documents allow.
 import {isPlaced} from "./data.mjs";
 import {clusterTitle} from "./side.mjs";
 import {glRenderer} from "./map_gl.mjs";
@@ -11,6 +12,20 @@ const MARGIN = 0.94; // of the element that the whole map takes
 const REACH = 12; // pixels from the pointer to a point
 const LABEL_LIFT = 14, LABEL_HALF = 8; // pixels
 const DIM = 26, FULL = 215, FAINT = 120; // opacities, of 255: not chosen, chosen, no cluster
+
+/** How much of the square the documents take, across and up: shares of its side. */
+export function extent(atlas) {
+    const span = (place) => {
+        let lo = SIDE, hi = 0;
+        for (let i = 0; i < atlas.n; i++) {
+            if (!isPlaced(atlas, i)) continue;
+            lo = Math.min(lo, place[i]);
+            hi = Math.max(hi, place[i]);
+        }
+        return hi > lo ? (hi - lo) / SIDE : 1;
+    };
+    return [span(atlas.x), span(atlas.y)];
+}
 
 /** Labels that do not cover each other, the first ones first: a label has `texts` to choose from,
  * the fullest first, and stands just above (x, y). `widthOf(text)` in pixels. */
@@ -41,6 +56,7 @@ export class MapView {
         this.canvas = document.getElementById("points");
         this.renderer = (wantsPlain ? null : glRenderer(this.canvas)) ?? this.plain();
         this.transform = d3.zoomIdentity;
+        this.extent = extent(atlas);
         this.lassoing = false;
         this.highlight = -1;
         this.listen();
@@ -84,7 +100,7 @@ export class MapView {
         if (!this.width || !this.height) return;
         this.ratio = window.devicePixelRatio || 1;
         this.renderer.resize(Math.round(this.width * this.ratio), Math.round(this.height * this.ratio));
-        this.side = MARGIN * Math.min(this.width, this.height);
+        this.side = MARGIN * Math.min(this.width / this.extent[0], this.height / this.extent[1]);
         this.draw();
     }
 

@@ -18,6 +18,11 @@ grep -c Both merged
 gm-cluster recut leaf.h5 --merge 1=0 --name 0=Both -o both.h5 --quality none --quiet > /dev/null
 gm-cluster show both.h5 --json | grep -o '"name":"Both"'
 gm-cluster recut both.h5 --quiet | grep -c Both
+echo "-- named alone, what is said of the clusters stays:"
+gm-cluster fit t.h5 -o q.h5 --min-cluster-size 8 --min-samples 5 --quiet > /dev/null
+gm-cluster recut q.h5 --name 0=Soup -o soup.h5 --quiet > /dev/null
+for a in q soup; do gm-cluster show $a.h5 --json | grep -o '"quality":{.*"verdict"' > $a.quality; done
+same q.quality soup.quality "fit and recut"
 echo "-- as many as wanted:"
 gm-cluster recut a.h5 --target-clusters 3 --quiet | sed -n '1s/;.*//p'
 gm-cluster fit t.h5 -o three.h5 --target-clusters 9 --min-samples 5 --quality none --quiet | cut -d, -f2

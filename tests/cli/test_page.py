@@ -87,6 +87,13 @@ def check_policy(parts):
     assert not {"img", "link", "iframe", "object", "base", "form"} & set(parts.tags)
 
 
+def check_meanings(page):
+    """Every figure of quality says what it means."""
+    table = page[page.index("<h2>Quality</h2>"):page.index("<h2>Parameters</h2>")]
+    rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</td><td>(.*?)</td></tr>", table)
+    assert len(rows) > 40 and all(meaning for _, meaning in rows), [name for name, meaning in rows if not meaning]
+
+
 def check_data(parts):
     meta = json.loads(parts.data["meta"])
     assert meta["documents"] == 60 and len(meta["subsets"]) == 3 and len(meta["clusters"]) >= 2, meta
@@ -139,6 +146,7 @@ def main():
     page = pathlib.Path("page.html").read_bytes()
     parts = Parts(page.decode())
     check_policy(parts)
+    check_meanings(page.decode())
     check_data(parts)
     check_variants(page)
     check_scripts(parts)

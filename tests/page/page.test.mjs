@@ -8,7 +8,7 @@ import {compareCells} from "../../cluster/page/clusters.mjs";
 import {bytesOfBase64, expertName, inflate, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
     usageOf, valueOf} from "../../cluster/page/data.mjs";
 import {tickStep} from "../../cluster/page/heat.mjs";
-import {placeLabels} from "../../cluster/page/map.mjs";
+import {extent, placeLabels} from "../../cluster/page/map.mjs";
 import {chosen, frequent, isChoice, isInside, noChoice} from "../../cluster/page/selection.mjs";
 
 const NONE = 0xffff;
@@ -135,6 +135,13 @@ test("documents are chosen by all parts of a choice", () => {
     assert.ok(!isChoice(noChoice()) && isChoice({...noChoice(), subset: 0}));
     const mask = chosen(atlas, noChoice());
     assert.deepEqual(frequent(atlas, mask, (i) => atlas.subset[i], 1), [[0, 3]]); // a tie: the lower
+});
+
+test("how much of the square documents take, those without a place left out", () => {
+    const of = (x, y) => extent({n: x.length, x: Uint16Array.from(x), y: Uint16Array.from(y)});
+    assert.deepEqual(of([0, 65534, 0xffff], [16384, 49151, 0xffff]), [1, 32767 / 65534]);
+    assert.deepEqual(of([7], [9]), [1, 1]);
+    assert.deepEqual(of([], []), [1, 1]);
 });
 
 test("labels do not cover each other, and become shorter before they go", () => {

@@ -5,6 +5,7 @@
 #include "cluster/atlas_page.h"
 #include "cluster/page_documents.h"
 #include "cluster/page_tree.h"
+#include "cluster/usage.h"
 #include "figures/html.h"
 #include "tests/check.h"
 #include "tests/trace_sample.h"
@@ -80,7 +81,7 @@ static gm_trace *open_sample(const char *text)
     static sample s;
     gm_trace *trace = NULL;
     gm_error err = {0};
-    sample_fill(&s, GM_RECORD_COUNTS, E, 0);
+    sample_fill(&s, GM_RECORD_CHOICES, E, 0);
     for (int d = 0; d < N; d++) s.document[d].text = text, s.document[d].n_text = strlen(text);
     CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
     CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
@@ -186,6 +187,33 @@ static void json_for_scripts_cannot_end_its_element(void)
 }
 
 /* ---- what is read from the trace ---- */
+
+/* Of an atlas made of gates they are shares of gate weights. */
+static void shares_are_what_the_atlas_was_made_of(void)
+{
+    gm_atlas atlas = sample_atlas();
+    gm_trace *trace = open_sample("text");
+    gm_error err = {0};
+    gm_page_documents found;
+    gm_usage usage;
+    atlas.parameters = "{\"usage\":\"gates\"}";
+    CHECK_OK(gm_usage_read(&usage, trace, GM_USAGE_GATES, NULL, &err), err);
+    CHECK_OK(gm_page_documents_read(&found, &atlas, trace, 100, &err), err);
+    for (size_t d = 0; d < D; d++) {
+        double sum = 0, square = 0;
+        for (size_t i = 0; i < N; i++) {
+            const double u = (double)usage.row[i][d];
+            sum += u, square += u * u;
+        }
+        CHECK_NEAR(found.spread[d], sqrt(fmax(0, square / N - sum / N * sum / N)), 1e-7);
+    }
+    gm_page_documents_clear(&found);
+    atlas.parameters = "{\"usage\":\"both\"}";
+    CHECK_FAILS(gm_page_documents_read(&found, &atlas, trace, 100, &err), err, GM_EFORMAT,
+                "'usage' is 'both', expected counts|gates");
+    gm_usage_clear(&usage);
+    gm_trace_close(trace);
+}
 
 static void shares_are_of_the_experts_that_stand_out(void)
 {
@@ -350,7 +378,8 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(the_policy_names_every_script_and_style), TEST(data_comes_out_as_it_went_in),
       TEST(json_for_scripts_cannot_end_its_element), TEST(shares_are_of_the_experts_that_stand_out),
-      TEST(another_trace_is_refused), TEST(snippets_are_one_line_each_and_harmless),
+      TEST(shares_are_what_the_atlas_was_made_of), TEST(another_trace_is_refused),
+      TEST(snippets_are_one_line_each_and_harmless),
       TEST(branches_end_where_the_last_document_leaves),
       TEST(texts_are_cut_until_the_page_is_small_enough),
       TEST(documents_are_where_the_atlas_has_them), TEST(survives_every_allocation_failure))
