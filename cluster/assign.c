@@ -13,7 +13,7 @@
 
 typedef struct assign_command {
     const char *out, *trace;
-    bool force, json;
+    bool force, json, quiet;
 } assign_command;
 
 /* One model, one shape; the trace the atlas was made of must be at hand. */
@@ -113,6 +113,7 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     gm_trace *fitted = NULL, *news = NULL;
     gm_usage of_fitted = {0}, of_news = {0};
     gm_placed *placed = NULL, *in_order = NULL;
+    gm_progress progress;
     size_t n_in = 0;
     GM_TRY(gm_outfile_check(c->out, c->force, err));
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
@@ -126,7 +127,9 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     placed = gm_alloc(of_news.n, sizeof *placed);
     in_order = gm_alloc(of_news.n, sizeof *in_order);
     if (!placed || !in_order) GM_FAIL(GM_EMEM, "no memory for %zu documents", of_news.n);
-    GM_TRY(gm_place(placed, &of_news, &of_fitted, atlas, &points, &options, err));
+    gm_progress_start(&progress, "neighbours", "points", (double)points.m, c->quiet);
+    GM_TRY(gm_place(placed, &of_news, &of_fitted, atlas, &points, &options, &progress, err));
+    gm_progress_end(&progress);
     for (size_t i = 0; i < of_news.n; i++) {
         in_order[of_news.place[i]] = placed[i];
         n_in += placed[i].cluster >= 0;
@@ -160,6 +163,7 @@ int gm_cluster_assign(int argc, char **argv)
         {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
          "the trace of the atlas, where it has moved"},
         {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_FLAG, "quiet", &c.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
     gm_catch_signals();

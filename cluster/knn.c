@@ -23,6 +23,7 @@ enum { A_FEW = 8 /* one of so many rows that are left: these alone are looked fo
 
 typedef struct knn_search {
     const gm_points *points;
+    size_t among;          /* the first so many points are looked at */
     const uint32_t *query; /* (Q) */
     size_t n_queries;
     bool both; /* every point is a query: its columns are rows as well */
@@ -133,10 +134,10 @@ static void sweep_columns(knn_search *search, worker *w, columns at)
 #pragma omp barrier
 }
 
-/* Offer every point to every query. */
+/* Offer all points that are looked at to every query. */
 static gm_status propose(knn_search *search, gm_progress *progress, gm_error *err)
 {
-    const size_t n = search->points->n;
+    const size_t n = search->among;
 #pragma omp parallel
     {
         worker *w = gm_alloc(1, sizeof *w);
@@ -180,11 +181,12 @@ static bool decide(knn_search *search, size_t q, gm_neighbour *best)
     return n == want && best[want - 1].s < least;
 }
 
-/* The same by looking at every point. */
-static void look_at_all(const gm_points *points, size_t self, size_t want, gm_neighbour *best)
+/* The same by looking at every one of the first `among` points. */
+static void look_at_all(const gm_points *points, size_t among, size_t self, size_t want,
+                        gm_neighbour *best)
 {
     size_t n = 0;
-    for (size_t j = 0; j < points->n; j++)
+    for (size_t j = 0; j < among; j++)
         if (j != self)
             gm_neighbour_insert(best, &n, want,
                                 (gm_neighbour){gm_points_squared(points, self, j), (uint32_t)j});
@@ -245,15 +247,16 @@ out:
 }
 
 /* The rows todo[0..*n_todo) of *out with what `isa` has; those that are left come to its front. */
-static gm_status search_again(gm_knn *out, const gm_points *points, const uint32_t *query,
-                              gm_isa isa, uint32_t *todo, size_t *n_todo, gm_error *err)
+static gm_status search_again(gm_knn *out, const knn_search *all, gm_isa isa, uint32_t *todo,
+                              size_t *n_todo, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t spare = isa == GM_ISA_PORTABLE ? SECOND_SPARE : SPARE;
-    knn_search search = {.points = points, .n_queries = *n_todo, .k = out->k};
+    knn_search search = {
+        .points = all->points, .among = all->among, .n_queries = *n_todo, .k = out->k};
     uint32_t *again = gm_alloc(*n_todo, sizeof *again);
     if (again == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", *n_todo);
-    for (size_t i = 0; i < *n_todo; i++) again[i] = query[todo[i]];
+    for (size_t i = 0; i < *n_todo; i++) again[i] = all->query[todo[i]];
     search.query = again;
     GM_TRY(search_once(out, &search, isa, spare, todo, n_todo, NULL, err));
 out:
@@ -262,17 +265,18 @@ out:
 }
 
 /* The same one by one. */
-static gm_status search_slowly(gm_knn *out, const gm_points *points, const uint32_t *query,
-                               const uint32_t *todo, size_t n_todo, gm_error *err)
+static gm_status search_slowly(gm_knn *out, const knn_search *search, const uint32_t *todo,
+                               size_t n_todo, gm_error *err)
 {
     const size_t k = (size_t)out->k;
+    const uint32_t *query = search->query;
     gm_neighbour *best = gm_alloc2(n_todo, k, sizeof *best);
     if (best == NULL) return gm_fail(err, GM_EMEM, "no memory for neighbour lists");
     out->n_uncertified = n_todo;
 #pragma omp parallel for schedule(dynamic, 1)
     for (size_t i = 0; i < n_todo; i++) {
-        look_at_all(points, query[todo[i]], k - 1, best + i * k);
-        gm_knn_write_row(out, todo[i], query[todo[i]], best + i * k, points->metric);
+        look_at_all(search->points, search->among, query[todo[i]], k - 1, best + i * k);
+        gm_knn_write_row(out, todo[i], query[todo[i]], best + i * k, search->points->metric);
     }
     gm_free(best);
     return GM_OK;
@@ -284,7 +288,6 @@ static gm_status search_all_ways(gm_knn *out, knn_search *search, uint32_t *todo
 {
     gm_status status = GM_OK;
     const gm_points *points = search->points;
-    const uint32_t *query = search->query;
     const size_t n = search->n_queries;
     size_t n_todo = n;
     if (search->both && !search->gpu && gm_knn_bytes_can(points, out->k))
@@ -293,45 +296,80 @@ static gm_status search_all_ways(gm_knn *out, knn_search *search, uint32_t *todo
         for (size_t q = 0; q < n; q++) todo[q] = (uint32_t)q;
         GM_TRY(search_once(out, search, points->isa, SPARE, todo, &n_todo, progress, err));
     } else if (n_todo > 0 && points->isa >= GM_ISA_AMX) {
-        GM_TRY(search_again(out, points, query, points->isa, todo, &n_todo, err));
+        GM_TRY(search_again(out, search, points->isa, todo, &n_todo, err));
     }
-    if (n_todo > 0) GM_TRY(search_again(out, points, query, GM_ISA_PORTABLE, todo, &n_todo, err));
-    if (n_todo > 0) GM_TRY(search_slowly(out, points, query, todo, n_todo, err));
+    if (n_todo > 0) GM_TRY(search_again(out, search, GM_ISA_PORTABLE, todo, &n_todo, err));
+    if (n_todo > 0) GM_TRY(search_slowly(out, search, todo, n_todo, err));
 out:
     return status;
+}
+
+/* The lists of search->query, to *out. */
+static gm_status find_lists(gm_knn *out, knn_search *search, gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = search->n_queries, k = (size_t)search->k;
+    gm_knn knn = {.n = n, .k = search->k};
+    uint32_t *todo = gm_alloc(n, sizeof *todo);
+    knn.index = gm_alloc2(n, k, sizeof *knn.index);
+    knn.distance = gm_alloc2(n, k, sizeof *knn.distance);
+    if (!todo || !knn.index || !knn.distance)
+        GM_FAIL(GM_EMEM, "no memory for %zu neighbours of %zu points", k, n);
+    GM_TRY(search_all_ways(&knn, search, todo, progress, err));
+    *out = knn;
+    knn = (gm_knn){0};
+out:
+    gm_free(todo);
+    gm_knn_clear(&knn);
+    return status;
+}
+
+/* The points [first, end) by number; NULL: no memory. */
+static uint32_t *number_points(size_t first, size_t end)
+{
+    uint32_t *number = gm_alloc(end - first, sizeof *number);
+    for (size_t i = first; number && i < end; i++) number[i - first] = (uint32_t)i;
+    return number;
 }
 
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
                       int k, gm_progress *progress, gm_error *err)
 {
-    gm_status status = GM_OK;
     const size_t n = points->n;
-    uint32_t *all = NULL, *todo = NULL;
-    knn_search search = {.points = points, .k = k, .both = query == NULL, .gpu = points->gpu};
-    gm_knn knn = {.k = k};
+    uint32_t *all = query ? NULL : number_points(0, n);
+    knn_search search = {.points = points,
+                         .among = n,
+                         .query = query ? query : all,
+                         .n_queries = query ? n_queries : n,
+                         .both = query == NULL,
+                         .k = k,
+                         .gpu = points->gpu};
     *out = (gm_knn){0};
-    if (k < 1 || (size_t)k > n)
-        return gm_fail(err, GM_EARG, "%d neighbours asked of %zu points", k, n);
-
-    if (query == NULL) {
-        n_queries = n;
-        query = all = gm_alloc(n, sizeof *all);
-        if (all == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n);
-        for (size_t i = 0; i < n; i++) all[i] = (uint32_t)i;
-    }
-    search.query = query, search.n_queries = knn.n = n_queries;
-    todo = gm_alloc(n_queries, sizeof *todo);
-    knn.index = gm_alloc2(n_queries, (size_t)k, sizeof *knn.index);
-    knn.distance = gm_alloc2(n_queries, (size_t)k, sizeof *knn.distance);
-    if (!todo || !knn.index || !knn.distance)
-        GM_FAIL(GM_EMEM, "no memory for %d neighbours of %zu points", k, n_queries);
-    GM_TRY(search_all_ways(&knn, &search, todo, progress, err));
-    *out = knn;
-    knn = (gm_knn){0};
+    gm_status status = GM_OK;
+    if (k < 1 || (size_t)k > n) GM_FAIL(GM_EARG, "%d neighbours asked of %zu points", k, n);
+    if (search.query == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n);
+    GM_TRY(find_lists(out, &search, progress, err));
 out:
     gm_free(all);
-    gm_free(todo);
-    gm_knn_clear(&knn);
+    return status;
+}
+
+gm_status gm_knn_find_across(gm_knn *out, const gm_points *points, size_t among, int k,
+                             gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t n = points->n;
+    uint32_t *query = NULL;
+    *out = (gm_knn){0};
+    if (among < 1 || among >= n || k < 1 || (size_t)k > among + 1)
+        GM_FAIL(GM_EARG, "%d neighbours asked among the first %zu of %zu points", k - 1, among, n);
+    query = number_points(among, n);
+    if (query == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n - among);
+    knn_search search = {
+        .points = points, .among = among, .query = query, .n_queries = n - among, .k = k};
+    GM_TRY(find_lists(out, &search, progress, err));
+out:
+    gm_free(query);
     return status;
 }
 

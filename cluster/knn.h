@@ -34,6 +34,11 @@ typedef struct gm_knn {
  * Cost: n_queries * N * D multiply-adds; n_queries * (k + 32) * D in double. */
 gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *query, size_t n_queries,
                       int k, gm_progress *progress, gm_error *err) GM_MUST_USE;
+/* From one set of points to another: row q is of point among + q, itself first, and then the k - 1
+ * nearest of the first `among` points. Errors: GM_EARG unless 1 <= among < N and
+ * 1 <= k <= among + 1; GM_EMEM. */
+gm_status gm_knn_find_across(gm_knn *out, const gm_points *points, size_t among, int k,
+                             gm_progress *progress, gm_error *err) GM_MUST_USE;
 /* The same neighbours, the first k of each only, 1 <= k <= knn->k. Errors: GM_EMEM. */
 gm_status gm_knn_narrow(gm_knn *out, const gm_knn *knn, int k, gm_error *err) GM_MUST_USE;
 void gm_knn_clear(gm_knn *knn);

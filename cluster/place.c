@@ -14,6 +14,7 @@ typedef struct ground {
     const gm_atlas *atlas;
     const gm_atlas_points *points;
     gm_points all; /* the M points, then the Q new documents, by usage */
+    gm_knn near;   /* (Q) the nearest points of each new document, by usage */
     size_t dim;    /* D */
     double *at;    /* (M,D) the points where clusters were found */
     double *core;  /* (M) */
@@ -35,24 +36,24 @@ static double weigh(double *weight, const double *d, size_t k)
     return sum;
 }
 
-/* The place on the map, and where clusters are: in `space` (D). */
-static void find_place(gm_placed *out, double *space, const ground *g, const gm_neighbour *best,
-                       size_t k)
+/* The place on the map, and where clusters are: in `space` (D), by the k nearest points `best` at
+ * the distances d. */
+static void find_place(gm_placed *out, double *space, const ground *g, const uint32_t *best,
+                       const double *d, size_t k)
 {
     assert(k > 0 && k <= MAX_K);
-    double d[MAX_K] = {0}, weight[MAX_K], x = 0, y = 0;
-    for (size_t i = 0; i < k; i++) d[i] = gm_metric_distance(g->all.metric, best[i].s);
+    double weight[MAX_K], x = 0, y = 0;
     const double sum = weigh(weight, d, k);
     for (size_t c = 0; c < g->dim; c++) space[c] = 0;
     for (size_t i = 0; i < k; i++) {
-        const float *xy = g->atlas->xy + 2 * (size_t)g->points->document[best[i].index];
+        const float *xy = g->atlas->xy + 2 * (size_t)g->points->document[best[i]];
         x += weight[i] * (double)xy[0], y += weight[i] * (double)xy[1];
         for (size_t c = 0; c < g->dim; c++)
-            space[c] += weight[i] / sum * g->at[best[i].index * g->dim + c];
+            space[c] += weight[i] / sum * g->at[best[i] * g->dim + c];
     }
     out->xy[0] = (float)(x / sum), out->xy[1] = (float)(y / sum);
     if (g->dim == 2) space[0] = (double)out->xy[0], space[1] = (double)out->xy[1];
-    out->nearest = g->points->document[best[0].index];
+    out->nearest = g->points->document[best[0]];
     out->distance = d[0];
 }
 
@@ -132,7 +133,7 @@ static void find_deaths(ground *g)
 
 /* Usage of the points and of the new documents as points of one space. */
 static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
-                        const gm_fit_options *options, gm_error *err)
+                        const gm_fit_options *options, gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t m = g->points->m, dim = fitted->dim, n = fitted->n;
@@ -152,6 +153,8 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
     }
     for (size_t q = 0; q < news->n; q++) row[m + q] = news->row[q];
     GM_TRY(gm_points_of_rows(&g->all, row, m + news->n, dim, options->metric, err));
+    const size_t most = (size_t)g->k < m ? (size_t)g->k : m;
+    GM_TRY(gm_knn_find_across(&g->near, &g->all, m, (int)most + 1, progress, err));
     GM_TRY(find_cores(g, err));
     find_deaths(g);
 out:
@@ -162,17 +165,13 @@ out:
 
 static void place_one(gm_placed *out, const ground *g, size_t q, gm_neighbour *scratch)
 {
-    const size_t m = g->points->m, most = (size_t)g->k < m ? (size_t)g->k : m;
-    gm_neighbour best[MAX_K];
+    const size_t at = q * (size_t)g->near.k + 1;    /* behind the document itself */
+    const uint32_t *best = g->near.index + at;      /* (near.k - 1) */
+    const double *distance = g->near.distance + at; /* (near.k - 1) */
     double space[GM_ATLAS_MAX_DIM];
-    size_t n = 0;
-    assert(most > 0 && most <= MAX_K);
-    for (size_t p = 0; p < m; p++)
-        gm_neighbour_insert(best, &n, most,
-                            (gm_neighbour){gm_points_squared(&g->all, m + q, p), (uint32_t)p});
-    find_place(out, space, g, best, n);
-    size_t d = g->points->document[best[0].index];
-    if (best[0].s > 0) {
+    find_place(out, space, g, best, distance, (size_t)g->near.k - 1);
+    size_t d = g->points->document[best[0]];
+    if (distance[0] > 0) {
         find_cluster(out, g, space, scratch);
         return;
     }
@@ -183,7 +182,7 @@ static void place_one(gm_placed *out, const ground *g, size_t q, gm_neighbour *s
 
 gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitted,
                    const gm_atlas *atlas, const gm_atlas_points *points,
-                   const gm_fit_options *options, gm_error *err)
+                   const gm_fit_options *options, gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
     ground g = {.atlas = atlas,
@@ -196,7 +195,8 @@ gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitt
     const size_t width = 2 * (size_t)g.min_samples;
     gm_neighbour *scratch = NULL;
     enum { TOGETHER = 16 };
-    GM_TRY(gather(&g, news, fitted, options, err));
+    if (news->n == 0) return GM_OK;
+    GM_TRY(gather(&g, news, fitted, options, progress, err));
     scratch = gm_alloc2(TOGETHER, width, sizeof *scratch);
     if (scratch == NULL) GM_FAIL(GM_EMEM, "no memory to place %zu documents", news->n);
     for (size_t first = 0; first < news->n; first += TOGETHER) {
@@ -211,6 +211,7 @@ gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitt
     }
 out:
     gm_points_clear(&g.all);
+    gm_knn_clear(&g.near);
     gm_free(g.at);
     gm_free(g.core);
     gm_free(g.death);

@@ -26,9 +26,10 @@ typedef struct gm_placed {
 
 /* placed (Q), in canonical order of `news`.
  *   fitted   usage of the atlas's trace;  options  those of the atlas
- * Errors: those of the steps. Cost: Q * M * (layers * experts + D) in double. */
+ *   progress may be NULL
+ * Errors: those of the steps. Cost: gm_knn_find_across of Q documents among M points; Q * M * D. */
 gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitted,
                    const gm_atlas *atlas, const gm_atlas_points *points,
-                   const gm_fit_options *options, gm_error *err) GM_MUST_USE;
+                   const gm_fit_options *options, gm_progress *progress, gm_error *err) GM_MUST_USE;
 
 #endif

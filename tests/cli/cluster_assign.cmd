@@ -3,7 +3,7 @@
 exec 2>&1
 make_atlas
 echo "-- its own documents stand where they stood:"
-run gm-cluster assign a.h5 t.h5 -o own.csv
+run gm-cluster assign a.h5 t.h5 -o own.csv --quiet
 gm-cluster export a.h5 -o d.csv > /dev/null
 cut -d, -f1,6-8,10 d.csv | tr -d '\r' | tail -n +2 > before
 cut -d, -f1,3-5,7 own.csv | tail -n +2 > after
@@ -12,8 +12,8 @@ head -1 own.csv | tr -d '\r'
 echo "-- others:"
 make_corpus 7 > e.jsonl
 gm-probe collect --model "$TINY" --corpus e.jsonl --min-tokens 20 --doc-tokens 100 -o e.h5 --quiet > /dev/null
-run gm-cluster assign a.h5 e.h5 -o new.json
-for n in 1 2; do OMP_NUM_THREADS=$n gm-cluster assign a.h5 e.h5 -o new$n.csv > /dev/null; done
+run gm-cluster assign a.h5 e.h5 -o new.json --quiet
+for n in 1 2; do OMP_NUM_THREADS=$n gm-cluster assign a.h5 e.h5 -o new$n.csv --quiet > /dev/null; done
 same new1.csv new2.csv "one thread and two"
 python3 -c "
 import csv, json

@@ -15,13 +15,13 @@ for a in two five1; do gm-cluster export $a.h5 -o $a.csv > /dev/null && cut -d, 
 same two.places five1.places "places on the map"
 gm-cluster show five1.h5 --json | grep -o '"cluster_dimensions":[0-9]*'
 echo "-- its own documents belong where they belonged:"
-run gm-cluster assign five1.h5 t.h5 -o own.csv
+run gm-cluster assign five1.h5 t.h5 -o own.csv --quiet
 cut -d, -f1,8,10 five1.csv | tr -d '\r' | tail -n +2 > before
 cut -d, -f1,5,7 own.csv | tail -n +2 > after
 same before after "clusters, probabilities"
 make_corpus 7 > e.jsonl
 gm-probe collect --model "$TINY" --corpus e.jsonl --min-tokens 20 --doc-tokens 100 -o e.h5 --quiet > /dev/null
-run gm-cluster assign five1.h5 e.h5 -o new.csv
+run gm-cluster assign five1.h5 e.h5 -o new.csv --quiet
 echo "-- cut again as fit cuts:"
 gm-cluster fit t.h5 -o six.h5 --min-cluster-size 6 --min-samples 5 --epochs 100 --cluster-dimensions 5 --quality none --quiet > /dev/null
 gm-cluster recut five1.h5 --min-cluster-size 6 -o again.h5 --quality none --quiet > /dev/null

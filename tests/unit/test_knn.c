@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "cluster/knn_bytes.h"
+#include "cluster/neighbour.h"
 #include "tests/check.h"
 
 enum { MAX_K = 40 };
@@ -218,6 +219,54 @@ static void the_first_of_many_are_the_nearest(void)
     clear_cloud(&c);
 }
 
+/* Row q is of point among + q; none behind `among` is anybody's neighbour, copies neither. */
+static void check_across(const cloud *c, size_t among, int k)
+{
+    gm_knn knn;
+    gm_error err = {0};
+    const gm_points first = {.metric = c->points.metric,
+                             .n = among,
+                             .dim = c->points.dim,
+                             .at = c->points.at,
+                             .isa = c->points.isa};
+    CHECK_OK(gm_knn_find_across(&knn, &c->points, among, k, NULL, &err), err);
+    CHECK_INT(knn.n, c->n - among);
+    for (size_t q = 0; q < knn.n; q++) {
+        const uint32_t *got = knn.index + q * (size_t)k;
+        const double *distance = knn.distance + q * (size_t)k;
+        gm_neighbour best[MAX_K];
+        size_t n = 0;
+        for (uint32_t j = 0; j < among && k > 1; j++)
+            gm_neighbour_insert(best, &n, (size_t)k - 1,
+                                (gm_neighbour){gm_points_squared(&first, among + q, j), j});
+        CHECK_INT(got[0], among + q);
+        for (size_t m = 0; m < n; m++) {
+            CHECK_INT(got[m + 1], best[m].index);
+            CHECK_NEAR(distance[m + 1], gm_metric_distance(first.metric, best[m].s), 0);
+        }
+    }
+    gm_knn_clear(&knn);
+}
+
+static void from_one_set_to_another(void)
+{
+    gm_knn knn;
+    gm_error err = {0};
+    for (int values = 3; values <= 1000; values *= 300) { /* many ties, few */
+        cloud c = make_cloud(700, 40, values, values == 3 ? GM_EUCLIDEAN : GM_HELLINGER);
+        check_across(&c, 513, 16);
+        check_across(&c, 20, 21); /* all of them */
+        check_across(&c, 699, 1);
+        clear_cloud(&c);
+    }
+    cloud c = make_cloud(10, 2, 1000, GM_EUCLIDEAN);
+    CHECK_FAILS(gm_knn_find_across(&knn, &c.points, 10, 2, NULL, &err), err, GM_EARG,
+                "1 neighbours asked among the first 10 of 10 points");
+    CHECK_FAILS(gm_knn_find_across(&knn, &c.points, 4, 6, NULL, &err), err, GM_EARG,
+                "5 neighbours asked among the first 4 of 10 points");
+    clear_cloud(&c);
+}
+
 static void k_out_of_range(void)
 {
     cloud c = make_cloud(10, 2, 1000, GM_EUCLIDEAN);
@@ -249,5 +298,5 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(exact_over_odd_sizes), TEST(ties_go_to_the_lower_number),
       TEST(one_place_is_answered_the_slow_way), TEST(some_queries), TEST(threads_change_nothing),
       TEST(instruction_sets_change_nothing), TEST(bytes_know_what_they_are_for),
-      TEST(the_first_of_many_are_the_nearest), TEST(k_out_of_range),
+      TEST(the_first_of_many_are_the_nearest), TEST(from_one_set_to_another), TEST(k_out_of_range),
       TEST(survives_every_allocation_failure))

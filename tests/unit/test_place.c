@@ -54,7 +54,8 @@ static void make(made *m)
 static gm_status place(void *state, gm_error *err)
 {
     made *m = state;
-    return gm_place(m->placed, &m->of_news, &m->of_fitted, &m->atlas, &m->points, &m->how, err);
+    return gm_place(m->placed, &m->of_news, &m->of_fitted, &m->atlas, &m->points, &m->how, NULL,
+                    err);
 }
 
 static void end(made *m)
