@@ -104,7 +104,7 @@ out:
 
 static const char *const qwen2_keys[] = {QWEN_KEYS, "shared_expert_intermediate_size", "qkv_bias",
                                          NULL};
-static const char *const qwen3_keys[] = {QWEN_KEYS, NULL};
+static const char *const qwen3_keys[] = {QWEN_KEYS, "num_local_experts", NULL};
 
 /* Experts, and dense layers among the layers of them: layer i has experts when i + 1 is a multiple
  * of decoder_sparse_step and mlp_only_layers does not name it. */
@@ -112,8 +112,12 @@ static gm_status read_qwen(const gm_json *config, const char *where, gm_arch *ar
 {
     gm_status status = GM_OK;
     gm_moe_layers layers = {.shift = 1, .dense = "mlp_only_layers"};
+    const char *experts = "num_experts";
 
-    GM_TRY(gm_config_int(config, "num_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    /* as transformers 5 saves Qwen3-MoE */
+    if (gm_json_find(config, experts) == NULL && gm_json_find(config, "num_local_experts"))
+        experts = "num_local_experts";
+    GM_TRY(gm_config_int(config, experts, 1, MAX_EXPERTS, &arch->n_experts, where, err));
     GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
                          err));
     GM_TRY(gm_config_int_or(config, "decoder_sparse_step", 1, arch->n_layers, 1, &layers.every,

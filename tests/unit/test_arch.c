@@ -105,6 +105,13 @@ static void reads_other_families(void)
     gm_arch_clear(&a);
     copy_model("same", MODELS "qwen2-tiny", "decoder_sparse_step", "2");
     CHECK_FAILS(gm_arch_read(&a, "same", &err), err, GM_EFORMAT, "none of the 3 layers");
+    copy_model("same", MODELS "qwen3-tiny", "num_experts", NULL);
+    CHECK_FAILS(gm_arch_read(&a, "same", &err), err, GM_EFORMAT, "'num_experts' is missing");
+    copy_model("twice", "same", "num_local_experts", "10");
+    CHECK_OK(gm_arch_read(&a, "twice", &err), err);
+    CHECK_INT(a.n_experts, 10);
+    CHECK_TEXT(a.unknown_keys, "");
+    gm_arch_clear(&a);
     copy_model("same", MODELS "qwen3-tiny", "decoder_sparse_step", "2");
     CHECK_OK(gm_arch_read(&a, "same", &err), err);
     CHECK_INT(a.n_moe, 1);
