@@ -3,8 +3,10 @@
 
 #include <string.h>
 
-/* Section 4.2.2: fractional parts of the cube roots of the first 64 primes. */
-static const uint32_t round_constant[64] = {
+#include "base/sha256_blocks.h"
+
+/* Fractional parts of the cube roots of the first 64 primes. */
+const uint32_t gm_sha256_round[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -40,7 +42,7 @@ static void add_block(uint32_t state[8], const uint8_t block[64])
     for (int t = 0; t < 64; t++) {
         uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
         uint32_t choose = (e & f) ^ (~e & g);
-        uint32_t t1 = h + sum1 + choose + round_constant[t] + w[t];
+        uint32_t t1 = h + sum1 + choose + gm_sha256_round[t] + w[t];
         uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
         uint32_t majority = (a & b) ^ (a & c) ^ (b & c);
         h = g, g = f, f = e, e = d + t1;
@@ -48,6 +50,16 @@ static void add_block(uint32_t state[8], const uint8_t block[64])
     }
     state[0] += a, state[1] += b, state[2] += c, state[3] += d;
     state[4] += e, state[5] += f, state[6] += g, state[7] += h;
+}
+
+void gm_sha256_blocks_plain(uint32_t state[8], const uint8_t *at, size_t n)
+{
+    for (; n > 0; n--, at += 64) add_block(state, at);
+}
+
+static void add_blocks(uint32_t state[8], const uint8_t *at, size_t n)
+{
+    (gm_sha256_has_x86() ? gm_sha256_blocks_x86 : gm_sha256_blocks_plain)(state, at, n);
 }
 
 void gm_sha256_init(gm_sha256 *hash)
@@ -68,10 +80,10 @@ void gm_sha256_update(gm_sha256 *hash, const void *bytes, size_t n)
         memcpy(hash->block + held, at, take);
         at += take, n -= take;
         if (held + take < 64) return;
-        add_block(hash->state, hash->block);
+        add_blocks(hash->state, hash->block, 1);
     }
-    for (; n >= 64; at += 64, n -= 64) add_block(hash->state, at);
-    if (n > 0) memcpy(hash->block, at, n);
+    if (n >= 64) add_blocks(hash->state, at, n / 64);
+    if (n % 64 > 0) memcpy(hash->block, at + n / 64 * 64, n % 64);
 }
 
 void gm_sha256_final(gm_sha256 *hash, uint8_t digest[32])

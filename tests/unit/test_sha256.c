@@ -1,6 +1,8 @@
 /* test_sha256.c - the vectors of FIPS 180-4 and its validation suite. */
 #include "base/sha256.h"
 
+#include "base/rng.h"
+#include "base/sha256_blocks.h"
 #include "tests/check.h"
 
 static void check_digest(const void *bytes, size_t n, const char *want)
@@ -54,5 +56,23 @@ static void pieces_do_not_matter(void)
     }
 }
 
+/* From any state, any blocks, at any address. */
+static void instructions_give_the_same(void)
+{
+    enum { BLOCKS = 5, ROUNDS = 200 };
+    gm_rng rng = gm_rng_make(1, 256);
+    if (!gm_sha256_has_x86()) TEST_SKIP("no SHA instructions here");
+    for (int r = 0; r < ROUNDS; r++) {
+        uint8_t bytes[64 * BLOCKS + 16];
+        uint32_t plain[8], fast[8];
+        for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)gm_rng_next(&rng);
+        for (int i = 0; i < 8; i++) plain[i] = fast[i] = gm_rng_next(&rng);
+        const size_t n = (size_t)r % (BLOCKS + 1);
+        gm_sha256_blocks_plain(plain, bytes + r % 16, n);
+        gm_sha256_blocks_x86(fast, bytes + r % 16, n);
+        CHECK_BYTES(fast, plain, sizeof plain);
+    }
+}
+
 TESTS(TEST(published_vectors_come_out), TEST(a_million_letters_in_odd_pieces),
-      TEST(pieces_do_not_matter))
+      TEST(pieces_do_not_matter), TEST(instructions_give_the_same))

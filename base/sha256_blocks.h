@@ -1,0 +1,21 @@
+/* sha256_blocks.h - private to base: whole blocks of 64 bytes into the state of SHA-256.
+ *
+ * The plain version is the definition; the other takes the instructions that x86 processors have
+ * for it (SHA-NI), gives the same bits, and is chosen where they are there.
+ */
+#ifndef GM_SHA256_BLOCKS_H
+#define GM_SHA256_BLOCKS_H
+
+#include "base/base.h"
+
+/* Section 4.2.2: the constants of the 64 rounds. */
+extern const uint32_t gm_sha256_round[64];
+
+/* state (8), written; at (n,64). */
+typedef void gm_sha256_blocks(uint32_t state[8], const uint8_t *at, size_t n);
+
+gm_sha256_blocks gm_sha256_blocks_plain;
+gm_sha256_blocks gm_sha256_blocks_x86; /* only where gm_sha256_has_x86 */
+bool gm_sha256_has_x86(void);
+
+#endif
