@@ -220,6 +220,10 @@ static gm_status header_length(const unsigned char *at, size_t n, const char *wh
         return gm_fail(err, GM_EFORMAT, "'%s' has %zu bytes, too few for a safetensors file", where,
                        n);
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) length = length << 8 | at[i];
+    if (memcmp(at, "\x89HDF", 4) == 0)
+        return gm_fail(
+            err, GM_EFORMAT,
+            "'%s' is an HDF5 file, as traces and atlases are, expected a safetensors file", where);
     if (length > MAX_HEADER_BYTES)
         return gm_fail(err, GM_EFORMAT,
                        "'%s' is not a safetensors file: its header would have %llu bytes", where,

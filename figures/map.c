@@ -54,7 +54,7 @@ static double choose_height(const gm_map_figure *f, double width)
 {
     double middle[2], span[2];
     find_bounds(f, middle, span);
-    const double labels = MOST_LINE * (double)((f->n_labels + 1) / 2);
+    const double labels = MOST_LINE * ceil(0.5 * (double)f->n_labels); /* in two columns */
     const double names = f->legend ? MOST_LINE * (double)f->n_groups : 0;
     const double least = fmax(DEFAULT_HEIGHT / 2.0, fmax(labels, names));
     return fmin(fmax(least, width * span[1] / span[0]), MOST_HEIGHT);

@@ -199,6 +199,7 @@ int gm_steer_generate(int argc, char **argv)
     if (r.record) GM_TRY(gm_outfile_check(r.record, r.force, &err));
     GM_TRY(gm_stage_open(&stage, &r.stage, &err));
     GM_TRY(gm_stage_plan(&plan, &stage, &r.recipe, r.plan, &err));
+    GM_TRY(gm_stage_load(&stage, &err));
     if (r.interactive)
         GM_TRY(gm_interactive(&stage, &plan, &r.recipe, r.plan, stdin, &err));
     else

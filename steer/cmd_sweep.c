@@ -282,6 +282,7 @@ static gm_status run(const request *r, gm_error *err)
     if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
     GM_TRY(check_outputs(r, folder.at, finished, err));
     GM_TRY(gm_stage_open(&stage, &r->stage, err));
+    GM_TRY(gm_stage_load(&stage, err));
     GM_TRY(measure(r, &stage, folder.at, finished, err));
 out:
     gm_text_clear(&folder);

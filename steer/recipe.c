@@ -136,7 +136,10 @@ gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
     for (size_t i = 0; i < r->clusters.n; i++) {
         GM_TRY(split_factor(r->clusters.at[i], "cluster", &name, &factor, err));
         if (!gm_parse_i64(name.at, &a))
-            GM_FAIL(GM_EARG, "--cluster '%s': expected a cluster's number", r->clusters.at[i]);
+            GM_FAIL(GM_EARG,
+                    "--cluster '%s': expected a cluster's number; 'gm-cluster find ATLAS WORD...' "
+                    "tells it",
+                    r->clusters.at[i]);
     }
     for (size_t i = 0; i < r->subsets.n; i++)
         GM_TRY(split_factor(r->subsets.at[i], "subset", &name, &factor, err));

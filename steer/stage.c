@@ -180,12 +180,13 @@ static void show_notice(void *context, const char *sentence)
     gm_warn("%s", sentence);
 }
 
-static gm_status open_model(gm_stage *s, gm_error *err)
+static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
 {
     gm_progress progress;
     const gm_stage_options *o = s->options;
     const gm_model_options how = {.device = o->device,
                                   .numerics = (gm_numerics)o->numerics,
+                                  .headers_only = headers_only,
                                   .threads = (int)o->threads,
                                   .kernels = o->kernels,
                                   .hold = o->map ? GM_HOLD_MAPPED : GM_HOLD_RESIDENT,
@@ -195,10 +196,19 @@ static gm_status open_model(gm_stage *s, gm_error *err)
                                   .notice = show_notice,
                                   .progress = show_load,
                                   .progress_context = &progress};
-    gm_progress_start(&progress, "load", "bytes", 0, o->quiet);
+    gm_progress_start(&progress, "load", "bytes", 0, o->quiet || headers_only);
     gm_status status = gm_model_open(&s->model, o->model, &how, err);
     gm_progress_end(&progress);
+    if (status == GM_OK) s->info = gm_model_get_info(s->model);
     return status;
+}
+
+gm_status gm_stage_load(gm_stage *s, gm_error *err)
+{
+    gm_model_close(s->model);
+    s->model = NULL;
+    s->info = NULL;
+    return open_model(s, false, err);
 }
 
 gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *err)
@@ -207,8 +217,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     gm_text what = {0};
     *s = (gm_stage){.options = options};
     if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
-    GM_TRY(open_model(s, err));
-    s->info = gm_model_get_info(s->model);
+    GM_TRY(open_model(s, true, err));
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
         GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));

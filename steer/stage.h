@@ -90,9 +90,12 @@ typedef struct gm_stage {
 gm_status gm_stage_check(const gm_stage_options *options, const gm_recipe *recipe, gm_error *err)
     GM_MUST_USE;
 
-/* Open what the options name; the atlas must be of this model. */
+/* Open what the options name, but for the weights; the atlas must be of this model. */
 gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_error *err)
     GM_MUST_USE;
+/* Load the weights: minutes, for a large model, so that what can be wrong with a request is
+ * looked for before. stage->model and stage->info are others then. */
+gm_status gm_stage_load(gm_stage *stage, gm_error *err) GM_MUST_USE;
 void gm_stage_close(gm_stage *stage);
 gm_shape gm_stage_shape(const gm_stage *stage);
 

@@ -78,6 +78,33 @@ out:
     return status;
 }
 
+/* What would be read as one document, or as none, because its name ends otherwise. */
+static gm_status refuse_other_kinds(const char *path, gm_error *err)
+{
+    static const struct {
+        const char *ending, *advice;
+    } kind[] = {
+        {".json", "a '.json' would be one document; name lines of JSON .jsonl"},
+        {".json.gz", "a '.json' would be one document; name lines of JSON .jsonl.gz"},
+        {".json.zst", "a '.json' would be one document; name lines of JSON .jsonl.zst"},
+        {".parquet", "write its rows as lines of JSON (.jsonl)"},
+        {".arrow", "write its rows as lines of JSON (.jsonl)"},
+        {".csv", "write its rows as lines of JSON (.jsonl)"},
+        {".tsv", "write its rows as lines of JSON (.jsonl)"},
+        {".bz2", ".gz and .zst are read"},
+        {".xz", ".gz and .zst are read"},
+        {".zip", ".gz and .zst are read"},
+        {".tar", "unpack it and name the folder"},
+    };
+    const size_t n = strlen(path);
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        const size_t m = strlen(kind[i].ending);
+        if (n > m && strcmp(path + n - m, kind[i].ending) == 0)
+            return gm_fail(err, GM_EFORMAT, "'%s' is no corpus: %s", path, kind[i].advice);
+    }
+    return GM_OK;
+}
+
 static gm_status add_path(gm_corpus_files *files, const char *path, int depth, gm_error *err)
 {
     struct stat info;
@@ -85,6 +112,7 @@ static gm_status add_path(gm_corpus_files *files, const char *path, int depth, g
     if (stat(path, &info) != 0)
         return gm_fail(err, GM_EIO, "cannot find the corpus '%s': %s", path, strerror(errno));
     if (S_ISDIR(info.st_mode)) return add_folder(files, path, depth, err);
+    if (depth == 0 && refuse_other_kinds(path, err) != GM_OK) return GM_EFORMAT;
     /* a pipe or device is read when it was named, and passed over inside a folder */
     return S_ISREG(info.st_mode) || depth == 0 ? add_file(files, path, &info, err) : GM_OK;
 }

@@ -34,6 +34,14 @@ collect --corpus useless.jsonl -o e.h5
 mkdir folder
 collect --corpus folder -o e.h5
 collect --corpus absent.jsonl -o e.h5
+echo "-- other kinds of files:"
+for name in lines.json table.parquet table.csv lines.jsonl.bz2 books.tar; do
+    cp mixed.jsonl $name
+    collect --corpus $name -o e.h5
+done
+mkdir kinds # below a folder that was named they are texts
+sed -n 1p mixed.jsonl | tee kinds/lines.json > kinds/table.csv
+collect --corpus kinds -o kinds.h5 | head -n 1
 echo "-- damaged files:"
 echo text > bad.jsonl.zst
 collect --corpus bad.jsonl.zst -o e.h5

@@ -59,6 +59,9 @@ cmp p.st before && echo untouched
 plan --cluster 0 -o absent/p.st
 generate --record before
 
+echo "-- one file for another:"
+generate --plan a.h5
+
 echo "-- another model:"
 copy_model other
 printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=265000 conv=notrunc 2> /dev/null

@@ -26,6 +26,7 @@ static void open_sample(sample *s)
     s->options.model = TINY;
     s->options.threads = 1;
     CHECK_OK(gm_stage_open(&s->stage, &s->options, &err), err);
+    CHECK_OK(gm_stage_load(&s->stage, &err), err);
     for (uint32_t i = 0; i < PASSAGES; i++) {
         s->passage[i].class_id = i % 2;
         for (uint32_t t = 0; t < N - i; t++)

@@ -44,6 +44,7 @@ static void passages_are_heads_of_documents(void)
     options.model = TINY;
     options.threads = 1;
     CHECK_OK(gm_stage_open(&stage, &options, &err), err);
+    CHECK_TEXT(stage.info->device, ""); /* no weight is loaded yet */
     write_texts(text, n_bytes);
     for (int i = 0; i < N; i++) borrowed[i] = text[i] ? text[i] : "";
     gm_study s = {.protocol = &protocol,
