@@ -19,7 +19,8 @@ static const char details[] =
     "unsteered text. Without --prompt and --prompts three prompts of our own are continued. The\n"
     "dose is the share of generated tokens and layers whose choices hold an important expert of\n"
     "the column. The page of --report shades each token by how much its plan changed its\n"
-    "log-probability.\n"
+    "log-probability; --tokens gives the numbers behind it: of each generated token ln p without\n"
+    "the plan (log_p) and under it (log_p_steered), behind the same words.\n"
     "  gm-steer compare --model DIR --atlas run.atlas.h5 --cluster 27 --cluster 25 --weight 2\n";
 
 typedef struct request {
@@ -27,7 +28,7 @@ typedef struct request {
     gm_recipe recipe;
     gm_opt_list plans;
     const char *report;
-    bool force;
+    bool force, tokens;
 } request;
 
 static gm_column text_column(const char *title, const gm_continuation *run)
@@ -90,18 +91,54 @@ static void print_text(const gm_comparison *c)
            "column was chosen)\n");
 }
 
-static void put_run(gm_json_out *json, const char *key, const gm_continuation *run)
+/* ln p of the generated tokens. */
+static void put_log_p(gm_json_out *json, const char *key, const gm_reread *r, const float *log_p)
+{
+    gm_json_open_array(json, key);
+    for (size_t t = r->n_prompt; t < r->n; t++) gm_json_put_f64(json, NULL, (double)log_p[t]);
+    gm_json_close_array(json);
+}
+
+/* `read`: NULL, tokens were not asked for. */
+static void put_run(gm_json_out *json, const char *key, const gm_continuation *run,
+                    const gm_reread *read)
 {
     gm_json_open_object(json, key);
     gm_json_put_text(json, "text", run->text.n ? run->text.at : "", run->text.n);
     gm_json_put_string(json, "end", gm_end_name(run->end));
     gm_json_put_u64(json, "generated_tokens", run->generated.n);
     gm_json_put_f64(json, "important_share", gm_continuation_dose(run));
+    gm_json_open_array(json, "ids");
+    for (size_t t = 0; t < run->generated.n; t++) gm_json_put_u64(json, NULL, run->generated.at[t]);
+    gm_json_close_array(json);
+    if (read) {
+        put_log_p(json, "log_p", read, read->plain);
+        put_log_p(json, "log_p_steered", read, read->steered);
+    }
     gm_json_close_object(json);
 }
 
-static gm_status print_json(const gm_comparison *c, const gm_stage *stage, gm_error *err)
+/* The two texts of a column. */
+static gm_status put_column(gm_json_out *json, const gm_comparison *c, const gm_stage *stage,
+                            size_t prompt, size_t column, bool tokens, gm_error *err)
 {
+    gm_status status = GM_OK;
+    gm_reread read[2] = {0};
+    if (tokens) GM_TRY(gm_comparison_reread(read, c, stage, prompt, column, err));
+    gm_json_open_object(json, NULL);
+    put_run(json, "unsteered", gm_comparison_text(c, prompt, column, false),
+            tokens ? &read[0] : NULL);
+    put_run(json, "steered", gm_comparison_text(c, prompt, column, true), tokens ? &read[1] : NULL);
+    gm_json_close_object(json);
+out:
+    for (int k = 0; k < 2; k++) gm_reread_clear(&read[k]);
+    return status;
+}
+
+static gm_status print_json(const gm_comparison *c, const gm_stage *stage, bool tokens,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     gm_stage_put(stage, &json);
@@ -118,19 +155,16 @@ static gm_status print_json(const gm_comparison *c, const gm_stage *stage, gm_er
         gm_json_open_object(&json, NULL);
         gm_json_put_text(&json, "prompt", c->prompts.at[p].text, c->prompts.at[p].n);
         gm_json_open_array(&json, "columns");
-        for (size_t i = 0; i < c->n_columns; i++) {
-            gm_json_open_object(&json, NULL);
-            put_run(&json, "unsteered", gm_comparison_text(c, p, i, false));
-            put_run(&json, "steered", gm_comparison_text(c, p, i, true));
-            gm_json_close_object(&json);
-        }
+        for (size_t i = 0; i < c->n_columns; i++)
+            GM_TRY(put_column(&json, c, stage, p, i, tokens, err));
         gm_json_close_array(&json);
         gm_json_close_object(&json);
     }
     gm_json_close_array(&json);
     gm_json_close_object(&json);
-    gm_status status = gm_json_out_done(&json, err);
-    if (status == GM_OK) printf("%s\n", json.text.at);
+    GM_TRY(gm_json_out_done(&json, err));
+    printf("%s\n", json.text.at);
+out:
     gm_text_clear(&json.text);
     return status;
 }
@@ -144,6 +178,7 @@ static gm_status check_request(const request *r, gm_error *err)
     others.weight = 1;
     if (asked + r->plans.n == 0)
         return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --plan");
+    if (r->tokens && !r->stage.json) return gm_fail(err, GM_EARG, "--tokens goes with --json");
     if (asked == 0 && !gm_recipe_is_bare(&others))
         return gm_fail(err, GM_EARG, "--plan is complete: only --weight goes with it");
     return gm_stage_check(&r->stage, recipe, err);
@@ -161,7 +196,7 @@ static gm_status run(const request *r, gm_error *err)
     GM_TRY(gm_comparison_run(&c, &stage, &r->recipe, &r->plans, err));
     if (r->report) GM_TRY(gm_comparison_page(&c, &stage, r->report, r->force, err));
     if (r->stage.json)
-        GM_TRY(print_json(&c, &stage, err));
+        GM_TRY(print_json(&c, &stage, r->tokens, err));
     else
         print_text(&c);
 out:
@@ -180,6 +215,7 @@ int gm_steer_compare(int argc, char **argv)
         GM_STAGE_OPTIONS(&r.stage),
         {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "the texts as a page, *.html"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing page"},
+        {GM_OPT_FLAG, "tokens", &r.tokens, 0, 0, NULL, "with --json: ln p of each generated token"},
         GM_RECIPE_OPTIONS(&r.recipe),
         {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan made by gm-steer plan, a column"},
         {.kind = GM_OPT_END_},

@@ -150,6 +150,17 @@ const gm_continuation *gm_comparison_text(const gm_comparison *c, size_t prompt,
     return &c->run[(prompt * c->n_columns + column) * 2 + steered];
 }
 
+gm_status gm_comparison_reread(gm_reread out[2], const gm_comparison *c, const gm_stage *stage,
+                               size_t prompt, size_t column, gm_error *err)
+{
+    const gm_continuation *text = gm_comparison_text(c, prompt, column, false); /* (2) */
+    const int edit[2] = {(int)column, (int)column};
+    gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
+    how.schedules = c->schedule;
+    how.quiet = true;
+    return gm_reread_all(out, text, edit, 2, stage->model, &how, err);
+}
+
 void gm_comparison_clear(gm_comparison *c)
 {
     for (size_t i = 0; c->run && i < c->prompts.n * c->n_columns * 2; i++)

@@ -4,6 +4,7 @@
 #ifndef GM_COMPARISON_H
 #define GM_COMPARISON_H
 
+#include "steer/reread.h"
 #include "steer/stage.h"
 
 enum { GM_TITLE_BYTES = 128 };
@@ -39,6 +40,12 @@ void gm_comparison_clear(gm_comparison *comparison);
 /* Borrowed from the comparison; prompt < prompts.n, column < n_columns. */
 const gm_continuation *gm_comparison_text(const gm_comparison *comparison, size_t prompt,
                                           size_t column, bool steered);
+
+/* The two texts of a column, unsteered and steered, read again without its plan and under it; out
+ * (2) is written, the caller clears it. Errors: those of gm_reread_all. */
+gm_status gm_comparison_reread(gm_reread out[2], const gm_comparison *comparison,
+                               const gm_stage *stage, size_t prompt, size_t column, gm_error *err)
+    GM_MUST_USE;
 
 /* The whole comparison as one HTML page: each text under its column's plan, its tokens
  * shaded by how much the plan changed their log-probability (reread.h). GM_EEXIST unless

@@ -5,7 +5,6 @@
 #include "base/outfile.h"
 #include "figures/shade.h"
 #include "steer/comparison.h"
-#include "steer/reread.h"
 
 static const double LIMIT = 3; /* nats: the darkest shade, a factor of 20 */
 
@@ -114,12 +113,8 @@ static gm_status put_column(gm_html *h, const gm_comparison *c, const gm_stage *
 {
     gm_status status = GM_OK;
     const gm_continuation *text = gm_comparison_text(c, prompt, column, false); /* (2) */
-    const int edit[2] = {(int)column, (int)column};
     gm_reread read[2] = {0};
-    gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
-    how.schedules = c->schedule;
-    how.quiet = true;
-    GM_TRY(gm_reread_all(read, text, edit, 2, stage->model, &how, err));
+    GM_TRY(gm_comparison_reread(read, c, stage, prompt, column, err));
     gm_html_heading(h, 3, c->column[column].title);
     for (int steered = 1; steered >= 0; steered--)
         GM_TRY(put_text(h, stage, &text[steered], &read[steered], steered, err));

@@ -15,6 +15,7 @@ typedef struct style {
     const char *mark[MAX_MARKS]; /* all stand in the template */
     const char *never;           /* does not stand in it; NULL: nothing */
     const char *open;      /* a literal ends wherever it has said this: no words follow; NULL */
+    const char *own;       /* behind it stands a system message of the template's own; NULL */
     const char *system[2]; /* around the system message; NULL: there is no place for one */
     bool system_opens;     /* it has the place of user[0], not one in front of it */
     const char *user[2];   /* around the question */
@@ -49,6 +50,22 @@ static const style styles[] = {
      .system = {"<|im_start|>system\n", "<|im_end|>\n"},
      .user = {"<|im_start|>user\n", "<|im_end|>\n"},
      .answer = "<|im_start|>assistant\n"},
+    /* Qwen1.5-MoE-A2.7B-Chat */
+    {.name = "chatml",
+     .mark = {"'<|im_start|>'+role+'\n'+content+'<|im_end|>'+'\n'", "'<|im_start|>assistant\n'"},
+     .own = "{%ifloop.firstandmessages[0]['role']!='system'%}{{'<|im_start|>system\n",
+     .system = {"<|im_start|>system\n", "<|im_end|>\n"},
+     .user = {"<|im_start|>user\n", "<|im_end|>\n"},
+     .answer = "<|im_start|>assistant\n"},
+    /* granite-3.0-1b-a400m-instruct */
+    {.name = "granite",
+     .mark = {"{{'<|start_of_role|>system<|end_of_role|>'+content+'<|end_of_text|>\n'}}",
+              "{{'<|start_of_role|>user<|end_of_role|>'+content+'<|end_of_text|>\n'}}",
+              "{{'<|start_of_role|>assistant<|end_of_role|>'}}"},
+     .open = "<|start_of_role|>system<|end_of_role|>",
+     .system = {"<|start_of_role|>system<|end_of_role|>", "<|end_of_text|>\n"},
+     .user = {"<|start_of_role|>user<|end_of_role|>", "<|end_of_text|>\n"},
+     .answer = "<|start_of_role|>assistant<|end_of_role|>"},
     /* OLMoE-1B-7B-0924-Instruct */
     {.name = "tulu",
      .mark = {"{{'<|system|>\n'+content+'\n'}}", "{{'<|user|>\n'+content+'\n'}}",
@@ -88,6 +105,18 @@ static bool stay_open(const char *text, const char *words)
     return true;
 }
 
+/* The template's own system message, n bytes; NULL: none, or one whose quotes the spelling has
+ * changed. */
+static const char *own_message(const style *s, const char *text, size_t *n)
+{
+    const char *at = s->own ? strstr(text, s->own) : NULL;
+    if (at == NULL) return NULL;
+    at += strlen(s->own);
+    const char *end = strstr(at, s->system[1]);
+    *n = end ? (size_t)(end - at) : 0;
+    return end && memchr(at, '"', *n) == NULL ? at : NULL;
+}
+
 /* The style of a template so spelt; NULL: none that is known. A question that is trimmed is
  * changed, which none of these does. */
 static const style *find_style(const char *text)
@@ -95,8 +124,10 @@ static const style *find_style(const char *text)
     if (strstr(text, "|trim")) return NULL;
     for (size_t i = 0; i < sizeof styles / sizeof *styles; i++) {
         const style *s = &styles[i];
+        size_t n;
         bool fits = (s->never == NULL || strstr(text, s->never) == NULL) &&
-                    (s->open == NULL || stay_open(text, s->open));
+                    (s->open == NULL || stay_open(text, s->open)) &&
+                    (s->own == NULL || own_message(s, text, &n) != NULL);
         for (size_t k = 0; k < MAX_MARKS && s->mark[k] && fits; k++)
             fits = strstr(text, s->mark[k]) != NULL;
         if (fits) return s;
@@ -121,6 +152,21 @@ out:
     return status;
 }
 
+/* The system message, or the template's own: written, with what stands around it. */
+static gm_status add_system(gm_text *out, const style *s, const char *text, const char *system,
+                            gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n = system ? strlen(system) : 0;
+    if (system == NULL) system = own_message(s, text, &n);
+    if (system == NULL) return GM_OK;
+    GM_TRY(gm_text_add(out, s->system[0], err));
+    GM_TRY(gm_text_append(out, system, n, err));
+    GM_TRY(gm_text_add(out, s->system[1], err));
+out:
+    return status;
+}
+
 gm_status gm_chat_make(gm_chat *out, const char *text, size_t n, const char *bos,
                        const char *system, const char *where, gm_error *err)
 {
@@ -138,11 +184,7 @@ gm_status gm_chat_make(gm_chat *out, const char *text, size_t n, const char *bos
         GM_FAIL(GM_EARG, "the chat template of '%s' has no place for a system message", where);
     out->name = s->name;
     if (strstr(spelt.at, "bos_token")) GM_TRY(gm_text_add(&out->before, bos, err));
-    if (system) {
-        GM_TRY(gm_text_add(&out->before, s->system[0], err));
-        GM_TRY(gm_text_add(&out->before, system, err));
-        GM_TRY(gm_text_add(&out->before, s->system[1], err));
-    }
+    GM_TRY(add_system(&out->before, s, spelt.at, system, err));
     if (!system || !s->system_opens) GM_TRY(gm_text_add(&out->before, s->user[0], err));
     GM_TRY(gm_text_add(&out->after, s->user[1], err));
     GM_TRY(gm_text_add(&out->after, s->answer, err));

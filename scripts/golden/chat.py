@@ -50,6 +50,18 @@ TEMPLATES = {  # name: (text, the token that begins a text)
         "        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}\n"
         "    {%- endif %}\n{%- endfor %}\n"
         "{%- if add_generation_prompt %}\n    {{- '<|im_start|>assistant\\n<think>\\n' }}\n{%- endif %}", None),
+    "chatml, a system message of its own": (
+        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
+        "{{ '<|im_start|>system\nYou are kind, -- always.<|im_end|>\n' }}{% endif %}"
+        "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}", None),
+    "granite": (
+        "{%- for message in messages %}\n    {%- if message['role'] == 'system' %}\n"
+        "    {{- '<|start_of_role|>system<|end_of_role|>' + message['content'] + '<|end_of_text|>\\n' }}\n"
+        "    {%- elif message['role'] == 'user' %}\n"
+        "    {{- '<|start_of_role|>user<|end_of_role|>' + message['content'] + '<|end_of_text|>\\n' }}\n"
+        "    {%- endif %}\n    {%- if loop.last and add_generation_prompt %}\n"
+        "    {{- '<|start_of_role|>assistant<|end_of_role|>' }}\n    {%- endif %}\n{%- endfor %}", None),
     "tulu": (
         "{{ bos_token }}{% for message in messages %}"
         "{% if message['role'] == 'system' %}{{ '<|system|>\n' + message['content'] + '\n' }}"

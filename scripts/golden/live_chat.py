@@ -18,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from golden import chat, common, live_tokenizer, nasty, tokenizer as goldens  # noqa: E402
 
-TOKENIZER = {"chatml after a token": "mixtral", "gigachat": "gigachat-instruct", "chatml": "qwen2", "tulu": "olmoe", "mistral": "mixtral",
+TOKENIZER = {"chatml after a token": "mixtral", "gigachat": "gigachat-instruct", "chatml": "qwen2", "tulu": "olmoe", "mistral": "mixtral", "granite": "granite",
              "deepseek": "deepseek-v3.1"}
 DOCUMENTS = 300
 

@@ -41,6 +41,17 @@ grep -o 'class="d[0-9][^>]*nats:' zero.html | grep -v 'd4.*+0.00 nats' # nothing
 python3 -c 'import html.parser
 p = html.parser.HTMLParser(); p.feed(open("page.html", encoding="utf-8").read()); p.close()' && echo "parses"
 
+echo "-- its numbers:"
+for weight in 0 2; do compare --plan p.st --weight $weight --prompt "salt onion" --json --tokens > tokens.$weight; done
+python3 -c '
+import json
+off, on = (json.load(open(f"tokens.{weight}"))["prompts"][0]["columns"][0] for weight in (0, 2))
+for text in (*off.values(), *on.values()):
+    assert len(text["ids"]) == len(text["log_p"]) == len(text["log_p_steered"]) == text["generated_tokens"] > 0
+    assert all(log_p < 0 for log_p in text["log_p"] + text["log_p_steered"])
+assert all(text["log_p"] == text["log_p_steered"] for text in off.values())
+assert on["unsteered"]["log_p"] == off["unsteered"]["log_p"] != on["unsteered"]["log_p_steered"]' && echo "hold"
+
 echo "-- refused:"
 run compare --plan p.st --prompt salt --report page.html
 run compare --plan p.st --mode gate --prompt salt
@@ -50,3 +61,4 @@ run compare --plan a.h5 --prompt salt
 run gm-steer compare --model "$SRC/tests/golden/models/olmoe-tiny" --plan p.st --prompt salt --quiet
 run compare --prompt salt
 run compare --plan p.st --prompt salt --report absent/page.html
+run compare --plan p.st --prompt salt --tokens
