@@ -349,6 +349,11 @@ static void announce(const gm_run *r)
     static const char *const level[] = {"counts", "choices", "logits"};
     char token[24], document[24];
     if (r->o.quiet) return;
+    if (r->o.shard_n > 1 && r->o.shard == NULL)
+        fprintf(stderr,
+                "task %u of %u, by the environment of Slurm or MPI: one block in %u; --shard 0/1 "
+                "takes all\n",
+                r->o.shard_i, r->o.shard_n, r->o.shard_n);
     fprintf(stderr, "recording %s: at most %s a token, %s a document beside its text\n",
             level[r->info.level], gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
             gm_show_bytes(document, gm_trace_document_bytes(&r->info)));

@@ -43,10 +43,10 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
     static const char *const task[][2] = {{"SLURM_PROCID", "SLURM_NTASKS"},
                                           {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
                                           {"PMI_RANK", "PMI_SIZE"}};
-    int64_t i = 0, n = 1, first = 0;
+    int64_t i = 0, n = 1, first = 0, by = 1;
     char text[48];
     const char *array = getenv("SLURM_ARRAY_TASK_ID"), *count = getenv("SLURM_ARRAY_TASK_COUNT");
-    const char *min = getenv("SLURM_ARRAY_TASK_MIN");
+    const char *min = getenv("SLURM_ARRAY_TASK_MIN"), *step = getenv("SLURM_ARRAY_TASK_STEP");
     if (o->shard) {
         const char *slash = strchr(o->shard, '/');
         if (slash == NULL || (size_t)(slash - o->shard) >= sizeof text)
@@ -56,6 +56,7 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
             return gm_fail(err, GM_EARG, "--shard '%s': expected i/N", o->shard);
     } else if (array && count && gm_parse_i64(array, &i) && gm_parse_i64(count, &n)) {
         if (min && gm_parse_i64(min, &first)) i -= first;
+        if (step && gm_parse_i64(step, &by) && by > 0) i = i % by == 0 ? i / by : -1;
     } else {
         for (size_t k = 0; k < 3 && n <= 1; k++) {
             const char *rank = getenv(task[k][0]), *size = getenv(task[k][1]);
@@ -63,9 +64,9 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
         }
     }
     if (n < 1 || n > 100000 || i < 0 || i >= n)
-        return gm_fail(err, GM_EARG, "%s %lld of %lld: expected i/N with 0 <= i < N",
+        return gm_fail(err, GM_EARG, "%s %lld of %lld: expected i/N with 0 <= i < N%s",
                        o->shard ? "--shard" : "task (by Slurm's or MPI's environment)",
-                       (long long)i, (long long)n);
+                       (long long)i, (long long)n, o->shard ? "" : ", or --shard 0/1 for all");
     o->shard_i = (uint32_t)i;
     o->shard_n = (uint32_t)n;
     return GM_OK;
@@ -151,7 +152,9 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL, "print what it would take, and stop"},
         {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},
         {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace the output and drop its parts"},
-        {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N", "only blocks with number = i mod N"},
+        {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N",
+         "only blocks with number = i mod N; a task of Slurm or MPI, also of a job array, does so "
+         "by itself, 0/1 takes all"},
         {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},
         {GM_OPT_TEXT, "kernels", &o->kernels, 0, 0, "NAME",
          "auto, portable, avx2, avx512f, avx512bf16 or amx: the same choices, at other speeds"},

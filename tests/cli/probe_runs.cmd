@@ -39,6 +39,17 @@ echo "-- shared out, stopped and gone on with:"
 collect -o shared.h5 --shard 0/2
 collect -o shared.h5 --shard 1/2
 gm-probe merge shared.h5.parts -o shared.h5 > /dev/null; echo "merge $?"
+(SLURM_PROCID=1 SLURM_NTASKS=2 && export SLURM_PROCID SLURM_NTASKS && collect -o slurm.h5
+    collect -o alone.h5 --shard 0/1 > /dev/null; field alone.h5 documents)
+(OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=3 && export OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE
+    collect -o mpi.h5)
+(SLURM_ARRAY_TASK_ID=7 SLURM_ARRAY_TASK_COUNT=4 SLURM_ARRAY_TASK_MIN=5 &&
+    export SLURM_ARRAY_TASK_ID SLURM_ARRAY_TASK_COUNT SLURM_ARRAY_TASK_MIN && collect -o array.h5
+    gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 -o array.h5 2>&1 > /dev/null |
+        grep -a task
+    SLURM_ARRAY_TASK_ID=20 && collect -o array.h5
+    SLURM_ARRAY_TASK_ID=65 SLURM_ARRAY_TASK_STEP=20 && export SLURM_ARRAY_TASK_STEP && collect -o steps.h5 --force
+    SLURM_ARRAY_TASK_ID=66 && collect -o steps.h5 --force)
 digest shared.h5
 same t.h5.digest shared.h5.digest "whole and shared out"
 collect -o t.h5 --resume; echo "resume $?"
