@@ -10,7 +10,6 @@
 #include "cluster/quality.h"
 
 enum { MIN_DOCUMENTS = 15 };
-static const double LEAST_RECALL = 0.95; /* of approximate neighbours, without a warning */
 
 gm_fit_options gm_fit_defaults(void)
 {
@@ -71,19 +70,14 @@ static int judged_neighbours(const gm_fit_options *options, size_t n)
     return k > GM_MAP_QUALITY_MAX_K ? GM_MAP_QUALITY_MAX_K : k;
 }
 
-static void tell_of_neighbours(gm_analysis *a, const gm_knn *knn)
+/* Points over whose neighbours a map is judged. */
+static size_t judged_rows(const gm_fit_options *options, size_t n)
 {
-    a->n_uncertified = knn->n_uncertified;
-    a->n_checked = knn->n_checked;
-    a->recall = knn->recall;
-    if (a->n_checked > 0 && !(a->recall >= LEAST_RECALL))
-        gm_warn("of the nearest neighbours %.1f %% were found (seen on %zu documents): raise "
-                "--effort (%zu), or wait for --neighbours exact",
-                100 * a->recall, a->n_checked, knn->effort);
+    return options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
 }
 
-/* A layout of the points in options->umap.dim dimensions, and what it keeps of their neighbours:
- * of the lists `judges`; NULL: those are not exact, and exact ones are looked for. */
+/* A layout of the points in options->umap.dim dimensions, and what it keeps of their neighbours,
+ * the exact lists `judges`. */
 static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *report,
                                    gm_map_quality *kept, const gm_points *points, const gm_knn *knn,
                                    const gm_knn *judges, const gm_fit_options *options,
@@ -101,12 +95,8 @@ static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *r
         gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
                 "reached",
                 report->spectral_rounds);
-    const int judged = judged_neighbours(options, n);
-    const size_t n_rows = options->quality == GM_QUALITY_FULL ? n : GM_MAP_SAMPLE;
-    if (judges)
-        GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim, judged, n_rows, err));
-    else
-        GM_TRY(gm_map_quality_find(kept, points, at, umap.dim, judged, n_rows, err));
+    GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim, judged_neighbours(options, n),
+                             judged_rows(options, n), err));
     gm_stages_end(stages, "quality");
 out:
     return status;
@@ -147,7 +137,8 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
 {
     gm_status status = GM_OK;
     gm_points points = {0};
-    gm_knn judges = {0}, knn = {0}; /* with those that judge the map; those that make it */
+    /* with those that judge the map, of some points where these are not exact; that make it */
+    gm_knn judges = {0}, sampled = {0}, knn = {0};
     gm_progress progress;
     const size_t n = a->distinct.m;
     const int own = options->n_neighbors, judged = judged_neighbours(options, n);
@@ -162,11 +153,16 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
                               &options->neighbours, &progress, err));
     gm_progress_end(&progress);
     GM_TRY(gm_knn_narrow(&knn, &judges, own, err));
-    tell_of_neighbours(a, &knn);
+    gm_neighbours_advise(&knn);
+    a->n_uncertified = knn.n_uncertified;
+    a->n_checked = knn.n_checked;
+    a->recall = knn.recall;
     gm_stages_end(&a->stages, "neighbours");
     GM_TRY(find_purity(a, &knn, err));
 
-    const gm_knn *exact = a->n_checked > 0 ? NULL : &judges;
+    if (a->n_checked > 0)
+        GM_TRY(gm_map_quality_neighbours(&sampled, &points, judged, judged_rows(options, n), err));
+    const gm_knn *exact = a->n_checked > 0 ? &sampled : &judges;
     GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options,
                              &a->stages, err));
     if (a->umap.n_isolated > 0)
@@ -181,6 +177,7 @@ out:
     gm_free(row);
     gm_points_clear(&points);
     gm_knn_clear(&judges);
+    gm_knn_clear(&sampled);
     gm_knn_clear(&knn);
     return status;
 }

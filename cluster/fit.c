@@ -8,6 +8,7 @@
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/gpu.h"
+#include "cluster/map_options.h"
 #include "cluster/report.h"
 #include "cluster/summary.h"
 #include "cluster/cluster_verdict.h"
@@ -16,9 +17,9 @@ typedef struct fit_command {
     gm_fit_options how;
     const char *out, *report, *figures, *snippets, *device;
     int snippet; /* read from `snippets` */
-    int usage, metric, neighbours, layout, selection, keywords, stop, quality; /* choices */
-    int64_t n_neighbors, effort, epochs, negative, min_cluster_size, min_samples, max_cluster_size,
-        seed, target, cluster_dim;
+    gm_map_choices map;
+    int usage, keywords, stop, quality; /* choices */
+    int64_t target, cluster_dim;
     bool force;
 } fit_command;
 
@@ -34,9 +35,7 @@ static const char details[] =
 
 static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
 {
-    gm_umap_options *umap = &c->how.umap;
-    gm_hdbscan_options *hdbscan = &c->how.hdbscan;
-    const gm_opt opts[] = {
+    const gm_opt files[] = {
         {.kind = GM_OPT_TEXT,
          .name = "o",
          .value = &c->out,
@@ -49,48 +48,17 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
         {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES, "count choices, or sum gates"},
-        {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between usage vectors"},
-        {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N",
-         "neighbours of a document, itself among them"},
-        {GM_OPT_CHOICE, "neighbours", &c->neighbours, 0, 0, GM_NEIGHBOUR_CHOICES,
-         GM_NEIGHBOURS_HELP},
-        {GM_OPT_I64, "effort", &c->effort, 8, 100000, "N",
-         "candidates that an approximate search looks at"},
-        {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
-         "least distance on the map, at most the spread; umap-learn's 0.1 joins clusters"},
-        {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
-        {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M",
-         "of neighbour relations: 1 union, 0 intersection"},
-        {GM_OPT_I64, "epochs", &c->epochs, 0, 100000, "N", "moves of the layout; 0: automatic"},
-        {GM_OPT_F64, "learning-rate", &umap->learning_rate, 1e-6, 100, "R", "of the layout"},
-        {GM_OPT_F64, "repulsion", &umap->repulsion, 0, 100, "R", "weight of random points"},
-        {GM_OPT_I64, "negative-samples", &c->negative, 1, 100, "N", "random points a neighbour"},
-        {GM_OPT_CHOICE, "layout", &c->layout, 0, 0, GM_LAYOUT_CHOICES,
-         "parallel, or umap-learn's serial moves"},
-        {GM_OPT_FLAG, "densmap", &umap->densmap, 0, 0, NULL,
-         "what is dense by usage is to be dense on the map"},
-        {GM_OPT_F64, "dens-lambda", &umap->density.lambda, 0, 1000, "W", "how much, with densmap"},
-        {GM_OPT_F64, "dens-frac", &umap->density.fraction, 0, 1, "F",
-         "in which share of the epochs, the last ones"},
-        {GM_OPT_F64, "dens-var-shift", &umap->density.var_shift, 0, 100, "V",
-         "added to the variance of radii on the map"},
-        {GM_OPT_I64, "seed", &c->seed, 0, 1e15, "N", "of every random choice"},
+        {.kind = GM_OPT_END_},
+    };
+    const gm_opt clusters[] = {
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
         {GM_OPT_I64, "cluster-dimensions", &c->cluster_dim, 2, GM_MAX_LAYOUT_DIM, "D",
          "find them in a layout of D dimensions; 2: on the map"},
-        {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
-         "0: automatic; else 2 or more"},
         {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
          "choose min-cluster-size for about so many clusters; 0: do not"},
-        {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
-        {GM_OPT_FLAG, "count-self", &hdbscan->count_self, 0, 0, NULL,
-         "the document is one of its min-samples (scikit-learn)"},
-        {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, GM_SELECTION_CHOICES,
-         "excess of mass, or the leaves"},
-        {GM_OPT_F64, "epsilon", &hdbscan->epsilon, 0, 1e9, "D", "merge clusters nearer than this"},
-        {GM_OPT_I64, "max-cluster-size", &c->max_cluster_size, 0, 1 << 30, "N", "0: no limit"},
-        {GM_OPT_FLAG, "allow-single-cluster", &hdbscan->allow_single_cluster, 0, 0, NULL,
-         "all documents may be one cluster"},
+        {.kind = GM_OPT_END_},
+    };
+    const gm_opt rest[] = {
         {.kind = GM_OPT_GROUP, .help = "Keywords"},
         {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
          "mean TF-IDF, or class TF-IDF"},
@@ -102,7 +70,13 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
-    gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
+    gm_option_table table = {0};
+    gm_option_table_add(&table, files);
+    gm_option_table_add_map(&table, &c->map, &c->how.umap);
+    gm_option_table_add(&table, clusters);
+    gm_option_table_add_clusters(&table, &c->map, &c->how.hdbscan);
+    gm_option_table_add(&table, rest);
+    gm_status status = gm_opt_parse(synopsis, details, table.row, argc, argv, err);
     if (status != GM_OK) return status;
     if (*argc != 2)
         return gm_fail(err, GM_EARG,
@@ -112,36 +86,29 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
-    if (c->min_cluster_size == 1)
-        return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
-    if (c->target > 0 && c->min_cluster_size > 0)
+    GM_TRY(gm_map_choices_check(&c->map, &c->how.umap, err));
+    if (c->target > 0 && c->map.min_cluster_size > 0)
         return gm_fail(err, GM_EARG,
                        "--target-clusters chooses --min-cluster-size, give one of them");
-    if (umap->min_dist > umap->spread)
-        return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
-                       umap->spread);
 out:
     return status;
+}
+
+static gm_map_targets targets_of(gm_fit_options *how)
+{
+    return (gm_map_targets){&how->metric, &how->n_neighbors, &how->neighbours, &how->umap,
+                            &how->hdbscan};
 }
 
 /* The choices of the command line to where they belong. */
 static void apply_choices(fit_command *c)
 {
     gm_fit_options *how = &c->how;
+    const gm_map_targets targets = targets_of(how);
+    gm_map_choices_apply(&c->map, &targets);
     how->usage = (gm_usage_kind)c->usage;
-    how->metric = (gm_metric)c->metric;
-    how->n_neighbors = (int)c->n_neighbors;
-    how->neighbours = (gm_neighbour_options){(gm_neighbour_method)c->neighbours, (int)c->effort};
-    how->umap.layout = (gm_layout)c->layout;
-    how->umap.n_epochs = (int)c->epochs;
-    how->umap.negative_rate = (int)c->negative;
-    how->umap.seed = (uint64_t)c->seed;
     how->cluster_dim = (int)c->cluster_dim;
-    how->hdbscan.selection = (gm_selection)c->selection;
-    how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
-    how->hdbscan.min_samples = (int)c->min_samples;
     how->target_clusters = (size_t)c->target;
-    how->hdbscan.max_cluster_size = (size_t)c->max_cluster_size;
     how->naming.method = (gm_keyword_method)c->keywords;
     how->naming.stop = (gm_stop_choice)c->stop;
     how->quality = (gm_quality_level)c->quality;
@@ -209,10 +176,8 @@ int gm_cluster_fit(int argc, char **argv)
     fit_command c = {.how = gm_fit_defaults()};
     gm_error err = {0};
     gm_text line = {0};
-    c.n_neighbors = c.how.n_neighbors;
-    c.effort = gm_neighbours_effort(&c.how.neighbours);
-    c.negative = c.how.umap.negative_rate;
-    c.seed = (int64_t)c.how.umap.seed;
+    const gm_map_targets targets = targets_of(&c.how);
+    c.map = gm_map_choices_of(&targets);
     c.cluster_dim = c.how.cluster_dim;
     gm_catch_signals();
     gm_status status = gm_cli_line(&line, "gm-cluster", argc, argv, &err);

@@ -271,21 +271,31 @@ out:
     return status;
 }
 
+gm_status gm_map_quality_neighbours(gm_knn *out, const gm_points *points, int k, size_t n_rows,
+                                    gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t m = n_rows < points->n ? n_rows : points->n;
+    uint32_t *row = gm_alloc(m, sizeof *row);
+    *out = (gm_knn){0};
+    GM_TRY(check_k(points, k, err));
+    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", points->n);
+    gm_quality_sample(row, points->n, n_rows);
+    GM_TRY(gm_knn_find(out, points, row, m, k + 1, NULL, err));
+out:
+    gm_free(row);
+    return status;
+}
+
 gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
                               int dim, int k, size_t n_rows, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t m = n_rows < points->n ? n_rows : points->n;
     gm_knn knn = {0};
-    uint32_t *row = gm_alloc(m, sizeof *row);
     *out = (gm_map_quality){.k = k};
-    GM_TRY(check_k(points, k, err));
-    if (row == NULL) GM_FAIL(GM_EMEM, "no memory for trustworthiness of %zu points", points->n);
-    gm_quality_sample(row, points->n, n_rows);
-    GM_TRY(gm_knn_find(&knn, points, row, m, k + 1, NULL, err));
+    GM_TRY(gm_map_quality_neighbours(&knn, points, k, n_rows, err));
     GM_TRY(gm_map_quality_of(out, points, &knn, xy, dim, k, n_rows, err));
 out:
     gm_knn_clear(&knn);
-    gm_free(row);
     return status;
 }

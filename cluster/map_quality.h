@@ -21,13 +21,17 @@ typedef struct gm_map_quality {
 } gm_map_quality;
 
 /* Over `n_rows` points spread evenly, all of them when n_rows >= N. xy (N,dim).
+ *   knn   exact neighbours, k others of each at least: of all points, or of those n_rows
  * Errors: GM_EARG unless 1 <= k <= 64 and 2k < N; GM_EMEM.
- * Cost: two products of n_rows * N * D, and n_rows * N * k comparisons. */
-gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
-                              int dim, int k, size_t n_rows, gm_error *err) GM_MUST_USE;
-/* The same where the neighbours of all points are known, k others of each at least: one product. */
+ * Cost: a product of n_rows * N * D, and n_rows * N * k comparisons. */
 gm_status gm_map_quality_of(gm_map_quality *out, const gm_points *points, const gm_knn *knn,
                             const float *xy, int dim, int k, size_t n_rows, gm_error *err)
     GM_MUST_USE;
+/* The neighbours of those n_rows points, where they are not known. */
+gm_status gm_map_quality_neighbours(gm_knn *out, const gm_points *points, int k, size_t n_rows,
+                                    gm_error *err) GM_MUST_USE;
+/* Both. */
+gm_status gm_map_quality_find(gm_map_quality *out, const gm_points *points, const float *xy,
+                              int dim, int k, size_t n_rows, gm_error *err) GM_MUST_USE;
 
 #endif

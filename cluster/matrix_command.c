@@ -9,6 +9,7 @@
 #include "base/outfile.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/gpu.h"
+#include "cluster/map_options.h"
 #include "cluster/matrix_fit.h"
 
 static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
@@ -23,14 +24,13 @@ static const char details[] =
 typedef struct matrix_command {
     gm_matrix_options how;
     const char *out, *linkage, *tree, *graph, *device;
-    int cluster, metric, layout, selection; /* choices */
-    int64_t n_neighbors, epochs, negative, min_cluster_size, min_samples, max_cluster_size, seed;
+    gm_map_choices map;
+    int cluster; /* a choice */
     bool force, json;
 } matrix_command;
 
 static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
 {
-    const gm_umap_options *umap = &c->how.umap;
     const char *const out[] = {c->out, c->linkage, c->tree, c->graph};
     if (argc != 2) return gm_fail(err, GM_EARG, "expected one matrix, found %d", argc - 1);
     if (c->out == NULL) return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the rows");
@@ -38,12 +38,9 @@ static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
         for (size_t j = 0; j < i; j++)
             if (out[i] && out[j] && strcmp(out[i], out[j]) == 0)
                 return gm_fail(err, GM_EARG, "'%s' is to be written twice", out[i]);
-    if (c->min_cluster_size == 1)
-        return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
-    if (umap->min_dist > umap->spread)
-        return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
-                       umap->spread);
-    if (!c->how.map && c->metric != GM_EUCLIDEAN)
+    const gm_status status = gm_map_choices_check(&c->map, &c->how.umap, err);
+    if (status != GM_OK) return status;
+    if (!c->how.map && c->map.metric != GM_EUCLIDEAN)
         return gm_fail(err, GM_EARG,
                        "--metric is of the map, which --no-map leaves out; rows are clustered by "
                        "Euclidean distance");
@@ -54,9 +51,7 @@ static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
 
 static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_error *err)
 {
-    gm_umap_options *umap = &c->how.umap;
-    gm_hdbscan_options *hdbscan = &c->how.hdbscan;
-    const gm_opt opts[] = {
+    const gm_opt files[] = {
         {.kind = GM_OPT_TEXT,
          .name = "o",
          .value = &c->out,
@@ -71,55 +66,31 @@ static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_erro
         {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
         {.kind = GM_OPT_GROUP, .help = "Map"},
         {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "no map: the rows themselves are clustered"},
-        {GM_OPT_CHOICE, "metric", &c->metric, 0, 0, GM_METRIC_CHOICES, "between rows, for the map"},
-        {GM_OPT_I64, "n-neighbors", &c->n_neighbors, 2, 64, "N", "of a row, itself among them"},
-        {GM_OPT_F64, "min-dist", &umap->min_dist, 0, 10, "D",
-         "least distance on the map, at most the spread; umap-learn's 0.1 joins clusters"},
-        {GM_OPT_F64, "spread", &umap->spread, 1e-3, 100, "S", "scale of the map"},
-        {GM_OPT_F64, "set-op-mix", &umap->mix, 0, 1, "M",
-         "of neighbour relations: 1 union, 0 intersection"},
-        {GM_OPT_I64, "epochs", &c->epochs, 0, 100000, "N", "moves of the layout; 0: automatic"},
-        {GM_OPT_F64, "learning-rate", &umap->learning_rate, 1e-6, 100, "R", "of the layout"},
-        {GM_OPT_F64, "repulsion", &umap->repulsion, 0, 100, "R", "weight of random points"},
-        {GM_OPT_I64, "negative-samples", &c->negative, 1, 100, "N", "random points a neighbour"},
-        {GM_OPT_CHOICE, "layout", &c->layout, 0, 0, GM_LAYOUT_CHOICES,
-         "parallel, or umap-learn's serial moves"},
-        {GM_OPT_I64, "seed", &c->seed, 0, 1e15, "N", "of every random choice"},
+        {.kind = GM_OPT_END_},
+    };
+    const gm_opt clusters[] = {
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
         {GM_OPT_CHOICE, "cluster", &c->cluster, 0, 0, "map|rows", "what HDBSCAN works on"},
-        {GM_OPT_I64, "min-cluster-size", &c->min_cluster_size, 0, 1 << 30, "N",
-         "0: automatic; else 2 or more"},
-        {GM_OPT_I64, "min-samples", &c->min_samples, 0, 100000, "N", "0: automatic"},
-        {GM_OPT_FLAG, "count-self", &hdbscan->count_self, 0, 0, NULL,
-         "the row is one of its min-samples (scikit-learn)"},
-        {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, GM_SELECTION_CHOICES,
-         "excess of mass, or the leaves"},
-        {GM_OPT_F64, "epsilon", &hdbscan->epsilon, 0, 1e9, "D", "merge clusters nearer than this"},
-        {GM_OPT_I64, "max-cluster-size", &c->max_cluster_size, 0, 1 << 30, "N", "0: no limit"},
-        {GM_OPT_FLAG, "allow-single-cluster", &hdbscan->allow_single_cluster, 0, 0, NULL,
-         "all rows may be one cluster"},
+        {.kind = GM_OPT_END_},
+    };
+    const gm_opt rest[] = {
         {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
-    gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);
+    gm_option_table table = {0};
+    gm_option_table_add(&table, files);
+    gm_option_table_add_map(&table, &c->map, &c->how.umap);
+    gm_option_table_add(&table, clusters);
+    gm_option_table_add_clusters(&table, &c->map, &c->how.hdbscan);
+    gm_option_table_add(&table, rest);
+    gm_status status = gm_opt_parse(synopsis, details, table.row, argc, argv, err);
     return status == GM_OK ? check_options(c, *argc, err) : status;
 }
 
-/* The choices of the command line to where they belong. */
-static void apply_choices(matrix_command *c)
+static gm_map_targets targets_of(gm_matrix_options *how)
 {
-    gm_matrix_options *how = &c->how;
-    how->cluster_rows = c->cluster == 1;
-    how->metric = (gm_metric)c->metric;
-    how->n_neighbors = (int)c->n_neighbors;
-    how->umap.layout = (gm_layout)c->layout;
-    how->umap.n_epochs = (int)c->epochs;
-    how->umap.negative_rate = (int)c->negative;
-    how->umap.seed = (uint64_t)c->seed;
-    how->hdbscan.selection = (gm_selection)c->selection;
-    how->hdbscan.min_cluster_size = (size_t)c->min_cluster_size;
-    how->hdbscan.min_samples = (int)c->min_samples;
-    how->hdbscan.max_cluster_size = (size_t)c->max_cluster_size;
+    return (gm_map_targets){&how->metric, &how->n_neighbors, &how->neighbours, &how->umap,
+                            &how->hdbscan};
 }
 
 /* size (C): usable rows of each cluster. */
@@ -155,6 +126,11 @@ static gm_status print_json(const gm_matrix_found *f, const uint64_t *size, size
         gm_json_put_i64(&out, "n_neighbors", f->n_neighbors);
     else
         gm_json_put_null(&out, "n_neighbors");
+    if (f->xy)
+        gm_json_put_string(&out, "neighbours", f->n_checked > 0 ? "approximate" : "exact");
+    else
+        gm_json_put_null(&out, "neighbours");
+    gm_json_put_f64(&out, "neighbour_recall", f->recall);
     gm_json_put_f64(&out, "trustworthiness", f->map.trustworthiness);
     gm_json_put_f64(&out, "continuity", f->map.continuity);
     gm_json_put_f64(&out, "neighbours_kept", f->map.preserved);
@@ -225,15 +201,14 @@ int gm_cluster_matrix(int argc, char **argv)
 {
     matrix_command c = {.how = gm_matrix_defaults()};
     gm_error err = {0};
-    c.metric = (int)c.how.metric;
-    c.n_neighbors = c.how.n_neighbors;
-    c.negative = c.how.umap.negative_rate;
-    c.seed = (int64_t)c.how.umap.seed;
+    const gm_map_targets targets = targets_of(&c.how);
+    c.map = gm_map_choices_of(&targets);
     gm_catch_signals();
     gm_status status = read_options(&c, &argc, argv, &err);
     const bool usage = status != GM_OK;
     if (status == GM_OK) {
-        apply_choices(&c);
+        gm_map_choices_apply(&c.map, &targets);
+        c.how.cluster_rows = c.cluster == 1;
         status = run(&c, argv[1], &err);
     }
     return gm_cli_end("gm-cluster", "matrix", status, usage, &err);

@@ -40,7 +40,8 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
 {
     gm_status status = GM_OK;
     gm_points points = {0};
-    gm_knn wide = {0}, knn = {0}; /* with those that judge the map; those that make it */
+    /* with those that judge the map, of some rows where these are not exact; that make it */
+    gm_knn wide = {0}, sampled = {0}, knn = {0};
     gm_progress progress;
     gm_umap_report report;
     float *at = NULL;
@@ -64,9 +65,16 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);
     const int own = f->n_neighbors, judged = judged_neighbours(own, m);
-    GM_TRY(gm_knn_find(&wide, &points, NULL, 0, judged < own ? own : judged + 1, &progress, err));
+    GM_TRY(gm_neighbours_find(&wide, &points, judged < own ? own : judged + 1, &options->neighbours,
+                              &progress, err));
     gm_progress_end(&progress);
     GM_TRY(gm_knn_narrow(&knn, &wide, own, err));
+    gm_neighbours_advise(&knn);
+    f->n_checked = knn.n_checked;
+    if (knn.n_checked > 0) {
+        f->recall = knn.recall;
+        GM_TRY(gm_map_quality_neighbours(&sampled, &points, judged, GM_MAP_SAMPLE, err));
+    }
     f->xy = gm_alloc2(f->rows.n_used, 2, sizeof *f->xy);
     if (f->xy == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu rows", f->rows.n_used);
     gm_progress_start(&progress, "layout", "epochs", 0, options->quiet);
@@ -75,11 +83,13 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     if (report.n_isolated > 0)
         gm_warn("%zu rows have no neighbour at all; they are set on a ring around the map",
                 report.n_isolated);
-    GM_TRY(gm_map_quality_of(&f->map, &points, &wide, f->xy, 2, judged, GM_MAP_SAMPLE, err));
+    GM_TRY(gm_map_quality_of(&f->map, &points, knn.n_checked > 0 ? &sampled : &wide, f->xy, 2,
+                             judged, GM_MAP_SAMPLE, err));
 out:
     gm_free(at);
     gm_points_clear(&points);
     gm_knn_clear(&wide);
+    gm_knn_clear(&sampled);
     gm_knn_clear(&knn);
     return status;
 }
@@ -110,6 +120,7 @@ gm_status gm_matrix_fit(gm_matrix_found *out, gm_matrix *matrix, const gm_matrix
 {
     gm_status status = GM_OK;
     gm_matrix_found f = {.on_rows = options->cluster_rows || !options->map,
+                         .recall = NAN,
                          .map = {.trustworthiness = NAN, .continuity = NAN, .preserved = NAN}};
     *out = (gm_matrix_found){0};
     GM_TRY(gm_rows_take(&f.rows, matrix, err));

@@ -6,6 +6,7 @@
 #define GM_MATRIX_FIT_H
 
 #include "cluster/map_quality.h"
+#include "cluster/neighbours.h"
 #include "cluster/rows.h"
 #include "cluster/umap.h"
 
@@ -14,6 +15,7 @@ typedef struct gm_matrix_options {
     bool cluster_rows; /* HDBSCAN on the rows, by Euclidean distance; else on the map */
     gm_metric metric;  /* of the map */
     int n_neighbors;   /* the row itself counted; beyond M it becomes M-1, with a warning */
+    gm_neighbour_options neighbours;
     gm_umap_options umap;
     gm_hdbscan_options hdbscan; /* min_cluster_size 0: by the number of points; min_samples 0: by
                                    that */
@@ -32,6 +34,8 @@ typedef struct gm_matrix_found {
     gm_clustering clustering; /* labels and linkage of U rows, numbered by size */
     gm_hdbscan_options used;
     int n_neighbors;    /* as used */
+    size_t n_checked;   /* rows whose neighbours were compared with exact ones; 0: all are exact */
+    double recall;      /* share of these that was found; NaN where all are */
     gm_map_quality map; /* NaN without a map */
 } gm_matrix_found;
 

@@ -11,6 +11,7 @@ enum {
     LINKS = 16, /* of a point */
     SPARE = 16  /* candidates beyond k whose distances are computed again */
 };
+static const double LEAST_RECALL = 0.95; /* without a warning */
 
 int gm_neighbours_effort(const gm_neighbour_options *options)
 {
@@ -174,6 +175,14 @@ out:
     gm_free(todo);
     gm_knn_clear(&knn);
     return status;
+}
+
+void gm_neighbours_advise(const gm_knn *knn)
+{
+    if (knn->n_checked > 0 && !(knn->recall >= LEAST_RECALL))
+        gm_warn("of the nearest neighbours %.1f %% were found (seen on %zu points): raise "
+                "--effort (%zu), or wait for --neighbours exact",
+                100 * knn->recall, knn->n_checked, knn->effort);
 }
 
 gm_status gm_neighbours_find(gm_knn *out, const gm_points *points, int k,

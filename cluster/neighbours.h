@@ -34,7 +34,6 @@ int gm_neighbours_effort(const gm_neighbour_options *options);
  * cores with AVX-512, as measured (README.md): it does not ask for the processor at hand, so that
  * the same documents get the same neighbours everywhere. */
 size_t gm_neighbours_exact_up_to(size_t dim);
-#define GM_NEIGHBOURS_HELP "auto: exact up to 140,000 + 160 million / (layers x experts) documents"
 
 /* Whether n points of D dimensions get exact neighbours. */
 bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t dim);
@@ -46,5 +45,8 @@ bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t d
 gm_status gm_neighbours_find(gm_knn *out, const gm_points *points, int k,
                              const gm_neighbour_options *options, gm_progress *progress,
                              gm_error *err) GM_MUST_USE;
+
+/* Warn where too many nearest ones were missed, and say what to do. */
+void gm_neighbours_advise(const gm_knn *knn);
 
 #endif

@@ -36,6 +36,8 @@ cmp <(by_place rows.csv) <(by_place turned.csv) && echo 'the same, turned'
 run gm-cluster matrix holes.npy -o holes.csv --no-map --min-cluster-size 10 --json
 grep '^7,' holes.csv | tr -d '\r'
 run gm-cluster matrix whole.npy -o whole.csv --n-neighbors 5 --cluster rows --min-cluster-size 4 --allow-single-cluster --quiet
+run gm-cluster matrix m.npy -o dense.csv --densmap --neighbours exact --epochs 100 --json --quiet | grep -o '"neighbours":"exact","neighbour_recall":null'
+cmp -s <(cut -d, -f2,3 rows.csv) <(cut -d, -f2,3 dense.csv) || echo 'densMAP gives another map'
 run gm-cluster matrix few.npy -o few.csv --quiet
 run gm-cluster matrix few.npy -o few.csv --no-map --min-cluster-size 2
 run gm-cluster matrix equal.npy -o new.csv

@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/text.h"
+#include "cluster/hnsw.h"
 #include "tests/check.h"
 
 enum { GROUP = 20, N = 63, D = 5 };
@@ -47,6 +48,30 @@ static void labels_by_row(int32_t *label, const gm_matrix_found *f)
 {
     for (size_t i = 0; i < N; i++) label[i] = -2;
     for (size_t i = 0; i < f->rows.n_used; i++) label[f->rows.place[i]] = f->clustering.label[i];
+}
+
+/* What the map is made of may be approximate; it is judged by exact neighbours all the same. */
+static void neighbours_may_be_approximate(void)
+{
+    double at[N * D];
+    gm_matrix m = {N, D, gm_alloc2(N, D, sizeof *m.at)};
+    gm_matrix_options how = gm_matrix_defaults();
+    gm_matrix_found found;
+    gm_error err = {0};
+    fill(at);
+    memcpy(m.at, at, sizeof at);
+    how.quiet = true;
+    how.neighbours.method = GM_NEIGHBOURS_APPROXIMATE;
+    how.umap.n_epochs = 100;
+    if (!gm_hnsw_is_there()) {
+        CHECK_FAILS(gm_matrix_fit(&found, &m, &how, &err), err, GM_EABSENT, "approximate");
+        return;
+    }
+    CHECK_OK(gm_matrix_fit(&found, &m, &how, &err), err);
+    CHECK_INT(found.n_checked, GROUP * 3);
+    CHECK(found.recall > 0.9 && found.recall <= 1);
+    CHECK(found.map.trustworthiness > 0.8);
+    gm_matrix_found_clear(&found);
 }
 
 static void groups_are_found(void)
@@ -201,6 +226,7 @@ static void survives_every_allocation_failure(void)
     for (int map = 0; map < 2; map++) check_every_allocation(attempt, &(bool){map});
 }
 
-TESTS(TEST(groups_are_found), TEST(the_order_of_rows_decides_nothing), TEST(the_linkage_is_scipys),
+TESTS(TEST(groups_are_found), TEST(neighbours_may_be_approximate),
+      TEST(the_order_of_rows_decides_nothing), TEST(the_linkage_is_scipys),
       TEST(files_have_a_line_for_each_row), TEST(few_rows_are_no_map_but_may_be_clustered),
       TEST(survives_every_allocation_failure))
