@@ -17,8 +17,11 @@ gm_status gm_gpu_open(gm_gpu **out, const char *device, gm_error *err)
 #ifdef GM_HAVE_CUDA
     return gm_cuda_gpu_open(out, device, err);
 #else
-    return gm_fail(err, GM_EABSENT,
-                   "device '%s': this build has no CUDA backend, use '--device cpu'", device);
+    return gm_fail(
+        err, GM_EABSENT,
+        "device '%s': this build has no CUDA backend, use '--device cpu' or one built with "
+        "'cmake --preset cuda'",
+        device);
 #endif
 }
 

@@ -19,8 +19,11 @@ static gm_status find_cuda(const gm_ops **ops, const char *device, const char *k
     return gm_cuda_device_parse(device, NULL, err);
 #else
     (void)ops, (void)kernels_name;
-    return gm_fail(err, GM_EABSENT,
-                   "device '%s': this build has no CUDA backend, use '--device cpu'", device);
+    return gm_fail(
+        err, GM_EABSENT,
+        "device '%s': this build has no CUDA backend, use '--device cpu' or one built with "
+        "'cmake --preset cuda'",
+        device);
 #endif
 }
 
