@@ -213,6 +213,17 @@ static void place_embedding(gm_weights *w, const gm_arch *arch, const gm_checkpo
     if (tensor) w->embed.address = (void *)(uintptr_t)tensor->data;
 }
 
+/* A cache for a stream, which does without where none can be written. */
+static gm_status build_for_stream(const gm_holding *h, gm_error *err)
+{
+    gm_error why = {0};
+    gm_status status = gm_cache_build(h, &h->weights->packed, &why);
+    if (status == GM_OK) return GM_OK;
+    if (status == GM_EMEM) return gm_fail(err, status, "%s", why.text);
+    gm_say(h, "no cache of packed weights: %s", why.text);
+    return GM_OK;
+}
+
 /* The ends are resident, layers come one by one, from a cache where there is one. */
 static gm_status hold_streamed(const gm_holding *h, gm_error *err)
 {
@@ -220,8 +231,7 @@ static gm_status hold_streamed(const gm_holding *h, gm_error *err)
     gm_weights *w = h->weights;
     const size_t ends = w->n_layers + 1;
     GM_TRY(gm_cache_find(h, false, &w->packed, err));
-    if (w->packed == NULL && h->options->cache == GM_CACHE_WRITE)
-        GM_TRY(gm_cache_build(h, &w->packed, err));
+    if (w->packed == NULL && h->options->cache == GM_CACHE_WRITE) GM_TRY(build_for_stream(h, err));
     GM_TRY(create_image(w, ends, err)); /* layers are described, and placed when they come */
     place_embedding(w, h->arch, h->checkpoint);
     GM_TRY(fill_image(h, ends, err));

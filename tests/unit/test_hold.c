@@ -198,8 +198,8 @@ static void caches_that_are_not_right(void)
     outcome_free(&want);
 }
 
-/* A folder for caches that cannot be made: said, and the weights are held without; mapped
- * weights need the file and say so. */
+/* A folder for caches that cannot be made: said, and the weights are held or streamed without;
+ * mapped weights need the file and say so. */
 static void a_cache_folder_that_cannot_be_made(void)
 {
     make_folder("nowhere");
@@ -210,6 +210,11 @@ static void a_cache_folder_that_cannot_be_made(void)
     said[0] = '\0';
     CHECK_OK(gm_model_open(&model, "nowhere", &options, &err), err);
     CHECK_HAS(said, "config.json/caches");
+    gm_model_close(model);
+    options.hold = GM_HOLD_STREAMED;
+    said[0] = '\0';
+    CHECK_OK(gm_model_open(&model, "nowhere", &options, &err), err);
+    CHECK_HAS(said, "no cache of packed weights: ");
     gm_model_close(model);
     options = options_of(GM_HOLD_MAPPED, GM_CACHE_USE);
     options.cache_folder = "nowhere/config.json/caches";
