@@ -1,6 +1,7 @@
 /* cmd_generate.c - gm-steer generate: continue prompts, all at once, under one plan. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/outfile.h"
@@ -10,7 +11,7 @@
 
 static const char details[] =
     "Decoding is greedy unless the model's generation_config.json or --temperature says\n"
-    "otherwise. One prompt is printed as it is generated, several in their order at the end.\n"
+    "otherwise. One prompt is printed as it is generated, several in their order as they end.\n"
     "  gm-steer generate --model DIR --atlas run.atlas.h5 --cluster 25 --weight 2 \\\n"
     "    --prompt \"Albert Einstein\"\n"
     "  gm-steer generate --model DIR --plan food.plan.safetensors --interactive\n";
@@ -69,14 +70,25 @@ static void say_now(void *context, const gm_continuation *c, const char *bytes, 
     fflush(stdout);
 }
 
-static void print_text(const gm_continuation *list, const gm_prompts *prompts, const request *r)
+/* Several texts: each is printed once it and those before it have ended. */
+typedef struct queue {
+    const request *request;
+    const gm_continuation *list;
+    const gm_prompts *prompts;
+    size_t next;
+} queue;
+
+static void print_ended(void *context)
 {
-    for (size_t i = 0; i < prompts->n; i++) {
-        if (prompts->n > 1) printf("%s=== prompt %zu ===\n", i ? "\n" : "", i + 1);
-        if (r->echo) print_prompt(&prompts->at[i], r->stage.chat);
-        if (list[i].text.n) fwrite(list[i].text.at, 1, list[i].text.n, stdout);
+    queue *q = context;
+    for (; q->next < q->prompts->n && q->list[q->next].end != GM_END_NONE; q->next++) {
+        const gm_text *text = &q->list[q->next].text;
+        if (q->prompts->n > 1) printf("%s=== prompt %zu ===\n", q->next ? "\n" : "", q->next + 1);
+        if (q->request->echo) print_prompt(&q->prompts->at[q->next], q->request->stage.chat);
+        if (text->n) fwrite(text->at, 1, text->n, stdout);
         putchar('\n');
     }
+    fflush(stdout);
 }
 
 static void put_ids(gm_json_out *json, const char *key, const gm_ids *ids)
@@ -141,10 +153,15 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
     options.schedules = &plan->schedule;
     bool streams = prompts->n == 1 && !r->stage.json;
     pending before = {r->echo ? prompts->at : NULL, r->stage.chat};
+    queue several = {r, list, prompts, 0};
     if (streams) {
         options.said = say_now;
         options.said_context = &before;
         options.quiet = true;
+    } else if (!r->stage.json) {
+        options.quiet = options.quiet || isatty(STDOUT_FILENO); /* both would share a line */
+        options.ended = print_ended;
+        options.ended_context = &several;
     }
     if (r->record) {
         GM_TRY(gm_recorder_create(&recorder, stage, list, n, err));
@@ -154,11 +171,7 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
     status = gm_continue(list, n, stage->model, stage->tokenizer, &options, err);
     if (streams && (status == GM_OK || status == GM_EINTERRUPTED)) say_now(&before, list, "\n", 1);
     GM_TRY(status);
-    if (r->stage.json) {
-        GM_TRY(print_json(list, prompts, stage, plan, err));
-    } else if (!streams) {
-        print_text(list, prompts, r);
-    }
+    if (r->stage.json) GM_TRY(print_json(list, prompts, stage, plan, err));
     if (r->record)
         GM_TRY(gm_recorder_write(recorder, r->record, prompts, plan, r->line.at, r->force, err));
 out:

@@ -312,7 +312,7 @@ static gm_status step(loop *l, size_t *done, gm_error *err)
         if (c->n_read < c->prompt.n) c->n_read += n;
         if (l->segment[s].sampling) GM_TRY(take_token(l, c, l->sampled[s], err));
     }
-    size_t kept = 0;
+    size_t kept = 0, n_open = l->n_open;
     for (size_t i = 0; i < l->n_open; i++) {
         gm_continuation *c = l->open[i];
         if (c->end == GM_END_NONE) {
@@ -323,6 +323,7 @@ static gm_status step(loop *l, size_t *done, gm_error *err)
         (*done)++;
     }
     l->n_open = kept;
+    if (o->ended && kept < n_open) o->ended(o->ended_context);
 out:
     return status;
 }

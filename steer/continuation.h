@@ -41,6 +41,10 @@ void gm_continuation_clear(gm_continuation *c);
 /* Called with each piece of text that is certain: n bytes, whole characters. */
 typedef void gm_said(void *context, const gm_continuation *c, const char *bytes, size_t n);
 
+/* Called behind each step in which some of the list ended (their end is not GM_END_NONE); their
+ * texts are whole. */
+typedef void gm_ended(void *context);
+
 /* One row of a step as the routers saw it; expert and gate are (L,T,K), row t. */
 typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
                                gm_continuation *const *owner, size_t n_segments,
@@ -59,6 +63,8 @@ typedef struct gm_continue_options {
     size_t n_stop_strings;
     gm_said *said; /* may be NULL */
     void *said_context;
+    gm_ended *ended; /* may be NULL */
+    void *ended_context;
     gm_rows_seen *seen; /* may be NULL */
     void *seen_context;
     bool quiet; /* no progress line */

@@ -87,6 +87,74 @@ static void company_does_not_matter(void)
     close_tiny(&f);
 }
 
+typedef struct endings {
+    const gm_continuation *list; /* (N) */
+    size_t calls, n_bytes[N];    /* of each text when it was told of */
+} endings;
+
+static void count_ended(void *context)
+{
+    endings *e = context;
+    size_t ended = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (e->list[i].end == GM_END_NONE) continue;
+        ended++;
+        if (e->n_bytes[i] == 0) e->n_bytes[i] = e->list[i].text.n;
+    }
+    CHECK_INT(ended, ++e->calls);
+}
+
+/* One after the other: each end is told once, with the whole text. */
+static void ends_are_told_as_they_come(void)
+{
+    fixture f = open_tiny();
+    gm_error err = {0};
+    gm_continuation list[N];
+    endings seen = {.list = list};
+    const gm_continue_options options = {
+        .threads = 1, .batch = 1, .ended = count_ended, .ended_context = &seen, .quiet = true};
+    start_all(list, &f);
+    CHECK_OK(gm_continue(list, N, f.model, f.tokenizer, &options, &err), err);
+    CHECK_INT(seen.calls, N);
+    for (int i = 0; i < N; i++) CHECK(seen.n_bytes[i] > 0 && seen.n_bytes[i] == list[i].text.n);
+    clear_all(list);
+    close_tiny(&f);
+}
+
+static gm_status check_phases(void *context, const gm_segment *segments,
+                              gm_continuation *const *owner, size_t n_segments,
+                              const gm_record *record, size_t n_rows, gm_error *err)
+{
+    size_t *seen = context; /* rows of each phase */
+    (void)owner, (void)record, (void)n_rows, (void)err;
+    for (size_t s = 0; s < n_segments; s++)
+        for (size_t i = 0; i < segments[s].n; i++) seen[segments[s].phase[i]]++;
+    return GM_OK;
+}
+
+/* What a chat template puts behind a question is the template's, as what stands in front is. */
+static void closing_tokens_are_the_templates(void)
+{
+    fixture f = open_tiny();
+    gm_error err = {0};
+    gm_continuation c;
+    size_t seen[3] = {0};
+    const gm_continue_options options = {
+        .threads = 1, .batch = 1, .seen = check_phases, .seen_context = seen, .quiet = true};
+    CHECK_OK(start(&c, &f, prompts[1], &err), err);
+    c.n_template = 2;
+    c.n_closing = 3;
+    CHECK_OK(gm_continue(&c, 1, f.model, f.tokenizer, &options, &err), err);
+    CHECK_INT(seen[GM_PHASE_TEMPLATE], 5);
+    CHECK_INT(seen[GM_PHASE_PROMPT], c.prompt.n - 5);
+    CHECK_INT(seen[GM_PHASE_GENERATED], LENGTH - 1);
+    CHECK_INT(gm_continuation_phase(&c, c.prompt.n - 1), GM_PHASE_TEMPLATE);
+    CHECK_INT(gm_continuation_phase(&c, c.prompt.n - 4), GM_PHASE_PROMPT);
+    CHECK_INT(gm_continuation_phase(&c, c.prompt.n), GM_PHASE_GENERATED);
+    gm_continuation_clear(&c);
+    close_tiny(&f);
+}
+
 static void keep_said(void *context, const gm_continuation *c, const char *bytes, size_t n)
 {
     gm_error err = {0};
@@ -338,7 +406,8 @@ static void every_allocation_may_fail(void)
     close_tiny(&f);
 }
 
-TESTS(TEST(company_does_not_matter), TEST(a_stop_string_is_never_said),
+TESTS(TEST(company_does_not_matter), TEST(ends_are_told_as_they_come),
+      TEST(closing_tokens_are_the_templates), TEST(a_stop_string_is_never_said),
       TEST(a_stop_token_is_not_part_of_the_text), TEST(the_dose_counts_generated_rows),
       TEST(schedules_scale_the_plan_token_by_token), TEST(the_context_is_a_limit),
       TEST(every_allocation_may_fail))
