@@ -31,7 +31,7 @@ typedef struct gm_neighbour_options {
 int gm_neighbours_effort(const gm_neighbour_options *options);
 
 /* Up to so many points of D dimensions exact neighbours take no longer than approximate ones by two
- * cores with AVX-512, as measured (README.md): it does not ask for the processor at hand, so that
+ * cores with AVX-512, as measured (NOTES.md): it does not ask for the processor at hand, so that
  * the same documents get the same neighbours everywhere. */
 size_t gm_neighbours_exact_up_to(size_t dim);
 

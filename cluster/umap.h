@@ -40,7 +40,7 @@ typedef struct gm_umap_options {
 gm_umap_options gm_umap_defaults(void);
 
 /* The same with min_dist 0, for a map whose clusters are looked for: points of one cluster may
- * lie on each other, so that gaps show. cluster/README.md has figures of either. */
+ * lie on each other, so that gaps show. cluster/NOTES.md has figures of either. */
 gm_umap_options gm_umap_defaults_to_cluster(void);
 
 /* Epochs of a map of n points: 500 up to 10,000, 200 beyond; 200 more with densMAP. */
