@@ -11,6 +11,9 @@ Where llama.cpp's graph has no word for something, the weights say it, exactly b
     bailingmoe      the same with renormalisation and without dense layers: a dense layer becomes shared experts beside routed
                     experts of zero
     olmoe           OLMoE: q/k norm, no renormalisation (so olmoe-clip, which renormalises, is left out)
+    qwen2moe        Qwen2-MoE: biases, a gate for the shared expert; a dense layer becomes a shared expert of twice the size behind
+                    a gate of about zero, whose sigmoid is a half, beside routed experts of zero
+    granitemoe      GraniteMoE: four scales
 
 Tokens behind a choice with a margin below CLOSE, in their document, are listed apart: there the two may rightly choose
 otherwise. Exit 77 when llama-cpp-python or a program is absent, 3 when a bound does not hold.
@@ -29,11 +32,13 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from golden import common  # noqa: E402
-from golden.deepseek_reference import Shape, load_weights  # noqa: E402
+from golden.deepseek_reference import Shape, load_weights, plain_weights  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 from golden.tokenizer import unzstd  # noqa: E402
 
-TINY = {"deepseek-tiny": "deepseek", "deepseek-tied": "bailingmoe", "olmoe-tiny": "olmoe"}
+TINY = {"deepseek-tiny": "deepseek", "deepseek-tied": "bailingmoe", "olmoe-tiny": "olmoe", "qwen2-tiny": "qwen2moe",
+        "granite-tiny": "granitemoe"}
+HALVES = ("olmoe", "qwen2moe")  # whose rotation takes halves of a head
 LOGIT = 2e-4
 CLOSE = 1e-4
 DOCUMENTS, TOKENS, PROMPT, NEW = 8, 512, 200, 48  # of the demo model: tokens of a document, characters of a prompt
@@ -57,7 +62,7 @@ class Converter:
 
     def __init__(self, arch, config, weights):
         self.arch, self.config, self.shape = arch, config, Shape.from_config(config)
-        self.w = {name: tensor.float().numpy() for name, tensor in weights.items()}
+        self.w = {name: tensor.float().numpy() for name, tensor in plain_weights(config["model_type"], weights).items()}
         s = self.shape
         self.width = s.heads * s.head_dim if arch == "deepseek" else s.width
         self.norm_scale = np.float32(np.sqrt(s.width / self.width))
@@ -76,12 +81,14 @@ class Converter:
     def attention(self, i, p):
         s, d = self.shape, self.width
         q, k = self.take(p + "q_proj.weight", None, d), self.take(p + "k_proj.weight", None, d)
-        if self.arch != "olmoe":
+        if self.arch not in HALVES:
             q, k = pairs_together(q, s.heads), pairs_together(k, s.kv_heads)
         yield f"blk.{i}.attn_q.weight", q
         yield f"blk.{i}.attn_k.weight", k
         yield f"blk.{i}.attn_v.weight", self.take(p + "v_proj.weight", None, d)
         yield f"blk.{i}.attn_output.weight", self.take(p + "o_proj.weight", d, None)
+        for name in "qkv" if s.qkv_bias else "":
+            yield f"blk.{i}.attn_{name}.bias", self.w[f"{p}{name}_proj.bias"]
         if s.qk_norm:
             yield f"blk.{i}.attn_q_norm.weight", self.w[p + "q_norm.weight"]
             yield f"blk.{i}.attn_k_norm.weight", self.w[p + "k_norm.weight"]
@@ -103,6 +110,14 @@ class Converter:
                 stack = np.stack([self.take(f"{p}experts.{e}.{name}_proj.weight", *shape) for e in range(s.experts)])
             yield f"blk.{i}.ffn_{name}_exps.weight", stack
 
+    def gated_mlp(self, i, p, moe):
+        """The shared expert and its gate, or a dense layer in its place; its sigmoid is silu(x) / x there, so x is not quite 0."""
+        wide = max(self.config["intermediate_size"], self.config["shared_expert_intermediate_size"])
+        for name, matrix in self.mlp(i, p + "shared_experts." if moe else p, "_shexp", wide):
+            yield name, matrix if moe or "down" not in name else 2 * matrix
+        gate = self.w[p + "shared_expert_gate.weight"][0] if moe else np.full(self.width, 1e-8, np.float32)
+        yield f"blk.{i}.ffn_gate_inp_shexp.weight", gate
+
     def layer(self, i):
         p = f"model.layers.{i}."
         yield f"blk.{i}.attn_norm.weight", self.norm(p + "input_layernorm.weight")
@@ -113,7 +128,9 @@ class Converter:
             yield from self.mlp(i, p + "mlp.", "")
             return
         yield from self.experts(i, p + "mlp.")
-        if self.shared:
+        if self.arch == "qwen2moe":
+            yield from self.gated_mlp(i, p + "mlp.", moe)
+        elif self.shared:
             yield from self.mlp(i, p + ("mlp.shared_experts." if moe else "mlp."), "_shexp", self.shared * self.expert_width)
 
     def tensors(self):
@@ -128,8 +145,15 @@ class Converter:
         import gguf
 
         s, c = self.shape, self.config
-        assert self.arch == "bailingmoe" or not s.renorm and s.moe_every == 1 and s.clip is None
+        assert self.arch in ("bailingmoe", "granitemoe") or not s.renorm and s.moe_every == 1 and s.clip is None
         out = gguf.GGUFWriter(path, self.arch)
+        if self.arch == "qwen2moe":
+            out.add_expert_shared_feed_forward_length(max(c["intermediate_size"], c["shared_expert_intermediate_size"]))
+        if self.arch == "granitemoe":
+            out.add_attention_scale(s.attention_scale)
+            out.add_embedding_scale(s.embed_scale)
+            out.add_residual_scale(s.residual_scale)
+            out.add_logit_scale(s.logits_divisor)
         for add, value in (
             (out.add_context_length, c["max_position_embeddings"]), (out.add_embedding_length, self.width),
             (out.add_block_count, s.layers), (out.add_feed_forward_length, c["intermediate_size"]),
