@@ -69,6 +69,10 @@ bool gm_json_bool(const gm_json *value, bool *out);
 bool gm_json_i64(const gm_json *value, int64_t *out);
 bool gm_json_f64(const gm_json *value, double *out);
 
+/* Whether two values are the same: keys are not looked at, but members in another order differ.
+ * NULL, an absent value, is only the same as NULL. */
+bool gm_json_same(const gm_json *a, const gm_json *b);
+
 /* Required members, with type and range checked and a sentence on failure
  * ("'config.json': 'num_hidden_layers' is a string, expected an integer from 1
  * to 1000"). GM_EFORMAT. The _or variants take `fallback` when the key is absent

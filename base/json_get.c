@@ -119,3 +119,20 @@ gm_status gm_json_get_text_or(const gm_json *object, const char *key, const char
     *out = fallback;
     return GM_OK;
 }
+
+bool gm_json_same(const gm_json *a, const gm_json *b)
+{
+    size_t n_a = 0, n_b = 0;
+    double x, y;
+    bool yes, no;
+    if (a == NULL || b == NULL) return a == b;
+    if (gm_json_kind_of(a) != gm_json_kind_of(b)) return false;
+    const char *text_a = gm_json_text(a, &n_a), *text_b = gm_json_text(b, &n_b);
+    if (text_a && text_b) return n_a == n_b && memcmp(text_a, text_b, n_a) == 0;
+    if (gm_json_f64(a, &x) && gm_json_f64(b, &y)) return x == y;
+    if (gm_json_bool(a, &yes) && gm_json_bool(b, &no)) return yes == no;
+    const gm_json *in_a = gm_json_first(a), *in_b = gm_json_first(b);
+    for (; in_a && in_b && gm_json_same(in_a, in_b); in_a = gm_json_next(in_a))
+        in_b = gm_json_next(in_b);
+    return in_a == NULL && in_b == NULL;
+}

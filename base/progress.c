@@ -102,14 +102,27 @@ double gm_progress_elapsed(const gm_progress *p)
     return gm_now() - p->start_s;
 }
 
-void gm_warn(const char *fmt, ...)
+static void GM_PRINTF(2, 0) print_line(const char *kind, const char *fmt, va_list args)
 {
     char text[1024], clean[1024];
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    gm_utf8_escape(clean, sizeof clean, text, strlen(text), GM_KEEP_BACKSLASH);
+    fprintf(stderr, "%s%s%s\n", atomic_exchange(&line_stands, false) ? ERASE_LINE : "", kind,
+            clean);
+}
+
+void gm_tell(const char *fmt, ...)
+{
     va_list args;
     va_start(args, fmt);
-    (void)vsnprintf(text, sizeof text, fmt, args);
+    print_line("", fmt, args);
     va_end(args);
-    gm_utf8_escape(clean, sizeof clean, text, strlen(text), GM_KEEP_BACKSLASH);
-    fprintf(stderr, "%swarning: %s\n", atomic_exchange(&line_stands, false) ? ERASE_LINE : "",
-            clean);
+}
+
+void gm_warn(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    print_line("warning: ", fmt, args);
+    va_end(args);
 }

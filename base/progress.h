@@ -29,7 +29,8 @@ void gm_progress_note(gm_progress *p, const char *fmt, ...) GM_PRINTF(2, 3);
 void gm_progress_end(gm_progress *p);             /* last line, then a newline if one was drawn */
 double gm_progress_elapsed(const gm_progress *p); /* seconds since start */
 
-/* A warning on stderr that does not tear a progress line: "warning: ...". */
+/* A line on stderr that does not tear a progress line; the second: "warning: ...". */
+void gm_tell(const char *fmt, ...) GM_PRINTF(1, 2);
 void gm_warn(const char *fmt, ...) GM_PRINTF(1, 2);
 
 /* Seconds on the monotonic clock. */

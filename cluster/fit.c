@@ -45,7 +45,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_TEXT, "snippets", &c->snippets, 0, 0, "N", GM_SNIPPETS_HELP},
         {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "pictures for papers (PNG)"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
-        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
+        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_GPU_HELP},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
         {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES, "count choices, or sum gates"},
         {.kind = GM_OPT_END_},
@@ -114,6 +114,18 @@ static void apply_choices(fit_command *c)
     how->quality = (gm_quality_level)c->quality;
 }
 
+static gm_status open_gpu(fit_command *c, const gm_trace *trace, gm_error *err)
+{
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    const size_t n = gm_trace_get_samples(trace)->n;
+    const size_t dim = (size_t)info->n_layers * (size_t)info->n_experts;
+    const gm_gpu_work work = {n, dim, gm_neighbours_seconds(&c->how.neighbours, n, dim)};
+    char note[GM_GPU_NOTE];
+    gm_status status = gm_gpu_open(&c->how.gpu, c->device, &work, note, err);
+    if (note[0] && !c->how.quiet) fprintf(stderr, "%s\n", note);
+    return status;
+}
+
 static gm_status run(fit_command *c, const char *trace_path, const char *line, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -127,8 +139,8 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
-    GM_TRY(gm_gpu_open(&c->how.gpu, c->device, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
+    GM_TRY(open_gpu(c, trace, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));
     if (!c->how.quiet)

@@ -5,24 +5,52 @@
 #include "cluster/cuda/cuda_nearest.h"
 #endif
 
-#include <string.h>
+#include <stdio.h>
 
-gm_status gm_gpu_open(gm_gpu **out, const char *device, gm_error *err)
-{
-    *out = NULL;
-    if (device == NULL || strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0) return GM_OK;
-    if (strncmp(device, "cuda", 4) != 0)
-        return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N",
-                       device);
 #ifdef GM_HAVE_CUDA
-    return gm_cuda_gpu_open(out, device, err);
+/* GPU `index`, or the first that can do it; of what is wrong with several, the first's is said. */
+static gm_status open_one(gm_gpu **out, int index, const gm_gpu_work *work, bool *none,
+                          gm_error *err)
+{
+    gm_gpus gpus = {.n = 1, .index = {index}};
+    gm_error later;
+    gm_status status = GM_OK;
+    if (index == GM_ANY_GPU) status = gm_cuda_gpus_find(&gpus, err);
+    *none = gpus.none;
+    if (status == GM_OK) status = gm_cuda_gpu_open(out, gpus.index[0], work, err);
+    for (int i = 1; i < gpus.n && status != GM_OK; i++)
+        if (gm_cuda_gpu_open(out, gpus.index[i], work, &later) == GM_OK) return GM_OK;
+    return status;
+}
 #else
-    return gm_fail(
-        err, GM_EABSENT,
-        "device '%s': this build has no CUDA backend, use '--device cpu' or one built with "
-        "'cmake --preset cuda'",
-        device);
+static gm_status open_one(gm_gpu **out, int index, const gm_gpu_work *work, bool *none,
+                          gm_error *err)
+{
+    (void)out, (void)index, (void)work;
+    *none = !gm_device_driver_is_loaded("");
+    return gm_fail(err, GM_EABSENT, "this build has no CUDA backend ('cmake --preset cuda' has)");
+}
 #endif
+
+gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work, char *note,
+                      gm_error *err)
+{
+    gm_device asked;
+    gm_error why = {0};
+    bool none = false;
+    *out = NULL;
+    note[0] = '\0';
+    gm_status status = gm_device_parse(&asked, device, err);
+    if (status != GM_OK || !asked.gpu) return status;
+    if (asked.cpu && work->cpu_seconds < GM_GPU_WORTH_SECONDS) return GM_OK;
+    status = open_one(out, asked.index, work, &none, &why);
+    if (status == GM_OK)
+        (void)snprintf(note, GM_GPU_NOTE, "neighbours are found on %s", gm_gpu_name(*out));
+    else if (asked.cpu && !none)
+        (void)snprintf(note, GM_GPU_NOTE, "neighbours are found on the CPU: %s", why.text);
+    if (status == GM_OK || asked.cpu) return GM_OK;
+    if (status != GM_EABSENT && status != GM_EMEM) return gm_fail(err, status, "%s", why.text);
+    return gm_fail(err, status, "%s; '--device cpu' needs no GPU", why.text);
 }
 
 #ifdef GM_HAVE_CUDA

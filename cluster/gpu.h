@@ -4,18 +4,35 @@
 #ifndef GM_GPU_H
 #define GM_GPU_H
 
+#include "base/device.h"
 #include "base/progress.h"
 #include "cluster/candidates.h"
 #include "cluster/product.h"
 
-#define GM_DEVICE_HELP "that finds neighbours: auto, cpu, cuda or cuda:N"
+#define GM_GPU_HELP                                                                                \
+    "that finds neighbours: auto (a GPU, where the CPU would take long over the same ones), cpu, " \
+    "cuda or cuda:N"
 
 typedef struct gm_gpu gm_gpu;
 
-/* *out is NULL for the CPU: "cpu", or "auto" (and NULL) for as long as this has not been run on a
- * GPU. GM_EARG: no device's name; GM_EABSENT: not in this build, no driver, no such GPU, no cuBLAS;
- * GM_EMEM, GM_EDEVICE. */
-gm_status gm_gpu_open(gm_gpu **out, const char *device, gm_error *err) GM_MUST_USE;
+/* What is to be found, as far as "auto" has to know. */
+typedef struct gm_gpu_work {
+    size_t n, dim;
+    double cpu_seconds; /* that the same neighbours take the CPU, roughly; 0: a GPU would find
+                           others (neighbours.h) */
+} gm_gpu_work;
+
+/* Starting a GPU and its library takes a second or two, so "auto" leaves to the CPU what it does
+ * within GM_GPU_WORTH_SECONDS. */
+enum { GM_GPU_WORTH_SECONDS = 10, GM_GPU_NOTE = 640 };
+
+/* *out is NULL for the CPU, which "auto" (or NULL) also means where the work is not worth a GPU or
+ * would come to something else on one, where there is none, or none that could do it. note
+ * (GM_GPU_NOTE): "", or the sentence that says which GPU is taken, or why none of those that are
+ * there. "cuda" is the first GPU, GM_ANY_GPU as in base/device.h. GM_EARG: no device's name;
+ * GM_EABSENT: not in this build, no driver, no such GPU, no cuBLAS; GM_EMEM, GM_EDEVICE. */
+gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work, char *note,
+                      gm_error *err) GM_MUST_USE;
 void gm_gpu_close(gm_gpu *gpu);
 const char *gm_gpu_name(const gm_gpu *gpu); /* "NVIDIA H200"; NULL: "cpu" */
 

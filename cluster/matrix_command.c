@@ -11,6 +11,7 @@
 #include "cluster/gpu.h"
 #include "cluster/map_options.h"
 #include "cluster/matrix_fit.h"
+#include "cluster/neighbours.h"
 
 static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
 static const char details[] =
@@ -63,7 +64,7 @@ static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_erro
         {GM_OPT_TEXT, "graph", &c->graph, 0, 0, "FILE", "the neighbours behind the map, CSV"},
         {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
         {GM_OPT_FLAG, "json", &c->json, 0, 0, NULL, "print the clusters as one JSON object"},
-        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_DEVICE_HELP},
+        {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_GPU_HELP},
         {.kind = GM_OPT_GROUP, .help = "Map"},
         {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "no map: the rows themselves are clustered"},
         {.kind = GM_OPT_END_},
@@ -172,6 +173,16 @@ static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *er
     return status;
 }
 
+static gm_status open_gpu(matrix_command *c, const gm_matrix *m, gm_error *err)
+{
+    const double seconds = gm_neighbours_seconds(&c->how.neighbours, m->rows, m->cols);
+    const gm_gpu_work work = {m->rows, m->cols, c->how.map ? seconds : 0};
+    char note[GM_GPU_NOTE];
+    gm_status status = gm_gpu_open(&c->how.gpu, c->device, &work, note, err);
+    if (note[0] && !c->how.quiet) fprintf(stderr, "%s\n", note);
+    return status;
+}
+
 static gm_status run(matrix_command *c, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -182,8 +193,8 @@ static gm_status run(matrix_command *c, const char *path, gm_error *err)
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     for (size_t i = 0; i < sizeof outs / sizeof outs[0]; i++) /* before the work, not after it */
         if (outs[i]) GM_TRY(gm_outfile_check(outs[i], c->force, err));
-    GM_TRY(gm_gpu_open(&c->how.gpu, c->device, err));
     GM_TRY(gm_matrix_read(&matrix, path, err));
+    GM_TRY(open_gpu(c, &matrix, err));
     GM_TRY(gm_matrix_fit(&found, &matrix, &c->how, err));
     GM_TRY(gm_matrix_write_rows(c->out, &found, c->force, err));
     if (c->linkage) GM_TRY(gm_matrix_write_linkage(c->linkage, &found, c->force, err));

@@ -6,6 +6,7 @@
 #include "cluster/hnsw.h"
 #include "cluster/neighbour.h"
 #include "cluster/quality.h"
+#include "cluster/threads.h"
 
 enum {
     LINKS = 16, /* of a point */
@@ -29,6 +30,14 @@ bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t d
 {
     if (options->method != GM_NEIGHBOURS_AUTO) return options->method == GM_NEIGHBOURS_EXACT;
     return n <= gm_neighbours_exact_up_to(dim) || !gm_hnsw_is_there();
+}
+
+double gm_neighbours_seconds(const gm_neighbour_options *options, size_t n, size_t dim)
+{
+    /* of a thread, for a pair and dimension: NOTES.md's 1.9 and 12.3 s of two threads */
+    const double each = gm_isa_best() >= GM_ISA_AMX ? 1.4e-12 : 9e-12;
+    if (!gm_neighbours_exact(options, n, dim)) return 0;
+    return each * (double)n * (double)n * (double)dim / (double)gm_most_threads();
 }
 
 static float rough_distance(const void *space, uint32_t i, uint32_t j)

@@ -38,6 +38,10 @@ size_t gm_neighbours_exact_up_to(size_t dim);
 /* Whether n points of D dimensions get exact neighbours. */
 bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t dim);
 
+/* Seconds that the exact neighbours of n points of D dimensions take this processor, roughly; 0
+ * where approximate ones are found without a GPU. */
+double gm_neighbours_seconds(const gm_neighbour_options *options, size_t n, size_t dim);
+
 /* As gm_knn_find for all points, by the method chosen; out->recall says of GM_RECALL_SAMPLE points
  * which share of their exact neighbours was found. A point of which too few are found gets exact
  * ones and counts as uncertified. Errors: GM_EABSENT for approximate ones in a build without

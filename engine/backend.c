@@ -1,41 +1,145 @@
-/* backend.c - which backend runs a model; the only place that asks. */
+/* backend.c - which backend runs a model; the only place that asks.
+ *
+ * A GPU is taken where this build, the driver, cuBLAS and the GPU can do what was asked for, and
+ * weights and planned session fit into what is free of its memory. Where the device was left open
+ * ("auto") everything else goes to the CPU, with a sentence if there is a GPU.
+ */
 #include "engine/ops.h"
 
+#include "base/device.h"
 #include "engine/cpu/cpu_ops.h"
 #ifdef GM_HAVE_CUDA
 #include "engine/cuda/cuda_ops.h"
 #endif
 
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-static gm_status find_cuda(const gm_ops **ops, const char *device, const char *kernels_name,
-                           gm_error *err)
+/* What a model is loaded from and how. */
+typedef struct request {
+    const gm_arch *arch;
+    const gm_checkpoint *checkpoint;
+    const gm_model_info *info;
+    const gm_model_options *options;
+} request;
+
+static void GM_PRINTF(2, 3) tell(const gm_model_options *o, const char *fmt, ...)
 {
-#ifdef GM_HAVE_CUDA
-    if (kernels_name && strcmp(kernels_name, "auto") != 0)
-        return gm_fail(err, GM_EARG, "kernels '%s' are the CPU's, device '%s' chooses its own",
-                       kernels_name, device);
-    *ops = &gm_cuda_ops;
-    return gm_cuda_device_parse(device, NULL, err);
-#else
-    (void)ops, (void)kernels_name;
-    return gm_fail(
-        err, GM_EABSENT,
-        "device '%s': this build has no CUDA backend, use '--device cpu' or one built with "
-        "'cmake --preset cuda'",
-        device);
-#endif
+    char sentence[1024];
+    va_list args;
+    if (o->device_notice == NULL) return;
+    va_start(args, fmt);
+    (void)vsnprintf(sentence, sizeof sentence, fmt, args);
+    va_end(args);
+    o->device_notice(o->notice_context, sentence);
 }
 
-gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, const char *device,
-                      const char *kernels_name, gm_error *err)
+/* A failure that is the device's: another may do. */
+static bool may_go_elsewhere(gm_status status)
 {
-    *ops = NULL;
-    *kernels = NULL;
-    if (device && strncmp(device, "cuda", 4) == 0) return find_cuda(ops, device, kernels_name, err);
-    if (device && strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
-        return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N",
-                       device);
-    *ops = &gm_cpu_ops;
-    return gm_kernels_find(kernels, kernels_name, err);
+    return status == GM_EABSENT || status == GM_EMEM || status == GM_EDEVICE;
+}
+
+/* ---- on a GPU ---- */
+
+#ifdef GM_HAVE_CUDA
+static const gm_ops *const gpu_ops = &gm_cuda_ops;
+
+/* What only the CPU does. */
+static gm_status check_options(const gm_model_options *o, gm_numerics numerics, gm_error *err)
+{
+    if (o->kernels && strcmp(o->kernels, "auto") != 0)
+        return gm_fail(err, GM_EABSENT, "kernels '%s' are the CPU's", o->kernels);
+    if (o->hold != GM_HOLD_RESIDENT)
+        return gm_fail(err, GM_EABSENT, "weights are %s on the CPU only",
+                       o->hold == GM_HOLD_MAPPED ? "mapped" : "streamed");
+    if (o->cache == GM_CACHE_WRITE || o->cache_folder)
+        return gm_fail(err, GM_EABSENT, "a cache of packed weights is the CPU's");
+    if (numerics == GM_NUMERICS_BF16_DOT)
+        return gm_fail(err, GM_EABSENT,
+                       "numerics %s are the CPU's, a GPU computes in f32, bf16, int8 "
+                       "and fp8",
+                       gm_numerics_name(numerics));
+    return GM_OK;
+}
+
+static gm_status load_on(gm_weights **out, const request *r, int index, gm_error *err)
+{
+    gm_weights *w = gm_alloc(1, sizeof *w);
+    if (w == NULL) return gm_fail(err, GM_EMEM, "no memory for the weights");
+    w->numerics = r->info->numerics;
+    w->no_head = r->options->no_head;
+    w->ops = gpu_ops;
+    gm_status status =
+        gpu_ops->accelerator->weights_load(w, r->arch, r->checkpoint, r->options, index, err);
+    if (status == GM_OK)
+        *out = w;
+    else
+        gm_weights_free(w);
+    return status;
+}
+
+/* On GPU `index`, or on the first that can do it: of what is wrong with several, the first's is
+ * said. *none: this machine has no GPU. */
+static gm_status load_on_gpu(gm_weights **out, const request *r, int index, bool *none,
+                             gm_error *err)
+{
+    gm_gpus gpus = {.n = 1, .index = {index}};
+    gm_error later;
+    gm_status status = GM_OK;
+    if (index == GM_ANY_GPU) status = gpu_ops->accelerator->gpus_find(&gpus, err);
+    *none = gpus.none;
+    if (status == GM_OK) status = check_options(r->options, r->info->numerics, err);
+    if (status != GM_OK) return status;
+    status = load_on(out, r, gpus.index[0], err);
+    for (int i = 1; i < gpus.n && may_go_elsewhere(status); i++)
+        if (load_on(out, r, gpus.index[i], &later) == GM_OK) return GM_OK;
+    return status;
+}
+#else
+static gm_status load_on_gpu(gm_weights **out, const request *r, int index, bool *none,
+                             gm_error *err)
+{
+    (void)out, (void)r, (void)index;
+    *none = !gm_device_driver_is_loaded("");
+    return gm_fail(err, GM_EABSENT, "this build has no CUDA backend ('cmake --preset cuda' has)");
+}
+#endif
+
+/* ---- choosing ---- */
+
+gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                            const gm_model_info *info, const gm_model_options *options,
+                            gm_error *err)
+{
+    const request r = {arch, checkpoint, info, options};
+    gm_device device;
+    gm_error why = {0};
+    bool none = false;
+    *out = NULL;
+    gm_status status = gm_device_parse(&device, options->device, err);
+    if (status != GM_OK) return status;
+    if (!device.gpu) return gm_weights_hold(out, arch, checkpoint, info, options, err);
+    status = load_on_gpu(out, &r, device.index, &none, &why);
+    if (status == GM_OK) {
+        tell(options, "computing on %s, %s", (*out)->device, (*out)->hardware);
+        return GM_OK;
+    }
+    if (device.cpu && may_go_elsewhere(status)) {
+        if (!none) tell(options, "computing on the CPU: %s", why.text);
+        return gm_weights_hold(out, arch, checkpoint, info, options, err);
+    }
+    if (status != GM_EABSENT && status != GM_EMEM) return gm_fail(err, status, "%s", why.text);
+    return gm_fail(err, status, "%s; '--device cpu' computes without a GPU", why.text);
+}
+
+bool gm_gpu_find(gm_gpu_info *out)
+{
+    *out = (gm_gpu_info){0};
+#ifdef GM_HAVE_CUDA
+    return gpu_ops->accelerator->gpu_describe(out) == GM_OK;
+#else
+    return false;
+#endif
 }

@@ -71,8 +71,12 @@ typedef void gm_notice(void *context, const char *sentence);
 typedef struct gm_session_options gm_session_options;
 
 typedef struct gm_model_options {
-    const char *device;         /* NULL or "auto", "cpu", "cuda", "cuda:N" */
-    gm_numerics numerics;       /* AUTO: bf16 when the weights are bf16, otherwise f32 */
+    /* "cpu"; "cuda:N"; "cuda": the first GPU that can; NULL or "auto": the same, or else the CPU. A
+     * GPU can where this build, driver and cuBLAS are there, nothing is asked for that only the CPU
+     * does (kernels, a hold or cache of its own, bf16-dot), and weights and planned session fit. */
+    const char *device;
+    gm_numerics numerics;       /* AUTO: bf16 when the weights are bf16, otherwise f32; the same on
+                                 * every device */
     bool headers_only;          /* check everything but load no weights: for info and --dry-run */
     int threads;                /* for loading; 0: as many as the process may use */
     const char *kernels;        /* NULL: the best this CPU has; "portable", "avx2", "avx512f",
@@ -85,9 +89,15 @@ typedef struct gm_model_options {
     bool strict_memory;       /* fail when memory is too small, instead of going on slowly */
     const gm_session_options *planned; /* a session whose memory is needed as well; NULL */
     gm_notice *notice;                 /* may be NULL */
-    void *notice_context;
-    bool no_head; /* logits, nll and sampling are not asked for: leaves the head out */
+    /* Once, in a sentence: which GPU is taken; or why the CPU is, though there is a GPU that "auto"
+     * could mean. May be NULL. */
+    gm_notice *device_notice;
+    void *notice_context; /* of both */
+    bool no_head;         /* logits, nll and sampling are not asked for: leaves the head out */
 } gm_model_options;
+
+/* What command lines say of `device`. */
+#define GM_DEVICE_HELP "auto: a GPU if the model fits there, else the CPU; cpu, cuda or cuda:N"
 
 enum { GM_MAX_EOS = 8 };
 
@@ -134,6 +144,15 @@ typedef struct gm_model_info {
  * build), GM_EDEVICE. */
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
                         gm_error *err) GM_MUST_USE;
+/* The first GPU that this build can use. */
+typedef struct gm_gpu_info {
+    char name[64];   /* "NVIDIA H200" */
+    uint64_t memory; /* bytes, in all */
+} gm_gpu_info;
+
+/* false: there is none. Takes nothing of it. */
+bool gm_gpu_find(gm_gpu_info *out);
+
 /* Seconds for which steps have waited for streamed layers so far. */
 double gm_model_waited(const gm_model *model);
 void gm_model_close(gm_model *model);

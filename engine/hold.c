@@ -6,6 +6,7 @@
 #include "base/machine.h"
 #include "base/progress.h"
 #include "engine/cache_file.h"
+#include "engine/cpu/cpu_ops.h"
 #include "engine/fill.h"
 #include "engine/layer_stream.h"
 #include "engine/ops.h"
@@ -284,9 +285,8 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
     return GM_OK;
 }
 
-gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                            const gm_model_info *info, const gm_model_options *options,
-                            gm_error *err)
+gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                          const gm_model_info *info, const gm_model_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_hold hold;
@@ -294,22 +294,11 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
     *out = NULL;
     w = gm_alloc(1, sizeof *w);
     if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
+    w->ops = &gm_cpu_ops;
     w->numerics = info->numerics;
     w->no_head = options->no_head;
-    GM_TRY(gm_ops_find(&w->ops, &w->kernels, options->device, options->kernels, err));
-    if (w->ops->accelerator) {
-        if (options->hold != GM_HOLD_RESIDENT)
-            GM_FAIL(GM_EABSENT,
-                    "weights are mapped and streamed on the CPU only, use '--device cpu'");
-        if (info->numerics == GM_NUMERICS_BF16_DOT)
-            GM_FAIL(GM_EABSENT, "device '%s' computes in f32, bf16, int8 and fp8, not in %s",
-                    w->ops->name, gm_numerics_name(info->numerics));
-        GM_TRY(w->ops->accelerator->weights_load(w, arch, checkpoint, options, err));
-        *out = w;
-        w = NULL;
-        goto out;
-    }
     snprintf(w->device, sizeof w->device, "cpu");
+    GM_TRY(gm_kernels_find(&w->kernels, options->kernels, err));
     GM_TRY(gm_weights_describe(w, arch, checkpoint, err));
     gm_holding h = {
         .weights = w, .arch = arch, .checkpoint = checkpoint, .info = info, .options = options};

@@ -172,6 +172,7 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
         m->info.kernels = gm_weights_kernels(m->weights);
         m->info.device = m->weights->device;
         m->info.invariance = m->weights->own ? "A" : "B"; /* host memory: B */
+        if (m->weights->own) m->info.resident_bytes = m->weights->resident_bytes;
     }
 out:
     return status;

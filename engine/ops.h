@@ -13,6 +13,7 @@
 #ifndef GM_OPS_H
 #define GM_OPS_H
 
+#include "base/device.h"
 #include "engine/edits.h"
 #include "engine/kv.h"
 #include "engine/team.h"
@@ -155,9 +156,14 @@ typedef struct gm_ceilings {
 /* What a backend does itself when its memory is not the host's: it then needs neither
  * weights.c's panels nor kv.c's cache (only its tables) nor work.c. */
 typedef struct gm_accelerator {
-    /* Fill *w, whose ops and numerics are set; on failure it is left for weights_free. */
+    /* The GPUs that this build can use, of which nothing is taken; the first of them. */
+    gm_status (*gpus_find)(gm_gpus *out, gm_error *err);
+    gm_status (*gpu_describe)(gm_gpu_info *out);
+    /* Fill *w, whose ops and numerics are set, on GPU `index`; on failure it is left for
+     * weights_free. GM_EABSENT, GM_EMEM and GM_EDEVICE are the GPU's fault: another device may do.
+     * The first two are found out before anything is loaded, as far as they can be. */
     gm_status (*weights_load)(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                              const gm_model_options *options, gm_error *err);
+                              const gm_model_options *options, int index, gm_error *err);
     void (*weights_free)(gm_weights *w);
     gm_status (*session_create)(void **own, const gm_arch *arch, const gm_weights *weights,
                                 const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err);
@@ -219,13 +225,5 @@ typedef struct gm_ops {
 /* The whole model for one step, or layer by layer for the `n` pieces of a longer one (the
  * same model and session); on the CPU called by every worker. watch may be NULL. */
 void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch);
-
-/* The backend for `device` (NULL, "auto", "cpu", "cuda", "cuda:N"), and on the CPU the
- * kernels for `kernels_name` (NULL: the best). "auto" is the CPU for as long as the CUDA
- * backend has not been run on a GPU. Whether there is a GPU is asked when weights are
- * loaded. Errors: GM_EABSENT not in this build or on this processor; GM_EARG unknown
- * name, or kernels named for a GPU. */
-gm_status gm_ops_find(const gm_ops **ops, const struct gm_kernels **kernels, const char *device,
-                      const char *kernels_name, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -64,8 +64,8 @@ typedef struct gm_weights {
     gm_layer *layer;     /* (n_layers) */
     gm_section *section; /* (n_layers + 2) in the order of the image */
     uint64_t image_bytes;
-    void *image; /* what of it is resident, resident_bytes */
-    size_t resident_bytes;
+    void *image;              /* what of it is resident, resident_bytes */
+    size_t resident_bytes;    /* or of the GPU's memory */
     struct gm_stream *stream; /* the layers come one by one; NULL: all are there */
     struct gm_packed *packed; /* the cache that they are mapped or streamed from, or NULL */
     bool embed_in_place;      /* embed lies in the checkpoint's mapping */
@@ -92,13 +92,20 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
 gm_status gm_weights_describe(gm_weights *weights, const gm_arch *arch,
                               const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
 
-/* hold.c: the weights as options->hold has them, read and packed in parallel or taken from a
- * cache of packed weights, options->progress being called from this thread. info gives the
- * folder, digest and numerics. Errors: GM_EABSENT (device or kernels not in this build or
- * machine), GM_EARG (unknown kernels), GM_EMEM, GM_EIO, GM_EFORMAT, GM_ESHAPE. */
+/* backend.c: the weights on the device that options->device names or leaves open, which
+ * options->device_notice is told; info gives the folder, digest and numerics, options->progress is
+ * called from this thread. GM_EARG (unknown device or kernels), GM_EABSENT (device or kernels not
+ * in this build or machine, or what it cannot do was asked for), GM_EMEM, GM_EDEVICE, GM_EIO,
+ * GM_EFORMAT, GM_ESHAPE. */
 gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                             const gm_model_info *info, const gm_model_options *options,
                             gm_error *err) GM_MUST_USE;
+
+/* hold.c: the same on the CPU, as options->hold has them: read and packed in parallel, or taken
+ * from a cache of packed weights. */
+gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
+                          const gm_model_info *info, const gm_model_options *options, gm_error *err)
+    GM_MUST_USE;
 void gm_weights_free(gm_weights *weights);
 
 /* The type of the matrices that products read; the router's is f32. */

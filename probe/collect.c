@@ -15,6 +15,7 @@
 #include "probe/dry_run.h"
 #include "probe/gm_probe.h"
 #include "probe/run.h"
+#include "probe/same_run.h"
 #include "probe/writer.h"
 
 /* ---- what the run is ---- */
@@ -37,6 +38,9 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_put_bool(&out, "nll", o->nll);
     gm_json_put_bool(&out, "text", o->text);
     if (o->spelling) gm_json_put_bool(&out, "spelling", true);
+    const bool by_gpu =
+        strncmp(r->info.device, "cuda", 4) == 0; /* a GPU's bits depend on these too */
+    if (by_gpu) gm_json_put_i64(&out, "step_tokens", o->step_tokens);
     gm_json_put_u64(&out, "corpus_bytes", gm_blocks_bytes(r->blocks));
     gm_json_open_array(&out, "corpus");
     for (size_t i = 0; i < o->corpus.n && i < 100; i++)
@@ -46,6 +50,7 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
         gm_json_put_string(&out, "model", gm_model_get_info(r->model)->digest);
         gm_json_put_string(&out, "tokenizer", gm_tokenizer_digest(r->tokenizer));
         gm_json_put_string(&out, "numerics", r->info.numerics);
+        if (by_gpu) gm_json_put_string(&out, "gpu", r->info.kernels);
     }
     gm_json_close_object(&out);
     gm_status status = gm_json_out_done(&out, err);
@@ -120,8 +125,14 @@ static size_t shortest_document(const gm_collect_options *o)
     return (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
 }
 
+static void show_device(void *context, const char *sentence)
+{
+    (void)context;
+    gm_tell("%s", sentence);
+}
+
 /* A dry run writes no packed weights, and where they do not fit it goes without. */
-static gm_status open_model(gm_run *r, gm_model_options *how, gm_error *err)
+static gm_status load(gm_run *r, gm_model_options *how, gm_error *err)
 {
     gm_progress *progress = how->progress_context;
     const gm_collect_options *o = &r->o;
@@ -138,11 +149,13 @@ static gm_status open_model(gm_run *r, gm_model_options *how, gm_error *err)
     return gm_model_open(&r->model, o->model, how, err);
 }
 
-static gm_status open_run(gm_run *r, gm_error *err)
+/* On the device that the run has, or that it was begun on. */
+static gm_status open_model(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
     gm_progress progress;
+    gm_gpu_info gpu;
     const gm_runner_options plan = {.level = o->level,
                                     .step_tokens = (size_t)o->step_tokens,
                                     .min_document = shortest_document(o),
@@ -150,7 +163,10 @@ static gm_status open_run(gm_run *r, gm_error *err)
                                     .threads = (int)o->threads,
                                     .stream = o->stream};
     const gm_session_options planned = gm_runner_session(&plan);
-    gm_model_options mo = {.device = o->device,
+    const char *device;
+    gm_text begun = {0}; /* the file that says where the run was begun */
+    GM_TRY(gm_run_device(r, &device, &begun, err));
+    gm_model_options mo = {.device = device,
                            .numerics = (gm_numerics)o->numerics,
                            .threads = (int)o->threads,
                            .kernels = o->kernels,
@@ -162,11 +178,28 @@ static gm_status open_run(gm_run *r, gm_error *err)
                            .strict_memory = o->strict_memory,
                            .planned = &planned,
                            .notice = show_notice,
+                           .device_notice = o->quiet ? NULL : show_device,
                            .no_head = !o->nll,
                            .progress = show_load,
                            .progress_context = &progress};
+    status = load(r, &mo, err);
+    if ((status == GM_EABSENT || status == GM_EMEM) && begun.n > 0 && strcmp(device, "cuda") == 0)
+        GM_FAIL(status, "'%s' was computed on a GPU, where its run has to go on: %s", begun.at,
+                err->text);
+    if (status == GM_OK && begun.n > 0 && strcmp(device, "cpu") == 0 && !o->quiet &&
+        gm_gpu_find(&gpu))
+        gm_tell("computing on the CPU, as the run of '%s' began there", begun.at);
+out:
+    gm_text_clear(&begun);
+    return status;
+}
+
+static gm_status open_run(gm_run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_collect_options *o = &r->o;
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
-    GM_TRY(open_model(r, &mo, err));
+    GM_TRY(open_model(r, err));
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
         GM_FAIL(GM_EFORMAT,
@@ -262,10 +295,9 @@ static gm_status skip_shard(gm_run *r, const char *path, bool *more, gm_error *e
     gm_trace *shard = NULL;
     uint64_t number, n_read;
     GM_TRY(gm_trace_open(&shard, path, err));
-    if (strcmp(gm_trace_get_info(shard)->fingerprint, r->fingerprint) != 0)
-        GM_FAIL(GM_EEXIST,
-                "'%s' is of a run with another model, corpus or options; %s to start over", path,
-                r->o.shard_n > 1 ? "remove its folder" : "give --force");
+    GM_TRY(gm_run_same(
+        r, gm_trace_get_info(shard), path,
+        r->o.shard_n > 1 ? "remove its folder to start over" : "give --force to start over", err));
     const gm_trace_samples *samples = gm_trace_get_samples(shard);
     gm_trace_get_block(shard, &number, &n_read, more);
     for (size_t i = 0; i < samples->n; i++) r->n_kept_tokens += samples->n_tokens[i];
@@ -383,10 +415,10 @@ static gm_status collect(gm_run *r, gm_error *err)
     bool done = false;
     /* What can be refused before the model is loaded is. */
     if (!r->o.dry_run) GM_TRY(gm_outfile_check(r->o.out, r->o.force || r->o.resume, err));
+    if (r->o.out) GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
     GM_TRY(open_run(r, err));
     if (r->o.dry_run)
         return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, r->o.json, err);
-    GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
     GM_TRY(gm_run_look_at_output(r, &done, err));
     if (done) {
         if (!r->o.quiet) fprintf(stderr, "'%s' is finished, nothing to do\n", r->o.out);

@@ -155,7 +155,7 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N",
          "only blocks with number = i mod N; a task of Slurm or MPI, also of a job array, does so "
          "by itself, 0/1 takes all"},
-        {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},
+        {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", GM_DEVICE_HELP},
         {GM_OPT_TEXT, "kernels", &o->kernels, 0, 0, "NAME",
          "auto, portable, avx2, avx512f, avx512bf16 or amx: the same choices, at other speeds"},
         {GM_OPT_CHOICE, "numerics", &o->numerics, 0, 0, GM_NUMERICS_CHOICES,

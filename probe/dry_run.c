@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/progress.h"
@@ -47,6 +48,8 @@ typedef struct totals {
     uint64_t documents, left_out, tokens, text_bytes, spelling_bytes, blocks;
     double file_bytes, memory_bytes, tokens_per_second, seconds;
     double weights; /* of memory_bytes */
+    const char *device, *hardware;
+    bool by_gpu;
     gm_runner_memory other;
 } totals;
 
@@ -67,6 +70,7 @@ static gm_status print_json(const totals *t, gm_error *err)
     gm_json_put_u64(&out, "blocks_bytes", t->other.blocks);
     gm_json_put_f64(&out, "tokens_per_second", t->tokens_per_second);
     gm_json_put_f64(&out, "seconds", t->seconds);
+    gm_json_put_string(&out, "device", t->device);
     gm_json_close_object(&out);
     gm_status status = gm_json_out_done(&out, err);
     if (status == GM_OK) printf("%s\n", out.text.at);
@@ -78,6 +82,9 @@ static void print_memory(const totals *t)
 {
     char all[24], weights[24], hidden[24], kv[24], rest[24], blocks[24];
     const gm_runner_memory *o = &t->other;
+    if (t->by_gpu)
+        printf("device     %s, %s: weights, keys and values, and a step are there\n", t->device,
+               t->hardware);
     printf("memory     %s: weights %s%s", gm_show_bytes(all, t->memory_bytes),
            gm_show_bytes(weights, t->weights), o->hidden ? " (two layers)" : "");
     if (o->hidden) printf(", hidden states %s", gm_show_bytes(hidden, (double)o->hidden));
@@ -119,7 +126,8 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
     gm_runner *runner = NULL;
     gm_probe_block *block = NULL;
     totals t = {0};
-    const bool is_loaded = gm_model_get_info(model)->device[0] != '\0';
+    const gm_model_info *m = gm_model_get_info(model);
+    const bool is_loaded = m->device[0] != '\0';
     if (is_loaded) GM_TRY(gm_runner_create(&runner, model, options, err));
     while (true) {
         GM_TRY(gm_blocks_next(blocks, &block, err));
@@ -134,7 +142,9 @@ gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_o
                    (double)t.documents * gm_trace_document_bytes(info);
     if (info->has_text) t.file_bytes += (double)t.text_bytes;
     t.file_bytes += (double)t.spelling_bytes;
-    t.weights = (double)gm_model_get_info(model)->resident_bytes;
+    t.weights = (double)m->resident_bytes;
+    t.device = m->device, t.hardware = m->kernels;
+    t.by_gpu = strncmp(m->device, "cuda", 4) == 0;
     t.other = gm_runner_bytes(model, options);
     t.memory_bytes = t.weights + (double)t.other.hidden + (double)t.other.kv +
                      (double)t.other.rest + (double)t.other.blocks;

@@ -79,6 +79,14 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_u64(out, "memory_here_bytes", memory);
     gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
     gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
+    gm_gpu_info gpu;
+    if (gm_gpu_find(&gpu)) {
+        gm_json_put_string(out, "gpu", gpu.name);
+        gm_json_put_u64(out, "gpu_memory_bytes", gpu.memory);
+        gm_json_put_bool(out, "fits_gpu_f32", 4 * info->n_parameters < gpu.memory / 10 * 9);
+        gm_json_put_bool(out, "fits_gpu_bf16", 2 * info->n_parameters < gpu.memory / 10 * 9);
+        gm_json_put_bool(out, "fits_gpu_int8", info->n_parameters < gpu.memory / 10 * 9);
+    }
     gm_json_put_string(out, "unknown_config_keys", info->unknown_keys);
     gm_json_put_string(out, "digest", info->digest);
 }

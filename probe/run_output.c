@@ -6,6 +6,7 @@
 
 #include "probe/checks.h"
 #include "probe/run.h"
+#include "probe/same_run.h"
 
 /* ---- the beginning ---- */
 
@@ -36,10 +37,7 @@ static gm_status look_at_finished(gm_run *r, bool *done, gm_error *err)
     if (!r->o.resume)
         GM_FAIL(GM_EEXIST, "'%s' exists; choose another name or give --force", r->o.out);
     GM_TRY(gm_trace_open(&trace, r->o.out, err));
-    if (strcmp(gm_trace_get_info(trace)->fingerprint, r->fingerprint) != 0)
-        GM_FAIL(GM_EEXIST,
-                "'%s' is of another model, corpus or options; give --force to replace it",
-                r->o.out);
+    GM_TRY(gm_run_same(r, gm_trace_get_info(trace), r->o.out, "give --force to replace it", err));
     if (r->o.shard_n == 1 && !gm_trace_is_index(trace) && stat(r->folder.at, &at) == 0)
         GM_TRY(are_own_shards(r, &r->merged, err));
     *done = !r->merged;

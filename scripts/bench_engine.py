@@ -59,7 +59,8 @@ class Bench:
         print(f"{program:56} {setting:30} {value:9.4g} {unit}", flush=True)
 
     def ours(self, command, *words):
-        line = [self.a.build / "bin/gm-bench", command, "--threads", self.a.threads, "--json", *words]
+        device = [] if command == "ceilings" else ["--device", "cpu"]
+        line = [self.a.build / "bin/gm-bench", command, "--threads", self.a.threads, "--json", *device, *words]
         done = subprocess.run(list(map(str, line)), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise CannotMeasure(done.stderr.strip())
@@ -81,7 +82,7 @@ class Bench:
 
     def collect(self, *words):
         """What gm-probe collect says of its run, and the most memory it held, in GB."""
-        line = [self.a.build / "bin/gm-probe", "collect", "--threads", self.a.threads, "--json", "--quiet", "--force", *words]
+        line = [self.a.build / "bin/gm-probe", "collect", "--threads", self.a.threads, "--device", "cpu", "--json", "--quiet", "--force", *words]
         with subprocess.Popen(list(map(str, line)), stdout=subprocess.PIPE, text=True) as run:
             said = run.stdout.read()
             _, status, usage = os.wait4(run.pid, 0)

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/cli_config.h"
+#include "base/device.h"
 #include "base/outfile.h"
 #include "base/progress.h"
 #include "formats/shards.h"
@@ -108,23 +109,6 @@ static gm_status check_verdict(bool beats_random, double p, size_t n_draws, gm_e
 
 /* ---- a finished file ---- */
 
-static bool same_value(const gm_json *a, const gm_json *b)
-{
-    size_t n_a = 0, n_b = 0;
-    double x, y;
-    bool yes, no;
-    if (a == NULL || b == NULL) return a == b;
-    if (gm_json_kind_of(a) != gm_json_kind_of(b)) return false;
-    const char *text_a = gm_json_text(a, &n_a), *text_b = gm_json_text(b, &n_b);
-    if (text_a && text_b) return n_a == n_b && memcmp(text_a, text_b, n_a) == 0;
-    if (gm_json_f64(a, &x) && gm_json_f64(b, &y)) return x == y;
-    if (gm_json_bool(a, &yes) && gm_json_bool(b, &no)) return yes == no;
-    const gm_json *in_a = gm_json_first(a), *in_b = gm_json_first(b);
-    for (; in_a && in_b && same_value(in_a, in_b); in_a = gm_json_next(in_a))
-        in_b = gm_json_next(in_b);
-    return in_a == NULL && in_b == NULL;
-}
-
 /* Refuse options that the file was not measured with; those that name files are left to
  * the fingerprint, which knows their contents. */
 static gm_status compare_options(const request *r, const gm_sweep *sweep, gm_error *err)
@@ -134,7 +118,7 @@ static gm_status compare_options(const request *r, const gm_sweep *sweep, gm_err
     GM_TRY(gm_json_parse(&asked, r->marked.at, r->marked.n, "the options", err));
     GM_TRY(gm_json_parse(&recorded, (const char *)sweep->config, sweep->n_config, r->out, err));
     for (const gm_json *m = gm_json_first(asked); m; m = gm_json_next(m))
-        if (!same_value(m, gm_json_find(recorded, gm_json_key(m))))
+        if (!gm_json_same(m, gm_json_find(recorded, gm_json_key(m))))
             GM_FAIL(GM_EARG, "'%s' was measured with another --%s; give another -o, or remove it",
                     r->out, gm_json_key(m));
 out:
@@ -271,6 +255,26 @@ out:
     return status;
 }
 
+/* A sweep goes on where its cells were computed, unless another device is asked for: GPU and CPU
+ * agree to rounding only. */
+static gm_status open_stage(gm_stage *stage, const request *r, const char *folder, gm_error *err)
+{
+    gm_stage_options how = r->stage;
+    gm_device asked;
+    char begun[GM_STORE_DEVICE] = "";
+    gm_status status = gm_device_parse(&asked, how.device, err);
+    if (status != GM_OK) return status;
+    if (r->resume && folder && asked.cpu && asked.gpu) gm_store_device(begun, r->out, folder);
+    if (begun[0]) how.device = begun;
+    status = gm_stage_open(stage, &how, err);
+    if (status == GM_OK) status = gm_stage_load(stage, err);
+    stage->options = &r->stage;
+    if ((status == GM_EABSENT || status == GM_EMEM) && strcmp(begun, "cuda") == 0)
+        return gm_fail(err, status, "'%s' was begun on a GPU, where it has to go on: %s", r->out,
+                       err->text);
+    return status;
+}
+
 static gm_status run(const request *r, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -281,8 +285,7 @@ static gm_status run(const request *r, gm_error *err)
     if (told) goto out;
     if (r->out) GM_TRY(gm_store_folder(&folder, r->out, err));
     GM_TRY(check_outputs(r, folder.at, finished, err));
-    GM_TRY(gm_stage_open(&stage, &r->stage, err));
-    GM_TRY(gm_stage_load(&stage, err));
+    GM_TRY(open_stage(&stage, r, folder.at, err));
     GM_TRY(measure(r, &stage, folder.at, finished, err));
 out:
     gm_text_clear(&folder);

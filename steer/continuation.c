@@ -85,6 +85,16 @@ static size_t kv_rows(const gm_continuation *list, size_t n, size_t max_open)
     return longest * max_open;
 }
 
+gm_session_options gm_continue_planned(int threads, size_t batch, size_t max_tokens)
+{
+    enum { USUAL_PROMPT = 128 };
+    const size_t rows = batch * (USUAL_PROMPT + max_tokens), most = UINT32_MAX / 2;
+    return (gm_session_options){.threads = threads,
+                                .max_rows = STEP_ROWS + batch,
+                                .kv_rows = rows < most ? rows : most,
+                                .max_sequences = (int)batch};
+}
+
 static gm_status loop_create(loop *l, const gm_model *model, const gm_continuation *list, size_t n,
                              gm_error *err)
 {

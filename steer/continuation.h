@@ -80,6 +80,10 @@ gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
 /* What token t of a continuation counts as, its prompt first: GM_PHASE_... */
 uint8_t gm_continuation_phase(const gm_continuation *c, size_t t);
 
+/* The session that gm_continue makes of `batch` continuations of up to max_tokens, behind prompts
+ * of usual lengths: for whoever has to plan memory before there are prompts. */
+gm_session_options gm_continue_planned(int threads, size_t batch, size_t max_tokens);
+
 /* The dose achieved: n_dosed / n_pairs; NaN when nothing was counted. */
 double gm_continuation_dose(const gm_continuation *c);
 

@@ -180,10 +180,20 @@ static void show_notice(void *context, const char *sentence)
     gm_warn("%s", sentence);
 }
 
+static void show_device(void *context, const char *sentence)
+{
+    (void)context;
+    gm_tell("%s", sentence);
+}
+
 static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
 {
     gm_progress progress;
     const gm_stage_options *o = s->options;
+    /* prompts given on the line are few, and so are the plans that each is continued under */
+    const size_t batch = (size_t)o->batch, few = 8 * o->prompts.n;
+    const gm_session_options planned = gm_continue_planned(
+        (int)o->threads, o->prompts.n > 0 && few < batch ? few : batch, (size_t)o->max_tokens);
     const gm_model_options how = {.device = o->device,
                                   .numerics = (gm_numerics)o->numerics,
                                   .headers_only = headers_only,
@@ -193,7 +203,9 @@ static gm_status open_model(gm_stage *s, bool headers_only, gm_error *err)
                                   .cache = (gm_cache)o->cache,
                                   .cache_folder = o->cache_dir,
                                   .strict_memory = o->strict_memory,
+                                  .planned = &planned,
                                   .notice = show_notice,
+                                  .device_notice = o->quiet ? NULL : show_device,
                                   .progress = show_load,
                                   .progress_context = &progress};
     gm_progress_start(&progress, "load", "bytes", 0, o->quiet || headers_only);

@@ -33,7 +33,7 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_TEXT, "atlas", &(o)->atlas, 0, 0, "FILE", "atlas made from a trace of the model"}, \
         {GM_OPT_FLAG, "any-model", &(o)->any_model, 0, 0, NULL,                                    \
          "accept an atlas or plan of another model of the same shape"},                            \
-        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},          \
+        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},          \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
          "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                                  \
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \

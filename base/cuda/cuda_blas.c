@@ -1,6 +1,6 @@
 /* cuda_blas.c - cuBLAS, opened at run time, and the one product that is asked of it.
  *
- * Only seven functions are used, and their arguments are plain C; so the build needs no header of
+ * Only five functions are used, and their arguments are plain C; so the build needs no header of
  * cuBLAS. The numbers below are those of its ABI (cublas_api.h, library_types.h).
  */
 #include "base/cuda/cuda_device.h"
@@ -86,21 +86,27 @@ out:
     return status;
 }
 
-gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_error *err)
+/* A new stream would reset the memory to cuBLAS's own, so that comes second. */
+static gm_status start_lane(gm_cuda_blas *b, int i, cudaStream_t stream, gm_error *err)
+{
+    char *room = (char *)b->workspace + (size_t)i * GM_CUDA_WORKSPACE_BYTES;
+    gm_status status = check(b->create(&b->handle[i]), "starting cuBLAS", err);
+    if (status == GM_OK)
+        status = check(b->set_stream(b->handle[i], stream), "giving cuBLAS its stream", err);
+    if (status != GM_OK) return status;
+    return check(b->set_workspace(b->handle[i], room, GM_CUDA_WORKSPACE_BYTES),
+                 "giving cuBLAS its memory", err);
+}
+
+gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened,
+                             const cudaStream_t *stream, int n, gm_error *err)
 {
     gm_status status = GM_OK;
     *out = *opened;
     out->library = NULL;
-    GM_TRY(gm_cuda_alloc(&out->workspace, (size_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES,
-                         "memory for cuBLAS", err));
-    for (int i = 0; i < GM_CUDA_LANES; i++) {
-        GM_TRY(check(out->create(&out->handle[i]), "starting cuBLAS", err));
-        GM_TRY(
-            check(out->set_workspace(out->handle[i],
-                                     (char *)out->workspace + (size_t)i * GM_CUDA_WORKSPACE_BYTES,
-                                     GM_CUDA_WORKSPACE_BYTES),
-                  "giving cuBLAS its memory", err));
-    }
+    GM_TRY(gm_cuda_alloc(&out->workspace, (size_t)n * GM_CUDA_WORKSPACE_BYTES, "memory for cuBLAS",
+                         err));
+    for (int i = 0; i < n; i++) GM_TRY(start_lane(out, i, stream[i], err));
 out:
     if (status != GM_OK) gm_cuda_blas_close(out);
     return status;
@@ -108,16 +114,15 @@ out:
 
 void gm_cuda_blas_close(gm_cuda_blas *b)
 {
-    for (int i = 0; i < GM_CUDA_LANES; i++)
+    for (int i = 0; i < GM_CUDA_MOST_LANES; i++)
         if (b->handle[i]) (void)b->destroy(b->handle[i]);
-    (void)cudaFree(b->workspace);
+    if (b->workspace) (void)cudaFree(b->workspace); /* of nothing, it would take a GPU */
     if (b->library) dlclose(b->library);
     *b = (gm_cuda_blas){0};
 }
 
 /* cuBLAS counts columns first: it computes the transpose of C, B times A transposed. */
-gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
-                           const gm_cuda_product *p, gm_error *err)
+gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, const gm_cuda_product *p, gm_error *err)
 {
     const float beta = p->add ? 1.0f : 0.0f;
     const int type = p->wide ? TYPE_F32 : TYPE_BF16;
@@ -125,15 +130,6 @@ gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, cudaStream_t stream,
     if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX)
         return gm_fail(err, GM_EARG, "a product of %zu x %zu x %zu is too large for cuBLAS", p->m,
                        p->n, p->k);
-    gm_status status =
-        check(b->set_stream(b->handle[lane], stream), "giving cuBLAS its stream", err);
-    if (status != GM_OK) return status;
-    /* a new stream resets the workspace to cuBLAS's own */
-    status = check(b->set_workspace(b->handle[lane],
-                                    (char *)b->workspace + (size_t)lane * GM_CUDA_WORKSPACE_BYTES,
-                                    GM_CUDA_WORKSPACE_BYTES),
-                   "giving cuBLAS its memory", err);
-    if (status != GM_OK) return status;
     return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &p->factor,
                          p->b, type, (int)p->ldb, p->a, type, (int)p->lda, &beta, p->c, TYPE_F32,
                          (int)p->ldc, COMPUTE_F32, ALGORITHM_DEFAULT),

@@ -8,7 +8,7 @@
 
 #include <cuda_runtime_api.h>
 
-#include "base/base.h"
+#include "base/device.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -22,12 +22,19 @@ typedef struct gm_cuda_device {
     bool early;    /* a kernel may start before the one in front of it has drained */
 } gm_cuda_device;
 
-/* The number in "cuda" or "cuda:N"; `index` may be NULL. GM_EARG. */
-gm_status gm_cuda_device_parse(const char *device, int *index, gm_error *err) GM_MUST_USE;
+/* The GPUs that this build can use. Nothing of them is taken: no memory, and on a machine without
+ * a driver no time. With n = 0 it fails. GM_EABSENT: no driver, one too old for this build, no
+ * GPU, none of compute capability 8.0 or later; GM_EDEVICE. */
+gm_status gm_cuda_gpus_find(gm_gpus *out, gm_error *err) GM_MUST_USE;
 
-/* Make the device the calling thread's and find out about it. GM_EABSENT: no driver, one too old
- * for this build, no GPU, no such GPU, a GPU older than compute capability 8.0. */
-gm_status gm_cuda_device_open(gm_cuda_device *out, const char *device, gm_error *err) GM_MUST_USE;
+/* Find out about GPU `index`, of which nothing is taken. GM_EABSENT: no driver, one too old for
+ * this build, no such GPU, one older than compute capability 8.0; GM_EDEVICE. */
+gm_status gm_cuda_device_look(gm_cuda_device *out, int index, gm_error *err) GM_MUST_USE;
+
+/* Make it the calling thread's, which takes some of its memory, and say what is free. GM_EDEVICE,
+ * GM_EMEM. */
+gm_status gm_cuda_device_take(const gm_cuda_device *device, size_t *n_free, gm_error *err)
+    GM_MUST_USE;
 
 /* What a call of the runtime came to. GM_EDEVICE: "what: CUDA's words"; GM_EMEM where it says
  * that memory is short. */
@@ -50,13 +57,13 @@ gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_er
 /* ---- cuBLAS ---- */
 
 enum {
-    GM_CUDA_LANES = 4,                  /* products that may run side by side */
+    GM_CUDA_MOST_LANES = 5,             /* streams with products of their own */
     GM_CUDA_WORKSPACE_BYTES = 32 << 20, /* of each: what NVIDIA recommends for Hopper */
 };
 
 typedef struct gm_cuda_blas {
     void *library; /* NULL where it is another's */
-    void *handle[GM_CUDA_LANES];
+    void *handle[GM_CUDA_MOST_LANES];
     void *workspace; /* on the device, a part for each handle */
     int (*create)(void **), (*destroy)(void *), (*set_stream)(void *, cudaStream_t);
     int (*set_workspace)(void *, void *, size_t);
@@ -68,10 +75,10 @@ typedef struct gm_cuda_blas {
  * GM_EABSENT says which files were looked for. */
 gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err) GM_MUST_USE;
 
-/* Handles and their memory on the chosen GPU, for one thread at a time; `opened` outlives them.
- * GM_EMEM, GM_EDEVICE. */
-gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened, gm_error *err)
-    GM_MUST_USE;
+/* A lane for each of n streams (at most GM_CUDA_MOST_LANES), with its memory on the chosen GPU, for
+ * one thread at a time; `opened` and the streams outlive them. GM_EMEM, GM_EDEVICE. */
+gm_status gm_cuda_blas_start(gm_cuda_blas *out, const gm_cuda_blas *opened,
+                             const cudaStream_t *stream, int n, gm_error *err) GM_MUST_USE;
 void gm_cuda_blas_close(gm_cuda_blas *blas);
 
 /* C (m,n) f32 = factor times A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements
@@ -84,8 +91,8 @@ typedef struct gm_cuda_product {
     float factor;
     bool wide, add;
 } gm_cuda_product;
-gm_status gm_cuda_multiply(const gm_cuda_blas *blas, int lane, cudaStream_t stream,
-                           const gm_cuda_product *p, gm_error *err) GM_MUST_USE;
+gm_status gm_cuda_multiply(const gm_cuda_blas *blas, int lane, const gm_cuda_product *p,
+                           gm_error *err) GM_MUST_USE;
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,6 @@
 
 #include "base/text.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum { OLDEST_MAJOR = 8, EARLY_MAJOR = 9 };
@@ -43,67 +42,48 @@ gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_er
                    what, gm_show_bytes(need, (double)bytes));
 }
 
-gm_status gm_cuda_device_parse(const char *device, int *index, gm_error *err)
-{
-    long n = 0;
-    if (device && strcmp(device, "cuda") != 0) {
-        char *end = NULL;
-        bool number = strncmp(device, "cuda:", 5) == 0 && device[5] >= '0' && device[5] <= '9';
-        if (number) n = strtol(device + 5, &end, 10);
-        if (!number || *end != '\0' || n > 1023)
-            return gm_fail(err, GM_EARG, "unknown device '%s', expected auto, cpu, cuda or cuda:N",
-                           device);
-    }
-    if (index) *index = (int)n;
-    return GM_OK;
-}
+/* ---- choosing ---- */
 
 /* CUDA's 13020 is version 13.2. */
 static gm_status no_driver(int driver, int runtime, gm_error *err)
 {
     if (driver == 0)
-        return gm_fail(err, GM_EABSENT,
-                       "no NVIDIA driver on this machine (libcuda.so.1), use '--device cpu'");
+        return gm_fail(err, GM_EABSENT, "no NVIDIA driver on this machine (libcuda.so.1)");
     return gm_fail(err, GM_EABSENT,
                    "the NVIDIA driver is for CUDA %d.%d, this build needs CUDA %d: a newer driver, "
                    "or a build with an older CUDA",
                    driver / 1000, driver % 1000 / 10, runtime / 1000);
 }
 
-static gm_status count_devices(int *n, gm_error *err)
+/* *none: there is nothing to speak of. */
+static gm_status count_devices(int *n, bool *none, gm_error *err)
 {
     int driver = 0, runtime = 0;
     *n = 0;
     (void)cudaDriverGetVersion(&driver);
     (void)cudaRuntimeGetVersion(&runtime);
+    *none = driver == 0;
+    if (driver == 0) return no_driver(driver, runtime, err);
     cudaError_t e = cudaGetDeviceCount(n);
     if (e == cudaSuccess && *n > 0) return GM_OK;
+    *n = 0;
     (void)cudaGetLastError();
-    if (driver == 0 || e == cudaErrorInsufficientDriver) return no_driver(driver, runtime, err);
-    if (e == cudaSuccess || e == cudaErrorNoDevice)
-        return gm_fail(err, GM_EABSENT, "the NVIDIA driver sees no GPU, use '--device cpu'");
+    if (e == cudaErrorInsufficientDriver) return no_driver(driver, runtime, err);
+    *none = e == cudaSuccess || e == cudaErrorNoDevice;
+    if (*none) return gm_fail(err, GM_EABSENT, "the NVIDIA driver sees no GPU");
     return gm_cuda_check(e, "looking for a GPU", err);
 }
 
-gm_status gm_cuda_device_open(gm_cuda_device *out, const char *device, gm_error *err)
+static gm_status look(gm_cuda_device *out, int index, gm_error *err)
 {
-    int index = 0, n = 0;
     struct cudaDeviceProp about;
-    *out = (gm_cuda_device){0};
-    gm_status status = gm_cuda_device_parse(device, &index, err);
-    if (status == GM_OK) status = count_devices(&n, err);
-    if (status != GM_OK) return status;
-    if (index >= n)
-        return gm_fail(err, GM_EABSENT, "no GPU 'cuda:%d', this machine has cuda:0 to cuda:%d",
-                       index, n - 1);
-    status = gm_cuda_check(cudaGetDeviceProperties(&about, index), "asking about the GPU", err);
+    gm_status status =
+        gm_cuda_check(cudaGetDeviceProperties(&about, index), "asking about the GPU", err);
     if (status != GM_OK) return status;
     if (about.major < OLDEST_MAJOR)
         return gm_fail(err, GM_EABSENT,
                        "'%s' has compute capability %d.%d, this build needs %d.0 or later",
                        about.name, about.major, about.minor, OLDEST_MAJOR);
-    status = gm_cuda_check(cudaSetDevice(index), "choosing the GPU", err);
-    if (status != GM_OK) return status;
     *out = (gm_cuda_device){.index = index,
                             .major = about.major,
                             .minor = about.minor,
@@ -112,4 +92,42 @@ gm_status gm_cuda_device_open(gm_cuda_device *out, const char *device, gm_error 
                             .early = about.major >= EARLY_MAJOR};
     memcpy(out->name, about.name, sizeof out->name - 1);
     return GM_OK;
+}
+
+gm_status gm_cuda_gpus_find(gm_gpus *out, gm_error *err)
+{
+    int n = 0;
+    gm_cuda_device device;
+    gm_error first = {0}; /* what is wrong with the first that cannot be used */
+    *out = (gm_gpus){0};
+    gm_status status = count_devices(&n, &out->none, err);
+    if (status != GM_OK) return status;
+    for (int i = 0; i < n && out->n < GM_MOST_GPUS; i++) {
+        if (look(&device, i, first.code == GM_OK ? &first : NULL) == GM_OK)
+            out->index[out->n++] = i;
+    }
+    if (out->n > 0) return GM_OK;
+    return gm_fail(err, first.code, "%s", first.text);
+}
+
+gm_status gm_cuda_device_look(gm_cuda_device *out, int index, gm_error *err)
+{
+    int n = 0;
+    bool none;
+    *out = (gm_cuda_device){0};
+    gm_status status = count_devices(&n, &none, err);
+    if (status != GM_OK) return status;
+    if (index >= n)
+        return gm_fail(err, GM_EABSENT, "no GPU 'cuda:%d', this machine has cuda:0 to cuda:%d",
+                       index, n - 1);
+    return look(out, index, err);
+}
+
+gm_status gm_cuda_device_take(const gm_cuda_device *device, size_t *n_free, gm_error *err)
+{
+    size_t total = 0;
+    *n_free = 0;
+    gm_status status = gm_cuda_check(cudaSetDevice(device->index), "choosing the GPU", err);
+    if (status != GM_OK) return status;
+    return gm_cuda_check(cudaMemGetInfo(n_free, &total), "asking for memory", err);
 }

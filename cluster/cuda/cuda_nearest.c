@@ -14,22 +14,6 @@ struct gm_gpu {
     size_t tile_rows, tile_cols;
 };
 
-gm_status gm_cuda_gpu_open(gm_gpu **out, const char *device, gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_gpu *gpu = gm_alloc(1, sizeof *gpu);
-    *out = NULL;
-    if (gpu == NULL) return gm_fail(err, GM_EMEM, "no memory for a GPU");
-    GM_TRY(gm_cuda_device_open(&gpu->device, device, err));
-    GM_TRY(gm_cuda_blas_open(&gpu->library, err));
-    gm_cuda_gpu_set_tile(gpu, TILE_ROWS, TILE_COLS);
-    *out = gpu;
-    gpu = NULL;
-out:
-    gm_cuda_gpu_close(gpu);
-    return status;
-}
-
 void gm_cuda_gpu_close(gm_gpu *gpu)
 {
     if (gpu) gm_cuda_blas_close(&gpu->library);
@@ -47,7 +31,12 @@ void gm_cuda_gpu_set_tile(gm_gpu *gpu, size_t rows, size_t cols)
     gpu->tile_cols = cols;
 }
 
-/* ---- one search ---- */
+/* ---- memory ---- */
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 typedef struct tiles {
     const gm_product *product;
@@ -78,10 +67,9 @@ static void *take(const tiles *t, size_t *at, size_t bytes)
     return t->memory ? (char *)t->memory + here : NULL;
 }
 
-/* All places; gives the bytes of the block. */
-static size_t lay_out(tiles *t)
+/* All places, for n points of `dim` rounded values; gives the bytes of the block. */
+static size_t lay_out(tiles *t, size_t n, size_t dim)
 {
-    const size_t n = t->product->points->n, dim = t->product->dim;
     size_t at = 0;
     t->half = take(t, &at, n * dim * sizeof *t->half);
     t->query = take(t, &at, t->rows * dim * sizeof *t->query);
@@ -94,22 +82,24 @@ static size_t lay_out(tiles *t)
     return at;
 }
 
-static gm_status allocate(tiles *t, const gm_gpu *gpu, gm_error *err)
+/* A block of so many bytes, beside cuBLAS's own. */
+static gm_status check_room(const gm_gpu *gpu, size_t n, size_t block, size_t n_free, gm_error *err)
+{
+    char need[24], have[24];
+    const size_t all = block + GM_CUDA_WORKSPACE_BYTES;
+    if (all <= n_free) return GM_OK;
+    return gm_fail(
+        err, GM_EMEM, "finding neighbours of %zu points takes %s on '%s', which has %s free", n,
+        gm_show_bytes(need, (double)all), gpu->device.name, gm_show_bytes(have, (double)n_free));
+}
+
+static gm_status allocate(tiles *t, const gm_gpu *gpu, size_t n_free, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t n_free = 0, total = 0;
-    char need[24], have[24];
-    const size_t bytes = lay_out(t), dim = t->product->dim;
-    const size_t all = bytes + (size_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES;
-    GM_TRY(gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err));
-    if (all > n_free)
-        GM_FAIL(GM_EMEM,
-                "finding neighbours of %zu points takes %s on '%s', which has %s free; use "
-                "'--device cpu'",
-                t->product->points->n, gm_show_bytes(need, (double)all), gpu->device.name,
-                gm_show_bytes(have, (double)n_free));
+    const size_t n = t->product->points->n, dim = t->product->dim, bytes = lay_out(t, n, dim);
+    GM_TRY(check_room(gpu, n, bytes, n_free, err));
     GM_TRY(gm_cuda_alloc(&t->memory, bytes, "memory for neighbours", err));
-    (void)lay_out(t);
+    (void)lay_out(t, n, dim);
     t->gathered = gm_alloc2(t->rows, dim, sizeof *t->gathered);
     t->gathered_norm = gm_alloc(t->rows, sizeof *t->gathered_norm);
     t->found = gm_alloc2(t->rows, t->width, sizeof *t->found);
@@ -120,15 +110,34 @@ out:
     return status;
 }
 
+gm_status gm_cuda_gpu_open(gm_gpu **out, int index, const gm_gpu_work *work, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_free;
+    gm_gpu *gpu = gm_alloc(1, sizeof *gpu);
+    *out = NULL;
+    if (gpu == NULL) return gm_fail(err, GM_EMEM, "no memory for a GPU");
+    gm_cuda_gpu_set_tile(gpu, TILE_ROWS, TILE_COLS);
+    tiles most = {.rows = smaller(TILE_ROWS, work->n),
+                  .cols = smaller(TILE_COLS, work->n),
+                  .width = GM_CUDA_MOST_KEPT};
+    GM_TRY(gm_cuda_device_look(&gpu->device, index, err));
+    GM_TRY(gm_cuda_blas_open(&gpu->library, err));
+    GM_TRY(gm_cuda_device_take(&gpu->device, &n_free, err));
+    GM_TRY(check_room(gpu, work->n, lay_out(&most, work->n, work->dim), n_free, err));
+    *out = gpu;
+    gpu = NULL;
+out:
+    gm_cuda_gpu_close(gpu);
+    return status;
+}
+
+/* ---- one search ---- */
+
 static gm_status send(tiles *t, void *to, const void *from, size_t bytes, gm_error *err)
 {
     return gm_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, t->stream),
                          "sending points", err);
-}
-
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /* All points, some at a time, by way of the host's rows. */
@@ -150,11 +159,12 @@ static gm_status begin(tiles *t, const gm_gpu *gpu, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_product *p = t->product;
-    GM_TRY(gm_cuda_check(cudaSetDevice(gpu->device.index), "choosing the GPU", err));
-    GM_TRY(allocate(t, gpu, err));
+    size_t n_free;
+    GM_TRY(gm_cuda_device_take(&gpu->device, &n_free, err));
+    GM_TRY(allocate(t, gpu, n_free, err));
     GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&t->stream, cudaStreamNonBlocking),
                          "making a stream", err));
-    GM_TRY(gm_cuda_blas_start(&t->blas, &gpu->library, err));
+    GM_TRY(gm_cuda_blas_start(&t->blas, &gpu->library, &t->stream, 1, err));
     t->how = (gm_cuda_how){.stream = t->stream, .multiprocessors = gpu->device.multiprocessors};
     GM_TRY(send_points(t, err));
     GM_TRY(send(t, t->norm, p->norm, p->points->n * sizeof *p->norm, err));
@@ -216,7 +226,7 @@ static gm_status sweep(tiles *t, size_t n, size_t first, size_t cols, gm_error *
                                .n_rows = (int)n,
                                .n_cols = (int)cols,
                                .n_kept = (int)t->width};
-    gm_status status = gm_cuda_multiply(&t->blas, 0, t->stream, &product, err);
+    gm_status status = gm_cuda_multiply(&t->blas, 0, &product, err);
     if (status != GM_OK) return status;
     return gm_cuda_check(gm_cuda_keep_nearest(&t->how, &keep), "finding neighbours", err);
 }

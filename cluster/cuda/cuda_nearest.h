@@ -30,8 +30,9 @@ typedef struct gm_cuda_keep {
 } gm_cuda_keep;
 cudaError_t gm_cuda_keep_nearest(const gm_cuda_how *how, const gm_cuda_keep *p);
 
-/* gm_gpu_open for a name that begins with "cuda". */
-gm_status gm_cuda_gpu_open(gm_gpu **out, const char *device, gm_error *err) GM_MUST_USE;
+/* GPU `index`, if it has room for the work. As gm_gpu_open. */
+gm_status gm_cuda_gpu_open(gm_gpu **out, int index, const gm_gpu_work *work, gm_error *err)
+    GM_MUST_USE;
 void gm_cuda_gpu_close(gm_gpu *gpu);
 const char *gm_cuda_gpu_name(const gm_gpu *gpu);
 /* Tiles of other sizes than the usual ones, for tests. */

@@ -75,6 +75,7 @@ typedef struct gm_bench_speed {
     struct gm_bench_at {
         size_t context;
         double prefill_tok_s, prefill_share; /* NaN: of fewer than 16 tokens, made up */
+        double first_prefill_tok_s;          /* on a GPU: of the first time, kernels being loaded */
         double decode_tok_s, decode_share;   /* median of pairs; share of read_rate */
         /* on a GPU: the same with a bias on every router and choices recorded; kernels of a token,
          * and what each costs beyond the reading of weights and cache */
@@ -85,6 +86,9 @@ typedef struct gm_bench_speed {
     double bytes_per_token; /* weights that decoding a token reads */
     uint64_t weight_bytes, kv_bytes, peak_bytes;
 } gm_bench_speed;
+
+/* The session that it makes. */
+gm_session_options gm_bench_speed_session(const gm_bench_plan *plan);
 
 gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
                              gm_error *err) GM_MUST_USE;
@@ -105,6 +109,9 @@ typedef struct gm_bench_served {
     size_t prompt_tokens, output_tokens;
     double first_token_s, next_token_s; /* means: to the first token; between tokens */
 } gm_bench_served;
+
+/* The session that it makes, or a little more. */
+gm_session_options gm_bench_serve_session(const gm_bench_mix *mix);
 
 gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_bench_mix *mix,
                          gm_error *err) GM_MUST_USE;

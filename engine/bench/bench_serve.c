@@ -110,6 +110,16 @@ static bool is_alone(const serving *s)
     return s->n_running == 1 && (s->mix->at_once == 1 || s->begun == s->mix->requests);
 }
 
+gm_session_options gm_bench_serve_session(const gm_bench_mix *mix)
+{
+    const size_t prompt = mix->prompt + (mix->prompt + 1) / 2;
+    const size_t output = mix->output + (mix->output + 1) / 2;
+    return (gm_session_options){.threads = mix->threads,
+                                .max_rows = prompt + mix->at_once,
+                                .kv_rows = (prompt + output) * mix->at_once,
+                                .max_sequences = (int)mix->at_once};
+}
+
 static gm_status set_up(serving *s, const gm_model *model, size_t *longest, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -204,6 +204,27 @@ static gm_status make_up(bench *b, int sequence, size_t to, gm_error *err)
     return GM_OK;
 }
 
+/* Tokens a second of prefill up to the context. On a GPU the first time is told apart: libraries
+ * load their kernels when these are first needed. */
+static gm_status prefill(bench *b, struct gm_bench_at *at, int sequence, size_t from, bool gpu,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    const bool counts = at->context - from >= FEW_TOKENS;
+    const int times = gpu && counts ? 2 : 1;
+    for (int again = 0; again < times; again++) {
+        gm_sequence_rewind(b->session, sequence, from);
+        double start = gm_bench_now();
+        GM_TRY(feed(b, sequence, from, at->context, err));
+        double tok_s = (double)(at->context - from) / (gm_bench_now() - start);
+        if (!counts) break;
+        if (!again) at->first_prefill_tok_s = tok_s;
+        at->prefill_tok_s = tok_s;
+    }
+out:
+    return status;
+}
+
 /* Prefill up to the context, then pairs of decoding and reading memory. */
 static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *at, int sequence,
                             size_t from, gm_error *err)
@@ -213,18 +234,14 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
     const double kv = (double)gm_model_get_info(b->model)->kv_bytes_per_token;
     const double bytes = out->bytes_per_token + kv * (double)at->context;
 
-    double start = gm_bench_now();
+    at->prefill_tok_s = at->prefill_share = at->first_prefill_tok_s = NAN;
     if (b->plan->noise)
         GM_TRY(make_up(b, sequence, at->context, err));
     else
-        GM_TRY(feed(b, sequence, from, at->context, err));
-    double seconds = gm_bench_now() - start;
-    at->prefill_tok_s = at->prefill_share = NAN;
-    if (at->context - from >= FEW_TOKENS && !b->plan->noise) {
-        at->prefill_tok_s = (double)(at->context - from) / seconds;
+        GM_TRY(prefill(b, at, sequence, from, out->gpu, err));
+    if (!isnan(at->prefill_tok_s))
         at->prefill_share = at->prefill_tok_s / out->product_rate *
                             operations_of_token(b->model, 0.5 * (double)(at->context + from));
-    }
     if (out->gpu) return measure_gpu_at(b, out, at, sequence, bytes, err);
     for (int i = 0; i < b->plan->pairs; i++) {
         double read = gm_bench_read_rate(b->team, &b->memory);
@@ -285,19 +302,24 @@ static gm_status measure_ceilings(bench *b, gm_bench_speed *out, gm_error *err)
     return status;
 }
 
+gm_session_options gm_bench_speed_session(const gm_bench_plan *plan)
+{
+    size_t rows = plan->step + 1;
+    for (size_t i = 0; i < plan->n_contexts; i++)
+        if (rows < (size_t)plan->context[i]) rows = (size_t)plan->context[i];
+    return (gm_session_options){.threads = plan->threads,
+                                .max_rows = plan->step,
+                                .kv_rows = rows + (size_t)plan->tokens,
+                                .max_sequences = (int)(plan->step / plan->document) + 1};
+}
+
 static gm_status set_up(bench *b, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_model_info *info = gm_model_get_info(b->model);
     const gm_bench_plan *plan = b->plan;
     const size_t step = plan->step, places = (size_t)info->n_moe_layers * step;
-    size_t rows = step + 1;
-    for (size_t i = 0; i < plan->n_contexts; i++)
-        if (rows < (size_t)plan->context[i]) rows = (size_t)plan->context[i];
-    const gm_session_options options = {.threads = plan->threads,
-                                        .max_rows = step,
-                                        .kv_rows = rows + (size_t)plan->tokens,
-                                        .max_sequences = (int)(step / plan->document) + 1};
+    const gm_session_options options = gm_bench_speed_session(plan);
     GM_TRY(gm_session_create(&b->session, b->model, &options, err));
     if (b->session->accelerator) {
         GM_TRY(set_up_steering(b, err));

@@ -26,7 +26,7 @@ typedef struct source {
                                       0,                                                     \
                                       "NAME",                                                \
                                       "random weights of a shape: " GM_BENCH_SHAPES},        \
-        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", "auto, cpu, cuda or cuda:N"},    \
+        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", GM_DEVICE_HELP},                 \
         {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},            \
         {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},   \
         {GM_OPT_CHOICE,                                                                      \
@@ -64,17 +64,27 @@ static void show_notice(void *context, const char *sentence)
     gm_warn("%s", sentence);
 }
 
-static gm_status open_model(gm_model **model, const source *s, double *seconds, gm_error *err)
+static void show_device(void *context, const char *sentence)
+{
+    (void)context;
+    gm_tell("%s", sentence);
+}
+
+/* `planned` is what will be measured with; on_cpu: what is measured is the CPU's. */
+static gm_status open_model(gm_model **model, const source *s, const gm_session_options *planned,
+                            bool on_cpu, double *seconds, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text config = {0};
     const gm_model_options options = {.numerics = (gm_numerics)s->numerics,
                                       .threads = (int)s->threads,
                                       .kernels = s->kernels,
-                                      .device = s->device,
+                                      .device = s->device || !on_cpu ? s->device : "cpu",
+                                      .planned = planned,
                                       .hold = s->map ? GM_HOLD_MAPPED : GM_HOLD_RESIDENT,
                                       .cache = (gm_cache)s->cache,
-                                      .notice = show_notice};
+                                      .notice = show_notice,
+                                      .device_notice = show_device};
     *model = NULL;
     double start = gm_bench_now();
     if (s->model) {
@@ -137,7 +147,6 @@ static int cmd_ceilings(int argc, char **argv)
     bool usage = true;
     gm_team *team = NULL;
     gm_buf memory = {0};
-    const gm_ops *ops;
     const struct gm_kernels *kernels;
     double read = 0, bf16, f32;
     const gm_opt opts[] = {
@@ -153,7 +162,7 @@ static int cmd_ceilings(int argc, char **argv)
     };
     GM_TRY(gm_opt_parse("gm-bench ceilings [--rows M --outputs N --inputs K]",
                         "  gm-bench ceilings --rows 512\n", opts, &argc, argv, err));
-    GM_TRY(gm_ops_find(&ops, &kernels, "cpu", s.kernels, err));
+    GM_TRY(gm_kernels_find(&kernels, s.kernels, err));
     usage = false;
     GM_TRY(gm_team_create(&team, (int)s.threads, err));
     GM_TRY(gm_bench_memory_create(&memory, (size_t)memory_mb * 1000000, err));
@@ -266,6 +275,7 @@ static void speed_json(gm_json_out *out, const gm_bench_speed *r)
         gm_json_put_f64(out, "decode_tok_s", r->at[i].decode_tok_s);
         gm_json_put_f64(out, "decode_share", r->at[i].decode_share);
         if (r->gpu) {
+            gm_json_put_f64(out, "first_prefill_tok_s", r->at[i].first_prefill_tok_s);
             gm_json_put_f64(out, "steered_tok_s", r->at[i].steered_tok_s);
             gm_json_put_u64(out, "launches", r->at[i].launches);
             gm_json_put_f64(out, "lost_us", r->at[i].gap_s * 1e6);
@@ -345,7 +355,8 @@ static int cmd_speed(int argc, char **argv)
     plan.noise = noise;
     GM_TRY(check_source(&s, err));
     usage = false;
-    GM_TRY(open_model(&model, &s, &load_seconds, err));
+    const gm_session_options planned = gm_bench_speed_session(&plan);
+    GM_TRY(open_model(&model, &s, &planned, noise, &load_seconds, err));
     if (!s.json) print_model(&s, model, load_seconds);
     GM_TRY(gm_bench_run_speed(&result, model, &plan, err));
     if (s.json) {
@@ -390,14 +401,15 @@ static int cmd_serve(int argc, char **argv)
                         opts, &argc, argv, err));
     GM_TRY(check_source(&s, err));
     usage = false;
-    GM_TRY(open_model(&model, &s, &load_seconds, err));
-    if (!s.json) print_model(&s, model, load_seconds);
     const gm_bench_mix mix = {.threads = (int)s.threads,
                               .requests = (size_t)requests,
                               .at_once = (size_t)at_once,
                               .prompt = (size_t)prompt,
                               .output = (size_t)output,
                               .seed = 1};
+    const gm_session_options planned = gm_bench_serve_session(&mix);
+    GM_TRY(open_model(&model, &s, &planned, false, &load_seconds, err));
+    if (!s.json) print_model(&s, model, load_seconds);
     GM_TRY(gm_bench_serve(&r, model, &mix, err));
     if (s.json) {
         gm_json_out out = {0};

@@ -22,6 +22,7 @@ extern "C" {
 #endif
 
 enum {
+    GM_CUDA_LANES = 4,               /* experts' products that may run side by side */
     GM_CUDA_FEW = 8,                 /* rows that the few-row kernels take at most */
     GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to, or */
     GM_CUDA_MOST_SPLITS = 64,        /* a multiple of it, so that there are not more blocks */
@@ -298,6 +299,10 @@ cudaError_t gm_cuda_project_prepare(void);
 cudaError_t gm_cuda_prefill_prepare(void);
 cudaError_t gm_cuda_route_prepare(void);
 cudaError_t gm_cuda_experts_prepare(void);
+
+/* Whether kernels wait for the one in front of them, as they must when they are started early: code
+ * that was compiled for 9.0 or later does, PTX of before does not. */
+cudaError_t gm_cuda_kernels_wait(bool *wait);
 
 #ifdef __cplusplus
 }

@@ -11,17 +11,18 @@
 
 #include <string.h>
 
-static void multiply(gm_cuda_session *s, int lane, cudaStream_t stream, const gm_cuda_product *p)
+static void multiply(gm_cuda_session *s, int lane, const gm_cuda_product *p)
 {
-    if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, stream, p, &s->error);
+    if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, p, &s->error);
 }
 
 /* A product with matrix `item` of weights, whose part of *p is filled in here. Weights of 8 bits
  * are bf16 first, in the room of `widened`, and the result is scaled; one that is to be added goes
  * by way of ALWAYS_WIDE. */
-static void multiply_weights(gm_cuda_session *s, int lane, cudaStream_t stream, const gm_buf *w,
-                             size_t item, void *widened, gm_cuda_product p)
+static void multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
+                             void *widened, gm_cuda_product p)
 {
+    cudaStream_t stream = lane == GM_CUDA_MAIN ? s->stream : s->lane[lane];
     const char *matrix = (const char *)w->address + item * w->item_bytes;
     const gm_cuda_how how = {.stream = stream, .multiprocessors = s->how.multiprocessors};
     const bool scaled = gm_is_scaled(w->dtype);
@@ -44,7 +45,7 @@ static void multiply_weights(gm_cuda_session *s, int lane, cudaStream_t stream, 
         if (p.add) p.c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE), p.ldc = s->plan.always_wide;
         p.add = false;
     }
-    multiply(s, lane, stream, &p);
+    multiply(s, lane, &p);
     scale.from = p.c, scale.from_stride = p.ldc;
     if (scaled) gm_cuda_note(s, gm_cuda_scale_rows(&how, &scale), "scaling a product");
 }
@@ -72,7 +73,7 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
     norm_rows(s, step->n_rows, &w->attn_norm, false);
-    multiply_weights(s, 0, s->stream, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+    multiply_weights(s, GM_CUDA_MAIN, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                      (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
                                        .c = gm_cuda_at(s, GM_CUDA_QKV),
                                        .m = step->n_rows,
@@ -106,7 +107,7 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                             .width = (int)w->o.cols,
                             .wide = s->wide};
     gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
-    multiply_weights(s, 0, s->stream, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+    multiply_weights(s, GM_CUDA_MAIN, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                      (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
                                        .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                                        .m = step->n_rows,
@@ -150,7 +151,7 @@ void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w)
     gm_cuda_session *s = step->own;
     norm_rows(s, step->n_rows, &w->mlp_norm, w->moe >= 0);
     if (w->moe < 0) return;
-    multiply(s, 0, s->stream,
+    multiply(s, GM_CUDA_MAIN,
              &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM_EXACT),
                                 .b = w->router.address,
                                 .c = gm_cuda_at(s, GM_CUDA_ROUTER),
@@ -213,7 +214,7 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
     int lane = 0;
     fork_lanes(s);
     if (m->always->address) {
-        multiply_weights(s, lane, s->lane[lane], m->always, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+        multiply_weights(s, lane, m->always, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                          (gm_cuda_product){.a = m->always_from,
                                            .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
                                            .m = n_rows,
@@ -226,7 +227,7 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
         const size_t first = (size_t)s->first[e], n = (size_t)s->first[e + 1] - first;
         if (n == 0) continue;
         multiply_weights(
-            s, lane, s->lane[lane], m->expert, e,
+            s, lane, m->expert, e,
             (uint16_t *)gm_cuda_at(s, GM_CUDA_WIDENED_EXPERT) +
                 (size_t)lane * s->plan.widened_expert,
             (gm_cuda_product){.a = (const char *)m->from + first * m->lda * size,
@@ -337,7 +338,7 @@ void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n)
                             .epsilon = s->arch->norm_epsilon,
                             .wide = s->wide};
     gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "the last norm");
-    multiply(s, 0, s->stream,
+    multiply(s, GM_CUDA_MAIN,
              &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEAD_X),
                                 .b = w->address,
                                 .c = gm_cuda_at(s, GM_CUDA_LOGITS),

@@ -118,7 +118,7 @@ static gm_status products(meter *m, const void *what, gm_error *err)
                                    .ldb = s->k,
                                    .ldc = s->n,
                                    .factor = 1.0f};
-        GM_TRY(gm_cuda_multiply(&m->blas, lane, m->lane[lane], &p, err));
+        GM_TRY(gm_cuda_multiply(&m->blas, lane, &p, err));
     }
     for (int i = 0; i < GM_CUDA_LANES; i++) {
         GM_TRY(gm_cuda_check(cudaEventRecord(m->lane_done, m->lane[i]), "a product", err));
@@ -185,7 +185,6 @@ static gm_status create(meter *m, gm_error *err)
     void *at = NULL;
     GM_TRY(gm_cuda_check(cudaSetDevice(m->model->device.index), "choosing the GPU", err));
     GM_TRY(gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err));
-    GM_TRY(gm_cuda_blas_start(&m->blas, &m->model->blas, err));
     m->bytes = n_free / 2 < (size_t)MAX_MB << 20 ? n_free / 2 / 512 * 512 : (size_t)MAX_MB << 20;
     GM_TRY(gm_cuda_alloc(&at, m->bytes, "memory to measure with", err));
     m->memory = at;
@@ -196,6 +195,7 @@ static gm_status create(meter *m, gm_error *err)
     for (int i = 0; i < GM_CUDA_LANES; i++)
         GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&m->lane[i], cudaStreamNonBlocking),
                              "a stream", err));
+    GM_TRY(gm_cuda_blas_start(&m->blas, &m->model->blas, m->lane, GM_CUDA_LANES, err));
     cudaEvent_t *event[] = {&m->from, &m->to, &m->lane_done};
     for (int i = 0; i < 3; i++)
         GM_TRY(gm_cuda_check(cudaEventCreateWithFlags(event[i], 0), "an event", err));

@@ -5,6 +5,8 @@
 #include "engine/cuda/cuda_measure.h"
 #include "engine/cuda/cuda_session.h"
 
+#include <string.h>
+
 static const gm_layer *layer_acquire(gm_worker *me, const gm_step *step, size_t layer)
 {
     (void)me;
@@ -385,10 +387,26 @@ static void record_drain(gm_worker *me, const gm_step *step)
         .bytes = s->at.bytes,
         .slot_bytes = gm_cuda_plan_results(s->arch, (size_t)s->plan.few, true, true).bytes,
         .n_head = step->result && step->result->sampled ? (int)step->n_head : 0};
-    gm_cuda_note(s, gm_cuda_publish_step(&s->how, &p), "handing over the results");
+    gm_cuda_how how = s->how;
+    if (s->wants_logits && p.n_head == 0) how.early = false; /* behind a copy, as in sample */
+    gm_cuda_note(s, gm_cuda_publish_step(&how, &p), "handing over the results");
+}
+
+static gm_status gpu_describe(gm_gpu_info *out)
+{
+    gm_gpus gpus;
+    gm_cuda_device device;
+    gm_status status = gm_cuda_gpus_find(&gpus, NULL);
+    if (status == GM_OK) status = gm_cuda_device_look(&device, gpus.index[0], NULL);
+    if (status != GM_OK) return status;
+    memcpy(out->name, device.name, sizeof out->name);
+    out->memory = device.memory;
+    return GM_OK;
 }
 
 static const gm_accelerator accelerator = {
+    .gpus_find = gm_cuda_gpus_find,
+    .gpu_describe = gpu_describe,
     .weights_load = gm_cuda_weights_load,
     .weights_free = gm_cuda_weights_free,
     .session_create = gm_cuda_session_create,

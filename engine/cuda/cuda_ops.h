@@ -6,7 +6,4 @@
 
 extern const gm_ops gm_cuda_ops;
 
-/* The number in "cuda" or "cuda:N"; `index` may be NULL. GM_EARG. */
-gm_status gm_cuda_device_parse(const char *device, int *index, gm_error *err) GM_MUST_USE;
-
 #endif

@@ -127,3 +127,13 @@ extern "C" cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_
     return p->dtype == GM_I8 ? launch(how, scale_kernel<int8>, grid, THREADS, 0, *p)
                              : launch(how, scale_kernel<fp8>, grid, THREADS, 0, *p);
 }
+
+/* ---- of all kernels ---- */
+
+extern "C" cudaError_t gm_cuda_kernels_wait(bool *wait)
+{
+    cudaFuncAttributes about = {};
+    const cudaError_t e = cudaFuncGetAttributes(&about, widen_kernel<int8>);
+    *wait = e == cudaSuccess && about.ptxVersion >= 90;
+    return e;
+}

@@ -10,8 +10,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Rows for which R vectors of the longest input fit into a block's shared memory. */
-static int few_rows(size_t longest)
+int gm_cuda_plan_few(size_t longest)
 {
     const size_t sweep = 256, bytes = gm_round_up(longest, sweep) * sizeof(float);
     const size_t fit = (size_t)GM_CUDA_SHARED_BYTES / bytes;
@@ -38,7 +37,7 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->vocab = gm_round_up((size_t)arch->vocab, GM_K_BLOCK);
     p->angle = head / 2;
     p->seen_words = ((size_t)arch->vocab + 31) / 32;
-    p->few = few_rows(larger(d, q));
+    p->few = gm_cuda_plan_few(larger(d, q));
     const size_t splits = (sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
     p->n_splits = (int)(splits < GM_CUDA_MOST_SPLITS ? splits : GM_CUDA_MOST_SPLITS);
 }

@@ -66,6 +66,10 @@ typedef struct gm_cuda_plan {
     int n_splits;
 } gm_cuda_plan;
 
+/* Rows of `longest` inputs, of up to GM_CUDA_FEW, that fit into a block's shared memory together;
+ * 0: none. */
+int gm_cuda_plan_few(size_t longest);
+
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
                                   const gm_session_sizes *sizes);
 

@@ -7,8 +7,10 @@
 
 /* ---- what the kernels cannot do is refused ---- */
 
-static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_error *err)
+gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
+    const int widest =
+        arch->width > arch->n_heads * arch->head_dim ? arch->width : arch->n_heads * arch->head_dim;
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",
@@ -18,12 +20,14 @@ static gm_status check_limits(const gm_arch *arch, const gm_cuda_plan *plan, gm_
                        "the model's heads have %d dimensions, the GPU's attention takes even ones "
                        "up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
-    if (plan->few < 1)
+    if ((int64_t)GM_CUDA_FEW * arch->n_chosen * arch->expert_width > INT32_MAX)
+        return gm_fail(err, GM_EABSENT,
+                       "the model chooses %d experts %d wide, together too wide for the GPU",
+                       arch->n_chosen, arch->expert_width);
+    if (gm_cuda_plan_few((size_t)widest) < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",
-                       arch->width > arch->n_heads * arch->head_dim
-                           ? arch->width
-                           : arch->n_heads * arch->head_dim);
+                       widest);
     return GM_OK;
 }
 
@@ -33,8 +37,9 @@ uint64_t gm_cuda_session_bytes(const gm_arch *arch, gm_numerics numerics,
     gm_kv kv;
     gm_kv_describe(&kv, arch, numerics, sizes->kv_rows, sizes->max_sequences, false);
     const gm_cuda_plan plan = gm_cuda_plan_session(arch, numerics, &kv, sizes);
-    return plan.total + gm_cuda_plan_results(arch, (size_t)plan.few, true, true).bytes +
-           (uint64_t)GM_CUDA_LANES * GM_CUDA_WORKSPACE_BYTES;
+    const size_t rows = sizes->max_rows > (size_t)plan.few ? sizes->max_rows : (size_t)plan.few;
+    return plan.total + gm_cuda_plan_results(arch, rows, true, true).bytes +
+           (uint64_t)(GM_CUDA_MAIN + 1) * GM_CUDA_WORKSPACE_BYTES;
 }
 
 static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
@@ -46,7 +51,8 @@ static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
     if (status != GM_OK || bytes <= n_free) return status;
     return gm_fail(err, GM_EMEM,
                    "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
-                   "the cache alone is %s: fewer rows a step or a shorter context fit",
+                   "the cache alone is %s: fewer rows a step, a shorter context or "
+                   "'--device cpu' fit",
                    s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
                    s->model->device.name, gm_show_bytes(have, (double)n_free),
                    gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] * 2)));
@@ -170,11 +176,12 @@ gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weigh
     s->sizes = *sizes;
     s->wide = weights->numerics == GM_NUMERICS_F32;
     s->plan = gm_cuda_plan_session(arch, weights->numerics, kv, sizes);
-    GM_TRY(check_limits(arch, &s->plan, err));
     GM_TRY(gm_cuda_check(cudaSetDevice(s->model->device.index), "choosing the GPU", err));
     GM_TRY(check_memory(s, err));
     GM_TRY(create_streams(s, err));
-    GM_TRY(gm_cuda_blas_start(&s->blas, &s->model->blas, err));
+    cudaStream_t product[GM_CUDA_MAIN + 1] = {[GM_CUDA_MAIN] = s->stream};
+    memcpy(product, s->lane, sizeof s->lane);
+    GM_TRY(gm_cuda_blas_start(&s->blas, &s->model->blas, product, GM_CUDA_MAIN + 1, err));
     s->how = (gm_cuda_how){.stream = s->stream,
                            .multiprocessors = s->model->device.multiprocessors,
                            .early = s->model->device.early};

@@ -25,7 +25,10 @@ typedef struct gm_cuda_graph {
     uint64_t used;        /* number of the step that used it last */
 } gm_cuda_graph;
 
-enum { GM_CUDA_GRAPHS = 16 };
+enum {
+    GM_CUDA_GRAPHS = 16,
+    GM_CUDA_MAIN = GM_CUDA_LANES, /* the lane of products on the session's stream */
+};
 
 /* gm_step.own */
 typedef struct gm_cuda_session {
@@ -36,9 +39,9 @@ typedef struct gm_cuda_session {
     gm_session_sizes sizes;
     gm_cuda_plan plan;
     gm_cuda_how how;
-    gm_cuda_blas blas;
+    gm_cuda_blas blas; /* a lane for each of `lane`, then GM_CUDA_MAIN */
     bool wide;
-    cudaStream_t stream, copies, lane[GM_CUDA_LANES];
+    cudaStream_t stream, copies, lane[GM_CUDA_LANES]; /* of experts */
     cudaEvent_t ready, routed, fork, join[GM_CUDA_LANES];
     char *memory;        /* plan.total bytes */
     char *edit_memory;   /* of the tables that GM_CUDA_EDITS points to */
@@ -70,12 +73,14 @@ static inline void *gm_cuda_at(const gm_cuda_session *s, gm_cuda_region region)
 /* Keep the first failure of a step. `what` is a verbal noun: "routing". */
 void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what);
 
+/* What the kernels cannot do. GM_EABSENT. */
+gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err) GM_MUST_USE;
+
 gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weights *weights,
                                  const gm_kv *kv, const gm_session_sizes *sizes, gm_error *err)
     GM_MUST_USE;
 void gm_cuda_session_free(void *own);
-/* Bytes of the device that it takes; a step of many rows takes more for its results while it runs.
- */
+/* Bytes of the device that it takes, with room for the whole record of its longest step. */
 uint64_t gm_cuda_session_bytes(const gm_arch *arch, gm_numerics numerics,
                                const gm_session_sizes *sizes);
 gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err) GM_MUST_USE;
@@ -93,7 +98,8 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_deco
 
 /* cuda_weights.c */
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                               const gm_model_options *options, gm_error *err) GM_MUST_USE;
+                               const gm_model_options *options, int index, gm_error *err)
+    GM_MUST_USE;
 void gm_cuda_weights_free(gm_weights *w);
 
 /* cuda_many.c: an operation for many rows, as in gm_ops */

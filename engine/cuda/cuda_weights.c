@@ -56,47 +56,48 @@ static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
     return session > places ? session : places;
 }
 
-/* What could be done when `need` bytes are too many: other numerics that fit, or the CPU. */
+/* Other numerics that fit, where `n_free` bytes are too few: "; '--numerics int8' takes ...", or
+ * "". */
 static gm_status advise(const gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                         const gm_model_options *options, size_t n_free, char advice[96],
                         gm_error *err)
 {
     static const gm_numerics smaller[] = {GM_NUMERICS_BF16, GM_NUMERICS_INT8};
     const gm_dtype embed = gm_weights_embed_dtype(arch, checkpoint);
+    const gm_cuda_model *m = w->own;
     char size[24];
-    size_t now, then;
-    snprintf(advice, 96, "use '--device cpu'");
-    gm_status status = gm_cuda_layout_bytes(w, arch, w->numerics, embed, &now, err);
+    size_t then;
+    gm_status status = GM_OK;
+    advice[0] = '\0';
     for (size_t i = 0; i < 2 && status == GM_OK; i++) {
         status = gm_cuda_layout_bytes(w, arch, smaller[i], embed, &then, err);
-        if (status != GM_OK || then >= now) continue;
+        if (status != GM_OK || then >= m->bytes) continue;
         if (then + other_bytes(arch, checkpoint, smaller[i], options) > n_free) continue;
-        snprintf(advice, 96, "'--numerics %s' takes %s and fits", gm_numerics_name(smaller[i]),
+        snprintf(advice, 96, "; '--numerics %s' takes %s and fits", gm_numerics_name(smaller[i]),
                  gm_show_bytes(size, (double)then));
         break;
     }
     return status;
 }
 
+/* `kind` of memory there are n bytes of: "", or "free". */
 static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
                               const gm_checkpoint *checkpoint, const gm_model_options *options,
-                              gm_error *err)
+                              size_t n, const char *kind, gm_error *err)
 {
-    size_t n_free = 0, total = 0;
     const gm_cuda_model *m = w->own;
     const size_t bytes = m->bytes, other = other_bytes(arch, checkpoint, w->numerics, options);
     char need[24], rest[24], have[24], fits[24], advice[96];
-    gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
-    if (status != GM_OK || bytes + other <= n_free) return status;
-    status = advise(w, arch, checkpoint, options, n_free, advice, err);
+    if (bytes + other <= n) return GM_OK;
+    gm_status status = advise(w, arch, checkpoint, options, n, advice, err);
     if (status != GM_OK) return status;
     const double each = (double)gm_dtype_bytes(gm_weights_dtype(w->numerics));
     return gm_fail(err, GM_EMEM,
-                   "the weights take %s and the rest %s, '%s' has %s free: about %s parameters in "
-                   "%s fit; %s",
+                   "the weights take %s and the rest %s, '%s' has %s%s: about %s parameters in %s "
+                   "fit%s",
                    gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other),
-                   m->device.name, gm_show_bytes(have, (double)n_free),
-                   gm_show_count(fits, n_free > other ? (double)(n_free - other) / each : 0.0),
+                   m->device.name, gm_show_bytes(have, (double)n), kind,
+                   gm_show_count(fits, n > other ? (double)(n - other) / each : 0.0),
                    gm_numerics_name(w->numerics), advice);
 }
 
@@ -136,7 +137,9 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const gm_tensor *t, size_t r
     const gm_buf *to = j->to;
     const size_t size = gm_dtype_bytes(to->dtype);
     const bool vector = to->rows == 1; /* the tensor's columns begin at `first` of the only row */
-    const size_t stride = vector ? cols : to->stride, first = vector ? 0 : j->first + row;
+    /* zeros behind the last column, not behind each part of a vector */
+    const size_t part = j->first + cols == to->cols ? to->stride - j->first : cols;
+    const size_t stride = vector ? part : to->stride, first = vector ? 0 : j->first + row;
     char *matrix = (char *)to->address + j->item * to->item_bytes;
     float *scale = (float *)(void *)(matrix + to->rows * to->stride * size);
     return (gm_cuda_place){.to = matrix + (vector ? j->first : first * stride) * size,
@@ -339,33 +342,44 @@ out:
 
 /* ---- the whole ---- */
 
-static gm_status prepare_kernels(gm_error *err)
+/* Kernels that were compiled from code of before 9.0 do not wait for the one in front of them, and
+ * must not be started early. */
+static gm_status prepare_kernels(gm_cuda_device *device, gm_error *err)
 {
+    bool can_wait = false;
     cudaError_t (*const prepare[])(void) = {gm_cuda_project_prepare, gm_cuda_prefill_prepare,
                                             gm_cuda_route_prepare, gm_cuda_experts_prepare};
     for (size_t i = 0; i < sizeof prepare / sizeof *prepare; i++) {
         gm_status status = gm_cuda_check(prepare[i](), "preparing kernels", err);
         if (status != GM_OK) return status;
     }
-    return GM_OK;
+    gm_status status = gm_cuda_check(gm_cuda_kernels_wait(&can_wait), "preparing kernels", err);
+    device->early = device->early && can_wait;
+    return status;
 }
 
 gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
-                               const gm_model_options *options, gm_error *err)
+                               const gm_model_options *options, int index, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_cuda_layout layout = {0};
+    size_t n_free;
     const gm_dtype embed = gm_weights_embed_dtype(arch, checkpoint);
     gm_cuda_model *m = gm_alloc(1, sizeof *m);
     if (m == NULL) return gm_fail(err, GM_EMEM, "no memory for the weights");
     w->own = m;
-    GM_TRY(gm_cuda_device_open(&m->device, options->device, err));
+    /* as long as nothing of the GPU is taken, what can be found out is */
+    GM_TRY(gm_cuda_device_look(&m->device, index, err));
+    GM_TRY(gm_cuda_check_arch(arch, err));
+    GM_TRY(gm_cuda_layout_bytes(w, arch, w->numerics, embed, &m->bytes, err));
+    GM_TRY(check_memory(w, arch, checkpoint, options, m->device.memory, "", err));
+    GM_TRY(gm_cuda_blas_open(&m->blas, err));
+    GM_TRY(gm_cuda_device_take(&m->device, &n_free, err));
+    GM_TRY(check_memory(w, arch, checkpoint, options, n_free, " free", err));
+    GM_TRY(prepare_kernels(&m->device, err));
     snprintf(w->device, sizeof w->device, "cuda:%d", m->device.index);
     snprintf(w->hardware, sizeof w->hardware, "%s", m->device.name);
-    GM_TRY(prepare_kernels(err));
-    GM_TRY(gm_cuda_blas_open(&m->blas, err));
-    GM_TRY(gm_cuda_layout_bytes(w, arch, w->numerics, embed, &m->bytes, err));
-    GM_TRY(check_memory(w, arch, checkpoint, options, err));
+    w->resident_bytes = m->bytes;
     GM_TRY(gm_cuda_alloc(&m->memory, m->bytes, "memory for the weights", err));
     GM_TRY(gm_cuda_lay_out(&layout, w, arch, embed, m->memory, err));
     GM_TRY(fill(m, &layout, checkpoint, options, err));
@@ -377,10 +391,11 @@ out:
 void gm_cuda_weights_free(gm_weights *w)
 {
     gm_cuda_model *m = w->own;
-    if (m) {
+    if (m == NULL) return;
+    if (m->memory) { /* else the GPU was perhaps never taken, and is not to be */
         (void)cudaSetDevice(m->device.index);
-        gm_cuda_blas_close(&m->blas);
         (void)cudaFree(m->memory);
     }
+    gm_cuda_blas_close(&m->blas);
     gm_free(m);
 }

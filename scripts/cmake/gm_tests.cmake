@@ -81,6 +81,9 @@ function(gm_register name labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
     SKIP_RETURN_CODE ${GM_TEST_SKIPPED} WORKING_DIRECTORY ${folder}
     ENVIRONMENT "${GM_TEST_ENVIRONMENT}")
+  if(NOT "gpu" IN_LIST labels) # what they compare is the CPU's, also where there is a GPU
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT CUDA_VISIBLE_DEVICES=)
+  endif()
 endfunction()
 
 # gm_add_test_program(label source): label.NAME from label/test_NAME.c.

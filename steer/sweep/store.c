@@ -2,6 +2,7 @@
 #include "steer/sweep/store.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -193,19 +194,36 @@ out:
     return status;
 }
 
+/* How this program was built, and what computes. */
+static gm_status write_provenance(gm_text *out, const gm_study *s, gm_error *err)
+{
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_version_put(&json);
+    gm_json_put_string(&json, "device", s->stage->info->device);
+    gm_json_put_string(&json, "kernels", s->stage->info->kernels);
+    gm_json_close_object(&json);
+    gm_status status = gm_json_out_done(&json, err);
+    *out = json.text;
+    return status;
+}
+
 /* ---- parts ---- */
 
 gm_status gm_store_save(const char *folder, const gm_study *s, size_t at, gm_error *err)
 {
     gm_status status = GM_OK;
     columns c = {0};
-    gm_text path = {0};
+    gm_text path = {0}, provenance = {0};
+    GM_TRY(write_provenance(&provenance, s, err));
     GM_TRY(columns_fill(&c, s, at, 1, err));
+    c.sweep.provenance = provenance.at;
     GM_TRY(gm_shard_path(&path, folder, at, err));
     GM_TRY(gm_sweep_write(path.at, &c.sweep, false, err));
 out:
     columns_clear(&c);
     gm_text_clear(&path);
+    gm_text_clear(&provenance);
     return status;
 }
 
@@ -287,12 +305,32 @@ static gm_status open_own(gm_sweep **w, const gm_study *s, const char *path, siz
     if (strcmp(r->fingerprint, s->fingerprint) != 0 || r->n_cells != n_cells ||
         r->n_classes != s->judge.n_classes || r->n_prompts != s->prompts.n ||
         r->n_layers != s->stage->info->n_moe_layers || r->n_experts != s->stage->info->n_experts)
-        GM_FAIL(GM_EFORMAT,
-                "'%s' belongs to a sweep with other options, kernels or contents; give another "
-                "-o, or remove it",
-                path);
+        GM_FAIL(
+            GM_EFORMAT,
+            "'%s' belongs to a sweep with other options, device, kernels or contents; give another "
+            "-o, or remove it",
+            path);
 out:
     return status;
+}
+
+void gm_store_device(char device[GM_STORE_DEVICE], const char *path, const char *folder)
+{
+    struct stat at;
+    gm_shard_list list = {0};
+    gm_sweep *w = NULL;
+    gm_json *root = NULL;
+    const char *said = "";
+    if (stat(path, &at) != 0)
+        path = gm_shard_list_read(&list, folder, NULL) == GM_OK && list.n > 0 ? list.path[0] : NULL;
+    if (path && gm_sweep_open(&w, path, NULL) == GM_OK && w->provenance &&
+        gm_json_parse(&root, w->provenance, strlen(w->provenance), path, NULL) == GM_OK &&
+        gm_json_get_text_or(root, "device", "", &said, path, NULL) != GM_OK)
+        said = "";
+    (void)snprintf(device, GM_STORE_DEVICE, "%.*s", (int)strcspn(said, ":"), said);
+    gm_json_free(root);
+    gm_sweep_close(w);
+    gm_shard_list_clear(&list);
 }
 
 static gm_status load_part(gm_study *s, size_t at, const char *path, gm_error *err)
@@ -352,20 +390,17 @@ gm_status gm_store_write(const char *path, const gm_study *s, const gm_text *con
 {
     gm_status status = GM_OK;
     columns c = {0};
-    gm_json_out json = {0};
-    gm_json_open_object(&json, NULL);
-    gm_version_put(&json);
-    gm_json_close_object(&json);
-    GM_TRY(gm_json_out_done(&json, err));
+    gm_text provenance = {0};
+    GM_TRY(write_provenance(&provenance, s, err));
     GM_TRY(columns_fill(&c, s, 0, s->n_cells, err));
     c.sweep.config = (const uint8_t *)config->at;
     c.sweep.n_config = config->n;
     c.sweep.summary = (const uint8_t *)summary->at;
     c.sweep.n_summary = summary->n;
-    c.sweep.provenance = json.text.at;
+    c.sweep.provenance = provenance.at;
     GM_TRY(gm_sweep_write(path, &c.sweep, replace, err));
 out:
     columns_clear(&c);
-    gm_text_clear(&json.text);
+    gm_text_clear(&provenance);
     return status;
 }

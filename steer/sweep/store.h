@@ -21,6 +21,11 @@ gm_status gm_store_save(const char *folder, const gm_study *study, size_t at, gm
  * GM_EFORMAT a part of another study. */
 gm_status gm_store_load(const char *from, gm_study *study, int half, gm_error *err) GM_MUST_USE;
 
+/* Where the result `path`, or otherwise the first part in `folder`, was computed: "cpu", "cuda", or
+ * "" where nothing says it. */
+enum { GM_STORE_DEVICE = 16 };
+void gm_store_device(char device[GM_STORE_DEVICE], const char *path, const char *folder);
+
 /* Write all cells with protocol and verdict, both JSON. GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_store_write(const char *path, const gm_study *study, const gm_text *config,
                          const gm_text *summary, bool replace, gm_error *err) GM_MUST_USE;

@@ -52,22 +52,25 @@ std::map<void *, size_t> device_blocks;
 std::vector<emulated_stream *> streams;
 std::map<const void *, size_t> allowed; /* more than 48 KiB of shared memory, kernel by kernel */
 cudaError_t last_error, sticky_error;
+thread_local int current; /* device; their memory is one */
 } // namespace
 
 void emulation_reset(void)
 {
     const size_t used = gm_emulation.used;
-    const long n_blocks = gm_emulation.n_blocks;
+    const long n_blocks = gm_emulation.n_blocks, n_taken = gm_emulation.n_taken;
     gm_emulation = emulation{};
     allowed.clear();
     gm_emulation.driver_version = 13000;
     gm_emulation.n_devices = 1;
     gm_emulation.major = 9;
+    gm_emulation.code = 90;
     gm_emulation.multiprocessors = 4;
     gm_emulation.memory = (size_t)1 << 30;
     gm_emulation.fail_after = -1;
     gm_emulation.used = gm_emulation.most_used = used;
     gm_emulation.n_blocks = n_blocks;
+    gm_emulation.n_taken = n_taken;
     last_error = sticky_error = cudaSuccess;
 }
 
@@ -78,6 +81,7 @@ struct Start {
     Start()
     {
         emulation_reset();
+        if (getenv("GM_EMULATED_NO_DRIVER")) gm_emulation.driver_version = 0;
         const char *small = getenv("GM_EMULATED_SMALL");
         if (small == nullptr) return;
         gm_emulation.memory = (size_t)atoi(small) << 20;
@@ -146,6 +150,13 @@ cudaError_t emulated_allow_shared(const void *kernel, int n_bytes)
     return cudaSuccess;
 }
 
+cudaError_t emulated_attributes(cudaFuncAttributes *out)
+{
+    ENTER();
+    out->ptxVersion = gm_emulation.code;
+    return cudaSuccess;
+}
+
 cudaError_t emulated_launch(const void *kernel, const cudaLaunchConfig_t *c,
                             std::function<void()> thread)
 {
@@ -192,8 +203,9 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
     *out = cudaDeviceProp{};
     strcpy(out->name, "emulated GPU");
     out->totalGlobalMem = gm_emulation.memory;
-    out->major = gm_emulation.major;
-    out->minor = gm_emulation.minor;
+    const bool old = gm_emulation.old_devices >> device & 1;
+    out->major = old ? 7 : gm_emulation.major;
+    out->minor = old ? 5 : gm_emulation.minor;
     out->multiProcessorCount = gm_emulation.multiprocessors;
     return cudaSuccess;
 }
@@ -201,14 +213,18 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 cudaError_t cudaSetDevice(int device)
 {
     ENTER();
-    return device < gm_emulation.n_devices ? cudaSuccess : fail(cudaErrorInvalidDevice);
+    if (device >= gm_emulation.n_devices) return fail(cudaErrorInvalidDevice);
+    current = device;
+    gm_emulation.n_taken++;
+    return cudaSuccess;
 }
 
 cudaError_t cudaMemGetInfo(size_t *n_free, size_t *total)
 {
     ENTER();
     *total = gm_emulation.memory;
-    *n_free = gm_emulation.memory - gm_emulation.used;
+    const size_t taken = gm_emulation.used + (current == 0 ? gm_emulation.taken_of_first : 0);
+    *n_free = taken < gm_emulation.memory ? gm_emulation.memory - taken : 0;
     return cudaSuccess;
 }
 

@@ -28,12 +28,19 @@ static gm_points make_points(size_t n, size_t d, int values, gm_metric metric)
     return points;
 }
 
+/* For few points, whose neighbours take the CPU so many seconds. */
+static gm_status open_as(const char *device, gm_gpu **gpu, double seconds, gm_error *err)
+{
+    char note[GM_GPU_NOTE];
+    return gm_gpu_open(gpu, device, &(gm_gpu_work){600, 16, seconds}, note, err);
+}
+
 /* Leaves the program where there is no GPU. */
 static gm_gpu *open_gpu(void)
 {
     gm_gpu *gpu = NULL;
     gm_error err = {0};
-    gm_status status = gm_gpu_open(&gpu, "cuda", &err);
+    gm_status status = open_as("cuda", &gpu, 0, &err);
 #ifdef GM_REAL_GPU
     if (status == GM_EABSENT) {
         fprintf(stderr, "skipped: %s\n", err.text);
@@ -151,12 +158,11 @@ static void what_cannot_be_done_is_said(void)
     gm_gpu *gpu = NULL;
     gm_knn knn;
     gm_error err = {0};
-    CHECK_OK(gm_gpu_open(&gpu, "auto", &err), err);
-    CHECK(gpu == NULL && strcmp(gm_gpu_name(gpu), "cpu") == 0);
-    CHECK_FAILS(gm_gpu_open(&gpu, "tpu", &err), err, GM_EARG, "unknown device 'tpu'");
-    CHECK_FAILS(gm_gpu_open(&gpu, "cuda:2", &err), err, GM_EABSENT, "cuda:0 to cuda:0");
+    CHECK_FAILS(open_as("tpu", &gpu, 0, &err), err, GM_EARG, "unknown device 'tpu'");
+    CHECK_FAILS(open_as("cuda:2", &gpu, 0, &err), err, GM_EABSENT, "cuda:0 to cuda:0");
     gm_emulation.driver_version = 0;
-    CHECK_FAILS(gm_gpu_open(&gpu, "cuda", &err), err, GM_EABSENT, "no NVIDIA driver");
+    CHECK_FAILS(open_as("cuda", &gpu, 0, &err), err, GM_EABSENT,
+                "no NVIDIA driver on this machine (libcuda.so.1); '--device cpu' needs no GPU");
     emulation_reset();
     gpu = open_gpu();
     gm_points points = make_points(600, 16, 1000, GM_EUCLIDEAN);
@@ -165,11 +171,49 @@ static void what_cannot_be_done_is_said(void)
                 "keeps 512 candidates");
     gm_emulation.memory = gm_emulation.used + 1000;
     CHECK_FAILS(gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err), err, GM_EMEM,
-                "use '--device cpu'");
-    CHECK_HAS(err.text, "'emulated GPU'");
+                "on 'emulated GPU', which has 1.0 kB free");
     emulation_reset();
     gm_points_clear(&points);
     gm_gpu_close(gpu);
+}
+
+/* Whether "auto" takes the GPU as the emulation stands, and what it says. */
+static void check_auto(double seconds, bool taken, const char *says)
+{
+    gm_gpu *gpu = NULL;
+    gm_error err = {0};
+    char note[GM_GPU_NOTE] = "not written";
+    CHECK_OK(gm_gpu_open(&gpu, "auto", &(gm_gpu_work){600, 16, seconds}, note, &err), err);
+    CHECK_INT(gpu != NULL, taken);
+    if (says[0])
+        CHECK_HAS(note, says);
+    else
+        CHECK_TEXT(note, "");
+    CHECK_TEXT(gm_gpu_name(gpu), taken ? "emulated GPU" : "cpu");
+    gm_gpu_close(gpu);
+}
+
+/* A GPU for what takes the CPU long, if there is one that can. */
+static void auto_is_for_what_takes_long(void)
+{
+    const double is_long = GM_GPU_WORTH_SECONDS + 1.0;
+    emulation_reset();
+    const long n_taken = gm_emulation.n_taken;
+    check_auto(0, false, ""); /* other neighbours, or none */
+    check_auto(GM_GPU_WORTH_SECONDS / 2.0, false, "");
+    gm_emulation.driver_version = 0;
+    check_auto(is_long, false, "");
+    gm_emulation.driver_version = 11040;
+    check_auto(is_long, false,
+               "neighbours are found on the CPU: the NVIDIA driver is for CUDA 11.4");
+    CHECK_INT(gm_emulation.n_taken, n_taken);
+    emulation_reset();
+    check_auto(is_long, true, "neighbours are found on emulated GPU");
+    gm_emulation.taken_of_first = gm_emulation.memory - 5000;
+    check_auto(is_long, false, "neighbours are found on the CPU: finding neighbours of 600 points");
+    gm_emulation.n_devices = 2;
+    check_auto(is_long, true, "neighbours are found on emulated GPU");
+    emulation_reset();
 }
 
 /* Whatever call of the runtime fails: a sentence, nothing stays allocated. */
@@ -185,7 +229,7 @@ static void any_call_may_fail(void)
         emulation_reset();
         gm_emulation.fail_after = k;
         gm_emulation.fail_with = cudaErrorECCUncorrectable;
-        gm_status status = gm_gpu_open(&gpu, "cuda", &err);
+        gm_status status = open_as("cuda", &gpu, 0, &err);
         points.gpu = gpu;
         if (status == GM_OK) status = gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err);
         reached_end = gm_emulation.fail_after >= 0;
@@ -206,6 +250,11 @@ static void what_cannot_be_done_is_said(void)
     TEST_SKIP("refusals are ordered on the emulated GPU only");
 }
 
+static void auto_is_for_what_takes_long(void)
+{
+    TEST_SKIP("other machines are made up on the emulated GPU only");
+}
+
 static void any_call_may_fail(void)
 {
     TEST_SKIP("failures are ordered on the emulated GPU only");
@@ -213,4 +262,5 @@ static void any_call_may_fail(void)
 #endif
 
 TESTS(TEST(the_neighbours_of_the_cpu), TEST(some_queries_of_many_points),
-      TEST(proposals_are_the_nearest), TEST(what_cannot_be_done_is_said), TEST(any_call_may_fail))
+      TEST(proposals_are_the_nearest), TEST(what_cannot_be_done_is_said),
+      TEST(auto_is_for_what_takes_long), TEST(any_call_may_fail))

@@ -67,6 +67,7 @@ struct cudaLaunchConfig_t {
 cudaError_t emulated_launch(const void *kernel, const cudaLaunchConfig_t *config,
                             std::function<void()> thread);
 cudaError_t emulated_allow_shared(const void *kernel, int n_bytes);
+cudaError_t emulated_attributes(cudaFuncAttributes *out);
 void *emulated_dynamic_shared();
 
 template <typename... P, typename... A>
@@ -80,6 +81,11 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
 template <typename F> cudaError_t cudaFuncSetAttribute(F kernel, cudaFuncAttribute, int n)
 {
     return emulated_allow_shared(reinterpret_cast<const void *>(kernel), n);
+}
+
+template <typename F> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, F)
+{
+    return emulated_attributes(out);
 }
 
 /* ---- what threads of a block do together ---- */

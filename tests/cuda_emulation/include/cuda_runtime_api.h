@@ -52,6 +52,10 @@ struct cudaDeviceProp {
     int major, minor, multiProcessorCount;
 };
 
+struct cudaFuncAttributes {
+    int ptxVersion; /* 90: compiled for 9.0 */
+};
+
 cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *n);
