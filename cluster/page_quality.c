@@ -143,15 +143,17 @@ static const char *meaning_of(const char *name)
 static void put_value(gm_html *page, const gm_json *v);
 
 /* Items of a list with blanks between them, those that are objects with semicolons; members of
- * an object as "key value", with commas. */
+ * an object as "key value", with commas, behind its name if it has one. */
 static void put_items(gm_html *page, const gm_json *list)
 {
     const bool object = gm_json_kind_of(list) == GM_JSON_OBJECT;
     for (const gm_json *k = gm_json_first(list); k; k = gm_json_next(k)) {
-        if (object) gm_html_printf(page, "%s ", gm_json_key(k));
+        const bool name = object && strcmp(gm_json_key(k), "name") == 0;
+        if (object && !name) gm_html_printf(page, "%s ", gm_json_key(k));
         put_value(page, k);
         if (gm_json_next(k) == NULL) return;
-        gm_html_raw(page, object ? ", " : gm_json_kind_of(k) == GM_JSON_OBJECT ? "; " : " ");
+        const bool objects = gm_json_kind_of(k) == GM_JSON_OBJECT;
+        gm_html_raw(page, name ? ": " : object ? ", " : objects ? "; " : " ");
     }
 }
 

@@ -91,6 +91,8 @@ def check_meanings(page):
     """Every figure of quality says what it means."""
     table = page[page.index("<h2>Quality</h2>"):page.index("<h2>Parameters</h2>")]
     rows = re.findall(r"<tr><td>(.*?)</td><td>.*?</td><td>(.*?)</td></tr>", table)
+    by_name = dict(re.findall(r"<tr><td>(.*?)</td><td>(.*?)</td>", table))
+    assert re.match(r"soup&lt;i&gt;: documents 20, noise_share ", by_name["noise_by_subset"]), by_name["noise_by_subset"]
     assert len(rows) > 40 and all(meaning for _, meaning in rows), [name for name, meaning in rows if not meaning]
 
 
