@@ -153,6 +153,32 @@ void gm_trace_file_close(gm_trace_file *file)
     *file = GM_TRACE_FILE_CLOSED;
 }
 
+/* The same in one group. */
+static void find_unknown(hid_t file, const char *group, char path[GM_TRACE_PATH])
+{
+    H5G_info_t info;
+    if (H5Gget_info_by_name(file, group, &info, H5P_DEFAULT) < 0) return;
+    for (hsize_t i = 0; i < info.nlinks; i++) {
+        char name[GM_TRACE_PATH - 16]; /* a longer one is cut */
+        if (H5Lget_name_by_idx(file, group, H5_INDEX_NAME, H5_ITER_INC, i, name, sizeof name,
+                               H5P_DEFAULT) < 0)
+            return;
+        (void)snprintf(path, GM_TRACE_PATH, "%s/%s", group, name);
+        if (gm_trace_find_column(path) == GM_N_COLUMNS) return;
+        path[0] = '\0';
+    }
+}
+
+void gm_trace_file_unknown(const gm_trace_file *file, char path[GM_TRACE_PATH])
+{
+    static const char *const group[] = {"/routing", "/tokens", "/samples",
+                                        "/corpus",  "/text",   "/spelling"};
+    path[0] = '\0';
+    for (size_t i = 0; i < sizeof group / sizeof *group && path[0] == '\0'; i++)
+        if (gm_h5_has(file->id, group[i])) find_unknown(file->id, group[i], path);
+    H5Eclear2(H5E_DEFAULT);
+}
+
 void gm_trace_hash_sources(const gm_trace_source *source, size_t n, uint8_t digest[32])
 {
     gm_sha256 hash;

@@ -29,11 +29,17 @@ typedef struct gm_trace_file {
     gm_arena arena; /* texts of info, layer_of_moe, source */
 } gm_trace_file;
 
+enum { GM_TRACE_PATH = 64 };
+
 #define GM_TRACE_FILE_CLOSED ((gm_trace_file){.id = H5I_INVALID_HID})
 
 /* Open, with every shape checked; contents are not read. */
 gm_status gm_trace_file_open(gm_trace_file *file, const char *path, gm_error *err) GM_MUST_USE;
 void gm_trace_file_close(gm_trace_file *file);
+
+/* The path of something in the groups of a trace that is no column of ours, "" when there is none:
+ * where a digest is another, a newer program may have put it there. */
+void gm_trace_file_unknown(const gm_trace_file *file, char path[GM_TRACE_PATH]);
 
 /* Recompute the digest of the file's contents; a gm_commit_digest. */
 gm_status gm_trace_file_digest(const char *path, char hex[65], gm_error *err);

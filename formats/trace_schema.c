@@ -85,6 +85,13 @@ bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
     return false;
 }
 
+gm_trace_column gm_trace_find_column(const char *path)
+{
+    gm_trace_column c = 0;
+    while (c < GM_N_COLUMNS && strcmp(COLUMN[c].name, path) != 0) c++;
+    return c;
+}
+
 bool gm_trace_is_virtual(gm_trace_column column)
 {
     return COLUMN[column].is_virtual;

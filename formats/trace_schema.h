@@ -62,6 +62,9 @@ gm_h5_layout gm_trace_layout(gm_trace_column column, const gm_trace_sizes *sizes
 bool gm_trace_is_virtual(gm_trace_column column);
 bool gm_trace_in_shards(gm_trace_column column);
 
+/* The column of that path, GM_N_COLUMNS when there is none. */
+gm_trace_column gm_trace_find_column(const char *path);
+
 /* The size that stands for the first dimension of a column. */
 uint64_t gm_trace_rows(gm_trace_column column, const gm_trace_sizes *sizes);
 

@@ -298,6 +298,18 @@ out:
     return status;
 }
 
+/* Damage, or a newer program's digest, which is of more datasets than we know. */
+static void digest_differs(verifier *v, const char *what, const char *found,
+                           const gm_trace_file *file)
+{
+    char unknown[GM_TRACE_PATH], shown[GM_TRACE_PATH];
+    gm_trace_file_unknown(file, unknown);
+    gm_text_escape(shown, sizeof shown, unknown, strlen(unknown));
+    breach(v, CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s", what, found,
+           file->digest, *shown ? "; by a newer program? '" : "", shown,
+           *shown ? "' is not known here" : "");
+}
+
 /* The contents of the file, or of every shard behind it, are as stated. */
 static gm_status check_digests(verifier *v, gm_error *err)
 {
@@ -307,15 +319,14 @@ static gm_status check_digests(verifier *v, gm_error *err)
     if (trace->head.n_sources > 0) {
         GM_TRY(gm_trace_file_digest(trace->head.path, found, err));
         if (strcmp(found, trace->head.digest) != 0)
-            breach(v, CHECK_DIGEST, "the index has digest %.16s..., it states %.16s...", found,
-                   trace->head.digest);
+            digest_differs(v, "the index", found, &trace->head);
     }
     for (size_t i = 0; i < trace->n_parts; i++) {
         GM_TRY(gm_trace_open_part(trace, i, err));
         GM_TRY(gm_trace_file_digest(trace->part[i].path, found, err));
-        if (strcmp(found, trace->open.digest) != 0)
-            breach(v, CHECK_DIGEST, "part %zu has digest %.16s..., it states %.16s...", i, found,
-                   trace->open.digest);
+        char what[32];
+        snprintf(what, sizeof what, "part %zu", i);
+        if (strcmp(found, trace->open.digest) != 0) digest_differs(v, what, found, &trace->open);
     }
 out:
     return status;
