@@ -49,19 +49,38 @@ template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T
     return __ldcg(at);
 }
 
-/* Is this block the last of n that come here? Then it sees what all threads of the others have
- * written: a block's barrier puts their writes before thread 0's fence, and that comes before its
- * ticket; the last one's second fence comes behind all tickets. As cooperative groups do. */
+/* How many came here before. Who comes sees what those before it had written, and shows them what
+ * it has, its warp's or block's writes included when they met before: a release and an acquire in
+ * one, where fences around an atomic would wait for an order that nobody needs. */
+__device__ __forceinline__ unsigned take_ticket(unsigned *ticket)
+{
+#ifdef GM_EMULATED_CUDA
+    return atomicAdd(ticket, 1u);
+#else
+    unsigned before;
+    asm volatile("atom.acq_rel.gpu.add.u32 %0, [%1], 1;" : "=r"(before) : "l"(ticket) : "memory");
+    return before;
+#endif
+}
+
+/* Is this block the last of n that come here? Then it sees what all threads of the others wrote. */
 __device__ __forceinline__ bool arrives_last(unsigned *ticket, unsigned n, bool *last)
 {
     __syncthreads();
-    if (threadIdx.x == 0) {
-        __threadfence();
-        *last = atomicAdd(ticket, 1u) == n - 1;
-        __threadfence();
-    }
+    if (threadIdx.x == 0) *last = take_ticket(ticket) == n - 1;
     __syncthreads();
     return *last;
+}
+
+/* The same of warps. */
+__device__ __forceinline__ bool warp_arrives_last(unsigned *ticket, unsigned n)
+{
+    unsigned before = 0;
+    __syncwarp();
+    if (threadIdx.x % WARP == 0) before = take_ticket(ticket);
+    before = __shfl_sync(0xffffffffu, before, 0);
+    __syncwarp(); /* a shuffle alone orders no memory */
+    return before == n - 1;
 }
 
 /* ---- sums ---- */

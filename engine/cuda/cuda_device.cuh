@@ -184,6 +184,18 @@ __device__ __forceinline__ void load_written(const float *at, Raw<float> *raw)
     raw->high = read_shared_by_blocks((const uint4 *)(const void *)(at + 4));
 }
 
+/* Eight elements of shared memory. */
+__device__ __forceinline__ void load_near(const bf16 *at, Raw<bf16> *raw)
+{
+    raw->q = *(const uint4 *)(const void *)at;
+}
+
+__device__ __forceinline__ void load_near(const float *at, Raw<float> *raw)
+{
+    raw->low = *(const uint4 *)(const void *)at;
+    raw->high = *(const uint4 *)(const void *)(at + 4);
+}
+
 /* Their values. */
 __device__ __forceinline__ void expand(const Raw<bf16> &raw, float out[VEC])
 {
@@ -255,6 +267,11 @@ __device__ __forceinline__ float scale_of(const fp8 *matrix, size_t rows, size_t
     return ((const float *)(const void *)(matrix + rows * stride))[n] * 256.0f;
 }
 
+__device__ __forceinline__ float4 load_float4(const float *at)
+{
+    return *(const float4 *)(const void *)at;
+}
+
 /* Eight elements that other warps read too. */
 __device__ __forceinline__ void load_vector(const bf16 *at, float out[VEC])
 {
@@ -263,8 +280,7 @@ __device__ __forceinline__ void load_vector(const bf16 *at, float out[VEC])
 
 __device__ __forceinline__ void load_vector(const float *at, float out[VEC])
 {
-    const float4 a = *(const float4 *)(const void *)at;
-    const float4 b = *(const float4 *)(const void *)(at + 4);
+    const float4 a = load_float4(at), b = load_float4(at + 4);
     out[0] = a.x, out[1] = a.y, out[2] = a.z, out[3] = a.w;
     out[4] = b.x, out[5] = b.y, out[6] = b.z, out[7] = b.w;
 }
@@ -293,8 +309,8 @@ __device__ __forceinline__ void add_products(const float (&a)[N][VEC], const flo
 #pragma unroll
     for (int r = 0; r < R; r++) {
         float b[VEC];
-        const float4 low = *(const float4 *)(const void *)(at + r * x_floats);
-        const float4 high = *(const float4 *)(const void *)(at + r * x_floats + SWEEP / 2);
+        const float4 low = load_float4(at + r * x_floats);
+        const float4 high = load_float4(at + r * x_floats + SWEEP / 2);
         b[0] = low.x, b[1] = low.y, b[2] = low.z, b[3] = low.w;
         b[4] = high.x, b[5] = high.y, b[6] = high.z, b[7] = high.w;
 #pragma unroll
@@ -382,7 +398,7 @@ enum { QUADS = 2 /* of four elements, that a thread brings at once */ };
 __device__ __forceinline__ float4 load_quad(const float *x, int i, int n)
 {
     float4 q = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    if (i < n) q = *(const float4 *)(const void *)(x + i);
+    if (i < n) q = load_float4(x + i);
     if (i + 1 >= n) q.y = 0.0f;
     if (i + 2 >= n) q.z = 0.0f;
     if (i + 3 >= n) q.w = 0.0f;

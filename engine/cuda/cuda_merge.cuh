@@ -1,164 +1,144 @@
-/* cuda_merge.cuh - few rows' attention: the sums of a block's groups of lanes become one, by way of
- * shared memory, and those of a row's splits, by way of L2. Both in a fixed order.
+/* cuda_merge.cuh - few rows' attention: what the groups of lanes of a block have summed becomes
+ * one, by way of shared memory, and what the blocks of a row have, by way of L2. It is the same
+ * question twice, answered by a warp a head, in the parts' order.
+ *
+ * A part is the sums of a head (place_in_head), relative to the largest score, then that score and
+ * the sum of the weights.
  */
 #ifndef GM_CUDA_MERGE_CUH
 #define GM_CUDA_MERGE_CUH
 
 #include "engine/cuda/cuda_softmax.cuh"
 
-/* What a block keeps in shared memory; a group is the lanes that share a key. */
-struct Shared {
-    float *query;       /* (G + 2, head_stride): queries, then the row's own key and value */
-    float *sum;         /* (G, groups, head_stride) */
-    float *top, *total; /* (G, THREADS) */
-};
-
-template <int G> __device__ __forceinline__ Shared place_shared(float *at)
+/* Floats of a part, and from one to the next: stays a multiple of 16 bytes. */
+__device__ __forceinline__ int part_stride(int head_stride)
 {
-    Shared s;
-    s.sum = at, at += G * THREADS * VECS * VEC;
-    s.top = at, at += G * THREADS;
-    s.total = at, at += G * THREADS;
-    s.query = at;
+    return head_stride + 4;
+}
+
+template <typename W, int G>
+__device__ __forceinline__ Shared<W> place_shared(float *at, size_t head_stride)
+{
+    Shared<W> s;
+    s.query = at, at += G * head_stride;
+    s.own = (W *)(void *)at, at += 2 * head_stride;
+    s.part = at;
     return s;
 }
 
+/* All groups together have at most the dims of the block's lanes. */
 template <int G> static size_t shared_bytes(size_t head_stride)
 {
-    return (G * THREADS * (VECS * VEC + 2) + (G + 2) * head_stride) * sizeof(float);
+    return (G * THREADS * (VECS * VEC + 4) + (G + 2) * head_stride) * sizeof(float);
 }
 
-/* Where a split's sums lie: (head_stride), then top and total, for each head. */
-__device__ __forceinline__ size_t part_stride(const gm_cuda_attention &p)
-{
-    return p.head_stride + 4; /* stays a multiple of 16 bytes */
-}
-
-/* All groups' sums are brought to the block's top, which s.top (G) then holds, and put side by
- * side in shared memory. Ends synchronised. */
-template <int G>
-__device__ __forceinline__ void share_groups(const gm_cuda_attention &p, const Shared &s,
-                                             const Lane &me, Running<G> &run)
+/* Every group's part into shared memory. Ends synchronised. */
+template <typename W, int G>
+__device__ __forceinline__ void share_groups(const Shared<W> &s, const Lane &me, int stride,
+                                             const Running<G> &run)
 {
     const int groups = WARPS * me.keys, group = (int)threadIdx.x / WARP * me.keys + me.which;
-    __shared__ float tops[WARPS][G];
-    float top[G];
 #pragma unroll
     for (int g = 0; g < G; g++) {
-        top[g] = warp_max(run.top[g]);
-        if (threadIdx.x % WARP == 0) tops[threadIdx.x / WARP][g] = top[g];
-    }
-    __syncthreads();
-#pragma unroll
-    for (int g = 0; g < G; g++) {
-#pragma unroll
-        for (int w = 0; w < WARPS; w++) top[g] = fmaxf(top[g], tops[w][g]);
-        if (threadIdx.x == 0) s.top[g] = top[g];
-        const float factor = expf(run.top[g] - (top[g] == -INFINITY ? 0.0f : top[g]));
-        if (me.part == 0) s.total[g * groups + group] = run.total[g] * factor;
-        float *sum = s.sum + (g * groups + group) * (int)p.head_stride;
+        float *part = s.part + (g * groups + group) * part_stride(stride);
 #pragma unroll
         for (int c = 0; c < VECS; c++) {
             const int at = (me.part + c * me.lanes) * VEC;
-            if (at >= (int)p.head_stride) continue;
+            if (at >= stride) continue;
 #pragma unroll
             for (int d = 0; d < VEC; d += 4)
-                *(float4 *)(void *)(sum + at + d) =
-                    make_float4(run.sum[g][c][d] * factor, run.sum[g][c][d + 1] * factor,
-                                run.sum[g][c][d + 2] * factor, run.sum[g][c][d + 3] * factor);
+                *(float4 *)(void *)(part + place_in_head(at + d, stride)) =
+                    make_float4(run.sum[g][c][d], run.sum[g][c][d + 1], run.sum[g][c][d + 2],
+                                run.sum[g][c][d + 3]);
         }
+        if (me.part == 0) part[stride] = run.top[g], part[stride + 1] = run.total[g];
     }
     __syncthreads();
 }
 
-/* The groups' sums, in their order: of a row's only split the result, otherwise a part. */
-__device__ __forceinline__ void merge_groups(const gm_cuda_attention &p, const Shared &s,
-                                             int groups, int n_heads, float *result, float *part)
+/* Four dims of a head. */
+__device__ __forceinline__ void scale_quad(float4 &x, float by)
 {
-    const int stride = (int)p.head_stride;
-#pragma unroll 1
-    for (int i = threadIdx.x; i < n_heads * stride; i += THREADS) {
-        const int g = i / stride, d = i % stride;
-        const float *sums = s.sum + g * groups * stride + d;
-        float total = 0.0f, sum = 0.0f;
-#pragma unroll 8
-        for (int k = 0; k < groups; k++) sum += sums[k * stride], total += s.total[g * groups + k];
-        float *to = part + g * part_stride(p);
-        if (result == nullptr) {
-            to[d] = sum;
-            if (d == 0) to[stride] = s.top[g], to[stride + 1] = total;
-        } else if (d < p.head_dim) {
-            result[g * p.head_dim + d] = sum / total;
-        }
-    }
+    x.x *= by, x.y *= by, x.z *= by, x.w *= by;
 }
 
-/* Splits' factors and totals into shared memory: (heads, splits). */
-__device__ __forceinline__ void weigh_splits(const gm_cuda_attention &p, const Shared &s,
-                                             const float *part, int n_splits, int n_heads)
+__device__ __forceinline__ void add_quad(float4 &sum, float by, const float4 &x)
 {
-    const size_t split = p.n_heads * part_stride(p);
-#pragma unroll 1
-    for (int i = threadIdx.x; i < n_heads * n_splits; i += THREADS) {
-        const float *at = part + i % n_splits * split + i / n_splits * part_stride(p);
-        s.top[i] = read_shared_by_blocks(at + p.head_stride);
-        s.total[i] = read_shared_by_blocks(at + p.head_stride + 1);
-    }
-    __syncthreads();
-#pragma unroll 1
-    for (int g = threadIdx.x / WARP; g < n_heads; g += WARPS) {
-        float *top = s.top + g * n_splits, *total = s.total + g * n_splits;
-        const int lane = threadIdx.x % WARP;
-        float most = -INFINITY, all = 0.0f;
-#pragma unroll 1
-        for (int i = lane; i < n_splits; i += WARP) most = fmaxf(most, top[i]);
-        most = warp_max(most);
-        if (most == -INFINITY) most = 0.0f;
-#pragma unroll 1
-        for (int i = lane; i < n_splits; i += WARP) {
-            top[i] = expf(top[i] - most);
-            all = fmaf(total[i], top[i], all);
-        }
-        all = warp_sum(all);
-        __syncwarp();
-        if (lane == 0) total[0] = all;
-    }
-    __syncthreads();
+    sum.x = fmaf(by, x.x, sum.x), sum.y = fmaf(by, x.y, sum.y);
+    sum.z = fmaf(by, x.z, sum.z), sum.w = fmaf(by, x.w, sum.w);
 }
 
-/* The splits, in ascending order, into `result`: a thread four dims and every n-th split, if there
- * are more threads than such; then those sums in their order. */
-__device__ __forceinline__ void merge_splits(const gm_cuda_attention &p, const Shared &s,
-                                             const float *part, int n_splits, int n_heads,
-                                             float *result)
+enum { TOGETHER = 24 /* parts that a warp asks for at once */ };
+
+/* n parts, `each` floats apart, of one head, by a warp: a lane has the score and weight of one of
+ * those asked for together, and four dims of all of them, before it knows what they weigh. They
+ * become the result at `head` (head_dim), or, where that is NULL, a part. */
+__device__ __forceinline__ void merge_parts(const float *parts, int each, int n, int stride,
+                                            int head_dim, float *head, float *part)
 {
-    const size_t split = p.n_heads * part_stride(p);
-    const int quads = (int)p.head_stride / 4, items = n_heads * quads;
-    const int subsets = items < THREADS ? THREADS / items : 1;
-    float4 *sums = (float4 *)(void *)s.sum;
-    weigh_splits(p, s, part, n_splits, n_heads);
+    __align__(16) __shared__ float factors[WARPS][WARP];
+    const int lane = threadIdx.x % WARP;
+    float *const factor = factors[threadIdx.x / WARP];
 #pragma unroll 1
-    for (int i = threadIdx.x; i < items * subsets; i += THREADS) {
-        const int item = i % items, g = item / quads, first = i / items;
-        const float *at = part + g * part_stride(p) + item % quads * 4;
+    for (int turn = 0; turn < stride; turn += 4 * WARP) {
+        const int at = turn + 4 * lane, mine = at < stride ? at : 0;
+        float most = -INFINITY, total = 0.0f;
         float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-#pragma unroll 8
-        for (int k = first; k < n_splits; k += subsets) {
-            const float4 x = read_shared_by_blocks((const float4 *)(const void *)(at + k * split));
-            const float factor = s.top[g * n_splits + k];
-            sum.x = fmaf(factor, x.x, sum.x), sum.y = fmaf(factor, x.y, sum.y);
-            sum.z = fmaf(factor, x.z, sum.z), sum.w = fmaf(factor, x.w, sum.w);
+#pragma unroll 1
+        for (int first = 0; first < n; first += TOGETHER) {
+            const float *from = parts + (size_t)first * each;
+            const int left = n - first < TOGETHER ? n - first : TOGETHER;
+            const float top = lane < left ? from[lane * each + stride] : -INFINITY;
+            const float weight = lane < left ? from[lane * each + stride + 1] : 0.0f;
+            float4 x[TOGETHER];
+#pragma unroll
+            for (int k = 0; k < TOGETHER; k++) /* behind the last: that one again, weighing 0 */
+                x[k] = load_float4(from + (k < left ? k : left - 1) * each + mine);
+            const float now = fmaxf(most, warp_max(top)), base = now == -INFINITY ? 0.0f : now;
+            const float before = expf(most - base);
+            most = now;
+            __syncwarp(); /* factors have been read */
+            factor[lane] = expf(top - base);
+            total = fmaf(total, before, warp_sum(factor[lane] * weight));
+            __syncwarp();
+            scale_quad(sum, before);
+#pragma unroll
+            for (int k = 0; k < TOGETHER; k++) add_quad(sum, factor[k], x[k]);
         }
-        sums[i] = sum;
+        if (head == nullptr) {
+            if (at < stride) *(float4 *)(void *)(part + at) = sum;
+            if (at == 0) part[stride] = most, part[stride + 1] = total;
+            continue;
+        }
+        scale_quad(sum, 1.0f / total);
+        const float y[4] = {sum.x, sum.y, sum.z, sum.w};
+        const int dim = at < stride / 2 ? 2 * at : 2 * at - stride + 4; /* place_in_head, back */
+#pragma unroll
+        for (int d = 0; d < 4; d++)
+            if (at < stride && dim + d < head_dim) head[dim + d] = y[d];
     }
-    __syncthreads();
+}
+
+/* A head's groups, and by the last block to arrive its row's splits: by the warp `head` of the
+ * block, whose first head is the row's `first`. */
+__device__ __forceinline__ void merge_head(const gm_cuda_attention &p, const float *shared,
+                                           int groups, int head, int first, int split, int n_splits)
+{
+    const size_t r = blockIdx.z;
+    const int h = first + head, stride = part_stride((int)p.head_stride), row = p.n_heads * stride;
+    float *const result = p.heads + r * p.heads_stride + h * p.head_dim;
+    float *const part = p.part + r * (size_t)p.n_splits * row + h * stride;
+    unsigned *const ticket = p.ticket + r * p.n_heads + h;
+    const float *from = shared + head * groups * stride;
+    int each = stride, n = groups;
+    bool ends = n_splits == 1;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < n_heads * p.head_dim; i += THREADS) {
-        const int g = i / p.head_dim, d = i % p.head_dim;
-        float sum = 0.0f;
-#pragma unroll 1
-        for (int k = 0; k < subsets; k++) sum += s.sum[(k * items + g * quads) * 4 + d];
-        result[i] = sum / s.total[g * n_splits];
+    for (;;) { /* one copy of the code; plain loads reach both memories */
+        merge_parts(from, each, n, (int)p.head_stride, p.head_dim, ends ? result : nullptr,
+                    part + split * row);
+        if (ends || !warp_arrives_last(ticket, (unsigned)n_splits)) return;
+        if (threadIdx.x % WARP == 0) *ticket = 0;
+        from = part, each = row, n = n_splits, ends = true;
     }
 }
 

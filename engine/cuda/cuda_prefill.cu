@@ -13,6 +13,63 @@ enum {
     CHUNKS = GM_CUDA_MAX_HEAD / (WARP * LANE_DIMS),
 };
 
+/* ---- queries, keys and values ---- */
+
+/* Factor of the norm over `n` heads of a row (or of one head), by the whole block. */
+__device__ __forceinline__ float norm_factor(const float *x, int n, float epsilon, float *scratch)
+{
+    float squares = 0.0f;
+#pragma unroll 8
+    for (int i = threadIdx.x; i < n; i += THREADS) squares = fmaf(x[i], x[i], squares);
+    return 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + epsilon);
+}
+
+/* Head `h` of `x` (all heads of a row) through norm, clamp and rotation into `to` (head_dim),
+ * rounded as products read it; by the whole block, not yet synchronised. */
+template <typename W>
+__device__ __forceinline__ void finish_head(const gm_cuda_attention &p, const float *x, int n_heads,
+                                            int h, const float *norm, int position, float *to,
+                                            float *scratch)
+{
+    const int half = p.head_dim / 2;
+    const float *head = x + h * p.head_dim;
+    const float *cosine = p.cosine + position * p.angle_stride;
+    const float *sine = p.sine + position * p.angle_stride;
+    float factor = 1.0f;
+    if (norm)
+        factor = p.norm_whole ? norm_factor(x, n_heads * p.head_dim, p.epsilon, scratch)
+                              : norm_factor(head, p.head_dim, p.epsilon, scratch);
+    if (norm && p.norm_whole) norm += h * p.head_dim;
+#pragma unroll 2
+    for (int i = threadIdx.x; i < half; i += THREADS) {
+        float a = normed(head[i], factor, norm ? norm[i] : 1.0f, p.clip);
+        float b = normed(head[i + half], factor, norm ? norm[i + half] : 1.0f, p.clip);
+        rotate(a, b, cosine[i], sine[i]);
+        to[i] = rounded<W>(a), to[i + half] = rounded<W>(b);
+    }
+}
+
+/* Key and value of a KV head into the cache, by the whole block; `key` (head_dim) is finished and
+ * visible to all. What is not finite becomes a key of NaN and a value of 0 (kv.h). */
+template <typename W>
+__device__ __forceinline__ void append_head(const gm_cuda_attention &p, const float *value,
+                                            const float *key, size_t row, float *scratch)
+{
+    W *k = (W *)p.k + row * p.head_stride, *v = (W *)p.v + row * p.head_stride;
+    float wrong = 0.0f;
+    for (int i = threadIdx.x; i < p.head_dim; i += THREADS) {
+        const float clamped = normed(value[i], 1.0f, 1.0f, p.clip);
+        if (!(fabsf(key[i]) < INFINITY && fabsf(rounded<W>(clamped)) < INFINITY)) wrong = 1.0f;
+    }
+    const bool finite = block_sum(wrong, scratch) == 0.0f;
+    for (int i = threadIdx.x; i < (int)p.head_stride; i += THREADS) {
+        const bool inside = i < p.head_dim;
+        const float clamped = inside ? normed(value[i], 1.0f, 1.0f, p.clip) : 0.0f;
+        store(k + i, !inside ? 0.0f : finite ? key[i] : NAN);
+        store(v + i, inside && finite ? clamped : 0.0f);
+    }
+}
+
 /* Launch: (rows, H + KV heads), THREADS: a query head, or a KV head's key and value. */
 template <typename W> __global__ static void append_kernel(gm_cuda_attention p)
 {

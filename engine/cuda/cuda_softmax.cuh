@@ -25,12 +25,25 @@ struct Lane {
 
 __device__ __forceinline__ Lane find_lane(int vecs)
 {
-    Lane me = {1, WARP, 0, 0};
-    while (VECS * me.lanes < vecs) me.lanes *= 2;
-    me.keys = WARP / me.lanes;
-    me.part = (int)(threadIdx.x % WARP) % me.lanes;
-    me.which = (int)(threadIdx.x % WARP) / me.lanes;
+    const int lane = (int)threadIdx.x % WARP;
+    Lane me = {1, WARP, 0, lane};
+    while (VECS * me.lanes < vecs) me.lanes *= 2, me.keys /= 2, me.which /= 2;
+    me.part = lane & (me.lanes - 1);
     return me;
+}
+
+/* What a block keeps in shared memory; a group is the lanes that share a key. */
+template <typename W> struct Shared {
+    float *part;  /* (G, groups, part_stride): what the groups have summed */
+    float *query; /* (G, head_stride) */
+    W *own;       /* (2, head_stride): the row's own key, and value */
+};
+
+/* Where element i of a query or of a head's sums lies: first the first halves of the vectors, then
+ * the second ones, so that lanes side by side meet no bank of shared memory twice. */
+__device__ __forceinline__ int place_in_head(int i, int stride)
+{
+    return i % VEC / 4 * (stride / 2) + i / VEC * 4 + i % 4;
 }
 
 /* Keys and values that a lane has on their way: its vectors of N of them. */
@@ -44,7 +57,15 @@ template <int G> struct Running {
     float top[G], total[G], sum[G][VECS][VEC];
 };
 
-/* Ask for the warp's keys from position `from` on; those from `end` on are zeros. */
+template <int G> __device__ __forceinline__ Running<G> nothing_yet()
+{
+    Running<G> run = {};
+#pragma unroll
+    for (int g = 0; g < G; g++) run.top[g] = -INFINITY;
+    return run;
+}
+
+/* Ask the cache for the warp's keys from position `from` on; those from `end` on are zeros. */
 template <typename W>
 __device__ __forceinline__ void ask_keys(const gm_cuda_attention &p, const Lane &me,
                                          const uint32_t *blocks, int kv_head, int from, int end,

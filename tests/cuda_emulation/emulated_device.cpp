@@ -41,6 +41,7 @@ struct Warp {
 std::vector<Fiber> &fibers = *new std::vector<Fiber>; /* their stacks live as long as the program */
 std::vector<Warp> warps;
 size_t n_threads, running, n_at_barrier;
+bool any_at_barrier, any_before; /* of what threads brought to this barrier, and to the last one */
 void *scheduler_sp;
 #if defined(__SANITIZE_ADDRESS__)
 void *scheduler_fake_stack;
@@ -184,6 +185,13 @@ void __syncthreads()
     to_scheduler(WAITS_FOR_BLOCK);
 }
 
+int __syncthreads_or(int mine)
+{
+    any_at_barrier = any_at_barrier || mine;
+    __syncthreads();
+    return any_before;
+}
+
 void *emulated_dynamic_shared()
 {
     return shared_block;
@@ -219,6 +227,7 @@ static void run_block()
         for (size_t i = 0; i < n_threads; i++) n_left += fibers[i].state == LEFT;
         if (n_at_barrier == n_threads) {
             n_at_barrier = 0;
+            any_before = any_at_barrier, any_at_barrier = false;
             for (size_t i = 0; i < n_threads; i++) fibers[i].state = RUNS;
             ran = true;
         }

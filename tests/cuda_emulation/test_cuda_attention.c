@@ -1,9 +1,12 @@
 /* test_cuda_attention.c - both forms of attention against its definition in double: positions on
- * both sides of a block of 32, of a split of 64, and of where splits get longer; scores of every
- * size, heads that share keys.
+ * both sides of a block of 32, of a split of 64, and of where splits have a second turn; scores of
+ * every size, heads that share keys; and what both leave in the cache.
  */
+#include "base/half.h"
 #include "emulated_run.h"
 #include "engine/cuda/cuda_kernels.h"
+
+#include <float.h>
 
 enum {
     HEADS = 4,
@@ -136,9 +139,9 @@ static void check_heads(const char *form, const arena *a)
     for (int i = 0; i < HEADS; i++) CHECK_INT(a->ticket[i], 0);
 }
 
-static void both_forms_are_the_definition(void)
+/* The arena, and how to run on it. */
+static arena *make_arena(gm_cuda_how *how)
 {
-    static const uint32_t positions[] = {0, 1, 31, 32, 33, 63, 64, 65, 512, 600, 4095, 4096, 4200};
     void *at = NULL;
     cudaStream_t stream = NULL;
 #ifdef GM_REAL_GPU
@@ -146,22 +149,114 @@ static void both_forms_are_the_definition(void)
 #endif
     CHECK_INT(cudaMallocHost(&at, sizeof(arena)), cudaSuccess);
     CHECK_INT(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
-    const gm_cuda_how how = {.stream = stream, .multiprocessors = 4};
-    arena *a = at;
-    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
-        fill(a, positions[i]);
-        gm_cuda_attention p = describe(a);
-        CHECK_INT(gm_cuda_attend_few(&how, &p), cudaSuccess);
-        CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
-        check_heads("few rows", a);
-        fill(a, positions[i]);
-        CHECK_INT(gm_cuda_append_many(&how, &p), cudaSuccess);
-        CHECK_INT(gm_cuda_attend_many(&how, &p, &a->tile, 1), cudaSuccess);
-        CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
-        check_heads("many rows", a);
-    }
-    CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
-    CHECK_INT(cudaFreeHost(at), cudaSuccess);
+    *how = (gm_cuda_how){.stream = stream, .multiprocessors = 4};
+    return at;
 }
 
-TESTS(TEST(both_forms_are_the_definition))
+static void free_arena(arena *a, const gm_cuda_how *how)
+{
+    CHECK_INT(cudaStreamDestroy(how->stream), cudaSuccess);
+    CHECK_INT(cudaFreeHost(a), cudaSuccess);
+}
+
+static void run_few(const gm_cuda_how *how, const gm_cuda_attention *p)
+{
+    CHECK_INT(gm_cuda_attend_few(how, p), cudaSuccess);
+    CHECK_INT(cudaStreamSynchronize(how->stream), cudaSuccess);
+}
+
+static void run_many(const gm_cuda_how *how, const gm_cuda_attention *p, const arena *a)
+{
+    CHECK_INT(gm_cuda_append_many(how, p), cudaSuccess);
+    CHECK_INT(gm_cuda_attend_many(how, p, &a->tile, 1), cudaSuccess);
+    CHECK_INT(cudaStreamSynchronize(how->stream), cudaSuccess);
+}
+
+static void both_forms_are_the_definition(void)
+{
+    static const uint32_t positions[] = {0,  1,   31,  32,   33,   63,   64,
+                                         65, 512, 600, 1600, 4095, 4096, 4200};
+    static float k[CACHE], v[CACHE];
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
+        const gm_cuda_attention p = describe(a);
+        fill(a, positions[i]);
+        run_few(&how, &p);
+        check_heads("few rows", a);
+        memcpy(k, a->k, sizeof k);
+        memcpy(v, a->v, sizeof v);
+        fill(a, positions[i]);
+        run_many(&how, &p, a);
+        check_heads("many rows", a);
+        CHECK_BYTES(k, a->k, sizeof k);
+        CHECK_BYTES(v, a->v, sizeof v);
+    }
+    free_arena(a, &how);
+}
+
+/* ---- what is not finite ---- */
+
+/* Element i of the own row of the cache, of either type. */
+static double own_element(const void *cache, const arena *a, bool wide, size_t kv_head, size_t i)
+{
+    const size_t at = cache_at(a->row.position, kv_head) + i;
+    if (wide) return (double)((const float *)cache)[at];
+    return (double)gm_bf16_to_f32(((const uint16_t *)cache)[at]);
+}
+
+/* KV head 1's own row is marked, or is as it was projected; KV head 0's is never marked. Its query
+ * heads see what it is. */
+static void check_marked(const char *what, const arena *a, bool wide, bool marked)
+{
+    size_t wrong = 0;
+    for (size_t h = 0; h < KV_HEADS; h++)
+        for (size_t i = 0; i < HEAD; i++) {
+            const double k = own_element(a->k, a, wide, h, i), v = own_element(a->v, a, wide, h, i);
+            wrong += (h == 1 && marked ? isnan(k) && v == 0.0 : isfinite(k) && isfinite(v)) ? 0 : 1;
+        }
+    for (size_t i = 0; i < (size_t)(HEADS * HEAD); i++) {
+        const bool sees = i / HEAD / (HEADS / KV_HEADS) == 1 && marked;
+        wrong += (sees ? isnan(a->heads[i]) : isfinite(a->heads[i])) ? 0 : 1;
+    }
+    if (wrong) TEST_FAILED_("%s, %s: %zu elements", what, wide ? "f32" : "bf16", wrong);
+}
+
+/* A key or value that is not finite, as it is stored, becomes a key of NaN and a value of 0. */
+static void what_is_not_finite_is_marked(void)
+{
+    enum { KEY = (HEADS + 1) * HEAD, VALUE = (HEADS + KV_HEADS + 1) * HEAD };
+    static const struct {
+        const char *what;
+        int at;
+        float x;
+        bool in_f32, in_bf16;
+    } cases[] = {
+        {"all finite", KEY, 1.0f, false, false},
+        {"a key of NaN", KEY + 3, NAN, true, true},
+        {"an infinite key", KEY + HEAD - 1, -INFINITY, true, true},
+        {"an infinite value", VALUE, INFINITY, true, true},
+        {"a value of NaN", VALUE + HEAD - 1, NAN, true, true},
+        {"a value that bf16 has no room for", VALUE + 20, FLT_MAX, false, true},
+    };
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int wide = 0; wide < 2; wide++)
+            for (int many = 0; many < 2; many++) {
+                gm_cuda_attention p = describe(a);
+                const bool marked = wide ? cases[i].in_f32 : cases[i].in_bf16;
+                fill(a, 70);
+                memset(a->k, 0, sizeof a->k), memset(a->v, 0, sizeof a->v); /* of either type */
+                a->qkv[cases[i].at] = cases[i].x;
+                p.wide = wide;
+                if (many)
+                    run_many(&how, &p, a);
+                else
+                    run_few(&how, &p);
+                check_marked(cases[i].what, a, wide, marked);
+            }
+    free_arena(a, &how);
+}
+
+TESTS(TEST(both_forms_are_the_definition), TEST(what_is_not_finite_is_marked))

@@ -91,6 +91,7 @@ template <typename F> cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out,
 /* ---- what threads of a block do together ---- */
 
 void __syncthreads();
+int __syncthreads_or(int mine);
 
 /* Give this lane's eight bytes to the warp; what lane `from` gave comes back. */
 uint64_t emulated_exchange(unsigned mask, uint64_t mine, unsigned from);
