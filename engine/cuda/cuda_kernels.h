@@ -24,8 +24,8 @@ extern "C" {
 enum {
     GM_CUDA_LANES = 4,               /* experts' products that may run side by side */
     GM_CUDA_FEW = 8,                 /* rows that the few-row kernels take at most */
-    GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to, or */
-    GM_CUDA_MOST_SPLITS = 64,        /* a multiple of it, so that there are not more blocks */
+    GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to at once */
+    GM_CUDA_MOST_SPLITS = 64,        /* blocks of a row; then each has another turn */
     GM_CUDA_SLOTS = 8,               /* steps that may be on their way to the host */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
@@ -266,10 +266,12 @@ cudaError_t gm_cuda_embed_rows(const gm_cuda_how *how, const gm_cuda_embed *p);
 typedef struct gm_cuda_finish {
     const gm_cuda_head *head;
     const gm_row *row;
-    float *logits;         /* (n, stride); the repetition penalty is applied in place */
-    float *weight;         /* (n, stride) scratch */
-    unsigned *seen;        /* (n, seen_words) 0 between kernels */
-    const uint32_t *token; /* of the cache */
+    float *logits;            /* (n, stride); the repetition penalty is applied in place */
+    float *weight;            /* (n, stride) scratch */
+    unsigned *seen;           /* (n, seen_words) 0 between kernels */
+    unsigned long long *best; /* (n) the same: strongest token so far */
+    unsigned *ticket;         /* (n) the same */
+    const uint32_t *token;    /* of the cache */
     const uint32_t *block;
     float *nll;        /* (rows) */
     uint32_t *sampled; /* (segments) */

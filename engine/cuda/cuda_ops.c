@@ -296,6 +296,8 @@ static gm_cuda_finish finish_of(const gm_step *step, size_t block)
                             .logits = gm_cuda_at(s, GM_CUDA_LOGITS),
                             .weight = gm_cuda_at(s, GM_CUDA_WEIGHT),
                             .seen = gm_cuda_at(s, GM_CUDA_SEEN),
+                            .best = gm_cuda_at(s, GM_CUDA_BEST),
+                            .ticket = gm_cuda_at(s, GM_CUDA_ARRIVED),
                             .token = gm_cuda_at(s, GM_CUDA_TOKENS),
                             .block = gm_cuda_at(s, GM_CUDA_BLOCKS),
                             .nll = (float *)(void *)(s->result + s->at.nll),

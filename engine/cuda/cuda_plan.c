@@ -92,6 +92,8 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_LOGITS] = GM_HEAD_ROWS * p.vocab * f32,
         [GM_CUDA_WEIGHT] = GM_HEAD_ROWS * p.vocab * f32,
         [GM_CUDA_SEEN] = GM_HEAD_ROWS * p.seen_words * sizeof(unsigned),
+        [GM_CUDA_BEST] = GM_HEAD_ROWS * sizeof(unsigned long long),
+        [GM_CUDA_ARRIVED] = GM_HEAD_ROWS * sizeof(unsigned),
         [GM_CUDA_COSINE] = sizes->positions * p.angle * f32,
         [GM_CUDA_SINE] = sizes->positions * p.angle * f32,
         [GM_CUDA_STEP_DATA] = gm_cuda_plan_step(t, t, t).bytes,

@@ -34,6 +34,8 @@
     X(LOGITS)         /* (head rows, V) */                           \
     X(WEIGHT)         /* (head rows, V) of sampling */               \
     X(SEEN)           /* (head rows, V bits) */                      \
+    X(BEST)           /* (head rows) strongest tokens */             \
+    X(ARRIVED)        /* (head rows) tickets */                      \
     X(COSINE)         /* (positions, head / 2) */                    \
     X(SINE)           /* (positions, head / 2) */                    \
     X(STEP_DATA)      /* rows, head rows, tiles */                   \

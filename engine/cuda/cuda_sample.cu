@@ -1,4 +1,7 @@
-/* cuda_sample.cu - the next token from a row of logits, by one block (definition: sample.c).
+/* cuda_sample.cu - the next token from a row of logits (definition: sample.c).
+ *
+ * Blocks side by side find the strongest token, each of its part of the vocabulary, after the
+ * repetition penalty; what more is to be done, the last of them does.
  *
  * "The strongest tokens whose weight reaches X" is found eight bits at a time, without sorting:
  * tokens are ordered by a key that knows no ties (logit, then the lower id), a histogram says in
@@ -8,7 +11,13 @@
  */
 #include "engine/cuda/cuda_device.cuh"
 
-enum { THREADS = 1024, BITS = 8, BINS = 1 << BITS };
+enum {
+    THREADS = 1024,
+    BITS = 8,
+    BINS = 1 << BITS,
+    QUADS_AT_ONCE = 2,
+    PART = 4 * THREADS * QUADS_AT_ONCE, /* tokens of a block: a thread's are asked for at once */
+};
 
 typedef unsigned long long u64;
 
@@ -66,37 +75,59 @@ __device__ __forceinline__ u64 fixed_weight(float weight)
     return (u64)((double)weight * 0x1p44);
 }
 
+/* The bin in which the count (or weight), from the last one down, reaches `goal` > 0; by a warp, a
+ * lane eight bins. `above` is what is stronger than all of them. */
+__device__ void find_bin(Shared *s, bool by_count, u64 goal, u64 prefix, u64 above)
+{
+    constexpr int EACH = BINS / WARP;
+    const int lane = threadIdx.x, last = BINS - 1 - lane * EACH;
+    u64 here[EACH], mine = 0;
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+        here[k] = by_count ? (u64)s->count[last - k] : s->weight[last - k];
+        mine += here[k];
+    }
+    u64 passed = mine;
+    for (int by = 1; by < WARP; by *= 2) { /* of all lanes up to this one */
+        const u64 before = __shfl_sync(ALL, passed, lane - by);
+        if (lane >= by) passed += before;
+    }
+    const bool first = passed >= goal && passed - mine < goal;
+    if (!first) return;
+    passed -= mine;
+    int bin = -1;
+#pragma unroll
+    for (int k = 0; k < EACH; k++) {
+        if (bin >= 0) continue;
+        if (passed + here[k] >= goal)
+            bin = last - k;
+        else
+            passed += here[k];
+    }
+    s->above = above + passed;
+    s->found = prefix << BITS | (unsigned)bin;
+    s->in_bin = s->count[bin];
+}
+
 /* The key of the last token of the shortest prefix of the order whose count (or weight) is at
  * least `goal`, which the whole order reaches. Keys below `floor` do not count. */
 __device__ u64 find_prefix(const Row &row, Shared *s, bool by_count, u64 goal, u64 floor)
 {
+    const int bits = row.by_strength ? 64 : 32;
     u64 prefix = 0, above = 0;
-    for (int shift = 64 - BITS; shift >= 0; shift -= BITS) {
+    for (int shift = bits - BITS; shift >= 0; shift -= BITS) {
         for (int b = threadIdx.x; b < BINS; b += THREADS) s->count[b] = 0, s->weight[b] = 0;
         __syncthreads();
         for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
             const u64 key = key_of(row, i);
             if (key == 0 || key < floor) continue;
-            if (shift + BITS < 64 && key >> (shift + BITS) != prefix) continue;
+            if (shift + BITS < bits && key >> (shift + BITS) != prefix) continue;
             const unsigned bin = (unsigned)(key >> shift) & (BINS - 1);
             atomicAdd(&s->count[bin], 1u);
             atomicAdd(&s->weight[bin], fixed_weight(row.weight[i]));
         }
         __syncthreads();
-        if (threadIdx.x == 0) {
-            int bin = 0;
-            u64 passed = above;
-            for (int b = BINS - 1; b >= 0; b--) {
-                if (s->count[b] == 0) continue;
-                const u64 here = by_count ? (u64)s->count[b] : s->weight[b];
-                bin = b;
-                if (passed + here >= goal) break;
-                passed += here;
-            }
-            s->above = passed;
-            s->found = prefix << BITS | (unsigned)bin;
-            s->in_bin = s->count[bin];
-        }
+        if (threadIdx.x < WARP) find_bin(s, by_count, goal - above, prefix, above);
         __syncthreads();
         prefix = s->found, above = s->above;
         const unsigned in_bin = s->in_bin;
@@ -125,35 +156,41 @@ __device__ u64 weight_from(const Row &row, Shared *s, u64 floor)
     return block_sum(sum, s->sums);
 }
 
-/* Divide the logits of tokens seen before by the penalty, each once. */
+/* Divide the logits of tokens seen before by the penalty, each once: those from `first` up to
+ * `end`, multiples of 32 but for the last. */
 __device__ void penalise(const gm_cuda_finish &p, const gm_row &row, float *logits, unsigned *seen,
-                         double penalty)
+                         double penalty, unsigned first, unsigned end)
 {
     const uint32_t *blocks = p.block + row.sequence * p.blocks_per_sequence;
     for (unsigned at = threadIdx.x; at <= row.position; at += THREADS) {
         const uint32_t id =
             p.token[(size_t)blocks[at / GM_KV_BLOCK] * GM_KV_BLOCK + at % GM_KV_BLOCK];
+        if (id < first || id >= end) continue;
         if (atomicOr(seen + id / 32, 1u << id % 32) >> id % 32 & 1u) continue;
         const double z = (double)logits[id];
         logits[id] = (float)(z > 0.0 ? z / penalty : z * penalty);
     }
     __syncthreads();
-    for (size_t i = threadIdx.x; i < p.seen_words; i += THREADS) seen[i] = 0;
+    for (unsigned i = first / 32 + threadIdx.x; i < (end + 31) / 32; i += THREADS) seen[i] = 0;
     __syncthreads();
 }
 
-/* The strongest token, the lowest id among equals; GM_NO_TARGET when there is none. */
-__device__ uint32_t strongest(const Row &row, Shared *s)
+/* The key of the strongest token from `first` up to `end`, the lowest id among equals; 0: none. */
+__device__ u64 strongest(const Row &row, int first, int end, Shared *s)
 {
     float top = -INFINITY;
     int at = 0;
-#pragma unroll 8
-    for (int i = 4 * (int)threadIdx.x; i < row.vocab; i += 4 * THREADS) {
-        const float4 q = load_quad(row.logits, i, row.vocab);
-        const float x[4] = {q.x, q.y, q.z, q.w};
+    float4 q[QUADS_AT_ONCE];
+#pragma unroll
+    for (int j = 0; j < QUADS_AT_ONCE; j++)
+        q[j] = load_quad(row.logits, first + 4 * (int)(threadIdx.x + j * THREADS), end);
+#pragma unroll
+    for (int j = 0; j < QUADS_AT_ONCE; j++) {
+        const int i = first + 4 * (int)(threadIdx.x + j * THREADS);
+        const float x[4] = {q[j].x, q[j].y, q[j].z, q[j].w};
 #pragma unroll
         for (int k = 0; k < 4; k++) /* ids ascend: equals stay with the lowest */
-            if (x[k] > top && i + k < row.vocab) top = x[k], at = i + k;
+            if (x[k] > top && i + k < end) top = x[k], at = i + k;
     }
     u64 best = key_of(top, at, true);
 #pragma unroll
@@ -166,52 +203,81 @@ __device__ uint32_t strongest(const Row &row, Shared *s)
     for (int w = 0; w < THREADS / WARP; w++)
         if (s->sums[w] > best) best = s->sums[w];
     __syncthreads();
-    return best ? 0xffffffffu - (unsigned)best : GM_NO_TARGET;
+    return best;
 }
 
-/* Launch: (head rows), THREADS. */
+/* The same of all blocks' parts of a row, for the last block of the row to arrive: false, not this
+ * one. */
+__device__ bool strongest_of_all(const gm_cuda_finish &p, int r, u64 *best, Shared *s)
+{
+    __shared__ bool last;
+    if (threadIdx.x == 0) atomicMax(p.best + r, *best);
+    if (!arrives_last(p.ticket + r, gridDim.x, &last)) return false;
+    if (threadIdx.x == 0) s->found = read_shared_by_blocks(p.best + r);
+    __syncthreads();
+    *best = s->found;
+    __syncthreads();
+    if (threadIdx.x == 0) p.best[r] = 0, p.ticket[r] = 0;
+    return true;
+}
+
+/* A token drawn from the softmax of a row whose strongest token is `best`. */
+__device__ uint32_t draw(Row row, float *weight, const gm_cuda_head &head, uint64_t position,
+                         uint32_t best, Shared *s)
+{
+    unsigned mine = 0;
+    u64 weights = 0, floor = 1;
+    for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
+        const double off = (double)(row.logits[i] - row.logits[best]);
+        weight[i] = expf((float)(off / head.temperature));
+        if (key_of(row, i) == 0) continue;
+        mine++;
+        weights += fixed_weight(weight[i]);
+    }
+    const u64 n = block_sum((u64)mine, s->sums);
+    u64 kept = block_sum(weights, s->sums);
+    const bool cut = head.top_k > 0 && (u64)head.top_k < n;
+    if (cut) {
+        floor = find_prefix(row, s, true, (u64)head.top_k, floor);
+        kept = weight_from(row, s, floor);
+    }
+    if (head.top_p < 1.0) {
+        const u64 goal = (u64)ceil(head.top_p * (double)kept);
+        floor = find_prefix(row, s, false, goal < kept ? goal : kept, floor);
+        kept = weight_from(row, s, floor);
+    }
+    row.by_strength = cut || head.top_p < 1.0;
+    const u64 goal = (u64)(uniform(head.seed, head.stream, position + 1) * (double)kept) + 1;
+    const u64 key = find_prefix(row, s, false, goal < kept ? goal : kept, floor);
+    return 0xffffffffu - (unsigned)key;
+}
+
+/* Launch: (parts of the vocabulary, head rows), THREADS. */
 __global__ static void __launch_bounds__(THREADS) sample_kernel(gm_cuda_finish p)
 {
     __shared__ Shared s;
     wait_for_previous();
-    const gm_cuda_head head = p.head[blockIdx.x];
+    let_next_start();
+    const int r = (int)blockIdx.y, first = (int)blockIdx.x * PART;
+    const int end = first + PART < p.vocab ? first + PART : p.vocab;
+    const gm_cuda_head head = p.head[r];
     if (head.segment < 0) return;
     const gm_row at = p.row[head.row];
-    float *logits = p.logits + blockIdx.x * p.stride, *weight = p.weight + blockIdx.x * p.stride;
+    float *logits = p.logits + r * p.stride, *weight = p.weight + r * p.stride;
     if (head.penalty != 1.0)
-        penalise(p, at, logits, p.seen + blockIdx.x * p.seen_words, head.penalty);
-    Row row = {logits, weight, p.vocab, true};
-    const uint32_t best = strongest(row, &s);
-    uint32_t token = best;
-    if (best != GM_NO_TARGET && head.temperature != 0.0 && !isinf(logits[best])) {
-        unsigned mine = 0;
-        for (int i = threadIdx.x; i < p.vocab; i += THREADS) {
-            const double off = (double)(logits[i] - logits[best]);
-            weight[i] = expf((float)(off / head.temperature));
-            mine += key_of(row, i) != 0;
-        }
-        const u64 n = block_sum((u64)mine, s.sums);
-        const bool cut = head.top_k > 0 && (u64)head.top_k < n;
-        u64 floor = 1, kept = weight_from(row, &s, floor);
-        if (cut) {
-            floor = find_prefix(row, &s, true, (u64)head.top_k, floor);
-            kept = weight_from(row, &s, floor);
-        }
-        if (head.top_p < 1.0) {
-            const u64 goal = (u64)ceil(head.top_p * (double)kept);
-            floor = find_prefix(row, &s, false, goal < kept ? goal : kept, floor);
-            kept = weight_from(row, &s, floor);
-        }
-        row.by_strength = cut || head.top_p < 1.0;
-        const double draw = uniform(head.seed, head.stream, (u64)at.position + 1);
-        const u64 goal = (u64)(draw * (double)kept) + 1;
-        const u64 key = find_prefix(row, &s, false, goal < kept ? goal : kept, floor);
-        token = 0xffffffffu - (unsigned)key;
-    }
+        penalise(p, at, logits, p.seen + r * p.seen_words, head.penalty, (unsigned)first,
+                 (unsigned)end);
+    const Row row = {logits, weight, p.vocab, true};
+    u64 best = strongest(row, first, end, &s);
+    if (!strongest_of_all(p, r, &best, &s)) return;
+    uint32_t token = best ? 0xffffffffu - (unsigned)best : GM_NO_TARGET;
+    if (best != 0 && head.temperature != 0.0 && !isinf(logits[token]))
+        token = draw(row, weight, head, at.position, token, &s);
     if (threadIdx.x == 0) p.sampled[head.segment] = token;
 }
 
 extern "C" cudaError_t gm_cuda_sample_rows(const gm_cuda_how *how, const gm_cuda_finish *p)
 {
-    return launch(how, sample_kernel, dim3((unsigned)p->n), THREADS, 0, *p);
+    const dim3 grid(blocks_for((size_t)p->vocab, PART), (unsigned)p->n);
+    return launch(how, sample_kernel, grid, THREADS, 0, *p);
 }
