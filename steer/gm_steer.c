@@ -14,7 +14,7 @@ int main(int argc, char **argv)
     };
     gm_catch_signals();
     return gm_cli_main("gm-steer",
-                       "adds a cluster's usage to the router's logits while a "
+                       "add a cluster's usage to the router's logits while a "
                        "Mixture-of-Experts model generates",
                        commands, argc, argv);
 }
