@@ -31,10 +31,11 @@ static const char details[] =
     "      -o run.sweep.h5 --csv run.csv --report run.html\n";
 
 /* What a result does not depend on, and what stands in it by content instead of by name. */
-static const char *const not_kept[] = {
-    "config",  "o",     "csv",       "report",        "figure", "force",  "resume",
-    "dry-run", "quiet", "json",      "threads",       "batch",  "device", "kernels",
-    "map",     "cache", "cache-dir", "strict-memory", "chat",   "system", NULL};
+static const char *const not_kept[] = {"config",  "o",         "csv",           "report",  "figure",
+                                       "force",   "resume",    "dry-run",       "quiet",   "json",
+                                       "threads", "batch",     "device",        "kernels", "map",
+                                       "cache",   "cache-dir", "strict-memory", "chat",    "system",
+                                       "answer",  NULL};
 static const char *const not_marked[] = {"config", "o",         "csv",
                                          "report", "figure",    "force",
                                          "resume", "dry-run",   "quiet",
@@ -44,7 +45,8 @@ static const char *const not_marked[] = {"config", "o",         "csv",
                                          "model",  "atlas",     "classifier-corpus",
                                          "prompt", "prompts",   "tune-prompts",
                                          "plan",   "any-model", "numerics",
-                                         "chat",   "system",    NULL};
+                                         "chat",   "system",    "answer",
+                                         NULL};
 
 typedef struct request {
     gm_stage_options stage;
@@ -66,6 +68,7 @@ static gm_status write_options(gm_text *out, const request *r, const gm_opt *opt
     if (r->stage.chat) {
         gm_json_put_bool(&json, "chat", true);
         gm_json_put_string(&json, "system", r->stage.system);
+        gm_json_put_string(&json, "answer", r->stage.answer);
     }
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);

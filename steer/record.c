@@ -193,10 +193,7 @@ static gm_trace_info make_info(const gm_stage *s)
 static gm_status write_options(const gm_stage *s, gm_json_out *json, gm_error *err)
 {
     gm_json_open_object(json, NULL);
-    if (s->chat.name) {
-        gm_json_put_string(json, "chat", s->chat.name);
-        gm_json_put_string(json, "system", s->options->system);
-    }
+    gm_stage_put_chat(s, json);
     gm_json_put_i64(json, "max_tokens", s->options->max_tokens);
     gm_json_put_f64(json, "temperature", s->sampling.temperature);
     gm_json_put_i64(json, "top_k", s->sampling.top_k);

@@ -159,9 +159,14 @@ out:
 gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
 {
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
-    if (o->system && !o->chat) return gm_fail(err, GM_EARG, "--system needs --chat");
-    if (o->system && gm_utf8_valid(o->system, strlen(o->system)) != strlen(o->system))
-        return gm_fail(err, GM_EARG, "--system '%s': expected some text in UTF-8", o->system);
+    const char *const words[][2] = {{"system", o->system}, {"answer", o->answer}};
+    for (int i = 0; i < 2; i++) {
+        const char *text = words[i][1];
+        if (text && !o->chat) return gm_fail(err, GM_EARG, "--%s needs --chat", words[i][0]);
+        if (text && gm_utf8_valid(text, strlen(text)) != strlen(text))
+            return gm_fail(err, GM_EARG, "--%s '%s': expected some text in UTF-8", words[i][0],
+                           text);
+    }
     if (o->atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
     return gm_recipe_check(recipe, err);
@@ -246,6 +251,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
                 s->info->unknown_keys);
     GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
     if (options->chat) GM_TRY(gm_chat_open(&s->chat, options->model, options->system, err));
+    if (options->answer) GM_TRY(gm_text_add(&s->chat.after, options->answer, err));
     s->sampling = choose_sampling(options, s->info);
     GM_TRY(choose_stops(s, err));
 out:
@@ -277,10 +283,7 @@ void gm_stage_put(const gm_stage *s, gm_json_out *json)
     gm_json_put_string(json, "model_digest", s->info->digest);
     gm_json_put_string(json, "numerics", gm_numerics_name(s->info->numerics));
     gm_json_put_string(json, "kernels", s->info->kernels);
-    if (s->chat.name) {
-        gm_json_put_string(json, "chat", s->chat.name);
-        gm_json_put_string(json, "system", s->options->system);
-    }
+    gm_stage_put_chat(s, json);
     gm_json_open_object(json, "sampling");
     gm_json_put_f64(json, "temperature", s->sampling.temperature);
     gm_json_put_i64(json, "top_k", s->sampling.top_k);
@@ -289,6 +292,14 @@ void gm_stage_put(const gm_stage *s, gm_json_out *json)
     gm_json_put_i64(json, "seed", s->options->seed);
     gm_json_put_i64(json, "max_tokens", s->options->max_tokens);
     gm_json_close_object(json);
+}
+
+void gm_stage_put_chat(const gm_stage *s, gm_json_out *json)
+{
+    if (s->chat.name == NULL) return;
+    gm_json_put_string(json, "chat", s->chat.name);
+    gm_json_put_string(json, "system", s->options->system);
+    gm_json_put_string(json, "answer", s->options->answer);
 }
 
 gm_edit gm_stage_edit(const gm_plan *plan)

@@ -17,8 +17,9 @@ typedef struct gm_stage_options {
     int64_t threads, batch, max_tokens, seed, top_k;
     double temperature, top_p, penalty; /* below 0: as the model says */
     gm_opt_list prompts, stop_strings, stop_tokens;
-    const char *prompts_file, *system; /* system: the message in front; NULL: none */
-    bool chat;                         /* prompts are questions inside the model's template */
+    const char *prompts_file;
+    bool chat;                   /* prompts are questions inside the model's template */
+    const char *system, *answer; /* message in front; words that answers begin with; NULL: none */
     bool any_model, ignore_eos, map, strict_memory, json, quiet;
 } gm_stage_options;
 
@@ -53,6 +54,7 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_FLAG, "chat", &(o)->chat, 0, 0, NULL,                                              \
          "prompts are questions, put into the model's chat template"},                             \
         {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
+        {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "what their answers begin with"},      \
         {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
          "0: greedy; below 0: as the model's generation_config.json says"},                        \
@@ -113,8 +115,10 @@ gm_edit gm_stage_edit(const gm_plan *plan);
 gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err) GM_MUST_USE;
 
-/* Members of an open object: the model, how it computes, how tokens are chosen. */
+/* Members of an open object: the model, how it computes, how tokens are chosen; and of these
+ * what stands around a prompt, nothing where that is nothing. */
 void gm_stage_put(const gm_stage *stage, gm_json_out *json);
+void gm_stage_put_chat(const gm_stage *stage, gm_json_out *json);
 
 /* Options of gm_continue that every command shares. */
 gm_continue_options gm_stage_continue(const gm_stage *stage, const gm_edit *edits, size_t n);

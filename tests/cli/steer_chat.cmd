@@ -10,7 +10,7 @@ ask() { gm-steer "$1" --model asked --max-tokens 12 --quiet --chat "${@:2}"; }
 
 echo "-- the same as its words:"
 ask generate --system "Be kind." --prompt "salt onion" --json > chat.json
-grep -o '"chat":"tulu","system":"Be kind."' chat.json
+grep -o '"chat":"tulu","system":"Be kind.","answer":null' chat.json
 generate --max-tokens 12 --prompt $'<|system|>\nBe kind.\n<|user|>\nsalt onion\n<|assistant|>\n' --json > words.json
 for file in chat words; do grep -o '"prompt_tokens":.*' $file.json > $file.end; done
 same chat.end words.end "ids"
@@ -18,6 +18,11 @@ echo '{"text": "salt onion"}' > q.jsonl
 gm-probe tokenize --model asked --chat --system "Be kind." q.jsonl > ids
 sed 's/.*"prompt_ids":\(\[[^]]*\]\).*/\1/' chat.json > prompt_ids
 same ids prompt_ids "gm-probe tokenize"
+
+ask generate --prompt "salt onion" --answer "broth and" --json > chat.json
+generate --max-tokens 12 --prompt $'<|user|>\nsalt onion\n<|assistant|>\nbroth and' --json > words.json
+for file in chat words; do grep -o '"prompt_tokens":.*' $file.json > $file.end; done
+same chat.end words.end "ids behind the answer's beginning"
 
 echo "-- on lines of their own:"
 ask generate --prompt "salt onion" | head -n 1
@@ -39,12 +44,13 @@ grep -c '&lt;|user|\|<|user|' c.html
 make_corpus 77 > other.jsonl
 ask sweep --atlas a.h5 --classifier-corpus other.jsonl --min-purity 0.5 --n-clusters 1 --doses 1 --draws 1 \
     --band-draws 0 --shuffles 0 --passages 1 --prompt broth --json 2> /dev/null > chat.sweep
-grep -o '"chat":"tulu","system":null\|"chat":true,"system":null' chat.sweep
+grep -o '"chat":"tulu","system":null\|"chat":true,"system":null,"answer":null' chat.sweep
 
 echo "-- refused:"
 gm-steer generate --model "$TINY" --chat --prompt x
 gm-steer generate --model asked --system x --prompt x
 ask generate --system $'\xff' --prompt x
+gm-steer generate --model asked --answer x --prompt x
 gm-probe tokenize --model asked --system x q.jsonl
 echo '{"chat_template": "{{ messages }}"}' > asked/tokenizer_config.json
 ask generate --prompt x
