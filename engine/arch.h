@@ -4,7 +4,8 @@
  * families.c (config names, tensor names, flags), never a forward pass of its
  * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
  * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen2 (arXiv:2407.10671), Qwen3
- * (arXiv:2505.09388), Mixtral (arXiv:2401.04088) and Granite 3.0 papers.
+ * (arXiv:2505.09388), Mixtral (arXiv:2401.04088), gpt-oss (arXiv:2508.10925) and Granite 3.0
+ * papers.
  */
 #ifndef GM_ARCH_H
 #define GM_ARCH_H
@@ -59,6 +60,8 @@ typedef struct gm_arch {
     int dense_width; /* FFN width of dense layers */
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
+    gm_stored stored;           /* the matrices of a tensor that stacks experts' */
+    bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
     bool gated_shared;          /* they count by sigmoid of one more output of the router */
     gm_router_desc router;

@@ -61,6 +61,9 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
     case GM_ROLE_EXPERT_GATE:
     case GM_ROLE_EXPERT_UP: return (shape){moe, a->expert_width, a->width};
     case GM_ROLE_EXPERT_DOWN: return (shape){moe, a->width, a->expert_width};
+    case GM_ROLE_EXPERT_GATE_BIAS:
+    case GM_ROLE_EXPERT_UP_BIAS: return (shape){moe, a->expert_width, 1};
+    case GM_ROLE_EXPERT_DOWN_BIAS: return (shape){moe, a->width, 1};
     default: return (shape){false, 0, 0};
     }
 }
@@ -83,18 +86,34 @@ static void fill_name(char name[GM_NAME_BYTES], const char *pattern, int layer, 
     name[n] = '\0';
 }
 
+/* The role whose rows may be in the same tensor. */
+static gm_role sibling_of(gm_role role)
+{
+    switch (role) {
+    case GM_ROLE_EXPERT_GATE: return GM_ROLE_EXPERT_UP;
+    case GM_ROLE_EXPERT_UP: return GM_ROLE_EXPERT_GATE;
+    case GM_ROLE_EXPERT_GATE_BIAS: return GM_ROLE_EXPERT_UP_BIAS;
+    case GM_ROLE_EXPERT_UP_BIAS: return GM_ROLE_EXPERT_GATE_BIAS;
+    default: return role;
+    }
+}
+
 /* What the names say about stacks: families.h. */
 static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_slice *slice)
 {
     const char *const *name = arch->family->tensor;
-    const bool halves = role != GM_ROLE_EXPERT_DOWN &&
-                        strcmp(name[GM_ROLE_EXPERT_GATE], name[GM_ROLE_EXPERT_UP]) == 0;
+    const gm_role sibling = sibling_of(role);
+    const bool both = sibling != role && strcmp(name[role], name[sibling]) == 0;
     const char *layer = strstr(name[role], "%d");
     if (layer == NULL || strstr(layer + 2, "%d") != NULL) return;
     slice->stack = (size_t)arch->n_experts;
     slice->item = (size_t)expert;
-    slice->stack_rows = halves ? 2 * slice->rows : slice->rows;
-    slice->first = halves && role == GM_ROLE_EXPERT_UP ? slice->rows : 0;
+    slice->stack_rows = both ? 2 * slice->rows : slice->rows;
+    slice->every = both && arch->alternate ? 2 : 1;
+    if (both && role > sibling) slice->first = arch->alternate ? 1 : slice->rows;
+    if (slice->cols > 1) slice->stored = arch->stored;
+    if (slice->stored == GM_STORED_MXFP4)
+        snprintf(slice->name + strlen(slice->name), GM_NAME_BYTES - strlen(slice->name), "_blocks");
 }
 
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)

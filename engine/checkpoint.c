@@ -349,59 +349,17 @@ const char *gm_checkpoint_metadata(const gm_checkpoint *c, const char *key)
     return NULL;
 }
 
-static gm_status check_stack(const gm_tensor *t, const gm_slice *slice, gm_error *err)
-{
-    if (t->rank != 3)
-        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' has rank %d, expected 3", t->file,
-                       slice->name, t->rank);
-    if (t->dim[0] != slice->stack || t->dim[1] != slice->stack_rows || t->dim[2] != slice->cols)
-        return gm_fail(err, GM_ESHAPE,
-                       "'%s': tensor '%s' is %zu x %zu x %zu, expected %zu x %zu x %zu", t->file,
-                       slice->name, t->dim[0], t->dim[1], t->dim[2], slice->stack,
-                       slice->stack_rows, slice->cols);
-    return GM_OK;
-}
-
-static gm_status check_matrix(const gm_tensor *t, const gm_slice *slice, gm_error *err)
-{
-    if (t->rank < 1 || t->rank > 2)
-        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' has rank %d, expected %d", t->file,
-                       slice->name, t->rank, slice->rows == 1 ? 1 : 2);
-    size_t rows = t->rank == 2 ? t->dim[0] : 1, cols = t->dim[t->rank - 1];
-    if (rows != slice->rows || cols != slice->cols)
-        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' is %zu x %zu, expected %zu x %zu",
-                       t->file, slice->name, rows, cols, slice->rows, slice->cols);
-    return GM_OK;
-}
-
-/* Rows of a stacked matrix, which lie one behind the other. */
-static void cut(gm_tensor *t, const gm_slice *slice)
-{
-    const size_t row_bytes = slice->cols * gm_dtype_bytes(t->dtype);
-    const size_t row = slice->item * slice->stack_rows + slice->first;
-    t->rank = 2;
-    t->dim[0] = slice->rows;
-    t->dim[1] = slice->cols;
-    t->data = (const char *)t->data + row * row_bytes;
-    t->n_bytes = slice->rows * row_bytes;
-}
-
 gm_status gm_checkpoint_get(const gm_checkpoint *c, const gm_slice *slice, gm_tensor *out,
                             gm_error *err)
 {
+    gm_status status = GM_OK;
     const gm_tensor *t = gm_checkpoint_find(c, slice->name);
     *out = (gm_tensor){0};
     if (t == NULL)
-        return gm_fail(err, GM_EFORMAT, "'%s': the checkpoint has no tensor '%s'", c->path,
-                       slice->name);
-    if (!gm_dtype_is_float(t->dtype))
-        return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected F32, F16 or BF16",
-                       t->file, slice->name, gm_dtype_name(t->dtype));
-    gm_status status = slice->stack ? check_stack(t, slice, err) : check_matrix(t, slice, err);
-    if (status != GM_OK) return status;
-    *out = *t;
-    if (slice->stack) cut(out, slice);
-    return GM_OK;
+        GM_FAIL(GM_EFORMAT, "'%s': the checkpoint has no tensor '%s'", c->path, slice->name);
+    GM_TRY(gm_slice_cut(slice, t, out, err));
+out:
+    return status;
 }
 
 gm_status gm_checkpoint_reopen(const gm_checkpoint *c, const gm_tensor *tensor, bool direct,

@@ -9,21 +9,10 @@
 #define GM_CHECKPOINT_H
 
 #include "base/safetensors.h" /* gm_tensor, gm_dtype, gm_tensor_to_f32 */
+#include "engine/slice.h"
 
 typedef struct gm_checkpoint gm_checkpoint;
 struct gm_arch; /* arch.h */
-
-enum { GM_NAME_BYTES = 128 }; /* of a tensor that is looked for, NUL included */
-
-/* Where a matrix lies: it is a tensor, or it is rows of one of the matrices that a tensor of rank 3
- * stacks. */
-typedef struct gm_slice {
-    char name[GM_NAME_BYTES]; /* of the tensor */
-    size_t rows, cols;        /* of the matrix; one row is also a tensor of rank 1 */
-    size_t stack;             /* matrices that the tensor stacks; 0: it is this one alone */
-    size_t stack_rows;        /* rows of each of them */
-    size_t item, first;       /* rows [first, first + rows) of matrix `item` */
-} gm_slice;
 
 /* Open all tensors below `folder`; a path that ends in .safetensors opens that one
  * file. Errors: GM_EIO, GM_EFORMAT (truncated, overlapping, unknown dtype, a shard or
@@ -69,8 +58,8 @@ gm_dtype gm_checkpoint_dtype(const gm_checkpoint *checkpoint);
 /* A string of the __metadata__ of the first file that has it, or NULL. */
 const char *gm_checkpoint_metadata(const gm_checkpoint *checkpoint, const char *key);
 
-/* The matrix at `slice` as a tensor of its own, F32, F16 or BF16; *out borrows name and data, and
- * is empty on failure. Errors: GM_EFORMAT missing or another type; GM_ESHAPE. */
+/* The matrix at `slice`, as gm_slice_cut gives it. Errors: GM_EFORMAT missing or another type;
+ * GM_ESHAPE. */
 gm_status gm_checkpoint_get(const gm_checkpoint *checkpoint, const gm_slice *slice, gm_tensor *out,
                             gm_error *err) GM_MUST_USE;
 

@@ -47,8 +47,10 @@ static void add_tensor(listing *l, gm_role role, int layer, int expert)
     gm_slice slice;
     if (!gm_arch_tensor(l->arch, role, layer, expert, &slice)) return;
     if (slice.item > 0 || slice.first > 0) return; /* its tensor is there with the first matrix */
-    const size_t rows = slice.stack ? slice.stack_rows : slice.rows, cols = slice.cols;
-    const size_t size = (slice.stack ? slice.stack : 1) * rows * cols;
+    size_t dim[GM_MAX_RANK] = {0}, size = 1;
+    int rank = gm_slice_shape(&slice, dim);
+    for (int i = 0; i < rank; i++) size *= dim[i];
+    if (rank == 1 && is_matrix(role)) dim[rank++] = dim[0], dim[0] = 1;
     size_t *most = is_norm(role) ? &l->most_ones : &l->most_random;
     if (l->tensor) {
         char *kept = memcpy(l->names + l->n * GM_NAME_BYTES, slice.name, GM_NAME_BYTES);
@@ -56,12 +58,11 @@ static void add_tensor(listing *l, gm_role role, int layer, int expert)
         gm_tensor *t = &l->tensor[l->n];
         *t = (gm_tensor){.name = kept,
                          .dtype = GM_BF16,
+                         .rank = rank,
                          .data = is_norm(role) ? l->pool : l->pool + l->most_ones + first,
                          .n_bytes = size * sizeof *l->pool,
                          .file = "random weights"};
-        if (slice.stack) t->dim[t->rank++] = slice.stack;
-        if (slice.stack || rows > 1 || is_matrix(role)) t->dim[t->rank++] = rows;
-        t->dim[t->rank++] = cols;
+        memcpy(t->dim, dim, sizeof dim);
     } else if (size > *most) {
         *most = size;
     }

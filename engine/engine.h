@@ -30,7 +30,7 @@ typedef struct gm_model gm_model;
  * bf16 in the order of AVX512-BF16's dot product, a class of its own that processors with
  * that instruction and without AMX are faster in; or as int8 with weights that are fp8 (e4m3),
  * which is for GPUs: on the CPU it is the definition, and slow. AUTO is bf16 where the checkpoint
- * is, otherwise f32; the others have to be asked for. */
+ * is (or its experts are MXFP4), otherwise f32; the others have to be asked for. */
 typedef enum gm_numerics {
     GM_NUMERICS_AUTO,
     GM_NUMERICS_F32,
@@ -105,7 +105,7 @@ typedef struct gm_model_info {
     const char *folder;       /* as given */
     const char *architecture; /* "DeepseekForCausalLM" */
     const char *family;       /* "deepseek-moe-v1", "olmoe" */
-    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds */
+    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds; "MXFP4": its experts */
     const char *kernels;      /* "avx512f"; on a GPU its name; "" with headers_only */
     const char *device;       /* "cpu", "cuda:0"; "" with headers_only */
     const char *invariance;   /* "B" or "A": DESIGN section 4; "" with headers_only */

@@ -152,6 +152,106 @@ static gm_status read_qwen3(const gm_json *config, const char *where, gm_arch *a
     return read_qwen(config, where, arch, err);
 }
 
+/* ---- gpt-oss: gpt-oss-20b, gpt-oss-120b ---- */
+
+static const char *const gpt_oss_keys[] = {
+    "num_local_experts",
+    "attention_bias",
+    "sliding_window",
+    "layer_types",
+    "swiglu_limit",
+    "swiglu_alpha",
+    "quantization_config",
+    "initial_context_length", /* said once more, as original_max_position_embeddings, */
+    "experts_per_token",      /* and as num_experts_per_tok */
+    NULL,
+};
+
+/* Which layers see a window only: as "layer_types" says, without it every other one, the first
+ * layer first. */
+static gm_status read_windows(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    int window, n = 0;
+    const gm_json *types = gm_json_find(config, "layer_types");
+    GM_TRY(gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err));
+    arch->window = gm_alloc((size_t)arch->n_layers, sizeof *arch->window);
+    if (arch->window == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
+    for (int i = 0; i < arch->n_layers; i++) arch->window[i] = i % 2 == 0 ? window : 0;
+    if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) goto out;
+    if (gm_json_kind_of(types) != GM_JSON_ARRAY || gm_json_n_items(types) != (size_t)arch->n_layers)
+        GM_FAIL(GM_EFORMAT, "'%s': 'layer_types' is not a list of the %d layers' types", where,
+                arch->n_layers);
+    for (const gm_json *t = gm_json_first(types); t; t = gm_json_next(t)) {
+        const char *type = gm_json_text(t, NULL);
+        const bool slides = type && strcmp(type, "sliding_attention") == 0;
+        if (!slides && (type == NULL || strcmp(type, "full_attention") != 0))
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': 'layer_types' holds '%.48s', and only 'sliding_attention' and "
+                    "'full_attention' are computed",
+                    where, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
+        arch->window[n++] = slides ? window : 0;
+    }
+out:
+    return status;
+}
+
+/* Experts are MXFP4 as published, with "quantization_config", and columns as transformers saves
+ * what it has loaded without. */
+static gm_status read_quantization(const gm_json *config, const char *where, gm_arch *arch,
+                                   gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_json *part = gm_json_find(config, "quantization_config");
+    const char *method;
+    arch->stored = GM_STORED_COLUMNS;
+    if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) goto out;
+    if (gm_json_kind_of(part) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s': 'quantization_config' is not an object", where);
+    GM_TRY(gm_json_get_text(part, "quant_method", &method, where, err));
+    if (strcmp(method, "mxfp4") != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': 'quant_method' is '%.48s', and only 'mxfp4' is computed", where,
+                method);
+    if (arch->width % GM_MX_BLOCK != 0 || arch->expert_width % GM_MX_BLOCK != 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'hidden_size' is %d and 'intermediate_size' %d, expected multiples of %d, "
+                "which MXFP4 has in a block",
+                where, arch->width, arch->expert_width, GM_MX_BLOCK);
+    arch->stored = GM_STORED_MXFP4;
+out:
+    return status;
+}
+
+/* Source: arXiv:2508.10925; transformers, models/gpt_oss: a sink for each head, a window in every
+ * other layer, biases everywhere, softmax over the chosen logits, a clamped SwiGLU; gate and up
+ * take turns in one tensor. */
+static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    double limit, slope;
+
+    GM_TRY(
+        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "attention_bias", true, &arch->attention_bias, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "swiglu_limit", 1e-6, 1e6, 7.0, &limit, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "swiglu_alpha", 1e-6, 1e6, 1.702, &slope, where, err));
+    arch->activation = (gm_activation){.limit = (float)limit, .slope = (float)slope};
+    arch->expert_width = arch->dense_width;
+    arch->alternate = true;
+    arch->router.scoring = GM_SCORE_TOPK_SOFTMAX;
+    arch->router.has_bias = true;
+    arch->router.renormalise = true;
+    if (!gm_json_find(config, "rope_scaling") && !gm_json_find(config, "rope_parameters"))
+        GM_FAIL(GM_EFORMAT, "'%s': neither 'rope_scaling' nor 'rope_parameters' is there", where);
+    GM_TRY(read_quantization(config, where, arch, err));
+    GM_TRY(read_windows(config, where, arch, err));
+    GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
+out:
+    return status;
+}
+
 /* ---- Mixtral: Mixtral-8x7B, Mixtral-8x22B ---- */
 
 static const char *const mixtral_keys[] = {"num_local_experts", "router_jitter_noise", NULL};
@@ -262,6 +362,31 @@ static const gm_family families[] = {
      .keys = qwen3_keys,
      .read = read_qwen3,
      .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS}},
+    {.architecture = "GptOssForCausalLM",
+     .model_type = "gpt_oss",
+     .name = "gpt-oss",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 150000,
+     .yarn = true,
+     .keys = gpt_oss_keys,
+     .read = read_gpt_oss,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             [GM_ROLE_Q_BIAS] = "model.layers.%d.self_attn.q_proj.bias",
+             [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias",
+             [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias",
+             [GM_ROLE_O_BIAS] = "model.layers.%d.self_attn.o_proj.bias",
+             [GM_ROLE_SINKS] = "model.layers.%d.self_attn.sinks",
+             [GM_ROLE_ROUTER] = "model.layers.%d.mlp.router.weight",
+             [GM_ROLE_ROUTER_BIAS] = "model.layers.%d.mlp.router.bias",
+             [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.gate_up_proj",
+             [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.gate_up_proj",
+             [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.down_proj",
+             [GM_ROLE_EXPERT_GATE_BIAS] = "model.layers.%d.mlp.experts.gate_up_proj_bias",
+             [GM_ROLE_EXPERT_UP_BIAS] = "model.layers.%d.mlp.experts.gate_up_proj_bias",
+             [GM_ROLE_EXPERT_DOWN_BIAS] = "model.layers.%d.mlp.experts.down_proj_bias",
+         }},
     {.architecture = "MixtralForCausalLM",
      .model_type = "mixtral",
      .name = "mixtral",

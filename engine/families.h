@@ -21,8 +21,9 @@ typedef struct gm_family {
      * fields are filled already. */
     gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);
     /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. An expert's name
-     * without that second %d is of a tensor that stacks them all, (E, rows, columns); gate and up
-     * of the same name are one matrix each expert, the gate's rows first. */
+     * without that second %d is of a tensor that stacks them all, (E, rows, columns) or as
+     * arch->stored says; gate and up of the same name are one matrix each expert, the gate's rows
+     * first, or each before the up's (arch->alternate). */
     const char *tensor[GM_N_ROLES];
 } gm_family;
 

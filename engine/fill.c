@@ -3,31 +3,41 @@
 
 #include "engine/cpu/pack.h"
 #include "engine/reader.h"
+#include "engine/stored.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 /* Rows [begin, begin + n) of a matrix of the checkpoint. Its row r goes to output r + r / 16 * 16 *
- * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. */
+ * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. Where
+ * rows of the two take turns (every: 2), one job does both. */
 typedef struct job {
-    gm_tensor tensor;
+    gm_tensor tensor, scales; /* scales: of MXFP4 */
+    gm_stored stored;
     gm_buf *to;
     size_t item, first, step;
-    size_t begin, n, cols;
+    size_t begin, n, cols, every;
+    bool stacked;
 } job;
 
 typedef struct helper {
-    gm_reader reader;
-    float *scratch; /* (16, widest) */
+    gm_reader reader, scales;
+    float *taken, *f32; /* (16, widest) rows as they were stored, and in f32 */
 } helper;
+
+/* What a helper holds. */
+typedef struct room {
+    size_t widest; /* most columns of a matrix */
+    size_t piece;  /* bytes of a tensor that are read at once */
+} room;
 
 struct gm_fill {
     const gm_arch *arch;
     const gm_checkpoint *checkpoint;
     job *job;
     size_t n, cap;
-    size_t widest;  /* most columns of a tensor */
+    room room;
     helper *helper; /* (n_helpers) one for each worker */
     size_t n_helpers;
     gm_load_progress *progress;
@@ -40,27 +50,49 @@ struct gm_fill {
     gm_error err;
 };
 
-static size_t most_bytes(size_t widest)
+static size_t larger(size_t a, size_t b)
 {
-    const size_t panel = GM_PANEL * widest * sizeof(float);
-    return panel > GM_READ_BYTES ? panel : GM_READ_BYTES;
+    return a > b ? a : b;
 }
 
-static size_t widest_of(const gm_checkpoint *checkpoint)
+/* Inputs side by side are read in pieces of rows; a matrix of columns, whole. */
+static size_t columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    size_t widest = 0;
+    size_t most = 0;
+    for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
+        for (int m = 0; m < arch->n_moe; m++) {
+            gm_slice slice;
+            gm_tensor tensor;
+            if (gm_arch_tensor(arch, (gm_role)role, arch->layer_of_moe[m], 0, &slice) &&
+                slice.stored == GM_STORED_COLUMNS &&
+                gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK)
+                most = larger(most, tensor.n_bytes);
+        }
+    return most;
+}
+
+static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    room r = {.widest = larger((size_t)arch->width, (size_t)arch->expert_width)};
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        const size_t cols = t->rank > 0 ? t->dim[t->rank - 1] : 1;
-        if (cols > widest) widest = cols;
+        r.widest = larger(r.widest, t->rank > 0 ? t->dim[t->rank - 1] : 1);
     }
-    return widest;
+    r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
+    r.piece = larger(r.piece, columns_bytes(arch, checkpoint));
+    return r;
 }
 
-uint64_t gm_fill_bytes(const gm_checkpoint *checkpoint, size_t workers)
+static size_t scales_bytes(const room *r)
 {
-    const size_t widest = widest_of(checkpoint);
-    return workers * (most_bytes(widest) + GM_PANEL * widest * sizeof(float));
+    return r->piece / (GM_MX_BLOCK / 2);
+}
+
+uint64_t gm_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, size_t workers)
+{
+    const room r = room_of(arch, checkpoint);
+    return workers * (r.piece + (arch->stored == GM_STORED_MXFP4 ? scales_bytes(&r) : 0) +
+                      (size_t)2 * GM_PANEL * r.widest * sizeof(float));
 }
 
 gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -73,14 +105,17 @@ gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint
     fill->arch = arch;
     fill->checkpoint = checkpoint;
     pthread_mutex_init(&fill->mutex, NULL);
-    fill->widest = widest_of(checkpoint);
+    fill->room = room_of(arch, checkpoint);
     fill->helper = gm_alloc(workers, sizeof *fill->helper);
     if (fill->helper == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
     for (size_t i = 0; i < workers; i++) {
         helper *h = &fill->helper[fill->n_helpers++];
-        GM_TRY(gm_reader_create(&h->reader, checkpoint, most_bytes(fill->widest), err));
-        h->scratch = gm_alloc2(GM_PANEL, fill->widest, sizeof *h->scratch);
-        if (h->scratch == NULL) GM_FAIL(GM_EMEM, "no memory for packing weights");
+        GM_TRY(gm_reader_create(&h->reader, checkpoint, fill->room.piece, err));
+        if (arch->stored == GM_STORED_MXFP4)
+            GM_TRY(gm_reader_create(&h->scales, checkpoint, scales_bytes(&fill->room), err));
+        h->taken = gm_alloc2((size_t)2 * GM_PANEL, fill->room.widest, sizeof *h->taken);
+        if (h->taken == NULL) GM_FAIL(GM_EMEM, "no memory for packing weights");
+        h->f32 = h->taken + GM_PANEL * fill->room.widest;
     }
     *out = fill;
     fill = NULL;
@@ -94,7 +129,8 @@ void gm_fill_free(gm_fill *fill)
     if (fill == NULL) return;
     for (size_t i = 0; i < fill->n_helpers; i++) {
         gm_reader_clear(&fill->helper[i].reader);
-        gm_free(fill->helper[i].scratch);
+        gm_reader_clear(&fill->helper[i].scales);
+        gm_free(fill->helper[i].taken);
     }
     gm_free(fill->helper);
     gm_free(fill->job);
@@ -117,7 +153,7 @@ static gm_status append(gm_fill *fill, const job *j, gm_error *err)
     return GM_OK;
 }
 
-/* A matrix in pieces of whole panels that a reader holds. */
+/* A matrix in pieces of whole panels that a reader holds; one of columns as one piece. */
 static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, gm_buf *to,
                             size_t first, size_t step, gm_error *err)
 {
@@ -126,16 +162,27 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
     job j = {.to = to, .item = expert < 0 ? 0 : (size_t)expert, .first = first, .step = step};
     if (!gm_arch_tensor(fill->arch, role, layer, expert < 0 ? 0 : expert, &slice))
         return GM_OK; /* this model has none */
+    j.every = slice.every > 1 ? slice.every : 1;
+    if (j.every > 1 && slice.first > 0) return GM_OK; /* comes with the sibling's */
     GM_TRY(gm_checkpoint_get(fill->checkpoint, &slice, &j.tensor, err));
+    j.stored = slice.stored;
     j.cols = slice.cols;
-    const size_t row_bytes = j.cols * gm_dtype_bytes(j.tensor.dtype);
-    const size_t most = most_bytes(fill->widest) / (row_bytes ? row_bytes : 1);
-    for (j.begin = 0; j.begin < slice.rows; j.begin += j.n) {
-        const size_t left = slice.rows - j.begin;
-        j.n = left < most ? left : most / GM_PANEL * GM_PANEL;
+    j.stacked = slice.stack > 0;
+    fill->total_bytes += (double)j.tensor.n_bytes;
+    if (j.stored == GM_STORED_MXFP4) {
+        const gm_slice scales = gm_slice_scales(&slice);
+        GM_TRY(gm_checkpoint_get(fill->checkpoint, &scales, &j.scales, err));
+    }
+    const size_t rows = slice.rows * j.every, panels = GM_PANEL * j.every;
+    const size_t row_bytes = gm_stored_bytes(j.stored, j.tensor.dtype, 1, j.cols);
+    const size_t most = j.stored == GM_STORED_COLUMNS || row_bytes == 0
+                            ? rows
+                            : fill->room.piece / row_bytes / panels * panels;
+    for (j.begin = 0; j.begin < rows; j.begin += j.n) {
+        const size_t left = rows - j.begin;
+        j.n = left < most ? left : most;
         GM_TRY(append(fill, &j, err));
     }
-    fill->total_bytes += (double)j.tensor.n_bytes;
 out:
     return status;
 }
@@ -170,6 +217,8 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_Q_NORM, &layer->q_norm, 0},
         {GM_ROLE_K_NORM, &layer->k_norm, 0},
         {GM_ROLE_O, &layer->o, 0},
+        {GM_ROLE_O_BIAS, &layer->o_bias, 0},
+        {GM_ROLE_SINKS, &layer->sinks, 0},
         {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
         {GM_ROLE_ROUTER, &layer->router, 0},
         {GM_ROLE_SHARE, &layer->router, (size_t)fill->arch->n_experts},
@@ -186,9 +235,15 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     }
     GM_TRY(add_mlp(fill, GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN, l, -1,
                    &layer->always, err));
-    for (int e = 0; e < fill->arch->n_experts; e++)
+    for (int e = 0; e < fill->arch->n_experts; e++) {
         GM_TRY(add_mlp(fill, GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN, l, e,
                        &layer->expert, err));
+        GM_TRY(add_tensor(fill, GM_ROLE_EXPERT_GATE_BIAS, l, e, &layer->expert_in_bias, 0, 2, err));
+        GM_TRY(add_tensor(fill, GM_ROLE_EXPERT_UP_BIAS, l, e, &layer->expert_in_bias, GM_PANEL, 2,
+                          err));
+        GM_TRY(
+            add_tensor(fill, GM_ROLE_EXPERT_DOWN_BIAS, l, e, &layer->expert_out_bias, 0, 1, err));
+    }
 out:
     return status;
 }
@@ -212,15 +267,23 @@ out:
 
 /* ---- running it ---- */
 
-/* Rows of a matrix stay rows: a vector becomes f32, the embedding keeps its type. `read` is a
- * tensor of the job's rows. */
-static void copy_rows(const job *j, const gm_tensor *read)
+static gm_tensor as_it_is(const gm_stored_rows *read)
+{
+    return (gm_tensor){.dtype = read->dtype,
+                       .data = read->data,
+                       .n_bytes =
+                           gm_stored_bytes(read->stored, read->dtype, read->rows, read->cols)};
+}
+
+/* Rows of a matrix stay rows: a vector becomes f32, the embedding keeps its type. */
+static void copy_rows(const job *j, const gm_stored_rows *read)
 {
     const gm_buf *buf = j->to;
+    const gm_tensor rows = as_it_is(read);
     const size_t size = gm_dtype_bytes(buf->dtype);
     char *to = (char *)buf->address + (j->first + j->begin * buf->stride) * size;
     if (buf->dtype != read->dtype) {
-        gm_tensor_to_f32(read, 0, j->n * j->cols, (float *)(void *)to);
+        gm_tensor_to_f32(&rows, 0, j->n * j->cols, (float *)(void *)to);
         return;
     }
     for (size_t r = 0; r < j->n; r++)
@@ -228,34 +291,77 @@ static void copy_rows(const job *j, const gm_tensor *read)
                j->cols * size);
 }
 
-static void pack_rows(const job *j, const gm_tensor *read, float *scratch)
+/* Up to 16 rows to outputs [to, to + n), all in one panel. */
+static void pack_panel(const job *j, const gm_tensor *rows, size_t first, size_t to, size_t n,
+                       float *scratch)
 {
-    const size_t row_bytes = j->cols * gm_dtype_bytes(read->dtype);
-    for (size_t r = 0; r < j->n; r += GM_PANEL) {
-        const size_t n = j->n - r < GM_PANEL ? j->n - r : GM_PANEL;
-        const size_t to = j->first + (j->begin + r) * j->step;
-        if (j->to->dtype == GM_BF16 && read->dtype == GM_BF16) {
-            gm_panel_store_bf16(j->to, j->item, to, n, (const char *)read->data + r * row_bytes);
-            continue;
-        }
-        gm_tensor_to_f32(read, r * j->cols, n * j->cols, scratch);
-        gm_panel_store(j->to, j->item, to, n, scratch);
+    const size_t row_bytes = j->cols * gm_dtype_bytes(rows->dtype);
+    if (j->to->dtype == GM_BF16 && rows->dtype == GM_BF16) {
+        gm_panel_store_bf16(j->to, j->item, to, n, (const char *)rows->data + first * row_bytes);
+        return;
     }
+    gm_tensor_to_f32(rows, first * j->cols, n * j->cols, scratch);
+    gm_panel_store(j->to, j->item, to, n, scratch);
+}
+
+/* The first output of the panel that row r of the job's piece, and of the sibling's as many, is in.
+ */
+static size_t output_of(const job *j, size_t sibling, size_t r)
+{
+    return j->first + sibling * GM_PANEL + (j->begin / j->every + r) * j->step;
+}
+
+static void pack_rows(const helper *h, const job *j, const gm_stored_rows *read)
+{
+    const bool ready = read->stored == GM_STORED_ROWS && j->every == 1;
+    const size_t rows = j->n / j->every;
+    for (size_t sibling = 0; sibling < j->every; sibling++)
+        for (size_t r = 0; r < rows; r += GM_PANEL) {
+            const size_t n = rows - r < GM_PANEL ? rows - r : GM_PANEL;
+            const gm_tensor taken =
+                ready ? as_it_is(read)
+                      : gm_stored_take(read, r * j->every + sibling, j->every, n, h->taken);
+            pack_panel(j, &taken, ready ? r : 0, output_of(j, sibling, r), n, h->f32);
+        }
+}
+
+/* One vector of a stack of them, to a row of its place. */
+static void copy_stacked(const helper *h, const job *j, const gm_stored_rows *read)
+{
+    const size_t rows = j->n / j->every;
+    float *to = (float *)j->to->address + j->item * j->to->stride;
+    for (size_t sibling = 0; sibling < j->every; sibling++)
+        for (size_t r = 0; r < rows; r += GM_PANEL) {
+            const size_t n = rows - r < GM_PANEL ? rows - r : GM_PANEL;
+            const gm_tensor taken =
+                gm_stored_take(read, r * j->every + sibling, j->every, n, h->taken);
+            gm_tensor_to_f32(&taken, 0, n, to + output_of(j, sibling, r));
+        }
 }
 
 static gm_status run_job(helper *h, const job *j, gm_error *err)
 {
-    const size_t row_bytes = j->cols * gm_dtype_bytes(j->tensor.dtype);
-    gm_tensor read = j->tensor;
-    gm_status status = gm_reader_get(&h->reader, &j->tensor, j->begin * row_bytes, j->n * row_bytes,
-                                     &read.data, err);
-    if (status != GM_OK) return status;
-    read.n_bytes = j->n * row_bytes;
-    if (j->to->layout == GM_LAYOUT_ROWS)
-        copy_rows(j, &read);
+    gm_status status = GM_OK;
+    gm_stored_rows read = {
+        .stored = j->stored, .dtype = j->tensor.dtype, .rows = j->n, .cols = j->cols};
+    const size_t first = gm_stored_bytes(j->stored, j->tensor.dtype, j->begin, j->cols);
+    const size_t n_bytes = gm_stored_bytes(j->stored, j->tensor.dtype, j->n, j->cols);
+    GM_TRY(gm_reader_get(&h->reader, &j->tensor, first, n_bytes, &read.data, err));
+    if (j->stored == GM_STORED_MXFP4) {
+        const void *scales;
+        const size_t blocks = j->cols / GM_MX_BLOCK;
+        GM_TRY(
+            gm_reader_get(&h->scales, &j->scales, j->begin * blocks, j->n * blocks, &scales, err));
+        read.scales = scales;
+    }
+    if (j->to->layout == GM_LAYOUT_PANELS)
+        pack_rows(h, j, &read);
+    else if (j->stacked)
+        copy_stacked(h, j, &read);
     else
-        pack_rows(j, &read, h->scratch);
-    return GM_OK;
+        copy_rows(j, &read);
+out:
+    return status;
 }
 
 static void keep_failure(gm_fill *fill, gm_status status, const gm_error *err)
@@ -274,7 +380,7 @@ static void work(void *context, gm_worker *me)
     gm_fill *fill = context;
     for (size_t i; (i = gm_worker_next(me)) < fill->n && !atomic_load(&fill->failed);) {
         const job *j = &fill->job[i];
-        const uint64_t n_bytes = j->n * j->cols * gm_dtype_bytes(j->tensor.dtype);
+        const uint64_t n_bytes = gm_stored_bytes(j->stored, j->tensor.dtype, j->n, j->cols);
         gm_error err = {0};
         gm_status status = run_job(&fill->helper[me->index], j, &err);
         if (status != GM_OK) keep_failure(fill, status, &err);

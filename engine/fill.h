@@ -16,7 +16,8 @@ typedef struct gm_fill gm_fill;
 gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          size_t workers, gm_error *err) GM_MUST_USE;
 void gm_fill_free(gm_fill *fill);
-uint64_t gm_fill_bytes(const gm_checkpoint *checkpoint, size_t workers); /* about */
+/* About what that takes. */
+uint64_t gm_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, size_t workers);
 
 /* Add the tensors of section `i` of the image; a layer's go to *layer (NULL: the weights'
  * own). GM_EMEM, GM_EFORMAT, GM_ESHAPE. */

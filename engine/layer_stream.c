@@ -39,9 +39,9 @@ static size_t slot_bytes(const gm_weights *w)
     return most;
 }
 
-uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_checkpoint *checkpoint)
+uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    return SLOTS * layer_bytes + gm_fill_bytes(checkpoint, 1);
+    return SLOTS * layer_bytes + gm_fill_bytes(arch, checkpoint, 1);
 }
 
 /* ---- the reading thread ---- */

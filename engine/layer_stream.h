@@ -22,7 +22,8 @@ gm_status gm_stream_create(gm_stream **out, gm_weights *weights, const gm_arch *
 void gm_stream_free(gm_stream *stream);
 
 /* Bytes of two layers, the largest of which is so large, and of what reading takes. */
-uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_checkpoint *checkpoint);
+uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_arch *arch,
+                         const gm_checkpoint *checkpoint);
 
 /* The layer once it is there: every worker asks. Layers between the last one released and
  * this one, as after a step that was stopped, are passed over. */

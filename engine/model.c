@@ -29,6 +29,11 @@ static gm_status check_role(const gm_arch *arch, const gm_checkpoint *checkpoint
     if (!gm_arch_tensor(arch, role, layer, expert, &slice)) return GM_OK;
     GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
     seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
+    if (slice.stored == GM_STORED_MXFP4) {
+        slice = gm_slice_scales(&slice);
+        GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
+        seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
+    }
 out:
     return status;
 }
@@ -80,10 +85,12 @@ const char *gm_numerics_name(gm_numerics numerics)
     return name[numerics];
 }
 
-gm_numerics gm_model_numerics(const gm_checkpoint *checkpoint, gm_numerics asked)
+gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                              gm_numerics asked)
 {
     if (asked != GM_NUMERICS_AUTO) return asked;
-    return gm_checkpoint_dtype(checkpoint) == GM_BF16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32;
+    const bool bf16 = arch->stored == GM_STORED_MXFP4 || gm_checkpoint_dtype(checkpoint) == GM_BF16;
+    return bf16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32;
 }
 
 static const char *scoring_name(gm_scoring scoring)
@@ -142,7 +149,8 @@ static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          gm_numerics numerics, const gm_model_options *options)
 {
-    info->weight_dtype = gm_dtype_name(gm_checkpoint_dtype(checkpoint));
+    info->weight_dtype =
+        arch->stored == GM_STORED_MXFP4 ? "MXFP4" : gm_dtype_name(gm_checkpoint_dtype(checkpoint));
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
@@ -161,7 +169,7 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
 {
     gm_status status = GM_OK;
     GM_TRY(gm_model_check_tensors(&m->arch, m->checkpoint, err));
-    gm_numerics numerics = gm_model_numerics(m->checkpoint, options->numerics);
+    gm_numerics numerics = gm_model_numerics(&m->arch, m->checkpoint, options->numerics);
     m->info.folder = m->folder;
     m->info.kernels = m->info.device = m->info.invariance = "";
     fill_architecture(&m->info, &m->arch);

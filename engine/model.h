@@ -29,13 +29,14 @@ gm_status gm_model_open_random(gm_model **out, const char *name, const char *con
                                const gm_model_options *options, gm_error *err) GM_MUST_USE;
 
 /* The numerics a model runs in: `asked`, or for GM_NUMERICS_AUTO bf16 when most of
- * the checkpoint's bytes are BF16 and f32 otherwise. */
-gm_numerics gm_model_numerics(const gm_checkpoint *checkpoint, gm_numerics asked);
+ * the checkpoint's bytes are BF16, or experts MXFP4, and f32 otherwise. */
+gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                              gm_numerics asked);
 
 /* Check that the checkpoint holds every tensor that `arch` asks for, as F32, F16 or
- * BF16 in the right shape, and nothing else. Rotary tables (rotary_emb.inv_freq)
- * that old files carry are computed, not read, and tolerated. GM_EFORMAT, GM_ESHAPE:
- * name the tensor, what was found and what was expected. */
+ * BF16 (or MXFP4 where the config says so) in the right shape, and nothing else. Rotary tables
+ * (rotary_emb.inv_freq) that old files carry are computed, not read, and tolerated. GM_EFORMAT,
+ * GM_ESHAPE: name the tensor, what was found and what was expected. */
 gm_status gm_model_check_tensors(const gm_arch *arch, const gm_checkpoint *checkpoint,
                                  gm_error *err) GM_MUST_USE;
 

@@ -242,7 +242,7 @@ uint64_t gm_weights_stream_bytes(const gm_arch *arch, const gm_checkpoint *check
     }
     if (!no_head) ends += section_bytes(&w, w.n_layers + 1, NULL);
     if (w.embed.stride != w.embed.cols) ends += section_bytes(&w, 0, NULL);
-    return gm_stream_bytes(most, checkpoint) + ends + gm_buf_bytes(&w.final_norm) + sizeof w +
+    return gm_stream_bytes(most, arch, checkpoint) + ends + gm_buf_bytes(&w.final_norm) + sizeof w +
            w.n_layers * (sizeof *w.layer + sizeof *w.section);
 }
 

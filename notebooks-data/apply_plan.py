@@ -34,8 +34,9 @@ def steer(model, path):
 
 
 def router_of(layer):
-    """Granite's is called otherwise than the other families'."""
-    return layer.block_sparse_moe.router if hasattr(layer, "block_sparse_moe") else layer.mlp.gate
+    """Those of Granite and gpt-oss are called otherwise than the other families'."""
+    mlp = getattr(layer, "block_sparse_moe", None) or layer.mlp
+    return getattr(mlp, "router", None) or mlp.gate
 
 
 if __name__ == "__main__":

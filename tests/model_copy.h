@@ -10,12 +10,22 @@
 #include "base/text.h"
 #include "tests/check.h"
 
+/* Where the lines of a field end that begin at `at`: one, or as many as its object or list has. */
+static inline const char *field_end(const char *at)
+{
+    const char *end = strchr(at, '\n');
+    if (end == NULL || (end[-1] != '{' && end[-1] != '[')) return end;
+    while (end && strncmp(end, "\n  }", 4) != 0 && strncmp(end, "\n  ]", 4) != 0)
+        end = strchr(end + 1, '\n');
+    return end ? strchr(end + 1, '\n') : NULL;
+}
+
 /* `config`, of which every field begins a line of its own, with the lines of `field`
  * replaced (or one added) to hold `value`, JSON; NULL takes the field out. */
 static inline void set_config_field(gm_text *out, const gm_text *config, const char *field,
                                     const char *value)
 {
-    char quoted[128], line[512];
+    char quoted[128], line[1024];
     gm_error err = {0};
     snprintf(quoted, sizeof quoted, "\"%s\":", field);
     if (value)
@@ -24,8 +34,7 @@ static inline void set_config_field(gm_text *out, const gm_text *config, const c
         snprintf(line, sizeof line, "\"_name_or_path\": null"); /* known to be harmless */
 
     const char *at = strstr(config->at, quoted);
-    const char *end = at ? strchr(at, '\n') : NULL;
-    if (end && end[-1] == '[') end = strchr(strchr(end, ']'), '\n');
+    const char *end = at ? field_end(at) : NULL;
     if (at == NULL) {
         at = end = strchr(config->at, '{') + 1;
         CHECK_OK(gm_text_append(out, config->at, (size_t)(at - config->at), &err), err);

@@ -22,8 +22,9 @@
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err) GM_MUST_USE;
 
 /* The shapes that it knows. */
-#define GM_BENCH_SHAPES \
-    "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m"
+#define GM_BENCH_SHAPES                                                                       \
+    "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
+    "gpt-oss-20b"
 
 /* ---- bench_checkpoint.c ---- */
 

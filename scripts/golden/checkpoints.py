@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common
+from . import common, gpt_oss
 from .deepseek_reference import OTHER_NAMES, Shape
 
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -167,6 +167,8 @@ MODELS = {
     "mixtral-tiny": (mixtral_config(), 2, 1),
     "qwen2-tiny": (qwen2_config(), 1, 1),
     "granite-tiny": (granite_config(), 2, 1),
+    "gptoss-tiny": (gpt_oss.config(), 1, 3),
+    "gptoss-plain": (gpt_oss.plain_config(), 2, 2),
 }
 
 
@@ -236,6 +238,8 @@ def stacked(shapes, experts):
 
 def make_weights(config, seed):
     """Seeded normal weights, rounded to the checkpoint's dtype. Gain over 1/sqrt(in): router 1.8, head 2."""
+    if config["model_type"] == "gpt_oss":
+        return gpt_oss.make_weights(config, seed)
     rng = np.random.Generator(np.random.PCG64(seed))
     dtype = DTYPES[config["torch_dtype"]]
     weights = {}

@@ -35,6 +35,16 @@ def write_tensors(path, tensors, metadata=None):
     path.chmod(0o644)
 
 
+def transformers_model(folder):
+    """A checkpoint in transformers, f32, attention as written; MXFP4 dequantised."""
+    import torch
+    from transformers import AutoModelForCausalLM, Mxfp4Config
+
+    quantised = "quantization_config" in json.loads((folder / "config.json").read_text())
+    how = {"quantization_config": Mxfp4Config(dequantize=True)} if quantised else {}
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **how).eval()
+
+
 def fnv1a32(data):
     """FNV-1a, 32 bits, of a bytes object."""
     h = 0x811C9DC5

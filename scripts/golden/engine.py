@@ -6,11 +6,12 @@ thread in fp32, and once more in fp64 to say how far fp32 itself is from the exa
 """
 
 import copy
+import json
 
 import numpy as np
 import torch
 
-from . import checkpoints, common, tiny_tokenizers
+from . import checkpoints, common, gpt_oss, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
@@ -73,10 +74,26 @@ def make_tokens(config, seed):
     return rows
 
 
+def reference(config, weights, dtype=torch.float32):
+    """The model written plainly."""
+    return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
+
+
+def flips(config):
+    """Those of FLIPS that say something about the family, and its own."""
+    if config["model_type"] != "gpt_oss":
+        return FLIPS
+    return tuple(flip for flip in FLIPS if flip[0] not in gpt_oss.OTHERWISE) + gpt_oss.FLIPS
+
+
 def flipped(config, field, rule):
-    """A copy of the config with one field changed by the rule, and the new value."""
+    """A copy of the config with one field changed by the rule, and the new value; of an object, only the rule's members."""
     old = config.get(field)
-    if rule == "not":
+    if isinstance(rule, dict) and isinstance(old, dict) and "type" not in rule:
+        value = dict(old)
+        for key, member in rule.items():
+            value[key] = not old[key] if member == "not" else member
+    elif rule == "not":
         value = not old
     elif rule == "minus 1":
         value = old - 1
@@ -92,13 +109,15 @@ def flipped(config, field, rule):
 def math_fields(config, weights, sequences, logits):
     """The list for the C test: field, value to set, what must happen, and how far the logits then move."""
     fields = []
-    for field, rule, expect in FLIPS:
+    for field, rule, expect in flips(config):
         if (field not in config and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
             continue
         changed, value = flipped(config, field, rule)
         entry = {"field": field, "value": value, "expect": expect}
+        if isinstance(value, (dict, list)):
+            entry["json"] = json.dumps(value)
         if expect == "differs":
-            model = Reference(changed, weights)
+            model = reference(changed, weights)
             moved = max(float((model.forward(ids)["logits"] - want).abs().max())
                         for ids, want in zip(sequences, logits))
             assert moved > 1e-2, f"flipping {field} moves the logits by {moved} only"
@@ -109,15 +128,14 @@ def math_fields(config, weights, sequences, logits):
 
 def transformers_forward(folder, sequences):
     """A model by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = common.transformers_model(folder)
     mlps = [getattr(layer, "block_sparse_moe", None) or layer.mlp for layer in model.model.layers]  # Granite's, the others'
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
     for ids in sequences:
         router = []
         hooks = [module.register_forward_hook(
-            lambda module, args, out: router.append(args[0].reshape(-1, args[0].shape[-1]) @ module.weight.T))
+            lambda module, args, out: router.append(torch.nn.functional.linear(
+                args[0].reshape(-1, args[0].shape[-1]), module.weight, getattr(module, "bias", None))))
             for module in routers if module is not None]
         with torch.no_grad():
             logits = model(torch.tensor([ids])).logits[0]
@@ -157,7 +175,7 @@ def make_model(folder, name):
     (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
     weights = load_weights(folder)
     sequences = make_tokens(config, seed)
-    model, exact = Reference(config, weights), Reference(config, weights, torch.float64)
+    model, exact = reference(config, weights), reference(config, weights, torch.float64)
     runs = [model.forward(ids) for ids in sequences]
     info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(LENGTHS),
             "moe_layers": model.moe_layers, "modes": list(MODES), "steered_sequence": STEERED,

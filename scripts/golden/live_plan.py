@@ -3,7 +3,8 @@
 
     live_plan.py BUILD     BUILD: a build folder with gm-steer and tests/golden/engine_logits
 
-Six tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite) in f32, each under plans made from random
+Eight tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, gpt-oss in MXFP4 and in
+bf16) in f32, each under plans made from random
 biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and
 turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -22,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny")
+MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "gptoss-tiny", "gptoss-plain")
 LOGIT = 1e-4
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
 DOCUMENTS, TOKENS, NEW = 12, 40, 16
@@ -91,13 +92,12 @@ def greedy_differ(torch, gm_steer, model, folder, plan):
 def check_model(name, gm_steer, binary, work):
     """Whether every bound holds."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     apply_plan = load(common.REPO / "notebooks-data" / "apply_plan.py")
     folder, good = common.REPO / "tests" / "golden" / "models" / name, True
     config = json.loads((folder / "config.json").read_text())
     rows = np.random.default_rng(7).integers(3, config["vocab_size"], (DOCUMENTS, TOKENS)).tolist()
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    model = common.transformers_model(folder)
     unsteered = their_logits(torch, model, rows)
     for what, plan, bias in make_plans(gm_steer, folder, config, work):
         hooks = apply_plan.steer(model, plan)

@@ -245,6 +245,22 @@ static void any_call_may_fail(void)
     emulation_reset();
 }
 
+/* Nothing is read, and the sentence says what to do. */
+static void a_family_without_kernels_is_refused(void)
+{
+    static const char *const models[] = {"gptoss-tiny", "gptoss-plain"};
+    for (int i = 0; i < 2; i++) {
+        char path[256];
+        gm_model *model = NULL;
+        gm_error err = {0};
+        const gm_model_options options = {.device = "cuda", .numerics = GM_NUMERICS_BF16};
+        snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", models[i]);
+        CHECK_FAILS(gm_model_open(&model, path, &options, &err), err, GM_EABSENT,
+                    "gpt-oss is computed on the CPU only so far; '--device cpu'");
+        CHECK(model == NULL && gm_emulation.n_blocks == 0);
+    }
+}
+
 static void a_lost_gpu_ends_the_session(void)
 {
     gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
@@ -348,5 +364,6 @@ static void a_row_that_is_not_finite_stays_alone(void)
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros),
-      TEST(any_call_may_fail), TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
+      TEST(any_call_may_fail), TEST(a_family_without_kernels_is_refused),
+      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
       TEST(a_row_that_is_not_finite_stays_alone))

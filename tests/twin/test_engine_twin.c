@@ -9,7 +9,7 @@
 #include "tests/check.h"
 #include "tests/engine_run.h"
 
-static const char *const models[] = {"deepseek-tiny", "qwen2-tiny", "olmoe-tiny",
+static const char *const models[] = {"deepseek-tiny", "qwen2-tiny", "gptoss-tiny",
                                      "olmoe-clip",    "qwen3-tiny", "granite-tiny"};
 enum { N_MODELS = 6 };
 

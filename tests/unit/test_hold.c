@@ -12,6 +12,7 @@
 #include "tests/model_copy.h"
 
 #define TINY      TEST_DATA "/golden/models/deepseek-tied"
+#define MXFP4     TEST_DATA "/golden/models/gptoss-tiny"
 #define OTHER     TEST_DATA "/golden/models/olmoe-clip"
 #define DEMO      TEST_DATA "/../notebooks-data/demo-model" /* 26 MB */
 #define FILE_NAME "packed-bf16.gm"
@@ -38,14 +39,19 @@ static gm_model_options options_of(gm_hold hold, gm_cache cache)
     return (gm_model_options){.threads = 2, .hold = hold, .cache = cache, .notice = keep_notice};
 }
 
-/* A model of our own folder, with its tokens made up. */
-static void make_folder(const char *folder)
+/* A copy of a model in a folder of our own, with its tokens made up. */
+static void copy_folder(const char *folder, const char *from)
 {
     char cache[512];
-    copy_model(folder, TINY, "use_cache", "true");
+    copy_model(folder, from, "use_cache", "true");
     snprintf(cache, sizeof cache, "%s/%s", folder, FILE_NAME);
     (void)unlink(cache);
     for (size_t i = 0; i < N_TOKENS; i++) token[i] = (uint32_t)(i * 37 % 100);
+}
+
+static void make_folder(const char *folder)
+{
+    copy_folder(folder, TINY);
 }
 
 /* The folder's model, opened this way, computes what `want` holds; what was said has `part`. */
@@ -104,6 +110,18 @@ static void held_in_any_way(void)
     check_open("held", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "packing the weights once into");
     CHECK(unlink("held/" FILE_NAME) == 0);
     check_open("held", GM_HOLD_STREAMED, GM_CACHE_WRITE, &want, "packing the weights once into");
+    outcome_free(&want);
+}
+
+/* Experts that come stacked, in blocks and with biases. */
+static void mxfp4_is_held_in_any_way(void)
+{
+    copy_folder("held4", MXFP4);
+    outcome want = resident_outcome("held4");
+    check_open("held4", GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
+    check_open("held4", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, NULL);
+    check_open("held4", GM_HOLD_MAPPED, GM_CACHE_USE, &want, NULL);
+    check_open("held4", GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
     outcome_free(&want);
 }
 
@@ -373,7 +391,8 @@ static void survives_every_allocation_failure(void)
     CHECK(unlink(every_cache) == 0 && rmdir(options.cache_folder) == 0);
 }
 
-TESTS(TEST(held_in_any_way), TEST(small_pages_are_copied), TEST(caches_that_are_not_right),
-      TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
-      TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
-      TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
+TESTS(TEST(held_in_any_way), TEST(mxfp4_is_held_in_any_way), TEST(small_pages_are_copied),
+      TEST(caches_that_are_not_right), TEST(a_cache_folder_that_cannot_be_made),
+      TEST(a_place_that_cannot_be_written), TEST(two_at_once), TEST(too_little_memory),
+      TEST(more_threads_than_processors), TEST(what_a_streamed_model_refuses),
+      TEST(survives_every_allocation_failure))

@@ -1,0 +1,103 @@
+/* slice.c - see slice.h. */
+#include "engine/slice.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char BLOCKS[] = "_blocks", SCALES[] = "_scales";
+
+int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK])
+{
+    const size_t rows = slice->stack ? slice->stack_rows : slice->rows, cols = slice->cols;
+    int n = 0;
+    if (slice->stack) dim[n++] = slice->stack;
+    if (slice->stored == GM_STORED_COLUMNS) {
+        dim[n++] = cols;
+        dim[n++] = rows;
+        return n;
+    }
+    if (slice->stack || rows > 1) dim[n++] = rows;
+    if (slice->stored == GM_STORED_MXFP4) {
+        dim[n++] = cols / GM_MX_BLOCK;
+        dim[n++] = GM_MX_BLOCK / 2;
+    } else if (slice->stack == 0 || cols > 1 || slice->stored == GM_STORED_SCALES) {
+        dim[n++] = cols;
+    }
+    return n;
+}
+
+gm_slice gm_slice_scales(const gm_slice *slice)
+{
+    gm_slice scales = *slice;
+    char *end = strstr(scales.name, BLOCKS);
+    assert(slice->stored == GM_STORED_MXFP4 && end && sizeof BLOCKS == sizeof SCALES);
+    memcpy(end, SCALES, sizeof SCALES);
+    scales.cols = slice->cols / GM_MX_BLOCK;
+    scales.stored = GM_STORED_SCALES;
+    return scales;
+}
+
+/* "3 x 4 x 2" */
+static const char *show_shape(char text[96], const size_t *dim, int rank)
+{
+    size_t n = 0;
+    text[0] = '\0';
+    for (int i = 0; i < rank; i++)
+        n += (size_t)snprintf(text + n, 96 - n, "%s%zu", i ? " x " : "", dim[i]);
+    return text;
+}
+
+static gm_status check_shape(const gm_tensor *t, const gm_slice *slice, gm_error *err)
+{
+    size_t dim[GM_MAX_RANK];
+    char found[96], expected[96];
+    const int rank = gm_slice_shape(slice, dim);
+    if (slice->stack == 0 && rank == 1 && t->rank == 2 && t->dim[0] == 1 && t->dim[1] == dim[0])
+        return GM_OK; /* a row in another form */
+    if (t->rank != rank)
+        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' has rank %d, expected %d", t->file,
+                       slice->name, t->rank, rank);
+    for (int i = 0; i < rank; i++)
+        if (t->dim[i] != dim[i])
+            return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' is %s, expected %s", t->file,
+                           slice->name, show_shape(found, t->dim, rank),
+                           show_shape(expected, dim, rank));
+    return GM_OK;
+}
+
+static gm_status check_dtype(const gm_tensor *t, const gm_slice *slice, gm_error *err)
+{
+    const bool bytes = slice->stored >= GM_STORED_MXFP4;
+    if (bytes ? t->dtype == GM_U8 : gm_dtype_is_float(t->dtype)) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected %s", t->file,
+                   slice->name, gm_dtype_name(t->dtype), bytes ? "U8" : "F32, F16 or BF16");
+}
+
+/* One matrix of a stack, and where they lie side by side the rows of it that are wanted. */
+static void cut(gm_tensor *t, const gm_slice *slice)
+{
+    const size_t item_bytes = t->n_bytes / slice->stack;
+    const size_t row_bytes = slice->stack_rows ? item_bytes / slice->stack_rows : 0;
+    const bool all = slice->every > 1 || slice->stored == GM_STORED_COLUMNS;
+    const size_t rows = all ? slice->stack_rows : slice->rows;
+    t->rank--;
+    for (int i = 0; i < t->rank; i++) t->dim[i] = t->dim[i + 1];
+    t->dim[0] = slice->stored == GM_STORED_COLUMNS ? slice->cols : rows;
+    t->data =
+        (const char *)t->data + slice->item * item_bytes + (all ? 0 : slice->first * row_bytes);
+    t->n_bytes = rows * row_bytes;
+}
+
+gm_status gm_slice_cut(const gm_slice *slice, const gm_tensor *tensor, gm_tensor *out,
+                       gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = (gm_tensor){0};
+    GM_TRY(check_dtype(tensor, slice, err));
+    GM_TRY(check_shape(tensor, slice, err));
+    *out = *tensor;
+    if (slice->stack) cut(out, slice);
+out:
+    return status;
+}

@@ -1,0 +1,89 @@
+/* stored.c - see stored.h. */
+#include "engine/stored.h"
+
+#include <string.h>
+
+enum {
+    CODES = 16,
+    EXPONENT_BIT = 1 << 7, /* of a bf16 */
+    INFINITE = 0x7f80,
+    NOT_A_NUMBER = 0x7fc0,
+};
+
+/* The sixteen numbers of E2M1 as bf16. */
+static const uint16_t e2m1[CODES] = {0x0000, 0x3f00, 0x3f80, 0x3fc0, 0x4000, 0x4040,
+                                     0x4080, 0x40c0, 0x8000, 0xbf00, 0xbf80, 0xbfc0,
+                                     0xc000, 0xc040, 0xc080, 0xc0c0};
+
+/* One of them times 2^(scale - 127) where that is no normal number. */
+static uint16_t extreme(uint16_t code, unsigned scale)
+{
+    const unsigned sign = code & 0x8000u, magnitude = code & 0x7fffu;
+    if (scale == 255) return NOT_A_NUMBER;
+    if (magnitude == 0) return code;
+    const int exponent = (int)(magnitude / EXPONENT_BIT) + (int)scale - 127;
+    const unsigned fraction = magnitude % EXPONENT_BIT;
+    if (exponent >= 255) return (uint16_t)(sign | INFINITE);
+    if (exponent > 0) return (uint16_t)(sign | (unsigned)exponent * EXPONENT_BIT | fraction);
+    return (uint16_t)(sign | (EXPONENT_BIT + fraction) >> (1 - exponent)); /* a denormal, exact */
+}
+
+static void scaled_codes(unsigned scale, uint16_t to[CODES])
+{
+    enum { LEAST = 2, MOST = 252 }; /* scales that leave every code normal */
+    const int by = ((int)scale - 127) * EXPONENT_BIT;
+    for (int i = 0; i < CODES; i++)
+        to[i] = (uint16_t)(e2m1[i] % 0x8000u ? (int)e2m1[i] + by : (int)e2m1[i]);
+    if (scale < LEAST || scale > MOST)
+        for (int i = 0; i < CODES; i++) to[i] = extreme(e2m1[i], scale);
+}
+
+static void take_mxfp4(const uint8_t *data, const uint8_t *scales, size_t blocks, uint16_t *to)
+{
+    enum { BYTES = GM_MX_BLOCK / 2 };
+    for (size_t b = 0; b < blocks; b++, data += BYTES) {
+        uint16_t number[CODES];
+        scaled_codes(scales[b], number);
+        for (int i = 0; i < BYTES; i++) {
+            *to++ = number[data[i] & 15];
+            *to++ = number[data[i] >> 4];
+        }
+    }
+}
+
+/* Columns become rows; the elements of `size` bytes, 2 or 4. */
+static void take_columns(const char *from, size_t ld, size_t every, size_t n, size_t cols,
+                         size_t size, char *to)
+{
+    for (size_t k = 0; k < cols; k++, from += ld * size)
+        for (size_t r = 0; r < n; r++) {
+            if (size == 2)
+                memcpy(to + (r * cols + k) * 2, from + r * every * 2, 2);
+            else
+                memcpy(to + (r * cols + k) * size, from + r * every * size, size);
+        }
+}
+
+size_t gm_stored_bytes(gm_stored stored, gm_dtype dtype, size_t rows, size_t cols)
+{
+    return stored == GM_STORED_MXFP4 ? rows * cols / 2 : rows * cols * gm_dtype_bytes(dtype);
+}
+
+gm_tensor gm_stored_take(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to)
+{
+    const gm_dtype dtype = from->stored == GM_STORED_MXFP4 ? GM_BF16 : from->dtype;
+    const char *data = from->data;
+    const size_t size = gm_dtype_bytes(dtype), cols = from->cols, blocks = cols / GM_MX_BLOCK;
+    if (from->stored == GM_STORED_COLUMNS)
+        take_columns(data + row * size, from->rows, every, n, cols, size, to);
+    for (size_t r = 0; from->stored != GM_STORED_COLUMNS && r < n; r++, row += every) {
+        char *at = (char *)to + r * cols * size;
+        if (from->stored == GM_STORED_MXFP4)
+            take_mxfp4((const uint8_t *)data + row * cols / 2, from->scales + row * blocks, blocks,
+                       (uint16_t *)(void *)at);
+        else
+            memcpy(at, data + row * cols * size, cols * size);
+    }
+    return (gm_tensor){
+        .dtype = dtype, .rank = 2, .dim = {n, cols}, .data = to, .n_bytes = n * cols * size};
+}

@@ -1,0 +1,30 @@
+/* stored.h - rows of a checkpoint's matrix from the forms that checkpoints store them in.
+ *
+ * MXFP4 keeps 32 inputs of an output in 16 bytes, of which the low four bits come first, and one
+ * byte for their scale. Four bits are a sign, two of exponent and one of fraction (E2M1: 0, .5, 1,
+ * 1.5, 2, 3, 4, 6); the scale byte e is 2^(e - 127) (E8M0), 255 not a number. Every product of the
+ * two is a bf16 or, above 2^128, infinite. Source: OCP Microscaling Formats (MX) Specification
+ * v1.0; where the bytes lie: transformers, integrations/mxfp4.py.
+ */
+#ifndef GM_STORED_H
+#define GM_STORED_H
+
+#include "engine/slice.h"
+
+/* Bytes of a matrix, or of some whole rows of it. */
+typedef struct gm_stored_rows {
+    gm_stored stored;
+    gm_dtype dtype;        /* of ROWS and COLUMNS */
+    const void *data;      /* not aligned */
+    const uint8_t *scales; /* of MXFP4 */
+    size_t rows, cols;
+} gm_stored_rows;
+
+/* Rows row, row + every, ... n of them, side by side to `to`: a tensor (n, cols) of `dtype`, or of
+ * MXFP4 bf16. */
+gm_tensor gm_stored_take(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to);
+
+/* Bytes of `rows` rows, without scales. */
+size_t gm_stored_bytes(gm_stored stored, gm_dtype dtype, size_t rows, size_t cols);
+
+#endif
