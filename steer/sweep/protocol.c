@@ -80,8 +80,11 @@ out:
 gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_error *err)
 {
     gm_recipe recipe = p->recipe;
-    if (p->corpus.n == 0 || stage->atlas == NULL)
-        return gm_fail(err, GM_EARG, "expected --atlas FILE and --classifier-corpus FILE");
+    if (stage->atlas == NULL) return gm_fail(err, GM_EARG, "--atlas FILE is missing");
+    if (p->corpus.n == 0)
+        return gm_fail(err, GM_EARG,
+                       "--classifier-corpus FILE is missing: labelled documents outside the "
+                       "clustering, from which the judge of the texts learns");
     if (p->plans.n > 0 && recipe.clusters.n + recipe.subsets.n == 0 && !gm_recipe_is_bare(&recipe))
         return gm_fail(err, GM_EARG,
                        "--plan is complete: rules are for clusters and subsets, name some");

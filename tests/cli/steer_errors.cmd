@@ -59,6 +59,8 @@ cmp p.st before && echo untouched
 plan --cluster 0 -o absent/p.st
 generate --record before
 
+run gm-steer sweep --model "$TINY" --atlas a.h5
+
 echo "-- one file for another:"
 generate --plan a.h5
 
