@@ -75,10 +75,12 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_u64(out, "checkpoint_bytes", info->checkpoint_bytes);
     gm_json_put_u64(out, "bytes_f32", 4 * info->n_parameters);
     gm_json_put_u64(out, "bytes_bf16", 2 * info->n_parameters);
+    gm_json_put_u64(out, "bytes_int8", info->n_parameters);
     gm_json_put_u64(out, "kv_bytes_per_token", info->kv_bytes_per_token);
     gm_json_put_u64(out, "memory_here_bytes", memory);
     gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
     gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
+    gm_json_put_bool(out, "fits_int8", info->n_parameters < memory / 10 * 9);
     gm_gpu_info gpu;
     if (gm_gpu_find(&gpu)) {
         gm_json_put_string(out, "gpu", gpu.name);
