@@ -21,7 +21,7 @@ def write_corpus(path, documents):
 
 def collect(out, *more, code=0, environment=None):
     """stderr of a run, which must end so."""
-    line = [sys.argv[1], "collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", "4", "--threads", "1", "-o", out, *more]
+    line = [sys.argv[1], "collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", "4", "--threads", "1", "--step-tokens", "32", "-o", out, *more]
     done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, **(environment or {})})
     assert done.returncode == code, (more, done.returncode, done.stderr)
     return done.stderr
@@ -38,7 +38,7 @@ def says(text, *parts):
 
 
 def main():
-    write_corpus("c.jsonl", 6)
+    write_corpus("c.jsonl", 3)
     for trace in pathlib.Path(".").glob("*.h5"):
         trace.unlink()
 
