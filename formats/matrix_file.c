@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/half.h"
 #include "base/machine.h"
 #include "base/outfile.h"
 #include "base/text.h"
@@ -33,16 +34,29 @@ TAKE(f4, float)
 TAKE(f8, double)
 TAKE(i1, int8_t)
 TAKE(u1, uint8_t)
+TAKE(i2, int16_t)
 TAKE(u2, uint16_t)
 TAKE(i4, int32_t)
+TAKE(u4, uint32_t)
 TAKE(i8, int64_t)
+TAKE(u8, uint64_t)
+
+static void take_f2(double *to, const char *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, from + i * sizeof half, sizeof half);
+        to[i] = (double)gm_half_to_f32(half);
+    }
+}
 
 static const struct npy_type {
     const char *name;
     size_t n_bytes;
     void (*take)(double *to, const char *from, size_t n);
-} types[] = {{"<f4", 4, take_f4}, {"<f8", 8, take_f8}, {"|i1", 1, take_i1}, {"|u1", 1, take_u1},
-             {"|b1", 1, take_u1}, {"<u2", 2, take_u2}, {"<i4", 4, take_i4}, {"<i8", 8, take_i8}};
+} types[] = {{"<f2", 2, take_f2}, {"<f4", 4, take_f4}, {"<f8", 8, take_f8}, {"|i1", 1, take_i1},
+             {"|u1", 1, take_u1}, {"|b1", 1, take_u1}, {"<i2", 2, take_i2}, {"<u2", 2, take_u2},
+             {"<i4", 4, take_i4}, {"<u4", 4, take_u4}, {"<i8", 8, take_i8}, {"<u8", 8, take_u8}};
 
 static const struct npy_type *find_type(const char *name)
 {

@@ -1,8 +1,8 @@
 /* matrix_file.h - a table of numbers as NumPy keeps it, for gm-cluster matrix: .npy, format 1.0,
  * two dimensions, C order.
  *
- * Read: '<f4', '<f8', '<i4', '<i8', '|i1', '|u1', '|b1', '<u2', as double (whole numbers beyond
- * 2^53 are rounded). Any value may stand in it, NaN and infinities too. Written: '<f8'.
+ * Read: '<f2', '<f4', '<f8', whole numbers of 1, 2, 4 and 8 bytes ('|i1', '<u2') and '|b1', as
+ * double (whole numbers beyond 2^53 are rounded). Any value may stand in it, NaN and infinities too. Written: '<f8'.
  */
 #ifndef GM_MATRIX_FILE_H
 #define GM_MATRIX_FILE_H

@@ -24,19 +24,27 @@ static gm_status parse_as(const char *type, const void *data, size_t n, gm_matri
 
 static void every_type_is_read(void)
 {
+    const uint16_t f2[] = {0x3C00, 0xC000, 0x4300, 0x0001}; /* the last: 2^-24 */
     const float f4[] = {1, -2, 3.5f, 4};
     const double f8[] = {1, -2, 3.5, 4};
     const int8_t i1[] = {1, -2, 3, -128};
     const uint8_t u1[] = {1, 0, 255, 4};
+    const int16_t i2[] = {1, -2, INT16_MAX, INT16_MIN};
     const uint16_t u2[] = {1, 0, 65535, 4};
     const int32_t i4[] = {1, -2, INT32_MAX, INT32_MIN};
+    const uint32_t u4[] = {1, 0, UINT32_MAX, 4};
     const int64_t i8[] = {1, -2, (int64_t)1 << 53, 4};
+    const uint64_t u8[] = {1, 0, (uint64_t)1 << 63, 4};
     const struct {
         const char *type;
         const void *data;
         size_t n;
         double want[4];
-    } good[] = {{"<f4", f4, sizeof f4, {1, -2, 3.5, 4}},
+    } good[] = {{"<f2", f2, sizeof f2, {1, -2, 3.5, 0x1p-24}},
+                {"<i2", i2, sizeof i2, {1, -2, 32767, -32768}},
+                {"<u4", u4, sizeof u4, {1, 0, 4294967295.0, 4}},
+                {"<u8", u8, sizeof u8, {1, 0, 0x1p63, 4}},
+                {"<f4", f4, sizeof f4, {1, -2, 3.5, 4}},
                 {"<f8", f8, sizeof f8, {1, -2, 3.5, 4}},
                 {"|i1", i1, sizeof i1, {1, -2, 3, -128}},
                 {"|u1", u1, sizeof u1, {1, 0, 255, 4}},
