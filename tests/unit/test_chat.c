@@ -62,17 +62,17 @@ static void what_is_not_known_is_refused(void)
         "answer: " TULU,
         "{% set content = message['content'] | trim %}" TULU,
         /* a system message of its own */
-        "{{ '<|im_start|>system\\nYou are kind.<|im_end|>\\n' }}"
-        "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-        "{{ '<|im_start|>assistant\\n' }}",
+        ("{{ '<|im_start|>system\\nYou are kind.<|im_end|>\\n' }}"
+         "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
+         "{{ '<|im_start|>assistant\\n' }}"),
         /* one whose quotes cannot be told */
-        "{% if loop.first and messages[0]['role'] != 'system' %}"
-        "{{ \"<|im_start|>system\\nYou're kind.<|im_end|>\\n\" }}{% endif %}"
-        "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-        "{{ '<|im_start|>assistant\\n' }}",
+        ("{% if loop.first and messages[0]['role'] != 'system' %}"
+         "{{ \"<|im_start|>system\\nYou're kind.<|im_end|>\\n\" }}{% endif %}"
+         "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
+         "{{ '<|im_start|>assistant\\n' }}"),
         /* thinks unless told not to, or the other way round */
-        "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-        "{% if enable_thinking %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}",
+        ("{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
+         "{% if enable_thinking %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"),
     };
     gm_chat chat;
     gm_error err = {0};
