@@ -226,7 +226,8 @@ def steer(tensors, info, config, model, ids, seed):
     info["steered"] = {}
     for mode in MODES:
         run = model.forward(ids, torch.from_numpy(bias), mode)
-        for key in ("logits", "expert_id", "gate", "topk_mass", "margin"):
+        tensors[f"steer.{mode}.logits"] = run["logits"][-1:].numpy()  # what is before shows in the routers
+        for key in ("gate", "topk_mass", "margin"):
             tensors[f"steer.{mode}.{key}"] = run[key].numpy()
         tensors[f"steer.{mode}.expert_id"] = run["expert_id"].numpy().astype(np.int32)
         same = torch.sort(run["expert_id"], -1).values == torch.sort(plain["expert_id"], -1).values

@@ -35,22 +35,32 @@ typedef struct golden {
     uint32_t *token;
 } golden;
 
-static const void *values(const golden *g, const char *name)
+static const gm_tensor *find(const golden *g, const char *name)
 {
     const gm_tensor *tensor = gm_checkpoint_find(g->file, name);
     if (tensor == NULL) {
         TEST_FAILED_("the golden has no '%s'", name);
         exit(1);
     }
-    return tensor->data;
+    return tensor;
 }
 
-static const float *floats(const golden *g, const char *mode, const char *name)
+static const gm_tensor *find_of(const golden *g, const char *mode, const char *name)
 {
     char full[64];
     snprintf(full, sizeof full, "%s%s%s%s", mode ? "steer." : "", mode ? mode : "", mode ? "." : "",
              name);
-    return values(g, full);
+    return find(g, full);
+}
+
+static const void *values(const golden *g, const char *name)
+{
+    return find(g, name)->data;
+}
+
+static const float *floats(const golden *g, const char *mode, const char *name)
+{
+    return find_of(g, mode, name)->data;
 }
 
 static golden golden_open(const char *model)
@@ -108,7 +118,9 @@ static void check_ids(const char *model, const outcome *o, const int32_t *want)
 static void compare(const char *model, const golden *g, const char *mode, const outcome *o)
 {
     size_t rows = o->n_layers * o->n_tokens;
-    double logits = distance(o->logits, floats(g, mode, "logits"), o->n_tokens * o->vocab);
+    const gm_tensor *want = find_of(g, mode, "logits"); /* of the last tokens, or of all */
+    const size_t first = o->n_tokens - want->dim[0];
+    double logits = distance(o->logits + first * o->vocab, want->data, want->dim[0] * o->vocab);
     double gates = distance(o->gate, floats(g, mode, "gate"), rows * o->n_chosen);
     double mass = distance(o->mass, floats(g, mode, "topk_mass"), rows);
     double margin = distance(o->margin, floats(g, mode, "margin"), rows);
