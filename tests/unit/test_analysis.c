@@ -9,7 +9,11 @@
 #include "cluster/quality.h"
 #include "tests/synthetic_trace.h"
 
-enum { N = 240, N_TOPICS = 4 };
+enum {
+    N = 240,
+    N_TOPICS = 4,
+    A_FEW = 20 /* epochs, where it does not matter which map comes out */
+};
 
 typedef struct run {
     gm_trace *trace;
@@ -112,7 +116,8 @@ static void keywords_and_experts_are_the_topics_own(void)
 
 static void rates_add_up(void)
 {
-    const gm_fit_options how = options();
+    gm_fit_options how = options();
+    how.umap.n_epochs = A_FEW;
     run r = fit_topics(&how);
     double corpus = 0;
     for (size_t x = 0; x < SYN_DIM; x++) corpus += (double)r.atlas.corpus_usage[x];
@@ -239,6 +244,7 @@ static void the_verdict_is_as_planted(void)
 static void chance_is_over_points_that_differ(void)
 {
     gm_fit_options how = options();
+    how.umap.n_epochs = A_FEW;
     how.quality = GM_QUALITY_SAMPLE;
     synthetic s = synthetic_make(N, N_TOPICS);
     for (size_t i = 4; i < 200; i += 4) synthetic_copy_counts(&s, i, 0);
@@ -256,6 +262,7 @@ static void chance_is_over_points_that_differ(void)
 static void none_and_full(void)
 {
     gm_fit_options how = options();
+    how.umap.n_epochs = A_FEW;
     how.quality = GM_QUALITY_NONE;
     run r = fit_topics(&how);
     CHECK(!r.analysis.assessment.has_reruns && isnan(r.analysis.assessment.dbcv));
@@ -314,6 +321,7 @@ static void documents_that_share_nothing_are_no_cluster(void)
 static void only_noise_is_an_atlas_without_clusters(void)
 {
     gm_fit_options how = options();
+    how.umap.n_epochs = A_FEW;
     how.hdbscan.min_cluster_size = N;
     gm_error err = {0};
     run r = fit_topics(&how);
