@@ -46,6 +46,7 @@ kill -9 $victim; wait $victim 2> /dev/null
 sweep $small -o k.h5; echo "exit $?"
 sweep $small -o k.h5 --max-kl 2 --resume; echo "exit $?"
 sweep $small -o k.h5 --force --dry-run > /dev/null && ls k.h5.parts/*.h5 > /dev/null && echo "kept by a dry run"
+grep -aq '"device":"cpu","kernels":' k.h5.parts/*.h5 && echo "a part says what computed it"
 sweep $small -o k.h5 --resume > resumed 2> /dev/null; echo "exit $?"
 same whole resumed "text after a kill"
 for file in whole k; do sweep $small -o $file.h5 --resume 2> /dev/null | sed 's/^[^ ]* //' > $file.end; done

@@ -6,6 +6,7 @@ usage: test_devices.py PROGRAM      gm-probe with the emulated GPU linked in; GM
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -41,6 +42,7 @@ def main():
     write_corpus("c.jsonl", 3)
     for trace in pathlib.Path(".").glob("*.h5"):
         trace.unlink()
+    shutil.rmtree("tasks.h5.parts", ignore_errors=True)
 
     # auto: the GPU, and what is said
     says(collect("gpu.h5"), "computing on cuda:0, emulated GPU\n")
