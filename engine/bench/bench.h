@@ -94,6 +94,27 @@ gm_session_options gm_bench_speed_session(const gm_bench_plan *plan);
 gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
                              gm_error *err) GM_MUST_USE;
 
+/* ---- bench_costs.c: where a token's time goes, on a GPU ---- */
+
+enum { GM_BENCH_OPS = 8 };
+
+typedef struct gm_bench_costs {
+    double token_s; /* of a decoded token behind the plan's last context, the fastest round */
+    struct gm_bench_cost {
+        const char *name; /* as in gm_ops */
+        double saved_s;   /* by leaving it out; of all layers */
+        size_t n_kernels; /* the same */
+    } op[GM_BENCH_OPS];
+    size_t n_kernels;
+    int n_layers;
+} gm_bench_costs;
+
+/* GM_EABSENT on the CPU, GM_EARG without a context. */
+gm_status gm_bench_run_costs(gm_bench_costs *out, const gm_model *model, const gm_bench_plan *plan,
+                             gm_error *err) GM_MUST_USE;
+void gm_bench_print_costs(const gm_bench_costs *costs);
+void gm_bench_costs_json(gm_json_out *out, const gm_bench_costs *costs); /* as "costs" */
+
 /* ---- bench_serve.c: requests ---- */
 
 typedef struct gm_bench_mix {

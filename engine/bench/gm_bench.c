@@ -322,9 +322,10 @@ static int cmd_speed(int argc, char **argv)
     gm_opt_list contexts = {0};
     int64_t context[GM_BENCH_MAX_CONTEXTS], step = 4096, document = 512, repeats = 3, pairs = 15;
     int64_t tokens = 4, memory_mb = 1536;
-    bool usage = true, noise = false;
+    bool usage = true, noise = false, wants_costs = false;
     gm_model *model = NULL;
     gm_bench_speed result;
+    gm_bench_costs costs;
     gm_bench_plan plan = {.context = context};
     double load_seconds = 0;
     const gm_opt opts[] = {
@@ -340,6 +341,8 @@ static int cmd_speed(int argc, char **argv)
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_FLAG, "noise", &noise,
          .help = "contexts are made up, not computed: no prefill is measured"},
+        {GM_OPT_FLAG, "costs", &wants_costs,
+         .help = "on a GPU: what decoding saves by leaving each operation out"},
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR",
@@ -358,15 +361,18 @@ static int cmd_speed(int argc, char **argv)
     const gm_session_options planned = gm_bench_speed_session(&plan);
     GM_TRY(open_model(&model, &s, &planned, noise, &load_seconds, err));
     if (!s.json) print_model(&s, model, load_seconds);
+    if (wants_costs) GM_TRY(gm_bench_run_costs(&costs, model, &plan, err));
     GM_TRY(gm_bench_run_speed(&result, model, &plan, err));
     if (s.json) {
         gm_json_out out = {0};
         gm_json_open_object(&out, NULL);
         describe(&out, &s, model, load_seconds);
         speed_json(&out, &result);
+        if (wants_costs) gm_bench_costs_json(&out, &costs);
         GM_TRY(print_json(&out, err));
     } else {
         print_speed(&result, &plan);
+        if (wants_costs) gm_bench_print_costs(&costs);
     }
 out:
     gm_model_close(model);

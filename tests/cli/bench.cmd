@@ -30,5 +30,6 @@ run gm-bench speed --shape olmoe
 run gm-bench speed --model "$TINY" --layers 3
 run gm-bench speed --model "$TINY" --context 5 --context 3
 run gm-bench speed --model "$TINY" --document 9 --step 8
+run gm-bench speed --model "$TINY" --device cpu --costs --json
 run gm-bench serve --model nowhere
 run gm-bench ceilings --kernels fast
