@@ -4,7 +4,7 @@
     live_checkpoints.py BUILD     BUILD: a build folder with gm-bench and tests/golden/engine_logits
 
 The tiny checkpoints, as save_pretrained writes them: other keys in config.json, other shards. And random weights in published
-widths, one or two layers of each shape that transformers has a class for (GigaChat's it has not): up to 8 GB of memory and 3 GB of
+widths, one or two layers of each shape that transformers has a class for (GigaChat's it has not): up to 8 GB of memory and 4 GB of
 disk. Tokens behind a choice with a margin below CLOSE, in their document, are left out: there the two may rightly choose otherwise.
 Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -23,7 +23,7 @@ from golden import common  # noqa: E402
 from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1}  # name: layers
+SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1}  # name: layers
 BOUND = 5e-4  # of the logits' deviation
 CLOSE = 1e-4
 DOCUMENTS, TOKENS = 4, 40
@@ -34,13 +34,6 @@ def sure(margin):
     return np.logical_and.accumulate((margin > CLOSE).reshape(DOCUMENTS, TOKENS), axis=1).reshape(-1)
 
 
-def load(folder):
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
-
-
 def check(what, binary, folder, model=None):
     """Whether the bound holds; without a model the folder's is loaded when ours has gone."""
     import torch
@@ -48,7 +41,7 @@ def check(what, binary, folder, model=None):
     vocab = json.loads((folder / "config.json").read_text())["vocab_size"]
     rows = np.random.default_rng(7).integers(0, vocab, (DOCUMENTS, TOKENS)).tolist()
     ours, margin = engine_logits(binary, folder, rows, None, folder)
-    theirs, kept = their_logits(torch, model or load(folder), rows), sure(margin)
+    theirs, kept = their_logits(torch, model or common.transformers_model(folder), rows), sure(margin)
     worst, deviation = float(np.abs(theirs - ours)[kept].max()), float(theirs.std())
     print(f"{what}: {kept.sum()} of {len(kept)} tokens, logits {worst:.2g}, {worst / deviation:.2g} of their deviation "
           f"(bound {BOUND:g})", flush=True)
@@ -63,7 +56,7 @@ def main():
     good = True
     for name in MODELS:
         with tempfile.TemporaryDirectory() as folder:
-            model = load(common.REPO / "tests" / "golden" / "models" / name)
+            model = common.transformers_model(common.REPO / "tests" / "golden" / "models" / name)
             model.save_pretrained(folder)
             good = check(f"{name}, saved again", binary, pathlib.Path(folder), model) and good
     for shape, layers in SHAPES.items():
