@@ -20,7 +20,7 @@ static const char INDEX_NAME[] = "model.safetensors.index.json";
 enum {
     MAX_INDEX_BYTES = 64 << 20,
     MAX_SHARDS = 4096,
-    DIGEST_BYTES = 4096 /* of each end of a tensor */
+    DIGEST_BYTES = 4096 /* of each end of a tensor, or of each of those that it stacks */
 };
 
 typedef struct shard {
@@ -395,19 +395,31 @@ static void hash_u64(gm_sha256 *hash, uint64_t value)
     gm_sha256_update(hash, byte, sizeof byte);
 }
 
+/* Matrices, or vectors that are biases, one behind the other: each is a tensor in checkpoints that
+ * do not stack them. */
+static size_t n_stacked(const gm_tensor *t)
+{
+    const bool stack = t->rank > 2 || (t->rank == 2 && ends_in(t->name, "_bias"));
+    return stack && t->n_bytes > 0 ? t->dim[0] : 1;
+}
+
 /* Strings go in with their NUL and numbers as 64 bits, so that no two lists of
  * tensors give the same bytes. */
 static void hash_tensor(gm_sha256 *hash, const gm_tensor *t)
 {
     const char *dtype = gm_dtype_name(t->dtype);
-    size_t n = t->n_bytes < DIGEST_BYTES ? t->n_bytes : DIGEST_BYTES;
+    const size_t items = n_stacked(t), n_bytes = t->n_bytes / items;
+    const size_t n = n_bytes < DIGEST_BYTES ? n_bytes : DIGEST_BYTES;
+    const unsigned char *item = t->data;
 
     gm_sha256_update(hash, t->name, strlen(t->name) + 1);
     gm_sha256_update(hash, dtype, strlen(dtype) + 1);
     hash_u64(hash, (uint64_t)t->rank);
     for (int i = 0; i < t->rank; i++) hash_u64(hash, t->dim[i]);
-    gm_sha256_update(hash, t->data, n);
-    gm_sha256_update(hash, (const unsigned char *)t->data + t->n_bytes - n, n);
+    for (size_t i = 0; i < items; i++, item += n_bytes) {
+        gm_sha256_update(hash, item, n);
+        gm_sha256_update(hash, item + n_bytes - n, n);
+    }
 }
 
 static void advise(const gm_checkpoint *c, int how)

@@ -70,9 +70,9 @@ gm_status gm_checkpoint_reopen(const gm_checkpoint *checkpoint, const gm_tensor 
                                bool direct, int *fd, uint64_t *offset, gm_error *err) GM_MUST_USE;
 
 /* Identity of the weights: SHA-256 over name, dtype, shape and the first and last
- * 4 KiB of every tensor in C order of names; 64 hex digits. It reads 45 MB of a
- * 41 GB model of 5466 tensors, and does not depend on how they are spread over
- * shards. Two trainings of one architecture never share it by accident. */
+ * 4 KiB of every tensor in C order of names, where a tensor stacks what experts have of each
+ * expert's; 64 hex digits. It reads 45 MB of a 41 GB model of 5466 tensors, and does not depend on
+ * how they are spread over shards. Two trainings of one architecture never share it by accident. */
 void gm_checkpoint_digest(const gm_checkpoint *checkpoint, char hex[65]);
 
 #endif

@@ -242,6 +242,38 @@ static void digest_names_the_weights(void)
     CHECK_TEXT(other, one);
 }
 
+/* Another number at the first or last place of one expert's part of a stack is another model, as
+ * it is where that part is a tensor of its own. */
+static void digest_reads_every_expert_of_a_stack(void)
+{
+    enum { EXPERTS = 5, PART = 3000 };
+    static float stack[EXPERTS * PART];
+    static const gm_tensor forms[] = {
+        {.name = "x.gate_up_proj", .rank = 3, .dim = {EXPERTS, PART / 10, 10}},
+        {.name = "x.gate_up_proj_blocks", .rank = 4, .dim = {EXPERTS, PART / 10, 5, 2}},
+        {.name = "x.gate_up_proj_bias", .rank = 2, .dim = {EXPERTS, PART}}};
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        char one[65], other[65];
+        gm_error err = {0};
+        /* the last number of a part, then the first of the next */
+        for (size_t at = PART - 1; at < (size_t)PART * (EXPERTS - 1); at++) {
+            gm_checkpoint *c = NULL;
+            gm_tensor *t = gm_alloc(1, sizeof *t);
+            CHECK(t != NULL);
+            if (t == NULL) return;
+            *t = forms[i], t->dtype = GM_F32, t->data = stack, t->n_bytes = sizeof stack;
+            CHECK_OK(gm_checkpoint_in_memory(&c, "stack", t, 1, NULL, 0, &err), err);
+            gm_checkpoint_digest(c, one);
+            stack[at] = 1;
+            gm_checkpoint_digest(c, other);
+            stack[at] = 0;
+            gm_checkpoint_close(c);
+            CHECK(strcmp(one, other) != 0);
+            if (at % PART == 0) at += PART - 2;
+        }
+    }
+}
+
 static gm_status open_attempt(void *state, gm_error *err)
 {
     gm_checkpoint *c;
@@ -294,5 +326,5 @@ static void an_index_may_name_many_shards(void)
 
 TESTS(TEST(opens_one_file_and_shards), TEST(gets_by_name_and_shape), TEST(gets_from_a_stack),
       TEST(random_weights_look_like_a_checkpoint), TEST(refuses_bad_folders),
-      TEST(digest_names_the_weights), TEST(survives_every_allocation_failure),
-      TEST(an_index_may_name_many_shards))
+      TEST(digest_names_the_weights), TEST(digest_reads_every_expert_of_a_stack),
+      TEST(survives_every_allocation_failure), TEST(an_index_may_name_many_shards))
