@@ -2,7 +2,8 @@
  * two dimensions, C order.
  *
  * Read: '<f2', '<f4', '<f8', whole numbers of 1, 2, 4 and 8 bytes ('|i1', '<u2') and '|b1', as
- * double (whole numbers beyond 2^53 are rounded). Any value may stand in it, NaN and infinities too. Written: '<f8'.
+ * double (whole numbers beyond 2^53 are rounded). Any value may stand in it, NaN and infinities
+ * too. Written: '<f8'.
  */
 #ifndef GM_MATRIX_FILE_H
 #define GM_MATRIX_FILE_H
