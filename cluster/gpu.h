@@ -36,6 +36,10 @@ gm_status gm_gpu_open(gm_gpu **out, const char *device, const gm_gpu_work *work,
 void gm_gpu_close(gm_gpu *gpu);
 const char *gm_gpu_name(const gm_gpu *gpu); /* "NVIDIA H200"; NULL: "cpu" */
 
+/* Whether it was "auto" that took it: what it fails at later, when somebody else may have its
+ * memory, is the CPU's then. */
+bool gm_gpu_is_optional(const gm_gpu *gpu);
+
 /* Offer every point to every query: those of the candidates (n_queries) that are the nearest by
  * the products of rounded points, the query's own left out.
  *   query (n_queries) point numbers

@@ -282,22 +282,57 @@ static gm_status search_slowly(gm_knn *out, const knn_search *search, const uint
     return GM_OK;
 }
 
-/* From the fastest way to the surest; each leaves fewer to the next. */
-static gm_status search_all_ways(gm_knn *out, knn_search *search, uint32_t *todo,
-                                 gm_progress *progress, gm_error *err)
+static void all_queries(const knn_search *search, uint32_t *todo)
+{
+    for (size_t q = 0; q < search->n_queries; q++) todo[q] = (uint32_t)q;
+}
+
+/* The GPU's way. What it fails at is left to the CPU where either may do it: hours may have gone by
+ * since it was taken. */
+static gm_status search_by_gpu(gm_knn *out, knn_search *search, uint32_t *todo, size_t *n_todo,
+                               gm_progress *progress, gm_error *err)
+{
+    gm_error why = {0};
+    all_queries(search, todo);
+    gm_status status =
+        search_once(out, search, search->points->isa, SPARE, todo, n_todo, progress, &why);
+    if (status == GM_OK) return GM_OK;
+    if (!gm_gpu_is_optional(search->gpu)) return gm_fail(err, status, "%s", why.text);
+    gm_warn("%s; the CPU finds these neighbours", why.text);
+    search->gpu = NULL;
+    return GM_OK;
+}
+
+/* The CPU's fast ways. */
+static gm_status search_by_cpu(gm_knn *out, knn_search *search, uint32_t *todo, size_t *left,
+                               gm_progress *progress, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_points *points = search->points;
     const size_t n = search->n_queries;
     size_t n_todo = n;
-    if (search->both && !search->gpu && gm_knn_bytes_can(points, out->k))
+    if (search->both && gm_knn_bytes_can(points, out->k))
         GM_TRY(gm_knn_by_bytes(out, points, todo, &n_todo, progress, err));
     if (n_todo > n / A_FEW) {
-        for (size_t q = 0; q < n; q++) todo[q] = (uint32_t)q;
+        all_queries(search, todo);
         GM_TRY(search_once(out, search, points->isa, SPARE, todo, &n_todo, progress, err));
     } else if (n_todo > 0 && points->isa >= GM_ISA_AMX) {
         GM_TRY(search_again(out, search, points->isa, todo, &n_todo, err));
     }
+    *left = n_todo;
+out:
+    return status;
+}
+
+/* From the fastest way to the surest; each leaves fewer to the next. */
+static gm_status search_all_ways(gm_knn *out, knn_search *search, uint32_t *todo,
+                                 gm_progress *progress, gm_error *err)
+{
+    gm_status status = GM_OK;
+    size_t n_todo = 0;
+    if (search->n_queries == 0) return GM_OK;
+    if (search->gpu) GM_TRY(search_by_gpu(out, search, todo, &n_todo, progress, err));
+    if (!search->gpu) GM_TRY(search_by_cpu(out, search, todo, &n_todo, progress, err));
     if (n_todo > 0) GM_TRY(search_again(out, search, GM_ISA_PORTABLE, todo, &n_todo, err));
     if (n_todo > 0) GM_TRY(search_slowly(out, search, todo, n_todo, err));
 out:

@@ -12,6 +12,7 @@ struct gm_gpu {
     gm_cuda_device device;
     gm_cuda_blas library;
     size_t tile_rows, tile_cols;
+    bool optional;
 };
 
 void gm_cuda_gpu_close(gm_gpu *gpu)
@@ -23,6 +24,16 @@ void gm_cuda_gpu_close(gm_gpu *gpu)
 const char *gm_cuda_gpu_name(const gm_gpu *gpu)
 {
     return gpu->device.name;
+}
+
+void gm_cuda_gpu_set_optional(gm_gpu *gpu, bool optional)
+{
+    gpu->optional = optional;
+}
+
+bool gm_cuda_gpu_is_optional(const gm_gpu *gpu)
+{
+    return gpu->optional;
 }
 
 void gm_cuda_gpu_set_tile(gm_gpu *gpu, size_t rows, size_t cols)

@@ -34,6 +34,8 @@ cudaError_t gm_cuda_keep_nearest(const gm_cuda_how *how, const gm_cuda_keep *p);
 gm_status gm_cuda_gpu_open(gm_gpu **out, int index, const gm_gpu_work *work, gm_error *err)
     GM_MUST_USE;
 void gm_cuda_gpu_close(gm_gpu *gpu);
+void gm_cuda_gpu_set_optional(gm_gpu *gpu, bool optional);
+bool gm_cuda_gpu_is_optional(const gm_gpu *gpu);
 const char *gm_cuda_gpu_name(const gm_gpu *gpu);
 /* Tiles of other sizes than the usual ones, for tests. */
 void gm_cuda_gpu_set_tile(gm_gpu *gpu, size_t rows, size_t cols);

@@ -216,6 +216,28 @@ static void auto_is_for_what_takes_long(void)
     emulation_reset();
 }
 
+/* Somebody else has its memory by the time it is needed, or it breaks: the CPU finds the same. */
+static void what_auto_took_may_fail_later(void)
+{
+    gm_points points = make_points(150, 33, 1000, GM_HELLINGER);
+    for (int breaks = 0; breaks < 2; breaks++) {
+        gm_gpu *gpu = NULL;
+        gm_error err = {0};
+        emulation_reset();
+        CHECK_OK(open_as("auto", &gpu, GM_GPU_WORTH_SECONDS + 1.0, &err), err);
+        if (breaks)
+            gm_emulation.fail_after = 12, gm_emulation.fail_with = cudaErrorECCUncorrectable;
+        else
+            gm_emulation.taken_of_first = gm_emulation.memory - 1000;
+        compare("left to the CPU", &points, gpu, NULL, 0, K);
+        if (breaks) CHECK(gm_emulation.fail_after < 0);
+        gm_gpu_close(gpu);
+        CHECK_INT(gm_emulation.n_blocks, 0);
+    }
+    emulation_reset();
+    gm_points_clear(&points);
+}
+
 /* Whatever call of the runtime fails: a sentence, nothing stays allocated. */
 static void any_call_may_fail(void)
 {
@@ -255,6 +277,11 @@ static void auto_is_for_what_takes_long(void)
     TEST_SKIP("other machines are made up on the emulated GPU only");
 }
 
+static void what_auto_took_may_fail_later(void)
+{
+    TEST_SKIP("failures are ordered on the emulated GPU only");
+}
+
 static void any_call_may_fail(void)
 {
     TEST_SKIP("failures are ordered on the emulated GPU only");
@@ -263,4 +290,5 @@ static void any_call_may_fail(void)
 
 TESTS(TEST(the_neighbours_of_the_cpu), TEST(some_queries_of_many_points),
       TEST(proposals_are_the_nearest), TEST(what_cannot_be_done_is_said),
-      TEST(auto_is_for_what_takes_long), TEST(any_call_may_fail))
+      TEST(auto_is_for_what_takes_long), TEST(what_auto_took_may_fail_later),
+      TEST(any_call_may_fail))
