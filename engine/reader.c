@@ -55,15 +55,17 @@ gm_status gm_read_whole(int fd, void *to, size_t n, size_t needed, uint64_t offs
 
 bool gm_is_cached(const void *mapped, size_t n)
 {
-    const char *at = mapped;
-    unsigned char here[(GM_READ_BYTES / GM_DISK_PAGE) + 2];
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const char *start = at - (uintptr_t)at % page;
-    const size_t bytes = n + (size_t)(at - start), pages = (bytes + page - 1) / page;
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): mincore only reads, its type does not say so */
-    if (pages > sizeof here || mincore((void *)(uintptr_t)start, bytes, here) != 0) return false;
-    for (size_t i = 0; i < pages; i++)
-        if ((here[i] & 1) == 0) return false;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), off = (uintptr_t)mapped % page;
+    const char *at = (const char *)mapped - off;
+    unsigned char here[GM_READ_BYTES / GM_DISK_PAGE];
+    for (size_t left = n + off, bytes; left > 0; left -= bytes, at += bytes) {
+        bytes = left < GM_READ_BYTES ? left : GM_READ_BYTES;
+        const size_t pages = (bytes + page - 1) / page;
+        /* NOLINTNEXTLINE(performance-no-int-to-ptr): mincore only reads, its type says not so */
+        if (mincore((void *)(uintptr_t)at, bytes, here) != 0) return false;
+        for (size_t i = 0; i < pages; i++)
+            if ((here[i] & 1) == 0) return false;
+    }
     return true;
 }
 

@@ -34,7 +34,7 @@ void gm_reader_use(gm_reader *reader, void *memory);
 gm_status gm_reader_get(gm_reader *reader, const gm_tensor *tensor, size_t first, size_t n,
                         const void **out, gm_error *err) GM_MUST_USE;
 
-/* Does the page cache hold these bytes of a mapped file, at most GM_READ_BYTES? */
+/* Does the page cache hold all these bytes of a mapped file? */
 bool gm_is_cached(const void *mapped, size_t n);
 
 /* n bytes at `offset` of a file, whole: the buffer, offset and n of an O_DIRECT file are
