@@ -29,15 +29,24 @@ out:
     return status;
 }
 
+static bool is_same(const gm_rope *a, const gm_rope *b)
+{
+    return a->yarn == b->yarn && a->whole == b->whole && a->factor == b->factor &&
+           a->first_context == b->first_context && a->beta_fast == b->beta_fast &&
+           a->beta_slow == b->beta_slow && a->amplitude == b->amplitude;
+}
+
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *family,
                        const char *where, gm_error *err)
 {
     static const char *const names[] = {"rope_scaling", "rope_parameters"};
     gm_status status = GM_OK;
     const gm_json *holder = config; /* newer files keep theta inside "rope_parameters" */
+    int n_parts = 0;
     *out = (gm_rope){.amplitude = 1.0};
 
     for (int i = 0; i < 2; i++) {
+        gm_rope rope = {.amplitude = 1.0};
         const gm_json *part = gm_json_find(config, names[i]);
         if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) continue;
         if (gm_json_kind_of(part) != GM_JSON_OBJECT)
@@ -50,8 +59,13 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
             GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
                     names[i], type, family->yarn ? " or 'yarn'" : "");
         GM_TRY(gm_config_check_part(part, names[i], yarn ? yarn_keys : plain_keys, where, err));
-        if (yarn) GM_TRY(read_yarn(out, part, where, err));
-        if (gm_json_find(part, "rope_theta")) holder = part;
+        if (yarn) GM_TRY(read_yarn(&rope, part, where, err));
+        if (n_parts++ > 0 && !is_same(&rope, out))
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' say different things", where, names[0],
+                    names[1]);
+        *out = rope;
+        const gm_json *theta = gm_json_find(part, "rope_theta");
+        if (theta && gm_json_kind_of(theta) != GM_JSON_NULL) holder = part;
     }
     GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, family->rope_theta, &out->theta, where,
                               err));

@@ -25,7 +25,8 @@ typedef struct gm_rope {
 } gm_rope;
 
 /* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there.
- * YaRN is refused where the family does not have it, other variants always. GM_EFORMAT. */
+ * YaRN is refused where the family does not have it, other variants always, and so are two that
+ * differ. GM_EFORMAT. */
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
                        const char *where, gm_error *err) GM_MUST_USE;
 

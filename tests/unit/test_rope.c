@@ -34,6 +34,15 @@ static void reads_both_forms(void)
              err);
     CHECK(rope.yarn && rope.whole && rope.theta == 9 && rope.factor == 4);
     CHECK(rope.beta_fast == 32 && rope.beta_slow == 1 && rope.amplitude == 1.5);
+    CHECK_OK(
+        read_text(&rope, &stretched,
+                  "{\"rope_theta\": 7, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4, "
+                  "\"original_max_position_embeddings\": 64}, \"rope_parameters\": "
+                  "{\"rope_type\": \"yarn\", \"factor\": 4, \"rope_theta\": null, "
+                  "\"original_max_position_embeddings\": 64}}",
+                  &err),
+        err);
+    CHECK(rope.yarn && rope.theta == 7 && rope.factor == 4); /* null counts as absent */
 }
 
 static void refuses_what_is_not_computed(void)
@@ -49,6 +58,9 @@ static void refuses_what_is_not_computed(void)
          "\"original_max_position_embeddings\": 64}}",
          "holds 'mscale'"},
         {"{\"rope_scaling\": {\"rope_type\": \"default\", \"factor\": 2}}", "holds 'factor'"},
+        {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, "
+         "\"original_max_position_embeddings\": 64}, \"rope_parameters\": {\"rope_theta\": 7}}",
+         "'rope_scaling' and 'rope_parameters' say different"},
     };
     gm_rope rope;
     gm_error err;
