@@ -184,8 +184,8 @@ static gm_status open_model(gm_run *r, gm_error *err)
                            .progress_context = &progress};
     status = load(r, &mo, err);
     if ((status == GM_EABSENT || status == GM_EMEM) && begun.n > 0 && strcmp(device, "cuda") == 0)
-        GM_FAIL(status, "'%s' was computed on a GPU, where its run has to go on: %s", begun.at,
-                err->text);
+        GM_FAIL(status, "'%s' was computed on a GPU; its run goes on there, or is started over: %s",
+                begun.at, err->text);
     if (status == GM_OK && begun.n > 0 && strcmp(device, "cpu") == 0 && !o->quiet &&
         gm_gpu_find(&gpu))
         gm_tell("computing on the CPU, as the run of '%s' began there", begun.at);

@@ -273,7 +273,8 @@ static gm_status open_stage(gm_stage *stage, const request *r, const char *folde
     if (status == GM_OK) status = gm_stage_load(stage, err);
     stage->options = &r->stage;
     if ((status == GM_EABSENT || status == GM_EMEM) && strcmp(begun, "cuda") == 0)
-        return gm_fail(err, status, "'%s' was begun on a GPU, where it has to go on: %s", r->out,
+        return gm_fail(err, status,
+                       "'%s' was begun on a GPU; it goes on there, or is started over: %s", r->out,
                        err->text);
     return status;
 }
