@@ -117,11 +117,78 @@ static const char *own_message(const style *s, const char *text, size_t *n)
     return end && memchr(at, '"', *n) == NULL ? at : NULL;
 }
 
+static bool has(const char *at, const char *end, const char *words)
+{
+    const char *found = strstr(at, words);
+    return found != NULL && found < end;
+}
+
+static bool begins(const char *text, const char *words)
+{
+    return strncmp(text, words, strlen(words)) == 0;
+}
+
+/* Behind the tag at `at`. */
+static const char *end_of_tag(const char *at)
+{
+    bool quoted = false;
+    for (at += 2; *at; at++) {
+        if (*at == '\'') quoted = !quoted;
+        if (!quoted && (*at == '%' || *at == '}') && at[1] == '}') return at + 2;
+    }
+    return at;
+}
+
+/* May an expression be said to every question: one of the marks, or without words of its own? */
+static bool may_be_said(const style *s, const char *at, const char *end)
+{
+    if (begins(at, "{{raise_exception")) return true;
+    if (!has(at, end, "'") && !has(at, end, "eos_token")) return true;
+    const size_t n = (size_t)(end - at) - 4;
+    for (size_t k = 0; k < MAX_MARKS && s->mark[k]; k++) {
+        const char *mark = s->mark[k];
+        size_t length = strlen(mark);
+        if (begins(mark, "{{")) mark += 2, length -= 4;
+        if (length == n && memcmp(mark, at + 2, n) == 0) return true;
+    }
+    return false;
+}
+
+/* Is what a statement opens said to every question, as the rest of a loop is, the turn of a user
+ * and the beginning of the answer? */
+static bool is_for_all(const char *at, const char *end)
+{
+    return begins(at, "{%for") || has(at, end, "role=='user'") ||
+           (has(at, end, "add_generation_prompt") && !has(at, end, "not"));
+}
+
+/* Does a template say nothing to every question but what the style says? */
+static bool says_no_more(const style *s, const char *text)
+{
+    enum { MAX_DEPTH = 64 };
+    bool said[MAX_DEPTH] = {true}; /* inside of so many statements */
+    size_t depth = 0;
+    for (const char *at = text, *end; *at; at = end) {
+        end = end_of_tag(at);
+        if (begins(at, "{{")) {
+            if (said[depth] && !may_be_said(s, at, end)) return false;
+        } else if (begins(at, "{%if") || begins(at, "{%for") || begins(at, "{%macro")) {
+            if (++depth == MAX_DEPTH) return false;
+            said[depth] = said[depth - 1] && is_for_all(at, end);
+        } else if (depth > 0 && begins(at, "{%el")) {
+            said[depth] = said[depth - 1] && is_for_all(at, end);
+        } else if (depth > 0 && begins(at, "{%end") && !begins(at, "{%endset")) {
+            depth--;
+        }
+    }
+    return true;
+}
+
 /* The style of a template so spelt; NULL: none that is known. A question that is trimmed is
  * changed, which none of these does. */
 static const style *find_style(const char *text)
 {
-    if (strstr(text, "|trim")) return NULL;
+    if (strstr(text, "|trim") || strstr(text, "setcontent=content.strip()")) return NULL;
     for (size_t i = 0; i < sizeof styles / sizeof *styles; i++) {
         const style *s = &styles[i];
         size_t n;
@@ -130,7 +197,7 @@ static const style *find_style(const char *text)
                     (s->own == NULL || own_message(s, text, &n) != NULL);
         for (size_t k = 0; k < MAX_MARKS && s->mark[k] && fits; k++)
             fits = strstr(text, s->mark[k]) != NULL;
-        if (fits) return s;
+        if (fits && says_no_more(s, text)) return s;
     }
     return NULL;
 }
@@ -175,7 +242,8 @@ gm_status gm_chat_make(gm_chat *out, const char *text, size_t n, const char *bos
     bool all;
     *out = (gm_chat){0};
     GM_TRY(gm_chat_spell(&spelt, &all, text, n, err));
-    const style *s = all && spelt.n > 0 ? find_style(spelt.at) : NULL;
+    const style *s =
+        all && spelt.n > 0 && strlen(spelt.at) == spelt.n ? find_style(spelt.at) : NULL;
     if (s == NULL) {
         status = unknown(where, err);
         goto out;

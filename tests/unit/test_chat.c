@@ -16,6 +16,13 @@
     "{{ '<|user|>\\n' + message['content'] + '\\n' }}{% endif %}{% endfor %}{{ "             \
     "'<|assistant|>\\n' }}"
 
+/* ChatML that says more behind a user's question and before the answer. */
+#define CHATML(question, answer)                                                           \
+    ("{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + "            \
+     "message.content + '<|im_end|>' + '\\n' }}{% if message.role == 'user' %}" question   \
+     "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' " \
+     "}}" answer "{% endif %}")
+
 static gm_status make(gm_chat *chat, const char *text, gm_error *err)
 {
     return gm_chat_make(chat, text, strlen(text), "<s>", NULL, "here", err);
@@ -73,6 +80,14 @@ static void what_is_not_known_is_refused(void)
         /* thinks unless told not to, or the other way round */
         ("{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
          "{% if enable_thinking %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"),
+        /* a known one that says more: in front, behind a question, before the answer */
+        "{{ 'Be kind. ' }}" TULU,
+        TULU "{{ '<think>' }}",
+        CHATML("{{ '/no_think' }}", ""),
+        CHATML("{{ eos_token }}", ""),
+        CHATML("", "{{ '<think>\\n\\n</think>\\n\\n' }}"),
+        CHATML("", "{% if true %}{% endif %}{{ 'Sure: ' }}"),
+        "{% set content = message['content'].strip() %}" TULU,
     };
     gm_chat chat;
     gm_error err = {0};
@@ -81,6 +96,12 @@ static void what_is_not_known_is_refused(void)
                     "'here' is none of the chat templates known here (gigachat, ");
         CHECK(chat.name == NULL && chat.before.at == NULL && chat.after.at == NULL);
     }
+    const char *same = CHATML("", "{% if x %}{{ 'x' }}{% else %}{{ 'y' }}{% endif %}");
+    CHECK_OK(make(&chat, same, &err), err); /* a template's own variables are left alone */
+    gm_chat_clear(&chat);
+    CHECK_FAILS(gm_chat_make(&chat, TULU "\0{{ 'x' }}", sizeof TULU "\0{{ 'x' }}" - 1, "", NULL,
+                             "here", &err),
+                err, GM_EFORMAT, "none of the chat templates known");
     const char *plain = "{{ '[INST] ' + message['content'] + ' [/INST]' }}"
                         "{{ raise_exception('Only user and assistant roles are supported!') }}";
     CHECK_OK(make(&chat, plain, &err), err);
