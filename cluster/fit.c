@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/device.h"
 #include "base/outfile.h"
 #include "base/text.h"
 #include "cluster/atlas_make.h"
@@ -76,6 +77,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     gm_option_table_add(&table, clusters);
     gm_option_table_add_clusters(&table, &c->map, &c->how.hdbscan);
     gm_option_table_add(&table, rest);
+    gm_device device;
     gm_status status = gm_opt_parse(synopsis, details, table.row, argc, argv, err);
     if (status != GM_OK) return status;
     if (*argc != 2)
@@ -86,6 +88,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
+    GM_TRY(gm_device_parse(&device, c->device, err));
     GM_TRY(gm_map_choices_check(&c->map, &c->how.umap, err));
     if (c->target > 0 && c->map.min_cluster_size > 0)
         return gm_fail(err, GM_EARG,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/device.h"
 #include "base/json.h"
 #include "base/outfile.h"
 #include "cluster/cluster_commands.h"
@@ -39,7 +40,9 @@ static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
         for (size_t j = 0; j < i; j++)
             if (out[i] && out[j] && strcmp(out[i], out[j]) == 0)
                 return gm_fail(err, GM_EARG, "'%s' is to be written twice", out[i]);
-    const gm_status status = gm_map_choices_check(&c->map, &c->how.umap, err);
+    gm_device device;
+    gm_status status = gm_device_parse(&device, c->device, err);
+    if (status == GM_OK) status = gm_map_choices_check(&c->map, &c->how.umap, err);
     if (status != GM_OK) return status;
     if (!c->how.map && c->map.metric != GM_EUCLIDEAN)
         return gm_fail(err, GM_EARG,

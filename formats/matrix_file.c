@@ -96,15 +96,26 @@ out:
     return status;
 }
 
-/* The file and the numbers in it are in memory together. What is no plain file shows its size when
- * it is read. */
+uint64_t gm_matrix_memory(const void *bytes, size_t n, uint64_t file_bytes)
+{
+    gm_npy_front front;
+    const struct npy_type *type = NULL;
+    if (gm_npy_read_front(&front, bytes, n, "", NULL) == GM_OK) type = find_type(front.type);
+    return type ? file_bytes + file_bytes / type->n_bytes * sizeof(double) : file_bytes;
+}
+
+/* What is no plain file shows its size when it is read; what cannot be read says so then. */
 static gm_status check_memory(const char *path, gm_error *err)
 {
     struct stat about;
-    char what[128];
+    char what[128], front[4096];
     if (stat(path, &about) != 0 || !S_ISREG(about.st_mode)) return GM_OK;
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return GM_OK;
+    const size_t n = fread(front, 1, sizeof front, file);
+    fclose(file);
     snprintf(what, sizeof what, "'%.100s'", path);
-    return gm_machine_spare(2 * (uint64_t)about.st_size, what, err);
+    return gm_machine_spare(gm_matrix_memory(front, n, (uint64_t)about.st_size), what, err);
 }
 
 gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err)

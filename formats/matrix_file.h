@@ -22,7 +22,11 @@ void gm_matrix_clear(gm_matrix *matrix);
  * GM_ESHAPE, GM_EMEM. */
 gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err) GM_MUST_USE;
 
-/* The same from the n bytes of a file called `path`. */
+/* The bytes that this takes, file and doubles, by the first n bytes of the file; of another file
+ * its own. */
+uint64_t gm_matrix_memory(const void *bytes, size_t n, uint64_t file_bytes);
+
+/* gm_matrix_read from the n bytes of a file called `path`. */
 gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const char *path,
                           gm_error *err) GM_MUST_USE;
 

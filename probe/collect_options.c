@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "base/text.h"
 #include "engine/engine.h"
 
@@ -86,7 +87,9 @@ static gm_status add_corpora(gm_opt_list *corpus, char **word, size_t n, gm_erro
 static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
     gm_status status = GM_OK;
+    gm_device device;
     if (o->model == NULL) GM_FAIL(GM_EARG, "--model DIR is missing");
+    GM_TRY(gm_device_parse(&device, o->device, err));
     if (o->corpus.n == 0)
         GM_FAIL(GM_EARG, "--corpus FILE is missing%s%s%s", argc > 1 ? " before '" : "",
                 argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");

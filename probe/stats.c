@@ -272,6 +272,9 @@ int gm_probe_stats(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "--subset needs --report or --figures to draw it in");
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one trace, found %d", argc - 1);
+    int64_t unused[2];
+    for (size_t i = 0; status == GM_OK && i < o.experts.n; i++)
+        status = gm_expert_read(&unused[0], &unused[1], o.experts.at[i], &err);
     bool usage = status != GM_OK;
     if (!usage) {
         gm_catch_signals();

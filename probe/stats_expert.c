@@ -9,17 +9,23 @@
 #include "base/cli.h"
 #include "probe/stats_documents.h"
 
-gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,
-                          gm_error *err)
+gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_error *err)
 {
     char layer_text[24] = "";
     const char *colon = strchr(text, ':');
-    int64_t layer = 0, expert = 0;
-    *view = (gm_expert_view){0};
     if (colon != NULL && (size_t)(colon - text) < sizeof layer_text)
         memcpy(layer_text, text, (size_t)(colon - text));
-    if (colon == NULL || !gm_parse_i64(layer_text, &layer) || !gm_parse_i64(colon + 1, &expert))
-        return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID", text);
+    if (colon && gm_parse_i64(layer_text, layer) && gm_parse_i64(colon + 1, expert)) return GM_OK;
+    return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID", text);
+}
+
+gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,
+                          gm_error *err)
+{
+    int64_t layer = 0, expert = 0;
+    *view = (gm_expert_view){0};
+    gm_status status = gm_expert_read(&layer, &expert, text, err);
+    if (status != GM_OK) return status;
     if (expert < 0 || expert >= info->n_experts)
         return gm_fail(err, GM_EARG, "--expert '%s': experts are 0 to %d", text,
                        info->n_experts - 1);

@@ -13,7 +13,11 @@ typedef struct gm_expert_view {
     gm_best documents; /* by the share of a document's good tokens that chose the expert */
 } gm_expert_view;
 
-/* "LAYER:ID", LAYER the model's number. GM_EARG for anything else, or what the trace has not. */
+/* The numbers of "LAYER:ID". GM_EARG for anything else. */
+gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_error *err)
+    GM_MUST_USE;
+
+/* The same, LAYER the model's number. GM_EARG also for what the trace has not. */
 gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace_info *info,
                           gm_error *err) GM_MUST_USE;
 

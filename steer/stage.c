@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/device.h"
 #include "base/json.h"
 #include "base/progress.h"
 
@@ -159,6 +160,9 @@ out:
 gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
 {
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
+    gm_device device;
+    gm_status status = gm_device_parse(&device, o->device, err);
+    if (status != GM_OK) return status;
     const char *const words[][2] = {{"system", o->system}, {"answer", o->answer}};
     for (int i = 0; i < 2; i++) {
         const char *text = words[i][1];

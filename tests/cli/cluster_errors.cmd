@@ -11,6 +11,7 @@ cp a.h5 before
 fit t.h5 -o a.h5
 cmp a.h5 before && echo untouched
 fit t.h5 -o absent/b.h5
+fit t.h5 -o b.h5 --device gpu
 fit t.h5 -o b.h5 --n-neighbors 1000
 fit t.h5 -o b.h5 --n-neighbors 1
 fit t.h5 -o b.h5 --min-dist nan

@@ -7,19 +7,39 @@
 #include "base/text.h"
 #include "tests/check.h"
 
-/* A .npy of 2 x 2 values of `type`, n bytes of data. */
-static gm_status parse_as(const char *type, const void *data, size_t n, gm_matrix *out,
-                          gm_error *err)
+/* The front of a .npy of 2 x 2 values of `type`; its length. */
+static size_t make_front(char bytes[256], const char *type)
 {
-    char bytes[256], dict[96];
+    char dict[96];
     int length = snprintf(dict, sizeof dict,
                           "{'descr': '%s', 'fortran_order': False, 'shape': (2, 2), }\n", type);
     memcpy(bytes, "\x93NUMPY\x01\x00", 8);
     bytes[8] = (char)length;
     bytes[9] = 0;
     memcpy(bytes + 10, dict, (size_t)length);
-    memcpy(bytes + 10 + length, data, n);
-    return gm_matrix_parse(out, bytes, 10 + (size_t)length + n, "x.npy", err);
+    return 10 + (size_t)length;
+}
+
+/* Read one, n bytes of data. */
+static gm_status parse_as(const char *type, const void *data, size_t n, gm_matrix *out,
+                          gm_error *err)
+{
+    char bytes[256];
+    const size_t front = make_front(bytes, type);
+    memcpy(bytes + front, data, n);
+    return gm_matrix_parse(out, bytes, front + n, "x.npy", err);
+}
+
+static void memory_is_of_file_and_doubles(void)
+{
+    static const struct {
+        const char *type;
+        uint64_t bytes;
+    } cases[] = {{"<f8", 2000}, {"<f4", 3000}, {"<f2", 5000}, {"|u1", 9000}, {"<c8", 1000}};
+    char bytes[256];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK_INT(gm_matrix_memory(bytes, make_front(bytes, cases[i].type), 1000), cases[i].bytes);
+    CHECK_INT(gm_matrix_memory("a,b", 3, 1000), 1000);
 }
 
 static void every_type_is_read(void)
@@ -112,5 +132,5 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(round_trip, values);
 }
 
-TESTS(TEST(every_type_is_read), TEST(other_files_are_refused), TEST(what_is_written_is_read),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(memory_is_of_file_and_doubles), TEST(every_type_is_read), TEST(other_files_are_refused),
+      TEST(what_is_written_is_read), TEST(survives_every_allocation_failure))
