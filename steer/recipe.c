@@ -6,6 +6,7 @@
 
 #include "base/cli_nearest.h"
 #include "base/json.h"
+#include "base/progress.h"
 
 static const uint8_t phase_bits[] = {GM_PLAN_ALL_PHASES, 1u << 0 | 1u << 2, 1u << 1};
 static const char *const phase_words[] = {"both", "prompt", "generated"};
@@ -301,6 +302,7 @@ static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
     if (b < lo || a > hi)
         return gm_fail(err, GM_EARG, "--layers '%s': expected A-B among the MoE layers %d to %d",
                        text, lo, hi);
+    if (b > hi) gm_warn("--layers '%s': the last MoE layer is %d", text, hi);
     plan->first_layer = (int)(a > lo ? a : lo);
     plan->last_layer = (int)(b < hi ? b : hi);
     for (int l = 0; l < plan->n_layers; l++) {

@@ -15,6 +15,7 @@ plan --expert 1:99=1
 plan --expert 1:1
 plan --layers 7-9 --cluster 0
 plan --layers 3-1 --cluster 0
+plan --layers 2-99 --expert 3:1=1 | head -n 1
 run gm-steer plan --atlas absent.h5 --cluster 0
 run gm-steer plan --atlas t.h5 --cluster 0
 run gm-steer plan --cluster 0
