@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/folder.h"
+#include "base/sha256.h"
 #include "engine/arch_keys.h"
 #include "engine/families.h"
 
@@ -239,6 +240,52 @@ void gm_arch_clear(gm_arch *arch)
     gm_free(arch->moe_of_layer);
     gm_free(arch->window);
     *arch = (gm_arch){0};
+}
+
+void gm_arch_digest(const gm_arch *arch, char hex[65])
+{
+    const gm_rope *rope = &arch->rope;
+    const gm_router_desc *router = &arch->router;
+    const double number[] = {
+        arch->n_heads,
+        arch->n_kv_heads,
+        arch->head_dim,
+        (double)arch->attention_scale,
+        arch->qk_norm,
+        (double)arch->clip_qkv,
+        (double)arch->norm_epsilon,
+        (double)arch->embed_scale,
+        (double)arch->residual_scale,
+        (double)arch->logits_scale,
+        (double)arch->activation.limit,
+        (double)arch->activation.slope,
+        arch->n_chosen,
+        router->scoring,
+        router->renormalise,
+        (double)router->renorm_epsilon,
+        router->n_groups,
+        router->top_groups,
+        (double)router->scale,
+        rope->theta,
+        rope->yarn,
+        rope->factor,
+        rope->first_context,
+        rope->beta_fast,
+        rope->beta_slow,
+        rope->whole,
+        rope->amplitude,
+    };
+    gm_sha256 hash;
+    uint8_t digest[32];
+    gm_sha256_init(&hash);
+    gm_sha256_update(&hash, arch->family->name, strlen(arch->family->name) + 1);
+    gm_sha256_update(&hash, number, sizeof number);
+    for (int i = 0; i < arch->n_layers; i++) {
+        const int layer[] = {arch->moe_of_layer[i], arch->window ? arch->window[i] : 0};
+        gm_sha256_update(&hash, layer, sizeof layer);
+    }
+    gm_sha256_final(&hash, digest);
+    gm_sha256_hex(digest, hex);
 }
 
 /* Take the layers that a list names out of those that hold experts. */

@@ -134,6 +134,10 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
  * ignored where the role has none. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
+/* SHA-256, 64 hex digits, of what the same weights compute by: all that `arch` has beyond the
+ * shapes of tensors, but the context's length and how text is generated. */
+void gm_arch_digest(const gm_arch *arch, char hex[65]);
+
 /* Parameters in all, and those that one token touches: all but the experts not
  * chosen; the whole embedding and the head are counted. */
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active);

@@ -130,6 +130,9 @@ typedef struct gm_model_info {
     uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
     uint64_t kv_bytes_per_token;
     char digest[65]; /* identity of the weights: see checkpoint.h */
+    /* of what config.json says beyond their shapes: models of the same weights that compute
+     * different things differ in it */
+    char config_digest[65];
     /* generation_config.json, with Hugging Face's defaults where it is silent */
     bool do_sample;
     double temperature, top_p, repetition_penalty;

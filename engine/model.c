@@ -160,6 +160,7 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
             : gm_weights_bytes(arch, checkpoint, numerics, options->no_head);
     info->kv_bytes_per_token = kv_bytes_per_token(arch, numerics);
     gm_checkpoint_digest(checkpoint, info->digest);
+    gm_arch_digest(arch, info->config_digest);
 }
 
 /* ---- opening ---- */

@@ -48,6 +48,7 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_close_array(&out);
     if (with_identity) {
         gm_json_put_string(&out, "model", gm_model_get_info(r->model)->digest);
+        gm_json_put_string(&out, "config", gm_model_get_info(r->model)->config_digest);
         gm_json_put_string(&out, "tokenizer", gm_tokenizer_digest(r->tokenizer));
         gm_json_put_string(&out, "numerics", r->info.numerics);
         if (by_gpu) gm_json_put_string(&out, "gpu", r->info.kernels);

@@ -87,7 +87,8 @@ gm_status gm_run_same(const gm_run *run, const gm_trace_info *has, const char *p
     GM_TRY(gm_json_parse(&mine, run->options.at, run->options.n, "the options", err));
     GM_TRY(gm_json_parse(&theirs, has->options, strlen(has->options), path, err));
     if (!find_option(name, mine, theirs))
-        GM_FAIL(GM_EEXIST, "'%s' is of another run; %s", path, remedy);
+        GM_FAIL(GM_EEXIST, "'%s' is of a run with another config.json, or of an older program; %s",
+                path, remedy);
     GM_FAIL(GM_EEXIST, "'%s' is of a run with another %s; %s", path, name, remedy);
 out:
     gm_json_free(mine);

@@ -36,6 +36,7 @@ static void make_fingerprint(gm_study *s, const char *config)
     gm_sha256_update(&hash, &schema, sizeof schema);
     hash_text(&hash, config);
     hash_text(&hash, s->stage->info->digest);
+    hash_text(&hash, s->stage->info->config_digest);
     hash_text(&hash, gm_numerics_name(s->stage->info->numerics));
     hash_text(&hash, s->stage->info->kernels); /* they name the device too */
     hash_text(&hash, s->stage->atlas->digest);

@@ -99,6 +99,38 @@ static void refuses_what_gpt_oss_cannot_be(void)
     }
 }
 
+/* What the same tensors compute by differs in its digest; what names and trains a model does not.
+ */
+static void a_config_that_computes_another_thing_is_known(void)
+{
+    static const char *const changes[][2] = {
+        {"sliding_window", "19"},
+        {"layer_types", "[\"full_attention\", \"full_attention\", \"sliding_attention\"]"},
+        {"swiglu_limit", "1.25"},
+        {"swiglu_alpha", "1.6"},
+        {"rope_theta", "1501"},
+        {"rms_norm_eps", "2e-5"},
+        {"num_experts_per_tok", "2"},
+        {"num_attention_heads", "12"},
+        {"rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 4.0, \"beta_fast\": 4.0, "
+                         "\"original_max_position_embeddings\": 32, \"truncate\": false}"},
+        {"use_cache", "false"},
+        {"max_position_embeddings", "64"},
+    };
+    enum { SAME = 2, N = sizeof changes / sizeof changes[0] };
+    char digest[N + 1][65];
+    for (size_t i = 0; i <= N; i++) {
+        gm_arch a;
+        gm_error err = {0};
+        if (i < N) copy_model("changed", TINY, changes[i][0], changes[i][1]);
+        CHECK_OK(gm_arch_read(&a, i < N ? "changed" : TINY, &err), err);
+        gm_arch_digest(&a, digest[i]);
+        gm_arch_clear(&a);
+    }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = i + 1; j <= N; j++) CHECK(!strcmp(digest[i], digest[j]) == (i >= N - SAME));
+}
+
 static gm_status read_attempt(void *state, gm_error *err)
 {
     gm_arch a;
@@ -114,4 +146,4 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(reads_gpt_oss), TEST(refuses_what_gpt_oss_cannot_be),
-      TEST(survives_every_allocation_failure))
+      TEST(a_config_that_computes_another_thing_is_known), TEST(survives_every_allocation_failure))
