@@ -154,11 +154,12 @@ static bool may_be_said(const style *s, const char *at, const char *end)
     return false;
 }
 
-/* Is what a statement opens said to every question, as the rest of a loop is, the turn of a user
- * and the beginning of the answer? */
+/* Is what a statement opens said to every question, as the rest of a loop is, the turn of a user,
+ * the beginning of the answer, and what is for those who define no variable? */
 static bool is_for_all(const char *at, const char *end)
 {
-    return begins(at, "{%for") || has(at, end, "role=='user'") ||
+    return begins(at, "{%for") || has(at, end, "role=='user'") || has(at, end, "isnotdefined") ||
+           (begins(at, "{%ifnot") && has(at, end, "isdefined")) || begins(at, "{%ifloop.last%}") ||
            (has(at, end, "add_generation_prompt") && !has(at, end, "not"));
 }
 

@@ -87,6 +87,9 @@ static void what_is_not_known_is_refused(void)
         CHATML("{{ eos_token }}", ""),
         CHATML("", "{{ '<think>\\n\\n</think>\\n\\n' }}"),
         CHATML("", "{% if true %}{% endif %}{{ 'Sure: ' }}"),
+        CHATML("", "{% if x is not defined or x %}{{ '<think>' }}{% endif %}"),
+        CHATML("", "{% if not x is defined %}{{ '<think>' }}{% endif %}"),
+        CHATML("{% if loop.last %}{{ '/no_think' }}{% endif %}", ""),
         "{% set content = message['content'].strip() %}" TULU,
     };
     gm_chat chat;
