@@ -373,9 +373,7 @@ static const gm_family families[] = {
      .tensor =
          {
              LLAMA_TENSORS,
-             [GM_ROLE_Q_BIAS] = "model.layers.%d.self_attn.q_proj.bias",
-             [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias",
-             [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias",
+             QKV_BIAS_TENSORS,
              [GM_ROLE_O_BIAS] = "model.layers.%d.self_attn.o_proj.bias",
              [GM_ROLE_SINKS] = "model.layers.%d.self_attn.sinks",
              [GM_ROLE_ROUTER] = "model.layers.%d.mlp.router.weight",

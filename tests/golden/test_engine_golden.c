@@ -1,5 +1,5 @@
 /* test_engine_golden.c - the engine in f32 against PyTorch: logits, router choices,
- * steering, greedy tokens, of eight tiny checkpoints (tests/golden/README.md). */
+ * steering, greedy tokens, of the tiny checkpoints (tests/golden/README.md). */
 #include "base/json.h"
 #include "engine/checkpoint.h"
 #include "engine/engine.h"
@@ -119,6 +119,7 @@ static void compare(const char *model, const golden *g, const char *mode, const 
 {
     size_t rows = o->n_layers * o->n_tokens;
     const gm_tensor *want = find_of(g, mode, "logits"); /* of the last tokens, or of all */
+    CHECK(want->dim[0] > 0 && want->dim[0] <= o->n_tokens && want->dim[1] == o->vocab);
     const size_t first = o->n_tokens - want->dim[0];
     double logits = distance(o->logits + first * o->vocab, want->data, want->dim[0] * o->vocab);
     double gates = distance(o->gate, floats(g, mode, "gate"), rows * o->n_chosen);
