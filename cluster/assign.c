@@ -32,6 +32,12 @@ static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, con
                        "'%s' is of another model (%s) than the atlas (%s): their experts are not "
                        "the same",
                        news_path, info->model, atlas->model);
+    const bool known = info->config_digest[0] && atlas->config_digest[0];
+    if (known && strcmp(info->config_digest, atlas->config_digest) != 0)
+        return gm_fail(err, GM_EARG,
+                       "'%s' is of the atlas's model (%s) under another config.json: its experts "
+                       "are not chosen alike",
+                       news_path, info->model);
     return GM_OK;
 }
 

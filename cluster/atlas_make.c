@@ -277,6 +277,7 @@ gm_status gm_atlas_make(gm_atlas *atlas, gm_arena *arena, const gm_analysis *ana
                         .model = info->model,
                         .architecture = info->architecture,
                         .model_digest = info->model_digest,
+                        .config_digest = info->config_digest,
                         .trace_fingerprint = info->fingerprint,
                         .trace_path = trace_path,
                         .command = command};

@@ -135,7 +135,9 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
 /* SHA-256, 64 hex digits, of what the same weights compute by: all that `arch` has beyond the
- * shapes of tensors, but the context's length and how text is generated. */
+ * shapes of tensors, but the context's length and how text is generated. Traces, atlases, plans
+ * and sweeps hold it: what is added to it later enters only where it is not neutral, so that models
+ * without it keep theirs. */
 void gm_arch_digest(const gm_arch *arch, char hex[65]);
 
 /* Parameters in all, and those that one token touches: all but the experts not

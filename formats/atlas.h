@@ -116,7 +116,8 @@ typedef struct gm_atlas {
     const int32_t *node_cluster;             /* + (R) */
     const char *const *node_keyword;         /* + (R,10) */
     /* where it came from */
-    const char *model, *architecture, *model_digest;
+    const char *model, *architecture;
+    const char *model_digest, *config_digest; /* as the trace has them; "" unknown */
     const char *trace_fingerprint, *trace_path;
     const char *parameters; /* JSON object */
     const char *quality;    /* JSON object */

@@ -86,7 +86,7 @@ static gm_status read_texts(hid_t file, open_atlas *open, gm_error *err)
     gm_status status = GM_OK;
     hid_t object = H5I_INVALID_HID;
     const char *text = NULL;
-    for (int i = 0; i < GM_ATLAS_N_TEXTS; i++) {
+    for (int i = 0; i < GM_ATLAS_FIRST_TEXTS; i++) {
         const gm_atlas_text *row = &gm_atlas_texts[i];
         if (strcmp(row->object, "/") != 0 && !gm_h5_has(file, row->object)) {
             status = gm_h5_fail(err, GM_EFORMAT, file, "no group '%s'", row->object);
@@ -98,6 +98,7 @@ static gm_status read_texts(hid_t file, open_atlas *open, gm_error *err)
         H5Oclose(object);
         object = H5I_INVALID_HID;
     }
+    GM_TRY(gm_h5_find_text(file, "config_digest", &open->arena, &open->atlas.config_digest, err));
     GM_TRY(gm_h5_get_text(file, "digest", &open->arena, &text, err));
     strncat(open->atlas.digest, text, sizeof open->atlas.digest - 1);
 out:

@@ -89,6 +89,7 @@ const gm_atlas_text gm_atlas_texts[GM_ATLAS_N_TEXTS] = {
     {"/", "command", AT(command)},
     {"/parameters", "json", AT(parameters)},
     {"/quality", "json", AT(quality)},
+    {"/", "config_digest", AT(config_digest)},
 };
 
 uint64_t gm_atlas_size(const gm_atlas *atlas, char letter)

@@ -327,6 +327,13 @@ out:
     return status;
 }
 
+gm_status gm_h5_find_text(hid_t object, const char *name, gm_arena *arena, const char **out,
+                          gm_error *err)
+{
+    *out = "";
+    return H5Aexists(object, name) == 0 ? GM_OK : gm_h5_get_text(object, name, arena, out, err);
+}
+
 gm_status gm_h5_check_object(hid_t object, const char *name, const char *text, gm_error *err)
 {
     gm_json *root = NULL;

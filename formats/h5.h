@@ -78,6 +78,9 @@ gm_status gm_h5_put_i64(hid_t object, const char *name, int64_t value, gm_error 
 gm_status gm_h5_put_f64(hid_t object, const char *name, double value, gm_error *err) GM_MUST_USE;
 gm_status gm_h5_get_text(hid_t object, const char *name, gm_arena *arena, const char **out,
                          gm_error *err) GM_MUST_USE;
+/* The same of a text that older files lack: "" there. */
+gm_status gm_h5_find_text(hid_t object, const char *name, gm_arena *arena, const char **out,
+                          gm_error *err) GM_MUST_USE;
 /* Refuse a text of that name that is neither "" nor a JSON object. */
 gm_status gm_h5_check_object(hid_t object, const char *name, const char *text, gm_error *err)
     GM_MUST_USE;

@@ -115,6 +115,7 @@ gm_status gm_plan_write(const char *path, const gm_plan *plan, bool replace, gm_
         {"phases", phases.at},
         {"schedule", gm_schedule_show(schedule, plan->schedule)},
         {"model_digest", plan->model_digest},
+        {"config_digest", plan->config_digest},
         {"source", plan->source},
     };
     const gm_tensor bias = {.name = "bias",
@@ -279,6 +280,17 @@ out:
     return status;
 }
 
+/* Take over a digest; NULL, where the metadata has none, counts as unknown. */
+static gm_status get_digest(char out[65], const char *key, const char *digest, const char *where,
+                            gm_error *err)
+{
+    if (digest == NULL) digest = "";
+    if (strlen(digest) > 64)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' has more than 64 characters", where, key);
+    memcpy(out, digest, strlen(digest) + 1);
+    return GM_OK;
+}
+
 /* Everything but the bias itself. */
 static gm_status get_instruction(gm_plan *plan, const gm_safetensors *file, const char *where,
                                  gm_error *err)
@@ -307,9 +319,9 @@ static gm_status get_instruction(gm_plan *plan, const gm_safetensors *file, cons
     GM_TRY(get_schedule(file, plan->mode, where, &plan->schedule, err));
     GM_TRY(get_source(file, where, &plan->source, err));
     GM_TRY(get_note(file, "model_digest", where, &digest, err));
-    if (strlen(digest) >= sizeof plan->model_digest)
-        GM_FAIL(GM_EFORMAT, "'%s': 'model_digest' has more than 64 characters", where);
-    memcpy(plan->model_digest, digest, strlen(digest) + 1);
+    GM_TRY(get_digest(plan->model_digest, "model_digest", digest, where, err));
+    digest = gm_safetensors_metadata(file, "config_digest");
+    GM_TRY(get_digest(plan->config_digest, "config_digest", digest, where, err));
 out:
     return status;
 }

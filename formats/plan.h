@@ -10,6 +10,8 @@
  *   first_layer, last_layer   model layer numbers, inclusive
  *   phases         "prompt", "generated", "template", joined by commas
  *   model_digest   of the model it was made for (engine/checkpoint.h); "" unknown
+ *   config_digest  of what its config.json says beyond the weights' shapes (engine/engine.h); ""
+ *                  or absent: unknown
  *   schedule       formats/schedule.h; absent: "constant". Never a ramp in mode mask
  *   source         JSON object: atlas and its digest, clusters and weights, filter,
  *                  scale, control, experts set by hand
@@ -44,6 +46,7 @@ typedef struct gm_plan {
     uint8_t phases;              /* bit p: phase p (0 prompt, 1 generated, 2 template) */
     gm_schedule schedule;        /* over generated tokens */
     char model_digest[65];       /* of the model the plan was made for; "" unknown */
+    char config_digest[65];      /* of its config.json; "" unknown */
     char *source;                /* JSON object, owned */
 } gm_plan;
 

@@ -74,7 +74,8 @@ typedef struct gm_sweep {
     const uint8_t *config, *summary;
     size_t n_config, n_summary;
     const char *fingerprint, *model_digest, *atlas_digest, *provenance; /* NULL: "" */
-    char digest[65]; /* of the contents; filled by read and write */
+    const char *config_digest; /* NULL, and in files of older programs: "" */
+    char digest[65];           /* of the contents; filled by read and write */
 } gm_sweep;
 
 /* Write under the final name only when complete and read back. Errors: GM_EEXIST unless

@@ -75,8 +75,10 @@ static const struct {
 } texts[] = {{"fingerprint", AT(fingerprint)},
              {"model_digest", AT(model_digest)},
              {"atlas_digest", AT(atlas_digest)},
-             {"provenance", AT(provenance)}};
-enum { N_TEXTS = sizeof texts / sizeof *texts };
+             {"provenance", AT(provenance)},
+             {"config_digest", AT(config_digest)}};
+/* Files written before there was the last of them are read as well. */
+enum { N_TEXTS = sizeof texts / sizeof *texts, N_FIRST_TEXTS = N_TEXTS - 1 };
 
 /* Each size, the dimension scale it is, and where it stands in gm_sweep; 0: it is derived. */
 static const struct {
@@ -373,7 +375,8 @@ gm_status gm_sweep_open(gm_sweep **out, const char *path, gm_error *err)
     if (open == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", path);
     GM_TRY(gm_h5_open(&file, path, err));
     GM_TRY(read_sizes(file, &open->sweep, &open->arena, err));
-    for (int i = 0; i < N_TEXTS; i++) {
+    GM_TRY(gm_h5_find_text(file, "config_digest", &open->arena, &open->sweep.config_digest, err));
+    for (int i = 0; i < N_FIRST_TEXTS; i++) {
         GM_TRY(gm_h5_get_text(file, texts[i].name, &open->arena, &text, err));
         memcpy((char *)&open->sweep + texts[i].member, &text, sizeof text);
     }

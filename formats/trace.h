@@ -61,7 +61,8 @@ typedef struct gm_trace_info {
     double logits_rate; /* share of tokens whose logits are kept */
     const char *model;  /* folder's last part, or the name given */
     const char *architecture, *family;
-    const char *model_digest; /* gm_model_info.digest */
+    const char *model_digest;  /* gm_model_info.digest */
+    const char *config_digest; /* gm_model_info.config_digest; "" in files of older programs */
     const char *tokenizer_digest;
     const char *numerics, *kernels, *device; /* "bf16", "avx512f", "cpu" */
     const char *invariance;                  /* "A" or "B": DESIGN section 4 */

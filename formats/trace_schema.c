@@ -216,9 +216,11 @@ static const struct {
     {"fingerprint", offsetof(gm_trace_info, fingerprint)},
     {"provenance", offsetof(gm_trace_info, provenance)},
     {"steering", offsetof(gm_trace_info, steering)},
+    {"config_digest", offsetof(gm_trace_info, config_digest)},
 };
 
-enum { N_INFO_TEXTS = sizeof INFO_TEXT / sizeof INFO_TEXT[0] };
+/* Files written before there was the last of them are read as well. */
+enum { N_INFO_TEXTS = sizeof INFO_TEXT / sizeof INFO_TEXT[0], N_FIRST_TEXTS = N_INFO_TEXTS - 1 };
 
 static const char **text_of(gm_trace_info *info, size_t i)
 {
@@ -275,8 +277,9 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     GM_TRY(gm_h5_get_f64(file, "logits_rate", &info->logits_rate, err));
     GM_TRY(gm_h5_get_i64(file, "renormalised", 0, 1, &renormalised, err));
     GM_TRY(gm_h5_get_f64(file, "routed_scale", &info->routed_scale, err));
-    for (size_t i = 0; i < N_INFO_TEXTS; i++)
+    for (size_t i = 0; i < N_FIRST_TEXTS; i++)
         GM_TRY(gm_h5_get_text(file, INFO_TEXT[i].name, arena, text_of(info, i), err));
+    GM_TRY(gm_h5_find_text(file, "config_digest", arena, &info->config_digest, err));
     GM_TRY(gm_h5_check_object(file, "options", info->options, err));
     GM_TRY(gm_h5_check_object(file, "provenance", info->provenance, err));
     GM_TRY(gm_h5_check_object(file, "steering", info->steering, err));

@@ -78,6 +78,7 @@ static gm_status fill_info(gm_run *r, gm_error *err)
                               .architecture = m->architecture,
                               .family = m->family,
                               .model_digest = m->digest,
+                              .config_digest = m->config_digest,
                               .tokenizer_digest = gm_tokenizer_digest(r->tokenizer),
                               .numerics = gm_numerics_name(m->numerics),
                               .kernels = m->kernels,

@@ -76,6 +76,8 @@ gm_status gm_run_same(const gm_run *run, const gm_trace_info *has, const char *p
     if (strcmp(has->fingerprint, run->fingerprint) == 0) return GM_OK;
     if (strcmp(has->model_digest, own->model_digest) != 0)
         GM_FAIL(GM_EEXIST, "'%s' is of another model; %s", path, remedy);
+    if (has->config_digest[0] && strcmp(has->config_digest, own->config_digest) != 0)
+        GM_FAIL(GM_EEXIST, "'%s' is of a run with another config.json; %s", path, remedy);
     if (strcmp(has->tokenizer_digest, own->tokenizer_digest) != 0)
         GM_FAIL(GM_EEXIST, "'%s' is of another tokenizer; %s", path, remedy);
     if (strcmp(has->numerics, own->numerics) != 0)

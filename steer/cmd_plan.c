@@ -84,6 +84,7 @@ static gm_status print_json(const gm_plan *plan, const char *path, gm_error *err
     gm_json_put_i64(&json, "phases", plan->phases);
     gm_json_put_string(&json, "schedule", gm_schedule_show(schedule, plan->schedule));
     gm_json_put_string(&json, "model_digest", plan->model_digest);
+    gm_json_put_string(&json, "config_digest", plan->config_digest);
     gm_json_put_raw(&json, "source", plan->source);
     gm_json_open_array(&json, "layers");
     for (int l = 0; l < plan->n_layers; l++) {
@@ -118,7 +119,8 @@ static gm_status build_for_array(gm_plan *plan, const gm_recipe *recipe, gm_erro
     const gm_shape shape = {.n_layers = (int)a->n_rows,
                             .n_experts = (int)a->n_cols,
                             .layer_of_moe = layers,
-                            .model_digest = ""};
+                            .model_digest = "",
+                            .config_digest = ""};
     return gm_recipe_build(plan, recipe, &shape, NULL, NULL, err);
 }
 
@@ -149,8 +151,8 @@ static gm_status build(gm_plan *plan, const request *r, gm_error *err)
     } else {
         GM_TRY(gm_model_open(&model, r->model, &headers, err));
         const gm_model_info *info = gm_model_get_info(model);
-        shape = (gm_shape){info->n_moe_layers, info->n_experts, info->n_chosen, info->layer_of_moe,
-                           info->digest};
+        shape = (gm_shape){info->n_moe_layers, info->n_experts, info->n_chosen,
+                           info->layer_of_moe, info->digest,    info->config_digest};
     }
     GM_TRY(gm_recipe_build(plan, &recipe, &shape, atlas, r->atlas, err));
 out:

@@ -26,8 +26,12 @@ void gm_recipe_clear(gm_recipe *recipe)
 
 gm_shape gm_shape_of_atlas(const gm_atlas *atlas)
 {
-    return (gm_shape){atlas->n_layers, atlas->n_experts, atlas->n_chosen, atlas->layer_of_moe,
-                      atlas->model_digest ? atlas->model_digest : ""};
+    return (gm_shape){atlas->n_layers,
+                      atlas->n_experts,
+                      atlas->n_chosen,
+                      atlas->layer_of_moe,
+                      atlas->model_digest ? atlas->model_digest : "",
+                      atlas->config_digest ? atlas->config_digest : ""};
 }
 
 /* ---- reading what the options say ---- */
@@ -459,6 +463,7 @@ gm_status gm_recipe_build(gm_plan *plan, const gm_recipe *recipe, const gm_shape
     plan->phases = phase_bits[recipe->phase];
     GM_TRY(read_schedule(recipe, &plan->schedule, err));
     snprintf(plan->model_digest, sizeof plan->model_digest, "%s", shape->model_digest);
+    snprintf(plan->config_digest, sizeof plan->config_digest, "%s", shape->config_digest);
     GM_TRY(set_window(plan, recipe->layers, err));
     if (atlas) {
         GM_TRY(add_vectors(plan->bias, recipe, &recipe->clusters, "cluster", cluster_rates, BOTH,

@@ -72,11 +72,11 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
     }
 /* clang-format on */
 
-/* The sizes of the model that a plan is for. */
+/* Sizes and identity of the model that a plan is for. */
 typedef struct gm_shape {
     int n_layers, n_experts, n_chosen;
-    const int *layer_of_moe; /* (n_layers) borrowed */
-    const char *model_digest;
+    const int *layer_of_moe;                  /* (n_layers) borrowed */
+    const char *model_digest, *config_digest; /* "" unknown */
 } gm_shape;
 gm_shape gm_shape_of_atlas(const gm_atlas *atlas);
 

@@ -179,6 +179,7 @@ static gm_trace_info make_info(const gm_stage *s)
                            .architecture = m->architecture,
                            .family = m->family,
                            .model_digest = m->digest,
+                           .config_digest = m->config_digest,
                            .tokenizer_digest = gm_tokenizer_digest(s->tokenizer),
                            .numerics = gm_numerics_name(m->numerics),
                            .kernels = m->kernels,
@@ -225,6 +226,7 @@ static void fingerprint(const gm_recorder *r, const gm_trace_info *info, size_t 
     uint8_t digest[32];
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, info->model_digest, strlen(info->model_digest) + 1);
+    gm_sha256_update(&hash, info->config_digest, strlen(info->config_digest) + 1);
     gm_sha256_update(&hash, info->tokenizer_digest, strlen(info->tokenizer_digest) + 1);
     gm_sha256_update(&hash, info->steering, strlen(info->steering) + 1);
     gm_sha256_update(&hash, info->options, strlen(info->options) + 1);

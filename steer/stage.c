@@ -70,7 +70,13 @@ out:
     return status;
 }
 
-/* Shapes and, unless --any-model, the digest of the weights must be the model's. */
+/* Whether two digests, "" where one is not known, say that something differs. */
+static bool differ(const char *a, const char *b)
+{
+    return a[0] && b[0] && strcmp(a, b) != 0;
+}
+
+/* Shapes and, unless --any-model, weights and what computes by them must be the model's. */
 static gm_status check_model(const gm_stage *s, const gm_shape *has, const char *what,
                              gm_error *err)
 {
@@ -85,12 +91,17 @@ static gm_status check_model(const gm_stage *s, const gm_shape *has, const char 
                 err, GM_EARG,
                 "row %d of %s is for layer %d, MoE layer %d of the model '%s' is layer %d", l, what,
                 has->layer_of_moe[l], l, info->folder, info->layer_of_moe[l]);
-    bool known = has->model_digest[0] != '\0';
-    if (!s->options->any_model && known && strcmp(has->model_digest, info->digest) != 0)
+    if (s->options->any_model) return GM_OK;
+    if (differ(has->model_digest, info->digest))
         return gm_fail(err, GM_EARG,
                        "%s was made for another model (weights %.12s, '%s' has %.12s); give "
                        "--any-model to use it all the same",
                        what, has->model_digest, info->folder, info->digest);
+    if (differ(has->config_digest, info->config_digest))
+        return gm_fail(err, GM_EARG,
+                       "%s was made for these weights under another config.json (%.12s, that of "
+                       "'%s' is %.12s); give --any-model to use it all the same",
+                       what, has->config_digest, info->folder, info->config_digest);
     return GM_OK;
 }
 
@@ -142,8 +153,8 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recip
         goto out;
     }
     GM_TRY(gm_plan_read(plan, path, err));
-    const gm_shape has = {plan->n_layers, plan->n_experts, 0, plan->layer_of_moe,
-                          plan->model_digest};
+    const gm_shape has = {plan->n_layers,     plan->n_experts,    0,
+                          plan->layer_of_moe, plan->model_digest, plan->config_digest};
     GM_TRY(gm_text_printf(&what, err, "plan '%s'", path));
     GM_TRY(check_model(s, &has, what.at, err));
     if (recipe->weight != 1) {
@@ -278,13 +289,14 @@ void gm_stage_close(gm_stage *s)
 gm_shape gm_stage_shape(const gm_stage *s)
 {
     return (gm_shape){s->info->n_moe_layers, s->info->n_experts, s->info->n_chosen,
-                      s->info->layer_of_moe, s->info->digest};
+                      s->info->layer_of_moe, s->info->digest,    s->info->config_digest};
 }
 
 void gm_stage_put(const gm_stage *s, gm_json_out *json)
 {
     gm_json_put_string(json, "model", s->info->folder);
     gm_json_put_string(json, "model_digest", s->info->digest);
+    gm_json_put_string(json, "config_digest", s->info->config_digest);
     gm_json_put_string(json, "numerics", gm_numerics_name(s->info->numerics));
     gm_json_put_string(json, "kernels", s->info->kernels);
     gm_stage_put_chat(s, json);

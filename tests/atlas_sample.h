@@ -153,6 +153,7 @@ static inline void made_init(made_atlas *m)
                           .node_cluster = m->node_cluster,
                           .node_keyword = m->node_keyword,
                           .model = "tiny",
+                          .config_digest = "c0de",
                           .parameters = "{\"neighbors\":15}",
                           .quality = "{}"};
 }

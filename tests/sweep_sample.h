@@ -97,7 +97,8 @@ static inline void made_sweep_init(made_sweep *m)
                           .config = (const uint8_t *)"{}",
                           .n_config = 2,
                           .fingerprint = "f",
-                          .model_digest = "m"};
+                          .model_digest = "m",
+                          .config_digest = "c0de"};
 }
 
 #endif

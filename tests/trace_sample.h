@@ -86,6 +86,7 @@ static inline void sample_fill(sample *s, gm_record_level level, int E, uint64_t
                               .has_nll = level > GM_RECORD_COUNTS,
                               .logits_rate = 0.05,
                               .model = "tiny",
+                              .config_digest = "c0de",
                               .fingerprint = "f00d",
                               .options = "{}"};
     s->block = (gm_trace_block){.n_documents = SAMPLE_DOCUMENTS,

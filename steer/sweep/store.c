@@ -184,6 +184,7 @@ static gm_status columns_fill(columns *out, const gm_study *s, size_t first, siz
                                .filter_name = s->protocol->filter,
                                .fingerprint = s->fingerprint,
                                .model_digest = info->digest,
+                               .config_digest = info->config_digest,
                                .atlas_digest = s->stage->atlas->digest}};
     GM_TRY(put_cells(out, s, first, n, err));
     GM_TRY(put_costs(out, s, first, n, err));

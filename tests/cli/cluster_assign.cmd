@@ -35,5 +35,9 @@ shard=other/model-00001-of-00003.safetensors
 printf '\001' | dd of=$shard bs=1 seek=$(($(stat -c %s $shard) - 2)) conv=notrunc 2> /dev/null
 gm-probe collect --model other --corpus e.jsonl --min-tokens 20 --doc-tokens 100 -o o.h5 --quiet > /dev/null
 run gm-cluster assign a.h5 o.h5 -o x.csv
+copy_model config # the same weights, that compute another thing
+sed 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 0.002/' "$TINY/config.json" > config/config.json
+gm-probe collect --model config --corpus e.jsonl --min-tokens 20 --doc-tokens 100 -o g.h5 --quiet > /dev/null
+run gm-cluster assign a.h5 g.h5 -o x.csv
 run gm-cluster assign "$SRC/tests/golden/atlas/schema1.atlas.h5" e.h5 -o x.csv
 ls x.csv 2> /dev/null

@@ -72,6 +72,13 @@ run gm-steer generate --model other --atlas a.h5 --cluster 0 --prompt soup | sed
 run gm-steer generate --model other --plan p.st --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
 run gm-steer generate --model other --plan p.st --prompt soup --max-tokens 3 --any-model > /dev/null
 run gm-steer generate --model "$SRC/tests/golden/models/olmoe-tiny" --atlas a.h5 --cluster 0 --prompt soup --any-model
+# the same weights, that compute another thing
+copy_model config
+sed 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 0.002/' "$TINY/config.json" > config/config.json
+config() { run gm-steer generate --model config --prompt soup --max-tokens 3 "$@"; }
+config --atlas a.h5 --cluster 0
+config --plan p.st
+config --plan p.st --any-model > /dev/null
 # no layer's numbers, and another number of layers
 npy() { printf '\223NUMPY\001\000v\000%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1, 12), }"; head -c $((48 * $1)) /dev/zero; }
 for n in 3 2; do

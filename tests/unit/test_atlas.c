@@ -42,6 +42,7 @@ static void comes_back_as_written(void)
     SAME(outlying, C * GM_N_EXAMPLES);
     SAME(node_birth, NODES);
     SAME(node_cluster, NODES);
+    CHECK_TEXT(a->config_digest, "c0de");
     CHECK_TEXT(a->name[1], "Ships");
     CHECK_TEXT(a->script_name[1], "Latin");
     CHECK_TEXT(a->language_name[2], "de");
@@ -106,6 +107,7 @@ static void a_file_of_schema_1_is_read(void)
     CHECK(isnan(a->validity[1]) && isnan(a->lambda[N - 1]));
     CHECK_INT(a->outlying[0], GM_ATLAS_NONE);
     CHECK_TEXT(a->name[0], "");
+    CHECK_TEXT(a->config_digest, "");
     gm_atlas_close(a);
 }
 

@@ -42,6 +42,7 @@ static void plans_round_trip(void)
         const int kind = mode == GM_PLAN_MASK ? GM_SCHEDULE_FIRST : mode; /* as many as modes */
         plan.schedule = (gm_schedule){(gm_schedule_kind)kind, mode ? 5 : 0};
         snprintf(plan.model_digest, sizeof plan.model_digest, "%064d", mode);
+        snprintf(plan.config_digest, sizeof plan.config_digest, "%064d", mode + 9);
         gm_free(plan.source);
         plan.source = gm_copy_text("{\"cluster\":[3]}", 15);
 
@@ -59,6 +60,7 @@ static void plans_round_trip(void)
         CHECK_INT(back.schedule.kind, plan.schedule.kind);
         CHECK_INT(back.schedule.n, plan.schedule.n);
         CHECK_TEXT(back.model_digest, plan.model_digest);
+        CHECK_TEXT(back.config_digest, plan.config_digest);
         CHECK_TEXT(back.source, plan.source);
         gm_plan_clear(&plan);
         gm_plan_clear(&back);
@@ -83,10 +85,10 @@ static void refuses_values_that_are_not_numbers(void)
 static void check_refused(const char *key, const char *value, gm_status code, const char *part)
 {
     static const gm_safetensors_note good[] = {
-        {"format", "gm-plan"},     {"schema", "1"},         {"mode", "bias"},
-        {"mass_matched", "false"}, {"first_layer", "1"},    {"last_layer", "3"},
-        {"phases", "prompt"},      {"source", "{}"},        {"layer_of_moe", "[1,3]"},
-        {"model_digest", ""},      {"schedule", "constant"}};
+        {"format", "gm-plan"},     {"schema", "1"},          {"mode", "bias"},
+        {"mass_matched", "false"}, {"first_layer", "1"},     {"last_layer", "3"},
+        {"phases", "prompt"},      {"source", "{}"},         {"layer_of_moe", "[1,3]"},
+        {"model_digest", ""},      {"schedule", "constant"}, {"config_digest", ""}};
     const float zeros[6] = {0};
     const gm_tensor bias = {.name = "bias",
                             .dtype = GM_F32,
@@ -94,7 +96,7 @@ static void check_refused(const char *key, const char *value, gm_status code, co
                             .dim = {2, 3},
                             .data = zeros,
                             .n_bytes = sizeof zeros};
-    gm_safetensors_note notes[11];
+    gm_safetensors_note notes[12];
     size_t n = 0;
     gm_plan plan;
     gm_error err = {0};
@@ -112,6 +114,7 @@ static void check_refused(const char *key, const char *value, gm_status code, co
 
 static void refuses_bad_metadata(void)
 {
+    static const char zeros[] = "00000000000000000000000000000000000000000000000000000000000000000";
     static const char *const bad[][3] = {
         {"format", NULL, "not a plan"},
         {"format", "pt", "'format' is 'pt'"},
@@ -128,6 +131,7 @@ static void refuses_bad_metadata(void)
         {"layer_of_moe", "[3,1]", "rising"},
         {"layer_of_moe", "7", "2 layers"},
         {"model_digest", NULL, "model_digest"},
+        {"config_digest", zeros, "'config_digest' has more than 64 characters"},
         {"schedule", "linear:3", "'schedule' is 'linear:3'"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -31,7 +31,8 @@ static gm_atlas make_atlas(void)
                       .subset_name = names,
                       .subset_usage = usage + N,
                       .subset_usage_half = subset_halves,
-                      .model_digest = "d"};
+                      .model_digest = "d",
+                      .config_digest = "c"};
 }
 
 static const char *one_entry[4];
@@ -71,6 +72,7 @@ static void clusters_add_up_with_their_weights(void)
     CHECK_HAS(both.source, "\"clusters\":[\"0\",\"1=0.5\"]");
     CHECK_HAS(both.source, "\"atlas\":\"a.h5\"");
     CHECK_TEXT(both.model_digest, "d");
+    CHECK_TEXT(both.config_digest, "c");
     gm_plan_clear(&both);
     gm_plan_clear(&first);
     gm_plan_clear(&second);

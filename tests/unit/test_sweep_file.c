@@ -1,6 +1,8 @@
 /* test_sweep_file.c - a sweep comes back as it was written; what points outside is refused. */
 #include "formats/sweep.h"
 
+#include <hdf5.h>
+
 #include "base/text.h"
 #include "tests/check.h"
 #include "tests/sweep_sample.h"
@@ -34,8 +36,24 @@ static void comes_back_as_written(void)
     SAME(prompt_bytes, 6);
     SAME(cluster_dose, SC);
     CHECK(strcmp(s->class_name[1], "stars") == 0 && strcmp(s->fingerprint, "f") == 0);
+    CHECK_TEXT(s->config_digest, "c0de");
     CHECK(strcmp(s->atlas_digest, "") == 0);
     CHECK(strlen(s->digest) == 64 && strcmp(s->digest, m.sweep.digest) == 0);
+    gm_sweep_close(s);
+}
+
+/* A file from before the digest of config.json was stored says that it does not know it. */
+static void an_older_file_is_read(void)
+{
+    gm_error err = {0};
+    gm_sweep *s = NULL;
+    made_sweep_init(&m);
+    CHECK_OK(gm_sweep_write("older.sweep.h5", &m.sweep, true, &err), err);
+    hid_t file = H5Fopen("older.sweep.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    CHECK(H5Adelete(file, "config_digest") >= 0);
+    CHECK(H5Fclose(file) >= 0);
+    CHECK_OK(gm_sweep_open(&s, "older.sweep.h5", &err), err);
+    if (s) CHECK_TEXT(s->config_digest, "");
     gm_sweep_close(s);
 }
 
@@ -114,5 +132,5 @@ static void every_allocation_may_fail(void)
     check_every_allocation(attempt, NULL);
 }
 
-TESTS(TEST(comes_back_as_written), TEST(an_existing_file_stays), TEST(may_be_empty),
-      TEST(refuses_what_points_outside), TEST(every_allocation_may_fail))
+TESTS(TEST(comes_back_as_written), TEST(an_older_file_is_read), TEST(an_existing_file_stays),
+      TEST(may_be_empty), TEST(refuses_what_points_outside), TEST(every_allocation_may_fail))

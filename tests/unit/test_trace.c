@@ -109,6 +109,7 @@ static void comes_back_as_written(void)
             if (trace == NULL) continue;
             CHECK_INT(gm_trace_n_tokens(trace), level == GM_RECORD_COUNTS ? 0 : SAMPLE_ROWS);
             CHECK_INT(gm_trace_get_skips(trace)->number[1], 3);
+            CHECK_TEXT(gm_trace_get_info(trace)->config_digest, "c0de");
             check_block(trace, &s[0], 0, 0);
             if (experts[i] == 8) check_verify(trace, NULL);
             gm_trace_close(trace);
@@ -434,8 +435,26 @@ static void what_is_newer_is_named(void)
     }
 }
 
-TESTS(TEST(what_is_newer_is_named), TEST(comes_back_as_written), TEST(shards_are_one_trace),
-      TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
+/* A file from before the digest of config.json was stored says that it does not know it. */
+static void what_is_older_is_read(void)
+{
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+    write_sample("older.h5", &s[0]);
+    hid_t file = H5Fopen("older.h5", H5F_ACC_RDWR, H5P_DEFAULT);
+    CHECK(H5Adelete(file, "config_digest") >= 0);
+    CHECK(H5Fclose(file) >= 0);
+    CHECK_OK(gm_trace_open(&trace, "older.h5", &err), err);
+    if (trace == NULL) return;
+    CHECK_TEXT(gm_trace_get_info(trace)->config_digest, "");
+    check_block(trace, &s[0], 0, 0);
+    check_verify(trace, NULL);
+    gm_trace_close(trace);
+}
+
+TESTS(TEST(what_is_older_is_read), TEST(what_is_newer_is_named), TEST(comes_back_as_written),
+      TEST(shards_are_one_trace), TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
       TEST(a_lock_tells_what_a_kill_cost), TEST(what_is_not_a_file_is_not_replaced),
       TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
       TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
