@@ -92,7 +92,7 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
         GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width, at most %d", where,
                 arch->head_dim, GM_MAX_HEAD_DIM);
     arch->attention_scale = (float)(1.0 / sqrt(arch->head_dim));
-    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, where, err));
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
 out:
     return status;
 }
@@ -124,6 +124,8 @@ static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arc
 static gm_status read_config(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
+    const char *chosen =
+        arch->family->chosen_key ? arch->family->chosen_key : "num_experts_per_tok";
     double epsilon;
 
     GM_TRY(gm_config_int(config, "hidden_size", 1, MAX_WIDTH, &arch->width, where, err));
@@ -133,8 +135,7 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
         gm_config_int(config, "intermediate_size", 1, MAX_WIDTH, &arch->dense_width, where, err));
     GM_TRY(gm_config_int(config, "max_position_embeddings", 1, MAX_CONTEXT, &arch->max_context,
                          where, err));
-    GM_TRY(
-        gm_config_int(config, "num_experts_per_tok", 1, GM_NO_EXPERT, &arch->n_chosen, where, err));
+    GM_TRY(gm_config_int(config, chosen, 1, GM_NO_EXPERT, &arch->n_chosen, where, err));
     GM_TRY(gm_json_get_f64_or(config, "rms_norm_eps", 0, 1, arch->family->norm_epsilon, &epsilon,
                               where, err));
     arch->norm_epsilon = (float)epsilon;
@@ -147,8 +148,8 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
     GM_TRY(read_attention(config, where, arch, err));
     GM_TRY(arch->family->read(config, where, arch, err));
     if (arch->n_chosen > arch->n_experts)
-        GM_FAIL(GM_EFORMAT, "'%s': 'num_experts_per_tok' is %d, expected at most the %d experts",
-                where, arch->n_chosen, arch->n_experts);
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, expected at most the %d experts", where, chosen,
+                arch->n_chosen, arch->n_experts);
 out:
     return status;
 }
@@ -280,6 +281,11 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, arch->family->name, strlen(arch->family->name) + 1);
     gm_sha256_update(&hash, number, sizeof number);
+    /* newer than digests that are stored: only where they differ from what there was then */
+    if (rope->dim != (size_t)arch->head_dim || rope->neighbours || router->least_sum > 0.0f) {
+        const double newer[] = {(double)rope->dim, rope->neighbours, (double)router->least_sum};
+        gm_sha256_update(&hash, newer, sizeof newer);
+    }
     for (int i = 0; i < arch->n_layers; i++) {
         const int layer[] = {arch->moe_of_layer[i], arch->window ? arch->window[i] : 0};
         gm_sha256_update(&hash, layer, sizeof layer);

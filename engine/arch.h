@@ -30,7 +30,8 @@ typedef struct gm_router_desc {
     int n_groups, top_groups; /* 1, 1: no groups */
     bool renormalise;         /* chosen weights divided by (their sum + renorm_epsilon) */
     float renorm_epsilon;
-    float scale; /* routed_scaling_factor */
+    float least_sum; /* their sum counts at least as this */
+    float scale;     /* routed_scaling_factor */
 } gm_router_desc;
 
 /* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped (cpu/kernels.h). */
@@ -68,6 +69,7 @@ typedef struct gm_arch {
     int n_moe;
     int *layer_of_moe; /* (n_moe) */
     int *moe_of_layer; /* (n_layers); -1: dense */
+    int n_mtp;         /* parts that predict further tokens: known, and not computed */
     int64_t bos;
     int n_eos;
     uint32_t eos[GM_MAX_EOS];

@@ -127,6 +127,7 @@ typedef struct gm_model_info {
     uint32_t eos[GM_MAX_EOS];
     uint64_t n_parameters, n_active; /* active: touched by one token, head included */
     uint64_t checkpoint_bytes;
+    uint64_t mtp_bytes;      /* of it: parts that predict further tokens, which are not computed */
     uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
     uint64_t kv_bytes_per_token;
     char digest[65]; /* identity of the weights: see checkpoint.h */

@@ -1,44 +1,11 @@
 /* families.c - see families.h. What a family's own configuration class reads beside
  * the fields all have in common, and how its tensors are called on disk.
  */
-#include "engine/families.h"
+#include "engine/families_rows.h"
 
 #include <string.h>
 
-/* Tensor names that every family so far shares with Llama. */
-#define LLAMA_TENSORS                                                                          \
-    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
-    [GM_ROLE_HEAD] = "lm_head.weight",                                                         \
-    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                            \
-    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                   \
-    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                   \
-    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                   \
-    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
-    [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
-
-#define QK_NORM_TENSORS                                           \
-    [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
-    [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"
-
-#define QKV_BIAS_TENSORS                                        \
-    [GM_ROLE_Q_BIAS] = "model.layers.%d.self_attn.q_proj.bias", \
-    [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias", \
-    [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias"
-
-#define DENSE_TENSORS                                              \
-    [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight", \
-    [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",     \
-    [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight"
-
-#define GATED_EXPERT_TENSORS                                                   \
-    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
-    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
-    [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
-    [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
-
 static const gm_moe_layers every_layer = {.every = 1};
-
-enum { MAX_WIDTH = 1 << 20, MAX_SHARED = 1 << 10, MAX_EXPERTS = GM_NO_EXPERT };
 
 /* ---- DeepSeekMoE v1: DeepSeek-MoE-16B, GigaChat-20B-A3B ---- */
 
@@ -50,16 +17,16 @@ static const char *const deepseek_keys[] = {
 /* Source: arXiv:2401.06066; the remote code of deepseek-ai/deepseek-moe-16b-base: the
  * shared experts are one MLP of their summed width, and chosen weights are divided by
  * their sum + 1e-20 when norm_topk_prob is set and more than one is chosen. */
-static gm_status read_deepseek(const gm_json *config, const char *where, gm_arch *arch,
-                               gm_error *err)
+gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
     int first_moe, every;
 
-    GM_TRY(gm_config_int(config, "n_routed_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
-    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
-                         err));
-    GM_TRY(gm_config_int_or(config, "n_shared_experts", 0, MAX_SHARED, 0, &arch->n_shared, where,
+    GM_TRY(
+        gm_config_int(config, "n_routed_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
+                         where, err));
+    GM_TRY(gm_config_int_or(config, "n_shared_experts", 0, GM_MAX_SHARED, 0, &arch->n_shared, where,
                             err));
     arch->shared_width = arch->n_shared * arch->expert_width;
     GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &first_moe,
@@ -86,7 +53,7 @@ static gm_status read_olmoe(const gm_json *config, const char *where, gm_arch *a
     gm_status status = GM_OK;
     double clip;
 
-    GM_TRY(gm_config_int(config, "num_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
     GM_TRY(gm_json_get_f64_or(config, "clip_qkv", 1e-6, 1e6, 0, &clip, where, err));
     arch->clip_qkv = (float)clip;
     arch->qk_norm = GM_QK_NORM_FULL;
@@ -117,9 +84,9 @@ static gm_status read_qwen(const gm_json *config, const char *where, gm_arch *ar
     /* as transformers 5 saves Qwen3-MoE */
     if (gm_json_find(config, experts) == NULL && gm_json_find(config, "num_local_experts"))
         experts = "num_local_experts";
-    GM_TRY(gm_config_int(config, experts, 1, MAX_EXPERTS, &arch->n_experts, where, err));
-    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, MAX_WIDTH, &arch->expert_width, where,
-                         err));
+    GM_TRY(gm_config_int(config, experts, 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
+                         where, err));
     GM_TRY(gm_config_int_or(config, "decoder_sparse_step", 1, arch->n_layers, 1, &layers.every,
                             where, err));
     GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
@@ -136,7 +103,7 @@ static gm_status read_qwen2(const gm_json *config, const char *where, gm_arch *a
 
     GM_TRY(read_qwen(config, where, arch, err));
     GM_TRY(gm_json_get_bool_or(config, "qkv_bias", true, &arch->attention_bias, where, err));
-    GM_TRY(gm_config_int(config, "shared_expert_intermediate_size", 1, MAX_WIDTH,
+    GM_TRY(gm_config_int(config, "shared_expert_intermediate_size", 1, GM_MAX_WIDTH,
                          &arch->shared_width, where, err));
     arch->n_shared = 1;
     arch->gated_shared = true;
@@ -232,8 +199,8 @@ static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch 
     gm_status status = GM_OK;
     double limit, slope;
 
-    GM_TRY(
-        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
     GM_TRY(gm_json_get_bool_or(config, "attention_bias", true, &arch->attention_bias, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_limit", 1e-6, 1e6, 7.0, &limit, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_alpha", 1e-6, 1e6, 1.702, &slope, where, err));
@@ -264,8 +231,8 @@ static gm_status read_mixtral(const gm_json *config, const char *where, gm_arch 
 {
     gm_status status = GM_OK;
 
-    GM_TRY(
-        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
     arch->expert_width = arch->dense_width;
     arch->router.renormalise = true;
     GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
@@ -289,8 +256,8 @@ static gm_status read_granite(const gm_json *config, const char *where, gm_arch 
     gm_status status = GM_OK;
     double embed, attention, residual, divisor;
 
-    GM_TRY(
-        gm_config_int(config, "num_local_experts", 1, MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
     GM_TRY(gm_json_get_f64_or(config, "embedding_multiplier", 1e-6, 1e6, 1, &embed, where, err));
     GM_TRY(
         gm_json_get_f64_or(config, "attention_multiplier", 1e-6, 1e6, 1, &attention, where, err));
@@ -312,14 +279,12 @@ out:
 
 #define DEEPSEEK_ROW                                                                            \
     .name = "deepseek-moe-v1", .norm_epsilon = 1e-6f, .rope_theta = 1e4, .keys = deepseek_keys, \
-    .read = read_deepseek,                                                                      \
+    .read = gm_read_deepseek,                                                                   \
     .tensor = {                                                                                 \
         LLAMA_TENSORS,                                                                          \
         GATED_EXPERT_TENSORS,                                                                   \
         DENSE_TENSORS,                                                                          \
-        [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight",          \
-        [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",              \
-        [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight",          \
+        SHARED_EXPERT_TENSORS,                                                                  \
     }
 
 static const gm_family families[] = {
@@ -422,15 +387,14 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 const gm_family *gm_family_find(const char *architecture, const char *model_type)
 {
     const char *wanted = architecture ? architecture : model_type;
-    if (wanted == NULL) return NULL;
-    for (size_t i = 0; i < N_FAMILIES; i++) {
-        const char *has = architecture ? families[i].architecture : families[i].model_type;
-        if (strcmp(has, wanted) == 0) return &families[i];
+    const gm_family *f;
+    for (size_t i = 0; wanted && (f = gm_family_at(i)); i++) {
+        if (strcmp(architecture ? f->architecture : f->model_type, wanted) == 0) return f;
     }
     return NULL;
 }
 
 const gm_family *gm_family_at(size_t i)
 {
-    return i < N_FAMILIES ? &families[i] : NULL;
+    return i < N_FAMILIES ? &families[i] : gm_corrected_family_at(i - N_FAMILIES);
 }

@@ -13,7 +13,12 @@ typedef struct gm_family {
     const char *name;         /* what we call it */
     float norm_epsilon;       /* where the config names none */
     double rope_theta;        /* likewise */
-    bool yarn;                /* its angles may be stretched (rope.h) */
+    double rotary_part;       /* of a head, that turns where the config names none; 0: all of it */
+    const char *chosen_key;   /* what the config calls K; NULL: num_experts_per_tok */
+    /* What tensors that predict further tokens begin with; NULL: they are of layers behind the
+     * last. They are not read. */
+    const char *mtp_prefix;
+    bool yarn; /* its angles may be stretched (rope.h) */
     /* Keys of config.json that `read` looks at, NULL behind the last: they count as
      * known, and the values that arch.c asks of them elsewhere are not asked. */
     const char *const *keys;

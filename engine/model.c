@@ -3,6 +3,7 @@
  */
 #include "engine/model.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "engine/families.h"
@@ -38,11 +39,33 @@ out:
     return status;
 }
 
-static gm_status check_extra(const gm_checkpoint *checkpoint, const bool *seen, gm_error *err)
+/* Tensors of the parts that predict further tokens, which nothing here computes. */
+static bool is_mtp(const gm_arch *arch, const char *name)
+{
+    const char *prefix = arch->family->mtp_prefix;
+    int layer, n = 0;
+    if (arch->n_mtp == 0) return false;
+    if (prefix) return strncmp(name, prefix, strlen(prefix)) == 0;
+    if (sscanf(name, "model.layers.%d.%n", &layer, &n) != 1 || n == 0) return false;
+    return layer >= arch->n_layers && layer - arch->n_layers < arch->n_mtp;
+}
+
+static uint64_t mtp_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
+        const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
+        if (is_mtp(arch, t->name)) bytes += t->n_bytes;
+    }
+    return bytes;
+}
+
+static gm_status check_extra(const gm_arch *arch, const gm_checkpoint *checkpoint, const bool *seen,
+                             gm_error *err)
 {
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (!seen[i] && !is_rotary_table(t->name))
+        if (!seen[i] && !is_rotary_table(t->name) && !is_mtp(arch, t->name))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': tensor '%s' is not part of the model that config.json describes",
                            t->file, t->name);
@@ -71,7 +94,7 @@ gm_status gm_model_check_tensors(const gm_arch *arch, const gm_checkpoint *check
                                   seen, err));
         }
     }
-    GM_TRY(check_extra(checkpoint, seen, err));
+    GM_TRY(check_extra(arch, checkpoint, seen, err));
 out:
     gm_free(seen);
     return status;
@@ -154,6 +177,7 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
+    info->mtp_bytes = mtp_bytes(arch, checkpoint);
     info->resident_bytes =
         options->hold == GM_HOLD_STREAMED
             ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)

@@ -35,8 +35,9 @@ gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoi
 
 /* Check that the checkpoint holds every tensor that `arch` asks for, as F32, F16 or
  * BF16 (or MXFP4 where the config says so) in the right shape, and nothing else. Rotary tables
- * (rotary_emb.inv_freq) that old files carry are computed, not read, and tolerated. GM_EFORMAT,
- * GM_ESHAPE: name the tensor, what was found and what was expected. */
+ * (rotary_emb.inv_freq) that old files carry are computed, not read, and tolerated; so are parts
+ * that predict further tokens, which are neither. GM_EFORMAT, GM_ESHAPE: name the tensor, what was
+ * found and what was expected. */
 gm_status gm_model_check_tensors(const gm_arch *arch, const gm_checkpoint *checkpoint,
                                  gm_error *err) GM_MUST_USE;
 

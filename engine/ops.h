@@ -97,7 +97,7 @@ typedef struct gm_work {
     gm_buf always;       /* (T, width of the shared or dense MLP) */
     gm_buf head_x;       /* (GM_HEAD_ROWS, D) */
     gm_buf logits;       /* (GM_HEAD_ROWS, V) */
-    gm_buf cosine, sine; /* (positions, head_dim / 2), computed in double */
+    gm_buf cosine, sine; /* (positions, rope.dim / 2), computed in double */
     gm_buf scratch;      /* (threads, f32) each thread's own */
     size_t whole_rows;   /* from so many rows on experts are computed whole; see work.c */
 } gm_work;

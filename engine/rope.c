@@ -7,7 +7,9 @@
 #include "engine/arch_keys.h"
 #include "engine/families.h"
 
+static const char part_key[] = "partial_rotary_factor";
 static const char *const plain_keys[] = {"type", "rope_type", "rope_theta", NULL};
+static const char *const partial_keys[] = {"type", "rope_type", "rope_theta", part_key, NULL};
 static const char *const yarn_keys[] = {
     "type",      "rope_type",        "rope_theta", "factor",   "original_max_position_embeddings",
     "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
@@ -36,12 +38,42 @@ static bool is_same(const gm_rope *a, const gm_rope *b)
            a->beta_slow == b->beta_slow && a->amplitude == b->amplitude;
 }
 
+gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
+                          const char *where, gm_error *err)
+{
+    if (!(dim >= 2.0 && dim <= (double)head_dim && fmod(dim, 2.0) == 0.0))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': '%s' lets %g of a head's %zu elements turn, expected an even number "
+                       "of them",
+                       where, key, dim, head_dim);
+    rope->dim = (size_t)dim;
+    return GM_OK;
+}
+
+/* The part of a head that turns: what `holder` says, or else the config, or else the family. */
+static gm_status read_part(gm_rope *rope, const gm_json *config, const gm_json *holder,
+                           const gm_family *family, size_t head_dim, const char *where,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    double outer, part;
+    rope->dim = head_dim;
+    if (!(family->rotary_part > 0.0)) goto out;
+    GM_TRY(gm_json_get_f64_or(config, part_key, 0, 1, family->rotary_part, &outer, where, err));
+    GM_TRY(gm_json_get_f64_or(holder, part_key, 0, 1, outer, &part, where, err));
+    GM_TRY(gm_rope_set_dim(rope, floor((double)head_dim * part), head_dim, part_key, where, err));
+out:
+    return status;
+}
+
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *family,
-                       const char *where, gm_error *err)
+                       size_t head_dim, const char *where, gm_error *err)
 {
     static const char *const names[] = {"rope_scaling", "rope_parameters"};
     gm_status status = GM_OK;
     const gm_json *holder = config; /* newer files keep theta inside "rope_parameters" */
+    const gm_json *last = config;
+    const char *const *simple = family->rotary_part > 0.0 ? partial_keys : plain_keys;
     int n_parts = 0;
     *out = (gm_rope){.amplitude = 1.0};
 
@@ -58,17 +90,19 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
         if (!yarn && strcmp(type, "default") != 0)
             GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
                     names[i], type, family->yarn ? " or 'yarn'" : "");
-        GM_TRY(gm_config_check_part(part, names[i], yarn ? yarn_keys : plain_keys, where, err));
+        GM_TRY(gm_config_check_part(part, names[i], yarn ? yarn_keys : simple, where, err));
         if (yarn) GM_TRY(read_yarn(&rope, part, where, err));
         if (n_parts++ > 0 && !is_same(&rope, out))
             GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' say different things", where, names[0],
                     names[1]);
         *out = rope;
+        last = part;
         const gm_json *theta = gm_json_find(part, "rope_theta");
         if (theta && gm_json_kind_of(theta) != GM_JSON_NULL) holder = part;
     }
     GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, family->rope_theta, &out->theta, where,
                               err));
+    GM_TRY(read_part(out, config, last, family, head_dim, where, err));
 out:
     return status;
 }
@@ -80,25 +114,24 @@ static double pair_that_turns(const gm_rope *rope, double dim, double turns)
     return dim * log(rope->first_context / (turns * two_pi)) / (2.0 * log(rope->theta));
 }
 
-double gm_rope_step(const gm_rope *rope, size_t dim, size_t i)
+double gm_rope_step(const gm_rope *rope, size_t i)
 {
-    const double plain = pow(rope->theta, -2.0 * (double)i / (double)dim);
+    const double dim = (double)rope->dim, plain = pow(rope->theta, -2.0 * (double)i / dim);
     if (!rope->yarn) return plain;
-    double low = pair_that_turns(rope, (double)dim, rope->beta_fast);
-    double high = pair_that_turns(rope, (double)dim, rope->beta_slow);
+    double low = pair_that_turns(rope, dim, rope->beta_fast);
+    double high = pair_that_turns(rope, dim, rope->beta_slow);
     if (rope->whole) low = floor(low), high = ceil(high);
     low = fmax(low, 0.0);
-    high = fmin(high, (double)dim - 1.0);
+    high = fmin(high, dim - 1.0);
     if (low == high) high += 0.001;
     const double slow = fmin(fmax(((double)i - low) / (high - low), 0.0), 1.0);
     return plain * (1.0 - slow) + plain / rope->factor * slow;
 }
 
-void gm_rope_fill(const gm_rope *rope, size_t dim, size_t n, size_t stride, float *cosine,
-                  float *sine)
+void gm_rope_fill(const gm_rope *rope, size_t n, size_t stride, float *cosine, float *sine)
 {
-    for (size_t i = 0; i < dim / 2; i++) {
-        const double step = gm_rope_step(rope, dim, i);
+    for (size_t i = 0; i < rope->dim / 2; i++) {
+        const double step = gm_rope_step(rope, i);
         for (size_t p = 0; p < n; p++) {
             const double angle = (double)p * step;
             cosine[p * stride + i] = (float)(rope->amplitude * cos(angle));

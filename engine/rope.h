@@ -1,6 +1,8 @@
 /* rope.h - the angles of rotary positions, as they are or stretched by YaRN.
  *
- * Pair i of a head of `dim` turns by theta^(-2 i / dim) from one position to the next. YaRN
+ * The first `dim` elements of a head turn, in pairs; what lies behind them stays. Pair i, elements
+ * i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one position to
+ * the next. YaRN
  * divides that by `factor` for the pairs that turn less than beta_slow times over the positions
  * that the model was first made for, leaves it for those that turn more than beta_fast times, and
  * goes from the one to the other in a straight line over i; cosine and sine are multiplied by
@@ -16,7 +18,9 @@ struct gm_family;
 
 typedef struct gm_rope {
     double theta;
-    bool yarn; /* the rest is YaRN's */
+    size_t dim;      /* elements that turn, even */
+    bool neighbours; /* pairs are of neighbours */
+    bool yarn;       /* the rest is YaRN's */
     double factor;
     double first_context; /* positions that the model was first made for */
     double beta_fast, beta_slow;
@@ -24,18 +28,23 @@ typedef struct gm_rope {
     double amplitude; /* of cosine and sine: 0.1 ln factor + 1, unless the config says so */
 } gm_rope;
 
-/* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there.
- * YaRN is refused where the family does not have it, other variants always, and so are two that
- * differ. GM_EFORMAT. */
+/* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there, for
+ * heads of `head_dim`, of which a part turns where the family has such a part. YaRN is refused
+ * where the family does not have it, other variants always, and so are two that differ.
+ * GM_EFORMAT. */
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
-                       const char *where, gm_error *err) GM_MUST_USE;
+                       size_t head_dim, const char *where, gm_error *err) GM_MUST_USE;
 
-/* What pair `i` of a head of `dim` turns by from one position to the next. */
-double gm_rope_step(const gm_rope *rope, size_t dim, size_t i);
+/* Let the first `dim` of a head's elements turn; `key` said so. GM_EFORMAT when there are not as
+ * many, or they are no pairs. */
+gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
+                          const char *where, gm_error *err) GM_MUST_USE;
+
+/* What pair `i` turns by from one position to the next. */
+double gm_rope_step(const gm_rope *rope, size_t i);
 
 /* Cosines and sines of positions 0 to n - 1: (n, dim / 2), rows `stride` floats apart; computed in
  * double. */
-void gm_rope_fill(const gm_rope *rope, size_t dim, size_t n, size_t stride, float *cosine,
-                  float *sine);
+void gm_rope_fill(const gm_rope *rope, size_t n, size_t stride, float *cosine, float *sine);
 
 #endif

@@ -91,8 +91,8 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .always = gm_buf_spread_rows(read, 1, rows, always),
         .head_x = gm_buf_spread_rows(read, 1, GM_HEAD_ROWS, d),
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
-        .cosine = gm_buf_rows(GM_F32, 1, positions, head / 2),
-        .sine = gm_buf_rows(GM_F32, 1, positions, head / 2),
+        .cosine = gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
+        .sine = gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
         .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, read, apart, threads)),
         .whole_rows = whole ? from : SIZE_MAX,
     };
@@ -129,8 +129,8 @@ gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numeric
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));
-    gm_rope_fill(&arch->rope, (size_t)arch->head_dim, positions, work->cosine.stride,
-                 work->cosine.address, work->sine.address);
+    gm_rope_fill(&arch->rope, positions, work->cosine.stride, work->cosine.address,
+                 work->sine.address);
 out:
     if (status != GM_OK) gm_work_clear(work);
     return status;

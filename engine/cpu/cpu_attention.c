@@ -127,6 +127,16 @@ static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, 
         put_f32(kv, item, place, key, value);
 }
 
+/* As the kernels' rotate, where the pairs are of neighbours. */
+static void rotate_neighbours(float *x, const float *cosine, const float *sine, size_t pairs)
+{
+    for (size_t i = 0; i < pairs; i++) {
+        const float a = x[2 * i], b = x[2 * i + 1];
+        x[2 * i] = fmaf(-b, sine[i], a * cosine[i]);
+        x[2 * i + 1] = fmaf(a, sine[i], b * cosine[i]);
+    }
+}
+
 /* From a row of qkv to rotated queries, and keys rotated in place. */
 static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
 {
@@ -134,11 +144,13 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
     const gm_kernels *k = s->weights->kernels;
     const gm_qkv_place place = gm_qkv_place_of(arch);
     const gm_row *row = &s->row[r];
-    const size_t head = (size_t)arch->head_dim, half = head / 2;
+    const size_t head = (size_t)arch->head_dim, pairs = arch->rope.dim / 2;
     const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
     const float *cosine = gm_row_at(&s->work->cosine, row->position);
     const float *sine = gm_row_at(&s->work->sine, row->position);
     float *qkv = gm_row_at(&s->work->qkv, r);
+    void (*rotate)(float *, const float *, const float *, size_t) =
+        arch->rope.neighbours ? rotate_neighbours : k->rotate;
 
     if (w->qkv_bias.address) k->add(qkv, w->qkv_bias.address, place.all);
     norm_heads(s, &w->q_norm, qkv + place.q, heads);
@@ -146,12 +158,11 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
     if (arch->clip_qkv > 0.0f) clamp(qkv, place.all, arch->clip_qkv);
     for (size_t h = 0; h < heads; h++) {
         float *query = qkv + place.q + h * head;
-        k->rotate(query, cosine, sine, half);
+        rotate(query, cosine, sine, pairs);
         gm_store_row(k, &s->work->query, r * heads + h, 0, query, head);
     }
     for (size_t h = 0; h < kv_heads; h++) {
-        float *key = qkv + place.k + h * head;
-        k->rotate(key, cosine, sine, half);
+        rotate(qkv + place.k + h * head, cosine, sine, pairs);
     }
 }
 

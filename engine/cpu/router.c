@@ -149,7 +149,7 @@ static void make_gates(const gm_router *r, view *v, gm_choice *out)
     if (desc->scoring == GM_SCORE_TOPK_SOFTMAX)
         divisor = sum;
     else if (desc->renormalise)
-        divisor = sum + (double)desc->renorm_epsilon;
+        divisor = fmax(sum, (double)desc->least_sum) + (double)desc->renorm_epsilon;
     for (size_t k = 0; k < r->n_chosen; k++) {
         double p = (double)v->power[out->expert[k]];
         out->gate[k] = divisor > 0.0 ? (float)(p / divisor) : 0.0f;

@@ -14,8 +14,8 @@
  *   softmax       p = softmax of g over all E
  *   sigmoid       p = 1 / (1 + e^-g)
  *   top-k first   p = softmax of g over the chosen
- * then divided by (their sum + epsilon) when the router renormalises, then scaled to
- * the unedited total when the edit is mass-matched. Sums are taken in double.
+ * then divided by (their sum, at least least_sum, + epsilon) when the router renormalises, then
+ * scaled to the unedited total when the edit is mass-matched. Sums are taken in double.
  *
  * Modes: bias adds to both, select to the choice, gate to the gates. mask removes the
  * experts of negative bias from choice and softmax, and chooses those of positive bias

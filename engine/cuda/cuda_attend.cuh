@@ -18,6 +18,19 @@ __device__ __forceinline__ float normed(float x, float factor, float weight, flo
 }
 
 /* Dims i and i + half of a head, turned by the angle of that pair at the row's position. */
+/* Where the two elements of pair `i` of a head lie; behind those that turn come those that stay. */
+struct Places {
+    int a, b;
+};
+
+__device__ __forceinline__ Places find_pair(const gm_cuda_attention &p, int i)
+{
+    const int turning = p.rotary_dim / 2, half = p.head_dim / 2;
+    if (i >= turning) return {turning + i, half + i};
+    if (p.neighbours) return {2 * i, 2 * i + 1};
+    return {i, turning + i};
+}
+
 __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float sine)
 {
     const float x = a;

@@ -214,7 +214,7 @@ __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
     if (p.desc.scoring == GM_SCORE_TOPK_SOFTMAX) /* over the chosen: over all, renormalised */
         divisor = sum;
     else if (p.desc.renormalise)
-        divisor = sum + (double)p.desc.renorm_epsilon;
+        divisor = fmax(sum, (double)p.desc.least_sum) + (double)p.desc.renorm_epsilon;
 #pragma unroll 1
     for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x) {
         const double power = (double)c.power[c.chosen[k]];

@@ -16,20 +16,32 @@ struct Heads {
     bool keeps;            /* and goes from here into the cache */
 };
 
-/* Of two arrays, or a head's two halves, what a lane has: elements lane, lane + 32, ... */
+/* Of two arrays, or a head's pairs, what a lane has: elements lane, lane + 32, ... */
 struct Pairs {
     enum { N = GM_CUDA_MAX_HEAD / 2 / WARP };
     float a[N], b[N];
 };
 
-__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, float otherwise,
-                                           Pairs &x)
+__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, Pairs &x)
 {
 #pragma unroll
     for (int c = 0; c < Pairs::N; c++) {
         const int i = (int)threadIdx.x % WARP + c * WARP;
-        x.a[c] = i < n ? a[i] : otherwise;
-        x.b[c] = i < n ? b[i] : otherwise;
+        x.a[c] = i < n ? a[i] : 0.0f;
+        x.b[c] = i < n ? b[i] : 0.0f;
+    }
+}
+
+/* The first n pairs of a head, or of its norm's weights. */
+__device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int n,
+                                          float otherwise, Pairs &x)
+{
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        const int i = (int)threadIdx.x % WARP + c * WARP;
+        const Places at = find_pair(p, i);
+        x.a[c] = i < n ? head[at.a] : otherwise;
+        x.b[c] = i < n ? head[at.b] : otherwise;
     }
 }
 
@@ -112,13 +124,14 @@ __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Share
         if (i >= half) break;
         float a = normed(x.a[c], factor, weight.a[c], p.clip);
         float b = normed(x.b[c], factor, weight.b[c], p.clip);
-        if (kind != VALUE) rotate(a, b, angle.a[c], angle.b[c]);
+        const Places at = find_pair(p, i);
+        if (kind != VALUE && i < p.rotary_dim / 2) rotate(a, b, angle.a[c], angle.b[c]);
         a = rounded<W>(a), b = rounded<W>(b);
         if (kind == QUERY) {
-            query[place_in_head(i, stride)] = a;
-            query[place_in_head(i + half, stride)] = b;
+            query[place_in_head(at.a, stride)] = a;
+            query[place_in_head(at.b, stride)] = b;
         } else {
-            store(own + i, a), store(own + i + half, b);
+            store(own + at.a, a), store(own + at.b, b);
             wrong = wrong || !(fabsf(a) < INFINITY && fabsf(b) < INFINITY);
         }
     }
@@ -149,11 +162,10 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
     for (int i = 0; i < ROUNDS; i++) {
         const int g = warp + i * WARPS;
         const Head h = find_head(p, heads, qkv, g);
-        load_pairs(h.x, h.x + half, g < n ? half : 0, 0.0f, x[i]);
-        const float *norm = h.norm ? h.norm : h.x;
-        load_pairs(norm, norm + half, g < n && h.norm ? half : 0, 1.0f, weight[i]);
+        load_head(p, h.x, g < n ? half : 0, 0.0f, x[i]);
+        load_head(p, h.norm ? h.norm : h.x, g < n && h.norm ? half : 0, 1.0f, weight[i]);
     }
-    load_pairs(p.cosine + turn, p.sine + turn, half, 0.0f, angle);
+    load_pairs(p.cosine + turn, p.sine + turn, p.rotary_dim / 2, angle);
     if (p.q_norm && p.norm_whole) find_factors(p, qkv, heads.own, whole);
 #pragma unroll
     for (int i = 0; i < ROUNDS; i++) {

@@ -127,8 +127,9 @@ typedef struct gm_cuda_attention {
     unsigned *ticket;             /* (rows, H), 0 between kernels; few rows only */
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
     int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
+    int rotary_dim; /* elements of a head that turn: rope.h */
     float scale, clip, epsilon;
-    bool norm_whole, wide;
+    bool norm_whole, neighbours, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV
  * head (and up to four of its query heads) and row, the last to arrive merges the splits. */

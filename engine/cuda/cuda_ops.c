@@ -69,6 +69,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const 
         .n_heads = arch->n_heads,
         .n_kv_heads = arch->n_kv_heads,
         .head_dim = arch->head_dim,
+        .rotary_dim = (int)arch->rope.dim,
         .at_k = (int)plan->at_k,
         .at_v = (int)plan->at_v,
         .n_splits = plan->n_splits,
@@ -76,6 +77,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const 
         .clip = arch->clip_qkv,
         .epsilon = arch->norm_epsilon,
         .norm_whole = arch->qk_norm == GM_QK_NORM_FULL,
+        .neighbours = arch->rope.neighbours,
         .wide = s->wide,
     };
 }

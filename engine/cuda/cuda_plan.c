@@ -35,7 +35,7 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->wide = gm_round_up(larger(2 * f, d), GM_K_BLOCK);
     p->always_wide = gm_round_up(larger(2 * always, d), GM_K_BLOCK);
     p->vocab = gm_round_up((size_t)arch->vocab, GM_K_BLOCK);
-    p->angle = head / 2;
+    p->angle = arch->rope.dim / 2;
     p->seen_words = ((size_t)arch->vocab + 31) / 32;
     p->few = gm_cuda_plan_few(larger(d, q));
     const size_t splits = (sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;

@@ -36,8 +36,8 @@
     X(SEEN)           /* (head rows, V bits) */                      \
     X(BEST)           /* (head rows) strongest tokens */             \
     X(ARRIVED)        /* (head rows) tickets */                      \
-    X(COSINE)         /* (positions, head / 2) */                    \
-    X(SINE)           /* (positions, head / 2) */                    \
+    X(COSINE)         /* (positions, turning / 2) */                 \
+    X(SINE)           /* (positions, turning / 2) */                 \
     X(STEP_DATA)      /* rows, head rows, tiles */                   \
     X(BLOCKS)         /* block tables of the cache */                \
     X(TOKENS)         /* ids of the cache */                         \

@@ -42,10 +42,11 @@ __device__ __forceinline__ void finish_head(const gm_cuda_attention &p, const fl
     if (norm && p.norm_whole) norm += h * p.head_dim;
 #pragma unroll 2
     for (int i = threadIdx.x; i < half; i += THREADS) {
-        float a = normed(head[i], factor, norm ? norm[i] : 1.0f, p.clip);
-        float b = normed(head[i + half], factor, norm ? norm[i + half] : 1.0f, p.clip);
-        rotate(a, b, cosine[i], sine[i]);
-        to[i] = rounded<W>(a), to[i + half] = rounded<W>(b);
+        const Places at = find_pair(p, i);
+        float a = normed(head[at.a], factor, norm ? norm[at.a] : 1.0f, p.clip);
+        float b = normed(head[at.b], factor, norm ? norm[at.b] : 1.0f, p.clip);
+        if (i < p.rotary_dim / 2) rotate(a, b, cosine[i], sine[i]);
+        to[at.a] = rounded<W>(a), to[at.b] = rounded<W>(b);
     }
 }
 

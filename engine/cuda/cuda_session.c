@@ -138,7 +138,7 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
     float *cosine = gm_alloc2(n, half, 2 * sizeof *cosine);
     if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
     float *sine = cosine + n * half;
-    gm_rope_fill(&s->arch->rope, (size_t)s->arch->head_dim, n, half, cosine, sine);
+    gm_rope_fill(&s->arch->rope, n, half, cosine, sine);
     const struct {
         gm_cuda_region to;
         const float *from;

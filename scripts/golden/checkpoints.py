@@ -1,4 +1,4 @@
-"""checkpoints - eight tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - eleven tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, gpt_oss
+from . import common, corrected, gpt_oss
 from .deepseek_reference import OTHER_NAMES, Shape
 
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -167,14 +167,20 @@ MODELS = {
     "mixtral-tiny": (mixtral_config(), 2, 1),
     "qwen2-tiny": (qwen2_config(), 1, 1),
     "granite-tiny": (granite_config(), 2, 1),
+    "glm-tiny": (corrected.glm_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 3),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 2),
 }
 
 
+def shape_of(config):
+    """What the config says."""
+    return corrected.shape(config) if config["model_type"] in corrected.FAMILIES else Shape.from_config(config)
+
+
 def tensor_shapes(config):
     """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
-    s = Shape.from_config(config)
+    s = shape_of(config)
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], s.width)}
 
     def mlp(prefix, wide):
@@ -200,6 +206,8 @@ def tensor_shapes(config):
             mlp(p + "mlp.", config["intermediate_size"])
             continue
         shapes[p + "mlp.gate.weight"] = (s.experts, s.width)
+        if getattr(s, "correction", False):
+            shapes[p + "mlp.gate.e_score_correction_bias"] = (s.experts,)
         expert_width = config.get("moe_intermediate_size", config["intermediate_size"])
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)
@@ -210,6 +218,7 @@ def tensor_shapes(config):
     shapes["model.norm.weight"] = (s.width,)
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
+    shapes |= corrected.further_tensors(config)
     if config["model_type"] == "granitemoe":
         shapes = stacked(shapes, s.experts)
     return {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
@@ -249,6 +258,9 @@ def make_weights(config, seed):
             values = 1.0 + 0.2 * values
         elif name == "model.embed_tokens.weight":
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
+        elif name.endswith("correction_bias"):
+            weights[name] = torch.from_numpy(0.15 * values).to(torch.float32)  # as published, whatever the others are
+            continue
         elif name.endswith(".bias"):
             values *= 0.3
         else:

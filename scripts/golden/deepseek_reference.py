@@ -148,8 +148,8 @@ def route(z, k, renorm, bias=None, mode=None):
 class Reference:
     """A model: Reference(config dict, weights by name, dtype).forward(ids) -> dict of tensors."""
 
-    def __init__(self, config, weights, dtype=torch.float32):
-        self.shape = Shape.from_config(config)
+    def __init__(self, config, weights, dtype=torch.float32, shape=None):
+        self.shape = shape or Shape.from_config(config)
         self.dtype = dtype
         self.w = {name: tensor.to(dtype) for name, tensor in plain_weights(config["model_type"], weights).items()}
         self.moe_layers = [l for l in range(self.shape.layers) if self.shape.is_moe(l)]
@@ -192,15 +192,19 @@ class Reference:
         gate = F.silu(x @ self.w[prefix + "gate_proj.weight"].T)
         return (gate * (x @ self.w[prefix + "up_proj.weight"].T)) @ self.w[prefix + "down_proj.weight"].T
 
+    def choose(self, z, prefix, bias, mode):
+        """Experts and gates of the logits z, as route gives them."""
+        return route(z, self.shape.chosen, self.shape.renorm, bias, mode)
+
     def moe(self, x, prefix, bias, mode):
         s = self.shape
         z = x @ self.w[prefix + "gate.weight"].T
-        ids, gates, mass, margin = route(z, s.chosen, s.renorm, bias, mode)
+        ids, gates, mass, margin = self.choose(z, prefix, bias, mode)
         y = torch.zeros_like(x)
         for e in range(s.experts):
             rows, rank = torch.nonzero(ids == e, as_tuple=True)
             if len(rows):
-                y[rows] += gates[rows, rank, None] * self.mlp(x[rows], f"{prefix}experts.{e}.")
+                y[rows] += getattr(s, "scale", 1.0) * gates[rows, rank, None] * self.mlp(x[rows], f"{prefix}experts.{e}.")
         if s.shared:
             shared = self.mlp(x, prefix + "shared_experts.")
             y = y + (torch.sigmoid(x @ self.w[prefix + "shared_expert_gate.weight"].T) * shared if s.gated_shared else shared)

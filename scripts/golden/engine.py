@@ -11,7 +11,7 @@ import json
 import numpy as np
 import torch
 
-from . import checkpoints, common, gpt_oss, tiny_tokenizers
+from . import checkpoints, common, corrected, gpt_oss, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
@@ -62,13 +62,18 @@ IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sli
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
+def lengths_of(config):
+    return corrected.LENGTHS if config["model_type"] in corrected.FAMILIES else LENGTHS
+
+
 def make_tokens(config, seed):
     """The sequences: random ids after a bos; ids of one repeat so that attention has something to find."""
     rng = np.random.Generator(np.random.PCG64(seed + 1000))
     rows = []
-    for length in LENGTHS:
+    lengths = lengths_of(config)
+    for length in lengths:
         ids = rng.integers(3, config["vocab_size"], size=length)
-        ids[length // 2 :] = ids[: length - length // 2] if length == LENGTHS[-1] else ids[length // 2 :]
+        ids[length // 2 :] = ids[: length - length // 2] if length == lengths[-1] else ids[length // 2 :]
         ids[0] = 1
         rows.append([int(i) for i in ids])
     return rows
@@ -76,14 +81,15 @@ def make_tokens(config, seed):
 
 def reference(config, weights, dtype=torch.float32):
     """The model written plainly."""
+    if config["model_type"] in corrected.FAMILIES:
+        return corrected.CorrectedReference(config, weights, dtype)
     return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
 
 
 def flips(config):
     """Those of FLIPS that say something about the family, and its own."""
-    if config["model_type"] != "gpt_oss":
-        return FLIPS
-    return tuple(flip for flip in FLIPS if flip[0] not in gpt_oss.OTHERWISE) + gpt_oss.FLIPS
+    own = gpt_oss if config["model_type"] == "gpt_oss" else corrected if config["model_type"] in corrected.FAMILIES else None
+    return FLIPS if own is None else tuple(flip for flip in FLIPS if flip[0] not in own.OTHERWISE) + own.FLIPS
 
 
 def flipped(config, field, rule):
@@ -177,7 +183,7 @@ def make_model(folder, name):
     sequences = make_tokens(config, seed)
     model, exact = reference(config, weights), reference(config, weights, torch.float64)
     runs = [model.forward(ids) for ids in sequences]
-    info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(LENGTHS),
+    info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(lengths_of(config)),
             "moe_layers": model.moe_layers, "modes": list(MODES), "steered_sequence": STEERED,
             "versions": common.versions("torch", "safetensors", "numpy", "transformers")}
     logits = [r["logits"] for r in runs]

@@ -118,6 +118,7 @@ static gm_cuda_attention describe(arena *a)
                                .n_heads = HEADS,
                                .n_kv_heads = KV_HEADS,
                                .head_dim = HEAD,
+                               .rotary_dim = HEAD,
                                .at_k = HEADS * HEAD,
                                .at_v = (HEADS + KV_HEADS) * HEAD,
                                .n_splits = SPLITS,

@@ -5,13 +5,16 @@
 #include "tests/check.h"
 
 static const gm_family plain = {.rope_theta = 1e4},
-                       stretched = {.rope_theta = 150000, .yarn = true};
+                       stretched = {.rope_theta = 150000, .yarn = true},
+                       partial = {.rope_theta = 1e4, .rotary_part = 0.5};
+
+enum { HEAD = 64 };
 
 static gm_status read_text(gm_rope *rope, const gm_family *family, const char *text, gm_error *err)
 {
     gm_json *config = NULL;
     CHECK_OK(gm_json_parse(&config, text, strlen(text), "config", err), *err);
-    gm_status status = gm_rope_read(rope, config, family, "config", err);
+    gm_status status = gm_rope_read(rope, config, family, HEAD, "config", err);
     gm_json_free(config);
     return status;
 }
@@ -22,6 +25,7 @@ static void reads_both_forms(void)
     gm_error err = {0};
     CHECK_OK(read_text(&rope, &plain, "{}", &err), err);
     CHECK(!rope.yarn && rope.theta == 1e4 && rope.amplitude == 1.0);
+    CHECK(rope.dim == HEAD && !rope.neighbours);
     CHECK_OK(read_text(&rope, &plain,
                        "{\"rope_theta\": 7, \"rope_scaling\": {\"type\": \"default\"}}", &err),
              err);
@@ -70,10 +74,41 @@ static void refuses_what_is_not_computed(void)
                 err, GM_EFORMAT, "has type 'yarn', and only 'default' is computed");
 }
 
+/* Of heads of 64: what the config says, or what holds the angles, or the family. */
+static void a_part_of_a_head_turns(void)
+{
+    static const struct {
+        const char *text;
+        size_t dim;
+    } good[] = {
+        {"{}", 32},
+        {"{\"partial_rotary_factor\": 0.25}", 16},
+        {"{\"partial_rotary_factor\": 0.55}", 0},
+        {"{\"partial_rotary_factor\": 0.57}", 36},
+        {"{\"partial_rotary_factor\": 1, \"rope_scaling\": null}", 64},
+        {"{\"rope_parameters\": {\"rope_theta\": 5, \"partial_rotary_factor\": 0.125}}", 8},
+        {"{\"partial_rotary_factor\": 0.25, \"rope_parameters\": {\"rope_theta\": 5}}", 16},
+        {"{\"partial_rotary_factor\": 0.01}", 0},
+        {"{\"partial_rotary_factor\": 1.5}", 0},
+    };
+    gm_rope rope;
+    gm_error err;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        err = (gm_error){0};
+        const gm_status status = read_text(&rope, &partial, good[i].text, &err);
+        CHECK_INT(status, good[i].dim ? GM_OK : GM_EFORMAT);
+        if (good[i].dim) CHECK_INT(rope.dim, good[i].dim);
+        if (!good[i].dim) CHECK(strstr(err.text, "'partial_rotary_factor'") != NULL);
+    }
+    CHECK_FAILS(
+        read_text(&rope, &plain, "{\"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", &err),
+        err, GM_EFORMAT, "only 1 is computed");
+}
+
 /* transformers 5.24, ROPE_INIT_FUNCTIONS["yarn"] of gpt-oss's config (in f32), and with changes. */
 static void stretches_as_transformers_does(void)
 {
-    enum { DIM = 64, PAIRS = 7 };
+    enum { PAIRS = 7 };
     static const size_t pair[PAIRS] = {0, 1, 8, 9, 12, 17, 31};
     static const struct {
         double factor, first_context, beta_fast;
@@ -111,16 +146,16 @@ static void stretches_as_transformers_does(void)
         CHECK_OK(read_text(&rope, &stretched, text, &err), err);
         CHECK_NEAR(rope.amplitude, want[i].amplitude, 1e-15);
         for (size_t p = 0; p < PAIRS; p++)
-            CHECK_NEAR(gm_rope_step(&rope, DIM, pair[p]), want[i].step[p], 3e-6 * want[i].step[p]);
+            CHECK_NEAR(gm_rope_step(&rope, pair[p]), want[i].step[p], 3e-6 * want[i].step[p]);
     }
 }
 
 static void fills_rows_of_angles(void)
 {
     enum { DIM = 4, N = 3, STRIDE = 5 };
-    const gm_rope rope = {.theta = 100, .amplitude = 2};
+    const gm_rope rope = {.theta = 100, .dim = DIM, .amplitude = 2};
     float cosine[N * STRIDE], sine[N * STRIDE];
-    gm_rope_fill(&rope, DIM, N, STRIDE, cosine, sine);
+    gm_rope_fill(&rope, N, STRIDE, cosine, sine);
     for (int p = 0; p < N; p++)
         for (int i = 0; i < DIM / 2; i++) { /* steps 1 and 0.1 */
             const double angle = p * (i ? 0.1 : 1.0);
@@ -129,5 +164,5 @@ static void fills_rows_of_angles(void)
         }
 }
 
-TESTS(TEST(reads_both_forms), TEST(refuses_what_is_not_computed),
+TESTS(TEST(reads_both_forms), TEST(refuses_what_is_not_computed), TEST(a_part_of_a_head_turns),
       TEST(stretches_as_transformers_does), TEST(fills_rows_of_angles))

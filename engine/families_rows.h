@@ -1,0 +1,57 @@
+/* families_rows.h - what the files that hold rows of the table of families share. */
+#ifndef GM_FAMILIES_ROWS_H
+#define GM_FAMILIES_ROWS_H
+
+#include "engine/families.h"
+
+/* Tensor names that every family so far shares with Llama. */
+#define LLAMA_TENSORS                                                                          \
+    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
+    [GM_ROLE_HEAD] = "lm_head.weight",                                                         \
+    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                            \
+    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                   \
+    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                   \
+    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                   \
+    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
+    [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
+
+#define QK_NORM_TENSORS                                           \
+    [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
+    [GM_ROLE_K_NORM] = "model.layers.%d.self_attn.k_norm.weight"
+
+#define QKV_BIAS_TENSORS                                        \
+    [GM_ROLE_Q_BIAS] = "model.layers.%d.self_attn.q_proj.bias", \
+    [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias", \
+    [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias"
+
+#define DENSE_TENSORS                                              \
+    [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight", \
+    [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",     \
+    [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight"
+
+#define GATED_EXPERT_TENSORS                                                   \
+    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
+    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
+    [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
+    [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
+
+#define SHARED_EXPERT_TENSORS                                                      \
+    [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight", \
+    [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \
+    [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight"
+
+enum { GM_MAX_WIDTH = 1 << 20, GM_MAX_SHARED = 1 << 10, GM_MAX_EXPERTS = GM_NO_EXPERT };
+
+/* DeepSeek v1's fields: experts, those that are shared, where dense layers lie. */
+gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
+
+/* The same, and the router of DeepSeek-V3: sigmoids, a correction, groups, a scale; weights are
+ * renormalised where the config does not say. How many parts predict further tokens, too. */
+gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char *where,
+                            gm_arch *arch, gm_error *err) GM_MUST_USE;
+
+/* The rows of families_corrected.c in order; NULL behind the last. */
+const gm_family *gm_corrected_family_at(size_t i);
+
+#endif
