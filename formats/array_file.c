@@ -30,7 +30,8 @@ bool gm_array_is_ds4(const char *path)
 static gm_status check_name(const char *path, gm_error *err)
 {
     if (gm_array_is_ds4(path) || ends_in(path, ".npy")) return GM_OK;
-    return gm_fail(err, GM_EARG, "'%s': expected a name that ends in .npy (NumPy) or .f32 (ds4)",
+    return gm_fail(err, GM_EARG,
+                   "'%s': expected a name that ends in .npy (NumPy), .f32 (ds4) or .csv (experts)",
                    path);
 }
 

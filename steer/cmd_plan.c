@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "formats/expert_list.h"
 #include "steer/commands.h"
 #include "steer/stage.h"
 
@@ -17,9 +18,13 @@ static const char details[] =
     "  gm-steer plan food.plan.safetensors\n"
     "  gm-steer plan --import theirs.npy --model DIR --mode select -o theirs.plan.safetensors\n"
     "  gm-steer plan food.plan.safetensors --export food.npy\n"
-    "Arrays are f32 [layers, experts]: .npy of NumPy, or .f32 of ds4 (43 x 256). They hold biases\n"
-    "alone: their mode and windows are given as options. Without --model or --atlas the rows are\n"
-    "the layers 0, 1, ...\n";
+    "  gm-steer plan --import experts.csv --model DIR -o mine.plan.safetensors\n"
+    "Arrays are f32 [layers, experts]: .npy of NumPy, or .f32 of ds4 (43 x 256). Without --model "
+    "or\n"
+    "--atlas their rows are the layers 0, 1, ... A .csv lists experts, as pandas writes it: "
+    "columns\n"
+    "layer (of the model), expert, bias (in logits; -inf takes it out), others are passed over.\n"
+    "All hold biases alone: mode and windows are given as options.\n";
 
 typedef struct request {
     gm_recipe recipe;
@@ -133,11 +138,12 @@ static gm_status build(gm_plan *plan, const request *r, gm_error *err)
     gm_array array = {0};
     gm_recipe recipe = r->recipe; /* borrows its lists */
     const gm_model_options headers = {.headers_only = true};
+    const bool is_list = r->import && gm_expert_list_is(r->import);
     gm_shape shape;
     *plan = (gm_plan){0};
 
     if (r->import) {
-        GM_TRY(gm_array_read(&array, r->import, err));
+        if (!is_list) GM_TRY(gm_array_read(&array, r->import, err));
         recipe.imported = &array;
         recipe.import = r->import;
     }
@@ -154,6 +160,9 @@ static gm_status build(gm_plan *plan, const request *r, gm_error *err)
         shape = (gm_shape){info->n_moe_layers, info->n_experts, info->n_chosen,
                            info->layer_of_moe, info->digest,    info->config_digest};
     }
+    if (is_list)
+        GM_TRY(gm_expert_list_read(&array, r->import, shape.layer_of_moe, shape.n_layers,
+                                   shape.n_experts, err));
     GM_TRY(gm_recipe_build(plan, &recipe, &shape, atlas, r->atlas, err));
 out:
     gm_array_clear(&array);
@@ -162,7 +171,7 @@ out:
     return status;
 }
 
-/* Write the biases as an array: those of layers outside the plan's window are 0. */
+/* Write the biases as an array or a list: those of layers outside the plan's window are 0. */
 static gm_status export_array(const gm_plan *plan, const char *path, bool replace, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -173,7 +182,11 @@ static gm_status export_array(const gm_plan *plan, const char *path, bool replac
         int layer = plan->layer_of_moe[i / E];
         values[i] = layer >= plan->first_layer && layer <= plan->last_layer ? plan->bias[i] : 0;
     }
-    GM_TRY(gm_array_write(path, values, L, E, replace, err));
+    if (gm_expert_list_is(path))
+        GM_TRY(gm_expert_list_write(path, values, plan->layer_of_moe, plan->n_layers,
+                                    plan->n_experts, replace, err));
+    else
+        GM_TRY(gm_array_write(path, values, L, E, replace, err));
     if (plan->mode != GM_PLAN_BIAS || plan->mass_matched || plan->phases != GM_PLAN_ALL_PHASES ||
         plan->schedule.kind != GM_SCHEDULE_CONSTANT)
         gm_warn("'%s' holds biases alone: it does not say mode, mass-matching, phases or schedule",
@@ -206,6 +219,10 @@ static gm_status check_request(const request *r, gm_error *err)
         return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --import");
     if (r->atlas == NULL && !by_hand)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
+    if (r->import && gm_expert_list_is(r->import) && r->atlas == NULL && r->model == NULL)
+        return gm_fail(err, GM_EARG,
+                       "'%s' lists experts: give --model DIR or --atlas FILE, which say the layers",
+                       r->import);
     if (r->import && gm_array_is_ds4(r->import) && recipe->mode != GM_PLAN_SELECT &&
         recipe->mode != GM_PLAN_MASK)
         return gm_fail(err, GM_EARG,
@@ -226,11 +243,11 @@ int gm_steer_plan(int argc, char **argv)
         {GM_OPT_TEXT, "atlas", &r.atlas, 0, 0, "FILE", "atlas to take clusters and subsets from"},
         {GM_OPT_TEXT, "model", &r.model, 0, 0, "DIR",
          "instead, the model that --expert or --import is for"},
-        {GM_OPT_TEXT, "import", &r.import, 0, 0, "FILE", "array of biases to add: .npy or .f32"},
+        {GM_OPT_TEXT, "import", &r.import, 0, 0, "FILE", "biases to add: .npy, .f32 or .csv"},
         GM_RECIPE_OPTIONS(&r.recipe),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Output"},
         {GM_OPT_TEXT, "o", &r.output, 0, 0, "FILE", "plan to write"},
-        {GM_OPT_TEXT, "export", &r.export, 0, 0, "FILE", "array to write: .npy or .f32"},
+        {GM_OPT_TEXT, "export", &r.export, 0, 0, "FILE", "biases to write: .npy, .f32 or .csv"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing file"},
         {GM_OPT_FLAG, "json", &r.json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},

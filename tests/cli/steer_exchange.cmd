@@ -44,3 +44,21 @@ run gm-steer plan food.st --import food.npy
 run gm-steer plan food.st --export absent/food.npy
 head -c 100 food.npy > cut.npy
 run gm-steer plan --import cut.npy --model "$TINY"
+
+echo "-- lists of experts:"
+gm-steer plan food.st --export food.csv > /dev/null
+gm-steer plan --import food.csv --model "$TINY" --export listed.npy > /dev/null
+same food.npy listed.npy "a plan through a list"
+printf 'name,bias,expert,layer\r\n"salt, mostly",2.5,3,1\r\nnone,-inf,0,2\r\n' > mine.csv
+gm-steer plan --import mine.csv --model "$TINY" --weight 2 -o mine.st --export out.csv
+cat out.csv
+gm-steer plan --model "$TINY" --expert 1:3=2.5 --expert 2:0=-inf --weight 2 --export hand.csv > /dev/null
+same out.csv hand.csv "as by --expert"
+run gm-steer plan --import mine.csv
+for wrong in 9,0,1 1,12,1 one,2,1 1,2,nan 1,2,strong "1,2,1
+1,2,3" 1,2; do
+    printf 'layer,expert,bias\n%s\n' "$wrong" > wrong.csv
+    run gm-steer plan --import wrong.csv --model "$TINY"
+done
+printf 'layer,expert,lift\n1,2,3\n' > wrong.csv
+run gm-steer plan --import wrong.csv --model "$TINY"

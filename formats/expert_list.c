@@ -1,0 +1,113 @@
+/* expert_list.c - see expert_list.h. */
+#include "formats/expert_list.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/csv.h"
+#include "base/outfile.h"
+#include "base/text.h"
+
+bool gm_expert_list_is(const char *path)
+{
+    size_t n = strlen(path);
+    return n > 4 && strcmp(path + n - 4, ".csv") == 0;
+}
+
+/* Where the columns of a list are, and what it is for. */
+typedef struct list {
+    gm_csv table;
+    const char *path;
+    size_t layer, expert, bias;
+    const int *layer_of_moe; /* (L) */
+    int n_layers, n_experts;
+} list;
+
+/* Row r: its place in (L,E) and its bias. */
+static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_error *err)
+{
+    char *const *field = l->table.field + r * l->table.n_columns;
+    const size_t line = l->table.line[r];
+    int64_t layer, expert;
+    double value;
+    int row = 0;
+    if (!gm_parse_i64(field[l->layer], &layer) || !gm_parse_i64(field[l->expert], &expert))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s', line %zu: expected whole numbers for layer and expert, found '%s' "
+                       "and '%s'",
+                       l->path, line, field[l->layer], field[l->expert]);
+    while (row < l->n_layers && l->layer_of_moe[row] != layer) row++;
+    if (row == l->n_layers)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s', line %zu: layer %lld is not a MoE layer, they are "
+                       "%d to %d",
+                       l->path, line, (long long)layer, l->layer_of_moe[0],
+                       l->layer_of_moe[l->n_layers - 1]);
+    if (expert < 0 || expert >= l->n_experts)
+        return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expert %lld, expected 0 to %d", l->path,
+                       line, (long long)expert, l->n_experts - 1);
+    if (!gm_parse_f64(field[l->bias], &value) ||
+        !(value == -INFINITY || fabs(value) <= (double)FLT_MAX))
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s', line %zu: expected a number or -inf for bias, found "
+                       "'%s'",
+                       l->path, line, field[l->bias]);
+    *at = (size_t)row * (size_t)l->n_experts + (size_t)expert;
+    *bias = (float)value;
+    return GM_OK;
+}
+
+gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
+                              int n_layers, int n_experts, gm_error *err)
+{
+    gm_status status = GM_OK;
+    list l = {
+        .path = path, .layer_of_moe = layer_of_moe, .n_layers = n_layers, .n_experts = n_experts};
+    size_t *listed = NULL; /* (L,E) the line that lists it, 0: none */
+    *out = (gm_array){.n_rows = (size_t)n_layers, .n_cols = (size_t)n_experts};
+
+    GM_TRY(gm_csv_read(&l.table, path, err));
+    GM_TRY(gm_csv_find(&l.table, "layer", path, &l.layer, err));
+    GM_TRY(gm_csv_find(&l.table, "expert", path, &l.expert, err));
+    GM_TRY(gm_csv_find(&l.table, "bias", path, &l.bias, err));
+    out->at = gm_alloc2(out->n_rows, out->n_cols, sizeof *out->at);
+    listed = gm_alloc2(out->n_rows, out->n_cols, sizeof *listed);
+    if (out->at == NULL || listed == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", path);
+    for (size_t r = 0; r < l.table.n_rows; r++) {
+        size_t at = 0;
+        float bias = 0;
+        GM_TRY(read_row(&l, r, &at, &bias, err));
+        if (listed[at] > 0)
+            GM_FAIL(GM_EFORMAT, "'%s', line %zu: expert %zu of layer %d stands in line %zu already",
+                    path, l.table.line[r], at % out->n_cols, layer_of_moe[at / out->n_cols],
+                    listed[at]);
+        listed[at] = l.table.line[r];
+        out->at[at] = bias;
+    }
+    memcpy(out->sha256, l.table.sha256, sizeof out->sha256);
+out:
+    if (status != GM_OK) gm_array_clear(out);
+    gm_csv_clear(&l.table);
+    gm_free(listed);
+    return status;
+}
+
+gm_status gm_expert_list_write(const char *path, const float *values, const int *layer_of_moe,
+                               int n_layers, int n_experts, bool replace, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text text = {0};
+    GM_TRY(gm_text_add(&text, "layer,expert,bias\n", err));
+    for (int l = 0; l < n_layers; l++)
+        for (int e = 0; e < n_experts; e++) {
+            float bias = values[(size_t)l * (size_t)n_experts + (size_t)e];
+            if (bias != 0) /* nine digits are all of a float */
+                GM_TRY(
+                    gm_text_printf(&text, err, "%d,%d,%.9g\n", layer_of_moe[l], e, (double)bias));
+        }
+    GM_TRY(gm_outfile_write(path, replace, text.at, text.n, err));
+out:
+    gm_text_clear(&text);
+    return status;
+}

@@ -1,0 +1,36 @@
+/* expert_list.h - the biases of a plan as a table of experts, CSV, for pandas, spreadsheets and
+ * hands: a line for each expert that is steered, with the columns
+ *
+ *   layer    number of the layer in the model, as everywhere in the programs
+ *   expert   0 to E-1
+ *   bias     in logits; -inf takes the expert out
+ *
+ * in any order, among any others. What is not listed has a bias of 0. As an array (array_file.h) it
+ * says nothing of mode, windows or model.
+ *
+ * Sizes: L MoE layers, E experts.
+ */
+#ifndef GM_EXPERT_LIST_H
+#define GM_EXPERT_LIST_H
+
+#include "formats/array_file.h"
+
+/* Is `path` called like one? */
+bool gm_expert_list_is(const char *path);
+
+/* Read `path` for a model of these sizes into a dense (L,E).
+ *
+ *   layer_of_moe  (L) model layers, ascending
+ *
+ * Errors: GM_EIO, GM_EFORMAT (a column that is missing; names the line: no number, no such
+ * layer or expert, an expert that is listed twice), GM_EMEM. */
+gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
+                              int n_layers, int n_experts, gm_error *err) GM_MUST_USE;
+
+/* Write the values (L,E) that are not 0, layer by layer, by base/outfile.h. Read back they are the
+ * same. Errors: GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
+gm_status gm_expert_list_write(const char *path, const float *values, const int *layer_of_moe,
+                               int n_layers, int n_experts, bool replace, gm_error *err)
+    GM_MUST_USE;
+
+#endif

@@ -1,0 +1,66 @@
+/* test_expert_list.c - formats/expert_list.c: a plan's biases as a table of experts. */
+#include "formats/expert_list.h"
+
+#include "base/outfile.h"
+#include "base/text.h"
+#include "tests/check.h"
+
+static const int layers[2] = {1, 4};
+static const float bias[6] = {0, -INFINITY, 1e-40f, 0.1f, -0.0f, 1e38f};
+
+static void write_text(const char *path, const char *text)
+{
+    gm_error err = {0};
+    CHECK_OK(gm_outfile_write(path, true, text, strlen(text), &err), err);
+}
+
+static void every_bias_comes_back(void)
+{
+    gm_error err = {0};
+    gm_text text = {0};
+    gm_array back;
+    CHECK(gm_expert_list_is("a.csv") && !gm_expert_list_is(".csv") && !gm_expert_list_is("a.npy"));
+    CHECK_OK(gm_expert_list_write("a.csv", bias, layers, 2, 3, true, &err), err);
+    CHECK_OK(gm_text_read_file(&text, "a.csv", 4096, &err), err);
+    CHECK_TEXT(text.at, "layer,expert,bias\n1,1,-inf\n1,2,9.9999461e-41\n4,0,0.100000001\n"
+                        "4,2,9.99999968e+37\n");
+    CHECK_OK(gm_expert_list_read(&back, "a.csv", layers, 2, 3, &err), err);
+    CHECK_INT(back.n_rows, 2);
+    CHECK_INT(back.n_cols, 3);
+    for (int i = 0; i < 6; i++) CHECK(back.at[i] == bias[i]);
+    CHECK_INT(strlen(back.sha256), 64);
+    CHECK_INT(gm_expert_list_write("a.csv", bias, layers, 2, 3, false, &err), GM_EEXIST);
+    gm_array_clear(&back);
+    gm_text_clear(&text);
+}
+
+static void an_expert_that_no_float_holds_is_refused(void)
+{
+    gm_array out;
+    gm_error err = {0};
+    write_text("b.csv", "layer,expert,bias\n4,2,1e39\n");
+    CHECK_INT(gm_expert_list_read(&out, "b.csv", layers, 2, 3, &err), GM_EFORMAT);
+    CHECK_TEXT(err.text, "'b.csv', line 2: expected a number or -inf for bias, found '1e39'");
+    CHECK(out.at == NULL);
+}
+
+static void survives_every_allocation_failure(void)
+{
+    write_text("c.csv", "expert,bias,layer\n0,1,4\n");
+    for (long k = 0;; k++) {
+        gm_array out;
+        gm_error err = {0};
+        long before = gm_alloc_live();
+        gm_alloc_fail_after(k);
+        gm_status status = gm_expert_list_read(&out, "c.csv", layers, 2, 3, &err);
+        gm_alloc_fail_after(-1);
+        CHECK(status == GM_OK || (status == GM_EMEM && err.text[0] && out.at == NULL));
+        if (status == GM_OK) CHECK_NEAR(out.at[3], 1, 0);
+        gm_array_clear(&out);
+        CHECK_INT(gm_alloc_live(), before);
+        if (status == GM_OK) break;
+    }
+}
+
+TESTS(TEST(every_bias_comes_back), TEST(an_expert_that_no_float_holds_is_refused),
+      TEST(survives_every_allocation_failure))
