@@ -6,71 +6,122 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LABEL = 65535 };
-
 /* ---- two labelings ---- */
 
+/* The points of each label that occurs, labels rising. */
+typedef struct side {
+    size_t n;
+    int32_t *label; /* (n) */
+    double *count;  /* (n) points */
+} side;
+
+/* How often two labels meet in a point. Most pairs of many labels never do. */
+typedef struct meeting {
+    uint32_t row, col; /* places of the labels in their sides */
+    double count;
+} meeting;
+
 typedef struct table {
-    size_t rows, cols; /* labels from -1 up, so label + 1 is the place */
-    double *cell;      /* (rows, cols) how many points */
-    double *row, *col; /* sums */
+    side row, col;
+    size_t n_cells;
+    meeting *cell; /* (n_cells) row by row, columns rising */
 } table;
+
+static void table_clear(table *t)
+{
+    gm_free(t->row.label);
+    gm_free(t->row.count);
+    gm_free(t->col.label);
+    gm_free(t->col.count);
+    gm_free(t->cell);
+}
 
 static double pairs(double n)
 {
     return n * (n - 1) / 2;
 }
 
-static double entropy(const double *count, size_t n, double total)
+static double entropy(const side *s, double total)
 {
     double h = 0;
-    for (size_t i = 0; i < n; i++)
-        if (count[i] > 0) h -= count[i] / total * log(count[i] / total);
+    for (size_t i = 0; i < s->n; i++) h -= s->count[i] / total * log(s->count[i] / total);
     return h;
+}
+
+static int by_label(const void *p, const void *q)
+{
+    int32_t a = *(const int32_t *)p, b = *(const int32_t *)q;
+    return (a > b) - (a < b);
+}
+
+static gm_status fill_side(side *s, const int32_t *label, size_t n, gm_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (label[i] < -1)
+            return gm_fail(err, GM_EARG, "label %d of point %zu, expected -1 or more", label[i], i);
+    s->label = gm_alloc(n, sizeof *s->label);
+    s->count = gm_alloc(n, sizeof *s->count);
+    if (!s->label || !s->count) return gm_fail(err, GM_EMEM, "no memory to compare clusters");
+    memcpy(s->label, label, n * sizeof *label);
+    qsort(s->label, n, sizeof *s->label, by_label);
+    for (size_t i = 0; i < n; i++) {
+        if (s->n == 0 || s->label[i] != s->label[s->n - 1]) s->label[s->n++] = s->label[i];
+        s->count[s->n - 1]++;
+    }
+    return GM_OK;
+}
+
+static uint32_t place_of(const side *s, int32_t label)
+{
+    const int32_t *at = bsearch(&label, s->label, s->n, sizeof label, by_label);
+    return (uint32_t)(at - s->label);
+}
+
+static int by_place(const void *p, const void *q)
+{
+    const meeting *a = p, *b = q;
+    if (a->row != b->row) return a->row < b->row ? -1 : 1;
+    return (a->col > b->col) - (a->col < b->col);
 }
 
 static gm_status fill_table(table *t, const int32_t *found, const int32_t *truth, size_t n,
                             gm_error *err)
 {
+    gm_status status = GM_OK;
+    GM_TRY(fill_side(&t->row, found, n, err));
+    GM_TRY(fill_side(&t->col, truth, n, err));
+    t->cell = gm_alloc(n, sizeof *t->cell);
+    if (t->cell == NULL)
+        GM_FAIL(GM_EMEM, "no memory to compare %zu clusters with %zu classes", t->row.n, t->col.n);
+    for (size_t i = 0; i < n; i++)
+        t->cell[i] = (meeting){place_of(&t->row, found[i]), place_of(&t->col, truth[i]), 1};
+    qsort(t->cell, n, sizeof *t->cell, by_place);
     for (size_t i = 0; i < n; i++) {
-        if (found[i] < -1 || truth[i] < -1 || found[i] > MAX_LABEL || truth[i] > MAX_LABEL)
-            return gm_fail(err, GM_EARG, "label %d of point %zu, expected -1 to %d",
-                           found[i] < -1 || found[i] > MAX_LABEL ? found[i] : truth[i], i,
-                           MAX_LABEL);
-        if ((size_t)(found[i] + 2) > t->rows) t->rows = (size_t)(found[i] + 2);
-        if ((size_t)(truth[i] + 2) > t->cols) t->cols = (size_t)(truth[i] + 2);
+        if (t->n_cells > 0 && by_place(&t->cell[t->n_cells - 1], &t->cell[i]) == 0)
+            t->cell[t->n_cells - 1].count++;
+        else
+            t->cell[t->n_cells++] = t->cell[i];
     }
-    t->cell = gm_alloc2(t->rows, t->cols, sizeof *t->cell);
-    t->row = gm_alloc(t->rows, sizeof *t->row);
-    t->col = gm_alloc(t->cols, sizeof *t->col);
-    if (!t->cell || !t->row || !t->col)
-        return gm_fail(err, GM_EMEM, "no memory to compare %zu clusters with %zu classes", t->rows,
-                       t->cols);
-    for (size_t i = 0; i < n; i++) {
-        size_t r = (size_t)(found[i] + 1), c = (size_t)(truth[i] + 1);
-        t->cell[r * t->cols + c]++;
-        t->row[r]++;
-        t->col[c]++;
-    }
-    return GM_OK;
+out:
+    return status;
 }
 
 static void compare(gm_agreement *out, const table *t, double n)
 {
     double mutual = 0, same = 0, same_row = 0, same_col = 0;
-    for (size_t r = 0; r < t->rows; r++) {
+    for (size_t r = 0, i = 0; r < t->row.n; r++) {
         double most = 0;
-        for (size_t c = 0; c < t->cols; c++) {
-            double m = t->cell[r * t->cols + c];
-            if (m > 0) mutual += m / n * log(m * n / (t->row[r] * t->col[c]));
+        for (; i < t->n_cells && t->cell[i].row == r; i++) {
+            double m = t->cell[i].count, both = t->row.count[r] * t->col.count[t->cell[i].col];
+            mutual += m / n * log(m * n / both);
             same += pairs(m);
             most = fmax(most, m);
         }
         out->purity += most / n;
-        same_row += pairs(t->row[r]);
+        same_row += pairs(t->row.count[r]);
     }
-    for (size_t c = 0; c < t->cols; c++) same_col += pairs(t->col[c]);
-    double found = entropy(t->row, t->rows, n), truth = entropy(t->col, t->cols, n);
+    for (size_t c = 0; c < t->col.n; c++) same_col += pairs(t->col.count[c]);
+    double found = entropy(&t->row, n), truth = entropy(&t->col, n);
     out->homogeneity = truth > 0 ? mutual / truth : 1;
     out->completeness = found > 0 ? mutual / found : 1;
     double sum = out->homogeneity + out->completeness;
@@ -80,32 +131,53 @@ static void compare(gm_agreement *out, const table *t, double n)
     out->ari = range != 0 ? (same - chance) / range : 1;
 }
 
-/* Mutual information of labelings with these sums when everything else is chance.
- * log_factorial (n+1). Source: Vinh, Epps, Bailey 2010; scikit-learn. */
-static double expected_mutual(const table *t, size_t n, const double *log_factorial)
+/* What labels of a and b points share by chance, of n: their part of the mutual information.
+ * log_factorial (n+1). */
+static double expected_share(size_t a, size_t b, size_t n, const double *log_factorial)
 {
     const double N = (double)n, *f = log_factorial;
     double sum = 0;
-    for (size_t r = 0; r < t->rows; r++)
-        for (size_t c = 0; c < t->cols; c++) {
-            size_t a = (size_t)t->row[r], b = (size_t)t->col[c];
-            size_t least = a + b > n ? a + b - n : 1, most = a < b ? a : b;
-            for (size_t m = least > 0 ? least : 1; m <= most; m++) {
-                double share = (double)m / N * log(N * (double)m / ((double)a * (double)b));
-                double how_likely = f[a] + f[b] + f[n - a] + f[n - b] - f[n] - f[m] - f[a - m] -
-                                    f[b - m] - f[n - a - b + m];
-                sum += share * exp(how_likely);
-            }
-        }
+    for (size_t m = a + b > n ? a + b - n : 1; m <= (a < b ? a : b); m++) {
+        double share = (double)m / N * log(N * (double)m / ((double)a * (double)b));
+        double how_likely = f[a] + f[b] + f[n - a] + f[n - b] - f[n] - f[m] - f[a - m] - f[b - m] -
+                            f[n - a - b + m];
+        sum += share * exp(how_likely);
+    }
     return sum;
 }
 
-static gm_status adjust(gm_agreement *out, const table *t, size_t n, gm_error *err)
+static int by_count(const void *p, const void *q)
+{
+    double a = *(const double *)p, b = *(const double *)q;
+    return (a > b) - (a < b);
+}
+
+/* Mutual information of labelings with these sums when everything else is chance. Labels of as
+ * many points share as much, so each pair of sizes is worked out once; both sides' counts are
+ * sorted for it. Source: Vinh, Epps, Bailey 2010; scikit-learn. */
+static double expected_mutual(table *t, size_t n, const double *log_factorial)
+{
+    const double *a = t->row.count, *b = t->col.count;
+    double sum = 0;
+    qsort(t->row.count, t->row.n, sizeof *t->row.count, by_count);
+    qsort(t->col.count, t->col.n, sizeof *t->col.count, by_count);
+    for (size_t r = 0, r_end; r < t->row.n; r = r_end) {
+        for (r_end = r; r_end < t->row.n && !(a[r_end] > a[r]);) r_end++;
+        for (size_t c = 0, c_end; c < t->col.n; c = c_end) {
+            for (c_end = c; c_end < t->col.n && !(b[c_end] > b[c]);) c_end++;
+            sum += (double)(r_end - r) * (double)(c_end - c) *
+                   expected_share((size_t)a[r], (size_t)b[c], n, log_factorial);
+        }
+    }
+    return sum;
+}
+
+static gm_status adjust(gm_agreement *out, table *t, size_t n, gm_error *err)
 {
     double *f = gm_alloc(n + 1, sizeof *f);
     if (f == NULL) return gm_fail(err, GM_EMEM, "no memory to adjust for chance");
     for (size_t i = 1; i <= n; i++) f[i] = f[i - 1] + log((double)i);
-    double found = entropy(t->row, t->rows, (double)n), truth = entropy(t->col, t->cols, (double)n);
+    double found = entropy(&t->row, (double)n), truth = entropy(&t->col, (double)n);
     double chance = expected_mutual(t, n, f), range = (found + truth) / 2 - chance;
     double above = out->homogeneity * truth - chance;
     range = range < 0 ? fmin(range, -DBL_EPSILON) : fmax(range, DBL_EPSILON);
@@ -125,9 +197,7 @@ gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const in
     compare(out, &t, (double)n);
     GM_TRY(adjust(out, &t, n, err));
 out:
-    gm_free(t.cell);
-    gm_free(t.row);
-    gm_free(t.col);
+    table_clear(&t);
     return status;
 }
 

@@ -18,7 +18,8 @@ typedef struct gm_agreement {
     double ami;          /* mutual information adjusted for chance: 0 for independent ones */
 } gm_agreement;
 
-/* Labels from -1 to below 2^16. Errors: GM_EARG, GM_EMEM. Source: scikit-learn, metrics. */
+/* Labels from -1 up, as many as there are; n log n. Errors: GM_EARG, GM_EMEM. Source:
+ * scikit-learn, metrics. */
 gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const int32_t *truth,
                                size_t n, gm_error *err) GM_MUST_USE;
 

@@ -307,7 +307,7 @@ static gm_status measure_kind(const gm_study *s, gm_cell *const *cell, const gm_
     size_t most = gm_topics_n_passages(s->protocol, kind);
     size_t *at = gm_alloc(most, sizeof *at);
     if (at == NULL) GM_FAIL(GM_EMEM, "no memory for the fixed texts");
-    size_t n_at = gm_topics_passages(s, cell[0]->topic, kind, at, most);
+    size_t n_at = gm_topics_passages(s, cell[0]->topic, kind, cell[0]->half, at, most);
     GM_TRY(reader_init(&r, s, plan, n, n_at * GM_PASSAGE_TOKENS, err));
     for (size_t i = 0; i < n_at; i++) {
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");

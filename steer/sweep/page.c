@@ -170,8 +170,9 @@ static gm_status put_matrix(gm_html *h, const gm_study *s, const gm_outcomes *o,
     return GM_OK;
 }
 
-static const char chosen[] = "Dose and filter of each topic were chosen on other prompts than "
-                             "those judged here. ";
+static const char chosen[] =
+    "Dose and filter of each topic were chosen on other prompts, and their "
+    "cost on other documents, than those judged here. ";
 static const char about[] = "The judge is "
                             "a text classifier trained on documents outside the clustering; it "
                             "never sees router data. Log-odds: "

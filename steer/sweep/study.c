@@ -35,6 +35,7 @@ static void make_fingerprint(gm_study *s, const char *config)
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, &schema, sizeof schema);
     hash_text(&hash, config);
+    if (gm_protocol_chooses(s->protocol)) hash_text(&hash, "each half has its fixed texts");
     hash_text(&hash, s->stage->info->digest);
     hash_text(&hash, s->stage->info->config_digest);
     hash_text(&hash, gm_numerics_name(s->stage->info->numerics));
@@ -110,12 +111,12 @@ int gm_by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Tokens of the fixed texts of one kind for a topic. */
-static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind)
+/* Tokens of the fixed texts of one kind for a topic and a half. */
+static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind, int half)
 {
     enum { MOST = 64 }; /* looked at; beyond, their mean stands for the others */
     size_t at[MOST], wanted = gm_topics_n_passages(s->protocol, kind);
-    size_t n = gm_topics_passages(s, topic, kind, at, MOST), sum = 0;
+    size_t n = gm_topics_passages(s, topic, kind, half, at, MOST), sum = 0;
     for (size_t i = 0; i < n; i++) sum += s->passage[at[i]].ids.n;
     return n == MOST ? (double)sum / MOST * (double)wanted : (double)sum;
 }
@@ -134,7 +135,7 @@ gm_work gm_study_work(const gm_study *s, const gm_cell *c)
     w.prompts *= (double)s->protocol->seeds;
     w.generated = w.texts * (double)s->stage->options->max_tokens;
     for (int kind = 0; kind < GM_N_KINDS && c->topic >= 0 && c->arm != GM_ARM_PROMPT; kind++)
-        w.fixed += fixed_tokens(s, c->topic, (gm_passage_kind)kind);
+        w.fixed += fixed_tokens(s, c->topic, (gm_passage_kind)kind, c->half);
     return w;
 }
 

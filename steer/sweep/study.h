@@ -2,7 +2,7 @@
  *
  * A topic is a cluster and the judge's class that it is about. A cell is one arm of one
  * topic at one dose: the prompts of one half continued under one plan. Dose and filter of a
- * topic are chosen on half 0 and judged on half 1, which has other prompts.
+ * topic are chosen on half 0 and judged on half 1, which has other prompts and fixed texts.
  *
  * Sizes: J classes of the judge, L MoE layers, E experts.
  */

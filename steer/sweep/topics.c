@@ -337,6 +337,7 @@ gm_status gm_topics_read_passages(gm_study *s, gm_error *err)
     const gm_judge *j = &s->judge;
     size_t each = gm_topics_n_passages(s->protocol, GM_NEUTRAL); /* enough for any kind */
     if (each < LEAST_PASSAGES) each = LEAST_PASSAGES;
+    if (gm_protocol_chooses(s->protocol)) each *= 2; /* other ones for each half */
     size_t *at = gm_alloc(j->n_classes, sizeof *at);
     bool *held_out = gm_alloc(j->n_classes, sizeof *held_out);
     s->passage = gm_alloc2(each, j->n_classes, sizeof *s->passage);
@@ -364,13 +365,27 @@ static bool belongs(const gm_study *s, int topic, gm_passage_kind kind, int clas
     return true;
 }
 
-size_t gm_topics_passages(const gm_study *s, int topic, gm_passage_kind kind, size_t *out,
+static size_t count_passages(const gm_study *s, int topic, gm_passage_kind kind, bool all)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_passages; i++)
+        n += belongs(s, topic, kind, s->passage[i].class_id, all);
+    return n;
+}
+
+size_t gm_topics_passages(const gm_study *s, int topic, gm_passage_kind kind, int half, size_t *out,
                           size_t most)
 {
-    size_t wanted = gm_topics_n_passages(s->protocol, kind), n = 0;
+    const bool all = count_passages(s, topic, kind, false) == 0;
+    const size_t there = count_passages(s, topic, kind, all);
+    size_t wanted = gm_topics_n_passages(s->protocol, kind), first = 0, n = 0, seen = 0;
     if (wanted > most) wanted = most;
-    for (int all = 0; all < 2 && n == 0; all++)
-        for (size_t i = 0; i < s->n_passages && n < wanted; i++)
-            if (belongs(s, topic, kind, s->passage[i].class_id, all)) out[n++] = i;
+    if (gm_protocol_chooses(s->protocol) && there > 1) {
+        const size_t judging = there < 2 * wanted ? (there + 1) / 2 : wanted;
+        if (half == 1) wanted = judging;
+        if (half == 0) first = judging;
+    }
+    for (size_t i = 0; i < s->n_passages && n < wanted; i++)
+        if (belongs(s, topic, kind, s->passage[i].class_id, all) && seen++ >= first) out[n++] = i;
     return n;
 }

@@ -85,6 +85,11 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                               "No dose is within the limit of %g nats a token; the smallest is "
                               "shown. ",
                               s->protocol->max_kl));
+    if (s->n_choosing && t->affordable && !o->within_kl)
+        GM_TRY(gm_text_printf(text, err,
+                              "It was within the limit of %g nats a token on the texts on which it "
+                              "was chosen, and is not on others. ",
+                              s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
         "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; share %.0f "

@@ -101,4 +101,41 @@ static void an_empty_cluster_is_refused(void)
     gm_given_clear(&s);
 }
 
-TESTS(TEST(passages_are_heads_of_documents), TEST(an_empty_cluster_is_refused))
+/* The fixed texts of both halves, of `there` passages of class 0 and as many of class 1, which
+ * is the topic's; "012|345": the judging half's numbers, then the choosing half's. */
+static const char *show_halves(int there, int64_t wanted, size_t n_doses, gm_passage_kind kind)
+{
+    enum { MOST = 20 };
+    static char text[64];
+    gm_passage passage[MOST] = {0};
+    gm_topic topic = {.class_id = 1};
+    const gm_protocol p = {.passages = wanted, .dose = {1, 2}, .n_doses = n_doses, .n_filters = 1};
+    for (int i = 0; i < 2 * there; i++) passage[i].class_id = i % 2;
+    const gm_study s = {.protocol = &p,
+                        .topic = &topic,
+                        .n_topics = 1,
+                        .passage = passage,
+                        .n_passages = (size_t)(2 * there)};
+    size_t at[MOST], end = 0;
+    for (int half = 1; half >= 0; half--) {
+        size_t n = gm_topics_passages(&s, 0, kind, half, at, MOST);
+        for (size_t i = 0; i < n; i++) text[end++] = (char)('0' + at[i] / 2);
+        text[end++] = half ? '|' : '\0';
+    }
+    return text;
+}
+
+/* What a dose costs is judged on other texts than those on which it was chosen. */
+static void each_half_has_its_fixed_texts(void)
+{
+    CHECK_TEXT(show_halves(8, 3, 2, GM_NEUTRAL), "012|345");
+    CHECK_TEXT(show_halves(8, 3, 2, GM_IN_TOPIC), "012|345");
+    CHECK_TEXT(show_halves(8, 3, 2, GM_OFF_TOPIC), "012|345");
+    CHECK_TEXT(show_halves(4, 3, 2, GM_NEUTRAL), "01|23");
+    CHECK_TEXT(show_halves(3, 4, 2, GM_NEUTRAL), "01|2");
+    CHECK_TEXT(show_halves(1, 4, 2, GM_NEUTRAL), "0|0");
+    CHECK_TEXT(show_halves(8, 3, 1, GM_NEUTRAL), "012|012"); /* nothing is chosen */
+}
+
+TESTS(TEST(each_half_has_its_fixed_texts), TEST(passages_are_heads_of_documents),
+      TEST(an_empty_cluster_is_refused))
