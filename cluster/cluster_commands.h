@@ -6,6 +6,7 @@
 int gm_cluster_fit(int argc, char **argv);
 int gm_cluster_recut(int argc, char **argv);
 int gm_cluster_show(int argc, char **argv);
+int gm_cluster_compare(int argc, char **argv);
 int gm_cluster_find(int argc, char **argv);
 int gm_cluster_report(int argc, char **argv);
 int gm_cluster_assign(int argc, char **argv);

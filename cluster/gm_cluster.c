@@ -9,6 +9,7 @@ int main(int argc, char **argv)
         {"recut", gm_cluster_recut, "other clusters from an atlas's tree; merge and name them"},
         {"show", gm_cluster_show, "print the clusters of an atlas, or one of them"},
         {"find", gm_cluster_find, "find the clusters that are nearest to given words"},
+        {"compare", gm_cluster_compare, "do two atlases of the same documents say the same?"},
         {"report", gm_cluster_report, "write an atlas as an HTML page and as pictures"},
         {"assign", gm_cluster_assign, "place the documents of another trace on the map"},
         {"export", gm_cluster_export, "write an atlas for scanpy, as CSV, JSON or GraphML"},

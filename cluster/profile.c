@@ -115,21 +115,28 @@ void gm_profile_important(uint8_t *important, const float *rate, const float *ha
     }
 }
 
-double gm_profile_agreement(const float *half, const float *corpus, size_t dim)
+double gm_profile_correlation(const float *x, const float *x_corpus, const float *y,
+                              const float *y_corpus, size_t dim)
 {
+    const float *const vector[2] = {x, y}, *const corpus[2] = {x_corpus, y_corpus};
     double sum[2] = {0}, xx = 0, yy = 0, xy = 0;
     double total[2] = {0};
     for (size_t c = 0; c < dim; c++) {
         for (size_t h = 0; h < 2; h++) {
-            total[h] += (double)half[h * dim + c];
-            sum[h] += (double)half[h * dim + c] - (double)corpus[c];
+            total[h] += (double)vector[h][c];
+            sum[h] += (double)vector[h][c] - (double)corpus[h][c];
         }
     }
     if (!(total[0] > 0) || !(total[1] > 0)) return NAN;
     for (size_t c = 0; c < dim; c++) {
-        double x = (double)half[c] - (double)corpus[c] - sum[0] / (double)dim;
-        double y = (double)half[dim + c] - (double)corpus[c] - sum[1] / (double)dim;
-        xx += x * x, yy += y * y, xy += x * y;
+        double dx = (double)x[c] - (double)x_corpus[c] - sum[0] / (double)dim;
+        double dy = (double)y[c] - (double)y_corpus[c] - sum[1] / (double)dim;
+        xx += dx * dx, yy += dy * dy, xy += dx * dy;
     }
     return xy / sqrt(xx * yy);
+}
+
+double gm_profile_agreement(const float *half, const float *corpus, size_t dim)
+{
+    return gm_profile_correlation(half, corpus, half + dim, corpus, dim);
 }

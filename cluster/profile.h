@@ -33,6 +33,11 @@ void gm_profile_lift(float *lift, const float *rate, const float *corpus, size_t
 void gm_profile_important(uint8_t *important, const float *rate, const float *half,
                           const float *corpus, size_t n_layers, size_t n_experts, size_t n_chosen);
 
+/* Correlation of the differences of x and y from their corpora, all (dim) rates, in [-1,1]. NaN
+ * where one of them is empty, or nowhere differs. */
+double gm_profile_correlation(const float *x, const float *x_corpus, const float *y,
+                              const float *y_corpus, size_t dim);
+
 /* Correlation of the two halves' differences from the corpus, in [-1,1]: how far the profile
  * of a cluster would come out again. NaN when a half is empty. */
 double gm_profile_agreement(const float *half, const float *corpus, size_t dim);

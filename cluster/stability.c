@@ -4,36 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "cluster/counterpart.h"
 #include "cluster/quality.h"
 
 enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15, SIDE_BY_SIDE = 10000 };
-
-gm_status gm_stability_jaccard(double *best, const int32_t *label, size_t n_clusters,
-                               const int32_t *other, size_t n_other, size_t n, gm_error *err)
-{
-    gm_status status = GM_OK;
-    size_t *both = gm_alloc2(n_clusters, n_other, sizeof *both);
-    size_t *size = gm_alloc(n_clusters, sizeof *size), *theirs = gm_alloc(n_other, sizeof *theirs);
-    if (!both || !size || !theirs)
-        GM_FAIL(GM_EMEM, "no memory to compare %zu clusters with %zu", n_clusters, n_other);
-    for (size_t i = 0; i < n; i++) {
-        if (label[i] >= 0) size[label[i]]++;
-        if (other[i] >= 0) theirs[other[i]]++;
-        if (label[i] >= 0 && other[i] >= 0) both[(size_t)label[i] * n_other + (size_t)other[i]]++;
-    }
-    for (size_t c = 0; c < n_clusters; c++) {
-        best[c] = size[c] > 0 ? 0 : (double)NAN;
-        for (size_t o = 0; size[c] > 0 && o < n_other; o++) {
-            size_t common = both[c * n_other + o];
-            best[c] = fmax(best[c], (double)common / (double)(size[c] + theirs[o] - common));
-        }
-    }
-out:
-    gm_free(both);
-    gm_free(size);
-    gm_free(theirs);
-    return status;
-}
 
 /* ---- points that run ---- */
 
@@ -103,7 +77,7 @@ typedef struct run {
     uint64_t seed;
     gm_rerun_figures *figures; /* where they go */
     int32_t *label;            /* (m) */
-    double *best;              /* (C) Jaccard of the clusters at hand */
+    gm_counterpart *best;      /* (C) of the clusters at hand */
     gm_status status;
     gm_error err;
 } run;
@@ -142,7 +116,7 @@ static gm_status make_run(run *r, const gm_stability_input *in)
     describe(r->figures, r->label, m, n_clusters, size);
     GM_TRY(gm_quality_agreement(&agreement, r->label, r->set->at_hand, m, err));
     r->figures->ari = agreement.ari;
-    GM_TRY(gm_stability_jaccard(r->best, r->set->at_hand, in->n_clusters, r->label, n_clusters, m,
+    GM_TRY(gm_counterparts_find(r->best, r->set->at_hand, in->n_clusters, r->label, n_clusters, m,
                                 err));
 out:
     gm_free(size);
@@ -176,8 +150,8 @@ static void mean_best(float *mean, const run *runs, size_t n, size_t n_clusters)
         double sum = 0;
         size_t n_sums = 0;
         for (size_t i = 0; i < n; i++) {
-            if (isnan(runs[i].best[c])) continue;
-            sum += runs[i].best[c];
+            if (isnan(runs[i].best[c].jaccard)) continue;
+            sum += runs[i].best[c].jaccard;
             n_sums++;
         }
         mean[c] = n_sums > 0 ? (float)(sum / (double)n_sums) : NAN;

@@ -53,10 +53,4 @@ gm_status gm_stability_find(gm_stability *out, const gm_stability_input *input,
                             gm_progress *progress, gm_error *err) GM_MUST_USE;
 void gm_stability_clear(gm_stability *stability);
 
-/* best (n_clusters): for each cluster of `label` the largest Jaccard index with a cluster of
- * `other`, NaN for one without a point. Both (n), -1 noise. Errors: GM_EMEM. */
-gm_status gm_stability_jaccard(double *best, const int32_t *label, size_t n_clusters,
-                               const int32_t *other, size_t n_other, size_t n, gm_error *err)
-    GM_MUST_USE;
-
 #endif

@@ -1,5 +1,5 @@
-/* test_stability.c - cluster/stability.c and rerun.c: Jaccard by hand; clusters that come out again
- * and clusters that are made up.
+/* test_stability.c - cluster/stability.c and rerun.c: clusters that come out again and clusters that are
+ * made up.
  * label: threads */
 #include "cluster/stability.h"
 
@@ -7,20 +7,6 @@
 
 #include "base/rng.h"
 #include "tests/check.h"
-
-static void jaccard_by_hand(void)
-{
-    const int32_t label[] = {0, 0, 0, 1, 1, -1, -1}, other[] = {1, 1, 0, 0, -1, 0, -1};
-    double best[3];
-    gm_error err = {0};
-    CHECK_OK(gm_stability_jaccard(best, label, 3, other, 2, 7, &err), err);
-    CHECK_NEAR(best[0], 2.0 / 3, 1e-15); /* {0 1 2} and {0 1} */
-    CHECK_NEAR(best[1], 1.0 / 4, 1e-15); /* {3 4} and {2 3 5} */
-    CHECK(isnan(best[2]));
-    const int32_t none[] = {-1, -1, -1, -1, -1, -1, -1};
-    CHECK_OK(gm_stability_jaccard(best, label, 2, none, 0, 7, &err), err);
-    CHECK_NEAR(best[1], 0, 0);
-}
 
 static void options_shrink_in_proportion(void)
 {
@@ -182,6 +168,6 @@ static void strangers_are_noise(void)
     gm_knn_clear(&knn);
 }
 
-TESTS(TEST(strangers_are_noise), TEST(jaccard_by_hand), TEST(options_shrink_in_proportion),
+TESTS(TEST(strangers_are_noise), TEST(options_shrink_in_proportion),
       TEST(what_is_there_comes_out_again), TEST(samples_are_smaller),
       TEST(few_points_have_no_halves), TEST(survives_every_allocation_failure))

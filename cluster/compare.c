@@ -1,0 +1,359 @@
+/* compare.c - gm-cluster compare: an atlas beside another of the same documents, or beside groups
+ * of somebody else's.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/json.h"
+#include "cluster/cluster_commands.h"
+#include "cluster/cluster_verdict.h"
+#include "cluster/counterpart.h"
+#include "cluster/profile.h"
+#include "cluster/summary.h"
+
+static const char details[] =
+    "OTHER is an atlas: another seed, sample, --doc-tokens, metric, checkpoint. Or a .csv with a\n"
+    "column of groups and a column sha or id, as gm-cluster export and assign write them: your "
+    "own\n"
+    "clusters of the same documents, your labels. Documents are the same where their text is (or,\n"
+    "without a column sha, their id); all figures are over those of both.\n"
+    "ARI, AMI: 1 for the same groups, 0 for chance; Jaccard: documents of a cluster and its\n"
+    "counterpart that are in both, of those in either. Where the sizes of the models are the "
+    "same,\n"
+    "experts are compared by number. moved: share of a layer's choices that are on other experts\n"
+    "(of the corpora's means, so over the same documents only where both have all). profile:\n"
+    "correlation of usage over the corpus, of a cluster and its counterpart; of a layer its mean\n"
+    "over clusters. experts: important ones of both, of this, of the counterpart.\n"
+    "  gm-cluster compare run.atlas.h5 seed43.atlas.h5\n"
+    "  gm-cluster compare base.atlas.h5 instruct.atlas.h5 --json\n"
+    "  gm-cluster compare run.atlas.h5 mine.csv --column topic\n";
+
+/* What is compared. */
+typedef struct comparison {
+    const char *path[2];
+    gm_atlas *atlas, *other; /* other NULL: a table */
+    gm_csv table;
+    gm_grouping first, second;
+    gm_side_by_side s;
+    bool by_expert; /* the sizes of the models are the same */
+} comparison;
+
+/* ---- experts ---- */
+
+static bool same_sizes(const gm_atlas *a, const gm_atlas *b)
+{
+    return b && a->n_layers == b->n_layers && a->n_experts == b->n_experts &&
+           memcmp(a->layer_of_moe, b->layer_of_moe, (size_t)a->n_layers * sizeof(int)) == 0;
+}
+
+/* Half the sum of differences of the shares that experts have of a layer's choices. */
+static double moved(const comparison *c, size_t layer)
+{
+    const size_t E = (size_t)c->atlas->n_experts;
+    const float *p = c->atlas->corpus_usage + layer * E, *q = c->other->corpus_usage + layer * E;
+    double sum[2] = {0}, differences = 0;
+    for (size_t e = 0; e < E; e++) sum[0] += (double)p[e], sum[1] += (double)q[e];
+    for (size_t e = 0; e < E; e++)
+        differences += fabs((double)p[e] / sum[0] - (double)q[e] / sum[1]);
+    return differences / 2;
+}
+
+/* Correlation of a cluster's profile with its counterpart's, over layers [first, first + n). */
+static double profile(const comparison *c, size_t cluster, size_t first, size_t n)
+{
+    const int32_t counterpart = c->s.of_first[cluster].group;
+    const size_t L = (size_t)c->atlas->n_layers, E = (size_t)c->atlas->n_experts, at = first * E;
+    if (counterpart < 0) return NAN;
+    return gm_profile_correlation(
+        c->atlas->usage + cluster * L * E + at, c->atlas->corpus_usage + at,
+        c->other->usage + (size_t)counterpart * L * E + at, c->other->corpus_usage + at, n * E);
+}
+
+/* The mean over clusters that have one. */
+static double layer_profile(const comparison *c, size_t layer)
+{
+    double sum = 0;
+    size_t n = 0;
+    for (size_t g = 0; g < c->atlas->n_clusters; g++) {
+        double r = profile(c, g, layer, 1);
+        if (isnan(r)) continue;
+        sum += r;
+        n++;
+    }
+    return n > 0 ? sum / (double)n : (double)NAN;
+}
+
+typedef struct expert_counts {
+    size_t both, here, there; /* important experts */
+} expert_counts;
+
+static expert_counts count_experts(const comparison *c, size_t cluster)
+{
+    const int32_t counterpart = c->s.of_first[cluster].group;
+    const size_t dim = (size_t)c->atlas->n_layers * (size_t)c->atlas->n_experts;
+    const uint8_t *here = c->atlas->important + cluster * dim;
+    const uint8_t *there = counterpart < 0 ? NULL : c->other->important + (size_t)counterpart * dim;
+    expert_counts n = {0};
+    for (size_t i = 0; i < dim; i++) {
+        n.here += here[i];
+        if (there) n.there += there[i], n.both += here[i] && there[i];
+    }
+    return n;
+}
+
+/* ---- for people ---- */
+
+static void print_figure(const char *before, double value)
+{
+    if (isnan(value))
+        printf("%s%7s", before, "-");
+    else
+        printf("%s%7.3f", before, value);
+}
+
+static void print_side(const comparison *c, int side)
+{
+    const gm_atlas *atlas = side == 0 ? c->atlas : c->other;
+    const gm_grouping *g = side == 0 ? &c->first : &c->second;
+    gm_print_text(stdout, 0, c->path[side]);
+    fputs(": ", stdout);
+    if (atlas) gm_print_text(stdout, 0, atlas->model), fputs(", ", stdout);
+    printf("%zu documents, %zu %s; of those in both %zu (%.1f %%) in none\n", g->n, g->n_groups,
+           atlas ? "clusters" : "groups", c->s.n_none[side],
+           100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
+}
+
+static void print_agreement(const comparison *c)
+{
+    size_t n_again = 0, n_doubt = 0, n_known = 0;
+    for (size_t g = 0; g < c->first.n_groups; g++) {
+        const double jaccard = c->s.of_first[g].jaccard;
+        if (isnan(jaccard)) continue;
+        n_known++;
+        n_again += gm_threshold_judge("seed_jaccard", jaccard) == GM_VERDICT_TRUST;
+        n_doubt += gm_threshold_judge("seed_jaccard", jaccard) == GM_VERDICT_DOUBT;
+    }
+    const gm_threshold *t = gm_threshold_find("seed_jaccard");
+    printf("%zu documents in both, %zu in the first alone, %zu in the second alone\n\n",
+           c->s.n_both, c->s.n_alone[0], c->s.n_alone[1]);
+    printf("%22s %10s %7s %7s\n", "", "documents", "ARI", "AMI");
+    printf("%-22s %10zu", "all, none as a group", c->s.n_both);
+    print_figure(" ", c->s.all.ari), print_figure(" ", c->s.all.ami);
+    printf("\n%-22s %10zu", "in a group in both", c->s.n_grouped);
+    print_figure(" ", c->s.grouped.ari), print_figure(" ", c->s.grouped.ami);
+    printf("\nof %zu clusters %zu come out again (Jaccard %.2f or more), %zu do not (below %.2f)\n",
+           n_known, n_again, t->good, n_doubt, t->poor);
+}
+
+static void print_layers(const comparison *c)
+{
+    if (!c->by_expert) return;
+    if (strcmp(c->atlas->model_digest, c->other->model_digest) != 0)
+        puts("\nThe models are two: expert by expert they compare only where one was trained from "
+             "the other.");
+    printf("\n%5s %7s %7s\n", "layer", "moved", "profile");
+    for (size_t l = 0; l < (size_t)c->atlas->n_layers; l++) {
+        printf("%5d", c->atlas->layer_of_moe[l]);
+        print_figure(" ", moved(c, l)), print_figure(" ", layer_profile(c, l));
+        putchar('\n');
+    }
+}
+
+/* What the counterpart of a cluster is called. */
+static void print_counterpart(const comparison *c, const gm_counterpart *m)
+{
+    char words[512];
+    if (m->group < 0) {
+        putchar('-');
+    } else if (c->other) {
+        gm_cluster_title(c->other, (size_t)m->group, 5, words, sizeof words);
+        gm_print_text(stdout, 0, words);
+    } else {
+        gm_print_text(stdout, 0, c->second.name[m->group]);
+    }
+}
+
+static void print_clusters(const comparison *c)
+{
+    printf("\n%4s %7s | %5s %7s %7s %7s %7s", "id", "size", "other", "size", "jaccard", "of_this",
+           "of_it");
+    if (c->by_expert) printf(" %7s %11s", "profile", "experts");
+    fputs(c->other ? " | keywords | of the other\n" : " | keywords | the other\n", stdout);
+    for (size_t g = 0; g < c->first.n_groups; g++) {
+        const gm_counterpart *m = &c->s.of_first[g];
+        char words[512];
+        printf("%4zu %7zu | ", g, m->here);
+        if (m->group < 0)
+            printf("%5s %7s", "-", "-");
+        else
+            printf("%5d %7zu", m->group, m->there);
+        print_figure(" ", m->jaccard);
+        print_figure(" ", m->group < 0 ? (double)NAN : (double)m->both / (double)m->here);
+        print_figure(" ", m->group < 0 ? (double)NAN : (double)m->both / (double)m->there);
+        if (c->by_expert) {
+            const expert_counts n = count_experts(c, g);
+            print_figure(" ", profile(c, g, 0, (size_t)c->atlas->n_layers));
+            printf(" %3zu/%3zu/%3zu", n.both, n.here, n.there);
+        }
+        gm_cluster_title(c->atlas, g, 5, words, sizeof words);
+        fputs(" | ", stdout);
+        gm_print_text(stdout, 0, words);
+        fputs(" | ", stdout);
+        print_counterpart(c, m);
+        putchar('\n');
+    }
+}
+
+/* ---- JSON ---- */
+
+static void put_side(gm_json_out *out, const char *key, const comparison *c, int side)
+{
+    const gm_atlas *atlas = side == 0 ? c->atlas : c->other;
+    const gm_grouping *g = side == 0 ? &c->first : &c->second;
+    gm_json_open_object(out, key);
+    gm_json_put_string(out, "file", c->path[side]);
+    gm_json_put_string(out, "digest", atlas ? atlas->digest : c->table.sha256);
+    gm_json_put_string(out, "model", atlas ? atlas->model : NULL);
+    gm_json_put_string(out, "model_digest", atlas ? atlas->model_digest : NULL);
+    gm_json_put_u64(out, "documents", g->n);
+    gm_json_put_u64(out, "documents_alone", c->s.n_alone[side]);
+    gm_json_put_u64(out, "groups", g->n_groups);
+    gm_json_put_u64(out, "in_none", c->s.n_none[side]);
+    gm_json_close_object(out);
+}
+
+static void put_agreement(gm_json_out *out, const char *key, size_t n, const gm_agreement *a)
+{
+    gm_json_open_object(out, key);
+    gm_json_put_u64(out, "documents", n);
+    gm_json_put_f64(out, "ari", a->ari);
+    gm_json_put_f64(out, "ami", a->ami);
+    gm_json_put_f64(out, "nmi", a->nmi);
+    gm_json_put_f64(out, "homogeneity", a->homogeneity);
+    gm_json_put_f64(out, "completeness", a->completeness);
+    gm_json_close_object(out);
+}
+
+static void put_cluster(gm_json_out *out, const comparison *c, size_t g)
+{
+    const gm_counterpart *m = &c->s.of_first[g];
+    gm_json_open_object(out, NULL);
+    gm_json_put_u64(out, "id", g);
+    gm_json_put_u64(out, "size", m->here);
+    if (m->group < 0)
+        gm_json_put_string(out, "other", NULL);
+    else
+        gm_json_put_i64(out, "other", m->group);
+    if (c->other == NULL)
+        gm_json_put_string(out, "other_name", m->group < 0 ? NULL : c->second.name[m->group]);
+    gm_json_put_u64(out, "other_size", m->there);
+    gm_json_put_u64(out, "both", m->both);
+    gm_json_put_f64(out, "jaccard", m->jaccard);
+    if (c->by_expert) {
+        const expert_counts n = count_experts(c, g);
+        gm_json_put_f64(out, "profile", profile(c, g, 0, (size_t)c->atlas->n_layers));
+        gm_json_put_u64(out, "experts", n.here);
+        gm_json_put_u64(out, "other_experts", n.there);
+        gm_json_put_u64(out, "experts_both", n.both);
+    }
+    gm_json_close_object(out);
+}
+
+static gm_status print_json(const comparison *c, gm_error *err)
+{
+    gm_json_out out = {0};
+    gm_json_open_object(&out, NULL);
+    put_side(&out, "first", c, 0);
+    put_side(&out, "second", c, 1);
+    gm_json_put_u64(&out, "documents_both", c->s.n_both);
+    put_agreement(&out, "all", c->s.n_both, &c->s.all);
+    put_agreement(&out, "grouped", c->s.n_grouped, &c->s.grouped);
+    gm_json_open_array(&out, "layers");
+    for (size_t l = 0; c->by_expert && l < (size_t)c->atlas->n_layers; l++) {
+        gm_json_open_object(&out, NULL);
+        gm_json_put_i64(&out, "layer", c->atlas->layer_of_moe[l]);
+        gm_json_put_f64(&out, "moved", moved(c, l));
+        gm_json_put_f64(&out, "profile", layer_profile(c, l));
+        gm_json_close_object(&out);
+    }
+    gm_json_close_array(&out);
+    gm_json_open_array(&out, "clusters");
+    for (size_t g = 0; g < c->first.n_groups; g++) put_cluster(&out, c, g);
+    gm_json_close_array(&out);
+    gm_json_close_object(&out);
+    gm_status status = gm_json_out_done(&out, err);
+    if (status == GM_OK) puts(out.text.at);
+    gm_text_clear(&out.text);
+    return status;
+}
+
+/* ---- the command ---- */
+
+static bool is_table(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && strcmp(dot, ".csv") == 0;
+}
+
+/* Read both sides and compare them. */
+static gm_status compare(comparison *c, const char *column, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_key key = GM_KEY_SHA;
+    GM_TRY(gm_atlas_open(&c->atlas, c->path[0], err));
+    if (is_table(c->path[1])) {
+        GM_TRY(gm_csv_read(&c->table, c->path[1], err));
+        key = gm_csv_has(&c->table, "sha") ? GM_KEY_SHA : GM_KEY_ID;
+        GM_TRY(gm_grouping_of_table(&c->second, &c->table, column, key, c->path[1], err));
+    } else {
+        GM_TRY(gm_atlas_open(&c->other, c->path[1], err));
+        GM_TRY(gm_grouping_of_atlas(&c->second, c->other, key, err));
+    }
+    GM_TRY(gm_grouping_of_atlas(&c->first, c->atlas, key, err));
+    GM_TRY(gm_side_by_side_find(&c->s, &c->first, &c->second, err));
+    c->by_expert = same_sizes(c->atlas, c->other);
+out:
+    return status;
+}
+
+int gm_cluster_compare(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    bool json = false, usage = true;
+    const char *column = NULL;
+    gm_error err = {0};
+    comparison c = {0};
+    const gm_opt opts[] = {
+        {GM_OPT_TEXT, "column", &column, 0, 0, "NAME", "groups of a .csv (cluster without it)"},
+        {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_parse("gm-cluster compare ATLAS OTHER", details, opts, &argc, argv, &err));
+    if (argc != 3)
+        GM_TRY(gm_fail(&err, GM_EARG, "expected two files to compare, found %d", argc - 1));
+    if (column && !is_table(argv[2]))
+        GM_TRY(gm_fail(&err, GM_EARG, "--column is for a .csv, '%s' is none", argv[2]));
+    usage = false;
+    c.path[0] = argv[1];
+    c.path[1] = argv[2];
+    GM_TRY(compare(&c, column ? column : "cluster", &err));
+    if (json) {
+        GM_TRY(print_json(&c, &err));
+        goto out;
+    }
+    print_side(&c, 0);
+    print_side(&c, 1);
+    print_agreement(&c);
+    print_layers(&c);
+    print_clusters(&c);
+out:
+    gm_side_by_side_clear(&c.s);
+    gm_grouping_clear(&c.first);
+    gm_grouping_clear(&c.second);
+    gm_csv_clear(&c.table);
+    gm_atlas_close(c.atlas);
+    gm_atlas_close(c.other);
+    return gm_cli_end("gm-cluster", "compare", status, usage, &err);
+}

@@ -1,0 +1,37 @@
+# gm-cluster compare: an atlas beside another of the same documents, and beside groups of a table.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_atlas
+echo "-- itself:"
+run gm-cluster compare a.h5 a.h5 | head -15
+gm-cluster compare a.h5 a.h5 | awk -F'|' '/^ *[0-9]+ +[0-9]+ \|/ { split($2, n, " "); print $3 == $4, n[3], n[4], n[5], n[6] }' | sort -u
+echo "-- another seed, one thread and two:"
+gm-cluster fit t.h5 -o s.h5 --seed 7 --min-cluster-size 5 --quality none --quiet > /dev/null
+for n in 1 2; do OMP_NUM_THREADS=$n gm-cluster compare a.h5 s.h5 --json > $n.json; done
+same 1.json 2.json "one thread and two"
+python3 -c "
+import json; a = json.load(open('1.json'))
+print(sorted(a), a['documents_both'], [x['moved'] for x in a['layers']])
+print(all(c['both'] <= min(c['size'], c['other_size']) and c['experts_both'] <= c['experts'] for c in a['clusters']))"
+echo "-- the texts cut shorter are the same documents:"
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 50 --limit 40 -o short.h5 --quiet > /dev/null
+gm-cluster fit short.h5 -o short.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+gm-cluster compare a.h5 short.a.h5 | grep "documents in both"
+gm-cluster compare a.h5 short.a.h5 --json | grep -o '"moved":0\.[0-9]' | wc -l
+echo "-- tables: what export writes, the subsets, ids alone, columns of one's own:"
+gm-cluster export a.h5 -o d.csv > /dev/null
+gm-cluster compare a.h5 d.csv --json | grep -o '"all":{[^}]*"ari":1,'
+gm-cluster compare a.h5 d.csv --column subset | sed -n '1,7p'
+gm-cluster compare a.h5 d.csv --column subset --json | grep -o '"other_name":"[a-z]*"' | sort -u
+printf 'topic,id\n"the sea, mostly",c.jsonl:2\n,c.jsonl:1\nsky,nowhere:1\n' > mine.csv
+gm-cluster compare a.h5 mine.csv --column topic | sed -n '2,7p'
+echo "-- refused:"
+run gm-cluster compare a.h5
+run gm-cluster compare a.h5 s.h5 --column topic
+run gm-cluster compare a.h5 mine.csv
+run gm-cluster compare a.h5 absent.csv
+run gm-cluster compare a.h5 t.h5
+make_corpus 9 > c.jsonl
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 -o e.h5 --quiet > /dev/null
+gm-cluster fit e.h5 -o e.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+run gm-cluster compare a.h5 e.a.h5

@@ -1,0 +1,154 @@
+/* test_counterpart.c - cluster/counterpart.c: groups of the same documents side by side, by hand.
+ */
+#include "cluster/counterpart.h"
+
+#include "base/sha256.h"
+#include "tests/atlas_sample.h"
+#include "tests/check.h"
+
+static void jaccard_by_hand(void)
+{
+    const int32_t label[] = {0, 0, 0, 1, 1, -1, -1}, other[] = {1, 1, 0, 0, -1, 0, -1};
+    gm_counterpart got[3];
+    gm_error err = {0};
+    CHECK_OK(gm_counterparts_find(got, label, 3, other, 2, 7, &err), err);
+    CHECK_INT(got[0].group, 1);
+    CHECK_NEAR(got[0].jaccard, 2.0 / 3, 1e-15); /* {0 1 2} and {0 1} */
+    CHECK_INT(got[0].here, 3);
+    CHECK_INT(got[0].there, 2);
+    CHECK_INT(got[0].both, 2);
+    CHECK_INT(got[1].group, 0);
+    CHECK_NEAR(got[1].jaccard, 1.0 / 4, 1e-15); /* {3 4} and {2 3 5} */
+    CHECK_INT(got[2].group, -1);
+    CHECK(isnan(got[2].jaccard));
+    const int32_t none[] = {-1, -1, -1, -1, -1, -1, -1};
+    CHECK_OK(gm_counterparts_find(got, label, 2, none, 0, 7, &err), err);
+    CHECK_INT(got[1].group, -1);
+    CHECK_NEAR(got[1].jaccard, 0, 0);
+}
+
+static void equal_counterparts_go_to_the_lower(void)
+{
+    const int32_t label[] = {0, 0, 1}, other[] = {1, 0, -1};
+    gm_counterpart got[2];
+    gm_error err = {0};
+    CHECK_OK(gm_counterparts_find(got, label, 2, other, 2, 3, &err), err);
+    CHECK_INT(got[0].group, 0);
+    CHECK_INT(got[1].group, -1);
+}
+
+static gm_status group_text(gm_grouping *out, gm_csv *table, const char *text, const char *column,
+                            gm_key key, gm_error *err)
+{
+    *out = (gm_grouping){0};
+    gm_status status = gm_csv_parse(table, text, strlen(text), "t.csv", err);
+    if (status == GM_OK) status = gm_grouping_of_table(out, table, column, key, "t.csv", err);
+    return status;
+}
+
+static void groups_of_a_table_are_numbered_as_they_come_up(void)
+{
+    static const char *const text =
+        "id,topic,x\na,sea,1\nb,,2\nc,air,3\nd,-1,4\ne,sea,5\nf,-1.0,6\n";
+    static const int32_t want[] = {0, -1, 1, -1, 0, -1};
+    gm_csv table;
+    gm_grouping got;
+    gm_error err = {0};
+    CHECK_OK(group_text(&got, &table, text, "topic", GM_KEY_ID, &err), err);
+    CHECK_INT(got.n, 6);
+    CHECK_INT(got.n_groups, 2);
+    for (int i = 0; i < 6; i++) CHECK_INT(got.group[i], want[i]);
+    CHECK_TEXT(got.name[0], "sea");
+    CHECK_TEXT(got.name[1], "air");
+    CHECK_TEXT(got.key[3], "d");
+    gm_grouping_clear(&got);
+    gm_csv_clear(&table);
+    CHECK_FAILS(group_text(&got, &table, text, "topic", GM_KEY_SHA, &err), err, GM_EFORMAT,
+                "no column 'sha'");
+    gm_csv_clear(&table);
+}
+
+/* a stands twice in both: first meets first. e is in the first alone, z in the second. */
+static void documents_meet_by_their_key(void)
+{
+    gm_csv table[2];
+    gm_grouping side[2];
+    gm_side_by_side got;
+    gm_error err = {0};
+    CHECK_OK(
+        group_text(&side[0], &table[0], "id,g\na,0\nb,0\na,1\ne,1\nc,-1\n", "g", GM_KEY_ID, &err),
+        err);
+    CHECK_OK(
+        group_text(&side[1], &table[1], "id,g\nz,p\na,p\nc,q\na,q\nb,p\n", "g", GM_KEY_ID, &err),
+        err);
+    CHECK_OK(gm_side_by_side_find(&got, &side[0], &side[1], &err), err);
+    CHECK_INT(got.n_both, 4);
+    CHECK_INT(got.n_alone[0], 1);
+    CHECK_INT(got.n_alone[1], 1);
+    CHECK_INT(got.n_none[0], 1);
+    CHECK_INT(got.n_none[1], 0);
+    CHECK_INT(got.n_grouped, 3);
+    CHECK_NEAR(got.grouped.ari, 1, 1e-12); /* a b | a and p p | q */
+    CHECK(got.all.ari < 1);                /* c: none, and q */
+    CHECK_INT(got.of_first[0].group, 0);
+    CHECK_NEAR(got.of_first[0].jaccard, 1, 0);
+    CHECK_INT(got.of_first[1].group, 1);
+    CHECK_NEAR(got.of_first[1].jaccard, 0.5, 0);
+    gm_side_by_side_clear(&got);
+    for (int s = 0; s < 2; s++) gm_grouping_clear(&side[s]), gm_csv_clear(&table[s]);
+}
+
+static void an_atlas_meets_itself_and_no_stranger(void)
+{
+    made_atlas made;
+    gm_grouping a, b;
+    gm_side_by_side got;
+    gm_csv table;
+    char hex[65];
+    gm_error err = {0};
+    made_init(&made);
+    CHECK_OK(gm_grouping_of_atlas(&a, &made.atlas, GM_KEY_SHA, &err), err);
+    gm_sha256_hex(made.sha + 32 * 4, hex);
+    CHECK_TEXT(a.key[4], hex);
+    CHECK_OK(gm_side_by_side_find(&got, &a, &a, &err), err);
+    CHECK_INT(got.n_both, N);
+    CHECK_NEAR(got.all.ari, 1, 1e-12);
+    CHECK_NEAR(got.of_first[1].jaccard, 1, 0);
+    gm_side_by_side_clear(&got);
+    CHECK_OK(group_text(&b, &table, "sha,cluster\n00,1\n", "cluster", GM_KEY_SHA, &err), err);
+    CHECK_FAILS(gm_side_by_side_find(&got, &a, &b, &err), err, GM_EARG, "no document is in both");
+    CHECK(got.of_first == NULL);
+    gm_grouping_clear(&a);
+    gm_grouping_clear(&b);
+    gm_csv_clear(&table);
+}
+
+static void survives_every_allocation_failure(void)
+{
+    made_atlas made;
+    made_init(&made);
+    for (long k = 0;; k++) {
+        gm_csv table = {0};
+        gm_grouping a = {0}, b = {0};
+        gm_side_by_side got = {0};
+        gm_error err = {0};
+        long before = gm_alloc_live();
+        gm_alloc_fail_after(k);
+        gm_status status = gm_grouping_of_atlas(&a, &made.atlas, GM_KEY_ID, &err);
+        if (status == GM_OK)
+            status = group_text(&b, &table, "id,c\na.jsonl:7,x\n", "c", GM_KEY_ID, &err);
+        if (status == GM_OK) status = gm_side_by_side_find(&got, &a, &b, &err);
+        gm_alloc_fail_after(-1);
+        CHECK(status == GM_OK || (status == GM_EMEM && err.text[0] && got.of_first == NULL));
+        gm_side_by_side_clear(&got);
+        gm_grouping_clear(&a);
+        gm_grouping_clear(&b);
+        gm_csv_clear(&table);
+        CHECK_INT(gm_alloc_live(), before);
+        if (status == GM_OK) break;
+    }
+}
+
+TESTS(TEST(jaccard_by_hand), TEST(equal_counterparts_go_to_the_lower),
+      TEST(groups_of_a_table_are_numbered_as_they_come_up), TEST(documents_meet_by_their_key),
+      TEST(an_atlas_meets_itself_and_no_stranger), TEST(survives_every_allocation_failure))
