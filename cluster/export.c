@@ -1,6 +1,7 @@
 /* export.c - gm-cluster export: an atlas for other programs.
  *
- * Documents as CSV or JSON, the condensed tree as GraphML, all of it as AnnData for scanpy.
+ * Documents as CSV or JSON, experts as CSV, the condensed tree as GraphML, all of it as AnnData for
+ * scanpy.
  */
 #include <assert.h>
 #include <math.h>
@@ -11,9 +12,10 @@
 #include "base/json.h"
 #include "base/outfile.h"
 #include "base/sha256.h"
-#include "cluster/cluster_commands.h"
 #include "base/csv.h"
+#include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
+#include "cluster/profile.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"
 
@@ -53,6 +55,62 @@ static void write_csv(FILE *to, const gm_atlas *a)
         gm_csv_put(to, language_of(a, i));
         fputs("\r\n", to);
     }
+}
+
+/* ---- experts as CSV ---- */
+
+/* A cluster or a subset: its usage (L,E), of either half of its documents (2,L,E). */
+typedef struct group {
+    const char *kind, *name;
+    size_t n_documents;
+    const float *usage, *half;
+} group;
+
+/* A line for each expert. lift (3,L,E) of all documents and of either half, important (L,E): room.
+ */
+static void write_experts_of(FILE *to, const gm_atlas *a, const group *g, float *lift,
+                             uint8_t *important)
+{
+    const size_t L = (size_t)a->n_layers, E = (size_t)a->n_experts, dim = L * E;
+    gm_profile_lift(lift, g->usage, a->corpus_usage, dim);
+    for (size_t h = 0; h < 2; h++)
+        gm_profile_lift(lift + (1 + h) * dim, g->half + h * dim, a->corpus_usage, dim);
+    gm_profile_important(important, g->usage, g->half, a->corpus_usage, L, E, (size_t)a->n_chosen);
+    for (size_t i = 0; i < dim; i++) {
+        fprintf(to, "%s,", g->kind);
+        gm_csv_put(to, g->name);
+        fprintf(to, ",%zu,%d,%zu,%.9g,%.9g,%.9g,%.9g,%.9g,%d\r\n", g->n_documents,
+                a->layer_of_moe[i / E], i % E, (double)g->usage[i], (double)a->corpus_usage[i],
+                (double)lift[i], (double)lift[dim + i], (double)lift[2 * dim + i], important[i]);
+    }
+}
+
+static gm_status write_experts(FILE *to, const gm_atlas *a, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t dim = (size_t)a->n_layers * (size_t)a->n_experts;
+    float *lift = gm_alloc2(3, dim, sizeof *lift);
+    uint8_t *important = gm_alloc(dim, sizeof *important);
+    if (!lift || !important) GM_FAIL(GM_EMEM, "no memory for %zu experts", dim);
+    fputs("kind,group,documents,layer,expert,usage,corpus,lift,lift_even,lift_odd,important\r\n",
+          to);
+    for (size_t c = 0; c < a->n_clusters; c++) {
+        char id[24];
+        snprintf(id, sizeof id, "%zu", c);
+        const group g = {"cluster", id, a->size[c], a->usage + c * dim,
+                         a->usage_half + 2 * c * dim};
+        write_experts_of(to, a, &g, lift, important);
+    }
+    for (size_t s = 0; s < a->n_subsets; s++) {
+        group g = {"subset", a->subset_name[s], 0, a->subset_usage + s * dim,
+                   a->subset_usage_half + 2 * s * dim};
+        for (size_t i = 0; i < a->n; i++) g.n_documents += a->subset[i] == s;
+        write_experts_of(to, a, &g, lift, important);
+    }
+out:
+    gm_free(lift);
+    gm_free(important);
+    return status;
 }
 
 /* ---- JSON ---- */
@@ -224,43 +282,54 @@ static gm_status find_format(export_format *out, const char *path, gm_error *err
     return gm_fail(err, GM_EARG, "'%s' ends in none of " ENDINGS, path);
 }
 
-static gm_status write_text(const char *path, export_format format, const gm_atlas *a, bool force,
-                            gm_error *err)
+typedef struct export_command {
+    const char *out, *trace;
+    export_format format;
+    bool experts, with_x, force;
+} export_command;
+
+static gm_status write_text(const export_command *c, const gm_atlas *a, gm_error *err)
 {
     gm_outfile *file = NULL;
-    gm_status status = gm_outfile_open(&file, path, force, err);
+    gm_status status = gm_outfile_open(&file, c->out, c->force, err);
     if (status != GM_OK) return status;
     FILE *to = gm_outfile_stream(file);
-    if (format == EXPORT_CSV) write_csv(to, a);
-    if (format == EXPORT_GRAPHML) write_graphml(to, a);
-    if (format == EXPORT_JSON) status = write_json(to, a, err);
+    if (c->format == EXPORT_CSV && c->experts) status = write_experts(to, a, err);
+    if (c->format == EXPORT_CSV && !c->experts) write_csv(to, a);
+    if (c->format == EXPORT_GRAPHML) write_graphml(to, a);
+    if (c->format == EXPORT_JSON) status = write_json(to, a, err);
     if (status == GM_OK) return gm_outfile_commit(file, err);
     gm_outfile_abort(file);
     return status;
 }
 
-static gm_status export_atlas(const char *atlas_path, const char *out, const char *trace,
-                              bool with_x, bool force, gm_error *err)
+static gm_status export_atlas(const char *atlas_path, export_command *c, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = NULL;
     float *rate = NULL;
-    export_format format;
-    GM_TRY(find_format(&format, out, err));
-    GM_TRY(gm_outfile_check(out, force, err));
+    GM_TRY(find_format(&c->format, c->out, err));
+    if (c->experts && c->format != EXPORT_CSV)
+        GM_FAIL(GM_EARG, "--experts writes a .csv, '%s' is none", c->out);
+    GM_TRY(gm_outfile_check(c->out, c->force, err));
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
-    if (format == EXPORT_GRAPHML && atlas->n_nodes == 0)
+    if (c->format == EXPORT_GRAPHML && atlas->n_nodes == 0)
         GM_FAIL(GM_EFORMAT,
                 "'%s' was written by an older gm-cluster, which kept no condensed tree; fit it "
                 "again",
                 atlas_path);
-    if (format == EXPORT_H5AD) {
-        if (with_x) GM_TRY(read_rates(&rate, atlas, trace ? trace : atlas->trace_path, err));
-        GM_TRY(gm_h5ad_write(out, atlas, rate, force, err));
+    if (c->format == EXPORT_H5AD) {
+        if (c->with_x)
+            GM_TRY(read_rates(&rate, atlas, c->trace ? c->trace : atlas->trace_path, err));
+        GM_TRY(gm_h5ad_write(c->out, atlas, rate, c->force, err));
     } else {
-        GM_TRY(write_text(out, format, atlas, force, err));
+        GM_TRY(write_text(c, atlas, err));
     }
-    printf("%s: %zu documents, %zu clusters\n", out, atlas->n, atlas->n_clusters);
+    if (c->experts)
+        printf("%s: %d experts in %zu clusters and %zu subsets\n", c->out,
+               atlas->n_layers * atlas->n_experts, atlas->n_clusters, atlas->n_subsets);
+    else
+        printf("%s: %zu documents, %zu clusters\n", c->out, atlas->n, atlas->n_clusters);
 out:
     gm_free(rate);
     gm_atlas_close(atlas);
@@ -269,19 +338,22 @@ out:
 
 int gm_cluster_export(int argc, char **argv)
 {
-    const char *out = NULL, *trace = NULL;
-    bool force = false, with_x = false, usage = true;
+    export_command c = {0};
+    bool usage = true;
     gm_error err = {0};
     const gm_opt opts[] = {
         {.kind = GM_OPT_TEXT,
          .name = "o",
-         .value = &out,
+         .value = &c.out,
          .arg = "FILE",
          .help = "what to write, ending in " ENDINGS},
-        {GM_OPT_FLAG, "usage", &with_x, 0, 0, NULL,
+        {GM_OPT_FLAG, "experts", &c.experts, 0, 0, NULL,
+         ".csv: every expert in every cluster and subset, in place of the documents"},
+        {GM_OPT_FLAG, "usage", &c.with_x, 0, 0, NULL,
          ".h5ad: read the trace and add every document's usage vector as X"},
-        {GM_OPT_TEXT, "trace", &trace, 0, 0, "FILE", "the trace of the atlas, where it has moved"},
-        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
+         "the trace of the atlas, where it has moved"},
+        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(
@@ -289,15 +361,21 @@ int gm_cluster_export(int argc, char **argv)
         ".h5ad is AnnData, which scanpy opens: documents are cells, experts genes, with map,\n"
         "clusters and the neighbour graph. .csv and .json are the documents, .json the clusters\n"
         "as well. .graphml is the condensed tree.\n"
-        "  gm-cluster export run.atlas.h5 -o run.h5ad --usage\n",
+        "--experts: kind (cluster, subset), group, documents, layer (of the model), expert, usage "
+        "and\n"
+        "corpus (mean share of a document's choices, over all layers: they sum to 1), lift of the "
+        "one\n"
+        "over the other, in all documents and in either half, important (1 or 0).\n"
+        "  gm-cluster export run.atlas.h5 -o run.h5ad --usage\n"
+        "  gm-cluster export run.atlas.h5 --experts -o experts.csv\n",
         opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
-    if (status == GM_OK && out == NULL)
+    if (status == GM_OK && c.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
     if (status == GM_OK) {
         usage = false;
-        status = export_atlas(argv[1], out, trace, with_x, force, &err);
+        status = export_atlas(argv[1], &c, &err);
     }
     return gm_cli_end("gm-cluster", "export", status, usage, &err);
 }

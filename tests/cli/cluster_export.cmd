@@ -3,12 +3,28 @@
 exec 2>&1
 make_atlas
 gm-cluster recut a.h5 --selection leaf --name '0=Soup, "hot" <&>' -o n.h5 --quality none --quiet > /dev/null
+gm-cluster show n.h5 --json > shown.json
 echo "-- CSV:"
 run gm-cluster export n.h5 -o d.csv
 head -1 d.csv | tr -d '\r'
 wc -l < d.csv
 cut -d, -f1-3 d.csv | sed -n 2p
 grep -c '"Soup, ""hot"" <&>"' d.csv
+echo "-- experts:"
+run gm-cluster export n.h5 --experts -o e.csv
+head -1 e.csv | tr -d '\r'
+python3 -c "
+import collections, csv, json
+rows = list(csv.DictReader(open('e.csv')))
+clusters = json.load(open('shown.json'))['clusters']
+sums = collections.Counter()
+for r in rows: sums[r['kind'], r['group']] += float(r['usage'])
+print(len(rows) == 36 * len(sums), all(abs(s - 1) < 1e-5 for s in sums.values()), [g for k, g in sums if k == 'subset'])
+best = max((r for r in rows if r['group'] == '0' and r['important'] == '1'), key=lambda r: float(r['lift']))
+shown = clusters[0]['experts'][0]
+print((int(best['layer']), int(best['expert'])) == (shown['layer'], shown['expert']), abs(float(best['lift']) - shown['lift']) < 1e-6)
+print(all(min(float(r['lift_even']), float(r['lift_odd'])) >= 1.25 for r in rows if r['important'] == '1'))
+print({r['group']: r['documents'] for r in rows if r['kind'] == 'subset'})"
 echo "-- JSON:"
 run gm-cluster export n.h5 -o d.json
 python3 -c "
@@ -39,6 +55,7 @@ echo "-- refused:"
 run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad
 run gm-cluster export n.h5 -o d.txt
+run gm-cluster export n.h5 -o x.json --experts
 run gm-cluster export n.h5 -o absent/d.csv
 run gm-cluster export t.h5 -o t.csv
 run gm-cluster export n.h5 -o y.h5ad --usage --trace absent.h5
