@@ -130,7 +130,7 @@ static const char *const gpt_oss_keys[] = {
     "swiglu_alpha",
     "quantization_config",
     "initial_context_length", /* said once more, as original_max_position_embeddings, */
-    "experts_per_token",      /* and as num_experts_per_tok */
+    "experts_per_token",      /* and as num_experts_per_tok, held against it */
     NULL,
 };
 
@@ -198,9 +198,16 @@ static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch 
 {
     gm_status status = GM_OK;
     double limit, slope;
+    int again;
 
     GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
                          err));
+    GM_TRY(gm_config_int_or(config, "experts_per_token", 1, GM_NO_EXPERT, arch->n_chosen, &again,
+                            where, err));
+    if (again != arch->n_chosen)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'experts_per_token' is %d and 'num_experts_per_tok' %d, expected the same",
+                where, again, arch->n_chosen);
     GM_TRY(gm_json_get_bool_or(config, "attention_bias", true, &arch->attention_bias, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_limit", 1e-6, 1e6, 7.0, &limit, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_alpha", 1e-6, 1e6, 1.702, &slope, where, err));

@@ -55,8 +55,7 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Inputs side by side are read in pieces of rows; a matrix of columns, whole. */
-static size_t columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
+size_t gm_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     size_t most = 0;
     for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
@@ -79,7 +78,7 @@ static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
         r.widest = larger(r.widest, t->rank > 0 ? t->dim[t->rank - 1] : 1);
     }
     r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
-    r.piece = larger(r.piece, columns_bytes(arch, checkpoint));
+    r.piece = larger(r.piece, gm_columns_bytes(arch, checkpoint));
     return r;
 }
 

@@ -3,8 +3,9 @@
  *
  * A block attends to a split of the positions with up to HEADS query heads of one KV head. Which
  * positions a split has follows from the row's position alone, so that a row's sums do not depend
- * on its company; the grid is that of the longest sequence that the session can hold, so that a
- * graph of it never changes, and blocks beyond a row's splits leave at once. Within a block every
+ * on its company; the grid is that of the longest sequence that the session can hold, or of the
+ * layer's window, so that a graph of it never changes, and blocks beyond a row's splits leave at
+ * once. Within a block every
  * warp takes every fourth stretch of keys, and the lanes that share a key keep an online softmax of
  * their own (cuda_softmax.cuh). These are merged in shared memory, the splits by the last block to
  * arrive, both in a fixed order (cuda_merge.cuh).
@@ -38,8 +39,9 @@ __device__ __forceinline__ void load_queries(const Shared<W> &s, const Lane &me,
             }
 }
 
-/* Split i has GM_CUDA_SPLIT positions from i GM_CUDA_SPLIT on, and again where every one of
- * GM_CUDA_MOST_SPLITS has had its turn. Launch: (splits, KV heads times blocks of G, rows),
+/* Split i has GM_CUDA_SPLIT positions from i GM_CUDA_SPLIT on, counted from the stretch of them in
+ * which the first lies that the row sees, and again where every one of GM_CUDA_MOST_SPLITS has had
+ * its turn. Launch: (splits, KV heads times blocks of G, rows),
  * THREADS, shared_bytes(). G: the most query heads of a block. */
 template <typename W, int G>
 __global__ static void __launch_bounds__(THREADS)
@@ -48,7 +50,8 @@ __global__ static void __launch_bounds__(THREADS)
     const int r = (int)blockIdx.z, split = (int)blockIdx.x, warp = threadIdx.x / WARP;
     const int position = (int)read_shared_by_blocks(&p.row[r].position);
     const uint32_t *blocks = blocks_of(p, read_shared_by_blocks(&p.row[r].sequence));
-    const int turn = position / GM_CUDA_SPLIT, stride = (int)p.head_stride;
+    const int first = first_seen(p, position), begin = first / GM_CUDA_SPLIT;
+    const int turn = position / GM_CUDA_SPLIT - begin, stride = (int)p.head_stride;
     const int n_splits = turn < GM_CUDA_MOST_SPLITS ? turn + 1 : GM_CUDA_MOST_SPLITS;
     const int kv_head = (int)blockIdx.y / parts, before = (int)blockIdx.y % parts * G;
     const bool own = split == turn % GM_CUDA_MOST_SPLITS;
@@ -58,7 +61,7 @@ __global__ static void __launch_bounds__(THREADS)
     const Lane me = find_lane(stride / VEC);
     const int stretch = Keys<W>::N * me.keys;
     const Shared<W> s = place_shared<W, G>(dynamic_shared(), p.head_stride);
-    int start = split * GM_CUDA_SPLIT, from = start + warp * stretch;
+    int start = (begin + split) * GM_CUDA_SPLIT, from = start + warp * stretch;
     Keys<W> keys;
     float query[G][VECS][VEC];
     Running<G> run;
@@ -66,7 +69,7 @@ __global__ static void __launch_bounds__(THREADS)
 #pragma unroll 1
     do { /* one copy of the code: what a kernel takes to fetch its instructions counts here */
         const int end = start + GM_CUDA_SPLIT;
-        ask_keys(p, me, blocks, kv_head, from, end < position ? end : position, keys);
+        ask_keys(p, me, blocks, kv_head, from, first, end < position ? end : position, keys);
         if (waiting) {
             wait_for_previous();
             let_next_start();
@@ -78,13 +81,15 @@ __global__ static void __launch_bounds__(THREADS)
         }
         if (own) take_own(s, me, stride, from, position, keys);
         const int until = end < position + 1 ? end : position + 1;
-        if (from < until) add_keys(keys, query, me, from, until, p.scale, run);
+        if (from < until) add_keys(keys, query, me, from, first, until, p.scale, run);
         from += WARPS * stretch;
         if (from >= end)
             start += GM_CUDA_SPLIT * GM_CUDA_MOST_SPLITS, from = start + warp * stretch;
     } while (start <= position);
+    const float sink = p.sinks && warp < heads.n ? p.sinks[heads.first + warp] : -INFINITY;
     share_groups(s, me, stride, run);
-    if (warp < heads.n) merge_head(p, s.part, WARPS * me.keys, warp, heads.first, split, n_splits);
+    if (warp < heads.n)
+        merge_head(p, s.part, WARPS * me.keys, warp, heads.first, split, n_splits, sink);
 }
 
 template <typename W, int G>

@@ -17,7 +17,6 @@ __device__ __forceinline__ float normed(float x, float factor, float weight, flo
     return x;
 }
 
-/* Dims i and i + half of a head, turned by the angle of that pair at the row's position. */
 /* Where the two elements of pair `i` of a head lie; behind those that turn come those that stay. */
 struct Places {
     int a, b;
@@ -31,6 +30,7 @@ __device__ __forceinline__ Places find_pair(const gm_cuda_attention &p, int i)
     return {i, turning + i};
 }
 
+/* The two elements of a pair, turned by its angle at the row's position. */
 __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float sine)
 {
     const float x = a;
@@ -42,6 +42,12 @@ __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float s
 __device__ __forceinline__ const uint32_t *blocks_of(const gm_cuda_attention &p, int sequence)
 {
     return p.block + sequence * p.blocks_per_sequence;
+}
+
+/* The first position that a query at `position` sees. */
+__device__ __forceinline__ int first_seen(const gm_cuda_attention &p, int position)
+{
+    return p.window > 0 && position >= p.window ? position - p.window + 1 : 0;
 }
 
 /* The row of the cache that holds a position of a sequence: of this layer's (pool blocks, KV

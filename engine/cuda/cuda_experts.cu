@@ -183,11 +183,30 @@ __device__ __forceinline__ void keep_columns(const gm_cuda_experts &p, const Pla
     to[lane] = fmaf(at.gate, (lane == 0 ? low : high) * scale, to[lane]);
 }
 
-/* A warp a piece, two columns at a time; a block adds its warps' sums in their order.
- * Launch: (columns / COLUMNS), THREADS. */
+/* What the biases of a row's experts add to column `first` + lane % COLUMNS, by a warp: several
+ * experts at once. The choice may be asked for early here too. */
+__device__ __forceinline__ float add_biases(const gm_cuda_experts &p, int r, int first)
+{
+    const int lane = threadIdx.x % WARP, column = first + lane % COLUMNS;
+    float sum = 0.0f;
+#pragma unroll 1
+    for (int k = lane / COLUMNS; k < p.n_chosen; k += WARP / COLUMNS) {
+        const int expert = read_shared_by_blocks(p.expert + r * p.n_chosen + k);
+        const float gate = read_shared_by_blocks(p.gate + r * p.n_chosen + k) * p.scale;
+        if (expert != GM_NO_EXPERT)
+            sum = fmaf(gate, p.out_bias[expert * p.out_stride + column], sum);
+    }
+#pragma unroll
+    for (int by = COLUMNS; by < WARP; by *= 2) sum += __shfl_xor_sync(ALL, sum, by);
+    return sum;
+}
+
+/* A warp a piece, two columns at a time; a block adds its warps' sums in their order, that of row
+ * r's biases being warp r's. Launch: (columns / COLUMNS), THREADS. */
 template <typename W>
 __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_experts p)
 {
+    static_assert((int)GM_CUDA_FEW <= (int)WARPS, "a warp has one row's biases");
     __shared__ float part[GM_CUDA_FEW][WARPS][COLUMNS];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int pieces =
@@ -198,10 +217,11 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
     Batch<PAIR, W> batch;
     float sum[PAIR] = {};
     ask(now.s.w, now.s.first, now.s.vecs, batch);
+    const float biases = p.out_bias && warp < p.n_rows ? add_biases(p, warp, first) : 0.0f;
     wait_for_previous();
     let_next_start();
     if (lane < COLUMNS)
-        for (int r = 0; r < p.n_rows; r++) part[r][warp][lane] = 0.0f;
+        for (int r = 0; r < p.n_rows; r++) part[r][warp][lane] = r == warp ? biases : 0.0f;
     __syncwarp();
 #pragma unroll 1
     while (now.r < p.n_rows) {
@@ -266,13 +286,23 @@ extern "C" cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda
 /* Launch: (most), THREADS. */
 template <typename W> __global__ static void swiglu_kernel(gm_cuda_swiglu p)
 {
+    __shared__ int owner;
     wait_for_previous();
     const int i = (int)blockIdx.x;
-    if (p.n && i >= *p.n) return;
-    const float *from = p.gate_up + i * p.stride;
+    if (p.first && i >= p.first[p.n_experts]) return;
+    const float *from = p.gate_up + i * p.stride, *bias = p.bias;
     W *to = (W *)p.hidden + i * p.hidden_stride;
-    for (int f = threadIdx.x; f < p.width; f += THREADS)
-        store(to + f, silu_times(from[f], from[p.width + f]));
+    if (bias) {
+        for (int e = threadIdx.x; e < p.n_experts; e += THREADS)
+            if (p.first[e] <= i && i < p.first[e + 1]) owner = e;
+        __syncthreads();
+        bias += 2 * owner * p.bias_stride;
+    }
+    for (int f = threadIdx.x; f < p.width; f += THREADS) {
+        const float gate = bias ? from[f] + bias[f] : from[f];
+        const float up = bias ? from[p.width + f] + bias[p.bias_stride + f] : from[p.width + f];
+        store(to + f, unit_of(p.activation, gate, up));
+    }
 }
 
 extern "C" cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p)
@@ -291,8 +321,11 @@ __global__ static void combine_kernel(gm_cuda_combine p)
     const bool routed = p.y && expert[0] != GM_NO_EXPERT;
     for (int d = threadIdx.x; d < p.width; d += THREADS) {
         float sum = 0.0f;
-        for (int k = 0; routed && k < p.n_chosen; k++)
-            sum = fmaf(p.gate[r * p.n_chosen + k] * p.scale, p.y[slot[k] * p.y_stride + d], sum);
+        for (int k = 0; routed && k < p.n_chosen; k++) {
+            const float gate = p.gate[r * p.n_chosen + k] * p.scale;
+            sum = fmaf(gate, p.y[slot[k] * p.y_stride + d], sum);
+            if (p.bias) sum = fmaf(gate, p.bias[expert[k] * p.bias_stride + d], sum);
+        }
         if (p.always)
             sum = fmaf(p.share ? p.share[r] : 1.0f, p.always[r * p.always_stride + d], sum);
         float *to = p.x + r * p.x_stride + d;

@@ -44,14 +44,17 @@ typedef struct gm_cuda_head {
 /* ---- weights ---- */
 
 /* Rows of a tensor become rows of a matrix: converted, padded with zeros, in 8 bits with their
- * scales. */
+ * scales. Row r goes to row r / every + r % every * apart. */
 typedef struct gm_cuda_place {
-    const void *from; /* (rows, cols) side by side, f32, f16 or bf16; or `period` values */
-    void *to;         /* (rows, stride) */
-    float *scale;     /* (rows) of 8 bits; otherwise NULL */
+    const void *from;      /* (rows, cols) as they are stored; or `period` values */
+    const uint8_t *scales; /* (rows, cols / 32) of MXFP4 */
+    void *to;              /* (rows, stride) */
+    float *scale;          /* (rows) of 8 bits; otherwise NULL */
     size_t rows, cols, stride;
+    size_t every, apart;  /* `every` 0: 1 */
     size_t first, period; /* period > 0: element i is from[(first + i) % period] */
-    gm_dtype from_dtype, to_dtype;
+    gm_stored stored;
+    gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16 or bf16 */
 } gm_cuda_place;
 cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p);
 
@@ -108,9 +111,9 @@ typedef struct gm_cuda_norm {
 } gm_cuda_norm;
 cudaError_t gm_cuda_norm_rows(const gm_cuda_how *how, const gm_cuda_norm *p);
 
-/* to[r][i] += bias[i], i < width */
-cudaError_t gm_cuda_add_bias(const gm_cuda_how *how, float *to, const float *bias, size_t stride,
-                             int n_rows, int width);
+/* to[r][i] += factor bias[i], i < width */
+cudaError_t gm_cuda_add_bias(const gm_cuda_how *how, float *to, const float *bias, float factor,
+                             size_t stride, int n_rows, int width);
 
 /* ---- attention ---- */
 
@@ -118,6 +121,7 @@ typedef struct gm_cuda_attention {
     const gm_row *row;
     const float *qkv;             /* (rows, qkv_stride) as projected */
     const float *q_norm, *k_norm; /* or NULL */
+    const float *sinks;           /* (H) logits of keys without a value; or NULL */
     const float *cosine, *sine;   /* (positions, angle_stride) */
     const uint32_t *block;        /* (sequences, blocks_per_sequence) */
     void *k, *v;                  /* this layer: (pool blocks, KV heads, 32, head_stride) */
@@ -128,6 +132,7 @@ typedef struct gm_cuda_attention {
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
     int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
     int rotary_dim; /* elements of a head that turn: rope.h */
+    int window;     /* positions that a query sees, its own included; 0: all */
     float scale, clip, epsilon;
     bool norm_whole, neighbours, wide;
 } gm_cuda_attention;
@@ -199,11 +204,13 @@ typedef struct gm_cuda_experts {
     const float *share;                       /* (rows) factors of `always`; NULL: 1 */
     const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
     size_t gate_up_bytes, down_bytes;         /* from one expert to the next */
+    const float *in_bias, *out_bias;          /* (E, 2, in_stride), (E, out_stride); or NULL */
     const void *always_gate_up, *always_down; /* NULL: none */
     void *hidden; /* few: (rows, K, f_stride); many: (T K, f_stride) by place */
     void *always; /* (rows, a_stride) */
-    size_t x_stride, d_stride, f_stride, a_stride;
+    size_t x_stride, d_stride, f_stride, a_stride, in_stride, out_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
+    gm_activation activation;
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */
 } gm_cuda_experts;
@@ -225,24 +232,30 @@ typedef struct gm_cuda_gather {
 } gm_cuda_gather;
 cudaError_t gm_cuda_gather_rows(const gm_cuda_how *how, const gm_cuda_gather *p);
 
-/* hidden[i][f] = silu(gate_up[i][f]) gate_up[i][width + f], rounded; i < *n (NULL: most). */
+/* hidden[i][f] = silu(gate_up[i][f]) gate_up[i][width + f], or the other activation, rounded; i <
+ * first[E] (NULL: most), and where experts have one, with the bias of the expert whose place i is.
+ */
 typedef struct gm_cuda_swiglu {
     const float *gate_up; /* (most, stride) */
+    const float *bias;    /* (E, 2, bias_stride) or NULL */
     void *hidden;         /* (most, hidden_stride) */
-    const int32_t *n;
-    size_t stride, hidden_stride;
-    int most, width;
+    const int32_t *first; /* (E + 1) */
+    size_t stride, bias_stride, hidden_stride;
+    int most, width, n_experts;
+    gm_activation activation;
     bool wide;
 } gm_cuda_swiglu;
 cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p);
 
-/* x[r] += residual_scale ((sum over k of gate[k] scale y[slot[k]]) + share[r] always[r]) */
+/* x[r] += residual_scale ((sum over k of gate[k] scale (y[slot[k]] + bias[expert[k]])) + share[r]
+ * always[r]) */
 typedef struct gm_cuda_combine {
     float *x;
     const float *y, *always; /* (places, y_stride), (rows, always_stride); or NULL */
+    const float *bias;       /* (E, bias_stride) or NULL */
     const int32_t *expert, *slot;
     const float *gate, *share; /* share NULL: 1 */
-    size_t x_stride, y_stride, always_stride;
+    size_t x_stride, y_stride, bias_stride, always_stride;
     int n_rows, width, n_chosen;
     float scale, residual_scale;
 } gm_cuda_combine;

@@ -22,9 +22,12 @@ static bool has(const gm_cuda_layout *l, gm_role role, int layer, size_t *rows, 
     return true;
 }
 
-static void add(gm_cuda_layout *l, gm_role role, int layer, int expert, gm_buf *to, size_t first)
+static void add(gm_cuda_layout *l, const gm_cuda_job *job)
 {
+    gm_slice slice;
     if (l->base == NULL) return; /* only the size is wanted */
+    (void)gm_arch_tensor(l->arch, job->role, job->layer, job->expert, &slice);
+    if (slice.every > 1 && slice.first > 0) return; /* comes with its sibling */
     if (l->n == l->cap) {
         size_t cap = l->cap ? 2 * l->cap : 1024;
         gm_cuda_job *grown = gm_grow(l->job, l->cap, cap, sizeof *grown);
@@ -35,12 +38,7 @@ static void add(gm_cuda_layout *l, gm_role role, int layer, int expert, gm_buf *
         l->job = grown;
         l->cap = cap;
     }
-    l->job[l->n++] = (gm_cuda_job){.role = role,
-                                   .layer = layer,
-                                   .expert = expert,
-                                   .to = to,
-                                   .item = (size_t)expert,
-                                   .first = first};
+    l->job[l->n++] = *job;
 }
 
 /* A tensor that fills a buffer alone, where the model has it. */
@@ -49,7 +47,21 @@ static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm
     size_t rows, cols;
     if (!has(l, role, layer, &rows, &cols)) return;
     *to = lay(l, dtype, 1, rows, cols);
-    add(l, role, layer, 0, to, 0);
+    add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
+}
+
+/* Gate and up, then down, of an expert or of the MLP that all rows take; up lies `apart` rows
+ * behind gate. */
+static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_t expert,
+                      gm_buf *gate_up, size_t apart, gm_buf *down)
+{
+    gm_cuda_job job = {
+        .role = role[0], .layer = layer, .expert = (int)expert, .to = gate_up, .apart = apart};
+    add(l, &job);
+    job.role = role[1], job.row = apart;
+    add(l, &job);
+    job.role = role[2], job.row = 0, job.to = down;
+    add(l, &job);
 }
 
 static void place_mlp(gm_cuda_layout *l, const gm_role role[3], int layer, size_t count,
@@ -60,11 +72,22 @@ static void place_mlp(gm_cuda_layout *l, const gm_role role[3], int layer, size_
     mlp->width = width;
     mlp->gate_up = lay(l, dtype, count, 2 * width, d);
     mlp->down = lay(l, dtype, count, d, width);
-    for (size_t e = 0; e < count; e++) {
-        add(l, role[0], layer, (int)e, &mlp->gate_up, 0);
-        add(l, role[1], layer, (int)e, &mlp->gate_up, width);
-        add(l, role[2], layer, (int)e, &mlp->down, 0);
-    }
+    for (size_t e = 0; e < count; e++)
+        add_three(l, role, layer, e, &mlp->gate_up, width, &mlp->down);
+}
+
+/* Where experts have biases: those of gate and up are two rows. */
+static void place_biases(gm_cuda_layout *l, int layer, gm_layer *w)
+{
+    static const gm_role role[] = {GM_ROLE_EXPERT_GATE_BIAS, GM_ROLE_EXPERT_UP_BIAS,
+                                   GM_ROLE_EXPERT_DOWN_BIAS};
+    size_t width, d, one;
+    const size_t count = (size_t)l->arch->n_experts;
+    if (!has(l, role[0], layer, &width, &one) || !has(l, role[2], layer, &d, &one)) return;
+    w->expert_in_bias = lay(l, GM_F32, count, 2, width);
+    w->expert_out_bias = lay(l, GM_F32, count, 1, d);
+    for (size_t e = 0; e < count; e++)
+        add_three(l, role, layer, e, &w->expert_in_bias, 1, &w->expert_out_bias);
 }
 
 static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
@@ -77,16 +100,20 @@ static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_lay
         n += rows[i];
     }
     w->qkv = lay(l, dtype, 1, n, cols);
-    for (size_t i = 0, at = 0; i < 3; at += rows[i++]) add(l, part[i], layer, 0, &w->qkv, at);
-    if (has(l, bias[0], layer, &one, &all)) { /* a vector is a column here: row by row */
+    for (size_t i = 0, at = 0; i < 3; at += rows[i++])
+        add(l, &(gm_cuda_job){.role = part[i], .layer = layer, .to = &w->qkv, .row = at});
+    if (has(l, bias[0], layer, &one, &all)) {
         w->qkv_bias = lay(l, GM_F32, 1, 1, n);
         for (size_t i = 0, at = 0; i < 3; at += rows[i++])
-            add(l, bias[i], layer, 0, &w->qkv_bias, at);
+            add(l,
+                &(gm_cuda_job){.role = bias[i], .layer = layer, .to = &w->qkv_bias, .column = at});
     }
     place(l, GM_ROLE_ATTN_NORM, layer, GM_F32, &w->attn_norm);
     place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
     place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
     place(l, GM_ROLE_O, layer, dtype, &w->o);
+    place(l, GM_ROLE_O_BIAS, layer, GM_F32, &w->o_bias);
+    place(l, GM_ROLE_SINKS, layer, GM_F32, &w->sinks);
 }
 
 /* The output for the shared experts lies behind those of the experts. */
@@ -96,8 +123,10 @@ static void place_router(gm_cuda_layout *l, int layer, gm_layer *w)
     const bool share = has(l, GM_ROLE_SHARE, layer, &one, &cols);
     (void)has(l, GM_ROLE_ROUTER, layer, &rows, &cols);
     w->router = lay(l, GM_F32, 1, rows + share, cols);
-    add(l, GM_ROLE_ROUTER, layer, 0, &w->router, 0);
-    if (share) add(l, GM_ROLE_SHARE, layer, 0, &w->router, rows);
+    add(l, &(gm_cuda_job){.role = GM_ROLE_ROUTER, .layer = layer, .to = &w->router});
+    if (share)
+        add(l,
+            &(gm_cuda_job){.role = GM_ROLE_SHARE, .layer = layer, .to = &w->router, .row = rows});
 }
 
 static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
@@ -106,6 +135,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *
     static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
     static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
     w->moe = l->arch->moe_of_layer[layer];
+    w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
     place_attention(l, layer, dtype, w);
     place(l, GM_ROLE_MLP_NORM, layer, GM_F32, &w->mlp_norm);
     if (w->moe >= 0) place_router(l, layer, w);
@@ -113,6 +143,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
     place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);
     if (w->moe >= 0) place_mlp(l, expert, layer, (size_t)l->arch->n_experts, dtype, &w->expert);
+    place_biases(l, layer, w);
 }
 
 static void place_all(gm_cuda_layout *l, gm_weights *w, gm_dtype embed)

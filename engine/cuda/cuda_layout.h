@@ -9,13 +9,14 @@
 
 #include "engine/weights.h"
 
-/* A matrix of the checkpoint and its place. */
+/* A matrix or vector of the checkpoint and its place: in matrix `expert` of a buffer (0: the only
+ * one) row and column of its first element. Where rows of two matrices take turns, one job does
+ * both, and the second one's place is `apart` rows further. */
 typedef struct gm_cuda_job {
     gm_role role;
     int layer, expert;
     gm_buf *to;
-    size_t item,
-        first; /* matrix, and row of it, that row 0 becomes; of a vector the first column */
+    size_t row, column, apart;
 } gm_cuda_job;
 
 typedef struct gm_cuda_layout {

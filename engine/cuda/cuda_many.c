@@ -83,7 +83,7 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
     if (w->qkv_bias.address)
         gm_cuda_note(s,
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
-                                      s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
+                                      1.0f, s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
                      "a bias");
     const gm_cuda_attention p = gm_cuda_attention_of(step, layer, w);
     gm_cuda_note(s, gm_cuda_append_many(&s->how, &p), "the cache");
@@ -115,6 +115,12 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                                        .ldc = s->plan.width,
                                        .factor = s->arch->residual_scale,
                                        .add = true});
+    if (w->o_bias.address)
+        gm_cuda_note(s,
+                     gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_RESIDUAL), w->o_bias.address,
+                                      s->arch->residual_scale, s->plan.width, (int)step->n_rows,
+                                      (int)w->o.rows),
+                     "a bias");
 }
 
 /* ---- router ---- */
@@ -251,12 +257,12 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
     gm_cuda_session *s = step->own;
     const size_t size = s->wide ? sizeof(float) : sizeof(uint16_t);
     const int most = (int)step->n_rows * step->arch->n_chosen;
-    const int32_t *n = (const int32_t *)gm_cuda_at(s, GM_CUDA_FIRST) + step->arch->n_experts;
+    const int32_t *first = gm_cuda_at(s, GM_CUDA_FIRST);
     if (w->moe >= 0) {
         const gm_cuda_gather p = {.from = gm_cuda_at(s, GM_CUDA_NORM),
                                   .to = gm_cuda_at(s, GM_CUDA_GATHERED),
                                   .index = gm_cuda_at(s, GM_CUDA_SLOT_ROW),
-                                  .n = n,
+                                  .n = first + step->arch->n_experts,
                                   .row_bytes = s->plan.width * size,
                                   .most = most};
         gm_cuda_note(s, gm_cuda_gather_rows(&s->how, &p), "gathering rows");
@@ -278,15 +284,20 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
                                     .hidden_stride = s->plan.always_width,
                                     .most = (int)step->n_rows,
                                     .width = (int)w->always.width,
+                                    .activation = step->arch->activation,
                                     .wide = s->wide});
     if (w->moe >= 0)
         swiglu(s, &(gm_cuda_swiglu){.gate_up = gm_cuda_at(s, GM_CUDA_WIDE),
+                                    .bias = w->expert_in_bias.address,
                                     .hidden = gm_cuda_at(s, GM_CUDA_HIDDEN),
-                                    .n = n,
+                                    .first = first,
                                     .stride = s->plan.wide,
+                                    .bias_stride = w->expert_in_bias.stride,
                                     .hidden_stride = s->plan.expert_width,
                                     .most = most,
                                     .width = step->arch->expert_width,
+                                    .n_experts = step->arch->n_experts,
+                                    .activation = step->arch->activation,
                                     .wide = s->wide});
 }
 
@@ -306,12 +317,14 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
                                .y = w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_WIDE) : NULL,
                                .always =
                                    w->always.width ? gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE) : NULL,
+                               .bias = w->expert_out_bias.address,
                                .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
                                .slot = gm_cuda_at(s, GM_CUDA_SLOT),
                                .gate = gm_cuda_at(s, GM_CUDA_GATE),
                                .share = gm_cuda_share_of(s, w),
                                .x_stride = s->plan.width,
                                .y_stride = s->plan.wide,
+                               .bias_stride = w->expert_out_bias.stride,
                                .always_stride = s->plan.always_wide,
                                .n_rows = (int)step->n_rows,
                                .width = s->arch->width,

@@ -72,9 +72,10 @@ enum { TOGETHER = 24 /* parts that a warp asks for at once */ };
 
 /* n parts, `each` floats apart, of one head, by a warp: a lane has the score and weight of one of
  * those asked for together, and four dims of all of them, before it knows what they weigh. They
- * become the result at `head` (head_dim), or, where that is NULL, a part. */
+ * become the result at `head` (head_dim), where the sink is a logit more, without a value; or,
+ * where that is NULL, a part. */
 __device__ __forceinline__ void merge_parts(const float *parts, int each, int n, int stride,
-                                            int head_dim, float *head, float *part)
+                                            int head_dim, float sink, float *head, float *part)
 {
     __align__(16) __shared__ float factors[WARPS][WARP];
     const int lane = threadIdx.x % WARP;
@@ -110,6 +111,7 @@ __device__ __forceinline__ void merge_parts(const float *parts, int each, int n,
             if (at == 0) part[stride] = most, part[stride + 1] = total;
             continue;
         }
+        total += expf(sink - (most == -INFINITY ? 0.0f : most));
         scale_quad(sum, 1.0f / total);
         const float y[4] = {sum.x, sum.y, sum.z, sum.w};
         const int dim = at < stride / 2 ? 2 * at : 2 * at - stride + 4; /* place_in_head, back */
@@ -122,7 +124,8 @@ __device__ __forceinline__ void merge_parts(const float *parts, int each, int n,
 /* A head's groups, and by the last block to arrive its row's splits: by the warp `head` of the
  * block, whose first head is the row's `first`. */
 __device__ __forceinline__ void merge_head(const gm_cuda_attention &p, const float *shared,
-                                           int groups, int head, int first, int split, int n_splits)
+                                           int groups, int head, int first, int split, int n_splits,
+                                           float sink)
 {
     const size_t r = blockIdx.z;
     const int h = first + head, stride = part_stride((int)p.head_stride), row = p.n_heads * stride;
@@ -134,7 +137,7 @@ __device__ __forceinline__ void merge_head(const gm_cuda_attention &p, const flo
     bool ends = n_splits == 1;
 #pragma unroll 1
     for (;;) { /* one copy of the code; plain loads reach both memories */
-        merge_parts(from, each, n, (int)p.head_stride, p.head_dim, ends ? result : nullptr,
+        merge_parts(from, each, n, (int)p.head_stride, p.head_dim, sink, ends ? result : nullptr,
                     part + split * row);
         if (ends || !warp_arrives_last(ticket, (unsigned)n_splits)) return;
         if (threadIdx.x % WARP == 0) *ticket = 0;

@@ -5,39 +5,66 @@
 
 enum { THREADS = 256, WARPS = THREADS / WARP };
 
-/* Element i of the tensor. */
-__device__ __forceinline__ float source(const gm_cuda_place &p, size_t i)
+/* Where element k of row r of the tensor is. */
+__device__ __forceinline__ size_t index_of(const gm_cuda_place &p, size_t r, size_t k)
 {
-    if (p.period) i = (p.first + i) % p.period;
+    const size_t i = p.stored == GM_STORED_COLUMNS ? k * p.rows + r : r * p.cols + k;
+    return p.period ? (p.first + i) % p.period : i;
+}
+
+/* A number of four bits times its block's scale (stored.h): the bits, moved, are those of a half
+ * that is 2^14 times smaller. */
+__device__ __forceinline__ float mxfp4(const gm_cuda_place &p, size_t r, size_t k)
+{
+    const unsigned byte = ((const uint8_t *)p.from)[(r * p.cols + k) / 2];
+    const unsigned code = k % 2 ? byte >> 4 : byte & 15u;
+    const unsigned scale = p.scales[(r * p.cols + k) / GM_MX_BLOCK];
+    const float number = half_value((code & 8u) << 12 | (code & 7u) << 9) * 0x1p14f;
+    if (scale == 255) return NAN;
+    return number * (scale ? __uint_as_float(scale << 23) : 0x1p-127f);
+}
+
+__device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t k)
+{
+    if (p.stored == GM_STORED_MXFP4) return mxfp4(p, r, k);
+    const size_t i = index_of(p, r, k);
     if (p.from_dtype == GM_F32) return ((const float *)p.from)[i];
     const unsigned bits = ((const uint16_t *)p.from)[i];
     return p.from_dtype == GM_BF16 ? __uint_as_float(bits << 16) : half_value(bits);
 }
 
 /* Its bits, where they stay as they are. */
-__device__ __forceinline__ uint16_t source_bits(const gm_cuda_place &p, size_t i)
+__device__ __forceinline__ uint16_t source_bits(const gm_cuda_place &p, size_t r, size_t k)
 {
-    if (p.period) i = (p.first + i) % p.period;
-    return ((const uint16_t *)p.from)[i];
+    return ((const uint16_t *)p.from)[index_of(p, r, k)];
 }
 
-/* A thread eight neighbours of a row; zeros behind the columns. Launch: THREADS. */
+/* The row that row r becomes. */
+__device__ __forceinline__ size_t row_of(const gm_cuda_place &p, size_t r)
+{
+    return p.every > 1 ? r / p.every + r % p.every * p.apart : r;
+}
+
+/* A thread eight neighbours of a row; zeros behind the columns. Threads side by side read side by
+ * side. Launch: THREADS. */
 __global__ static void place_kernel(gm_cuda_place p)
 {
     const size_t each = (p.stride + VEC - 1) / VEC;
     const size_t at = (size_t)blockIdx.x * THREADS + threadIdx.x;
     wait_for_previous();
     if (at >= p.rows * each) return;
-    const size_t r = at / each, c = at % each * VEC;
+    const bool columns = p.stored == GM_STORED_COLUMNS;
+    const size_t r = columns ? at % p.rows : at / each;
+    const size_t c = (columns ? at / p.rows : at % each) * VEC;
     for (size_t k = c; k < c + VEC && k < p.stride; k++) {
-        const size_t i = r * p.cols + k, to = r * p.stride + k;
+        const size_t to = row_of(p, r) * p.stride + k;
         const bool there = k < p.cols;
         if (p.to_dtype == GM_F32)
-            ((float *)p.to)[to] = there ? source(p, i) : 0.0f;
+            ((float *)p.to)[to] = there ? source(p, r, k) : 0.0f;
         else if (p.to_dtype == p.from_dtype)
-            ((uint16_t *)p.to)[to] = there ? source_bits(p, i) : (uint16_t)0;
+            ((uint16_t *)p.to)[to] = there ? source_bits(p, r, k) : (uint16_t)0;
         else
-            store((bf16 *)p.to + to, there ? source(p, i) : 0.0f);
+            store((bf16 *)p.to + to, there ? source(p, r, k) : 0.0f);
     }
 }
 
@@ -63,7 +90,7 @@ __global__ static void place_scaled_kernel(gm_cuda_place p)
     float most = 0.0f;
     bool wrong = false;
     for (size_t k = lane; k < p.cols; k += WARP) {
-        const float x = source(p, r * p.cols + k);
+        const float x = source(p, r, k);
         wrong = wrong || !(fabsf(x) < INFINITY);
         most = fmaxf(most, fabsf(x));
     }
@@ -72,13 +99,13 @@ __global__ static void place_scaled_kernel(gm_cuda_place p)
     float scale = wrong ? NAN : most / (p.to_dtype == GM_I8 ? 127.0f : 448.0f);
     if (scale < 0x1p-100f) scale = 0.0f;
     const float by = scale > 0.0f ? 1.0f / scale : 0.0f;
-    uint8_t *to = (uint8_t *)p.to + r * p.stride;
+    uint8_t *to = (uint8_t *)p.to + row_of(p, r) * p.stride;
     for (size_t k = lane; k < p.stride; k += WARP) {
-        const float x = !wrong && k < p.cols ? source(p, r * p.cols + k) * by : 0.0f;
+        const float x = !wrong && k < p.cols ? source(p, r, k) * by : 0.0f;
         to[k] = p.to_dtype == GM_I8 ? (uint8_t)(int8_t)fminf(fmaxf(rintf(x), -127.0f), 127.0f)
                                     : to_fp8(x);
     }
-    if (lane == 0) p.scale[r] = scale;
+    if (lane == 0) p.scale[row_of(p, r)] = scale;
 }
 
 extern "C" cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p)

@@ -17,6 +17,12 @@ int gm_cuda_plan_few(size_t longest)
     return fit >= GM_CUDA_FEW ? GM_CUDA_FEW : fit >= 4 ? 4 : fit >= 2 ? 2 : (int)fit;
 }
 
+int gm_cuda_splits(int most, size_t window)
+{
+    const size_t n = (window + GM_CUDA_SPLIT - 2) / GM_CUDA_SPLIT + 1;
+    return window > 0 && n < (size_t)most ? (int)n : most;
+}
+
 static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
 {
     const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;

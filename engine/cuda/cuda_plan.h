@@ -72,6 +72,10 @@ typedef struct gm_cuda_plan {
  * 0: none. */
 int gm_cuda_plan_few(size_t longest);
 
+/* Blocks that share the positions of a row, of at most `most`, where it sees `window` of them (0:
+ * all): the stretches of GM_CUDA_SPLIT that so many neighbours can lie in. */
+int gm_cuda_splits(int most, size_t window);
+
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
                                   const gm_session_sizes *sizes);
 

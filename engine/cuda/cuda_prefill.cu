@@ -104,6 +104,18 @@ extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda
 
 /* ---- tiles ---- */
 
+/* Of a block of 32 positions, those that a query sees: from `first` on, n of them. */
+struct Seen {
+    int first, n;
+};
+
+__device__ __forceinline__ Seen find_seen(const gm_cuda_attention &p, int start, int position)
+{
+    const int from = first_seen(p, position) - start, end = position + 1 - start;
+    const int first = from > 0 ? from : 0, last = end < GM_KV_BLOCK ? end : GM_KV_BLOCK;
+    return {first, last > first ? last - first : 0};
+}
+
 /* A block of 32 positions of the cache into shared memory as f32, rows `ld` apart. */
 template <typename W>
 __device__ __forceinline__ void load_block(const void *cache, size_t row, size_t head_stride,
@@ -127,8 +139,8 @@ struct Running {
 /* Scores of the warp's queries for the block's keys, a key a lane; then their weights. */
 template <typename W>
 __device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const float *query,
-                                            const float *key, int ld, const int *seen, Running &run,
-                                            float *weight)
+                                            const float *key, int ld, const Seen (&seen)[QUERIES],
+                                            Running &run, float *weight)
 {
     const int lane = threadIdx.x % WARP;
     float score[QUERIES] = {};
@@ -145,13 +157,14 @@ __device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const fl
     }
 #pragma unroll
     for (int q = 0; q < QUERIES; q++) {
-        const float scaled = lane < seen[q] ? score[q] * p.scale : -INFINITY;
+        const bool sees = lane >= seen[q].first && lane < seen[q].first + seen[q].n;
+        const float scaled = sees ? score[q] * p.scale : -INFINITY;
         float top = fmaxf(run.top[q], warp_max(scaled));
         if (top == -INFINITY) top = 0.0f;
-        const float e = lane < seen[q] ? expf(scaled - top) : 0.0f;
+        const float e = sees ? expf(scaled - top) : 0.0f;
         const float factor = expf(run.top[q] - top);
         run.total[q] = fmaf(run.total[q], factor, warp_sum(e));
-        run.top[q] = top;
+        if (seen[q].n > 0) run.top[q] = top; /* before a window's first block nothing is known */
 #pragma unroll
         for (int i = 0; i < CHUNKS * LANE_DIMS; i++) run.sum[q][i] *= factor;
         weight[q * GM_KV_BLOCK + lane] = rounded<W>(e);
@@ -209,15 +222,16 @@ __global__ static void __launch_bounds__(THREADS)
             q < n ? p.query[((tile.first + q) * (size_t)p.n_heads + h) * p.head_stride + d] : 0.0f;
     }
     Running run = {};
-    for (int q = 0; q < QUERIES; q++) run.top[q] = -INFINITY;
-    const int q0 = warp * QUERIES;
-    for (int start = 0; start < position + n; start += GM_KV_BLOCK) {
+    for (int q = 0; q < QUERIES; q++) { /* the sink is a key before all others, without a value */
+        run.top[q] = p.sinks ? p.sinks[h] : -INFINITY;
+        run.total[q] = p.sinks ? 1.0f : 0.0f;
+    }
+    const int q0 = warp * QUERIES, begin = first_seen(p, position) / GM_KV_BLOCK * GM_KV_BLOCK;
+    for (int start = begin; start < position + n; start += GM_KV_BLOCK) {
         const size_t at = cache_row(p, blocks_of(p, row.sequence), start, kv_head);
-        int seen[QUERIES];
-        for (int q = 0; q < QUERIES; q++) {
-            const int upto = position + q0 + q - start + 1;
-            seen[q] = q0 + q < n ? (upto < GM_KV_BLOCK ? upto : GM_KV_BLOCK) : 0;
-        }
+        Seen seen[QUERIES] = {};
+        for (int q = 0; q < QUERIES; q++)
+            if (q0 + q < n) seen[q] = find_seen(p, start, position + q0 + q);
         __syncthreads(); /* the block before has been used */
         load_block<W>(p.k, at, p.head_stride, ld, key);
         load_block<W>(p.v, at, p.head_stride, ld, value);

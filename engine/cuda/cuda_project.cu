@@ -133,17 +133,21 @@ extern "C" cudaError_t gm_cuda_norm_rows(const gm_cuda_how *how, const gm_cuda_n
 }
 
 /* Launch: (rows), THREADS. */
-__global__ static void bias_kernel(float *to, const float *bias, size_t stride, int width)
+__global__ static void bias_kernel(float *to, const float *bias, float factor, size_t stride,
+                                   int width)
 {
     wait_for_previous();
-    for (int i = threadIdx.x; i < width; i += blockDim.x) to[blockIdx.x * stride + i] += bias[i];
+    for (int i = threadIdx.x; i < width; i += blockDim.x) {
+        float *at = to + blockIdx.x * stride + i;
+        *at = fmaf(factor, bias[i], *at);
+    }
 }
 
 extern "C" cudaError_t gm_cuda_add_bias(const gm_cuda_how *how, float *to, const float *bias,
-                                        size_t stride, int n_rows, int width)
+                                        float factor, size_t stride, int n_rows, int width)
 {
-    return launch(how, bias_kernel, dim3((unsigned)n_rows), dim3(THREADS), 0, to, bias, stride,
-                  width);
+    return launch(how, bias_kernel, dim3((unsigned)n_rows), dim3(THREADS), 0, to, bias, factor,
+                  stride, width);
 }
 
 template <typename W> static cudaError_t allow_project(void)

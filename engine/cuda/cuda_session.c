@@ -2,28 +2,15 @@
 #include "engine/cuda/cuda_session.h"
 
 #include "base/text.h"
-#include "engine/families.h"
 
 #include <string.h>
 
 /* ---- what the kernels cannot do is refused ---- */
 
-/* No kernel here computes these. */
-static bool is_new_here(const gm_arch *arch)
-{
-    gm_slice slice;
-    return arch->window || arch->activation.limit > 0.0f || arch->stored != GM_STORED_ROWS ||
-           arch->alternate || gm_arch_tensor(arch, GM_ROLE_SINKS, 0, 0, &slice) ||
-           gm_arch_tensor(arch, GM_ROLE_O_BIAS, 0, 0, &slice);
-}
-
 gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
     const int widest =
         arch->width > arch->n_heads * arch->head_dim ? arch->width : arch->n_heads * arch->head_dim;
-    if (is_new_here(arch))
-        return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
-                       arch->family->name);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",
@@ -37,6 +24,10 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
         return gm_fail(err, GM_EABSENT,
                        "the model chooses %d experts %d wide, together too wide for the GPU",
                        arch->n_chosen, arch->expert_width);
+    if (arch->activation.limit > 0.0f && (arch->n_shared > 0 || arch->n_moe < arch->n_layers))
+        return gm_fail(
+            err, GM_EABSENT,
+            "the model's activation has a limit, which the GPU computes of experts only");
     if (gm_cuda_plan_few((size_t)widest) < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",

@@ -65,23 +65,25 @@ template <int G> __device__ __forceinline__ Running<G> nothing_yet()
     return run;
 }
 
-/* Ask the cache for the warp's keys from position `from` on; those from `end` on are zeros. */
+/* Ask the cache for the warp's keys from position `from` on; those before `first` and from `end` on
+ * are zeros. */
 template <typename W>
 __device__ __forceinline__ void ask_keys(const gm_cuda_attention &p, const Lane &me,
-                                         const uint32_t *blocks, int kv_head, int from, int end,
-                                         Keys<W> &keys)
+                                         const uint32_t *blocks, int kv_head, int from, int first,
+                                         int end, Keys<W> &keys)
 {
     const unsigned stride = (unsigned)p.head_stride;
     const int vecs = (int)stride / VEC;
 #pragma unroll
     for (int i = 0; i < Keys<W>::N; i++) {
         const int j = from + i * me.keys + me.which;
-        const size_t row = j < end ? (size_t)cache_row(p, blocks, j, kv_head) * stride : 0;
+        const bool there = j >= first && j < end;
+        const size_t row = there ? (size_t)cache_row(p, blocks, j, kv_head) * stride : 0;
 #pragma unroll
         for (int c = 0; c < VECS; c++) {
             const int vec = me.part + c * me.lanes;
             keys.k[i][c] = Raw<W>(), keys.v[i][c] = Raw<W>();
-            if (j >= end || vec >= vecs) continue;
+            if (!there || vec >= vecs) continue;
             load_written((const W *)p.k + row + vec * VEC, &keys.k[i][c]);
             load_written((const W *)p.v + row + vec * VEC, &keys.v[i][c]);
         }
@@ -142,10 +144,10 @@ __device__ __forceinline__ void add_value(const float (&v)[VEC], int c, const fl
         for (int d = 0; d < VEC; d++) run.sum[g][c][d] = fmaf(weight[g], v[d], run.sum[g][c][d]);
 }
 
-/* The keys on their way, whose first one is at `from`. */
+/* The keys on their way, whose first one is at `from`: those of positions [first, end). */
 template <typename W, int G>
 __device__ __forceinline__ void add_keys(const Keys<W> &keys, const float (&query)[G][VECS][VEC],
-                                         const Lane &me, int from, int end, float scale,
+                                         const Lane &me, int from, int first, int end, float scale,
                                          Running<G> &run)
 {
     constexpr int N = Keys<W>::N;
@@ -159,10 +161,12 @@ __device__ __forceinline__ void add_keys(const Keys<W> &keys, const float (&quer
         }
     add_lanes(score, me.lanes);
 #pragma unroll
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
+        const int j = from + i * me.keys + me.which;
 #pragma unroll
         for (int g = 0; g < G; g++)
-            if (from + i * me.keys + me.which >= end) score[i][g] = -INFINITY;
+            if (j < first || j >= end) score[i][g] = -INFINITY;
+    }
 #pragma unroll
     for (int g = 0; g < G; g++) weigh_keys(score, g, scale, run);
 #pragma unroll

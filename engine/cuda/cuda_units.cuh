@@ -19,17 +19,28 @@ __device__ __forceinline__ const W *item_of(const void *matrices, int item, size
     return (const W *)(const void *)((const char *)matrices + (size_t)item * bytes);
 }
 
-__device__ __forceinline__ float silu_times(float gate, float up)
+/* What an MLP makes of gate and up (cpu/kernels.h). NaN stays. */
+__device__ __forceinline__ float unit_of(const gm_activation &activation, float gate, float up)
 {
-    return gate / (1.0f + expf(-gate)) * up;
+    const float limit = activation.limit;
+    float steep = gate;
+    if (limit > 0.0f) {
+        gate = gate > limit ? limit : gate;
+        up = up > limit ? limit : up;
+        up = (up < -limit ? -limit : up) + 1.0f;
+        steep = activation.slope * gate;
+    }
+    return gate / (1.0f + expf(-steep)) * up;
 }
 
-/* A unit of an MLP: its rows of gate and up, and where it goes among the hidden units. */
+/* A unit of an MLP: its rows of gate and up, what is added to both, and where it goes among the
+ * hidden units. */
 template <typename W> struct Unit {
     Stretch<PAIR, W> s; /* nothing: there is no such unit */
     const W *matrix;
     int row, width, unit;
     size_t hidden;
+    float bias[PAIR] = {-0.0f, -0.0f}; /* which adds nothing, to no bit */
 };
 
 template <typename W> __device__ __forceinline__ void find_rows(Unit<W> &u, size_t stride)
@@ -63,18 +74,25 @@ __device__ __forceinline__ Unit<W> chosen_unit(const gm_cuda_experts &p, int i)
     if (expert == GM_NO_EXPERT) return u;
     u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes);
     find_rows(u, p.d_stride);
+    if (p.in_bias) {
+        const float *bias = p.in_bias + PAIR * expert * p.in_stride + u.unit;
+        u.bias[0] = bias[0], u.bias[1] = bias[p.in_stride];
+    }
     return u;
 }
 
-/* From the lanes' parts of gate and up to the unit, of which lane 0 keeps the value. */
-template <typename W>
-__device__ __forceinline__ void keep_unit(const Unit<W> &u, size_t d_stride, float gate, float up,
-                                          typename Input<W>::type *to)
+/* From the lanes' parts of gate and up to the unit, of which lane 0 keeps the value. PLAIN: no
+ * biases, silu(gate) * up, as gm_cuda_check_arch has seen to; eight rows leave no registers. */
+template <bool PLAIN, typename W>
+__device__ __forceinline__ void keep_unit(const gm_cuda_experts &p, const Unit<W> &u, float gate,
+                                          float up, typename Input<W>::type *to)
 {
     const size_t rows = 2 * (size_t)u.width;
-    gate = warp_sum(gate) * scale_of(u.matrix, rows, d_stride, u.unit);
-    up = warp_sum(up) * scale_of(u.matrix, rows, d_stride, u.width + u.unit);
-    if (threadIdx.x % WARP == 0) store(to, silu_times(gate, up));
+    const gm_activation activation = PLAIN ? gm_activation{0.0f, 1.0f} : p.activation;
+    gate = warp_sum(gate) * scale_of(u.matrix, rows, p.d_stride, u.unit);
+    up = warp_sum(up) * scale_of(u.matrix, rows, p.d_stride, u.width + u.unit);
+    if (!PLAIN) gate += u.bias[0], up += u.bias[1];
+    if (threadIdx.x % WARP == 0) store(to, unit_of(activation, gate, up));
 }
 
 /* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
@@ -116,7 +134,7 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
             for (int r = 0; r < TAKEN; r++) {
                 X *to = KNOWN ? (X *)p.always + r * p.a_stride : (X *)p.hidden;
                 if (now.matrix && r < p.n_rows)
-                    keep_unit(now, p.d_stride, sum[0][r], sum[1][r], to + now.hidden);
+                    keep_unit<KNOWN>(p, now, sum[0][r], sum[1][r], to + now.hidden);
             }
             set_zero(sum);
             i += step;

@@ -1,10 +1,11 @@
 /* test_cuda_attention.c - both forms of attention against its definition in double: positions on
  * both sides of a block of 32, of a split of 64, and of where splits have a second turn; scores of
- * every size, heads that share keys; and what both leave in the cache.
+ * every size, heads that share keys; windows that begin anywhere in a split, sinks; and what both
+ * leave in the cache.
  */
 #include "base/half.h"
 #include "emulated_run.h"
-#include "engine/cuda/cuda_kernels.h"
+#include "engine/cuda/cuda_plan.h"
 
 #include <float.h>
 
@@ -28,7 +29,7 @@ typedef struct arena {
     gm_tile tile;
     uint32_t block[BLOCKS];
     unsigned ticket[HEADS];
-    float qkv[QKV], heads[HEADS * HEAD];
+    float qkv[QKV], heads[HEADS * HEAD], sinks[HEADS];
     float cosine[POSITIONS * (HEAD / 2)], sine[POSITIONS * (HEAD / 2)];
 } arena;
 
@@ -47,6 +48,8 @@ static void fill(arena *a, uint32_t position)
     a->tile = (gm_tile){.first = 0, .n = 1};
     for (uint32_t b = 0; b < BLOCKS; b++) a->block[b] = BLOCKS - 1 - b;
     for (size_t i = 0; i < QKV; i++) a->qkv[i] = (float)gm_rng_normal(&rng);
+    for (int h = 0; h < HEADS; h++)
+        a->sinks[h] = (float)(4 * h - 4); /* little, and more than all */
     for (size_t i = 0; i < POSITIONS * (HEAD / 2); i++) {
         a->cosine[i] = cosf(0.1f * (float)i);
         a->sine[i] = sinf(0.1f * (float)i);
@@ -71,22 +74,27 @@ static void rotate(const arena *a, const float *x, double *out)
     }
 }
 
-/* The softmax of q k over all positions, times the values. */
-static void attend(const arena *a, size_t head, double out[HEAD])
+/* The softmax of q k over the positions that are seen, and the sink if there is one, times the
+ * values. */
+static void attend(const arena *a, const gm_cuda_attention *how, size_t head, double out[HEAD])
 {
     const size_t kv_head = head / (HEADS / KV_HEADS), last = a->row.position;
-    double query[HEAD], key[HEAD], score[POSITIONS], top = -INFINITY, total = 0.0;
+    const size_t window = how->window ? (size_t)how->window : POSITIONS;
+    const size_t first = last >= window ? last - window + 1 : 0;
+    double query[HEAD], key[HEAD], score[POSITIONS];
+    double top = how->sinks ? (double)a->sinks[head] : -INFINITY;
     rotate(a, a->qkv + head * HEAD, query);
     rotate(a, a->qkv + (HEADS + kv_head) * HEAD, key);
-    for (size_t p = 0; p <= last; p++) {
+    for (size_t p = first; p <= last; p++) {
         score[p] = 0.0;
         for (size_t i = 0; i < HEAD; i++)
             score[p] += query[i] * (p == last ? key[i] : (double)a->k[cache_at(p, kv_head) + i]);
-        score[p] *= 0.3;
+        score[p] *= (double)how->scale;
         if (score[p] > top) top = score[p];
     }
+    double total = how->sinks ? exp((double)a->sinks[head] - top) : 0.0;
     for (size_t i = 0; i < HEAD; i++) out[i] = 0.0;
-    for (size_t p = 0; p <= last; p++) {
+    for (size_t p = first; p <= last; p++) {
         const float *value =
             p == last ? a->qkv + (HEADS + KV_HEADS + kv_head) * HEAD : a->v + cache_at(p, kv_head);
         const double w = exp(score[p] - top);
@@ -126,17 +134,18 @@ static gm_cuda_attention describe(arena *a)
                                .wide = true};
 }
 
-static void check_heads(const char *form, const arena *a)
+static void check_heads(const char *form, const arena *a, const gm_cuda_attention *how)
 {
     double worst = 0.0;
     for (size_t h = 0; h < HEADS; h++) {
         double want[HEAD];
-        attend(a, h, want);
+        attend(a, how, h, want);
         for (size_t i = 0; i < HEAD; i++)
             worst = check_larger(worst, fabs((double)a->heads[h * HEAD + i] - want[i]));
     }
     if (!(worst <= 5e-6))
-        TEST_FAILED_("%s, position %u: heads off by %.3g", form, a->row.position, worst);
+        TEST_FAILED_("%s, position %u, window %d: heads off by %.3g", form, a->row.position,
+                     how->window, worst);
     for (int i = 0; i < HEADS; i++) CHECK_INT(a->ticket[i], 0);
 }
 
@@ -173,26 +182,91 @@ static void run_many(const gm_cuda_how *how, const gm_cuda_attention *p, const a
     CHECK_INT(cudaStreamSynchronize(how->stream), cudaSuccess);
 }
 
+static void compare_forms(const gm_cuda_how *how, arena *a, const gm_cuda_attention *p,
+                          uint32_t position)
+{
+    static float k[CACHE], v[CACHE];
+    fill(a, position);
+    run_few(how, p);
+    check_heads("few rows", a, p);
+    memcpy(k, a->k, sizeof k);
+    memcpy(v, a->v, sizeof v);
+    fill(a, position);
+    run_many(how, p, a);
+    check_heads("many rows", a, p);
+    CHECK_BYTES(k, a->k, sizeof k);
+    CHECK_BYTES(v, a->v, sizeof v);
+}
+
 static void both_forms_are_the_definition(void)
 {
     static const uint32_t positions[] = {0,  1,   31,  32,   33,   63,   64,
                                          65, 512, 600, 1600, 4095, 4096, 4200};
-    static float k[CACHE], v[CACHE];
     gm_cuda_how how;
     arena *a = make_arena(&how);
     for (size_t i = 0; i < sizeof positions / sizeof *positions; i++) {
         const gm_cuda_attention p = describe(a);
-        fill(a, positions[i]);
-        run_few(&how, &p);
-        check_heads("few rows", a);
-        memcpy(k, a->k, sizeof k);
-        memcpy(v, a->v, sizeof v);
-        fill(a, positions[i]);
-        run_many(&how, &p, a);
-        check_heads("many rows", a);
-        CHECK_BYTES(k, a->k, sizeof k);
-        CHECK_BYTES(v, a->v, sizeof v);
+        compare_forms(&how, a, &p, positions[i]);
     }
+    free_arena(a, &how);
+}
+
+/* With the blocks that the window needs, and none more. */
+static void windows_and_sinks(void)
+{
+    static const struct {
+        uint32_t position;
+        int window, splits;
+    } cases[] = {{0, 1, 1},    {70, 1, 1},   {127, 2, 2},   {128, 2, 2},   {300, 65, 2},
+                 {191, 66, 3}, {40, 128, 3}, {700, 128, 3}, {4200, 33, 2}, {4210, 4200, 64}};
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_cuda_attention p = describe(a);
+        p.window = cases[i].window;
+        p.n_splits = gm_cuda_splits(SPLITS, (size_t)p.window);
+        p.sinks = i % 3 ? a->sinks : NULL;
+        CHECK_INT(p.n_splits, cases[i].splits);
+        compare_forms(&how, a, &p, cases[i].position);
+    }
+    free_arena(a, &how);
+}
+
+/* A tile's queries begin to see at 16 positions, on both sides of a block of 32: some see nothing
+ * of the first. */
+static void queries_of_a_tile_have_windows_of_their_own(void)
+{
+    enum { POSITION = 90, N = GM_TILE_ROWS };
+    static const int windows[] = {1, 7, 33, 59, 64};
+    gm_cuda_how how;
+    void *at = NULL;
+    arena *a = make_arena(&how), *each = gm_alloc(1, sizeof *each);
+    CHECK_INT(cudaMallocHost(&at, (N * QKV + N * HEADS * (STRIDE + HEAD)) * sizeof(float) +
+                                      N * sizeof(gm_row)),
+              cudaSuccess);
+    float *query = at, *qkv = query + N * HEADS * STRIDE, *heads = qkv + N * QKV;
+    gm_row *row = (gm_row *)(void *)(heads + N * HEADS * HEAD);
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        gm_cuda_attention p = describe(a);
+        gm_rng rng = gm_rng_make(12, i);
+        fill(a, POSITION);
+        for (size_t k = 0; k < N * QKV; k++) qkv[k] = (float)gm_rng_normal(&rng);
+        for (uint32_t r = 0; r < N; r++) row[r] = (gm_row){.position = POSITION + r};
+        a->tile = (gm_tile){.first = 0, .n = N};
+        p.row = row, p.qkv = qkv, p.query = query, p.heads = heads, p.n_rows = N;
+        p.window = windows[i], p.sinks = i % 2 ? a->sinks : NULL;
+        if (p.window == 1) p.scale = 40.0f; /* a score far below 0 is the only one */
+        run_many(&how, &p, a);
+        for (uint32_t r = 0; r < N; r++) { /* a row of it as the only one, behind what is cached */
+            *each = *a;
+            each->row.position = POSITION + r;
+            memcpy(each->qkv, qkv + r * QKV, sizeof each->qkv);
+            memcpy(each->heads, heads + r * HEADS * HEAD, sizeof each->heads);
+            check_heads("a tile", each, &p);
+        }
+    }
+    gm_free(each);
+    CHECK_INT(cudaFreeHost(at), cudaSuccess);
     free_arena(a, &how);
 }
 
@@ -260,4 +334,5 @@ static void what_is_not_finite_is_marked(void)
     free_arena(a, &how);
 }
 
-TESTS(TEST(both_forms_are_the_definition), TEST(what_is_not_finite_is_marked))
+TESTS(TEST(both_forms_are_the_definition), TEST(windows_and_sinks),
+      TEST(queries_of_a_tile_have_windows_of_their_own), TEST(what_is_not_finite_is_marked))

@@ -245,20 +245,35 @@ static void any_call_may_fail(void)
     emulation_reset();
 }
 
-/* Nothing is read, and the sentence says what to do. */
-static void a_family_without_kernels_is_refused(void)
+static void what_the_kernels_cannot_take_is_refused(void)
 {
-    static const char *const models[] = {"gptoss-tiny", "gptoss-plain"};
-    for (int i = 0; i < 2; i++) {
-        char path[256];
-        gm_model *model = NULL;
+    gm_model *model = open_tiny("deepseek-tiny", "cpu", GM_NUMERICS_F32);
+    const struct {
+        int n_experts, head_dim, width, n_chosen, expert_width;
+        const char *words;
+    } cases[] = {
+        {1025, 32, 64, 4, 32, "1025 experts a layer, the GPU's router takes 1024"},
+        {16, 258, 64, 4, 32, "heads have 258 dimensions"},
+        {16, 33, 64, 4, 32, "heads have 33 dimensions"},
+        {16, 32, 64, 1024, 1 << 20, "together too wide for the GPU"},
+        {16, 32, 24833, 4, 32, "24833 wide, too wide for a block's shared memory"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_arch arch = model->arch;
         gm_error err = {0};
-        const gm_model_options options = {.device = "cuda", .numerics = GM_NUMERICS_BF16};
-        snprintf(path, sizeof path, TEST_DATA "/golden/models/%s", models[i]);
-        CHECK_FAILS(gm_model_open(&model, path, &options, &err), err, GM_EABSENT,
-                    "gpt-oss is computed on the CPU only so far; '--device cpu'");
-        CHECK(model == NULL && gm_emulation.n_blocks == 0);
+        CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
+        arch.n_experts = cases[i].n_experts, arch.head_dim = cases[i].head_dim;
+        arch.width = cases[i].width, arch.n_chosen = cases[i].n_chosen;
+        arch.expert_width = cases[i].expert_width;
+        CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, cases[i].words);
     }
+    gm_arch arch = model->arch; /* it has shared experts */
+    gm_error err = {0};
+    arch.activation.limit = 7.0f;
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "of experts only");
+    arch.n_shared = 0, arch.n_moe = arch.n_layers;
+    CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
+    gm_model_close(model);
 }
 
 static void a_lost_gpu_ends_the_session(void)
@@ -364,6 +379,6 @@ static void a_row_that_is_not_finite_stays_alone(void)
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros),
-      TEST(any_call_may_fail), TEST(a_family_without_kernels_is_refused),
+      TEST(any_call_may_fail), TEST(what_the_kernels_cannot_take_is_refused),
       TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
       TEST(a_row_that_is_not_finite_stays_alone))

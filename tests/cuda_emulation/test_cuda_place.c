@@ -1,11 +1,13 @@
 /* test_cuda_place.c - weights of 8 bits as the GPU makes them are those of gm_pack_row, bit for
  * bit: widths on both sides of a warp, ties, denormals, the largest numbers, rows of zeros, of
- * numbers too small for a scale, and of what is not finite.
+ * numbers too small for a scale, and of what is not finite; and those that are stored otherwise,
+ * MXFP4 and columns, those of gm_stored_take, two matrices taking turns among them.
  */
 #include "base/half.h"
 #include "emulated_run.h"
 #include "engine/cpu/pack.h"
 #include "engine/cuda/cuda_kernels.h"
+#include "engine/stored.h"
 
 enum { ROWS = 9, MOST_COLS = 257, STRIDE = 288, KEPT = 0xA5 };
 
@@ -51,19 +53,38 @@ static void check_rows(const arena *a, size_t cols, gm_dtype from, gm_dtype to)
     }
 }
 
-static void rows_are_those_of_the_cpu(void)
+/* n bytes that both sides reach, and how to run on them. */
+static void *make_room(size_t n, gm_cuda_how *how)
 {
-    static const size_t widths[] = {1, 31, 32, 33, 256, MOST_COLS};
-    static const gm_dtype froms[] = {GM_F32, GM_F16, GM_BF16}, tos[] = {GM_I8, GM_FP8};
     void *at = NULL;
     cudaStream_t stream = NULL;
 #ifdef GM_REAL_GPU
     gm_model_close(open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32)); /* or skipped */
 #endif
-    CHECK_INT(cudaMallocHost(&at, sizeof(arena)), cudaSuccess);
+    CHECK_INT(cudaMallocHost(&at, n), cudaSuccess);
     CHECK_INT(cudaStreamCreateWithFlags(&stream, 0), cudaSuccess);
-    const gm_cuda_how how = {.stream = stream, .multiprocessors = 4};
-    arena *a = at;
+    *how = (gm_cuda_how){.stream = stream, .multiprocessors = 4};
+    return at;
+}
+
+static void run(const gm_cuda_how *how, const gm_cuda_place *p)
+{
+    CHECK_INT(gm_cuda_place_rows(how, p), cudaSuccess);
+    CHECK_INT(cudaStreamSynchronize(how->stream), cudaSuccess);
+}
+
+static void free_room(void *at, const gm_cuda_how *how)
+{
+    CHECK_INT(cudaStreamDestroy(how->stream), cudaSuccess);
+    CHECK_INT(cudaFreeHost(at), cudaSuccess);
+}
+
+static void rows_are_those_of_the_cpu(void)
+{
+    static const size_t widths[] = {1, 31, 32, 33, 256, MOST_COLS};
+    static const gm_dtype froms[] = {GM_F32, GM_F16, GM_BF16}, tos[] = {GM_I8, GM_FP8};
+    gm_cuda_how how;
+    arena *a = make_room(sizeof *a, &how);
     for (size_t i = 0; i < sizeof widths / sizeof *widths * 6; i++) {
         const gm_dtype from = froms[i % 3], to = tos[i / 3 % 2];
         const size_t cols = widths[i / 6];
@@ -77,12 +98,101 @@ static void rows_are_those_of_the_cpu(void)
                                  .stride = STRIDE,
                                  .from_dtype = from,
                                  .to_dtype = to};
-        CHECK_INT(gm_cuda_place_rows(&how, &p), cudaSuccess);
-        CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
+        run(&how, &p);
         check_rows(a, cols, from, to);
     }
-    CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
-    CHECK_INT(cudaFreeHost(at), cudaSuccess);
+    free_room(a, &how);
 }
 
-TESTS(TEST(rows_are_those_of_the_cpu))
+/* ---- other forms ---- */
+
+enum { OUTPUTS = 14, INPUTS = 96, APART = 9, PLACED = OUTPUTS / 2 + APART };
+
+typedef struct stored_arena {
+    float got[PLACED * STRIDE]; /* of any type */
+    float scale[PLACED];
+    uint8_t data[OUTPUTS * INPUTS * 4], scales[OUTPUTS * INPUTS / GM_MX_BLOCK];
+} stored_arena;
+
+/* Codes of every kind under every scale; numbers for the others. */
+static void fill_stored(stored_arena *a, gm_stored stored, uint8_t first_scale, gm_dtype dtype)
+{
+    gm_rng rng = gm_rng_make(23, first_scale);
+    for (size_t i = 0; i < OUTPUTS * INPUTS; i++) {
+        const uint16_t half = gm_bf16_from_f32((float)gm_rng_normal(&rng));
+        const float wide = (float)gm_rng_normal(&rng);
+        if (stored == GM_STORED_MXFP4)
+            a->data[i] = (uint8_t)gm_rng_below(&rng, 256);
+        else if (dtype == GM_BF16)
+            memcpy(a->data + i * 2, &half, 2);
+        else
+            memcpy(a->data + i * 4, &wide, 4);
+    }
+    for (size_t i = 0; i < sizeof a->scales; i++) a->scales[i] = (uint8_t)(first_scale + i);
+}
+
+static void check_stored(const stored_arena *a, const gm_cuda_place *p)
+{
+    const gm_stored_rows from = {.stored = p->stored,
+                                 .dtype = p->from_dtype,
+                                 .data = a->data,
+                                 .scales = a->scales,
+                                 .rows = OUTPUTS,
+                                 .cols = INPUTS};
+    uint16_t taken[INPUTS * 2];
+    float want[INPUTS];
+    for (size_t r = 0; r < OUTPUTS; r++) {
+        const gm_tensor row = gm_stored_take(&from, r, p->every, 1, taken);
+        const size_t to = r / p->every + r % p->every * APART;
+        size_t wrong = 0;
+        gm_tensor_to_f32(&row, 0, INPUTS, want);
+        if (gm_is_scaled(p->to_dtype)) {
+            uint8_t packed[STRIDE] = {0};
+            const float scale = gm_pack_row(p->to_dtype, want, INPUTS, 1, packed);
+            const bool same = isnan(scale) ? isnan(a->scale[to]) : a->scale[to] == scale;
+            if (!same || memcmp((const uint8_t *)a->got + to * STRIDE, packed, STRIDE) != 0)
+                wrong++;
+        }
+        for (size_t k = 0; k < STRIDE && !gm_is_scaled(p->to_dtype); k++) {
+            const float got = p->to_dtype == GM_F32
+                                  ? a->got[to * STRIDE + k]
+                                  : gm_bf16_to_f32(((const uint16_t *)a->got)[to * STRIDE + k]);
+            const float expected = k < INPUTS ? want[k] : 0.0f;
+            const bool same = got == expected && !signbit(got) == !signbit(expected);
+            if (!(isnan(expected) ? isnan(got) : same)) wrong++;
+        }
+        if (wrong)
+            TEST_FAILED_("form %d to %s, every %zu, scale %d: row %zu, %zu wrong", (int)p->stored,
+                         gm_dtype_name(p->to_dtype), p->every, a->scales[0], r, wrong);
+    }
+}
+
+static void other_forms_are_those_of_the_cpu(void)
+{
+    static const gm_dtype tos[] = {GM_F32, GM_BF16, GM_I8, GM_FP8};
+    gm_cuda_how how;
+    stored_arena *a = make_room(sizeof *a, &how);
+    for (size_t i = 0; i < 8 * 7; i++) { /* 42 scales at once: all in seven */
+        const bool columns = i % 8 >= 4;
+        const gm_dtype from = i % 2 ? GM_BF16 : GM_F32;
+        const gm_cuda_place p = {.from = a->data,
+                                 .scales = a->scales,
+                                 .to = a->got,
+                                 .scale = a->scale,
+                                 .rows = OUTPUTS,
+                                 .cols = INPUTS,
+                                 .stride = STRIDE,
+                                 .every = i / 8 % 2 ? 2 : 1,
+                                 .apart = APART,
+                                 .stored = columns ? GM_STORED_COLUMNS : GM_STORED_MXFP4,
+                                 .from_dtype = columns ? from : GM_U8,
+                                 .to_dtype = tos[i % 4]};
+        memset(a->got, KEPT, sizeof a->got);
+        fill_stored(a, p.stored, (uint8_t)(i / 8 * 42), from);
+        run(&how, &p);
+        check_stored(a, &p);
+    }
+    free_room(a, &how);
+}
+
+TESTS(TEST(rows_are_those_of_the_cpu), TEST(other_forms_are_those_of_the_cpu))

@@ -4,8 +4,8 @@
 #include "emulated_run.h"
 
 static const char *const models[] = {"qwen2-tiny", "granite-tiny", "deepseek-tiny", "olmoe-clip",
-                                     "qwen3-tiny"};
-enum { N_MODELS = 5, N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
+                                     "qwen3-tiny", "gptoss-tiny",  "gptoss-plain"};
+enum { N_MODELS = 7, N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
 /* Of the logits, over rows whose choices agree. */
@@ -90,13 +90,14 @@ enum { ONE = 1, EACH = 2, TWO = 4, PACKED = 8 };
 static void whole_models_in_f32(void)
 {
     twins(GM_NUMERICS_F32, N_MODELS,
-          (const unsigned[]){ONE | PACKED, 15, 15, EACH | PACKED, ONE | PACKED});
+          (const unsigned[]){ONE | PACKED, 15, 15, EACH | PACKED, ONE | PACKED, 15, EACH | PACKED});
 }
 
 static void whole_models_in_bf16(void)
 {
     twins(GM_NUMERICS_BF16, N_MODELS,
-          (const unsigned[]){EACH | PACKED, ONE | PACKED, ONE, EACH | TWO, EACH | PACKED});
+          (const unsigned[]){EACH | PACKED, ONE | PACKED, ONE, EACH | TWO, EACH | PACKED,
+                             EACH | PACKED, ONE});
 }
 
 static void whole_models_in_int8(void)
