@@ -323,7 +323,8 @@ gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm
         return gm_fail(err, GM_EMEM, "no memory for the layers of '%s'", where);
 
     for (int layer = 0; layer < arch->n_layers; layer++) {
-        bool moe = layer >= layers->first && (layer + layers->shift) % layers->every == 0;
+        bool moe = layer >= layers->first && (layers->end == 0 || layer < layers->end) &&
+                   (layer + layers->shift) % layers->every == 0;
         arch->moe_of_layer[layer] = moe ? 0 : -1;
     }
     gm_status status = make_dense(arch, config, layers->dense, where, err);

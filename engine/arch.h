@@ -155,10 +155,11 @@ gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, 
 gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
                            int *out, const char *where, gm_error *err) GM_MUST_USE;
 
-/* Which layers are MoE layers: from `first` on those whose number + shift is a multiple of
- * `every`, but none that the list under the config's key `dense` names (NULL: no such key). */
+/* Which layers are MoE layers: from `first` on, and in front of `end` (0: all), those whose number
+ * + shift is a multiple of `every`, but none that the list under the config's key `dense` names
+ * (NULL: no such key). */
 typedef struct gm_moe_layers {
-    int first, every, shift;
+    int first, end, every, shift;
     const char *dense;
 } gm_moe_layers;
 

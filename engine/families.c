@@ -367,10 +367,7 @@ static const gm_family families[] = {
      .tensor =
          {
              LLAMA_TENSORS,
-             [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.gate.weight",
-             [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.experts.%d.w1.weight",
-             [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.experts.%d.w3.weight",
-             [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.experts.%d.w2.weight",
+             MIXTRAL_EXPERT_TENSORS,
          }},
     {.architecture = "GraniteMoeForCausalLM",
      .model_type = "granitemoe",

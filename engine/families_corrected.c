@@ -8,7 +8,33 @@
 
 #include <string.h>
 
+enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
+
 /* ---- what several of them read ---- */
+
+/* A member that may be absent, or one of `known`, which ends with NULL. */
+static gm_status expect_text(const gm_json *config, const char *key, const char *const *known,
+                             const char *where, gm_error *err)
+{
+    const char *text;
+    gm_status status = gm_json_get_text_or(config, key, known[0], &text, where, err);
+    if (status != GM_OK) return status;
+    for (size_t i = 0; known[i]; i++)
+        if (strcmp(text, known[i]) == 0) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is '%.48s', and only '%s' is computed", where, key,
+                   text, known[0]);
+}
+
+/* The same of a member that is true or false. */
+static gm_status expect_bool(const gm_json *config, const char *key, bool known, const char *where,
+                             gm_error *err)
+{
+    bool found;
+    gm_status status = gm_json_get_bool_or(config, key, known, &found, where, err);
+    if (status != GM_OK || found == known) return status;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, and only %s is computed", where, key,
+                   found ? "true" : "false", known ? "true" : "false");
+}
 
 /* Groups of experts, of which the best can be chosen from; a group counts its best two. */
 static gm_status read_groups(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
@@ -39,7 +65,7 @@ gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char 
     GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", renormalise, &r->renormalise, where, err));
     GM_TRY(gm_json_get_f64_or(config, "routed_scaling_factor", 1e-6, 1e6, 1, &scale, where, err));
     GM_TRY(read_groups(config, where, arch, err));
-    GM_TRY(gm_config_int_or(config, "num_nextn_predict_layers", 0, arch->n_layers, 0, &arch->n_mtp,
+    GM_TRY(gm_config_int_or(config, "num_nextn_predict_layers", 0, MAX_FURTHER, 0, &arch->n_mtp,
                             where, err));
     r->scale = (float)scale;
     r->scoring = GM_SCORE_SIGMOID;
@@ -76,6 +102,198 @@ out:
     return status;
 }
 
+/* ---- dots.llm1 ---- */
+
+static const char *const dots_keys[] = {
+    CORRECTED_KEYS,   "moe_layer_freq",    "scoring_func", "topk_method",
+    "sliding_window", "max_window_layers", NULL,
+};
+
+/* Windows begin behind the first max_window_layers layers, and published models have none. */
+static gm_status refuse_windows(const gm_json *config, const char *where, const gm_arch *arch,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_json *types = gm_json_find(config, "layer_types");
+    int window, full;
+    GM_TRY(gm_config_int_or(config, "sliding_window", 1, INT32_MAX, 0, &window, where, err));
+    GM_TRY(gm_config_int_or(config, "max_window_layers", 0, INT32_MAX, 62, &full, where, err));
+    if (types == NULL && window > 0 && full < arch->n_layers)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'sliding_window' is %d behind %d of %d layers, and only full attention is "
+                "computed",
+                where, window, full, arch->n_layers);
+out:
+    return status;
+}
+
+/* Source: arXiv:2506.05767; transformers, models/dots1: a norm of q and k head by head. Published
+ * files call the scores by the name of the method. */
+static gm_status read_dots(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char *const scores[] = {"sigmoid", "noaux_tc", NULL};
+    static const char *const methods[] = {"noaux_tc", NULL};
+    gm_status status = GM_OK;
+
+    GM_TRY(gm_read_corrected(config, false, where, arch, err));
+    GM_TRY(expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(expect_text(config, "topk_method", methods, where, err));
+    GM_TRY(refuse_windows(config, where, arch, err));
+    arch->qk_norm = GM_QK_NORM_HEAD;
+out:
+    return status;
+}
+
+/* ---- ERNIE 4.5: ERNIE-4.5-21B-A3B, ERNIE-4.5-300B-A47B ---- */
+
+static const char *const ernie_keys[] = {
+    "moe_k",
+    "moe_num_experts",
+    "moe_num_shared_experts",
+    "moe_intermediate_size",
+    "moe_layer_start_index",
+    "moe_layer_end_index",
+    "moe_layer_interval",
+    "moe_norm_min",
+    "moe_use_aux_free",
+    "moe_gate",
+    "moe_capacity", /* of training */
+    "use_bias",
+    "use_rmsnorm",
+    "num_nextn_predict_layers",
+    NULL,
+};
+
+/* What is computed in one way only. */
+static gm_status check_ernie(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const gates[] = {"topk", "topk_fused", NULL};
+    gm_status status = GM_OK;
+    GM_TRY(expect_text(config, "moe_gate", gates, where, err));
+    GM_TRY(expect_bool(config, "use_bias", false, where, err));
+    GM_TRY(expect_bool(config, "use_rmsnorm", true, where, err));
+    GM_TRY(expect_bool(config, "moe_use_aux_free", true, where, err));
+out:
+    return status;
+}
+
+/* Layer i has experts when start <= i <= end and i + 1 is a multiple of the interval. */
+static gm_status place_ernie(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const int n = arch->n_layers;
+    gm_moe_layers layers = {.shift = 1};
+    int last;
+    GM_TRY(gm_config_int_or(config, "moe_layer_start_index", 0, n, 1, &layers.first, where, err));
+    GM_TRY(gm_config_int_or(config, "moe_layer_end_index", -1, n, -1, &last, where, err));
+    GM_TRY(gm_config_int_or(config, "moe_layer_interval", 1, n, 1, &layers.every, where, err));
+    layers.end = last < 0 ? n : last + 1;
+    GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
+out:
+    return status;
+}
+
+/* Source: the ERNIE 4.5 technical report (Baidu, 2025), section 2; transformers,
+ * models/ernie4_5_moe: a softmax is corrected, its chosen part counts at least moe_norm_min,
+ * neighbours turn together, the embedding is the head where the config does not say. */
+static gm_status read_ernie(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_router_desc *r = &arch->router;
+    double least;
+
+    GM_TRY(check_ernie(config, where, err));
+    GM_TRY(
+        gm_config_int(config, "moe_num_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where, err));
+    GM_TRY(gm_config_int(config, "moe_intermediate_size", 1, GM_MAX_WIDTH, &arch->expert_width,
+                         where, err));
+    GM_TRY(gm_config_int_or(config, "moe_num_shared_experts", 0, GM_MAX_SHARED, 2, &arch->n_shared,
+                            where, err));
+    arch->shared_width = arch->n_shared * arch->expert_width;
+    GM_TRY(gm_json_get_f64_or(config, "moe_norm_min", 0, 1, 1e-12, &least, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "tie_word_embeddings", true, &arch->tied_head, where, err));
+    GM_TRY(gm_config_int_or(config, "num_nextn_predict_layers", 0, MAX_FURTHER, 0, &arch->n_mtp,
+                            where, err));
+    GM_TRY(place_ernie(config, where, arch, err));
+    r->has_correction = r->renormalise = true;
+    r->least_sum = (float)least;
+    arch->rope.neighbours = true;
+out:
+    return status;
+}
+
+/* ---- MiniMax-M2: M2, M2.1, M2.5 ---- */
+
+static const char *const minimax_keys[] = {
+    "num_local_experts",
+    "rotary_dim",
+    "partial_rotary_factor",
+    "scoring_func",
+    "use_routing_bias",
+    "use_qk_norm",
+    "qk_norm_type",
+    "shared_intermediate_size",
+    "attn_type_list",
+    "num_mtp_modules",
+    "mtp_transformer_layers",
+    "use_mtp",
+    "router_jitter_noise", /* of training */
+    NULL,
+};
+
+/* What is computed in one way only. */
+static gm_status check_minimax(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const scores[] = {"sigmoid", NULL}, *const norms[] = {"per_layer", NULL};
+    gm_status status = GM_OK;
+    const gm_json *types = gm_json_find(config, "attn_type_list");
+    int shared;
+    GM_TRY(expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(expect_text(config, "qk_norm_type", norms, where, err));
+    GM_TRY(expect_bool(config, "use_qk_norm", true, where, err));
+    GM_TRY(expect_bool(config, "use_routing_bias", true, where, err));
+    GM_TRY(gm_config_int_or(config, "shared_intermediate_size", 0, 0, 0, &shared, where, err));
+    const bool list = types && gm_json_kind_of(types) == GM_JSON_ARRAY;
+    for (const gm_json *t = list ? gm_json_first(types) : NULL; t; t = gm_json_next(t)) {
+        int64_t type;
+        if (!gm_json_i64(t, &type) || type != 1)
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': 'attn_type_list' holds something else than 1, full attention", where);
+    }
+out:
+    return status;
+}
+
+/* Source: MiniMax-M2's model card and transformers, models/minimax_m2: rotary_dim elements of a
+ * head turn, q and k have a norm over all heads, weights are always divided by their plain sum,
+ * intermediate_size is one expert's width. */
+static gm_status read_minimax(const gm_json *config, const char *where, gm_arch *arch,
+                              gm_error *err)
+{
+    static const char key[] = "rotary_dim";
+    gm_status status = GM_OK;
+    const size_t head = (size_t)arch->head_dim, said = arch->rope.dim;
+    int turning;
+
+    GM_TRY(check_minimax(config, where, err));
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
+    GM_TRY(
+        gm_config_int_or(config, "num_mtp_modules", 0, MAX_FURTHER, 0, &arch->n_mtp, where, err));
+    GM_TRY(gm_config_int_or(config, key, 0, GM_MAX_HEAD_DIM, (int)said, &turning, where, err));
+    GM_TRY(gm_rope_set_dim(&arch->rope, turning, head, key, where, err));
+    if (said != head && said != arch->rope.dim)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' and 'partial_rotary_factor' say different things", where,
+                key);
+    arch->expert_width = arch->dense_width;
+    arch->qk_norm = GM_QK_NORM_FULL;
+    arch->router.scoring = GM_SCORE_SIGMOID;
+    arch->router.has_correction = arch->router.renormalise = true;
+    GM_TRY(gm_arch_place_moe(arch, &(gm_moe_layers){.every = 1}, config, where, err));
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 static const gm_family families[] = {
@@ -89,6 +307,49 @@ static const gm_family families[] = {
      .read = read_glm,
      .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, QKV_BIAS_TENSORS, DENSE_TENSORS,
                 GATED_EXPERT_TENSORS, SHARED_EXPERT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "Dots1ForCausalLM",
+     .model_type = "dots1",
+     .name = "dots1",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .keys = dots_keys,
+     .read = read_dots,
+     .tensor = {LLAMA_TENSORS, QK_NORM_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS,
+                SHARED_EXPERT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "Ernie4_5_MoeForCausalLM",
+     .model_type = "ernie4_5_moe",
+     .name = "ernie4.5-moe",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 500000,
+     .chosen_key = "moe_k",
+     .mtp_prefix = "model.mtp_",
+     .keys = ernie_keys,
+     .read = read_ernie,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             DENSE_TENSORS,
+             GATED_EXPERT_TENSORS,
+             SHARED_EXPERT_TENSORS,
+             [GM_ROLE_ROUTER_CORRECTION] =
+                 "model.layers.%d.mlp.moe_statics.e_score_correction_bias",
+         }},
+    {.architecture = "MiniMaxM2ForCausalLM",
+     .model_type = "minimax_m2",
+     .name = "minimax-m2",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 5e6,
+     .rotary_part = 1.0,
+     .keys = minimax_keys,
+     .read = read_minimax,
+     .tensor =
+         {
+             LLAMA_TENSORS,
+             QK_NORM_TENSORS,
+             MIXTRAL_EXPERT_TENSORS,
+             [GM_ROLE_ROUTER_CORRECTION] =
+                 "model.layers.%d.block_sparse_moe.e_score_correction_bias",
+         }},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

@@ -35,6 +35,12 @@
     [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
     [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
 
+#define MIXTRAL_EXPERT_TENSORS                                                       \
+    [GM_ROLE_ROUTER] = "model.layers.%d.block_sparse_moe.gate.weight",               \
+    [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.experts.%d.w1.weight", \
+    [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.experts.%d.w3.weight",   \
+    [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.experts.%d.w2.weight"
+
 #define SHARED_EXPERT_TENSORS                                                      \
     [GM_ROLE_SHARED_GATE] = "model.layers.%d.mlp.shared_experts.gate_proj.weight", \
     [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \

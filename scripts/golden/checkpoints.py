@@ -1,4 +1,4 @@
-"""checkpoints - eleven tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - fourteen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -168,6 +168,9 @@ MODELS = {
     "qwen2-tiny": (qwen2_config(), 1, 1),
     "granite-tiny": (granite_config(), 2, 1),
     "glm-tiny": (corrected.glm_config(), 1, 1),
+    "dots-tiny": (corrected.dots_config(), 1, 1),
+    "ernie-tiny": (corrected.ernie_config(), 1, 1),
+    "minimax-tiny": (corrected.minimax_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 3),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 2),
 }
@@ -207,7 +210,8 @@ def tensor_shapes(config):
             continue
         shapes[p + "mlp.gate.weight"] = (s.experts, s.width)
         if getattr(s, "correction", False):
-            shapes[p + "mlp.gate.e_score_correction_bias"] = (s.experts,)
+            stack = (1,) if config["model_type"] == "ernie4_5_moe" else ()
+            shapes[p + "mlp.gate.e_score_correction_bias"] = (*stack, s.experts)
         expert_width = config.get("moe_intermediate_size", config["intermediate_size"])
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)

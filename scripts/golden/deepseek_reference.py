@@ -18,7 +18,12 @@ from safetensors.torch import load_file
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts")  # what families call their number
 OTHER_NAMES = {  # a family's names, and what they are called here
     "mixtral": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
+    "minimax_m2": {  # the first before the second
+        ".block_sparse_moe.e_score": ".mlp.gate.e_score", ".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.",
+        ".w2.": ".down_proj.",
+    },
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
+    "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
     "qwen2_moe": {".shared_expert.": ".shared_experts."},
 }
 MODES = ("bias", "select", "gate", "bias_mass")

@@ -119,6 +119,8 @@ def math_fields(config, weights, sequences, logits):
         if (field not in config and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
             continue
         changed, value = flipped(config, field, rule)
+        if changed == config:
+            continue
         entry = {"field": field, "value": value, "expect": expect}
         if isinstance(value, (dict, list)):
             entry["json"] = json.dumps(value)

@@ -9,10 +9,11 @@
 
 #define MODELS TEST_DATA "/golden/models/"
 
-static const char *const models[] = {
-    "deepseek-tiny", "deepseek-tied", "olmoe-tiny", "olmoe-clip",  "qwen3-tiny",  "mixtral-tiny",
-    "qwen2-tiny",    "granite-tiny",  "glm-tiny",   "gptoss-tiny", "gptoss-plain"};
-enum { N_MODELS = 11, N_DOCS = 3, STEERED = 1 };
+static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-tiny", "olmoe-clip",
+                                     "qwen3-tiny",    "mixtral-tiny",  "qwen2-tiny", "granite-tiny",
+                                     "glm-tiny",      "dots-tiny",     "ernie-tiny", "minimax-tiny",
+                                     "gptoss-tiny",   "gptoss-plain"};
+enum { N_MODELS = 14, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

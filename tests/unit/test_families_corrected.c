@@ -5,8 +5,11 @@
 
 #include "tests/model_copy.h"
 
-#define MODELS TEST_DATA "/golden/models/"
-#define GLM    MODELS "glm-tiny"
+#define MODELS  TEST_DATA "/golden/models/"
+#define GLM     MODELS "glm-tiny"
+#define DOTS    MODELS "dots-tiny"
+#define ERNIE   MODELS "ernie-tiny"
+#define MINIMAX MODELS "minimax-tiny"
 
 /* zai-org/GLM-4.5-Air's published config. */
 static const char glm_air[] =
@@ -22,6 +25,42 @@ static const char glm_air[] =
     "\"rope_theta\":1000000,\"tie_word_embeddings\":false,\"torch_dtype\":\"bfloat16\","
     "\"transformers_version\":\"4.54.0\",\"use_cache\":true,\"use_qk_norm\":false,"
     "\"vocab_size\":151552}";
+
+/* rednote-hilab/dots.llm1.inst's, baidu/ERNIE-4.5-21B-A3B-PT's and MiniMaxAI/MiniMax-M2's, its
+ * quantization_config left out, as far as they say what is computed. */
+static const char dots[] =
+    "{\"architectures\":[\"Dots1ForCausalLM\"],\"model_type\":\"dots1\",\"attention_bias\":false,"
+    "\"first_k_dense_replace\":1,\"hidden_act\":\"silu\",\"hidden_size\":4096,"
+    "\"intermediate_size\":10944,\"max_position_embeddings\":32768,\"max_window_layers\":62,"
+    "\"moe_intermediate_size\":1408,\"moe_layer_freq\":1,\"n_group\":1,\"n_routed_experts\":128,"
+    "\"n_shared_experts\":2,\"norm_topk_prob\":true,\"num_attention_heads\":32,"
+    "\"num_experts_per_tok\":6,\"num_hidden_layers\":62,\"num_key_value_heads\":32,"
+    "\"rms_norm_eps\":1e-05,\"rope_theta\":10000000,\"routed_scaling_factor\":2.5,"
+    "\"scoring_func\":\"noaux_tc\",\"sliding_window\":null,\"tie_word_embeddings\":false,"
+    "\"topk_group\":1,\"topk_method\":\"noaux_tc\",\"vocab_size\":152064}";
+
+static const char ernie[] =
+    "{\"architectures\":[\"Ernie4_5_MoeForCausalLM\"],\"bos_token_id\":1,\"eos_token_id\":2,"
+    "\"hidden_act\":\"silu\",\"hidden_size\":2560,\"intermediate_size\":12288,"
+    "\"max_position_embeddings\":131072,\"model_type\":\"ernie4_5_moe\",\"moe_gate\":\"topk\","
+    "\"moe_capacity\":[64,64,64],\"moe_intermediate_size\":1536,\"moe_k\":6,"
+    "\"moe_layer_end_index\":27,\"moe_layer_interval\":1,\"moe_layer_start_index\":1,"
+    "\"moe_num_experts\":64,\"moe_num_shared_experts\":2,\"moe_use_aux_free\":true,"
+    "\"num_attention_heads\":20,\"num_hidden_layers\":28,\"num_key_value_heads\":4,"
+    "\"num_nextn_predict_layers\":1,\"pad_token_id\":0,\"rms_norm_eps\":1e-05,"
+    "\"rope_theta\":500000,\"tie_word_embeddings\":true,\"use_bias\":false,"
+    "\"use_rmsnorm\":true,\"vocab_size\":103424}";
+
+static const char minimax[] =
+    "{\"architectures\":[\"MiniMaxM2ForCausalLM\"],\"attn_type_list\":[1,1],\"head_dim\":128,"
+    "\"hidden_act\":\"silu\",\"hidden_size\":3072,\"intermediate_size\":1536,"
+    "\"max_position_embeddings\":196608,\"model_type\":\"minimax_m2\","
+    "\"mtp_transformer_layers\":1,\"num_attention_heads\":48,\"num_experts_per_tok\":8,"
+    "\"num_hidden_layers\":62,\"num_key_value_heads\":8,\"num_local_experts\":256,"
+    "\"num_mtp_modules\":3,\"qk_norm_type\":\"per_layer\",\"rms_norm_eps\":1e-06,"
+    "\"rope_theta\":5000000,\"rotary_dim\":64,\"scoring_func\":\"sigmoid\","
+    "\"shared_intermediate_size\":0,\"tie_word_embeddings\":false,\"use_cache\":true,"
+    "\"use_mtp\":true,\"use_qk_norm\":true,\"use_routing_bias\":true,\"vocab_size\":200064}";
 
 static gm_arch read_text(const char *text)
 {
@@ -57,6 +96,83 @@ static void reads_glm(void)
     CHECK(!gm_arch_tensor(&a, GM_ROLE_ROUTER_CORRECTION, 0, 0, &slice));
     CHECK(!gm_arch_tensor(&a, GM_ROLE_O_BIAS, 3, 0, &slice));
     gm_arch_clear(&a);
+}
+
+static void reads_dots(void)
+{
+    gm_arch a = read_text(dots);
+    check_parameters(&a, 142.77e9, 14.017e9);
+    CHECK(a.router.scoring == GM_SCORE_SIGMOID && a.qk_norm == GM_QK_NORM_HEAD);
+    CHECK_NEAR(a.router.scale, 2.5, 0);
+    CHECK(a.n_moe == 61 && a.shared_width == 2816 && a.rope.dim == 128 && a.window == NULL);
+    gm_arch_clear(&a);
+}
+
+static void reads_ernie(void)
+{
+    gm_slice slice;
+    gm_arch a = read_text(ernie);
+    check_parameters(&a, 21.83e9, 3.352e9);
+    CHECK(a.router.scoring == GM_SCORE_SOFTMAX && a.rope.neighbours && a.tied_head);
+    CHECK_NEAR(a.router.least_sum, 1e-12, 1e-18);
+    CHECK(a.n_moe == 27 && a.moe_of_layer[0] == -1 && a.n_chosen == 6 && a.n_mtp == 1);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_ROUTER_CORRECTION, 3, 0, &slice) && slice.cols == 64);
+    CHECK_TEXT(slice.name, "model.layers.3.mlp.moe_statics.e_score_correction_bias");
+    gm_arch_clear(&a);
+}
+
+static void reads_minimax(void)
+{
+    gm_slice slice;
+    gm_arch a = read_text(minimax);
+    check_parameters(&a, 228.69e9, 11.03e9);
+    CHECK(a.router.scoring == GM_SCORE_SIGMOID && a.qk_norm == GM_QK_NORM_FULL);
+    CHECK(a.rope.dim == 64 && a.n_moe == 62 && a.n_shared == 0 && a.n_mtp == 3);
+    CHECK(gm_arch_tensor(&a, GM_ROLE_ROUTER_CORRECTION, 3, 0, &slice) && slice.cols == 256);
+    CHECK_TEXT(slice.name, "model.layers.3.block_sparse_moe.e_score_correction_bias");
+    gm_arch_clear(&a);
+}
+
+/* Layers with experts: from a first to a last one, every other. */
+static void ernies_layers_lie_between_two(void)
+{
+    gm_arch a;
+    gm_error err = {0};
+    copy_model("changed", ERNIE, "num_hidden_layers", "9");
+    copy_model("changed-2", "changed", "moe_layer_interval", "2");
+    copy_model("changed-3", "changed-2", "moe_layer_end_index", "6");
+    CHECK_OK(gm_arch_read(&a, "changed-3", &err), err);
+    for (int l = 0; l < a.n_layers; l++)
+        CHECK_INT(a.moe_of_layer[l] >= 0, l == 1 || l == 3 || l == 5);
+    gm_arch_clear(&a);
+    copy_model("changed-3", "changed-2", "moe_layer_end_index", "-1");
+    CHECK_OK(gm_arch_read(&a, "changed-3", &err), err);
+    CHECK_INT(a.n_moe, 4); /* 7 too */
+    gm_arch_clear(&a);
+}
+
+static void refuses_what_is_computed_in_one_way_only(void)
+{
+    static const char *const changes[][4] = {
+        {DOTS, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', and only 'sigmoid'"},
+        {DOTS, "max_window_layers", "1", "behind 1 of 2 layers"},
+        {DOTS, "layer_types", "[\"full_attention\", \"sliding_attention\"]", "'layer_types'"},
+        {ERNIE, "moe_use_aux_free", "false", "'moe_use_aux_free' is false, and only true"},
+        {ERNIE, "moe_gate", "\"hash\"", "'moe_gate'"},
+        {ERNIE, "moe_k", "11", "'moe_k' is 11, expected at most the 10 experts"},
+        {ERNIE, "moe_k", NULL, "'moe_k'"},
+        {ERNIE, "moe_layer_start_index", "2", "none of the 3 layers"},
+        {MINIMAX, "rotary_dim", "5", "'rotary_dim' lets 5 of a head's 12 elements turn"},
+        {MINIMAX, "partial_rotary_factor", "0.5", "'rotary_dim' and 'partial_rotary_factor' say"},
+        {MINIMAX, "attn_type_list", "[1, 0]", "'attn_type_list'"},
+        {MINIMAX, "quantization_config", "{\"quant_method\": \"fp8\"}", "quantised by 'fp8'"},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        gm_arch a;
+        gm_error err;
+        copy_model("changed", changes[i][0], changes[i][1], changes[i][2]);
+        CHECK_FAILS(gm_arch_read(&a, "changed", &err), err, GM_EFORMAT, changes[i][3]);
+    }
 }
 
 static void refuses_groups_that_cannot_be(void)
@@ -101,14 +217,24 @@ static void what_turns_and_how_they_are_weighed_is_in_the_digest(void)
 
 static void further_tokens_are_known_and_not_read(void)
 {
+    static const char *const folder[] = {GLM, ERNIE, MINIMAX, DOTS};
+    static const int bytes[] = {(16 + 16 * 32) * 2, 24 * 2, 16 * 2, 0};
+    for (int i = 0; i < 4; i++) {
+        gm_model *model = NULL;
+        gm_error err = {0};
+        const gm_model_options options = {.headers_only = true};
+        CHECK_OK(gm_model_open(&model, folder[i], &options, &err), err);
+        CHECK_INT(gm_model_get_info(model)->mtp_bytes, bytes[i]);
+        gm_model_close(model);
+    }
     gm_model *model = NULL;
     gm_error err = {0};
-    const gm_model_options options = {.headers_only = true};
-    CHECK_OK(gm_model_open(&model, GLM, &options, &err), err);
-    CHECK_INT(gm_model_get_info(model)->mtp_bytes, (16 + 16 * 32) * 2);
-    gm_model_close(model);
+    copy_model("fewer", MINIMAX, "num_mtp_modules", "2"); /* whose tensors are of the third */
+    CHECK_FAILS(gm_model_open(&model, "fewer", NULL, &err), err, GM_EFORMAT, "'model.layers.4");
 }
 
-TESTS(TEST(reads_glm), TEST(refuses_groups_that_cannot_be),
+TESTS(TEST(reads_glm), TEST(reads_dots), TEST(reads_ernie), TEST(reads_minimax),
+      TEST(ernies_layers_lie_between_two), TEST(refuses_what_is_computed_in_one_way_only),
+      TEST(refuses_groups_that_cannot_be),
       TEST(what_turns_and_how_they_are_weighed_is_in_the_digest),
       TEST(further_tokens_are_known_and_not_read))
