@@ -45,6 +45,21 @@ static double bytes_of_token(const gm_model *model)
     return bytes;
 }
 
+/* Keys that a query of a layer sees behind n positions. */
+static double seen(const gm_layer *layer, double n)
+{
+    return layer->window > 0 && (double)layer->window < n ? (double)layer->window : n;
+}
+
+/* Bytes of keys and values that decoding one token reads behind n positions. */
+static double cache_bytes(const gm_model *model, double n)
+{
+    const gm_weights *w = model->weights;
+    double rows = 0;
+    for (size_t l = 0; l < w->n_layers; l++) rows += seen(&w->layer[l], n);
+    return rows * (double)model->info.kv_bytes_per_token / (double)w->n_layers;
+}
+
 static double size_of(const gm_buf *matrix)
 {
     return (double)matrix->rows * (double)matrix->cols;
@@ -62,7 +77,8 @@ static double operations_of_token(const gm_model *model, double position)
         if (layer->moe >= 0)
             products += (size_of(&layer->expert.gate_up) + size_of(&layer->expert.down)) *
                         (double)model->arch.n_chosen;
-        products += 2.0 * (double)model->arch.n_heads * (double)model->arch.head_dim * position;
+        products += 2.0 * (double)model->arch.n_heads * (double)model->arch.head_dim *
+                    seen(layer, position);
     }
     return 2.0 * products;
 }
@@ -231,8 +247,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
 {
     gm_status status = GM_OK;
     double tok_s[MAX_PAIRS], share[MAX_PAIRS];
-    const double kv = (double)gm_model_get_info(b->model)->kv_bytes_per_token;
-    const double bytes = out->bytes_per_token + kv * (double)at->context;
+    const double bytes = out->bytes_per_token + cache_bytes(b->model, (double)at->context);
 
     at->prefill_tok_s = at->prefill_share = at->first_prefill_tok_s = NAN;
     if (b->plan->noise)

@@ -11,8 +11,7 @@ enum {
     THREADS = UNIT_THREADS,
     WARPS = THREADS / WARP,
     BLOCKS = UNIT_BLOCKS,
-    COLUMNS = 8,  /* of the result, that a block of down owns */
-    PIECE = 2048, /* hidden units that a warp of it takes at once */
+    COLUMNS = 8, /* of the result, that a block of down owns */
 };
 
 /* Units of every expert of the rows, or those of a dense layer. Launch: THREADS; shared: the rows.
@@ -108,7 +107,7 @@ template <typename W>
 __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, int piece, int d)
 {
     typedef typename Input<W>::type X;
-    const int each = (p.expert_width + PIECE - 1) / PIECE, routed = p.n_chosen * each;
+    const int each = (p.expert_width + p.piece - 1) / p.piece, routed = p.n_chosen * each;
     Place<W> at = {};
     int from, width;
     at.r = r, at.piece = piece, at.d = d;
@@ -118,17 +117,19 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
         const int expert = read_shared_by_blocks(p.expert + choice);
         at.matrix = expert == GM_NO_EXPERT ? nullptr : item_of<W>(p.down, expert, p.down_bytes);
         at.hidden = (const X *)p.hidden + choice * p.f_stride;
-        from = piece % each * PIECE, width = p.expert_width;
+        from = piece % each * p.piece, width = p.expert_width;
+        at.n = p.piece;
         at.stride = p.f_stride;
         at.gate = read_shared_by_blocks(p.gate + choice) * p.scale;
     } else {
         at.matrix = (const W *)p.always_down;
         at.hidden = (const X *)p.always + r * p.a_stride;
-        from = (piece - routed) * PIECE, width = p.always_width;
+        from = (piece - routed) * GM_CUDA_PIECE, width = p.always_width;
+        at.n = GM_CUDA_PIECE;
         at.stride = p.a_stride;
         at.gate = p.share ? read_shared_by_blocks(p.share + r) : 1.0f;
     }
-    at.n = width - from < PIECE ? width - from : PIECE;
+    if (width - from < at.n) at.n = width - from;
     at.hidden += from;
     find_columns(p, at, from);
     return at;
@@ -209,8 +210,8 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
     static_assert((int)GM_CUDA_FEW <= (int)WARPS, "a warp has one row's biases");
     __shared__ float part[GM_CUDA_FEW][WARPS][COLUMNS];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    const int pieces =
-        p.n_chosen * ((p.expert_width + PIECE - 1) / PIECE) + (p.always_width + PIECE - 1) / PIECE;
+    const int pieces = p.n_chosen * ((p.expert_width + p.piece - 1) / p.piece) +
+                       (p.always_width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
     const int first = (int)blockIdx.x * COLUMNS;
     const int end = first + COLUMNS < p.width ? first + COLUMNS : p.width;
     Place<W> now = find_place<W>(p, warp < pieces ? 0 : p.n_rows, warp, first);

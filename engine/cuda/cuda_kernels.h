@@ -27,6 +27,7 @@ enum {
     GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to at once */
     GM_CUDA_MOST_SPLITS = 64,        /* blocks of a row; then each has another turn */
     GM_CUDA_SLOTS = 8,               /* steps that may be on their way to the host */
+    GM_CUDA_PIECE = 2048,            /* hidden units that a warp of `down` takes at once, at most */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
@@ -210,6 +211,7 @@ typedef struct gm_cuda_experts {
     void *always; /* (rows, a_stride) */
     size_t x_stride, d_stride, f_stride, a_stride, in_stride, out_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
+    int piece; /* hidden units of an expert that a warp of `down` takes at once */
     gm_activation activation;
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */

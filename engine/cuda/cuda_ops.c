@@ -236,6 +236,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .n_chosen = w->moe >= 0 ? arch->n_chosen : 0,
         .expert_width = arch->expert_width,
         .always_width = (int)w->always.width,
+        .piece = gm_cuda_piece(arch->expert_width),
         .activation = arch->activation,
         .scale = arch->router.scale,
         .residual_scale = arch->residual_scale,

@@ -23,6 +23,13 @@ int gm_cuda_splits(int most, size_t window)
     return window > 0 && n < (size_t)most ? (int)n : most;
 }
 
+int gm_cuda_piece(int expert_width)
+{
+    const int n = (expert_width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
+    if (n <= 1) return GM_CUDA_PIECE;
+    return (int)gm_round_up((size_t)((expert_width + n - 1) / n), GM_K_BLOCK);
+}
+
 static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
 {
     const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;

@@ -144,6 +144,15 @@ static void regions_do_not_overlap(void)
     check_regions(GM_NUMERICS_INT8);
 }
 
+/* One size, where the last would wait for the others. */
+static void pieces_are_even(void)
+{
+    static const int widths[][2] = {{32, 2048},   {1792, 2048}, {2048, 2048},  {2049, 1056},
+                                    {2880, 1440}, {4096, 2048}, {14336, 2048}, {6145, 1568}};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        CHECK_INT(gm_cuda_piece(widths[i][0]), widths[i][1]);
+}
+
 static void results_lie_one_behind_the_other(void)
 {
     gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
@@ -378,7 +387,7 @@ static void a_row_that_is_not_finite_stays_alone(void)
 
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
-      TEST(regions_do_not_overlap), TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros),
-      TEST(any_call_may_fail), TEST(what_the_kernels_cannot_take_is_refused),
-      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
-      TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(results_lie_one_behind_the_other),
+      TEST(rows_end_in_zeros), TEST(any_call_may_fail),
+      TEST(what_the_kernels_cannot_take_is_refused), TEST(a_lost_gpu_ends_the_session),
+      TEST(a_step_can_be_stopped), TEST(a_row_that_is_not_finite_stays_alone))
