@@ -2,8 +2,9 @@
  * tables, help printed from the same tables.
  *
  * GNU long options (--name VALUE, --name=VALUE) and -o; options and positional
- * arguments may be mixed, "--" ends the options. Numbers are read whole and
- * checked against the row's range. Exit codes: DESIGN, "The command line".
+ * arguments may be mixed, "--" ends the options. Of an option given twice the last counts, unless
+ * it is a list. Numbers are read whole and checked against the row's range. Exit codes: DESIGN,
+ * "The command line".
  */
 #ifndef GM_CLI_H
 #define GM_CLI_H

@@ -79,8 +79,8 @@ typedef struct gm_model_options {
                                  * every device */
     bool headers_only;          /* check everything but load no weights: for info and --dry-run */
     int threads;                /* for loading; 0: as many as the process may use */
-    const char *kernels;        /* NULL: the best this CPU has; "portable", "avx2", "avx512f",
-                                 * "avx512bf16", "amx" */
+    const char *kernels;        /* NULL, "auto": the best this CPU has; "portable", "avx2",
+                                 * "avx512f", "avx512bf16", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
     gm_hold hold;
@@ -141,6 +141,10 @@ typedef struct gm_model_info {
     int max_new_tokens;       /* 0: not stated */
     const char *unknown_keys; /* config.json keys that nobody here knows: "a, b"; "" none */
 } gm_model_info;
+
+/* GM_EARG unless `name` is what gm_model_options.kernels may be, whether or not this processor has
+ * them. */
+gm_status gm_kernels_check(const char *name, gm_error *err) GM_MUST_USE;
 
 /* Load a Hugging Face folder. Everything is checked: unknown architecture or
  * config values are refused by name, every tensor by name, type and shape.

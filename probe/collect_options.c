@@ -90,6 +90,7 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
     gm_device device;
     if (o->model == NULL) GM_FAIL(GM_EARG, "--model DIR is missing");
     GM_TRY(gm_device_parse(&device, o->device, err));
+    GM_TRY(gm_kernels_check(o->kernels, err));
     if (o->corpus.n == 0)
         GM_FAIL(GM_EARG, "--corpus FILE is missing%s%s%s", argc > 1 ? " before '" : "",
                 argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");

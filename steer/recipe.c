@@ -96,12 +96,14 @@ static const struct {
 /* The kind of control; *detail is the text behind "other:" or "half:". */
 static gm_status read_control(const char *text, gm_control *out, const char **detail, gm_error *err)
 {
+    int64_t id;
     *detail = NULL;
     *out = GM_CONTROL_NONE;
     if (text == NULL) return GM_OK;
     for (size_t i = 0; i < sizeof controls / sizeof *controls; i++)
         if (strcmp(text, controls[i].name) == 0) *out = controls[i].control;
-    if (strncmp(text, "other:", 6) == 0) *out = GM_CONTROL_OTHER;
+    if (strncmp(text, "other:", 6) == 0 && gm_parse_i64(text + 6, &id) && id >= 0)
+        *out = GM_CONTROL_OTHER;
     if (*out == GM_CONTROL_OTHER || *out == GM_CONTROL_HALF) *detail = strchr(text, ':') + 1;
     if (*out != GM_CONTROL_NONE) return GM_OK;
     return gm_fail(err, GM_EARG, "--control '%s' is not known, expected %s", text, GM_CONTROLS);

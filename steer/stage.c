@@ -173,6 +173,7 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
     gm_device device;
     gm_status status = gm_device_parse(&device, o->device, err);
+    if (status == GM_OK) status = gm_kernels_check(o->kernels, err);
     if (status != GM_OK) return status;
     const char *const words[][2] = {{"system", o->system}, {"answer", o->answer}};
     for (int i = 0; i < 2; i++) {

@@ -50,12 +50,26 @@ typedef struct source {
         GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"                 \
     }
 
+static gm_status check_shape(const char *shape, gm_error *err)
+{
+    gm_text config = {0};
+    gm_status status = gm_bench_config(&config, shape, 0, err);
+    gm_text_clear(&config);
+    return status;
+}
+
 static gm_status check_source(const source *s, gm_error *err)
 {
+    gm_status status = GM_OK;
+    gm_device device;
     if ((s->model == NULL) == (s->shape == NULL))
-        return gm_fail(err, GM_EARG, "one of --shape NAME and --model DIR is needed");
-    if (s->model && s->layers > 0) return gm_fail(err, GM_EARG, "--layers goes with --shape only");
-    return GM_OK;
+        GM_FAIL(GM_EARG, "one of --shape NAME and --model DIR is needed");
+    if (s->model && s->layers > 0) GM_FAIL(GM_EARG, "--layers goes with --shape only");
+    if (s->shape) GM_TRY(check_shape(s->shape, err));
+    GM_TRY(gm_device_parse(&device, s->device, err));
+    GM_TRY(gm_kernels_check(s->kernels, err));
+out:
+    return status;
 }
 
 static void show_notice(void *context, const char *sentence)
@@ -464,6 +478,7 @@ static int cmd_checkpoint(int argc, char **argv)
                      opts, &argc, argv, &err);
     if (status == GM_OK && (argc > 1 || !shape || !folder))
         status = gm_fail(&err, GM_EARG, "--shape NAME and -o DIR are needed, and nothing else");
+    if (status == GM_OK) status = check_shape(shape, &err);
     if (status != GM_OK) return gm_cli_end("gm-bench", "checkpoint", status, true, &err);
     status = gm_bench_write_checkpoint(folder, shape, (int)layers, force, &err);
     return gm_cli_end("gm-bench", "checkpoint", status, false, &err);

@@ -1,5 +1,6 @@
 /* kernels_find.c - which kernels this processor has; the only place that asks. */
 #include "engine/cpu/kernels.h"
+#include "engine/engine.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -68,4 +69,11 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
     return gm_fail(
         err, GM_EARG,
         "unknown kernels '%s', expected auto, portable, avx2, avx512f, avx512bf16 or amx", name);
+}
+
+gm_status gm_kernels_check(const char *name, gm_error *err)
+{
+    const gm_kernels *found;
+    return gm_kernels_find(&found, name, NULL) == GM_EARG ? gm_kernels_find(&found, name, err)
+                                                          : GM_OK;
 }

@@ -144,11 +144,49 @@ class Command:
         if bound(high) < 2**53:
             above = written(bound(high) + max(step, bound(high) * 1e-9), whole)
             self.refuses(f"{name} is {above}, expected {low} to {high}", name, above)
-        others, seen = ("", "1x", "nan"), self.n_read[whole]  # all the first time, then in turn: one function reads them
-        for other in others if seen == 0 else [others[seen % 3]]:
+        others = ("", "1x", "nan", "9" * 30 if whole else "1 ")
+        seen = self.n_read[whole]  # all the first time, then in turn: one function reads them
+        for other in others if seen == 0 else [others[seen % 4]]:
             self.refuses(f"{name} is '{other}', expected", name, other)
         self.n_read[whole] += 1
         return [word for value in (low, high) for word in (name, written(bound(value), whole))]
+
+
+# ---- options whose values are words of their own ----
+
+# What a command needs beside the option: nothing of it is there, so that what is refused is refused before it is read.
+NEEDS = {
+    "gm-probe collect": "--model absent --corpus absent -o absent/t.h5", "gm-probe stats": "absent",
+    "gm-probe export": "absent -o absent.npy", "gm-cluster fit": "absent -o absent/a.h5",
+    "gm-cluster matrix": "absent -o absent/rows.csv", "gm-cluster report": "absent -o absent/page.html",
+    "gm-cluster show": "absent", "gm-steer plan": "--atlas absent --cluster 0",
+    "gm-steer generate": "--model absent --atlas absent --cluster 0 --prompt soup",
+    "gm-steer compare": "--model absent --atlas absent --cluster 0 --prompt soup",
+    "gm-steer sweep": "--model absent --atlas absent --classifier-corpus absent",
+    "gm-bench speed": "--shape olmoe-1b-7b", "gm-bench serve": "--shape olmoe-1b-7b", "gm-bench ceilings": "",
+    "gm-bench checkpoint": "--shape olmoe-1b-7b -o absent/c"}
+WORDS = {
+    "--kernels": ("mmx", "", "AVX2", "amx "), "--device": ("gpu", "", "cuda:", "cuda:-1", "cuda:x", "CPU"),
+    "--shape": ("olmoe", ""), "--snippets": ("all", "", "0", "-1", "1e3"), "--shard": ("1", "", "0/0", "3/2", "-1/2", "1/2x"),
+    "--record": ("all", "", "logits", "logits:0", "logits:2", "logits:nan"),
+    "--filter": ("best", "", "top:", "top:0", "top:x", "quantile:2", "quantile:nan", "lift:2"),
+    "--schedule": ("soon", "", "first:", "first:0", "rise:1e9"), "--layers": ("", "x", "3-1", "1-", "-"),
+    "--control": ("noise", "", "other:", "other:x", "half", "half:1"), "--doses": ("", "x", "2,1", "1,1", "nan", "-1", "1,,2"),
+    "--expert": ("", "1", "1:", "x:1=1", "1:1=nan", "1:1=")}
+
+
+def check_words(command, read):
+    """Each of them that a command has, with values that are none: wrong usage, said before anything is read. The first
+    command that has an option gets all of them, the others one each: what reads them is shared. `read` {name: commands}"""
+    needs = NEEDS.get(" ".join(command.words), "").split()
+    for name in WORDS.keys() & command.options.keys():
+        if name in ("--record", "--layers") and command.options[name][0] in ("FILE", "N"):
+            continue  # another one of that name
+        seen, words = read.get(name, 0), WORDS[name]
+        read[name] = seen + 1
+        for word in words if seen == 0 else [words[seen % len(words)]]:
+            said = command.complaint(*needs, f"{name}={word}")
+            assert "absent" not in said, (command.words, name, word, said)
 
 
 # ---- defaults: what the help states is what is recorded ----
@@ -278,8 +316,13 @@ def check_sweep(command):
 
 def main():
     known = {words: Command(*words) for words in commands()}
+    assert {" ".join(words) for words in known} >= NEEDS.keys()
     for command in known.values():
         command.check()
+    read = {}
+    for command in known.values():
+        check_words(command, read)
+    assert read.keys() == WORDS.keys(), WORDS.keys() - read.keys()
     write_corpus()
     check_collect(known["gm-probe", "collect"])
     check_fit(known["gm-cluster", "fit"])

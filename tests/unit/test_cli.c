@@ -81,9 +81,10 @@ static void options_and_arguments_may_be_mixed(void)
     gm_opt_list_clear(&got.list);
 }
 
+/* Of an option that is given twice the last counts. */
 static void values_may_begin_with_a_dash(void)
 {
-    char line[] = "--fraction -2.5 --device cuda --text=--flag";
+    char line[] = "--fraction 9 --fraction -2.5 --device cpu --device cuda --text=a --text=--flag";
     char *left[MAX_WORDS];
     int n_left = 0;
     gm_error err = {0};

@@ -271,7 +271,7 @@ static void a_mask_must_leave_enough(void)
 
 static void without_an_atlas_only_experts(void)
 {
-    const gm_shape shape = {L, E, 2, layers, ""};
+    const gm_shape shape = {L, E, 2, layers, "", ""};
     gm_recipe r = gm_recipe_defaults();
     gm_plan plan;
     gm_error err = {0};
