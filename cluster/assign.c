@@ -13,12 +13,12 @@
 
 typedef struct assign_command {
     const char *out, *trace;
-    bool force, json, quiet;
+    bool any_model, force, json, quiet;
 } assign_command;
 
 /* One model, one shape; the trace the atlas was made of must be at hand. */
 static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, const gm_trace *news,
-                              const char *news_path, gm_error *err)
+                              const char *news_path, bool any_model, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(news);
     if (!gm_atlas_is_of(atlas, fitted))
@@ -27,16 +27,17 @@ static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, con
         return gm_fail(err, GM_EARG, "'%s' is of %d layers of %d experts, the atlas of %d of %d",
                        news_path, info->n_layers, info->n_experts, atlas->n_layers,
                        atlas->n_experts);
+    if (any_model) return GM_OK;
     if (strcmp(info->model_digest, atlas->model_digest) != 0)
         return gm_fail(err, GM_EARG,
                        "'%s' is of another model (%s) than the atlas (%s): their experts are not "
-                       "the same",
+                       "the same; give --any-model where one was trained from the other",
                        news_path, info->model, atlas->model);
     const bool known = info->config_digest[0] && atlas->config_digest[0];
     if (known && strcmp(info->config_digest, atlas->config_digest) != 0)
         return gm_fail(err, GM_EARG,
                        "'%s' is of the atlas's model (%s) under another config.json: its experts "
-                       "are not chosen alike",
+                       "are not chosen alike; give --any-model to place it all the same",
                        news_path, info->model);
     return GM_OK;
 }
@@ -127,7 +128,7 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     GM_TRY(gm_from_atlas_options(&options, atlas, err));
     GM_TRY(gm_trace_open(&fitted, c->trace ? c->trace : atlas->trace_path, err));
     GM_TRY(gm_trace_open(&news, news_path, err));
-    GM_TRY(check_traces(atlas, fitted, news, news_path, err));
+    GM_TRY(check_traces(atlas, fitted, news, news_path, c->any_model, err));
     GM_TRY(gm_usage_read(&of_fitted, fitted, options.usage, NULL, err));
     GM_TRY(gm_usage_read(&of_news, news, options.usage, NULL, err));
     placed = gm_alloc(of_news.n, sizeof *placed);
@@ -168,6 +169,8 @@ int gm_cluster_assign(int argc, char **argv)
          .help = "what to write: .csv or .json"},
         {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
          "the trace of the atlas, where it has moved"},
+        {GM_OPT_FLAG, "any-model", &c.any_model, 0, 0, NULL,
+         "accept a trace of another model of the same sizes: a checkpoint trained from this one"},
         {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
         {GM_OPT_FLAG, "quiet", &c.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},

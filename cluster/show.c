@@ -82,6 +82,28 @@ static void print_subsets(const gm_atlas *atlas, size_t cluster)
     }
 }
 
+/* What else its documents have in common, beside all documents: length and language. */
+static gm_status print_confounds(const gm_atlas *atlas, size_t cluster, gm_error *err)
+{
+    double own = 0, all = 0;
+    gm_status status = gm_cluster_median_tokens(&own, atlas, (int32_t)cluster, err);
+    if (status == GM_OK) status = gm_cluster_median_tokens(&all, atlas, GM_ALL_CLUSTERS, err);
+    if (status != GM_OK) return status;
+    printf("tokens of a document: median %.0f, of all documents %.0f\n", own, all);
+    if (atlas->n_languages == 0) return GM_OK;
+    printf("languages:\n");
+    for (size_t l = 0; l < atlas->n_languages; l++) {
+        const size_t here = gm_cluster_n_of_language(atlas, (int32_t)cluster, l);
+        if (here == 0) continue;
+        print_entry(atlas->language_name[l]);
+        printf("%7zu  %5.1f %%, of all documents %.1f %%\n", here,
+               100.0 * (double)here / atlas->size[cluster],
+               100.0 * (double)gm_cluster_n_of_language(atlas, GM_ALL_CLUSTERS, l) /
+                   (double)atlas->n);
+    }
+    return GM_OK;
+}
+
 /* Documents at the cluster's mean usage, or farthest from it; nothing where they are not known. */
 static void print_examples(const gm_atlas *atlas, const uint32_t *example, const char *heading)
 {
@@ -133,7 +155,7 @@ static void print_members(const gm_atlas *atlas, size_t cluster)
     }
 }
 
-static void print_cluster(const gm_atlas *atlas, size_t cluster)
+static gm_status print_cluster(const gm_atlas *atlas, size_t cluster, gm_error *err)
 {
     const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     gm_top_expert top[TOP_IN_DETAIL];
@@ -153,6 +175,8 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
         printf("%.4f\n", (double)atlas->keyword_score[k]);
     }
     print_subsets(atlas, cluster);
+    gm_status status = print_confounds(atlas, cluster, err);
+    if (status != GM_OK) return status;
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
     printf("important experts:\n  %5s %6s %7s  %s\n", "layer", "expert", "lift", "x uniform");
     for (size_t i = 0; i < n; i++)
@@ -162,6 +186,7 @@ static void print_cluster(const gm_atlas *atlas, size_t cluster)
     print_examples(atlas, atlas->representative + cluster * GM_N_EXAMPLES,
                    "nearest to the mean usage");
     print_examples(atlas, atlas->outlying + cluster * GM_N_EXAMPLES, "farthest from it");
+    return GM_OK;
 }
 
 /* ---- JSON ---- */
@@ -175,8 +200,21 @@ static void put_examples(gm_json_out *out, const char *key, const gm_atlas *atla
     gm_json_close_array(out);
 }
 
-static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
+/* A list of {"name", "documents"}: those of which the cluster has any. */
+static void put_count(gm_json_out *out, const char *name, size_t n_documents)
 {
+    if (n_documents == 0) return;
+    gm_json_open_object(out, NULL);
+    gm_json_put_string(out, "name", name);
+    gm_json_put_u64(out, "documents", n_documents);
+    gm_json_close_object(out);
+}
+
+static gm_status put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c, gm_error *err)
+{
+    double median;
+    gm_status status = gm_cluster_median_tokens(&median, atlas, (int32_t)c, err);
+    if (status != GM_OK) return status;
     gm_top_expert top[TOP_IN_DETAIL];
     double purity;
     int subset = gm_cluster_main_subset(atlas, c, &purity);
@@ -191,6 +229,15 @@ static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
     gm_json_put_f64(out, "coherence", (double)atlas->coherence[c]);
     gm_json_put_string(out, "subset", subset < 0 ? NULL : atlas->subset_name[subset]);
     gm_json_put_f64(out, "purity", purity);
+    gm_json_open_array(out, "subsets");
+    for (size_t s = 0; s < atlas->n_subsets; s++)
+        put_count(out, atlas->subset_name[s], atlas->subset_count[c * atlas->n_subsets + s]);
+    gm_json_close_array(out);
+    gm_json_open_array(out, "languages");
+    for (size_t l = 0; l < atlas->n_languages; l++)
+        put_count(out, atlas->language_name[l], gm_cluster_n_of_language(atlas, (int32_t)c, l));
+    gm_json_close_array(out);
+    gm_json_put_f64(out, "median_tokens", median);
     gm_json_open_array(out, "keywords");
     for (size_t k = c * GM_N_KEYWORDS; k < (c + 1) * GM_N_KEYWORDS; k++)
         if (atlas->keyword[k][0]) gm_json_put_string(out, NULL, atlas->keyword[k]);
@@ -208,26 +255,29 @@ static void put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c)
     put_examples(out, "representative", atlas, atlas->representative + c * GM_N_EXAMPLES);
     put_examples(out, "outlying", atlas, atlas->outlying + c * GM_N_EXAMPLES);
     gm_json_close_object(out);
+    return GM_OK;
 }
 
 static gm_status print_json(const gm_atlas *atlas, int64_t cluster, gm_error *err)
 {
-    gm_json_out out = {0};
-    gm_json_open_object(&out, NULL);
-    gm_json_put_string(&out, "model", atlas->model);
-    gm_json_put_u64(&out, "documents", atlas->n);
-    gm_json_put_u64(&out, "noise", gm_atlas_n_noise(atlas));
-    gm_json_put_string(&out, "digest", atlas->digest);
-    gm_json_put_raw(&out, "parameters", atlas->parameters);
-    gm_json_put_raw(&out, "quality", atlas->quality);
-    gm_json_open_array(&out, "clusters");
+    gm_status status = GM_OK;
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_json_put_string(&json, "model", atlas->model);
+    gm_json_put_u64(&json, "documents", atlas->n);
+    gm_json_put_u64(&json, "noise", gm_atlas_n_noise(atlas));
+    gm_json_put_string(&json, "digest", atlas->digest);
+    gm_json_put_raw(&json, "parameters", atlas->parameters);
+    gm_json_put_raw(&json, "quality", atlas->quality);
+    gm_json_open_array(&json, "clusters");
     for (size_t c = 0; c < atlas->n_clusters; c++)
-        if (cluster < 0 || (size_t)cluster == c) put_cluster(&out, atlas, c);
-    gm_json_close_array(&out);
-    gm_json_close_object(&out);
-    gm_status status = gm_json_out_done(&out, err);
-    if (status == GM_OK) puts(out.text.at);
-    gm_text_clear(&out.text);
+        if (cluster < 0 || (size_t)cluster == c) GM_TRY(put_cluster(&json, atlas, c, err));
+    gm_json_close_array(&json);
+    gm_json_close_object(&json);
+    GM_TRY(gm_json_out_done(&json, err));
+    puts(json.text.at);
+out:
+    gm_text_clear(&json.text);
     return status;
 }
 
@@ -263,7 +313,7 @@ int gm_cluster_show(int argc, char **argv)
     if (json)
         GM_TRY(print_json(atlas, cluster, &err));
     else if (cluster >= 0)
-        print_cluster(atlas, (size_t)cluster);
+        GM_TRY(print_cluster(atlas, (size_t)cluster, &err));
     else
         GM_TRY(print_table(atlas, &err));
 out:

@@ -77,6 +77,41 @@ gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[
     return GM_OK;
 }
 
+static int by_length(const void *p, const void *q)
+{
+    uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
+    return (a > b) - (a < b);
+}
+
+static bool is_in(const gm_atlas *atlas, size_t i, int32_t cluster)
+{
+    return cluster == GM_ALL_CLUSTERS || atlas->cluster[i] == cluster;
+}
+
+gm_status gm_cluster_median_tokens(double *median, const gm_atlas *atlas, int32_t cluster,
+                                   gm_error *err)
+{
+    size_t n = 0;
+    uint32_t *length = gm_alloc(atlas->n, sizeof *length);
+    *median = NAN;
+    if (length == NULL)
+        return gm_fail(err, GM_EMEM, "no memory for the lengths of %zu documents", atlas->n);
+    for (size_t i = 0; i < atlas->n; i++)
+        if (is_in(atlas, i, cluster)) length[n++] = atlas->n_tokens[i];
+    qsort(length, n, sizeof *length, by_length);
+    if (n > 0) *median = ((double)length[(n - 1) / 2] + (double)length[n / 2]) / 2;
+    gm_free(length);
+    return GM_OK;
+}
+
+size_t gm_cluster_n_of_language(const gm_atlas *atlas, int32_t cluster, size_t language)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < atlas->n; i++)
+        n += is_in(atlas, i, cluster) && atlas->language[i] == language;
+    return n;
+}
+
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap)
 {
     size_t n = 0;

@@ -24,6 +24,16 @@ size_t gm_cluster_top_experts(const gm_atlas *atlas, size_t cluster, gm_top_expe
 gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[2], bool *found,
                             gm_error *err) GM_MUST_USE;
 
+/* In place of a cluster: all documents, noise included. */
+#define GM_ALL_CLUSTERS (-2)
+
+/* The median length of its documents in tokens, NaN where there are none. Errors: GM_EMEM. */
+gm_status gm_cluster_median_tokens(double *median, const gm_atlas *atlas, int32_t cluster,
+                                   gm_error *err) GM_MUST_USE;
+
+/* How many of its documents are in that language. */
+size_t gm_cluster_n_of_language(const gm_atlas *atlas, int32_t cluster, size_t language);
+
 /* The first `most` keywords joined by ", " into text (cap bytes, cut at a word). */
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap);
 

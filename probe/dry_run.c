@@ -45,7 +45,8 @@ static gm_status measure_rate(const gm_model *model, gm_runner *runner, gm_probe
 }
 
 typedef struct totals {
-    uint64_t documents, left_out, tokens, text_bytes, spelling_bytes, blocks;
+    uint64_t documents, left_out, skipped[GM_PROBE_N_SKIPS]; /* left_out by reason */
+    uint64_t tokens, text_bytes, spelling_bytes, blocks;
     double file_bytes, memory_bytes, tokens_per_second, seconds;
     double weights; /* of memory_bytes */
     const char *device, *hardware;
@@ -56,9 +57,14 @@ typedef struct totals {
 static gm_status print_json(const totals *t, gm_error *err)
 {
     gm_json_out out = {0};
+    const char *name[GM_PROBE_N_SKIPS];
+    gm_probe_skip_names(name);
     gm_json_open_object(&out, NULL);
     gm_json_put_u64(&out, "documents", t->documents);
     gm_json_put_u64(&out, "left_out", t->left_out);
+    gm_json_open_object(&out, "skipped");
+    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) gm_json_put_u64(&out, name[i], t->skipped[i]);
+    gm_json_close_object(&out);
     gm_json_put_u64(&out, "tokens", t->tokens);
     gm_json_put_u64(&out, "blocks", t->blocks);
     gm_json_put_f64(&out, "file_bytes_at_most", t->file_bytes);
@@ -93,10 +99,24 @@ static void print_memory(const totals *t)
            gm_show_bytes(blocks, (double)o->blocks));
 }
 
+static void print_documents(const totals *t)
+{
+    const char *name[GM_PROBE_N_SKIPS];
+    const char *before = ": ";
+    gm_probe_skip_names(name);
+    printf("documents  %" PRIu64 ", %" PRIu64 " left out", t->documents, t->left_out);
+    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
+        if (t->skipped[i] == 0) continue;
+        printf("%s%" PRIu64 " %s", before, t->skipped[i], name[i]);
+        before = ", ";
+    }
+    putchar('\n');
+}
+
 static void print_text(const totals *t)
 {
     char file[24], time[24];
-    printf("documents  %" PRIu64 ", %" PRIu64 " left out\n", t->documents, t->left_out);
+    print_documents(t);
     printf("tokens     %" PRIu64 " in %" PRIu64 " blocks\n", t->tokens, t->blocks);
     printf("file       %s at most, before compression\n", gm_show_bytes(file, t->file_bytes));
     print_memory(t);
@@ -116,7 +136,10 @@ static void count_block(totals *t, const gm_probe_block *block)
     for (size_t i = 0; i < block->n_documents; i++) t->text_bytes += block->document[i].n_text;
     const gm_trace_spelling *s = &block->spelling;
     if (s->offset) t->spelling_bytes += s->offset[s->n] + 12 * s->n;
-    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) t->left_out += block->skipped[i];
+    for (int i = 0; i < GM_PROBE_N_SKIPS; i++) {
+        t->skipped[i] += block->skipped[i];
+        t->left_out += block->skipped[i];
+    }
 }
 
 gm_status gm_dry_run(gm_blocks *blocks, const gm_model *model, const gm_runner_options *options,

@@ -135,7 +135,9 @@ void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokeni
     double overall = (double)s->all[v->l * s->E + v->e] / (double)s->n_tokens;
     printf("\nexpert %d:%zu, chosen by %.4f of the tokens\n", s->info->layer_of_moe[v->l], v->e,
            overall);
-    if (v->rows.n > 0) printf("   token id    tokens     chose  P(e|id)    lift  spelling\n");
+    if (v->rows.n > 0)
+        printf("   token id    tokens     chose  P(e|id)    lift  %s\n",
+               tokenizer ? "spelling" : "spelling: give --model DIR");
     for (size_t i = 0; i < v->rows.n; i++) {
         gm_expert_token line = gm_expert_token_of(v, i, s, tokenizer);
         char spelling[64] = "-";

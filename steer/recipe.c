@@ -201,8 +201,16 @@ static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out
     if (nearest.name)
         return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas; did you mean '%s'?",
                        name, nearest.name);
-    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu subsets",
-                   name, a->n_subsets);
+    char names[120] = "";
+    size_t shown = 0, used = 0;
+    for (; shown < a->n_subsets; shown++) {
+        const size_t length = strlen(a->subset_name[shown]) + 4;
+        if (used + length >= sizeof names) break;
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", shown ? ", " : "",
+                                 a->subset_name[shown]);
+    }
+    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu: %s%s",
+                   name, a->n_subsets, names, shown < a->n_subsets ? ", ..." : "");
 }
 
 typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);

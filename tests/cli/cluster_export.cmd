@@ -51,6 +51,21 @@ gm-cluster export l.a.h5 -o l.csv > /dev/null
 tr -d '\r' < l.csv | awk -F, 'NR > 1 { print $NF }' | sort | uniq -c | sed 's/^ *//'
 gm-cluster show l.a.h5 --json | grep -o '"noise_by_language":[^.]*"name":"la","documents":[0-9]*'
 gm-cluster show l.a.h5 --json | grep -o '"languages_from":"[a-z]*"'
+echo "-- what a cluster's documents have in common, beside all:"
+gm-cluster show l.a.h5 --json > l.json
+gm-cluster show l.a.h5 --cluster 0 > l.txt
+python3 -c "
+import collections, csv, json, re, statistics
+rows = list(csv.DictReader(open('l.csv')))
+for c in json.load(open('l.json'))['clusters']:
+    own = [r for r in rows if r['cluster'] == str(c['id'])]
+    assert c['median_tokens'] == statistics.median(int(r['n_tokens']) for r in own)
+    for key, column in ('subsets', 'subset'), ('languages', 'language'):
+        count = collections.Counter(r[column] for r in own)
+        assert {x['name']: x['documents'] for x in c[key]} == count, (c[key], count)
+shown = re.search(r'median (\\d+), of all documents (\\d+)', open('l.txt').read()).groups()
+print(int(shown[1]) == round(statistics.median(int(r['n_tokens']) for r in rows)))
+print(re.search(r'la +(\\d+).*of all documents (.*) %', open('l.txt').read())[2])"
 echo "-- refused:"
 run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad
