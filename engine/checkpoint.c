@@ -30,6 +30,7 @@ typedef struct shard {
     size_t n_bytes;
     dev_t device; /* with inode: which file it is */
     ino_t inode;
+    struct timespec modified;
     gm_safetensors file;
 } shard;
 
@@ -66,6 +67,7 @@ static gm_status shard_map(shard *s, gm_error *err)
     s->n_bytes = (size_t)about.st_size;
     s->device = about.st_dev;
     s->inode = about.st_ino;
+    s->modified = about.st_mtim;
     void *map = mmap(NULL, s->n_bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED) GM_FAIL(GM_EIO, "cannot map '%s': %s", s->path, strerror(errno));
     s->map = map;
@@ -428,14 +430,33 @@ static void advise(const gm_checkpoint *c, int how)
         (void)madvise(c->shard[i].map, c->shard[i].n_bytes, how);
 }
 
+static void finish(gm_sha256 *hash, char hex[65])
+{
+    uint8_t digest[32];
+    gm_sha256_final(hash, digest);
+    gm_sha256_hex(digest, hex);
+}
+
 void gm_checkpoint_digest(const gm_checkpoint *c, char hex[65])
 {
     gm_sha256 hash;
-    uint8_t digest[32];
     gm_sha256_init(&hash);
     advise(c, MADV_RANDOM); /* pages here and there: reading ahead would read all of it */
     for (size_t i = 0; i < c->n; i++) hash_tensor(&hash, &c->tensor[i]);
     advise(c, MADV_NORMAL);
-    gm_sha256_final(&hash, digest);
-    gm_sha256_hex(digest, hex);
+    finish(&hash, hex);
+}
+
+void gm_checkpoint_stamp(const gm_checkpoint *c, const char *digest, char hex[65])
+{
+    gm_sha256 hash;
+    gm_sha256_init(&hash);
+    gm_sha256_update(&hash, digest, strlen(digest) + 1);
+    for (size_t i = 0; i < c->n_shards; i++) {
+        const shard *s = &c->shard[i];
+        hash_u64(&hash, s->n_bytes);
+        hash_u64(&hash, (uint64_t)s->modified.tv_sec);
+        hash_u64(&hash, (uint64_t)s->modified.tv_nsec);
+    }
+    finish(&hash, hex);
 }

@@ -72,7 +72,12 @@ gm_status gm_checkpoint_reopen(const gm_checkpoint *checkpoint, const gm_tensor 
 /* Identity of the weights: SHA-256 over name, dtype, shape and the first and last
  * 4 KiB of every tensor in C order of names, where a tensor stacks what experts have of each
  * expert's; 64 hex digits. It reads 45 MB of a 41 GB model of 5466 tensors, and does not depend on
- * how they are spread over shards. Two trainings of one architecture never share it by accident. */
+ * how they are spread over shards. Two trainings of one architecture never share it by accident; a
+ * change by hand inside of one tensor, as of some rows of a router, does not show. */
 void gm_checkpoint_digest(const gm_checkpoint *checkpoint, char hex[65]);
+
+/* The state of its files, for what is kept of them: that digest with the size of every shard and
+ * when it was changed, so that what was made before a change by hand is not taken for it. */
+void gm_checkpoint_stamp(const gm_checkpoint *checkpoint, const char *digest, char hex[65]);
 
 #endif

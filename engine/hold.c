@@ -291,6 +291,7 @@ gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkp
     gm_status status = GM_OK;
     gm_hold hold;
     gm_weights *w = NULL;
+    char stamp[65];
     *out = NULL;
     w = gm_alloc(1, sizeof *w);
     if (w == NULL) GM_FAIL(GM_EMEM, "no memory for the weights");
@@ -306,7 +307,8 @@ gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkp
         gm_say(&h, "%d threads on %d processors are slower than %d", options->threads,
                gm_team_processors(), gm_team_processors());
     GM_TRY(choose_hold(&h, &hold, err));
-    gm_packed_key(w, info->digest, h.key);
+    gm_checkpoint_stamp(checkpoint, info->digest, stamp);
+    gm_packed_key(w, stamp, h.key);
     switch (hold) {
     case GM_HOLD_MAPPED: GM_TRY(hold_mapped(&h, err)); break;
     case GM_HOLD_STREAMED: GM_TRY(hold_streamed(&h, err)); break;

@@ -91,12 +91,12 @@ static uint64_t sum_of_header(unsigned char *header, size_t n_bytes)
     return sum;
 }
 
-void gm_packed_key(const gm_weights *w, const char *digest, uint8_t key[GM_PACKED_KEY])
+void gm_packed_key(const gm_weights *w, const char *stamp, uint8_t key[GM_PACKED_KEY])
 {
     gm_sha256 hash;
     gm_weights described = *w; /* listing buffers does not change them */
     gm_sha256_init(&hash);
-    gm_sha256_update(&hash, digest, strlen(digest) + 1);
+    gm_sha256_update(&hash, stamp, strlen(stamp) + 1);
     for (size_t i = 0; i < w->n_layers + 2; i++) {
         gm_buf *list[GM_SECTION_BUFFERS];
         const size_t n = gm_section_buffers(&described, i, NULL, list);
@@ -136,7 +136,9 @@ static gm_status check_header(gm_packed *p, const uint8_t *key, gm_error *err)
         GM_FAIL(GM_EFORMAT, "'%s' is of version %llu, expected %d", p->path,
                 (unsigned long long)get_number(copy + 8, 4), PACKED_VERSION);
     if (memcmp(copy + 24, key, GM_PACKED_KEY) != 0 || get_number(copy + 12, 4) != p->n)
-        GM_FAIL(GM_EFORMAT, "'%s' is of another model or another packing", p->path);
+        GM_FAIL(GM_EFORMAT,
+                "'%s' is of another model, of weights changed since, or of another packing",
+                p->path);
     if (p->map_bytes != whole || get_number(copy + 16, 8) != whole - n_bytes)
         GM_FAIL(GM_EFORMAT, "'%s' has %zu bytes, expected %llu", p->path, p->map_bytes,
                 (unsigned long long)whole);

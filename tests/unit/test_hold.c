@@ -216,6 +216,42 @@ static void caches_that_are_not_right(void)
     outcome_free(&want);
 }
 
+/* Weights changed by hand where their digest does not look: amid the embedding. */
+static void weights_changed_since(void)
+{
+    static const char file[] = "edited/model.safetensors";
+    char before[65], after[65];
+    gm_checkpoint *checkpoint = NULL;
+    gm_text bytes = {0};
+    gm_error err = {0};
+    uint64_t begin = 0;
+    int fd = -1;
+    make_folder("edited");
+    CHECK_OK(gm_text_read_file(&bytes, file, 1 << 20, &err), err);
+    (void)unlink(file); /* a link */
+    CHECK_OK(gm_outfile_write(file, true, bytes.at, bytes.n, &err), err);
+    gm_text_clear(&bytes);
+    outcome want = resident_outcome("edited");
+    check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, NULL);
+    outcome_free(&want);
+
+    CHECK_OK(gm_checkpoint_open(&checkpoint, "edited", &err), err);
+    const gm_tensor *embed = gm_checkpoint_find(checkpoint, "model.embed_tokens.weight");
+    gm_checkpoint_digest(checkpoint, before);
+    CHECK_OK(gm_checkpoint_reopen(checkpoint, embed, false, &fd, &begin, &err), err);
+    close(fd);
+    change_file(file, (long)(begin + token[2] * embed->dim[1] * 2 + 1), SEEK_SET);
+    gm_checkpoint_digest(checkpoint, after);
+    CHECK_TEXT(after, before);
+    gm_checkpoint_close(checkpoint);
+
+    want = resident_outcome("edited");
+    check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, "of weights changed since");
+    check_open("edited", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "of weights changed since");
+    check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, NULL);
+    outcome_free(&want);
+}
+
 /* A folder for caches that cannot be made: said, and the weights are held or streamed without;
  * mapped weights need the file and say so. */
 static void a_cache_folder_that_cannot_be_made(void)
@@ -392,7 +428,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(held_in_any_way), TEST(mxfp4_is_held_in_any_way), TEST(small_pages_are_copied),
-      TEST(caches_that_are_not_right), TEST(a_cache_folder_that_cannot_be_made),
-      TEST(a_place_that_cannot_be_written), TEST(two_at_once), TEST(too_little_memory),
-      TEST(more_threads_than_processors), TEST(what_a_streamed_model_refuses),
-      TEST(survives_every_allocation_failure))
+      TEST(caches_that_are_not_right), TEST(weights_changed_since),
+      TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
+      TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
+      TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
