@@ -1,11 +1,13 @@
-/* machine.c - memory limits, see machine.h.
+/* machine.c - limits of memory and processors, see machine.h.
  *
- * Source: Linux, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.high,
- * memory.current, memory.stat) and cgroup-v1/memory.rst (memory.limit_in_bytes, ...).
+ * Source: Linux, Documentation/admin-guide/cgroup-v2.rst (memory.max, memory.high, memory.current,
+ * memory.stat, cpu.max), cgroup-v1/memory.rst (memory.limit_in_bytes, ...) and
+ * scheduler/sched-bwc.rst (cpu.cfs_quota_us, cpu.cfs_period_us).
  */
 #include "base/machine.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -72,6 +74,65 @@ static void limit_by_machine(gm_memory *m, const char *root)
         limit(m, total * 1024, total > available ? (total - available) * 1024 : 0, "this machine");
 }
 
+/* ---- control groups ---- */
+
+/* Told of every group that this process is in: its folder below ROOT, and the version. */
+typedef void looking(void *limits, const char *root, const char *folder, int version);
+
+/* The group `path` below `mount`, and all above it. A container may see a path that is its
+ * host's: what does not exist is passed over, and the mount's own folder is the container's. */
+static void look_at_groups(looking *look, void *limits, const char *root, const char *mount,
+                           const char *path, size_t n_path, int version)
+{
+    for (size_t n = n_path;;) {
+        char folder[2048];
+        while (n > 0 && path[n - 1] == '/') n--;
+        int length = snprintf(folder, sizeof folder, "%s%.*s", mount, (int)n, path);
+        if (length < (int)sizeof folder) look(limits, root, folder, version);
+        if (n == 0) return;
+        while (n > 0 && path[n - 1] != '/') n--;
+    }
+}
+
+/* Is `kind` in the list "cpu,cpuacct" of n bytes? */
+static bool names(const char *list, size_t n, const char *kind)
+{
+    const size_t length = strlen(kind);
+    for (const char *at = list, *end = list + n; at < end;) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const size_t item = (size_t)((comma ? comma : end) - at);
+        if (item == length && memcmp(at, kind, length) == 0) return true;
+        at += item + 1;
+    }
+    return false;
+}
+
+/* The groups that limit `kind`, "memory" or "cpu". Lines "4:cpu,cpuacct:/a/b" (version 1) and
+ * "0::/a/b" (version 2). */
+static void look_at_control_groups(looking *look, void *limits, const char *root, const char *kind)
+{
+    contents text;
+    char mount[64];
+    slurp(&text, root, "proc/self", "cgroup");
+    for (const char *line = text.at; line && *line;) {
+        const char *end = line + strcspn(line, "\n"), *kinds = strchr(line, ':');
+        const char *path = kinds && kinds < end ? strchr(kinds + 1, ':') : NULL;
+        if (path && path < end) {
+            const size_t n_kinds = (size_t)(path - kinds - 1), n = (size_t)(end - path - 1);
+            if (n_kinds == 0) {
+                look_at_groups(look, limits, root, "sys/fs/cgroup", path + 1, n, 2);
+                look_at_groups(look, limits, root, "sys/fs/cgroup/unified", path + 1, n, 2);
+            } else if (names(kinds + 1, n_kinds, kind) && n_kinds < 32) {
+                (void)snprintf(mount, sizeof mount, "sys/fs/cgroup/%.*s", (int)n_kinds, kinds + 1);
+                look_at_groups(look, limits, root, mount, path + 1, n, 1);
+            }
+        }
+        line = *end ? end + 1 : end;
+    }
+}
+
+/* ---- memory ---- */
+
 typedef struct group_files {
     const char *max[2], *used, *inactive, *active; /* names of files, and keys of memory.stat */
 } group_files;
@@ -85,9 +146,9 @@ static const group_files VERSION_1 = {
 static const group_files VERSION_2 = {
     {"memory.max", "memory.high"}, "memory.current", "inactive_file ", "active_file "};
 
-static void limit_by_group(gm_memory *m, const char *root, const char *folder,
-                           const group_files *files)
+static void limit_by_group(void *limits, const char *root, const char *folder, int version)
 {
+    const group_files *files = version == 1 ? &VERSION_1 : &VERSION_2;
     contents stat;
     uint64_t max, used = 0, cached;
     if (!read_number(root, folder, files->used, &used)) return;
@@ -96,43 +157,7 @@ static void limit_by_group(gm_memory *m, const char *root, const char *folder,
     if (find_number(&stat, files->active, &cached)) used -= cached < used ? cached : used;
     for (int i = 0; i < 2 && files->max[i]; i++)
         if (read_number(root, folder, files->max[i], &max))
-            limit(m, max, used, "its control group");
-}
-
-/* The group `path` below `mount`, and all above it. A container may see a path that is its
- * host's: what does not exist is passed over, and the mount's own folder is the container's. */
-static void limit_by_groups(gm_memory *m, const char *root, const char *mount, const char *path,
-                            size_t n_path, const group_files *files)
-{
-    for (size_t n = n_path;;) {
-        char folder[2048];
-        while (n > 0 && path[n - 1] == '/') n--;
-        int length = snprintf(folder, sizeof folder, "%s%.*s", mount, (int)n, path);
-        if (length < (int)sizeof folder) limit_by_group(m, root, folder, files);
-        if (n == 0) return;
-        while (n > 0 && path[n - 1] != '/') n--;
-    }
-}
-
-/* Lines "5:memory:/a/b" (version 1) and "0::/a/b" (version 2). */
-static void limit_by_control_groups(gm_memory *m, const char *root)
-{
-    contents text;
-    slurp(&text, root, "proc/self", "cgroup");
-    for (const char *line = text.at; line && *line;) {
-        const char *end = line + strcspn(line, "\n"), *kinds = strchr(line, ':');
-        const char *path = kinds && kinds < end ? strchr(kinds + 1, ':') : NULL;
-        if (path && path < end) {
-            const size_t n_kinds = (size_t)(path - kinds - 1), n = (size_t)(end - path - 1);
-            if (n_kinds == 0) {
-                limit_by_groups(m, root, "sys/fs/cgroup", path + 1, n, &VERSION_2);
-                limit_by_groups(m, root, "sys/fs/cgroup/unified", path + 1, n, &VERSION_2);
-            } else if (n_kinds == 6 && memcmp(kinds + 1, "memory", 6) == 0) {
-                limit_by_groups(m, root, "sys/fs/cgroup/memory", path + 1, n, &VERSION_1);
-            }
-        }
-        line = *end ? end + 1 : end;
-    }
+            limit(limits, max, used, "its control group");
 }
 
 /* ulimit -v, and what of it is mapped already. */
@@ -151,9 +176,37 @@ gm_memory gm_machine_memory(const char *root)
 {
     gm_memory m = {UINT64_MAX, UINT64_MAX, "nobody", "nobody"};
     limit_by_machine(&m, root);
-    limit_by_control_groups(&m, root);
+    look_at_control_groups(limit_by_group, &m, root, "memory");
     limit_by_ulimit(&m, root);
     return m;
+}
+
+/* ---- processors ---- */
+
+/* Microseconds of every period: "200000 100000" or "max 100000", in version 1 a file each. */
+static void limit_time(void *limits, const char *root, const char *folder, int version)
+{
+    double *processors = limits;
+    contents text;
+    uint64_t quota = 0, period = 0;
+    if (version == 2) {
+        slurp(&text, root, folder, "cpu.max");
+        const char *second = strchr(text.at, ' ');
+        if (second == NULL || !find_number(&text, "", &quota)) return;
+        (void)memmove(text.at, second + 1, strlen(second));
+        if (!find_number(&text, "", &period)) return;
+    } else if (!read_number(root, folder, "cpu.cfs_quota_us", &quota) || /* -1: none */
+               !read_number(root, folder, "cpu.cfs_period_us", &period)) {
+        return;
+    }
+    if (quota > 0 && period > 0) *processors = fmin(*processors, (double)quota / (double)period);
+}
+
+double gm_machine_processors(const char *root)
+{
+    double processors = INFINITY;
+    look_at_control_groups(limit_time, &processors, root, "cpu");
+    return processors;
 }
 
 gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err)

@@ -1,5 +1,5 @@
-/* machine.h - the memory that this process may use: the machine's, less what a control
- * group (a container, a batch system) or ulimit leaves of it.
+/* machine.h - the memory and processors' time that this process may use: the machine's, less what
+ * a control group (a container, a batch system) or ulimit leaves of it.
  */
 #ifndef GM_MACHINE_H
 #define GM_MACHINE_H
@@ -16,6 +16,11 @@ typedef struct gm_memory {
 /* Reads ROOT/proc and ROOT/sys/fs/cgroup (versions 1 and 2, all groups above ours); ""
  * is this system. What cannot be read limits nothing. */
 gm_memory gm_machine_memory(const char *root);
+
+/* Processors whose time control groups leave to this process, as 2.5 of them, the least of all
+ * groups above ours; INFINITY: nobody says. Reads as gm_machine_memory does. Which processors they
+ * are is not looked at. */
+double gm_machine_processors(const char *root);
 
 /* Whether `bytes` more may be had, asked before the system ends the process for taking them.
  * Errors: GM_EMEM, "WHAT takes 12.3 GB more, of which this machine has 8.0 GB free". */

@@ -9,7 +9,11 @@
 
 #include "engine/team.h"
 
+#include "base/machine.h"
+
+#include <errno.h>
 #include <linux/futex.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -47,8 +51,15 @@ struct gm_team {
 int gm_team_processors(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int n = CPU_COUNT(&set);
+    int n = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        n = CPU_COUNT(&set);
+    else if (errno == EINVAL) /* more processors than the set has room for */
+        n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    /* Threads beyond the time that a container may take would all be stopped, again and again, in
+     * the middle of steps. */
+    const double time = ceil(gm_machine_processors(""));
+    if (time < n) n = (int)time;
     return n < 1 ? 1 : n;
 }
 

@@ -20,7 +20,8 @@ typedef struct gm_worker {
     size_t index, n; /* this worker and how many take part */
 } gm_worker;
 
-/* Processors that this process may use, at least 1. */
+/* Processors that this process may use, at least 1: those it may run on, and no more than a control
+ * group gives it the time of (docker run --cpus). */
 int gm_team_processors(void);
 
 /* A team of `threads` (0: gm_team_processors()) workers, the caller's thread being

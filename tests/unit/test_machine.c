@@ -1,5 +1,5 @@
-/* test_machine.c - memory limits: the machine's, those of control groups of both versions, and
- * ulimit's, read from a made-up /proc and /sys. */
+/* test_machine.c - limits of memory and processors: the machine's, those of control groups of both
+ * versions, and ulimit's, read from a made-up /proc and /sys. */
 #include "base/machine.h"
 
 #include <sys/resource.h>
@@ -79,6 +79,28 @@ static void version_1(void)
     check("one", 1024000, 614400, "this machine");
 }
 
+/* Time of processors, of all groups above: the least. */
+static void processors(void)
+{
+    CHECK(isinf(gm_machine_processors("nothing-there")));
+    put("time/proc/self/cgroup", "3:cpuset:/a\n0::/batch/job7\n");
+    put("time/sys/fs/cgroup/batch/cpu.max", "max 100000\n");
+    put("time/sys/fs/cgroup/batch/job7/cpu.max", "");
+    CHECK(isinf(gm_machine_processors("time")));
+    put("time/sys/fs/cgroup/batch/job7/cpu.max", "250000 100000\n");
+    CHECK_NEAR(gm_machine_processors("time"), 2.5, 0);
+    put("time/sys/fs/cgroup/batch/cpu.max", "50000 200000\n");
+    CHECK_NEAR(gm_machine_processors("time"), 0.25, 0);
+
+    put("time1/proc/self/cgroup", "4:cpu,cpuacct:/docker/abc\n2:cpuset:/\n");
+    put("time1/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "-1\n");
+    put("time1/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
+    CHECK(isinf(gm_machine_processors("time1")));
+    put("time1/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "300000\n");
+    CHECK_NEAR(gm_machine_processors("time1"), 3, 0);
+    CHECK(gm_machine_processors("") > 0);
+}
+
 /* In a process of its own: a limit cannot be raised again. */
 static void ulimit_counts(void)
 {
@@ -106,5 +128,5 @@ static void what_is_too_much_is_said_in_numbers(void)
                 "a whale takes 9000 PB more, of which ");
 }
 
-TESTS(TEST(the_machine), TEST(version_2), TEST(version_1), TEST(ulimit_counts),
+TESTS(TEST(the_machine), TEST(version_2), TEST(version_1), TEST(processors), TEST(ulimit_counts),
       TEST(what_is_too_much_is_said_in_numbers))
