@@ -45,28 +45,33 @@ static double bytes_of_token(const gm_model *model)
     return bytes;
 }
 
-/* Keys that a query of a layer sees behind n positions. */
-static double seen(const gm_layer *layer, double n)
-{
-    return layer->window > 0 && (double)layer->window < n ? (double)layer->window : n;
-}
-
-/* Bytes of keys and values that decoding one token reads behind n positions. */
-static double cache_bytes(const gm_model *model, double n)
-{
-    const gm_weights *w = model->weights;
-    double rows = 0;
-    for (size_t l = 0; l < w->n_layers; l++) rows += seen(&w->layer[l], n);
-    return rows * (double)model->info.kv_bytes_per_token / (double)w->n_layers;
-}
-
 static double size_of(const gm_buf *matrix)
 {
     return (double)matrix->rows * (double)matrix->cols;
 }
 
-/* Operations of one token at `position` in all layers, without the head. */
-static double operations_of_token(const gm_model *model, double position)
+/* Positions that a token of [from, to) attends to, the mean: a window's, where the layer has one.
+ */
+static double positions_seen(const gm_layer *layer, double from, double to)
+{
+    const double window = (double)layer->window;
+    if (window == 0 || to <= window) return 0.5 * (from + to);
+    if (from >= window) return window;
+    return (0.5 * (window - from) * (from + window) + (to - window) * window) / (to - from);
+}
+
+/* Bytes of keys and values that decoding the token behind `context` reads. */
+static double cache_of_token(const gm_model *model, double context)
+{
+    const gm_weights *w = model->weights;
+    double positions = 0;
+    for (size_t l = 0; l < w->n_layers; l++)
+        positions += positions_seen(&w->layer[l], context, context);
+    return positions * (double)gm_model_get_info(model)->kv_bytes_per_token / (double)w->n_layers;
+}
+
+/* Operations of one token of [from, to), the mean, in all layers, without the head. */
+static double operations_of_token(const gm_model *model, double from, double to)
 {
     const gm_weights *w = model->weights;
     double products = 0;
@@ -78,7 +83,7 @@ static double operations_of_token(const gm_model *model, double position)
             products += (size_of(&layer->expert.gate_up) + size_of(&layer->expert.down)) *
                         (double)model->arch.n_chosen;
         products += 2.0 * (double)model->arch.n_heads * (double)model->arch.head_dim *
-                    seen(layer, position);
+                    positions_seen(layer, from, to);
     }
     return 2.0 * products;
 }
@@ -247,7 +252,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
 {
     gm_status status = GM_OK;
     double tok_s[MAX_PAIRS], share[MAX_PAIRS];
-    const double bytes = out->bytes_per_token + cache_bytes(b->model, (double)at->context);
+    const double bytes = out->bytes_per_token + cache_of_token(b->model, (double)at->context);
 
     at->prefill_tok_s = at->prefill_share = at->first_prefill_tok_s = NAN;
     if (b->plan->noise)
@@ -256,7 +261,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
         GM_TRY(prefill(b, at, sequence, from, out->gpu, err));
     if (!isnan(at->prefill_tok_s))
         at->prefill_share = at->prefill_tok_s / out->product_rate *
-                            operations_of_token(b->model, 0.5 * (double)(at->context + from));
+                            operations_of_token(b->model, (double)from, (double)at->context);
     if (out->gpu) return measure_gpu_at(b, out, at, sequence, bytes, err);
     for (int i = 0; i < b->plan->pairs; i++) {
         double read = gm_bench_read_rate(b->team, &b->memory);
@@ -363,10 +368,9 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
 {
     gm_status status = GM_OK;
     bench *b = gm_alloc(1, sizeof *b);
-    *out =
-        (gm_bench_speed){.bytes_per_token = bytes_of_token(model),
-                         .flop_per_token = operations_of_token(model, 0.5 * (double)plan->document),
-                         .weight_bytes = gm_model_get_info(model)->resident_bytes};
+    *out = (gm_bench_speed){.bytes_per_token = bytes_of_token(model),
+                            .flop_per_token = operations_of_token(model, 0, (double)plan->document),
+                            .weight_bytes = gm_model_get_info(model)->resident_bytes};
     if (b == NULL) return gm_fail(err, GM_EMEM, "no memory to measure with");
     b->model = model;
     b->plan = plan;
