@@ -39,7 +39,7 @@ gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, co
 {
     gm_status status = GM_OK;
     gm_text other = {0};
-    bool found, is_cache;
+    bool found, is_cache, is_adapter;
     GM_TRY(check_folder(folder, what, err));
     GM_TRY(look_for(path, folder, name, &found, err));
     if (found) goto out;
@@ -49,6 +49,12 @@ gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, co
                 "%s folder '%s' has no %s; it is a download cache, whose files lie in a folder "
                 "below '%s'",
                 what, folder, name, other.at);
+    GM_TRY(look_for(&other, folder, "adapter_config.json", &is_adapter, err));
+    if (is_adapter)
+        GM_FAIL(GM_EIO,
+                "%s folder '%s' has no %s; it is an adapter (PEFT, LoRA), to be merged into its "
+                "base model first",
+                what, folder, name);
     GM_FAIL(GM_EIO, "%s folder '%s' has no %s", what, folder, name);
 out:
     gm_text_clear(&other);

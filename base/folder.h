@@ -10,7 +10,7 @@
 /* Append "folder/name" to *path; the file must be there. `what` is what the folder is
  * meant to be, "model", for the message.
  * Errors: GM_EIO saying what is missing (and where it lies, for the download cache of
- * Hugging Face, whose checkpoint is a folder below "snapshots"), GM_EMEM. */
+ * Hugging Face, whose checkpoint is a folder below "snapshots"; that it is an adapter), GM_EMEM. */
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err) GM_MUST_USE;
 

@@ -17,6 +17,7 @@ try "no folder"
 echo text > m; try "a file in place of a folder" 2>&1; rm -f m
 mkdir m; try "an empty folder"
 mkdir -p m/snapshots/0a1b2c; try "a download cache"
+mkdir m; cp "$TINY/tokenizer.json" m; echo '{}' > m/adapter_config.json; try "an adapter"
 copy_model m; rm m/$shard; try "a missing shard"
 pointer() { printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n'; }
 copy_model m; pointer > m/$shard; try "a Git LFS pointer for weights"
@@ -35,6 +36,11 @@ copy_model m; sed -i s/DeepseekForCausalLM/LlamaForCausalLM/ m/config.json; try 
 copy_model m; set_value hidden_act '"relu"'; try "an unknown activation"
 copy_model m; set_value scoring_func '"tanh"'; try "an unknown scoring"
 copy_model m; set_value rope_scaling '{"type": "spiral", "factor": 2.0}'; try "an unknown rope scaling"
+for method in ', "quant_method": "gptq"' ""; do
+    copy_model m
+    sed -i "s/\"rope_theta\"/\"quantization_config\": {\"bits\": 4$method}, \"rope_theta\"/" m/config.json
+    try "quantised weights"
+done
 copy_model m; set_value n_routed_experts 0; try "no experts"
 copy_model m; set_value num_experts_per_tok 13; try "more choices than experts"
 copy_model m; set_value hidden_size '"forty"'; try "not a number"
