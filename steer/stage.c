@@ -251,6 +251,10 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     *s = (gm_stage){.options = options};
     if (options->atlas) GM_TRY(gm_atlas_open(&s->atlas, options->atlas, err));
     GM_TRY(open_model(s, true, err));
+    if (options->max_tokens >= s->info->max_context) /* before the weights are loaded */
+        GM_FAIL(GM_EARG,
+                "--max-tokens is %lld, and the model's context of %d holds the prompt as well",
+                (long long)options->max_tokens, s->info->max_context);
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
         GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));

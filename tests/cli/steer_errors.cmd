@@ -100,7 +100,8 @@ run gm-steer generate --model "$TINY" --prompts absent.txt
 run gm-steer generate --model "$TINY" --prompts empty.txt
 printf 'soup\n{"prompt": 3}\n' > bad.txt
 run gm-steer generate --model "$TINY" --prompts bad.txt
-run gm-steer generate --model "$TINY" --prompt soup --max-tokens 1000
+run gm-steer generate --model "$TINY" --prompt soup --max-tokens 255
+run gm-steer generate --model "$TINY" --prompt soup --max-tokens 256
 generate --plan p.st --cluster 1
 generate --stop-token nothing
 generate --stop ''
