@@ -364,6 +364,16 @@ out:
     return status;
 }
 
+/* File systems of FUSE may make inode numbers up at every look, and people touch files that would
+ * be cleaned away: one of number and time may differ. */
+static bool is_same_file(const shard *s, const struct stat *about)
+{
+    const bool same_time = about->st_mtim.tv_sec == s->modified.tv_sec &&
+                           about->st_mtim.tv_nsec == s->modified.tv_nsec;
+    return about->st_dev == s->device && about->st_size == (off_t)s->n_bytes &&
+           (about->st_ino == s->inode || same_time);
+}
+
 gm_status gm_checkpoint_reopen(const gm_checkpoint *c, const gm_tensor *tensor, bool direct,
                                int *fd, uint64_t *offset, gm_error *err)
 {
@@ -378,9 +388,7 @@ gm_status gm_checkpoint_reopen(const gm_checkpoint *c, const gm_tensor *tensor, 
         *fd = open(s->path, O_RDONLY | O_CLOEXEC | (direct ? O_DIRECT : 0));
         if (*fd < 0 && direct && errno == EINVAL) *fd = open(s->path, O_RDONLY | O_CLOEXEC);
         if (*fd < 0) return gm_fail(err, GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
-        if (fstat(*fd, &about) == 0 && about.st_dev == s->device && about.st_ino == s->inode &&
-            about.st_size == (off_t)s->n_bytes)
-            return GM_OK;
+        if (fstat(*fd, &about) == 0 && is_same_file(s, &about)) return GM_OK;
         close(*fd);
         *fd = -1;
         return gm_fail(err, GM_EIO, "'%s' was replaced while it was read", s->path);

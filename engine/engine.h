@@ -78,7 +78,7 @@ typedef struct gm_model_options {
     gm_numerics numerics;       /* AUTO: bf16 when the weights are bf16, otherwise f32; the same on
                                  * every device */
     bool headers_only;          /* check everything but load no weights: for info and --dry-run */
-    int threads;                /* for loading; 0: as many as the process may use */
+    int threads;                /* for loading, at most GM_MAX_THREADS; 0: as many as there are */
     const char *kernels;        /* NULL, "auto": the best this CPU has; "portable", "avx2",
                                  * "avx512f", "avx512bf16", "amx" */
     gm_load_progress *progress; /* may be NULL */
@@ -95,6 +95,8 @@ typedef struct gm_model_options {
     void *notice_context; /* of both */
     bool no_head;         /* logits, nll and sampling are not asked for: leaves the head out */
 } gm_model_options;
+
+enum { GM_MAX_THREADS = 1024 };
 
 /* What command lines say of `device`. */
 #define GM_DEVICE_HELP "auto: a GPU if the model fits there, else the CPU; cpu, cuda or cuda:N"

@@ -10,6 +10,7 @@
 #include "engine/team.h"
 
 #include "base/machine.h"
+#include "engine/engine.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -23,7 +24,7 @@
 #include <immintrin.h>
 #endif
 
-enum { MAX_THREADS = 1024, SPINS = 2000 };
+enum { SPINS = 2000 };
 
 typedef struct gate {
     _Atomic uint32_t count;
@@ -91,7 +92,7 @@ static void gate_open(gate *g)
 {
     atomic_fetch_add(&g->count, 1);
     if (atomic_load(&g->sleepers) != 0)
-        syscall(SYS_futex, &g->count, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
+        syscall(SYS_futex, &g->count, FUTEX_WAKE_PRIVATE, GM_MAX_THREADS, NULL, NULL, 0);
 }
 
 void gm_worker_meet(gm_worker *me)
@@ -165,8 +166,8 @@ static void *member_main(void *argument)
 gm_status gm_team_create(gm_team **out, int threads, gm_error *err)
 {
     *out = NULL;
-    if (threads < 0 || threads > MAX_THREADS)
-        return gm_fail(err, GM_EARG, "%d threads, expected 0 to %d", threads, MAX_THREADS);
+    if (threads < 0 || threads > GM_MAX_THREADS)
+        return gm_fail(err, GM_EARG, "%d threads, expected 0 to %d", threads, GM_MAX_THREADS);
     size_t size = (size_t)(threads ? threads : gm_team_processors());
     gm_team *team = gm_alloc(1, (size_t)gm_team_bytes(size));
     if (team == NULL) return gm_fail(err, GM_EMEM, "no memory for a team of %zu threads", size);

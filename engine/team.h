@@ -25,7 +25,7 @@ typedef struct gm_worker {
 int gm_team_processors(void);
 
 /* A team of `threads` (0: gm_team_processors()) workers, the caller's thread being
- * the first. Errors: GM_EARG (outside 0 .. 1024), GM_EMEM, GM_EIO (no thread). */
+ * the first. Errors: GM_EARG (outside 0 .. GM_MAX_THREADS), GM_EMEM, GM_EIO (no thread). */
 gm_status gm_team_create(gm_team **out, int threads, gm_error *err) GM_MUST_USE;
 void gm_team_free(gm_team *team);
 size_t gm_team_size(const gm_team *team);

@@ -39,7 +39,8 @@ void gm_stage_options_clear(gm_stage_options *options);
          "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                                  \
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \
          "how products are computed; auto: as the weights are stored"},                            \
-        {GM_OPT_I64, "threads", &(o)->threads, 0, 4096, "N", "threads; 0: all there are"},         \
+        {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                             \
+         "threads; 0: all there are"},                                                             \
         {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                                \
          "use packed weights where the page cache has them: starts at once"},                      \
         {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                               \

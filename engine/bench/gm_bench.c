@@ -43,7 +43,7 @@ typedef struct source {
          0,                                                                                  \
          "NAME",                                                                             \
          "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                \
-        {GM_OPT_I64, "threads", &(s)->threads, 0, 1024, "N", "0: as many as may be used"},   \
+        {GM_OPT_I64, "threads", &(s)->threads, 0, GM_MAX_THREADS, "N", "0: all there are"},  \
         {GM_OPT_FLAG, "map", &(s)->map, 0, 0, NULL, "weights of --model in the page cache"}, \
         {GM_OPT_CHOICE, "cache", &(s)->cache, 0, 0, "use|write|off", "its packed weights"},  \
     {                                                                                        \
@@ -170,7 +170,7 @@ static int cmd_ceilings(int argc, char **argv)
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME",
          "auto, portable, avx2, avx512f, avx512bf16 or amx"},
-        {GM_OPT_I64, "threads", &s.threads, 0, 1024, "N", "0: as many as may be used"},
+        {GM_OPT_I64, "threads", &s.threads, 0, GM_MAX_THREADS, "N", "0: as many as may be used"},
         {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
         {.kind = GM_OPT_END_},
     };
