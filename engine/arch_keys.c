@@ -152,23 +152,11 @@ static bool has_fixed_value(const struct fixed_field *field, const gm_json *valu
     }
 }
 
-/* Weights that another program packed in fewer bits: what by, and what is read. */
-static gm_status refuse_quantised(const gm_json *value, const char *where, gm_error *err)
-{
-    const gm_json *method = gm_json_find(value, "quant_method");
-    const char *name = method ? gm_json_text(method, NULL) : NULL;
-    return gm_fail(err, GM_EFORMAT,
-                   "'%s': its weights are quantised ('quantization_config', by %.48s), and this "
-                   "family's are read as F32, F16 or BF16: take the checkpoint that was quantised",
-                   where, name ? name : "a method without a name");
-}
-
 static gm_status check_fixed(const struct fixed_field *field, const gm_json *value,
                              const char *where, gm_error *err)
 {
     char found[64], expected[64];
     if (gm_json_kind_of(value) == GM_JSON_NULL || has_fixed_value(field, value)) return GM_OK;
-    if (strcmp(field->key, "quantization_config") == 0) return refuse_quantised(value, where, err);
     switch (field->kind) {
     case GM_JSON_TEXT: snprintf(expected, sizeof expected, "'%s'", field->text); break;
     case GM_JSON_NUMBER: snprintf(expected, sizeof expected, "%g", field->number); break;

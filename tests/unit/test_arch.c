@@ -270,7 +270,7 @@ static void refuses_values_that_change_the_mathematics(void)
         {"num_nextn_predict_layers", "1", "'num_nextn_predict_layers'"},
         {"is_encoder_decoder", "true", "'is_encoder_decoder'"},
         {"add_cross_attention", "true", "'add_cross_attention'"},
-        {"quantization_config", "{\"bits\": 8}", "are quantised"},
+        {"quantization_config", "{\"bits\": 8}", "'quantization_config' is an object"},
         {"rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", "type 'linear'"},
         {"rope_scaling", "{\"rope_type\": \"yarn\"}", "type 'yarn'"},
         {"rope_scaling", "7", "'rope_scaling' is not an object"},
