@@ -99,7 +99,8 @@ gm_status gm_cluster_median_tokens(double *median, const gm_atlas *atlas, int32_
     for (size_t i = 0; i < atlas->n; i++)
         if (is_in(atlas, i, cluster)) length[n++] = atlas->n_tokens[i];
     qsort(length, n, sizeof *length, by_length);
-    if (n > 0) *median = ((double)length[(n - 1) / 2] + (double)length[n / 2]) / 2;
+    const size_t low = n > 0 ? (n - 1) / 2 : 0, high = n / 2;
+    if (n > 0) *median = ((double)length[low] + (double)length[high]) / 2;
     gm_free(length);
     return GM_OK;
 }

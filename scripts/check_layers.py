@@ -37,8 +37,8 @@ LIBRARY_LIVES_IN = [
 ]
 GENERATED = {"version_info.h"}
 # What stands at the top of the tree; anything else that git keeps there is a test's litter.
-TOP = {".ci", ".clang-format", ".clang-tidy", ".cppcheck", ".gitignore", "CMakeLists.txt", "CMakePresets.json",
-       "CONTRIBUTING.md", "LICENSE", "README.md", "base", "cluster", "engine", "figures", "formats", "notebooks-data",
+TOP = {".ci", ".clang-format", ".clang-tidy", ".cppcheck", ".gitignore", "CITATION.cff", "CMakeLists.txt",
+       "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "README.md", "base", "cluster", "engine", "figures", "formats", "notebooks-data",
        "probe", "scripts", "steer", "tests", "text"}
 MAX_LINES = 500
 SOURCE = (".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".mjs", ".css")
@@ -115,6 +115,17 @@ def check_top(root):
         yield name, 1, "does not belong at the top of the tree"
 
 
+def check_citation(root):
+    """What is cited is the version that CMake builds."""
+    found = {}
+    for path, pattern in (("CMakeLists.txt", r"project\(gm VERSION (\S+)"), ("CITATION.cff", r"(?m)^version: (\S+)$")):
+        with open(os.path.join(root, path), encoding="utf-8") as file:
+            match = re.search(pattern, file.read())
+        found[path] = match and match[1]
+    if len(set(found.values())) > 1 or None in found.values():
+        yield "CITATION.cff", 1, f"its version is {found['CITATION.cff']}, that of the project {found['CMakeLists.txt']}"
+
+
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else "."
     paths = list(sources(root))
@@ -123,6 +134,7 @@ def main():
         breaches += [(path, line, text) for line, text in check_file(root, path, seen)]
     breaches += check_cuda_switch(root, paths)
     breaches += check_top(root)
+    breaches += check_citation(root)
     for folder in sorted({os.path.dirname(path) for path in paths} - {""}):
         if not os.path.exists(os.path.join(root, folder, "README.md")):
             breaches.append((folder, 1, "no README.md"))

@@ -14,6 +14,7 @@
 static const char details[] =
     "Without -o the plan is described only; a plan file as argument is described as it is.\n"
     "  gm-steer plan --atlas run.atlas.h5 --cluster 3 --weight 2 -o food.plan.safetensors\n"
+    "  gm-steer plan --atlas run.atlas.h5 --subset code --subset math=-1\n"
     "  gm-steer plan --model DIR --expert 4:17=3 -o one-expert.plan.safetensors\n"
     "  gm-steer plan food.plan.safetensors\n"
     "  gm-steer plan --import theirs.npy --model DIR --mode select -o theirs.plan.safetensors\n"
