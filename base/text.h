@@ -47,6 +47,10 @@ size_t gm_utf8_encode(uint32_t code_point, char out[4]);
  * complete (0 to 3): what a stream holds back before it prints. */
 size_t gm_utf8_pending(const char *bytes, size_t n);
 
+/* A C string as UTF-8: bytes that are none, as in names of files, are spelt \xHH. `out` has room
+ * for four bytes for each and a NUL. Returns the length. */
+size_t gm_utf8_spell(char *out, const char *c_string);
+
 /* Escape for one line of a message: control characters, U+2028/9, bidirectional
  * controls, invalid bytes and backslash become \n, \t, \xHH or \u{H}. Writes at
  * most cap-1 bytes and a NUL, ends in "..." when cut. */

@@ -110,6 +110,20 @@ size_t gm_utf8_pending(const char *bytes, size_t n)
     return 0;
 }
 
+size_t gm_utf8_spell(char *out, const char *c_string)
+{
+    char *at = out;
+    for (size_t left = strlen(c_string); left > 0; left--) {
+        const size_t valid = gm_utf8_valid(c_string, left);
+        memcpy(at, c_string, valid);
+        at += valid, c_string += valid, left -= valid;
+        if (left == 0) break;
+        at += snprintf(at, 5, "\\x%02x", (unsigned)(unsigned char)*c_string++);
+    }
+    *at = '\0';
+    return (size_t)(at - out);
+}
+
 /* True for what must not reach a terminal or a log as it is. */
 static bool is_unprintable(uint32_t cp)
 {

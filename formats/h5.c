@@ -95,17 +95,23 @@ hid_t gm_h5_type_make_enum(gm_h5_type base, const char *const *name, size_t n)
     return type;
 }
 
+/* The tail of a text that fits, from the beginning of a character. */
+static const char *tail_of(const char *text)
+{
+    const size_t n = strlen(text), room = GM_H5_TEXT_BYTES - 1;
+    if (n <= room) return text;
+    text += n - room;
+    for (int k = 0; k < 3 && ((unsigned char)*text & 0xC0) == 0x80; k++) text++;
+    return text;
+}
+
 void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text)
 {
-    size_t n = strlen(text);
-    const size_t room = GM_H5_TEXT_BYTES - 1;
-    if (n > room) {
-        text += n - room;
-        n = room;
-        while (n > 0 && ((unsigned char)*text & 0xC0) == 0x80) text++, n--;
-    }
+    char spelt[4 * GM_H5_TEXT_BYTES];
+    gm_utf8_spell(spelt, tail_of(text));
+    text = tail_of(spelt);
     memset(out, 0, GM_H5_TEXT_BYTES);
-    memcpy(out, text, n);
+    memcpy(out, text, strlen(text));
 }
 
 /* ---- files and groups ---- */
@@ -249,12 +255,21 @@ static hid_t make_text_of(size_t n)
 
 gm_status gm_h5_put_text(hid_t object, const char *name, const char *text, gm_error *err)
 {
-    const char *value = text ? text : "";
-    size_t n = strlen(value);
-    hid_t type = make_text_of(n > 0 ? n : 1);
-    if (type < 0) return gm_h5_fail(err, GM_EMEM, object, "cannot write attribute '%s'", name);
-    gm_status status = put_scalar(object, name, type, value, err);
-    H5Tclose(type);
+    gm_status status = GM_OK;
+    hid_t type = H5I_INVALID_HID;
+    if (text == NULL) text = "";
+    char *value = gm_alloc(strlen(text) + 1, 4);
+    if (value == NULL) GM_FAIL(GM_EMEM, "no memory to write attribute '%s'", name);
+    const size_t n = gm_utf8_spell(value, text);
+    type = make_text_of(n > 0 ? n : 1);
+    if (type < 0) {
+        status = gm_h5_fail(err, GM_EMEM, object, "cannot write attribute '%s'", name);
+        goto out;
+    }
+    GM_TRY(put_scalar(object, name, type, value, err));
+out:
+    if (type >= 0) H5Tclose(type);
+    gm_free(value);
     return status;
 }
 

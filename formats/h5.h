@@ -45,7 +45,8 @@ hid_t gm_h5_type_make(gm_h5_type type);
  * (64 KiB of a type), the plain number; "" becomes "(none)". */
 hid_t gm_h5_type_make_enum(gm_h5_type base, const char *const *name, size_t n);
 
-/* `text` as the 64 stored bytes: a longer one keeps its tail, cut at a character. */
+/* `text` as the 64 stored bytes: a longer one keeps its tail, cut at a character; what is not
+ * UTF-8 (names of files may be anything) is spelt \xHH, so that it can be read. */
 void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text);
 
 /* ---- errors, files, groups, attributes ---- */
@@ -70,8 +71,8 @@ void gm_h5_drop(hid_t *file);
 gm_status gm_h5_make_group(hid_t file, const char *name, gm_error *err) GM_MUST_USE;
 bool gm_h5_has(hid_t file, const char *name); /* a hard link of that path exists */
 
-/* Attributes of `object`: one text, whole number or real number. The range of
- * what is read is checked; texts are copied into the arena. GM_EFORMAT. */
+/* Attributes of `object`: one text (what is not UTF-8 is spelt \xHH), whole number or real
+ * number. The range of what is read is checked; texts are copied into the arena. GM_EFORMAT. */
 gm_status gm_h5_put_text(hid_t object, const char *name, const char *text, gm_error *err)
     GM_MUST_USE;
 gm_status gm_h5_put_i64(hid_t object, const char *name, int64_t value, gm_error *err) GM_MUST_USE;

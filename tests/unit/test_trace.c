@@ -453,8 +453,31 @@ static void what_is_older_is_read(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(what_is_older_is_read), TEST(what_is_newer_is_named), TEST(comes_back_as_written),
-      TEST(shards_are_one_trace), TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
+/* Names of files and folders may be any bytes, and so may the command line. */
+static void names_that_are_no_utf8_can_be_read_back(void)
+{
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+    s[0].document[3].id = "caf\xe9/0123456789/0123456789/0123456789/0123456789/0123456\xff.txt";
+    s[0].document[3].subset = "caf\xe9";
+    s[0].document[4].subset = "caf\xe8";
+    s[0].info.command = "gm-probe collect --corpus caf\xe9";
+    write_sample("names.h5", &s[0]);
+    CHECK_OK(gm_trace_open(&trace, "names.h5", &err), err);
+    if (trace == NULL) return;
+    const gm_trace_samples *all = gm_trace_get_samples(trace);
+    CHECK_TEXT(all->id[3], "xe9/0123456789/0123456789/0123456789/0123456789/0123456\\xff.txt");
+    CHECK_TEXT(all->subset_name[all->subset[3]], "caf\\xe9");
+    CHECK_TEXT(all->subset_name[all->subset[4]], "caf\\xe8");
+    CHECK_TEXT(gm_trace_get_info(trace)->command, "gm-probe collect --corpus caf\\xe9");
+    check_verify(trace, NULL);
+    gm_trace_close(trace);
+}
+
+TESTS(TEST(names_that_are_no_utf8_can_be_read_back), TEST(what_is_older_is_read),
+      TEST(what_is_newer_is_named), TEST(comes_back_as_written), TEST(shards_are_one_trace),
+      TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
       TEST(a_lock_tells_what_a_kill_cost), TEST(what_is_not_a_file_is_not_replaced),
       TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
       TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),

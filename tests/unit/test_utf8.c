@@ -56,6 +56,22 @@ static void the_place_of_the_first_invalid_byte_is_given(void)
         CHECK_INT(gm_utf8_valid(cases[i].bytes, cases[i].n), cases[i].valid);
 }
 
+static void what_is_no_utf8_is_spelt(void)
+{
+    static const char *const cases[][2] = {
+        {"", ""},
+        {"t\xc3\xa9xt\n", "t\xc3\xa9xt\n"},
+        {"\xff", "\\xff"},
+        {"caf\xe9/b\xff\xfe.txt", "caf\\xe9/b\\xff\\xfe.txt"},
+        {"cut \xe2\x82", "cut \\xe2\\x82"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[128];
+        CHECK_INT(gm_utf8_spell(out, cases[i][0]), strlen(cases[i][1]));
+        CHECK_TEXT(out, cases[i][1]);
+    }
+}
+
 /* For every prefix of a text: what is pending is what the last character lacks. */
 static void pending_bytes_are_those_of_the_cut_character(void)
 {
@@ -98,7 +114,7 @@ static void escapes_fit_one_line_and_the_buffer(void)
 }
 
 TESTS(TEST(every_code_point_comes_back), TEST(pairs_of_bytes_are_judged_as_the_table_says),
-      TEST(the_place_of_the_first_invalid_byte_is_given),
+      TEST(the_place_of_the_first_invalid_byte_is_given), TEST(what_is_no_utf8_is_spelt),
       TEST(pending_bytes_are_those_of_the_cut_character),
       TEST(bytes_that_can_never_be_a_character_are_not_held_back),
       TEST(escapes_fit_one_line_and_the_buffer))
