@@ -1,6 +1,7 @@
 /* corpus.c - documents of a corpus, one after another. */
 #include "text/corpus.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -94,18 +95,6 @@ static const gm_corpus_file *current_file(const gm_corpus *corpus)
     return &corpus->files.at[corpus->next_file - 1];
 }
 
-static gm_status open_next(gm_corpus *corpus, gm_error *err)
-{
-    gm_status status =
-        gm_source_open(&corpus->source, corpus->files.at[corpus->next_file].path, err);
-    if (status != GM_OK) return status;
-    corpus->next_file++;
-    corpus->source_ended = false;
-    corpus->buffer.n = corpus->first = 0;
-    corpus->line = 0;
-    return GM_OK;
-}
-
 /* The end of a file must be where it was when the corpus was opened: documents that a file
  * lost or gained during a run of hours would be missed without a word. */
 static gm_status close_current(gm_corpus *corpus, gm_error *err)
@@ -137,6 +126,29 @@ static gm_status fill(gm_corpus *corpus, gm_error *err)
     buffer->at[buffer->n] = '\0';
     corpus->source_ended = status == GM_OK && got == 0;
     return status;
+}
+
+/* A pipe's name, /dev/fd/63, does not say what it holds; its first bytes do. */
+static gm_status look_into_pipe(gm_corpus *corpus, gm_corpus_file *file, gm_error *err)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    gm_status status = fill(corpus, err);
+    const char *at = corpus->buffer.at;
+    if (strncmp(at, mark, sizeof mark - 1) == 0) at += sizeof mark - 1;
+    file->lines = at[strspn(at, " \t\r\n")] == '{';
+    return status;
+}
+
+static gm_status open_next(gm_corpus *corpus, gm_error *err)
+{
+    gm_corpus_file *file = &corpus->files.at[corpus->next_file];
+    gm_status status = gm_source_open(&corpus->source, file->path, err);
+    if (status != GM_OK) return status;
+    corpus->next_file++;
+    corpus->source_ended = false;
+    corpus->buffer.n = corpus->first = 0;
+    corpus->line = 0;
+    return file->is_regular || file->lines ? GM_OK : look_into_pipe(corpus, file, err);
 }
 
 /* The next piece of the file: a line without its end, or the whole file. *too_long:
@@ -201,6 +213,13 @@ static const gm_json *follow(const gm_json *object, const char *path)
     }
 }
 
+/* The same; a table that was flattened has it under the whole path as its key. */
+static const gm_json *find_field(const gm_json *record, const char *path)
+{
+    const gm_json *nested = follow(record, path);
+    return nested ? nested : gm_json_find(record, path);
+}
+
 static bool is_blank(const char *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -230,8 +249,8 @@ static void take_text(const char *bytes, size_t n, gm_document *out)
 }
 
 /* A subset or a language is a C string: NUL in its name is written \x00, so that names that part
- * behind it stay two. `room` is for one that has it. */
-static gm_status take_label(const gm_json *value, gm_text *room, const char **out, gm_error *err)
+ * behind it stay two. `room` is for what does not stand in the record as it is. */
+static gm_status take_name(const gm_json *value, gm_text *room, const char **out, gm_error *err)
 {
     gm_status status = GM_OK;
     size_t n = 0;
@@ -245,6 +264,22 @@ static gm_status take_label(const gm_json *value, gm_text *room, const char **ou
     *out = room->at;
 out:
     return status;
+}
+
+/* Classes of many data sets are numbers, or true and false. */
+static gm_status take_subset(const gm_json *value, gm_text *room, const char **out, gm_error *err)
+{
+    int64_t number;
+    bool yes;
+    room->n = 0;
+    if (gm_json_bool(value, &yes)) {
+        *out = yes ? "true" : "false";
+    } else if (gm_json_i64(value, &number)) {
+        gm_status status = gm_text_printf(room, err, "%" PRId64, number);
+        if (status != GM_OK) return status;
+        *out = room->at;
+    }
+    return take_name(value, room, out, err);
 }
 
 static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_document *out,
@@ -264,14 +299,14 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
         skip(out, GM_SKIP_NOT_JSON, "not JSON%.140s", what ? what : "");
         return GM_OK;
     }
-    const gm_json *subset = follow(corpus->record, corpus->subset_field);
-    if (subset) status = take_label(subset, &corpus->subset, &out->subset, err);
+    const gm_json *subset = find_field(corpus->record, corpus->subset_field);
+    if (subset) status = take_subset(subset, &corpus->subset, &out->subset, err);
     if (status != GM_OK) return status;
     const gm_json *language =
-        corpus->language_field ? follow(corpus->record, corpus->language_field) : NULL;
-    if (language) status = take_label(language, &corpus->language, &out->language, err);
+        corpus->language_field ? find_field(corpus->record, corpus->language_field) : NULL;
+    if (language) status = take_name(language, &corpus->language, &out->language, err);
     if (status != GM_OK) return status;
-    const gm_json *text = follow(corpus->record, corpus->text_field);
+    const gm_json *text = find_field(corpus->record, corpus->text_field);
     size_t n_bytes;
     const char *bytes = text ? gm_json_text(text, &n_bytes) : NULL;
     if (bytes)

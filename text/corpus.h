@@ -1,8 +1,8 @@
 /* corpus.h - documents of a corpus, one after another: .jsonl, .jsonl.zst,
  * .jsonl.gz in the Pile's form, plain text files, folders of any of these.
  *
- * A document is one line of a .jsonl or one plain text file. Folders are walked
- * in C-locale order of their paths; a text file's subset is its parent folder. A
+ * A document is one line of a .jsonl, or of a pipe that begins with '{', or one plain text file.
+ * Folders are walked in C-locale order of their paths; a text file's subset is its parent folder. A
  * line that cannot be used (not JSON, not UTF-8, no text field, too long, empty)
  * is delivered as a document with `skip` set, so that the caller counts it; it
  * never ends the reading unless `strict`.
@@ -27,8 +27,9 @@ typedef enum gm_skip {
 const char *gm_skip_name(gm_skip skip);
 
 typedef struct gm_corpus_options {
-    const char *text_field;     /* NULL: "text"; a dot goes into objects: "meta.body" */
-    const char *subset_field;   /* NULL: "meta.pile_set_name" */
+    const char *text_field;     /* NULL: "text"; a dot goes into objects: "meta.body", or, where
+                                 * that leads nowhere, is part of a key */
+    const char *subset_field;   /* NULL: "meta.pile_set_name"; a text, a whole number or a bool */
     const char *language_field; /* NULL: none; likewise */
     size_t max_line_bytes;      /* 0: 64 MiB; a longer line is GM_SKIP_TOO_LONG */
     bool strict;                /* an unusable line is an error that names it */

@@ -66,12 +66,13 @@ static gm_status add_folder(gm_corpus_files *files, const char *path, int depth,
         GM_FAIL(GM_EIO, "folder '%s' lies more than %d folders deep", path, DEEPEST_FOLDER);
 
     const char *joint = path[strlen(path) - 1] == '/' ? "" : "/";
-    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    for (const struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
         if (entry->d_name[0] == '.') continue;
         gm_text_clear(&name);
         GM_TRY(gm_text_printf(&name, err, "%s%s%s", path, joint, entry->d_name));
         GM_TRY(add_path(files, name.at, depth + 1, err));
     }
+    if (errno != 0) GM_FAIL(GM_EIO, "cannot read the folder '%s': %s", path, strerror(errno));
 out:
     gm_text_clear(&name);
     if (folder) closedir(folder);

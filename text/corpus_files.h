@@ -10,7 +10,8 @@ typedef struct gm_corpus_file {
     const char *folder; /* name of the parent folder: the subset of a plain text file */
     uint64_t n_bytes;   /* 0 of what has no size: a pipe */
     bool is_regular;
-    bool lines; /* .jsonl, .ndjson and their compressed forms: a document a line */
+    bool lines; /* .jsonl, .ndjson and their compressed forms: a document a line; of a pipe it
+                 * may show when it is read */
 } gm_corpus_file;
 
 typedef struct gm_corpus_files {

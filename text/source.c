@@ -19,7 +19,8 @@ struct gm_source {
     char *path;
     uint64_t n_read; /* bytes read from the file */
     bool at_end;     /* of the file */
-    bool open_frame; /* inside a zstd frame or a gzip member: an end here is a cut */
+    bool open_frame; /* inside a zstd frame or a gzip member, or before the first: an end here is
+                      * a cut */
     char *input;     /* (INPUT_BYTES) compressed bytes not yet taken: [first, end) */
     size_t first, end;
     ZSTD_DStream *zstd;
@@ -70,6 +71,7 @@ gm_status gm_source_open(gm_source **out, const char *path, gm_error *err)
     source->kind = ends_with(path, ".zst")  ? SOURCE_ZSTD
                    : ends_with(path, ".gz") ? SOURCE_GZIP
                                             : SOURCE_PLAIN;
+    source->open_frame = source->kind != SOURCE_PLAIN; /* none may be empty */
     source->path = gm_copy_text(path, strlen(path));
     source->input = gm_alloc(INPUT_BYTES, 1);
     if (source->path == NULL || source->input == NULL)
@@ -132,10 +134,18 @@ static gm_status step_zstd(gm_source *source, char *bytes, size_t cap, size_t *n
     return GM_OK;
 }
 
+/* Behind a member zeros may fill up a block, of a tape or an archive: gzip passes over them. */
+static void skip_zeros(gm_source *source)
+{
+    while (source->first < source->end && source->input[source->first] == 0) source->first++;
+}
+
 /* One call of the gzip decoder; *n bytes came out. */
 static gm_status step_gzip(gm_source *source, char *bytes, size_t cap, size_t *n, gm_error *err)
 {
     z_stream *z = &source->gzip;
+    if (!source->open_frame) skip_zeros(source);
+    if (!source->open_frame && source->first == source->end) return GM_OK;
     z->next_in = (unsigned char *)source->input + source->first;
     z->avail_in = (unsigned)(source->end - source->first);
     z->next_out = (unsigned char *)bytes;

@@ -1,7 +1,8 @@
 /* source.h - the bytes of a file, decompressed as they are read (inside text/).
  *
  * .zst (zstd, frames one after another, long windows) and .gz (gzip, members one
- * after another) by the file's ending; anything else is taken as it is.
+ * after another, zeros behind them) by the file's ending; anything else is taken as it is. A
+ * compressed file of no bytes is truncated: even an empty one has a frame, or a member.
  */
 #ifndef GM_SOURCE_H
 #define GM_SOURCE_H

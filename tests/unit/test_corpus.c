@@ -1,14 +1,26 @@
 /* test_corpus - documents out of lines, files and folders, compressed or not, and
  * what is said of those that cannot be used.
  */
+#define _GNU_SOURCE /* readdir64 */
 #include "text/corpus.h"
 #include "base/sha256.h"
 #include "tests/check.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+
+/* In front of the C library's: a folder that cannot be read to its end. */
+static int n_entries = -1; /* given before it fails; -1: all */
+
+struct dirent *readdir(DIR *folder)
+{
+    errno = n_entries == 0 ? EIO : errno;
+    return n_entries >= 0 && n_entries-- == 0 ? NULL : (struct dirent *)readdir64(folder);
+}
 
 static void write_file(const char *path, const void *bytes, size_t n)
 {
@@ -57,7 +69,7 @@ static void check_lines(const char *path)
     gm_skip skip[8];
     CHECK_INT(read_all(path, NULL, text, skip, 8), 7);
     CHECK_TEXT(text[0], "A|one");
-    CHECK_TEXT(text[6], "|last");
+    CHECK_TEXT(text[6], "7|last");
     const gm_skip want[] = {GM_SKIP_NONE,  GM_SKIP_NOT_JSON, GM_SKIP_NOT_UTF8, GM_SKIP_NO_TEXT,
                             GM_SKIP_EMPTY, GM_SKIP_NOT_JSON, GM_SKIP_NONE};
     for (size_t i = 0; i < 7; i++) CHECK_INT(skip[i], want[i]);
@@ -120,6 +132,31 @@ static void damaged_files_name_file_and_byte(void)
     gm_text_clear(&bytes);
     CHECK_FAILS(read_to_the_end("cut.jsonl.gz", NULL, &err), err, GM_EFORMAT, "truncated");
     CHECK_FAILS(read_to_the_end("absent.jsonl", NULL, &err), err, GM_EIO, "absent.jsonl");
+    for (int i = 0; i < 2; i++) { /* a plain file may be empty */
+        const char *path = i ? "empty.jsonl.zst" : "empty.jsonl.gz";
+        write_file(path, "", 0);
+        CHECK_FAILS(read_to_the_end(path, NULL, &err), err, GM_EFORMAT,
+                    "is truncated: it ends at byte 0");
+    }
+}
+
+/* Zeros behind a member are no damage; bytes that are neither are. */
+static void zeros_may_stand_behind_gzip(void)
+{
+    char zeros[300000] = "", text[8][64];
+    gm_skip skip[8];
+    gm_error err;
+    gzFile gz = gzopen("padded.jsonl.gz", "wb");
+    gzwrite(gz, lines, sizeof lines - 1);
+    gzclose(gz);
+    FILE *file = fopen("padded.jsonl.gz", "ab");
+    CHECK_INT(fwrite(zeros, 1, sizeof zeros, file), sizeof zeros);
+    CHECK_INT(fclose(file), 0);
+    CHECK_INT(read_all("padded.jsonl.gz", NULL, text, skip, 8), 7);
+    file = fopen("padded.jsonl.gz", "ab");
+    fputs("garbage", file);
+    CHECK_INT(fclose(file), 0);
+    CHECK_FAILS(read_to_the_end("padded.jsonl.gz", NULL, &err), err, GM_EFORMAT, "is damaged");
 }
 
 static void strict_names_file_and_line(void)
@@ -155,6 +192,23 @@ static void other_fields_can_be_named(void)
     write_file("fields.jsonl", line, sizeof line - 1);
     CHECK_INT(read_all("fields.jsonl", &options, text, skip, 2), 1);
     CHECK_TEXT(text[0], "ru|слово");
+}
+
+static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
+{
+    char text[6][64];
+    gm_skip skip[6];
+    const char flat[] = "{\"m.text\":\"a\",\"m.kind\":\"x\"}\n"
+                        "{\"m.text\":\"b\",\"m.kind\":-3}\n"
+                        "{\"m.text\":\"c\",\"m.kind\":true}\n"
+                        "{\"m.text\":\"d\",\"m.kind\":0.5}\n"
+                        "{\"m\":{\"text\":\"e\",\"kind\":9007199254740993},\"m.text\":\"no\"}\n"
+                        "{\"m\":{\"text\":\"f\",\"kind\":[1]}}\n";
+    const gm_corpus_options options = {.text_field = "m.text", .subset_field = "m.kind"};
+    const char *const want[] = {"x|a", "-3|b", "true|c", "|d", "9007199254740993|e", "|f"};
+    write_file("flat.jsonl", flat, sizeof flat - 1);
+    CHECK_INT(read_all("flat.jsonl", &options, text, skip, 6), 6);
+    for (int i = 0; i < 6; i++) CHECK_TEXT(text[i], want[i]);
 }
 
 static void a_language_may_be_named(void)
@@ -209,6 +263,42 @@ static void folders_are_walked_in_order_of_bytes(void)
     CHECK_TEXT(text[1], "b|second");
     CHECK_TEXT(text[2], "|third");
     CHECK_INT(skip[3], GM_SKIP_EMPTY);
+}
+
+static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
+{
+    gm_error err = {0};
+    gm_corpus *corpus = NULL;
+    const char *path = "half";
+    mkdir(path, 0777);
+    write_file("half/1.txt", "first", 5);
+    write_file("half/2.txt", "second", 6);
+    n_entries = 3; /* two of them may be . and .. */
+    CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EIO,
+                "cannot read the folder 'half': Input/output error");
+    n_entries = -1;
+    CHECK_OK(gm_corpus_open(&corpus, &path, 1, NULL, &err), err);
+    gm_corpus_close(corpus);
+}
+
+/* What a shell's <(zcat a.gz b.gz) gives: the name of a pipe, which says nothing. */
+static void a_pipe_holds_lines_when_it_begins_like_one(void)
+{
+    static const char *const sent[] = {"\xEF\xBB\xBF{\"text\":\"one\"}\n{\"text\":\"two\"}\n",
+                                       "a text\n{of two lines}\n"};
+    static const char *const want[] = {"|one", "fd|a text\n{of two lines}\n"};
+    for (int k = 0; k < 2; k++) {
+        char path[32], text[3][64];
+        gm_skip skip[3];
+        int end[2];
+        CHECK_INT(pipe(end), 0);
+        CHECK_INT(write(end[1], sent[k], strlen(sent[k])), strlen(sent[k]));
+        close(end[1]);
+        snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+        CHECK_INT(read_all(path, NULL, text, skip, 3), 2 - k);
+        CHECK_TEXT(text[0], want[k]);
+        close(end[0]);
+    }
 }
 
 static void progress_ends_at_the_total(void)
@@ -274,8 +364,10 @@ static void nul_in_a_subset_is_written_out(void)
 }
 
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
-      TEST(strict_names_file_and_line), TEST(long_lines_are_passed_over_in_bounded_memory),
-      TEST(other_fields_can_be_named), TEST(a_language_may_be_named), TEST(nul_in_a_text_is_kept),
-      TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
-      TEST(a_file_that_changes_is_noticed), TEST(survives_every_allocation_failure),
-      TEST(nul_in_a_subset_is_written_out))
+      TEST(zeros_may_stand_behind_gzip), TEST(strict_names_file_and_line),
+      TEST(long_lines_are_passed_over_in_bounded_memory), TEST(other_fields_can_be_named),
+      TEST(a_language_may_be_named), TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot),
+      TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
+      TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_it_begins_like_one),
+      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one), TEST(a_file_that_changes_is_noticed),
+      TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
