@@ -14,6 +14,8 @@
 
 #include "base/text.h"
 
+#define PART ".part"
+
 struct gm_outfile {
     char *path; /* final name */
     char *part; /* the partial file's name */
@@ -34,6 +36,7 @@ static void free_outfile(gm_outfile *file)
 static gm_status check_name(const char *path, bool replace, gm_error *err)
 {
     struct stat info;
+    if (*path == '\0') return gm_fail(err, GM_EIO, "the name of the output is empty");
     if (lstat(path, &info) != 0) {
         if (errno == ENOENT) return GM_OK;
         return gm_fail(err, GM_EIO, "cannot look at '%s': %s", path, strerror(errno));
@@ -47,19 +50,27 @@ static gm_status check_name(const char *path, bool replace, gm_error *err)
 
 gm_status gm_outfile_check(const char *path, bool replace, gm_error *err)
 {
+    gm_status status = GM_OK;
+    gm_text part = {0};
+    struct stat info;
+    char *folder = NULL;
     const char *slash = strrchr(path, '/');
     size_t n = slash ? (size_t)(slash - path) : 0;
-    gm_status status = check_name(path, replace, err);
-    if (status != GM_OK) return status;
+    GM_TRY(check_name(path, replace, err));
+    GM_TRY(gm_text_printf(&part, err, "%s" PART, path));
+    if (lstat(part.at, &info) != 0 && errno != ENOENT) /* too long a name, for example */
+        GM_FAIL(GM_EIO, "cannot create '%s': %s", part.at, strerror(errno));
 
-    char *folder = slash && n > 0 ? gm_copy_text(path, n) : gm_copy_text(slash ? "/" : ".", 1);
-    if (folder == NULL) return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
-    if (access(folder, W_OK) != 0) {
+    folder = slash && n > 0 ? gm_copy_text(path, n) : gm_copy_text(slash ? "/" : ".", 1);
+    if (folder == NULL) GM_FAIL(GM_EMEM, "no memory for the name '%s'", path);
+    if (access(folder, W_OK | X_OK) != 0) {
         bool absent = errno == ENOENT;
-        status = gm_fail(err, GM_EIO, "cannot create '%s': %s", path,
-                         absent ? "its folder does not exist" : strerror(errno));
+        GM_FAIL(GM_EIO, "cannot create '%s': %s", path,
+                absent ? "its folder does not exist" : strerror(errno));
     }
+out:
     gm_free(folder);
+    gm_text_clear(&part);
     return status;
 }
 
@@ -140,7 +151,7 @@ gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_e
     GM_TRY(check_name(path, replace, err));
     file = gm_alloc(1, sizeof *file);
     if (file == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", path);
-    GM_TRY(gm_text_printf(&part, err, "%s.part", path));
+    GM_TRY(gm_text_printf(&part, err, "%s" PART, path));
     file->part = part.at;
     file->replace = replace;
     file->path = gm_copy_text(path, strlen(path));

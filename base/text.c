@@ -15,8 +15,9 @@ gm_status gm_text_reserve(gm_text *text, size_t n, gm_error *err)
     size_t need;
     if (__builtin_add_overflow(text->n, n, &need) || need >= SIZE_MAX / 2)
         return gm_fail(err, GM_EMEM, "no memory for a text of %zu more bytes", n);
-    size_t cap = text->cap ? text->cap : FIRST_CAP;
-    while (cap < need + 1) cap += cap / 2;
+    /* Half as much again, or what is asked for: a whole file has no room behind it. */
+    size_t cap = text->cap ? text->cap + text->cap / 2 : FIRST_CAP;
+    if (cap < need + 1) cap = need + 1;
     char *at = gm_grow(text->at, text->at ? text->n : 0, cap, 1);
     if (at == NULL) return gm_fail(err, GM_EMEM, "no memory for a text of %zu bytes", need);
     text->at = at;
@@ -91,9 +92,9 @@ gm_status gm_text_read_file(gm_text *out, const char *path, size_t max_bytes, gm
     for (;;) {
         size_t got = fread(out->at + out->n, 1, out->cap - 1 - out->n, file);
         out->n += got;
-        if (got == 0) break;
         if (out->n > max_bytes)
             GM_FAIL(GM_EFORMAT, "'%s' is larger than %zu bytes", path, max_bytes);
+        if (got == 0 || feof(file)) break;
         GM_TRY(gm_text_reserve(out, READ_BYTES, err));
     }
     if (ferror(file)) GM_FAIL(GM_EIO, "cannot read '%s': %s", path, strerror(errno));

@@ -26,8 +26,8 @@ gm_status gm_text_printf(gm_text *text, gm_error *err, const char *fmt, ...) GM_
 gm_status gm_text_reserve(gm_text *text, size_t n, gm_error *err) GM_MUST_USE;
 void gm_text_clear(gm_text *text);
 
-/* Read a whole file of at most `max_bytes` bytes. Errors: GM_EIO (missing,
- * unreadable, a folder), GM_EFORMAT larger than max_bytes, GM_EMEM. */
+/* Read a whole file of at most `max_bytes` bytes; a plain file takes its size in memory. Errors:
+ * GM_EIO (missing, unreadable, a folder), GM_EFORMAT larger than max_bytes, GM_EMEM. */
 gm_status gm_text_read_file(gm_text *out, const char *path, size_t max_bytes, gm_error *err)
     GM_MUST_USE;
 
@@ -47,12 +47,15 @@ size_t gm_utf8_encode(uint32_t code_point, char out[4]);
  * complete (0 to 3): what a stream holds back before it prints. */
 size_t gm_utf8_pending(const char *bytes, size_t n);
 
+/* Whether a character moves a cursor, ends a line or turns the direction of writing: controls,
+ * U+2028/9, bidirectional marks. */
+bool gm_utf8_controls(uint32_t code_point);
+
 /* A C string as UTF-8: bytes that are none, as in names of files, are spelt \xHH. `out` has room
  * for four bytes for each and a NUL. Returns the length. */
 size_t gm_utf8_spell(char *out, const char *c_string);
 
-/* Escape for one line of a message: control characters, U+2028/9, bidirectional
- * controls, invalid bytes and backslash become \n, \t, \xHH or \u{H}. Writes at
+/* Escape for one line of a message: what gm_utf8_controls, invalid bytes and backslash become \n, \t, \xHH or \u{H}. Writes at
  * most cap-1 bytes and a NUL, ends in "..." when cut. */
 void gm_text_escape(char *out, size_t cap, const char *bytes, size_t n);
 

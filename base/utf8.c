@@ -124,8 +124,7 @@ size_t gm_utf8_spell(char *out, const char *c_string)
     return (size_t)(at - out);
 }
 
-/* True for what must not reach a terminal or a log as it is. */
-static bool is_unprintable(uint32_t cp)
+bool gm_utf8_controls(uint32_t cp)
 {
     return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) ||       /* C0, DEL, C1 */
            cp == 0x2028 || cp == 0x2029 ||                 /* line, paragraph separator */
@@ -152,7 +151,7 @@ static size_t escape_one(const char *bytes, size_t n, gm_backslash backslash, ch
         memcpy(out, "\\n", 3);
     else if (cp == '\t')
         memcpy(out, "\\t", 3);
-    else if (is_unprintable(cp))
+    else if (gm_utf8_controls(cp))
         (void)snprintf(out, 16, cp < 0x80 ? "\\x%02x" : "\\u{%x}", (unsigned)cp);
     return len;
 }

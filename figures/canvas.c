@@ -126,8 +126,8 @@ bool gm_fonts_can(const char *text)
 {
     const gm_text_style style = {.size = 12};
     const char *at = text;
-    while (*at > 0 && *at < 0x7F) at++;
-    if (*at == '\0') return true; /* ASCII: a picture says itself what it lacks of it */
+    while (*at >= 0x20 && *at < 0x7F) at++;
+    if (*at == '\0') return true; /* plain ASCII: a picture says itself what it lacks of it */
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
     gm_canvas canvas = {.surface = surface, .cr = cairo_create(surface)};
     PangoLayout *layout = layout_of(&canvas, text, &style);

@@ -1,15 +1,17 @@
 /* figures.h - pictures for papers and pages: scatter maps, heatmaps, lines, as PNG
  * or SVG by the file's ending (cairo, pango; any script the fonts have).
  *
- * Same input, same bytes on one machine. Colours are safe for colour-blind readers. A text whose
- * characters no font here has is GM_EABSENT, and no picture.
+ * Same input, same bytes on one machine. Colours of values, and of up to eight groups, are safe for
+ * colour-blind readers; of more groups neighbours differ. A text whose characters no font here has
+ * is GM_EABSENT, and no picture.
  */
 #ifndef GM_FIGURES_H
 #define GM_FIGURES_H
 
 #include "base/text.h"
 
-/* Can fonts here write all of a text? Always true of ASCII. */
+/* Can fonts here write all of a text? Always true of ASCII that is printable; mostly not of control
+ * characters. */
 bool gm_fonts_can(const char *text);
 
 typedef struct gm_rgb {

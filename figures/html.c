@@ -52,18 +52,6 @@ static const char *entity_of(char c)
     }
 }
 
-/* True for characters that a page shows as themselves. */
-static bool is_plain(uint32_t code_point)
-{
-    if (code_point == '\n' || code_point == '\t') return true;
-    bool control = code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
-    bool separator = code_point == 0x2028 || code_point == 0x2029;
-    bool direction = code_point == 0x200E || code_point == 0x200F ||
-                     (code_point >= 0x202A && code_point <= 0x202E) ||
-                     (code_point >= 0x2066 && code_point <= 0x2069);
-    return !control && !separator && !direction;
-}
-
 /* Bytes as people may see them: characters that control are spelt out, and so is a byte
  * that is not UTF-8. */
 static void put_visible(gm_html *page, const char *bytes, size_t n, bool entities)
@@ -76,7 +64,7 @@ static void put_visible(gm_html *page, const char *bytes, size_t n, bool entitie
             const char *entity = entities && length == 1 ? entity_of(bytes[i]) : NULL;
             if (entity) {
                 put(page, entity, strlen(entity));
-            } else if (is_plain(code_point)) {
+            } else if (code_point == '\n' || code_point == '\t' || !gm_utf8_controls(code_point)) {
                 put(page, bytes + i, length);
             } else {
                 char escaped[24];

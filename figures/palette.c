@@ -1,8 +1,9 @@
 /* palette.c - colours of groups and of values.
  *
- * Categorical: up to eight groups take the Okabe-Ito set, which colour-blind
- * readers can tell apart; more take hues a golden angle apart in OKLCH, so that
- * any two neighbouring numbers differ, at three lightnesses in turn. Polar: the hue is a
+ * Categorical: up to eight groups take six colours of the Okabe-Ito set and, for its black and
+ * yellow, two that show on white and on dark paper; colour-blind readers can tell them apart.
+ * More take hues a golden angle apart in OKLCH, so that any two neighbouring numbers differ, at
+ * three lightnesses in turn. Polar: the hue is a
  * direction on the map instead.
  * Sequential and diverging maps interpolate between anchors in OKLab, where equal
  * steps look equal.
@@ -61,7 +62,7 @@ static const gm_rgb grey = {176, 176, 176};
 gm_rgb gm_palette(int i, int n)
 {
     static const gm_rgb few[] = {{0, 114, 178},  {230, 159, 0}, {0, 158, 115}, {204, 121, 167},
-                                 {86, 180, 233}, {213, 94, 0},  {148, 128, 0}, {90, 60, 130}};
+                                 {86, 180, 233}, {213, 94, 0},  {140, 32, 16}, {90, 60, 130}};
     enum { N_FEW = sizeof few / sizeof *few };
     if (i < 0) return grey;
     if (n <= N_FEW) return few[i % N_FEW];

@@ -21,6 +21,60 @@ static void neighbouring_groups_have_different_colours(void)
     CHECK_INT(distance(gm_palette(-1, 5), gm_colour_sequential(NAN)), 0);
 }
 
+static double linear(uint8_t byte)
+{
+    double v = byte / 255.0;
+    return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
+}
+
+/* A colour in OKLab as eyes see it that lack one kind of cone (1..3), or none (0).
+ * Source: Machado, Oliveira, Fernandes 2009, severity 1; Ottosson 2020. */
+static void see(double lab[3], gm_rgb colour, int lacking)
+{
+    static const double eye[4][3][3] = {
+        {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
+        {{.152286, 1.052583, -.204868},
+         {.114503, .786281, .099216},
+         {-.003882, -.048116, 1.051998}},
+        {{.367322, .860646, -.227968}, {.280085, .672501, .047413}, {-.011820, .042940, .968881}},
+        {{1.255528, -.076749, -.178779},
+         {-.078411, .930809, .147602},
+         {.004733, .691367, .303900}}};
+    static const double to_lms[3][3] = {{.4122214708, .5363325363, .0514459929},
+                                        {.2119034982, .6806995451, .1073969566},
+                                        {.0883024619, .2817188376, .6299787005}};
+    static const double to_lab[3][3] = {{.2104542553, .7936177850, -.0040720468},
+                                        {1.9779984951, -2.4285922050, .4505937099},
+                                        {.0259040371, .7827717662, -.8086757660}};
+    const double rgb[3] = {linear(colour.r), linear(colour.g), linear(colour.b)};
+    double seen[3], lms[3];
+    for (int i = 0; i < 3; i++) {
+        const double *row = eye[lacking][i];
+        seen[i] = fmin(1, fmax(0, row[0] * rgb[0] + row[1] * rgb[1] + row[2] * rgb[2]));
+    }
+    for (int i = 0; i < 3; i++)
+        lms[i] = cbrt(to_lms[i][0] * seen[0] + to_lms[i][1] * seen[1] + to_lms[i][2] * seen[2]);
+    for (int i = 0; i < 3; i++)
+        lab[i] = to_lab[i][0] * lms[0] + to_lab[i][1] * lms[1] + to_lab[i][2] * lms[2];
+}
+
+/* The least of the Okabe-Ito set itself is 0.076; what is hardly told apart is 0.02. */
+static void eight_groups_are_told_apart_by_every_eye(void)
+{
+    for (int lacking = 0; lacking < 4; lacking++)
+        for (int i = -1; i < 8; i++)
+            for (int j = i + 1; j < 8; j++) {
+                double a[3], b[3];
+                see(a, gm_palette(i, 8), lacking);
+                see(b, gm_palette(j, 8), lacking);
+                double apart =
+                    sqrt(pow(a[0] - b[0], 2) + pow(a[1] - b[1], 2) + pow(a[2] - b[2], 2));
+                if (!(apart >= 0.07))
+                    TEST_FAILED_("groups %d and %d are %.3f apart for eye %d", i, j, apart,
+                                 lacking);
+            }
+}
+
 static void colour_maps_run_from_light_to_dark_and_take_any_value(void)
 {
     gm_rgb light = gm_colour_sequential(0), dark = gm_colour_sequential(1);
@@ -122,6 +176,7 @@ static void a_text_that_no_font_can_write_is_said(void)
     gm_text_clear(&png);
     CHECK(gm_fonts_can("word") && gm_fonts_can("слово") && gm_fonts_can(""));
     CHECK(!gm_fonts_can("word \xF4\x8F\xBF\xBD"));
+    CHECK(!gm_fonts_can("a control character\x01"));
 }
 
 static void pictures_are_png_of_the_size_asked_for_and_repeat(void)
@@ -219,7 +274,7 @@ static void hostile_text_stays_text(void)
 {
     gm_error err = {0};
     gm_html page;
-    const char evil[] = "<script>alert('x')</script>&\x01\xff \xE2\x80\xAEtxt\0end";
+    const char evil[] = "<script>alert('x')</script>&\x01\xff \xE2\x80\xAEtxt\xD8\x9C\0end";
     static const char *const header[] = {"a", "b"};
     gm_html_begin(&page, "<b>title</b>");
     gm_html_text(&page, evil, sizeof evil - 1);
@@ -236,6 +291,7 @@ static void hostile_text_stays_text(void)
     CHECK_HAS(page.text.at, "default-src 'none'");
     CHECK(strstr(page.text.at, "<script") == NULL);
     CHECK(strstr(page.text.at, "\xE2\x80\xAE") == NULL);
+    CHECK_HAS(page.text.at, "\\u{202e}txt\\u{61c}");
     CHECK(strstr(page.text.at, "<tr></tbody>") == NULL);
     gm_html_clear(&page);
 }
@@ -305,6 +361,7 @@ static void a_heatmap_may_have_more_cells_than_pixels(void)
 }
 
 TESTS(TEST(neighbouring_groups_have_different_colours),
+      TEST(eight_groups_are_told_apart_by_every_eye),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
       TEST(labels_end_without_overlap_inside_the_frame),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),

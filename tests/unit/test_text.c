@@ -55,6 +55,15 @@ static void files_are_read_whole(void)
     CHECK_BYTES(text.at, "one\0two\0", 8);
     gm_text_clear(&text);
 
+    char large[100000] = ""; /* takes its size, and no growing beside it */
+    put_file("large", large, sizeof large);
+    CHECK_OK(gm_text_read_file(&text, "large", 1 << 20, &err), err);
+    CHECK_INT(text.n, sizeof large);
+    CHECK(text.cap <= sizeof large + 16);
+    gm_text_clear(&text);
+    CHECK_FAILS(gm_text_read_file(&text, "large", sizeof large - 1, &err), err, GM_EFORMAT,
+                "is larger than 99999 bytes");
+
     put_file("empty", "", 0);
     CHECK_OK(gm_text_read_file(&text, "empty", 0, &err), err);
     CHECK(text.n == 0 && text.at != NULL && text.at[0] == '\0');
