@@ -40,6 +40,8 @@
 
 #define GM_TRACE_SCHEMA 1
 
+enum { GM_TRACE_MAX_SUBSETS = UINT16_MAX };
+
 typedef enum gm_record_level {
     GM_RECORD_COUNTS,
     GM_RECORD_CHOICES,

@@ -34,7 +34,7 @@ static gm_status open_columns(gm_trace_file *file, gm_error *err)
                  {GM_COL_SPELT_ID, &sizes->V},     {GM_COL_SPELT_BYTES, &sizes->W}};
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
         GM_TRY(open_column(file, first[i].column, first[i].size, err));
-    if (sizes->N >= UINT32_MAX || sizes->U > UINT16_MAX) {
+    if (sizes->N >= UINT32_MAX || sizes->U > GM_TRACE_MAX_SUBSETS) {
         status = gm_h5_fail(err, GM_ESHAPE, file->id, "%llu documents in %llu subsets are too many",
                             (unsigned long long)sizes->N, (unsigned long long)sizes->U);
         goto out;

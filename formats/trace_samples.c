@@ -89,7 +89,7 @@ static gm_status read_subsets(const gm_trace_file *f, gm_names *names, uint16_t 
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory for the subsets of '%s'", f->path);
     GM_TRY(gm_h5_read_texts(f->id, layout.name, 1, layout.dim, &scratch, &name, NULL, err));
     for (uint64_t i = 0; i < f->sizes.U; i++)
-        GM_TRY(gm_names_add(names, name[i], UINT16_MAX, &to[i], err));
+        GM_TRY(gm_names_add(names, name[i], GM_TRACE_MAX_SUBSETS, &to[i], err));
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SUBSET], 0, (size_t)f->sizes.N, code, err));
     for (uint64_t i = 0; i < f->sizes.N; i++) {
         if (code[i] >= f->sizes.U) {

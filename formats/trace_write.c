@@ -226,7 +226,7 @@ static gm_status number_subsets(gm_names *names, uint16_t *subset, const gm_trac
         char stored[GM_H5_TEXT_BYTES];
         size_t number;
         gm_h5_text_pack(stored, name ? name : "");
-        GM_TRY(gm_names_add(names, stored, UINT16_MAX, &number, err));
+        GM_TRY(gm_names_add(names, stored, GM_TRACE_MAX_SUBSETS, &number, err));
         subset[i] = (uint16_t)number;
     }
 out:

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "formats/trace.h"
 #include "probe/choose_documents.h"
+#include "text/words.h"
 
 enum { MAX_REPORTED = 20 }; /* unusable lines that are named; all are counted */
 
@@ -24,6 +26,7 @@ struct gm_blocks {
     gm_probe_document document;
     char id[4096];
     gm_ids ids, ends;
+    gm_vocabulary *subsets; /* names seen */
 };
 
 gm_status gm_blocks_create(gm_blocks **out, const gm_blocks_options *options, gm_error *err)
@@ -33,6 +36,7 @@ gm_status gm_blocks_create(gm_blocks **out, const gm_blocks_options *options, gm
     gm_blocks *blocks = gm_alloc(1, sizeof *blocks);
     if (blocks == NULL) return gm_fail(err, GM_EMEM, "no memory to read a corpus");
     blocks->options = options;
+    GM_TRY(gm_vocabulary_create(&blocks->subsets, err));
     if (options->sample > 0) GM_TRY(gm_sample_draw(&blocks->sample, options, err));
     GM_TRY(
         gm_corpus_open(&blocks->corpus, options->paths, options->n_paths, &options->corpus, err));
@@ -52,6 +56,7 @@ void gm_blocks_free(gm_blocks *blocks)
     gm_sample_clear(&blocks->sample);
     gm_ids_clear(&blocks->ids);
     gm_ids_clear(&blocks->ends);
+    gm_vocabulary_free(blocks->subsets);
     gm_free(blocks);
 }
 
@@ -94,6 +99,20 @@ static void truncate_document(gm_blocks *blocks, size_t n_before, size_t n_after
     d->n_after = n_after;
 }
 
+/* More subsets than a trace can number would show when the blocks are merged, hours later. */
+static gm_status note_subset(gm_blocks *blocks, gm_error *err)
+{
+    const char *name = blocks->source.subset;
+    uint32_t number;
+    gm_status status = gm_vocabulary_add(blocks->subsets, name, strlen(name), &number, err);
+    if (status != GM_OK || number < GM_TRACE_MAX_SUBSETS) return status;
+    return gm_fail(
+        err, GM_EFORMAT,
+        "the corpus has more than the %d subsets that a trace can name; the next is '%s'; "
+        "is --subset-field the field you mean?",
+        (int)GM_TRACE_MAX_SUBSETS, name);
+}
+
 /* Tokenize blocks->source into blocks->document; *skip says why it is left out. */
 static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *err)
 {
@@ -115,6 +134,7 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
                      &n_after, &blocks->ends, err));
     *skip = GM_SKIP_TOO_SHORT - 1;
     if (blocks->ids.n - n_before - n_after < blocks->options->min_tokens) return GM_OK;
+    GM_TRY(note_subset(blocks, err));
 
     blocks->document = (gm_probe_document){.id = blocks->id,
                                            .subset = source->subset,
@@ -242,7 +262,9 @@ gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha,
             blocks->n_read++;
         }
         if (!more) break;
-        if (found < n && memcmp(blocks->source.sha, sha + 32 * found, 32) == 0) found++;
+        if (found == n || memcmp(blocks->source.sha, sha + 32 * found, 32) != 0) continue;
+        GM_TRY(note_subset(blocks, err));
+        found++;
     }
     if (found < n)
         GM_FAIL(GM_EFORMAT, "the corpus is not the one that block %" PRIu64 " was made of",

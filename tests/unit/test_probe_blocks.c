@@ -152,5 +152,28 @@ static void a_useless_corpus_says_why(void)
     gm_blocks_free(blocks);
 }
 
-TESTS(TEST(passing_over_changes_nothing), TEST(a_changed_corpus_is_noticed),
-      TEST(samples_do_not_depend_on_order), TEST(a_useless_corpus_says_why))
+/* A field that differs in every document is no subset. */
+static void too_many_subsets_are_said_while_they_are_read(void)
+{
+    static const char *const path[] = {"many.jsonl"};
+    gm_error err = {0};
+    gm_blocks_options options = options_for(path);
+    gm_blocks *blocks = NULL;
+    gm_probe_block *block = NULL;
+    FILE *out = fopen(path[0], "w");
+    for (int i = 0; i < 65536; i++) fprintf(out, "{\"text\":\"a b c\",\"url\":%d}\n", i);
+    fclose(out);
+    options.corpus.subset_field = "url";
+    CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
+    for (int i = 0; i < 63; i++) {
+        CHECK_OK(gm_blocks_next(blocks, &block, &err), err);
+        gm_probe_block_free(block);
+    }
+    CHECK_FAILS(gm_blocks_next(blocks, &block, &err), err, GM_EFORMAT,
+                "more than the 65535 subsets that a trace can name; the next is '65535'");
+    gm_blocks_free(blocks);
+}
+
+TESTS(TEST(too_many_subsets_are_said_while_they_are_read), TEST(passing_over_changes_nothing),
+      TEST(a_changed_corpus_is_noticed), TEST(samples_do_not_depend_on_order),
+      TEST(a_useless_corpus_says_why))
