@@ -33,8 +33,10 @@ static gm_status type_value(gm_text *text, const gm_json *value, const char *whe
     if (gm_json_i64(value, &whole)) return gm_text_printf(text, err, "%" PRId64, whole);
     if (gm_json_f64(value, &real)) return gm_text_printf(text, err, "%.17g", real);
     if (gm_json_bool(value, &yes)) return gm_text_printf(text, err, "%s", yes ? "true" : "false");
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s %s, expected a text or a number", where, key,
-                   bytes ? "a text with a NUL," : "an", gm_json_kind_name(gm_json_kind_of(value)));
+    if (bytes) return gm_fail(err, GM_EFORMAT, "'%s': '%s' holds a NUL character", where, key);
+    const gm_json_kind kind = gm_json_kind_of(value);
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s%s, expected a text or a number", where, key,
+                   kind == GM_JSON_NULL ? "" : "an ", gm_json_kind_name(kind));
 }
 
 static const gm_opt *find(const gm_opt *opts, const char *name)

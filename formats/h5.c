@@ -159,7 +159,9 @@ static gm_status look_first(const char *path, gm_error *err)
     FILE *file = fopen(path, "rb");
     if (file == NULL) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
     size_t n = fread(start, 1, sizeof start, file);
+    const int reason = ferror(file) ? errno : 0; /* a folder, a bad disk */
     fclose(file);
+    if (reason) return gm_fail(err, GM_EIO, "cannot read '%s': %s", path, strerror(reason));
     if (n == sizeof start && memcmp(start, signature, sizeof start) == 0) return GM_OK;
     return gm_fail(err, GM_EFORMAT, "'%s' is not an HDF5 file, as traces and atlases are", path);
 }

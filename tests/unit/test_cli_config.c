@@ -89,6 +89,8 @@ static void wrong_files_are_refused(void)
                  {"{\"nam\": 1}", "did you mean '--name'", GM_EARG},
                  {"{\"name\": {}}", "is an object", GM_EFORMAT},
                  {"{\"doses\": [[1]]}", "is an array", GM_EFORMAT},
+                 {"{\"doses\": [null]}", "'doses' is null, expected", GM_EFORMAT},
+                 {"{\"name\": \"a\\u0000b\"}", "'name' holds a NUL", GM_EFORMAT},
                  {"{\"fast\": 1}", "takes no value", GM_EARG},
                  {"{\"n\"", "c.json", GM_EFORMAT}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

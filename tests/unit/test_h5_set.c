@@ -48,6 +48,14 @@ static void check_refused(const char *path, gm_status code, const char *part)
     gm_h5_drop(&file);
 }
 
+static void what_cannot_be_read_is_not_called_another_kind(void)
+{
+    gm_error err = {0};
+    hid_t file;
+    CHECK_FAILS(gm_h5_open(&file, ".", &err), err, GM_EIO, "cannot read '.': Is a directory");
+    CHECK_FAILS(gm_h5_open(&file, "/dev/null", &err), err, GM_EFORMAT, "is not an HDF5 file");
+}
+
 static void extents_beyond_memory_are_refused(void)
 {
     make_file("huge.h5", HUGE, HUGE, chunked(64, 64));
@@ -214,7 +222,7 @@ static void a_huge_atlas_is_one_sentence(void)
     }
 }
 
-TESTS(TEST(extents_beyond_memory_are_refused),
+TESTS(TEST(what_cannot_be_read_is_not_called_another_kind), TEST(extents_beyond_memory_are_refused),
       TEST(what_the_index_of_chunks_says_is_bounded_by_the_file), TEST(data_elsewhere_is_refused),
       TEST(a_huge_trace_is_one_sentence), TEST(an_index_of_no_shards_is_refused),
       TEST(a_huge_atlas_is_one_sentence))
