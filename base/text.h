@@ -55,8 +55,8 @@ bool gm_utf8_controls(uint32_t code_point);
  * for four bytes for each and a NUL. Returns the length. */
 size_t gm_utf8_spell(char *out, const char *c_string);
 
-/* Escape for one line of a message: what gm_utf8_controls, invalid bytes and backslash become \n, \t, \xHH or \u{H}. Writes at
- * most cap-1 bytes and a NUL, ends in "..." when cut. */
+/* Escape for one line of a message: what gm_utf8_controls, invalid bytes and backslash become
+ * \n, \t, \xHH or \u{H}. Writes at most cap-1 bytes and a NUL, ends in "..." when cut. */
 void gm_text_escape(char *out, size_t cap, const char *bytes, size_t n);
 
 /* The last part of a path, "b/" of "a/b/".
