@@ -168,10 +168,16 @@ double gm_model_waited(const gm_model *model);
 void gm_model_close(gm_model *model);
 const gm_model_info *gm_model_get_info(const gm_model *model);
 
-/* ---- edits: what a plan does to the routers ---- */
+/* ---- edits: what a plan does to the routers ----
+ *
+ * A bias is always added to the logits, in front of the softmax or the sigmoid that makes scores of
+ * them. Where a family adds a correction to the scores for the choice (GLM-4.5, dots.llm1, ERNIE
+ * 4.5, MiniMax-M2), it is added behind: the choice is by score(logit + bias) + correction, the gate
+ * score(logit + bias). A score is at most 1, so no bias lifts an expert over one whose correction
+ * is larger by more than that; the mode mask does. */
 
 typedef enum gm_edit_mode {
-    GM_EDIT_BIAS,   /* before the softmax: changes choice and gate (the article's) */
+    GM_EDIT_BIAS,   /* before the scores: changes choice and gate (the article's) */
     GM_EDIT_SELECT, /* changes the choice only; gates come from the unedited logits */
     GM_EDIT_GATE,   /* changes the gates only; the choice is the unedited one */
     GM_EDIT_MASK    /* bias > 0: always chosen (the strongest K); bias < 0: never */

@@ -19,18 +19,41 @@ def steer(model, path):
     plan_is = tuple(about.get(key) for key in ("mode", "mass_matched", "phases"))
     assert (*plan_is, about.get("schedule", "constant")) == always, about
 
-    def add(router, _, out, row):
+    def add(router, given, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
             return out + row
         logits = out[0] + row  # (T,E); transformers 5: it also chooses
-        gate, expert = logits.softmax(-1, dtype=torch.float).topk(router.top_k)
-        gate = gate / gate.sum(-1, keepdim=True) if getattr(router, "norm_topk_prob", True) else gate
-        return logits, gate.to(logits.dtype), expert
+        gate, expert = choose(router, logits, correction_of(router, given))
+        gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
+            if getattr(router, "norm_topk_prob", True) else gate
+        return logits, (gate * getattr(router, "routed_scaling_factor", 1)).to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
     return [router_of(model.model.layers[layer]).register_forward_hook(lambda *seen, row=row: add(*seen, row))
             for layer, row in rows.items()]
+
+
+def correction_of(router, given):
+    """What some families add to the scores for the choice alone (E), or None."""
+    own = getattr(getattr(router, "moe_statics", router), "e_score_correction_bias", None)
+    return own.flatten() if own is not None else given[1] if len(given) > 1 else None
+
+
+def choose(router, logits, correction):
+    """Gates (T,K), not yet renormalised, and experts (T,K)."""
+    if correction is None:
+        return logits.softmax(-1, dtype=torch.float).topk(router.top_k)
+    score = logits.softmax(-1) if hasattr(router, "moe_statics") else logits.float().sigmoid()
+    choice = (score + correction).masked_fill(logits == -torch.inf, -torch.inf)
+    if getattr(router, "num_group", 1) > 1:  # a group counts its best two
+        parts = choice.unflatten(-1, (router.num_group, -1))
+        best, second = parts.topk(2).values.unbind(-1)
+        kept = (best + second.masked_fill(second == -torch.inf, 0)).topk(router.topk_group).indices
+        others = torch.ones_like(best, dtype=torch.bool).scatter(-1, kept, False)
+        choice = parts.masked_fill(others[..., None], -torch.inf).flatten(-2)
+    expert = choice.topk(router.top_k).indices
+    return score.gather(-1, expert), expert
 
 
 def router_of(layer):

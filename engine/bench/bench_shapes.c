@@ -64,6 +64,46 @@ static const char GPT_OSS[] =
     "\"truncate\": false}, \"tie_word_embeddings\": false, \"vocab_size\": 201088, "
     "\"max_position_embeddings\": 131072";
 
+static const char GLM_AIR[] =
+    "\"architectures\": [\"Glm4MoeForCausalLM\"], \"model_type\": \"glm4_moe\", "
+    "\"hidden_size\": 4096, \"intermediate_size\": 10944, \"num_attention_heads\": 96, "
+    "\"num_key_value_heads\": 8, \"head_dim\": 128, \"first_k_dense_replace\": 1, "
+    "\"n_routed_experts\": 128, \"num_experts_per_tok\": 8, \"n_shared_experts\": 1, "
+    "\"moe_intermediate_size\": 1408, \"n_group\": 1, \"topk_group\": 1, "
+    "\"routed_scaling_factor\": 1.0, \"norm_topk_prob\": true, \"partial_rotary_factor\": 0.5, "
+    "\"attention_bias\": true, \"use_qk_norm\": false, \"hidden_act\": \"silu\", "
+    "\"rms_norm_eps\": 1e-05, \"rope_theta\": 1000000, \"tie_word_embeddings\": false, "
+    "\"vocab_size\": 151552, \"max_position_embeddings\": 131072";
+
+static const char DOTS[] =
+    "\"architectures\": [\"Dots1ForCausalLM\"], \"model_type\": \"dots1\", "
+    "\"hidden_size\": 4096, \"intermediate_size\": 10944, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 32, \"head_dim\": 128, \"first_k_dense_replace\": 1, "
+    "\"n_routed_experts\": 128, \"num_experts_per_tok\": 6, \"n_shared_experts\": 2, "
+    "\"moe_intermediate_size\": 1408, \"n_group\": 1, \"topk_group\": 1, "
+    "\"routed_scaling_factor\": 2.5, \"norm_topk_prob\": true, \"sliding_window\": null, "
+    "\"attention_bias\": false, \"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-05, "
+    "\"rope_theta\": 10000000, \"tie_word_embeddings\": false, \"vocab_size\": 152064, "
+    "\"max_position_embeddings\": 131072";
+
+static const char ERNIE[] =
+    "\"architectures\": [\"Ernie4_5_MoeForCausalLM\"], \"model_type\": \"ernie4_5_moe\", "
+    "\"hidden_size\": 2560, \"intermediate_size\": 12288, \"num_attention_heads\": 20, "
+    "\"num_key_value_heads\": 4, \"moe_num_experts\": 64, \"moe_k\": 6, "
+    "\"moe_num_shared_experts\": 2, \"moe_intermediate_size\": 1536, "
+    "\"moe_layer_start_index\": 1, \"moe_layer_interval\": 1, \"use_bias\": false, "
+    "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-05, \"rope_theta\": 500000, "
+    "\"tie_word_embeddings\": true, \"vocab_size\": 103424, \"max_position_embeddings\": 131072";
+
+static const char MINIMAX[] =
+    "\"architectures\": [\"MiniMaxM2ForCausalLM\"], \"model_type\": \"minimax_m2\", "
+    "\"hidden_size\": 3072, \"intermediate_size\": 1536, \"num_attention_heads\": 48, "
+    "\"num_key_value_heads\": 8, \"head_dim\": 128, \"num_local_experts\": 256, "
+    "\"num_experts_per_tok\": 8, \"rotary_dim\": 64, \"scoring_func\": \"sigmoid\", "
+    "\"use_routing_bias\": true, \"use_qk_norm\": true, \"qk_norm_type\": \"per_layer\", "
+    "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-06, \"rope_theta\": 5000000, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 200064, \"max_position_embeddings\": 131072";
+
 static const struct shape {
     const char *name;
     int layers;
@@ -75,6 +115,10 @@ static const struct shape {
     {"qwen1.5-moe-a2.7b", 24, QWEN2},
     {"granite-3.0-1b-a400m", 24, GRANITE},
     {"gpt-oss-20b", 24, GPT_OSS},
+    {"glm-4.5-air", 46, GLM_AIR},
+    {"dots.llm1", 62, DOTS},
+    {"ernie-4.5-21b-a3b", 28, ERNIE},
+    {"minimax-m2", 62, MINIMAX},
 };
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)

@@ -89,7 +89,10 @@ def reference(config, weights, dtype=torch.float32):
 def flips(config):
     """Those of FLIPS that say something about the family, and its own."""
     own = gpt_oss if config["model_type"] == "gpt_oss" else corrected if config["model_type"] in corrected.FAMILIES else None
-    return FLIPS if own is None else tuple(flip for flip in FLIPS if flip[0] not in own.OTHERWISE) + own.FLIPS
+    if own is None:
+        return FLIPS
+    twice = ("num_experts_per_tok",) if "experts_per_token" in config else ()  # said once more, so that one alone is refused
+    return tuple(flip for flip in FLIPS if flip[0] not in own.OTHERWISE + twice) + own.FLIPS
 
 
 def flipped(config, field, rule):

@@ -25,6 +25,7 @@ FLIPS = (
     ("swiglu_limit", 1.25, "differs"),
     ("swiglu_alpha", 1.6, "differs"),
     ("attention_bias", False, "refuse"),
+    ("experts_per_token", 2, "refuse"),
     ("quantization_config", {"quant_method": "awq"}, "refuse"),
     ("rope_scaling", {"factor": 2.0}, "differs"),
     ("rope_scaling", {"beta_fast": 8.0}, "differs"),

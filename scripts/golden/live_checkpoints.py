@@ -23,7 +23,8 @@ from golden import common  # noqa: E402
 from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1}  # name: layers
+SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "glm-4.5-air": 2,
+          "dots.llm1": 2, "ernie-4.5-21b-a3b": 2, "minimax-m2": 1}  # name: layers
 BOUND = 5e-4  # of the logits' deviation
 CLOSE = 1e-4
 DOCUMENTS, TOKENS = 4, 40

@@ -3,8 +3,8 @@
 
     live_plan.py BUILD     BUILD: a build folder with gm-steer and tests/golden/engine_logits
 
-Eight tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, gpt-oss in MXFP4 and in
-bf16) in f32, each under plans made from random
+Twelve tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1,
+ERNIE 4.5, MiniMax-M2, gpt-oss in MXFP4 and in bf16) in f32, each under plans made from random
 biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and
 turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -23,7 +23,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "gptoss-tiny", "gptoss-plain")
+MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "glm-tiny", "dots-tiny", "ernie-tiny",
+          "minimax-tiny", "gptoss-tiny", "gptoss-plain")
 LOGIT = 1e-4
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
 DOCUMENTS, TOKENS, NEW = 12, 40, 16
@@ -40,10 +41,11 @@ def load(path):
 def make_plans(gm_steer, folder, config, work):
     """(name, plan file, biases in its window): two from random arrays, one from the first with experts taken out."""
     n_layers = config["num_hidden_layers"]
-    n_moe = n_layers - len(config.get("mlp_only_layers") or ())
-    n_experts = config["num_experts" if "num_experts" in config else "num_local_experts"]
+    n_moe = n_layers - len(config.get("mlp_only_layers") or ()) - config.get("first_k_dense_replace", 0)
+    n_moe = min(n_moe, config.get("moe_layer_end_index", n_moe - 1) + 1)
+    n_experts = next(config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts") if key in config)
     rng = np.random.default_rng(1)
-    for name, layers in (("all layers", f"0-{n_layers - 1}"), ("two layers", "1-2"), ("experts taken out", "0-1")):
+    for name, layers in (("all layers", f"0-{n_layers - 1}"), ("two layers", f"1-{n_layers - 1}"), ("experts taken out", "0-1")):
         bias = rng.normal(scale=1.5, size=(n_moe, n_experts)).astype("<f4")
         if name == "experts taken out":
             bias[:, ::3] = -np.inf

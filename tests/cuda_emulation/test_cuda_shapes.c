@@ -26,24 +26,31 @@ static const struct shape {
 };
 enum { N_SHAPES = 4, N_SHORT = 5 };
 
-static gm_model *open_shape(const struct shape *s, const char *device)
+typedef char config_text[2048];
+
+static const char *config_of(const struct shape *s, config_text config)
 {
-    char config[2048];
+    snprintf(config, sizeof(config_text), CONFIG, s->width, s->dense, s->expert, s->n_experts,
+             s->n_chosen, s->shared, s->heads, s->kv_heads, s->head, s->vocab, s->renormalise);
+    return config;
+}
+
+static gm_model *open_config(const char *name, const char *config, const char *device)
+{
     gm_model *model = NULL;
     gm_error err = {0};
     gm_model_options options = {.device = device, .numerics = GM_NUMERICS_F32, .threads = 2};
-    snprintf(config, sizeof config, CONFIG, s->width, s->dense, s->expert, s->n_experts,
-             s->n_chosen, s->shared, s->heads, s->kv_heads, s->head, s->vocab, s->renormalise);
-    gm_status status = gm_model_open_random(&model, s->name, config, &options, &err);
+    gm_status status = gm_model_open_random(&model, name, config, &options, &err);
     need_gpu(status, &err);
     CHECK_OK(status, err);
     if (model == NULL) exit(1);
     return model;
 }
 
-static void compare_shape(const struct shape *s, size_t n_tokens, const plan *p, const char *how)
+static void compare_config(const char *name, const char *config, size_t n_tokens, const plan *p,
+                           const char *how)
 {
-    gm_model *cpu = open_shape(s, "cpu"), *gpu = open_shape(s, "cuda");
+    gm_model *cpu = open_config(name, config, "cpu"), *gpu = open_config(name, config, "cuda");
     uint32_t *token = gm_alloc(n_tokens, sizeof *token);
     const size_t offset[] = {0, n_tokens};
     char what[96];
@@ -51,13 +58,19 @@ static void compare_shape(const struct shape *s, size_t n_tokens, const plan *p,
     docs d = {.n = 1, .n_tokens = n_tokens, .token = token, .offset = offset};
     outcome want = run_docs(cpu, &d, &(plan){.threads = 1, .step = 4096});
     outcome got = run_docs(gpu, &d, p);
-    snprintf(what, sizeof what, "%s, %s", s->name, how);
+    snprintf(what, sizeof what, "%s, %s", name, how);
     compare_f32(what, &got, &want);
     outcome_free(&want);
     outcome_free(&got);
     gm_free(token);
     gm_model_close(cpu);
     gm_model_close(gpu);
+}
+
+static void compare_shape(const struct shape *s, size_t n_tokens, const plan *p, const char *how)
+{
+    config_text config;
+    compare_config(s->name, config_of(s, config), n_tokens, p, how);
 }
 
 static void odd_sizes_row_by_row(void)
@@ -94,11 +107,45 @@ static void published_widths(void)
 #endif
 }
 
+#define TURNING                                                                  \
+    "\"num_hidden_layers\": 2, \"hidden_size\": 33, \"intermediate_size\": 31, " \
+    "\"max_position_embeddings\": 1024, \"vocab_size\": 65, \"rope_theta\": 100, "
+
+/* Parts of heads, and neighbours; a norm of either kind, biases; less and more pairs than lanes. */
+static void heads_of_which_a_part_turns(void)
+{
+    static const char *const config[][2] = {
+        {"10 of 34, norms of heads, biases, groups",
+         "{\"architectures\": [\"Glm4MoeForCausalLM\"], " TURNING
+         "\"first_k_dense_replace\": 1, \"moe_intermediate_size\": 33, \"n_routed_experts\": 33, "
+         "\"num_experts_per_tok\": 3, \"n_shared_experts\": 1, \"num_attention_heads\": 3, "
+         "\"num_key_value_heads\": 1, \"head_dim\": 34, \"partial_rotary_factor\": 0.3, "
+         "\"use_qk_norm\": true, \"attention_bias\": true, \"n_group\": 11, \"topk_group\": 2, "
+         "\"routed_scaling_factor\": 1.5}"},
+        {"130 of 256, a norm over all",
+         "{\"architectures\": [\"MiniMaxM2ForCausalLM\"], " TURNING
+         "\"num_local_experts\": 8, \"num_experts_per_tok\": 3, \"num_attention_heads\": 6, "
+         "\"num_key_value_heads\": 1, \"head_dim\": 256, \"rotary_dim\": 130}"},
+        {"neighbours", "{\"architectures\": [\"Ernie4_5_MoeForCausalLM\"], " TURNING
+                       "\"moe_num_experts\": 31, \"moe_k\": 31, \"moe_intermediate_size\": 1, "
+                       "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 70, "
+                       "\"moe_norm_min\": 0.9}"},
+    };
+    for (size_t i = 0; i < 3; i++) {
+        compare_config(config[i][0], config[i][1], N_SHORT, &(plan){.threads = 1, .step = 1},
+                       "row by row");
+        compare_config(config[i][0], config[i][1], 35, &(plan){.threads = 1, .step = 64},
+                       "one step");
+    }
+}
+
 /* Rows 65 and later attend to two splits; 129 to three. The rows before come in one step. */
 static void a_row_behind_many_splits(void)
 {
     static const size_t lengths[] = {64, 65, 128, 520};
-    gm_model *cpu = open_shape(&shapes[0], "cpu"), *gpu = open_shape(&shapes[0], "cuda");
+    config_text config;
+    const char *text = config_of(&shapes[0], config);
+    gm_model *cpu = open_config("splits", text, "cpu"), *gpu = open_config("splits", text, "cuda");
     const size_t vocab = (size_t)shapes[0].vocab;
     uint32_t token[521];
     random_tokens(cpu, token, 521);
@@ -158,6 +205,25 @@ static const struct router_case {
      {.scoring = GM_SCORE_SIGMOID, .n_groups = 1, .top_groups = 1, .renormalise = true},
      true},
     {"groups", 64, 6, {.scoring = GM_SCORE_SOFTMAX, .n_groups = 8, .top_groups = 3}, false},
+    {"softmax with a correction, a sum that counts more",
+     64,
+     6,
+     {.scoring = GM_SCORE_SOFTMAX,
+      .n_groups = 1,
+      .top_groups = 1,
+      .renormalise = true,
+      .least_sum = 0.3f},
+     true},
+    {"one of 33 with a correction",
+     33,
+     1,
+     {.scoring = GM_SCORE_SIGMOID, .n_groups = 1, .top_groups = 1, .renormalise = true},
+     true},
+    {"groups of three",
+     33,
+     4,
+     {.scoring = GM_SCORE_SIGMOID, .n_groups = 11, .top_groups = 2, .renormalise = true},
+     true},
     {"groups with a correction",
      64,
      8,
@@ -312,4 +378,5 @@ static void every_router_and_every_edit(void)
 }
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
-      TEST(longer_than_a_turn), TEST(published_widths), TEST(every_router_and_every_edit))
+      TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(published_widths),
+      TEST(every_router_and_every_edit))

@@ -105,6 +105,82 @@ static void sigmoid_with_correction_and_groups(void)
     CHECK(isinf(r.margin));
 }
 
+/* Softmax .1 .2 .3 .4, of which a correction lifts the first in the choice alone. */
+static void a_softmax_may_be_corrected_too(void)
+{
+    const float correction[] = {0.35f, 0, 0, -0.15f};
+    gm_router_desc desc = plain;
+    desc.renormalise = true;
+    row r = choose_with(&desc, correction, 4, 2, tenths, NULL);
+    check_ids(&r, 2, (int[]){2, 0}); /* scores .45 .2 .3 .25 */
+    CHECK_NEAR(r.gate[0], 0.75, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.25, 1e-6);
+    CHECK_NEAR(r.mass, 0.4, 1e-6);
+    CHECK_NEAR(r.margin, 0.05, 1e-6);
+
+    desc.least_sum = 0.5f; /* which .3 + .1 does not reach */
+    r = choose_with(&desc, correction, 4, 2, tenths, NULL);
+    CHECK_NEAR(r.gate[0], 0.6, 1e-6);
+    CHECK_NEAR(r.gate[1], 0.2, 1e-6);
+    desc.least_sum = 0.3f; /* which it does */
+    r = choose_with(&desc, correction, 4, 2, tenths, NULL);
+    CHECK_NEAR(r.gate[0], 0.75, 1e-6);
+}
+
+/* Where a bias goes: in front of the sigmoid, for the choice the correction behind it. The largest
+ * score is 1, so a bias lifts an expert over a correction that is larger never. */
+static void a_bias_comes_before_the_sigmoid(void)
+{
+    const float logits[] = {0, 1, 2, -1}, none[4] = {0}, correction[] = {0, 0, 0, 1.5f};
+    const float bias[] = {20, 0, 0, 0};
+    gm_router_desc desc = plain;
+    gm_router_edit edit = {bias, GM_EDIT_BIAS, false};
+    desc.scoring = GM_SCORE_SIGMOID;
+    row r = choose_with(&desc, none, 4, 1, logits, &edit);
+    check_ids(&r, 1, (int[]){0});
+    CHECK_NEAR(r.gate[0], 1.0, 1e-6);
+    CHECK_NEAR(r.margin, 1.0 - 0.8807971, 1e-6);
+    edit.mode = GM_EDIT_SELECT;
+    r = choose_with(&desc, none, 4, 1, logits, &edit);
+    check_ids(&r, 1, (int[]){0});
+    CHECK_NEAR(r.gate[0], 0.5, 1e-6);
+    r = choose_with(&desc, correction, 4, 1, logits, &edit);
+    check_ids(&r, 1, (int[]){3}); /* .2689 + 1.5 against 1 */
+    const float ban[] = {0, 0, 0, -INFINITY};
+    edit = (gm_router_edit){ban, GM_EDIT_BIAS, false};
+    r = choose_with(&desc, correction, 4, 1, logits, &edit);
+    check_ids(&r, 1, (int[]){2}); /* however large its correction is */
+}
+
+static void equal_scores_of_a_sigmoid_go_to_the_lower_id(void)
+{
+    const float logits[] = {30, 40, 50, 60, -1, 30}, none[6] = {0}; /* 1 in f32 but one */
+    gm_router_desc desc = plain;
+    desc.scoring = GM_SCORE_SIGMOID;
+    row r = choose_with(&desc, none, 6, 3, logits, NULL);
+    check_ids(&r, 3, (int[]){0, 1, 2});
+    CHECK_NEAR(r.margin, 0.0, 0);
+    desc.n_groups = 3; /* {0,1} {2,3} {4,5}: 2, 2, 1.27: of equal ones the lower */
+    r = choose_with(&desc, none, 6, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){0, 1});
+    CHECK(isinf(r.margin));
+}
+
+/* A group of which one expert is left counts that one. */
+static void a_group_counts_those_who_are_left(void)
+{
+    const float logits[] = {4, 4, 1, 1, -2, -2}, none[6] = {0};
+    const float bias[] = {0, -INFINITY, 0, 0, 0, 0};
+    gm_router_desc desc = plain;
+    gm_router_edit edit = {bias, GM_EDIT_BIAS, false};
+    desc.scoring = GM_SCORE_SIGMOID;
+    desc.n_groups = 3;
+    row r = choose_with(&desc, none, 6, 2, logits, NULL);
+    check_ids(&r, 2, (int[]){0, 1});
+    r = choose_with(&desc, none, 6, 2, logits, &edit); /* .98 against 1.46 */
+    check_ids(&r, 2, (int[]){2, 3});
+}
+
 static void groups_without_correction_count_their_best(void)
 {
     const float logits[] = {3, 0, 2.5f, 2.4f};
@@ -205,9 +281,11 @@ static void zero_bias_is_the_same_bits_in_every_mode(void)
 
 static void bad_rows_are_marked(void)
 {
-    const float bad[][2] = {{NAN, 1}, {INFINITY, 0}, {-INFINITY, 2}};
-    for (size_t i = 0; i < 3; i++) {
-        row r = choose(2, 1, bad[i], NULL);
+    const float bad[][2] = {{NAN, 1}, {INFINITY, 0}, {-INFINITY, 2}}, none[2] = {0};
+    gm_router_desc desc = plain;
+    for (size_t i = 0; i < 6; i++) {
+        desc.scoring = i < 3 ? GM_SCORE_SOFTMAX : GM_SCORE_SIGMOID;
+        row r = choose_with(&desc, i < 3 ? NULL : none, 2, 1, bad[i % 3], NULL);
         CHECK(!r.good && r.expert[0] == GM_NO_EXPERT && isnan(r.gate[0]));
         CHECK(isnan(r.mass) && isnan(r.margin));
     }
@@ -215,7 +293,9 @@ static void bad_rows_are_marked(void)
 
 TESTS(TEST(strongest_first_with_softmax_gates), TEST(ties_go_to_the_lower_id),
       TEST(renormalised_gates_sum_to_one), TEST(top_k_first_is_a_softmax_over_the_chosen),
-      TEST(sigmoid_with_correction_and_groups), TEST(groups_without_correction_count_their_best),
+      TEST(sigmoid_with_correction_and_groups), TEST(a_softmax_may_be_corrected_too),
+      TEST(a_bias_comes_before_the_sigmoid), TEST(equal_scores_of_a_sigmoid_go_to_the_lower_id),
+      TEST(a_group_counts_those_who_are_left), TEST(groups_without_correction_count_their_best),
       TEST(bias_changes_choice_and_gates), TEST(select_changes_the_choice_only),
       TEST(gate_changes_the_gates_only), TEST(mask_forces_and_bans),
       TEST(minus_infinity_removes_the_expert), TEST(mass_matching_keeps_the_total),
