@@ -16,7 +16,8 @@ enum {
     BELOW = 44,
     ABOVE = 26,
     RIGHT = 16,
-    MOST_LABELS = 64
+    MOST_LABELS = 64,
+    MOST_DRAWN = 400
 };
 
 static const double PI = 3.14159265358979;
@@ -175,24 +176,78 @@ static void draw_points(gm_canvas *c, const plane *p, const gm_curve_point *q, s
     }
 }
 
-/* The labels of the line and of the marks, moved apart. */
+/* ---- labels ---- */
+
+/* What labels should not cover, in pixels of the plane. */
+typedef struct drawn {
+    gm_box at[MOST_DRAWN];
+    size_t n;
+} drawn;
+
+static void add_drawn(drawn *d, double x, double y, double width, double height)
+{
+    if (d->n < MOST_DRAWN) d->at[d->n++] = (gm_box){x, y, width, height, x, y};
+}
+
+static void add_points(drawn *d, const plane *p, const gm_curve_point *q, size_t n, bool joined)
+{
+    enum { DOT = 9, PIECE = 6 };
+    const gm_curve_point *before = NULL;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_point(&q[i])) continue;
+        double x = px(p, q[i].x) - p->left, y = py(p, q[i].y) - p->top;
+        add_drawn(d, x, y, DOT, DOT);
+        if (isfinite(q[i].lo) && isfinite(q[i].hi)) {
+            double hi = py(p, q[i].hi) - p->top, lo = py(p, q[i].lo) - p->top;
+            add_drawn(d, x, (hi + lo) / 2, 3, lo - hi);
+        }
+        if (before && joined) {
+            double x0 = px(p, before->x) - p->left, y0 = py(p, before->y) - p->top;
+            int pieces = (int)(hypot(x - x0, y - y0) / PIECE);
+            for (int k = 1; k < pieces; k++)
+                add_drawn(d, x0 + (x - x0) * k / pieces, y0 + (y - y0) * k / pieces, PIECE, PIECE);
+        }
+        before = &q[i];
+    }
+}
+
+static const gm_text_style LEVEL_STYLE = {
+    .size = 11, .colour = {176, 82, 20}, .halo = true, .anchor_x = 1, .anchor_y = 1};
+
+/* The labels of the line and of the marks; a thin line leads to the point from one that stands
+ * apart from it. */
 static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
 {
+    enum { APART = 9 };
     gm_box box[MOST_LABELS];
     const gm_curve_point *of[MOST_LABELS];
+    drawn d = {.n = 0};
     gm_text_style style = {.size = 11, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
     size_t n = 0;
+    double width, height, x, y;
     for (size_t i = 0; i < q->n_line + q->n_mark && n < MOST_LABELS; i++) {
         const gm_curve_point *at = i < q->n_line ? &q->line[i] : &q->mark[i - q->n_line];
         if (!is_point(at) || at->label == NULL) continue;
-        double width, height;
         gm_canvas_measure(c, at->label, &style, &width, &height);
         box[n] = (gm_box){.width = width + 4, .height = height};
-        box[n].x = box[n].home_x = px(p, at->x) - p->left + width / 2 + 8;
-        box[n].y = box[n].home_y = py(p, at->y) - p->top - 8;
+        box[n].home_x = px(p, at->x) - p->left, box[n].home_y = py(p, at->y) - p->top;
         of[n++] = at;
     }
-    gm_labels_spread(box, n, p->width, p->height);
+    if (isfinite(q->level_y) && q->level) {
+        gm_canvas_measure(c, q->level, &LEVEL_STYLE, &width, &height);
+        add_drawn(&d, p->width - 4 - width / 2, py(p, q->level_y) - 3 - height / 2 - p->top, width,
+                  height);
+    }
+    add_points(&d, p, q->line, q->n_line, true);
+    add_points(&d, p, q->mark, q->n_mark, false);
+    gm_labels_place(box, n, d.at, d.n, p->width, p->height);
+    cairo_set_line_width(c->cr, 0.7);
+    for (size_t i = 0; i < n; i++) {
+        bool on_line = of[i] >= q->line && of[i] < q->line + q->n_line;
+        gm_canvas_colour(c, on_line ? LINE : MARK, 0.6);
+        if (gm_label_edge(&box[i], &x, &y) > APART)
+            stroke(c, p->left + box[i].home_x, p->top + box[i].home_y, p->left + x, p->top + y);
+    }
     for (size_t i = 0; i < n; i++) {
         bool on_line = of[i] >= q->line && of[i] < q->line + q->n_line;
         style.colour = on_line ? LINE : MARK;
@@ -218,9 +273,7 @@ static void draw_panel(gm_canvas *c, const plane *p, const gm_curve_figure *f,
         stroke(c, p->left, py(p, q->level_y), p->left + p->width, py(p, q->level_y));
     cairo_restore(c->cr);
     if (isfinite(q->level_y) && q->level)
-        gm_canvas_text(c, p->left + p->width - 4, py(p, q->level_y) - 3, q->level,
-                       &(gm_text_style){
-                           .size = 11, .colour = MARK, .halo = true, .anchor_x = 1, .anchor_y = 1});
+        gm_canvas_text(c, p->left + p->width - 4, py(p, q->level_y) - 3, q->level, &LEVEL_STYLE);
     draw_band(c, p, q->band, q->n_band);
     draw_points(c, p, q->mark, q->n_mark, MARK, false);
     draw_points(c, p, q->line, q->n_line, LINE, true);

@@ -4,47 +4,80 @@
 #include <math.h>
 #include <stdbool.h>
 
-enum { N_ROUNDS = 3000, N_PULLED = 200 };
-
-/* Push two overlapping boxes apart by half the overlap each; false when they do
- * not overlap. Equal centres part by number, so that nothing stays stuck. */
-static bool push_apart(gm_box *p, gm_box *q)
-{
-    double dx = q->x - p->x, dy = q->y - p->y;
-    double over_x = (p->width + q->width) / 2 - fabs(dx);
-    double over_y = (p->height + q->height) / 2 - fabs(dy);
-    if (over_x <= 0 || over_y <= 0) return false;
-    if (over_y <= over_x) {
-        double step = (dy < 0 ? -over_y : over_y) / 2;
-        p->y -= step, q->y += step;
-    } else {
-        double step = (dx < 0 ? -over_x : over_x) / 2;
-        p->x -= step, q->x += step;
-    }
-    return true;
-}
+/* ---- at points ---- */
 
 static double clamp(double v, double lo, double hi)
 {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-void gm_labels_spread(gm_box *box, size_t n, double width, double height)
+static double shared_area(const gm_box *p, const gm_box *q)
 {
-    for (int round = 0; round < N_ROUNDS; round++) {
+    double x = (p->width + q->width) / 2 - fabs(q->x - p->x);
+    double y = (p->height + q->height) / 2 - fabs(q->y - p->y);
+    return x > 0 && y > 0 ? fmin(x, fmin(p->width, q->width)) * fmin(y, fmin(p->height, q->height))
+                          : 0;
+}
+
+double gm_label_edge(const gm_box *box, double *x, double *y)
+{
+    *x = clamp(box->home_x, box->x - box->width / 2, box->x + box->width / 2);
+    *y = clamp(box->home_y, box->y - box->height / 2, box->y + box->height / 2);
+    return hypot(*x - box->home_x, *y - box->home_y);
+}
+
+/* How bad a label stands: square pixels that it covers of others and of what is drawn, and how far
+ * from its point. To cover a label is worse than to stand at the other end of a panel. */
+static double badness(const gm_box *box, size_t i, size_t n, const gm_box *taken, size_t n_taken)
+{
+    double x, y, sum = 6 * gm_label_edge(&box[i], &x, &y);
+    for (size_t j = 0; j < n; j++)
+        if (j != i) sum += 60 * shared_area(&box[i], &box[j]);
+    for (size_t j = 0; j < n_taken; j++) sum += 4 * shared_area(&box[i], &taken[j]);
+    return sum;
+}
+
+/* Try places around the label's point, nearer ones first, and take the best. */
+static bool improve(gm_box *box, size_t i, size_t n, const gm_box *taken, size_t n_taken,
+                    double width, double height)
+{
+    /* right of the point and a little above first, then around it */
+    static const double direction[][2] = {{1, -0.6}, {1, 0},     {1, 0.6},   {0, -1},
+                                          {0, 1},    {-1, -0.6}, {-1, 0},    {-1, 0.6},
+                                          {0.5, -1}, {0.5, 1},   {-0.5, -1}, {-0.5, 1}};
+    static const double gap[] = {7, 12, 20, 30, 42, 56, 72, 90};
+    const gm_box before = box[i];
+    gm_box best = before;
+    double least = badness(box, i, n, taken, n_taken);
+    for (size_t g = 0; g < sizeof gap / sizeof gap[0]; g++)
+        for (size_t d = 0; d < sizeof direction / sizeof direction[0]; d++) {
+            const double *way = direction[d];
+            gm_box *at = &box[i];
+            at->x = at->home_x + way[0] * (at->width / 2 + gap[g]);
+            at->y = at->home_y + way[1] * (at->height / 2 + gap[g]);
+            at->x = clamp(at->x, at->width / 2, width - at->width / 2);
+            at->y = clamp(at->y, at->height / 2, height - at->height / 2);
+            double bad = badness(box, i, n, taken, n_taken);
+            if (!(bad < least - 1e-9)) continue;
+            least = bad;
+            best = *at;
+        }
+    box[i] = best;
+    return best.x != before.x || best.y != before.y;
+}
+
+void gm_labels_place(gm_box *box, size_t n, const gm_box *taken, size_t n_taken, double width,
+                     double height)
+{
+    enum { ROUNDS = 8 };
+    for (size_t i = 0; i < n; i++) { /* outside, until each has its first place */
+        box[i].x = -4 * width - (double)i * 4 * width;
+        box[i].y = -4 * height;
+    }
+    for (int round = 0; round < ROUNDS; round++) {
         bool moved = false;
-        double pull = round < N_PULLED ? 0.05 : 0; /* home first, then only apart */
-        for (size_t i = 0; i < n; i++) {
-            box[i].x += pull * (box[i].home_x - box[i].x);
-            box[i].y += pull * (box[i].home_y - box[i].y);
-        }
-        for (size_t i = 0; i < n; i++)
-            for (size_t j = i + 1; j < n; j++) moved |= push_apart(&box[i], &box[j]);
-        for (size_t i = 0; i < n; i++) {
-            box[i].x = clamp(box[i].x, box[i].width / 2, width - box[i].width / 2);
-            box[i].y = clamp(box[i].y, box[i].height / 2, height - box[i].height / 2);
-        }
-        if (!moved && pull <= 0) return;
+        for (size_t i = 0; i < n; i++) moved |= improve(box, i, n, taken, n_taken, width, height);
+        if (!moved) return;
     }
 }
 

@@ -1,5 +1,5 @@
-/* labels.h - labels that do not cover each other: in columns beside a plot, or boxes moved
- * apart (inside figures/).
+/* labels.h - labels that do not cover each other: in columns beside a plot, or at the points that
+ * they name (inside figures/).
  */
 #ifndef GM_LABELS_H
 #define GM_LABELS_H
@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 typedef struct gm_box {
-    double x, y;           /* centre; moved */
+    double x, y;           /* centre; written */
     double width, height;  /* margins included */
-    double home_x, home_y; /* where it wants to be */
+    double home_x, home_y; /* the point that it names */
 } gm_box;
 
 /* A label in a column beside a plot, and the point in the plot that it names. */
@@ -27,9 +27,14 @@ typedef struct gm_beside {
 void gm_labels_beside(gm_beside *label, size_t n, double width, double height, double line,
                       size_t *order);
 
-/* Move n boxes, inside [0,width] x [0,height], until none covers another, or as far
- * as a fixed number of rounds gets; boxes in their way push each other along the
- * shorter overlap, and drift home otherwise. Same input, same result. */
-void gm_labels_spread(gm_box *box, size_t n, double width, double height);
+/* Place n boxes near their homes, inside [0,width] x [0,height], so that they cover neither each
+ * other nor, as far as that goes, what is drawn: `taken` (n_taken), of which homes are not read.
+ * Each in turn takes the best of some places around its home, a few times over. Same input, same
+ * result. */
+void gm_labels_place(gm_box *box, size_t n, const gm_box *taken, size_t n_taken, double width,
+                     double height);
+
+/* The point of a box that is nearest to its home, and how far that is. */
+double gm_label_edge(const gm_box *box, double *x, double *y);
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "engine/cuda/cuda_session.h"
 
+#include "base/device.h"
 #include "base/text.h"
 #include "engine/cuda/cuda_layout.h"
 #include "engine/fill.h"
@@ -24,6 +25,10 @@ enum {
     PLACES = 2,             /* of a worker */
     MOST_BYTES = 256 << 20, /* of all places, where one worker's are not more */
     MOST_WORKERS = 16,
+    /* What nobody asks for by name: the kernels that cuBLAS and we load at their first use, graphs,
+     * and where nothing is taken yet the context. With lazy loading some 300 MB were seen in all.
+     */
+    CODE_BYTES = 512 << 20,
 };
 
 /* What a worker reads into: a piece, and behind it its scales where it is of MXFP4. */
@@ -57,7 +62,15 @@ static int n_workers(const gm_model_options *options, const piece_size *size)
 
 /* ---- memory ---- */
 
-/* What is needed beside the weights: places for pieces, or later the planned session. */
+/* Room that is left for code where the CPU may do the work as well: a GPU that was named is tried.
+ */
+static size_t slack_bytes(const gm_model_options *options)
+{
+    gm_device device;
+    return gm_device_parse(&device, options->device, NULL) == GM_OK && device.cpu ? CODE_BYTES : 0;
+}
+
+/* What is needed beside the weights: places for pieces, or later the planned session; and slack. */
 static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics, const gm_model_options *options)
 {
@@ -69,7 +82,7 @@ static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
         const gm_session_sizes sizes = gm_session_sizes_of(arch, options->planned);
         session = (size_t)gm_cuda_session_bytes(arch, numerics, &sizes);
     }
-    return session > places ? session : places;
+    return (session > places ? session : places) + slack_bytes(options);
 }
 
 /* Other numerics that fit, where `n_free` bytes are too few: "; '--numerics int8' takes ...", or
@@ -103,18 +116,23 @@ static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
 {
     const gm_cuda_model *m = w->own;
     const size_t bytes = m->bytes, other = other_bytes(arch, checkpoint, w->numerics, options);
-    char need[24], rest[24], have[24], fits[24], advice[96];
+    const size_t slack = slack_bytes(options);
+    char need[24], rest[24], have[24], fits[24], code[64] = "", advice[96];
     if (bytes + other <= n) return GM_OK;
     gm_status status = advise(w, arch, checkpoint, options, n, advice, err);
     if (status != GM_OK) return status;
+    if (slack > 0)
+        snprintf(code, sizeof code, " (%s of it for CUDA's code)",
+                 gm_show_bytes(fits, (double)slack));
     const double each = (double)gm_dtype_bytes(gm_weights_dtype(w->numerics));
-    return gm_fail(err, GM_EMEM,
-                   "the weights take %s and the rest %s, '%s' has %s%s: about %s parameters in %s "
-                   "fit%s",
-                   gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other),
-                   m->device.name, gm_show_bytes(have, (double)n), kind,
-                   gm_show_count(fits, n > other ? (double)(n - other) / each : 0.0),
-                   gm_numerics_name(w->numerics), advice);
+    return gm_fail(
+        err, GM_EMEM,
+        "the weights take %s and the rest %s%s, '%s' has %s%s: about %s parameters in %s "
+        "fit%s",
+        gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other), code,
+        m->device.name, gm_show_bytes(have, (double)n), kind,
+        gm_show_count(fits, n > other ? (double)(n - other) / each : 0.0),
+        gm_numerics_name(w->numerics), advice);
 }
 
 /* ---- filling it ---- */

@@ -144,7 +144,7 @@ static gm_status make(const gm_study *s, const gm_outcomes *o, gm_text *png, con
         .title = "What steering does to the topic, and to everything else",
         .subtitle =
             "blue: the plan by dose; grey: 95 % of random draws; brown: other controls at the "
-            "chosen dose",
+            "chosen dose; upright line: the most that it may cost",
         .x_axis = "KL on neutral text, nats a token",
         .y_axis = "shift of log-odds",
         .panel = d.panel,

@@ -98,6 +98,19 @@ static void auto_stays_on_the_cpu(void)
     CHECK_INT(gm_emulation.n_blocks, 0);
 }
 
+/* Nobody's memory is filled to the last byte unasked: code needs some too. */
+static void auto_leaves_room_for_code(void)
+{
+    gm_error err = {0};
+    emulation_reset();
+    gm_emulation.memory = (size_t)500 << 20;
+    check_auto((gm_model_options){0}, "cpu", "(537 MB of it for CUDA's code), 'emulated GPU' has");
+    CHECK_OK(open_it("cuda", &err), err); /* asked for by name */
+    gm_emulation.memory = (size_t)600 << 20;
+    check_auto((gm_model_options){0}, "cuda:0", "computing on cuda:0");
+    emulation_reset();
+}
+
 static void auto_heeds_what_only_the_cpu_does(void)
 {
     static const struct {
@@ -178,6 +191,6 @@ static void auto_does_without_cublas(void)
     check_auto((gm_model_options){0}, "cuda:0", "computing on cuda:0");
 }
 
-TESTS(TEST(auto_takes_a_gpu_that_can), TEST(auto_stays_on_the_cpu),
+TESTS(TEST(auto_takes_a_gpu_that_can), TEST(auto_stays_on_the_cpu), TEST(auto_leaves_room_for_code),
       TEST(auto_heeds_what_only_the_cpu_does), TEST(auto_gives_up_a_gpu_that_fails),
       TEST(kernels_that_do_not_wait_are_not_started_early), TEST(auto_does_without_cublas))

@@ -85,19 +85,26 @@ static void colour_maps_run_from_light_to_dark_and_take_any_value(void)
     CHECK(distance(gm_colour_diverging(-1), gm_colour_diverging(1)) > 200);
 }
 
-static void labels_end_without_overlap_inside_the_frame(void)
+/* All name points of one place, where something is drawn: none covers another, or more than the rim
+ * of that, all are in the frame; one alone stands beside its point. */
+static void labels_at_points_cover_nothing(void)
 {
-    gm_box box[12];
-    for (int i = 0; i < 12; i++) /* all want the same corner */
-        box[i] = (gm_box){.width = 90, .height = 20, .home_x = 3, .home_y = 2, .x = 3, .y = 2};
-    gm_labels_spread(box, 12, 400, 300);
+    const gm_box taken = {.x = 150, .y = 80, .width = 40, .height = 40};
+    gm_box box[12], alone = {.width = 60, .height = 14, .home_x = 200, .home_y = 100};
+    double x, y;
+    for (int i = 0; i < 12; i++)
+        box[i] = (gm_box){.width = 60, .height = 14, .home_x = 130 + 2 * i, .home_y = 80 + i % 3};
+    gm_labels_place(box, 12, &taken, 1, 400, 300);
     for (int i = 0; i < 12; i++) {
-        CHECK(box[i].x >= 45 && box[i].x <= 355 && box[i].y >= 10 && box[i].y <= 290);
-        for (int j = i + 1; j < 12; j++) {
-            bool apart = fabs(box[i].x - box[j].x) >= 89.5 || fabs(box[i].y - box[j].y) >= 19.5;
-            CHECK(apart);
-        }
+        CHECK(box[i].x >= 30 && box[i].x <= 370 && box[i].y >= 7 && box[i].y <= 293);
+        CHECK(fabs(box[i].x - taken.x) >= 46 || fabs(box[i].y - taken.y) >= 23);
+        CHECK(gm_label_edge(&box[i], &x, &y) < 120);
+        for (int j = i + 1; j < 12; j++)
+            CHECK(fabs(box[i].x - box[j].x) >= 60 || fabs(box[i].y - box[j].y) >= 14);
     }
+    gm_labels_place(&alone, 1, NULL, 0, 400, 300);
+    CHECK(gm_label_edge(&alone, &x, &y) < 9);
+    CHECK(x > 200 && y >= alone.y - 7 && y <= 100);
 }
 
 static bool lines_cross(const gm_beside *p, const gm_beside *q, double width)
@@ -363,7 +370,7 @@ static void a_heatmap_may_have_more_cells_than_pixels(void)
 TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(eight_groups_are_told_apart_by_every_eye),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
-      TEST(labels_end_without_overlap_inside_the_frame),
+      TEST(labels_at_points_cover_nothing),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
