@@ -64,6 +64,12 @@ static gm_status read_tickets(tickets *t, const gm_blocks_options *options, gm_e
     gm_document document;
     bool more = true;
     GM_TRY(gm_corpus_open(&corpus, options->paths, options->n_paths, &options->corpus, err));
+    const char *pipe = gm_corpus_pipe(corpus);
+    if (pipe)
+        GM_FAIL(GM_EIO,
+                "'%s' is a pipe, which can be read once, and a sample takes reading the corpus "
+                "twice: name a file",
+                pipe);
     for (uint64_t ordinal = 0;; ordinal++) {
         ticket one = {.ordinal = ordinal};
         GM_TRY(gm_corpus_next(corpus, &document, &more, err));

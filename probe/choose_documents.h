@@ -16,7 +16,8 @@ typedef struct gm_sample {
     size_t n;
 } gm_sample;
 
-/* Read the corpus of the options once and draw. Errors: those of the corpus, GM_EMEM. */
+/* Read the corpus of the options once and draw. Errors: those of the corpus, GM_EIO when it is a
+ * pipe, which could not be read again, GM_EMEM. */
 gm_status gm_sample_draw(gm_sample *sample, const struct gm_blocks_options *options, gm_error *err)
     GM_MUST_USE;
 bool gm_sample_has(const gm_sample *sample, uint64_t ordinal);

@@ -80,6 +80,13 @@ void gm_corpus_close(gm_corpus *corpus)
     gm_free(corpus);
 }
 
+const char *gm_corpus_pipe(const gm_corpus *corpus)
+{
+    for (size_t i = 0; i < corpus->files.n; i++)
+        if (!corpus->files.at[i].is_regular) return corpus->files.at[i].path;
+    return NULL;
+}
+
 void gm_corpus_progress(const gm_corpus *corpus, uint64_t *done, uint64_t *total)
 {
     *total = 0;

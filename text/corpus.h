@@ -60,6 +60,9 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
 gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)
     GM_MUST_USE;
 
+/* The first file that can be read only once, a pipe; NULL when there is none. */
+const char *gm_corpus_pipe(const gm_corpus *corpus);
+
 /* Compressed bytes read and to read, for progress. */
 void gm_corpus_progress(const gm_corpus *corpus, uint64_t *done, uint64_t *total);
 void gm_corpus_close(gm_corpus *corpus);

@@ -295,6 +295,9 @@ static void a_pipe_holds_lines_when_it_begins_like_one(void)
         CHECK_INT(write(end[1], sent[k], strlen(sent[k])), strlen(sent[k]));
         close(end[1]);
         snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+        gm_corpus *corpus = open_one(path, NULL);
+        CHECK_TEXT(gm_corpus_pipe(corpus), path);
+        gm_corpus_close(corpus);
         CHECK_INT(read_all(path, NULL, text, skip, 3), 2 - k);
         CHECK_TEXT(text[0], want[k]);
         close(end[0]);
@@ -312,6 +315,7 @@ static void progress_ends_at_the_total(void)
         gm_document document;
         CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
     }
+    CHECK(gm_corpus_pipe(corpus) == NULL);
     gm_corpus_progress(corpus, &done, &total);
     CHECK_INT(done, sizeof lines - 1);
     CHECK_INT(total, sizeof lines - 1);

@@ -3,6 +3,8 @@
 #include "probe/blocks.h"
 #include "tests/check.h"
 
+#include <unistd.h>
+
 #define MODEL TEST_DATA "/../notebooks-data/demo-model"
 
 enum { DOCUMENTS = 2500 };
@@ -152,6 +154,23 @@ static void a_useless_corpus_says_why(void)
     gm_blocks_free(blocks);
 }
 
+/* It would be empty when it is read again. */
+static void a_pipe_is_not_sampled(void)
+{
+    gm_error err = {0};
+    gm_blocks *blocks = NULL;
+    int end[2];
+    char name[32];
+    const char *const path[] = {name};
+    gm_blocks_options options = options_for(path);
+    CHECK_INT(pipe(end), 0);
+    close(end[1]);
+    snprintf(name, sizeof name, "/dev/fd/%d", end[0]);
+    options.sample = 2;
+    CHECK_FAILS(gm_blocks_create(&blocks, &options, &err), err, GM_EIO, "is a pipe, which can be");
+    close(end[0]);
+}
+
 /* A field that differs in every document is no subset. */
 static void too_many_subsets_are_said_while_they_are_read(void)
 {
@@ -174,6 +193,6 @@ static void too_many_subsets_are_said_while_they_are_read(void)
     gm_blocks_free(blocks);
 }
 
-TESTS(TEST(too_many_subsets_are_said_while_they_are_read), TEST(passing_over_changes_nothing),
-      TEST(a_changed_corpus_is_noticed), TEST(samples_do_not_depend_on_order),
-      TEST(a_useless_corpus_says_why))
+TESTS(TEST(a_pipe_is_not_sampled), TEST(too_many_subsets_are_said_while_they_are_read),
+      TEST(passing_over_changes_nothing), TEST(a_changed_corpus_is_noticed),
+      TEST(samples_do_not_depend_on_order), TEST(a_useless_corpus_says_why))
