@@ -9,6 +9,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "base/cli.h"
+
 enum { INPUT_BYTES = 1 << 17, LONGEST_WINDOW_LOG = 31 };
 
 typedef enum source_kind { SOURCE_PLAIN, SOURCE_GZIP, SOURCE_ZSTD } source_kind;
@@ -105,7 +107,9 @@ static gm_status read_file(gm_source *source, char *bytes, size_t cap, size_t *n
 {
     ssize_t got;
     do got = read(source->file, bytes, cap);
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && errno == EINTR && gm_interrupted() == 0);
+    if (got < 0 && errno == EINTR) /* a pipe that nobody writes into */
+        return gm_fail(err, GM_EINTERRUPTED, "interrupted while reading '%s'", source->path);
     if (got < 0)
         return gm_fail(err, GM_EIO, "cannot read '%s' at byte %llu: %s", source->path,
                        (unsigned long long)source->n_read, strerror(errno));

@@ -15,7 +15,8 @@ typedef struct gm_source gm_source;
 gm_status gm_source_open(gm_source **out, const char *path, gm_error *err) GM_MUST_USE;
 
 /* Read up to `cap` bytes; *n is 0 at the end only. Errors: GM_EIO; GM_EFORMAT
- * damaged or truncated, naming file and byte of the compressed file; GM_EMEM. */
+ * damaged or truncated, naming file and byte of the compressed file; GM_EINTERRUPTED by a signal
+ * that came while nothing was there to read; GM_EMEM. */
 gm_status gm_source_read(gm_source *source, char *bytes, size_t cap, size_t *n, gm_error *err)
     GM_MUST_USE;
 

@@ -3,12 +3,16 @@
  */
 #define _GNU_SOURCE /* readdir64 */
 #include "text/corpus.h"
+#include "base/cli.h"
 #include "base/sha256.h"
 #include "tests/check.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -304,6 +308,44 @@ static void a_pipe_holds_lines_when_it_begins_like_one(void)
     }
 }
 
+static void wake_up(int number)
+{
+    (void)number;
+}
+
+/* From a process of its own: SIGINT, and again and again what ends a read that began behind it. */
+static pid_t interrupt_soon(void)
+{
+    const pid_t parent = getpid(), child = fork();
+    for (int i = 0; child == 0 && i < 1000 && getppid() == parent; i++) {
+        usleep(10000);
+        kill(parent, i == 0 ? SIGINT : SIGUSR1);
+    }
+    if (child == 0) _exit(0);
+    return child;
+}
+
+static void waiting_for_a_pipe_can_be_interrupted(void)
+{
+    gm_error err = {0};
+    gm_document document;
+    bool more = true;
+    unlink("silent.jsonl");
+    CHECK_INT(mkfifo("silent.jsonl", 0666), 0);
+    const int fd = open("silent.jsonl", O_RDWR); /* a writer that writes nothing */
+    gm_corpus *corpus = open_one("silent.jsonl", NULL);
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = wake_up}, NULL);
+    gm_catch_signals();
+    const pid_t child = interrupt_soon();
+    CHECK_FAILS(gm_corpus_next(corpus, &document, &more, &err), err, GM_EINTERRUPTED,
+                "interrupted while reading 'silent.jsonl'");
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    CHECK(gm_interrupt_taken());
+    gm_corpus_close(corpus);
+    close(fd);
+}
+
 static void progress_ends_at_the_total(void)
 {
     gm_error err = {0};
@@ -373,5 +415,6 @@ TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_
       TEST(a_language_may_be_named), TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot),
       TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
       TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_it_begins_like_one),
+      TEST(waiting_for_a_pipe_can_be_interrupted),
       TEST(a_folder_that_cannot_be_listed_is_no_shorter_one), TEST(a_file_that_changes_is_noticed),
       TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
