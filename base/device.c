@@ -30,7 +30,8 @@ bool gm_device_driver_is_loaded(const char *root)
 {
     char path[4096];
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    if (visible && visible[0] == '\0') return false;
+    /* CUDA ends the list at what names no GPU: "", "-1" */
+    if (visible && (visible[0] == '\0' || visible[0] == '-')) return false;
     const int n = snprintf(path, sizeof path, "%s/proc/driver/nvidia/version", root);
     return n < (int)sizeof path && access(path, R_OK) == 0;
 }

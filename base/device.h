@@ -27,7 +27,7 @@ typedef struct gm_gpus {
 } gm_gpus;
 
 /* Whether NVIDIA's driver is loaded: a look at ROOT/proc, which costs nothing; "" is this system.
- * CUDA_VISIBLE_DEVICES that is set and empty hides all GPUs, as it does from CUDA. */
+ * CUDA_VISIBLE_DEVICES that is set and empty, or -1, hides all GPUs, as it does from CUDA. */
 bool gm_device_driver_is_loaded(const char *root);
 
 #endif

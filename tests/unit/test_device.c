@@ -50,6 +50,8 @@ static void a_loaded_driver_is_seen(void)
     CHECK(gm_device_driver_is_loaded("root"));
     CHECK_INT(setenv("CUDA_VISIBLE_DEVICES", "", 1), 0); /* hides all GPUs */
     CHECK(!gm_device_driver_is_loaded("root"));
+    CHECK_INT(setenv("CUDA_VISIBLE_DEVICES", "-1", 1), 0);
+    CHECK(!gm_device_driver_is_loaded("root"));
     CHECK_INT(setenv("CUDA_VISIBLE_DEVICES", "0", 1), 0);
     CHECK(gm_device_driver_is_loaded("root"));
     CHECK_INT(unlink("root/proc/driver/nvidia/version"), 0);
