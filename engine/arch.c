@@ -68,11 +68,9 @@ out:
     return status;
 }
 
-static gm_status read_attention(const gm_json *config, const char *where, gm_arch *arch,
-                                gm_error *err)
+static gm_status read_heads(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(gm_config_int(config, "num_attention_heads", 1, MAX_HEADS, &arch->n_heads, where, err));
     GM_TRY(gm_config_int_or(config, "num_key_value_heads", 1, arch->n_heads, arch->n_heads,
                             &arch->n_kv_heads, where, err));
     GM_TRY(
@@ -91,8 +89,27 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
     if (arch->head_dim % 2 != 0 || arch->head_dim > GM_MAX_HEAD_DIM)
         GM_FAIL(GM_EFORMAT, "'%s': heads are %d wide, expected an even width, at most %d", where,
                 arch->head_dim, GM_MAX_HEAD_DIM);
+    arch->value_dim = arch->head_out = arch->head_dim;
     arch->attention_scale = (float)(1.0 / sqrt(arch->head_dim));
-    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)arch->head_dim, where, err));
+out:
+    return status;
+}
+
+static gm_status read_attention(const gm_json *config, const char *where, gm_arch *arch,
+                                gm_error *err)
+{
+    gm_status status = GM_OK;
+    int turned;
+    GM_TRY(gm_config_int(config, "num_attention_heads", 1, MAX_HEADS, &arch->n_heads, where, err));
+    if (arch->family->latent) {
+        GM_TRY(gm_latent_read(config, where, arch, &turned, err));
+    } else {
+        GM_TRY(read_heads(config, where, arch, err));
+        turned = arch->head_dim;
+    }
+    GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)turned, where, err));
+    arch->rope.neighbours = arch->family->latent;
+    arch->attention_scale *= (float)arch->rope.attention;
 out:
     return status;
 }
@@ -286,6 +303,7 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
         const double newer[] = {(double)rope->dim, rope->neighbours, (double)router->least_sum};
         gm_sha256_update(&hash, newer, sizeof newer);
     }
+    if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
     for (int i = 0; i < arch->n_layers; i++) {
         const int layer[] = {arch->moe_of_layer[i], arch->window ? arch->window[i] : 0};
         gm_sha256_update(&hash, layer, sizeof layer);

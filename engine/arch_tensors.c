@@ -14,12 +14,34 @@ typedef struct shape {
     int rows, cols;
 } shape;
 
+/* Roles of latent attention. */
+static shape latent_shape(const gm_arch *a, gm_role role)
+{
+    const gm_latent *l = &a->latent;
+    const int queries = a->n_heads * (l->plain + (int)a->rope.dim);
+
+    switch (role) {
+    case GM_ROLE_Q: return (shape){l->q == 0, queries, a->width};
+    case GM_ROLE_Q_LATENT: return (shape){l->q > 0, l->q, a->width};
+    case GM_ROLE_Q_NORM: return (shape){l->q > 0, 1, l->q};
+    case GM_ROLE_Q_UP: return (shape){l->q > 0, queries, l->q};
+    case GM_ROLE_K: return (shape){true, l->kv + (int)a->rope.dim, a->width};
+    case GM_ROLE_K_NORM: return (shape){true, 1, l->kv};
+    case GM_ROLE_KEY_UP: return (shape){true, l->kv, l->plain};
+    case GM_ROLE_VALUE_UP: return (shape){true, l->value, l->kv};
+    case GM_ROLE_O: return (shape){true, a->width, a->n_heads * l->value};
+    default: return (shape){false, 0, 0};
+    }
+}
+
 /* Roles that exist once, or in every layer. */
 static shape common_shape(const gm_arch *a, gm_role role)
 {
     int q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
     bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
 
+    if (a->latent.kv > 0 && role >= GM_ROLE_Q && role <= GM_ROLE_K_NORM)
+        return latent_shape(a, role);
     switch (role) {
     case GM_ROLE_EMBED: return (shape){true, a->vocab, a->width};
     case GM_ROLE_HEAD: return (shape){!a->tied_head, a->vocab, a->width};
@@ -116,6 +138,15 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
         snprintf(slice->name + strlen(slice->name), GM_NAME_BYTES - strlen(slice->name), "_blocks");
 }
 
+/* One tensor holds for each head the rows of its keys, then those of its values. */
+static void place_in_heads(const gm_arch *arch, gm_role role, int head, gm_slice *slice)
+{
+    const size_t plain = (size_t)arch->latent.plain, rows = plain + (size_t)arch->latent.value;
+    slice->tall = (size_t)arch->n_heads * rows;
+    slice->first = (size_t)head * rows + (role == GM_ROLE_VALUE_UP ? plain : 0);
+    if (role == GM_ROLE_KEY_UP) slice->stored = GM_STORED_COLUMNS;
+}
+
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)
 {
     const char *pattern = arch->family->tensor[role];
@@ -127,13 +158,16 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
     *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
     fill_name(out->name, pattern, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
+    if (role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP) place_in_heads(arch, role, expert, out);
     return true;
 }
 
 static uint64_t n_parameters(const gm_arch *arch, gm_role role, int layer)
 {
     gm_slice slice;
-    return gm_arch_tensor(arch, role, layer, 0, &slice) ? (uint64_t)slice.rows * slice.cols : 0;
+    if (!gm_arch_tensor(arch, role, layer, 0, &slice)) return 0;
+    const uint64_t heads = slice.tall ? (uint64_t)arch->n_heads : 1;
+    return heads * slice.rows * slice.cols;
 }
 
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active)

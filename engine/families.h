@@ -18,7 +18,8 @@ typedef struct gm_family {
     /* What tensors that predict further tokens begin with; NULL: they are of layers behind the
      * last. They are not read. */
     const char *mtp_prefix;
-    bool yarn; /* its angles may be stretched (rope.h) */
+    bool yarn;   /* its angles may be stretched (rope.h) */
+    bool latent; /* its attention is over latents, which gm_latent_read reads */
     /* Keys of config.json that `read` looks at, NULL behind the last: they count as
      * known, and the values that arch.c asks of them elsewhere are not asked. */
     const char *const *keys;
@@ -31,6 +32,11 @@ typedef struct gm_family {
      * first, or each before the up's (arch->alternate). */
     const char *tensor[GM_N_ROLES];
 } gm_family;
+
+/* Latents, and the widths that follow from them, instead of heads; *turned: elements of a head that
+ * turn, for gm_rope_read. GM_EFORMAT. */
+gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch, int *turned,
+                         gm_error *err) GM_MUST_USE;
 
 /* NULL when no row has that architecture or, when the config names none, that
  * model type. */

@@ -12,9 +12,8 @@ enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
 
 /* ---- what several of them read ---- */
 
-/* A member that may be absent, or one of `known`, which ends with NULL. */
-static gm_status expect_text(const gm_json *config, const char *key, const char *const *known,
-                             const char *where, gm_error *err)
+gm_status gm_expect_text(const gm_json *config, const char *key, const char *const *known,
+                         const char *where, gm_error *err)
 {
     const char *text;
     gm_status status = gm_json_get_text_or(config, key, known[0], &text, where, err);
@@ -36,8 +35,7 @@ static gm_status expect_bool(const gm_json *config, const char *key, bool known,
                    found ? "true" : "false", known ? "true" : "false");
 }
 
-/* Groups of experts, of which the best can be chosen from; a group counts its best two. */
-static gm_status read_groups(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+gm_status gm_read_groups(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_router_desc *r = &arch->router;
@@ -64,7 +62,7 @@ gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char 
     GM_TRY(gm_read_deepseek(config, where, arch, err));
     GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", renormalise, &r->renormalise, where, err));
     GM_TRY(gm_json_get_f64_or(config, "routed_scaling_factor", 1e-6, 1e6, 1, &scale, where, err));
-    GM_TRY(read_groups(config, where, arch, err));
+    GM_TRY(gm_read_groups(config, where, arch, err));
     GM_TRY(gm_config_int_or(config, "num_nextn_predict_layers", 0, MAX_FURTHER, 0, &arch->n_mtp,
                             where, err));
     r->scale = (float)scale;
@@ -77,9 +75,6 @@ out:
 #define CORRECTED_KEYS                                                                        \
     "n_routed_experts", "n_shared_experts", "moe_intermediate_size", "first_k_dense_replace", \
         "routed_scaling_factor", "n_group", "topk_group", "num_nextn_predict_layers"
-
-#define CORRECTION_TENSOR \
-    [GM_ROLE_ROUTER_CORRECTION] = "model.layers.%d.mlp.gate.e_score_correction_bias"
 
 /* ---- GLM-4.5: GLM-4.5-Air, GLM-4.5, GLM-4.6, GLM-4.7 ---- */
 
@@ -136,8 +131,8 @@ static gm_status read_dots(const gm_json *config, const char *where, gm_arch *ar
     gm_status status = GM_OK;
 
     GM_TRY(gm_read_corrected(config, false, where, arch, err));
-    GM_TRY(expect_text(config, "scoring_func", scores, where, err));
-    GM_TRY(expect_text(config, "topk_method", methods, where, err));
+    GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(gm_expect_text(config, "topk_method", methods, where, err));
     GM_TRY(refuse_windows(config, where, arch, err));
     arch->qk_norm = GM_QK_NORM_HEAD;
 out:
@@ -169,7 +164,7 @@ static gm_status check_ernie(const gm_json *config, const char *where, gm_error 
 {
     static const char *const gates[] = {"topk", "topk_fused", NULL};
     gm_status status = GM_OK;
-    GM_TRY(expect_text(config, "moe_gate", gates, where, err));
+    GM_TRY(gm_expect_text(config, "moe_gate", gates, where, err));
     GM_TRY(expect_bool(config, "use_bias", false, where, err));
     GM_TRY(expect_bool(config, "use_rmsnorm", true, where, err));
     GM_TRY(expect_bool(config, "moe_use_aux_free", true, where, err));
@@ -248,8 +243,8 @@ static gm_status check_minimax(const gm_json *config, const char *where, gm_erro
     gm_status status = GM_OK;
     const gm_json *types = gm_json_find(config, "attn_type_list");
     int shared;
-    GM_TRY(expect_text(config, "scoring_func", scores, where, err));
-    GM_TRY(expect_text(config, "qk_norm_type", norms, where, err));
+    GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(gm_expect_text(config, "qk_norm_type", norms, where, err));
     GM_TRY(expect_bool(config, "use_qk_norm", true, where, err));
     GM_TRY(expect_bool(config, "use_routing_bias", true, where, err));
     GM_TRY(gm_config_int_or(config, "shared_intermediate_size", 0, 0, 0, &shared, where, err));
@@ -356,5 +351,5 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const gm_family *gm_corrected_family_at(size_t i)
 {
-    return i < N_FAMILIES ? &families[i] : NULL;
+    return i < N_FAMILIES ? &families[i] : gm_latent_family_at(i - N_FAMILIES);
 }

@@ -4,16 +4,18 @@
 
 #include "engine/families.h"
 
-/* Tensor names that every family so far shares with Llama. */
-#define LLAMA_TENSORS                                                                          \
+/* Tensor names that every family so far shares with Llama; those of latents have no K and V. */
+#define COMMON_TENSORS                                                                         \
     [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
     [GM_ROLE_HEAD] = "lm_head.weight",                                                         \
     [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                            \
     [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                   \
-    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight",                                   \
-    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight",                                   \
     [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
     [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
+
+#define LLAMA_TENSORS                                                        \
+    COMMON_TENSORS, [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight", \
+                    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight"
 
 #define QK_NORM_TENSORS                                           \
     [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
@@ -46,10 +48,21 @@
     [GM_ROLE_SHARED_UP] = "model.layers.%d.mlp.shared_experts.up_proj.weight",     \
     [GM_ROLE_SHARED_DOWN] = "model.layers.%d.mlp.shared_experts.down_proj.weight"
 
+#define CORRECTION_TENSOR \
+    [GM_ROLE_ROUTER_CORRECTION] = "model.layers.%d.mlp.gate.e_score_correction_bias"
+
 enum { GM_MAX_WIDTH = 1 << 20, GM_MAX_SHARED = 1 << 10, GM_MAX_EXPERTS = GM_NO_EXPERT };
+
+/* A member that may be absent, or one of `known`, which ends with NULL. */
+gm_status gm_expect_text(const gm_json *config, const char *key, const char *const *known,
+                         const char *where, gm_error *err) GM_MUST_USE;
 
 /* DeepSeek v1's fields: experts, those that are shared, where dense layers lie. */
 gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
+
+/* Groups of experts, of which the best can be chosen from (router.h). */
+gm_status gm_read_groups(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
 /* The same, and the router of DeepSeek-V3: sigmoids, a correction, groups, a scale; weights are
@@ -59,5 +72,8 @@ gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char 
 
 /* The rows of families_corrected.c in order; NULL behind the last. */
 const gm_family *gm_corrected_family_at(size_t i);
+
+/* Those of families_latent.c. */
+const gm_family *gm_latent_family_at(size_t i);
 
 #endif

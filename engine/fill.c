@@ -55,24 +55,34 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Bytes of a matrix that is stored as columns; 0: it is not. */
+static size_t columns_bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint, int role,
+                               int layer)
+{
+    gm_slice slice;
+    gm_tensor tensor;
+    return gm_arch_tensor(arch, (gm_role)role, layer, 0, &slice) &&
+                   slice.stored == GM_STORED_COLUMNS &&
+                   gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK
+               ? tensor.n_bytes
+               : 0;
+}
+
 size_t gm_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     size_t most = 0;
+    for (int l = 0; l < arch->n_layers; l++)
+        most = larger(most, columns_bytes_of(arch, checkpoint, GM_ROLE_KEY_UP, l));
     for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
-        for (int m = 0; m < arch->n_moe; m++) {
-            gm_slice slice;
-            gm_tensor tensor;
-            if (gm_arch_tensor(arch, (gm_role)role, arch->layer_of_moe[m], 0, &slice) &&
-                slice.stored == GM_STORED_COLUMNS &&
-                gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK)
-                most = larger(most, tensor.n_bytes);
-        }
+        for (int m = 0; m < arch->n_moe; m++)
+            most = larger(most, columns_bytes_of(arch, checkpoint, role, arch->layer_of_moe[m]));
     return most;
 }
 
 static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     room r = {.widest = larger((size_t)arch->width, (size_t)arch->expert_width)};
+    r.widest = larger(r.widest, (size_t)arch->latent.plain);
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
         r.widest = larger(r.widest, t->rank > 0 ? t->dim[t->rank - 1] : 1);
@@ -201,13 +211,16 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_qkv_place place = gm_qkv_place_of(fill->arch);
+    const bool latents = fill->arch->latent.kv > 0;
     const struct {
         gm_role role;
         gm_buf *to;
         size_t first;
     } whole[] = {
         {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
-        {GM_ROLE_Q, &layer->qkv, place.q},
+        {GM_ROLE_Q, latents ? &layer->q_up : &layer->qkv, 0},
+        {GM_ROLE_Q_LATENT, &layer->qkv, place.q},
+        {GM_ROLE_Q_UP, &layer->q_up, 0},
         {GM_ROLE_K, &layer->qkv, place.k},
         {GM_ROLE_V, &layer->qkv, place.v},
         {GM_ROLE_Q_BIAS, &layer->qkv_bias, place.q},
@@ -226,7 +239,10 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     };
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         GM_TRY(add_tensor(fill, whole[i].role, l, -1, whole[i].to, whole[i].first, 1, err));
-
+    for (int h = 0; latents && h < fill->arch->n_heads; h++) {
+        GM_TRY(add_tensor(fill, GM_ROLE_KEY_UP, l, h, &layer->key_up, 0, 1, err));
+        GM_TRY(add_tensor(fill, GM_ROLE_VALUE_UP, l, h, &layer->value_up, 0, 1, err));
+    }
     if (layer->moe < 0) {
         GM_TRY(add_mlp(fill, GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN, l, -1,
                        &layer->always, err));

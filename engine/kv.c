@@ -9,7 +9,7 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
                     size_t sequences, bool one_layer)
 {
     const gm_dtype dtype = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16;
-    const size_t context = (size_t)arch->max_context, head = (size_t)arch->head_dim;
+    const size_t context = (size_t)arch->max_context;
     size_t longest = rows < context ? rows : context;
     *kv = (gm_kv){.n_blocks = rows / GM_KV_BLOCK + sequences,
                   .n_kv_heads = (size_t)arch->n_kv_heads,
@@ -20,8 +20,8 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
     kv->layer_blocks = one_layer ? 0 : kv->n_blocks;
     size_t layers = one_layer ? 1 : (size_t)arch->n_layers;
     size_t count = layers * kv->n_blocks * kv->n_kv_heads;
-    kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, head);
-    kv->v = gm_buf_panels(dtype, count, head, GM_KV_BLOCK);
+    kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, (size_t)arch->head_dim);
+    kv->v = gm_buf_panels(dtype, count, (size_t)arch->value_dim, GM_KV_BLOCK);
 }
 
 uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,

@@ -3,10 +3,11 @@
  * Block b of a sequence holds its positions 32 b .. 32 b + 31, wherever it lies in
  * the pool; so the same block is computed with in prefill and token by token. A block
  * of one layer and KV head is two small matrices in panels (cpu/pack.h), ready to be
- * multiplied with: keys (32 outputs, head_dim inputs) and values (head_dim outputs,
- * 32 inputs). Values are always finite: a key or value that is not, as it would be
- * stored, becomes a key of NaN with a value of 0, so it reaches those that attend to it
- * and nobody else.
+ * multiplied with: keys (32 outputs, head_dim inputs) and values (value_dim outputs,
+ * 32 inputs). Of latent attention (gm_latent, arch.h) there is one KV head, a key being a latent
+ * and the part that turns, and its value the latent once more, for the two matrices' order differs.
+ * Values are always finite: a key or value that is not, as it would be stored, becomes a key of NaN
+ * with a value of 0, so it reaches those that attend to it and nobody else.
  */
 #ifndef GM_KV_H
 #define GM_KV_H

@@ -165,8 +165,8 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
 static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
 {
     uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
-    return 2 * (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads * (uint64_t)arch->head_dim *
-           element;
+    const uint64_t row = (uint64_t)arch->head_dim + (uint64_t)arch->value_dim;
+    return (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads * row * element;
 }
 
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,

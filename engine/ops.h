@@ -44,6 +44,17 @@ static inline size_t gm_tiles_together(size_t heads, size_t kv_heads)
     return heads < 2 * kv_heads ? 2 : 1;
 }
 
+/* Heads that attend together: those of a KV head; of latents, whose one KV head has wide keys and
+ * values, so few that a tile's sums stay in cache. */
+static inline size_t gm_heads_together(const gm_arch *arch)
+{
+    enum { OF_LATENTS = 4 };
+    size_t n = (size_t)(arch->n_heads / arch->n_kv_heads);
+    if (arch->latent.kv > 0 && n > OF_LATENTS) n = OF_LATENTS;
+    while ((size_t)arch->n_heads % n != 0) n--;
+    return n;
+}
+
 /* Fewest rows of a step whose experts are computed whole: one task for a block of an expert's rows
  * from the first product to the last. Below, or with so many threads that there would be too few
  * of these tasks, the two products have tasks of their own. */
@@ -76,14 +87,16 @@ typedef struct gm_head_row {
 } gm_head_row;
 
 /* What flows from one operation to the next; see work.c for the sizes. What a product of
- * weights reads is f32, or under bf16 numerics bf16: `norm`, `query`, `heads`, `hidden`,
- * `always`, `head_x`. */
+ * weights reads is f32, or under bf16 numerics bf16: `norm`, `query`, `latent`, `plain`, `heads`,
+ * `hidden`, `always`, `head_x`. */
 typedef struct gm_work {
     gm_buf x;            /* (T,D) residual stream */
     gm_buf norm;         /* (T,D) after a norm */
     gm_buf qkv;          /* (T, q + k + v) */
-    gm_buf query;        /* (T H, head_dim) rotated */
-    gm_buf heads;        /* (T, H head_dim) what attention gives */
+    gm_buf query;        /* (T H, head_dim) rotated; behind latent attention what it gives */
+    gm_buf latent;       /* (T, latent.q) of queries, where they have one */
+    gm_buf plain;        /* (T H, latent.plain) of queries, before keys are multiplied into it */
+    gm_buf heads;        /* (T, H head_out) what attention gives */
     gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
     gm_buf share;        /* (1,T) what of the shared experts counts, where they are gated */
@@ -197,12 +210,14 @@ typedef struct gm_ops {
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
     /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
-    /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache */
+    /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache; of latents: norm,
+     * latents and their norms, append, queries, rotation, each head's keys into its query */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first of the running softmax's logits, and no value belongs to it */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += residual_scale (heads times O (+ bias)) */
+    /* x += residual_scale (heads times O (+ bias)); of latents, heads = what attention gives times
+     * each head's values */
     void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* norm, router logits, edit, choice, record; rows grouped by expert; share = sigmoid of the
      * router's last output where the shared experts are gated */

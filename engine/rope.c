@@ -15,9 +15,42 @@ static const char *const yarn_keys[] = {
     "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
 };
 
-static gm_status read_yarn(gm_rope *rope, const gm_json *part, const char *where, gm_error *err)
+static const char *const deepseek_yarn_keys[] = {
+    "type",
+    "rope_type",
+    "rope_theta",
+    "factor",
+    "original_max_position_embeddings",
+    "beta_fast",
+    "attention_factor",
+    "beta_slow",
+    "truncate",
+    "mscale",
+    "mscale_all_dim",
+    NULL,
+};
+
+/* Amplitude and attention's factor by DeepSeek's own code, which is the plain form where neither
+ * mscale is there. */
+static gm_status read_mscale(gm_rope *rope, double *amplitude, const gm_json *part,
+                             const char *where, gm_error *err)
 {
     gm_status status = GM_OK;
+    const double log_factor = 0.1 * log(rope->factor);
+    double mscale, all;
+    GM_TRY(gm_json_get_f64_or(part, "mscale", 0, 1e3, 1, &mscale, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "mscale_all_dim", 0, 1e3, 0, &all, where, err));
+    *amplitude = (mscale * log_factor + 1.0) / (all * log_factor + 1.0);
+    rope->attention = (all * log_factor + 1.0) * (all * log_factor + 1.0);
+out:
+    return status;
+}
+
+static gm_status read_yarn(gm_rope *rope, bool deepseek, const gm_json *part, const char *where,
+                           gm_error *err)
+{
+    gm_status status = GM_OK;
+    double amplitude;
     rope->yarn = true;
     GM_TRY(gm_json_get_f64(part, "factor", 1, 1e6, &rope->factor, where, err));
     GM_TRY(gm_json_get_f64(part, "original_max_position_embeddings", 1, 1e9, &rope->first_context,
@@ -25,8 +58,10 @@ static gm_status read_yarn(gm_rope *rope, const gm_json *part, const char *where
     GM_TRY(gm_json_get_f64_or(part, "beta_fast", 1e-6, 1e6, 32, &rope->beta_fast, where, err));
     GM_TRY(gm_json_get_f64_or(part, "beta_slow", 1e-6, 1e6, 1, &rope->beta_slow, where, err));
     GM_TRY(gm_json_get_bool_or(part, "truncate", true, &rope->whole, where, err));
-    GM_TRY(gm_json_get_f64_or(part, "attention_factor", 1e-6, 1e6, 0.1 * log(rope->factor) + 1.0,
-                              &rope->amplitude, where, err));
+    amplitude = 0.1 * log(rope->factor) + 1.0;
+    if (deepseek) GM_TRY(read_mscale(rope, &amplitude, part, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "attention_factor", 1e-6, 1e6, amplitude, &rope->amplitude,
+                              where, err));
 out:
     return status;
 }
@@ -35,7 +70,8 @@ static bool is_same(const gm_rope *a, const gm_rope *b)
 {
     return a->yarn == b->yarn && a->whole == b->whole && a->factor == b->factor &&
            a->first_context == b->first_context && a->beta_fast == b->beta_fast &&
-           a->beta_slow == b->beta_slow && a->amplitude == b->amplitude;
+           a->beta_slow == b->beta_slow && a->amplitude == b->amplitude &&
+           a->attention == b->attention;
 }
 
 gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
@@ -74,11 +110,12 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
     const gm_json *holder = config; /* newer files keep theta inside "rope_parameters" */
     const gm_json *last = config;
     const char *const *simple = family->rotary_part > 0.0 ? partial_keys : plain_keys;
+    const char *const *stretched = family->latent ? deepseek_yarn_keys : yarn_keys;
     int n_parts = 0;
-    *out = (gm_rope){.amplitude = 1.0};
+    *out = (gm_rope){.amplitude = 1.0, .attention = 1.0};
 
     for (int i = 0; i < 2; i++) {
-        gm_rope rope = {.amplitude = 1.0};
+        gm_rope rope = {.amplitude = 1.0, .attention = 1.0};
         const gm_json *part = gm_json_find(config, names[i]);
         if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) continue;
         if (gm_json_kind_of(part) != GM_JSON_OBJECT)
@@ -90,8 +127,8 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
         if (!yarn && strcmp(type, "default") != 0)
             GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
                     names[i], type, family->yarn ? " or 'yarn'" : "");
-        GM_TRY(gm_config_check_part(part, names[i], yarn ? yarn_keys : simple, where, err));
-        if (yarn) GM_TRY(read_yarn(&rope, part, where, err));
+        GM_TRY(gm_config_check_part(part, names[i], yarn ? stretched : simple, where, err));
+        if (yarn) GM_TRY(read_yarn(&rope, family->latent, part, where, err));
         if (n_parts++ > 0 && !is_same(&rope, out))
             GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' say different things", where, names[0],
                     names[1]);

@@ -6,8 +6,10 @@
  * divides that by `factor` for the pairs that turn less than beta_slow times over the positions
  * that the model was first made for, leaves it for those that turn more than beta_fast times, and
  * goes from the one to the other in a straight line over i; cosine and sine are multiplied by
- * `amplitude`. Source: arXiv:2309.00071, and transformers, modeling_rope_utils.py, whose rules
- * for the ends of the line these are.
+ * `amplitude`. DeepSeek's form names two factors m of M(m) = 0.1 m ln factor + 1: the amplitude is
+ * M(mscale) / M(mscale_all_dim), and attention's scale is multiplied by M(mscale_all_dim)^2 where
+ * mscale_all_dim is not 0. Source: arXiv:2309.00071, and transformers, modeling_rope_utils.py,
+ * whose rules for the ends of the line these are.
  */
 #ifndef GM_ROPE_H
 #define GM_ROPE_H
@@ -26,6 +28,7 @@ typedef struct gm_rope {
     double beta_fast, beta_slow;
     bool whole;       /* the line's ends are rounded outwards to pairs */
     double amplitude; /* of cosine and sine: 0.1 ln factor + 1, unless the config says so */
+    double attention; /* of attention's scale: 1 but in DeepSeek's form */
 } gm_rope;
 
 /* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there, for

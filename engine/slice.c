@@ -11,6 +11,11 @@ int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK])
 {
     const size_t rows = slice->stack ? slice->stack_rows : slice->rows, cols = slice->cols;
     int n = 0;
+    if (slice->tall) {
+        dim[n++] = slice->tall;
+        dim[n++] = slice->stored == GM_STORED_COLUMNS ? rows : cols;
+        return n;
+    }
     if (slice->stack) dim[n++] = slice->stack;
     if (slice->stored == GM_STORED_COLUMNS) {
         dim[n++] = cols;
@@ -89,6 +94,15 @@ static void cut(gm_tensor *t, const gm_slice *slice)
     t->n_bytes = rows * row_bytes;
 }
 
+/* Some rows of a tall tensor. */
+static void cut_rows(gm_tensor *t, const gm_slice *slice)
+{
+    const size_t row_bytes = t->n_bytes / slice->tall;
+    t->dim[0] = slice->stored == GM_STORED_COLUMNS ? slice->cols : slice->rows;
+    t->data = (const char *)t->data + slice->first * row_bytes;
+    t->n_bytes = t->dim[0] * row_bytes;
+}
+
 gm_status gm_slice_cut(const gm_slice *slice, const gm_tensor *tensor, gm_tensor *out,
                        gm_error *err)
 {
@@ -98,6 +112,7 @@ gm_status gm_slice_cut(const gm_slice *slice, const gm_tensor *tensor, gm_tensor
     GM_TRY(check_shape(tensor, slice, err));
     *out = *tensor;
     if (slice->stack) cut(out, slice);
+    if (slice->tall) cut_rows(out, slice);
 out:
     return status;
 }

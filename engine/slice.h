@@ -19,7 +19,8 @@ typedef enum gm_stored {
 enum { GM_MX_BLOCK = 32 }; /* inputs of a scale of MXFP4 */
 
 /* Where a matrix lies: it is a tensor, or it is rows of one of the matrices that a tensor of rank 3
- * stacks; a stack of vectors is one of matrices of one column, of rank 2. */
+ * stacks; a stack of vectors is one of matrices of one column, of rank 2. Or it is some rows of a
+ * tall tensor of rank 2, and of COLUMNS its columns are. */
 typedef struct gm_slice {
     char name[GM_NAME_BYTES]; /* of the tensor */
     size_t rows, cols;        /* of the matrix; one row is also a tensor of rank 1 */
@@ -27,6 +28,7 @@ typedef struct gm_slice {
     size_t stack_rows;        /* rows of each of them */
     size_t item, first;       /* rows first, first + every, ... of matrix `item` */
     size_t every;             /* 2: rows of two matrices take turns */
+    size_t tall;              /* rows of the tall tensor, of which `first` is the matrix's first */
     gm_stored stored;
 } gm_slice;
 

@@ -15,10 +15,12 @@
 
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
 {
-    size_t head = (size_t)arch->head_dim;
-    size_t q = gm_round_up((size_t)arch->n_heads * head, GM_K_BLOCK);
-    size_t kv = gm_round_up((size_t)arch->n_kv_heads * head, GM_K_BLOCK);
-    return (gm_qkv_place){.q = 0, .k = q, .v = q + kv, .all = q + 2 * kv};
+    const size_t kv_heads = (size_t)arch->n_kv_heads, head = (size_t)arch->head_dim;
+    const size_t queries = arch->latent.kv ? (size_t)arch->latent.q : (size_t)arch->n_heads * head;
+    const size_t q = gm_round_up(queries, GM_K_BLOCK);
+    const size_t k = gm_round_up(kv_heads * head, GM_K_BLOCK);
+    const size_t v = gm_round_up(kv_heads * (size_t)arch->value_dim, GM_K_BLOCK);
+    return (gm_qkv_place){.q = 0, .k = q, .v = q + k, .all = q + k + v};
 }
 
 /* ---- the buffers ---- */
@@ -44,11 +46,30 @@ static gm_mlp describe_mlp(gm_dtype dtype, size_t count, size_t width, size_t mo
                     .down = gm_buf_panels(dtype, count, model_width, width)};
 }
 
+/* Columns of a vector that the layer has, if it has it. */
+static size_t cols_of(const gm_arch *arch, gm_role role, int layer)
+{
+    gm_slice slice;
+    return gm_arch_tensor(arch, role, layer, 0, &slice) ? slice.cols : 0;
+}
+
+static void describe_latents(gm_layer *layer, const gm_arch *arch, gm_dtype dtype)
+{
+    const gm_latent *l = &arch->latent;
+    const size_t heads = (size_t)arch->n_heads, kv = (size_t)l->kv, plain = (size_t)l->plain;
+    const size_t inputs = (size_t)(l->q ? l->q : arch->width);
+    if (kv == 0) return;
+    layer->qkv = gm_buf_panels(dtype, 1, gm_qkv_place_of(arch).v, (size_t)arch->width);
+    layer->q_up = gm_buf_panels(dtype, 1, heads * (plain + arch->rope.dim), inputs);
+    layer->key_up = gm_buf_panels(dtype, heads, kv, plain);
+    layer->value_up = gm_buf_panels(dtype, heads, (size_t)l->value, kv);
+}
+
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
-    const size_t head = (size_t)arch->head_dim, all_heads = (size_t)arch->n_heads * head;
-    const bool per_head = arch->qk_norm == GM_QK_NORM_HEAD, dense = arch->moe_of_layer[l] < 0;
+    const size_t outputs = (size_t)arch->n_heads * (size_t)arch->head_out;
+    const bool dense = arch->moe_of_layer[l] < 0;
     const gm_qkv_place place = gm_qkv_place_of(arch);
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
@@ -57,13 +78,13 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .mlp_norm = gm_buf_rows(GM_F32, 1, 1, d),
         .qkv = gm_buf_panels(dtype, 1, place.all, d),
         .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
-        .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, per_head ? head : all_heads),
-        .k_norm =
-            vector_if(arch, GM_ROLE_K_NORM, l, per_head ? head : (size_t)arch->n_kv_heads * head),
-        .o = gm_buf_panels(dtype, 1, d, all_heads),
+        .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l)),
+        .k_norm = vector_if(arch, GM_ROLE_K_NORM, l, cols_of(arch, GM_ROLE_K_NORM, l)),
+        .o = gm_buf_panels(dtype, 1, d, outputs),
         .o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d),
         .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
     };
+    describe_latents(&layer, arch, dtype);
     if (dense) {
         layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
         return layer;
@@ -120,6 +141,9 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->sinks,
         &layer->expert_in_bias,
         &layer->expert_out_bias,
+        &layer->q_up,
+        &layer->key_up,
+        &layer->value_up,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -170,11 +194,19 @@ static bool mlp_is_padded(const gm_mlp *mlp)
            is_padded(&mlp->gate_up, mlp->gate_up.cols);
 }
 
+static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
+{
+    const gm_latent *of = &arch->latent;
+    if (of->kv == 0) return (size_t)arch->n_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0;
+    return of->q % GM_K_BLOCK != 0 || l->q_norm.stride != l->q_norm.cols ||
+           l->k_norm.stride != l->k_norm.cols || is_padded(&l->q_up, l->q_up.cols) ||
+           is_padded(&l->key_up, l->key_up.cols) || is_padded(&l->value_up, l->value_up.cols);
+}
+
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
-    const size_t head = (size_t)arch->head_dim;
-    return (size_t)arch->n_heads * head % GM_K_BLOCK != 0 ||
-           (size_t)arch->n_kv_heads * head % GM_K_BLOCK != 0 ||
+    return latents_are_padded(l, arch) ||
+           (size_t)arch->n_kv_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0 ||
            l->attn_norm.stride != l->attn_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
            is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) ||
            is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||

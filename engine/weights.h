@@ -25,10 +25,10 @@ typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D) */
-    gm_buf qkv;                 /* PANELS (q + k + v, D) */
+    gm_buf qkv;                 /* PANELS (q + k + v, D); of latents (q + k, D) */
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
-    gm_buf q_norm, k_norm;      /* ROWS f32 (1, full or head width), or not there */
-    gm_buf o;                   /* PANELS (D, H head_dim) */
+    gm_buf q_norm, k_norm;      /* ROWS f32 (1, full, head or latent's width), or not there */
+    gm_buf o;                   /* PANELS (D, H head_out) */
     gm_buf router;              /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
     gm_buf router_bias;         /* ROWS f32 (1, E), or not there */
     gm_buf correction;          /* ROWS f32 (1, E), or not there */
@@ -38,6 +38,9 @@ typedef struct gm_layer {
     gm_buf sinks;               /* ROWS f32 (1, H), or not there */
     gm_buf expert_in_bias;      /* ROWS f32 (E, rows of expert.gate_up), or not there */
     gm_buf expert_out_bias;     /* ROWS f32 (E, D), or not there */
+    gm_buf q_up;                /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
+    gm_buf key_up;              /* PANELS, count = H, (latent.kv, plain) */
+    gm_buf value_up;            /* PANELS, count = H, (latent.value, latent.kv) */
 } gm_layer;
 
 /* All weights lie in one image: the embedding and the final norm, then the layers, then the
@@ -48,7 +51,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 18 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 21 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
@@ -82,7 +85,9 @@ size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
 /* Give the buffers their addresses in a section that begins at `base`. */
 void gm_section_place(gm_buf *const *list, size_t n, void *base);
 
-/* Where the parts of a query-key-value row start; `all` is its length. */
+/* Where the parts of a query-key-value row start; `all` is its length. Of latents: the queries', if
+ * they have one, and as key the latent and what of keys turns; the value is a copy of the latent
+ * and comes from no product. */
 typedef struct gm_qkv_place {
     size_t q, k, v, all;
 } gm_qkv_place;

@@ -4,7 +4,7 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-enum { WORK_BUFFERS = 21 };
+enum { WORK_BUFFERS = 23 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
 static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
@@ -36,14 +36,22 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
     const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
-    const size_t kv_heads = (size_t)arch->n_kv_heads;
-    const size_t queries = GM_TILE_ROWS * heads / kv_heads * gm_tiles_together(heads, kv_heads);
-    const size_t inputs[] = {d, heads * head, (size_t)arch->expert_width,
-                             (size_t)arch->shared_width, (size_t)arch->dense_width};
+    const size_t queries =
+        GM_TILE_ROWS * gm_heads_together(arch) * gm_tiles_together(heads, (size_t)arch->n_kv_heads);
+    const gm_latent *latent = &arch->latent;
+    const size_t inputs[] = {d,
+                             heads * (size_t)arch->head_out,
+                             (size_t)latent->q,
+                             (size_t)latent->kv,
+                             (size_t)latent->plain,
+                             (size_t)arch->expert_width,
+                             (size_t)arch->shared_width,
+                             (size_t)arch->dense_width};
     size_t product = 0;
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         product = larger(product, task_floats(inputs[i]));
-    size_t attend = queries * ((size_t)2 * GM_KV_BLOCK + 2 * gm_round_up(head, GM_K_BLOCK) + 4) +
+    const size_t value = gm_round_up((size_t)arch->value_dim, GM_K_BLOCK);
+    size_t attend = queries * ((size_t)2 * GM_KV_BLOCK + 2 * value + 4) +
                     gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
     const size_t outputs = e + arch->gated_shared; /* of the router */
     size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(outputs, GM_PANEL)) +
@@ -77,7 +85,9 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .norm = gm_buf_spread_rows(read, 1, rows, d),
         .qkv = gm_buf_spread_rows(GM_F32, 1, rows, gm_qkv_place_of(arch).all),
         .query = gm_buf_rows(read, 1, rows * heads, head),
-        .heads = gm_buf_spread_rows(read, 1, rows, heads * head),
+        .latent = gm_buf_spread_rows(read, 1, rows, (size_t)arch->latent.q),
+        .plain = gm_buf_rows(read, 1, rows * heads, (size_t)arch->latent.plain),
+        .heads = gm_buf_spread_rows(read, 1, rows, heads * (size_t)arch->head_out),
         .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
         .share = gm_buf_rows(GM_F32, 1, 1, arch->gated_shared ? rows : 0),
@@ -101,9 +111,10 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
 static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
 {
     gm_buf *all[WORK_BUFFERS] = {
-        &w->x,      &w->norm,   &w->qkv,    &w->query,    &w->heads,  &w->expert, &w->gate,
-        &w->share,  &w->bad,    &w->slot,   &w->slot_row, &w->first,  &w->busy,   &w->hidden,
-        &w->always, &w->routed, &w->head_x, &w->logits,   &w->cosine, &w->sine,   &w->scratch,
+        &w->x,      &w->norm,   &w->qkv,     &w->query,  &w->heads,    &w->expert,
+        &w->gate,   &w->share,  &w->bad,     &w->slot,   &w->slot_row, &w->first,
+        &w->busy,   &w->hidden, &w->always,  &w->routed, &w->head_x,   &w->logits,
+        &w->cosine, &w->sine,   &w->scratch, &w->latent, &w->plain,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

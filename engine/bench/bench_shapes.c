@@ -103,6 +103,35 @@ static const char MINIMAX[] =
     "\"use_routing_bias\": true, \"use_qk_norm\": true, \"qk_norm_type\": \"per_layer\", "
     "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-06, \"rope_theta\": 5000000, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 200064, \"max_position_embeddings\": 131072";
+static const char DEEPSEEK_V2_LITE[] =
+    "\"architectures\": [\"DeepseekV2ForCausalLM\"], \"model_type\": \"deepseek_v2\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 10944, \"num_attention_heads\": 16, "
+    "\"num_key_value_heads\": 16, \"q_lora_rank\": null, \"kv_lora_rank\": 512, "
+    "\"qk_nope_head_dim\": 128, \"qk_rope_head_dim\": 64, \"v_head_dim\": 128, "
+    "\"first_k_dense_replace\": 1, \"moe_layer_freq\": 1, \"n_routed_experts\": 64, "
+    "\"num_experts_per_tok\": 6, \"n_shared_experts\": 2, \"moe_intermediate_size\": 1408, "
+    "\"norm_topk_prob\": false, \"routed_scaling_factor\": 1.0, \"scoring_func\": \"softmax\", "
+    "\"topk_method\": \"greedy\", \"n_group\": 1, \"topk_group\": 1, \"hidden_act\": \"silu\", "
+    "\"rms_norm_eps\": 1e-06, \"rope_theta\": 10000, \"rope_scaling\": {\"type\": \"yarn\", "
+    "\"factor\": 40, \"beta_fast\": 32, \"beta_slow\": 1, \"mscale\": 0.707, "
+    "\"mscale_all_dim\": 0.707, \"original_max_position_embeddings\": 4096}, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 102400, \"max_position_embeddings\": 131072";
+
+/* Heads, their widths, the dense layer's and how many are chosen are those that give the published
+ * numbers of parameters. */
+static const char GIGACHAT3[] =
+    "\"architectures\": [\"DeepseekV3ForCausalLM\"], \"model_type\": \"deepseek_v3\", "
+    "\"hidden_size\": 1536, \"intermediate_size\": 8960, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 32, \"q_lora_rank\": null, \"kv_lora_rank\": 512, "
+    "\"qk_nope_head_dim\": 128, \"qk_rope_head_dim\": 64, \"v_head_dim\": 192, "
+    "\"first_k_dense_replace\": 1, \"moe_layer_freq\": 1, \"n_routed_experts\": 64, "
+    "\"num_experts_per_tok\": 4, \"n_shared_experts\": 1, \"moe_intermediate_size\": 1280, "
+    "\"norm_topk_prob\": true, \"routed_scaling_factor\": 1.0, \"scoring_func\": \"sigmoid\", "
+    "\"topk_method\": \"noaux_tc\", \"n_group\": 1, \"topk_group\": 1, \"hidden_act\": \"silu\", "
+    "\"rms_norm_eps\": 1e-06, \"rope_theta\": 100000, \"rope_scaling\": {\"type\": \"yarn\", "
+    "\"factor\": 64, \"beta_fast\": 32, \"beta_slow\": 1, \"mscale\": 1.0, "
+    "\"mscale_all_dim\": 1.0, \"original_max_position_embeddings\": 4096}, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 128256, \"max_position_embeddings\": 131072";
 
 static const struct shape {
     const char *name;
@@ -119,6 +148,8 @@ static const struct shape {
     {"dots.llm1", 62, DOTS},
     {"ernie-4.5-21b-a3b", 28, ERNIE},
     {"minimax-m2", 62, MINIMAX},
+    {"deepseek-v2-lite", 27, DEEPSEEK_V2_LITE},
+    {"gigachat3-10b-a1.8b", 26, GIGACHAT3},
 };
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)

@@ -36,6 +36,8 @@ static double bytes_of_token(const gm_model *model)
     for (size_t l = 0; l < w->n_layers; l++) {
         const gm_layer *layer = &w->layer[l];
         bytes += (double)(gm_buf_bytes(&layer->qkv) + gm_buf_bytes(&layer->o));
+        bytes += (double)(gm_buf_bytes(&layer->q_up) + gm_buf_bytes(&layer->key_up));
+        bytes += (double)gm_buf_bytes(&layer->value_up);
         bytes += (double)(gm_buf_bytes(&layer->router) + gm_buf_bytes(&layer->always.gate_up));
         bytes += (double)gm_buf_bytes(&layer->always.down);
         if (layer->moe >= 0)
@@ -78,12 +80,15 @@ static double operations_of_token(const gm_model *model, double from, double to)
     for (size_t l = 0; l < w->n_layers; l++) {
         const gm_layer *layer = &w->layer[l];
         products += size_of(&layer->qkv) + size_of(&layer->o) + size_of(&layer->router);
+        products += size_of(&layer->q_up);
+        products +=
+            (size_of(&layer->key_up) + size_of(&layer->value_up)) * (double)model->arch.n_heads;
         products += size_of(&layer->always.gate_up) + size_of(&layer->always.down);
         if (layer->moe >= 0)
             products += (size_of(&layer->expert.gate_up) + size_of(&layer->expert.down)) *
                         (double)model->arch.n_chosen;
-        products += 2.0 * (double)model->arch.n_heads * (double)model->arch.head_dim *
-                    positions_seen(layer, from, to);
+        products += (double)model->arch.n_heads * positions_seen(layer, from, to) *
+                    ((double)model->arch.head_dim + (double)model->arch.value_dim);
     }
     return 2.0 * products;
 }

@@ -28,22 +28,7 @@ void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight)
 /* qkv = norm times the fused matrix. */
 static void project(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
-    const gm_buf *to = &s->work->qkv;
-    const size_t panels = gm_n_panels(w->qkv.rows);
-    const gm_split split = gm_split_rows(me, s->n_rows, w->qkv.cols, panels);
-    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
-        size_t r = t / split.groups * split.rows, p = t % split.groups * split.panels;
-        gm_task task = {.w = &w->qkv,
-                        .x = &s->work->norm,
-                        .panel = p,
-                        .n = panels - p < split.panels ? panels - p : split.panels,
-                        .first = r,
-                        .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows,
-                        .out = gm_row_at(to, r) + p * GM_PANEL,
-                        .ldo = to->stride};
-        gm_task_run(s, &task, gm_scratch_of(s, me), NULL, NULL);
-    }
-    gm_worker_meet(me);
+    gm_cpu_multiply(me, s, &w->qkv, &s->work->norm, &s->work->qkv, NULL, NULL);
 }
 
 /* Norm over the whole projection, or over each head, in place. */
@@ -74,52 +59,55 @@ static void clamp(float *x, size_t n, float limit)
 static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t *key,
                      const uint16_t *value)
 {
-    const size_t head = kv->k.cols, key_depth = gm_panel_depth(GM_BF16, head);
+    const size_t head = kv->k.cols, width = kv->v.rows, key_depth = gm_panel_depth(GM_BF16, head);
     uint16_t *k = (uint16_t *)(void *)((char *)kv->k.address + item * kv->k.item_bytes);
     uint16_t *v = (uint16_t *)(void *)((char *)kv->v.address + item * kv->v.item_bytes);
     k += gm_panel_index(GM_BF16, key_depth, place, 0);
     for (size_t i = 0; i < head; i++) k[i / 2 * 2 * GM_PANEL + i % 2] = key[i];
     v += gm_panel_index(GM_BF16, GM_KV_BLOCK, 0, place);
-    for (size_t i = 0; i < head; i++)
+    for (size_t i = 0; i < width; i++)
         v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL * 2] = value[i];
 }
 
 static void put_f32(const gm_kv *kv, size_t item, size_t place, const float *key,
                     const float *value)
 {
-    const size_t head = kv->k.cols;
+    const size_t head = kv->k.cols, width = kv->v.rows;
     float *k = (float *)(void *)((char *)kv->k.address + item * kv->k.item_bytes);
     float *v = (float *)(void *)((char *)kv->v.address + item * kv->v.item_bytes);
     k += gm_panel_index(GM_F32, head, place, 0);
     for (size_t i = 0; i < head; i++) k[i * GM_PANEL] = key[i];
     v += gm_panel_index(GM_F32, GM_KV_BLOCK, 0, place);
-    for (size_t i = 0; i < head; i++)
+    for (size_t i = 0; i < width; i++)
         v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL] = value[i];
 }
 
-/* Key and value of one KV head into the cache; see kv.h for what is not finite (bf16
- * rounds the largest f32 up to infinity). */
-static void append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
-                   float *value)
+/* Does a bf16 hold all of x, or the values of f32 where the cache keeps those, as numbers? */
+static bool is_finite(const float *x, const uint16_t *half, size_t n, gm_dtype dtype)
 {
     enum { EXPONENT = 0x7f80 };
+    bool finite = true;
+    if (dtype == GM_BF16)
+        for (size_t i = 0; i < n; i++) finite &= (half[i] & EXPONENT) != EXPONENT;
+    else
+        for (size_t i = 0; i < n; i++) finite = finite && isfinite(x[i]);
+    return finite;
+}
+
+void gm_cpu_append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
+                   float *value)
+{
     const gm_kv *kv = s->kv;
     const gm_kernels *kernels = s->weights->kernels;
-    const size_t head = kv->k.cols, place = row->position % GM_KV_BLOCK;
+    const size_t head = kv->k.cols, width = kv->v.rows, place = row->position % GM_KV_BLOCK;
     const size_t item = gm_kv_item(kv, layer, gm_kv_block_of(kv, row->sequence, row->position), h);
     uint16_t half[2][GM_MAX_HEAD_DIM];
-    bool finite = true;
     kernels->to_bf16(key, head, half[0]);
-    kernels->to_bf16(value, head, half[1]);
-    if (kv->k.dtype == GM_BF16) {
-        for (size_t i = 0; i < head; i++)
-            finite &= ((half[0][i] & EXPONENT) != EXPONENT) & ((half[1][i] & EXPONENT) != EXPONENT);
-    } else {
-        for (size_t i = 0; i < head; i++) finite = finite && isfinite(key[i]) && isfinite(value[i]);
-    }
-    for (size_t i = 0; i < head && !finite; i++) {
-        key[i] = NAN, value[i] = 0.0f;
-        half[0][i] = gm_bf16_from_f32(NAN), half[1][i] = 0;
+    kernels->to_bf16(value, width, half[1]);
+    if (!is_finite(key, half[0], head, kv->k.dtype) ||
+        !is_finite(value, half[1], width, kv->k.dtype)) {
+        for (size_t i = 0; i < head; i++) key[i] = NAN, half[0][i] = gm_bf16_from_f32(NAN);
+        for (size_t i = 0; i < width; i++) value[i] = 0.0f, half[1][i] = 0;
     }
     if (kv->k.dtype == GM_BF16)
         put_bf16(kv, item, place, half[0], half[1]);
@@ -135,6 +123,12 @@ static void rotate_neighbours(float *x, const float *cosine, const float *sine, 
         x[2 * i] = fmaf(-b, sine[i], a * cosine[i]);
         x[2 * i + 1] = fmaf(a, sine[i], b * cosine[i]);
     }
+}
+
+void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs)
+{
+    rotate_neighbours(x, gm_row_at(&s->work->cosine, position) + first,
+                      gm_row_at(&s->work->sine, position) + first, pairs);
 }
 
 /* From a row of qkv to rotated queries, and keys rotated in place. */
@@ -174,7 +168,8 @@ static void append_rows(const gm_step *s, size_t layer, size_t first, size_t end
     for (size_t h = 0; h < (size_t)s->arch->n_kv_heads; h++)
         for (size_t r = first; r < end; r++) {
             float *qkv = gm_row_at(&s->work->qkv, r);
-            append(s, layer, &s->row[r], h, qkv + place.k + h * head, qkv + place.v + h * head);
+            gm_cpu_append(s, layer, &s->row[r], h, qkv + place.k + h * head,
+                          qkv + place.v + h * head);
         }
 }
 
@@ -183,6 +178,10 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
     size_t first, end;
     gm_cpu_norm_rows(me, s, &w->attn_norm);
     project(me, s, w);
+    if (s->arch->latent.kv > 0) {
+        gm_cpu_latent_in(me, s, layer, w);
+        return;
+    }
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first, n; r < end; r += n) {
         n = end - r < GM_KV_BLOCK ? end - r : GM_KV_BLOCK;
@@ -194,12 +193,13 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
 
 /* ---- attn ---- */
 
-/* A tile of queries and a KV head: `n` rows, position by position, the heads that
- * share the KV head side by side. Arrays lie in the thread's scratch. */
+/* A tile of queries and some heads of a KV head: `n` rows, position by position, the heads side by
+ * side. Arrays lie in the thread's scratch. */
 typedef struct query_tile {
-    size_t n, group, width;   /* rows; heads of the KV head; head_dim rounded up to 16 */
-    size_t kv_head, position; /* of the first row */
-    size_t window;            /* positions that a query sees, its own included */
+    size_t n, group, width; /* rows; heads; value_dim rounded up to 16 */
+    size_t head, kv_head;   /* the first head */
+    size_t position;        /* of the first row */
+    size_t window;          /* positions that a query sees, its own included */
     int sequence;
     const void *query;           /* (n) as products of keys read them */
     size_t ldq;                  /* bytes from one to the next */
@@ -212,14 +212,15 @@ typedef struct query_tile {
 } query_tile;
 
 static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w,
-                              const gm_tile *tile, size_t kv_head)
+                              const gm_tile *tile, size_t first_head)
 {
     const size_t heads = (size_t)s->arch->n_heads, head = (size_t)s->arch->head_dim;
     const gm_buf *query = &s->work->query;
     float *at = gm_scratch_of(s, me);
-    query_tile q = {.group = heads / (size_t)s->arch->n_kv_heads,
-                    .width = gm_round_up(head, GM_PANEL),
-                    .kv_head = kv_head,
+    query_tile q = {.group = gm_heads_together(s->arch),
+                    .width = gm_round_up((size_t)s->arch->value_dim, GM_PANEL),
+                    .head = first_head,
+                    .kv_head = first_head / (heads / (size_t)s->arch->n_kv_heads),
                     .position = s->row[tile->first].position,
                     .window = w->window ? w->window : SIZE_MAX,
                     .sequence = s->row[tile->first].sequence};
@@ -237,9 +238,9 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
     const float *sink = w->sinks.address; /* (H) or NULL */
     uint32_t *row = (uint32_t *)(void *)at;
     for (size_t i = 0; i < q.n; i++) {
-        row[i] = (uint32_t)((tile->first + i / q.group) * heads + kv_head * q.group + i % q.group);
+        row[i] = (uint32_t)((tile->first + i / q.group) * heads + q.head + i % q.group);
         /* the sink is a key before all others, without a value */
-        q.top[i] = sink ? sink[kv_head * q.group + i % q.group] : -INFINITY;
+        q.top[i] = sink ? sink[q.head + i % q.group] : -INFINITY;
         q.total[i] = sink ? 1.0f : 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
@@ -303,23 +304,35 @@ static void fetch_block(const gm_step *s, size_t layer, const query_tile *q, siz
     for (size_t i = 0; i < kv->v.item_bytes; i += line) __builtin_prefetch(v + i);
 }
 
+/* What a head's values are multiplied with, over its query, which nobody needs any more; zeros
+ * behind it as far as products read. */
+static void store_latent(const gm_step *s, size_t row, const float *x, size_t width)
+{
+    static const float zeros[GM_K_BLOCK];
+    const gm_kernels *k = s->weights->kernels;
+    gm_store_row(k, &s->work->query, row, 0, x, width);
+    gm_store_row(k, &s->work->query, row, width, zeros, gm_round_up(width, GM_K_BLOCK) - width);
+}
+
 static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile *q)
 {
-    const size_t head = (size_t)s->arch->head_dim;
+    const size_t width = (size_t)s->arch->value_dim;
     for (size_t i = 0; i < q->n; i++) {
-        size_t h = q->kv_head * q->group + i % q->group;
+        const size_t r = tile->first + i / q->group, h = q->head + i % q->group;
         float *sum = q->sum + i * q->width;
-        for (size_t j = 0; j < head; j++) sum[j] = sum[j] / q->total[i];
-        gm_store_row(s->weights->kernels, &s->work->heads, tile->first + i / q->group, h * head,
-                     sum, head);
+        for (size_t j = 0; j < width; j++) sum[j] = sum[j] / q->total[i];
+        if (s->arch->latent.kv > 0)
+            store_latent(s, r * (size_t)s->arch->n_heads + h, sum, width);
+        else
+            gm_store_row(s->weights->kernels, &s->work->heads, r, h * width, sum, width);
     }
 }
 
 static void attend_tile(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w,
-                        const gm_tile *tile, size_t kv_head)
+                        const gm_tile *tile, size_t head)
 {
     enum { FEW_QUERIES = 16 };
-    query_tile q = set_up_tile(me, s, w, tile, kv_head);
+    query_tile q = set_up_tile(me, s, w, tile, head);
     const size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
     for (size_t block = first_seen(&q, q.position) / GM_KV_BLOCK; block < blocks; block++) {
         if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, layer, &q, block + 1);
@@ -338,16 +351,16 @@ static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
 
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
-    const size_t kv_heads = (size_t)s->arch->n_kv_heads;
-    const size_t most = gm_tiles_together((size_t)s->arch->n_heads, kv_heads);
-    const size_t n = (s->n_tiles + most - 1) / most;
-    for (size_t t; (t = gm_worker_next(me)) < n * kv_heads;) {
+    const size_t heads = (size_t)s->arch->n_heads, together = gm_heads_together(s->arch);
+    const size_t most = gm_tiles_together(heads, (size_t)s->arch->n_kv_heads);
+    const size_t n = (s->n_tiles + most - 1) / most, groups = heads / together;
+    for (size_t t; (t = gm_worker_next(me)) < n * groups;) {
         /* the last tiles see the most positions: take them first */
-        const size_t end = s->n_tiles - t / kv_heads * most;
+        const size_t end = s->n_tiles - t / groups * most;
         for (size_t i = end > most ? end - most : 0; i < end;) {
             gm_tile tile = s->tile[i++];
             while (i < end && follows(s, &tile, &s->tile[i])) tile.n += s->tile[i++].n;
-            attend_tile(me, s, layer, w, &tile, t % kv_heads);
+            attend_tile(me, s, layer, w, &tile, t % groups * together);
         }
     }
     gm_worker_meet(me);
@@ -371,17 +384,6 @@ static void add_part(const gm_step *s, const gm_task *t, float *part, size_t ld,
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
-    const size_t panels = gm_n_panels(w->o.rows);
-    const gm_split split = gm_split_rows(me, s->n_rows, w->o.cols, panels);
-    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
-        size_t r = t / split.groups * split.rows, p = t % split.groups * split.panels;
-        gm_task task = {.w = &w->o,
-                        .x = &s->work->heads,
-                        .panel = p,
-                        .n = panels - p < split.panels ? panels - p : split.panels,
-                        .first = r,
-                        .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows};
-        gm_task_run(s, &task, gm_scratch_of(s, me), add_part, w);
-    }
-    gm_worker_meet(me);
+    if (s->arch->latent.kv > 0) gm_cpu_latent_out(me, s, w);
+    gm_cpu_multiply(me, s, &w->o, &s->work->heads, NULL, add_part, w);
 }

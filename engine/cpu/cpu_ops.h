@@ -12,6 +12,16 @@ extern const gm_ops gm_cpu_ops;
 void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
+/* Key and value of one KV head into the cache; see kv.h for what is not finite (bf16 rounds the
+ * largest f32 up to infinity), which overwrites them. */
+void gm_cpu_append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
+                   float *value);
+/* Turn pairs of neighbours, the first of which is pair `first` of a head. */
+void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs);
+/* cpu_latent.c: attn_in of latent attention behind its first product, which every worker enters
+ * when all have met; and its part of attn_out before O */
+void gm_cpu_latent_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
+void gm_cpu_latent_out(gm_worker *me, const gm_step *s, const gm_layer *w);
 /* cpu_route.c */
 void gm_cpu_route(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 /* cpu_experts.c */
@@ -104,6 +114,11 @@ typedef void gm_part_end(const gm_step *s, const gm_task *task, float *part, siz
  * `out`. */
 void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_end *end,
                  const void *context);
+
+/* All rows of x times w, into `out` or else given to `end`; shared among the workers, who meet
+ * behind it. */
+void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
+                     const gm_buf *out, gm_part_end *end, const void *context);
 
 /* n values into row r of a buffer of activations, from column on, rounded if it is bf16. */
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,

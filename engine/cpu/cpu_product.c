@@ -56,6 +56,26 @@ void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end
     }
 }
 
+void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
+                     const gm_buf *out, gm_part_end *end, const void *context)
+{
+    const size_t panels = gm_n_panels(w->rows);
+    const gm_split split = gm_split_rows(me, s->n_rows, w->cols, panels);
+    for (size_t t; (t = gm_worker_next(me)) < split.blocks * split.groups;) {
+        const size_t r = t / split.groups * split.rows, p = t % split.groups * split.panels;
+        const gm_task task = {.w = w,
+                              .x = x,
+                              .panel = p,
+                              .n = panels - p < split.panels ? panels - p : split.panels,
+                              .first = r,
+                              .m = s->n_rows - r < split.rows ? s->n_rows - r : split.rows,
+                              .out = out ? gm_row_at(out, r) + p * GM_PANEL : NULL,
+                              .ldo = out ? out->stride : 0};
+        gm_task_run(s, &task, gm_scratch_of(s, me), end, context);
+    }
+    gm_worker_meet(me);
+}
+
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
                   size_t n)
 {

@@ -2,6 +2,7 @@
 #include "engine/cuda/cuda_session.h"
 
 #include "base/text.h"
+#include "engine/families.h"
 
 #include <string.h>
 
@@ -11,6 +12,9 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
     const int widest =
         arch->width > arch->n_heads * arch->head_dim ? arch->width : arch->n_heads * arch->head_dim;
+    if (arch->latent.kv > 0)
+        return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
+                       arch->family->name);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, gpt_oss
+from . import common, corrected, gpt_oss, latent
 from .deepseek_reference import OTHER_NAMES, Shape
 
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -171,14 +171,39 @@ MODELS = {
     "dots-tiny": (corrected.dots_config(), 1, 1),
     "ernie-tiny": (corrected.ernie_config(), 1, 1),
     "minimax-tiny": (corrected.minimax_config(), 1, 1),
+    "deepseek-v2-tiny": (latent.v2_config(), 1, 1),
+    "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 3),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 2),
 }
 
 
+def module_of(config):
+    """The module that a family has to itself; None: deepseek_reference alone."""
+    return next((module for module in (corrected, latent) if config["model_type"] in module.FAMILIES), None)
+
+
 def shape_of(config):
     """What the config says."""
-    return corrected.shape(config) if config["model_type"] in corrected.FAMILIES else Shape.from_config(config)
+    module = module_of(config)
+    return module.shape(config) if module else Shape.from_config(config)
+
+
+def attention_tensors(config, s, prefix):
+    """Those of a layer's attention."""
+    if config["model_type"] in latent.FAMILIES:
+        return latent.attention_tensors(config, prefix)
+    q, kv, shapes = s.heads * s.head_dim, s.kv_heads * s.head_dim, {}
+    for name, rows in (("q", q), ("k", kv), ("v", kv)):
+        shapes[f"{prefix}{name}_proj.weight"] = (rows, s.width)
+        if s.qkv_bias:
+            shapes[f"{prefix}{name}_proj.bias"] = (rows,)
+    shapes[prefix + "o_proj.weight"] = (s.width, q)
+    if s.qk_norm:
+        full = s.qk_norm == "full"
+        shapes[prefix + "q_norm.weight"] = (q if full else s.head_dim,)
+        shapes[prefix + "k_norm.weight"] = (kv if full else s.head_dim,)
+    return shapes
 
 
 def tensor_shapes(config):
@@ -193,17 +218,8 @@ def tensor_shapes(config):
 
     for layer in range(s.layers):
         p = f"model.layers.{layer}."
-        q, kv = s.heads * s.head_dim, s.kv_heads * s.head_dim
         shapes[p + "input_layernorm.weight"] = (s.width,)
-        for name, rows in (("q", q), ("k", kv), ("v", kv)):
-            shapes[f"{p}self_attn.{name}_proj.weight"] = (rows, s.width)
-            if s.qkv_bias:
-                shapes[f"{p}self_attn.{name}_proj.bias"] = (rows,)
-        shapes[p + "self_attn.o_proj.weight"] = (s.width, q)
-        if s.qk_norm:
-            full = s.qk_norm == "full"
-            shapes[p + "self_attn.q_norm.weight"] = (q if full else s.head_dim,)
-            shapes[p + "self_attn.k_norm.weight"] = (kv if full else s.head_dim,)
+        shapes |= attention_tensors(config, s, p + "self_attn.")
         shapes[p + "post_attention_layernorm.weight"] = (s.width,)
         if not s.is_moe(layer):
             mlp(p + "mlp.", config["intermediate_size"])

@@ -11,7 +11,7 @@ import json
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, gpt_oss, tiny_tokenizers
+from . import checkpoints, common, corrected, gpt_oss, latent, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
@@ -63,7 +63,7 @@ MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
 def lengths_of(config):
-    return corrected.LENGTHS if config["model_type"] in corrected.FAMILIES else LENGTHS
+    return getattr(checkpoints.module_of(config), "LENGTHS", LENGTHS)
 
 
 def make_tokens(config, seed):
@@ -81,6 +81,8 @@ def make_tokens(config, seed):
 
 def reference(config, weights, dtype=torch.float32):
     """The model written plainly."""
+    if config["model_type"] in latent.FAMILIES:
+        return latent.LatentReference(config, weights, dtype)
     if config["model_type"] in corrected.FAMILIES:
         return corrected.CorrectedReference(config, weights, dtype)
     return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
@@ -88,11 +90,12 @@ def reference(config, weights, dtype=torch.float32):
 
 def flips(config):
     """Those of FLIPS that say something about the family, and its own."""
-    own = gpt_oss if config["model_type"] == "gpt_oss" else corrected if config["model_type"] in corrected.FAMILIES else None
+    own = gpt_oss if config["model_type"] == "gpt_oss" else checkpoints.module_of(config)
     if own is None:
         return FLIPS
     twice = ("num_experts_per_tok",) if "experts_per_token" in config else ()  # said once more, so that one alone is refused
-    return tuple(flip for flip in FLIPS if flip[0] not in own.OTHERWISE + twice) + own.FLIPS
+    further = getattr(own, "FLIPS_OF", {}).get(config["model_type"], ())
+    return tuple(flip for flip in FLIPS if flip[0] not in own.OTHERWISE + twice) + own.FLIPS + further
 
 
 def flipped(config, field, rule):

@@ -285,6 +285,17 @@ static void what_the_kernels_cannot_take_is_refused(void)
     gm_model_close(model);
 }
 
+/* Nothing is read, and the sentence says what to do. */
+static void latents_are_refused(void)
+{
+    gm_model *model = NULL;
+    gm_error err = {0};
+    const gm_model_options options = {.device = "cuda", .numerics = GM_NUMERICS_BF16};
+    CHECK_FAILS(gm_model_open(&model, TEST_DATA "/golden/models/deepseek-v3-tiny", &options, &err),
+                err, GM_EABSENT, "deepseek-v3 is computed on the CPU only so far; '--device cpu'");
+    CHECK(model == NULL && gm_emulation.n_blocks == 0);
+}
+
 static void a_lost_gpu_ends_the_session(void)
 {
     gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
@@ -389,5 +400,6 @@ TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(results_lie_one_behind_the_other),
       TEST(rows_end_in_zeros), TEST(any_call_may_fail),
-      TEST(what_the_kernels_cannot_take_is_refused), TEST(a_lost_gpu_ends_the_session),
-      TEST(a_step_can_be_stopped), TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_are_refused),
+      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
+      TEST(a_row_that_is_not_finite_stays_alone))

@@ -102,23 +102,29 @@ static void gets_by_name_and_shape(void)
     gm_checkpoint_close(c);
 }
 
-/* Rows of one of three matrices (4, 2) in one tensor. */
+/* Rows of one of three matrices (4, 2) in one tensor, and of one matrix (8, 3). */
 static void gets_from_a_stack(void)
 {
     float number[24];
-    const gm_tensor stack = {.name = "stack",
-                             .dtype = GM_F32,
-                             .rank = 3,
-                             .dim = {3, 4, 2},
-                             .data = number,
-                             .n_bytes = sizeof number};
+    const gm_tensor tensors[] = {{.name = "stack",
+                                  .dtype = GM_F32,
+                                  .rank = 3,
+                                  .dim = {3, 4, 2},
+                                  .data = number,
+                                  .n_bytes = sizeof number},
+                                 {.name = "tall",
+                                  .dtype = GM_F32,
+                                  .rank = 2,
+                                  .dim = {8, 3},
+                                  .data = number,
+                                  .n_bytes = sizeof number}};
     gm_slice slice = {
         .name = "stack", .rows = 2, .cols = 2, .stack = 3, .stack_rows = 4, .item = 1, .first = 2};
     gm_checkpoint *c;
     gm_error err = {0};
     gm_tensor t;
     for (int i = 0; i < 24; i++) number[i] = (float)i;
-    CHECK_OK(gm_safetensors_write("stack.safetensors", true, &stack, 1, NULL, 0, &err), err);
+    CHECK_OK(gm_safetensors_write("stack.safetensors", true, tensors, 2, NULL, 0, &err), err);
     CHECK_OK(gm_checkpoint_open(&c, "stack.safetensors", &err), err);
     CHECK_OK(gm_checkpoint_get(c, &slice, &t, &err), err);
     CHECK(t.rank == 2 && t.dim[0] == 2 && t.dim[1] == 2 && t.n_bytes == 16);
@@ -126,6 +132,17 @@ static void gets_from_a_stack(void)
     slice.stack_rows = 3;
     CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE,
                 "'stack' is 3 x 4 x 2, expected 3 x 3 x 2");
+    slice = (gm_slice){.name = "tall", .rows = 2, .cols = 3, .tall = 8, .first = 5};
+    CHECK_OK(gm_checkpoint_get(c, &slice, &t, &err), err);
+    CHECK(t.rank == 2 && t.dim[0] == 2 && t.dim[1] == 3 && t.n_bytes == 24);
+    CHECK(memcmp(t.data, number + 15, 24) == 0);
+    slice = (gm_slice){
+        .name = "tall", .rows = 3, .cols = 2, .tall = 8, .first = 5, .stored = GM_STORED_COLUMNS};
+    CHECK_OK(gm_checkpoint_get(c, &slice, &t, &err), err); /* the same, three outputs of two */
+    CHECK(t.dim[0] == 2 && t.dim[1] == 3 && memcmp(t.data, number + 15, 24) == 0);
+    slice.tall = 9;
+    CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE,
+                "'tall' is 8 x 3, expected 9 x 3");
     slice = (gm_slice){.name = "stack", .rows = 4, .cols = 2};
     CHECK_FAILS(gm_checkpoint_get(c, &slice, &t, &err), err, GM_ESHAPE, "rank 3");
     gm_checkpoint_close(c);

@@ -6,7 +6,8 @@
 
 static const gm_family plain = {.rope_theta = 1e4},
                        stretched = {.rope_theta = 150000, .yarn = true},
-                       partial = {.rope_theta = 1e4, .rotary_part = 0.5};
+                       partial = {.rope_theta = 1e4, .rotary_part = 0.5},
+                       latent = {.rope_theta = 1e4, .yarn = true, .latent = true};
 
 enum { HEAD = 64 };
 
@@ -164,5 +165,39 @@ static void fills_rows_of_angles(void)
         }
 }
 
+/* DeepSeek's two factors: transformers 5.24, ROPE_INIT_FUNCTIONS["yarn"] and yarn_apply_mscale of
+ * deepseek_v2, of the configs of DeepSeek-V2-Lite and GigaChat3, and of one with two that differ;
+ * with one of them alone by DeepSeek's own code, which transformers leaves. */
+static void stretches_as_deepseek_does(void)
+{
+    static const struct {
+        const char *factors;
+        double factor, amplitude, attention;
+    } want[] = {
+        {", \"mscale\": 0.707, \"mscale_all_dim\": 0.707", 40, 1.0, 1.5896261651208736},
+        {", \"mscale\": 1.0, \"mscale_all_dim\": 1.0", 64, 1.0, 2.004739701682487},
+        {", \"mscale\": 1.5, \"mscale_all_dim\": 0.5", 40, 1.3114439803925217, 1.4029075244788534},
+        {"", 40, 1.3688879454113936, 1.0},
+        {", \"mscale\": 0.5", 40, 1.1844439727056968, 1.0},
+        {", \"mscale_all_dim\": 1.0", 40, 1.0, 1.8738542070926265},
+        {", \"mscale\": 0.707, \"mscale_all_dim\": 0.707, \"attention_factor\": 1.25", 40, 1.25,
+         1.5896261651208736},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        char text[256];
+        gm_rope rope;
+        gm_error err = {0};
+        snprintf(text, sizeof text,
+                 "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": %g, "
+                 "\"original_max_position_embeddings\": 4096%s}}",
+                 want[i].factor, want[i].factors);
+        CHECK_OK(read_text(&rope, &latent, text, &err), err);
+        CHECK_NEAR(rope.amplitude, want[i].amplitude, 1e-14);
+        CHECK_NEAR(rope.attention, want[i].attention, 1e-14);
+        CHECK_NEAR(gm_rope_step(&rope, 12), want[i].factor == 64 ? 0.026833750 : 0.026879360, 1e-8);
+    }
+}
+
 TESTS(TEST(reads_both_forms), TEST(refuses_what_is_not_computed), TEST(a_part_of_a_head_turns),
-      TEST(stretches_as_transformers_does), TEST(fills_rows_of_angles))
+      TEST(stretches_as_transformers_does), TEST(stretches_as_deepseek_does),
+      TEST(fills_rows_of_angles))

@@ -1,0 +1,140 @@
+/* families_latent.c - rows of the table of families with latent attention (gm_latent, arch.h).
+ *
+ * Source: DeepSeek-V2, arXiv:2405.04434; DeepSeek-V3, arXiv:2412.19437; transformers,
+ * models/deepseek_v2 and deepseek_v3; the remote code of deepseek-ai/DeepSeek-V2-Lite.
+ */
+#include "engine/families_rows.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Even numbers, so that a pair that turns lies in one panel (cpu_latent.c). */
+static gm_status read_even(const gm_json *config, const char *key, int *out, const char *where,
+                           gm_error *err)
+{
+    gm_status status = gm_config_int(config, key, 2, GM_MAX_HEAD_DIM / 2, out, where, err);
+    if (status == GM_OK && *out % 2 != 0)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %d, expected an even number", where, key,
+                       *out);
+    return status;
+}
+
+gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch, int *turned,
+                         gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_latent *l = &arch->latent;
+    bool neighbours;
+    GM_TRY(gm_config_int_or(config, "q_lora_rank", 1, GM_MAX_WIDTH, 0, &l->q, where, err));
+    GM_TRY(gm_config_int(config, "kv_lora_rank", 1, GM_MAX_HEAD_DIM / 2, &l->kv, where, err));
+    GM_TRY(read_even(config, "qk_nope_head_dim", &l->plain, where, err));
+    GM_TRY(read_even(config, "qk_rope_head_dim", turned, where, err));
+    GM_TRY(gm_config_int(config, "v_head_dim", 1, GM_MAX_HEAD_DIM, &l->value, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "rope_interleave", true, &neighbours, where, err));
+    if (!neighbours)
+        GM_FAIL(GM_EFORMAT, "'%s': 'rope_interleave' is false, and only true is computed", where);
+    arch->n_kv_heads = 1;
+    arch->head_dim = l->kv + *turned;
+    arch->value_dim = l->kv;
+    arch->head_out = l->value;
+    arch->attention_scale = (float)(1.0 / sqrt(l->plain + *turned));
+out:
+    return status;
+}
+
+#define LATENT_KEYS                                                                       \
+    "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", \
+        "v_head_dim", "rope_interleave", "n_routed_experts", "n_shared_experts",          \
+        "moe_intermediate_size", "first_k_dense_replace", "moe_layer_freq", "n_group",    \
+        "topk_group", "topk_method", "routed_scaling_factor", "ep_size"
+
+#define LATENT_TENSORS                                                                           \
+    COMMON_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS,                                         \
+        SHARED_EXPERT_TENSORS, [GM_ROLE_Q_LATENT] = "model.layers.%d.self_attn.q_a_proj.weight", \
+                               [GM_ROLE_Q_NORM] =                                                \
+                                   "model.layers.%d.self_attn.q_a_layernorm.weight",             \
+                               [GM_ROLE_Q_UP] = "model.layers.%d.self_attn.q_b_proj.weight",     \
+                               [GM_ROLE_K] =                                                     \
+                                   "model.layers.%d.self_attn.kv_a_proj_with_mqa.weight",        \
+                               [GM_ROLE_K_NORM] =                                                \
+                                   "model.layers.%d.self_attn.kv_a_layernorm.weight",            \
+                               [GM_ROLE_KEY_UP] = "model.layers.%d.self_attn.kv_b_proj.weight",  \
+                               [GM_ROLE_VALUE_UP] = "model.layers.%d.self_attn.kv_b_proj.weight"
+
+/* ---- DeepSeek-V2: DeepSeek-V2-Lite, DeepSeek-V2, DeepSeek-Coder-V2 ---- */
+
+static const char *const v2_keys[] = {LATENT_KEYS, NULL};
+
+/* DeepSeek v1's router, with a scale, and groups of experts of which the best are those with the
+ * largest score. What renormalises in its own code is not scaled, in transformers it is ignored: no
+ * published checkpoint has it, and it is refused. */
+static gm_status read_v2(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *method;
+    double scale;
+
+    GM_TRY(gm_read_deepseek(config, where, arch, err));
+    GM_TRY(gm_json_get_f64_or(config, "routed_scaling_factor", 1e-6, 1e6, 1, &scale, where, err));
+    arch->router.scale = (float)scale;
+    GM_TRY(gm_json_get_text_or(config, "topk_method", "greedy", &method, where, err));
+    if (strcmp(method, "group_limited_greedy") == 0)
+        GM_TRY(gm_read_groups(config, where, arch, err));
+    else if (strcmp(method, "greedy") != 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'topk_method' is '%.48s', and only 'greedy' and 'group_limited_greedy' are "
+                "computed",
+                where, method);
+    if (arch->router.renormalise)
+        GM_FAIL(GM_EFORMAT, "'%s': 'norm_topk_prob' is true, and only false is computed", where);
+out:
+    return status;
+}
+
+/* ---- DeepSeek-V3: GigaChat3, DeepSeek-V3, DeepSeek-R1, Moonlight, Kimi-K2 ---- */
+
+static const char *const v3_keys[] = {LATENT_KEYS, "scoring_func", "num_nextn_predict_layers",
+                                      NULL};
+
+static gm_status read_v3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char *const scores[] = {"sigmoid", NULL}, *const methods[] = {"noaux_tc", NULL};
+    gm_status status = GM_OK;
+    GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
+    GM_TRY(gm_expect_text(config, "topk_method", methods, where, err));
+    GM_TRY(gm_read_corrected(config, true, where, arch, err));
+out:
+    return status;
+}
+
+/* ---- the rows ---- */
+
+static const gm_family families[] = {
+    {.architecture = "DeepseekV2ForCausalLM",
+     .model_type = "deepseek_v2",
+     .name = "deepseek-v2",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .yarn = true,
+     .latent = true,
+     .keys = v2_keys,
+     .read = read_v2,
+     .tensor = {LATENT_TENSORS}},
+    {.architecture = "DeepseekV3ForCausalLM",
+     .model_type = "deepseek_v3",
+     .name = "deepseek-v3",
+     .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .yarn = true,
+     .latent = true,
+     .keys = v3_keys,
+     .read = read_v3,
+     .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
+};
+
+enum { N_FAMILIES = sizeof families / sizeof families[0] };
+
+const gm_family *gm_latent_family_at(size_t i)
+{
+    return i < N_FAMILIES ? &families[i] : NULL;
+}
