@@ -15,10 +15,12 @@
 
 static const char details[] =
     "OTHER is an atlas: another seed, sample, --doc-tokens, metric, checkpoint. Or a .csv with a\n"
-    "column of groups and a column sha or id, as gm-cluster export and assign write them: your "
-    "own\n"
-    "clusters of the same documents, your labels. Documents are the same where their text is (or,\n"
-    "without a column sha, their id); all figures are over those of both.\n"
+    "column of groups, as gm-cluster export, assign and matrix write them: your own clusters of "
+    "the\n"
+    "same documents, your labels. Documents are the same where their text is; a .csv says which "
+    "by\n"
+    "its column sha, without one by id, else by row, their place in the atlas from 0. All figures\n"
+    "are over documents of both.\n"
     "ARI, AMI: 1 for the same groups, 0 for chance; Jaccard: documents of a cluster and its\n"
     "counterpart that are in both, of those in either. Where the sizes of the models are the "
     "same,\n"
@@ -161,47 +163,51 @@ static void print_layers(const comparison *c)
     }
 }
 
-/* What the counterpart of a cluster is called. */
+/* What the other calls the counterpart, and how large it is: a cluster's number, a group's name. */
 static void print_counterpart(const comparison *c, const gm_counterpart *m)
 {
+    const bool any = m->group >= 0;
+    if (c->other && any)
+        printf("%5d", m->group);
+    else if (c->other)
+        printf("%5s", "-");
+    else
+        gm_print_text(stdout, 20, any ? c->second.name[m->group] : "-");
+    if (any)
+        printf(" %7zu", m->there);
+    else
+        printf(" %7s", "-");
+    print_figure(" ", m->jaccard);
+    print_figure(" ", any ? (double)m->both / (double)m->here : (double)NAN);
+    print_figure(" ", any ? (double)m->both / (double)m->there : (double)NAN);
+}
+
+static void print_title(const gm_atlas *atlas, size_t cluster)
+{
     char words[512];
-    if (m->group < 0) {
-        putchar('-');
-    } else if (c->other) {
-        gm_cluster_title(c->other, (size_t)m->group, 5, words, sizeof words);
-        gm_print_text(stdout, 0, words);
-    } else {
-        gm_print_text(stdout, 0, c->second.name[m->group]);
-    }
+    gm_cluster_title(atlas, cluster, 5, words, sizeof words);
+    fputs(" | ", stdout);
+    gm_print_text(stdout, 0, words);
 }
 
 static void print_clusters(const comparison *c)
 {
-    printf("\n%4s %7s | %5s %7s %7s %7s %7s", "id", "size", "other", "size", "jaccard", "of_this",
-           "of_it");
+    printf("\n%4s %7s | ", "id", "size");
+    printf(c->other ? "%5s" : "%-20s", "other");
+    printf(" %7s %7s %7s %7s", "size", "jaccard", "of_this", "of_it");
     if (c->by_expert) printf(" %7s %11s", "profile", "experts");
-    fputs(c->other ? " | keywords | of the other\n" : " | keywords | the other\n", stdout);
+    puts(c->other ? " | keywords | of the other" : " | keywords");
     for (size_t g = 0; g < c->first.n_groups; g++) {
         const gm_counterpart *m = &c->s.of_first[g];
-        char words[512];
         printf("%4zu %7zu | ", g, m->here);
-        if (m->group < 0)
-            printf("%5s %7s", "-", "-");
-        else
-            printf("%5d %7zu", m->group, m->there);
-        print_figure(" ", m->jaccard);
-        print_figure(" ", m->group < 0 ? (double)NAN : (double)m->both / (double)m->here);
-        print_figure(" ", m->group < 0 ? (double)NAN : (double)m->both / (double)m->there);
+        print_counterpart(c, m);
         if (c->by_expert) {
             const expert_counts n = count_experts(c, g);
             print_figure(" ", profile(c, g, 0, (size_t)c->atlas->n_layers));
             printf(" %3zu/%3zu/%3zu", n.both, n.here, n.there);
         }
-        gm_cluster_title(c->atlas, g, 5, words, sizeof words);
-        fputs(" | ", stdout);
-        gm_print_text(stdout, 0, words);
-        fputs(" | ", stdout);
-        print_counterpart(c, m);
+        print_title(c->atlas, g);
+        if (c->other && m->group >= 0) print_title(c->other, (size_t)m->group);
         putchar('\n');
     }
 }
@@ -242,12 +248,10 @@ static void put_cluster(gm_json_out *out, const comparison *c, size_t g)
     gm_json_open_object(out, NULL);
     gm_json_put_u64(out, "id", g);
     gm_json_put_u64(out, "size", m->here);
-    if (m->group < 0)
-        gm_json_put_string(out, "other", NULL);
-    else
+    if (c->other && m->group >= 0)
         gm_json_put_i64(out, "other", m->group);
-    if (c->other == NULL)
-        gm_json_put_string(out, "other_name", m->group < 0 ? NULL : c->second.name[m->group]);
+    else
+        gm_json_put_string(out, "other", m->group < 0 ? NULL : c->second.name[m->group]);
     gm_json_put_u64(out, "other_size", m->there);
     gm_json_put_u64(out, "both", m->both);
     gm_json_put_f64(out, "jaccard", m->jaccard);
@@ -305,7 +309,7 @@ static gm_status compare(comparison *c, const char *column, gm_error *err)
     GM_TRY(gm_atlas_open(&c->atlas, c->path[0], err));
     if (is_table(c->path[1])) {
         GM_TRY(gm_csv_read(&c->table, c->path[1], err));
-        key = gm_csv_has(&c->table, "sha") ? GM_KEY_SHA : GM_KEY_ID;
+        GM_TRY(gm_key_of_table(&key, &c->table, c->path[1], err));
         GM_TRY(gm_grouping_of_table(&c->second, &c->table, column, key, c->path[1], err));
     } else {
         GM_TRY(gm_atlas_open(&c->other, c->path[1], err));

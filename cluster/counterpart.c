@@ -8,7 +8,9 @@
 #include "base/sha256.h"
 #include "base/text.h"
 
-enum { MAX_GROUPS = 1 << 16, HEX = 65 };
+enum { MAX_GROUPS = 1 << 16, KEY_BYTES = 65 };
+
+static const char *const key_column[] = {"sha", "id", "row"};
 
 /* ---- groupings ---- */
 
@@ -17,7 +19,7 @@ void gm_grouping_clear(gm_grouping *grouping)
     gm_free(grouping->key);
     gm_free(grouping->group);
     gm_free(grouping->name);
-    gm_free(grouping->hex);
+    gm_free(grouping->texts);
     *grouping = (gm_grouping){0};
 }
 
@@ -38,16 +40,17 @@ gm_status gm_grouping_of_atlas(gm_grouping *out, const gm_atlas *atlas, gm_key k
     GM_TRY(make_grouping(out, atlas->n, atlas->n_clusters, err));
     out->n_groups = atlas->n_clusters;
     for (size_t c = 0; c < atlas->n_clusters; c++) out->name[c] = "";
-    if (key == GM_KEY_SHA) {
-        out->hex = gm_alloc2(atlas->n, HEX, 1);
-        if (out->hex == NULL) GM_FAIL(GM_EMEM, "no memory for the keys of %zu documents", out->n);
+    if (key != GM_KEY_ID) {
+        out->texts = gm_alloc2(atlas->n, KEY_BYTES, 1);
+        if (out->texts == NULL)
+            GM_FAIL(GM_EMEM, "no memory for the keys of %zu documents", atlas->n);
     }
     for (size_t i = 0; i < atlas->n; i++) {
+        char *text = out->texts ? out->texts + KEY_BYTES * i : NULL;
         out->group[i] = atlas->cluster[i];
-        out->key[i] = atlas->id[i];
-        if (key == GM_KEY_ID) continue;
-        gm_sha256_hex(atlas->sha + 32 * i, out->hex + HEX * i);
-        out->key[i] = out->hex + HEX * i;
+        out->key[i] = key == GM_KEY_ID ? atlas->id[i] : text;
+        if (key == GM_KEY_SHA) gm_sha256_hex(atlas->sha + 32 * i, text);
+        if (key == GM_KEY_ROW) snprintf(text, KEY_BYTES, "%zu", i);
     }
 out:
     if (status != GM_OK) gm_grouping_clear(out);
@@ -108,7 +111,7 @@ gm_status gm_grouping_of_table(gm_grouping *out, const gm_csv *table, const char
     size_t at_key, at_group;
     keyed *sorted = NULL;
     *out = (gm_grouping){0};
-    GM_TRY(gm_csv_find(table, key == GM_KEY_SHA ? "sha" : "id", path, &at_key, err));
+    GM_TRY(gm_csv_find(table, key_column[key], path, &at_key, err));
     GM_TRY(gm_csv_find(table, column, path, &at_group, err));
     if (table->n_rows > INT32_MAX)
         GM_FAIL(GM_EARG, "'%s' has %zu rows, expected at most %d", path, table->n_rows, INT32_MAX);
@@ -121,6 +124,18 @@ out:
     gm_free(sorted);
     if (status != GM_OK) gm_grouping_clear(out);
     return status;
+}
+
+gm_status gm_key_of_table(gm_key *key, const gm_csv *table, const char *path, gm_error *err)
+{
+    for (int k = GM_KEY_SHA; k <= GM_KEY_ROW; k++) {
+        *key = (gm_key)k;
+        if (gm_csv_has(table, key_column[k])) return GM_OK;
+    }
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s' has no column 'sha', 'id' or 'row' that says which "
+                   "document is meant",
+                   path);
 }
 
 /* ---- counterparts ---- */

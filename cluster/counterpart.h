@@ -2,7 +2,7 @@
  * group of the other is a group's counterpart.
  *
  * A grouping is an atlas's clusters or a column of somebody else's table. Documents are the same
- * where their key is: the SHA-256 of the text, or the id.
+ * where their key is: the SHA-256 of the text, the id, or the row, their place in the atlas from 0.
  */
 #ifndef GM_COUNTERPART_H
 #define GM_COUNTERPART_H
@@ -11,14 +11,15 @@
 #include "cluster/quality.h"
 #include "formats/atlas.h"
 
-typedef enum gm_key { GM_KEY_SHA, GM_KEY_ID } gm_key;
+/* By the names of their columns: "sha", "id", "row". */
+typedef enum gm_key { GM_KEY_SHA, GM_KEY_ID, GM_KEY_ROW } gm_key;
 
 typedef struct gm_grouping {
     size_t n, n_groups;
     const char **key;  /* (n) */
     int32_t *group;    /* (n) below n_groups; -1: in none */
     const char **name; /* (n_groups) of a table's groups, else "" */
-    char *hex;         /* what keys of an atlas point into; NULL otherwise */
+    char *texts;       /* what keys of an atlas point into; NULL otherwise */
 } gm_grouping;
 
 /* Both borrow texts of what they are made from. Errors: GM_EMEM; of a table also GM_EFORMAT (a
@@ -29,6 +30,10 @@ gm_status gm_grouping_of_atlas(gm_grouping *out, const gm_atlas *atlas, gm_key k
 gm_status gm_grouping_of_table(gm_grouping *out, const gm_csv *table, const char *column,
                                gm_key key, const char *path, gm_error *err) GM_MUST_USE;
 void gm_grouping_clear(gm_grouping *grouping);
+
+/* The first key of which the table has a column; GM_EFORMAT where it has none. */
+gm_status gm_key_of_table(gm_key *key, const gm_csv *table, const char *path, gm_error *err)
+    GM_MUST_USE;
 
 typedef struct gm_counterpart {
     int32_t group;  /* of the other, with the largest Jaccard index; ties to the lower; -1: no

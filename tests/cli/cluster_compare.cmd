@@ -21,11 +21,18 @@ gm-cluster compare a.h5 short.a.h5 --json | grep -o '"moved":0\.[0-9]' | wc -l
 echo "-- tables: what export writes, the subsets, ids alone, columns of one's own:"
 gm-cluster export a.h5 -o d.csv > /dev/null
 gm-cluster compare a.h5 d.csv --json | grep -o '"all":{[^}]*"ari":1,'
-gm-cluster compare a.h5 d.csv --column subset | sed -n '1,7p'
-gm-cluster compare a.h5 d.csv --column subset --json | grep -o '"other_name":"[a-z]*"' | sort -u
+gm-cluster compare a.h5 d.csv --column subset | sed -n '1,7p;9p;12p' | cut -d'|' -f1,2 | sed 's/ *$//'
+gm-cluster compare a.h5 d.csv --column subset --json | grep -o '"other":"[a-z]*"' | sort -u
 printf 'topic,id\n"the sea, mostly",c.jsonl:2\n,c.jsonl:1\nsky,nowhere:1\n' > mine.csv
 gm-cluster compare a.h5 mine.csv --column topic | sed -n '2,7p'
+python3 -c "
+import csv
+rows = list(csv.DictReader(open('d.csv')))
+csv.writer(open('rows.csv', 'w')).writerows([('row', 'cluster')] + [(i, r['cluster']) for i, r in enumerate(rows)][::-1])
+csv.writer(open('bare.csv', 'w')).writerows([('cluster',)] + [(r['cluster'],) for r in rows])"
+gm-cluster compare a.h5 rows.csv | sed -n '3,7p'
 echo "-- refused:"
+run gm-cluster compare a.h5 bare.csv
 run gm-cluster compare a.h5
 run gm-cluster compare a.h5 s.h5 --column topic
 run gm-cluster compare a.h5 mine.csv

@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     }
     demand(gm_outfile_open(&file, "fuzz.csv", true, NULL) == GM_OK);
+    fputs("\xEF\xBB\xBF", gm_outfile_stream(file)); /* a name may begin with a second mark */
     put_row(gm_outfile_stream(file), table.name, table.n_columns);
     for (size_t r = 0; r < table.n_rows; r++)
         put_row(gm_outfile_stream(file), table.field + r * table.n_columns, table.n_columns);

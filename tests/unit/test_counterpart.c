@@ -110,6 +110,9 @@ static void an_atlas_meets_itself_and_no_stranger(void)
     CHECK_OK(gm_grouping_of_atlas(&a, &made.atlas, GM_KEY_SHA, &err), err);
     gm_sha256_hex(made.sha + 32 * 4, hex);
     CHECK_TEXT(a.key[4], hex);
+    CHECK_OK(gm_grouping_of_atlas(&b, &made.atlas, GM_KEY_ROW, &err), err);
+    CHECK_TEXT(b.key[4], "4");
+    gm_grouping_clear(&b);
     CHECK_OK(gm_side_by_side_find(&got, &a, &a, &err), err);
     CHECK_INT(got.n_both, N);
     CHECK_NEAR(got.all.ari, 1, 1e-12);
