@@ -269,6 +269,27 @@ static void folders_are_walked_in_order_of_bytes(void)
     CHECK_INT(skip[3], GM_SKIP_EMPTY);
 }
 
+/* Found at the opening: their turn may come hours later. */
+static void files_that_will_not_do_are_found_at_once(void)
+{
+    static const char pointer[] =
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\n";
+    const char *path = "clone";
+    gm_error err = {0};
+    gm_corpus *corpus = NULL;
+    mkdir(path, 0777);
+    write_file("clone/00.jsonl", "{\"text\":\"a\"}\n", 13);
+    write_file("clone/01.jsonl.zst", pointer, sizeof pointer - 1);
+    CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EFORMAT,
+                "'clone/01.jsonl.zst' is a Git LFS pointer");
+    unlink("clone/01.jsonl.zst");
+    chmod("clone/00.jsonl", 0);
+    if (geteuid() != 0) /* who may read everything */
+        CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EIO,
+                    "cannot open 'clone/00.jsonl': Permission denied");
+    unlink("clone/00.jsonl");
+}
+
 static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
 {
     gm_error err = {0};
@@ -416,5 +437,6 @@ TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_
       TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
       TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_it_begins_like_one),
       TEST(waiting_for_a_pipe_can_be_interrupted),
-      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one), TEST(a_file_that_changes_is_noticed),
+      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one),
+      TEST(files_that_will_not_do_are_found_at_once), TEST(a_file_that_changes_is_noticed),
       TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
