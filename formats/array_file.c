@@ -66,6 +66,10 @@ static gm_status read_npy_front(const char *bytes, size_t n, const char *path, s
     if (strcmp(front.type, "<f4") != 0)
         return gm_fail(err, GM_EFORMAT, "'%s' holds '%s', expected '<f4' (array.astype('<f4'))",
                        path, front.type);
+    if (front.by_column)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s' is in Fortran order, expected C order (numpy.ascontiguousarray)",
+                       path);
     if (front.rank != 2 || front.dim[0] == 0 || front.dim[1] == 0)
         return gm_fail(err, GM_ESHAPE, "'%s': expected a table of layers and experts", path);
     dim[0] = front.dim[0];

@@ -65,6 +65,24 @@ static const struct npy_type *find_type(const char *name)
     return NULL;
 }
 
+/* Columns one behind the other become rows: a line of memory's worth of them at a time. */
+static gm_status take_columns(gm_matrix *out, const struct npy_type *type, const char *from,
+                              gm_error *err)
+{
+    enum { AT_ONCE = 8 };
+    const size_t rows = out->rows, cols = out->cols;
+    double *column = gm_alloc2(rows, AT_ONCE, sizeof *column); /* (n, rows) */
+    if (column == NULL) return gm_fail(err, GM_EMEM, "no memory for columns of %zu numbers", rows);
+    for (size_t first = 0; first < cols; first += AT_ONCE) {
+        const size_t n = cols - first < AT_ONCE ? cols - first : AT_ONCE;
+        type->take(column, from + first * rows * type->n_bytes, n * rows);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t k = 0; k < n; k++) out->at[r * cols + first + k] = column[k * rows + r];
+    }
+    gm_free(column);
+    return GM_OK;
+}
+
 /* ---- files ---- */
 
 gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const char *path,
@@ -91,8 +109,12 @@ gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const cha
                 path);
     out->rows = front.dim[0];
     out->cols = front.dim[1];
-    type->take(out->at, (const char *)bytes + front.first, n_values);
+    if (front.by_column)
+        GM_TRY(take_columns(out, type, (const char *)bytes + front.first, err));
+    else
+        type->take(out->at, (const char *)bytes + front.first, n_values);
 out:
+    if (status != GM_OK) gm_matrix_clear(out);
     return status;
 }
 

@@ -1,5 +1,5 @@
 /* matrix_file.h - a table of numbers as NumPy keeps it, for gm-cluster matrix: .npy, format 1.0,
- * two dimensions, C order.
+ * two dimensions, by row or by column (Fortran order, as pandas has most of its tables).
  *
  * Read: '<f2', '<f4', '<f8', whole numbers of 1, 2, 4 and 8 bytes ('|i1', '<u2') and '|b1', as
  * double (whole numbers beyond 2^53 are rounded). Any value may stand in it, NaN and infinities
@@ -18,7 +18,7 @@ typedef struct gm_matrix {
 void gm_matrix_clear(gm_matrix *matrix);
 
 /* Read the file `path`: at least one row and column. The file and the doubles are in memory
- * together for a while. Errors: GM_EIO, GM_EFORMAT (another file, format, type or order),
+ * together for a while. Errors: GM_EIO, GM_EFORMAT (another file, format or type),
  * GM_ESHAPE, GM_EMEM. */
 gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err) GM_MUST_USE;
 

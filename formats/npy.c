@@ -92,9 +92,8 @@ static gm_status take_entry(cursor *c, npy_header *h, const char *path, gm_error
         if (!take_string(c, h->front.type)) return unreadable(path, err);
     } else if (strcmp(key, "fortran_order") == 0 && !h->has_order) {
         h->has_order = true;
-        if (take(c, "True"))
-            return gm_fail(err, GM_EFORMAT, "'%s' is in Fortran order, expected C order", path);
-        if (!take(c, "False")) return unreadable(path, err);
+        h->front.by_column = take(c, "True");
+        if (!h->front.by_column && !take(c, "False")) return unreadable(path, err);
     } else if (strcmp(key, "shape") == 0 && !h->has_shape) {
         h->has_shape = true;
         if (!take_shape(c, h->front.dim, &h->front.rank)) return unreadable(path, err);

@@ -1,5 +1,4 @@
-/* npy.h - the front of a NumPy file (.npy, format 1.0), for arrays in C order whose values
- * follow it.
+/* npy.h - the front of a NumPy file (.npy, format 1.0), whose values follow it.
  *
  * Source: NumPy's reference, "A simple file format for NumPy arrays".
  */
@@ -15,10 +14,11 @@ typedef struct gm_npy_front {
     size_t rank;
     size_t dim[GM_NPY_MAX_RANK]; /* the first of them when there are more */
     size_t first;                /* the byte at which the values begin */
+    bool by_column;              /* NumPy's Fortran order: the first index runs fastest */
 } gm_npy_front;
 
-/* Read the front of the n bytes of a file called `path`. Other versions of the format and Fortran
- * order are refused by name; type and shape are for the caller to judge. Errors: GM_EFORMAT. */
+/* Read the front of the n bytes of a file called `path`. Other versions of the format are refused
+ * by name; type, shape and order are for the caller to judge. Errors: GM_EFORMAT. */
 gm_status gm_npy_read_front(gm_npy_front *out, const char *bytes, size_t n, const char *path,
                             gm_error *err) GM_MUST_USE;
 

@@ -123,7 +123,8 @@ static void refuses_other_bytes(void)
     bytes[0] = 'P';
     CHECK_FAILS(gm_array_parse(&out, bytes, 152, "x.npy", &err), err, GM_EFORMAT, "not a .npy");
     CHECK_FAILS(gm_array_read(&out, "absent.npy", &err), err, GM_EIO, "absent.npy");
-    CHECK_FAILS(gm_array_read(&out, "a.txt", &err), err, GM_EARG, ".npy (NumPy) or .f32 (ds4)");
+    CHECK_FAILS(gm_array_read(&out, "a.txt", &err), err, GM_EARG,
+                ".npy (NumPy), .f32 (ds4) or .csv");
     CHECK_FAILS(gm_array_read(&out, ".npy", &err), err, GM_EARG, "expected a name");
 }
 

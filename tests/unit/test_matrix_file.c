@@ -83,6 +83,31 @@ static void every_type_is_read(void)
     }
 }
 
+/* numpy.save of numpy.asfortranarray([[0, 1, ...], [100, 101, ...], ...]). */
+static void columns_become_rows(void)
+{
+    enum { ROWS = 3, MOST = 17 };
+    for (size_t cols = 1; cols <= MOST; cols += 4) {
+        char bytes[512];
+        gm_matrix m;
+        gm_error err = {0};
+        int n = snprintf(bytes, sizeof bytes, "%-10s", "\x93NUMPY\x01");
+        n +=
+            snprintf(bytes + n, sizeof bytes - (size_t)n,
+                     "{'descr': '<i2', 'fortran_order': True, 'shape': (%d, %zu), }\n", ROWS, cols);
+        memcpy(bytes + 7, "\0", 1);
+        bytes[8] = (char)(n - 10);
+        bytes[9] = 0;
+        for (size_t c = 0; c < cols; c++)
+            for (size_t r = 0; r < ROWS; r++, n += 2)
+                memcpy(bytes + n, &(int16_t){(int16_t)(100 * r + c)}, 2);
+        CHECK_OK(gm_matrix_parse(&m, bytes, (size_t)n, "x.npy", &err), err);
+        for (size_t i = 0; m.at && i < ROWS * cols; i++)
+            CHECK_NEAR(m.at[i], (double)(100 * (i / cols) + i % cols), 0);
+        gm_matrix_clear(&m);
+    }
+}
+
 static void other_files_are_refused(void)
 {
     const double data[5] = {0};
@@ -132,5 +157,6 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(round_trip, values);
 }
 
-TESTS(TEST(memory_is_of_file_and_doubles), TEST(every_type_is_read), TEST(other_files_are_refused),
-      TEST(what_is_written_is_read), TEST(survives_every_allocation_failure))
+TESTS(TEST(memory_is_of_file_and_doubles), TEST(every_type_is_read), TEST(columns_become_rows),
+      TEST(other_files_are_refused), TEST(what_is_written_is_read),
+      TEST(survives_every_allocation_failure))
