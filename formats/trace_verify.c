@@ -272,6 +272,28 @@ static void check_entropy(verifier *v)
     }
 }
 
+/* Rows of logits are of tokens of the trace, each of a later one. */
+static gm_status check_logit_tokens(verifier *v, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const uint64_t n_rows = gm_trace_n_logits(v->trace), n_tokens = gm_trace_n_tokens(v->trace);
+    uint64_t token[512], least = 0;
+    const size_t most = sizeof token / sizeof *token;
+    for (uint64_t first = 0; first < n_rows; first += most) {
+        const size_t n = n_rows - first < most ? (size_t)(n_rows - first) : most;
+        GM_TRY(gm_trace_read_logits(v->trace, first, n, NULL, token, err));
+        for (size_t i = 0; i < n; i++) {
+            if (token[i] < least || token[i] >= n_tokens)
+                breach(v, CHECK_TOKENS, "logits %llu are of token %llu, expected %llu to %llu",
+                       (unsigned long long)(first + i), (unsigned long long)token[i],
+                       (unsigned long long)least, (unsigned long long)n_tokens - 1);
+            least = token[i] + 1;
+        }
+    }
+out:
+    return status;
+}
+
 /* One of the two ways to read texts. */
 typedef gm_status read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                              gm_error *err);
@@ -360,6 +382,7 @@ gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS],
     GM_TRY(verifier_init(&v, trace, err));
     GM_TRY(check_digests(&v, err));
     for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
+    GM_TRY(check_logit_tokens(&v, err));
     check_entropy(&v);
     if (info->has_text) GM_TRY(check_text(&v, CHECK_TEXT, gm_trace_read_texts, err));
     if (info->has_spelling) GM_TRY(check_text(&v, CHECK_SPELLING, gm_trace_spell_texts, err));

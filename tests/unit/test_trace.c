@@ -284,21 +284,23 @@ static void same_content_is_kept_other_is_refused(void)
 /* Each self-check is seen failing. */
 static void verify_finds_breaches(void)
 {
-    static const char *const name[] = {"counts_match", "gates_ordered", "ids_distinct",
-                                       "tokens",       "bad_rows",      "nll"};
-    for (int i = 0; i < 6; i++) {
+    static const char *const name[] = {"counts_match", "gates_ordered", "ids_distinct", "tokens",
+                                       "bad_rows",     "nll",           "tokens",       "tokens"};
+    for (int i = 0; i < 8; i++) {
         gm_error err = {0};
         gm_trace *trace = NULL;
         gm_trace_check check[GM_MAX_CHECKS];
         size_t n = 0;
         bool found = false;
-        sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
+        sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
         if (i == 0) s[0].counts[0]++, s[0].counts[1]--;
         if (i == 1) s[0].gate[9] = 0.75f;
         if (i == 2) s[0].expert[7] = s[0].expert[6];
         if (i == 3) s[0].pos[5] = 9;
         if (i == 4) s[0].document[1].bad = 1;
         if (i == 5) s[0].nll[2] = -1;
+        if (i == 6) s[0].logit_row[1] = SAMPLE_ROWS;
+        if (i == 7) s[0].logit_row[1] = s[0].logit_row[0];
         write_sample("bad.h5", &s[0]);
         CHECK_OK(gm_trace_open(&trace, "bad.h5", &err), err);
         CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
