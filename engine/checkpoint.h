@@ -27,14 +27,18 @@ void gm_checkpoint_close(gm_checkpoint *checkpoint);
 gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tensor *tensor,
                                   size_t n, void *map, size_t n_bytes, gm_error *err) GM_MUST_USE;
 
+enum { GM_RANDOM_SCALE = 119 }; /* of MXFP4: 2^-8, of which six are as large as values mostly are */
+
 /* Every tensor that `arch` asks for, in bf16: normal values of deviation 0.02, ones in the
- * norms. Tensors share a pool as large as the largest of them, so that a checkpoint of many
- * GB takes a fraction of one; the same values for the same architecture. For measuring. */
+ * norms; in MXFP4 the bytes of such values as codes, under one scale. Tensors share a pool as large
+ * as the largest of them, so that a checkpoint of many GB takes a fraction of one; the same values
+ * for the same architecture. For measuring. */
 gm_status gm_checkpoint_random(gm_checkpoint **out, const struct gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
-/* What such a checkpoint is made of: a table of n bf16; element i of a tensor is number
- * at + (first + i) % period of it. NULL: another checkpoint. */
+/* What such a checkpoint is made of: a table of n bf16; element i of a tensor, or its bytes 2 i and
+ * 2 i + 1 where it is of bytes, is number at + (first + i) % period of it. NULL: another
+ * checkpoint. */
 typedef struct gm_random_place {
     size_t at, first, period;
 } gm_random_place;

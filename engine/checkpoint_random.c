@@ -27,7 +27,8 @@ typedef struct listing {
     gm_tensor *tensor; /* NULL: tensors are counted only */
     char *names;
     const uint16_t *pool; /* ones, then random values */
-    size_t n, most_random, most_ones;
+    const uint8_t *scales;
+    size_t n, most_random, most_ones, most_scales; /* bytes of the scales */
 } listing;
 
 static bool is_norm(gm_role role)
@@ -42,31 +43,43 @@ static bool is_matrix(gm_role role)
     return role == GM_ROLE_ROUTER || role == GM_ROLE_SHARE;
 }
 
-static void add_tensor(listing *l, gm_role role, int layer, int expert)
+static void add_slice(listing *l, gm_role role, const gm_slice *slice)
 {
-    gm_slice slice;
-    if (!gm_arch_tensor(l->arch, role, layer, expert, &slice)) return;
-    if (slice.item > 0 || slice.first > 0) return; /* its tensor is there with the first matrix */
-    size_t dim[GM_MAX_RANK] = {0}, size = 1;
-    int rank = gm_slice_shape(&slice, dim);
-    for (int i = 0; i < rank; i++) size *= dim[i];
+    const bool norm = is_norm(role), scales = slice->stored == GM_STORED_SCALES;
+    const gm_dtype dtype = slice->stored >= GM_STORED_MXFP4 ? GM_U8 : GM_BF16;
+    size_t dim[GM_MAX_RANK] = {0}, n_bytes = gm_dtype_bytes(dtype);
+    int rank = gm_slice_shape(slice, dim);
+    for (int i = 0; i < rank; i++) n_bytes *= dim[i];
     if (rank == 1 && is_matrix(role)) dim[rank++] = dim[0], dim[0] = 1;
-    size_t *most = is_norm(role) ? &l->most_ones : &l->most_random;
+    size_t *most = norm ? &l->most_ones : scales ? &l->most_scales : &l->most_random;
+    const size_t size = scales ? n_bytes : (n_bytes + 1) / sizeof *l->pool;
     if (l->tensor) {
-        char *kept = memcpy(l->names + l->n * GM_NAME_BYTES, slice.name, GM_NAME_BYTES);
+        char *kept = memcpy(l->names + l->n * GM_NAME_BYTES, slice->name, GM_NAME_BYTES);
         const size_t first = l->n * 7919 % PERIOD; /* another part of the pool for each */
+        const uint16_t *values = norm ? l->pool : l->pool + l->most_ones + first;
         gm_tensor *t = &l->tensor[l->n];
         *t = (gm_tensor){.name = kept,
-                         .dtype = GM_BF16,
+                         .dtype = dtype,
                          .rank = rank,
-                         .data = is_norm(role) ? l->pool : l->pool + l->most_ones + first,
-                         .n_bytes = size * sizeof *l->pool,
+                         .data = scales ? (const void *)l->scales : values,
+                         .n_bytes = n_bytes,
                          .file = "random weights"};
         memcpy(t->dim, dim, sizeof dim);
     } else if (size > *most) {
         *most = size;
     }
     l->n++;
+}
+
+static void add_tensor(listing *l, gm_role role, int layer, int expert)
+{
+    gm_slice slice;
+    if (!gm_arch_tensor(l->arch, role, layer, expert, &slice)) return;
+    if (slice.item > 0 || slice.first > 0) return; /* its tensor is there with the first matrix */
+    add_slice(l, role, &slice);
+    if (slice.stored != GM_STORED_MXFP4) return;
+    slice = gm_slice_scales(&slice);
+    add_slice(l, role, &slice);
 }
 
 static void add_all(listing *l)
@@ -102,7 +115,7 @@ gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_erro
     add_all(&l);
     const size_t n = l.n, n_random = PERIOD + l.most_random;
     const size_t pool_bytes = sizeof(random_pool) + (n_random + l.most_ones) * sizeof *l.pool;
-    const size_t n_bytes = pool_bytes + n * GM_NAME_BYTES;
+    const size_t n_bytes = pool_bytes + l.most_scales + n * GM_NAME_BYTES;
     gm_tensor *tensor = gm_alloc(n, sizeof *tensor);
     if (tensor == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu random tensors", n);
     void *map = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -114,7 +127,8 @@ gm_status gm_checkpoint_random(gm_checkpoint **out, const gm_arch *arch, gm_erro
     pool->n_ones = l.most_ones;
     fill_pool(pool->value, n_random, l.most_ones);
     l.tensor = tensor;
-    l.names = (char *)map + pool_bytes;
+    l.scales = memset((char *)map + pool_bytes, GM_RANDOM_SCALE, l.most_scales);
+    l.names = (char *)map + pool_bytes + l.most_scales;
     l.pool = pool->value;
     add_all(&l);
     return gm_checkpoint_in_memory(out, "random weights", tensor, n, map, n_bytes, err);

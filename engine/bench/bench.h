@@ -24,13 +24,13 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
 /* The shapes that it knows. */
 #define GM_BENCH_SHAPES                                                                       \
     "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
-    "gpt-oss-20b, glm-4.5-air, dots.llm1, "                                                   \
+    "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
     "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b"
 
 /* ---- bench_checkpoint.c ---- */
 
-/* Write FOLDER/model.safetensors, of random bf16 weights, and config.json: a model without its
- * tokenizer. GM_EARG, GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
+/* Write FOLDER/model.safetensors, of random weights (bf16, MXFP4), and config.json: a model without
+ * its tokenizer. GM_EARG, GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_bench_write_checkpoint(const char *folder, const char *shape, int layers, bool replace,
                                     gm_error *err) GM_MUST_USE;
 

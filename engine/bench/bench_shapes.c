@@ -52,17 +52,23 @@ static const char GRANITE[] =
     "\"attention_bias\": false, \"rms_norm_eps\": 1e-06, \"rope_theta\": 10000, "
     "\"tie_word_embeddings\": true, \"vocab_size\": 49152, \"max_position_embeddings\": 131072";
 
-/* Without quantization_config: random weights are bf16. */
-static const char GPT_OSS[] =
-    "\"architectures\": [\"GptOssForCausalLM\"], \"model_type\": \"gpt_oss\", "
-    "\"hidden_size\": 2880, \"intermediate_size\": 2880, \"num_attention_heads\": 64, "
-    "\"num_key_value_heads\": 8, \"head_dim\": 64, \"num_local_experts\": 32, "
-    "\"num_experts_per_tok\": 4, \"sliding_window\": 128, \"swiglu_limit\": 7.0, "
-    "\"attention_bias\": true, \"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-05, "
-    "\"rope_theta\": 150000, \"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 32.0, "
-    "\"beta_fast\": 32.0, \"beta_slow\": 1.0, \"original_max_position_embeddings\": 4096, "
-    "\"truncate\": false}, \"tie_word_embeddings\": false, \"vocab_size\": 201088, "
-    "\"max_position_embeddings\": 131072";
+/* Without quantization_config: random weights are bf16; with it those of experts are MXFP4, as they
+ * are published. */
+#define GPT_OSS                                                                              \
+    "\"architectures\": [\"GptOssForCausalLM\"], \"model_type\": \"gpt_oss\", "              \
+    "\"hidden_size\": 2880, \"intermediate_size\": 2880, \"num_attention_heads\": 64, "      \
+    "\"num_key_value_heads\": 8, \"head_dim\": 64, \"num_experts_per_tok\": 4, "             \
+    "\"sliding_window\": 128, \"swiglu_limit\": 7.0, \"attention_bias\": true, "             \
+    "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-05, \"rope_theta\": 150000, "            \
+    "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 32.0, \"beta_fast\": 32.0, "    \
+    "\"beta_slow\": 1.0, \"original_max_position_embeddings\": 4096, \"truncate\": false}, " \
+    "\"tie_word_embeddings\": false, \"vocab_size\": 201088, "                               \
+    "\"max_position_embeddings\": 131072, "
+#define MXFP4 ", \"quantization_config\": {\"quant_method\": \"mxfp4\"}"
+
+static const char GPT_OSS_20B[] = GPT_OSS "\"num_local_experts\": 32";
+static const char GPT_OSS_20B_MXFP4[] = GPT_OSS "\"num_local_experts\": 32" MXFP4;
+static const char GPT_OSS_120B_MXFP4[] = GPT_OSS "\"num_local_experts\": 128" MXFP4;
 
 static const char GLM_AIR[] =
     "\"architectures\": [\"Glm4MoeForCausalLM\"], \"model_type\": \"glm4_moe\", "
@@ -143,7 +149,9 @@ static const struct shape {
     {"qwen3-30b-a3b", 48, QWEN3},
     {"qwen1.5-moe-a2.7b", 24, QWEN2},
     {"granite-3.0-1b-a400m", 24, GRANITE},
-    {"gpt-oss-20b", 24, GPT_OSS},
+    {"gpt-oss-20b", 24, GPT_OSS_20B},
+    {"gpt-oss-20b-mxfp4", 24, GPT_OSS_20B_MXFP4},
+    {"gpt-oss-120b-mxfp4", 36, GPT_OSS_120B_MXFP4},
     {"glm-4.5-air", 46, GLM_AIR},
     {"dots.llm1", 62, DOTS},
     {"ernie-4.5-21b-a3b", 28, ERNIE},

@@ -32,8 +32,9 @@ static cudaError_t gate_up(const gm_cuda_how *how, const gm_cuda_experts *p)
     unsigned blocks = blocks_for(n, WARPS);
     const unsigned most = (unsigned)how->multiprocessors * BLOCKS;
     if (blocks > most) blocks = most;
-    return dense ? launch(how, gate_up_kernel<W, R, true>, blocks, THREADS, shared, *p)
-                 : launch(how, gate_up_kernel<W, R, false>, blocks, THREADS, shared, *p);
+    if constexpr (!Pointer<W>::experts_only)
+        if (dense) return launch(how, gate_up_kernel<W, R, true>, blocks, THREADS, shared, *p);
+    return launch(how, gate_up_kernel<W, R, false>, blocks, THREADS, shared, *p);
 }
 
 template <typename W>
@@ -51,13 +52,15 @@ extern "C" cudaError_t gm_cuda_gate_up_few(const gm_cuda_how *how, const gm_cuda
     case GM_F32: return gate_up_rows<float>(how, p);
     case GM_I8: return gate_up_rows<int8>(how, p);
     case GM_FP8: return gate_up_rows<fp8>(how, p);
+    case GM_U8: return gate_up_rows<mxfp4>(how, p);
     default: return gate_up_rows<bf16>(how, p);
     }
 }
 
 template <typename W, int R> static cudaError_t allow_rows(void)
 {
-    const cudaError_t e = allow_shared(gate_up_kernel<W, R, true>);
+    cudaError_t e = cudaSuccess;
+    if constexpr (!Pointer<W>::experts_only) e = allow_shared(gate_up_kernel<W, R, true>);
     return e != cudaSuccess ? e : allow_shared(gate_up_kernel<W, R, false>);
 }
 
@@ -74,6 +77,7 @@ extern "C" cudaError_t gm_cuda_experts_prepare(void)
     cudaError_t e = allow_gate_up<float>();
     if (e == cudaSuccess) e = allow_gate_up<bf16>();
     if (e == cudaSuccess) e = allow_gate_up<int8>();
+    if (e == cudaSuccess) e = allow_gate_up<mxfp4>();
     return e != cudaSuccess ? e : allow_gate_up<fp8>();
 }
 
@@ -83,7 +87,7 @@ extern "C" cudaError_t gm_cuda_experts_prepare(void)
  * experts, or of the MLP that all rows take. */
 template <typename W> struct Place {
     Stretch<PAIR, W> s;                    /* nothing: a row that has no experts */
-    const W *matrix;                       /* NULL: likewise, or behind the last place */
+    At<W> matrix;                          /* nothing: likewise, or behind the last place */
     const typename Input<W>::type *hidden; /* the piece's units */
     int r, piece, d, n;                    /* n units */
     size_t stride;
@@ -94,8 +98,8 @@ template <typename W> struct Place {
 template <typename W>
 __device__ __forceinline__ void find_columns(const gm_cuda_experts &p, Place<W> &at, int from)
 {
-    if (at.matrix == nullptr) return;
-    at.s.w[0] = at.matrix + (size_t)at.d * at.stride + from;
+    if (is_nothing(at.matrix)) return;
+    at.s.w[0] = at.matrix + ((size_t)at.d * at.stride + from);
     at.s.w[1] = at.d + 1 < p.width ? at.s.w[0] + at.stride : at.s.w[0];
     at.s.first = (int)threadIdx.x % WARP;
     at.s.vecs = (at.n + VEC - 1) / VEC;
@@ -115,14 +119,15 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
     if (piece < routed) {
         const int choice = r * p.n_chosen + piece / each;
         const int expert = read_shared_by_blocks(p.expert + choice);
-        at.matrix = expert == GM_NO_EXPERT ? nullptr : item_of<W>(p.down, expert, p.down_bytes);
+        if (expert != GM_NO_EXPERT)
+            at.matrix = item_of<W>(p.down, expert, p.down_bytes, p.width * p.f_stride);
         at.hidden = (const X *)p.hidden + choice * p.f_stride;
         from = piece % each * p.piece, width = p.expert_width;
         at.n = p.piece;
         at.stride = p.f_stride;
         at.gate = read_shared_by_blocks(p.gate + choice) * p.scale;
     } else {
-        at.matrix = (const W *)p.always_down;
+        at.matrix = Pointer<W>::to(p.always_down, p.width * p.a_stride);
         at.hidden = (const X *)p.always + r * p.a_stride;
         from = (piece - routed) * GM_CUDA_PIECE, width = p.always_width;
         at.n = GM_CUDA_PIECE;
@@ -146,6 +151,36 @@ __device__ __forceinline__ void load_units(const X *hidden, int at, int n, float
         if (at + k >= n) out[k] = 0.0f;
 }
 
+/* sum[c] += eight weights of each of two columns times b. */
+template <typename W>
+__device__ __forceinline__ void add_pair(const Raw<W> (&raw)[PAIR], const float (&b)[VEC],
+                                         float (&sum)[PAIR])
+{
+    float a[PAIR][VEC];
+    expand(raw[0], a[0]);
+    expand(raw[1], a[1]);
+#pragma unroll
+    for (int k = 0; k < VEC; k++) {
+        sum[0] = fmaf(a[0][k], b[k], sum[0]);
+        sum[1] = fmaf(a[1][k], b[k], sum[1]);
+    }
+}
+
+__device__ __forceinline__ void add_pair(const Raw<mxfp4> (&raw)[PAIR], const float (&b)[VEC],
+                                         float (&sum)[PAIR])
+{
+    float a[PAIR][VEC], part[PAIR] = {};
+    expand(raw[0], a[0]);
+    expand(raw[1], a[1]);
+#pragma unroll
+    for (int k = 0; k < VEC; k++) {
+        part[0] = fmaf(a[0][k], b[k], part[0]);
+        part[1] = fmaf(a[1][k], b[k], part[1]);
+    }
+    sum[0] += scaled(raw[0], part[0]);
+    sum[1] += scaled(raw[1], part[1]);
+}
+
 /* sum[c] += this lane's part of two columns of a place, while the next stretch is asked for. */
 template <typename W>
 __device__ __forceinline__ void add_place(const Place<W> &now, const Stretch<PAIR, W> &next,
@@ -158,15 +193,9 @@ __device__ __forceinline__ void add_place(const Place<W> &now, const Stretch<PAI
         for (int i = 0; i < HALF; i++) {
             const int v = now.s.first + (h * HALF + i) * WARP;
             if (v >= now.s.vecs) break;
-            float a[PAIR][VEC], b[VEC];
+            float b[VEC];
             load_units(now.hidden, v * VEC, now.n, b);
-            expand(batch.raw[h][i][0], a[0]);
-            expand(batch.raw[h][i][1], a[1]);
-#pragma unroll
-            for (int k = 0; k < VEC; k++) {
-                sum[0] = fmaf(a[0][k], b[k], sum[0]);
-                sum[1] = fmaf(a[1][k], b[k], sum[1]);
-            }
+            add_pair(batch.raw[h][i], b, sum);
         }
         ask_half(next.w, next.first, next.vecs, h, batch);
     }
@@ -239,7 +268,8 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
         }
         add_place(now, next.s, batch, sum);
         if (ends) {
-            if (now.matrix) keep_columns(p, now, sum, &part[now.r][warp][now.d - first]);
+            if (!is_nothing(now.matrix))
+                keep_columns(p, now, sum, &part[now.r][warp][now.d - first]);
             sum[0] = sum[1] = 0.0f;
         }
         now = next;
@@ -262,6 +292,7 @@ extern "C" cudaError_t gm_cuda_down_few(const gm_cuda_how *how, const gm_cuda_ex
     case GM_F32: return launch(how, down_kernel<float>, blocks, THREADS, 0, *p);
     case GM_I8: return launch(how, down_kernel<int8>, blocks, THREADS, 0, *p);
     case GM_FP8: return launch(how, down_kernel<fp8>, blocks, THREADS, 0, *p);
+    case GM_U8: return launch(how, down_kernel<mxfp4>, blocks, THREADS, 0, *p);
     default: return launch(how, down_kernel<bf16>, blocks, THREADS, 0, *p);
     }
 }

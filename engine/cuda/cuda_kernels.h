@@ -3,7 +3,8 @@
  * All pointers are the device's. A launch enqueues on the stream and says whether that worked; how
  * the kernel ends is seen at the step's end. Matrices are rows of outputs, `stride` elements apart,
  * a multiple of 32 with zeros behind the inputs; their elements (`dtype`) are f32, bf16, or 8 bits
- * with a scale for each output behind the matrix (buf.h). What products read is f32 with f32
+ * with a scale for each output behind the matrix (buf.h); of experts also MXFP4, whose dtype is U8,
+ * with the scales of its blocks behind the codes of the matrix. What products read is f32 with f32
  * (`wide`), otherwise rounded to bf16. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer
@@ -48,18 +49,20 @@ typedef struct gm_cuda_head {
  * scales. Row r goes to row r / every + r % every * apart. */
 typedef struct gm_cuda_place {
     const void *from;      /* (rows, cols) as they are stored; or `period` values */
-    const uint8_t *scales; /* (rows, cols / 32) of MXFP4 */
+    const uint8_t *scales; /* (rows, cols / 32) of MXFP4; NULL: GM_RANDOM_SCALE */
     void *to;              /* (rows, stride) */
     float *scale;          /* (rows) of 8 bits; otherwise NULL */
+    uint8_t *to_scales;    /* (rows, stride / 32) of MXFP4 that stays what it is */
     size_t rows, cols, stride;
     size_t every, apart;  /* `every` 0: 1 */
-    size_t first, period; /* period > 0: element i is from[(first + i) % period] */
+    size_t first, period; /* period > 0: element i is from[(first + i) % period], of 16 bits */
     gm_stored stored;
     gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16 or bf16 */
 } gm_cuda_place;
 cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p);
 
-/* n weights of 8 bits, a multiple of 8, as bf16, without their scales. */
+/* n weights of 8 bits, a multiple of 8, as bf16, without their scales; or a matrix of MXFP4
+ * with them. */
 typedef struct gm_cuda_widen {
     const void *from;
     void *to;

@@ -1,12 +1,16 @@
 /* cuda_layout.c - see cuda_layout.h. */
 #include "engine/cuda/cuda_layout.h"
 
+#include "engine/cuda/cuda_plan.h"
+
 enum { ALIGN = 256 };
 
-/* Lay a buffer of rows behind the others. */
+/* Lay a buffer of rows behind the others. U8 is MXFP4: half a byte an input, then the scales. */
 static gm_buf lay(gm_cuda_layout *l, gm_dtype dtype, size_t count, size_t rows, size_t cols)
 {
     gm_buf b = gm_buf_rows(dtype, count, rows, cols);
+    if (dtype == GM_U8)
+        b.item_bytes = gm_round_up(rows * b.stride / 2 + rows * b.stride / GM_MX_BLOCK, ALIGN);
     b.place = GM_PLACE_DEVICE;
     b.address = l->base ? l->base + l->bytes : NULL;
     l->bytes += gm_round_up((size_t)gm_buf_bytes(&b), ALIGN);
@@ -129,8 +133,9 @@ static void place_router(gm_cuda_layout *l, int layer, gm_layer *w)
             &(gm_cuda_job){.role = GM_ROLE_SHARE, .layer = layer, .to = &w->router, .row = rows});
 }
 
-static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_layer *w)
 {
+    const gm_dtype dtype = gm_weights_dtype(numerics);
     static const gm_role dense[] = {GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN};
     static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
     static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
@@ -142,7 +147,9 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *
     place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
     place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);
-    if (w->moe >= 0) place_mlp(l, expert, layer, (size_t)l->arch->n_experts, dtype, &w->expert);
+    if (w->moe >= 0)
+        place_mlp(l, expert, layer, (size_t)l->arch->n_experts,
+                  gm_cuda_expert_dtype(l->arch, numerics), &w->expert);
     place_biases(l, layer, w);
 }
 
@@ -153,7 +160,7 @@ static void place_all(gm_cuda_layout *l, gm_weights *w, gm_dtype embed)
     place(l, GM_ROLE_FINAL_NORM, 0, GM_F32, &w->final_norm);
     if (!w->no_head)
         place(l, l->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD, 0, dtype, &w->head);
-    for (int i = 0; i < l->arch->n_layers; i++) place_layer(l, i, dtype, &w->layer[i]);
+    for (int i = 0; i < l->arch->n_layers; i++) place_layer(l, i, w->numerics, &w->layer[i]);
 }
 
 gm_status gm_cuda_lay_out(gm_cuda_layout *out, gm_weights *w, const gm_arch *arch, gm_dtype embed,

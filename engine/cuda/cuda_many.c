@@ -16,16 +16,16 @@ static void multiply(gm_cuda_session *s, int lane, const gm_cuda_product *p)
     if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, p, &s->error);
 }
 
-/* A product with matrix `item` of weights, whose part of *p is filled in here. Weights of 8 bits
- * are bf16 first, in the room of `widened`, and the result is scaled; one that is to be added goes
- * by way of ALWAYS_WIDE. */
+/* A product with matrix `item` of weights, whose part of *p is filled in here. Weights of 4 and 8
+ * bits are bf16 first, in the room of `widened`, and the result of 8 bits is scaled; one that is to
+ * be added goes by way of ALWAYS_WIDE. */
 static void multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
                              void *widened, gm_cuda_product p)
 {
     cudaStream_t stream = lane == GM_CUDA_MAIN ? s->stream : s->lane[lane];
     const char *matrix = (const char *)w->address + item * w->item_bytes;
     const gm_cuda_how how = {.stream = stream, .multiprocessors = s->how.multiprocessors};
-    const bool scaled = gm_is_scaled(w->dtype);
+    const bool scaled = gm_is_scaled(w->dtype), widens = scaled || w->dtype == GM_U8;
     gm_cuda_scale scale = {.to = p.c,
                            .matrix = matrix,
                            .to_stride = p.ldc,
@@ -34,15 +34,17 @@ static void multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size
                            .n_out = (int)w->rows,
                            .add = p.add,
                            .dtype = w->dtype};
-    p.b = scaled ? widened : matrix;
+    p.b = widens ? widened : matrix;
     p.n = w->rows, p.k = w->cols, p.ldb = w->stride;
     p.wide = w->dtype == GM_F32;
     if (p.m == 0) return;
-    if (scaled) {
+    if (widens) {
         const gm_cuda_widen widen = {
             .from = matrix, .to = widened, .n = w->rows * w->stride, .dtype = w->dtype};
         gm_cuda_note(s, gm_cuda_widen_weights(&how, &widen), "widening weights");
-        if (p.add) p.c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE), p.ldc = s->plan.always_wide;
+    }
+    if (scaled && p.add) {
+        p.c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE), p.ldc = s->plan.always_wide;
         p.add = false;
     }
     multiply(s, lane, &p);

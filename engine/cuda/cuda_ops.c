@@ -241,7 +241,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .scale = arch->router.scale,
         .residual_scale = arch->residual_scale,
         .epsilon = arch->norm_epsilon,
-        .dtype = gm_weights_dtype(step->weights->numerics),
+        .dtype = w->moe >= 0 ? w->expert.gate_up.dtype : gm_weights_dtype(step->weights->numerics),
     };
 }
 

@@ -1,7 +1,7 @@
 /* cuda_place.cu - weights in their final form, made on the GPU: rows of a tensor as the
  * checkpoint has them, or random values, become rows of a matrix; and the other way round, weights
- * of 8 bits as the bf16 that cuBLAS reads. */
-#include "engine/cuda/cuda_device.cuh"
+ * of 4 and 8 bits as the bf16 that cuBLAS reads. */
+#include "engine/cuda/cuda_elements.cuh"
 
 enum { THREADS = 256, WARPS = THREADS / WARP };
 
@@ -12,21 +12,31 @@ __device__ __forceinline__ size_t index_of(const gm_cuda_place &p, size_t r, siz
     return p.period ? (p.first + i) % p.period : i;
 }
 
+/* Two codes of MXFP4, those of numbers 2 i and 2 i + 1; and the scale of block i. */
+__device__ __forceinline__ unsigned codes_of(const gm_cuda_place &p, size_t i)
+{
+    if (p.period == 0) return ((const uint8_t *)p.from)[i];
+    const unsigned both = ((const uint16_t *)p.from)[(p.first + i / 2) % p.period];
+    return i % 2 ? both >> 8 : both & 0xffu;
+}
+
+__device__ __forceinline__ unsigned scale_at(const gm_cuda_place &p, size_t i)
+{
+    return p.scales ? p.scales[i] : GM_RANDOM_SCALE;
+}
+
 /* A number of four bits times its block's scale (stored.h): the bits, moved, are those of a half
  * that is 2^14 times smaller. */
-__device__ __forceinline__ float mxfp4(const gm_cuda_place &p, size_t r, size_t k)
+__device__ __forceinline__ float number_of(const gm_cuda_place &p, size_t r, size_t k)
 {
-    const unsigned byte = ((const uint8_t *)p.from)[(r * p.cols + k) / 2];
-    const unsigned code = k % 2 ? byte >> 4 : byte & 15u;
-    const unsigned scale = p.scales[(r * p.cols + k) / GM_MX_BLOCK];
+    const unsigned both = codes_of(p, (r * p.cols + k) / 2), code = k % 2 ? both >> 4 : both & 15u;
     const float number = half_value((code & 8u) << 12 | (code & 7u) << 9) * 0x1p14f;
-    if (scale == 255) return NAN;
-    return number * (scale ? __uint_as_float(scale << 23) : 0x1p-127f);
+    return number * scale_of_block(scale_at(p, (r * p.cols + k) / GM_MX_BLOCK));
 }
 
 __device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t k)
 {
-    if (p.stored == GM_STORED_MXFP4) return mxfp4(p, r, k);
+    if (p.stored == GM_STORED_MXFP4) return number_of(p, r, k);
     const size_t i = index_of(p, r, k);
     if (p.from_dtype == GM_F32) return ((const float *)p.from)[i];
     const unsigned bits = ((const uint16_t *)p.from)[i];
@@ -108,15 +118,43 @@ __global__ static void place_scaled_kernel(gm_cuda_place p)
     if (lane == 0) p.scale[row_of(p, r)] = scale;
 }
 
+/* MXFP4 as it is: a thread a block of 32. Launch: THREADS. */
+__global__ static void place_mxfp4_kernel(gm_cuda_place p)
+{
+    enum { BYTES = GM_MX_BLOCK / 2 };
+    const size_t blocks = p.cols / GM_MX_BLOCK;
+    const size_t at = (size_t)blockIdx.x * THREADS + threadIdx.x;
+    wait_for_previous();
+    if (at >= p.rows * blocks) return;
+    const size_t to = row_of(p, at / blocks) * (p.stride / GM_MX_BLOCK) + at % blocks;
+    for (size_t i = 0; i < BYTES; i++)
+        ((uint8_t *)p.to)[to * BYTES + i] = (uint8_t)codes_of(p, at * BYTES + i);
+    p.to_scales[to] = (uint8_t)scale_at(p, at);
+}
+
 extern "C" cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p)
 {
+    if (p->to_dtype == GM_U8)
+        return launch(how, place_mxfp4_kernel, blocks_for(p->rows * p->cols / GM_MX_BLOCK, THREADS),
+                      THREADS, 0, *p);
     if (gm_is_scaled(p->to_dtype))
         return launch(how, place_scaled_kernel, blocks_for(p->rows, WARPS), THREADS, 0, *p);
     const size_t each = (p->stride + VEC - 1) / VEC;
     return launch(how, place_kernel, blocks_for(p->rows * each, THREADS), THREADS, 0, *p);
 }
 
-/* ---- 8 bits for cuBLAS ---- */
+/* ---- 4 and 8 bits for cuBLAS ---- */
+
+template <typename W> __device__ __forceinline__ void widen(const Raw<W> &raw, float out[VEC])
+{
+    expand(raw, out);
+}
+
+__device__ __forceinline__ void widen(const Raw<mxfp4> &raw, float out[VEC])
+{
+    expand(raw, out);
+    for (int i = 0; i < VEC; i++) out[i] = scaled(raw, out[i]);
+}
 
 /* A thread eight weights. Launch: THREADS. */
 template <typename W> __global__ static void widen_kernel(gm_cuda_widen p)
@@ -124,14 +162,17 @@ template <typename W> __global__ static void widen_kernel(gm_cuda_widen p)
     wait_for_previous();
     const size_t at = ((size_t)blockIdx.x * THREADS + threadIdx.x) * VEC;
     if (at >= p.n) return;
+    Raw<W> raw;
     float value[VEC];
-    load_weights((const W *)p.from + at, value);
+    load_raw(Pointer<W>::to(p.from, p.n) + at, &raw);
+    widen(raw, value);
     for (int i = 0; i < VEC; i++) store((bf16 *)p.to + at + i, value[i]);
 }
 
 extern "C" cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cuda_widen *p)
 {
     const unsigned blocks = blocks_for(p->n, THREADS * VEC);
+    if (p->dtype == GM_U8) return launch(how, widen_kernel<mxfp4>, blocks, THREADS, 0, *p);
     return p->dtype == GM_I8 ? launch(how, widen_kernel<int8>, blocks, THREADS, 0, *p)
                              : launch(how, widen_kernel<fp8>, blocks, THREADS, 0, *p);
 }

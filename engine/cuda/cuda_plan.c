@@ -23,6 +23,13 @@ int gm_cuda_splits(int most, size_t window)
     return window > 0 && n < (size_t)most ? (int)n : most;
 }
 
+gm_dtype gm_cuda_expert_dtype(const gm_arch *arch, gm_numerics numerics)
+{
+    const bool alone = arch->n_shared == 0 && arch->n_moe == arch->n_layers;
+    const bool stays = arch->stored == GM_STORED_MXFP4 && numerics == GM_NUMERICS_BF16;
+    return stays && alone ? GM_U8 : gm_weights_dtype(numerics);
+}
+
 int gm_cuda_piece(int expert_width)
 {
     const int n = (expert_width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
@@ -56,14 +63,16 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
 }
 
 /* Weights of 8 bits become bf16 before cuBLAS reads them: the largest matrix of a layer, and an
- * expert's for each lane. */
-static void plan_widened(gm_cuda_plan *p, const gm_arch *arch)
+ * expert's for each lane; of 4 bits experts alone. */
+static void plan_widened(gm_cuda_plan *p, const gm_arch *arch, gm_numerics numerics)
 {
+    const bool all = gm_is_scaled(gm_weights_dtype(numerics));
+    if (!all && gm_cuda_expert_dtype(arch, numerics) != GM_U8) return;
     const size_t d = (size_t)arch->width, f = (size_t)arch->expert_width;
     const size_t q = (size_t)arch->n_heads * (size_t)arch->head_dim;
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     const size_t attention = larger(p->qkv * p->width, d * gm_round_up(q, GM_K_BLOCK));
-    p->widened = larger(attention, larger(2 * always * p->width, d * p->always_width));
+    if (all) p->widened = larger(attention, larger(2 * always * p->width, d * p->always_width));
     p->widened_expert = larger(2 * f * p->width, d * p->expert_width);
 }
 
@@ -72,7 +81,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
 {
     gm_cuda_plan p = {0};
     plan_strides(&p, arch, sizes);
-    if (gm_is_scaled(gm_weights_dtype(numerics))) plan_widened(&p, arch);
+    plan_widened(&p, arch, numerics);
     const size_t t = sizes->max_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
     const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
     const size_t w = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);

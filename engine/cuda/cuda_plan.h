@@ -76,8 +76,13 @@ int gm_cuda_plan_few(size_t longest);
  * all): the stretches of GM_CUDA_SPLIT that so many neighbours can lie in. */
 int gm_cuda_splits(int most, size_t window);
 
-/* Hidden units of an expert that a warp takes at once: as few pieces of at most GM_CUDA_PIECE as
- * there can be, of one size, as the slowest warp is waited for. */
+/* The type of experts' weights: what it is under these numerics, or GM_U8,
+ * MXFP4 as the checkpoint has it, of which every number is a bf16. */
+gm_dtype gm_cuda_expert_dtype(const gm_arch *arch, gm_numerics numerics);
+
+/* Hidden units of an expert that a warp takes at once: as few pieces of at most
+ * GM_CUDA_PIECE as there can be, of one size, as the slowest warp is waited
+ * for. */
 int gm_cuda_piece(int expert_width);
 
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,

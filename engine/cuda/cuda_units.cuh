@@ -12,11 +12,11 @@ enum {
     PAIR = 2,        /* rows of weights that a warp reads at once */
 };
 
-/* Matrix `item` of several. */
+/* Matrix `item` of several of n elements. */
 template <typename W>
-__device__ __forceinline__ const W *item_of(const void *matrices, int item, size_t bytes)
+__device__ __forceinline__ At<W> item_of(const void *matrices, int item, size_t bytes, size_t n)
 {
-    return (const W *)(const void *)((const char *)matrices + (size_t)item * bytes);
+    return Pointer<W>::to((const char *)matrices + (size_t)item * bytes, n);
 }
 
 /* What an MLP makes of gate and up (cpu/kernels.h). NaN stays. */
@@ -37,7 +37,7 @@ __device__ __forceinline__ float unit_of(const gm_activation &activation, float 
  * hidden units. */
 template <typename W> struct Unit {
     Stretch<PAIR, W> s; /* nothing: there is no such unit */
-    const W *matrix;
+    At<W> matrix;
     int row, width, unit;
     size_t hidden;
     float bias[PAIR] = {-0.0f, -0.0f}; /* which adds nothing, to no bit */
@@ -57,7 +57,7 @@ template <typename W> __device__ __forceinline__ Unit<W> known_unit(const gm_cud
     Unit<W> u = {};
     if (i >= p.always_width) return u;
     u.width = p.always_width, u.unit = i, u.hidden = (size_t)i;
-    u.matrix = (const W *)p.always_gate_up;
+    u.matrix = Pointer<W>::to(p.always_gate_up, PAIR * p.always_width * p.d_stride);
     find_rows(u, p.d_stride);
     return u;
 }
@@ -72,7 +72,7 @@ __device__ __forceinline__ Unit<W> chosen_unit(const gm_cuda_experts &p, int i)
     u.row = choice / p.n_chosen, u.width = p.expert_width, u.unit = i % p.expert_width;
     u.hidden = choice * p.f_stride + u.unit;
     if (expert == GM_NO_EXPERT) return u;
-    u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes);
+    u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes, PAIR * p.expert_width * p.d_stride);
     find_rows(u, p.d_stride);
     if (p.in_bias) {
         const float *bias = p.in_bias + PAIR * expert * p.in_stride + u.unit;
@@ -133,7 +133,7 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
 #pragma unroll
             for (int r = 0; r < TAKEN; r++) {
                 X *to = KNOWN ? (X *)p.always + r * p.a_stride : (X *)p.hidden;
-                if (now.matrix && r < p.n_rows)
+                if (!is_nothing(now.matrix) && r < p.n_rows)
                     keep_unit<KNOWN>(p, now, sum[0][r], sum[1][r], to + now.hidden);
             }
             set_zero(sum);

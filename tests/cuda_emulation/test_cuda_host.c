@@ -144,6 +144,32 @@ static void regions_do_not_overlap(void)
     check_regions(GM_NUMERICS_INT8);
 }
 
+/* Experts stay MXFP4 where that is exact; a byte of scale for 16 of codes. */
+static void experts_stay_as_they_are_stored(void)
+{
+    static const struct {
+        const char *model;
+        gm_numerics numerics;
+        gm_dtype dtype;
+        size_t bits;
+    } cases[] = {{"gptoss-tiny", GM_NUMERICS_BF16, GM_U8, 4},
+                 {"gptoss-tiny", GM_NUMERICS_F32, GM_F32, 32},
+                 {"gptoss-tiny", GM_NUMERICS_INT8, GM_I8, 8},
+                 {"gptoss-plain", GM_NUMERICS_BF16, GM_BF16, 16}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_model *model = open_tiny(cases[i].model, "cuda", cases[i].numerics);
+        const gm_buf *b = &model->weights->layer[0].expert.gate_up;
+        const size_t scales = cases[i].bits == 4   ? b->rows * b->stride / 32
+                              : cases[i].bits == 8 ? b->rows * sizeof(float)
+                                                   : 0;
+        const size_t least = b->rows * b->stride * cases[i].bits / 8 + scales;
+        CHECK_INT(b->dtype, cases[i].dtype);
+        CHECK(b->item_bytes >= least && b->item_bytes < least + 256);
+        CHECK(b->cols == b->stride || cases[i].bits != 4); /* no padding in a row of codes */
+        gm_model_close(model);
+    }
+}
+
 /* One size, where the last would wait for the others. */
 static void pieces_are_even(void)
 {
@@ -398,8 +424,8 @@ static void a_row_that_is_not_finite_stays_alone(void)
 
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
-      TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(results_lie_one_behind_the_other),
-      TEST(rows_end_in_zeros), TEST(any_call_may_fail),
+      TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(experts_stay_as_they_are_stored),
+      TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros), TEST(any_call_may_fail),
       TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_are_refused),
       TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
       TEST(a_row_that_is_not_finite_stays_alone))

@@ -1,7 +1,8 @@
 /* test_cuda_place.c - weights of 8 bits as the GPU makes them are those of gm_pack_row, bit for
  * bit: widths on both sides of a warp, ties, denormals, the largest numbers, rows of zeros, of
  * numbers too small for a scale, and of what is not finite; and those that are stored otherwise,
- * MXFP4 and columns, those of gm_stored_take, two matrices taking turns among them.
+ * MXFP4 and columns, those of gm_stored_take, two matrices taking turns among them; MXFP4 also
+ * where it stays what it is until cuBLAS needs it.
  */
 #include "base/half.h"
 #include "emulated_run.h"
@@ -195,4 +196,61 @@ static void other_forms_are_those_of_the_cpu(void)
     free_room(a, &how);
 }
 
-TESTS(TEST(rows_are_those_of_the_cpu), TEST(other_forms_are_those_of_the_cpu))
+/* ---- MXFP4 that stays what it is ---- */
+
+typedef struct kept_arena {
+    uint8_t got[2 * APART * INPUTS / 2 + 2 * APART * INPUTS / GM_MX_BLOCK]; /* codes, scales */
+    uint8_t data[OUTPUTS * INPUTS / 2], scales[OUTPUTS * INPUTS / GM_MX_BLOCK];
+    uint16_t wide[2 * APART * INPUTS];
+} kept_arena;
+
+static void mxfp4_stays_and_is_widened(void)
+{
+    enum { MATRIX = 2 * APART };
+    gm_cuda_how how;
+    kept_arena *a = make_room(sizeof *a, &how);
+    for (int first = 0; first < 256; first += 42) {
+        const gm_stored_rows from = {.stored = GM_STORED_MXFP4,
+                                     .data = a->data,
+                                     .scales = a->scales,
+                                     .rows = OUTPUTS,
+                                     .cols = INPUTS};
+        const gm_cuda_place p = {.from = a->data,
+                                 .scales = a->scales,
+                                 .to = a->got,
+                                 .to_scales = a->got + MATRIX * INPUTS / 2,
+                                 .rows = OUTPUTS,
+                                 .cols = INPUTS,
+                                 .stride = INPUTS,
+                                 .every = 2,
+                                 .apart = APART,
+                                 .stored = GM_STORED_MXFP4,
+                                 .from_dtype = GM_U8,
+                                 .to_dtype = GM_U8};
+        const gm_cuda_widen w = {
+            .from = a->got, .to = a->wide, .n = MATRIX * INPUTS, .dtype = GM_U8};
+        gm_rng rng = gm_rng_make(29, (uint64_t)first);
+        memset(a, 0, sizeof *a);
+        for (size_t i = 0; i < sizeof a->data; i++) a->data[i] = (uint8_t)gm_rng_below(&rng, 256);
+        for (size_t i = 0; i < sizeof a->scales; i++) a->scales[i] = (uint8_t)((size_t)first + i);
+        run(&how, &p);
+        CHECK_INT(gm_cuda_widen_weights(&how, &w), cudaSuccess);
+        CHECK_INT(cudaStreamSynchronize(how.stream), cudaSuccess);
+        for (size_t r = 0; r < OUTPUTS; r++) {
+            uint16_t want[INPUTS];
+            size_t wrong = 0;
+            const size_t to = r / 2 + r % 2 * APART;
+            (void)gm_stored_take(&from, r, 1, 1, want);
+            for (size_t k = 0; k < INPUTS; k++) {
+                const uint16_t got = a->wide[to * INPUTS + k];
+                const bool nan = isnan(gm_bf16_to_f32(want[k]));
+                if (nan ? !isnan(gm_bf16_to_f32(got)) : got != want[k]) wrong++;
+            }
+            if (wrong) TEST_FAILED_("scales from %d: row %zu, %zu wrong", first, r, wrong);
+        }
+    }
+    free_room(a, &how);
+}
+
+TESTS(TEST(rows_are_those_of_the_cpu), TEST(other_forms_are_those_of_the_cpu),
+      TEST(mxfp4_stays_and_is_widened))

@@ -93,6 +93,46 @@ static void longer_than_a_turn(void)
     compare_shape(&longer, 2, &(plan){.threads = 1, .step = 1}, "row by row");
 }
 
+/* Random weights of MXFP4 are the CPU's, decoded and as they are. */
+static void random_weights_of_four_bits(void)
+{
+    static const char config[] =
+        "{\"architectures\": [\"GptOssForCausalLM\"], \"model_type\": \"gpt_oss\", "
+        "\"num_hidden_layers\": 2, \"hidden_size\": 64, \"intermediate_size\": 96, "
+        "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"head_dim\": 16, "
+        "\"num_local_experts\": 5, \"num_experts_per_tok\": 2, \"sliding_window\": 7, "
+        "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000, "
+        "\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0, "
+        "\"original_max_position_embeddings\": 64}, \"tie_word_embeddings\": false, "
+        "\"vocab_size\": 65, \"max_position_embeddings\": 256, "
+        "\"quantization_config\": {\"quant_method\": \"mxfp4\"}}";
+    static const gm_numerics numerics[] = {GM_NUMERICS_F32, GM_NUMERICS_BF16};
+    static const size_t offset[] = {0, 33};
+    for (int i = 0; i < 2; i++) {
+        outcome of[2];
+        for (int g = 0; g < 2; g++) {
+            gm_model *model = NULL;
+            gm_error err = {0};
+            uint32_t token[33];
+            gm_model_options options = {
+                .device = g ? "cuda" : "cpu", .numerics = numerics[i], .threads = 2};
+            gm_status status = gm_model_open_random(&model, "four bits", config, &options, &err);
+            need_gpu(status, &err);
+            CHECK_OK(status, err);
+            if (model == NULL) exit(1);
+            random_tokens(model, token, 33);
+            docs d = {.n = 1, .n_tokens = 33, .token = token, .offset = offset};
+            of[g] = run_docs(model, &d, &(plan){.threads = 1, .step = 64});
+            gm_model_close(model);
+        }
+        const double off = most_off(of[1].logits, of[0].logits, of[0].n_tokens * of[0].vocab);
+        if (!(off <= (i ? 2e-3 : 1e-4))) TEST_FAILED_("logits off by %.3g", off);
+        printf("MXFP4, %s: logits within %.2g\n", i ? "bf16" : "f32", off);
+        outcome_free(&of[0]);
+        outcome_free(&of[1]);
+    }
+}
+
 /* As wide as published models: blocks of every kernel on all multiprocessors, several on each.
  * Takes the emulation half a minute. */
 static void published_widths(void)
@@ -378,5 +418,5 @@ static void every_router_and_every_edit(void)
 }
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
-      TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(published_widths),
-      TEST(every_router_and_every_edit))
+      TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns),
+      TEST(random_weights_of_four_bits), TEST(published_widths), TEST(every_router_and_every_edit))

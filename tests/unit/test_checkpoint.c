@@ -158,7 +158,7 @@ static void random_weights_look_like_a_checkpoint(void)
 {
     static const char *const models[] = {"deepseek-tiny", "deepseek-tied", "olmoe-clip",
                                          "qwen2-tiny",    "qwen3-tiny",    "mixtral-tiny",
-                                         "granite-tiny"};
+                                         "granite-tiny",  "gptoss-tiny",   "gptoss-plain"};
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
         char folder[4096];
         gm_arch arch;
@@ -173,6 +173,7 @@ static void random_weights_look_like_a_checkpoint(void)
             const gm_tensor *a = gm_checkpoint_at(made, i), *b = gm_checkpoint_at(real, i);
             CHECK_TEXT(a->name, b->name);
             CHECK_INT(a->rank, b->rank);
+            CHECK_INT(a->dtype == GM_U8, b->dtype == GM_U8);
             CHECK(memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim) == 0);
         }
         gm_checkpoint_close(made);
