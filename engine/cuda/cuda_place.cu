@@ -22,7 +22,7 @@ __device__ __forceinline__ unsigned codes_of(const gm_cuda_place &p, size_t i)
 
 __device__ __forceinline__ unsigned scale_at(const gm_cuda_place &p, size_t i)
 {
-    return p.scales ? p.scales[i] : GM_RANDOM_SCALE;
+    return p.scales ? p.scales[i] : (unsigned)GM_RANDOM_SCALE;
 }
 
 /* A number of four bits times its block's scale (stored.h): the bits, moved, are those of a half

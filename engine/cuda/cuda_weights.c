@@ -78,7 +78,8 @@ static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
     if (slack > 0)
         snprintf(code, sizeof code, " (%s of it for CUDA's code)",
                  gm_show_bytes(fits, (double)slack));
-    const double each = (double)gm_dtype_bytes(gm_weights_dtype(w->numerics));
+    uint64_t active;
+    const double each = (double)bytes / (double)gm_arch_parameters(arch, &active);
     return gm_fail(
         err, GM_EMEM,
         "the weights take %s and the rest %s%s, '%s' has %s%s: about %s parameters in %s "
