@@ -4,8 +4,9 @@
     live_checkpoints.py BUILD     BUILD: a build folder with gm-bench and tests/golden/engine_logits
 
 The tiny checkpoints, as save_pretrained writes them: other keys in config.json, other shards. And random weights in published
-widths, one or two layers of each shape that transformers has a class for (GigaChat's it has not): up to 8 GB of memory and 4 GB of
-disk. Tokens behind a choice with a margin below CLOSE, in their document, are left out: there the two may rightly choose otherwise.
+widths, one or two layers of each shape that transformers has a class for (GigaChat's it has not), and of larger ones with fewer experts: up
+to 8 GB of memory and 4 GB of disk. Tokens behind a choice with a margin below CLOSE, in their document, are left out: there the two
+may rightly choose otherwise.
 Exit 77 when a program is absent, 3 when a bound does not hold.
 """
 
@@ -23,8 +24,20 @@ from golden import common  # noqa: E402
 from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "glm-4.5-air": 2,
-          "dots.llm1": 2, "ernie-4.5-21b-a3b": 2, "minimax-m2": 1}  # name: layers
+SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "ernie-4.5-21b-a3b": 2}  # name: layers
+FEWER = {  # too large as published: their widths and heads, but 16 experts and 8,192 tokens; two layers, of random weights
+    "GLM-4.5-Air": {
+        "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
+        "head_dim": 128, "partial_rotary_factor": 0.5, "attention_bias": True, "n_routed_experts": 16, "num_experts_per_tok": 8,
+        "moe_intermediate_size": 1408, "rope_theta": 1000000},
+    "dots.llm1": {
+        "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 32, "num_key_value_heads": 32,
+        "n_routed_experts": 16, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1, "norm_topk_prob": True,
+        "moe_intermediate_size": 1408, "routed_scaling_factor": 2.5, "rope_theta": 10000000},
+    "MiniMax-M2": {
+        "model_type": "minimax_m2", "hidden_size": 3072, "intermediate_size": 1536, "num_attention_heads": 48, "num_key_value_heads": 8,
+        "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},
+}
 BOUND = 5e-4  # of the logits' deviation
 CLOSE = 1e-4
 DOCUMENTS, TOKENS = 4, 40
@@ -49,6 +62,20 @@ def check(what, binary, folder, model=None):
     return worst <= BOUND * deviation and kept.mean() > 0.5
 
 
+def fewer_experts(fields):
+    """A model of transformers of these widths, whose corrections are not 0."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = AutoConfig.for_model(**fields, num_hidden_layers=2, vocab_size=8192, max_position_embeddings=4096)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
+    for name, correction in model.named_buffers():
+        if name.endswith("correction_bias"):
+            correction.normal_(std=0.02)
+    return model
+
+
 def main():
     gm_bench, binary = program(sys.argv[1], "gm-bench"), program(sys.argv[1], "engine_logits")
     if gm_bench is None or binary is None:
@@ -64,6 +91,11 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run([gm_bench, "checkpoint", "--shape", shape, "--layers", str(layers), "-o", folder], check=True)
             good = check(f"{shape}, {layers} layers", binary, pathlib.Path(folder)) and good
+    for name, fields in FEWER.items():
+        with tempfile.TemporaryDirectory() as folder:
+            model = fewer_experts(fields)
+            model.save_pretrained(folder)
+            good = check(f"{name}, 16 experts, 2 layers", binary, pathlib.Path(folder), model) and good
     print("agree" if good else "DIFFER")
     return 0 if good else 3
 
