@@ -68,7 +68,7 @@ sweep --doses 1,1e39
 sweep --filter lift,most
 sweep --cluster 99
 sweep --cluster 1 --cluster 1
-sweep --max-tokens 5000
+sweep --max-tokens 240
 sweep --prompt ""
 sweep --prompt "the captain"
 gm-steer sweep --model $TINY --atlas a.h5 --quiet --classifier-corpus c.jsonl
