@@ -3,7 +3,8 @@
  * A gm_outfile writes to "NAME.part" in the same folder (created exclusively)
  * and is renamed by gm_outfile_commit after fsync; the folder is synced too.
  * gm_outfile_abort removes the partial file. Libraries that open files by name
- * (HDF5, cairo) write to gm_outfile_path.
+ * (HDF5, cairo) write to gm_outfile_path. A symbolic link of that name is replaced;
+ * what it leads to stays as it is.
  */
 #ifndef GM_OUTFILE_H
 #define GM_OUTFILE_H

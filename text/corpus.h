@@ -50,7 +50,8 @@ typedef struct gm_document {
 typedef struct gm_corpus gm_corpus;
 
 /* Open `n` paths, read in the order given. Every file is looked for at once, so a
- * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EMEM. */
+ * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EARG (one is named
+ * twice), GM_EMEM. */
 gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
                          const gm_corpus_options *options, gm_error *err) GM_MUST_USE;
 

@@ -142,6 +142,28 @@ static int by_path(const void *p, const void *q)
     return strcmp(((const gm_corpus_file *)p)->path, ((const gm_corpus_file *)q)->path);
 }
 
+static int by_text(const void *p, const void *q)
+{
+    return strcmp(*(const char *const *)p, *(const char *const *)q);
+}
+
+/* A folder and a file in it were named: its documents would count twice, under the same ids. */
+static gm_status refuse_twice(const gm_corpus_files *files, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char **path = gm_alloc(files->n, sizeof *path);
+    if (path == NULL) return gm_fail(err, GM_EMEM, "no memory for a list of %zu files", files->n);
+    for (size_t i = 0; i < files->n; i++) path[i] = files->at[i].path;
+    if (files->n > 0) qsort(path, files->n, sizeof *path, by_text);
+    for (size_t i = 1; i < files->n; i++)
+        if (strcmp(path[i - 1], path[i]) == 0)
+            GM_FAIL(GM_EARG, "'%s' is in the corpus twice: named again, or with its folder",
+                    path[i]);
+out:
+    gm_free(path);
+    return status;
+}
+
 gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths, size_t n,
                                gm_error *err)
 {
@@ -153,6 +175,7 @@ gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths,
         if (files->n > first)
             qsort(files->at + first, files->n - first, sizeof *files->at, by_path);
     }
+    if (n > 1) GM_TRY(refuse_twice(files, err));
 out:
     if (status != GM_OK) gm_corpus_files_clear(files);
     return status;

@@ -23,7 +23,7 @@ typedef struct gm_corpus_files {
 /* Every regular file at or below the n paths: paths in the order given, folders in
  * C-locale order of the full path, names that begin with a dot left out. Errors:
  * GM_EIO (what is missing or may not be read is named), GM_EFORMAT (a pointer of git-lfs, a kind of
- * file that is no corpus), GM_EMEM. */
+ * file that is no corpus), GM_EARG (a path that is there twice), GM_EMEM. */
 gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths, size_t n,
                                gm_error *err) GM_MUST_USE;
 void gm_corpus_files_clear(gm_corpus_files *files);

@@ -290,6 +290,21 @@ static void files_that_will_not_do_are_found_at_once(void)
     unlink("clone/00.jsonl");
 }
 
+static void a_file_is_read_once(void)
+{
+    static const char *const paths[] = {"twice/a.jsonl", "twice/", "twice/b.jsonl"};
+    gm_error err = {0};
+    gm_corpus *corpus = NULL;
+    mkdir("twice", 0777);
+    write_file("twice/a.jsonl", "{\"text\":\"a\"}\n", 13);
+    write_file("twice/b.jsonl", "{\"text\":\"b\"}\n", 13);
+    CHECK_FAILS(gm_corpus_open(&corpus, paths, 2, NULL, &err), err, GM_EARG,
+                "'twice/a.jsonl' is in the corpus twice");
+    CHECK_OK(gm_corpus_open(&corpus, (const char *const[]){paths[0], paths[2]}, 2, NULL, &err),
+             err);
+    gm_corpus_close(corpus);
+}
+
 static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
 {
     gm_error err = {0};
@@ -437,6 +452,6 @@ TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_
       TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
       TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_it_begins_like_one),
       TEST(waiting_for_a_pipe_can_be_interrupted),
-      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one),
+      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one), TEST(a_file_is_read_once),
       TEST(files_that_will_not_do_are_found_at_once), TEST(a_file_that_changes_is_noticed),
       TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
