@@ -36,13 +36,14 @@ def write_tensors(path, tensors, metadata=None):
 
 
 def transformers_model(folder):
-    """A checkpoint in transformers, f32, attention as written; MXFP4 dequantised."""
+    """A checkpoint in transformers, f32, attention and experts as written; MXFP4 dequantised."""
     import torch
     from transformers import AutoModelForCausalLM, Mxfp4Config
 
     quantised = "quantization_config" in json.loads((folder / "config.json").read_text())
     how = {"quantization_config": Mxfp4Config(dequantize=True)} if quantised else {}
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager", **how).eval()
+    how |= {"attn_implementation": "eager", "experts_implementation": "eager"}  # the faster ways want sizes in steps of 4
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **how).eval()
 
 
 def fnv1a32(data):

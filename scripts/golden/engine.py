@@ -7,6 +7,7 @@ thread in fp32, and once more in fp64 to say how far fp32 itself is from the exa
 
 import copy
 import json
+import re
 
 import numpy as np
 import torch
@@ -17,6 +18,9 @@ from .deepseek_reference import MODES, Reference, load_weights
 LENGTHS = (1, 17, 70)
 STEERED = 1  # the sequence that is steered and continued
 NEW_TOKENS = 16
+APART = 8  # logits are stored of every eighth token and of the last of each sequence; of all others their nll
+LEAST = 1e-2  # a flipped field moves the stored logits by more: a hundred times the tolerance
+LEAST_OF_WEIGHTS = 3e-4  # a tensor off by ten per cent moves what is stored by more: three times the tolerance
 TOKENIZER = {"deepseek": "gigachat-like"}  # so that the programs can run on the folders
 
 # Config fields that change the mathematics, and a value to flip each to. "differs": the golden must fail;
@@ -29,7 +33,7 @@ FLIPS = (
     ("num_experts_per_tok", "minus 1", "differs"),
     ("clip_qkv", 0.3, "differs"),
     ("tie_word_embeddings", "not", "either"),
-    ("head_dim", 8, "refuse"),
+    ("head_dim", "half", "refuse"),
     ("num_attention_heads", "half", "refuse"),
     ("num_key_value_heads", "half", "refuse"),
     ("first_k_dense_replace", 3, "refuse"),
@@ -118,8 +122,18 @@ def flipped(config, field, rule):
     return changed, value
 
 
+def stored_rows(sequences):
+    """The tokens whose logits the golden holds, as rows of the flat stream."""
+    ends = np.cumsum([len(ids) for ids in sequences])
+    return sorted(set(range(0, ends[-1], APART)) | {end - 1 for end in ends})
+
+
+def stored_logits(runs, sequences):
+    return torch.cat([run["logits"] for run in runs])[stored_rows(sequences)]
+
+
 def math_fields(config, weights, sequences, logits):
-    """The list for the C test: field, value to set, what must happen, and how far the logits then move."""
+    """The list for the C test: field, value to set, what must happen, and how far the stored logits then move."""
     fields = []
     for field, rule, expect in flips(config):
         if (field not in config and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
@@ -132,12 +146,36 @@ def math_fields(config, weights, sequences, logits):
             entry["json"] = json.dumps(value)
         if expect == "differs":
             model = reference(changed, weights)
-            moved = max(float((model.forward(ids)["logits"] - want).abs().max())
-                        for ids, want in zip(sequences, logits))
-            assert moved > 1e-2, f"flipping {field} moves the logits by {moved} only"
+            moved = difference([stored_logits([model.forward(ids) for ids in sequences], sequences)], [logits])
+            assert moved > LEAST, f"flipping {field} moves the logits by {moved} only"
             entry["logits_move"] = round(moved, 4)
         fields.append(entry)
     return fields
+
+
+def is_idle(name, moe_layers, expert_id):
+    """Whether a tensor is of an expert that no token chose, or of a layer that predicts further tokens."""
+    layer = re.match(r"model\.layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
+    if layer is None or int(layer[1]) > max(moe_layers):
+        return layer is not None or name.startswith("model.mtp_")
+    return layer[2] is not None and int(layer[2]) not in expert_id[moe_layers.index(int(layer[1]))]
+
+
+def check_weights(config, weights, sequences, tensors, moe_layers):
+    """Refuses a golden that would not notice a tensor that is ten per cent too large at every third value (MXFP4: twice)."""
+    by_layer = ("router_logits", "margin")
+    stored = [torch.from_numpy(tensors[name]) for name in ("logits", "nll", *by_layer)]
+    for name, tensor in weights.items():
+        if name.endswith("_blocks") or is_idle(name, moe_layers, tensors["expert_id"]):
+            continue  # scales stand for their blocks
+        third = torch.arange(tensor.numel()).reshape(tensor.shape) % 3 == 0
+        off = tensor + third.to(torch.uint8) if name.endswith("_scales") else tensor.float() * (1.0 + 0.1 * third)
+        model = reference(config, {**weights, name: off})
+        runs = [model.forward(ids) for ids in sequences]
+        found = [stored_logits(runs, sequences), all_nll(runs, sequences)]
+        found += [torch.cat([run[name] for run in runs], dim=1) for name in by_layer]
+        moved = max(float((a - b).nan_to_num().abs().max()) for a, b in zip(found, stored))
+        assert moved > LEAST_OF_WEIGHTS, f"'{name}' off by ten per cent moves what is stored by {moved} only"
 
 
 def transformers_forward(folder, sequences):
@@ -163,6 +201,10 @@ def nll(logits, ids):
     logp = torch.log_softmax(logits.double(), dim=-1)
     values = [float("nan")] + [-float(logp[t - 1, ids[t]]) for t in range(1, len(ids))]
     return torch.tensor(values, dtype=torch.float32)
+
+
+def all_nll(runs, sequences):
+    return torch.cat([nll(run["logits"], ids) for run, ids in zip(runs, sequences)])
 
 
 def greedy(model, prompt, eos):
@@ -210,19 +252,23 @@ def make_model(folder, name):
     ids, gap = greedy(model, sequences[STEERED], (2,) if config["model_type"] == "deepseek" else (2, 5))
     tensors["greedy.ids"] = np.array(ids, dtype=np.int32)
     info["greedy_smallest_gap"] = gap
-    info["math_fields"] = math_fields(config, weights, sequences, [r["logits"] for r in runs])
+    info["logits_std"] = round(float(torch.cat([r["logits"] for r in runs]).std()), 3)
     check_health(info, tensors)
+    info["math_fields"] = math_fields(config, weights, sequences, stored_logits(runs, sequences))
+    check_weights(config, weights, sequences, tensors, model.moe_layers)
     common.write_tensors(folder / "golden.safetensors", tensors)
     common.write_json(folder / "golden.json", info)
     return info
 
 
 def pack(sequences, runs):
-    """All sequences in one flat stream: offset [S+1], per token [T, ...], per MoE layer and token [L, T, ...]."""
+    """All sequences in one flat stream: offset [S+1], per token [T, ...], per MoE layer and token [L, T, ...]; logits
+    [P, V] of the tokens logits_at [P]."""
     offset = np.cumsum([0] + [len(ids) for ids in sequences]).astype(np.int32)
     tensors = {"token_id": np.array(sum(sequences, []), dtype=np.int32), "offset": offset}
-    tensors["logits"] = torch.cat([r["logits"] for r in runs]).numpy()
-    tensors["nll"] = torch.cat([nll(r["logits"], ids) for r, ids in zip(runs, sequences)]).numpy()
+    tensors["logits_at"] = np.array(stored_rows(sequences), dtype=np.int32)
+    tensors["logits"] = stored_logits(runs, sequences).numpy()
+    tensors["nll"] = all_nll(runs, sequences).numpy()
     for key in ("router_logits", "expert_id", "gate", "topk_mass", "margin"):
         tensors[key] = torch.cat([r[key] for r in runs], dim=1).numpy()
     tensors["expert_id"] = tensors["expert_id"].astype(np.int32)
@@ -259,7 +305,6 @@ def check_health(info, tensors):
     info["router_logit_std_over_experts"] = [round(float(s), 3) for s in z.std(axis=2).mean(axis=1)]
     info["share_margin_above_1e-3"] = float((margin > 1e-3).mean())
     info["smallest_margin"] = float(margin.min())
-    info["logits_std"] = round(float(tensors["logits"].std()), 3)
     info["experts_used"] = [int(len(np.unique(layer))) for layer in tensors["expert_id"]]
     assert min(info["router_logit_std_over_experts"]) >= 1.0, info
     assert info["share_margin_above_1e-3"] >= 0.99 and info["smallest_margin"] > 5e-4, info

@@ -46,19 +46,19 @@ def config(**changes):
         "attention_dropout": 0.0,
         "eos_token_id": 2,
         "experts_per_token": 3,
-        "head_dim": 16,
+        "head_dim": 12,
         "hidden_act": "silu",
-        "hidden_size": 64,
+        "hidden_size": 32,
         "initial_context_length": 32,
         "initializer_range": 0.02,
-        "intermediate_size": 32,
+        "intermediate_size": 64,
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
         "max_position_embeddings": 128,
         "num_attention_heads": 6,
         "num_experts_per_tok": 3,
         "num_hidden_layers": 3,
         "num_key_value_heads": 2,
-        "num_local_experts": 10,
+        "num_local_experts": 7,
         "output_router_logits": False,
         "pad_token_id": 1,
         "quantization_config": {
@@ -82,7 +82,7 @@ def config(**changes):
         "torch_dtype": "bfloat16",
         "transformers_version": "4.55.0.dev0",
         "use_cache": True,
-        "vocab_size": 300,
+        "vocab_size": 289,
     }
     fields.update(changes)
     return {k: v for k, v in fields.items() if v is not None}
@@ -91,7 +91,7 @@ def config(**changes):
 def plain_config(**changes):
     """The same as transformers saves it without quantisation: sizes that fill no block, a window of more than one."""
     return config(
-        experts_per_token=None, initial_context_length=None, head_dim=12, hidden_size=40, intermediate_size=24, num_attention_heads=4,
+        experts_per_token=None, initial_context_length=None, head_dim=12, hidden_size=28, intermediate_size=14, num_attention_heads=4,
         layer_types=["full_attention", "sliding_attention", "sliding_attention"], num_experts_per_tok=2, num_local_experts=6,
         quantization_config=None, rms_norm_eps=1e-3, sliding_window=41, swiglu_alpha=1.25, **changes,
     )

@@ -67,7 +67,7 @@ generate --plan a.h5
 
 echo "-- another model:"
 copy_model other
-printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=265000 conv=notrunc 2> /dev/null
+printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=133000 conv=notrunc 2> /dev/null
 run gm-steer generate --model other --atlas a.h5 --cluster 0 --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
 run gm-steer generate --model other --plan p.st --prompt soup | sed -E 's/[0-9a-f]{12}/DIGEST/g'
 run gm-steer generate --model other --plan p.st --prompt soup --max-tokens 3 --any-model > /dev/null

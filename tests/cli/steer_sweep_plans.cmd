@@ -74,7 +74,7 @@ sweep --subset soups
 grep -v '"stars"' other.jsonl > two.jsonl
 gm-steer sweep ${how/other.jsonl/two.jsonl} --subset stars
 copy_model other
-printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=265000 conv=notrunc 2> /dev/null
+printf '\001' | dd of=other/model-00003-of-00003.safetensors bs=1 seek=133000 conv=notrunc 2> /dev/null
 gm-steer plan --model other --expert 1:2=1 -o other.st > /dev/null
 sweep --plan other.st=soup 2>&1 | sed -E 's/[0-9a-f]{12}/DIGEST/g'
 plan --expert 1:2=1e38 --expert 1:3=1e38 -o huge.st

@@ -50,9 +50,9 @@ def spoil(folder, token):
         size = struct.unpack("<Q", data[:8])[0]
         tensor = json.loads(data[8 : 8 + size]).get("model.embed_tokens.weight")
         if tensor:
-            width = 4 * tensor["shape"][1]
+            width = 2 * tensor["shape"][1]
             begin = 8 + size + tensor["data_offsets"][0] + token * width
-            data[begin : begin + width] = struct.pack("<f", float("nan")) * tensor["shape"][1]
+            data[begin : begin + width] = struct.pack("<e", float("nan")) * tensor["shape"][1]
             shard.write_bytes(data)
             return
     raise AssertionError("no embedding")
