@@ -43,11 +43,13 @@ out:
 static bool is_mtp(const gm_arch *arch, const char *name)
 {
     const char *prefix = arch->family->mtp_prefix;
-    int layer, n = 0;
-    if (arch->n_mtp == 0) return false;
-    if (prefix) return strncmp(name, prefix, strlen(prefix)) == 0;
-    if (sscanf(name, "model.layers.%d.%n", &layer, &n) != 1 || n == 0) return false;
-    return layer >= arch->n_layers && layer - arch->n_layers < arch->n_mtp;
+    char layer[64];
+    if (arch->n_mtp > 0 && prefix) return strncmp(name, prefix, strlen(prefix)) == 0;
+    for (int i = 0; i < arch->n_mtp; i++) {
+        snprintf(layer, sizeof layer, "model.layers.%d.", arch->n_layers + i);
+        if (strncmp(name, layer, strlen(layer)) == 0) return true;
+    }
+    return false;
 }
 
 static uint64_t mtp_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)

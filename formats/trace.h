@@ -6,7 +6,9 @@
  *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
  *                       and sentinel 0xFF (0xFFFF), in bad rows only
  *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output
- *   /routing/topk_mass, /routing/margin   f16 (T,L)
+ *   /routing/topk_mass, /routing/margin   f16 (T,L); where scores are sigmoids the mass is up to K,
+ *                       where a correction is added to scores the margin is of their sums, not
+ *                       of logits
  *   /routing/logits     f16 (S,L,E), /routing/logits_token u64 (S): a sample of tokens
  *   /tokens/token_id, sample, pos  u32 (T); phase u8 (T); nll f32 (T), optional
  *   /samples/offset     u64 (N+1)     document i has tokens offset[i] .. offset[i+1]-1
