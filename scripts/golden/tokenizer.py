@@ -70,7 +70,9 @@ def decode_all(tokenizer, encoded, seed):
     results = []
     for entry, ids in rows:
         entry["keep_special"] = b64(tokenizer.decode(ids, skip_special_tokens=False))
-        entry["skip_special"] = b64(tokenizer.decode(ids, skip_special_tokens=True))
+        skipped = b64(tokenizer.decode(ids, skip_special_tokens=True))
+        if skipped != entry["keep_special"]:
+            entry["skip_special"] = skipped
         results.append(entry)
     return results
 
@@ -107,7 +109,7 @@ def compact(value):
     head = {k: v for k, v in value.items() if not isinstance(v, list)}
     lines = [f" {json.dumps(k)}: {json.dumps(v, sort_keys=True)}" for k, v in sorted(head.items())]
     for key in sorted(k for k, v in value.items() if isinstance(v, list)):
-        rows = ",\n".join("  " + json.dumps(row, sort_keys=True) for row in value[key])
+        rows = ",\n".join(json.dumps(row, sort_keys=True, separators=(",", ":")) for row in value[key])
         lines.append(f" {json.dumps(key)}: [\n{rows}\n ]")
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -117,11 +119,10 @@ def unzstd(path):
 
 
 def minipile_digests(tokenizers, documents):
-    """Per tokenizer: count i32 [N] and FNV-1a 32 of the ids (bit pattern in i32) [N] of every document."""
+    """Per tokenizer: FNV-1a 32 of the ids (bit pattern in i32) [N] of every document."""
     tensors = {}
     for name, tokenizer in tokenizers.items():
         rows = [e.ids for e in tokenizer.encode_batch(documents)]
-        tensors[f"{name}.count"] = np.array([len(ids) for ids in rows], dtype=np.int32)
         hashes = np.array([common.fnv1a32_rows(ids) for ids in rows], dtype=np.uint32)
         tensors[f"{name}.fnv1a32"] = hashes.view(np.int32)
     return tensors
