@@ -37,7 +37,7 @@ def run(path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
         sys.exit(__doc__)
     os.environ["MPLBACKEND"] = "Agg"
     os.environ.setdefault("MODEL", str(pathlib.Path(sys.argv[1]).resolve().parent / "demo-model"))
