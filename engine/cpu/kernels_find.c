@@ -53,6 +53,15 @@ const gm_kernels *gm_kernels_at(size_t i)
     return i < sizeof choices / sizeof choices[0] ? choices[i].kernels : NULL;
 }
 
+/* Those that not every processor has, nor every build: none but x86-64's compiles them. */
+static bool is_known(const char *name)
+{
+    static const char *const names[] = {"avx2", "avx512f", "avx512bf16", "amx"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
 gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *err)
 {
     *out = NULL;
@@ -64,8 +73,9 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
             *out = c->kernels;
             return GM_OK;
         }
-        if (name) return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     }
+    if (name && is_known(name))
+        return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
     return gm_fail(
         err, GM_EARG,
         "unknown kernels '%s', expected auto, portable, avx2, avx512f, avx512bf16 or amx", name);
