@@ -186,6 +186,7 @@ static size_t block_size(size_t count, size_t n_threads)
 static void move_groups(const descent *d, bool alone)
 {
     const size_t n = d->job->graph->n;
+    (void)alone; /* of no use to a build without OpenMP */
 #pragma omp parallel if (!alone)
     for (size_t group = 0; group < GROUPS; group++) {
         const size_t count = group_size(n, group), block = block_size(count, gm_team_size());

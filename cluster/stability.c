@@ -130,6 +130,7 @@ static gm_status make_runs(run *runs, size_t n, const gm_stability_input *in, gm
     size_t done = 0;
     bool small = true;
     for (size_t i = 0; i < n; i++) small &= runs[i].set->m <= SIDE_BY_SIDE;
+    (void)small; /* of no use to a build without OpenMP */
 #pragma omp parallel for schedule(dynamic, 1) if (small)
     for (size_t i = 0; i < n; i++) {
         runs[i].status = make_run(&runs[i], in);

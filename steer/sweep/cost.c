@@ -8,10 +8,10 @@
  */
 #include <assert.h>
 #include <math.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/team.h"
 #include "steer/ramp.h"
 #include "steer/sweep/measure.h"
 #include "steer/sweep/topics.h"
@@ -79,7 +79,7 @@ static gm_status reader_init(reader *r, const gm_study *s, const gm_plan *plan, 
     size_t rows = (1 + n_plans) * GM_PASSAGE_TOKENS;
     *r = (reader){.study = s,
                   .n_plans = n_plans,
-                  .threads = threads > 0 ? threads : omp_get_max_threads(),
+                  .threads = threads > 0 ? threads : gm_team_processors(),
                   .phase = GM_PHASE_GENERATED,
                   .V = (size_t)info->vocab_size,
                   .L = (size_t)info->n_moe_layers,
