@@ -36,6 +36,9 @@ LIBRARY_LIVES_IN = [
     (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"(base|engine|cluster)/cuda/")),
 ]
 GENERATED = {"version_info.h"}
+# The most that git may keep in a folder ("" is the whole tree), in bytes; and what is not asked to become smaller.
+MOST_BYTES = {"": 40e6, "tests/golden/": 5e6}
+AS_LARGE_AS_IT_IS = "notebooks-data/demo-model/"
 # What stands at the top of the tree; anything else that git keeps there is a test's litter.
 TOP = {".ci", ".clang-format", ".clang-tidy", ".cppcheck", ".gitignore", "CITATION.cff", "CMakeLists.txt",
        "CMakePresets.json", "CONTRIBUTING.md", "LICENSE", "README.md", "base", "cluster", "engine", "figures", "formats", "notebooks-data",
@@ -105,14 +108,30 @@ def check_cuda_switch(root, paths):
             yield path, 1, f"looks at GM_HAVE_CUDA, and so does {other}"
 
 
+def tracked(root):
+    """What git keeps of the tree; nothing without git."""
+    try:
+        done = subprocess.run(["git", "-C", root, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return []
+    return [path for path in done.stdout.split("\0") if os.path.isfile(os.path.join(root, path))]
+
+
 def check_top(root):
     """Names at the top of the tree that git keeps and nobody put there on purpose; without git there are none."""
-    try:
-        done = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return
-    for name in sorted({path.split("/")[0] for path in done.stdout.splitlines()} - TOP):
+    for name in sorted({path.split("/")[0] for path in tracked(root)} - TOP):
         yield name, 1, "does not belong at the top of the tree"
+
+
+def check_sizes(root):
+    """Folders that hold more than they may, with the largest file that could be smaller."""
+    size = {path: os.path.getsize(os.path.join(root, path)) for path in tracked(root)}
+    for folder, limit in MOST_BYTES.items():
+        inside = {path: n for path, n in size.items() if path.startswith(folder)}
+        if sum(inside.values()) > limit:
+            largest = max((path for path in inside if not path.startswith(AS_LARGE_AS_IT_IS)), key=inside.get, default=folder)
+            yield largest, 1, (f"with its {inside.get(largest, 0) / 1e3:.0f} kB the largest file of '{folder or '.'}', which holds "
+                               f"{sum(inside.values()) / 1e6:.2f} MB, at most {limit / 1e6:g} are allowed")
 
 
 def check_citation(root):
@@ -134,6 +153,7 @@ def main():
         breaches += [(path, line, text) for line, text in check_file(root, path, seen)]
     breaches += check_cuda_switch(root, paths)
     breaches += check_top(root)
+    breaches += check_sizes(root)
     breaches += check_citation(root)
     for folder in sorted({os.path.dirname(path) for path in paths} - {""}):
         if not os.path.exists(os.path.join(root, folder, "README.md")):
