@@ -1,6 +1,7 @@
 /* trace_verify.c - the self-checks: everything that a trace says twice is computed from
  * the one and compared with the other. */
 #include <math.h>
+#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,7 +9,8 @@
 #include "base/cli.h"
 #include "formats/trace_parts.h"
 
-enum { ROWS_AT_ONCE = 4096 };
+/* Read together and checked in parallel: whole documents, at least one. */
+enum { ROWS_AT_ONCE = 1 << 14, DOCUMENTS_AT_ONCE = 256, MOST_ROWS = 1 << 24 };
 
 /* What the checks find, in the order they are reported. */
 typedef enum check_id {
@@ -36,218 +38,289 @@ static const char *const CHECK_NAME[N_CHECKS] = {
     "gates_ordered", "tokens",       "counts_sum",   "counts_match", "load_entropy",
     "nll",           "text",         "spelling",     "bad_rows"};
 
+/* What one thread finds in one document. */
+typedef struct finder {
+    const struct verifier *v;
+    gm_trace_check *check; /* (N_CHECKS) of the document */
+    uint32_t *counts;      /* (L,E) recounted */
+    uint64_t *seen;        /* (E) number of the row that chose it last */
+    uint64_t n_seen;
+} finder;
+
 typedef struct verifier {
     gm_trace *trace;
     gm_trace_check check[N_CHECKS];
-    int L, E, K;
-    uint16_t *expert; /* (ROWS_AT_ONCE,L,K) */
-    float *gate;      /* (ROWS_AT_ONCE,L,K) */
-    uint32_t *pos;    /* (ROWS_AT_ONCE) */
-    uint8_t *phase;   /* (ROWS_AT_ONCE) */
-    float *nll;       /* (ROWS_AT_ONCE) */
-    uint32_t *counts; /* (L,E) of one document, recounted */
-    uint32_t *stored; /* (L,E) of one document, read */
-    uint64_t *load;   /* (L,E) over all documents */
-    uint64_t *seen;   /* (E) number of the row that chose it last */
-    uint64_t n_seen;
+    int L, E, K, n_threads;
+    uint64_t first;        /* token of the first row that was read */
+    uint16_t *expert;      /* (rows,L,K) */
+    float *gate;           /* (rows,L,K) */
+    uint32_t *pos;         /* (rows) */
+    uint8_t *phase;        /* (rows) */
+    float *nll;            /* (rows) */
+    uint32_t *stored;      /* (DOCUMENTS_AT_ONCE,L,E) counts read */
+    uint64_t *load;        /* (L,E) over all documents */
+    gm_trace_check *found; /* (DOCUMENTS_AT_ONCE,N_CHECKS) */
+    finder *finder;        /* (n_threads) */
 } verifier;
-
-static bool passed(const verifier *v, check_id id)
-{
-    return v->check[id].passed;
-}
 
 /* Note the first breach of a check; later ones add nothing. */
 GM_PRINTF(3, 4)
-static void breach(verifier *v, check_id id, const char *fmt, ...)
+static void breach(gm_trace_check *check, check_id id, const char *fmt, ...)
 {
     va_list args;
-    if (!v->check[id].passed) return;
-    v->check[id].passed = false;
+    if (!check[id].passed) return;
+    check[id].passed = false;
     va_start(args, fmt);
-    vsnprintf(v->check[id].detail, sizeof v->check[id].detail, fmt, args);
+    vsnprintf(check[id].detail, sizeof check[id].detail, fmt, args);
     va_end(args);
+}
+
+/* Rows of the longest document, or those that are read together. */
+static size_t most_rows(const gm_trace *trace)
+{
+    const gm_trace_samples *s = &trace->samples;
+    uint64_t most = ROWS_AT_ONCE;
+    if (gm_trace_get_info(trace)->level < GM_RECORD_CHOICES) return 0;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->offset[i + 1] - s->offset[i] > most) most = s->offset[i + 1] - s->offset[i];
+    return (size_t)most;
 }
 
 static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(trace);
     size_t L = (size_t)info->n_layers, E = (size_t)info->n_experts, K = (size_t)info->n_chosen;
-    *v = (verifier){.trace = trace, .L = (int)L, .E = (int)E, .K = (int)K};
+    *v = (verifier){
+        .trace = trace, .L = (int)L, .E = (int)E, .K = (int)K, .n_threads = omp_get_max_threads()};
     for (int i = 0; i < N_CHECKS; i++)
         v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
-    const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
+    const size_t rows = most_rows(trace);
+    if (rows > MOST_ROWS)
+        return gm_fail(err, GM_EFORMAT, "'%s' has a document of %zu tokens, more than any context",
+                       trace->head.path, rows);
     v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
     v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);
-    v->pos = gm_alloc(ROWS_AT_ONCE, sizeof *v->pos);
-    v->phase = gm_alloc(ROWS_AT_ONCE, sizeof *v->phase);
-    v->nll = gm_alloc(ROWS_AT_ONCE, sizeof *v->nll);
-    v->counts = gm_alloc2(L, E, sizeof *v->counts);
-    v->stored = gm_alloc2(L, E, sizeof *v->stored);
+    v->pos = gm_alloc(rows, sizeof *v->pos);
+    v->phase = gm_alloc(rows, sizeof *v->phase);
+    v->nll = gm_alloc(rows, sizeof *v->nll);
+    v->stored = gm_alloc2(DOCUMENTS_AT_ONCE, L * E, sizeof *v->stored);
     v->load = gm_alloc2(L, E, sizeof *v->load);
-    v->seen = gm_alloc(E, sizeof *v->seen);
-    if (!v->expert || !v->gate || !v->pos || !v->phase || !v->nll || !v->counts || !v->stored ||
-        !v->load || !v->seen)
-        return gm_fail(err, GM_EMEM, "no memory to verify a trace of %zu layers, %zu experts", L,
-                       E);
-    return GM_OK;
+    v->found = gm_alloc2(DOCUMENTS_AT_ONCE, N_CHECKS, sizeof *v->found);
+    v->finder = gm_alloc((size_t)v->n_threads, sizeof *v->finder);
+    bool whole = v->expert && v->gate && v->pos && v->phase && v->nll && v->stored && v->load &&
+                 v->found && v->finder;
+    for (int i = 0; whole && i < v->n_threads; i++) {
+        finder *f = &v->finder[i];
+        f->v = v;
+        f->counts = gm_alloc2(L, E, sizeof *f->counts);
+        f->seen = gm_alloc(E, sizeof *f->seen);
+        whole = f->counts && f->seen;
+    }
+    if (whole) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory to verify a trace of %zu layers, %zu experts", L, E);
 }
 
 static void verifier_clear(verifier *v)
 {
+    for (int i = 0; v->finder && i < v->n_threads; i++) {
+        gm_free(v->finder[i].counts);
+        gm_free(v->finder[i].seen);
+    }
+    gm_free(v->finder);
     gm_free(v->expert);
     gm_free(v->gate);
     gm_free(v->pos);
     gm_free(v->phase);
     gm_free(v->nll);
-    gm_free(v->counts);
     gm_free(v->stored);
     gm_free(v->load);
-    gm_free(v->seen);
+    gm_free(v->found);
 }
 
 /* ---- rows ---- */
 
 /* One row's ids at all layers; true when it has a sentinel: a bad row. */
-static bool check_ids(verifier *v, const uint16_t *expert, uint64_t token)
+static bool check_ids(finder *f, const uint16_t *expert, uint64_t token)
 {
+    const verifier *v = f->v;
     bool bad = false;
     for (int l = 0; l < v->L; l++) {
         const uint16_t *chosen = expert + (size_t)l * (size_t)v->K; /* (K) */
         int n_none = 0;
-        v->n_seen++;
+        f->n_seen++;
         for (int k = 0; k < v->K; k++) {
             uint16_t e = chosen[k];
             if (e == GM_TRACE_NO_EXPERT) {
                 n_none++;
             } else if (e >= v->E) {
-                breach(v, CHECK_IDS_IN_RANGE, "token %llu layer %d chose expert %u of %d",
+                breach(f->check, CHECK_IDS_IN_RANGE, "token %llu layer %d chose expert %u of %d",
                        (unsigned long long)token, l, e, v->E);
                 bad = true; /* it cannot be counted */
-            } else if (v->seen[e] == v->n_seen) {
-                breach(v, CHECK_IDS_DISTINCT, "token %llu layer %d chose expert %u twice",
+            } else if (f->seen[e] == f->n_seen) {
+                breach(f->check, CHECK_IDS_DISTINCT, "token %llu layer %d chose expert %u twice",
                        (unsigned long long)token, l, e);
             } else {
-                v->seen[e] = v->n_seen;
+                f->seen[e] = f->n_seen;
             }
         }
         if (n_none != 0 && n_none != v->K)
-            breach(v, CHECK_SENTINELS, "token %llu layer %d has %d sentinels of %d",
+            breach(f->check, CHECK_SENTINELS, "token %llu layer %d has %d sentinels of %d",
                    (unsigned long long)token, l, n_none, v->K);
         bad = bad || n_none > 0;
     }
     return bad;
 }
 
-static void check_gates(verifier *v, const float *gate, const uint16_t *expert, uint64_t token)
+static void check_gates(finder *f, const float *gate, const uint16_t *expert, uint64_t token)
 {
-    for (int l = 0; l < v->L; l++, gate += v->K, expert += v->K) {
+    const int K = f->v->K;
+    for (int l = 0; l < f->v->L; l++, gate += K, expert += K) {
         if (expert[0] == GM_TRACE_NO_EXPERT) continue;
-        for (int k = 0; k < v->K; k++) {
+        for (int k = 0; k < K; k++) {
             if (!isfinite(gate[k]))
-                breach(v, CHECK_GATES_FINITE, "token %llu layer %d gate %d is %g",
+                breach(f->check, CHECK_GATES_FINITE, "token %llu layer %d gate %d is %g",
                        (unsigned long long)token, l, k, (double)gate[k]);
             if (k > 0 && !(gate[k] <= gate[k - 1]))
-                breach(v, CHECK_GATES_ORDERED, "token %llu layer %d gate %d is above gate %d",
-                       (unsigned long long)token, l, k, k - 1);
+                breach(f->check, CHECK_GATES_ORDERED,
+                       "token %llu layer %d gate %d is above gate %d", (unsigned long long)token, l,
+                       k, k - 1);
         }
     }
 }
 
 /* Add the chosen of one good row to the document's counts. */
-static void count_row(verifier *v, const uint16_t *expert)
+static void count_row(finder *f, const uint16_t *expert)
 {
-    for (int l = 0; l < v->L; l++)
-        for (int k = 0; k < v->K; k++) v->counts[l * v->E + *expert++]++;
+    for (int l = 0; l < f->v->L; l++)
+        for (int k = 0; k < f->v->K; k++) f->counts[l * f->v->E + *expert++]++;
 }
 
-/* Rows [first, first+n) of document i: ids, gates, positions, phases, nll. */
-static gm_status check_rows(verifier *v, size_t i, uint64_t first, size_t n, uint32_t *n_counted,
-                            uint32_t *n_bad, gm_error *err)
+/* The rows of document i: ids, gates, positions, phases, nll. */
+static void check_rows(finder *f, size_t i, uint32_t *n_counted, uint32_t *n_bad)
 {
-    gm_status status = GM_OK;
-    const gm_trace_info *info = gm_trace_get_info(v->trace);
-    uint64_t begin = gm_trace_get_samples(v->trace)->offset[i];
-    size_t width = (size_t)v->L * (size_t)v->K;
-    GM_TRY(gm_trace_read_routing(v->trace, first, n, v->expert, v->gate, NULL, NULL, err));
-    GM_TRY(gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase,
-                                info->has_nll ? v->nll : NULL, err));
-    for (size_t t = 0; t < n; t++) {
+    const verifier *v = f->v;
+    const bool has_nll = gm_trace_get_info(v->trace)->has_nll;
+    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
+    const size_t width = (size_t)v->L * (size_t)v->K;
+    for (uint64_t token = offset[i]; token < offset[i + 1]; token++) {
+        const size_t t = (size_t)(token - v->first);
         const uint16_t *expert = v->expert + t * width;
-        bool bad = check_ids(v, expert, first + t);
-        check_gates(v, v->gate + t * width, expert, first + t);
-        if (v->pos[t] != first + t - begin || v->phase[t] >= GM_TRACE_N_PHASES)
-            breach(v, CHECK_TOKENS, "token %llu has position %u and phase %u",
-                   (unsigned long long)(first + t), v->pos[t], v->phase[t]);
-        if (info->has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
-            breach(v, CHECK_NLL, "token %llu at position %u has nll %g",
-                   (unsigned long long)(first + t), v->pos[t], (double)v->nll[t]);
+        bool bad = check_ids(f, expert, token);
+        check_gates(f, v->gate + t * width, expert, token);
+        if (v->pos[t] != token - offset[i] || v->phase[t] >= GM_TRACE_N_PHASES)
+            breach(f->check, CHECK_TOKENS, "token %llu has position %u and phase %u",
+                   (unsigned long long)token, v->pos[t], v->phase[t]);
+        if (has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
+            breach(f->check, CHECK_NLL, "token %llu at position %u has nll %g",
+                   (unsigned long long)token, v->pos[t], (double)v->nll[t]);
         if (v->phase[t] == GM_TRACE_TEMPLATE) continue;
         ++*n_counted;
         if (bad)
             ++*n_bad;
         else
-            count_row(v, expert);
+            count_row(f, expert);
     }
-out:
-    return status;
 }
 
 /* ---- documents ---- */
 
-/* The sum of each layer of the stored counts. */
-static void check_sums(verifier *v, size_t i)
+/* The sum of each layer of the stored counts (L,E). */
+static void check_sums(finder *f, size_t i, const uint32_t *stored)
 {
-    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
-    uint64_t want = (uint64_t)(s->n_tokens[i] - s->bad[i]) * (uint64_t)v->K;
-    for (int l = 0; l < v->L; l++) {
+    const gm_trace_samples *s = gm_trace_get_samples(f->v->trace);
+    uint64_t want = (uint64_t)(s->n_tokens[i] - s->bad[i]) * (uint64_t)f->v->K;
+    for (int l = 0; l < f->v->L; l++) {
         uint64_t sum = 0;
-        for (int e = 0; e < v->E; e++) {
-            uint32_t count = v->stored[l * v->E + e];
-            sum += count;
-            v->load[l * v->E + e] += count;
-        }
+        for (int e = 0; e < f->v->E; e++) sum += stored[l * f->v->E + e];
         if (sum != want)
-            breach(v, CHECK_COUNTS_SUM,
+            breach(f->check, CHECK_COUNTS_SUM,
                    "counts of document %zu layer %d sum to %llu, expected (%u - %u) * %d", i, l,
-                   (unsigned long long)sum, s->n_tokens[i], s->bad[i], v->K);
+                   (unsigned long long)sum, s->n_tokens[i], s->bad[i], f->v->K);
     }
 }
 
-static void compare_counts(verifier *v, size_t i)
+static void compare_counts(finder *f, size_t i, const uint32_t *stored)
 {
-    for (int k = 0; k < v->L * v->E; k++)
-        if (v->counts[k] != v->stored[k])
-            breach(v, CHECK_COUNTS_MATCH,
-                   "document %zu layer %d expert %d: counted %u, its tokens say %u", i, k / v->E,
-                   k % v->E, v->stored[k], v->counts[k]);
+    for (int k = 0; k < f->v->L * f->v->E; k++)
+        if (f->counts[k] != stored[k])
+            breach(f->check, CHECK_COUNTS_MATCH,
+                   "document %zu layer %d expert %d: counted %u, its tokens say %u", i, k / f->v->E,
+                   k % f->v->E, stored[k], f->counts[k]);
 }
 
-static gm_status check_document(verifier *v, size_t i, gm_error *err)
+static void check_document(finder *f, size_t i, const uint32_t *stored)
+{
+    const gm_trace_samples *s = gm_trace_get_samples(f->v->trace);
+    uint32_t n_counted = 0, n_bad = 0;
+    check_sums(f, i, stored);
+    if (s->bad[i] > 0)
+        breach(f->check, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite",
+               i, s->bad[i]);
+    if (gm_trace_get_info(f->v->trace)->level < GM_RECORD_CHOICES) return;
+
+    memset(f->counts, 0, (size_t)f->v->L * (size_t)f->v->E * sizeof *f->counts);
+    check_rows(f, i, &n_counted, &n_bad);
+    if (n_counted != s->n_tokens[i])
+        breach(f->check, CHECK_TOKENS, "document %zu has %u counted tokens, expected %u", i,
+               n_counted, s->n_tokens[i]);
+    if (n_bad != s->bad[i])
+        breach(f->check, CHECK_SENTINELS, "document %zu has %u rows with sentinels, expected %u", i,
+               n_bad, s->bad[i]);
+    compare_counts(f, i, stored);
+}
+
+/* Read documents [first, first+n), whole. */
+static gm_status read_documents(verifier *v, size_t first, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
-    uint32_t n_counted = 0, n_bad = 0;
-    GM_TRY(gm_trace_read_counts(v->trace, i, 1, v->stored, err));
-    check_sums(v, i);
-    if (s->bad[i] > 0)
-        breach(v, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite", i,
-               s->bad[i]);
-    if (gm_trace_get_info(v->trace)->level < GM_RECORD_CHOICES) goto out;
+    const gm_trace_info *info = gm_trace_get_info(v->trace);
+    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
+    GM_TRY(gm_trace_read_counts(v->trace, first, n, v->stored, err));
+    if (info->level < GM_RECORD_CHOICES) goto out;
+    const size_t rows = (size_t)(offset[first + n] - offset[first]);
+    v->first = offset[first];
+    GM_TRY(gm_trace_read_routing(v->trace, v->first, rows, v->expert, v->gate, NULL, NULL, err));
+    GM_TRY(gm_trace_read_tokens(v->trace, v->first, rows, NULL, v->pos, v->phase,
+                                info->has_nll ? v->nll : NULL, err));
+out:
+    return status;
+}
 
-    memset(v->counts, 0, (size_t)v->L * (size_t)v->E * sizeof *v->counts);
-    for (uint64_t t = s->offset[i]; t < s->offset[i + 1]; t += ROWS_AT_ONCE) {
-        uint64_t left = s->offset[i + 1] - t;
-        size_t n = left < ROWS_AT_ONCE ? (size_t)left : ROWS_AT_ONCE;
-        GM_TRY(check_rows(v, i, t, n, &n_counted, &n_bad, err));
+/* How many documents from `first` on are read together. */
+static size_t n_together(const gm_trace *trace, size_t first)
+{
+    const gm_trace_samples *s = &trace->samples;
+    size_t n = 1;
+    while (first + n < s->n && n < DOCUMENTS_AT_ONCE &&
+           s->offset[first + n + 1] - s->offset[first] <= ROWS_AT_ONCE)
+        n++;
+    return n;
+}
+
+/* Every document. Threads share them out, and a check says what the first document that breaks it
+ * does to it, so that nothing depends on their number. */
+static gm_status check_documents(verifier *v, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t N = gm_trace_get_samples(v->trace)->n, cells = (size_t)v->L * (size_t)v->E;
+    for (size_t first = 0, n; first < N; first += n) {
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        n = n_together(v->trace, first);
+        GM_TRY(read_documents(v, first, n, err));
+#pragma omp parallel for schedule(dynamic) num_threads(v->n_threads) if (n > 1)
+        for (size_t i = 0; i < n; i++) {
+            finder *f = &v->finder[omp_get_thread_num()];
+            f->check = v->found + i * N_CHECKS;
+            for (int c = 0; c < N_CHECKS; c++) f->check[c].passed = true;
+            check_document(f, first + i, v->stored + i * cells);
+        }
+        for (size_t i = 0; i < n; i++) {
+            for (size_t k = 0; k < cells; k++) v->load[k] += v->stored[i * cells + k];
+            for (int c = 0; c < N_CHECKS; c++)
+                if (!v->found[i * N_CHECKS + (size_t)c].passed)
+                    breach(v->check, (check_id)c, "%s", v->found[i * N_CHECKS + (size_t)c].detail);
+        }
     }
-    if (n_counted != s->n_tokens[i])
-        breach(v, CHECK_TOKENS, "document %zu has %u counted tokens, expected %u", i, n_counted,
-               s->n_tokens[i]);
-    if (n_bad != s->bad[i])
-        breach(v, CHECK_SENTINELS, "document %zu has %u rows with sentinels, expected %u", i, n_bad,
-               s->bad[i]);
-    compare_counts(v, i);
 out:
     return status;
 }
@@ -267,8 +340,8 @@ static void check_entropy(verifier *v)
         for (int e = 0; e < v->E; e++)
             if (load[e] > 0) bits -= (double)load[e] / sum * log2((double)load[e] / sum);
         if (sum > 0 && !(bits >= floor_bits - 1e-9))
-            breach(v, CHECK_LOAD_ENTROPY, "layer %d has load entropy %.2f bits, floor %.2f", l,
-                   bits, floor_bits);
+            breach(v->check, CHECK_LOAD_ENTROPY, "layer %d has load entropy %.2f bits, floor %.2f",
+                   l, bits, floor_bits);
     }
 }
 
@@ -284,7 +357,8 @@ static gm_status check_logit_tokens(verifier *v, gm_error *err)
         GM_TRY(gm_trace_read_logits(v->trace, first, n, NULL, token, err));
         for (size_t i = 0; i < n; i++) {
             if (token[i] < least || token[i] >= n_tokens)
-                breach(v, CHECK_TOKENS, "logits %llu are of token %llu, expected %llu to %llu",
+                breach(v->check, CHECK_TOKENS,
+                       "logits %llu are of token %llu, expected %llu to %llu",
                        (unsigned long long)(first + i), (unsigned long long)token[i],
                        (unsigned long long)least, (unsigned long long)n_tokens - 1);
             least = token[i] + 1;
@@ -308,7 +382,7 @@ static gm_status check_text(verifier *v, check_id id, read_texts *read, gm_error
         text.n = 0;
         status = read(v->trace, i, 1, &text, &end, &why);
         if (status == GM_EFORMAT) {
-            breach(v, id, "%.150s", why.text);
+            breach(v->check, id, "%.150s", why.text);
         } else if (status != GM_OK) {
             if (err) *err = why;
             goto out;
@@ -327,7 +401,7 @@ static void digest_differs(verifier *v, const char *what, const char *found,
     char unknown[GM_TRACE_PATH], shown[GM_TRACE_PATH];
     gm_trace_file_unknown(file, unknown);
     gm_text_escape(shown, sizeof shown, unknown, strlen(unknown));
-    breach(v, CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s", what, found,
+    breach(v->check, CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s", what, found,
            file->digest, *shown ? "; by a newer program? '" : "", shown,
            *shown ? "' is not known here" : "");
 }
@@ -381,7 +455,7 @@ gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS],
     *n = 0;
     GM_TRY(verifier_init(&v, trace, err));
     GM_TRY(check_digests(&v, err));
-    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) GM_TRY(check_document(&v, i, err));
+    GM_TRY(check_documents(&v, err));
     GM_TRY(check_logit_tokens(&v, err));
     check_entropy(&v);
     if (info->has_text) GM_TRY(check_text(&v, CHECK_TEXT, gm_trace_read_texts, err));
@@ -398,12 +472,9 @@ gm_status gm_trace_recount(gm_trace *trace, gm_error *err)
     gm_status status = GM_OK;
     verifier v;
     GM_TRY(verifier_init(&v, trace, err));
-    for (size_t i = 0; i < gm_trace_get_samples(trace)->n; i++) {
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted while merging");
-        GM_TRY(check_document(&v, i, err));
-    }
+    GM_TRY(check_documents(&v, err));
     for (check_id id = CHECK_COUNTS_SUM; id <= CHECK_COUNTS_MATCH; id++)
-        if (!passed(&v, id))
+        if (!v.check[id].passed)
             GM_FAIL(GM_ECHECK, "'%s' is damaged: %s", trace->head.path, v.check[id].detail);
 out:
     verifier_clear(&v);

@@ -281,7 +281,7 @@ static void same_content_is_kept_other_is_refused(void)
     CHECK(access("kept.h5.part", F_OK) != 0);
 }
 
-/* Each self-check is seen failing. */
+/* Each self-check is seen failing, and tells of the first document that breaks it. */
 static void verify_finds_breaches(void)
 {
     static const char *const name[] = {"counts_match", "gates_ordered", "ids_distinct", "tokens",
@@ -293,7 +293,8 @@ static void verify_finds_breaches(void)
         size_t n = 0;
         bool found = false;
         sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
-        if (i == 0) s[0].counts[0]++, s[0].counts[1]--;
+        for (size_t d = 1; i == 0 && d < SAMPLE_DOCUMENTS; d++)
+            s[0].counts[d * SAMPLE_L * 8]++, s[0].counts[d * SAMPLE_L * 8 + 1]--;
         if (i == 1) s[0].gate[9] = 0.75f;
         if (i == 2) s[0].expert[7] = s[0].expert[6];
         if (i == 3) s[0].pos[5] = 9;
@@ -307,6 +308,8 @@ static void verify_finds_breaches(void)
         for (size_t k = 0; k < n; k++)
             found = found || (!check[k].passed && strcmp(check[k].name, name[i]) == 0);
         if (!found) TEST_FAILED_("check %s does not fail", name[i]);
+        for (size_t k = 0; k < n && i == 0; k++)
+            if (strcmp(check[k].name, name[0]) == 0) CHECK_HAS(check[k].detail, "document 1 ");
         gm_trace_close(trace);
     }
 }
