@@ -8,9 +8,9 @@
 enum {
     WIDTH = 288, /* more than a sweep, and a part of one */
     UNITS = 2080,
-    EXPERTS = 3,
+    EXPERTS = 2,
     CHOSEN = 2,
-    ROWS = 3,
+    ROWS = 2,
     CODES = 2 * UNITS * WIDTH / 2, /* bytes of gate and up; of down half */
     SCALES = 2 * UNITS * WIDTH / GM_MX_BLOCK,
 };
@@ -34,7 +34,7 @@ static void fill_codes(uint8_t *at, size_t codes, size_t scales, gm_rng *rng)
 
 static void fill(arena *a)
 {
-    static const int32_t expert[ROWS * CHOSEN] = {2, 0, GM_NO_EXPERT, GM_NO_EXPERT, 1, 2};
+    static const int32_t expert[ROWS * CHOSEN] = {1, 0, GM_NO_EXPERT, GM_NO_EXPERT};
     gm_rng rng = gm_rng_make(31, 0);
     for (size_t e = 0; e < EXPERTS; e++) {
         fill_codes(a->in[e], CODES, SCALES, &rng);
