@@ -24,8 +24,10 @@ from golden import common  # noqa: E402
 from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "ernie-4.5-21b-a3b": 2}  # name: layers
-FEWER = {  # too large as published: their widths and heads, but 16 experts and 8,192 tokens; two layers, of random weights
+SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1}  # name: layers
+# Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
+# experts and 8,192 tokens; two layers, of random weights.
+FEWER = {
     "GLM-4.5-Air": {
         "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
         "head_dim": 128, "partial_rotary_factor": 0.5, "attention_bias": True, "n_routed_experts": 16, "num_experts_per_tok": 8,
@@ -34,6 +36,10 @@ FEWER = {  # too large as published: their widths and heads, but 16 experts and 
         "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 32, "num_key_value_heads": 32,
         "n_routed_experts": 16, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1, "norm_topk_prob": True,
         "moe_intermediate_size": 1408, "routed_scaling_factor": 2.5, "rope_theta": 10000000},
+    "ERNIE-4.5-21B-A3B": {
+        "model_type": "ernie4_5_moe", "hidden_size": 2560, "intermediate_size": 12288, "num_attention_heads": 20,
+        "num_key_value_heads": 4, "moe_num_experts": 16, "moe_k": 6, "moe_num_shared_experts": 2, "moe_intermediate_size": 1536,
+        "rope_theta": 500000},
     "MiniMax-M2": {
         "model_type": "minimax_m2", "hidden_size": 3072, "intermediate_size": 1536, "num_attention_heads": 48, "num_key_value_heads": 8,
         "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},
@@ -70,9 +76,9 @@ def fewer_experts(fields):
     torch.manual_seed(1)
     config = AutoConfig.for_model(**fields, num_hidden_layers=2, vocab_size=8192, max_position_embeddings=4096)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
-    for name, correction in model.named_buffers():
+    for name, correction in (*model.named_buffers(), *model.named_parameters()):
         if name.endswith("correction_bias"):
-            correction.normal_(std=0.02)
+            correction.detach().normal_(std=0.02)
     return model
 
 
