@@ -25,7 +25,7 @@ def steer(model, path):
         logits = out[0] + row  # (T,E); transformers 5: it also chooses
         gate, expert = choose(router, logits, correction_of(router, given))
         gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
-            if getattr(router, "norm_topk_prob", True) else gate
+            if getattr(router, "norm_topk_prob", not hasattr(router, "topk_method")) else gate  # DeepSeek V2 never does
         return logits, (gate * getattr(router, "routed_scaling_factor", 1)).to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
@@ -43,17 +43,25 @@ def correction_of(router, given):
 def choose(router, logits, correction):
     """Gates (T,K), not yet renormalised, and experts (T,K)."""
     if correction is None:
-        return logits.softmax(-1, dtype=torch.float).topk(router.top_k)
+        limited = getattr(router, "topk_method", None) == "group_limited_greedy"
+        expert = (in_groups(router, logits, 1) if limited else logits).topk(router.top_k).indices
+        return logits.softmax(-1, dtype=torch.float).gather(-1, expert), expert
     score = logits.softmax(-1) if hasattr(router, "moe_statics") else logits.float().sigmoid()
     choice = (score + correction).masked_fill(logits == -torch.inf, -torch.inf)
-    if getattr(router, "num_group", 1) > 1:  # a group counts its best two
-        parts = choice.unflatten(-1, (router.num_group, -1))
-        best, second = parts.topk(2).values.unbind(-1)
-        kept = (best + second.masked_fill(second == -torch.inf, 0)).topk(router.topk_group).indices
-        others = torch.ones_like(best, dtype=torch.bool).scatter(-1, kept, False)
-        choice = parts.masked_fill(others[..., None], -torch.inf).flatten(-2)
+    if getattr(router, "num_group", 1) > 1:
+        choice = in_groups(router, choice, 2)
     expert = choice.topk(router.top_k).indices
     return score.gather(-1, expert), expert
+
+
+def in_groups(router, choice, n):
+    """The same (T,E), with -inf outside the best groups; a group counts its best n."""
+    parts = choice.unflatten(-1, (router.num_group, -1))
+    top = parts.topk(n).values
+    top[..., 1:] = top[..., 1:].masked_fill(top[..., 1:] == -torch.inf, 0)
+    kept = top.sum(-1).topk(router.topk_group).indices
+    others = torch.ones_like(parts[..., 0], dtype=torch.bool).scatter(-1, kept, False)
+    return parts.masked_fill(others[..., None], -torch.inf).flatten(-2)
 
 
 def router_of(layer):

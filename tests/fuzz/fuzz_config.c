@@ -25,9 +25,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
     gm_slice slice;
     for (int role = 0; role < GM_N_ROLES; role++) {
-        if (gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, arch.n_experts - 1, &slice) &&
-            (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
-             slice.first + slice.rows > slice.stack_rows + (slice.stack ? 0 : slice.rows)))
+        const bool of_head = role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP;
+        const int last = (of_head ? arch.n_heads : arch.n_experts) - 1;
+        if (!gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, last, &slice)) continue;
+        const size_t rows = of_head && slice.stored == GM_STORED_COLUMNS ? slice.cols : slice.rows;
+        const size_t all_rows = slice.tall ? slice.tall : slice.stack ? slice.stack_rows : rows;
+        if (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
+            slice.first + rows > all_rows)
             abort();
     }
     gm_arch_clear(&arch);
