@@ -29,7 +29,7 @@ CHECK
 operations() { gm-bench speed --model "$SRC/tests/golden/models/gptoss-tiny" --document "$1" --step 64 --repeats 0 \
     --context 1 --pairs 1 --tokens 1 --memory 4 --json | grep -o '"gflop_per_token":[^,]*' | cut -d: -f2; }
 echo "$(operations 40) $(operations 20)" |
-    awk '{ printf "attention to 20 tokens more: %.0f operations a token, expected %d\n", ($1 - $2) * 1e9, 4 * 6 * 16 * (10 + 2 * 5) }'
+    awk '{ printf "attention to 20 tokens more: %.0f operations a token, expected %d\n", ($1 - $2) * 1e9, 4 * 6 * 12 * (10 + 2 * 5) }'
 run gm-bench speed
 run gm-bench speed --shape olmoe
 run gm-bench speed --model "$TINY" --layers 3
