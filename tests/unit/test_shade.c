@@ -101,7 +101,7 @@ static void the_rules_cover_both_modes(void)
     const char *dark = strstr(css.at, "prefers-color-scheme:dark");
     CHECK(dark != NULL);
     for (int s = 0; s < 9 && dark; s++) {
-        char rule[8];
+        char rule[16];
         snprintf(rule, sizeof rule, ".d%d{", s);
         const char *first = strstr(css.at, rule), *second = strstr(dark, rule);
         CHECK((s == 4) == (first == NULL)); /* the middle is the page's own paper */
