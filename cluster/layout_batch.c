@@ -13,8 +13,8 @@
 
 #include "base/cli.h"
 #include "base/rng.h"
+#include "base/threads.h"
 #include "cluster/layout_steps.h"
-#include "cluster/threads.h"
 #include "cluster/umap.h"
 
 enum {

@@ -2,11 +2,11 @@
 #include "cluster/neighbours.h"
 
 #include "base/cli.h"
+#include "base/threads.h"
 #include "cluster/dots.h"
 #include "cluster/hnsw.h"
 #include "cluster/neighbour.h"
 #include "cluster/quality.h"
-#include "cluster/threads.h"
 
 enum {
     LINKS = 16, /* of a point */

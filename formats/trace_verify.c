@@ -1,12 +1,12 @@
 /* trace_verify.c - the self-checks: everything that a trace says twice is computed from
  * the one and compared with the other. */
 #include <math.h>
-#include <omp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/threads.h"
 #include "formats/trace_parts.h"
 
 /* Read together and checked in parallel: whole documents, at least one. */
@@ -91,7 +91,7 @@ static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
     const gm_trace_info *info = gm_trace_get_info(trace);
     size_t L = (size_t)info->n_layers, E = (size_t)info->n_experts, K = (size_t)info->n_chosen;
     *v = (verifier){
-        .trace = trace, .L = (int)L, .E = (int)E, .K = (int)K, .n_threads = omp_get_max_threads()};
+        .trace = trace, .L = (int)L, .E = (int)E, .K = (int)K, .n_threads = (int)gm_most_threads()};
     for (int i = 0; i < N_CHECKS; i++)
         v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
     const size_t rows = most_rows(trace);
@@ -309,7 +309,7 @@ static gm_status check_documents(verifier *v, gm_error *err)
         GM_TRY(read_documents(v, first, n, err));
 #pragma omp parallel for schedule(dynamic) num_threads(v->n_threads) if (n > 1)
         for (size_t i = 0; i < n; i++) {
-            finder *f = &v->finder[omp_get_thread_num()];
+            finder *f = &v->finder[gm_thread_number()];
             f->check = v->found + i * N_CHECKS;
             for (int c = 0; c < N_CHECKS; c++) f->check[c].passed = true;
             check_document(f, first + i, v->stored + i * cells);

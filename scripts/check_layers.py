@@ -33,6 +33,7 @@ LIBRARY_LIVES_IN = [
     (re.compile(r"(hdf5|hdf5_hl|H5\w+)\.h"), re.compile(r"formats/")),
     (re.compile(r"cjson/"), re.compile(r"base/json")),
     (re.compile(r"(cairo|pango)"), re.compile(r"figures/")),
+    (re.compile(r"omp\.h"), re.compile(r"base/threads\.h")),
     (re.compile(r"(cuda|cublas)\w*\.h"), re.compile(r"(base|engine|cluster)/cuda/")),
 ]
 GENERATED = {"version_info.h"}
