@@ -179,10 +179,18 @@ gm_status gm_csv_read(gm_csv *out, const char *path, gm_error *err)
     return status;
 }
 
+/* Are they the same but for blanks around them, as people put them behind commas? */
+static bool same_name(const char *a, const char *b)
+{
+    a += strspn(a, " \t"), b += strspn(b, " \t");
+    for (; *a && *a == *b; a++) b++;
+    return a[strspn(a, " \t")] == '\0' && b[strspn(b, " \t")] == '\0';
+}
+
 bool gm_csv_has(const gm_csv *csv, const char *name)
 {
     for (size_t i = 0; i < csv->n_columns; i++)
-        if (strcmp(csv->name[i], name) == 0) return true;
+        if (same_name(csv->name[i], name)) return true;
     return false;
 }
 
@@ -191,7 +199,7 @@ gm_status gm_csv_find(const gm_csv *csv, const char *name, const char *path, siz
 {
     char names[160] = "";
     for (*column = 0; *column < csv->n_columns; ++*column)
-        if (strcmp(csv->name[*column], name) == 0) return GM_OK;
+        if (same_name(csv->name[*column], name)) return GM_OK;
     for (size_t i = 0, used = 0; i < csv->n_columns && used + 1 < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%.40s", i ? ", " : "",
                                  csv->name[i]);

@@ -32,8 +32,8 @@ gm_status gm_csv_parse(gm_csv *out, const char *bytes, size_t n, const char *pat
     GM_MUST_USE;
 void gm_csv_clear(gm_csv *csv);
 
-/* The first column of that name into *column. GM_EFORMAT where there is none: the sentence names
- * those that there are. */
+/* The first column of that name, blanks around it aside, into *column. GM_EFORMAT where there is
+ * none: the sentence names those that there are. */
 gm_status gm_csv_find(const gm_csv *csv, const char *name, const char *path, size_t *column,
                       gm_error *err) GM_MUST_USE;
 

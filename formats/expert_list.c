@@ -24,19 +24,38 @@ typedef struct list {
     int n_layers, n_experts;
 } list;
 
+/* A whole number, also as pandas writes one of a column of floats: 12.0. */
+static bool parse_whole(const char *text, int64_t *out)
+{
+    double value;
+    if (gm_parse_i64(text, out)) return true;
+    if (!gm_parse_f64(text, &value) || !(fabs(value) <= INT32_MAX) || value != rint(value))
+        return false;
+    *out = (int64_t)value;
+    return true;
+}
+
+/* The field of a row and column, without blanks in front. */
+static const char *field_of(const list *l, size_t r, size_t column)
+{
+    const char *field = l->table.field[r * l->table.n_columns + column];
+    return field + strspn(field, " ");
+}
+
 /* Row r: its place in (L,E) and its bias. */
 static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_error *err)
 {
-    char *const *field = l->table.field + r * l->table.n_columns;
+    const char *of_layer = field_of(l, r, l->layer), *of_expert = field_of(l, r, l->expert);
+    const char *of_bias = field_of(l, r, l->bias);
     const size_t line = l->table.line[r];
     int64_t layer, expert;
     double value;
     int row = 0;
-    if (!gm_parse_i64(field[l->layer], &layer) || !gm_parse_i64(field[l->expert], &expert))
+    if (!parse_whole(of_layer, &layer) || !parse_whole(of_expert, &expert))
         return gm_fail(err, GM_EFORMAT,
                        "'%s', line %zu: expected whole numbers for layer and expert, found '%s' "
                        "and '%s'",
-                       l->path, line, field[l->layer], field[l->expert]);
+                       l->path, line, of_layer, of_expert);
     while (row < l->n_layers && l->layer_of_moe[row] != layer) row++;
     if (row == l->n_layers)
         return gm_fail(err, GM_EFORMAT,
@@ -47,12 +66,16 @@ static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_e
     if (expert < 0 || expert >= l->n_experts)
         return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expert %lld, expected 0 to %d", l->path,
                        line, (long long)expert, l->n_experts - 1);
-    if (!gm_parse_f64(field[l->bias], &value) ||
-        !(value == -INFINITY || fabs(value) <= (double)FLT_MAX))
+    if (of_bias[0] == '\0')
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s', line %zu: no bias, expected a number or -inf; drop the row where the "
+                       "expert is to stay as it is",
+                       l->path, line);
+    if (!gm_parse_f64(of_bias, &value) || !(value == -INFINITY || fabs(value) <= (double)FLT_MAX))
         return gm_fail(err, GM_EFORMAT,
                        "'%s', line %zu: expected a number or -inf for bias, found "
                        "'%s'",
-                       l->path, line, field[l->bias]);
+                       l->path, line, of_bias);
     *at = (size_t)row * (size_t)l->n_experts + (size_t)expert;
     *bias = (float)value;
     return GM_OK;

@@ -1,7 +1,7 @@
 /* expert_list.h - the biases of a plan as a table of experts, CSV, for pandas, spreadsheets and
  * hands: a line for each expert that is steered, with the columns
  *
- *   layer    number of the layer in the model, as everywhere in the programs
+ *   layer    number of the layer in the model, as everywhere in the programs; 12.0 is 12
  *   expert   0 to E-1
  *   bias     in logits; -inf takes the expert out
  *
@@ -23,7 +23,7 @@ bool gm_expert_list_is(const char *path);
  *   layer_of_moe  (L) model layers, ascending
  *
  * Errors: GM_EIO, GM_EFORMAT (a column that is missing; names the line: no number, no such
- * layer or expert, an expert that is listed twice), GM_EMEM. */
+ * layer or expert, no bias, an expert that is listed twice), GM_EMEM. */
 gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
                               int n_layers, int n_experts, gm_error *err) GM_MUST_USE;
 

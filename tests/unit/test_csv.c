@@ -49,6 +49,13 @@ static void a_table_may_have_no_rows(void)
     CHECK_INT(gm_csv_find(&t, "bias", "t.csv", &column, &err), GM_EFORMAT);
     CHECK_TEXT(err.text, "'t.csv' has no column 'bias'; its columns are layer, expert");
     gm_csv_clear(&t);
+    CHECK_OK(parse(&t, "layers, layer,lay er ,\texpert ", &err), err);
+    CHECK_OK(gm_csv_find(&t, "layer", "t.csv", &column, &err), err);
+    CHECK_INT(column, 1);
+    CHECK_OK(gm_csv_find(&t, "expert", "t.csv", &column, &err), err);
+    CHECK_INT(column, 3);
+    CHECK(!gm_csv_has(&t, "lay") && !gm_csv_has(&t, "er") && !gm_csv_has(&t, ""));
+    gm_csv_clear(&t);
 }
 
 static void broken_tables_are_refused_by_line(void)

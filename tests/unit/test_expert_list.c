@@ -44,6 +44,32 @@ static void an_expert_that_no_float_holds_is_refused(void)
     CHECK(out.at == NULL);
 }
 
+/* Columns with gaps are floats to pandas, and hands put blanks behind commas. */
+static void lists_as_pandas_and_hands_write_them(void)
+{
+    gm_array out;
+    gm_error err = {0};
+    write_text("p.csv", "name, layer, expert, bias\n,1.0,2.0,0.5\nx, 4, 1, -inf\n,4.0,0,1e0\n");
+    CHECK_OK(gm_expert_list_read(&out, "p.csv", layers, 2, 3, &err), err);
+    CHECK_NEAR(out.at[2], 0.5, 0);
+    CHECK(out.at[4] == -INFINITY);
+    CHECK_NEAR(out.at[3], 1, 0);
+    gm_array_clear(&out);
+    static const char *const broken[] = {"1.5,2,1", "1,2.000001,1", ",2,1",
+                                         "1,nan,1", "1,inf,1",      "1,1e30,1"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "layer,expert,bias\n%s\n", broken[i]);
+        write_text("q.csv", text);
+        CHECK_FAILS(gm_expert_list_read(&out, "q.csv", layers, 2, 3, &err), err, GM_EFORMAT,
+                    "'q.csv', line 2: expected whole numbers for layer and expert");
+    }
+    write_text("q.csv", "layer,expert,bias\n4,2,1\n4,1,\n");
+    CHECK_INT(gm_expert_list_read(&out, "q.csv", layers, 2, 3, &err), GM_EFORMAT);
+    CHECK_TEXT(err.text, "'q.csv', line 3: no bias, expected a number or -inf; drop the row where "
+                         "the expert is to stay as it is");
+}
+
 static void survives_every_allocation_failure(void)
 {
     write_text("c.csv", "expert,bias,layer\n0,1,4\n");
@@ -63,4 +89,4 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(every_bias_comes_back), TEST(an_expert_that_no_float_holds_is_refused),
-      TEST(survives_every_allocation_failure))
+      TEST(lists_as_pandas_and_hands_write_them), TEST(survives_every_allocation_failure))
