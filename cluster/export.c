@@ -373,6 +373,9 @@ int gm_cluster_export(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status == GM_OK && c.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
+    if (status == GM_OK && c.with_x && find_format(&c.format, c.out, NULL) == GM_OK &&
+        c.format != EXPORT_H5AD)
+        status = gm_fail(&err, GM_EARG, "--usage is for a .h5ad, '%s' is none", c.out);
     if (status == GM_OK) {
         usage = false;
         status = export_atlas(argv[1], &c, &err);

@@ -71,8 +71,10 @@ run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad
 run gm-cluster export n.h5 -o d.txt
 run gm-cluster export n.h5 -o x.json --experts
+run gm-cluster export n.h5 -o x.csv --experts --usage
+run gm-cluster export n.h5 -o x.csv --usage
 run gm-cluster export n.h5 -o absent/d.csv
 run gm-cluster export t.h5 -o t.csv
 run gm-cluster export n.h5 -o y.h5ad --usage --trace absent.h5
 run gm-cluster export "$SRC/tests/golden/atlas/schema1.atlas.h5" -o s.graphml
-ls y.h5ad s.graphml 2> /dev/null
+ls x.csv y.h5ad s.graphml 2> /dev/null
