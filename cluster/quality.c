@@ -1,7 +1,6 @@
 /* quality.c - agreement of labelings, trustworthiness, purity of neighbourhoods. */
 #include "cluster/quality.h"
 
-#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,8 +179,10 @@ static gm_status adjust(gm_agreement *out, table *t, size_t n, gm_error *err)
     double found = entropy(&t->row, (double)n), truth = entropy(&t->col, (double)n);
     double chance = expected_mutual(t, n, f), range = (found + truth) / 2 - chance;
     double above = out->homogeneity * truth - chance;
-    range = range < 0 ? fmin(range, -DBL_EPSILON) : fmax(range, DBL_EPSILON);
-    out->ami = found == 0 && truth == 0 ? 1 : above / range; /* both one class: 1 */
+    /* Where both are each point by itself, chance does as well: 0 / 0 but for rounding. */
+    const bool same = t->n_cells == t->row.n && t->n_cells == t->col.n;
+    const bool one = t->row.n == 1 || t->col.n == 1;
+    out->ami = same ? 1 : one ? 0 : above / range;
     gm_free(f);
     return GM_OK;
 }

@@ -49,6 +49,26 @@ static void entropies_by_hand(void)
     CHECK_NEAR(got.purity, 0.75, 0);
 }
 
+/* Groups 0 to n-1 of a point each, or all points in one, as scikit-learn judges them. */
+static void singletons_and_whole_groups(void)
+{
+    enum { M = 300 };
+    static int32_t single[M], reversed[M], one[M], halves[M], almost[M];
+    for (int n = 1; n <= M; n++) {
+        for (int i = 0; i < n; i++) {
+            single[i] = i, reversed[i] = n - 1 - i, one[i] = 0, halves[i] = i % 2;
+            almost[i] = i == 1 ? 0 : i;
+        }
+        CHECK_NEAR(compare(single, reversed, (size_t)n).ami, 1, 0);
+        CHECK_NEAR(compare(one, one, (size_t)n).ami, 1, 0);
+        if (n < 3) continue;
+        CHECK_NEAR(compare(one, single, (size_t)n).ami, 0, 0);
+        CHECK_NEAR(compare(halves, one, (size_t)n).ami, 0, 0);
+        CHECK_NEAR(compare(single, halves, (size_t)n).ami, 0, 1e-12);
+        CHECK_NEAR(compare(almost, single, (size_t)n).ami, 0, 1e-9);
+    }
+}
+
 static void labels_out_of_range_are_refused(void)
 {
     const int32_t good[] = {0}, low[] = {-2};
@@ -132,6 +152,7 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(equal_labelings_agree_whole), TEST(independent_labelings), TEST(entropies_by_hand),
-      TEST(labels_out_of_range_are_refused), TEST(many_clusters_are_compared),
-      TEST(purity_of_neighbours), TEST(lengths_with_nothing_to_correlate),
-      TEST(samples_are_spread_evenly), TEST(survives_every_allocation_failure))
+      TEST(singletons_and_whole_groups), TEST(labels_out_of_range_are_refused),
+      TEST(many_clusters_are_compared), TEST(purity_of_neighbours),
+      TEST(lengths_with_nothing_to_correlate), TEST(samples_are_spread_evenly),
+      TEST(survives_every_allocation_failure))
