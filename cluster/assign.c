@@ -6,6 +6,7 @@
 #include "base/cli.h"
 #include "base/json.h"
 #include "base/outfile.h"
+#include "base/sha256.h"
 #include "cluster/cluster_commands.h"
 #include "base/csv.h"
 #include "cluster/from_atlas.h"
@@ -42,17 +43,22 @@ static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, con
     return GM_OK;
 }
 
-static void put_placed(gm_json_out *out, const gm_atlas *atlas, const char *id, const gm_placed *p)
+/* Document i of the trace. */
+static void put_placed(gm_json_out *out, const gm_atlas *atlas, const gm_trace_samples *samples,
+                       size_t i, const gm_placed *p)
 {
+    char hex[65];
+    gm_sha256_hex(samples->sha + 32 * i, hex);
     bool known = p->nearest != GM_ATLAS_NONE;
     gm_json_open_object(out, NULL);
-    gm_json_put_string(out, "id", id);
+    gm_json_put_string(out, "id", samples->id[i]);
     gm_json_put_f64(out, "x", (double)p->xy[0]);
     gm_json_put_f64(out, "y", (double)p->xy[1]);
     gm_json_put_i64(out, "cluster", p->cluster);
     gm_json_put_f64(out, "probability", (double)p->probability);
     gm_json_put_string(out, "nearest", known ? atlas->id[p->nearest] : NULL);
     gm_json_put_f64(out, "distance", p->distance);
+    gm_json_put_string(out, "sha", hex);
     gm_json_close_object(out);
 }
 
@@ -64,7 +70,7 @@ static gm_status write_json(FILE *to, const gm_atlas *atlas, const gm_trace_samp
     gm_json_open_object(&out, NULL);
     gm_json_put_string(&out, "atlas", atlas->digest);
     gm_json_open_array(&out, "documents");
-    for (size_t i = 0; i < samples->n; i++) put_placed(&out, atlas, samples->id[i], &placed[i]);
+    for (size_t i = 0; i < samples->n; i++) put_placed(&out, atlas, samples, i, &placed[i]);
     gm_json_close_array(&out);
     gm_json_close_object(&out);
     gm_status status = gm_json_out_done(&out, err);
@@ -76,10 +82,12 @@ static gm_status write_json(FILE *to, const gm_atlas *atlas, const gm_trace_samp
 static void write_csv(FILE *to, const gm_atlas *atlas, const gm_trace_samples *samples,
                       const gm_placed *placed)
 {
-    fputs("id,subset,x,y,cluster,cluster_name,probability,nearest,distance\r\n", to);
+    fputs("id,subset,x,y,cluster,cluster_name,probability,nearest,distance,sha\r\n", to);
     for (size_t i = 0; i < samples->n; i++) {
         const gm_placed *p = &placed[i];
         bool known = p->nearest != GM_ATLAS_NONE;
+        char hex[65];
+        gm_sha256_hex(samples->sha + 32 * i, hex);
         gm_csv_put(to, samples->id[i]);
         fputc(',', to);
         gm_csv_put(to, samples->n_subsets > 0 ? samples->subset_name[samples->subset[i]] : "");
@@ -90,8 +98,10 @@ static void write_csv(FILE *to, const gm_atlas *atlas, const gm_trace_samples *s
         gm_csv_put(to, p->cluster >= 0 ? atlas->name[p->cluster] : "");
         fprintf(to, ",%.9g,", (double)p->probability);
         gm_csv_put(to, known ? atlas->id[p->nearest] : "");
-        if (known) fprintf(to, ",%.9g\r\n", p->distance);
-        if (!known) fputs(",\r\n", to);
+        if (known)
+            fprintf(to, ",%.9g,%s\r\n", p->distance, hex);
+        else
+            fprintf(to, ",,%s\r\n", hex);
     }
 }
 

@@ -10,6 +10,7 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/cluster_verdict.h"
 #include "cluster/counterpart.h"
+#include "cluster/from_atlas.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
 
@@ -23,11 +24,11 @@ static const char details[] =
     "Over documents of both: ARI, AMI (1: the same groups, 0: chance); Jaccard, documents of a\n"
     "cluster and its counterpart that are in both, of those in either. Where the sizes of the "
     "models\n"
-    "are the same, experts are compared by number, by the usage of each atlas's own documents.\n"
-    "moved: share of a layer's choices that are on other experts. profile: correlation of usage "
-    "less\n"
-    "the corpus's, of a cluster and its counterpart; of a layer, its mean over clusters. experts:\n"
-    "important ones of both, of this, of the counterpart.\n"
+    "are the same, experts are compared by number, by the usage of each atlas's own documents;\n"
+    "not where one was fitted with --usage gates, the other with counts. moved: share of a\n"
+    "layer's choices (of the sum of its gates, where both have gates) that is on other experts.\n"
+    "profile: correlation of usage less the corpus's, of a cluster and its counterpart; of a\n"
+    "layer, its mean over clusters. experts: important ones of both, of this, of the counterpart.\n"
     "  gm-cluster compare run.atlas.h5 seed43.atlas.h5\n"
     "  gm-cluster compare base.atlas.h5 instruct.atlas.h5 --json\n"
     "  gm-cluster compare run.atlas.h5 mine.csv --column topic\n";
@@ -39,7 +40,9 @@ typedef struct comparison {
     gm_csv table;
     gm_grouping first, second;
     gm_side_by_side s;
-    bool by_expert; /* the sizes of the models are the same */
+    bool same_sizes;        /* of two atlases' models */
+    gm_usage_kind usage[2]; /* of the atlases, where they are */
+    bool by_expert;         /* sizes and what usage is are the same */
 } comparison;
 
 /* ---- experts ---- */
@@ -50,7 +53,8 @@ static bool same_sizes(const gm_atlas *a, const gm_atlas *b)
            memcmp(a->layer_of_moe, b->layer_of_moe, (size_t)a->n_layers * sizeof(int)) == 0;
 }
 
-/* Half the sum of differences of the shares that experts have of a layer's choices. */
+/* Half the sum of differences of the shares that experts have of a layer's choices, or of the sum
+ * of their gates. */
 static double moved(const comparison *c, size_t layer)
 {
     const size_t E = (size_t)c->atlas->n_experts;
@@ -151,7 +155,14 @@ static void print_agreement(const comparison *c)
 
 static void print_layers(const comparison *c)
 {
+    static const char *const of_usage[] = {
+        [GM_USAGE_COUNTS] = "counts choices", [GM_USAGE_GATES] = "sums gates"};
+    if (c->same_sizes && !c->by_expert)
+        printf("\nThe first atlas %s, the second %s: expert by expert they do not compare.\n",
+               of_usage[c->usage[0]], of_usage[c->usage[1]]);
     if (!c->by_expert) return;
+    if (c->usage[0] == GM_USAGE_GATES)
+        puts("\nBoth atlases sum gates: moved is a share of their sum, not of choices.");
     if (strcmp(c->atlas->model_digest, c->other->model_digest) != 0)
         puts("\nThe models are two: expert by expert they compare only where one was trained from "
              "the other.");
@@ -214,6 +225,8 @@ static void print_clusters(const comparison *c)
 
 /* ---- JSON ---- */
 
+static const char *const usage_name[] = {[GM_USAGE_COUNTS] = "counts", [GM_USAGE_GATES] = "gates"};
+
 static void put_side(gm_json_out *out, const char *key, const comparison *c, int side)
 {
     const gm_atlas *atlas = side == 0 ? c->atlas : c->other;
@@ -223,6 +236,7 @@ static void put_side(gm_json_out *out, const char *key, const comparison *c, int
     gm_json_put_string(out, "digest", atlas ? atlas->digest : c->table.sha256);
     gm_json_put_string(out, "model", atlas ? atlas->model : NULL);
     gm_json_put_string(out, "model_digest", atlas ? atlas->model_digest : NULL);
+    gm_json_put_string(out, "usage", atlas ? usage_name[c->usage[side]] : NULL);
     gm_json_put_u64(out, "documents", g->n);
     gm_json_put_u64(out, "documents_alone", c->s.n_alone[side]);
     gm_json_put_u64(out, "groups", g->n_groups);
@@ -314,10 +328,13 @@ static gm_status compare(comparison *c, const char *column, gm_error *err)
     } else {
         GM_TRY(gm_atlas_open(&c->other, c->path[1], err));
         GM_TRY(gm_grouping_of_atlas(&c->second, c->other, key, err));
+        GM_TRY(gm_from_atlas_usage(&c->usage[1], c->other, err));
     }
     GM_TRY(gm_grouping_of_atlas(&c->first, c->atlas, key, err));
     GM_TRY(gm_side_by_side_find(&c->s, &c->first, &c->second, err));
-    c->by_expert = same_sizes(c->atlas, c->other);
+    GM_TRY(gm_from_atlas_usage(&c->usage[0], c->atlas, err));
+    c->same_sizes = same_sizes(c->atlas, c->other);
+    c->by_expert = c->same_sizes && c->usage[0] == c->usage[1];
 out:
     return status;
 }

@@ -23,9 +23,10 @@ void gm_grouping_clear(gm_grouping *grouping)
     *grouping = (gm_grouping){0};
 }
 
-static gm_status make_grouping(gm_grouping *out, size_t n, size_t n_names, gm_error *err)
+static gm_status make_grouping(gm_grouping *out, gm_key by, size_t n, size_t n_names, gm_error *err)
 {
     *out = (gm_grouping){.n = n,
+                         .by = by,
                          .key = gm_alloc(n, sizeof *out->key),
                          .group = gm_alloc(n, sizeof *out->group),
                          .name = gm_alloc(n_names, sizeof *out->name)};
@@ -37,7 +38,7 @@ static gm_status make_grouping(gm_grouping *out, size_t n, size_t n_names, gm_er
 gm_status gm_grouping_of_atlas(gm_grouping *out, const gm_atlas *atlas, gm_key key, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(make_grouping(out, atlas->n, atlas->n_clusters, err));
+    GM_TRY(make_grouping(out, key, atlas->n, atlas->n_clusters, err));
     out->n_groups = atlas->n_clusters;
     for (size_t c = 0; c < atlas->n_clusters; c++) out->name[c] = "";
     if (key != GM_KEY_ID) {
@@ -115,7 +116,7 @@ gm_status gm_grouping_of_table(gm_grouping *out, const gm_csv *table, const char
     GM_TRY(gm_csv_find(table, column, path, &at_group, err));
     if (table->n_rows > INT32_MAX)
         GM_FAIL(GM_EARG, "'%s' has %zu rows, expected at most %d", path, table->n_rows, INT32_MAX);
-    GM_TRY(make_grouping(out, table->n_rows, table->n_rows, err));
+    GM_TRY(make_grouping(out, key, table->n_rows, table->n_rows, err));
     sorted = gm_alloc(table->n_rows, sizeof *sorted);
     if (sorted == NULL) GM_FAIL(GM_EMEM, "no memory for the groups of '%s'", path);
     for (size_t i = 0; i < out->n; i++) out->key[i] = table->field[i * table->n_columns + at_key];
@@ -211,6 +212,20 @@ out:
     return status;
 }
 
+static gm_status refuse_strangers(const gm_grouping *const side[2], gm_error *err)
+{
+    char shown[2][100];
+    if (side[0]->n == 0 || side[1]->n == 0)
+        return gm_fail(err, GM_EARG, "no document is in both: the first has %zu, the second %zu",
+                       side[0]->n, side[1]->n);
+    for (int s = 0; s < 2; s++)
+        gm_text_escape(shown[s], sizeof shown[s], side[s]->key[0], strlen(side[s]->key[0]));
+    return gm_fail(err, GM_EARG,
+                   "no document is in both by %s: the first has %zu, such as '%s', the second %zu, "
+                   "such as '%s'",
+                   key_column[side[0]->by], side[0]->n, shown[0], side[1]->n, shown[1]);
+}
+
 gm_status gm_side_by_side_find(gm_side_by_side *out, const gm_grouping *first,
                                const gm_grouping *second, gm_error *err)
 {
@@ -231,9 +246,7 @@ gm_status gm_side_by_side_find(gm_side_by_side *out, const gm_grouping *first,
     }
     out->n_both = pair(label, (const keyed *const *)sorted, side);
     for (int s = 0; s < 2; s++) out->n_alone[s] = side[s]->n - out->n_both;
-    if (out->n_both == 0)
-        GM_FAIL(GM_EARG, "no document is in both: the first has %zu, the second %zu", first->n,
-                second->n);
+    if (out->n_both == 0) GM_TRY(refuse_strangers(side, err));
     GM_TRY(fill(out, label, first->n_groups, second->n_groups, err));
 out:
     for (int s = 0; s < 2; s++) {

@@ -16,6 +16,7 @@ typedef enum gm_key { GM_KEY_SHA, GM_KEY_ID, GM_KEY_ROW } gm_key;
 
 typedef struct gm_grouping {
     size_t n, n_groups;
+    gm_key by;         /* what its keys are */
     const char **key;  /* (n) */
     int32_t *group;    /* (n) below n_groups; -1: in none */
     const char **name; /* (n_groups) of a table's groups, else "" */
@@ -58,8 +59,8 @@ typedef struct gm_side_by_side {
     gm_counterpart *of_first;  /* (n_groups of the first) over those of both */
 } gm_side_by_side;
 
-/* The k-th document of a key meets the k-th of the other. Errors: GM_EARG (none is in both),
- * GM_EMEM. */
+/* The k-th document of a key meets the k-th of the other. Both have keys of one kind. Errors:
+ * GM_EARG (none is in both: shows a key of each), GM_EMEM. */
 gm_status gm_side_by_side_find(gm_side_by_side *out, const gm_grouping *first,
                                const gm_grouping *second, gm_error *err) GM_MUST_USE;
 void gm_side_by_side_clear(gm_side_by_side *s);

@@ -18,6 +18,21 @@ gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 5
 gm-cluster fit short.h5 -o short.a.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
 gm-cluster compare a.h5 short.a.h5 | grep "documents in both"
 gm-cluster compare a.h5 short.a.h5 --json | grep -o '"moved":0\.[0-9]' | wc -l
+echo "-- usage of another kind is compared by document alone; gates with gates:"
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --record choices -o g.h5 --quiet > /dev/null
+for usage in counts gates; do
+    gm-cluster fit g.h5 --usage $usage -o $usage.h5 --min-cluster-size 5 --quality none --quiet > /dev/null
+done
+gm-cluster compare counts.h5 gates.h5 | grep -e compare -e moved -e jaccard | cut -d'|' -f1,2 | sed 's/ *$//'
+gm-cluster compare counts.h5 gates.h5 --json | grep -o -e '"usage":"[a-z]*"' -e '"layers":\[\]' -e '"profile"' | sort -u
+gm-cluster compare gates.h5 gates.h5 | grep -A3 "gates:"
+echo "-- the same texts under another path, as assign placed them:"
+mkdir moved && cp c.jsonl moved
+gm-probe collect --model "$TINY" --corpus moved/c.jsonl --min-tokens 20 --doc-tokens 100 -o m.h5 --quiet > /dev/null
+gm-cluster assign a.h5 m.h5 -o m.csv --quiet > /dev/null
+gm-cluster compare a.h5 m.csv | sed -n '3p;6p'
+cut -d, -f1-9 m.csv > m.ids.csv
+run gm-cluster compare a.h5 m.ids.csv
 echo "-- tables: what export writes, the subsets, ids alone, columns of one's own:"
 gm-cluster export a.h5 -o d.csv > /dev/null
 gm-cluster compare a.h5 d.csv --json | grep -o '"all":{[^}]*"ari":1,'
