@@ -2,6 +2,7 @@
 #include "text/corpus.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -135,15 +136,44 @@ static gm_status fill(gm_corpus *corpus, gm_error *err)
     return status;
 }
 
-/* A pipe's name, /dev/fd/63, does not say what it holds; its first bytes do. */
-static gm_status look_into_pipe(gm_corpus *corpus, gm_corpus_file *file, gm_error *err)
+/* Where the first line begins that is not blank. */
+static const char *first_line(const gm_text *buffer)
 {
     static const char mark[] = "\xEF\xBB\xBF";
-    gm_status status = fill(corpus, err);
-    const char *at = corpus->buffer.at;
+    const char *at = buffer->at;
     if (strncmp(at, mark, sizeof mark - 1) == 0) at += sizeof mark - 1;
-    file->lines = at[strspn(at, " \t\r\n")] == '{';
-    return status;
+    return at + strspn(at, " \t\r\n");
+}
+
+static gm_status is_object(const char *line, size_t n, bool *yes, gm_error *err)
+{
+    gm_json *root = NULL;
+    gm_error why = {0};
+    gm_status status = *line == '{' ? gm_json_parse(&root, line, n, "line", &why) : GM_EFORMAT;
+    *yes = status == GM_OK && gm_json_kind_of(root) == GM_JSON_OBJECT;
+    gm_json_free(root);
+    return status == GM_EMEM ? gm_fail(err, GM_EMEM, "%s", why.text) : GM_OK;
+}
+
+/* The name of a pipe, /dev/fd/63, or of standard input does not say what it holds. Its first line
+ * does: an object of JSON and nothing else, where LaTeX, C or indented JSON may begin with a brace
+ * too. Of a line that is longer than what is looked at, the start will do. */
+static gm_status look_inside(gm_corpus *corpus, gm_corpus_file *file, gm_error *err)
+{
+    const gm_text *buffer = &corpus->buffer;
+    const char *line = NULL, *end = NULL;
+    while (end == NULL && buffer->n < READ_BYTES && !corpus->source_ended) {
+        gm_status status = fill(corpus, err);
+        if (status != GM_OK) return status;
+        line = first_line(buffer);
+        end = memchr(line, '\n', buffer->n - (size_t)(line - buffer->at));
+    }
+    if (end == NULL && !corpus->source_ended) {
+        file->lines = line[0] == '{' && line[1 + strspn(line + 1, " \t")] == '"';
+        return GM_OK;
+    }
+    const char *stop = end ? end : buffer->at + buffer->n;
+    return is_object(line, (size_t)(stop - line), &file->lines, err);
 }
 
 static gm_status open_next(gm_corpus *corpus, gm_error *err)
@@ -155,7 +185,7 @@ static gm_status open_next(gm_corpus *corpus, gm_error *err)
     corpus->source_ended = false;
     corpus->buffer.n = corpus->first = 0;
     corpus->line = 0;
-    return file->is_regular || file->lines ? GM_OK : look_into_pipe(corpus, file, err);
+    return file->by_content ? look_inside(corpus, file, err) : GM_OK;
 }
 
 /* The next piece of the file: a line without its end, or the whole file. *too_long:
@@ -276,17 +306,26 @@ out:
 /* Classes of many data sets are numbers, or true and false. */
 static gm_status take_subset(const gm_json *value, gm_text *room, const char **out, gm_error *err)
 {
+    gm_status status = GM_OK;
     int64_t number;
+    double real;
     bool yes;
     room->n = 0;
     if (gm_json_bool(value, &yes)) {
         *out = yes ? "true" : "false";
     } else if (gm_json_i64(value, &number)) {
-        gm_status status = gm_text_printf(room, err, "%" PRId64, number);
-        if (status != GM_OK) return status;
+        GM_TRY(gm_text_printf(room, err, "%" PRId64, number));
+        *out = room->at;
+    } else if (gm_json_f64(value, &real) && isfinite(real)) {
+        gm_json_out digits = {.text = *room};
+        gm_json_put_f64(&digits, NULL, real);
+        *room = digits.text;
+        GM_TRY(gm_json_out_done(&digits, err));
         *out = room->at;
     }
-    return take_name(value, room, out, err);
+    GM_TRY(take_name(value, room, out, err));
+out:
+    return status;
 }
 
 static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_document *out,

@@ -1,7 +1,8 @@
 /* corpus.h - documents of a corpus, one after another: .jsonl, .jsonl.zst,
  * .jsonl.gz in the Pile's form, plain text files, folders of any of these.
  *
- * A document is one line of a .jsonl, or of a pipe that begins with '{', or one plain text file.
+ * A document is one line of a .jsonl, or one plain text file. What a pipe or a descriptor
+ * (/dev/stdin, /dev/fd/N) holds its first line says: lines when that is an object of JSON.
  * Folders are walked in C-locale order of their paths; a text file's subset is its parent folder. A
  * line that cannot be used (not JSON, not UTF-8, no text field, too long, empty)
  * is delivered as a document with `skip` set, so that the caller counts it; it
@@ -29,8 +30,8 @@ const char *gm_skip_name(gm_skip skip);
 typedef struct gm_corpus_options {
     const char *text_field;     /* NULL: "text"; a dot goes into objects: "meta.body", or, where
                                  * that leads nowhere, is part of a key */
-    const char *subset_field;   /* NULL: "meta.pile_set_name"; a text, a whole number or a bool */
-    const char *language_field; /* NULL: none; likewise */
+    const char *subset_field;   /* NULL: "meta.pile_set_name"; a text, a number or a bool */
+    const char *language_field; /* NULL: none; a text */
     size_t max_line_bytes;      /* 0: 64 MiB; a longer line is GM_SKIP_TOO_LONG */
     bool strict;                /* an unusable line is an error that names it */
 } gm_corpus_options;
@@ -50,8 +51,8 @@ typedef struct gm_document {
 typedef struct gm_corpus gm_corpus;
 
 /* Open `n` paths, read in the order given. Every file is looked for at once, so a
- * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EARG (one is named
- * twice), GM_EMEM. */
+ * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EARG (one is there
+ * twice, by whatever names), GM_EMEM. */
 gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
                          const gm_corpus_options *options, gm_error *err) GM_MUST_USE;
 

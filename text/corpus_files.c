@@ -24,6 +24,13 @@ static bool holds_lines(const char *path)
     return false;
 }
 
+/* Names that lead to whatever a shell put behind them, a pipe or a file, and do not say what. */
+static bool names_descriptor(const char *path)
+{
+    return strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
+           strncmp(path, "/proc/self/fd/", 14) == 0;
+}
+
 /* The name of the folder that a file lies in, "" when the path names none. */
 static const char *parent_name(gm_arena *names, const char *path)
 {
@@ -52,7 +59,7 @@ static gm_status check_file(const char *path, const struct stat *info, gm_error 
 static gm_status add_file(gm_corpus_files *files, const char *path, const struct stat *info,
                           gm_error *err)
 {
-    bool is_regular = S_ISREG(info->st_mode);
+    const bool is_regular = S_ISREG(info->st_mode), lines = holds_lines(path);
     gm_status status = check_file(path, info, err);
     if (status != GM_OK) return status;
     if (files->n == files->cap) {
@@ -64,8 +71,13 @@ static gm_status add_file(gm_corpus_files *files, const char *path, const struct
     gm_corpus_file file = {.path = gm_arena_text(&files->names, path, strlen(path)),
                            .folder = parent_name(&files->names, path),
                            .n_bytes = is_regular ? (uint64_t)info->st_size : 0,
+                           .device = info->st_dev,
+                           .inode = info->st_ino,
+                           .changed_s = info->st_mtim.tv_sec,
+                           .changed_ns = info->st_mtim.tv_nsec,
                            .is_regular = is_regular,
-                           .lines = holds_lines(path)};
+                           .lines = lines,
+                           .by_content = !lines && (!is_regular || names_descriptor(path))};
     if (file.path == NULL || file.folder == NULL)
         return gm_fail(err, GM_EMEM, "no memory for the name '%s'", path);
     files->at[files->n++] = file;
@@ -142,25 +154,45 @@ static int by_path(const void *p, const void *q)
     return strcmp(((const gm_corpus_file *)p)->path, ((const gm_corpus_file *)q)->path);
 }
 
-static int by_text(const void *p, const void *q)
+/* 0 of one file by two names. Its size and time are asked too, because a file system may make
+ * inode numbers up; what is no regular file is known by its name alone. */
+static int by_file(const gm_corpus_file *a, const gm_corpus_file *b)
 {
-    return strcmp(*(const char *const *)p, *(const char *const *)q);
+    if (a->is_regular != b->is_regular) return a->is_regular ? 1 : -1;
+    if (!a->is_regular) return strcmp(a->path, b->path);
+    if (a->device != b->device) return a->device < b->device ? -1 : 1;
+    if (a->inode != b->inode) return a->inode < b->inode ? -1 : 1;
+    if (a->n_bytes != b->n_bytes) return a->n_bytes < b->n_bytes ? -1 : 1;
+    if (a->changed_s != b->changed_s) return a->changed_s < b->changed_s ? -1 : 1;
+    return (a->changed_ns > b->changed_ns) - (a->changed_ns < b->changed_ns);
 }
 
-/* A folder and a file in it were named: its documents would count twice, under the same ids. */
+static int by_file_then_path(const void *p, const void *q)
+{
+    const gm_corpus_file *a = *(const gm_corpus_file *const *)p;
+    const gm_corpus_file *b = *(const gm_corpus_file *const *)q;
+    const int order = by_file(a, b);
+    return order != 0 ? order : strcmp(a->path, b->path);
+}
+
+/* A folder and a file in it were named, or there is a link: its documents would count twice. */
 static gm_status refuse_twice(const gm_corpus_files *files, gm_error *err)
 {
     gm_status status = GM_OK;
-    const char **path = gm_alloc(files->n, sizeof *path);
-    if (path == NULL) return gm_fail(err, GM_EMEM, "no memory for a list of %zu files", files->n);
-    for (size_t i = 0; i < files->n; i++) path[i] = files->at[i].path;
-    if (files->n > 0) qsort(path, files->n, sizeof *path, by_text);
-    for (size_t i = 1; i < files->n; i++)
-        if (strcmp(path[i - 1], path[i]) == 0)
-            GM_FAIL(GM_EARG, "'%s' is in the corpus twice: named again, or with its folder",
-                    path[i]);
+    const gm_corpus_file **file = gm_alloc(files->n, sizeof(gm_corpus_file *));
+    if (file == NULL) return gm_fail(err, GM_EMEM, "no memory for a list of %zu files", files->n);
+    for (size_t i = 0; i < files->n; i++) file[i] = &files->at[i];
+    if (files->n > 0) qsort(file, files->n, sizeof(gm_corpus_file *), by_file_then_path);
+    for (size_t i = 1; i < files->n; i++) {
+        const char *first = file[i - 1]->path, *again = file[i]->path;
+        if (by_file(file[i - 1], file[i]) != 0) continue;
+        if (strcmp(first, again) == 0)
+            GM_FAIL(GM_EARG, "'%s' is in the corpus twice: name it, or its folder, once", again);
+        GM_FAIL(GM_EARG, "'%s' is in the corpus twice, also as '%s': keep one of the names", first,
+                again);
+    }
 out:
-    gm_free(path);
+    gm_free(file);
     return status;
 }
 
@@ -175,7 +207,7 @@ gm_status gm_corpus_files_find(gm_corpus_files *files, const char *const *paths,
         if (files->n > first)
             qsort(files->at + first, files->n - first, sizeof *files->at, by_path);
     }
-    if (n > 1) GM_TRY(refuse_twice(files, err));
+    GM_TRY(refuse_twice(files, err));
 out:
     if (status != GM_OK) gm_corpus_files_clear(files);
     return status;

@@ -42,6 +42,14 @@ done
 mkdir kinds # below a folder that was named they are texts
 sed -n 1p mixed.jsonl | tee kinds/lines.json > kinds/table.csv
 collect --corpus kinds -o kinds.h5 | head -n 1
+echo "-- standard input, and files of two names:"
+printf '{\n "a": 1\n}\n' > pretty
+sed -n '1p;9p' mixed.jsonl > two.jsonl
+for name in pretty two.jsonl; do
+    collect --corpus /dev/stdin -o in.h5 --force < $name | grep documents
+    cat $name | collect --corpus /dev/stdin -o in.h5 --force | grep documents
+done
+collect --corpus two.jsonl ./two.jsonl -o e.h5
 echo "-- damaged files:"
 echo text > bad.jsonl.zst
 collect --corpus bad.jsonl.zst -o e.h5

@@ -75,7 +75,8 @@ gm-probe collect --model "$TINY" --corpus folder --min-tokens 20 --doc-tokens 10
 field z.h5 documents; field z.h5 counted_tokens
 
 echo "-- several, as the shell spells them out:"
-collect -o two.h5 c.jsonl > /dev/null; field two.h5 documents
+cp c.jsonl again.jsonl
+collect -o two.h5 again.jsonl > /dev/null; field two.h5 documents
 
 echo "-- tokenize needs a tokenizer only:"
 mkdir only && cp "$TINY/tokenizer.json" only

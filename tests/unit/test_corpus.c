@@ -1,14 +1,12 @@
 /* test_corpus - documents out of lines, files and folders, compressed or not, and
  * what is said of those that cannot be used.
  */
-#define _GNU_SOURCE /* readdir64 */
+#define _DEFAULT_SOURCE /* usleep */
 #include "text/corpus.h"
 #include "base/cli.h"
 #include "base/sha256.h"
 #include "tests/check.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -16,15 +14,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
-
-/* In front of the C library's: a folder that cannot be read to its end. */
-static int n_entries = -1; /* given before it fails; -1: all */
-
-struct dirent *readdir(DIR *folder)
-{
-    errno = n_entries == 0 ? EIO : errno;
-    return n_entries >= 0 && n_entries-- == 0 ? NULL : (struct dirent *)readdir64(folder);
-}
 
 static void write_file(const char *path, const void *bytes, size_t n)
 {
@@ -200,19 +189,30 @@ static void other_fields_can_be_named(void)
 
 static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
 {
-    char text[6][64];
-    gm_skip skip[6];
+    char text[9][64];
+    gm_skip skip[9];
     const char flat[] = "{\"m.text\":\"a\",\"m.kind\":\"x\"}\n"
                         "{\"m.text\":\"b\",\"m.kind\":-3}\n"
                         "{\"m.text\":\"c\",\"m.kind\":true}\n"
                         "{\"m.text\":\"d\",\"m.kind\":0.5}\n"
                         "{\"m\":{\"text\":\"e\",\"kind\":9007199254740993},\"m.text\":\"no\"}\n"
-                        "{\"m\":{\"text\":\"f\",\"kind\":[1]}}\n";
+                        "{\"m\":{\"text\":\"f\",\"kind\":[1]}}\n"
+                        "{\"m.text\":\"g\",\"m.kind\":1.0}\n"
+                        "{\"m.text\":\"h\",\"m.kind\":0.30000000000000004}\n"
+                        "{\"m.text\":\"i\",\"m.kind\":-1e300}\n";
     const gm_corpus_options options = {.text_field = "m.text", .subset_field = "m.kind"};
-    const char *const want[] = {"x|a", "-3|b", "true|c", "|d", "9007199254740993|e", "|f"};
+    const char *const want[] = {"x|a",
+                                "-3|b",
+                                "true|c",
+                                "0.5|d",
+                                "9007199254740993|e",
+                                "|f",
+                                "1|g",
+                                "0.30000000000000004|h",
+                                "-1e+300|i"};
     write_file("flat.jsonl", flat, sizeof flat - 1);
-    CHECK_INT(read_all("flat.jsonl", &options, text, skip, 6), 6);
-    for (int i = 0; i < 6; i++) CHECK_TEXT(text[i], want[i]);
+    CHECK_INT(read_all("flat.jsonl", &options, text, skip, 9), 9);
+    for (int i = 0; i < 9; i++) CHECK_TEXT(text[i], want[i]);
 }
 
 static void a_language_may_be_named(void)
@@ -269,79 +269,90 @@ static void folders_are_walked_in_order_of_bytes(void)
     CHECK_INT(skip[3], GM_SKIP_EMPTY);
 }
 
-/* Found at the opening: their turn may come hours later. */
-static void files_that_will_not_do_are_found_at_once(void)
+/* Documents of what is sent into a pipe, in pieces of `step` bytes; the first one's text. */
+static size_t read_sent(const char *sent, size_t step, char first[64])
 {
-    static const char pointer[] =
-        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\n";
-    const char *path = "clone";
-    gm_error err = {0};
-    gm_corpus *corpus = NULL;
-    mkdir(path, 0777);
-    write_file("clone/00.jsonl", "{\"text\":\"a\"}\n", 13);
-    write_file("clone/01.jsonl.zst", pointer, sizeof pointer - 1);
-    CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EFORMAT,
-                "'clone/01.jsonl.zst' is a Git LFS pointer");
-    unlink("clone/01.jsonl.zst");
-    chmod("clone/00.jsonl", 0);
-    if (geteuid() != 0) /* who may read everything */
-        CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EIO,
-                    "cannot open 'clone/00.jsonl': Permission denied");
-    unlink("clone/00.jsonl");
-}
-
-static void a_file_is_read_once(void)
-{
-    static const char *const paths[] = {"twice/a.jsonl", "twice/", "twice/b.jsonl"};
-    gm_error err = {0};
-    gm_corpus *corpus = NULL;
-    mkdir("twice", 0777);
-    write_file("twice/a.jsonl", "{\"text\":\"a\"}\n", 13);
-    write_file("twice/b.jsonl", "{\"text\":\"b\"}\n", 13);
-    CHECK_FAILS(gm_corpus_open(&corpus, paths, 2, NULL, &err), err, GM_EARG,
-                "'twice/a.jsonl' is in the corpus twice");
-    CHECK_OK(gm_corpus_open(&corpus, (const char *const[]){paths[0], paths[2]}, 2, NULL, &err),
-             err);
+    char path[32], text[8][64] = {""};
+    gm_skip skip[8];
+    int end[2];
+    CHECK_INT(pipe(end), 0);
+    const pid_t child = fork();
+    if (child == 0) {
+        for (size_t n = strlen(sent), at = 0; at < n; at += step)
+            if (write(end[1], sent + at, n - at < step ? n - at : step) < 0) _exit(1);
+        _exit(0);
+    }
+    close(end[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
+    gm_corpus *corpus = open_one(path, NULL);
+    CHECK_TEXT(gm_corpus_pipe(corpus), path);
     gm_corpus_close(corpus);
-}
-
-static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
-{
-    gm_error err = {0};
-    gm_corpus *corpus = NULL;
-    const char *path = "half";
-    mkdir(path, 0777);
-    write_file("half/1.txt", "first", 5);
-    write_file("half/2.txt", "second", 6);
-    n_entries = 3; /* two of them may be . and .. */
-    CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EIO,
-                "cannot read the folder 'half': Input/output error");
-    n_entries = -1;
-    CHECK_OK(gm_corpus_open(&corpus, &path, 1, NULL, &err), err);
-    gm_corpus_close(corpus);
+    const size_t n = read_all(path, NULL, text, skip, 8);
+    close(end[0]);
+    waitpid(child, NULL, 0);
+    memcpy(first, text[0], sizeof text[0]);
+    return n;
 }
 
 /* What a shell's <(zcat a.gz b.gz) gives: the name of a pipe, which says nothing. */
-static void a_pipe_holds_lines_when_it_begins_like_one(void)
+static void a_pipe_holds_lines_when_its_first_is_an_object(void)
 {
-    static const char *const sent[] = {"\xEF\xBB\xBF{\"text\":\"one\"}\n{\"text\":\"two\"}\n",
-                                       "a text\n{of two lines}\n"};
-    static const char *const want[] = {"|one", "fd|a text\n{of two lines}\n"};
+    static const struct {
+        const char *sent, *first;
+        size_t n;
+    } of[] = {
+        {"\xEF\xBB\xBF{\"text\":\"one\"}\r\n{\"text\":\"two\"}\n", "|one", 2},
+        {"{\"text\":\"one\"}", "|one", 1},
+        {"a text\n{of two lines}\n", "fd|a text\n{of two lines}\n", 1},
+        {"{\n \"a\": 1\n}\n", "fd|{\n \"a\": 1\n}\n", 1},
+        {"{\\bf x}\n{\"text\":\"y\"}\n", "fd|{\\bf x}\n{\"text\":\"y\"}\n", 1},
+        {"{\"a\": 1,\n \"b\": 2}", "fd|{\"a\": 1,\n \"b\": 2}", 1},
+    };
+    for (size_t k = 0; k < sizeof of / sizeof *of; k++)
+        for (size_t step = 1; step <= 100; step += 99) {
+            char first[64];
+            CHECK_INT(read_sent(of[k].sent, step, first), of[k].n);
+            CHECK_TEXT(first, of[k].first);
+        }
+}
+
+/* Longer than what is looked at: its start says enough. */
+static void a_long_first_line_is_known_by_its_start(void)
+{
+    enum { LONG = 300000 };
+    static const char *const start[] = {"{ \"text\":\"", "{ text: "};
+    static const char end[] = "\"}\n{\"text\":\"after\"}\n";
+    char *sent = malloc(LONG + sizeof end), first[64];
     for (int k = 0; k < 2; k++) {
-        char path[32], text[3][64];
-        gm_skip skip[3];
-        int end[2];
-        CHECK_INT(pipe(end), 0);
-        CHECK_INT(write(end[1], sent[k], strlen(sent[k])), strlen(sent[k]));
-        close(end[1]);
-        snprintf(path, sizeof path, "/dev/fd/%d", end[0]);
-        gm_corpus *corpus = open_one(path, NULL);
-        CHECK_TEXT(gm_corpus_pipe(corpus), path);
-        gm_corpus_close(corpus);
-        CHECK_INT(read_all(path, NULL, text, skip, 3), 2 - k);
-        CHECK_TEXT(text[0], want[k]);
-        close(end[0]);
+        memset(sent, 'x', LONG);
+        memcpy(sent, start[k], strlen(start[k]));
+        memcpy(sent + LONG, end, sizeof end);
+        CHECK_INT(read_sent(sent, LONG, first), k == 0 ? 2 : 1);
+        CHECK_BYTES(first, k == 0 ? "|xxx" : "fd|{ te", 4);
     }
+    free(sent);
+}
+
+/* What a shell's < c.jsonl gives: a file without its name. */
+static void standard_input_may_be_a_file(void)
+{
+    char path[3][32] = {"/dev/stdin"}, text[8][64];
+    gm_skip skip[8];
+    write_file("plain.jsonl", lines, sizeof lines - 1);
+    const int fd = open("plain.jsonl", O_RDONLY), before = dup(STDIN_FILENO);
+    CHECK_INT(dup2(fd, STDIN_FILENO), STDIN_FILENO);
+    snprintf(path[1], sizeof path[1], "/dev/fd/%d", fd);
+    snprintf(path[2], sizeof path[2], "/proc/self/fd/%d", fd);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(read_all(path[i], NULL, text, skip, 8), 7);
+        CHECK_TEXT(text[0], "A|one");
+    }
+    write_file("plain.txt", "{\n}\n", 4);
+    CHECK_INT(dup2(open("plain.txt", O_RDONLY), STDIN_FILENO), STDIN_FILENO);
+    CHECK_INT(read_all(path[0], NULL, text, skip, 8), 1);
+    if (before >= 0) dup2(before, STDIN_FILENO);
+    close(before);
+    close(fd);
 }
 
 static void wake_up(int number)
@@ -425,10 +436,31 @@ static void a_file_that_changes_is_noticed(void)
     }
 }
 
+/* Short of memory, lines may not pass for one text. */
+static gm_status attempt_lines(void *state, gm_error *err)
+{
+    const char *path = state;
+    gm_corpus *corpus = NULL;
+    gm_document document = {0};
+    bool more = false;
+    gm_status status = gm_corpus_open(&corpus, &path, 1, NULL, err);
+    if (status == GM_OK) status = gm_corpus_next(corpus, &document, &more, err);
+    if (status == GM_OK && document.line != 1) status = GM_EFORMAT;
+    gm_corpus_close(corpus);
+    return status;
+}
+
 static void survives_every_allocation_failure(void)
 {
     write_file("plain.jsonl", lines, sizeof lines - 1);
     check_every_allocation(attempt, "plain.jsonl");
+    static const char number[] = "{\"text\":\"a\",\"meta\":{\"pile_set_name\":0.5}}";
+    char path[32];
+    write_file("number.jsonl", number, sizeof number - 1);
+    const int fd = open("number.jsonl", O_RDONLY);
+    snprintf(path, sizeof path, "/dev/fd/%d", fd);
+    check_every_allocation(attempt_lines, path);
+    close(fd);
 }
 
 static void nul_in_a_subset_is_written_out(void)
@@ -450,8 +482,7 @@ TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_
       TEST(long_lines_are_passed_over_in_bounded_memory), TEST(other_fields_can_be_named),
       TEST(a_language_may_be_named), TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot),
       TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
-      TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_it_begins_like_one),
-      TEST(waiting_for_a_pipe_can_be_interrupted),
-      TEST(a_folder_that_cannot_be_listed_is_no_shorter_one), TEST(a_file_is_read_once),
-      TEST(files_that_will_not_do_are_found_at_once), TEST(a_file_that_changes_is_noticed),
+      TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_its_first_is_an_object),
+      TEST(a_long_first_line_is_known_by_its_start), TEST(standard_input_may_be_a_file),
+      TEST(waiting_for_a_pipe_can_be_interrupted), TEST(a_file_that_changes_is_noticed),
       TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
