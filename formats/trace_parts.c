@@ -120,6 +120,19 @@ out:
     return status;
 }
 
+/* A shard of an older program has no digest of config.json; the whole has that of the first shard
+ * with one. Two that differ do not meet: the fingerprint is of the digest too. */
+static gm_status keep_config(gm_trace *trace, const gm_trace_info *shard, gm_error *err)
+{
+    const char **whole = &trace->head.info.config_digest;
+    if (**whole != '\0' || shard->config_digest[0] == '\0') return GM_OK;
+    const char *copy =
+        gm_arena_text(&trace->arena, shard->config_digest, strlen(shard->config_digest));
+    if (copy == NULL) return gm_fail(err, GM_EMEM, "no memory for '%s'", trace->open.path);
+    *whole = copy;
+    return GM_OK;
+}
+
 /* The sizes of shard i of a folder or a list, which are found by opening it. Together they must
  * be whole: block 0 and on, to one that ends the corpus. */
 static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
@@ -139,6 +152,7 @@ static gm_status measure_shard(gm_trace *trace, size_t i, gm_error *err)
                 f->more ? "is not the corpus's last block"
                         : "ends the corpus, but more shards follow");
     trace->n_read += (uint64_t)f->n_read;
+    GM_TRY(keep_config(trace, &f->info, err));
 out:
     return status;
 }
