@@ -9,8 +9,9 @@
 #include "base/threads.h"
 #include "formats/trace_parts.h"
 
-/* Read together and checked in parallel: whole documents, at least one. */
-enum { ROWS_AT_ONCE = 1 << 14, DOCUMENTS_AT_ONCE = 256, MOST_ROWS = 1 << 24 };
+/* Read together and checked in parallel: whole documents. One that is longer is taken alone, in
+ * pieces. */
+enum { ROWS_AT_ONCE = 1 << 14, DOCUMENTS_AT_ONCE = 256 };
 
 /* What the checks find, in the order they are reported. */
 typedef enum check_id {
@@ -45,6 +46,7 @@ typedef struct finder {
     uint32_t *counts;      /* (L,E) recounted */
     uint64_t *seen;        /* (E) number of the row that chose it last */
     uint64_t n_seen;
+    uint32_t n_counted, n_bad; /* rows of the document so far */
 } finder;
 
 typedef struct verifier {
@@ -75,17 +77,6 @@ static void breach(gm_trace_check *check, check_id id, const char *fmt, ...)
     va_end(args);
 }
 
-/* Rows of the longest document, or those that are read together. */
-static size_t most_rows(const gm_trace *trace)
-{
-    const gm_trace_samples *s = &trace->samples;
-    uint64_t most = ROWS_AT_ONCE;
-    if (gm_trace_get_info(trace)->level < GM_RECORD_CHOICES) return 0;
-    for (size_t i = 0; i < s->n; i++)
-        if (s->offset[i + 1] - s->offset[i] > most) most = s->offset[i + 1] - s->offset[i];
-    return (size_t)most;
-}
-
 static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(trace);
@@ -94,10 +85,7 @@ static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
         .trace = trace, .L = (int)L, .E = (int)E, .K = (int)K, .n_threads = (int)gm_most_threads()};
     for (int i = 0; i < N_CHECKS; i++)
         v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
-    const size_t rows = most_rows(trace);
-    if (rows > MOST_ROWS)
-        return gm_fail(err, GM_EFORMAT, "'%s' has a document of %zu tokens, more than any context",
-                       trace->head.path, rows);
+    const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
     v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
     v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);
     v->pos = gm_alloc(rows, sizeof *v->pos);
@@ -126,15 +114,9 @@ static void verifier_clear(verifier *v)
         gm_free(v->finder[i].counts);
         gm_free(v->finder[i].seen);
     }
-    gm_free(v->finder);
-    gm_free(v->expert);
-    gm_free(v->gate);
-    gm_free(v->pos);
-    gm_free(v->phase);
-    gm_free(v->nll);
-    gm_free(v->stored);
-    gm_free(v->load);
-    gm_free(v->found);
+    void *const block[] = {v->finder, v->expert, v->gate, v->pos,  v->phase,
+                           v->nll,    v->stored, v->load, v->found};
+    for (size_t i = 0; i < sizeof block / sizeof *block; i++) gm_free(block[i]);
 }
 
 /* ---- rows ---- */
@@ -195,28 +177,28 @@ static void count_row(finder *f, const uint16_t *expert)
         for (int k = 0; k < f->v->K; k++) f->counts[l * f->v->E + *expert++]++;
 }
 
-/* The rows of document i: ids, gates, positions, phases, nll. */
-static void check_rows(finder *f, size_t i, uint32_t *n_counted, uint32_t *n_bad)
+/* Rows [first, first+n) of document i, which were read: ids, gates, positions, phases, nll. */
+static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
 {
     const verifier *v = f->v;
     const bool has_nll = gm_trace_get_info(v->trace)->has_nll;
-    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
+    const uint64_t begin = gm_trace_get_samples(v->trace)->offset[i];
     const size_t width = (size_t)v->L * (size_t)v->K;
-    for (uint64_t token = offset[i]; token < offset[i + 1]; token++) {
+    for (uint64_t token = first; token < first + n; token++) {
         const size_t t = (size_t)(token - v->first);
         const uint16_t *expert = v->expert + t * width;
         bool bad = check_ids(f, expert, token);
         check_gates(f, v->gate + t * width, expert, token);
-        if (v->pos[t] != token - offset[i] || v->phase[t] >= GM_TRACE_N_PHASES)
+        if (v->pos[t] != token - begin || v->phase[t] >= GM_TRACE_N_PHASES)
             breach(f->check, CHECK_TOKENS, "token %llu has position %u and phase %u",
                    (unsigned long long)token, v->pos[t], v->phase[t]);
         if (has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
             breach(f->check, CHECK_NLL, "token %llu at position %u has nll %g",
                    (unsigned long long)token, v->pos[t], (double)v->nll[t]);
         if (v->phase[t] == GM_TRACE_TEMPLATE) continue;
-        ++*n_counted;
+        f->n_counted++;
         if (bad)
-            ++*n_bad;
+            f->n_bad++;
         else
             count_row(f, expert);
     }
@@ -248,45 +230,84 @@ static void compare_counts(finder *f, size_t i, const uint32_t *stored)
                    k % f->v->E, stored[k], f->counts[k]);
 }
 
-static void check_document(finder *f, size_t i, const uint32_t *stored)
+/* What can be said of document i before its rows. */
+static void begin_document(finder *f, size_t i, const uint32_t *stored, gm_trace_check *check)
+{
+    const uint32_t bad = gm_trace_get_samples(f->v->trace)->bad[i];
+    f->check = check;
+    for (int c = 0; c < N_CHECKS; c++) check[c].passed = true;
+    check_sums(f, i, stored);
+    if (bad > 0)
+        breach(check, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite", i,
+               bad);
+    memset(f->counts, 0, (size_t)f->v->L * (size_t)f->v->E * sizeof *f->counts);
+    f->n_counted = f->n_bad = 0;
+}
+
+/* What all its rows together must be. */
+static void end_document(finder *f, size_t i, const uint32_t *stored)
 {
     const gm_trace_samples *s = gm_trace_get_samples(f->v->trace);
-    uint32_t n_counted = 0, n_bad = 0;
-    check_sums(f, i, stored);
-    if (s->bad[i] > 0)
-        breach(f->check, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite",
-               i, s->bad[i]);
-    if (gm_trace_get_info(f->v->trace)->level < GM_RECORD_CHOICES) return;
-
-    memset(f->counts, 0, (size_t)f->v->L * (size_t)f->v->E * sizeof *f->counts);
-    check_rows(f, i, &n_counted, &n_bad);
-    if (n_counted != s->n_tokens[i])
+    if (f->n_counted != s->n_tokens[i])
         breach(f->check, CHECK_TOKENS, "document %zu has %u counted tokens, expected %u", i,
-               n_counted, s->n_tokens[i]);
-    if (n_bad != s->bad[i])
+               f->n_counted, s->n_tokens[i]);
+    if (f->n_bad != s->bad[i])
         breach(f->check, CHECK_SENTINELS, "document %zu has %u rows with sentinels, expected %u", i,
-               n_bad, s->bad[i]);
+               f->n_bad, s->bad[i]);
     compare_counts(f, i, stored);
 }
 
-/* Read documents [first, first+n), whole. */
-static gm_status read_documents(verifier *v, size_t first, size_t n, gm_error *err)
+static gm_status read_rows(verifier *v, uint64_t first, size_t n, gm_error *err)
+{
+    float *nll = gm_trace_get_info(v->trace)->has_nll ? v->nll : NULL;
+    v->first = first;
+    gm_status status =
+        gm_trace_read_routing(v->trace, first, n, v->expert, v->gate, NULL, NULL, err);
+    if (status != GM_OK) return status;
+    return gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase, nll, err);
+}
+
+/* Document i, which is longer than what is read at once. */
+static gm_status check_long(verifier *v, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_trace_info *info = gm_trace_get_info(v->trace);
-    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
-    GM_TRY(gm_trace_read_counts(v->trace, first, n, v->stored, err));
-    if (info->level < GM_RECORD_CHOICES) goto out;
-    const size_t rows = (size_t)(offset[first + n] - offset[first]);
-    v->first = offset[first];
-    GM_TRY(gm_trace_read_routing(v->trace, v->first, rows, v->expert, v->gate, NULL, NULL, err));
-    GM_TRY(gm_trace_read_tokens(v->trace, v->first, rows, NULL, v->pos, v->phase,
-                                info->has_nll ? v->nll : NULL, err));
+    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset, end = offset[i + 1];
+    finder *f = &v->finder[0];
+    begin_document(f, i, v->stored, v->found);
+    for (uint64_t t = offset[i]; t < end; t += ROWS_AT_ONCE) {
+        const size_t n = end - t < ROWS_AT_ONCE ? (size_t)(end - t) : ROWS_AT_ONCE;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(read_rows(v, t, n, err));
+        check_rows(f, i, t, n);
+    }
+    end_document(f, i, v->stored);
 out:
     return status;
 }
 
-/* How many documents from `first` on are read together. */
+/* Documents [first, first+n), shared out among the threads. */
+static gm_status check_together(verifier *v, size_t first, size_t n, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const bool has_rows = gm_trace_get_info(v->trace)->level >= GM_RECORD_CHOICES;
+    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
+    const size_t cells = (size_t)v->L * (size_t)v->E;
+    if (has_rows)
+        GM_TRY(read_rows(v, offset[first], (size_t)(offset[first + n] - offset[first]), err));
+#pragma omp parallel for schedule(dynamic) num_threads(v->n_threads) if (n > 1)
+    for (size_t i = 0; i < n; i++) {
+        finder *f = &v->finder[gm_thread_number()];
+        const size_t d = first + i;
+        begin_document(f, d, v->stored + i * cells, v->found + i * N_CHECKS);
+        if (!has_rows) continue;
+        check_rows(f, d, offset[d], (size_t)(offset[d + 1] - offset[d]));
+        end_document(f, d, v->stored + i * cells);
+    }
+out:
+    return status;
+}
+
+/* How many documents from `first` on are read together; one, however long, at least. */
 static size_t n_together(const gm_trace *trace, size_t first)
 {
     const gm_trace_samples *s = &trace->samples;
@@ -297,29 +318,26 @@ static size_t n_together(const gm_trace *trace, size_t first)
     return n;
 }
 
-/* Every document. Threads share them out, and a check says what the first document that breaks it
- * does to it, so that nothing depends on their number. */
+/* Every document. A check says what the first document that breaks it does to it, so that nothing
+ * depends on the number of threads. */
 static gm_status check_documents(verifier *v, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t N = gm_trace_get_samples(v->trace)->n, cells = (size_t)v->L * (size_t)v->E;
-    for (size_t first = 0, n; first < N; first += n) {
+    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
+    const bool has_rows = gm_trace_get_info(v->trace)->level >= GM_RECORD_CHOICES;
+    const size_t cells = (size_t)v->L * (size_t)v->E;
+    for (size_t first = 0, n; first < s->n; first += n) {
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         n = n_together(v->trace, first);
-        GM_TRY(read_documents(v, first, n, err));
-#pragma omp parallel for schedule(dynamic) num_threads(v->n_threads) if (n > 1)
-        for (size_t i = 0; i < n; i++) {
-            finder *f = &v->finder[gm_thread_number()];
-            f->check = v->found + i * N_CHECKS;
-            for (int c = 0; c < N_CHECKS; c++) f->check[c].passed = true;
-            check_document(f, first + i, v->stored + i * cells);
-        }
-        for (size_t i = 0; i < n; i++) {
-            for (size_t k = 0; k < cells; k++) v->load[k] += v->stored[i * cells + k];
-            for (int c = 0; c < N_CHECKS; c++)
-                if (!v->found[i * N_CHECKS + (size_t)c].passed)
-                    breach(v->check, (check_id)c, "%s", v->found[i * N_CHECKS + (size_t)c].detail);
-        }
+        GM_TRY(gm_trace_read_counts(v->trace, first, n, v->stored, err));
+        if (has_rows && s->offset[first + n] - s->offset[first] > ROWS_AT_ONCE)
+            GM_TRY(check_long(v, first, err));
+        else
+            GM_TRY(check_together(v, first, n, err));
+        for (size_t i = 0; i < n * cells; i++) v->load[i % cells] += v->stored[i];
+        for (size_t i = 0; i < n * N_CHECKS; i++)
+            if (!v->found[i].passed)
+                breach(v->check, (check_id)(i % N_CHECKS), "%s", v->found[i].detail);
     }
 out:
     return status;
