@@ -68,7 +68,7 @@ static void check_keywords(const corpus *c, const gm_json *entry, gm_keyword_met
              err);
     const gm_json *want = gm_json_find(entry, "keywords");
     for (int k = 0; k < N_CLASSES; k++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "%d", k);
         check_class(got + (size_t)k * n_best, n_best, gm_json_find(want, name), c->vocabulary);
     }
