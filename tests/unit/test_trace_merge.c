@@ -20,13 +20,13 @@ static struct {
     uint8_t phase[ROWS];
 } rows;
 
-/* One long document between two short ones, in one layer; of each expert about as much. */
+/* One long document between two short ones, in one layer. */
 static void fill_rows(void)
 {
     memset(&rows, 0, sizeof rows);
     for (size_t d = 0, row = 0; d < DOCUMENTS; d++)
         for (uint32_t p = 0; p < N_ROWS[d]; p++, row++) {
-            rows.expert[row] = (uint16_t)(row * row / 3 % E);
+            rows.expert[row] = (uint16_t)(row % 7 % E);
             rows.gate[row] = 0.5f;
             rows.nll[row] = p == 0 ? NAN : 1.5f;
             rows.pos[row] = p;
