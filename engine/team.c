@@ -13,12 +13,14 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 #if defined(__SSE2__)
 #include <immintrin.h>
@@ -56,11 +58,12 @@ int gm_team_processors(void)
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         n = CPU_COUNT(&set);
     else if (errno == EINVAL) /* more processors than the set has room for */
-        n = (int)sysconf(_SC_NPROCESSORS_ONLN);
+        n = get_nprocs();
     /* Threads beyond the time that a container may take would all be stopped, again and again, in
      * the middle of steps. */
     const double time = ceil(gm_machine_processors(""));
     if (time < n) n = (int)time;
+    if (n > GM_MAX_THREADS) n = GM_MAX_THREADS;
     return n < 1 ? 1 : n;
 }
 
@@ -92,7 +95,7 @@ static void gate_open(gate *g)
 {
     atomic_fetch_add(&g->count, 1);
     if (atomic_load(&g->sleepers) != 0)
-        syscall(SYS_futex, &g->count, FUTEX_WAKE_PRIVATE, GM_MAX_THREADS, NULL, NULL, 0);
+        syscall(SYS_futex, &g->count, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
 void gm_worker_meet(gm_worker *me)

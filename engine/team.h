@@ -21,7 +21,7 @@ typedef struct gm_worker {
 } gm_worker;
 
 /* Processors that this process may use, at least 1: those it may run on, and no more than a control
- * group gives it the time of (docker run --cpus). */
+ * group gives it the time of (docker run --cpus), nor than GM_MAX_THREADS. */
 int gm_team_processors(void);
 
 /* A team of `threads` (0: gm_team_processors()) workers, the caller's thread being

@@ -1,10 +1,19 @@
 /* test_team.c - a team: everybody takes part, numbers are given out once, nobody
  * passes a meeting early, denormals are flushed inside and restored outside.
  * label: threads */
-#include "engine/team.h"
+#define _GNU_SOURCE /* cpu_set_t, get_nprocs, syscall */
 
+#include "engine/team.h"
+#include "engine/engine.h"
+
+#include <errno.h>
 #include <float.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "tests/check.h"
 
@@ -73,4 +82,31 @@ static void odd_sizes_are_refused(void)
     gm_team_free(NULL);
 }
 
-TESTS(TEST(teams_of_any_size), TEST(odd_sizes_are_refused))
+/* The C library's two, of a machine with more processors than a cpu_set_t has room for. */
+static bool is_large;
+
+int sched_getaffinity(pid_t pid, size_t n_bytes, cpu_set_t *set)
+{
+    if (is_large) {
+        errno = EINVAL;
+        return -1;
+    }
+    memset(set, 0, n_bytes);
+    return syscall(SYS_sched_getaffinity, pid, n_bytes, set) < 0 ? -1 : 0;
+}
+
+int get_nprocs(void)
+{
+    return is_large ? GM_MAX_THREADS + 128 : 1;
+}
+
+static void a_large_machine_has_as_many_as_a_team_may_have(void)
+{
+    is_large = true;
+    const int n = gm_team_processors(); /* fewer where a control group limits this test */
+    is_large = false;
+    CHECK(n >= 1 && n <= GM_MAX_THREADS);
+}
+
+TESTS(TEST(teams_of_any_size), TEST(odd_sizes_are_refused),
+      TEST(a_large_machine_has_as_many_as_a_team_may_have))
