@@ -93,7 +93,6 @@ static uint64_t sum_of_header(unsigned char *header, size_t n_bytes)
 
 void gm_packed_key(const gm_weights *w, const char *stamp, uint8_t key[GM_PACKED_KEY])
 {
-    enum { FIRST_BUFFERS = 18 }; /* those behind came later: caches without them keep their key */
     gm_sha256 hash;
     gm_weights described = *w; /* listing buffers does not change them */
     gm_sha256_init(&hash);
@@ -102,7 +101,6 @@ void gm_packed_key(const gm_weights *w, const char *stamp, uint8_t key[GM_PACKED
         gm_buf *list[GM_SECTION_BUFFERS];
         const size_t n = gm_section_buffers(&described, i, NULL, list);
         for (size_t b = 0; b < n; b++) {
-            if (b >= FIRST_BUFFERS && list[b]->item_bytes == 0) continue;
             const uint64_t what[] = {PACKED_VERSION,
                                      i,
                                      b,
