@@ -25,10 +25,18 @@ gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch
     gm_status status = GM_OK;
     gm_latent *l = &arch->latent;
     bool neighbours;
+    int both;
     GM_TRY(gm_config_int_or(config, "q_lora_rank", 1, GM_MAX_WIDTH, 0, &l->q, where, err));
     GM_TRY(gm_config_int(config, "kv_lora_rank", 1, GM_MAX_HEAD_DIM / 2, &l->kv, where, err));
     GM_TRY(read_even(config, "qk_nope_head_dim", &l->plain, where, err));
     GM_TRY(read_even(config, "qk_rope_head_dim", turned, where, err));
+    GM_TRY(gm_config_int_or(config, "qk_head_dim", 1, GM_MAX_HEAD_DIM, l->plain + *turned, &both,
+                            where, err));
+    if (both != l->plain + *turned)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'qk_head_dim' is %d, expected the %d of 'qk_nope_head_dim' and "
+                "'qk_rope_head_dim'",
+                where, both, l->plain + *turned);
     GM_TRY(gm_config_int(config, "v_head_dim", 1, GM_MAX_HEAD_DIM, &l->value, where, err));
     GM_TRY(gm_json_get_bool_or(config, "rope_interleave", true, &neighbours, where, err));
     if (!neighbours)
@@ -96,10 +104,23 @@ out:
 static const char *const v3_keys[] = {LATENT_KEYS, "scoring_func", "num_nextn_predict_layers",
                                       NULL};
 
+/* Where these are absent, transformers takes those of DeepSeek-V3 itself, not of a plain router. */
+static gm_status expect_v3(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const needed[] = {"n_group", "topk_group", "routed_scaling_factor"};
+    gm_status status = GM_OK;
+    double any; /* gm_read_corrected reads and bounds them */
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        GM_TRY(gm_json_get_f64(config, needed[i], 0, 1e6, &any, where, err));
+out:
+    return status;
+}
+
 static gm_status read_v3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     static const char *const scores[] = {"sigmoid", NULL}, *const methods[] = {"noaux_tc", NULL};
     gm_status status = GM_OK;
+    GM_TRY(expect_v3(config, where, err));
     GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
     GM_TRY(gm_expect_text(config, "topk_method", methods, where, err));
     GM_TRY(gm_read_corrected(config, true, where, arch, err));

@@ -3,6 +3,7 @@
  */
 #include "engine/model.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -191,6 +192,27 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
 
 /* ---- opening ---- */
 
+/* What is compared, as scores and sinks are: with a NaN among it the order would be another on
+ * another device. */
+static gm_status check_finite(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_role role,
+                              int layer, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_slice slice;
+    gm_tensor tensor;
+    if (!gm_arch_tensor(arch, role, layer, 0, &slice)) return GM_OK;
+    GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
+    for (size_t i = 0; i < slice.rows * slice.cols; i++) {
+        float value;
+        gm_tensor_to_f32(&tensor, i, 1, &value);
+        if (!isfinite(value))
+            GM_FAIL(GM_EFORMAT, "'%s': element %zu of '%s' is %g, expected a finite number",
+                    tensor.file, i, slice.name, (double)value);
+    }
+out:
+    return status;
+}
+
 /* What is left when arch and checkpoint are there: checks, info, weights. */
 static gm_status complete(gm_model *m, const gm_model_options *options, gm_error *err)
 {
@@ -203,6 +225,10 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
     fill_generation(&m->info, &m->arch);
     fill_weights(&m->info, &m->arch, m->checkpoint, numerics, options);
     if (!options->headers_only) {
+        for (int l = 0; l < m->arch.n_layers; l++) {
+            GM_TRY(check_finite(&m->arch, m->checkpoint, GM_ROLE_ROUTER_CORRECTION, l, err));
+            GM_TRY(check_finite(&m->arch, m->checkpoint, GM_ROLE_SINKS, l, err));
+        }
         GM_TRY(gm_weights_create(&m->weights, &m->arch, m->checkpoint, &m->info, options, err));
         m->info.kernels = gm_weights_kernels(m->weights);
         m->info.device = m->weights->device;

@@ -30,16 +30,23 @@ static const char *const deepseek_yarn_keys[] = {
     NULL,
 };
 
-/* Amplitude and attention's factor by DeepSeek's own code, which is the plain form where neither
- * mscale is there. */
+/* Amplitude and attention's factor, the plain form where neither mscale is there (0: absent). With
+ * one of them DeepSeek's own code takes the other's default, transformers the plain amplitude. */
 static gm_status read_mscale(gm_rope *rope, double *amplitude, const gm_json *part,
                              const char *where, gm_error *err)
 {
     gm_status status = GM_OK;
     const double log_factor = 0.1 * log(rope->factor);
     double mscale, all;
-    GM_TRY(gm_json_get_f64_or(part, "mscale", 0, 1e3, 1, &mscale, where, err));
+    GM_TRY(gm_json_get_f64_or(part, "mscale", 0, 1e3, 0, &mscale, where, err));
     GM_TRY(gm_json_get_f64_or(part, "mscale_all_dim", 0, 1e3, 0, &all, where, err));
+    if ((mscale > 0.0) != (all > 0.0))
+        GM_FAIL(
+            GM_EFORMAT,
+            "'%s': 'mscale' is %g and 'mscale_all_dim' %g, expected both or neither: DeepSeek's "
+            "own code and transformers read one alone differently",
+            where, mscale, all);
+    if (!(mscale > 0.0)) goto out;
     *amplitude = (mscale * log_factor + 1.0) / (all * log_factor + 1.0);
     rope->attention = (all * log_factor + 1.0) * (all * log_factor + 1.0);
 out:

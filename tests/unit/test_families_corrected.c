@@ -3,6 +3,8 @@
  */
 #include "engine/families.h"
 
+#include <math.h>
+
 #include "tests/model_copy.h"
 
 #define MODELS  TEST_DATA "/golden/models/"
@@ -156,6 +158,7 @@ static void refuses_what_is_computed_in_one_way_only(void)
     static const char *const changes[][4] = {
         {DOTS, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', and only 'sigmoid'"},
         {DOTS, "max_window_layers", "1", "behind 1 of 2 layers"},
+        {"no-types", "max_window_layers", "1", "behind 1 of 2 layers"},
         {DOTS, "layer_types", "[\"full_attention\", \"sliding_attention\"]", "'layer_types'"},
         {ERNIE, "moe_use_aux_free", "false", "'moe_use_aux_free' is false, and only true"},
         {ERNIE, "moe_gate", "\"hash\"", "'moe_gate'"},
@@ -167,6 +170,7 @@ static void refuses_what_is_computed_in_one_way_only(void)
         {MINIMAX, "attn_type_list", "[1, 0]", "'attn_type_list'"},
         {MINIMAX, "quantization_config", "{\"quant_method\": \"fp8\"}", "quantised by 'fp8'"},
     };
+    copy_model("no-types", DOTS, "layer_types", "null"); /* null counts as absent */
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         gm_arch a;
         gm_error err;
@@ -233,8 +237,55 @@ static void further_tokens_are_known_and_not_read(void)
     CHECK_FAILS(gm_model_open(&model, "fewer", NULL, &err), err, GM_EFORMAT, "'model.layers.4");
 }
 
+/* A copy of a model whose tensor `name` has `value`, as it is stored, for its second element. */
+static void spoil(const char *to, const char *from, const char *name, const void *value)
+{
+    enum { MOST = 256 };
+    static gm_tensor tensor[MOST];
+    unsigned char data[64];
+    char path[128];
+    gm_checkpoint *c = NULL;
+    gm_error err = {0};
+    copy_model(to, from, "use_cache", "true");
+    CHECK_OK(gm_checkpoint_open(&c, from, &err), err);
+    const size_t n = gm_checkpoint_n(c);
+    CHECK(n <= MOST);
+    for (size_t i = 0; i < n; i++) {
+        tensor[i] = *gm_checkpoint_at(c, i);
+        if (strcmp(tensor[i].name, name) != 0) continue;
+        const size_t size = gm_dtype_bytes(tensor[i].dtype);
+        CHECK(tensor[i].n_bytes <= sizeof data);
+        memcpy(data, tensor[i].data, tensor[i].n_bytes);
+        memcpy(data + size, value, size);
+        tensor[i].data = data;
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", to);
+    (void)unlink(path);
+    CHECK_OK(gm_safetensors_write(path, true, tensor, n, NULL, 0, &err), err);
+    gm_checkpoint_close(c);
+}
+
+static void what_orders_experts_is_finite(void)
+{
+    static const char correction[] = "model.layers.2.mlp.gate.e_score_correction_bias";
+    static const char sinks[] = "model.layers.1.self_attn.sinks";
+    const float nan_f32 = NAN;
+    const uint16_t infinite_bf16 = 0x7f80;
+    const gm_model_options headers = {.headers_only = true};
+    gm_model *model = NULL;
+    gm_error err = {0};
+    spoil("spoilt", GLM, correction, &nan_f32);
+    CHECK_FAILS(gm_model_open(&model, "spoilt", NULL, &err), err, GM_EFORMAT, correction);
+    CHECK_HAS(err.text, "element 1 of");
+    CHECK_HAS(err.text, "expected a finite number");
+    CHECK_OK(gm_model_open(&model, "spoilt", &headers, &err), err); /* which reads no weights */
+    gm_model_close(model);
+    spoil("spoilt-sinks", MODELS "gptoss-tiny", sinks, &infinite_bf16);
+    CHECK_FAILS(gm_model_open(&model, "spoilt-sinks", NULL, &err), err, GM_EFORMAT, sinks);
+}
+
 TESTS(TEST(reads_glm), TEST(reads_dots), TEST(reads_ernie), TEST(reads_minimax),
       TEST(ernies_layers_lie_between_two), TEST(refuses_what_is_computed_in_one_way_only),
       TEST(refuses_groups_that_cannot_be),
       TEST(what_turns_and_how_they_are_weighed_is_in_the_digest),
-      TEST(further_tokens_are_known_and_not_read))
+      TEST(further_tokens_are_known_and_not_read), TEST(what_orders_experts_is_finite))

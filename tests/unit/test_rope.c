@@ -167,7 +167,7 @@ static void fills_rows_of_angles(void)
 
 /* DeepSeek's two factors: transformers 5.24, ROPE_INIT_FUNCTIONS["yarn"] and yarn_apply_mscale of
  * deepseek_v2, of the configs of DeepSeek-V2-Lite and GigaChat3, and of one with two that differ;
- * with one of them alone by DeepSeek's own code, which transformers leaves. */
+ * one of them alone is refused. */
 static void stretches_as_deepseek_does(void)
 {
     static const struct {
@@ -178,8 +178,6 @@ static void stretches_as_deepseek_does(void)
         {", \"mscale\": 1.0, \"mscale_all_dim\": 1.0", 64, 1.0, 2.004739701682487},
         {", \"mscale\": 1.5, \"mscale_all_dim\": 0.5", 40, 1.3114439803925217, 1.4029075244788534},
         {"", 40, 1.3688879454113936, 1.0},
-        {", \"mscale\": 0.5", 40, 1.1844439727056968, 1.0},
-        {", \"mscale_all_dim\": 1.0", 40, 1.0, 1.8738542070926265},
         {", \"mscale\": 0.707, \"mscale_all_dim\": 0.707, \"attention_factor\": 1.25", 40, 1.25,
          1.5896261651208736},
     };
@@ -195,6 +193,19 @@ static void stretches_as_deepseek_does(void)
         CHECK_NEAR(rope.amplitude, want[i].amplitude, 1e-14);
         CHECK_NEAR(rope.attention, want[i].attention, 1e-14);
         CHECK_NEAR(gm_rope_step(&rope, 12), want[i].factor == 64 ? 0.026833750 : 0.026879360, 1e-8);
+    }
+    static const char *const alone[] = {"\"mscale\": 0.5", "\"mscale_all_dim\": 1.0",
+                                        "\"mscale\": 1.0, \"mscale_all_dim\": 0"};
+    for (size_t i = 0; i < sizeof alone / sizeof alone[0]; i++) {
+        char text[256];
+        gm_rope rope;
+        gm_error err;
+        snprintf(text, sizeof text,
+                 "{\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 40, "
+                 "\"original_max_position_embeddings\": 4096, %s}}",
+                 alone[i]);
+        CHECK_FAILS(read_text(&rope, &latent, text, &err), err, GM_EFORMAT,
+                    "expected both or neither");
     }
 }
 
