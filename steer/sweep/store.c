@@ -306,11 +306,10 @@ static gm_status open_own(gm_sweep **w, const gm_study *s, const char *path, siz
     if (strcmp(r->fingerprint, s->fingerprint) != 0 || r->n_cells != n_cells ||
         r->n_classes != s->judge.n_classes || r->n_prompts != s->prompts.n ||
         r->n_layers != s->stage->info->n_moe_layers || r->n_experts != s->stage->info->n_experts)
-        GM_FAIL(
-            GM_EFORMAT,
-            "'%s' belongs to a sweep with other options, device, kernels or contents; give another "
-            "-o, or remove it",
-            path);
+        GM_FAIL(GM_EFORMAT,
+                "'%s' belongs to a sweep with other options, device, kernels or contents, or of an "
+                "older gm-steer; give another -o, or remove it",
+                path);
 out:
     return status;
 }
