@@ -4,12 +4,13 @@
 #include <math.h>
 #include <string.h>
 
-/* What the unsteered model loses on the topic's fixed texts: every plan's cell knows. */
+/* What the unsteered model loses on the judging half's fixed texts of the topic: every plan's cell
+ * there knows. */
 static void add_base_cost(gm_arm_row *row, const gm_study *s, int topic)
 {
     for (size_t i = 0; i < s->n_cells; i++) {
         const gm_cell *c = &s->cell[i];
-        if (c->topic != topic || !c->done || c->arm != GM_ARM_PLAN) continue;
+        if (c->half != 1 || c->topic != topic || !c->done || c->arm != GM_ARM_PLAN) continue;
         row->kl = 0;
         row->nll_in = c->cost[GM_IN_TOPIC].nll_base;
         row->nll_off = c->cost[GM_OFF_TOPIC].nll_base;

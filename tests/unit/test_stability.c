@@ -1,5 +1,5 @@
-/* test_stability.c - cluster/stability.c and rerun.c: clusters that come out again and clusters that are
- * made up.
+/* test_stability.c - cluster/stability.c and rerun.c: clusters that come out again and clusters
+ * that are made up.
  * label: threads */
 #include "cluster/stability.h"
 

@@ -1,8 +1,9 @@
-/* test_steer_scores.c - steer/sweep/scores.c, outcomes.c and the small functions of texts.c,
- * on numbers worked by hand.
+/* test_steer_scores.c - steer/sweep/scores.c, outcomes.c, the rows of verdict.c and the small
+ * functions of texts.c, on numbers worked by hand.
  */
 #include "steer/sweep/measure.h"
 #include "steer/sweep/scores.h"
+#include "steer/sweep/verdict.h"
 
 #include "tests/check.h"
 
@@ -202,7 +203,21 @@ static void specificity_is_per_class(void)
     CHECK(isnan(m[2]) && isnan(m[3]));
 }
 
+static void unsteered_loss_is_of_the_texts_judged(void)
+{
+    gm_cell cell[3] = {{.arm = GM_ARM_PLAN, .half = 0, .done = true},
+                       {.arm = GM_ARM_UNSTEERED, .topic = -1, .half = 1, .done = true},
+                       {.arm = GM_ARM_PLAN, .half = 1, .done = true}};
+    gm_topic topic = {.dose = 0};
+    gm_study study = {.cell = cell, .n_cells = 3, .n_choosing = 1, .topic = &topic, .n_topics = 1};
+    cell[0].cost[GM_IN_TOPIC].nll_base = cell[0].cost[GM_OFF_TOPIC].nll_base = 9;
+    cell[2].cost[GM_IN_TOPIC].nll_base = 2, cell[2].cost[GM_OFF_TOPIC].nll_base = 3;
+    gm_arm_row row = gm_arm_row_of(&study, 0, GM_ARM_UNSTEERED);
+    CHECK(row.n == 1 && row.nll_in == 2 && row.nll_off == 3);
+}
+
 TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift), TEST(repetition),
       TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
       TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
-      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class))
+      TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class),
+      TEST(unsteered_loss_is_of_the_texts_judged))
