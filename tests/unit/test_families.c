@@ -3,6 +3,7 @@
  */
 #include "engine/families.h"
 
+#include "tests/config_text.h"
 #include "tests/model_copy.h"
 
 #define TINY  TEST_DATA "/golden/models/gptoss-tiny"
@@ -27,17 +28,10 @@ static const char gpt_oss_20b[] =
 
 static void reads_gpt_oss(void)
 {
-    gm_json *config = NULL;
-    gm_arch a;
     gm_slice slice;
     gm_error err = {0};
-    uint64_t active = 0;
-    CHECK_OK(gm_json_parse(&config, gpt_oss_20b, strlen(gpt_oss_20b), "config", &err), err);
-    CHECK_OK(gm_arch_from_json(&a, config, "config", NULL, NULL, &err), err);
-    gm_json_free(config);
-    CHECK_TEXT(a.unknown_keys, "");
-    CHECK_NEAR((double)gm_arch_parameters(&a, &active), 20.915e9, 0.001e9);
-    CHECK_NEAR((double)active, 4.187e9, 0.001e9); /* of which the embedding has 0.58 */
+    gm_arch a = read_config_text(gpt_oss_20b);
+    check_parameters(&a, 20.915e9, 4.187e9, 0.001e9); /* of a token's the embedding has 0.58 */
     CHECK(a.router.has_bias && a.router.scoring == GM_SCORE_TOPK_SOFTMAX);
     CHECK_NEAR(a.activation.limit, 7, 0);
     CHECK_NEAR(a.activation.slope, 1.702f, 0);

@@ -5,6 +5,7 @@
 
 #include <math.h>
 
+#include "tests/config_text.h"
 #include "tests/model_copy.h"
 
 #define MODELS TEST_DATA "/golden/models/"
@@ -49,31 +50,12 @@ static const char v3[] =
     "\"transformers_version\":\"4.33.1\",\"use_cache\":true,\"v_head_dim\":128,"
     "\"vocab_size\":129280}";
 
-static gm_arch read_text(const char *text)
-{
-    gm_json *config = NULL;
-    gm_arch a = {0};
-    gm_error err = {0};
-    CHECK_OK(gm_json_parse(&config, text, strlen(text), "config", &err), err);
-    CHECK_OK(gm_arch_from_json(&a, config, "config", NULL, NULL, &err), err);
-    gm_json_free(config);
-    CHECK_TEXT(a.unknown_keys, "");
-    return a;
-}
-
-static void check_parameters(const gm_arch *a, double all, double active)
-{
-    uint64_t n_active = 0;
-    CHECK_NEAR((double)gm_arch_parameters(a, &n_active), all, 0.005e9);
-    CHECK_NEAR((double)n_active, active, 0.005e9);
-}
-
 static void reads_v2_lite(void)
 {
     gm_slice slice;
     size_t dim[GM_MAX_RANK];
-    gm_arch a = read_text(v2_lite);
-    check_parameters(&a, 15.706e9, 2.662e9);
+    gm_arch a = read_config_text(v2_lite);
+    check_parameters(&a, 15.706e9, 2.662e9, 0.005e9);
     CHECK(a.latent.q == 0 && a.latent.kv == 512 && a.latent.plain == 128 && a.latent.value == 128);
     CHECK(a.n_kv_heads == 1 && a.head_dim == 576 && a.value_dim == 512 && a.head_out == 128);
     CHECK(a.rope.dim == 64 && a.rope.neighbours);
@@ -102,8 +84,9 @@ static void reads_v2_lite(void)
 static void reads_v3(void)
 {
     gm_slice slice;
-    gm_arch a = read_text(v3);
-    check_parameters(&a, 671.026e9, 37.551e9); /* the part that predicts further ones left out */
+    gm_arch a = read_config_text(v3);
+    check_parameters(&a, 671.026e9, 37.551e9,
+                     0.005e9); /* the part that predicts further ones left out */
     CHECK(a.latent.q == 1536 && a.n_mtp == 1 && a.n_moe == 58);
     CHECK(a.router.scoring == GM_SCORE_SIGMOID && a.router.has_correction && a.router.renormalise);
     CHECK(a.router.n_groups == 8 && a.router.top_groups == 4 && a.router.scale == 2.5f);
