@@ -26,7 +26,7 @@ gm_protocol gm_protocol_defaults(bool full)
         p.band_draws = 3;
         p.shuffles = 3;
         p.seeds = 1;
-        p.passages = 5;
+        p.passages = 20;
     }
     return p;
 }

@@ -35,7 +35,8 @@ static void make_fingerprint(gm_study *s, const char *config)
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, &schema, sizeof schema);
     hash_text(&hash, config);
-    if (gm_protocol_chooses(s->protocol)) hash_text(&hash, "each half has its fixed texts");
+    if (gm_protocol_chooses(s->protocol))
+        hash_text(&hash, "each half has every other text of a class");
     hash_text(&hash, s->stage->info->digest);
     hash_text(&hash, s->stage->info->config_digest);
     hash_text(&hash, gm_numerics_name(s->stage->info->numerics));

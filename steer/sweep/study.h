@@ -94,6 +94,7 @@ typedef struct gm_topic {
 typedef struct gm_passage {
     gm_ids ids;
     int class_id;
+    size_t nth; /* of its class, from 0 */
 } gm_passage;
 
 typedef struct gm_study {

@@ -307,8 +307,9 @@ out:
     return status;
 }
 
-/* Add the next document of a class at or behind *at; held-out ones, if there are any. */
-static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *at, gm_error *err)
+/* Add the next document of a class at or behind *at, its nth; held-out ones, if there are any. */
+static gm_status add_passage(gm_study *s, int class_id, size_t nth, bool held_out, size_t *at,
+                             gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_judge *j = &s->judge;
@@ -319,6 +320,7 @@ static gm_status add_passage(gm_study *s, int class_id, bool held_out, size_t *a
         if (p->ids.n > (size_t)s->stage->info->max_context)
             p->ids.n = (size_t)s->stage->info->max_context;
         p->class_id = class_id;
+        p->nth = nth;
         if (p->ids.n >= 2) {
             (*at)++;
             s->n_passages++;
@@ -346,7 +348,7 @@ gm_status gm_topics_read_passages(gm_study *s, gm_error *err)
         if (j->held_out[i]) held_out[j->label[i]] = true;
     for (size_t round = 0; round < each; round++)
         for (size_t c = 0; c < j->n_classes; c++)
-            GM_TRY(add_passage(s, (int)c, held_out[c], &at[c], err));
+            GM_TRY(add_passage(s, (int)c, round, held_out[c], &at[c], err));
 out:
     gm_free(at);
     gm_free(held_out);
@@ -365,27 +367,26 @@ static bool belongs(const gm_study *s, int topic, gm_passage_kind kind, int clas
     return true;
 }
 
-static size_t count_passages(const gm_study *s, int topic, gm_passage_kind kind, bool all)
+/* The first `wanted` passages of a kind; of every class every other one, from `parity` on; -1: all.
+ * `all` as belongs has it. */
+static size_t take_passages(const gm_study *s, int topic, gm_passage_kind kind, bool all,
+                            int parity, size_t *out, size_t wanted)
 {
     size_t n = 0;
-    for (size_t i = 0; i < s->n_passages; i++)
-        n += belongs(s, topic, kind, s->passage[i].class_id, all);
+    for (size_t i = 0; i < s->n_passages && n < wanted; i++)
+        if (belongs(s, topic, kind, s->passage[i].class_id, all) &&
+            (parity < 0 || s->passage[i].nth % 2 == (size_t)parity))
+            out[n++] = i;
     return n;
 }
 
 size_t gm_topics_passages(const gm_study *s, int topic, gm_passage_kind kind, int half, size_t *out,
                           size_t most)
 {
-    const bool all = count_passages(s, topic, kind, false) == 0;
-    const size_t there = count_passages(s, topic, kind, all);
-    size_t wanted = gm_topics_n_passages(s->protocol, kind), first = 0, n = 0, seen = 0;
-    if (wanted > most) wanted = most;
-    if (gm_protocol_chooses(s->protocol) && there > 1) {
-        const size_t judging = there < 2 * wanted ? (there + 1) / 2 : wanted;
-        if (half == 1) wanted = judging;
-        if (half == 0) first = judging;
-    }
-    for (size_t i = 0; i < s->n_passages && n < wanted; i++)
-        if (belongs(s, topic, kind, s->passage[i].class_id, all) && seen++ >= first) out[n++] = i;
-    return n;
+    const size_t wanted = gm_topics_n_passages(s->protocol, kind);
+    const int parity = gm_protocol_chooses(s->protocol) ? half == 0 : -1;
+    if (wanted < most) most = wanted;
+    const bool all = take_passages(s, topic, kind, false, -1, out, most) == 0;
+    const size_t n = take_passages(s, topic, kind, all, parity, out, most);
+    return n > 0 ? n : take_passages(s, topic, kind, all, -1, out, most);
 }

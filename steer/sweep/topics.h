@@ -22,9 +22,9 @@ gm_status gm_topics_read_prompts(gm_study *study, gm_error *err) GM_MUST_USE;
 gm_status gm_topics_read_passages(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* The passages of a kind for a topic and a half, their indices into study->passage, at most `most`;
- * returns how many. Where dose and filter are chosen the halves have different ones: those behind
- * the judging half's are the choosing half's, and where there are too few each has half of them.
- * A single one serves both. */
+ * returns how many. Where dose and filter are chosen the halves have different ones, of each class
+ * every other one: what a dose costs differs more between classes than between documents of one.
+ * Where that leaves a half none, both have all. */
 size_t gm_topics_passages(const gm_study *study, int topic, gm_passage_kind kind, int half,
                           size_t *out, size_t most);
 size_t gm_topics_n_passages(const gm_protocol *protocol, gm_passage_kind kind);

@@ -110,7 +110,7 @@ static const char *show_halves(int there, int64_t wanted, size_t n_doses, gm_pas
     gm_passage passage[MOST] = {0};
     gm_topic topic = {.class_id = 1};
     const gm_protocol p = {.passages = wanted, .dose = {1, 2}, .n_doses = n_doses, .n_filters = 1};
-    for (int i = 0; i < 2 * there; i++) passage[i].class_id = i % 2;
+    for (int i = 0; i < 2 * there; i++) passage[i].class_id = i % 2, passage[i].nth = (size_t)i / 2;
     const gm_study s = {.protocol = &p,
                         .topic = &topic,
                         .n_topics = 1,
@@ -125,14 +125,15 @@ static const char *show_halves(int there, int64_t wanted, size_t n_doses, gm_pas
     return text;
 }
 
-/* What a dose costs is judged on other texts than those on which it was chosen. */
+/* What a dose costs is judged on other texts than those on which it was chosen, of the same
+ * classes. */
 static void each_half_has_its_fixed_texts(void)
 {
-    CHECK_TEXT(show_halves(8, 3, 2, GM_NEUTRAL), "012|345");
-    CHECK_TEXT(show_halves(8, 3, 2, GM_IN_TOPIC), "012|345");
-    CHECK_TEXT(show_halves(8, 3, 2, GM_OFF_TOPIC), "012|345");
-    CHECK_TEXT(show_halves(4, 3, 2, GM_NEUTRAL), "01|23");
-    CHECK_TEXT(show_halves(3, 4, 2, GM_NEUTRAL), "01|2");
+    CHECK_TEXT(show_halves(8, 3, 2, GM_NEUTRAL), "024|135");
+    CHECK_TEXT(show_halves(8, 3, 2, GM_IN_TOPIC), "024|135");
+    CHECK_TEXT(show_halves(8, 3, 2, GM_OFF_TOPIC), "024|135");
+    CHECK_TEXT(show_halves(4, 3, 2, GM_NEUTRAL), "02|13");
+    CHECK_TEXT(show_halves(3, 4, 2, GM_NEUTRAL), "02|1");
     CHECK_TEXT(show_halves(1, 4, 2, GM_NEUTRAL), "0|0");
     CHECK_TEXT(show_halves(8, 3, 1, GM_NEUTRAL), "012|012"); /* nothing is chosen */
 }
