@@ -6,6 +6,7 @@
 
 #include "base/outfile.h"
 #include "base/sha256.h"
+#include "formats/matrix_file.h"
 #include "formats/npy.h"
 
 enum { MAX_ARRAY_BYTES = 1 << 28, DS4_LAYERS = 43, DS4_EXPERTS = 256 };
@@ -56,26 +57,46 @@ static gm_status check_ds4_shape(const char *path, size_t rows, size_t cols, gm_
                    path, DS4_LAYERS, DS4_EXPERTS, rows, cols);
 }
 
-/* The sizes of a .npy and where its data begins. */
-static gm_status read_npy_front(const char *bytes, size_t n, const char *path, size_t dim[2],
-                                size_t *first, gm_error *err)
+static gm_status make_array(gm_array *out, size_t rows, size_t cols, const char *path,
+                            gm_error *err)
 {
-    gm_npy_front front;
-    gm_status status = gm_npy_read_front(&front, bytes, n, path, err);
-    if (status != GM_OK) return status;
-    if (strcmp(front.type, "<f4") != 0)
-        return gm_fail(err, GM_EFORMAT, "'%s' holds '%s', expected '<f4' (array.astype('<f4'))",
-                       path, front.type);
-    if (front.by_column)
-        return gm_fail(err, GM_EFORMAT,
-                       "'%s' is in Fortran order, expected C order (numpy.ascontiguousarray)",
-                       path);
-    if (front.rank != 2 || front.dim[0] == 0 || front.dim[1] == 0)
-        return gm_fail(err, GM_ESHAPE, "'%s': expected a table of layers and experts", path);
-    dim[0] = front.dim[0];
-    dim[1] = front.dim[1];
-    *first = front.first;
+    float *at = gm_alloc2(rows, cols, sizeof *at);
+    if (at == NULL) return gm_fail(err, GM_EMEM, "no memory for '%s'", path);
+    *out = (gm_array){.n_rows = rows, .n_cols = cols, .at = at};
     return GM_OK;
+}
+
+/* A .npy's numbers as floats. */
+static gm_status take_npy(gm_array *out, const void *bytes, size_t n, const char *path,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_matrix table;
+    GM_TRY(gm_matrix_parse(&table, bytes, n, path, err));
+    GM_TRY(make_array(out, table.rows, table.cols, path, err));
+    for (size_t i = 0; i < table.rows * table.cols; i++) {
+        out->at[i] = (float)table.at[i];
+        if (isfinite(table.at[i]) && !isfinite(out->at[i]))
+            GM_FAIL(GM_ENUMERIC, "'%s': row %zu, column %zu is %g, beyond what a float holds", path,
+                    i / table.cols, i % table.cols, table.at[i]);
+    }
+out:
+    gm_matrix_clear(&table);
+    return status;
+}
+
+/* ds4's file is the floats. */
+static gm_status take_ds4(gm_array *out, const void *bytes, size_t n, const char *path,
+                          gm_error *err)
+{
+    const size_t expected = sizeof(float) * DS4_LAYERS * DS4_EXPERTS;
+    if (n != expected)
+        return gm_fail(err, GM_ESHAPE,
+                       "'%s' holds %zu bytes of data, expected %d x %d numbers of 4", path, n,
+                       DS4_LAYERS, DS4_EXPERTS);
+    gm_status status = make_array(out, DS4_LAYERS, DS4_EXPERTS, path, err);
+    if (status == GM_OK) memcpy(out->at, bytes, expected);
+    return status;
 }
 
 /* ---- files ---- */
@@ -84,22 +105,12 @@ gm_status gm_array_parse(gm_array *out, const void *bytes, size_t n, const char 
                          gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t dim[2] = {DS4_LAYERS, DS4_EXPERTS}, first = 0;
     uint8_t digest[32];
     *out = (gm_array){0};
 
     GM_TRY(check_name(path, err));
-    if (!gm_array_is_ds4(path)) GM_TRY(read_npy_front(bytes, n, path, dim, &first, err));
-    const size_t n_values = (n - first) / sizeof *out->at;
-    if ((n - first) % sizeof *out->at != 0 || n_values / dim[1] != dim[0] || n_values % dim[1] != 0)
-        GM_FAIL(GM_ESHAPE, "'%s' holds %zu bytes of data, expected %zu x %zu numbers of 4", path,
-                n - first, dim[0], dim[1]);
-    out->at = gm_alloc2(dim[0], dim[1], sizeof *out->at);
-    if (out->at == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", path);
-    out->n_rows = dim[0];
-    out->n_cols = dim[1];
-    memcpy(out->at, (const char *)bytes + first, n_values * sizeof *out->at);
-    GM_TRY(check_values(path, out->at, dim[0], dim[1], err));
+    GM_TRY((gm_array_is_ds4(path) ? take_ds4 : take_npy)(out, bytes, n, path, err));
+    GM_TRY(check_values(path, out->at, out->n_rows, out->n_cols, err));
     gm_sha256_of(bytes, n, digest);
     gm_sha256_hex(digest, out->sha256);
 out:

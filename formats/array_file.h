@@ -1,15 +1,14 @@
 /* array_file.h - a bias [layers, experts] as other tools keep it: a plain f32 array,
  * with nothing said about mode, window or model. formats/plan.h is the file that says it.
  *
- *   NAME.npy   NumPy's format 1.0, dtype '<f4', two dimensions, C order
+ *   NAME.npy   a table as gm_matrix_read takes it (matrix_file.h), its numbers as f32;
+ *              written: '<f4'
  *   NAME.f32   ds4's expert steering file: 43 x 256 little-endian f32 and nothing else,
  *              entry [layer * 256 + expert]; its layers are 0 to 42
  *
  * Values are finite or -inf (an expert taken out; ds4 multiplies by a scale of either
- * sign, so there they are finite). NumPy's other versions, byte orders, types and
- * orders are refused by name: `numpy.save(path, array.astype('<f4'))` writes this one.
- * Source: NumPy's reference, "A simple file format for NumPy arrays"; the user guide
- *         of ds4's expert steering, "File format".
+ * sign, so there they are finite); a number that f32 cannot hold is refused.
+ * Source: the user guide of ds4's expert steering, "File format".
  */
 #ifndef GM_ARRAY_FILE_H
 #define GM_ARRAY_FILE_H

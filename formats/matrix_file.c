@@ -70,11 +70,11 @@ static gm_status take_columns(gm_matrix *out, const struct npy_type *type, const
                               gm_error *err)
 {
     enum { AT_ONCE = 8 };
-    const size_t rows = out->rows, cols = out->cols;
-    double *column = gm_alloc2(rows, AT_ONCE, sizeof *column); /* (n, rows) */
+    const size_t rows = out->rows, cols = out->cols, most = cols < AT_ONCE ? cols : AT_ONCE;
+    double *column = gm_alloc2(rows, most, sizeof *column); /* (n, rows) */
     if (column == NULL) return gm_fail(err, GM_EMEM, "no memory for columns of %zu numbers", rows);
-    for (size_t first = 0; first < cols; first += AT_ONCE) {
-        const size_t n = cols - first < AT_ONCE ? cols - first : AT_ONCE;
+    for (size_t first = 0; first < cols; first += most) {
+        const size_t n = cols - first < most ? cols - first : most;
         type->take(column, from + first * rows * type->n_bytes, n * rows);
         for (size_t r = 0; r < rows; r++)
             for (size_t k = 0; k < n; k++) out->at[r * cols + first + k] = column[k * rows + r];

@@ -89,6 +89,10 @@ static gm_status take_entry(cursor *c, npy_header *h, const char *path, gm_error
     if (!take_string(c, key) || !take(c, ":")) return unreadable(path, err);
     if (strcmp(key, "descr") == 0 && !h->has_descr) {
         h->has_descr = true;
+        if (take(c, "["))
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s' holds records of several fields, expected numbers (array['NAME'])",
+                           path);
         if (!take_string(c, h->front.type)) return unreadable(path, err);
     } else if (strcmp(key, "fortran_order") == 0 && !h->has_order) {
         h->has_order = true;
