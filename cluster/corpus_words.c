@@ -1,17 +1,16 @@
 /* corpus_words.c - see corpus_words.h. */
 #include "cluster/corpus_words.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* What is read before it is counted. */
 typedef struct texts {
     const char **at, **name; /* (n) the text, in the arena; what its group is called */
-    size_t *n_bytes;
+    size_t *n_bytes;         /* (n) */
     size_t n, cap, n_skipped;
     gm_arena arena;    /* texts */
+    gm_text called;    /* of one document */
     char why_not[160]; /* of the first line that was skipped */
 } texts;
 
@@ -21,60 +20,57 @@ static void texts_clear(texts *t)
     gm_free(t->name);
     gm_free(t->n_bytes);
     gm_arena_clear(&t->arena);
+    gm_text_clear(&t->called);
 }
 
 static gm_status reserve(texts *t, gm_error *err)
 {
     const size_t cap = t->cap ? 2 * t->cap : 1024;
-    const char **at = gm_alloc(cap, sizeof *at), **name = gm_alloc(cap, sizeof *name);
-    size_t *n_bytes = gm_alloc(cap, sizeof *n_bytes);
-    if (!at || !name || !n_bytes) {
-        gm_free(at);
-        gm_free(name);
-        gm_free(n_bytes);
-        return gm_fail(err, GM_EMEM, "no memory for %zu texts", cap);
-    }
-    for (size_t i = 0; i < t->n; i++)
-        at[i] = t->at[i], name[i] = t->name[i], n_bytes[i] = t->n_bytes[i];
-    gm_free(t->at);
-    gm_free(t->name);
-    gm_free(t->n_bytes);
-    t->at = at, t->name = name, t->n_bytes = n_bytes, t->cap = cap;
+    const char **at = gm_grow(t->at, t->n, cap, sizeof *at);
+    if (at) t->at = at;
+    const char **name = gm_grow(t->name, t->n, cap, sizeof *name);
+    if (name) t->name = name;
+    size_t *n_bytes = gm_grow(t->n_bytes, t->n, cap, sizeof *n_bytes);
+    if (n_bytes) t->n_bytes = n_bytes;
+    if (!at || !name || !n_bytes) return gm_fail(err, GM_EMEM, "no memory for %zu texts", cap);
+    t->cap = cap;
     return GM_OK;
 }
 
-/* What the group of a document is called; NULL: no memory. */
-static const char *name_of(gm_corpus_words *w, const gm_document *d, bool by_document)
+/* What the group of a document is called. */
+static gm_status find_name(const char **out, texts *t, gm_corpus_words *w, const gm_document *d,
+                           bool by_document, gm_error *err)
 {
+    gm_status status = GM_OK;
     uint32_t id;
-    if (!by_document)
-        return gm_vocabulary_add(w->subsets, d->subset, strlen(d->subset), &id, NULL) == GM_OK
-                   ? gm_vocabulary_word(w->subsets, id)
-                   : NULL;
-    const size_t room = strlen(d->file) + 24;
-    char *name = gm_arena_alloc(&w->documents, room, 1);
-    if (name) snprintf(name, room, "%s:%" PRIu64, d->file, d->line);
-    return name;
+    if (by_document) {
+        t->called.n = 0;
+        GM_TRY(gm_document_name(&t->called, d, err));
+        *out = gm_arena_text(&w->documents, t->called.at, t->called.n);
+        if (*out == NULL) GM_FAIL(GM_EMEM, "no memory for the name of '%s'", t->called.at);
+    } else {
+        GM_TRY(gm_vocabulary_add(w->subsets, d->subset, strlen(d->subset), &id, err));
+        *out = gm_vocabulary_word(w->subsets, id);
+    }
+out:
+    return status;
 }
 
 static gm_status add(texts *t, gm_corpus_words *w, const gm_document *d, bool by_document,
                      gm_error *err)
 {
+    gm_status status = GM_OK;
     if (d->skip != GM_SKIP_NONE) {
         if (t->n_skipped++ == 0) memcpy(t->why_not, d->why_not, sizeof t->why_not);
         return GM_OK;
     }
-    if (t->n == t->cap) {
-        gm_status status = reserve(t, err);
-        if (status != GM_OK) return status;
-    }
+    if (t->n == t->cap) GM_TRY(reserve(t, err));
+    GM_TRY(find_name(&t->name[t->n], t, w, d, by_document, err));
     t->at[t->n] = gm_arena_text(&t->arena, d->text, d->n_bytes);
-    t->name[t->n] = name_of(w, d, by_document);
-    t->n_bytes[t->n] = d->n_bytes;
-    if (!t->at[t->n] || !t->name[t->n])
-        return gm_fail(err, GM_EMEM, "no memory for text %zu", t->n);
-    t->n++;
-    return GM_OK;
+    if (t->at[t->n] == NULL) GM_FAIL(GM_EMEM, "no memory for text %zu", t->n);
+    t->n_bytes[t->n++] = d->n_bytes;
+out:
+    return status;
 }
 
 static gm_status read_all(texts *t, gm_corpus_words *w, const char *const *path, size_t n_paths,

@@ -23,7 +23,7 @@ typedef struct gm_corpus_words {
 typedef struct gm_corpus_words_options {
     gm_corpus_options corpus;
     gm_words_options words;
-    bool by_document; /* each document is a group, called FILE:LINE, in their order */
+    bool by_document; /* each document is a group, by gm_document_name, in their order */
 } gm_corpus_words_options;
 
 /* Errors: those of gm_corpus; GM_EFORMAT when no document can be used (says why the first

@@ -24,7 +24,7 @@ struct gm_blocks {
     bool ended, pending; /* pending: `document` did not fit into the last block */
     gm_document source;  /* as the corpus gave it */
     gm_probe_document document;
-    char id[4096];
+    gm_text id; /* of `document` */
     gm_ids ids, ends;
     gm_vocabulary *subsets; /* names seen */
 };
@@ -56,6 +56,7 @@ void gm_blocks_free(gm_blocks *blocks)
     gm_sample_clear(&blocks->sample);
     gm_ids_clear(&blocks->ids);
     gm_ids_clear(&blocks->ends);
+    gm_text_clear(&blocks->id);
     gm_vocabulary_free(blocks->subsets);
     gm_free(blocks);
 }
@@ -125,18 +126,15 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
     if (blocks->options->sample > 0 && !gm_sample_has(&blocks->sample, blocks->n_read - 1))
         return GM_OK;
 
-    if (source->line > 0)
-        snprintf(blocks->id, sizeof blocks->id, "%s:%" PRIu64, source->file, source->line);
-    else
-        snprintf(blocks->id, sizeof blocks->id, "%s", source->file);
-    blocks->ids.n = blocks->ends.n = 0;
+    blocks->id.n = blocks->ids.n = blocks->ends.n = 0;
+    GM_TRY(gm_document_name(&blocks->id, source, err));
     GM_TRY(gm_encode(blocks->encoder, source->text, source->n_bytes, true, &blocks->ids, &n_before,
                      &n_after, &blocks->ends, err));
     *skip = GM_SKIP_TOO_SHORT - 1;
     if (blocks->ids.n - n_before - n_after < blocks->options->min_tokens) return GM_OK;
     GM_TRY(note_subset(blocks, err));
 
-    blocks->document = (gm_probe_document){.id = blocks->id,
+    blocks->document = (gm_probe_document){.id = blocks->id.at,
                                            .subset = source->subset,
                                            .language = source->language,
                                            .text = source->text,

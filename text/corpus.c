@@ -414,3 +414,9 @@ gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_err
 out:
     return status;
 }
+
+gm_status gm_document_name(gm_text *out, const gm_document *d, gm_error *err)
+{
+    if (d->line == 0) return gm_text_add(out, d->file, err);
+    return gm_text_printf(out, err, "%s:%" PRIu64, d->file, d->line);
+}

@@ -62,6 +62,10 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
 gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)
     GM_MUST_USE;
 
+/* Append what a document is called everywhere: "FILE:LINE", or FILE where that is the document.
+ * Errors: GM_EMEM. */
+gm_status gm_document_name(gm_text *out, const gm_document *document, gm_error *err) GM_MUST_USE;
+
 /* The first file that can be read only once, a pipe; NULL when there is none. */
 const char *gm_corpus_pipe(const gm_corpus *corpus);
 

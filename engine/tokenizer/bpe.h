@@ -34,12 +34,8 @@ typedef struct gm_bpe {
     size_t n_slots;  /* a power of two */
     bool byte_level; /* pieces are bytes, spelt in the alphabet of alphabet.h */
     bool fuse_unk, byte_fallback, ignore_merges;
-    enum {
-        GM_UNK_NONE,
-        GM_UNK_KNOWN,
-        GM_UNK_MISSING
-    } unk_kind; /* missing: named in the
-file, not in the vocabulary; an error once it is needed */
+    /* Missing: named in the file, not in the vocabulary; an error once it is needed. */
+    enum { GM_UNK_NONE, GM_UNK_KNOWN, GM_UNK_MISSING } unk_kind;
     uint32_t unk;
     size_t longest; /* bytes of the longest spelling */
     /* Of each byte: the token that spells it (byte level), and its <0xNN>;

@@ -15,7 +15,7 @@ typedef struct drawing {
     gm_curve_point *line;  /* (n_topics, GM_MAX_DOSES) */
     gm_curve_point *mark;  /* (n_topics, MOST_MARKS) */
     char *title;           /* (n_topics, TITLE_BYTES) */
-    char *dose;            /* (n_topics, GM_MAX_DOSES, 16) */
+    char *dose;            /* (n_topics, GM_MAX_DOSES, DOSE_BYTES) */
     double *draw;          /* (most draws) shifts */
 } drawing;
 

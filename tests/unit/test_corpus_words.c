@@ -66,6 +66,20 @@ static void documents_are_called_by_their_line(void)
     gm_corpus_words_clear(&w);
 }
 
+/* As in a trace: no line of a file that is one document. */
+static void files_are_called_by_their_path(void)
+{
+    const gm_corpus_words_options how = {.by_document = true};
+    const char *const path[] = {"w.txt"};
+    gm_corpus_words w;
+    gm_error err = {0};
+    CHECK_OK(gm_outfile_write("w.txt", true, "salt\nonion\n", 11, &err), err);
+    CHECK_OK(gm_corpus_words_read(&w, path, 1, &how, &err), err);
+    CHECK_INT(w.n_groups, 1);
+    CHECK_TEXT(w.group_name[0], "w.txt");
+    gm_corpus_words_clear(&w);
+}
+
 static void many_documents_are_taken(void)
 {
     gm_text text = {0};
@@ -117,5 +131,5 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(subsets_are_sorted_and_counted), TEST(documents_are_called_by_their_line),
-      TEST(many_documents_are_taken), TEST(a_corpus_without_a_document_is_refused),
-      TEST(survives_every_allocation_failure))
+      TEST(files_are_called_by_their_path), TEST(many_documents_are_taken),
+      TEST(a_corpus_without_a_document_is_refused), TEST(survives_every_allocation_failure))
