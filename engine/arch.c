@@ -257,6 +257,7 @@ void gm_arch_clear(gm_arch *arch)
     gm_free(arch->layer_of_moe);
     gm_free(arch->moe_of_layer);
     gm_free(arch->window);
+    gm_rope_clear(&arch->rope);
     *arch = (gm_arch){0};
 }
 
@@ -304,6 +305,9 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
         gm_sha256_update(&hash, newer, sizeof newer);
     }
     if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
+    if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);
+    if (rope->divisor)
+        gm_sha256_update(&hash, rope->divisor, rope->dim / 2 * sizeof *rope->divisor);
     for (int i = 0; i < arch->n_layers; i++) {
         const int layer[] = {arch->moe_of_layer[i], arch->window ? arch->window[i] : 0};
         gm_sha256_update(&hash, layer, sizeof layer);

@@ -4,8 +4,8 @@
  * families.c (config names, tensor names, flags), never a forward pass of its
  * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
  * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen2 (arXiv:2407.10671), Qwen3
- * (arXiv:2505.09388), Mixtral (arXiv:2401.04088), gpt-oss (arXiv:2508.10925) and Granite 3.0
- * papers.
+ * (arXiv:2505.09388), Mixtral (arXiv:2401.04088), gpt-oss (arXiv:2508.10925), Phi-3
+ * (arXiv:2404.14219) and Granite 3.0 papers.
  */
 #ifndef GM_ARCH_H
 #define GM_ARCH_H
@@ -18,9 +18,10 @@
 enum { GM_MAX_HEAD_DIM = 1 << 12 };
 
 typedef enum gm_scoring {
-    GM_SCORE_SOFTMAX,     /* softmax over all experts, then top-k */
-    GM_SCORE_SIGMOID,     /* sigmoid of each logit, then top-k */
-    GM_SCORE_TOPK_SOFTMAX /* top-k of the logits, then softmax over the chosen */
+    GM_SCORE_SOFTMAX,      /* softmax over all experts, then top-k */
+    GM_SCORE_SIGMOID,      /* sigmoid of each logit, then top-k */
+    GM_SCORE_TOPK_SOFTMAX, /* top-k of the logits, then softmax over the chosen */
+    GM_SCORE_SPARSEMIXER   /* top-k of the logits, each weighed in a round of its own */
 } gm_scoring;
 
 typedef struct gm_router_desc {
@@ -32,6 +33,7 @@ typedef struct gm_router_desc {
     float renorm_epsilon;
     float least_sum; /* their sum counts at least as this */
     float scale;     /* routed_scaling_factor */
+    float within;    /* sparsemixer: how far behind an expert may be to count in a round */
 } gm_router_desc;
 
 /* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped (cpu/kernels.h). */
@@ -80,6 +82,7 @@ typedef struct gm_arch {
     float residual_scale; /* of what attention and MLP add to the residual */
     float logits_scale;   /* of the head's outputs */
     bool tied_head;
+    bool head_bias;  /* added to the head's outputs, before they are scaled */
     int dense_width; /* FFN width of dense layers */
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
@@ -106,8 +109,11 @@ typedef struct gm_arch {
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
+    GM_ROLE_FINAL_NORM_BIAS, /* where a norm has a bias it is LayerNorm */
+    GM_ROLE_HEAD_BIAS,
     GM_ROLE_HEAD,
     GM_ROLE_ATTN_NORM,
+    GM_ROLE_ATTN_NORM_BIAS,
     GM_ROLE_Q,
     GM_ROLE_K,
     GM_ROLE_V,
@@ -124,6 +130,7 @@ typedef enum gm_role {
     GM_ROLE_Q_NORM,
     GM_ROLE_K_NORM,
     GM_ROLE_MLP_NORM,
+    GM_ROLE_MLP_NORM_BIAS,
     GM_ROLE_DENSE_GATE,
     GM_ROLE_DENSE_UP,
     GM_ROLE_DENSE_DOWN,

@@ -45,9 +45,13 @@ static shape common_shape(const gm_arch *a, gm_role role)
     switch (role) {
     case GM_ROLE_EMBED: return (shape){true, a->vocab, a->width};
     case GM_ROLE_HEAD: return (shape){!a->tied_head, a->vocab, a->width};
+    case GM_ROLE_HEAD_BIAS: return (shape){a->head_bias, 1, a->vocab};
     case GM_ROLE_FINAL_NORM:
+    case GM_ROLE_FINAL_NORM_BIAS:
     case GM_ROLE_ATTN_NORM:
-    case GM_ROLE_MLP_NORM: return (shape){true, 1, a->width};
+    case GM_ROLE_ATTN_NORM_BIAS:
+    case GM_ROLE_MLP_NORM:
+    case GM_ROLE_MLP_NORM_BIAS: return (shape){true, 1, a->width};
     case GM_ROLE_Q: return (shape){true, q, a->width};
     case GM_ROLE_K:
     case GM_ROLE_V: return (shape){true, kv, a->width};

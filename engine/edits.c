@@ -47,8 +47,9 @@ static gm_status check_edit(const gm_arch *arch, const gm_edit *edit, size_t ind
 /* False when the biases of a layer change nothing, whatever the logits are. */
 static bool does_something(const gm_arch *arch, gm_edit_mode mode, const float *bias)
 {
-    const bool shift_drops_out = mode != GM_EDIT_MASK && arch->router.scoring != GM_SCORE_SIGMOID &&
-                                 !arch->router.has_correction;
+    const gm_router_desc *router = &arch->router;
+    const bool shift_drops_out = mode != GM_EDIT_MASK && router->scoring != GM_SCORE_SIGMOID &&
+                                 router->scoring != GM_SCORE_SPARSEMIXER && !router->has_correction;
     float still = shift_drops_out && isfinite(bias[0]) ? bias[0] : 0.0f;
     for (int e = 0; e < arch->n_experts; e++)
         if (bias[e] != still) return true;

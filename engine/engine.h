@@ -174,7 +174,8 @@ const gm_model_info *gm_model_get_info(const gm_model *model);
  * them. Where a family adds a correction to the scores for the choice (GLM-4.5, dots.llm1, ERNIE
  * 4.5, MiniMax-M2), it is added behind: the choice is by score(logit + bias) + correction, the gate
  * score(logit + bias). A score is at most 1, so no bias lifts an expert over one whose correction
- * is larger by more than that; the mode mask does. */
+ * is larger by more than that; the mode mask does. Phi-3.5-MoE weighs the two chosen in rounds, by
+ * who is near them relative to the logits (cpu/router.h): the bias is in all of these. */
 
 typedef enum gm_edit_mode {
     GM_EDIT_BIAS,   /* before the scores: changes choice and gate (the article's) */
@@ -271,7 +272,8 @@ enum { GM_NO_EXPERT = 0xFFFF };
 typedef struct gm_record {
     uint16_t *expert; /* (L,T,K) ids, by gate descending, then lower id */
     float *gate;      /* (L,T,K) what multiplies the expert's output, before routed_scale */
-    float *mass;      /* (L,T) sum over the chosen of the softmax before renormalising */
+    float *mass;      /* (L,T) sum over the chosen of the softmax before renormalising; where the
+                         chosen are weighed among themselves or in rounds, of that over all E */
     float *margin;    /* (L,T) rank K minus rank K+1 of the selection score; K = E: +inf */
     float *logits;    /* (L,T,E) router logits before any edit */
     uint8_t *bad;     /* (T) 1: some router's row was not finite; its places in `expert`

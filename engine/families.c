@@ -282,6 +282,82 @@ out:
     return status;
 }
 
+/* ---- PhiMoE: Phi-3.5-MoE, and Phi-mini-MoE and Phi-tiny-MoE, which are cut down from it ---- */
+
+static const char *const phimoe_keys[] = {
+    "num_local_experts",
+    "attention_bias",
+    "lm_head_bias",
+    "sliding_window",
+    "router_jitter_noise",
+    "original_max_position_embeddings", /* said once more beside LongRoPE's */
+    "input_jitter_noise",               /* these three: of training */
+    "hidden_dropout",
+    "expert_dropout",
+    NULL,
+};
+
+/* Of the positions beyond those that the model was first made for, none: all of a sequence that
+ * goes on there would turn by other divisors, so would what of it is cached already, and
+ * transformers 5.24 takes the short ones there too. */
+static gm_status limit_context(const gm_json *config, const char *where, gm_arch *arch,
+                               gm_error *err)
+{
+    static const char key[] = "original_max_position_embeddings";
+    gm_status status = GM_OK;
+    const int first = (int)arch->rope.first_context;
+    int again;
+    if (arch->rope.divisor == NULL) goto out;
+    GM_TRY(gm_config_int_or(config, key, 1, INT32_MAX, first, &again, where, err));
+    if (again != first)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, and %d beside the factors, expected the same", where,
+                key, again, first);
+    if (first < arch->max_context) arch->max_context = first;
+out:
+    return status;
+}
+
+/* Every layer sees a window; one of the context's length or more is none. */
+static gm_status read_window(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int window;
+    GM_TRY(gm_config_int_or(config, "sliding_window", 1, INT32_MAX, 0, &window, where, err));
+    if (window == 0 || window >= arch->max_context) goto out;
+    arch->window = gm_alloc((size_t)arch->n_layers, sizeof *arch->window);
+    if (arch->window == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
+    for (int i = 0; i < arch->n_layers; i++) arch->window[i] = window;
+out:
+    return status;
+}
+
+/* Source: arXiv:2404.14219, the Phi-3 report; transformers, models/phimoe: LayerNorm with a bias,
+ * biases of q, k, v, o and the head, two experts by sparsemixer, intermediate_size is one expert's
+ * width. */
+static gm_status read_phimoe(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    double jitter;
+
+    GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
+                         err));
+    if (arch->n_chosen != 2)
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_experts_per_tok' is %d, and only 2 is computed", where,
+                arch->n_chosen);
+    GM_TRY(gm_json_get_bool_or(config, "attention_bias", false, &arch->attention_bias, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "lm_head_bias", false, &arch->head_bias, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "router_jitter_noise", 1e-6, 1, 0.01, &jitter, where, err));
+    GM_TRY(limit_context(config, where, arch, err));
+    GM_TRY(read_window(config, where, arch, err));
+    arch->expert_width = arch->dense_width;
+    arch->router.scoring = GM_SCORE_SPARSEMIXER;
+    arch->router.within = (float)(2.0 * jitter);
+    arch->router.renormalise = false;
+    GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
+out:
+    return status;
+}
+
 /* ---- the table ---- */
 
 #define DEEPSEEK_ROW                                                                            \
@@ -292,6 +368,14 @@ out:
         GATED_EXPERT_TENSORS,                                                                   \
         DENSE_TENSORS,                                                                          \
         SHARED_EXPERT_TENSORS,                                                                  \
+    }
+
+#define PHIMOE_ROW                                                                       \
+    .model_type = "phimoe", .name = "phimoe", .norm_epsilon = 1e-5f, .rope_theta = 1e6,  \
+    .divided = true, .keys = phimoe_keys, .read = read_phimoe,                           \
+    .tensor = {                                                                          \
+        LLAMA_TENSORS,     QKV_BIAS_TENSORS,       O_BIAS_TENSOR,                        \
+        NORM_BIAS_TENSORS, MIXTRAL_EXPERT_TENSORS, [GM_ROLE_HEAD_BIAS] = "lm_head.bias", \
     }
 
 static const gm_family families[] = {
@@ -346,7 +430,7 @@ static const gm_family families[] = {
          {
              LLAMA_TENSORS,
              QKV_BIAS_TENSORS,
-             [GM_ROLE_O_BIAS] = "model.layers.%d.self_attn.o_proj.bias",
+             O_BIAS_TENSOR,
              [GM_ROLE_SINKS] = "model.layers.%d.self_attn.sinks",
              [GM_ROLE_ROUTER] = "model.layers.%d.mlp.router.weight",
              [GM_ROLE_ROUTER_BIAS] = "model.layers.%d.mlp.router.bias",
@@ -384,6 +468,9 @@ static const gm_family families[] = {
              [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.input_linear.weight",
              [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.output_linear.weight",
          }},
+    /* as published, and as transformers saves it */
+    {.architecture = "PhiMoEForCausalLM", PHIMOE_ROW},
+    {.architecture = "PhimoeForCausalLM", PHIMOE_ROW},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

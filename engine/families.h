@@ -18,8 +18,9 @@ typedef struct gm_family {
     /* What tensors that predict further tokens begin with; NULL: they are of layers behind the
      * last. They are not read. */
     const char *mtp_prefix;
-    bool yarn;   /* its angles may be stretched (rope.h) */
-    bool latent; /* its attention is over latents, which gm_latent_read reads */
+    bool yarn;    /* its angles may be stretched (rope.h) */
+    bool divided; /* or divided, pair by pair: LongRoPE */
+    bool latent;  /* its attention is over latents, which gm_latent_read reads */
     /* Keys of config.json that `read` looks at, NULL behind the last: they count as
      * known, and the values that arch.c asks of them elsewhere are not asked. */
     const char *const *keys;

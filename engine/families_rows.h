@@ -26,6 +26,13 @@
     [GM_ROLE_K_BIAS] = "model.layers.%d.self_attn.k_proj.bias", \
     [GM_ROLE_V_BIAS] = "model.layers.%d.self_attn.v_proj.bias"
 
+#define O_BIAS_TENSOR [GM_ROLE_O_BIAS] = "model.layers.%d.self_attn.o_proj.bias"
+
+#define NORM_BIAS_TENSORS                                              \
+    [GM_ROLE_FINAL_NORM_BIAS] = "model.norm.bias",                     \
+    [GM_ROLE_ATTN_NORM_BIAS] = "model.layers.%d.input_layernorm.bias", \
+    [GM_ROLE_MLP_NORM_BIAS] = "model.layers.%d.post_attention_layernorm.bias"
+
 #define DENSE_TENSORS                                              \
     [GM_ROLE_DENSE_GATE] = "model.layers.%d.mlp.gate_proj.weight", \
     [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",     \

@@ -218,6 +218,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         size_t first;
     } whole[] = {
         {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
+        {GM_ROLE_ATTN_NORM_BIAS, &layer->attn_norm, layer->attn_norm.stride},
         {GM_ROLE_Q, latents ? &layer->q_up : &layer->qkv, 0},
         {GM_ROLE_Q_LATENT, &layer->qkv, place.q},
         {GM_ROLE_Q_UP, &layer->q_up, 0},
@@ -232,6 +233,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_O_BIAS, &layer->o_bias, 0},
         {GM_ROLE_SINKS, &layer->sinks, 0},
         {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
+        {GM_ROLE_MLP_NORM_BIAS, &layer->mlp_norm, layer->mlp_norm.stride},
         {GM_ROLE_ROUTER, &layer->router, 0},
         {GM_ROLE_SHARE, &layer->router, (size_t)fill->arch->n_experts},
         {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
@@ -270,11 +272,14 @@ gm_status gm_fill_add(gm_fill *fill, gm_weights *w, size_t i, gm_layer *layer, g
         if (!w->embed_in_place)
             GM_TRY(add_tensor(fill, GM_ROLE_EMBED, 0, -1, &w->embed, 0, 1, err));
         GM_TRY(add_tensor(fill, GM_ROLE_FINAL_NORM, 0, -1, &w->final_norm, 0, 1, err));
+        GM_TRY(add_tensor(fill, GM_ROLE_FINAL_NORM_BIAS, 0, -1, &w->final_norm,
+                          w->final_norm.stride, 1, err));
     } else if (i <= w->n_layers) {
         GM_TRY(add_layer(fill, layer ? layer : &w->layer[i - 1], (int)i - 1, err));
     } else {
         gm_role head = fill->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD;
         GM_TRY(add_tensor(fill, head, 0, -1, &w->head, 0, 1, err));
+        GM_TRY(add_tensor(fill, GM_ROLE_HEAD_BIAS, 0, -1, &w->head_bias, 0, 1, err));
     }
 out:
     return status;

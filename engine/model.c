@@ -124,6 +124,7 @@ static const char *scoring_name(gm_scoring scoring)
     switch (scoring) {
     case GM_SCORE_SIGMOID: return "sigmoid";
     case GM_SCORE_TOPK_SOFTMAX: return "topk-softmax";
+    case GM_SCORE_SPARSEMIXER: return "sparsemixer";
     default: return "softmax";
     }
 }

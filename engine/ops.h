@@ -228,7 +228,8 @@ typedef struct gm_ops {
     /* x += residual_scale ((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
      * this order; behind gate[i] y[i] comes gate[i] bias[i] if experts have one */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* final norm, logits (times logits_scale) and nll of head rows [block * GM_HEAD_ROWS, ...) */
+    /* final norm, logits (plus the head's bias, times logits_scale) and nll of head rows [block *
+     * GM_HEAD_ROWS, ...) */
     void (*head)(gm_worker *me, const gm_step *step, size_t block);
     /* tokens from those logits */
     void (*sample)(gm_worker *me, const gm_step *step, size_t block);

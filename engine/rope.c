@@ -30,6 +30,12 @@ static const char *const deepseek_yarn_keys[] = {
     NULL,
 };
 
+static const char *const long_keys[] = {
+    "type",         "rope_type",   "rope_theta",  "original_max_position_embeddings",
+    "short_factor", "long_factor", "long_mscale", "short_mscale",
+    NULL,
+};
+
 /* Amplitude and attention's factor, the plain form where neither mscale is there (0: absent). With
  * one of them DeepSeek's own code takes the other's default, transformers the plain amplitude. */
 static gm_status read_mscale(gm_rope *rope, double *amplitude, const gm_json *part,
@@ -73,12 +79,49 @@ out:
     return status;
 }
 
-static bool is_same(const gm_rope *a, const gm_rope *b)
+/* LongRoPE for heads of which `dim` elements turn. */
+static gm_status read_long(gm_rope *rope, size_t dim, const gm_json *part, const char *where,
+                           gm_error *err)
 {
-    return a->yarn == b->yarn && a->whole == b->whole && a->factor == b->factor &&
-           a->first_context == b->first_context && a->beta_fast == b->beta_fast &&
-           a->beta_slow == b->beta_slow && a->amplitude == b->amplitude &&
-           a->attention == b->attention;
+    static const char key[] = "short_factor";
+    gm_status status = GM_OK;
+    const gm_json *list = gm_json_find(part, key);
+    size_t n = 0;
+    GM_TRY(gm_json_get_f64(part, "original_max_position_embeddings", 1, 1e9, &rope->first_context,
+                           where, err));
+    GM_TRY(gm_json_get_f64(part, "short_mscale", 1e-6, 1e6, &rope->amplitude, where, err));
+    if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY || gm_json_n_items(list) != dim / 2)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is not a list of %zu numbers, one for each pair of a head",
+                where, key, dim / 2);
+    rope->divisor = gm_alloc(dim / 2, sizeof *rope->divisor);
+    if (rope->divisor == NULL) GM_FAIL(GM_EMEM, "no memory for the angles of '%s'", where);
+    for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v), n++)
+        if (!gm_json_f64(v, &rope->divisor[n]) ||
+            !(rope->divisor[n] > 0.0 && rope->divisor[n] <= 1e9))
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' holds something else than positive numbers", where,
+                    key);
+out:
+    return status;
+}
+
+void gm_rope_clear(gm_rope *rope)
+{
+    gm_free(rope->divisor);
+    rope->divisor = NULL;
+}
+
+static bool divides_same(const gm_rope *a, const gm_rope *b, size_t dim)
+{
+    if (a->divisor == NULL || b->divisor == NULL) return a->divisor == b->divisor;
+    return memcmp(a->divisor, b->divisor, dim / 2 * sizeof *a->divisor) == 0;
+}
+
+static bool is_same(const gm_rope *a, const gm_rope *b, size_t dim)
+{
+    return divides_same(a, b, dim) && a->yarn == b->yarn && a->whole == b->whole &&
+           a->factor == b->factor && a->first_context == b->first_context &&
+           a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
+           a->amplitude == b->amplitude && a->attention == b->attention;
 }
 
 gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
@@ -109,6 +152,34 @@ out:
     return status;
 }
 
+/* What a member called `name` says: plain, or as the family may have it. */
+static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *name,
+                             const gm_family *family, size_t head_dim, const char *where,
+                             gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *type, *old_type;
+    const char *const *known = family->rotary_part > 0.0 ? partial_keys : plain_keys;
+    const char *also = family->yarn ? " or 'yarn'" : family->divided ? " or 'longrope'" : "";
+    *rope = (gm_rope){.amplitude = 1.0, .attention = 1.0};
+    if (gm_json_kind_of(part) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, name);
+    GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
+    GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
+    const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
+    const bool divided = family->divided && strcmp(type, "longrope") == 0;
+    if (!yarn && !divided && strcmp(type, "default") != 0)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
+                name, type, also);
+    if (yarn) known = family->latent ? deepseek_yarn_keys : yarn_keys;
+    if (divided) known = long_keys;
+    GM_TRY(gm_config_check_part(part, name, known, where, err));
+    if (yarn) GM_TRY(read_yarn(rope, family->latent, part, where, err));
+    if (divided) GM_TRY(read_long(rope, head_dim, part, where, err));
+out:
+    return status;
+}
+
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *family,
                        size_t head_dim, const char *where, gm_error *err)
 {
@@ -116,30 +187,20 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
     gm_status status = GM_OK;
     const gm_json *holder = config; /* newer files keep theta inside "rope_parameters" */
     const gm_json *last = config;
-    const char *const *simple = family->rotary_part > 0.0 ? partial_keys : plain_keys;
-    const char *const *stretched = family->latent ? deepseek_yarn_keys : yarn_keys;
     int n_parts = 0;
+    gm_rope rope = {0};
     *out = (gm_rope){.amplitude = 1.0, .attention = 1.0};
 
     for (int i = 0; i < 2; i++) {
-        gm_rope rope = {.amplitude = 1.0, .attention = 1.0};
         const gm_json *part = gm_json_find(config, names[i]);
         if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) continue;
-        if (gm_json_kind_of(part) != GM_JSON_OBJECT)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, names[i]);
-        const char *type, *old_type;
-        GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
-        GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
-        const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
-        if (!yarn && strcmp(type, "default") != 0)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
-                    names[i], type, family->yarn ? " or 'yarn'" : "");
-        GM_TRY(gm_config_check_part(part, names[i], yarn ? stretched : simple, where, err));
-        if (yarn) GM_TRY(read_yarn(&rope, family->latent, part, where, err));
-        if (n_parts++ > 0 && !is_same(&rope, out))
+        GM_TRY(read_angles(&rope, part, names[i], family, head_dim, where, err));
+        if (n_parts++ > 0 && !is_same(&rope, out, head_dim))
             GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' say different things", where, names[0],
                     names[1]);
+        gm_rope_clear(out);
         *out = rope;
+        rope.divisor = NULL; /* *out's */
         last = part;
         const gm_json *theta = gm_json_find(part, "rope_theta");
         if (theta && gm_json_kind_of(theta) != GM_JSON_NULL) holder = part;
@@ -148,6 +209,8 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
                               err));
     GM_TRY(read_part(out, config, last, family, head_dim, where, err));
 out:
+    gm_rope_clear(&rope);
+    if (status != GM_OK) gm_rope_clear(out);
     return status;
 }
 
@@ -161,6 +224,7 @@ static double pair_that_turns(const gm_rope *rope, double dim, double turns)
 double gm_rope_step(const gm_rope *rope, size_t i)
 {
     const double dim = (double)rope->dim, plain = pow(rope->theta, -2.0 * (double)i / dim);
+    if (rope->divisor) return plain / rope->divisor[i];
     if (!rope->yarn) return plain;
     double low = pair_that_turns(rope, dim, rope->beta_fast);
     double high = pair_that_turns(rope, dim, rope->beta_slow);

@@ -37,6 +37,12 @@ static gm_buf vector_if(const gm_arch *arch, gm_role role, int layer, size_t col
     return has_tensor(arch, role, layer) ? gm_buf_rows(GM_F32, 1, 1, cols) : (gm_buf){0};
 }
 
+/* A norm of the model's width, and behind it its bias if it has one. */
+static gm_buf norm_of(const gm_arch *arch, gm_role bias, int layer)
+{
+    return gm_buf_rows(GM_F32, 1, has_tensor(arch, bias, layer) ? 2 : 1, (size_t)arch->width);
+}
+
 static gm_mlp describe_mlp(gm_dtype dtype, size_t count, size_t width, size_t model_width)
 {
     if (width == 0 || count == 0) return (gm_mlp){0};
@@ -74,8 +80,8 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
         .window = arch->window ? (size_t)arch->window[l] : 0,
-        .attn_norm = gm_buf_rows(GM_F32, 1, 1, d),
-        .mlp_norm = gm_buf_rows(GM_F32, 1, 1, d),
+        .attn_norm = norm_of(arch, GM_ROLE_ATTN_NORM_BIAS, l),
+        .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM_BIAS, l),
         .qkv = gm_buf_panels(dtype, 1, place.all, d),
         .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
         .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l)),
@@ -105,8 +111,9 @@ static void describe_ends(gm_weights *w, const gm_arch *arch, gm_dtype dtype, gm
 {
     const size_t d = (size_t)arch->width, v = (size_t)arch->vocab;
     w->embed = gm_buf_rows(embed_dtype, 1, v, d);
-    w->final_norm = gm_buf_rows(GM_F32, 1, 1, d);
+    w->final_norm = norm_of(arch, GM_ROLE_FINAL_NORM_BIAS, 0);
     w->head = gm_buf_panels(dtype, 1, v, d);
+    w->head_bias = vector_if(arch, GM_ROLE_HEAD_BIAS, 0, v);
 }
 
 size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
@@ -119,7 +126,8 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
     }
     if (i > w->n_layers) {
         list[0] = &w->head;
-        return 1;
+        list[1] = &w->head_bias;
+        return 2;
     }
     if (layer == NULL) layer = &w->layer[i - 1];
     gm_buf *all[GM_SECTION_BUFFERS] = {

@@ -24,7 +24,7 @@ typedef struct gm_mlp {
 typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     size_t window;              /* positions that a query sees, its own included; 0: all */
-    gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D) */
+    gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
     gm_buf qkv;                 /* PANELS (q + k + v, D); of latents (q + k, D) */
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;      /* ROWS f32 (1, full, head or latent's width), or not there */
@@ -61,8 +61,9 @@ typedef struct gm_weights {
     char hardware[64]; /* name of the GPU; "" on the CPU */
     void *own;         /* what a backend with memory of its own keeps for the model */
     gm_buf embed;      /* ROWS (V, D) in the checkpoint's type */
-    gm_buf final_norm; /* ROWS f32 (1, D) */
+    gm_buf final_norm; /* ROWS f32 (1, D) or (2, D), as a layer's */
     gm_buf head;       /* PANELS (V, D) */
+    gm_buf head_bias;  /* ROWS f32 (1, V), or not there */
     size_t n_layers;
     gm_layer *layer;     /* (n_layers) */
     gm_section *section; /* (n_layers + 2) in the order of the image */

@@ -25,7 +25,7 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
 #define GM_BENCH_SHAPES                                                                       \
     "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
     "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
-    "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b"
+    "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe"
 
 /* ---- bench_checkpoint.c ---- */
 

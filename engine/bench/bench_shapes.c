@@ -123,6 +123,16 @@ static const char DEEPSEEK_V2_LITE[] =
     "\"mscale_all_dim\": 0.707, \"original_max_position_embeddings\": 4096}, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 102400, \"max_position_embeddings\": 131072";
 
+/* Without LongRoPE, whose numbers cost no time and end the context at 4,096 positions. */
+static const char PHIMOE[] =
+    "\"architectures\": [\"PhiMoEForCausalLM\"], \"model_type\": \"phimoe\", "
+    "\"hidden_size\": 4096, \"intermediate_size\": 6400, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 8, \"num_local_experts\": 16, \"num_experts_per_tok\": 2, "
+    "\"router_jitter_noise\": 0.01, \"attention_bias\": true, \"lm_head_bias\": true, "
+    "\"sliding_window\": 131072, \"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-05, "
+    "\"rope_theta\": 10000, \"tie_word_embeddings\": false, \"vocab_size\": 32064, "
+    "\"max_position_embeddings\": 131072";
+
 /* Heads, their widths, the dense layer's and how many are chosen are those that give the published
  * numbers of parameters. */
 static const char GIGACHAT3[] =
@@ -158,6 +168,7 @@ static const struct shape {
     {"minimax-m2", 62, MINIMAX},
     {"deepseek-v2-lite", 27, DEEPSEEK_V2_LITE},
     {"gigachat3-10b-a1.8b", 26, GIGACHAT3},
+    {"phi-3.5-moe", 32, PHIMOE},
 };
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)

@@ -9,7 +9,17 @@
 
 #include <math.h>
 
-void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight)
+void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const float *weight = norm->address;
+    if (norm->rows > 1)
+        k->layer_norm(x, weight, weight + norm->stride, norm->cols, s->arch->norm_epsilon, out);
+    else
+        k->norm(x, weight, norm->cols, s->arch->norm_epsilon, out);
+}
+
+void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weights)
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_buf *to = &s->work->norm;
@@ -17,7 +27,7 @@ void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight)
     size_t first, end;
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) {
-        k->norm(gm_row_at(&s->work->x, r), weight->address, to->cols, s->arch->norm_epsilon, norm);
+        gm_cpu_norm(s, weights, gm_row_at(&s->work->x, r), norm);
         gm_store_row(k, to, r, 0, norm, to->cols);
     }
     gm_worker_meet(me);

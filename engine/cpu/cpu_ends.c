@@ -67,8 +67,7 @@ static void head_logits(gm_worker *me, const gm_step *s, const gm_head_row *head
     size_t first, end;
     gm_worker_share(me, n, &first, &end);
     for (size_t i = first; i < end; i++) {
-        k->norm(gm_row_at(&s->work->x, head[i].row), s->weights->final_norm.address, x->cols,
-                s->arch->norm_epsilon, norm);
+        gm_cpu_norm(s, &s->weights->final_norm, gm_row_at(&s->work->x, head[i].row), norm);
         gm_store_row(k, x, i, 0, norm, x->cols);
     }
     gm_worker_meet(me);
@@ -92,10 +91,12 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block)
 {
     const size_t at = block * GM_HEAD_ROWS, vocab = (size_t)s->arch->vocab;
     const size_t n = s->n_head - at < GM_HEAD_ROWS ? s->n_head - at : GM_HEAD_ROWS;
+    const float *bias = s->weights->head_bias.address; /* (V) or NULL */
     head_logits(me, s, s->head + at, n);
     for (size_t i; (i = gm_worker_next(me)) < n;) {
         const gm_head_row *head = &s->head[at + i];
         float *logits = gm_row_at(&s->work->logits, i); /* (V) */
+        for (size_t v = 0; bias && v < vocab; v++) logits[v] += bias[v];
         scale(logits, vocab, s->arch->logits_scale);
         if (head->out >= 0)
             memcpy(s->result->logits + (size_t)head->out * vocab, logits, vocab * sizeof *logits);

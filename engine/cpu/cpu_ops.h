@@ -124,7 +124,10 @@ void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
                   size_t n);
 
+/* Norm of a row of the residual, `norm` as weights.h has it. */
+void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out);
+
 /* Norms of all rows into work->norm; shared among the workers, who meet behind it. */
-void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weight);
+void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *norm);
 
 #endif

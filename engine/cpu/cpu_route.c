@@ -52,8 +52,7 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
     uint8_t *bad = s->work->bad.address;
 
     for (size_t i = 0; i < n; i++) {
-        k->norm(gm_row_at(x, first + i), w->mlp_norm.address, norm->cols, s->arch->norm_epsilon,
-                rows + i * ld);
+        gm_cpu_norm(s, &w->mlp_norm, gm_row_at(x, first + i), rows + i * ld);
         gm_store_row(k, norm, first + i, 0, rows + i * ld, norm->cols);
     }
     k->f32.gemm(rows, ld * sizeof *rows, n, w->router.address, w->router.cols, stride / GM_PANEL,

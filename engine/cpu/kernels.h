@@ -70,6 +70,11 @@ typedef struct gm_kernels {
      * epsilon); lane i sums the squares of elements i, i+16, ... */
     void (*norm)(const float *x, const float *weight, size_t n, float epsilon, float *out);
 
+    /* LayerNorm: out = ((x - mean) * r) * weight + bias, r = 1 / sqrt(mean of squares of x - mean +
+     * epsilon); lane i sums elements i, i+16, ... */
+    void (*layer_norm)(const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon, float *out);
+
     void (*to_bf16)(const float *x, size_t n, uint16_t *out);          /* nearest even */
     void (*add)(float *x, const float *y, size_t n16);                 /* x += y */
     void (*add_scaled)(float *x, float a, const float *y, size_t n16); /* x = fma(a, y, x) */

@@ -356,6 +356,7 @@ const gm_kernels KERNELS = {
     .fp8 = {gather_bf16, gemm_fp8},
     .dot = PRODUCT_DOT,
     .norm = norm,
+    .layer_norm = layer_norm,
     .to_bf16 = to_bf16,
     .add = add,
     .add_scaled = add_scaled,

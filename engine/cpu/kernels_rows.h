@@ -19,6 +19,26 @@ static void norm(const float *x, const float *weight, size_t n, float epsilon, f
     for (size_t i = 0; i < n; i++) out[i] = (x[i] * r) * weight[i];
 }
 
+static void layer_norm(const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon, float *out)
+{
+    const size_t whole = n / LANES * LANES, rest = n - whole;
+    v16 sum = v16_all(0.0f), squares = v16_all(0.0f);
+    for (size_t i = 0; i < whole; i += LANES) sum = v16_add(sum, v16_load(x + i));
+    if (rest) sum = v16_add(sum, v16_load_part(x + whole, rest, 0.0f));
+    const float mean = v16_sum(sum) / (float)n;
+    for (size_t i = 0; i < whole; i += LANES) {
+        v16 a = v16_sub(v16_load(x + i), v16_all(mean));
+        squares = v16_fma(a, a, squares);
+    }
+    if (rest) {
+        v16 a = v16_sub(v16_load_part(x + whole, rest, mean), v16_all(mean));
+        squares = v16_fma(a, a, squares);
+    }
+    const float r = 1.0f / sqrtf(v16_sum(squares) / (float)n + epsilon);
+    for (size_t i = 0; i < n; i++) out[i] = ((x[i] - mean) * r) * weight[i] + bias[i];
+}
+
 static void to_bf16(const float *x, size_t n, uint16_t *out)
 {
     size_t i = 0;

@@ -136,14 +136,53 @@ static void order_chosen(const gm_router *r, const view *v, uint16_t *expert)
     }
 }
 
+static bool is_among(size_t e, const uint16_t *expert, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        if (expert[k] == e) return true;
+    return false;
+}
+
+/* Gate of the expert chosen in a round (router.h); v->power is written over. */
+static float gate_of_round(const gm_router *r, const view *v, const uint16_t *expert, size_t round)
+{
+    const float own = v->gate[expert[round]];
+    float top = own;
+    double sum = 0.0;
+    if (own == -INFINITY) return 0.0f;
+    for (size_t e = 0; e < r->n_experts; e++) {
+        const float g = v->gate[e], behind = (own - g) / fmaxf(fabsf(g), own);
+        /* 0 / 0, of an equal one, is near enough */
+        v->power[e] = is_among(e, expert, round) || behind > r->desc->within ? -INFINITY : g;
+        top = v->power[e] > top ? v->power[e] : top;
+    }
+    r->kernels->exp_shifted(v->power, top, r->n_experts, v->power);
+    for (size_t e = 0; e < r->n_experts; e++) sum += (double)v->power[e];
+    return (float)((double)v->power[expert[round]] / sum);
+}
+
+/* Gates of the rounds, one after the other, then by gate. */
+static void make_gates_of_rounds(const gm_router *r, view *v, gm_choice *out)
+{
+    for (size_t k = 0; k < r->n_chosen; k++) out->gate[k] = gate_of_round(r, v, out->expert, k);
+    for (size_t k = 0; k < r->n_chosen; k++) v->power[out->expert[k]] = out->gate[k];
+    order_chosen(r, v, out->expert);
+    for (size_t k = 0; k < r->n_chosen; k++) out->gate[k] = v->power[out->expert[k]];
+}
+
 static void make_gates(const gm_router *r, view *v, gm_choice *out)
 {
     const gm_router_desc *desc = r->desc;
+    const bool rounds = desc->scoring == GM_SCORE_SPARSEMIXER;
     activate(r, v->gate, v->power);
-    order_chosen(r, v, out->expert);
+    if (!rounds) order_chosen(r, v, out->expert);
     double sum = 0.0;
     for (size_t k = 0; k < r->n_chosen; k++) sum += (double)v->power[out->expert[k]];
     out->mass = (float)sum;
+    if (rounds) {
+        make_gates_of_rounds(r, v, out);
+        return;
+    }
 
     double divisor = 1.0; /* a softmax over the chosen is one over all, renormalised */
     if (desc->scoring == GM_SCORE_TOPK_SOFTMAX)

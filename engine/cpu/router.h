@@ -3,7 +3,8 @@
  * Sizes:  E experts, K chosen, 1 <= K <= E. Logits in nats.
  * Source: Shazeer et al. 2017, arXiv:1701.06538, 2.1; DeepSeekMoE, arXiv:2401.06066;
  *         groups and correction bias: DeepSeek-V2 (arXiv:2405.04434), DeepSeek-V3
- *         (arXiv:2412.19437).
+ *         (arXiv:2412.19437); sparsemixer: GRIN (arXiv:2409.12136) as transformers'
+ *         models/phimoe computes it outside training.
  *
  * The selection score is the logit, the edit included; where the router has a
  * correction bias it is activation(logit) + correction. With groups only the experts of
@@ -14,6 +15,11 @@
  *   softmax       p = softmax of g over all E
  *   sigmoid       p = 1 / (1 + e^-g)
  *   top-k first   p = softmax of g over the chosen
+ *   sparsemixer   p of the expert e that is chosen in a round = e^g(e) / sum of e^g over those that
+ *                 take part in it: e, and of the experts that no round before has chosen those x
+ *                 with (g(e) - g(x)) / max(|g(x)|, g(e)) <= within. Rounds follow the selection
+ *                 score, so without an edit e is the best that is left. The gates do not sum to one
+ *                 but to K where no two are near each other; a shift of all logits changes them
  * then divided by (their sum, at least least_sum, + epsilon) when the router renormalises, then
  * scaled to the unedited total when the edit is mass-matched. Sums are taken in double.
  *
@@ -37,8 +43,8 @@ typedef struct gm_router {
 typedef struct gm_choice {
     uint16_t *expert; /* (K) by gate descending, then lower id; written */
     float *gate;      /* (K) written; the routed scale is not in it */
-    float mass;       /* sum of the chosen p before renormalising; top-k first: of the
-                         softmax over all E */
+    float mass;       /* sum of the chosen p before renormalising; top-k first and
+                         sparsemixer: of the softmax over all E */
     float margin;     /* selection score of rank K minus rank K+1; +inf when no other
                          expert could have been chosen */
 } gm_choice;

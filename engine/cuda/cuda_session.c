@@ -15,6 +15,9 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
     if (arch->latent.kv > 0)
         return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
                        arch->family->name);
+    if (arch->router.scoring == GM_SCORE_SPARSEMIXER)
+        return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
+                       arch->family->name);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",

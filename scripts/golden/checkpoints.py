@@ -1,4 +1,4 @@
-"""checkpoints - fourteen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - seventeen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, gpt_oss, latent
+from . import common, corrected, gpt_oss, latent, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -173,6 +173,7 @@ MODELS = {
     "minimax-tiny": (corrected.minimax_config(), 1, 1),
     "deepseek-v2-tiny": (latent.v2_config(), 1, 1),
     "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
+    "phimoe-tiny": (phimoe.config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -180,7 +181,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    return next((module for module in (corrected, latent) if config["model_type"] in module.FAMILIES), None)
+    return next((module for module in (corrected, latent, phimoe) if config["model_type"] in module.FAMILIES), None)
 
 
 def shape_of(config):
@@ -238,7 +239,7 @@ def tensor_shapes(config):
     shapes["model.norm.weight"] = (s.width,)
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
-    shapes |= corrected.further_tensors(config)
+    shapes |= (phimoe if config["model_type"] in phimoe.FAMILIES else corrected).further_tensors(config)
     if config["model_type"] == "granitemoe":
         shapes = stacked(shapes, s.experts)
     return {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
@@ -274,7 +275,7 @@ def make_weights(config, seed):
     weights = {}
     for name, shape in tensor_shapes(config).items():
         values = rng.standard_normal(shape)
-        if "norm" in name:
+        if "norm" in name and not name.endswith(".bias"):
             values = 1.0 + 0.2 * values
         elif name == "model.embed_tokens.weight":
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04

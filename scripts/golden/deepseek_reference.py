@@ -22,6 +22,7 @@ OTHER_NAMES = {  # a family's names, and what they are called here
         ".block_sparse_moe.e_score": ".mlp.gate.e_score", ".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.",
         ".w2.": ".down_proj.",
     },
+    "phimoe": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
     "qwen2_moe": {".shared_expert.": ".shared_experts."},
@@ -80,7 +81,7 @@ class Shape:
             tied=c.get("tie_word_embeddings", False),
             qk_norm={"olmoe": "full", "qwen3_moe": "head"}.get(family),
             clip=c.get("clip_qkv"),
-            qkv_bias=qwen2,
+            qkv_bias=qwen2 or c.get("attention_bias", False),
             gated_shared=qwen2,
             dense=tuple(c.get("mlp_only_layers") or ()),
             embed_scale=c.get("embedding_multiplier", 1.0),
@@ -188,10 +189,13 @@ class Reference:
         k = k.repeat_interleave(s.heads // s.kv_heads, dim=0)
         v = v.repeat_interleave(s.heads // s.kv_heads, dim=0)
         scores = (q @ k.transpose(1, 2)) * s.attention_scale
-        future = torch.ones(t, t, dtype=torch.bool).triu(1)
-        p = torch.softmax(scores.masked_fill(future, -torch.inf), dim=-1)
+        p = torch.softmax(scores.masked_fill(self.hidden(t), -torch.inf), dim=-1)
         mixed = (p @ v).transpose(0, 1).reshape(t, s.heads * s.head_dim)
-        return mixed @ self.w[prefix + "o_proj.weight"].T
+        return F.linear(mixed, self.w[prefix + "o_proj.weight"], self.w.get(prefix + "o_proj.bias"))
+
+    def hidden(self, t):
+        """[T, T]: the positions that a query does not see."""
+        return torch.ones(t, t, dtype=torch.bool).triu(1)
 
     def mlp(self, x, prefix):
         gate = F.silu(x @ self.w[prefix + "gate_proj.weight"].T)
@@ -234,5 +238,5 @@ class Reference:
         x = self.norm(x, "model.norm.weight")
         head = self.w["model.embed_tokens.weight" if self.shape.tied else "lm_head.weight"]
         result = {name: torch.stack([r[name] for r in records]) for name in records[0]}
-        result["logits"] = x @ head.T / self.shape.logits_divisor
+        result["logits"] = F.linear(x, head, self.w.get("lm_head.bias")) / self.shape.logits_divisor
         return result

@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, gpt_oss, latent, tiny_tokenizers
+from . import checkpoints, common, corrected, gpt_oss, latent, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
@@ -89,6 +89,8 @@ def reference(config, weights, dtype=torch.float32):
         return latent.LatentReference(config, weights, dtype)
     if config["model_type"] in corrected.FAMILIES:
         return corrected.CorrectedReference(config, weights, dtype)
+    if config["model_type"] in phimoe.FAMILIES:
+        return phimoe.PhiMoEReference(config, weights, dtype)
     return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
 
 
@@ -254,6 +256,9 @@ def make_model(folder, name):
     info["greedy_smallest_gap"] = gap
     info["logits_std"] = round(float(torch.cat([r["logits"] for r in runs]).std()), 3)
     check_health(info, tensors)
+    if hasattr(model, "closest"):
+        info["closest_to_counting"] = model.closest
+        assert model.closest > phimoe.CLOSEST, info
     info["math_fields"] = math_fields(config, weights, sequences, stored_logits(runs, sequences))
     check_weights(config, weights, sequences, tensors, model.moe_layers)
     common.write_tensors(folder / "golden.safetensors", tensors)

@@ -23,12 +23,12 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather),  MEMBER(f32.gemm),   MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(i8.gather),   MEMBER(i8.gemm),    MEMBER(fp8.gather),  MEMBER(fp8.gemm),
-    MEMBER(dot.gather),  MEMBER(dot.gemm),   MEMBER(norm),        MEMBER(to_bf16),
-    MEMBER(add),         MEMBER(add_scaled), MEMBER(swiglu),      MEMBER(swiglu_clamped),
-    MEMBER(exp_shifted), MEMBER(exp_sum),    MEMBER(attend),      MEMBER(merge),
-    MEMBER(rotate),
+    MEMBER(f32.gather),     MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather),      MEMBER(i8.gemm),     MEMBER(fp8.gather),  MEMBER(fp8.gemm),
+    MEMBER(dot.gather),     MEMBER(dot.gemm),    MEMBER(norm),        MEMBER(layer_norm),
+    MEMBER(to_bf16),        MEMBER(add),         MEMBER(add_scaled),  MEMBER(swiglu),
+    MEMBER(swiglu_clamped), MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
+    MEMBER(merge),          MEMBER(rotate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -225,6 +225,9 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
         plain->norm(a, b, n, 1e-5f, one);
         other->norm(a, b, n, 1e-5f, two);
         same("norm", other, n, one, two, n);
+        plain->layer_norm(a, b, b + n, n, 1e-5f, one);
+        other->layer_norm(a, b, b + n, n, 1e-5f, two);
+        same("layer_norm", other, n, one, two, n);
         plain->exp_shifted(a, 0.5f, n, one);
         other->exp_shifted(a, 0.5f, n, two);
         same("exp_shifted", other, n, one, two, n);
@@ -303,6 +306,9 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     plain->norm(y, x, n, 1e-5f, one);
     other->norm(y, x, n, 1e-5f, two);
     same("norm", other, n, one, two, n);
+    plain->layer_norm(y, x, y, n, 1e-5f, one);
+    other->layer_norm(y, x, y, n, 1e-5f, two);
+    same("layer_norm", other, n, one, two, n);
     float a_sum = plain->exp_sum(y, n, &top[0]), b_sum = other->exp_sum(y, n, &top[1]);
     same("exp_sum", other, n, &a_sum, &b_sum, 1);
     same_top("exp_sum's top", other, n, top[0], top[1]);

@@ -78,6 +78,7 @@ static void what_changes_nothing_is_inactive(void)
     CHECK(!active(GM_SCORE_SOFTMAX, GM_EDIT_BIAS, flat));
     CHECK(!active(GM_SCORE_TOPK_SOFTMAX, GM_EDIT_GATE, flat));
     CHECK(active(GM_SCORE_SIGMOID, GM_EDIT_BIAS, flat));
+    CHECK(active(GM_SCORE_SPARSEMIXER, GM_EDIT_BIAS, flat)); /* who is near depends on it */
     CHECK(active(GM_SCORE_SOFTMAX, GM_EDIT_MASK, flat));
     CHECK(active(GM_SCORE_SOFTMAX, GM_EDIT_BIAS, one));
 }

@@ -13,6 +13,7 @@
 
 #define TINY      TEST_DATA "/golden/models/deepseek-tied"
 #define MXFP4     TEST_DATA "/golden/models/gptoss-tiny"
+#define PHIMOE    TEST_DATA "/golden/models/phimoe-tiny"
 #define OTHER     TEST_DATA "/golden/models/olmoe-clip"
 #define DEMO      TEST_DATA "/../notebooks-data/demo-model" /* 26 MB */
 #define FILE_NAME "packed-bf16.gm"
@@ -113,16 +114,27 @@ static void held_in_any_way(void)
     outcome_free(&want);
 }
 
+static void check_any_way(const char *folder, const char *from)
+{
+    copy_folder(folder, from);
+    outcome want = resident_outcome(folder);
+    check_open(folder, GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
+    check_open(folder, GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, NULL);
+    check_open(folder, GM_HOLD_MAPPED, GM_CACHE_USE, &want, NULL);
+    check_open(folder, GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
+    outcome_free(&want);
+}
+
 /* Experts that come stacked, in blocks and with biases. */
 static void mxfp4_is_held_in_any_way(void)
 {
-    copy_folder("held4", MXFP4);
-    outcome want = resident_outcome("held4");
-    check_open("held4", GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
-    check_open("held4", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, NULL);
-    check_open("held4", GM_HOLD_MAPPED, GM_CACHE_USE, &want, NULL);
-    check_open("held4", GM_HOLD_STREAMED, GM_CACHE_USE, &want, NULL);
-    outcome_free(&want);
+    check_any_way("held4", MXFP4);
+}
+
+/* Of norms and head. */
+static void biases_are_held_in_any_way(void)
+{
+    check_any_way("held-biases", PHIMOE);
 }
 
 /* A cache that is not in huge pages is copied into some that are. */
@@ -427,8 +439,8 @@ static void survives_every_allocation_failure(void)
     CHECK(unlink(every_cache) == 0 && rmdir(options.cache_folder) == 0);
 }
 
-TESTS(TEST(held_in_any_way), TEST(mxfp4_is_held_in_any_way), TEST(small_pages_are_copied),
-      TEST(caches_that_are_not_right), TEST(weights_changed_since),
+TESTS(TEST(held_in_any_way), TEST(mxfp4_is_held_in_any_way), TEST(biases_are_held_in_any_way),
+      TEST(small_pages_are_copied), TEST(caches_that_are_not_right), TEST(weights_changed_since),
       TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
       TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
       TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))

@@ -6,6 +6,7 @@
 
 static const gm_family plain = {.rope_theta = 1e4},
                        stretched = {.rope_theta = 150000, .yarn = true},
+                       divided = {.rope_theta = 1e4, .divided = true},
                        partial = {.rope_theta = 1e4, .rotary_part = 0.5},
                        latent = {.rope_theta = 1e4, .yarn = true, .latent = true};
 
@@ -151,6 +152,69 @@ static void stretches_as_transformers_does(void)
     }
 }
 
+/* "rope_scaling" of LongRoPE with n divisors 1, 1.05, 1.1, ...; `other` in place of the last. */
+static void write_long(char text[1024], size_t n, const char *other)
+{
+    int at = snprintf(text, 1024,
+                      "{\"rope_scaling\": {\"type\": \"longrope\", \"short_mscale\": 1.25, "
+                      "\"long_mscale\": 1.5, \"original_max_position_embeddings\": 4096, "
+                      "\"long_factor\": [2], \"short_factor\": [");
+    for (size_t i = 0; i < n; i++)
+        at += i + 1 == n && other ? snprintf(text + at, 1024 - (size_t)at, "%s", other)
+                                  : snprintf(text + at, 1024 - (size_t)at, "%g%s",
+                                             1 + 0.05 * (double)i, i + 1 < n ? ", " : "");
+    snprintf(text + at, 1024 - (size_t)at, "]}}");
+}
+
+/* transformers 5.24, ROPE_INIT_FUNCTIONS["longrope"] of up to 4,096 positions (in f32). */
+static void divides_as_transformers_does(void)
+{
+    static const size_t pair[] = {0, 1, 8, 9, 12, 17, 31};
+    static const double step[] = {1,           0.71418494,   0.071428575,  0.051716842,
+                                  0.019764235, 0.0040534823, 5.2294963e-05};
+    char text[1024], both[2100];
+    gm_rope rope;
+    gm_error err = {0};
+    write_long(text, HEAD / 2, NULL);
+    CHECK_OK(read_text(&rope, &divided, text, &err), err);
+    CHECK(rope.amplitude == 1.25 && rope.first_context == 4096 && !rope.yarn);
+    for (size_t p = 0; p < sizeof pair / sizeof pair[0]; p++)
+        CHECK_NEAR(gm_rope_step(&rope, pair[p]), step[p], 3e-6 * step[p]);
+    gm_rope_clear(&rope);
+
+    /* said twice is said once; the plain one beside it says something else */
+    const int n = (int)strlen(text) - 1;
+    snprintf(both, sizeof both, "%.*s, \"rope_parameters\": %s", n, text, strchr(text, ':') + 1);
+    CHECK_OK(read_text(&rope, &divided, both, &err), err);
+    CHECK_NEAR(gm_rope_step(&rope, 1), step[1], 3e-6);
+    gm_rope_clear(&rope);
+    snprintf(both, sizeof both, "%.*s, \"rope_parameters\": {\"rope_theta\": 1e4}}", n, text);
+    CHECK_FAILS(read_text(&rope, &divided, both, &err), err, GM_EFORMAT, "say different things");
+    CHECK(rope.divisor == NULL);
+}
+
+static void refuses_other_divisors(void)
+{
+    static const char *const last[] = {"0", "-1", "\"1\"", "null"};
+    char text[1024];
+    gm_rope rope;
+    gm_error err;
+    for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
+        write_long(text, HEAD / 2, last[i]);
+        CHECK_FAILS(read_text(&rope, &divided, text, &err), err, GM_EFORMAT,
+                    "'short_factor' holds something else than positive numbers");
+        CHECK(rope.divisor == NULL);
+    }
+    write_long(text, HEAD / 2 - 1, NULL);
+    CHECK_FAILS(read_text(&rope, &divided, text, &err), err, GM_EFORMAT,
+                "not a list of 32 numbers");
+    CHECK_FAILS(read_text(&rope, &plain, text, &err), err, GM_EFORMAT, "has type 'longrope'");
+    CHECK_FAILS(read_text(&rope, &divided, "{\"rope_scaling\": {\"type\": \"longrope\"}}", &err),
+                err, GM_EFORMAT, "'original_max_position_embeddings'");
+    CHECK_FAILS(read_text(&rope, &divided, "{\"rope_scaling\": {\"type\": \"yarn\"}}", &err), err,
+                GM_EFORMAT, "only 'default' or 'longrope' is computed");
+}
+
 static void fills_rows_of_angles(void)
 {
     enum { DIM = 4, N = 3, STRIDE = 5 };
@@ -211,4 +275,4 @@ static void stretches_as_deepseek_does(void)
 
 TESTS(TEST(reads_both_forms), TEST(refuses_what_is_not_computed), TEST(a_part_of_a_head_turns),
       TEST(stretches_as_transformers_does), TEST(stretches_as_deepseek_does),
-      TEST(fills_rows_of_angles))
+      TEST(divides_as_transformers_does), TEST(refuses_other_divisors), TEST(fills_rows_of_angles))

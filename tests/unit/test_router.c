@@ -127,6 +127,93 @@ static void a_softmax_may_be_corrected_too(void)
     CHECK_NEAR(r.gate[0], 0.75, 1e-6);
 }
 
+static gm_router_desc sparsemixer(void)
+{
+    gm_router_desc desc = plain;
+    desc.scoring = GM_SCORE_SPARSEMIXER;
+    desc.within = 0.02f;
+    return desc;
+}
+
+/* transformers 5.24, sparsemixer(logits, 0.01, training=False) of models/phimoe, its two experts
+ * put in the order of their gates: near ones, all below zero, a maximum of 0, ties, signs that
+ * differ, logits far apart; and the same with one expert removed and another lifted. */
+static void two_rounds_as_transformers_has_them(void)
+{
+    static const struct {
+        float logits[5];
+        int expert[2];
+        double gate[2];
+        int edited[2];
+        double edited_gate[2];
+    } rows[] = {
+        {{1, 0.99f, 0.5f, -2, 0.985f}, {1, 0}, {0.501249969, 0.336116165}, {0, 4}, {1, 1}},
+        {{-1, -1.01f, -1.03f, -5, -1.015f}, {0, 1}, {0.336116165, 0.336110592}, {0, 4}, {1, 1}},
+        {{0, 0, -0.01f, -1, 0}, {1, 0}, {0.5, 0.333333343}, {0, 4}, {1, 1}},
+        {{2, 2, 2, 1, 0}, {1, 0}, {0.5, 0.333333343}, {2, 0}, {1, 0.5}},
+        {{5, 1, 0.985f, 0.99f, -1}, {0, 1}, {1, 0.336116165}, {0, 3}, {1, 0.501249969}},
+        {{0.01f, -0.01f, -3, 0.0099f, 0}, {3, 0}, {1, 0.500025034}, {4, 0}, {1, 0.500025034}},
+        {{60, -60, -60.5f, -61.3f, -90}, {0, 1}, {1, 0.622459352}, {0, 2}, {1, 0.689974308}},
+        {{3, 2.95f, 2.94f, 2.93f, 2.9f},
+         {0, 1},
+         {0.345662653, 0.255005896},
+         {4, 0},
+         {1, 0.514995515}},
+    };
+    const float bias[] = {0, -INFINITY, 0, 0, 0.2f};
+    const gm_router_desc desc = sparsemixer();
+    const gm_router_edit edit = {bias, GM_EDIT_BIAS, false};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        row r = choose_with(&desc, NULL, 5, 2, rows[i].logits, NULL);
+        check_ids(&r, 2, rows[i].expert);
+        for (int k = 0; k < 2; k++) CHECK_NEAR(r.gate[k], rows[i].gate[k], 1e-6);
+        r = choose_with(&desc, NULL, 5, 2, rows[i].logits, &edit);
+        check_ids(&r, 2, rows[i].edited);
+        for (int k = 0; k < 2; k++) CHECK_NEAR(r.gate[k], rows[i].edited_gate[k], 1e-6);
+    }
+}
+
+/* Rounds belong to those who are chosen, by whatever: one that is not the best that is left shares
+ * with all who are better. */
+static void edits_of_rounds(void)
+{
+    const float logits[] = {5, 1, 0, 0, 0}, last[] = {0, 0, 0, 0, 10}, first[] = {-10, 0, 0, 0, 0};
+    const gm_router_desc desc = sparsemixer();
+    gm_router_edit edit = {last, GM_EDIT_SELECT, false};
+    row r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    check_ids(&r, 2, (int[]){0, 4});
+    CHECK_NEAR(r.gate[0], 1, 0);
+    CHECK_NEAR(r.gate[1], 1 / (exp(5) + exp(1) + 3), 1e-7);
+    CHECK_NEAR(r.margin, 4, 0);
+    CHECK_NEAR(r.mass, (exp(5) + 1) / (exp(5) + exp(1) + 3), 1e-6);
+
+    edit = (gm_router_edit){first, GM_EDIT_GATE, false};
+    r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    check_ids(&r, 2, (int[]){1, 0});
+    CHECK_NEAR(r.gate[0], 1, 0);
+    CHECK_NEAR(r.gate[1], exp(-5) / (exp(-5) + exp(1) + 3), 1e-7);
+    edit.mass_matched = true;
+    r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    CHECK_NEAR(r.gate[0] + r.gate[1], 2, 1e-6); /* as without the edit */
+
+    edit = (gm_router_edit){first, GM_EDIT_MASK, false};
+    r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    check_ids(&r, 2, (int[]){1, 2});
+    CHECK_NEAR(r.gate[0], 1, 0);
+    CHECK_NEAR(r.gate[1], 1.0 / 3, 1e-6);
+    edit = (gm_router_edit){last, GM_EDIT_MASK, false};
+    r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    check_ids(&r, 2, (int[]){0, 4});
+    CHECK_NEAR(r.gate[1], 1 / (exp(5) + exp(1) + 3), 1e-7);
+
+    const float gone[] = {0, -INFINITY, 0, 0,
+                          0}; /* for the gates alone: chosen, and weighs nothing */
+    edit = (gm_router_edit){gone, GM_EDIT_GATE, false};
+    r = choose_with(&desc, NULL, 5, 2, logits, &edit);
+    check_ids(&r, 2, (int[]){0, 1});
+    CHECK_NEAR(r.gate[1], 0, 0);
+}
+
 /* Where a bias goes: in front of the sigmoid, for the choice the correction behind it. The largest
  * score is 1, so a bias lifts an expert over a correction that is larger never. */
 static void a_bias_comes_before_the_sigmoid(void)
@@ -267,25 +354,27 @@ static void mass_matching_keeps_the_total(void)
 static void zero_bias_is_the_same_bits_in_every_mode(void)
 {
     const float zero[] = {0, 0, 0, 0};
-    row want = choose(4, 2, tenths, NULL);
-    for (int mode = GM_EDIT_BIAS; mode <= GM_EDIT_MASK; mode++)
-        for (int mass = 0; mass < 2; mass++) {
-            gm_router_edit edit = {zero, (gm_edit_mode)mode, mass == 1};
-            row r = choose(4, 2, tenths, &edit);
-            CHECK_BYTES(r.expert, want.expert, sizeof r.expert);
-            CHECK_BYTES(r.gate, want.gate, sizeof r.gate);
-            CHECK_BYTES(&r.mass, &want.mass, sizeof r.mass);
-            CHECK_BYTES(&r.margin, &want.margin, sizeof r.margin);
-        }
+    const gm_router_desc descs[] = {plain, sparsemixer()};
+    for (int i = 0; i < 16; i++) {
+        const gm_router_desc *desc = &descs[i / 8];
+        const row want = choose_with(desc, NULL, 4, 2, tenths, NULL);
+        gm_router_edit edit = {zero, (gm_edit_mode)(i % 4), i / 4 % 2 == 1};
+        row r = choose_with(desc, NULL, 4, 2, tenths, &edit);
+        CHECK_BYTES(r.expert, want.expert, sizeof r.expert);
+        CHECK_BYTES(r.gate, want.gate, sizeof r.gate);
+        CHECK_BYTES(&r.mass, &want.mass, sizeof r.mass);
+        CHECK_BYTES(&r.margin, &want.margin, sizeof r.margin);
+    }
 }
 
 static void bad_rows_are_marked(void)
 {
     const float bad[][2] = {{NAN, 1}, {INFINITY, 0}, {-INFINITY, 2}}, none[2] = {0};
     gm_router_desc desc = plain;
-    for (size_t i = 0; i < 6; i++) {
-        desc.scoring = i < 3 ? GM_SCORE_SOFTMAX : GM_SCORE_SIGMOID;
-        row r = choose_with(&desc, i < 3 ? NULL : none, 2, 1, bad[i % 3], NULL);
+    const gm_scoring scoring[] = {GM_SCORE_SOFTMAX, GM_SCORE_SPARSEMIXER, GM_SCORE_SIGMOID};
+    for (size_t i = 0; i < 9; i++) {
+        desc.scoring = scoring[i / 3];
+        row r = choose_with(&desc, i < 6 ? NULL : none, 2, 1, bad[i % 3], NULL);
         CHECK(!r.good && r.expert[0] == GM_NO_EXPERT && isnan(r.gate[0]));
         CHECK(isnan(r.mass) && isnan(r.margin));
     }
@@ -294,6 +383,7 @@ static void bad_rows_are_marked(void)
 TESTS(TEST(strongest_first_with_softmax_gates), TEST(ties_go_to_the_lower_id),
       TEST(renormalised_gates_sum_to_one), TEST(top_k_first_is_a_softmax_over_the_chosen),
       TEST(sigmoid_with_correction_and_groups), TEST(a_softmax_may_be_corrected_too),
+      TEST(two_rounds_as_transformers_has_them), TEST(edits_of_rounds),
       TEST(a_bias_comes_before_the_sigmoid), TEST(equal_scores_of_a_sigmoid_go_to_the_lower_id),
       TEST(a_group_counts_those_who_are_left), TEST(groups_without_correction_count_their_best),
       TEST(bias_changes_choice_and_gates), TEST(select_changes_the_choice_only),
