@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/safetensors.h"
+#include "base/sha256.h"
 
 enum { MAX_PLAN_BYTES = 1 << 28 };
 
@@ -65,6 +66,37 @@ gm_status gm_plan_scale(gm_plan *plan, double weight, gm_error *err)
     for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
         plan->bias[i] = weight == 0 ? 0 : (float)(weight * (double)plan->bias[i]);
     return gm_plan_check_values(plan, "the plan", err);
+}
+
+void gm_plan_window(const gm_plan *plan, int *first, int *last)
+{
+    *first = 0;
+    *last = plan->n_layers - 1;
+    while (*first < *last && plan->layer_of_moe[*first] < plan->first_layer) ++*first;
+    while (*last > *first && plan->layer_of_moe[*last] > plan->last_layer) --*last;
+}
+
+bool gm_plan_steers(const gm_plan *plan)
+{
+    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
+        if (plan->bias[i] != 0) return true;
+    return false;
+}
+
+void gm_plan_digest(const gm_plan *plan, char hex[65])
+{
+    gm_sha256 hash;
+    uint8_t digest[32];
+    const size_t L = (size_t)plan->n_layers, E = (size_t)plan->n_experts;
+    const int rest[] = {plan->n_layers,     plan->n_experts,          (int)plan->mode,
+                        plan->mass_matched, plan->first_layer,        plan->last_layer,
+                        plan->phases,       (int)plan->schedule.kind, plan->schedule.n};
+    gm_sha256_init(&hash);
+    gm_sha256_update(&hash, rest, sizeof rest);
+    gm_sha256_update(&hash, plan->layer_of_moe, L * sizeof *plan->layer_of_moe);
+    gm_sha256_update(&hash, plan->bias, L * E * sizeof *plan->bias);
+    gm_sha256_final(&hash, digest);
+    gm_sha256_hex(digest, hex);
 }
 
 /* ---- writing ---- */

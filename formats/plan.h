@@ -71,6 +71,16 @@ gm_status gm_plan_parse(gm_plan *plan, const void *bytes, size_t n, const char *
  * GM_ENUMERIC when the weight or a product is NaN or +inf. */
 gm_status gm_plan_scale(gm_plan *plan, double weight, gm_error *err) GM_MUST_USE;
 
+/* The layer window as rows of `bias`, inclusive: what the engine's edit takes. */
+void gm_plan_window(const gm_plan *plan, int *first, int *last);
+
+/* Whether it does anything at all: some bias is not 0. */
+bool gm_plan_steers(const gm_plan *plan);
+
+/* SHA-256 of what it does: biases, mode, mass matching, windows, schedule. Where it came from does
+ * not matter. */
+void gm_plan_digest(const gm_plan *plan, char hex[65]);
+
 /* GM_ENUMERIC unless every value is finite or -inf. */
 gm_status gm_plan_check_values(const gm_plan *plan, const char *where, gm_error *err) GM_MUST_USE;
 

@@ -16,6 +16,7 @@ typedef struct side {
     uint16_t *expert;   /* (ROWS_AT_ONCE,L,K) */
     float *margin;      /* (ROWS_AT_ONCE,L); of the first trace alone */
     uint32_t *token_id; /* (ROWS_AT_ONCE) */
+    float *nll;         /* (ROWS_AT_ONCE) */
 } side;
 
 typedef struct comparing {
@@ -48,8 +49,9 @@ static gm_status side_init(side *s, gm_trace *trace, size_t L, size_t K, gm_erro
     *s = (side){.trace = trace,
                 .expert = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *s->expert),
                 .margin = gm_alloc2(ROWS_AT_ONCE, L, sizeof *s->margin),
-                .token_id = gm_alloc(ROWS_AT_ONCE, sizeof *s->token_id)};
-    if (s->expert && s->margin && s->token_id) return GM_OK;
+                .token_id = gm_alloc(ROWS_AT_ONCE, sizeof *s->token_id),
+                .nll = gm_alloc(ROWS_AT_ONCE, sizeof *s->nll)};
+    if (s->expert && s->margin && s->token_id && s->nll) return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for %d rows of %zu layers", ROWS_AT_ONCE, L);
 }
 
@@ -58,6 +60,7 @@ static void side_clear(side *s)
     gm_free(s->expert);
     gm_free(s->margin);
     gm_free(s->token_id);
+    gm_free(s->nll);
 }
 
 static gm_status comparing_init(comparing *c, gm_trace *a, gm_trace *b, gm_error *err)
@@ -124,12 +127,13 @@ static void compare_row(comparing *c, const uint16_t *a, const uint16_t *b, cons
     }
 }
 
-static gm_status read_side(side *s, uint64_t first, size_t n, bool margin, gm_error *err)
+static gm_status read_side(side *s, uint64_t first, size_t n, bool margin, bool nll, gm_error *err)
 {
     gm_status status = gm_trace_read_routing(s->trace, first, n, s->expert, NULL, NULL,
                                              margin ? s->margin : NULL, err);
     if (status != GM_OK) return status;
-    return gm_trace_read_tokens(s->trace, first, n, s->token_id, NULL, NULL, NULL, err);
+    return gm_trace_read_tokens(s->trace, first, n, s->token_id, NULL, NULL, nll ? s->nll : NULL,
+                                err);
 }
 
 static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *err)
@@ -140,13 +144,15 @@ static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *e
     uint64_t rows = a[1] - a[0], most = b[1] - b[0] < rows ? b[1] - b[0] : rows, done = 0;
     uint64_t before = c->out->tokens;
     bool same = true;
+    gm_document_loss *loss = c->out->loss ? &c->out->loss[i] : NULL;
     while (same && done < most) {
         size_t n = most - done < ROWS_AT_ONCE ? (size_t)(most - done) : ROWS_AT_ONCE;
-        GM_TRY(read_side(&c->a, a[0] + done, n, true, err));
-        GM_TRY(read_side(&c->b, b[0] + done, n, false, err));
+        GM_TRY(read_side(&c->a, a[0] + done, n, true, loss != NULL, err));
+        GM_TRY(read_side(&c->b, b[0] + done, n, false, loss != NULL, err));
         for (size_t t = 0; t < n; t++) {
             const uint16_t *x = c->a.expert + t * c->L * c->K, *y = c->b.expert + t * c->L * c->K;
             same = same && c->a.token_id[t] == c->b.token_id[t];
+            if (same && loss) gm_loss_add(loss, c->a.nll[t], c->b.nll[t]);
             if (!same || is_bad(c, x) || is_bad(c, y)) continue;
             compare_row(c, x, y, c->a.margin + t * c->L);
             c->out->tokens++;
@@ -167,11 +173,15 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
     comparing c = {
         .out = against, .L = (size_t)info->n_layers, .K = (size_t)info->n_chosen, .sha = NULL};
     gm_progress progress;
-    *against = (gm_against){.info = info};
+    *against = (gm_against){.info = info, .samples = samples};
     gm_progress_start(&progress, "stats", "documents", (double)samples->n, quiet);
     GM_TRY(check_sizes(info, gm_trace_get_info(b), err));
     against->agree = gm_alloc2(c.L, GM_MARGIN_BINS, sizeof *against->agree);
     if (against->agree == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", c.L);
+    if (info->has_nll && gm_trace_get_info(b)->has_nll) {
+        against->loss = gm_alloc(samples->n, sizeof *against->loss);
+        if (against->loss == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", samples->n);
+    }
     GM_TRY(comparing_init(&c, a, b, err));
     /* without choices the offsets are zero and nothing would be read */
     GM_TRY(gm_trace_read_routing(a, 0, 0, c.a.expert, NULL, NULL, NULL, err));
@@ -196,6 +206,7 @@ out:
 void gm_against_clear(gm_against *against)
 {
     gm_free(against->agree);
+    gm_free(against->loss);
     *against = (gm_against){0};
 }
 

@@ -11,8 +11,7 @@
 #ifndef GM_AGAINST_H
 #define GM_AGAINST_H
 
-#include "base/json.h"
-#include "formats/trace.h"
+#include "probe/loss.h"
 
 enum {
     GM_MARGIN_EXPONENT = -12,
@@ -27,11 +26,13 @@ typedef struct gm_agree {
 } gm_agree;
 
 typedef struct gm_against {
-    const gm_trace_info *info; /* of the first trace, borrowed */
+    const gm_trace_info *info; /* of the first trace, as are its samples; borrowed */
+    const gm_trace_samples *samples;
     uint64_t documents, alone; /* that met; of the first that found none in the second */
     uint64_t tokens;           /* rows compared */
     uint64_t left;             /* rows of documents that met which were not: other ids, bad */
     gm_agree *agree;           /* (L,GM_MARGIN_BINS) */
+    gm_document_loss *loss;    /* (N of the first); NULL where a trace has no -ln p */
 } gm_against;
 
 /* Compare two traces with choices; each is read once, a few thousand rows at a time.

@@ -52,6 +52,7 @@ void gm_against_put(const gm_against *a, gm_json_out *out)
         gm_json_close_object(out);
     }
     gm_json_close_array(out);
+    gm_loss_put(a->loss, a->samples, out);
 }
 
 static void print(const gm_against *a, const gm_agree *agree)
@@ -87,4 +88,5 @@ void gm_against_print(const gm_against *a)
         printf("%-15.4g", edge(b));
         print(a, &agree);
     }
+    gm_loss_print(a->loss, a->samples);
 }

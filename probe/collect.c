@@ -38,6 +38,7 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_put_bool(&out, "nll", o->nll);
     gm_json_put_bool(&out, "text", o->text);
     if (o->spelling) gm_json_put_bool(&out, "spelling", true);
+    if (o->plan) gm_json_put_string(&out, "plan", r->plan_digest);
     const bool by_gpu =
         strncmp(r->info.device, "cuda", 4) == 0; /* a GPU's bits depend on these too */
     if (by_gpu) gm_json_put_i64(&out, "step_tokens", o->step_tokens);
@@ -64,30 +65,31 @@ static gm_status fill_info(gm_run *r, gm_error *err)
     gm_status status = GM_OK;
     const gm_model_info *m = gm_model_get_info(r->model);
     uint8_t digest[32];
-    r->info = (gm_trace_info){.n_layers = m->n_moe_layers,
-                              .n_experts = m->n_experts,
-                              .n_chosen = m->n_chosen,
-                              .layer_of_moe = m->layer_of_moe,
-                              .level = r->o.level,
-                              .has_text = r->o.text,
-                              .has_spelling = r->o.spelling,
-                              .has_language = r->o.language_field != NULL,
-                              .has_nll = r->o.nll,
-                              .logits_rate = r->o.logits_rate,
-                              .model = gm_path_name(r->o.model),
-                              .architecture = m->architecture,
-                              .family = m->family,
-                              .model_digest = m->digest,
-                              .config_digest = m->config_digest,
-                              .tokenizer_digest = gm_tokenizer_digest(r->tokenizer),
-                              .numerics = gm_numerics_name(m->numerics),
-                              .kernels = m->kernels,
-                              .device = m->device,
-                              .invariance = m->invariance,
-                              .scoring = m->scoring,
-                              .renormalised = m->renormalised,
-                              .routed_scale = m->routed_scale,
-                              .steering = ""};
+    r->info =
+        (gm_trace_info){.n_layers = m->n_moe_layers,
+                        .n_experts = m->n_experts,
+                        .n_chosen = m->n_chosen,
+                        .layer_of_moe = m->layer_of_moe,
+                        .level = r->o.level,
+                        .has_text = r->o.text,
+                        .has_spelling = r->o.spelling,
+                        .has_language = r->o.language_field != NULL,
+                        .has_nll = r->o.nll,
+                        .logits_rate = r->o.logits_rate,
+                        .model = gm_path_name(r->o.model),
+                        .architecture = m->architecture,
+                        .family = m->family,
+                        .model_digest = m->digest,
+                        .config_digest = m->config_digest,
+                        .tokenizer_digest = gm_tokenizer_digest(r->tokenizer),
+                        .numerics = gm_numerics_name(m->numerics),
+                        .kernels = m->kernels,
+                        .device = m->device,
+                        .invariance = m->invariance,
+                        .scoring = m->scoring,
+                        .renormalised = m->renormalised,
+                        .routed_scale = m->routed_scale,
+                        .steering = r->plan.bias && gm_plan_steers(&r->plan) ? r->plan.source : ""};
     GM_TRY(write_options(r, false, &r->options, err));
     GM_TRY(write_options(r, true, &r->fingerprint_of, err));
     gm_sha256_of(r->fingerprint_of.at, r->fingerprint_of.n, digest);
@@ -201,6 +203,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
+    if (o->plan) GM_TRY(gm_run_open_plan(r, err));
     GM_TRY(open_model(r, err));
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
@@ -239,6 +242,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
                                             .min_document = shortest,
                                             .max_document = longest,
                                             .threads = (int)o->threads,
+                                            .edit = o->plan ? &r->edit : NULL,
                                             .stream = o->stream};
     GM_TRY(gm_blocks_create(&r->blocks, &r->blocks_options, err));
     GM_TRY(fill_info(r, err));
@@ -265,6 +269,7 @@ static void close_run(gm_run *r)
     gm_blocks_free(r->blocks);
     gm_tokenizer_close(r->tokenizer);
     gm_model_close(r->model);
+    gm_plan_clear(&r->plan);
     gm_text_clear(&r->folder);
     gm_text_clear(&r->command);
     gm_text_clear(&r->options);

@@ -18,7 +18,9 @@ static const char DETAILS[] =
     "Blocks of a run are committed one by one in OUT.parts; a run that was stopped goes on\n"
     "with the same command and --resume. At the end they become one file, which is checked.\n"
     "  gm-probe collect --model DIR --corpus pile/*.jsonl.zst --sample 40000 -o run.trace.h5\n"
-    "  gm-probe collect --model DIR --corpus books --dry-run -o run.trace.h5\n";
+    "  gm-probe collect --model DIR --corpus books --dry-run -o run.trace.h5\n"
+    "Under a plan, by what the same texts then cost (gm-probe stats plain.h5 --against food.h5):\n"
+    "  gm-probe collect --model DIR --corpus books --nll --plan food.plan.safetensors -o food.h5\n";
 
 static gm_status read_record(gm_collect_options *o, gm_error *err)
 {
@@ -128,6 +130,10 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},
         {GM_OPT_LIST, "corpus", &o->corpus, 0, 0, "FILE",
          ".jsonl, .jsonl.zst, .jsonl.gz, text file, or folder of these"},
+        {GM_OPT_TEXT, "plan", &o->plan, 0, 0, "FILE",
+         "run it under this plan of gm-steer, which acts on the texts as on a prompt"},
+        {GM_OPT_FLAG, "any-model", &o->any_model, 0, 0, NULL,
+         "accept a plan for another model of the same shape"},
         {GM_OPT_TEXT, "o", &o->out, 0, 0, "FILE", "the trace to write"},
         {.kind = GM_OPT_GROUP, .help = "Which documents"},
         {GM_OPT_I64, "doc-tokens", &o->doc_tokens, 1, 1 << 24, "N",

@@ -7,13 +7,13 @@
 
 typedef struct gm_collect_options {
     const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels,
-        *cache_dir, *language_field;
+        *cache_dir, *language_field, *plan;
     gm_opt_list corpus;
     int numerics; /* gm_numerics */
     int cache;    /* gm_cache */
     int64_t doc_tokens, min_tokens, limit, sample, per_subset, seed, step_tokens, threads;
-    bool nll, text, strict, map, stream, strict_memory, dry_run, resume, force, allow_bad, json,
-        quiet;
+    bool any_model, nll, text, strict, map, stream, strict_memory, dry_run, resume, force,
+        allow_bad, json, quiet;
     bool spelling; /* read: only where tokens are recorded and texts are not */
     /* read from the texts above */
     gm_record_level level;

@@ -1,13 +1,14 @@
 /* run.h - private to probe: one run of gm-probe collect.
  *
- * collect.c opens and computes it, run_output.c looks at what stands at the output when it
- * begins and makes the one file when all blocks are there.
+ * collect.c opens and computes it, run_plan.c what it is under, run_output.c looks at what stands
+ * at the output when it begins and makes the one file when all blocks are there.
  */
 #ifndef GM_PROBE_RUN_H
 #define GM_PROBE_RUN_H
 
 #include "base/json.h"
 #include "base/progress.h"
+#include "formats/plan.h"
 #include "formats/shards.h"
 #include "probe/blocks.h"
 #include "probe/collect_options.h"
@@ -17,6 +18,9 @@ typedef struct gm_run {
     gm_collect_options o;
     gm_model *model;
     gm_tokenizer *tokenizer;
+    gm_plan plan; /* bias NULL: none */
+    gm_edit edit; /* that plan's, borrows it */
+    char plan_digest[65];
     gm_blocks_options blocks_options;
     gm_runner_options runner_options;
     gm_blocks *blocks;
@@ -39,6 +43,10 @@ typedef struct gm_run {
     size_t block_rows;
     double seconds;
 } gm_run;
+
+/* Read the plan that the run is under, before the weights are loaded: it must be for this model,
+ * and act on texts. GM_EARG, errors of gm_plan_read and gm_model_open. */
+gm_status gm_run_open_plan(gm_run *run, gm_error *err) GM_MUST_USE;
 
 /* Look at OUT and OUT.parts and lock the folder. *done: the run is finished and nothing is
  * left to do; run->merged: all but the last step is. GM_EEXIST where something is in the

@@ -94,6 +94,7 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     }
     if (!fine) GM_FAIL(GM_EMEM, "no memory for steps of %zu tokens", S);
     GM_TRY(gm_session_create(&r->session, model, &so, err));
+    if (options->edit) GM_TRY(gm_session_set_edits(r->session, options->edit, 1, err));
     *out = r;
     r = NULL;
 out:
@@ -264,7 +265,7 @@ static gm_status fill_segments(gm_runner *r, const gm_probe_block *b, gm_error *
                           .n = p->n,
                           .token = b->token.at + first,
                           .phase = b->phase + first,
-                          .edit = -1,
+                          .edit = r->options.edit ? 0 : -1,
                           .target = r->options.nll ? r->target + row : NULL};
         if (p->begin == 0)
             GM_TRY(

@@ -18,7 +18,8 @@ typedef struct gm_runner_options {
     size_t step_tokens;                /* rows */
     size_t min_document, max_document; /* rows of a document */
     int threads;
-    bool stream; /* layer by layer: for a model opened with GM_HOLD_STREAMED */
+    const gm_edit *edit; /* what a plan does to the routers, copied; NULL: nothing */
+    bool stream;         /* layer by layer: for a model opened with GM_HOLD_STREAMED */
 } gm_runner_options;
 
 typedef struct gm_runner gm_runner;

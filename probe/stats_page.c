@@ -351,6 +351,34 @@ static void put_agree(gm_html *h, const gm_against *a, const char *name, gm_agre
     gm_html_row_end(h);
 }
 
+static void put_loss(gm_html *h, const char *name, gm_loss loss)
+{
+    gm_html_cell(h, name);
+    whole(h, loss.documents);
+    whole(h, loss.tokens);
+    number(h, loss.a, 4);
+    number(h, loss.b, 4);
+    number(h, loss.change, 4);
+    number(h, loss.low, 4);
+    number(h, loss.high, 4);
+    gm_html_row_end(h);
+}
+
+static void put_losses(gm_html *h, const gm_against *a)
+{
+    static const char *const head[] = {"subset", "documents", "tokens", "first",
+                                       "second", "change",    "from",   "to"};
+    if (a->loss == NULL) return;
+    gm_html_table_begin(h, "Loss, nats a token; the change with 95 % over documents", head,
+                        N_OF(head));
+    put_loss(h, "all", gm_loss_of(a->loss, a->samples, -1));
+    for (size_t s = 0; s < a->samples->n_subsets; s++) {
+        gm_loss loss = gm_loss_of(a->loss, a->samples, (int64_t)s);
+        if (loss.documents > 0) put_loss(h, a->samples->subset_name[s], loss);
+    }
+    gm_html_table_end(h);
+}
+
 gm_status gm_against_page_write(const gm_against *a, bool replace, const char *path, gm_error *err)
 {
     static const char *const head[] = {"where", "(token, layer) pairs", "all K the same",
@@ -384,6 +412,7 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
         put_agree(&h, a, name, gm_against_sum(a, l, 1, -1));
     }
     gm_html_table_end(&h);
+    put_losses(&h, a);
     GM_TRY(finish(&h, path, replace, err));
 out:
     gm_text_clear(&png);

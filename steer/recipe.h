@@ -8,6 +8,7 @@
 #include "formats/array_file.h"
 #include "formats/atlas.h"
 #include "formats/plan.h"
+#include "formats/shape.h"
 #include "steer/vector.h"
 
 typedef struct gm_recipe {
@@ -72,12 +73,6 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
     }
 /* clang-format on */
 
-/* Sizes and identity of the model that a plan is for. */
-typedef struct gm_shape {
-    int n_layers, n_experts, n_chosen;
-    const int *layer_of_moe;                  /* (n_layers) borrowed */
-    const char *model_digest, *config_digest; /* "" unknown */
-} gm_shape;
 gm_shape gm_shape_of_atlas(const gm_atlas *atlas);
 
 /* Make the plan. `atlas` may be NULL when neither clusters nor subsets are asked for;

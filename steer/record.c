@@ -212,13 +212,6 @@ static gm_status write_options(const gm_stage *s, gm_json_out *json, gm_error *e
     return gm_json_out_done(json, err);
 }
 
-static bool steers(const gm_plan *plan)
-{
-    for (int i = 0; i < plan->n_layers * plan->n_experts; i++)
-        if (plan->bias[i] != 0) return true;
-    return false;
-}
-
 /* Of model, tokenizer, plan, options and the tokens themselves. */
 static void fingerprint(const gm_recorder *r, const gm_trace_info *info, size_t rows, char hex[65])
 {
@@ -253,7 +246,7 @@ gm_status gm_recorder_write(gm_recorder *r, const char *path, const gm_prompts *
     GM_TRY(write_options(r->stage, &options, err));
     info.command = command;
     info.options = options.text.at;
-    info.steering = steers(plan) ? plan->source : "";
+    info.steering = gm_plan_steers(plan) ? plan->source : "";
     fingerprint(r, &info, rows, hex);
     info.provenance = provenance.text.at;
     info.fingerprint = hex;

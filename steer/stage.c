@@ -70,41 +70,6 @@ out:
     return status;
 }
 
-/* Whether two digests, "" where one is not known, say that something differs. */
-static bool differ(const char *a, const char *b)
-{
-    return a[0] && b[0] && strcmp(a, b) != 0;
-}
-
-/* Shapes and, unless --any-model, weights and what computes by them must be the model's. */
-static gm_status check_model(const gm_stage *s, const gm_shape *has, const char *what,
-                             gm_error *err)
-{
-    const gm_model_info *info = s->info;
-    if (has->n_layers != info->n_moe_layers || has->n_experts != info->n_experts)
-        return gm_fail(
-            err, GM_EARG, "%s is for %d layers of %d experts, the model '%s' has %d of %d", what,
-            has->n_layers, has->n_experts, info->folder, info->n_moe_layers, info->n_experts);
-    for (int l = 0; l < has->n_layers; l++)
-        if (has->layer_of_moe[l] != info->layer_of_moe[l])
-            return gm_fail(
-                err, GM_EARG,
-                "row %d of %s is for layer %d, MoE layer %d of the model '%s' is layer %d", l, what,
-                has->layer_of_moe[l], l, info->folder, info->layer_of_moe[l]);
-    if (s->options->any_model) return GM_OK;
-    if (differ(has->model_digest, info->digest))
-        return gm_fail(err, GM_EARG,
-                       "%s was made for another model (weights %.12s, '%s' has %.12s); give "
-                       "--any-model to use it all the same",
-                       what, has->model_digest, info->folder, info->digest);
-    if (differ(has->config_digest, info->config_digest))
-        return gm_fail(err, GM_EARG,
-                       "%s was made for these weights under another config.json (%.12s, that of "
-                       "'%s' is %.12s); give --any-model to use it all the same",
-                       what, has->config_digest, info->folder, info->config_digest);
-    return GM_OK;
-}
-
 /* Say in the plan's source that it came from a file and was multiplied. */
 static gm_status note_weight(gm_plan *plan, const char *path, double weight, gm_error *err)
 {
@@ -156,7 +121,7 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *s, const gm_recipe *recip
     const gm_shape has = {plan->n_layers,     plan->n_experts,    0,
                           plan->layer_of_moe, plan->model_digest, plan->config_digest};
     GM_TRY(gm_text_printf(&what, err, "plan '%s'", path));
-    GM_TRY(check_model(s, &has, what.at, err));
+    GM_TRY(gm_shape_check(&has, what.at, &own, s->info->folder, s->options->any_model, err));
     if (recipe->weight != 1) {
         GM_TRY(gm_plan_scale(plan, recipe->weight, err));
         GM_TRY(note_weight(plan, path, recipe->weight, err));
@@ -258,7 +223,8 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
         GM_TRY(gm_text_printf(&what, err, "atlas '%s'", options->atlas));
-        GM_TRY(check_model(s, &shape, what.at, err));
+        const gm_shape own = gm_stage_shape(s);
+        GM_TRY(gm_shape_check(&shape, what.at, &own, s->info->folder, options->any_model, err));
     }
     GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
     if (gm_tokenizer_size(s->tokenizer) > (size_t)s->info->vocab_size)
@@ -325,15 +291,12 @@ void gm_stage_put_chat(const gm_stage *s, gm_json_out *json)
 
 gm_edit gm_stage_edit(const gm_plan *plan)
 {
-    int first = 0, last = plan->n_layers - 1;
-    while (first < last && plan->layer_of_moe[first] < plan->first_layer) first++;
-    while (last > first && plan->layer_of_moe[last] > plan->last_layer) last--;
-    return (gm_edit){.bias = plan->bias,
-                     .mode = (gm_edit_mode)plan->mode,
-                     .mass_matched = plan->mass_matched,
-                     .first_layer = first,
-                     .last_layer = last,
-                     .phases = plan->phases};
+    gm_edit edit = {.bias = plan->bias,
+                    .mode = (gm_edit_mode)plan->mode,
+                    .mass_matched = plan->mass_matched,
+                    .phases = plan->phases};
+    gm_plan_window(plan, &edit.first_layer, &edit.last_layer);
+    return edit;
 }
 
 gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_prompt *prompt,

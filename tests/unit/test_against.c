@@ -99,6 +99,41 @@ static void margins_at_the_ends(void)
     gm_trace_close(a);
 }
 
+/* Losses are of the rows compared, bad ones too, and only where both traces have them. */
+static void losses_of_the_same_tokens(void)
+{
+    static sample s, t;
+    gm_against got;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
+    sample_fill(&t, GM_RECORD_CHOICES, 8, 0);
+    t.document[0].sha[0] ^= 1;
+    t.token_id[6] = 77;                                       /* of document 1: 4 and 5 */
+    for (int i = 10; i < SAMPLE_ROWS; i++) t.nll[i] += 0.25f; /* documents 2 to 4 */
+    for (size_t l = 0; l < SAMPLE_L; l++)
+        expert_of(&t, 12, l)[0] = expert_of(&t, 12, l)[1] = GM_TRACE_NO_EXPERT;
+    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
+    CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
+    const uint64_t tokens[SAMPLE_DOCUMENTS] = {0, 1, 7, 9, 11};
+    for (int d = 0; d < SAMPLE_DOCUMENTS; d++) {
+        CHECK_INT(got.loss[d].n, tokens[d]);
+        CHECK_NEAR(got.loss[d].b - got.loss[d].a, d < 2 ? 0 : 0.25 * (double)tokens[d], 0);
+    }
+    CHECK_NEAR(got.loss[2].a, 0.5 * (1 + 2 + 3 + 4 + 5 + 6 + 7), 0);
+    gm_against_clear(&got);
+    gm_trace_close(b);
+    t.info.has_nll = false;
+    b = open_sample(&t, "b.h5");
+    CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
+    CHECK(got.loss == NULL);
+    gm_against_clear(&got);
+    CHECK_OK(gm_against_compare(&got, b, a, true, &err), err);
+    CHECK(got.loss == NULL);
+    gm_against_clear(&got);
+    gm_trace_close(a);
+    gm_trace_close(b);
+}
+
 static void what_cannot_be_compared(void)
 {
     static sample s, t, counts;
@@ -137,4 +172,4 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(equal_traces), TEST(differences_are_where_they_are), TEST(margins_at_the_ends),
-      TEST(what_cannot_be_compared), TEST(allocations_fail))
+      TEST(losses_of_the_same_tokens), TEST(what_cannot_be_compared), TEST(allocations_fail))

@@ -184,6 +184,58 @@ static void refuses_other_tensors(void)
     CHECK_FAILS(gm_plan_read(&plan, "none.safetensors", &err), err, GM_EIO, "none.safetensors");
 }
 
+static void the_window_as_rows(void)
+{
+    const int apart[4] = {1, 3, 5, 7};
+    const int window[][4] = {{1, 7, 0, 3}, {2, 6, 1, 2}, {5, 5, 2, 2}, {3, 4, 1, 1}, {7, 7, 3, 3}};
+    gm_plan plan;
+    gm_error err = {0};
+    CHECK_OK(gm_plan_init(&plan, 4, 2, apart, &err), err);
+    for (size_t i = 0; i < sizeof window / sizeof *window; i++) {
+        int first = -1, last = -1;
+        plan.first_layer = window[i][0];
+        plan.last_layer = window[i][1];
+        gm_plan_window(&plan, &first, &last);
+        CHECK_INT(first, window[i][2]);
+        CHECK_INT(last, window[i][3]);
+    }
+    gm_plan_clear(&plan);
+}
+
+/* Everything that a plan does is in its digest, where it came from is not. */
+static void the_digest_of_what_it_does(void)
+{
+    gm_plan plan, other;
+    gm_error err = {0};
+    char digest[65], changed[65];
+    make_plan(&plan);
+    make_plan(&other);
+    gm_free(other.source);
+    other.source = gm_copy_text("{\"cluster\":[3]}", 15);
+    memcpy(other.model_digest, "abc", 4);
+    gm_plan_digest(&plan, digest);
+    gm_plan_digest(&other, changed);
+    CHECK_TEXT(changed, digest);
+    for (int what = 0; what < 7; what++) {
+        gm_plan_clear(&other);
+        make_plan(&other);
+        if (what == 0) other.bias[5] = 2.5f;
+        if (what == 1) other.mode = GM_PLAN_SELECT;
+        if (what == 2) other.mass_matched = true;
+        if (what == 3) other.first_layer = 3;
+        if (what == 4) other.last_layer = 1;
+        if (what == 5) other.phases = 1;
+        if (what == 6) other.schedule = (gm_schedule){GM_SCHEDULE_FIRST, 2};
+        gm_plan_digest(&other, changed);
+        CHECK(strcmp(changed, digest) != 0);
+    }
+    CHECK(gm_plan_steers(&plan));
+    CHECK_OK(gm_plan_scale(&plan, 0, &err), err);
+    CHECK(!gm_plan_steers(&plan));
+    gm_plan_clear(&plan);
+    gm_plan_clear(&other);
+}
+
 static gm_status round_trip_attempt(void *state, gm_error *err)
 {
     gm_plan plan = {0}, back = {0};
@@ -204,4 +256,5 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(an_empty_plan_steers_nothing_everywhere), TEST(plans_round_trip),
       TEST(refuses_values_that_are_not_numbers), TEST(refuses_bad_metadata),
       TEST(refuses_a_window_between_the_layers), TEST(a_mask_has_no_ramp),
-      TEST(refuses_other_tensors), TEST(survives_every_allocation_failure))
+      TEST(refuses_other_tensors), TEST(the_window_as_rows), TEST(the_digest_of_what_it_does),
+      TEST(survives_every_allocation_failure))

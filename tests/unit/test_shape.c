@@ -1,0 +1,50 @@
+/* test_shape.c - formats/shape.c: what is of another model is told from what is of this one. */
+#include "formats/shape.h"
+
+#include "tests/check.h"
+
+static const int layers[] = {1, 2, 3}, others[] = {1, 2, 4};
+static const gm_shape own = {3, 8, 2, layers, "aaaa", "cccc"};
+
+static void what_belongs_to_the_model(void)
+{
+    gm_error err = {0};
+    gm_shape has = own;
+    CHECK_OK(gm_shape_check(&has, "plan", &own, "dir", false, &err), err);
+    has.n_chosen = 0; /* a plan does not say */
+    has.model_digest = has.config_digest = "";
+    CHECK_OK(gm_shape_check(&has, "plan", &own, "dir", false, &err), err);
+}
+
+static void what_does_not(void)
+{
+    gm_error err = {0};
+    gm_shape has = own;
+    has.model_digest = "bbbb";
+    CHECK_FAILS(gm_shape_check(&has, "plan 'p'", &own, "dir", false, &err), err, GM_EARG,
+                "plan 'p' was made for another model (weights bbbb, 'dir' has aaaa)");
+    CHECK_OK(gm_shape_check(&has, "plan", &own, "dir", true, &err), err);
+    has = own;
+    has.config_digest = "dddd";
+    CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", false, &err), err, GM_EARG,
+                "another config.json (dddd, that of 'dir' is cccc)");
+    CHECK_OK(gm_shape_check(&has, "plan", &own, "dir", true, &err), err);
+}
+
+static void other_sizes_are_refused_always(void)
+{
+    gm_error err = {0};
+    gm_shape has = own;
+    has.n_experts = 9;
+    CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", true, &err), err, GM_EARG,
+                "for 3 layers of 9 experts, the model 'dir' has 3 of 8");
+    has = own;
+    has.n_layers = 2;
+    CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", true, &err), err, GM_EARG, "2 layers");
+    has = own;
+    has.layer_of_moe = others;
+    CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", true, &err), err, GM_EARG,
+                "row 2 of plan is for layer 4, MoE layer 2 of the model 'dir' is layer 3");
+}
+
+TESTS(TEST(what_belongs_to_the_model), TEST(what_does_not), TEST(other_sizes_are_refused_always))
