@@ -136,18 +136,20 @@ static hid_t make_access_list(void)
 
 gm_status gm_h5_create(hid_t *out, const char *path, gm_error *err)
 {
-    *out = H5I_INVALID_HID;
-    hid_t access = make_access_list();
-    /* The format of 1.10: its headers and indices carry checksums, so that a byte that
-     * changed is an error and not a wild pointer inside HDF5. */
-    if (access < 0 || H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) {
-        if (access >= 0) H5Pclose(access);
-        return gm_h5_fail(err, GM_EMEM, -1, "cannot create '%s'", path);
-    }
     gm_status status = GM_OK;
-    *out = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    *out = H5I_INVALID_HID;
+    hid_t access = make_access_list(), how = H5Pcreate(H5P_FILE_CREATE);
+    /* The format of 1.10: its headers and indices carry checksums, so that a byte that
+     * changed is an error and not a wild pointer inside HDF5. The file's list is the root
+     * group's, which would have the time in it. */
+    if (access < 0 || how < 0 || H5Pset_obj_track_times(how, false) < 0 ||
+        H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0)
+        GM_FAIL(GM_EMEM, "cannot create '%s'", path);
+    *out = H5Fcreate(path, H5F_ACC_TRUNC, how, access);
     if (*out < 0) status = gm_h5_fail(err, GM_EIO, -1, "cannot write '%s'", path);
-    H5Pclose(access); /* not before: HDF5 forgets the reason */
+out:
+    if (how >= 0) H5Pclose(how); /* not before: HDF5 forgets the reason */
+    if (access >= 0) H5Pclose(access);
     return status;
 }
 

@@ -72,6 +72,17 @@ static gm_status mark_group(hid_t file, const char *name, const char *kind, cons
     return status;
 }
 
+/* Close a dataset that was made, and written if all went well. What is packed goes to the disk only
+ * here: a failure that is passed over is a column of zeros. */
+static gm_status finish_set(hid_t set, bool written, hid_t file, const char *name, const char *kind,
+                            gm_error *err)
+{
+    gm_status status = written ? mark(set, kind, "0.2.0", err) : GM_OK;
+    if (set >= 0 && H5Dclose(set) < 0) written = false;
+    if (status != GM_OK || written) return status;
+    return gm_h5_fail(err, GM_EIO, file, "cannot write '%s'", name);
+}
+
 /* A dataset (rows[,cols]) of memory type `type`, stored as it is. */
 static gm_status put_array(hid_t file, const char *name, hid_t type, const void *at, size_t rows,
                            size_t cols, const char *kind, gm_error *err)
@@ -88,14 +99,11 @@ static gm_status put_array(hid_t file, const char *name, hid_t type, const void 
         H5Pset_deflate(how, 1);
     }
     hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
-    bool fine =
+    bool written =
         set >= 0 && (rows == 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, at) >= 0);
-    gm_status status = fine ? mark(set, kind, "0.2.0", err)
-                            : gm_h5_fail(err, GM_EIO, file, "cannot write '%s'", name);
-    if (set >= 0) H5Dclose(set);
     H5Pclose(how);
     H5Sclose(space);
-    return status;
+    return finish_set(set, written, file, name, kind, err);
 }
 
 static gm_status put_strings(hid_t file, const char *name, const char *const *text, size_t n,
@@ -114,13 +122,10 @@ static gm_status put_value(hid_t file, const char *name, hid_t type, const void 
     hid_t space = H5Screate(H5S_SCALAR), how = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_obj_track_times(how, false);
     hid_t set = H5Dcreate2(file, name, type, space, H5P_DEFAULT, how, H5P_DEFAULT);
-    bool fine = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value) >= 0;
-    gm_status status = fine ? mark(set, kind, "0.2.0", err)
-                            : gm_h5_fail(err, GM_EIO, file, "cannot write '%s'", name);
-    if (set >= 0) H5Dclose(set);
+    bool written = set >= 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value) >= 0;
     H5Pclose(how);
     H5Sclose(space);
-    return status;
+    return finish_set(set, written, file, name, kind, err);
 }
 
 static gm_status put_scalar(hid_t file, const char *name, const char *text, gm_error *err)

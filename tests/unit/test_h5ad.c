@@ -1,7 +1,11 @@
-/* test_h5ad.c - formats/h5ad.c: what stands in the file, equal names, every allocation. That
- * anndata and scanpy open it: scripts/golden/live_export.py. */
+/* test_h5ad.c - formats/h5ad.c: what stands in the file, equal names, every allocation, every write
+ * that a disk refuses. That anndata and scanpy open it: scripts/golden/live_export.py. */
+#include <errno.h>
 #include <hdf5.h>
+#include <sys/time.h>
+#include <unistd.h>
 
+#include "base/text.h"
 #include "formats/h5ad.h"
 #include "tests/atlas_sample.h"
 #include "tests/check.h"
@@ -64,6 +68,70 @@ static void an_existing_file_stays(void)
     CHECK_FAILS(gm_h5ad_write("kept.h5ad", &m.atlas, NULL, false, &err), err, GM_EEXIST, "exists");
 }
 
+static bool same_files(const char *one, const char *other)
+{
+    gm_text a = {0}, b = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_text_read_file(&a, one, 1 << 20, &err), err);
+    CHECK_OK(gm_text_read_file(&b, other, 1 << 20, &err), err);
+    const bool same = a.n == b.n && memcmp(a.at, b.at, a.n) == 0;
+    gm_text_clear(&a);
+    gm_text_clear(&b);
+    return same;
+}
+
+/* The clock that HDF5 looks at: a second passes at every look. */
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    static time_t second = 1000000000;
+    (void)zone;
+    *now = (struct timeval){.tv_sec = second++};
+    return 0;
+}
+
+static void the_hour_is_in_no_file(void)
+{
+    gm_error err = {0};
+    made_init(&m);
+    CHECK_OK(gm_h5ad_write("first.h5ad", &m.atlas, NULL, true, &err), err);
+    CHECK_OK(gm_h5ad_write("second.h5ad", &m.atlas, NULL, true, &err), err);
+    CHECK(same_files("first.h5ad", "second.h5ad"));
+    CHECK_OK(gm_atlas_write("first.h5", &m.atlas, true, &err), err);
+    CHECK_OK(gm_atlas_write("second.h5", &m.atlas, true, &err), err);
+    CHECK(same_files("first.h5", "second.h5"));
+}
+
+/* HDF5 writes by this one. */
+static int fails_at = -1; /* the write, from 0, that a disk which is full for a moment refuses */
+
+ssize_t pwrite(int fd, const void *bytes, size_t n, off_t at)
+{
+    if (fails_at >= 0 && fails_at-- == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return lseek(fd, at, SEEK_SET) == at ? write(fd, bytes, n) : -1;
+}
+
+static void no_write_is_lost(void)
+{
+    gm_error err = {0};
+    int k = 0, n_failed = 0;
+    made_init(&m);
+    CHECK_OK(gm_h5ad_write("whole.h5ad", &m.atlas, NULL, true, &err), err);
+    do {
+        fails_at = k++;
+        if (gm_h5ad_write("disk.h5ad", &m.atlas, NULL, true, &err) == GM_OK) {
+            CHECK(same_files("disk.h5ad", "whole.h5ad"));
+        } else {
+            CHECK_HAS(err.text, "disk.h5ad");
+            n_failed++;
+        }
+    } while (fails_at < 0);
+    CHECK(n_failed > 10);
+    fails_at = -1;
+}
+
 static gm_status write_it(void *state, gm_error *err)
 {
     (void)state;
@@ -76,5 +144,5 @@ static void survives_every_allocation_failure(void)
     check_every_allocation(write_it, NULL);
 }
 
-TESTS(TEST(everything_is_there), TEST(an_existing_file_stays),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(everything_is_there), TEST(an_existing_file_stays), TEST(the_hour_is_in_no_file),
+      TEST(no_write_is_lost), TEST(survives_every_allocation_failure))
