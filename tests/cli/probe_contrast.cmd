@@ -1,0 +1,36 @@
+# gm-probe contrast: two groups of documents, expert by expert; its table as a plan; what is wrong.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+make_trace
+
+echo "-- one subset against all others, and against another:"
+gm-probe contrast t.h5 --subset soup --top 3 --permutations 199
+gm-probe contrast t.h5 --subset soup --against ships --top 2 --permutations 199 -o soup.csv
+head -n 3 soup.csv
+gm-probe contrast t.h5 --subset soup --permutations 0 --top 1
+
+echo "-- the same groups, the other way round, another seed:"
+gm-probe contrast t.h5 --subset ships --against soup --top 2 --permutations 199
+gm-probe contrast t.h5 --subset soup --against ships --json > one.json
+gm-probe contrast t.h5 --subset soup --against ships --json > two.json
+gm-probe contrast t.h5 --subset soup --against ships --json --seed 2 > other.json
+same one.json two.json "one seed twice"
+same one.json other.json "two seeds"
+grep -o '"[a-z_]*":' one.json | sort | uniq -c | tr -s ' \n' ' '; echo
+
+echo "-- counts alone are enough:"
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 100 --quiet --record counts -o counts.h5 > /dev/null
+gm-probe contrast counts.h5 --subset soup --against ships --json > counts.json
+same one.json counts.json "counts"
+
+echo "-- as a plan:"
+gm-steer plan --model "$TINY" --import soup.csv -o soup.plan.safetensors | head -n 6
+
+echo "-- what is wrong:"
+run gm-probe contrast t.h5
+run gm-probe contrast --subset soup
+run gm-probe contrast t.h5 --subset stew
+run gm-probe contrast t.h5 --subset soup --against soup
+run gm-probe contrast t.h5 --subset soup --subset ships --subset stars
+run gm-probe contrast t.h5 --subset soup -o soup.csv
+run gm-probe contrast absent.h5 --subset soup

@@ -1,0 +1,118 @@
+/* test_contrast.c - probe/contrast.c: Welch's t by SciPy, p by all deals of five documents, rates
+ * that do not vary, every allocation failing. */
+#include "probe/contrast.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "tests/check.h"
+
+enum { N = 5, J = 2, DEALS = 4000 };
+
+/* Three documents against two, of one layer of two experts. */
+static void fill(gm_contrast_data *d, float rate[N * J], uint8_t of_a[N])
+{
+    const float first[N] = {.2f, .4f, .6f, .1f, .3f}, second[N] = {.9f, .8f, .85f, .7f, .9f};
+    for (int i = 0; i < N; i++) {
+        rate[J * i] = first[i];
+        rate[J * i + 1] = second[i];
+        of_a[i] = i < 3;
+    }
+    *d = (gm_contrast_data){.N = N, .L = 1, .E = J, .K = 1, .rate = rate, .of_a = of_a};
+}
+
+/* scipy.stats.ttest_ind(..., equal_var=False), and of the ten deals those whose largest
+ * |t| of both experts is as large. */
+static void two_groups(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N * J];
+    uint8_t of_a[N];
+    gm_error err = {0};
+    fill(&d, rate, of_a);
+    CHECK_OK(gm_contrast_make(e, &d, DEALS, 7, true, &err), err);
+    CHECK_NEAR(e[0].rate_a, 0.4, 1e-7);
+    CHECK_NEAR(e[0].rate_b, 0.2, 1e-7);
+    CHECK_NEAR(e[0].difference, 0.2, 1e-7);
+    CHECK_NEAR(e[0].t, 1.3093073414159548, 1e-5);
+    CHECK_NEAR(e[0].low, -0.29754675964107635, 1e-6);
+    CHECK_NEAR(e[0].high, 0.6975467596410765, 1e-6);
+    CHECK_NEAR(e[0].log_ratio, log((0.4 + 0.025) / (0.2 + 0.025)), 1e-6);
+    CHECK_NEAR(e[0].p, 0.5, 4 * sqrt(0.5 * 0.5 / DEALS));
+    CHECK_NEAR(e[1].p, 0.8, 4 * sqrt(0.8 * 0.2 / DEALS));
+}
+
+/* The groups exchanged: the same numbers of the other sign. */
+static void exchanged(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J], back[J];
+    float rate[N * J];
+    uint8_t of_a[N];
+    gm_error err = {0};
+    fill(&d, rate, of_a);
+    CHECK_OK(gm_contrast_make(e, &d, 50, 7, true, &err), err);
+    fill(&d, rate, of_a);
+    for (int i = 0; i < N; i++) of_a[i] = !of_a[i];
+    CHECK_OK(gm_contrast_make(back, &d, 50, 7, true, &err), err);
+    for (int j = 0; j < J; j++) {
+        CHECK_NEAR(back[j].t, -e[j].t, 1e-12);
+        CHECK_NEAR(back[j].low, -e[j].high, 1e-12);
+        CHECK_NEAR(back[j].log_ratio, -e[j].log_ratio, 1e-12);
+        CHECK_NEAR(back[j].p, e[j].p, 0);
+    }
+}
+
+static void rates_that_do_not_vary(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N * J];
+    uint8_t of_a[N];
+    gm_error err = {0};
+    fill(&d, rate, of_a);
+    for (int i = 0; i < N; i++) rate[J * i] = 0.3f, rate[J * i + 1] = i < 3;
+    CHECK_OK(gm_contrast_make(e, &d, 200, 7, true, &err), err);
+    CHECK_NEAR(e[0].t, 0, 0);
+    CHECK_NEAR(e[0].p, 1, 0);
+    CHECK_NEAR(e[0].high - e[0].low, 0, 0);
+    CHECK(e[1].t == INFINITY);
+    CHECK_NEAR(e[1].difference, 1, 1e-7);
+    CHECK(e[1].p > 0.02 && e[1].p < 0.2); /* one deal of ten parts them so */
+    CHECK_OK(gm_contrast_make(e, &d, 0, 7, true, &err), err);
+    CHECK(isnan(e[1].p));
+}
+
+static void groups_of_one(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N * J];
+    uint8_t of_a[N];
+    gm_error err = {0};
+    fill(&d, rate, of_a);
+    memcpy(of_a, (uint8_t[N]){0, 0, 1, 0, 0}, N);
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "groups of 1 and 4");
+    memset(of_a, 1, N);
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "groups of 5 and 0");
+}
+
+static gm_status attempt(void *unused, gm_error *err)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N * J];
+    uint8_t of_a[N];
+    (void)unused;
+    fill(&d, rate, of_a);
+    return gm_contrast_make(e, &d, 9, 7, true, err);
+}
+
+static void allocations_fail(void)
+{
+    check_every_allocation(attempt, NULL);
+}
+
+TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary), TEST(groups_of_one),
+      TEST(allocations_fail))
