@@ -216,6 +216,18 @@ static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *blo
                    *why ? why : "it is empty", hint);
 }
 
+/* A field of subsets that no line has is a slip that would show at the end of a long run. */
+static void warn_without_subsets(const gm_blocks *blocks, const gm_probe_block *block)
+{
+    if (blocks->n_blocks > 0 || !blocks->options->subset_asked) return;
+    for (size_t i = 0; i < block->n_documents; i++)
+        if (block->document[i].subset[0]) return;
+    gm_warn(
+        "none of the first %zu documents has a subset: field '%.100s' (--subset-field) is absent, "
+        "or neither text nor a number nor true or false",
+        block->n_documents, blocks->options->corpus.subset_field);
+}
+
 gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -235,6 +247,7 @@ gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
         status = nothing_kept(blocks, block, err);
         goto out;
     }
+    warn_without_subsets(blocks, block);
     if (blocks->options->spell)
         GM_TRY(gm_probe_block_spell(block, blocks->options->tokenizer, err));
     blocks->n_blocks++;

@@ -15,6 +15,7 @@ typedef struct gm_blocks_options {
     const char *const *paths;
     size_t n_paths;
     gm_corpus_options corpus;
+    bool subset_asked; /* its field of subsets was named: warn where the first block has none */
     const gm_tokenizer *tokenizer;
     size_t doc_tokens;  /* text tokens kept of a document, at least 1 */
     size_t max_context; /* rows of a document, template tokens included */

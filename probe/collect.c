@@ -220,6 +220,7 @@ static gm_status open_run(gm_run *r, gm_error *err)
                                        .subset_field = o->subset_field,
                                        .language_field = o->language_field,
                                        .strict = o->strict},
+                            .subset_asked = strcmp(o->subset_field, GM_SUBSET_FIELD) != 0,
                             .tokenizer = r->tokenizer,
                             .doc_tokens = (size_t)o->doc_tokens,
                             .max_context = (size_t)m->max_context,

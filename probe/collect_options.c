@@ -116,7 +116,7 @@ out:
 gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
     *o = (gm_collect_options){.text_field = "text",
-                              .subset_field = "meta.pile_set_name",
+                              .subset_field = GM_SUBSET_FIELD,
                               .text = true,
                               .spelling = true,
                               .record = "choices",

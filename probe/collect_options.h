@@ -5,6 +5,8 @@
 #include "base/cli.h"
 #include "formats/trace.h"
 
+#define GM_SUBSET_FIELD "meta.pile_set_name" /* the default of --subset-field */
+
 typedef struct gm_collect_options {
     const char *model, *out, *record, *shard, *subset_field, *text_field, *device, *kernels,
         *cache_dir, *language_field, *plan;

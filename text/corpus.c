@@ -328,6 +328,21 @@ out:
     return status;
 }
 
+/* The names of a record's fields, as many as there is room for, for whoever named another. */
+static void list_fields(const gm_json *record, char *out, size_t room)
+{
+    size_t n = 0;
+    out[0] = '\0';
+    for (const gm_json *m = gm_json_first(record); m; m = gm_json_next(m)) {
+        const char *name = gm_json_key(m);
+        if (n + strlen(name) + sizeof ", ..." > room) {
+            snprintf(out + n, room - n, "%s...", n ? ", " : "");
+            return;
+        }
+        n += (size_t)snprintf(out + n, room - n, "%s%s", n ? ", " : "", name);
+    }
+}
+
 static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_document *out,
                              gm_error *err)
 {
@@ -357,10 +372,12 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
     const char *bytes = text ? gm_json_text(text, &n_bytes) : NULL;
     if (bytes)
         take_text(bytes, n_bytes, out);
-    else if (text == NULL)
-        skip(out, GM_SKIP_NO_TEXT, "field '%.100s' is missing, expected a string",
-             corpus->text_field);
-    else
+    else if (text == NULL) {
+        char fields[64];
+        list_fields(corpus->record, fields, sizeof fields);
+        skip(out, GM_SKIP_NO_TEXT, "field '%.50s' is missing, expected a string%s%s",
+             corpus->text_field, fields[0] ? "; there are: " : "", fields);
+    } else
         skip(out, GM_SKIP_NO_TEXT, "field '%.100s' has type %s, expected a string",
              corpus->text_field, gm_json_kind_name(gm_json_kind_of(text)));
     return GM_OK;

@@ -110,6 +110,9 @@ out:
     return status;
 }
 
+#define AS_LINES(kind) \
+    "in Python pandas.read_" kind "(...).to_json(\"c.jsonl\", orient=\"records\", lines=True)"
+
 /* What would be read as one document, or as none, because its name ends otherwise. */
 static gm_status refuse_other_kinds(const char *path, gm_error *err)
 {
@@ -119,9 +122,9 @@ static gm_status refuse_other_kinds(const char *path, gm_error *err)
         {".json", "a '.json' would be one document; name lines of JSON .jsonl"},
         {".json.gz", "a '.json' would be one document; name lines of JSON .jsonl.gz"},
         {".json.zst", "a '.json' would be one document; name lines of JSON .jsonl.zst"},
-        {".parquet", "write its rows as lines of JSON (.jsonl)"},
+        {".parquet", "write its rows as lines of JSON (.jsonl): " AS_LINES("parquet")},
         {".arrow", "write its rows as lines of JSON (.jsonl)"},
-        {".csv", "write its rows as lines of JSON (.jsonl)"},
+        {".csv", "write its rows as lines of JSON (.jsonl): " AS_LINES("csv")},
         {".tsv", "write its rows as lines of JSON (.jsonl)"},
         {".bz2", ".gz and .zst are read"},
         {".xz", ".gz and .zst are read"},

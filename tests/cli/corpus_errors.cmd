@@ -26,6 +26,9 @@ for n in 2 3 4 5 6; do
     collect --corpus strict.jsonl -o s.h5 --strict
 done
 ls s.h5* 2> /dev/null
+echo "-- a field of subsets that no line has:"
+sed -n '1p;9p' mixed.jsonl > none.jsonl
+collect --corpus none.jsonl --subset-field meta.labels -o n.h5 --dry-run | head -n 1
 echo "-- nothing usable:"
 : > empty.jsonl
 collect --corpus empty.jsonl -o e.h5

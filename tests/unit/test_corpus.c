@@ -187,6 +187,17 @@ static void other_fields_can_be_named(void)
     CHECK_TEXT(text[0], "ru|слово");
 }
 
+static void fields_that_there_are_are_named(void)
+{
+    static const char *const said[] = {
+        "{\"a_name_of_30_letters_and_digits\":1,\"another_of_some_more_letters\":2}\n",
+        "there are: a_name_of_30_letters_and_digits, ..."};
+    const gm_corpus_options strict = {.strict = true};
+    gm_error err;
+    write_file("other.jsonl", said[0], strlen(said[0]));
+    CHECK_FAILS(read_to_the_end("other.jsonl", &strict, &err), err, GM_EFORMAT, said[1]);
+}
+
 static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
 {
     char text[9][64];
@@ -480,9 +491,10 @@ static void nul_in_a_subset_is_written_out(void)
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
       TEST(zeros_may_stand_behind_gzip), TEST(strict_names_file_and_line),
       TEST(long_lines_are_passed_over_in_bounded_memory), TEST(other_fields_can_be_named),
-      TEST(a_language_may_be_named), TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot),
-      TEST(nul_in_a_text_is_kept), TEST(folders_are_walked_in_order_of_bytes),
-      TEST(progress_ends_at_the_total), TEST(a_pipe_holds_lines_when_its_first_is_an_object),
+      TEST(fields_that_there_are_are_named), TEST(a_language_may_be_named),
+      TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot), TEST(nul_in_a_text_is_kept),
+      TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
+      TEST(a_pipe_holds_lines_when_its_first_is_an_object),
       TEST(a_long_first_line_is_known_by_its_start), TEST(standard_input_may_be_a_file),
       TEST(waiting_for_a_pipe_can_be_interrupted), TEST(a_file_that_changes_is_noticed),
       TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
