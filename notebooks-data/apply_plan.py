@@ -23,9 +23,9 @@ def steer(model, path):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
             return out + row
         logits = out[0] + row  # (T,E); transformers 5: it also chooses
-        if hasattr(router, "router_jitter_noise") and "sparsemixer" in vars(sys.modules[type(router).__module__]):  # Phi-3.5-MoE
-            mixer = sys.modules[type(router).__module__].sparsemixer
-            return logits, *mixer(logits, jitter_eps=router.router_jitter_noise, training=False)
+        mixer = getattr(sys.modules[type(router).__module__], "sparsemixer", None)  # Phi-3.5-MoE's
+        if mixer:
+            return logits, *mixer(logits, router.router_jitter_noise, training=False)
         gate, expert = choose(router, logits, correction_of(router, given))
         gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
             if getattr(router, "norm_topk_prob", not hasattr(router, "topk_method")) else gate  # DeepSeek V2 never does

@@ -27,7 +27,7 @@ from golden.live_tokenizer import program  # noqa: E402
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
-# experts and 8,192 tokens; two layers, of random weights.
+# experts and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 FEWER = {
     "GLM-4.5-Air": {
         "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
@@ -44,6 +44,12 @@ FEWER = {
     "MiniMax-M2": {
         "model_type": "minimax_m2", "hidden_size": 3072, "intermediate_size": 1536, "num_attention_heads": 48, "num_key_value_heads": 8,
         "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},
+    "Phi-mini-MoE, with a window of 21 and LongRoPE": {
+        "model_type": "phimoe", "hidden_size": 4096, "intermediate_size": 960, "num_attention_heads": 32, "num_key_value_heads": 8,
+        "num_local_experts": 16, "num_experts_per_tok": 2, "attention_bias": True, "lm_head_bias": True, "sliding_window": 21,
+        "rope_parameters": {
+            "rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 4096, "short_mscale": 1.243163121016122,
+            "long_mscale": 1.243163121016122, "short_factor": [1.0 + i / 40 for i in range(64)], "long_factor": [1.0 + i for i in range(64)]}},
 }
 BOUND = 5e-4  # of the logits' deviation
 CLOSE = 1e-4
@@ -70,7 +76,7 @@ def check(what, binary, folder, model=None):
 
 
 def fewer_experts(fields):
-    """A model of transformers of these widths, whose corrections are not 0."""
+    """A model of transformers of these widths, whose corrections and biases are not 0."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -78,7 +84,7 @@ def fewer_experts(fields):
     config = AutoConfig.for_model(**fields, num_hidden_layers=2, vocab_size=8192, max_position_embeddings=4096)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
     for name, correction in (*model.named_buffers(), *model.named_parameters()):
-        if name.endswith("correction_bias"):
+        if name.endswith("correction_bias") or (name.endswith(".bias") and fields["model_type"] == "phimoe"):
             correction.detach().normal_(std=0.02)
     return model
 
