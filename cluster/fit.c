@@ -143,6 +143,9 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
+    if (gm_trace_get_info(trace)->steering[0])
+        gm_warn("'%s' was recorded under a plan: the map is of what it made the routers choose",
+                trace_path);
     GM_TRY(open_gpu(c, trace, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));

@@ -11,6 +11,7 @@ static const char help[] =
     "TEXT                continue TEXT\n"
     "/cluster ID [W]     steer to a cluster, with weight W\n"
     "/subset NAME [W]    steer to a labelled subset\n"
+    "/expert L:ID=B [W]  set one expert by hand, in logits; -inf takes it out\n"
     "/weight W           change the weight; 0 steers nothing\n"
     "/off                steer nothing\n"
     "/plan               say what the plan is\n"
@@ -23,7 +24,7 @@ typedef struct dialogue {
     gm_plan *plan;
     const char *path;     /* of the plan file in use; NULL: the recipe's */
     gm_recipe recipe;     /* the lists below replace its own */
-    const char *entry[1]; /* what the list of clusters or subsets holds */
+    const char *entry[1]; /* what the list of clusters, subsets or experts holds */
     char name[256];
     uint64_t n_prompts; /* also the stream of the next draws */
 } dialogue;
@@ -83,14 +84,16 @@ static gm_status steer_to(dialogue *d, const char *what, char *rest, gm_error *e
     if (blank && gm_parse_f64(blank + 1, &weight)) {
         recipe.weight = weight;
         *blank = '\0';
-    } else if (blank && what[0] == 'c') {
+    } else if (blank && what[0] != 's') {
         return gm_fail(err, GM_EARG, "/%s: the weight '%s' is not a number", what, blank + 1);
     }
     memcpy(before, d->name, sizeof before);
     snprintf(d->name, sizeof d->name, "%s", rest);
     d->entry[0] = d->name;
     recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
-    *(what[0] == 'c' ? &recipe.clusters : &recipe.subsets) = (gm_opt_list){d->entry, 1};
+    *(what[0] == 'c'   ? &recipe.clusters
+      : what[0] == 's' ? &recipe.subsets
+                       : &recipe.experts) = (gm_opt_list){d->entry, 1};
     gm_status status = gm_recipe_check(&recipe, err);
     if (status == GM_OK) status = rebuild(d, &recipe, NULL, err);
     if (status != GM_OK) memcpy(d->name, before, sizeof before);
@@ -115,29 +118,30 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     char *rest = cut_word(line + 1);
     gm_recipe recipe = d->recipe;
 
-    if (strcmp(name, "cluster") == 0 || strcmp(name, "subset") == 0)
+    if (strcmp(name, "cluster") == 0 || strcmp(name, "subset") == 0 || strcmp(name, "expert") == 0)
         return steer_to(d, name, rest, err);
     if (strcmp(name, "weight") == 0) {
         if (!gm_parse_f64(rest, &recipe.weight))
             return gm_fail(err, GM_EARG, "/weight: expected a number, found '%s'", rest);
         return rebuild(d, &recipe, d->path, err);
     }
+    const bool off = strcmp(name, "off") == 0, plan = strcmp(name, "plan") == 0;
+    const bool explain = strcmp(name, "help") == 0, leave = strcmp(name, "quit") == 0;
+    if (!off && !plan && !explain && !leave)
+        return gm_fail(err, GM_EARG, "'/%s' is not known, /help lists all", name);
     if (*rest != '\0') return gm_fail(err, GM_EARG, "/%s stands alone, found '%s'", name, rest);
-    if (strcmp(name, "off") == 0) {
+    if (off) {
         recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
         return rebuild(d, &recipe, NULL, err);
     }
-    if (strcmp(name, "plan") == 0) {
+    if (plan) {
         gm_print_text(stderr, 0, d->plan->source);
         fputc('\n', stderr);
         return GM_OK;
     }
-    if (strcmp(name, "help") == 0) {
-        fputs(help, stderr);
-        return GM_OK;
-    }
-    *quit = strcmp(name, "quit") == 0;
-    return *quit ? GM_OK : gm_fail(err, GM_EARG, "'/%s' is not known, /help lists all", name);
+    if (explain) fputs(help, stderr);
+    *quit = leave;
+    return GM_OK;
 }
 
 gm_status gm_interactive(gm_stage *stage, gm_plan *plan, const gm_recipe *recipe, const char *path,

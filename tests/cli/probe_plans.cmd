@@ -25,6 +25,8 @@ gm-probe stats t.h5 --against out.h5 --json | grep -o '"loss":.*' | grep -o '"[a
 gm-probe stats t.h5 --against out.h5 --report page.html > /dev/null
 grep -o '<caption>Loss[^<]*' page.html
 
+gm-cluster fit out.h5 -o out.atlas.h5 --min-cluster-size 5 --quality none --quiet |& head -n 1
+
 echo "-- streamed, in other steps: the same; a run under another plan is another run:"
 collect -o streamed.h5 --plan out.plan.safetensors --stream --step-tokens 64
 gm-probe stats out.h5 --against streamed.h5 | grep '^all'

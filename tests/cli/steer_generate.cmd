@@ -51,15 +51,17 @@ generate --prompt "salt onion" --atlas a.h5 --cluster 0 --weight 2 > two
 generate --prompt "salt onion" --atlas a.h5 --subset stars > stars
 talk() { gm-steer generate --model "$TINY" --max-tokens 24 --interactive "$@"; }
 printf '%s\n' "salt onion" "/cluster 0 2" "salt onion" "/weight 0" "salt onion" "/subset stars 1" \
-    "salt onion" "/off" "salt onion" | talk --atlas a.h5 > said
-cat none two none stars none > expected
-same said expected "the dialogue and five runs"
+    "salt onion" "/expert 1:2=9" "salt onion" "/off" "salt onion" | talk --atlas a.h5 > said
+generate --prompt "salt onion" --expert 1:2=9 > hand
+cat none two none stars hand none > expected
+same said expected "the dialogue and six runs"
+same none hand "by hand and unsteered"
 printf '%s\n' "salt onion" "/weight 0" "salt onion" "/weight 1" "salt onion" | talk --plan p.st > said
 generate --prompt "salt onion" --plan p.st > by_file
 cat by_file none by_file > expected
 same said expected "the dialogue with a plan file"
 printf '%s\n' /cluster "/cluster 99" "/cluster 0 nan" "/cluster 0 two" "/weight much" "/weight inf" \
-    "/subset no such topic" "/subset a b 2" "/off now" /help /wieght \
+    "/subset no such topic" "/subset a b 2" "/off now" /help /wieght "/weihgt 2" "/expert 1:2" \
     "/plan" "" "salt onion" /quit "not read" | talk --atlas a.h5 > said
 same said none "after mistakes"
 
