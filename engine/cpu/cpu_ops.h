@@ -128,6 +128,6 @@ void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column
 void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out);
 
 /* Norms of all rows into work->norm; shared among the workers, who meet behind it. */
-void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *norm);
+void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weights);
 
 #endif
