@@ -178,10 +178,12 @@ int gm_cli_main(const char *program, const char *about, const gm_command *comman
     signal(SIGXFSZ, SIG_IGN); /* ulimit -f: the write that fails says so */
     int code = dispatch(program, about, commands, argc, argv);
 
-    /* A full disk shows up only now; do not report success over lost output. */
-    bool lost = ferror(stdout) != 0;
-    if ((fclose(stdout) != 0 || lost) && code == GM_EXIT_OK) {
-        fprintf(stderr, "%s: cannot write standard output: %s\n", program, strerror(errno));
+    /* A full disk shows up only now, or was met before, when nobody kept the reason; do not report
+     * success over lost output. */
+    const bool lost = ferror(stdout) != 0, fails = fclose(stdout) != 0;
+    if ((lost || fails) && code == GM_EXIT_OK) {
+        fprintf(stderr, "%s: cannot write standard output: %s\n", program,
+                fails ? strerror(errno) : "part of it is lost");
         code = GM_EXIT_ERROR;
     }
     return code;

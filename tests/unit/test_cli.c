@@ -207,11 +207,22 @@ static int cmd_descriptor(int argc, char **argv)
     return 100 + open("opened", O_RDWR | O_CREAT, 0666);
 }
 
+/* As a text that is shown token by token; what fails later has nothing to do with it. */
+static int cmd_pieces(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    printf("a piece");
+    (void)fflush(stdout);
+    return open("absent", O_RDONLY) < 0 ? GM_EXIT_OK : 90;
+}
+
 static const gm_command commands[] = {
     {"hello", cmd_hello, "say hello"},
     {"fault", cmd_fault, "use what is not there"},
     {"descriptor", cmd_descriptor, "open a file"},
     {"options", cmd_options, "read options"},
+    {"pieces", cmd_pieces, "print at once"},
     {NULL, NULL, NULL},
 };
 
@@ -311,6 +322,10 @@ static void a_full_disk_is_a_failure(void)
     run_result result = run("/dev/full", "--help", NULL);
     CHECK_INT(result.code, GM_EXIT_ERROR);
     CHECK_HAS(result.err.at, "cannot write standard output: No space left");
+    gm_text_clear(&result.err);
+    result = run("/dev/full", "pieces", NULL);
+    CHECK_INT(result.code, GM_EXIT_ERROR);
+    CHECK_TEXT(result.err.at, "prog: cannot write standard output: part of it is lost\n");
     gm_text_clear(&result.err);
 }
 
