@@ -19,6 +19,16 @@ static inline size_t gm_most_threads(void)
 #endif
 }
 
+/* Parallel regions that the caller begins from now on have n threads; where there are none, one. */
+static inline void gm_set_threads(int n)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(n);
+#else
+    (void)n;
+#endif
+}
+
 /* Of the team that the caller is in. */
 static inline size_t gm_team_size(void)
 {

@@ -3,8 +3,7 @@
  */
 #include "cluster/analysis.h"
 
-#include <omp.h>
-
+#include "base/threads.h"
 #include "cluster/atlas_make.h"
 #include "cluster/quality.h"
 #include "tests/synthetic_trace.h"
@@ -139,7 +138,7 @@ static void threads_change_nothing(void)
     for (int t = 0; t < 2; t++) {
         const gm_fit_options how = options();
         gm_error err = {0};
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         run r = fit_topics(&how);
         CHECK_OK(gm_atlas_write(path[t], &r.atlas, true, &err), err);
         memcpy(digest[t], r.atlas.digest, 65);

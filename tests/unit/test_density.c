@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/density.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 /* A path 0 - 1 - 2 with distances 1 and 3, memberships 1 and 0.5; point 3 has no edge. */
@@ -138,10 +137,10 @@ static void what_a_map_keeps(void)
     double same, none, threads;
     make_lists(&knn, xy);
     for (size_t i = 0; i < N; i++) even[2 * i] = (float)(i % 20), even[2 * i + 1] = (float)(i / 20);
-    omp_set_num_threads(1);
+    gm_set_threads(1);
     CHECK_OK(gm_density_kept(&same, &knn, xy, 2, &err), err);
     CHECK_OK(gm_density_kept(&none, &knn, even, 2, &err), err);
-    omp_set_num_threads(2);
+    gm_set_threads(2);
     CHECK_OK(gm_density_kept(&threads, &knn, xy, 2, &err), err);
     CHECK_NEAR(same, 1, 1e-6);
     CHECK_NEAR(threads, same, 0);
@@ -174,7 +173,7 @@ static void survives_every_allocation_failure(void)
 {
     static job j;
     make_lists(&j.knn, j.xy);
-    omp_set_num_threads(1);
+    gm_set_threads(1);
     check_every_allocation(measure, &j);
     gm_knn_clear(&j.knn);
 }

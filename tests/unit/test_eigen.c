@@ -2,9 +2,8 @@
  * label: threads */
 #include "cluster/eigen.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 static const double PI = 3.14159265358979323846;
@@ -131,7 +130,7 @@ static void threads_change_nothing(void)
     for (int t = 0; t < 2; t++) {
         gm_eigen_report report;
         gm_error err = {0};
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         CHECK_OK(gm_eigen_leading(v[t], 2, &g, 1e-6, 100, 7, &report, &err), err);
     }
     CHECK_BYTES(v[1], v[0], 2 * g.n * sizeof(double));

@@ -3,9 +3,8 @@
  */
 #include "cluster/hdbscan.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 static gm_clustering fit(const double *at, size_t n, int dim, gm_hdbscan_options how)
@@ -131,9 +130,9 @@ static void what_changes_nothing(void)
     const gm_hdbscan_options how = {.min_cluster_size = 10, .min_samples = 5};
     make_blobs(at, 3);
     for (size_t i = 0; i < 2 * N; i++) moved[i] = 4 * at[i];
-    omp_set_num_threads(1);
+    gm_set_threads(1);
     gm_clustering a = fit(at, N, 2, how);
-    omp_set_num_threads(2);
+    gm_set_threads(2);
     gm_clustering b = fit(at, N, 2, how), c = fit(moved, N, 2, how);
     CHECK_BYTES(b.label, a.label, N * sizeof *a.label);
     CHECK_BYTES(b.probability, a.probability, N * sizeof *a.probability);

@@ -2,9 +2,8 @@
  * label: threads */
 #include "cluster/knn.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "cluster/knn_bytes.h"
 #include "cluster/neighbour.h"
 #include "tests/check.h"
@@ -134,7 +133,7 @@ static void threads_change_nothing(void)
     gm_knn knn[2];
     gm_error err = {0};
     for (int t = 0; t < 2; t++) {
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         CHECK_OK(gm_knn_find(&knn[t], &c.points, NULL, 0, 15, NULL, &err), err);
     }
     CHECK_BYTES(knn[1].index, knn[0].index, 900 * 15 * sizeof(uint32_t));

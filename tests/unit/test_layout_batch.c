@@ -1,8 +1,8 @@
 /* test_layout_batch.c - cluster/layout_batch.c: moves worked by hand, threads, clusters.
  * label: threads */
-#include <omp.h>
 
 #include "base/rng.h"
+#include "base/threads.h"
 #include "cluster/umap.h"
 #include "tests/check.h"
 
@@ -165,7 +165,7 @@ static void threads_change_nothing_and_neighbours_end_near(void)
         gm_rng rng = gm_rng_make(4, 4);
         gm_error err = {0};
         for (size_t i = 0; i < 2 * N; i++) xy[t][i] = 10 * (float)gm_rng_unit(&rng);
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         CHECK_OK(gm_layout_batch(xy[t], &job, &err), err);
     }
     CHECK_BYTES(xy[1], xy[0], sizeof xy[0]);

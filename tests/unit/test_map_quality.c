@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/map_quality.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "cluster/quality.h"
 #include "tests/check.h"
 
@@ -64,7 +63,7 @@ static void figures_are_their_definitions(void)
     for (size_t i = 0; i < N; i++) add_row(&all, &points, xy, i);
     for (size_t i = 0; i < 20; i++) add_row(&sampled, &points, xy, some[i]);
     for (int threads = 1; threads <= 2; threads++) {
-        omp_set_num_threads(threads);
+        gm_set_threads(threads);
         CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, N, &err), err);
         check_figures(&got, &all, N);
         CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, 20, &err), err);

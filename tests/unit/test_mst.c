@@ -2,9 +2,8 @@
  * label: threads */
 #include "cluster/mst.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 enum { N = 260 };
@@ -76,7 +75,7 @@ static void check_tree(const double *at, size_t n, int dim, int k)
     gm_error err = {0};
     kruskal(want, want_core, at, n, dim, k);
     for (int threads = 1; threads <= 2; threads++) {
-        omp_set_num_threads(threads);
+        gm_set_threads(threads);
         CHECK_OK(gm_mst_find(got, core, at, n, dim, k, &err), err);
         for (size_t i = 0; i < n; i++) CHECK_NEAR(core[i], want_core[i], 0);
         for (size_t i = 0; i + 1 < n; i++)

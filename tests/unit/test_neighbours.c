@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/neighbours.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "cluster/hnsw.h"
 #include "tests/check.h"
 
@@ -75,10 +74,10 @@ static void threads_and_instructions_change_nothing(void)
     if (!gm_hnsw_is_there()) TEST_SKIP("a build without hnswlib");
     gm_points points = make_points();
     const gm_isa best = points.isa;
-    omp_set_num_threads(1);
+    gm_set_threads(1);
     points.isa = GM_ISA_PORTABLE;
     gm_knn one = find(&points, GM_NEIGHBOURS_APPROXIMATE, 30);
-    omp_set_num_threads(3);
+    gm_set_threads(3);
     points.isa = best;
     gm_knn other = find(&points, GM_NEIGHBOURS_APPROXIMATE, 30);
     CHECK_BYTES(other.index, one.index, N * K * sizeof *one.index);

@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/stability.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 static void options_shrink_in_proportion(void)
@@ -107,7 +106,7 @@ static void samples_are_smaller(void)
     m.in.most = 121; /* not a divisor: the sample must not be of one blob */
     gm_stability got[2];
     for (int t = 0; t < 2; t++) {
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         got[t] = find(&m);
         CHECK_INT(got[t].seed[0].n_points, 121);
         CHECK_INT(got[t].half[0].n_points, 120);

@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/umap.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 enum { N = 150, D = 6, K = 10, GROUPS = 3 };
@@ -87,11 +86,11 @@ static void threads_and_seeds(void)
     gm_error err = {0};
     how.n_epochs = 30;
     make_groups(&c);
-    omp_set_num_threads(1);
+    gm_set_threads(1);
     CHECK_OK(fit(&c, &how, &err), err);
     memcpy(first, c.xy, sizeof first);
     gm_graph_clear(&c.graph);
-    omp_set_num_threads(2);
+    gm_set_threads(2);
     CHECK_OK(fit(&c, &how, &err), err);
     CHECK_BYTES(c.xy, first, sizeof first);
     gm_graph_clear(&c.graph);
@@ -114,7 +113,7 @@ static void more_dimensions_keep_groups_too(void)
         size_t wrong = 0;
         how.layout = (gm_layout)layout, how.dim = DIM, how.n_epochs = 60, how.densmap = true;
         for (int t = 0; t < 2; t++) {
-            omp_set_num_threads(t + 1);
+            gm_set_threads(t + 1);
             CHECK_OK(gm_umap_fit(at[t], &c.graph, &c.points, &c.knn, &how, &c.report, NULL, &err),
                      err);
             gm_graph_clear(&c.graph);

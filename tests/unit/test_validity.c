@@ -3,9 +3,8 @@
  * label: threads */
 #include "cluster/validity.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 static double find(double *each, const float *at, size_t dim, const int32_t *label, size_t n,
@@ -68,7 +67,7 @@ static void threads_change_nothing(void)
         at[2 * i + 1] = (float)gm_rng_normal(&rng);
     }
     for (int t = 0; t < 2; t++) {
-        omp_set_num_threads(t + 1);
+        gm_set_threads(t + 1);
         whole[t] = find(each[t], at, 2, label, N, CLUSTERS);
     }
     CHECK(whole[0] == whole[1] && memcmp(each[0], each[1], sizeof each[0]) == 0);

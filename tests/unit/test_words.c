@@ -2,10 +2,9 @@
  * label: threads */
 #include "text/words.h"
 
-#include <omp.h>
-
 #include "base/rng.h"
 #include "base/text.h"
+#include "base/threads.h"
 #include "tests/check.h"
 
 /* "word:count word:count " of one text, words in order of first appearance. */
@@ -145,7 +144,7 @@ static void chunks_change_nothing(void)
     for (int threads = 1; threads <= 4; threads++) {
         gm_vocabulary *vocabulary = NULL;
         gm_bag bag;
-        omp_set_num_threads(threads);
+        gm_set_threads(threads);
         CHECK_OK(gm_vocabulary_create(&vocabulary, &err), err);
         CHECK_OK(gm_bag_count(&bag, vocabulary, false, at, n_bytes, TEXTS, &how, &err), err);
         CHECK_INT(gm_vocabulary_n(vocabulary), n_words);
