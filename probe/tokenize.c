@@ -3,7 +3,7 @@
 
 #include "base/cli.h"
 #include "base/progress.h"
-#include "engine/tokenizer/chat.h"
+#include "engine/chat/chat.h"
 #include "probe/gm_probe.h"
 #include "text/corpus.h"
 
@@ -26,7 +26,7 @@ out:
 /* A text alone, or as a question inside the model's chat template. */
 typedef struct wrapping {
     bool chat;
-    const char *system; /* NULL: none */
+    gm_chat_options options;
 } wrapping;
 
 static gm_status tokenize(const char *model, const char *const *path,
@@ -44,7 +44,7 @@ static gm_status tokenize(const char *model, const char *const *path,
     bool more = true;
     GM_TRY(gm_tokenizer_open(&tokenizer, model, err));
     GM_TRY(gm_encoder_create(&encoder, tokenizer, err));
-    if (how.chat) GM_TRY(gm_chat_open(&chat, model, how.system, err));
+    if (how.chat) GM_TRY(gm_chat_open(&chat, model, &how.options, err));
     GM_TRY(gm_corpus_open(&corpus, path, 1, options, err));
     for (;;) {
         GM_TRY(gm_corpus_next(corpus, &document, &more, err));
@@ -79,12 +79,15 @@ int gm_probe_tokenize(int argc, char **argv)
     gm_error err = {0};
     const char *model = NULL;
     wrapping how = {0};
+    gm_opt_list settings = {0};
     gm_corpus_options options = {.text_field = "text"};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "folder with a tokenizer.json"},
         {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
         {GM_OPT_FLAG, "chat", &how.chat, 0, 0, NULL, "texts are questions in its chat template"},
-        {GM_OPT_TEXT, "system", &how.system, 0, 0, "TEXT", "system message in front of them"},
+        {GM_OPT_TEXT, "system", &how.options.system, 0, 0, "TEXT", "system message in front"},
+        {GM_OPT_LIST, "chat-set", &settings, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},
+        {GM_OPT_TEXT, "chat-date", &how.options.date, 0, 0, "DATE", GM_CHAT_DATE_HELP},
         {.kind = GM_OPT_END_}};
     gm_status status =
         gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl",
@@ -92,11 +95,13 @@ int gm_probe_tokenize(int argc, char **argv)
                      "  gm-probe tokenize --model DIR corpus.jsonl | head -n 1\n",
                      opts, &argc, argv, &err);
     if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model DIR is missing");
-    if (status == GM_OK && how.system && !how.chat)
-        status = gm_fail(&err, GM_EARG, "--system needs --chat");
+    how.options.settings = settings.at;
+    how.options.n_settings = settings.n;
+    if (status == GM_OK) status = gm_chat_check(&how.options, how.chat, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one file, found %d", argc - 1);
-    if (status != GM_OK) return gm_cli_end("gm-probe", "tokenize", status, true, &err);
-    status = tokenize(model, (const char *const *)argv + 1, &options, how, &err);
-    return gm_cli_end("gm-probe", "tokenize", status, false, &err);
+    const bool usage = status != GM_OK;
+    if (!usage) status = tokenize(model, (const char *const *)argv + 1, &options, how, &err);
+    gm_opt_list_clear(&settings);
+    return gm_cli_end("gm-probe", "tokenize", status, usage, &err);
 }

@@ -35,18 +35,18 @@ static const char *const not_kept[] = {"config",  "o",         "csv",           
                                        "force",   "resume",    "dry-run",       "quiet",   "json",
                                        "threads", "batch",     "device",        "kernels", "map",
                                        "cache",   "cache-dir", "strict-memory", "chat",    "system",
-                                       "answer",  NULL};
-static const char *const not_marked[] = {"config", "o",         "csv",
-                                         "report", "figure",    "force",
-                                         "resume", "dry-run",   "quiet",
-                                         "json",   "threads",   "batch",
-                                         "device", "kernels",   "map",
-                                         "cache",  "cache-dir", "strict-memory",
-                                         "model",  "atlas",     "classifier-corpus",
-                                         "prompt", "prompts",   "tune-prompts",
-                                         "plan",   "any-model", "numerics",
-                                         "chat",   "system",    "answer",
-                                         NULL};
+                                       "answer",  "chat-set",  "chat-date",     NULL};
+static const char *const not_marked[] = {"config",   "o",         "csv",
+                                         "report",   "figure",    "force",
+                                         "resume",   "dry-run",   "quiet",
+                                         "json",     "threads",   "batch",
+                                         "device",   "kernels",   "map",
+                                         "cache",    "cache-dir", "strict-memory",
+                                         "model",    "atlas",     "classifier-corpus",
+                                         "prompt",   "prompts",   "tune-prompts",
+                                         "plan",     "any-model", "numerics",
+                                         "chat",     "system",    "answer",
+                                         "chat-set", "chat-date", NULL};
 
 typedef struct request {
     gm_stage_options stage;
@@ -67,8 +67,7 @@ static gm_status write_options(gm_text *out, const request *r, const gm_opt *opt
     gm_opt_put_config(&json, opts, without);
     if (r->stage.chat) {
         gm_json_put_bool(&json, "chat", true);
-        gm_json_put_string(&json, "system", r->stage.system);
-        gm_json_put_string(&json, "answer", r->stage.answer);
+        gm_stage_put_chat_options(&r->stage, &json);
     }
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);

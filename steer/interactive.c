@@ -52,7 +52,7 @@ static gm_status answer(dialogue *d, const char *text, size_t n, gm_error *err)
     GM_TRY(gm_stage_prepare(d->stage, &c, &prompt, d->n_prompts++, err));
     c.edit = 0;
     say(NULL, &c, text, n);
-    if (d->stage->chat.name) putchar('\n');
+    if (d->stage->chat.name[0]) putchar('\n');
     GM_TRY(gm_continue(&c, 1, d->stage->model, d->stage->tokenizer, &options, err));
 out:
     if (c.prompt.n > 0) putchar('\n');

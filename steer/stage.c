@@ -23,6 +23,7 @@ gm_stage_options gm_stage_defaults(void)
 void gm_stage_options_clear(gm_stage_options *o)
 {
     gm_opt_list_clear(&o->prompts);
+    gm_opt_list_clear(&o->chat_set);
     gm_opt_list_clear(&o->stop_strings);
     gm_opt_list_clear(&o->stop_tokens);
 }
@@ -133,6 +134,15 @@ out:
     return status;
 }
 
+static gm_chat_options chat_options(const gm_stage_options *o)
+{
+    return (gm_chat_options){.system = o->system,
+                             .answer = o->answer,
+                             .date = o->chat_date,
+                             .settings = o->chat_set.at,
+                             .n_settings = o->chat_set.n};
+}
+
 gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_error *err)
 {
     if (o->model == NULL) return gm_fail(err, GM_EARG, "--model DIR is missing");
@@ -140,14 +150,9 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     gm_status status = gm_device_parse(&device, o->device, err);
     if (status == GM_OK) status = gm_kernels_check(o->kernels, err);
     if (status != GM_OK) return status;
-    const char *const words[][2] = {{"system", o->system}, {"answer", o->answer}};
-    for (int i = 0; i < 2; i++) {
-        const char *text = words[i][1];
-        if (text && !o->chat) return gm_fail(err, GM_EARG, "--%s needs --chat", words[i][0]);
-        if (text && gm_utf8_valid(text, strlen(text)) != strlen(text))
-            return gm_fail(err, GM_EARG, "--%s '%s': expected some text in UTF-8", words[i][0],
-                           text);
-    }
+    const gm_chat_options chat = chat_options(o);
+    status = gm_chat_check(&chat, o->chat, err);
+    if (status != GM_OK) return status;
     if (o->atlas == NULL && recipe->clusters.n + recipe->subsets.n > 0)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
     return gm_recipe_check(recipe, err);
@@ -236,8 +241,8 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
         gm_warn("'%s/config.json' has keys that are not known here: %s", options->model,
                 s->info->unknown_keys);
     GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
-    if (options->chat) GM_TRY(gm_chat_open(&s->chat, options->model, options->system, err));
-    if (options->answer) GM_TRY(gm_text_add(&s->chat.after, options->answer, err));
+    const gm_chat_options chat = chat_options(options);
+    if (options->chat) GM_TRY(gm_chat_open(&s->chat, options->model, &chat, err));
     s->sampling = choose_sampling(options, s->info);
     GM_TRY(choose_stops(s, err));
 out:
@@ -281,12 +286,18 @@ void gm_stage_put(const gm_stage *s, gm_json_out *json)
     gm_json_close_object(json);
 }
 
+void gm_stage_put_chat_options(const gm_stage_options *o, gm_json_out *json)
+{
+    const gm_chat_options options = chat_options(o);
+    gm_chat_put(&options, o->chat_date, json);
+}
+
 void gm_stage_put_chat(const gm_stage *s, gm_json_out *json)
 {
-    if (s->chat.name == NULL) return;
+    if (s->chat.name[0] == '\0') return;
+    const gm_chat_options options = chat_options(s->options);
     gm_json_put_string(json, "chat", s->chat.name);
-    gm_json_put_string(json, "system", s->options->system);
-    gm_json_put_string(json, "answer", s->options->answer);
+    gm_chat_put(&options, s->chat.date, json);
 }
 
 gm_edit gm_stage_edit(const gm_plan *plan)
@@ -307,7 +318,7 @@ gm_status gm_stage_prepare(const gm_stage *s, gm_continuation *c, const gm_promp
     *c = (gm_continuation){
         .edit = -1, .sampling = s->sampling, .max_tokens = (size_t)s->options->max_tokens};
     c->sampling.stream = stream;
-    if (s->chat.name)
+    if (s->chat.name[0])
         return gm_chat_encode(&s->chat, s->encoder, prompt->text, prompt->n, &c->prompt,
                               &c->n_template, &c->n_closing, err);
     GM_TRY(gm_encode(s->encoder, prompt->text, prompt->n, true, &c->prompt, &c->n_template,

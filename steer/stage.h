@@ -5,7 +5,7 @@
 #define GM_STAGE_H
 
 #include "base/json.h"
-#include "engine/tokenizer/chat.h"
+#include "engine/chat/chat.h"
 #include "steer/continuation.h"
 #include "steer/prompts.h"
 #include "steer/recipe.h"
@@ -20,6 +20,8 @@ typedef struct gm_stage_options {
     const char *prompts_file;
     bool chat;                   /* prompts are questions inside the model's template */
     const char *system, *answer; /* message in front; words that answers begin with; NULL: none */
+    const char *chat_date;       /* chat.h: date, settings */
+    gm_opt_list chat_set;
     bool any_model, ignore_eos, map, strict_memory, json, quiet;
 } gm_stage_options;
 
@@ -56,6 +58,8 @@ void gm_stage_options_clear(gm_stage_options *options);
          "prompts are questions, put into the model's chat template"},                             \
         {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
         {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "what their answers begin with"},      \
+        {GM_OPT_LIST, "chat-set", &(o)->chat_set, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},           \
+        {GM_OPT_TEXT, "chat-date", &(o)->chat_date, 0, 0, "DATE", GM_CHAT_DATE_HELP},              \
         {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
          "0: greedy; below 0: as the model's generation_config.json says"},                        \
@@ -81,7 +85,7 @@ typedef struct gm_stage {
     const gm_model_info *info;
     gm_tokenizer *tokenizer;
     gm_encoder *encoder;
-    gm_chat chat;    /* name NULL: prompts are continued as they are */
+    gm_chat chat;    /* name "": prompts are continued as they are */
     gm_atlas *atlas; /* NULL: none */
     const gm_stage_options *options;
     gm_sampling sampling;
@@ -101,6 +105,8 @@ gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_err
 gm_status gm_stage_load(gm_stage *stage, gm_error *err) GM_MUST_USE;
 void gm_stage_close(gm_stage *stage);
 gm_shape gm_stage_shape(const gm_stage *stage);
+/* What was asked of a chat, but that one was: "system", "answer", and others when given. */
+void gm_stage_put_chat_options(const gm_stage_options *options, gm_json_out *json);
 
 /* The plan of the file `path` times recipe->weight, or (path NULL) what the recipe asks
  * for; zeros when that is nothing. A plan of other sizes is refused, and one of another

@@ -10,7 +10,7 @@ ask() { gm-steer "$1" --model asked --max-tokens 12 --quiet --chat "${@:2}"; }
 
 echo "-- the same as its words:"
 ask generate --system "Be kind." --prompt "salt onion" --json > chat.json
-grep -o '"chat":"tulu","system":"Be kind.","answer":null' chat.json
+grep -o '"chat":"[0-9a-f]*","system":"Be kind.","answer":null' chat.json
 generate --max-tokens 12 --prompt $'<|system|>\nBe kind.\n<|user|>\nsalt onion\n<|assistant|>\n' --json > words.json
 for file in chat words; do grep -o '"prompt_tokens":.*' $file.json > $file.end; done
 same chat.end words.end "ids"
@@ -44,7 +44,20 @@ grep -c '&lt;|user|\|<|user|' c.html
 make_corpus 77 > other.jsonl
 ask sweep --atlas a.h5 --classifier-corpus other.jsonl --min-purity 0.5 --n-clusters 1 --doses 1 --draws 1 \
     --band-draws 0 --shuffles 0 --passages 1 --prompt broth --json 2> /dev/null > chat.sweep
-grep -o '"chat":"tulu","system":null\|"chat":true,"system":null,"answer":null' chat.sweep
+grep -o '"chat":"[0-9a-f]*","system":null\|"chat":true,"system":null,"answer":null' chat.sweep
+
+echo "-- a template's date and variables:"
+cp asked/tokenizer_config.json kept.json
+echo '{"bos_token": "<s>", "chat_template": "{{ bos_token }}{{ strftime_now(\"%Y\") }} {{ messages[-1].content }} {{ mood or \"calm\" }}:"}' > asked/tokenizer_config.json
+ask generate --prompt "salt onion" --json | grep -o '"system":null.*"chat_date":"[^"]*"'
+ask generate --prompt "salt onion" --chat-set mood=wild --chat-date 2026-02-03 --json > chat.json
+grep -o '"system":null.*"chat_date":"[^"]*"' chat.json
+generate --max-tokens 12 --prompt "2026 salt onion wild:" --json > words.json
+for file in chat words; do grep -o '"prompt_tokens":.*' $file.json > $file.end; done
+same chat.end words.end "ids"
+ask generate --prompt x --chat-date 3.2.2026
+ask generate --prompt x --chat-set mood
+mv kept.json asked/tokenizer_config.json
 
 echo "-- refused:"
 gm-steer generate --model "$TINY" --chat --prompt x

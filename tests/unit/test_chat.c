@@ -1,13 +1,11 @@
-/* test_chat.c - engine/tokenizer/chat.c: which templates are known, from where they are read,
- * which tokens are the template's. That they are rendered as transformers does it:
- * golden/test_chat_golden.c.
+/* test_chat.c - engine/chat: which templates are refused, from where they are read, which tokens
+ * are the template's. That they are rendered as transformers does it: golden/test_chat_golden.c.
  */
-#include "engine/tokenizer/chat.h"
+#include "engine/chat/chat.h"
 
 #include <string.h>
 #include <sys/stat.h>
 
-#include "engine/tokenizer/chat_spelling.h"
 #include "tests/check.h"
 
 #define TULU                                                                                 \
@@ -16,102 +14,127 @@
     "{{ '<|user|>\\n' + message['content'] + '\\n' }}{% endif %}{% endfor %}{{ "             \
     "'<|assistant|>\\n' }}"
 
-/* ChatML that says more behind a user's question and before the answer. */
-#define CHATML(question, answer)                                                           \
-    ("{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' + "            \
-     "message.content + '<|im_end|>' + '\\n' }}{% if message.role == 'user' %}" question   \
-     "{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' " \
-     "}}" answer "{% endif %}")
+static gm_status make_with(gm_chat *chat, const char *text, const gm_chat_options *options,
+                           gm_error *err)
+{
+    return gm_chat_make(chat, text, strlen(text), NULL, options, "here", err);
+}
 
 static gm_status make(gm_chat *chat, const char *text, gm_error *err)
 {
-    return gm_chat_make(chat, text, strlen(text), "<s>", NULL, "here", err);
+    const gm_chat_options none = {0};
+    return make_with(chat, text, &none, err);
 }
 
-static void spelling(void)
+static void what_does_not_say_the_question_is_refused(void)
 {
-    static const struct {
-        const char *text, *spelt;
-        bool all;
-    } cases[] = {
-        {"{{- message[\"role\"]  +\n 'a \\'b\\'\\n' -}}", "{{role+'a \"b\"\n'}}", true},
-        {"{{ message.content }}{# it's not said #}{{ \"{{'}}\" }}", "{{content}}{{'{{\"}}'}}",
-         true},
-        {"{{ x }} {{ y }}", "{{x}}{{y}}", false},
-        {"{{ x }} {{- y }}", "{{x}}{{y}}", true},
-        {"{{ x -}} \n {{ y }}", "{{x}}{{y}}", true},
-        {"{% x %}\n  {% y %}\n{{ z }}\n", "{%x%}{%y%}{{z}}", true},
-        {"{% x %}\n  {{ y }}", "{%x%}{{y}}", false},
-        {"{% x %}\n\n{% y %}", "{%x%}{%y%}", false},
-        {"{% x %} {% y %}", "{%x%}{%y%}", false},
-        {"  {% x %}", "{%x%}", true},
-        {"  {{ raise_exception('no') }}\n {% x %}", "{{raise_exception('no')}}{%x%}", true},
-        {"<s>{{ x }}", "{{x}}", false},
-        {"{{ x }}</s>", "{{x}}", false},
-        {"{{ 'open }}", "{{'open }}", true},
+    static const char *const wrong[][2] = {
+        {"", "does not say a question once, as it is"},
+        {"{{ 'x' }}", "does not say a question once, as it is"},
+        {"{{ messages }}", "'here', line 1: a list has no spelling here"},
+        {"{{ messages[0].content * 2 }}", "'*' stands between a text and a number"},
+        {"{{ messages[0].content }}{{ messages[-1].content }}", "does not say a question once"},
+        {"{{ messages[0].content | upper }}", "does not say a question once"},
+        {"{{ messages[0].content\n | lorem }}", "line 2: the filter 'lorem' is not known here"},
+        {"{{ lipsum() }}", "the function 'lipsum' is not known here"},
+        {"{{ messages[0].content.title() }}", "the method 'title' is not known here"},
+        {"{{ messages[0].content.strip }}", "the method 'strip' is not called"},
+        {"{% if x is zzz %}{% endif %}", "the test 'zzz' is not known here"},
+        {"{% include 'x' %}", "found 'include', expected a statement that is known"},
+        {"{{ 'open }}", "a text does not end"},
+        {"{{ x", "a tag does not end"},
+        {"{# x", "a comment does not end"},
+        {"{{ 1.5 }}", "is no integer of 64 bits"},
+        {"{{ 9223372036854775807 + 1 }}", "is no integer of 64 bits"},
+        {"\xff", "is not UTF-8"},
+        {"{{ raise_exception('Only cats.') }}", "the template refuses this question: Only cats."},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        gm_text out = {0};
-        bool all;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        gm_chat chat;
         gm_error err = {0};
-        CHECK_OK(gm_chat_spell(&out, &all, cases[i].text, strlen(cases[i].text), &err), err);
-        CHECK_TEXT(out.at, cases[i].spelt);
-        if (all != cases[i].all) TEST_FAILED_("case %zu: tags say all: %d", i, all);
-        gm_text_clear(&out);
+        CHECK_FAILS(make(&chat, wrong[i][0], &err), err, GM_EFORMAT, wrong[i][1]);
+        CHECK(chat.name[0] == '\0' && chat.before.at == NULL && chat.template == NULL);
     }
 }
 
-static void what_is_not_known_is_refused(void)
+/* A template is somebody's file. */
+static void limits(void)
 {
-    static const char *const unknown[] = {
-        "",
-        "{{ messages }}",
-        "answer: " TULU,
-        "{% set content = message['content'] | trim %}" TULU,
-        /* a system message of its own */
-        ("{{ '<|im_start|>system\\nYou are kind.<|im_end|>\\n' }}"
-         "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-         "{{ '<|im_start|>assistant\\n' }}"),
-        /* one whose quotes cannot be told */
-        ("{% if loop.first and messages[0]['role'] != 'system' %}"
-         "{{ \"<|im_start|>system\\nYou're kind.<|im_end|>\\n\" }}{% endif %}"
-         "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-         "{{ '<|im_start|>assistant\\n' }}"),
-        /* thinks unless told not to, or the other way round */
-        ("{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}"
-         "{% if enable_thinking %}{{ '<|im_start|>assistant\\n<think>\\n' }}{% endif %}"),
-        /* a known one that says more: in front, behind a question, before the answer */
-        "{{ 'Be kind. ' }}" TULU,
-        TULU "{{ '<think>' }}",
-        CHATML("{{ '/no_think' }}", ""),
-        CHATML("{{ eos_token }}", ""),
-        CHATML("", "{{ '<think>\\n\\n</think>\\n\\n' }}"),
-        CHATML("", "{% if true %}{% endif %}{{ 'Sure: ' }}"),
-        CHATML("", "{% if x is not defined or x %}{{ '<think>' }}{% endif %}"),
-        CHATML("", "{% if not x is defined %}{{ '<think>' }}{% endif %}"),
-        CHATML("{% if loop.last %}{{ '/no_think' }}{% endif %}", ""),
-        "{% set content = message['content'].strip() %}" TULU,
+    static const char *const wrong[][2] = {
+        {"{% for a in range(9999) %}{% set x = a+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1+1 %}{% endfor %}",
+         "takes too many steps"},
+        {"{{ range(99999999)|length }}", "takes too much memory"},
+        {"{% set n = namespace(x='xxxxxxxx') %}{% for i in range(64) %}"
+         "{% set n.x = n.x ~ n.x %}{% endfor %}",
+         "takes too much memory"},
+        {"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "are inside of each other"},
+        {"{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}"
+         "{{ n.x == n.x }}",
+         "are inside of each other"},
     };
     gm_chat chat;
     gm_error err = {0};
-    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++) {
-        CHECK_FAILS(make(&chat, unknown[i], &err), err, GM_EFORMAT,
-                    "'here' is none of the chat templates known here (gigachat, ");
-        CHECK(chat.name == NULL && chat.before.at == NULL && chat.after.at == NULL);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_FAILS(make(&chat, wrong[i][0], &err), err, GM_EFORMAT, wrong[i][1]);
+    static const char *const open[] = {"[", "(", "-", "not ", "{'a': ", "x[", "f(", "x if "};
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++) {
+        gm_text deep = {0};
+        CHECK_OK(gm_text_add(&deep, "{{ ", &err), err);
+        for (int k = 0; k < 10000; k++) CHECK_OK(gm_text_add(&deep, open[i], &err), err);
+        CHECK_FAILS(make(&chat, deep.at, &err), err, GM_EFORMAT,
+                    i == 7 ? "a tag does not end" : "brackets and statements are open");
+        gm_text_clear(&deep);
     }
-    const char *same = CHATML("", "{% if x %}{{ 'x' }}{% else %}{{ 'y' }}{% endif %}");
-    CHECK_OK(make(&chat, same, &err), err); /* a template's own variables are left alone */
+    gm_text chain = {0}; /* from the left: as deep */
+    CHECK_OK(gm_text_add(&chain, "{{ 1", &err), err);
+    for (int k = 0; k < 10000; k++) CHECK_OK(gm_text_add(&chain, " + 1", &err), err);
+    CHECK_OK(gm_text_add(&chain, " }}", &err), err);
+    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "are inside of each other");
+    gm_text_clear(&chain);
+}
+
+static void options(void)
+{
+    static const char *const plain[] = {"x"}, *const nameless[] = {"=x"};
+    static const struct {
+        gm_chat_options options;
+        const char *says;
+    } wrong[] = {
+        {{.date = "2025-02-29"}, "--chat-date '2025-02-29': expected a date, YYYY-MM-DD"},
+        {{.date = "today"}, "expected a date"},
+        {{.settings = plain, .n_settings = 1}, "expected NAME=VALUE"},
+        {{.settings = nameless, .n_settings = 1}, "expected NAME=VALUE"},
+        {{.system = "\xff"}, "expected some text in UTF-8"},
+    };
+    gm_chat chat;
+    gm_error err = {0};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        CHECK_FAILS(make_with(&chat, TULU, &wrong[i].options, &err), err, GM_EARG, wrong[i].says);
+    CHECK_FAILS(gm_chat_check(&(gm_chat_options){.date = "2025-01-02"}, false, &err), err, GM_EARG,
+                "--chat-date needs --chat");
+    const gm_chat_options system = {.system = " Be kind. "};
+    static const char deaf[] = "{{ messages[-1].content }}";
+    CHECK_FAILS(make_with(&chat, deaf, &system, &err), err, GM_EARG,
+                "has no place for a system message");
+
+    static const char dated[] =
+        "{{ strftime_now('%d.%m.%Y') }} {{ messages[0].content }} {{ a }}{{ b + 1 }}";
+    const char *const settings[] = {"a=x y", "b=2"};
+    CHECK_OK(
+        make_with(&chat, dated,
+                  &(gm_chat_options){
+                      .date = "2024-02-29", .settings = settings, .n_settings = 2, .answer = " So"},
+                  &err),
+        err);
+    CHECK_TEXT(chat.before.at, "29.02.2024 ");
+    CHECK_TEXT(chat.after.at, " x y3 So");
+    CHECK_TEXT(chat.date, "2024-02-29");
     gm_chat_clear(&chat);
-    CHECK_FAILS(gm_chat_make(&chat, TULU "\0{{ 'x' }}", sizeof TULU "\0{{ 'x' }}" - 1, "", NULL,
-                             "here", &err),
-                err, GM_EFORMAT, "none of the chat templates known");
-    const char *plain = "{{ '[INST] ' + message['content'] + ' [/INST]' }}"
-                        "{{ raise_exception('Only user and assistant roles are supported!') }}";
-    CHECK_OK(make(&chat, plain, &err), err);
-    CHECK_TEXT(chat.name, "mistral");
+    CHECK_OK(
+        make_with(&chat, dated, &(gm_chat_options){.settings = settings, .n_settings = 2}, &err),
+        err);
+    CHECK_TEXT(chat.date, GM_CHAT_DATE);
     gm_chat_clear(&chat);
-    CHECK_FAILS(gm_chat_make(&chat, plain, strlen(plain), "", "Be kind.", "here", &err), err,
-                GM_EARG, "has no place for a system message");
 }
 
 /* ---- folders ---- */
@@ -123,6 +146,12 @@ static void put(const char *path, const char *text)
     fclose(file);
 }
 
+static gm_status open_model(gm_chat *chat, const char *system, gm_error *err)
+{
+    const gm_chat_options options = {.system = system};
+    return gm_chat_open(chat, "model", &options, err);
+}
+
 static void folders(void)
 {
     gm_chat chat;
@@ -130,27 +159,27 @@ static void folders(void)
     mkdir("model", 0755);
     remove("model/chat_template.jinja");
     remove("model/tokenizer_config.json");
-    CHECK_FAILS(gm_chat_open(&chat, "model", NULL, &err), err, GM_EIO, "tokenizer_config.json");
+    CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EIO, "tokenizer_config.json");
     put("model/tokenizer_config.json", "[]");
-    CHECK_FAILS(gm_chat_open(&chat, "model", NULL, &err), err, GM_EFORMAT, "not a JSON object");
+    CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EFORMAT, "not a JSON object");
     static const char *const without[] = {"{}", "{\"chat_template\": null}",
                                           "{\"chat_template\": [3, {}, {\"name\": \"tool\"}]}",
                                           "{\"chat_template\": [{\"name\": \"default\"}]}"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
         put("model/tokenizer_config.json", without[i]);
-        CHECK_FAILS(gm_chat_open(&chat, "model", NULL, &err), err, GM_EFORMAT,
-                    "has no 'chat_template'");
+        CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EFORMAT, "has no 'chat_template'");
     }
     put("model/tokenizer_config.json",
         "{\"bos_token\": {\"content\": \"<b>\"}, \"chat_template\": [{\"name\": \"default\", "
-        "\"template\": \"{{bos_token}}{{'User: '+message['content']+'\\n\\n'}}"
-        "{{message['content']+'\\n\\n'}}{{'Assistant:'}}\"}]}");
-    CHECK_OK(gm_chat_open(&chat, "model", "S", &err), err);
-    CHECK_TEXT(chat.before.at, "<b>S\n\nUser: ");
+        "\"template\": \"{{bos_token}}{% for m in messages %}{{m.role + ': ' + m.content + "
+        "'\\n\\n'}}"
+        "{% endfor %}{{'Assistant:'}}\"}]}");
+    CHECK_OK(open_model(&chat, "S", &err), err);
+    CHECK_TEXT(chat.before.at, "<b>system: S\n\nuser: ");
     CHECK_TEXT(chat.after.at, "\n\nAssistant:");
     gm_chat_clear(&chat);
     put("model/chat_template.jinja", TULU "\n"); /* goes before the other */
-    CHECK_OK(gm_chat_open(&chat, "model", NULL, &err), err);
+    CHECK_OK(open_model(&chat, NULL, &err), err);
     CHECK_TEXT(chat.before.at, "<b><|user|>\n");
     gm_chat_clear(&chat);
 }
@@ -161,13 +190,18 @@ static void whose_tokens(void)
 {
     gm_tokenizer *tokenizer = NULL;
     gm_encoder *encoder = NULL;
+    gm_json *config = NULL;
+    static const char bos[] = "{\"bos_token\": \"<s>\"}";
+    const gm_chat_options none = {0};
     gm_chat chat;
     gm_ids ids = {0}, whole = {0};
     gm_error err = {0};
     size_t before, after;
     CHECK_OK(gm_tokenizer_open(&tokenizer, TEST_DATA "/golden/models/deepseek-tiny", &err), err);
     CHECK_OK(gm_encoder_create(&encoder, tokenizer, &err), err);
-    CHECK_OK(make(&chat, TULU, &err), err);
+    CHECK_OK(gm_json_parse(&config, bos, sizeof bos - 1, "here", &err), err);
+    CHECK_OK(gm_chat_make(&chat, TULU, strlen(TULU), config, &none, "here", &err), err);
+    gm_json_free(config);
     CHECK_OK(gm_chat_encode(&chat, encoder, "Hi", 2, &ids, &before, &after, &err), err);
     static const char all[] = "<s><|user|>\nHi\n<|assistant|>\n";
     CHECK_OK(gm_encode(encoder, all, sizeof all - 1, false, &whole, NULL, NULL, NULL, &err), err);
@@ -194,7 +228,7 @@ static gm_status open_one(void *state, gm_error *err)
 {
     gm_chat chat;
     (void)state;
-    gm_status status = gm_chat_open(&chat, "model", "Be kind.", err);
+    gm_status status = open_model(&chat, "Be kind.", err);
     gm_chat_clear(&chat);
     return status;
 }
@@ -205,5 +239,5 @@ static void every_allocation(void)
     check_every_allocation(open_one, NULL);
 }
 
-TESTS(TEST(spelling), TEST(what_is_not_known_is_refused), TEST(folders), TEST(whose_tokens),
-      TEST(every_allocation))
+TESTS(TEST(what_does_not_say_the_question_is_refused), TEST(limits), TEST(options), TEST(folders),
+      TEST(whose_tokens), TEST(every_allocation))

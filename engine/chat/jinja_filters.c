@@ -1,0 +1,196 @@
+/* jinja_filters.c - filters of Jinja that chat templates use. */
+#include <string.h>
+
+#include "engine/chat/jinja_run.h"
+
+typedef struct call {
+    gm_jrun *run;
+    const gm_jnode *node; /* the filter */
+    gm_jvalue v;          /* what is filtered */
+    const gm_jarguments *given;
+} call;
+
+static gm_status unknown_arguments(const call *c, gm_error *err)
+{
+    return gm_jrun_fail(c->run, err, "the filter '%.*s' has arguments that are not known here",
+                        (int)c->node->n_text, c->node->text);
+}
+
+/* The argument at a place or of a name; NULL: none. */
+static const gm_jvalue *argument(const call *c, size_t place, const char *name)
+{
+    if (place < c->given->n_plain) return &c->given->value[place];
+    for (size_t i = c->given->n_plain; i < c->given->n; i++)
+        if (gm_jnode_is(c->given->name[i], name)) return &c->given->value[i];
+    return NULL;
+}
+
+/* ---- of texts ---- */
+
+static gm_status trim(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_jvalue *set = argument(c, 0, "chars");
+    GM_TRY(gm_j_spell(c->run, out, c->v, err));
+    *out = gm_j_strip(*out, set && set->kind == GM_J_TEXT ? set : NULL, true, true);
+out:
+    return status;
+}
+
+static gm_status string(const call *c, gm_jvalue *out, gm_error *err)
+{
+    return gm_j_spell(c->run, out, c->v, err);
+}
+
+static gm_status change_case(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_jvalue text;
+    GM_TRY(gm_j_spell(c->run, &text, c->v, err));
+    GM_TRY(gm_j_change_case(c->run, out, text, gm_jnode_is(c->node, "upper"), err));
+out:
+    return status;
+}
+
+static gm_status replace(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_jvalue text;
+    if (c->given->n != c->given->n_plain) return unknown_arguments(c, err);
+    GM_TRY(gm_j_spell(c->run, &text, c->v, err));
+    GM_TRY(gm_j_replace(c->run, out, text, c->given, err));
+out:
+    return status;
+}
+
+/* ---- of everything ---- */
+
+static gm_status fallback(const call *c, gm_jvalue *out, gm_error *err)
+{
+    const gm_jvalue *other = argument(c, 0, "default_value"), *any = argument(c, 1, "boolean");
+    const bool missing =
+        c->v.kind == GM_J_UNDEFINED || (any && gm_j_truth(*any) && !gm_j_truth(c->v));
+    (void)err;
+    *out = !missing ? c->v : other ? *other : gm_j_text("", 0);
+    return GM_OK;
+}
+
+static gm_status length(const call *c, gm_jvalue *out, gm_error *err)
+{
+    size_t n = 0;
+    if (c->v.kind == GM_J_TEXT)
+        n = gm_j_length(c->v.as.text, c->v.n);
+    else if (c->v.kind == GM_J_LIST)
+        n = c->v.n;
+    else if (c->v.kind == GM_J_DICT)
+        n = c->v.as.dict->n;
+    else if (c->v.kind != GM_J_UNDEFINED)
+        return gm_jrun_fail(c->run, err, "%s has no length", gm_j_kind_name(c->v.kind));
+    *out = gm_j_number(GM_J_INT, (int64_t)n);
+    return GM_OK;
+}
+
+/* ---- of lists ---- */
+
+static gm_status list(const call *c, gm_jvalue *out, gm_error *err)
+{
+    return gm_j_items(c->run, out, c->v, err);
+}
+
+static gm_status items(const call *c, gm_jvalue *out, gm_error *err)
+{
+    if (c->v.kind == GM_J_UNDEFINED) return gm_j_items(c->run, out, c->v, err);
+    if (c->v.kind != GM_J_DICT)
+        return gm_jrun_fail(c->run, err, "%s has no items", gm_j_kind_name(c->v.kind));
+    return gm_j_entries(c->run, out, c->v, true, true, err);
+}
+
+static gm_status end_of_list(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_jvalue all;
+    GM_TRY(gm_j_items(c->run, &all, c->v, err));
+    *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
+    if (all.n > 0) *out = all.as.item[gm_jnode_is(c->node, "last") ? all.n - 1 : 0];
+out:
+    return status;
+}
+
+static gm_status join(const call *c, gm_jvalue *out, gm_error *err)
+{
+    const gm_jvalue *between = argument(c, 0, "d");
+    if (argument(c, 1, "attribute") || (between && between->kind != GM_J_TEXT))
+        return unknown_arguments(c, err);
+    return gm_j_join(c->run, out, c->v, between ? *between : gm_j_text("", 0), err);
+}
+
+/* select, reject, selectattr, rejectattr: items of which a test holds, or is true. */
+static gm_status choose(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const bool reject = c->node->text[0] == 'r', attribute = c->node->n_text == 10;
+    const gm_jvalue *given = c->given->value;
+    size_t n = 0, n_given = c->given->n;
+    gm_jvalue all, *item;
+    if (c->given->n_plain != n_given || (attribute && (n_given == 0 || given->kind != GM_J_TEXT)))
+        return unknown_arguments(c, err);
+    if (n_given > attribute && given[attribute].kind != GM_J_TEXT) return unknown_arguments(c, err);
+    const gm_jvalue nothing = {.kind = GM_J_UNDEFINED};
+    GM_TRY(gm_j_items(c->run, &all, gm_j_truth(c->v) ? c->v : nothing, err));
+    GM_TRY(gm_j_list(c->run, out, &item, all.n, err));
+    for (size_t i = 0; i < all.n; i++) {
+        gm_jvalue v = all.as.item[i];
+        if (attribute) GM_TRY(gm_j_attribute(c->run, &v, v, given->as.text, given->n, err));
+        bool yes = gm_j_truth(v);
+        if (n_given > attribute)
+            GM_TRY(gm_j_call_test(c->run, &yes, given[attribute], v, given + attribute + 1,
+                                  n_given - attribute - 1, err));
+        if (yes != reject) item[n++] = all.as.item[i];
+    }
+    out->n = n;
+out:
+    return status;
+}
+
+/* map(attribute='name') */
+static gm_status map(const call *c, gm_jvalue *out, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_jvalue *name = argument(c, SIZE_MAX, "attribute");
+    gm_jvalue all, *item;
+    if (c->given->n != 1 || name == NULL || name->kind != GM_J_TEXT)
+        return unknown_arguments(c, err);
+    const gm_jvalue nothing = {.kind = GM_J_UNDEFINED};
+    GM_TRY(gm_j_items(c->run, &all, gm_j_truth(c->v) ? c->v : nothing, err));
+    GM_TRY(gm_j_list(c->run, out, &item, all.n, err));
+    for (size_t i = 0; i < all.n; i++)
+        GM_TRY(gm_j_attribute(c->run, &item[i], all.as.item[i], name->as.text, name->n, err));
+out:
+    return status;
+}
+
+gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, gm_jvalue v,
+                           const gm_jarguments *given, gm_error *err)
+{
+    static const struct {
+        const char *name;
+        gm_status (*apply)(const call *, gm_jvalue *, gm_error *);
+        size_t most; /* arguments */
+    } filters[] = {
+        {"trim", trim, 1},         {"string", string, 0},   {"upper", change_case, 0},
+        {"lower", change_case, 0}, {"replace", replace, 3}, {"default", fallback, 2},
+        {"d", fallback, 2},        {"length", length, 0},   {"count", length, 0},
+        {"list", list, 0},         {"items", items, 0},     {"first", end_of_list, 0},
+        {"last", end_of_list, 0},  {"join", join, 2},       {"map", map, 1},
+        {"select", choose, 4},     {"reject", choose, 4},   {"selectattr", choose, 4},
+        {"rejectattr", choose, 4},
+    };
+    const call c = {run, node, v, given};
+    for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
+        if (!gm_jnode_is(node, filters[i].name)) continue;
+        if (given->n > filters[i].most) return unknown_arguments(&c, err);
+        return filters[i].apply(&c, out, err);
+    }
+    return gm_jrun_fail(run, err, "the filter '%.*s' is not known here", (int)node->n_text,
+                        node->text);
+}
