@@ -16,6 +16,7 @@ typedef struct side {
     uint16_t *expert;   /* (ROWS_AT_ONCE,L,K) */
     float *margin;      /* (ROWS_AT_ONCE,L); of the first trace alone */
     uint32_t *token_id; /* (ROWS_AT_ONCE) */
+    uint8_t *phase;     /* (ROWS_AT_ONCE) */
     float *nll;         /* (ROWS_AT_ONCE) */
 } side;
 
@@ -50,8 +51,9 @@ static gm_status side_init(side *s, gm_trace *trace, size_t L, size_t K, gm_erro
                 .expert = gm_alloc2(ROWS_AT_ONCE, L * K, sizeof *s->expert),
                 .margin = gm_alloc2(ROWS_AT_ONCE, L, sizeof *s->margin),
                 .token_id = gm_alloc(ROWS_AT_ONCE, sizeof *s->token_id),
+                .phase = gm_alloc(ROWS_AT_ONCE, 1),
                 .nll = gm_alloc(ROWS_AT_ONCE, sizeof *s->nll)};
-    if (s->expert && s->margin && s->token_id && s->nll) return GM_OK;
+    if (s->expert && s->margin && s->token_id && s->phase && s->nll) return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for %d rows of %zu layers", ROWS_AT_ONCE, L);
 }
 
@@ -60,6 +62,7 @@ static void side_clear(side *s)
     gm_free(s->expert);
     gm_free(s->margin);
     gm_free(s->token_id);
+    gm_free(s->phase);
     gm_free(s->nll);
 }
 
@@ -132,8 +135,8 @@ static gm_status read_side(side *s, uint64_t first, size_t n, bool margin, bool 
     gm_status status = gm_trace_read_routing(s->trace, first, n, s->expert, NULL, NULL,
                                              margin ? s->margin : NULL, err);
     if (status != GM_OK) return status;
-    return gm_trace_read_tokens(s->trace, first, n, s->token_id, NULL, NULL, nll ? s->nll : NULL,
-                                err);
+    return gm_trace_read_tokens(s->trace, first, n, s->token_id, NULL, s->phase,
+                                nll ? s->nll : NULL, err);
 }
 
 static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *err)
@@ -152,7 +155,8 @@ static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *e
         for (size_t t = 0; t < n; t++) {
             const uint16_t *x = c->a.expert + t * c->L * c->K, *y = c->b.expert + t * c->L * c->K;
             same = same && c->a.token_id[t] == c->b.token_id[t];
-            if (same && loss) gm_loss_add(loss, c->a.nll[t], c->b.nll[t]);
+            if (same && loss && c->a.phase[t] != GM_TRACE_TEMPLATE)
+                gm_loss_add(loss, c->a.nll[t], c->b.nll[t]);
             if (!same || is_bad(c, x) || is_bad(c, y)) continue;
             compare_row(c, x, y, c->a.margin + t * c->L);
             c->out->tokens++;

@@ -101,6 +101,7 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
         GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
     if (o->sample > 0 && o->per_subset > 0)
         GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
+    if (o->any_model && o->plan == NULL) GM_FAIL(GM_EARG, "--any-model needs --plan");
     if (o->map && o->stream) GM_FAIL(GM_EARG, "--map and --stream exclude each other");
     GM_TRY(read_record(o, err));
     GM_TRY(read_shard(o, err));

@@ -35,8 +35,8 @@ static const char DETAILS[] =
     "With --against it says instead how far the two traces chose the same experts for the same\n"
     "tokens of the same documents: by layer, and by the margin in the first, which says what\n"
     "another kernel or precision could turn over. A pair is a token at a layer; same_set: all K\n"
-    "experts; same_first: the strongest; shared: of K. Where both have --nll, also what the\n"
-    "tokens cost, by subset, and how much that changed: mean over tokens, 95 % over documents.\n"
+    "experts; same_first: the strongest; shared: of K. Where both have --nll, also the loss,\n"
+    "ln of the perplexity, by subset, and its change: mean over tokens, 95 % over documents.\n"
     "  gm-probe stats run.trace.h5 --report stats.html\n"
     "  gm-probe stats bf16.trace.h5 --against int8.trace.h5\n"
     "  gm-probe stats plain.trace.h5 --against steered.trace.h5\n";

@@ -39,6 +39,7 @@ plan --expert 2:1=3 --phase generated -o late.plan.safetensors
 collect -o x.h5 --plan late.plan.safetensors; echo "exit $?"
 plan --model "$SRC/tests/golden/models/olmoe-tiny" --expert 2:1=3 -o other.plan.safetensors
 collect -o x.h5 --plan other.plan.safetensors |& sed "s|'[^']*/|'.../|"
+collect -o x.h5 --any-model; echo "exit $?"
 collect -o x.h5 --plan c.jsonl; echo "exit $?"
 copy_model tuned && sed -i 's/"rms_norm_eps": [^,]*/"rms_norm_eps": 0.002/' tuned/config.json
 gm-probe collect --model tuned --corpus c.jsonl --min-tokens 20 --quiet -o x.h5 --plan out.plan.safetensors |& sed 's/(.*)/(...)/'
