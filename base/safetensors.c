@@ -108,9 +108,10 @@ static gm_status read_dtype(gm_tensor *t, const gm_json *entry, const char *wher
             return GM_OK;
         }
     }
-    return gm_fail(err, GM_EFORMAT,
-                   "'%s': tensor '%s' has dtype '%s', expected F32, F16, BF16 or an integer type",
-                   where, t->name, name);
+    return gm_fail(
+        err, GM_EFORMAT,
+        "'%s': tensor '%s' has dtype '%s', expected F32, F16, BF16, F8_E4M3 or an integer type",
+        where, t->name, name);
 }
 
 static gm_status read_shape(gm_tensor *t, const gm_json *entry, const char *where, gm_error *err)

@@ -304,6 +304,10 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
         const double newer[] = {(double)rope->dim, rope->neighbours, (double)router->least_sum};
         gm_sha256_update(&hash, newer, sizeof newer);
     }
+    if (arch->blocks.suffix) {
+        const double blocks[] = {(double)arch->blocks.rows, (double)arch->blocks.cols};
+        gm_sha256_update(&hash, blocks, sizeof blocks);
+    }
     if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
     if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);
     if (rope->divisor)

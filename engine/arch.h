@@ -87,6 +87,7 @@ typedef struct gm_arch {
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
     gm_stored stored;           /* the matrices of a tensor that stacks experts' */
+    gm_blocks blocks;           /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
     bool gated_shared;          /* they count by sigmoid of one more output of the router */

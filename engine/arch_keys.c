@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "engine/families.h"
+#include "engine/quantised.h"
 
 /* Fields whose other values change what the model computes. Absent and null mean
  * the value given here. */
@@ -189,31 +190,17 @@ static gm_status check_layer_types(const gm_json *config, const char *where, con
     return GM_OK;
 }
 
-/* Weights that another program has quantised, said by how. */
-static gm_status check_quantised(const gm_json *config, const char *where, const gm_arch *arch,
-                                 gm_error *err)
-{
-    static const char key[] = "quantization_config";
-    const gm_json *part = gm_json_find(config, key);
-    if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT || in_list(arch->family->keys, key))
-        return GM_OK;
-    const gm_json *method = gm_json_find(part, "quant_method");
-    const char *name = method ? gm_json_text(method, NULL) : NULL;
-    if (name == NULL) return GM_OK; /* refused for what it is */
-    return gm_fail(err, GM_EFORMAT,
-                   "'%s': 'quantization_config' says that weights are quantised by '%.48s', and "
-                   "only F32, F16 and BF16 are read: a copy in BF16 is what runs here",
-                   where, name);
-}
-
 gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
+    static const char quantised[] = "quantization_config";
     gm_status status = GM_OK;
     gm_text unknown = {0};
 
-    GM_TRY(check_quantised(config, where, arch, err));
+    if (!in_list(arch->family->keys, quantised))
+        GM_TRY(gm_quantised_read(&arch->blocks, config, where, err));
     for (size_t i = 0; i < N_FIXED; i++) {
         const gm_json *value = gm_json_find(config, fixed_fields[i].key);
+        if (arch->blocks.suffix && strcmp(fixed_fields[i].key, quantised) == 0) continue;
         if (value && !in_list(arch->family->keys, fixed_fields[i].key))
             GM_TRY(check_fixed(&fixed_fields[i], value, where, err));
     }

@@ -10,7 +10,8 @@
 #include "engine/arch.h"
 
 /* Refuse the first kind of key, but those that arch's family reads, when its value is not the one
- * that is computed; list in arch->unknown_keys what is not known. GM_EFORMAT, GM_EMEM. */
+ * that is computed; list in arch->unknown_keys what is not known; arch->blocks, unless arch's
+ * family reads how it is quantised. GM_EFORMAT, GM_EMEM. */
 gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 

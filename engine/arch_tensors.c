@@ -163,6 +163,9 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
     fill_name(out->name, pattern, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
     if (role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP) place_in_heads(arch, role, expert, out);
+    /* embeddings are kept as they are, vectors and stacks have no scales */
+    if (role != GM_ROLE_EMBED && s.rows > 1 && s.cols > 1 && out->stack == 0)
+        out->blocks = arch->blocks;
     return true;
 }
 

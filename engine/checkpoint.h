@@ -67,6 +67,13 @@ const char *gm_checkpoint_metadata(const gm_checkpoint *checkpoint, const char *
 gm_status gm_checkpoint_get(const gm_checkpoint *checkpoint, const gm_slice *slice, gm_tensor *out,
                             gm_error *err) GM_MUST_USE;
 
+/* The same with its scales, those of MXFP4 and F8_E4M3; without any *scales is empty. */
+gm_status gm_checkpoint_get_scaled(const gm_checkpoint *checkpoint, const gm_slice *slice,
+                                   gm_tensor *out, gm_tensor *scales, gm_error *err) GM_MUST_USE;
+
+/* Elements of the largest tensor that has a name which ends in `suffix` (NULL: 0). */
+size_t gm_checkpoint_most(const gm_checkpoint *checkpoint, const char *suffix);
+
 /* Open the file that holds `tensor` once more, for reading without the mapping: *fd, the
  * caller's to close, and where its data begins; `direct`: past the page cache where the file
  * system can. A tensor that lies in memory gives -1. GM_EIO: gone, or another file by now. */

@@ -107,7 +107,9 @@ typedef struct gm_model_info {
     const char *folder;       /* as given */
     const char *architecture; /* "DeepseekForCausalLM" */
     const char *family;       /* "deepseek-moe-v1", "olmoe" */
-    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds; "MXFP4": its experts */
+    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds; "MXFP4": its experts;
+                                 "F8_E4M3": its matrices */
+    char weight_scales[48];   /* F8_E4M3: "128 x 128", "a row", "a tensor" has one; else "" */
     const char *kernels;      /* "avx512f"; on a GPU its name; "" with headers_only */
     const char *device;       /* "cpu", "cuda:0"; "" with headers_only */
     const char *invariance;   /* "B" or "A": DESIGN section 4; "" with headers_only */

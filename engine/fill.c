@@ -13,8 +13,9 @@
  * (step - 1) + first of matrix `item`; a step of 2 leaves every other panel to a sibling. Where
  * rows of the two take turns (every: 2), one job does both. */
 typedef struct job {
-    gm_tensor tensor, scales; /* scales: of MXFP4 */
+    gm_tensor tensor, scales; /* scales: of MXFP4 and F8_E4M3 */
     gm_stored stored;
+    gm_grid grid; /* of the latter, all of a tensor's */
     gm_buf *to;
     size_t item, first, step;
     size_t begin, n, cols, every;
@@ -23,13 +24,17 @@ typedef struct job {
 
 typedef struct helper {
     gm_reader reader, scales;
-    float *taken, *f32; /* (16, widest) rows as they were stored, and in f32 */
+    float *taken, *f32;  /* (16, widest) rows as they were stored, and in f32 */
+    float *grid;         /* the scales of F8_E4M3 that were read last, */
+    const void *grid_of; /* and where they lie in the checkpoint */
 } helper;
 
 /* What a helper holds. */
 typedef struct room {
     size_t widest; /* most columns of a matrix */
     size_t piece;  /* bytes of a tensor that are read at once */
+    size_t scales; /* and of its scales */
+    size_t grid;   /* scales of F8_E4M3 that one tensor has */
 } room;
 
 struct gm_fill {
@@ -89,19 +94,22 @@ static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
     }
     r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
     r.piece = larger(r.piece, gm_columns_bytes(arch, checkpoint));
+    r.grid = gm_checkpoint_most(checkpoint, arch->blocks.suffix);
+    r.scales =
+        arch->stored == GM_STORED_MXFP4 ? r.piece / (GM_MX_BLOCK / 2) : r.grid * sizeof(float);
     return r;
 }
 
-static size_t scales_bytes(const room *r)
+/* Floats of a helper. */
+static size_t floats(const room *r)
 {
-    return r->piece / (GM_MX_BLOCK / 2);
+    return (size_t)2 * GM_PANEL * r->widest + r->grid;
 }
 
 uint64_t gm_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, size_t workers)
 {
     const room r = room_of(arch, checkpoint);
-    return workers * (r.piece + (arch->stored == GM_STORED_MXFP4 ? scales_bytes(&r) : 0) +
-                      (size_t)2 * GM_PANEL * r.widest * sizeof(float));
+    return workers * (r.piece + r.scales + floats(&r) * sizeof(float));
 }
 
 gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -120,11 +128,12 @@ gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint
     for (size_t i = 0; i < workers; i++) {
         helper *h = &fill->helper[fill->n_helpers++];
         GM_TRY(gm_reader_create(&h->reader, checkpoint, fill->room.piece, err));
-        if (arch->stored == GM_STORED_MXFP4)
-            GM_TRY(gm_reader_create(&h->scales, checkpoint, scales_bytes(&fill->room), err));
-        h->taken = gm_alloc2((size_t)2 * GM_PANEL, fill->room.widest, sizeof *h->taken);
+        if (fill->room.scales > 0)
+            GM_TRY(gm_reader_create(&h->scales, checkpoint, fill->room.scales, err));
+        h->taken = gm_alloc(floats(&fill->room), sizeof *h->taken);
         if (h->taken == NULL) GM_FAIL(GM_EMEM, "no memory for packing weights");
         h->f32 = h->taken + GM_PANEL * fill->room.widest;
+        h->grid = h->f32 + GM_PANEL * fill->room.widest;
     }
     *out = fill;
     fill = NULL;
@@ -173,15 +182,12 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
         return GM_OK; /* this model has none */
     j.every = slice.every > 1 ? slice.every : 1;
     if (j.every > 1 && slice.first > 0) return GM_OK; /* comes with the sibling's */
-    GM_TRY(gm_checkpoint_get(fill->checkpoint, &slice, &j.tensor, err));
+    GM_TRY(gm_checkpoint_get_scaled(fill->checkpoint, &slice, &j.tensor, &j.scales, err));
     j.stored = slice.stored;
+    j.grid = gm_slice_grid(&slice);
     j.cols = slice.cols;
     j.stacked = slice.stack > 0;
     fill->total_bytes += (double)j.tensor.n_bytes;
-    if (j.stored == GM_STORED_MXFP4) {
-        const gm_slice scales = gm_slice_scales(&slice);
-        GM_TRY(gm_checkpoint_get(fill->checkpoint, &scales, &j.scales, err));
-    }
     const size_t rows = slice.rows * j.every, panels = GM_PANEL * j.every;
     const size_t row_bytes = gm_stored_bytes(j.stored, j.tensor.dtype, 1, j.cols);
     const size_t most = j.stored == GM_STORED_COLUMNS || row_bytes == 0
@@ -320,8 +326,10 @@ static void pack_panel(const job *j, const gm_tensor *rows, size_t first, size_t
         gm_panel_store_bf16(j->to, j->item, to, n, (const char *)rows->data + first * row_bytes);
         return;
     }
-    gm_tensor_to_f32(rows, first * j->cols, n * j->cols, scratch);
-    gm_panel_store(j->to, j->item, to, n, scratch);
+    const bool ready = rows->dtype == GM_F32 && (uintptr_t)rows->data % sizeof(float) == 0;
+    if (!ready) gm_tensor_to_f32(rows, first * j->cols, n * j->cols, scratch);
+    gm_panel_store(j->to, j->item, to, n,
+                   ready ? (const float *)rows->data + first * j->cols : scratch);
 }
 
 /* The first output of the panel that row r of the job's piece, and of the sibling's as many, is in.
@@ -333,7 +341,7 @@ static size_t output_of(const job *j, size_t sibling, size_t r)
 
 static void pack_rows(const helper *h, const job *j, const gm_stored_rows *read)
 {
-    const bool ready = read->stored == GM_STORED_ROWS && j->every == 1;
+    const bool ready = read->stored == GM_STORED_ROWS && j->every == 1 && read->dtype != GM_FP8;
     const size_t rows = j->n / j->every;
     for (size_t sibling = 0; sibling < j->every; sibling++)
         for (size_t r = 0; r < rows; r += GM_PANEL) {
@@ -359,11 +367,31 @@ static void copy_stacked(const helper *h, const job *j, const gm_stored_rows *re
         }
 }
 
+/* What a job's tensor of F8_E4M3 is multiplied with, read once for all of its pieces. */
+static gm_status get_grid(helper *h, const job *j, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const void *bytes;
+    gm_tensor scales = j->scales;
+    if (h->grid_of == j->scales.data) return GM_OK;
+    h->grid_of = NULL;
+    GM_TRY(gm_reader_get(&h->scales, &scales, 0, scales.n_bytes, &bytes, err));
+    scales.data = bytes;
+    gm_tensor_to_f32(&scales, 0, scales.n_bytes / gm_dtype_bytes(scales.dtype), h->grid);
+    h->grid_of = j->scales.data;
+out:
+    return status;
+}
+
 static gm_status run_job(helper *h, const job *j, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_stored_rows read = {
-        .stored = j->stored, .dtype = j->tensor.dtype, .rows = j->n, .cols = j->cols};
+    gm_stored_rows read = {.stored = j->stored,
+                           .dtype = j->tensor.dtype,
+                           .grid = j->grid,
+                           .as = j->to->dtype == GM_BF16 ? GM_BF16 : GM_F32,
+                           .rows = j->n,
+                           .cols = j->cols};
     const size_t first = gm_stored_bytes(j->stored, j->tensor.dtype, j->begin, j->cols);
     const size_t n_bytes = gm_stored_bytes(j->stored, j->tensor.dtype, j->n, j->cols);
     GM_TRY(gm_reader_get(&h->reader, &j->tensor, first, n_bytes, &read.data, err));
@@ -373,6 +401,11 @@ static gm_status run_job(helper *h, const job *j, gm_error *err)
         GM_TRY(
             gm_reader_get(&h->scales, &j->scales, j->begin * blocks, j->n * blocks, &scales, err));
         read.scales = scales;
+    }
+    if (read.dtype == GM_FP8) {
+        GM_TRY(get_grid(h, j, err));
+        read.grid.scale = h->grid;
+        read.grid.first += j->begin;
     }
     if (j->to->layout == GM_LAYOUT_PANELS)
         pack_rows(h, j, &read);

@@ -9,6 +9,7 @@
 
 #include "engine/families.h"
 #include "engine/layer_stream.h"
+#include "engine/quantised.h"
 #include "engine/weights.h"
 
 /* ---- the checkpoint against the architecture ---- */
@@ -26,16 +27,13 @@ static gm_status check_role(const gm_arch *arch, const gm_checkpoint *checkpoint
 {
     gm_status status = GM_OK;
     gm_slice slice;
-    gm_tensor tensor;
+    gm_tensor tensor, scales;
 
     if (!gm_arch_tensor(arch, role, layer, expert, &slice)) return GM_OK;
-    GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
+    GM_TRY(gm_checkpoint_get_scaled(checkpoint, &slice, &tensor, &scales, err));
     seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
-    if (slice.stored == GM_STORED_MXFP4) {
-        slice = gm_slice_scales(&slice);
-        GM_TRY(gm_checkpoint_get(checkpoint, &slice, &tensor, err));
-        seen[gm_checkpoint_find(checkpoint, slice.name) - gm_checkpoint_at(checkpoint, 0)] = true;
-    }
+    if (scales.name)
+        seen[gm_checkpoint_find(checkpoint, scales.name) - gm_checkpoint_at(checkpoint, 0)] = true;
 out:
     return status;
 }
@@ -111,11 +109,18 @@ const char *gm_numerics_name(gm_numerics numerics)
     return name[numerics];
 }
 
+/* Has it scales of F8_E4M3? */
+static bool is_fp8(const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    return gm_checkpoint_most(checkpoint, arch->blocks.suffix) > 0;
+}
+
 gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoint,
                               gm_numerics asked)
 {
     if (asked != GM_NUMERICS_AUTO) return asked;
-    const bool bf16 = arch->stored == GM_STORED_MXFP4 || gm_checkpoint_dtype(checkpoint) == GM_BF16;
+    const bool bf16 = arch->stored == GM_STORED_MXFP4 || is_fp8(arch, checkpoint) ||
+                      gm_checkpoint_dtype(checkpoint) == GM_BF16;
     return bf16 ? GM_NUMERICS_BF16 : GM_NUMERICS_F32;
 }
 
@@ -176,8 +181,11 @@ static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          gm_numerics numerics, const gm_model_options *options)
 {
-    info->weight_dtype =
-        arch->stored == GM_STORED_MXFP4 ? "MXFP4" : gm_dtype_name(gm_checkpoint_dtype(checkpoint));
+    const bool fp8 = is_fp8(arch, checkpoint);
+    info->weight_dtype = arch->stored == GM_STORED_MXFP4 ? "MXFP4"
+                         : fp8                           ? gm_dtype_name(GM_FP8)
+                               : gm_dtype_name(gm_checkpoint_dtype(checkpoint));
+    if (fp8) (void)gm_blocks_show(info->weight_scales, &arch->blocks);
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
@@ -214,6 +222,20 @@ out:
     return status;
 }
 
+/* Of what is computed; those of every matrix lie beside it. */
+static gm_status check_scales(const gm_arch *arch, const gm_checkpoint *checkpoint, gm_error *err)
+{
+    const char *suffix = arch->blocks.suffix;
+    for (size_t i = 0; suffix && i < gm_checkpoint_n(checkpoint); i++) {
+        const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
+        const size_t n = strlen(t->name), m = strlen(suffix);
+        if (n < m || strcmp(t->name + n - m, suffix) != 0 || is_mtp(arch, t->name)) continue;
+        gm_status status = gm_scales_check(t, err);
+        if (status != GM_OK) return status;
+    }
+    return GM_OK;
+}
+
 /* What is left when arch and checkpoint are there: checks, info, weights. */
 static gm_status complete(gm_model *m, const gm_model_options *options, gm_error *err)
 {
@@ -226,6 +248,7 @@ static gm_status complete(gm_model *m, const gm_model_options *options, gm_error
     fill_generation(&m->info, &m->arch);
     fill_weights(&m->info, &m->arch, m->checkpoint, numerics, options);
     if (!options->headers_only) {
+        GM_TRY(check_scales(&m->arch, m->checkpoint, err));
         for (int l = 0; l < m->arch.n_layers; l++) {
             GM_TRY(check_finite(&m->arch, m->checkpoint, GM_ROLE_ROUTER_CORRECTION, l, err));
             GM_TRY(check_finite(&m->arch, m->checkpoint, GM_ROLE_SINKS, l, err));

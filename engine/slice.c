@@ -32,8 +32,48 @@ int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK])
     return n;
 }
 
+/* Of the tensor that the slice is part of. */
+static size_t tensor_rows(const gm_slice *slice)
+{
+    return slice->tall                          ? slice->tall
+           : slice->stored == GM_STORED_COLUMNS ? slice->cols
+                                                : slice->rows;
+}
+
+static size_t tensor_cols(const gm_slice *slice)
+{
+    return slice->stored == GM_STORED_COLUMNS ? slice->rows : slice->cols;
+}
+
+static size_t n_blocks(size_t n, size_t each)
+{
+    return each ? n / each + (n % each > 0) : 1;
+}
+
+static gm_slice grid_of(const gm_slice *slice)
+{
+    gm_slice grid = {.rows = n_blocks(tensor_rows(slice), slice->blocks.rows),
+                     .cols = n_blocks(tensor_cols(slice), slice->blocks.cols),
+                     .stored = GM_STORED_GRID};
+    const size_t n = strlen(slice->name);
+    assert(n + strlen(slice->blocks.suffix) < sizeof grid.name);
+    memcpy(grid.name, slice->name, n + 1);
+    memcpy(grid.name + n, slice->blocks.suffix, strlen(slice->blocks.suffix) + 1);
+    return grid;
+}
+
+gm_grid gm_slice_grid(const gm_slice *slice)
+{
+    const size_t rows = tensor_rows(slice), cols = tensor_cols(slice);
+    return (gm_grid){.rows = slice->blocks.rows ? slice->blocks.rows : rows,
+                     .cols = slice->blocks.cols ? slice->blocks.cols : cols,
+                     .per_row = n_blocks(cols, slice->blocks.cols),
+                     .first = slice->first};
+}
+
 gm_slice gm_slice_scales(const gm_slice *slice)
 {
+    if (slice->blocks.suffix) return grid_of(slice);
     gm_slice scales = *slice;
     char *end = strstr(scales.name, BLOCKS);
     assert(slice->stored == GM_STORED_MXFP4 && end && sizeof BLOCKS == sizeof SCALES);
@@ -53,11 +93,30 @@ static const char *show_shape(char text[96], const size_t *dim, int rank)
     return text;
 }
 
+/* Without the dimensions of one: scales of rows are (n, 1) or (n), one for all is (1) or (). */
+static bool is_same_grid(const gm_tensor *t, const gm_slice *slice)
+{
+    const size_t expected[] = {slice->rows, slice->cols};
+    int n = 0;
+    for (int i = 0; i < 2; i++) {
+        if (expected[i] == 1) continue;
+        while (n < t->rank && t->dim[n] == 1) n++;
+        if (n == t->rank || t->dim[n++] != expected[i]) return false;
+    }
+    while (n < t->rank && t->dim[n] == 1) n++;
+    return n == t->rank;
+}
+
 static gm_status check_shape(const gm_tensor *t, const gm_slice *slice, gm_error *err)
 {
     size_t dim[GM_MAX_RANK];
     char found[96], expected[96];
     const int rank = gm_slice_shape(slice, dim);
+    if (slice->stored == GM_STORED_GRID && !is_same_grid(t, slice))
+        return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' is %s, expected %zu x %zu", t->file,
+                       slice->name, t->rank ? show_shape(found, t->dim, t->rank) : "one number",
+                       slice->rows, slice->cols);
+    if (slice->stored == GM_STORED_GRID) return GM_OK;
     if (slice->stack == 0 && rank == 1 && t->rank == 2 && t->dim[0] == 1 && t->dim[1] == dim[0])
         return GM_OK; /* a row in another form */
     if (t->rank != rank)
@@ -73,8 +132,16 @@ static gm_status check_shape(const gm_tensor *t, const gm_slice *slice, gm_error
 
 static gm_status check_dtype(const gm_tensor *t, const gm_slice *slice, gm_error *err)
 {
-    const bool bytes = slice->stored >= GM_STORED_MXFP4;
+    const bool bytes = slice->stored == GM_STORED_MXFP4 || slice->stored == GM_STORED_SCALES;
     if (bytes ? t->dtype == GM_U8 : gm_dtype_is_float(t->dtype)) return GM_OK;
+    if (t->dtype == GM_FP8 && slice->blocks.suffix) return GM_OK;
+    if (t->dtype == GM_FP8 && !bytes)
+        return gm_fail(
+            err, GM_EFORMAT,
+            "'%s': tensor '%s' has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is read "
+            "where config.json has a 'quantization_config' of it, and of single matrices "
+            "only",
+            t->file, slice->name);
     return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected %s", t->file,
                    slice->name, gm_dtype_name(t->dtype), bytes ? "U8" : "F32, F16 or BF16");
 }

@@ -1,6 +1,8 @@
 /* stored.c - see stored.h. */
 #include "engine/stored.h"
 
+#include "base/half.h"
+
 #include <string.h>
 
 enum {
@@ -65,6 +67,92 @@ static void take_columns(const char *from, size_t ld, size_t every, size_t n, si
         }
 }
 
+/* ---- F8_E4M3 ---- */
+
+bool gm_scale_is_fit(float scale)
+{
+    return scale == 0.0f || (scale >= 0x1p-100f && scale <= 0x1p100f);
+}
+
+/* All 256 numbers under one scale: a block has more weights than that. */
+typedef union fp8_table {
+    float f32[256];
+    uint16_t bf16[256];
+} fp8_table;
+
+static void scale_table(float scale, gm_dtype as, fp8_table *table)
+{
+    for (int i = 0; i < 256; i++) {
+        const float x = gm_fp8_values[i] * scale;
+        if (as == GM_BF16)
+            table->bf16[i] = gm_bf16_from_f32(x);
+        else
+            table->f32[i] = x;
+    }
+}
+
+static void look_up(const uint8_t *from, size_t n, gm_dtype as, const fp8_table *table, void *to)
+{
+    uint16_t *bf16 = to;
+    float *f32 = to;
+    for (size_t i = 0; as == GM_BF16 && i < n; i++) bf16[i] = table->bf16[from[i]];
+    for (size_t i = 0; as != GM_BF16 && i < n; i++) f32[i] = table->f32[from[i]];
+}
+
+/* Block by block: of those that one row of scales is for, each in turn. */
+static void take_fp8_rows(const gm_stored_rows *from, size_t row, size_t every, size_t n, char *to)
+{
+    const gm_grid *g = &from->grid;
+    const size_t cols = from->cols, size = gm_dtype_bytes(from->as);
+    const uint8_t *data = from->data;
+    fp8_table table;
+    for (size_t r = 0, m; r < n; r += m) {
+        const size_t line = g->first + row + r * every, left = g->rows - line % g->rows;
+        m = (left - 1) / every + 1;
+        if (m > n - r) m = n - r;
+        for (size_t k = 0, b = 0; k < cols; k += g->cols, b++) {
+            const size_t width = cols - k < g->cols ? cols - k : g->cols;
+            scale_table(g->scale[line / g->rows * g->per_row + b], from->as, &table);
+            for (size_t i = r; i < r + m; i++)
+                look_up(data + (row + i * every) * cols + k, width, from->as, &table,
+                        to + (i * cols + k) * size);
+        }
+    }
+}
+
+/* Element by element: few matrices lie so. */
+static void take_fp8_columns(const gm_stored_rows *from, size_t row, size_t every, size_t n,
+                             void *to)
+{
+    const gm_grid *g = &from->grid;
+    const uint8_t *data = from->data;
+    for (size_t k = 0; k < from->cols; k++, data += from->rows)
+        for (size_t r = 0; r < n; r++) {
+            const size_t c = row + r * every, at = r * from->cols + k;
+            const float scale = g->scale[(g->first + k) / g->rows * g->per_row + c / g->cols];
+            const float x = gm_fp8_values[data[c]] * scale;
+            if (from->as == GM_BF16)
+                ((uint16_t *)to)[at] = gm_bf16_from_f32(x);
+            else
+                ((float *)to)[at] = x;
+        }
+}
+
+static gm_tensor take_fp8(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to)
+{
+    if (from->stored == GM_STORED_COLUMNS)
+        take_fp8_columns(from, row, every, n, to);
+    else
+        take_fp8_rows(from, row, every, n, to);
+    return (gm_tensor){.dtype = from->as,
+                       .rank = 2,
+                       .dim = {n, from->cols},
+                       .data = to,
+                       .n_bytes = n * from->cols * gm_dtype_bytes(from->as)};
+}
+
+/* ---- all of them ---- */
+
 size_t gm_stored_bytes(gm_stored stored, gm_dtype dtype, size_t rows, size_t cols)
 {
     return stored == GM_STORED_MXFP4 ? rows * cols / 2 : rows * cols * gm_dtype_bytes(dtype);
@@ -72,6 +160,8 @@ size_t gm_stored_bytes(gm_stored stored, gm_dtype dtype, size_t rows, size_t col
 
 gm_tensor gm_stored_take(const gm_stored_rows *from, size_t row, size_t every, size_t n, void *to)
 {
+    if (from->stored != GM_STORED_MXFP4 && from->dtype == GM_FP8)
+        return take_fp8(from, row, every, n, to);
     const gm_dtype dtype = from->stored == GM_STORED_MXFP4 ? GM_BF16 : from->dtype;
     const char *data = from->data;
     const size_t size = gm_dtype_bytes(dtype), cols = from->cols, blocks = cols / GM_MX_BLOCK;

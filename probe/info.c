@@ -72,6 +72,7 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_u64(out, "parameters", info->n_parameters);
     gm_json_put_u64(out, "active_parameters", info->n_active);
     gm_json_put_string(out, "weights", info->weight_dtype);
+    if (info->weight_scales[0]) gm_json_put_string(out, "weight_scales", info->weight_scales);
     gm_json_put_u64(out, "checkpoint_bytes", info->checkpoint_bytes);
     if (info->mtp_bytes) gm_json_put_u64(out, "unread_mtp_bytes", info->mtp_bytes);
     gm_json_put_u64(out, "bytes_f32", 4 * info->n_parameters);

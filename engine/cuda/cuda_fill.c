@@ -15,9 +15,11 @@ enum {
     MOST_WORKERS = 16,
 };
 
-/* What a worker reads into: a piece, and behind it its scales where it is of MXFP4. */
+/* What a worker reads into: a piece, and behind it its scales where it is of MXFP4, its tensor's
+ * where that is F8_E4M3. */
 typedef struct piece_size {
     size_t bytes, scales;
+    size_t grid; /* bytes of the latter in f32, on the host beside those that were read */
 } piece_size;
 
 /* Small models need less. */
@@ -30,15 +32,17 @@ static piece_size piece_size_of(const gm_arch *arch, const gm_checkpoint *checkp
         if (n_bytes > size.bytes) size.bytes = n_bytes;
     }
     if (size.bytes > PIECE_BYTES) size.bytes = PIECE_BYTES;
-    if (size.bytes < columns) size.bytes = gm_round_up(columns, GM_DISK_PAGE);
-    if (arch->stored == GM_STORED_MXFP4) size.scales = size.bytes / (GM_MX_BLOCK / 2);
+    if (size.bytes < columns) size.bytes = columns;
+    size.bytes = gm_round_up(size.bytes, GM_DISK_PAGE);
+    size.grid = gm_checkpoint_most(checkpoint, arch->blocks.suffix) * sizeof(float);
+    size.scales = arch->stored == GM_STORED_MXFP4 ? size.bytes / (GM_MX_BLOCK / 2) : size.grid;
     return size;
 }
 
 static int n_workers(const gm_model_options *options, const piece_size *size)
 {
     const int threads = options->threads ? options->threads : gm_team_processors();
-    const size_t room = MOST_BYTES / (PLACES * (size->bytes + size->scales));
+    const size_t room = MOST_BYTES / (PLACES * (size->bytes + size->scales + size->grid));
     int most = room < MOST_WORKERS ? (int)room : MOST_WORKERS;
     if (most < 1) most = 1;
     return threads < most ? threads : most;
@@ -50,7 +54,7 @@ size_t gm_cuda_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
     const piece_size size = piece_size_of(arch, checkpoint);
     size_t n_random;
     if (gm_checkpoint_random_values(checkpoint, &n_random)) return n_random * sizeof(uint16_t);
-    return (size_t)n_workers(options, &size) * PLACES * (size.bytes + size.scales);
+    return (size_t)n_workers(options, &size) * PLACES * (size.bytes + size.scales + size.grid);
 }
 
 /* ---- what goes where ---- */
@@ -58,8 +62,9 @@ size_t gm_cuda_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
 /* What a job's place is filled from: `rows` rows of `cols`, those of two matrices taking turns
  * where `every` is 2. */
 typedef struct source {
-    gm_tensor tensor, scales; /* scales: of MXFP4 */
+    gm_tensor tensor, scales; /* scales: of MXFP4 and F8_E4M3 */
     gm_stored stored;
+    gm_grid grid;
     size_t rows, cols, every;
 } source;
 
@@ -105,10 +110,13 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
     const size_t part = j->column + s->cols == to->cols ? to->stride - j->column : s->cols;
     char *matrix = (char *)to->address + (size_t)j->expert * to->item_bytes;
     char *scales = matrix + bytes_of(to->dtype, to->rows * to->stride);
+    gm_grid grid = s->grid;
+    grid.first += row;
     return (gm_cuda_place){.to = matrix + bytes_of(to->dtype, first * to->stride + j->column),
                            .scale =
                                gm_is_scaled(to->dtype) ? (float *)(void *)scales + first : NULL,
                            .to_scales = (uint8_t *)scales + first * to->stride / GM_MX_BLOCK,
+                           .grid = grid,
                            .rows = rows,
                            .cols = s->cols,
                            .stride = part,
@@ -139,6 +147,23 @@ static size_t reading_bytes(size_t n)
     return gm_round_up(n, GM_DISK_PAGE) + (size_t)4 * GM_DISK_PAGE;
 }
 
+/* All scales of a tensor of F8_E4M3, in f32. */
+static gm_status send_grid(pipe *p, const gm_tensor *scales, char *memory, char *to, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_tensor t = *scales;
+    float *grid = (float *)(void *)(memory + reading_bytes(p->size.scales));
+    const size_t n = t.n_bytes / gm_dtype_bytes(t.dtype);
+    gm_reader_use(&p->reader, memory);
+    GM_TRY(gm_reader_get(&p->reader, scales, 0, t.n_bytes, &t.data, err));
+    gm_tensor_to_f32(&t, 0, n, grid);
+    GM_TRY(gm_cuda_check(
+        cudaMemcpyAsync(to, grid, n * sizeof *grid, cudaMemcpyHostToDevice, p->stream),
+        "sending weights", err));
+out:
+    return status;
+}
+
 static gm_status send_piece(pipe *p, const gm_cuda_job *j, const source *s, size_t row, size_t rows,
                             gm_error *err)
 {
@@ -158,6 +183,10 @@ static gm_status send_piece(pipe *p, const gm_cuda_job *j, const source *s, size
         memory += reading_bytes(p->size.bytes), piece += p->size.bytes;
         GM_TRY(send_bytes(p, &s->scales, row * blocks, rows * blocks, memory, piece, err));
         to.scales = (const uint8_t *)piece;
+    } else if (dtype == GM_FP8) {
+        memory += reading_bytes(p->size.bytes), piece += p->size.bytes;
+        GM_TRY(send_grid(p, &s->scales, memory, piece, err));
+        to.grid.scale = (const float *)(void *)piece;
     }
     GM_TRY(gm_cuda_check(gm_cuda_place_rows(&p->how, &to), "placing weights", err));
     GM_TRY(gm_cuda_check(cudaEventRecord(p->used[place], p->stream), "sending weights", err));
@@ -188,7 +217,8 @@ static gm_status open_pipe(pipe *p, const loading *load, gm_error *err)
     GM_TRY(gm_cuda_check(cudaSetDevice(load->model->device.index), "choosing the GPU", err));
     gm_reader_init(&p->reader, load->checkpoint);
     p->size = load->piece;
-    const size_t reading = reading_bytes(p->size.bytes) + reading_bytes(p->size.scales);
+    const size_t reading =
+        reading_bytes(p->size.bytes) + reading_bytes(p->size.scales) + p->size.grid;
     GM_TRY(gm_cuda_check(cudaStreamCreateWithFlags(&p->stream, cudaStreamNonBlocking),
                          "making a stream", err));
     p->how =
@@ -283,17 +313,16 @@ static gm_status find_source(const loading *load, const gm_cuda_job *j, source *
     gm_slice slice;
     (void)gm_arch_tensor(load->layout->arch, j->role, j->layer, j->expert, &slice);
     const size_t every = slice.every > 1 ? slice.every : 1;
-    *s = (source){
-        .stored = slice.stored, .rows = slice.rows * every, .cols = slice.cols, .every = every};
+    *s = (source){.stored = slice.stored,
+                  .grid = gm_slice_grid(&slice),
+                  .rows = slice.rows * every,
+                  .cols = slice.cols,
+                  .every = every};
     if (slice.stack && slice.cols == 1) { /* vectors: rows here, and two that take turns, columns */
         if (every > 1) s->stored = GM_STORED_COLUMNS;
         s->rows = every, s->cols = slice.rows, s->every = 1;
     }
-    GM_TRY(gm_checkpoint_get(load->checkpoint, &slice, &s->tensor, err));
-    if (s->stored == GM_STORED_MXFP4) {
-        slice = gm_slice_scales(&slice);
-        GM_TRY(gm_checkpoint_get(load->checkpoint, &slice, &s->scales, err));
-    }
+    GM_TRY(gm_checkpoint_get_scaled(load->checkpoint, &slice, &s->tensor, &s->scales, err));
 out:
     return status;
 }

@@ -50,6 +50,7 @@ typedef struct gm_cuda_head {
 typedef struct gm_cuda_place {
     const void *from;      /* (rows, cols) as they are stored; or `period` values */
     const uint8_t *scales; /* (rows, cols / 32) of MXFP4; NULL: GM_RANDOM_SCALE */
+    gm_grid grid;          /* of F8_E4M3 */
     void *to;              /* (rows, stride) */
     float *scale;          /* (rows) of 8 bits; otherwise NULL */
     uint8_t *to_scales;    /* (rows, stride / 32) of MXFP4 that stays what it is */
@@ -57,7 +58,7 @@ typedef struct gm_cuda_place {
     size_t every, apart;  /* `every` 0: 1 */
     size_t first, period; /* period > 0: element i is from[(first + i) % period], of 16 bits */
     gm_stored stored;
-    gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16 or bf16 */
+    gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16, bf16 or fp8 */
 } gm_cuda_place;
 cudaError_t gm_cuda_place_rows(const gm_cuda_how *how, const gm_cuda_place *p);
 

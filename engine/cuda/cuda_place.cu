@@ -34,9 +34,22 @@ __device__ __forceinline__ float number_of(const gm_cuda_place &p, size_t r, siz
     return number * scale_of_block(scale_at(p, (r * p.cols + k) / GM_MX_BLOCK));
 }
 
+/* A number of F8_E4M3 times its block's scale (stored.h): the bits, moved, are those of a half that
+ * is 2^8 times smaller. */
+__device__ __forceinline__ float eight_of(const gm_cuda_place &p, size_t r, size_t k)
+{
+    const unsigned code = ((const uint8_t *)p.from)[index_of(p, r, k)], size = code & 0x7fu;
+    const bool columns = p.stored == GM_STORED_COLUMNS;
+    const unsigned row = (unsigned)(p.grid.first + (columns ? k : r)) / (unsigned)p.grid.rows;
+    const unsigned column = (unsigned)(columns ? r : k) / (unsigned)p.grid.cols;
+    const float number = size == 0x7fu ? NAN : half_value((code & 0x80u) << 8 | size << 7) * 0x1p8f;
+    return number * p.grid.scale[row * p.grid.per_row + column];
+}
+
 __device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t k)
 {
     if (p.stored == GM_STORED_MXFP4) return number_of(p, r, k);
+    if (p.from_dtype == GM_FP8) return eight_of(p, r, k);
     const size_t i = index_of(p, r, k);
     if (p.from_dtype == GM_F32) return ((const float *)p.from)[i];
     const unsigned bits = ((const uint16_t *)p.from)[i];

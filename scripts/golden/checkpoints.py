@@ -1,4 +1,4 @@
-"""checkpoints - seventeen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - eighteen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, gpt_oss, latent, phimoe
+from . import common, corrected, fp8, gpt_oss, latent, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
@@ -174,6 +174,7 @@ MODELS = {
     "deepseek-v2-tiny": (latent.v2_config(), 1, 1),
     "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
     "phimoe-tiny": (phimoe.config(), 1, 2),
+    "deepseek-v3-fp8": (latent.fp8_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -288,7 +289,7 @@ def make_weights(config, seed):
             gain = 1.8 if name.endswith(ROUTERS) else 2.0 if name == "lm_head.weight" else 1.1
             values *= gain / shape[-1] ** 0.5
         weights[name] = torch.from_numpy(values).to(torch.float32).to(dtype)
-    return weights
+    return fp8.quantised(config, weights)
 
 
 def write_checkpoint(folder, config, shards, seed):

@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, gpt_oss, latent, phimoe, tiny_tokenizers
+from . import checkpoints, common, corrected, fp8, gpt_oss, latent, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 17, 70)
@@ -231,7 +231,7 @@ def make_model(folder, name):
     folder.mkdir(parents=True, exist_ok=True)
     checkpoints.write_checkpoint(folder, config, shards, seed)
     (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
-    weights = load_weights(folder)
+    weights = fp8.widened(config, load_weights(folder))
     sequences = make_tokens(config, seed)
     model, exact = reference(config, weights), reference(config, weights, torch.float64)
     runs = [model.forward(ids) for ids in sequences]
@@ -241,7 +241,8 @@ def make_model(folder, name):
     logits = [r["logits"] for r in runs]
     info["fp32_against_fp64"] = difference(logits, [exact.forward(ids)["logits"] for ids in sequences])
     if config["model_type"] != "deepseek":
-        theirs = list(transformers_forward(folder, sequences))
+        with fp8.widened_folder(folder, config, weights) as plain:
+            theirs = list(transformers_forward(plain, sequences))
         info["made_by"] = f"transformers {config['architectures'][0]} (logits, router logits); steering by deepseek_reference.py"
         info["reference_against_transformers"] = max(
             difference([r[key] for r in runs], [t[key] for t in theirs]) for key in ("logits", "router_logits"))

@@ -27,6 +27,8 @@ FLIPS = (
     ("qk_rope_head_dim", "half", "refuse"),
     ("v_head_dim", "half", "refuse"),
     ("rope_interleave", False, "refuse"),
+    ("quantization_config", {"quant_method": "awq"}, "refuse"),
+    ("quantization_config", {"weight_block_size": [8, 8]}, "refuse"),
     ("rope_scaling", {"factor": 2.0}, "differs"),
     ("rope_scaling", {"beta_fast": 0.5}, "differs"),
     ("rope_scaling", {"beta_slow": 0.05}, "differs"),
@@ -78,6 +80,14 @@ def v3_config(**changes):
         rope_scaling={"beta_fast": 2, "beta_slow": 0.25, "factor": 4, "mscale": 1.5, "mscale_all_dim": 1.5,
                       "original_max_position_embeddings": 32, "type": "yarn"},
         routed_scaling_factor=2.5, scoring_func="sigmoid", topk_group=2, topk_method="noaux_tc", v_head_dim=10,
+    ) | changes
+
+
+def fp8_config(**changes):
+    """The same in the form of deepseek-ai/DeepSeek-V3 itself: weights in fp8, of which blocks that fill no matrix share a scale."""
+    return v3_config(
+        n_group=2, n_routed_experts=6, num_experts_per_tok=2, num_hidden_layers=2, topk_group=1,
+        quantization_config={"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [12, 8]},
     ) | changes
 
 

@@ -1,8 +1,8 @@
 /* test_cuda_place.c - weights of 8 bits as the GPU makes them are those of gm_pack_row, bit for
  * bit: widths on both sides of a warp, ties, denormals, the largest numbers, rows of zeros, of
  * numbers too small for a scale, and of what is not finite; and those that are stored otherwise,
- * MXFP4 and columns, those of gm_stored_take, two matrices taking turns among them; MXFP4 also
- * where it stays what it is until cuBLAS needs it.
+ * MXFP4, columns and F8_E4M3, those of gm_stored_take, two matrices taking turns among them; MXFP4
+ * also where it stays what it is until cuBLAS needs it.
  */
 #include "base/half.h"
 #include "emulated_run.h"
@@ -132,15 +132,24 @@ static void fill_stored(stored_arena *a, gm_stored stored, uint8_t first_scale, 
     for (size_t i = 0; i < sizeof a->scales; i++) a->scales[i] = (uint8_t)(first_scale + i);
 }
 
-static void check_stored(const stored_arena *a, const gm_cuda_place *p)
+/* What `got` was made from. */
+typedef struct stored_source {
+    const uint8_t *data, *scales;
+    const gm_grid *grid;
+} stored_source;
+
+static void check_stored(const float *got_all, const float *scales, const stored_source *source,
+                         const gm_cuda_place *p)
 {
     const gm_stored_rows from = {.stored = p->stored,
                                  .dtype = p->from_dtype,
-                                 .data = a->data,
-                                 .scales = a->scales,
+                                 .data = source->data,
+                                 .scales = source->scales,
+                                 .grid = source->grid ? *source->grid : (gm_grid){0},
+                                 .as = p->to_dtype == GM_BF16 ? GM_BF16 : GM_F32,
                                  .rows = OUTPUTS,
                                  .cols = INPUTS};
-    uint16_t taken[INPUTS * 2];
+    float taken[INPUTS];
     float want[INPUTS];
     for (size_t r = 0; r < OUTPUTS; r++) {
         const gm_tensor row = gm_stored_take(&from, r, p->every, 1, taken);
@@ -150,21 +159,22 @@ static void check_stored(const stored_arena *a, const gm_cuda_place *p)
         if (gm_is_scaled(p->to_dtype)) {
             uint8_t packed[STRIDE] = {0};
             const float scale = gm_pack_row(p->to_dtype, want, INPUTS, 1, packed);
-            const bool same = isnan(scale) ? isnan(a->scale[to]) : a->scale[to] == scale;
-            if (!same || memcmp((const uint8_t *)a->got + to * STRIDE, packed, STRIDE) != 0)
+            const bool same = isnan(scale) ? isnan(scales[to]) : scales[to] == scale;
+            if (!same || memcmp((const uint8_t *)got_all + to * STRIDE, packed, STRIDE) != 0)
                 wrong++;
         }
         for (size_t k = 0; k < STRIDE && !gm_is_scaled(p->to_dtype); k++) {
             const float got = p->to_dtype == GM_F32
-                                  ? a->got[to * STRIDE + k]
-                                  : gm_bf16_to_f32(((const uint16_t *)a->got)[to * STRIDE + k]);
+                                  ? got_all[to * STRIDE + k]
+                                  : gm_bf16_to_f32(((const uint16_t *)got_all)[to * STRIDE + k]);
             const float expected = k < INPUTS ? want[k] : 0.0f;
             const bool same = got == expected && !signbit(got) == !signbit(expected);
             if (!(isnan(expected) ? isnan(got) : same)) wrong++;
         }
         if (wrong)
-            TEST_FAILED_("form %d to %s, every %zu, scale %d: row %zu, %zu wrong", (int)p->stored,
-                         gm_dtype_name(p->to_dtype), p->every, a->scales[0], r, wrong);
+            TEST_FAILED_("form %d of %s to %s, every %zu, scale %d: row %zu, %zu wrong",
+                         (int)p->stored, gm_dtype_name(p->from_dtype), gm_dtype_name(p->to_dtype),
+                         p->every, source->scales ? source->scales[0] : 0, r, wrong);
     }
 }
 
@@ -190,8 +200,52 @@ static void other_forms_are_those_of_the_cpu(void)
                                  .to_dtype = tos[i % 4]};
         memset(a->got, KEPT, sizeof a->got);
         fill_stored(a, p.stored, (uint8_t)(i / 8 * 42), from);
+        const stored_source from_there = {.data = a->data, .scales = a->scales};
         run(&how, &p);
-        check_stored(a, &p);
+        check_stored(a->got, a->scale, &from_there, &p);
+    }
+    free_room(a, &how);
+}
+
+/* ---- F8_E4M3 ---- */
+
+typedef struct fp8_arena {
+    float got[PLACED * STRIDE], scale[PLACED]; /* of any type */
+    uint8_t data[OUTPUTS * INPUTS];
+    float grid[4 * 13];
+} fp8_arena;
+
+/* Every byte but the one that is no number, blocks cut at both ends, rows and columns. */
+static void fp8_is_that_of_the_cpu(void)
+{
+    static const gm_dtype tos[] = {GM_F32, GM_BF16, GM_I8, GM_FP8};
+    gm_cuda_how how;
+    fp8_arena *a = make_room(sizeof *a, &how);
+    gm_rng rng = gm_rng_make(31, 0);
+    for (size_t i = 0; i < OUTPUTS * INPUTS; i++) {
+        a->data[i] = (uint8_t)(i * 37);
+        if (i % 2 == 0 && (a->data[i] & 127) == 127) a->data[i] ^= 1;
+    }
+    for (size_t i = 0; i < sizeof a->grid / sizeof *a->grid; i++)
+        a->grid[i] = (float)gm_rng_unit(&rng);
+    for (size_t i = 0; i < 8; i++) {
+        const bool columns = i >= 4;
+        const gm_cuda_place p = {
+            .from = a->data,
+            .grid = {a->grid, columns ? 27 : 5, columns ? 6 : 8, columns ? 3 : 12, 4},
+            .to = a->got,
+            .scale = a->scale,
+            .rows = OUTPUTS,
+            .cols = INPUTS,
+            .stride = STRIDE,
+            .every = 1,
+            .stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
+            .from_dtype = GM_FP8,
+            .to_dtype = tos[i % 4]};
+        const stored_source from = {.data = a->data, .grid = &p.grid};
+        memset(a->got, KEPT, sizeof a->got);
+        run(&how, &p);
+        check_stored(a->got, a->scale, &from, &p);
     }
     free_room(a, &how);
 }
@@ -253,4 +307,4 @@ static void mxfp4_stays_and_is_widened(void)
 }
 
 TESTS(TEST(rows_are_those_of_the_cpu), TEST(other_forms_are_those_of_the_cpu),
-      TEST(mxfp4_stays_and_is_widened))
+      TEST(fp8_is_that_of_the_cpu), TEST(mxfp4_stays_and_is_widened))

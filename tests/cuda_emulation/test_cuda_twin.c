@@ -2,6 +2,9 @@
  * family, all numerics, few rows and many.
  * label: slow */
 #include "emulated_run.h"
+#include "tests/fp8_copy.h"
+
+#define MODELS TEST_DATA "/golden/models/"
 
 static const char *const models[] = {"qwen2-tiny", "granite-tiny", "deepseek-tiny", "olmoe-clip",
                                      "qwen3-tiny", "gptoss-tiny",  "gptoss-plain"};
@@ -110,5 +113,13 @@ static void whole_models_in_fp8(void)
     twins(GM_NUMERICS_FP8, 2, (const unsigned[]){EACH | PACKED, ONE});
 }
 
+static void fp8_computes_what_widened_weights_do(void)
+{
+    gm_model_close(open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32)); /* or skipped */
+    fp8_same_as_widened("cuda", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_F32);
+    fp8_same_as_widened("cuda", MODELS "qwen3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
+}
+
 TESTS(TEST(whole_models_in_f32), TEST(whole_models_in_bf16), TEST(whole_models_in_int8),
-      TEST(whole_models_in_fp8))
+      TEST(whole_models_in_fp8), TEST(fp8_computes_what_widened_weights_do))

@@ -1,10 +1,12 @@
 /* fuzz_checkpoint.c - any bytes as the index of a sharded model folder, and as one of its
- * shards: of what is opened every byte can be read.
+ * shards: of what is opened every byte can be read, and what is F8_E4M3 widened.
  *
  * The input is model.safetensors.index.json, and behind a first NUL 3.safetensors. The
  * shards 1 and 2 beside it are whole; they hold the tensors a, b and c.
  */
 #include "engine/checkpoint.h"
+#include "engine/quantised.h"
+#include "engine/stored.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +60,11 @@ static gm_slice slice_of(const gm_tensor *t)
     gm_slice slice = {.cols = 0};
     snprintf(slice.name, sizeof slice.name, "%s", t->name);
     const bool blocks = t->dtype == GM_U8 && t->rank == 4 && t->dim[3] == GM_MX_BLOCK / 2;
+    if (t->dtype == GM_FP8 && t->rank == 2 && t->dim[0] > 1 && strlen(t->name) < 100) {
+        slice.rows = t->dim[0], slice.cols = t->dim[1];
+        slice.blocks = (gm_blocks){"_scale", 2, 3};
+        return slice;
+    }
     if (!blocks && (!gm_dtype_is_float(t->dtype) || t->rank < 1 || t->rank > 3)) return slice;
     slice.cols = blocks ? t->dim[2] * GM_MX_BLOCK : t->dim[t->rank - 1];
     slice.rows = blocks ? t->dim[1] : t->rank > 1 ? t->dim[t->rank - 2] : 1;
@@ -70,19 +77,47 @@ static gm_slice slice_of(const gm_tensor *t)
     return slice;
 }
 
+/* All rows of F8_E4M3, widened as rows and as columns, by whatever its scales are. */
+static void use_fp8(const gm_slice *slice, const gm_tensor *t, const gm_tensor *scales)
+{
+    const size_t n = scales->n_bytes / gm_dtype_bytes(scales->dtype);
+    gm_stored_rows from = {.dtype = GM_FP8,
+                           .data = t->data,
+                           .grid = gm_slice_grid(slice),
+                           .as = GM_BF16,
+                           .rows = slice->rows,
+                           .cols = slice->cols};
+    float *scale = gm_alloc(n, sizeof *scale), *room = gm_alloc(t->n_bytes, sizeof *room);
+    demand(scale && room && n >= gm_slice_scales(slice).rows * gm_slice_scales(slice).cols);
+    gm_error err = {0};
+    demand(gm_scales_check(scales, &err) == GM_OK || err.text[0] != '\0');
+    gm_tensor_to_f32(scales, 0, n, scale);
+    from.grid.scale = scale;
+    (void)gm_stored_take(&from, 0, 1, from.rows, room);
+    from.stored = GM_STORED_COLUMNS, from.rows = slice->cols, from.cols = slice->rows;
+    from.as = GM_F32;
+    (void)gm_stored_take(&from, 0, 1, from.rows, room);
+    gm_free(scale);
+    gm_free(room);
+}
+
 static void use_tensor(const gm_checkpoint *c, const gm_tensor *t)
 {
     unsigned sum = 0;
     for (size_t i = 0; i < t->n_bytes; i++) sum += ((const unsigned char *)t->data)[i];
     demand(sum <= 255 * t->n_bytes && gm_checkpoint_find(c, t->name) == t);
 
-    gm_tensor found;
+    gm_tensor found, scales;
     gm_error err = {0};
     gm_slice slice = slice_of(t);
     const bool fits = strcmp(slice.name, t->name) == 0 && slice.rows > 0 && slice.cols > 0;
-    gm_status status = gm_checkpoint_get(c, &slice, &found, &err);
+    const bool scaled = slice.blocks.suffix || strstr(slice.name, "_blocks");
+    gm_status status = scaled ? gm_checkpoint_get_scaled(c, &slice, &found, &scales, &err)
+                              : gm_checkpoint_get(c, &slice, &found, &err);
     demand(status == GM_OK || err.text[0] != '\0');
-    demand(status == GM_OK || !fits);
+    demand(status == GM_OK || !fits || scaled);
+    if (status == GM_OK && slice.blocks.suffix && found.dtype == GM_FP8)
+        use_fp8(&slice, &found, &scales);
     for (size_t i = 0; i < found.n_bytes; i++) sum += ((const unsigned char *)found.data)[i];
     demand(sum <= 510 * t->n_bytes);
     if (gm_dtype_is_float(t->dtype) && t->n_bytes > 0) {

@@ -155,7 +155,7 @@ static void refuses_what_is_computed_in_one_way_only(void)
         {MINIMAX, "rotary_dim", "5", "'rotary_dim' lets 5 of a head's 12 elements turn"},
         {MINIMAX, "partial_rotary_factor", "0.5", "'rotary_dim' and 'partial_rotary_factor' say"},
         {MINIMAX, "attn_type_list", "[1, 0]", "'attn_type_list'"},
-        {MINIMAX, "quantization_config", "{\"quant_method\": \"fp8\"}", "quantised by 'fp8'"},
+        {MINIMAX, "quantization_config", "{\"quant_method\": \"awq\"}", "quantised by 'awq'"},
     };
     copy_model("no-types", DOTS, "layer_types", "null"); /* null counts as absent */
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
@@ -175,7 +175,7 @@ static void refuses_groups_that_cannot_be(void)
         {"topk_group", "4", "'topk_group'"},
         {"num_experts_per_tok", "7", "'topk_group' leaves 6 experts"},
         {"routed_scaling_factor", "0", "'routed_scaling_factor'"},
-        {"quantization_config", "{\"quant_method\": \"fp8\"}", "'quantization_config'"},
+        {"quantization_config", "{\"quant_method\": \"fp8\"}", "'weight_block_size'"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         gm_arch a;

@@ -135,7 +135,7 @@ static void refuses_what_is_not_computed(void)
         {V3, "n_group", NULL, "'n_group' is missing"},
         {V3, "topk_group", "null", "'topk_group' is null"},
         {V3, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
-        {V3, "quantization_config", "{\"quant_method\": \"fp8\"}", "'quantization_config'"},
+        {V3, "quantization_config", "{\"quant_method\": \"fp8\"}", "'weight_block_size'"},
         {V3, "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", "has type 'linear'"},
         {MODELS "gptoss-tiny", "rope_scaling",
          "{\"type\": \"yarn\", \"factor\": 2, \"original_max_position_embeddings\": 32, "

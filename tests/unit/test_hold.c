@@ -14,6 +14,7 @@
 #define TINY      TEST_DATA "/golden/models/deepseek-tied"
 #define MXFP4     TEST_DATA "/golden/models/gptoss-tiny"
 #define PHIMOE    TEST_DATA "/golden/models/phimoe-tiny"
+#define FP8       TEST_DATA "/golden/models/deepseek-v3-fp8"
 #define OTHER     TEST_DATA "/golden/models/olmoe-clip"
 #define DEMO      TEST_DATA "/../notebooks-data/demo-model" /* 26 MB */
 #define FILE_NAME "packed-bf16.gm"
@@ -125,10 +126,11 @@ static void check_any_way(const char *folder, const char *from)
     outcome_free(&want);
 }
 
-/* Experts that come stacked, in blocks and with biases. */
-static void mxfp4_is_held_in_any_way(void)
+/* Experts that come stacked, in blocks and with biases; matrices whose scales lie beside them. */
+static void quantised_is_held_in_any_way(void)
 {
     check_any_way("held4", MXFP4);
+    check_any_way("held8", FP8);
 }
 
 /* Of norms and head. */
@@ -439,7 +441,7 @@ static void survives_every_allocation_failure(void)
     CHECK(unlink(every_cache) == 0 && rmdir(options.cache_folder) == 0);
 }
 
-TESTS(TEST(held_in_any_way), TEST(mxfp4_is_held_in_any_way), TEST(biases_are_held_in_any_way),
+TESTS(TEST(held_in_any_way), TEST(quantised_is_held_in_any_way), TEST(biases_are_held_in_any_way),
       TEST(small_pages_are_copied), TEST(caches_that_are_not_right), TEST(weights_changed_since),
       TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
       TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),

@@ -1,10 +1,12 @@
-/* test_stored.c - engine/stored.c and slice.c: numbers of MXFP4 against their definition, columns
- * and rows that take turns, and shapes that are none.
+/* test_stored.c - engine/stored.c and slice.c: numbers of MXFP4 and of F8_E4M3 under their scales
+ * against their definitions, columns and rows that take turns, and shapes that are none.
  */
 #include "engine/stored.h"
 
 #include "base/half.h"
+#include "base/rng.h"
 #include "engine/checkpoint.h"
+#include "engine/cpu/pack.h"
 #include "engine/engine.h"
 #include "tests/model_copy.h"
 
@@ -58,7 +60,142 @@ static void takes_rows_of_any_form(void)
     CHECK_INT(gm_stored_bytes(GM_STORED_COLUMNS, GM_BF16, 3, 64), 384);
 }
 
+/* ---- F8_E4M3 ---- */
+
+enum { LINES = 19, ACROSS = 33, BLOCK_ROWS = 5, BLOCK_COLS = 8, PER_ROW = 5, BEFORE = 3 };
+
+/* Element (r, c) of a part of a tensor that begins with its row 3, by definition. */
+static float widened(uint8_t (*code)[ACROSS], const float *scale, size_t r, size_t c)
+{
+    const uint8_t byte = code[r][c];
+    const int exponent = byte >> 3 & 15, fraction = byte & 7;
+    const double size = exponent ? ldexp(8 + fraction, exponent - 10) : ldexp(fraction, -9);
+    const double number = (byte & 127) == 127 ? (double)NAN : byte & 128 ? -size : size;
+    return (float)(number * (double)scale[(BEFORE + r) / BLOCK_ROWS * PER_ROW + c / BLOCK_COLS]);
+}
+
+static void check_taken(const gm_tensor *t, size_t i, float want)
+{
+    float got;
+    gm_tensor_to_f32(t, i, 1, &got);
+    if (t->dtype == GM_BF16) want = gm_bf16_to_f32(gm_bf16_from_f32(want));
+    if (isnan(want) ? !isnan(got) : !(got == want && !signbit(got) == !signbit(want)))
+        TEST_FAILED_("element %zu as %s is %g, expected %g", i, gm_dtype_name(t->dtype),
+                     (double)got, (double)want);
+}
+
+/* Every byte, blocks cut at all four sides, some rows of them, as rows and as columns. */
+static void fp8_is_its_number_times_its_scale(void)
+{
+    static uint8_t code[LINES][ACROSS];
+    float scale[5 * PER_ROW], room[LINES * ACROSS];
+    gm_rng rng = gm_rng_make(5, 0);
+    for (size_t i = 0; i < (size_t)LINES * ACROSS; i++) ((uint8_t *)code)[i] = (uint8_t)(i * 37);
+    for (size_t i = 0; i < 5 * PER_ROW; i++) scale[i] = (float)(0.01 + gm_rng_unit(&rng));
+    scale[7] = 0x1p-100f, scale[8] = 0x1p100f, scale[12] = 0.0f;
+    for (int i = 0; i < 8; i++) {
+        const size_t every = i & 1 ? 2 : 1, first = i & 1;
+        const bool columns = i & 4;
+        const gm_stored_rows from = {.stored = columns ? GM_STORED_COLUMNS : GM_STORED_ROWS,
+                                     .dtype = GM_FP8,
+                                     .data = code,
+                                     .grid = {scale, BLOCK_ROWS, BLOCK_COLS, PER_ROW, BEFORE},
+                                     .as = i & 2 ? GM_BF16 : GM_F32,
+                                     .rows = columns ? ACROSS : LINES,
+                                     .cols = columns ? LINES : ACROSS};
+        const size_t n = (from.rows - first) / every;
+        const gm_tensor t = gm_stored_take(&from, first, every, n, room);
+        CHECK(t.dtype == from.as && t.dim[0] == n && t.dim[1] == from.cols);
+        for (size_t r = 0; r < n; r++)
+            for (size_t k = 0; k < from.cols; k++) {
+                const size_t at = first + r * every;
+                check_taken(&t, r * from.cols + k,
+                            columns ? widened(code, scale, k, at) : widened(code, scale, at, k));
+            }
+    }
+}
+
+/* Weights whose rows reach 448 times their scale, as who quantises row by row leaves them, keep
+ * every code under fp8 numerics. */
+static void rows_of_fp8_keep_their_codes(void)
+{
+    gm_rng rng = gm_rng_make(6, 0);
+    for (int i = 0; i < 1000; i++) {
+        uint8_t code[64], got[64];
+        float value[64];
+        const float scale = ldexpf((float)(0.5 + gm_rng_unit(&rng)), -i % 40);
+        for (size_t k = 0; k < 64; k++) {
+            code[k] = (uint8_t)gm_rng_below(&rng, 256);
+            if ((code[k] & 127) == 127) code[k] ^= 1; /* to 448 */
+            if (k == 20) code[k] = i % 2 ? 0xFE : 0x7E;
+            value[k] = gm_fp8_values[code[k]] * scale;
+        }
+        (void)gm_pack_row(GM_FP8, value, 64, 1, got);
+        CHECK(memcmp(code, got, sizeof code) == 0);
+    }
+}
+
 /* ---- shapes ---- */
+
+static gm_slice grid_slice(size_t rows, size_t cols, gm_blocks blocks)
+{
+    return (gm_slice){.name = "w", .rows = rows, .cols = cols, .blocks = blocks};
+}
+
+/* Scales of a whole tensor, whatever part of it the matrix is. */
+static void scales_are_of_the_whole_tensor(void)
+{
+    const gm_blocks blocks = {"_scale_inv", 128, 64};
+    gm_slice slice = grid_slice(576, 7168, blocks), scales = gm_slice_scales(&slice);
+    CHECK_TEXT(scales.name, "w_scale_inv");
+    CHECK(scales.rows == 5 && scales.cols == 112 && scales.stored == GM_STORED_GRID);
+    slice = (gm_slice){.name = "w",
+                       .rows = 512,
+                       .cols = 128,
+                       .tall = 1000,
+                       .first = 256,
+                       .stored = GM_STORED_COLUMNS,
+                       .blocks = blocks};
+    scales = gm_slice_scales(&slice);
+    const gm_grid grid = gm_slice_grid(&slice);
+    CHECK(scales.rows == 8 && scales.cols == 8);
+    CHECK(grid.rows == 128 && grid.cols == 64 && grid.per_row == 8 && grid.first == 256);
+    slice = grid_slice(9, 7, (gm_blocks){"_scale", 1, 0});
+    scales = gm_slice_scales(&slice);
+    CHECK(scales.rows == 9 && scales.cols == 1 && gm_slice_grid(&slice).cols == 7);
+    slice = grid_slice(9, 7, (gm_blocks){"_scale", 0, 0});
+    scales = gm_slice_scales(&slice);
+    CHECK(scales.rows == 1 && scales.cols == 1 && gm_slice_grid(&slice).rows == 9);
+}
+
+/* Dimensions of one may be there or not. */
+static void grids_have_any_rank(void)
+{
+    static const struct {
+        size_t rows, cols;
+        int rank;
+        size_t dim[GM_MAX_RANK];
+        bool fits;
+    } cases[] = {
+        {4, 1, 2, {4, 1}, true},    {4, 1, 1, {4}, true},     {1, 1, 0, {0}, true},
+        {1, 1, 1, {1}, true},       {1, 1, 2, {1, 1}, true},  {2, 2, 2, {2, 2}, true},
+        {2, 2, 3, {2, 2, 1}, true}, {4, 1, 2, {2, 2}, false}, {2, 2, 1, {4}, false},
+        {1, 1, 1, {4}, false},      {4, 1, 1, {1}, false},    {2, 2, 3, {2, 2, 2}, false},
+        {4, 1, 0, {0}, false},
+    };
+    static const float scale[8];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        gm_tensor out, t = {.name = "w", .rank = cases[i].rank, .data = scale, .file = "file"};
+        const gm_slice slice = {
+            .name = "w", .rows = cases[i].rows, .cols = cases[i].cols, .stored = GM_STORED_GRID};
+        gm_error err = {0};
+        memcpy(t.dim, cases[i].dim, sizeof t.dim);
+        if (cases[i].fits)
+            CHECK_OK(gm_slice_cut(&slice, &t, &out, &err), err);
+        else
+            CHECK_FAILS(gm_slice_cut(&slice, &t, &out, &err), err, GM_ESHAPE, "'w' is");
+    }
+}
 
 static void slices_are_cut(void)
 {
@@ -179,5 +316,7 @@ static void bad_blocks_are_refused(void)
     gm_checkpoint_close(c);
 }
 
-TESTS(TEST(mxfp4_is_as_specified), TEST(takes_rows_of_any_form), TEST(slices_are_cut),
+TESTS(TEST(mxfp4_is_as_specified), TEST(takes_rows_of_any_form),
+      TEST(fp8_is_its_number_times_its_scale), TEST(rows_of_fp8_keep_their_codes),
+      TEST(scales_are_of_the_whole_tensor), TEST(grids_have_any_rank), TEST(slices_are_cut),
       TEST(bad_blocks_are_refused))

@@ -1,0 +1,244 @@
+/* quantised.c - see quantised.h. */
+#include "engine/quantised.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/arch_keys.h"
+#include "engine/stored.h"
+
+static const char PART[] = "quantization_config";
+static const char FORMATS[] = "float-quantized|naive-quantized"; /* of compressed-tensors */
+
+enum { MAX_BLOCK = 1 << 20 };
+
+/* A text, absent, null, or one of "a|b|c". */
+static gm_status expect_text(const gm_json *part, const char *key, const char *allowed,
+                             const char *where, gm_error *err)
+{
+    const char *value;
+    gm_status status = gm_json_get_text_or(part, key, NULL, &value, where, err);
+    if (status != GM_OK || value == NULL) return status;
+    const size_t n = strlen(value);
+    for (const char *at = allowed; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
+        if (strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == '\0')) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' of '%s' is '%.48s', expected %s", where, key, PART,
+                   value, allowed);
+}
+
+/* A pair of sizes, of rows and of columns. */
+static gm_status read_block(const gm_json *part, const char *key, gm_blocks *out, const char *where,
+                            gm_error *err)
+{
+    const gm_json *list = gm_json_find(part, key);
+    const bool pair = list && gm_json_kind_of(list) == GM_JSON_ARRAY && gm_json_n_items(list) == 2;
+    int64_t rows = 0, cols = 0;
+    if (!pair || !gm_json_i64(gm_json_first(list), &rows) ||
+        !gm_json_i64(gm_json_next(gm_json_first(list)), &cols) || rows < 1 || rows > MAX_BLOCK ||
+        cols < 1 || cols > MAX_BLOCK)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': '%s' of '%s' is not a pair of sizes from 1 to %d, as fp8 with scales "
+                       "of blocks has it",
+                       where, key, PART, MAX_BLOCK);
+    out->rows = (size_t)rows;
+    out->cols = (size_t)cols;
+    return GM_OK;
+}
+
+/* ---- "fp8" ---- */
+
+static gm_status read_fp8(const gm_json *part, gm_blocks *out, const char *where, gm_error *err)
+{
+    static const char *const known[] = {"quant_method",
+                                        "activation_scheme",
+                                        "fmt",
+                                        "scale_fmt", /* powers of two, as floats all the same */
+                                        "weight_block_size",
+                                        "modules_to_not_convert",
+                                        "ignored_layers",
+                                        "modules_to_convert",
+                                        "expert_dtype",
+                                        "dequantize",
+                                        NULL};
+    gm_status status = GM_OK;
+    GM_TRY(gm_config_check_part(part, PART, known, where, err));
+    GM_TRY(expect_text(part, "activation_scheme", "dynamic", where, err));
+    GM_TRY(expect_text(part, "fmt", "e4m3|float8_e4m3fn", where, err));
+    GM_TRY(expect_text(part, "expert_dtype", "fp8", where, err));
+    GM_TRY(read_block(part, "weight_block_size", out, where, err));
+    out->suffix = "_scale_inv";
+out:
+    return status;
+}
+
+/* ---- "compressed-tensors" ---- */
+
+/* The weights of one group of layers. */
+static gm_status read_weights(const gm_json *weights, gm_blocks *out, const char *where,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *strategy;
+    int64_t bits;
+    bool symmetric;
+    GM_TRY(gm_json_get_i64_or(weights, "num_bits", 1, 64, 8, &bits, where, err));
+    GM_TRY(expect_text(weights, "type", "float", where, err));
+    if (bits != 8)
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_bits' of '%s' is %d, and only 8 is read", where, PART,
+                (int)bits);
+    GM_TRY(gm_json_get_bool_or(weights, "symmetric", true, &symmetric, where, err));
+    if (!symmetric)
+        GM_FAIL(GM_EFORMAT, "'%s': 'symmetric' of '%s' is false, and only true is read", where,
+                PART);
+    GM_TRY(expect_text(weights, "strategy", "tensor|channel|block", where, err));
+    GM_TRY(gm_json_get_text_or(weights, "strategy", "tensor", &strategy, where, err));
+    *out = (gm_blocks){.suffix = "_scale"};
+    if (strcmp(strategy, "block") == 0)
+        GM_TRY(read_block(weights, "block_structure", out, where, err));
+    else if (strcmp(strategy, "channel") == 0)
+        out->rows = 1;
+out:
+    return status;
+}
+
+/* Activations are not rounded, whatever they are rounded to elsewhere; but scales of theirs that
+ * are fixed say that somebody measured them, and that the model was judged so. */
+static gm_status check_activations(const gm_json *group, const char *where, gm_error *err)
+{
+    const gm_json *part = gm_json_find(group, "input_activations");
+    bool dynamic;
+    if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT) return GM_OK;
+    gm_status status = gm_json_get_bool_or(part, "dynamic", false, &dynamic, where, err);
+    if (status == GM_OK && !dynamic)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': 'input_activations' of '%s' are not 'dynamic': fixed scales of "
+                       "activations are not read",
+                       where, PART);
+    return status;
+}
+
+static gm_status read_group(const gm_json *group, gm_blocks *out, const char *where, gm_error *err)
+{
+    static const char *const known[] = {"targets", "weights", "input_activations", "format", NULL};
+    gm_status status = GM_OK;
+    const gm_json *weights = gm_json_find(group, "weights");
+    if (weights == NULL || gm_json_kind_of(weights) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s': a group of '%s' has no object 'weights'", where, PART);
+    GM_TRY(gm_config_check_part(group, PART, known, where, err));
+    GM_TRY(expect_text(group, "format", FORMATS, where, err));
+    GM_TRY(read_weights(weights, out, where, err));
+    GM_TRY(check_activations(group, where, err));
+out:
+    return status;
+}
+
+/* Sparse matrices lie in other tensors. */
+static gm_status check_dense(const gm_json *part, const char *where, gm_error *err)
+{
+    const gm_json *sparse = gm_json_find(part, "sparsity_config");
+    if (sparse == NULL || gm_json_kind_of(sparse) != GM_JSON_OBJECT) return GM_OK;
+    return expect_text(sparse, "format", "dense", where, err);
+}
+
+/* Turned weights need turned activations. */
+static gm_status check_plain(const gm_json *part, const char *where, gm_error *err)
+{
+    const gm_json *turned = gm_json_find(part, "transform_config");
+    if (turned == NULL || gm_json_kind_of(turned) != GM_JSON_OBJECT || !gm_json_first(turned))
+        return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' has a 'transform_config', which is not read", where,
+                   PART);
+}
+
+static gm_status read_compressed(const gm_json *part, gm_blocks *out, const char *where,
+                                 gm_error *err)
+{
+    static const char *const known[] = {"quant_method",
+                                        "config_groups",
+                                        "format",
+                                        "ignore",
+                                        "quantization_status",
+                                        "global_compression_ratio",
+                                        "sparsity_config",
+                                        "transform_config",
+                                        "version",
+                                        NULL};
+    gm_status status = GM_OK;
+    const gm_json *groups = gm_json_find(part, "config_groups");
+    if (groups == NULL || gm_json_kind_of(groups) != GM_JSON_OBJECT || !gm_json_first(groups))
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has no object 'config_groups'", where, PART);
+    GM_TRY(expect_text(part, "format", FORMATS, where, err));
+    GM_TRY(expect_text(part, "quantization_status", "compressed|frozen", where, err));
+    GM_TRY(gm_config_check_part(part, PART, known, where, err));
+    GM_TRY(check_dense(part, where, err));
+    GM_TRY(check_plain(part, where, err));
+    for (const gm_json *group = gm_json_first(groups); group; group = gm_json_next(group)) {
+        gm_blocks blocks;
+        GM_TRY(read_group(group, &blocks, where, err));
+        if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols))
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': groups of '%s' have scales of different blocks, and only one form is "
+                    "read",
+                    where, PART);
+        *out = blocks;
+    }
+out:
+    return status;
+}
+
+/* ---- both ---- */
+
+gm_status gm_quantised_read(gm_blocks *out, const gm_json *config, const char *where, gm_error *err)
+{
+    const gm_json *part = gm_json_find(config, PART);
+    gm_blocks blocks = {0};
+    gm_status status = GM_OK;
+    *out = blocks;
+    if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT) return GM_OK;
+    const gm_json *method = gm_json_find(part, "quant_method");
+    const char *name = method ? gm_json_text(method, NULL) : NULL;
+    if (name == NULL) return GM_OK;
+    if (strcmp(name, "fp8") == 0)
+        status = read_fp8(part, &blocks, where, err);
+    else if (strcmp(name, "compressed-tensors") == 0)
+        status = read_compressed(part, &blocks, where, err);
+    else
+        status =
+            gm_fail(err, GM_EFORMAT,
+                    "'%s': '%s' says that weights are quantised by '%.48s', and only F32, F16, "
+                    "BF16 and fp8 are read: a copy in BF16 is what runs here",
+                    where, PART, name);
+    if (status == GM_OK) *out = blocks;
+    return status;
+}
+
+const char *gm_blocks_show(char text[48], const gm_blocks *b)
+{
+    if (b->suffix == NULL)
+        text[0] = '\0';
+    else if (b->rows && b->cols)
+        (void)snprintf(text, 48, "%zu x %zu", b->rows, b->cols);
+    else
+        (void)snprintf(text, 48, b->rows ? "a row" : "a tensor");
+    return text;
+}
+
+gm_status gm_scales_check(const gm_tensor *scales, gm_error *err)
+{
+    const size_t n = scales->n_bytes / gm_dtype_bytes(scales->dtype);
+    bool some = n == 0;
+    for (size_t i = 0; i < n; i++) {
+        float value;
+        gm_tensor_to_f32(scales, i, 1, &value);
+        if (!gm_scale_is_fit(value))
+            return gm_fail(
+                err, GM_EFORMAT,
+                "'%s': element %zu of '%s' is %g, expected a scale: 0, or from 2^-100 to "
+                "2^100",
+                scales->file, i, scales->name, (double)value);
+        some = some || value > 0.0f;
+    }
+    if (some) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': all scales of '%s' are 0, as where a file has a hole",
+                   scales->file, scales->name);
+}

@@ -1,0 +1,71 @@
+"""fp8 - weights of a tiny checkpoint in F8_E4M3 with a scale for each block, as DeepSeek-V3 is published, and widened again.
+
+A weight is its value times the scale of its block, in f32 (deepseek-ai/DeepSeek-V3, inference/kernel.py). At the far ends of a
+matrix blocks are cut. transformers 5.24 takes the size of blocks from the number of scales instead, which is the same only where
+blocks fill the matrix: there it is held against this, and computes with what is widened here.
+"""
+
+import contextlib
+import pathlib
+import tempfile
+
+import torch
+from safetensors.torch import save_file
+
+from . import common
+
+MOST = 448.0
+
+
+def block_of(config):
+    return config.get("quantization_config", {}).get("weight_block_size")
+
+
+def spread(scales, block, shape):
+    """[blocks of rows, blocks of columns] -> one scale for each element of the matrix."""
+    return scales.repeat_interleave(block[0], 0).repeat_interleave(block[1], 1)[: shape[0], : shape[1]]
+
+
+def quantised(config, weights):
+    """Projections become fp8 and get scales, largest absolute value / 448; all other tensors stay."""
+    block, result = block_of(config), {}
+    for name, tensor in weights.items():
+        if block is None or "_proj" not in name or tensor.dim() != 2:
+            result[name] = tensor
+            continue
+        rows, cols = tensor.shape
+        padded = torch.nn.functional.pad(tensor.float().abs(), (0, -cols % block[1], 0, -rows % block[0]))
+        parts = padded.reshape(padded.shape[0] // block[0], block[0], padded.shape[1] // block[1], block[1])
+        scales = parts.amax((1, 3)) / MOST
+        result[name] = (tensor.float() / spread(scales, block, tensor.shape)).clamp(-MOST, MOST).to(torch.float8_e4m3fn)
+        result[name + "_scale_inv"] = scales
+    return result
+
+
+def widened(config, weights):
+    """The reverse in f32, held against transformers where that reads blocks as they are."""
+    block, result = block_of(config), {}
+    for name, tensor in weights.items():
+        if name.endswith("_scale_inv"):
+            continue
+        scales = weights.get(name + "_scale_inv")
+        result[name] = tensor if scales is None else tensor.float() * spread(scales, block, tensor.shape)
+        if scales is not None and tensor.shape[0] % block[0] == 0 and tensor.shape[1] % block[1] == 0:
+            from transformers.integrations.finegrained_fp8 import Fp8Dequantize
+
+            theirs = Fp8Dequantize(None)._dequantize_one(tensor, scales, torch.float32)
+            assert torch.equal(theirs, result[name]), name
+    return result
+
+
+@contextlib.contextmanager
+def widened_folder(folder, config, weights):
+    """The folder, or one of the weights as they are when nothing is fp8 any more."""
+    if block_of(config) is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as other:
+        other = pathlib.Path(other)
+        common.write_json(other / "config.json", {k: v for k, v in config.items() if k != "quantization_config"})
+        save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+        yield other
