@@ -1,73 +1,27 @@
 /* trace_verify.c - the self-checks: everything that a trace says twice is computed from
  * the one and compared with the other. */
+#include "formats/trace_verify.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cli.h"
-#include "base/threads.h"
-#include "formats/trace_parts.h"
+_Static_assert((int)GM_N_CHECKS <= (int)GM_MAX_CHECKS, "the caller's array");
 
-/* Read together and checked in parallel: whole documents. One that is longer is taken alone, in
- * pieces. */
-enum { ROWS_AT_ONCE = 1 << 14, DOCUMENTS_AT_ONCE = 256 };
-
-/* What the checks find, in the order they are reported. */
-typedef enum check_id {
-    CHECK_DIGEST,
-    CHECK_IDS_IN_RANGE,
-    CHECK_IDS_DISTINCT,
-    CHECK_SENTINELS,
-    CHECK_GATES_FINITE,
-    CHECK_GATES_ORDERED,
-    CHECK_TOKENS,
-    CHECK_COUNTS_SUM,
-    CHECK_COUNTS_MATCH,
-    CHECK_LOAD_ENTROPY,
-    CHECK_NLL,
-    CHECK_TEXT,
-    CHECK_SPELLING,
-    CHECK_BAD_ROWS,
-    N_CHECKS
-} check_id;
-
-_Static_assert((int)N_CHECKS <= (int)GM_MAX_CHECKS, "the caller's array");
-
-static const char *const CHECK_NAME[N_CHECKS] = {
+static const char *const CHECK_NAME[GM_N_CHECKS] = {
     "digest",        "ids_in_range", "ids_distinct", "sentinels",    "gates_finite",
     "gates_ordered", "tokens",       "counts_sum",   "counts_match", "load_entropy",
     "nll",           "text",         "spelling",     "bad_rows"};
 
-/* What one thread finds in one document. */
-typedef struct finder {
-    const struct verifier *v;
-    gm_trace_check *check; /* (N_CHECKS) of the document */
-    uint32_t *counts;      /* (L,E) recounted */
-    uint64_t *seen;        /* (E) number of the row that chose it last */
-    uint64_t n_seen;
-    uint32_t n_counted, n_bad; /* rows of the document so far */
-} finder;
-
 typedef struct verifier {
     gm_trace *trace;
-    gm_trace_check check[N_CHECKS];
-    int L, E, K, n_threads;
-    uint64_t first;        /* token of the first row that was read */
-    uint16_t *expert;      /* (rows,L,K) */
-    float *gate;           /* (rows,L,K) */
-    uint32_t *pos;         /* (rows) */
-    uint8_t *phase;        /* (rows) */
-    float *nll;            /* (rows) */
-    uint32_t *stored;      /* (DOCUMENTS_AT_ONCE,L,E) counts read */
-    uint64_t *load;        /* (L,E) over all documents */
-    gm_trace_check *found; /* (DOCUMENTS_AT_ONCE,N_CHECKS) */
-    finder *finder;        /* (n_threads) */
+    gm_trace_check check[GM_N_CHECKS];
+    int L, E, K;
+    uint64_t *load; /* (L,E) over all documents */
 } verifier;
 
-/* Note the first breach of a check; later ones add nothing. */
-GM_PRINTF(3, 4)
-static void breach(gm_trace_check *check, check_id id, const char *fmt, ...)
+void gm_trace_breach(gm_trace_check *check, gm_check_id id, const char *fmt, ...)
 {
     va_list args;
     if (!check[id].passed) return;
@@ -80,270 +34,14 @@ static void breach(gm_trace_check *check, check_id id, const char *fmt, ...)
 static gm_status verifier_init(verifier *v, gm_trace *trace, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(trace);
-    size_t L = (size_t)info->n_layers, E = (size_t)info->n_experts, K = (size_t)info->n_chosen;
-    *v = (verifier){
-        .trace = trace, .L = (int)L, .E = (int)E, .K = (int)K, .n_threads = (int)gm_most_threads()};
-    for (int i = 0; i < N_CHECKS; i++)
+    *v = (verifier){.trace = trace, .L = info->n_layers, .E = info->n_experts, .K = info->n_chosen};
+    for (int i = 0; i < GM_N_CHECKS; i++)
         v->check[i] = (gm_trace_check){.name = CHECK_NAME[i], .passed = true};
-    const size_t rows = info->level >= GM_RECORD_CHOICES ? ROWS_AT_ONCE : 0;
-    v->expert = gm_alloc2(rows, L * K, sizeof *v->expert);
-    v->gate = gm_alloc2(rows, L * K, sizeof *v->gate);
-    v->pos = gm_alloc(rows, sizeof *v->pos);
-    v->phase = gm_alloc(rows, sizeof *v->phase);
-    v->nll = gm_alloc(rows, sizeof *v->nll);
-    v->stored = gm_alloc2(DOCUMENTS_AT_ONCE, L * E, sizeof *v->stored);
-    v->load = gm_alloc2(L, E, sizeof *v->load);
-    v->found = gm_alloc2(DOCUMENTS_AT_ONCE, N_CHECKS, sizeof *v->found);
-    v->finder = gm_alloc((size_t)v->n_threads, sizeof *v->finder);
-    bool whole = v->expert && v->gate && v->pos && v->phase && v->nll && v->stored && v->load &&
-                 v->found && v->finder;
-    for (int i = 0; whole && i < v->n_threads; i++) {
-        finder *f = &v->finder[i];
-        f->v = v;
-        f->counts = gm_alloc2(L, E, sizeof *f->counts);
-        f->seen = gm_alloc(E, sizeof *f->seen);
-        whole = f->counts && f->seen;
-    }
-    if (whole) return GM_OK;
-    return gm_fail(err, GM_EMEM, "no memory to verify a trace of %zu layers, %zu experts", L, E);
+    v->load = gm_alloc2((size_t)v->L, (size_t)v->E, sizeof *v->load);
+    if (v->load) return GM_OK;
+    return gm_fail(err, GM_EMEM, "no memory to verify a trace of %d layers, %d experts", v->L,
+                   v->E);
 }
-
-static void verifier_clear(verifier *v)
-{
-    for (int i = 0; v->finder && i < v->n_threads; i++) {
-        gm_free(v->finder[i].counts);
-        gm_free(v->finder[i].seen);
-    }
-    void *const block[] = {v->finder, v->expert, v->gate, v->pos,  v->phase,
-                           v->nll,    v->stored, v->load, v->found};
-    for (size_t i = 0; i < sizeof block / sizeof *block; i++) gm_free(block[i]);
-}
-
-/* ---- rows ---- */
-
-/* One row's ids at all layers; true when it has a sentinel: a bad row. */
-static bool check_ids(finder *f, const uint16_t *expert, uint64_t token)
-{
-    const verifier *v = f->v;
-    bool bad = false;
-    for (int l = 0; l < v->L; l++) {
-        const uint16_t *chosen = expert + (size_t)l * (size_t)v->K; /* (K) */
-        int n_none = 0;
-        f->n_seen++;
-        for (int k = 0; k < v->K; k++) {
-            uint16_t e = chosen[k];
-            if (e == GM_TRACE_NO_EXPERT) {
-                n_none++;
-            } else if (e >= v->E) {
-                breach(f->check, CHECK_IDS_IN_RANGE, "token %llu layer %d chose expert %u of %d",
-                       (unsigned long long)token, l, e, v->E);
-                bad = true; /* it cannot be counted */
-            } else if (f->seen[e] == f->n_seen) {
-                breach(f->check, CHECK_IDS_DISTINCT, "token %llu layer %d chose expert %u twice",
-                       (unsigned long long)token, l, e);
-            } else {
-                f->seen[e] = f->n_seen;
-            }
-        }
-        if (n_none != 0 && n_none != v->K)
-            breach(f->check, CHECK_SENTINELS, "token %llu layer %d has %d sentinels of %d",
-                   (unsigned long long)token, l, n_none, v->K);
-        bad = bad || n_none > 0;
-    }
-    return bad;
-}
-
-static void check_gates(finder *f, const float *gate, const uint16_t *expert, uint64_t token)
-{
-    const int K = f->v->K;
-    for (int l = 0; l < f->v->L; l++, gate += K, expert += K) {
-        if (expert[0] == GM_TRACE_NO_EXPERT) continue;
-        for (int k = 0; k < K; k++) {
-            if (!isfinite(gate[k]))
-                breach(f->check, CHECK_GATES_FINITE, "token %llu layer %d gate %d is %g",
-                       (unsigned long long)token, l, k, (double)gate[k]);
-            if (k > 0 && !(gate[k] <= gate[k - 1]))
-                breach(f->check, CHECK_GATES_ORDERED,
-                       "token %llu layer %d gate %d is above gate %d", (unsigned long long)token, l,
-                       k, k - 1);
-        }
-    }
-}
-
-/* Add the chosen of one good row to the document's counts. */
-static void count_row(finder *f, const uint16_t *expert)
-{
-    for (int l = 0; l < f->v->L; l++)
-        for (int k = 0; k < f->v->K; k++) f->counts[l * f->v->E + *expert++]++;
-}
-
-/* Rows [first, first+n) of document i, which were read: ids, gates, positions, phases, nll. */
-static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
-{
-    const verifier *v = f->v;
-    const bool has_nll = gm_trace_get_info(v->trace)->has_nll;
-    const uint64_t begin = gm_trace_get_samples(v->trace)->offset[i];
-    const size_t width = (size_t)v->L * (size_t)v->K;
-    for (uint64_t token = first; token < first + n; token++) {
-        const size_t t = (size_t)(token - v->first);
-        const uint16_t *expert = v->expert + t * width;
-        bool bad = check_ids(f, expert, token);
-        check_gates(f, v->gate + t * width, expert, token);
-        if (v->pos[t] != token - begin || v->phase[t] >= GM_TRACE_N_PHASES)
-            breach(f->check, CHECK_TOKENS, "token %llu has position %u and phase %u",
-                   (unsigned long long)token, v->pos[t], v->phase[t]);
-        if (has_nll && !bad && (v->pos[t] == 0 ? !isnan(v->nll[t]) : !(v->nll[t] >= 0)))
-            breach(f->check, CHECK_NLL, "token %llu at position %u has nll %g",
-                   (unsigned long long)token, v->pos[t], (double)v->nll[t]);
-        if (v->phase[t] == GM_TRACE_TEMPLATE) continue;
-        f->n_counted++;
-        if (bad)
-            f->n_bad++;
-        else
-            count_row(f, expert);
-    }
-}
-
-/* ---- documents ---- */
-
-/* The sum of each layer of the stored counts (L,E). */
-static void check_sums(finder *f, size_t i, const uint32_t *stored)
-{
-    const gm_trace_samples *s = gm_trace_get_samples(f->v->trace);
-    uint64_t want = (uint64_t)(s->n_tokens[i] - s->bad[i]) * (uint64_t)f->v->K;
-    for (int l = 0; l < f->v->L; l++) {
-        uint64_t sum = 0;
-        for (int e = 0; e < f->v->E; e++) sum += stored[l * f->v->E + e];
-        if (sum != want)
-            breach(f->check, CHECK_COUNTS_SUM,
-                   "counts of document %zu layer %d sum to %llu, expected (%u - %u) * %d", i, l,
-                   (unsigned long long)sum, s->n_tokens[i], s->bad[i], f->v->K);
-    }
-}
-
-static void compare_counts(finder *f, size_t i, const uint32_t *stored)
-{
-    for (int k = 0; k < f->v->L * f->v->E; k++)
-        if (f->counts[k] != stored[k])
-            breach(f->check, CHECK_COUNTS_MATCH,
-                   "document %zu layer %d expert %d: counted %u, its tokens say %u", i, k / f->v->E,
-                   k % f->v->E, stored[k], f->counts[k]);
-}
-
-/* What can be said of document i before its rows. */
-static void begin_document(finder *f, size_t i, const uint32_t *stored, gm_trace_check *check)
-{
-    const uint32_t bad = gm_trace_get_samples(f->v->trace)->bad[i];
-    f->check = check;
-    for (int c = 0; c < N_CHECKS; c++) check[c].passed = true;
-    check_sums(f, i, stored);
-    if (bad > 0)
-        breach(check, CHECK_BAD_ROWS, "document %zu has %u tokens whose router was not finite", i,
-               bad);
-    memset(f->counts, 0, (size_t)f->v->L * (size_t)f->v->E * sizeof *f->counts);
-    f->n_counted = f->n_bad = 0;
-}
-
-/* What all its rows together must be. */
-static void end_document(finder *f, size_t i, const uint32_t *stored)
-{
-    const gm_trace_samples *s = gm_trace_get_samples(f->v->trace);
-    if (f->n_counted != s->n_tokens[i])
-        breach(f->check, CHECK_TOKENS, "document %zu has %u counted tokens, expected %u", i,
-               f->n_counted, s->n_tokens[i]);
-    if (f->n_bad != s->bad[i])
-        breach(f->check, CHECK_SENTINELS, "document %zu has %u rows with sentinels, expected %u", i,
-               f->n_bad, s->bad[i]);
-    compare_counts(f, i, stored);
-}
-
-static gm_status read_rows(verifier *v, uint64_t first, size_t n, gm_error *err)
-{
-    float *nll = gm_trace_get_info(v->trace)->has_nll ? v->nll : NULL;
-    v->first = first;
-    gm_status status =
-        gm_trace_read_routing(v->trace, first, n, v->expert, v->gate, NULL, NULL, err);
-    if (status != GM_OK) return status;
-    return gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase, nll, err);
-}
-
-/* Document i, which is longer than what is read at once. */
-static gm_status check_long(verifier *v, size_t i, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset, end = offset[i + 1];
-    finder *f = &v->finder[0];
-    begin_document(f, i, v->stored, v->found);
-    for (uint64_t t = offset[i]; t < end; t += ROWS_AT_ONCE) {
-        const size_t n = end - t < ROWS_AT_ONCE ? (size_t)(end - t) : ROWS_AT_ONCE;
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(read_rows(v, t, n, err));
-        check_rows(f, i, t, n);
-    }
-    end_document(f, i, v->stored);
-out:
-    return status;
-}
-
-/* Documents [first, first+n), shared out among the threads. */
-static gm_status check_together(verifier *v, size_t first, size_t n, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const bool has_rows = gm_trace_get_info(v->trace)->level >= GM_RECORD_CHOICES;
-    const uint64_t *offset = gm_trace_get_samples(v->trace)->offset;
-    const size_t cells = (size_t)v->L * (size_t)v->E;
-    if (has_rows)
-        GM_TRY(read_rows(v, offset[first], (size_t)(offset[first + n] - offset[first]), err));
-#pragma omp parallel for schedule(dynamic) num_threads(v->n_threads) if (n > 1)
-    for (size_t i = 0; i < n; i++) {
-        finder *f = &v->finder[gm_thread_number()];
-        const size_t d = first + i;
-        begin_document(f, d, v->stored + i * cells, v->found + i * N_CHECKS);
-        if (!has_rows) continue;
-        check_rows(f, d, offset[d], (size_t)(offset[d + 1] - offset[d]));
-        end_document(f, d, v->stored + i * cells);
-    }
-out:
-    return status;
-}
-
-/* How many documents from `first` on are read together; one, however long, at least. */
-static size_t n_together(const gm_trace *trace, size_t first)
-{
-    const gm_trace_samples *s = &trace->samples;
-    size_t n = 1;
-    while (first + n < s->n && n < DOCUMENTS_AT_ONCE &&
-           s->offset[first + n + 1] - s->offset[first] <= ROWS_AT_ONCE)
-        n++;
-    return n;
-}
-
-/* Every document. A check says what the first document that breaks it does to it, so that nothing
- * depends on the number of threads. */
-static gm_status check_documents(verifier *v, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_trace_samples *s = gm_trace_get_samples(v->trace);
-    const bool has_rows = gm_trace_get_info(v->trace)->level >= GM_RECORD_CHOICES;
-    const size_t cells = (size_t)v->L * (size_t)v->E;
-    for (size_t first = 0, n; first < s->n; first += n) {
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        n = n_together(v->trace, first);
-        GM_TRY(gm_trace_read_counts(v->trace, first, n, v->stored, err));
-        if (has_rows && s->offset[first + n] - s->offset[first] > ROWS_AT_ONCE)
-            GM_TRY(check_long(v, first, err));
-        else
-            GM_TRY(check_together(v, first, n, err));
-        for (size_t i = 0; i < n * cells; i++) v->load[i % cells] += v->stored[i];
-        for (size_t i = 0; i < n * N_CHECKS; i++)
-            if (!v->found[i].passed)
-                breach(v->check, (check_id)(i % N_CHECKS), "%s", v->found[i].detail);
-    }
-out:
-    return status;
-}
-
-/* ---- the whole ---- */
 
 /* A router that always gives the same answer has entropy log2 K, one that is even log2 E.
  * A tenth of the way is asked for; steering may well do less. */
@@ -358,8 +56,8 @@ static void check_entropy(verifier *v)
         for (int e = 0; e < v->E; e++)
             if (load[e] > 0) bits -= (double)load[e] / sum * log2((double)load[e] / sum);
         if (sum > 0 && !(bits >= floor_bits - 1e-9))
-            breach(v->check, CHECK_LOAD_ENTROPY, "layer %d has load entropy %.2f bits, floor %.2f",
-                   l, bits, floor_bits);
+            gm_trace_breach(v->check, GM_CHECK_LOAD_ENTROPY,
+                            "layer %d has load entropy %.2f bits, floor %.2f", l, bits, floor_bits);
     }
 }
 
@@ -375,10 +73,10 @@ static gm_status check_logit_tokens(verifier *v, gm_error *err)
         GM_TRY(gm_trace_read_logits(v->trace, first, n, NULL, token, err));
         for (size_t i = 0; i < n; i++) {
             if (token[i] < least || token[i] >= n_tokens)
-                breach(v->check, CHECK_TOKENS,
-                       "logits %llu are of token %llu, expected %llu to %llu",
-                       (unsigned long long)(first + i), (unsigned long long)token[i],
-                       (unsigned long long)least, (unsigned long long)n_tokens - 1);
+                gm_trace_breach(v->check, GM_CHECK_TOKENS,
+                                "logits %llu are of token %llu, expected %llu to %llu",
+                                (unsigned long long)(first + i), (unsigned long long)token[i],
+                                (unsigned long long)least, (unsigned long long)n_tokens - 1);
             least = token[i] + 1;
         }
     }
@@ -390,7 +88,7 @@ out:
 typedef gm_status read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                              gm_error *err);
 
-static gm_status check_text(verifier *v, check_id id, read_texts *read, gm_error *err)
+static gm_status check_text(verifier *v, gm_check_id id, read_texts *read, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text text = {0};
@@ -400,7 +98,7 @@ static gm_status check_text(verifier *v, check_id id, read_texts *read, gm_error
         text.n = 0;
         status = read(v->trace, i, 1, &text, &end, &why);
         if (status == GM_EFORMAT) {
-            breach(v->check, id, "%.150s", why.text);
+            gm_trace_breach(v->check, id, "%.150s", why.text);
         } else if (status != GM_OK) {
             if (err) *err = why;
             goto out;
@@ -419,9 +117,9 @@ static void digest_differs(verifier *v, const char *what, const char *found,
     char unknown[GM_TRACE_PATH], shown[GM_TRACE_PATH];
     gm_trace_file_unknown(file, unknown);
     gm_text_escape(shown, sizeof shown, unknown, strlen(unknown));
-    breach(v->check, CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s", what, found,
-           file->digest, *shown ? "; by a newer program? '" : "", shown,
-           *shown ? "' is not known here" : "");
+    gm_trace_breach(v->check, GM_CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s",
+                    what, found, file->digest, *shown ? "; by a newer program? '" : "", shown,
+                    *shown ? "' is not known here" : "");
 }
 
 /* The contents of the file, or of every shard behind it, are as stated. */
@@ -447,19 +145,19 @@ out:
 }
 
 /* Which checks this trace allows. */
-static bool applies(const gm_trace_info *info, check_id id)
+static bool applies(const gm_trace_info *info, gm_check_id id)
 {
     switch (id) {
-    case CHECK_IDS_IN_RANGE:
-    case CHECK_IDS_DISTINCT:
-    case CHECK_SENTINELS:
-    case CHECK_GATES_FINITE:
-    case CHECK_GATES_ORDERED:
-    case CHECK_TOKENS:
-    case CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
-    case CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
-    case CHECK_TEXT: return info->has_text;
-    case CHECK_SPELLING: return info->has_spelling;
+    case GM_CHECK_IDS_IN_RANGE:
+    case GM_CHECK_IDS_DISTINCT:
+    case GM_CHECK_SENTINELS:
+    case GM_CHECK_GATES_FINITE:
+    case GM_CHECK_GATES_ORDERED:
+    case GM_CHECK_TOKENS:
+    case GM_CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
+    case GM_CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
+    case GM_CHECK_TEXT: return info->has_text;
+    case GM_CHECK_SPELLING: return info->has_spelling;
     default: return true;
     }
 }
@@ -473,15 +171,15 @@ gm_status gm_trace_verify(gm_trace *trace, gm_trace_check checks[GM_MAX_CHECKS],
     *n = 0;
     GM_TRY(verifier_init(&v, trace, err));
     GM_TRY(check_digests(&v, err));
-    GM_TRY(check_documents(&v, err));
+    GM_TRY(gm_trace_check_documents(trace, v.check, v.load, err));
     GM_TRY(check_logit_tokens(&v, err));
     check_entropy(&v);
-    if (info->has_text) GM_TRY(check_text(&v, CHECK_TEXT, gm_trace_read_texts, err));
-    if (info->has_spelling) GM_TRY(check_text(&v, CHECK_SPELLING, gm_trace_spell_texts, err));
-    for (check_id id = 0; id < N_CHECKS; id++)
+    if (info->has_text) GM_TRY(check_text(&v, GM_CHECK_TEXT, gm_trace_read_texts, err));
+    if (info->has_spelling) GM_TRY(check_text(&v, GM_CHECK_SPELLING, gm_trace_spell_texts, err));
+    for (gm_check_id id = 0; id < GM_N_CHECKS; id++)
         if (applies(info, id)) checks[(*n)++] = v.check[id];
 out:
-    verifier_clear(&v);
+    gm_free(v.load);
     return status;
 }
 
@@ -490,11 +188,11 @@ gm_status gm_trace_recount(gm_trace *trace, gm_error *err)
     gm_status status = GM_OK;
     verifier v;
     GM_TRY(verifier_init(&v, trace, err));
-    GM_TRY(check_documents(&v, err));
-    for (check_id id = CHECK_COUNTS_SUM; id <= CHECK_COUNTS_MATCH; id++)
+    GM_TRY(gm_trace_check_documents(trace, v.check, v.load, err));
+    for (gm_check_id id = GM_CHECK_COUNTS_SUM; id <= GM_CHECK_COUNTS_MATCH; id++)
         if (!v.check[id].passed)
             GM_FAIL(GM_ECHECK, "'%s' is damaged: %s", trace->head.path, v.check[id].detail);
 out:
-    verifier_clear(&v);
+    gm_free(v.load);
     return status;
 }
