@@ -272,6 +272,22 @@ static gm_model *start(const char *folder)
     return NULL;
 }
 
+/* Where config.json ties the head to the embeddings and the weights have one all the same, that is
+ * the head: so does transformers (since 5.0) when the two differ, and when they do not it is the
+ * same. */
+static void find_head(gm_model *m, const gm_model_options *o)
+{
+    char sentence[256];
+    const char *name = m->arch.family->tensor[GM_ROLE_HEAD];
+    if (!m->arch.tied_head || name == NULL || gm_checkpoint_find(m->checkpoint, name) == NULL)
+        return;
+    m->arch.tied_head = false;
+    if (o->notice == NULL || o->headers_only) return; /* it is said once, with the weights */
+    snprintf(sentence, sizeof sentence,
+             "'%s' is the head, though config.json says that the embeddings are", name);
+    o->notice(o->notice_context, sentence);
+}
+
 static const gm_model_options defaults = {0};
 
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
@@ -284,6 +300,7 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
 
     GM_TRY(gm_arch_read(&m->arch, folder, err));
     GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
+    find_head(m, options ? options : &defaults);
     GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;
     m = NULL;
