@@ -16,6 +16,18 @@ gm_matrix_options gm_matrix_defaults(void)
                                .umap = gm_umap_defaults_to_cluster()};
 }
 
+/* Rows that differ and are one as floats have no distance between them on any map. */
+static gm_status warn_of_floats(const float *at, size_t m, size_t dim, gm_error *err)
+{
+    size_t n_alike;
+    gm_status status = gm_rows_alike(&n_alike, at, m, dim, err);
+    if (status == GM_OK && n_alike > 0)
+        gm_warn("%zu of %zu rows differ from another one by less than floats tell, of which a map "
+                "is made; take off what all rows have in common, or bring them nearer to 1",
+                n_alike, m);
+    return status;
+}
+
 static void warn_of_rows(const gm_rows *rows, bool merged)
 {
     const size_t aside = rows->n - rows->n_used, copies = rows->n_used - rows->distinct.m;
@@ -61,6 +73,7 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
                 options->n_neighbors, m, f->n_neighbors);
     }
     GM_TRY(gm_rows_distinct(&at, &f->rows, options->metric, err));
+    GM_TRY(warn_of_floats(at, m, f->rows.dim, err));
     GM_TRY(gm_points_init(&points, at, m, f->rows.dim, options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);

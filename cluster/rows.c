@@ -120,7 +120,7 @@ static gm_status take_floats(float *to, const double *from, const double *shift,
     double square = 0;
     for (size_t c = 0; c < dim; c++) {
         const double value = from[c] - shift[c];
-        to[c] = (float)value;
+        to[c] = (float)value + 0.0f; /* zeros of one sign here too */
         square += value * value;
         if (metric == GM_HELLINGER && value < 0)
             return gm_fail(err, GM_EARG, "row %u, column %zu is %g; hellinger needs values >= 0",
@@ -150,4 +150,17 @@ out:
     gm_free(shift);
     gm_free(at);
     return status;
+}
+
+gm_status gm_rows_alike(size_t *out, const float *at, size_t m, size_t dim, gm_error *err)
+{
+    *out = 0;
+    key *keys = gm_alloc(m, sizeof *keys);
+    if (keys == NULL) return gm_fail(err, GM_EMEM, "no memory to compare %zu rows", m);
+    for (size_t p = 0; p < m; p++) gm_sha256_of(at + p * dim, dim * sizeof *at, keys[p].digest);
+    qsort(keys, m, sizeof *keys, by_digest);
+    for (size_t p = 1; p < m; p++)
+        *out += memcmp(keys[p].digest, keys[p - 1].digest, sizeof keys[p].digest) == 0;
+    gm_free(keys);
+    return GM_OK;
 }

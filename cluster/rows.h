@@ -33,4 +33,9 @@ void gm_rows_clear(gm_rows *rows);
 gm_status gm_rows_distinct(float **out, const gm_rows *rows, gm_metric metric, gm_error *err)
     GM_MUST_USE;
 
+/* How many of those rows, at (M,D), equal another one before them: floats do not tell apart what
+ * differs by less than 6e-8 of itself, or is below 1e-45. Errors: GM_EMEM. */
+gm_status gm_rows_alike(size_t *out, const float *at, size_t m, size_t dim, gm_error *err)
+    GM_MUST_USE;
+
 #endif

@@ -90,6 +90,26 @@ static void distinct_rows_are_floats(void)
     gm_rows_clear(&r);
 }
 
+/* Two pairs are one float each: numbers of ten digits, and those too small to be any. */
+static void what_floats_do_not_tell_is_counted(void)
+{
+    const double close[] = {1e10, 1e10 + 1, 1e10 + 2, 1e10, 1, 2, -1e-310, 1, 1e-310, 1};
+    gm_matrix m = matrix_of(close, 5, 2);
+    gm_rows r;
+    float *at = NULL;
+    size_t n_alike;
+    gm_error err = {0};
+    CHECK_OK(gm_rows_take(&r, &m, &err), err);
+    CHECK_INT(r.distinct.m, 5);
+    CHECK_OK(gm_rows_distinct(&at, &r, GM_COSINE, &err), err);
+    CHECK_OK(gm_rows_alike(&n_alike, at, 5, 2, &err), err);
+    CHECK_INT(n_alike, 2);
+    CHECK_OK(gm_rows_alike(&n_alike, at, 1, 2, &err), err);
+    CHECK_INT(n_alike, 0);
+    gm_free(at);
+    gm_rows_clear(&r);
+}
+
 static void a_matrix_without_a_finite_row_is_refused(void)
 {
     const double none[] = {NAN, 1, INFINITY, 2};
@@ -110,6 +130,8 @@ static gm_status attempt(void *state, gm_error *err)
     memcpy(m.at, SIX, sizeof SIX);
     gm_status status = gm_rows_take(&r, &m, err);
     if (status == GM_OK) status = gm_rows_distinct(&at, &r, GM_COSINE, err);
+    size_t n_alike;
+    if (status == GM_OK) status = gm_rows_alike(&n_alike, at, r.distinct.m, 2, err);
     gm_free(at);
     gm_rows_clear(&r);
     return status;
@@ -121,5 +143,5 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(rows_that_are_not_finite_are_set_aside), TEST(the_order_is_not_the_files),
-      TEST(distinct_rows_are_floats), TEST(a_matrix_without_a_finite_row_is_refused),
-      TEST(survives_every_allocation_failure))
+      TEST(distinct_rows_are_floats), TEST(what_floats_do_not_tell_is_counted),
+      TEST(a_matrix_without_a_finite_row_is_refused), TEST(survives_every_allocation_failure))
