@@ -61,6 +61,7 @@ static gm_status find_functions(gm_cuda_blas *b, gm_error *err)
         {"cublasSetStream_v2", &b->set_stream},
         {"cublasSetWorkspace_v2", &b->set_workspace},
         {"cublasGemmEx", &b->gemm},
+        {"cublasGemmStridedBatchedEx", &b->gemm_batched},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (!find(b->library, wanted[i].name, wanted[i].function))
@@ -127,9 +128,16 @@ gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, const gm_cuda_produc
     const float beta = p->add ? 1.0f : 0.0f;
     const int type = p->wide ? TYPE_F32 : TYPE_BF16;
     if (p->m == 0) return GM_OK;
-    if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX)
+    if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX || p->count > INT_MAX)
         return gm_fail(err, GM_EARG, "a product of %zu x %zu x %zu is too large for cuBLAS", p->m,
                        p->n, p->k);
+    if (p->count > 1)
+        return check(b->gemm_batched(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k,
+                                     &p->factor, p->b, type, (int)p->ldb, (long long)p->apart_b,
+                                     p->a, type, (int)p->lda, (long long)p->apart_a, &beta, p->c,
+                                     TYPE_F32, (int)p->ldc, (long long)p->apart_c, (int)p->count,
+                                     COMPUTE_F32, ALGORITHM_DEFAULT),
+                     "products of heads", err);
     return check(b->gemm(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k, &p->factor,
                          p->b, type, (int)p->ldb, p->a, type, (int)p->lda, &beta, p->c, TYPE_F32,
                          (int)p->ldc, COMPUTE_F32, ALGORITHM_DEFAULT),

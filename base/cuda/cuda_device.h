@@ -69,6 +69,9 @@ typedef struct gm_cuda_blas {
     int (*set_workspace)(void *, void *, size_t);
     int (*gemm)(void *, int, int, int, int, int, const void *, const void *, int, int, const void *,
                 int, int, const void *, void *, int, int, int, int);
+    int (*gemm_batched)(void *, int, int, int, int, int, const void *, const void *, int, int,
+                        long long, const void *, int, int, long long, const void *, void *, int,
+                        int, long long, int, int, int);
 } gm_cuda_blas;
 
 /* Open libcublas of CUDA 13 or 12, or the file that the environment's GM_CUBLAS names.
@@ -83,11 +86,13 @@ void gm_cuda_blas_close(gm_cuda_blas *blas);
 
 /* C (m,n) f32 = factor times A (m,k) times the transpose of B (n,k), rows lda, ldb and ldc elements
  * apart, all on the device; `add`: added to C. `wide`: A and B are f32, otherwise bf16; sums are
- * f32. With m = 0 nothing is done. GM_EARG: a size beyond INT_MAX; GM_EDEVICE. */
+ * f32. `count` of them at once, their matrices apart_a, apart_b and apart_c elements from one to
+ * the next. With m = 0 nothing is done. GM_EARG: a size beyond INT_MAX; GM_EDEVICE. */
 typedef struct gm_cuda_product {
     const void *a, *b;
     float *c;
     size_t m, n, k, lda, ldb, ldc;
+    size_t count, apart_a, apart_b, apart_c; /* count 0: 1 */
     float factor;
     bool wide, add;
 } gm_cuda_product;

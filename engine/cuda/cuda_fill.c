@@ -108,7 +108,7 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
     const size_t first = j->row + row / s->every;
     /* zeros behind the last column, not behind each part of a vector */
     const size_t part = j->column + s->cols == to->cols ? to->stride - j->column : s->cols;
-    char *matrix = (char *)to->address + (size_t)j->expert * to->item_bytes;
+    char *matrix = (char *)to->address + j->item * to->item_bytes;
     char *scales = matrix + bytes_of(to->dtype, to->rows * to->stride);
     gm_grid grid = s->grid;
     grid.first += row;

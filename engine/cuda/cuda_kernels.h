@@ -7,10 +7,10 @@
  * with the scales of its blocks behind the codes of the matrix. What products read is f32 with f32
  * (`wide`), otherwise rounded to bf16. Everything else is f32.
  *
- * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer
- * in which a row reads each weight once; nothing about the step but its number of rows is
- * known to the host, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS for the
- * products, and the kernels between them.
+ * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer,
+ * eight or nine of latents, in which a row reads each weight once; nothing about the step but its
+ * number of rows is known to the host, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS
+ * for the products, and the kernels between them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -31,6 +31,9 @@ enum {
     GM_CUDA_PIECE = 2048,            /* hidden units that a warp of `down` takes at once, at most */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
+    GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */
+    GM_CUDA_MAX_LATENT = 512,        /* of latents: what a warp keeps of them in registers */
+    GM_CUDA_MAX_LATENT_HEAD = 640,   /* with what turns: a block's shared memory holds 16 to 32 */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
 };
 
@@ -72,13 +75,14 @@ typedef struct gm_cuda_widen {
 } gm_cuda_widen;
 cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cuda_widen *p);
 
-/* to[r][n] (+)= from[r][n] times the scale of the matrix's output n */
+/* to[r][n] (+)= from[r][n] times the scale of the matrix's output n; where `count` products lie
+ * side by side in a row, `apart` floats from one to the next, n_out are each one's. */
 typedef struct gm_cuda_scale {
     const float *from; /* may be `to` */
     float *to;
-    const void *matrix; /* (n_out, stride) with scales behind it */
-    size_t from_stride, to_stride, stride;
-    int n_rows, n_out;
+    const void *matrix; /* (count n_out, stride) with scales behind it */
+    size_t from_stride, to_stride, stride, apart;
+    int n_rows, n_out, count; /* count 0: 1 */
     bool add;
     gm_dtype dtype; /* of the matrix */
 } gm_cuda_scale;
@@ -148,6 +152,44 @@ cudaError_t gm_cuda_attend_few(const gm_cuda_how *how, const gm_cuda_attention *
 cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p);
 cudaError_t gm_cuda_attend_many(const gm_cuda_how *how, const gm_cuda_attention *p,
                                 const gm_tile *tile, int n_tiles);
+
+/* ---- attention to latents (gm_latent, arch.h) ---- */
+
+/* A head's query has `plain` elements, into which the head's keys are multiplied, and behind them
+ * those that turn. A row of the cache is a latent and what turns of the key: its first `kv`
+ * elements are the value too. One that is not finite has a latent of 0, and NaN in what turns
+ * (kv.h). */
+typedef struct gm_cuda_latents {
+    const gm_row *row;
+    const float *queries;          /* (rows, queries_stride) of H heads, as projected */
+    const float *keys;             /* (rows, keys_stride) the same of latents and of what turns */
+    const float *k_norm;           /* (kv) */
+    const float *cosine, *sine;    /* (positions, angle_stride) */
+    const uint32_t *block;         /* (sequences, blocks_per_sequence) */
+    const void *key_up, *value_up; /* few rows: (H kv, plain_stride), (H value, kv_stride) */
+    void *cache;                   /* this layer: (pool blocks, 32, head_stride) */
+    float *query;                  /* (rows, H, head_stride) what keys are multiplied with */
+    void *of_heads; /* many rows: (rows, H, each_stride), what products of heads read: `plain`
+                       elements of queries, and behind attention what it gives */
+    float *part;    /* few rows: (rows, splits, H, head_stride + 4) */
+    float *heads;   /* few rows: (rows, heads_stride) H of `value` */
+    size_t queries_stride, keys_stride, angle_stride, blocks_per_sequence, plain_stride, kv_stride,
+        head_stride, each_stride, heads_stride;
+    int n_rows, n_heads, n_splits, kv, plain, turning, value;
+    float scale;
+    gm_dtype dtype; /* of key_up and value_up */
+    bool wide;
+} gm_cuda_latents;
+/* Few rows, three kernels: latents into the cache, and queries; attention, a block a split, up to
+ * eight heads and a row; its parts together, and heads' values. */
+cudaError_t gm_cuda_latent_keys_few(const gm_cuda_how *how, const gm_cuda_latents *p);
+cudaError_t gm_cuda_latent_attend_few(const gm_cuda_how *how, const gm_cuda_latents *p);
+cudaError_t gm_cuda_latent_values_few(const gm_cuda_how *how, const gm_cuda_latents *p);
+/* Many rows: latents into the cache, and queries but for the products; tiles of up to 16 queries.
+ */
+cudaError_t gm_cuda_latent_append_many(const gm_cuda_how *how, const gm_cuda_latents *p);
+cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_latents *p,
+                                       const gm_tile *tile, int n_tiles);
 
 /* ---- the router ---- */
 
@@ -321,6 +363,8 @@ cudaError_t gm_cuda_project_prepare(void);
 cudaError_t gm_cuda_prefill_prepare(void);
 cudaError_t gm_cuda_route_prepare(void);
 cudaError_t gm_cuda_experts_prepare(void);
+cudaError_t gm_cuda_latent_prepare(void);
+cudaError_t gm_cuda_latent_attend_prepare(void);
 
 /* Whether kernels wait for the one in front of them, as they must when they are started early: code
  * that was compiled for 9.0 or later does, PTX of before does not. */

@@ -59,8 +59,12 @@ static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm
 static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_t expert,
                       gm_buf *gate_up, size_t apart, gm_buf *down)
 {
-    gm_cuda_job job = {
-        .role = role[0], .layer = layer, .expert = (int)expert, .to = gate_up, .apart = apart};
+    gm_cuda_job job = {.role = role[0],
+                       .layer = layer,
+                       .expert = (int)expert,
+                       .to = gate_up,
+                       .item = expert,
+                       .apart = apart};
     add(l, &job);
     job.role = role[1], job.row = apart;
     add(l, &job);
@@ -94,7 +98,35 @@ static void place_biases(gm_cuda_layout *l, int layer, gm_layer *w)
         add_three(l, role, layer, e, &w->expert_in_bias, 1, &w->expert_out_bias);
 }
 
-static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+/* What every head has a matrix of, all in one. */
+static void place_heads(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm_buf *to)
+{
+    size_t rows, cols;
+    const size_t heads = (size_t)l->arch->n_heads;
+    if (!has(l, role, layer, &rows, &cols)) return;
+    *to = lay(l, dtype, 1, heads * rows, cols);
+    for (size_t h = 0; h < heads; h++)
+        add(l, &(gm_cuda_job){
+                   .role = role, .layer = layer, .expert = (int)h, .to = to, .row = h * rows});
+}
+
+/* Latents have other matrices in place of values; queries come of the hidden state or of a latent,
+ * whose matrix then takes their place. */
+static void place_latents(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    const gm_role queries = l->arch->latent.q ? GM_ROLE_Q_LATENT : GM_ROLE_Q;
+    size_t q = 0, k = 0, cols = 0;
+    (void)has(l, queries, layer, &q, &cols);
+    (void)has(l, GM_ROLE_K, layer, &k, &cols);
+    w->qkv = lay(l, dtype, 1, q + k, cols);
+    add(l, &(gm_cuda_job){.role = queries, .layer = layer, .to = &w->qkv});
+    add(l, &(gm_cuda_job){.role = GM_ROLE_K, .layer = layer, .to = &w->qkv, .row = q});
+    place(l, GM_ROLE_Q_UP, layer, dtype, &w->q_up);
+    place_heads(l, GM_ROLE_KEY_UP, layer, dtype, &w->key_up);
+    place_heads(l, GM_ROLE_VALUE_UP, layer, dtype, &w->value_up);
+}
+
+static void place_qkv(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     static const gm_role part[] = {GM_ROLE_Q, GM_ROLE_K, GM_ROLE_V};
     static const gm_role bias[] = {GM_ROLE_Q_BIAS, GM_ROLE_K_BIAS, GM_ROLE_V_BIAS};
@@ -112,6 +144,11 @@ static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_lay
             add(l,
                 &(gm_cuda_job){.role = bias[i], .layer = layer, .to = &w->qkv_bias, .column = at});
     }
+}
+
+static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    (l->arch->latent.kv > 0 ? place_latents : place_qkv)(l, layer, dtype, w);
     place(l, GM_ROLE_ATTN_NORM, layer, GM_F32, &w->attn_norm);
     place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
     place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);

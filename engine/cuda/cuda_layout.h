@@ -2,21 +2,22 @@
  *
  * All weights are one allocation. Matrices are rows of outputs, inputs side by side, padded with
  * zeros to a multiple of 32 (buf.h, ROWS); query, key and value are one matrix, and so are gate
- * and up, the gate's rows first.
+ * and up, the gate's rows first. Of latents queries, or their latent, and keys are one matrix, and
+ * key_up and value_up have the heads' rows one behind the other.
  */
 #ifndef GM_CUDA_LAYOUT_H
 #define GM_CUDA_LAYOUT_H
 
 #include "engine/weights.h"
 
-/* A matrix or vector of the checkpoint and its place: in matrix `expert` of a buffer (0: the only
- * one) row and column of its first element. Where rows of two matrices take turns, one job does
- * both, and the second one's place is `apart` rows further. */
+/* A matrix or vector of the checkpoint (`expert`: which, or of which head) and its place: in matrix
+ * `item` of a buffer row and column of its first element. Where rows of two matrices take turns,
+ * one job does both, and the second one's place is `apart` rows further. */
 typedef struct gm_cuda_job {
     gm_role role;
     int layer, expert;
     gm_buf *to;
-    size_t row, column, apart;
+    size_t item, row, column, apart;
 } gm_cuda_job;
 
 typedef struct gm_cuda_layout {

@@ -16,12 +16,11 @@ static void multiply(gm_cuda_session *s, int lane, const gm_cuda_product *p)
     if (s->status == GM_OK) s->status = gm_cuda_multiply(&s->blas, lane, p, &s->error);
 }
 
-/* A product with matrix `item` of weights, whose part of *p is filled in here. Weights of 4 and 8
- * bits are bf16 first, in the room of `widened`, and the result of 8 bits is scaled; one that is to
- * be added goes by way of ALWAYS_WIDE. */
-static void multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
-                             void *widened, gm_cuda_product p)
+/* The result of 8 bits is scaled; one that is to be added goes by way of ALWAYS_WIDE. */
+void gm_cuda_multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
+                              void *widened, gm_cuda_product p)
 {
+    const size_t count = p.count ? p.count : 1;
     cudaStream_t stream = lane == GM_CUDA_MAIN ? s->stream : s->lane[lane];
     const char *matrix = (const char *)w->address + item * w->item_bytes;
     const gm_cuda_how how = {.stream = stream, .multiprocessors = s->how.multiprocessors};
@@ -30,12 +29,15 @@ static void multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size
                            .matrix = matrix,
                            .to_stride = p.ldc,
                            .stride = w->stride,
+                           .apart = p.apart_c,
                            .n_rows = (int)p.m,
-                           .n_out = (int)w->rows,
+                           .n_out = (int)(w->rows / count),
+                           .count = (int)count,
                            .add = p.add,
                            .dtype = w->dtype};
     p.b = widens ? widened : matrix;
-    p.n = w->rows, p.k = w->cols, p.ldb = w->stride;
+    p.n = w->rows / count, p.k = w->cols, p.ldb = w->stride;
+    p.apart_b = p.n * w->stride;
     p.wide = w->dtype == GM_F32;
     if (p.m == 0) return;
     if (widens) {
@@ -75,18 +77,22 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
     norm_rows(s, step->n_rows, &w->attn_norm, false);
-    multiply_weights(s, GM_CUDA_MAIN, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
-                     (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
-                                       .c = gm_cuda_at(s, GM_CUDA_QKV),
-                                       .m = step->n_rows,
-                                       .lda = s->plan.width,
-                                       .ldc = s->plan.qkv,
-                                       .factor = 1.0f});
+    gm_cuda_multiply_weights(s, GM_CUDA_MAIN, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                             (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
+                                               .c = gm_cuda_at(s, GM_CUDA_QKV),
+                                               .m = step->n_rows,
+                                               .lda = s->plan.width,
+                                               .ldc = s->plan.qkv,
+                                               .factor = 1.0f});
     if (w->qkv_bias.address)
         gm_cuda_note(s,
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
                                       1.0f, s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
                      "a bias");
+    if (step->arch->latent.kv > 0) {
+        gm_cuda_latent_in(step, layer, w);
+        return;
+    }
     const gm_cuda_attention p = gm_cuda_attention_of(step, layer, w);
     gm_cuda_note(s, gm_cuda_append_many(&s->how, &p), "the cache");
 }
@@ -109,14 +115,14 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                             .width = (int)w->o.cols,
                             .wide = s->wide};
     gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
-    multiply_weights(s, GM_CUDA_MAIN, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
-                     (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
-                                       .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
-                                       .m = step->n_rows,
-                                       .lda = s->plan.heads,
-                                       .ldc = s->plan.width,
-                                       .factor = s->arch->residual_scale,
-                                       .add = true});
+    gm_cuda_multiply_weights(s, GM_CUDA_MAIN, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                             (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
+                                               .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                                               .m = step->n_rows,
+                                               .lda = s->plan.heads,
+                                               .ldc = s->plan.width,
+                                               .factor = s->arch->residual_scale,
+                                               .add = true});
     if (w->o_bias.address)
         gm_cuda_note(s,
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_RESIDUAL), w->o_bias.address,
@@ -222,19 +228,19 @@ static void multiply_all(gm_cuda_session *s, const moe_product *m, size_t n_rows
     int lane = 0;
     fork_lanes(s);
     if (m->always->address) {
-        multiply_weights(s, lane, m->always, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
-                         (gm_cuda_product){.a = m->always_from,
-                                           .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
-                                           .m = n_rows,
-                                           .lda = m->always_lda,
-                                           .ldc = s->plan.always_wide,
-                                           .factor = 1.0f});
+        gm_cuda_multiply_weights(s, lane, m->always, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
+                                 (gm_cuda_product){.a = m->always_from,
+                                                   .c = gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE),
+                                                   .m = n_rows,
+                                                   .lda = m->always_lda,
+                                                   .ldc = s->plan.always_wide,
+                                                   .factor = 1.0f});
         lane = (lane + 1) % GM_CUDA_LANES;
     }
     for (size_t e = 0; m->expert->address && e < m->expert->count; e++) {
         const size_t first = (size_t)s->first[e], n = (size_t)s->first[e + 1] - first;
         if (n == 0) continue;
-        multiply_weights(
+        gm_cuda_multiply_weights(
             s, lane, m->expert, e,
             (uint16_t *)gm_cuda_at(s, GM_CUDA_WIDENED_EXPERT) +
                 (size_t)lane * s->plan.widened_expert,

@@ -107,12 +107,17 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
                                .factor = 1.0f,
                                .dtype = w->qkv.dtype};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "query, key and value");
+    if (step->arch->latent.kv > 0) gm_cuda_latent_in(step, layer, w);
 }
 
 static void attn(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
 {
     (void)me;
     gm_cuda_session *s = step->own;
+    if (step->arch->latent.kv > 0) {
+        gm_cuda_latent_attend(step, layer, w);
+        return;
+    }
     if (!s->few) {
         gm_cuda_attn_many(step, layer);
         return;
@@ -123,8 +128,9 @@ static void attn(gm_worker *me, const gm_step *step, size_t layer, const gm_laye
 
 static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
 {
-    (void)me, (void)layer;
+    (void)me;
     gm_cuda_session *s = step->own;
+    if (step->arch->latent.kv > 0) gm_cuda_latent_out(step, layer, w);
     if (!s->few) {
         gm_cuda_attn_out_many(step, w);
         return;

@@ -190,21 +190,23 @@ extern "C" cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cu
                              : launch(how, widen_kernel<fp8>, blocks, THREADS, 0, *p);
 }
 
-/* Launch: (rows), THREADS. */
+/* Launch: (rows, count), THREADS. */
 template <typename W> __global__ static void scale_kernel(gm_cuda_scale p)
 {
     wait_for_previous();
-    const float *from = p.from + blockIdx.x * p.from_stride;
-    float *to = p.to + blockIdx.x * p.to_stride;
+    const float *from = p.from + blockIdx.x * p.from_stride + blockIdx.y * p.apart;
+    float *to = p.to + blockIdx.x * p.to_stride + blockIdx.y * p.apart;
+    const int first = (int)blockIdx.y * p.n_out;
+    const size_t rows = (size_t)gridDim.y * p.n_out;
     for (int n = threadIdx.x; n < p.n_out; n += THREADS) {
-        const float y = from[n] * scale_of((const W *)p.matrix, (size_t)p.n_out, p.stride, n);
+        const float y = from[n] * scale_of((const W *)p.matrix, rows, p.stride, first + n);
         to[n] = p.add ? to[n] + y : y;
     }
 }
 
 extern "C" cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_scale *p)
 {
-    const dim3 grid((unsigned)p->n_rows);
+    const dim3 grid((unsigned)p->n_rows, p->count > 1 ? (unsigned)p->count : 1);
     return p->dtype == GM_I8 ? launch(how, scale_kernel<int8>, grid, THREADS, 0, *p)
                              : launch(how, scale_kernel<fp8>, grid, THREADS, 0, *p);
 }

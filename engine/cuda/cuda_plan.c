@@ -3,6 +3,8 @@
 
 #include "base/cuda/cuda_device.h"
 
+#include <assert.h>
+
 enum { ALIGN = 256, RESULT_ALIGN = 16 };
 
 static size_t larger(size_t a, size_t b)
@@ -12,6 +14,7 @@ static size_t larger(size_t a, size_t b)
 
 int gm_cuda_plan_few(size_t longest)
 {
+    assert(longest > 0);
     const size_t sweep = 256, bytes = gm_round_up(longest, sweep) * sizeof(float);
     const size_t fit = (size_t)GM_CUDA_SHARED_BYTES / bytes;
     return fit >= GM_CUDA_FEW ? GM_CUDA_FEW : fit >= 4 ? 4 : fit >= 2 ? 2 : (int)fit;
@@ -37,17 +40,35 @@ int gm_cuda_piece(int expert_width)
     return (int)gm_round_up((size_t)((expert_width + n - 1) / n), GM_K_BLOCK);
 }
 
+/* Widths of what latents are projected to, and the longest row of it that few rows read. */
+static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
+{
+    const gm_latent *l = &arch->latent;
+    const size_t each = (size_t)l->plain + arch->rope.dim, q = (size_t)l->q;
+    const size_t queries = (size_t)arch->n_heads * each;
+    p->at_k = q ? q : queries;
+    p->at_v = p->at_k + (size_t)arch->head_dim;
+    p->qkv = gm_round_up(p->at_v, GM_K_BLOCK);
+    p->queries = q ? gm_round_up(queries, GM_K_BLOCK) : 0;
+    p->latent = gm_round_up(q, GM_K_BLOCK);
+    p->of_head = gm_round_up((size_t)larger((size_t)l->plain, (size_t)l->kv), GM_K_BLOCK);
+    return q;
+}
+
 static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
 {
     const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;
     const size_t q = (size_t)arch->n_heads * head, kv = (size_t)arch->n_kv_heads * head;
+    const size_t given = (size_t)arch->n_heads * (size_t)arch->head_out;
     const size_t f = (size_t)arch->expert_width;
+    size_t longest = larger(d, given);
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     p->width = gm_round_up(d, GM_K_BLOCK);
     p->at_k = q;
     p->at_v = q + kv;
     p->qkv = gm_round_up(q + 2 * kv, GM_K_BLOCK);
-    p->heads = gm_round_up(q, GM_K_BLOCK);
+    if (arch->latent.kv > 0) longest = larger(longest, plan_latents(p, arch));
+    p->heads = gm_round_up(given, GM_K_BLOCK);
     p->head = gm_round_up(head, 8);
     p->experts = gm_round_up((size_t)arch->n_experts + arch->gated_shared, GM_K_BLOCK);
     p->expert_width = gm_round_up(f, GM_K_BLOCK);
@@ -57,9 +78,21 @@ static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_
     p->vocab = gm_round_up((size_t)arch->vocab, GM_K_BLOCK);
     p->angle = arch->rope.dim / 2;
     p->seen_words = ((size_t)arch->vocab + 31) / 32;
-    p->few = gm_cuda_plan_few(larger(d, q));
-    const size_t splits = (sizes->positions + GM_CUDA_SPLIT - 1) / GM_CUDA_SPLIT;
+    p->few = gm_cuda_plan_few(longest);
+    const size_t each = arch->latent.kv > 0 ? GM_CUDA_LATENT_SPLIT : GM_CUDA_SPLIT;
+    const size_t splits = (sizes->positions + each - 1) / each;
     p->n_splits = (int)(splits < GM_CUDA_MOST_SPLITS ? splits : GM_CUDA_MOST_SPLITS);
+}
+
+/* The largest matrix of attention, in elements. */
+static size_t largest_of_attention(const gm_cuda_plan *p, const gm_arch *arch)
+{
+    const gm_latent *l = &arch->latent;
+    const size_t heads = (size_t)arch->n_heads;
+    const size_t up = heads * (size_t)l->kv * gm_round_up((size_t)l->plain, GM_K_BLOCK);
+    const size_t down = heads * (size_t)l->value * gm_round_up((size_t)l->kv, GM_K_BLOCK);
+    const size_t most = larger(p->qkv * p->width, (size_t)arch->width * p->heads);
+    return larger(larger(most, p->queries * p->latent), larger(up, down));
 }
 
 /* Weights of 8 bits become bf16 before cuBLAS reads them: the largest matrix of a layer, and an
@@ -69,9 +102,8 @@ static void plan_widened(gm_cuda_plan *p, const gm_arch *arch, gm_numerics numer
     const bool all = gm_is_scaled(gm_weights_dtype(numerics));
     if (!all && gm_cuda_expert_dtype(arch, numerics) != GM_U8) return;
     const size_t d = (size_t)arch->width, f = (size_t)arch->expert_width;
-    const size_t q = (size_t)arch->n_heads * (size_t)arch->head_dim;
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
-    const size_t attention = larger(p->qkv * p->width, d * gm_round_up(q, GM_K_BLOCK));
+    const size_t attention = largest_of_attention(p, arch);
     if (all) p->widened = larger(attention, larger(2 * always * p->width, d * p->always_width));
     p->widened_expert = larger(2 * f * p->width, d * p->expert_width);
 }
@@ -90,6 +122,9 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
     const size_t bytes[GM_CUDA_N_REGIONS] = {
         [GM_CUDA_RESIDUAL] = t * p.width * f32,
         [GM_CUDA_QKV] = t * p.qkv * f32,
+        [GM_CUDA_QUERIES] = t * p.queries * f32,
+        [GM_CUDA_LATENT] = t * p.latent * w,
+        [GM_CUDA_OF_HEADS] = t * heads * p.of_head * w,
         [GM_CUDA_QUERY] = t * heads * p.head * f32,
         [GM_CUDA_HEADS] = t * p.heads * f32,
         [GM_CUDA_HEADS_ROUNDED] = t * p.heads * w,
@@ -122,7 +157,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_BLOCKS] = kv->max_sequences * kv->blocks_per_sequence * sizeof(uint32_t),
         [GM_CUDA_TOKENS] = kv->n_blocks * GM_KV_BLOCK * sizeof(uint32_t),
         [GM_CUDA_KEYS] = (size_t)arch->n_layers * p.kv_layer_bytes,
-        [GM_CUDA_VALUES] = (size_t)arch->n_layers * p.kv_layer_bytes,
+        [GM_CUDA_VALUES] = arch->latent.kv ? 0 : (size_t)arch->n_layers * p.kv_layer_bytes,
         [GM_CUDA_EDITS] = sizeof(gm_cuda_edits),
         [GM_CUDA_COUNTER] = sizeof(uint64_t),
         [GM_CUDA_WIDENED] = p.widened * sizeof(uint16_t),

@@ -10,6 +10,9 @@
 #define GM_CUDA_REGIONS(X)                                           \
     X(RESIDUAL)       /* (T,D) */                                    \
     X(QKV)            /* (T, q + k + v) */                           \
+    X(QUERIES)        /* (T, q) of latents of queries */             \
+    X(LATENT)         /* (T, q latent) for products */               \
+    X(OF_HEADS)       /* (T, H, plain or latent) for products */     \
     X(QUERY)          /* (T,H,head) rotated */                       \
     X(HEADS)          /* (T, H head) */                              \
     X(HEADS_ROUNDED)  /* the same for a product */                   \
@@ -42,7 +45,7 @@
     X(BLOCKS)         /* block tables of the cache */                \
     X(TOKENS)         /* ids of the cache */                         \
     X(KEYS)           /* of all layers */                            \
-    X(VALUES)         /* of all layers */                            \
+    X(VALUES)         /* of all layers; of latents none */           \
     X(EDITS)          /* a gm_cuda_edits */                          \
     X(COUNTER)        /* steps so far */                             \
     X(WIDENED)        /* a matrix of 8 bits as bf16 */               \
@@ -60,7 +63,8 @@ typedef struct gm_cuda_plan {
     /* elements from one row to the next */
     size_t width, qkv, heads, head, experts, expert_width, always_width, wide, always_wide, vocab,
         angle;
-    size_t at_k, at_v; /* parts of a row of qkv */
+    size_t queries, latent, of_head; /* the same of latents, where there are some */
+    size_t at_k, at_v;               /* parts of a row of qkv */
     size_t seen_words;
     size_t widened, widened_expert; /* elements; 0: weights are not of 8 bits */
     size_t kv_layer_bytes;          /* keys (or values) of a layer */

@@ -8,13 +8,30 @@
 
 /* ---- what the kernels cannot do is refused ---- */
 
+static gm_status check_heads(const gm_arch *arch, gm_error *err)
+{
+    const gm_latent *l = &arch->latent;
+    if (l->kv > GM_CUDA_MAX_LATENT || (l->kv > 0 && arch->head_dim > GM_CUDA_MAX_LATENT_HEAD))
+        return gm_fail(
+            err, GM_EABSENT,
+            "the model's latents have %d dimensions and its keys %d, the GPU's attention "
+            "takes up to %d and %d",
+            l->kv, arch->head_dim, GM_CUDA_MAX_LATENT, GM_CUDA_MAX_LATENT_HEAD);
+    if (l->kv == 0 && (arch->head_dim > GM_CUDA_MAX_HEAD || arch->head_dim % 2))
+        return gm_fail(err, GM_EABSENT,
+                       "the model's heads have %d dimensions, the GPU's attention takes even ones "
+                       "up to %d",
+                       arch->head_dim, GM_CUDA_MAX_HEAD);
+    return GM_OK;
+}
+
 gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
-    const int widest =
-        arch->width > arch->n_heads * arch->head_dim ? arch->width : arch->n_heads * arch->head_dim;
-    if (arch->latent.kv > 0)
-        return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
-                       arch->family->name);
+    gm_status status = check_heads(arch, err);
+    const int given = arch->n_heads * arch->head_out;
+    int widest = arch->width > given ? arch->width : given;
+    if (arch->latent.q > widest) widest = arch->latent.q;
+    if (status != GM_OK) return status;
     if (arch->router.scoring == GM_SCORE_SPARSEMIXER)
         return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
                        arch->family->name);
@@ -22,11 +39,6 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",
                        arch->n_experts, GM_CUDA_MAX_EXPERTS);
-    if (arch->head_dim > GM_CUDA_MAX_HEAD || arch->head_dim % 2)
-        return gm_fail(err, GM_EABSENT,
-                       "the model's heads have %d dimensions, the GPU's attention takes even ones "
-                       "up to %d",
-                       arch->head_dim, GM_CUDA_MAX_HEAD);
     if ((int64_t)GM_CUDA_FEW * arch->n_chosen * arch->expert_width > INT32_MAX)
         return gm_fail(err, GM_EABSENT,
                        "the model chooses %d experts %d wide, together too wide for the GPU",
@@ -66,7 +78,8 @@ static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
                    "'--device cpu' fit",
                    s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
                    s->model->device.name, gm_show_bytes(have, (double)n_free),
-                   gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] * 2)));
+                   gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] +
+                                                 s->plan.bytes[GM_CUDA_VALUES])));
 }
 
 /* ---- memory ---- */

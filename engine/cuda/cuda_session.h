@@ -109,9 +109,20 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w);
 void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w);
+/* A product with matrix `item` of weights, whose part of *p is filled in, of p.count ones of as
+ * many outputs each; those of 4 and 8 bits become bf16 in the room of `widened`. */
+void gm_cuda_multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
+                              void *widened, gm_cuda_product p);
 void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n);
 /* The caller's logits of a block of head rows, when they are on the host. */
 void gm_cuda_deliver_logits(const gm_step *step, size_t block);
+
+/* cuda_latent.c: what latents need around attention, and attention; of few rows the product in
+ * front and O are the other heads', of many rows norm and product in front, and all behind the
+ * heads. */
+void gm_cuda_latent_in(const gm_step *step, size_t layer, const gm_layer *w);
+void gm_cuda_latent_attend(const gm_step *step, size_t layer, const gm_layer *w);
+void gm_cuda_latent_out(const gm_step *step, size_t layer, const gm_layer *w);
 
 /* cuda_ops.c: what both forms of an operation tell their kernels */
 gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const gm_layer *w);

@@ -98,7 +98,8 @@ static gm_status prepare_kernels(gm_cuda_device *device, gm_error *err)
 {
     bool can_wait = false;
     cudaError_t (*const prepare[])(void) = {gm_cuda_project_prepare, gm_cuda_prefill_prepare,
-                                            gm_cuda_route_prepare, gm_cuda_experts_prepare};
+                                            gm_cuda_route_prepare,   gm_cuda_experts_prepare,
+                                            gm_cuda_latent_prepare,  gm_cuda_latent_attend_prepare};
     for (size_t i = 0; i < sizeof prepare / sizeof *prepare; i++) {
         gm_status status = gm_cuda_check(prepare[i](), "preparing kernels", err);
         if (status != GM_OK) return status;

@@ -31,6 +31,12 @@ int cublasGemmEx(void *h, int op_a, int op_b, int m, int n, int k, const void *a
                  int type_a, int lda, const void *b, int type_b, int ldb, const void *beta, void *c,
                  int type_c, int ldc, int compute, int algorithm);
 
+int cublasGemmStridedBatchedEx(void *h, int op_a, int op_b, int m, int n, int k, const void *alpha,
+                               const void *a, int type_a, int lda, long long apart_a, const void *b,
+                               int type_b, int ldb, long long apart_b, const void *beta, void *c,
+                               int type_c, int ldc, long long apart_c, int count, int compute,
+                               int algorithm);
+
 int cublasCreate_v2(void **out)
 {
     *out = calloc(1, sizeof(handle));
@@ -104,4 +110,19 @@ int cublasGemmEx(void *h, int op_a, int op_b, int m, int n, int k, const void *a
                    .beta = *(const float *)beta};
     emulated_call(((handle *)h)->stream, multiply, p);
     return DONE;
+}
+
+int cublasGemmStridedBatchedEx(void *h, int op_a, int op_b, int m, int n, int k, const void *alpha,
+                               const void *a, int type_a, int lda, long long apart_a, const void *b,
+                               int type_b, int ldb, long long apart_b, const void *beta, void *c,
+                               int type_c, int ldc, long long apart_c, int count, int compute,
+                               int algorithm)
+{
+    const long long size_a = type_a == F32 ? 4 : 2, size_b = type_b == F32 ? 4 : 2;
+    int result = count < 1 || apart_c < 1 ? NOT_SUPPORTED : DONE;
+    for (int i = 0; i < count && result == DONE; i++)
+        result = cublasGemmEx(h, op_a, op_b, m, n, k, alpha, (const char *)a + i * apart_a * size_a,
+                              type_a, lda, (const char *)b + i * apart_b * size_b, type_b, ldb,
+                              beta, (float *)c + i * apart_c, type_c, ldc, compute, algorithm);
+    return result;
 }

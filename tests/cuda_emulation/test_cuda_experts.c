@@ -1,8 +1,9 @@
 /* test_cuda_experts.c - few rows' experts with weights of four bits, which are bf16 exactly: the
- * kernels that read them give what those of bf16 give of the same weights, widened; blocks of every
- * scale that weights have, an expert in two pieces, biases, a clamp, a row without experts before
- * one with them.
+ * kernels that read them give what those of bf16 give of the same weights, widened, and both what
+ * the definition gives in double; blocks of every scale that weights have, an expert in two pieces,
+ * biases, a clamp, a row without experts before one with them.
  */
+#include "base/half.h"
 #include "emulated_run.h"
 #include "engine/cuda/cuda_plan.h"
 
@@ -94,6 +95,71 @@ static void run(const gm_cuda_how *how, arena *a, gm_dtype dtype, float *result)
     memcpy(result, a->result, sizeof a->result);
 }
 
+/* ---- the definition ---- */
+
+static double bf16_at(const uint16_t *at, size_t i)
+{
+    return (double)gm_bf16_to_f32(at[i]);
+}
+
+static double round_bf16(double x)
+{
+    return (double)gm_bf16_to_f32(gm_bf16_from_f32((float)x));
+}
+
+static double dot(const uint16_t *row, const double *x, size_t n)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < n; i++) sum += bf16_at(row, i) * x[i];
+    return sum;
+}
+
+/* What expert e makes of a row behind the norm, its bias included. */
+static void compute_expert(const arena *a, size_t e, const double *x, double *out)
+{
+    static double hidden[UNITS];
+    const float *bias = a->in_bias + e * 2 * UNITS;
+    for (size_t f = 0; f < UNITS; f++) {
+        const uint16_t *in = a->wide_in[e];
+        const double gate = fmin(dot(in + f * WIDTH, x, WIDTH) + (double)bias[f], 2.0);
+        const double up = dot(in + (UNITS + f) * WIDTH, x, WIDTH) + (double)bias[UNITS + f];
+        hidden[f] = round_bf16(gate / (1.0 + exp(-1.7 * gate)) * (fmax(-2.0, fmin(up, 2.0)) + 1.0));
+    }
+    for (size_t d = 0; d < WIDTH; d++)
+        out[d] =
+            dot(a->wide_out[e] + d * UNITS, hidden, UNITS) + (double)a->out_bias[e * WIDTH + d];
+}
+
+/* What the experts of row r add to the residual. */
+static void compute_row(const arena *a, size_t r, double out[WIDTH])
+{
+    static double x[WIDTH], y[WIDTH];
+    const float *from = a->x + r * WIDTH;
+    double squares = 0.0;
+    for (size_t d = 0; d < WIDTH; d++) squares += (double)from[d] * (double)from[d];
+    const double factor = 1.0 / sqrt(squares / WIDTH + 1e-5);
+    for (size_t d = 0; d < WIDTH; d++)
+        x[d] = round_bf16((double)from[d] * factor * (double)a->norm[d]);
+    for (size_t d = 0; d < WIDTH; d++) out[d] = 0.0;
+    for (size_t k = r * CHOSEN; k < (r + 1) * CHOSEN; k++) {
+        if (a->expert[k] == GM_NO_EXPERT) continue;
+        compute_expert(a, (size_t)a->expert[k], x, y);
+        for (size_t d = 0; d < WIDTH; d++) out[d] += (double)a->gate[k] * y[d];
+    }
+}
+
+/* Largest difference to it. */
+static double definition_off(const arena *a, const float *got)
+{
+    double want[WIDTH], most = 0.0;
+    for (size_t r = 0; r < ROWS; r++) {
+        compute_row(a, r, want);
+        for (size_t d = 0; d < WIDTH; d++)
+            most = check_larger(most, fabs((double)got[r * WIDTH + d] - want[d]));
+    }
+    return most;
+}
+
 static void four_bits_are_their_bf16(void)
 {
     static float got[ROWS * WIDTH], want[ROWS * WIDTH];
@@ -121,7 +187,9 @@ static void four_bits_are_their_bf16(void)
     if (!(off <= 1e-3 * largest)) /* a unit may be rounded to bf16 the other way */
         TEST_FAILED_("off by %.3g of %.3g", off, largest);
     for (size_t i = 0; i < WIDTH; i++) CHECK(got[i] == 0.0f && want[i] == 0.0f);
-    printf("four bits: within %.2g of %.2g\n", off, largest);
+    const double exact = definition_off(a, want);
+    if (!(exact <= 1e-3 * largest)) TEST_FAILED_("off by %.3g of %.3g", exact, largest);
+    printf("four bits: within %.2g of %.2g, bf16 within %.2g\n", off, largest, exact);
     CHECK_INT(cudaStreamDestroy(stream), cudaSuccess);
     CHECK_INT(cudaFreeHost(at), cudaSuccess);
 }

@@ -113,10 +113,25 @@ static void memory_that_is_short_is_counted(void)
     emulation_reset();
 }
 
-static void check_regions(gm_numerics numerics)
+/* Whether a model has something for a region; these have neither gates of shared experts. */
+static bool uses_region(const gm_model *model, int region, gm_numerics numerics)
 {
-    const bool scaled = numerics == GM_NUMERICS_INT8;
-    gm_model *model = open_tiny("qwen3-tiny", "cuda", numerics);
+    const bool latents = model->arch.latent.kv > 0;
+    switch (region) {
+    case GM_CUDA_SHARE: return false;
+    case GM_CUDA_WIDENED:
+    case GM_CUDA_WIDENED_EXPERT: return numerics == GM_NUMERICS_INT8;
+    case GM_CUDA_QUERIES:
+    case GM_CUDA_LATENT: return model->arch.latent.q > 0;
+    case GM_CUDA_OF_HEADS: return latents;
+    case GM_CUDA_VALUES: return !latents;
+    default: return true;
+    }
+}
+
+static void check_regions(const char *name, gm_numerics numerics, int n_splits)
+{
+    gm_model *model = open_tiny(name, "cuda", numerics);
     const gm_session_sizes sizes = {
         .max_rows = 33, .positions = 100, .kv_rows = 257, .max_sequences = 3};
     gm_kv kv;
@@ -125,23 +140,23 @@ static void check_regions(gm_numerics numerics)
     const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, numerics, &kv, &sizes);
     size_t end = 0;
     for (int i = 0; i < GM_CUDA_N_REGIONS; i++) {
-        const bool widens = i == GM_CUDA_WIDENED || i == GM_CUDA_WIDENED_EXPERT;
-        const bool gates = i == GM_CUDA_SHARE; /* shared experts, which this model has not */
-        CHECK((p.bytes[i] > 0) == (!gates && (!widens || scaled)));
+        CHECK((p.bytes[i] > 0) == uses_region(model, i, numerics));
         CHECK(p.at[i] >= end && p.at[i] % 256 == 0);
         end = p.at[i] + p.bytes[i];
     }
     CHECK(p.total >= end);
     CHECK(p.few >= 1 && p.few <= GM_CUDA_FEW);
-    CHECK_INT(p.n_splits, 2); /* of up to 64 positions */
+    CHECK_INT(p.n_splits, n_splits);
     gm_kv_clear(&kv);
     gm_model_close(model);
 }
 
 static void regions_do_not_overlap(void)
 {
-    check_regions(GM_NUMERICS_BF16);
-    check_regions(GM_NUMERICS_INT8);
+    check_regions("qwen3-tiny", GM_NUMERICS_BF16, 2); /* of up to 64 positions */
+    check_regions("qwen3-tiny", GM_NUMERICS_INT8, 2);
+    check_regions("deepseek-v2-tiny", GM_NUMERICS_BF16, 4); /* of up to 32 */
+    check_regions("deepseek-v3-tiny", GM_NUMERICS_INT8, 4);
 }
 
 /* Experts stay MXFP4 where that is exact; a byte of scale for 16 of codes. */
@@ -311,15 +326,27 @@ static void what_the_kernels_cannot_take_is_refused(void)
     gm_model_close(model);
 }
 
-/* Nothing is read, and the sentence says what to do. */
-static void latents_are_refused(void)
+static void latents_that_are_too_wide_are_refused(void)
 {
-    gm_model *model = NULL;
-    gm_error err = {0};
-    const gm_model_options options = {.device = "cuda", .numerics = GM_NUMERICS_BF16};
-    CHECK_FAILS(gm_model_open(&model, TEST_DATA "/golden/models/deepseek-v3-tiny", &options, &err),
-                err, GM_EABSENT, "deepseek-v3 is computed on the CPU only so far; '--device cpu'");
-    CHECK(model == NULL && gm_emulation.n_blocks == 0);
+    static const struct {
+        int kv, keys, q;
+        const char *words;
+    } cases[] = {
+        {513, 576, 12,
+         "latents have 513 dimensions and its keys 576, the GPU's attention takes up"},
+        {512, 642, 12, "keys 642, the GPU's attention takes up to 512 and 640"},
+        {512, 576, 24833, "24833 wide, too wide for a block's shared memory"},
+    };
+    gm_model *model = open_tiny("deepseek-v3-tiny", "cpu", GM_NUMERICS_F32);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_arch arch = model->arch;
+        gm_error err = {0};
+        arch.latent.kv = 512, arch.head_dim = 640;
+        CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
+        arch.latent.kv = cases[i].kv, arch.head_dim = cases[i].keys, arch.latent.q = cases[i].q;
+        CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, cases[i].words);
+    }
+    gm_model_close(model);
 }
 
 static void a_lost_gpu_ends_the_session(void)
@@ -426,6 +453,6 @@ TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(experts_stay_as_they_are_stored),
       TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros), TEST(any_call_may_fail),
-      TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_are_refused),
+      TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_that_are_too_wide_are_refused),
       TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
       TEST(a_row_that_is_not_finite_stays_alone))

@@ -179,6 +179,36 @@ static void heads_of_which_a_part_turns(void)
     }
 }
 
+/* Queries of the hidden state and of a latent; what is multiplied with heads is narrower and wider
+ * than a group of lanes. */
+static void latents_of_odd_sizes(void)
+{
+    static const char *const config[][2] = {
+        {"latents of 33",
+         "{\"architectures\": [\"DeepseekV2ForCausalLM\"], " TURNING
+         "\"first_k_dense_replace\": 1, \"moe_intermediate_size\": 33, \"n_routed_experts\": 33, "
+         "\"num_experts_per_tok\": 3, \"n_shared_experts\": 1, \"num_attention_heads\": 9, "
+         "\"num_key_value_heads\": 9, \"kv_lora_rank\": 33, \"qk_nope_head_dim\": 34, "
+         "\"qk_rope_head_dim\": 10, \"v_head_dim\": 31, \"norm_topk_prob\": false, "
+         "\"topk_method\": \"group_limited_greedy\", \"n_group\": 11, \"topk_group\": 2, "
+         "\"routed_scaling_factor\": 16.0}"},
+        {"latents of 257, and of queries",
+         "{\"architectures\": [\"DeepseekV3ForCausalLM\"], " TURNING
+         "\"first_k_dense_replace\": 0, \"moe_intermediate_size\": 1, \"n_routed_experts\": 32, "
+         "\"num_experts_per_tok\": 5, \"n_shared_experts\": 2, \"num_attention_heads\": 1, "
+         "\"num_key_value_heads\": 1, \"q_lora_rank\": 31, \"kv_lora_rank\": 257, "
+         "\"qk_nope_head_dim\": 258, \"qk_rope_head_dim\": 2, \"v_head_dim\": 1, "
+         "\"topk_method\": \"noaux_tc\", \"scoring_func\": \"sigmoid\", \"n_group\": 8, "
+         "\"topk_group\": 3, \"norm_topk_prob\": true, \"routed_scaling_factor\": 2.5}"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        compare_config(config[i][0], config[i][1], N_SHORT, &(plan){.threads = 1, .step = 1},
+                       "row by row");
+        compare_config(config[i][0], config[i][1], 35, &(plan){.threads = 1, .step = 64},
+                       "one step");
+    }
+}
+
 /* Rows 65 and later attend to two splits; 129 to three. The rows before come in one step. */
 static void a_row_behind_many_splits(void)
 {
@@ -418,5 +448,5 @@ static void every_router_and_every_edit(void)
 }
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
-      TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns),
+      TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(latents_of_odd_sizes),
       TEST(random_weights_of_four_bits), TEST(published_widths), TEST(every_router_and_every_edit))

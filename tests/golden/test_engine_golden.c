@@ -21,10 +21,10 @@ static bool on_gpu(void)
     return test_device() && strcmp(test_device(), "cpu") != 0;
 }
 
-/* The last four are computed on the CPU only. */
+/* The last one is computed on the CPU only. */
 static size_t n_models(void)
 {
-    return on_gpu() ? N_MODELS - 4 : N_MODELS;
+    return on_gpu() ? N_MODELS - 1 : N_MODELS;
 }
 
 /* Reasons of the tolerances: tests/golden/README.md. */
