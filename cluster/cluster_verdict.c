@@ -112,7 +112,7 @@ static void say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atl
         double share = (double)noise / (double)all;
         if (all >= 20 && all < atlas->n && share > 2 * whole && share > 0.4)
             say(out, GM_VERDICT_DOUBT, "noise",
-                "Of the %zu documents of %s %.60s %.0f %% are in no cluster, of all %.0f %%: what "
+                "Of the %zu documents of %s %s %.0f %% are in no cluster, of all %.0f %%: what "
                 "is said of clusters leaves them out",
                 all, kind, name[g], 100 * share, 100 * whole);
     }
@@ -235,7 +235,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         clustered += atlas->size[c];
         if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
             say(out, GM_VERDICT_DOUBT, "subsets",
-                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %.60s, is "
+                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, is "
                 "%.0f %% of it; recut with --max-cluster-size %zu parts it",
                 c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
                 100 * purity, (size_t)atlas->size[c] / 2);

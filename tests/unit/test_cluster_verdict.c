@@ -42,4 +42,41 @@ static void doubts_come_first(void)
     check_printed("{\"verdict\":null}", "");
 }
 
-TESTS(TEST(figures_are_judged), TEST(doubts_come_first))
+/* A name of 63 bytes, as long as a stored one can be, with a character across its 60th. */
+static void names_are_said_whole(void)
+{
+    enum { N = 60, OF_NAME = 22, NOISE = 12 };
+    const char name[] = "abc"
+                        "\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436"
+                        "\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436"
+                        "\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436\u0436";
+    const char *const names[] = {"soup", name};
+    const uint32_t size = N - NOISE, count[] = {N - OF_NAME, OF_NAME - NOISE};
+    int32_t cluster[N];
+    uint16_t subset[N];
+    gm_analysis a = {.distinct.m = N};
+    gm_json_out out = {0};
+    gm_error err = {0};
+    for (size_t i = 0; i < N; i++) {
+        subset[i] = i < OF_NAME;
+        cluster[i] = i < NOISE ? -1 : 0;
+    }
+    const gm_atlas atlas = {.n = N,
+                            .n_clusters = 1,
+                            .n_subsets = 2,
+                            .cluster = cluster,
+                            .subset = subset,
+                            .subset_name = names,
+                            .size = &size,
+                            .subset_count = count};
+    CHECK_INT(strlen(name), 63);
+    gm_json_open_object(&out, NULL);
+    CHECK_OK(gm_verdict_put(&out, &a, &atlas, &err), err);
+    gm_json_close_object(&out);
+    CHECK_OK(gm_json_out_done(&out, &err), err);
+    CHECK_HAS(out.text.at, name);
+    CHECK_HAS(out.text.at, "55 % are in no cluster, of all 20 %");
+    gm_text_clear(&out.text);
+}
+
+TESTS(TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))
