@@ -80,23 +80,33 @@ typedef union fp8_table {
     uint16_t bf16[256];
 } fp8_table;
 
+/* Of bf16 without a branch, so that it is made of vectors: a product of a fit scale is a normal
+ * number or zero, but for the two bytes that are no number. */
 static void scale_table(float scale, gm_dtype as, fp8_table *table)
 {
-    for (int i = 0; i < 256; i++) {
-        const float x = gm_fp8_values[i] * scale;
-        if (as == GM_BF16)
-            table->bf16[i] = gm_bf16_from_f32(x);
-        else
-            table->f32[i] = x;
+    float x[256];
+    for (int i = 0; i < 256; i++) x[i] = gm_fp8_values[i] * scale;
+    if (as != GM_BF16) {
+        memcpy(table->f32, x, sizeof x);
+        return;
     }
+    for (int i = 0; i < 256; i++) {
+        uint32_t bits;
+        memcpy(&bits, &x[i], sizeof bits);
+        table->bf16[i] = (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    }
+    table->bf16[127] = table->bf16[255] = NOT_A_NUMBER;
 }
 
 static void look_up(const uint8_t *from, size_t n, gm_dtype as, const fp8_table *table, void *to)
 {
-    uint16_t *bf16 = to;
-    float *f32 = to;
-    for (size_t i = 0; as == GM_BF16 && i < n; i++) bf16[i] = table->bf16[from[i]];
-    for (size_t i = 0; as != GM_BF16 && i < n; i++) f32[i] = table->f32[from[i]];
+    if (as == GM_BF16) {
+        uint16_t *bf16 = to;
+        for (size_t i = 0; i < n; i++) bf16[i] = table->bf16[from[i]];
+    } else {
+        float *f32 = to;
+        for (size_t i = 0; i < n; i++) f32[i] = table->f32[from[i]];
+    }
 }
 
 /* Block by block: of those that one row of scales is for, each in turn. */
