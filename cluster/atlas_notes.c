@@ -72,6 +72,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
                        : spoken->given      ? "corpus"
                                             : gm_words_basis_name(analysis->words.basis));
     gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
+    if (options->naming.max_df > 0) gm_json_put_f64(&out, "max_df", options->naming.max_df);
     gm_json_put_bool(&out, "stems", options->naming.stems);
     if (analysis->recut_of) gm_json_put_string(&out, "recut_of", analysis->recut_of);
     gm_json_put_f64(&out, "lift_min", GM_LIFT_MIN);

@@ -64,6 +64,8 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
         {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
          "mean TF-IDF, or class TF-IDF"},
         {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
+        {GM_OPT_F64, "max-df", &c->how.naming.max_df, 0, 1e9, "X",
+         "leave words of more documents out, below 1: of this share; 0: none"},
         {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "do not group words by stem"},
         {.kind = GM_OPT_GROUP, .help = "Quality"},
         {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES,

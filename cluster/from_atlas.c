@@ -102,6 +102,7 @@ static gm_status get_cluster_options(gm_fit_options *o, const gm_json *root, gm_
                                err));
     GM_TRY(get_choice(root, "keywords", "tfidf|class", &keywords, err));
     GM_TRY(get_choice(root, "stop_words", GM_STOP_CHOICES, &stop, err));
+    GM_TRY(gm_json_get_f64_or(root, "max_df", 0, 1e9, 0, &o->naming.max_df, where, err));
     GM_TRY(gm_json_get_bool_or(root, "stems", true, &o->naming.stems, where, err));
     h->min_cluster_size = (size_t)least;
     h->min_samples = (int)samples;

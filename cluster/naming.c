@@ -103,7 +103,7 @@ gm_status gm_naming_find(const char **keyword, float *score, const char **node_k
                          const gm_naming_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_tfidf_options how = {.min_df = 2};
+    const gm_tfidf_options how = {.min_df = 2, .max_df = options->max_df};
     const size_t n = named->n_clusters * GM_N_KEYWORDS, m = named->n_nodes * GM_N_KEYWORDS;
     gm_keyword *found = gm_alloc(n + m, sizeof *found);
     if (found == NULL)

@@ -24,7 +24,8 @@ typedef enum gm_stop_choice {
 typedef struct gm_naming_options {
     gm_keyword_method method;
     gm_stop_choice stop;
-    bool stems; /* words of one stem are one keyword, shown in its most frequent form */
+    double max_df; /* gm_tfidf_options': most documents with a word, or their share; 0: no limit */
+    bool stems;    /* words of one stem are one keyword, shown in its most frequent form */
 } gm_naming_options;
 
 /* How words are found under these options. */
