@@ -198,6 +198,13 @@ static inline const char *test_shared(void)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? path : NULL;
 }
 
+/* Whether a test takes its small form, which the sanitizers' runs do (GM_TEST_SMALL): every path of
+ * the code under test, over fewer of the inputs or with a part of the comparisons. */
+static inline bool test_small(void)
+{
+    return getenv("GM_TEST_SMALL") != NULL;
+}
+
 /* ---- the runner ---- */
 
 #ifdef GM_HAVE_CMOCKA

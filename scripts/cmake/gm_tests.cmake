@@ -11,6 +11,7 @@
 #   slow     left out of the sanitizers' runs
 #   threads  about what threads share: also run under ThreadSanitizer; the target
 #            `threads` builds these tests alone
+#   long     begins before the others, so that no core waits for it at the end
 
 set(GM_TEST_SKIPPED 77)
 find_program(GM_PYTHON python3 PATHS /usr/bin NO_DEFAULT_PATH DOC "Python of the tests: Debian's")
@@ -22,6 +23,9 @@ set(GM_TEST_ENVIRONMENT
   "ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1"
   "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/lsan.supp:print_suppressions=0"
   "UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1" "TSAN_OPTIONS=halt_on_error=1:ignore_noninstrumented_modules=1")
+if(GM_SANITIZE)
+  list(APPEND GM_TEST_ENVIRONMENT GM_TEST_SMALL=1) # tests/check.h, test_small
+endif()
 
 # gm_libraries_of(OUT source): the libraries of the folders whose headers a source
 # includes ("probe/..." -> gm_probe_parts); what they need comes with them. Empty
@@ -64,7 +68,7 @@ endfunction()
 # The labels of a test: its kind, and those that its source names.
 function(gm_labels_of out kind source)
   set(labels ${kind})
-  file(STRINGS ${source} lines LIMIT_COUNT 20 REGEX "label: (slow|threads)( \\*/)?$")
+  file(STRINGS ${source} lines LIMIT_COUNT 20 REGEX "label: (slow|threads|long)( \\*/)?$")
   foreach(line IN LISTS lines)
     string(REGEX REPLACE ".*label: ([a-z]+).*" "\\1" word "${line}")
     list(APPEND labels ${word})
@@ -81,6 +85,9 @@ function(gm_register name labels)
   set_tests_properties(${name} PROPERTIES LABELS "${labels}" TIMEOUT 900
     SKIP_RETURN_CODE ${GM_TEST_SKIPPED} WORKING_DIRECTORY ${folder}
     ENVIRONMENT "${GM_TEST_ENVIRONMENT}")
+  if("long" IN_LIST labels)
+    set_tests_properties(${name} PROPERTIES COST 100)
+  endif()
   if(NOT "gpu" IN_LIST labels) # what they compare is the CPU's, also where there is a GPU
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT CUDA_VISIBLE_DEVICES=)
   endif()

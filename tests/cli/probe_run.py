@@ -22,6 +22,7 @@ STUB = BIN.parent / "tests/cli/gm-probe-stub"  # the same without the model's co
 MODEL = SOURCE / "tests/golden/models/deepseek-tiny"
 BLOCK = 1024  # documents, as probe/block.h has it
 DOC_TOKENS = 12
+SMALL = "GM_TEST_SMALL" in os.environ  # tests/README.md
 ROWS = BLOCK * (DOC_TOKENS + 1)  # of a full block: one token of each document is template
 
 for program in (PROBE, STUB):

@@ -1,5 +1,6 @@
 # gm-steer sweep and compare on a tiny model: the shape of what they print, the same for
 # any number of threads, batches and kills.
+# label: long
 . "$SRC/tests/cli/tiny.sh"
 make_atlas
 make_corpus 77 > other.jsonl
@@ -52,10 +53,12 @@ same whole resumed "text after a kill"
 for file in whole k; do sweep $small -o $file.h5 --resume 2> /dev/null | sed 's/^[^ ]* //' > $file.end; done
 same whole.end k.end "digest after a kill"
 
-gm-steer sweep $how $options $small --draws 20 -o i.h5 > /dev/null & victim=$!
+draws=${GM_TEST_SMALL:+6} # enough to be interrupted; where everything is slower fewer are
+many="$small --draws ${draws:-20}"
+gm-steer sweep $how $options $many -o i.h5 > /dev/null & victim=$!
 until ls i.h5.parts/*.h5 > /dev/null 2>&1 || ! kill -0 $victim 2> /dev/null; do sleep 0.01; done
 kill -TERM $victim; wait $victim; echo "exit $?"
-sweep $small --draws 20 -o i.h5 --resume > /dev/null 2>&1; echo "exit $?"
+sweep $many -o i.h5 --resume > /dev/null 2>&1; echo "exit $?"
 
 echo "-- refused:"
 sweep --csv s.csv

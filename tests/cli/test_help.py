@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # label: slow
+# label: long
 """--help against what the programs do, for every command: each option it lists is accepted, with every value that its
 range and choices allow and none outside; no other option is; each default that it states is the one that is used and
 recorded, and another value is recorded in its place.

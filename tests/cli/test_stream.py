@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# label: long
 """gm-probe collect --stream, which reads each layer from disk while the one before computes,
 gives the trace of a run whose weights are resident, element by element: at once, after kills
 and resumes in turn with either, with small pieces and with nll; a shard of the checkpoint that
@@ -11,8 +12,8 @@ import shutil
 import subprocess
 import time
 
-from probe_run import (BLOCK, MODEL, PROBE, SIGINT, SIGKILL, check_same, clear, contents, run,
-                       shards, start, write_corpus)
+from probe_run import (BLOCK, MODEL, PROBE, SIGINT, SIGKILL, SMALL, check_same, clear, contents,
+                       run, shards, start, write_corpus)
 
 
 def kill_and_resume(whole, rng):
@@ -56,7 +57,7 @@ def a_shard_that_ends():
 
 
 def main():
-    write_corpus("corpus.jsonl", 3 * BLOCK + 100)
+    write_corpus("corpus.jsonl", (1 if SMALL else 3) * BLOCK + 100)
     for out in ("whole.h5", "streamed.h5", "killed.h5", "nll.h5", "cut.h5"):
         clear(out)
     run("whole.h5")

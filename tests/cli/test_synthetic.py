@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 # label: slow
+# label: long
 """Whole programs on synthetic traces whose truth is known, and on odd ones: what was planted is found; documents in another
 order, copied or empty; any number of threads; almost no documents, layers or experts. Skips (77) without h5py."""
 import json

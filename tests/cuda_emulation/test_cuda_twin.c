@@ -1,6 +1,7 @@
 /* test_cuda_twin.c - whole models on the emulated GPU against the CPU: a checkpoint of every
  * family, all numerics, few rows and many.
- * label: slow */
+ * label: slow
+ * label: long */
 #include "emulated_run.h"
 #include "tests/fp8_copy.h"
 

@@ -1,5 +1,6 @@
 /* test_engine_golden.c - the engine in f32 against PyTorch: logits, router choices,
- * steering, greedy tokens, of the tiny checkpoints (tests/golden/README.md). */
+ * steering, greedy tokens, of the tiny checkpoints (tests/golden/README.md).
+ * label: long */
 #include "base/json.h"
 #include "engine/checkpoint.h"
 #include "engine/engine.h"

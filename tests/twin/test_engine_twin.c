@@ -1,6 +1,7 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
  * threads, step size and company, in f32, bf16 and int8 (level B of DESIGN section 4).
- * label: slow */
+ * label: slow
+ * label: long */
 #include "base/rng.h"
 #include "engine/cpu/kernels.h"
 #include "engine/engine.h"

@@ -1,6 +1,6 @@
 /* test_analysis.c - cluster/analysis.c and atlas_make.c, whole: a trace whose topics are
  * known comes out as its topics, whatever the order of documents and the threads.
- */
+ * label: long */
 #include "cluster/analysis.h"
 
 #include "base/threads.h"
@@ -25,7 +25,7 @@ static gm_fit_options options(void)
 {
     gm_fit_options how = gm_fit_defaults();
     how.quiet = true;
-    how.umap.n_epochs = 200;
+    how.umap.n_epochs = test_small() ? 80 : 200;
     how.quality = GM_QUALITY_NONE; /* seven more maps are made where a test is about them */
     return how;
 }

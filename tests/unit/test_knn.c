@@ -1,5 +1,6 @@
 /* test_knn.c - cluster/knn.c: the exact neighbours, by looking at every pair.
- * label: threads */
+ * label: threads
+ * label: long */
 #include "cluster/knn.h"
 
 #include "base/rng.h"
@@ -57,7 +58,7 @@ static void check_rows(const cloud *c, const uint32_t *query, size_t n_queries, 
     CHECK_OK(gm_knn_find(&knn, &c->points, query, n_queries, k, NULL, &err), err);
     CHECK_INT(knn.n, query ? n_queries : c->n);
     CHECK_INT(knn.k, k);
-    for (size_t q = 0; q < knn.n; q++) {
+    for (size_t q = 0; q < knn.n; q += test_small() ? 7 : 1) {
         uint32_t index[MAX_K];
         double s[MAX_K];
         size_t i = query ? query[q] : q;
@@ -148,7 +149,7 @@ static void threads_change_nothing(void)
  * points apart that nearly coincide: then floats, or every point, are looked at again. */
 static void instruction_sets_change_nothing(void)
 {
-    for (int values = 3; values <= 1000; values *= 18) {
+    for (int values = 3; values <= 1000; values *= test_small() ? 324 : 18) {
         cloud c = make_cloud(1300, 70, values, GM_HELLINGER);
         gm_knn knn[2];
         gm_error err = {0};
@@ -230,7 +231,7 @@ static void check_across(const cloud *c, size_t among, int k)
                              .isa = c->points.isa};
     CHECK_OK(gm_knn_find_across(&knn, &c->points, among, k, NULL, &err), err);
     CHECK_INT(knn.n, c->n - among);
-    for (size_t q = 0; q < knn.n; q++) {
+    for (size_t q = 0; q < knn.n; q += test_small() ? 7 : 1) {
         const uint32_t *got = knn.index + q * (size_t)k;
         const double *distance = knn.distance + q * (size_t)k;
         gm_neighbour best[MAX_K];

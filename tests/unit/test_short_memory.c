@@ -5,7 +5,8 @@
  * A command asks for thousands of blocks, most of them while it reads a tokenizer and
  * a checkpoint, whose own tests let every one fail. Here PROBES of them, evenly spread,
  * do; all of them with GM_EVERY_ALLOCATION=1 (minutes). Not under ThreadSanitizer: after some
- * 25 threads of one process clang 14's OpenMP crashes in its own end of a critical section. */
+ * 25 threads of one process clang 14's OpenMP crashes in its own end of a critical section.
+ * label: long */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +121,8 @@ static void survives(const command *c, const char *output, const command *read)
     gm_alloc_fail_after(plenty);
     CHECK_INT(run_quietly(c), c->code);
     long n = plenty - gm_alloc_fail_after(-1);
-    long n_probes = every || n < PROBES ? n : PROBES;
+    const long some = test_small() ? PROBES / 2 : PROBES;
+    long n_probes = every || n < some ? n : some;
     CHECK(n > 100);
     printf("  %.9s: %ld of %ld allocations fail\n", c->line, n_probes, n);
     for (long i = 0; i < n_probes && test_failures < 5; i++)
