@@ -142,11 +142,12 @@ out:
     return status;
 }
 
+/* Where that fails, a copy may still read what is sent: it goes with the session. */
 static gm_status send_angles(gm_cuda_session *s, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t half = s->plan.angle, n = s->sizes.positions;
-    float *cosine = gm_alloc2(n, half, 2 * sizeof *cosine);
+    float *cosine = s->angles = gm_alloc2(n, half, 2 * sizeof *cosine);
     if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
     float *sine = cosine + n * half;
     gm_rope_fill(&s->arch->rope, n, half, cosine, sine);
@@ -160,8 +161,9 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
                                              s->stream),
                              "sending the angles", err));
     GM_TRY(gm_cuda_check(cudaStreamSynchronize(s->stream), "sending the angles", err));
-out:
     gm_free(cosine);
+    s->angles = NULL;
+out:
     return status;
 }
 
@@ -238,6 +240,7 @@ void gm_cuda_session_free(void *own)
         if (stream[i]) (void)cudaStreamDestroy(stream[i]);
     for (size_t i = 0; i < sizeof event / sizeof *event; i++)
         if (event[i]) (void)cudaEventDestroy(event[i]);
+    gm_free(s->angles);
     gm_free(s);
 }
 

@@ -47,6 +47,7 @@ typedef struct gm_cuda_session {
     char *edit_memory;   /* of the tables that GM_CUDA_EDITS points to */
     char *result;        /* on the device: results of a step */
     size_t result_bytes; /* that it and a slot of the ring can hold */
+    float *angles;       /* on their way to the device */
     /* pinned */
     char *upload;      /* rows, head rows, tiles of the next step */
     uint32_t *blocks;  /* the block tables as they are on the device */
