@@ -101,30 +101,61 @@ static const char *config_path(int argc, char **argv)
     return path;
 }
 
+/* The object's members as words, behind those that are there; `more` says for how many others there
+ * has to be room. A member `config` (of an earlier run) is left out where `skips`. */
+static gm_status add_members(words *w, const gm_opt *opts, const gm_json *object, size_t more,
+                             bool skips, const char *where, gm_error *err)
+{
+    if (gm_json_kind_of(object) != GM_JSON_OBJECT)
+        return gm_fail(err, GM_EFORMAT, "'%s' is not an object of options (found: %s)", where,
+                       gm_json_kind_name(gm_json_kind_of(object)));
+    w->cap = count_words(object) + more;
+    w->at = gm_arena_alloc(w->arena, w->cap + 1, sizeof *w->at);
+    if (w->at == NULL) return gm_fail(err, GM_EMEM, "no memory for the configuration");
+    w->n = 1; /* the command's name */
+    gm_status status = GM_OK;
+    for (const gm_json *m = gm_json_first(object); m && status == GM_OK; m = gm_json_next(m)) {
+        if (skips && strcmp(gm_json_key(m), "config") == 0) continue;
+        status = add_member(w, opts, m, where, err);
+    }
+    return status;
+}
+
 gm_status gm_opt_expand_config(gm_arena *arena, const gm_opt *opts, int *argc, char ***argv,
                                gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json *root = NULL;
+    words w = {.arena = arena};
     const char *path = config_path(*argc, *argv);
     if (path == NULL) return GM_OK;
     GM_TRY(gm_json_read_file(&root, path, MAX_CONFIG_BYTES, err));
-    if (gm_json_kind_of(root) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' is not an object of options (found: %s)", path,
-                gm_json_kind_name(gm_json_kind_of(root)));
-    words w = {.arena = arena, .cap = count_words(root) + (size_t)*argc};
-    w.at = gm_arena_alloc(arena, w.cap + 1, sizeof *w.at);
-    if (w.at == NULL) GM_FAIL(GM_EMEM, "no memory for the configuration");
-    w.at[w.n++] = (*argv)[0];
-    for (const gm_json *m = gm_json_first(root); m; m = gm_json_next(m)) {
-        if (strcmp(gm_json_key(m), "config") == 0) continue; /* of an earlier run */
-        GM_TRY(add_member(&w, opts, m, path, err));
-    }
+    GM_TRY(add_members(&w, opts, root, (size_t)*argc, true, path, err));
+    w.at[0] = (*argv)[0];
     for (int i = 1; i < *argc; i++) w.at[w.n++] = (*argv)[i];
     *argc = (int)w.n;
     *argv = w.at;
 out:
     gm_json_free(root);
+    return status;
+}
+
+gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json *object,
+                             const char *where, gm_error *err)
+{
+    gm_status status = GM_OK;
+    char name[] = "";
+    words w = {.arena = arena};
+    for (const gm_json *m = gm_json_first(object); m; m = gm_json_next(m)) {
+        const char *key = gm_json_key(m);
+        if (key && find(opts, key) == NULL)
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not known", where, key);
+    }
+    GM_TRY(add_members(&w, opts, object, 1, false, where, err));
+    w.at[0] = name;
+    int argc = (int)w.n;
+    GM_TRY(gm_opt_parse("", NULL, opts, &argc, w.at, err));
+out:
     return status;
 }
 

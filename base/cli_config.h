@@ -19,6 +19,12 @@
 gm_status gm_opt_expand_config(gm_arena *arena, const gm_opt *opts, int *argc, char ***argv,
                                gm_error *err) GM_MUST_USE;
 
+/* Set options by the members of a JSON object, as if they had been typed. Texts point into the
+ * arena; arrays of lists are the caller's, as after gm_opt_parse. Errors: GM_EFORMAT (not an
+ * object, a member that is no option, or that it cannot take), those of gm_opt_parse, GM_EMEM. */
+gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json *object,
+                             const char *where, gm_error *err) GM_MUST_USE;
+
 /* Write a member for every option of the table, in its order, but for those named in
  * `without` (NULL behind the last). The caller has opened an object. */
 void gm_opt_put_config(gm_json_out *out, const gm_opt *opts, const char *const *without);

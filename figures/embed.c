@@ -5,7 +5,7 @@
  * The files are put one behind the other. Modules (.mjs) become one script: what they import
  * and export is resolved by all of them standing in one function, so that `import` lines go,
  * `export` in front of a declaration goes, and no name may be declared twice. A file that
- * would end the <script> or <style> around it is refused.
+ * would end the <script> or <style> around it is refused, unless it is a whole page.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -33,6 +33,11 @@ static void put_text(const char *text)
     put(text, strlen(text));
 }
 
+static bool begins(const char *line, const char *word)
+{
+    return strncmp(line, word, strlen(word)) == 0;
+}
+
 /* The whole file and a NUL; the caller frees it. */
 static char *read_file(const char *name)
 {
@@ -46,14 +51,10 @@ static char *read_file(const char *name)
     if (fread(text, 1, (size_t)size, in) != (size_t)size) fail("cannot read", name);
     text[size] = '\0';
     fclose(in);
-    if (strstr(text, "</script") || strstr(text, "</style"))
+    const bool page = begins(text, "<!doctype html>");
+    if (!page && (strstr(text, "</script") || strstr(text, "</style")))
         fail("the end of a tag stands in", name);
     return text;
-}
-
-static bool begins(const char *line, const char *word)
-{
-    return strncmp(line, word, strlen(word)) == 0;
 }
 
 /* A module line by line. Only whole lines that begin with `import` are taken out. */

@@ -23,8 +23,9 @@ MAY_INCLUDE = {
     "probe": ["base", "engine", "engine/chat", "engine/tokenizer", "formats", "text", "figures"],
     "cluster": ["base", "formats", "text", "figures"],
     "cluster/cuda": ["base", "base/cuda", "cluster"],
-    "steer": ["base", "engine", "engine/chat", "engine/tokenizer", "formats", "text", "figures", "steer/sweep"],
+    "steer": ["base", "engine", "engine/chat", "engine/tokenizer", "formats", "text", "figures", "steer/sweep", "steer/serve"],
     "steer/sweep": ["base", "engine", "engine/chat", "engine/tokenizer", "formats", "text", "figures", "steer"],
+    "steer/serve": ["base", "engine", "engine/chat", "engine/tokenizer", "formats", "text", "figures", "steer"],
 }
 # The file that chooses the backend names the backends' tables; it may see them all.
 EXTRA = {"engine": ["engine/cpu", "engine/cuda"], "cluster": ["cluster/cuda"]}

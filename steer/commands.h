@@ -6,5 +6,6 @@ int gm_steer_plan(int argc, char **argv);
 int gm_steer_generate(int argc, char **argv);
 int gm_steer_compare(int argc, char **argv);
 int gm_steer_sweep(int argc, char **argv);
+int gm_steer_serve(int argc, char **argv);
 
 #endif

@@ -338,6 +338,14 @@ out:
     return status;
 }
 
+gm_status gm_continue_check(const gm_continue_options *o, gm_error *err)
+{
+    if (gm_interrupted()) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
+    if (o->wanted && !o->wanted(o->wanted_context))
+        return gm_fail(err, GM_EINTERRUPTED, "nobody waits for the texts any more");
+    return GM_OK;
+}
+
 gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
                       const gm_tokenizer *tokenizer, const gm_continue_options *options,
                       gm_error *err)
@@ -355,7 +363,7 @@ gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
     GM_TRY(check_lengths(list, n, l.info, err));
     GM_TRY(loop_create(&l, model, list, n, err));
     while (done < n) {
-        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
+        GM_TRY(gm_continue_check(options, err));
         GM_TRY(open_more(&l, list, n, err));
         GM_TRY(step(&l, &done, err));
         gm_progress_set(&progress, (double)done);

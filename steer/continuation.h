@@ -45,6 +45,9 @@ typedef void gm_said(void *context, const gm_continuation *c, const char *bytes,
  * texts are whole. */
 typedef void gm_ended(void *context);
 
+/* Asked before each step; false: nobody waits for the texts any more. */
+typedef bool gm_wanted(void *context);
+
 /* One row of a step as the routers saw it; expert and gate are (L,T,K), row t. */
 typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
                                gm_continuation *const *owner, size_t n_segments,
@@ -67,15 +70,20 @@ typedef struct gm_continue_options {
     void *ended_context;
     gm_rows_seen *seen; /* may be NULL */
     void *seen_context;
+    gm_wanted *wanted; /* may be NULL */
+    void *wanted_context;
     bool quiet; /* no progress line */
 } gm_continue_options;
 
 /* Run them all. Errors: GM_EARG (a prompt and max_tokens beyond the model's context:
- * says which and by how much; an empty prompt), GM_EINTERRUPTED, GM_EMEM, those of
- * the engine. */
+ * says which and by how much; an empty prompt), GM_EINTERRUPTED (by a signal, or not
+ * wanted), GM_EMEM, those of the engine. */
 gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
                       const gm_tokenizer *tokenizer, const gm_continue_options *options,
                       gm_error *err) GM_MUST_USE;
+
+/* GM_EINTERRUPTED when a signal came, or the texts are not wanted. */
+gm_status gm_continue_check(const gm_continue_options *options, gm_error *err) GM_MUST_USE;
 
 /* What token t of a continuation counts as, its prompt first: GM_PHASE_... */
 uint8_t gm_continuation_phase(const gm_continuation *c, size_t t);

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
         {"compare", gm_steer_compare,
          "the same prompts unsteered and under clusters, side by side"},
         {"sweep", gm_steer_sweep, "measure steering against its controls: shift, cost and p"},
+        {"serve", gm_steer_serve, "a page to steer by hand, and OpenAI's API for other programs"},
         {NULL, NULL, NULL},
     };
     gm_catch_signals();

@@ -28,9 +28,10 @@ typedef struct gm_stage_options {
 gm_stage_options gm_stage_defaults(void);
 void gm_stage_options_clear(gm_stage_options *options);
 
-/* Rows of an option table for the stage options `o`, each in one piece. */
+/* Rows of an option table for the stage options `o`, each in one piece: which model and how it
+ * computes; how it writes; and all of it. */
 /* clang-format off */
-#define GM_STAGE_OPTIONS(o)                                                                        \
+#define GM_STAGE_MODEL_OPTIONS(o)                                                                      \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Model"},                                               \
         {GM_OPT_TEXT, "model", &(o)->model, 0, 0, "DIR", "folder of the model"},                   \
         {GM_OPT_TEXT, "atlas", &(o)->atlas, 0, 0, "FILE", "atlas made from a trace of the model"}, \
@@ -49,18 +50,13 @@ void gm_stage_options_clear(gm_stage_options *options);
          "packed weights kept in a file, as large as they are, for the next start"},               \
         {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                   \
          "where that file is, if not beside the checkpoint"},                                      \
-        {GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                            \
-         "fail when memory is too small, instead of going on slowly"},                             \
-        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
-        {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
-        {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
-        {GM_OPT_FLAG, "chat", &(o)->chat, 0, 0, NULL,                                              \
-         "prompts are questions, put into the model's chat template"},                             \
-        {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
-        {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "what their answers begin with"},      \
-        {GM_OPT_LIST, "chat-set", &(o)->chat_set, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},           \
-        {GM_OPT_TEXT, "chat-date", &(o)->chat_date, 0, 0, "DATE", GM_CHAT_DATE_HELP},              \
-        {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
+    {                                                                                              \
+        GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                             \
+            "fail when memory is too small, instead of going on slowly"                            \
+    }
+
+#define GM_STAGE_TEXT_OPTIONS(o)                                                                   \
+    {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
          "0: greedy; below 0: as the model's generation_config.json says"},                        \
         {GM_OPT_I64, "top-k", &(o)->top_k, -1, 1 << 28, "N", "0: off; -1: as the model says"},     \
@@ -72,7 +68,22 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_LIST, "stop", &(o)->stop_strings, 0, 0, "TEXT", "end before this text"},           \
         {GM_OPT_LIST, "stop-token", &(o)->stop_tokens, 0, 0, "TOKEN", "end at this token"},        \
         {GM_OPT_FLAG, "ignore-eos", &(o)->ignore_eos, 0, 0, NULL, "go on behind the model's end"}, \
-        {GM_OPT_I64, "batch", &(o)->batch, 1, 1 << 16, "N", "continuations in one step at most"},  \
+    {                                                                                              \
+        GM_OPT_I64, "batch", &(o)->batch, 1, 1 << 16, "N", "continuations in one step at most"     \
+    }
+
+#define GM_STAGE_OPTIONS(o)                                                                        \
+    GM_STAGE_MODEL_OPTIONS(o),                                                                     \
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
+        {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
+        {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
+        {GM_OPT_FLAG, "chat", &(o)->chat, 0, 0, NULL,                                              \
+         "prompts are questions, put into the model's chat template"},                             \
+        {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
+        {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "what their answers begin with"},      \
+        {GM_OPT_LIST, "chat-set", &(o)->chat_set, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},           \
+        {GM_OPT_TEXT, "chat-date", &(o)->chat_date, 0, 0, "DATE", GM_CHAT_DATE_HELP},              \
+        GM_STAGE_TEXT_OPTIONS(o),                                                                  \
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Output"},                                          \
         {GM_OPT_FLAG, "json", &(o)->json, 0, 0, NULL, "one JSON object on standard output"},       \
     {                                                                                              \

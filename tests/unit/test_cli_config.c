@@ -151,6 +151,49 @@ static void every_allocation_may_fail(void)
     check_every_allocation(attempt, NULL);
 }
 
+static gm_status take(values *v, gm_arena *arena, const char *json, gm_error *err)
+{
+    const gm_opt opts[] = TABLE(v);
+    gm_json *object = NULL;
+    gm_status status = gm_json_parse(&object, json, strlen(json), "here", err);
+    if (status == GM_OK) status = gm_opt_take_object(arena, opts, object, "here", err);
+    gm_json_free(object); /* texts are the arena's */
+    return status;
+}
+
+static void an_object_sets_options(void)
+{
+    static const struct {
+        const char *json, *part;
+    } bad[] = {{"[]", "not an object"},
+               {"{\"nn\": 1}", "'here': 'nn' is not known"},
+               {"{\"help\": true}", "'help' is not known"},
+               {"{\"n\": 10}", "10"},
+               {"{\"x\": \"much\"}", "much"},
+               {"{\"mode\": \"d\"}", "mode"},
+               {"{\"name\": {}}", "expected a text"},
+               {"{\"n\": true}", "true"}};
+    values v = {.loud = true, .n = 2};
+    gm_arena arena = {0};
+    gm_error err = {0};
+    CHECK_OK(take(&v, &arena,
+                  "{\"fast\": true, \"loud\": false, \"name\": \"--x\", \"file\": [1, \"q\"], "
+                  "\"x\": -0.5, \"mode\": \"b\", \"n\": null}",
+                  &err),
+             err);
+    CHECK(v.fast && !v.loud && v.n == 2 && v.x == -.5 && v.mode == 1);
+    CHECK_TEXT(v.name, "--x");
+    CHECK_INT(v.file.n, 2);
+    CHECK_TEXT(v.file.at[0], "1");
+    gm_opt_list_clear(&v.file);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        gm_status status = take(&v, &arena, bad[i].json, &err);
+        CHECK(status == GM_EFORMAT || status == GM_EARG);
+        CHECK_HAS(err.text, bad[i].part);
+    }
+    gm_arena_clear(&arena);
+}
+
 TESTS(TEST(members_stand_in_front_of_the_line), TEST(a_line_without_one_stays),
       TEST(wrong_files_are_refused), TEST(what_is_written_reads_back),
-      TEST(every_allocation_may_fail))
+      TEST(every_allocation_may_fail), TEST(an_object_sets_options))

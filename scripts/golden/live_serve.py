@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""live_serve - gm-steer serve, asked by the programs that it is made for.
+
+    live_serve.py BUILD     BUILD: a build folder with gm-steer
+
+openai-python asks for log-probabilities of given tokens and for greedy texts, unsteered and under a plan: those of transformers with the
+same plan by notebooks-data/apply_plan.py. lm-evaluation-harness scores a task of choices and one of whole texts, once by our server
+(local-completions), once by transformers (hf): the same log-likelihoods and scores. Tiny checkpoint, f32. Exit 77 when a program is absent, 3
+when a bound does not hold.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from golden import common  # noqa: E402
+from golden.live_plan import load, make_plans  # noqa: E402
+from golden.live_tokenizer import program  # noqa: E402
+
+MODEL = "olmoe-tiny"
+LOG_P = 1e-4
+DOCUMENTS, TOKENS, NEW = 12, 40, 8
+WORDS = "water salt stone light house river north table green seven music paper winter copper".split()
+
+
+@contextlib.contextmanager
+def server(gm_steer, *words):
+    process = subprocess.Popen([gm_steer, "serve", "--port", "0", "--quiet", *map(str, words)], stdout=subprocess.PIPE, text=True)
+    try:
+        yield process.stdout.readline().split()[-1]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+
+def their_log_p(torch, model, ids):
+    with torch.no_grad():
+        return torch.log_softmax(model(torch.tensor([ids])).logits[0].double(), -1).numpy()
+
+
+def check_openai(gm_steer, folder, work):
+    import openai
+    import torch
+
+    apply_plan, config = load(common.REPO / "notebooks-data" / "apply_plan.py"), json.loads((folder / "config.json").read_text())
+    model = common.transformers_model(folder)
+    rows = np.random.default_rng(5).integers(3, config["vocab_size"], (DOCUMENTS, TOKENS)).tolist()
+    _, plan, _ = next(make_plans(gm_steer, folder, config, work))
+    good = True
+    with server(gm_steer, "--model", folder, "--plan", plan, "--numerics", "f32", "--ignore-eos") as where:
+        client = openai.OpenAI(base_url=where + "v1", api_key="none")
+        for what, steer in (("unsteered", None), ("under a plan", {"plan": "0-" + str(config["num_hidden_layers"] - 1)})):
+            hooks = apply_plan.steer(model, plan) if steer else []
+            ask = dict(model="x", extra_body={"steer": steer}, temperature=0)
+            read = client.completions.create(prompt=rows, max_tokens=0, echo=True, logprobs=5, **ask)
+            worst, ranks = 0.0, 0
+            for row, choice in zip(rows, read.choices):
+                want = their_log_p(torch, model, row)
+                ours = np.array(choice.logprobs.token_logprobs[1:])
+                worst = max(worst, float(np.abs(ours - want[np.arange(TOKENS - 1), row[1:]]).max()))
+                for t, top in enumerate(choice.logprobs.top_logprobs[1:]):
+                    ranks += abs(max(top.values()) - want[t].max()) > LOG_P
+            wrote = client.completions.create(prompt=rows, max_tokens=NEW, logprobs=1, **ask)
+            differ = 0
+            for row, choice in zip(rows, wrote.choices):
+                ids = list(row)
+                for _ in range(NEW):
+                    ids.append(int(their_log_p(torch, model, ids)[-1].argmax()))
+                differ += ids[TOKENS:] != choice.logprobs.token_ids
+            stream = client.completions.create(prompt=rows[0], max_tokens=NEW, stream=True, **ask)
+            pieces = "".join(piece.choices[0].text for piece in stream)
+            for hook in hooks:
+                hook.remove()
+            good = good and worst <= LOG_P and ranks == 0 and differ == 0 and pieces == wrote.choices[0].text
+            print(f"openai {openai.__version__}, {what}: log-probabilities of {DOCUMENTS * (TOKENS - 1)} tokens {worst:.2g} (bound {LOG_P:g}), "
+                  f"likeliest that differ {ranks}, greedy texts that differ {differ} of {DOCUMENTS}, stream "
+                  f"{'the same' if pieces == wrote.choices[0].text else 'OTHER'}")
+    return good
+
+
+def write_tasks(work):
+    """A task of choices and one of whole texts, from a handful of words."""
+    rng = np.random.default_rng(2)
+    lines = [{"question": " ".join(rng.choice(WORDS, 6)), "choices": [str(w) for w in rng.choice(WORDS, 4, replace=False)], "gold": int(rng.integers(4))}
+             for _ in range(40)]
+    (work / "choices.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (work / "choices.yaml").write_text(f"""task: gm_choices
+dataset_path: json
+dataset_kwargs: {{data_files: {{validation: {work}/choices.jsonl}}}}
+output_type: multiple_choice
+validation_split: validation
+doc_to_text: "{{{{question}}}}"
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "{{{{gold}}}}"
+metric_list: [{{metric: acc}}, {{metric: acc_norm}}]
+""")
+    (work / "texts.yaml").write_text(f"""task: gm_texts
+dataset_path: json
+dataset_kwargs: {{data_files: {{validation: {work}/choices.jsonl}}}}
+output_type: loglikelihood_rolling
+validation_split: validation
+doc_to_text: ""
+doc_to_target: "{{{{question}}}}"
+metric_list: [{{metric: word_perplexity}}, {{metric: bits_per_byte}}]
+""")
+
+
+def scores(results):
+    """Log-likelihoods of every request and the tasks' scores."""
+    seen, figures = [], {}
+    for task in ("gm_choices", "gm_texts"):
+        for sample in sorted(results["samples"][task], key=lambda s: s["doc_id"]):
+            seen += [float(np.ravel(part)[0]) for part in sample["filtered_resps"]]
+        figures |= {key.split(",")[0]: value for key, value in results["results"][task].items()
+                    if isinstance(value, float) and "stderr" not in key}
+    return np.array(seen), figures
+
+
+def check_harness(gm_steer, folder, work):
+    os.environ["HF_HOME"] = str(work / "hf")
+    import lm_eval
+    import lm_eval.tasks
+
+    write_tasks(work)
+    copy = work / "model"  # with the files by which transformers finds the tokenizer
+    copy.mkdir()
+    for file in folder.iterdir():
+        (copy / file.name).symlink_to(file)
+    (copy / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}))
+    run = dict(tasks=["gm_choices", "gm_texts"], task_manager=lm_eval.tasks.TaskManager(include_path=str(work)), log_samples=True,
+               bootstrap_iters=0, batch_size=4)
+    theirs = scores(lm_eval.simple_evaluate(model="hf", model_args=f"pretrained={copy},dtype=float32,device=cpu", **run))
+    with server(gm_steer, "--model", folder, "--numerics", "f32") as where:
+        ours = scores(lm_eval.simple_evaluate(
+            model="local-completions", model_args=f"model=x,base_url={where}v1/completions,tokenizer={copy},num_concurrent=2", **run))
+    worst = float(np.abs(ours[0] - theirs[0]).max()) if len(ours[0]) == len(theirs[0]) else float("nan")
+    same = all(abs(ours[1][key] / theirs[1][key] - 1) < 1e-4 for key in theirs[1]) and ours[1].keys() == theirs[1].keys()
+    print(f"lm-evaluation-harness {lm_eval.__version__}: {len(theirs[0])} log-likelihoods {worst:.2g} (bound {10 * LOG_P:g}), scores "
+          f"{'the same' if same else 'OTHER'}: {', '.join(f'{key} {value:.4g}' for key, value in ours[1].items())}")
+    return worst <= 10 * LOG_P and same and len(theirs[0]) == 40 * 4 + 40
+
+
+def main():
+    gm_steer = program(sys.argv[1], "gm-steer")
+    if gm_steer is None:
+        print("live_serve: no gm-steer in the build folder", file=sys.stderr)
+        return 77
+    folder = common.REPO / "tests" / "golden" / "models" / MODEL
+    with tempfile.TemporaryDirectory() as work:
+        work = pathlib.Path(work)
+        good = check_openai(gm_steer, folder, work)
+        return 0 if check_harness(gm_steer, folder, work) and good else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+/* cmd_serve.c - gm-steer serve: a page to steer by hand, and OpenAI's API for other programs. */
+#include <string.h>
+
+#include "steer/commands.h"
+#include "steer/serve/serve.h"
+
+static const char details[] =
+    "Open the address that is printed in a browser: prompts, clusters, a weight to turn, texts "
+    "side\n"
+    "by side. Programs that speak OpenAI's API use ADDRESS/v1: /v1/completions (with echo and\n"
+    "logprobs, as lm-evaluation-harness asks) and /v1/chat/completions (the model's chat "
+    "template).\n"
+    "Requests are steered as the command line says, or by a member \"steer\": {\"cluster\": 25,\n"
+    "\"weight\": 2}, {\"plan\": \"food\"}, null; a list of such gives a text under each. They are\n"
+    "answered one after the other; prompts of one request go through the model together.\n"
+    "  gm-steer serve --model DIR --atlas run.atlas.h5\n"
+    "  gm-steer serve --model DIR --plan food.plan.safetensors --address 0.0.0.0 --port 8000\n";
+
+typedef struct request {
+    gm_stage_options stage;
+    gm_recipe recipe;
+    gm_opt_list plans;
+    const char *address;
+    int64_t port;
+} request;
+
+/* "food" of "plans/food.plan.safetensors". */
+static char *name_of(const char *path)
+{
+    static const char *const ends[] = {".safetensors", ".plan"};
+    const char *name = gm_path_name(path);
+    size_t n = strlen(name);
+    for (size_t i = 0; i < 2; i++) {
+        const size_t end = strlen(ends[i]);
+        if (n > end && strncmp(name + n - end, ends[i], end) == 0) n -= end;
+    }
+    return gm_copy_text(name, n);
+}
+
+static gm_status name_plans(char **name, const gm_opt_list *plans, gm_error *err)
+{
+    for (size_t i = 0; i < plans->n; i++) {
+        name[i] = name_of(plans->at[i]);
+        if (name[i] == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu plans", plans->n);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(name[i], name[j]) == 0)
+                return gm_fail(err, GM_EARG, "'%s' and '%s' are both called '%s' here",
+                               plans->at[j], plans->at[i], name[i]);
+    }
+    return GM_OK;
+}
+
+/* Refuse now what a request would be refused for later. */
+static gm_status try_plans(const gm_stage *stage, const gm_opt_list *plans, gm_error *err)
+{
+    const gm_recipe bare = gm_recipe_defaults();
+    for (size_t i = 0; i < plans->n; i++) {
+        gm_plan plan;
+        gm_status status = gm_stage_plan(&plan, stage, &bare, plans->at[i], err);
+        if (status != GM_OK) return status;
+        gm_plan_clear(&plan);
+    }
+    return GM_OK;
+}
+
+static gm_status serve(request *r, gm_stage *stage, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_plan own = {0};
+    char **name = gm_alloc(r->plans.n, sizeof *name);
+    if (name == NULL && r->plans.n > 0) GM_FAIL(GM_EMEM, "no memory for %zu plans", r->plans.n);
+    GM_TRY(name_plans(name, &r->plans, err));
+    GM_TRY(gm_stage_open(stage, &r->stage, err));
+    GM_TRY(gm_stage_plan(&own, stage, &r->recipe, NULL, err));
+    GM_TRY(try_plans(stage, &r->plans, err));
+    GM_TRY(gm_stage_load(stage, err));
+    const gm_host host = {.stage = stage,
+                          .own = &own,
+                          .plan_path = r->plans.at,
+                          .plan_name = (const char *const *)name,
+                          .n_plans = r->plans.n};
+    const gm_serve_options how = {r->address, (int)r->port, r->stage.quiet};
+    GM_TRY(gm_serve(&host, &how, err));
+out:
+    for (size_t i = 0; name && i < r->plans.n; i++) gm_free(name[i]);
+    gm_free(name);
+    gm_plan_clear(&own);
+    return status;
+}
+
+int gm_steer_serve(int argc, char **argv)
+{
+    gm_status status = GM_OK;
+    gm_error err = {0};
+    gm_stage stage = {0};
+    bool usage = true;
+    request r = {.stage = gm_stage_defaults(),
+                 .recipe = gm_recipe_defaults(),
+                 .address = "127.0.0.1",
+                 .port = 8080};
+    const gm_opt opts[] = {
+        GM_STAGE_MODEL_OPTIONS(&r.stage),
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text, where a request does not say"},
+        GM_STAGE_TEXT_OPTIONS(&r.stage),
+        GM_RECIPE_OPTIONS(&r.recipe),
+        {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE",
+         "plan that requests may name; may be given again"},
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Server"},
+        {GM_OPT_TEXT, "address", &r.address, 0, 0, "ADDRESS",
+         "numeric address to listen at; whoever reaches it may use the model"},
+        {GM_OPT_I64, "port", &r.port, 0, 65535, "N", "0: one that is free"},
+        {GM_OPT_FLAG, "quiet", &r.stage.quiet, 0, 0, NULL, "no progress, no line a request"},
+        {.kind = GM_OPT_END_},
+    };
+
+    GM_TRY(gm_opt_parse("gm-steer serve --model DIR [--atlas FILE]", details, opts, &argc, argv,
+                        &err));
+    if (argc > 1) GM_TRY(gm_fail(&err, GM_EARG, "unexpected argument '%s'", argv[1]));
+    GM_TRY(gm_stage_check(&r.stage, &r.recipe, &err));
+    usage = false;
+    GM_TRY(serve(&r, &stage, &err));
+out:
+    gm_stage_close(&stage);
+    gm_recipe_clear(&r.recipe);
+    gm_stage_options_clear(&r.stage);
+    gm_opt_list_clear(&r.plans);
+    return gm_cli_end("gm-steer", "serve", status, usage, &err);
+}

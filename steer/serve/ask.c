@@ -1,0 +1,328 @@
+/* ask.c - see ask.h. */
+#include "steer/serve/ask.h"
+
+#include <string.h>
+
+#include "base/cli_config.h"
+
+static const char BODY[] = "request"; /* its name in messages */
+
+static gm_status wrong(const char *key, const gm_json *value, const char *expected, gm_error *err)
+{
+    const char *found = gm_json_kind_name(gm_json_kind_of(value));
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is of another kind (%s), expected %s", BODY, key,
+                   found, expected);
+}
+
+/* The member, or NULL where it is absent or null. */
+static const gm_json *member(const gm_ask *a, const char *key)
+{
+    const gm_json *value = gm_json_find(a->body, key);
+    return value && gm_json_kind_of(value) != GM_JSON_NULL ? value : NULL;
+}
+
+static void *take(gm_ask *a, size_t n, size_t size)
+{
+    return gm_arena_alloc(&a->arena, n > 0 ? n : 1, size);
+}
+
+/* ---- which members there may be ---- */
+
+enum { IN_COMPLETIONS = 1, IN_CHATS = 2, IN_BOTH = 3 };
+
+/* Members whose value does not change the answer, or that may only be what changes nothing. */
+static const struct {
+    const char *name;
+    int where;
+    const char *neutral; /* NULL: anything is; else as JSON */
+} members[] = {
+    {"model", IN_BOTH, NULL},
+    {"user", IN_BOTH, NULL},
+    {"metadata", IN_BOTH, NULL},
+    {"best_of", IN_COMPLETIONS, "1"},
+    {"suffix", IN_COMPLETIONS, "\"\""},
+    {"presence_penalty", IN_BOTH, "0"},
+    {"frequency_penalty", IN_BOTH, "0"},
+    {"logit_bias", IN_BOTH, "{}"},
+};
+
+static const struct {
+    const char *name;
+    int where;
+} read_members[] = {
+    {"prompt", IN_COMPLETIONS}, {"echo", IN_COMPLETIONS}, {"logprobs", IN_COMPLETIONS},
+    {"messages", IN_CHATS},     {"max_tokens", IN_BOTH},  {"max_completion_tokens", IN_CHATS},
+    {"temperature", IN_BOTH},   {"top_p", IN_BOTH},       {"top_k", IN_BOTH},
+    {"seed", IN_BOTH},          {"n", IN_BOTH},           {"repetition_penalty", IN_BOTH},
+    {"stop", IN_BOTH},          {"stream", IN_BOTH},      {"steer", IN_BOTH},
+};
+
+static gm_status check_neutral(const gm_json *value, const char *name, const char *neutral,
+                               gm_error *err)
+{
+    gm_json *expected = NULL;
+    gm_status status = gm_json_parse(&expected, neutral, strlen(neutral), BODY, err);
+    if (status == GM_OK && !gm_json_same(value, expected))
+        status =
+            gm_fail(err, GM_EARG, "'%s': '%s' can only be %s or absent here", BODY, name, neutral);
+    gm_json_free(expected);
+    return status;
+}
+
+static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *err)
+{
+    const int where = a->chat ? IN_CHATS : IN_COMPLETIONS;
+    const char *name = gm_json_key(value);
+    for (size_t i = 0; i < sizeof read_members / sizeof *read_members; i++)
+        if ((read_members[i].where & where) && strcmp(name, read_members[i].name) == 0)
+            return GM_OK;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        if (!(members[i].where & where) || strcmp(name, members[i].name) != 0) continue;
+        if (members[i].neutral == NULL || gm_json_kind_of(value) == GM_JSON_NULL) return GM_OK;
+        return check_neutral(value, name, members[i].neutral, err);
+    }
+    return gm_fail(err, GM_EARG, "'%s': '%s' is not known here", BODY, name);
+}
+
+/* ---- prompts ---- */
+
+static gm_status read_ids(gm_ask *a, gm_ask_prompt *out, const gm_json *list, size_t vocabulary,
+                          gm_error *err)
+{
+    uint32_t *ids = take(a, gm_json_n_items(list), sizeof *ids);
+    if (ids == NULL) return gm_fail(err, GM_EMEM, "no memory for a prompt");
+    for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v)) {
+        int64_t id;
+        if (!gm_json_i64(v, &id) || id < 0 || (uint64_t)id >= vocabulary)
+            return gm_fail(err, GM_EARG, "'%s': token %zu of a prompt is not an id from 0 to %zu",
+                           BODY, out->n_ids + 1, vocabulary - 1);
+        ids[out->n_ids++] = (uint32_t)id;
+    }
+    out->ids = ids;
+    return GM_OK;
+}
+
+static gm_status read_prompt(gm_ask *a, gm_ask_prompt *out, const gm_json *value, size_t vocabulary,
+                             gm_error *err)
+{
+    *out = (gm_ask_prompt){0};
+    if (gm_json_kind_of(value) == GM_JSON_ARRAY) {
+        gm_status status = read_ids(a, out, value, vocabulary, err);
+        if (status != GM_OK) return status;
+    } else {
+        out->text = gm_json_text(value, &out->n);
+        if (out->text == NULL) return wrong("prompt", value, "texts or token ids", err);
+    }
+    if (out->n + out->n_ids == 0) return gm_fail(err, GM_EARG, "'%s': a prompt is empty", BODY);
+    return GM_OK;
+}
+
+static gm_status read_prompts(gm_ask *a, size_t vocabulary, gm_error *err)
+{
+    const gm_json *value = member(a, "prompt");
+    int64_t id;
+    if (value == NULL) return gm_fail(err, GM_EARG, "'%s': 'prompt' is missing", BODY);
+    const gm_json *first = gm_json_kind_of(value) == GM_JSON_ARRAY ? gm_json_first(value) : NULL;
+    const bool many = first && !gm_json_i64(first, &id);
+    const size_t n = many ? gm_json_n_items(value) : 1;
+    if (n > GM_ASK_MOST_CHOICES)
+        return gm_fail(err, GM_EARG, "'%s': %zu prompts, at most %d are taken", BODY, n,
+                       GM_ASK_MOST_CHOICES);
+    a->prompt = take(a, n, sizeof *a->prompt);
+    if (a->prompt == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu prompts", n);
+    gm_status status = GM_OK;
+    const gm_json *item = many ? first : value;
+    for (; status == GM_OK && a->n_prompts < n; item = many ? gm_json_next(item) : NULL)
+        status = read_prompt(a, &a->prompt[a->n_prompts++], item, vocabulary, err);
+    return status;
+}
+
+/* The text of a message: a string, or a list of one {"type": "text", "text": ...}. */
+static const char *content_of(const gm_json *message, size_t *n)
+{
+    const gm_json *content = gm_json_find(message, "content");
+    if (content && gm_json_kind_of(content) == GM_JSON_ARRAY && gm_json_n_items(content) == 1)
+        content = gm_json_find(gm_json_first(content), "text");
+    return content ? gm_json_text(content, n) : NULL;
+}
+
+static gm_status read_messages(gm_ask *a, gm_error *err)
+{
+    const gm_json *list = member(a, "messages");
+    if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY)
+        return gm_fail(err, GM_EARG, "'%s': 'messages' is not there, or no list", BODY);
+    a->prompt = take(a, 1, sizeof *a->prompt);
+    if (a->prompt == NULL) return gm_fail(err, GM_EMEM, "no memory for a question");
+    for (const gm_json *m = gm_json_first(list); m; m = gm_json_next(m)) {
+        const gm_json *named = gm_json_find(m, "role");
+        const char *role = named ? gm_json_text(named, NULL) : NULL;
+        size_t n = 0;
+        const char *text = content_of(m, &n);
+        if (role == NULL || text == NULL)
+            return gm_fail(err, GM_EARG, "'%s': a message has no 'role' or no text as 'content'",
+                           BODY);
+        const bool system = strcmp(role, "system") == 0;
+        if ((system ? a->system != NULL : strcmp(role, "user") != 0) || a->n_prompts > 0)
+            return gm_fail(err, GM_EARG,
+                           "'%s': message by '%.40s' out of place; one question is taken, and in "
+                           "front of it a system message or none",
+                           BODY, role);
+        if (system) {
+            if (strlen(text) != n)
+                return gm_fail(err, GM_EARG, "'%s': the system message holds a NUL character",
+                               BODY);
+            a->system = text;
+        } else {
+            a->prompt[a->n_prompts++] = (gm_ask_prompt){.text = text, .n = n};
+        }
+    }
+    if (a->n_prompts == 0) return gm_fail(err, GM_EARG, "'%s': no message by 'user'", BODY);
+    return GM_OK;
+}
+
+/* ---- how to write ---- */
+
+static gm_status read_sampling(gm_ask *a, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_sampling *s = &a->sampling;
+    int64_t top_k, seed;
+    GM_TRY(gm_json_get_f64_or(a->body, "temperature", 0, 100, s->temperature, &s->temperature, BODY,
+                              err));
+    GM_TRY(gm_json_get_f64_or(a->body, "top_p", 0, 1, s->top_p, &s->top_p, BODY, err));
+    if (!(s->top_p > 0)) GM_FAIL(GM_EARG, "'%s': 'top_p' is 0, expected above 0 to 1", BODY);
+    GM_TRY(gm_json_get_i64_or(a->body, "top_k", 0, 1 << 28, s->top_k, &top_k, BODY, err));
+    GM_TRY(gm_json_get_f64_or(a->body, "repetition_penalty", 0, 100, s->repetition_penalty,
+                              &s->repetition_penalty, BODY, err));
+    if (!(s->repetition_penalty > 0))
+        GM_FAIL(GM_EARG, "'%s': 'repetition_penalty' is 0, expected above 0", BODY);
+    GM_TRY(gm_json_get_i64_or(a->body, "seed", 0, INT64_MAX, (int64_t)s->seed, &seed, BODY, err));
+    s->top_k = (int)top_k;
+    s->seed = (uint64_t)seed;
+out:
+    return status;
+}
+
+static gm_status read_stops(gm_ask *a, gm_error *err)
+{
+    const gm_json *value = member(a, "stop");
+    if (value == NULL) return GM_OK;
+    const bool list = gm_json_kind_of(value) == GM_JSON_ARRAY;
+    const size_t n = list ? gm_json_n_items(value) : 1;
+    if (n > GM_ASK_MOST_STOPS)
+        return gm_fail(err, GM_EARG, "'%s': %zu texts in 'stop', at most %d are taken", BODY, n,
+                       GM_ASK_MOST_STOPS);
+    a->stop = take(a, n, sizeof *a->stop);
+    if (a->stop == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu texts", n);
+    for (const gm_json *v = list ? gm_json_first(value) : value; v;
+         v = list ? gm_json_next(v) : NULL) {
+        size_t bytes;
+        const char *text = gm_json_text(v, &bytes);
+        if (text == NULL || bytes == 0 || strlen(text) != bytes)
+            return gm_fail(err, GM_EARG, "'%s': 'stop' holds what is no text, or an empty one",
+                           BODY);
+        a->stop[a->n_stop++] = text;
+    }
+    return GM_OK;
+}
+
+static gm_status read_extent(gm_ask *a, const gm_ask_defaults *d, gm_error *err)
+{
+    gm_status status = GM_OK;
+    int64_t n, most, likeliest;
+    const char *key =
+        a->chat && member(a, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
+    GM_TRY(gm_json_get_i64_or(a->body, "n", 1, GM_ASK_MOST_CHOICES, 1, &n, BODY, err));
+    GM_TRY(gm_json_get_bool_or(a->body, "stream", false, &a->stream, BODY, err));
+    GM_TRY(gm_json_get_bool_or(a->body, "echo", false, &a->echo, BODY, err));
+    GM_TRY(gm_json_get_i64_or(a->body, "logprobs", 0, GM_ASK_MOST_LIKELIEST, -1, &likeliest, BODY,
+                              err));
+    GM_TRY(gm_json_get_i64_or(a->body, key, a->echo ? 0 : 1, (int64_t)d->max_context,
+                              (int64_t)d->max_tokens, &most, BODY, err));
+    if (a->stream && (a->echo || likeliest >= 0))
+        GM_FAIL(GM_EARG, "'%s': 'echo' and 'logprobs' need \"stream\": false", BODY);
+    a->n_draws = (size_t)n;
+    a->max_tokens = (size_t)most;
+    a->n_likeliest = (int)likeliest;
+out:
+    return status;
+}
+
+/* ---- plans ---- */
+
+static gm_status read_plan(gm_ask *a, gm_ask_plan *p, const gm_json *value, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *p = (gm_ask_plan){.kind = GM_ASK_UNSTEERED, .recipe = gm_recipe_defaults()};
+    if (gm_json_kind_of(value) == GM_JSON_NULL) return GM_OK;
+    const gm_opt opts[] = {
+        GM_RECIPE_OPTIONS(&p->recipe),
+        {GM_OPT_TEXT, "plan", &p->name, 0, 0, "NAME", ""},
+        {.kind = GM_OPT_END_},
+    };
+    GM_TRY(gm_opt_take_object(&a->arena, opts, value, "steer", err));
+    p->kind = p->name ? GM_ASK_BY_NAME : GM_ASK_BY_OPTIONS;
+    if (p->name) {
+        gm_recipe others = p->recipe;
+        others.weight = 1;
+        if (!gm_recipe_is_bare(&others))
+            GM_FAIL(GM_EARG, "'steer': a plan is complete, only 'weight' goes with it");
+    }
+    GM_TRY(gm_recipe_check(&p->recipe, err));
+out:
+    return status;
+}
+
+static gm_status read_plans(gm_ask *a, gm_error *err)
+{
+    const gm_json *value = gm_json_find(a->body, "steer");
+    const bool list = value && gm_json_kind_of(value) == GM_JSON_ARRAY;
+    const size_t n = list ? gm_json_n_items(value) : 1;
+    if (n < 1 || n > GM_ASK_MOST_PLANS)
+        return gm_fail(err, GM_EARG, "'steer' is a list of %zu, expected 1 to %d", n,
+                       GM_ASK_MOST_PLANS);
+    a->plan = take(a, n, sizeof *a->plan);
+    if (a->plan == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu plans", n);
+    if (value == NULL) {
+        a->plan[a->n_plans++] = (gm_ask_plan){.kind = GM_ASK_OWN};
+        return GM_OK;
+    }
+    gm_status status = GM_OK;
+    const gm_json *item = list ? gm_json_first(value) : value;
+    for (; status == GM_OK && a->n_plans < n; item = list ? gm_json_next(item) : NULL)
+        status = read_plan(a, &a->plan[a->n_plans++], item, err);
+    return status;
+}
+
+/* ---- all of it ---- */
+
+gm_status gm_ask_read(gm_ask *out, bool chat, const char *bytes, size_t n,
+                      const gm_ask_defaults *defaults, gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = (gm_ask){.chat = chat, .sampling = defaults->sampling};
+    GM_TRY(gm_json_parse(&out->body, bytes, n, BODY, err));
+    if (gm_json_kind_of(out->body) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", BODY);
+    for (const gm_json *m = gm_json_first(out->body); m; m = gm_json_next(m))
+        GM_TRY(check_member(out, m, err));
+    GM_TRY(chat ? read_messages(out, err) : read_prompts(out, defaults->vocabulary, err));
+    GM_TRY(read_sampling(out, err));
+    GM_TRY(read_extent(out, defaults, err));
+    GM_TRY(read_stops(out, err));
+    GM_TRY(read_plans(out, err));
+    if (out->n_prompts * out->n_draws > GM_ASK_MOST_CHOICES / out->n_plans)
+        GM_FAIL(GM_EARG, "'%s': %zu prompts, %zu draws and %zu plans are more than %d texts", BODY,
+                out->n_prompts, out->n_draws, out->n_plans, GM_ASK_MOST_CHOICES);
+out:
+    if (status != GM_OK) gm_ask_clear(out);
+    return status;
+}
+
+void gm_ask_clear(gm_ask *ask)
+{
+    for (size_t i = 0; i < ask->n_plans; i++) gm_recipe_clear(&ask->plan[i].recipe);
+    gm_json_free(ask->body);
+    gm_arena_clear(&ask->arena);
+    *ask = (gm_ask){0};
+}

@@ -1,0 +1,66 @@
+/* reply_about.c - what the page is told of the server: see reply.h. */
+#include "steer/serve/reply.h"
+
+static const char *or_empty(const char *text)
+{
+    return text ? text : "";
+}
+
+static void put_clusters(gm_json_out *json, const gm_atlas *atlas)
+{
+    enum { KEYWORDS = 10 };
+    gm_json_open_array(json, "clusters");
+    for (size_t c = 0; c < atlas->n_clusters; c++) {
+        gm_json_open_object(json, NULL);
+        gm_json_put_u64(json, "id", c);
+        gm_json_put_u64(json, "documents", atlas->size[c]);
+        gm_json_put_string(json, "name", atlas->name ? or_empty(atlas->name[c]) : "");
+        gm_json_open_array(json, "keywords");
+        for (size_t k = 0; k < KEYWORDS; k++)
+            if (or_empty(atlas->keyword[c * KEYWORDS + k])[0])
+                gm_json_put_string(json, NULL, atlas->keyword[c * KEYWORDS + k]);
+        gm_json_close_array(json);
+        gm_json_close_object(json);
+    }
+    gm_json_close_array(json);
+    gm_json_open_array(json, "subsets");
+    for (size_t s = 0; s < atlas->n_subsets; s++)
+        gm_json_put_string(json, NULL, atlas->subset_name[s]);
+    gm_json_close_array(json);
+}
+
+/* Does the model's folder hold a chat template that is known? */
+static bool has_chat(const gm_host *host)
+{
+    gm_chat chat = {0};
+    gm_error none = {0};
+    const bool known =
+        gm_chat_open(&chat, host->stage->options->model, NULL, &none) == GM_OK && chat.name;
+    gm_chat_clear(&chat);
+    return known;
+}
+
+gm_status gm_reply_about(gm_text *out, const gm_host *host, gm_error *err)
+{
+    const gm_model_info *info = host->stage->info;
+    gm_json_out json = {0};
+    gm_json_open_object(&json, NULL);
+    gm_stage_put(host->stage, &json);
+    gm_json_put_string(&json, "family", info->family);
+    gm_json_put_i64(&json, "layers", info->n_moe_layers);
+    gm_json_put_i64(&json, "experts", info->n_experts);
+    gm_json_put_i64(&json, "chosen", info->n_chosen);
+    gm_json_put_i64(&json, "context", info->max_context);
+    gm_json_put_bool(&json, "chat", has_chat(host));
+    gm_json_put_string(&json, "atlas", host->stage->options->atlas);
+    gm_json_put_raw(&json, "plan", host->own->source);
+    gm_json_open_array(&json, "plans");
+    for (size_t i = 0; i < host->n_plans; i++) gm_json_put_string(&json, NULL, host->plan_name[i]);
+    gm_json_close_array(&json);
+    if (host->stage->atlas) put_clusters(&json, host->stage->atlas);
+    gm_json_close_object(&json);
+    gm_status status = gm_json_out_done(&json, err);
+    if (status == GM_OK) status = gm_text_append(out, json.text.at, json.text.n, err);
+    gm_text_clear(&json.text);
+    return status;
+}

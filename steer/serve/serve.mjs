@@ -1,0 +1,255 @@
+// serve.mjs - the server's page: clusters become columns, each with a weight; a prompt is continued
+// in all of them at once, from the same draws.
+//
+// Everything that comes from the server or from a text is put on the page as text, never as markup.
+
+const at = (id) => document.getElementById(id);
+const MOST = 6; // columns beside the unsteered one
+const LIVELY = 0.8; // temperature where the server's is 0, whose texts run in circles on small models
+
+let about = null;
+const columns = []; // {kind, key, title, weight, box, text, note}; the first is unsteered
+let running = null; // AbortController of what is being written
+
+function make(tag, className, text) {
+    const element = document.createElement(tag);
+    if (className) element.className = className;
+    if (text !== undefined) element.textContent = text;
+    return element;
+}
+
+// ---- columns ----
+
+const isOf = (column, entry) => column.kind === entry.kind && column.key === entry.key;
+
+function addColumn(entry) {
+    const column = { ...entry, weight: 2, box: make("article", "column") };
+    column.box.append(make("h2", "", column.title));
+    if (column.kind !== "unsteered") column.box.append(weightOf(column));
+    column.text = make("div", "text");
+    column.note = make("p", "about");
+    column.box.append(column.text, column.note);
+    at("columns").append(column.box);
+    columns.push(column);
+}
+
+// A slider and a number that follow each other.
+function weightOf(column) {
+    const row = make("label", "weight", "weight");
+    const slider = make("input"), number = make("input");
+    Object.assign(slider, { type: "range", min: -6, max: 6, step: 0.25, value: column.weight });
+    Object.assign(number, { type: "number", step: 0.25, value: column.weight });
+    slider.ariaLabel = number.ariaLabel = `weight of ${column.title}`;
+    const take = (from, to) => {
+        if (!Number.isFinite(from.valueAsNumber)) return;
+        column.weight = from.valueAsNumber;
+        to.value = column.weight;
+        showCommands();
+    };
+    slider.addEventListener("input", () => take(slider, number));
+    number.addEventListener("input", () => take(number, slider));
+    slider.addEventListener("change", () => at("form").requestSubmit());
+    row.append(slider, number);
+    return row;
+}
+
+function toggle(entry) {
+    const i = columns.findIndex((column) => isOf(column, entry));
+    if (i > 0) {
+        columns[i].box.remove();
+        columns.splice(i, 1);
+    } else if (columns.length <= MOST) {
+        addColumn(entry);
+    }
+    showList();
+    showCommands();
+}
+
+// ---- what there is to steer to ----
+
+function entries() {
+    const clusters = (about.clusters ?? []).map((c) => ({
+        kind: "cluster",
+        key: c.id,
+        title: `cluster ${c.id}: ${c.name || c.keywords.slice(0, 4).join(" ")}`,
+        words: c.keywords.join(", "),
+        size: c.documents,
+    }));
+    const subsets = (about.subsets ?? []).map((name) => ({ kind: "subset", key: name, title: `subset ${name}`, words: name }));
+    const plans = about.plans.map((name) => ({ kind: "plan", key: name, title: `plan ${name}`, words: name }));
+    return [...plans, ...clusters, ...subsets];
+}
+
+function showList() {
+    const wanted = at("find").value.toLowerCase().trim().split(/[\s,]+/).filter(Boolean);
+    const shown = entries().filter((e) => {
+        const all = `${e.title} ${e.words}`.toLowerCase();
+        return wanted.every((word) => all.includes(word));
+    });
+    at("list").replaceChildren(...shown.map((entry) => {
+        const button = make("button");
+        button.type = "button";
+        button.ariaPressed = String(columns.some((column) => isOf(column, entry)));
+        if (entry.size !== undefined) button.append(make("span", "about", `${entry.size} texts`));
+        button.append(make("b", "", `${entry.kind} ${entry.key}`), ` ${entry.kind === "cluster" ? entry.words : ""}`);
+        button.addEventListener("click", () => toggle(entry));
+        const item = make("li");
+        item.append(button);
+        return item;
+    }));
+}
+
+// ---- requests ----
+
+const rules = () => ({
+    filter: at("filter").value,
+    scale: at("scale").value,
+    mode: at("mode").value,
+    phase: at("phase").value,
+    schedule: at("schedule").value,
+    ...(at("layers").value ? { layers: at("layers").value } : {}),
+});
+
+function steerOf(column) {
+    if (column.kind === "unsteered") return null;
+    if (column.kind === "plan") return { plan: column.key, weight: column.weight };
+    // a name may hold "=", behind which a weight is looked for
+    const key = column.kind === "subset" ? `${column.key}=1` : column.key;
+    return { [column.kind]: key, weight: column.weight, ...rules() };
+}
+
+function request() {
+    const chat = at("chat").checked;
+    const messages = [{ role: "user", content: at("prompt").value }];
+    if (at("system").value) messages.unshift({ role: "system", content: at("system").value });
+    return {
+        ...(chat ? { messages } : { prompt: at("prompt").value }),
+        max_tokens: at("tokens").valueAsNumber,
+        temperature: at("temperature").valueAsNumber,
+        seed: at("seed").valueAsNumber,
+        stream: true,
+        steer: columns.map(steerOf),
+    };
+}
+
+// Each event's JSON, as it comes.
+async function* events(response) {
+    const decoder = new TextDecoder();
+    const reader = response.body.getReader();
+    let rest = "";
+    for (;;) {
+        const { value, done } = await reader.read();
+        if (done) return;
+        rest += decoder.decode(value, { stream: true });
+        const parts = rest.split("\n\n");
+        rest = parts.pop();
+        for (const part of parts)
+            if (part.startsWith("data: ") && part !== "data: [DONE]") yield JSON.parse(part.slice(6));
+    }
+}
+
+function take(choice) {
+    const column = columns[choice.index];
+    column.text.append(choice.delta?.content ?? choice.text ?? "");
+    if (!choice.finish_reason) return;
+    const dose = choice.important_share;
+    column.note.textContent = dose === null ? "" : `its experts are among those chosen in ${Math.round(100 * dose)} % of tokens and layers`;
+}
+
+async function write() {
+    running?.abort();
+    const mine = (running = new AbortController());
+    const chat = at("chat").checked, began = performance.now();
+    for (const column of columns) {
+        column.text.replaceChildren(make("span", "given", at("prompt").value + (chat ? "\n" : "")));
+        column.note.textContent = "";
+    }
+    at("go").textContent = "Stop";
+    at("state").className = "";
+    at("state").textContent = "writing";
+    try {
+        const response = await fetch(chat ? "v1/chat/completions" : "v1/completions", {
+            method: "POST",
+            headers: { "Content-Type": "application/json" },
+            body: JSON.stringify(request()),
+            signal: mine.signal,
+        });
+        if (!response.ok) throw new Error((await response.json()).error.message);
+        for await (const event of events(response)) {
+            if (event.error) throw new Error(event.error.message);
+            event.choices.forEach(take);
+            if (event.usage) {
+                const seconds = (performance.now() - began) / 1000;
+                at("state").textContent = `${event.usage.completion_tokens} tokens in ${seconds.toFixed(1)} s`;
+            }
+        }
+    } catch (error) {
+        if (running !== mine) return; // another has begun
+        at("state").className = mine.signal.aborted ? "" : "wrong";
+        at("state").textContent = mine.signal.aborted ? "stopped" : error.message;
+    } finally {
+        if (running === mine) {
+            running = null;
+            at("go").textContent = "Write";
+        }
+    }
+}
+
+// ---- the same on the command line ----
+
+const quote = (text) => (/^[\w.,:=/+-]+$/.test(text) ? String(text) : `'${String(text).replaceAll("'", "'\\''")}'`);
+
+function commandOf(column) {
+    const words = ["gm-steer", "generate", "--model", quote(about.model)];
+    if (column.kind === "plan") words.push("--plan", quote(`${column.key}.plan.safetensors`));
+    else if (column.kind !== "unsteered") {
+        words.push("--atlas", quote(about.atlas), `--${column.kind}`, quote(column.kind === "subset" ? `${column.key}=1` : column.key));
+        const usual = { filter: "lift", scale: "logratio", mode: "bias", phase: "both", schedule: "constant" };
+        for (const [name, value] of Object.entries(rules()))
+            if (value !== usual[name]) words.push(`--${name}`, quote(value));
+    }
+    if (column.kind !== "unsteered") words.push(`--weight=${column.weight}`);
+    if (at("chat").checked) words.push("--chat");
+    if (at("chat").checked && at("system").value) words.push("--system", quote(at("system").value));
+    words.push("--max-tokens", at("tokens").value, "--temperature", at("temperature").value, "--seed", at("seed").value);
+    words.push("--prompt", quote(at("prompt").value));
+    return words.join(" ");
+}
+
+function showCommands() {
+    at("systems").hidden = !at("chat").checked;
+    at("commands").textContent = columns.map(commandOf).join("\n\n");
+}
+
+// ---- begin ----
+
+async function begin() {
+    about = await (await fetch("about")).json();
+    at("model").textContent = `${about.model}: ${about.layers} layers of ${about.experts} experts, ${about.chosen} a token; ${about.numerics}`;
+    at("temperature").value = about.sampling.temperature || LIVELY;
+    at("seed").value = about.sampling.seed;
+    at("tokens").value = about.sampling.max_tokens;
+    at("tokens").max = about.context - 1;
+    at("chats").hidden = !about.chat;
+    addColumn({ kind: "unsteered", key: "", title: "unsteered" });
+    const first = entries()[0];
+    if (first) addColumn(first);
+    at("choose").hidden = !first;
+    showList();
+    showCommands();
+    at("find").addEventListener("input", showList);
+    document.addEventListener("input", showCommands);
+    at("form").addEventListener("submit", (event) => {
+        event.preventDefault();
+        if (running && event.submitter) running.abort();
+        else write();
+    });
+    at("prompt").addEventListener("keydown", (event) => {
+        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
+    });
+}
+
+begin().catch((error) => {
+    at("state").className = "wrong";
+    at("state").textContent = `the server does not answer: ${error.message}`;
+});

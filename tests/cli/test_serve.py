@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""gm-steer serve: its texts are gm-steer generate's, whole and as a stream, steered or not; what is
+wrong is refused with a sentence; who leaves is not waited for; a signal ends it."""
+import contextlib
+import http.client
+import json
+import math
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ["GM_BIN"])
+TINY = SOURCE / "tests/golden/models/deepseek-tiny"
+CHATML = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}" \
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+COMPLETIONS, CHATS = "/v1/completions", "/v1/chat/completions"
+
+
+def make_atlas():
+    script = f'. "{SOURCE}/tests/cli/tiny.sh"; rm -f t.h5 a.h5; make_atlas'
+    subprocess.run(["bash", "-euc", script], check=True,
+                   env=dict(os.environ, SRC=str(SOURCE), PATH=f"{BIN}:{os.environ['PATH']}"))
+
+
+@contextlib.contextmanager
+def server(*words, model=TINY):
+    process = subprocess.Popen([BIN / "gm-steer", "serve", "--model", model, "--port", "0", "--threads", "2", *words],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    where = process.stdout.readline()
+    assert where.startswith("listening at http://127.0.0.1:"), (where, process.communicate())
+    try:
+        yield int(where.rstrip("/\n").rsplit(":", 1)[1]), process
+        assert process.poll() is None
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, process.said = process.communicate(timeout=60)
+        assert process.returncode == 0, process.said
+
+
+def send(port, path, body=None, method=None, **headers):
+    """Status, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    if body is not None:
+        headers = {"Content-Type": "application/json", **headers}
+        body = body if isinstance(body, bytes) else json.dumps(body)
+    connection.request(method or ("GET" if body is None else "POST"), path, body, headers)
+    reply = connection.getresponse()
+    return reply.status, reply.read()
+
+
+def ask(port, path=COMPLETIONS, **body):
+    status, reply = send(port, path, body)
+    assert status == 200, reply
+    return json.loads(reply)
+
+
+def events(port, path=COMPLETIONS, **body):
+    status, reply = send(port, path, {"stream": True, **body})
+    assert status == 200, reply
+    *pieces, done, rest = reply.decode().split("\n\n")
+    assert done == "data: [DONE]" and rest == "", reply
+    return [json.loads(p.removeprefix("data: ")) for p in pieces]
+
+
+def generate(*words):
+    out = subprocess.run([BIN / "gm-steer", "generate", "--model", TINY, "--quiet", "--json", "--max-tokens", "12", *words],
+                         check=True, capture_output=True).stdout
+    return json.loads(out)["results"]
+
+
+def texts_are_those_of_generate(port):
+    steered = ["--atlas", "a.h5", "--cluster", "1", "--filter", "none", "--weight", "4"]
+    drawn = ["--temperature", "0.9", "--seed", "5", "--top-k", "40"]
+    prompts = ["--prompt", "salt onion", "--prompt", "a comet"]
+    expected = [generate(*drawn, *prompts), generate(*steered, *drawn, *prompts)]
+    steer = {"cluster": 1, "filter": "none", "weight": 4}
+    body = dict(prompt=["salt onion", "a comet"], max_tokens=12, temperature=.9, seed=5, top_k=40, steer=[None, steer, {"plan": "p"}])
+    choices = ask(port, **body)["choices"]
+    assert [c["index"] for c in choices] == list(range(6))
+    for choice in choices:
+        want = expected[min(choice["index"] % 3, 1)][choice["index"] // 3]
+        assert choice["text"] == want["text"] and choice["plan"] == choice["index"] % 3, (choice, want)
+        assert choice["finish_reason"] == {"length": "length"}.get(want["end"], "stop")
+        assert choice["plan"] == 0 or choice["important_share"] == want["important_share"]
+    assert expected[0][0]["text"] != expected[1][0]["text"]
+    whole = {i: "" for i in range(6)}
+    *pieces, last = events(port, **body)
+    for piece in pieces:
+        whole[piece["choices"][0]["index"]] += piece["choices"][0]["text"]
+    assert list(whole.values()) == [c["text"] for c in choices]
+    assert [c["finish_reason"] for c in last["choices"]] == [c["finish_reason"] for c in choices]
+    used = last["usage"]
+    assert used["total_tokens"] == used["prompt_tokens"] + used["completion_tokens"] and used["completion_tokens"] <= 72
+
+
+def draws_differ_and_stops_stop(port):
+    choices = ask(port, prompt="salt", n=3, temperature=1.5, seed=1, max_tokens=12)["choices"]
+    assert len({c["text"] for c in choices}) == 3
+    word = choices[0]["text"][3:5]
+    short = ask(port, prompt="salt", temperature=1.5, seed=1, max_tokens=12, stop=word)["choices"][0]
+    assert short["text"] == choices[0]["text"].split(word)[0] and short["finish_reason"] == "stop"
+
+
+def log_probabilities_are_those_of_the_text(port):
+    """Greedy tokens are the likeliest; what was written reads the same when it is given."""
+    body = dict(prompt=[5, 16, 27, 38], temperature=0, logprobs=3, steer={"cluster": 2, "filter": "none"})
+    written = ask(port, max_tokens=6, **body)["choices"][0]["logprobs"]
+    assert len(written["tokens"]) == len(written["token_ids"]) == 6
+    for log_p, top in zip(written["token_logprobs"], written["top_logprobs"]):
+        assert log_p == max(top.values()) and len(top) <= 4 and sum(map(math.exp, top.values())) < 1.000001
+    body["prompt"] += written["token_ids"]
+    for most in (0, 1):  # nothing more, and as lm-evaluation-harness asks
+        read = ask(port, max_tokens=most, echo=True, **body)["choices"][0]["logprobs"]
+        assert read["token_logprobs"][0] is None and read["top_logprobs"][0] is None
+        assert read["token_logprobs"][4:10] == written["token_logprobs"], (read, written)
+        assert read["token_ids"][:10] == body["prompt"] and len(read["tokens"]) == 10 + most
+    said = ask(port, prompt="salt", echo=True, max_tokens=3)["choices"][0]
+    assert said["text"].startswith("salt") and said["logprobs"] is None
+
+
+def what_is_wrong_is_refused(port):
+    for body, code, part in (
+            (b"{", 400, "request"), (b"\xff", 400, "request"), ({}, 400, "'prompt' is missing"),
+            ({"prompt": "a", "steer": {"cluster": 99}}, 400, "99"), ({"prompt": "a", "steer": {"plan": "x"}}, 400, "no plan 'x'"),
+            ({"prompt": "a", "steer": {"subset": "x"}}, 400, "'x'"), ({"prompt": "a " * 300}, 400, "context"),
+            ({"prompt": "a", "steer": {"expert": "9:1=1"}}, 400, "9"), ({"prompt": "a", "tools": []}, 400, "'tools'"),
+            ({"prompt": "a", "steer": {"plan": "../p"}}, 400, "no plan"), (b" " * (17 << 20), 413, "16 MiB")):
+        status, reply = send(port, COMPLETIONS, body)
+        assert status == code and part in json.loads(reply)["error"]["message"], (body, status, reply)
+    question = {"messages": [{"role": "user", "content": "a"}]}
+    status, reply = send(port, CHATS, question)
+    assert status == 400 and b"template" in reply, reply  # this model has none
+    for status, request in ((404, ("/x",)), (405, (COMPLETIONS,)), (405, ("/", {})), (403, ("/about", None, None))):
+        more = {"Host": "evil.example:80"} if status == 403 else {}
+        assert send(port, *request, **more)[0] == status, request
+    assert send(port, COMPLETIONS, b'{"prompt": "a"}', **{"Content-Type": "text/plain"})[0] == 415
+    assert send(port, "/about", Host="localhost:1")[0] == 200
+
+
+def the_page_and_what_it_asks(port):
+    for path, kind in (("/", b"<!doctype html>"), ("/serve.css", b"/* serve.css"), ("/serve.js", b"(() => {")):
+        status, text = send(port, path)
+        assert status == 200 and text.startswith(kind), path
+    about = json.loads(send(port, "/about")[1])
+    assert about["experts"] == 12 and about["plans"] == ["p"] and len(about["clusters"]) >= 2
+    assert about["clusters"][0]["keywords"] and sorted(about["subsets"]) == ["ships", "soup", "stars"]
+    assert json.loads(send(port, "/v1/models")[1])["data"][0]["id"] == "deepseek-tiny"
+
+
+def who_leaves_is_not_waited_for(port):
+    """Many long texts, and nobody who reads them: the next request does not wait for their end."""
+    body = json.dumps({"prompt": ["salt"] * 500, "max_tokens": 240, "stream": True}).encode()
+    gone = socket.create_connection(("127.0.0.1", port))
+    gone.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                 b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    gone.recv(1)
+    gone.close()
+    assert ask(port, prompt="salt", max_tokens=2)["usage"]["completion_tokens"] == 2
+
+
+def several_at_once(port):
+    alone = [ask(port, prompt=f"salt {i}", max_tokens=8, seed=i, temperature=1)["choices"] for i in range(8)]
+    together = [None] * 8
+
+    def one(i):
+        together[i] = ask(port, prompt=f"salt {i}", max_tokens=8, seed=i, temperature=1)["choices"]
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert together == alone
+
+
+def a_signal_ends_what_is_being_written():
+    with server() as (port, process):
+        result = []
+        thread = threading.Thread(target=lambda: result.append(
+            send(port, COMPLETIONS, {"prompt": ["salt"] * 1000, "max_tokens": 240})))
+        thread.start()
+        time.sleep(.3)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+        thread.join()
+        assert result[0][0] in (200, 503), result
+        process.poll = lambda: None
+
+
+def a_chat_is_the_question_in_its_template():
+    folder = pathlib.Path("chat-model")
+    folder.mkdir(exist_ok=True)
+    for file in TINY.iterdir():
+        (folder / file.name).unlink(missing_ok=True)
+        (folder / file.name).symlink_to(file)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": CHATML, "eos_token": "<|im_end|>"}))
+    question = ["--model", folder, "--chat", "--prompt", "salt?"]
+    messages = [{"role": "user", "content": "salt?"}]
+    want = [generate(*question), generate(*question, "--system", "Be brief.")]
+    assert want[0][0]["prompt_ids"] != want[1][0]["prompt_ids"]
+    with server("--max-tokens", "12", model=folder) as (port, _):
+        assert json.loads(send(port, "/about")[1])["chat"]
+        for expected, before in zip(want, ([], [{"role": "system", "content": "Be brief."}])):
+            reply = ask(port, CHATS, messages=before + messages)
+            assert reply["choices"][0]["message"] == {"role": "assistant", "content": expected[0]["text"]}, (reply, expected)
+            assert reply["usage"]["prompt_tokens"] == len(expected[0]["prompt_ids"]) and reply["object"] == "chat.completion"
+            *pieces, last = events(port, CHATS, messages=before + messages)
+            assert "".join(p["choices"][0]["delta"]["content"] for p in pieces) == expected[0]["text"]
+            assert last["choices"][0]["delta"] == {} and last["object"] == "chat.completion.chunk"
+
+
+def the_command_line_is_for_requests_that_say_nothing():
+    steered = ["--atlas", "a.h5", "--cluster", "1", "--filter", "none", "--weight", "4"]
+    want = generate(*steered, "--prompt", "salt onion")[0]["text"]
+    with server(*steered, "--max-tokens", "12", "--quiet") as (port, process):
+        assert ask(port, prompt="salt onion")["choices"][0]["text"] == want
+        assert ask(port, prompt="salt onion", steer=None)["choices"][0]["text"] != want
+    assert process.said == ""
+
+
+def what_cannot_begin_says_so():
+    for words, code, part in ((["--address", "home"], 1, "no numeric address"), (["--plan", "p.plan.safetensors", "--plan", "q/p.safetensors"], 1, "both called 'p'"),
+                              (["--port", "70000"], 2, "port"), (["--plan", "absent.safetensors"], 1, "absent")):
+        done = subprocess.run([BIN / "gm-steer", "serve", "--model", TINY, *words], capture_output=True, text=True, timeout=60)
+        assert done.returncode == code and part in done.stderr, (words, done)
+    with server("--quiet") as (port, _):
+        done = subprocess.run([BIN / "gm-steer", "serve", "--model", TINY, "--port", str(port)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 1 and f"port {port}" in done.stderr, done
+
+
+def main():
+    make_atlas()
+    subprocess.run([BIN / "gm-steer", "plan", "--atlas", "a.h5", "--cluster", "1", "--filter", "none", "--weight", "4",
+                    "-o", "p.plan.safetensors", "--force"], check=True, stdout=subprocess.DEVNULL)
+    with server("--atlas", "a.h5", "--plan", "p.plan.safetensors") as (port, process):
+        texts_are_those_of_generate(port)
+        draws_differ_and_stops_stop(port)
+        log_probabilities_are_those_of_the_text(port)
+        what_is_wrong_is_refused(port)
+        the_page_and_what_it_asks(port)
+        who_leaves_is_not_waited_for(port)
+        several_at_once(port)
+    assert "request 1: 6 texts" in process.said and "nobody waits" in process.said, process.said
+    a_signal_ends_what_is_being_written()
+    a_chat_is_the_question_in_its_template()
+    the_command_line_is_for_requests_that_say_nothing()
+    what_cannot_begin_says_so()
+
+
+main()

@@ -1,0 +1,193 @@
+/* test_steer_ask.c - steer/serve/ask.c: what a request may say, and what it is refused for. */
+#include "steer/serve/ask.h"
+
+#include "tests/check.h"
+
+static const gm_ask_defaults defaults = {
+    .sampling = {.temperature = .5, .top_p = 1, .repetition_penalty = 1, .seed = 3},
+    .max_tokens = 40,
+    .max_context = 100,
+    .vocabulary = 10};
+
+static gm_status read(gm_ask *a, bool chat, const char *body, gm_error *err)
+{
+    return gm_ask_read(a, chat, body, strlen(body), &defaults, err);
+}
+
+static void what_is_not_said_is_the_servers(void)
+{
+    gm_ask a;
+    gm_error err = {0};
+    CHECK_OK(
+        read(&a, false, "{\"prompt\": \"x\", \"temperature\": null, \"model\": \"any\"}", &err),
+        err);
+    CHECK_INT(a.n_prompts, 1);
+    CHECK_TEXT(a.prompt[0].text, "x");
+    CHECK(a.sampling.temperature == .5 && a.sampling.seed == 3);
+    CHECK_INT(a.max_tokens, 40);
+    CHECK_INT(a.n_draws, 1);
+    CHECK_INT(a.n_likeliest, -1);
+    CHECK_INT(a.n_plans, 1);
+    CHECK(a.plan[0].kind == GM_ASK_OWN && !a.stream && !a.echo && a.n_stop == 0);
+    gm_ask_clear(&a);
+}
+
+static void every_member_is_read(void)
+{
+    gm_ask a;
+    gm_error err = {0};
+    CHECK_OK(
+        read(&a, false,
+             "{\"prompt\": [\"a\", \"\\u00e9\"], \"max_tokens\": 0, \"temperature\": 0, "
+             "\"top_p\": 0.5, \"top_k\": 7, \"repetition_penalty\": 1.5, \"seed\": 9, \"n\": 2, "
+             "\"stop\": [\"\\n\", \"end\"], \"echo\": true, \"logprobs\": 4, \"best_of\": 1, "
+             "\"logit_bias\": {}, \"steer\": [null, {\"cluster\": [1, \"2=-0.5\"], "
+             "\"weight\": 3, \"mass-match\": true}, {\"plan\": \"food\", \"weight\": 2}]}",
+             &err),
+        err);
+    CHECK_INT(a.n_prompts, 2);
+    CHECK_INT(a.prompt[1].n, 2);
+    CHECK_INT(a.max_tokens, 0);
+    CHECK(a.sampling.temperature == 0 && a.sampling.top_p == .5 && a.sampling.top_k == 7);
+    CHECK(a.sampling.repetition_penalty == 1.5 && a.sampling.seed == 9 && a.echo);
+    CHECK_INT(a.n_draws, 2);
+    CHECK_INT(a.n_likeliest, 4);
+    CHECK_INT(a.n_stop, 2);
+    CHECK_TEXT(a.stop[1], "end");
+    CHECK_INT(a.n_plans, 3);
+    CHECK(a.plan[0].kind == GM_ASK_UNSTEERED && a.plan[1].kind == GM_ASK_BY_OPTIONS);
+    CHECK_INT(a.plan[1].recipe.clusters.n, 2);
+    CHECK_TEXT(a.plan[1].recipe.clusters.at[1], "2=-0.5");
+    CHECK(a.plan[1].recipe.weight == 3 && a.plan[1].recipe.mass_matched);
+    CHECK(a.plan[2].kind == GM_ASK_BY_NAME && a.plan[2].recipe.weight == 2);
+    CHECK_TEXT(a.plan[2].name, "food");
+    gm_ask_clear(&a);
+    CHECK(a.body == NULL && a.n_plans == 0);
+}
+
+static void prompts_may_be_token_ids(void)
+{
+    static const struct {
+        const char *body;
+        size_t n, n_ids;
+    } cases[] = {{"{\"prompt\": [1, 9, 0]}", 1, 3}, {"{\"prompt\": [[1, 9], [2, 2]]}", 2, 2}};
+    gm_error err = {0};
+    for (size_t i = 0; i < 2; i++) {
+        gm_ask a;
+        CHECK_OK(read(&a, false, cases[i].body, &err), err);
+        CHECK_INT(a.n_prompts, cases[i].n);
+        CHECK_INT(a.prompt[0].n_ids, cases[i].n_ids);
+        CHECK(a.prompt[0].text == NULL && a.prompt[0].ids[1] == 9);
+        gm_ask_clear(&a);
+    }
+}
+
+static void a_chat_is_a_question(void)
+{
+    gm_ask a;
+    gm_error err = {0};
+    CHECK_OK(read(&a, true,
+                  "{\"messages\": [{\"role\": \"system\", \"content\": \"be kind\"}, {\"role\": "
+                  "\"user\", \"content\": [{\"type\": \"text\", \"text\": \"why?\"}]}], "
+                  "\"max_completion_tokens\": 5}",
+                  &err),
+             err);
+    CHECK_TEXT(a.system, "be kind");
+    CHECK_INT(a.n_prompts, 1);
+    CHECK_TEXT(a.prompt[0].text, "why?");
+    CHECK_INT(a.max_tokens, 5);
+    gm_ask_clear(&a);
+}
+
+static void what_is_wrong_is_named(void)
+{
+    static const struct {
+        bool chat;
+        const char *body, *part;
+    } bad[] = {
+        {false, "", "request"},
+        {false, "[]", "not a JSON object"},
+        {false, "{}", "'prompt' is missing"},
+        {false, "{\"prompt\": \"\"}", "a prompt is empty"},
+        {false, "{\"prompt\": []}", "a prompt is empty"},
+        {false, "{\"prompt\": 3}", "'prompt' is of another kind (number)"},
+        {false, "{\"prompt\": [\"a\", 3]}", "'prompt' is of another kind (number)"},
+        {false, "{\"prompt\": [1, 10]}", "token 2 of a prompt is not an id from 0 to 9"},
+        {false, "{\"prompt\": [1, \"a\"]}", "token 2"},
+        {false, "{\"prompt\": [[-1]]}", "token 1"},
+        {false, "{\"prompt\": \"a\", \"messages\": []}", "'messages' is not known here"},
+        {false, "{\"prompt\": \"a\", \"tools\": []}", "'tools' is not known here"},
+        {false, "{\"prompt\": \"a\", \"best_of\": 2}", "'best_of' can only be 1 or absent"},
+        {false, "{\"prompt\": \"a\", \"logit_bias\": {\"5\": 1}}", "'logit_bias' can only be {}"},
+        {false, "{\"prompt\": \"a\", \"max_tokens\": 0}", "max_tokens"},
+        {false, "{\"prompt\": \"a\", \"max_tokens\": 101}", "max_tokens"},
+        {false, "{\"prompt\": \"a\", \"logprobs\": 21}", "logprobs"},
+        {false, "{\"prompt\": \"a\", \"logprobs\": true}", "logprobs"},
+        {false, "{\"prompt\": \"a\", \"logprobs\": 1, \"stream\": true}", "need \"stream\": false"},
+        {false, "{\"prompt\": \"a\", \"top_p\": 0}", "'top_p' is 0"},
+        {false, "{\"prompt\": \"a\", \"seed\": -1}", "seed"},
+        {false, "{\"prompt\": \"a\", \"temperature\": 1e9}", "temperature"},
+        {false, "{\"prompt\": \"a\", \"stop\": [\"\"]}", "'stop' holds"},
+        {false, "{\"prompt\": \"a\", \"stop\": [\"a\\u0000b\"]}", "'stop' holds"},
+        {false, "{\"prompt\": [\"a\", \"b\"], \"n\": 1000}", "more than 1024 texts"},
+        {false, "{\"prompt\": \"a\", \"steer\": []}", "'steer' is a list of 0"},
+        {false, "{\"prompt\": \"a\", \"steer\": \"food\"}", "'steer'"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"clusters\": 1}}", "'clusters' is not known"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"model\": \"x\"}}", "'model' is not known"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"weight\": \"much\"}}", "weight"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"cluster\": \"two\"}}", "two"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"filter\": \"x\"}}", "filter"},
+        {false, "{\"prompt\": \"a\", \"steer\": {\"plan\": \"p\", \"cluster\": 1}}", "complete"},
+        {true, "{\"prompt\": \"a\"}", "'prompt' is not known here"},
+        {true, "{\"messages\": []}", "no message by 'user'"},
+        {true, "{\"messages\": [{\"role\": \"user\"}]}", "no text as 'content'"},
+        {true, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}", "'assistant'"},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"user\", "
+         "\"content\": \"b\"}]}",
+         "one question is taken"},
+        {true, "{\"messages\": [3]}", "no 'role'"},
+        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true}",
+         "'logprobs' is not known here"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        gm_ask a;
+        gm_error err = {0};
+        gm_status status = read(&a, bad[i].chat, bad[i].body, &err);
+        CHECK(status == GM_EARG || status == GM_EFORMAT);
+        CHECK_HAS(err.text, bad[i].part);
+        CHECK(a.body == NULL && a.prompt == NULL && a.plan == NULL);
+    }
+}
+
+static gm_status read_all(void *state, gm_error *err)
+{
+    gm_ask a;
+    (void)state;
+    gm_status status = read(&a, false,
+                            "{\"prompt\": [[1], [2]], \"stop\": \"x\", \"steer\": [{\"cluster\": "
+                            "[1, 2], \"expert\": \"1:2=3\"}, null]}",
+                            err);
+    gm_ask_clear(&a);
+    return status;
+}
+
+static gm_status read_chat(void *state, gm_error *err)
+{
+    gm_ask a;
+    (void)state;
+    gm_status status =
+        read(&a, true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", err);
+    gm_ask_clear(&a);
+    return status;
+}
+
+static void memory_may_be_short_anywhere(void)
+{
+    check_every_allocation(read_all, NULL);
+    check_every_allocation(read_chat, NULL);
+}
+
+TESTS(TEST(what_is_not_said_is_the_servers), TEST(every_member_is_read),
+      TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question), TEST(what_is_wrong_is_named),
+      TEST(memory_may_be_short_anywhere))
