@@ -129,6 +129,8 @@ def check_harness(gm_steer, folder, work):
     os.environ["HF_HOME"] = str(work / "hf")
     import lm_eval
     import lm_eval.tasks
+    from lm_eval.models.huggingface import HFLM
+    from transformers import PreTrainedTokenizerFast
 
     write_tasks(work)
     copy = work / "model"  # with the files by which transformers finds the tokenizer
@@ -138,7 +140,8 @@ def check_harness(gm_steer, folder, work):
     (copy / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}))
     run = dict(tasks=["gm_choices", "gm_texts"], task_manager=lm_eval.tasks.TaskManager(include_path=str(work)), log_samples=True,
                bootstrap_iters=0, batch_size=4)
-    theirs = scores(lm_eval.simple_evaluate(model="hf", model_args=f"pretrained={copy},dtype=float32,device=cpu", **run))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(copy)
+    theirs = scores(lm_eval.simple_evaluate(model=HFLM(pretrained=common.transformers_model(folder), tokenizer=tokenizer, batch_size=4), **run))
     with server(gm_steer, "--model", folder, "--numerics", "f32") as where:
         ours = scores(lm_eval.simple_evaluate(
             model="local-completions", model_args=f"model=x,base_url={where}v1/completions,tokenizer={copy},num_concurrent=2", **run))

@@ -128,14 +128,9 @@ static void tell(void *context, const gm_continuation *c, const char *bytes, siz
 }
 
 static gm_status write_texts(gm_answer *a, const gm_host *host, const gm_ask *ask,
-                             gm_continue_options *o, const gm_listener *listener, gm_error *err)
+                             const gm_continue_options *o, gm_error *err)
 {
     gm_status status = GM_OK;
-    telling told = {listener, a->text};
-    if (listener->say) {
-        o->said = tell;
-        o->said_context = &told;
-    }
     if (ask->max_tokens > 0)
         GM_TRY(gm_continue(a->text, a->n, host->stage->model, host->stage->tokenizer, o, err));
     for (size_t i = 0; i < a->n; i++) {
@@ -180,10 +175,15 @@ gm_status gm_answer_make(gm_answer *out, const gm_host *host, const gm_ask *ask,
         o.stop_string = ask->stop;
         o.n_stop_strings = ask->n_stop;
     }
+    telling told = {listener, out->text};
+    if (listener->say) {
+        o.said = tell;
+        o.said_context = &told;
+    }
     o.wanted = listener->wanted;
     o.wanted_context = listener->context;
     o.quiet = true;
-    GM_TRY(write_texts(out, host, ask, &o, listener, err));
+    GM_TRY(write_texts(out, host, ask, &o, err));
 out:
     gm_chat_clear(&chat);
     if (status != GM_OK) gm_answer_clear(out);

@@ -29,10 +29,11 @@ void gm_likelihood_clear(gm_likelihood *l)
 /* ln of the sum of exp, in double and in order. NaN where a logit is. */
 static double log_sum_exp(const float *x, size_t n)
 {
-    double top = (double)x[0], sum = 0;
+    double top = (double)x[0];
     for (size_t v = 1; v < n; v++)
         if ((double)x[v] > top) top = (double)x[v];
-    for (size_t v = 0; v < n; v++) sum += exp((double)x[v] - top);
+    double sum = exp((double)x[0] - top);
+    for (size_t v = 1; v < n; v++) sum += exp((double)x[v] - top);
     return top + log(sum);
 }
 
