@@ -147,10 +147,12 @@ out:
 }
 
 /* A model without a template is no failure of the server's. */
-static gm_status open_chat(gm_chat *chat, const gm_host *host, const char *system, gm_error *err)
+static gm_status open_chat(gm_chat *chat, const gm_host *host, const gm_ask *ask, gm_error *err)
 {
     gm_error why = {0};
-    gm_status status = gm_chat_open(chat, host->stage->options->model, system, &why);
+    const gm_chat_options options = {
+        .system = ask->system, .settings = ask->settings, .n_settings = ask->n_settings};
+    gm_status status = gm_chat_open(chat, host->stage->options->model, &options, &why);
     if (status == GM_OK) return GM_OK;
     if (status == GM_EIO) status = GM_EARG;
     return gm_fail(err, status, "the chat template: %s", why.text);
@@ -163,7 +165,7 @@ gm_status gm_answer_make(gm_answer *out, const gm_host *host, const gm_ask *ask,
     gm_chat chat = {0};
     const size_t n = ask->n_prompts * ask->n_draws * ask->n_plans;
     *out = (gm_answer){0};
-    if (ask->chat) GM_TRY(open_chat(&chat, host, ask->system, err));
+    if (ask->chat) GM_TRY(open_chat(&chat, host, ask, err));
     GM_TRY(make_plans(out, host, ask, err));
     out->text = gm_alloc(n, sizeof *out->text);
     if (out->text == NULL) GM_FAIL(GM_EMEM, "no memory for %zu texts", n);

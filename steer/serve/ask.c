@@ -50,11 +50,22 @@ static const struct {
     const char *name;
     int where;
 } read_members[] = {
-    {"prompt", IN_COMPLETIONS}, {"echo", IN_COMPLETIONS}, {"logprobs", IN_COMPLETIONS},
-    {"messages", IN_CHATS},     {"max_tokens", IN_BOTH},  {"max_completion_tokens", IN_CHATS},
-    {"temperature", IN_BOTH},   {"top_p", IN_BOTH},       {"top_k", IN_BOTH},
-    {"seed", IN_BOTH},          {"n", IN_BOTH},           {"repetition_penalty", IN_BOTH},
-    {"stop", IN_BOTH},          {"stream", IN_BOTH},      {"steer", IN_BOTH},
+    {"prompt", IN_COMPLETIONS},
+    {"echo", IN_COMPLETIONS},
+    {"logprobs", IN_COMPLETIONS},
+    {"messages", IN_CHATS},
+    {"chat_template_kwargs", IN_CHATS},
+    {"max_tokens", IN_BOTH},
+    {"max_completion_tokens", IN_CHATS},
+    {"temperature", IN_BOTH},
+    {"top_p", IN_BOTH},
+    {"top_k", IN_BOTH},
+    {"seed", IN_BOTH},
+    {"n", IN_BOTH},
+    {"repetition_penalty", IN_BOTH},
+    {"stop", IN_BOTH},
+    {"stream", IN_BOTH},
+    {"steer", IN_BOTH},
 };
 
 static gm_status check_neutral(const gm_json *value, const char *name, const char *neutral,
@@ -178,6 +189,49 @@ static gm_status read_messages(gm_ask *a, gm_error *err)
     }
     if (a->n_prompts == 0) return gm_fail(err, GM_EARG, "'%s': no message by 'user'", BODY);
     return GM_OK;
+}
+
+/* "NAME=VALUE" of a variable of the template, VALUE as JSON. */
+static gm_status read_setting(gm_ask *a, const gm_json *value, gm_error *err)
+{
+    gm_json_out json = {0};
+    gm_text setting = {0};
+    bool yes;
+    double number;
+    size_t n;
+    const char *name = gm_json_key(value), *text = gm_json_text(value, &n);
+    gm_status status = GM_OK;
+    if (text)
+        gm_json_put_text(&json, NULL, text, n);
+    else if (gm_json_bool(value, &yes))
+        gm_json_put_bool(&json, NULL, yes);
+    else if (gm_json_f64(value, &number))
+        gm_json_put_f64(&json, NULL, number);
+    else
+        GM_FAIL(GM_EARG, "'%s': '%s' of 'chat_template_kwargs' is no text, number or truth value",
+                BODY, name);
+    GM_TRY(gm_json_out_done(&json, err));
+    GM_TRY(gm_text_printf(&setting, err, "%s=%s", name, json.text.at));
+    a->settings[a->n_settings] = gm_arena_text(&a->arena, setting.at, setting.n);
+    if (a->settings[a->n_settings++] == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", name);
+out:
+    gm_text_clear(&json.text);
+    gm_text_clear(&setting);
+    return status;
+}
+
+static gm_status read_settings(gm_ask *a, gm_error *err)
+{
+    const gm_json *object = member(a, "chat_template_kwargs");
+    if (object == NULL) return GM_OK;
+    if (gm_json_kind_of(object) != GM_JSON_OBJECT)
+        return wrong("chat_template_kwargs", object, "an object", err);
+    a->settings = take(a, gm_json_n_items(object), sizeof *a->settings);
+    if (a->settings == NULL) return gm_fail(err, GM_EMEM, "no memory for a template's variables");
+    gm_status status = GM_OK;
+    for (const gm_json *v = gm_json_first(object); v && status == GM_OK; v = gm_json_next(v))
+        status = read_setting(a, v, err);
+    return status;
 }
 
 /* ---- how to write ---- */
@@ -307,6 +361,7 @@ gm_status gm_ask_read(gm_ask *out, bool chat, const char *bytes, size_t n,
     for (const gm_json *m = gm_json_first(out->body); m; m = gm_json_next(m))
         GM_TRY(check_member(out, m, err));
     GM_TRY(chat ? read_messages(out, err) : read_prompts(out, defaults->vocabulary, err));
+    GM_TRY(read_settings(out, err));
     GM_TRY(read_sampling(out, err));
     GM_TRY(read_extent(out, defaults, err));
     GM_TRY(read_stops(out, err));

@@ -2,7 +2,8 @@
  * the plan under which to write as one member more.
  *
  *   completions   prompt (a text, a list of texts, of token ids, of lists of them), echo, logprobs
- *   chat          messages (a question, a system message in front of it or none)
+ *   chat          messages (a question, a system message in front of it or none),
+ *                 chat_template_kwargs (variables of the template), as vLLM has them
  *   both          max_tokens, temperature, top_p, top_k, repetition_penalty, seed, n, stop, stream
  *
  * What is absent or null is as the server was started. Members that would change the answer and
@@ -52,7 +53,9 @@ typedef struct gm_ask {
     int n_likeliest;       /* log-probabilities, and so many likeliest tokens; -1: none */
     gm_ask_prompt *prompt; /* (n_prompts) of a chat: the question */
     size_t n_prompts, n_draws;
-    const char *system;   /* of a chat; NULL: none */
+    const char *system;    /* of a chat; NULL: none */
+    const char **settings; /* (n_settings) of a chat, as gm_chat_options has them */
+    size_t n_settings;
     gm_sampling sampling; /* its stream is the draw's, set by whoever answers */
     size_t max_tokens;    /* 0: only with echo */
     const char **stop;    /* (n_stop) */

@@ -34,8 +34,8 @@ static bool has_chat(const gm_host *host)
 {
     gm_chat chat = {0};
     gm_error none = {0};
-    const bool known =
-        gm_chat_open(&chat, host->stage->options->model, NULL, &none) == GM_OK && chat.name;
+    const gm_chat_options options = {0};
+    const bool known = gm_chat_open(&chat, host->stage->options->model, &options, &none) == GM_OK;
     gm_chat_clear(&chat);
     return known;
 }

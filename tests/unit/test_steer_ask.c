@@ -86,12 +86,18 @@ static void a_chat_is_a_question(void)
 {
     gm_ask a;
     gm_error err = {0};
-    CHECK_OK(read(&a, true,
-                  "{\"messages\": [{\"role\": \"system\", \"content\": \"be kind\"}, {\"role\": "
-                  "\"user\", \"content\": [{\"type\": \"text\", \"text\": \"why?\"}]}], "
-                  "\"max_completion_tokens\": 5}",
-                  &err),
-             err);
+    CHECK_OK(
+        read(&a, true,
+             "{\"messages\": [{\"role\": \"system\", \"content\": \"be kind\"}, {\"role\": "
+             "\"user\", \"content\": [{\"type\": \"text\", \"text\": \"why?\"}]}], "
+             "\"max_completion_tokens\": 5, \"chat_template_kwargs\": {\"enable_thinking\": false, "
+             "\"effort\": \"low\", \"n\": 3}}",
+             &err),
+        err);
+    CHECK_INT(a.n_settings, 3);
+    CHECK_TEXT(a.settings[0], "enable_thinking=false");
+    CHECK_TEXT(a.settings[1], "effort=\"low\"");
+    CHECK_TEXT(a.settings[2], "n=3");
     CHECK_TEXT(a.system, "be kind");
     CHECK_INT(a.n_prompts, 1);
     CHECK_TEXT(a.prompt[0].text, "why?");
@@ -147,6 +153,13 @@ static void what_is_wrong_is_named(void)
          "\"content\": \"b\"}]}",
          "one question is taken"},
         {true, "{\"messages\": [3]}", "no 'role'"},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": "
+         "{\"x\": []}}",
+         "'x' of 'chat_template_kwargs'"},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": 3}",
+         "expected an object"},
         {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true}",
          "'logprobs' is not known here"},
     };
