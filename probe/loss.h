@@ -1,9 +1,9 @@
 /* loss.h - private to probe: what the same texts cost the model in two runs, with and without a
  * plan, an expert, a precision: mean -ln p of their tokens, by subset, and how much it changed.
  *
- * A token of the text counts where both runs have its -ln p. A mean is over tokens; the interval of the change
- * holds documents, not tokens, for independent: with d_i a document's summed change over its n_i
- * tokens and D = sum d_i / sum n_i, its variance is that of a ratio (Cochran 1977, Sampling
+ * A token of the text counts where both runs have its -ln p. A mean is over tokens; the interval of
+ * the change holds documents, not tokens, for independent: with d_i a document's summed change over
+ * its n_i tokens and D = sum d_i / sum n_i, its variance is that of a ratio (Cochran 1977, Sampling
  * Techniques, 6.4): N / (N - 1) sum (d_i - D n_i)^2 / (sum n_i)^2, the quantile Student's with
  * N - 1 degrees of freedom.
  */
