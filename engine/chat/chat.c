@@ -39,6 +39,9 @@ gm_status gm_chat_check(const gm_chat_options *o, bool chat, gm_error *err)
             return gm_fail(err, GM_EARG, "--chat-set '%s': expected NAME=VALUE in UTF-8",
                            o->settings[i]);
     }
+    for (size_t i = 0; i < o->n_turns; i++)
+        if (gm_utf8_valid(o->turn[i].text, o->turn[i].n) != o->turn[i].n)
+            return gm_fail(err, GM_EARG, "message %zu of the chat is not valid UTF-8", i + 1);
     return GM_OK;
 }
 
@@ -123,24 +126,26 @@ out:
     return status;
 }
 
-/* The question's message, behind the system's. */
-static gm_status make_messages(gm_json **out, const char *system, const char *text, size_t n,
+static void put_message(gm_json_out *json, const char *role, const char *text, size_t n)
+{
+    gm_json_open_object(json, NULL);
+    gm_json_put_string(json, "role", role);
+    gm_json_put_text(json, "content", text, n);
+    gm_json_close_object(json);
+}
+
+/* The question's message, behind the system's and the earlier turns. */
+static gm_status make_messages(gm_json **out, const gm_chat *chat, const char *text, size_t n,
                                gm_error *err)
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
     gm_json_open_object(&json, NULL);
     gm_json_open_array(&json, "messages");
-    if (system) {
-        gm_json_open_object(&json, NULL);
-        gm_json_put_string(&json, "role", "system");
-        gm_json_put_string(&json, "content", system);
-        gm_json_close_object(&json);
-    }
-    gm_json_open_object(&json, NULL);
-    gm_json_put_string(&json, "role", "user");
-    gm_json_put_text(&json, "content", text, n);
-    gm_json_close_object(&json);
+    if (chat->system) put_message(&json, "system", chat->system, strlen(chat->system));
+    for (size_t i = 0; i < chat->n_turns; i++)
+        put_message(&json, chat->turn[i].role, chat->turn[i].text, chat->turn[i].n);
+    put_message(&json, "user", text, n);
     gm_json_close_array(&json);
     gm_json_close_object(&json);
     GM_TRY(gm_json_out_done(&json, err));
@@ -158,7 +163,7 @@ static gm_status render(const gm_chat *chat, const char *text, size_t n, bool *s
 {
     gm_status status = GM_OK;
     gm_json *messages = NULL;
-    GM_TRY(make_messages(&messages, chat->system, text, n, err));
+    GM_TRY(make_messages(&messages, chat, text, n, err));
     const gm_json *const variables[] = {gm_json_find(chat->variables, "own"),
                                         gm_json_find(chat->variables, "set"), messages};
     const gm_jinja_input input = {variables, sizeof variables / sizeof *variables, chat->today};
@@ -250,7 +255,11 @@ gm_status gm_chat_make(gm_chat *out, const char *text, size_t n, const gm_json *
     uint8_t digest[32];
     char hex[65];
     const char *date = options->date ? options->date : GM_CHAT_DATE;
-    *out = (gm_chat){.system = options->system, .answer = options->answer, .today = date};
+    *out = (gm_chat){.system = options->system,
+                     .answer = options->answer,
+                     .today = date,
+                     .turn = options->turn,
+                     .n_turns = options->n_turns};
     GM_TRY(gm_chat_check(options, true, err));
     GM_TRY(gm_jinja_parse(&out->template, text, n, where, err));
     GM_TRY(make_variables(&out->variables, config, options, err));

@@ -1,8 +1,9 @@
 /* chat.h - a question inside an instruct checkpoint's chat template, up to where the answer begins.
  *
- * The template is run (jinja.h) on one message of a user, behind one of the system or none; tools,
- * documents and earlier turns there are none. A template's own variables have its defaults unless
- * they are set. What cannot be run as transformers runs it is refused with the line.
+ * The template is run (jinja.h) on one message of a user, behind one of the system or none, and
+ * behind earlier turns if there are any; tools and documents there are none. A template's own
+ * variables have its defaults unless they are set. What cannot be run as transformers runs it is
+ * refused with the line.
  *
  * Source: what Hugging Face's apply_chat_template(messages, add_generation_prompt=True) gives.
  */
@@ -19,24 +20,35 @@
 #define GM_CHAT_SET_HELP  "a variable of its template (enable_thinking=false)"
 #define GM_CHAT_DATE_HELP "the date, where its template names one (" GM_CHAT_DATE ")"
 
+/* What was said before the question. */
+typedef struct gm_chat_turn {
+    const char *role; /* "user", "assistant" */
+    const char *text; /* (n) */
+    size_t n;
+} gm_chat_turn;
+
 /* All borrowed as long as the chat is used; zeros: none. */
 typedef struct gm_chat_options {
     const char *system; /* message in front; NULL: none */
     const char *answer; /* what the answer begins with, behind the template; NULL: nothing */
     const char *date;   /* YYYY-MM-DD; NULL: GM_CHAT_DATE */
     const char *const
-        *settings;     /* (n_settings) "NAME=VALUE": variables of the template; VALUE is */
-    size_t n_settings; /* JSON (true, 3, "high"), or else a text */
+        *settings;            /* (n_settings) "NAME=VALUE": variables of the template; VALUE is */
+    size_t n_settings;        /* JSON (true, 3, "high"), or else a text */
+    const gm_chat_turn *turn; /* (n_turns) behind the system message */
+    size_t n_turns;
 } gm_chat_options;
 
 typedef struct gm_chat {
     char name[17];      /* the first 16 hexadecimal digits of SHA-256 of the template's text; ""
                            before there is one */
     const char *date;   /* that the template names, borrowed; NULL: it names none */
-    gm_text before;     /* what stands in front of a question, system message included */
+    gm_text before;     /* what stands in front of a question, other messages included */
     gm_text after;      /* and behind it, the answer's beginning included */
     const char *answer; /* borrowed; the rest is the chat's own */
     const char *system, *today;
+    const gm_chat_turn *turn; /* (n_turns) */
+    size_t n_turns;
     gm_jinja *template;
     gm_json *variables; /* but for the messages */
 } gm_chat;

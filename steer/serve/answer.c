@@ -150,8 +150,11 @@ out:
 static gm_status open_chat(gm_chat *chat, const gm_host *host, const gm_ask *ask, gm_error *err)
 {
     gm_error why = {0};
-    const gm_chat_options options = {
-        .system = ask->system, .settings = ask->settings, .n_settings = ask->n_settings};
+    const gm_chat_options options = {.system = ask->system,
+                                     .settings = ask->settings,
+                                     .n_settings = ask->n_settings,
+                                     .turn = ask->turn,
+                                     .n_turns = ask->n_turns};
     gm_status status = gm_chat_open(chat, host->stage->options->model, &options, &why);
     if (status == GM_OK) return GM_OK;
     if (status == GM_EIO) status = GM_EARG;

@@ -157,37 +157,45 @@ static const char *content_of(const gm_json *message, size_t *n)
     return content ? gm_json_text(content, n) : NULL;
 }
 
+static gm_status read_message(gm_ask *a, const gm_json *m, gm_error *err)
+{
+    const gm_json *named = gm_json_find(m, "role");
+    const char *role = named ? gm_json_text(named, NULL) : NULL;
+    size_t n = 0;
+    const char *text = content_of(m, &n);
+    if (role == NULL || text == NULL)
+        return gm_fail(err, GM_EARG, "'%s': a message has no 'role' or no text as 'content'", BODY);
+    if (strcmp(role, "system") == 0 && a->system == NULL && a->n_turns == 0) {
+        if (strlen(text) != n)
+            return gm_fail(err, GM_EARG, "'%s': the system message holds a NUL character", BODY);
+        a->system = text;
+        return GM_OK;
+    }
+    if (strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
+        return gm_fail(err, GM_EARG,
+                       "'%s': message by '%.40s' out of place; expected one by 'system' in front "
+                       "or none, then 'user' and 'assistant'",
+                       BODY, role);
+    a->turn[a->n_turns++] = (gm_chat_turn){role, text, n};
+    return GM_OK;
+}
+
 static gm_status read_messages(gm_ask *a, gm_error *err)
 {
+    gm_status status = GM_OK;
     const gm_json *list = member(a, "messages");
     if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY)
         return gm_fail(err, GM_EARG, "'%s': 'messages' is not there, or no list", BODY);
     a->prompt = take(a, 1, sizeof *a->prompt);
-    if (a->prompt == NULL) return gm_fail(err, GM_EMEM, "no memory for a question");
-    for (const gm_json *m = gm_json_first(list); m; m = gm_json_next(m)) {
-        const gm_json *named = gm_json_find(m, "role");
-        const char *role = named ? gm_json_text(named, NULL) : NULL;
-        size_t n = 0;
-        const char *text = content_of(m, &n);
-        if (role == NULL || text == NULL)
-            return gm_fail(err, GM_EARG, "'%s': a message has no 'role' or no text as 'content'",
-                           BODY);
-        const bool system = strcmp(role, "system") == 0;
-        if ((system ? a->system != NULL : strcmp(role, "user") != 0) || a->n_prompts > 0)
-            return gm_fail(err, GM_EARG,
-                           "'%s': message by '%.40s' out of place; one question is taken, and in "
-                           "front of it a system message or none",
-                           BODY, role);
-        if (system) {
-            if (strlen(text) != n)
-                return gm_fail(err, GM_EARG, "'%s': the system message holds a NUL character",
-                               BODY);
-            a->system = text;
-        } else {
-            a->prompt[a->n_prompts++] = (gm_ask_prompt){.text = text, .n = n};
-        }
-    }
-    if (a->n_prompts == 0) return gm_fail(err, GM_EARG, "'%s': no message by 'user'", BODY);
+    a->turn = take(a, gm_json_n_items(list), sizeof *a->turn);
+    if (!a->prompt || !a->turn) return gm_fail(err, GM_EMEM, "no memory for a question");
+    for (const gm_json *m = gm_json_first(list); m && status == GM_OK; m = gm_json_next(m))
+        status = read_message(a, m, err);
+    if (status != GM_OK) return status;
+    if (a->n_turns == 0 || strcmp(a->turn[a->n_turns - 1].role, "user") != 0)
+        return gm_fail(err, GM_EARG, "'%s': the last message is not by 'user'", BODY);
+    const gm_chat_turn *question = &a->turn[--a->n_turns];
+    a->prompt[a->n_prompts++] = (gm_ask_prompt){.text = question->text, .n = question->n};
     return GM_OK;
 }
 

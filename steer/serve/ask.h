@@ -2,7 +2,8 @@
  * the plan under which to write as one member more.
  *
  *   completions   prompt (a text, a list of texts, of token ids, of lists of them), echo, logprobs
- *   chat          messages (a question, a system message in front of it or none),
+ *   chat          messages (a system message or none, turns of 'user' and 'assistant', the last by
+ *                 'user': the question),
  *                 chat_template_kwargs (variables of the template), as vLLM has them
  *   both          max_tokens, temperature, top_p, top_k, repetition_penalty, seed, n, stop, stream
  *
@@ -22,6 +23,7 @@
 
 #include "base/arena.h"
 #include "base/json.h"
+#include "engine/chat/chat.h"
 #include "engine/engine.h"
 #include "steer/recipe.h"
 
@@ -53,7 +55,9 @@ typedef struct gm_ask {
     int n_likeliest;       /* log-probabilities, and so many likeliest tokens; -1: none */
     gm_ask_prompt *prompt; /* (n_prompts) of a chat: the question */
     size_t n_prompts, n_draws;
-    const char *system;    /* of a chat; NULL: none */
+    const char *system; /* of a chat; NULL: none */
+    gm_chat_turn *turn; /* (n_turns) of a chat, in front of the question */
+    size_t n_turns;
     const char **settings; /* (n_settings) of a chat, as gm_chat_options has them */
     size_t n_settings;
     gm_sampling sampling; /* its stream is the draw's, set by whoever answers */

@@ -211,6 +211,10 @@ def a_chat_is_the_question_in_its_template():
             *pieces, last = events(port, CHATS, messages=before + messages)
             assert "".join(p["choices"][0]["delta"]["content"] for p in pieces) == expected[0]["text"]
             assert last["choices"][0]["delta"] == {} and last["object"] == "chat.completion.chunk"
+        turns = [*messages, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "More?"}]
+        longer = ask(port, CHATS, messages=turns)
+        assert longer["usage"]["prompt_tokens"] > len(want[0][0]["prompt_ids"]) + len("assistant"), longer
+        assert send(port, CHATS, {"messages": turns[:2]})[0] == 400
 
 
 def the_command_line_is_for_requests_that_say_nothing():

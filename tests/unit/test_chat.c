@@ -57,6 +57,32 @@ static void what_does_not_say_the_question_is_refused(void)
     }
 }
 
+/* Earlier turns stand between the system message and the question, in their order. */
+static void turns_stand_in_front(void)
+{
+    static const char text[] =
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]";
+    const gm_chat_turn turns[] = {{"user", "a", 1}, {"assistant", "b", 1}};
+    const gm_chat_turn wrong = {"user", "\xff", 1};
+    gm_chat_options options = {.system = "s", .turn = turns, .n_turns = 2};
+    gm_chat chat;
+    gm_text out = {0};
+    gm_error err = {0};
+    CHECK_OK(make_with(&chat, text, &(gm_chat_options){.turn = turns, .n_turns = 1}, &err), err);
+    CHECK_TEXT(chat.before.at, "[user]a[user]");
+    CHECK_TEXT(chat.after.at, "[answer]");
+    CHECK_OK(gm_chat_render(&chat, "q", 1, &out, &err), err);
+    CHECK_TEXT(out.at, "[user]a[user]q[answer]");
+    gm_text_clear(&out);
+    gm_chat_clear(&chat);
+    options.n_turns = 1;
+    CHECK_OK(make_with(&chat, text, &options, &err), err);
+    CHECK_TEXT(chat.before.at, "[system]s[user]a[user]");
+    gm_chat_clear(&chat);
+    options.turn = &wrong;
+    CHECK_FAILS(make_with(&chat, text, &options, &err), err, GM_EARG, "message 1 of the chat");
+}
+
 /* A template is somebody's file. */
 static void limits(void)
 {
@@ -239,5 +265,5 @@ static void every_allocation(void)
     check_every_allocation(open_one, NULL);
 }
 
-TESTS(TEST(what_does_not_say_the_question_is_refused), TEST(limits), TEST(options), TEST(folders),
-      TEST(whose_tokens), TEST(every_allocation))
+TESTS(TEST(what_does_not_say_the_question_is_refused), TEST(turns_stand_in_front), TEST(limits),
+      TEST(options), TEST(folders), TEST(whose_tokens), TEST(every_allocation))

@@ -105,6 +105,24 @@ static void a_chat_is_a_question(void)
     gm_ask_clear(&a);
 }
 
+static void turns_stand_in_front_of_the_question(void)
+{
+    gm_ask a;
+    gm_error err = {0};
+    CHECK_OK(read(&a, true,
+                  "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": "
+                  "\"assistant\", \"content\": \"b\"}, {\"role\": \"user\", \"content\": \"c\"}]}",
+                  &err),
+             err);
+    CHECK(a.system == NULL);
+    CHECK_INT(a.n_turns, 2);
+    CHECK_TEXT(a.turn[1].role, "assistant");
+    CHECK_TEXT(a.turn[1].text, "b");
+    CHECK_INT(a.n_prompts, 1);
+    CHECK_TEXT(a.prompt[0].text, "c");
+    gm_ask_clear(&a);
+}
+
 static void what_is_wrong_is_named(void)
 {
     static const struct {
@@ -145,13 +163,14 @@ static void what_is_wrong_is_named(void)
         {false, "{\"prompt\": \"a\", \"steer\": {\"filter\": \"x\"}}", "filter"},
         {false, "{\"prompt\": \"a\", \"steer\": {\"plan\": \"p\", \"cluster\": 1}}", "complete"},
         {true, "{\"prompt\": \"a\"}", "'prompt' is not known here"},
-        {true, "{\"messages\": []}", "no message by 'user'"},
+        {true, "{\"messages\": []}", "last message is not by 'user'"},
         {true, "{\"messages\": [{\"role\": \"user\"}]}", "no text as 'content'"},
-        {true, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}", "'assistant'"},
+        {true, "{\"messages\": [{\"role\": \"assistant\", \"content\": \"a\"}]}", "not by 'user'"},
+        {true, "{\"messages\": [{\"role\": \"tool\", \"content\": \"a\"}]}", "'tool' out of place"},
         {true,
-         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"user\", "
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}, {\"role\": \"system\", "
          "\"content\": \"b\"}]}",
-         "one question is taken"},
+         "'system' out of place"},
         {true, "{\"messages\": [3]}", "no 'role'"},
         {true,
          "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": "
@@ -202,5 +221,6 @@ static void memory_may_be_short_anywhere(void)
 }
 
 TESTS(TEST(what_is_not_said_is_the_servers), TEST(every_member_is_read),
-      TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question), TEST(what_is_wrong_is_named),
+      TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question),
+      TEST(turns_stand_in_front_of_the_question), TEST(what_is_wrong_is_named),
       TEST(memory_may_be_short_anywhere))
