@@ -72,7 +72,8 @@ __device__ __forceinline__ void load_queries(const gm_cuda_latents &p, const Que
     }
 }
 
-/* Positions [from, end) into their places, of those from `start` on, and zeros behind them. */
+/* Positions [from, end) into their places, of the KEYS from `start` on, and zeros behind them. What
+ * is asked for at once ends with these KEYS: what follows in memory may be no cache. */
 template <typename W>
 __device__ __forceinline__ void stage_keys(const gm_cuda_latents &p, int sequence, int start,
                                            int from, int end, const Near<W> &s)
@@ -80,6 +81,7 @@ __device__ __forceinline__ void stage_keys(const gm_cuda_latents &p, int sequenc
     enum { AT_ONCE = 6 };
     const int vecs = (int)p.head_stride / VEC, ld = key_stride<W>(p.head_stride);
     const W *cache = (const W *)p.cache + place_in_cache(p, sequence, start);
+    const int most = start + Staged<W>::KEYS, stop = end < most ? end : most;
 #pragma unroll 1
     for (int i = threadIdx.x; i < Staged<W>::KEYS * vecs; i += AT_ONCE * THREADS) {
         Raw<W> raw[AT_ONCE];
@@ -87,7 +89,7 @@ __device__ __forceinline__ void stage_keys(const gm_cuda_latents &p, int sequenc
         for (int k = 0; k < AT_ONCE; k++) {
             const int v = i + k * THREADS, j = start + v / vecs;
             raw[k] = Raw<W>();
-            if (j >= from && j < end) load_written(cache + (size_t)v * VEC, &raw[k]);
+            if (j >= from && j < stop) load_written(cache + (size_t)v * VEC, &raw[k]);
         }
 #pragma unroll
         for (int k = 0; k < AT_ONCE; k++) {

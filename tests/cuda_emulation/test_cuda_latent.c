@@ -18,6 +18,7 @@ typedef struct arena {
     float *queries, *keys, *k_norm, *cosine, *sine, *key_up, *value_up, *cache, *of_heads;
     char *pool;
     size_t used;
+    void *alone; /* the cache: what reads behind its last block is seen */
 } arena;
 
 static void *take(arena *a, size_t bytes)
@@ -32,6 +33,17 @@ static float *take_floats(arena *a, size_t n, gm_rng *rng, double size)
 {
     float *at = take(a, n * sizeof *at);
     for (size_t i = 0; i < n; i++) at[i] = size > 0.0 ? (float)(size * gm_rng_normal(rng)) : NAN;
+    return at;
+}
+
+/* The same in memory of their own, in place of those before. */
+static float *take_alone(arena *a, size_t n, gm_rng *rng, double size)
+{
+    float *at;
+    CHECK_INT(cudaFreeHost(a->alone), cudaSuccess);
+    CHECK_INT(cudaMallocHost(&a->alone, n * sizeof *at), cudaSuccess);
+    at = a->alone;
+    for (size_t i = 0; i < n; i++) at[i] = (float)(size * gm_rng_normal(rng));
     return at;
 }
 
@@ -94,8 +106,7 @@ static void set_up(arena *a, const gm_cuda_latents *sizes, int n, uint32_t longe
     uint32_t *block = take(a, rows * a->blocks * sizeof *block);
     for (size_t b = 0; b < rows * a->blocks; b++) block[b] = (uint32_t)(rows * a->blocks - 1 - b);
     p->block = block;
-    p->cache = a->cache =
-        take_floats(a, rows * a->blocks * GM_KV_BLOCK * p->head_stride, &rng, 0.7);
+    p->cache = a->cache = take_alone(a, rows * a->blocks * GM_KV_BLOCK * p->head_stride, &rng, 0.7);
     p->query = take_floats(a, rows * heads * p->head_stride, &rng, 0.0);
     p->of_heads = a->of_heads = take_floats(a, rows * heads * p->each_stride, &rng, 0.0);
     p->part = take_floats(a, rows * (size_t)p->n_splits * heads * (p->head_stride + 4), &rng, 0.0);
@@ -238,6 +249,7 @@ static arena make_arena(void)
 static void free_arena(arena *a)
 {
     CHECK_INT(cudaStreamDestroy(a->how.stream), cudaSuccess);
+    CHECK_INT(cudaFreeHost(a->alone), cudaSuccess);
     CHECK_INT(cudaFreeHost(a->pool), cudaSuccess);
 }
 
