@@ -22,8 +22,10 @@ typedef struct gm_packed gm_packed;
 
 enum { GM_PACKED_KEY = 32 };
 
-/* What `weights`, described, would hold of the checkpoint of this stamp. */
-void gm_packed_key(const gm_weights *weights, const char *stamp, uint8_t key[GM_PACKED_KEY]);
+/* What `weights`, described, would hold of the checkpoint of this stamp whose scales are for
+ * `blocks`. */
+void gm_packed_key(const gm_weights *weights, const gm_blocks *blocks, const char *stamp,
+                   uint8_t key[GM_PACKED_KEY]);
 
 /* Open a cache of this key and these sections. GM_EIO: not there or not to be read;
  * GM_EFORMAT: of another model or version, cut short, damaged. */

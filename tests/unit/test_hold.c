@@ -266,6 +266,23 @@ static void weights_changed_since(void)
     outcome_free(&want);
 }
 
+/* A config that says otherwise for how many rows a scale is, as many scales as before. */
+static void blocks_changed_since(void)
+{
+    static const char field[] = "quantization_config";
+    static const char rows13[] = "{\"quant_method\": \"fp8\", \"weight_block_size\": [13, 8]}";
+    copy_folder("blocks", FP8);
+    outcome before = resident_outcome("blocks");
+    check_open("blocks", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &before, NULL);
+    copy_model("blocks13", FP8, field, rows13);
+    outcome want = resident_outcome("blocks13");
+    CHECK(memcmp(want.logits, before.logits, N_TOKENS * sizeof *want.logits) != 0);
+    copy_model("blocks", FP8, field, rows13);
+    check_open("blocks", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, "it is not used");
+    check_open("blocks", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "it is written anew");
+    outcome_free(&before), outcome_free(&want);
+}
+
 /* A folder for caches that cannot be made: said, and the weights are held or streamed without;
  * mapped weights need the file and say so. */
 static void a_cache_folder_that_cannot_be_made(void)
@@ -443,6 +460,7 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(held_in_any_way), TEST(quantised_is_held_in_any_way), TEST(biases_are_held_in_any_way),
       TEST(small_pages_are_copied), TEST(caches_that_are_not_right), TEST(weights_changed_since),
-      TEST(a_cache_folder_that_cannot_be_made), TEST(a_place_that_cannot_be_written),
-      TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
-      TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
+      TEST(blocks_changed_since), TEST(a_cache_folder_that_cannot_be_made),
+      TEST(a_place_that_cannot_be_written), TEST(two_at_once), TEST(too_little_memory),
+      TEST(more_threads_than_processors), TEST(what_a_streamed_model_refuses),
+      TEST(survives_every_allocation_failure))
