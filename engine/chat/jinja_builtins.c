@@ -44,9 +44,12 @@ gm_status gm_j_attribute(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const char *
         if (out->kind == GM_J_UNDEFINED && !item)
             return gm_jrun_fail(run, err, "'loop.%.*s' is not known here", (int)n, name);
     } else if (v.kind == GM_J_DICT || v.kind == GM_J_NAMESPACE) {
-        const gm_jentry *entry = gm_jdict_find(v.as.dict, name, n);
+        const gm_jentry *entry = gm_jdict_find(run, v.as.dict, name, n);
         if (entry) *out = entry->value;
+        if (entry) return GM_OK;
     }
+    if (gm_j_has_method(v.kind, name, n))
+        return gm_jrun_fail(run, err, "the method '%.*s' is not called", (int)n, name);
     return GM_OK;
 }
 
@@ -144,7 +147,7 @@ static gm_status call_strftime(gm_jrun *run, gm_jvalue *out, const gm_jarguments
                                gm_error *err)
 {
     struct tm date;
-    char said[256], format[64];
+    char said[512], format[64]; /* nine letters have two of a format */
     if (!read_date(run->date, &date))
         return gm_fail(err, GM_EARG, "'%s' is no date, expected YYYY-MM-DD",
                        run->date ? run->date : "");
@@ -229,7 +232,7 @@ static int test_kind(gm_jvalue name, gm_jvalue v)
         {"mapping", dict},
         {"sequence", items},
         {"iterable", items || v.kind == GM_J_LOOP},
-        {"callable", v.kind == GM_J_MACRO || v.kind == GM_J_FUNCTION},
+        {"callable", v.kind == GM_J_MACRO || v.kind == GM_J_FUNCTION || v.kind == GM_J_UNDEFINED},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (is_named(name, known[i].name)) return known[i].yes;

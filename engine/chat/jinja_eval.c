@@ -5,10 +5,10 @@
 
 /* ---- names and calls ---- */
 
-static gm_jvalue look_up(const gm_jscope *scope, const gm_jnode *name)
+static gm_jvalue look_up(gm_jrun *run, const gm_jscope *scope, const gm_jnode *name)
 {
     for (; scope; scope = scope->parent) {
-        const gm_jentry *entry = gm_jdict_find(&scope->names, name->text, name->n_text);
+        const gm_jentry *entry = gm_jdict_find(run, &scope->names, name->text, name->n_text);
         if (entry) return entry->value;
     }
     if (!gm_j_is_function(name)) return (gm_jvalue){.kind = GM_J_UNDEFINED};
@@ -96,18 +96,19 @@ out:
 
 /* ---- items ---- */
 
-static gm_status eval_item(gm_jrun *run, gm_jvalue v, gm_jvalue at, gm_jvalue *out, gm_error *err)
+gm_status gm_j_item(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_jvalue at, gm_error *err)
 {
     *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
     if (v.kind == GM_J_UNDEFINED) return gm_jrun_fail(run, err, "what is undefined has no items");
     if (at.kind == GM_J_TEXT) {
         const gm_jentry *e =
-            v.kind == GM_J_DICT ? gm_jdict_find(v.as.dict, at.as.text, at.n) : NULL;
+            v.kind == GM_J_DICT ? gm_jdict_find(run, v.as.dict, at.as.text, at.n) : NULL;
         if (e) *out = e->value;
         return e ? GM_OK : gm_j_attribute(run, out, v, at.as.text, at.n, err);
     }
     if (!gm_j_is_number(at) || (v.kind != GM_J_TEXT && v.kind != GM_J_LIST)) return GM_OK;
     const size_t n = v.kind == GM_J_LIST ? v.n : gm_j_length(v.as.text, v.n);
+    if (v.kind == GM_J_TEXT) (void)gm_jrun_work(run, 2 * v.n);
     const int64_t i = at.as.number < 0 ? at.as.number + (int64_t)n : at.as.number;
     if (i < 0 || i >= (int64_t)n) return GM_OK;
     if (v.kind == GM_J_LIST) {
@@ -150,6 +151,7 @@ static gm_status eval_slice(gm_jrun *run, gm_jscope *scope, const gm_jnode *node
     if (step.kind != GM_J_INT || (step.as.number != 1 && step.as.number != -1))
         return gm_jrun_fail(run, err, "a slice goes by steps that are neither 1 nor -1");
     const int64_t n = (int64_t)(v.kind == GM_J_LIST ? v.n : gm_j_length(v.as.text, v.n));
+    if (v.kind == GM_J_TEXT) (void)gm_jrun_work(run, 2 * v.n);
     const bool back = step.as.number < 0;
     int64_t from = back ? n - 1 : 0, to = back ? -1 : n;
     GM_TRY(eval_bound(run, scope, node->b, n, back ? -1 : 0, back ? n - 1 : n, &from, err));
@@ -355,7 +357,7 @@ gm_status gm_j_eval(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jva
     } else if (node->kind == GM_JN_NONE) {
         out->kind = GM_J_NONE;
     } else if (node->kind == GM_JN_NAME) {
-        *out = look_up(scope, node);
+        *out = look_up(run, scope, node);
     } else if (node->kind == GM_JN_LIST || node->kind == GM_JN_DICT) {
         GM_TRY(eval_bracket(run, scope, node, out, err));
     } else if (node->kind == GM_JN_ATTR) {
@@ -367,7 +369,7 @@ gm_status gm_j_eval(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jva
     } else if (node->kind == GM_JN_ITEM) {
         GM_TRY(gm_j_eval(run, scope, node->a, &a, err));
         GM_TRY(gm_j_eval(run, scope, node->b, &b, err));
-        GM_TRY(eval_item(run, a, b, out, err));
+        GM_TRY(gm_j_item(run, out, a, b, err));
     } else if (node->kind == GM_JN_SLICE) {
         GM_TRY(eval_slice(run, scope, node, out, err));
     } else if (node->kind == GM_JN_CALL) {

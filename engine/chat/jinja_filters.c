@@ -32,7 +32,7 @@ static gm_status trim(const call *c, gm_jvalue *out, gm_error *err)
     gm_status status = GM_OK;
     const gm_jvalue *set = argument(c, 0, "chars");
     GM_TRY(gm_j_spell(c->run, out, c->v, err));
-    *out = gm_j_strip(*out, set && set->kind == GM_J_TEXT ? set : NULL, true, true);
+    *out = gm_j_strip(c->run, *out, set && set->kind == GM_J_TEXT ? set : NULL, true, true);
 out:
     return status;
 }
@@ -79,7 +79,7 @@ static gm_status length(const call *c, gm_jvalue *out, gm_error *err)
 {
     size_t n = 0;
     if (c->v.kind == GM_J_TEXT)
-        n = gm_j_length(c->v.as.text, c->v.n);
+        n = gm_j_length(c->v.as.text, c->v.n), (void)gm_jrun_work(c->run, c->v.n);
     else if (c->v.kind == GM_J_LIST)
         n = c->v.n;
     else if (c->v.kind == GM_J_DICT)
@@ -124,6 +124,30 @@ static gm_status join(const call *c, gm_jvalue *out, gm_error *err)
     return gm_j_join(c->run, out, c->v, between ? *between : gm_j_text("", 0), err);
 }
 
+/* The attribute of an item that filters name: "a.b" is one of another, "0" an item of a list. */
+static gm_status attribute_of(const call *c, gm_jvalue *out, gm_jvalue v, gm_jvalue path,
+                              gm_error *err)
+{
+    gm_status status = GM_OK;
+    *out = v;
+    for (size_t from = 0, end; from <= path.n; from = end + 1) {
+        const char *dot = memchr(path.as.text + from, '.', path.n - from);
+        int64_t place = 0;
+        size_t digits = 0;
+        end = dot ? (size_t)(dot - path.as.text) : path.n;
+        gm_jvalue part = gm_j_text(path.as.text + from, end - from);
+        for (; digits < part.n && digits < 18; digits++) {
+            const char digit = part.as.text[digits];
+            if (digit < '0' || digit > '9') break;
+            place = place * 10 + (digit - '0');
+        }
+        if (digits > 0 && digits == part.n) part = gm_j_number(GM_J_INT, place);
+        GM_TRY(gm_j_item(c->run, out, *out, part, err));
+    }
+out:
+    return status;
+}
+
 /* select, reject, selectattr, rejectattr: items of which a test holds, or is true. */
 static gm_status choose(const call *c, gm_jvalue *out, gm_error *err)
 {
@@ -140,7 +164,7 @@ static gm_status choose(const call *c, gm_jvalue *out, gm_error *err)
     GM_TRY(gm_j_list(c->run, out, &item, all.n, err));
     for (size_t i = 0; i < all.n; i++) {
         gm_jvalue v = all.as.item[i];
-        if (attribute) GM_TRY(gm_j_attribute(c->run, &v, v, given->as.text, given->n, err));
+        if (attribute) GM_TRY(attribute_of(c, &v, v, *given, err));
         bool yes = gm_j_truth(v);
         if (n_given > attribute)
             GM_TRY(gm_j_call_test(c->run, &yes, given[attribute], v, given + attribute + 1,
@@ -164,7 +188,7 @@ static gm_status map(const call *c, gm_jvalue *out, gm_error *err)
     GM_TRY(gm_j_items(c->run, &all, gm_j_truth(c->v) ? c->v : nothing, err));
     GM_TRY(gm_j_list(c->run, out, &item, all.n, err));
     for (size_t i = 0; i < all.n; i++)
-        GM_TRY(gm_j_attribute(c->run, &item[i], all.as.item[i], name->as.text, name->n, err));
+        GM_TRY(attribute_of(c, &item[i], all.as.item[i], *name, err));
 out:
     return status;
 }

@@ -8,10 +8,11 @@
 /* ---- blanks and other characters at the ends of texts ---- */
 
 /* Bytes of the character at at[0..n) when it is to go: one of `set`, or a blank (set NULL). */
-static size_t unwanted(const char *at, size_t n, const gm_jvalue *set)
+static size_t unwanted(gm_jrun *run, const char *at, size_t n, const gm_jvalue *set)
 {
     uint32_t c;
     if (n == 0) return 0;
+    if (!gm_jrun_work(run, set ? set->n + 1 : 1)) return 0;
     if (set == NULL) return gm_jinja_blank(at, n);
     const size_t length = gm_utf8_decode(at, n, &c);
     for (size_t i = 0; i + length <= set->n; i++)
@@ -19,15 +20,15 @@ static size_t unwanted(const char *at, size_t n, const gm_jvalue *set)
     return 0;
 }
 
-gm_jvalue gm_j_strip(gm_jvalue v, const gm_jvalue *set, bool left, bool right)
+gm_jvalue gm_j_strip(gm_jrun *run, gm_jvalue v, const gm_jvalue *set, bool left, bool right)
 {
     const char *at = v.as.text;
     size_t n = v.n, length;
-    while (left && (length = unwanted(at, n, set)) > 0) at += length, n -= length;
+    while (left && (length = unwanted(run, at, n, set)) > 0) at += length, n -= length;
     while (right && n > 0) {
         size_t last = 1; /* bytes of the last character */
         while (last < n && ((unsigned char)at[n - last] & 0xc0) == 0x80) last++;
-        if (unwanted(at + n - last, last, set) == 0) break;
+        if (unwanted(run, at + n - last, last, set) == 0) break;
         n -= last;
     }
     return gm_j_text(at, n);
@@ -36,47 +37,42 @@ gm_jvalue gm_j_strip(gm_jvalue v, const gm_jvalue *set, bool left, bool right)
 static gm_status strip(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *name,
                        const gm_jarguments *given, gm_error *err)
 {
-    (void)run, (void)err;
+    (void)err;
     const bool set = given->n > 0 && given->value[0].kind == GM_J_TEXT;
-    *out = gm_j_strip(v, set ? &given->value[0] : NULL, !gm_jnode_is(name, "rstrip"),
+    *out = gm_j_strip(run, v, set ? &given->value[0] : NULL, !gm_jnode_is(name, "rstrip"),
                       !gm_jnode_is(name, "lstrip"));
     return GM_OK;
 }
 
 /* ---- texts in texts ---- */
 
-/* Where `part` is in text[from..n); n: nowhere. */
-static size_t find_part(const char *text, size_t n, gm_jvalue part, size_t from)
-{
-    while (from + part.n <= n && memcmp(text + from, part.as.text, part.n) != 0) from++;
-    return from + part.n <= n ? from : n;
-}
-
 static gm_status starts_or_ends(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *name,
                                 const gm_jarguments *given, gm_error *err)
 {
     const bool start = gm_jnode_is(name, "startswith");
     const gm_jvalue wanted = given->value[0];
-    const gm_jvalue *part = wanted.kind == GM_J_LIST ? wanted.as.item : &wanted;
+    const bool several = wanted.kind == GM_J_LIST && wanted.tuple;
+    const gm_jvalue *part = several ? wanted.as.item : &wanted;
     bool yes = false;
-    for (size_t i = 0, n = wanted.kind == GM_J_LIST ? wanted.n : 1; i < n; i++) {
+    for (size_t i = 0, n = several ? wanted.n : 1; i < n; i++) {
         if (part[i].kind != GM_J_TEXT)
             return gm_jrun_fail(run, err, "a text that begins or ends with %s",
                                 gm_j_kind_name(part[i].kind));
         const size_t at = start || part[i].n > v.n ? 0 : v.n - part[i].n;
-        yes |= part[i].n <= v.n && memcmp(v.as.text + at, part[i].as.text, part[i].n) == 0;
+        yes |= part[i].n <= v.n && gm_jrun_work(run, part[i].n) &&
+               memcmp(v.as.text + at, part[i].as.text, part[i].n) == 0;
     }
     *out = gm_j_number(GM_J_BOOL, yes);
     return GM_OK;
 }
 
 /* The parts between `by`, `most` + 1 of them at most; NULL item: only counted. */
-static size_t split_by(gm_jvalue v, gm_jvalue by, size_t most, gm_jvalue *item)
+static size_t split_by(gm_jrun *run, gm_jvalue v, gm_jvalue by, size_t most, gm_jvalue *item)
 {
     size_t n = 0, from = 0, at;
     for (; n < most; n++, from = at + by.n) {
-        at = find_part(v.as.text, v.n, by, from);
-        if (at == v.n) break;
+        at = gm_j_find(run, v, by, from);
+        if (at == SIZE_MAX) break;
         if (item) item[n] = gm_j_text(v.as.text + from, at - from);
     }
     if (item) item[n] = gm_j_text(v.as.text + from, v.n - from);
@@ -111,6 +107,7 @@ static gm_status split(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode
     (void)name;
     if (given->n == 0 || given->value[0].kind == GM_J_NONE) {
         if (given->n > 1) GM_TRY(gm_jrun_fail(run, err, "a text is split at some blanks"));
+        (void)gm_jrun_work(run, 2 * v.n);
         GM_TRY(gm_j_list(run, out, &item, split_at_blanks(v, NULL), err));
         (void)split_at_blanks(v, item);
         return GM_OK;
@@ -120,8 +117,8 @@ static gm_status split(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode
         GM_TRY(gm_jrun_fail(run, err, "a text is split by %s",
                             by.kind == GM_J_TEXT ? "an empty one" : gm_j_kind_name(by.kind)));
     if (given->n > 1 && given->value[1].as.number >= 0) most = (size_t)given->value[1].as.number;
-    GM_TRY(gm_j_list(run, out, &item, split_by(v, by, most, NULL), err));
-    (void)split_by(v, by, most, item);
+    GM_TRY(gm_j_list(run, out, &item, split_by(run, v, by, most, NULL), err));
+    (void)split_by(run, v, by, most, item);
 out:
     return status;
 }
@@ -152,8 +149,12 @@ out:
 static gm_status join(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *name,
                       const gm_jarguments *given, gm_error *err)
 {
+    const gm_jvalue list = given->value[0];
     (void)name;
-    return gm_j_join(run, out, given->value[0], v, err);
+    for (size_t i = 0; list.kind == GM_J_LIST && i < list.n; i++)
+        if (list.as.item[i].kind != GM_J_TEXT)
+            return gm_jrun_fail(run, err, "a text joins %s", gm_j_kind_name(list.as.item[i].kind));
+    return gm_j_join(run, out, list, v, err);
 }
 
 gm_status gm_j_replace(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jarguments *given,
@@ -167,8 +168,8 @@ gm_status gm_j_replace(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jargu
         (given->n > 2 && by[2].kind != GM_J_INT))
         GM_TRY(gm_jrun_fail(run, err, "replacing needs a text that is not empty and another"));
     if (given->n > 2 && by[2].as.number >= 0) most = (size_t)by[2].as.number;
-    GM_TRY(gm_j_list(run, &parts, &item, split_by(v, by[0], most, NULL), err));
-    (void)split_by(v, by[0], most, item);
+    GM_TRY(gm_j_list(run, &parts, &item, split_by(run, v, by[0], most, NULL), err));
+    (void)split_by(run, v, by[0], most, item);
     GM_TRY(gm_j_join(run, out, parts, by[1], err));
 out:
     return status;
@@ -212,19 +213,19 @@ static gm_status get(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *
 {
     const gm_jvalue key = given->value[0];
     const gm_jentry *entry =
-        key.kind == GM_J_TEXT ? gm_jdict_find(v.as.dict, key.as.text, key.n) : NULL;
-    (void)run, (void)err, (void)name;
+        key.kind == GM_J_TEXT ? gm_jdict_find(run, v.as.dict, key.as.text, key.n) : NULL;
+    (void)err, (void)name;
     *out = entry ? entry->value : given->n > 1 ? given->value[1] : (gm_jvalue){.kind = GM_J_NONE};
     return GM_OK;
 }
 
-gm_status gm_j_entries(gm_jrun *run, gm_jvalue *out, gm_jvalue v, bool keys, bool values,
+gm_status gm_j_entries(gm_jrun *run, gm_jvalue *out, gm_jvalue dict, bool keys, bool values,
                        gm_error *err)
 {
     gm_status status = GM_OK;
     gm_jvalue *item, *pair;
-    GM_TRY(gm_j_list(run, out, &item, v.as.dict->n, err));
-    for (const gm_jentry *e = v.as.dict->first; e; e = e->next, item++) {
+    GM_TRY(gm_j_list(run, out, &item, dict.as.dict->n, err));
+    for (const gm_jentry *e = dict.as.dict->first; e; e = e->next, item++) {
         const gm_jvalue key = gm_j_text(e->key, e->n_key);
         if (keys && values) {
             GM_TRY(gm_j_list(run, item, &pair, 2, err));
@@ -293,12 +294,32 @@ static const struct {
     {GM_J_TEXT, "splitlines", NULL, 0, 0},
     {GM_J_TEXT, "title", NULL, 0, 0},
     {GM_J_TEXT, "zfill", NULL, 0, 0},
+    {GM_J_TEXT, "expandtabs", NULL, 0, 0},
+    {GM_J_TEXT, "format_map", NULL, 0, 0},
+    {GM_J_TEXT, "isalnum", NULL, 0, 0},
+    {GM_J_TEXT, "isascii", NULL, 0, 0},
+    {GM_J_TEXT, "isdecimal", NULL, 0, 0},
+    {GM_J_TEXT, "isidentifier", NULL, 0, 0},
+    {GM_J_TEXT, "isnumeric", NULL, 0, 0},
+    {GM_J_TEXT, "isprintable", NULL, 0, 0},
+    {GM_J_TEXT, "istitle", NULL, 0, 0},
+    {GM_J_TEXT, "maketrans", NULL, 0, 0},
+    {GM_J_TEXT, "swapcase", NULL, 0, 0},
+    {GM_J_TEXT, "translate", NULL, 0, 0},
     {GM_J_LIST, "append", NULL, 0, 0},
     {GM_J_LIST, "count", NULL, 0, 0},
     {GM_J_LIST, "extend", NULL, 0, 0},
     {GM_J_LIST, "index", NULL, 0, 0},
     {GM_J_LIST, "insert", NULL, 0, 0},
     {GM_J_LIST, "pop", NULL, 0, 0},
+    {GM_J_LIST, "clear", NULL, 0, 0},
+    {GM_J_LIST, "copy", NULL, 0, 0},
+    {GM_J_LIST, "remove", NULL, 0, 0},
+    {GM_J_LIST, "reverse", NULL, 0, 0},
+    {GM_J_LIST, "sort", NULL, 0, 0},
+    {GM_J_DICT, "clear", NULL, 0, 0},
+    {GM_J_DICT, "fromkeys", NULL, 0, 0},
+    {GM_J_DICT, "popitem", NULL, 0, 0},
     {GM_J_DICT, "copy", NULL, 0, 0},
     {GM_J_DICT, "pop", NULL, 0, 0},
     {GM_J_DICT, "setdefault", NULL, 0, 0},

@@ -1,6 +1,7 @@
 /* jinja_parse.c - see jinja.h: statements of a template, and what parsing them and expressions
  * (jinja_expression.c) shares.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "engine/chat/jinja.h"
@@ -162,6 +163,7 @@ static gm_status parse_for(gm_jparser *p, gm_jnode *node, gm_error *err)
     bool taken;
     do {
         GM_TRY(gm_jparser_name(p, end, GM_JN_NAME, err));
+        assert(*end != NULL);
         end = &(*end)->next;
         GM_TRY(gm_jparser_take(p, GM_JT_SIGN, ",", &taken, err));
     } while (taken);
@@ -191,6 +193,7 @@ static gm_status parse_set(gm_jparser *p, gm_jnode *node, gm_error *err)
     gm_jnode *name = NULL;
     bool dot, equals;
     GM_TRY(gm_jparser_name(p, &name, GM_JN_NAME, err));
+    assert(name != NULL);
     node->text = name->text;
     node->n_text = name->n_text;
     GM_TRY(gm_jparser_take(p, GM_JT_SIGN, ".", &dot, err));
@@ -215,6 +218,7 @@ static gm_status parse_macro(gm_jparser *p, gm_jnode *node, gm_error *err)
     gm_jnode *name = NULL;
     bool closed, comma = true;
     GM_TRY(gm_jparser_name(p, &name, GM_JN_NAME, err));
+    assert(name != NULL);
     node->text = name->text;
     node->n_text = name->n_text;
     GM_TRY(gm_jparser_expect(p, GM_JT_SIGN, "(", err));
@@ -224,6 +228,7 @@ static gm_status parse_macro(gm_jparser *p, gm_jnode *node, gm_error *err)
         if (closed) break;
         if (!comma) GM_TRY(gm_jparser_unexpected(p, ")", err));
         GM_TRY(gm_jparser_name(p, end, GM_JN_KEYWORD, err));
+        assert(*end != NULL);
         GM_TRY(gm_jparser_take(p, GM_JT_SIGN, "=", &equals, err));
         if (equals) GM_TRY(gm_jparser_expression(p, &(*end)->a, true, err));
         GM_TRY(gm_jparser_take(p, GM_JT_SIGN, ",", &comma, err));

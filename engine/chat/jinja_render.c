@@ -5,7 +5,13 @@
 
 /* A run's memory for each byte of its variables, and besides; steps likewise: a template goes
  * through its few messages a few times. */
-enum { MEMORY_PER_BYTE = 64, MEMORY_BESIDES = 1 << 24, STEPS = 1 << 18 };
+enum {
+    MEMORY_PER_BYTE = 64,
+    MEMORY_BESIDES = 1 << 24,
+    STEPS = 1 << 18,
+    WORK_PER_BYTE = 256, /* bytes that are gone through without taking memory */
+    WORK_BESIDES = 1 << 26
+};
 
 typedef enum jump { GO_ON, BREAK, CONTINUE } jump;
 
@@ -64,43 +70,64 @@ out:
     return status;
 }
 
-/* The items of which a loop's condition holds. */
-static gm_status choose(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jvalue *items,
-                        gm_error *err)
+/* Whether a loop's condition holds of an item. */
+static gm_status holds(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jvalue item,
+                       bool *yes, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_jscope *inner = NULL;
-    gm_jvalue chosen, *item, yes;
-    size_t n = 0;
-    GM_TRY(gm_j_list(run, &chosen, &item, items->n, err));
-    for (size_t i = 0; i < items->n; i++) {
-        GM_TRY(gm_j_scope(run, &inner, scope, err));
-        GM_TRY(bind(run, inner, node->b, items->as.item[i], err));
-        GM_TRY(gm_j_eval(run, inner, node->c, &yes, err));
-        if (gm_j_truth(yes)) item[n++] = items->as.item[i];
-    }
-    chosen.n = n;
-    *items = chosen;
+    gm_jvalue value;
+    GM_TRY(gm_j_scope(run, &inner, scope, err));
+    GM_TRY(bind(run, inner, node->b, item, err));
+    GM_TRY(gm_j_eval(run, inner, node->c, &value, err));
+    *yes = gm_j_truth(value);
 out:
     return status;
 }
 
+/* The items of which a loop's condition holds; *kept: for each of `items`, whether it does. */
+static gm_status choose(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jvalue items,
+                        gm_jvalue *chosen, bool **kept, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_jvalue *item;
+    size_t n = 0;
+    GM_TRY(gm_jrun_take(run, kept, items.n, sizeof **kept, err));
+    GM_TRY(gm_j_list(run, chosen, &item, items.n, err));
+    for (size_t i = 0; i < items.n; i++) {
+        GM_TRY(holds(run, scope, node, items.as.item[i], &(*kept)[i], err));
+        if ((*kept)[i]) item[n++] = items.as.item[i];
+    }
+    chosen->n = n;
+out:
+    return status;
+}
+
+/* Jinja asks the condition of an item when its turn comes: one that has changed since all were
+ * asked, as of a namespace that the loop sets, is refused. */
 static gm_status run_for(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_jloop *loop = NULL;
-    gm_jvalue items;
+    gm_jvalue all, items;
     jump jumped = GO_ON;
-    GM_TRY(gm_j_eval(run, scope, node->a, &items, err));
-    GM_TRY(gm_j_items(run, &items, items, err));
-    if (node->c) GM_TRY(choose(run, scope, node, &items, err));
+    bool *kept = NULL, yes = true;
+    size_t turn = 0;
+    GM_TRY(gm_j_eval(run, scope, node->a, &all, err));
+    GM_TRY(gm_j_items(run, &all, all, err));
+    items = all;
+    if (node->c) GM_TRY(choose(run, scope, node, all, &items, &kept, err));
     GM_TRY(gm_jrun_take(run, &loop, 1, sizeof *loop, err));
     loop->items = items;
-    for (size_t i = 0; i < items.n && jumped != BREAK; i++) {
+    for (size_t i = 0; i < all.n && jumped != BREAK; i++) {
         gm_jscope *inner = NULL; /* what an iteration sets, the next does not see */
-        loop->at = i;
+        if (kept) GM_TRY(holds(run, scope, node, all.as.item[i], &yes, err));
+        if (kept && yes != kept[i])
+            GM_TRY(gm_jrun_fail(run, err, "the condition of a loop changes while it runs"));
+        if (!yes) continue;
+        loop->at = turn++;
         GM_TRY(gm_j_scope(run, &inner, scope, err));
-        GM_TRY(bind(run, inner, node->b, items.as.item[i], err));
+        GM_TRY(bind(run, inner, node->b, all.as.item[i], err));
         GM_TRY(gm_jdict_put(run, &inner->names, "loop", 4,
                             (gm_jvalue){.kind = GM_J_LOOP, .as.loop = loop}, err));
         GM_TRY(run_body(run, inner, node->list, &jumped, err));
@@ -125,9 +152,9 @@ static gm_status run_set(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, g
         return gm_jdict_put(run, &scope->names, node->text, node->n_text, value, err);
     const gm_jentry *space = NULL;
     for (const gm_jscope *s = scope; s && space == NULL; s = s->parent)
-        space = gm_jdict_find(&s->names, node->text, node->n_text);
+        space = gm_jdict_find(run, &s->names, node->text, node->n_text);
     if (space == NULL || space->value.kind != GM_J_NAMESPACE)
-        GM_TRY(gm_jrun_fail(run, err, "'%.*s' is no namespace", (int)node->n_text, node->text));
+        return gm_jrun_fail(run, err, "'%.*s' is no namespace", (int)node->n_text, node->text);
     GM_TRY(gm_jdict_put(run, space->value.as.dict, node->b->text, node->b->n_text, value, err));
 out:
     return status;
@@ -242,11 +269,15 @@ gm_status gm_jinja_render(const gm_jinja *jinja, const gm_jinja_input *input, gm
                    .date = input->date,
                    .steps_left = STEPS,
                    .bytes_left = MEMORY_BESIDES,
+                   .work_left = WORK_BESIDES,
                    .out = out};
     gm_jscope *scope = NULL, *top = NULL;
     jump jumped;
-    for (size_t i = 0; i < input->n_variables; i++)
-        run.bytes_left += MEMORY_PER_BYTE * bytes_of(input->variables[i]);
+    for (size_t i = 0; i < input->n_variables; i++) {
+        const size_t bytes = bytes_of(input->variables[i]);
+        run.bytes_left += MEMORY_PER_BYTE * bytes;
+        run.work_left += WORK_PER_BYTE * bytes;
+    }
     GM_TRY(gm_j_scope(&run, &scope, NULL, err));
     for (size_t i = 0; i < input->n_variables; i++) {
         for (const gm_json *at = gm_json_first(input->variables[i]); at; at = gm_json_next(at)) {
@@ -259,6 +290,7 @@ gm_status gm_jinja_render(const gm_jinja *jinja, const gm_jinja_input *input, gm
     }
     GM_TRY(gm_j_scope(&run, &top, scope, err));
     GM_TRY(run_body(&run, top, jinja->body, &jumped, err));
+    GM_TRY(gm_jrun_step(&run, run.line, err)); /* whether it went too far with its last one */
     if (said_date) *said_date = run.said_date;
 out:
     gm_arena_clear(&run.arena);

@@ -79,7 +79,7 @@ typedef struct gm_jrun {
     const char *date;
     bool said_date;
     gm_arena arena;
-    size_t bytes_left, steps_left;
+    size_t bytes_left, steps_left, work_left;
     int depth;
     gm_text *out;
     gm_jvalue piped; /* what {% filter %} and {% set x | %} filter */
@@ -90,6 +90,14 @@ gm_status gm_jrun_fail(const gm_jrun *run, gm_error *err, const char *fmt, ...) 
 
 /* One step, at most so many; one deeper, at most so deep. The caller takes run->depth back. */
 gm_status gm_jrun_step(gm_jrun *run, int line, gm_error *err) GM_MUST_USE;
+
+/* n bytes are gone through without taking memory: false when a run may go through no more. What is
+ * answered then does not matter, as its next step and its end fail. */
+static inline bool gm_jrun_work(gm_jrun *run, size_t n)
+{
+    run->work_left -= n < run->work_left ? n : run->work_left;
+    return run->work_left > 0;
+}
 
 /* Zeroed memory of the run, within its limit: *out has n items of `size`. */
 gm_status gm_jrun_take(gm_jrun *run, void *out, size_t n, size_t size, gm_error *err) GM_MUST_USE;
@@ -115,7 +123,7 @@ const char *gm_j_kind_name(gm_jkind kind);
 bool gm_j_truth(gm_jvalue value);
 
 /* NULL: none of that key. */
-gm_jentry *gm_jdict_find(const gm_jdict *dict, const char *key, size_t n);
+gm_jentry *gm_jdict_find(gm_jrun *run, const gm_jdict *dict, const char *key, size_t n);
 gm_status gm_jdict_put(gm_jrun *run, gm_jdict *dict, const char *key, size_t n, gm_jvalue value,
                        gm_error *err) GM_MUST_USE;
 
@@ -130,6 +138,9 @@ gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_err
 gm_status gm_j_order(gm_jrun *run, int *order, gm_jvalue a, gm_jvalue b, gm_error *err) GM_MUST_USE;
 gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue part, gm_error *err)
     GM_MUST_USE;
+
+/* Where `part` begins in text[from..), both texts; SIZE_MAX: nowhere. */
+size_t gm_j_find(gm_jrun *run, gm_jvalue text, gm_jvalue part, size_t from);
 
 /* A list of n items, written by the caller through *item before the run goes on. */
 gm_status gm_j_list(gm_jrun *run, gm_jvalue *out, gm_jvalue **item, size_t n, gm_error *err)
@@ -153,9 +164,14 @@ gm_status gm_j_capture(gm_jrun *run, gm_jscope *scope, const gm_jnode *list, gm_
 gm_status gm_j_eval(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jvalue *out,
                     gm_error *err) GM_MUST_USE;
 
+/* value[at]; missing is undefined. GM_EFORMAT where `value` is undefined itself. */
+gm_status gm_j_item(gm_jrun *run, gm_jvalue *out, gm_jvalue value, gm_jvalue at, gm_error *err)
+    GM_MUST_USE;
+
 /* ---- what templates call (jinja_builtins.c, jinja_filters.c, jinja_methods.c) ---- */
 
-/* value.name; missing is undefined. GM_EFORMAT where `value` is undefined itself. */
+/* value.name; missing is undefined. GM_EFORMAT where `value` is undefined itself, or has a method
+ * of that name and no entry. */
 gm_status gm_j_attribute(gm_jrun *run, gm_jvalue *out, gm_jvalue value, const char *name, size_t n,
                          gm_error *err) GM_MUST_USE;
 
@@ -175,7 +191,7 @@ gm_status gm_j_call_method(gm_jrun *run, gm_jvalue *out, bool *known, gm_jvalue 
     GM_MUST_USE;
 
 /* What filters and methods share. `value` and `between` are texts; set NULL: blanks. */
-gm_jvalue gm_j_strip(gm_jvalue value, const gm_jvalue *set, bool left, bool right);
+gm_jvalue gm_j_strip(gm_jrun *run, gm_jvalue value, const gm_jvalue *set, bool left, bool right);
 gm_status gm_j_change_case(gm_jrun *run, gm_jvalue *out, gm_jvalue value, bool upper, gm_error *err)
     GM_MUST_USE;
 gm_status gm_j_replace(gm_jrun *run, gm_jvalue *out, gm_jvalue value, const gm_jarguments *given,

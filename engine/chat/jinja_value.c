@@ -1,4 +1,5 @@
 /* jinja_value.c - values of a template that runs, and the limits of a run: see jinja_run.h. */
+#include <assert.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -19,10 +20,9 @@ gm_status gm_jrun_fail(const gm_jrun *run, gm_error *err, const char *fmt, ...)
 gm_status gm_jrun_step(gm_jrun *run, int line, gm_error *err)
 {
     run->line = line;
-    if (run->steps_left-- == 0) {
-        run->steps_left = 0;
+    if (run->steps_left == 0 || run->work_left == 0)
         return gm_jrun_fail(run, err, "the template takes too many steps");
-    }
+    run->steps_left--;
     if (++run->depth > MAX_DEPTH)
         return gm_jrun_fail(run, err, "more than %d steps are inside of each other", MAX_DEPTH);
     return GM_OK;
@@ -58,10 +58,15 @@ bool gm_j_truth(gm_jvalue v)
 
 /* ---- dicts ---- */
 
-gm_jentry *gm_jdict_find(const gm_jdict *dict, const char *key, size_t n)
+enum { ENTRY_WORK = 16 }; /* an entry or item is as many bytes that are gone through */
+
+gm_jentry *gm_jdict_find(gm_jrun *run, const gm_jdict *dict, const char *key, size_t n)
 {
     gm_jentry *entry = dict->first;
-    while (entry && !(entry->n_key == n && memcmp(entry->key, key, n) == 0)) entry = entry->next;
+    while (entry && !(entry->n_key == n && memcmp(entry->key, key, n) == 0)) {
+        if (!gm_jrun_work(run, ENTRY_WORK)) return NULL;
+        entry = entry->next;
+    }
     return entry;
 }
 
@@ -70,9 +75,14 @@ gm_status gm_jdict_put(gm_jrun *run, gm_jdict *dict, const char *key, size_t n, 
 {
     gm_status status = GM_OK;
     gm_jentry **end = &dict->first;
-    while (*end && !((*end)->n_key == n && memcmp((*end)->key, key, n) == 0)) end = &(*end)->next;
+    while (*end && !((*end)->n_key == n && memcmp((*end)->key, key, n) == 0)) {
+        if (!gm_jrun_work(run, ENTRY_WORK))
+            return gm_jrun_fail(run, err, "the template takes too many steps");
+        end = &(*end)->next;
+    }
     if (*end == NULL) {
         GM_TRY(gm_jrun_take(run, end, 1, sizeof **end, err));
+        assert(*end != NULL);
         **end = (gm_jentry){.key = key, .n_key = n};
         dict->n++;
     }
@@ -88,6 +98,7 @@ gm_status gm_j_copy(gm_jrun *run, gm_jvalue *out, const char *text, size_t n, gm
     gm_status status = GM_OK;
     char *copy = NULL;
     GM_TRY(gm_jrun_take(run, &copy, n + 1, 1, err));
+    assert(copy != NULL);
     if (n > 0) memcpy(copy, text, n);
     *out = gm_j_text(copy, n);
 out:
@@ -129,6 +140,17 @@ size_t gm_j_offset(const char *text, size_t n, size_t characters)
     return i;
 }
 
+size_t gm_j_find(gm_jrun *run, gm_jvalue text, gm_jvalue part, size_t from)
+{
+    for (; from + part.n <= text.n && run->work_left > 0; from++) {
+        size_t same = 0;
+        while (same < part.n && text.as.text[from + same] == part.as.text[same]) same++;
+        if (same == part.n) return from;
+        (void)gm_jrun_work(run, same + 1);
+    }
+    return SIZE_MAX;
+}
+
 /* ---- comparing ---- */
 
 gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_error *err)
@@ -143,7 +165,7 @@ gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_err
     if (a.kind == GM_J_UNDEFINED || a.kind == GM_J_NONE) {
         *equal = true;
     } else if (a.kind == GM_J_TEXT) {
-        *equal = a.n == b.n && memcmp(a.as.text, b.as.text, a.n) == 0;
+        *equal = a.n == b.n && gm_jrun_work(run, a.n) && memcmp(a.as.text, b.as.text, a.n) == 0;
     } else if (a.kind == GM_J_LIST) {
         *equal = a.n == b.n && a.tuple == b.tuple;
         for (size_t i = 0; i < a.n && *equal; i++) {
@@ -168,7 +190,8 @@ gm_status gm_j_order(gm_jrun *run, int *order, gm_jvalue a, gm_jvalue b, gm_erro
     if (a.kind != GM_J_TEXT || b.kind != GM_J_TEXT)
         return gm_jrun_fail(run, err, "%s and %s have no order", gm_j_kind_name(a.kind),
                             gm_j_kind_name(b.kind));
-    *order = memcmp(a.as.text, b.as.text, a.n < b.n ? a.n : b.n);
+    const size_t both = a.n < b.n ? a.n : b.n;
+    if (gm_jrun_work(run, both)) *order = memcmp(a.as.text, b.as.text, both);
     if (*order == 0) *order = (a.n > b.n) - (a.n < b.n);
     return GM_OK;
 }
@@ -179,13 +202,12 @@ gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue pa
     *found = false;
     if (whole.kind == GM_J_UNDEFINED) return GM_OK;
     if (whole.kind == GM_J_LIST) {
-        for (size_t i = 0; i < whole.n && !*found; i++)
+        for (size_t i = 0; i < whole.n && !*found && gm_jrun_work(run, ENTRY_WORK); i++)
             GM_TRY(gm_j_equal(run, found, whole.as.item[i], part, err));
     } else if (whole.kind == GM_J_DICT) {
-        *found = part.kind == GM_J_TEXT && gm_jdict_find(whole.as.dict, part.as.text, part.n);
+        *found = part.kind == GM_J_TEXT && gm_jdict_find(run, whole.as.dict, part.as.text, part.n);
     } else if (whole.kind == GM_J_TEXT && part.kind == GM_J_TEXT) {
-        for (size_t i = 0; i + part.n <= whole.n && !*found; i++)
-            *found = memcmp(whole.as.text + i, part.as.text, part.n) == 0;
+        *found = gm_j_find(run, whole, part, 0) != SIZE_MAX;
     } else {
         status = gm_jrun_fail(run, err, "%s is looked for in %s", gm_j_kind_name(part.kind),
                               gm_j_kind_name(whole.kind));
@@ -201,6 +223,7 @@ gm_status gm_j_list(gm_jrun *run, gm_jvalue *out, gm_jvalue **item, size_t n, gm
     gm_status status = GM_OK;
     *item = NULL;
     GM_TRY(gm_jrun_take(run, item, n, sizeof **item, err));
+    assert(*item != NULL);
     *out = (gm_jvalue){.kind = GM_J_LIST, .n = n, .as.item = *item};
 out:
     return status;

@@ -172,6 +172,8 @@ EXPRESSIONS = (
     "'a' is in ['b']", "strftime_now is defined", "strftime_now('%d %b %Y, %A %j')", "range(3)|join(',')", "range(5, 1, -2)|join(',')",
     "range(1, 3)|join", "dict(a=1).a", "{'a': 1, 'b': 2}|length", "{'a': {}}.a|length", "namespace(x=3).x", "'\\n\\t\\x41\\u042f\\\\\\''", "\"'\"", "'\\q'", "[]|first",
     "t.zz()", "n()", "zz()", "raise_exception('no')", "1 + 'a'", "'a' < 1", "1 // 0", "loop", "e.zzz", "no|length", "[1, 2, 3][1:][::-1]|join",
+    "[d]|selectattr('a.b')|list|length", "[d]|map(attribute='a.b.1')|join", "[d]|map(attribute='a.zz')|join", "[d]|selectattr('zz.b')|list", "zz is callable",
+    "','.join(['a', 1])", "'x'.startswith(['x'])",
 )
 STATEMENTS = (
     "a\n  {% if n %}\n  b\n  {% endif %}\nc", "a {%- if n -%} b {%- endif +%} c\n", "a\n  {{ n }}\n  {{- n -}}\n  b\n\n", "{# x #}\na{#- y -#} b", "  {%+ if n %}\n x{% endif %}",

@@ -39,6 +39,12 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{{ lipsum() }}", "the function 'lipsum' is not known here"},
         {"{{ messages[0].content.title() }}", "the method 'title' is not known here"},
         {"{{ messages[0].content.strip }}", "the method 'strip' is not called"},
+        {"{{ messages[0]['items'] is defined }}", "the method 'items' is not called"},
+        {"{{ messages|selectattr('keys')|list }}", "the method 'keys' is not called"},
+        {"{% if messages[0].content.isalnum %}{% endif %}", "the method 'isalnum' is not called"},
+        {"{% set n = namespace(x=0) %}{% for i in [1, 2] if n.x < 1 %}{% set n.x = 1 %}{% endfor "
+         "%}",
+         "the condition of a loop changes while it runs"},
         {"{% if x is zzz %}{% endif %}", "the test 'zzz' is not known here"},
         {"{% include 'x' %}", "found 'include', expected a statement that is known"},
         {"{{ 'open }}", "a text does not end"},
@@ -83,6 +89,11 @@ static void turns_stand_in_front(void)
     CHECK_FAILS(make_with(&chat, text, &options, &err), err, GM_EARG, "message 1 of the chat");
 }
 
+/* n.x: a text of half a million characters */
+#define LONG                                                                                 \
+    "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(16) %}{% set n.x = n.x ~ n.x %}" \
+    "{% endfor %}"
+
 /* A template is somebody's file. */
 static void limits(void)
 {
@@ -94,6 +105,17 @@ static void limits(void)
          "{% set n.x = n.x ~ n.x %}{% endfor %}",
          "takes too much memory"},
         {"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "are inside of each other"},
+        {LONG "{{ (n.x[:300000] ~ 'b') in n.x }}", "takes too many steps"},
+        {LONG "{{ n.x.replace(n.x[:300000] ~ 'b', '') }}", "takes too many steps"},
+        {LONG "{{ n.x.strip(n.x ~ 'b') }}", "takes too many steps"},
+        {LONG "{% for i in range(900) %}{{ '' if n.x|length }}{% endfor %}",
+         "takes too many steps"},
+        {LONG "{% for i in range(900) %}{{ '' if n.x[-1] == n.x[5:6] }}{% endfor %}",
+         "takes too many steps"},
+        {LONG "{% set y = n.x ~ '' %}{% for i in range(900) %}{{ '' if n.x == y }}{% endfor %}",
+         "takes too many steps"},
+        {"{% set r = range(40000) %}{% for i in range(999) %}{{ '' if 'x' in r }}{% endfor %}",
+         "takes too many steps"},
         {"{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}"
          "{{ n.x == n.x }}",
          "are inside of each other"},
@@ -160,6 +182,14 @@ static void options(void)
         make_with(&chat, dated, &(gm_chat_options){.settings = settings, .n_settings = 2}, &err),
         err);
     CHECK_TEXT(chat.date, GM_CHAT_DATE);
+    gm_chat_clear(&chat);
+    gm_text months = {0}; /* the longest that a format says */
+    CHECK_OK(gm_text_add(&months, "{{ strftime_now('", &err), err);
+    for (int k = 0; k < 31; k++) CHECK_OK(gm_text_add(&months, "%B", &err), err);
+    CHECK_OK(gm_text_add(&months, "') }}{{ messages[0].content }}", &err), err);
+    CHECK_OK(make_with(&chat, months.at, &(gm_chat_options){.date = "2024-09-01"}, &err), err);
+    CHECK_INT(chat.before.n, 31 * strlen("September"));
+    gm_text_clear(&months);
     gm_chat_clear(&chat);
 }
 
