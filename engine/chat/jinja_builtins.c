@@ -230,7 +230,7 @@ static int test_kind(gm_jvalue name, gm_jvalue v)
         {"number", number},
         {"string", text},
         {"mapping", dict},
-        {"sequence", items},
+        {"sequence", items && !v.once},
         {"iterable", items || v.kind == GM_J_LOOP},
         {"callable", v.kind == GM_J_MACRO || v.kind == GM_J_FUNCTION || v.kind == GM_J_UNDEFINED},
     };

@@ -106,7 +106,7 @@ gm_status gm_j_item(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_jvalue at, gm_
         if (e) *out = e->value;
         return e ? GM_OK : gm_j_attribute(run, out, v, at.as.text, at.n, err);
     }
-    if (!gm_j_is_number(at) || (v.kind != GM_J_TEXT && v.kind != GM_J_LIST)) return GM_OK;
+    if (!gm_j_is_number(at) || (v.kind != GM_J_TEXT && v.kind != GM_J_LIST) || v.once) return GM_OK;
     const size_t n = v.kind == GM_J_LIST ? v.n : gm_j_length(v.as.text, v.n);
     if (v.kind == GM_J_TEXT) (void)gm_jrun_work(run, 2 * v.n);
     const int64_t i = at.as.number < 0 ? at.as.number + (int64_t)n : at.as.number;
@@ -146,7 +146,7 @@ static gm_status eval_slice(gm_jrun *run, gm_jscope *scope, const gm_jnode *node
     gm_jvalue v, step = gm_j_number(GM_J_INT, 1), *item;
     GM_TRY(gm_j_eval(run, scope, node->a, &v, err));
     if (node->list) GM_TRY(gm_j_eval(run, scope, node->list, &step, err));
-    if (v.kind != GM_J_TEXT && v.kind != GM_J_LIST)
+    if ((v.kind != GM_J_TEXT && v.kind != GM_J_LIST) || v.once)
         return gm_jrun_fail(run, err, "%s has no slices", gm_j_kind_name(v.kind));
     if (step.kind != GM_J_INT || (step.as.number != 1 && step.as.number != -1))
         return gm_jrun_fail(run, err, "a slice goes by steps that are neither 1 nor -1");
@@ -187,7 +187,8 @@ static gm_status add_values(gm_jrun *run, gm_jvalue a, gm_jvalue b, gm_jvalue *o
 {
     gm_status status = GM_OK;
     const bool text = a.kind == GM_J_TEXT;
-    if (a.kind != b.kind || (!text && a.kind != GM_J_LIST) || a.tuple != b.tuple)
+    if (a.kind != b.kind || (!text && a.kind != GM_J_LIST) || a.tuple != b.tuple || a.once ||
+        b.once)
         return gm_jrun_fail(run, err, "%s and %s have no sum", gm_j_kind_name(a.kind),
                             gm_j_kind_name(b.kind));
     if (text) {
@@ -284,8 +285,11 @@ static gm_status eval_bracket(gm_jrun *run, gm_jscope *scope, const gm_jnode *no
     if (node->kind == GM_JN_LIST) {
         GM_TRY(gm_j_list(run, out, &item, n, err));
         out->tuple = node->number != 0;
-        for (const gm_jnode *i = node->list; i; i = i->next)
-            GM_TRY(gm_j_eval(run, scope, i, item++, err));
+        for (const gm_jnode *i = node->list; i; i = i->next, item++) {
+            GM_TRY(gm_j_eval(run, scope, i, item, err));
+            if (item->once)
+                GM_TRY(gm_jrun_fail(run, err, "a list has what can be gone through once"));
+        }
         return GM_OK;
     }
     *out = (gm_jvalue){.kind = GM_J_DICT};

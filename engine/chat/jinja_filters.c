@@ -80,12 +80,13 @@ static gm_status length(const call *c, gm_jvalue *out, gm_error *err)
     size_t n = 0;
     if (c->v.kind == GM_J_TEXT)
         n = gm_j_length(c->v.as.text, c->v.n), (void)gm_jrun_work(c->run, c->v.n);
-    else if (c->v.kind == GM_J_LIST)
+    else if (c->v.kind == GM_J_LIST && !c->v.once)
         n = c->v.n;
     else if (c->v.kind == GM_J_DICT)
         n = c->v.as.dict->n;
     else if (c->v.kind != GM_J_UNDEFINED)
-        return gm_jrun_fail(c->run, err, "%s has no length", gm_j_kind_name(c->v.kind));
+        return gm_jrun_fail(c->run, err, "%s has no length%s", gm_j_kind_name(c->v.kind),
+                            c->v.once ? "; | list is missing" : "");
     *out = gm_j_number(GM_J_INT, (int64_t)n);
     return GM_OK;
 }
@@ -102,16 +103,21 @@ static gm_status items(const call *c, gm_jvalue *out, gm_error *err)
     if (c->v.kind == GM_J_UNDEFINED) return gm_j_items(c->run, out, c->v, err);
     if (c->v.kind != GM_J_DICT)
         return gm_jrun_fail(c->run, err, "%s has no items", gm_j_kind_name(c->v.kind));
-    return gm_j_entries(c->run, out, c->v, true, true, err);
+    const gm_status status = gm_j_entries(c->run, out, c->v, true, true, err);
+    out->once = true;
+    return status;
 }
 
 static gm_status end_of_list(const call *c, gm_jvalue *out, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_jvalue all;
+    const bool last = gm_jnode_is(c->node, "last");
+    if (last && c->v.once)
+        return gm_jrun_fail(c->run, err, "what can be gone through once has no last item");
     GM_TRY(gm_j_items(c->run, &all, c->v, err));
     *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
-    if (all.n > 0) *out = all.as.item[gm_jnode_is(c->node, "last") ? all.n - 1 : 0];
+    if (all.n > 0) *out = all.as.item[last ? all.n - 1 : 0];
 out:
     return status;
 }
@@ -172,6 +178,7 @@ static gm_status choose(const call *c, gm_jvalue *out, gm_error *err)
         if (yes != reject) item[n++] = all.as.item[i];
     }
     out->n = n;
+    out->once = true;
 out:
     return status;
 }
@@ -189,6 +196,7 @@ static gm_status map(const call *c, gm_jvalue *out, gm_error *err)
     GM_TRY(gm_j_list(c->run, out, &item, all.n, err));
     for (size_t i = 0; i < all.n; i++)
         GM_TRY(attribute_of(c, &item[i], all.as.item[i], *name, err));
+    out->once = true;
 out:
     return status;
 }

@@ -27,7 +27,9 @@ typedef enum gm_jkind {
 typedef struct gm_jvalue {
     gm_jkind kind;
     bool tuple;
-    size_t n; /* bytes of a text, items of a list */
+    bool once; /* a list: what select, map and items give, which can be gone through once; it is
+                  true though it be empty, and is not kept under a name */
+    size_t n;  /* bytes of a text, items of a list */
     union {
         int64_t number;   /* GM_J_BOOL: 0, 1 */
         const char *text; /* UTF-8; of a function its name */

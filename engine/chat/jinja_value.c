@@ -51,7 +51,7 @@ const char *gm_j_kind_name(gm_jkind kind)
 bool gm_j_truth(gm_jvalue v)
 {
     if (gm_j_is_number(v)) return v.as.number != 0;
-    if (v.kind == GM_J_TEXT || v.kind == GM_J_LIST) return v.n > 0;
+    if (v.kind == GM_J_TEXT || v.kind == GM_J_LIST) return v.n > 0 || v.once;
     if (v.kind == GM_J_DICT) return v.as.dict->n > 0;
     return v.kind != GM_J_UNDEFINED && v.kind != GM_J_NONE;
 }
@@ -75,6 +75,10 @@ gm_status gm_jdict_put(gm_jrun *run, gm_jdict *dict, const char *key, size_t n, 
 {
     gm_status status = GM_OK;
     gm_jentry **end = &dict->first;
+    if (value.once)
+        return gm_jrun_fail(run, err,
+                            "what can be gone through once is kept as '%.*s'; | list is missing",
+                            (int)n, key);
     while (*end && !((*end)->n_key == n && memcmp((*end)->key, key, n) == 0)) {
         if (!gm_jrun_work(run, ENTRY_WORK))
             return gm_jrun_fail(run, err, "the template takes too many steps");
@@ -167,7 +171,7 @@ gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_err
     } else if (a.kind == GM_J_TEXT) {
         *equal = a.n == b.n && gm_jrun_work(run, a.n) && memcmp(a.as.text, b.as.text, a.n) == 0;
     } else if (a.kind == GM_J_LIST) {
-        *equal = a.n == b.n && a.tuple == b.tuple;
+        *equal = a.n == b.n && a.tuple == b.tuple && !a.once && !b.once;
         for (size_t i = 0; i < a.n && *equal; i++) {
             GM_TRY(gm_jrun_step(run, run->line, err));
             GM_TRY(gm_j_equal(run, equal, a.as.item[i], b.as.item[i], err));
@@ -234,6 +238,7 @@ gm_status gm_j_items(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_error *err)
     gm_status status = GM_OK;
     gm_jvalue *item;
     *out = v;
+    out->once = false;
     if (v.kind == GM_J_LIST) return GM_OK;
     if (v.kind == GM_J_UNDEFINED) return gm_j_list(run, out, &item, 0, err);
     if (v.kind == GM_J_DICT) {

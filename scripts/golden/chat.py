@@ -173,7 +173,8 @@ EXPRESSIONS = (
     "range(1, 3)|join", "dict(a=1).a", "{'a': 1, 'b': 2}|length", "{'a': {}}.a|length", "namespace(x=3).x", "'\\n\\t\\x41\\u042f\\\\\\''", "\"'\"", "'\\q'", "[]|first",
     "t.zz()", "n()", "zz()", "raise_exception('no')", "1 + 'a'", "'a' < 1", "1 // 0", "loop", "e.zzz", "no|length", "[1, 2, 3][1:][::-1]|join",
     "[d]|selectattr('a.b')|list|length", "[d]|map(attribute='a.b.1')|join", "[d]|map(attribute='a.zz')|join", "[d]|selectattr('zz.b')|list", "zz is callable",
-    "','.join(['a', 1])", "'x'.startswith(['x'])",
+    "','.join(['a', 1])", "'x'.startswith(['x'])", "1 if m|selectattr('zz') else 2", "(m|map(attribute='role'))[0] is defined", "m|map(attribute='role')|last",
+    "m|select|length", "m|select is sequence", "'user' in m|map(attribute='role')", "[1] + m|select", "(m|select)[:1]",
 )
 STATEMENTS = (
     "a\n  {% if n %}\n  b\n  {% endif %}\nc", "a {%- if n -%} b {%- endif +%} c\n", "a\n  {{ n }}\n  {{- n -}}\n  b\n\n", "{# x #}\na{#- y -#} b", "  {%+ if n %}\n x{% endif %}",

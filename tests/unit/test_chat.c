@@ -41,6 +41,8 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{{ messages[0].content.strip }}", "the method 'strip' is not called"},
         {"{{ messages[0]['items'] is defined }}", "the method 'items' is not called"},
         {"{{ messages|selectattr('keys')|list }}", "the method 'keys' is not called"},
+        {"{% set x = messages|select %}", "is kept as 'x'; | list is missing"},
+        {"{% set x = [messages|select] %}", "a list has what can be gone through once"},
         {"{% if messages[0].content.isalnum %}{% endif %}", "the method 'isalnum' is not called"},
         {"{% set n = namespace(x=0) %}{% for i in [1, 2] if n.x < 1 %}{% set n.x = 1 %}{% endfor "
          "%}",
