@@ -89,6 +89,12 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
                        *argc - 1);
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
+    const double most = c->how.naming.max_df;
+    if (most >= 1 && most < 2) /* one word of one document is no keyword */
+        GM_FAIL(GM_EARG,
+                "--max-df %g is a number of documents, and keywords are words of at least 2; give "
+                "a share below 1, or 0 for none",
+                most);
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
     GM_TRY(gm_device_parse(&device, c->device, err));
     GM_TRY(gm_map_choices_check(&c->map, &c->how.umap, err));

@@ -335,7 +335,7 @@ static void list_fields(const gm_json *record, char *out, size_t room)
     out[0] = '\0';
     for (const gm_json *m = gm_json_first(record); m; m = gm_json_next(m)) {
         const char *name = gm_json_key(m);
-        if (n + strlen(name) + sizeof ", ..." > room) {
+        if (n + strlen(", ") + strlen(name) + sizeof ", ..." > room) {
             snprintf(out + n, room - n, "%s...", n ? ", " : "");
             return;
         }

@@ -30,20 +30,19 @@ static void *take(gm_ask *a, size_t n, size_t size)
 
 enum { IN_COMPLETIONS = 1, IN_CHATS = 2, IN_BOTH = 3 };
 
-/* Members whose value does not change the answer, or that may only be what changes nothing. */
+/* Members whose value does not change the answer, or that may only be what changes nothing. How
+ * many tokens a stream has is told at its end anyway. */
 static const struct {
     const char *name;
     int where;
     const char *neutral; /* NULL: anything is; else as JSON */
 } members[] = {
-    {"model", IN_BOTH, NULL},
-    {"user", IN_BOTH, NULL},
-    {"metadata", IN_BOTH, NULL},
-    {"best_of", IN_COMPLETIONS, "1"},
-    {"suffix", IN_COMPLETIONS, "\"\""},
-    {"presence_penalty", IN_BOTH, "0"},
-    {"frequency_penalty", IN_BOTH, "0"},
-    {"logit_bias", IN_BOTH, "{}"},
+    {"model", IN_BOTH, NULL},           {"user", IN_BOTH, NULL},
+    {"metadata", IN_BOTH, NULL},        {"stream_options", IN_BOTH, NULL},
+    {"best_of", IN_COMPLETIONS, "1"},   {"suffix", IN_COMPLETIONS, "\"\""},
+    {"presence_penalty", IN_BOTH, "0"}, {"frequency_penalty", IN_BOTH, "0"},
+    {"logit_bias", IN_BOTH, "{}"},      {"logprobs", IN_CHATS, "false"},
+    {"top_logprobs", IN_CHATS, "0"},
 };
 
 static const struct {
@@ -84,12 +83,13 @@ static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *e
 {
     const int where = a->chat ? IN_CHATS : IN_COMPLETIONS;
     const char *name = gm_json_key(value);
+    if (gm_json_kind_of(value) == GM_JSON_NULL) return GM_OK; /* nothing is said by it */
     for (size_t i = 0; i < sizeof read_members / sizeof *read_members; i++)
         if ((read_members[i].where & where) && strcmp(name, read_members[i].name) == 0)
             return GM_OK;
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
         if (!(members[i].where & where) || strcmp(name, members[i].name) != 0) continue;
-        if (members[i].neutral == NULL || gm_json_kind_of(value) == GM_JSON_NULL) return GM_OK;
+        if (members[i].neutral == NULL) return GM_OK;
         return check_neutral(value, name, members[i].neutral, err);
     }
     return gm_fail(err, GM_EARG, "'%s': '%s' is not known here", BODY, name);
@@ -291,14 +291,15 @@ static gm_status read_stops(gm_ask *a, gm_error *err)
 static gm_status read_extent(gm_ask *a, const gm_ask_defaults *d, gm_error *err)
 {
     gm_status status = GM_OK;
-    int64_t n, most, likeliest;
+    int64_t n, most, likeliest = -1;
     const char *key =
         a->chat && member(a, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
     GM_TRY(gm_json_get_i64_or(a->body, "n", 1, GM_ASK_MOST_CHOICES, 1, &n, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "stream", false, &a->stream, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "echo", false, &a->echo, BODY, err));
-    GM_TRY(gm_json_get_i64_or(a->body, "logprobs", 0, GM_ASK_MOST_LIKELIEST, -1, &likeliest, BODY,
-                              err));
+    if (!a->chat)
+        GM_TRY(gm_json_get_i64_or(a->body, "logprobs", 0, GM_ASK_MOST_LIKELIEST, -1, &likeliest,
+                                  BODY, err));
     GM_TRY(gm_json_get_i64_or(a->body, key, a->echo ? 0 : 1, (int64_t)d->max_context,
                               (int64_t)d->max_tokens, &most, BODY, err));
     if (a->stream && (a->echo || likeliest >= 0))

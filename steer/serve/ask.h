@@ -8,7 +8,7 @@
  *   both          max_tokens, temperature, top_p, top_k, repetition_penalty, seed, n, stop, stream
  *
  * What is absent or null is as the server was started. Members that would change the answer and
- * are not known are refused by name, never ignored.
+ * are not known are refused by name, never ignored, unless they are null.
  *
  * `steer` says what acts on the routers: an object of the options of gm-steer generate by their
  * names ({"cluster": 25, "weight": 2}), or {"plan": NAME}, a plan file that the server was started

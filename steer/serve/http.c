@@ -12,7 +12,8 @@
 
 #include "steer/serve/reply.h"
 
-enum { MOST_CONNECTIONS = 64, IDLE_SECONDS = 60, PIECE_BYTES = 1 << 14 };
+/* More connections than requests may wait: who is too many is told so. */
+enum { MOST_CONNECTIONS = 256, IDLE_SECONDS = 60, PIECE_BYTES = 1 << 14 };
 
 typedef enum MHD_Result result;
 
@@ -175,10 +176,10 @@ static result post(const gm_http *h, struct MHD_Connection *c, const call *asked
     return send_job(c, job, streams);
 }
 
-/* Names by which a browser reaches this machine alone. */
-static bool names_this_machine(const char *host)
+/* Names by which a browser reaches this machine alone: the address listened at is one of them. */
+static bool names_this_machine(const char *host, const char *address)
 {
-    static const char *const names[] = {"localhost", "127.0.0.1", "[::1]"};
+    const char *const names[] = {"localhost", "127.0.0.1", "[::1]", address};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         const size_t n = strlen(names[i]);
         if (strncasecmp(host, names[i], n) == 0 && (host[n] == '\0' || host[n] == ':')) return true;
@@ -200,10 +201,11 @@ static result get(struct MHD_Connection *c, const gm_http_file *file)
 static result answer(const gm_http *h, struct MHD_Connection *c, const char *path,
                      const char *method, const call *asked)
 {
-    const bool gets = strcmp(method, "GET") == 0, posts = strcmp(method, "POST") == 0;
+    const bool gets = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    const bool posts = strcmp(method, "POST") == 0;
     const bool chat = strcmp(path, "/v1/chat/completions") == 0;
     const char *host = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Host");
-    if (h->local && host && !names_this_machine(host))
+    if (h->local && host && !names_this_machine(host, h->options.address))
         return send_error(c, MHD_HTTP_FORBIDDEN, "this server answers to 'localhost' only");
     if (asked->no_memory)
         return send_error(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the request");

@@ -1,7 +1,7 @@
 /* http.h - the server's side of HTTP/1.1, by libmicrohttpd: a thread for each connection, which
  * reads requests, hands them to jobs.h and sends what comes back.
  *
- *   GET   the files that it was started with
+ *   GET   the files that it was started with (HEAD: without their bytes)
  *   POST  /v1/completions, /v1/chat/completions
  *
  * Bodies are JSON, and their Content-Type says so: a form of another site cannot send that without

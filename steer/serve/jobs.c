@@ -15,7 +15,7 @@ struct gm_job {
     int owners; /* 2, then 1; at 0 it is freed */
     int code;   /* of what was said; 0: nothing yet */
     bool ended, unwanted;
-    gm_text said; /* all of it */
+    gm_text said; /* all that was not read, behind `read` bytes that were */
     size_t read;
 };
 
@@ -137,6 +137,7 @@ size_t gm_job_read(gm_job *job, char *buffer, size_t most, gm_still_there *there
         n = job->said.n - job->read < most ? job->said.n - job->read : most;
         if (n > 0) memcpy(buffer, job->said.at + job->read, n);
         job->read += n;
+        if (job->read == job->said.n) job->read = job->said.n = 0; /* a long stream takes no room */
     }
     pthread_mutex_unlock(&job->jobs->lock);
     return n;

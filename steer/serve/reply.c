@@ -46,7 +46,7 @@ static void put_usage(gm_json_out *json, const gm_answer *a)
 
 /* ---- log-probabilities ---- */
 
-/* The token's bytes as a text of JSON, in *word. */
+/* The token's bytes as a text of JSON, in *word. NULs end a key, and so are spelt out. */
 static gm_status spell(gm_text *word, const gm_tokenizer *tokenizer, uint32_t id, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -54,13 +54,14 @@ static gm_status spell(gm_text *word, const gm_tokenizer *tokenizer, uint32_t id
     word->n = 0;
     if (id < gm_tokenizer_size(tokenizer)) /* the model's vocabulary may be padded */
         GM_TRY(gm_tokenizer_piece(tokenizer, id, &bytes, err));
-    if (gm_utf8_valid(bytes.n ? bytes.at : "", bytes.n) == bytes.n) {
-        GM_TRY(gm_text_append(word, bytes.n ? bytes.at : "", bytes.n, err));
+    const char *at = bytes.n ? bytes.at : "";
+    if (gm_utf8_valid(at, bytes.n) == bytes.n && memchr(at, '\0', bytes.n) == NULL) {
+        GM_TRY(gm_text_append(word, at, bytes.n, err));
         goto out;
     }
     GM_TRY(gm_text_add(word, "bytes:", err));
     for (size_t i = 0; i < bytes.n; i++)
-        GM_TRY(gm_text_printf(word, err, "\\x%02x", (unsigned)(unsigned char)bytes.at[i]));
+        GM_TRY(gm_text_printf(word, err, "\\x%02x", (unsigned)(unsigned char)at[i]));
 out:
     gm_text_clear(&bytes);
     return status;

@@ -3,7 +3,7 @@
  *
  * Members of our own: of a choice "plan" (its place in the request's `steer`) and "important_share"
  * (the dose; null for an unsteered text); of logprobs "token_ids". A token whose bytes are no whole
- * characters is "bytes:\xe2\x80". There is no text_offset.
+ * characters, or hold a NUL, is "bytes:\xe2\x80". There is no text_offset.
  */
 #ifndef GM_REPLY_H
 #define GM_REPLY_H

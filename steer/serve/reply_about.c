@@ -29,6 +29,31 @@ static void put_clusters(gm_json_out *json, const gm_atlas *atlas)
     gm_json_close_array(json);
 }
 
+static void put_list(gm_json_out *json, const char *name, const gm_opt_list *list)
+{
+    if (list->n == 0) return;
+    gm_json_open_array(json, name);
+    for (size_t i = 0; i < list->n; i++) gm_json_put_string(json, NULL, list->at[i]);
+    gm_json_close_array(json);
+}
+
+/* The server's options that change a text and that the page has no field for, as they were given:
+ * with them gm-steer generate writes the same. */
+static void put_options(gm_json_out *json, const gm_stage_options *o)
+{
+    gm_json_open_object(json, "options");
+    if (o->numerics != gm_stage_defaults().numerics)
+        gm_json_put_string(json, "numerics", gm_numerics_name((gm_numerics)o->numerics));
+    if (o->top_k >= 0) gm_json_put_i64(json, "top-k", o->top_k);
+    if (o->top_p >= 0) gm_json_put_f64(json, "top-p", o->top_p);
+    if (o->penalty >= 0) gm_json_put_f64(json, "repetition-penalty", o->penalty);
+    if (o->any_model) gm_json_put_bool(json, "any-model", true);
+    if (o->ignore_eos) gm_json_put_bool(json, "ignore-eos", true);
+    put_list(json, "stop", &o->stop_strings);
+    put_list(json, "stop-token", &o->stop_tokens);
+    gm_json_close_object(json);
+}
+
 /* Does the model's folder hold a chat template that is known? */
 static bool has_chat(const gm_host *host)
 {
@@ -57,6 +82,10 @@ gm_status gm_reply_about(gm_text *out, const gm_host *host, gm_error *err)
     gm_json_open_array(&json, "plans");
     for (size_t i = 0; i < host->n_plans; i++) gm_json_put_string(&json, NULL, host->plan_name[i]);
     gm_json_close_array(&json);
+    gm_json_open_array(&json, "plan_files");
+    for (size_t i = 0; i < host->n_plans; i++) gm_json_put_string(&json, NULL, host->plan_path[i]);
+    gm_json_close_array(&json);
+    put_options(&json, host->stage->options);
     if (host->stage->atlas) put_clusters(&json, host->stage->atlas);
     gm_json_close_object(&json);
     gm_status status = gm_json_out_done(&json, err);

@@ -10,6 +10,7 @@ const LIVELY = 0.8; // temperature where the server's is 0, whose texts run in c
 let about = null;
 const columns = []; // {kind, key, title, weight, box, text, note}; the first is unsteered
 let running = null; // AbortController of what is being written
+let written = []; // the columns that it is written into: others may come and go meanwhile
 
 function make(tag, className, text) {
     const element = document.createElement(tag);
@@ -149,7 +150,7 @@ async function* events(response) {
 }
 
 function take(choice) {
-    const column = columns[choice.index];
+    const column = written[choice.index];
     column.text.append(choice.delta?.content ?? choice.text ?? "");
     if (!choice.finish_reason) return;
     const dose = choice.important_share;
@@ -160,7 +161,8 @@ async function write() {
     running?.abort();
     const mine = (running = new AbortController());
     const chat = at("chat").checked, began = performance.now();
-    for (const column of columns) {
+    written = [...columns];
+    for (const column of written) {
         column.text.replaceChildren(make("span", "given", at("prompt").value + (chat ? "\n" : "")));
         column.note.textContent = "";
     }
@@ -199,20 +201,24 @@ async function write() {
 
 const quote = (text) => (/^[\w.,:=/+-]+$/.test(text) ? String(text) : `'${String(text).replaceAll("'", "'\\''")}'`);
 
+// Values stand behind "=", so that none is taken for an option.
+const option = (name, value) => (value === true ? `--${name}` : `--${name}=${quote(value)}`);
+
 function commandOf(column) {
     const words = ["gm-steer", "generate", "--model", quote(about.model)];
-    if (column.kind === "plan") words.push("--plan", quote(`${column.key}.plan.safetensors`));
+    for (const [name, value] of Object.entries(about.options)) words.push(...[value].flat().map((one) => option(name, one)));
+    if (column.kind === "plan") words.push("--plan", quote(about.plan_files[about.plans.indexOf(column.key)]));
     else if (column.kind !== "unsteered") {
-        words.push("--atlas", quote(about.atlas), `--${column.kind}`, quote(column.kind === "subset" ? `${column.key}=1` : column.key));
+        words.push("--atlas", quote(about.atlas), option(column.kind, column.kind === "subset" ? `${column.key}=1` : column.key));
         const usual = { filter: "lift", scale: "logratio", mode: "bias", phase: "both", schedule: "constant" };
         for (const [name, value] of Object.entries(rules()))
-            if (value !== usual[name]) words.push(`--${name}`, quote(value));
+            if (value !== usual[name]) words.push(option(name, value));
     }
     if (column.kind !== "unsteered") words.push(`--weight=${column.weight}`);
     if (at("chat").checked) words.push("--chat");
-    if (at("chat").checked && at("system").value) words.push("--system", quote(at("system").value));
+    if (at("chat").checked && at("system").value) words.push(option("system", at("system").value));
     words.push("--max-tokens", at("tokens").value, "--temperature", at("temperature").value, "--seed", at("seed").value);
-    words.push("--prompt", quote(at("prompt").value));
+    words.push(option("prompt", at("prompt").value));
     return words.join(" ");
 }
 

@@ -12,3 +12,4 @@ count b.h5
 gm-cluster recut b.h5 -o c.h5 --min-cluster-size 6 --quiet > /dev/null
 count c.h5
 gm-cluster show c.h5 --json | grep -o '"max_df":[0-9.]*'
+gm-cluster fit t.h5 -o d.h5 --max-df 1 || echo "$?"

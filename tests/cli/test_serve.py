@@ -32,7 +32,7 @@ def server(*words, model=TINY):
     process = subprocess.Popen([BIN / "gm-steer", "serve", "--model", model, "--port", "0", "--threads", "2", *words],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     where = process.stdout.readline()
-    assert where.startswith("listening at http://127.0.0.1:"), (where, process.communicate())
+    assert where.startswith("listening at http://127.0.0."), (where, process.communicate())
     try:
         yield int(where.rstrip("/\n").rsplit(":", 1)[1]), process
         assert process.poll() is None
@@ -42,9 +42,9 @@ def server(*words, model=TINY):
         assert process.returncode == 0, process.said
 
 
-def send(port, path, body=None, method=None, **headers):
+def send(port, path, body=None, method=None, host="127.0.0.1", **headers):
     """Status, body."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+    connection = http.client.HTTPConnection(host, port, timeout=120)
     if body is not None:
         headers = {"Content-Type": "application/json", **headers}
         body = body if isinstance(body, bytes) else json.dumps(body)
@@ -119,6 +119,8 @@ def log_probabilities_are_those_of_the_text(port):
         assert read["token_logprobs"][0] is None and read["top_logprobs"][0] is None
         assert read["token_logprobs"][4:10] == written["token_logprobs"], (read, written)
         assert read["token_ids"][:10] == body["prompt"] and len(read["tokens"]) == 10 + most
+    nul = ask(port, prompt="a\0", max_tokens=0, echo=True, logprobs=0)["choices"][0]["logprobs"]
+    assert list(nul["top_logprobs"][-1]) == nul["tokens"][-1:] == ["bytes:\\x00"], nul
     said = ask(port, prompt="salt", echo=True, max_tokens=3)["choices"][0]
     assert said["text"].startswith("salt") and said["logprobs"] is None
 
@@ -140,6 +142,7 @@ def what_is_wrong_is_refused(port):
         assert send(port, *request, **more)[0] == status, request
     assert send(port, COMPLETIONS, b'{"prompt": "a"}', **{"Content-Type": "text/plain"})[0] == 415
     assert send(port, "/about", Host="localhost:1")[0] == 200
+    assert send(port, "/", method="HEAD") == (200, b"")
 
 
 def the_page_and_what_it_asks(port):
@@ -149,6 +152,7 @@ def the_page_and_what_it_asks(port):
     about = json.loads(send(port, "/about")[1])
     assert about["experts"] == 12 and about["plans"] == ["p"] and len(about["clusters"]) >= 2
     assert about["clusters"][0]["keywords"] and sorted(about["subsets"]) == ["ships", "soup", "stars"]
+    assert about["plan_files"] == ["p.plan.safetensors"] and about["options"] == {}
     assert json.loads(send(port, "/v1/models")[1])["data"][0]["id"] == "deepseek-tiny"
 
 
@@ -175,6 +179,19 @@ def several_at_once(port):
     for t in threads:
         t.join()
     assert together == alone
+
+
+def as_many_as_may_wait_are_answered_or_told(port):
+    """Of 100 at once some are too many: a sentence, not a connection that breaks."""
+    replies = []
+    threads = [threading.Thread(target=lambda: replies.append(send(port, COMPLETIONS, {"prompt": ["salt"] * 8, "max_tokens": 20})))
+               for _ in range(100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(replies) == 100 and {status for status, _ in replies} <= {200, 503}, replies
+    assert all(b"64 requests are waiting" in text for status, text in replies if status == 503)
 
 
 def a_signal_ends_what_is_being_written():
@@ -220,6 +237,11 @@ def a_chat_is_the_question_in_its_template():
 def the_command_line_is_for_requests_that_say_nothing():
     steered = ["--atlas", "a.h5", "--cluster", "1", "--filter", "none", "--weight", "4"]
     want = generate(*steered, "--prompt", "salt onion")[0]["text"]
+    said = ["--top-k", "40", "--repetition-penalty", "1.1", "--numerics", "f32", "--ignore-eos", "--stop", "\n\n"]
+    with server("--address", "127.0.0.2", *said) as (port, _):  # of this machine, and by that name
+        assert send(port, "/about", host="127.0.0.2")[0] == 200 and send(port, "/about", host="127.0.0.2", Host="127.0.0.3")[0] == 403
+        assert json.loads(send(port, "/about", host="127.0.0.2")[1])["options"] == {
+            "numerics": "f32", "top-k": 40, "repetition-penalty": 1.1, "ignore-eos": True, "stop": ["\n\n"]}
     with server(*steered, "--max-tokens", "12", "--quiet") as (port, process):
         assert ask(port, prompt="salt onion")["choices"][0]["text"] == want
         assert ask(port, prompt="salt onion", steer=None)["choices"][0]["text"] != want
@@ -248,6 +270,7 @@ def main():
         the_page_and_what_it_asks(port)
         who_leaves_is_not_waited_for(port)
         several_at_once(port)
+        as_many_as_may_wait_are_answered_or_told(port)
     assert "request 1: 6 texts" in process.said and "nobody waits" in process.said, process.said
     a_signal_ends_what_is_being_written()
     a_chat_is_the_question_in_its_template()

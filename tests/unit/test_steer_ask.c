@@ -65,6 +65,31 @@ static void every_member_is_read(void)
     CHECK(a.body == NULL && a.n_plans == 0);
 }
 
+/* What openai-python, LangChain and proxies send unasked: nulls for all that was not said, a stream
+ * whose use is to be told, a chat without log-probabilities. */
+static void what_others_send_unasked_is_taken(void)
+{
+    static const struct {
+        bool chat;
+        const char *body;
+    } cases[] = {
+        {false, "{\"prompt\": \"a\", \"max_tokens\": null, \"n\": null, \"stop\": [], \"tools\": "
+                "null, \"presence_penalty\": 0.0, \"logprobs\": null, \"stream\": true, "
+                "\"stream_options\": {\"include_usage\": true}}"},
+        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\", \"name\": null}], "
+               "\"logprobs\": false, \"top_logprobs\": 0, \"response_format\": null, "
+               "\"stream_options\": null}"},
+    };
+    for (size_t i = 0; i < 2; i++) {
+        gm_ask a;
+        gm_error err = {0};
+        CHECK_OK(read(&a, cases[i].chat, cases[i].body, &err), err);
+        CHECK_INT(a.n_likeliest, -1);
+        CHECK_INT(a.max_tokens, 40);
+        gm_ask_clear(&a);
+    }
+}
+
 static void prompts_may_be_token_ids(void)
 {
     static const struct {
@@ -180,7 +205,7 @@ static void what_is_wrong_is_named(void)
          "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": 3}",
          "expected an object"},
         {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true}",
-         "'logprobs' is not known here"},
+         "'logprobs' can only be false"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         gm_ask a;
@@ -221,6 +246,6 @@ static void memory_may_be_short_anywhere(void)
 }
 
 TESTS(TEST(what_is_not_said_is_the_servers), TEST(every_member_is_read),
-      TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question),
-      TEST(turns_stand_in_front_of_the_question), TEST(what_is_wrong_is_named),
-      TEST(memory_may_be_short_anywhere))
+      TEST(what_others_send_unasked_is_taken), TEST(prompts_may_be_token_ids),
+      TEST(a_chat_is_a_question), TEST(turns_stand_in_front_of_the_question),
+      TEST(what_is_wrong_is_named), TEST(memory_may_be_short_anywhere))
