@@ -187,21 +187,15 @@ static void other_fields_can_be_named(void)
     CHECK_TEXT(text[0], "ru|слово");
 }
 
-/* Also where a name leaves room for three more bytes alone. */
 static void fields_that_there_are_are_named(void)
 {
-    static const char *const said[][2] = {
-        {"{\"a_name_of_30_letters_and_digits\":1,\"another_of_some_more_letters\":2}\n",
-         "there are: a_name_of_30_letters_and_digits, ..."},
-        {"{\"ten_bytes_\":1,\"a_name_that_ends_four_bytes_in_front_of_the_end_\":2,\"x\":3}\n",
-         "there are: ten_bytes_, ..."},
-    };
+    static const char *const said[] = {
+        "{\"ten_bytes_\":1,\"a_name_that_ends_four_bytes_in_front_of_the_end_\":2,\"x\":3}\n",
+        "there are: ten_bytes_, ..."};
     const gm_corpus_options strict = {.strict = true};
     gm_error err;
-    for (int i = 0; i < 2; i++) {
-        write_file("other.jsonl", said[i][0], strlen(said[i][0]));
-        CHECK_FAILS(read_to_the_end("other.jsonl", &strict, &err), err, GM_EFORMAT, said[i][1]);
-    }
+    write_file("other.jsonl", said[0], strlen(said[0]));
+    CHECK_FAILS(read_to_the_end("other.jsonl", &strict, &err), err, GM_EFORMAT, said[1]);
 }
 
 static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
