@@ -162,7 +162,7 @@ static void fp8_computes_what_widened_weights_do(void)
 {
     gm_model_close(open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32)); /* or skipped */
     fp8_same_as_widened("cuda", MODELS "minimax-tiny", &fp8_blocks, GM_NUMERICS_F32);
-    fp8_same_as_widened("cuda", MODELS "qwen3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cuda", MODELS "deepseek-v3-tiny", &fp8_blocks, GM_NUMERICS_BF16);
     fp8_same_as_widened("cuda", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_INT8);
 }
 
