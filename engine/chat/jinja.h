@@ -8,8 +8,8 @@
  * the way of one who has none. Integers have 64 bits, fractions do not exist; lists and dicts
  * have no spelling; letters beyond ASCII are not turned upper or lower case.
  *
- * A template is somebody's file: nesting, steps, memory of a run and the bytes that it goes through
- * have limits, and no template reads or writes anything but its text.
+ * A template is somebody's file: its length (1 MiB), its nesting, a run's steps and memory and the
+ * bytes that it goes through have limits, and no template reads or writes anything but its text.
  *
  * Source: jinja.palletsprojects.com, "Template Designer Documentation" (3.1);
  *         transformers, utils/chat_template_utils.py.

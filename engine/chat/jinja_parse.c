@@ -7,7 +7,10 @@
 #include "engine/chat/jinja.h"
 #include "engine/chat/jinja_parser.h"
 
-enum { MAX_OPEN = 200 }; /* brackets and statements inside of each other */
+enum {
+    MAX_OPEN = 200,      /* brackets and statements inside of each other */
+    MAX_BYTES = 1 << 20, /* of a template: nodes take up to fifty times as much */
+};
 
 gm_status gm_jparser_advance(gm_jparser *p, gm_error *err)
 {
@@ -324,6 +327,9 @@ gm_status gm_jinja_parse(gm_jinja **out, const char *text, size_t n, const char 
     *out = NULL;
     gm_jinja *jinja = gm_alloc(1, sizeof *jinja);
     if (jinja == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", where);
+    if (n > MAX_BYTES)
+        GM_FAIL(GM_EFORMAT, "the chat template of '%s' has %zu bytes, at most %d are read", where,
+                n, MAX_BYTES);
     if (gm_utf8_valid(text, n) != n) GM_FAIL(GM_EFORMAT, "'%s' is not UTF-8", where);
     jinja->where = gm_arena_text(&jinja->arena, where, strlen(where));
     const char *lines = copy_lines(&jinja->arena, text, n, &n_lines);

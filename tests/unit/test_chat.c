@@ -140,6 +140,11 @@ static void limits(void)
     for (int k = 0; k < 10000; k++) CHECK_OK(gm_text_add(&chain, " + 1", &err), err);
     CHECK_OK(gm_text_add(&chain, " }}", &err), err);
     CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "are inside of each other");
+    while (chain.n <= 1 << 20)
+        CHECK_OK(
+            gm_text_add(&chain, "{# a line of a long comment, and no more than that #}\n", &err),
+            err);
+    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "at most 1048576 are read");
     gm_text_clear(&chain);
 }
 
