@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -101,6 +102,15 @@ def lines_of(block):
             yield line
 
 
+def serve(line, environment):
+    """A server is asked to end once it says where it listens."""
+    process = subprocess.Popen([*line.split(), "--port", "0"], env=environment, stdout=subprocess.PIPE, text=True)
+    where = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert where.startswith("listening at http") and process.returncode == 0, (line, where, process.returncode)
+
+
 def run_shell(text):
     environment = os.environ | {"PATH": f"{os.getcwd()}/bin:{BIN}:{os.environ['PATH']}"}
     n_run, missed = 0, set(NOT_RUN)
@@ -111,6 +121,9 @@ def run_shell(text):
                 missed.discard(line)
                 continue
             here = re.sub(r"--cluster (\d+)", lambda m: "--cluster " + CLUSTERS[m[1]], line)
+            if here.startswith("gm-steer serve"):
+                serve(here, environment)
+                continue
             done = subprocess.run(["bash", "-euo", "pipefail", "-c", here], env=environment, capture_output=True,
                                   text=True, check=False)
             measured = done.returncode == 3 and " sweep " in line  # too little here to decide it
