@@ -11,6 +11,8 @@
  *                       of logits
  *   /routing/logits     f16 (S,L,E), /routing/logits_token u64 (S): a sample of tokens
  *   /tokens/token_id, sample, pos  u32 (T); phase u8 (T); nll f32 (T), optional
+ *                       (-ln p of the token itself behind those in front of it; NaN of a
+ *                       document's first)
  *   /samples/offset     u64 (N+1)     document i has tokens offset[i] .. offset[i+1]-1
  *   /samples/id, sha    text of 64 bytes (N); subset enum (N); n_tokens, bad u32 (N);
  *                       truncated u8 (N)
