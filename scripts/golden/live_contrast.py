@@ -75,7 +75,7 @@ def check_against_scipy(said, rate, of_a, even):
             "log_ratio": np.log((a + 0.05 * even) / (b + 0.05 * even))}
     varies = rate.std(axis=0) > 0
     ours = {key: np.array([e[key] for e in said["experts"]], float) for key in [*want, "t", "p"]}
-    figure = max(np.abs(ours[key] - value)[varies].max() for key, value in want.items())
+    figure = np.max([np.abs(ours[key] - value)[varies].max() for key, value in want.items()])  # of NaN: NaN
     t = (np.abs(ours["t"] - there.statistic) / (1 + np.abs(there.statistic)))[varies].max()
     rng = np.random.default_rng(3)
     null = np.array([largest_t(rate, rng.permutation(of_a)) for _ in range(DEALS)])

@@ -66,9 +66,9 @@ def check_openai(gm_steer, folder, work):
             for row, choice in zip(rows, read.choices):
                 want = their_log_p(torch, model, row)
                 ours = np.array(choice.logprobs.token_logprobs[1:])
-                worst = max(worst, float(np.abs(ours - want[np.arange(TOKENS - 1), row[1:]]).max()))
+                worst = float(np.maximum(worst, np.abs(ours - want[np.arange(TOKENS - 1), row[1:]]).max()))  # NaN stays
                 for t, top in enumerate(choice.logprobs.top_logprobs[1:]):
-                    ranks += abs(max(top.values()) - want[t].max()) > LOG_P
+                    ranks += not abs(max(top.values()) - want[t].max()) <= LOG_P
             wrote = client.completions.create(prompt=rows, max_tokens=NEW, logprobs=1, **ask)
             differ = 0
             for row, choice in zip(rows, wrote.choices):
