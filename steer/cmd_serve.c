@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "steer/commands.h"
+#include "steer/serve/http.h"
 #include "steer/serve/serve.h"
 
 static const char details[] =
@@ -73,6 +74,7 @@ static gm_status serve(request *r, gm_stage *stage, gm_error *err)
     GM_TRY(gm_stage_open(stage, &r->stage, err));
     GM_TRY(gm_stage_plan(&own, stage, &r->recipe, NULL, err));
     GM_TRY(try_plans(stage, &r->plans, err));
+    GM_TRY(gm_http_check(r->address, (int)r->port, err));
     GM_TRY(gm_stage_load(stage, err));
     const gm_host host = {.stage = stage,
                           .own = &own,

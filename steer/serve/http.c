@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "steer/serve/reply.h"
 
@@ -289,6 +291,31 @@ static gm_status read_address(address *out, bool *local, const char *text, int p
                    "--address '%s' is no numeric address, such as 127.0.0.1 or ::", text);
 }
 
+static gm_status cannot_listen(const char *text, int port, int why, gm_error *err)
+{
+    return gm_fail(err, GM_EIO, "cannot listen at %s, port %d%s%s", text, port, why ? ": " : "",
+                   why ? strerror(why) : "");
+}
+
+gm_status gm_http_check(const char *text, int port, gm_error *err)
+{
+    address where;
+    bool local;
+    const int yes = 1;
+    gm_status status = read_address(&where, &local, text, port, err);
+    if (status != GM_OK) return status;
+    const bool v6 = where.any.sa_family == AF_INET6;
+    const int s = socket(where.any.sa_family, SOCK_STREAM, 0);
+    if (s < 0) return cannot_listen(text, port, errno, err);
+    /* as libmicrohttpd does: a port that a server has just left is free, IPv4's is another */
+    (void)setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    if (v6) (void)setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+    if (bind(s, &where.any, v6 ? sizeof where.v6 : sizeof where.v4) != 0)
+        status = cannot_listen(text, port, errno, err);
+    close(s);
+    return status;
+}
+
 gm_status gm_http_start(gm_http **out, const gm_http_options *options, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -306,9 +333,7 @@ gm_status gm_http_start(gm_http **out, const gm_http_options *options, gm_error 
                          &where.any, MHD_OPTION_NOTIFY_COMPLETED, forget, h,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS,
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_END);
-    if (h->daemon == NULL)
-        GM_FAIL(GM_EIO, "cannot listen at %s, port %d%s%s", options->address, options->port,
-                errno ? ": " : "", errno ? strerror(errno) : "");
+    if (h->daemon == NULL) GM_TRY(cannot_listen(options->address, options->port, errno, err));
     *out = h;
 out:
     if (status != GM_OK) gm_free(h);

@@ -33,6 +33,10 @@ typedef struct gm_http_options {
 
 enum { GM_HTTP_MOST_BYTES = 16 << 20 }; /* of a body */
 
+/* Whether one could listen at the address `text` now: asked before weights are loaded. Errors:
+ * those of gm_http_start. */
+gm_status gm_http_check(const char *text, int port, gm_error *err) GM_MUST_USE;
+
 /* Listen; what options point to is borrowed until the end. *out is NULL on failure. Errors: GM_EARG
  * (no numeric address), GM_EIO (cannot listen there: says why), GM_EMEM. */
 gm_status gm_http_start(gm_http **out, const gm_http_options *options, gm_error *err) GM_MUST_USE;
