@@ -50,7 +50,7 @@ static gm_status put_tokens(gm_html *h, const gm_tokenizer *tokenizer, const gm_
     gm_stream_init(&stream, tokenizer, false);
     gm_shade_begin(h);
     for (size_t t = c->n_template; t < r->n; t++) {
-        uint32_t id = t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
+        const uint32_t id = gm_continuation_token(c, t);
         if (gm_continuation_phase(c, t) == GM_PHASE_TEMPLATE) continue;
         if (t == c->prompt.n) put_turn(h, c);
         if (p.n_tokens++ == 0) p.given = t < c->prompt.n;

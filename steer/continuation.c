@@ -43,6 +43,11 @@ void gm_continuation_clear(gm_continuation *c)
     *c = (gm_continuation){0};
 }
 
+uint32_t gm_continuation_token(const gm_continuation *c, size_t t)
+{
+    return t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
+}
+
 uint8_t gm_continuation_phase(const gm_continuation *c, size_t t)
 {
     if (t >= c->prompt.n) return GM_PHASE_GENERATED;

@@ -85,7 +85,8 @@ gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
 /* GM_EINTERRUPTED when a signal came, or the texts are not wanted. */
 gm_status gm_continue_check(const gm_continue_options *options, gm_error *err) GM_MUST_USE;
 
-/* What token t of a continuation counts as, its prompt first: GM_PHASE_... */
+/* Token t of a continuation, its prompt first; and what it counts as: GM_PHASE_... */
+uint32_t gm_continuation_token(const gm_continuation *c, size_t t);
 uint8_t gm_continuation_phase(const gm_continuation *c, size_t t);
 
 /* The session that gm_continue makes of `batch` continuations of up to max_tokens, behind prompts

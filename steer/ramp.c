@@ -70,3 +70,8 @@ int gm_ramp_at(const gm_ramp *r, int edit, size_t i)
     if (k == gm_schedule_parts(r->schedule[edit])) return edit;
     return (int)r->part[edit] + k - 1;
 }
+
+int gm_ramp_at_row(const gm_ramp *r, int edit, size_t n_prompt, size_t t)
+{
+    return t < n_prompt ? edit : gm_ramp_at(r, edit, t - n_prompt);
+}

@@ -25,5 +25,7 @@ void gm_ramp_clear(gm_ramp *ramp);
 /* The session's edit for the row of generated token i under `edit` (-1: none); -1: none. Rows
  * of the prompt take `edit` itself. */
 int gm_ramp_at(const gm_ramp *ramp, int edit, size_t i);
+/* The same for row t of a text whose first n_prompt rows are its prompt's. */
+int gm_ramp_at_row(const gm_ramp *ramp, int edit, size_t n_prompt, size_t t);
 
 #endif

@@ -29,17 +29,6 @@ void gm_reread_clear(gm_reread *reread)
     *reread = (gm_reread){0};
 }
 
-static uint32_t token_at(const gm_continuation *c, size_t t)
-{
-    return t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
-}
-
-/* The session's edit for row t. */
-static int edit_at(const player *p, const gm_continuation *c, int edit, size_t t)
-{
-    return t < c->prompt.n ? edit : gm_ramp_at(&p->ramp, edit, t - c->prompt.n);
-}
-
 /* Feed tokens [at, at+n), n <= STEP_ROWS, to both sequences; they predict the next ones. */
 static gm_status feed(player *p, gm_reread *r, const gm_continuation *c, int edit, size_t at,
                       size_t n, gm_error *err)
@@ -47,15 +36,16 @@ static gm_status feed(player *p, gm_reread *r, const gm_continuation *c, int edi
     gm_status status = GM_OK;
     gm_segment segment[2];
     const gm_result result = {.nll = p->nll};
-    for (size_t i = 0; i <= n; i++) p->token[i] = token_at(c, at + i);
+    for (size_t i = 0; i <= n; i++) p->token[i] = gm_continuation_token(c, at + i);
     for (size_t i = 0; i < n; i++) p->phase[i] = gm_continuation_phase(c, at + i);
     for (int k = 0; k < 2; k++)
-        segment[k] = (gm_segment){.sequence = p->sequence[k],
-                                  .n = n,
-                                  .token = p->token,
-                                  .phase = p->phase,
-                                  .edit = k == STEERED ? edit_at(p, c, edit, at) : -1,
-                                  .target = p->token + 1};
+        segment[k] = (gm_segment){
+            .sequence = p->sequence[k],
+            .n = n,
+            .token = p->token,
+            .phase = p->phase,
+            .edit = k == STEERED ? gm_ramp_at_row(&p->ramp, edit, c->prompt.n, at) : -1,
+            .target = p->token + 1};
     GM_TRY(gm_session_step(p->session, segment, 2, NULL, &result, err));
     for (size_t i = 0; i < n; i++) {
         r->plain[at + 1 + i] = -p->nll[i];
@@ -77,9 +67,9 @@ static gm_status play(player *p, gm_reread *r, const gm_continuation *c, int edi
     for (p->n_open = 0; p->n_open < 2; p->n_open++)
         GM_TRY(gm_sequence_open(p->session, r->n, &p->sequence[p->n_open], err));
     for (size_t at = 0, n; at + 1 < r->n; at += n) {
-        int now = edit_at(p, c, edit, at);
+        int now = gm_ramp_at_row(&p->ramp, edit, c->prompt.n, at);
         for (n = 1; n < STEP_ROWS && at + n + 1 < r->n; n++)
-            if (edit_at(p, c, edit, at + n) != now) break;
+            if (gm_ramp_at_row(&p->ramp, edit, c->prompt.n, at + n) != now) break;
         GM_TRY(feed(p, r, c, edit, at, n, err));
     }
 out:

@@ -61,17 +61,6 @@ static void take_row(gm_likelihood *l, const float *x, size_t vocabulary, uint32
         l->top_log_p[at * l->most + k] = (float)((double)x[top[k]] - all);
 }
 
-static uint32_t token_at(const gm_continuation *c, size_t t)
-{
-    return t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
-}
-
-/* The session's edit for row t. */
-static int edit_at(const reading *r, const gm_continuation *c, size_t t)
-{
-    return t < c->prompt.n ? c->edit : gm_ramp_at(&r->ramp, c->edit, t - c->prompt.n);
-}
-
 /* How many rows from `at` on go into a step: of one edit, and all with logits or all without. */
 static size_t rows_from(const reading *r, const gm_continuation *c, size_t first, size_t at,
                         size_t end)
@@ -80,7 +69,8 @@ static size_t rows_from(const reading *r, const gm_continuation *c, size_t first
     const size_t most = wants ? r->most_wanted : STEP_ROWS;
     size_t n = 1;
     while (n < most && at + n < end && (at + n + 1 >= first) == wants &&
-           edit_at(r, c, at + n) == edit_at(r, c, at))
+           gm_ramp_at_row(&r->ramp, c->edit, c->prompt.n, at + n) ==
+               gm_ramp_at_row(&r->ramp, c->edit, c->prompt.n, at))
         n++;
     return n;
 }
@@ -96,20 +86,20 @@ static gm_status read_text(reading *r, gm_likelihood *l, const gm_continuation *
         n = rows_from(r, c, l->first, at, T - 1);
         const bool wants = at + 1 >= l->first;
         for (size_t i = 0; i < n; i++) {
-            r->token[i] = token_at(c, at + i);
+            r->token[i] = gm_continuation_token(c, at + i);
             r->phase[i] = gm_continuation_phase(c, at + i);
         }
         const gm_segment s = {.sequence = sequence,
                               .n = n,
                               .token = r->token,
                               .phase = r->phase,
-                              .edit = edit_at(r, c, at),
+                              .edit = gm_ramp_at_row(&r->ramp, c->edit, c->prompt.n, at),
                               .want = wants ? GM_WANT_ALL : GM_WANT_NOTHING};
         const gm_result result = {.logits = wants ? r->logits : NULL};
         GM_TRY(gm_session_step(r->session, &s, 1, NULL, &result, err));
         for (size_t i = 0; wants && i < n; i++)
-            take_row(l, r->logits + i * r->vocabulary, r->vocabulary, token_at(c, at + i + 1),
-                     at + i + 1);
+            take_row(l, r->logits + i * r->vocabulary, r->vocabulary,
+                     gm_continuation_token(c, at + i + 1), at + i + 1);
     }
 out:
     if (sequence >= 0) gm_sequence_close(r->session, sequence);

@@ -67,11 +67,6 @@ out:
     return status;
 }
 
-static uint32_t token_at(const gm_continuation *c, size_t t)
-{
-    return t < c->prompt.n ? c->prompt.at[t] : c->generated.at[t - c->prompt.n];
-}
-
 /* The likeliest tokens in place i, and the text's own where it is none of them. Of two that are
  * spelt alike the first counts: keys of an object are different. */
 static gm_status put_likeliest(gm_json_out *json, const gm_likelihood *l, size_t i, uint32_t own,
@@ -109,12 +104,13 @@ static gm_status put_likelihood(gm_json_out *json, const gm_likelihood *l, const
     gm_json_open_object(json, "logprobs");
     gm_json_open_array(json, "tokens");
     for (size_t i = 0; i < l->n; i++) {
-        GM_TRY(spell(&word, tokenizer, token_at(c, l->first + i), err));
+        GM_TRY(spell(&word, tokenizer, gm_continuation_token(c, l->first + i), err));
         gm_json_put_text(json, NULL, word.n ? word.at : "", word.n);
     }
     gm_json_close_array(json);
     gm_json_open_array(json, "token_ids");
-    for (size_t i = 0; i < l->n; i++) gm_json_put_u64(json, NULL, token_at(c, l->first + i));
+    for (size_t i = 0; i < l->n; i++)
+        gm_json_put_u64(json, NULL, gm_continuation_token(c, l->first + i));
     gm_json_close_array(json);
     gm_json_open_array(json, "token_logprobs");
     for (size_t i = 0; i < l->n; i++) gm_json_put_f64(json, NULL, (double)l->log_p[i]);
@@ -124,7 +120,8 @@ static gm_status put_likelihood(gm_json_out *json, const gm_likelihood *l, const
         if (l->first + i == 0)
             gm_json_put_null(json, NULL);
         else
-            GM_TRY(put_likeliest(json, l, i, token_at(c, l->first + i), tokenizer, err));
+            GM_TRY(
+                put_likeliest(json, l, i, gm_continuation_token(c, l->first + i), tokenizer, err));
     }
     gm_json_close_array(json);
     gm_json_close_object(json);
