@@ -3,8 +3,8 @@
 
     live_serve.py BUILD     BUILD: a build folder with gm-steer
 
-openai-python asks for log-probabilities of given tokens and for greedy texts, unsteered and under a plan: those of transformers with the
-same plan by notebooks-data/apply_plan.py. lm-evaluation-harness scores a task of choices and one of whole texts, once by our server
+openai-python asks for log-probabilities of given tokens, for greedy texts and for answers in a chat, whole and as streams, unsteered and
+under a plan: those of transformers with the same plan by notebooks-data/apply_plan.py. lm-evaluation-harness scores a task of choices and one of whole texts, once by our server
 (local-completions), once by transformers (hf): the same log-likelihoods and scores. Tiny checkpoint, f32. Exit 77 when a program is absent, 3
 when a bound does not hold.
 """
@@ -76,14 +76,63 @@ def check_openai(gm_steer, folder, work):
                 for _ in range(NEW):
                     ids.append(int(their_log_p(torch, model, ids)[-1].argmax()))
                 differ += ids[TOKENS:] != choice.logprobs.token_ids
-            stream = client.completions.create(prompt=rows[0], max_tokens=NEW, stream=True, **ask)
+            stream = list(client.completions.create(prompt=rows[0], max_tokens=NEW, logprobs=1, stream=True, **ask))
             pieces = "".join(piece.choices[0].text for piece in stream)
+            same = pieces == wrote.choices[0].text and stream[-1].choices[0].logprobs == wrote.choices[0].logprobs
             for hook in hooks:
                 hook.remove()
-            good = good and worst <= LOG_P and ranks == 0 and differ == 0 and pieces == wrote.choices[0].text
+            good = good and worst <= LOG_P and ranks == 0 and differ == 0 and same
             print(f"openai {openai.__version__}, {what}: log-probabilities of {DOCUMENTS * (TOKENS - 1)} tokens {worst:.2g} (bound {LOG_P:g}), "
                   f"likeliest that differ {ranks}, greedy texts that differ {differ} of {DOCUMENTS}, stream "
-                  f"{'the same' if pieces == wrote.choices[0].text else 'OTHER'}")
+                  f"{'the same' if same else 'OTHER'}")
+    return good
+
+
+def with_template(folder, work):
+    """The model with a chat template, and the files by which transformers finds the tokenizer."""
+    copy = work / "model"
+    copy.mkdir()
+    for file in folder.iterdir():
+        (copy / file.name).symlink_to(file)
+    (copy / "tokenizer_config.json").write_text(json.dumps({
+        "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>",
+        "chat_template": "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"}))
+    return copy
+
+
+def check_chats(gm_steer, folder, work):
+    import openai
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
+    apply_plan, config = load(common.REPO / "notebooks-data" / "apply_plan.py"), json.loads((folder / "config.json").read_text())
+    model, tokenizer = common.transformers_model(folder), PreTrainedTokenizerFast.from_pretrained(folder)
+    _, plan, _ = next(make_plans(gm_steer, folder, config, work))
+    good, top = True, 5
+    with server(gm_steer, "--model", folder, "--plan", plan, "--numerics", "f32", "--ignore-eos") as where:
+        client = openai.OpenAI(base_url=where + "v1", api_key="none")
+        for what, steer in (("unsteered", None), ("under a plan", {"plan": "0-" + str(config["num_hidden_layers"] - 1)})):
+            hooks, worst, others, n = apply_plan.steer(model, plan) if steer else [], 0.0, 0, 0
+            for seed, word in enumerate(WORDS):
+                ask = dict(model="x", messages=[{"role": "user", "content": f"What is {word}?"}], logprobs=True, top_logprobs=top, temperature=1,
+                           seed=seed, max_tokens=NEW, extra_body={"steer": steer})
+                reply = client.chat.completions.create(**ask).choices[0]
+                before = tokenizer.apply_chat_template(ask["messages"], add_generation_prompt=True, return_dict=False)
+                want = their_log_p(torch, model, before + reply.logprobs.token_ids)[len(before) - 1:]
+                for token, chosen, row in zip(reply.logprobs.content, reply.logprobs.token_ids, want):
+                    likeliest = np.sort(row)[::-1][:top]
+                    ours = [token.logprob, *(t.logprob for t in token.top_logprobs)]
+                    worst = float(np.maximum(worst, np.abs(np.array(ours) - [row[chosen], *likeliest]).max()))  # NaN stays
+                    n += 1
+                pieces = [piece.choices[0] for piece in client.chat.completions.create(**ask, stream=True)]
+                others += pieces[0].delta.role != "assistant" or "".join(piece.delta.content or "" for piece in pieces) != reply.message.content \
+                    or pieces[-1].logprobs.model_dump() != reply.logprobs.model_dump()
+                others += b"".join(bytes(t.bytes) for t in reply.logprobs.content).decode(errors="replace") != reply.message.content
+            for hook in hooks:
+                hook.remove()
+            good = good and worst <= LOG_P and others == 0 and n == len(WORDS) * NEW
+            print(f"chats, {what}: {n} tokens and the {top} likeliest in place of each {worst:.2g} (bound {LOG_P:g}), "
+                  f"streams or texts that differ {others} of {2 * len(WORDS)}")
     return good
 
 
@@ -133,18 +182,13 @@ def check_harness(gm_steer, folder, work):
     from transformers import PreTrainedTokenizerFast
 
     write_tasks(work)
-    copy = work / "model"  # with the files by which transformers finds the tokenizer
-    copy.mkdir()
-    for file in folder.iterdir():
-        (copy / file.name).symlink_to(file)
-    (copy / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "</s>"}))
     run = dict(tasks=["gm_choices", "gm_texts"], task_manager=lm_eval.tasks.TaskManager(include_path=str(work)), log_samples=True,
                bootstrap_iters=0, batch_size=4)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(copy)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     theirs = scores(lm_eval.simple_evaluate(model=HFLM(pretrained=common.transformers_model(folder), tokenizer=tokenizer, batch_size=4), **run))
     with server(gm_steer, "--model", folder, "--numerics", "f32") as where:
         ours = scores(lm_eval.simple_evaluate(
-            model="local-completions", model_args=f"model=x,base_url={where}v1/completions,tokenizer={copy},num_concurrent=2", **run))
+            model="local-completions", model_args=f"model=x,base_url={where}v1/completions,tokenizer={folder},num_concurrent=2", **run))
     worst = float(np.abs(ours[0] - theirs[0]).max()) if len(ours[0]) == len(theirs[0]) else float("nan")
     same = all(abs(ours[1][key] / theirs[1][key] - 1) < 1e-4 for key in theirs[1]) and ours[1].keys() == theirs[1].keys()
     print(f"lm-evaluation-harness {lm_eval.__version__}: {len(theirs[0])} log-likelihoods {worst:.2g} (bound {10 * LOG_P:g}), scores "
@@ -161,6 +205,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         good = check_openai(gm_steer, folder, work)
+        folder = with_template(folder, work)
+        good = check_chats(gm_steer, folder, work) and good
         return 0 if check_harness(gm_steer, folder, work) and good else 3
 
 

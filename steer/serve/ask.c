@@ -41,8 +41,7 @@ static const struct {
     {"metadata", IN_BOTH, NULL},        {"stream_options", IN_BOTH, NULL},
     {"best_of", IN_COMPLETIONS, "1"},   {"suffix", IN_COMPLETIONS, "\"\""},
     {"presence_penalty", IN_BOTH, "0"}, {"frequency_penalty", IN_BOTH, "0"},
-    {"logit_bias", IN_BOTH, "{}"},      {"logprobs", IN_CHATS, "false"},
-    {"top_logprobs", IN_CHATS, "0"},
+    {"logit_bias", IN_BOTH, "{}"},
 };
 
 static const struct {
@@ -51,7 +50,8 @@ static const struct {
 } read_members[] = {
     {"prompt", IN_COMPLETIONS},
     {"echo", IN_COMPLETIONS},
-    {"logprobs", IN_COMPLETIONS},
+    {"logprobs", IN_BOTH},
+    {"top_logprobs", IN_CHATS},
     {"messages", IN_CHATS},
     {"chat_template_kwargs", IN_CHATS},
     {"max_tokens", IN_BOTH},
@@ -288,25 +288,38 @@ static gm_status read_stops(gm_ask *a, gm_error *err)
     return GM_OK;
 }
 
+/* Completions say in one member how many of the likeliest tokens, chats in two whether and how
+ * many. */
+static gm_status read_likeliest(gm_ask *a, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const char *key = a->chat ? "top_logprobs" : "logprobs";
+    bool wanted = true;
+    int64_t n;
+    if (a->chat) GM_TRY(gm_json_get_bool_or(a->body, "logprobs", false, &wanted, BODY, err));
+    GM_TRY(gm_json_get_i64_or(a->body, key, 0, GM_ASK_MOST_LIKELIEST, a->chat ? 0 : -1, &n, BODY,
+                              err));
+    if (n > 0 && !wanted) GM_FAIL(GM_EARG, "'%s': '%s' needs \"logprobs\": true", BODY, key);
+    a->n_likeliest = wanted ? (int)n : -1;
+out:
+    return status;
+}
+
 static gm_status read_extent(gm_ask *a, const gm_ask_defaults *d, gm_error *err)
 {
     gm_status status = GM_OK;
-    int64_t n, most, likeliest = -1;
+    int64_t n, most;
     const char *key =
         a->chat && member(a, "max_completion_tokens") ? "max_completion_tokens" : "max_tokens";
     GM_TRY(gm_json_get_i64_or(a->body, "n", 1, GM_ASK_MOST_CHOICES, 1, &n, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "stream", false, &a->stream, BODY, err));
     GM_TRY(gm_json_get_bool_or(a->body, "echo", false, &a->echo, BODY, err));
-    if (!a->chat)
-        GM_TRY(gm_json_get_i64_or(a->body, "logprobs", 0, GM_ASK_MOST_LIKELIEST, -1, &likeliest,
-                                  BODY, err));
+    GM_TRY(read_likeliest(a, err));
     GM_TRY(gm_json_get_i64_or(a->body, key, a->echo ? 0 : 1, (int64_t)d->max_context,
                               (int64_t)d->max_tokens, &most, BODY, err));
-    if (a->stream && (a->echo || likeliest >= 0))
-        GM_FAIL(GM_EARG, "'%s': 'echo' and 'logprobs' need \"stream\": false", BODY);
+    if (a->stream && a->echo) GM_FAIL(GM_EARG, "'%s': 'echo' needs \"stream\": false", BODY);
     a->n_draws = (size_t)n;
     a->max_tokens = (size_t)most;
-    a->n_likeliest = (int)likeliest;
 out:
     return status;
 }

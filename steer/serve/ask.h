@@ -2,8 +2,9 @@
  * the plan under which to write as one member more.
  *
  *   completions   prompt (a text, a list of texts, of token ids, of lists of them), echo, logprobs
+ *                 (a number)
  *   chat          messages (a system message or none, turns of 'user' and 'assistant', the last by
- *                 'user': the question),
+ *                 'user': the question), logprobs (whether), top_logprobs (a number),
  *                 chat_template_kwargs (variables of the template), as vLLM has them
  *   both          max_tokens, temperature, top_p, top_k, repetition_penalty, seed, n, stop, stream
  *

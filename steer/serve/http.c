@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -15,7 +16,7 @@
 #include "steer/serve/reply.h"
 
 /* More connections than requests may wait: who is too many is told so. */
-enum { MOST_CONNECTIONS = 256, IDLE_SECONDS = 60, PIECE_BYTES = 1 << 14 };
+enum { MOST_CONNECTIONS = 256, PIECE_BYTES = 1 << 14 };
 
 typedef enum MHD_Result result;
 
@@ -31,6 +32,16 @@ typedef struct call {
     gm_text body;
     bool too_large, no_memory;
 } call;
+
+/* After how many seconds in which nothing moves a connection is closed. The library looks when a
+ * wait for the worker is over, and would close what it was waiting for: meanwhile there is no
+ * limit, 0, behind which the count begins anew. It can neither close the oldest of many connections
+ * nor, where all come from one machine, count by address: those that ask nothing have little time.
+ */
+static void set_patience(struct MHD_Connection *c, unsigned seconds)
+{
+    MHD_set_connection_option(c, MHD_CONNECTION_OPTION_TIMEOUT, seconds);
+}
 
 /* ---- replies ---- */
 
@@ -57,16 +68,30 @@ static result send_response(struct MHD_Connection *c, unsigned code, const char 
     return sent;
 }
 
-static result send_error(struct MHD_Connection *c, unsigned code, const char *sentence)
+static struct MHD_Response *error_response(const char *sentence)
 {
     gm_error none = {0};
     gm_text text = {0};
-    result sent = MHD_NO;
+    struct MHD_Response *response = NULL;
     if (gm_reply_error(&text, sentence, &none) == GM_OK)
-        sent = send_response(
-            c, code, JSON, MHD_create_response_from_buffer(text.n, text.at, MHD_RESPMEM_MUST_COPY));
+        response = MHD_create_response_from_buffer(text.n, text.at, MHD_RESPMEM_MUST_COPY);
     gm_text_clear(&text);
-    return sent;
+    return response;
+}
+
+static result send_error(struct MHD_Connection *c, unsigned code, const char *sentence)
+{
+    return send_response(c, code, JSON, error_response(sentence));
+}
+
+/* `allowed`: the methods that there are, as the header names them. */
+static result refuse_method(struct MHD_Connection *c, const char *allowed)
+{
+    char sentence[32];
+    snprintf(sentence, sizeof sentence, "expected %s", allowed);
+    struct MHD_Response *response = error_response(sentence);
+    if (response) MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, allowed);
+    return send_response(c, MHD_HTTP_METHOD_NOT_ALLOWED, JSON, response);
 }
 
 /* ---- answers that a job gives ---- */
@@ -74,7 +99,9 @@ static result send_error(struct MHD_Connection *c, unsigned code, const char *se
 /* Who waits for a job: freed with the response. */
 typedef struct waiting {
     gm_job *job;
+    struct MHD_Connection *connection;
     int socket;
+    unsigned request_seconds;
 } waiting;
 
 /* A peer that has closed its side reads nothing any more. */
@@ -90,7 +117,9 @@ static ssize_t read_job(void *context, uint64_t at, char *buffer, size_t most)
 {
     waiting *w = context;
     (void)at;
+    set_patience(w->connection, 0);
     const size_t n = gm_job_read(w->job, buffer, most, still_there, w);
+    set_patience(w->connection, w->request_seconds);
     return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_OF_STREAM;
 }
 
@@ -127,7 +156,7 @@ static struct MHD_Response *growing_response(waiting *w)
     return response;
 }
 
-static result send_job(struct MHD_Connection *c, gm_job *job, bool streams)
+static result send_job(const gm_http *h, struct MHD_Connection *c, gm_job *job, bool streams)
 {
     waiting *w = gm_alloc(1, sizeof *w);
     const union MHD_ConnectionInfo *info =
@@ -137,7 +166,7 @@ static result send_job(struct MHD_Connection *c, gm_job *job, bool streams)
         gm_job_release(job);
         return MHD_NO;
     }
-    *w = (waiting){job, info->connect_fd};
+    *w = (waiting){job, c, info->connect_fd, h->options.request_seconds};
     const int code = gm_job_wait(job, still_there, w);
     if (code == 0) {
         end_waiting(w);
@@ -175,7 +204,7 @@ static result post(const gm_http *h, struct MHD_Connection *c, const call *asked
     const bool streams = ask.stream;
     if (status == GM_OK) status = gm_jobs_post(h->options.jobs, &ask, &job, &err);
     if (status != GM_OK) return send_error(c, code_of(status), err.text);
-    return send_job(c, job, streams);
+    return send_job(h, c, job, streams);
 }
 
 /* Names by which a browser reaches this machine alone: the address listened at is one of them. */
@@ -214,12 +243,10 @@ static result answer(const gm_http *h, struct MHD_Connection *c, const char *pat
     if (asked->too_large)
         return send_error(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request has more than 16 MiB");
     if (chat || strcmp(path, "/v1/completions") == 0)
-        return posts ? post(h, c, asked, chat)
-                     : send_error(c, MHD_HTTP_METHOD_NOT_ALLOWED, "expected POST");
+        return posts ? post(h, c, asked, chat) : refuse_method(c, "POST");
     for (size_t i = 0; i < h->options.n_files; i++)
         if (strcmp(path, h->options.file[i].path) == 0)
-            return gets ? get(c, &h->options.file[i])
-                        : send_error(c, MHD_HTTP_METHOD_NOT_ALLOWED, "expected GET");
+            return gets ? get(c, &h->options.file[i]) : refuse_method(c, "GET, HEAD");
     return send_error(c, MHD_HTTP_NOT_FOUND,
                       "not here; there are /, /about, /v1/models, /v1/completions and "
                       "/v1/chat/completions");
@@ -237,8 +264,10 @@ static result take(void *context, struct MHD_Connection *c, const char *path, co
     (void)version;
     if (asked == NULL) {
         *state = gm_alloc(1, sizeof *asked);
-        if (*state) atomic_fetch_add(&h->asked, 1);
-        return *state ? MHD_YES : MHD_NO;
+        if (*state == NULL) return MHD_NO;
+        atomic_fetch_add(&h->asked, 1);
+        set_patience(c, h->options.request_seconds);
+        return MHD_YES;
     }
     if (*n == 0) return answer(h, c, path, method, asked);
     if (asked->body.n + *n > GM_HTTP_MOST_BYTES)
@@ -254,9 +283,9 @@ static void forget(void *context, struct MHD_Connection *c, void **state,
 {
     gm_http *h = context;
     call *asked = *state;
-    (void)c;
     (void)how;
     if (asked == NULL) return;
+    set_patience(c, h->options.idle_seconds);
     gm_text_clear(&asked->body);
     gm_free(asked);
     *state = NULL;
@@ -332,7 +361,7 @@ gm_status gm_http_start(gm_http **out, const gm_http_options *options, gm_error 
         MHD_start_daemon(flags, (uint16_t)options->port, NULL, NULL, take, h, MHD_OPTION_SOCK_ADDR,
                          &where.any, MHD_OPTION_NOTIFY_COMPLETED, forget, h,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned)MOST_CONNECTIONS,
-                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_END);
+                         MHD_OPTION_CONNECTION_TIMEOUT, options->idle_seconds, MHD_OPTION_END);
     if (h->daemon == NULL) GM_TRY(cannot_listen(options->address, options->port, errno, err));
     *out = h;
 out:

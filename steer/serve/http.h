@@ -29,6 +29,9 @@ typedef struct gm_http_options {
     const gm_ask_defaults *defaults;
     const gm_http_file *file; /* (n_files) */
     size_t n_files;
+    /* A connection on which nothing moves is closed after so many seconds, where nothing is asked
+     * or in the middle of a request; never while it waits for an answer. */
+    unsigned idle_seconds, request_seconds;
 } gm_http_options;
 
 enum { GM_HTTP_MOST_BYTES = 16 << 20 }; /* of a body */

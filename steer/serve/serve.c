@@ -19,9 +19,9 @@ enum { OK = 200, BAD = 400, FAILED = 500, STOPPED = 503 };
 typedef struct saying {
     gm_job *job;
     gm_reply_head head;
-    bool streams;
-    gm_text text;     /* scratch */
-    gm_status status; /* of what was said so far */
+    bool streams, begun; /* begun: the first event was said */
+    gm_text text;        /* scratch */
+    gm_status status;    /* of what was said so far */
     gm_error err;
 } saying;
 
@@ -38,9 +38,21 @@ static void say(saying *s, int code)
     s->text.n = 0;
 }
 
+/* An event in front of all others. Said behind what may be refused, whose code is not OK. */
+static void begin(saying *s)
+{
+    const gm_ask *ask = gm_job_ask(s->job);
+    if (s->begun || !s->streams || !s->head.chat || s->status != GM_OK) return;
+    s->begun = true;
+    s->status =
+        gm_reply_begin(&s->text, &s->head, ask->n_prompts * ask->n_draws * ask->n_plans, &s->err);
+    say(s, OK);
+}
+
 static void say_piece(void *context, size_t choice, const char *bytes, size_t n)
 {
     saying *s = context;
+    begin(s);
     if (s->status != GM_OK) return;
     s->status = gm_reply_piece(&s->text, &s->head, choice, bytes, n, &s->err);
     say(s, OK);
@@ -67,7 +79,9 @@ static void say_end(saying *s, const gm_host *host, const gm_answer *answer)
 {
     static const char done[] = "data: [DONE]\n\n";
     const gm_ask *ask = gm_job_ask(s->job);
-    s->status = s->streams ? gm_reply_end(&s->text, &s->head, ask, answer, &s->err)
+    begin(s);
+    if (s->status != GM_OK) return;
+    s->status = s->streams ? gm_reply_end(&s->text, &s->head, host, ask, answer, &s->err)
                            : gm_reply_whole(&s->text, &s->head, host, ask, answer, &s->err);
     say(s, OK);
     if (s->streams && s->status == GM_OK)
@@ -157,8 +171,14 @@ gm_status gm_serve(const gm_host *host, const gm_serve_options *options, gm_erro
         {"/about", "application/json", about.at, about.n},
         {"/v1/models", "application/json", models.at, models.n},
     };
-    const gm_http_options how = {options->address, options->port, jobs,
-                                 &defaults,        files,         sizeof files / sizeof *files};
+    const gm_http_options how = {.address = options->address,
+                                 .port = options->port,
+                                 .jobs = jobs,
+                                 .defaults = &defaults,
+                                 .file = files,
+                                 .n_files = sizeof files / sizeof *files,
+                                 .idle_seconds = 5, /* as uvicorn and node have it */
+                                 .request_seconds = 60};
     GM_TRY(gm_http_start(&http, &how, err));
     print_where(options->address, gm_http_port(http));
     while (!gm_interrupted())

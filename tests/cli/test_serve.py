@@ -123,6 +123,10 @@ def log_probabilities_are_those_of_the_text(port):
     assert list(nul["top_logprobs"][-1]) == nul["tokens"][-1:] == ["bytes:\\x00"], nul
     said = ask(port, prompt="salt", echo=True, max_tokens=3)["choices"][0]
     assert said["text"].startswith("salt") and said["logprobs"] is None
+    body = dict(prompt=["salt", "a comet"], temperature=1, seed=3, logprobs=2, max_tokens=6, steer=[None, {"cluster": 1}])
+    *pieces, last = events(port, **body)
+    assert [c["logprobs"] for c in last["choices"]] == [c["logprobs"] for c in ask(port, **body)["choices"]]
+    assert all("logprobs" not in piece["choices"][0] for piece in pieces)
 
 
 def what_is_wrong_is_refused(port):
@@ -137,9 +141,13 @@ def what_is_wrong_is_refused(port):
     question = {"messages": [{"role": "user", "content": "a"}]}
     status, reply = send(port, CHATS, question)
     assert status == 400 and b"template" in reply, reply  # this model has none
-    for status, request in ((404, ("/x",)), (405, (COMPLETIONS,)), (405, ("/", {})), (403, ("/about", None, None))):
-        more = {"Host": "evil.example:80"} if status == 403 else {}
-        assert send(port, *request, **more)[0] == status, request
+    assert send(port, "/x")[0] == 404 and send(port, "/about", Host="evil.example:80")[0] == 403
+    for path, method, allowed in ((COMPLETIONS, "GET", "POST"), (CHATS, "OPTIONS", "POST"), ("/", "POST", "GET, HEAD"), ("/about", "PUT", "GET, HEAD")):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        connection.request(method, path, b"{}" if method == "POST" else None)
+        reply = connection.getresponse()
+        assert reply.status == 405 and reply.headers["Allow"] == allowed, (path, method, reply.headers.items())
+        assert allowed in json.loads(reply.read())["error"]["message"]
     assert send(port, COMPLETIONS, b'{"prompt": "a"}', **{"Content-Type": "text/plain"})[0] == 415
     assert send(port, "/about", Host="localhost:1")[0] == 200
     assert send(port, "/", method="HEAD") == (200, b"")
@@ -165,6 +173,40 @@ def who_leaves_is_not_waited_for(port):
     gone.recv(1)
     gone.close()
     assert ask(port, prompt="salt", max_tokens=2)["usage"]["completion_tokens"] == 2
+
+
+def connections_that_ask_nothing_give_way(port):
+    """As many as there may be, half of them in the middle of a head: others are closed at once, but for seconds only."""
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(256)]
+    for s in idle[::2]:
+        s.sendall(b"GET /about HTTP/1.1\r\n")
+    began, answered = time.monotonic(), False
+    while not answered and time.monotonic() - began < 20:
+        with contextlib.suppress(ConnectionError):
+            answered = send(port, "/about")[0] == 200
+        time.sleep(.2)
+    assert answered
+    for s in idle:
+        s.close()
+
+
+def who_waits_for_long_is_answered(port):
+    """Behind a stream that nobody reads, and longer than a connection may ask nothing."""
+    body = json.dumps({"prompt": ["salt"] * 500, "max_tokens": 240, "stream": True}).encode()
+    long = socket.create_connection(("127.0.0.1", port))
+    long.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                 b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    long.recv(1)
+    results = []
+    threads = [threading.Thread(target=lambda s=s: results.append(send(port, COMPLETIONS, {"prompt": "salt", "max_tokens": 2, "stream": s})[0]))
+               for s in (False, True)]
+    for t in threads:
+        t.start()
+    time.sleep(7)
+    long.close()
+    for t in threads:
+        t.join()
+    assert results == [200, 200], results
 
 
 def several_at_once(port):
@@ -225,13 +267,33 @@ def a_chat_is_the_question_in_its_template():
             reply = ask(port, CHATS, messages=before + messages)
             assert reply["choices"][0]["message"] == {"role": "assistant", "content": expected[0]["text"]}, (reply, expected)
             assert reply["usage"]["prompt_tokens"] == len(expected[0]["prompt_ids"]) and reply["object"] == "chat.completion"
-            *pieces, last = events(port, CHATS, messages=before + messages)
+            first, *pieces, last = events(port, CHATS, messages=before + messages)
+            assert first["choices"] == [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]
             assert "".join(p["choices"][0]["delta"]["content"] for p in pieces) == expected[0]["text"]
             assert last["choices"][0]["delta"] == {} and last["object"] == "chat.completion.chunk"
+        their_log_probabilities_are_those_of_completions(port, messages)
         turns = [*messages, {"role": "assistant", "content": "Yes."}, {"role": "user", "content": "More?"}]
         longer = ask(port, CHATS, messages=turns)
         assert longer["usage"]["prompt_tokens"] > len(want[0][0]["prompt_ids"]) + len("assistant"), longer
         assert send(port, CHATS, {"messages": turns[:2]})[0] == 400
+
+
+def their_log_probabilities_are_those_of_completions(port, messages):
+    """The same tokens as a completion of the same ids, in a chat's shape, whole and at the end of a stream."""
+    asked = dict(messages=messages, logprobs=True, top_logprobs=2, temperature=1, seed=4, max_tokens=8)
+    reply = ask(port, CHATS, **asked)["choices"][0]["logprobs"]
+    *_, last = events(port, CHATS, **asked)
+    assert last["choices"][0]["logprobs"] == reply and len(reply["content"]) == len(reply["token_ids"]) == 8
+    before = generate("--model", "chat-model", "--chat", "--prompt", messages[0]["content"])[0]["prompt_ids"]
+    read = ask(port, prompt=before + reply["token_ids"], echo=True, max_tokens=0, logprobs=2)["choices"][0]["logprobs"]
+    for token, word, log_p, top in zip(reply["content"], *(read[key][len(before):] for key in ("tokens", "token_logprobs", "top_logprobs"))):
+        assert (token["token"], token["logprob"]) == (word, log_p), (token, word, log_p)
+        assert {t["token"]: t["logprob"] for t in token["top_logprobs"]}.items() <= top.items() and len(token["top_logprobs"]) == 2
+        assert [t["logprob"] for t in token["top_logprobs"]] == sorted(top.values(), reverse=True)[:2]
+        for said in (token, *token["top_logprobs"]):
+            assert said["token"] == bytes(said["bytes"]).decode(errors="replace") or said["token"] == "bytes:" + "".join(f"\\x{b:02x}" for b in said["bytes"])
+    assert ask(port, CHATS, messages=messages, logprobs=True)["choices"][0]["logprobs"]["content"][0]["top_logprobs"] == []
+    assert ask(port, CHATS, messages=messages)["choices"][0]["logprobs"] is None
 
 
 def the_command_line_is_for_requests_that_say_nothing():
@@ -269,6 +331,8 @@ def main():
         what_is_wrong_is_refused(port)
         the_page_and_what_it_asks(port)
         who_leaves_is_not_waited_for(port)
+        connections_that_ask_nothing_give_way(port)
+        who_waits_for_long_is_answered(port)
         several_at_once(port)
         as_many_as_may_wait_are_answered_or_told(port)
     assert "request 1: 6 texts" in process.said and "nobody waits" in process.said, process.said

@@ -90,6 +90,30 @@ static void what_others_send_unasked_is_taken(void)
     }
 }
 
+/* A number for completions; whether, and a number, for chats. Streams may have them. */
+static void log_probabilities_are_asked_for_in_two_ways(void)
+{
+    static const struct {
+        bool chat;
+        const char *body;
+        int n_likeliest;
+    } cases[] = {
+        {false, "{\"prompt\": \"a\", \"logprobs\": 0, \"stream\": true}", 0},
+        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true}", 0},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true, "
+         "\"top_logprobs\": 20, \"stream\": true}",
+         20},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        gm_ask a;
+        gm_error err = {0};
+        CHECK_OK(read(&a, cases[i].chat, cases[i].body, &err), err);
+        CHECK_INT(a.n_likeliest, cases[i].n_likeliest);
+        gm_ask_clear(&a);
+    }
+}
+
 static void prompts_may_be_token_ids(void)
 {
     static const struct {
@@ -172,7 +196,8 @@ static void what_is_wrong_is_named(void)
         {false, "{\"prompt\": \"a\", \"max_tokens\": 101}", "max_tokens"},
         {false, "{\"prompt\": \"a\", \"logprobs\": 21}", "logprobs"},
         {false, "{\"prompt\": \"a\", \"logprobs\": true}", "logprobs"},
-        {false, "{\"prompt\": \"a\", \"logprobs\": 1, \"stream\": true}", "need \"stream\": false"},
+        {false, "{\"prompt\": \"a\", \"echo\": true, \"stream\": true}", "needs \"stream\": false"},
+        {false, "{\"prompt\": \"a\", \"top_logprobs\": 1}", "'top_logprobs' is not known here"},
         {false, "{\"prompt\": \"a\", \"top_p\": 0}", "'top_p' is 0"},
         {false, "{\"prompt\": \"a\", \"seed\": -1}", "seed"},
         {false, "{\"prompt\": \"a\", \"temperature\": 1e9}", "temperature"},
@@ -204,8 +229,14 @@ static void what_is_wrong_is_named(void)
         {true,
          "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"chat_template_kwargs\": 3}",
          "expected an object"},
-        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true}",
-         "'logprobs' can only be false"},
+        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": 1}",
+         "logprobs"},
+        {true, "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"top_logprobs\": 1}",
+         "'top_logprobs' needs \"logprobs\": true"},
+        {true,
+         "{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}], \"logprobs\": true, "
+         "\"top_logprobs\": 21}",
+         "top_logprobs"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         gm_ask a;
@@ -246,6 +277,7 @@ static void memory_may_be_short_anywhere(void)
 }
 
 TESTS(TEST(what_is_not_said_is_the_servers), TEST(every_member_is_read),
-      TEST(what_others_send_unasked_is_taken), TEST(prompts_may_be_token_ids),
-      TEST(a_chat_is_a_question), TEST(turns_stand_in_front_of_the_question),
-      TEST(what_is_wrong_is_named), TEST(memory_may_be_short_anywhere))
+      TEST(what_others_send_unasked_is_taken), TEST(log_probabilities_are_asked_for_in_two_ways),
+      TEST(prompts_may_be_token_ids), TEST(a_chat_is_a_question),
+      TEST(turns_stand_in_front_of_the_question), TEST(what_is_wrong_is_named),
+      TEST(memory_may_be_short_anywhere))
