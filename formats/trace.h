@@ -180,9 +180,14 @@ const char *gm_trace_digest(const gm_trace *trace);
 
 /* ---- writing ---- */
 
+/* A name (of a document, a subset, a language) as a trace keeps it: a longer one its tail, cut at
+ * a character; what is not UTF-8 is spelt \xHH. Filled up with NUL. */
+enum { GM_TRACE_NAME_BYTES = 64 };
+void gm_trace_keep_name(char kept[GM_TRACE_NAME_BYTES], const char *name);
+
 /* One document of a block. */
 typedef struct gm_trace_document {
-    const char *id; /* at most 63 bytes are kept: the tail, which tells most */
+    const char *id; /* this and the two below: as gm_trace_keep_name has it */
     uint8_t sha[32];
     const char *subset;
     const char *language; /* unless !info->has_language */

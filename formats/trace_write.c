@@ -201,6 +201,13 @@ out:
     return status;
 }
 
+_Static_assert((int)GM_TRACE_NAME_BYTES == (int)GM_H5_TEXT_BYTES, "a name is a stored text");
+
+void gm_trace_keep_name(char kept[GM_TRACE_NAME_BYTES], const char *name)
+{
+    gm_h5_text_pack(kept, name);
+}
+
 gm_status gm_trace_append_texts(gm_h5_column *column, const char *const *text, size_t n,
                                 gm_error *err)
 {
@@ -223,9 +230,9 @@ static gm_status number_subsets(gm_names *names, uint16_t *subset, const gm_trac
     gm_status status = GM_OK;
     for (size_t i = 0; i < block->n_documents; i++) {
         const char *name = block->document[i].subset;
-        char stored[GM_H5_TEXT_BYTES];
+        char stored[GM_TRACE_NAME_BYTES];
         size_t number;
-        gm_h5_text_pack(stored, name ? name : "");
+        gm_trace_keep_name(stored, name ? name : "");
         GM_TRY(gm_names_add(names, stored, GM_TRACE_MAX_SUBSETS, &number, err));
         subset[i] = (uint16_t)number;
     }

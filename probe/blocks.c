@@ -27,6 +27,7 @@ struct gm_blocks {
     gm_text id; /* of `document` */
     gm_ids ids, ends;
     gm_vocabulary *subsets; /* names seen */
+    gm_vocabulary *kept;    /* as the trace keeps them; NULL once two were one */
 };
 
 gm_status gm_blocks_create(gm_blocks **out, const gm_blocks_options *options, gm_error *err)
@@ -37,6 +38,7 @@ gm_status gm_blocks_create(gm_blocks **out, const gm_blocks_options *options, gm
     if (blocks == NULL) return gm_fail(err, GM_EMEM, "no memory to read a corpus");
     blocks->options = options;
     GM_TRY(gm_vocabulary_create(&blocks->subsets, err));
+    GM_TRY(gm_vocabulary_create(&blocks->kept, err));
     if (options->sample > 0) GM_TRY(gm_sample_draw(&blocks->sample, options, err));
     GM_TRY(
         gm_corpus_open(&blocks->corpus, options->paths, options->n_paths, &options->corpus, err));
@@ -58,6 +60,7 @@ void gm_blocks_free(gm_blocks *blocks)
     gm_ids_clear(&blocks->ends);
     gm_text_clear(&blocks->id);
     gm_vocabulary_free(blocks->subsets);
+    gm_vocabulary_free(blocks->kept);
     gm_free(blocks);
 }
 
@@ -100,12 +103,31 @@ static void truncate_document(gm_blocks *blocks, size_t n_before, size_t n_after
     d->n_after = n_after;
 }
 
+/* Long names that end alike are one in a trace; of the first two it is said. */
+static gm_status check_kept(gm_blocks *blocks, uint32_t number, gm_error *err)
+{
+    const char *name = blocks->source.subset;
+    char kept[GM_TRACE_NAME_BYTES];
+    uint32_t as_kept;
+    if (blocks->kept == NULL) return GM_OK;
+    gm_trace_keep_name(kept, name);
+    gm_status status = gm_vocabulary_add(blocks->kept, kept, strlen(kept), &as_kept, err);
+    if (status != GM_OK || as_kept == number) return status;
+    gm_warn("the subsets '%.100s' and '%.100s' are one in the trace, which keeps the last %d bytes "
+            "of a name",
+            gm_vocabulary_word(blocks->subsets, as_kept), name, GM_TRACE_NAME_BYTES - 1);
+    gm_vocabulary_free(blocks->kept);
+    blocks->kept = NULL;
+    return GM_OK;
+}
+
 /* More subsets than a trace can number would show when the blocks are merged, hours later. */
 static gm_status note_subset(gm_blocks *blocks, gm_error *err)
 {
     const char *name = blocks->source.subset;
     uint32_t number;
     gm_status status = gm_vocabulary_add(blocks->subsets, name, strlen(name), &number, err);
+    if (status == GM_OK) status = check_kept(blocks, number, err);
     if (status != GM_OK || number < GM_TRACE_MAX_SUBSETS) return status;
     return gm_fail(
         err, GM_EFORMAT,

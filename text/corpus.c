@@ -269,8 +269,9 @@ static bool is_utf8(const char *bytes, size_t n, gm_document *out)
 {
     size_t valid = gm_utf8_valid(bytes, n);
     if (valid == n) return true;
-    skip(out, GM_SKIP_NOT_UTF8, "byte %zu (0x%02x) is not UTF-8", valid + 1,
-         (unsigned)(unsigned char)bytes[valid]);
+    const bool utf16 = n > 1 && (!memcmp(bytes, "\xFF\xFE", 2) || !memcmp(bytes, "\xFE\xFF", 2));
+    skip(out, GM_SKIP_NOT_UTF8, "byte %zu (0x%02x) is not UTF-8%s", valid + 1,
+         (unsigned)(unsigned char)bytes[valid], utf16 ? "; UTF-16 begins like this" : "");
     return false;
 }
 
@@ -358,6 +359,11 @@ static gm_status read_record(gm_corpus *corpus, const char *line, size_t n, gm_d
     if (status != GM_OK) {
         const char *what = strstr(why.text, ": "); /* behind the place, 'line' */
         skip(out, GM_SKIP_NOT_JSON, "not JSON%.140s", what ? what : "");
+        return GM_OK;
+    }
+    if (gm_json_kind_of(corpus->record) != GM_JSON_OBJECT) {
+        skip(out, GM_SKIP_NO_TEXT, "the line has type %s, expected an object",
+             gm_json_kind_name(gm_json_kind_of(corpus->record)));
         return GM_OK;
     }
     const gm_json *subset = find_field(corpus->record, corpus->subset_field);

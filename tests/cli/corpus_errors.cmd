@@ -29,6 +29,14 @@ ls s.h5* 2> /dev/null
 echo "-- a field of subsets that no line has:"
 sed -n '1p;9p' mixed.jsonl > none.jsonl
 collect --corpus none.jsonl --subset-field meta.labels -o n.h5 --dry-run | head -n 1
+echo "-- subsets whose long names end alike:"
+tail=$(printf '%063d' 7)
+for head in a b c; do
+    echo "{\"text\": \"the first line is fine, and long enough\", \"meta\": {\"pile_set_name\": \"$head$tail\"}}"
+done > alike.jsonl
+collect --corpus alike.jsonl -o n.h5 --dry-run | head -n 1
+sed "s/$tail/${tail#0}/" alike.jsonl > kept.jsonl # a byte less, and they are three
+collect --corpus kept.jsonl -o n.h5 --dry-run | head -n 1
 echo "-- nothing usable:"
 : > empty.jsonl
 collect --corpus empty.jsonl -o e.h5

@@ -198,6 +198,38 @@ static void fields_that_there_are_are_named(void)
     CHECK_FAILS(read_to_the_end("other.jsonl", &strict, &err), err, GM_EFORMAT, said[1]);
 }
 
+static void a_line_that_is_no_object_is_left_out(void)
+{
+    static const struct {
+        const char *line, *said;
+    } odd[] = {{"[\"text\"]\n", "line 1: the line has type array, expected an object"},
+               {"[{\"text\":\"x\"}]\n", "line 1: the line has type array, expected an object"},
+               {"\"text\"\n", "line 1: the line has type string, expected an object"},
+               {"5\n", "line 1: the line has type number, expected an object"}};
+    const gm_corpus_options strict = {.strict = true};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        gm_error err;
+        char text[1][64];
+        gm_skip skip[1] = {GM_SKIP_NONE};
+        write_file("odd.jsonl", odd[i].line, strlen(odd[i].line));
+        CHECK_FAILS(read_to_the_end("odd.jsonl", &strict, &err), err, GM_EFORMAT, odd[i].said);
+        CHECK_INT(read_all("odd.jsonl", NULL, text, skip, 1), 1);
+        CHECK_INT(skip[0], GM_SKIP_NO_TEXT);
+    }
+}
+
+static void utf_16_is_told_by_its_mark(void)
+{
+    const gm_corpus_options strict = {.strict = true};
+    gm_error err;
+    write_file("utf16.jsonl", "\xFF\xFE{\0}\0", 6);
+    CHECK_FAILS(read_to_the_end("utf16.jsonl", &strict, &err), err, GM_EFORMAT,
+                "byte 1 (0xff) is not UTF-8; UTF-16 begins like this");
+    write_file("utf16.txt", "\xFE\xFF\0a", 4);
+    CHECK_FAILS(read_to_the_end("utf16.txt", &strict, &err), err, GM_EFORMAT,
+                "byte 1 (0xfe) is not UTF-8; UTF-16 begins like this");
+}
+
 static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
 {
     char text[9][64];
@@ -491,7 +523,8 @@ static void nul_in_a_subset_is_written_out(void)
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
       TEST(zeros_may_stand_behind_gzip), TEST(strict_names_file_and_line),
       TEST(long_lines_are_passed_over_in_bounded_memory), TEST(other_fields_can_be_named),
-      TEST(fields_that_there_are_are_named), TEST(a_language_may_be_named),
+      TEST(fields_that_there_are_are_named), TEST(a_line_that_is_no_object_is_left_out),
+      TEST(utf_16_is_told_by_its_mark), TEST(a_language_may_be_named),
       TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot), TEST(nul_in_a_text_is_kept),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
       TEST(a_pipe_holds_lines_when_its_first_is_an_object),
