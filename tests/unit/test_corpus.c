@@ -4,7 +4,6 @@
 #define _DEFAULT_SOURCE /* usleep */
 #include "text/corpus.h"
 #include "base/cli.h"
-#include "base/sha256.h"
 #include "tests/check.h"
 
 #include <fcntl.h>
@@ -174,123 +173,6 @@ static void long_lines_are_passed_over_in_bounded_memory(void)
     CHECK_INT(read_all("long.jsonl", &options, text, skip, 8), 2);
     CHECK_INT(skip[0], GM_SKIP_TOO_LONG);
     CHECK_TEXT(text[1], "|after");
-}
-
-static void other_fields_can_be_named(void)
-{
-    char text[2][64];
-    gm_skip skip[2];
-    const char line[] = "{\"body\":{\"ru\":\"слово\"},\"lang\":\"ru\",\"text\":\"no\"}\n";
-    const gm_corpus_options options = {.text_field = "body.ru", .subset_field = "lang"};
-    write_file("fields.jsonl", line, sizeof line - 1);
-    CHECK_INT(read_all("fields.jsonl", &options, text, skip, 2), 1);
-    CHECK_TEXT(text[0], "ru|слово");
-}
-
-static void fields_that_there_are_are_named(void)
-{
-    static const char *const said[] = {
-        "{\"ten_bytes_\":1,\"a_name_that_ends_four_bytes_in_front_of_the_end_\":2,\"x\":3}\n",
-        "there are: ten_bytes_, ..."};
-    const gm_corpus_options strict = {.strict = true};
-    gm_error err;
-    write_file("other.jsonl", said[0], strlen(said[0]));
-    CHECK_FAILS(read_to_the_end("other.jsonl", &strict, &err), err, GM_EFORMAT, said[1]);
-}
-
-static void a_line_that_is_no_object_is_left_out(void)
-{
-    static const struct {
-        const char *line, *said;
-    } odd[] = {{"[\"text\"]\n", "line 1: the line has type array, expected an object"},
-               {"[{\"text\":\"x\"}]\n", "line 1: the line has type array, expected an object"},
-               {"\"text\"\n", "line 1: the line has type string, expected an object"},
-               {"5\n", "line 1: the line has type number, expected an object"}};
-    const gm_corpus_options strict = {.strict = true};
-    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-        gm_error err;
-        char text[1][64];
-        gm_skip skip[1] = {GM_SKIP_NONE};
-        write_file("odd.jsonl", odd[i].line, strlen(odd[i].line));
-        CHECK_FAILS(read_to_the_end("odd.jsonl", &strict, &err), err, GM_EFORMAT, odd[i].said);
-        CHECK_INT(read_all("odd.jsonl", NULL, text, skip, 1), 1);
-        CHECK_INT(skip[0], GM_SKIP_NO_TEXT);
-    }
-}
-
-static void utf_16_is_told_by_its_mark(void)
-{
-    const gm_corpus_options strict = {.strict = true};
-    gm_error err;
-    write_file("utf16.jsonl", "\xFF\xFE{\0}\0", 6);
-    CHECK_FAILS(read_to_the_end("utf16.jsonl", &strict, &err), err, GM_EFORMAT,
-                "byte 1 (0xff) is not UTF-8; UTF-16 begins like this");
-    write_file("utf16.txt", "\xFE\xFF\0a", 4);
-    CHECK_FAILS(read_to_the_end("utf16.txt", &strict, &err), err, GM_EFORMAT,
-                "byte 1 (0xfe) is not UTF-8; UTF-16 begins like this");
-}
-
-static void a_subset_may_be_a_number_and_a_key_may_hold_a_dot(void)
-{
-    char text[9][64];
-    gm_skip skip[9];
-    const char flat[] = "{\"m.text\":\"a\",\"m.kind\":\"x\"}\n"
-                        "{\"m.text\":\"b\",\"m.kind\":-3}\n"
-                        "{\"m.text\":\"c\",\"m.kind\":true}\n"
-                        "{\"m.text\":\"d\",\"m.kind\":0.5}\n"
-                        "{\"m\":{\"text\":\"e\",\"kind\":9007199254740993},\"m.text\":\"no\"}\n"
-                        "{\"m\":{\"text\":\"f\",\"kind\":[1]}}\n"
-                        "{\"m.text\":\"g\",\"m.kind\":1.0}\n"
-                        "{\"m.text\":\"h\",\"m.kind\":0.30000000000000004}\n"
-                        "{\"m.text\":\"i\",\"m.kind\":-1e300}\n";
-    const gm_corpus_options options = {.text_field = "m.text", .subset_field = "m.kind"};
-    const char *const want[] = {"x|a",
-                                "-3|b",
-                                "true|c",
-                                "0.5|d",
-                                "9007199254740993|e",
-                                "|f",
-                                "1|g",
-                                "0.30000000000000004|h",
-                                "-1e+300|i"};
-    write_file("flat.jsonl", flat, sizeof flat - 1);
-    CHECK_INT(read_all("flat.jsonl", &options, text, skip, 9), 9);
-    for (int i = 0; i < 9; i++) CHECK_TEXT(text[i], want[i]);
-}
-
-static void a_language_may_be_named(void)
-{
-    gm_error err = {0};
-    gm_document document;
-    bool more;
-    const char records[] = "{\"text\":\"a\",\"meta\":{\"lang\":\"d\\u0000e\"}}\n"
-                           "{\"text\":\"b\",\"meta\":{\"lang\":7}}\n{\"text\":\"c\"}\n";
-    const char *const want[] = {"d\\x00e", "", ""};
-    const gm_corpus_options options = {.language_field = "meta.lang"};
-    write_file("lang.jsonl", records, sizeof records - 1);
-    gm_corpus *corpus = open_one("lang.jsonl", &options);
-    for (int i = 0; i < 3; i++) {
-        CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
-        CHECK_TEXT(document.language, want[i]);
-    }
-    gm_corpus_close(corpus);
-}
-
-static void nul_in_a_text_is_kept(void)
-{
-    gm_error err = {0};
-    const char line[] = "{\"text\":\"a\\u0000b\"}";
-    uint8_t sha[32];
-    gm_document document;
-    bool more;
-    write_file("nul.jsonl", line, sizeof line - 1);
-    gm_corpus *corpus = open_one("nul.jsonl", NULL);
-    CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
-    CHECK_INT(document.n_bytes, 3);
-    CHECK_BYTES(document.text, "a\0b", 3);
-    gm_sha256_of("a\0b", 3, sha);
-    CHECK_BYTES(document.sha, sha, 32);
-    gm_corpus_close(corpus);
 }
 
 static void folders_are_walked_in_order_of_bytes(void)
@@ -506,28 +388,11 @@ static void survives_every_allocation_failure(void)
     close(fd);
 }
 
-static void nul_in_a_subset_is_written_out(void)
-{
-    char text[8][64];
-    gm_skip skip[8];
-    const char two[] = "{\"text\":\"1\",\"meta\":{\"pile_set_name\":\"a\\u0000b\"}}\n"
-                       "{\"text\":\"2\",\"meta\":{\"pile_set_name\":\"\\u0000a\\u0000\"}}\n"
-                       "{\"text\":\"3\",\"meta\":{\"pile_set_name\":\"a\"}}\n";
-    write_file("subset.jsonl", two, sizeof two - 1);
-    CHECK_INT(read_all("subset.jsonl", NULL, text, skip, 8), 3);
-    CHECK_TEXT(text[0], "a\\x00b|1");
-    CHECK_TEXT(text[1], "\\x00a\\x00|2");
-    CHECK_TEXT(text[2], "a|3");
-}
-
 TESTS(TEST(a_document_a_line_plain_gzip_and_zstd), TEST(damaged_files_name_file_and_byte),
       TEST(zeros_may_stand_behind_gzip), TEST(strict_names_file_and_line),
-      TEST(long_lines_are_passed_over_in_bounded_memory), TEST(other_fields_can_be_named),
-      TEST(fields_that_there_are_are_named), TEST(a_line_that_is_no_object_is_left_out),
-      TEST(utf_16_is_told_by_its_mark), TEST(a_language_may_be_named),
-      TEST(a_subset_may_be_a_number_and_a_key_may_hold_a_dot), TEST(nul_in_a_text_is_kept),
+      TEST(long_lines_are_passed_over_in_bounded_memory),
       TEST(folders_are_walked_in_order_of_bytes), TEST(progress_ends_at_the_total),
       TEST(a_pipe_holds_lines_when_its_first_is_an_object),
       TEST(a_long_first_line_is_known_by_its_start), TEST(standard_input_may_be_a_file),
       TEST(waiting_for_a_pipe_can_be_interrupted), TEST(a_file_that_changes_is_noticed),
-      TEST(survives_every_allocation_failure), TEST(nul_in_a_subset_is_written_out))
+      TEST(survives_every_allocation_failure))
