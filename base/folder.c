@@ -5,14 +5,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
+bool gm_path_is_taken(const char *path)
+{
+    struct stat about;
+    return lstat(path, &about) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
 /* Append "folder/name" to *path; *found: it exists. */
 static gm_status look_for(gm_text *path, const char *folder, const char *name, bool *found,
                           gm_error *err)
 {
-    struct stat about;
     size_t start = path->n;
     gm_status status = gm_text_printf(path, err, "%s/%s", folder, name);
-    *found = status == GM_OK && stat(path->at + start, &about) == 0;
+    *found = status == GM_OK && gm_path_is_taken(path->at + start);
     return status;
 }
 

@@ -14,6 +14,10 @@
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err) GM_MUST_USE;
 
+/* Does anything have this path, be it a link to what is not there or a file that may not be read?
+ * For files that a folder may lack: what is wrong with one that it has, opening it says. */
+bool gm_path_is_taken(const char *path);
+
 /* Make the folder, for output, unless it is there. GM_EIO. */
 gm_status gm_folder_make(const char *folder, gm_error *err) GM_MUST_USE;
 

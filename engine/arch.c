@@ -4,7 +4,6 @@
 #include "engine/arch.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/folder.h"
@@ -225,12 +224,6 @@ out:
     return status;
 }
 
-static bool can_read(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    return file != NULL && fclose(file) == 0;
-}
-
 gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -241,7 +234,7 @@ gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
     GM_TRY(gm_folder_file(&where, folder, "config.json", "model", err));
     GM_TRY(gm_text_printf(&generation_where, err, "%s/generation_config.json", folder));
     GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
-    if (can_read(generation_where.at))
+    if (gm_path_is_taken(generation_where.at))
         GM_TRY(gm_json_read_file(&generation, generation_where.at, MAX_CONFIG_BYTES, err));
     GM_TRY(gm_arch_from_json(out, config, where.at, generation, generation_where.at, err));
 out:

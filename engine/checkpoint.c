@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/sha256.h"
 
 static const char SINGLE_NAME[] = "model.safetensors";
@@ -246,6 +247,8 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
         GM_TRY(open_single(c, folder, SINGLE_NAME, err));
     } else if (file_exists(index.at)) {
         GM_TRY(open_index(c, folder, index.at, err));
+    } else if (gm_path_is_taken(single.at)) { /* a link to nothing, as opening it says */
+        GM_TRY(open_single(c, folder, SINGLE_NAME, err));
     } else {
         GM_FAIL(GM_EIO,
                 "folder '%s' holds neither %s nor %s; weights are read from safetensors files "

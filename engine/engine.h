@@ -133,7 +133,9 @@ typedef struct gm_model_info {
     uint64_t checkpoint_bytes;
     uint64_t mtp_bytes;      /* of it: parts that predict further tokens, which are not computed */
     uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
-    uint64_t kv_bytes_per_token;
+    uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
+    /* on a GPU, where a latent (arch.h) lies once, as key and as value; otherwise the same */
+    uint64_t gpu_kv_bytes_per_token;
     char digest[65]; /* identity of the weights: see checkpoint.h */
     /* of what config.json says beyond their shapes: models of the same weights that compute
      * different things differ in it */

@@ -171,11 +171,14 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
 }
 
 /* One key and one value row a layer, in the width that attention reads them in. */
-static uint64_t kv_bytes_per_token(const gm_arch *arch, gm_numerics numerics)
+static void fill_cache(gm_model_info *info, const gm_arch *arch, gm_numerics numerics)
 {
-    uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
-    const uint64_t row = (uint64_t)arch->head_dim + (uint64_t)arch->value_dim;
-    return (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads * row * element;
+    const uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
+    const uint64_t rows = (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads;
+    const uint64_t keys = rows * (uint64_t)arch->head_dim * element;
+    const uint64_t values = rows * (uint64_t)arch->value_dim * element;
+    info->kv_bytes_per_token = keys + values;
+    info->gpu_kv_bytes_per_token = arch->latent.kv > 0 ? keys : keys + values;
 }
 
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -194,7 +197,7 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
         options->hold == GM_HOLD_STREAMED
             ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)
             : gm_weights_bytes(arch, checkpoint, numerics, options->no_head);
-    info->kv_bytes_per_token = kv_bytes_per_token(arch, numerics);
+    fill_cache(info, arch, numerics);
     gm_checkpoint_digest(checkpoint, info->digest);
     gm_arch_digest(arch, info->config_digest);
 }

@@ -47,6 +47,18 @@ static gm_status read_block(const gm_json *part, const char *key, gm_blocks *out
 
 /* ---- "fp8" ---- */
 
+/* Scales of blocks; or one for each tensor, where there is no such key as AutoFP8 calls it, and
+ * where it is null as transformers does. */
+static gm_status read_fp8_scales(const gm_json *part, gm_blocks *out, const char *where,
+                                 gm_error *err)
+{
+    static const char key[] = "weight_block_size";
+    const gm_json *block = gm_json_find(part, key);
+    *out = (gm_blocks){.suffix = block ? "_scale_inv" : "_scale"};
+    if (block == NULL || gm_json_kind_of(block) == GM_JSON_NULL) return GM_OK;
+    return read_block(part, key, out, where, err);
+}
+
 static gm_status read_fp8(const gm_json *part, gm_blocks *out, const char *where, gm_error *err)
 {
     static const char *const known[] = {"quant_method",
@@ -65,8 +77,7 @@ static gm_status read_fp8(const gm_json *part, gm_blocks *out, const char *where
     GM_TRY(expect_text(part, "activation_scheme", "dynamic", where, err));
     GM_TRY(expect_text(part, "fmt", "e4m3|float8_e4m3fn", where, err));
     GM_TRY(expect_text(part, "expert_dtype", "fp8", where, err));
-    GM_TRY(read_block(part, "weight_block_size", out, where, err));
-    out->suffix = "_scale_inv";
+    GM_TRY(read_fp8_scales(part, out, where, err));
 out:
     return status;
 }

@@ -2,12 +2,13 @@
  * scales can be right.
  *
  * Read are F8_E4M3 with a scale for each block of rows and columns, each row, or each tensor: of
- * "quant_method" fp8 (DeepSeek-V3, Qwen3-FP8, MiniMax-M2) and of compressed-tensors whose weights
- * are "float" of 8 bits. Which tensors are so is for their types to say: lists of those that are
- * not are not looked at. Activations are not rounded to fp8, as a server with fp8 products does:
- * what is computed is the widened model, transformers' with FineGrainedFP8Config(dequantize=True).
- * Source: transformers, utils/quantization_config.py; vllm-project/compressed-tensors,
- * quantization/quant_args.py and quant_config.py.
+ * "quant_method" fp8 (DeepSeek-V3, Qwen3-FP8, MiniMax-M2; AutoFP8, a scale for each tensor) and of
+ * compressed-tensors whose weights are "float" of 8 bits. Which tensors are so is for their types
+ * to say: lists of those that are not are not looked at. Activations are not rounded to fp8, as a
+ * server with fp8 products does: what is computed is the widened model, transformers' with
+ * FineGrainedFP8Config(dequantize=True). Source: transformers, utils/quantization_config.py;
+ * vllm-project/compressed-tensors, quantization/quant_args.py and quant_config.py;
+ * neuralmagic/AutoFP8, README.md.
  */
 #ifndef GM_QUANTISED_H
 #define GM_QUANTISED_H

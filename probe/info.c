@@ -79,6 +79,8 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_u64(out, "bytes_bf16", 2 * info->n_parameters);
     gm_json_put_u64(out, "bytes_int8", info->n_parameters);
     gm_json_put_u64(out, "kv_bytes_per_token", info->kv_bytes_per_token);
+    if (info->gpu_kv_bytes_per_token != info->kv_bytes_per_token)
+        gm_json_put_u64(out, "kv_bytes_on_gpu", info->gpu_kv_bytes_per_token);
     gm_json_put_u64(out, "memory_here_bytes", memory);
     gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
     gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
@@ -163,9 +165,8 @@ static gm_status print_lines(const gm_json_out *out, const char *path, gm_error 
 static bool has(const char *folder, const char *name)
 {
     char path[4096];
-    struct stat at;
     int n = snprintf(path, sizeof path, "%s/%s", folder, name);
-    return n < (int)sizeof path && stat(path, &at) == 0;
+    return n < (int)sizeof path && gm_path_is_taken(path);
 }
 
 /* A folder that is no model must hold the shards of a trace. */

@@ -27,6 +27,10 @@ static const fp8_form fp8_blocks = {"{\"quant_method\": \"fp8\", \"activation_sc
     "\"type\": \"float\", \"strategy\": \"" strategy "\", \"symmetric\": true}}}}"
 static const fp8_form fp8_rows = {FP8_COMPRESSED("channel"), "_scale", 1, 0, GM_BF16};
 static const fp8_form fp8_tensor = {FP8_COMPRESSED("tensor"), "_scale", 0, 0, GM_F32};
+static const fp8_form fp8_auto = {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\"}",
+                                  "_scale", 0, 0, GM_F32};
+static const fp8_form fp8_null = {"{\"quant_method\": \"fp8\", \"weight_block_size\": null}",
+                                  "_scale_inv", 0, 0, GM_F32};
 
 typedef struct fp8_writer {
     gm_tensor fp8[512], widened[512];

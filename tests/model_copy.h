@@ -63,9 +63,11 @@ static inline void copy_model(const char *to, const char *from, const char *fiel
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         if (entry->d_name[0] == '.' || strcmp(entry->d_name, "config.json") == 0) continue;
-        snprintf(source, sizeof source, "%s/%s", from, entry->d_name);
+        snprintf(source, sizeof source, "%s%s/%s", from[0] == '/' ? "" : "../", from,
+                 entry->d_name); /* as seen from `to` */
         snprintf(target, sizeof target, "%s/%s", to, entry->d_name);
-        CHECK(symlink(source, target) == 0 || errno == EEXIST);
+        (void)unlink(target);
+        CHECK(symlink(source, target) == 0);
     }
     closedir(folder);
 

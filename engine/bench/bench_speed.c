@@ -62,23 +62,17 @@ static double positions_seen(const gm_layer *layer, double from, double to)
     return (0.5 * (window - from) * (from + window) + (to - window) * window) / (to - from);
 }
 
-/* What of the CPU's cache a backend has: a GPU keeps a latent once, as key and as value. */
-static double share_of_cache(const gm_model *model)
-{
-    const gm_arch *arch = &model->arch;
-    if (model->weights->ops->accelerator == NULL || arch->latent.kv == 0) return 1.0;
-    return (double)arch->head_dim / (double)(arch->head_dim + arch->value_dim);
-}
-
 /* Bytes of keys and values that decoding the token behind `context` reads. */
 static double cache_of_token(const gm_model *model, double context)
 {
     const gm_weights *w = model->weights;
-    const double each = (double)gm_model_get_info(model)->kv_bytes_per_token;
+    const gm_model_info *info = gm_model_get_info(model);
+    const bool gpu = w->ops->accelerator != NULL;
+    const double each = (double)(gpu ? info->gpu_kv_bytes_per_token : info->kv_bytes_per_token);
     double positions = 0;
     for (size_t l = 0; l < w->n_layers; l++)
         positions += positions_seen(&w->layer[l], context, context);
-    return positions * each * share_of_cache(model) / (double)w->n_layers;
+    return positions * each / (double)w->n_layers;
 }
 
 /* Operations of one token of [from, to), the mean, in all layers, without the head. */
@@ -397,7 +391,7 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
         out->read_rate = b->n_reads ? median(b->read_rates, b->n_reads)
                                     : gm_bench_read_rate(b->team, &b->memory);
     out->kv_bytes = gm_buf_bytes(&b->session->kv.k);
-    if (share_of_cache(model) == 1.0) out->kv_bytes += gm_buf_bytes(&b->session->kv.v);
+    if (!out->gpu || model->arch.latent.kv == 0) out->kv_bytes += gm_buf_bytes(&b->session->kv.v);
     out->peak_bytes = gm_bench_peak_bytes() - gm_buf_bytes(&b->memory);
 out:
     gm_session_free(b->session);

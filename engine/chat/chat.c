@@ -1,9 +1,9 @@
 /* chat.c - see chat.h. */
 #include "engine/chat/chat.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/sha256.h"
 
 enum { MAX_CONFIG_BYTES = 1 << 24 };
@@ -298,12 +298,6 @@ static const gm_json *template_of(const gm_json *config)
     return NULL;
 }
 
-static bool can_read(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    return file != NULL && fclose(file) == 0;
-}
-
 gm_status gm_chat_open(gm_chat *out, const char *folder, const gm_chat_options *options,
                        gm_error *err)
 {
@@ -316,7 +310,7 @@ gm_status gm_chat_open(gm_chat *out, const char *folder, const gm_chat_options *
     GM_TRY(gm_json_read_file(&config, config_path.at, MAX_CONFIG_BYTES, err));
     if (gm_json_kind_of(config) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", config_path.at);
-    if (can_read(path.at)) {
+    if (gm_path_is_taken(path.at)) {
         GM_TRY(gm_text_read_file(&file, path.at, MAX_CONFIG_BYTES, err));
         GM_TRY(gm_chat_make(out, file.n ? file.at : "", file.n, config, options, path.at, err));
         goto out;

@@ -19,6 +19,11 @@ mkdir m; try "an empty folder"
 mkdir -p m/snapshots/0a1b2c; try "a download cache"
 mkdir m; cp "$TINY/tokenizer.json" m; echo '{}' > m/adapter_config.json; try "an adapter"
 copy_model m; rm m/$shard; try "a missing shard"
+dangle() { rm -f "m/$1"; ln -s ../blobs/0a1b2c "m/$1"; }
+copy_model m; dangle config.json; try "a link to a config that is not there, as where a download was cut short"
+copy_model m; dangle generation_config.json; try "the same, of how text is generated"
+copy_model m; dangle tokenizer.json; try "the same, of the tokenizer"
+copy_model m; rm m/*.safetensors*; dangle model.safetensors; try "the same, of the weights"
 pointer() { printf 'version https://git-lfs.github.com/spec/v1\noid sha256:0a\nsize 9\n'; }
 copy_model m; pointer > m/$shard; try "a Git LFS pointer for weights"
 copy_model m; pointer > m/tokenizer.json; try "a Git LFS pointer for the tokenizer"

@@ -5,6 +5,7 @@
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/check.h"
 
@@ -245,6 +246,10 @@ static void folders(void)
     CHECK_OK(open_model(&chat, NULL, &err), err);
     CHECK_TEXT(chat.before.at, "<b><|user|>\n");
     gm_chat_clear(&chat);
+    remove("model/chat_template.jinja"); /* a link to nothing is not taken for none */
+    CHECK(symlink("nowhere", "model/chat_template.jinja") == 0);
+    CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EIO, "cannot open 'model/chat_template.ji");
+    remove("model/chat_template.jinja");
 }
 
 /* ---- tokens ---- */

@@ -175,7 +175,8 @@ static void refuses_groups_that_cannot_be(void)
         {"topk_group", "4", "'topk_group'"},
         {"num_experts_per_tok", "7", "'topk_group' leaves 6 experts"},
         {"routed_scaling_factor", "0", "'routed_scaling_factor'"},
-        {"quantization_config", "{\"quant_method\": \"fp8\"}", "'weight_block_size'"},
+        {"quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": 7}",
+         "'weight_block_size'"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         gm_arch a;

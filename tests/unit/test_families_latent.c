@@ -114,6 +114,23 @@ static void reads_latents_instead_of_heads(void)
     gm_arch_clear(&a);
 }
 
+/* A GPU keeps a latent once: 3 layers of 20 + 4 numbers, here beside them the 20 again. */
+static void the_cache_is_counted_for_both_devices(void)
+{
+    gm_error err = {0};
+    gm_model *model = NULL;
+    const gm_model_options options = {.headers_only = true, .numerics = GM_NUMERICS_BF16};
+    CHECK_OK(gm_model_open(&model, V2, &options, &err), err);
+    const gm_model_info *info = gm_model_get_info(model);
+    CHECK_INT(info->kv_bytes_per_token, 3 * (24 + 20) * 2);
+    CHECK_INT(info->gpu_kv_bytes_per_token, 3 * 24 * 2);
+    gm_model_close(model);
+    CHECK_OK(gm_model_open(&model, MODELS "olmoe-tiny", &options, &err), err);
+    info = gm_model_get_info(model);
+    CHECK_INT(info->gpu_kv_bytes_per_token, info->kv_bytes_per_token);
+    gm_model_close(model);
+}
+
 static void refuses_what_is_not_computed(void)
 {
     static const char *const changes[][4] = {
@@ -135,7 +152,8 @@ static void refuses_what_is_not_computed(void)
         {V3, "n_group", NULL, "'n_group' is missing"},
         {V3, "topk_group", "null", "'topk_group' is null"},
         {V3, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
-        {V3, "quantization_config", "{\"quant_method\": \"fp8\"}", "'weight_block_size'"},
+        {V3, "quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": 7}",
+         "'weight_block_size'"},
         {V3, "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", "has type 'linear'"},
         {MODELS "gptoss-tiny", "rope_scaling",
          "{\"type\": \"yarn\", \"factor\": 2, \"original_max_position_embeddings\": 32, "
@@ -178,4 +196,5 @@ static void other_numbers_have_another_digest(void)
 }
 
 TESTS(TEST(reads_v2_lite), TEST(reads_v3), TEST(reads_latents_instead_of_heads),
-      TEST(refuses_what_is_not_computed), TEST(other_numbers_have_another_digest))
+      TEST(the_cache_is_counted_for_both_devices), TEST(refuses_what_is_not_computed),
+      TEST(other_numbers_have_another_digest))

@@ -2,6 +2,7 @@
 #include "base/folder.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/check.h"
 
@@ -38,6 +39,14 @@ static void what_is_missing_is_said(void)
     CHECK_FAILS(find("cache", &err), err, GM_EIO, "lie in a folder below 'cache/snapshots'");
 }
 
+static void links_to_nothing_are_there(void)
+{
+    (void)unlink("link");
+    CHECK(!gm_path_is_taken("link") && !gm_path_is_taken("whole/config.json/x"));
+    CHECK(symlink("nowhere", "link") == 0);
+    CHECK(gm_path_is_taken("link") && gm_path_is_taken("whole"));
+}
+
 static gm_status find_in_cache(void *state, gm_error *err)
 {
     (void)state;
@@ -71,5 +80,5 @@ static void folders_are_made_once(void)
                 "cannot make the folder 'not/there': No such file");
 }
 
-TESTS(TEST(folders_are_made_once), TEST(what_is_missing_is_said), TEST(every_allocation_may_fail),
-      TEST(pointers_are_told_from_files))
+TESTS(TEST(folders_are_made_once), TEST(what_is_missing_is_said), TEST(links_to_nothing_are_there),
+      TEST(every_allocation_may_fail), TEST(pointers_are_told_from_files))

@@ -23,7 +23,8 @@ static gm_status read_text(const char *text, gm_blocks *out, gm_error *err)
 }
 
 /* DeepSeek-V3.1's, MiniMax-M2's, as transformers 5 saves the latter, Qwen3-30B-A3B-FP8's,
- * GLM-4.5-Air-FP8's, and what compressed-tensors says of blocks and of whole tensors. */
+ * GLM-4.5-Air-FP8's, what compressed-tensors says of blocks and of whole tensors, and AutoFP8 and
+ * transformers of the latter. */
 static void published_forms_are_read(void)
 {
     static const struct {
@@ -56,6 +57,12 @@ static void published_forms_are_read(void)
         {"{\"config_groups\": {\"a\": {\"weights\": {\"num_bits\": 8}}}, \"quant_method\": "
          "\"compressed-tensors\"}",
          "_scale", "a tensor"},
+        {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\", \"ignored_layers\": "
+         "[\"lm_head\"]}",
+         "_scale", "a tensor"},
+        {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"dynamic\", "
+         "\"weight_block_size\": null}",
+         "_scale_inv", "a tensor"},
         {"null", NULL, ""},
         {"{\"bits\": 8}", NULL, ""}, /* arch_keys.c refuses it */
     };
@@ -78,7 +85,8 @@ static void other_forms_are_refused(void)
     static const char *const cases[][2] = {
         {"{\"quant_method\": \"gptq\", \"bits\": 4}", "quantised by 'gptq', and only F32, F16"},
         {"{\"quant_method\": \"modelopt\"}", "quantised by 'modelopt'"},
-        {"{\"quant_method\": \"fp8\"}", "'weight_block_size' of 'quantization_config' is not a"},
+        {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}",
+         "'activation_scheme' of 'quantization_config' is 'static', expected dynamic"},
         {"{\"quant_method\": \"fp8\", \"weight_block_size\": [128]}", "not a pair of sizes"},
         {"{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 0]}", "not a pair of sizes"},
         {"{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 64, 2]}", "not a pair of"},
@@ -253,6 +261,8 @@ static void computes_what_widened_weights_do(void)
     fp8_same_as_widened("cpu", MODELS "glm-tiny", &fp8_rows, GM_NUMERICS_FP8);
     fp8_same_as_widened("cpu", MODELS "deepseek-v3-tiny", &fp8_rows, GM_NUMERICS_BF16);
     fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_tensor, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_auto, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cpu", MODELS "qwen3-tiny", &fp8_null, GM_NUMERICS_INT8);
 }
 
 TESTS(TEST(published_forms_are_read), TEST(other_forms_are_refused), TEST(bad_tensors_are_refused),
