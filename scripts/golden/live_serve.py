@@ -4,15 +4,16 @@
     live_serve.py BUILD     BUILD: a build folder with gm-steer
 
 openai-python asks for log-probabilities of given tokens, for greedy texts and for answers in a chat, whole and as streams, unsteered and
-under a plan: those of transformers with the same plan by notebooks-data/apply_plan.py. lm-evaluation-harness scores a task of choices and one of whole texts, once by our server
-(local-completions), once by transformers (hf): the same log-likelihoods and scores. Tiny checkpoint, f32. Exit 77 when a program is absent, 3
-when a bound does not hold.
+under a plan: those of transformers with the same plan by notebooks-data/apply_plan.py. The page is used in a browser. lm-evaluation-harness
+scores a task of choices and one of whole texts, once by our server (local-completions), once by transformers (hf): the same log-likelihoods
+and scores. Tiny checkpoint, f32. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
 
 import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,6 +137,43 @@ def check_chats(gm_steer, folder, work):
     return good
 
 
+def check_page(gm_steer, folder, work):
+    """The page in a browser: it writes, keeps its texts when something is refused, says when the server has gone; axe finds nothing."""
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        print("the page: skipped, playwright or axe is absent")
+        return True
+    _, plan, _ = next(make_plans(gm_steer, folder, json.loads((folder / "config.json").read_text()), work))
+    with sync_playwright() as playwright, contextlib.ExitStack() as stack:
+        page = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"]).new_context(bypass_csp=True).new_page()
+        wrong = []
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        state, texts = page.locator("#state"), page.locator(".text")
+
+        def write(expected):
+            page.click("#go")
+            state.filter(has_text=expected).wait_for(timeout=60000)
+            return texts.all_inner_texts()
+
+        page.goto(stack.enter_context(server(gm_steer, "--model", folder, "--plan", plan, "--max-tokens", 12)))
+        page.locator("#list button").wait_for()
+        first = write("24 tokens in")
+        page.fill(".weight input[type=number]", "1e9")
+        kept = write("expected -1000000 to 1000000") == first
+        wrong += Axe().run(page).response["violations"]
+        page.fill(".weight input[type=number]", "-3")
+        changed = write("24 tokens in")
+        page.locator(".remove").click()
+        alone = len(write("12 tokens in")) == 1
+        stack.close()
+        kept = kept and write("the server does not answer") == changed[:1]
+    good = not wrong and kept and alone and first[0] == changed[0] != first[1] != changed[1]
+    print(f"the page: {'as it should be' if good else 'WRONG'} {wrong or ''}")
+    return good
+
+
 def write_tasks(work):
     """A task of choices and one of whole texts, from a handful of words."""
     rng = np.random.default_rng(2)
@@ -205,6 +243,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         work = pathlib.Path(work)
         good = check_openai(gm_steer, folder, work)
+        good = check_page(gm_steer, folder, work) and good
         folder = with_template(folder, work)
         good = check_chats(gm_steer, folder, work) and good
         return 0 if check_harness(gm_steer, folder, work) and good else 3

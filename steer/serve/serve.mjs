@@ -19,6 +19,11 @@ function make(tag, className, text) {
     return element;
 }
 
+function say(text, wrong = false) {
+    at("state").className = wrong ? "wrong" : "";
+    at("state").textContent = text;
+}
+
 // ---- columns ----
 
 const isOf = (column, entry) => column.kind === entry.kind && column.key === entry.key;
@@ -26,12 +31,20 @@ const isOf = (column, entry) => column.kind === entry.kind && column.key === ent
 function addColumn(entry) {
     const column = { ...entry, weight: 2, box: make("article", "column") };
     column.box.append(make("h2", "", column.title));
-    if (column.kind !== "unsteered") column.box.append(weightOf(column));
+    if (column.kind !== "unsteered") column.box.prepend(removerOf(entry)), column.box.append(weightOf(column));
     column.text = make("div", "text");
     column.note = make("p", "about");
     column.box.append(column.text, column.note);
     at("columns").append(column.box);
     columns.push(column);
+}
+
+function removerOf(entry) {
+    const button = make("button", "remove", "\u00d7");
+    button.type = "button";
+    button.ariaLabel = button.title = `remove ${entry.title}`;
+    button.addEventListener("click", () => toggle(entry));
+    return button;
 }
 
 // A slider and a number that follow each other.
@@ -49,7 +62,11 @@ function weightOf(column) {
     };
     slider.addEventListener("input", () => take(slider, number));
     number.addEventListener("input", () => take(number, slider));
+    number.addEventListener("blur", () => { number.value = column.weight; }); // not left empty
     slider.addEventListener("change", () => at("form").requestSubmit());
+    number.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") at("form").requestSubmit();
+    });
     row.append(slider, number);
     return row;
 }
@@ -61,6 +78,8 @@ function toggle(entry) {
         columns.splice(i, 1);
     } else if (columns.length <= MOST) {
         addColumn(entry);
+    } else {
+        say(`${MOST} at a time: remove one before another is added`, true);
     }
     showList();
     showCommands();
@@ -85,7 +104,7 @@ function showList() {
     const wanted = at("find").value.toLowerCase().trim().split(/[\s,]+/).filter(Boolean);
     const shown = entries().filter((e) => {
         const all = `${e.title} ${e.words}`.toLowerCase();
-        return wanted.every((word) => all.includes(word));
+        return wanted.every((word) => (/^\d+$/.test(word) && e.kind === "cluster" ? e.key === Number(word) : all.includes(word)));
     });
     at("list").replaceChildren(...shown.map((entry) => {
         const button = make("button");
@@ -133,13 +152,26 @@ function request() {
     };
 }
 
+// What a browser says of a lost connection differs; that it was given up here does not.
+function gone(error) {
+    throw error.name === "AbortError" ? error : new Error("the server does not answer; is gm-steer serve still running?");
+}
+
+// The answer to what is asked; an error says what was wrong with it.
+async function ask(path, body, signal) {
+    const how = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal };
+    const response = await fetch(path, how).catch(gone);
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    return response;
+}
+
 // Each event's JSON, as it comes.
 async function* events(response) {
     const decoder = new TextDecoder();
     const reader = response.body.getReader();
     let rest = "";
     for (;;) {
-        const { value, done } = await reader.read();
+        const { value, done } = await reader.read().catch(gone);
         if (done) return;
         rest += decoder.decode(value, { stream: true });
         const parts = rest.split("\n\n");
@@ -160,35 +192,29 @@ function take(choice) {
 async function write() {
     running?.abort();
     const mine = (running = new AbortController());
-    const chat = at("chat").checked, began = performance.now();
-    written = [...columns];
-    for (const column of written) {
-        column.text.replaceChildren(make("span", "given", at("prompt").value + (chat ? "\n" : "")));
-        column.note.textContent = "";
-    }
+    const chat = at("chat").checked, began = performance.now(), prompt = at("prompt").value;
+    const asked = [...columns];
     at("go").textContent = "Stop";
-    at("state").className = "";
-    at("state").textContent = "writing";
+    say("writing");
     try {
-        const response = await fetch(chat ? "v1/chat/completions" : "v1/completions", {
-            method: "POST",
-            headers: { "Content-Type": "application/json" },
-            body: JSON.stringify(request()),
-            signal: mine.signal,
-        });
-        if (!response.ok) throw new Error((await response.json()).error.message);
+        const response = await ask(chat ? "v1/chat/completions" : "v1/completions", request(), mine.signal);
+        written = asked; // what is refused leaves the texts that there are
+        for (const column of written) {
+            column.text.replaceChildren(make("span", "given", prompt + (chat ? "\n" : "")));
+            column.note.textContent = "";
+        }
         for await (const event of events(response)) {
             if (event.error) throw new Error(event.error.message);
             event.choices.forEach(take);
             if (event.usage) {
                 const seconds = (performance.now() - began) / 1000;
-                at("state").textContent = `${event.usage.completion_tokens} tokens in ${seconds.toFixed(1)} s`;
+                say(`${event.usage.completion_tokens} tokens in ${seconds.toFixed(1)} s`);
             }
         }
     } catch (error) {
         if (running !== mine) return; // another has begun
-        at("state").className = mine.signal.aborted ? "" : "wrong";
-        at("state").textContent = mine.signal.aborted ? "stopped" : error.message;
+        if (mine.signal.aborted) say("stopped");
+        else say(error.message, true);
     } finally {
         if (running === mine) {
             running = null;
@@ -230,7 +256,7 @@ function showCommands() {
 // ---- begin ----
 
 async function begin() {
-    about = await (await fetch("about")).json();
+    about = await (await fetch("about").catch(gone)).json();
     at("model").textContent = `${about.model}: ${about.layers} layers of ${about.experts} experts, ${about.chosen} a token; ${about.numerics}`;
     at("temperature").value = about.sampling.temperature || LIVELY;
     at("seed").value = about.sampling.seed;
@@ -255,7 +281,4 @@ async function begin() {
     });
 }
 
-begin().catch((error) => {
-    at("state").className = "wrong";
-    at("state").textContent = `the server does not answer: ${error.message}`;
-});
+begin().catch((error) => say(error.message, true));
