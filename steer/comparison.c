@@ -54,8 +54,7 @@ out:
 static gm_status plan_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
                              const char *path, gm_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    int n = snprintf(c->title, sizeof c->title, "plan %s", slash ? slash + 1 : path);
+    int n = snprintf(c->title, sizeof c->title, "plan %s", gm_path_name(path));
     c->n_name = n < (int)sizeof c->title ? (size_t)n : sizeof c->title - 1;
     return fill_column(c, stage, recipe, path, err);
 }

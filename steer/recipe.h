@@ -19,7 +19,7 @@ typedef struct gm_recipe {
     int scale, mode;      /* gm_scale, gm_plan_mode */
     bool mass_matched;
     const char *layers;       /* "a-b" or "a", model layer numbers; NULL: all */
-    int phase;                /* GM_PHASES */
+    int phase;                /* gm_recipe_phase */
     const char *schedule;     /* gm_schedule_parse */
     double weight;            /* multiplies everything */
     const char *control;      /* NULL or GM_CONTROLS */
@@ -28,6 +28,11 @@ typedef struct gm_recipe {
     const char *import;       /* the name of the file they came from */
 } gm_recipe;
 
+typedef enum gm_recipe_phase {
+    GM_RECIPE_BOTH,
+    GM_RECIPE_PROMPT,
+    GM_RECIPE_GENERATED
+} gm_recipe_phase;
 #define GM_PHASES   "both|prompt|generated"
 #define GM_CONTROLS "random|shuffled|other:ID|mean|committee|half:even|half:odd|reverse"
 

@@ -203,8 +203,7 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
     if (t->class_id < 0)
         GM_FAIL(GM_EARG, "plan '%s' is about '%s', which the classifier's corpus lacks", path,
                 domain);
-    const char *slash = strrchr(path, '/');
-    t->name = slash ? slash + 1 : path;
+    t->name = gm_path_name(path);
     GM_TRY(find_important(t, s, plan, err));
     s->n_topics++;
 out:

@@ -1,0 +1,191 @@
+/* recipe_vectors.c - see recipe_vectors.h. */
+#include "steer/recipe_vectors.h"
+
+#include <string.h>
+
+#include "base/cli_nearest.h"
+#include "steer/recipe_words.h"
+
+/* ---- what the atlas holds ---- */
+
+static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    int64_t id;
+    if (a->n_clusters == 0)
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has none", name);
+    if (!gm_parse_i64(name, &id) || id < 0 || (uint64_t)id >= a->n_clusters)
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has clusters 0 to %zu",
+                       name, a->n_clusters - 1);
+    size_t c = (size_t)id;
+    *out = (gm_rates){.n_layers = a->n_layers,
+                      .n_experts = a->n_experts,
+                      .rate = a->usage + c * n,
+                      .half = {a->usage_half + 2 * c * n, a->usage_half + (2 * c + 1) * n},
+                      .corpus = a->corpus_usage};
+    return GM_OK;
+}
+
+static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    for (size_t s = 0; s < a->n_subsets; s++) {
+        if (strcmp(a->subset_name[s], name) != 0) continue;
+        *out = (gm_rates){
+            .n_layers = a->n_layers,
+            .n_experts = a->n_experts,
+            .rate = a->subset_usage + s * n,
+            .half = {a->subset_usage_half + 2 * s * n, a->subset_usage_half + (2 * s + 1) * n},
+            .corpus = a->corpus_usage};
+        return GM_OK;
+    }
+    gm_nearest nearest = gm_nearest_to(name);
+    for (size_t i = 0; i < a->n_subsets; i++) gm_nearest_offer(&nearest, a->subset_name[i]);
+    if (nearest.name)
+        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas; did you mean '%s'?",
+                       name, nearest.name);
+    char names[120] = "";
+    size_t shown = 0, used = 0;
+    for (; shown < a->n_subsets; shown++) {
+        const size_t length = strlen(a->subset_name[shown]) + 4;
+        if (used + length >= sizeof names) break;
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", shown ? ", " : "",
+                                 a->subset_name[shown]);
+    }
+    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu: %s%s",
+                   name, a->n_subsets, names, shown < a->n_subsets ? ", ..." : "");
+}
+
+typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);
+
+enum { EVEN = 0, ODD = 1, BOTH = 2 };
+
+/* The rates of at least one document? */
+static bool any_above_0(const float *rate, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (rate[i] > 0) return true;
+    return false;
+}
+
+/* Add the vectors that the entries of `list` ask for, each times its factor, to sum; of the
+ * documents of one half where `half` is not BOTH. */
+static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
+                          const char *option, find_rates *find, int half, const gm_atlas *atlas,
+                          gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0};
+    gm_filter filter;
+    gm_rates rates;
+    double factor;
+    size_t n = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
+    float *vector = gm_alloc(n, sizeof *vector);
+    if (vector == NULL) GM_FAIL(GM_EMEM, "no memory for a steering vector");
+
+    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    for (size_t i = 0; i < list->n; i++) {
+        GM_TRY(gm_recipe_split(list->at[i], option, &name, &factor, err));
+        GM_TRY(find(atlas, name.at, &rates, err));
+        if (half != BOTH) rates.rate = rates.half[!half] = rates.half[half];
+        if (!any_above_0(rates.rate, n))
+            GM_FAIL(GM_EARG, "%s%s %s has no documents", half == BOTH ? "" : "half of ", option,
+                    name.at);
+        GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
+        bool empty = true;
+        for (size_t j = 0; j < n; j++) {
+            empty = empty && vector[j] == 0;
+            sum[j] += (float)(factor * (double)vector[j]);
+        }
+        if (empty)
+            GM_FAIL(GM_EARG, "filter '%s' leaves no expert of %s %s; try top:N or none",
+                    recipe->filter, option, name.at);
+    }
+out:
+    gm_text_clear(&name);
+    gm_free(vector);
+    return status;
+}
+
+static gm_status add_lists(float *sum, const gm_recipe *recipe, int half, const gm_atlas *atlas,
+                           gm_error *err)
+{
+    gm_status status =
+        add_list(sum, recipe, &recipe->clusters, "cluster", cluster_rates, half, atlas, err);
+    if (status != GM_OK) return status;
+    return add_list(sum, recipe, &recipe->subsets, "subset", subset_rates, half, atlas, err);
+}
+
+gm_status gm_recipe_add_vectors(float *sum, const gm_recipe *recipe, const gm_atlas *atlas,
+                                gm_error *err)
+{
+    return add_lists(sum, recipe, BOTH, atlas, err);
+}
+
+/* ---- controls ---- */
+
+/* The corpus's own rates against uniform ones. `uniform` is room for (L,E). */
+static gm_rates mean_rates(const gm_atlas *a, float *uniform)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
+    for (size_t i = 0; i < n; i++) uniform[i] = (float)(1.0 / (double)n);
+    return (gm_rates){.n_layers = a->n_layers,
+                      .n_experts = a->n_experts,
+                      .rate = a->corpus_usage,
+                      .half = {a->corpus_usage_half, a->corpus_usage_half + n},
+                      .corpus = uniform};
+}
+
+/* A control that is a vector of its own: another cluster's, the corpus mean's, the
+ * committee's, or that of half the documents. Written; detail: see recipe_words.h. */
+static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const gm_atlas *atlas,
+                                   gm_control control, const char *detail, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_filter filter;
+    gm_rates rates;
+    float *uniform = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *uniform);
+    if (uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
+    if (control == GM_CONTROL_HALF) {
+        GM_TRY(add_lists(vector, recipe, strcmp(detail, "odd") == 0 ? ODD : EVEN, atlas, err));
+        goto out;
+    }
+    if (control == GM_CONTROL_COMMITTEE) {
+        GM_TRY(gm_vector_committee(vector, atlas->corpus_usage, atlas->n_layers, atlas->n_experts,
+                                   err));
+        goto out;
+    }
+    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    if (control == GM_CONTROL_OTHER)
+        GM_TRY(cluster_rates(atlas, detail, &rates, err));
+    else
+        rates = mean_rates(atlas, uniform);
+    GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
+out:
+    gm_free(uniform);
+    return status;
+}
+
+gm_status gm_recipe_apply_control(gm_plan *plan, const gm_recipe *recipe, const gm_atlas *atlas,
+                                  gm_error *err)
+{
+    gm_control control;
+    const char *detail;
+    size_t n = (size_t)plan->n_layers * (size_t)plan->n_experts;
+    gm_status status = gm_recipe_control(recipe->control, &control, &detail, err);
+    if (status != GM_OK || control == GM_CONTROL_NONE) return status;
+    if (control == GM_CONTROL_RANDOM || control == GM_CONTROL_SHUFFLED ||
+        control == GM_CONTROL_REVERSE)
+        return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, control,
+                                 (uint64_t)recipe->seed, err);
+    if (atlas == NULL) return gm_fail(err, GM_EARG, "--control %s needs an atlas", recipe->control);
+
+    float *vector = gm_alloc(n, sizeof *vector);
+    if (vector == NULL) return gm_fail(err, GM_EMEM, "no memory for a control");
+    GM_TRY(make_other_vector(vector, recipe, atlas, control, detail, err));
+    gm_vector_match_norm(vector, plan->bias, plan->n_layers, plan->n_experts);
+    memcpy(plan->bias, vector, n * sizeof *vector);
+out:
+    gm_free(vector);
+    return status;
+}
