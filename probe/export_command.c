@@ -28,15 +28,18 @@ typedef struct export_options {
 static void write_csv(FILE *to, gm_trace *trace, const gm_export_range *range)
 {
     const gm_trace_samples *s = gm_trace_get_samples(trace);
-    fputs("id,sha,subset,n_tokens,bad,truncated,first_row\r\n", to);
+    fprintf(to, "id,sha,subset,n_tokens,bad,truncated,first_row%s\r\n",
+            s->language ? ",language" : "");
     for (size_t i = range->first; i < range->first + range->n; i++) {
         char hex[65];
         gm_sha256_hex(s->sha + 32 * i, hex);
         gm_csv_put(to, s->id[i]);
         fprintf(to, ",%s,", hex);
         gm_csv_put(to, s->n_subsets > 0 ? s->subset_name[s->subset[i]] : "");
-        fprintf(to, ",%u,%u,%d,%llu\r\n", s->n_tokens[i], s->bad[i], s->truncated[i],
+        fprintf(to, ",%u,%u,%d,%llu", s->n_tokens[i], s->bad[i], s->truncated[i],
                 (unsigned long long)(s->offset[i] - range->token));
+        if (s->language) fputc(',', to), gm_csv_put(to, s->language[i]);
+        fputs("\r\n", to);
     }
 }
 
@@ -44,7 +47,7 @@ static void write_csv(FILE *to, gm_trace *trace, const gm_export_range *range)
 
 /* The rows of one document. */
 typedef struct document_rows {
-    uint32_t *token, *pos;
+    uint32_t *token;
     uint8_t *phase;
     uint16_t *expert; /* (n,L,K) */
     float *gate;      /* (n,L,K) */
@@ -117,6 +120,7 @@ static void put_document(gm_json_out *out, gm_trace *trace, size_t i, size_t n,
     gm_json_put_string(out, "id", s->id[i]);
     gm_json_put_string(out, "sha", hex);
     gm_json_put_string(out, "subset", s->n_subsets > 0 ? s->subset_name[s->subset[i]] : NULL);
+    if (s->language) gm_json_put_string(out, "language", s->language[i]);
     gm_json_open_array(out, "token_ids");
     for (size_t t = 0; t < n; t++) gm_json_put_u64(out, NULL, rows->token[t]);
     gm_json_close_array(out);

@@ -40,10 +40,11 @@ def export(trace, out, *options):
 with open("c.jsonl", "w", encoding="utf-8") as corpus:
     for i in range(9):
         text = f"soup, \"broth\" and stars {i} " * (4 + i)
-        corpus.write(json.dumps({"text": text, "meta": {"pile_set_name": f"kind {i % 2}, \"quoted\""}}) + "\n")
+        record = {"text": text, "meta": {"pile_set_name": f"kind {i % 2}, \"quoted\""}, "lang": ["en", "ru", None][i % 3]}
+        corpus.write(json.dumps(record) + "\n")
 for name, level in (("t.h5", "logits:0.3"), ("counts.h5", "counts")):
     run("collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", 8, "-o", name, "--record", level, "--quiet", "--force",
-        *(["--nll"] if name == "t.h5" else []))
+        *(["--nll", "--language-field", "lang"] if name == "t.h5" else []))
 
 with h5py.File("t.h5") as trace:
     offset = trace["samples/offset"][:]
@@ -76,11 +77,13 @@ with h5py.File("t.h5") as trace:
             assert [int(row[key]) for key in ("n_tokens", "bad", "truncated")] == [
                 trace["samples"][key][i] for key in ("n_tokens", "bad", "truncated")]
             assert int(row["first_row"]) == offset[i] - rows.start
+            assert row["language"] == trace["samples/language"][i].decode() == ["en", "ru", ""][i % 3]
         assert len(table) == last - first
 
         export("t.h5", "x.jsonl", "--gates", *part)
         lines = [json.loads(line) for line in open("x.jsonl", encoding="utf-8")]
-        assert [line["id"] for line in lines] == [row["id"] for row in table]
+        for key in "id", "sha", "subset", "language":
+            assert [line[key] for line in lines] == [row[key] for row in table]
         for i, line in enumerate(lines, first):
             of = slice(offset[i], offset[i + 1])
             assert line["token_ids"] == trace["tokens/token_id"][of].tolist()
@@ -90,6 +93,11 @@ with h5py.File("t.h5") as trace:
 
 with h5py.File("counts.h5") as trace:
     assert np.array_equal(export("counts.h5", "x.npy"), trace["samples/counts"][:])
+    unsaid = []
+    trace.visititems(lambda name, o: unsaid.append(name) if "/" in name and "description" not in o.attrs else None)
+    assert unsaid == [], unsaid
+    export("counts.h5", "x.csv")
+    assert pathlib.Path("x.csv").read_text(encoding="utf-8").splitlines()[0].endswith(",first_row")
 assert "only counts" in run("export", "counts.h5", "-o", "y.npy", "--array", "gate", code=1)
 assert "only counts" in run("export", "counts.h5", "-o", "y.jsonl", code=1)
 assert "leaves nothing of the 9 documents" in run("export", "t.h5", "-o", "y.csv", "--skip", 9, code=1)
