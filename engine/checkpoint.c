@@ -1,19 +1,17 @@
-/* checkpoint.c - see checkpoint.h. A shard is a mapped file with its parsed header;
- * the checkpoint is one array of all shards' tensors, sorted by name.
+/* checkpoint.c - see checkpoint.h. A checkpoint is one array of all its shards' tensors, sorted by
+ * name.
  */
-#define _GNU_SOURCE /* O_DIRECT */
+#define _GNU_SOURCE /* madvise */
 #include "engine/checkpoint.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/folder.h"
 #include "base/sha256.h"
+#include "engine/weight_file.h"
 
 static const char SINGLE_NAME[] = "model.safetensors";
 static const char INDEX_NAME[] = "model.safetensors.index.json";
@@ -24,79 +22,23 @@ enum {
     DIGEST_BYTES = 4096 /* of each end of a tensor, or of each of those that it stacks */
 };
 
-typedef struct shard {
-    char *name; /* in the folder */
-    char *path;
-    void *map;
-    size_t n_bytes;
-    dev_t device; /* with inode: which file it is */
-    ino_t inode;
-    struct timespec modified;
-    gm_safetensors file;
-} shard;
-
 struct gm_checkpoint {
     char *path; /* as it was opened */
-    shard *shard;
+    gm_weight_file *shard;
     size_t n_shards;
     gm_tensor *tensor; /* (n) by name */
     size_t n;
 };
 
-/* ---- one shard ---- */
+/* ---- opening ---- */
 
-static void shard_close(shard *s)
-{
-    gm_safetensors_clear(&s->file);
-    if (s->map) munmap(s->map, s->n_bytes);
-    gm_free(s->name);
-    gm_free(s->path);
-    *s = (shard){0};
-}
-
-static gm_status shard_map(shard *s, gm_error *err)
-{
-    gm_status status = GM_OK;
-    struct stat about;
-    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not open */
-    if (fd < 0) GM_FAIL(GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
-    if (fstat(fd, &about) != 0)
-        GM_FAIL(GM_EIO, "cannot look at '%s': %s", s->path, strerror(errno));
-    if (!S_ISREG(about.st_mode)) GM_FAIL(GM_EIO, "'%s' is not a regular file", s->path);
-    if (about.st_size == 0) GM_FAIL(GM_EFORMAT, "'%s' is empty", s->path);
-
-    s->n_bytes = (size_t)about.st_size;
-    s->device = about.st_dev;
-    s->inode = about.st_ino;
-    s->modified = about.st_mtim;
-    void *map = mmap(NULL, s->n_bytes, PROT_READ, MAP_SHARED, fd, 0);
-    if (map == MAP_FAILED) GM_FAIL(GM_EIO, "cannot map '%s': %s", s->path, strerror(errno));
-    s->map = map;
-out:
-    if (fd >= 0) close(fd);
-    return status;
-}
-
-/* Add the shard `name` of `folder` to the checkpoint, whose array has room for it. */
+/* Open the shard `name` of `folder`; the array has room for it. */
 static gm_status add_shard(gm_checkpoint *c, const char *folder, const char *name, gm_error *err)
 {
-    gm_status status = GM_OK;
-    shard *s = &c->shard[c->n_shards++]; /* from here on the checkpoint closes it */
-    gm_text path = {0};
-
-    if (folder) GM_TRY(gm_text_printf(&path, err, "%s/", folder));
-    GM_TRY(gm_text_add(&path, name, err));
-    s->name = gm_copy_text(name, strlen(name));
-    s->path = path.at ? gm_copy_text(path.at, path.n) : NULL;
-    if (s->name == NULL || s->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", name);
-    GM_TRY(shard_map(s, err));
-    GM_TRY(gm_safetensors_parse(&s->file, s->map, s->n_bytes, s->path, err));
-out:
-    gm_text_clear(&path);
+    gm_status status = gm_weight_file_open(&c->shard[c->n_shards], folder, name, err);
+    if (status == GM_OK) c->n_shards++;
     return status;
 }
-
-/* ---- the whole ---- */
 
 static gm_status open_single(gm_checkpoint *c, const char *folder, const char *name, gm_error *err)
 {
@@ -129,7 +71,7 @@ static int by_text(const void *a, const void *b)
 
 static int by_shard_name(const void *a, const void *b)
 {
-    return strcmp(((const shard *)a)->name, ((const shard *)b)->name);
+    return strcmp(((const gm_weight_file *)a)->name, ((const gm_weight_file *)b)->name);
 }
 
 /* The names of the files in `map`, each once, in C order; borrowed from the index. */
@@ -176,9 +118,9 @@ static gm_status open_index(gm_checkpoint *c, const char *folder, const char *wh
     for (size_t i = 0; i < n; i++) GM_TRY(add_shard(c, folder, name[i], err));
 
     for (const gm_json *e = gm_json_first(map); e; e = gm_json_next(e)) {
-        const shard key = {.name = (char *)gm_json_text(e, NULL)};
-        const shard *s = bsearch(&key, c->shard, n, sizeof key, by_shard_name);
-        if (gm_safetensors_find(&s->file, gm_json_key(e)) == NULL)
+        const gm_weight_file key = {.name = (char *)gm_json_text(e, NULL)};
+        const gm_weight_file *s = bsearch(&key, c->shard, n, sizeof key, by_shard_name);
+        if (gm_safetensors_find(&s->content, gm_json_key(e)) == NULL)
             GM_FAIL(GM_EFORMAT, "shard '%s' has no tensor '%s', which the index expects there",
                     s->path, gm_json_key(e));
     }
@@ -197,12 +139,12 @@ static int by_name(const void *a, const void *b)
 static gm_status collect(gm_checkpoint *c, gm_error *err)
 {
     size_t n = 0;
-    for (size_t i = 0; i < c->n_shards; i++) n += c->shard[i].file.n;
+    for (size_t i = 0; i < c->n_shards; i++) n += c->shard[i].content.n;
     c->tensor = gm_alloc(n, sizeof *c->tensor);
     if (c->tensor == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu tensors", n);
 
     for (size_t i = 0; i < c->n_shards; i++) {
-        const gm_safetensors *file = &c->shard[i].file;
+        const gm_safetensors *file = &c->shard[i].content;
         if (file->n == 0) continue;
         memcpy(c->tensor + c->n, file->tensor, file->n * sizeof *file->tensor);
         c->n += file->n;
@@ -243,11 +185,9 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     GM_TRY(gm_text_printf(&index, err, "%s/%s", folder, INDEX_NAME));
     if (ends_in(folder, ".safetensors")) {
         GM_TRY(open_single(c, NULL, folder, err));
-    } else if (file_exists(single.at)) {
-        GM_TRY(open_single(c, folder, SINGLE_NAME, err));
-    } else if (file_exists(index.at)) {
+    } else if (file_exists(index.at) && !file_exists(single.at)) {
         GM_TRY(open_index(c, folder, index.at, err));
-    } else if (gm_path_is_taken(single.at)) { /* a link to nothing, as opening it says */
+    } else if (gm_path_is_taken(single.at)) { /* a link to nothing too: opening it says so */
         GM_TRY(open_single(c, folder, SINGLE_NAME, err));
     } else {
         GM_FAIL(GM_EIO,
@@ -270,10 +210,10 @@ gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tens
 {
     gm_status status = GM_OK;
     gm_checkpoint *c = gm_alloc(1, sizeof *c);
-    shard *s = gm_alloc(1, sizeof *s);
+    gm_weight_file *s = gm_alloc(1, sizeof *s);
     *out = NULL;
     if (c == NULL || s == NULL) GM_FAIL(GM_EMEM, "no memory for the tensors of '%s'", name);
-    *s = (shard){.map = map, .n_bytes = n_bytes};
+    *s = (gm_weight_file){.map = map, .n_bytes = n_bytes};
     *c = (gm_checkpoint){.shard = s, .n_shards = 1, .tensor = tensor, .n = n};
     s = NULL, map = NULL, tensor = NULL; /* now the checkpoint's */
     c->path = gm_copy_text(name, strlen(name));
@@ -292,7 +232,7 @@ out:
 void gm_checkpoint_close(gm_checkpoint *c)
 {
     if (c == NULL) return;
-    for (size_t i = 0; i < c->n_shards; i++) shard_close(&c->shard[i]);
+    for (size_t i = 0; i < c->n_shards; i++) gm_weight_file_close(&c->shard[i]);
     gm_free(c->shard);
     gm_free(c->tensor);
     gm_free(c->path);
@@ -348,7 +288,7 @@ gm_dtype gm_checkpoint_dtype(const gm_checkpoint *c)
 const char *gm_checkpoint_metadata(const gm_checkpoint *c, const char *key)
 {
     for (size_t i = 0; i < c->n_shards; i++) {
-        const char *value = gm_safetensors_metadata(&c->shard[i].file, key);
+        const char *value = gm_safetensors_metadata(&c->shard[i].content, key);
         if (value) return value;
     }
     return NULL;
@@ -391,34 +331,17 @@ size_t gm_checkpoint_most(const gm_checkpoint *c, const char *suffix)
     return most;
 }
 
-/* File systems of FUSE may make inode numbers up at every look, and people touch files that would
- * be cleaned away: one of number and time may differ. */
-static bool is_same_file(const shard *s, const struct stat *about)
-{
-    const bool same_time = about->st_mtim.tv_sec == s->modified.tv_sec &&
-                           about->st_mtim.tv_nsec == s->modified.tv_nsec;
-    return about->st_dev == s->device && about->st_size == (off_t)s->n_bytes &&
-           (about->st_ino == s->inode || same_time);
-}
-
 gm_status gm_checkpoint_reopen(const gm_checkpoint *c, const gm_tensor *tensor, bool direct,
                                int *fd, uint64_t *offset, gm_error *err)
 {
     const char *at = tensor->data;
-    struct stat about;
     *fd = -1;
     for (size_t i = 0; i < c->n_shards; i++) {
-        const shard *s = &c->shard[i];
+        const gm_weight_file *s = &c->shard[i];
         const char *map = s->map;
         if (s->path == NULL || at < map || at - map >= (ptrdiff_t)s->n_bytes) continue;
         *offset = (uint64_t)(at - map);
-        *fd = open(s->path, O_RDONLY | O_CLOEXEC | (direct ? O_DIRECT : 0));
-        if (*fd < 0 && direct && errno == EINVAL) *fd = open(s->path, O_RDONLY | O_CLOEXEC);
-        if (*fd < 0) return gm_fail(err, GM_EIO, "cannot open '%s': %s", s->path, strerror(errno));
-        if (fstat(*fd, &about) == 0 && is_same_file(s, &about)) return GM_OK;
-        close(*fd);
-        *fd = -1;
-        return gm_fail(err, GM_EIO, "'%s' was replaced while it was read", s->path);
+        return gm_weight_file_reopen(s, direct, fd, err);
     }
     return GM_OK;
 }
@@ -490,7 +413,7 @@ void gm_checkpoint_stamp(const gm_checkpoint *c, const char *digest, char hex[65
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, digest, strlen(digest) + 1);
     for (size_t i = 0; i < c->n_shards; i++) {
-        const shard *s = &c->shard[i];
+        const gm_weight_file *s = &c->shard[i];
         hash_u64(&hash, s->n_bytes);
         hash_u64(&hash, (uint64_t)s->modified.tv_sec);
         hash_u64(&hash, (uint64_t)s->modified.tv_nsec);

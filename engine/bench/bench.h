@@ -95,6 +95,11 @@ gm_session_options gm_bench_speed_session(const gm_bench_plan *plan);
 gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
                              gm_error *err) GM_MUST_USE;
 
+/* ---- bench_report.c: the same on stdout, and as members of an open JSON object ---- */
+
+void gm_bench_print_speed(const gm_bench_speed *speed, const gm_bench_plan *plan);
+void gm_bench_speed_json(gm_json_out *out, const gm_bench_speed *speed);
+
 /* ---- bench_costs.c: where a token's time goes, on a GPU ---- */
 
 enum { GM_BENCH_OPS = 8 };

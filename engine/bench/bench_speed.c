@@ -18,8 +18,7 @@ typedef struct bench {
     gm_session *session;
     gm_team *team;
     gm_buf memory;
-    uint32_t *token; /* (n_tokens) */
-    size_t n_tokens;
+    uint32_t *token; /* (step) */
     gm_record record;
     float *bias; /* (L,E), on a GPU */
     double read_rates[GM_BENCH_MAX_CONTEXTS * MAX_PAIRS];
