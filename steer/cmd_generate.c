@@ -127,8 +127,8 @@ static gm_status print_json(const gm_continuation *list, const gm_prompts *promp
     return status;
 }
 
-/* Continue every prompt under `plan` and print what came. */
-static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *prompts,
+/* Load the weights, continue every prompt under `plan` and print what came. */
+static gm_status run(const request *r, gm_stage *stage, const gm_prompts *prompts,
                      const gm_plan *plan, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -148,6 +148,8 @@ static gm_status run(const request *r, const gm_stage *stage, const gm_prompts *
         list[n].edit = 0;
         list[n].important = important;
     }
+    GM_TRY(gm_continue_fits(list, n, stage->info, err));
+    GM_TRY(gm_stage_load(stage, err));
 
     gm_continue_options options = gm_stage_continue(stage, &edit, 1);
     options.schedules = &plan->schedule;
@@ -212,11 +214,12 @@ int gm_steer_generate(int argc, char **argv)
     if (r.record) GM_TRY(gm_outfile_check(r.record, r.force, &err));
     GM_TRY(gm_stage_open(&stage, &r.stage, &err));
     GM_TRY(gm_stage_plan(&plan, &stage, &r.recipe, r.plan, &err));
-    GM_TRY(gm_stage_load(&stage, &err));
-    if (r.interactive)
+    if (r.interactive) {
+        GM_TRY(gm_stage_load(&stage, &err));
         GM_TRY(gm_interactive(&stage, &plan, &r.recipe, r.plan, stdin, &err));
-    else
+    } else {
         GM_TRY(run(&r, &stage, &prompts, &plan, &err));
+    }
 out:
     gm_prompts_clear(&prompts);
     gm_plan_clear(&plan);

@@ -70,7 +70,9 @@ static void print_text(const gm_plan *plan)
     printf("\n%5s %10s %8s %8s %8s\n", "layer", "raised", "lowered", "norm", "largest");
     for (int l = 0; l < plan->n_layers; l++) {
         layer_summary s = summarise(plan, l);
-        printf("%5d %10d %8d %8.3f %8.3f\n", s.layer, s.n_up, s.n_down, s.norm, s.largest);
+        const bool acts = s.layer >= plan->first_layer && s.layer <= plan->last_layer;
+        printf("%5d %10d %8d %8.3f %8.3f%s\n", s.layer, s.n_up, s.n_down, s.norm, s.largest,
+               acts ? "" : "  outside the window");
     }
     fputs("source ", stdout);
     gm_print_text(stdout, 0, plan->source);

@@ -135,6 +135,7 @@ gm_status gm_comparison_run(gm_comparison *c, gm_stage *stage, const gm_recipe *
     gm_status status = GM_OK;
     GM_TRY(make_columns(c, stage, recipe, plans, err));
     GM_TRY(make_runs(c, stage, err));
+    GM_TRY(gm_continue_fits(c->run, c->n_runs, stage->info, err));
     GM_TRY(gm_stage_load(stage, err));
     gm_continue_options how = gm_stage_continue(stage, c->edit, c->n_columns);
     how.schedules = c->schedule;

@@ -67,8 +67,8 @@ static size_t capacity_of(const gm_continuation *c)
     return c->prompt.n + c->max_tokens;
 }
 
-static gm_status check_lengths(const gm_continuation *list, size_t n, const gm_model_info *info,
-                               gm_error *err)
+gm_status gm_continue_fits(const gm_continuation *list, size_t n, const gm_model_info *info,
+                           gm_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         if (list[i].prompt.n == 0) return gm_fail(err, GM_EARG, "prompt %zu is empty", i + 1);
@@ -365,7 +365,7 @@ gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
     if (n == 0) return GM_OK;
 
     gm_progress_start(&progress, "continue", "texts", (double)n, options->quiet);
-    GM_TRY(check_lengths(list, n, l.info, err));
+    GM_TRY(gm_continue_fits(list, n, l.info, err));
     GM_TRY(loop_create(&l, model, list, n, err));
     while (done < n) {
         GM_TRY(gm_continue_check(options, err));

@@ -75,8 +75,12 @@ typedef struct gm_continue_options {
     bool quiet; /* no progress line */
 } gm_continue_options;
 
-/* Run them all. Errors: GM_EARG (a prompt and max_tokens beyond the model's context:
- * says which and by how much; an empty prompt), GM_EINTERRUPTED (by a signal, or not
+/* Does each fit the model's context, with what it may generate? GM_EARG: says which does not and by
+ * how much; an empty prompt. Worth knowing before weights are loaded. */
+gm_status gm_continue_fits(const gm_continuation *list, size_t n, const gm_model_info *info,
+                           gm_error *err) GM_MUST_USE;
+
+/* Run them all. Errors: those of gm_continue_fits; GM_EINTERRUPTED (by a signal, or not
  * wanted), GM_EMEM, those of the engine. */
 gm_status gm_continue(gm_continuation *list, size_t n, const gm_model *model,
                       const gm_tokenizer *tokenizer, const gm_continue_options *options,

@@ -136,6 +136,25 @@ static gm_rates mean_rates(const gm_atlas *a, float *uniform)
                       .corpus = uniform};
 }
 
+/* Another cluster than those that are steered to: "other:ID" of one of these would be the plan
+ * itself, and a comparison with it none. */
+static gm_status check_other(const gm_recipe *recipe, const char *id, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text name = {0};
+    double factor;
+    int64_t other, own;
+    for (size_t i = 0; i < recipe->clusters.n && gm_parse_i64(id, &other); i++) {
+        GM_TRY(gm_recipe_split(recipe->clusters.at[i], "cluster", &name, &factor, err));
+        if (gm_parse_i64(name.at, &own) && own == other)
+            GM_FAIL(GM_EARG, "--control other:%s: cluster %s is the one steered to; name another",
+                    id, id);
+    }
+out:
+    gm_text_clear(&name);
+    return status;
+}
+
 /* A control that is a vector of its own: another cluster's, the corpus mean's, the
  * committee's, or that of half the documents. Written; detail: see recipe_words.h. */
 static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const gm_atlas *atlas,
@@ -156,10 +175,12 @@ static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const
         goto out;
     }
     GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
-    if (control == GM_CONTROL_OTHER)
+    if (control == GM_CONTROL_OTHER) {
+        GM_TRY(check_other(recipe, detail, err));
         GM_TRY(cluster_rates(atlas, detail, &rates, err));
-    else
+    } else {
         rates = mean_rates(atlas, uniform);
+    }
     GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
 out:
     gm_free(uniform);

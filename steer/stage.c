@@ -150,6 +150,9 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     gm_status status = gm_device_parse(&device, o->device, err);
     if (status == GM_OK) status = gm_kernels_check(o->kernels, err);
     if (status != GM_OK) return status;
+    if (o->top_p == 0 || o->penalty == 0)
+        return gm_fail(err, GM_EARG, "--%s is 0; 1 turns it off, below 0 is as the model says",
+                       o->top_p == 0 ? "top-p" : "repetition-penalty");
     const gm_chat_options chat = chat_options(o);
     status = gm_chat_check(&chat, o->chat, err);
     if (status != GM_OK) return status;

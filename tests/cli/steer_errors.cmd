@@ -15,7 +15,7 @@ plan --expert 1:99=1
 plan --expert 1:1
 plan --layers 7-9 --cluster 0
 plan --layers 3-1 --cluster 0
-plan --layers 2-99 --expert 3:1=1 | head -n 1
+plan --layers 2-99 --expert 3:1=1 | head -n 3
 run gm-steer plan --atlas absent.h5 --cluster 0
 run gm-steer plan --atlas t.h5 --cluster 0
 run gm-steer plan --cluster 0
@@ -47,11 +47,19 @@ plan --cluster 0 --filter top:0
 plan --cluster 0 --filter quantile:1.5
 plan --cluster 0 --control noise
 plan --cluster 0 --control other:99
+plan --cluster 0 --control other:0
 plan --cluster 0 --schedule linear:3
 plan --cluster 0 --schedule first:0
 plan --cluster 0 --schedule rise:3 --mode mask
 plan --cluster 0 --schedule first:3 --phase prompt
 plan --mode mask $(seq -f "--expert 2:%g=-1" 0 9)
+generate --top-p 0
+generate --repetition-penalty 0
+echo "-- what is wrong with a prompt is said before weights are loaded, and packed:"
+mkdir packed
+run gm-steer generate --model "$TINY" --prompt soup --max-tokens 255 --quiet --cache write --cache-dir packed
+run gm-steer compare --model "$TINY" --atlas a.h5 --cluster 0 --prompt soup --max-tokens 255 --quiet --cache write --cache-dir packed
+ls packed
 echo "-- the output exists:"
 plan --cluster 0 -o p.st > /dev/null
 cp p.st before

@@ -172,6 +172,10 @@ static void other_clusters_and_the_mean_as_controls(void)
         CHECK_NEAR(norm[0], norm[1], 1e-5);
     }
     gm_plan_clear(&plan);
+    r.clusters = list_of("0", "1=-0.5"); /* a control that is what it controls is none */
+    CHECK_INT(build(&plan, &r, &err), GM_EARG);
+    CHECK_HAS(err.text, "cluster 1 is the one steered to");
+    r.clusters = list_of("0", NULL);
     gm_plan_clear(&other);
     gm_plan_clear(&model);
     r.control = "mean";
@@ -295,7 +299,7 @@ static gm_status attempt(void *state, gm_error *err)
 static void survives_every_allocation_failure(void)
 {
     gm_recipe r = gm_recipe_defaults();
-    r.clusters = list_of("0", "1");
+    r.clusters = list_of("0", NULL);
     r.subsets = list_of("Food", NULL);
     r.experts = list_of("1:2=1", NULL);
     r.control = "other:1";
