@@ -143,8 +143,8 @@ static gm_status make(const gm_study *s, const gm_outcomes *o, gm_text *png, con
     const gm_curve_figure figure = {
         .title = "What steering does to the topic, and to everything else",
         .subtitle =
-            "blue: the plan by dose; grey: 95 % of random draws; brown: other controls at the "
-            "chosen dose; upright line: the most that it may cost",
+            "blue: the plan by dose; grey: all random draws, of 40 or more 95 %; brown: other "
+            "controls at the chosen dose; upright line: the most it may cost",
         .x_axis = "KL on neutral text, nats a token",
         .y_axis = "shift of log-odds",
         .panel = d.panel,

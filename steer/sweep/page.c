@@ -187,7 +187,8 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
 {
     gm_status status = GM_OK;
     gm_html h = {0};
-    gm_text words = {0}, png = {0};
+    gm_text words = {0}, judge = {0}, png = {0};
+    GM_TRY(gm_verdict_judge(&judge, &s->judge, err));
     GM_TRY(gm_verdict_all(&words, s, o, err));
     GM_TRY(gm_headline_png(s, o, &png, err));
     gm_html_begin(&h, "Does it steer?");
@@ -203,10 +204,8 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_html_heading(&h, 2, "How it was measured");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
-                   "Judge: %zu classes, %zu documents, right on %.1f %% of %zu held-out ones; %zu "
-                   "that took part in the clustering were left out. Fingerprint %s.",
-                   s->judge.n_classes, s->judge.n, 100 * s->judge.accuracy, s->judge.n_held_out,
-                   s->judge.n_shared, s->fingerprint);
+                   "Judge: %s; %zu that took part in the clustering were left out. Fingerprint %s.",
+                   judge.at, s->judge.n_shared, s->fingerprint);
     gm_html_raw(&h, "</p>\n<pre>");
     gm_html_text(&h, config, strlen(config));
     gm_html_raw(&h, "</pre>\n</main>\n");
@@ -215,6 +214,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
 out:
     gm_html_clear(&h);
     gm_text_clear(&words);
+    gm_text_clear(&judge);
     gm_text_clear(&png);
     return status;
 }

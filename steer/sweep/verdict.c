@@ -210,14 +210,23 @@ out:
     return status;
 }
 
+gm_status gm_verdict_judge(gm_text *text, const gm_judge *j, gm_error *err)
+{
+    gm_status status = gm_text_printf(
+        text, err, "%zu classes, %zu documents outside the clustering, ", j->n_classes, j->n);
+    if (status != GM_OK) return status;
+    if (j->n_held_out == 0)
+        return gm_text_add(text, "too few of each class to test it on some", err);
+    return gm_text_printf(text, err, "right on %.1f %% of %zu held-out ones", 100 * j->accuracy,
+                          j->n_held_out);
+}
+
 gm_status gm_verdict_text(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(gm_text_printf(text, err,
-                          "judge: %zu classes, %zu documents outside the clustering, right on "
-                          "%.1f %% of %zu held-out ones\n\n",
-                          s->judge.n_classes, s->judge.n, 100 * s->judge.accuracy,
-                          s->judge.n_held_out));
+    GM_TRY(gm_text_add(text, "judge: ", err));
+    GM_TRY(gm_verdict_judge(text, &s->judge, err));
+    GM_TRY(gm_text_add(text, "\n\n", err));
     for (int t = 0; t < (int)s->n_topics; t++) {
         GM_TRY(topic_table(text, s, t, err));
         GM_TRY(gm_verdict_topic(text, s, o, t, err));

@@ -19,6 +19,22 @@ static void a_draw_counts_once(void)
     CHECK_NEAR(gm_empirical_p(5, bad, 2), 2.0 / 3, 1e-15); /* an unknown draw too */
 }
 
+static void a_judge_that_was_not_tested_says_so(void)
+{
+    gm_error err = {0};
+    gm_text words = {0};
+    gm_judge judge = {.n_classes = 2, .n = 20, .accuracy = (double)NAN};
+    CHECK_OK(gm_verdict_judge(&words, &judge, &err), err);
+    CHECK_TEXT(words.at, "2 classes, 20 documents outside the clustering, too few of each class to "
+                         "test it on some");
+    words.n = 0;
+    judge.n_held_out = 4;
+    judge.accuracy = .75;
+    CHECK_OK(gm_verdict_judge(&words, &judge, &err), err);
+    CHECK_HAS(words.at, "right on 75.0 % of 4 held-out ones");
+    gm_text_clear(&words);
+}
+
 static void half_of_the_largest_shift(void)
 {
     const double x[] = {0.5, 1, 2, 4}, rising[] = {0.5, 1, 4, 3}, late[] = {-1, 0, 0, 8};
@@ -216,7 +232,8 @@ static void unsteered_loss_is_of_the_texts_judged(void)
     CHECK(row.n == 1 && row.nll_in == 2 && row.nll_off == 3);
 }
 
-TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift), TEST(repetition),
+TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift),
+      TEST(a_judge_that_was_not_tested_says_so), TEST(repetition),
       TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
       TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
       TEST(the_dearest_dose_is_not_chosen), TEST(specificity_is_per_class),
