@@ -67,6 +67,20 @@ static const char *cost_words(double kl)
     return "so much that text falls apart";
 }
 
+/* Draws of which even the best plan could not have a p that counts. */
+static bool too_few(size_t n_draws)
+{
+    return 1.0 / (1.0 + (double)n_draws) > GM_ALPHA;
+}
+
+static const char *what_it_does(const gm_outcome *o)
+{
+    if (o->beats_random && o->within_kl) return "moves text to the topic, beyond random experts";
+    if (o->beats_random) return "moves text beyond random experts, but costs too much";
+    if (too_few(o->n_draws)) return "cannot be told from random experts by so few draws";
+    return "does no more for the topic than random experts do";
+}
+
 gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *all, int topic,
                            gm_error *err)
 {
@@ -77,10 +91,7 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
     char name[GM_TOPIC_NAME_BYTES];
     gm_topic_show(name, t);
     GM_TRY(gm_text_printf(text, err, "%c%s, %s: at dose %g the plan %s. ", name[0] - 'a' + 'A',
-                          show(name + 1).text, show(t->domain).text, t->dose,
-                          !o->beats_random ? "does no more for the topic than random experts do"
-                          : o->within_kl   ? "moves text to the topic, beyond random experts"
-                                         : "moves text beyond random experts, but costs too much"));
+                          show(name + 1).text, show(t->domain).text, t->dose, what_it_does(o)));
     if (s->n_choosing && !t->affordable)
         GM_TRY(gm_text_printf(text, err,
                               "No dose is within the limit of %g nats a token; the smallest is "
@@ -121,9 +132,8 @@ bool gm_verdict_beats_random(const gm_outcomes *o)
 
 gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
-    const char *least = 1.0 / (1.0 + (double)o->n_draws) > GM_ALPHA
-                            ? " (so few draws cannot give a p of .05: take 19 or more)"
-                            : "";
+    const char *least =
+        too_few(o->n_draws) ? " (so few draws cannot give a p of .05: take 19 or more)" : "";
     gm_status status = GM_OK;
     GM_TRY(gm_text_printf(
         text, err,
