@@ -18,8 +18,9 @@ VOCAB, LENGTHS = 290, (1, 5, 33)  # as few as the tiny tokenizers allow, and a s
 FLIPS = (
     ("norm_topk_prob", "not", "differs"),
     ("routed_scaling_factor", 1.0, "differs"),
-    ("n_group", 5, "refuse"),
+    ("n_group", 1, "refuse"),
     ("topk_group", 1, "differs"),
+    ("n_group", 5, "refuse"),
     ("partial_rotary_factor", 1.0, "differs"),
     ("partial_rotary_factor", 0.1, "refuse"),
     ("use_qk_norm", "not", "refuse"),
