@@ -113,6 +113,9 @@ static void a_large_arena_block_leaves_room_in_the_newest_chunk(void)
     CHECK(next == small + 16);
     CHECK_INT(gm_alloc_live(), blocks + 1);
     CHECK_TEXT(gm_arena_text(&arena, "tail", 3), "tai");
+    const char *text = gm_arena_text(&arena, "sixteen letters.", 16); /* as blocks are aligned */
+    CHECK_TEXT(gm_arena_text(&arena, "behind", 6), "behind");
+    CHECK_TEXT(text, "sixteen letters.");
     gm_arena_clear(&arena);
 }
 
