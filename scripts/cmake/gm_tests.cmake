@@ -149,8 +149,8 @@ endfunction()
 # corpus tests/fuzz/corpus/NAME to the same entry point.
 function(gm_add_fuzzer name)
   cmake_parse_arguments(arg "" "" "SOURCES;LIBS" ${ARGN})
-  add_executable(replay_${name} ${arg_SOURCES} ${PROJECT_SOURCE_DIR}/tests/fuzz/replay.c)
-  target_link_libraries(replay_${name} PRIVATE ${arg_LIBS} gm_flags)
+  add_executable(replay_${name} ${arg_SOURCES})
+  target_link_libraries(replay_${name} PRIVATE gm_replay ${arg_LIBS} gm_flags)
   add_test(NAME fuzz.${name}
     COMMAND replay_${name} ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
   gm_register(fuzz.${name} fuzz)
