@@ -190,11 +190,49 @@ __device__ void rank_experts(const gm_cuda_route &p, const Choice &c)
     __syncthreads();
 }
 
-/* The chosen by p, then the lower id, and their gates; gives the mass. Thread 0's sums are the
- * ones that count: K is small. */
+/* Sum of p over K experts. */
+__device__ __forceinline__ double sum_power(const gm_cuda_route &p, const Choice &c, const int *id)
+{
+    double sum = 0.0;
+#pragma unroll 4
+    for (int k = 0; k < p.n_chosen; k++) sum += (double)c.power[id[k]];
+    return sum;
+}
+
+/* Sparsemixer: p of the chosen becomes the gate of the round that each was chosen in, a softmax
+ * over those near it whom no round before has chosen. */
+__device__ void weigh_in_rounds(const gm_cuda_route &p, const Choice &c)
+{
+#pragma unroll 1
+    for (int round = 0; round < p.n_chosen; round++) {
+        const float own = c.gate[c.order[round]];
+#pragma unroll 1
+        for (int e = threadIdx.x; e < p.n_experts; e += blockDim.x) {
+            const float g = c.gate[e], behind = (own - g) / fmaxf(fabsf(g), own);
+            bool out = behind > p.desc.within; /* 0 / 0, of an equal one, is near enough */
+            for (int k = 0; k < round; k++) out = out || c.order[k] == e;
+            c.power[e] = out ? -INFINITY : g;
+        }
+        activate(p, c, c.power);
+        if (threadIdx.x == 0) c.chosen_gate[round] = c.power[c.order[round]];
+        __syncthreads();
+    }
+#pragma unroll 1
+    for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x)
+        c.power[c.order[k]] = c.chosen_gate[k];
+    __syncthreads();
+}
+
+/* The chosen by p, then the lower id, and their gates; gives the mass. */
 __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
 {
+    const bool rounds = p.desc.scoring == GM_SCORE_SPARSEMIXER;
     activate(p, c, c.gate);
+    if (rounds) {
+        *mass = (float)sum_power(p, c, c.order);
+        __syncthreads(); /* p has been read */
+        weigh_in_rounds(p, c);
+    }
 #pragma unroll 1
     for (int k = threadIdx.x; k < p.n_chosen; k += blockDim.x) {
         const int e = c.order[k];
@@ -207,10 +245,9 @@ __device__ void make_gates(const gm_cuda_route &p, const Choice &c, float *mass)
         c.chosen[before] = e;
     }
     __syncthreads();
-    double sum = 0.0, divisor = 1.0;
-#pragma unroll 4
-    for (int k = 0; k < p.n_chosen; k++) sum += (double)c.power[c.chosen[k]];
-    *mass = (float)sum;
+    const double sum = sum_power(p, c, c.chosen);
+    double divisor = 1.0;
+    if (!rounds) *mass = (float)sum;
     if (p.desc.scoring == GM_SCORE_TOPK_SOFTMAX) /* over the chosen: over all, renormalised */
         divisor = sum;
     else if (p.desc.renormalise)

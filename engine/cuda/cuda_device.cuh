@@ -137,11 +137,15 @@ template <int N, int R> __device__ __forceinline__ void set_zero(float (&sum)[N]
 
 enum { QUADS = 2 /* of four elements, that a thread brings at once */ };
 
-/* Elements i .. i + 3 of the n at x, zeros behind them; memory is there up to a multiple of 4. */
-__device__ __forceinline__ float4 load_quad(const float *x, int i, int n)
+/* Elements i .. i + 3 of the n at x, less `mean`, zeros behind them; memory is there up to a
+ * multiple of 4. */
+__device__ __forceinline__ float4 load_quad(const float *x, int i, int n, float mean = 0.0f)
 {
     float4 q = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    if (i < n) q = load_float4(x + i);
+    if (i < n) {
+        q = load_float4(x + i);
+        q.x -= mean, q.y -= mean, q.z -= mean, q.w -= mean;
+    }
     if (i + 1 >= n) q.y = 0.0f;
     if (i + 2 >= n) q.z = 0.0f;
     if (i + 3 >= n) q.w = 0.0f;
@@ -149,11 +153,12 @@ __device__ __forceinline__ float4 load_quad(const float *x, int i, int n)
 }
 
 /* This thread's quads of the row from element `from` on: all are asked for before one is used. */
-__device__ __forceinline__ void bring(float4 (&q)[QUADS], const float *x, int from, int n)
+__device__ __forceinline__ void bring(float4 (&q)[QUADS], const float *x, int from, int n,
+                                      float mean = 0.0f)
 {
 #pragma unroll
     for (int i = 0; i < QUADS; i++)
-        q[i] = load_quad(x, from + 4 * (int)(threadIdx.x + i * blockDim.x), n);
+        q[i] = load_quad(x, from + 4 * (int)(threadIdx.x + i * blockDim.x), n, mean);
 }
 
 __device__ __forceinline__ float add_squares(const float4 (&q)[QUADS], float sum)
@@ -168,23 +173,38 @@ __device__ __forceinline__ float add_squares(const float4 (&q)[QUADS], float sum
     return sum;
 }
 
+/* Mean of the n at x, by the whole block. */
+__device__ __forceinline__ float block_mean(const float *x, int n, float *scratch)
+{
+    float sum = 0.0f;
+#pragma unroll 1
+    for (int from = 0; from < n; from += 4 * QUADS * (int)blockDim.x) {
+        float4 q[QUADS];
+        bring(q, x, from, n);
+#pragma unroll
+        for (int i = 0; i < QUADS; i++) sum += (q[i].x + q[i].y) + (q[i].z + q[i].w);
+    }
+    return block_sum(sum, scratch) / (float)n;
+}
+
 /* A row of x through the norm into shared memory, by the whole block; `norm` NULL: as it is.
  * W: rounded for products with W. Zeros behind `width`. */
 template <typename W>
-__device__ __forceinline__ void place_row(const float *x, const float *norm, int width,
-                                          float epsilon, float *to, float *scratch)
+__device__ __forceinline__ void place_row(const float *x, const float *norm, const float *norm_bias,
+                                          int width, float epsilon, float *to, float *scratch)
 {
     const int step = 4 * QUADS * (int)blockDim.x, all = (int)placed_floats((size_t)width);
+    const float mean = norm_bias ? block_mean(x, width, scratch) : 0.0f;
     float scale = 1.0f;
     float4 own[QUADS], weight[QUADS];
-    bring(own, x, 0, width);
+    bring(own, x, 0, width, mean);
     if (norm) {
         bring(weight, norm, 0, width);
         float squares = add_squares(own, 0.0f);
 #pragma unroll 1
         for (int from = step; from < width; from += step) {
             float4 more[QUADS];
-            bring(more, x, from, width);
+            bring(more, x, from, width, mean);
             squares = add_squares(more, squares);
         }
         scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)width + epsilon);
@@ -199,13 +219,17 @@ __device__ __forceinline__ void place_row(const float *x, const float *norm, int
                 y.x = y.x * scale * weight[i].x, y.y = y.y * scale * weight[i].y;
                 y.z = y.z * scale * weight[i].z, y.w = y.w * scale * weight[i].w;
             }
+            if (norm_bias) {
+                const float4 bias = load_quad(norm_bias, k, width);
+                y.x += bias.x, y.y += bias.y, y.z += bias.z, y.w += bias.w;
+            }
             y.x = rounded<W>(y.x), y.y = rounded<W>(y.y);
             y.z = rounded<W>(y.z), y.w = rounded<W>(y.w);
             if (k < all) *(float4 *)(void *)(to + place_of(k)) = y;
         }
         from += step;
         if (from >= all) break;
-        bring(own, x, from, width);
+        bring(own, x, from, width, mean);
         if (norm) bring(weight, norm, from, width);
     }
 }
@@ -213,7 +237,8 @@ __device__ __forceinline__ void place_row(const float *x, const float *norm, int
 /* n_rows rows of x into shared memory, as R of them; with `head` row r is head[r].row. Ends
  * synchronised. */
 template <typename W, int R>
-__device__ __forceinline__ void place_rows(const float *x, const float *norm, size_t x_stride,
+__device__ __forceinline__ void place_rows(const float *x, const float *norm,
+                                           const float *norm_bias, size_t x_stride,
                                            const gm_cuda_head *head, int n_rows, int width,
                                            float epsilon, float *to, float *scratch)
 {
@@ -221,7 +246,8 @@ __device__ __forceinline__ void place_rows(const float *x, const float *norm, si
 #pragma unroll 1
     for (int r = 0; r < n_rows; r++) {
         const size_t from = head ? head[r].row : (size_t)r;
-        place_row<W>(x + from * x_stride, norm, width, epsilon, to + r * floats, scratch);
+        place_row<W>(x + from * x_stride, norm, norm_bias, width, epsilon, to + r * floats,
+                     scratch);
     }
 #pragma unroll 1
     for (int i = n_rows * floats + (int)threadIdx.x; R > 1 && i < R * floats; i += blockDim.x)

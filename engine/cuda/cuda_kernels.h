@@ -90,10 +90,13 @@ cudaError_t gm_cuda_scale_rows(const gm_cuda_how *how, const gm_cuda_scale *p);
 
 /* ---- products of few rows ---- */
 
+/* A norm's weights are (width); where it has a bias, (width) too, it is LayerNorm, else RMSNorm. */
+
 /* out[r][n] (+)= factor (sum over k of x[r][k] matrix[n][k] (+ bias[n])); x goes through the norm
  * first when there is one. With `head` row r of x is head[r].row. */
 typedef struct gm_cuda_project {
-    const float *x, *norm; /* (rows, x_stride), (width) or NULL */
+    const float *x;                /* (rows, x_stride) */
+    const float *norm, *norm_bias; /* or NULL */
     const gm_cuda_head *head;
     const void *matrix; /* (n_out, stride) */
     const float *bias;  /* (n_out) or NULL */
@@ -109,7 +112,7 @@ cudaError_t gm_cuda_project_few(const gm_cuda_how *how, const gm_cuda_project *p
 /* Rows through the norm, one block a row: `rounded` in the type of products, `exact` as f32;
  * either may be NULL. The same without a norm: rounding alone. */
 typedef struct gm_cuda_norm {
-    const float *x, *norm;
+    const float *x, *norm, *norm_bias;
     const gm_cuda_head *head; /* row r of x is head[r].row; NULL: r */
     void *rounded;
     float *exact;
@@ -212,7 +215,8 @@ typedef struct gm_cuda_edits {
 typedef struct gm_cuda_route {
     const gm_row *row;
     const gm_cuda_edits *edits;     /* one, on the device */
-    const float *x, *norm;          /* few rows: residual and norm weight */
+    const float *x;                 /* few rows: residual */
+    const float *norm, *norm_bias;  /* few rows; the latter may be NULL */
     const float *matrix;            /* few rows: (n_outputs, stride) */
     const float *bias, *correction; /* (E) or NULL */
     float *logits;                  /* (rows, logits_stride) */
@@ -244,7 +248,7 @@ cudaError_t gm_cuda_group_rows(const gm_cuda_how *how, const gm_cuda_group *p);
 /* ---- experts ---- */
 
 typedef struct gm_cuda_experts {
-    const float *x, *norm;                    /* residual, norm weight; few rows */
+    const float *x, *norm, *norm_bias;        /* residual, its norm's; few rows */
     float *out;                               /* = x: the residual */
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) */

@@ -54,6 +54,17 @@ static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm
     add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
 }
 
+/* A norm's weights, and where it has one its bias in a second row. */
+static void place_norm(gm_cuda_layout *l, gm_role role, gm_role bias, int layer, gm_buf *to)
+{
+    size_t rows = 0, cols = 0, one;
+    (void)has(l, role, layer, &rows, &cols);
+    const bool two = has(l, bias, layer, &one, &cols);
+    *to = lay(l, GM_F32, 1, rows + two, cols);
+    add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
+    if (two) add(l, &(gm_cuda_job){.role = bias, .layer = layer, .to = to, .row = rows});
+}
+
 /* Gate and up, then down, of an expert or of the MLP that all rows take; up lies `apart` rows
  * behind gate. */
 static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_t expert,
@@ -149,7 +160,7 @@ static void place_qkv(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     (l->arch->latent.kv > 0 ? place_latents : place_qkv)(l, layer, dtype, w);
-    place(l, GM_ROLE_ATTN_NORM, layer, GM_F32, &w->attn_norm);
+    place_norm(l, GM_ROLE_ATTN_NORM, GM_ROLE_ATTN_NORM_BIAS, layer, &w->attn_norm);
     place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
     place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
     place(l, GM_ROLE_O, layer, dtype, &w->o);
@@ -179,7 +190,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     w->moe = l->arch->moe_of_layer[layer];
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
     place_attention(l, layer, dtype, w);
-    place(l, GM_ROLE_MLP_NORM, layer, GM_F32, &w->mlp_norm);
+    place_norm(l, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, layer, &w->mlp_norm);
     if (w->moe >= 0) place_router(l, layer, w);
     place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
@@ -194,9 +205,11 @@ static void place_all(gm_cuda_layout *l, gm_weights *w, gm_dtype embed)
 {
     const gm_dtype dtype = gm_weights_dtype(w->numerics);
     place(l, GM_ROLE_EMBED, 0, embed, &w->embed);
-    place(l, GM_ROLE_FINAL_NORM, 0, GM_F32, &w->final_norm);
-    if (!w->no_head)
+    place_norm(l, GM_ROLE_FINAL_NORM, GM_ROLE_FINAL_NORM_BIAS, 0, &w->final_norm);
+    if (!w->no_head) {
         place(l, l->arch->tied_head ? GM_ROLE_EMBED : GM_ROLE_HEAD, 0, dtype, &w->head);
+        place(l, GM_ROLE_HEAD_BIAS, 0, GM_F32, &w->head_bias);
+    }
     for (int i = 0; i < l->arch->n_layers; i++) place_layer(l, i, w->numerics, &w->layer[i]);
 }
 

@@ -59,6 +59,7 @@ static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, b
 {
     const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                             .norm = weight->address,
+                            .norm_bias = gm_cuda_norm_bias(weight),
                             .rounded = gm_cuda_at(s, GM_CUDA_NORM),
                             .exact = exact ? gm_cuda_at(s, GM_CUDA_NORM_EXACT) : NULL,
                             .x_stride = s->plan.width,
@@ -350,6 +351,7 @@ void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n)
     const gm_buf *w = &step->weights->head;
     const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                             .norm = step->weights->final_norm.address,
+                            .norm_bias = gm_cuda_norm_bias(&step->weights->final_norm),
                             .head = head,
                             .rounded = gm_cuda_at(s, GM_CUDA_HEAD_X),
                             .x_stride = s->plan.width,
@@ -371,6 +373,12 @@ void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n)
                                 .ldc = s->plan.vocab,
                                 .factor = s->arch->logits_scale,
                                 .wide = s->wide});
+    if (step->weights->head_bias.address)
+        gm_cuda_note(s,
+                     gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_LOGITS),
+                                      step->weights->head_bias.address, s->arch->logits_scale,
+                                      s->plan.vocab, (int)n, (int)w->rows),
+                     "a bias");
 }
 
 void gm_cuda_deliver_logits(const gm_step *step, size_t block)

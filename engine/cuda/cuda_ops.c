@@ -94,6 +94,7 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
     }
     const gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                                .norm = w->attn_norm.address,
+                               .norm_bias = gm_cuda_norm_bias(&w->attn_norm),
                                .matrix = w->qkv.address,
                                .bias = w->qkv_bias.address,
                                .out = gm_cuda_at(s, GM_CUDA_QKV),
@@ -183,6 +184,7 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
         .edits = gm_cuda_at(s, GM_CUDA_EDITS),
         .x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .norm = w->mlp_norm.address,
+        .norm_bias = gm_cuda_norm_bias(&w->mlp_norm),
         .matrix = w->router.address,
         .bias = w->router_bias.address,
         .correction = w->correction.address,
@@ -217,6 +219,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
     return (gm_cuda_experts){
         .x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .norm = w->mlp_norm.address,
+        .norm_bias = gm_cuda_norm_bias(&w->mlp_norm),
         .out = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
@@ -343,7 +346,9 @@ static void head_few(const gm_step *step, const gm_cuda_finish *finish)
     const gm_weights *w = step->weights;
     gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                          .norm = w->final_norm.address,
+                         .norm_bias = gm_cuda_norm_bias(&w->final_norm),
                          .matrix = w->head.address,
+                         .bias = w->head_bias.address,
                          .x_stride = s->plan.width,
                          .stride = w->head.stride,
                          .out_stride = s->plan.vocab,

@@ -58,7 +58,8 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) project_kernel(gm_cuda
     ask(now.w, now.first, now.vecs, batch);
     wait_for_previous();
     let_next_start();
-    place_rows<W, R>(p.x, p.norm, p.x_stride, p.head, p.n_rows, p.width, p.epsilon, x, scratch);
+    place_rows<W, R>(p.x, p.norm, p.norm_bias, p.x_stride, p.head, p.n_rows, p.width, p.epsilon, x,
+                     scratch);
     set_zero(sum);
 #pragma unroll 1
     while (n < p.n_out) {
@@ -112,14 +113,17 @@ template <typename W> __global__ static void norm_kernel(gm_cuda_norm p)
     wait_for_previous();
     const size_t r = blockIdx.x;
     const float *x = p.x + (p.head ? p.head[r].row : r) * p.x_stride;
+    const float mean = p.norm_bias ? block_mean(x, p.width, scratch) : 0.0f;
     float scale = 1.0f;
     if (p.norm) {
         float squares = 0.0f;
-        for (int i = threadIdx.x; i < p.width; i += blockDim.x) squares = fmaf(x[i], x[i], squares);
+        for (int i = threadIdx.x; i < p.width; i += blockDim.x)
+            squares = fmaf(x[i] - mean, x[i] - mean, squares);
         scale = 1.0f / sqrtf(block_sum(squares, scratch) / (float)p.width + p.epsilon);
     }
     for (int i = threadIdx.x; i < p.width; i += blockDim.x) {
-        const float y = p.norm ? (x[i] * scale) * p.norm[i] : x[i];
+        float y = p.norm ? ((x[i] - mean) * scale) * p.norm[i] : x[i];
+        if (p.norm_bias) y += p.norm_bias[i];
         if (p.rounded) store((W *)p.rounded + r * p.rounded_stride + i, y);
         if (p.exact) p.exact[r * p.exact_stride + i] = y;
     }

@@ -51,21 +51,33 @@ __device__ __forceinline__ float add_logit(const float4 (&x)[QUADS], const float
     return sum;
 }
 
-/* The logit of the block's output; thread 0 has it. One walk over the row finds both the norm's
- * factor and the product. */
+/* The product of two vectors of n, by the whole block. */
+__device__ __forceinline__ float block_dot(const float *a, const float *b, int n, float *scratch)
+{
+    float sum = 0.0f;
+    for (int i = threadIdx.x; i < n; i += THREADS) sum = fmaf(a[i], b[i], sum);
+    return block_sum(sum, scratch);
+}
+
+/* The logit of the block's output; thread 0 has it. One walk over the row, behind that for the mean
+ * of LayerNorm, finds both the norm's factor and the product; what the norm's bias adds is the same
+ * for every row. */
 __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, const float *x)
 {
-    __shared__ float squares_of[WARPS], dot_of[WARPS];
+    __shared__ float squares_of[WARPS], dot_of[WARPS], scratch[WARP];
     const float *row = p.matrix + output * p.stride;
+    float mean = 0.0f, bias = -0.0f; /* which adds nothing, to no bit */
     float squares = 0.0f, dot = 0.0f;
     float4 weight[QUADS], norm[QUADS], own[QUADS];
     bring(weight, row, 0, p.width); /* known before */
     bring(norm, p.norm, 0, p.width);
+    if (p.norm_bias) bias = block_dot(p.norm_bias, row, p.width, scratch);
     wait_for_previous();
     let_next_start();
+    if (p.norm_bias) mean = block_mean(x, p.width, scratch);
 #pragma unroll 1
     for (int from = 0;;) {
-        bring(own, x, from, p.width);
+        bring(own, x, from, p.width, mean);
         squares = add_squares(own, squares);
         dot = add_logit(own, norm, weight, dot);
         from += 4 * QUADS * THREADS;
@@ -81,7 +93,7 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     __syncthreads();
     squares = squares_of[0], dot = dot_of[0];
     for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
-    const float logit = dot * (1.0f / sqrtf(squares / (float)p.width + p.epsilon));
+    const float logit = dot * (1.0f / sqrtf(squares / (float)p.width + p.epsilon)) + bias;
     return p.bias && output < p.n_experts ? logit + p.bias[output] : logit;
 }
 

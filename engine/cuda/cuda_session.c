@@ -2,7 +2,6 @@
 #include "engine/cuda/cuda_session.h"
 
 #include "base/text.h"
-#include "engine/families.h"
 
 #include <string.h>
 
@@ -29,12 +28,11 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
     gm_status status = check_heads(arch, err);
     const int given = arch->n_heads * arch->head_out;
+    const bool for_all_rows = arch->n_shared > 0 || arch->n_moe < arch->n_layers;
     int widest = arch->width > given ? arch->width : given;
+    gm_slice bias;
     if (arch->latent.q > widest) widest = arch->latent.q;
     if (status != GM_OK) return status;
-    if (arch->router.scoring == GM_SCORE_SPARSEMIXER)
-        return gm_fail(err, GM_EABSENT, "%s is computed on the CPU only so far",
-                       arch->family->name);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",
@@ -43,10 +41,14 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
         return gm_fail(err, GM_EABSENT,
                        "the model chooses %d experts %d wide, together too wide for the GPU",
                        arch->n_chosen, arch->expert_width);
-    if (arch->activation.limit > 0.0f && (arch->n_shared > 0 || arch->n_moe < arch->n_layers))
+    if (arch->activation.limit > 0.0f && for_all_rows)
         return gm_fail(
             err, GM_EABSENT,
             "the model's activation has a limit, which the GPU computes of experts only");
+    if (gm_arch_tensor(arch, GM_ROLE_MLP_NORM_BIAS, 0, 0, &bias) && for_all_rows)
+        return gm_fail(err, GM_EABSENT,
+                       "the model's norms have biases, which the GPU computes without shared "
+                       "experts and dense layers only");
     if (gm_cuda_plan_few((size_t)widest) < 1)
         return gm_fail(err, GM_EABSENT,
                        "the model is %d wide, too wide for a block's shared memory on the GPU",

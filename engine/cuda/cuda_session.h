@@ -71,6 +71,12 @@ static inline void *gm_cuda_at(const gm_cuda_session *s, gm_cuda_region region)
     return s->memory + s->plan.at[region];
 }
 
+/* A norm's weights, of a row or of two, the second LayerNorm's bias; NULL: it has none. */
+static inline const float *gm_cuda_norm_bias(const gm_buf *norm)
+{
+    return norm->rows > 1 ? (const float *)norm->address + norm->stride : NULL;
+}
+
 /* Keep the first failure of a step. `what` is a verbal noun: "routing". */
 void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what);
 

@@ -98,7 +98,8 @@ __device__ __forceinline__ void keep_unit(const gm_cuda_experts &p, const Unit<W
 /* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
  * warp a unit, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units that
  * need no router, so that their weights are asked for before the kernel in front has ended; with
- * more rows than one these take all rows, the others one each. */
+ * more rows than one these take all rows, the others one each; their norm has no bias, as
+ * gm_cuda_check_arch has seen to. */
 template <typename W, int R, bool KNOWN>
 __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, int n_blocks)
 {
@@ -118,7 +119,8 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
     ask(now.s.w, now.s.first, now.s.vecs, batch);
     if (KNOWN) wait_for_previous();
     let_next_start();
-    place_rows<W, R>(p.x, p.norm, p.x_stride, nullptr, p.n_rows, p.width, p.epsilon, x, scratch);
+    place_rows<W, R>(p.x, p.norm, KNOWN ? nullptr : p.norm_bias, p.x_stride, nullptr, p.n_rows,
+                     p.width, p.epsilon, x, scratch);
     set_zero(sum);
 #pragma unroll 1
     while (i < n) {

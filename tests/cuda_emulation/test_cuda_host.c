@@ -326,6 +326,19 @@ static void what_the_kernels_cannot_take_is_refused(void)
     gm_model_close(model);
 }
 
+static void norms_with_a_bias_are_of_experts_only(void)
+{
+    gm_model *model = open_tiny("phimoe-tiny", "cpu", GM_NUMERICS_F32);
+    gm_arch arch = model->arch;
+    gm_error err = {0};
+    CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
+    arch.n_shared = 1;
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "norms have biases");
+    arch.n_shared = 0, arch.n_moe--;
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "norms have biases");
+    gm_model_close(model);
+}
+
 static void latents_that_are_too_wide_are_refused(void)
 {
     static const struct {
@@ -453,6 +466,6 @@ TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(experts_stay_as_they_are_stored),
       TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros), TEST(any_call_may_fail),
-      TEST(what_the_kernels_cannot_take_is_refused), TEST(latents_that_are_too_wide_are_refused),
-      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
-      TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(what_the_kernels_cannot_take_is_refused), TEST(norms_with_a_bias_are_of_experts_only),
+      TEST(latents_that_are_too_wide_are_refused), TEST(a_lost_gpu_ends_the_session),
+      TEST(a_step_can_be_stopped), TEST(a_row_that_is_not_finite_stays_alone))

@@ -209,6 +209,28 @@ static void latents_of_odd_sizes(void)
     }
 }
 
+/* LayerNorm and biases everywhere, of rows that end within a vector and of those that a block does
+ * not take in one turn. */
+static void norms_with_a_bias(void)
+{
+    static const int width[] = {33, 2053};
+    for (size_t i = 0; i < 2; i++) {
+        char config[1024];
+        snprintf(config, sizeof config,
+                 "{\"architectures\": [\"PhiMoEForCausalLM\"], \"num_hidden_layers\": 1, "
+                 "\"hidden_size\": %d, \"intermediate_size\": 31, \"vocab_size\": 65, "
+                 "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"head_dim\": 6, "
+                 "\"num_local_experts\": 5, \"num_experts_per_tok\": 2, "
+                 "\"router_jitter_noise\": 0.1, \"attention_bias\": true, "
+                 "\"lm_head_bias\": true, \"max_position_embeddings\": 1024}",
+                 width[i]);
+        compare_config("a norm with a bias", config, N_SHORT, &(plan){.threads = 1, .step = 1},
+                       "row by row");
+        compare_config("a norm with a bias", config, 35, &(plan){.threads = 1, .step = 64},
+                       "one step");
+    }
+}
+
 /* Rows 65 and later attend to two splits; 129 to three. The rows before come in one step. */
 static void a_row_behind_many_splits(void)
 {
@@ -268,6 +290,16 @@ static const struct router_case {
      64,
      2,
      {.scoring = GM_SCORE_TOPK_SOFTMAX, .n_groups = 1, .top_groups = 1},
+     false},
+    {"sparsemixer",
+     16,
+     2,
+     {.scoring = GM_SCORE_SPARSEMIXER, .n_groups = 1, .top_groups = 1, .within = 0.3f},
+     false},
+    {"sparsemixer, three of 33",
+     33,
+     3,
+     {.scoring = GM_SCORE_SPARSEMIXER, .n_groups = 1, .top_groups = 1, .within = 0.6f},
      false},
     {"sigmoid with a correction",
      64,
@@ -449,4 +481,5 @@ static void every_router_and_every_edit(void)
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
       TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(latents_of_odd_sizes),
-      TEST(random_weights_of_four_bits), TEST(published_widths), TEST(every_router_and_every_edit))
+      TEST(norms_with_a_bias), TEST(random_weights_of_four_bits), TEST(published_widths),
+      TEST(every_router_and_every_edit))

@@ -21,6 +21,7 @@ enum {
     MINIMAX,
     V2,
     V3,
+    PHI,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -28,7 +29,7 @@ static const char *const models[N_MODELS] = {
     [OLMOE] = "olmoe-clip",          [QWEN3] = "qwen3-tiny",     [GPTOSS] = "gptoss-tiny",
     [GPTOSS_PLAIN] = "gptoss-plain", [GLM] = "glm-tiny",         [DOTS] = "dots-tiny",
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
-    [V3] = "deepseek-v3-tiny"};
+    [V3] = "deepseek-v3-tiny",       [PHI] = "phimoe-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -126,7 +127,8 @@ static void whole_models_in_f32(void)
                                                       [ERNIE] = EACH | PACKED,
                                                       [MINIMAX] = EACH | PACKED,
                                                       [V2] = ONE | PACKED,
-                                                      [V3] = EACH | PACKED});
+                                                      [V3] = EACH | PACKED,
+                                                      [PHI] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -143,19 +145,22 @@ static void whole_models_in_bf16(void)
                                                        [ERNIE] = PACKED,
                                                        [MINIMAX] = PACKED,
                                                        [V2] = EACH | PACKED,
-                                                       [V3] = EACH | TWO});
+                                                       [V3] = EACH | TWO,
+                                                       [PHI] = ONE | EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
 {
     twins(GM_NUMERICS_INT8,
-          (const unsigned[N_MODELS]){[QWEN2] = EACH | PACKED, [V3] = EACH | PACKED});
+          (const unsigned[N_MODELS]){
+              [QWEN2] = EACH | PACKED, [V3] = EACH | PACKED, [PHI] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
 {
     twins(GM_NUMERICS_FP8,
-          (const unsigned[N_MODELS]){[QWEN2] = PACKED, [GRANITE] = EACH, [V2] = EACH | PACKED});
+          (const unsigned[N_MODELS]){
+              [QWEN2] = PACKED, [GRANITE] = EACH, [V2] = EACH | PACKED, [PHI] = EACH | PACKED});
 }
 
 static void fp8_computes_what_widened_weights_do(void)
