@@ -151,9 +151,12 @@ static void one_graph_for_all_of_it(void)
     static const struct {
         const char *name;
         int attention; /* its kernels: of latents queries, keys, values and those of a latent */
-    } models[] = {
-        {"deepseek-tiny", 3}, {"olmoe-tiny", 3}, {"deepseek-v2-tiny", 5}, {"deepseek-v3-tiny", 6}};
-    for (int m = 0; m < 4; m++) {
+    } models[] = {{"deepseek-tiny", 3},
+                  {"olmoe-tiny", 3},
+                  {"phimoe-tiny", 3},
+                  {"deepseek-v2-tiny", 5},
+                  {"deepseek-v3-tiny", 6}};
+    for (int m = 0; m < 5; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
         int id[SEQUENCES];
@@ -220,6 +223,7 @@ static void any_order_of_blocks_gives_the_same_bytes(void)
 {
     check_orders("deepseek-tiny");
     check_orders("deepseek-v3-tiny");
+    check_orders("phimoe-tiny");
 }
 #else
 static void one_graph_for_all_of_it(void)
@@ -291,8 +295,9 @@ static void every_mode_and_window(void)
     } windows[] = {{"deepseek-tiny", 0, 2, 1},
                    {"deepseek-v3-tiny", 1, 1, 7},
                    {"deepseek-v2-tiny", 0, 1, 1 | 4},
+                   {"phimoe-tiny", 0, 1, 1 | 4},
                    {"deepseek-tiny", 2, 2, 2}};
-    for (size_t w = 0; w < 4; w++) {
+    for (size_t w = 0; w < 5; w++) {
         gm_model *cpu = open_tiny(windows[w].model, "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(windows[w].model, "cuda", GM_NUMERICS_F32);
         const gm_model_info *info = gm_model_get_info(gpu);
