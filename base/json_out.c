@@ -156,11 +156,7 @@ void gm_json_put_f64(gm_json_out *out, const char *key, double value)
         gm_json_put_null(out, key);
         return;
     }
-    for (int precision = 15; precision <= 17; precision++) { /* 17 always reads back */
-        (void)snprintf(digits, sizeof digits, "%.*g", precision, value);
-        if (strtod(digits, NULL) == value) break;
-    }
-    gm_json_put_raw(out, key, digits);
+    gm_json_put_raw(out, key, gm_show_exact(digits, value));
 }
 
 void gm_json_put_bool(gm_json_out *out, const char *key, bool value)

@@ -88,3 +88,12 @@ const char *gm_show_seconds(char buf[24], double seconds)
     }
     return buf;
 }
+
+const char *gm_show_exact(char buf[32], double value)
+{
+    for (int precision = 15; precision <= 17; precision++) { /* 17 always reads back */
+        (void)snprintf(buf, 32, "%.*g", precision, value);
+        if (strtod(buf, NULL) == value) break;
+    }
+    return buf;
+}

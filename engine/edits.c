@@ -1,6 +1,8 @@
 /* edits.c - checking and copying what a plan does to the routers. */
 #include "engine/edits.h"
 
+#include "engine/model.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -42,6 +44,16 @@ static gm_status check_edit(const gm_arch *arch, const gm_edit *edit, size_t ind
         if (status != GM_OK) return status;
     }
     return GM_OK;
+}
+
+bool gm_edit_is_local(const gm_model *model, gm_edit_mode mode)
+{
+    const gm_router_desc *router = &model->arch.router;
+    const bool apart = router->scoring == GM_SCORE_SIGMOID; /* a score is of its own logit alone */
+    const bool gates = mode == GM_EDIT_SELECT || apart;
+    const bool choice =
+        mode == GM_EDIT_GATE || (router->n_groups <= 1 && (apart || !router->has_correction));
+    return gates && choice;
 }
 
 /* False when the biases of a layer change nothing, whatever the logits are. */

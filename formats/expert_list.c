@@ -42,14 +42,12 @@ static const char *field_of(const list *l, size_t r, size_t column)
     return field + strspn(field, " ");
 }
 
-/* Row r: its place in (L,E) and its bias. */
-static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_error *err)
+/* Row r: its place in (L,E). */
+static gm_status read_place(const list *l, size_t r, size_t *at, gm_error *err)
 {
     const char *of_layer = field_of(l, r, l->layer), *of_expert = field_of(l, r, l->expert);
-    const char *of_bias = field_of(l, r, l->bias);
     const size_t line = l->table.line[r];
     int64_t layer, expert;
-    double value;
     int row = 0;
     if (!parse_whole(of_layer, &layer) || !parse_whole(of_expert, &expert))
         return gm_fail(err, GM_EFORMAT,
@@ -66,6 +64,15 @@ static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_e
     if (expert < 0 || expert >= l->n_experts)
         return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expert %lld, expected 0 to %d", l->path,
                        line, (long long)expert, l->n_experts - 1);
+    *at = (size_t)row * (size_t)l->n_experts + (size_t)expert;
+    return GM_OK;
+}
+
+static gm_status read_bias(const list *l, size_t r, float *bias, gm_error *err)
+{
+    const char *of_bias = field_of(l, r, l->bias);
+    const size_t line = l->table.line[r];
+    double value;
     if (of_bias[0] == '\0')
         return gm_fail(err, GM_EFORMAT,
                        "'%s', line %zu: no bias, expected a number or -inf; drop the row where the "
@@ -76,9 +83,17 @@ static gm_status read_row(const list *l, size_t r, size_t *at, float *bias, gm_e
                        "'%s', line %zu: expected a number or -inf for bias, found "
                        "'%s'",
                        l->path, line, of_bias);
-    *at = (size_t)row * (size_t)l->n_experts + (size_t)expert;
     *bias = (float)value;
     return GM_OK;
+}
+
+/* Read the table and find where it names layer and expert. */
+static gm_status open_list(list *l, gm_error *err)
+{
+    gm_status status = gm_csv_read(&l->table, l->path, err);
+    if (status == GM_OK) status = gm_csv_find(&l->table, "layer", l->path, &l->layer, err);
+    if (status == GM_OK) status = gm_csv_find(&l->table, "expert", l->path, &l->expert, err);
+    return status;
 }
 
 gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
@@ -90,9 +105,7 @@ gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_
     size_t *listed = NULL; /* (L,E) the line that lists it, 0: none */
     *out = (gm_array){.n_rows = (size_t)n_layers, .n_cols = (size_t)n_experts};
 
-    GM_TRY(gm_csv_read(&l.table, path, err));
-    GM_TRY(gm_csv_find(&l.table, "layer", path, &l.layer, err));
-    GM_TRY(gm_csv_find(&l.table, "expert", path, &l.expert, err));
+    GM_TRY(open_list(&l, err));
     GM_TRY(gm_csv_find(&l.table, "bias", path, &l.bias, err));
     out->at = gm_alloc2(out->n_rows, out->n_cols, sizeof *out->at);
     listed = gm_alloc2(out->n_rows, out->n_cols, sizeof *listed);
@@ -100,7 +113,8 @@ gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_
     for (size_t r = 0; r < l.table.n_rows; r++) {
         size_t at = 0;
         float bias = 0;
-        GM_TRY(read_row(&l, r, &at, &bias, err));
+        GM_TRY(read_place(&l, r, &at, err));
+        GM_TRY(read_bias(&l, r, &bias, err));
         if (listed[at] > 0)
             GM_FAIL(GM_EFORMAT, "'%s', line %zu: expert %zu of layer %d stands in line %zu already",
                     path, l.table.line[r], at % out->n_cols, layer_of_moe[at / out->n_cols],
@@ -113,6 +127,37 @@ out:
     if (status != GM_OK) gm_array_clear(out);
     gm_csv_clear(&l.table);
     gm_free(listed);
+    return status;
+}
+
+gm_status gm_expert_list_read_names(uint32_t **out, size_t *n, const char *path,
+                                    const int *layer_of_moe, int n_layers, int n_experts,
+                                    gm_error *err)
+{
+    gm_status status = GM_OK;
+    list l = {
+        .path = path, .layer_of_moe = layer_of_moe, .n_layers = n_layers, .n_experts = n_experts};
+    uint32_t *place = NULL;
+    bool *named = gm_alloc2((size_t)n_layers, (size_t)n_experts, sizeof *named);
+    *out = NULL;
+    *n = 0;
+    if (named == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", path);
+    GM_TRY(open_list(&l, err));
+    place = gm_alloc(l.table.n_rows, sizeof *place);
+    if (place == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", path);
+    for (size_t r = 0; r < l.table.n_rows; r++) {
+        size_t at = 0;
+        GM_TRY(read_place(&l, r, &at, err));
+        if (!named[at]) place[(*n)++] = (uint32_t)at;
+        named[at] = true;
+    }
+    *out = place;
+    place = NULL;
+out:
+    if (status != GM_OK) *n = 0;
+    gm_csv_clear(&l.table);
+    gm_free(named);
+    gm_free(place);
     return status;
 }
 

@@ -27,6 +27,14 @@ bool gm_expert_list_is(const char *path);
 gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
                               int n_layers, int n_experts, gm_error *err) GM_MUST_USE;
 
+/* Read which experts a list names, biases or none beside them: *out (*n), gm_alloc'd, holds layer *
+ * E
+ * + expert, `layer` a row of layer_of_moe, in the order of the lines, one that is named again left
+ * out. Errors as above. */
+gm_status gm_expert_list_read_names(uint32_t **out, size_t *n, const char *path,
+                                    const int *layer_of_moe, int n_layers, int n_experts,
+                                    gm_error *err) GM_MUST_USE;
+
 /* Write the values (L,E) that are not 0, layer by layer, by base/outfile.h. Read back they are the
  * same. Errors: GM_EEXIST unless `replace`, GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_expert_list_write(const char *path, const float *values, const int *layer_of_moe,

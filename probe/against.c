@@ -2,11 +2,10 @@
 #include "probe/against.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/cli.h"
 #include "base/progress.h"
+#include "probe/sha_index.h"
 
 enum { ROWS_AT_ONCE = 2048, SHA_BYTES = 32 };
 
@@ -24,15 +23,8 @@ typedef struct comparing {
     gm_against *out;
     size_t L, K;
     side a, b;
-    const uint8_t **sha; /* (N of b) sorted: into the samples of b */
+    gm_sha_index of_b;
 } comparing;
-
-static int by_sha(const void *x, const void *y)
-{
-    const uint8_t *a = *(const uint8_t *const *)x, *b = *(const uint8_t *const *)y;
-    int order = memcmp(a, b, SHA_BYTES);
-    return order ? order : (a > b) - (a < b); /* of equal texts the first */
-}
 
 static gm_status check_sizes(const gm_trace_info *a, const gm_trace_info *b, gm_error *err)
 {
@@ -72,28 +64,9 @@ static gm_status comparing_init(comparing *c, gm_trace *a, gm_trace *b, gm_error
     const gm_trace_samples *samples = gm_trace_get_samples(b);
     GM_TRY(side_init(&c->a, a, c->L, c->K, err));
     GM_TRY(side_init(&c->b, b, c->L, c->K, err));
-    c->sha = gm_alloc(samples->n, sizeof *c->sha);
-    if (c->sha == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", samples->n);
-    for (size_t i = 0; i < samples->n; i++) c->sha[i] = samples->sha + i * SHA_BYTES;
-    qsort(c->sha, samples->n, sizeof *c->sha, by_sha);
+    GM_TRY(gm_sha_index_init(&c->of_b, samples->sha, samples->n, err));
 out:
     return status;
-}
-
-/* The first document of b with this text, or -1. */
-static int64_t find(const comparing *c, const uint8_t *sha)
-{
-    const gm_trace_samples *samples = gm_trace_get_samples(c->b.trace);
-    size_t lo = 0, hi = samples->n;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (memcmp(c->sha[mid], sha, SHA_BYTES) < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    if (lo == samples->n || memcmp(c->sha[lo], sha, SHA_BYTES) != 0) return -1;
-    return (c->sha[lo] - samples->sha) / SHA_BYTES;
 }
 
 /* ---- rows ---- */
@@ -174,8 +147,7 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
     gm_status status = GM_OK;
     const gm_trace_info *info = gm_trace_get_info(a);
     const gm_trace_samples *samples = gm_trace_get_samples(a);
-    comparing c = {
-        .out = against, .L = (size_t)info->n_layers, .K = (size_t)info->n_chosen, .sha = NULL};
+    comparing c = {.out = against, .L = (size_t)info->n_layers, .K = (size_t)info->n_chosen};
     gm_progress progress;
     *against = (gm_against){.info = info, .samples = samples};
     gm_progress_start(&progress, "stats", "documents", (double)samples->n, quiet);
@@ -191,7 +163,7 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
     GM_TRY(gm_trace_read_routing(a, 0, 0, c.a.expert, NULL, NULL, NULL, err));
     GM_TRY(gm_trace_read_routing(b, 0, 0, c.b.expert, NULL, NULL, NULL, err));
     for (size_t i = 0; i < samples->n; i++) {
-        int64_t j = find(&c, samples->sha + i * SHA_BYTES);
+        int64_t j = gm_sha_index_find(&c.of_b, samples->sha + i * SHA_BYTES);
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         if (j >= 0) GM_TRY(compare_documents(&c, i, (size_t)j, err));
         against->documents += j >= 0;
@@ -202,7 +174,7 @@ out:
     gm_progress_end(&progress);
     side_clear(&c.a);
     side_clear(&c.b);
-    gm_free(c.sha);
+    gm_sha_index_clear(&c.of_b);
     if (status != GM_OK) gm_against_clear(against);
     return status;
 }

@@ -57,6 +57,12 @@ static gm_status grow_phases(gm_probe_block *block, size_t n, gm_error *err)
     return GM_OK;
 }
 
+bool gm_probe_block_fits(const gm_probe_block *block, size_t n)
+{
+    if (block->n_documents == 0) return true;
+    return block->n_documents < GM_BLOCK_MAX_DOCUMENTS && block->token.n + n <= GM_BLOCK_MAX_TOKENS;
+}
+
 gm_status gm_probe_block_add(gm_probe_block *block, const gm_probe_document *document,
                              gm_error *err)
 {

@@ -47,6 +47,9 @@ typedef struct gm_probe_block {
 gm_status gm_probe_block_create(gm_probe_block **out, uint64_t number, gm_error *err) GM_MUST_USE;
 void gm_probe_block_free(gm_probe_block *block);
 
+/* Has the block room for a document of n tokens? An empty one always has. */
+bool gm_probe_block_fits(const gm_probe_block *block, size_t n);
+
 /* Append a document of ids[0..n), of which n_before in front and n_after behind are
  * template tokens; everything is copied. text NULL: left out. */
 typedef struct gm_probe_document {

@@ -209,12 +209,6 @@ out:
     return status;
 }
 
-static bool fits(const gm_probe_block *block, size_t n)
-{
-    if (block->n_documents == 0) return true;
-    return block->n_documents < GM_BLOCK_MAX_DOCUMENTS && block->token.n + n <= GM_BLOCK_MAX_TOKENS;
-}
-
 static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *block, gm_error *err)
 {
     char why[300] = "";
@@ -259,7 +253,7 @@ gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
     GM_TRY(gm_probe_block_create(&block, blocks->n_blocks, err));
     for (;;) {
         GM_TRY(read_on(blocks, block, err));
-        if (!blocks->pending || !fits(block, blocks->document.n)) break;
+        if (!blocks->pending || !gm_probe_block_fits(block, blocks->document.n)) break;
         GM_TRY(gm_probe_block_add(block, &blocks->document, err));
         block->n_read++;
         blocks->pending = false;

@@ -106,150 +106,7 @@ out:
     return status;
 }
 
-/* ---- opening ---- */
-
-enum { TEMPLATE_TOKENS = 64 }; /* of a document, at most */
-
-static void show_load(void *context, double done_bytes, double total_bytes)
-{
-    gm_progress *progress = context;
-    progress->total = total_bytes;
-    gm_progress_set(progress, done_bytes);
-}
-
-static void show_notice(void *context, const char *sentence)
-{
-    (void)context;
-    gm_warn("%s", sentence);
-}
-
-/* Rows of a kept document, at least; the model's context may cut it to fewer. */
-static size_t shortest_document(const gm_collect_options *o)
-{
-    return (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
-}
-
-static void show_device(void *context, const char *sentence)
-{
-    (void)context;
-    gm_tell("%s", sentence);
-}
-
-/* A dry run writes no packed weights, and where they do not fit it goes without. */
-static gm_status load(gm_run *r, gm_model_options *how, gm_error *err)
-{
-    gm_progress *progress = how->progress_context;
-    const gm_collect_options *o = &r->o;
-    if (o->dry_run) {
-        how->cache = o->stream && o->cache != GM_CACHE_OFF ? GM_CACHE_USE : GM_CACHE_OFF;
-        how->headers_only = o->map;
-    }
-    gm_progress_start(progress, "load", "bytes", 0, o->quiet || how->headers_only);
-    gm_status status = gm_model_open(&r->model, o->model, how, err);
-    gm_progress_end(progress);
-    if (!o->dry_run || o->strict_memory || status != GM_EMEM) return status;
-    gm_warn("%s", err->text);
-    how->headers_only = true;
-    return gm_model_open(&r->model, o->model, how, err);
-}
-
-/* On the device that the run has, or that it was begun on. */
-static gm_status open_model(gm_run *r, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_collect_options *o = &r->o;
-    gm_progress progress;
-    gm_gpu_info gpu;
-    const gm_runner_options plan = {.level = o->level,
-                                    .step_tokens = (size_t)o->step_tokens,
-                                    .min_document = shortest_document(o),
-                                    .max_document = (size_t)o->doc_tokens + TEMPLATE_TOKENS,
-                                    .threads = (int)o->threads,
-                                    .stream = o->stream};
-    const gm_session_options planned = gm_runner_session(&plan);
-    const char *device;
-    gm_text begun = {0}; /* the file that says where the run was begun */
-    GM_TRY(gm_run_device(r, &device, &begun, err));
-    gm_model_options mo = {.device = device,
-                           .numerics = (gm_numerics)o->numerics,
-                           .threads = (int)o->threads,
-                           .kernels = o->kernels,
-                           .hold = o->stream ? GM_HOLD_STREAMED
-                                   : o->map  ? GM_HOLD_MAPPED
-                                             : GM_HOLD_RESIDENT,
-                           .cache = (gm_cache)o->cache,
-                           .cache_folder = o->cache_dir,
-                           .strict_memory = o->strict_memory,
-                           .planned = &planned,
-                           .notice = show_notice,
-                           .device_notice = o->quiet ? NULL : show_device,
-                           .no_head = !o->nll,
-                           .progress = show_load,
-                           .progress_context = &progress};
-    status = load(r, &mo, err);
-    if ((status == GM_EABSENT || status == GM_EMEM) && begun.n > 0 && strcmp(device, "cuda") == 0)
-        GM_FAIL(status, "'%s' was computed on a GPU; its run goes on there, or is started over: %s",
-                begun.at, err->text);
-    if (status == GM_OK && begun.n > 0 && strcmp(device, "cpu") == 0 && !o->quiet &&
-        gm_gpu_find(&gpu))
-        gm_tell("computing on the CPU, as the run of '%s' began there", begun.at);
-out:
-    gm_text_clear(&begun);
-    return status;
-}
-
-static gm_status open_run(gm_run *r, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const gm_collect_options *o = &r->o;
-    GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
-    if (o->plan) GM_TRY(gm_run_open_plan(r, err));
-    GM_TRY(open_model(r, err));
-    const gm_model_info *m = gm_model_get_info(r->model);
-    if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
-        GM_FAIL(GM_EFORMAT,
-                "'%s': the tokenizer has %zu tokens, the model's vocabulary %d; it is another "
-                "model's",
-                o->model, gm_tokenizer_size(r->tokenizer), m->vocab_size);
-    if (m->unknown_keys[0])
-        gm_warn("'%s/config.json' has keys that are not known here: %s", o->model, m->unknown_keys);
-    r->blocks_options =
-        (gm_blocks_options){.paths = o->corpus.at,
-                            .n_paths = o->corpus.n,
-                            .corpus = {.text_field = o->text_field,
-                                       .subset_field = o->subset_field,
-                                       .language_field = o->language_field,
-                                       .strict = o->strict},
-                            .subset_asked = strcmp(o->subset_field, GM_SUBSET_FIELD) != 0,
-                            .tokenizer = r->tokenizer,
-                            .doc_tokens = (size_t)o->doc_tokens,
-                            .max_context = (size_t)m->max_context,
-                            .min_tokens = (size_t)o->min_tokens,
-                            .limit = (uint64_t)o->limit,
-                            .sample = (uint64_t)(o->sample > 0 ? o->sample : o->per_subset),
-                            .per_subset = o->per_subset > 0,
-                            .seed = (uint64_t)o->seed,
-                            .keep_text = o->text,
-                            .spell = o->spelling};
-    size_t longest = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
-    size_t shortest = shortest_document(o);
-    if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
-    if (shortest > longest) shortest = longest;
-    r->runner_options = (gm_runner_options){.level = o->level,
-                                            .nll = o->nll,
-                                            .logits_rate = o->logits_rate,
-                                            .seed = (uint64_t)o->seed,
-                                            .step_tokens = (size_t)o->step_tokens,
-                                            .min_document = shortest,
-                                            .max_document = longest,
-                                            .threads = (int)o->threads,
-                                            .edit = o->plan ? &r->edit : NULL,
-                                            .stream = o->stream};
-    GM_TRY(gm_blocks_create(&r->blocks, &r->blocks_options, err));
-    GM_TRY(fill_info(r, err));
-out:
-    return status;
-}
+/* ---- the end ---- */
 
 /* A run that failed before its first block leaves no folder behind. */
 static void remove_empty_folder(gm_run *r)
@@ -266,17 +123,7 @@ static void close_run(gm_run *r)
 {
     remove_empty_folder(r);
     gm_shard_lock_release(&r->lock);
-    gm_runner_free(r->runner);
-    gm_blocks_free(r->blocks);
-    gm_tokenizer_close(r->tokenizer);
-    gm_model_close(r->model);
-    gm_plan_clear(&r->plan);
-    gm_text_clear(&r->folder);
-    gm_text_clear(&r->command);
-    gm_text_clear(&r->options);
-    gm_text_clear(&r->fingerprint_of);
-    gm_text_clear(&r->provenance.text);
-    gm_collect_options_clear(&r->o);
+    gm_run_close(r);
 }
 
 /* ---- running ---- */
@@ -424,7 +271,8 @@ static gm_status collect(gm_run *r, gm_error *err)
     /* What can be refused before the model is loaded is. */
     if (!r->o.dry_run) GM_TRY(gm_outfile_check(r->o.out, r->o.force || r->o.resume, err));
     if (r->o.out) GM_TRY(gm_text_printf(&r->folder, err, "%s.parts", r->o.out));
-    GM_TRY(open_run(r, err));
+    GM_TRY(gm_run_open(r, err));
+    GM_TRY(fill_info(r, err));
     if (r->o.dry_run)
         return gm_dry_run(r->blocks, r->model, &r->runner_options, &r->info, r->o.json, err);
     GM_TRY(gm_run_look_at_output(r, &done, err));

@@ -9,9 +9,6 @@
 #include "base/text.h"
 #include "engine/engine.h"
 
-/* Largest whole number that an option takes: exact as a double. */
-#define LARGEST_NUMBER 9007199254740992.0
-
 static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o OUT.trace.h5";
 
 static const char DETAILS[] =
@@ -86,7 +83,22 @@ static gm_status add_corpora(gm_opt_list *corpus, char **word, size_t n, gm_erro
     return GM_OK;
 }
 
-static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *err)
+gm_collect_options gm_collect_options_defaults(void)
+{
+    return (gm_collect_options){.text_field = "text",
+                                .subset_field = GM_SUBSET_FIELD,
+                                .text = true,
+                                .spelling = true,
+                                .record = "choices",
+                                .device = "auto",
+                                .kernels = "auto",
+                                .doc_tokens = 512,
+                                .min_tokens = 128,
+                                .step_tokens = 4096,
+                                .shard_n = 1};
+}
+
+gm_status gm_collect_options_check(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_device device;
@@ -97,12 +109,20 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
         GM_FAIL(GM_EARG, "--corpus FILE is missing%s%s%s", argc > 1 ? " before '" : "",
                 argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
     GM_TRY(add_corpora(&o->corpus, argv + 1, (size_t)argc - 1, err));
-    if (o->out == NULL && !o->dry_run)
-        GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
     if (o->sample > 0 && o->per_subset > 0)
         GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
-    if (o->any_model && o->plan == NULL) GM_FAIL(GM_EARG, "--any-model needs --plan");
     if (o->map && o->stream) GM_FAIL(GM_EARG, "--map and --stream exclude each other");
+out:
+    return status;
+}
+
+static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *err)
+{
+    gm_status status = GM_OK;
+    GM_TRY(gm_collect_options_check(o, argc, argv, err));
+    if (o->out == NULL && !o->dry_run)
+        GM_FAIL(GM_EARG, "-o FILE is missing: where to write the trace");
+    if (o->any_model && o->plan == NULL) GM_FAIL(GM_EARG, "--any-model needs --plan");
     GM_TRY(read_record(o, err));
     GM_TRY(read_shard(o, err));
     if (o->nll && o->level == GM_RECORD_COUNTS)
@@ -116,16 +136,7 @@ out:
 
 gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, gm_error *err)
 {
-    *o = (gm_collect_options){.text_field = "text",
-                              .subset_field = GM_SUBSET_FIELD,
-                              .text = true,
-                              .spelling = true,
-                              .record = "choices",
-                              .device = "auto",
-                              .kernels = "auto",
-                              .doc_tokens = 512,
-                              .min_tokens = 128,
-                              .step_tokens = 4096};
+    *o = gm_collect_options_defaults();
     const gm_opt opts[] = {
         {.kind = GM_OPT_GROUP, .help = "What is run"},
         {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},
@@ -136,22 +147,9 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_FLAG, "any-model", &o->any_model, 0, 0, NULL,
          "accept a plan for another model of the same shape"},
         {GM_OPT_TEXT, "o", &o->out, 0, 0, "FILE", "the trace to write"},
-        {.kind = GM_OPT_GROUP, .help = "Which documents"},
-        {GM_OPT_I64, "doc-tokens", &o->doc_tokens, 1, 1 << 24, "N",
-         "text tokens kept of a document"},
-        {GM_OPT_I64, "min-tokens", &o->min_tokens, 1, 1 << 24, "N",
-         "documents of fewer text tokens are left out"},
-        {GM_OPT_I64, "limit", &o->limit, 0, LARGEST_NUMBER, "N", "the first N documents; 0: all"},
-        {GM_OPT_I64, "sample", &o->sample, 0, LARGEST_NUMBER, "N",
-         "N documents drawn by hash, of which those under --min-tokens are left out; 0: all"},
-        {GM_OPT_I64, "per-subset", &o->per_subset, 0, LARGEST_NUMBER, "N",
-         "N documents of each subset, drawn by hash; 0: all"},
-        {GM_OPT_I64, "seed", &o->seed, 0, LARGEST_NUMBER, "N", "seed of the draws"},
-        {GM_OPT_TEXT, "text-field", &o->text_field, 0, 0, "NAME", "JSON field of the text"},
-        {GM_OPT_TEXT, "subset-field", &o->subset_field, 0, 0, "NAME", "JSON field of the subset"},
+        GM_DOCUMENT_OPTIONS(o),
         {GM_OPT_TEXT, "language-field", &o->language_field, 0, 0, "NAME",
          "JSON field of the language, which else is guessed from the text when it is asked for"},
-        {GM_OPT_FLAG, "strict", &o->strict, 0, 0, NULL, "a line that cannot be used ends the run"},
         {.kind = GM_OPT_GROUP, .help = "What is recorded"},
         {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
          "counts, choices, or logits:RATE, the logits of a share of tokens"},
@@ -166,25 +164,7 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N",
          "only blocks with number = i mod N; a task of Slurm or MPI, also of a job array, does so "
          "by itself, 0/1 takes all"},
-        {GM_OPT_TEXT, "device", &o->device, 0, 0, "NAME", GM_DEVICE_HELP},
-        {GM_OPT_TEXT, "kernels", &o->kernels, 0, 0, "NAME",
-         "auto, portable, avx2, avx512f, avx512bf16 or amx: the same choices, at other speeds"},
-        {GM_OPT_CHOICE, "numerics", &o->numerics, 0, 0, GM_NUMERICS_CHOICES,
-         "how products are computed; auto: as the weights are stored"},
-        {GM_OPT_I64, "threads", &o->threads, 0, GM_MAX_THREADS, "N",
-         "0: as many as the process may use"},
-        {GM_OPT_FLAG, "stream", &o->stream, 0, 0, NULL,
-         "for a model larger than memory: read each layer from disk once a block"},
-        {GM_OPT_FLAG, "map", &o->map, 0, 0, NULL,
-         "use packed weights where the page cache has them: starts at once"},
-        {GM_OPT_CHOICE, "cache", &o->cache, 0, 0, "use|write|off",
-         "packed weights kept in a file, as large as they are, for the next start"},
-        {GM_OPT_TEXT, "cache-dir", &o->cache_dir, 0, 0, "DIR",
-         "where that file is, if not beside the checkpoint"},
-        {GM_OPT_FLAG, "strict-memory", &o->strict_memory, 0, 0, NULL,
-         "fail when memory is too small, instead of going on slowly"},
-        {GM_OPT_I64, "step-tokens", &o->step_tokens, 32, 1 << 20, "N",
-         "tokens computed in one step"},
+        GM_MODEL_OPTIONS(o),
         {GM_OPT_FLAG, "allow-bad", &o->allow_bad, 0, 0, NULL,
          "accept tokens whose router is not finite"},
         {GM_OPT_FLAG, "json", &o->json, 0, 0, NULL, "print one JSON object"},

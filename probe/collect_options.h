@@ -3,6 +3,7 @@
 #define GM_PROBE_COLLECT_OPTIONS_H
 
 #include "base/cli.h"
+#include "engine/engine.h"
 #include "formats/trace.h"
 
 #define GM_SUBSET_FIELD "meta.pile_set_name" /* the default of --subset-field */
@@ -22,6 +23,57 @@ typedef struct gm_collect_options {
     double logits_rate;
     uint32_t shard_i, shard_n; /* 0 of 1: the whole run */
 } gm_collect_options;
+
+/* Largest whole number that an option takes: exact as a double. */
+#define GM_LARGEST_NUMBER 9007199254740992.0
+
+/* Rows of an option table for the options `o`: which documents of a corpus are read; where and how
+ * the model is run. */
+/* clang-format off */
+#define GM_DOCUMENT_OPTIONS(o)                                                                    \
+        {.kind = GM_OPT_GROUP, .help = "Which documents"},                                        \
+        {GM_OPT_I64, "doc-tokens", &(o)->doc_tokens, 1, 1 << 24, "N",                             \
+         "text tokens kept of a document"},                                                       \
+        {GM_OPT_I64, "min-tokens", &(o)->min_tokens, 1, 1 << 24, "N",                             \
+         "documents of fewer text tokens are left out"},                                          \
+        {GM_OPT_I64, "limit", &(o)->limit, 0, GM_LARGEST_NUMBER, "N", "the first N documents; 0: all"},\
+        {GM_OPT_I64, "sample", &(o)->sample, 0, GM_LARGEST_NUMBER, "N",                           \
+         "N documents drawn by hash, of which those under --min-tokens are left out; 0: all"},    \
+        {GM_OPT_I64, "per-subset", &(o)->per_subset, 0, GM_LARGEST_NUMBER, "N",                   \
+         "N documents of each subset, drawn by hash; 0: all"},                                    \
+        {GM_OPT_I64, "seed", &(o)->seed, 0, GM_LARGEST_NUMBER, "N", "seed of the draws"},         \
+        {GM_OPT_TEXT, "text-field", &(o)->text_field, 0, 0, "NAME", "JSON field of the text"},    \
+        {GM_OPT_TEXT, "subset-field", &(o)->subset_field, 0, 0, "NAME", "JSON field of the subset"},\
+        {GM_OPT_FLAG, "strict", &(o)->strict, 0, 0, NULL, "a line that cannot be used ends the run"}
+
+#define GM_MODEL_OPTIONS(o)                                                                       \
+        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},                      \
+        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                     \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx: the same choices, at other speeds"},  \
+        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                    \
+         "how products are computed; auto: as the weights are stored"},                           \
+        {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                            \
+         "0: as many as the process may use"},                                                    \
+        {GM_OPT_FLAG, "stream", &(o)->stream, 0, 0, NULL,                                         \
+         "for a model larger than memory: read each layer from disk once a block"},               \
+        {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                               \
+         "use packed weights where the page cache has them: starts at once"},                     \
+        {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                              \
+         "packed weights kept in a file, as large as they are, for the next start"},              \
+        {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                  \
+         "where that file is, if not beside the checkpoint"},                                     \
+        {GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                           \
+         "fail when memory is too small, instead of going on slowly"},                            \
+        {GM_OPT_I64, "step-tokens", &(o)->step_tokens, 32, 1 << 20, "N",                          \
+         "tokens computed in one step"}
+/* clang-format on */
+
+gm_collect_options gm_collect_options_defaults(void);
+
+/* Check what the two tables above, --model and --corpus say; argv[1..argc) are further corpora.
+ * GM_EARG, GM_EMEM. */
+gm_status gm_collect_options_check(gm_collect_options *o, int argc, char **argv, gm_error *err)
+    GM_MUST_USE;
 
 /* Read and check. GM_EARG, GM_EHELP. */
 gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, gm_error *err)

@@ -11,6 +11,7 @@ int main(int argc, char **argv)
         {"verify", gm_probe_verify, "recompute every self-check of a trace"},
         {"stats", gm_probe_stats, "what a trace says of its experts: load, specialisation, router"},
         {"contrast", gm_probe_contrast, "which experts two groups of documents use differently"},
+        {"ablate", gm_probe_ablate, "what texts cost the model without an expert, one by one"},
         {"merge", gm_probe_merge, "join shards into one trace, or under an index"},
         {"export", gm_probe_export,
          "write a trace as arrays (.npy), documents (.csv) or lines (.jsonl)"},

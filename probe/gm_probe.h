@@ -7,6 +7,7 @@ int gm_probe_info(int argc, char **argv);
 int gm_probe_verify(int argc, char **argv);
 int gm_probe_stats(int argc, char **argv);
 int gm_probe_contrast(int argc, char **argv);
+int gm_probe_ablate(int argc, char **argv);
 int gm_probe_merge(int argc, char **argv);
 int gm_probe_export(int argc, char **argv);
 int gm_probe_tokenize(int argc, char **argv);

@@ -1,7 +1,8 @@
 /* run.h - private to probe: one run of gm-probe collect.
  *
- * collect.c opens and computes it, run_plan.c what it is under, run_output.c looks at what stands
- * at the output when it begins and makes the one file when all blocks are there.
+ * run_open.c opens what it needs, run_plan.c what it is under; collect.c computes it, run_output.c
+ * looks at what stands at the output when it begins and makes the one file when all blocks are
+ * there. gm-probe ablate opens a run as well, and reads its documents again and again.
  */
 #ifndef GM_PROBE_RUN_H
 #define GM_PROBE_RUN_H
@@ -43,6 +44,12 @@ typedef struct gm_run {
     size_t block_rows;
     double seconds;
 } gm_run;
+
+/* Open tokenizer, plan, model and corpus as run->o says, and fill in blocks_options and
+ * runner_options. GM_EARG, GM_EFORMAT, errors of
+ * gm_model_open and gm_blocks_create. What is open is closed by the close. */
+gm_status gm_run_open(gm_run *run, gm_error *err) GM_MUST_USE;
+void gm_run_close(gm_run *run);
 
 /* Read the plan that the run is under, before the weights are loaded: it must be for this model,
  * and act on texts. GM_EARG, errors of gm_plan_read and gm_model_open. */

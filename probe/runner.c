@@ -18,6 +18,7 @@ struct gm_runner {
     const gm_model_info *info;
     gm_runner_options options;
     gm_session *session;
+    bool steered;
     size_t L, E, K;
     gm_record record; /* staging, layer-major, step_tokens rows */
     float *nll;       /* (step_tokens) */
@@ -94,12 +95,18 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     }
     if (!fine) GM_FAIL(GM_EMEM, "no memory for steps of %zu tokens", S);
     GM_TRY(gm_session_create(&r->session, model, &so, err));
-    if (options->edit) GM_TRY(gm_session_set_edits(r->session, options->edit, 1, err));
+    if (options->edit) GM_TRY(gm_runner_steer(r, options->edit, err));
     *out = r;
     r = NULL;
 out:
     gm_runner_free(r);
     return status;
+}
+
+gm_status gm_runner_steer(gm_runner *r, const gm_edit *edit, gm_error *err)
+{
+    r->steered = edit != NULL;
+    return gm_session_set_edits(r->session, edit, r->steered, err);
 }
 
 void gm_runner_free(gm_runner *r)
@@ -265,7 +272,7 @@ static gm_status fill_segments(gm_runner *r, const gm_probe_block *b, gm_error *
                           .n = p->n,
                           .token = b->token.at + first,
                           .phase = b->phase + first,
-                          .edit = r->options.edit ? 0 : -1,
+                          .edit = r->steered ? 0 : -1,
                           .target = r->options.nll ? r->target + row : NULL};
         if (p->begin == 0)
             GM_TRY(

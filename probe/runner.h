@@ -27,6 +27,10 @@ typedef struct gm_runner gm_runner;
 gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runner_options *options,
                            gm_error *err) GM_MUST_USE;
 void gm_runner_free(gm_runner *runner);
+/* What a plan does to the routers from the next block on, copied; NULL: nothing. GM_EARG, GM_EMEM:
+ * gm_session_set_edits. */
+gm_status gm_runner_steer(gm_runner *runner, const gm_edit *edit, gm_error *err) GM_MUST_USE;
+
 /* The session that such a runner creates. */
 gm_session_options gm_runner_session(const gm_runner_options *options);
 

@@ -1,0 +1,242 @@
+/* ablate.c - the same documents under one knock-out after the other: see ablate.h. */
+#include "probe/ablate.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "formats/plan.h"
+
+/* ---- documents through the model ---- */
+
+/* Documents that go together, and which ones they are. */
+typedef struct batch {
+    gm_probe_block *block;
+    size_t document[GM_BLOCK_MAX_DOCUMENTS];
+} batch;
+
+/* What is made of document `i`, which is document d of a block that has been run. */
+typedef void taker(gm_ablate *a, size_t i, const gm_probe_block *block, size_t d);
+
+static gm_status add(batch *b, const gm_ablate_texts *t, size_t i, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t first = t->begin[i], n = t->begin[i + 1] - first;
+    gm_probe_document d = {
+        .id = "", .subset = "", .language = "", .token = t->token.at + first, .n = n};
+    while (d.n_before < n && t->phase[first + d.n_before] == GM_PHASE_TEMPLATE) d.n_before++;
+    while (d.n_after < n && t->phase[first + n - 1 - d.n_after] == GM_PHASE_TEMPLATE) d.n_after++;
+    if (b->block == NULL) GM_TRY(gm_probe_block_create(&b->block, 0, err));
+    b->document[b->block->n_documents] = i;
+    GM_TRY(gm_probe_block_add(b->block, &d, err));
+out:
+    return status;
+}
+
+/* Where the progress stood before a block. */
+typedef struct show {
+    gm_progress *progress;
+    double before;
+} show;
+
+static void show_rows(void *context, size_t rows)
+{
+    show *s = context;
+    gm_progress_set(s->progress, s->before + (double)rows);
+}
+
+static gm_status run_batch(gm_ablate *a, batch *b, taker *take, gm_error *err)
+{
+    show s = {a->progress, a->progress->done};
+    gm_status status = gm_runner_run(a->runner, b->block, show_rows, &s, err);
+    for (size_t d = 0; status == GM_OK && d < b->block->n_documents; d++)
+        take(a, b->document[d], b->block, d);
+    gm_probe_block_free(b->block);
+    b->block = NULL;
+    return status;
+}
+
+/* Run the documents that are wanted (N; NULL: all), in blocks as a collect's. */
+static gm_status run(gm_ablate *a, const uint8_t *wanted, taker *take, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_ablate_texts *t = a->texts;
+    batch b = {0};
+    for (size_t i = 0; i < t->n; i++) {
+        if (wanted && !wanted[i]) continue;
+        if (b.block && !gm_probe_block_fits(b.block, t->begin[i + 1] - t->begin[i]))
+            GM_TRY(run_batch(a, &b, take, err));
+        GM_TRY(add(&b, t, i, err));
+    }
+    if (b.block) GM_TRY(run_batch(a, &b, take, err));
+out:
+    gm_probe_block_free(b.block);
+    return status;
+}
+
+/* ---- untouched ---- */
+
+/* List for every expert the knock-outs that take it out. */
+static gm_status index_users(gm_ablate *a, size_t n_experts, gm_error *err)
+{
+    size_t n = 0;
+    for (size_t x = 0; x < a->out->n; x++) n += a->out->at[x].n;
+    a->user = gm_alloc(n, sizeof *a->user);
+    a->user_end = gm_alloc(n_experts + 1, sizeof *a->user_end);
+    a->last_row = gm_alloc(a->out->n, sizeof *a->last_row);
+    if (!a->user || !a->user_end || !a->last_row)
+        return gm_fail(err, GM_EMEM, "no memory for %zu knock-outs", a->out->n);
+    size_t *next = a->user_end + 1; /* of expert e, first where it begins, at last where it ends */
+    for (size_t x = 0; x < a->out->n; x++)
+        for (size_t i = 0; i < a->out->at[x].n; i++)
+            if (a->out->at[x].at[i] + 1 < n_experts) next[a->out->at[x].at[i] + 1]++;
+    for (size_t e = 1; e < n_experts; e++) next[e] += next[e - 1];
+    for (size_t x = 0; x < a->out->n; x++)
+        for (size_t i = 0; i < a->out->at[x].n; i++)
+            a->user[next[a->out->at[x].at[i]]++] = (uint32_t)x;
+    return GM_OK;
+}
+
+/* Row `t` of document i: which knock-outs it would miss an expert under. */
+static void note_row(gm_ablate *a, size_t i, size_t t, const uint16_t *expert, bool counts)
+{
+    const gm_model_info *info = gm_model_get_info(a->model);
+    const size_t L = (size_t)info->n_moe_layers, K = (size_t)info->n_chosen;
+    for (size_t c = 0; c < L * K; c++) {
+        if (expert[c] == GM_NO_EXPERT) continue; /* a bad row, whatever its biases */
+        const size_t at = c / K * (size_t)info->n_experts + expert[c];
+        for (size_t u = a->user_end[at]; u < a->user_end[at + 1]; u++) {
+            const size_t x = a->user[u], to = x * a->texts->n + i;
+            if (a->last_row[x] == t + 1) continue; /* it chose two of them */
+            a->last_row[x] = t + 1;
+            a->touched[to] = 1;
+            a->chosen[to] += counts;
+        }
+    }
+}
+
+static void take_untouched(gm_ablate *a, size_t i, const gm_probe_block *b, size_t d)
+{
+    const gm_model_info *info = gm_model_get_info(a->model);
+    const size_t LK = (size_t)info->n_moe_layers * (size_t)info->n_chosen;
+    const size_t first = b->begin[d], n = b->begin[d + 1] - first, to = a->texts->begin[i];
+    memcpy(a->nll + to, b->nll + first, n * sizeof *a->nll);
+    for (size_t t = 0; t < n; t++)
+        note_row(a, i, to + t, b->expert + (first + t) * LK,
+                 b->phase[first + t] != GM_PHASE_TEMPLATE);
+}
+
+gm_status gm_ablate_begin(gm_ablate *a, gm_error *err)
+{
+    const gm_model_info *info = gm_model_get_info(a->model);
+    const size_t N = a->texts->n, X = a->out->n;
+    gm_status status = index_users(a, (size_t)info->n_moe_layers * (size_t)info->n_experts, err);
+    if (status != GM_OK) return status;
+    a->bias = gm_alloc2((size_t)info->n_moe_layers, (size_t)info->n_experts, sizeof *a->bias);
+    a->nll = gm_alloc(a->texts->token.n, sizeof *a->nll);
+    a->chosen = gm_alloc2(X, N, sizeof *a->chosen);
+    a->touched = gm_alloc2(X, N, 1);
+    a->loss = gm_alloc(N, sizeof *a->loss);
+    a->row = gm_alloc2(X, a->texts->n_groups + 1, sizeof *a->row);
+    if (!a->bias || !a->nll || !a->chosen || !a->touched || !a->loss || !a->row)
+        return gm_fail(err, GM_EMEM, "no memory for %zu knock-outs of %zu documents", X, N);
+    return run(a, NULL, take_untouched, err);
+}
+
+void gm_ablate_clear(gm_ablate *a)
+{
+    gm_free(a->user);
+    gm_free(a->user_end);
+    gm_free(a->last_row);
+    gm_free(a->bias);
+    gm_free(a->nll);
+    gm_free(a->chosen);
+    gm_free(a->touched);
+    gm_free(a->loss);
+    gm_free(a->row);
+    *a = (gm_ablate){0};
+}
+
+/* ---- without some experts ---- */
+
+/* The loss of document i untouched, and with these (n) -ln p of its rows. */
+static gm_document_loss compare(const gm_ablate *a, size_t i, const float *nll)
+{
+    gm_document_loss loss = {0};
+    const size_t first = a->texts->begin[i];
+    for (size_t t = first; t < a->texts->begin[i + 1]; t++)
+        if (a->texts->phase[t] != GM_PHASE_TEMPLATE) gm_loss_add(&loss, a->nll[t], nll[t - first]);
+    return loss;
+}
+
+static void take_without(gm_ablate *a, size_t i, const gm_probe_block *b, size_t d)
+{
+    a->loss[i] = compare(a, i, b->nll + b->begin[d]);
+}
+
+/* The documents that a knock-out reads again; NULL: all. */
+static const uint8_t *wanted(const gm_ablate *a, size_t x)
+{
+    if (a->run_all || !gm_edit_is_local(a->model, a->mode)) return NULL;
+    return a->touched + x * a->texts->n;
+}
+
+uint64_t gm_ablate_cost(const gm_ablate *a, size_t x)
+{
+    const uint8_t *again = wanted(a, x);
+    uint64_t rows = 0;
+    for (size_t i = 0; i < a->texts->n; i++)
+        if (again == NULL || again[i]) rows += a->texts->begin[i + 1] - a->texts->begin[i];
+    return rows;
+}
+
+/* Losses without any change. */
+static void as_untouched(gm_ablate *a)
+{
+    for (size_t i = 0; i < a->texts->n; i++)
+        a->loss[i] = compare(a, i, a->nll + a->texts->begin[i]);
+}
+
+/* The rows of knock-out n_done from the losses. */
+static void sum_up(gm_ablate *a)
+{
+    const gm_ablate_texts *t = a->texts;
+    const gm_trace_samples samples = {.n = t->n, .subset = t->group};
+    const uint32_t *chosen = a->chosen + a->n_done * t->n; /* (N) */
+    gm_ablate_row *row = a->row + a->n_done * (t->n_groups + 1);
+    for (size_t g = 0; g <= t->n_groups; g++) {
+        row[g] = (gm_ablate_row){.loss = gm_loss_of(a->loss, &samples, (int64_t)g - 1)};
+        for (size_t i = 0; i < t->n; i++)
+            if (a->loss[i].n > 0 && (g == 0 || t->group[i] == g - 1)) row[g].chosen += chosen[i];
+    }
+}
+
+gm_ablate_row *gm_ablate_take(gm_ablate *a)
+{
+    as_untouched(a);
+    sum_up(a);
+    return a->row + a->n_done++ * (a->texts->n_groups + 1);
+}
+
+gm_status gm_ablate_next(gm_ablate *a, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_knockout *k = &a->out->at[a->n_done];
+    const gm_edit edit = {.bias = a->bias,
+                          .mode = a->mode,
+                          .last_layer = gm_model_get_info(a->model)->n_moe_layers - 1,
+                          .phases = GM_PLAN_ALL_PHASES};
+    for (size_t i = 0; i < k->n; i++) a->bias[k->at[i]] = -INFINITY;
+    GM_TRY(gm_runner_steer(a->runner, &edit, err));
+    as_untouched(a);
+    GM_TRY(run(a, wanted(a, a->n_done), take_without, err));
+    sum_up(a);
+    a->n_done++;
+out:
+    for (size_t i = 0; i < k->n; i++) a->bias[k->at[i]] = 0;
+    return status;
+}
+
+const gm_ablate_row *gm_ablate_rows(const gm_ablate *a, size_t x)
+{
+    return a->row + x * (a->texts->n_groups + 1);
+}

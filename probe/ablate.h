@@ -1,0 +1,89 @@
+/* ablate.h - private to probe: what a model loses on which texts without some of its experts.
+ *
+ * The same documents are read untouched and then once under each knock-out, a hard -inf in front of
+ * the router as a plan has it, for all rows of a document. A change is that of loss.h: -ln p of the
+ * same tokens in both, documents for independent.
+ *
+ * Where gm_edit_is_local says so a document whose rows have not chosen the expert is not read
+ * again: its difference is exactly 0. On a CPU nothing else decides about the figures but model,
+ * documents and knock-out; on a GPU also which documents go together (gm_model_info.invariance).
+ *
+ * Sizes: N documents, T rows, G groups, X knock-outs.
+ */
+#ifndef GM_ABLATE_H
+#define GM_ABLATE_H
+
+#include "base/progress.h"
+#include "probe/blocks.h"
+#include "probe/knockouts.h"
+#include "probe/loss.h"
+#include "probe/runner.h"
+
+/* The documents, in memory, and their groups. */
+typedef struct gm_ablate_texts {
+    size_t n;                /* N */
+    gm_ids token;            /* (T) */
+    uint8_t *phase;          /* (T) */
+    size_t *begin;           /* (N+1) first row of each */
+    uint8_t *sha;            /* (N,32) */
+    uint16_t *group;         /* (N) below n_groups, or GM_ABLATE_NO_GROUP */
+    const char **group_name; /* (G) in the arena */
+    size_t n_groups;         /* G */
+    size_t cap_rows, cap;    /* room for rows, for documents */
+    gm_arena arena;
+} gm_ablate_texts;
+
+enum { GM_ABLATE_NO_GROUP = UINT16_MAX };
+
+/* Read all of a corpus; groups are its subsets, by name. Errors of gm_blocks_next, GM_EMEM. */
+gm_status gm_ablate_texts_read(gm_ablate_texts *texts, gm_blocks *blocks, gm_error *err)
+    GM_MUST_USE;
+/* Let groups be the clusters of an atlas, "0", "1", ..., and "noise"; *n_unknown documents are not
+ * in it and in no group. Errors of gm_atlas_open, GM_EARG (none is), GM_EMEM. */
+gm_status gm_ablate_texts_cluster(gm_ablate_texts *texts, const char *atlas, size_t *n_unknown,
+                                  gm_error *err) GM_MUST_USE;
+void gm_ablate_texts_clear(gm_ablate_texts *texts);
+
+/* What one knock-out did to one group. */
+typedef struct gm_ablate_row {
+    gm_loss loss;    /* a: untouched, b: without the experts */
+    uint64_t chosen; /* tokens of the text, of those in loss.tokens and first ones, that chose one
+                        of the experts, untouched */
+} gm_ablate_row;
+
+typedef struct gm_ablate {
+    const gm_model *model; /* these four are the caller's, given before the first function */
+    gm_runner *runner;     /* of level choices, with -ln p */
+    const gm_ablate_texts *texts;
+    const gm_knockouts *out;
+    gm_edit_mode mode;
+    bool run_all;          /* also what cannot have changed */
+    gm_progress *progress; /* started by the caller; in tokens */
+    /* made here */
+    uint32_t *user;         /* knock-outs by expert, those of expert e from user_end[e] on */
+    size_t *user_end;       /* (L*E+1) */
+    uint64_t *last_row;     /* (X) the row that was last found to choose one of its experts, + 1 */
+    float *bias;            /* (L,E) */
+    float *nll;             /* (T) untouched */
+    uint32_t *chosen;       /* (X,N) tokens of the text that chose one of the experts */
+    uint8_t *touched;       /* (X,N) any row did */
+    gm_document_loss *loss; /* (N) of the knock-out that was last */
+    gm_ablate_row *row;     /* (X,G+1) all documents first, then the groups */
+    size_t n_done;          /* knock-outs whose rows are there */
+} gm_ablate;
+
+/* Read the documents untouched. GM_EINTERRUPTED, GM_EMEM, errors of gm_runner_run. */
+gm_status gm_ablate_begin(gm_ablate *ablate, gm_error *err) GM_MUST_USE;
+/* Read them under knock-out n_done, and fill in its rows. Errors likewise. */
+gm_status gm_ablate_next(gm_ablate *ablate, gm_error *err) GM_MUST_USE;
+/* Or have knock-out n_done for done: its rows (G+1) as of untouched texts, whose figures the caller
+ * knows from elsewhere. */
+gm_ablate_row *gm_ablate_take(gm_ablate *ablate);
+void gm_ablate_clear(gm_ablate *ablate);
+
+/* Rows that knock-out `x` will read. */
+uint64_t gm_ablate_cost(const gm_ablate *ablate, size_t x);
+/* The G+1 rows of a knock-out that is done. */
+const gm_ablate_row *gm_ablate_rows(const gm_ablate *ablate, size_t x);
+
+#endif
