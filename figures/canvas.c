@@ -84,6 +84,13 @@ static gm_status kind_of(const char *path, gm_picture_kind *kind, gm_error *err)
     return GM_OK;
 }
 
+gm_status gm_picture_check(const char *path, bool replace, gm_error *err)
+{
+    gm_picture_kind kind;
+    gm_status status = kind_of(path, &kind, err);
+    return status == GM_OK ? gm_outfile_check(path, replace, err) : status;
+}
+
 gm_status gm_picture_write(const char *path, bool replace, gm_picture_draw *draw,
                            const void *figure, gm_error *err)
 {

@@ -14,6 +14,10 @@
  * characters. */
 bool gm_fonts_can(const char *text);
 
+/* Could a picture be written there? For programs that ask before hours of work: GM_EARG for an
+ * ending that is no picture's, errors of gm_outfile_check. */
+gm_status gm_picture_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
+
 typedef struct gm_rgb {
     uint8_t r, g, b;
 } gm_rgb;

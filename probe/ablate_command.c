@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/outfile.h"
+#include "figures/figures.h"
 #include "probe/ablate_table.h"
 #include "probe/gm_probe.h"
 #include "probe/run.h"
@@ -69,7 +70,7 @@ static gm_status look_at_output(request *r, bool *done, gm_error *err)
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->run.o;
     *done = false;
-    if (r->figure) GM_TRY(gm_outfile_check(r->figure, o->force, err));
+    if (r->figure) GM_TRY(gm_picture_check(r->figure, o->force, err));
     if (r->out == NULL) goto out;
     GM_TRY(gm_text_printf(&r->begun, err, "%s.begun", r->out));
     *done = o->resume && !o->force && exists(r->out);
@@ -189,13 +190,13 @@ static gm_status give_results(request *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_outfile *file = r->file;
-    if (r->figure) GM_TRY(gm_ablate_figure(&r->ablate, r->figure, r->run.o.force, err));
     if (file) {
         gm_ablate_table_write(gm_outfile_stream(file), &r->ablate);
         r->file = NULL;
         GM_TRY(gm_outfile_commit(file, err));
         (void)unlink(r->begun.at);
     }
+    if (r->figure) GM_TRY(gm_ablate_figure(&r->ablate, r->figure, r->run.o.force, err));
     GM_TRY(r->run.o.json ? gm_ablate_put(&r->ablate, err)
                          : gm_ablate_print(&r->ablate, (size_t)r->top, err));
 out:

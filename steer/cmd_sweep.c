@@ -10,6 +10,7 @@
 #include "base/device.h"
 #include "base/outfile.h"
 #include "base/progress.h"
+#include "figures/figures.h"
 #include "formats/shards.h"
 #include "steer/commands.h"
 #include "steer/sweep/page.h"
@@ -89,7 +90,7 @@ static gm_status check_outputs(const request *r, const char *folder, bool finish
     gm_shard_list list = {0};
     if (r->csv) GM_TRY(gm_outfile_check(r->csv, r->force, err));
     if (r->report) GM_TRY(gm_outfile_check(r->report, r->force, err));
-    if (r->figure) GM_TRY(gm_outfile_check(r->figure, r->force, err));
+    if (r->figure) GM_TRY(gm_picture_check(r->figure, r->force, err));
     if (r->out == NULL || finished) goto out;
     GM_TRY(gm_outfile_check(r->out, r->force, err));
     GM_TRY(gm_shard_list_read(&list, folder, err));

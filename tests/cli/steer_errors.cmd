@@ -121,6 +121,7 @@ run gm-steer compare --model "$TINY" --cluster 0
 run gm-steer compare --model "$TINY" --atlas a.h5 --cluster 99
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus c.jsonl --doses 2,1
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus absent.jsonl
+run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus absent.jsonl --figure sweep.gif
 make_corpus 77 > other.jsonl
 run gm-steer sweep --model "$TINY" --atlas a.h5 --classifier-corpus other.jsonl --cluster 99 --quiet
 

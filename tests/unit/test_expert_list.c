@@ -70,6 +70,27 @@ static void lists_as_pandas_and_hands_write_them(void)
                          "the expert is to stay as it is");
 }
 
+/* Without a bias: which experts, in the order of the lines, each once. */
+static void names_alone(void)
+{
+    static const uint32_t want[] = {5, 2, 3};
+    uint32_t *at = NULL;
+    size_t n = 0;
+    gm_error err = {0};
+    write_text("n.csv", "expert,t,layer\n2,9,4\n2.0,8,1.0\n2,7,4\n0,,4\n");
+    CHECK_OK(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err);
+    CHECK_INT(n, 3);
+    CHECK(n == 3 && memcmp(at, want, sizeof want) == 0);
+    gm_free(at);
+    write_text("n.csv", "expert,layer\n2,4\n3,4\n");
+    CHECK_FAILS(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err, GM_EFORMAT,
+                "'n.csv', line 3: expert 3, expected 0 to 2");
+    CHECK(at == NULL && n == 0);
+    write_text("n.csv", "expert,bias\n2,4\n");
+    CHECK_FAILS(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err, GM_EFORMAT,
+                "layer");
+}
+
 static void survives_every_allocation_failure(void)
 {
     write_text("c.csv", "expert,bias,layer\n0,1,4\n");
@@ -89,4 +110,5 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(every_bias_comes_back), TEST(an_expert_that_no_float_holds_is_refused),
-      TEST(lists_as_pandas_and_hands_write_them), TEST(survives_every_allocation_failure))
+      TEST(lists_as_pandas_and_hands_write_them), TEST(names_alone),
+      TEST(survives_every_allocation_failure))

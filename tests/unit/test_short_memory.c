@@ -156,6 +156,11 @@ static const command collect = {gm_probe_collect, "gm-probe",
                                 "collect --model " MODEL " --corpus c.jsonl --min-tokens 20 "
                                 "--doc-tokens 40 --quiet --force --threads 2 -o t.h5",
                                 0};
+static const command ablate = {gm_probe_ablate, "gm-probe",
+                               "ablate --model " MODEL " --corpus c.jsonl --min-tokens 20 "
+                               "--doc-tokens 40 --quiet --force --threads 2 --layer 2 --atlas a.h5 "
+                               "--figure x.png -o x.csv",
+                               0};
 static const command fit = {gm_cluster_fit, "gm-cluster",
                             "fit t.h5 -o a.h5 --min-cluster-size 5 --epochs 50 --quiet --force", 0};
 static const command plan = {gm_steer_plan, "gm-steer",
@@ -177,6 +182,10 @@ static const command read_sweep = {gm_steer_sweep, "gm-steer", SWEEP "--resume",
 static const command read_trace = {gm_probe_verify, "gm-probe", "verify t.h5", 0};
 static const command read_atlas = {gm_cluster_show, "gm-cluster", "show a.h5", 0};
 static const command read_plan = {gm_steer_plan, "gm-steer", "plan p.st", 0};
+static const command read_table = {gm_probe_ablate, "gm-probe",
+                                   "ablate --model " MODEL " --corpus c.jsonl --min-tokens 20 "
+                                   "--doc-tokens 40 --quiet --experts x.csv",
+                                   0};
 static const command read_recorded = {gm_probe_info, "gm-probe", "info r.h5", 0};
 
 static void collect_survives(void)
@@ -187,6 +196,10 @@ static void collect_survives(void)
 static void fit_survives(void)
 {
     survives(&fit, "a.h5", &read_atlas);
+}
+static void ablate_survives(void)
+{
+    survives(&ablate, "x.csv", &read_table);
 }
 static void plan_survives(void)
 {
@@ -204,5 +217,5 @@ static void sweep_survives(void)
     survives(&sweep, "s.h5", &read_sweep);
 }
 
-TESTS(TEST(collect_survives), TEST(fit_survives), TEST(plan_survives), TEST(generate_survives),
-      TEST(sweep_survives))
+TESTS(TEST(collect_survives), TEST(fit_survives), TEST(ablate_survives), TEST(plan_survives),
+      TEST(generate_survives), TEST(sweep_survives))
