@@ -199,9 +199,9 @@ typedef struct gm_edit {
     uint8_t phases;              /* bit p: rows of phase p are edited */
 } gm_edit;
 
-/* Does taking an expert out (-inf) in this mode leave a row that has not chosen it as it is, bit for
- * bit? Not where gates are a softmax over all experts, also one that is renormalised, as its sum
- * rounds otherwise; nor where groups, or corrected scores of a softmax, are chosen among. */
+/* Does taking an expert out (-inf) in this mode leave a row that has not chosen it as it is, bit
+ * for bit? Not where gates are a softmax over all experts, also one that is renormalised, as its
+ * sum rounds otherwise; nor where groups, or corrected scores of a softmax, are chosen among. */
 bool gm_edit_is_local(const gm_model *model, gm_edit_mode mode);
 
 /* ---- session ---- */
