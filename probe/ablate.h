@@ -38,9 +38,9 @@ enum { GM_ABLATE_NO_GROUP = UINT16_MAX };
 /* Read all of a corpus; groups are its subsets, by name. Errors of gm_blocks_next, GM_EMEM. */
 gm_status gm_ablate_texts_read(gm_ablate_texts *texts, gm_blocks *blocks, gm_error *err)
     GM_MUST_USE;
-/* Let groups be the clusters of an atlas, "0", "1", ..., and "noise"; *n_unknown documents are not
- * in it and in no group. Errors of gm_atlas_open, GM_EARG (none is), GM_EMEM. */
-gm_status gm_ablate_texts_cluster(gm_ablate_texts *texts, const char *atlas, size_t *n_unknown,
+/* Let groups be the clusters of the atlas in `path`, "0", "1", ..., and "noise"; *n_unknown
+ * documents are not in it and in no group. Errors of gm_atlas_open, GM_EARG (none is), GM_EMEM. */
+gm_status gm_ablate_texts_cluster(gm_ablate_texts *texts, const char *path, size_t *n_unknown,
                                   gm_error *err) GM_MUST_USE;
 void gm_ablate_texts_clear(gm_ablate_texts *texts);
 
