@@ -201,6 +201,11 @@ static gm_status check_places(const gm_atlas *a, hid_t file, gm_error *err)
 
 static gm_status check_figures(const gm_atlas *a, hid_t file, gm_error *err)
 {
+    size_t s = first_outside(a->stability, a->n_clusters, 0, 1);
+    if (s < a->n_clusters)
+        return gm_h5_fail(err, GM_EFORMAT, file,
+                          "'/clusters/stability' holds %g at %zu, expected 0 to 1",
+                          (double)a->stability[s], s);
     for (size_t c = 0; c < a->n_clusters; c++) {
         if (!known_within((double)a->seed_jaccard[c], 0) ||
             !known_within((double)a->half_jaccard[c], 0) ||

@@ -195,6 +195,8 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.subset_count[1] = 0, refuses("'/clusters/subset_count' of cluster 0");
     made_init(&m), m.important[0] = 2, refuses("'/clusters/important' holds 2 at 0");
     made_init(&m), m.lift[0] = -1, refuses("'/clusters/lift' holds -1 at 0");
+    made_init(&m), m.stability[1] = NAN, refuses("'/clusters/stability' holds nan at 1");
+    made_init(&m), m.stability[0] = 1.5f, refuses("'/clusters/stability' holds 1.5 at 0");
     made_init(&m), m.atlas.provenance = "[]", refuses("'provenance' is not a JSON object");
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
