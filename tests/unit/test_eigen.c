@@ -122,15 +122,20 @@ static void vectors_solve_their_equation(void)
     }
 }
 
+/* In two chunks of rows, whose sums are added up. */
 static void threads_change_nothing(void)
 {
-    gm_graph g = make_random(5000); /* two chunks of rows */
+    const double tolerance = 1e-6;
+    gm_graph g = make_random(5000);
     double *v[2] = {gm_alloc2(g.n, 2, sizeof(double)), gm_alloc2(g.n, 2, sizeof(double))};
     for (int t = 0; t < 2; t++) {
         gm_eigen_report report;
         gm_error err = {0};
         gm_set_threads(t + 1);
-        CHECK_OK(gm_eigen_leading(v[t], 2, &g, 1e-6, 100, 7, &report, &err), err);
+        CHECK_OK(gm_eigen_leading(v[t], 2, &g, tolerance, 100, 7, &report, &err), err);
+        CHECK(report.converged);
+        for (size_t c = 0; c < 2; c++)
+            CHECK(residual(&g, v[t], 2, c, report.value[c]) <= 1.01 * tolerance);
     }
     CHECK_BYTES(v[1], v[0], 2 * g.n * sizeof(double));
     gm_free(v[0]);
