@@ -101,21 +101,24 @@ static void say_density(gm_json_out *out, const gm_assessment *f)
 }
 
 /* Groups, of at least 20 documents, of which much more is noise than of the whole. */
-static void say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
-                         const uint16_t *group, const char *const *name, size_t n_groups,
-                         double whole)
+static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas *atlas,
+                              const uint16_t *group, const char *const *name, size_t n_groups,
+                              double whole, gm_error *err)
 {
+    size_t *all = gm_alloc2(2, n_groups, sizeof *all);
+    if (all == NULL) return gm_fail(err, GM_EMEM, "no memory for the verdict");
+    size_t *noise = all + n_groups;
+    for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
     for (size_t g = 0; g < n_groups; g++) {
-        size_t all = 0, noise = 0;
-        for (size_t i = 0; i < atlas->n; i++)
-            if (group[i] == g) all++, noise += atlas->cluster[i] < 0;
-        double share = (double)noise / (double)all;
-        if (all >= 20 && all < atlas->n && share > 2 * whole && share > 0.4)
+        double share = (double)noise[g] / (double)all[g];
+        if (all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)
             say(out, GM_VERDICT_DOUBT, "noise",
                 "Of the %zu documents of %s %s %.0f %% are in no cluster, of all %.0f %%: what "
                 "is said of clusters leaves them out",
-                all, kind, name[g], 100 * share, 100 * whole);
+                all[g], kind, name[g], 100 * share, 100 * whole);
     }
+    gm_free(all);
+    return GM_OK;
 }
 
 /* Is any document's language known? */
@@ -125,24 +128,28 @@ static bool has_languages(const gm_atlas *atlas)
            (atlas->n_languages == 1 && strcmp(atlas->language_name[0], "unknown") != 0);
 }
 
-static void say_noise(gm_json_out *out, const gm_atlas *atlas)
+static gm_status say_noise(gm_json_out *out, const gm_atlas *atlas, gm_error *err)
 {
+    gm_status status = GM_OK;
     double share = (double)gm_atlas_n_noise(atlas) / (double)atlas->n;
     gm_verdict v = gm_threshold_judge("noise_share", share);
     if (atlas->n_clusters == 0) {
         say(out, GM_VERDICT_DOUBT, "clusters",
             "There is no cluster: lower --min-cluster-size or --min-samples");
-        return;
+        return GM_OK;
     }
     say(out, v, "noise", "%.1f %% of the documents are in no cluster%s", 100 * share,
         v == GM_VERDICT_DOUBT ? "; lower --min-samples, or take what clusters say for a part" : "");
-    say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets, share);
+    GM_TRY(say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets,
+                        share, err));
     if (has_languages(atlas)) /* which tell scripts apart as well */
-        say_noise_of(out, "language", atlas, atlas->language, atlas->language_name,
-                     atlas->n_languages, share);
-    else
-        say_noise_of(out, "script", atlas, atlas->script, atlas->script_name, atlas->n_scripts,
-                     share);
+        GM_TRY(say_noise_of(out, "language", atlas, atlas->language, atlas->language_name,
+                            atlas->n_languages, share, err));
+    else if (atlas->n_scripts > 0)
+        GM_TRY(say_noise_of(out, "script", atlas, atlas->script, atlas->script_name,
+                            atlas->n_scripts, share, err));
+out:
+    return status;
 }
 
 /* ---- stability ---- */
@@ -309,10 +316,10 @@ gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas 
     gm_json_open_array(out, "verdict");
     say_map(out, a);
     say_dimensions(out, &a->dimensions);
-    say_noise(out, atlas);
+    GM_TRY(say_noise(out, atlas, err));
     say_density(out, &a->assessment);
     say_stability(out, a);
-    if (atlas->n_subsets > 1 && atlas->n_clusters > 0) status = say_subsets(out, atlas, err);
+    if (atlas->n_subsets > 1 && atlas->n_clusters > 0) GM_TRY(say_subsets(out, atlas, err));
     say_contents(out, &a->assessment);
     say_control(out, &a->assessment.control);
     gm_json_close_array(out);
@@ -324,6 +331,7 @@ gm_status gm_verdict_put(gm_json_out *out, const gm_analysis *a, const gm_atlas 
         gm_json_close_array(out);
     }
     gm_json_close_object(out);
+out:
     return status;
 }
 

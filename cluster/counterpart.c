@@ -7,6 +7,7 @@
 
 #include "base/sha256.h"
 #include "base/text.h"
+#include "cluster/members.h"
 
 enum { MAX_GROUPS = 1 << 16, KEY_BYTES = 65 };
 
@@ -141,32 +142,44 @@ gm_status gm_key_of_table(gm_key *key, const gm_csv *table, const char *path, gm
 
 /* ---- counterparts ---- */
 
+/* The counterpart of a group of these members. common (n_other) is zero, and is so again. */
+static gm_counterpart find_counterpart(const uint32_t *member, size_t size, const int32_t *other,
+                                       const size_t *there, size_t *common)
+{
+    gm_counterpart best = {-1, size, 0, 0, size > 0 ? 0 : (double)NAN};
+    for (size_t i = 0; i < size; i++)
+        if (other[member[i]] >= 0) common[other[member[i]]]++;
+    for (size_t i = 0; i < size; i++) {
+        const int32_t o = other[member[i]];
+        if (o < 0 || common[o] == 0) continue; /* in none, or looked at before */
+        const size_t both = common[o];
+        const double jaccard = (double)both / (double)(size + there[o] - both);
+        if (jaccard > best.jaccard || (jaccard == best.jaccard && o < best.group))
+            best = (gm_counterpart){o, size, there[o], both, jaccard};
+        common[o] = 0;
+    }
+    return best;
+}
+
 gm_status gm_counterparts_find(gm_counterpart *out, const int32_t *label, size_t n_groups,
                                const int32_t *other, size_t n_other, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;
-    size_t *both = gm_alloc2(n_groups, n_other, sizeof *both);
-    size_t *here = gm_alloc(n_groups, sizeof *here), *there = gm_alloc(n_other, sizeof *there);
-    if (!both || !here || !there)
+    gm_members members = {0};
+    size_t *common = gm_alloc(n_other, sizeof *common), *there = gm_alloc(n_other, sizeof *there);
+    if (!common || !there)
         GM_FAIL(GM_EMEM, "no memory to compare %zu clusters with %zu", n_groups, n_other);
-    for (size_t i = 0; i < n; i++) {
-        if (label[i] >= 0) here[label[i]]++;
+    GM_TRY(gm_members_find(&members, label, n, n_groups, err));
+    for (size_t i = 0; i < n; i++)
         if (other[i] >= 0) there[other[i]]++;
-        if (label[i] >= 0 && other[i] >= 0) both[(size_t)label[i] * n_other + (size_t)other[i]]++;
-    }
     for (size_t g = 0; g < n_groups; g++) {
-        out[g] = (gm_counterpart){-1, here[g], 0, 0, here[g] > 0 ? 0 : (double)NAN};
-        for (size_t o = 0; here[g] > 0 && o < n_other; o++) {
-            const size_t common = both[g * n_other + o];
-            const double jaccard = (double)common / (double)(here[g] + there[o] - common);
-            if (jaccard > out[g].jaccard)
-                out[g] = (gm_counterpart){(int32_t)o, here[g], there[o], common, jaccard};
-        }
+        const size_t first = members.first[g], size = members.first[g + 1] - first;
+        out[g] = find_counterpart(members.at + first, size, other, there, common);
     }
 out:
-    gm_free(both);
-    gm_free(here);
+    gm_free(common);
     gm_free(there);
+    gm_members_clear(&members);
     return status;
 }
 

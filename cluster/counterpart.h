@@ -45,7 +45,8 @@ typedef struct gm_counterpart {
     double jaccard; /* both / (here + there - both) in [0,1]; NaN where here is 0 */
 } gm_counterpart;
 
-/* out (n_groups): the counterpart of each group of `label`. Both (n), -1 none. Errors: GM_EMEM. */
+/* out (n_groups): the counterpart of each group of `label`. Both (n), -1 none. Errors: GM_EMEM.
+ * Cost: n and the numbers of groups; no table of all pairs. */
 gm_status gm_counterparts_find(gm_counterpart *out, const int32_t *label, size_t n_groups,
                                const int32_t *other, size_t n_other, size_t n, gm_error *err)
     GM_MUST_USE;

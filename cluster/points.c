@@ -6,6 +6,9 @@
 
 #include "cluster/dots.h"
 
+/* Up to so many values one thread is faster than waking others. */
+enum { ALONE = 1 << 15 };
+
 static const float MAX_NORM = 1e37f; /* |f_i - f_j|^2 is at most four times that */
 
 const char *gm_metric_name(gm_metric metric)
@@ -132,7 +135,7 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
         GM_FAIL(GM_EMEM, "no memory for %zu points of %zu dimensions", n, d);
 
     size_t n_zero = 0, n_wrong = 0;
-#pragma omp parallel for schedule(static) reduction(+ : n_wrong, n_zero)
+#pragma omp parallel for schedule(static) reduction(+ : n_wrong, n_zero) if (n * d > ALONE)
     for (size_t i = 0; i < n; i++) {
         const float *row = row_of(from, i);
         const double size = checked_size(row, d, metric);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/members.h"
+
 typedef struct group {
     uint32_t number; /* the old one */
     size_t size;
@@ -46,17 +48,16 @@ out:
     return status;
 }
 
-/* sum (2,D) over the documents of one label by parity, n (2) how many they are. */
-static void sum_group(double *sum, size_t n[2], const gm_usage *usage, const int32_t *label,
-                      int32_t wanted)
+/* sum (2,D) over the documents member[0..size) by parity, n (2) how many they are. */
+static void sum_group(double *sum, size_t n[2], const gm_usage *usage, const uint32_t *member,
+                      size_t size)
 {
     const size_t dim = usage->dim;
     n[0] = n[1] = 0;
     memset(sum, 0, 2 * dim * sizeof *sum);
-    for (size_t i = 0; i < usage->n; i++) {
-        if (label[i] != wanted) continue;
-        size_t odd = usage->sha[i][0] & 1;
-        const float *row = usage->row[i]; /* (D) */
+    for (size_t i = 0; i < size; i++) {
+        size_t odd = usage->sha[member[i]][0] & 1;
+        const float *row = usage->row[member[i]]; /* (D) */
         double *to = sum + odd * dim;
         for (size_t c = 0; c < dim; c++) to[c] += (double)row[c];
         n[odd]++;
@@ -66,12 +67,16 @@ static void sum_group(double *sum, size_t n[2], const gm_usage *usage, const int
 gm_status gm_profile_means(float *mean, float *half, const gm_usage *usage, const int32_t *label,
                            size_t n_groups, gm_error *err)
 {
+    gm_status status = GM_OK;
     const size_t dim = usage->dim;
+    gm_members members = {0};
     double *sum = gm_alloc2(2, dim, sizeof *sum);
-    if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory for mean usage vectors");
+    if (sum == NULL) GM_FAIL(GM_EMEM, "no memory for mean usage vectors");
+    GM_TRY(gm_members_find(&members, label, usage->n, n_groups, err));
     for (size_t g = 0; g < n_groups; g++) {
+        const size_t first = members.first[g];
         size_t n[2];
-        sum_group(sum, n, usage, label, (int32_t)g);
+        sum_group(sum, n, usage, members.at + first, members.first[g + 1] - first);
         for (size_t c = 0; c < dim; c++) {
             double all = (double)(n[0] + n[1]);
             if (mean) mean[g * dim + c] = all > 0 ? (float)((sum[c] + sum[dim + c]) / all) : 0;
@@ -79,8 +84,10 @@ gm_status gm_profile_means(float *mean, float *half, const gm_usage *usage, cons
                 half[(2 * g + h) * dim + c] = n[h] ? (float)(sum[h * dim + c] / (double)n[h]) : 0;
         }
     }
+out:
     gm_free(sum);
-    return GM_OK;
+    gm_members_clear(&members);
+    return status;
 }
 
 static double lift_of(float rate, float corpus, size_t dim)
@@ -104,10 +111,11 @@ void gm_profile_important(uint8_t *important, const float *rate, const float *ha
             size_t best = dim;
             double best_lift = 0;
             for (size_t c = l * n_experts; c < (l + 1) * n_experts; c++) {
+                if (important[c]) continue;
                 double lift = lift_of(rate[c], corpus[c], dim);
-                bool twice = lift_of(half[c], corpus[c], dim) >= GM_LIFT_MIN &&
-                             lift_of(half[dim + c], corpus[c], dim) >= GM_LIFT_MIN;
-                if (twice && !important[c] && lift > best_lift) best = c, best_lift = lift;
+                if (lift > best_lift && lift_of(half[c], corpus[c], dim) >= GM_LIFT_MIN &&
+                    lift_of(half[dim + c], corpus[c], dim) >= GM_LIFT_MIN)
+                    best = c, best_lift = lift;
             }
             if (best == dim) break;
             important[best] = 1;
