@@ -120,6 +120,7 @@ static PangoLayout *layout_of(gm_canvas *canvas, const char *text, const gm_text
     pango_layout_set_font_description(layout, font);
     pango_font_description_free(font);
     pango_layout_set_single_paragraph_mode(layout, TRUE);
+    pango_layout_set_auto_dir(layout, FALSE); /* an Arabic name begins where the others do */
     if (style->max_width > 0) {
         pango_layout_set_width(layout, (int)(style->max_width * PANGO_SCALE));
         pango_layout_set_ellipsize(layout, PANGO_ELLIPSIZE_END);

@@ -85,6 +85,32 @@ static void colour_maps_run_from_light_to_dark_and_take_any_value(void)
     CHECK(distance(gm_colour_diverging(-1), gm_colour_diverging(1)) > 200);
 }
 
+/* A name that is written from right to left begins where all of a legend do, at the left. */
+static void names_from_the_right_begin_at_the_left(void)
+{
+    const float xy[] = {0, 0, 1, 1};
+    const int32_t group[] = {0, 1};
+    const char *const legend[] = {"soup", "\u0639\u0631\u0628\u064a"};
+    const gm_map_figure map = {.title = "",
+                               .subtitle = "",
+                               .n = 2,
+                               .xy = xy,
+                               .group = group,
+                               .n_groups = 2,
+                               .legend = legend};
+    double low = INFINITY, high = -INFINITY;
+    gm_text svg = {0};
+    gm_error err = {0};
+    CHECK_OK(gm_figure_map(&map, "legend.svg", true, &err), err);
+    CHECK_OK(gm_text_read_file(&svg, "legend.svg", 1 << 20, &err), err);
+    for (const char *at = svg.at; (at = strstr(at, "href=\"#glyph")) != NULL; at++) {
+        const double x = strtod(strstr(at, " x=\"") + 4, NULL);
+        low = fmin(low, x), high = fmax(high, x);
+    }
+    CHECK(high - low < 60);
+    gm_text_clear(&svg);
+}
+
 /* All name points of one place, where something is drawn: none covers another, or more than the rim
  * of that, all are in the frame; one alone stands beside its point. */
 static void labels_at_points_cover_nothing(void)
@@ -370,7 +396,7 @@ static void a_heatmap_may_have_more_cells_than_pixels(void)
 TESTS(TEST(neighbouring_groups_have_different_colours),
       TEST(eight_groups_are_told_apart_by_every_eye),
       TEST(colour_maps_run_from_light_to_dark_and_take_any_value),
-      TEST(labels_at_points_cover_nothing),
+      TEST(names_from_the_right_begin_at_the_left), TEST(labels_at_points_cover_nothing),
       TEST(labels_beside_a_plot_have_places_of_their_own_and_lines_that_do_not_cross),
       TEST(colours_by_place_differ_by_direction), TEST(a_text_that_no_font_can_write_is_said),
       TEST(pictures_are_png_of_the_size_asked_for_and_repeat),
