@@ -168,7 +168,7 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
     if (share > 1.25 * top)
         say(out, GM_VERDICT_DOUBT, "cluster 0",
             "Cluster 0 holds %.0f %% of the documents; from other seeds the largest holds %.0f to "
-            "%.0f %%: it is several clusters in one. Compare --seed %llu or --max-cluster-size "
+            "%.0f %%: it may be several clusters in one. Compare --seed %llu or --max-cluster-size "
             "(recut has it too)",
             100 * share, 100 * (double)least / (double)runs, 100 * top,
             (unsigned long long)s->seed[0].seed);
@@ -243,7 +243,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
             say(out, GM_VERDICT_DOUBT, "subsets",
                 "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, is "
-                "%.0f %% of it; recut with --max-cluster-size %zu parts it",
+                "%.0f %% of it; recut with --max-cluster-size %zu parts it where it has parts",
                 c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
                 100 * purity, (size_t)atlas->size[c] / 2);
     }
@@ -266,8 +266,12 @@ static void say_control(gm_json_out *out, const gm_control *c)
     const char *what = c->basis == GM_CONTROL_TOKENS ? "token" : "word";
     if (c->basis == GM_CONTROL_NONE) return;
     if (isnan(c->router_ami)) {
-        say(out, c->ari > 0.7 ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR, "control",
-            "Clusters by %s frequencies alone agree with these by an ARI of %.2f", what, c->ari);
+        const bool same = c->ari > 0.7;
+        say(out, same ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR, "control",
+            "%s: clusters by %s frequencies alone agree with these by an ARI of %.2f",
+            same ? "The vocabulary alone gives much the same clusters"
+                 : "The vocabulary alone gives these clusters in part at most",
+            what, c->ari);
         return;
     }
     double added = c->router_ami - c->tokens_ami;
@@ -278,7 +282,8 @@ static void say_control(gm_json_out *out, const gm_control *c)
         "%s: %s frequencies alone tell the subsets by an AMI of %.2f, the router's clusters by "
         "%.2f; ARI between the two %.2f, %.0f %% of neighbours in common",
         pick(v, "The router knows more of the subsets than the vocabulary does",
-             "The router knows as much of the subsets as the vocabulary does",
+             c->router_ami > 0.02 ? "The router knows as much of the subsets as the vocabulary does"
+                                  : "Neither the router nor the vocabulary knows of the subsets",
              "The vocabulary alone knows more of the subsets than the router does"),
         what, c->tokens_ami, c->router_ami, c->ari, 100 * c->shared);
 }

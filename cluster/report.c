@@ -73,7 +73,8 @@ static void tell_of_unwritten(const unwritten *left)
     if (left->n == 0) return;
     gm_text_escape(text, sizeof text, left->first, strlen(left->first));
     if (left->n > 1)
-        snprintf(others, sizeof others, " and of %zu other words or names", left->n - 1);
+        snprintf(others, sizeof others, " and of %zu other%s", left->n - 1,
+                 left->n > 2 ? " words or names" : " word or name");
     gm_warn("no font here has all characters of '%s'%s: the pictures do without (Debian's "
             "fonts-dejavu-core and fonts-noto-cjk have most)",
             text, others);

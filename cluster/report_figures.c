@@ -132,17 +132,20 @@ gm_status gm_report_heat(const gm_atlas *atlas, size_t cluster, gm_text *png, co
     gm_status status = GM_OK;
     size_t n = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     char title[160];
+    bool any = false;
     float *all = gm_alloc(n, sizeof *all), *important = gm_alloc(n, sizeof *important);
     if (all == NULL || important == NULL) GM_FAIL(GM_EMEM, "no memory for a heatmap");
 
     for (size_t i = 0; i < n; i++) {
         all[i] = atlas->usage[cluster * n + i] * (float)n;
         important[i] = atlas->important[cluster * n + i] ? all[i] : 0;
+        any |= atlas->important[cluster * n + i] != 0;
     }
     int at = snprintf(title, sizeof title, "Cluster %zu: ", cluster);
     gm_cluster_title(atlas, cluster, GM_N_KEYWORDS, title + at, sizeof title - (size_t)at);
     const gm_heat_panel panel[] = {{"all experts", all, false, "x uniform"},
-                                   {"important experts only", important, false, "x uniform"}};
+                                   {any ? "important experts only" : "important experts: none",
+                                    important, false, "x uniform"}};
     const gm_heat_figure figure = {.title = title,
                                    .panel = panel,
                                    .n_panels = 2,

@@ -79,4 +79,33 @@ static void names_are_said_whole(void)
     gm_text_clear(&out.text);
 }
 
-TESTS(TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))
+/* What is said of a control whose figures these are. */
+static void check_control(double router_ami, double tokens_ami, double ari, const char *want)
+{
+    const int32_t none = -1;
+    gm_analysis a = {.distinct.m = 2};
+    gm_json_out out = {0};
+    gm_error err = {0};
+    a.assessment.control = (gm_control){
+        .basis = GM_CONTROL_WORDS, .router_ami = router_ami, .tokens_ami = tokens_ami, .ari = ari};
+    gm_json_open_object(&out, NULL);
+    CHECK_OK(gm_verdict_put(&out, &a, &(gm_atlas){.n = 1, .cluster = &none}, &err), err);
+    gm_json_close_object(&out);
+    CHECK_OK(gm_json_out_done(&out, &err), err);
+    CHECK_HAS(out.text.at, want);
+    gm_text_clear(&out.text);
+}
+
+static void the_control_says_what_it_shows(void)
+{
+    const double unknown = (double)NAN;
+    check_control(0.8, 0.5, 0.5, "The router knows more of the subsets than the vocabulary does");
+    check_control(0.8, 0.81, 0.5, "The router knows as much of the subsets as the vocabulary does");
+    check_control(-0.01, 0, 0.9, "Neither the router nor the vocabulary knows of the subsets");
+    check_control(0.2, 0.5, 0.1, "The vocabulary alone knows more of the subsets");
+    check_control(unknown, unknown, 0.9, "The vocabulary alone gives much the same clusters");
+    check_control(unknown, unknown, 0.6, "gives these clusters in part at most");
+}
+
+TESTS(TEST(the_control_says_what_it_shows), TEST(figures_are_judged), TEST(doubts_come_first),
+      TEST(names_are_said_whole))
