@@ -4,13 +4,17 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/csv.h"
 #include "base/json.h"
 #include "base/outfile.h"
 #include "base/sha256.h"
 #include "cluster/cluster_commands.h"
-#include "base/csv.h"
 #include "cluster/from_atlas.h"
 #include "cluster/place.h"
+
+/* A document is far from the map when its distance is beyond this quantile of the map's own; of
+ * documents like its own 1 % are. Of how many more than that a warning is due. */
+static const double FAR_QUANTILE = 0.99, FAR_SHARE = 0.05;
 
 typedef struct assign_command {
     const char *out, *trace;
@@ -58,6 +62,7 @@ static void put_placed(gm_json_out *out, const gm_atlas *atlas, const gm_trace_s
     gm_json_put_f64(out, "probability", (double)p->probability);
     gm_json_put_string(out, "nearest", known ? atlas->id[p->nearest] : NULL);
     gm_json_put_f64(out, "distance", p->distance);
+    gm_json_put_f64(out, "distance_quantile", p->quantile);
     gm_json_put_string(out, "sha", hex);
     gm_json_close_object(out);
 }
@@ -82,7 +87,9 @@ static gm_status write_json(FILE *to, const gm_atlas *atlas, const gm_trace_samp
 static void write_csv(FILE *to, const gm_atlas *atlas, const gm_trace_samples *samples,
                       const gm_placed *placed)
 {
-    fputs("id,subset,x,y,cluster,cluster_name,probability,nearest,distance,sha\r\n", to);
+    fputs(
+        "id,subset,x,y,cluster,cluster_name,probability,nearest,distance,distance_quantile,sha\r\n",
+        to);
     for (size_t i = 0; i < samples->n; i++) {
         const gm_placed *p = &placed[i];
         bool known = p->nearest != GM_ATLAS_NONE;
@@ -99,9 +106,9 @@ static void write_csv(FILE *to, const gm_atlas *atlas, const gm_trace_samples *s
         fprintf(to, ",%.9g,", (double)p->probability);
         gm_csv_put(to, known ? atlas->id[p->nearest] : "");
         if (known)
-            fprintf(to, ",%.9g,%s\r\n", p->distance, hex);
+            fprintf(to, ",%.9g,%.6g,%s\r\n", p->distance, p->quantile, hex);
         else
-            fprintf(to, ",,%s\r\n", hex);
+            fprintf(to, ",,,%s\r\n", hex);
     }
 }
 
@@ -120,6 +127,27 @@ static gm_status write_out(const assign_command *c, const gm_atlas *atlas,
     return status;
 }
 
+/* How many are in a cluster, and how many are unlike anything the map was made of. */
+static void say_placed(const gm_placed *placed, size_t n)
+{
+    size_t n_in = 0, n_far = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_in += placed[i].cluster >= 0;
+        n_far += placed[i].quantile > FAR_QUANTILE;
+    }
+    const double in = n ? (double)n_in / (double)n : 0, far = n ? (double)n_far / (double)n : 0;
+    printf("%zu documents placed, %zu (%.1f %%) in a cluster\n"
+           "%zu (%.1f %%) are farther from their nearest document of the map than 99 %% of its own "
+           "are from theirs\n",
+           n, n_in, 100 * in, n_far, 100 * far);
+    if (far > FAR_SHARE && n_far > 1)
+        gm_warn(
+            "%.1f %% of the documents are far from all those of the map, where 1 %% would be of "
+            "documents like its own: trust neither their places nor their clusters "
+            "('distance_quantile' above .99)",
+            100 * far);
+}
+
 static gm_status run(const assign_command *c, const char *atlas_path, const char *news_path,
                      gm_error *err)
 {
@@ -131,7 +159,6 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     gm_usage of_fitted = {0}, of_news = {0};
     gm_placed *placed = NULL, *in_order = NULL;
     gm_progress progress;
-    size_t n_in = 0;
     GM_TRY(gm_outfile_check(c->out, c->force, err));
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
     GM_TRY(gm_from_atlas_points(&points, atlas, err));
@@ -147,13 +174,9 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     gm_progress_start(&progress, "neighbours", "points", (double)points.m, c->quiet);
     GM_TRY(gm_place(placed, &of_news, &of_fitted, atlas, &points, &options, &progress, err));
     gm_progress_end(&progress);
-    for (size_t i = 0; i < of_news.n; i++) {
-        in_order[of_news.place[i]] = placed[i];
-        n_in += placed[i].cluster >= 0;
-    }
+    for (size_t i = 0; i < of_news.n; i++) in_order[of_news.place[i]] = placed[i];
     GM_TRY(write_out(c, atlas, gm_trace_get_samples(news), in_order, err));
-    printf("%zu documents placed, %zu (%.1f %%) in a cluster\n", of_news.n, n_in,
-           of_news.n ? 100.0 * (double)n_in / (double)of_news.n : 0.0);
+    say_placed(placed, of_news.n);
 out:
     gm_free(placed);
     gm_free(in_order);
@@ -190,7 +213,11 @@ int gm_cluster_assign(int argc, char **argv)
         "gm-cluster assign ATLAS TRACE -o FILE.csv|.json",
         "Every document of TRACE stands at the mean of its neighbours by usage among the atlas's\n"
         "documents, weighted as UMAP does, and belongs to the cluster whose density reaches that\n"
-        "place. The map and its clusters stay as they are.\n"
+        "place. The map and its clusters stay as they are. 'distance_quantile' says how many of "
+        "the\n"
+        "atlas's documents are nearer to their nearest than it is to its own; above .99 it is "
+        "unlike\n"
+        "them all, and its place says little.\n"
         "  gm-cluster assign run.atlas.h5 other.trace.h5 -o placed.csv\n",
         opts, &argc, argv, &err);
     const char *dot = c.out ? strrchr(c.out, '.') : NULL;

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cluster/elementary.h"
@@ -19,6 +20,8 @@ typedef struct ground {
     double *at;    /* (M,D) the points where clusters were found */
     double *core;  /* (M) */
     double *death; /* (R) the largest lambda at which anything leaves a node */
+    double *own;   /* (n_own) from the points to their nearest by usage, ascending */
+    size_t n_own;  /* points that have an edge */
     int k, min_samples, count_self;
     double epsilon;
 } ground;
@@ -131,6 +134,48 @@ static void find_deaths(ground *g)
         g->death[a->node_parent[r]] = fmax(g->death[a->node_parent[r]], a->node_birth[r]);
 }
 
+/* The distance of point p to its nearest by an edge of the graph; infinity where it has none. */
+static double own_distance(const ground *g, size_t p)
+{
+    const gm_atlas *a = g->atlas;
+    const size_t d = g->points->document[p];
+    double least = INFINITY;
+    for (uint64_t e = a->graph_indptr[d]; e < a->graph_indptr[d + 1]; e++) {
+        const uint32_t q = g->points->point[a->graph_indices[e]];
+        if (q != GM_NO_POINT && q != p) least = fmin(least, gm_points_squared(&g->all, p, q));
+    }
+    return gm_metric_distance(g->all.metric, least);
+}
+
+static int by_distance(const void *p, const void *q)
+{
+    const double a = *(const double *)p, b = *(const double *)q;
+    return (a > b) - (a < b);
+}
+
+static void find_own(ground *g)
+{
+    const size_t m = g->points->m;
+#pragma omp parallel for schedule(dynamic, 64)
+    for (size_t p = 0; p < m; p++) g->own[p] = own_distance(g, p);
+    qsort(g->own, m, sizeof *g->own, by_distance);
+    for (g->n_own = m; g->n_own > 0 && isinf(g->own[g->n_own - 1]);) g->n_own--;
+}
+
+/* The share of own distances below this one. */
+static double quantile_of(const ground *g, double distance)
+{
+    size_t below = 0, end = g->n_own;
+    while (below < end) {
+        const size_t middle = below + (end - below) / 2;
+        if (g->own[middle] < distance)
+            below = middle + 1;
+        else
+            end = middle;
+    }
+    return g->n_own > 0 ? (double)below / (double)g->n_own : (double)NAN;
+}
+
 /* Usage of the points and of the new documents as points of one space. */
 static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
                         const gm_fit_options *options, gm_progress *progress, gm_error *err)
@@ -143,7 +188,8 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
     g->at = gm_alloc2(m, g->dim, sizeof *g->at);
     g->core = gm_alloc(m, sizeof *g->core);
     g->death = gm_alloc(g->atlas->n_nodes, sizeof *g->death);
-    if (!row || !canonical || !g->at || !g->core || !g->death)
+    g->own = gm_alloc(m, sizeof *g->own);
+    if (!row || !canonical || !g->at || !g->core || !g->death || !g->own)
         GM_FAIL(GM_EMEM, "no memory to place %zu documents", news->n);
     for (size_t i = 0; i < n; i++) canonical[fitted->place[i]] = (uint32_t)i;
     for (size_t p = 0; p < m; p++) {
@@ -157,6 +203,7 @@ static gm_status gather(ground *g, const gm_usage *news, const gm_usage *fitted,
     GM_TRY(gm_knn_find_across(&g->near, &g->all, m, (int)most + 1, progress, err));
     GM_TRY(find_cores(g, err));
     find_deaths(g);
+    find_own(g);
 out:
     gm_free(row);
     gm_free(canonical);
@@ -170,6 +217,7 @@ static void place_one(gm_placed *out, const ground *g, size_t q, gm_neighbour *s
     const double *distance = g->near.distance + at; /* (near.k - 1) */
     double space[GM_ATLAS_MAX_DIM];
     find_place(out, space, g, best, distance, (size_t)g->near.k - 1);
+    out->quantile = quantile_of(g, out->distance);
     size_t d = g->points->document[best[0]];
     if (distance[0] > 0) {
         find_cluster(out, g, space, scratch);
@@ -204,7 +252,7 @@ gm_status gm_place(gm_placed *placed, const gm_usage *news, const gm_usage *fitt
 #pragma omp parallel for schedule(dynamic, 1)
         for (size_t i = 0; i < count; i++) {
             gm_placed *out = &placed[first + i];
-            *out = (gm_placed){{NAN, NAN}, -1, 0, GM_ATLAS_NONE, (double)NAN};
+            *out = (gm_placed){{NAN, NAN}, -1, 0, GM_ATLAS_NONE, (double)NAN, (double)NAN};
             if (news->point[first + i] != GM_NO_POINT)
                 place_one(out, &g, first + i, scratch + i * width);
         }
@@ -215,6 +263,7 @@ out:
     gm_free(g.at);
     gm_free(g.core);
     gm_free(g.death);
+    gm_free(g.own);
     gm_free(scratch);
     return status;
 }

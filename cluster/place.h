@@ -8,8 +8,9 @@
  * Cluster: on the map, or in the D dimensions where clusters were found, the neighbour with the
  * least mutual reachability, of 2 min_samples nearest; up its branch of the condensed tree as far
  * as that density reaches, then up to what was chosen - merged by epsilon or by hand as it was.
- * Probability as for the points. Source: umap-learn, transform; hdbscan, approximate_predict, which
- * does not know of epsilon.
+ * Probability as for the points. A point's own nearest is the nearest to which the atlas's graph
+ * has an edge: the nearest of all unless --set-op-mix is 0. Source: umap-learn, transform; hdbscan,
+ * approximate_predict, which does not know of epsilon.
  */
 #ifndef GM_PLACE_H
 #define GM_PLACE_H
@@ -22,6 +23,9 @@ typedef struct gm_placed {
     float probability; /* in [0,1] */
     uint32_t nearest;  /* document of the atlas, GM_ATLAS_NONE: no counted choice */
     double distance;   /* to it by usage, in the metric of the map */
+    double quantile;   /* share of the points whose own nearest is nearer than that, in [0,1]; of
+                          documents like the atlas's own it is above .99 for about 1 in 100; NaN: no
+                          counted choice, or no point has a neighbour */
 } gm_placed;
 
 /* placed (Q), in canonical order of `news`.

@@ -80,6 +80,29 @@ static int nearer_first(const void *p, const void *q)
     return (a->distance > b->distance) - (a->distance < b->distance);
 }
 
+static double hellinger(const float *x, const float *y)
+{
+    double s = 0;
+    for (size_t c = 0; c < SYN_DIM; c++) {
+        double d = sqrt((double)x[c]) - sqrt((double)y[c]);
+        s += d * d;
+    }
+    return sqrt(s / 2);
+}
+
+/* Against its definition: the share of documents whose nearest other one is nearer. */
+static void check_quantile(const made *m, const gm_placed *p)
+{
+    double nearer = 0;
+    for (size_t i = 0; i < N; i++) {
+        double least = INFINITY;
+        for (size_t j = 0; j < N; j++)
+            if (j != i) least = fmin(least, hellinger(m->of_fitted.row[i], m->of_fitted.row[j]));
+        nearer += least < p->distance;
+    }
+    CHECK_NEAR(p->quantile, nearer / N, 1e-12);
+}
+
 /* Against its definition: the nearest by Hellinger's distance, and a place among the k nearest. */
 static void check_place(const made *m, size_t q)
 {
@@ -87,12 +110,7 @@ static void check_place(const made *m, size_t q)
     const gm_placed *p = &m->placed[q];
     double of_nearest = NAN;
     for (size_t i = 0; i < N; i++) {
-        double s = 0;
-        for (size_t c = 0; c < SYN_DIM; c++) {
-            double d = sqrt((double)m->of_news.row[q][c]) - sqrt((double)m->of_fitted.row[i][c]);
-            s += d * d;
-        }
-        near[i] = (other){sqrt(s / 2), m->of_fitted.place[i]};
+        near[i] = (other){hellinger(m->of_news.row[q], m->of_fitted.row[i]), m->of_fitted.place[i]};
         if (near[i].document == p->nearest) of_nearest = near[i].distance;
     }
     qsort(near, N, sizeof *near, nearer_first);
@@ -121,17 +139,20 @@ static void new_documents_stand_with_their_topic(void)
         size_t at = m.of_news.place[q];
         if (at == 0) { /* the copy */
             CHECK_NEAR(p->distance, 0, 0);
+            CHECK_NEAR(p->quantile, 0, 0);
             CHECK_INT(p->nearest, 5);
             CHECK(p->xy[0] == m.atlas.xy[10] && p->xy[1] == m.atlas.xy[11]);
             CHECK_INT(p->cluster, m.atlas.cluster[5]);
             CHECK(p->probability == m.atlas.probability[5]);
         } else if (at == 1) { /* the empty one */
             CHECK(isnan(p->xy[0]) && isnan(p->distance) && p->cluster == -1);
+            CHECK(isnan(p->quantile));
             CHECK_INT(p->nearest, GM_ATLAS_NONE);
         } else {
             CHECK(p->distance > 0 && p->probability >= 0 && p->probability <= 1);
             CHECK((p->probability > 0) == (p->cluster >= 0));
             check_place(&m, q);
+            if (at < 8) check_quantile(&m, p);
             of++, right += p->cluster == m.atlas.cluster[(N + at) % TOPICS]; /* 0..3: one of each */
         }
     }
