@@ -113,9 +113,10 @@ static void find_means(double *mean, const gm_rows *rows)
             mean[c] += rows->at[d->first[p] * rows->dim + c] / (double)d->m;
 }
 
-/* A row as floats, less `shift`; `row` is its number in the file. */
-static gm_status take_floats(float *to, const double *from, const double *shift, size_t dim,
-                             gm_metric metric, uint32_t row, gm_error *err)
+/* A row as floats, less `shift`; *most becomes the square of its length where that is more. `row`
+ * is its number in the file. */
+static gm_status take_floats(float *to, double *most, const double *from, const double *shift,
+                             size_t dim, gm_metric metric, uint32_t row, gm_error *err)
 {
     double square = 0;
     for (size_t c = 0; c < dim; c++) {
@@ -126,9 +127,38 @@ static gm_status take_floats(float *to, const double *from, const double *shift,
             return gm_fail(err, GM_EARG, "row %u, column %zu is %g; hellinger needs values >= 0",
                            row, c, value);
     }
-    if (square <= LONGEST * LONGEST) return GM_OK;
-    return gm_fail(err, GM_EARG, "row %u is %g long, a map takes rows up to %g", row, sqrt(square),
-                   LONGEST);
+    *most = fmax(*most, square);
+    return GM_OK;
+}
+
+/* The length of a row less `shift`; no square overflows. */
+static double length_of(const double *from, const double *shift, size_t dim)
+{
+    double most = 0, sum = 0;
+    for (size_t c = 0; c < dim; c++) most = fmax(most, fabs(from[c] - shift[c]));
+    if (most == 0 || isinf(most)) return most;
+    for (size_t c = 0; c < dim; c++) {
+        const double share = (from[c] - shift[c]) / most;
+        sum += share * share;
+    }
+    return most * sqrt(sum);
+}
+
+/* One row far off moves the mean, so that all are long: the longest is named, of equals the first
+ * in the file. */
+static gm_status refuse_longest(const gm_rows *rows, const double *shift, gm_metric metric,
+                                gm_error *err)
+{
+    const gm_distinct *d = &rows->distinct;
+    double longest = -1;
+    uint32_t row = 0;
+    for (size_t p = 0; p < d->m; p++) {
+        const uint32_t here = rows->place[d->first[p]];
+        const double length = length_of(rows->at + d->first[p] * rows->dim, shift, rows->dim);
+        if (length > longest || (length == longest && here < row)) longest = length, row = here;
+    }
+    return gm_fail(err, GM_EARG, "row %u is %g long%s, a map takes rows up to %g", row, longest,
+                   metric == GM_EUCLIDEAN ? " less the means of the columns" : "", LONGEST);
 }
 
 gm_status gm_rows_distinct(float **out, const gm_rows *rows, gm_metric metric, gm_error *err)
@@ -136,14 +166,15 @@ gm_status gm_rows_distinct(float **out, const gm_rows *rows, gm_metric metric, g
     gm_status status = GM_OK;
     const gm_distinct *d = &rows->distinct;
     const size_t dim = rows->dim;
-    double *shift = gm_alloc(dim, sizeof *shift);
+    double most = 0, *shift = gm_alloc(dim, sizeof *shift);
     float *at = gm_alloc2(d->m, dim, sizeof *at);
     *out = NULL;
     if (!shift || !at) GM_FAIL(GM_EMEM, "no memory for %zu rows of %zu columns", d->m, dim);
     if (metric == GM_EUCLIDEAN) find_means(shift, rows); /* distances stay, floats get finer */
     for (size_t p = 0; p < d->m; p++)
-        GM_TRY(take_floats(at + p * dim, rows->at + d->first[p] * dim, shift, dim, metric,
+        GM_TRY(take_floats(at + p * dim, &most, rows->at + d->first[p] * dim, shift, dim, metric,
                            rows->place[d->first[p]], err));
+    if (!(most <= LONGEST * LONGEST)) GM_TRY(refuse_longest(rows, shift, metric, err));
     *out = at;
     at = NULL;
 out:
