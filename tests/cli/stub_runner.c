@@ -46,6 +46,13 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     return GM_OK;
 }
 
+/* What is made up listens to no plan. */
+gm_status gm_runner_steer(gm_runner *r, const gm_edit *edit, gm_error *err)
+{
+    (void)r, (void)edit, (void)err;
+    return GM_OK;
+}
+
 void gm_runner_free(gm_runner *r)
 {
     gm_free(r);
