@@ -113,10 +113,23 @@ out:
     return status;
 }
 
+/* An id that is there already is not another one. */
+static gm_status add_eos(gm_arch *arch, uint32_t id, const char *where, gm_error *err)
+{
+    for (int i = 0; i < arch->n_eos; i++)
+        if (arch->eos[i] == id) return GM_OK;
+    if (arch->n_eos == GM_MAX_EOS)
+        return gm_fail(err, GM_EFORMAT, "'%s': more than %d ids in 'eos_token_id'", where,
+                       GM_MAX_EOS);
+    arch->eos[arch->n_eos++] = id;
+    return GM_OK;
+}
+
 /* Stop ids: a number or a list of numbers. Those of generation_config.json replace
  * those of config.json. */
 static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
+    gm_status status = GM_OK;
     const gm_json *eos = gm_json_find(config, "eos_token_id");
     if (eos == NULL || gm_json_kind_of(eos) == GM_JSON_NULL) return GM_OK;
 
@@ -129,12 +142,10 @@ static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arc
             return gm_fail(err, GM_EFORMAT,
                            "'%s': 'eos_token_id' holds something else than ids from 0 to %d", where,
                            arch->vocab - 1);
-        if (arch->n_eos == GM_MAX_EOS)
-            return gm_fail(err, GM_EFORMAT, "'%s': more than %d ids in 'eos_token_id'", where,
-                           GM_MAX_EOS);
-        arch->eos[arch->n_eos++] = (uint32_t)value;
+        GM_TRY(add_eos(arch, (uint32_t)value, where, err));
     }
-    return GM_OK;
+out:
+    return status;
 }
 
 static gm_status read_config(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
@@ -182,7 +193,8 @@ static gm_status read_generation(const gm_json *config, const char *where, gm_ar
     GM_TRY(gm_json_get_f64_or(config, "top_p", 0, 1, 1, &arch->top_p, where, err));
     GM_TRY(gm_json_get_f64_or(config, "repetition_penalty", 1e-3, 1e3, 1, &arch->repetition_penalty,
                               where, err));
-    GM_TRY(gm_config_int_or(config, "top_k", 0, INT32_MAX, 50, &arch->top_k, where, err));
+    GM_TRY(gm_config_int_or(config, "top_k", -1, INT32_MAX, 50, &arch->top_k, where, err));
+    if (arch->top_k == -1) arch->top_k = 0; /* vLLM's word for off */
     GM_TRY(gm_config_int_or(config, "max_new_tokens", 0, INT32_MAX, 0, &arch->max_new_tokens, where,
                             err));
 out:

@@ -101,7 +101,7 @@ enum { GM_MAX_THREADS = 1024 };
 /* What command lines say of `device`. */
 #define GM_DEVICE_HELP "auto: a GPU if the model fits there, else the CPU; cpu, cuda or cuda:N"
 
-enum { GM_MAX_EOS = 8 };
+enum { GM_MAX_EOS = 64 };
 
 typedef struct gm_model_info {
     const char *folder;       /* as given */
