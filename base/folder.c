@@ -21,6 +21,20 @@ static gm_status look_for(gm_text *path, const char *folder, const char *name, b
     return status;
 }
 
+/* "owner/name", and no folder "owner" here: most likely a name of the Hugging Face hub. */
+static bool is_hub_name(const char *folder)
+{
+    struct stat about;
+    char owner[100];
+    size_t n = strcspn(folder, "/");
+    if (n == 0 || n >= sizeof owner || folder[n] == '\0' || folder[n + 1] == '\0' ||
+        strchr(folder + n + 1, '/') != NULL)
+        return false;
+    memcpy(owner, folder, n);
+    owner[n] = '\0';
+    return stat(owner, &about) != 0;
+}
+
 static gm_status check_folder(const char *folder, const char *what, gm_error *err)
 {
     struct stat about;
@@ -29,7 +43,10 @@ static gm_status check_folder(const char *folder, const char *what, gm_error *er
         return gm_fail(err, GM_EIO, "'%s' is a file, expected a %s folder", folder, what);
     }
     if (errno == ENOENT || errno == ENOTDIR)
-        return gm_fail(err, GM_EIO, "%s folder '%s' does not exist", what, folder);
+        return gm_fail(err, GM_EIO, "%s folder '%s' does not exist%s", what, folder,
+                       is_hub_name(folder)
+                           ? "; if that is its name on the Hugging Face hub, download it first"
+                           : "");
     return gm_fail(err, GM_EIO, "cannot look at %s folder '%s': %s", what, folder, strerror(errno));
 }
 

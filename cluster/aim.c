@@ -1,6 +1,8 @@
 /* aim.c - the smallest cluster size that gives about as many clusters as are wanted. */
 #include "cluster/hdbscan.h"
 
+#include "base/progress.h"
+
 enum { CLOSE_LOOKS = 64 }; /* sizes tried between two of the coarse scan */
 
 typedef struct aim {
@@ -63,6 +65,9 @@ gm_status gm_hdbscan_aim(size_t *min_cluster_size, size_t *n_clusters, const gm_
     size_t step = (after - before) / CLOSE_LOOKS + 1;
     for (size_t size = before; size <= after && a.best_count != wanted; size += step)
         GM_TRY(try_size(&a, size, err));
+    if (a.best_count != wanted)
+        gm_warn("no --min-cluster-size gives %zu clusters; %zu gives %zu", wanted, a.best_size,
+                a.best_count);
     *min_cluster_size = a.best_size;
     *n_clusters = a.best_count;
 out:

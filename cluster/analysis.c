@@ -193,9 +193,6 @@ static gm_status aim(gm_analysis *a, size_t wanted, gm_error *err)
         gm_hdbscan_aim(&a->hdbscan.min_cluster_size, &n_found, &linkage, &a->hdbscan, wanted, err));
     gm_clustering_clear(&a->clustering);
     GM_TRY(gm_rerun_cut(&a->clustering, &linkage, &a->graph, &a->hdbscan, err));
-    if (n_found != wanted)
-        gm_warn("no --min-cluster-size gives %zu clusters; %zu gives %zu", wanted,
-                a->hdbscan.min_cluster_size, n_found);
 out:
     gm_linkage_clear(&linkage);
     return status;

@@ -82,8 +82,8 @@ gm_status gm_hdbscan_cut(gm_clustering *out, gm_linkage *linkage, const gm_hdbsc
                          gm_error *err) GM_MUST_USE;
 /* The min_cluster_size, from 2 to N/2, with which gm_hdbscan_cut finds a number of clusters as near
  * to `wanted` as was met, and that number; of equally near ones the largest tried. The number does
- * not always grow as the size falls, so this is a scan of some 150 cuts. options: the others of the
- * cut. Errors: GM_EMEM. */
+ * not always grow as the size falls, so this is a scan of some 150 cuts. Says so on stderr where
+ * that is another number. options: the others of the cut. Errors: GM_EMEM. */
 gm_status gm_hdbscan_aim(size_t *min_cluster_size, size_t *n_clusters, const gm_linkage *linkage,
                          const gm_hdbscan_options *options, size_t wanted, gm_error *err)
     GM_MUST_USE;

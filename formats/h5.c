@@ -412,7 +412,7 @@ static gm_status refuse_kind(hid_t file, const char *found, const char *name, gm
     }
     if (is == NULL || wanted == NULL)
         return gm_h5_fail(err, GM_EFORMAT, file, "holds a '%s', expected a '%s'", found, name);
-    return gm_h5_fail(err, GM_EFORMAT, file, "is %s, expected %s; %s", is, wanted, how);
+    return gm_h5_fail(err, GM_EFORMAT, file, "it is %s, expected %s; %s", is, wanted, how);
 }
 
 gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newest, int *version,

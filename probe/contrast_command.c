@@ -7,6 +7,7 @@
 #include "base/cli.h"
 #include "base/json.h"
 #include "base/outfile.h"
+#include "formats/find_subset.h"
 #include "probe/contrast.h"
 #include "probe/gm_probe.h"
 #include "probe/stats_documents.h"
@@ -56,11 +57,10 @@ static void groups_clear(groups *g)
 static gm_status mark(groups *g, const gm_opt_list *names, uint8_t side, gm_error *err)
 {
     for (size_t i = 0; i < names->n; i++) {
-        size_t at = 0;
-        while (at < g->samples->n_subsets && strcmp(g->samples->subset_name[at], names->at[i]) != 0)
-            at++;
-        if (at == g->samples->n_subsets)
-            return gm_fail(err, GM_EARG, "the trace has no subset '%s'", names->at[i]);
+        size_t at;
+        gm_status status = gm_find_subset(&at, names->at[i], g->samples->subset_name,
+                                          g->samples->n_subsets, "trace", err);
+        if (status != GM_OK) return status;
         if (g->side[at] != 0 && g->side[at] != side)
             return gm_fail(err, GM_EARG, "subset '%s' is in both groups", names->at[i]);
         g->side[at] = side;

@@ -5,6 +5,7 @@
 #include "base/cli.h"
 #include "base/folder.h"
 #include "base/outfile.h"
+#include "formats/find_subset.h"
 #include "probe/against.h"
 #include "probe/gm_probe.h"
 #include "probe/stats_figures.h"
@@ -80,12 +81,9 @@ static gm_status find_subsets(telling *t, const gm_opt_list *wanted, gm_error *e
     t->subset = gm_alloc(wanted->n + SUBSETS_DRAWN, sizeof *t->subset);
     if (t->subset == NULL) GM_FAIL(GM_EMEM, "no memory for %zu subsets", wanted->n);
     for (size_t i = 0; i < wanted->n; i++) {
-        size_t at = 0;
-        while (at < samples->n_subsets && strcmp(samples->subset_name[at], wanted->at[i]) != 0)
-            at++;
-        if (at == samples->n_subsets)
-            GM_FAIL(GM_EARG, "the trace has no subset '%s'", wanted->at[i]);
-        t->subset[t->n_subsets++] = at;
+        GM_TRY(gm_find_subset(&t->subset[i], wanted->at[i], samples->subset_name,
+                              samples->n_subsets, "trace", err));
+        t->n_subsets++;
     }
 out:
     return status;

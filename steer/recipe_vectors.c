@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "base/cli_nearest.h"
+#include "formats/find_subset.h"
 #include "steer/recipe_words.h"
 
 /* ---- what the atlas holds ---- */
@@ -28,32 +28,16 @@ static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *ou
 
 static gm_status subset_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
 {
-    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
-    for (size_t s = 0; s < a->n_subsets; s++) {
-        if (strcmp(a->subset_name[s], name) != 0) continue;
-        *out = (gm_rates){
-            .n_layers = a->n_layers,
-            .n_experts = a->n_experts,
-            .rate = a->subset_usage + s * n,
-            .half = {a->subset_usage_half + 2 * s * n, a->subset_usage_half + (2 * s + 1) * n},
-            .corpus = a->corpus_usage};
-        return GM_OK;
-    }
-    gm_nearest nearest = gm_nearest_to(name);
-    for (size_t i = 0; i < a->n_subsets; i++) gm_nearest_offer(&nearest, a->subset_name[i]);
-    if (nearest.name)
-        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas; did you mean '%s'?",
-                       name, nearest.name);
-    char names[120] = "";
-    size_t shown = 0, used = 0;
-    for (; shown < a->n_subsets; shown++) {
-        const size_t length = strlen(a->subset_name[shown]) + 4;
-        if (used + length >= sizeof names) break;
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", shown ? ", " : "",
-                                 a->subset_name[shown]);
-    }
-    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the atlas, which has %zu: %s%s",
-                   name, a->n_subsets, names, shown < a->n_subsets ? ", ..." : "");
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts, s;
+    gm_status status = gm_find_subset(&s, name, a->subset_name, a->n_subsets, "atlas", err);
+    if (status != GM_OK) return status;
+    *out = (gm_rates){
+        .n_layers = a->n_layers,
+        .n_experts = a->n_experts,
+        .rate = a->subset_usage + s * n,
+        .half = {a->subset_usage_half + 2 * s * n, a->subset_usage_half + (2 * s + 1) * n},
+        .corpus = a->corpus_usage};
+    return GM_OK;
 }
 
 typedef gm_status find_rates(const gm_atlas *atlas, const char *name, gm_rates *out, gm_error *err);

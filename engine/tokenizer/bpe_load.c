@@ -198,7 +198,7 @@ gm_status gm_bpe_load(gm_bpe *out, const gm_json *json, bool byte_level, const c
     gm_status status = GM_OK;
     *out = (gm_bpe){.byte_level = byte_level};
     if (json == NULL || gm_json_kind_of(json) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' has no object 'model'", where);
+        GM_FAIL(GM_EFORMAT, "'%s' has no object 'model', as a tokenizer.json has", where);
     GM_TRY(load_vocabulary(out, json, where, err));
     GM_TRY(load_options(out, json, where, err));
     load_bytes(out);

@@ -25,6 +25,7 @@ for a in q soup; do gm-cluster show $a.h5 --json | grep -o '"quality":{.*"verdic
 same q.quality soup.quality "fit and recut"
 echo "-- as many as wanted:"
 gm-cluster recut a.h5 --target-clusters 3 --quiet | sed -n '1s/;.*//p'
+gm-cluster recut a.h5 --target-clusters 9 --quiet 2>&1 | head -1
 gm-cluster fit t.h5 -o three.h5 --target-clusters 9 --min-samples 5 --quality none --quiet | cut -d, -f2
 echo "-- refused:"
 recut a.h5 --merge 9=0

@@ -32,6 +32,12 @@ static void what_is_missing_is_said(void)
     put("whole/config.json");
     CHECK_OK(find("whole", &err), err);
     CHECK_FAILS(find("absent", &err), err, GM_EIO, "model folder 'absent' does not exist");
+    CHECK(strstr(err.text, "hub") == NULL);
+    CHECK_FAILS(find("whole/absent", &err), err, GM_EIO, "does not exist");
+    CHECK(strstr(err.text, "hub") == NULL);
+    CHECK_FAILS(find("someone/absent", &err), err, GM_EIO,
+                "'someone/absent' does not exist; if that is its name on the Hugging Face hub, "
+                "download it first");
     CHECK_FAILS(find("whole/config.json", &err), err, GM_EIO,
                 "'whole/config.json' is a file, expected a model folder");
     CHECK_FAILS(find("whole/config.json/x", &err), err, GM_EIO, "does not exist");

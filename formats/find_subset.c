@@ -1,0 +1,36 @@
+/* find_subset.c - see find_subset.h. */
+#include "formats/find_subset.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cli_nearest.h"
+
+static gm_status refuse(const char *name, const char *const *subset_name, size_t n,
+                        const char *where, gm_error *err)
+{
+    gm_nearest nearest = gm_nearest_to(name);
+    for (size_t i = 0; i < n; i++) gm_nearest_offer(&nearest, subset_name[i]);
+    if (nearest.name)
+        return gm_fail(err, GM_EARG, "subset '%s' does not exist in the %s; did you mean '%s'?",
+                       name, where, nearest.name);
+    char names[120] = "";
+    size_t shown = 0, used = 0;
+    for (; shown < n; shown++) {
+        const size_t length = strlen(subset_name[shown]) + 4;
+        if (used + length >= sizeof names) break;
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s'%s'", shown ? ", " : "",
+                                 subset_name[shown]);
+    }
+    return gm_fail(err, GM_EARG, "subset '%s' does not exist in the %s, which has %zu: %s%s", name,
+                   where, n, names, shown < n ? ", ..." : "");
+}
+
+gm_status gm_find_subset(size_t *at, const char *name, const char *const *subset_name, size_t n,
+                         const char *where, gm_error *err)
+{
+    for (*at = 0; *at < n; ++*at)
+        if (strcmp(subset_name[*at], name) == 0) return GM_OK;
+    *at = 0;
+    return refuse(name, subset_name, n, where, err);
+}
