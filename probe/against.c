@@ -158,6 +158,9 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
         against->loss = gm_alloc(samples->n, sizeof *against->loss);
         if (against->loss == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", samples->n);
     }
+    if (info->has_nll != gm_trace_get_info(b)->has_nll)
+        gm_warn("the %s trace was recorded without --nll: what the texts cost is not compared",
+                info->has_nll ? "second" : "first");
     GM_TRY(comparing_init(&c, a, b, err));
     /* without choices the offsets are zero and nothing would be read */
     GM_TRY(gm_trace_read_routing(a, 0, 0, c.a.expert, NULL, NULL, NULL, err));

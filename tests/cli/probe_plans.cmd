@@ -30,6 +30,9 @@ gm-cluster fit out.h5 -o out.atlas.h5 --min-cluster-size 5 --quality none --quie
 echo "-- streamed, in other steps: the same; a run under another plan is another run:"
 collect -o streamed.h5 --plan out.plan.safetensors --stream --step-tokens 64
 gm-probe stats out.h5 --against streamed.h5 | grep '^all'
+gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 60 --quiet -o short.h5 > /dev/null
+gm-probe stats short.h5 --against t.h5 2>&1 | grep -e --nll
+gm-probe stats t.h5 --against short.h5 2>&1 | grep -e --nll
 collect -o out.h5 --plan out.plan.safetensors --resume; echo "exit $?"
 collect -o out.h5 --plan zero.plan.safetensors --resume; echo "exit $?"
 collect -o out.h5 --resume; echo "exit $?"
