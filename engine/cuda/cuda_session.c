@@ -254,6 +254,26 @@ void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what)
 /* ---- edits ---- */
 
 /* One block of memory: biases, then a byte for each of active, mode, mass and phases. */
+/* Whether a copy that was queued has been made is not known when one of these fails: steps would
+ * read tables that may be the old or the new ones, so the session ends with it. */
+static gm_status send_edits(gm_cuda_session *s, void *device, const void *host, size_t bytes,
+                            const gm_cuda_edits *table)
+{
+    gm_status status = GM_OK;
+    gm_error *err = &s->error;
+    if (bytes > 0)
+        GM_TRY(
+            gm_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s->stream),
+                          "sending edits", err));
+    GM_TRY(gm_cuda_check(cudaMemcpyAsync(gm_cuda_at(s, GM_CUDA_EDITS), table, sizeof *table,
+                                         cudaMemcpyHostToDevice, s->stream),
+                         "sending edits", err));
+    GM_TRY(gm_cuda_check(cudaStreamSynchronize(s->stream), "sending edits", err));
+out:
+    if (s->status == GM_OK) s->status = status;
+    return status;
+}
+
 gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -280,14 +300,10 @@ gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
         table.mode = to + flags;
         table.mass = to + flags + n;
         table.phases = to + flags + 2 * n;
-        GM_TRY(
-            gm_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, s->stream),
-                          "sending edits", err));
     }
-    GM_TRY(gm_cuda_check(cudaMemcpyAsync(gm_cuda_at(s, GM_CUDA_EDITS), &table, sizeof table,
-                                         cudaMemcpyHostToDevice, s->stream),
-                         "sending edits", err));
-    GM_TRY(gm_cuda_check(cudaStreamSynchronize(s->stream), "sending edits", err));
+    status = send_edits(s, device, host, bytes, &table);
+    if (status != GM_OK && err) *err = s->error;
+    if (status != GM_OK) goto out;
     (void)cudaFree(s->edit_memory);
     s->edit_memory = device;
     device = NULL;
