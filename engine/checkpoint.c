@@ -185,9 +185,9 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     GM_TRY(gm_text_printf(&index, err, "%s/%s", folder, INDEX_NAME));
     if (ends_in(folder, ".safetensors")) {
         GM_TRY(open_single(c, NULL, folder, err));
-    } else if (file_exists(index.at) && !file_exists(single.at)) {
-        GM_TRY(open_index(c, folder, index.at, err));
-    } else if (gm_path_is_taken(single.at)) { /* a link to nothing too: opening it says so */
+    } else if (gm_path_is_taken(index.at) && !file_exists(single.at)) {
+        GM_TRY(open_index(c, folder, index.at, err)); /* of a link to nothing, this says so */
+    } else if (gm_path_is_taken(single.at)) {
         GM_TRY(open_single(c, folder, SINGLE_NAME, err));
     } else {
         GM_FAIL(GM_EIO,

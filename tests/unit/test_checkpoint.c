@@ -191,9 +191,19 @@ static void refuses_bad_folders(void)
 
     mkdir("bad", 0777);
     unlink("bad/model.safetensors.index.json"); /* of a run before this one */
+    unlink("bad/model.safetensors");
     unlink("bad/2.safetensors");
     CHECK_FAILS(gm_checkpoint_open(&c, "no-such-folder", &err), err, GM_EIO, "holds neither");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "holds neither");
+
+    /* links to nothing, as a download that was cut off leaves them */
+    CHECK(symlink("nowhere", "bad/model.safetensors.index.json") == 0);
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "bad/model.safetensors.index");
+    unlink("bad/model.safetensors.index.json");
+    CHECK(symlink("nowhere", "bad/model.safetensors") == 0);
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "'bad/model.safetensors'");
+    unlink("bad/model.safetensors");
+
     CHECK_FAILS(gm_checkpoint_open(&c, "none.safetensors", &err), err, GM_EIO, "none.safetensors");
 
     write_shard("bad/1.safetensors", names);
