@@ -122,7 +122,7 @@ static void take_untouched(gm_ablate *a, size_t i, const gm_probe_block *b, size
     memcpy(a->nll + to, b->nll + first, n * sizeof *a->nll);
     for (size_t t = 0; t < n; t++)
         note_row(a, i, to + t, b->expert + (first + t) * LK,
-                 b->phase[first + t] != GM_PHASE_TEMPLATE);
+                 b->phase[first + t] != GM_PHASE_TEMPLATE && isfinite(b->nll[first + t]));
 }
 
 gm_status gm_ablate_begin(gm_ablate *a, gm_error *err)

@@ -35,7 +35,8 @@ typedef struct gm_ablate_texts {
 
 enum { GM_ABLATE_NO_GROUP = UINT16_MAX };
 
-/* Read all of a corpus; groups are its subsets, by name. Errors of gm_blocks_next, GM_EMEM. */
+/* Read all of a corpus; groups are its subsets, by name; a document that names none is in no
+ * group. Errors of gm_blocks_next, GM_EMEM. */
 gm_status gm_ablate_texts_read(gm_ablate_texts *texts, gm_blocks *blocks, gm_error *err)
     GM_MUST_USE;
 /* Let groups be the clusters of the atlas in `path`, "0", "1", ..., and "noise"; *n_unknown
@@ -47,8 +48,7 @@ void gm_ablate_texts_clear(gm_ablate_texts *texts);
 /* What one knock-out did to one group. */
 typedef struct gm_ablate_row {
     gm_loss loss;    /* a: untouched, b: without the experts */
-    uint64_t chosen; /* tokens of the text, of those in loss.tokens and first ones, that chose one
-                        of the experts, untouched */
+    uint64_t chosen; /* of loss.tokens those that chose one of the experts, untouched */
 } gm_ablate_row;
 
 typedef struct gm_ablate {
@@ -65,7 +65,7 @@ typedef struct gm_ablate {
     uint64_t *last_row;     /* (X) the row that was last found to choose one of its experts, + 1 */
     float *bias;            /* (L,E) */
     float *nll;             /* (T) untouched */
-    uint32_t *chosen;       /* (X,N) tokens of the text that chose one of the experts */
+    uint32_t *chosen;       /* (X,N) tokens of the text with -ln p that chose one of them */
     uint8_t *touched;       /* (X,N) any row did */
     gm_document_loss *loss; /* (N) of the knock-out that was last */
     gm_ablate_row *row;     /* (X,G+1) all documents first, then the groups */

@@ -4,7 +4,7 @@
  *   experts, layer, expert   "5:2" or "5:9+5:11"; layer and expert are empty where several go
  *   mode, group
  *   documents, tokens        that have -ln p in both
- *   chosen                   tokens that chose one of the experts, untouched
+ *   chosen                   of these, those that chose one of the experts, untouched
  *   nll, nll_without         nats a token
  *   change, change_low, change_high   of nll, and 95 % over documents; empty: not known
  */

@@ -46,9 +46,12 @@ static gm_status add_block(gm_ablate_texts *t, const gm_probe_block *b, gm_vocab
         uint32_t subset;
         for (size_t i = b->begin[d]; i < b->begin[d + 1]; i++)
             GM_TRY(gm_ids_append(&t->token, b->token.at[i], err));
-        GM_TRY(gm_vocabulary_add(subsets, from->subset, strlen(from->subset), &subset, err));
         memcpy(t->sha + 32 * t->n, from->sha, 32);
-        t->group[t->n] = (uint16_t)subset; /* gm_blocks refuses more than a trace can name */
+        t->group[t->n] = GM_ABLATE_NO_GROUP;
+        if (from->subset[0]) {
+            GM_TRY(gm_vocabulary_add(subsets, from->subset, strlen(from->subset), &subset, err));
+            t->group[t->n] = (uint16_t)subset; /* gm_blocks refuses more than a trace can name */
+        }
         t->begin[++t->n] = t->token.n;
     }
 out:
@@ -75,6 +78,7 @@ static gm_status name_groups(gm_ablate_texts *t, const gm_vocabulary *subsets, g
     }
     qsort(t->group_name, t->n_groups, sizeof *t->group_name, by_name);
     for (size_t i = 0; i < t->n; i++) {
+        if (t->group[i] == GM_ABLATE_NO_GROUP) continue;
         const char *name = gm_vocabulary_word(subsets, t->group[i]);
         const char **at =
             bsearch(&name, t->group_name, t->n_groups, sizeof *t->group_name, by_name);

@@ -101,7 +101,7 @@ def worst_figure(said, base, steered, subset):
 
 
 class Masked:
-    """F.linear, with one row of a router's matrix giving -inf; counts the rows whose strongest K it is among, untouched."""
+    """F.linear, with one row of a router's matrix giving -inf; counts the rows but the first whose strongest K it is among, untouched."""
 
     def __init__(self, torch, weight, expert, n_chosen):
         self.torch, self.weight, self.expert, self.n_chosen, self.chosen = torch, weight, expert, n_chosen, 0
@@ -110,7 +110,7 @@ class Masked:
     def __call__(self, x, weight, bias=None):
         out = self.linear(x, weight, bias)
         if weight.data_ptr() == self.weight.data_ptr():
-            flat = out.reshape(-1, out.shape[-1])
+            flat = out.reshape(-1, out.shape[-1])[1:]  # the first has no -ln p
             self.chosen += int((flat.topk(self.n_chosen).indices == self.expert).sum())
             out = out.clone()
             out[..., self.expert] = -self.torch.inf

@@ -33,6 +33,11 @@ same t.csv s.csv streamed
 ablate --experts t.csv -o s.csv --force > /dev/null
 same t.csv s.csv listed
 
+echo "-- documents that name no subset are in no group:"
+sed '1,30s/, "meta".*/}/' c.jsonl > some.jsonl
+gm-probe ablate --model "$TINY" --corpus some.jsonl --min-tokens 20 --quiet --experts 2:1 -o some.csv > /dev/null
+tail -n +2 some.csv | cut -d , -f 5,6
+
 echo "-- by cluster:"
 ablate --experts 2:1,3:4 --atlas a.h5 -o c.csv
 head -n 30 c.jsonl > more.jsonl

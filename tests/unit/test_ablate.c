@@ -245,6 +245,27 @@ static void chosen_is_what_a_run_counts(void)
     tear_down(&f);
 }
 
+/* A token without -ln p, a document's first where nothing stands in front of it, is not of those
+ * that the share of the chosen is of. */
+static void chosen_are_of_the_tokens_that_count(void)
+{
+    fixture f;
+    gm_error err = {0};
+    uint64_t chosen = 0;
+    set_up(&f, MODELS "qwen3-tiny", GM_EDIT_BIAS, "all");
+    const gm_model_info *info = gm_model_get_info(f.run.model);
+    gm_ablate a = begin(&f, false);
+    for (int e = 0; e < info->n_experts; e++) {
+        CHECK_OK(gm_ablate_next(&a, &err), err);
+        chosen += gm_ablate_rows(&a, (size_t)e)->chosen;
+    }
+    const uint64_t tokens = gm_ablate_rows(&a, 0)->loss.tokens;
+    CHECK_INT(tokens, f.texts.token.n - f.texts.n);
+    CHECK_INT(chosen, tokens * (uint64_t)info->n_chosen);
+    gm_ablate_clear(&a);
+    tear_down(&f);
+}
+
 /* A row that chooses two of the experts that go together counts once. */
 static void together_a_token_counts_once(void)
 {
@@ -379,5 +400,5 @@ static void every_allocation_may_fail(void)
 TESTS(TEST(experts_as_they_are_named), TEST(what_is_no_expert_is_refused),
       TEST(what_cannot_have_changed_is_left_out_bit_for_bit),
       TEST(elsewhere_everything_is_read_again), TEST(chosen_is_what_a_run_counts),
-      TEST(together_a_token_counts_once), TEST(what_is_done_comes_back),
-      TEST(every_allocation_may_fail))
+      TEST(chosen_are_of_the_tokens_that_count), TEST(together_a_token_counts_once),
+      TEST(what_is_done_comes_back), TEST(every_allocation_may_fail))
