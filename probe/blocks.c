@@ -294,7 +294,9 @@ gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha,
         found++;
     }
     if (found < n)
-        GM_FAIL(GM_EFORMAT, "the corpus is not the one that block %" PRIu64 " was made of",
+        GM_FAIL(GM_EFORMAT,
+                "the corpus is not the one that block %" PRIu64
+                " was made of; give --force to start over",
                 blocks->n_blocks);
     blocks->n_kept += n;
     blocks->n_blocks++;
