@@ -83,25 +83,6 @@ static void put_doses(gm_html *h, const gm_study *s, int topic)
     gm_html_table_end(h);
 }
 
-static void put_facts(gm_html *h, const gm_outcome *o)
-{
-    gm_html_raw(h, "<p>");
-    gm_html_printf(h,
-                   "Share of the choices that are important experts while it writes: %.1f %% "
-                   "(unsteered %.1f %%). ",
-                   100 * o->usage, 100 * o->base_usage);
-    gm_html_printf(h, "Loss on the topic's text falls by %+.3f nats a token more than on others'. ",
-                   o->target_gain);
-    if (!isnan(o->ed50)) gm_html_printf(h, "Half of the largest shift at dose %.2f. ", o->ed50);
-    if (!isnan(o->best_dose))
-        gm_html_printf(h, "Largest shift within the KL limit at dose %g. ", o->best_dose);
-    if (isnan(o->collapse_dose))
-        gm_html_printf(h, "No dose measured makes text collapse.");
-    else
-        gm_html_printf(h, "Text collapses at dose %g.", o->collapse_dose);
-    gm_html_raw(h, "</p>\n");
-}
-
 static const gm_written *find_text(const gm_cell *c, uint32_t prompt, uint32_t seed)
 {
     for (size_t i = 0; i < c->n_texts; i++)
@@ -131,20 +112,22 @@ static gm_status put_topic(gm_html *h, const gm_study *s, const gm_outcomes *o, 
                            gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_text words = {0}, title = {0};
+    gm_text words = {0}, facts = {0}, title = {0};
     char name[GM_TOPIC_NAME_BYTES];
     gm_topic_show(name, &s->topic[topic]);
     GM_TRY(gm_text_printf(&title, err, "%c%s: %s", name[0] - 'a' + 'A', name + 1,
                           s->topic[topic].domain));
     GM_TRY(gm_verdict_topic(&words, s, o, topic, err));
+    GM_TRY(gm_verdict_facts(&facts, &o->topic[topic], err));
     gm_html_heading(h, 2, title.at);
     gm_html_paragraph(h, words.at);
-    put_facts(h, &o->topic[topic]);
+    gm_html_paragraph(h, facts.at);
     put_arms(h, s, topic);
     put_doses(h, s, topic);
     put_texts(h, s, &o->topic[topic]);
 out:
     gm_text_clear(&words);
+    gm_text_clear(&facts);
     gm_text_clear(&title);
     return status;
 }

@@ -220,6 +220,34 @@ out:
     return status;
 }
 
+gm_status gm_verdict_facts(gm_text *text, const gm_outcome *o, gm_error *err)
+{
+    gm_status status = GM_OK;
+    if (!isnan(o->usage) && !isnan(o->base_usage))
+        GM_TRY(gm_text_printf(text, err,
+                              "Share of the choices that are important experts while it writes: "
+                              "%.1f %% (unsteered %.1f %%). ",
+                              100 * o->usage, 100 * o->base_usage));
+    if (isfinite(o->target_gain))
+        GM_TRY(gm_text_printf(
+            text, err,
+            "Loss on the topic's text falls by %+.3f nats a token more than on others'. ",
+            o->target_gain));
+    else
+        GM_TRY(gm_text_add(text, "Loss on the topic's text or on others' is no number. ", err));
+    if (!isnan(o->ed50))
+        GM_TRY(gm_text_printf(text, err, "Half of the largest shift at dose %.2f. ", o->ed50));
+    if (!isnan(o->best_dose))
+        GM_TRY(gm_text_printf(text, err, "Largest shift within the KL limit at dose %g. ",
+                              o->best_dose));
+    if (isnan(o->collapse_dose))
+        GM_TRY(gm_text_add(text, "No dose measured makes text collapse.", err));
+    else
+        GM_TRY(gm_text_printf(text, err, "Text collapses at dose %g.", o->collapse_dose));
+out:
+    return status;
+}
+
 gm_status gm_verdict_judge(gm_text *text, const gm_judge *j, gm_error *err)
 {
     gm_status status = gm_text_printf(

@@ -35,6 +35,30 @@ static void a_judge_that_was_not_tested_says_so(void)
     gm_text_clear(&words);
 }
 
+static void facts_are_numbers_or_words(void)
+{
+    gm_error err = {0};
+    gm_text words = {0};
+    gm_outcome o = {.usage = .25,
+                    .base_usage = .125,
+                    .target_gain = .5,
+                    .ed50 = .75,
+                    .best_dose = 2,
+                    .collapse_dose = 4};
+    CHECK_OK(gm_verdict_facts(&words, &o, &err), err);
+    CHECK_TEXT(words.at,
+               "Share of the choices that are important experts while it writes: 25.0 % (unsteered "
+               "12.5 %). Loss on the topic's text falls by +0.500 nats a token more than on "
+               "others'. Half of the largest shift at dose 0.75. Largest shift within the KL limit "
+               "at dose 2. Text collapses at dose 4.");
+    words.n = 0;
+    o.usage = o.target_gain = o.ed50 = o.best_dose = o.collapse_dose = (double)NAN;
+    CHECK_OK(gm_verdict_facts(&words, &o, &err), err);
+    CHECK_TEXT(words.at, "Loss on the topic's text or on others' is no number. No dose measured "
+                         "makes text collapse.");
+    gm_text_clear(&words);
+}
+
 static void half_of_the_largest_shift(void)
 {
     const double x[] = {0.5, 1, 2, 4}, rising[] = {0.5, 1, 4, 3}, late[] = {-1, 0, 0, 8};
@@ -232,7 +256,7 @@ static void unsteered_loss_is_of_the_texts_judged(void)
     CHECK(row.n == 1 && row.nll_in == 2 && row.nll_off == 3);
 }
 
-TESTS(TEST(a_draw_counts_once), TEST(half_of_the_largest_shift),
+TESTS(TEST(a_draw_counts_once), TEST(facts_are_numbers_or_words), TEST(half_of_the_largest_shift),
       TEST(a_judge_that_was_not_tested_says_so), TEST(repetition),
       TEST(a_curve_ends_where_it_was_measured), TEST(a_shift_is_over_prompts),
       TEST(the_same_texts_do_not_shift), TEST(own_openings_do_not_count),
