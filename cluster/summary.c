@@ -10,13 +10,11 @@
 
 int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
 {
-    const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
-    int best = -1;
-    for (size_t s = 0; s < atlas->n_subsets; s++)
-        if (best < 0 || count[s] > count[best]) best = (int)s;
+    const int best = gm_atlas_main_subset(atlas, cluster);
     *purity = best < 0 || atlas->size[cluster] == 0
                   ? (double)NAN
-                  : (double)count[best] / (double)atlas->size[cluster];
+                  : (double)atlas->subset_count[cluster * atlas->n_subsets + (size_t)best] /
+                        (double)atlas->size[cluster];
     return best;
 }
 

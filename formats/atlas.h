@@ -135,4 +135,7 @@ gm_status gm_atlas_write(const char *path, gm_atlas *atlas, bool replace, gm_err
 gm_status gm_atlas_open(gm_atlas **out, const char *path, gm_error *err) GM_MUST_USE;
 void gm_atlas_close(gm_atlas *atlas);
 
+/* The subset that most members of a cluster come from; ties to the lower index. -1: no subsets. */
+int gm_atlas_main_subset(const gm_atlas *atlas, size_t cluster);
+
 #endif

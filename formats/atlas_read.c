@@ -227,3 +227,12 @@ out:
     gm_h5_drop(&file);
     return status;
 }
+
+int gm_atlas_main_subset(const gm_atlas *atlas, size_t cluster)
+{
+    const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
+    int best = -1;
+    for (size_t s = 0; s < atlas->n_subsets; s++)
+        if (best < 0 || count[s] > count[best]) best = (int)s;
+    return best;
+}

@@ -179,23 +179,27 @@ static void choose_control(gm_recipe *r, const gm_study *s, const gm_cell *c, ch
     }
 }
 
+/* The protocol's recipe with the topic's cluster or subset, if it is one; one (1) and id are room
+ * for its name. */
+static gm_recipe recipe_of(const gm_study *s, const gm_topic *t, const char **one, char id[16])
+{
+    gm_recipe r = s->protocol->recipe;
+    snprintf(id, 16, "%d", t->cluster);
+    *one = t->subset ? t->subset : id;
+    r.clusters = t->subset ? (gm_opt_list){0} : (gm_opt_list){one, 1};
+    r.subsets = t->subset ? (gm_opt_list){one, 1} : (gm_opt_list){0};
+    return r;
+}
+
 gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_error *err)
 {
     const gm_shape shape = gm_stage_shape(s->stage);
     char id[16], control[32], layers[32];
-    const char *one[1] = {id};
-    gm_recipe r = s->protocol->recipe;
+    const char *one[1];
     if (c->topic < 0 || c->arm == GM_ARM_PROMPT)
         return gm_plan_init(plan, shape.n_layers, shape.n_experts, shape.layer_of_moe, err);
     const gm_topic *t = &s->topic[c->topic];
-    snprintf(id, sizeof id, "%d", t->cluster);
-    r.clusters = (gm_opt_list){one, 1};
-    r.subsets = (gm_opt_list){0};
-    if (t->subset) {
-        one[0] = t->subset;
-        r.subsets = r.clusters;
-        r.clusters = (gm_opt_list){0};
-    }
+    gm_recipe r = recipe_of(s, t, one, id);
     if (t->given) gm_given_recipe(&r, t, layers);
     r.filter = s->protocol->filter[c->filter];
     r.weight = c->dose;
@@ -205,6 +209,21 @@ gm_status gm_cell_plan(gm_plan *plan, const gm_study *s, const gm_cell *c, gm_er
     gm_status status =
         gm_recipe_build(plan, &r, &shape, s->stage->atlas, s->stage->options->atlas, err);
     if (status == GM_OK && t->given) gm_given_windows(plan, t);
+    return status;
+}
+
+gm_status gm_cells_first_plan(gm_plan *plan, gm_topic *t, const gm_study *s, gm_error *err)
+{
+    const gm_shape shape = gm_stage_shape(s->stage);
+    char id[16];
+    const char *one[1];
+    gm_recipe r = recipe_of(s, t, one, id);
+    gm_status status = GM_OK;
+    for (t->filter = 0; t->filter < s->protocol->n_filters; t->filter++) {
+        r.filter = s->protocol->filter[t->filter];
+        status = gm_recipe_build(plan, &r, &shape, s->stage->atlas, "", err);
+        if (status != GM_EARG) return status;
+    }
     return status;
 }
 

@@ -18,6 +18,11 @@ void gm_cell_reset(gm_cell *cell);
 gm_status gm_cell_plan(gm_plan *plan, const gm_study *study, const gm_cell *cell, gm_error *err)
     GM_MUST_USE;
 
+/* The plan of a topic that is a cluster or a subset, by the first filter that leaves an expert of
+ * it; sets topic->filter. Errors: those of gm_recipe_build by the last filter. */
+gm_status gm_cells_first_plan(gm_plan *plan, gm_topic *topic, const gm_study *study, gm_error *err)
+    GM_MUST_USE;
+
 /* Build every plan once, so that what cannot be built is known before hours of work: a
  * control that a topic cannot have is marked absent, anything else is an error. */
 gm_status gm_cells_try(gm_study *study, gm_error *err) GM_MUST_USE;

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "steer/sweep/cells.h"
+
 /* Split "FILE=DOMAIN" at the last '=', unless all of it is a file. *domain: NULL when not said. */
 static char *split_name(gm_arena *arena, const char *text, const char **domain)
 {
@@ -32,14 +34,10 @@ static const char *domain_of_cluster(const gm_atlas *a, const char *entry)
 {
     char id[24];
     int64_t c;
-    size_t best = 0;
     snprintf(id, sizeof id, "%.*s", (int)strcspn(entry, "="), entry);
     if (!gm_parse_i64(id, &c) || c < 0 || (uint64_t)c >= a->n_clusters || a->n_subsets == 0)
         return NULL;
-    const uint32_t *count = a->subset_count + (size_t)c * a->n_subsets; /* (S) */
-    for (size_t i = 1; i < a->n_subsets; i++)
-        if (count[i] > count[best]) best = i;
-    return a->subset_name[best];
+    return a->subset_name[gm_atlas_main_subset(a, (size_t)c)];
 }
 
 /* Whether a source of weight `weight` and the entry "NAME" or "NAME=FACTOR" steers towards what
@@ -132,24 +130,6 @@ static gm_status refuse_twice(const gm_opt_list *given, size_t i, const char *op
 
 /* ---- subsets ---- */
 
-/* The plan of the first filter that leaves an expert of the subset. */
-static gm_status first_plan(gm_plan *plan, gm_topic *t, const gm_study *s, gm_error *err)
-{
-    const gm_shape shape = gm_stage_shape(s->stage);
-    const gm_protocol *p = s->protocol;
-    const char *one[1] = {t->subset};
-    gm_status status = GM_OK;
-    for (t->filter = 0; t->filter < p->n_filters; t->filter++) {
-        gm_recipe r = p->recipe;
-        r.clusters = (gm_opt_list){0};
-        r.subsets = (gm_opt_list){one, 1};
-        r.filter = p->filter[t->filter];
-        status = gm_recipe_build(plan, &r, &shape, s->stage->atlas, "", err);
-        if (status != GM_EARG) return status;
-    }
-    return status;
-}
-
 gm_status gm_given_subsets(gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -163,7 +143,7 @@ gm_status gm_given_subsets(gm_study *s, gm_error *err)
                         .domain = names->at[i],
                         .class_id = gm_judge_class(&s->judge, names->at[i]),
                         .purity = (double)NAN};
-        GM_TRY(first_plan(&plan, t, s, err));
+        GM_TRY(gm_cells_first_plan(&plan, t, s, err));
         if (t->class_id < 0)
             GM_FAIL(GM_EARG, "the classifier's corpus lacks the subset '%s'", t->subset);
         GM_TRY(find_important(t, s, &plan, err));

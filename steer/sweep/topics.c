@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "steer/sweep/cells.h"
 #include "steer/sweep/given.h"
 
 enum {
@@ -18,14 +19,11 @@ enum {
 static gm_topic describe(const gm_study *s, size_t cluster)
 {
     const gm_atlas *a = s->stage->atlas;
-    const uint32_t *count = a->subset_count + cluster * a->n_subsets; /* (S) */
+    const int best = gm_atlas_main_subset(a, cluster);
     gm_topic t = {.cluster = (int)cluster, .class_id = -1, .domain = "", .size = a->size[cluster]};
-    size_t best = 0;
-    for (size_t i = 1; i < a->n_subsets; i++)
-        if (count[i] > count[best]) best = i;
-    if (a->n_subsets > 0 && t.size > 0) {
+    if (best >= 0 && t.size > 0) {
         t.domain = a->subset_name[best];
-        t.purity = (double)count[best] / (double)t.size;
+        t.purity = (double)a->subset_count[cluster * a->n_subsets + (size_t)best] / (double)t.size;
         t.class_id = gm_judge_class(&s->judge, t.domain);
     }
     t.important = a->important + cluster * (size_t)a->n_layers * (size_t)a->n_experts;
@@ -35,22 +33,9 @@ static gm_topic describe(const gm_study *s, size_t cluster)
 /* Find the first filter that leaves an expert. */
 static gm_status find_filter(gm_topic *t, const gm_study *s, gm_error *err)
 {
-    const gm_shape shape = gm_stage_shape(s->stage);
-    const gm_protocol *p = s->protocol;
-    gm_status status = GM_OK;
-    char id[16];
-    const char *one[1] = {id};
-    snprintf(id, sizeof id, "%d", t->cluster);
-    for (t->filter = 0; t->filter < p->n_filters; t->filter++) {
-        gm_plan plan = {0};
-        gm_recipe r = p->recipe;
-        r.clusters = (gm_opt_list){one, 1};
-        r.subsets = (gm_opt_list){0};
-        r.filter = p->filter[t->filter];
-        status = gm_recipe_build(&plan, &r, &shape, s->stage->atlas, "", err);
-        gm_plan_clear(&plan);
-        if (status != GM_EARG) return status;
-    }
+    gm_plan plan = {0};
+    gm_status status = gm_cells_first_plan(&plan, t, s, err);
+    gm_plan_clear(&plan);
     return status;
 }
 
