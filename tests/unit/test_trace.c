@@ -195,68 +195,6 @@ static void shards_are_one_trace(void)
     CHECK(access("run.parts", F_OK) != 0);
 }
 
-static void one_process_holds_a_folder(void)
-{
-    gm_error err = {0};
-    gm_shard_lock a, b, c;
-    CHECK_OK(gm_shard_lock_take(&a, "locked.parts", 0, 2, &err), err);
-    CHECK_OK(gm_shard_lock_take(&b, "locked.parts", 1, 2, &err), err);
-    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 1, 2, &err), err, GM_EBUSY, "another");
-    CHECK_FAILS(gm_shard_lock_take(&c, "locked.parts", 0, 1, &err), err, GM_EBUSY, "another");
-    gm_shard_lock_release(&a);
-    gm_shard_lock_release(&b);
-    CHECK_OK(gm_shards_remove("locked.parts", &err), err);
-}
-
-/* Shares of two divisions, 0 of 2 and 2 of 4, hold the same block: whoever comes second leaves
- * what the first is writing, and removes what a kill has left. */
-static void a_part_that_is_held_stays(void)
-{
-    gm_error err = {0};
-    gm_shard_lock a, b;
-    gm_outfile *held = NULL;
-    CHECK_OK(gm_shard_lock_take(&a, "divided.parts", 0, 2, &err), err);
-    CHECK_OK(gm_outfile_open(&held, "divided.parts/000002.h5", false, &err), err);
-    FILE *stale = fopen("divided.parts/000006.h5.part", "w");
-    CHECK(stale != NULL && fclose(stale) == 0);
-    CHECK_OK(gm_shard_lock_take(&b, "divided.parts", 2, 4, &err), err);
-    CHECK(access("divided.parts/000002.h5.part", F_OK) == 0);
-    CHECK(access("divided.parts/000006.h5.part", F_OK) != 0);
-    gm_shard_lock_release(&b);
-    CHECK_OK(gm_outfile_commit(held, &err), err);
-    gm_shard_lock_release(&a);
-    CHECK_OK(gm_shards_remove("divided.parts", &err), err);
-}
-
-/* What a lock's file says of blocks that are not there is lost; it is said once. */
-static void a_lock_tells_what_a_kill_cost(void)
-{
-    gm_error err = {0};
-    gm_shard_lock lock;
-    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
-    CHECK_INT(lock.lost, 0);
-    for (uint64_t rows = 100; rows <= 300; rows += 100) gm_shard_lock_note(&lock, 7, rows);
-    gm_shard_lock_note(&lock, 9, 1000);
-    gm_shard_lock_note(&lock, 12, 50); /* 7 is then committed */
-    gm_shard_lock_note(&lock, 12, 60);
-    gm_shard_lock_release(&lock);
-    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
-    CHECK_INT(lock.lost, 1060);
-    gm_shard_lock_release(&lock);
-    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
-    CHECK_INT(lock.lost, 0);
-
-    gm_shard_lock_note(&lock, 0, 20);
-    gm_shard_lock_note(&lock, 1, 30);
-    gm_shard_lock_release(&lock);
-    sample_fill(&s[0], GM_RECORD_COUNTS, 8, 0);
-    write_sample("noted.parts/000000.h5", &s[0]); /* it was committed in the end */
-    CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
-    CHECK_INT(lock.lost, 30);
-    gm_shard_lock_release(&lock);
-    CHECK_OK(gm_shards_remove("noted.parts", &err), err);
-}
-
 static void what_is_not_a_file_is_not_replaced(void)
 {
     gm_error err = {0};
@@ -310,6 +248,22 @@ static void verify_finds_breaches(void)
         if (!found) TEST_FAILED_("check %s does not fail", name[i]);
         for (size_t k = 0; k < n && i == 0; k++)
             if (strcmp(check[k].name, name[0]) == 0) CHECK_HAS(check[k].detail, "document 1 ");
+        gm_trace_close(trace);
+    }
+}
+
+/* 35 tokens choose the same: a router that is stuck, unless there are more experts. */
+static void a_stuck_router_is_noticed(void)
+{
+    gm_error err = {0};
+    for (int E = 35; E <= 36; E++) {
+        gm_trace *trace = NULL;
+        sample_fill(&s[0], GM_RECORD_COUNTS, E, 0);
+        for (int i = 0; i < SAMPLE_DOCUMENTS * SAMPLE_L * E; i++)
+            s[0].counts[i] = i % E < SAMPLE_K ? s[0].document[i / E / SAMPLE_L].n_tokens : 0;
+        write_sample("stuck.h5", &s[0]);
+        CHECK_OK(gm_trace_open(&trace, "stuck.h5", &err), err);
+        check_verify(trace, E == 35 ? "load_entropy" : NULL);
         gm_trace_close(trace);
     }
 }
@@ -482,8 +436,7 @@ static void names_that_are_no_utf8_can_be_read_back(void)
 
 TESTS(TEST(names_that_are_no_utf8_can_be_read_back), TEST(what_is_older_is_read),
       TEST(what_is_newer_is_named), TEST(comes_back_as_written), TEST(shards_are_one_trace),
-      TEST(one_process_holds_a_folder), TEST(a_part_that_is_held_stays),
-      TEST(a_lock_tells_what_a_kill_cost), TEST(what_is_not_a_file_is_not_replaced),
-      TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
-      TEST(damage_is_noticed), TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
+      TEST(what_is_not_a_file_is_not_replaced), TEST(same_content_is_kept_other_is_refused),
+      TEST(verify_finds_breaches), TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed),
+      TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
       TEST(survives_every_allocation_failure))
