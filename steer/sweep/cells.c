@@ -186,8 +186,8 @@ static gm_recipe recipe_of(const gm_study *s, const gm_topic *t, const char **on
     gm_recipe r = s->protocol->recipe;
     snprintf(id, 16, "%d", t->cluster);
     *one = t->subset ? t->subset : id;
-    r.clusters = t->subset ? (gm_opt_list){0} : (gm_opt_list){one, 1};
-    r.subsets = t->subset ? (gm_opt_list){one, 1} : (gm_opt_list){0};
+    r.clusters = r.subsets = (gm_opt_list){0};
+    *(t->subset ? &r.subsets : &r.clusters) = (gm_opt_list){one, 1};
     return r;
 }
 
