@@ -127,10 +127,10 @@ static void an_answer_may_take_its_time(void)
 /* Nothing, half a head, half a body. */
 static void who_asks_nothing_whole_is_closed(void)
 {
-    static const char *const begun[] = {
-        "", "GET / HTTP/1.1\r\n",
+    static const char half_a_body[] =
         "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        "Content-Length: 9\r\n\r\n{"};
+        "Content-Length: 9\r\n\r\n{";
+    static const char *const begun[] = {"", "GET / HTTP/1.1\r\n", half_a_body};
     place p;
     begin(&p);
     for (size_t i = 0; i < sizeof begun / sizeof *begun; i++) {
