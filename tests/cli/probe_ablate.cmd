@@ -1,4 +1,5 @@
 # gm-probe ablate: experts taken out one by one; the same as by a plan, collect and stats; how it goes on; what is refused.
+# label: slow
 . "$SRC/tests/cli/tiny.sh"
 exec 2>&1
 make_atlas
