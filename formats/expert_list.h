@@ -27,10 +27,8 @@ bool gm_expert_list_is(const char *path);
 gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_of_moe,
                               int n_layers, int n_experts, gm_error *err) GM_MUST_USE;
 
-/* Read which experts a list names, biases or none beside them: *out (*n), gm_alloc'd, holds layer *
- * E
- * + expert, `layer` a row of layer_of_moe, in the order of the lines, one that is named again left
- * out. Errors as above. */
+/* Read which experts a list names, biases or none beside them, in the order of its lines; one that
+ * is named again is left out. *out (*n), gm_alloc'd, holds places in (L,E). Errors as above. */
 gm_status gm_expert_list_read_names(uint32_t **out, size_t *n, const char *path,
                                     const int *layer_of_moe, int n_layers, int n_experts,
                                     gm_error *err) GM_MUST_USE;

@@ -11,6 +11,7 @@
 
 #include "base/outfile.h"
 #include "figures/figures.h"
+#include "formats/atlas.h"
 #include "probe/ablate_table.h"
 #include "probe/gm_probe.h"
 #include "probe/run.h"
@@ -97,6 +98,15 @@ static gm_status read_knockouts(request *r, gm_error *err)
                              (gm_edit_mode)r->mode, err));
 out:
     gm_model_close(model);
+    return status;
+}
+
+/* A wrong atlas is said before the weights are loaded. */
+static gm_status check_atlas(const char *path, gm_error *err)
+{
+    gm_atlas *atlas = NULL;
+    gm_status status = path ? gm_atlas_open(&atlas, path, err) : GM_OK;
+    gm_atlas_close(atlas);
     return status;
 }
 
@@ -209,10 +219,12 @@ static gm_status ablate(request *r, gm_error *err)
     bool done;
     GM_TRY(look_at_output(r, &done, err));
     if (done) {
-        if (!r->run.o.quiet) fprintf(stderr, "'%s' is finished, nothing to do\n", r->out);
+        if (!r->run.o.quiet)
+            fprintf(stderr, "'%s' is finished, nothing to do (options are not compared)\n", r->out);
         goto out;
     }
     GM_TRY(read_knockouts(r, err));
+    GM_TRY(check_atlas(r->atlas, err));
     GM_TRY(gm_run_open(&r->run, err));
     gm_catch_signals();
     GM_TRY(read_texts(r, err));

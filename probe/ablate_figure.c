@@ -7,10 +7,12 @@
 
 enum { MOST_PANELS = 4, TITLE = 96 };
 
+/* Of the experts that were taken out alone. */
 static double largest(const gm_ablate *a, size_t g)
 {
     double most = -INFINITY;
-    for (size_t x = 0; x < a->n_done; x++) most = fmax(most, gm_ablate_rows(a, x)[g].loss.change);
+    for (size_t x = 0; x < a->n_done; x++)
+        if (a->out->at[x].n == 1) most = fmax(most, gm_ablate_rows(a, x)[g].loss.change);
     return most;
 }
 

@@ -253,7 +253,6 @@ void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what)
 
 /* ---- edits ---- */
 
-/* One block of memory: biases, then a byte for each of active, mode, mass and phases. */
 /* Whether a copy that was queued has been made is not known when one of these fails: steps would
  * read tables that may be the old or the new ones, so the session ends with it. */
 static gm_status send_edits(gm_cuda_session *s, void *device, const void *host, size_t bytes,
@@ -274,6 +273,7 @@ out:
     return status;
 }
 
+/* One block of memory: biases, then a byte for each of active, mode, mass and phases. */
 gm_status gm_cuda_edits_set(void *own, const gm_edits *edits, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -73,5 +73,7 @@ run ablate --layer 2 --experts all
 run ablate --resume
 run ablate --layer 2 -o t.csv
 run ablate --experts none.csv
+run ablate --experts 2:1 --atlas none.h5 --cache write --cache-dir packed
+ls packed 2>/dev/null # no weights were loaded
 run ablate --experts 2:1 --figure picture.gif
 run gm-probe ablate --corpus c.jsonl
