@@ -99,7 +99,7 @@ typedef struct gm_model_options {
 enum { GM_MAX_THREADS = 1024 };
 
 /* What command lines say of `device`. */
-#define GM_DEVICE_HELP "auto: a GPU if the model fits there, else the CPU; cpu, cuda or cuda:N"
+#define GM_DEVICE_HELP "auto (a GPU if the model fits on it, else the CPU), cpu, cuda or cuda:N"
 
 enum { GM_MAX_EOS = 64 };
 

@@ -18,19 +18,16 @@
 
 static const char SYNOPSIS[] = "gm-probe ablate --model DIR --corpus FILE... [-o OUT.csv]";
 static const char DETAILS[] =
-    "Every expert is taken out alone, its router's logit -inf as in gm-steer plan --expert "
-    "5:2=-inf,\n"
-    "and the same texts are read again: what they cost more, nats a token, by subset or by cluster "
-    "of\n"
-    "an atlas, with 95 % over documents as in gm-probe stats --against.\n"
+    "Takes out one expert at a time (its router logit becomes -inf, as with gm-steer plan\n"
+    "--expert 5:2=-inf), reads the same texts again, and prints how much more they cost: nats\n"
+    "a token by subset, or by cluster of an atlas, with a 95 % interval over documents as in\n"
+    "gm-probe stats --against.\n"
     "  gm-probe ablate --model DIR --corpus c.jsonl --per-subset 20 --layer 5 -o layer5.csv\n"
     "  gm-probe ablate --model DIR --corpus c.jsonl --experts 5:2,5:2+5:9 --atlas run.atlas.h5\n"
-    "A list of experts is LAYER:ID,... where + takes some out together, or a .csv with the "
-    "columns\n"
-    "layer and expert, such as gm-probe contrast writes. Mode bias lets the next best expert take "
-    "the\n"
-    "place; select does too, with the gates of the untouched router; gate lets the choice be and\n"
-    "silences the expert.\n";
+    "--experts takes LAYER:ID,... (5:2+5:9 takes out both together), or a .csv with the\n"
+    "columns layer and expert, such as gm-probe contrast writes. With --mode bias the next\n"
+    "best expert takes the place; with select too, but gates stay those of the untouched\n"
+    "router; with gate the choice stays and the expert is silenced.\n";
 
 static const double SAVE_EVERY_S = 1;
 
@@ -243,19 +240,21 @@ static gm_status read_options(request *r, int argc, char **argv, gm_error *err)
         {GM_OPT_TEXT, "model", &o->model, 0, 0, "DIR", "folder of the model"},
         {GM_OPT_LIST, "corpus", &o->corpus, 0, 0, "FILE",
          ".jsonl, .jsonl.zst, .jsonl.gz, text file, or folder of these"},
-        {GM_OPT_TEXT, "experts", &r->experts, 0, 0, "LIST", "LAYER:ID,..., FILE.csv or all"},
-        {GM_OPT_TEXT, "layer", &r->layer, 0, 0, "N", "all experts of this layer of the model"},
-        {GM_OPT_CHOICE, "mode", &r->mode, 0, 0, "bias|select|gate", "how they are taken out"},
+        {GM_OPT_TEXT, "experts", &r->experts, 0, 0, "LIST",
+         "which experts: LAYER:ID,..., FILE.csv or all"},
+        {GM_OPT_TEXT, "layer", &r->layer, 0, 0, "N",
+         "all experts of this layer (model layer number)"},
+        {GM_OPT_CHOICE, "mode", &r->mode, 0, 0, "bias|select|gate", "how an expert is taken out"},
         {GM_OPT_TEXT, "atlas", &r->atlas, 0, 0, "FILE",
-         "groups are the clusters of this atlas, not the subsets"},
+         "group documents by the clusters of this atlas, not by subset"},
         GM_DOCUMENT_OPTIONS(o),
         {.kind = GM_OPT_GROUP, .help = "Output"},
-        {GM_OPT_TEXT, "o", &r->out, 0, 0, "FILE.csv", "every expert and group, as a table"},
+        {GM_OPT_TEXT, "o", &r->out, 0, 0, "FILE.csv", "table of every expert and group"},
         {GM_OPT_TEXT, "figure", &r->figure, 0, 0, "FILE",
-         "layers x experts, all documents and three groups that lose most: .png or .svg"},
-        {GM_OPT_I64, "top", &r->top, 1, 100000, "N", "experts to print of a group"},
-        {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},
-        {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace what exists, and start over"},
+         "heatmap (.png or .svg): all documents, and the three groups that lose most"},
+        {GM_OPT_I64, "top", &r->top, 1, 100000, "N", "experts to print for each group"},
+        {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "continue a run that was stopped"},
+        {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace existing files and start over"},
         {GM_OPT_FLAG, "json", &o->json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o->quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_GROUP, .help = "How"},

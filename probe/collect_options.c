@@ -12,11 +12,12 @@
 static const char SYNOPSIS[] = "gm-probe collect --model DIR --corpus FILE... -o OUT.trace.h5";
 
 static const char DETAILS[] =
-    "Blocks of a run are committed one by one in OUT.parts; a run that was stopped goes on\n"
-    "with the same command and --resume. At the end they become one file, which is checked.\n"
+    "The run is written in blocks, into OUT.parts. If it is stopped, repeat the command with\n"
+    "--resume. At the end the blocks are merged into one file, which is checked.\n"
     "  gm-probe collect --model DIR --corpus pile/*.jsonl.zst --sample 40000 -o run.trace.h5\n"
     "  gm-probe collect --model DIR --corpus books --dry-run -o run.trace.h5\n"
-    "Under a plan, by what the same texts then cost (gm-probe stats plain.h5 --against food.h5):\n"
+    "To see what a plan costs, collect the same texts without and with it, both with --nll, and\n"
+    "compare them (gm-probe stats plain.h5 --against food.h5):\n"
     "  gm-probe collect --model DIR --corpus books --nll --plan food.plan.safetensors -o food.h5\n";
 
 static gm_status read_record(gm_collect_options *o, gm_error *err)
@@ -143,27 +144,29 @@ gm_status gm_collect_options_read(gm_collect_options *o, int argc, char **argv, 
         {GM_OPT_LIST, "corpus", &o->corpus, 0, 0, "FILE",
          ".jsonl, .jsonl.zst, .jsonl.gz, text file, or folder of these"},
         {GM_OPT_TEXT, "plan", &o->plan, 0, 0, "FILE",
-         "run it under this plan of gm-steer, which acts on the texts as on a prompt"},
+         "steer the run by this plan of gm-steer; texts count as prompts"},
         {GM_OPT_FLAG, "any-model", &o->any_model, 0, 0, NULL,
-         "accept a plan for another model of the same shape"},
+         "accept a plan made for another model of the same shape"},
         {GM_OPT_TEXT, "o", &o->out, 0, 0, "FILE", "the trace to write"},
         GM_DOCUMENT_OPTIONS(o),
         {GM_OPT_TEXT, "language-field", &o->language_field, 0, 0, "NAME",
-         "JSON field of the language, which else is guessed from the text when it is asked for"},
+         "JSON field with the language; without it, gm-cluster guesses it from the text"},
         {.kind = GM_OPT_GROUP, .help = "What is recorded"},
         {GM_OPT_TEXT, "record", &o->record, 0, 0, "LEVEL",
-         "counts, choices, or logits:RATE, the logits of a share of tokens"},
-        {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL, "record -ln p of every token; costs the LM head"},
+         "counts; choices; or logits:RATE, which adds the router logits of a share of tokens"},
+        {GM_OPT_FLAG, "nll", &o->nll, 0, 0, NULL,
+         "also record -ln p of every token; runs the LM head"},
         {GM_OPT_FLAG, "text", &o->text, 0, 0, NULL,
-         "leave the texts out; how their tokens are spelt stays, for keywords"},
-        {GM_OPT_FLAG, "spelling", &o->spelling, 0, 0, NULL, "leave that out as well"},
+         "leave the texts out; the spelling of their tokens stays, for keywords"},
+        {GM_OPT_FLAG, "spelling", &o->spelling, 0, 0, NULL, "leave the spelling out as well"},
         {.kind = GM_OPT_GROUP, .help = "How"},
-        {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL, "print what it would take, and stop"},
-        {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "go on with a run that was stopped"},
-        {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace the output and drop its parts"},
+        {GM_OPT_FLAG, "dry-run", &o->dry_run, 0, 0, NULL,
+         "print what the run would take (tokens, size, memory, time), and stop"},
+        {GM_OPT_FLAG, "resume", &o->resume, 0, 0, NULL, "continue a run that was stopped"},
+        {GM_OPT_FLAG, "force", &o->force, 0, 0, NULL, "replace the output and delete its parts"},
         {GM_OPT_TEXT, "shard", &o->shard, 0, 0, "i/N",
-         "only blocks with number = i mod N; a task of Slurm or MPI, also of a job array, does so "
-         "by itself, 0/1 takes all"},
+         "compute only blocks with number = i mod N; 0/1: all (tasks of Slurm, job arrays and MPI "
+         "share the blocks by themselves)"},
         GM_MODEL_OPTIONS(o),
         {GM_OPT_FLAG, "allow-bad", &o->allow_bad, 0, 0, NULL,
          "accept tokens whose router is not finite"},

@@ -33,39 +33,39 @@ typedef struct gm_collect_options {
 #define GM_DOCUMENT_OPTIONS(o)                                                                    \
         {.kind = GM_OPT_GROUP, .help = "Which documents"},                                        \
         {GM_OPT_I64, "doc-tokens", &(o)->doc_tokens, 1, 1 << 24, "N",                             \
-         "text tokens kept of a document"},                                                       \
+         "keep the first N tokens of each text"},                                                 \
         {GM_OPT_I64, "min-tokens", &(o)->min_tokens, 1, 1 << 24, "N",                             \
-         "documents of fewer text tokens are left out"},                                          \
-        {GM_OPT_I64, "limit", &(o)->limit, 0, GM_LARGEST_NUMBER, "N", "the first N documents; 0: all"},\
+         "leave out documents with fewer tokens"},                                                \
+        {GM_OPT_I64, "limit", &(o)->limit, 0, GM_LARGEST_NUMBER, "N", "first N documents only; 0: all"},\
         {GM_OPT_I64, "sample", &(o)->sample, 0, GM_LARGEST_NUMBER, "N",                           \
-         "N documents drawn by hash, of which those under --min-tokens are left out; 0: all"},    \
+         "draw N documents at random, then leave out those under --min-tokens; 0: all"},          \
         {GM_OPT_I64, "per-subset", &(o)->per_subset, 0, GM_LARGEST_NUMBER, "N",                   \
-         "N documents of each subset, drawn by hash; 0: all"},                                    \
-        {GM_OPT_I64, "seed", &(o)->seed, 0, GM_LARGEST_NUMBER, "N", "seed of the draws"},         \
-        {GM_OPT_TEXT, "text-field", &(o)->text_field, 0, 0, "NAME", "JSON field of the text"},    \
-        {GM_OPT_TEXT, "subset-field", &(o)->subset_field, 0, 0, "NAME", "JSON field of the subset"},\
-        {GM_OPT_FLAG, "strict", &(o)->strict, 0, 0, NULL, "a line that cannot be used ends the run"}
+         "draw N documents of each subset; 0: all"},                                              \
+        {GM_OPT_I64, "seed", &(o)->seed, 0, GM_LARGEST_NUMBER, "N", "seed for drawing"},          \
+        {GM_OPT_TEXT, "text-field", &(o)->text_field, 0, 0, "NAME", "JSON field with the text"},  \
+        {GM_OPT_TEXT, "subset-field", &(o)->subset_field, 0, 0, "NAME", "JSON field with the subset"},\
+        {GM_OPT_FLAG, "strict", &(o)->strict, 0, 0, NULL, "stop at the first line that cannot be used"}
 
 #define GM_MODEL_OPTIONS(o)                                                                       \
         {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},                      \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                     \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx: the same choices, at other speeds"},  \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx: same results, different speed"},      \
         {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                    \
-         "how products are computed; auto: as the weights are stored"},                           \
+         "arithmetic of matrix products; auto: that of the stored weights"},                      \
         {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                            \
-         "0: as many as the process may use"},                                                    \
+         "threads; 0: all that the process may use"},                                             \
         {GM_OPT_FLAG, "stream", &(o)->stream, 0, 0, NULL,                                         \
-         "for a model larger than memory: read each layer from disk once a block"},               \
+         "for models larger than memory: read each layer from disk once per block"},              \
         {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                               \
-         "use packed weights where the page cache has them: starts at once"},                     \
+         "map the file of packed weights instead of loading it: starts at once"},                 \
         {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                              \
-         "packed weights kept in a file, as large as they are, for the next start"},              \
+         "file of packed weights, for faster starts: use one, write one if missing, or neither"}, \
         {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                  \
-         "where that file is, if not beside the checkpoint"},                                     \
+         "folder of that file, if not beside the checkpoint"},                                    \
         {GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                           \
-         "fail when memory is too small, instead of going on slowly"},                            \
+         "fail if memory is too small, instead of running slowly"},                               \
         {GM_OPT_I64, "step-tokens", &(o)->step_tokens, 32, 1 << 20, "N",                          \
-         "tokens computed in one step"}
+         "tokens computed per step"}
 /* clang-format on */
 
 gm_collect_options gm_collect_options_defaults(void);

@@ -14,16 +14,17 @@
 
 static const char SYNOPSIS[] = "gm-probe contrast TRACE --subset NAME... [--against NAME...]";
 static const char DETAILS[] =
-    "The rate of an expert is the share of a document's tokens that choose it, a mean over the\n"
-    "documents of a group; without --against the other group is all other documents. The\n"
-    "difference has an interval of 95 % over documents and Welch's t. p holds for all layers and\n"
-    "experts at once: how often the largest |t| of all is as large when the documents are dealt\n"
-    "out anew to groups of these sizes. Texts that come in pairs are two groups as well: a folder\n"
-    "of each, or a field of the line.\n"
+    "An expert's rate in a document is the share of the document's tokens that choose it; a\n"
+    "group's rate is the mean over its documents. The difference comes with a 95 % interval\n"
+    "over documents and Welch's t. p holds for all layers and experts at once: it is how\n"
+    "often the largest |t| of all experts is at least as large when the documents are\n"
+    "shuffled between two groups of these sizes. To contrast two versions of the same texts,\n"
+    "put each into a folder, or name it in a field of the line.\n"
     "  gm-probe contrast run.trace.h5 --subset code --against math -o code.csv\n"
     "  gm-steer plan --model DIR --import code.csv -o code.plan.safetensors\n"
-    "The column bias of the table is ln of the ratio of the two rates, smoothed as a lift is and\n"
-    "at most 2, of experts with p up to --alpha, and 0 for others: a plan. log_ratio has all.\n";
+    "The table is also a plan. Its column bias is the log of the ratio of the two rates,\n"
+    "smoothed as a lift is and clipped to +-2, where p is at most --alpha, and 0 elsewhere.\n"
+    "log_ratio has it for all experts.\n";
 
 static const double MOST_BIAS = 2; /* as a plan's log-ratio is clipped */
 
@@ -263,16 +264,16 @@ int gm_probe_contrast(int argc, char **argv)
     gm_error err = {0};
     contrast_options o = {.top = 10, .permutations = 999, .seed = 1, .alpha = 0.05};
     const gm_opt opts[] = {
-        {GM_OPT_LIST, "subset", &o.a, 0, 0, "NAME", "documents of this subset are the group"},
+        {GM_OPT_LIST, "subset", &o.a, 0, 0, "NAME", "the group: documents of this subset"},
         {GM_OPT_LIST, "against", &o.b, 0, 0, "NAME",
-         "and of this one the other; without it all other documents"},
-        {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE.csv", "every expert, as a table"},
-        {GM_OPT_I64, "top", &o.top, 0, 100000, "N", "experts to print at either end"},
-        {GM_OPT_F64, "alpha", &o.alpha, 0, 1, "P", "largest p of an expert that differs"},
+         "the other group; without it, all other documents"},
+        {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE.csv", "table of every expert"},
+        {GM_OPT_I64, "top", &o.top, 0, 100000, "N", "experts to print at each end"},
+        {GM_OPT_F64, "alpha", &o.alpha, 0, 1, "P", "an expert differs if its p is at most this"},
         {GM_OPT_I64, "permutations", &o.permutations, 0, 1000000, "N",
-         "times that the documents are dealt out anew; 0: no p"},
-        {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "of the permutations"},
-        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace what exists"},
+         "permutations of the documents, for p; 0: no p"},
+        {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "seed of the permutations"},
+        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace an existing file"},
         {GM_OPT_FLAG, "json", &o.json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress on stderr"},
         {.kind = GM_OPT_END_}};

@@ -222,21 +222,21 @@ int gm_probe_export(int argc, char **argv)
     gm_error err = {0};
     export_options o = {0};
     const gm_opt opts[] = {
-        {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE", "what to write: .npy, .csv or .jsonl"},
-        {GM_OPT_CHOICE, "array", &o.array, 0, 0, GM_EXPORT_ARRAYS, ".npy: which array"},
-        {GM_OPT_FLAG, "gates", &o.gates, 0, 0, NULL, ".jsonl: the gates as well"},
-        {GM_OPT_I64, "skip", &o.skip, 0, 1e15, "N", "leave out the first N documents"},
-        {GM_OPT_I64, "limit", &o.limit, 0, 1e15, "N", "at most N documents; 0: all"},
-        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE", "file to write: .npy, .csv or .jsonl"},
+        {GM_OPT_CHOICE, "array", &o.array, 0, 0, GM_EXPORT_ARRAYS, "array to write into a .npy"},
+        {GM_OPT_FLAG, "gates", &o.gates, 0, 0, NULL, "write the gates too, into a .jsonl"},
+        {GM_OPT_I64, "skip", &o.skip, 0, 1e15, "N", "skip the first N documents"},
+        {GM_OPT_I64, "limit", &o.limit, 0, 1e15, "N", "write at most N documents; 0: all"},
+        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace an existing file"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_}};
     gm_status status = gm_opt_parse(
         "gm-probe export TRACE -o FILE.npy|.csv|.jsonl",
-        ".npy is one array, shaped as in the trace; its rows are documents (counts) or tokens, "
-        "and\n"
-        "those of document i are offset[i] to offset[i+1]. .csv is the table of documents. .jsonl\n"
-        "is a line a document: token_ids, phase (0 prompt, 1 generated, 2 template) and\n"
-        "routed_experts (tokens, layers, K), as vLLM returns it, null where the router failed.\n"
+        "A .npy holds one array, shaped as in the trace. Its rows are documents (counts) or\n"
+        "tokens; the tokens of document i are rows offset[i] to offset[i+1]. A .csv holds the\n"
+        "table of documents. A .jsonl has a line for each document: token_ids, phase (0 prompt, 1\n"
+        "generated, 2 template) and routed_experts (tokens, layers, K) as vLLM returns them, null\n"
+        "where the router's output was not finite.\n"
         "  gm-probe export run.trace.h5 -o counts.npy\n"
         "  gm-probe export run.trace.h5 --gates --limit 100 -o tokens.jsonl\n",
         opts, &argc, argv, &err);

@@ -6,16 +6,17 @@
 int main(int argc, char **argv)
 {
     static const gm_command commands[] = {
-        {"collect", gm_probe_collect, "run a corpus through a model and record its routers"},
+        {"collect", gm_probe_collect,
+         "run a corpus through a model and record the routers' choices"},
         {"info", gm_probe_info, "describe a trace or a model folder"},
         {"verify", gm_probe_verify, "recompute every self-check of a trace"},
-        {"stats", gm_probe_stats, "what a trace says of its experts: load, specialisation, router"},
+        {"stats", gm_probe_stats, "statistics of a trace: load, specialisation, router"},
         {"contrast", gm_probe_contrast, "which experts two groups of documents use differently"},
-        {"ablate", gm_probe_ablate, "what texts cost the model without an expert, one by one"},
-        {"merge", gm_probe_merge, "join shards into one trace, or under an index"},
+        {"ablate", gm_probe_ablate, "how much texts lose without an expert, one at a time"},
+        {"merge", gm_probe_merge, "join shards into one trace, or index them"},
         {"export", gm_probe_export,
          "write a trace as arrays (.npy), documents (.csv) or lines (.jsonl)"},
-        {"tokenize", gm_probe_tokenize, "print the token ids of every line of a .jsonl"},
+        {"tokenize", gm_probe_tokenize, "print the token ids of each line of a .jsonl"},
         {NULL, NULL, NULL},
     };
     return gm_cli_main("gm-probe", "record which experts a mixture-of-experts model chooses",

@@ -228,8 +228,8 @@ int gm_probe_info(int argc, char **argv)
                            {.kind = GM_OPT_END_}};
     gm_status status = gm_opt_parse(
         "gm-probe info TRACE | MODEL",
-        "Of a model folder: what it is, and whether its weights fit into this machine's memory;\n"
-        "no weight is read. Of a trace: its shape, and how it was made.\n"
+        "Of a model folder: what model it is, and whether its weights fit into this machine's\n"
+        "memory (no weights are read). Of a trace: its shape, and how it was made.\n"
         "  gm-probe info OLMoE-1B-7B-0924\n"
         "  gm-probe info run.trace.h5 --json\n",
         opts, &argc, argv, &err);

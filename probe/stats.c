@@ -14,30 +14,35 @@
 enum { SUBSETS_DRAWN = 3 };
 
 static const char DETAILS[] =
-    "By layer: how evenly the choices fall (Gini, CV, largest over mean, experts never chosen,\n"
-    "the fewest experts with half of all choices, entropy in bits); entropy of the gates, mass of\n"
-    "the chosen, margin, and where logits are recorded the entropy of the softmax over all "
-    "experts;\n"
-    "bits that an expert tells of the document's subset, beside what they are when the subsets "
-    "are\n"
-    "dealt out anew among the documents. By position and phase: the router again.\n"
-    "Of a recorded generation: the cosine of the experts of what was written with those of its\n"
-    "own prompt, and of the prompt before it.\n"
-    "By token: bits that an expert tells of the token id, and vocabulary specialisation, the "
-    "share\n"
-    "of a token's occurrences that meet its most frequent expert, both beside a null of the ids\n"
-    "dealt out anew; the two experts of a layer, and of a layer and the next, that are chosen\n"
-    "together most beyond their loads (nPMI).\n"
-    "By subset: cosines of documents of one and of two subsets, and how many standard deviations\n"
-    "lie between; the experts whose probability is raised most (risk difference), with OLMoE's\n"
-    "specialisation P(expert | subset), lift and nPMI. --json has every layer, expert and subset.\n"
-    "Definitions: probe/measures.h.\n"
+    "By layer:\n"
+    "  load: Gini, CV, largest over mean, experts never chosen, the fewest experts that make\n"
+    "    up half of all choices, entropy in bits;\n"
+    "  router: entropy of the gates, mass of the chosen experts, margin and, where logits\n"
+    "    were recorded, entropy of the softmax over all experts; again by position and phase;\n"
+    "  information: bits that an expert tells about the document's subset, beside a null in\n"
+    "    which the subset labels are shuffled among the documents.\n"
+    "By token:\n"
+    "  bits that an expert tells about the token id, and vocabulary specialisation (the share\n"
+    "    of a token's occurrences that go to its most frequent expert), both beside a null of\n"
+    "    shuffled ids;\n"
+    "  the two experts, of one layer and of neighbouring layers, that are chosen together\n"
+    "    most beyond what their loads explain (nPMI).\n"
+    "By subset:\n"
+    "  cosine of the usage of two documents, within one subset and between two, and how many\n"
+    "    standard deviations lie between;\n"
+    "  the experts whose probability the subset raises most (risk difference), with OLMoE's\n"
+    "    specialisation P(expert | subset), lift and nPMI.\n"
+    "Of a recorded generation: the cosine between the experts of the written text and those\n"
+    "of its own prompt, and of the previous prompt. --json has every layer, expert and\n"
+    "subset. Definitions: probe/measures.h.\n"
     "\n"
-    "With --against it says instead how far the two traces chose the same experts for the same\n"
-    "tokens of the same documents: by layer, and by the margin in the first, which says what\n"
-    "another kernel or precision could turn over. A pair is a token at a layer; same_set: all K\n"
-    "experts; same_first: the strongest; shared: of K. Where both have --nll, also the loss,\n"
-    "ln of the perplexity, by subset, and its change: mean over tokens, 95 % over documents.\n"
+    "With --against it compares two traces instead: how far they chose the same experts for\n"
+    "the same tokens of the same documents, by layer and by the margin in the first trace\n"
+    "(choices of small margin are those that other kernels or another precision can change).\n"
+    "A pair is one token at one layer; same_set: all K experts are the same; same_first: the\n"
+    "strongest is; shared: the share of the K. If both have --nll, it also prints the loss\n"
+    "(ln of the perplexity) by subset, and its change: mean over tokens, 95 % interval over\n"
+    "documents.\n"
     "  gm-probe stats run.trace.h5 --report stats.html\n"
     "  gm-probe stats bf16.trace.h5 --against int8.trace.h5\n"
     "  gm-probe stats plain.trace.h5 --against steered.trace.h5\n";
@@ -239,27 +244,27 @@ int gm_probe_stats(int argc, char **argv)
     stats_options o = {.top = 3, .permutations = 99, .seed = 1, .vocabulary = 16384, .support = 30};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "against", &o.against, 0, 0, "TRACE",
-         "say how far another trace of the same documents agrees"},
+         "compare with another trace of the same documents"},
         {GM_OPT_LIST, "expert", &o.experts, 0, 0, "LAYER:ID",
-         "also list the tokens and documents of this expert"},
-        {GM_OPT_TEXT, "report", &o.report, 0, 0, "FILE", "write an HTML page of it"},
-        {GM_OPT_TEXT, "figures", &o.figures, 0, 0, "DIR", "pictures for papers (PNG and SVG)"},
+         "also list the top tokens and documents of this expert"},
+        {GM_OPT_TEXT, "report", &o.report, 0, 0, "FILE", "HTML page to write"},
+        {GM_OPT_TEXT, "figures", &o.figures, 0, 0, "DIR", "folder for figures (PNG and SVG)"},
         {GM_OPT_LIST, "subset", &o.subsets, 0, 0, "NAME",
-         "draw the experts of this subset; default: the three with most tokens"},
-        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace what exists"},
+         "subset whose experts are drawn; otherwise the three with most tokens"},
+        {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_TEXT, "model", &o.model, 0, 0, "DIR",
-         "spell tokens by the tokenizer of this model"},
+         "model whose tokenizer spells out the tokens"},
         {GM_OPT_I64, "top", &o.top, 0, 1000, "N",
-         "experts to list for each subset; tokens, documents for each expert"},
+         "experts to list for each subset; tokens and documents for each expert"},
         {GM_OPT_I64, "permutations", &o.permutations, 0, 10000, "N",
-         "times that the subsets are dealt out anew"},
-        {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "of the permutations"},
+         "permutations of the subset labels, for the null"},
+        {GM_OPT_I64, "seed", &o.seed, 0, 4294967295.0, "N", "seed of the permutations"},
         {GM_OPT_I64, "vocabulary", &o.vocabulary, 0, 1048576, "N",
-         "token ids to count one by one, the most frequent; 0: none by token"},
+         "count this many frequent token ids one by one; 0: nothing by token"},
         {GM_OPT_I64, "min-support", &o.support, 0, 1e15, "N",
-         "tokens of both kinds, found or to be expected, that nPMI needs"},
+         "least number of joint tokens, found or expected by chance, for an nPMI"},
         {GM_OPT_FLAG, "olmoe", &o.olmoe, 0, 0, NULL,
-         "in --json also vocabulary and co-activation as OLMoE's script counts them"},
+         "--json: also vocabulary and co-activation as OLMoE's script counts them"},
         {GM_OPT_FLAG, "json", &o.json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "quiet", &o.quiet, 0, 0, NULL, "no progress on stderr"},
         {.kind = GM_OPT_END_}};

@@ -83,17 +83,18 @@ int gm_probe_tokenize(int argc, char **argv)
     gm_corpus_options options = {.text_field = "text"};
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "model", &model, 0, 0, "DIR", "folder with a tokenizer.json"},
-        {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field of the text"},
-        {GM_OPT_FLAG, "chat", &how.chat, 0, 0, NULL, "texts are questions in its chat template"},
-        {GM_OPT_TEXT, "system", &how.options.system, 0, 0, "TEXT", "system message in front"},
+        {GM_OPT_TEXT, "text-field", &options.text_field, 0, 0, "NAME", "JSON field with the text"},
+        {GM_OPT_FLAG, "chat", &how.chat, 0, 0, NULL,
+         "put each text, as a question, into the model's chat template"},
+        {GM_OPT_TEXT, "system", &how.options.system, 0, 0, "TEXT", "system message before it"},
         {GM_OPT_LIST, "chat-set", &settings, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},
         {GM_OPT_TEXT, "chat-date", &how.options.date, 0, 0, "DATE", GM_CHAT_DATE_HELP},
         {.kind = GM_OPT_END_}};
-    gm_status status =
-        gm_opt_parse("gm-probe tokenize --model DIR FILE.jsonl",
-                     "A JSON array of ids for each line, null for one that cannot be used.\n"
-                     "  gm-probe tokenize --model DIR corpus.jsonl | head -n 1\n",
-                     opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse(
+        "gm-probe tokenize --model DIR FILE.jsonl",
+        "Prints a JSON array of token ids for each line, null for a line that cannot be used.\n"
+        "  gm-probe tokenize --model DIR corpus.jsonl | head -n 1\n",
+        opts, &argc, argv, &err);
     if (status == GM_OK && model == NULL) status = gm_fail(&err, GM_EARG, "--model DIR is missing");
     how.options.settings = settings.at;
     how.options.n_settings = settings.n;

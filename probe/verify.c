@@ -36,7 +36,8 @@ out:
 }
 
 static const char verify_details[] =
-    "Reads the whole trace: digest, ids, gates, counts, texts. Exit code 3 when a check says no.\n"
+    "Reads the whole trace and checks its digest, ids, gates, counts and texts. Exit code 3\n"
+    "if a check fails.\n"
     "  gm-probe verify run.trace.h5\n";
 
 int gm_probe_verify(int argc, char **argv)
@@ -78,8 +79,9 @@ out:
 }
 
 static const char merge_details[] =
-    "What the tasks of 'gm-probe collect --shard i/N' wrote becomes one trace; that is the trace\n"
-    "of one task alone. With --index the shards stay and are read through it.\n"
+    "Joins what the tasks of 'gm-probe collect --shard i/N' wrote. The result is the trace\n"
+    "that a single task would have written. With --index the shards stay where they are, and\n"
+    "the new file (HDF5 virtual datasets) reads through them.\n"
     "  gm-probe merge run.trace.h5.parts -o run.trace.h5\n";
 
 int gm_probe_merge(int argc, char **argv)
@@ -87,11 +89,11 @@ int gm_probe_merge(int argc, char **argv)
     gm_error err = {0};
     const char *out = NULL;
     bool index = false, force = false;
-    const gm_opt opts[] = {
-        {GM_OPT_TEXT, "o", &out, 0, 0, "FILE", "the trace to write"},
-        {GM_OPT_FLAG, "index", &index, 0, 0, NULL, "write virtual datasets over the shards"},
-        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace the output"},
-        {.kind = GM_OPT_END_}};
+    const gm_opt opts[] = {{GM_OPT_TEXT, "o", &out, 0, 0, "FILE", "the trace to write"},
+                           {GM_OPT_FLAG, "index", &index, 0, 0, NULL,
+                            "keep the shards, and write an index that reads through them"},
+                           {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace an existing file"},
+                           {.kind = GM_OPT_END_}};
     gm_status status = gm_opt_parse("gm-probe merge OUT.parts | SHARD... -o FILE", merge_details,
                                     opts, &argc, argv, &err);
     if (status == GM_OK && argc < 2)

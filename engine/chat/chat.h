@@ -17,8 +17,8 @@
 #define GM_CHAT_DATE "2025-01-01"
 
 /* What options of programs say of the two. */
-#define GM_CHAT_SET_HELP  "a variable of its template (enable_thinking=false)"
-#define GM_CHAT_DATE_HELP "the date, where its template names one (" GM_CHAT_DATE ")"
+#define GM_CHAT_SET_HELP  "set a variable of the template (enable_thinking=false)"
+#define GM_CHAT_DATE_HELP "date for a template that prints one (" GM_CHAT_DATE ")"
 
 /* What was said before the question. */
 typedef struct gm_chat_turn {
