@@ -30,7 +30,7 @@ size_t gm_dtype_bytes(gm_dtype dtype);
 const char *gm_dtype_name(gm_dtype dtype); /* "BF16" */
 bool gm_dtype_is_float(gm_dtype dtype);
 
-enum { GM_MAX_RANK = 4 };
+enum { GM_MAX_RANK = 5 }; /* weights that see images over time */
 
 typedef struct gm_tensor {
     const char *name;

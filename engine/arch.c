@@ -158,8 +158,9 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
     GM_TRY(gm_config_int(config, "hidden_size", 1, MAX_WIDTH, &arch->width, where, err));
     GM_TRY(gm_config_int(config, "num_hidden_layers", 1, MAX_LAYERS, &arch->n_layers, where, err));
     GM_TRY(gm_config_int(config, "vocab_size", 1, MAX_VOCAB, &arch->vocab, where, err));
-    GM_TRY(
-        gm_config_int(config, "intermediate_size", 1, MAX_WIDTH, &arch->dense_width, where, err));
+    if (!arch->family->no_dense)
+        GM_TRY(gm_config_int(config, "intermediate_size", 1, MAX_WIDTH, &arch->dense_width, where,
+                             err));
     GM_TRY(gm_config_int(config, "max_position_embeddings", 1, MAX_CONTEXT, &arch->max_context,
                          where, err));
     GM_TRY(gm_config_int(config, chosen, 1, GM_NO_EXPERT, &arch->n_chosen, where, err));
@@ -207,10 +208,39 @@ static gm_status expect_object(const gm_json *document, const char *where, gm_er
     return gm_fail(err, GM_EFORMAT, "'%s' is not a JSON object", where);
 }
 
+/* What describes the model of text, where the config is of one that takes images as well. */
+static gm_status find_own(const gm_json **out, const gm_json *config, const char *where,
+                          const gm_family *family, gm_error *err)
+{
+    static const char key[] = "text_config";
+    *out = family->nested ? gm_json_find(config, key) : config;
+    if (*out && gm_json_kind_of(*out) == GM_JSON_OBJECT) return GM_OK;
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not an object, as %s has it", where, key,
+                   family->architecture);
+}
+
+/* Whether the embedding is the head stands outside and inside, or in one of these. */
+static gm_status read_tied(const gm_json *config, const gm_json *own, const char *where,
+                           gm_arch *arch, gm_error *err)
+{
+    static const char key[] = "tie_word_embeddings";
+    gm_status status = GM_OK;
+    bool inside, outside;
+    GM_TRY(gm_json_get_bool_or(config, key, arch->tied_head, &outside, where, err));
+    GM_TRY(gm_json_get_bool_or(own, key, outside, &inside, where, err));
+    if (inside != outside)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %s, and in 'text_config' %s, expected the same", where,
+                key, outside ? "true" : "false", inside ? "true" : "false");
+    arch->tied_head = inside;
+out:
+    return status;
+}
+
 gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
                             const gm_json *generation, const char *generation_where, gm_error *err)
 {
     gm_status status = GM_OK;
+    const gm_json *own;
     *out = (gm_arch){
         .bos = -1,
         .activation = {.slope = 1.0f},
@@ -226,8 +256,10 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 
     GM_TRY(expect_object(config, where, err));
     GM_TRY(find_family(config, where, &out->family, err));
-    GM_TRY(gm_arch_check_keys(config, where, out, err));
-    GM_TRY(read_config(config, where, out, err));
+    GM_TRY(find_own(&own, config, where, out->family, err));
+    GM_TRY(gm_arch_check_keys(config, own, where, out, err));
+    GM_TRY(read_config(own, where, out, err));
+    if (own != config) GM_TRY(read_tied(config, own, where, out, err));
     if (generation == NULL) goto out;
     GM_TRY(expect_object(generation, generation_where, err));
     GM_TRY(read_generation(generation, generation_where, out, err));
@@ -262,6 +294,7 @@ void gm_arch_clear(gm_arch *arch)
     gm_free(arch->layer_of_moe);
     gm_free(arch->moe_of_layer);
     gm_free(arch->window);
+    gm_free(arch->delta_of_layer);
     gm_rope_clear(&arch->rope);
     *arch = (gm_arch){0};
 }
@@ -314,12 +347,15 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
         gm_sha256_update(&hash, blocks, sizeof blocks);
     }
     if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
+    if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
     if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);
     if (rope->divisor)
         gm_sha256_update(&hash, rope->divisor, rope->dim / 2 * sizeof *rope->divisor);
     for (int i = 0; i < arch->n_layers; i++) {
         const int layer[] = {arch->moe_of_layer[i], arch->window ? arch->window[i] : 0};
         gm_sha256_update(&hash, layer, sizeof layer);
+        if (arch->n_delta > 0)
+            gm_sha256_update(&hash, &arch->delta_of_layer[i], sizeof arch->delta_of_layer[i]);
     }
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);

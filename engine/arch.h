@@ -62,6 +62,21 @@ typedef struct gm_latent {
 /* The norms of latents have an epsilon that no config changes. */
 #define GM_LATENT_EPSILON 1e-6f
 
+/* Gated DeltaNet, which some layers have instead of attention over keys: each of its heads keeps a
+ * matrix of (key, value) numbers, its state, that every token lets decay, reads and corrects; so
+ * neither a token's cost nor what is kept of a sequence grows with it. Queries, keys and values go
+ * through a causal convolution first, each channel its own, of the last `taps` tokens. A key head
+ * serves value_heads / key_heads value heads, side by side. What is computed stands in
+ * cpu/kernels.h, step by step. Source: arXiv:2412.06464; transformers, models/qwen3_next. */
+typedef struct gm_delta {
+    int key_heads, value_heads; /* 0: no layer has it */
+    int key, value;             /* width of a head's query and key; of its value */
+    int taps;                   /* at least 2 */
+} gm_delta;
+
+/* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
+#define GM_DELTA_EPSILON 1e-6f
+
 typedef struct gm_arch {
     const struct gm_family *family;
     int n_layers, width, vocab, max_context;
@@ -70,14 +85,19 @@ typedef struct gm_arch {
     int value_dim; /* width of values; head_dim but for latents */
     int head_out;  /* width of what a head gives O; value_dim but for latents */
     gm_latent latent;
-    bool attention_bias; /* q, k, v have biases, and where the family has one o */
-    int *window;         /* (n_layers) positions that a query sees, its own included; 0: all;
-                            NULL: all in every layer */
+    gm_delta delta;
+    int n_delta;          /* layers of Gated DeltaNet */
+    int *delta_of_layer;  /* (n_layers) place among these; -1: attention; NULL: there are none */
+    bool gated_attention; /* what attention gives counts by sigmoid of as many further queries */
+    bool attention_bias;  /* q, k, v have biases, and where the family has one o */
+    int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
+                             NULL: all in every layer */
     gm_qk_norm qk_norm;
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
     float norm_epsilon;
+    bool centred_norms;   /* a norm's weights are stored as what they are more than 1 */
     float embed_scale;    /* of the embedding's rows */
     float residual_scale; /* of what attention and MLP add to the residual */
     float logits_scale;   /* of the head's outputs */
@@ -86,6 +106,7 @@ typedef struct gm_arch {
     int dense_width; /* FFN width of dense layers */
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
+    bool stacked;               /* experts lie in the family's `stacked` tensors */
     gm_stored stored;           /* the matrices of a tensor that stacks experts' */
     gm_blocks blocks;           /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
@@ -105,8 +126,9 @@ typedef struct gm_arch {
     char unknown_keys[256]; /* keys of config.json that nobody here knows: "a, b" */
 } gm_arch;
 
-/* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer (KEY_UP and VALUE_UP:
- * once a layer and head), the rest once a layer and expert. */
+/* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest once a layer
+ * and expert. Some roles have a matrix for each head, of one tensor: KEY_UP, VALUE_UP, of gated
+ * attention Q and Q_GATE, and DELTA_Q to DELTA_A one for each key head. */
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
@@ -128,8 +150,20 @@ typedef enum gm_role {
     GM_ROLE_V_BIAS,
     GM_ROLE_O_BIAS,
     GM_ROLE_SINKS, /* a logit per head, that of a key without a value */
+    GM_ROLE_Q_GATE,
     GM_ROLE_Q_NORM,
     GM_ROLE_K_NORM,
+    GM_ROLE_DELTA_Q, /* from here to DELTA_O: of layers of Gated DeltaNet, instead of Q to K_NORM */
+    GM_ROLE_DELTA_K,
+    GM_ROLE_DELTA_V,
+    GM_ROLE_DELTA_Z,    /* what the gated norm's sigmoid is of */
+    GM_ROLE_DELTA_B,    /* how much is corrected, a value head */
+    GM_ROLE_DELTA_A,    /* how fast the state decays, a value head */
+    GM_ROLE_DELTA_CONV, /* (channels, taps), in the order q, k, v */
+    GM_ROLE_DELTA_RATE, /* A_log */
+    GM_ROLE_DELTA_BIAS, /* dt_bias, added to A's outputs */
+    GM_ROLE_DELTA_NORM,
+    GM_ROLE_DELTA_O,
     GM_ROLE_MLP_NORM,
     GM_ROLE_MLP_NORM_BIAS,
     GM_ROLE_DENSE_GATE,
@@ -166,9 +200,17 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
     GM_MUST_USE;
 
 /* Where the checkpoint has the matrix (or the vector, of one row) of a role. False when this model
- * has none (a dense role in a MoE layer, the head of a tied model). `layer` and `expert`, of KEY_UP
- * and VALUE_UP the head, are ignored where the role has none. */
+ * has none (a dense role in a MoE layer, the head of a tied model). `layer` and `expert`, of roles
+ * of heads the head, are ignored where the role has none. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
+
+/* Is it one of Gated DeltaNet; and which among the layers of its kind it is, whose keys or states
+ * lie in this order. */
+static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
+{
+    return arch->delta_of_layer && arch->delta_of_layer[layer] >= 0;
+}
+int gm_arch_nth(const gm_arch *arch, int layer);
 
 /* SHA-256, 64 hex digits, of what the same weights compute by: all that `arch` has beyond the
  * shapes of tensors, but the context's length and how text is generated. Traces, atlases, plans

@@ -43,6 +43,8 @@ static const struct fixed_field {
     {"quantization_config", GM_JSON_NULL, 0, NULL},
 };
 
+static const char quantised[] = "quantization_config";
+
 enum { N_FIXED = sizeof fixed_fields / sizeof fixed_fields[0] };
 
 /* Read by arch.c and rope.c. */
@@ -190,14 +192,11 @@ static gm_status check_layer_types(const gm_json *config, const char *where, con
     return GM_OK;
 }
 
-gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+/* Of one object of the config; what is unknown is added to a list. */
+static gm_status check_keys(const gm_json *config, const char *where, gm_arch *arch,
+                            gm_text *unknown, gm_error *err)
 {
-    static const char quantised[] = "quantization_config";
     gm_status status = GM_OK;
-    gm_text unknown = {0};
-
-    if (!in_list(arch->family->keys, quantised))
-        GM_TRY(gm_quantised_read(&arch->blocks, config, where, err));
     for (size_t i = 0; i < N_FIXED; i++) {
         const gm_json *value = gm_json_find(config, fixed_fields[i].key);
         if (arch->blocks.suffix && strcmp(fixed_fields[i].key, quantised) == 0) continue;
@@ -210,8 +209,22 @@ gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *
         if (in_list(common_keys, key) || in_list(harmless_keys, key) || find_fixed(key) ||
             in_list(arch->family->keys, key))
             continue;
-        GM_TRY(gm_text_printf(&unknown, err, "%s%s", unknown.n ? ", " : "", key));
+        GM_TRY(gm_text_printf(unknown, err, "%s%s", unknown->n ? ", " : "", key));
     }
+out:
+    return status;
+}
+
+gm_status gm_arch_check_keys(const gm_json *config, const gm_json *own, const char *where,
+                             gm_arch *arch, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text unknown = {0};
+
+    if (!in_list(arch->family->keys, quantised))
+        GM_TRY(gm_quantised_read(&arch->blocks, config, where, err));
+    GM_TRY(check_keys(config, where, arch, &unknown, err));
+    if (own != config) GM_TRY(check_keys(own, where, arch, &unknown, err));
     if (unknown.n)
         gm_text_escape(arch->unknown_keys, sizeof arch->unknown_keys, unknown.at, unknown.n);
 out:

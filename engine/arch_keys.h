@@ -11,9 +11,10 @@
 
 /* Refuse the first kind of key, but those that arch's family reads, when its value is not the one
  * that is computed; list in arch->unknown_keys what is not known; arch->blocks, unless arch's
- * family reads how it is quantised. GM_EFORMAT, GM_EMEM. */
-gm_status gm_arch_check_keys(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
-    GM_MUST_USE;
+ * family reads how it is quantised, which stands in `config`. `own` is the object of it that
+ * describes the model of text, or the same. GM_EFORMAT, GM_EMEM. */
+gm_status gm_arch_check_keys(const gm_json *config, const gm_json *own, const char *where,
+                             gm_arch *arch, gm_error *err) GM_MUST_USE;
 
 /* The keys of an object that is part of the config, `name` in messages: those of `known`, which
  * ends with NULL, may have any value; others must have the one that is computed, or null.

@@ -34,14 +34,48 @@ static shape latent_shape(const gm_arch *a, gm_role role)
     }
 }
 
-/* Roles that exist once, or in every layer. */
-static shape common_shape(const gm_arch *a, gm_role role)
+int gm_arch_nth(const gm_arch *arch, int layer)
+{
+    int n = 0;
+    if (gm_arch_is_delta(arch, layer)) return arch->delta_of_layer[layer];
+    for (int i = 0; i < layer; i++) n += !gm_arch_is_delta(arch, i);
+    return n;
+}
+
+/* Roles of Gated DeltaNet; those of projections for one key head. */
+static shape delta_shape(const gm_arch *a, gm_role role)
+{
+    const gm_delta *d = &a->delta;
+    const int each = d->value_heads / d->key_heads, values = d->value_heads * d->value;
+
+    switch (role) {
+    case GM_ROLE_DELTA_Q:
+    case GM_ROLE_DELTA_K: return (shape){true, d->key, a->width};
+    case GM_ROLE_DELTA_V:
+    case GM_ROLE_DELTA_Z: return (shape){true, each * d->value, a->width};
+    case GM_ROLE_DELTA_B:
+    case GM_ROLE_DELTA_A: return (shape){true, each, a->width};
+    case GM_ROLE_DELTA_CONV: return (shape){true, 2 * d->key_heads * d->key + values, d->taps};
+    case GM_ROLE_DELTA_RATE:
+    case GM_ROLE_DELTA_BIAS: return (shape){true, 1, d->value_heads};
+    case GM_ROLE_DELTA_NORM: return (shape){true, 1, d->value};
+    case GM_ROLE_DELTA_O: return (shape){true, a->width, values};
+    default: return (shape){false, 0, 0};
+    }
+}
+
+/* Roles that exist once, or in every layer of a kind. */
+static shape common_shape(const gm_arch *a, gm_role role, bool delta)
 {
     int q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
     bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
 
-    if (a->latent.kv > 0 && role >= GM_ROLE_Q && role <= GM_ROLE_K_NORM)
-        return latent_shape(a, role);
+    if (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_O)
+        return delta ? delta_shape(a, role) : (shape){false, 0, 0};
+    if (role >= GM_ROLE_Q && role <= GM_ROLE_K_NORM) {
+        if (delta) return (shape){false, 0, 0};
+        if (a->latent.kv > 0) return latent_shape(a, role);
+    }
     switch (role) {
     case GM_ROLE_EMBED: return (shape){true, a->vocab, a->width};
     case GM_ROLE_HEAD: return (shape){!a->tied_head, a->vocab, a->width};
@@ -52,7 +86,8 @@ static shape common_shape(const gm_arch *a, gm_role role)
     case GM_ROLE_ATTN_NORM_BIAS:
     case GM_ROLE_MLP_NORM:
     case GM_ROLE_MLP_NORM_BIAS: return (shape){true, 1, a->width};
-    case GM_ROLE_Q: return (shape){true, q, a->width};
+    case GM_ROLE_Q: return (shape){true, a->gated_attention ? a->head_dim : q, a->width};
+    case GM_ROLE_Q_GATE: return (shape){a->gated_attention, a->head_dim, a->width};
     case GM_ROLE_K:
     case GM_ROLE_V: return (shape){true, kv, a->width};
     case GM_ROLE_O: return (shape){true, a->width, q};
@@ -124,13 +159,20 @@ static gm_role sibling_of(gm_role role)
     }
 }
 
+static const char *name_of(const gm_arch *arch, gm_role role)
+{
+    if (arch->stacked && role >= GM_ROLE_EXPERT_GATE && role <= GM_ROLE_EXPERT_DOWN)
+        return arch->family->stacked[role == GM_ROLE_EXPERT_DOWN];
+    return arch->family->tensor[role];
+}
+
 /* What the names say about stacks: families.h. */
 static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_slice *slice)
 {
-    const char *const *name = arch->family->tensor;
     const gm_role sibling = sibling_of(role);
-    const bool both = sibling != role && strcmp(name[role], name[sibling]) == 0;
-    const char *layer = strstr(name[role], "%d");
+    const char *name = name_of(arch, role);
+    const bool both = sibling != role && strcmp(name, name_of(arch, sibling)) == 0;
+    const char *layer = strstr(name, "%d");
     if (layer == NULL || strstr(layer + 2, "%d") != NULL) return;
     slice->stack = (size_t)arch->n_experts;
     slice->item = (size_t)expert;
@@ -142,19 +184,54 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
         snprintf(slice->name + strlen(slice->name), GM_NAME_BYTES - strlen(slice->name), "_blocks");
 }
 
-/* One tensor holds for each head the rows of its keys, then those of its values. */
-static void place_in_heads(const gm_arch *arch, gm_role role, int head, gm_slice *slice)
+/* Rows that a head has of a role in its tensor; a head's keys are multiplied in as columns. */
+static size_t head_rows(const gm_arch *a, gm_role role)
 {
-    const size_t plain = (size_t)arch->latent.plain, rows = plain + (size_t)arch->latent.value;
-    slice->tall = (size_t)arch->n_heads * rows;
-    slice->first = (size_t)head * rows + (role == GM_ROLE_VALUE_UP ? plain : 0);
+    const bool delta = role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_O;
+    const shape s = common_shape(a, role, delta);
+    return (size_t)(role == GM_ROLE_KEY_UP ? s.cols : s.rows);
+}
+
+/* Roles of one name lie in one tensor: of attention, and where the family mixes them, those of a
+ * head before the next head's; otherwise all heads of a role before the next role. */
+static void place_in_heads(const gm_arch *arch, gm_role role, size_t head, gm_slice *slice)
+{
+    static const gm_role roles[] = {
+        GM_ROLE_KEY_UP,  GM_ROLE_VALUE_UP, GM_ROLE_Q,       GM_ROLE_Q_GATE,  GM_ROLE_DELTA_Q,
+        GM_ROLE_DELTA_K, GM_ROLE_DELTA_V,  GM_ROLE_DELTA_Z, GM_ROLE_DELTA_B, GM_ROLE_DELTA_A};
+    const char *const *name = arch->family->tensor;
+    const bool delta = role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A;
+    const size_t rows = head_rows(arch, role);
+    size_t before = 0, all = 0;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (name[roles[i]] == NULL || strcmp(name[roles[i]], name[role]) != 0) continue;
+        if (roles[i] == role) before = all;
+        all += head_rows(arch, roles[i]);
+    }
+    slice->heads = (size_t)(delta ? arch->delta.key_heads : arch->n_heads);
+    slice->tall = slice->heads * all;
+    slice->first =
+        delta && !arch->family->mixed ? slice->heads * before + head * rows : head * all + before;
     if (role == GM_ROLE_KEY_UP) slice->stored = GM_STORED_COLUMNS;
+}
+
+static bool is_of_heads(const gm_arch *arch, gm_role role)
+{
+    return role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP ||
+           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A) ||
+           (arch->gated_attention && (role == GM_ROLE_Q || role == GM_ROLE_Q_GATE));
+}
+
+static bool is_norm(gm_role role)
+{
+    return role == GM_ROLE_FINAL_NORM || role == GM_ROLE_ATTN_NORM || role == GM_ROLE_MLP_NORM ||
+           role == GM_ROLE_Q_NORM || role == GM_ROLE_K_NORM;
 }
 
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)
 {
-    const char *pattern = arch->family->tensor[role];
-    shape s = common_shape(arch, role);
+    const char *pattern = name_of(arch, role);
+    shape s = common_shape(arch, role, gm_arch_is_delta(arch, layer));
     if (!s.present && role >= GM_ROLE_DENSE_GATE)
         s = mlp_shape(arch, role, arch->moe_of_layer[layer] >= 0);
     if (!s.present || pattern == NULL) return false;
@@ -162,7 +239,9 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
     *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
     fill_name(out->name, pattern, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
-    if (role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP) place_in_heads(arch, role, expert, out);
+    if (is_of_heads(arch, role)) place_in_heads(arch, role, (size_t)expert, out);
+    out->middle = role == GM_ROLE_DELTA_CONV;
+    out->centred = arch->centred_norms && is_norm(role);
     /* embeddings are kept as they are, vectors and stacks have no scales */
     if (role != GM_ROLE_EMBED && s.rows > 1 && s.cols > 1 && out->stack == 0)
         out->blocks = arch->blocks;
@@ -173,8 +252,7 @@ static uint64_t n_parameters(const gm_arch *arch, gm_role role, int layer)
 {
     gm_slice slice;
     if (!gm_arch_tensor(arch, role, layer, 0, &slice)) return 0;
-    const uint64_t heads = slice.tall ? (uint64_t)arch->n_heads : 1;
-    return heads * slice.rows * slice.cols;
+    return (uint64_t)(slice.heads ? slice.heads : 1) * slice.rows * slice.cols;
 }
 
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active)

@@ -132,11 +132,13 @@ typedef struct gm_model_info {
     uint64_t n_parameters, n_active; /* active: touched by one token, head included */
     uint64_t checkpoint_bytes;
     uint64_t mtp_bytes;      /* of it: parts that predict further tokens, which are not computed */
+    uint64_t other_bytes;    /* likewise: parts that see images */
     uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
     uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
     /* on a GPU, where a latent (arch.h) lies once, as key and as value; otherwise the same */
     uint64_t gpu_kv_bytes_per_token;
-    char digest[65]; /* identity of the weights: see checkpoint.h */
+    uint64_t state_bytes_per_sequence; /* of layers of Gated DeltaNet, whatever its length */
+    char digest[65];                   /* identity of the weights: see checkpoint.h */
     /* of what config.json says beyond their shapes: models of the same weights that compute
      * different things differ in it */
     char config_digest[65];
@@ -238,8 +240,9 @@ gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_err
     GM_MUST_USE;
 void gm_sequence_close(gm_session *session, int id);
 size_t gm_sequence_length(const gm_session *session, int id);
-/* Forget everything behind the first n tokens. */
-void gm_sequence_rewind(gm_session *session, int id, size_t n);
+/* Forget everything behind the first n tokens. GM_EARG: some, of a model with layers of Gated
+ * DeltaNet, which keep one state of all tokens; n = 0 can be done with every model. */
+gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *err) GM_MUST_USE;
 
 /* Copy `n` edits into the session (n = 0: none); a segment names one by its index.
  * A bias of zeros computes the same bits as no edit. Errors: GM_EARG (a bias that

@@ -75,7 +75,7 @@ static const char *const qwen3_keys[] = {QWEN_KEYS, "num_local_experts", NULL};
 
 /* Experts, and dense layers among the layers of them: layer i has experts when i + 1 is a multiple
  * of decoder_sparse_step and mlp_only_layers does not name it. */
-static gm_status read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_moe_layers layers = {.shift = 1, .dense = "mlp_only_layers"};
@@ -101,7 +101,7 @@ static gm_status read_qwen2(const gm_json *config, const char *where, gm_arch *a
 {
     gm_status status = GM_OK;
 
-    GM_TRY(read_qwen(config, where, arch, err));
+    GM_TRY(gm_read_qwen(config, where, arch, err));
     GM_TRY(gm_json_get_bool_or(config, "qkv_bias", true, &arch->attention_bias, where, err));
     GM_TRY(gm_config_int(config, "shared_expert_intermediate_size", 1, GM_MAX_WIDTH,
                          &arch->shared_width, where, err));
@@ -116,7 +116,7 @@ out:
 static gm_status read_qwen3(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     arch->qk_norm = GM_QK_NORM_HEAD;
-    return read_qwen(config, where, arch, err);
+    return gm_read_qwen(config, where, arch, err);
 }
 
 /* ---- gpt-oss: gpt-oss-20b, gpt-oss-120b ---- */

@@ -18,9 +18,15 @@ typedef struct gm_family {
     /* What tensors that predict further tokens begin with; NULL: they are of layers behind the
      * last. They are not read. */
     const char *mtp_prefix;
-    bool yarn;    /* its angles may be stretched (rope.h) */
-    bool divided; /* or divided, pair by pair: LongRoPE */
-    bool latent;  /* its attention is over latents, which gm_latent_read reads */
+    /* The same of parts that work on other inputs than text; NULL: there are none. */
+    const char *other_prefix;
+    bool yarn;     /* its angles may be stretched (rope.h) */
+    bool divided;  /* or divided, pair by pair: LongRoPE */
+    bool grid;     /* they may name what turns by a position's part in images */
+    bool latent;   /* its attention is over latents, which gm_latent_read reads */
+    bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
+    bool nested;   /* the model's own config is config.json's "text_config" */
+    bool no_dense; /* the config names no width of dense layers: there are none */
     /* Keys of config.json that `read` looks at, NULL behind the last: they count as
      * known, and the values that arch.c asks of them elsewhere are not asked. */
     const char *const *keys;
@@ -32,7 +38,14 @@ typedef struct gm_family {
      * arch->stored says; gate and up of the same name are one matrix each expert, the gate's rows
      * first, or each before the up's (arch->alternate). */
     const char *tensor[GM_N_ROLES];
+    /* Tensors that may stack experts instead, where the checkpoint has them: that of gate and up,
+     * and that of down; NULL: it never does. */
+    const char *stacked[2];
 } gm_family;
+
+/* The sizes of Gated DeltaNet, and which layers have it. GM_EFORMAT, GM_EMEM. */
+gm_status gm_delta_read(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
 
 /* Latents, and the widths that follow from them, instead of heads; *turned: elements of a head that
  * turn, for gm_rope_read. GM_EFORMAT. */

@@ -83,4 +83,11 @@ const gm_family *gm_corrected_family_at(size_t i);
 /* Those of families_latent.c. */
 const gm_family *gm_latent_family_at(size_t i);
 
+/* Those of families_delta.c. */
+const gm_family *gm_delta_family_at(size_t i);
+
+/* The experts of Qwen's families, and dense layers among the layers of them (families.c). */
+gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
+
 #endif

@@ -19,7 +19,7 @@ typedef struct job {
     gm_buf *to;
     size_t item, first, step;
     size_t begin, n, cols, every;
-    bool stacked;
+    bool stacked, centred; /* centred: a vector to which 1 is added */
 } job;
 
 typedef struct helper {
@@ -177,9 +177,12 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
 {
     gm_status status = GM_OK;
     gm_slice slice;
-    job j = {.to = to, .item = expert < 0 ? 0 : (size_t)expert, .first = first, .step = step};
+    job j = {.to = to, .first = first, .step = step};
     if (!gm_arch_tensor(fill->arch, role, layer, expert < 0 ? 0 : expert, &slice))
-        return GM_OK; /* this model has none */
+        return GM_OK;                                /* this model has none */
+    if (expert < 0 && slice.heads > 0) return GM_OK; /* they come head by head */
+    if (expert >= 0 && (slice.heads == 0 || to->count > 1)) j.item = (size_t)expert;
+    j.centred = slice.centred;
     j.every = slice.every > 1 ? slice.every : 1;
     if (j.every > 1 && slice.first > 0) return GM_OK; /* comes with the sibling's */
     GM_TRY(gm_checkpoint_get_scaled(fill->checkpoint, &slice, &j.tensor, &j.scales, err));
@@ -213,11 +216,40 @@ out:
     return status;
 }
 
+/* The matrices that a role has for each head. */
+static gm_status add_heads(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const gm_arch *arch = fill->arch;
+    const gm_qkv_place place = gm_qkv_place_of(arch);
+    const gm_delta_place delta = gm_delta_place_of(arch);
+    const struct {
+        gm_role role;
+        gm_buf *to;
+        size_t first;
+    } part[] = {
+        {GM_ROLE_KEY_UP, &layer->key_up, 0},     {GM_ROLE_VALUE_UP, &layer->value_up, 0},
+        {GM_ROLE_Q, &layer->qkv, place.q},       {GM_ROLE_Q_GATE, &layer->qkv, place.gate},
+        {GM_ROLE_DELTA_Q, &layer->qkv, delta.q}, {GM_ROLE_DELTA_K, &layer->qkv, delta.k},
+        {GM_ROLE_DELTA_V, &layer->qkv, delta.v}, {GM_ROLE_DELTA_Z, &layer->qkv, delta.z},
+        {GM_ROLE_DELTA_B, &layer->qkv, delta.b}, {GM_ROLE_DELTA_A, &layer->qkv, delta.a},
+    };
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
+        gm_slice slice;
+        if (!gm_arch_tensor(arch, part[i].role, l, 0, &slice) || slice.heads == 0) continue;
+        const size_t each = part[i].to->count > 1 ? 0 : slice.rows;
+        for (size_t h = 0; h < slice.heads; h++)
+            GM_TRY(add_tensor(fill, part[i].role, l, (int)h, part[i].to, part[i].first + h * each,
+                              1, err));
+    }
+out:
+    return status;
+}
+
 static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_qkv_place place = gm_qkv_place_of(fill->arch);
-    const bool latents = fill->arch->latent.kv > 0;
     const struct {
         gm_role role;
         gm_buf *to;
@@ -225,7 +257,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     } whole[] = {
         {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
         {GM_ROLE_ATTN_NORM_BIAS, &layer->attn_norm, layer->attn_norm.stride},
-        {GM_ROLE_Q, latents ? &layer->q_up : &layer->qkv, 0},
+        {GM_ROLE_Q, layer->q_up.count ? &layer->q_up : &layer->qkv, 0},
         {GM_ROLE_Q_LATENT, &layer->qkv, place.q},
         {GM_ROLE_Q_UP, &layer->q_up, 0},
         {GM_ROLE_K, &layer->qkv, place.k},
@@ -238,6 +270,11 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_O, &layer->o, 0},
         {GM_ROLE_O_BIAS, &layer->o_bias, 0},
         {GM_ROLE_SINKS, &layer->sinks, 0},
+        {GM_ROLE_DELTA_CONV, &layer->delta_conv, 0},
+        {GM_ROLE_DELTA_RATE, &layer->delta_rate, 0},
+        {GM_ROLE_DELTA_BIAS, &layer->delta_bias, 0},
+        {GM_ROLE_DELTA_NORM, &layer->delta_norm, 0},
+        {GM_ROLE_DELTA_O, &layer->o, 0},
         {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
         {GM_ROLE_MLP_NORM_BIAS, &layer->mlp_norm, layer->mlp_norm.stride},
         {GM_ROLE_ROUTER, &layer->router, 0},
@@ -247,10 +284,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     };
     for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
         GM_TRY(add_tensor(fill, whole[i].role, l, -1, whole[i].to, whole[i].first, 1, err));
-    for (int h = 0; latents && h < fill->arch->n_heads; h++) {
-        GM_TRY(add_tensor(fill, GM_ROLE_KEY_UP, l, h, &layer->key_up, 0, 1, err));
-        GM_TRY(add_tensor(fill, GM_ROLE_VALUE_UP, l, h, &layer->value_up, 0, 1, err));
-    }
+    GM_TRY(add_heads(fill, layer, l, err));
     if (layer->moe < 0) {
         GM_TRY(add_mlp(fill, GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN, l, -1,
                        &layer->always, err));
@@ -308,8 +342,10 @@ static void copy_rows(const job *j, const gm_stored_rows *read)
     const gm_tensor rows = as_it_is(read);
     const size_t size = gm_dtype_bytes(buf->dtype);
     char *to = (char *)buf->address + (j->first + j->begin * buf->stride) * size;
-    if (buf->dtype != read->dtype) {
-        gm_tensor_to_f32(&rows, 0, j->n * j->cols, (float *)(void *)to);
+    if (buf->dtype != read->dtype || j->centred) {
+        float *values = (float *)(void *)to;
+        gm_tensor_to_f32(&rows, 0, j->n * j->cols, values);
+        for (size_t i = 0; j->centred && i < j->n * j->cols; i++) values[i] += 1.0f;
         return;
     }
     for (size_t r = 0; r < j->n; r++)
@@ -344,8 +380,9 @@ static void pack_rows(const helper *h, const job *j, const gm_stored_rows *read)
     const bool ready = read->stored == GM_STORED_ROWS && j->every == 1 && read->dtype != GM_FP8;
     const size_t rows = j->n / j->every;
     for (size_t sibling = 0; sibling < j->every; sibling++)
-        for (size_t r = 0; r < rows; r += GM_PANEL) {
-            const size_t n = rows - r < GM_PANEL ? rows - r : GM_PANEL;
+        for (size_t r = 0, n; r < rows; r += n) {
+            const size_t left = GM_PANEL - output_of(j, sibling, r) % GM_PANEL; /* of the panel */
+            n = rows - r < left ? rows - r : left;
             const gm_tensor taken =
                 ready ? as_it_is(read)
                       : gm_stored_take(read, r * j->every + sibling, j->every, n, h->taken);

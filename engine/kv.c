@@ -3,6 +3,17 @@
 
 #include <string.h>
 
+static void describe_states(gm_kv *kv, const gm_arch *arch, size_t layers)
+{
+    const gm_delta *d = &arch->delta;
+    const size_t count = layers * kv->max_sequences, key = (size_t)d->key;
+    const size_t channels =
+        2 * (size_t)d->key_heads * key + (size_t)d->value_heads * (size_t)d->value;
+    kv->state = gm_buf_rows(GM_F32, count, (size_t)d->value_heads,
+                            gm_round_up((size_t)d->value, GM_PANEL) * key);
+    kv->history = gm_buf_rows(GM_F32, count, (size_t)d->taps - 1, channels);
+}
+
 /* One block more per sequence than the rows need, so that sequences whose capacities add up to
  * `rows` always find room. */
 void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
@@ -18,10 +29,20 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
                   .blocks_per_sequence = gm_round_up(longest, GM_KV_BLOCK) / GM_KV_BLOCK,
                   .rows_left = rows};
     kv->layer_blocks = one_layer ? 0 : kv->n_blocks;
-    size_t layers = one_layer ? 1 : (size_t)arch->n_layers;
+    kv->layer_states = one_layer ? 0 : sequences;
+    size_t layers = one_layer ? 1 : (size_t)(arch->n_layers - arch->n_delta);
     size_t count = layers * kv->n_blocks * kv->n_kv_heads;
     kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, (size_t)arch->head_dim);
     kv->v = gm_buf_panels(dtype, count, (size_t)arch->value_dim, GM_KV_BLOCK);
+    if (arch->n_delta > 0) describe_states(kv, arch, one_layer ? 1 : (size_t)arch->n_delta);
+}
+
+uint64_t gm_kv_state_bytes(const gm_arch *arch)
+{
+    gm_kv kv = {.max_sequences = 1};
+    if (arch->n_delta == 0) return 0;
+    describe_states(&kv, arch, (size_t)arch->n_delta);
+    return gm_buf_bytes(&kv.state) + gm_buf_bytes(&kv.history);
 }
 
 uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,
@@ -29,8 +50,8 @@ uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, siz
 {
     gm_kv kv;
     gm_kv_describe(&kv, arch, numerics, rows, sequences, one_layer);
-    return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) +
-           kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
+    return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) + gm_buf_bytes(&kv.state) +
+           gm_buf_bytes(&kv.history) + kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
            sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
 }
 
@@ -55,8 +76,13 @@ out:
 
 gm_status gm_kv_allocate(gm_kv *kv, gm_error *err)
 {
-    gm_status status = gm_buf_create(&kv->k, "the cache of keys", err);
-    return status == GM_OK ? gm_buf_create(&kv->v, "the cache of values", err) : status;
+    gm_status status = GM_OK;
+    GM_TRY(gm_buf_create(&kv->k, "the cache of keys", err));
+    GM_TRY(gm_buf_create(&kv->v, "the cache of values", err));
+    GM_TRY(gm_buf_create(&kv->state, "the states of sequences", err));
+    GM_TRY(gm_buf_create(&kv->history, "the states of sequences", err));
+out:
+    return status;
 }
 
 void gm_kv_clear(gm_kv *kv)
@@ -67,6 +93,8 @@ void gm_kv_clear(gm_kv *kv)
     gm_free(kv->sequence);
     gm_buf_free(&kv->k);
     gm_buf_free(&kv->v);
+    gm_buf_free(&kv->state);
+    gm_buf_free(&kv->history);
     *kv = (gm_kv){0};
 }
 

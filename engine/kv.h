@@ -17,13 +17,22 @@
 
 enum { GM_KV_BLOCK = 32 };
 
+/* Beside these, what layers of Gated DeltaNet (gm_delta, arch.h) keep: as much for a sequence of
+ * any length. Both count from a sequence's first token on: whoever computes position 0 puts zeros
+ * there first, so nothing is to be done where a sequence begins or ends. They can only go forward.
+ */
 typedef struct gm_sequence {
     bool open;
     size_t capacity, length; /* tokens */
 } gm_sequence;
 
 typedef struct gm_kv {
-    gm_buf k, v; /* PANELS, count = layers * blocks * KV heads */
+    gm_buf k, v;    /* PANELS, count = layers with keys * blocks * KV heads */
+    gm_buf state;   /* ROWS f32, count = layers of it * sequences, of a value head a row: for
+                       16 values after the other (key, 16) */
+    gm_buf history; /* ROWS f32, the same count, (taps - 1, q + k + v): what position p put into
+                       the convolution is row p % (taps - 1) */
+    size_t layer_states; /* states from one layer to the next: max_sequences; 0: all share them */
     size_t n_blocks, n_kv_heads, max_context;
     size_t layer_blocks; /* blocks from one layer to the next: n_blocks; 0: all share them */
     size_t max_sequences, blocks_per_sequence;
@@ -37,6 +46,9 @@ typedef struct gm_kv {
 /* The sizes alone; nothing is allocated. */
 void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
                     size_t sequences, bool one_layer);
+
+/* Bytes of a sequence's states in all layers. */
+uint64_t gm_kv_state_bytes(const gm_arch *arch);
 
 /* one_layer: layers are computed one after the other over all rows, so that each writes over
  * what the one before needs no more. */
@@ -59,10 +71,16 @@ static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
     return kv->block[(size_t)id * kv->blocks_per_sequence + position / GM_KV_BLOCK];
 }
 
-/* Which matrix of k and v a block is, in a layer and KV head. */
+/* Which matrix of k and v a block is, in a layer, the nth with keys, and KV head. */
 static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, size_t head)
 {
     return (layer * kv->layer_blocks + block) * kv->n_kv_heads + head;
+}
+
+/* Which of `state` and `history` is a sequence's in the nth layer of Gated DeltaNet. */
+static inline size_t gm_kv_state(const gm_kv *kv, size_t nth, int id)
+{
+    return nth * kv->layer_states + (size_t)id;
 }
 
 /* The id of the token at a position. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/families.h"
+#include "engine/kv.h"
 #include "engine/layer_stream.h"
 #include "engine/quantised.h"
 #include "engine/weights.h"
@@ -51,12 +52,20 @@ static bool is_mtp(const gm_arch *arch, const char *name)
     return false;
 }
 
-static uint64_t mtp_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
+/* Tensors of the parts that see images, likewise. */
+static bool is_other(const gm_arch *arch, const char *name)
+{
+    const char *prefix = arch->family->other_prefix;
+    return prefix && strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+static uint64_t bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint,
+                         bool (*is_one)(const gm_arch *arch, const char *name))
 {
     uint64_t bytes = 0;
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (is_mtp(arch, t->name)) bytes += t->n_bytes;
+        if (is_one(arch, t->name)) bytes += t->n_bytes;
     }
     return bytes;
 }
@@ -66,7 +75,8 @@ static gm_status check_extra(const gm_arch *arch, const gm_checkpoint *checkpoin
 {
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        if (!seen[i] && !is_rotary_table(t->name) && !is_mtp(arch, t->name))
+        if (!seen[i] && !is_rotary_table(t->name) && !is_mtp(arch, t->name) &&
+            !is_other(arch, t->name))
             return gm_fail(err, GM_EFORMAT,
                            "'%s': tensor '%s' is not part of the model that config.json describes",
                            t->file, t->name);
@@ -170,15 +180,17 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
     info->max_new_tokens = arch->max_new_tokens;
 }
 
-/* One key and one value row a layer, in the width that attention reads them in. */
+/* One key and one value row a layer that has them, in the width that attention reads them in. */
 static void fill_cache(gm_model_info *info, const gm_arch *arch, gm_numerics numerics)
 {
     const uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
-    const uint64_t rows = (uint64_t)arch->n_layers * (uint64_t)arch->n_kv_heads;
+    const uint64_t layers = (uint64_t)(arch->n_layers - arch->n_delta);
+    const uint64_t rows = layers * (uint64_t)arch->n_kv_heads;
     const uint64_t keys = rows * (uint64_t)arch->head_dim * element;
     const uint64_t values = rows * (uint64_t)arch->value_dim * element;
     info->kv_bytes_per_token = keys + values;
     info->gpu_kv_bytes_per_token = arch->latent.kv > 0 ? keys : keys + values;
+    info->state_bytes_per_sequence = gm_kv_state_bytes(arch);
 }
 
 static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -192,7 +204,8 @@ static void fill_weights(gm_model_info *info, const gm_arch *arch, const gm_chec
     info->numerics = numerics;
     info->n_parameters = gm_arch_parameters(arch, &info->n_active);
     info->checkpoint_bytes = gm_checkpoint_bytes(checkpoint);
-    info->mtp_bytes = mtp_bytes(arch, checkpoint);
+    info->mtp_bytes = bytes_of(arch, checkpoint, is_mtp);
+    info->other_bytes = bytes_of(arch, checkpoint, is_other);
     info->resident_bytes =
         options->hold == GM_HOLD_STREAMED
             ? gm_weights_stream_bytes(arch, checkpoint, numerics, options->no_head)
@@ -232,7 +245,9 @@ static gm_status check_scales(const gm_arch *arch, const gm_checkpoint *checkpoi
     for (size_t i = 0; suffix && i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
         const size_t n = strlen(t->name), m = strlen(suffix);
-        if (n < m || strcmp(t->name + n - m, suffix) != 0 || is_mtp(arch, t->name)) continue;
+        if (n < m || strcmp(t->name + n - m, suffix) != 0 || is_mtp(arch, t->name) ||
+            is_other(arch, t->name))
+            continue;
         gm_status status = gm_scales_check(t, err);
         if (status != GM_OK) return status;
     }
@@ -291,6 +306,18 @@ static void find_head(gm_model *m, const gm_model_options *o)
     o->notice(o->notice_context, sentence);
 }
 
+/* Experts may be stacked, or one by one. */
+static void find_stacks(gm_model *m)
+{
+    const gm_arch *arch = &m->arch;
+    gm_slice slice;
+    if (arch->family->stacked[0] == NULL) return;
+    m->arch.stacked = true;
+    if (!gm_arch_tensor(arch, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0], 0, &slice) ||
+        gm_checkpoint_find(m->checkpoint, slice.name) == NULL)
+        m->arch.stacked = false;
+}
+
 static const gm_model_options defaults = {0};
 
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
@@ -304,6 +331,7 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
     GM_TRY(gm_arch_read(&m->arch, folder, err));
     GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
     find_head(m, options ? options : &defaults);
+    find_stacks(m);
     GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;
     m = NULL;

@@ -78,6 +78,9 @@ typedef struct gm_tile {
     uint32_t first, n;
 } gm_tile;
 
+/* Consecutive rows of a sequence, all that the step has of it. */
+typedef gm_tile gm_run;
+
 /* A row whose logits are needed: for the caller, for nll, or to sample from. */
 typedef struct gm_head_row {
     uint32_t row, target; /* GM_NO_TARGET: no nll */
@@ -92,11 +95,11 @@ typedef struct gm_head_row {
 typedef struct gm_work {
     gm_buf x;            /* (T,D) residual stream */
     gm_buf norm;         /* (T,D) after a norm */
-    gm_buf qkv;          /* (T, q + k + v) */
+    gm_buf qkv;          /* (T, q + k + v), or as gm_delta_place has it */
     gm_buf query;        /* (T H, head_dim) rotated; behind latent attention what it gives */
     gm_buf latent;       /* (T, latent.q) of queries, where they have one */
     gm_buf plain;        /* (T H, latent.plain) of queries, before keys are multiplied into it */
-    gm_buf heads;        /* (T, H head_out) what attention gives */
+    gm_buf heads;        /* (T, H head_out), or wider; what attention, or Gated DeltaNet, gives */
     gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
     gm_buf share;        /* (1,T) what of the shared experts counts, where they are gated */
@@ -129,8 +132,9 @@ typedef struct gm_step {
     const gm_edits *edits;
     gm_row *row;
     gm_tile *tile;
+    gm_run *run; /* of models with Gated DeltaNet, for which a sequence is in a step once */
     gm_head_row *head;
-    size_t n_rows, n_tiles, n_head;
+    size_t n_rows, n_tiles, n_runs, n_head;
     const gm_record *record; /* may be NULL */
     size_t record_rows;      /* T of the record: a step may be a piece of a longer one */
     const gm_result *result; /* may be NULL */
@@ -211,10 +215,17 @@ typedef struct gm_ops {
     /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
     /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache; of latents: norm,
-     * latents and their norms, append, queries, rotation, each head's keys into its query */
+     * latents and their norms, append, queries, rotation, each head's keys into its query; of Gated
+     * DeltaNet: norm, product, then with cpu/kernels.h's names
+     *   b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
+     *   convolve the channels q, k, v over the run and the history, from position 0 on from zeros
+     *   unit of each key head's q, scale 1/sqrt(key), and of its k, scale 1 */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
-     * a sink is the first of the running softmax's logits, and no value belongs to it */
+     * a sink is the first of the running softmax's logits, and no value belongs to it; gated
+     * attention: then gate, by the further queries. Of Gated DeltaNet: token by token through each
+     * value head's state, from position 0 on from zeros, delta with decay a and beta b; then
+     * norm_gated by z */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale (heads times O (+ bias)); of latents, heads = what attention gives times
      * each head's values */

@@ -10,6 +10,9 @@
 static const char part_key[] = "partial_rotary_factor";
 static const char *const plain_keys[] = {"type", "rope_type", "rope_theta", NULL};
 static const char *const partial_keys[] = {"type", "rope_type", "rope_theta", part_key, NULL};
+/* Positions of images have three parts, by which pairs turn in turn; those of text are the same. */
+static const char *const grid_keys[] = {
+    "type", "rope_type", "rope_theta", part_key, "mrope_section", "mrope_interleaved", NULL};
 static const char *const yarn_keys[] = {
     "type",      "rope_type",        "rope_theta", "factor",   "original_max_position_embeddings",
     "beta_fast", "attention_factor", "beta_slow",  "truncate", NULL,
@@ -160,6 +163,7 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     gm_status status = GM_OK;
     const char *type, *old_type;
     const char *const *known = family->rotary_part > 0.0 ? partial_keys : plain_keys;
+    if (family->grid) known = grid_keys;
     const char *also = family->yarn ? " or 'yarn'" : family->divided ? " or 'longrope'" : "";
     *rope = (gm_rope){.amplitude = 1.0, .attention = 1.0};
     if (gm_json_kind_of(part) != GM_JSON_OBJECT)

@@ -101,10 +101,12 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s->watch = (gm_watch){.after_layer = o.after_layer, .context = o.context};
     s->row = gm_alloc(o.max_rows, sizeof *s->row);
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
+    s->run = arch->n_delta > 0 ? gm_alloc(o.max_rows, sizeof *s->run) : NULL;
     s->head = gm_alloc(o.max_rows, sizeof *s->head);
     s->segment = gm_alloc(o.max_rows, sizeof *s->segment);
     s->decoded = gm_alloc(o.max_rows, sizeof *s->decoded);
-    if (!s->row || !s->tile || !s->head || !s->segment || !s->decoded)
+    if (!s->row || !s->tile || !s->head || !s->segment || !s->decoded ||
+        (arch->n_delta > 0 && !s->run))
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
     GM_TRY(create_pieces(s, &o, err));
     GM_TRY(gm_kv_create(&s->kv, arch, model->weights->numerics, o.kv_rows, (size_t)o.max_sequences,
@@ -132,6 +134,7 @@ void gm_session_free(gm_session *session)
     gm_free(session->piece);
     gm_free(session->row);
     gm_free(session->tile);
+    gm_free(session->run);
     gm_free(session->head);
     gm_free(session->segment);
     gm_free(session->decoded);
@@ -150,7 +153,7 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
     const uint64_t hidden = by_layer ? gm_buf_bytes(&x) + o.max_rows : 0;
     return sizeof *s +
            o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->segment +
-                         sizeof *s->decoded) +
+                         sizeof *s->decoded + (arch->n_delta > 0 ? sizeof *s->run : 0)) +
            pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
            gm_kv_bytes(arch, numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
            gm_work_bytes(arch, numerics, o.piece_rows, positions_of(arch, &o), (size_t)o.threads) +
@@ -181,11 +184,18 @@ size_t gm_sequence_length(const gm_session *session, int id)
     return gm_kv_is_open(&session->kv, id) ? session->kv.sequence[id].length : 0;
 }
 
-void gm_sequence_rewind(gm_session *session, int id, size_t n)
+gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *err)
 {
-    if (!gm_kv_is_open(&session->kv, id)) return;
+    if (!gm_kv_is_open(&session->kv, id)) return GM_OK;
     gm_sequence *sequence = &session->kv.sequence[id];
-    if (n < sequence->length) sequence->length = n;
+    if (n >= sequence->length) return GM_OK;
+    if (n > 0 && session->model->arch.n_delta > 0)
+        return gm_fail(err, GM_EARG,
+                       "sequence %d cannot forget %zu of its %zu tokens: layers of Gated DeltaNet "
+                       "keep one state of all of them",
+                       id, sequence->length - n, sequence->length);
+    sequence->length = n;
+    return GM_OK;
 }
 
 gm_status gm_session_set_edits(gm_session *session, const gm_edit *edits, size_t n, gm_error *err)

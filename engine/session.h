@@ -25,6 +25,7 @@ struct gm_session {
     /* the step being run */
     gm_row *row;       /* (max_rows) */
     gm_tile *tile;     /* (max_rows) */
+    gm_run *run;       /* (max_rows), or NULL where steps have none */
     gm_head_row *head; /* (max_rows) */
     /* decoding */
     gm_segment *segment; /* (max_rows) */

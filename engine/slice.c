@@ -22,7 +22,8 @@ int gm_slice_shape(const gm_slice *slice, size_t dim[GM_MAX_RANK])
         dim[n++] = rows;
         return n;
     }
-    if (slice->stack || rows > 1) dim[n++] = rows;
+    if (slice->stack || rows > 1 || slice->middle) dim[n++] = rows;
+    if (slice->middle) dim[n++] = 1;
     if (slice->stored == GM_STORED_MXFP4) {
         dim[n++] = cols / GM_MX_BLOCK;
         dim[n++] = GM_MX_BLOCK / 2;

@@ -37,6 +37,9 @@ typedef struct gm_slice {
     size_t item, first;       /* rows first, first + every, ... of matrix `item` */
     size_t every;             /* 2: rows of two matrices take turns */
     size_t tall;              /* rows of the tall tensor, of which `first` is the matrix's first */
+    size_t heads;             /* how many matrices of heads make up the role; 0: it is this one */
+    bool middle;              /* the tensor has a dimension of one between rows and columns */
+    bool centred;             /* its values are those that are meant less 1 */
     gm_stored stored;
     gm_blocks blocks; /* of a tensor that may be F8_E4M3 */
 } gm_slice;

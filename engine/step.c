@@ -39,8 +39,15 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
                        "computed in one step",
                        at, g->sequence, sequence->length);
     size_t used = sequence->length;
-    for (size_t i = 0; i < at; i++)
-        if (segments[i].sequence == g->sequence) used += segments[i].n;
+    for (size_t i = 0; i < at; i++) {
+        if (segments[i].sequence != g->sequence) continue;
+        if (s->model->arch.n_delta > 0)
+            return gm_fail(err, GM_EARG,
+                           "segments %zu and %zu are of sequence %d; with layers of Gated DeltaNet "
+                           "a step takes one of each",
+                           i, at, g->sequence);
+        used += segments[i].n;
+    }
     if (g->n > sequence->capacity - used)
         return gm_fail(err, GM_EARG,
                        "segment %zu: %zu tokens do not fit into sequence %d, which has %zu of %zu",
@@ -105,6 +112,7 @@ static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
     *step = *whole;
     step->row = s->row + first;
     step->tile = s->tile + first;
+    step->run = s->run ? s->run + first : NULL;
     step->head = s->head + first;
     p->work = s->work;
     if (s->by_layer) {
@@ -142,6 +150,17 @@ static void add_tiles(gm_session *s, size_t first, size_t n)
     }
 }
 
+/* A segment of n rows, and of each piece that has some of them, is a run. */
+static void add_runs(gm_session *s, size_t first, size_t n)
+{
+    for (size_t i = 0, rows; s->run && i < n; i += rows) {
+        const size_t at = (first + i) % s->piece_rows, room = s->piece_rows - at;
+        gm_step *step = &s->step[(first + i) / s->piece_rows];
+        rows = n - i < room ? n - i : room;
+        step->run[step->n_runs++] = (gm_run){.first = (uint32_t)at, .n = (uint32_t)rows};
+    }
+}
+
 /* The rows of all segments, in pieces; how many pieces there are. */
 static size_t lay_out(gm_session *s, const gm_step *whole, const gm_segment *segments, size_t n)
 {
@@ -164,6 +183,7 @@ static size_t lay_out(gm_session *s, const gm_step *whole, const gm_segment *seg
             step->n_rows++;
         }
         add_tiles(s, first, g->n);
+        add_runs(s, first, g->n);
         sequence->length += g->n;
     }
     return n_pieces;

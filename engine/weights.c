@@ -20,7 +20,22 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
     const size_t q = gm_round_up(queries, GM_K_BLOCK);
     const size_t k = gm_round_up(kv_heads * head, GM_K_BLOCK);
     const size_t v = gm_round_up(kv_heads * (size_t)arch->value_dim, GM_K_BLOCK);
-    return (gm_qkv_place){.q = 0, .k = q, .v = q + k, .all = q + k + v};
+    const size_t gate = arch->gated_attention ? q : 0;
+    return (gm_qkv_place){.q = 0, .k = q, .v = q + k, .gate = q + k + v, .all = q + k + v + gate};
+}
+
+gm_delta_place gm_delta_place_of(const gm_arch *arch)
+{
+    const gm_delta *d = &arch->delta;
+    const size_t heads = (size_t)d->value_heads, value = heads * (size_t)d->value;
+    const size_t key = (size_t)d->key_heads * (size_t)d->key;
+    return (gm_delta_place){.q = 0,
+                            .k = key,
+                            .v = 2 * key,
+                            .z = 2 * key + value,
+                            .b = 2 * key + 2 * value,
+                            .a = 2 * key + 2 * value + heads,
+                            .all = gm_round_up(2 * key + 2 * value + 2 * heads, GM_K_BLOCK)};
 }
 
 /* ---- the buffers ---- */
@@ -71,6 +86,20 @@ static void describe_latents(gm_layer *layer, const gm_arch *arch, gm_dtype dtyp
     layer->value_up = gm_buf_panels(dtype, heads, (size_t)l->value, kv);
 }
 
+/* In place of what attention has. */
+static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype)
+{
+    const gm_delta *d = &arch->delta;
+    const gm_delta_place place = gm_delta_place_of(arch);
+    const size_t heads = (size_t)d->value_heads, value = (size_t)d->value;
+    layer->qkv = gm_buf_panels(dtype, 1, place.all, (size_t)arch->width);
+    layer->delta_conv = gm_buf_panels(GM_F32, 1, place.z, (size_t)d->taps);
+    layer->delta_rate = gm_buf_rows(GM_F32, 1, 1, heads);
+    layer->delta_bias = gm_buf_rows(GM_F32, 1, 1, heads);
+    layer->delta_norm = gm_buf_rows(GM_F32, 1, 1, value);
+    layer->o = gm_buf_panels(dtype, 1, (size_t)arch->width, heads * value);
+}
+
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
@@ -79,6 +108,8 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
     const gm_qkv_place place = gm_qkv_place_of(arch);
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
+        .delta = gm_arch_is_delta(arch, l),
+        .nth = (size_t)gm_arch_nth(arch, l),
         .window = arch->window ? (size_t)arch->window[l] : 0,
         .attn_norm = norm_of(arch, GM_ROLE_ATTN_NORM_BIAS, l),
         .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM_BIAS, l),
@@ -91,6 +122,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
     };
     describe_latents(&layer, arch, dtype);
+    if (layer.delta) describe_delta(&layer, arch, dtype);
     if (dense) {
         layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
         return layer;
@@ -152,6 +184,10 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->q_up,
         &layer->key_up,
         &layer->value_up,
+        &layer->delta_conv,
+        &layer->delta_rate,
+        &layer->delta_bias,
+        &layer->delta_norm,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -211,14 +247,27 @@ static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
            is_padded(&l->key_up, l->key_up.cols) || is_padded(&l->value_up, l->value_up.cols);
 }
 
+static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
+{
+    const gm_delta_place place = gm_delta_place_of(arch);
+    return place.all != place.a + (size_t)arch->delta.value_heads ||
+           l->delta_rate.stride != l->delta_rate.cols ||
+           l->delta_norm.stride != l->delta_norm.cols || is_padded(&l->delta_conv, GM_K_BLOCK);
+}
+
+static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
+{
+    if (l->delta) return delta_is_padded(l, arch);
+    return latents_are_padded(l, arch) ||
+           (size_t)arch->n_kv_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0;
+}
+
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
-    return latents_are_padded(l, arch) ||
-           (size_t)arch->n_kv_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0 ||
-           l->attn_norm.stride != l->attn_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
-           is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) ||
-           is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||
-           mlp_is_padded(&l->expert);
+    return attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
+           is_padded(&l->qkv, l->qkv.cols) || is_padded(&l->o, l->o.cols) ||
+           is_padded(&l->sinks, 0) || is_padded(&l->router, l->router.cols) ||
+           mlp_is_padded(&l->always) || mlp_is_padded(&l->expert);
 }
 
 /* Of a section, whole pages; a layer's buffers are those of *layer, or the weights' own. */

@@ -25,10 +25,12 @@ typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
-    gm_buf qkv;                 /* PANELS (q + k + v, D); of latents (q + k, D) */
+    gm_buf qkv;                 /* PANELS (q + k + v, D); of latents (q + k, D); of gated attention
+                                   (q + k + v + gate, D); of Gated DeltaNet see gm_delta_place */
     gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;      /* ROWS f32 (1, full, head or latent's width), or not there */
-    gm_buf o;                   /* PANELS (D, H head_out) */
+    gm_buf o;                   /* PANELS (D, H head_out); of Gated DeltaNet (D, value heads
+                                   values) */
     gm_buf router;              /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
     gm_buf router_bias;         /* ROWS f32 (1, E), or not there */
     gm_buf correction;          /* ROWS f32 (1, E), or not there */
@@ -41,6 +43,12 @@ typedef struct gm_layer {
     gm_buf q_up;                /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
     gm_buf key_up;              /* PANELS, count = H, (latent.kv, plain) */
     gm_buf value_up;            /* PANELS, count = H, (latent.value, latent.kv) */
+    bool delta;        /* Gated DeltaNet: the layer has qkv, o and these, no norms of q, k */
+    size_t nth;        /* gm_arch_nth */
+    gm_buf delta_conv; /* PANELS f32 (q + k + v, taps) */
+    gm_buf delta_rate; /* ROWS f32 (1, value heads) A_log */
+    gm_buf delta_bias; /* ROWS f32 (1, value heads) of A's outputs */
+    gm_buf delta_norm; /* ROWS f32 (1, width of a value) */
 } gm_layer;
 
 /* All weights lie in one image: the embedding and the final norm, then the layers, then the
@@ -51,7 +59,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 21 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 25 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
@@ -90,9 +98,17 @@ void gm_section_place(gm_buf *const *list, size_t n, void *base);
  * they have one, and as key the latent and what of keys turns; the value is a copy of the latent
  * and comes from no product. */
 typedef struct gm_qkv_place {
-    size_t q, k, v, all;
+    size_t q, k, v, gate, all;
 } gm_qkv_place;
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
+
+/* The same of Gated DeltaNet: queries and keys of the key heads, values and z of the value heads, b
+ * and a a number for each of these, one behind the other; `all` is rounded up to 32. What is
+ * convolved are the channels in front of z. */
+typedef struct gm_delta_place {
+    size_t q, k, v, z, b, a, all;
+} gm_delta_place;
+gm_delta_place gm_delta_place_of(const gm_arch *arch);
 
 /* Every buffer and section of weights whose numerics are set, without an address. GM_EMEM. */
 gm_status gm_weights_describe(gm_weights *weights, const gm_arch *arch,

@@ -20,6 +20,14 @@ static size_t task_floats(size_t k)
     return k ? GM_PART_FLOATS + gm_room_floats(gm_block_rows(k), k) : 0;
 }
 
+/* Most floats of a row that O reads. */
+static size_t given_floats(const gm_arch *arch)
+{
+    const gm_delta *d = &arch->delta;
+    return larger((size_t)arch->n_heads * (size_t)arch->head_out,
+                  (size_t)d->value_heads * (size_t)d->value);
+}
+
 /* Floats of a task that computes an expert's rows whole, or adds up rows with the MLP that all
  * take, behind those of its products. */
 static size_t whole_floats(const gm_arch *arch, gm_dtype read)
@@ -40,7 +48,7 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
         GM_TILE_ROWS * gm_heads_together(arch) * gm_tiles_together(heads, (size_t)arch->n_kv_heads);
     const gm_latent *latent = &arch->latent;
     const size_t inputs[] = {d,
-                             heads * (size_t)arch->head_out,
+                             given_floats(arch),
                              (size_t)latent->q,
                              (size_t)latent->kv,
                              (size_t)latent->plain,
@@ -83,11 +91,12 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     *w = (gm_work){
         .x = gm_buf_spread_rows(GM_F32, 1, rows, d),
         .norm = gm_buf_spread_rows(read, 1, rows, d),
-        .qkv = gm_buf_spread_rows(GM_F32, 1, rows, gm_qkv_place_of(arch).all),
+        .qkv = gm_buf_spread_rows(GM_F32, 1, rows,
+                                  larger(gm_qkv_place_of(arch).all, gm_delta_place_of(arch).all)),
         .query = gm_buf_rows(read, 1, rows * heads, head),
         .latent = gm_buf_spread_rows(read, 1, rows, (size_t)arch->latent.q),
         .plain = gm_buf_rows(read, 1, rows * heads, (size_t)arch->latent.plain),
-        .heads = gm_buf_spread_rows(read, 1, rows, heads * (size_t)arch->head_out),
+        .heads = gm_buf_spread_rows(read, 1, rows, given_floats(arch)),
         .expert = gm_buf_rows(GM_I32, 1, 1, rows * k),
         .gate = gm_buf_rows(GM_F32, 1, 1, rows * k),
         .share = gm_buf_rows(GM_F32, 1, 1, arch->gated_shared ? rows : 0),

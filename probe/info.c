@@ -75,12 +75,15 @@ static void put_model(const gm_model *model, gm_json_out *out)
     if (info->weight_scales[0]) gm_json_put_string(out, "weight_scales", info->weight_scales);
     gm_json_put_u64(out, "checkpoint_bytes", info->checkpoint_bytes);
     if (info->mtp_bytes) gm_json_put_u64(out, "unread_mtp_bytes", info->mtp_bytes);
+    if (info->other_bytes) gm_json_put_u64(out, "unread_vision_bytes", info->other_bytes);
     gm_json_put_u64(out, "bytes_f32", 4 * info->n_parameters);
     gm_json_put_u64(out, "bytes_bf16", 2 * info->n_parameters);
     gm_json_put_u64(out, "bytes_int8", info->n_parameters);
     gm_json_put_u64(out, "kv_bytes_per_token", info->kv_bytes_per_token);
     if (info->gpu_kv_bytes_per_token != info->kv_bytes_per_token)
         gm_json_put_u64(out, "kv_bytes_on_gpu", info->gpu_kv_bytes_per_token);
+    if (info->state_bytes_per_sequence)
+        gm_json_put_u64(out, "state_bytes_per_sequence", info->state_bytes_per_sequence);
     gm_json_put_u64(out, "memory_here_bytes", memory);
     gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
     gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);

@@ -25,7 +25,8 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
 #define GM_BENCH_SHAPES                                                                       \
     "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
     "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
-    "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe"
+    "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe, "     \
+    "qwen3-next-80b-a3b, qwen3.5-35b-a3b"
 
 /* ---- bench_checkpoint.c ---- */
 
@@ -91,6 +92,10 @@ typedef struct gm_bench_speed {
 
 /* The session that it makes. */
 gm_session_options gm_bench_speed_session(const gm_bench_plan *plan);
+
+/* Let a sequence count n tokens again: the same work over the same memory. What Gated DeltaNet
+ * keeps of it goes on from where it is, which costs the same. */
+void gm_bench_again(gm_session *session, int id, size_t n);
 
 gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
                              gm_error *err) GM_MUST_USE;

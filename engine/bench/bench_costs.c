@@ -78,7 +78,7 @@ static gm_status sample_once(gm_session *session, int sequence, size_t context, 
     const gm_segment g = {
         .sequence = sequence, .n = 1, .token = &token, .edit = -1, .sampling = &greedy};
     gm_status status = gm_session_step(session, &g, 1, NULL, &result, err);
-    gm_sequence_rewind(session, sequence, context);
+    gm_bench_again(session, sequence, context);
     return status;
 }
 
@@ -99,7 +99,7 @@ static gm_status decode(double *seconds, gm_session *session, int sequence,
         if (status != GM_OK) return status;
         const double took = (gm_bench_now() - start) / plan->tokens;
         if (i >= 0 && took < *seconds) *seconds = took;
-        gm_sequence_rewind(session, sequence, context);
+        gm_bench_again(session, sequence, context);
     }
     return GM_OK;
 }

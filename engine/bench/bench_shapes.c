@@ -149,6 +149,28 @@ static const char GIGACHAT3[] =
     "\"mscale_all_dim\": 1.0, \"original_max_position_embeddings\": 4096}, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 128256, \"max_position_embeddings\": 131072";
 
+/* Of kinds of layers every fourth is attention, from the fourth on. */
+#define QWEN_DELTA                                                                          \
+    "\"hidden_size\": 2048, \"num_attention_heads\": 16, \"num_key_value_heads\": 2, "      \
+    "\"head_dim\": 256, \"full_attention_interval\": 4, \"linear_num_key_heads\": 16, "     \
+    "\"linear_num_value_heads\": 32, \"linear_key_head_dim\": 128, "                        \
+    "\"linear_value_head_dim\": 128, \"linear_conv_kernel_dim\": 4, "                       \
+    "\"moe_intermediate_size\": 512, \"shared_expert_intermediate_size\": 512, "            \
+    "\"partial_rotary_factor\": 0.25, \"rope_theta\": 10000000, \"hidden_act\": \"silu\", " \
+    "\"attention_bias\": false, \"rms_norm_eps\": 1e-06, \"tie_word_embeddings\": false, "  \
+    "\"max_position_embeddings\": 131072, "
+
+static const char QWEN3_NEXT[] =
+    "\"architectures\": [\"Qwen3NextForCausalLM\"], \"model_type\": \"qwen3_next\", " QWEN_DELTA
+    "\"intermediate_size\": 5120, \"num_experts\": 512, \"num_experts_per_tok\": 10, "
+    "\"decoder_sparse_step\": 1, \"mlp_only_layers\": [], \"norm_topk_prob\": true, "
+    "\"vocab_size\": 151936";
+
+static const char QWEN35[] =
+    "\"architectures\": [\"Qwen3_5MoeForCausalLM\"], \"model_type\": "
+    "\"qwen3_5_moe_text\", " QWEN_DELTA
+    "\"num_experts\": 256, \"num_experts_per_tok\": 8, \"vocab_size\": 248320";
+
 static const struct shape {
     const char *name;
     int layers;
@@ -169,6 +191,8 @@ static const struct shape {
     {"deepseek-v2-lite", 27, DEEPSEEK_V2_LITE},
     {"gigachat3-10b-a1.8b", 26, GIGACHAT3},
     {"phi-3.5-moe", 32, PHIMOE},
+    {"qwen3-next-80b-a3b", 48, QWEN3_NEXT},
+    {"qwen3.5-35b-a3b", 40, QWEN35},
 };
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)

@@ -189,6 +189,11 @@ out:
     return status;
 }
 
+void gm_bench_again(gm_session *session, int id, size_t n)
+{
+    session->kv.sequence[id].length = n;
+}
+
 /* Decoding in turn without and with steering; the ceiling of memory was measured before. */
 static gm_status measure_gpu_at(bench *b, const gm_bench_speed *out, struct gm_bench_at *at,
                                 int sequence, double bytes, gm_error *err)
@@ -198,9 +203,9 @@ static gm_status measure_gpu_at(bench *b, const gm_bench_speed *out, struct gm_b
     for (int i = -1; i < b->plan->pairs; i++) { /* the first round captures graphs */
         const size_t to = i < 0 ? 0 : (size_t)i;
         GM_TRY(decode_ahead(b, sequence, 0, &steered[to], err));
-        gm_sequence_rewind(b->session, sequence, at->context);
+        gm_bench_again(b->session, sequence, at->context);
         GM_TRY(decode_ahead(b, sequence, -1, &plain[to], err));
-        gm_sequence_rewind(b->session, sequence, at->context);
+        gm_bench_again(b->session, sequence, at->context);
     }
     at->launches = b->session->accelerator->launches(b->session->own);
     at->decode_tok_s = median(plain, (size_t)b->plan->pairs);
@@ -241,7 +246,7 @@ static gm_status prefill(bench *b, struct gm_bench_at *at, int sequence, size_t 
     const bool counts = at->context - from >= FEW_TOKENS;
     const int times = gpu && counts ? 2 : 1;
     for (int again = 0; again < times; again++) {
-        gm_sequence_rewind(b->session, sequence, from);
+        gm_bench_again(b->session, sequence, from);
         double start = gm_bench_now();
         GM_TRY(feed(b, sequence, from, at->context, err));
         double tok_s = (double)(at->context - from) / (gm_bench_now() - start);
@@ -273,7 +278,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
     for (int i = 0; i < b->plan->pairs; i++) {
         double read = gm_bench_read_rate(b->team, &b->memory);
         GM_TRY(decode(b, sequence, &tok_s[i], err));
-        gm_sequence_rewind(b->session, sequence, at->context);
+        gm_bench_again(b->session, sequence, at->context);
         share[i] = tok_s[i] * bytes / read;
         b->read_rates[b->n_reads++] = read;
     }

@@ -104,13 +104,13 @@ static bool is_finite(const float *x, const uint16_t *half, size_t n, gm_dtype d
     return finite;
 }
 
-void gm_cpu_append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
+void gm_cpu_append(const gm_step *s, size_t nth, const gm_row *row, size_t h, float *key,
                    float *value)
 {
     const gm_kv *kv = s->kv;
     const gm_kernels *kernels = s->weights->kernels;
     const size_t head = kv->k.cols, width = kv->v.rows, place = row->position % GM_KV_BLOCK;
-    const size_t item = gm_kv_item(kv, layer, gm_kv_block_of(kv, row->sequence, row->position), h);
+    const size_t item = gm_kv_item(kv, nth, gm_kv_block_of(kv, row->sequence, row->position), h);
     uint16_t half[2][GM_MAX_HEAD_DIM];
     kernels->to_bf16(key, head, half[0]);
     kernels->to_bf16(value, width, half[1]);
@@ -171,14 +171,14 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
 }
 
 /* Rows one after the other share the cache lines of a head's block. */
-static void append_rows(const gm_step *s, size_t layer, size_t first, size_t end)
+static void append_rows(const gm_step *s, size_t nth, size_t first, size_t end)
 {
     const gm_qkv_place place = gm_qkv_place_of(s->arch);
     const size_t head = (size_t)s->arch->head_dim;
     for (size_t h = 0; h < (size_t)s->arch->n_kv_heads; h++)
         for (size_t r = first; r < end; r++) {
             float *qkv = gm_row_at(&s->work->qkv, r);
-            gm_cpu_append(s, layer, &s->row[r], h, qkv + place.k + h * head,
+            gm_cpu_append(s, nth, &s->row[r], h, qkv + place.k + h * head,
                           qkv + place.v + h * head);
         }
 }
@@ -186,17 +186,22 @@ static void append_rows(const gm_step *s, size_t layer, size_t first, size_t end
 void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     size_t first, end;
+    (void)layer;
     gm_cpu_norm_rows(me, s, &w->attn_norm);
     project(me, s, w);
+    if (w->delta) {
+        gm_cpu_delta_in(me, s, w);
+        return;
+    }
     if (s->arch->latent.kv > 0) {
-        gm_cpu_latent_in(me, s, layer, w);
+        gm_cpu_latent_in(me, s, w);
         return;
     }
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first, n; r < end; r += n) {
         n = end - r < GM_KV_BLOCK ? end - r : GM_KV_BLOCK;
         for (size_t i = r; i < r + n; i++) finish_row(s, w, i);
-        append_rows(s, layer, r, r + n);
+        append_rows(s, w->nth, r, r + n);
     }
     gm_worker_meet(me);
 }
@@ -278,7 +283,7 @@ static void attend_row(const gm_step *s, query_tile *q, size_t i, size_t start, 
 }
 
 /* One block of 32 positions, for the rows [from, end) that see some of it. */
-static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t block)
+static void attend_block(const gm_step *s, size_t nth, query_tile *q, size_t block)
 {
     const gm_kernels *k = s->weights->kernels;
     const gm_kv *kv = s->kv;
@@ -289,7 +294,7 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
     while (end > from && first_seen(q, q->position + (end - 1) / q->group) >= start + GM_KV_BLOCK)
         end -= q->group;
     const size_t m = end - from, size = gm_dtype_bytes(kv->v.dtype);
-    size_t at = gm_kv_item(kv, layer, gm_kv_block_of(kv, q->sequence, start), q->kv_head), ld;
+    size_t at = gm_kv_item(kv, nth, gm_kv_block_of(kv, q->sequence, start), q->kv_head), ld;
     char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
     keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
@@ -304,11 +309,11 @@ static void attend_block(const gm_step *s, size_t layer, query_tile *q, size_t b
 }
 
 /* A few queries wait for memory: keys and values of a block are asked for a block ahead. */
-static void fetch_block(const gm_step *s, size_t layer, const query_tile *q, size_t block)
+static void fetch_block(const gm_step *s, size_t nth, const query_tile *q, size_t block)
 {
     const gm_kv *kv = s->kv;
     const size_t place = gm_kv_block_of(kv, q->sequence, block * GM_KV_BLOCK);
-    const size_t at = gm_kv_item(kv, layer, place, q->kv_head), line = 64;
+    const size_t at = gm_kv_item(kv, nth, place, q->kv_head), line = 64;
     const char *k = gm_panel_at(&kv->k, at, 0), *v = gm_panel_at(&kv->v, at, 0);
     for (size_t i = 0; i < kv->k.item_bytes; i += line) __builtin_prefetch(k + i);
     for (size_t i = 0; i < kv->v.item_bytes; i += line) __builtin_prefetch(v + i);
@@ -324,29 +329,41 @@ static void store_latent(const gm_step *s, size_t row, const float *x, size_t wi
     gm_store_row(k, &s->work->query, row, width, zeros, gm_round_up(width, GM_K_BLOCK) - width);
 }
 
+void gm_cpu_end_heads(const gm_step *s, size_t r, size_t n)
+{
+    static const float zeros[GM_K_BLOCK];
+    const size_t end = gm_round_up(n, GM_K_BLOCK);
+    gm_store_row(s->weights->kernels, &s->work->heads, r, n, zeros, end - n);
+}
+
 static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile *q)
 {
-    const size_t width = (size_t)s->arch->value_dim;
+    const size_t width = (size_t)s->arch->value_dim, heads = (size_t)s->arch->n_heads;
+    const size_t gates = gm_qkv_place_of(s->arch).gate;
+    const gm_kernels *k = s->weights->kernels;
     for (size_t i = 0; i < q->n; i++) {
         const size_t r = tile->first + i / q->group, h = q->head + i % q->group;
         float *sum = q->sum + i * q->width;
         for (size_t j = 0; j < width; j++) sum[j] = sum[j] / q->total[i];
+        if (s->arch->gated_attention)
+            k->gate(sum, gm_row_at(&s->work->qkv, r) + gates + h * width, width);
         if (s->arch->latent.kv > 0)
-            store_latent(s, r * (size_t)s->arch->n_heads + h, sum, width);
+            store_latent(s, r * heads + h, sum, width);
         else
-            gm_store_row(s->weights->kernels, &s->work->heads, r, h * width, sum, width);
+            gm_store_row(k, &s->work->heads, r, h * width, sum, width);
+        if (s->arch->n_delta > 0 && h + 1 == heads) gm_cpu_end_heads(s, r, heads * width);
     }
 }
 
-static void attend_tile(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w,
-                        const gm_tile *tile, size_t head)
+static void attend_tile(gm_worker *me, const gm_step *s, const gm_layer *w, const gm_tile *tile,
+                        size_t head)
 {
     enum { FEW_QUERIES = 16 };
     query_tile q = set_up_tile(me, s, w, tile, head);
     const size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
     for (size_t block = first_seen(&q, q.position) / GM_KV_BLOCK; block < blocks; block++) {
-        if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, layer, &q, block + 1);
-        attend_block(s, layer, &q, block);
+        if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, w->nth, &q, block + 1);
+        attend_block(s, w->nth, &q, block);
     }
     store_heads(s, tile, &q);
 }
@@ -364,13 +381,18 @@ void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *
     const size_t heads = (size_t)s->arch->n_heads, together = gm_heads_together(s->arch);
     const size_t most = gm_tiles_together(heads, (size_t)s->arch->n_kv_heads);
     const size_t n = (s->n_tiles + most - 1) / most, groups = heads / together;
+    (void)layer;
+    if (w->delta) {
+        gm_cpu_delta(me, s, w);
+        return;
+    }
     for (size_t t; (t = gm_worker_next(me)) < n * groups;) {
         /* the last tiles see the most positions: take them first */
         const size_t end = s->n_tiles - t / groups * most;
         for (size_t i = end > most ? end - most : 0; i < end;) {
             gm_tile tile = s->tile[i++];
             while (i < end && follows(s, &tile, &s->tile[i])) tile.n += s->tile[i++].n;
-            attend_tile(me, s, layer, w, &tile, t % groups * together);
+            attend_tile(me, s, w, &tile, t % groups * together);
         }
     }
     gm_worker_meet(me);

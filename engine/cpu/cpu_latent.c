@@ -45,7 +45,7 @@ static size_t columns_of(const gm_task *t, size_t p, size_t n)
 /* ---- before attention ---- */
 
 /* Norms of the latents, the key turned and appended, the value beside it. */
-static void finish_latents(const gm_step *s, size_t layer, const gm_layer *w, size_t r)
+static void finish_latents(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_arch *arch = s->arch;
     const gm_kernels *k = s->weights->kernels;
@@ -61,7 +61,7 @@ static void finish_latents(const gm_step *s, size_t layer, const gm_layer *w, si
     k->norm(key, w->k_norm.address, kv, GM_LATENT_EPSILON, key);
     memcpy(value, key, kv * sizeof *value);
     gm_cpu_turn(s, row->position, key + kv, 0, arch->rope.dim / 2);
-    gm_cpu_append(s, layer, row, 0, key, value);
+    gm_cpu_append(s, w->nth, row, 0, key, value);
 }
 
 /* Some columns of all queries: those that do not turn to `plain`, the others turned to where
@@ -99,11 +99,11 @@ static void keep_absorbed(const gm_step *s, const gm_task *t, float *part, size_
                      columns_of(t, p, n));
 }
 
-void gm_cpu_latent_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
+void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
     size_t first, end;
     gm_worker_share(me, s->n_rows, &first, &end);
-    for (size_t r = first; r < end; r++) finish_latents(s, layer, w, r);
+    for (size_t r = first; r < end; r++) finish_latents(s, w, r);
     gm_worker_meet(me);
     gm_cpu_multiply(me, s, &w->q_up, s->arch->latent.q ? &s->work->latent : &s->work->norm, NULL,
                     keep_queries, NULL);

@@ -12,16 +12,22 @@ extern const gm_ops gm_cpu_ops;
 void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
-/* Key and value of one KV head into the cache; see kv.h for what is not finite (bf16 rounds the
- * largest f32 up to infinity), which overwrites them. */
-void gm_cpu_append(const gm_step *s, size_t layer, const gm_row *row, size_t h, float *key,
+/* Key and value of one KV head into the cache of the nth layer that has one; see kv.h for what is
+ * not finite (bf16 rounds the largest f32 up to infinity), which overwrites them. */
+void gm_cpu_append(const gm_step *s, size_t nth, const gm_row *row, size_t h, float *key,
                    float *value);
 /* Turn pairs of neighbours, the first of which is pair `first` of a head. */
 void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs);
 /* cpu_latent.c: attn_in of latent attention behind its first product, which every worker enters
  * when all have met; and its part of attn_out before O */
-void gm_cpu_latent_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
+void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w);
 void gm_cpu_latent_out(gm_worker *me, const gm_step *s, const gm_layer *w);
+/* Zeros behind the first n of what attention gives a row, as far as products read. */
+void gm_cpu_end_heads(const gm_step *s, size_t r, size_t n);
+/* cpu_delta.c: of layers of Gated DeltaNet, attn_in behind its product, which every worker enters
+ * when all have met; and attn */
+void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w);
+void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w);
 /* cpu_route.c */
 void gm_cpu_route(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 /* cpu_experts.c */

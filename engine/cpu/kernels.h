@@ -109,6 +109,38 @@ typedef struct gm_kernels {
 
     /* Rotate pairs (x[i], x[i + half]) by the angles of one position (half each). */
     void (*rotate)(float *x, const float *cosine, const float *sine, size_t half);
+
+    /* Gated DeltaNet (arch.h), a token at a time; in this order.
+     *
+     * A causal convolution of n channels: x (n), what the token puts in, becomes silu of one chain
+     * of fused multiply-adds from 0, h[oldest] w[0], the rows behind it (from the last one on from
+     * the first), x w[taps - 1]; then x takes the oldest row's place.
+     *   panels   f32 panels (pack.h) of n outputs and `taps` inputs, from the first channel's on
+     *   history  (taps - 1, n) rows `ldh` floats apart */
+    void (*convolve)(float *x, size_t n, const float *panels, size_t taps, float *history,
+                     size_t ldh, size_t oldest);
+
+    /* x = (x r) scale, r = 1 / sqrt(sum of squares + epsilon); lane i sums elements i, i+16, ... */
+    void (*unit)(float *x, size_t n, float epsilon, float scale);
+
+    /* The delta rule on n values of a head, whose keys and queries are `depth` wide:
+     *   read  = decay (S^T key)
+     *   step  = beta (value - read)
+     *   S     = fma(key, step, decay S)
+     *   value = S^T query
+     * A sum over i < depth is of four chains of fused multiply-adds from 0, chain c of i = c, c +
+     * 4,
+     * ..., ascending, added (0 + 1) + (2 + 3).
+     *   state  S: for 16 values after the other (depth, 16), zeros behind the nth */
+    void (*delta)(float *state, size_t depth, const float *key, const float *query, float *value,
+                  size_t n, float decay, float beta);
+
+    /* out = norm of x, as above, times silu(gate) */
+    void (*norm_gated)(const float *x, const float *weight, const float *gate, size_t n,
+                       float epsilon, float *out);
+
+    /* x = x / (1 + e^-by) */
+    void (*gate)(float *x, const float *by, size_t n);
 } gm_kernels;
 
 extern const gm_kernels gm_kernels_portable;

@@ -348,6 +348,8 @@ static void gemm_bf16(const void *x, size_t ldx, size_t m, const void *panels, s
 
 #include "engine/cpu/kernels_rows.h"
 
+#include "engine/cpu/kernels_delta.h"
+
 const gm_kernels KERNELS = {
     .name = KERNELS_NAME,
     .f32 = {gather_f32, gemm_f32},
@@ -367,4 +369,9 @@ const gm_kernels KERNELS = {
     .attend = attend,
     .merge = merge,
     .rotate = rotate,
+    .convolve = convolve,
+    .unit = unit,
+    .delta = delta,
+    .norm_gated = norm_gated,
+    .gate = gate,
 };

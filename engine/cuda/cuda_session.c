@@ -33,6 +33,11 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
     gm_slice bias;
     if (arch->latent.q > widest) widest = arch->latent.q;
     if (status != GM_OK) return status;
+    if (arch->n_delta > 0)
+        return gm_fail(err, GM_EABSENT,
+                       "%d of the model's %d layers have Gated DeltaNet, which is computed on the "
+                       "CPU only",
+                       arch->n_delta, arch->n_layers);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",

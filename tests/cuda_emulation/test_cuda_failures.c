@@ -91,7 +91,7 @@ static void edits_that_fail_on_their_way(void)
         gm_segment s = {.sequence = id, .n = 3, .token = token, .want = GM_WANT_LAST};
         CHECK_OK(gm_session_step(session, &s, 1, NULL, &result, &err), err);
         memcpy(before, after, sizeof before);
-        gm_sequence_rewind(session, id, 0);
+        CHECK_OK(gm_sequence_rewind(session, id, 0, &err), err);
 
         edit.bias = bias[1];
         gm_emulation.fail_after = n;
@@ -172,7 +172,7 @@ static void a_step_can_be_stopped(void)
     a = (asked){.stop_at = 2};
     CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EINTERRUPTED, "");
     CHECK_INT(a.n, 2);
-    gm_sequence_rewind(session, id, 3);
+    CHECK_OK(gm_sequence_rewind(session, id, 3, &err), err);
     a = (asked){0};
     s.n = 1;
     CHECK_OK(gm_session_step(session, &s, 1, NULL, NULL, &err), err);

@@ -29,7 +29,8 @@ static struct member {
     MEMBER(dot.gather),     MEMBER(dot.gemm),    MEMBER(norm),        MEMBER(layer_norm),
     MEMBER(to_bf16),        MEMBER(add),         MEMBER(add_scaled),  MEMBER(swiglu),
     MEMBER(swiglu_clamped), MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
-    MEMBER(merge),          MEMBER(rotate),
+    MEMBER(merge),          MEMBER(rotate),      MEMBER(convolve),    MEMBER(unit),
+    MEMBER(delta),          MEMBER(norm_gated),  MEMBER(gate),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -279,6 +280,37 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
+/* Two tokens of Gated DeltaNet of n channels, and of a head with n values and keys of some width.
+ */
+static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
+{
+    static const size_t widths[] = {1, 2, 6, 15, 16, 17, 31, 33, 48, 64, 70};
+    for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
+        const size_t n = widths[i], depth = widths[(i + 4) % 11], taps = 2 + i % 4;
+        const size_t floats = gm_round_up(n, GM_PANEL) * depth;
+        memcpy(one, a, 8 * n * sizeof *a), memcpy(two, a, 8 * n * sizeof *a);
+        for (size_t t = 0; t < 2; t++) {
+            plain->convolve(one, n, b, taps, one + n + 1, n, t % (taps - 1));
+            other->convolve(two, n, b, taps, two + n + 1, n, t % (taps - 1));
+        }
+        same("convolve", other, n, one, two, 8 * n);
+        memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
+        plain->unit(one, n, 1e-6f, 0.25f), other->unit(two, n, 1e-6f, 0.25f);
+        same("unit", other, n, one, two, n);
+        plain->gate(one, b, n), other->gate(two, b, n);
+        same("gate", other, n, one, two, n);
+        plain->norm_gated(a, b, b + n, n, 1e-6f, one);
+        other->norm_gated(a, b, b + n, n, 1e-6f, two);
+        same("norm_gated", other, n, one, two, n);
+        memcpy(one, a, (floats + n) * sizeof *a), memcpy(two, a, (floats + n) * sizeof *a);
+        for (size_t t = 0; t < 2; t++) {
+            plain->delta(one, depth, b, b + depth, one + floats, n, 0.875f, 0.3f);
+            other->delta(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f);
+        }
+        same("delta", other, n, one, two, floats + n);
+    }
+}
+
 static void blocks_of_keys(const gm_kernels *plain, const gm_kernels *other)
 {
     float top[2] = {-INFINITY, -INFINITY}, total[2] = {0};
@@ -402,36 +434,21 @@ EVERY_KIND(deep_products)
 EVERY_KIND(rows_of_any_length)
 EVERY_KIND(padded_rows)
 EVERY_KIND(blocks_of_keys)
+EVERY_KIND(delta_heads)
 EVERY_KIND(special_values)
 
 /* A function new in gm_kernels has no line in `members`, or is compared by no check. */
 static void no_loop_is_left_out(void)
 {
-    compare *const checks[] = {products, rows_of_any_length, padded_rows, blocks_of_keys};
+    compare *const checks[] = {products, rows_of_any_length, padded_rows, blocks_of_keys,
+                               delta_heads};
     const size_t first = offsetof(gm_kernels, f32), slot = sizeof(gm_gemm *);
     CHECK_INT((sizeof(gm_kernels) - first) / slot, N_MEMBERS);
     for (size_t i = 0; i < N_MEMBERS; i++) CHECK_INT(members[i].at, first + i * slot);
     for (size_t i = 0; i < N_MEMBERS; i++) members[i].compared = false;
-    for (size_t i = 0; i < 4; i++) checks[i](&gm_kernels_portable, &gm_kernels_portable);
+    for (size_t i = 0; i < 5; i++) checks[i](&gm_kernels_portable, &gm_kernels_portable);
     for (size_t i = 0; i < N_MEMBERS; i++)
         if (!members[i].compared) TEST_FAILED_("no check compares '%s'", members[i].name);
-}
-
-/* Inside and outside of the limits; the gate has none below. */
-static void clamped_units_are_as_defined(void)
-{
-    static const double gate[GM_PANEL] = {0, 1, -1, 6.5, 7, 7.5, 100, -7.5, -20, -40, 2, 2, 2, 2},
-                        up[GM_PANEL] = {5, 1, -1, 2, 3, 2, 1, 2, 1, 1, 7, 7.5, -7, -100};
-    float from[2 * GM_PANEL], got[GM_PANEL];
-    for (int i = 0; i < GM_PANEL; i++) from[i] = (float)gate[i], from[GM_PANEL + i] = (float)up[i];
-    from[GM_PANEL - 2] = NAN, from[2 * GM_PANEL - 1] = NAN;
-    gm_kernels_portable.swiglu_clamped(from, 2 * GM_PANEL, 1, 1, 7, 1.702f, got, GM_PANEL, false);
-    for (int i = 0; i < GM_PANEL - 2; i++) {
-        const double g = fmin(gate[i], 7), u = fmax(-7, fmin(up[i], 7));
-        const double want = (u + 1) * g / (1 + exp(-1.702 * g));
-        CHECK_NEAR(got[i], want, 1e-5 * fabs(want)); /* slope times gate is rounded */
-    }
-    CHECK(isnan(got[GM_PANEL - 2]) && isnan(got[GM_PANEL - 1]));
 }
 
 /* The definition of products with weights of 8 bits: the bf16 product, which the goldens hold
@@ -468,19 +485,7 @@ static void eight_bits_are_bf16_of_their_values(void)
     }
 }
 
-/* Our exponential is within a few units in the last place of the C library's. */
-static void exponential_is_accurate(void)
-{
-    double worst = 0.0;
-    for (int i = -87000; i <= 88000; i += 7) {
-        float x = (float)i / 1000, e;
-        gm_kernels_portable.exp_shifted(&x, 0, 1, &e);
-        worst = check_larger(worst, fabs((double)e / exp((double)x) - 1.0));
-    }
-    CHECK_NEAR(worst, 0.0, 2e-7);
-}
-
 TESTS(TEST(products_agree), TEST(many_products_agree), TEST(deep_products_agree),
       TEST(eight_bits_are_bf16_of_their_values), TEST(rows_of_any_length_agree),
-      TEST(padded_rows_agree), TEST(blocks_of_keys_agree), TEST(special_values_agree),
-      TEST(no_loop_is_left_out), TEST(clamped_units_are_as_defined), TEST(exponential_is_accurate))
+      TEST(padded_rows_agree), TEST(blocks_of_keys_agree), TEST(delta_heads_agree),
+      TEST(special_values_agree), TEST(no_loop_is_left_out))

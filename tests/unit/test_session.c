@@ -175,14 +175,15 @@ static void rewinding_forgets(void)
 {
     gm_model *model = open_model(TINY, GM_NUMERICS_F32, NULL);
     gm_session *s = open_session(model);
+    gm_error err = {0};
     float straight[317], again[317];
     int a = open_sequence(s, 40), b = open_sequence(s, 40);
     logits_of(s, a, 0, 12, straight);
     logits_of(s, b, 0, 6, again);
     logits_of(s, b, 20, 30, again); /* something else, into the next block */
-    gm_sequence_rewind(s, b, 6);
+    CHECK_OK(gm_sequence_rewind(s, b, 6, &err), err);
     CHECK_INT(gm_sequence_length(s, b), 6);
-    gm_sequence_rewind(s, b, 10);
+    CHECK_OK(gm_sequence_rewind(s, b, 10, &err), err);
     CHECK_INT(gm_sequence_length(s, b), 6);
     logits_of(s, b, 6, 6, again);
     CHECK_BYTES(again, straight, sizeof straight);
@@ -435,7 +436,7 @@ static void many_sequences_sample_as_alone(void)
     }
     CHECK_OK(gm_session_step(s, g, 3, NULL, &(gm_result){.sampled = together}, &err), err);
     for (size_t i = 0; i < 3; i++) {
-        gm_sequence_rewind(s, g[i].sequence, 0);
+        CHECK_OK(gm_sequence_rewind(s, g[i].sequence, 0, &err), err);
         CHECK_OK(gm_session_step(s, &g[i], 1, NULL, &(gm_result){.sampled = &alone}, &err), err);
         CHECK_INT(alone, together[i]);
     }

@@ -1,0 +1,140 @@
+/* cpu_delta.c - Gated DeltaNet: attn_in behind its product, and attn, of layers that have it.
+ *
+ * Work is split by rows where rows do not meet, and where they do by sequence, channels, heads and
+ * values, never by tokens: a sequence's tokens go one after the other through its state, so results
+ * do not depend on how a sequence is cut into steps.
+ */
+#include "engine/cpu/cpu_ops.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    CONV_CHANNELS = 512, /* of a task */
+    DELTA_VALUES = 64    /* likewise: with keys of 128 their state takes 32 KiB of cache */
+};
+
+/* ---- attn_in ---- */
+
+/* From b and a of a value head to how much is corrected and how much stays, in their places; in
+ * double, since an error in what stays grows with every token. */
+static void find_rates(const gm_step *s, const gm_layer *w, size_t r)
+{
+    const gm_delta_place place = gm_delta_place_of(s->arch);
+    const float *log_rate = w->delta_rate.address, *bias = w->delta_bias.address;
+    float *row = gm_row_at(&s->work->qkv, r), *b = row + place.b, *a = row + place.a;
+    for (size_t h = 0; h < (size_t)s->arch->delta.value_heads; h++) {
+        const double x = (double)a[h] + (double)bias[h];
+        const double softplus = x > 20.0 ? x : log1p(exp(x));
+        b[h] = (float)(1.0 / (1.0 + exp(-(double)b[h])));
+        a[h] = (float)exp(-exp((double)log_rate[h]) * softplus);
+    }
+}
+
+/* Channels [first, first + n) of a run of rows, all of one sequence. */
+static void convolve_run(const gm_step *s, const gm_layer *w, const gm_tile *run, size_t first,
+                         size_t n)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const gm_buf *history = &s->kv->history;
+    const size_t taps = w->delta_conv.cols, rows = taps - 1;
+    const gm_row *row = &s->row[run->first];
+    const size_t at = gm_kv_state(s->kv, w->nth, row->sequence) * rows;
+    float *h = gm_row_at(history, at) + first; /* (taps - 1, n) */
+    const float *panels = gm_panel_at(&w->delta_conv, 0, first / GM_PANEL);
+    for (size_t t = 0; row->position == 0 && t < rows; t++)
+        memset(h + t * history->stride, 0, n * sizeof *h);
+    for (size_t i = 0; i < run->n; i++)
+        k->convolve(gm_row_at(&s->work->qkv, run->first + i) + first, n, panels, taps, h,
+                    history->stride, row[i].position % rows);
+}
+
+static void convolve(gm_worker *me, const gm_step *s, const gm_layer *w)
+{
+    const size_t channels = gm_delta_place_of(s->arch).z;
+    const size_t parts = (channels + CONV_CHANNELS - 1) / CONV_CHANNELS;
+    for (size_t t; (t = gm_worker_next(me)) < s->n_runs * parts;) {
+        const size_t first = t % parts * CONV_CHANNELS, left = channels - first;
+        convolve_run(s, w, &s->run[t / parts], first, left < CONV_CHANNELS ? left : CONV_CHANNELS);
+    }
+    gm_worker_meet(me);
+}
+
+static void scale_heads(const gm_step *s, size_t r)
+{
+    const gm_delta *d = &s->arch->delta;
+    const gm_delta_place place = gm_delta_place_of(s->arch);
+    const size_t width = (size_t)d->key;
+    float *row = gm_row_at(&s->work->qkv, r);
+    for (size_t h = 0; h < (size_t)d->key_heads; h++) {
+        s->weights->kernels->unit(row + place.q + h * width, width, GM_DELTA_EPSILON,
+                                  (float)(1.0 / sqrt((double)width)));
+        s->weights->kernels->unit(row + place.k + h * width, width, GM_DELTA_EPSILON, 1.0f);
+    }
+}
+
+void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w)
+{
+    size_t first, end;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++) find_rates(s, w, r);
+    convolve(me, s, w);
+    for (size_t r = first; r < end; r++) scale_heads(s, r);
+    gm_worker_meet(me);
+}
+
+/* ---- attn ---- */
+
+/* Values [first, first + n) of a head, through a run of rows; what the head gives takes the place
+ * of its values. */
+static void correct_run(const gm_step *s, const gm_layer *w, const gm_tile *run, size_t head,
+                        size_t first, size_t n)
+{
+    const gm_delta *d = &s->arch->delta;
+    const gm_delta_place place = gm_delta_place_of(s->arch);
+    const gm_buf *buf = &s->kv->state;
+    const size_t depth = (size_t)d->key, each = (size_t)(d->value_heads / d->key_heads);
+    const gm_row *row = &s->row[run->first];
+    const size_t at = gm_kv_state(s->kv, w->nth, row->sequence) * buf->rows + head;
+    float *state = gm_row_at(buf, at) + first * depth;
+    if (row->position == 0) memset(state, 0, gm_round_up(n, GM_PANEL) * depth * sizeof *state);
+    for (size_t i = 0; i < run->n; i++) {
+        float *x = gm_row_at(&s->work->qkv, run->first + i);
+        const size_t key = head / each * depth;
+        s->weights->kernels->delta(state, depth, x + place.k + key, x + place.q + key,
+                                   x + place.v + head * (size_t)d->value + first, n,
+                                   x[place.a + head], x[place.b + head]);
+    }
+}
+
+/* What the heads of a row give, for the product with O. */
+static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size_t r)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const gm_delta_place place = gm_delta_place_of(s->arch);
+    const size_t heads = (size_t)s->arch->delta.value_heads, width = (size_t)s->arch->delta.value;
+    const float *x = gm_row_at(&s->work->qkv, r);
+    float *given = gm_scratch_of(s, me); /* (value) */
+    for (size_t h = 0; h < heads; h++) {
+        k->norm_gated(x + place.v + h * width, w->delta_norm.address, x + place.z + h * width,
+                      width, s->arch->norm_epsilon, given);
+        gm_store_row(k, &s->work->heads, r, h * width, given, width);
+    }
+    gm_cpu_end_heads(s, r, heads * width);
+}
+
+void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)
+{
+    const size_t heads = (size_t)s->arch->delta.value_heads, width = (size_t)s->arch->delta.value;
+    const size_t parts = (width + DELTA_VALUES - 1) / DELTA_VALUES;
+    size_t first, end;
+    for (size_t t; (t = gm_worker_next(me)) < s->n_runs * heads * parts;) {
+        const size_t run = t / (heads * parts), head = t / parts % heads;
+        const size_t at = t % parts * DELTA_VALUES, left = width - at;
+        correct_run(s, w, &s->run[run], head, at, left < DELTA_VALUES ? left : DELTA_VALUES);
+    }
+    gm_worker_meet(me);
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++) store_given(me, s, w, r);
+    gm_worker_meet(me);
+}

@@ -1,0 +1,124 @@
+/* kernels_delta.h - the part of kernels_body.h that Gated DeltaNet is made of; kernels.h says what
+ * each loop computes.
+ */
+
+/* The n < 16 elements that are left, or 16. */
+INLINE v16 load_some(const float *p, size_t n)
+{
+    return n < LANES ? v16_load_part(p, n, 0.0f) : v16_load(p);
+}
+
+INLINE void store_some(float *p, size_t n, v16 a)
+{
+    if (n < LANES)
+        v16_store_part(p, n, a);
+    else
+        v16_store(p, a);
+}
+
+INLINE v16 sigmoid_divisor(v16 a)
+{
+    return v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), a)));
+}
+
+static void convolve(float *x, size_t n, const float *panels, size_t taps, float *history,
+                     size_t ldh, size_t oldest)
+{
+    for (size_t i = 0; i < n; i += LANES, panels += taps * LANES) {
+        const v16 now = load_some(x + i, n - i);
+        v16 sum = v16_all(0.0f);
+        for (size_t t = 0, row = oldest; t + 1 < taps; t++) {
+            sum = v16_fma(load_some(history + row * ldh + i, n - i), v16_load(panels + t * LANES),
+                          sum);
+            row = row + 2 < taps ? row + 1 : 0;
+        }
+        sum = v16_fma(now, v16_load(panels + (taps - 1) * LANES), sum);
+        store_some(history + oldest * ldh + i, n - i, now);
+        store_some(x + i, n - i, v16_div(sum, sigmoid_divisor(sum)));
+    }
+}
+
+static void unit(float *x, size_t n, float epsilon, float scale)
+{
+    v16 squares = v16_all(0.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = load_some(x + i, n - i);
+        squares = v16_fma(a, a, squares);
+    }
+    const float r = 1.0f / sqrtf(v16_sum(squares) + epsilon);
+    for (size_t i = 0; i < n; i++) x[i] = (x[i] * r) * scale;
+}
+
+enum { CHAINS = 4 };
+
+INLINE v16 sum_of(const v16 chain[CHAINS])
+{
+    return v16_add(v16_add(chain[0], chain[1]), v16_add(chain[2], chain[3]));
+}
+
+/* `m` panels of a state, 1 or 2; their values become what the head gives. */
+INLINE void correct(float *state, size_t depth, const float *key, const float *query, v16 *value,
+                    float decay, float beta, const size_t m)
+{
+    const v16 slower = v16_all(decay);
+    const size_t whole = depth / CHAINS * CHAINS, panel = depth * LANES;
+    v16 read[2][CHAINS], given[2][CHAINS], step[2];
+    for (size_t c = 0; c < CHAINS; c++)
+        read[0][c] = read[1][c] = given[0][c] = given[1][c] = v16_all(0.0f);
+#define READ(i, c)                 \
+    for (size_t p = 0; p < m; p++) \
+    read[p][c] = v16_fma(v16_load(state + p * panel + (i)*LANES), v16_all(key[i]), read[p][c])
+#define WRITE(i, c)                                                                     \
+    for (size_t p = 0; p < m; p++) {                                                    \
+        float *at = state + p * panel + (i)*LANES;                                      \
+        const v16 s = v16_fma(v16_all(key[i]), step[p], v16_mul(slower, v16_load(at))); \
+        v16_store(at, s);                                                               \
+        given[p][c] = v16_fma(s, v16_all(query[i]), given[p][c]);                       \
+    }
+    for (size_t i = 0; i < whole; i += CHAINS)
+        for (size_t c = 0; c < CHAINS; c++) READ(i + c, c);
+    for (size_t i = whole; i < depth; i++) READ(i, i - whole);
+    for (size_t p = 0; p < m; p++)
+        step[p] = v16_mul(v16_all(beta), v16_sub(value[p], v16_mul(slower, sum_of(read[p]))));
+    for (size_t i = 0; i < whole; i += CHAINS)
+        for (size_t c = 0; c < CHAINS; c++) WRITE(i + c, c);
+    for (size_t i = whole; i < depth; i++) WRITE(i, i - whole);
+#undef READ
+#undef WRITE
+    for (size_t p = 0; p < m; p++) value[p] = sum_of(given[p]);
+}
+
+static void delta(float *state, size_t depth, const float *key, const float *query, float *value,
+                  size_t n, float decay, float beta)
+{
+    const size_t panel = depth * LANES;
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES, state += 2 * panel) {
+        v16 both[2] = {v16_load(value + i), v16_load(value + i + LANES)};
+        correct(state, depth, key, query, both, decay, beta, 2);
+        v16_store(value + i, both[0]);
+        v16_store(value + i + LANES, both[1]);
+    }
+    for (; i < n; i += LANES, state += panel) {
+        v16 one = load_some(value + i, n - i);
+        correct(state, depth, key, query, &one, decay, beta, 1);
+        store_some(value + i, n - i, one);
+    }
+}
+
+static void norm_gated(const float *x, const float *weight, const float *gate, size_t n,
+                       float epsilon, float *out)
+{
+    norm(x, weight, n, epsilon, out);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 z = load_some(gate + i, n - i), a = load_some(out + i, n - i);
+        store_some(out + i, n - i, v16_mul(a, v16_div(z, sigmoid_divisor(z))));
+    }
+}
+
+static void gate(float *x, const float *by, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        store_some(x + i, n - i,
+                   v16_div(load_some(x + i, n - i), sigmoid_divisor(load_some(by + i, n - i))));
+}
