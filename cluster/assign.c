@@ -199,25 +199,22 @@ int gm_cluster_assign(int argc, char **argv)
          .name = "o",
          .value = &c.out,
          .arg = "FILE",
-         .help = "what to write: .csv or .json"},
-        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
-         "the trace of the atlas, where it has moved"},
+         .help = "file to write: .csv or .json"},
+        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE", "the atlas's trace, if it has moved"},
         {GM_OPT_FLAG, "any-model", &c.any_model, 0, 0, NULL,
-         "accept a trace of another model of the same sizes: a checkpoint trained from this one"},
-        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
+         "accept a trace of another model of the same sizes, trained from this one"},
+        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_FLAG, "quiet", &c.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };
     gm_catch_signals();
     gm_status status = gm_opt_parse(
         "gm-cluster assign ATLAS TRACE -o FILE.csv|.json",
-        "Every document of TRACE stands at the mean of its neighbours by usage among the atlas's\n"
-        "documents, weighted as UMAP does, and belongs to the cluster whose density reaches that\n"
-        "place. The map and its clusters stay as they are. 'distance_quantile' says how many of "
-        "the\n"
-        "atlas's documents are nearer to their nearest than it is to its own; above .99 it is "
-        "unlike\n"
-        "them all, and its place says little.\n"
+        "Places each document of TRACE at the mean of its nearest neighbours in the atlas (by\n"
+        "usage, weighted as in UMAP), in the cluster whose density reaches that place. The map\n"
+        "and its clusters do not change. The column distance_quantile is the share of the atlas's\n"
+        "documents that are closer to their own nearest neighbour than this document is to its\n"
+        "nearest. Above .99 the document is unlike them all, and its place says little.\n"
         "  gm-cluster assign run.atlas.h5 other.trace.h5 -o placed.csv\n",
         opts, &argc, argv, &err);
     const char *dot = c.out ? strrchr(c.out, '.') : NULL;

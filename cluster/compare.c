@@ -15,18 +15,22 @@
 #include "cluster/summary.h"
 
 static const char details[] =
-    "OTHER is an atlas: another seed, sample, --doc-tokens, metric, checkpoint. Or a .csv\n"
-    "with a column of groups, as gm-cluster export, assign and matrix write them: your own\n"
-    "clusters of the same documents, your labels. Documents are the same where their text\n"
-    "is; a .csv says which by its column sha, without one by id, else by row, their place\n"
-    "in the atlas from 0. Over documents of both: ARI, AMI (1: the same groups, 0: chance);\n"
-    "Jaccard, documents of a cluster and its counterpart that are in both, of those in\n"
-    "either. Where the sizes of the models are the same, experts are compared by number, by\n"
-    "the usage of each atlas's own documents; not where one was fitted with --usage gates,\n"
-    "the other with counts. moved: share of a layer's choices (of the sum of its gates,\n"
-    "where both have gates) that is on other experts. profile: correlation of usage less\n"
-    "the corpus's, of a cluster and its counterpart; of a layer, its mean over clusters.\n"
-    "experts: important ones of both, of this, of the counterpart.\n"
+    "OTHER is an atlas (another seed, sample, --doc-tokens, metric or checkpoint), or a .csv\n"
+    "with a column of groups (your own clusters of the same documents, or labels), as\n"
+    "gm-cluster export, assign and matrix write it. Documents are matched by their text;\n"
+    "those of a .csv by its column sha, else id, else row (the place in the atlas, from 0).\n"
+    "\n"
+    "  ARI, AMI: agreement over the documents of both; 1: the same groups, 0: chance.\n"
+    "  Jaccard: of the documents in a cluster or its counterpart, the share that is in both.\n"
+    "  moved: share of a layer's choices that is on other experts (of the sum of its gates,\n"
+    "    if both have gates).\n"
+    "  profile: correlation of the usage of a cluster and of its counterpart, each less its\n"
+    "    corpus's; for a layer, the mean over clusters.\n"
+    "  experts: important experts of both, of this cluster, of the counterpart.\n"
+    "\n"
+    "Experts are compared by number, if both models have the same sizes and both atlases\n"
+    "count choices or both sum gates (fit --usage). Each atlas's usage is that of its own\n"
+    "documents.\n"
     "  gm-cluster compare run.atlas.h5 seed43.atlas.h5\n"
     "  gm-cluster compare base.atlas.h5 instruct.atlas.h5 --json\n"
     "  gm-cluster compare run.atlas.h5 mine.csv --column topic\n";
@@ -160,7 +164,7 @@ static void print_layers(const comparison *c)
                of_usage[c->usage[0]], of_usage[c->usage[1]]);
     if (!c->by_expert) return;
     if (c->usage[0] == GM_USAGE_GATES)
-        puts("\nBoth atlases sum gates: moved is a share of their sum, not of choices.");
+        puts("\nBoth atlases sum gates: moved is a share of that sum, not of choices.");
     if (strcmp(c->atlas->model_digest, c->other->model_digest) != 0)
         puts("\nThe models are two: expert by expert they compare only where one was trained from "
              "the other.");
@@ -345,7 +349,8 @@ int gm_cluster_compare(int argc, char **argv)
     gm_error err = {0};
     comparison c = {0};
     const gm_opt opts[] = {
-        {GM_OPT_TEXT, "column", &column, 0, 0, "NAME", "groups of a .csv (cluster without it)"},
+        {GM_OPT_TEXT, "column", &column, 0, 0, "NAME",
+         "column of the .csv with the groups (without it: cluster)"},
         {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},
     };

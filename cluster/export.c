@@ -346,26 +346,26 @@ int gm_cluster_export(int argc, char **argv)
          .name = "o",
          .value = &c.out,
          .arg = "FILE",
-         .help = "what to write, ending in " ENDINGS},
+         .help = "file to write: " ENDINGS},
         {GM_OPT_FLAG, "experts", &c.experts, 0, 0, NULL,
-         ".csv: every expert in every cluster and subset, in place of the documents"},
+         ".csv: a row for each expert in each cluster and subset, not for each document"},
         {GM_OPT_FLAG, "usage", &c.with_x, 0, 0, NULL,
-         ".h5ad: read the trace and add every document's usage vector as X"},
-        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE",
-         "the trace of the atlas, where it has moved"},
-        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace what exists"},
+         ".h5ad: read the trace, and add the usage vectors as X"},
+        {GM_OPT_TEXT, "trace", &c.trace, 0, 0, "FILE", "the atlas's trace, if it has moved"},
+        {GM_OPT_FLAG, "force", &c.force, 0, 0, NULL, "replace existing files"},
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(
         "gm-cluster export ATLAS -o FILE" ENDINGS,
-        ".h5ad is AnnData, which scanpy opens: documents are cells, experts genes, with map,\n"
-        "clusters and the neighbour graph. .csv and .json are the documents, .json the clusters\n"
-        "as well. .graphml is the condensed tree.\n"
-        "--experts: kind (cluster, subset), group, documents, layer (of the model), expert, usage "
-        "and\n"
-        "corpus (mean share of a document's choices, over all layers: they sum to 1), lift of the "
-        "one\n"
-        "over the other, in all documents and in either half, important (1 or 0).\n"
+        ".h5ad: AnnData for scanpy. Documents are cells and experts are genes, with the map, the\n"
+        "clusters and the neighbour graph.\n"
+        ".csv, .json: the documents; .json has the clusters too.\n"
+        ".graphml: the condensed tree.\n"
+        "\n"
+        "--experts writes the columns kind (cluster or subset), group, documents, layer (of the\n"
+        "model), expert; usage and corpus (mean share of a document's choices, over all layers:\n"
+        "they sum to 1); lift (usage over corpus, in all documents and in each half); important\n"
+        "(1 or 0).\n"
         "  gm-cluster export run.atlas.h5 -o run.h5ad --usage\n"
         "  gm-cluster export run.atlas.h5 --experts -o experts.csv\n",
         opts, &argc, argv, &err);

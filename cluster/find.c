@@ -9,9 +9,10 @@
 #include "cluster/summary.h"
 
 static const char details[] =
-    "Arguments behind the atlas are the words. near: share of a cluster's keyword scores that\n"
-    "they have. With --trace: how many of them a document of the cluster holds, in the mean, and\n"
-    "times the corpus's mean; that decides the order then. Words of one stem are alike.\n"
+    "The words follow the atlas. Column near: the share of a cluster's keyword scores that\n"
+    "belongs to them. With --trace, words: how many of them a document of the cluster holds\n"
+    "on average, and times: that, divided by the average of the corpus; clusters are then\n"
+    "sorted by it. Words with the same stem count as one.\n"
     "  gm-cluster find run.atlas.h5 food coffee cheese --trace run.trace.h5\n";
 
 /* Is anything of the words in this cluster? */
@@ -41,8 +42,8 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
         printf("a document of the corpus holds %.3f of the %zu words\n", about->corpus_words,
                about->n_words);
     if (n == 0) {
-        printf("no cluster has one of the words%s\n",
-               texts ? "" : " among its keywords; --trace FILE looks into the texts");
+        printf("no cluster has any of the words%s\n",
+               texts ? "" : " among its keywords; with --trace FILE the texts are searched too");
         return;
     }
     printf("%4s %7s %6s %-20s %6s %s%s\n", "id", "size", "purity", "largest subset", "near",
@@ -117,8 +118,8 @@ int gm_cluster_find(int argc, char **argv)
     const char *path = NULL;
     int64_t most = 5;
     const gm_opt opts[] = {
-        {GM_OPT_TEXT, "trace", &path, 0, 0, "FILE", "the atlas's trace: look into the texts"},
-        {GM_OPT_I64, "most", &most, 1, INT32_MAX, "N", "clusters to print"},
+        {GM_OPT_TEXT, "trace", &path, 0, 0, "FILE", "the atlas's trace: search the texts too"},
+        {GM_OPT_I64, "most", &most, 1, INT32_MAX, "N", "most clusters to print"},
         {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},
     };

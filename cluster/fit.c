@@ -26,12 +26,12 @@ typedef struct fit_command {
 
 static const char synopsis[] = "gm-cluster fit TRACE -o ATLAS [--report PAGE.html]";
 static const char details[] =
-    "The defaults follow umap-learn and hdbscan, but for --min-dist, which is 0.1 there: that is\n"
-    "for the eye, 0 keeps the gaps in which HDBSCAN finds clusters. Epochs, min-cluster-size and\n"
-    "min-samples of 0 are chosen by the number of documents N: epochs 500 up to 10,000, 200\n"
-    "beyond, with --densmap 200 more; min-cluster-size N/200, at least 15; min-samples the\n"
-    "smaller of 15 and min-cluster-size. The article's setting is --metric euclidean\n"
-    "--min-dist 0.1 --no-stems.\n"
+    "The defaults are those of umap-learn and hdbscan, except --min-dist, which is 0.1 there.\n"
+    "0.1 looks nicer, but 0 keeps the gaps that HDBSCAN needs to tell clusters apart. Where 0\n"
+    "means automatic, the value depends on the number of documents N: --epochs 500 up to N =\n"
+    "10,000 and 200 beyond, plus 200 with --densmap; --min-cluster-size N/200, at least 15;\n"
+    "--min-samples 15, or min-cluster-size if that is smaller. The article's settings are\n"
+    "--metric euclidean --min-dist 0.1 --no-stems.\n"
     "  gm-cluster fit run.trace.h5 -o run.atlas.h5 --report run.html --figures figures\n";
 
 static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *err)
@@ -42,34 +42,36 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
          .value = &c->out,
          .arg = "FILE",
          .help = "the atlas to write"},
-        {GM_OPT_TEXT, "report", &c->report, 0, 0, "FILE", "an HTML page of it"},
+        {GM_OPT_TEXT, "report", &c->report, 0, 0, "FILE", "HTML page to write"},
         {GM_OPT_TEXT, "snippets", &c->snippets, 0, 0, "N", GM_SNIPPETS_HELP},
-        {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "pictures for papers (PNG)"},
-        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "figures", &c->figures, 0, 0, "DIR", "folder for figures (PNG)"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_GPU_HELP},
         {.kind = GM_OPT_GROUP, .help = "Distances and map"},
-        {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES, "count choices, or sum gates"},
+        {GM_OPT_CHOICE, "usage", &c->usage, 0, 0, GM_USAGE_CHOICES,
+         "how documents use experts: count choices, or sum gates"},
         {.kind = GM_OPT_END_},
     };
     const gm_opt clusters[] = {
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
         {GM_OPT_I64, "cluster-dimensions", &c->cluster_dim, 2, GM_MAX_LAYOUT_DIM, "D",
-         "find them in a layout of D dimensions; 2: on the map"},
+         "find clusters in a layout of D dimensions; 2: on the map"},
         {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
-         "choose min-cluster-size for about so many clusters; 0: do not"},
+         "choose --min-cluster-size to get about K clusters; 0: off"},
         {.kind = GM_OPT_END_},
     };
     const gm_opt rest[] = {
         {.kind = GM_OPT_GROUP, .help = "Keywords"},
         {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
          "mean TF-IDF, or class TF-IDF"},
-        {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
+        {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES,
+         "which common words to leave out"},
         {GM_OPT_F64, "max-df", &c->how.naming.max_df, 0, 1e9, "X",
-         "leave words of more documents out, below 1: of this share; 0: none"},
+         "leave out words found in more than X documents (below 1: a share of them); 0: none"},
         {GM_OPT_FLAG, "stems", &c->how.naming.stems, 0, 0, NULL, "do not group words by stem"},
         {.kind = GM_OPT_GROUP, .help = "Quality"},
         {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES,
-         "figures from samples of the documents, from all, or only those that cost nothing"},
+         "quality measured on samples, on all documents, or only what costs nothing"},
         {GM_OPT_FLAG, "quiet", &c->how.quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };

@@ -9,9 +9,10 @@
 #include "cluster/candidates.h"
 #include "cluster/product.h"
 
-#define GM_GPU_HELP                                                                                \
-    "that finds neighbours: auto (a GPU, where the CPU would take long over the same ones), cpu, " \
-    "cuda or cuda:N"
+#define GM_GPU_HELP                                                                            \
+    "where neighbours are found: auto (a GPU if the CPU would take long; same results), cpu, " \
+    "cuda "                                                                                    \
+    "or cuda:N"
 
 typedef struct gm_gpu gm_gpu;
 

@@ -12,11 +12,10 @@
 
 static const char synopsis[] = "gm-cluster keywords CORPUS... [--by subset|document]";
 static const char details[] =
-    "CORPUS: .jsonl, .jsonl.zst, .jsonl.gz, text files, folders. The words of a subset are chosen "
-    "as\n"
-    "those of a cluster in gm-cluster fit, so that both can be read side by side. A document's\n"
-    "scores are its row of TF-IDF, of length 1, words as they are. Limits below 1 are shares of\n"
-    "the documents.\n"
+    "CORPUS: .jsonl, .jsonl.zst, .jsonl.gz, text files, or folders of these. A subset's\n"
+    "keywords are chosen as gm-cluster fit chooses those of a cluster, so you can compare the\n"
+    "two. A document's scores are its TF-IDF row at length 1, with words as written. --min-df\n"
+    "and --max-df below 1 are shares of the documents.\n"
     "  gm-cluster keywords pile/00.jsonl.zst --top 5\n";
 
 enum { WIDEST = 40 };
@@ -41,25 +40,27 @@ typedef struct found {
 static gm_status read_options(keywords_command *c, int *argc, char **argv, gm_error *err)
 {
     const gm_opt opts[] = {
-        {GM_OPT_CHOICE, "by", &c->by, 0, 0, "subset|document", "whose keywords"},
-        {GM_OPT_I64, "top", &c->top, 1, 10000, "N", "keywords of each"},
+        {GM_OPT_CHOICE, "by", &c->by, 0, 0, "subset|document", "keywords of what"},
+        {GM_OPT_I64, "top", &c->top, 1, 10000, "N", "keywords for each"},
         {GM_OPT_CHOICE, "keywords", &c->method, 0, 0, "tfidf|class",
          "mean TF-IDF, or class TF-IDF of subsets"},
-        {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES, "words left out"},
+        {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES,
+         "which common words to leave out"},
         {GM_OPT_FLAG, "stems", &c->naming.stems, 0, 0, NULL, "do not group words by stem"},
-        {GM_OPT_F64, "min-df", &c->how.min_df, 0, 1e9, "N", "fewest documents with a word"},
-        {GM_OPT_F64, "max-df", &c->how.max_df, 0, 1e9, "N", "most documents; 0: no limit"},
+        {GM_OPT_F64, "min-df", &c->how.min_df, 0, 1e9, "N",
+         "least number of documents that hold a word"},
+        {GM_OPT_F64, "max-df", &c->how.max_df, 0, 1e9, "N", "largest number of them; 0: no limit"},
         {GM_OPT_I64, "max-features", &c->max_features, 0, 1e9, "N",
-         "only the most frequent words; 0: all"},
+         "keep only the N most frequent words; 0: all"},
         {GM_OPT_FLAG, "sublinear", &c->how.sublinear, 0, 0, NULL,
-         "1 + ln of a count for the count"},
+         "use 1 + ln(count) instead of the count"},
         {GM_OPT_TEXT, "text-field", &c->read.corpus.text_field, 0, 0, "NAME",
-         "JSON field of the text"},
+         "JSON field with the text"},
         {GM_OPT_TEXT, "subset-field", &c->read.corpus.subset_field, 0, 0, "NAME",
-         "JSON field of the subset"},
+         "JSON field with the subset"},
         {GM_OPT_FLAG, "json", &c->json, 0, 0, NULL, "print one JSON object"},
         {GM_OPT_FLAG, "vocabulary", &c->vocabulary, 0, 0, NULL,
-         "with --json: every word, its documents and idf"},
+         "with --json: every word with its document count and idf"},
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(synopsis, details, opts, argc, argv, err);

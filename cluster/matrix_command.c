@@ -16,11 +16,11 @@
 
 static const char synopsis[] = "gm-cluster matrix FILE.npy -o ROWS.csv [--no-map]";
 static const char details[] =
-    "FILE.npy is a table as numpy.save writes it, a row a point. ROWS.csv has a line for each\n"
-    "row: row, x, y, cluster (-1: none), probability, outlier. Rows with a number that is not\n"
-    "finite have no place and no cluster. The same rows in another order get the same places and\n"
-    "clusters. Clusters are numbered by size; those of rows are by Euclidean distance.\n"
-    "--min-dist is 0, and other values of 0 are chosen, as in gm-cluster fit.\n"
+    "FILE.npy is a table as numpy.save writes it, with a row for each point. ROWS.csv gets a\n"
+    "line for each row: row, x, y, cluster (-1: none), probability, outlier. Rows that hold a\n"
+    "number that is not finite have no place and no cluster. Results do not depend on the\n"
+    "order of the rows. Clusters are numbered by size. --cluster rows uses Euclidean\n"
+    "distance. Defaults and values of 0 are as in gm-cluster fit.\n"
     "  gm-cluster matrix mine.npy -o rows.csv\n";
 
 typedef struct matrix_command {
@@ -60,21 +60,21 @@ static gm_status read_options(matrix_command *c, int *argc, char **argv, gm_erro
          .name = "o",
          .value = &c->out,
          .arg = "FILE",
-         .help = "a CSV of the rows to write"},
-        {GM_OPT_TEXT, "linkage", &c->linkage, 0, 0, "FILE",
-         "their single linkage as SciPy has it, .npy"},
-        {GM_OPT_TEXT, "tree", &c->tree, 0, 0, "FILE", "the condensed tree as hdbscan has it, CSV"},
-        {GM_OPT_TEXT, "graph", &c->graph, 0, 0, "FILE", "the neighbours behind the map, CSV"},
-        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+         .help = "CSV of the rows to write"},
+        {GM_OPT_TEXT, "linkage", &c->linkage, 0, 0, "FILE", "single linkage as in SciPy, .npy"},
+        {GM_OPT_TEXT, "tree", &c->tree, 0, 0, "FILE", "condensed tree as in hdbscan, CSV"},
+        {GM_OPT_TEXT, "graph", &c->graph, 0, 0, "FILE", "nearest neighbours behind the map, CSV"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace existing files"},
         {GM_OPT_FLAG, "json", &c->json, 0, 0, NULL, "print the clusters as one JSON object"},
         {GM_OPT_TEXT, "device", &c->device, 0, 0, "NAME", GM_GPU_HELP},
         {.kind = GM_OPT_GROUP, .help = "Map"},
-        {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "no map: the rows themselves are clustered"},
+        {GM_OPT_FLAG, "map", &c->how.map, 0, 0, NULL, "make no map; cluster the rows themselves"},
         {.kind = GM_OPT_END_},
     };
     const gm_opt clusters[] = {
         {.kind = GM_OPT_GROUP, .help = "Clusters"},
-        {GM_OPT_CHOICE, "cluster", &c->cluster, 0, 0, "map|rows", "what HDBSCAN works on"},
+        {GM_OPT_CHOICE, "cluster", &c->cluster, 0, 0, "map|rows",
+         "cluster the places on the map, or the rows"},
         {.kind = GM_OPT_END_},
     };
     const gm_opt rest[] = {

@@ -17,11 +17,12 @@
 static const char synopsis[] =
     "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";
 static const char details[] =
-    "Without -o it prints what the clusters would be, from the tree the atlas keeps: try values\n"
-    "until they suit. With -o it reads the trace again for keywords, profiles and figures and\n"
-    "writes another atlas. Options that are left out are the atlas's; without any of them its\n"
-    "clusters stay, to be merged and named. --merge 4=1 puts cluster 4 into cluster 1, by the\n"
-    "numbers that are printed without merging; --name 3=Ships is by the final numbers.\n"
+    "Without -o it prints what the clusters would be, from the tree that is stored in the\n"
+    "atlas, so you can try values until they suit. With -o it reads the trace again for\n"
+    "keywords, profiles and quality, and writes a new atlas. Options that you leave out stay\n"
+    "as in the atlas; without any, its clusters stay, and you can merge and name them.\n"
+    "--merge 4=1 puts cluster 4 into cluster 1, numbered as printed without merging; --name\n"
+    "3=Ships uses the final numbers.\n"
     "  gm-cluster recut run.atlas.h5 --target-clusters 60\n"
     "  gm-cluster recut run.atlas.h5 --target-clusters 60 --name 3=Ships -o coarse.atlas.h5\n";
 
@@ -42,24 +43,24 @@ static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error
          .value = &c->out,
          .arg = "FILE",
          .help = "the atlas to write"},
-        {GM_OPT_TEXT, "trace", &c->trace, 0, 0, "FILE",
-         "the trace of the atlas, where it has moved"},
-        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "trace", &c->trace, 0, 0, "FILE", "the atlas's trace, if it has moved"},
+        {GM_OPT_FLAG, "force", &c->force, 0, 0, NULL, "replace existing files"},
         {.kind = GM_OPT_GROUP, .help = "Clusters; -1: as in the atlas"},
-        {GM_OPT_I64, "min-cluster-size", &c->size, -1, 1 << 30, "N", "2 or more"},
+        {GM_OPT_I64, "min-cluster-size", &c->size, -1, 1 << 30, "N", "smallest cluster, 2 or more"},
         {GM_OPT_I64, "target-clusters", &c->target, 0, 1 << 20, "K",
-         "choose min-cluster-size for about so many clusters; 0: do not"},
+         "choose --min-cluster-size to get about K clusters; 0: off"},
         {GM_OPT_CHOICE, "selection", &c->selection, 0, 0, "atlas|" GM_SELECTION_CHOICES,
-         "excess of mass, or the leaves"},
-        {GM_OPT_F64, "epsilon", &c->epsilon, -1, 1e9, "D", "merge clusters nearer than this"},
-        {GM_OPT_I64, "max-cluster-size", &c->most, -1, 1 << 30, "N", "0: no limit"},
+         "select by excess of mass, or take the leaves"},
+        {GM_OPT_F64, "epsilon", &c->epsilon, -1, 1e9, "D", "merge clusters closer than this"},
+        {GM_OPT_I64, "max-cluster-size", &c->most, -1, 1 << 30, "N",
+         "largest cluster; 0: no limit"},
         {GM_OPT_CHOICE, "allow-single-cluster", &c->single, 0, 0, "atlas|no|yes",
          "may all documents be one cluster?"},
         {.kind = GM_OPT_GROUP, .help = "By hand"},
         {GM_OPT_LIST, "merge", &c->merge, 0, 0, "A=B", "put cluster A into cluster B"},
-        {GM_OPT_LIST, "name", &c->name, 0, 0, "N=TEXT", "call a cluster so"},
+        {GM_OPT_LIST, "name", &c->name, 0, 0, "N=TEXT", "name a cluster"},
         {.kind = GM_OPT_GROUP, .help = "Quality"},
-        {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES, "as in fit, with -o"},
+        {GM_OPT_CHOICE, "quality", &c->quality, 0, 0, GM_QUALITY_CHOICES, "with -o: as in fit"},
         {GM_OPT_FLAG, "quiet", &c->quiet, 0, 0, NULL, "no progress"},
         {.kind = GM_OPT_END_},
     };

@@ -29,7 +29,7 @@ gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *option
     GM_MUST_USE;
 
 /* The value of --snippets: "auto" (or NULL), "none", or a number. Errors: GM_EARG. */
-#define GM_SNIPPETS_HELP "characters of each text on the page: auto, none or a number"
+#define GM_SNIPPETS_HELP "characters of each text shown on the page: auto, none or a number"
 gm_status gm_report_read_snippets(int *snippet, const char *text, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -42,21 +42,20 @@ int gm_cluster_report(int argc, char **argv)
          .name = "o",
          .value = &how.html,
          .arg = "FILE",
-         .help = "the HTML page"},
-        {GM_OPT_TEXT, "trace", &trace_path, 0, 0, "FILE",
-         "what the atlas was made from, when it has moved"},
+         .help = "HTML page to write"},
+        {GM_OPT_TEXT, "trace", &trace_path, 0, 0, "FILE", "the atlas's trace, if it has moved"},
         {GM_OPT_TEXT, "snippets", &snippets, 0, 0, "N", GM_SNIPPETS_HELP},
-        {GM_OPT_TEXT, "figures", &how.figures, 0, 0, "DIR", "folder for pictures"},
-        {GM_OPT_CHOICE, "format", &ending, 0, 0, "png|svg", "of the pictures"},
-        {GM_OPT_I64, "heatmaps", &heatmaps, 1, 10000, "N", "clusters with a heatmap picture"},
-        {GM_OPT_FLAG, "force", &how.replace, 0, 0, NULL, "replace what exists"},
+        {GM_OPT_TEXT, "figures", &how.figures, 0, 0, "DIR", "folder for figures"},
+        {GM_OPT_CHOICE, "format", &ending, 0, 0, "png|svg", "format of the figures"},
+        {GM_OPT_I64, "heatmaps", &heatmaps, 1, 10000, "N",
+         "number of clusters that get a heatmap figure"},
+        {GM_OPT_FLAG, "force", &how.replace, 0, 0, NULL, "replace existing files"},
         {.kind = GM_OPT_END_},
     };
     gm_status status = gm_opt_parse(
         "gm-cluster report ATLAS -o PAGE.html [--figures DIR]",
-        "What 'gm-cluster fit --report' writes, of an atlas that is there. The page is one file "
-        "and\n"
-        "needs no network; its texts are read from the trace.\n"
+        "Writes what 'gm-cluster fit --report' writes, for an existing atlas. The page is one\n"
+        "file and works offline. Its texts are read from the trace.\n"
         "  gm-cluster report run.atlas.h5 -o run.html --figures figures --format svg\n",
         opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)

@@ -290,16 +290,18 @@ int gm_cluster_show(int argc, char **argv)
     gm_error err = {0};
     gm_atlas *atlas = NULL;
     const gm_opt opts[] = {
-        {GM_OPT_I64, "cluster", &cluster, -1, INT32_MAX, "N", "one cluster whole; -1: the table"},
+        {GM_OPT_I64, "cluster", &cluster, -1, INT32_MAX, "N",
+         "show one cluster in full; -1: the table"},
         {GM_OPT_FLAG, "json", &json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},
     };
-    gm_status status =
-        gm_opt_parse("gm-cluster show ATLAS [--cluster N] [--json]",
-                     "The clusters by size with keywords and strongest experts, and what to trust\n"
-                     "and doubt of them; with --cluster one with its documents and experts.\n"
-                     "  gm-cluster show run.atlas.h5 --cluster 25\n",
-                     opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse(
+        "gm-cluster show ATLAS [--cluster N] [--json]",
+        "Prints the clusters by size, with keywords and strongest experts, and what to\n"
+        "trust and what to doubt about them. With --cluster, one of them with its\n"
+        "documents and experts.\n"
+        "  gm-cluster show run.atlas.h5 --cluster 25\n",
+        opts, &argc, argv, &err);
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status != GM_OK) goto out;

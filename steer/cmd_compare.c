@@ -15,12 +15,12 @@
 enum { TERMINAL = 120, NARROWEST = 24 };
 
 static const char details[] =
-    "Each --cluster, --subset and --plan is a column of its own; beside them stands the\n"
-    "unsteered text. Without --prompt and --prompts three prompts of our own are continued. The\n"
-    "dose is the share of generated tokens and layers whose choices hold an important expert of\n"
+    "Each --cluster, --subset and --plan gets a column of its own, next to the unsteered\n"
+    "text. Without --prompt and --prompts it continues three built-in prompts. The dose is\n"
+    "the share of (generated token, layer) pairs whose choices include an important expert of\n"
     "the column. The page of --report shades each token by how much its plan changed its\n"
-    "log-probability; --tokens gives the numbers behind it: of each generated token ln p without\n"
-    "the plan (log_p) and under it (log_p_steered), behind the same words.\n"
+    "log-probability. --tokens gives the numbers: for each generated token, ln p without the\n"
+    "plan (log_p) and under it (log_p_steered), after the same words.\n"
     "  gm-steer compare --model DIR --atlas run.atlas.h5 --cluster 27 --cluster 25 --weight 2\n";
 
 typedef struct request {
@@ -213,11 +213,11 @@ int gm_steer_compare(int argc, char **argv)
     request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults()};
     const gm_opt opts[] = {
         GM_STAGE_OPTIONS(&r.stage),
-        {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "the texts as a page, *.html"},
+        {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "HTML page of the texts"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing page"},
         {GM_OPT_FLAG, "tokens", &r.tokens, 0, 0, NULL, "with --json: ln p of each generated token"},
         GM_RECIPE_OPTIONS(&r.recipe),
-        {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan made by gm-steer plan, a column"},
+        {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan made by gm-steer plan; gets a column"},
         {.kind = GM_OPT_END_},
     };
     r.stage.max_tokens = 60;

@@ -10,8 +10,9 @@
 #include "steer/record.h"
 
 static const char details[] =
-    "Decoding is greedy unless the model's generation_config.json or --temperature says\n"
-    "otherwise. One prompt is printed as it is generated, several in their order as they end.\n"
+    "Decoding is greedy, unless the model's generation_config.json or --temperature says\n"
+    "otherwise. A single prompt is printed as it is generated; several are printed in their\n"
+    "order, each when it is finished.\n"
     "  gm-steer generate --model DIR --atlas run.atlas.h5 --cluster 25 --weight 2 \\\n"
     "    --prompt \"Albert Einstein\"\n"
     "  gm-steer generate --model DIR --plan food.plan.safetensors --interactive\n";
@@ -195,8 +196,9 @@ int gm_steer_generate(int argc, char **argv)
     request r = {.stage = gm_stage_defaults(), .recipe = gm_recipe_defaults(), .echo = true};
     const gm_opt opts[] = {
         GM_STAGE_OPTIONS(&r.stage),
-        {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the continuation alone"},
-        {GM_OPT_FLAG, "interactive", &r.interactive, 0, 0, NULL, "prompts on standard input"},
+        {GM_OPT_FLAG, "echo", &r.echo, 0, 0, NULL, "print the continuation without the prompt"},
+        {GM_OPT_FLAG, "interactive", &r.interactive, 0, 0, NULL,
+         "read prompts and commands from standard input"},
         {GM_OPT_TEXT, "record", &r.record, 0, 0, "FILE", "write a trace of the run"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing trace"},
         GM_RECIPE_OPTIONS(&r.recipe),

@@ -12,7 +12,7 @@
 #include "steer/stage.h"
 
 static const char details[] =
-    "Without -o the plan is described only; a plan file as argument is described as it is.\n"
+    "Without -o the plan is only described. Given a plan file, the command describes that.\n"
     "  gm-steer plan --atlas run.atlas.h5 --cluster 3 --weight 2 -o food.plan.safetensors\n"
     "  gm-steer plan --atlas run.atlas.h5 --subset code --subset math=-1\n"
     "  gm-steer plan --model DIR --expert 4:17=3 -o one-expert.plan.safetensors\n"
@@ -20,12 +20,11 @@ static const char details[] =
     "  gm-steer plan --import theirs.npy --model DIR --mode select -o theirs.plan.safetensors\n"
     "  gm-steer plan food.plan.safetensors --export food.npy\n"
     "  gm-steer plan --import experts.csv --model DIR -o mine.plan.safetensors\n"
-    "Arrays are f32 [layers, experts]: .npy of NumPy, or .f32 of ds4 (43 x 256). Without --model "
-    "or\n"
-    "--atlas their rows are the layers 0, 1, ... A .csv lists experts, as pandas writes it: "
-    "columns\n"
-    "layer (of the model), expert, bias (in logits; -inf takes it out), others are passed over.\n"
-    "All hold biases alone: mode and windows are given as options.\n";
+    "Arrays are f32 [layers, experts]: NumPy's .npy, or ds4's .f32 (43 x 256). Without\n"
+    "--model or --atlas their rows are layers 0, 1, ... A .csv has a row for each expert, as\n"
+    "pandas writes it, with the columns layer (of the model), expert and bias (in logits;\n"
+    "-inf takes the expert out); other columns are ignored. These files hold biases alone, so\n"
+    "give the mode and the windows (--layers, --phase, --schedule) as options.\n";
 
 typedef struct request {
     gm_recipe recipe;
@@ -245,12 +244,13 @@ int gm_steer_plan(int argc, char **argv)
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "atlas", &r.atlas, 0, 0, "FILE", "atlas to take clusters and subsets from"},
         {GM_OPT_TEXT, "model", &r.model, 0, 0, "DIR",
-         "instead, the model that --expert or --import is for"},
-        {GM_OPT_TEXT, "import", &r.import, 0, 0, "FILE", "biases to add: .npy, .f32 or .csv"},
+         "or, without an atlas: the model that --expert or --import is for"},
+        {GM_OPT_TEXT, "import", &r.import, 0, 0, "FILE",
+         "file of biases to add: .npy, .f32 or .csv"},
         GM_RECIPE_OPTIONS(&r.recipe),
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Output"},
         {GM_OPT_TEXT, "o", &r.output, 0, 0, "FILE", "plan to write"},
-        {GM_OPT_TEXT, "export", &r.export, 0, 0, "FILE", "biases to write: .npy, .f32 or .csv"},
+        {GM_OPT_TEXT, "export", &r.export, 0, 0, "FILE", "file for the biases: .npy, .f32 or .csv"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace an existing file"},
         {GM_OPT_FLAG, "json", &r.json, 0, 0, NULL, "one JSON object on standard output"},
         {.kind = GM_OPT_END_},

@@ -6,14 +6,14 @@
 #include "steer/serve/serve.h"
 
 static const char details[] =
-    "Open the address that is printed in a browser: prompts, clusters, a weight to turn, texts "
-    "side\n"
-    "by side. Programs that speak OpenAI's API use ADDRESS/v1: /v1/completions (with echo and\n"
-    "logprobs, as lm-evaluation-harness asks) and /v1/chat/completions (the model's chat "
-    "template).\n"
-    "Requests are steered as the command line says, or by a member \"steer\": {\"cluster\": 25,\n"
-    "\"weight\": 2}, {\"plan\": \"food\"}, null; a list of such gives a text under each. They are\n"
-    "answered one after the other; prompts of one request go through the model together.\n"
+    "Open the printed address in a browser: there you can set prompts, clusters and a weight,\n"
+    "and read the texts side by side. Programs that speak OpenAI's API use ADDRESS/v1:\n"
+    "/v1/completions (with echo and logprobs, as lm-evaluation-harness needs them) and\n"
+    "/v1/chat/completions (with the model's chat template). A request is steered as the\n"
+    "command line says, or as its member \"steer\" says: {\"cluster\": 25, \"weight\": 2}, "
+    "{\"plan\":\n"
+    "\"food\"}, or null for no steering; a list of these gives a text under each. Requests are\n"
+    "answered one after the other; the prompts of one request go through the model together.\n"
     "  gm-steer serve --model DIR --atlas run.atlas.h5\n"
     "  gm-steer serve --model DIR --plan food.plan.safetensors --address 0.0.0.0 --port 8000\n";
 
@@ -102,16 +102,15 @@ int gm_steer_serve(int argc, char **argv)
                  .port = 8080};
     const gm_opt opts[] = {
         GM_STAGE_MODEL_OPTIONS(&r.stage),
-        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text, where a request does not say"},
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text, unless a request says otherwise"},
         GM_STAGE_TEXT_OPTIONS(&r.stage),
         GM_RECIPE_OPTIONS(&r.recipe),
-        {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE",
-         "plan that requests may name; may be given again"},
+        {GM_OPT_LIST, "plan", &r.plans, 0, 0, "FILE", "plan that requests may name"},
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Server"},
         {GM_OPT_TEXT, "address", &r.address, 0, 0, "ADDRESS",
-         "numeric address to listen at; whoever reaches it may use the model"},
-        {GM_OPT_I64, "port", &r.port, 0, 65535, "N", "0: one that is free"},
-        {GM_OPT_FLAG, "quiet", &r.stage.quiet, 0, 0, NULL, "no progress, no line a request"},
+         "numeric address to listen on; anyone who can reach it can use the model"},
+        {GM_OPT_I64, "port", &r.port, 0, 65535, "N", "port to listen on; 0: any free one"},
+        {GM_OPT_FLAG, "quiet", &r.stage.quiet, 0, 0, NULL, "no progress, no line per request"},
         {.kind = GM_OPT_END_},
     };
 

@@ -23,11 +23,12 @@ static const char synopsis[] =
 
 static const char details[] =
     "Dose and filter of each cluster are chosen on one half of the prompts and judged on the\n"
-    "other: the plan, random experts with its values, and ten more controls. Without --cluster\n"
-    "the largest clusters with a purity of --min-purity are measured.\n"
-    "log-odds: mean ln p/(1-p) that the classifier gives the cluster's domain; it decides.\n"
-    "KL: of the predictions on neutral text, unsteered against steered, nats a token.\n"
-    "With -o every finished cell is kept; after a break go on with --resume.\n"
+    "other half: the plan, random experts with the plan's values, and ten more controls.\n"
+    "Without --cluster it measures the largest clusters with a purity of --min-purity or\n"
+    "more.\n"
+    "log-odds: mean ln p/(1-p) that the classifier gives the cluster's domain; this decides.\n"
+    "KL: unsteered against steered predictions on neutral text, nats a token.\n"
+    "With -o every finished cell is kept; if the sweep is stopped, continue it with --resume.\n"
     "  gm-steer sweep --model DIR --atlas run.atlas.h5 --classifier-corpus other.jsonl.zst \\\n"
     "      -o run.sweep.h5 --csv run.csv --report run.html\n";
 
@@ -346,24 +347,25 @@ int gm_steer_sweep(int argc, char **argv)
     request r;
     const gm_opt opts[] = {
         GM_STAGE_OPTIONS(&r.stage),
-        {GM_OPT_TEXT, "o", &r.out, 0, 0, "FILE", "the result, *.sweep.h5"},
-        {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "a line for each cell"},
-        {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "the result as a page, *.html"},
-        {GM_OPT_TEXT, "figure", &r.figure, 0, 0, "FILE", "its headline figure, *.png or *.svg"},
+        {GM_OPT_TEXT, "o", &r.out, 0, 0, "FILE", "file for the result, *.sweep.h5"},
+        {GM_OPT_TEXT, "csv", &r.csv, 0, 0, "FILE", "CSV with a line for each cell"},
+        {GM_OPT_TEXT, "report", &r.report, 0, 0, "FILE", "HTML page of the result"},
+        {GM_OPT_TEXT, "figure", &r.figure, 0, 0, "FILE",
+         "main figure of the result, *.png or *.svg"},
         {GM_OPT_FLAG, "force", &r.force, 0, 0, NULL, "replace existing files"},
-        {GM_OPT_FLAG, "resume", &r.resume, 0, 0, NULL, "go on with a sweep that was stopped"},
-        {GM_OPT_FLAG, "dry-run", &r.dry_run, 0, 0, NULL, "say what would be measured"},
+        {GM_OPT_FLAG, "resume", &r.resume, 0, 0, NULL, "continue a sweep that was stopped"},
+        {GM_OPT_FLAG, "dry-run", &r.dry_run, 0, 0, NULL, "print what would be measured, and stop"},
         {GM_OPT_TEXT, "config", &r.config, 0, 0, "FILE",
-         "options as a JSON object, read before those of the line; /config of a result is one"},
+         "options as a JSON object; the command line overrides them; /config of a result is one"},
         GM_PROTOCOL_OPTIONS(&r.protocol),
-        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},
+        {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer towards"},
         {GM_OPT_LIST, "cluster", &r.protocol.recipe.clusters, 0, 0, "ID", "cluster to measure"},
         {GM_OPT_LIST, "subset", &r.protocol.recipe.subsets, 0, 0, "NAME",
          "labelled subset of the atlas to measure"},
         {GM_OPT_LIST, "expert", &r.protocol.recipe.experts, 0, 0, "LAYER:ID=BIAS",
-         "one expert by hand, in every plan but those of files; controls keep it"},
+         "bias of one expert, added to every plan except plan files; controls keep it"},
         {GM_OPT_LIST, "plan", &r.protocol.plans, 0, 0, "FILE[=DOMAIN]",
-         "plan file to measure; its domain, unless its source says it"},
+         "plan file to measure, and its domain if the file does not say it"},
         GM_RECIPE_RULES(&r.protocol.recipe),
         {.kind = GM_OPT_END_},
     };

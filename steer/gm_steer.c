@@ -5,17 +5,16 @@
 int main(int argc, char **argv)
 {
     static const gm_command commands[] = {
-        {"plan", gm_steer_plan, "make a steering plan from an atlas, and describe it"},
+        {"plan", gm_steer_plan, "make a steering plan, or describe one"},
         {"generate", gm_steer_generate, "continue prompts, steered or not"},
-        {"compare", gm_steer_compare,
-         "the same prompts unsteered and under clusters, side by side"},
-        {"sweep", gm_steer_sweep, "measure steering against its controls: shift, cost and p"},
-        {"serve", gm_steer_serve, "a page to steer by hand, and OpenAI's API for other programs"},
+        {"compare", gm_steer_compare, "the same prompts, unsteered and steered, side by side"},
+        {"sweep", gm_steer_sweep, "measure steering against controls: shift, cost and p"},
+        {"serve", gm_steer_serve, "serve a page to steer by hand, and OpenAI's API"},
         {NULL, NULL, NULL},
     };
     gm_catch_signals();
     return gm_cli_main("gm-steer",
-                       "add a cluster's usage to the router's logits while a "
-                       "Mixture-of-Experts model generates",
+                       "steer a Mixture-of-Experts model by adding a cluster's usage to its router "
+                       "logits",
                        commands, argc, argv);
 }

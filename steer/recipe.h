@@ -51,28 +51,32 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
 /* clang-format off */
 #define GM_RECIPE_RULES(r)                                                                         \
     {GM_OPT_TEXT, "filter", &(r)->filter, 0, 0, "RULE",                                            \
-     "lift, top:N, top-global:N, quantile:Q or none"},                                             \
-        {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES, "how rates become logits"},         \
-        {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES, "what the bias acts on"},         \
+     "which experts: lift, top:N, top-global:N, quantile:Q, none"},                                \
+        {GM_OPT_CHOICE, "scale", &(r)->scale, 0, 0, GM_SCALES,                                     \
+         "how usage becomes a bias in logits"},                                                    \
+        {GM_OPT_CHOICE, "mode", &(r)->mode, 0, 0, GM_PLAN_MODES,                                   \
+         "bias acts on choice and gates, select on the choice, gate on the gates; mask forces or bans"},\
         {GM_OPT_FLAG, "mass-match", &(r)->mass_matched, 0, 0, NULL,                                \
-         "keep the routed branch's total weight"},                                                 \
-        {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer; all without it"},\
+         "keep the total weight of the routed experts"},                                           \
+        {GM_OPT_TEXT, "layers", &(r)->layers, 0, 0, "A-B", "model layers to steer; otherwise all"},\
         {GM_OPT_CHOICE, "phase", &(r)->phase, 0, 0, GM_PHASES, "which tokens to steer"},           \
     {                                                                                              \
         GM_OPT_TEXT, "schedule", &(r)->schedule, 0, 0, "WHEN",                                     \
-            "over generated tokens: constant, first:N, rise:N, fade:N"                             \
+            "over generated tokens: constant, first:N, rise:N or fade:N"                           \
     }
 
 #define GM_RECIPE_OPTIONS(r)                                                                       \
-    {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer to"},                                    \
-        {GM_OPT_LIST, "cluster", &(r)->clusters, 0, 0, "ID[=W]", "cluster of the atlas"},          \
-        {GM_OPT_LIST, "subset", &(r)->subsets, 0, 0, "NAME[=W]", "labelled subset of the atlas"},  \
+    {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "What to steer towards"},                               \
+        {GM_OPT_LIST, "cluster", &(r)->clusters, 0, 0, "ID[=W]",                                   \
+         "cluster of the atlas, and its weight"},                                                  \
+        {GM_OPT_LIST, "subset", &(r)->subsets, 0, 0, "NAME[=W]",                                   \
+         "labelled subset of the atlas, and its weight"},                                          \
         {GM_OPT_LIST, "expert", &(r)->experts, 0, 0, "LAYER:ID=BIAS",                              \
-         "one expert by hand, in logits (-inf takes it out)"},                                     \
+         "bias of one expert, in logits (-inf takes it out)"},                                     \
         {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
         GM_RECIPE_RULES(r),                                                                        \
         {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
-         "instead, at the same norm a layer: " GM_CONTROLS},                                       \
+         "use a control of the same norm per layer instead: " GM_CONTROLS},                        \
     {                                                                                              \
         GM_OPT_I64, "control-seed", &(r)->seed, 0, 9e15, "N", "seed of the control"                \
     }

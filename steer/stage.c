@@ -151,7 +151,8 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     if (status == GM_OK) status = gm_kernels_check(o->kernels, err);
     if (status != GM_OK) return status;
     if (o->top_p == 0 || o->penalty == 0)
-        return gm_fail(err, GM_EARG, "--%s is 0; 1 turns it off, below 0 is as the model says",
+        return gm_fail(err, GM_EARG,
+                       "--%s is 0; 1 turns it off, below 0 is as in generation_config.json",
                        o->top_p == 0 ? "top-p" : "repetition-penalty");
     const gm_chat_options chat = chat_options(o);
     status = gm_chat_check(&chat, o->chat, err);

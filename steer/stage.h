@@ -31,56 +31,56 @@ void gm_stage_options_clear(gm_stage_options *options);
 /* Rows of an option table for the stage options `o`, each in one piece: which model and how it
  * computes; how it writes; and all of it. */
 /* clang-format off */
-#define GM_STAGE_MODEL_OPTIONS(o)                                                                      \
+#define GM_STAGE_MODEL_OPTIONS(o)                                                                  \
     {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Model"},                                               \
         {GM_OPT_TEXT, "model", &(o)->model, 0, 0, "DIR", "folder of the model"},                   \
         {GM_OPT_TEXT, "atlas", &(o)->atlas, 0, 0, "FILE", "atlas made from a trace of the model"}, \
         {GM_OPT_FLAG, "any-model", &(o)->any_model, 0, 0, NULL,                                    \
-         "accept an atlas or plan of another model of the same shape"},                            \
-        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},          \
+         "accept an atlas or plan made for another model of the same shape"},                      \
+        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},                       \
         {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                                  \
-        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \
-         "how products are computed; auto: as the weights are stored"},                            \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx: same results, different speed"},       \
+        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                     \
+         "arithmetic of matrix products; auto: that of the stored weights"},                       \
         {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                             \
-         "threads; 0: all there are"},                                                             \
+         "threads; 0: all that the process may use"},                                              \
         {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                                \
-         "use packed weights where the page cache has them: starts at once"},                      \
+         "map the file of packed weights instead of loading it: starts at once"},                  \
         {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                               \
-         "packed weights kept in a file, as large as they are, for the next start"},               \
+         "file of packed weights, for faster starts: use one, write one if missing, or neither"},  \
         {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                   \
-         "where that file is, if not beside the checkpoint"},                                      \
+         "folder of that file, if not beside the checkpoint"},                                     \
     {                                                                                              \
         GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                             \
-            "fail when memory is too small, instead of going on slowly"                            \
+            "fail if memory is too small, instead of running slowly"                               \
     }
 
 #define GM_STAGE_TEXT_OPTIONS(o)                                                                   \
-    {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},       \
+    {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},           \
         {GM_OPT_F64, "temperature", &(o)->temperature, -1, 100, "X",                               \
-         "0: greedy; below 0: as the model's generation_config.json says"},                        \
-        {GM_OPT_I64, "top-k", &(o)->top_k, -1, 1 << 28, "N", "0: off; -1: as the model says"},     \
+         "0: greedy; below 0: as in the model's generation_config.json"},                          \
+        {GM_OPT_I64, "top-k", &(o)->top_k, -1, 1 << 28, "N", "0: off; -1: as in generation_config.json"},\
         {GM_OPT_F64, "top-p", &(o)->top_p, -1, 1, "X",                                             \
-         "above 0; 1: off; below 0: as the model says"},                                           \
+         "above 0; 1: off; below 0: as in generation_config.json"},                                \
         {GM_OPT_F64, "repetition-penalty", &(o)->penalty, -1, 100, "X",                            \
-         "above 0; 1: off; below 0: as the model says"},                                           \
-        {GM_OPT_I64, "seed", &(o)->seed, 0, 9e15, "N", "seed of the draws"},                       \
-        {GM_OPT_LIST, "stop", &(o)->stop_strings, 0, 0, "TEXT", "end before this text"},           \
-        {GM_OPT_LIST, "stop-token", &(o)->stop_tokens, 0, 0, "TOKEN", "end at this token"},        \
-        {GM_OPT_FLAG, "ignore-eos", &(o)->ignore_eos, 0, 0, NULL, "go on behind the model's end"}, \
+         "above 0; 1: off; below 0: as in generation_config.json"},                                \
+        {GM_OPT_I64, "seed", &(o)->seed, 0, 9e15, "N", "seed of the sampling"},                    \
+        {GM_OPT_LIST, "stop", &(o)->stop_strings, 0, 0, "TEXT", "stop before this text"},          \
+        {GM_OPT_LIST, "stop-token", &(o)->stop_tokens, 0, 0, "TOKEN", "stop at this token"},       \
+        {GM_OPT_FLAG, "ignore-eos", &(o)->ignore_eos, 0, 0, NULL, "continue past the model's end token"},\
     {                                                                                              \
-        GM_OPT_I64, "batch", &(o)->batch, 1, 1 << 16, "N", "continuations in one step at most"     \
+        GM_OPT_I64, "batch", &(o)->batch, 1, 1 << 16, "N", "most continuations computed together"  \
     }
 
 #define GM_STAGE_OPTIONS(o)                                                                        \
     GM_STAGE_MODEL_OPTIONS(o),                                                                     \
         {GM_OPT_GROUP, NULL, NULL, 0, 0, NULL, "Text"},                                            \
         {GM_OPT_LIST, "prompt", &(o)->prompts, 0, 0, "TEXT", "text to continue"},                  \
-        {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "prompts, a line or JSON each"}, \
+        {GM_OPT_TEXT, "prompts", &(o)->prompts_file, 0, 0, "FILE", "file of prompts, one per line (text or JSON)"},\
         {GM_OPT_FLAG, "chat", &(o)->chat, 0, 0, NULL,                                              \
-         "prompts are questions, put into the model's chat template"},                             \
-        {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message in front of them"},    \
-        {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "what their answers begin with"},      \
+         "put each prompt, as a question, into the model's chat template"},                        \
+        {GM_OPT_TEXT, "system", &(o)->system, 0, 0, "TEXT", "system message before the question"}, \
+        {GM_OPT_TEXT, "answer", &(o)->answer, 0, 0, "TEXT", "how the answer begins"},              \
         {GM_OPT_LIST, "chat-set", &(o)->chat_set, 0, 0, "NAME=VALUE", GM_CHAT_SET_HELP},           \
         {GM_OPT_TEXT, "chat-date", &(o)->chat_date, 0, 0, "DATE", GM_CHAT_DATE_HELP},              \
         GM_STAGE_TEXT_OPTIONS(o),                                                                  \

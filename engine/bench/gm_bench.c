@@ -18,36 +18,55 @@ typedef struct source {
     bool map, json;
 } source;
 
-#define SOURCE_OPTIONS(s)                                                                    \
-    {GM_OPT_GROUP, .help = "model"}, {GM_OPT_TEXT,                                           \
-                                      "shape",                                               \
-                                      &(s)->shape,                                           \
-                                      0,                                                     \
-                                      0,                                                     \
-                                      "NAME",                                                \
-                                      "random weights of a shape: " GM_BENCH_SHAPES},        \
-        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", GM_DEVICE_HELP},                 \
-        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint instead"},            \
-        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},   \
-        {GM_OPT_CHOICE,                                                                      \
-         "numerics",                                                                         \
-         &(s)->numerics,                                                                     \
-         0,                                                                                  \
-         0,                                                                                  \
-         GM_NUMERICS_CHOICES,                                                                \
-         "how products are computed"},                                                       \
-        {GM_OPT_TEXT,                                                                        \
-         "kernels",                                                                          \
-         &(s)->kernels,                                                                      \
-         0,                                                                                  \
-         0,                                                                                  \
-         "NAME",                                                                             \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                \
-        {GM_OPT_I64, "threads", &(s)->threads, 0, GM_MAX_THREADS, "N", "0: all there are"},  \
-        {GM_OPT_FLAG, "map", &(s)->map, 0, 0, NULL, "weights of --model in the page cache"}, \
-        {GM_OPT_CHOICE, "cache", &(s)->cache, 0, 0, "use|write|off", "its packed weights"},  \
-    {                                                                                        \
-        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"                 \
+#define SOURCE_OPTIONS(s)                                                                     \
+    {GM_OPT_GROUP, .help = "Model"},                                                          \
+        {GM_OPT_TEXT,                                                                         \
+         "shape",                                                                             \
+         &(s)->shape,                                                                         \
+         0,                                                                                   \
+         0,                                                                                   \
+         "NAME",                                                                              \
+         "random weights in the shape of: " GM_BENCH_SHAPES},                                 \
+        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", GM_DEVICE_HELP},                  \
+        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint, instead of --shape"}, \
+        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},    \
+        {GM_OPT_CHOICE,                                                                       \
+         "numerics",                                                                          \
+         &(s)->numerics,                                                                      \
+         0,                                                                                   \
+         0,                                                                                   \
+         GM_NUMERICS_CHOICES,                                                                 \
+         "arithmetic of matrix products"},                                                    \
+        {GM_OPT_TEXT,                                                                         \
+         "kernels",                                                                           \
+         &(s)->kernels,                                                                       \
+         0,                                                                                   \
+         0,                                                                                   \
+         "NAME",                                                                              \
+         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                 \
+        {GM_OPT_I64,                                                                          \
+         "threads",                                                                           \
+         &(s)->threads,                                                                       \
+         0,                                                                                   \
+         GM_MAX_THREADS,                                                                      \
+         "N",                                                                                 \
+         "threads; 0: all that may be used"},                                                 \
+        {GM_OPT_FLAG,                                                                         \
+         "map",                                                                               \
+         &(s)->map,                                                                           \
+         0,                                                                                   \
+         0,                                                                                   \
+         NULL,                                                                                \
+         "map the packed weights of --model instead of loading them"},                        \
+        {GM_OPT_CHOICE,                                                                       \
+         "cache",                                                                             \
+         &(s)->cache,                                                                         \
+         0,                                                                                   \
+         0,                                                                                   \
+         "use|write|off",                                                                     \
+         "the file of its packed weights"},                                                   \
+    {                                                                                         \
+        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"                  \
     }
 
 static gm_status check_shape(const char *shape, gm_error *err)
@@ -170,7 +189,8 @@ static int cmd_ceilings(int argc, char **argv)
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME",
          "auto, portable, avx2, avx512f, avx512bf16 or amx"},
-        {GM_OPT_I64, "threads", &s.threads, 0, GM_MAX_THREADS, "N", "0: as many as may be used"},
+        {GM_OPT_I64, "threads", &s.threads, 0, GM_MAX_THREADS, "N",
+         "threads; 0: all that may be used"},
         {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
         {.kind = GM_OPT_END_},
     };
@@ -248,19 +268,20 @@ static int cmd_speed(int argc, char **argv)
     double load_seconds = 0;
     const gm_opt opts[] = {
         SOURCE_OPTIONS(&s),
-        {GM_OPT_GROUP, .help = "measurements"},
+        {GM_OPT_GROUP, .help = "Measurements"},
         {GM_OPT_LIST, "context", &contexts, 0, 0, "N",
-         "tokens before those measured, ascending; default 1, 512, 4096, 32768; 0: none"},
-        {GM_OPT_I64, "step", &step, 1, 1 << 20, "N", "most tokens of a step"},
-        {GM_OPT_I64, "document", &document, 1, 1 << 20, "N", "tokens of a probed document"},
-        {GM_OPT_I64, "repeats", &repeats, 0, 1000, "N", "steps probed; 0: none"},
-        {GM_OPT_I64, "pairs", &pairs, 1, 1000, "N", "decoding and reading memory, in turn"},
-        {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded in each"},
+         "tokens before the measured ones, ascending; 0: none; otherwise 1, 512, 4096, 32768"},
+        {GM_OPT_I64, "step", &step, 1, 1 << 20, "N", "most tokens per step"},
+        {GM_OPT_I64, "document", &document, 1, 1 << 20, "N", "tokens of each probed document"},
+        {GM_OPT_I64, "repeats", &repeats, 0, 1000, "N", "steps to probe; 0: none"},
+        {GM_OPT_I64, "pairs", &pairs, 1, 1000, "N",
+         "times that decoding and reading memory are measured in turn"},
+        {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded each time"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_FLAG, "noise", &noise,
-         .help = "contexts are made up, not computed: no prefill is measured"},
+         .help = "make contexts up instead of computing them; prefill is then not measured"},
         {GM_OPT_FLAG, "costs", &wants_costs,
-         .help = "on a GPU: what decoding saves by leaving each operation out"},
+         .help = "on a GPU: time that decoding saves when an operation is left out, for each"},
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR",
@@ -312,15 +333,15 @@ static int cmd_serve(int argc, char **argv)
     double load_seconds = 0;
     const gm_opt opts[] = {
         SOURCE_OPTIONS(&s),
-        {GM_OPT_GROUP, .help = "requests"},
-        {GM_OPT_I64, "requests", &requests, 1, 1 << 20, "N", "requests in all"},
+        {GM_OPT_GROUP, .help = "Requests"},
+        {GM_OPT_I64, "requests", &requests, 1, 1 << 20, "N", "number of requests"},
         {GM_OPT_I64, "at-once", &at_once, 1, 4096, "N", "requests served at once"},
-        {GM_OPT_I64, "prompt", &prompt, 1, 1 << 17, "N", "mean tokens of a prompt"},
-        {GM_OPT_I64, "output", &output, 1, 1 << 17, "N", "mean tokens written"},
+        {GM_OPT_I64, "prompt", &prompt, 1, 1 << 17, "N", "mean length of a prompt, in tokens"},
+        {GM_OPT_I64, "output", &output, 1, 1 << 17, "N", "mean number of tokens generated"},
         {.kind = GM_OPT_END_},
     };
     GM_TRY(gm_opt_parse("gm-bench serve --shape NAME | --model DIR",
-                        "Lengths are spread evenly over half to three halves of their mean.\n"
+                        "Lengths are uniform between 0.5 and 1.5 times their mean.\n"
                         "  gm-bench serve --shape olmoe-1b-7b --layers 4 --at-once 8\n",
                         opts, &argc, argv, err));
     GM_TRY(check_source(&s, err));
@@ -373,13 +394,13 @@ static int cmd_checkpoint(int argc, char **argv)
         {GM_OPT_TEXT, "shape", &shape, 0, 0, "NAME", GM_BENCH_SHAPES},
         {GM_OPT_I64, "layers", &layers, 0, 1000, "N", "layers of the shape; 0: all"},
         {GM_OPT_TEXT, "o", &folder, 0, 0, "DIR", "the folder to write"},
-        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace what is there"},
+        {GM_OPT_FLAG, "force", &force, 0, 0, NULL, "replace existing files"},
         {.kind = GM_OPT_END_}};
-    gm_status status =
-        gm_opt_parse("gm-bench checkpoint --shape NAME -o DIR",
-                     "Random weights, for what else can read a checkpoint.\n"
-                     "  gm-bench checkpoint --shape olmoe-1b-7b --layers 2 -o olmoe-2\n",
-                     opts, &argc, argv, &err);
+    gm_status status = gm_opt_parse(
+        "gm-bench checkpoint --shape NAME -o DIR",
+        "Writes a checkpoint of random weights, for any program that reads checkpoints.\n"
+        "  gm-bench checkpoint --shape olmoe-1b-7b --layers 2 -o olmoe-2\n",
+        opts, &argc, argv, &err);
     if (status == GM_OK && (argc > 1 || !shape || !folder))
         status = gm_fail(&err, GM_EARG, "--shape NAME and -o DIR are needed, and nothing else");
     if (status == GM_OK) status = check_shape(shape, &err);
@@ -393,8 +414,7 @@ int main(int argc, char **argv)
     static const gm_command commands[] = {
         {"ceilings", cmd_ceilings, "how fast this machine reads memory and multiplies matrices"},
         {"speed", cmd_speed, "probing, prefill and decoding beside those ceilings"},
-        {"serve", cmd_serve,
-         "requests, tokens written and all tokens a second, of a mix of requests"},
+        {"serve", cmd_serve, "serving a mix of requests: requests and tokens a second"},
         {"checkpoint", cmd_checkpoint, "write a checkpoint of random weights"},
         {NULL, NULL, NULL},
     };

@@ -60,30 +60,30 @@ bool gm_protocol_chooses(const gm_protocol *protocol);
          0,                                                                                       \
          0,                                                                                       \
          "FILE",                                                                                  \
-         "labelled documents; those that took part in the clustering are left out"},              \
-        {GM_OPT_FLAG, "full", &(p)->full, 0, 0, NULL, "the defaults of a study to be published"}, \
-        {GM_OPT_TEXT, "doses", &(p)->doses, 0, 0, "W,W,...", "weights of the plan, rising"},      \
+         "labelled documents to train the classifier; those that were clustered are left out"},   \
+        {GM_OPT_FLAG, "full", &(p)->full, 0, 0, NULL, "larger defaults, for results to be published"},\
+        {GM_OPT_TEXT, "doses", &(p)->doses, 0, 0, "W,W,...", "weights of the plan to try, ascending"},\
         {GM_OPT_F64,                                                                              \
          "max-kl",                                                                                \
          &(p)->max_kl,                                                                            \
          0,                                                                                       \
          1e3,                                                                                     \
          "X",                                                                                     \
-         "what the chosen dose may cost, nats a token of neutral text"},                          \
+         "largest cost of the chosen dose, nats a token of neutral text"},                        \
         {GM_OPT_TEXT,                                                                             \
          "tune-prompts",                                                                          \
          &(p)->tune_file,                                                                         \
          0,                                                                                       \
          0,                                                                                       \
          "FILE",                                                                                  \
-         "prompts on which dose and filter are chosen"},                                          \
+         "file of prompts for choosing dose and filter"},                                         \
         {GM_OPT_I64,                                                                              \
          "off-prompts",                                                                           \
          &(p)->off_prompts,                                                                       \
          0,                                                                                       \
          1000,                                                                                    \
          "N",                                                                                     \
-         "openings of documents of other topics, in each half"},                                  \
+         "prompts from documents of other topics, in each half"},                                 \
         {GM_OPT_I64, "seeds", &(p)->seeds, 1, 1000, "N", "continuations of each prompt"},         \
         {GM_OPT_I64,                                                                              \
          "n-clusters",                                                                            \
@@ -92,9 +92,9 @@ bool gm_protocol_chooses(const gm_protocol *protocol);
          64,                                                                                      \
          "N",                                                                                     \
          "measure the N largest pure clusters, unless --cluster names some"},                     \
-        {GM_OPT_F64, "min-purity", &(p)->min_purity, 0, 1, "X", "of those clusters"},             \
-        {GM_OPT_I64, "draws", &(p)->draws, 1, 999, "N", "random experts at the chosen dose"},     \
-        {GM_OPT_I64, "band-draws", &(p)->band_draws, 0, 999, "N", "at the other positive doses"}, \
+        {GM_OPT_F64, "min-purity", &(p)->min_purity, 0, 1, "X", "least purity of those clusters"},\
+        {GM_OPT_I64, "draws", &(p)->draws, 1, 999, "N", "draws of random experts at the chosen dose"},\
+        {GM_OPT_I64, "band-draws", &(p)->band_draws, 0, 999, "N", "draws at the other positive doses"},\
         {GM_OPT_I64, "shuffles", &(p)->shuffles, 0, 999, "N", "draws of shuffled values"},        \
         {GM_OPT_FLAG,                                                                             \
          "everywhere",                                                                            \
@@ -102,10 +102,10 @@ bool gm_protocol_chooses(const gm_protocol *protocol);
          0,                                                                                       \
          0,                                                                                       \
          NULL,                                                                                    \
-         "controls at every positive dose, with as many draws"},                                  \
+         "run all controls and draws at every positive dose"},                                    \
     {                                                                                             \
         GM_OPT_I64, "passages", &(p)->passages, 1, 100000, "N",                                   \
-            "documents of neutral text for the cost, 128 tokens each"                             \
+            "neutral documents for measuring the cost, 128 tokens each"                           \
     }
 /* clang-format on */
 
