@@ -38,6 +38,12 @@ __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float s
     b = fmaf(x, sine, b * cosine);
 }
 
+/* What attention gives, by the sigmoid of its gate. */
+__device__ __forceinline__ float gated(float x, float gate)
+{
+    return x / (1.0f + expf(-gate));
+}
+
 /* The blocks of a sequence in the cache. */
 __device__ __forceinline__ const uint32_t *blocks_of(const gm_cuda_attention &p, int sequence)
 {

@@ -66,6 +66,7 @@ typedef struct source {
     gm_stored stored;
     gm_grid grid;
     size_t rows, cols, every;
+    bool centred; /* they are meant to be 1 more */
 } source;
 
 typedef struct loading {
@@ -123,6 +124,7 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
                            .every = s->every,
                            .apart = j->apart,
                            .stored = s->stored,
+                           .centred = s->centred,
                            .from_dtype = s->tensor.dtype,
                            .to_dtype = to->dtype};
 }
@@ -314,6 +316,7 @@ static gm_status find_source(const loading *load, const gm_cuda_job *j, source *
     (void)gm_arch_tensor(load->layout->arch, j->role, j->layer, j->expert, &slice);
     const size_t every = slice.every > 1 ? slice.every : 1;
     *s = (source){.stored = slice.stored,
+                  .centred = slice.centred,
                   .grid = gm_slice_grid(&slice),
                   .rows = slice.rows * every,
                   .cols = slice.cols,

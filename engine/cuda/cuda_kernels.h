@@ -34,6 +34,8 @@ enum {
     GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */
     GM_CUDA_MAX_LATENT = 512,        /* of latents: what a warp keeps of them in registers */
     GM_CUDA_MAX_LATENT_HEAD = 640,   /* with what turns: a block's shared memory holds 16 to 32 */
+    GM_CUDA_MAX_DELTA_KEY = 128,     /* of Gated DeltaNet: what a lane keeps of its state */
+    GM_CUDA_MAX_DELTA_VALUE = 1024,  /* what fits into a block's shared memory */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
 };
 
@@ -60,6 +62,7 @@ typedef struct gm_cuda_place {
     size_t rows, cols, stride;
     size_t every, apart;  /* `every` 0: 1 */
     size_t first, period; /* period > 0: element i is from[(first + i) % period], of 16 bits */
+    bool centred;         /* what becomes f32 is 1 more */
     gm_stored stored;
     gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16, bf16 or fp8 */
 } gm_cuda_place;
@@ -134,6 +137,8 @@ typedef struct gm_cuda_attention {
     const float *qkv;             /* (rows, qkv_stride) as projected */
     const float *q_norm, *k_norm; /* or NULL */
     const float *sinks;           /* (H) logits of keys without a value; or NULL */
+    const float *gate;            /* (rows, qkv_stride) of H head_dim: by its sigmoid counts what
+                                     attention gives; or NULL */
     const float *cosine, *sine;   /* (positions, angle_stride) */
     const uint32_t *block;        /* (sequences, blocks_per_sequence) */
     void *k, *v;                  /* this layer: (pool blocks, KV heads, 32, head_stride) */
@@ -193,6 +198,45 @@ cudaError_t gm_cuda_latent_values_few(const gm_cuda_how *how, const gm_cuda_late
 cudaError_t gm_cuda_latent_append_many(const gm_cuda_how *how, const gm_cuda_latents *p);
 cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_latents *p,
                                        const gm_tile *tile, int n_tiles);
+
+/* ---- Gated DeltaNet (gm_delta, arch.h) ---- */
+
+/* A projected row is as gm_delta_place has it. What a sequence keeps of a layer: the channels of
+ * its last `taps` rows, those of position p at p % taps, so that a step overwrites none that a row
+ * of it reads; and of a value head a state (value, key_stride), zeros behind `key`. Position 0
+ * reads neither, so nobody clears them. */
+typedef struct gm_cuda_delta {
+    const gm_row *row;
+    const float *x;           /* (rows, x_stride) as projected */
+    const float *conv;        /* (channels, conv_stride) of `taps` */
+    const float *rate, *bias; /* (H) log of how fast the state decays; what is added to a */
+    const float *norm;        /* (value) */
+    float *history;           /* this layer: (sequences, taps, channels) */
+    float *state;             /* this layer: (sequences, H, value, key_stride) */
+    float *vectors;           /* many rows: (rows, vectors_stride), behind the convolution */
+    float *heads;             /* (rows, heads_stride) of H `value`; of few rows finished */
+    void *rounded;            /* many rows: (rows, heads_stride) finished, for a product */
+    size_t x_stride, conv_stride, vectors_stride, heads_stride;
+    int n_rows, n_heads, n_key_heads, key, value, key_stride, taps;
+    int at_z, at_b, at_a; /* in a projected row; in front of z are the channels */
+    float epsilon;
+    bool wide;
+} gm_cuda_delta;
+
+/* key_stride of keys of so many elements: the rooms that the kernels are compiled for. */
+static inline int gm_cuda_key_stride(int key)
+{
+    return key <= 32 ? 32 : key <= 64 ? 64 : GM_CUDA_MAX_DELTA_KEY;
+}
+
+/* Few rows: all of it, a block a value head and row. */
+cudaError_t gm_cuda_delta_few(const gm_cuda_how *how, const gm_cuda_delta *p);
+/* Many rows, three kernels: what is in front of the states; the states, a block a run, head and
+ * some values; norm and gate, and what is kept of the rows. */
+cudaError_t gm_cuda_delta_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p);
+cudaError_t gm_cuda_delta_states_many(const gm_cuda_how *how, const gm_cuda_delta *p,
+                                      const gm_tile *run, int n_runs);
+cudaError_t gm_cuda_delta_finish_many(const gm_cuda_how *how, const gm_cuda_delta *p);
 
 /* ---- the router ---- */
 

@@ -7,7 +7,7 @@
  */
 #include "engine/cuda/cuda_session.h"
 
-static gm_cuda_latents describe(const gm_step *step, size_t layer, const gm_layer *w)
+static gm_cuda_latents describe(const gm_step *step, const gm_layer *w)
 {
     const gm_cuda_session *s = step->own;
     const gm_cuda_plan *plan = &s->plan;
@@ -24,7 +24,7 @@ static gm_cuda_latents describe(const gm_step *step, size_t layer, const gm_laye
         .block = gm_cuda_at(s, GM_CUDA_BLOCKS),
         .key_up = w->key_up.address,
         .value_up = w->value_up.address,
-        .cache = (char *)gm_cuda_at(s, GM_CUDA_KEYS) + layer * plan->kv_layer_bytes,
+        .cache = (char *)gm_cuda_at(s, GM_CUDA_KEYS) + w->nth * plan->kv_layer_bytes,
         .query = gm_cuda_at(s, GM_CUDA_QUERY),
         .of_heads = gm_cuda_at(s, GM_CUDA_OF_HEADS),
         .part = gm_cuda_at(s, GM_CUDA_PART),
@@ -113,10 +113,10 @@ static void multiply_heads(const gm_step *step, const gm_buf *w, float *to, size
                                                .factor = 1.0f});
 }
 
-void gm_cuda_latent_in(const gm_step *step, size_t layer, const gm_layer *w)
+void gm_cuda_latent_in(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    const gm_cuda_latents p = describe(step, layer, w);
+    const gm_cuda_latents p = describe(step, w);
     if (w->q_up.address) (s->few ? queries_few : queries_many)(step, w);
     if (s->few) {
         gm_cuda_note(s, gm_cuda_latent_keys_few(&s->how, &p), "latents and keys of heads");
@@ -128,20 +128,20 @@ void gm_cuda_latent_in(const gm_step *step, size_t layer, const gm_layer *w)
 
 /* ---- attention, and behind it ---- */
 
-void gm_cuda_latent_attend(const gm_step *step, size_t layer, const gm_layer *w)
+void gm_cuda_latent_attend(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    const gm_cuda_latents p = describe(step, layer, w);
+    const gm_cuda_latents p = describe(step, w);
     gm_cuda_note(s,
                  s->few ? gm_cuda_latent_attend_few(&s->how, &p)
                         : gm_cuda_latent_attend_many(&s->how, &p, step->tile, (int)step->n_tiles),
                  "attention");
 }
 
-void gm_cuda_latent_out(const gm_step *step, size_t layer, const gm_layer *w)
+void gm_cuda_latent_out(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    const gm_cuda_latents p = describe(step, layer, w);
+    const gm_cuda_latents p = describe(step, w);
     if (s->few)
         gm_cuda_note(s, gm_cuda_latent_values_few(&s->how, &p), "values of heads");
     else

@@ -137,6 +137,50 @@ static void place_latents(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer
     place_heads(l, GM_ROLE_VALUE_UP, layer, dtype, &w->value_up);
 }
 
+/* What each of `heads` heads has of a role, in rows of qkv from `first` on. */
+static void add_heads(gm_cuda_layout *l, gm_role role, int layer, size_t first, gm_buf *qkv)
+{
+    gm_slice slice;
+    if (!gm_arch_tensor(l->arch, role, layer, 0, &slice)) return;
+    for (size_t h = 0; h < slice.heads; h++)
+        add(l, &(gm_cuda_job){.role = role,
+                              .layer = layer,
+                              .expert = (int)h,
+                              .to = qkv,
+                              .row = first + h * slice.rows});
+}
+
+/* Gated DeltaNet, in place of attention. */
+static void place_delta(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    const gm_delta *d = &l->arch->delta;
+    const gm_delta_place at = gm_delta_place_of(l->arch);
+    w->qkv = lay(l, dtype, 1, at.a + (size_t)d->value_heads, (size_t)l->arch->width);
+    add_heads(l, GM_ROLE_DELTA_Q, layer, at.q, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_K, layer, at.k, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_V, layer, at.v, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_Z, layer, at.z, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_B, layer, at.b, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_A, layer, at.a, &w->qkv);
+    place(l, GM_ROLE_DELTA_CONV, layer, GM_F32, &w->delta_conv);
+    place(l, GM_ROLE_DELTA_RATE, layer, GM_F32, &w->delta_rate);
+    place(l, GM_ROLE_DELTA_BIAS, layer, GM_F32, &w->delta_bias);
+    place(l, GM_ROLE_DELTA_NORM, layer, GM_F32, &w->delta_norm);
+    place(l, GM_ROLE_DELTA_O, layer, dtype, &w->o);
+}
+
+/* Gated attention: a head's queries, then further ones, behind the values. */
+static void place_gated(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
+{
+    const size_t q = (size_t)(l->arch->n_heads * l->arch->head_dim);
+    const size_t kv = (size_t)(l->arch->n_kv_heads * l->arch->head_dim);
+    w->qkv = lay(l, dtype, 1, 2 * (q + kv), (size_t)l->arch->width);
+    add_heads(l, GM_ROLE_Q, layer, 0, &w->qkv);
+    add(l, &(gm_cuda_job){.role = GM_ROLE_K, .layer = layer, .to = &w->qkv, .row = q});
+    add(l, &(gm_cuda_job){.role = GM_ROLE_V, .layer = layer, .to = &w->qkv, .row = q + kv});
+    add_heads(l, GM_ROLE_Q_GATE, layer, q + 2 * kv, &w->qkv);
+}
+
 static void place_qkv(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     static const gm_role part[] = {GM_ROLE_Q, GM_ROLE_K, GM_ROLE_V};
@@ -159,11 +203,14 @@ static void place_qkv(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 
 static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
-    (l->arch->latent.kv > 0 ? place_latents : place_qkv)(l, layer, dtype, w);
+    (w->delta                   ? place_delta
+     : l->arch->latent.kv > 0   ? place_latents
+     : l->arch->gated_attention ? place_gated
+                                : place_qkv)(l, layer, dtype, w);
     place_norm(l, GM_ROLE_ATTN_NORM, GM_ROLE_ATTN_NORM_BIAS, layer, &w->attn_norm);
     place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
     place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
-    place(l, GM_ROLE_O, layer, dtype, &w->o);
+    if (!w->delta) place(l, GM_ROLE_O, layer, dtype, &w->o);
     place(l, GM_ROLE_O_BIAS, layer, GM_F32, &w->o_bias);
     place(l, GM_ROLE_SINKS, layer, GM_F32, &w->sinks);
 }
@@ -188,6 +235,8 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
     static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
     w->moe = l->arch->moe_of_layer[layer];
+    w->delta = gm_arch_is_delta(l->arch, layer);
+    w->nth = (size_t)gm_arch_nth(l->arch, layer);
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
     place_attention(l, layer, dtype, w);
     place_norm(l, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, layer, &w->mlp_norm);

@@ -74,7 +74,7 @@ static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, b
 
 /* ---- attention ---- */
 
-void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
+void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
     norm_rows(s, step->n_rows, &w->attn_norm, false);
@@ -90,18 +90,22 @@ void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w)
                      gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_QKV), w->qkv_bias.address,
                                       1.0f, s->plan.qkv, (int)step->n_rows, (int)w->qkv.rows),
                      "a bias");
-    if (step->arch->latent.kv > 0) {
-        gm_cuda_latent_in(step, layer, w);
+    if (w->delta) {
+        gm_cuda_delta_in_many(step, w);
         return;
     }
-    const gm_cuda_attention p = gm_cuda_attention_of(step, layer, w);
+    if (step->arch->latent.kv > 0) {
+        gm_cuda_latent_in(step, w);
+        return;
+    }
+    const gm_cuda_attention p = gm_cuda_attention_of(step, w);
     gm_cuda_note(s, gm_cuda_append_many(&s->how, &p), "the cache");
 }
 
-void gm_cuda_attn_many(const gm_step *step, size_t layer)
+void gm_cuda_attn_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    const gm_cuda_attention p = gm_cuda_attention_of(step, layer, &step->weights->layer[layer]);
+    const gm_cuda_attention p = gm_cuda_attention_of(step, w);
     gm_cuda_note(s, gm_cuda_attend_many(&s->how, &p, step->tile, (int)step->n_tiles), "attention");
 }
 
@@ -115,7 +119,7 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
                             .n_rows = (int)step->n_rows,
                             .width = (int)w->o.cols,
                             .wide = s->wide};
-    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
+    if (!w->delta) gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
     gm_cuda_multiply_weights(s, GM_CUDA_MAIN, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                              (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
                                                .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),

@@ -41,22 +41,24 @@ static void embed(gm_worker *me, const gm_step *step)
 
 /* ---- attention ---- */
 
-gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const gm_layer *w)
+gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w)
 {
     const gm_cuda_session *s = step->own;
     const gm_cuda_plan *plan = &s->plan;
     const gm_arch *arch = step->arch;
+    const float *qkv = gm_cuda_at(s, GM_CUDA_QKV);
     return (gm_cuda_attention){
         .row = step->row,
-        .qkv = gm_cuda_at(s, GM_CUDA_QKV),
+        .qkv = qkv,
         .sinks = w->sinks.address,
         .q_norm = w->q_norm.address,
         .k_norm = w->k_norm.address,
         .cosine = gm_cuda_at(s, GM_CUDA_COSINE),
         .sine = gm_cuda_at(s, GM_CUDA_SINE),
         .block = gm_cuda_at(s, GM_CUDA_BLOCKS),
-        .k = (char *)gm_cuda_at(s, GM_CUDA_KEYS) + layer * plan->kv_layer_bytes,
-        .v = (char *)gm_cuda_at(s, GM_CUDA_VALUES) + layer * plan->kv_layer_bytes,
+        .gate = arch->gated_attention ? qkv + plan->at_gate : NULL,
+        .k = (char *)gm_cuda_at(s, GM_CUDA_KEYS) + w->nth * plan->kv_layer_bytes,
+        .v = (char *)gm_cuda_at(s, GM_CUDA_VALUES) + w->nth * plan->kv_layer_bytes,
         .query = gm_cuda_at(s, GM_CUDA_QUERY),
         .heads = gm_cuda_at(s, GM_CUDA_HEADS),
         .part = gm_cuda_at(s, GM_CUDA_PART),
@@ -86,10 +88,10 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const 
 
 static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
 {
-    (void)me;
+    (void)me, (void)layer;
     gm_cuda_session *s = step->own;
     if (!s->few) {
-        gm_cuda_attn_in_many(step, layer, w);
+        gm_cuda_attn_in_many(step, w);
         return;
     }
     const gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
@@ -108,30 +110,34 @@ static void attn_in(gm_worker *me, const gm_step *step, size_t layer, const gm_l
                                .factor = 1.0f,
                                .dtype = w->qkv.dtype};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "query, key and value");
-    if (step->arch->latent.kv > 0) gm_cuda_latent_in(step, layer, w);
+    if (step->arch->latent.kv > 0) gm_cuda_latent_in(step, w);
 }
 
 static void attn(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
 {
-    (void)me;
+    (void)me, (void)layer;
     gm_cuda_session *s = step->own;
+    if (w->delta) {
+        gm_cuda_delta_attend(step, w);
+        return;
+    }
     if (step->arch->latent.kv > 0) {
-        gm_cuda_latent_attend(step, layer, w);
+        gm_cuda_latent_attend(step, w);
         return;
     }
     if (!s->few) {
-        gm_cuda_attn_many(step, layer);
+        gm_cuda_attn_many(step, w);
         return;
     }
-    const gm_cuda_attention p = gm_cuda_attention_of(step, layer, w);
+    const gm_cuda_attention p = gm_cuda_attention_of(step, w);
     gm_cuda_note(s, gm_cuda_attend_few(&s->how, &p), "attention");
 }
 
 static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w)
 {
-    (void)me;
+    (void)me, (void)layer;
     gm_cuda_session *s = step->own;
-    if (step->arch->latent.kv > 0) gm_cuda_latent_out(step, layer, w);
+    if (step->arch->latent.kv > 0) gm_cuda_latent_out(step, w);
     if (!s->few) {
         gm_cuda_attn_out_many(step, w);
         return;
@@ -304,7 +310,7 @@ static const gm_cuda_head *device_head(const gm_step *step, size_t block)
 {
     const gm_cuda_session *s = step->own;
     const char *data = gm_cuda_at(s, GM_CUDA_STEP_DATA);
-    const size_t at = gm_cuda_plan_step(step->n_rows, step->n_head, 0).head;
+    const size_t at = gm_cuda_plan_step(step->n_rows, step->n_head, 0, 0).head;
     return (const gm_cuda_head *)(const void *)(data + at) + block * GM_HEAD_ROWS;
 }
 

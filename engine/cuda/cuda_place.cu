@@ -56,6 +56,13 @@ __device__ __forceinline__ float source(const gm_cuda_place &p, size_t r, size_t
     return p.from_dtype == GM_BF16 ? __uint_as_float(bits << 16) : half_value(bits);
 }
 
+/* What becomes f32; a zero keeps its sign. */
+__device__ __forceinline__ float exact(const gm_cuda_place &p, size_t r, size_t k)
+{
+    const float x = source(p, r, k);
+    return p.centred ? x + 1.0f : x;
+}
+
 /* Its bits, where they stay as they are. */
 __device__ __forceinline__ uint16_t source_bits(const gm_cuda_place &p, size_t r, size_t k)
 {
@@ -83,7 +90,7 @@ __global__ static void place_kernel(gm_cuda_place p)
         const size_t to = row_of(p, r) * p.stride + k;
         const bool there = k < p.cols;
         if (p.to_dtype == GM_F32)
-            ((float *)p.to)[to] = there ? source(p, r, k) : 0.0f;
+            ((float *)p.to)[to] = there ? exact(p, r, k) : 0.0f;
         else if (p.to_dtype == p.from_dtype)
             ((uint16_t *)p.to)[to] = there ? source_bits(p, r, k) : (uint16_t)0;
         else

@@ -55,18 +55,35 @@ static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
     return q;
 }
 
+/* Gated DeltaNet: widths, and what is kept of `sequences`. Gives what its heads give. */
+static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
+{
+    const gm_delta *d = &arch->delta;
+    const gm_delta_place place = gm_delta_place_of(arch);
+    const size_t heads = (size_t)d->value_heads, each = (size_t)gm_cuda_key_stride(d->key);
+    const size_t value = heads * (size_t)d->value;
+    if (arch->n_delta == 0) return 0;
+    p->qkv = larger(p->qkv, place.all);
+    p->vectors = gm_round_up(2 * (size_t)d->key_heads * each + value + 2 * heads, 4);
+    p->history_floats = gm_round_up(sequences * (size_t)d->taps * place.z, 4);
+    p->state_floats = sequences * value * each;
+    return value;
+}
+
 static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
 {
     const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;
     const size_t q = (size_t)arch->n_heads * head, kv = (size_t)arch->n_kv_heads * head;
-    const size_t given = (size_t)arch->n_heads * (size_t)arch->head_out;
+    size_t given = (size_t)arch->n_heads * (size_t)arch->head_out;
     const size_t f = (size_t)arch->expert_width;
-    size_t longest = larger(d, given);
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     p->width = gm_round_up(d, GM_K_BLOCK);
     p->at_k = q;
     p->at_v = q + kv;
-    p->qkv = gm_round_up(q + 2 * kv, GM_K_BLOCK);
+    p->at_gate = q + 2 * kv;
+    p->qkv = gm_round_up(q + 2 * kv + (arch->gated_attention ? q : 0), GM_K_BLOCK);
+    given = larger(given, plan_delta(p, arch, sizes->max_sequences));
+    size_t longest = larger(d, given);
     if (arch->latent.kv > 0) longest = larger(longest, plan_latents(p, arch));
     p->heads = gm_round_up(given, GM_K_BLOCK);
     p->head = gm_round_up(head, 8);
@@ -118,6 +135,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
     const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
     const size_t w = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
     const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
+    const size_t with_keys = (size_t)(arch->n_layers - arch->n_delta);
     p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
     const size_t bytes[GM_CUDA_N_REGIONS] = {
         [GM_CUDA_RESIDUAL] = t * p.width * f32,
@@ -143,6 +161,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_ALWAYS] = t * p.always_width * w,
         [GM_CUDA_WIDE] = t * k * p.wide * f32,
         [GM_CUDA_ALWAYS_WIDE] = t * p.always_wide * f32,
+        [GM_CUDA_VECTORS] = t * p.vectors * f32,
         [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (p.head + 4) * f32,
         [GM_CUDA_TICKET] = few * (heads + 1) * sizeof(unsigned),
         [GM_CUDA_HEAD_X] = GM_HEAD_ROWS * p.width * w,
@@ -153,11 +172,13 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_ARRIVED] = GM_HEAD_ROWS * sizeof(unsigned),
         [GM_CUDA_COSINE] = sizes->positions * p.angle * f32,
         [GM_CUDA_SINE] = sizes->positions * p.angle * f32,
-        [GM_CUDA_STEP_DATA] = gm_cuda_plan_step(t, t, t).bytes,
+        [GM_CUDA_STEP_DATA] = gm_cuda_plan_step(t, t, t, arch->n_delta > 0 ? t : 0).bytes,
         [GM_CUDA_BLOCKS] = kv->max_sequences * kv->blocks_per_sequence * sizeof(uint32_t),
         [GM_CUDA_TOKENS] = kv->n_blocks * GM_KV_BLOCK * sizeof(uint32_t),
-        [GM_CUDA_KEYS] = (size_t)arch->n_layers * p.kv_layer_bytes,
-        [GM_CUDA_VALUES] = arch->latent.kv ? 0 : (size_t)arch->n_layers * p.kv_layer_bytes,
+        [GM_CUDA_KEYS] = with_keys * p.kv_layer_bytes,
+        [GM_CUDA_VALUES] = arch->latent.kv ? 0 : with_keys * p.kv_layer_bytes,
+        [GM_CUDA_HISTORY] = (size_t)arch->n_delta * p.history_floats * f32,
+        [GM_CUDA_STATES] = (size_t)arch->n_delta * p.state_floats * f32,
         [GM_CUDA_EDITS] = sizeof(gm_cuda_edits),
         [GM_CUDA_COUNTER] = sizeof(uint64_t),
         [GM_CUDA_WIDENED] = p.widened * sizeof(uint16_t),
@@ -198,13 +219,14 @@ gm_cuda_results gm_cuda_plan_results(const gm_arch *arch, size_t n_rows, bool re
     return r;
 }
 
-gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles)
+gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles, size_t n_runs)
 {
     gm_cuda_step_data d = {0};
     size_t at = 0;
     d.row = take(&at, n_rows * sizeof(gm_row));
     d.head = take(&at, n_head * sizeof(gm_cuda_head));
     d.tile = take(&at, n_tiles * sizeof(gm_tile));
+    d.run = take(&at, n_runs * sizeof(gm_run));
     d.bytes = at;
     return d;
 }

@@ -31,6 +31,7 @@
     X(ALWAYS)         /* (T, width of the MLP that all rows take) */ \
     X(WIDE)           /* (T K, 2 F or D) of a product */             \
     X(ALWAYS_WIDE)    /* (T, the same) */                            \
+    X(VECTORS)        /* (T, q + k + v + rates) of Gated DeltaNet */ \
     X(PART)           /* (few, splits, H, head + 4) */               \
     X(TICKET)         /* (few, H + 1) */                             \
     X(HEAD_X)         /* (head rows, D) */                           \
@@ -41,11 +42,13 @@
     X(ARRIVED)        /* (head rows) tickets */                      \
     X(COSINE)         /* (positions, turning / 2) */                 \
     X(SINE)           /* (positions, turning / 2) */                 \
-    X(STEP_DATA)      /* rows, head rows, tiles */                   \
+    X(STEP_DATA)      /* rows, head rows, tiles, runs */             \
     X(BLOCKS)         /* block tables of the cache */                \
     X(TOKENS)         /* ids of the cache */                         \
-    X(KEYS)           /* of all layers */                            \
-    X(VALUES)         /* of all layers; of latents none */           \
+    X(KEYS)           /* of all layers that have some */             \
+    X(VALUES)         /* likewise; of latents none */                \
+    X(HISTORY)        /* of the layers of Gated DeltaNet */          \
+    X(STATES)         /* likewise */                                 \
     X(EDITS)          /* a gm_cuda_edits */                          \
     X(COUNTER)        /* steps so far */                             \
     X(WIDENED)        /* a matrix of 8 bits as bf16 */               \
@@ -64,11 +67,13 @@ typedef struct gm_cuda_plan {
     size_t width, qkv, heads, head, experts, expert_width, always_width, wide, always_wide, vocab,
         angle;
     size_t queries, latent, of_head; /* the same of latents, where there are some */
-    size_t at_k, at_v;               /* parts of a row of qkv */
+    size_t at_k, at_v, at_gate;      /* parts of a row of qkv */
+    size_t vectors;                  /* of Gated DeltaNet, behind the convolution */
     size_t seen_words;
-    size_t widened, widened_expert; /* elements; 0: weights are not of 8 bits */
-    size_t kv_layer_bytes;          /* keys (or values) of a layer */
-    int few;                        /* rows that the few-row kernels can take: shared memory */
+    size_t widened, widened_expert;      /* elements; 0: weights are not of 8 bits */
+    size_t kv_layer_bytes;               /* keys (or values) of a layer */
+    size_t history_floats, state_floats; /* of a layer of Gated DeltaNet, all sequences */
+    int few;                             /* rows that the few-row kernels can take: shared memory */
     int n_splits;
 } gm_cuda_plan;
 
@@ -101,10 +106,10 @@ typedef struct gm_cuda_results {
 gm_cuda_results gm_cuda_plan_results(const gm_arch *arch, size_t n_rows, bool record,
                                      bool router_logits);
 
-/* Where rows, head rows and tiles of a step lie in STEP_DATA. */
+/* Where rows, head rows, tiles and runs of a step lie in STEP_DATA. */
 typedef struct gm_cuda_step_data {
-    size_t row, head, tile, bytes;
+    size_t row, head, tile, run, bytes;
 } gm_cuda_step_data;
-gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles);
+gm_cuda_step_data gm_cuda_plan_step(size_t n_rows, size_t n_head, size_t n_tiles, size_t n_runs);
 
 #endif

@@ -241,11 +241,14 @@ __global__ static void __launch_bounds__(THREADS)
     }
     for (int q = 0; q < QUERIES; q++) {
         if (q0 + q >= n) continue;
-        float *to = p.heads + (tile.first + q0 + q) * p.heads_stride + h * p.head_dim;
+        const size_t r = tile.first + (size_t)(q0 + q);
+        const float *gate = p.gate ? p.gate + r * p.qkv_stride + h * p.head_dim : nullptr;
+        float *to = p.heads + r * p.heads_stride + h * p.head_dim;
         for (int c = 0; c < CHUNKS; c++)
             for (int i = 0; i < LANE_DIMS; i++) {
                 const int d = (c * WARP + lane) * LANE_DIMS + i;
-                if (d < p.head_dim) to[d] = run.sum[q][c * LANE_DIMS + i] / run.total[q];
+                const float y = run.sum[q][c * LANE_DIMS + i] / run.total[q];
+                if (d < p.head_dim) to[d] = gate ? gated(y, gate[d]) : y;
             }
     }
 }

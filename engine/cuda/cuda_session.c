@@ -21,23 +21,26 @@ static gm_status check_heads(const gm_arch *arch, gm_error *err)
                        "the model's heads have %d dimensions, the GPU's attention takes even ones "
                        "up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
+    if (arch->delta.key > GM_CUDA_MAX_DELTA_KEY || arch->delta.value > GM_CUDA_MAX_DELTA_VALUE)
+        return gm_fail(err, GM_EABSENT,
+                       "the model's Gated DeltaNet has keys of %d dimensions and values of %d, the "
+                       "GPU takes up to %d and %d",
+                       arch->delta.key, arch->delta.value, GM_CUDA_MAX_DELTA_KEY,
+                       GM_CUDA_MAX_DELTA_VALUE);
     return GM_OK;
 }
 
 gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
     gm_status status = check_heads(arch, err);
-    const int given = arch->n_heads * arch->head_out;
+    const gm_delta *d = &arch->delta;
+    const int given = arch->n_heads * arch->head_out, values = d->value_heads * d->value;
     const bool for_all_rows = arch->n_shared > 0 || arch->n_moe < arch->n_layers;
     int widest = arch->width > given ? arch->width : given;
     gm_slice bias;
     if (arch->latent.q > widest) widest = arch->latent.q;
+    if (values > widest) widest = values;
     if (status != GM_OK) return status;
-    if (arch->n_delta > 0)
-        return gm_fail(err, GM_EABSENT,
-                       "%d of the model's %d layers have Gated DeltaNet, which is computed on the "
-                       "CPU only",
-                       arch->n_delta, arch->n_layers);
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
         return gm_fail(err, GM_EABSENT,
                        "the model has %d experts a layer, the GPU's router takes %d",
@@ -79,14 +82,16 @@ static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
     const uint64_t bytes = gm_cuda_session_bytes(s->arch, s->weights->numerics, &s->sizes);
     gm_status status = gm_cuda_check(cudaMemGetInfo(&n_free, &total), "asking for memory", err);
     if (status != GM_OK || bytes <= n_free) return status;
-    return gm_fail(err, GM_EMEM,
-                   "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
-                   "the cache alone is %s: fewer rows a step, a shorter context or "
-                   "'--device cpu' fit",
-                   s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
-                   s->model->device.name, gm_show_bytes(have, (double)n_free),
-                   gm_show_bytes(cache, (double)(s->plan.bytes[GM_CUDA_KEYS] +
-                                                 s->plan.bytes[GM_CUDA_VALUES])));
+    return gm_fail(
+        err, GM_EMEM,
+        "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
+        "the cache alone is %s: fewer rows a step, a shorter context or "
+        "'--device cpu' fit",
+        s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
+        s->model->device.name, gm_show_bytes(have, (double)n_free),
+        gm_show_bytes(cache,
+                      (double)(s->plan.bytes[GM_CUDA_KEYS] + s->plan.bytes[GM_CUDA_VALUES] +
+                               s->plan.bytes[GM_CUDA_HISTORY] + s->plan.bytes[GM_CUDA_STATES])));
 }
 
 /* ---- memory ---- */

@@ -110,8 +110,8 @@ gm_status gm_cuda_weights_load(gm_weights *w, const gm_arch *arch, const gm_chec
 void gm_cuda_weights_free(gm_weights *w);
 
 /* cuda_many.c: an operation for many rows, as in gm_ops */
-void gm_cuda_attn_in_many(const gm_step *step, size_t layer, const gm_layer *w);
-void gm_cuda_attn_many(const gm_step *step, size_t layer);
+void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_attn_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w);
 void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w);
@@ -127,12 +127,17 @@ void gm_cuda_deliver_logits(const gm_step *step, size_t block);
 /* cuda_latent.c: what latents need around attention, and attention; of few rows the product in
  * front and O are the other heads', of many rows norm and product in front, and all behind the
  * heads. */
-void gm_cuda_latent_in(const gm_step *step, size_t layer, const gm_layer *w);
-void gm_cuda_latent_attend(const gm_step *step, size_t layer, const gm_layer *w);
-void gm_cuda_latent_out(const gm_step *step, size_t layer, const gm_layer *w);
+void gm_cuda_latent_in(const gm_step *step, const gm_layer *w);
+void gm_cuda_latent_attend(const gm_step *step, const gm_layer *w);
+void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
+
+/* cuda_delta.c: Gated DeltaNet between its product and O; of many rows what is in front of the
+ * states, and these with what is behind them, which ends rounded for O */
+void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
+void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 
 /* cuda_ops.c: what both forms of an operation tell their kernels */
-gm_cuda_attention gm_cuda_attention_of(const gm_step *step, size_t layer, const gm_layer *w);
+gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w);
 gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w);
 gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w);
 /* (rows) what of the shared experts counts in a layer; NULL: all of it */

@@ -52,28 +52,32 @@ static gm_cuda_head head_of(const gm_head_row *h)
     return out;
 }
 
-/* Rows, head rows and tiles in one copy. */
+/* Rows, head rows, tiles and runs in one copy. */
 static void send_step(gm_cuda_session *s, const gm_step *step)
 {
-    const gm_cuda_step_data at = gm_cuda_plan_step(step->n_rows, step->n_head, step->n_tiles);
+    const gm_cuda_step_data at =
+        gm_cuda_plan_step(step->n_rows, step->n_head, step->n_tiles, step->n_runs);
     memcpy(s->upload + at.row, step->row, step->n_rows * sizeof *step->row);
     gm_cuda_head *head = (gm_cuda_head *)(void *)(s->upload + at.head);
     for (size_t i = 0; i < step->n_head; i++) head[i] = head_of(&step->head[i]);
     memcpy(s->upload + at.tile, step->tile, step->n_tiles * sizeof *step->tile);
+    if (step->n_runs) memcpy(s->upload + at.run, step->run, step->n_runs * sizeof *step->run);
     gm_cuda_note(s,
                  cudaMemcpyAsync(gm_cuda_at(s, GM_CUDA_STEP_DATA), s->upload, at.bytes,
                                  cudaMemcpyHostToDevice, s->stream),
                  "sending a step");
 }
 
-/* The step as the operations see it: rows and tiles on the device. */
+/* The step as the operations see it: rows, tiles and runs on the device. */
 static gm_step on_device(const gm_cuda_session *s, const gm_step *step)
 {
-    const gm_cuda_step_data at = gm_cuda_plan_step(step->n_rows, step->n_head, step->n_tiles);
+    const gm_cuda_step_data at =
+        gm_cuda_plan_step(step->n_rows, step->n_head, step->n_tiles, step->n_runs);
     char *data = gm_cuda_at(s, GM_CUDA_STEP_DATA);
     gm_step d = *step;
     d.row = (gm_row *)(void *)(data + at.row);
     d.tile = (gm_tile *)(void *)(data + at.tile);
+    d.run = (gm_run *)(void *)(data + at.run);
     return d;
 }
 
@@ -315,7 +319,8 @@ static gm_status check_fed(const gm_step *step, gm_error *err)
 }
 
 /* The rows advance on the device, so steps are started before the ones in front of them have been
- * looked at: at most as many as the ring has slots, so nothing is ever overwritten. */
+ * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States of Gated
+ * DeltaNet cannot be taken back where the caller then wants no more steps: there it is one. */
 gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
                          void *context, size_t *n_done, gm_error *err)
 {
@@ -325,10 +330,10 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_deco
     if (status != GM_OK) return status;
     const gm_step device = on_device(s, step);
     gm_cuda_graph *g = graph_of(s, &device);
-    const uint64_t before = s->n_steps;
+    const uint64_t before = s->n_steps, most = s->arch->n_delta > 0 ? 1 : GM_CUDA_SLOTS;
     bool going = true;
     while (g && going && *n_done < n && status == GM_OK && s->status == GM_OK) {
-        while (s->n_steps - before < n && s->n_steps - before - *n_done < GM_CUDA_SLOTS &&
+        while (s->n_steps - before < n && s->n_steps - before - *n_done < most &&
                s->status == GM_OK)
             launch_graph(s, g);
         deliver_few(s, step, before + *n_done + 1);

@@ -124,6 +124,9 @@ static bool uses_region(const gm_model *model, int region, gm_numerics numerics)
     case GM_CUDA_QUERIES:
     case GM_CUDA_LATENT: return model->arch.latent.q > 0;
     case GM_CUDA_OF_HEADS: return latents;
+    case GM_CUDA_VECTORS:
+    case GM_CUDA_HISTORY:
+    case GM_CUDA_STATES: return model->arch.n_delta > 0;
     case GM_CUDA_VALUES: return !latents;
     default: return true;
     }
@@ -204,7 +207,7 @@ static void results_lie_one_behind_the_other(void)
     CHECK(r.mass + l * t * 4 <= r.margin && r.margin + l * t * 4 <= r.logits);
     CHECK(r.logits + l * t * e * 4 <= r.bytes && r.bytes % 16 == 0);
     CHECK_INT(gm_cuda_plan_results(&model->arch, t, false, false).bytes, r.expert);
-    const gm_cuda_step_data d = gm_cuda_plan_step(3, 2, 1);
+    const gm_cuda_step_data d = gm_cuda_plan_step(3, 2, 1, 1);
     CHECK(d.row + 3 * sizeof(gm_row) <= d.head && d.head + 2 * sizeof(gm_cuda_head) <= d.tile);
     CHECK(d.tile + sizeof(gm_tile) <= d.bytes);
     gm_model_close(model);

@@ -35,38 +35,6 @@ static const char *config_of(const struct shape *s, config_text config)
     return config;
 }
 
-static gm_model *open_config(const char *name, const char *config, const char *device)
-{
-    gm_model *model = NULL;
-    gm_error err = {0};
-    gm_model_options options = {.device = device, .numerics = GM_NUMERICS_F32, .threads = 2};
-    gm_status status = gm_model_open_random(&model, name, config, &options, &err);
-    need_gpu(status, &err);
-    CHECK_OK(status, err);
-    if (model == NULL) exit(1);
-    return model;
-}
-
-static void compare_config(const char *name, const char *config, size_t n_tokens, const plan *p,
-                           const char *how)
-{
-    gm_model *cpu = open_config(name, config, "cpu"), *gpu = open_config(name, config, "cuda");
-    uint32_t *token = gm_alloc(n_tokens, sizeof *token);
-    const size_t offset[] = {0, n_tokens};
-    char what[96];
-    random_tokens(cpu, token, n_tokens);
-    docs d = {.n = 1, .n_tokens = n_tokens, .token = token, .offset = offset};
-    outcome want = run_docs(cpu, &d, &(plan){.threads = 1, .step = 4096});
-    outcome got = run_docs(gpu, &d, p);
-    snprintf(what, sizeof what, "%s, %s", name, how);
-    compare_f32(what, &got, &want);
-    outcome_free(&want);
-    outcome_free(&got);
-    gm_free(token);
-    gm_model_close(cpu);
-    gm_model_close(gpu);
-}
-
 static void compare_shape(const struct shape *s, size_t n_tokens, const plan *p, const char *how)
 {
     config_text config;

@@ -1,0 +1,63 @@
+/* cuda_delta.c - Gated DeltaNet (gm_delta, arch.h): what its operations tell its kernels.
+ *
+ * States and what the convolution needs of earlier rows stay on the device, where each sequence has
+ * a place of its own, and are written over in place, so that a graph of a step can be replayed.
+ */
+#include "engine/cuda/cuda_session.h"
+
+static gm_cuda_delta describe(const gm_step *step, const gm_layer *w)
+{
+    const gm_cuda_session *s = step->own;
+    const gm_cuda_plan *plan = &s->plan;
+    const gm_delta *d = &step->arch->delta;
+    const gm_delta_place place = gm_delta_place_of(step->arch);
+    return (gm_cuda_delta){
+        .row = step->row,
+        .x = gm_cuda_at(s, GM_CUDA_QKV),
+        .conv = w->delta_conv.address,
+        .rate = w->delta_rate.address,
+        .bias = w->delta_bias.address,
+        .norm = w->delta_norm.address,
+        .history = (float *)gm_cuda_at(s, GM_CUDA_HISTORY) + w->nth * plan->history_floats,
+        .state = (float *)gm_cuda_at(s, GM_CUDA_STATES) + w->nth * plan->state_floats,
+        .vectors = gm_cuda_at(s, GM_CUDA_VECTORS),
+        .heads = gm_cuda_at(s, GM_CUDA_HEADS),
+        .rounded = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
+        .x_stride = plan->qkv,
+        .conv_stride = w->delta_conv.stride,
+        .vectors_stride = plan->vectors,
+        .heads_stride = plan->heads,
+        .n_rows = (int)step->n_rows,
+        .n_heads = d->value_heads,
+        .n_key_heads = d->key_heads,
+        .key = d->key,
+        .value = d->value,
+        .key_stride = gm_cuda_key_stride(d->key),
+        .taps = d->taps,
+        .at_z = (int)place.z,
+        .at_b = (int)place.b,
+        .at_a = (int)place.a,
+        .epsilon = step->arch->norm_epsilon,
+        .wide = s->wide,
+    };
+}
+
+void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const gm_cuda_delta p = describe(step, w);
+    gm_cuda_note(s, gm_cuda_delta_convolve_many(&s->how, &p), "a convolution");
+}
+
+void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w)
+{
+    gm_cuda_session *s = step->own;
+    const gm_cuda_delta p = describe(step, w);
+    if (s->few) {
+        gm_cuda_note(s, gm_cuda_delta_few(&s->how, &p), "Gated DeltaNet");
+        return;
+    }
+    gm_cuda_note(s, gm_cuda_delta_states_many(&s->how, &p, step->run, (int)step->n_runs),
+                 "Gated DeltaNet");
+    gm_cuda_note(s, gm_cuda_delta_finish_many(&s->how, &p), "a gated norm");
+}

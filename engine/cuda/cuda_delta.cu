@@ -1,0 +1,358 @@
+/* cuda_delta.cu - Gated DeltaNet: of few rows in one kernel; of many rows what is in front of the
+ * states, then the states, in registers, token after token, then norm and gate.
+ */
+#include "engine/cuda/cuda_delta.cuh"
+
+enum {
+    FEW_THREADS = 512, /* 128 columns at once */
+    THREADS = 128,
+    WARPS = THREADS / WARP,
+    TILE = WARPS * COLUMNS, /* columns of a block of many rows */
+    TOKENS = 16,            /* that it brings into shared memory at once */
+};
+
+/* ---- few rows ---- */
+
+/* What a block has of its head in shared memory; query, key and value are one array. */
+struct Vectors {
+    float *query, *key, *value, *gate, *norm, *given;
+};
+
+__device__ __forceinline__ Vectors place_vectors(const gm_cuda_delta &p, float *at)
+{
+    float *value = at + 2 * p.key_stride;
+    return {
+        at, at + p.key_stride, value, value + p.value, value + 2 * p.value, value + 3 * p.value};
+}
+
+static size_t vectors_bytes(const gm_cuda_delta *p)
+{
+    return (size_t)(2 * p->key_stride + 4 * p->value) * sizeof(float);
+}
+
+/* Which channel element i of query, key and value is; -1: it fills up a query or key. */
+__device__ __forceinline__ int channel_of(const gm_cuda_delta &p, int h, int i)
+{
+    const int keys = p.n_key_heads * p.key, key_head = h / (p.n_heads / p.n_key_heads);
+    const int part = i / p.key_stride, at = i - part * p.key_stride;
+    if (part >= 2) return 2 * keys + h * p.value + i - 2 * p.key_stride;
+    return at < p.key ? part * keys + key_head * p.key + at : -1;
+}
+
+/* What weights and earlier steps give, into shared memory: the convolution but for the row's own
+ * channels, and the norm's weights. */
+__device__ __forceinline__ void bring_history(const gm_cuda_delta &p, int sequence, int position,
+                                              int h, const Vectors &to)
+{
+    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + p.value; i += FEW_THREADS) {
+        const int c = channel_of(p, h, i);
+        const float *weight = p.conv + (c < 0 ? 0 : c) * p.conv_stride;
+        float sum = 0.0f;
+#pragma unroll 4
+        for (int j = 0; j < p.taps - 1; j++) {
+            const int from = position - (p.taps - 1) + j;
+            if (from >= 0 && c >= 0)
+                sum =
+                    fmaf(weight[j], read_shared_by_blocks(history_of(p, sequence, from) + c), sum);
+        }
+        to.query[i] = sum;
+    }
+    for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS) to.norm[i] = p.norm[i];
+}
+
+/* The row's own channels, which the first of the value heads that share a key keeps, and its gate.
+ * A thread has the same ones as in bring_history. */
+__device__ __forceinline__ void bring_row(const gm_cuda_delta &p, const float *x, int sequence,
+                                          int position, int h, const Vectors &to)
+{
+    const bool keeps_keys = h % (p.n_heads / p.n_key_heads) == 0;
+    float *history = history_of(p, sequence, position);
+    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + p.value; i += FEW_THREADS) {
+        const int c = channel_of(p, h, i);
+        if (c < 0) continue;
+        const float weight = p.conv[c * p.conv_stride + p.taps - 1];
+        if (i >= 2 * p.key_stride || keeps_keys) history[c] = x[c];
+        to.query[i] = silu(fmaf(weight, x[c], to.query[i]));
+    }
+    for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
+        to.gate[i] = silu(x[p.at_z + h * p.value + i]);
+}
+
+/* A vector in shared memory gets its length, by a warp. */
+__device__ __forceinline__ void make_unit(const gm_cuda_delta &p, float *x, bool is_query)
+{
+    const int lane = threadIdx.x % WARP;
+    float squares = 0.0f;
+    for (int i = lane; i < p.key; i += WARP) squares = fmaf(x[i], x[i], squares);
+    const float factor = unit_factor(p, warp_sum(squares), is_query);
+    for (int i = lane; i < p.key; i += WARP) x[i] *= factor;
+}
+
+/* The given through norm and gate, by the whole block. */
+__device__ __forceinline__ void finish_given(const gm_cuda_delta &p, const Vectors &mine, float *to,
+                                             float *scratch)
+{
+    float squares = 0.0f;
+    for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
+        squares = fmaf(mine.given[i], mine.given[i], squares);
+    const float factor = 1.0f / sqrtf(block_sum(squares, scratch) / (float)p.value + p.epsilon);
+    for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
+        to[i] = mine.given[i] * factor * mine.norm[i] * mine.gate[i];
+}
+
+/* Launch: (H, rows), FEW_THREADS; shared: Vectors. N: quads of key_stride. All that does not come
+ * from the kernel in front, which projects, is asked for before that one has ended. */
+template <int N>
+__global__ static void __launch_bounds__(FEW_THREADS) delta_few_kernel(gm_cuda_delta p)
+{
+    __shared__ float scratch[WARP];
+    __shared__ Rates rates;
+    const Vectors mine = place_vectors(p, dynamic_shared());
+    const int h = (int)blockIdx.x, warp = threadIdx.x / WARP;
+    const size_t r = blockIdx.y;
+    const int position = (int)read_shared_by_blocks(&p.row[r].position);
+    const int sequence = read_shared_by_blocks(&p.row[r].sequence);
+    const float *x = p.x + r * p.x_stride;
+    const float rate = p.rate[h], bias = p.bias[h];
+    float *state = state_of(p, sequence, h);
+    int c = (int)threadIdx.x / LANES;
+    Quads<N> s = {};
+    if (position > 0 && c < p.value) ask_state(state + c * p.key_stride, s);
+    bring_history(p, sequence, position, h, mine);
+    wait_for_previous();
+    let_next_start();
+    bring_row(p, x, sequence, position, h, mine);
+    if (threadIdx.x == FEW_THREADS - 1)
+        rates = find_rates(rate, bias, x[p.at_a + h], x[p.at_b + h]);
+    __syncthreads();
+    if (warp < 2) make_unit(p, warp == 0 ? mine.query : mine.key, warp == 0);
+    __syncthreads();
+#pragma unroll 1
+    for (int first = warp * COLUMNS; first < p.value; first += FEW_THREADS / LANES) {
+        const bool there = c < p.value;
+        const float y = turn_column(s, mine.query, mine.key, there ? mine.value[c] : 0.0f, rates);
+        if (there) keep_state(state + c * p.key_stride, s);
+        if (there && threadIdx.x % LANES == 0) mine.given[c] = y;
+        c += FEW_THREADS / LANES;
+        s = Quads<N>();
+        if (position > 0 && c < p.value) ask_state(state + c * p.key_stride, s);
+    }
+    __syncthreads();
+    finish_given(p, mine, p.heads + r * p.heads_stride + h * p.value, scratch);
+}
+
+/* ---- many rows ---- */
+
+/* Where a row of `vectors` has its parts: behind queries and keys of key_stride the values, then
+ * the rates. */
+__device__ __forceinline__ size_t values_at(const gm_cuda_delta &p)
+{
+    return (size_t)2 * p.n_key_heads * p.key_stride;
+}
+
+__device__ __forceinline__ size_t rates_at(const gm_cuda_delta &p)
+{
+    return values_at(p) + (size_t)p.n_heads * p.value;
+}
+
+/* Is the row `back` in front of r one of the step, and of its sequence? It has one run there. */
+__device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
+{
+    return back <= r && p.row[r - back].sequence == p.row[r].sequence;
+}
+
+/* Channel c of row r behind the convolution. */
+__device__ __forceinline__ float convolve_row(const gm_cuda_delta &p, int r, const gm_row &row,
+                                              int c)
+{
+    const float *weight = p.conv + c * p.conv_stride;
+    float sum = 0.0f;
+#pragma unroll 4
+    for (int j = 0; j < p.taps; j++) {
+        const int back = p.taps - 1 - j, from = (int)row.position - back;
+        if (from < 0) continue;
+        const float *x =
+            follows(p, r, back) ? p.x + (r - back) * p.x_stride : history_of(p, row.sequence, from);
+        sum = fmaf(weight[j], x[c], sum);
+    }
+    return silu(sum);
+}
+
+/* A query or key, `which` of those of row r, by a warp. */
+__device__ __forceinline__ void convolve_key(const gm_cuda_delta &p, int r, const gm_row &row,
+                                             int which, float *to)
+{
+    enum { EACH = MOST_QUADS * STEP / WARP };
+    const int lane = threadIdx.x % WARP;
+    float x[EACH], squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        const int at = i * WARP + lane;
+        x[i] = at < p.key ? convolve_row(p, r, row, which * p.key + at) : 0.0f;
+        squares = fmaf(x[i], x[i], squares);
+    }
+    const float factor = unit_factor(p, warp_sum(squares), which < p.n_key_heads);
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        const int at = i * WARP + lane;
+        if (at < p.key_stride) to[which * p.key_stride + at] = x[i] * factor;
+    }
+}
+
+/* Launch: (rows, blocks of WARPS tasks), THREADS; a warp each query, key and value of a row, and
+ * one more its rates. */
+__global__ static void __launch_bounds__(THREADS) delta_convolve_kernel(gm_cuda_delta p)
+{
+    wait_for_previous();
+    const int r = (int)blockIdx.x, lane = threadIdx.x % WARP, n_keys = 2 * p.n_key_heads;
+    const int which = (int)blockIdx.y * WARPS + (int)threadIdx.x / WARP, h = which - n_keys;
+    const gm_row row = p.row[r];
+    const float *x = p.x + r * p.x_stride;
+    float *vectors = p.vectors + r * p.vectors_stride;
+    if (h < 0) {
+        convolve_key(p, r, row, which, vectors);
+    } else if (h < p.n_heads) {
+        const int first = n_keys * p.key + h * p.value;
+        float *to = vectors + values_at(p) + h * p.value;
+        for (int i = lane; i < p.value; i += WARP) to[i] = convolve_row(p, r, row, first + i);
+    } else if (h == p.n_heads) {
+        for (int i = lane; i < p.n_heads; i += WARP) {
+            const Rates rates = find_rates(p.rate[i], p.bias[i], x[p.at_a + i], x[p.at_b + i]);
+            float *at = vectors + rates_at(p) + 2 * i;
+            at[0] = rates.decay, at[1] = rates.beta;
+        }
+    }
+}
+
+/* What a block has of some tokens. */
+template <int N> struct Tokens {
+    float query[TOKENS][N * STEP], key[TOKENS][N * STEP], value[TOKENS][TILE];
+    Rates rates[TOKENS];
+};
+
+/* n tokens from row `first` on into shared memory: of head h values `value` and those behind. */
+template <int N>
+__device__ __forceinline__ void bring_tokens(const gm_cuda_delta &p, size_t first, int n, int h,
+                                             int value, Tokens<N> &to)
+{
+    enum { QUADS_OF_KEY = N * STEP / 4 };
+    const int key_head = h / (p.n_heads / p.n_key_heads);
+    const float *from = p.vectors + first * p.vectors_stride;
+    for (int i = (int)threadIdx.x; i < n * QUADS_OF_KEY; i += THREADS) {
+        const int t = i / QUADS_OF_KEY, k = i % QUADS_OF_KEY * 4;
+        const float *x = from + t * p.vectors_stride + key_head * (N * STEP) + k;
+        *(float4 *)(void *)&to.query[t][k] = load_float4(x);
+        *(float4 *)(void *)&to.key[t][k] = load_float4(x + p.n_key_heads * (N * STEP));
+    }
+    for (int i = (int)threadIdx.x; i < n * TILE; i += THREADS) {
+        const int t = i / TILE, c = value + i % TILE;
+        const float *x = from + t * p.vectors_stride + values_at(p) + h * p.value;
+        to.value[t][i % TILE] = c < p.value ? x[c] : 0.0f;
+    }
+    if ((int)threadIdx.x < n) {
+        const float *x = from + threadIdx.x * p.vectors_stride + rates_at(p) + 2 * h;
+        to.rates[threadIdx.x] = {x[0], x[1]};
+    }
+}
+
+/* Launch: (tiles of values, H, runs), THREADS. */
+template <int N>
+__global__ static void __launch_bounds__(THREADS)
+    delta_states_kernel(gm_cuda_delta p, const gm_tile *runs)
+{
+    __align__(16) __shared__ Tokens<N> tokens;
+    wait_for_previous();
+    const gm_tile run = runs[blockIdx.z];
+    const gm_row row = p.row[run.first];
+    const int h = (int)blockIdx.y, first = (int)blockIdx.x * TILE;
+    const int column = (int)threadIdx.x / LANES, c = first + column, n = (int)run.n;
+    float *state = state_of(p, row.sequence, h) + c * p.key_stride;
+    float *heads = p.heads + run.first * p.heads_stride + h * p.value + c;
+    const bool there = c < p.value;
+    Quads<N> s = {};
+    if (row.position > 0 && there) load_quads(state, s);
+#pragma unroll 1
+    for (int from = 0; from < n; from += TOKENS) {
+        const int now = n - from < TOKENS ? n - from : TOKENS;
+        __syncthreads(); /* the tokens before have been used */
+        bring_tokens(p, run.first + (size_t)from, now, h, first, tokens);
+        __syncthreads();
+#pragma unroll 1
+        for (int t = 0; t < now; t++) {
+            const float y = turn_column(s, tokens.query[t], tokens.key[t], tokens.value[t][column],
+                                        tokens.rates[t]);
+            if (there && threadIdx.x % LANES == 0) heads[(from + t) * p.heads_stride] = y;
+        }
+    }
+    if (there) keep_state(state, s);
+}
+
+/* Norm and gate, a warp a head; and what the sequence keeps of the row. Launch: (rows), THREADS. */
+template <typename W>
+__global__ static void __launch_bounds__(THREADS) delta_finish_kernel(gm_cuda_delta p)
+{
+    wait_for_previous();
+    const int r = (int)blockIdx.x, lane = threadIdx.x % WARP, later = r + p.taps;
+    const float *x = p.x + r * p.x_stride, *heads = p.heads + r * p.heads_stride;
+    for (int h = (int)threadIdx.x / WARP; h < p.n_heads; h += WARPS) {
+        const float *given = heads + h * p.value, *gate = x + p.at_z + h * p.value;
+        W *to = (W *)p.rounded + r * p.heads_stride + h * p.value;
+        float squares = 0.0f;
+        for (int i = lane; i < p.value; i += WARP) squares = fmaf(given[i], given[i], squares);
+        const float factor = 1.0f / sqrtf(warp_sum(squares) / (float)p.value + p.epsilon);
+        for (int i = lane; i < p.value; i += WARP)
+            store(to + i, given[i] * factor * p.norm[i] * silu(gate[i]));
+    }
+    if (later < p.n_rows && follows(p, later, p.taps)) return; /* that one takes its place */
+    float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
+    for (int c = (int)threadIdx.x; c < p.at_z; c += THREADS) history[c] = x[c];
+}
+
+/* ---- launching ---- */
+
+template <int N> static cudaError_t few(const gm_cuda_how *how, const gm_cuda_delta *p)
+{
+    const dim3 grid((unsigned)p->n_heads, (unsigned)p->n_rows);
+    return launch(how, delta_few_kernel<N>, grid, FEW_THREADS, vectors_bytes(p), *p);
+}
+
+extern "C" cudaError_t gm_cuda_delta_few(const gm_cuda_how *how, const gm_cuda_delta *p)
+{
+    switch (p->key_stride / STEP) {
+    case 2: return few<2>(how, p);
+    case 4: return few<4>(how, p);
+    default: return few<MOST_QUADS>(how, p);
+    }
+}
+
+extern "C" cudaError_t gm_cuda_delta_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p)
+{
+    const size_t tasks = (size_t)(2 * p->n_key_heads + p->n_heads + 1);
+    return launch(how, delta_convolve_kernel, dim3((unsigned)p->n_rows, blocks_for(tasks, WARPS)),
+                  THREADS, 0, *p);
+}
+
+template <int N>
+static cudaError_t states(const gm_cuda_how *how, const gm_cuda_delta *p, const gm_tile *run,
+                          int n_runs)
+{
+    const dim3 grid(blocks_for((size_t)p->value, TILE), (unsigned)p->n_heads, (unsigned)n_runs);
+    return launch(how, delta_states_kernel<N>, grid, THREADS, 0, *p, run);
+}
+
+extern "C" cudaError_t gm_cuda_delta_states_many(const gm_cuda_how *how, const gm_cuda_delta *p,
+                                                 const gm_tile *run, int n_runs)
+{
+    switch (p->key_stride / STEP) {
+    case 2: return states<2>(how, p, run, n_runs);
+    case 4: return states<4>(how, p, run, n_runs);
+    default: return states<MOST_QUADS>(how, p, run, n_runs);
+    }
+}
+
+extern "C" cudaError_t gm_cuda_delta_finish_many(const gm_cuda_how *how, const gm_cuda_delta *p)
+{
+    const dim3 grid((unsigned)p->n_rows);
+    return p->wide ? launch(how, delta_finish_kernel<float>, grid, THREADS, 0, *p)
+                   : launch(how, delta_finish_kernel<bf16>, grid, THREADS, 0, *p);
+}
