@@ -259,7 +259,8 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
     GM_TRY(find_own(&own, config, where, out->family, err));
     GM_TRY(gm_arch_check_keys(config, own, where, out, err));
     GM_TRY(read_config(own, where, out, err));
-    if (own != config) GM_TRY(read_tied(config, own, where, out, err));
+    out->inside = own != config;
+    if (out->inside) GM_TRY(read_tied(config, own, where, out, err));
     if (generation == NULL) goto out;
     GM_TRY(expect_object(generation, generation_where, err));
     GM_TRY(read_generation(generation, generation_where, out, err));

@@ -106,6 +106,7 @@ typedef struct gm_arch {
     int dense_width; /* FFN width of dense layers */
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
+    bool inside;                /* tensors have the names of a larger model's part */
     bool stacked;               /* experts lie in the family's `stacked` tensors */
     gm_stored stored;           /* the matrices of a tensor that stacks experts' */
     gm_blocks blocks;           /* of matrices that may be F8_E4M3 */

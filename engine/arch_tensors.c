@@ -129,12 +129,19 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
     }
 }
 
-/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`. */
-static void fill_name(char name[GM_NAME_BYTES], const char *pattern, int layer, int expert)
+/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`; behind `inner`, if it
+ * is not NULL, in place of what it begins with. */
+static void fill_name(char name[GM_NAME_BYTES], const char *pattern, const char *inner, int layer,
+                      int expert)
 {
+    static const char outer[] = "model.";
     const int number[] = {layer, expert};
     int n_numbers = 0;
     size_t n = 0;
+    if (inner && strncmp(pattern, outer, strlen(outer)) == 0) {
+        n = (size_t)snprintf(name, GM_NAME_BYTES, "%s", inner);
+        pattern += strlen(outer);
+    }
     for (const char *p = pattern; *p && n < GM_NAME_BYTES - 1; p++) {
         if (p[0] == '%' && p[1] == 'd' && n_numbers < 2) {
             n += (size_t)snprintf(name + n, GM_NAME_BYTES - n, "%d", number[n_numbers++]);
@@ -194,7 +201,8 @@ static size_t head_rows(const gm_arch *a, gm_role role)
 
 /* Roles of one name lie in one tensor: of attention, and where the family mixes them, those of a
  * head before the next head's; otherwise all heads of a role before the next role. */
-static void place_in_heads(const gm_arch *arch, gm_role role, size_t head, gm_slice *slice)
+static void place_in_heads(const gm_arch *arch, gm_role role, const char *pattern, size_t head,
+                           gm_slice *slice)
 {
     static const gm_role roles[] = {
         GM_ROLE_KEY_UP,  GM_ROLE_VALUE_UP, GM_ROLE_Q,       GM_ROLE_Q_GATE,  GM_ROLE_DELTA_Q,
@@ -204,7 +212,7 @@ static void place_in_heads(const gm_arch *arch, gm_role role, size_t head, gm_sl
     const size_t rows = head_rows(arch, role);
     size_t before = 0, all = 0;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
-        if (name[roles[i]] == NULL || strcmp(name[roles[i]], name[role]) != 0) continue;
+        if (name[roles[i]] == NULL || strcmp(name[roles[i]], pattern) != 0) continue;
         if (roles[i] == role) before = all;
         all += head_rows(arch, roles[i]);
     }
@@ -237,9 +245,9 @@ bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm
     if (!s.present || pattern == NULL) return false;
 
     *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
-    fill_name(out->name, pattern, layer, expert);
+    fill_name(out->name, pattern, arch->inside ? arch->family->inner : NULL, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
-    if (is_of_heads(arch, role)) place_in_heads(arch, role, (size_t)expert, out);
+    if (is_of_heads(arch, role)) place_in_heads(arch, role, pattern, (size_t)expert, out);
     out->middle = role == GM_ROLE_DELTA_CONV;
     out->centred = arch->centred_norms && is_norm(role);
     /* embeddings are kept as they are, vectors and stacks have no scales */

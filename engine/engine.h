@@ -215,6 +215,9 @@ struct gm_session_options {
     size_t max_rows; /* most rows of one step */
     size_t kv_rows;  /* rows of KV cache that all open sequences share */
     int max_sequences;
+    /* A model that keeps states (gm_model_info) may have fewer sequences, but eight, so that the
+     * states of all take at most 4 GiB; gm_session_sequences says how many. */
+    bool fewer_do;
     /* 0: a step goes through the model as one. Otherwise layer by layer in pieces of so many
      * rows, so that a long step reads every layer once and keeps the keys and values of one
      * layer: a sequence then begins and ends in one step. The results are the same bits. */
@@ -231,7 +234,10 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err) GM_MUST_USE;
 void gm_session_free(gm_session *session);
 
-/* Bytes such a session takes, KV cache included. */
+/* Most sequences that may be open at once. */
+size_t gm_session_sequences(const gm_session *session);
+
+/* Bytes such a session takes, KV cache and states included. */
 uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options);
 
 /* A sequence owns `capacity` rows of KV cache, at most the model's context.

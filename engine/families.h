@@ -20,6 +20,9 @@ typedef struct gm_family {
     const char *mtp_prefix;
     /* The same of parts that work on other inputs than text; NULL: there are none. */
     const char *other_prefix;
+    /* What names begin with in place of "model." where that is part of a larger model; NULL: it
+     * never is. */
+    const char *inner;
     bool yarn;     /* its angles may be stretched (rope.h) */
     bool divided;  /* or divided, pair by pair: LongRoPE */
     bool grid;     /* they may name what turns by a position's part in images */

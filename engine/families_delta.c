@@ -159,62 +159,48 @@ out:
 
 /* ---- the rows ---- */
 
-/* `at` is what names of layers begin with. */
-#define DELTA_TENSORS(at)                                                                \
-    [GM_ROLE_EMBED] = at "embed_tokens.weight", [GM_ROLE_FINAL_NORM] = at "norm.weight", \
-    [GM_ROLE_HEAD] = "lm_head.weight",                                                   \
-    [GM_ROLE_ATTN_NORM] = at "layers.%d.input_layernorm.weight",                         \
-    [GM_ROLE_MLP_NORM] = at "layers.%d.post_attention_layernorm.weight",                 \
-    [GM_ROLE_Q] = at "layers.%d.self_attn.q_proj.weight",                                \
-    [GM_ROLE_Q_GATE] = at "layers.%d.self_attn.q_proj.weight",                           \
-    [GM_ROLE_K] = at "layers.%d.self_attn.k_proj.weight",                                \
-    [GM_ROLE_V] = at "layers.%d.self_attn.v_proj.weight",                                \
-    [GM_ROLE_O] = at "layers.%d.self_attn.o_proj.weight",                                \
-    [GM_ROLE_Q_NORM] = at "layers.%d.self_attn.q_norm.weight",                           \
-    [GM_ROLE_K_NORM] = at "layers.%d.self_attn.k_norm.weight",                           \
-    [GM_ROLE_DELTA_CONV] = at "layers.%d.linear_attn.conv1d.weight",                     \
-    [GM_ROLE_DELTA_RATE] = at "layers.%d.linear_attn.A_log",                             \
-    [GM_ROLE_DELTA_BIAS] = at "layers.%d.linear_attn.dt_bias",                           \
-    [GM_ROLE_DELTA_NORM] = at "layers.%d.linear_attn.norm.weight",                       \
-    [GM_ROLE_DELTA_O] = at "layers.%d.linear_attn.out_proj.weight",                      \
-    [GM_ROLE_ROUTER] = at "layers.%d.mlp.gate.weight",                                   \
-    [GM_ROLE_SHARE] = at "layers.%d.mlp.shared_expert_gate.weight",                      \
-    [GM_ROLE_SHARED_GATE] = at "layers.%d.mlp.shared_expert.gate_proj.weight",           \
-    [GM_ROLE_SHARED_UP] = at "layers.%d.mlp.shared_expert.up_proj.weight",               \
-    [GM_ROLE_SHARED_DOWN] = at "layers.%d.mlp.shared_expert.down_proj.weight",           \
-    [GM_ROLE_EXPERT_GATE] = at "layers.%d.mlp.experts.%d.gate_proj.weight",              \
-    [GM_ROLE_EXPERT_UP] = at "layers.%d.mlp.experts.%d.up_proj.weight",                  \
-    [GM_ROLE_EXPERT_DOWN] = at "layers.%d.mlp.experts.%d.down_proj.weight"
+#define DELTA_TENSORS                                                                             \
+    LLAMA_TENSORS, QK_NORM_TENSORS,                                                               \
+        GATED_EXPERT_TENSORS, [GM_ROLE_Q_GATE] = "model.layers.%d.self_attn.q_proj.weight",       \
+                              [GM_ROLE_DELTA_CONV] = "model.layers.%d.linear_attn.conv1d.weight", \
+                              [GM_ROLE_DELTA_RATE] = "model.layers.%d.linear_attn.A_log",         \
+                              [GM_ROLE_DELTA_BIAS] = "model.layers.%d.linear_attn.dt_bias",       \
+                              [GM_ROLE_DELTA_NORM] = "model.layers.%d.linear_attn.norm.weight",   \
+                              [GM_ROLE_DELTA_O] = "model.layers.%d.linear_attn.out_proj.weight",  \
+                              [GM_ROLE_SHARE] = "model.layers.%d.mlp.shared_expert_gate.weight",  \
+                              [GM_ROLE_SHARED_GATE] =                                             \
+                                  "model.layers.%d.mlp.shared_expert.gate_proj.weight",           \
+                              [GM_ROLE_SHARED_UP] =                                               \
+                                  "model.layers.%d.mlp.shared_expert.up_proj.weight",             \
+                              [GM_ROLE_SHARED_DOWN] =                                             \
+                                  "model.layers.%d.mlp.shared_expert.down_proj.weight"
 
 /* Projections of Gated DeltaNet, in a tensor for two and for four of them, or in four tensors. */
-#define MIXED_TENSORS(at)                                               \
-    [GM_ROLE_DELTA_Q] = at "layers.%d.linear_attn.in_proj_qkvz.weight", \
-    [GM_ROLE_DELTA_K] = at "layers.%d.linear_attn.in_proj_qkvz.weight", \
-    [GM_ROLE_DELTA_V] = at "layers.%d.linear_attn.in_proj_qkvz.weight", \
-    [GM_ROLE_DELTA_Z] = at "layers.%d.linear_attn.in_proj_qkvz.weight", \
-    [GM_ROLE_DELTA_B] = at "layers.%d.linear_attn.in_proj_ba.weight",   \
-    [GM_ROLE_DELTA_A] = at "layers.%d.linear_attn.in_proj_ba.weight"
+#define MIXED_TENSORS                                                      \
+    [GM_ROLE_DELTA_Q] = "model.layers.%d.linear_attn.in_proj_qkvz.weight", \
+    [GM_ROLE_DELTA_K] = "model.layers.%d.linear_attn.in_proj_qkvz.weight", \
+    [GM_ROLE_DELTA_V] = "model.layers.%d.linear_attn.in_proj_qkvz.weight", \
+    [GM_ROLE_DELTA_Z] = "model.layers.%d.linear_attn.in_proj_qkvz.weight", \
+    [GM_ROLE_DELTA_B] = "model.layers.%d.linear_attn.in_proj_ba.weight",   \
+    [GM_ROLE_DELTA_A] = "model.layers.%d.linear_attn.in_proj_ba.weight"
 
-#define APART_TENSORS(at)                                              \
-    [GM_ROLE_DELTA_Q] = at "layers.%d.linear_attn.in_proj_qkv.weight", \
-    [GM_ROLE_DELTA_K] = at "layers.%d.linear_attn.in_proj_qkv.weight", \
-    [GM_ROLE_DELTA_V] = at "layers.%d.linear_attn.in_proj_qkv.weight", \
-    [GM_ROLE_DELTA_Z] = at "layers.%d.linear_attn.in_proj_z.weight",   \
-    [GM_ROLE_DELTA_B] = at "layers.%d.linear_attn.in_proj_b.weight",   \
-    [GM_ROLE_DELTA_A] = at "layers.%d.linear_attn.in_proj_a.weight"
+#define APART_TENSORS                                                     \
+    [GM_ROLE_DELTA_Q] = "model.layers.%d.linear_attn.in_proj_qkv.weight", \
+    [GM_ROLE_DELTA_K] = "model.layers.%d.linear_attn.in_proj_qkv.weight", \
+    [GM_ROLE_DELTA_V] = "model.layers.%d.linear_attn.in_proj_qkv.weight", \
+    [GM_ROLE_DELTA_Z] = "model.layers.%d.linear_attn.in_proj_z.weight",   \
+    [GM_ROLE_DELTA_B] = "model.layers.%d.linear_attn.in_proj_b.weight",   \
+    [GM_ROLE_DELTA_A] = "model.layers.%d.linear_attn.in_proj_a.weight"
 
-#define STACKED(at)                                                                   \
-    {                                                                                 \
-        at "layers.%d.mlp.experts.gate_up_proj", at "layers.%d.mlp.experts.down_proj" \
-    }
+#define DELTA_ROW                                                                        \
+    .norm_epsilon = 1e-6f, .rope_theta = 1e4, .rotary_part = 0.25, .mtp_prefix = "mtp.", \
+    .stacked = {"model.layers.%d.mlp.experts.gate_up_proj",                              \
+                "model.layers.%d.mlp.experts.down_proj"}
 
-#define DELTA_ROW \
-    .norm_epsilon = 1e-6f, .rope_theta = 1e4, .rotary_part = 0.25, .mtp_prefix = "mtp."
-
-#define TEXT_ROW(at)                                                            \
-    DELTA_ROW, .name = "qwen3.5-moe", .keys = text_keys, .read = read_text,     \
-               .other_prefix = "model.visual.", .no_dense = true, .grid = true, \
-               .tensor = {DELTA_TENSORS(at), APART_TENSORS(at)}, .stacked = STACKED(at)
+#define TEXT_ROW                                                                  \
+    DELTA_ROW, .name = "qwen3.5-moe", .keys = text_keys, .read = read_text,       \
+               .other_prefix = "model.visual.", .inner = "model.language_model.", \
+               .no_dense = true, .grid = true, .tensor = {DELTA_TENSORS, APART_TENSORS}
 
 static const gm_family families[] = {
     {.architecture = "Qwen3NextForCausalLM",
@@ -224,14 +210,13 @@ static const gm_family families[] = {
      .mixed = true,
      .keys = next_keys,
      .read = read_next,
-     .tensor = {DELTA_TENSORS("model."), MIXED_TENSORS("model."), DENSE_TENSORS},
-     .stacked = STACKED("model.")},
+     .tensor = {DELTA_TENSORS, MIXED_TENSORS, DENSE_TENSORS}},
     /* with what sees images, and the text's part alone */
     {.architecture = "Qwen3_5MoeForConditionalGeneration",
      .model_type = "qwen3_5_moe",
      .nested = true,
-     TEXT_ROW("model.language_model.")},
-    {.architecture = "Qwen3_5MoeForCausalLM", .model_type = "qwen3_5_moe_text", TEXT_ROW("model.")},
+     TEXT_ROW},
+    {.architecture = "Qwen3_5MoeForCausalLM", .model_type = "qwen3_5_moe_text", TEXT_ROW},
 };
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };

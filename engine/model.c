@@ -306,16 +306,23 @@ static void find_head(gm_model *m, const gm_model_options *o)
     o->notice(o->notice_context, sentence);
 }
 
-/* Experts may be stacked, or one by one. */
-static void find_stacks(gm_model *m)
+static bool has(const gm_model *m, gm_role role, int layer)
 {
-    const gm_arch *arch = &m->arch;
     gm_slice slice;
+    return gm_arch_tensor(&m->arch, role, layer, 0, &slice) &&
+           gm_checkpoint_find(m->checkpoint, slice.name) != NULL;
+}
+
+/* Names may be a larger model's, whatever the config is, and experts stacked or one by one. */
+static void find_names(gm_model *m)
+{
+    gm_arch *arch = &m->arch;
+    const bool inside = arch->inside;
+    arch->inside = arch->family->inner && !inside;
+    if (!has(m, GM_ROLE_EMBED, 0)) arch->inside = inside;
     if (arch->family->stacked[0] == NULL) return;
-    m->arch.stacked = true;
-    if (!gm_arch_tensor(arch, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0], 0, &slice) ||
-        gm_checkpoint_find(m->checkpoint, slice.name) == NULL)
-        m->arch.stacked = false;
+    arch->stacked = true;
+    arch->stacked = has(m, GM_ROLE_EXPERT_GATE, arch->layer_of_moe[0]);
 }
 
 static const gm_model_options defaults = {0};
@@ -331,7 +338,7 @@ gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_optio
     GM_TRY(gm_arch_read(&m->arch, folder, err));
     GM_TRY(gm_checkpoint_open(&m->checkpoint, folder, err));
     find_head(m, options ? options : &defaults);
-    find_stacks(m);
+    find_names(m);
     GM_TRY(complete(m, options ? options : &defaults, err));
     *out = m;
     m = NULL;

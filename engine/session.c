@@ -3,11 +3,22 @@
 
 #include "engine/layer_stream.h"
 
+/* How many sequences a session of such options has. Layer by layer states are of one layer only. */
+static int sequences_of(const gm_arch *arch, const gm_session_options *o)
+{
+    enum { LEAST = 8 };
+    const uint64_t most_bytes = (uint64_t)4 << 30, each = gm_kv_state_bytes(arch);
+    if (!o->fewer_do || o->piece_rows > 0 || each == 0) return o->max_sequences;
+    const uint64_t most = most_bytes / each > LEAST ? most_bytes / each : LEAST;
+    return (uint64_t)o->max_sequences < most ? o->max_sequences : (int)most;
+}
+
 /* Options with 0 threads resolved; false when something is out of range. */
-static gm_status check_options(const gm_session_options *asked, gm_session_options *out,
-                               gm_error *err)
+static gm_status check_options(const gm_arch *arch, const gm_session_options *asked,
+                               gm_session_options *out, gm_error *err)
 {
     *out = *asked;
+    out->max_sequences = sequences_of(arch, asked);
     if (out->piece_rows == 0 || out->piece_rows > out->max_rows) out->piece_rows = out->max_rows;
     if (out->threads == 0) out->threads = gm_team_processors();
     if (out->threads < 1) return gm_fail(err, GM_EARG, "%d threads", asked->threads);
@@ -35,7 +46,7 @@ gm_session_sizes gm_session_sizes_of(const gm_arch *arch, const gm_session_optio
     return (gm_session_sizes){.max_rows = o->max_rows,
                               .positions = positions_of(arch, o),
                               .kv_rows = o->kv_rows,
-                              .max_sequences = (size_t)o->max_sequences};
+                              .max_sequences = (size_t)sequences_of(arch, o)};
 }
 
 /* Steps that are worked off layer by layer keep rows of their own between the layers. */
@@ -84,7 +95,7 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     gm_session_options o;
     const gm_arch *arch = &model->arch;
     *out = NULL;
-    GM_TRY(check_options(options, &o, err));
+    GM_TRY(check_options(arch, options, &o, err));
     if (model->weights == NULL)
         GM_FAIL(GM_EARG, "model '%s' was opened without its weights", model->folder);
     s = gm_alloc(1, sizeof *s);
@@ -119,6 +130,11 @@ out:
     return status;
 }
 
+size_t gm_session_sequences(const gm_session *session)
+{
+    return session->kv.max_sequences;
+}
+
 void gm_session_free(gm_session *session)
 {
     if (session == NULL) return;
@@ -146,7 +162,7 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
 {
     gm_session_options o;
     const gm_session *s = NULL;
-    if (check_options(options, &o, NULL) != GM_OK) return 0;
+    if (check_options(arch, options, &o, NULL) != GM_OK) return 0;
     const bool by_layer = options->piece_rows > 0;
     const size_t pieces = (o.max_rows + o.piece_rows - 1) / o.piece_rows;
     const gm_buf x = gm_buf_spread_rows(GM_F32, 1, o.max_rows, (size_t)arch->width);

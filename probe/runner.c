@@ -25,7 +25,7 @@ struct gm_runner {
     uint32_t *target; /* (step_tokens) */
     gm_segment *segment;
     piece *piece;
-    size_t n_pieces;
+    size_t n_pieces, most_pieces; /* of a step */
     gm_runner_progress *progress; /* of the run in progress, may be NULL */
     void *context;
     size_t done, rows; /* before this step, of this step */
@@ -50,6 +50,7 @@ gm_session_options gm_runner_session(const gm_runner_options *o)
                                 .max_rows = rows,
                                 .kv_rows = rows + pad + longest,
                                 .max_sequences = (int)most + 1,
+                                .fewer_do = true,
                                 .piece_rows = o->stream ? o->step_tokens : 0};
 }
 
@@ -95,6 +96,7 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     }
     if (!fine) GM_FAIL(GM_EMEM, "no memory for steps of %zu tokens", S);
     GM_TRY(gm_session_create(&r->session, model, &so, err));
+    r->most_pieces = gm_session_sequences(r->session) - 1; /* one for a document left unfinished */
     if (options->edit) GM_TRY(gm_runner_steer(r, options->edit, err));
     *out = r;
     r = NULL;
@@ -248,7 +250,7 @@ static void store_logits(gm_runner *r, gm_probe_block *b, const piece *p, size_t
 static size_t cut_step(gm_runner *r, const gm_probe_block *b, size_t *d, size_t *at)
 {
     size_t rows = 0, limit = step_rows(&r->options);
-    for (r->n_pieces = 0; *d < b->n_documents && r->n_pieces < GM_BLOCK_MAX_DOCUMENTS;) {
+    for (r->n_pieces = 0; *d < b->n_documents && r->n_pieces < r->most_pieces;) {
         size_t left = b->document[*d].n_rows - *at, n = left < limit ? left : limit;
         if (rows + n > limit) break;
         r->piece[r->n_pieces++] = (piece){*d, *at, n};

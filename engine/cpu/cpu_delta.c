@@ -6,6 +6,7 @@
  */
 #include "engine/cpu/cpu_ops.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -39,6 +40,7 @@ static void convolve_run(const gm_step *s, const gm_layer *w, const gm_tile *run
     const gm_buf *history = &s->kv->history;
     const size_t taps = w->delta_conv.cols, rows = taps - 1;
     const gm_row *row = &s->row[run->first];
+    assert(rows > 0); /* families_delta.c asks for two taps */
     const size_t at = gm_kv_state(s->kv, w->nth, row->sequence) * rows;
     float *h = gm_row_at(history, at) + first; /* (taps - 1, n) */
     const float *panels = gm_panel_at(&w->delta_conv, 0, first / GM_PANEL);
@@ -85,6 +87,12 @@ void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w)
 
 /* ---- attn ---- */
 
+static void fetch(const float *x, size_t n)
+{
+    enum { LINE = 64 / sizeof(float) };
+    for (size_t i = 0; i < n; i += LINE) __builtin_prefetch(x + i);
+}
+
 /* Values [first, first + n) of a head, through a run of rows; what the head gives takes the place
  * of its values. */
 static void correct_run(const gm_step *s, const gm_layer *w, const gm_tile *run, size_t head,
@@ -101,6 +109,12 @@ static void correct_run(const gm_step *s, const gm_layer *w, const gm_tile *run,
     for (size_t i = 0; i < run->n; i++) {
         float *x = gm_row_at(&s->work->qkv, run->first + i);
         const size_t key = head / each * depth;
+        if (i + 2 < run->n) { /* rows lie far apart */
+            const float *next = gm_row_at(&s->work->qkv, run->first + i + 2);
+            fetch(next + place.k + key, depth);
+            fetch(next + place.q + key, depth);
+            fetch(next + place.v + head * (size_t)d->value + first, n);
+        }
         s->weights->kernels->delta(state, depth, x + place.k + key, x + place.q + key,
                                    x + place.v + head * (size_t)d->value + first, n,
                                    x[place.a + head], x[place.b + head]);

@@ -28,6 +28,7 @@ SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "
           "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
 # experts and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
+KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own
 FEWER = {
     "GLM-4.5-Air": {
         "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
@@ -44,6 +45,8 @@ FEWER = {
     "MiniMax-M2": {
         "model_type": "minimax_m2", "hidden_size": 3072, "intermediate_size": 1536, "num_attention_heads": 48, "num_key_value_heads": 8,
         "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},
+    "Qwen3-Next-80B-A3B, a layer of each kind": {"model_type": "qwen3_next", "num_experts": 16, **KINDS},
+    "Qwen3.5-35B-A3B, likewise": {"model_type": "qwen3_5_moe_text", "num_experts": 16, "num_experts_per_tok": 8, **KINDS},
     "Phi-mini-MoE, with a window of 21 and LongRoPE": {
         "model_type": "phimoe", "hidden_size": 4096, "intermediate_size": 960, "num_attention_heads": 32, "num_key_value_heads": 8,
         "num_local_experts": 16, "num_experts_per_tok": 2, "attention_bias": True, "lm_head_bias": True, "sliding_window": 21,
