@@ -19,12 +19,6 @@ enum {
     END_BYTES = 64
 };
 
-static void put_asset(gm_html *page, const gm_asset *asset)
-{
-    if (page->status == GM_OK)
-        page->status = gm_text_append(&page->text, (const char *)asset->at, asset->n, NULL);
-}
-
 static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
     size_t noise = gm_atlas_n_noise(atlas);
@@ -268,9 +262,9 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
     size_t snippet;
     gm_html_begin_scripted(page, "Expert atlas", &gm_asset_page_style, script, 2);
     GM_TRY(put_header(page, atlas, err));
-    put_asset(page, &gm_asset_page_explore);
+    gm_html_asset(page, &gm_asset_page_explore);
     GM_TRY(put_cluster_table(page, atlas, err));
-    put_asset(page, &gm_asset_page_experts);
+    gm_html_asset(page, &gm_asset_page_experts);
     put_matrix(page, atlas);
     GM_TRY(gm_page_put_json(page, "Quality", atlas->quality, true, err));
     GM_TRY(gm_page_put_json(page, "Parameters", atlas->parameters, false, err));

@@ -43,6 +43,7 @@ void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *st
                             const gm_asset *const *script, int n);
 /* One of those scripts, which runs where it stands. */
 void gm_html_script(gm_html *page, const gm_asset *script);
+void gm_html_asset(gm_html *page, const gm_asset *markup); /* our own markup */
 
 /* Bytes that a script reads: a zlib stream (RFC 1950) in base64, the text of element `id`.
  * Returns how many bytes of the page it took. */

@@ -52,6 +52,11 @@ void gm_html_script(gm_html *page, const gm_asset *script)
     gm_html_raw(page, "</script>\n");
 }
 
+void gm_html_asset(gm_html *page, const gm_asset *markup)
+{
+    put_bytes(page, markup->at, markup->n);
+}
+
 /* All of `bytes` as a zlib stream, appended to *out. */
 static gm_status deflate_all(gm_text *out, const void *bytes, size_t n)
 {

@@ -10,6 +10,7 @@ int main(int argc, char **argv)
          "run a corpus through a model and record the routers' choices"},
         {"info", gm_probe_info, "describe a trace or a model folder"},
         {"verify", gm_probe_verify, "recompute every self-check of a trace"},
+        {"read", gm_probe_read, "a page of texts, each token coloured by its experts"},
         {"stats", gm_probe_stats, "statistics of a trace: load, specialisation, router"},
         {"contrast", gm_probe_contrast, "which experts two groups of documents use differently"},
         {"ablate", gm_probe_ablate, "how much texts lose without an expert, one at a time"},

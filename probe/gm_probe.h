@@ -5,6 +5,7 @@
 int gm_probe_collect(int argc, char **argv);
 int gm_probe_info(int argc, char **argv);
 int gm_probe_verify(int argc, char **argv);
+int gm_probe_read(int argc, char **argv);
 int gm_probe_stats(int argc, char **argv);
 int gm_probe_contrast(int argc, char **argv);
 int gm_probe_ablate(int argc, char **argv);

@@ -10,6 +10,7 @@
 #include "probe/gm_probe.h"
 #include "probe/stats_figures.h"
 #include "probe/stats_page.h"
+#include "probe/trace_tokenizer.h"
 
 enum { SUBSETS_DRAWN = 3 };
 
@@ -144,19 +145,6 @@ out:
     return status;
 }
 
-/* The tokenizer of --model, which must be the one of the trace. */
-static gm_status open_tokenizer(telling *t, const char *model, gm_error *err)
-{
-    gm_status status = GM_OK;
-    const char *wanted = gm_trace_get_info(t->trace)->tokenizer_digest;
-    if (model == NULL) return GM_OK;
-    GM_TRY(gm_tokenizer_open(&t->tokenizer, model, err));
-    if (strcmp(gm_tokenizer_digest(t->tokenizer), wanted) != 0)
-        GM_FAIL(GM_EARG, "the tokenizer of '%s' is not the one of the trace", model);
-out:
-    return status;
-}
-
 static gm_status put_all(const telling *t, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -188,7 +176,7 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
     GM_TRY(gm_trace_open(&t.trace, path, err));
     GM_TRY(find_experts(&t, o, err));
     GM_TRY(find_subsets(&t, &o->subsets, err));
-    GM_TRY(open_tokenizer(&t, o->model, err));
+    GM_TRY(gm_trace_tokenizer_open(&t.tokenizer, t.trace, o->model, err));
     GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
     if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
     GM_TRY(draw_all(&t, o, err));

@@ -5,8 +5,9 @@ import {deflateSync} from "node:zlib";
 
 import {colour, colourAt, colourings, rgbOfHex} from "../../cluster/page/colours.mjs";
 import {compareCells} from "../../cluster/page/clusters.mjs";
-import {bytesOfBase64, expertName, inflate, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
+import {expertName, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
     usageOf, valueOf} from "../../cluster/page/data.mjs";
+import {bytesOfBase64, inflate} from "../../figures/page/unpack.mjs";
 import {tickStep} from "../../cluster/page/heat.mjs";
 import {extent, placeLabels} from "../../cluster/page/map.mjs";
 import {chosen, frequent, isChoice, isInside, noChoice} from "../../cluster/page/selection.mjs";
