@@ -5,8 +5,6 @@
 #include "emulated_run.h"
 #include "engine/cuda/cuda_session.h"
 
-#include <float.h>
-
 enum { SEQUENCES = 3, MOST_STEPS = 6, MOST_TAKEN = 24, MORE = 2 /* tokens than the steps have */ };
 
 /* How many tokens of each sequence a step has; steps of one of each go the way of few rows, unless
@@ -346,6 +344,40 @@ static void gated_delta_of_odd_sizes(void)
     }
 }
 
+/* Numbers of fewer bits: off by a share of what these do at all. */
+static void rounded_weights_are_the_cpus(void)
+{
+    static const gm_numerics numerics[] = {GM_NUMERICS_BF16, GM_NUMERICS_INT8, GM_NUMERICS_FP8};
+    static const size_t offset[] = {0, 9};
+    static const plan plans[] = {{.threads = 1, .step = 1}, {.threads = 1, .step = 9}};
+    for (int i = 0; i < 3; i++) {
+        outcome of[4]; /* in f32, by the CPU, and by the GPU both ways */
+        for (int k = 0; k < 4; k++) {
+            gm_model *model = NULL;
+            gm_error err = {0};
+            uint32_t token[9];
+            const gm_model_options options = {.device = k < 2 ? "cpu" : "cuda",
+                                              .numerics = k == 0 ? GM_NUMERICS_F32 : numerics[i],
+                                              .threads = 2};
+            CHECK_OK(gm_model_open_random(&model, "rounded", config[0][1], &options, &err), err);
+            if (model == NULL) exit(1);
+            random_tokens(model, token, 9);
+            const docs d = {.n = 1, .n_tokens = 9, .token = token, .offset = offset};
+            of[k] = run_docs(model, &d, &plans[k == 3]);
+            gm_model_close(model);
+        }
+        const size_t n = of[0].n_tokens * of[0].vocab;
+        const double rounding = most_off(of[1].logits, of[0].logits, n);
+        for (int k = 2; k < 4; k++) {
+            const double off = most_off(of[k].logits, of[1].logits, n);
+            printf("%s: logits within %.2g, rounding %.2g\n", gm_numerics_name(numerics[i]), off,
+                   rounding);
+            CHECK(off <= rounding);
+        }
+        for (int k = 0; k < 4; k++) outcome_free(&of[k]);
+    }
+}
+
 /* Keys of 33 at a time: logits behind each of n tokens, one by one, by the CPU. */
 static float *logits_of(const uint32_t *token, size_t n, size_t vocab)
 {
@@ -410,8 +442,7 @@ static void decoding_can_stop_and_go_on(void)
     CHECK_OK(gm_session_step(session, &g, 1, NULL, &result, &err), err);
     float *want = logits_of(f.token, n + 1, vocab);
     CHECK_FLOATS(logits, want + n * vocab, vocab, 1e-4);
-    gm_free(want);
-    gm_free(logits);
+    gm_free(want), gm_free(logits);
     gm_session_free(session);
     gm_model_close(gpu);
 }
@@ -458,10 +489,11 @@ static void order_does_not_matter(void)
 }
 
 TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),
-      TEST(gated_delta_of_odd_sizes), TEST(decoding_can_stop_and_go_on),
-      TEST(what_is_too_wide_is_refused), TEST(order_does_not_matter))
+      TEST(gated_delta_of_odd_sizes), TEST(rounded_weights_are_the_cpus),
+      TEST(decoding_can_stop_and_go_on), TEST(what_is_too_wide_is_refused),
+      TEST(order_does_not_matter))
 #else
 TESTS(TEST(steps_are_the_definition), TEST(what_is_not_finite_stays_in_its_sequence),
-      TEST(gated_delta_of_odd_sizes), TEST(decoding_can_stop_and_go_on),
-      TEST(what_is_too_wide_is_refused))
+      TEST(gated_delta_of_odd_sizes), TEST(rounded_weights_are_the_cpus),
+      TEST(decoding_can_stop_and_go_on), TEST(what_is_too_wide_is_refused))
 #endif
