@@ -66,11 +66,11 @@ static void say_map(gm_json_out *out, const gm_analysis *a)
     gm_verdict v = gm_threshold_judge("trustworthiness", m->trustworthiness);
     gm_verdict w = gm_threshold_judge("continuity", m->continuity);
     say(out, v > w ? v : w, "map",
-        "%s: trustworthiness %.3f, continuity %.3f; of a document's %d nearest by usage %.0f %% "
-        "are "
-        "its nearest on the map too (by chance %.1f %%)",
-        pick(v > w ? v : w, "Who is near on the map is near by usage, and the other way round",
-             "The map keeps most neighbourhoods and tears some",
+        "%s: trustworthiness %.3f, continuity %.3f; of a document's %d nearest neighbours by usage "
+        "%.0f %% are also its nearest on the map (by chance: %.1f %%)",
+        pick(v > w ? v : w,
+             "Neighbours on the map are neighbours by usage, and the other way round",
+             "The map keeps most neighbourhoods and tears some apart",
              "The map tears neighbourhoods apart or invents them; trust no distance on it"),
         m->trustworthiness, m->continuity, m->k, 100 * m->preserved,
         100.0 * m->k / (double)(a->distinct.m - 1));
@@ -82,8 +82,8 @@ static void say_dimensions(gm_json_out *out, const gm_dimensions *d)
     if (d->dim <= 2) return;
     gm_verdict v = gm_threshold_judge("dimensions.ari", d->ari);
     say(out, v, "dimensions",
-        "%s: clusters were found in %d dimensions; against the map's own %zu an ARI of %.2f, an "
-        "AMI of %.2f, %.0f %% of the documents noise in both or in neither",
+        "%s: clusters were found in %d dimensions; against the map's own %zu: ARI %.2f, AMI %.2f, "
+        "%.0f %% of the documents are noise in both or in neither",
         pick(v, "The map shows the clusters as they are", "The map shows most clusters as they are",
              "The map does not show the clusters as they are: trust their members, not its shapes"),
         d->dim, d->n_clusters, d->ari, d->ami, 100 * d->noise_alike);
@@ -96,7 +96,7 @@ static void say_density(gm_json_out *out, const gm_assessment *f)
     say(out, v, "clusters", "%s: DBCV %.2f",
         pick(v, "Clusters are much denser than the gaps between them",
              "Clusters are denser than the gaps between them",
-             "Clusters are hardly denser than the gaps between them, their borders are arbitrary"),
+             "Clusters are hardly denser than the gaps between them; their borders are arbitrary"),
         f->dbcv);
 }
 
@@ -113,8 +113,8 @@ static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas
         double share = (double)noise[g] / (double)all[g];
         if (all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)
             say(out, GM_VERDICT_DOUBT, "noise",
-                "Of the %zu documents of %s %s %.0f %% are in no cluster, of all %.0f %%: what "
-                "is said of clusters leaves them out",
+                "Of the %zu documents of %s %s, %.0f %% are in no cluster (of all: %.0f %%); "
+                "the clusters say nothing about them",
                 all[g], kind, name[g], 100 * share, 100 * whole);
     }
     gm_free(all);
@@ -139,7 +139,9 @@ static gm_status say_noise(gm_json_out *out, const gm_atlas *atlas, gm_error *er
         return GM_OK;
     }
     say(out, v, "noise", "%.1f %% of the documents are in no cluster%s", 100 * share,
-        v == GM_VERDICT_DOUBT ? "; lower --min-samples, or take what clusters say for a part" : "");
+        v == GM_VERDICT_DOUBT
+            ? "; lower --min-samples, or keep in mind that the clusters cover only the rest"
+            : "");
     GM_TRY(say_noise_of(out, "subset", atlas, atlas->subset, atlas->subset_name, atlas->n_subsets,
                         share, err));
     if (has_languages(atlas)) /* which tell scripts apart as well */
@@ -167,9 +169,9 @@ static void say_largest(gm_json_out *out, const gm_analysis *a)
     double share = (double)here / (double)a->distinct.m, top = (double)most / (double)runs;
     if (share > 1.25 * top)
         say(out, GM_VERDICT_DOUBT, "cluster 0",
-            "Cluster 0 holds %.0f %% of the documents; from other seeds the largest holds %.0f to "
-            "%.0f %%: it may be several clusters in one. Compare --seed %llu or --max-cluster-size "
-            "(recut has it too)",
+            "Cluster 0 holds %.0f %% of the documents; with other seeds the largest cluster holds "
+            "%.0f to %.0f %%, so it may be several clusters in one. Try --seed %llu, or "
+            "--max-cluster-size (also in recut)",
             100 * share, 100 * (double)least / (double)runs, 100 * top,
             (unsigned long long)s->seed[0].seed);
 }
@@ -189,8 +191,8 @@ static void say_doubtful(gm_json_out *out, const char *figure, const float *valu
     }
     if (count > 0)
         say(out, GM_VERDICT_DOUBT, "clusters",
-            "%zu of %zu clusters do not come out again %s (best match below %.2g): %s%s", count, n,
-            from, gm_threshold_find(figure)->poor, list, count > 12 ? ", ..." : "");
+            "%zu of %zu clusters do not come back %s (best match below %.2g): %s%s", count, n, from,
+            gm_threshold_find(figure)->poor, list, count > 12 ? ", ..." : "");
 }
 
 static void say_stability(gm_json_out *out, const gm_analysis *a)
@@ -205,22 +207,22 @@ static void say_stability(gm_json_out *out, const gm_analysis *a)
     }
     gm_verdict v = gm_threshold_judge("seed_ari", s->seed_ari);
     say(out, v, "seeds", "%s: ARI with five other seeds %.2f (%.2f to %.2f)",
-        pick(v, "The clusters hardly depend on the seed",
-             "Part of the clusters depends on the seed", "Another seed gives other clusters"),
+        pick(v, "The clusters hardly depend on the seed", "Some clusters depend on the seed",
+             "Another seed gives different clusters"),
         s->seed_ari, least, most);
     if (s->among_seeds > s->seed_ari + 0.1)
         say(out, GM_VERDICT_DOUBT, "seeds",
-            "This seed is not like the others: those agree with each other by %.2f, with it by "
-            "%.2f",
+            "This seed is unlike the others: they agree with each other by an ARI of %.2f, and "
+            "with this one by %.2f",
             s->among_seeds, s->seed_ari);
     say_largest(out, a);
-    say_doubtful(out, "seed_jaccard", s->seed_jaccard, n, "from other seeds");
+    say_doubtful(out, "seed_jaccard", s->seed_jaccard, n, "with other seeds");
     if (isnan(s->half_ari)) return;
     v = gm_threshold_judge("half_ari", s->half_ari);
-    say(out, v, "halves", "%s: ARI with the clusters of either half %.2f",
+    say(out, v, "halves", "%s: ARI with the clusters of each half %.2f",
         pick(v, "Half the documents give the same clusters",
              "Half the documents give most of the clusters",
-             "Half the documents give other clusters"),
+             "Half the documents give different clusters"),
         s->half_ari);
 }
 
@@ -242,8 +244,8 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         clustered += atlas->size[c];
         if ((size_t)atlas->size[c] * 10 > atlas->n && purity < 0.5)
             say(out, GM_VERDICT_DOUBT, "subsets",
-                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, is "
-                "%.0f %% of it; recut with --max-cluster-size %zu parts it where it has parts",
+                "Cluster %zu, %.0f %% of the documents, is mixed: its largest subset, %s, makes up "
+                "%.0f %% of it; recut with --max-cluster-size %zu splits it where it has parts",
                 c, 100.0 * atlas->size[c] / (double)atlas->n, atlas->subset_name[main_subset],
                 100 * purity, (size_t)atlas->size[c] / 2);
     }
@@ -253,7 +255,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
     say(out, v > w ? v : w, "subsets",
         "%s: homogeneity %.2f, purity %.2f (adjusted Rand index %.2f, low wherever subsets are "
         "split)",
-        pick(v > w ? v : w, "Clusters are of one subset each", "Most clusters are of one subset",
+        pick(v > w ? v : w, "Clusters hold one subset each", "Most clusters hold one subset",
              "Clusters mix subsets: they are not about where a text came from"),
         found.homogeneity, purity, found.ari);
 out:
@@ -268,7 +270,7 @@ static void say_control(gm_json_out *out, const gm_control *c)
     if (isnan(c->router_ami)) {
         const bool same = c->ari > 0.7;
         say(out, same ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR, "control",
-            "%s: clusters by %s frequencies alone agree with these by an ARI of %.2f",
+            "%s: clusters of %s frequencies alone agree with these by an ARI of %.2f",
             same ? "The vocabulary alone gives much the same clusters"
                  : "The vocabulary alone gives these clusters in part at most",
             what, c->ari);
@@ -279,8 +281,8 @@ static void say_control(gm_json_out *out, const gm_control *c)
                    : added > -0.02 ? GM_VERDICT_FAIR
                                    : GM_VERDICT_DOUBT;
     say(out, v, "control",
-        "%s: %s frequencies alone tell the subsets by an AMI of %.2f, the router's clusters by "
-        "%.2f; ARI between the two %.2f, %.0f %% of neighbours in common",
+        "%s: clusters of %s frequencies alone match the subsets with an AMI of %.2f, the router's "
+        "clusters with %.2f; ARI between the two %.2f, %.0f %% of neighbours in common",
         pick(v, "The router knows more of the subsets than the vocabulary does",
              c->router_ami > 0.02 ? "The router knows as much of the subsets as the vocabulary does"
                                   : "Neither the router nor the vocabulary knows of the subsets",
@@ -294,10 +296,10 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
         gm_verdict v = gm_threshold_judge("coherence", f->keywords.mean);
         gm_verdict w = gm_threshold_judge("diversity", f->keywords.diversity);
         say(out, v > w ? v : w, "keywords",
-            "%s: their coherence is %.2f (NPMI over documents); of all of them %.0f %% are "
-            "different words",
-            pick(v > w ? v : w, "Keywords belong together", "Keywords belong together loosely",
-                 "Keywords do not belong together, or stand for several clusters"),
+            "%s: coherence %.2f (NPMI over documents); %.0f %% of all keywords are different words",
+            pick(v > w ? v : w, "Each cluster's keywords belong together",
+                 "Each cluster's keywords belong together loosely",
+                 "Keywords do not belong together, or are shared by several clusters"),
             f->keywords.mean, 100 * f->keywords.diversity);
     }
     gm_verdict w = gm_threshold_judge("length_cluster", f->length_cluster), v = w;
@@ -309,8 +311,8 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
     }
     say(out, v > w ? v : w, "lengths", "%s: correlation with the cluster %.2f%s",
         pick(v > w ? v : w, "The length of a document does not decide where it is",
-             "The length of a document has a part in where it is",
-             "Clusters are of short and of long documents: cut all to one --doc-tokens"),
+             "The length of a document partly decides where it is",
+             "Clusters separate short from long documents: cut all to one --doc-tokens"),
         f->length_cluster, noise);
 }
 

@@ -58,11 +58,11 @@ static shown show(const char *name)
 /* What a KL is like, by the published KL of quantised 8B models (llama.cpp). */
 static const char *cost_words(double kl)
 {
-    if (isnan(kl)) return "which is no number: the model's predictions were not finite";
+    if (isnan(kl)) return "which is not a number: the model's predictions were not finite";
     if (kl <= 0) return "nothing";
     if (kl < 0.005) return "less than 5-bit quantisation does";
-    if (kl < 0.05) return "as 4-bit quantisation does, about";
-    if (kl < 0.2) return "as 3-bit quantisation does";
+    if (kl < 0.05) return "about as much as 4-bit quantisation does";
+    if (kl < 0.2) return "as much as 3-bit quantisation does";
     if (kl <= 1) return "more than 3-bit quantisation does";
     return "so much that text falls apart";
 }
@@ -75,9 +75,10 @@ static bool too_few(size_t n_draws)
 
 static const char *what_it_does(const gm_outcome *o)
 {
-    if (o->beats_random && o->within_kl) return "moves text to the topic, beyond random experts";
-    if (o->beats_random) return "moves text beyond random experts, but costs too much";
-    if (too_few(o->n_draws)) return "cannot be told from random experts by so few draws";
+    if (o->beats_random && o->within_kl)
+        return "moves text towards the topic, more than random experts do";
+    if (o->beats_random) return "moves text more than random experts do, but costs too much";
+    if (too_few(o->n_draws)) return "cannot be told from random experts with so few draws";
     return "does no more for the topic than random experts do";
 }
 
@@ -98,10 +99,11 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                               "shown. ",
                               s->protocol->max_kl));
     if (s->n_choosing && t->affordable && !o->within_kl)
-        GM_TRY(gm_text_printf(text, err,
-                              "It was within the limit of %g nats a token on the texts on which it "
-                              "was chosen, and is not on others. ",
-                              s->protocol->max_kl));
+        GM_TRY(
+            gm_text_printf(text, err,
+                           "It was within the limit of %g nats a token on the texts it was chosen "
+                           "on, but is not on others. ",
+                           s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
         "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; share %.0f "
@@ -133,7 +135,7 @@ bool gm_verdict_beats_random(const gm_outcomes *o)
 gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
     const char *least =
-        too_few(o->n_draws) ? " (so few draws cannot give a p of .05: take 19 or more)" : "";
+        too_few(o->n_draws) ? " (so few draws cannot give a p of .05: use 19 or more)" : "";
     gm_status status = GM_OK;
     GM_TRY(gm_text_printf(
         text, err,

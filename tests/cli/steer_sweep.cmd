@@ -14,7 +14,7 @@ sweep() { gm-steer sweep $how $options "$@"; }
 echo "-- sweep:"
 sweep -o s.h5 --csv s.csv --report s.html --figure s.png > text; echo "exit $?"
 grep -c '^cluster [01]: ' text
-grep -c 'at dose [0-9]* the plan cannot be told from random experts by so few draws' text
+grep -c 'at dose [0-9]* the plan cannot be told from random experts with so few draws' text
 sed -n '/^judge/p; /^  *texts/p; /^All topics/p' text
 awk -F, 'NR > 1 { n[$1 "," $2 "," $4]++ } END { for (k in n) print k, n[k] }' s.csv | sort
 awk -F, '{ print NF }' s.csv | sort | uniq -c

@@ -75,7 +75,7 @@ static void names_are_said_whole(void)
     gm_json_close_object(&out);
     CHECK_OK(gm_json_out_done(&out, &err), err);
     CHECK_HAS(out.text.at, name);
-    CHECK_HAS(out.text.at, "55 % are in no cluster, of all 20 %");
+    CHECK_HAS(out.text.at, "55 % are in no cluster (of all: 20 %)");
     gm_text_clear(&out.text);
 }
 
