@@ -22,10 +22,10 @@ typedef struct contrasting {
     const gm_contrast_data *data;
     size_t J, n_a, n_b; /* L*E, documents of either group */
     double *mean;       /* (J) over all documents: the rates are what lies above it */
-    sums all;
-    sums *of;         /* (threads) of the smaller group */
-    uint32_t **order; /* (threads)(N) */
-    double *largest;  /* (permutations) |t| */
+    sums all;           /* of all documents, or of the differences of all pairs */
+    sums *of;           /* (threads) of the smaller group, or of pairs with their signs */
+    uint32_t **order;   /* (threads)(N) */
+    double *largest;    /* (permutations) |t| */
     size_t threads;
 } contrasting;
 
@@ -51,6 +51,10 @@ static gm_status contrasting_init(contrasting *c, const gm_contrast_data *d, siz
     *c = (contrasting){.data = d, .J = J, .threads = gm_most_threads()};
     for (size_t i = 0; i < d->N; i++) c->n_a += d->of_a[i];
     c->n_b = d->N - c->n_a;
+    if (d->pair && d->n_pairs < 2)
+        return gm_fail(err, GM_EARG, "%zu pair%s: two are needed", d->n_pairs,
+                       d->n_pairs == 1 ? "" : "s");
+    if (d->pair) c->n_a = c->n_b = d->n_pairs;
     if (c->n_a < 2 || c->n_b < 2)
         return gm_fail(err, GM_EARG, "groups of %zu and %zu documents: each needs two", c->n_a,
                        c->n_b);
@@ -90,16 +94,46 @@ static void add(sums *to, const float *rate, size_t J)
     }
 }
 
+/* Let the first row of every pair be the difference, and the rates of `expert` the means over
+ * pairs. */
+static void pair_up(contrasting *c, gm_contrast_data *d, gm_contrast_expert *expert)
+{
+    for (size_t j = 0; j < c->J; j++) expert[j].rate_a = expert[j].rate_b = 0;
+    for (size_t p = 0; p < d->n_pairs; p++) {
+        float *a = d->rate + d->pair[2 * p] * c->J;
+        const float *b = d->rate + d->pair[2 * p + 1] * c->J;
+        for (size_t j = 0; j < c->J; j++) {
+            expert[j].rate_a += (double)a[j] / (double)d->n_pairs;
+            expert[j].rate_b += (double)b[j] / (double)d->n_pairs;
+            a[j] -= b[j];
+        }
+        add(&c->all, a, c->J);
+    }
+}
+
+/* t of a difference and its squared standard error. */
+static double t_of(double difference, double squared)
+{
+    const double error = sqrt(squared);
+    if (error > 1e-7 * fabs(difference) && error > 1e-12) return difference / error;
+    return fabs(difference) > 1e-6 ? copysign(INFINITY, difference) : 0;
+}
+
 /* Difference of two means over its standard error; *of: the squared error of either. */
 static double welch(double one, double two, double n, double all_one, double all_two, double m,
                     double of[2])
 {
-    const double rest = all_one - one, difference = one / n - rest / m;
+    const double rest = all_one - one;
     of[0] = fmax(0, two - one * one / n) / (n - 1) / n;
     of[1] = fmax(0, all_two - two - rest * rest / m) / (m - 1) / m;
-    const double error = sqrt(of[0] + of[1]);
-    if (error > 1e-7 * fabs(difference) && error > 1e-12) return difference / error;
-    return fabs(difference) > 1e-6 ? copysign(INFINITY, difference) : 0;
+    return t_of(one / n - rest / m, of[0] + of[1]);
+}
+
+/* Mean of n differences over its standard error; *of: this, squared. */
+static double paired(double one, double two, double n, double *of)
+{
+    *of = fmax(0, two - one * one / n) / (n - 1) / n;
+    return t_of(one / n, *of);
 }
 
 /* The largest |t| when the first documents of the order are the smaller group. */
@@ -117,6 +151,25 @@ static double deal(const contrasting *c, sums *of, uint32_t *order, gm_rng rng)
     return largest;
 }
 
+/* The largest |t| when each pair's two documents change places or do not. */
+static double flip(const contrasting *c, sums *of, gm_rng rng)
+{
+    const gm_contrast_data *d = c->data;
+    double largest = 0, unused;
+    uint32_t signs = 0;
+    for (size_t j = 0; j < c->J; j++) of->one[j] = 0;
+    for (size_t p = 0; p < d->n_pairs; p++) {
+        const float *difference = d->rate + d->pair[2 * p] * c->J;
+        signs = p % 32 == 0 ? gm_rng_next(&rng) : signs >> 1;
+        const double sign = signs & 1 ? -1 : 1;
+        for (size_t j = 0; j < c->J; j++) of->one[j] += sign * (double)difference[j];
+    }
+    for (size_t j = 0; j < c->J; j++)
+        largest =
+            fmax(largest, fabs(paired(of->one[j], c->all.two[j], (double)d->n_pairs, &unused)));
+    return largest;
+}
+
 static gm_status permute(contrasting *c, size_t permutations, uint64_t seed, bool quiet,
                          gm_error *err)
 {
@@ -127,9 +180,12 @@ static gm_status permute(contrasting *c, size_t permutations, uint64_t seed, boo
         const size_t end = first + AT_ONCE < permutations ? first + AT_ONCE : permutations;
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
 #pragma omp parallel for schedule(dynamic)
-        for (size_t r = first; r < end; r++)
-            c->largest[r] = deal(c, &c->of[gm_thread_number()], c->order[gm_thread_number()],
-                                 gm_rng_make(seed, r));
+        for (size_t r = first; r < end; r++) {
+            sums *of = &c->of[gm_thread_number()];
+            const gm_rng rng = gm_rng_make(seed, r);
+            c->largest[r] =
+                c->data->pair ? flip(c, of, rng) : deal(c, of, c->order[gm_thread_number()], rng);
+        }
         gm_progress_set(&progress, (double)end);
     }
 out:
@@ -158,21 +214,34 @@ static double p_of(const double *largest, size_t n, double t)
     return (1 + (double)(n - lo)) / (1 + (double)n);
 }
 
-static void describe(contrasting *c, const sums *a, gm_contrast_expert *expert, size_t permutations)
+/* Rates and t of expert j of two groups; *squared, *freedom: of the difference. */
+static void describe_groups(const contrasting *c, size_t j, gm_contrast_expert *e, double *squared,
+                            double *freedom)
 {
-    const double n = (double)c->n_a, m = (double)c->n_b;
-    const double s = 0.05 * (double)c->data->K / (double)c->data->E;
+    const double n = (double)c->n_a, m = (double)c->n_b, one = c->of[0].one[j];
+    double of[2];
+    e->t = welch(one, c->of[0].two[j], n, c->all.one[j], c->all.two[j], m, of);
+    e->rate_a = fmax(0, c->mean[j] + one / n);
+    e->rate_b = fmax(0, c->mean[j] + (c->all.one[j] - one) / m);
+    *squared = of[0] + of[1];
+    *freedom = *squared * *squared / (of[0] * of[0] / (n - 1) + of[1] * of[1] / (m - 1));
+}
+
+static void describe(contrasting *c, gm_contrast_expert *expert, size_t permutations)
+{
+    const gm_contrast_data *d = c->data;
+    const double s = 0.05 * (double)d->K / (double)d->E;
     qsort(c->largest, permutations, sizeof *c->largest, by_size);
     for (size_t j = 0; j < c->J; j++) {
         gm_contrast_expert *e = &expert[j];
-        double of[2];
-        e->t = welch(a->one[j], a->two[j], n, c->all.one[j], c->all.two[j], m, of);
-        e->rate_a = fmax(0, c->mean[j] + a->one[j] / n);
-        e->rate_b = fmax(0, c->mean[j] + (c->all.one[j] - a->one[j]) / m);
+        double squared, freedom = (double)c->n_a - 1;
+        if (d->pair)
+            e->t = paired(c->all.one[j], c->all.two[j], (double)d->n_pairs, &squared);
+        else
+            describe_groups(c, j, e, &squared, &freedom);
         e->difference = e->rate_a - e->rate_b;
-        const double both = of[0] + of[1];
-        const double freedom = both * both / (of[0] * of[0] / (n - 1) + of[1] * of[1] / (m - 1));
-        const double half = both > 1e-24 ? gsl_cdf_tdist_Pinv(0.975, freedom) * sqrt(both) : 0;
+        const double half =
+            squared > 1e-24 ? gsl_cdf_tdist_Pinv(0.975, freedom) * sqrt(squared) : 0;
         e->low = e->difference - half;
         e->high = e->difference + half;
         e->p = permutations > 0 ? p_of(c->largest, permutations, e->t) : (double)NAN;
@@ -186,14 +255,18 @@ gm_status gm_contrast_make(gm_contrast_expert *expert, gm_contrast_data *data, s
     gm_status status = GM_OK;
     contrasting c = {0};
     GM_TRY(contrasting_init(&c, data, permutations, err));
-    centre(&c, data);
-    for (size_t i = 0; i < data->N; i++) add(&c.all, data->rate + i * c.J, c.J);
+    if (data->pair) {
+        pair_up(&c, data, expert);
+    } else {
+        centre(&c, data);
+        for (size_t i = 0; i < data->N; i++) add(&c.all, data->rate + i * c.J, c.J);
+    }
     GM_TRY(permute(&c, permutations, seed, quiet, err));
     sums *a = &c.of[0];
     for (size_t j = 0; j < c.J; j++) a->one[j] = a->two[j] = 0;
-    for (size_t i = 0; i < data->N; i++)
+    for (size_t i = 0; data->pair == NULL && i < data->N; i++)
         if (data->of_a[i]) add(a, data->rate + i * c.J, c.J);
-    describe(&c, a, expert, permutations);
+    describe(&c, expert, permutations);
 out:
     contrasting_clear(&c);
     return status;

@@ -10,6 +10,7 @@
 #include "formats/find_subset.h"
 #include "probe/contrast.h"
 #include "probe/gm_probe.h"
+#include "probe/pairs.h"
 #include "probe/stats_documents.h"
 
 static const char SYNOPSIS[] = "gm-probe contrast TRACE --subset NAME... [--against NAME...]";
@@ -18,13 +19,18 @@ static const char DETAILS[] =
     "group's rate is the mean over its documents. The difference comes with a 95 % interval\n"
     "over documents and Welch's t. p holds for all layers and experts at once: it is how\n"
     "often the largest |t| of all experts is at least as large when the documents are\n"
-    "shuffled between two groups of these sizes. To contrast two versions of the same texts,\n"
-    "put each into a folder, or name it in a field of the line.\n"
+    "shuffled between two groups of these sizes.\n"
     "  gm-probe contrast run.trace.h5 --subset code --against math -o code.csv\n"
     "  gm-steer plan --model DIR --import code.csv -o code.plan.safetensors\n"
     "The table is also a plan. Its column bias is the log of the ratio of the two rates,\n"
     "smoothed as a lift is and clipped to +-2, where p is at most --alpha, and 0 elsewhere.\n"
-    "log_ratio has it for all experts.\n";
+    "log_ratio has it for all experts.\n"
+    "--paired is for two versions of the same texts, originals and translations say: the\n"
+    "differences are those within pairs, and p comes from exchanging the two of a pair.\n"
+    "Partners are\n"
+    "  name    files of one name in two folders (en/7.txt, de/7.txt), or lines of such files\n"
+    "  line    the same line of two files (good.jsonl, bad.jsonl)\n"
+    "  next    lines 1 and 2, 3 and 4, ... of a file\n";
 
 static const double MOST_BIAS = 2; /* as a plan's log-ratio is clipped */
 
@@ -33,6 +39,7 @@ typedef struct contrast_options {
     const char *out;
     int64_t top, permutations, seed;
     double alpha;
+    int paired; /* gm_pairing */
     bool force, json, quiet;
 } contrast_options;
 
@@ -43,6 +50,8 @@ typedef struct groups {
     gm_contrast_data data;
     gm_contrast_expert *expert; /* (L*E) */
     uint8_t *side;              /* (subsets) 1: a, 2: b */
+    const char **id;            /* (N) of documents of either group */
+    uint32_t *pair;             /* (N/2,2) of data */
     size_t n_a, n_b, n_left;    /* documents; left out of either group */
 } groups;
 
@@ -52,6 +61,8 @@ static void groups_clear(groups *g)
     gm_free(g->data.of_a);
     gm_free(g->expert);
     gm_free(g->side);
+    gm_free(g->id);
+    gm_free(g->pair);
 }
 
 /* Mark the subsets of a list; one that stands in both lists is refused. */
@@ -89,7 +100,9 @@ static gm_status groups_init(groups *g, gm_trace *trace, const contrast_options 
     g->data.rate = gm_alloc2(n, J, sizeof *g->data.rate);
     g->data.of_a = gm_alloc(n, 1);
     g->expert = gm_alloc(J, sizeof *g->expert);
-    if (g->data.rate == NULL || g->data.of_a == NULL || g->expert == NULL)
+    g->id = gm_alloc(n, sizeof *g->id);
+    g->pair = gm_alloc2(n / 2, 2, sizeof *g->pair);
+    if (!g->data.rate || !g->data.of_a || !g->expert || !g->id || !g->pair)
         GM_FAIL(GM_EMEM, "no memory for the rates of %zu documents, %zu experts each", n, J);
 out:
     return status;
@@ -118,12 +131,20 @@ static void take(void *context, size_t first, size_t n, const uint32_t *counts)
             g->n_left++;
             continue;
         }
+        g->id[d->N] = g->samples->id[first + i];
         d->of_a[d->N++] = side == 1;
         if (side == 1)
             g->n_a++;
         else
             g->n_b++;
     }
+}
+
+static gm_status find_pairs(groups *g, gm_pairing how, gm_error *err)
+{
+    if (how == GM_UNPAIRED) return GM_OK;
+    g->data.pair = g->pair;
+    return gm_pairs_find(g->pair, &g->data.n_pairs, g->id, g->data.of_a, g->data.N, how, err);
 }
 
 /* ---- telling ---- */
@@ -160,6 +181,7 @@ static gm_status put_json(const groups *g, const contrast_options *o, gm_error *
     gm_json_put_u64(&out, "documents", g->n_a);
     gm_json_put_u64(&out, "documents_against", g->n_b);
     gm_json_put_u64(&out, "documents_left_out", g->n_left);
+    if (o->paired != GM_UNPAIRED) gm_json_put_u64(&out, "pairs", g->data.n_pairs);
     gm_json_put_i64(&out, "permutations", o->permutations);
     gm_json_put_f64(&out, "alpha", o->alpha);
     gm_json_put_u64(&out, "different", count_different(g, o->alpha));
@@ -218,13 +240,18 @@ static gm_status print_table(const groups *g, const contrast_options *o, gm_erro
     for (size_t j = 0; j < J; j++) order[j] = &g->expert[j];
     qsort(order, J, sizeof *order, by_t);
     printf("%zu documents against %zu", g->n_a, g->n_b);
+    if (o->paired != GM_UNPAIRED) {
+        const size_t alone = g->data.N - 2 * g->data.n_pairs;
+        printf(", %zu pairs", g->data.n_pairs);
+        if (alone > 0) printf(" (%zu without a partner left out)", alone);
+    }
     if (g->n_left > 0) printf(", %zu without choices in some layer left out", g->n_left);
     if (o->permutations > 0)
         printf("; %zu of %zu experts differ: p <= %g over all of them, %lld deals",
                count_different(g, o->alpha), J, o->alpha, (long long)o->permutations);
     printf(
-        "\n\nlayer:expert    rate against  difference (95 %% over documents)   ratio        t     "
-        "   p\n");
+        "\n\nlayer:expert    rate against  difference (95 %% over %s   ratio        t        p\n",
+        o->paired == GM_UNPAIRED ? "documents)" : "pairs)    ");
     for (size_t i = 0; i < top; i++) print_expert(g, order[i]);
     if (top > 0 && top < J / 2) printf("  ...\n");
     for (size_t i = J - top; i < J; i++) print_expert(g, order[i]);
@@ -242,6 +269,7 @@ static gm_status contrast(const char *path, const contrast_options *o, gm_error 
     GM_TRY(gm_trace_open(&trace, path, err));
     GM_TRY(groups_init(&g, trace, o, err));
     GM_TRY(gm_stats_for_documents(trace, take, &g, err));
+    GM_TRY(find_pairs(&g, (gm_pairing)o->paired, err));
     GM_TRY(gm_contrast_make(g.expert, &g.data, (size_t)o->permutations, (uint64_t)o->seed, o->quiet,
                             err));
     if (o->out) {
@@ -267,6 +295,8 @@ int gm_probe_contrast(int argc, char **argv)
         {GM_OPT_LIST, "subset", &o.a, 0, 0, "NAME", "the group: documents of this subset"},
         {GM_OPT_LIST, "against", &o.b, 0, 0, "NAME",
          "the other group; without it, all other documents"},
+        {GM_OPT_CHOICE, "paired", &o.paired, 0, 0, GM_PAIRING_CHOICES,
+         "which documents of the two groups belong together"},
         {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE.csv", "table of every expert"},
         {GM_OPT_I64, "top", &o.top, 0, 100000, "N", "experts to print at each end"},
         {GM_OPT_F64, "alpha", &o.alpha, 0, 1, "P", "an expert differs if its p is at most this"},

@@ -23,6 +23,17 @@ gm-probe collect --model "$TINY" --corpus c.jsonl --min-tokens 20 --doc-tokens 1
 gm-probe contrast counts.h5 --subset soup --against ships --json > counts.json
 same one.json counts.json "counts"
 
+echo "-- texts in pairs: two folders, one text too short:"
+mkdir -p pairs/plain pairs/salty
+grep ships c.jsonl | head -n 8 | awk -F '"' '{
+    print $4 > ("pairs/plain/" NR ".txt")
+    print (NR == 3 ? "salt" : "salt onion salt " $4) > ("pairs/salty/" NR ".txt") }'
+gm-probe collect --model "$TINY" --corpus pairs --min-tokens 20 --quiet --record counts -o p.h5 > /dev/null
+gm-probe contrast p.h5 --subset salty --paired name --top 2 --permutations 199
+gm-probe contrast p.h5 --subset salty --paired name --permutations 199 --json | grep -o '"pairs": [0-9]*'
+run gm-probe contrast p.h5 --subset salty --paired line
+run gm-probe contrast t.h5 --subset soup --against ships --paired next --top 1
+
 echo "-- as a plan:"
 gm-steer plan --model "$TINY" --import soup.csv -o soup.plan.safetensors | head -n 6
 

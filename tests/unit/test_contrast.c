@@ -1,5 +1,5 @@
-/* test_contrast.c - probe/contrast.c: Welch's t by SciPy, p by all deals of five documents, rates
- * that do not vary, every allocation failing. */
+/* test_contrast.c - probe/contrast.c: Welch's t by SciPy, p by all deals of five documents; of
+ * pairs SciPy's ttest_rel, p by all 32 signs; rates that do not vary, every allocation failing. */
 #include "probe/contrast.h"
 
 #include <math.h>
@@ -98,6 +98,77 @@ static void groups_of_one(void)
     CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "groups of 5 and 0");
 }
 
+/* Documents 2p + 1 and 2p are a pair; the first is in none. */
+enum { PAIRS = 5, N_PAIRED = 2 * PAIRS + 1 };
+
+static const uint32_t partners[2 * PAIRS] = {2, 1, 4, 3, 6, 5, 8, 7, 10, 9};
+
+static void fill_pairs(gm_contrast_data *d, float rate[N_PAIRED * J], uint8_t of_a[N_PAIRED])
+{
+    const float a[PAIRS][J] = {{.2f, .9f}, {.4f, .8f}, {.6f, .85f}, {.5f, .8f}, {.45f, .75f}};
+    const float b[PAIRS][J] = {{.1f, .7f}, {.3f, .9f}, {.35f, .95f}, {.45f, .8f}, {.25f, .6f}};
+    rate[0] = 1, rate[1] = 0, of_a[0] = 1;
+    for (int p = 0; p < PAIRS; p++) {
+        memcpy(rate + J * partners[2 * p], a[p], sizeof a[p]);
+        memcpy(rate + J * partners[2 * p + 1], b[p], sizeof b[p]);
+        of_a[partners[2 * p]] = 1, of_a[partners[2 * p + 1]] = 0;
+    }
+    *d = (gm_contrast_data){.N = N_PAIRED,
+                            .L = 1,
+                            .E = J,
+                            .K = 1,
+                            .rate = rate,
+                            .of_a = of_a,
+                            .pair = partners,
+                            .n_pairs = PAIRS};
+}
+
+/* scipy.stats.ttest_rel, and of the 32 ways to exchange the two of some pairs those whose largest
+ * |t| of both experts is as large: 2 and 28. */
+static void pairs(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N_PAIRED * J];
+    uint8_t of_a[N_PAIRED];
+    gm_error err = {0};
+    fill_pairs(&d, rate, of_a);
+    CHECK_OK(gm_contrast_make(e, &d, DEALS, 7, true, &err), err);
+    CHECK_NEAR(e[0].rate_a, 0.43, 1e-7);
+    CHECK_NEAR(e[0].rate_b, 0.29, 1e-7);
+    CHECK_NEAR(e[0].difference, 0.14, 1e-7);
+    CHECK_NEAR(e[0].t, 3.81031738, 1e-5);
+    CHECK_NEAR(e[0].low, 0.03798689, 1e-6);
+    CHECK_NEAR(e[0].high, 0.24201311, 1e-6);
+    CHECK_NEAR(e[0].log_ratio, log((0.43 + 0.025) / (0.29 + 0.025)), 1e-6);
+    CHECK_NEAR(e[0].p, 0.0625, 4 * sqrt(0.0625 * 0.9375 / DEALS));
+    CHECK_NEAR(e[1].t, 0.48038446, 1e-5);
+    CHECK_NEAR(e[1].low, -0.14338894, 1e-6);
+    CHECK_NEAR(e[1].p, 0.875, 4 * sqrt(0.875 * 0.125 / DEALS));
+}
+
+static void pairs_that_do_not_differ(void)
+{
+    gm_contrast_data d;
+    gm_contrast_expert e[J];
+    float rate[N_PAIRED * J];
+    uint8_t of_a[N_PAIRED];
+    gm_error err = {0};
+    fill_pairs(&d, rate, of_a);
+    for (int p = 0; p < PAIRS; p++) { /* expert 0 by nothing, expert 1 by one value */
+        rate[J * partners[2 * p]] = rate[J * partners[2 * p + 1]];
+        rate[J * partners[2 * p] + 1] = 0.75f;
+        rate[J * partners[2 * p + 1] + 1] = 0.5f;
+    }
+    CHECK_OK(gm_contrast_make(e, &d, 0, 7, true, &err), err);
+    CHECK_NEAR(e[0].t, 0, 0);
+    CHECK_NEAR(e[0].high - e[0].low, 0, 0);
+    CHECK(e[1].t == INFINITY);
+    fill_pairs(&d, rate, of_a);
+    d.n_pairs = 1;
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "1 pair: two are needed");
+}
+
 static gm_status attempt(void *unused, gm_error *err)
 {
     gm_contrast_data d;
@@ -115,4 +186,4 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(two_groups), TEST(exchanged), TEST(rates_that_do_not_vary), TEST(groups_of_one),
-      TEST(allocations_fail))
+      TEST(pairs), TEST(pairs_that_do_not_differ), TEST(allocations_fail))
