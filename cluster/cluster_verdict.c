@@ -263,6 +263,9 @@ out:
     return status;
 }
 
+/* Two clusterings whose AMIs with the subsets differ by less are alike: chance alone gives 0. */
+static const double AMI_TIE = 0.02;
+
 static void say_control(gm_json_out *out, const gm_control *c)
 {
     const char *what = c->basis == GM_CONTROL_TOKENS ? "token" : "word";
@@ -276,16 +279,17 @@ static void say_control(gm_json_out *out, const gm_control *c)
             what, c->ari);
         return;
     }
-    double added = c->router_ami - c->tokens_ami;
-    gm_verdict v = added > 0.02    ? GM_VERDICT_TRUST
-                   : added > -0.02 ? GM_VERDICT_FAIR
-                                   : GM_VERDICT_DOUBT;
+    const double added = c->router_ami - c->tokens_ami;
+    const gm_verdict v = added > AMI_TIE    ? GM_VERDICT_TRUST
+                         : added > -AMI_TIE ? GM_VERDICT_FAIR
+                                            : GM_VERDICT_DOUBT;
     say(out, v, "control",
         "%s: clusters of %s frequencies alone match the subsets with an AMI of %.2f, the router's "
         "clusters with %.2f; ARI between the two %.2f, %.0f %% of neighbours in common",
         pick(v, "The router knows more of the subsets than the vocabulary does",
-             c->router_ami > 0.02 ? "The router knows as much of the subsets as the vocabulary does"
-                                  : "Neither the router nor the vocabulary knows of the subsets",
+             c->router_ami > AMI_TIE
+                 ? "The router knows as much of the subsets as the vocabulary does"
+                 : "Neither the router nor the vocabulary knows of the subsets",
              "The vocabulary alone knows more of the subsets than the router does"),
         what, c->tokens_ami, c->router_ami, c->ari, 100 * c->shared);
 }

@@ -202,6 +202,8 @@ gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)
         qsort(order, X, sizeof *order, by_change);
         print_group(a, g, order, top < X ? top : X);
     }
+    if (gm_ablate_rows(a, 0)[0].loss.documents == 0)
+        puts("no document has a loss: each is of one token, and nothing stands before it");
     gm_free(order);
     return GM_OK;
 }

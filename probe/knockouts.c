@@ -118,6 +118,28 @@ static gm_status read_together(const reading *r, char *text, gm_error *err)
     return check_left(r, &k, err);
 }
 
+/* Neither names an expert twice. */
+static bool same_experts(const gm_knockout *a, const gm_knockout *b)
+{
+    size_t shared = 0;
+    for (size_t i = 0; i < a->n; i++)
+        for (size_t j = 0; j < b->n; j++) shared += a->at[i] == b->at[j];
+    return a->n == b->n && shared == a->n;
+}
+
+/* The last of the list may not be there already. */
+static gm_status check_new(const gm_knockouts *list, gm_error *err)
+{
+    const gm_knockout *last = &list->at[list->n - 1];
+    for (const gm_knockout *k = list->at; k < last; k++)
+        if (same_experts(k, last))
+            return strcmp(k->name, last->name) == 0
+                       ? gm_fail(err, GM_EARG, "--experts names %.80s twice", k->name)
+                       : gm_fail(err, GM_EARG, "--experts: %.80s and %.80s are the same", k->name,
+                                 last->name);
+    return GM_OK;
+}
+
 static gm_status read_list(const reading *r, const char *text, gm_error *err)
 {
     size_t most = 1;
@@ -129,10 +151,8 @@ static gm_status read_list(const reading *r, const char *text, gm_error *err)
         char *item = next;
         next = strchr(item, ',');
         if (next) *next++ = '\0';
-        for (size_t i = 0; i < r->out->n; i++)
-            if (strcmp(r->out->at[i].name, item) == 0)
-                return gm_fail(err, GM_EARG, "--experts names %.80s twice", item);
         status = read_together(r, item, err);
+        if (status == GM_OK) status = check_new(r->out, err);
     }
     return status;
 }

@@ -68,6 +68,8 @@ static void what_is_no_expert_is_refused(void)
         {"999999999999999999999999999:1", NULL, "expected LAYER:ID"},
         {"4:1,1:1,4:1", NULL, "--experts names 4:1 twice"},
         {"4:1+1:1+4:1", NULL, "--experts '4:1+1:1+4:1' names 4:1 twice"},
+        {"4:1,04:1", NULL, "--experts: 4:1 and 04:1 are the same"},
+        {"4:1+1:1,1:1,1:1+4:1", NULL, "--experts: 4:1+1:1 and 1:1+4:1 are the same"},
         {"4:1+1:1+4:2+4:0", NULL,
          "--experts '4:1+1:1+4:2+4:0' leaves 2 experts in layer 4, whose router chooses 3"},
         {"all", "3", "--layer: layer 3 is not a MoE layer, they are 1 to 4"},
