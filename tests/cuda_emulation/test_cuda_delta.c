@@ -308,7 +308,7 @@ static void what_is_not_finite_stays_in_its_sequence(void)
 /* ---- whole models ---- */
 
 #define SMALL                                                                    \
-    "\"num_hidden_layers\": 2, \"hidden_size\": 33, \"intermediate_size\": 31, " \
+    "\"num_hidden_layers\": 4, \"hidden_size\": 33, \"intermediate_size\": 31, " \
     "\"max_position_embeddings\": 1024, \"vocab_size\": 65, \"rope_theta\": 100, "
 
 /* Gated DeltaNet and gated attention: a tensor for several of its matrices, and one each; keys and
@@ -328,7 +328,8 @@ static const char *const config[][2] = {
      "\"num_experts\": 5, \"num_experts_per_tok\": 2, \"moe_intermediate_size\": 1, "
      "\"shared_expert_intermediate_size\": 33, \"num_attention_heads\": 2, "
      "\"num_key_value_heads\": 2, \"head_dim\": 256, \"partial_rotary_factor\": 0.25, "
-     "\"layer_types\": [\"full_attention\", \"linear_attention\"], "
+     "\"layer_types\": [\"full_attention\", \"linear_attention\", \"linear_attention\", "
+     "\"full_attention\"], "
      "\"linear_num_key_heads\": 2, \"linear_num_value_heads\": 4, "
      "\"linear_key_head_dim\": 128, \"linear_value_head_dim\": 128, "
      "\"linear_conv_kernel_dim\": 4}"},
