@@ -69,9 +69,9 @@ def olmoe_config(**changes):
         "clip_qkv": None,
         "eos_token_id": 2,
         "hidden_act": "silu",
-        "hidden_size": 32,
+        "hidden_size": 16,
         "initializer_range": 0.02,
-        "intermediate_size": 11,
+        "intermediate_size": 9,
         "max_position_embeddings": 128,
         "norm_topk_prob": False,
         "num_attention_heads": 4,
@@ -98,8 +98,8 @@ def qwen3_config(**changes):
     """config.json in the form of Qwen/Qwen3-30B-A3B: heads x head_dim is not the width, what is idle stands there."""
     config = olmoe_config(
         architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", bos_token_id=1, decoder_sparse_step=1, head_dim=10,
-        hidden_size=40, intermediate_size=72, max_window_layers=3, mlp_only_layers=[], moe_intermediate_size=14,
-        norm_topk_prob=True, num_attention_heads=6, num_experts=10, num_experts_per_tok=3, num_key_value_heads=2,
+        hidden_size=24, intermediate_size=72, max_window_layers=3, mlp_only_layers=[], moe_intermediate_size=10,
+        norm_topk_prob=True, num_attention_heads=4, num_experts=10, num_experts_per_tok=3, num_key_value_heads=2,
         rms_norm_eps=1e-4, rope_theta=1000000.0, sliding_window=None, torch_dtype="bfloat16", use_sliding_window=False,
         vocab_size=289,
     )
@@ -110,9 +110,9 @@ def qwen3_config(**changes):
 def qwen2_config(**changes):
     """config.json in the form of Qwen/Qwen1.5-MoE-A2.7B, with one layer dense: a gate of its own for the shared expert."""
     config = qwen3_config(
-        architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe", hidden_size=24, intermediate_size=40, max_window_layers=2,
-        mlp_only_layers=[1], moe_intermediate_size=14, norm_topk_prob=False, num_attention_heads=4, num_experts=16,
-        num_experts_per_tok=4, num_hidden_layers=3, qkv_bias=True, shared_expert_intermediate_size=36, sliding_window=32, torch_dtype="float32",
+        architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe", hidden_size=24, intermediate_size=20, max_window_layers=2,
+        mlp_only_layers=[1], moe_intermediate_size=6, norm_topk_prob=False, num_attention_heads=4, num_experts=16,
+        num_experts_per_tok=4, num_hidden_layers=3, qkv_bias=True, shared_expert_intermediate_size=14, sliding_window=32, torch_dtype="float32",
     )
     for key in ("attention_bias", "head_dim", "rope_scaling"):
         del config[key]
@@ -122,7 +122,7 @@ def qwen2_config(**changes):
 def mixtral_config(**changes):
     """config.json in the form of mistralai/Mixtral-8x7B-v0.1; rope_theta is left to its default, 1e6."""
     config = olmoe_config(
-        architectures=["MixtralForCausalLM"], model_type="mixtral", bos_token_id=1, hidden_size=36, intermediate_size=22,
+        architectures=["MixtralForCausalLM"], model_type="mixtral", bos_token_id=1, hidden_size=24, intermediate_size=14,
         num_attention_heads=6, num_experts_per_tok=2, num_key_value_heads=3, num_local_experts=6, sliding_window=None,
         torch_dtype="bfloat16", vocab_size=289,
     )
@@ -147,25 +147,25 @@ MODELS = {
     "deepseek-tiny": (deepseek_config(), 3, 1),
     "deepseek-tied": (
         deepseek_config(
-            hidden_size=40, head_dim=None, num_key_value_heads=4, n_routed_experts=8, num_experts_per_tok=2,
-            n_shared_experts=1, moe_intermediate_size=16, intermediate_size=32, norm_topk_prob=True, rms_norm_eps=1e-3,
+            hidden_size=24, head_dim=None, num_key_value_heads=4, n_routed_experts=8, num_experts_per_tok=2,
+            n_shared_experts=1, moe_intermediate_size=8, intermediate_size=20, norm_topk_prob=True, rms_norm_eps=1e-3,
             rope_theta=10000.0, moe_layer_freq=2, num_hidden_layers=5, tie_word_embeddings=True, torch_dtype="bfloat16",
             vocab_size=312, max_position_embeddings=128, mlp_bias=None, moe_implementation=None,
         ),
         1, 1,
     ),
-    "olmoe-tiny": (olmoe_config(), 1, 23),
+    "olmoe-tiny": (olmoe_config(), 1, 1),
     "olmoe-clip": (
         olmoe_config(
-            hidden_size=48, intermediate_size=18, num_attention_heads=6, num_key_value_heads=2, num_experts=8,
+            hidden_size=24, intermediate_size=10, num_attention_heads=6, num_key_value_heads=2, num_experts=8,
             num_experts_per_tok=3, norm_topk_prob=True, clip_qkv=0.75, rms_norm_eps=1e-4, rope_theta=50000.0,
             torch_dtype="bfloat16", vocab_size=289,
         ),
-        2, 2,
+        2, 1,
     ),
     "qwen3-tiny": (qwen3_config(), 1, 1),
-    "mixtral-tiny": (mixtral_config(), 2, 2),
-    "qwen2-tiny": (qwen2_config(), 1, 1),
+    "mixtral-tiny": (mixtral_config(), 2, 1),
+    "qwen2-tiny": (qwen2_config(), 1, 3),
     "granite-tiny": (granite_config(), 2, 1),
     "glm-tiny": (corrected.glm_config(), 1, 1),
     "dots-tiny": (corrected.dots_config(), 1, 1),

@@ -15,7 +15,9 @@ import torch
 from . import checkpoints, common, corrected, fp8, gpt_oss, latent, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
-LENGTHS = (1, 17, 70)
+LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
+LONG = ("deepseek-tiny", "gptoss-tiny", "gptoss-plain")  # a third block, and windows that end before the first
+LONG_LENGTHS = (1, 17, 70)
 STEERED = 1  # the sequence that is steered and continued
 NEW_TOKENS = 16
 APART = 8  # logits are stored of every eighth token and of the last of each sequence; of all others their nll
@@ -66,15 +68,10 @@ IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sli
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
-def lengths_of(config):
-    return getattr(checkpoints.module_of(config), "LENGTHS", LENGTHS)
-
-
-def make_tokens(config, seed):
+def make_tokens(config, seed, lengths):
     """The sequences: random ids after a bos; ids of one repeat so that attention has something to find."""
     rng = np.random.Generator(np.random.PCG64(seed + 1000))
     rows = []
-    lengths = lengths_of(config)
     for length in lengths:
         ids = rng.integers(3, config["vocab_size"], size=length)
         ids[length // 2 :] = ids[: length - length // 2] if length == lengths[-1] else ids[length // 2 :]
@@ -234,10 +231,11 @@ def make_model(folder, name):
     checkpoints.write_checkpoint(folder, config, shards, seed)
     (folder / "tokenizer.json").write_text(tiny_tokenizers.as_text(TOKENIZER.get(config["model_type"], "olmoe-like")))
     weights = fp8.widened(config, load_weights(folder))
-    sequences = make_tokens(config, seed)
+    lengths = LONG_LENGTHS if name in LONG else LENGTHS
+    sequences = make_tokens(config, seed, lengths)
     model, exact = reference(config, weights), reference(config, weights, torch.float64)
     runs = [model.forward(ids) for ids in sequences]
-    info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(lengths_of(config)),
+    info = {"made_by": "deepseek_reference.py", "model": name, "lengths": list(lengths),
             "moe_layers": model.moe_layers, "modes": list(MODES), "steered_sequence": STEERED,
             "versions": common.versions("torch", "safetensors", "numpy", "transformers")}
     logits = [r["logits"] for r in runs]

@@ -42,7 +42,6 @@ FLIPS_OF = {
     "deepseek_v3": (("norm_topk_prob", "not", "differs"), ("topk_method", "greedy", "refuse"), ("scoring_func", "softmax", "refuse"),
                     ("q_lora_rank", "half", "refuse"), ("num_nextn_predict_layers", 0, "refuse")),
 }
-LENGTHS = corrected.LENGTHS
 OTHERWISE = ("head_dim", "norm_topk_prob", "scoring_func", "num_key_value_heads")
 
 

@@ -35,7 +35,7 @@ static void reads_the_goldens(void)
     gm_arch_clear(&a);
 
     CHECK_OK(gm_arch_read(&a, MODELS "deepseek-tied", &err), err);
-    CHECK_INT(a.head_dim, 10); /* absent: 40 / 4 */
+    CHECK_INT(a.head_dim, 6); /* absent: 24 / 4 */
     CHECK_INT(a.n_moe, 2);
     CHECK_INT(a.layer_of_moe[0], 2);
     CHECK_INT(a.layer_of_moe[1], 4);
@@ -46,7 +46,7 @@ static void reads_the_goldens(void)
     CHECK_OK(gm_arch_read(&a, MODELS "olmoe-clip", &err), err);
     CHECK_INT(a.qk_norm, GM_QK_NORM_FULL);
     CHECK_NEAR(a.clip_qkv, 0.75, 0);
-    CHECK_INT(a.expert_width, 18);
+    CHECK_INT(a.expert_width, 10);
     CHECK_INT(a.n_moe, 3);
     CHECK_INT(a.bos, -1);
     CHECK_INT(a.n_eos, 2);
@@ -70,7 +70,7 @@ static void reads_other_families(void)
     CHECK_OK(gm_arch_read(&a, MODELS "qwen2-tiny", &err), err);
     CHECK_TEXT(a.family->name, "qwen2-moe");
     CHECK(a.attention_bias && a.gated_shared && !a.router.renormalise);
-    CHECK_INT(a.shared_width, 36);
+    CHECK_INT(a.shared_width, 14);
     CHECK_INT(a.n_moe, 2);
     CHECK_INT(a.layer_of_moe[1], 2);
     CHECK_INT(a.moe_of_layer[1], -1); /* mlp_only_layers */
@@ -89,10 +89,10 @@ static void reads_other_families(void)
     /* gate above up in one matrix for each of six experts */
     CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_UP, 1, 4, &t));
     CHECK_TEXT(t.name, "model.layers.1.block_sparse_moe.input_linear.weight");
-    CHECK(t.stack == 6 && t.stack_rows == 44 && t.item == 4 && t.first == 22 && t.rows == 22);
+    CHECK(t.stack == 6 && t.stack_rows == 28 && t.item == 4 && t.first == 14 && t.rows == 14);
     CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_GATE, 1, 4, &t) && t.first == 0);
     CHECK(gm_arch_tensor(&a, GM_ROLE_EXPERT_DOWN, 1, 4, &t));
-    CHECK(t.stack == 6 && t.stack_rows == 36 && t.item == 4 && t.first == 0 && t.cols == 22);
+    CHECK(t.stack == 6 && t.stack_rows == 24 && t.item == 4 && t.first == 0 && t.cols == 14);
     gm_arch_clear(&a);
 
     copy_model("same", MODELS "granite-tiny", "attention_multiplier", NULL);

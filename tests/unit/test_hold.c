@@ -254,7 +254,7 @@ static void weights_changed_since(void)
     gm_checkpoint_digest(checkpoint, before);
     CHECK_OK(gm_checkpoint_reopen(checkpoint, embed, false, &fd, &begin, &err), err);
     close(fd);
-    change_file(file, (long)(begin + token[2] * embed->dim[1] * 2 + 1), SEEK_SET);
+    change_file(file, (long)(begin + token[8] * embed->dim[1] * 2 + 1), SEEK_SET);
     gm_checkpoint_digest(checkpoint, after);
     CHECK_TEXT(after, before);
     gm_checkpoint_close(checkpoint);
