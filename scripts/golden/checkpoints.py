@@ -1,4 +1,4 @@
-"""checkpoints - eighteen tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - twenty tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, fp8, gpt_oss, latent, phimoe
+from . import common, corrected, delta, fp8, gpt_oss, latent, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
+# What stacks experts' gate above up, and what stacks down.
+STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj")}
 ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -175,6 +177,8 @@ MODELS = {
     "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
     "phimoe-tiny": (phimoe.config(), 1, 2),
     "deepseek-v3-fp8": (latent.fp8_config(), 1, 1),
+    "qwen3-next-tiny": (delta.next_config(), 1, 2),
+    "qwen3.5-tiny": (delta.text_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -182,7 +186,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    return next((module for module in (corrected, latent, phimoe) if config["model_type"] in module.FAMILIES), None)
+    return next((module for module in (corrected, delta, latent, phimoe) if config["model_type"] in module.FAMILIES), None)
 
 
 def shape_of(config):
@@ -210,6 +214,7 @@ def attention_tensors(config, s, prefix):
 
 def tensor_shapes(config):
     """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
+    config = delta.flat(config)
     s = shape_of(config)
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], s.width)}
 
@@ -221,7 +226,10 @@ def tensor_shapes(config):
     for layer in range(s.layers):
         p = f"model.layers.{layer}."
         shapes[p + "input_layernorm.weight"] = (s.width,)
-        shapes |= attention_tensors(config, s, p + "self_attn.")
+        if config["model_type"] in delta.FAMILIES:
+            shapes |= delta.attention_tensors(config, layer, p)
+        else:
+            shapes |= attention_tensors(config, s, p + "self_attn.")
         shapes[p + "post_attention_layernorm.weight"] = (s.width,)
         if not s.is_moe(layer):
             mlp(p + "mlp.", config["intermediate_size"])
@@ -230,7 +238,7 @@ def tensor_shapes(config):
         if getattr(s, "correction", False):
             stack = (1,) if config["model_type"] == "ernie4_5_moe" else ()
             shapes[p + "mlp.gate.e_score_correction_bias"] = (*stack, s.experts)
-        expert_width = config.get("moe_intermediate_size", config["intermediate_size"])
+        expert_width = config.get("moe_intermediate_size") or config["intermediate_size"]
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)
         if s.shared:
@@ -240,10 +248,12 @@ def tensor_shapes(config):
     shapes["model.norm.weight"] = (s.width,)
     if not s.tied:
         shapes["lm_head.weight"] = (config["vocab_size"], s.width)
-    shapes |= (phimoe if config["model_type"] in phimoe.FAMILIES else corrected).further_tensors(config)
-    if config["model_type"] == "granitemoe":
-        shapes = stacked(shapes, s.experts)
-    return {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
+    if config["model_type"] not in delta.FAMILIES:
+        shapes |= (phimoe if config["model_type"] in phimoe.FAMILIES else corrected).further_tensors(config)
+    if config["model_type"] in STACKED:
+        shapes = stacked(shapes, s.experts, *STACKED[config["model_type"]])
+    named = {name_of(config["model_type"], name): shape for name, shape in shapes.items()}
+    return named | delta.further_tensors(config) if config["model_type"] in delta.FAMILIES else named
 
 
 def name_of(family, name):
@@ -253,17 +263,17 @@ def name_of(family, name):
     return name
 
 
-def stacked(shapes, experts):
-    """Granite's: one tensor for gate above up of all experts, one for down."""
+def stacked(shapes, experts, gate_up, down):
+    """One tensor for gate above up of all experts, one for down."""
     result = {}
     for name, shape in shapes.items():
         prefix, is_expert, part = name.partition(".mlp.experts.")
         if not is_expert:
             result[name] = shape
         elif part.endswith("gate_proj.weight"):
-            result[prefix + ".mlp.input_linear.weight"] = (experts, 2 * shape[0], shape[1])
+            result[f"{prefix}.mlp.{gate_up}"] = (experts, 2 * shape[0], shape[1])
         elif part.endswith("down_proj.weight"):
-            result[prefix + ".mlp.output_linear.weight"] = (experts, *shape)
+            result[f"{prefix}.mlp.{down}"] = (experts, *shape)
     return result
 
 
@@ -276,9 +286,12 @@ def make_weights(config, seed):
     weights = {}
     for name, shape in tensor_shapes(config).items():
         values = rng.standard_normal(shape)
-        if "norm" in name and not name.endswith(".bias"):
+        own = delta.scaled(name, values) if config["model_type"] in delta.FAMILIES else None
+        if own is not None:
+            values = own
+        elif "norm" in name and not name.endswith(".bias"):
             values = 1.0 + 0.2 * values
-        elif name == "model.embed_tokens.weight":
+        elif name.endswith("embed_tokens.weight"):
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
         elif name.endswith("correction_bias"):
             weights[name] = torch.from_numpy(0.15 * values).to(torch.float32)  # as published, whatever the others are

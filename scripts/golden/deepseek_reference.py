@@ -26,6 +26,8 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
     "qwen2_moe": {".shared_expert.": ".shared_experts."},
+    "qwen3_next": {".shared_expert.": ".shared_experts."},
+    "qwen3_5_moe": {"model.language_model.": "model.", ".shared_expert.": ".shared_experts."},
 }
 MODES = ("bias", "select", "gate", "bias_mass")
 
@@ -115,7 +117,7 @@ def plain_weights(family, weights):
         prefix = name.rpartition("mlp.")[0] + "mlp.experts."
         for e, matrix in enumerate(tensor if tensor.dim() == 3 else ()):
             parts = {"gate": matrix[: len(matrix) // 2], "up": matrix[len(matrix) // 2 :]}
-            for part, rows in (parts if "input_linear" in name else {"down": matrix}).items():
+            for part, rows in (parts if "input_linear" in name or "gate_up" in name else {"down": matrix}).items():
                 plain[f"{prefix}{e}.{part}_proj.weight"] = rows
         if tensor.dim() < 3:
             plain[name] = tensor

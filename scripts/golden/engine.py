@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, fp8, gpt_oss, latent, phimoe, tiny_tokenizers
+from . import checkpoints, common, corrected, delta, fp8, gpt_oss, latent, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -73,7 +73,7 @@ def make_tokens(config, seed, lengths):
     rng = np.random.Generator(np.random.PCG64(seed + 1000))
     rows = []
     for length in lengths:
-        ids = rng.integers(3, config["vocab_size"], size=length)
+        ids = rng.integers(3, delta.flat(config)["vocab_size"], size=length)
         ids[length // 2 :] = ids[: length - length // 2] if length == lengths[-1] else ids[length // 2 :]
         ids[0] = 1
         rows.append([int(i) for i in ids])
@@ -86,6 +86,8 @@ def reference(config, weights, dtype=torch.float32):
         return latent.LatentReference(config, weights, dtype)
     if config["model_type"] in corrected.FAMILIES:
         return corrected.CorrectedReference(config, weights, dtype)
+    if config["model_type"] in delta.FAMILIES:
+        return delta.DeltaReference(config, weights, dtype)
     if config["model_type"] in phimoe.FAMILIES:
         return phimoe.PhiMoEReference(config, weights, dtype)
     return (gpt_oss.GptOss if config["model_type"] == "gpt_oss" else Reference)(config, weights, dtype)
@@ -103,7 +105,9 @@ def flips(config):
 
 def flipped(config, field, rule):
     """A copy of the config with one field changed by the rule, and the new value; of an object, only the rule's members."""
-    old = config.get(field)
+    changed = copy.deepcopy(config)
+    fields = changed.get("text_config", changed)
+    old = fields.get(field)
     if isinstance(rule, dict) and isinstance(old, dict) and "type" not in rule:
         value = dict(old)
         for key, member in rule.items():
@@ -116,8 +120,7 @@ def flipped(config, field, rule):
         value = old // 2
     else:
         value = rule
-    changed = copy.deepcopy(config)
-    changed[field] = value
+    fields[field] = value
     return changed, value
 
 
@@ -135,7 +138,7 @@ def math_fields(config, weights, sequences, logits):
     """The list for the C test: field, value to set, what must happen, and how far the stored logits then move."""
     fields = []
     for field, rule, expect in flips(config):
-        if (field not in config and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
+        if (field not in config.get("text_config", config) and field not in MAY_BE_ABSENT) or field in IDLE.get(config["model_type"], ()):
             continue
         changed, value = flipped(config, field, rule)
         if changed == config:
@@ -156,9 +159,9 @@ def math_fields(config, weights, sequences, logits):
 
 def is_idle(name, moe_layers, expert_id):
     """Whether a tensor is of an expert that no token chose, or of a layer that predicts further tokens."""
-    layer = re.match(r"model\.layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
+    layer = re.match(r"model\.(?:language_model\.)?layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
     if layer is None or int(layer[1]) > max(moe_layers):
-        return layer is not None or name.startswith("model.mtp_")
+        return layer is not None or name.startswith(("model.mtp_", "mtp.", "model.visual."))
     return layer[2] is not None and int(layer[2]) not in expert_id[moe_layers.index(int(layer[1]))]
 
 

@@ -24,7 +24,8 @@ from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
 MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "glm-tiny", "dots-tiny", "ernie-tiny",
-          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny")
+          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
+          "qwen3.5-tiny")
 LOGIT = 1e-4
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
 DOCUMENTS, TOKENS, NEW = 12, 40, 16
