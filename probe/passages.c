@@ -147,15 +147,19 @@ static void take_counts(void *context, size_t first, size_t n, const uint32_t *c
     }
 }
 
-/* The largest gate of the expert in a document, of equal ones the first. */
+/* The largest gate of the expert in a document's text, of equal ones the first. Template tokens are
+ * the same in all documents, so that a begin token would be all there is to see. */
 static gm_status find_peak(searching *f, gm_trace *trace, size_t document, uint16_t *expert,
-                           float *gate, gm_error *err)
+                           float *gate, uint8_t *phase, gm_error *err)
 {
     const uint64_t first = f->samples->offset[document];
     const size_t n = (size_t)(f->samples->offset[document + 1] - first);
     double largest = (double)NAN;
     gm_status status = gm_trace_read_routing(trace, first, n, expert, gate, NULL, NULL, err);
+    if (status == GM_OK)
+        status = gm_trace_read_tokens(trace, first, n, NULL, NULL, phase, NULL, err);
     for (size_t t = 0; status == GM_OK && t < n; t++) {
+        if (phase[t] == GM_TRACE_TEMPLATE) continue;
         const size_t at = (t * f->L + f->wanted->l) * f->K;
         for (size_t k = at; k < at + f->K; k++)
             if (expert[k] == f->wanted->e && !((double)gate[k] <= largest))
@@ -173,6 +177,7 @@ static gm_status find_peaks(searching *f, gm_trace *trace, gm_error *err)
     size_t longest = 0;
     uint16_t *expert = NULL;
     float *gate = NULL;
+    uint8_t *phase = NULL;
     gm_progress_start(&progress, "read", "documents", (double)s->n, f->wanted->quiet);
     for (size_t d = 0; d < s->n; d++) {
         size_t n = (size_t)(s->offset[d + 1] - s->offset[d]);
@@ -180,18 +185,20 @@ static gm_status find_peaks(searching *f, gm_trace *trace, gm_error *err)
     }
     expert = gm_alloc2(longest, f->L * f->K, sizeof *expert);
     gate = gm_alloc2(longest, f->L * f->K, sizeof *gate);
-    if (expert == NULL || gate == NULL)
+    phase = gm_alloc(longest, sizeof *phase);
+    if (expert == NULL || gate == NULL || phase == NULL)
         GM_FAIL(GM_EMEM, "no memory for a document of %zu tokens", longest);
     for (size_t d = 0; d < s->n; d++) {
         if (f->chose[d] == 0) continue;
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
-        GM_TRY(find_peak(f, trace, d, expert, gate, err));
+        GM_TRY(find_peak(f, trace, d, expert, gate, phase, err));
         gm_progress_set(&progress, (double)(d + 1));
     }
 out:
     gm_progress_end(&progress);
     gm_free(expert);
     gm_free(gate);
+    gm_free(phase);
     return status;
 }
 

@@ -99,14 +99,15 @@ static void documents_of_subsets(void)
     gm_trace_close(trace);
 }
 
-/* The largest gate of an expert in a document, NaN when it was chosen nowhere; *row: where. */
+/* The largest gate of an expert in a document's text, NaN when it was chosen nowhere; *row: where.
+ */
 static double largest_gate(size_t d, size_t l, size_t e, size_t *row)
 {
     double most = (double)NAN;
     size_t first = 0;
     for (size_t i = 0; i < d; i++) first += s.document[i].n_rows;
     for (size_t t = first; t < first + s.document[d].n_rows; t++)
-        for (size_t k = 0; k < SAMPLE_K; k++) {
+        for (size_t k = 0; s.phase[t] != GM_TRACE_TEMPLATE && k < SAMPLE_K; k++) {
             const size_t at = (t * SAMPLE_L + l) * SAMPLE_K + k;
             if (s.expert[at] == e && !((double)s.gate[at] <= most))
                 most = (double)s.gate[at], *row = t;
