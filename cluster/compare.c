@@ -151,7 +151,7 @@ static void print_agreement(const comparison *c)
     print_figure(" ", c->s.all.ari), print_figure(" ", c->s.all.ami);
     printf("\n%-22s %10zu", "in a group in both", c->s.n_grouped);
     print_figure(" ", c->s.grouped.ari), print_figure(" ", c->s.grouped.ami);
-    printf("\nof %zu clusters %zu come out again (Jaccard %.2f or more), %zu do not (below %.2f)\n",
+    printf("\nof %zu clusters %zu come back (Jaccard %.2f or more), %zu do not (below %.2f)\n",
            n_known, n_again, t->good, n_doubt, t->poor);
 }
 

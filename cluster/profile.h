@@ -39,7 +39,7 @@ double gm_profile_correlation(const float *x, const float *x_corpus, const float
                               const float *y_corpus, size_t dim);
 
 /* Correlation of the two halves' differences from the corpus, in [-1,1]: how far the profile
- * of a cluster would come out again. NaN when a half is empty. */
+ * of a cluster would come back. NaN when a half is empty. */
 double gm_profile_agreement(const float *half, const float *corpus, size_t dim);
 
 #endif

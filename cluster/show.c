@@ -123,8 +123,8 @@ static void print_figures(const gm_atlas *atlas, size_t cluster)
         const char *name, *meaning;
         float value;
     } figure[] = {
-        {"seed_jaccard", "comes out again from other seeds", atlas->seed_jaccard[cluster]},
-        {"half_jaccard", "comes out again from half the documents", atlas->half_jaccard[cluster]},
+        {"seed_jaccard", "comes back with other seeds", atlas->seed_jaccard[cluster]},
+        {"half_jaccard", "comes back with half the documents", atlas->half_jaccard[cluster]},
         {"validity", "denser than the gaps around it (DBCV)", atlas->validity[cluster]},
         {"coherence", "keywords occur together (NPMI)", atlas->coherence[cluster]}};
     static const char *const judged[] = {"trust", "fair", "doubt"};

@@ -1,4 +1,4 @@
-/* stability.h - would the same clusters come out again? From other seeds, from half the documents.
+/* stability.h - would the same clusters come back? With other seeds, with half the documents.
  *
  * Sizes: M points, C clusters.
  *
