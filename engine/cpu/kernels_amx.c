@@ -38,6 +38,8 @@ enum {
     PAIR = 2 * TILE,       /* rows multiplied at once */
     ROW_BYTES = 64,        /* of every tile: 32 bf16 or 16 f32 */
     STEP = TILE * K_BLOCK, /* elements of a tile of B */
+    LINES = STEP / 32,     /* of a tile of B */
+    BYTES = STEP,          /* of one that is stored in int8 */
     SQUARE = TILE * TILE,  /* elements of a tile of C */
     PART = 8,              /* blocks of inputs of two panels that stay in first-level cache */
     FEWEST_PAIRS = 3,      /* of tiles of rows for which that pays */
@@ -191,11 +193,48 @@ static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, cons
     return a;
 }
 
-/* The part of two panels that is multiplied next: `lines` of each are asked for at every block. */
+/* What becomes ready while a part of two panels is multiplied: at every block `lines` of the part
+ * behind it, in bf16 asked for, from int8 widened into tiles until none is `left`. */
 typedef struct next_part {
     const char *w, *w1;
-    size_t lines;
+    uint16_t *tile, *tile1; /* NULL: bf16 */
+    size_t lines, left;
 } next_part;
+
+/* A line of a tile from 32 whole numbers, which are exact in bf16 up to 127. */
+static inline void widen_line(const char *from, uint16_t *to)
+{
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
+    const int8_t *bytes = (const int8_t *)from;
+    v16i even = v16_bits(v16_load_i8(bytes)), odd = v16_bits(v16_load_i8(bytes + PANEL));
+    __m512i pair = _mm512_or_si512(_mm512_and_si512(odd, high), _mm512_srli_epi32(even, 16));
+    _mm512_storeu_si512(to, pair);
+}
+
+/* A block of a panel of int8 as a tile of B, 1 KiB further on brought near. */
+static inline void widen(const char *from, uint16_t *to)
+{
+    for (size_t i = 0; i < BYTES; i += PAIR) {
+        if (i % 64 == 0) _mm_prefetch(from + i + (size_t)2 * BYTES, _MM_HINT_T0);
+        widen_line(from + i, to + i);
+    }
+}
+
+/* Tile loads read memory without saying so (GCC 12): stores to what was on the stack only would
+ * be dropped. */
+static inline void be_in_memory(const void *tile)
+{
+    __asm__ volatile("" : : "r"(tile) : "memory");
+}
+
+static inline void widen_part(next_part *next, size_t lines)
+{
+    for (; lines > 0 && next->left > 0; lines--, next->left--) {
+        widen_line(next->w, next->tile);
+        widen_line(next->w1, next->tile1);
+        next->w += PAIR, next->w1 += PAIR, next->tile += PAIR, next->tile1 += PAIR;
+    }
+}
 
 static inline void fetch_part(next_part *next)
 {
@@ -207,9 +246,9 @@ static inline void fetch_part(next_part *next)
 
 /* Two tiles of rows by two panels and some blocks of inputs, on top of what the blocks before
  * gave: `sum`, four tiles one behind the other. */
-static inline void part_of_two(const char *a, size_t ldx, const uint16_t *w, const uint16_t *w1,
-                               size_t blocks, bool first, const float *sum, next_part *next,
-                               ahead *rows)
+INLINE void part_of_two(const char *a, size_t ldx, const uint16_t *w, const uint16_t *w1,
+                        size_t blocks, bool first, const float *sum, next_part *next, ahead *rows,
+                        bool i8)
 {
     const char *a1 = a + TILE * ldx;
     if (first) {
@@ -224,7 +263,10 @@ static inline void part_of_two(const char *a, size_t ldx, const uint16_t *w, con
         _tile_loadd(3, sum + (size_t)3 * SQUARE, ROW_BYTES);
     }
     for (size_t b = 0; b < blocks; b++) {
-        fetch_part(next);
+        if (i8)
+            widen_part(next, next->lines);
+        else
+            fetch_part(next);
         fetch(rows);
         _tile_loadd(4, a + b * ROW_BYTES, ldx);
         _tile_loadd(6, w + b * STEP, ROW_BYTES);
@@ -255,31 +297,55 @@ static inline void fetch_square(const float *out, size_t ldo)
     }
 }
 
-/* Whole pairs of tiles of rows by two panels: for some blocks of inputs after the others all
- * rows, so that these blocks are read from first-level cache but for the first rows. */
-static void in_parts(const char *x, size_t ldx, size_t pairs, const uint16_t *w, size_t blocks,
-                     float *out, size_t ldo, ahead rows)
+/* m rows of what n panels of int8 gave, times the scales behind each. */
+static inline void scale_rows(const char *panels, size_t panel_bytes, size_t n, size_t m,
+                              float *out, size_t ldo)
 {
+    for (size_t p = 0; p < n; p++, out += PANEL) {
+        panels += panel_bytes;
+        const v16 by = v16_load((const float *)(const void *)panels - PANEL);
+        for (size_t r = 0; r < m; r++)
+            v16_store(out + r * ldo, v16_mul(v16_load(out + r * ldo), by));
+    }
+}
+
+/* Whole pairs of tiles of rows by two panels: for some blocks of inputs after the others all
+ * rows, so that these blocks are read from first-level cache but for the first rows. `tile`, for
+ * weights of int8: where the two panels are widened. */
+INLINE void in_parts(const char *x, size_t ldx, size_t pairs, const char *panels,
+                     size_t panel_bytes, uint16_t *tile, size_t blocks, float *out, size_t ldo,
+                     ahead rows)
+{
+    const bool i8 = tile != NULL;
+    const uint16_t *w = i8 ? tile : (const uint16_t *)(const void *)panels;
+    const size_t block_bytes = i8 ? BYTES : STEP * sizeof *w;
     float sum[MOST_PAIRS * 4 * SQUARE] __attribute__((aligned(64)));
-    const size_t lines = (STEP / 32 + pairs - 1) / pairs;
     rows.panel_bytes = 0;
+    next_part next = {.lines = (LINES + pairs - 1) / pairs};
     for (size_t from = 0, n; from < blocks; from += n) {
         n = blocks - from < PART ? blocks - from : PART;
-        const uint16_t *part = w + from * STEP;
-        const char *behind = (const char *)(part + n * STEP);
-        if (from + n == blocks) behind += blocks * STEP * sizeof *w; /* the next two panels */
-        next_part next = {behind, behind + blocks * STEP * sizeof *w, lines};
+        const size_t left = blocks - from - n;
+        next.w = panels + (from + n) * block_bytes;
+        if (left == 0) next.w = panels + 2 * panel_bytes; /* the next two panels */
+        next.w1 = next.w + panel_bytes;
+        if (i8) {
+            next.left = (left < PART ? left : PART) * LINES;
+            next.tile = tile + (from + n) * STEP, next.tile1 = next.tile + blocks * STEP;
+        }
         for (size_t i = 0; i < pairs; i++) {
             float *at = sum + i * 4 * SQUARE;
-            if (from + n < blocks && from + n + PART >= blocks && ldo > (size_t)2 * PANEL)
+            if (left > 0 && left <= PART && ldo > (size_t)2 * PANEL)
                 fetch_square(out + i * PAIR * ldo, ldo);
-            part_of_two(x + i * PAIR * ldx + from * ROW_BYTES, ldx, part, part + blocks * STEP, n,
-                        from == 0, at, &next, &rows);
-            if (from + n < blocks)
+            part_of_two(x + i * PAIR * ldx + from * ROW_BYTES, ldx, w + from * STEP,
+                        w + (blocks + from) * STEP, n, from == 0, at, &next, &rows, i8);
+            if (left > 0)
                 store_square(at, ROW_BYTES, SQUARE, (size_t)2 * SQUARE);
             else
                 store_square(out + i * PAIR * ldo, ldo * sizeof *out, TILE, TILE * ldo);
+            if (i8 && left == 0)
+                scale_rows(panels, panel_bytes, 2, PAIR, out + i * PAIR * ldo, ldo);
         }
+        if (i8) be_in_memory(tile);
     }
 }
 
@@ -296,7 +362,9 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
         const bool two = p + 1 < n_panels;
         ahead to_come = look_ahead(x, ldx, m, blocks, w, p, n_panels, next);
         if (whole > 0 && (p == 0 || rest > 0)) _tile_loadconfig(&configs[PAIR - 1]);
-        if (two && parts) in_parts(x, ldx, whole / PAIR, w, blocks, out + p * PANEL, ldo, to_come);
+        if (two && parts)
+            in_parts(x, ldx, whole / PAIR, (const char *)w, blocks * STEP * sizeof *w, NULL, blocks,
+                     out + p * PANEL, ldo, to_come);
         for (size_t r = two && parts ? whole : 0; r < m; r += PAIR) {
             const char *a = (const char *)x + r * ldx;
             float *to = out + r * ldo + p * PANEL;
@@ -316,40 +384,12 @@ static void gemm_amx(const void *x, size_t ldx, size_t m, const void *panels, si
 /* ---- int8: the same tiles from whole numbers ---- */
 
 enum {
-    BYTES = STEP,           /* of a panel's block of 32 inputs: half of a bf16 tile */
     FEWEST = 8,             /* rows that are multiplied without tiles */
     MOST_BLOCKS = 4096 / 32 /* of a pair of panels turned into tiles at once: 256 KiB of stack */
 };
 
-/* A block of a panel of int8 as a tile of B, 1 KiB further on brought near; whole numbers up to
- * 127 are exact in bf16. */
-static inline void widen(const int8_t *from, uint16_t *to)
-{
-    const __m512i high = _mm512_set1_epi32((int)0xffff0000u);
-    for (size_t i = 0; i < BYTES; i += (size_t)2 * PANEL) {
-        if (i % 64 == 0) _mm_prefetch((const char *)from + i + (size_t)2 * BYTES, _MM_HINT_T0);
-        v16i even = v16_bits(v16_load_i8(from + i));
-        v16i odd = v16_bits(v16_load_i8(from + i + PANEL));
-        __m512i pair = _mm512_or_si512(_mm512_and_si512(odd, high), _mm512_srli_epi32(even, 16));
-        _mm512_storeu_si512(to + i, pair);
-    }
-}
-
-/* Tile loads read memory without saying so (GCC 12): stores to what was on the stack only would
- * be dropped. */
-static inline void be_in_memory(const void *tile)
-{
-    __asm__ volatile("" : : "r"(tile) : "memory");
-}
-
-static void scale_rows(const float *scale, size_t m, float *out, size_t ldo)
-{
-    const v16 by = v16_load(scale);
-    for (size_t r = 0; r < m; r++) v16_store(out + r * ldo, v16_mul(v16_load(out + r * ldo), by));
-}
-
 /* Up to two tiles of rows by one or two panels, turned into tiles block by block. */
-static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, size_t panel_bytes,
+static void few_rows_i8(const char *a, size_t ldx, bool lower, const char *w, size_t panel_bytes,
                         bool two, size_t blocks, float *out, size_t ldo)
 {
     uint16_t tile[2][STEP] __attribute__((aligned(64)));
@@ -380,17 +420,27 @@ static void few_rows_i8(const char *a, size_t ldx, bool lower, const int8_t *w, 
     if (lower && two) _tile_stored(3, out + TILE * ldo + TILE, row);
 }
 
-/* Many rows: the pair of panels is turned into tiles once. */
-static void many_rows_i8(const void *x, size_t ldx, size_t m, const int8_t *w, size_t panel_bytes,
+/* Many rows: one or two panels are turned into tiles once, of two a part while the one before it
+ * is multiplied. */
+static void many_rows_i8(const char *x, size_t ldx, size_t m, const char *w, size_t panel_bytes,
                          size_t n_panels, size_t k, float *out, size_t ldo)
 {
     uint16_t tile[2 * MOST_BLOCKS][STEP] __attribute__((aligned(64)));
-    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK;
+    const size_t blocks = (k + K_BLOCK - 1) / K_BLOCK, pairs = m / PAIR;
+    const bool parts = n_panels == 2 && pairs >= FEWEST_PAIRS && pairs <= MOST_PAIRS;
+    const size_t first = parts && blocks > PART ? PART : blocks, done = parts ? pairs * PAIR : 0;
     for (size_t p = 0; p < n_panels; p++)
-        for (size_t b = 0; b < blocks; b++)
+        for (size_t b = 0; b < first; b++)
             widen(w + p * panel_bytes + b * BYTES, tile[p * blocks + b]);
     be_in_memory(tile);
-    gemm_amx(x, ldx, m, tile, k, n_panels, out, ldo, false);
+    if (parts) {
+        _tile_loadconfig(&configs[PAIR - 1]);
+        in_parts(x, ldx, pairs, w, panel_bytes, tile[0], blocks, out, ldo, (ahead){0});
+    }
+    if (done == m) return;
+    out += done * ldo;
+    gemm_amx(x + done * ldx, ldx, m - done, tile, k, n_panels, out, ldo, false);
+    scale_rows(w, panel_bytes, n_panels, m - done, out, ldo);
 }
 
 /* Rows so few that tiles would take longer to fill than vectors to multiply. */
@@ -414,20 +464,20 @@ static void gemm_amx_i8(const void *x, size_t ldx, size_t m, const void *panels,
     }
     const size_t panel_bytes = blocks * BYTES + PANEL * sizeof(float);
     for (size_t p = 0, n; p < n_panels; p += n) {
-        const int8_t *w = (const int8_t *)panels + p * panel_bytes;
+        const char *w = (const char *)panels + p * panel_bytes;
         float *to = out + p * PANEL;
         n = p + 1 < n_panels ? 2 : 1;
-        if (m > PAIR && blocks <= MOST_BLOCKS)
+        if (m > PAIR && blocks <= MOST_BLOCKS) {
             many_rows_i8(x, ldx, m, w, panel_bytes, n, k, to, ldo);
-        for (size_t r = 0; r < m && (m <= PAIR || blocks > MOST_BLOCKS); r += PAIR) {
+            continue;
+        }
+        for (size_t r = 0; r < m; r += PAIR) {
             const size_t rows = m - r < PAIR ? m - r : PAIR;
             if (r == 0 || rows < PAIR) _tile_loadconfig(&configs[rows - 1]);
             few_rows_i8((const char *)x + r * ldx, ldx, rows > TILE, w, panel_bytes, n == 2, blocks,
                         to + r * ldo, ldo);
         }
-        for (size_t i = 0; i < n; i++)
-            scale_rows((const float *)(const void *)(w + i * panel_bytes + blocks * BYTES), m,
-                       to + i * PANEL, ldo);
+        scale_rows(w, panel_bytes, n, m, to, ldo);
     }
     _tile_release();
 }
