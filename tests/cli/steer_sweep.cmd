@@ -1,4 +1,5 @@
 # gm-steer sweep and compare on a tiny model: the shape of what they print, the same for
+# label: slow
 # any number of threads, batches and kills.
 # label: long
 . "$SRC/tests/cli/tiny.sh"
