@@ -1,6 +1,6 @@
 # gm-steer sweep and compare on a tiny model: the shape of what they print, the same for
-# label: slow
 # any number of threads, batches and kills.
+# label: slow
 # label: long
 . "$SRC/tests/cli/tiny.sh"
 make_atlas
