@@ -258,8 +258,8 @@ static gm_status choose_of_expert(gm_passages *out, gm_trace *trace, const gm_pa
         cut_around(&out->at[out->n - 1], f.row[f.gates.at[i]]);
     }
     if (out->n == 0)
-        GM_FAIL(GM_EARG, "expert %d:%zu was chosen in no such document", info->layer_of_moe[w->l],
-                w->e);
+        GM_FAIL(GM_EARG, "expert %d:%zu was chosen in no document%s", info->layer_of_moe[w->l],
+                w->e, w->n_subsets > 0 ? " of these subsets" : "");
 out:
     gm_free(in);
     gm_free(f.chose);

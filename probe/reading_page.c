@@ -136,8 +136,9 @@ static void put_intro(gm_html *html, const gm_reading_page *p)
                    "The router of %s chooses %zu of %zu experts for every token, anew in each of "
                    "%d MoE layers. ",
                    p->info->model, p->reading->K, p->reading->E, p->info->n_layers);
-    gm_html_printf(html, "Here are %zu texts of %zu documents, %zu tokens. ", p->passages->n,
-                   p->samples->n, p->reading->T);
+    gm_html_printf(html, "Shown: %zu text%s of %zu document%s, %zu tokens. ", p->passages->n,
+                   p->passages->n == 1 ? "" : "s", p->samples->n, p->samples->n == 1 ? "" : "s",
+                   p->reading->T);
     if (p->tokenizer == NULL)
         gm_html_printf(html,
                        "Tokens are shown by their ids: gm-probe read --model DIR spells them.");

@@ -27,6 +27,17 @@ export function stepFrom(i, n, key, box) {
     return best;
 }
 
+/** The next token (by 1) or the one before (-1) of n in a ring that is wanted, from i on, or from an end when
+ *  i is -1; -1: none. */
+export function seekFrom(i, n, by, wanted) {
+    const from = i < 0 && by < 0 ? 0 : i;
+    for (let k = 1; k <= n; k++) {
+        const t = (from + by * k + n) % n;
+        if (wanted(t)) return t;
+    }
+    return -1;
+}
+
 class Page {
     constructor(reading) {
         this.r = reading;
@@ -152,15 +163,11 @@ class Page {
 
     /** The next token that chose the expert, or the one before. */
     seek(by) {
-        const {r, m, e} = this, n = r.T;
-        for (let k = 1; k <= n; k++) {
-            const t = (((this.cursor + by * k) % n) + n) % n;
-            if (gateOf(r, m, t, e) === 0) continue;
-            this.spans[t].parentNode.focus({preventScroll: true});
-            this.moveTo(t);
-            this.spans[t].scrollIntoView({block: "center"});
-            return;
-        }
+        const {r, m, e} = this, t = seekFrom(this.cursor, r.T, by, (at) => gateOf(r, m, at, e) !== 0);
+        if (t < 0) return;
+        this.spans[t].parentNode.focus({preventScroll: true});
+        this.moveTo(t);
+        this.spans[t].scrollIntoView({block: "center"});
     }
 
     key(event) {

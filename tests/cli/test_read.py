@@ -142,6 +142,19 @@ def check_choices():
     assert one.choices(one.expert, 5) == [lines[2]["routed_experts"][5][1]]
 
 
+def check_size():
+    """As many texts as are promised to fit do; one more is refused before it is read (probe/reading_page.h)."""
+    meta = Reading(read("--doc", "0")).meta
+    layer = 4 * meta["chosen"] + 2
+    most = (16 << 20) // (40 + (13 + len(meta["layers"]) * layer) * 4 // 3) // meta["passages"][0]["tokens"]
+    read(*["--doc", "0"] * most)
+    assert pathlib.Path("p.html").stat().st_size <= 16 << 20
+    options = [BIN / "gm-probe", "read", "t.h5", "-o", "large.html", *["--doc", "0"] * (most + 1)]
+    done = subprocess.run(options, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "at most 16.8 MB are written" in done.stderr, (done.returncode, done.stderr)
+    assert not pathlib.Path("large.html").exists()
+
+
 def check_full_disk():
     limited = "ulimit -f 8; trap '' XFSZ; exec \"$0\" read t.h5 -o full.html --quiet"
     done = subprocess.run(["bash", "-c", limited, BIN / "gm-probe"], capture_output=True, text=True, check=False)
@@ -168,6 +181,7 @@ def main():
     check_texts(parts)
     check_scripts(parts)
     check_choices()
+    check_size()
     check_full_disk()
     return 0
 

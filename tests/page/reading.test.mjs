@@ -6,7 +6,7 @@ import {deflateSync} from "node:zlib";
 
 import {choicesOf, gateOf, loadReading, marginOf, nameOf, ofHalf, raisedIn, spellingOf, strongestOf, tellingLayer,
     usageOf} from "../../probe/page/choices.mjs";
-import {stepFrom} from "../../probe/page/reading.mjs";
+import {seekFrom, stepFrom} from "../../probe/page/reading.mjs";
 import {percent} from "../../probe/page/strip.mjs";
 import {byGate, byStrongest, classOfPlace, places} from "../../probe/page/tints.mjs";
 import {wordsOf} from "../../probe/page/token_card.mjs";
@@ -98,6 +98,13 @@ test("arrow keys go along lines and from line to line", () => {
     assert.deepEqual([step(3, "Home"), step(3, "End")], [0, 6]);
     assert.deepEqual([step(1, "ArrowDown"), step(2, "ArrowDown"), step(5, "ArrowDown")], [4, 5, 6]);
     assert.deepEqual([step(6, "ArrowUp"), step(4, "ArrowUp"), step(1, "ArrowUp"), step(6, "ArrowDown")], [3, 1, 1, 6]);
+});
+
+test("n and N go round through the wanted tokens, from either end at first", () => {
+    const from = (i, by, wanted = [1, 4]) => seekFrom(i, 5, by, (t) => wanted.includes(t));
+    assert.deepEqual([from(-1, 1), from(1, 1), from(4, 1), from(2, 1)], [1, 4, 1, 4]);
+    assert.deepEqual([from(-1, -1), from(4, -1), from(1, -1), from(0, -1)], [4, 1, 4, 4]);
+    assert.deepEqual([from(-1, -1, []), from(3, 1, [3]), seekFrom(-1, 0, 1, () => true)], [-1, 3, -1]);
 });
 
 // ---- the colours ----

@@ -206,7 +206,7 @@ static void check_reach(size_t peak, uint64_t first, size_t n, int64_t hit)
     gm_passages_clear(&p);
     const gm_passages_wanted none = {.by_expert = true, .e = 1, .peaks = 1, .limit = 1};
     CHECK_FAILS(gm_passages_choose(&p, trace, &none, &err), err, GM_EARG,
-                "expert 0:1 was chosen in");
+                "expert 0:1 was chosen in no document");
     gm_trace_close(trace);
 }
 
