@@ -308,7 +308,7 @@ gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkp
                gm_team_processors(), gm_team_processors());
     GM_TRY(choose_hold(&h, &hold, err));
     gm_checkpoint_stamp(checkpoint, info->digest, stamp);
-    gm_packed_key(w, &arch->blocks, stamp, h.key);
+    gm_packed_key(w, arch, stamp, h.key);
     switch (hold) {
     case GM_HOLD_MAPPED: GM_TRY(hold_mapped(&h, err)); break;
     case GM_HOLD_STREAMED: GM_TRY(hold_streamed(&h, err)); break;

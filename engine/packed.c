@@ -91,15 +91,16 @@ static uint64_t sum_of_header(unsigned char *header, size_t n_bytes)
     return sum;
 }
 
-void gm_packed_key(const gm_weights *w, const gm_blocks *blocks, const char *stamp,
+void gm_packed_key(const gm_weights *w, const gm_arch *arch, const char *stamp,
                    uint8_t key[GM_PACKED_KEY])
 {
-    const uint64_t scaled[] = {blocks->rows, blocks->cols};
+    const uint64_t scaled[] = {arch->blocks.rows, arch->blocks.cols};
     gm_sha256 hash;
     gm_weights described = *w; /* listing buffers does not change them */
     gm_sha256_init(&hash);
     gm_sha256_update(&hash, stamp, strlen(stamp) + 1);
-    if (blocks->suffix) gm_sha256_update(&hash, scaled, sizeof scaled);
+    if (arch->blocks.suffix) gm_sha256_update(&hash, scaled, sizeof scaled);
+    if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
     for (size_t i = 0; i < w->n_layers + 2; i++) {
         gm_buf *list[GM_SECTION_BUFFERS];
         const size_t n = gm_section_buffers(&described, i, NULL, list);

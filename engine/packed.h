@@ -22,9 +22,9 @@ typedef struct gm_packed gm_packed;
 
 enum { GM_PACKED_KEY = 32 };
 
-/* What `weights`, described, would hold of the checkpoint of this stamp whose scales are for
- * `blocks`. */
-void gm_packed_key(const gm_weights *weights, const gm_blocks *blocks, const char *stamp,
+/* What `weights`, described, would hold of the checkpoint of this stamp: also what `arch` says of
+ * it that no shape shows, which rows a scale is for and which are of a head of Gated DeltaNet. */
+void gm_packed_key(const gm_weights *weights, const gm_arch *arch, const char *stamp,
                    uint8_t key[GM_PACKED_KEY]);
 
 /* Open a cache of this key and these sections. GM_EIO: not there or not to be read;

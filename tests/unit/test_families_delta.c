@@ -2,7 +2,9 @@
  * the parts of a projection lie in their tensors, what is refused; and what sessions do with
  * states.
  */
+#include "engine/cpu/cpu_ops.h"
 #include "engine/families.h"
+#include "engine/packed.h"
 #include "engine/session.h"
 
 #include "tests/config_text.h"
@@ -345,6 +347,37 @@ static void states_do_not_go_back(void)
     close_run(&r);
 }
 
+static void key_of(const char *config, uint8_t key[GM_PACKED_KEY])
+{
+    gm_error err = {0};
+    gm_checkpoint *checkpoint = NULL;
+    gm_arch arch = read_config_text(config);
+    gm_weights *w = gm_alloc(1, sizeof *w);
+    if (w == NULL) exit(1);
+    *w = (gm_weights){.ops = &gm_cpu_ops, .numerics = GM_NUMERICS_BF16};
+    CHECK_OK(gm_kernels_find(&w->kernels, "portable", &err), err);
+    CHECK_OK(gm_checkpoint_random(&checkpoint, &arch, &err), err);
+    CHECK_OK(gm_weights_describe(w, &arch, checkpoint, &err), err);
+    gm_packed_key(w, &arch, "stamp", key);
+    gm_weights_free(w);
+    gm_checkpoint_close(checkpoint);
+    gm_arch_clear(&arch);
+}
+
+/* Of two key heads of six and of four of three the tensors look alike, and are packed in another
+ * order: a cache of the one is none of the other. */
+static void heads_of_the_same_width_have_another_cache(void)
+{
+    char other[sizeof small_next];
+    uint8_t key[GM_PACKED_KEY], same[GM_PACKED_KEY], another[GM_PACKED_KEY];
+    memcpy(other, small_next, sizeof other);
+    *(strstr(other, "key_head_dim\": 6") + strlen("key_head_dim\": ")) = '3';
+    *(strstr(other, "key_heads\": 2") + strlen("key_heads\": ")) = '4';
+    key_of(small_next, key), key_of(small_next, same), key_of(other, another);
+    CHECK_BYTES(same, key, sizeof key);
+    CHECK(memcmp(another, key, sizeof key) != 0);
+}
+
 static void every_allocation_may_fail(void)
 {
     char names[2][8] = {"next", "qwen35"};
@@ -355,4 +388,5 @@ static void every_allocation_may_fail(void)
 TESTS(TEST(reads_next), TEST(reads_qwen35), TEST(cache_and_states_are_counted),
       TEST(many_sequences_do_with_fewer), TEST(refuses_what_is_not_computed),
       TEST(other_kinds_have_another_digest), TEST(any_cut_gives_the_same_bits),
-      TEST(sequences_do_not_meet), TEST(states_do_not_go_back), TEST(every_allocation_may_fail))
+      TEST(sequences_do_not_meet), TEST(states_do_not_go_back),
+      TEST(heads_of_the_same_width_have_another_cache), TEST(every_allocation_may_fail))
