@@ -328,7 +328,7 @@ INLINE void in_parts(const char *x, size_t ldx, size_t pairs, const char *panels
         next.w = panels + (from + n) * block_bytes;
         if (left == 0) next.w = panels + 2 * panel_bytes; /* the next two panels */
         next.w1 = next.w + panel_bytes;
-        if (i8) {
+        if (tile) {
             next.left = (left < PART ? left : PART) * LINES;
             next.tile = tile + (from + n) * STEP, next.tile1 = next.tile + blocks * STEP;
         }
