@@ -14,13 +14,13 @@
 
 static const char DETAILS[] =
     "The page is one file that needs no network. Choose a layer, and each token has the colour\n"
-    "of its strongest expert; choose an expert, and tokens are shaded by its gate. Pointing at a\n"
-    "token, or going there by the arrow keys, tells its experts, gates and margin, and what it\n"
-    "cost, where collect had --nll. Over each text stands how often it uses the layer's experts,\n"
-    "beside the whole corpus.\n"
-    "Without --doc, --subset and --expert: documents of the six largest subsets, at even\n"
-    "distances. With --expert: the documents that use it most, then its largest gates, one a\n"
-    "document, with 32 tokens on either side.\n"
+    "of its strongest expert; choose an expert, and tokens are shaded by its gate. Point at a\n"
+    "token, or go there with the arrow keys, to see its experts, gates and margin, and its loss\n"
+    "if collect had --nll. Above each text: how often it uses the layer's experts, beside the\n"
+    "whole corpus.\n"
+    "Without --doc, --subset and --expert it shows documents of the six largest subsets, spread\n"
+    "evenly over each. With --expert it shows the documents that use the expert most, then the\n"
+    "passages with its largest gates, one per document, with 32 tokens on either side.\n"
     "  gm-probe read run.trace.h5 --model GigaChat-20B-A3B-base -o texts.html\n"
     "  gm-probe read run.trace.h5 --model GigaChat-20B-A3B-base --expert 5:2 -o expert.html\n"
     "  gm-probe read run.trace.h5 --model GigaChat-20B-A3B-base --doc 00.jsonl:8 -o one.html\n";

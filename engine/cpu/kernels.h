@@ -128,9 +128,8 @@ typedef struct gm_kernels {
      *   step  = beta (value - read)
      *   S     = fma(key, step, decay S)
      *   value = S^T query
-     * A sum over i < depth is of four chains of fused multiply-adds from 0, chain c of i = c, c +
-     * 4,
-     * ..., ascending, added (0 + 1) + (2 + 3).
+     * A sum over i < depth is of four chains of fused multiply-adds from 0, chain c of all i with
+     * i % 4 = c, ascending, added (0 + 1) + (2 + 3).
      *   state  S: for 16 values after the other (depth, 16), zeros behind the nth */
     void (*delta)(float *state, size_t depth, const float *key, const float *query, float *value,
                   size_t n, float decay, float beta);
