@@ -1,9 +1,8 @@
 /* arch.h - what a checkpoint's config.json says, in the engine's own terms.
  *
- * One descriptor serves every family: a family is a row of the table in
- * families.c (config names, tensor names, flags), never a forward pass of its
- * own. Facts of each family: Hugging Face's config classes, and the DeepSeekMoE
- * (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen2 (arXiv:2407.10671), Qwen3
+ * One descriptor serves every family: a family is a row of the table in families.h (config names,
+ * tensor names, flags), never a forward pass of its own. Sources: Hugging Face's config classes,
+ * and the DeepSeekMoE (arXiv:2401.06066), OLMoE (arXiv:2409.02060), Qwen2 (arXiv:2407.10671), Qwen3
  * (arXiv:2505.09388), Mixtral (arXiv:2401.04088), gpt-oss (arXiv:2508.10925), Phi-3
  * (arXiv:2404.14219) and Granite 3.0 papers.
  */
@@ -31,9 +30,9 @@ typedef struct gm_router_desc {
     int n_groups, top_groups; /* 1, 1: no groups */
     bool renormalise;         /* chosen weights divided by (their sum + renorm_epsilon) */
     float renorm_epsilon;
-    float least_sum; /* their sum counts at least as this */
+    float least_sum; /* a smaller sum counts as this */
     float scale;     /* routed_scaling_factor */
-    float within;    /* sparsemixer: how far behind an expert may be to count in a round */
+    float within;    /* sparsemixer: how much weaker an expert may be and count in a round */
 } gm_router_desc;
 
 /* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped (cpu/kernels.h). */
@@ -44,30 +43,30 @@ typedef struct gm_activation {
 
 typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
 
-/* Multi-head latent attention: keys and values of all heads are products of one latent, beside
- * which a part of the key, the same for all heads, is rotated. What is cached is the latent and
- * that part, so attention has one KV head, whose keys are both and whose values are the latent: a
- * head's keys are multiplied into its query beforehand, its values into what attention gives
- * afterwards. That takes as many products as keys and values of every head would, and keeps
- * DeepSeek-V2-Lite's cache at 1,088 numbers a token and layer (a latent lies there once as key and
- * once as value) instead of 5,120; attention itself takes 3.4 times the products, 3 % more in all
- * for a document of 512 tokens. Source: DeepSeek-V2, arXiv:2405.04434, section 2.1. */
+/* Multi-head latent attention: keys and values of all heads are products of one latent; a further
+ * part of the key, the same for all heads, is rotated. The latent and that part are cached, so
+ * attention has one KV head, whose keys are both and whose values are the latent: a head's keys are
+ * multiplied into its query beforehand, its values into the result afterwards. That takes as many
+ * products as making every head's keys and values, and keeps DeepSeek-V2-Lite's cache at 1,088
+ * numbers a token and layer (the latent is stored as key and as value) instead of 5,120; attention
+ * itself takes 3.4 times the products, 3 % more in all for a document of 512 tokens. Source:
+ * DeepSeek-V2, arXiv:2405.04434, section 2.1. */
 typedef struct gm_latent {
     int q;     /* width of the queries' latent; 0: queries are products of the hidden state */
     int kv;    /* width of the latent of keys and values; 0: no latents */
-    int plain; /* of a head's query and key, what does not turn; behind it rope.dim elements do */
+    int plain; /* elements of a head's query and key before the rope.dim rotated ones */
     int value; /* width of a head's value */
 } gm_latent;
 
 /* The norms of latents have an epsilon that no config changes. */
 #define GM_LATENT_EPSILON 1e-6f
 
-/* Gated DeltaNet, which some layers have instead of attention over keys: each of its heads keeps a
- * matrix of (key, value) numbers, its state, that every token lets decay, reads and corrects; so
- * neither a token's cost nor what is kept of a sequence grows with it. Queries, keys and values go
- * through a causal convolution first, each channel its own, of the last `taps` tokens. A key head
- * serves value_heads / key_heads value heads, side by side. What is computed stands in
- * cpu/kernels.h, step by step. Source: arXiv:2412.06464; transformers, models/qwen3_next. */
+/* Gated DeltaNet, which some layers have instead of attention over keys. Each of its heads keeps a
+ * (key, value) matrix, its state, that every token decays, reads and corrects; so neither a token's
+ * cost nor the memory of a sequence grows with its length. Before that, each channel of queries,
+ * keys and values is convolved with its last `taps` tokens. A key head serves value_heads /
+ * key_heads neighbouring value heads. The steps of the computation: cpu/kernels.h. Source:
+ * arXiv:2412.06464; transformers, models/qwen3_next. */
 typedef struct gm_delta {
     int key_heads, value_heads; /* 0: no layer has it */
     int key, value;             /* width of a head's query and key; of its value */
@@ -88,7 +87,7 @@ typedef struct gm_arch {
     gm_delta delta;
     int n_delta;          /* layers of Gated DeltaNet */
     int *delta_of_layer;  /* (n_layers) place among these; -1: attention; NULL: there are none */
-    bool gated_attention; /* what attention gives counts by sigmoid of as many further queries */
+    bool gated_attention; /* the result of attention times sigmoid of as many further queries */
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
@@ -97,7 +96,7 @@ typedef struct gm_arch {
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
     float norm_epsilon;
-    bool centred_norms;   /* a norm's weights are stored as what they are more than 1 */
+    bool centred_norms;   /* a norm's weights are stored less 1 */
     float embed_scale;    /* of the embedding's rows */
     float residual_scale; /* of what attention and MLP add to the residual */
     float logits_scale;   /* of the head's outputs */
@@ -107,29 +106,29 @@ typedef struct gm_arch {
     gm_activation activation;
     int n_experts, n_chosen, expert_width;
     bool inside;                /* tensors have the names of a larger model's part */
-    bool stacked;               /* experts lie in the family's `stacked` tensors */
-    gm_stored stored;           /* the matrices of a tensor that stacks experts' */
+    bool stacked;               /* experts are in the family's `stacked` tensors */
+    gm_stored stored;           /* form of the matrices in a tensor that stacks experts */
     gm_blocks blocks;           /* of matrices that may be F8_E4M3 */
     bool alternate;             /* rows of gate and up take turns in a tensor that holds both */
     int n_shared, shared_width; /* shared_width: fused width of all shared experts; 0: none */
-    bool gated_shared;          /* they count by sigmoid of one more output of the router */
+    bool gated_shared;          /* weighed by sigmoid of one more output of the router */
     gm_router_desc router;
     int n_moe;
     int *layer_of_moe; /* (n_moe) */
     int *moe_of_layer; /* (n_layers); -1: dense */
-    int n_mtp;         /* parts that predict further tokens: known, and not computed */
+    int n_mtp;         /* parts that predict further tokens, which are not read */
     int64_t bos;
     int n_eos;
     uint32_t eos[GM_MAX_EOS];
     bool do_sample;
     double temperature, top_p, repetition_penalty;
     int top_k, max_new_tokens;
-    char unknown_keys[256]; /* keys of config.json that nobody here knows: "a, b" */
+    char unknown_keys[256]; /* keys of config.json that are not known: "a, b" */
 } gm_arch;
 
 /* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest once a layer
- * and expert. Some roles have a matrix for each head, of one tensor: KEY_UP, VALUE_UP, of gated
- * attention Q and Q_GATE, and DELTA_Q to DELTA_A one for each key head. */
+ * and expert. Some roles have a matrix for each head, all in one tensor: KEY_UP, VALUE_UP, in gated
+ * attention Q and Q_GATE, and DELTA_Q to DELTA_A for each key head. */
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
@@ -150,14 +149,14 @@ typedef enum gm_role {
     GM_ROLE_K_BIAS,
     GM_ROLE_V_BIAS,
     GM_ROLE_O_BIAS,
-    GM_ROLE_SINKS, /* a logit per head, that of a key without a value */
+    GM_ROLE_SINKS, /* a logit per head, as of a key without a value */
     GM_ROLE_Q_GATE,
     GM_ROLE_Q_NORM,
     GM_ROLE_K_NORM,
     GM_ROLE_DELTA_Q, /* from here to DELTA_O: of layers of Gated DeltaNet, instead of Q to K_NORM */
     GM_ROLE_DELTA_K,
     GM_ROLE_DELTA_V,
-    GM_ROLE_DELTA_Z,    /* what the gated norm's sigmoid is of */
+    GM_ROLE_DELTA_Z,    /* gates the norm, by its sigmoid */
     GM_ROLE_DELTA_B,    /* how much is corrected, a value head */
     GM_ROLE_DELTA_A,    /* how fast the state decays, a value head */
     GM_ROLE_DELTA_CONV, /* (channels, taps), in the order q, k, v */
@@ -186,62 +185,60 @@ typedef enum gm_role {
     GM_N_ROLES
 } gm_role;
 
-/* Read config.json and generation_config.json of `folder` (the latter may be
- * absent). Unknown architectures and values that would change the mathematics are
- * refused by name; so are missing fields that have no default. A key that nobody
- * here knows is listed in unknown_keys: fine-tuning tools leave such keys, and a key
- * that mattered would come with tensors, which are all checked. GM_EFORMAT, GM_EIO. */
+/* Read config.json and generation_config.json of `folder` (the latter may be absent). Unknown
+ * architectures, values that would change the mathematics, and missing fields without a default are
+ * refused by name. An unknown key is only listed in unknown_keys: fine-tuning tools leave such
+ * keys, and one that mattered would come with tensors, all of which are checked. GM_EFORMAT,
+ * GM_EIO. */
 gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err) GM_MUST_USE;
 void gm_arch_clear(gm_arch *arch);
 
-/* The same from documents parsed already; `generation` may be NULL. The wheres are the
- * files' names in messages. */
+/* The same from parsed documents; `generation` may be NULL. The two wheres name the files in
+ * messages. */
 gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *where,
                             const gm_json *generation, const char *generation_where, gm_error *err)
     GM_MUST_USE;
 
-/* Where the checkpoint has the matrix (or the vector, of one row) of a role. False when this model
- * has none (a dense role in a MoE layer, the head of a tied model). `layer` and `expert`, of roles
- * of heads the head, are ignored where the role has none. */
+/* Where the checkpoint has the matrix (or vector, as one row) of a role. False when this model has
+ * none (a dense role in a MoE layer, the head of a tied model). `expert` is the head in roles with
+ * a matrix for each head; `layer` and `expert` are ignored where they do not apply. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
-/* Is it one of Gated DeltaNet; and which among the layers of its kind it is, whose keys or states
- * lie in this order. */
+/* Does a layer have Gated DeltaNet? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 {
     return arch->delta_of_layer && arch->delta_of_layer[layer] >= 0;
 }
+/* The layer's place among those of its kind; the order of cached keys, and of states. */
 int gm_arch_nth(const gm_arch *arch, int layer);
 
-/* SHA-256, 64 hex digits, of what the same weights compute by: all that `arch` has beyond the
- * shapes of tensors, but the context's length and how text is generated. Traces, atlases, plans
- * and sweeps hold it: what is added to it later enters only where it is not neutral, so that models
- * without it keep theirs. */
+/* SHA-256, 64 hex digits, of all that `arch` says about how the weights are used: everything but
+ * the tensors' shapes, the context's length and the sampling defaults. Traces, atlases, plans and
+ * sweeps store it, so a new field enters it only where it is not neutral: other models keep
+ * their digest. */
 void gm_arch_digest(const gm_arch *arch, char hex[65]);
 
-/* Parameters in all, and those that one token touches: all but the experts not
- * chosen; the whole embedding and the head are counted. */
+/* Parameters in all; *active: those that one token touches, all but the experts not chosen (the
+ * whole embedding and head included). */
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active);
 
 /* ---- for the rows of families.c ---- */
 
-/* An integer member of the config that fits an int; _or: `fallback` when it is absent
- * or null. */
+/* An integer member of the config in [lo, hi]; _or: `fallback` when it is absent or null. */
 gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, int *out,
                         const char *where, gm_error *err) GM_MUST_USE;
 gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
                            int *out, const char *where, gm_error *err) GM_MUST_USE;
 
-/* Which layers are MoE layers: from `first` on, and in front of `end` (0: all), those whose number
- * + shift is a multiple of `every`, but none that the list under the config's key `dense` names
- * (NULL: no such key). */
+/* Which layers are MoE layers: those in [first, end) (end 0: to the last) whose number + shift is a
+ * multiple of `every`, except those listed under the config's key `dense` (NULL: no such key). */
 typedef struct gm_moe_layers {
     int first, end, every, shift;
     const char *dense;
 } gm_moe_layers;
 
-/* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or that list holds
- * something else than layers; GM_EMEM. */
+/* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or the list holds anything
+ * but layers; GM_EMEM. */
 gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
                             const char *where, gm_error *err) GM_MUST_USE;
 

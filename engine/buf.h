@@ -5,8 +5,8 @@
  *
  * Layouts, of `count` matrices of (rows, cols):
  *   ROWS    row-major, rows `stride` elements apart, stride = cols rounded up to 32;
- *           what lies behind `cols` is zero; the scales of 8-bit weights lie behind the rows
- *           of their matrix, a matrix beginning at a multiple of 32 bytes
+ *           padding after `cols` is zero; the scales of 8-bit weights follow the rows of their
+ *           matrix, and a matrix begins at a multiple of 32 bytes
  *   PANELS  weights of a product, rows = outputs N, cols = inputs K, in panels of 16
  *           outputs; see cpu/pack.h
  */
@@ -51,8 +51,8 @@ size_t gm_panel_bytes(gm_dtype dtype, size_t k);
 gm_buf gm_buf_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 gm_buf gm_buf_panels(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 
-/* Rows an odd number of cache lines apart: the rows of a tile, else a multiple of 4 KiB apart,
- * would share a few sets of first-level cache. */
+/* Rows an odd number of cache lines apart; at a multiple of 4 KiB, the rows of a tile would share
+ * a few sets of first-level cache. */
 gm_buf gm_buf_spread_rows(gm_dtype dtype, size_t count, size_t rows, size_t cols);
 
 /* Bytes that the described buffer takes. */

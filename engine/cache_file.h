@@ -22,16 +22,16 @@ typedef struct gm_holding {
 /* Tell the user. */
 void gm_say(const gm_holding *holding, const char *fmt, ...) GM_PRINTF(2, 3);
 
-/* The cache of these weights, or NULL: there is none, or it is switched off; one of another
- * model or version, or cut short, is said unless `quiet`. GM_EMEM. */
+/* The cache of these weights; NULL: there is none, or it is switched off. The user is told about
+ * one of another model or version, or cut short, unless `quiet`. GM_EMEM. */
 gm_status gm_cache_find(const gm_holding *holding, bool quiet, gm_packed **out, gm_error *err)
     GM_MUST_USE;
 
-/* Write the resident image as a cache; what goes wrong is said, and nothing else. */
+/* Write the resident image as a cache; a failure is told to the user, no more. */
 void gm_cache_write(const gm_holding *holding);
 
-/* Pack section by section into a cache, in the memory of the largest, and open it. Where
- * another process is writing it, wait for that. GM_EARG: it is switched off; GM_EIO. */
+/* Pack section by section into a cache, in the memory of the largest section, and open it. Waits
+ * for another process that is writing it. GM_EARG: it is switched off; GM_EIO. */
 gm_status gm_cache_build(const gm_holding *holding, gm_packed **packed, gm_error *err) GM_MUST_USE;
 
 #endif

@@ -20,19 +20,17 @@ struct gm_arch; /* arch.h */
 gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *err) GM_MUST_USE;
 void gm_checkpoint_close(gm_checkpoint *checkpoint);
 
-/* A checkpoint of `n` tensors that lie in memory: `tensor` comes from gm_alloc, their names
- * and data lie in the anonymous mapping `map`; both are taken, on failure too. For
- * gm_checkpoint_random, whose functions take every checkpoint in memory for one of its own.
- * GM_EMEM. */
+/* A checkpoint of `n` tensors in memory. `tensor` comes from gm_alloc, their names and data are in
+ * the anonymous mapping `map`; both are taken, even on failure. For gm_checkpoint_random only,
+ * whose functions treat every checkpoint in memory as their own. GM_EMEM. */
 gm_status gm_checkpoint_in_memory(gm_checkpoint **out, const char *name, gm_tensor *tensor,
                                   size_t n, void *map, size_t n_bytes, gm_error *err) GM_MUST_USE;
 
-enum { GM_RANDOM_SCALE = 119 }; /* of MXFP4: 2^-8, of which six are as large as values mostly are */
+enum { GM_RANDOM_SCALE = 119 }; /* of MXFP4: 2^-8, so that codes up to 6 give usual values */
 
-/* Every tensor that `arch` asks for, in bf16: normal values of deviation 0.02, ones in the
- * norms; in MXFP4 the bytes of such values as codes, under one scale. Tensors share a pool as large
- * as the largest of them, so that a checkpoint of many GB takes a fraction of one; the same values
- * for the same architecture. For measuring. */
+/* For measuring: every tensor that `arch` asks for, in bf16 with normal values of deviation 0.02
+ * and ones in the norms; in MXFP4 the bytes of such values as codes, under one scale. All tensors
+ * share one pool as large as the largest of them. The same architecture gives the same values. */
 gm_status gm_checkpoint_random(gm_checkpoint **out, const struct gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
@@ -47,8 +45,7 @@ gm_random_place gm_checkpoint_random_place(const gm_checkpoint *checkpoint,
                                            const gm_tensor *tensor);
 
 size_t gm_checkpoint_n(const gm_checkpoint *checkpoint);
-/* By name in C order; the tensors lie in one array, so i is also their distance from
- * the first. */
+/* By name in C order; the tensors are one array, so i is also the distance from the first. */
 const gm_tensor *gm_checkpoint_at(const gm_checkpoint *checkpoint, size_t i);
 const gm_tensor *gm_checkpoint_find(const gm_checkpoint *checkpoint, const char *name);
 uint64_t gm_checkpoint_bytes(const gm_checkpoint *checkpoint); /* of tensors, headers left out */
@@ -75,20 +72,20 @@ gm_status gm_checkpoint_get_scaled(const gm_checkpoint *checkpoint, const gm_sli
 size_t gm_checkpoint_most(const gm_checkpoint *checkpoint, const char *suffix);
 
 /* Open the file that holds `tensor` once more, for reading without the mapping: *fd, the
- * caller's to close, and where its data begins; `direct`: past the page cache where the file
- * system can. A tensor that lies in memory gives -1. GM_EIO: gone, or another file by now. */
+ * caller's to close, and where its data begins; `direct`: past the page cache if the file system
+ * can. A tensor in memory gives -1. GM_EIO: gone, or another file by now. */
 gm_status gm_checkpoint_reopen(const gm_checkpoint *checkpoint, const gm_tensor *tensor,
                                bool direct, int *fd, uint64_t *offset, gm_error *err) GM_MUST_USE;
 
-/* Identity of the weights: SHA-256 over name, dtype, shape and the first and last
- * 4 KiB of every tensor in C order of names, where a tensor stacks what experts have of each
- * expert's; 64 hex digits. It reads 45 MB of a 41 GB model of 5466 tensors, and does not depend on
- * how they are spread over shards. Two trainings of one architecture never share it by accident; a
- * change by hand inside of one tensor, as of some rows of a router, does not show. */
+/* Identity of the weights: SHA-256, 64 hex digits, over name, dtype, shape and the first and last
+ * 4 KiB of every tensor (of every expert's part, where a tensor stacks experts), in C order of
+ * names. It reads 45 MB of a 41 GB model of 5466 tensors, and does not depend on the shards. Two
+ * trainings of one architecture have different digests; a change by hand in the middle of a tensor,
+ * as to some rows of a router, is not seen. */
 void gm_checkpoint_digest(const gm_checkpoint *checkpoint, char hex[65]);
 
-/* The state of its files, for what is kept of them: that digest with the size of every shard and
- * when it was changed, so that what was made before a change by hand is not taken for it. */
+/* The state of its files, as a key for caches: the digest with the size and modification time of
+ * every shard, so that a change by hand invalidates them. */
 void gm_checkpoint_stamp(const gm_checkpoint *checkpoint, const char *digest, char hex[65]);
 
 #endif

@@ -9,11 +9,12 @@
  *
  * Sizes: T rows of a step, L MoE layers (dense layers are not counted; layer_of_moe
  *        maps back), E routed experts, K chosen per token, D width, V vocabulary.
- * Logits and nll are in nats. Numbers: DESIGN section 4, "Numbers": same machine,
- * build and arguments give the same bytes (level A). On the CPU a row's results do not depend on
- * what else is in the step, on the step's size or on the number of threads either (level B); on a
- * GPU they do, as cuBLAS chooses its kernels by the number of rows: gm_model_info.invariance says
- * which of the two a model has.
+ * Logits and nll are in nats.
+ *
+ * The same machine, build and arguments give the same bytes (level A). On the CPU a row's results
+ * do not depend on what else is in the step, on the step's size or on the number of threads either
+ * (level B); on a GPU they do, because cuBLAS chooses its kernels by the number of rows.
+ * gm_model_info.invariance says which of the two a model has.
  */
 #ifndef GM_ENGINE_H
 #define GM_ENGINE_H
@@ -24,20 +25,15 @@
 
 typedef struct gm_model gm_model;
 
-/* How products are computed: fp32 throughout; GEMM inputs (but the router's) rounded once
- * to bf16 with the fixed summation order of DESIGN section 4; or as bf16 with weights (but
- * the router's) that are whole numbers from -127 to 127 and a scale for each output; or as
- * bf16 in the order of AVX512-BF16's dot product, a class of its own that processors with
- * that instruction and without AMX are faster in; or as int8 with weights that are fp8 (e4m3),
- * which is for GPUs: on the CPU it is the definition, and slow. AUTO is bf16 where the checkpoint
- * is (or its experts are MXFP4), otherwise f32; the others have to be asked for. */
+/* How products are computed. The router is always f32. */
 typedef enum gm_numerics {
-    GM_NUMERICS_AUTO,
+    GM_NUMERICS_AUTO, /* bf16 if the checkpoint is (or its experts are MXFP4), otherwise f32 */
     GM_NUMERICS_F32,
-    GM_NUMERICS_BF16,
-    GM_NUMERICS_INT8,
-    GM_NUMERICS_BF16_DOT,
-    GM_NUMERICS_FP8
+    GM_NUMERICS_BF16,     /* inputs rounded once to bf16, sums in the order of cpu/kernels.h */
+    GM_NUMERICS_INT8,     /* as bf16; weights are -127 to 127 times a scale for each output */
+    GM_NUMERICS_BF16_DOT, /* as bf16, in the order of AVX512-BF16's dot product: other bits, and
+                             faster on processors that have it but not AMX */
+    GM_NUMERICS_FP8       /* as int8 with weights in e4m3; for GPUs, slow on the CPU */
 } gm_numerics;
 
 /* "f32", "bf16", "int8", "bf16-dot", "fp8"; and what command lines offer, in the order of the
@@ -53,47 +49,46 @@ typedef enum gm_hold {
     GM_HOLD_RESIDENT, /* packed, in memory: a copy, or the cache file where the page cache has it
                          in huge pages; when memory is too small, mapped */
     GM_HOLD_MAPPED,   /* in the page cache, from the cache file, which is written if need be */
-    GM_HOLD_STREAMED  /* two layers in memory, read again for every step: for steps of very many
-                         rows. One session at a time; on the CPU */
+    GM_HOLD_STREAMED  /* two layers in memory, all read again in every step: for steps of very many
+                         rows. One session at a time; CPU only */
 } gm_hold;
 
-/* The cache file of packed weights: beside the checkpoint, or where that folder cannot be
- * written to in $XDG_CACHE_HOME/gm or ~/.cache/gm. It is as large as the weights. */
+/* The cache file of packed weights, as large as the weights: beside the checkpoint or, if that
+ * folder cannot be written to, in $XDG_CACHE_HOME/gm or ~/.cache/gm. */
 typedef enum gm_cache {
-    GM_CACHE_USE,   /* one that is there */
-    GM_CACHE_WRITE, /* the same; if there is none, or one of another model, write it */
+    GM_CACHE_USE,   /* if it exists */
+    GM_CACHE_WRITE, /* the same; write it if there is none, or one of another model */
     GM_CACHE_OFF
 } gm_cache;
 
-/* A sentence that the user should read: what is done otherwise than asked, and why. */
+/* A sentence for the user: what is not done as asked, and why. */
 typedef void gm_notice(void *context, const char *sentence);
 
 typedef struct gm_session_options gm_session_options;
 
 typedef struct gm_model_options {
     /* "cpu"; "cuda:N"; "cuda": the first GPU that can; NULL or "auto": the same, or else the CPU. A
-     * GPU can where this build, driver and cuBLAS are there, nothing is asked for that only the CPU
-     * does (kernels, a hold or cache of its own, bf16-dot), and weights and planned session fit. */
+     * GPU can if this build supports it, driver and cuBLAS are installed, nothing is asked for that
+     * only the CPU does (kernels, hold, cache, bf16-dot), and weights and planned session fit. */
     const char *device;
-    gm_numerics numerics;       /* AUTO: bf16 when the weights are bf16, otherwise f32; the same on
-                                 * every device */
+    gm_numerics numerics;
     bool headers_only;          /* check everything but load no weights: for info and --dry-run */
-    int threads;                /* for loading, at most GM_MAX_THREADS; 0: as many as there are */
+    int threads;                /* for loading, at most GM_MAX_THREADS; 0: as gm_team_processors */
     const char *kernels;        /* NULL, "auto": the best this CPU has; "portable", "avx2",
                                  * "avx512f", "avx512bf16", "amx" */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
     gm_hold hold;
     gm_cache cache;
-    const char *cache_folder; /* in place of those above; NULL */
+    const char *cache_folder; /* instead of those above; may be NULL */
     bool strict_memory;       /* fail when memory is too small, instead of going on slowly */
-    const gm_session_options *planned; /* a session whose memory is needed as well; NULL */
+    const gm_session_options *planned; /* a session whose memory is needed as well; may be NULL */
     gm_notice *notice;                 /* may be NULL */
-    /* Once, in a sentence: which GPU is taken; or why the CPU is, though there is a GPU that "auto"
-     * could mean. May be NULL. */
+    /* Called once: which GPU is taken; or why the CPU is, although "auto" found a GPU. May be
+     * NULL. */
     gm_notice *device_notice;
     void *notice_context; /* of both */
-    bool no_head;         /* logits, nll and sampling are not asked for: leaves the head out */
+    bool no_head;         /* leave the head out: no logits, nll or sampling */
 } gm_model_options;
 
 enum { GM_MAX_THREADS = 1024 };
@@ -107,12 +102,12 @@ typedef struct gm_model_info {
     const char *folder;       /* as given */
     const char *architecture; /* "DeepseekForCausalLM" */
     const char *family;       /* "deepseek-moe-v1", "olmoe" */
-    const char *weight_dtype; /* "BF16": what the checkpoint mostly holds; "MXFP4": its experts;
+    const char *weight_dtype; /* "BF16": what most of the checkpoint is; "MXFP4": its experts;
                                  "F8_E4M3": its matrices */
-    char weight_scales[48];   /* F8_E4M3: "128 x 128", "a row", "a tensor" has one; else "" */
+    char weight_scales[48];   /* F8_E4M3: "128 x 128", "a row", "a tensor" has a scale; else "" */
     const char *kernels;      /* "avx512f"; on a GPU its name; "" with headers_only */
     const char *device;       /* "cpu", "cuda:0"; "" with headers_only */
-    const char *invariance;   /* "B" or "A": DESIGN section 4; "" with headers_only */
+    const char *invariance;   /* "B" or "A", see above; "" with headers_only */
     gm_numerics numerics;
     int n_layers;            /* all decoder layers */
     int n_moe_layers;        /* L */
@@ -131,57 +126,54 @@ typedef struct gm_model_info {
     uint32_t eos[GM_MAX_EOS];
     uint64_t n_parameters, n_active; /* active: touched by one token, head included */
     uint64_t checkpoint_bytes;
-    uint64_t mtp_bytes;      /* of it: parts that predict further tokens, which are not computed */
-    uint64_t other_bytes;    /* likewise: parts that see images */
-    uint64_t resident_bytes; /* memory that the loaded weights take (would take), as held */
+    uint64_t mtp_bytes;          /* part of it, not read: predicts further tokens */
+    uint64_t other_bytes;        /* likewise: sees images */
+    uint64_t resident_bytes;     /* memory that the weights take, or would take, held as asked */
     uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
-    /* on a GPU, where a latent (arch.h) lies once, as key and as value; otherwise the same */
-    uint64_t gpu_kv_bytes_per_token;
-    uint64_t state_bytes_per_sequence; /* of layers of Gated DeltaNet, whatever its length */
-    char digest[65];                   /* identity of the weights: see checkpoint.h */
-    /* of what config.json says beyond their shapes: models of the same weights that compute
-     * different things differ in it */
-    char config_digest[65];
+    uint64_t gpu_kv_bytes_per_token;   /* smaller for latent attention, else the same */
+    uint64_t state_bytes_per_sequence; /* of Gated DeltaNet, whatever the sequence's length */
+    char digest[65];                   /* identity of the weights: gm_checkpoint_digest */
+    char config_digest[65];            /* of the rest of config.json: gm_arch_digest */
     /* generation_config.json, with Hugging Face's defaults where it is silent */
     bool do_sample;
     double temperature, top_p, repetition_penalty;
     int top_k;
     int max_new_tokens;       /* 0: not stated */
-    const char *unknown_keys; /* config.json keys that nobody here knows: "a, b"; "" none */
+    const char *unknown_keys; /* keys of config.json that are not known: "a, b"; "" none */
 } gm_model_info;
 
-/* GM_EARG unless `name` is what gm_model_options.kernels may be, whether or not this processor has
- * them. */
+/* GM_EARG unless `name` is one that gm_model_options.kernels takes, on this processor or not. */
 gm_status gm_kernels_check(const char *name, gm_error *err) GM_MUST_USE;
 
-/* Load a Hugging Face folder. Everything is checked: unknown architecture or
- * config values are refused by name, every tensor by name, type and shape.
+/* Load a Hugging Face folder. Unknown architectures and config values are refused by name; every
+ * tensor is checked by name, type and shape.
  * Errors: GM_EIO, GM_EFORMAT, GM_ESHAPE, GM_EMEM, GM_EABSENT (device not in this
  * build), GM_EDEVICE. */
 gm_status gm_model_open(gm_model **out, const char *folder, const gm_model_options *options,
                         gm_error *err) GM_MUST_USE;
+
 /* The first GPU that this build can use. */
 typedef struct gm_gpu_info {
     char name[64];   /* "NVIDIA H200" */
     uint64_t memory; /* bytes, in all */
 } gm_gpu_info;
 
-/* false: there is none. Takes nothing of it. */
+/* False: there is none. Takes none of its memory. */
 bool gm_gpu_find(gm_gpu_info *out);
 
-/* Seconds for which steps have waited for streamed layers so far. */
+/* Seconds that steps have waited for streamed layers so far. */
 double gm_model_waited(const gm_model *model);
 void gm_model_close(gm_model *model);
 const gm_model_info *gm_model_get_info(const gm_model *model);
 
 /* ---- edits: what a plan does to the routers ----
  *
- * A bias is always added to the logits, in front of the softmax or the sigmoid that makes scores of
- * them. Where a family adds a correction to the scores for the choice (GLM-4.5, dots.llm1, ERNIE
- * 4.5, MiniMax-M2), it is added behind: the choice is by score(logit + bias) + correction, the gate
- * score(logit + bias). A score is at most 1, so no bias lifts an expert over one whose correction
- * is larger by more than that; the mode mask does. Phi-3.5-MoE weighs the two chosen in rounds, by
- * who is near them relative to the logits (cpu/router.h): the bias is in all of these. */
+ * A bias is always added to the logits, before the softmax or sigmoid that turns them into scores.
+ * A family that corrects scores for the choice (GLM-4.5, dots.llm1, ERNIE 4.5, MiniMax-M2) does so
+ * afterwards: it chooses by score(logit + bias) + correction, and the gate is score(logit + bias).
+ * A score is at most 1, so no bias lifts an expert over one whose correction is larger by more than
+ * that; GM_EDIT_MASK does. Phi-3.5-MoE weighs its two experts in rounds (cpu/router.h), from logits
+ * with the bias. */
 
 typedef enum gm_edit_mode {
     GM_EDIT_BIAS,   /* before the scores: changes choice and gate (the article's) */
@@ -201,9 +193,9 @@ typedef struct gm_edit {
     uint8_t phases;              /* bit p: rows of phase p are edited */
 } gm_edit;
 
-/* Does taking an expert out (-inf) in this mode leave a row that has not chosen it as it is, bit
- * for bit? Not where gates are a softmax over all experts, also one that is renormalised, as its
- * sum rounds otherwise; nor where groups, or corrected scores of a softmax, are chosen among. */
+/* Does removing an expert (-inf) in this mode leave a row that has not chosen it unchanged, bit for
+ * bit? Not where gates are a softmax over all experts (even renormalised: its sum rounds
+ * differently), nor where the choice is by groups or by corrected softmax scores. */
 bool gm_edit_is_local(const gm_model *model, gm_edit_mode mode);
 
 /* ---- session ---- */
@@ -215,17 +207,17 @@ struct gm_session_options {
     size_t max_rows; /* most rows of one step */
     size_t kv_rows;  /* rows of KV cache that all open sequences share */
     int max_sequences;
-    /* A model that keeps states (gm_model_info) may have fewer sequences, but eight, so that the
-     * states of all take at most 4 GiB; gm_session_sequences says how many. */
+    /* A model with states (gm_model_info) may get fewer sequences, but at least eight, so that all
+     * states take at most 4 GiB; gm_session_sequences says how many. */
     bool fewer_do;
-    /* 0: a step goes through the model as one. Otherwise layer by layer in pieces of so many
-     * rows, so that a long step reads every layer once and keeps the keys and values of one
-     * layer: a sequence then begins and ends in one step. The results are the same bits. */
+    /* 0: a step goes through the model as a whole. Otherwise layer by layer, in pieces of this many
+     * rows, so that a long step reads every layer once and keeps the keys and values of one layer
+     * only: a sequence then begins and ends in the same step. The results are the same bits. */
     size_t piece_rows;
-    /* After every layer of a step, on its thread; may be NULL. True stops the step, which
-     * is then GM_EINTERRUPTED, and its sequences are of no use. On a GPU a step of few rows is
-     * asked about once, when it has ended, and one of many rows after each layer whose routing
-     * has ended. */
+    /* Called after every layer of a step, on its thread; may be NULL. True stops the step, which
+     * then fails with GM_EINTERRUPTED and leaves its sequences unusable. On a GPU it is called once
+     * for a step of few rows, at its end, and during one of many rows when a layer's routing has
+     * ended. */
     bool (*after_layer)(void *context, size_t done, size_t n_layers);
     void *context;
 };
@@ -246,8 +238,8 @@ gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_err
     GM_MUST_USE;
 void gm_sequence_close(gm_session *session, int id);
 size_t gm_sequence_length(const gm_session *session, int id);
-/* Forget everything behind the first n tokens. GM_EARG: some, of a model with layers of Gated
- * DeltaNet, which keep one state of all tokens; n = 0 can be done with every model. */
+/* Forget everything after the first n tokens. GM_EARG: 0 < n < length in a model with Gated
+ * DeltaNet, which keeps one state for all tokens. */
 gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *err) GM_MUST_USE;
 
 /* Copy `n` edits into the session (n = 0: none); a segment names one by its index.
@@ -269,7 +261,7 @@ typedef struct gm_sampling {
 
 typedef enum gm_want { GM_WANT_NOTHING, GM_WANT_LAST, GM_WANT_ALL } gm_want;
 
-/* Consecutive tokens of one sequence, behind those it already has. */
+/* Consecutive tokens of one sequence, after those it already has. */
 typedef struct gm_segment {
     int sequence;
     size_t n;                    /* tokens, >= 1 */
@@ -290,8 +282,8 @@ enum { GM_NO_EXPERT = 0xFFFF };
 typedef struct gm_record {
     uint16_t *expert; /* (L,T,K) ids, by gate descending, then lower id */
     float *gate;      /* (L,T,K) what multiplies the expert's output, before routed_scale */
-    float *mass;      /* (L,T) sum over the chosen of the softmax before renormalising; where the
-                         chosen are weighed among themselves or in rounds, of that over all E */
+    float *mass;      /* (L,T) sum over the chosen of the softmax or sigmoid before renormalising;
+                         where the chosen are weighed among themselves, of the softmax over all E */
     float *margin;    /* (L,T) rank K minus rank K+1 of the selection score; K = E: +inf */
     float *logits;    /* (L,T,E) router logits before any edit */
     uint8_t *bad;     /* (T) 1: some router's row was not finite; its places in `expert`
@@ -311,15 +303,15 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
                           const gm_record *record, const gm_result *result, gm_error *err)
     GM_MUST_USE;
 
-/* Called for every step of gm_session_decode when its results are there; false: stop. */
+/* Called for every step of gm_session_decode once its results are ready; false: stop. */
 typedef bool gm_decoded(void *context, size_t step, const uint32_t *sampled);
 
 /* Up to n_steps steps of one token a segment, each fed with what the one before it sampled (phase
  * generated): the same results as gm_session_step called in a loop, but a GPU does not wait
  * between the steps. Every segment has n = 1, wants no logits and samples, and its sequence has
- * room for n_steps tokens. `record` and `result` hold one step at a time, also while `each` is
- * called. Afterwards a sequence is as long as the steps that `each` has seen make it. Errors: as
- * gm_session_step; also where nothing can be sampled (all logits NaN). */
+ * room for n_steps tokens. `record` and `result` hold the step that `each` is called for. At the
+ * end a sequence has the tokens of the steps that `each` has seen. Errors: as gm_session_step; also
+ * when nothing can be sampled (all logits NaN). */
 gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,
                             size_t n_steps, const gm_record *record, const gm_result *result,
                             gm_decoded *each, void *context, gm_error *err) GM_MUST_USE;

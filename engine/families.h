@@ -13,36 +13,35 @@ typedef struct gm_family {
     const char *name;         /* what we call it */
     float norm_epsilon;       /* where the config names none */
     double rope_theta;        /* likewise */
-    double rotary_part;       /* of a head, that turns where the config names none; 0: all of it */
+    double rotary_part;       /* of a head, is rotated where the config names none; 0: all */
     const char *chosen_key;   /* what the config calls K; NULL: num_experts_per_tok */
-    /* What tensors that predict further tokens begin with; NULL: they are of layers behind the
-     * last. They are not read. */
+    /* Prefix of tensors that predict further tokens and are not read; NULL: they are those of
+     * layers after the last. */
     const char *mtp_prefix;
-    /* The same of parts that work on other inputs than text; NULL: there are none. */
+    /* The same for inputs other than text; NULL: there are none. */
     const char *other_prefix;
-    /* What names begin with in place of "model." where that is part of a larger model; NULL: it
-     * never is. */
+    /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
-    bool yarn;     /* its angles may be stretched (rope.h) */
-    bool divided;  /* or divided, pair by pair: LongRoPE */
-    bool grid;     /* they may name what turns by a position's part in images */
-    bool latent;   /* its attention is over latents, which gm_latent_read reads */
+    bool yarn;     /* YaRN is supported (rope.h) */
+    bool divided;  /* LongRoPE is supported */
+    bool grid;     /* the config may name sections for positions in images */
+    bool latent;   /* latent attention, which gm_latent_read reads */
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool nested;   /* the model's own config is config.json's "text_config" */
     bool no_dense; /* the config names no width of dense layers: there are none */
-    /* Keys of config.json that `read` looks at, NULL behind the last: they count as
-     * known, and the values that arch.c asks of them elsewhere are not asked. */
+    /* Keys of config.json that `read` looks at, ending with NULL: known, and checked by `read`
+     * alone. */
     const char *const *keys;
     /* Reads what differs between families from `config` into `arch`, whose common
      * fields are filled already. */
     gm_status (*read)(const gm_json *config, const char *where, gm_arch *arch, gm_error *err);
     /* Tensor names by role; %d is the layer, a second %d the expert; NULL: none. An expert's name
-     * without that second %d is of a tensor that stacks them all, (E, rows, columns) or as
-     * arch->stored says; gate and up of the same name are one matrix each expert, the gate's rows
-     * first, or each before the up's (arch->alternate). */
+     * without the second %d is a tensor that stacks all experts, (E, rows, columns) or as
+     * arch->stored says. Gate and up of the same name are one matrix for each expert: the gate's
+     * rows first, or in turn with the up's (arch->alternate). */
     const char *tensor[GM_N_ROLES];
-    /* Tensors that may stack experts instead, where the checkpoint has them: that of gate and up,
-     * and that of down; NULL: it never does. */
+    /* Tensors that may stack experts instead, if the checkpoint has them: gate and up together, and
+     * down; NULL: it never does. */
     const char *stacked[2];
 } gm_family;
 
@@ -50,16 +49,15 @@ typedef struct gm_family {
 gm_status gm_delta_read(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
-/* Latents, and the widths that follow from them, instead of heads; *turned: elements of a head that
- * turn, for gm_rope_read. GM_EFORMAT. */
+/* Latents, and the widths of heads that follow from them. *turned: elements of a head that rotate,
+ * for gm_rope_read. GM_EFORMAT. */
 gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch, int *turned,
                          gm_error *err) GM_MUST_USE;
 
-/* NULL when no row has that architecture or, when the config names none, that
- * model type. */
+/* The row of an architecture or, when the config names none, of a model type; NULL: none. */
 const gm_family *gm_family_find(const char *architecture, const char *model_type);
 
-/* Rows of the table in order; NULL behind the last. */
+/* Rows of the table in order; NULL after the last. */
 const gm_family *gm_family_at(size_t i);
 
 #endif

@@ -64,20 +64,20 @@ enum { GM_MAX_WIDTH = 1 << 20, GM_MAX_SHARED = 1 << 10, GM_MAX_EXPERTS = GM_NO_E
 gm_status gm_expect_text(const gm_json *config, const char *key, const char *const *known,
                          const char *where, gm_error *err) GM_MUST_USE;
 
-/* DeepSeek v1's fields: experts, those that are shared, where dense layers lie. */
+/* DeepSeek v1's fields: experts, shared experts, which layers are dense. */
 gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
-/* Groups of experts, of which the best can be chosen from (router.h). */
+/* Groups of experts (router.h). */
 gm_status gm_read_groups(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
-/* The same, and the router of DeepSeek-V3: sigmoids, a correction, groups, a scale; weights are
- * renormalised where the config does not say. How many parts predict further tokens, too. */
+/* gm_read_deepseek, and the router of DeepSeek-V3: sigmoids, a correction, groups, a scale; weights
+ * are renormalised, as `renormalise` has it, where the config does not say. And n_mtp. */
 gm_status gm_read_corrected(const gm_json *config, bool renormalise, const char *where,
                             gm_arch *arch, gm_error *err) GM_MUST_USE;
 
-/* The rows of families_corrected.c in order; NULL behind the last. */
+/* The rows of families_corrected.c in order; NULL after the last. */
 const gm_family *gm_corrected_family_at(size_t i);
 
 /* Those of families_latent.c. */
@@ -86,7 +86,7 @@ const gm_family *gm_latent_family_at(size_t i);
 /* Those of families_delta.c. */
 const gm_family *gm_delta_family_at(size_t i);
 
-/* The experts of Qwen's families, and dense layers among the layers of them (families.c). */
+/* The experts of Qwen's families, and which layers are dense (families.c). */
 gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 

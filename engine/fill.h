@@ -16,11 +16,11 @@ typedef struct gm_fill gm_fill;
 gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                          size_t workers, gm_error *err) GM_MUST_USE;
 void gm_fill_free(gm_fill *fill);
-/* About what that takes. */
+/* About the bytes that this takes. */
 uint64_t gm_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, size_t workers);
 
-/* Bytes of the largest matrix of columns: inputs side by side are read in pieces of rows, such a
- * matrix whole. 0: there is none. */
+/* Bytes of the largest matrix stored as columns, which is read whole (others in pieces of rows); 0:
+ * there is none. */
 size_t gm_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint);
 
 /* Add the tensors of section `i` of the image; a layer's go to *layer (NULL: the weights'

@@ -1,13 +1,12 @@
 /* kv.h - the keys and values of all open sequences, in blocks of 32 positions.
  *
- * Block b of a sequence holds its positions 32 b .. 32 b + 31, wherever it lies in
- * the pool; so the same block is computed with in prefill and token by token. A block
- * of one layer and KV head is two small matrices in panels (cpu/pack.h), ready to be
- * multiplied with: keys (32 outputs, head_dim inputs) and values (value_dim outputs,
- * 32 inputs). Of latent attention (gm_latent, arch.h) there is one KV head, a key being a latent
- * and the part that turns, and its value the latent once more, for the two matrices' order differs.
- * Values are always finite: a key or value that is not, as it would be stored, becomes a key of NaN
- * with a value of 0, so it reaches those that attend to it and nobody else.
+ * Block b of a sequence holds its positions 32 b .. 32 b + 31, anywhere in the pool, so prefill and
+ * decode compute with the same blocks. For each layer and KV head a block is two small matrices in
+ * panels (cpu/pack.h): keys (32 outputs, head_dim inputs) and values (value_dim outputs, 32
+ * inputs). Latent attention (gm_latent, arch.h) has one KV head: a key is a latent and the rotated
+ * part, its value the latent again, because the two matrices are ordered differently. Values are
+ * always finite: a key or value that would not be is stored as a key of NaN with a value of 0, so
+ * it reaches the queries that attend to it and no others.
  */
 #ifndef GM_KV_H
 #define GM_KV_H
@@ -17,21 +16,20 @@
 
 enum { GM_KV_BLOCK = 32 };
 
-/* Beside these, what layers of Gated DeltaNet (gm_delta, arch.h) keep: as much for a sequence of
- * any length. Both count from a sequence's first token on: whoever computes position 0 puts zeros
- * there first, so nothing is to be done where a sequence begins or ends. They can only go forward.
- */
 typedef struct gm_sequence {
     bool open;
     size_t capacity, length; /* tokens */
 } gm_sequence;
 
+/* `state` and `history` belong to layers of Gated DeltaNet (gm_delta, arch.h). Their size does not
+ * depend on a sequence's length, and they cannot be taken back. Whoever computes position 0 starts
+ * from zeros, so nothing needs clearing. */
 typedef struct gm_kv {
     gm_buf k, v;    /* PANELS, count = layers with keys * blocks * KV heads */
-    gm_buf state;   /* ROWS f32, count = layers of it * sequences, of a value head a row: for
-                       16 values after the other (key, 16) */
-    gm_buf history; /* ROWS f32, the same count, (taps - 1, q + k + v): what position p put into
-                       the convolution is row p % (taps - 1) */
+    gm_buf state;   /* ROWS f32, count = its layers * sequences; a row a value head, 16 values
+                       after another as (key, 16) */
+    gm_buf history; /* ROWS f32, the same count, (taps - 1, q + k + v): the convolution's input at
+                       position p is row p % (taps - 1) */
     size_t layer_states; /* states from one layer to the next: max_sequences; 0: all share them */
     size_t n_blocks, n_kv_heads, max_context;
     size_t layer_blocks; /* blocks from one layer to the next: n_blocks; 0: all share them */
@@ -50,12 +48,11 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
 /* Bytes of a sequence's states in all layers. */
 uint64_t gm_kv_state_bytes(const gm_arch *arch);
 
-/* one_layer: layers are computed one after the other over all rows, so that each writes over
- * what the one before needs no more. */
+/* one_layer: each layer is computed over all rows before the next, and overwrites its cache. */
 uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, size_t sequences,
                      bool one_layer);
-/* The tables; keys and values are described, and a backend with memory of its own keeps them
- * there. The others allocate them. */
+/* gm_kv_create makes the tables and describes keys and values; gm_kv_allocate allocates these, for
+ * backends without memory of their own. */
 gm_status gm_kv_create(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
                        size_t sequences, bool one_layer, gm_error *err) GM_MUST_USE;
 gm_status gm_kv_allocate(gm_kv *kv, gm_error *err) GM_MUST_USE;
@@ -71,13 +68,13 @@ static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
     return kv->block[(size_t)id * kv->blocks_per_sequence + position / GM_KV_BLOCK];
 }
 
-/* Which matrix of k and v a block is, in a layer, the nth with keys, and KV head. */
+/* The matrix of k and v that is a block in `layer`, the nth with keys, and KV head `head`. */
 static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, size_t head)
 {
     return (layer * kv->layer_blocks + block) * kv->n_kv_heads + head;
 }
 
-/* Which of `state` and `history` is a sequence's in the nth layer of Gated DeltaNet. */
+/* The matrix of `state` and `history` that is a sequence's in the nth layer of Gated DeltaNet. */
 static inline size_t gm_kv_state(const gm_kv *kv, size_t nth, int id)
 {
     return nth * kv->layer_states + (size_t)id;

@@ -5,8 +5,7 @@
  * of reading the model once and computing T rows; so steps should be long (engine.h,
  * piece_rows). One session at a time may use a streamed model.
  *
- * A layer that cannot be read makes the step fail, behind its end: until then layers hold
- * whatever was there.
+ * If a layer cannot be read, the step goes on with undefined weights and fails at its end.
  */
 #ifndef GM_LAYER_STREAM_H
 #define GM_LAYER_STREAM_H
@@ -21,21 +20,21 @@ gm_status gm_stream_create(gm_stream **out, gm_weights *weights, const gm_arch *
                            const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
 void gm_stream_free(gm_stream *stream);
 
-/* Bytes of two layers, the largest of which is so large, and of what reading takes. */
+/* Bytes of two layers, the largest being of `layer_bytes`, and of what reading takes. */
 uint64_t gm_stream_bytes(uint64_t layer_bytes, const gm_arch *arch,
                          const gm_checkpoint *checkpoint);
 
-/* The layer once it is there: every worker asks. Layers between the last one released and
- * this one, as after a step that was stopped, are passed over. */
+/* Wait for the layer; every worker calls this. Layers between the last one released and this one
+ * are skipped, as after a step that was stopped. */
 const gm_layer *gm_stream_acquire(gm_stream *stream, const gm_worker *me, size_t layer);
 
-/* The layer is no longer used by any worker; one of them says so. */
+/* No worker uses the layer any longer; one of them calls this. */
 void gm_stream_release(gm_stream *stream);
 
-/* What reading failed with first. */
+/* The first failure of reading. */
 gm_status gm_stream_status(gm_stream *stream, gm_error *err) GM_MUST_USE;
 
-/* Seconds for which computing has waited for layers. */
+/* Seconds that computing has waited for layers. */
 double gm_stream_waited(gm_stream *stream);
 
 /* True once, until gm_stream_give_back: for the session that uses it. */

@@ -24,7 +24,7 @@ struct gm_model {
 };
 
 /* A model of random weights (gm_checkpoint_random) whose config.json is the text `config`;
- * `name` stands for its folder. Errors as for gm_model_open. */
+ * `name` takes the place of its folder. Errors as for gm_model_open. */
 gm_status gm_model_open_random(gm_model **out, const char *name, const char *config,
                                const gm_model_options *options, gm_error *err) GM_MUST_USE;
 
@@ -34,10 +34,9 @@ gm_numerics gm_model_numerics(const gm_arch *arch, const gm_checkpoint *checkpoi
                               gm_numerics asked);
 
 /* Check that the checkpoint holds every tensor that `arch` asks for, as F32, F16 or
- * BF16 (or MXFP4 where the config says so) in the right shape, and nothing else. Rotary tables
- * (rotary_emb.inv_freq) that old files carry are computed, not read, and tolerated; so are parts
- * that predict further tokens, which are neither. GM_EFORMAT, GM_ESHAPE: name the tensor, what was
- * found and what was expected. */
+ * BF16 (or quantised as the config says) in the right shape, and nothing else. Ignored are rotary
+ * tables of old files (rotary_emb.inv_freq), and parts that predict further tokens or see images.
+ * GM_EFORMAT, GM_ESHAPE: name the tensor, what was found and what was expected. */
 gm_status gm_model_check_tensors(const gm_arch *arch, const gm_checkpoint *checkpoint,
                                  gm_error *err) GM_MUST_USE;
 

@@ -24,7 +24,7 @@ enum {
     GM_HEAD_ROWS = 32,     /* rows whose logits are held at once */
     GM_ROUTE_ROWS = 16,    /* rows that one thread routes together */
     GM_OUT_PANELS = 16,    /* most panels of the residual that are added up together */
-    GM_PART_FLOATS = 8192, /* of a product's result that is worked on while in cache */
+    GM_PART_FLOATS = 8192, /* of a product's result, processed while in cache */
 };
 
 /* Panels of the residual, of n, that one thread adds up together in moe_out: few enough that
@@ -38,14 +38,14 @@ static inline size_t gm_out_panels(size_t rows, size_t threads, size_t n)
     return share < 2 ? 2 : share < most ? share : most;
 }
 
-/* Tiles of queries that are taken together: as many as make up two tiles of AMX. */
+/* Tiles of queries computed together, enough for two AMX tiles. */
 static inline size_t gm_tiles_together(size_t heads, size_t kv_heads)
 {
     return heads < 2 * kv_heads ? 2 : 1;
 }
 
-/* Heads that attend together: those of a KV head; of latents, whose one KV head has wide keys and
- * values, so few that a tile's sums stay in cache. */
+/* Heads that attend together: those of a KV head; of latent attention, whose one KV head has wide
+ * keys and values, few enough that a tile's sums stay in cache. */
 static inline size_t gm_heads_together(const gm_arch *arch)
 {
     enum { OF_LATENTS = 4 };
@@ -55,9 +55,9 @@ static inline size_t gm_heads_together(const gm_arch *arch)
     return n;
 }
 
-/* Fewest rows of a step whose experts are computed whole: one task for a block of an expert's rows
- * from the first product to the last. Below, or with so many threads that there would be too few
- * of these tasks, the two products have tasks of their own. */
+/* Fewest rows of a step whose experts are computed whole: one task takes a block of an expert's
+ * rows from the first product to the last. With fewer rows, or too many threads for such tasks, the
+ * two products have tasks of their own. */
 static inline size_t gm_whole_rows(size_t n_experts, size_t n_chosen, size_t threads)
 {
     enum { ROWS_OF_AN_EXPERT = 64, TASKS_A_THREAD = 8 };
@@ -78,7 +78,7 @@ typedef struct gm_tile {
     uint32_t first, n;
 } gm_tile;
 
-/* Consecutive rows of a sequence, all that the step has of it. */
+/* All rows that the step has of a sequence; they are consecutive. */
 typedef gm_tile gm_run;
 
 /* A row whose logits are needed: for the caller, for nll, or to sample from. */
@@ -96,20 +96,20 @@ typedef struct gm_work {
     gm_buf x;            /* (T,D) residual stream */
     gm_buf norm;         /* (T,D) after a norm */
     gm_buf qkv;          /* (T, q + k + v), or as gm_delta_place has it */
-    gm_buf query;        /* (T H, head_dim) rotated; behind latent attention what it gives */
+    gm_buf query;        /* (T H, head_dim) rotated; after latent attention its result */
     gm_buf latent;       /* (T, latent.q) of queries, where they have one */
     gm_buf plain;        /* (T H, latent.plain) of queries, before keys are multiplied into it */
-    gm_buf heads;        /* (T, H head_out), or wider; what attention, or Gated DeltaNet, gives */
+    gm_buf heads;        /* (T, H head_out), or wider; result of attention, or of Gated DeltaNet */
     gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
-    gm_buf share;        /* (1,T) what of the shared experts counts, where they are gated */
+    gm_buf share;        /* (1,T) weight of the shared experts, where they are gated */
     gm_buf bad;          /* (1,T) u8, kept through the layers */
     gm_buf slot;         /* (T,K) i32 place of a choice among the choices by expert */
     gm_buf slot_row;     /* (1, T K) i32 row of a place */
     gm_buf first;        /* (1, E + 1) i32 first place of each expert */
     gm_buf busy;         /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
     gm_buf hidden;       /* (T K, F) by place, T < whole_rows */
-    gm_buf routed;       /* (T K, D) f32 by place, T >= whole_rows: what the experts give */
+    gm_buf routed;       /* (T K, D) f32 by place, T >= whole_rows: the experts' outputs */
     gm_buf always;       /* (T, width of the shared or dense MLP) */
     gm_buf head_x;       /* (GM_HEAD_ROWS, D) */
     gm_buf logits;       /* (GM_HEAD_ROWS, V) */
@@ -132,7 +132,7 @@ typedef struct gm_step {
     const gm_edits *edits;
     gm_row *row;
     gm_tile *tile;
-    gm_run *run; /* of models with Gated DeltaNet, for which a sequence is in a step once */
+    gm_run *run; /* with Gated DeltaNet, where a step has each sequence at most once */
     gm_head_row *head;
     size_t n_rows, n_tiles, n_runs, n_head;
     const gm_record *record; /* may be NULL */
@@ -142,7 +142,7 @@ typedef struct gm_step {
     void *own; /* what a backend with memory of its own keeps for the session */
 } gm_step;
 
-/* What the caller is asked after every layer of a step, on its own thread; true: stop. */
+/* Asks the caller after every layer of a step, on its own thread; true: stop. */
 typedef struct gm_watch {
     bool (*after_layer)(void *context, size_t done, size_t n_layers);
     void *context;
@@ -155,7 +155,7 @@ typedef struct gm_session_sizes {
 
 /* What a GPU does at best, in bytes, operations and seconds. */
 typedef struct gm_stream_rate {
-    int loads, blocks; /* vectors of 16 bytes a thread has on their way; blocks a multiprocessor */
+    int loads, blocks; /* vectors of 16 bytes in flight a thread; blocks a multiprocessor */
     double rate;
 } gm_stream_rate;
 
@@ -173,12 +173,12 @@ typedef struct gm_ceilings {
 /* What a backend does itself when its memory is not the host's: it then needs neither
  * weights.c's panels nor kv.c's cache (only its tables) nor work.c. */
 typedef struct gm_accelerator {
-    /* The GPUs that this build can use, of which nothing is taken; the first of them. */
+    /* The GPUs that this build can use; the first of them. Neither takes memory of a GPU. */
     gm_status (*gpus_find)(gm_gpus *out, gm_error *err);
     gm_status (*gpu_describe)(gm_gpu_info *out);
-    /* Fill *w, whose ops and numerics are set, on GPU `index`; on failure it is left for
-     * weights_free. GM_EABSENT, GM_EMEM and GM_EDEVICE are the GPU's fault: another device may do.
-     * The first two are found out before anything is loaded, as far as they can be. */
+    /* Fill *w, whose ops and numerics are set, on GPU `index`; on failure the caller calls
+     * weights_free. GM_EABSENT, GM_EMEM and GM_EDEVICE mean that another device may do; the first
+     * two are found before anything is loaded, if possible. */
     gm_status (*weights_load)(gm_weights *w, const gm_arch *arch, const gm_checkpoint *checkpoint,
                               const gm_model_options *options, int index, gm_error *err);
     void (*weights_free)(gm_weights *w);
@@ -189,12 +189,11 @@ typedef struct gm_accelerator {
     uint64_t (*session_bytes)(const gm_arch *arch, gm_numerics numerics,
                               const gm_session_sizes *sizes);
     gm_status (*edits_set)(void *own, const gm_edits *edits, gm_error *err);
-    /* Run a step and deliver all of record and result. The watch (NULL: nobody asks) is asked
-     * after each layer that the host follows; a step of few rows, which is one graph, when it has
-     * been delivered. When the watch has stopped a step, GM_OK is given, and what is delivered is
-     * of no use. */
+    /* Run a step and deliver all of record and result. The watch (may be NULL) is asked after each
+     * layer that the host follows; of a step of few rows, which is one graph, once it has been
+     * delivered. A step that the watch has stopped gives GM_OK and undefined results. */
     gm_status (*step)(const gm_step *step, gm_watch *watch, gm_error *err);
-    /* Whether `decode` takes steps of so many segments; others go step by step. */
+    /* Does `decode` take steps of so many segments? Others go step by step. */
     bool (*decodes)(void *own, size_t n_segments);
     /* gm_session_decode, checked; step is the first. *n_done: steps that `each` has seen. The watch
      * is asked once a step. */
@@ -209,7 +208,7 @@ typedef struct gm_accelerator {
  * the one expert that every row takes. */
 typedef struct gm_ops {
     const char *name;
-    /* A layer's weights, present until released (resident, streamed or offloaded). */
+    /* A layer's weights, present until released. */
     const gm_layer *(*layer_acquire)(gm_worker *me, const gm_step *step, size_t layer);
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
     /* x = embed_scale times rows of the embedding */
@@ -218,17 +217,16 @@ typedef struct gm_ops {
      * latents and their norms, append, queries, rotation, each head's keys into its query; of Gated
      * DeltaNet: norm, product, then with cpu/kernels.h's names
      *   b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
-     *   convolve the channels q, k, v over the run and the history, from position 0 on from zeros
+     *   convolve the channels q, k, v over the run and the history (zeros before position 0)
      *   unit of each key head's q, scale 1/sqrt(key), and of its k, scale 1 */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
-     * a sink is the first of the running softmax's logits, and no value belongs to it; gated
-     * attention: then gate, by the further queries. Of Gated DeltaNet: token by token through each
-     * value head's state, from position 0 on from zeros, delta with decay a and beta b; then
-     * norm_gated by z */
+     * a sink is the first logit of the running softmax, without a value; gated attention: then
+     * gate, by the further queries. Of Gated DeltaNet: token by token through each value head's
+     * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += residual_scale (heads times O (+ bias)); of latents, heads = what attention gives times
-     * each head's values */
+    /* x += residual_scale (heads times O (+ bias)); of latents, heads = the result of attention
+     * times each head's values */
     void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* norm, router logits, edit, choice, record; rows grouped by expert; share = sigmoid of the
      * router's last output where the shared experts are gated */
@@ -237,14 +235,14 @@ typedef struct gm_ops {
      * to gate and up) and of the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale ((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
-     * this order; behind gate[i] y[i] comes gate[i] bias[i] if experts have one */
+     * this order; gate[i] y[i] is followed by gate[i] bias[i] if experts have one */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* final norm, logits (plus the head's bias, times logits_scale) and nll of head rows [block *
      * GM_HEAD_ROWS, ...) */
     void (*head)(gm_worker *me, const gm_step *step, size_t block);
     /* tokens from those logits */
     void (*sample)(gm_worker *me, const gm_step *step, size_t block);
-    /* completes the caller's record: what is known only after the last layer */
+    /* the parts of the caller's record that are known only after the last layer */
     void (*record_drain)(gm_worker *me, const gm_step *step);
     const gm_accelerator *accelerator; /* NULL: the host's memory and threads */
 } gm_ops;

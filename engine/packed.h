@@ -22,8 +22,9 @@ typedef struct gm_packed gm_packed;
 
 enum { GM_PACKED_KEY = 32 };
 
-/* What `weights`, described, would hold of the checkpoint of this stamp: also what `arch` says of
- * it that no shape shows, which rows a scale is for and which are of a head of Gated DeltaNet. */
+/* Identifies what `weights`, once described, would hold of the checkpoint with this stamp. It
+ * includes what only `arch` knows: which rows a scale is for, and which belong to a head of Gated
+ * DeltaNet. */
 void gm_packed_key(const gm_weights *weights, const gm_arch *arch, const char *stamp,
                    uint8_t key[GM_PACKED_KEY]);
 
@@ -36,9 +37,9 @@ void gm_packed_close(gm_packed *packed);
 /* The image, mapped for reading only; it ends with the close. */
 void *gm_packed_image(const gm_packed *packed);
 
-/* Are the first n bytes of the file (SIZE_MAX: all) in huge pages of the page cache once they
- * are mapped? Then weights are read where they lie as fast as from a copy. Brings them into
- * memory; a file of a few huge pages needs none. */
+/* Are the first n bytes of the file (SIZE_MAX: all) in huge pages of the page cache? Then using
+ * them in place is as fast as a copy. Reads them into memory; true for a file of a few huge
+ * pages. */
 bool gm_packed_is_huge(gm_packed *packed, size_t n);
 
 /* Read section `i` to page-aligned memory; GM_EFORMAT when its sum is another. The chunks of a

@@ -1,9 +1,9 @@
-/* reader.h - reading the bytes of a checkpoint's tensors, piece by piece, into memory of
- * its own. Reading through the mapping would count every page of the checkpoint as memory of
- * this process, beside the packed weights.
+/* reader.h - reading the bytes of a checkpoint's tensors, piece by piece, into memory of its own.
+ * (Read through the mapping, every page of the checkpoint would count as this process's memory, in
+ * addition to the packed weights.)
  *
- * What the page cache holds is taken from there. The rest is read past it (O_DIRECT) when
- * the checkpoint is large: it would push everything else out of the cache, itself included.
+ * What the page cache holds is taken from there. A large checkpoint is otherwise read past it
+ * (O_DIRECT), because it would push everything else out of the cache, itself included.
  */
 #ifndef GM_READER_H
 #define GM_READER_H
@@ -14,9 +14,9 @@ enum { GM_READ_BYTES = 8 << 20, GM_DISK_PAGE = 4096 };
 
 typedef struct gm_reader {
     const gm_checkpoint *checkpoint; /* borrowed */
-    unsigned char *staging;          /* what is read lies in it, at a page */
+    unsigned char *staging;          /* page-aligned; pieces are read into it */
     bool borrowed;                   /* it is the caller's */
-    bool direct;                     /* read past the page cache what it does not hold */
+    bool direct;                     /* read past the page cache, except what it holds */
 } gm_reader;
 
 /* Room for pieces of at most `most` bytes. GM_EMEM. */
@@ -29,8 +29,8 @@ void gm_reader_clear(gm_reader *reader);
 void gm_reader_init(gm_reader *reader, const gm_checkpoint *checkpoint);
 void gm_reader_use(gm_reader *reader, void *memory);
 
-/* Bytes [first, first + n) of a tensor at *out, until the next call; of a checkpoint that lies in
- * memory, where they are. GM_EIO. */
+/* *out: bytes [first, first + n) of a tensor, valid until the next call; of a checkpoint in memory,
+ * the bytes themselves. GM_EIO. */
 gm_status gm_reader_get(gm_reader *reader, const gm_tensor *tensor, size_t first, size_t n,
                         const void **out, gm_error *err) GM_MUST_USE;
 

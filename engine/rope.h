@@ -1,19 +1,20 @@
-/* rope.h - the angles of rotary positions, as they are, stretched by YaRN or divided by LongRoPE.
+/* rope.h - the angles of rotary positions: plain, YaRN or LongRoPE.
  *
- * The first `dim` elements of a head turn, in pairs; what lies behind them stays. Pair i, elements
- * i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one position to
- * the next. YaRN
- * divides that by `factor` for the pairs that turn less than beta_slow times over the positions
- * that the model was first made for, leaves it for those that turn more than beta_fast times, and
- * goes from the one to the other in a straight line over i; cosine and sine are multiplied by
- * `amplitude`. DeepSeek's form names two factors m of M(m) = 0.1 m ln factor + 1: the amplitude is
- * M(mscale) / M(mscale_all_dim), and attention's scale is multiplied by M(mscale_all_dim)^2 where
- * mscale_all_dim is not 0. Source: arXiv:2309.00071, and transformers, modeling_rope_utils.py,
- * whose rules for the ends of the line these are.
+ * The first `dim` elements of a head are rotated in pairs, the others are left alone. Pair i,
+ * elements i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one
+ * position to the next.
  *
- * LongRoPE divides each pair's step by a number of its own, and cosine and sine are multiplied by
- * an amplitude. A config names numbers for sequences up to the length that the model was first made
- * for, which are taken, and others for longer ones. Source: arXiv:2402.13753.
+ * YaRN divides that step by `factor` for pairs that turn less than beta_slow times over the
+ * original context, keeps it for those that turn more than beta_fast times, and interpolates
+ * linearly over i between them; cosine and sine are multiplied by `amplitude`. DeepSeek's form
+ * names two factors m of M(m) = 0.1 m ln factor + 1: the amplitude is M(mscale) /
+ * M(mscale_all_dim), and attention's scale is multiplied by M(mscale_all_dim)^2 unless
+ * mscale_all_dim is 0. Source: arXiv:2309.00071; the ends of the line: transformers,
+ * modeling_rope_utils.py.
+ *
+ * LongRoPE divides each pair's step by a number of its own, and multiplies cosine and sine by an
+ * amplitude. Of the config's two lists of numbers, the one for sequences within the original
+ * context is used. Source: arXiv:2402.13753.
  */
 #ifndef GM_ROPE_H
 #define GM_ROPE_H
@@ -24,33 +25,32 @@ struct gm_family;
 
 typedef struct gm_rope {
     double theta;
-    size_t dim;      /* elements that turn, even */
-    bool neighbours; /* pairs are of neighbours */
+    size_t dim;      /* rotated elements, even */
+    bool neighbours; /* pairs are neighbours */
     bool yarn;       /* the rest is YaRN's */
     double factor;
-    double first_context; /* positions that the model was first made for; LongRoPE's too */
+    double first_context; /* original context, in positions; LongRoPE's too */
     double beta_fast, beta_slow;
     bool whole;       /* the line's ends are rounded outwards to pairs */
     double amplitude; /* of cosine and sine: 0.1 ln factor + 1, unless the config says so */
-    double attention; /* of attention's scale: 1 but in DeepSeek's form */
-    double *divisor;  /* (dim / 2) of the pairs' steps, LongRoPE's; NULL: none */
+    double attention; /* factor of attention's scale: 1 except in DeepSeek's form */
+    double *divisor;  /* (dim / 2) of the pairs' steps: LongRoPE; NULL: none */
 } gm_rope;
 
-/* From "rope_scaling" or "rope_parameters", or from the config itself where neither is there, for
- * heads of `head_dim`, of which a part turns where the family has such a part. YaRN and LongRoPE
- * are refused where the family does not have them, other variants always, and so are two that
- * differ. GM_EFORMAT, GM_EMEM; gm_rope_clear frees. */
+/* From "rope_scaling" or "rope_parameters", or else from the config itself, for heads of
+ * `head_dim`. YaRN and LongRoPE are refused in families without them, other variants always, and so
+ * are two descriptions that differ. GM_EFORMAT, GM_EMEM; gm_rope_clear frees. */
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
                        size_t head_dim, const char *where, gm_error *err) GM_MUST_USE;
 
 void gm_rope_clear(gm_rope *rope);
 
-/* Let the first `dim` of a head's elements turn; `key` said so. GM_EFORMAT when there are not as
- * many, or they are no pairs. */
+/* Rotate the first `dim` elements of a head, as the config's `key` says. GM_EFORMAT unless dim is
+ * even and at most head_dim. */
 gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
                           const char *where, gm_error *err) GM_MUST_USE;
 
-/* What pair `i` turns by from one position to the next. */
+/* The angle by which pair `i` turns from one position to the next. */
 double gm_rope_step(const gm_rope *rope, size_t i);
 
 /* Cosines and sines of positions 0 to n - 1: (n, dim / 2), rows `stride` floats apart; computed in

@@ -13,14 +13,13 @@
  * all finite. */
 gm_status gm_sampling_check(const gm_sampling *sampling, gm_error *err) GM_MUST_USE;
 
-/* Divide the logit of a token that was seen by the penalty when it is positive,
- * multiply it otherwise; `seen` (V) is 1 for those tokens. */
+/* For tokens with `seen` (V) 1: divide a positive logit by the penalty, multiply any other. */
 void gm_sample_penalise(float *logits, const uint8_t *seen, size_t vocab, double penalty);
 
 /* The token after `position` tokens. Greedy at temperature 0; otherwise the draw is a
- * function of (seed, stream, position). Candidates are taken strongest first until
- * top_k of them are there or their probability reaches top_p; the probabilities that
- * top_p sums are those after top_k. GM_NO_TARGET when all logits are NaN or -inf.
+ * function of (seed, stream, position). Candidates are the top_k strongest, and of these
+ * the strongest until their renormalised probabilities reach top_p. GM_NO_TARGET when all
+ * logits are NaN or -inf.
  *
  *   logits  (V)  borrowed
  *   order   (V)  scratch

@@ -15,7 +15,7 @@ typedef struct gm_piece {
 struct gm_session {
     const gm_model *model; /* borrowed: it outlives the session */
     size_t max_rows;
-    bool may_run_alone;                /* the number of threads was left to us */
+    bool may_run_alone;                /* options.threads was 0: small steps on one thread */
     const gm_accelerator *accelerator; /* NULL: host memory, and the team */
     void *own;                         /* the accelerator's */
     gm_team *team;
@@ -37,10 +37,10 @@ struct gm_session {
     gm_piece *piece;             /* (n_pieces) */
     gm_buf x, bad;               /* by_layer: of the whole step, as in gm_work */
     gm_watch watch;
-    struct gm_stream *stream; /* the model's, ours as long as we live; NULL: it has none */
+    struct gm_stream *stream; /* the model's, taken until the session ends; NULL: none */
 };
 
-/* What options in range mean for memory. */
+/* Sizes for options that are in range. */
 gm_session_sizes gm_session_sizes_of(const gm_arch *arch, const gm_session_options *options);
 
 /* gm_session_bytes of engine.h on the CPU, for a model that is not opened yet. */

@@ -5,8 +5,7 @@
  * runs the whole step and meets the others between operations. Workers wait by
  * spinning briefly and then sleeping on a futex, so a team may be larger than the
  * machine. Inside a region every worker, the caller's thread included, flushes
- * denormals (DESIGN section 4, Numbers), so results do not depend on which worker
- * computed them.
+ * denormals, so results do not depend on which worker computed them.
  */
 #ifndef GM_TEAM_H
 #define GM_TEAM_H
@@ -20,8 +19,8 @@ typedef struct gm_worker {
     size_t index, n; /* this worker and how many take part */
 } gm_worker;
 
-/* Processors that this process may use, at least 1: those it may run on, and no more than a control
- * group gives it the time of (docker run --cpus), nor than GM_MAX_THREADS. */
+/* Processors that this process may use, at least 1: those it may run on, at most the time that a
+ * control group allows (docker run --cpus), and at most GM_MAX_THREADS. */
 int gm_team_processors(void);
 
 /* A team of `threads` (0: gm_team_processors()) workers, the caller's thread being

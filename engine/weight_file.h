@@ -10,7 +10,7 @@
 
 typedef struct gm_weight_file {
     char *name; /* in its folder */
-    char *path; /* NULL: it is no file, but lies in memory alone (gm_checkpoint_in_memory) */
+    char *path; /* NULL: not a file, in memory only (gm_checkpoint_in_memory) */
     void *map;  /* (n_bytes) read-only */
     size_t n_bytes;
     dev_t device; /* with inode: which file it is */

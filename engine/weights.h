@@ -51,8 +51,8 @@ typedef struct gm_layer {
     gm_buf delta_norm; /* ROWS f32 (1, width of a value) */
 } gm_layer;
 
-/* All weights lie in one image: the embedding and the final norm, then the layers, then the
- * head, each a section of whole pages, so that one can be read or mapped without the others. */
+/* All weights are one image: embedding and final norm, then the layers, then the head, each a
+ * section of whole pages that can be read or mapped without the others. */
 typedef struct gm_section {
     uint64_t offset; /* of the image */
     size_t n_bytes;  /* both multiples of GM_DISK_PAGE */
@@ -76,12 +76,12 @@ typedef struct gm_weights {
     gm_layer *layer;     /* (n_layers) */
     gm_section *section; /* (n_layers + 2) in the order of the image */
     uint64_t image_bytes;
-    void *image;              /* what of it is resident, resident_bytes */
-    size_t resident_bytes;    /* or of the GPU's memory */
-    struct gm_stream *stream; /* the layers come one by one; NULL: all are there */
+    void *image;              /* (resident_bytes) its resident part */
+    size_t resident_bytes;    /* or bytes of the GPU's memory */
+    struct gm_stream *stream; /* layers come one by one; NULL: all are in memory */
     struct gm_packed *packed; /* the cache that they are mapped or streamed from, or NULL */
-    bool embed_in_place;      /* embed lies in the checkpoint's mapping */
-    bool no_head;             /* nothing behind the layers is computed */
+    bool embed_in_place;      /* embed is in the checkpoint's mapping */
+    bool no_head;             /* nothing after the layers is computed */
 } gm_weights;
 
 /* The checkpoint's type of the embedding, which is kept as it is; GM_F32 where there is none. */
@@ -94,17 +94,17 @@ size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
 /* Give the buffers their addresses in a section that begins at `base`. */
 void gm_section_place(gm_buf *const *list, size_t n, void *base);
 
-/* Where the parts of a query-key-value row start; `all` is its length. Of latents: the queries', if
- * they have one, and as key the latent and what of keys turns; the value is a copy of the latent
- * and comes from no product. */
+/* Where the parts of a query-key-value row start; `all` is its length. In latent attention: the
+ * queries (or their latent), and as key the latent and the rotated part; the value is a copy of the
+ * latent, not a product. */
 typedef struct gm_qkv_place {
     size_t q, k, v, gate, all;
 } gm_qkv_place;
 gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
 
-/* The same of Gated DeltaNet: queries and keys of the key heads, values and z of the value heads, b
- * and a a number for each of these, one behind the other; `all` is rounded up to 32. What is
- * convolved are the channels in front of z. */
+/* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
+ * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z
+ * are convolved. */
 typedef struct gm_delta_place {
     size_t q, k, v, z, b, a, all;
 } gm_delta_place;
@@ -114,16 +114,16 @@ gm_delta_place gm_delta_place_of(const gm_arch *arch);
 gm_status gm_weights_describe(gm_weights *weights, const gm_arch *arch,
                               const gm_checkpoint *checkpoint, gm_error *err) GM_MUST_USE;
 
-/* backend.c: the weights on the device that options->device names or leaves open, which
- * options->device_notice is told; info gives the folder, digest and numerics, options->progress is
- * called from this thread. GM_EARG (unknown device or kernels), GM_EABSENT (device or kernels not
- * in this build or machine, or what it cannot do was asked for), GM_EMEM, GM_EDEVICE, GM_EIO,
- * GM_EFORMAT, GM_ESHAPE. */
+/* backend.c: the weights on the device that options->device names or leaves open (told to
+ * options->device_notice). `info` gives folder, digest and numerics; options->progress is called
+ * from this thread. GM_EARG (unknown device or kernels), GM_EABSENT (device or kernels not in this
+ * build or machine, or asked for what it cannot do), GM_EMEM, GM_EDEVICE, GM_EIO, GM_EFORMAT,
+ * GM_ESHAPE. */
 gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                             const gm_model_info *info, const gm_model_options *options,
                             gm_error *err) GM_MUST_USE;
 
-/* hold.c: the same on the CPU, as options->hold has them: read and packed in parallel, or taken
+/* hold.c: the same on the CPU, held as options->hold says: read and packed in parallel, or taken
  * from a cache of packed weights. */
 gm_status gm_weights_hold(gm_weights **out, const gm_arch *arch, const gm_checkpoint *checkpoint,
                           const gm_model_info *info, const gm_model_options *options, gm_error *err)
@@ -133,8 +133,8 @@ void gm_weights_free(gm_weights *weights);
 /* The type of the matrices that products read; the router's is f32. */
 gm_dtype gm_weights_dtype(gm_numerics numerics);
 
-/* Bytes that gm_weights_create takes (exact for its buffers); nothing is read but
- * the type of the embedding. */
+/* Bytes that gm_weights_create takes (exact for its buffers); reads nothing but the embedding's
+ * type. */
 uint64_t gm_weights_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics, bool no_head);
 
