@@ -15,7 +15,6 @@ from . import corrected
 from .deepseek_reference import Reference, Shape
 
 FAMILIES = ("qwen3_next", "qwen3_5_moe")
-LENGTHS = corrected.LENGTHS
 EPSILON = 1e-6  # of the lengths of queries and keys
 
 # For engine.py: fields that change the mathematics, beside those of all families; and those that mean something else here.
