@@ -381,6 +381,38 @@ static gm_status make_dense(gm_arch *arch, const gm_json *config, const char *ke
     return GM_OK;
 }
 
+static bool is_said(const gm_json *config, const char *key)
+{
+    const gm_json *value = key ? gm_json_find(config, key) : NULL;
+    return value && gm_json_kind_of(value) != GM_JSON_NULL;
+}
+
+/* Which layers hold experts, from a list that says so. */
+static gm_status read_types(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
+                            const char *where, gm_error *err)
+{
+    const bool also = is_said(config, layers->also);
+    int n = 0;
+    if (!is_said(config, layers->types)) return GM_OK;
+    const gm_json *list = gm_json_find(config, layers->types);
+    if (gm_json_kind_of(list) != GM_JSON_ARRAY || gm_json_n_items(list) != (size_t)arch->n_layers)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not a list of the %d layers' types", where,
+                       layers->types, arch->n_layers);
+    for (const gm_json *t = gm_json_first(list); t; t = gm_json_next(t), n++) {
+        const char *type = gm_json_text(t, NULL);
+        const bool moe = type && strcmp(type, "sparse") == 0;
+        if (!moe && (type == NULL || strcmp(type, "dense") != 0))
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': '%s' holds '%.48s', expected 'dense' or 'sparse'", where,
+                           layers->types, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
+        if (also && moe != (arch->moe_of_layer[n] >= 0))
+            return gm_fail(err, GM_EFORMAT, "'%s': '%s' and '%s' say different things of layer %d",
+                           where, layers->types, layers->also, n);
+        arch->moe_of_layer[n] = moe ? 0 : -1;
+    }
+    return GM_OK;
+}
+
 gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
                             const char *where, gm_error *err)
 {
@@ -396,6 +428,7 @@ gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm
         arch->moe_of_layer[layer] = moe ? 0 : -1;
     }
     gm_status status = make_dense(arch, config, layers->dense, where, err);
+    if (status == GM_OK) status = read_types(arch, layers, config, where, err);
     if (status != GM_OK) return status;
     arch->n_moe = 0;
     for (int layer = 0; layer < arch->n_layers; layer++) {

@@ -231,14 +231,16 @@ gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int h
                            int *out, const char *where, gm_error *err) GM_MUST_USE;
 
 /* Which layers are MoE layers: those in [first, end) (end 0: to the last) whose number + shift is a
- * multiple of `every`, except those listed under the config's key `dense` (NULL: no such key). */
+ * multiple of `every`, except those listed under the config's key `dense` (NULL: no such key).
+ * A list under the key `types` (NULL: none) says 'dense' or 'sparse' of each layer and takes the
+ * place of all this; if the config has the key `also` too, both must agree. */
 typedef struct gm_moe_layers {
     int first, end, every, shift;
-    const char *dense;
+    const char *dense, *types, *also;
 } gm_moe_layers;
 
-/* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or the list holds anything
- * but layers; GM_EMEM. */
+/* Fills n_moe and the two layer maps. GM_EFORMAT when no layer is left, or a list holds anything
+ * else; GM_EMEM. */
 gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm_json *config,
                             const char *where, gm_error *err) GM_MUST_USE;
 

@@ -10,8 +10,13 @@ static const gm_moe_layers every_layer = {.every = 1};
 /* ---- DeepSeekMoE v1: DeepSeek-MoE-16B, GigaChat-20B-A3B ---- */
 
 static const char *const deepseek_keys[] = {
-    "n_routed_experts",      "n_shared_experts", "moe_intermediate_size",
-    "first_k_dense_replace", "moe_layer_freq",   NULL,
+    "n_routed_experts",
+    "n_shared_experts",
+    "moe_intermediate_size",
+    "first_k_dense_replace",
+    "moe_layer_freq",
+    "mlp_layer_types",
+    NULL,
 };
 
 /* Source: arXiv:2401.06066; the remote code of deepseek-ai/deepseek-moe-16b-base: the
@@ -32,7 +37,10 @@ gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *ar
     GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &first_moe,
                             where, err));
     GM_TRY(gm_config_int_or(config, "moe_layer_freq", 1, arch->n_layers, 1, &every, where, err));
-    const gm_moe_layers layers = {.first = first_moe, .every = every};
+    const gm_moe_layers layers = {.first = first_moe,
+                                  .every = every,
+                                  .types = "mlp_layer_types",
+                                  .also = "first_k_dense_replace"};
     GM_TRY(gm_arch_place_moe(arch, &layers, config, where, err));
 
     arch->router.renormalise = arch->router.renormalise && arch->n_chosen > 1;

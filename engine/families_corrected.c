@@ -74,7 +74,8 @@ out:
 
 #define CORRECTED_KEYS                                                                        \
     "n_routed_experts", "n_shared_experts", "moe_intermediate_size", "first_k_dense_replace", \
-        "routed_scaling_factor", "n_group", "topk_group", "num_nextn_predict_layers"
+        "mlp_layer_types", "routed_scaling_factor", "n_group", "topk_group",                  \
+        "num_nextn_predict_layers"
 
 /* ---- GLM-4.5: GLM-4.5-Air, GLM-4.5, GLM-4.6, GLM-4.7 ---- */
 

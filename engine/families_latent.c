@@ -1,7 +1,8 @@
 /* families_latent.c - rows of the table of families with latent attention (gm_latent, arch.h).
  *
  * Source: DeepSeek-V2, arXiv:2405.04434; DeepSeek-V3, arXiv:2412.19437; transformers,
- * models/deepseek_v2 and deepseek_v3; the remote code of deepseek-ai/DeepSeek-V2-Lite.
+ * models/deepseek_v2, deepseek_v3 and glm4_moe_lite; the remote code of
+ * deepseek-ai/DeepSeek-V2-Lite.
  */
 #include "engine/families_rows.h"
 
@@ -50,11 +51,11 @@ out:
     return status;
 }
 
-#define LATENT_KEYS                                                                       \
-    "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim", \
-        "v_head_dim", "rope_interleave", "n_routed_experts", "n_shared_experts",          \
-        "moe_intermediate_size", "first_k_dense_replace", "moe_layer_freq", "n_group",    \
-        "topk_group", "topk_method", "routed_scaling_factor", "ep_size"
+#define LATENT_KEYS                                                                            \
+    "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "qk_head_dim",      \
+        "v_head_dim", "rope_interleave", "n_routed_experts", "n_shared_experts",               \
+        "moe_intermediate_size", "first_k_dense_replace", "moe_layer_freq", "mlp_layer_types", \
+        "n_group", "topk_group", "topk_method", "routed_scaling_factor", "ep_size"
 
 #define LATENT_TENSORS                                                                           \
     COMMON_TENSORS, DENSE_TENSORS, GATED_EXPERT_TENSORS,                                         \
@@ -99,12 +100,14 @@ out:
     return status;
 }
 
-/* ---- DeepSeek-V3: GigaChat3, DeepSeek-V3, DeepSeek-R1, Moonlight, Kimi-K2 ---- */
+/* ---- DeepSeek-V3: GigaChat3, DeepSeek-V3, DeepSeek-R1, Moonlight, Kimi-K2; GLM-4.7-Flash, which
+ * has another epsilon and a list of the layers that hold experts (transformers,
+ * models/glm4_moe_lite) ---- */
 
 static const char *const v3_keys[] = {LATENT_KEYS, "scoring_func", "num_nextn_predict_layers",
                                       NULL};
 
-/* Where these are absent, transformers takes those of DeepSeek-V3 itself, not of a plain router. */
+/* Where these are absent, transformers takes those of the largest model, not of a plain router. */
 static gm_status expect_v3(const gm_json *config, const char *where, gm_error *err)
 {
     static const char *const needed[] = {"n_group", "topk_group", "routed_scaling_factor"};
@@ -145,6 +148,16 @@ static const gm_family families[] = {
      .model_type = "deepseek_v3",
      .name = "deepseek-v3",
      .norm_epsilon = 1e-6f,
+     .rope_theta = 1e4,
+     .yarn = true,
+     .latent = true,
+     .keys = v3_keys,
+     .read = read_v3,
+     .tensor = {LATENT_TENSORS, CORRECTION_TENSOR}},
+    {.architecture = "Glm4MoeLiteForCausalLM",
+     .model_type = "glm4_moe_lite",
+     .name = "glm4-moe-lite",
+     .norm_epsilon = 1e-5f,
      .rope_theta = 1e4,
      .yarn = true,
      .latent = true,

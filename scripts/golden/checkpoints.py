@@ -1,4 +1,4 @@
-"""checkpoints - twenty tiny models in the form Hugging Face ships them: config, generation config, safetensors.
+"""checkpoints - tiny models in the form Hugging Face ships them: config, generation config, safetensors.
 
 Sizes are chosen for their awkwardness (40, 24, 317: no multiples of 16), weights for healthy routers: logit std >= 1.
 """
@@ -177,6 +177,7 @@ MODELS = {
     "deepseek-v3-tiny": (latent.v3_config(), 1, 2),
     "phimoe-tiny": (phimoe.config(), 1, 2),
     "deepseek-v3-fp8": (latent.fp8_config(), 1, 1),
+    "glm-lite-tiny": (latent.lite_config(), 1, 1),
     "qwen3-next-tiny": (delta.next_config(), 1, 2),
     "qwen3.5-tiny": (delta.text_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),

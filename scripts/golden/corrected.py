@@ -159,7 +159,7 @@ def shape(c):
         clip=None,
         qkv_bias=c.get("attention_bias", False),
         gated_shared=False,
-        dense=(),
+        dense=tuple(i for i, kind in enumerate(c.get("mlp_layer_types", ())) if kind == "dense"),
         embed_scale=1.0,
         attention_scale=head_dim**-0.5,
         residual_scale=1.0,

@@ -1,9 +1,9 @@
-"""latent - tiny checkpoints of the families with latent attention (DeepSeek-V2, DeepSeek-V3 and so GigaChat3), and these families
+"""latent - tiny checkpoints of the families with latent attention (DeepSeek-V2, DeepSeek-V3 and so GigaChat3, GLM-4.7-Flash), and these
 written plainly in PyTorch on top of corrected; engine.py compares them with transformers.
 
 What differs: keys and values of a head are products of one latent of a token, its norm's epsilon is no config's; behind them a key
 has a part that is rotated, by pairs of neighbours, and is the same for all heads. Queries may come from a latent too. YaRN has
-DeepSeek's two factors. V2's router is DeepSeek v1's, with groups by their best expert and a scale; V3's is that of corrected.
+DeepSeek's two factors. V2's router is DeepSeek v1's, with groups by their best expert and a scale; V3's and GLM's are that of corrected.
 """
 
 import dataclasses
@@ -14,8 +14,9 @@ import torch
 from . import corrected
 from .deepseek_reference import top_k
 
-FAMILIES = ("deepseek_v2", "deepseek_v3")
+FAMILIES = ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")
 EPSILON = 1e-6  # of the latents' norms
+PLAIN = {"beta_fast": 32, "beta_slow": 1, "factor": 1, "mscale": 1, "mscale_all_dim": 1, "original_max_position_embeddings": 32}  # YaRN that does nothing
 
 # For engine.py, as corrected.FLIPS.
 FLIPS = (
@@ -41,6 +42,8 @@ FLIPS_OF = {
                     ("scoring_func", "sigmoid", "refuse"), ("q_lora_rank", 8, "refuse")),
     "deepseek_v3": (("norm_topk_prob", "not", "differs"), ("topk_method", "greedy", "refuse"), ("scoring_func", "softmax", "refuse"),
                     ("q_lora_rank", "half", "refuse"), ("num_nextn_predict_layers", 0, "refuse")),
+    "glm4_moe_lite": (("norm_topk_prob", "not", "differs"), ("topk_method", "greedy", "refuse"), ("q_lora_rank", "half", "refuse"),
+                      ("partial_rotary_factor", 0.5, "refuse"), ("mlp_layer_types", ["dense", "sparse", "sparse"], "refuse")),
 }
 OTHERWISE = ("head_dim", "norm_topk_prob", "scoring_func", "num_key_value_heads")
 
@@ -82,6 +85,17 @@ def v3_config(**changes):
     ) | changes
 
 
+def lite_config(**changes):
+    """config.json in the form of zai-org/GLM-4.7-Flash, plain angles, no groups; a list says which layer is dense, here the second."""
+    return corrected.common(
+        architectures=["Glm4MoeLiteForCausalLM"], model_type="glm4_moe_lite", attention_bias=False, intermediate_size=20, kv_lora_rank=14,
+        mlp_layer_types=["sparse", "dense", "sparse"], moe_intermediate_size=8, n_group=1, n_routed_experts=7, n_shared_experts=1,
+        norm_topk_prob=True, num_attention_heads=5, num_experts_per_tok=3, num_key_value_heads=5, num_nextn_predict_layers=1,
+        partial_rotary_factor=1.0, q_lora_rank=10, qk_nope_head_dim=8, qk_rope_head_dim=6, rope_theta=40,
+        routed_scaling_factor=1.8, topk_group=1, topk_method="noaux_tc", v_head_dim=6,
+    ) | changes
+
+
 def fp8_config(**changes):
     """The same in the form of deepseek-ai/DeepSeek-V3 itself: weights in fp8, of which blocks that fill no matrix share a scale."""
     return v3_config(
@@ -92,13 +106,14 @@ def fp8_config(**changes):
 
 def shape(c):
     """The config as a Shape."""
-    grouped = c["model_type"] == "deepseek_v3" or c["topk_method"] == "group_limited_greedy"
+    v2 = c["model_type"] == "deepseek_v2"
+    grouped = not v2 or c["topk_method"] == "group_limited_greedy"
     plain = corrected.shape(c | {"head_dim": c["qk_nope_head_dim"] + c["qk_rope_head_dim"], "topk_group": c["topk_group"]})
     s = Latent(**{f.name: getattr(plain, f.name) for f in dataclasses.fields(plain)})
-    s.correction = s.sigmoid = c["model_type"] == "deepseek_v3"
+    s.correction = s.sigmoid = not v2
     s.groups, s.top_groups = (c["n_group"], c["topk_group"]) if grouped else (1, 1)
     s.q_rank, s.kv_rank = c["q_lora_rank"] or 0, c["kv_lora_rank"]
-    s.plain, s.turning, s.value, s.yarn = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"], c["rope_scaling"]
+    s.plain, s.turning, s.value, s.yarn = c["qk_nope_head_dim"], c["qk_rope_head_dim"], c["v_head_dim"], c.get("rope_scaling") or PLAIN
     all_dim = mscale(s.yarn["factor"], s.yarn["mscale_all_dim"])
     s.attention_scale *= all_dim * all_dim
     return s

@@ -34,6 +34,7 @@ FEWER = {
         "model_type": "glm4_moe", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 96, "num_key_value_heads": 8,
         "head_dim": 128, "partial_rotary_factor": 0.5, "attention_bias": True, "n_routed_experts": 16, "num_experts_per_tok": 8,
         "moe_intermediate_size": 1408, "rope_theta": 1000000},
+    "GLM-4.7-Flash": {"model_type": "glm4_moe_lite", "n_routed_experts": 16, "rope_theta": 1000000},
     "dots.llm1": {
         "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 32, "num_key_value_heads": 32,
         "n_routed_experts": 16, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1, "norm_topk_prob": True,

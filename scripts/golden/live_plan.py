@@ -3,8 +3,8 @@
 
     live_plan.py BUILD     BUILD: a build folder with gm-steer and tests/golden/engine_logits
 
-Fifteen tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1,
-ERNIE 4.5, MiniMax-M2, DeepSeek V2 and V3, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE) in f32, each under plans made from random
+Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1,
+ERNIE 4.5, MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE) in f32, each under plans made from random
 biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and
 turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -24,7 +24,7 @@ from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
 MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "glm-tiny", "dots-tiny", "ernie-tiny",
-          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
+          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "glm-lite-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
           "qwen3.5-tiny")
 LOGIT = 1e-4
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
@@ -43,6 +43,7 @@ def make_plans(gm_steer, folder, config, work):
     """(name, plan file, biases in its window): two from random arrays, one from the first with experts taken out."""
     n_layers = config["num_hidden_layers"]
     n_moe = n_layers - len(config.get("mlp_only_layers") or ()) - config.get("first_k_dense_replace", 0)
+    n_moe -= config.get("mlp_layer_types", []).count("dense")
     n_moe = min(n_moe, config.get("moe_layer_end_index", n_moe - 1) + 1)
     n_experts = next(config[key] for key in ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts") if key in config)
     rng = np.random.default_rng(1)

@@ -21,6 +21,7 @@ enum {
     MINIMAX,
     V2,
     V3,
+    LITE,
     PHI,
     N_MODELS
 };
@@ -29,7 +30,7 @@ static const char *const models[N_MODELS] = {
     [OLMOE] = "olmoe-clip",          [QWEN3] = "qwen3-tiny",     [GPTOSS] = "gptoss-tiny",
     [GPTOSS_PLAIN] = "gptoss-plain", [GLM] = "glm-tiny",         [DOTS] = "dots-tiny",
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
-    [V3] = "deepseek-v3-tiny",       [PHI] = "phimoe-tiny"};
+    [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [PHI] = "phimoe-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -128,6 +129,7 @@ static void whole_models_in_f32(void)
                                                       [MINIMAX] = EACH | PACKED,
                                                       [V2] = ONE | PACKED,
                                                       [V3] = EACH | PACKED,
+                                                      [LITE] = EACH | PACKED,
                                                       [PHI] = EACH | TWO | PACKED});
 }
 
@@ -146,6 +148,7 @@ static void whole_models_in_bf16(void)
                                                        [MINIMAX] = PACKED,
                                                        [V2] = EACH | PACKED,
                                                        [V3] = EACH | TWO,
+                                                       [LITE] = ONE | PACKED,
                                                        [PHI] = ONE | EACH | PACKED});
 }
 

@@ -14,8 +14,9 @@ static const char *const models[] = {
     "deepseek-tiny",    "deepseek-tied",   "olmoe-tiny",   "olmoe-clip",      "qwen3-tiny",
     "mixtral-tiny",     "qwen2-tiny",      "granite-tiny", "glm-tiny",        "dots-tiny",
     "ernie-tiny",       "minimax-tiny",    "gptoss-tiny",  "gptoss-plain",    "deepseek-v2-tiny",
-    "deepseek-v3-tiny", "deepseek-v3-fp8", "phimoe-tiny",  "qwen3-next-tiny", "qwen3.5-tiny"};
-enum { N_MODELS = 20, N_DOCS = 3, STEERED = 1 };
+    "deepseek-v3-tiny", "deepseek-v3-fp8", "phimoe-tiny",  "qwen3-next-tiny", "qwen3.5-tiny",
+    "glm-lite-tiny"};
+enum { N_MODELS = 21, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

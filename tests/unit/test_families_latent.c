@@ -11,6 +11,7 @@
 #define MODELS TEST_DATA "/golden/models/"
 #define V2     MODELS "deepseek-v2-tiny"
 #define V3     MODELS "deepseek-v3-tiny"
+#define LITE   MODELS "glm-lite-tiny"
 
 /* deepseek-ai/DeepSeek-V2-Lite's published config. */
 static const char v2_lite[] =
@@ -49,6 +50,23 @@ static const char v3[] =
     "\"topk_group\":4,\"topk_method\":\"noaux_tc\",\"torch_dtype\":\"bfloat16\","
     "\"transformers_version\":\"4.33.1\",\"use_cache\":true,\"v_head_dim\":128,"
     "\"vocab_size\":129280}";
+
+/* zai-org/GLM-4.7-Flash's published config. */
+static const char lite[] =
+    "{\"architectures\":[\"Glm4MoeLiteForCausalLM\"],\"attention_bias\":false,"
+    "\"attention_dropout\":0.0,\"pad_token_id\":154820,"
+    "\"eos_token_id\":[154820,154827,154829],\"hidden_act\":\"silu\",\"hidden_size\":2048,"
+    "\"intermediate_size\":10240,\"max_position_embeddings\":202752,"
+    "\"model_type\":\"glm4_moe_lite\",\"moe_intermediate_size\":1536,"
+    "\"topk_method\":\"noaux_tc\",\"norm_topk_prob\":true,\"num_attention_heads\":20,"
+    "\"n_group\":1,\"topk_group\":1,\"n_routed_experts\":64,\"n_shared_experts\":1,"
+    "\"routed_scaling_factor\":1.8,\"num_experts_per_tok\":4,\"first_k_dense_replace\":1,"
+    "\"num_hidden_layers\":47,\"num_key_value_heads\":20,\"num_nextn_predict_layers\":1,"
+    "\"partial_rotary_factor\":1.0,\"rms_norm_eps\":1e-05,\"rope_scaling\":null,"
+    "\"rope_theta\":1000000,\"tie_word_embeddings\":false,\"dtype\":\"bfloat16\","
+    "\"transformers_version\":\"5.0.0rc0\",\"q_lora_rank\":768,\"kv_lora_rank\":512,"
+    "\"qk_nope_head_dim\":192,\"qk_rope_head_dim\":64,\"v_head_dim\":256,"
+    "\"vocab_size\":154880}";
 
 static void reads_v2_lite(void)
 {
@@ -94,6 +112,33 @@ static void reads_v3(void)
     CHECK(slice.rows == 128 * 192 && slice.cols == 1536);
     CHECK(gm_arch_tensor(&a, GM_ROLE_Q_NORM, 3, 0, &slice) && slice.cols == 1536);
     CHECK(!gm_arch_tensor(&a, GM_ROLE_Q, 3, 0, &slice));
+    gm_arch_clear(&a);
+}
+
+static void reads_glm_lite(void)
+{
+    gm_arch a = read_config_text(lite);
+    check_parameters(&a, 29.943e9, 3.897e9, 0.005e9); /* as V3's */
+    CHECK(a.n_moe == 46 && a.n_mtp == 1 && a.latent.q == 768 && a.head_dim == 576);
+    CHECK(a.rope.theta == 1e6 && !a.rope.yarn && a.rope.dim == 64);
+    CHECK_NEAR(a.attention_scale, 1.0 / 16.0, 1e-9);
+    CHECK(a.router.scoring == GM_SCORE_SIGMOID && a.router.has_correction && a.router.renormalise);
+    CHECK(a.router.scale == 1.8f);
+    gm_arch_clear(&a);
+}
+
+/* A list of layers' types stands instead of the number of dense ones, or says the same. */
+static void reads_which_layers_are_dense(void)
+{
+    gm_arch a;
+    gm_error err = {0};
+    CHECK_OK(gm_arch_read(&a, LITE, &err), err);
+    CHECK(a.n_moe == 2 && a.layer_of_moe[0] == 0 && a.layer_of_moe[1] == 2);
+    CHECK(a.moe_of_layer[1] == -1);
+    gm_arch_clear(&a);
+    copy_model("both", V3, "mlp_layer_types", "[\"dense\", \"sparse\", \"sparse\"]");
+    CHECK_OK(gm_arch_read(&a, "both", &err), err);
+    CHECK(a.n_moe == 2 && a.layer_of_moe[0] == 1);
     gm_arch_clear(&a);
 }
 
@@ -154,6 +199,18 @@ static void refuses_what_is_not_computed(void)
         {V3, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
         {V3, "quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": 7}",
          "'weight_block_size'"},
+        {V3, "mlp_layer_types", "[\"sparse\", \"sparse\", \"sparse\"]",
+         "'mlp_layer_types' and 'first_k_dense_replace' say different things of layer 0"},
+        {LITE, "mlp_layer_types", "[\"dense\", \"sparse\"]",
+         "'mlp_layer_types' is not a list of the 3 layers' types"},
+        {LITE, "mlp_layer_types", "\"dense\"", "is not a list of the 3 layers' types"},
+        {LITE, "mlp_layer_types", "[\"dense\", \"moe\", \"sparse\"]",
+         "'mlp_layer_types' holds 'moe', expected 'dense' or 'sparse'"},
+        {LITE, "mlp_layer_types", "[1, \"sparse\", \"sparse\"]", "'mlp_layer_types' holds '"},
+        {LITE, "mlp_layer_types", "[\"dense\", \"dense\", \"dense\"]", "none of the 3 layers"},
+        {LITE, "partial_rotary_factor", "0.5", "'partial_rotary_factor' is 0.5, and only 1"},
+        {LITE, "attention_bias", "true", "'attention_bias' is true"},
+        {LITE, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
         {V3, "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", "has type 'linear'"},
         {MODELS "gptoss-tiny", "rope_scaling",
          "{\"type\": \"yarn\", \"factor\": 2, \"original_max_position_embeddings\": 32, "
@@ -195,6 +252,6 @@ static void other_numbers_have_another_digest(void)
     }
 }
 
-TESTS(TEST(reads_v2_lite), TEST(reads_v3), TEST(reads_latents_instead_of_heads),
-      TEST(the_cache_is_counted_for_both_devices), TEST(refuses_what_is_not_computed),
-      TEST(other_numbers_have_another_digest))
+TESTS(TEST(reads_v2_lite), TEST(reads_v3), TEST(reads_glm_lite), TEST(reads_which_layers_are_dense),
+      TEST(reads_latents_instead_of_heads), TEST(the_cache_is_counted_for_both_devices),
+      TEST(refuses_what_is_not_computed), TEST(other_numbers_have_another_digest))
