@@ -151,8 +151,10 @@ static gm_status call_strftime(gm_jrun *run, gm_jvalue *out, const gm_jarguments
     if (!read_date(run->date, &date))
         return gm_fail(err, GM_EARG, "'%s' is no date, expected YYYY-MM-DD",
                        run->date ? run->date : "");
+    if (given->n != 1 || (given->n_plain == 0 && !gm_jnode_is(given->name[0], "format")))
+        return gm_jrun_fail(run, err, "strftime_now takes the format of a date");
     const gm_jvalue v = given->value[0];
-    bool known = given->n == 1 && v.kind == GM_J_TEXT && v.n > 0 && v.n < sizeof format;
+    bool known = v.kind == GM_J_TEXT && v.n > 0 && v.n < sizeof format;
     for (size_t i = 0; known && i < v.n; i++) {
         if (v.as.text[i] != '%') continue;
         i++;

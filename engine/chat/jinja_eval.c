@@ -178,8 +178,9 @@ static gm_status divide(gm_jrun *run, int64_t *out, int64_t a, int64_t b, bool r
 {
     if (b == 0 || (b == -1 && a == INT64_MIN))
         return gm_jrun_fail(run, err, "%lld is divided by %lld", (long long)a, (long long)b);
-    const int64_t low = a / b - (a % b != 0 && (a < 0) != (b < 0));
-    *out = rest ? a - low * b : low;
+    const int64_t left = a % b;
+    const bool down = left != 0 && (left < 0) != (b < 0);
+    *out = rest ? left + (down ? b : 0) : a / b - down;
     return GM_OK;
 }
 
@@ -318,6 +319,8 @@ static gm_status eval_filter(gm_jrun *run, gm_jscope *scope, const gm_jnode *nod
         GM_TRY(gm_j_call_filter(run, out, node, value, &arguments, err));
     } else {
         bool yes = false;
+        if (arguments.n_plain < arguments.n)
+            GM_TRY(gm_jrun_fail(run, err, "a test has an argument with a name"));
         GM_TRY(gm_j_call_test(run, &yes, gm_j_text(node->text, node->n_text), value,
                               arguments.value, arguments.n, err));
         *out = gm_j_number(GM_J_BOOL, yes);

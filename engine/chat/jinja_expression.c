@@ -213,10 +213,11 @@ out:
     return status;
 }
 
-/* Behind "is": a test, "not" in front of it, an argument behind it with or without brackets. */
+/* Behind "is": a test, "not" in front of it, an argument behind it with or without brackets:
+ * without them every word is one but those that end the test, "if" and "in" too, as in Jinja. */
 static gm_status parse_test(gm_jparser *p, gm_jnode **node, gm_error *err)
 {
-    static const char *const ends[] = {"else", "or", "and", "is", "if", "in", "not"};
+    static const char *const ends[] = {"else", "or", "and"};
     gm_status status = GM_OK;
     gm_jnode *test = NULL, *outer = NULL;
     bool no, bracket;
@@ -226,12 +227,15 @@ static gm_status parse_test(gm_jparser *p, gm_jnode **node, gm_error *err)
     test->a = *node;
     GM_TRY(gm_jparser_take(p, GM_JT_SIGN, "(", &bracket, err));
     bool bare = p->token.kind == GM_JT_NAME || p->token.kind == GM_JT_TEXT ||
-                p->token.kind == GM_JT_NUMBER || gm_jparser_sees(p, GM_JT_SIGN, "[");
+                p->token.kind == GM_JT_NUMBER || gm_jparser_sees(p, GM_JT_SIGN, "[") ||
+                gm_jparser_sees(p, GM_JT_SIGN, "{");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (gm_jparser_sees(p, GM_JT_NAME, ends[i])) bare = false;
     if (bracket) {
         GM_TRY(parse_arguments(p, test, err));
     } else if (bare) {
+        if (gm_jparser_sees(p, GM_JT_NAME, "is"))
+            GM_TRY(gm_jparser_unexpected(p, "the end of a test", err));
         GM_TRY(parse_primary(p, &test->list, err));
         GM_TRY(parse_postfix(p, &test->list, err));
     }

@@ -8,6 +8,7 @@ typedef struct call {
     const gm_jnode *node; /* the filter */
     gm_jvalue v;          /* what is filtered */
     const gm_jarguments *given;
+    const char *const *names; /* of the arguments, by their places */
 } call;
 
 static gm_status unknown_arguments(const call *c, gm_error *err)
@@ -16,12 +17,12 @@ static gm_status unknown_arguments(const call *c, gm_error *err)
                         (int)c->node->n_text, c->node->text);
 }
 
-/* The argument at a place or of a name; NULL: none. */
-static const gm_jvalue *argument(const call *c, size_t place, const char *name)
+/* The argument of a place, given there or by its name; NULL: none. */
+static const gm_jvalue *argument(const call *c, size_t place)
 {
     if (place < c->given->n_plain) return &c->given->value[place];
     for (size_t i = c->given->n_plain; i < c->given->n; i++)
-        if (gm_jnode_is(c->given->name[i], name)) return &c->given->value[i];
+        if (gm_jnode_is(c->given->name[i], c->names[place])) return &c->given->value[i];
     return NULL;
 }
 
@@ -30,9 +31,8 @@ static const gm_jvalue *argument(const call *c, size_t place, const char *name)
 static gm_status trim(const call *c, gm_jvalue *out, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_jvalue *set = argument(c, 0, "chars");
     GM_TRY(gm_j_spell(c->run, out, c->v, err));
-    *out = gm_j_strip(c->run, *out, set && set->kind == GM_J_TEXT ? set : NULL, true, true);
+    GM_TRY(gm_j_strip(c->run, out, *out, argument(c, 0), true, true, err));
 out:
     return status;
 }
@@ -56,7 +56,6 @@ static gm_status replace(const call *c, gm_jvalue *out, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_jvalue text;
-    if (c->given->n != c->given->n_plain) return unknown_arguments(c, err);
     GM_TRY(gm_j_spell(c->run, &text, c->v, err));
     GM_TRY(gm_j_replace(c->run, out, text, c->given, err));
 out:
@@ -67,7 +66,7 @@ out:
 
 static gm_status fallback(const call *c, gm_jvalue *out, gm_error *err)
 {
-    const gm_jvalue *other = argument(c, 0, "default_value"), *any = argument(c, 1, "boolean");
+    const gm_jvalue *other = argument(c, 0), *any = argument(c, 1);
     const bool missing =
         c->v.kind == GM_J_UNDEFINED || (any && gm_j_truth(*any) && !gm_j_truth(c->v));
     (void)err;
@@ -124,9 +123,8 @@ out:
 
 static gm_status join(const call *c, gm_jvalue *out, gm_error *err)
 {
-    const gm_jvalue *between = argument(c, 0, "d");
-    if (argument(c, 1, "attribute") || (between && between->kind != GM_J_TEXT))
-        return unknown_arguments(c, err);
+    const gm_jvalue *between = argument(c, 0);
+    if (between && between->kind != GM_J_TEXT) return unknown_arguments(c, err);
     return gm_j_join(c->run, out, c->v, between ? *between : gm_j_text("", 0), err);
 }
 
@@ -158,12 +156,12 @@ out:
 static gm_status choose(const call *c, gm_jvalue *out, gm_error *err)
 {
     gm_status status = GM_OK;
-    const bool reject = c->node->text[0] == 'r', attribute = c->node->n_text == 10;
+    const bool attribute = gm_jnode_is(c->node, "selectattr") || gm_jnode_is(c->node, "rejectattr");
+    const bool reject = gm_jnode_is(c->node, "reject") || gm_jnode_is(c->node, "rejectattr");
     const gm_jvalue *given = c->given->value;
     size_t n = 0, n_given = c->given->n;
     gm_jvalue all, *item;
-    if (c->given->n_plain != n_given || (attribute && (n_given == 0 || given->kind != GM_J_TEXT)))
-        return unknown_arguments(c, err);
+    if (attribute && (n_given == 0 || given->kind != GM_J_TEXT)) return unknown_arguments(c, err);
     if (n_given > attribute && given[attribute].kind != GM_J_TEXT) return unknown_arguments(c, err);
     const gm_jvalue nothing = {.kind = GM_J_UNDEFINED};
     GM_TRY(gm_j_items(c->run, &all, gm_j_truth(c->v) ? c->v : nothing, err));
@@ -187,9 +185,9 @@ out:
 static gm_status map(const call *c, gm_jvalue *out, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_jvalue *name = argument(c, SIZE_MAX, "attribute");
+    const gm_jvalue *name = argument(c, 0);
     gm_jvalue all, *item;
-    if (c->given->n != 1 || name == NULL || name->kind != GM_J_TEXT)
+    if (name == NULL || c->given->n_plain > 0 || name->kind != GM_J_TEXT)
         return unknown_arguments(c, err);
     const gm_jvalue nothing = {.kind = GM_J_UNDEFINED};
     GM_TRY(gm_j_items(c->run, &all, gm_j_truth(c->v) ? c->v : nothing, err));
@@ -201,6 +199,20 @@ out:
     return status;
 }
 
+enum { MOST_NAMES = 2 };
+
+/* Has every argument that is given by its name one that the filter knows, of no place given too? */
+static bool knows_names(const call *c)
+{
+    for (size_t i = c->given->n_plain; i < c->given->n; i++) {
+        bool known = false;
+        for (size_t p = c->given->n_plain; p < MOST_NAMES && c->names[p]; p++)
+            known = known || gm_jnode_is(c->given->name[i], c->names[p]);
+        if (!known) return false;
+    }
+    return true;
+}
+
 gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, gm_jvalue v,
                            const gm_jarguments *given, gm_error *err)
 {
@@ -208,19 +220,32 @@ gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, g
         const char *name;
         gm_status (*apply)(const call *, gm_jvalue *, gm_error *);
         size_t most; /* arguments */
+        const char *names[MOST_NAMES];
     } filters[] = {
-        {"trim", trim, 1},         {"string", string, 0},   {"upper", change_case, 0},
-        {"lower", change_case, 0}, {"replace", replace, 3}, {"default", fallback, 2},
-        {"d", fallback, 2},        {"length", length, 0},   {"count", length, 0},
-        {"list", list, 0},         {"items", items, 0},     {"first", end_of_list, 0},
-        {"last", end_of_list, 0},  {"join", join, 2},       {"map", map, 1},
-        {"select", choose, 4},     {"reject", choose, 4},   {"selectattr", choose, 4},
-        {"rejectattr", choose, 4},
+        {"trim", trim, 1, {"chars"}},
+        {"string", string, 0, {0}},
+        {"upper", change_case, 0, {0}},
+        {"lower", change_case, 0, {0}},
+        {"replace", replace, 3, {0}},
+        {"default", fallback, 2, {"default_value", "boolean"}},
+        {"d", fallback, 2, {"default_value", "boolean"}},
+        {"length", length, 0, {0}},
+        {"count", length, 0, {0}},
+        {"list", list, 0, {0}},
+        {"items", items, 0, {0}},
+        {"first", end_of_list, 0, {0}},
+        {"last", end_of_list, 0, {0}},
+        {"join", join, 1, {"d"}},
+        {"map", map, 1, {"attribute"}},
+        {"select", choose, 4, {0}},
+        {"reject", choose, 4, {0}},
+        {"selectattr", choose, 4, {0}},
+        {"rejectattr", choose, 4, {0}},
     };
-    const call c = {run, node, v, given};
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++) {
         if (!gm_jnode_is(node, filters[i].name)) continue;
-        if (given->n > filters[i].most) return unknown_arguments(&c, err);
+        const call c = {run, node, v, given, filters[i].names};
+        if (given->n > filters[i].most || !knows_names(&c)) return unknown_arguments(&c, err);
         return filters[i].apply(&c, out, err);
     }
     return gm_jrun_fail(run, err, "the filter '%.*s' is not known here", (int)node->n_text,

@@ -20,10 +20,14 @@ static size_t unwanted(gm_jrun *run, const char *at, size_t n, const gm_jvalue *
     return 0;
 }
 
-gm_jvalue gm_j_strip(gm_jrun *run, gm_jvalue v, const gm_jvalue *set, bool left, bool right)
+gm_status gm_j_strip(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jvalue *set, bool left,
+                     bool right, gm_error *err)
 {
     const char *at = v.as.text;
     size_t n = v.n, length;
+    if (set && set->kind == GM_J_NONE) set = NULL;
+    if (set && set->kind != GM_J_TEXT)
+        return gm_jrun_fail(run, err, "%s is stripped off a text", gm_j_kind_name(set->kind));
     while (left && (length = unwanted(run, at, n, set)) > 0) at += length, n -= length;
     while (right && n > 0) {
         size_t last = 1; /* bytes of the last character */
@@ -31,17 +35,15 @@ gm_jvalue gm_j_strip(gm_jrun *run, gm_jvalue v, const gm_jvalue *set, bool left,
         if (unwanted(run, at + n - last, last, set) == 0) break;
         n -= last;
     }
-    return gm_j_text(at, n);
+    *out = gm_j_text(at, n);
+    return GM_OK;
 }
 
 static gm_status strip(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *name,
                        const gm_jarguments *given, gm_error *err)
 {
-    (void)err;
-    const bool set = given->n > 0 && given->value[0].kind == GM_J_TEXT;
-    *out = gm_j_strip(run, v, set ? &given->value[0] : NULL, !gm_jnode_is(name, "rstrip"),
-                      !gm_jnode_is(name, "lstrip"));
-    return GM_OK;
+    return gm_j_strip(run, out, v, given->n > 0 ? &given->value[0] : NULL,
+                      !gm_jnode_is(name, "rstrip"), !gm_jnode_is(name, "lstrip"), err);
 }
 
 /* ---- texts in texts ---- */
@@ -212,9 +214,11 @@ static gm_status get(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *
                      const gm_jarguments *given, gm_error *err)
 {
     const gm_jvalue key = given->value[0];
+    (void)name;
+    if (key.kind == GM_J_LIST || key.kind == GM_J_DICT)
+        return gm_jrun_fail(run, err, "%s is looked for in a dict", gm_j_kind_name(key.kind));
     const gm_jentry *entry =
         key.kind == GM_J_TEXT ? gm_jdict_find(run, v.as.dict, key.as.text, key.n) : NULL;
-    (void)err, (void)name;
     *out = entry ? entry->value : given->n > 1 ? given->value[1] : (gm_jvalue){.kind = GM_J_NONE};
     return GM_OK;
 }

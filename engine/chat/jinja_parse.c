@@ -137,7 +137,7 @@ static gm_status parse_if(gm_jparser *p, gm_jnode *node, gm_error *err)
     gm_status status = GM_OK;
     for (;;) { /* what else: the next node's */
         bool taken;
-        GM_TRY(gm_jparser_expression(p, &node->a, true, err));
+        GM_TRY(gm_jparser_expression(p, &node->a, false, err));
         GM_TRY(close_tag(p, err));
         GM_TRY(parse_body(p, &node->list, err));
         if (!gm_jparser_sees(p, GM_JT_NAME, "elif")) {

@@ -43,7 +43,7 @@ gm_status gm_jparser_name(gm_jparser *parser, gm_jnode **node, gm_jnode_kind kin
  * parser->depth back. */
 gm_status gm_jparser_deeper(gm_jparser *parser, gm_error *err) GM_MUST_USE;
 
-/* An expression; `whole` false: up to an `if` that is not its own, as behind a loop's `in`. */
+/* An expression; `whole` false: without an `if` of its own, as behind {% if and a loop's `in`. */
 gm_status gm_jparser_expression(gm_jparser *parser, gm_jnode **node, bool whole, gm_error *err)
     GM_MUST_USE;
 /* Filters behind what *node is, as {% filter %} and {% set %} have them: "| x | y". */

@@ -111,7 +111,7 @@ static gm_status run_for(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, g
     gm_jloop *loop = NULL;
     gm_jvalue all, items;
     jump jumped = GO_ON;
-    bool *kept = NULL, yes = true;
+    bool *kept = NULL, yes = true, ended = false;
     size_t turn = 0;
     GM_TRY(gm_j_eval(run, scope, node->a, &all, err));
     GM_TRY(gm_j_items(run, &all, all, err));
@@ -131,8 +131,9 @@ static gm_status run_for(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, g
         GM_TRY(gm_jdict_put(run, &inner->names, "loop", 4,
                             (gm_jvalue){.kind = GM_J_LOOP, .as.loop = loop}, err));
         GM_TRY(run_body(run, inner, node->list, &jumped, err));
+        ended = ended || jumped == GO_ON;
     }
-    if (items.n == 0) {
+    if (!ended) { /* no turn has come to its end: there was none, or a jump in each */
         gm_jscope *inner = NULL;
         GM_TRY(gm_j_scope(run, &inner, scope, err));
         GM_TRY(run_body(run, inner, node->other, &jumped, err));

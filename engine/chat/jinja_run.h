@@ -138,6 +138,7 @@ gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_err
     GM_MUST_USE;
 /* Below, equal to or above zero as a is to b: two numbers or two texts. */
 gm_status gm_j_order(gm_jrun *run, int *order, gm_jvalue a, gm_jvalue b, gm_error *err) GM_MUST_USE;
+/* GM_EFORMAT where Python cannot look, as for a list among the keys of a dict. */
 gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue part, gm_error *err)
     GM_MUST_USE;
 
@@ -192,8 +193,9 @@ gm_status gm_j_call_method(gm_jrun *run, gm_jvalue *out, bool *known, gm_jvalue 
                            const gm_jnode *name, const gm_jarguments *given, gm_error *err)
     GM_MUST_USE;
 
-/* What filters and methods share. `value` and `between` are texts; set NULL: blanks. */
-gm_jvalue gm_j_strip(gm_jrun *run, gm_jvalue value, const gm_jvalue *set, bool left, bool right);
+/* What filters and methods share. `value` and `between` are texts; set NULL or none: blanks. */
+gm_status gm_j_strip(gm_jrun *run, gm_jvalue *out, gm_jvalue value, const gm_jvalue *set, bool left,
+                     bool right, gm_error *err) GM_MUST_USE;
 gm_status gm_j_change_case(gm_jrun *run, gm_jvalue *out, gm_jvalue value, bool upper, gm_error *err)
     GM_MUST_USE;
 gm_status gm_j_replace(gm_jrun *run, gm_jvalue *out, gm_jvalue value, const gm_jarguments *given,

@@ -208,7 +208,7 @@ gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue pa
     if (whole.kind == GM_J_LIST) {
         for (size_t i = 0; i < whole.n && !*found && gm_jrun_work(run, ENTRY_WORK); i++)
             GM_TRY(gm_j_equal(run, found, whole.as.item[i], part, err));
-    } else if (whole.kind == GM_J_DICT) {
+    } else if (whole.kind == GM_J_DICT && part.kind != GM_J_LIST && part.kind != GM_J_DICT) {
         *found = part.kind == GM_J_TEXT && gm_jdict_find(run, whole.as.dict, part.as.text, part.n);
     } else if (whole.kind == GM_J_TEXT && part.kind == GM_J_TEXT) {
         *found = gm_j_find(run, whole, part, 0) != SIZE_MAX;

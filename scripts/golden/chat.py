@@ -175,6 +175,9 @@ EXPRESSIONS = (
     "[d]|selectattr('a.b')|list|length", "[d]|map(attribute='a.b.1')|join", "[d]|map(attribute='a.zz')|join", "[d]|selectattr('zz.b')|list", "zz is callable",
     "','.join(['a', 1])", "'x'.startswith(['x'])", "1 if m|selectattr('zz') else 2", "(m|map(attribute='role'))[0] is defined", "m|map(attribute='role')|last",
     "m|select|length", "m|select is sequence", "'user' in m|map(attribute='role')", "[1] + m|select", "(m|select)[:1]",
+    "(-9223372036854775807 - 1) % 3", "(-9223372036854775807 - 1) // 3", "8 % -3", "'a'|d(other='b')", "e|d('a', default_value='b')", "[1, 2]|join(sep=',')", "[1, 2]|join(d=',')",
+    "'xax'|trim(chars='x')", "t|trim(none)", "t|trim(1)", "t.strip(none)", "t.rstrip(zz)", "'a'|upper(1)", "m|map('role')|list", "l in d", "d.get({})", "d.get(none)",
+    "strftime_now(format='%d')", "strftime_now(zz='%d')", "n is odd is boolean", "1 is eq(1) is boolean", "n is number if n", "n is number or n", "1 is eq(b=1)", "1 is eq {}",
 )
 STATEMENTS = (
     "a\n  {% if n %}\n  b\n  {% endif %}\nc", "a {%- if n -%} b {%- endif +%} c\n", "a\n  {{ n }}\n  {{- n -}}\n  b\n\n", "{# x #}\na{#- y -#} b", "  {%+ if n %}\n x{% endif %}",
@@ -190,6 +193,8 @@ STATEMENTS = (
     "{% for x in l %}{% if loop.index == 2 %}{% continue %}{% endif %}{{ x }}{% endfor %}", "{% generation %}a{{ n }}{% endgeneration %}",
     "{{ '{{' }}{{ \"%}\" }}{{ {'a': 1}['a'] }}", "a\r\n{% if n %}\r\nb\r{% endif %}\r\n", "{% for x in n %}{% endfor %}", "{% set zz.a = 1 %}", "{{ n", "{% if n %}", "{% endif %}",
     "{% zz %}", "{{ }}", "{{ 1 + }}", "{{ 'a }}", "{# a", "{{ a b }}", "{{ [1, }}", "{{ (1,)[0] }}{{ ()|length }}{{ [1, ]|length }}",
+    "{% for x in l %}{{ loop.index }}{% break %}{% else %}2{% endfor %}", "{% for x in l %}{% continue %}{% else %}2{% endfor %}",
+    "{% for x in l %}{% if x %}{% continue %}{% endif %}{% else %}2{% endfor %}", "{% if 1 if 1 else 0 %}1{% endif %}", "{% if 0 %}{% elif 1 if 1 else 0 %}1{% endif %}",
     "{% for a in l %}{{ loop.index0 }}{% for b in l %}{{ loop.index }}{% endfor %}{{ loop.length }}{% endfor %}", "{{ x.y.z }}", "{{- '\\n' }}\n{{- 'a' -}} \n", "{%- set x = 1 -%}\n\n {{ x }}",
 )
 
