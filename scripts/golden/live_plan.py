@@ -3,10 +3,10 @@
 
     live_plan.py BUILD     BUILD: a build folder with gm-steer and tests/golden/engine_logits
 
-Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1,
-ERNIE 4.5, MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE) in f32, each under plans made from random
-biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and
-turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
+Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1, ERNIE 4.5,
+MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE, Qwen3-Next, Qwen3.5-MoE) in f32, each under
+plans made from random biases: on all layers, on two of them, with experts taken out. Rankings of SteerMoE are pickled by this
+environment's pandas and turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
 """
 
 import importlib.util
@@ -27,6 +27,9 @@ MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny"
           "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "glm-lite-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
           "qwen3.5-tiny")
 LOGIT = 1e-4
+# Gated DeltaNet scales what a head gives to one length, however little it is: in a few rows f32 itself is far from f64, theirs by up to
+# 1.4e-4, ours by 1e-4 (the median row: 5e-6).
+LOGIT_OF = {"qwen3-next-tiny": 3e-4, "qwen3.5-tiny": 3e-4}
 EFFECT = 0.05  # a plan must move the logits by more, or nothing is shown
 DOCUMENTS, TOKENS, NEW = 12, 40, 16
 PROMPTS = ("Albert Einstein", "water and salt", "0 1 2 3")
@@ -97,9 +100,11 @@ def check_model(name, gm_steer, binary, work):
     """Whether every bound holds."""
     import torch
 
+    torch.set_num_threads(1)  # its threads spin where they meet
     apply_plan = load(common.REPO / "notebooks-data" / "apply_plan.py")
-    folder, good = common.REPO / "tests" / "golden" / "models" / name, True
+    folder, good, bound = common.REPO / "tests" / "golden" / "models" / name, True, LOGIT_OF.get(name, LOGIT)
     config = json.loads((folder / "config.json").read_text())
+    config = config.get("text_config", config)
     rows = np.random.default_rng(7).integers(3, config["vocab_size"], (DOCUMENTS, TOKENS)).tolist()
     model = common.transformers_model(folder)
     unsteered = their_logits(torch, model, rows)
@@ -110,8 +115,8 @@ def check_model(name, gm_steer, binary, work):
         for hook in hooks:
             hook.remove()
         worst, effect = float(np.abs(theirs - ours).max()), float(np.abs(theirs - unsteered).max())
-        good = good and worst <= LOGIT and effect > EFFECT and differ == 0
-        print(f"{name}, {what}: {len(ours)} tokens, logits {worst:.2g} (bound {LOGIT:g}), moved by {effect:.2g}, smallest margin "
+        good = good and worst <= bound and effect > EFFECT and differ == 0
+        print(f"{name}, {what}: {len(ours)} tokens, logits {worst:.2g} (bound {bound:g}), moved by {effect:.2g}, smallest margin "
               f"{margin.min():.2g}, greedy texts that differ {differ} of {len(PROMPTS)}")
     return good
 
