@@ -18,7 +18,7 @@ typedef struct gm_arena {
  * product overflows or memory is short. */
 void *gm_arena_alloc(gm_arena *arena, size_t n, size_t size) GM_MUST_USE;
 
-/* A copy of n bytes with a NUL behind them; NULL when memory is short. */
+/* A copy of n bytes and a NUL; NULL when memory is short. */
 char *gm_arena_text(gm_arena *arena, const char *bytes, size_t n) GM_MUST_USE;
 
 /* Frees everything; the arena is empty and may be used again. */

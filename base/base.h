@@ -75,15 +75,15 @@ const char *gm_status_text(gm_status code);
 /* Zeroed memory for n items, or for a (rows, cols) array, of `size` bytes each,
  * aligned to 64 bytes. NULL when the product overflows or memory is short. A
  * count of 0 gives a block that may be freed. Sizes read from a file go through
- * these, never through a multiplication of one's own. Thread-safe. */
+ * these, never through a bare multiplication. Thread-safe. */
 void *gm_alloc(size_t n, size_t size) GM_MUST_USE;
 void *gm_alloc2(size_t rows, size_t cols, size_t size) GM_MUST_USE;
 
 /* A block from gm_alloc (or NULL) resized to n items of `size` bytes; old_n
- * items are kept, what is new is zero. NULL on failure: the old block stays. */
+ * items are kept, new ones are zero. NULL on failure: the old block stays. */
 void *gm_grow(void *block, size_t old_n, size_t n, size_t size) GM_MUST_USE;
 
-/* A copy of n bytes with a NUL behind them, or NULL. */
+/* A copy of n bytes and a NUL; NULL when memory is short. */
 char *gm_copy_text(const char *bytes, size_t n) GM_MUST_USE;
 
 /* Frees what the functions above gave; NULL is allowed. */
@@ -97,8 +97,8 @@ void *gm_pages_alloc(size_t bytes) GM_MUST_USE;
 void gm_pages_free(void *block, size_t bytes);
 
 /* For tests. gm_alloc_fail_after(k): the k-th call from now on (0 = the next)
- * returns NULL, once; -1 switches it off. Gives what was left of the last order:
- * -1 when it was carried out. gm_alloc_live: blocks not yet freed. */
+ * returns NULL, once; -1 switches it off. Returns the calls that were left of the last
+ * such request, -1 when its failure has happened. gm_alloc_live: blocks not yet freed. */
 long gm_alloc_fail_after(long k);
 long gm_alloc_live(void);
 

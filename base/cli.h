@@ -3,8 +3,7 @@
  *
  * GNU long options (--name VALUE, --name=VALUE) and -o; options and positional
  * arguments may be mixed, "--" ends the options. Of an option given twice the last counts, unless
- * it is a list. Numbers are read whole and checked against the row's range. Exit codes: DESIGN,
- * "The command line".
+ * it is a list. Numbers are read whole and checked against the row's range.
  */
 #ifndef GM_CLI_H
 #define GM_CLI_H
@@ -90,8 +89,8 @@ int gm_cli_main(const char *program, const char *about, const gm_command *comman
 void gm_catch_signals(void);
 int gm_interrupted(void);
 
-/* Take a SIGINT as meant for what was being done, not for the program: true when there was one,
- * which is forgotten then. */
+/* True when there was a SIGINT, which is then forgotten: it ends what was being done, not the
+ * program. */
 bool gm_interrupt_taken(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* cli_config.h - the options of a command as one JSON object, and back: a run's options
- * can be kept beside its result and given again.
+ * can be stored with its result and given again.
  *
  * Keys are the options' names without dashes. A list option is an array; a text option
  * that is a list by its own rules ("0.5,1,2") may be one as well. null: not given.
@@ -11,8 +11,8 @@
 #include "base/cli.h"
 #include "base/json.h"
 
-/* Where the command line holds "--config FILE" (its last), put the file's members in front
- * of the line's own options, as if they had been typed there: what is typed wins, and lists
+/* If the command line holds "--config FILE" (the last one counts), put the file's members before
+ * the line's own options, as if they had been typed there: what is typed wins, and lists
  * grow. *argc and *argv are replaced by texts and an array in the arena; without --config
  * they stay. Errors: GM_EIO, GM_EFORMAT (not an object, a member that no option can take),
  * GM_EMEM; an unknown name is found by gm_opt_parse. */
@@ -25,8 +25,8 @@ gm_status gm_opt_expand_config(gm_arena *arena, const gm_opt *opts, int *argc, c
 gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json *object,
                              const char *where, gm_error *err) GM_MUST_USE;
 
-/* Write a member for every option of the table, in its order, but for those named in
- * `without` (NULL behind the last). The caller has opened an object. */
+/* Write a member for every option of the table, in its order, except those named in `without` (ends
+ * with NULL). The caller has opened an object. */
 void gm_opt_put_config(gm_json_out *out, const gm_opt *opts, const char *const *without);
 
 #endif

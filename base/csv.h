@@ -1,9 +1,9 @@
 /* csv.h - comma-separated values (RFC 4180): fields to write, tables to read.
  *
- * A table's first line names its columns. Fields may be quoted; lines end in \n or \r\n; a byte
- * order mark in front and empty lines are passed over. Refused, by line: another number of
- * fields than there are columns, a quote within an unquoted field, one that does not end, NUL
- * bytes and what is not UTF-8.
+ * A table's first line names its columns. Fields may be quoted; lines end in \n or \r\n; a leading
+ * byte order mark and empty lines are skipped. Refused, with the line: a number of fields other
+ * than that of the columns, a quote within an unquoted field or one that does not end, NUL bytes,
+ * invalid UTF-8.
  */
 #ifndef GM_CSV_H
 #define GM_CSV_H
@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-/* Write a field, quoted where it has to be. A failed write shows when the stream is committed. */
+/* Write a field, quoted if necessary. A failed write shows when the stream is committed. */
 void gm_csv_put(FILE *to, const char *text);
 
 typedef struct gm_csv {
@@ -32,8 +32,8 @@ gm_status gm_csv_parse(gm_csv *out, const char *bytes, size_t n, const char *pat
     GM_MUST_USE;
 void gm_csv_clear(gm_csv *csv);
 
-/* The first column of that name, blanks around it aside, into *column. GM_EFORMAT where there is
- * none: the sentence names those that there are. */
+/* *column: the first column called `name`, ignoring blanks around it. GM_EFORMAT when there is
+ * none; the message names the columns there are. */
 gm_status gm_csv_find(const gm_csv *csv, const char *name, const char *path, size_t *column,
                       gm_error *err) GM_MUST_USE;
 

@@ -1,8 +1,7 @@
-/* device.h - the names of devices that programs take (--device), and whether a GPU is in this
- * machine for those builds that cannot ask it.
+/* device.h - the names of devices that --device takes, and, for builds without CUDA, whether this
+ * machine has a GPU.
  *
- * Which of the devices that a name allows is taken is decided where the work is known:
- * engine/backend.c, cluster/gpu.c.
+ * engine/backend.c and cluster/gpu.c choose among the devices that a name allows.
  */
 #ifndef GM_DEVICE_H
 #define GM_DEVICE_H
@@ -12,7 +11,7 @@
 enum { GM_ANY_GPU = -1, GM_MOST_GPUS = 64 };
 
 typedef struct gm_device {
-    bool cpu, gpu; /* which of them may be taken; of both the GPU, if it can do the work */
+    bool cpu, gpu; /* which of them may be used; if both, the GPU if it can do the work */
     int index;     /* of the GPU, from 0; GM_ANY_GPU: the first that can do the work */
 } gm_device;
 
@@ -23,11 +22,11 @@ gm_status gm_device_parse(gm_device *out, const char *name, gm_error *err) GM_MU
 typedef struct gm_gpus {
     int n;
     int index[GM_MOST_GPUS];
-    bool none; /* n is 0, and there is nothing to speak of: no driver, or it sees no GPU */
+    bool none; /* n is 0 because there is no driver, or it sees no GPU */
 } gm_gpus;
 
-/* Whether NVIDIA's driver is loaded: a look at ROOT/proc, which costs nothing; "" is this system.
- * CUDA_VISIBLE_DEVICES that is set and empty, or -1, hides all GPUs, as it does from CUDA. */
+/* Is NVIDIA's driver loaded? Looks into ROOT/proc; "" is this system. As for CUDA itself, a
+ * CUDA_VISIBLE_DEVICES that is empty or -1 hides all GPUs. */
 bool gm_device_driver_is_loaded(const char *root);
 
 #endif

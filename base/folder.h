@@ -1,21 +1,19 @@
-/* folder.h - the files of a folder that a person named, and sentences for the ways in
- * which such a folder is mistaken: it is not there, is a file, lacks a file, holds
- * pointers in place of files.
+/* folder.h - the files of a folder that a person named, and messages for what may be wrong with it:
+ * it is missing, is a file, lacks a file, or holds Git LFS pointers instead of files.
  */
 #ifndef GM_FOLDER_H
 #define GM_FOLDER_H
 
 #include "base/text.h"
 
-/* Append "folder/name" to *path; the file must be there. `what` is what the folder is
- * meant to be, "model", for the message.
- * Errors: GM_EIO saying what is missing (and where it lies, for the download cache of
- * Hugging Face, whose checkpoint is a folder below "snapshots"; that it is an adapter), GM_EMEM. */
+/* Append "folder/name" to *path; the file must exist. `what` says what the folder should be,
+ * "model", for messages. Errors: GM_EIO saying what is missing (and, in Hugging Face's download
+ * cache, which folder below "snapshots" to name; or that this is an adapter), GM_EMEM. */
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
                          gm_error *err) GM_MUST_USE;
 
-/* Does anything have this path, be it a link to what is not there or a file that may not be read?
- * For files that a folder may lack: what is wrong with one that it has, opening it says. */
+/* Does anything have this path, even a broken link or an unreadable file? For optional files:
+ * opening one that exists then says what is wrong with it. */
 bool gm_path_is_taken(const char *path);
 
 /* Make the folder, for output, unless it is there. GM_EIO. */

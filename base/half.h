@@ -18,8 +18,8 @@ void gm_halves_to_f32(float *value, const uint16_t *half, size_t n); /* the same
 uint16_t gm_bf16_from_f32(float value);
 float gm_bf16_to_f32(uint16_t bits);
 
-/* What is larger than 448, infinities included, becomes 448 of its sign. */
+/* Magnitudes above 448, infinities included, become 448 with their sign. */
 uint8_t gm_fp8_from_f32(float value);
-extern const float gm_fp8_values[256]; /* what each byte says */
+extern const float gm_fp8_values[256]; /* the value of each byte */
 
 #endif

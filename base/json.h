@@ -100,7 +100,7 @@ typedef struct gm_json_out {
     gm_text text;     /* what was written so far; the caller clears it */
     gm_status status; /* first failure; later calls do nothing */
     int depth;        /* open objects and arrays */
-    bool comma;       /* something stands before on this level */
+    bool comma;       /* a value came before on this level */
 } gm_json_out;
 
 /* A writer starts as (gm_json_out){0}. `key` is NULL inside arrays and at the

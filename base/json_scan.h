@@ -6,7 +6,7 @@
  * of the tree again by json.c:
  *
  *   \u0000 in a string or key      ->  the byte GM_JSON_NUL, so that the text
- *                                      behind it is not cut off
+ *                                      after it is not cut off
  *   a number a double may not hold ->  a string of GM_JSON_DIGITS and the digits,
  *   (an integer of 16 digits or        so that they survive
  *   more, or 60 characters)

@@ -1,5 +1,5 @@
-/* machine.h - the memory and processors' time that this process may use: the machine's, less what
- * a control group (a container, a batch system) or ulimit leaves of it.
+/* machine.h - the memory and processor time that this process may use, as limited by the machine, a
+ * control group (a container, a batch system) or ulimit.
  */
 #ifndef GM_MACHINE_H
 #define GM_MACHINE_H
@@ -7,9 +7,9 @@
 #include "base/base.h"
 
 typedef struct gm_memory {
-    uint64_t total;       /* bytes that the process may have; UINT64_MAX: nobody says */
-    uint64_t free;        /* bytes that it may still take; what caches hold counts as free */
-    const char *total_by; /* who says so: "this machine", "its control group", "ulimit" */
+    uint64_t total;       /* bytes that the process may have; UINT64_MAX: unknown */
+    uint64_t free;        /* bytes that it may still take; caches count as free */
+    const char *total_by; /* what limits it: "this machine", "its control group", "ulimit" */
     const char *free_by;
 } gm_memory;
 
@@ -17,17 +17,16 @@ typedef struct gm_memory {
  * is this system. What cannot be read limits nothing. */
 gm_memory gm_machine_memory(const char *root);
 
-/* Processors whose time control groups leave to this process, as 2.5 of them, the least of all
- * groups above ours; INFINITY: nobody says. Reads as gm_machine_memory does. Which processors they
- * are is not looked at. */
+/* Processors' worth of time that control groups (all above ours) allow this process, e.g. 2.5;
+ * INFINITY: no limit. Reads as gm_machine_memory does; CPU affinity is not considered. */
 double gm_machine_processors(const char *root);
 
-/* Whether `bytes` more may be had, asked before the system ends the process for taking them.
- * Errors: GM_EMEM, "WHAT takes 12.3 GB more, of which this machine has 8.0 GB free". */
+/* May this process take `bytes` more? Errors: GM_EMEM, "WHAT takes 12.3 GB more, of which this
+ * machine has 8.0 GB free". */
 gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err) GM_MUST_USE;
 
 /* Bytes of the mapped file that begins at `mapping` which are in the process's page tables as
- * huge pages of the page cache; 0 where nobody says. Touch them first. */
+ * huge pages of the page cache; 0 where that is unknown. Touch them first. */
 uint64_t gm_machine_huge_bytes(const void *mapping);
 
 #endif

@@ -4,7 +4,7 @@
  * and is renamed by gm_outfile_commit after fsync; the folder is synced too.
  * gm_outfile_abort removes the partial file. Libraries that open files by name
  * (HDF5, cairo) write to gm_outfile_path. A symbolic link of that name is replaced;
- * what it leads to stays as it is.
+ * its target stays.
  */
 #ifndef GM_OUTFILE_H
 #define GM_OUTFILE_H
@@ -22,22 +22,22 @@ typedef struct gm_outfile gm_outfile;
 gm_status gm_outfile_open(gm_outfile **out, const char *path, bool replace, gm_error *err)
     GM_MUST_USE;
 
-/* Would gm_outfile_open work? For programs that look before hours of work: the name is
+/* Would gm_outfile_open work? To ask before hours of work: the name is
  * free (or `replace`), the folder exists and may be written to. Errors: GM_EEXIST,
  * GM_EIO, GM_EMEM. */
 gm_status gm_outfile_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
-/* Remove the partial file `part` that a killed process left; one that is not there is fine.
+/* Remove the partial file `part` that a killed process left, if there is one.
  * GM_EBUSY when a process holds it, GM_EEXIST when nobody can tell (a file system without
  * locks). */
 gm_status gm_outfile_remove_stale(const char *part, gm_error *err) GM_MUST_USE;
 
-/* Is the open file still the one of that name? Not when another process has renamed or removed it
- * since it was opened. For those who hold a lock on it. */
+/* Is the open file still the one of that name? Not if another process has renamed or removed it
+ * since. For holders of a lock on it. */
 bool gm_outfile_is_named(int fd, const char *path);
 
-/* Opened with `replace`, but a file that has this name at the commit is not to be replaced
- * after all: the commit is then GM_EEXIST. */
+/* Despite `replace`, do not replace a file that has this name at the commit, which is then
+ * GM_EEXIST. */
 void gm_outfile_keep_existing(gm_outfile *file);
 
 /* The stream to write to, and the partial file's name for libraries. */
@@ -46,7 +46,7 @@ const char *gm_outfile_path(const gm_outfile *file);
 
 /* Flush, fsync, rename, fsync of the folder. Frees `file` in every case; on
  * failure (a full disk shows here) the partial file is removed. GM_EEXIST when a file
- * that is not to be replaced has come up meanwhile. */
+ * that must not be replaced has appeared. */
 gm_status gm_outfile_commit(gm_outfile *file, gm_error *err) GM_MUST_USE;
 
 /* Remove the partial file and free; NULL is allowed. */

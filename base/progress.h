@@ -14,7 +14,7 @@ typedef struct gm_progress {
     const char *unit; /* "tokens"; borrowed */
     double total;     /* 0: not known */
     double done;
-    double skipped; /* part of `done` that was there at the start: not in the rate */
+    double skipped; /* part of `done` from before the start: not in the rate */
     char note[64];  /* free text at the end of the line */
     bool quiet;
     /* private */
@@ -29,7 +29,7 @@ void gm_progress_note(gm_progress *p, const char *fmt, ...) GM_PRINTF(2, 3);
 void gm_progress_end(gm_progress *p);             /* last line, then a newline if one was drawn */
 double gm_progress_elapsed(const gm_progress *p); /* seconds since start */
 
-/* A line on stderr that does not tear a progress line; the second: "warning: ...". */
+/* A line on stderr that does not break a progress line; the second: "warning: ...". */
 void gm_tell(const char *fmt, ...) GM_PRINTF(1, 2);
 void gm_warn(const char *fmt, ...) GM_PRINTF(1, 2);
 

@@ -2,8 +2,8 @@
  * the GPU.
  *
  * A gm_rng is a key (seed, stream); numbers are a pure function of key and
- * counter. Use gm_rng_at where work is parallel (counter = index of the thing
- * the number is for), gm_rng_next where it is serial.
+ * counter. Use gm_rng_at in parallel work (counter = index of the item), gm_rng_next in
+ * serial work.
  *
  * Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3";
  *         Philox4x32-10 from Random123.

@@ -2,7 +2,7 @@
  * its tensors as addresses; and writing such a file.
  *
  * Layout: 8 bytes little-endian header length, the header (a JSON object from names
- * to {dtype, shape, data_offsets}, spaces behind it allowed, and __metadata__, an
+ * to {dtype, shape, data_offsets}, trailing spaces allowed, and __metadata__, an
  * object of strings), then the data, which the tensors cover without hole, overlap
  * or rest. Data is row-major, little-endian and not aligned.
  * Source: github.com/huggingface/safetensors, README, "Format".
@@ -30,7 +30,7 @@ size_t gm_dtype_bytes(gm_dtype dtype);
 const char *gm_dtype_name(gm_dtype dtype); /* "BF16" */
 bool gm_dtype_is_float(gm_dtype dtype);
 
-enum { GM_MAX_RANK = 5 }; /* weights that see images over time */
+enum { GM_MAX_RANK = 5 }; /* of the weights of some vision models */
 
 typedef struct gm_tensor {
     const char *name;
@@ -39,7 +39,7 @@ typedef struct gm_tensor {
     size_t dim[GM_MAX_RANK];
     const void *data; /* not aligned */
     size_t n_bytes;   /* product of dim times the element's size, checked */
-    const char *file; /* the file it lies in, for messages */
+    const char *file; /* for messages */
 } gm_tensor;
 
 /* Elements [first, first+n) of a float tensor as float32. */
@@ -53,8 +53,8 @@ typedef struct gm_safetensors {
 
 /* Parse the file bytes[0..n), called `where` in messages; both are borrowed as long
  * as *out lives. Errors: GM_EFORMAT (not this format, truncated, offsets that leave
- * the file, overlap or leave a hole, a dtype or rank we do not know; names file and
- * tensor), GM_EMEM. */
+ * the file, overlap or leave a hole, an unknown dtype or rank; names file and tensor),
+ * GM_EMEM. */
 gm_status gm_safetensors_parse(gm_safetensors *out, const void *bytes, size_t n, const char *where,
                                gm_error *err) GM_MUST_USE;
 void gm_safetensors_clear(gm_safetensors *file);
@@ -70,8 +70,8 @@ typedef struct gm_safetensors_note {
 } gm_safetensors_note;
 
 /* Write `n` tensors, in the order given, as the file `path`, by base/outfile.h. The
- * header is padded so that the data starts at a multiple of 8. `file` of the
- * tensors is not looked at. GM_EARG when n_bytes is not what dim and dtype say. */
+ * header is padded so that the data starts at a multiple of 8. The tensors' `file` is
+ * ignored. GM_EARG when n_bytes is not what dim and dtype say. */
 gm_status gm_safetensors_write(const char *path, bool replace, const gm_tensor *tensors, size_t n,
                                const gm_safetensors_note *notes, size_t n_notes, gm_error *err)
     GM_MUST_USE;

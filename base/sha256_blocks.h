@@ -1,7 +1,7 @@
 /* sha256_blocks.h - private to base: whole blocks of 64 bytes into the state of SHA-256.
  *
- * The plain version is the definition; the other takes the instructions that x86 processors have
- * for it (SHA-NI), gives the same bits, and is chosen where they are there.
+ * The plain version is the definition; the other uses x86's SHA instructions where the processor
+ * has them, and gives the same bits.
  */
 #ifndef GM_SHA256_BLOCKS_H
 #define GM_SHA256_BLOCKS_H

@@ -1,7 +1,7 @@
 /* text.h - byte strings that grow, UTF-8, numbers and sizes as people write them,
  * whole files in memory.
  *
- * A gm_text is bytes with a length and a NUL behind them; it may hold NUL bytes.
+ * A gm_text is bytes with a length, and a NUL after them; it may hold NUL bytes.
  * It starts as (gm_text){0} and is freed with gm_text_clear.
  */
 #ifndef GM_TEXT_H
@@ -47,20 +47,19 @@ size_t gm_utf8_encode(uint32_t code_point, char out[4]);
  * complete (0 to 3): what a stream holds back before it prints. */
 size_t gm_utf8_pending(const char *bytes, size_t n);
 
-/* Whether a character moves a cursor, ends a line or turns the direction of writing: controls,
+/* Does a character move a cursor, end a line or change the direction of writing? Controls,
  * U+2028/9, bidirectional marks. */
 bool gm_utf8_controls(uint32_t code_point);
 
-/* A C string as UTF-8: bytes that are none, as in names of files, are spelt \xHH. `out` has room
- * for four bytes for each and a NUL. Returns the length. */
+/* A C string as UTF-8: invalid bytes, as in file names, are spelt \xHH. `out` has room for four
+ * bytes for each byte, and a NUL. Returns the length. */
 size_t gm_utf8_spell(char *out, const char *c_string);
 
 /* Escape for one line of a message: what gm_utf8_controls, invalid bytes and backslash become
  * \n, \t, \xHH or \u{H}. Writes at most cap-1 bytes and a NUL, ends in "..." when cut. */
 void gm_text_escape(char *out, size_t cap, const char *bytes, size_t n);
 
-/* The last part of a path, "b/" of "a/b/".
- * Inside `path`. */
+/* The last part of a path, inside `path`: "b/" of "a/b/". */
 const char *gm_path_name(const char *path);
 
 /* Whole-string number parsing, C locale; false when anything is left over, the

@@ -1,4 +1,4 @@
-/* threads.h - OpenMP's threads by number, also where it is not there. */
+/* threads.h - OpenMP's threads by number, also in builds without OpenMP. */
 #ifndef GM_THREADS_H
 #define GM_THREADS_H
 
@@ -8,8 +8,8 @@
 #include <omp.h>
 #endif
 
-/* No parallel region that the caller begins without a num_threads of its own has more: one where
- * the caller is of a team itself, and teams do not start teams. */
+/* Most threads of a parallel region that the caller begins without num_threads; one when the caller
+ * is in a team already, because regions do not nest. */
 static inline size_t gm_most_threads(void)
 {
 #ifdef _OPENMP
@@ -19,7 +19,7 @@ static inline size_t gm_most_threads(void)
 #endif
 }
 
-/* Parallel regions that the caller begins from now on have n threads; where there are none, one. */
+/* Parallel regions that the caller begins from now on have n threads; without OpenMP, one. */
 static inline void gm_set_threads(int n)
 {
 #ifdef _OPENMP

@@ -27,15 +27,15 @@ typedef struct gm_neighbour_options {
     int effort; /* candidates an approximate search looks at; 0: GM_DEFAULT_EFFORT */
 } gm_neighbour_options;
 
-/* What is used for an effort of 0. */
+/* The effort used: the default for an effort of 0. */
 int gm_neighbours_effort(const gm_neighbour_options *options);
 
-/* Up to so many points of D dimensions exact neighbours take no longer than approximate ones by two
- * cores with AVX-512, as measured (NOTES.md): it does not ask for the processor at hand, so that
- * the same documents get the same neighbours everywhere. */
+/* Most points of D dimensions for which exact neighbours take no longer than approximate ones on
+ * two AVX-512 cores (NOTES.md). The processor at hand is ignored, so that the same documents get
+ * the same neighbours everywhere. */
 size_t gm_neighbours_exact_up_to(size_t dim);
 
-/* Whether n points of D dimensions get exact neighbours. */
+/* Do n points of D dimensions get exact neighbours? */
 bool gm_neighbours_exact(const gm_neighbour_options *options, size_t n, size_t dim);
 
 /* Seconds that the exact neighbours of n points of D dimensions take this processor, roughly; 0

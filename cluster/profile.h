@@ -2,7 +2,7 @@
  *
  * Sizes: N documents, C clusters (or S subsets), L layers, E experts, D = L*E, K chosen.
  *
- * Everything of DESIGN, section 6: rates are means of usage vectors; the halves are by the
+ * Rates are means of usage vectors, p_c of a cluster and p of the corpus; the halves are by the
  * parity of the first byte of the document's sha; lift = (p_c + e)/(p + e), e = 0.05/D.
  * Sums are in double, in the order of the documents.
  */

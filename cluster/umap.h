@@ -39,8 +39,8 @@ typedef struct gm_umap_options {
 /* umap-learn's defaults: 2, 0.1, 1, 1, 1, 1, 5, 0, no densMAP, batch, 42. */
 gm_umap_options gm_umap_defaults(void);
 
-/* The same with min_dist 0, for a map whose clusters are looked for: points of one cluster may
- * lie on each other, so that gaps show. cluster/NOTES.md has figures of either. */
+/* The same with min_dist 0, for finding clusters: points of one cluster may coincide, so that gaps
+ * show. cluster/NOTES.md has figures of both. */
 gm_umap_options gm_umap_defaults_to_cluster(void);
 
 /* Epochs of a map of n points: 500 up to 10,000, 200 beyond; 200 more with densMAP. */

@@ -1,5 +1,5 @@
-/* curves.h - y against x in panels side by side: lines with intervals, single marks, and a
- * band behind them to compare with.
+/* curves.h - y against x in panels side by side: lines with intervals, single marks, and a band in
+ * the background to compare with.
  */
 #ifndef GM_CURVES_H
 #define GM_CURVES_H

@@ -2,20 +2,20 @@
  * or SVG by the file's ending (cairo, pango; any script the fonts have).
  *
  * Same input, same bytes on one machine. Colours of values, and of up to eight groups, are safe for
- * colour-blind readers; of more groups neighbours differ. A text whose characters no font here has
- * is GM_EABSENT, and no picture.
+ * colour-blind readers; of more groups neighbours differ. A text that no installed font can write
+ * is GM_EABSENT, without a picture.
  */
 #ifndef GM_FIGURES_H
 #define GM_FIGURES_H
 
 #include "base/text.h"
 
-/* Can fonts here write all of a text? Always true of ASCII that is printable; mostly not of control
- * characters. */
+/* Can the installed fonts write all of a text? Always true of printable ASCII, mostly not of
+ * control characters. */
 bool gm_fonts_can(const char *text);
 
-/* Could a picture be written there? For programs that ask before hours of work: GM_EARG for an
- * ending that is no picture's, errors of gm_outfile_check. */
+/* Could a picture be written there? To ask before hours of work. GM_EARG for another ending than
+ * .png and .svg; errors of gm_outfile_check. */
 gm_status gm_picture_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
 
 typedef struct gm_rgb {
@@ -27,7 +27,7 @@ typedef struct gm_rgb {
 gm_rgb gm_palette(int i, int n);
 
 /* Colour of a group by its place on a map: hue from the angle (radians), lighter away from the
- * middle (radius in [0,1]), so that groups look alike where they stand together. `i` shifts the
+ * middle (radius in [0,1]), so that nearby groups look alike. `i` shifts the
  * lightness a little, so that neighbours still differ. */
 gm_rgb gm_palette_polar(double angle, double radius, int i);
 
@@ -51,9 +51,9 @@ typedef struct gm_map_label {
     int group;
 } gm_map_label;
 
-/* A scatter map: points xy (n,2) coloured by group (n), -1 grey and behind; labels stand in
- * columns left and right of it, as many as there is room for, the first ones. `legend` (n_groups
- * texts) may be NULL. NaN points are left out. */
+/* A scatter map: points xy (n,2) coloured by group (n), -1 grey and drawn first; labels in columns
+ * left and right of it, the first ones if there is no room for all. `legend` (n_groups texts) may
+ * be NULL. NaN points are left out. */
 typedef struct gm_map_figure {
     const char *title, *subtitle;
     size_t n;
@@ -64,7 +64,7 @@ typedef struct gm_map_figure {
     const char *const *legend;
     const gm_map_label *label;
     size_t n_labels;
-    int width, height; /* pixels; 0: 1600, and as the map is shaped, 1200 at most */
+    int width, height; /* pixels; 0: 1600, and by the map's shape, at most 1200 */
 } gm_map_figure;
 
 gm_status gm_figure_map(const gm_map_figure *figure, const char *path, bool replace, gm_error *err)

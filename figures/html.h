@@ -1,8 +1,8 @@
 /* html.h - one self-contained HTML page: escaped text, tables, embedded pictures, scripts.
  *
- * Everything that comes from a corpus goes through gm_html_text; the page carries a
- * Content-Security-Policy that forbids the network, and every script but those it was begun
- * with. Works offline, prints, follows the reader's dark mode. Byte-reproducible: no dates.
+ * Everything that comes from a corpus goes through gm_html_text; the page's Content-Security-Policy
+ * forbids the network, and every script but those it was begun with. Works offline, prints, follows
+ * the reader's dark mode. Byte-reproducible: no dates.
  */
 #ifndef GM_HTML_H
 #define GM_HTML_H
@@ -41,14 +41,14 @@ enum { GM_HTML_MOST_SCRIPTS = 4 };
  * what every page has: the policy names their SHA-256. */
 void gm_html_begin_scripted(gm_html *page, const char *title, const gm_asset *style,
                             const gm_asset *const *script, int n);
-/* One of those scripts, which runs where it stands. */
+/* One of those scripts, which runs at this place. */
 void gm_html_script(gm_html *page, const gm_asset *script);
 void gm_html_asset(gm_html *page, const gm_asset *markup); /* our own markup */
 
 /* Bytes that a script reads: a zlib stream (RFC 1950) in base64, the text of element `id`.
  * Returns how many bytes of the page it took. */
 size_t gm_html_data(gm_html *page, const char *id, const void *bytes, size_t n);
-/* JSON that a script reads, so escaped that nothing in it can end its element. */
+/* JSON that a script reads, escaped so that nothing in it can end its element. */
 void gm_html_json(gm_html *page, const char *id, const char *json);
 
 /* Append a text as gm_html_text shows it, without entities: for scripts that put it on the page

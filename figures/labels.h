@@ -1,5 +1,5 @@
-/* labels.h - labels that do not cover each other: in columns beside a plot, or at the points that
- * they name (inside figures/).
+/* labels.h - labels that do not cover each other: in columns beside a plot, or next to the points
+ * that they name (inside figures/).
  */
 #ifndef GM_LABELS_H
 #define GM_LABELS_H
@@ -20,17 +20,16 @@ typedef struct gm_beside {
     double y;              /* written: its middle in the column, in [line/2, height - line/2] */
 } gm_beside;
 
-/* Share n labels out to two columns, half of them each, by home_x; each gets a place of its own,
- * `line` high, as near to its home's height as that allows, and lines from the labels to their
- * homes do not cross within a column. At most 2 * floor(height/line) labels; order (n) is room.
- * Same input, same result. */
+/* Divide n labels between two columns, half each, by home_x. Each gets a place of its own, `line`
+ * high, as near to its home's height as possible, and within a column the lines from labels to
+ * homes do not cross. At most 2 * floor(height/line) labels; order (n) is scratch. Same input, same
+ * result. */
 void gm_labels_beside(gm_beside *label, size_t n, double width, double height, double line,
                       size_t *order);
 
 /* Place n boxes near their homes, inside [0,width] x [0,height], so that they cover neither each
- * other nor, as far as that goes, what is drawn: `taken` (n_taken), of which homes are not read.
- * Each in turn takes the best of some places around its home, a few times over. Same input, same
- * result. */
+ * other nor, if possible, what is drawn: `taken` (n_taken; homes ignored). Each in turn takes the
+ * best of some places around its home, in a few rounds. Same input, same result. */
 void gm_labels_place(gm_box *box, size_t n, const gm_box *taken, size_t n_taken, double width,
                      double height);
 

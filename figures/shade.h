@@ -2,8 +2,8 @@
  * above 0, blue below, in nine steps that colour-blind readers can tell apart, in light and
  * in dark mode.
  *
- * The value of a piece stands in its tooltip; from half the scale on it is also read out by a
- * screen reader, behind the piece. Text is escaped as everywhere on a page (html.h).
+ * The value of a piece is in its tooltip; from half the scale on, a screen reader reads it out
+ * after the piece. Text is escaped as everywhere on a page (html.h).
  */
 #ifndef GM_SHADE_H
 #define GM_SHADE_H
@@ -18,7 +18,7 @@ typedef struct gm_piece {
     bool given;       /* underlined: not the model's own words */
 } gm_piece;
 
-/* The rules of what follows, for gm_html_begin_styled. GM_EMEM. */
+/* The CSS rules for what follows, for gm_html_begin_styled. GM_EMEM. */
 gm_status gm_shade_style(gm_text *css, gm_error *err) GM_MUST_USE;
 
 /* One text: opened, filled piece by piece, closed. Values of `limit` and beyond have the
@@ -28,7 +28,7 @@ void gm_shade_piece(gm_html *page, const gm_piece *piece, double limit);
 void gm_shade_spoken(gm_html *page, const char *words); /* for screen readers alone */
 void gm_shade_end(gm_html *page);
 
-/* What the shades stand for, in numbers: "-3 ... 0 ... +3 nats". */
+/* What the shades mean, in numbers: "-3 ... 0 ... +3 nats". */
 void gm_shade_legend(gm_html *page, double limit, const char *unit);
 
 #endif

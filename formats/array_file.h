@@ -1,5 +1,5 @@
-/* array_file.h - a bias [layers, experts] as other tools keep it: a plain f32 array,
- * with nothing said about mode, window or model. formats/plan.h is the file that says it.
+/* array_file.h - a bias [layers, experts] as other tools keep it: a plain f32 array, without mode,
+ * window or model (formats/plan.h has these).
  *
  *   NAME.npy   a table as gm_matrix_read takes it (matrix_file.h), its numbers as f32;
  *              written: '<f4'
@@ -23,10 +23,10 @@ typedef struct gm_array {
 
 void gm_array_clear(gm_array *array);
 
-/* Is `path` called like ds4's file? */
+/* Does `path` have the ending of ds4's file? */
 bool gm_array_is_ds4(const char *path);
 
-/* Read the file `path`, whose name says which of the two it is. At least one row and
+/* Read the file `path`, whose ending says which of the two it is. At least one row and
  * column. Errors: GM_EARG (another name), GM_EIO, GM_EFORMAT, GM_ESHAPE, GM_ENUMERIC
  * (names row and column), GM_EMEM. */
 gm_status gm_array_read(gm_array *out, const char *path, gm_error *err) GM_MUST_USE;

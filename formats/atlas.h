@@ -3,24 +3,24 @@
  * Sizes: N documents, C clusters, L MoE layers, E experts, S subsets, R nodes of the condensed
  * tree, D dimensions in which clusters were found.
  *
- * Schema 4; what it has beyond schema 1 is marked +, beyond schema 2 ++, beyond schema 3 +++. Files
- * of schemas 1 to 3 are read as well, and say of that "not known": NaN, GM_ATLAS_NONE, -1, "".
+ * Schema 4. Additions since schema 1 are marked +, since schema 2 ++, since schema 3 +++. Older
+ * files are read as well; what they lack is "not known": NaN, GM_ATLAS_NONE, -1, "".
  *   /samples/xy f32 (N,2); cluster i32 (N), -1 noise; probability, outlier f32 (N);
  *            subset enum (N); id, sha text of 64 bytes (N); n_tokens u32 (N);
  *            + script enum (N): of most letters of the text, names in /script_name;
- *            +++ language enum (N): as the corpus named it or as it was guessed from the text,
- *            names in /language_name, most documents first;
- *            + first u32 (N): the first document that uses the experts exactly alike (mostly
+ *            +++ language enum (N): named by the corpus or guessed from the text, names in
+ *            /language_name, most documents first;
+ *            + first u32 (N): the first document that uses the experts exactly alike (usually
  *            the document itself); none for one without a counted choice;
  *            + node u32, lambda f64 (N): where it leaves the condensed tree;
- *            ++ space f32 (N,D): places in the D > 2 dimensions in which clusters were found;
- *            (0,2) when they were found on the map
+ *            ++ space f32 (N,D): coordinates in the D > 2 dimensions in which clusters were
+ *            found; (0,2) when they were found on the map
  *   /clusters/id i32, size u32 (C); keywords text (C,10), keyword_score f32 (C,10);
  *            usage, lift, usage_half f32 (C,L,E), (C,L,E), (C,2,L,E); important u8 (C,L,E);
  *            stability f32 (C); subset_count u32 (C,S);
  *            + name text (C): given by hand, else "";
- *            + seed_jaccard, half_jaccard f32 (C): the best match of the cluster's documents when
- *            the map is made again from other seeds, from either half of the documents; mean;
+ *            + seed_jaccard, half_jaccard f32 (C): mean best match of the cluster's documents in
+ *            maps made with other seeds, or from either half of the documents;
  *            + validity f32 (C): DBCV; coherence f32 (C): mean NPMI of pairs of keywords;
  *            + representative, outlying u32 (C,10): members nearest to the cluster's mean usage,
  *            and farthest from it, in the metric of the map; best first
@@ -50,7 +50,7 @@ enum {
     GM_N_KEYWORDS = 10,
     GM_N_EXAMPLES = 10,
     GM_ATLAS_MAX_DIM = 10,
-    GM_ATLAS_NAME_BYTES = 64 /* room for a name, its end included */
+    GM_ATLAS_NAME_BYTES = 64 /* room for a name and its NUL */
 };
 
 /* No document, no node. */
@@ -58,7 +58,7 @@ enum {
 
 /* An atlas in memory. When read, everything belongs to the atlas and is freed by
  * gm_atlas_close; when written, everything is borrowed. NULL texts are "". Arrays marked + may be
- * NULL when written: not known; when read they are there. */
+ * NULL when written (not known); when read they are never NULL. */
 typedef struct gm_atlas {
     size_t n, n_clusters, n_subsets;   /* N, C, S */
     size_t n_scripts, n_nodes;         /* + R; both 0 when not known */
@@ -90,7 +90,7 @@ typedef struct gm_atlas {
     const float *usage;                        /* (C,L,E) mean of usage vectors; sums to 1 */
     const float *usage_half;                   /* (C,2,L,E) over members whose sha's first byte is
                                                   even, odd; zero where a half is empty */
-    const float *lift;                         /* (C,L,E) smoothed, DESIGN section 6 */
+    const float *lift;                         /* (C,L,E) smoothed, cluster/profile.h */
     const uint8_t *important;                  /* (C,L,E) 0 or 1 */
     const float *stability;                    /* (C) HDBSCAN persistence in [0,1] */
     const uint32_t *subset_count;              /* (C,S) */

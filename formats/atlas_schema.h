@@ -49,7 +49,7 @@ gm_h5_layout gm_atlas_layout(const gm_atlas_column *column, const gm_atlas *atla
 /* Refuse values that cannot be: GM_EFORMAT names the place. Every array is there. */
 gm_status gm_atlas_check(const gm_atlas *atlas, hid_t file, gm_error *err) GM_MUST_USE;
 
-/* What stands for "not known" in n items of a column that a file may lack. `at` holds as many
+/* Fill n items of a column that a file may lack with its value for "not known". `at` holds as many
  * items, or texts, of the column. */
 void gm_atlas_fill_unknown(void *at, const gm_atlas_column *column, size_t n);
 

@@ -5,7 +5,7 @@
 #include "base/base.h"
 
 /* The place of `name` among subset_name[0..n). where: "trace" or "atlas", for the message.
- * Errors: GM_EARG with the name that was probably meant, or else with those there are. */
+ * Errors: GM_EARG with the name that was probably meant, or else with all names. */
 gm_status gm_find_subset(size_t *at, const char *name, const char *const *subset_name, size_t n,
                          const char *where, gm_error *err) GM_MUST_USE;
 

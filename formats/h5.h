@@ -51,7 +51,7 @@ void gm_h5_text_pack(char out[GM_H5_TEXT_BYTES], const char *text);
 
 /* ---- errors, files, groups, attributes ---- */
 
-/* gm_fail, with the file of `object` in front and HDF5's innermost reason behind. */
+/* gm_fail, with the file of `object` before the message and HDF5's innermost reason after it. */
 gm_status gm_h5_fail(gm_error *err, gm_status code, hid_t object, const char *fmt, ...)
     GM_PRINTF(4, 5);
 #ifdef __clang_analyzer__ /* as with gm_fail: its code is what it returns */

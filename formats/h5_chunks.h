@@ -6,7 +6,7 @@
 
 #include "formats/h5.h"
 
-/* Fill set->chunk_rows and the two members behind it from the dataset's creation list:
+/* Fill set->chunk_rows and the two members after it from the dataset's creation list:
  * 0 unless chunks hold whole rows and are packed as our writer packs, ([shuffle,] deflate,
  * fletcher32). */
 void gm_h5_chunks_find(gm_h5_set *set, hid_t creation_list);

@@ -2,8 +2,8 @@
  * two dimensions, by row or by column (Fortran order, as pandas has most of its tables).
  *
  * Read: '<f2', '<f4', '<f8', whole numbers of 1, 2, 4 and 8 bytes ('|i1', '<u2') and '|b1', as
- * double (whole numbers beyond 2^53 are rounded). Any value may stand in it, NaN and infinities
- * too. Written: '<f8'.
+ * double (whole numbers beyond 2^53 are rounded). Any value is allowed, NaN and infinities too.
+ * Written: '<f8'.
  */
 #ifndef GM_MATRIX_FILE_H
 #define GM_MATRIX_FILE_H
@@ -22,8 +22,8 @@ void gm_matrix_clear(gm_matrix *matrix);
  * GM_ESHAPE, GM_EMEM. */
 gm_status gm_matrix_read(gm_matrix *out, const char *path, gm_error *err) GM_MUST_USE;
 
-/* The bytes that this takes, file and doubles, by the first n bytes of the file; of another file
- * its own. */
+/* The bytes that this takes, file and doubles, from the first n bytes of the file; of any other
+ * kind of file, its size. */
 uint64_t gm_matrix_memory(const void *bytes, size_t n, uint64_t file_bytes);
 
 /* gm_matrix_read from the n bytes of a file called `path`. */

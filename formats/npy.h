@@ -22,7 +22,7 @@ typedef struct gm_npy_front {
 gm_status gm_npy_read_front(gm_npy_front *out, const char *bytes, size_t n, const char *path,
                             gm_error *err) GM_MUST_USE;
 
-/* Append what stands before the values of an array dim[0..rank) of the type `descr` ("<f4",
+/* Append what comes before the values of an array dim[0..rank) of the type `descr` ("<f4",
  * "<u4", "|u1", ...), the bytes that numpy.save gives. rank is 1 to GM_NPY_MAX_RANK. GM_EMEM. */
 gm_status gm_npy_put_front(gm_text *out, const char *descr, const uint64_t *dim, int rank,
                            gm_error *err) GM_MUST_USE;

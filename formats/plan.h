@@ -1,6 +1,6 @@
 /* plan.h - the plan: a steering instruction, in safetensors.
  *
- * One f32 tensor `bias` (L,E) in logits (nats) - the weight is multiplied in - and
+ * One f32 tensor `bias` (L,E) in logits (nats), the weight included, and
  * strings under __metadata__:
  *   format         "gm-plan"
  *   schema         "1"
@@ -12,7 +12,7 @@
  *   model_digest   of the model it was made for (engine/checkpoint.h); "" unknown
  *   config_digest  of what its config.json says beyond the weights' shapes (engine/engine.h); ""
  *                  or absent: unknown
- *   schedule       formats/schedule.h; absent: "constant". Never a ramp in mode mask
+ *   schedule       formats/schedule.h; absent: "constant". In mode mask not a ramp
  *   source         JSON object: atlas and its digest, clusters and weights, filter,
  *                  scale, control, experts set by hand
  * A bias of zeros steers nothing, bit for bit. -inf takes an expert out.
@@ -67,18 +67,17 @@ gm_status gm_plan_read(gm_plan *plan, const char *path, gm_error *err) GM_MUST_U
 gm_status gm_plan_parse(gm_plan *plan, const void *bytes, size_t n, const char *where,
                         gm_error *err) GM_MUST_USE;
 
-/* Multiply the bias by `weight`; 0 gives zeros even where an expert is out (-inf).
+/* Multiply the bias by `weight`; 0 gives zeros even for -inf.
  * GM_ENUMERIC when the weight or a product is NaN or +inf. */
 gm_status gm_plan_scale(gm_plan *plan, double weight, gm_error *err) GM_MUST_USE;
 
 /* The layer window as rows of `bias`, inclusive: what the engine's edit takes. */
 void gm_plan_window(const gm_plan *plan, int *first, int *last);
 
-/* Whether it does anything at all: some bias is not 0. */
+/* Is any bias not 0? */
 bool gm_plan_steers(const gm_plan *plan);
 
-/* SHA-256 of what it does: biases, mode, mass matching, windows, schedule. Where it came from does
- * not matter. */
+/* SHA-256 of what it does: biases, mode, mass matching, windows, schedule; not of its source. */
 void gm_plan_digest(const gm_plan *plan, char hex[65]);
 
 /* GM_ENUMERIC unless every value is finite or -inf. */

@@ -1,6 +1,6 @@
-/* schedule.h - how strongly a plan steers the generated tokens, one after the other. It
- * multiplies the bias of the row of generated token i = 0, 1, ..., the row that chooses
- * token i + 1; rows of the prompt are steered as the plan's phases say.
+/* schedule.h - how strongly a plan steers each generated token: a factor on the bias of the row of
+ * generated token i = 0, 1, ..., the row that chooses token i + 1. Rows of the prompt are steered
+ * as the plan's phases say.
  *
  *   constant   1
  *   first:N    1 for i < N, then 0

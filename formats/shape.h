@@ -1,5 +1,5 @@
-/* shape.h - sizes and identity of the model that an atlas or a plan is for, and whether it is
- * the one at hand.
+/* shape.h - sizes and identity of the model that an atlas or a plan is for, compared with the model
+ * in use.
  */
 #ifndef GM_SHAPE_H
 #define GM_SHAPE_H

@@ -6,25 +6,24 @@
  *   /routing/expert_id  u8 (u16 when E > 255) (T,L,K)  strongest gate first; fill value
  *                       and sentinel 0xFF (0xFFFF), in bad rows only
  *   /routing/gate       f16 (T,L,K)   what multiplies the expert's output
- *   /routing/topk_mass, /routing/margin   f16 (T,L); where scores are sigmoids the mass is up to K,
- *                       where a correction is added to scores the margin is of their sums, not
- *                       of logits
+ *   /routing/topk_mass, /routing/margin   f16 (T,L): the chosen scores before renormalising, summed
+ *                       (up to 1; of sigmoids up to K), and rank K minus rank K+1 of what the
+ *                       choice is by: logits, or corrected scores
  *   /routing/logits     f16 (S,L,E), /routing/logits_token u64 (S): a sample of tokens
  *   /tokens/token_id, sample, pos  u32 (T); phase u8 (T); nll f32 (T), optional
- *                       (-ln p of the token itself behind those in front of it; NaN of a
- *                       document's first)
+ *                       (-ln p of the token given those before it; NaN for a document's
+ *                       first)
  *   /samples/offset     u64 (N+1)     document i has tokens offset[i] .. offset[i+1]-1
  *   /samples/id, sha    text of 64 bytes (N); subset enum (N); n_tokens, bad u32 (N);
  *                       truncated u8 (N)
  *   /samples/language   text of 64 bytes (N), optional: as the corpus's records name it; ""
- *                       where one does not
- *   /samples/counts     u32 (N,L,E)   always there; per layer they sum to
+ *                       unknown
+ *   /samples/counts     u32 (N,L,E)   always present; per layer they sum to
  *                       (n_tokens - bad) * K
  *   /text/bytes u8, /text/offset u64 (N+1), optional
  *   /spelling/token_id u32 (V), offset u64 (V+1), bytes u8, optional: what each token that
  *                       occurs in a text adds to it, ids ascending. For traces without texts,
- *                       whose words can be had from their tokens then; older programs read
- *                       the rest, and find that the digest is another
+ *                       whose words then come from their tokens
  *   /corpus/skipped     reasons and numbers of documents left out
  *   /layer, /expert, /rank, /token, /document, /bound (N+1), /logit, /byte, /subset,
  *                       /reason, /spelt, /spelt_bound (V+1), /spelt_byte: dimension scales;
@@ -71,7 +70,7 @@ typedef struct gm_trace_info {
     const char *config_digest; /* gm_model_info.config_digest; "" in files of older programs */
     const char *tokenizer_digest;
     const char *numerics, *kernels, *device; /* "bf16", "avx512f", "cpu" */
-    const char *invariance;                  /* "A" or "B": DESIGN section 4 */
+    const char *invariance;                  /* "A" or "B": engine/engine.h */
     const char *scoring;
     bool renormalised;
     double routed_scale;
@@ -110,7 +109,7 @@ const gm_trace_samples *gm_trace_get_samples(const gm_trace *trace);
 uint64_t gm_trace_n_tokens(const gm_trace *trace); /* T; 0 when only counts were recorded */
 
 /* How many tokens from `first` < T on, at most `most`, are best read at once: none is of another
- * shard, which would be opened for it. */
+ * shard, which would have to be opened. */
 size_t gm_trace_batch(const gm_trace *trace, uint64_t first, size_t most);
 
 /* Documents [first, first+n): counts (n,L,E), written. */
@@ -137,12 +136,12 @@ gm_status gm_trace_read_logits(gm_trace *trace, uint64_t first, size_t n, float 
 
 /* Append the text of document i, valid UTF-8, to *text. GM_EABSENT when texts were left out. */
 gm_status gm_trace_read_text(gm_trace *trace, size_t i, gm_text *text, gm_error *err) GM_MUST_USE;
-/* Those of documents [first, first+n), one behind the other, by all threads; end (n), written: how
- * long *text is behind each. */
+/* Those of documents [first, first+n), one after another, by all threads; end (n), written: the
+ * length of *text after each. */
 gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                               gm_error *err) GM_MUST_USE;
 
-/* What tokens add to a text where they stand in it: " word", half a character. */
+/* What tokens add to a text inside it: " word", half a character. */
 typedef struct gm_trace_spelling {
     size_t n;
     uint32_t *id;     /* (n) ascending, at most GM_TRACE_MAX_TOKEN_ID */
@@ -152,11 +151,10 @@ typedef struct gm_trace_spelling {
 enum { GM_TRACE_MAX_TOKEN_ID = (1 << 24) - 1, GM_TRACE_SPELLING_BYTES = 1024 /* of a token */ };
 void gm_trace_spelling_clear(gm_trace_spelling *spelling);
 
-/* gm_trace_read_texts for a trace that holds no texts but how its tokens are spelt: the pieces
- * of a document's text one behind the other, by all threads. Template tokens add nothing; a byte
- * that is no UTF-8 (of a character cut in two by the last kept token) becomes a space. What a
- * normalizer of the tokenizer took away is not there. GM_EABSENT without a spelling; GM_EFORMAT
- * when a token has none. */
+/* gm_trace_read_texts for a trace without texts but with its tokens' spellings, which are put
+ * together, by all threads. Template tokens add nothing; an invalid byte (of a character cut by the
+ * last kept token) becomes a space; what the tokenizer's normalizer removed is lost. GM_EABSENT
+ * without spellings; GM_EFORMAT when a token has none. */
 gm_status gm_trace_spell_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,
                                gm_error *err) GM_MUST_USE;
 
@@ -180,14 +178,14 @@ const char *gm_trace_digest(const gm_trace *trace);
 
 /* ---- writing ---- */
 
-/* A name (of a document, a subset, a language) as a trace keeps it: a longer one its tail, cut at
- * a character; what is not UTF-8 is spelt \xHH. Filled up with NUL. */
+/* A name (of a document, a subset, a language) as a trace keeps it: of a longer one its tail, cut
+ * at a character; invalid UTF-8 is spelt \xHH. Padded with NUL. */
 enum { GM_TRACE_NAME_BYTES = 64 };
 void gm_trace_keep_name(char kept[GM_TRACE_NAME_BYTES], const char *name);
 
 /* One document of a block. */
 typedef struct gm_trace_document {
-    const char *id; /* this and the two below: as gm_trace_keep_name has it */
+    const char *id; /* this and the names below: stored by gm_trace_keep_name */
     uint8_t sha[32];
     const char *subset;
     const char *language; /* unless !info->has_language */
@@ -221,7 +219,7 @@ typedef struct gm_trace_block {
     uint64_t number; /* of the block, from 0 */
     uint64_t n_read; /* documents of the corpus that went into it or were
                         left out */
-    bool more;       /* the corpus goes on behind it */
+    bool more;       /* the corpus goes on after it */
 } gm_trace_block;
 
 /* Write one complete trace file of one block (a shard, or a small trace), committed
@@ -231,9 +229,9 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
                          const char *const *skip_name, size_t n_skips, bool replace, gm_error *err)
     GM_MUST_USE;
 
-/* Merge the shards of a run into one file that can be moved; counts are summed again from the
- * ids and compared. They may be named in any order, and lie in several folders, but must be all:
- * GM_EFORMAT when one is of another run, is missing, or is there twice. */
+/* Merge the shards of a run into one file that can be moved; counts are summed again from the ids
+ * and compared. Shards may be given in any order and from several folders, but each exactly once:
+ * GM_EFORMAT when one is of another run, is missing, or is given twice. */
 gm_status gm_trace_merge(const char *out, const char *const *shards, size_t n, bool replace,
                          gm_error *err) GM_MUST_USE;
 

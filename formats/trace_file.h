@@ -79,7 +79,7 @@ gm_status gm_trace_append_texts(gm_h5_column *column, const char *const *text, s
 gm_status gm_trace_append_spelling(gm_trace_writer *writer, const gm_trace_spelling *spelling,
                                    gm_error *err) GM_MUST_USE;
 
-/* The SHA-256 that stands for every column an index leaves in its shards: of their
+/* The SHA-256 used for every column that an index leaves in its shards: of their
  * digests, one after another. */
 void gm_trace_hash_sources(const gm_trace_source *source, size_t n, uint8_t digest[32]);
 

@@ -28,7 +28,7 @@ struct gm_trace {
     size_t n_open; /* part[n_open] is open as `open`; n_parts: none is */
     gm_trace_file open;
     gm_trace_sizes sizes; /* of the whole */
-    uint64_t n_read;      /* documents of the corpus behind the shards */
+    uint64_t n_read;      /* documents of the corpus that the shards cover */
     gm_trace_samples samples;
     gm_trace_skips skips;
     gm_names subsets;           /* holds samples.subset_name */

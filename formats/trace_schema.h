@@ -33,7 +33,7 @@ typedef enum gm_trace_column {
     GM_COL_TEXT_OFFSET,
     GM_COL_SKIP_NAME,
     GM_COL_SKIP_NUMBER,
-    GM_COL_SPELT_ID, /* behind the rest, so that a digest without them is what it was */
+    GM_COL_SPELT_ID, /* last, so that digests without them do not change */
     GM_COL_SPELT_OFFSET,
     GM_COL_SPELT_BYTES,
     GM_COL_LANGUAGE,
@@ -65,7 +65,7 @@ bool gm_trace_in_shards(gm_trace_column column);
 /* The column of that path, GM_N_COLUMNS when there is none. */
 gm_trace_column gm_trace_find_column(const char *path);
 
-/* The size that stands for the first dimension of a column. */
+/* The size of the first dimension of a column. */
 uint64_t gm_trace_rows(gm_trace_column column, const gm_trace_sizes *sizes);
 
 /* The digest of a trace: one SHA-256 over the fingerprint and, for every column it

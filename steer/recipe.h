@@ -36,7 +36,7 @@ typedef enum gm_recipe_phase {
 #define GM_PHASES   "both|prompt|generated"
 #define GM_CONTROLS "random|shuffled|other:ID|mean|committee|half:even|half:odd|reverse"
 
-/* The defaults of DESIGN section 6. */
+/* The defaults of the command line. */
 gm_recipe gm_recipe_defaults(void);
 void gm_recipe_clear(gm_recipe *recipe);
 

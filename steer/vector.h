@@ -1,5 +1,5 @@
-/* vector.h - from usage rates to a steering vector: filter, scale, and the controls
- * that a claim is a claim against. DESIGN section 6 is the definition.
+/* vector.h - from usage rates to a steering vector: filters, scales, and the controls that it is
+ * compared with.
  *
  * Sizes: L MoE layers, E experts. Every array is (L,E). Rates are means of usage
  * vectors and sum to 1; e = 0.05/(L*E) smooths every ratio.

@@ -1,8 +1,8 @@
 /* coherence.h - do the keywords of a class occur in the same documents, and are they its own?
  *
  * Normalised pointwise mutual information of two words over documents: ln(p_ij / (p_i p_j)) over
- * -ln p_ij, p the share of documents that hold the word, or both; a pair that never meets is -1,
- * one that is in every document 0. Source: Bouma 2009; Roeder, Both, Hinneburg 2015 (here a
+ * -ln p_ij, p the share of documents that hold the word, or both; -1 for a pair that never meets, 0
+ * for one that is in every document. Source: Bouma 2009; Roeder, Both, Hinneburg 2015 (here a
  * document is the window).
  */
 #ifndef GM_COHERENCE_H

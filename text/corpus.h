@@ -1,12 +1,11 @@
 /* corpus.h - documents of a corpus, one after another: .jsonl, .jsonl.zst,
  * .jsonl.gz in the Pile's form, plain text files, folders of any of these.
  *
- * A document is one line of a .jsonl, or one plain text file. What a pipe or a descriptor
- * (/dev/stdin, /dev/fd/N) holds its first line says: lines when that is an object of JSON.
- * Folders are walked in C-locale order of their paths; a text file's subset is its parent folder. A
- * line that cannot be used (not JSON, not UTF-8, no text field, too long, empty)
- * is delivered as a document with `skip` set, so that the caller counts it; it
- * never ends the reading unless `strict`.
+ * A document is one line of a .jsonl, or one plain text file. A pipe or a descriptor (/dev/stdin,
+ * /dev/fd/N) holds lines if its first line is a JSON object, otherwise one text. Folders are walked
+ * in C-locale order of their paths; a text file's subset is its parent folder. A line that cannot
+ * be used (not JSON, not UTF-8, no text field, too long, empty) is delivered as a document with
+ * `skip` set, so that the caller counts it; it never ends the reading unless `strict`.
  */
 #ifndef GM_CORPUS_H
 #define GM_CORPUS_H
@@ -28,8 +27,8 @@ typedef enum gm_skip {
 const char *gm_skip_name(gm_skip skip);
 
 typedef struct gm_corpus_options {
-    const char *text_field;     /* NULL: "text"; a dot goes into objects: "meta.body", or, where
-                                 * that leads nowhere, is part of a key */
+    const char *text_field;     /* NULL: "text"; a dot goes into objects, "meta.body", or is part
+                                 * of a key if that finds nothing */
     const char *subset_field;   /* NULL: "meta.pile_set_name"; a text, a number or a bool */
     const char *language_field; /* NULL: none; a text */
     size_t max_line_bytes;      /* 0: 64 MiB; a longer line is GM_SKIP_TOO_LONG */
@@ -51,8 +50,8 @@ typedef struct gm_document {
 typedef struct gm_corpus gm_corpus;
 
 /* Open `n` paths, read in the order given. Every file is looked for at once, so a
- * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EARG (one is there
- * twice, by whatever names), GM_EMEM. */
+ * missing one is found before hours of work. Errors: GM_EIO, GM_EFORMAT, GM_EARG (one is given
+ * twice, under any names), GM_EMEM. */
 gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
                          const gm_corpus_options *options, gm_error *err) GM_MUST_USE;
 
@@ -62,7 +61,7 @@ gm_status gm_corpus_open(gm_corpus **out, const char *const *paths, size_t n,
 gm_status gm_corpus_next(gm_corpus *corpus, gm_document *out, bool *more, gm_error *err)
     GM_MUST_USE;
 
-/* Append what a document is called everywhere: "FILE:LINE", or FILE where that is the document.
+/* Append a document's name: "FILE:LINE", or FILE for a plain text file.
  * Errors: GM_EMEM. */
 gm_status gm_document_name(gm_text *out, const gm_document *document, gm_error *err) GM_MUST_USE;
 

@@ -1,6 +1,6 @@
 /* corpus_record.h - one line of a corpus, or a whole text, as a document (inside text/).
  *
- * What cannot be used gives a document with `skip` and `why_not` set; only memory fails.
+ * Unusable input gives a document with `skip` and `why_not` set; only memory can fail.
  */
 #ifndef GM_CORPUS_RECORD_H
 #define GM_CORPUS_RECORD_H
@@ -11,7 +11,7 @@
 typedef struct gm_record {
     char *text_field, *subset_field, *language_field; /* owned; the last may be NULL */
     gm_json *root;            /* the last line's; its strings are borrowed by the document */
-    gm_text subset, language; /* the last line's, where its own text will not do */
+    gm_text subset, language; /* the last line's, if it had to be rewritten */
 } gm_record;                  /* starts as (gm_record){0} */
 
 /* The fields that options name. Errors: GM_EMEM. */

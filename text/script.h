@@ -1,8 +1,7 @@
 /* script.h - which writing system a text is in, by most of its letters.
  *
- * A letter's script is told by its block of code points, which is exact for the scripts named
- * here; everything else is "other". This is no guess at a language: English and Polish are both
- * Latin.
+ * A letter's script follows from its block of code points, exactly for the scripts named here; all
+ * others are "other". It is not a guess at the language: English and Polish are both Latin.
  */
 #ifndef GM_SCRIPT_H
 #define GM_SCRIPT_H

@@ -1,7 +1,7 @@
 /* source.h - the bytes of a file, decompressed as they are read (inside text/).
  *
  * .zst (zstd, frames one after another, long windows) and .gz (gzip, members one
- * after another, zeros behind them) by the file's ending; anything else is taken as it is. A
+ * after another, trailing zeros allowed) by the file's ending; anything else is read as it is. A
  * compressed file of no bytes is truncated: even an empty one has a frame, or a member.
  */
 #ifndef GM_SOURCE_H
@@ -16,11 +16,11 @@ gm_status gm_source_open(gm_source **out, const char *path, gm_error *err) GM_MU
 
 /* Read up to `cap` bytes; *n is 0 at the end only. Errors: GM_EIO; GM_EFORMAT
  * damaged or truncated, naming file and byte of the compressed file; GM_EINTERRUPTED by a signal
- * that came while nothing was there to read; GM_EMEM. */
+ * that came while it waited for bytes; GM_EMEM. */
 gm_status gm_source_read(gm_source *source, char *bytes, size_t cap, size_t *n, gm_error *err)
     GM_MUST_USE;
 
-/* Bytes of the file that were taken so far, compressed. */
+/* Compressed bytes of the file that were read so far. */
 uint64_t gm_source_position(const gm_source *source);
 void gm_source_close(gm_source *source);
 

@@ -1,4 +1,4 @@
-/* stop_words.h - lists of words that say nothing of a topic (inside text/). */
+/* stop_words.h - lists of words without a topic (inside text/). */
 #ifndef GM_STOP_WORDS_H
 #define GM_STOP_WORDS_H
 

@@ -38,7 +38,7 @@ typedef enum gm_stop_words {
 typedef struct gm_words_options {
     unsigned stop;                 /* sum of gm_stop_words */
     bool fold_yo;                  /* Russian yo counts as ye */
-    const char *const *extra_stop; /* further stop words, NULL behind the last; or NULL */
+    const char *const *extra_stop; /* further stop words, ending with NULL; or NULL */
 } gm_words_options;
 
 /* Count the words of texts, one row each; new words join the vocabulary unless

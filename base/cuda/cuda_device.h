@@ -19,15 +19,15 @@ typedef struct gm_cuda_device {
     char name[64];
     int major, minor, multiprocessors;
     size_t memory; /* bytes in all */
-    bool early;    /* a kernel may start before the one in front of it has drained */
+    bool early;    /* a kernel may start before the previous one has drained */
 } gm_cuda_device;
 
-/* The GPUs that this build can use. Nothing of them is taken: no memory, and on a machine without
- * a driver no time. With n = 0 it fails. GM_EABSENT: no driver, one too old for this build, no
+/* The GPUs that this build can use. Takes no memory of theirs, and without a driver no time. With
+ * n = 0 it fails. GM_EABSENT: no driver, one too old for this build, no
  * GPU, none of compute capability 8.0 or later; GM_EDEVICE. */
 gm_status gm_cuda_gpus_find(gm_gpus *out, gm_error *err) GM_MUST_USE;
 
-/* Find out about GPU `index`, of which nothing is taken. GM_EABSENT: no driver, one too old for
+/* Describe GPU `index`, without taking memory of it. GM_EABSENT: no driver, one too old for
  * this build, no such GPU, one older than compute capability 8.0; GM_EDEVICE. */
 gm_status gm_cuda_device_look(gm_cuda_device *out, int index, gm_error *err) GM_MUST_USE;
 
@@ -41,7 +41,7 @@ gm_status gm_cuda_device_take(const gm_cuda_device *device, size_t *n_free, gm_e
 gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err) GM_MUST_USE;
 
 /* How a launch is done: the stream, the number of multiprocessors, whether the device starts a
- * kernel before the one in front of it has drained (compute capability 9.0). */
+ * kernel before the previous one has drained (compute capability 9.0). */
 typedef struct gm_cuda_how {
     void *stream;
     int multiprocessors;

@@ -4,7 +4,7 @@
  * The host has to know how many rows each expert has, so it waits once a layer for 4 (E + 1)
  * bytes; everything else is enqueued behind it. Experts' products go round-robin to a few
  * streams, so that the last wave of one is filled by the next. Their shapes depend on the step,
- * and with them cuBLAS's order of summation: these results are level A of DESIGN section 4
+ * and with them cuBLAS's order of summation: these results are level A (engine/engine.h)
  * (same step, same bytes), not level B.
  */
 #include "engine/cuda/cuda_session.h"

@@ -1,4 +1,4 @@
-"""gemm - bf16 products in the one defined order (DESIGN section 4, Numbers), by exact rational arithmetic.
+"""gemm - bf16 products in the one defined order (engine/cpu/kernels.h), by exact rational arithmetic.
 
 Per block of 32 along K: one chain of fused multiply-adds over the even and one over the odd indices, both from +0; then
 c = c + (even + odd). Every step is rounded once to f32 (nearest even); inputs and results below 2^-126 become zero of the

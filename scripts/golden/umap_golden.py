@@ -134,7 +134,7 @@ def quality(x, seeds=(42, 43, 44)):
 
 
 def concentration(counts, topic):
-    """Rates, lift and clipped log-ratio per topic, as DESIGN section 6 defines them."""
+    """Rates, lift and clipped log-ratio per topic, as cluster/profile.h defines them."""
     n, layers, experts = counts.shape
     u = counts.reshape(n, -1) / counts.reshape(n, -1).sum(axis=1, keepdims=True)
     e = 0.05 / (layers * experts)

@@ -1,5 +1,5 @@
 /* routing_agreement.c - how often a GPU's routers choose as the CPU's do, by margin: the number
- * that stands for level C of DESIGN section 4. Prints one JSON object.
+ * that describes agreement across backends. Prints one JSON object.
  *
  * usage: routing_agreement DIR [--tokens N] [--device cuda:N]
  */

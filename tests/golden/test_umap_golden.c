@@ -373,7 +373,7 @@ static void maps_are_as_trustworthy(void)
     golden_close(&file);
 }
 
-/* Rates of corpus and topics, and lift: DESIGN, section 6; ours are floats. */
+/* Rates of corpus and topics, and lift (cluster/profile.h); ours are floats. */
 static void rates_and_lift_agree(void)
 {
     enum { N = 60, DIM = 24, C = 4 };

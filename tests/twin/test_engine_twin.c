@@ -1,5 +1,5 @@
 /* test_engine_twin.c - the whole model gives the same bits for any kernels, number of
- * threads, step size and company, in f32, bf16 and int8 (level B of DESIGN section 4).
+ * threads, step size and company, in f32, bf16 and int8 (level B, engine/engine.h).
  * label: slow
  * label: long */
 #include "base/rng.h"

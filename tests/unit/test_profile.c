@@ -1,4 +1,4 @@
-/* test_profile.c - cluster/profile.c: DESIGN, section 6, worked by hand. */
+/* test_profile.c - cluster/profile.c, worked by hand. */
 #include "cluster/profile.h"
 
 #include "tests/check.h"
