@@ -21,7 +21,7 @@
  * *config. Errors: GM_EARG, lists the names. */
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err) GM_MUST_USE;
 
-/* The shapes that it knows. */
+/* The known shapes. */
 #define GM_BENCH_SHAPES                                                                       \
     "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
     "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
@@ -60,7 +60,7 @@ typedef struct gm_bench_plan {
     const int64_t *context; /* (n_contexts) ascending: where prefill and decode are measured */
     size_t n_contexts;
     int repeats; /* of the probe */
-    int pairs;   /* of decoding and reading memory, one after the other */
+    int pairs;   /* of decoding and reading memory, in turn */
     int tokens;  /* decoded in a pair */
     bool noise;  /* contexts are made up, not computed: no prefill is measured */
     size_t memory_bytes;
@@ -93,8 +93,8 @@ typedef struct gm_bench_speed {
 /* The session that it makes. */
 gm_session_options gm_bench_speed_session(const gm_bench_plan *plan);
 
-/* Let a sequence count n tokens again: the same work over the same memory. What Gated DeltaNet
- * keeps of it goes on from where it is, which costs the same. */
+/* Set a sequence back to n tokens: the same work over the same memory. States of Gated DeltaNet are
+ * not set back, which costs the same. */
 void gm_bench_again(gm_session *session, int id, size_t n);
 
 gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const gm_bench_plan *plan,
@@ -110,7 +110,7 @@ void gm_bench_speed_json(gm_json_out *out, const gm_bench_speed *speed);
 enum { GM_BENCH_OPS = 8 };
 
 typedef struct gm_bench_costs {
-    double token_s; /* of a decoded token behind the plan's last context, the fastest round */
+    double token_s; /* of a decoded token after the plan's last context, the fastest round */
     struct gm_bench_cost {
         const char *name; /* as in gm_ops */
         double saved_s;   /* by leaving it out; of all layers */

@@ -1,15 +1,15 @@
 /* jinja.h - chat templates are programs in Jinja: this parses one and runs it.
  *
- * A part of the language, as transformers runs it (trim_blocks, lstrip_blocks, loopcontrols,
- * {% generation %}, raise_exception, strftime_now, a sandbox without changing lists and dicts).
- * All statements and expressions are parsed but for those that jinja_parser.h names. Functions,
- * filters, tests and methods are the ones that templates use on messages (jinja_builtins.c); any
- * other is refused where a run meets it, never guessed: what a template does for tools is not in
- * the way of one who has none. Integers have 64 bits, fractions do not exist; lists and dicts
- * have no spelling; letters beyond ASCII are not turned upper or lower case.
+ * A part of the language, as transformers runs it (trim_blocks, lstrip_blocks, loopcontrols, {%
+ * generation %}, raise_exception, strftime_now, a sandbox without changing lists and dicts). All
+ * statements and expressions are parsed except those that jinja_parser.h names. Functions, filters,
+ * tests and methods are those that templates use on messages (jinja_builtins.c); others are refused
+ * when a run reaches them, so a template's code for tools does no harm. Integers have 64 bits,
+ * fractions do not exist; lists and dicts cannot be printed; the case of letters beyond ASCII is
+ * not changed.
  *
- * A template is somebody's file: its length (1 MiB), its nesting, a run's steps and memory and the
- * bytes that it goes through have limits, and no template reads or writes anything but its text.
+ * A template is untrusted: its length (1 MiB), its nesting, a run's steps and memory and the bytes
+ * that it goes through have limits, and it reads and writes nothing but its text.
  *
  * Source: jinja.palletsprojects.com, "Template Designer Documentation" (3.1);
  *         transformers, utils/chat_template_utils.py.
@@ -28,16 +28,16 @@ gm_status gm_jinja_parse(gm_jinja **out, const char *text, size_t n, const char 
                          gm_error *err) GM_MUST_USE;
 void gm_jinja_free(gm_jinja *jinja);
 
-/* What a run begins with. */
+/* The input of a run. */
 typedef struct gm_jinja_input {
-    const gm_json *const *variables; /* objects, the last one that has a name counts */
+    const gm_json *const *variables; /* objects; of several with a name the last one counts */
     size_t n_variables;
     const char *date; /* YYYY-MM-DD, of strftime_now; its time of day is midnight */
 } gm_jinja_input;
 
-/* Append what the template says to *out. *said_date (NULL: not asked) is set when it asked for
- * the date. Errors: GM_EFORMAT with the line: something that is not known or that Jinja fails at,
- * a limit, or the message of raise_exception; GM_EARG the date is none; GM_EMEM. */
+/* Append the template's output to *out. *said_date (may be NULL) is set when it asked for the date.
+ * Errors: GM_EFORMAT with the line: something that is not known or that Jinja fails at, a limit, or
+ * the message of raise_exception; GM_EARG: not a date; GM_EMEM. */
 gm_status gm_jinja_render(const gm_jinja *jinja, const gm_jinja_input *input, gm_text *out,
                           bool *said_date, gm_error *err) GM_MUST_USE;
 

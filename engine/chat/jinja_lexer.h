@@ -1,8 +1,8 @@
 /* jinja_lexer.h - a template's text as tokens, one at a time (inside engine/chat/).
  *
- * Blanks around tags go as with trim_blocks and lstrip_blocks: behind a statement or comment the
- * end of the line, in front of one the blanks of its line; all of them where the tag has a dash,
- * none where it has a plus.
+ * Blanks around tags are removed as by trim_blocks and lstrip_blocks: after a statement or comment
+ * the end of the line, before one the blanks of its line; all of them if the tag has a dash, none
+ * if it has a plus.
  */
 #ifndef GM_JINJA_LEXER_H
 #define GM_JINJA_LEXER_H
@@ -32,7 +32,7 @@ typedef struct gm_jtoken {
 
 /* Copied, it is a bookmark. */
 typedef struct gm_jlexer {
-    const char *at, *end; /* what is not read yet */
+    const char *at, *end; /* the unread rest */
     gm_arena *arena;      /* borrowed: of literals */
     const char *where;    /* the template's name in messages */
     int line;             /* at `at` */

@@ -1,7 +1,7 @@
 /* jinja_parser.h - tokens to nodes: what statements and expressions share (inside engine/chat/).
  *
  * The grammar is Jinja's, with its precedences. Not read: floating-point numbers, powers, several
- * names on the left of a set, {% call %}, {% raw %}, and whatever joins several files.
+ * names on the left of a set, {% call %}, {% raw %}, and all that joins several files.
  */
 #ifndef GM_JINJA_PARSER_H
 #define GM_JINJA_PARSER_H
@@ -11,7 +11,7 @@
 
 typedef struct gm_jparser {
     gm_jlexer lexer;
-    gm_jtoken token; /* the one that is looked at */
+    gm_jtoken token; /* the current one */
     gm_arena *arena; /* of the nodes, borrowed */
     int depth;       /* statements and brackets that are open */
     int loops;       /* {% for %}s among them, since the last macro */
@@ -22,7 +22,7 @@ gm_status gm_jparser_advance(gm_jparser *parser, gm_error *err) GM_MUST_USE;
 /* Is the token this sign, or this name? */
 bool gm_jparser_sees(const gm_jparser *parser, gm_jtoken_kind kind, const char *word);
 
-/* Go on if it is; GM_EFORMAT with the line if it must be and is not. */
+/* Advance if it is; GM_EFORMAT with the line if it must be and is not. */
 gm_status gm_jparser_take(gm_jparser *parser, gm_jtoken_kind kind, const char *word, bool *taken,
                           gm_error *err) GM_MUST_USE;
 gm_status gm_jparser_expect(gm_jparser *parser, gm_jtoken_kind kind, const char *word,
@@ -39,14 +39,14 @@ gm_status gm_jparser_node(gm_jparser *parser, gm_jnode **node, gm_jnode_kind kin
 gm_status gm_jparser_name(gm_jparser *parser, gm_jnode **node, gm_jnode_kind kind, gm_error *err)
     GM_MUST_USE;
 
-/* One deeper in brackets or statements, at most so deep that the stack holds it. The caller takes
- * parser->depth back. */
+/* One level deeper in brackets or statements, limited by the stack. The caller restores
+ * parser->depth. */
 gm_status gm_jparser_deeper(gm_jparser *parser, gm_error *err) GM_MUST_USE;
 
-/* An expression; `whole` false: without an `if` of its own, as behind {% if and a loop's `in`. */
+/* An expression; `whole` false: without an `if` of its own, as after {% if and a loop's `in`. */
 gm_status gm_jparser_expression(gm_jparser *parser, gm_jnode **node, bool whole, gm_error *err)
     GM_MUST_USE;
-/* Filters behind what *node is, as {% filter %} and {% set %} have them: "| x | y". */
+/* Filters that follow *node, as in {% filter %} and {% set %}: "| x | y". */
 gm_status gm_jparser_filters(gm_jparser *parser, gm_jnode **node, gm_error *err) GM_MUST_USE;
 /* The name and arguments of one. */
 gm_status gm_jparser_filter(gm_jparser *parser, gm_jnode **node, gm_error *err) GM_MUST_USE;

@@ -1,8 +1,7 @@
-/* jinja_run.h - what a template's expressions are while it runs, and the run's limits (inside
- * engine/chat/).
+/* jinja_run.h - the values of a running template, and the run's limits (inside engine/chat/).
  *
- * Everything a run makes lies in its arena until it ends, so values are copied freely; what they
- * point to does not change, but for namespaces and scopes.
+ * Everything that a run makes is in its arena until it ends, so values are copied freely; what they
+ * point to does not change, except namespaces and scopes.
  */
 #ifndef GM_JINJA_RUN_H
 #define GM_JINJA_RUN_H
@@ -16,7 +15,7 @@ typedef enum gm_jkind {
     GM_J_BOOL,
     GM_J_INT,
     GM_J_TEXT,
-    GM_J_LIST, /* and tuples, which are equal to no list */
+    GM_J_LIST, /* and tuples, which equal no list */
     GM_J_DICT, /* its keys are texts */
     GM_J_NAMESPACE,
     GM_J_LOOP,    /* the variable of a {% for %} */
@@ -27,8 +26,8 @@ typedef enum gm_jkind {
 typedef struct gm_jvalue {
     gm_jkind kind;
     bool tuple;
-    bool once; /* a list: what select, map and items give, which can be gone through once; it is
-                  true though it be empty, and is not kept under a name */
+    bool once; /* a list from select, map or items, which in Jinja is a generator: true even if
+                  empty, and not kept under a name */
     size_t n;  /* bytes of a text, items of a list */
     union {
         int64_t number;   /* GM_J_BOOL: 0, 1 */
@@ -48,13 +47,13 @@ typedef struct gm_jentry {
 } gm_jentry;
 
 typedef struct gm_jdict {
-    gm_jentry *first; /* in the order in which they came */
+    gm_jentry *first; /* in the order of insertion */
     size_t n;
 } gm_jdict;
 
 typedef struct gm_jscope {
     gm_jdict names;
-    struct gm_jscope *parent; /* NULL: what the run began with */
+    struct gm_jscope *parent; /* NULL: the outermost */
 } gm_jscope;
 
 typedef struct gm_jloop {
@@ -64,14 +63,14 @@ typedef struct gm_jloop {
 
 typedef struct gm_jmacro {
     const gm_jnode *node;
-    gm_jscope *scope; /* in which it stands */
+    gm_jscope *scope; /* in which it was defined */
 } gm_jmacro;
 
 enum { GM_J_MAX_ARGUMENTS = 16 };
 
 typedef struct gm_jarguments {
     gm_jvalue value[GM_J_MAX_ARGUMENTS];
-    const gm_jnode *name[GM_J_MAX_ARGUMENTS]; /* NULL: by its place; these come first */
+    const gm_jnode *name[GM_J_MAX_ARGUMENTS]; /* NULL: positional; these come first */
     size_t n, n_plain;
 } gm_jarguments;
 
@@ -87,14 +86,14 @@ typedef struct gm_jrun {
     gm_jvalue piped; /* what {% filter %} and {% set x | %} filter */
 } gm_jrun;
 
-/* GM_EFORMAT, the template and line in front. */
+/* GM_EFORMAT, with the template and line before the message. */
 gm_status gm_jrun_fail(const gm_jrun *run, gm_error *err, const char *fmt, ...) GM_PRINTF(3, 4);
 
-/* One step, at most so many; one deeper, at most so deep. The caller takes run->depth back. */
+/* One step, one level deeper, within the limits. The caller restores run->depth. */
 gm_status gm_jrun_step(gm_jrun *run, int line, gm_error *err) GM_MUST_USE;
 
-/* n bytes are gone through without taking memory: false when a run may go through no more. What is
- * answered then does not matter, as its next step and its end fail. */
+/* Count n bytes that are processed without taking memory; false when the limit is reached. The
+ * result then does not matter, because the run's next step, or its end, fails. */
 static inline bool gm_jrun_work(gm_jrun *run, size_t n)
 {
     run->work_left -= n < run->work_left ? n : run->work_left;
@@ -124,7 +123,7 @@ static inline bool gm_j_is_number(gm_jvalue v)
 const char *gm_j_kind_name(gm_jkind kind);
 bool gm_j_truth(gm_jvalue value);
 
-/* NULL: none of that key. */
+/* NULL: no such key. */
 gm_jentry *gm_jdict_find(gm_jrun *run, const gm_jdict *dict, const char *key, size_t n);
 gm_status gm_jdict_put(gm_jrun *run, gm_jdict *dict, const char *key, size_t n, gm_jvalue value,
                        gm_error *err) GM_MUST_USE;
@@ -136,7 +135,7 @@ gm_status gm_j_spell(gm_jrun *run, gm_jvalue *out, gm_jvalue value, gm_error *er
 
 gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_error *err)
     GM_MUST_USE;
-/* Below, equal to or above zero as a is to b: two numbers or two texts. */
+/* Below, equal to or above zero as a is to b; two numbers or two texts. */
 gm_status gm_j_order(gm_jrun *run, int *order, gm_jvalue a, gm_jvalue b, gm_error *err) GM_MUST_USE;
 /* GM_EFORMAT where Python cannot look, as for a list among the keys of a dict. */
 gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue part, gm_error *err)
@@ -148,10 +147,10 @@ size_t gm_j_find(gm_jrun *run, gm_jvalue text, gm_jvalue part, size_t from);
 /* A list of n items, written by the caller through *item before the run goes on. */
 gm_status gm_j_list(gm_jrun *run, gm_jvalue *out, gm_jvalue **item, size_t n, gm_error *err)
     GM_MUST_USE;
-/* What a loop goes through: a list's items, a dict's keys, a text's characters, nothing of what is
- * undefined. */
+/* The items of a loop: a list's items, a dict's keys, a text's characters, none if undefined. */
 gm_status gm_j_items(gm_jrun *run, gm_jvalue *out, gm_jvalue value, gm_error *err) GM_MUST_USE;
-/* How many characters text[0..n) has, and where one that has `characters` in front begins. */
+/* How many characters text[0..n) has, and the byte at which the one after `characters` others
+ * begins. */
 size_t gm_j_length(const char *text, size_t n);
 size_t gm_j_offset(const char *text, size_t n, size_t characters);
 
@@ -161,7 +160,7 @@ gm_status gm_j_from_json(gm_jrun *run, gm_jvalue *out, const gm_json *json, gm_e
 /* ---- statements and expressions (jinja_render.c, jinja_eval.c) ---- */
 
 gm_status gm_j_scope(gm_jrun *run, gm_jscope **inner, gm_jscope *outer, gm_error *err) GM_MUST_USE;
-/* What statements say, as a text. */
+/* The output of statements, as a text. */
 gm_status gm_j_capture(gm_jrun *run, gm_jscope *scope, const gm_jnode *list, gm_jvalue *out,
                        gm_error *err) GM_MUST_USE;
 gm_status gm_j_eval(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jvalue *out,
@@ -186,8 +185,8 @@ gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, g
 gm_status gm_j_call_test(gm_jrun *run, bool *out, gm_jvalue name, gm_jvalue value,
                          const gm_jvalue *argument, size_t n, gm_error *err) GM_MUST_USE;
 
-/* Has Python a method of that name for the kind? One that it has and this has not is refused when
- * it is called; *known false: there is none. */
+/* Does Python have a method of that name for the kind? One that is missing here is refused when it
+ * is called; *known false: Python has none. */
 bool gm_j_has_method(gm_jkind kind, const char *name, size_t n);
 gm_status gm_j_call_method(gm_jrun *run, gm_jvalue *out, bool *known, gm_jvalue value,
                            const gm_jnode *name, const gm_jarguments *given, gm_error *err)

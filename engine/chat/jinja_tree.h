@@ -21,7 +21,7 @@ typedef enum gm_jnode_kind {
     GM_JN_SLICE,   /* a[b:c:list], each of the three may be NULL */
     GM_JN_CALL,    /* a(list); a GM_JN_KEYWORD in the list is text=a */
     GM_JN_KEYWORD, /* */
-    GM_JN_FILTER,  /* a | text(list); a: NULL behind {% filter or {% set x | */
+    GM_JN_FILTER,  /* a | text(list); a: NULL after {% filter or {% set x | */
     GM_JN_TEST,    /* a is text(list) */
     GM_JN_NOT,     /* not a */
     GM_JN_NEGATE,  /* -a */
@@ -30,13 +30,13 @@ typedef enum gm_jnode_kind {
     /* statements */
     GM_JN_DATA, /* text between tags */
     GM_JN_SAY,  /* {{ a }} */
-    GM_JN_IF,   /* a: condition; list; other: what else */
+    GM_JN_IF,   /* a: condition; list; other: else */
     GM_JN_FOR,  /* b: names (GM_JN_NAME); a: over what; c: if, or NULL; list; other: when empty */
-    GM_JN_SET,  /* text = a; b: the name behind a dot, or NULL */
+    GM_JN_SET,  /* text = a; b: the name after a dot, or NULL */
     GM_JN_CAPTURE,  /* {% set text %} list {% endset %}; a: filters, or NULL */
     GM_JN_FILTERED, /* {% filter a %} list {% endfilter %} */
     GM_JN_MACRO,    /* text(b: parameters, GM_JN_KEYWORD; a: default, or NULL) list */
-    GM_JN_SCOPE,    /* list, what it sets is its own */
+    GM_JN_SCOPE,    /* list, with a scope of its own */
     GM_JN_BREAK,
     GM_JN_CONTINUE
 } gm_jnode_kind;

@@ -16,16 +16,16 @@ void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_lay
  * not finite (bf16 rounds the largest f32 up to infinity), which overwrites them. */
 void gm_cpu_append(const gm_step *s, size_t nth, const gm_row *row, size_t h, float *key,
                    float *value);
-/* Turn pairs of neighbours, the first of which is pair `first` of a head. */
+/* Rotate pairs of neighbours, beginning with pair `first` of a head. */
 void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs);
-/* cpu_latent.c: attn_in of latent attention behind its first product, which every worker enters
- * when all have met; and its part of attn_out before O */
+/* cpu_latent.c: attn_in of latent attention after its first product, entered by every worker when
+ * all have met; and its part of attn_out before O */
 void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w);
 void gm_cpu_latent_out(gm_worker *me, const gm_step *s, const gm_layer *w);
-/* Zeros behind the first n of what attention gives a row, as far as products read. */
+/* Zeros after the first n elements of attention's result for a row, as far as products read. */
 void gm_cpu_end_heads(const gm_step *s, size_t r, size_t n);
-/* cpu_delta.c: of layers of Gated DeltaNet, attn_in behind its product, which every worker enters
- * when all have met; and attn */
+/* cpu_delta.c: for Gated DeltaNet, attn_in after its product, entered by every worker when all have
+ * met; and attn */
 void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w);
 void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w);
 /* cpu_route.c */
@@ -70,7 +70,7 @@ static inline float *gm_scratch_of(const gm_step *s, const gm_worker *me)
     return gm_row_at(&s->work->scratch, me->index);
 }
 
-/* (T) what of the shared experts counts in a layer; NULL: all of it */
+/* (T) weights of a layer's shared experts; NULL: all 1 */
 static inline float *gm_share_of(const gm_step *s, const gm_layer *w)
 {
     return s->arch->gated_shared && w->moe >= 0 ? s->work->share.address : NULL;
@@ -106,8 +106,8 @@ typedef struct gm_task {
     size_t panel, n;     /* panels [panel, panel + n) */
     size_t first, m;     /* rows [first, first + m) of x, or with `row` the m rows that it lists */
     const uint32_t *row; /* (m) or NULL */
-    bool next;           /* the rows behind these are next */
-    float *out;          /* (m, 16 n) written, rows ldo floats apart; NULL: parts are wanted */
+    bool next;           /* the rows after these are next */
+    float *out;          /* (m, 16 n) written, rows ldo floats apart; NULL: given in parts */
     size_t ldo;
 } gm_task;
 
@@ -122,7 +122,7 @@ void gm_task_run(const gm_step *s, const gm_task *task, float *scratch, gm_part_
                  const void *context);
 
 /* All rows of x times w, into `out` or else given to `end`; shared among the workers, who meet
- * behind it. */
+ * afterwards. */
 void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_buf *x,
                      const gm_buf *out, gm_part_end *end, const void *context);
 
@@ -133,7 +133,7 @@ void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column
 /* Norm of a row of the residual, `norm` as weights.h has it. */
 void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out);
 
-/* Norms of all rows into work->norm; shared among the workers, who meet behind it. */
+/* Norms of all rows into work->norm; shared among the workers, who meet afterwards. */
 void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weights);
 
 #endif

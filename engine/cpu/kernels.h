@@ -2,9 +2,8 @@
  * processor, all giving the same bits.
  *
  * kernels_body.h holds every loop once, over the sixteen lanes of lanes.h;
- * kernels_portable.c, kernels_avx2.c and kernels_avx512.c compile it. Arrays need
- * no alignment. Lengths called `n16` are multiples of 16; what lies behind the data
- * is then zero.
+ * the other kernels_*.c compile it. Arrays need no alignment. Lengths called `n16` are
+ * multiples of 16; padding after the data is zero.
  */
 #ifndef GM_KERNELS_H
 #define GM_KERNELS_H
@@ -16,7 +15,7 @@
  *   x     rows of k inputs, `ldx` elements apart, zeros up to the next multiple of 32:
  *         f32 for f32 products, bf16 for the others
  *   row   (m) the rows taken; NULL: 0, 1, ..., m-1
- *   room  gm_room_floats(m, k), for rows that do not lie as they should
+ *   room  gm_room_floats(m, k), for rows that have to be copied
  *   *ld   bytes from one row to the next, written
  *
  * Gives their address: in x or in room. */
@@ -28,8 +27,8 @@ typedef const void *gm_gather(const void *x, size_t ldx, const uint32_t *row, si
  *   x, ldx  from the gather of the same product; ldx in bytes
  *   panels  n_panels panels of 16 outputs and k inputs (pack.h)
  *   out     (m, 16 n_panels) f32, rows `ldo` floats apart, written
- *   next    the rows are followed by others, which will be multiplied next: they may be
- *           brought near meanwhile
+ *   next    the rows are followed by others, which will be multiplied next and may be
+ *           prefetched
  *
  * An output depends on its row and its column only, not on m or n_panels.
  * f32: one chain of fused multiply-adds from 0, k ascending.
@@ -99,12 +98,12 @@ typedef struct gm_kernels {
 
     /* One block of 32 keys in the running softmax of a query: scores (32) become
      * weights e^(scale * score - new maximum), 0 for the keys from `n` on, as f32 or bf16;
-     * *top and *total, of the weights before rounding, go on. Gives the factor for what was
-     * summed before. */
+     * *top and *total (of the weights before rounding) are updated. Gives the factor for the
+     * sums so far. */
     float (*attend)(const float *score, size_t n, float scale, void *weight, bool bf16, float *top,
                     float *total);
 
-    /* x = fma(x, a, y): what was summed before, and this block. */
+    /* x = fma(x, a, y): the sums so far, and this block. */
     void (*merge)(float *x, float a, const float *y, size_t n16);
 
     /* Rotate pairs (x[i], x[i + half]) by the angles of one position (half each). */
@@ -112,9 +111,9 @@ typedef struct gm_kernels {
 
     /* Gated DeltaNet (arch.h), a token at a time; in this order.
      *
-     * A causal convolution of n channels: x (n), what the token puts in, becomes silu of one chain
-     * of fused multiply-adds from 0, h[oldest] w[0], the rows behind it (from the last one on from
-     * the first), x w[taps - 1]; then x takes the oldest row's place.
+     * A causal convolution of n channels: x (n), the token's input, becomes silu of one chain of
+     * fused multiply-adds from 0: h[oldest] w[0], the next rows (cyclically), x w[taps - 1]; then x
+     * takes the oldest row's place.
      *   panels   f32 panels (pack.h) of n outputs and `taps` inputs, from the first channel's on
      *   history  (taps - 1, n) rows `ldh` floats apart */
     void (*convolve)(float *x, size_t n, const float *panels, size_t taps, float *history,
@@ -130,7 +129,7 @@ typedef struct gm_kernels {
      *   value = S^T query
      * A sum over i < depth is of four chains of fused multiply-adds from 0, chain c of all i with
      * i % 4 = c, ascending, added (0 + 1) + (2 + 3).
-     *   state  S: for 16 values after the other (depth, 16), zeros behind the nth */
+     *   state  S: for every 16 values (depth, 16), zeros after the nth */
     void (*delta)(float *state, size_t depth, const float *key, const float *query, float *value,
                   size_t n, float decay, float beta);
 
@@ -148,11 +147,11 @@ extern const gm_kernels gm_kernels_avx512f;    /* not on other processors than x
 extern const gm_kernels gm_kernels_avx512bf16; /* not on other processors than x86-64 */
 extern const gm_kernels gm_kernels_amx;        /* not on other processors than x86-64 */
 
-/* AMX is there, and the system lets this process use it. */
+/* Does the processor have AMX, and may this process use it? */
 bool gm_amx_here(void);
 
 /* The i-th fastest kernels of this build, whether or not this processor has them; NULL
- * behind the last, which are the portable ones. */
+ * after the last, which are the portable ones. */
 const gm_kernels *gm_kernels_at(size_t i);
 
 /* The kernels called `name`, or with NULL the fastest that this processor has.

@@ -4,8 +4,8 @@
  * The including file defines KERNELS and KERNELS_NAME, and as SHAPES_F32 and
  * SHAPES_BF16 the tiles of a product that fit in its registers, tallest first:
  * X(8, 2) is 8 rows by 2 panels. The last one has 1 row. PRODUCT_BF16 and PRODUCT_I8 are
- * products of its own, if it has them; PRODUCT_DOT comes with a tile_dot that is defined behind
- * this file.
+ * products of its own, if it has them; PRODUCT_DOT comes with a tile_dot that is defined after this
+ * file.
  */
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/lanes.h"
@@ -88,7 +88,7 @@ static void block_f32(const void *x, size_t ldx, size_t m, const void *panels, s
 #undef X
 }
 
-/* Blocks of rows that stay in cache while all panels pass by. */
+/* Blocks of rows that stay in cache while all panels are read. */
 #define IN_BLOCKS(block)                                                                        \
     for (size_t r = 0; r < m; r += CACHED_ROWS)                                                 \
     block((const char *)x + r * ldx, ldx, m - r < CACHED_ROWS ? m - r : CACHED_ROWS, panels, k, \
@@ -190,7 +190,7 @@ static void gemm_dot(const void *x, size_t ldx, size_t m, const void *panels, si
 
 /* A tile of a bf16 product: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
  * of an output is one 32-bit word, the even input in its low half. Of a product with weights of
- * 8 bits: 16 outputs of the even input, then of the odd one; scales behind the panel. */
+ * 8 bits: 16 outputs of the even input, then of the odd one; scales after the panel. */
 enum pairs { PAIRS_BF16, PAIRS_I8, PAIRS_FP8 };
 
 INLINE v16 load_fp8(const uint8_t *from)

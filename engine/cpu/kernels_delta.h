@@ -1,5 +1,5 @@
-/* kernels_delta.h - the part of kernels_body.h that Gated DeltaNet is made of; kernels.h says what
- * each loop computes.
+/* kernels_delta.h - the part of kernels_body.h for Gated DeltaNet; kernels.h says what each loop
+ * computes.
  */
 
 /* The n < 16 elements that are left, or 16. */
@@ -56,7 +56,7 @@ INLINE v16 sum_of(const v16 chain[CHAINS])
     return v16_add(v16_add(chain[0], chain[1]), v16_add(chain[2], chain[3]));
 }
 
-/* `m` panels of a state, 1 or 2; their values become what the head gives. */
+/* `m` panels of a state, 1 or 2; their values become the head's output. */
 INLINE void correct(float *state, size_t depth, const float *key, const float *query, v16 *value,
                     float decay, float beta, const size_t m)
 {

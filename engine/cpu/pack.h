@@ -1,14 +1,14 @@
 /* pack.h - the panels that a matrix of weights is stored in.
  *
- * A matrix of N outputs and K inputs is cut into panels of 16 outputs, one behind
- * the other; outputs and inputs beyond N and K are zero.
+ * A matrix of N outputs and K inputs is cut into panels of 16 outputs, one after
+ * another; outputs and inputs beyond N and K are zero.
  *   f32   panel = K x 16: the 16 outputs of input 0, then of input 1, ...
  *   bf16  panel = K/32 blocks of 16 pairs x 16 outputs x 2: a pair of inputs of one
- *         output lies in one 32-bit word, the even input in its low half. A block is
+ *         output is one 32-bit word, the even input in its low half. A block is
  *         the B tile of AMX's TDPBF16PS.
  *   int8  panel = K/32 blocks of 16 x 2 x 16 bytes: the 16 outputs of an even input, then of
- *         the odd one behind it; and at its end the 16 scales, f32. A weight is its whole
- *         number, -127 to 127, times the scale of its output: largest absolute value / 127.
+ *         the next odd one; and at its end the 16 scales, f32. A weight is a whole number,
+ *         -127 to 127, times the scale of its output: largest absolute value / 127.
  *   fp8   the same; a weight is the value of its byte (base/half.h) times the scale of its
  *         output: largest absolute value / 448.
  */
@@ -45,8 +45,8 @@ void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float
 float gm_pack_row(gm_dtype dtype, const float *from, size_t k, size_t step, uint8_t *to);
 
 /* The same for bf16 panels from rows that are bf16 already: `from` (rows, K) in the
- * machine's byte order, not aligned. A quarter of the time; the same bits but for a NaN, which
- * keeps its own. */
+ * machine's byte order, not aligned. A quarter of the time; the same bits, except that a NaN keeps
+ * its own. */
 void gm_panel_store_bf16(gm_buf *buf, size_t item, size_t n, size_t rows, const void *from);
 
 #endif

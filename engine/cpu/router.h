@@ -15,17 +15,16 @@
  *   softmax       p = softmax of g over all E
  *   sigmoid       p = 1 / (1 + e^-g)
  *   top-k first   p = softmax of g over the chosen
- *   sparsemixer   p of the expert e that is chosen in a round = e^g(e) / sum of e^g over those that
- *                 take part in it: e, and of the experts that no round before has chosen those x
- *                 with (g(e) - g(x)) / max(|g(x)|, g(e)) <= within. Rounds follow the selection
- *                 score, so without an edit e is the best that is left. The gates do not sum to one
- *                 but to K where no two are near each other; a shift of all logits changes them
+ *   sparsemixer   each round chooses the expert e of the best remaining selection score; its p =
+ *                 e^g(e) / sum of e^g over e and those x not chosen before with
+ *                 (g(e) - g(x)) / max(|g(x)|, g(e)) <= within. Where no two experts are near each
+ *                 other the gates sum to K, not to one; a shift of all logits changes them
  * then divided by (their sum, at least least_sum, + epsilon) when the router renormalises, then
  * scaled to the unedited total when the edit is mass-matched. Sums are taken in double.
  *
  * Modes: bias adds to both, select to the choice, gate to the gates. mask removes the
  * experts of negative bias from choice and softmax, and chooses those of positive bias
- * first, the strongest K of them when there are more; logits stay what they are.
+ * first, the strongest K of them if there are more; it does not change logits.
  */
 #ifndef GM_ROUTER_H
 #define GM_ROUTER_H

@@ -1,16 +1,16 @@
-/* cuda_kernels.h - the kernels, as C sees them: what each is told, and how it is launched.
+/* cuda_kernels.h - the kernels, as C sees them: their parameters, and how they are launched.
  *
- * All pointers are the device's. A launch enqueues on the stream and says whether that worked; how
- * the kernel ends is seen at the step's end. Matrices are rows of outputs, `stride` elements apart,
- * a multiple of 32 with zeros behind the inputs; their elements (`dtype`) are f32, bf16, or 8 bits
- * with a scale for each output behind the matrix (buf.h); of experts also MXFP4, whose dtype is U8,
- * with the scales of its blocks behind the codes of the matrix. What products read is f32 with f32
- * (`wide`), otherwise rounded to bf16. Everything else is f32.
+ * All pointers are the device's. A launch enqueues on the stream and says whether that worked; a
+ * failure of the kernel shows at the step's end. Matrices are rows of outputs, `stride` elements
+ * apart, a multiple of 32 with zeros after the inputs; their elements (`dtype`) are f32, bf16, or 8
+ * bits with a scale for each output after the matrix (buf.h); of experts also MXFP4, whose dtype is
+ * U8, with the scales of its blocks after the codes of the matrix. Products of f32 read f32
+ * (`wide`), others bf16. Everything else is f32.
  *
- * Two paths. *Few rows* (up to GM_CUDA_FEW, each of a sequence of its own): six kernels a layer,
- * eight or nine of latents, in which a row reads each weight once; nothing about the step but its
- * number of rows is known to the host, so a CUDA graph of them can be replayed. *Many rows*: cuBLAS
- * for the products, and the kernels between them.
+ * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, eight
+ * or nine with latent attention, in which a row reads each weight once; the host knows nothing
+ * about the step but its number of rows, so a CUDA graph of them can be replayed. *Many rows*:
+ * cuBLAS for the products, and kernels between them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -27,15 +27,15 @@ enum {
     GM_CUDA_FEW = 8,                 /* rows that the few-row kernels take at most */
     GM_CUDA_SPLIT = 64,              /* positions of the cache that a block attends to at once */
     GM_CUDA_MOST_SPLITS = 64,        /* blocks of a row; then each has another turn */
-    GM_CUDA_SLOTS = 8,               /* steps that may be on their way to the host */
+    GM_CUDA_SLOTS = 8,               /* steps in flight to the host */
     GM_CUDA_PIECE = 2048,            /* hidden units that a warp of `down` takes at once, at most */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
     GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
     GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */
     GM_CUDA_MAX_LATENT = 512,        /* of latents: what a warp keeps of them in registers */
-    GM_CUDA_MAX_LATENT_HEAD = 640,   /* with what turns: a block's shared memory holds 16 to 32 */
+    GM_CUDA_MAX_LATENT_HEAD = 640,   /* and rotated: 16 to 32 fit a block's shared memory */
     GM_CUDA_MAX_DELTA_KEY = 128,     /* of Gated DeltaNet: what a lane keeps of its state */
-    GM_CUDA_MAX_DELTA_VALUE = 1024,  /* what fits into a block's shared memory */
+    GM_CUDA_MAX_DELTA_VALUE = 1024,  /* fits a block's shared memory */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
 };
 
@@ -53,16 +53,16 @@ typedef struct gm_cuda_head {
 /* Rows of a tensor become rows of a matrix: converted, padded with zeros, in 8 bits with their
  * scales. Row r goes to row r / every + r % every * apart. */
 typedef struct gm_cuda_place {
-    const void *from;      /* (rows, cols) as they are stored; or `period` values */
+    const void *from;      /* (rows, cols) as stored; or `period` values */
     const uint8_t *scales; /* (rows, cols / 32) of MXFP4; NULL: GM_RANDOM_SCALE */
     gm_grid grid;          /* of F8_E4M3 */
     void *to;              /* (rows, stride) */
     float *scale;          /* (rows) of 8 bits; otherwise NULL */
-    uint8_t *to_scales;    /* (rows, stride / 32) of MXFP4 that stays what it is */
+    uint8_t *to_scales;    /* (rows, stride / 32) of MXFP4 that is kept */
     size_t rows, cols, stride;
     size_t every, apart;  /* `every` 0: 1 */
     size_t first, period; /* period > 0: element i is from[(first + i) % period], of 16 bits */
-    bool centred;         /* what becomes f32 is 1 more */
+    bool centred;         /* add 1 to what becomes f32 */
     gm_stored stored;
     gm_dtype from_dtype, to_dtype; /* of ROWS and COLUMNS f32, f16, bf16 or fp8 */
 } gm_cuda_place;
@@ -78,12 +78,12 @@ typedef struct gm_cuda_widen {
 } gm_cuda_widen;
 cudaError_t gm_cuda_widen_weights(const gm_cuda_how *how, const gm_cuda_widen *p);
 
-/* to[r][n] (+)= from[r][n] times the scale of the matrix's output n; where `count` products lie
- * side by side in a row, `apart` floats from one to the next, n_out are each one's. */
+/* to[r][n] (+)= from[r][n] times the scale of the matrix's output n. `count` products may be side
+ * by side in a row, `apart` floats from one to the next, of n_out outputs each. */
 typedef struct gm_cuda_scale {
     const float *from; /* may be `to` */
     float *to;
-    const void *matrix; /* (count n_out, stride) with scales behind it */
+    const void *matrix; /* (count n_out, stride), then the scales */
     size_t from_stride, to_stride, stride, apart;
     int n_rows, n_out, count; /* count 0: 1 */
     bool add;
@@ -148,7 +148,7 @@ typedef struct gm_cuda_attention {
     unsigned *ticket;             /* (rows, H), 0 between kernels; few rows only */
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
     int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
-    int rotary_dim; /* elements of a head that turn: rope.h */
+    int rotary_dim; /* rotated elements of a head: rope.h */
     int window;     /* positions that a query sees, its own included; 0: all */
     float scale, clip, epsilon;
     bool norm_whole, neighbours, wide;
@@ -163,14 +163,14 @@ cudaError_t gm_cuda_attend_many(const gm_cuda_how *how, const gm_cuda_attention 
 
 /* ---- attention to latents (gm_latent, arch.h) ---- */
 
-/* A head's query has `plain` elements, into which the head's keys are multiplied, and behind them
- * those that turn. A row of the cache is a latent and what turns of the key: its first `kv`
- * elements are the value too. One that is not finite has a latent of 0, and NaN in what turns
- * (kv.h). */
+/* A head's query has `plain` elements, into which the head's keys are multiplied, and then the
+ * rotated ones. A row of the cache is a latent and the rotated part of the key: its first `kv`
+ * elements are also the value. One that is not finite is stored as a latent of 0 and a rotated part
+ * of NaN (kv.h). */
 typedef struct gm_cuda_latents {
     const gm_row *row;
     const float *queries;          /* (rows, queries_stride) of H heads, as projected */
-    const float *keys;             /* (rows, keys_stride) the same of latents and of what turns */
+    const float *keys;             /* (rows, keys_stride) latents and rotated parts, likewise */
     const float *k_norm;           /* (kv) */
     const float *cosine, *sine;    /* (positions, angle_stride) */
     const uint32_t *block;         /* (sequences, blocks_per_sequence) */
@@ -188,12 +188,12 @@ typedef struct gm_cuda_latents {
     gm_dtype dtype; /* of key_up and value_up */
     bool wide;
 } gm_cuda_latents;
-/* Few rows, three kernels: latents into the cache, and queries; attention, a block a split, up to
- * eight heads and a row; its parts together, and heads' values. */
+/* Few rows, three kernels: latents into the cache, and queries; attention, a block a split, row and
+ * up to eight heads; merging its parts, and heads' values. */
 cudaError_t gm_cuda_latent_keys_few(const gm_cuda_how *how, const gm_cuda_latents *p);
 cudaError_t gm_cuda_latent_attend_few(const gm_cuda_how *how, const gm_cuda_latents *p);
 cudaError_t gm_cuda_latent_values_few(const gm_cuda_how *how, const gm_cuda_latents *p);
-/* Many rows: latents into the cache, and queries but for the products; tiles of up to 16 queries.
+/* Many rows: latents into the cache, and queries except their products; tiles of up to 16 queries.
  */
 cudaError_t gm_cuda_latent_append_many(const gm_cuda_how *how, const gm_cuda_latents *p);
 cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_latents *p,
@@ -201,29 +201,29 @@ cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_lat
 
 /* ---- Gated DeltaNet (gm_delta, arch.h) ---- */
 
-/* A projected row is as gm_delta_place has it. What a sequence keeps of a layer: the channels of
- * its last `taps` rows, those of position p at p % taps, so that a step overwrites none that a row
- * of it reads; and of a value head a state (value, key_stride), zeros behind `key`. Position 0
- * reads neither, so nobody clears them. */
+/* A projected row is laid out as gm_delta_place says. A layer keeps of a sequence the channels of
+ * its last `taps` rows, those of position p at p % taps (one row more than needed, so that a step
+ * overwrites none that it reads), and for each value head a state (value, key_stride), zeros after
+ * `key`. Position 0 reads neither, so they are never cleared. */
 typedef struct gm_cuda_delta {
     const gm_row *row;
     const float *x;           /* (rows, x_stride) as projected */
     const float *conv;        /* (channels, conv_stride) of `taps` */
-    const float *rate, *bias; /* (H) log of how fast the state decays; what is added to a */
+    const float *rate, *bias; /* (H) log of the decay rate; added to a */
     const float *norm;        /* (value) */
     float *history;           /* this layer: (sequences, taps, channels) */
     float *state;             /* this layer: (sequences, H, value, key_stride) */
-    float *vectors;           /* many rows: (rows, vectors_stride), behind the convolution */
+    float *vectors;           /* many rows: (rows, vectors_stride), after the convolution */
     float *heads;             /* (rows, heads_stride) of H `value`; of few rows finished */
     void *rounded;            /* many rows: (rows, heads_stride) finished, for a product */
     size_t x_stride, conv_stride, vectors_stride, heads_stride;
     int n_rows, n_heads, n_key_heads, key, value, key_stride, taps;
-    int at_z, at_b, at_a; /* in a projected row; in front of z are the channels */
+    int at_z, at_b, at_a; /* in a projected row; before z are the channels */
     float epsilon;
     bool wide;
 } gm_cuda_delta;
 
-/* key_stride of keys of so many elements: the rooms that the kernels are compiled for. */
+/* key_stride of keys of so many elements: the sizes that the kernels are compiled for. */
 static inline int gm_cuda_key_stride(int key)
 {
     return key <= 32 ? 32 : key <= 64 ? 64 : GM_CUDA_MAX_DELTA_KEY;
@@ -231,8 +231,8 @@ static inline int gm_cuda_key_stride(int key)
 
 /* Few rows: all of it, a block a value head and row. */
 cudaError_t gm_cuda_delta_few(const gm_cuda_how *how, const gm_cuda_delta *p);
-/* Many rows, three kernels: what is in front of the states; the states, a block a run, head and
- * some values; norm and gate, and what is kept of the rows. */
+/* Many rows, three kernels: all before the states; the states, a block a run, head and some values;
+ * norm and gate, and the history. */
 cudaError_t gm_cuda_delta_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p);
 cudaError_t gm_cuda_delta_states_many(const gm_cuda_how *how, const gm_cuda_delta *p,
                                       const gm_tile *run, int n_runs);
@@ -240,13 +240,13 @@ cudaError_t gm_cuda_delta_finish_many(const gm_cuda_how *how, const gm_cuda_delt
 
 /* ---- the router ---- */
 
-/* Where the record of a step goes: layer-major as gm_record; a NULL is not kept. */
+/* Where the record of a step goes: layer-major as gm_record; NULL: not recorded. */
 typedef struct gm_cuda_record {
     uint16_t *expert;
     float *gate, *mass, *margin, *logits;
 } gm_cuda_record;
 
-/* The session's edits. It lies in device memory, so that other edits need no other graph. */
+/* The session's edits, in device memory, so that other edits need no other graph. */
 typedef struct gm_cuda_edits {
     const float *bias;     /* (n, L, E) */
     const uint8_t *active; /* (n, L) */
@@ -310,7 +310,7 @@ typedef struct gm_cuda_experts {
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */
 } gm_cuda_experts;
-/* Norm, logits and choice; beside them gate and up of the MLP that all rows take, if there is
+/* Norm, logits and choice; at the same time gate and up of the MLP that all rows take, if there is
  * one. */
 cudaError_t gm_cuda_route_few(const gm_cuda_how *how, const gm_cuda_route *p,
                               const gm_cuda_experts *always);
@@ -414,8 +414,8 @@ cudaError_t gm_cuda_experts_prepare(void);
 cudaError_t gm_cuda_latent_prepare(void);
 cudaError_t gm_cuda_latent_attend_prepare(void);
 
-/* Whether kernels wait for the one in front of them, as they must when they are started early: code
- * that was compiled for 9.0 or later does, PTX of before does not. */
+/* Do kernels wait for the previous one, as they must when they are started early? Code compiled for
+ * 9.0 or later does, older PTX does not. */
 cudaError_t gm_cuda_kernels_wait(bool *wait);
 
 #ifdef __cplusplus

@@ -1,18 +1,18 @@
-/* cuda_layout.h - where a model's weights lie in a GPU's memory, and which tensor goes where.
+/* cuda_layout.h - where a model's weights are in a GPU's memory, and which tensor goes where.
  *
- * All weights are one allocation. Matrices are rows of outputs, inputs side by side, padded with
- * zeros to a multiple of 32 (buf.h, ROWS); query, key and value are one matrix, and so are gate
- * and up, the gate's rows first. Of latents queries, or their latent, and keys are one matrix, and
- * key_up and value_up have the heads' rows one behind the other.
+ * All weights are one allocation. Matrices are rows of outputs, padded with zeros to a multiple of
+ * 32 inputs (buf.h, ROWS); query, key and value are one matrix, and so are gate and up, the gate's
+ * rows first. In latent attention queries (or their latent) and keys are one matrix, and key_up and
+ * value_up have the heads' rows one after another.
  */
 #ifndef GM_CUDA_LAYOUT_H
 #define GM_CUDA_LAYOUT_H
 
 #include "engine/weights.h"
 
-/* A matrix or vector of the checkpoint (`expert`: which, or of which head) and its place: in matrix
- * `item` of a buffer row and column of its first element. Where rows of two matrices take turns,
- * one job does both, and the second one's place is `apart` rows further. */
+/* A matrix or vector of the checkpoint (`expert`: of which expert or head) and its place: matrix
+ * `item` of a buffer, row and column of its first element. If rows of two matrices alternate, one
+ * job does both, and the second one's place is `apart` rows further. */
 typedef struct gm_cuda_job {
     gm_role role;
     int layer, expert;
@@ -24,7 +24,7 @@ typedef struct gm_cuda_layout {
     const gm_arch *arch;
     gm_cuda_job *job; /* (n) gm_free */
     size_t n, cap;
-    char *base;   /* where the buffers lie; NULL while their size is being found out */
+    char *base;   /* where the buffers begin; NULL while only sizes are computed */
     size_t bytes; /* of all buffers */
     bool full;    /* no memory for the list */
 } gm_cuda_layout;

@@ -1,4 +1,4 @@
-/* cuda_plan.h - how a session's device memory is divided, and how the results of a step lie in
+/* cuda_plan.h - how a session's device memory is divided, and where the results of a step are in
  * it: numbers only, nothing is allocated here.
  */
 #ifndef GM_CUDA_PLAN_H
@@ -6,7 +6,7 @@
 
 #include "engine/cuda/cuda_kernels.h"
 
-/* What lies in the one allocation, in this order. Rows T, as everywhere. */
+/* The regions of the one allocation, in this order. Rows T, as everywhere. */
 #define GM_CUDA_REGIONS(X)                                           \
     X(RESIDUAL)       /* (T,D) */                                    \
     X(QKV)            /* (T, q + k + v) */                           \
@@ -68,7 +68,7 @@ typedef struct gm_cuda_plan {
         angle;
     size_t queries, latent, of_head; /* the same of latents, where there are some */
     size_t at_k, at_v, at_gate;      /* parts of a row of qkv */
-    size_t vectors;                  /* of Gated DeltaNet, behind the convolution */
+    size_t vectors;                  /* of Gated DeltaNet, after the convolution */
     size_t seen_words;
     size_t widened, widened_expert;      /* elements; 0: weights are not of 8 bits */
     size_t kv_layer_bytes;               /* keys (or values) of a layer */
@@ -81,32 +81,31 @@ typedef struct gm_cuda_plan {
  * 0: none. */
 int gm_cuda_plan_few(size_t longest);
 
-/* Blocks that share the positions of a row, of at most `most`, where it sees `window` of them (0:
- * all): the stretches of GM_CUDA_SPLIT that so many neighbours can lie in. */
+/* Blocks that share the positions of a row, of at most `most`, if it sees `window` of them (0:
+ * all): the stretches of GM_CUDA_SPLIT that so many neighbours can span. */
 int gm_cuda_splits(int most, size_t window);
 
-/* The type of experts' weights: what it is under these numerics, or GM_U8,
- * MXFP4 as the checkpoint has it, of which every number is a bf16. */
+/* The type of experts' weights: that of the numerics, or GM_U8 for MXFP4 kept as in the checkpoint,
+ * which bf16 represents exactly. */
 gm_dtype gm_cuda_expert_dtype(const gm_arch *arch, gm_numerics numerics);
 
-/* Hidden units of an expert that a warp takes at once: as few pieces of at most
- * GM_CUDA_PIECE as there can be, of one size, as the slowest warp is waited
- * for. */
+/* Hidden units of an expert that a warp takes at once: as few pieces of at most GM_CUDA_PIECE as
+ * possible, of equal size, because the slowest warp is waited for. */
 int gm_cuda_piece(int expert_width);
 
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
                                   const gm_session_sizes *sizes);
 
-/* What a step writes for the host, one behind the other; offsets are multiples of 16. */
+/* What a step writes for the host; offsets are multiples of 16. */
 typedef struct gm_cuda_results {
-    size_t sampled, nll, bad; /* always there */
+    size_t sampled, nll, bad; /* always present */
     size_t expert, gate, mass, margin, logits;
     size_t bytes;
 } gm_cuda_results;
 gm_cuda_results gm_cuda_plan_results(const gm_arch *arch, size_t n_rows, bool record,
                                      bool router_logits);
 
-/* Where rows, head rows, tiles and runs of a step lie in STEP_DATA. */
+/* Where rows, head rows, tiles and runs of a step are in STEP_DATA. */
 typedef struct gm_cuda_step_data {
     size_t row, head, tile, run, bytes;
 } gm_cuda_step_data;

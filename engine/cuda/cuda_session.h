@@ -47,7 +47,7 @@ typedef struct gm_cuda_session {
     char *edit_memory;   /* of the tables that GM_CUDA_EDITS points to */
     char *result;        /* on the device: results of a step */
     size_t result_bytes; /* that it and a slot of the ring can hold */
-    float *angles;       /* on their way to the device */
+    float *angles;       /* being sent to the device */
     /* pinned */
     char *upload;      /* rows, head rows, tiles of the next step */
     uint32_t *blocks;  /* the block tables as they are on the device */
@@ -71,7 +71,7 @@ static inline void *gm_cuda_at(const gm_cuda_session *s, gm_cuda_region region)
     return s->memory + s->plan.at[region];
 }
 
-/* A norm's weights, of a row or of two, the second LayerNorm's bias; NULL: it has none. */
+/* A norm's weights; its bias, the second row, if it is LayerNorm, else NULL. */
 static inline const float *gm_cuda_norm_bias(const gm_buf *norm)
 {
     return norm->rows > 1 ? (const float *)norm->address + norm->stride : NULL;
@@ -80,7 +80,7 @@ static inline const float *gm_cuda_norm_bias(const gm_buf *norm)
 /* Keep the first failure of a step. `what` is a verbal noun: "routing". */
 void gm_cuda_note(gm_cuda_session *s, cudaError_t result, const char *what);
 
-/* What the kernels cannot do. GM_EABSENT. */
+/* Refuse what the kernels cannot do. GM_EABSENT. */
 gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err) GM_MUST_USE;
 
 gm_status gm_cuda_session_create(void **own, const gm_arch *arch, const gm_weights *weights,
@@ -116,23 +116,22 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w);
 void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w);
-/* A product with matrix `item` of weights, whose part of *p is filled in, of p.count ones of as
- * many outputs each; those of 4 and 8 bits become bf16 in the room of `widened`. */
+/* A product with matrix `item` of weights (p.count of them with as many outputs each), whose part
+ * of *p is filled in; weights of 4 and 8 bits are widened to bf16 in the region WIDENED. */
 void gm_cuda_multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, size_t item,
                               void *widened, gm_cuda_product p);
 void gm_cuda_head_many(const gm_step *step, const gm_cuda_head *head, size_t n);
-/* The caller's logits of a block of head rows, when they are on the host. */
+/* The caller's logits of a block of head rows, once they are on the host. */
 void gm_cuda_deliver_logits(const gm_step *step, size_t block);
 
-/* cuda_latent.c: what latents need around attention, and attention; of few rows the product in
- * front and O are the other heads', of many rows norm and product in front, and all behind the
- * heads. */
+/* cuda_latent.c: latent attention. Of few rows the first product and O are shared with other
+ * attention; of many rows the first norm and product, and all after the heads. */
 void gm_cuda_latent_in(const gm_step *step, const gm_layer *w);
 void gm_cuda_latent_attend(const gm_step *step, const gm_layer *w);
 void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
 
-/* cuda_delta.c: Gated DeltaNet between its product and O; of many rows what is in front of the
- * states, and these with what is behind them, which ends rounded for O */
+/* cuda_delta.c: Gated DeltaNet between its product and O; of many rows in two parts, before the
+ * states, and the states with all after them, rounded for O */
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 
@@ -140,7 +139,7 @@ void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w);
 gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w);
 gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w);
-/* (rows) what of the shared experts counts in a layer; NULL: all of it */
+/* (rows) weights of a layer's shared experts; NULL: all 1 */
 float *gm_cuda_share_of(const gm_cuda_session *s, const gm_layer *w);
 
 #endif

@@ -1,7 +1,7 @@
 /* added.h - added tokens: found in the text before anything else is done to it.
  *
  * Those with normalized=false are looked for in the raw text, the others, after
- * normalization, in what lies between. The leftmost match wins, and the longest
+ * normalization, in the text between these. The leftmost match wins, and the longest
  * of those that begin there.
  */
 #ifndef GM_ADDED_H

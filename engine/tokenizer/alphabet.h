@@ -1,6 +1,6 @@
 /* alphabet.h - the 256 characters in which byte-level vocabularies spell bytes.
  *
- * Printable Latin-1 stands for itself, the other 68 bytes are U+0100 and up in
+ * Printable Latin-1 spells itself, the other 68 bytes are U+0100 and up in
  * their order: a space is U+0120, a newline U+010A.
  * Source: GPT-2's encoder.py, bytes_to_unicode.
  */

@@ -1,5 +1,5 @@
-/* codepoint_tables.h - what the reference thinks of single characters, where the
- * libraries at hand think otherwise (scripts/golden/codepoint_tables.py).
+/* codepoint_tables.h - properties of characters in which the reference differs from
+ * our libraries (scripts/golden/codepoint_tables.py).
  *
  * The reference draws on several editions of Unicode: 16 in regular expressions,
  * 17 for digits, words and lower case, 9 in normal forms, about 8 for punctuation.

@@ -24,7 +24,7 @@ typedef struct gm_decoder {
     struct gm_decoder_step *step; /* (n) in order */
     size_t n;
     bool given;     /* false: join by spaces */
-    bool all_first; /* nothing is known before the last token has come */
+    bool all_first; /* the text is known only after the last token */
 } gm_decoder;       /* starts as (gm_decoder){0} */
 
 /* The "decoder" of a tokenizer.json; NULL or null means none. Errors: GM_EFORMAT
@@ -41,8 +41,8 @@ void gm_decoder_clear(gm_decoder *decoder);
 gm_status gm_decoder_apply(const gm_decoder *decoder, gm_strings *tokens, bool begun, bool last,
                            bool *held, gm_text *text, gm_error *err) GM_MUST_USE;
 
-/* Append the bytes that one token adds where others stand before and behind it; those of half a
- * character are given as they are. */
+/* Append the bytes that one token adds between others; those of half a character are given as they
+ * are. */
 gm_status gm_decoder_piece(const gm_decoder *decoder, const char *token, size_t n, gm_text *bytes,
                            gm_error *err) GM_MUST_USE;
 

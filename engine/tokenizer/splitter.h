@@ -63,14 +63,14 @@ typedef enum gm_splitter_kind {
     GM_SPLIT_REGEX,    /* at the matches of `regex` */
     GM_SPLIT_TEXT,     /* at the occurrences of `text` */
     GM_SPLIT_CLASS,    /* at the characters of `class` */
-    GM_SPLIT_SPACE,    /* a space in front of every piece that has none */
-    GM_SPLIT_METASPACE /* spaces become `text`, one in front, split before each */
+    GM_SPLIT_SPACE,    /* a space before every piece that has none */
+    GM_SPLIT_METASPACE /* spaces become `text`, one is put first, split before each */
 } gm_splitter_kind;
 
 typedef struct gm_splitter_step {
     gm_splitter_kind kind;
     gm_behavior behavior;
-    bool invert; /* what lies between the matches are the matches */
+    bool invert; /* the text between the matches counts as matches */
     gm_regex *regex;
     gm_text text;
     bool (*class)(uint32_t code_point);

@@ -1,5 +1,5 @@
-/* template.h - the post-processor of a tokenizer.json: the tokens put in front of
- * and behind those of a text.
+/* template.h - the post-processor of a tokenizer.json: the tokens put before and after
+ * those of a text.
  *
  * Understood: Sequence, TemplateProcessing (its `single` template), ByteLevel (it
  * moves offsets only), RobertaProcessing, BertProcessing.

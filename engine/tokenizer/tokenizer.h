@@ -48,7 +48,7 @@ bool gm_tokenizer_find(const gm_tokenizer *tokenizer, const char *spelling, uint
 /* True when `id` is an added token marked special. */
 bool gm_tokenizer_is_special(const gm_tokenizer *tokenizer, uint32_t id);
 
-/* Spelling of a token as it stands in the file; NULL for an id without one. */
+/* Spelling of a token in the file; NULL for an id without one. */
 const char *gm_tokenizer_spelling(const gm_tokenizer *tokenizer, uint32_t id, size_t *n_bytes);
 
 gm_status gm_encoder_create(gm_encoder **out, const gm_tokenizer *tokenizer, gm_error *err)
@@ -59,14 +59,14 @@ void gm_encoder_free(gm_encoder *encoder);
  *
  *   specials   true: what encode(text) gives, the post-processor's tokens
  *              included; false: the text's own tokens only
- *   n_before, n_after   how many tokens the post-processor put in front and
- *              behind (they are template tokens, phase 2); may be NULL
+ *   n_before, n_after   how many tokens the post-processor put before and
+ *              after them (template tokens, phase 2); may be NULL
  *   ends       when not NULL: for every appended id, one past the byte of `text`
- *              where the token's text ends (0 for tokens put in front, n for
- *              those behind), so that the bytes of the first N tokens can be cut
- *              out; never inside a UTF-8 character: a token that ends there
- *              counts the whole character. Ends never fall. Where a normalizer
- *              composed several characters, the end of the last of them
+ *              where the token's text ends (0 for tokens put before, n for those
+ *              after), so that the bytes of the first N tokens can be cut out.
+ *              Ends never decrease, and are never inside a UTF-8 character: a
+ *              token that ends there counts the whole character. Where a
+ *              normalizer composed several characters: the end of the last
  *
  * Errors: GM_EFORMAT when the text is not valid UTF-8 (says at which byte). */
 gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specials, gm_ids *ids,
@@ -78,9 +78,9 @@ gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specia
 gm_status gm_decode(const gm_tokenizer *tokenizer, const uint32_t *ids, size_t n,
                     bool skip_specials, gm_text *text, gm_error *err) GM_MUST_USE;
 
-/* Append the bytes that a token adds to a text inside of it: gm_decode of several tokens is their
- * pieces one behind the other, but for a space at its beginning, and for bytes that are no UTF-8,
- * which are given here as they are. Nothing for an id without a spelling. GM_EARG out of range. */
+/* Append the bytes that a token adds inside a text. gm_decode of several tokens is their pieces one
+ * after another, except for a space at the start, and for invalid UTF-8, which is given here as it
+ * is. Nothing for an id without a spelling. GM_EARG out of range. */
 gm_status gm_tokenizer_piece(const gm_tokenizer *tokenizer, uint32_t id, gm_text *bytes,
                              gm_error *err) GM_MUST_USE;
 

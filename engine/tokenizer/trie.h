@@ -11,7 +11,7 @@ typedef struct gm_trie {
     uint32_t first[256]; /* child of the root by byte; 0: none */
 } gm_trie;               /* starts as (gm_trie){0} */
 
-/* Add a string of n >= 1 bytes that stands for `value`; of equal strings the first
+/* Add a string of n >= 1 bytes with its `value`; of equal strings the first
  * counts. */
 gm_status gm_trie_add(gm_trie *trie, const char *bytes, size_t n, uint32_t value, gm_error *err)
     GM_MUST_USE;
