@@ -22,7 +22,7 @@ typedef struct gm_bytes {
     /* (N to a multiple of GM_BYTES_COLS) by place: x_i . x_j is scale_i scale_j (r_i . r_j), off by
      * at most reach_i lost_j + lost_i reach_j. */
     float *scale, *reach, *lost;
-    float *norm;   /* |x|^2; infinity behind the last point */
+    float *norm;   /* |x|^2; infinity after the last point */
     float longest; /* the largest of them */
 } gm_bytes;
 

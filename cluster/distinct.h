@@ -5,7 +5,7 @@
  * Documents that use the experts exactly alike are one point for neighbours, map and
  * clusters: so they get one place and one label, and a text that was copied fifteen times
  * is nobody's whole neighbourhood. Documents without a counted choice are no point at all:
- * they stand beside the map, in no cluster. Sizes and means of clusters count documents.
+ * they are beside the map, in no cluster. Sizes and means of clusters count documents.
  */
 #ifndef GM_DISTINCT_H
 #define GM_DISTINCT_H
@@ -17,7 +17,7 @@
 typedef struct gm_distinct {
     size_t n, m;     /* N, M */
     uint32_t *first; /* (M) canonical place of the first document of each point, ascending */
-    uint32_t *count; /* (M) documents, one behind the other */
+    uint32_t *count; /* (M) documents of each point */
     uint32_t *point; /* (N) the point of each document; GM_NO_POINT for a zero row */
 } gm_distinct;
 
@@ -25,7 +25,7 @@ gm_status gm_distinct_find(gm_distinct *out, const gm_usage *usage, gm_error *er
 void gm_distinct_clear(gm_distinct *distinct);
 
 /* xy holds (M,dim) places and has room for (N,dim), dim <= GM_MAX_LAYOUT_DIM: every document gets
- * its point's; those without one stand left of the middle, outside the map. */
+ * its point's; those without one are left of the middle, outside the map. */
 void gm_distinct_spread_map(float *xy, size_t dim, const gm_distinct *distinct);
 
 /* Replace the graph of points by one of documents: the first of each point has its edges,

@@ -25,7 +25,7 @@ void gm_amx_block(const uint16_t *a, size_t a_stride, const uint16_t *b, size_t 
                   size_t blocks, size_t rows, size_t cols, bool add, float *c, size_t c_stride);
 
 /* c (32 pairs, cols) = a . b, of bytes.
- *   a     for every pair `blocks` tiles (16 rows, 64 inputs), and `apart` bytes behind the first
+ *   a     for every pair `blocks` tiles (16 rows, 64 inputs), and `apart` bytes after the first
  *         of them another `blocks`; pairs follow one another 2 `blocks` tiles apart
  *   b     for every 16 columns `blocks` tiles (16 fours of inputs, 16 columns, 4); cols a multiple
  *         of GM_AMX_ROWS

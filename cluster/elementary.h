@@ -30,7 +30,7 @@ static inline float gm_pow2f(int n)
 /* e^x, relative error below 3e-16 (two units in the last place); 0 for x < -708. */
 static inline double gm_exp(double x)
 {
-    /* x = n ln 2 + r, |r| <= 0.35; ln 2 in two parts, the first with 20 zero bits behind it */
+    /* x = n ln 2 + r, |r| <= 0.35; ln 2 in two parts, the first ending in 20 zero bits */
     const double log2_e = 0x1.71547652b82fep+0, hi = 0x1.62e42fee00000p-1,
                  lo = 0x1.a39ef35793c76p-33;
     if (x < -708) return 0;

@@ -1,4 +1,4 @@
-/* examples.h - documents that stand for a cluster, and members that fit it least.
+/* examples.h - documents that represent a cluster, and members that fit it least.
  *
  * Sizes: N documents, D dimensions, C clusters.
  */
@@ -12,8 +12,8 @@ enum { GM_N_EXAMPLES_FOUND = 10 };
 
 /* For each cluster its members nearest to the mean of its usage vectors in the metric, nearest
  * first, and those farthest from it, farthest first; ties by canonical place. Documents that use
- * the experts alike stand once, by the first. Both (C, GM_N_EXAMPLES_FOUND) written with canonical
- * places, UINT32_MAX behind the last. mean (C,D); label (N). Errors: GM_EARG from the metric;
+ * the experts alike appear once, as the first. Both (C, GM_N_EXAMPLES_FOUND) written with canonical
+ * places, UINT32_MAX after the last. mean (C,D); label (N). Errors: GM_EARG from the metric;
  * GM_EMEM. */
 gm_status gm_examples_find(uint32_t *nearest, uint32_t *farthest, const gm_usage *usage,
                            const gm_distinct *distinct, gm_metric metric, const int32_t *label,

@@ -36,7 +36,7 @@ gm_status gm_from_atlas_points(gm_atlas_points *out, const gm_atlas *atlas, gm_e
     GM_MUST_USE;
 void gm_atlas_points_clear(gm_atlas_points *points);
 
-/* The analysis behind an atlas with other clusters: usage is read from the trace, names and figures
+/* An atlas's analysis with other clusters: usage is read from the trace, names and figures
  * are found again, the map and what was said of it stay. clustering: of the points as they are
  * numbered in `points`, labels final; moved into *out. Errors: GM_EARG for another trace than the
  * atlas was made of; those of the steps. */

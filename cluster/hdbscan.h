@@ -56,7 +56,7 @@ gm_status gm_condense(gm_condensed *out, const gm_linkage *linkage, size_t min_c
                       gm_error *err) GM_MUST_USE;
 void gm_condensed_clear(gm_condensed *tree);
 
-/* chosen (R) written: no chosen cluster lies below another. stability (R) written: the
+/* chosen (R) written: no chosen cluster is below another. stability (R) written: the
  * excess of mass. Errors: GM_EMEM. */
 gm_status gm_select_clusters(bool *chosen, double *stability, const gm_condensed *tree,
                              const gm_hdbscan_options *options, gm_error *err) GM_MUST_USE;

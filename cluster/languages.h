@@ -13,7 +13,7 @@ typedef struct gm_languages {
     uint16_t *code;    /* (N) in canonical order, below n; NULL: nothing is known */
     size_t n;          /* G */
     const char **name; /* (n) by number of documents, most first, then by name */
-    char *texts;       /* that the names stand in */
+    char *texts;       /* holds the names */
     bool given;        /* by the corpus, where it does; else all are guessed */
 } gm_languages;
 

@@ -37,7 +37,7 @@ typedef struct gm_step_room {
     gm_step *random; /* gm_steps_most of them */
 } gm_step_room;
 
-/* No point with n edges has more steps, and what is written behind the last. */
+/* No point with n edges has more steps, and the terminator. */
 size_t gm_steps_most(size_t n_edges, int draws_a_visit);
 
 /* Write the steps of point `self` to out; returns how many. Every edge that is due pulls twice, as

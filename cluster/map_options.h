@@ -35,7 +35,7 @@ void gm_map_choices_apply(const gm_map_choices *c, const gm_map_targets *to);
 enum { GM_MOST_OPTIONS = 64 };
 
 typedef struct gm_option_table {
-    gm_opt row[GM_MOST_OPTIONS + 1]; /* GM_OPT_END_ behind the last */
+    gm_opt row[GM_MOST_OPTIONS + 1]; /* GM_OPT_END_ after the last */
     size_t n;
 } gm_option_table;
 

@@ -58,7 +58,7 @@ gm_status gm_matrix_write_linkage(const char *path, const gm_matrix_found *found
  * rows below N, nodes from N, the root N; cluster: of a node that was chosen, else -1. */
 gm_status gm_matrix_write_tree(const char *path, const gm_matrix_found *found, bool replace,
                                gm_error *err) GM_MUST_USE;
-/* CSV: row,neighbour,weight, the memberships behind the map, both directions. */
+/* CSV: row,neighbour,weight, the memberships of the map's graph, both directions. */
 gm_status gm_matrix_write_graph(const char *path, const gm_matrix_found *found, bool replace,
                                 gm_error *err) GM_MUST_USE;
 

@@ -29,7 +29,7 @@ gm_edge gm_edge_make(const double *core, uint32_t i, uint32_t j, double squared)
  *   core  (N) written
  *   edge  (N-1) written, ascending
  * Exact: Boruvka's rounds over a kd-tree; a branch is left out only when every edge in it
- * comes behind one known. Errors: GM_EARG for k < 0 or what gm_kdtree_build
+ * comes after one known. Errors: GM_EARG for k < 0 or what gm_kdtree_build
  * refuses; GM_EMEM. */
 gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, int dim, int k,
                       gm_error *err) GM_MUST_USE;

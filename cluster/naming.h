@@ -35,7 +35,7 @@ gm_words_options gm_naming_words(const gm_naming_options *options);
 typedef enum gm_words_basis {
     GM_WORDS_NONE,
     GM_WORDS_TEXTS,
-    GM_WORDS_TOKENS /* the pieces of text that its tokens stand for, one behind the other */
+    GM_WORDS_TOKENS /* the spellings of its tokens, one after another */
 } gm_words_basis;
 gm_words_basis gm_words_basis_of(const gm_trace *trace);
 /* "none", "texts", "tokens" */

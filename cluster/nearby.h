@@ -1,4 +1,4 @@
-/* nearby.h - an order of points in which near ones stand near each other.
+/* nearby.h - an order of points in which near ones are near each other.
  *
  * Sizes: N points.
  *

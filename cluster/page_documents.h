@@ -19,7 +19,7 @@ enum { GM_SHARE_LEVELS = 16 };
 typedef struct gm_page_documents {
     size_t n_columns; /* M */
     uint32_t *column; /* (M) which expert, in [0,D) */
-    float *most;      /* (M) the share that the highest level stands for */
+    float *most;      /* (M) the share of the highest level */
     uint8_t *level;   /* (M,N) in [0, GM_SHARE_LEVELS): share = most * (level/15)^2 */
     float *spread;    /* (D) standard deviation of the share over documents */
 } gm_page_documents;

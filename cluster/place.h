@@ -1,10 +1,10 @@
-/* place.h - new documents on a map that is there: where they stand, and in which cluster.
+/* place.h - new documents on an existing map: their places and clusters.
  *
  * Sizes: Q new documents, M points of the atlas, D dimensions of its clusters, k neighbours.
  *
  * Place: the mean of the k nearest points by usage, weighted by exp(-distance/sigma), sigma as
  * umap-learn's transform finds it (rho 0, the nearest left out of the sum); this is where its
- * transform starts from. A document that uses the experts exactly as a point does stands there.
+ * transform starts from. A document that uses the experts exactly as a point does gets its place.
  * Cluster: on the map, or in the D dimensions where clusters were found, the neighbour with the
  * least mutual reachability, of 2 min_samples nearest; up its branch of the condensed tree as far
  * as that density reaches, then up to what was chosen - merged by epsilon or by hand as it was.

@@ -5,7 +5,7 @@
 #include "figures/figures.h"
 #include "formats/atlas.h"
 
-/* Where a cluster stands on the map, and its colour there and everywhere. */
+/* A cluster's place on the map, and its colour everywhere. */
 typedef struct gm_cluster_place {
     float middle[2]; /* the members' median, axis by axis; 0 when no member has a place */
     bool found;

@@ -8,7 +8,7 @@
 #include "cluster/hdbscan.h"
 #include "cluster/umap.h"
 
-/* HDBSCAN on a map, xy (m,dim). Points without an edge in the graph stand on a ring and belong
+/* HDBSCAN on a map, xy (m,dim). Points without an edge in the graph are on a ring and belong
  * nowhere. Errors: those of gm_hdbscan_fit. */
 gm_status gm_rerun_cluster(gm_clustering *out, const float *xy, int dim, const gm_graph *graph,
                            const gm_hdbscan_options *options, gm_error *err) GM_MUST_USE;

@@ -1,10 +1,10 @@
-/* rows.h - the rows of anybody's matrix, in an order that the file does not decide.
+/* rows.h - the rows of any matrix, in an order that does not depend on the file's.
  *
  * Sizes: N rows, D columns, U of them usable, M distinct among those.
  *
  * A row that holds NaN or an infinity is set aside. The others are put in canonical order, by the
- * SHA-256 of their numbers, so that a permuted file gives permuted results; equal rows stand
- * together and are one point of a map (distinct.h), but as many points as they are when the rows
+ * SHA-256 of their numbers, so that a permuted file gives permuted results. Equal rows are
+ * neighbours in it, and one point of a map (distinct.h), but separate points when the rows
  * themselves are clustered.
  */
 #ifndef GM_ROWS_H

@@ -5,7 +5,7 @@
  *
  * Documents are put in canonical order, by (SHA-256 of the usage vector, SHA-256 of the
  * text, id), and everything is computed in it; random numbers keyed by place then do not
- * depend on the order of the corpus. `place` leads back. Equal vectors stand together and are
+ * depend on the order of the corpus. `place` leads back. Equal vectors are neighbours and
  * kept once, so a million documents of a token each take the memory of their vocabulary.
  */
 #ifndef GM_USAGE_H

@@ -1,12 +1,12 @@
 /* ablate.h - private to probe: what a model loses on which texts without some of its experts.
  *
- * The same documents are read untouched and then once under each knock-out, a hard -inf in front of
- * the router as a plan has it, for all rows of a document. A change is that of loss.h: -ln p of the
- * same tokens in both, documents for independent.
+ * The same documents are read untouched and then once under each knock-out, a bias of -inf as in a
+ * plan, for all rows of a document. A change is that of loss.h: of -ln p of the same tokens, with
+ * documents as independent.
  *
- * Where gm_edit_is_local says so a document whose rows have not chosen the expert is not read
- * again: its difference is exactly 0. On a CPU nothing else decides about the figures but model,
- * documents and knock-out; on a GPU also which documents go together (gm_model_info.invariance).
+ * If gm_edit_is_local says so, a document whose rows have not chosen the expert is not read again:
+ * its difference is exactly 0. On a CPU the figures depend on model, documents and knock-out alone;
+ * on a GPU also on which documents are computed together (gm_model_info.invariance).
  *
  * Sizes: N documents, T rows, G groups, X knock-outs.
  */

@@ -18,7 +18,7 @@
 void gm_ablate_table_write(FILE *to, const gm_ablate *ablate);
 
 /* Take the knock-outs that the table in `path` has as done; the documents have been read untouched.
- * Whatever this run knows of a line without computing it must stand there to the last digit:
+ * Whatever this run knows of a line without computing it must be there to the last digit:
  * GM_EFORMAT where it is of another run, of other texts, groups, experts, mode or model. Errors of
  * gm_csv_read. */
 gm_status gm_ablate_table_take(gm_ablate *ablate, const char *path, gm_error *err) GM_MUST_USE;

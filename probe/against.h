@@ -2,9 +2,9 @@
  * experts, split by the margin of the first: across backends, precisions, quantisations,
  * checkpoints, or with and without a plan.
  *
- * Documents meet by the SHA-256 of their text, whatever their order. Of two that meet, rows are
- * compared from the first on as long as their token ids are the same; behind the first
- * difference the contexts differ. Rows that are bad in either trace are left out.
+ * Documents are matched by the SHA-256 of their text, in any order. Rows of a pair are compared as
+ * long as their token ids are the same, since after the first difference the contexts
+ * differ. Rows that are bad in either trace are left out.
  * Source: `shared` over K is OLMoE's router saturation (arXiv:2409.02060, section 5.1) where
  * the second trace is of the final checkpoint.
  */

@@ -50,7 +50,7 @@ void gm_probe_block_free(gm_probe_block *block);
 /* Has the block room for a document of n tokens? An empty one always has. */
 bool gm_probe_block_fits(const gm_probe_block *block, size_t n);
 
-/* Append a document of ids[0..n), of which n_before in front and n_after behind are
+/* Append a document of ids[0..n), of which the first n_before and the last n_after are
  * template tokens; everything is copied. text NULL: left out. */
 typedef struct gm_probe_document {
     const char *id, *subset, *language, *text;

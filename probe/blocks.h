@@ -1,10 +1,10 @@
 /* blocks.h - cuts a corpus into blocks: consecutive documents up to 65,536 tokens or
  * 1,024 documents. A pure function of corpus and options, so that a run that was
- * killed, or shared out over tasks, meets the same blocks again.
+ * killed, or divided among tasks, meets the same blocks again.
  *
- * A block also counts what was left out behind its documents, up to the first of the
- * next block; the first block counts what came before as well. The first 20 lines that
- * cannot be used are named on stderr.
+ * A block also counts what was left out after its documents, up to the first of the
+ * next block; the first block also counts what came before. The first 20 unusable lines
+ * are named on stderr.
  */
 #ifndef GM_PROBE_BLOCKS_H
 #define GM_PROBE_BLOCKS_H

@@ -1,9 +1,8 @@
 /* passages.h - private to probe: which texts of a trace gm-probe read shows.
  *
- * A passage is consecutive tokens of one document, mostly all of them. Chosen are, in this order:
- * named documents; or those that use an expert most, and behind them the passages in which it has
- * its largest gates; or some of every subset, at even distances, so that neighbours in the corpus,
- * which are often parts of one work, are not all there is.
+ * A passage is consecutive tokens of one document, usually all of them. Chosen are named documents;
+ * or those that use an expert most, followed by the passages in which it has its largest gates; or
+ * some of every subset, evenly spaced, since neighbours in a corpus are often parts of one work.
  */
 #ifndef GM_PASSAGES_H
 #define GM_PASSAGES_H

@@ -1,7 +1,7 @@
 /* reading.h - private to probe: tokens of a trace with what the router chose for them, as the page
  * of gm-probe read has them.
  *
- * Sizes: T tokens of all passages, one behind the other; M layers kept; E experts, K a token.
+ * Sizes: T tokens of all passages, one after another; M layers kept; E experts, K a token.
  * Choices are by layer, since the page shows one at a time; gates and margins are the bits of the
  * trace's halves, so that nothing is rounded.
  */

@@ -1,7 +1,7 @@
 /* reading_page.h - private to probe: texts coloured by their experts, as one HTML page that works
- * offline. Its scripts and style stand in probe/page/.
+ * offline. Its scripts and style are in probe/page/.
  *
- * Texts stand on the page as text, whatever runs there. What a script colours them by:
+ * Texts are on the page as text, with or without scripts. What a script colours them by:
  *   meta        JSON: model, experts, chosen, layers (the model's numbers), expert that was asked
  *               for (layer: place in layers) or null; passages {id, subset, sha, first, tokens,
  *               hit}, first: their place among all tokens; ids and spellings of the distinct
@@ -22,7 +22,7 @@ enum { GM_READING_MOST_BYTES = 16 << 20 };
 typedef struct gm_reading_page {
     const gm_trace_info *info;
     const gm_trace_samples *samples;
-    const gm_tokenizer *tokenizer; /* spells tokens; NULL: their ids stand there */
+    const gm_tokenizer *tokenizer; /* spells tokens; NULL: ids instead */
     const gm_passages *passages;
     const gm_reading *reading;
     const size_t *layer; /* (reading->M) MoE layers */

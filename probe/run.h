@@ -1,8 +1,8 @@
 /* run.h - private to probe: one run of gm-probe collect.
  *
- * run_open.c opens what it needs, run_plan.c what it is under; collect.c computes it, run_output.c
- * looks at what stands at the output when it begins and makes the one file when all blocks are
- * there. gm-probe ablate opens a run as well, and reads its documents again and again.
+ * run_open.c opens what it needs, run_plan.c its plan; collect.c computes it; run_output.c checks
+ * an existing output at the start, and makes the one file when all blocks are there. gm-probe
+ * ablate opens a run as well, and reads its documents several times.
  */
 #ifndef GM_PROBE_RUN_H
 #define GM_PROBE_RUN_H
@@ -34,12 +34,12 @@ typedef struct gm_run {
     char fingerprint[65];
     gm_progress progress;
     uint64_t n_tokens, n_kept_tokens; /* run now; found in shards */
-    uint64_t n_lost;                  /* rows that a run that was stopped had computed in vain */
+    uint64_t n_lost;                  /* rows computed in vain by a run that was stopped */
     bool started;                     /* computing has begun */
-    bool merged;                      /* the output is there: only its shards have to go */
+    bool merged;                      /* the output is complete, its shards not yet removed */
     uint64_t number;                  /* of the block that is computed */
-    /* Share of the corpus before the first block computed here, and before and behind the one
-     * that is computed; its rows. */
+    /* Share of the corpus before the first block computed here, and before and after the current
+     * one; its rows. */
     double share_first, share_before, share_behind;
     size_t block_rows;
     double seconds;

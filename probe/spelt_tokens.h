@@ -1,8 +1,8 @@
 /* spelt_tokens.h - private to probe: running tokens on an HTML page, a <span> each.
  *
- * A character whose bytes are of several tokens stands in the first of these; a token that has
+ * A character whose bytes are of several tokens is in the first of these; a token that has
  * nothing left is an empty span of class "more". Line ends and tabs show a mark besides. Without a
- * tokenizer, and where a token has no spelling, its id stands there. Template tokens have the class
+ * tokenizer, and where a token has no spelling, its id is given. Template tokens have the class
  * "template"; where the prompt ends and what was generated begins, or the other way round, an
  * element "em" says so.
  */

@@ -1,4 +1,4 @@
-/* stats.h - private to probe: the counts behind `gm-probe stats`, made in passes over a trace
+/* stats.h - private to probe: the counts of `gm-probe stats`, made in passes over a trace
  * that read a few thousand rows at a time. What is held besides: tables by subset and by token
  * (8 L R E bytes for R ids of their own), 4 bytes a counted token for the null by token, 4 a
  * document and permutation, at most 256 MB at a time.
@@ -88,7 +88,7 @@ gm_status gm_stats_count(gm_stats *stats, gm_trace *trace, const gm_stats_option
                          gm_error *err) GM_MUST_USE;
 void gm_stats_clear(gm_stats *stats);
 
-/* The passes of gm_stats_count that stand in files of their own. */
+/* The passes of gm_stats_count in files of their own. */
 gm_status gm_stats_permute(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)
     GM_MUST_USE;
 gm_status gm_stats_cosines(gm_stats *stats, gm_trace *trace, uint64_t seed, gm_error *err)

@@ -28,7 +28,7 @@ gm_status gm_expert_find(gm_expert_view *view, size_t n, size_t top, const gm_st
                          gm_trace *trace, gm_error *err) GM_MUST_USE;
 void gm_expert_clear(gm_expert_view *view);
 
-/* What is said of token i of a view: how often it stands there, and how often it met the expert. */
+/* Token i of a view: how often it occurs, and how often it met the expert. */
 typedef struct gm_expert_token {
     uint32_t id;
     uint64_t tokens, chose;

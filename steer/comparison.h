@@ -28,11 +28,10 @@ typedef struct gm_comparison {
     gm_continuation *run;
 } gm_comparison;
 
-/* Columns: each cluster and subset of the recipe, each plan file; the experts set by hand,
- * which stand in every column of the recipe, are one of their own where there is none.
- * comparison->prompts is filled before. Loads the weights, continues everything. Errors: those of
- * gm_recipe_build, gm_stage_plan, gm_continue; what was made until then stays, for
- * gm_comparison_clear. */
+/* Columns: each cluster and subset of the recipe, each plan file. Experts set by hand are in every
+ * column of the recipe, or in one of their own if it has none. comparison->prompts is filled
+ * before. Loads the weights, continues everything. Errors: those of gm_recipe_build, gm_stage_plan,
+ * gm_continue; then gm_comparison_clear frees what was made. */
 gm_status gm_comparison_run(gm_comparison *comparison, gm_stage *stage, const gm_recipe *recipe,
                             const gm_opt_list *plans, gm_error *err) GM_MUST_USE;
 void gm_comparison_clear(gm_comparison *comparison);

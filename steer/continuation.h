@@ -17,7 +17,7 @@ const char *gm_end_name(gm_end end); /* "length", "eos", "stop" */
 typedef struct gm_continuation {
     /* asked for */
     gm_ids prompt;     /* owned */
-    size_t n_template; /* tokens in front that the post-processor or a chat template put there */
+    size_t n_template; /* leading tokens from the post-processor or a chat template */
     size_t n_closing;  /* the prompt's last tokens that a chat template put there */
     int edit;          /* index among the edits; -1: unsteered */
     gm_sampling sampling;
@@ -41,7 +41,7 @@ void gm_continuation_clear(gm_continuation *c);
 /* Called with each piece of text that is certain: n bytes, whole characters. */
 typedef void gm_said(void *context, const gm_continuation *c, const char *bytes, size_t n);
 
-/* Called behind each step in which some of the list ended (their end is not GM_END_NONE); their
+/* Called after each step in which some of the list ended (their end is not GM_END_NONE); their
  * texts are whole. */
 typedef void gm_ended(void *context);
 
@@ -93,8 +93,8 @@ gm_status gm_continue_check(const gm_continue_options *options, gm_error *err) G
 uint32_t gm_continuation_token(const gm_continuation *c, size_t t);
 uint8_t gm_continuation_phase(const gm_continuation *c, size_t t);
 
-/* The session that gm_continue makes of `batch` continuations of up to max_tokens, behind prompts
- * of usual lengths: for whoever has to plan memory before there are prompts. */
+/* The session that gm_continue makes for `batch` continuations of up to max_tokens after prompts of
+ * usual lengths: to plan memory before prompts are known. */
 gm_session_options gm_continue_planned(int threads, size_t batch, size_t max_tokens);
 
 /* The dose achieved: n_dosed / n_pairs; NaN when nothing was counted. */

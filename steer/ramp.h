@@ -14,7 +14,7 @@ typedef struct gm_ramp {
                             * where the schedule is constant */
 } gm_ramp;
 
-/* Give the session `n` edits, edit i under schedule[i], and their parts behind them. `schedule`
+/* Give the session `n` edits, edit i under schedule[i], and their parts after them. `schedule`
  * may be NULL: all constant. What was set before is forgotten. Errors: those of
  * gm_session_set_edits; GM_EMEM. *out is empty then. */
 gm_status gm_ramp_set(gm_ramp *out, gm_session *session, const gm_model_info *info,

@@ -24,7 +24,7 @@ gm_status gm_recipe_expert(const char *text, gm_hand_set *out, gm_error *err) GM
 /* "A-B" or "A": 0 <= A <= B. */
 gm_status gm_recipe_layers(const char *text, int64_t *a, int64_t *b, gm_error *err) GM_MUST_USE;
 
-/* The kind of control, NONE where `text` is NULL; *detail is the text behind "other:" or "half:".
+/* The kind of control, NONE where `text` is NULL; *detail is the text after "other:" or "half:".
  */
 gm_status gm_recipe_control(const char *text, gm_control *out, const char **detail, gm_error *err)
     GM_MUST_USE;

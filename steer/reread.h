@@ -7,10 +7,10 @@
 
 #include "steer/continuation.h"
 
-/* T tokens: the prompt's, template in front, then the generated ones. */
+/* T tokens: the prompt's, after the template's, then the generated ones. */
 typedef struct gm_reread {
     size_t n, n_prompt;     /* T, of which the prompt's */
-    float *plain, *steered; /* (T) ln p of each token behind those before it, nats; NaN for the
+    float *plain, *steered; /* (T) ln p of each token given those before it, nats; NaN for the
                                first, and where the model's logits are not finite */
 } gm_reread;
 

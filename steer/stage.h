@@ -19,7 +19,7 @@ typedef struct gm_stage_options {
     gm_opt_list prompts, stop_strings, stop_tokens;
     const char *prompts_file;
     bool chat;                   /* prompts are questions inside the model's template */
-    const char *system, *answer; /* message in front; words that answers begin with; NULL: none */
+    const char *system, *answer; /* first message; words that answers begin with; NULL: none */
     const char *chat_date;       /* chat.h: date, settings */
     gm_opt_list chat_set;
     bool any_model, ignore_eos, map, strict_memory, json, quiet;
@@ -128,13 +128,13 @@ gm_status gm_stage_plan(gm_plan *plan, const gm_stage *stage, const gm_recipe *r
 /* A plan as the engine's edit; borrows plan->bias. */
 gm_edit gm_stage_edit(const gm_plan *plan);
 
-/* Set up a continuation of `prompt`, or an answer to it, unsteered; `stream` tells its draws from
- * others'. */
+/* Set up a continuation of `prompt`, or an answer to it, unsteered; `stream` numbers its random
+ * draws. */
 gm_status gm_stage_prepare(const gm_stage *stage, gm_continuation *c, const gm_prompt *prompt,
                            uint64_t stream, gm_error *err) GM_MUST_USE;
 
-/* Members of an open object: the model, how it computes, how tokens are chosen; and of these
- * what stands around a prompt, nothing where that is nothing. */
+/* Members of an open object: the model, how it computes, how tokens are chosen; the second: the
+ * chat options, if there are any. */
 void gm_stage_put(const gm_stage *stage, gm_json_out *json);
 void gm_stage_put_chat(const gm_stage *stage, gm_json_out *json);
 

@@ -8,7 +8,7 @@
  *     TESTS(TEST(ties_go_to_the_lower_id), TEST(...))
  *
  * A failed check prints its place and what was found, is counted, and the test
- * goes on. The program returns 1 when any check failed, 77 (CTest: skipped) when
+ * continues. The program returns 1 when any check failed, 77 (CTest: skipped) when
  * every test was skipped, else 0. An argument runs the tests whose name holds it.
  *
  * With GM_HAVE_CMOCKA the tests run under cmocka, which survives a crash in one

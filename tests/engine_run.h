@@ -6,7 +6,7 @@
 #include "engine/engine.h"
 #include "tests/check.h"
 
-/* Documents, one behind the other. */
+/* Documents, one after another. */
 typedef struct docs {
     size_t n, n_tokens;
     const uint32_t *token; /* (n_tokens) */
@@ -18,7 +18,7 @@ typedef struct plan {
     int threads;
     size_t step;   /* most tokens of one document in a step */
     bool together; /* the documents share steps; otherwise one after the other */
-    bool packed;   /* one behind the other in steps of `step` rows, as gm-probe packs them */
+    bool packed;   /* one after another in steps of `step` rows, as gm-probe packs them */
     size_t piece;  /* steps go through the model layer by layer in pieces of so many rows; 0: not */
     const gm_edit *edit; /* NULL: none */
 } plan;
@@ -93,7 +93,7 @@ static inline void outcome_move(outcome *all, size_t to, const outcome *step, si
     }
 }
 
-/* The targets of a document: the next token, none behind the last. */
+/* The targets of a document: the next token, none after the last. */
 static inline void fill_targets(const docs *d, uint32_t *target)
 {
     for (size_t i = 0; i < d->n; i++)

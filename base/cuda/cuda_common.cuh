@@ -15,7 +15,7 @@ enum { WARP = 32 };
 
 /* ---- what only a GPU has ---- */
 
-/* A kernel may start before the one in front of it has ended: every thread calls this before it
+/* A kernel may start before the previous one has ended: every thread calls this before it
  * reads what that one wrote, and before it leaves. */
 __device__ __forceinline__ void wait_for_previous()
 {
@@ -42,7 +42,7 @@ __device__ __forceinline__ float *dynamic_shared()
 #endif
 }
 
-/* What another block of this kernel wrote, or a kernel before the one in front while that one still
+/* What another block of this kernel wrote, or the kernel before the previous one while that still
  * runs: L1 may hold older values. */
 template <typename T> __device__ __forceinline__ T read_shared_by_blocks(const T *at)
 {

@@ -15,8 +15,8 @@ extern "C" {
 
 enum { GM_CUDA_MOST_KEPT = 512 };
 
-/* A tile of products: rows are queries. What a row has kept so far goes on. All on the device, of
- * finite points; n_kept from 1 to GM_CUDA_MOST_KEPT, n_keys at most n_kept. */
+/* A tile of products: rows are queries. What a row has kept so far is updated. All on the device,
+ * of finite points; n_kept from 1 to GM_CUDA_MOST_KEPT, n_keys at most n_kept. */
 typedef struct gm_cuda_keep {
     const float *dot;        /* (n_rows, stride) */
     const float *row_norm;   /* (n_rows) */

@@ -17,7 +17,7 @@ __device__ __forceinline__ float normed(float x, float factor, float weight, flo
     return x;
 }
 
-/* Where the two elements of pair `i` of a head lie; behind those that turn come those that stay. */
+/* Where the two elements of pair `i` of a head are: first the rotated pairs, then the others. */
 struct Places {
     int a, b;
 };

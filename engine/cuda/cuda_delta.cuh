@@ -1,7 +1,7 @@
 /* cuda_delta.cuh - Gated DeltaNet: what its kernels of few rows and of many share. The definition
  * is cpu/cpu_delta.c and cpu/kernels.h.
  *
- * A column of a head's state, the one of element c of its values, lies along its keys and belongs
+ * A column of a head's state, the one of element c of its values, runs along its keys and belongs
  * to four lanes, which keep it in registers: of every 16 elements each has a quad. Columns do not
  * know of one another.
  */
@@ -32,7 +32,7 @@ template <int N> __device__ __forceinline__ void load_quads(const float *from, Q
     for (int i = 0; i < N; i++) x.at[i] = load_float4(from + i * STEP + part * 4);
 }
 
-/* The same of a state, before the kernel in front has ended: an earlier one wrote it. */
+/* The same of a state, before the previous kernel has ended: an earlier one wrote it. */
 template <int N> __device__ __forceinline__ void ask_state(const float *from, Quads<N> &x)
 {
     const int part = (int)threadIdx.x % LANES;
@@ -94,7 +94,7 @@ __device__ __forceinline__ float turn_column(Quads<N> &s, const float *query, co
     return column_sum(given);
 }
 
-/* ---- in front of it ---- */
+/* ---- before the state ---- */
 
 __device__ __forceinline__ float silu(float x)
 {

@@ -8,7 +8,7 @@
 
 /* ---- vectors in shared memory, and products with them ---- */
 
-/* Where element k of a vector lies: a sweep of 256 is stored as the first halves of the lanes'
+/* Where element k of a vector is: a sweep of 256 is stored as the first halves of the lanes'
  * eight elements, then the second, so that a warp's 16-byte loads meet no bank twice. */
 __device__ __forceinline__ int place_of(int k)
 {
@@ -41,7 +41,7 @@ __device__ __forceinline__ void add_products(const float (&a)[N][VEC], const flo
     }
 }
 
-/* The same of weights as they lie in memory. */
+/* The same of weights as they are in memory. */
 template <int N, int R, typename W>
 __device__ __forceinline__ void add_vectors(const Raw<W> (&raw)[N], const float *at,
                                             size_t x_floats, float (&sum)[N][R])
@@ -104,7 +104,7 @@ template <int N, typename W> struct Stretch {
 };
 
 /* sum[n][r] += this lane's part of a stretch of row n times vector r; the stretch is in the batch,
- * which is asked for the next one as it gets free. Vectors lie `x_floats` apart in shared memory.
+ * which is asked for the next one as it gets free. Vectors are `x_floats` apart in shared memory.
  */
 template <int N, int R, typename W>
 __device__ __forceinline__ void add_stretch(const Stretch<N, W> &now, const Stretch<N, W> &next,
@@ -137,7 +137,7 @@ template <int N, int R> __device__ __forceinline__ void set_zero(float (&sum)[N]
 
 enum { QUADS = 2 /* of four elements, that a thread brings at once */ };
 
-/* Elements i .. i + 3 of the n at x, less `mean`, zeros behind them; memory is there up to a
+/* Elements i .. i + 3 of the n at x, less `mean`, zeros after them; memory exists up to a
  * multiple of 4. */
 __device__ __forceinline__ float4 load_quad(const float *x, int i, int n, float mean = 0.0f)
 {
@@ -188,7 +188,7 @@ __device__ __forceinline__ float block_mean(const float *x, int n, float *scratc
 }
 
 /* A row of x through the norm into shared memory, by the whole block; `norm` NULL: as it is.
- * W: rounded for products with W. Zeros behind `width`. */
+ * W: rounded for products with W. Zeros after `width`. */
 template <typename W>
 __device__ __forceinline__ void place_row(const float *x, const float *norm, const float *norm_bias,
                                           int width, float epsilon, float *to, float *scratch)

@@ -1,4 +1,4 @@
-/* cuda_elements.cuh - element types of weights and vectors: how eight of them lie in memory, are
+/* cuda_elements.cuh - element types of weights and vectors: how eight of them are stored,
  * loaded and become floats.
  */
 #ifndef GM_CUDA_ELEMENTS_CUH
@@ -16,14 +16,14 @@ enum {
 struct bf16 {
     uint16_t bits;
 };
-/* Weights of 8 bits, with a scale for each output behind the matrix: whole numbers, and e4m3. */
+/* Weights of 8 bits, with a scale for each output after the matrix: whole numbers, and e4m3. */
 struct int8 {
     int8_t number;
 };
 struct fp8 {
     uint8_t bits;
 };
-/* Of four bits (stored.h): codes, and behind those of a matrix a scale for 32 inputs. */
+/* Of four bits (stored.h): codes, and after those of a matrix a scale for 32 inputs. */
 struct mxfp4 {
 };
 
@@ -194,7 +194,7 @@ __device__ __forceinline__ unsigned load_once(const unsigned *at)
 }
 #endif
 
-/* Eight weights as they lie in memory. */
+/* Eight weights as they are in memory. */
 template <typename W> struct Raw {
     uint4 q;
 };
@@ -240,7 +240,7 @@ __device__ __forceinline__ void load_raw(const Mxfp4Pointer &at, Raw<mxfp4> *raw
     raw->scale = *at.scales;
 }
 
-/* Eight elements that an earlier kernel wrote, asked for before the one in front has ended: from
+/* Eight elements that an earlier kernel wrote, asked for before the previous one has ended: from
  * L2, as L1 may hold what was there before. */
 __device__ __forceinline__ void load_written(const bf16 *at, Raw<bf16> *raw)
 {

@@ -56,7 +56,7 @@ __device__ __forceinline__ void find_factors(const gm_cuda_attention &p, const f
 {
     enum { AT_ONCE = 16 };
     __shared__ float sums[2][WARPS];
-    const int n = own ? p.at_v : p.at_k; /* keys lie behind the queries */
+    const int n = own ? p.at_v : p.at_k; /* keys follow the queries */
     float squares[2] = {};
 #pragma unroll 1
     for (int from = (int)threadIdx.x; from < n; from += AT_ONCE * THREADS) {
@@ -135,7 +135,7 @@ __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Share
             wrong = wrong || !(fabsf(a) < INFINITY && fabsf(b) < INFINITY);
         }
     }
-    if (p.head_dim + lane < stride) { /* zeros behind the last element */
+    if (p.head_dim + lane < stride) { /* zeros after the last element */
         if (kind == QUERY)
             query[place_in_head(p.head_dim + lane, stride)] = 0.0f;
         else

@@ -56,7 +56,7 @@ __device__ __forceinline__ void turn_query(const gm_cuda_latents &p, size_t r, i
     }
 }
 
-/* Element i of a latent behind its norm, as the cache has it. */
+/* Element i of a latent after its norm, as the cache has it. */
 template <typename W>
 __device__ __forceinline__ float latent_element(const gm_cuda_latents &p, const float *latent,
                                                 int i, float factor)

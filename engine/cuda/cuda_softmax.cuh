@@ -2,7 +2,7 @@
  * softmax (Milakov & Gimelshein 2018) that each group of lanes keeps.
  *
  * As many lanes share a key as hold its vectors of 8, two a lane. What they have on their way, the
- * queries and the sums lie in registers.
+ * queries and the sums are in registers.
  */
 #ifndef GM_CUDA_SOFTMAX_CUH
 #define GM_CUDA_SOFTMAX_CUH
@@ -39,7 +39,7 @@ template <typename W> struct Shared {
     W *own;       /* (2, head_stride): the row's own key, and value */
 };
 
-/* Where element i of a query or of a head's sums lies: first the first halves of the vectors, then
+/* Where element i of a query or of a head's sums is: first the first halves of the vectors, then
  * the second ones, so that lanes side by side meet no bank of shared memory twice. */
 __device__ __forceinline__ int place_in_head(int i, int stride)
 {

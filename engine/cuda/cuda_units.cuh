@@ -97,7 +97,7 @@ __device__ __forceinline__ void keep_unit(const gm_cuda_experts &p, const Unit<W
 
 /* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
  * warp a unit, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units that
- * need no router, so that their weights are asked for before the kernel in front has ended; with
+ * need no router, so that their weights are asked for before the previous kernel has ended; with
  * more rows than one these take all rows, the others one each; their norm has no bias, as
  * gm_cuda_check_arch has seen to. */
 template <typename W, int R, bool KNOWN>

@@ -57,7 +57,7 @@ typedef struct gm_ask {
     gm_ask_prompt *prompt; /* (n_prompts) of a chat: the question */
     size_t n_prompts, n_draws;
     const char *system; /* of a chat; NULL: none */
-    gm_chat_turn *turn; /* (n_turns) of a chat, in front of the question */
+    gm_chat_turn *turn; /* (n_turns) of a chat, before the question */
     size_t n_turns;
     const char **settings; /* (n_settings) of a chat, as gm_chat_options has them */
     size_t n_settings;

@@ -6,8 +6,8 @@
 
 #include "steer/continuation.h"
 
-/* Of tokens first ... first+n-1 of a text, its prompt's (template in front) and then the generated
- * ones. Nats; the text's first token has none behind which it stands: NaN, and no likeliest. */
+/* Of tokens first ... first+n-1 of a text: its prompt's, after the template's, then the generated
+ * ones. Nats; the text's first token has no predecessor: NaN, and no likeliest tokens. */
 typedef struct gm_likelihood {
     size_t first, n;
     float *log_p;     /* (n) */

@@ -4,12 +4,12 @@
 
 #include "steer/sweep/study.h"
 
-/* The subsets of --subset, behind the topics that there are; study->topic has room for them.
+/* The subsets of --subset, after the existing topics; study->topic has room for them.
  * Errors: GM_EARG (one that the judge lacks, or that no filter leaves an expert of: says so),
  * GM_EMEM. */
 gm_status gm_given_subsets(gm_study *study, gm_error *err) GM_MUST_USE;
 
-/* Read the plans of --plan FILE[=DOMAIN] behind the topics that there are; study->topic has
+/* Read the plans of --plan FILE[=DOMAIN] after the existing topics; study->topic has
  * room for them. Without DOMAIN it is that of the one cluster, or the one subset, that the
  * plan's source names and steers towards (weight above 0, no control); a cluster must be of
  * the study's atlas.

@@ -21,8 +21,8 @@ gm_status gm_measure_texts(const gm_study *study, gm_cell *const *cell, const gm
 gm_status gm_measure_cost(const gm_study *study, gm_cell *const *cell, const gm_plan *plan,
                           size_t n, gm_error *err) GM_MUST_USE;
 
-/* *share: of the n-grams of ids (n), those that stand further in front too; NaN when there
- * is none. GM_EMEM. */
+/* *share: of the n-grams of ids (n), those that occurred before; NaN when there are none.
+ * GM_EMEM. */
 gm_status gm_repeated_share(double *share, const uint32_t *ids, size_t n, size_t gram,
                             gm_error *err) GM_MUST_USE;
 

@@ -1,5 +1,5 @@
 /* page.h - a finished study as a page to read, and its headline figure: what steering does to
- * the topic against what it does to all predictions, random experts behind it.
+ * the topic against what it does to all predictions, with random experts.
  */
 #ifndef GM_PAGE_H
 #define GM_PAGE_H

@@ -1,7 +1,7 @@
 /* store.h - the cells of a study in files: one each while it runs, all in one at the end.
  *
  * OUT.parts/NNNNNN.h5 is a sweep file (formats/sweep.h) with cell NNNNNN alone. It appears
- * when the cell is complete and is never written again; so a killed study goes on with the
+ * when the cell is complete and is never written again; so a killed study continues with the
  * cells that it lacks, and ends with the bytes of one that was never killed.
  */
 #ifndef GM_STORE_H

@@ -25,7 +25,7 @@ typedef enum gm_arm {
     GM_ARM_SELECT,    /* changes the choice only */
     GM_ARM_GATE,      /* changes the gates only */
     GM_ARM_HALF,      /* of half the cluster's documents; draw 0 even, 1 odd */
-    GM_ARM_PROMPT,    /* not steered: a line that names the topic in front of the prompt */
+    GM_ARM_PROMPT,    /* not steered: a line that names the topic before the prompt */
     GM_N_ARMS
 } gm_arm;
 extern const char *const gm_arm_names[GM_N_ARMS];
@@ -84,7 +84,7 @@ typedef struct gm_topic {
     double purity;        /* NaN: not a cluster */
     size_t size;
     const uint8_t *important; /* (L,E) the atlas's mask; else what the plan strengthens */
-    const char *line;         /* what the prompt baseline puts in front */
+    const char *line;         /* what the prompt baseline puts first */
     size_t filter;            /* as chosen; nothing to a plan file */
     double dose;
     bool affordable; /* chosen, and within max_kl */

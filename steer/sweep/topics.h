@@ -15,7 +15,7 @@ int gm_topics_class(const gm_study *study, size_t cluster);
 
 /* Both halves' prompts: the user's or our own, then openings of documents. Where dose and filter
  * are chosen the halves differ: GM_EARG names a prompt of both. Every prompt, with the prompt
- * baseline's line in front, must fit the context. */
+ * baseline's line before it, must fit the context. */
 gm_status gm_topics_read_prompts(gm_study *study, gm_error *err) GM_MUST_USE;
 
 /* The fixed texts: documents of the judge's corpus, class after class. */

@@ -21,8 +21,7 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *study, const gm_outcom
                            gm_error *err) GM_MUST_USE;
 gm_status gm_verdict_all(gm_text *text, const gm_study *study, const gm_outcomes *outcomes,
                          gm_error *err) GM_MUST_USE;
-/* Smaller facts of a topic, behind its sentences: what is no number is said in words or left out.
- */
+/* Smaller facts of a topic, after its sentences; a NaN is said in words or left out. */
 gm_status gm_verdict_facts(gm_text *text, const gm_outcome *outcome, gm_error *err) GM_MUST_USE;
 /* What the judge learned from, and how well: part of a sentence. */
 gm_status gm_verdict_judge(gm_text *text, const gm_judge *judge, gm_error *err) GM_MUST_USE;

@@ -8,7 +8,7 @@
 
 #include "base/base.h"
 
-/* A copy of bytes[0..n) whose header ends behind its last '}' and the spaces there; the
+/* A copy of bytes[0..n) whose header ends after its last '}' and the spaces there; the
  * caller frees it. NULL when there is no room for a header. */
 static inline uint8_t *image_mended(const uint8_t *bytes, size_t n)
 {
