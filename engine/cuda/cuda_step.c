@@ -238,6 +238,12 @@ static void deliver_few(gm_cuda_session *s, const gm_step *step, uint64_t number
 
 /* ---- a step ---- */
 
+static gm_status end(const gm_cuda_session *s, gm_error *err)
+{
+    if (s->status != GM_OK && err) *err = s->error;
+    return s->status;
+}
+
 /* What the step wants, and room for it; then its data is on the way. */
 static gm_status begin(gm_cuda_session *s, const gm_step *step, gm_error *err)
 {
@@ -255,13 +261,7 @@ static gm_status begin(gm_cuda_session *s, const gm_step *step, gm_error *err)
     if (status != GM_OK) return status;
     send_blocks(s, step);
     send_step(s, step);
-    return GM_OK;
-}
-
-static gm_status end(const gm_cuda_session *s, gm_error *err)
-{
-    if (s->status != GM_OK && err) *err = s->error;
-    return s->status;
+    return end(s, err);
 }
 
 /* Steps of few rows take a millisecond or so: the watch is asked when one has ended. */

@@ -114,6 +114,38 @@ static void edits_that_fail_on_their_way(void)
     CHECK(arrived && refused && went_on);
 }
 
+/* A step that cannot be sent ends there: a stream whose capture was begun behind that would be left
+ * capturing, and takes nothing more, not even its end. */
+static void a_step_that_is_not_sent_is_not_captured(void)
+{
+    gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
+    static const uint32_t token = 5;
+    const gm_session_options o = {.max_rows = 16, .kv_rows = 64, .max_sequences = 1};
+    const gm_segment s = {.n = 1, .token = &token, .edit = -1};
+    size_t n_unsent = 0;
+    gm_status status = GM_EDEVICE;
+    for (int n = 0; n < 99 && status != GM_OK; n++) {
+        gm_session *session = NULL;
+        gm_error err = {0};
+        int id;
+        CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+        CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
+        const size_t captured = gm_emulation.n_captures;
+        gm_emulation.fail_after = n;
+        gm_emulation.fail_with = cudaErrorMemoryAllocation;
+        status = gm_session_step(session, &s, 1, NULL, NULL, &err);
+        gm_emulation.fail_after = -1;
+        (void)cudaGetLastError();
+        if (status != GM_OK && strstr(err.text, "sending")) {
+            CHECK_INT(gm_emulation.n_captures, captured);
+            n_unsent++;
+        }
+        gm_session_free(session);
+    }
+    CHECK(status == GM_OK && n_unsent == 2); /* the cache's tables, and the step */
+    gm_model_close(model);
+}
+
 static void a_lost_gpu_ends_the_session(void)
 {
     gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
@@ -215,5 +247,5 @@ static void a_row_that_is_not_finite_stays_alone(void)
 }
 
 TESTS(TEST(any_call_may_fail), TEST(edits_that_fail_on_their_way),
-      TEST(a_lost_gpu_ends_the_session), TEST(a_step_can_be_stopped),
-      TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(a_step_that_is_not_sent_is_not_captured), TEST(a_lost_gpu_ends_the_session),
+      TEST(a_step_can_be_stopped), TEST(a_row_that_is_not_finite_stays_alone))
