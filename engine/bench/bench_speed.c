@@ -61,7 +61,7 @@ static double positions_seen(const gm_layer *layer, double from, double to)
     return (0.5 * (window - from) * (from + window) + (to - window) * window) / (to - from);
 }
 
-/* Bytes of keys and values that decoding the token behind `context` reads. */
+/* Bytes of keys and values, and of states, that decoding the token behind `context` reads. */
 static double cache_of_token(const gm_model *model, double context)
 {
     const gm_weights *w = model->weights;
@@ -71,7 +71,17 @@ static double cache_of_token(const gm_model *model, double context)
     double positions = 0;
     for (size_t l = 0; l < w->n_layers; l++)
         positions += positions_seen(&w->layer[l], context, context);
-    return positions * each / (double)w->n_layers;
+    return positions * each / (double)w->n_layers + (double)info->state_bytes_per_sequence;
+}
+
+/* Products of one token of [from, to), the mean, with what was before it: keys and values, or a
+ * state, which is read by its key, corrected and read by its query. */
+static double products_of_mixing(const gm_arch *arch, const gm_layer *layer, double from, double to)
+{
+    const gm_delta *d = &arch->delta;
+    if (layer->delta) return 3.0 * (double)d->value_heads * (double)d->key * (double)d->value;
+    return (double)arch->n_heads * positions_seen(layer, from, to) *
+           ((double)arch->head_dim + (double)arch->value_dim);
 }
 
 /* Operations of one token of [from, to), the mean, in all layers, without the head. */
@@ -89,8 +99,7 @@ static double operations_of_token(const gm_model *model, double from, double to)
         if (layer->moe >= 0)
             products += (size_of(&layer->expert.gate_up) + size_of(&layer->expert.down)) *
                         (double)model->arch.n_chosen;
-        products += (double)model->arch.n_heads * positions_seen(layer, from, to) *
-                    ((double)model->arch.head_dim + (double)model->arch.value_dim);
+        products += products_of_mixing(&model->arch, layer, from, to);
     }
     return 2.0 * products;
 }

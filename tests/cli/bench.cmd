@@ -26,10 +26,13 @@ for name in sys.argv[1:]:
     print(name, len(found), "numbers, not positive:", bad)
 CHECK
 # Twice the document: in the full layer 10 positions more a token, of a window of 20 five in each of two.
-operations() { gm-bench speed --model "$SRC/tests/golden/models/gptoss-tiny" --document "$1" --step 64 --repeats 0 \
+operations() { gm-bench speed --model "$SRC/tests/golden/models/$1" --document "$2" --step 64 --repeats 0 \
     --context 1 --pairs 1 --tokens 1 --memory 4 --json | grep -o '"gflop_per_token":[^,]*' | cut -d: -f2; }
-echo "$(operations 40) $(operations 20)" |
+echo "$(operations gptoss-tiny 40) $(operations gptoss-tiny 20)" |
     awk '{ printf "attention to 20 tokens more: %.0f operations a token, expected %d\n", ($1 - $2) * 1e9, 4 * 6 * 12 * (10 + 2 * 5) }'
+# Here one layer of three attends; the others have states, as large for every document.
+echo "$(operations qwen3-next-tiny 40) $(operations qwen3-next-tiny 20)" |
+    awk '{ printf "beside states: %.0f, expected %d\n", ($1 - $2) * 1e9, 4 * 4 * 12 * 10 }'
 run gm-bench speed
 run gm-bench speed --shape olmoe
 run gm-bench speed --model "$TINY" --layers 3
