@@ -212,7 +212,8 @@ struct gm_session_options {
     bool fewer_do;
     /* 0: a step goes through the model as a whole. Otherwise layer by layer, in pieces of this many
      * rows, so that a long step reads every layer once and keeps the keys and values of one layer
-     * only: a sequence then begins and ends in the same step. The results are the same bits. */
+     * only: a sequence then begins and ends in the same step. The results are the same bits. CPU
+     * only. */
     size_t piece_rows;
     /* Called after every layer of a step, on its thread; may be NULL. True stops the step, which
      * then fails with GM_EINTERRUPTED and leaves its sequences unusable. On a GPU it is called once
@@ -222,6 +223,8 @@ struct gm_session_options {
     void *context;
 };
 
+/* Errors: GM_EARG (options out of range, a model opened with headers_only, or streamed to another
+ * session), GM_EABSENT (piece_rows on a GPU), GM_EMEM, GM_EDEVICE. */
 gm_status gm_session_create(gm_session **out, const gm_model *model,
                             const gm_session_options *options, gm_error *err) GM_MUST_USE;
 void gm_session_free(gm_session *session);
@@ -233,7 +236,7 @@ size_t gm_session_sequences(const gm_session *session);
 uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *options);
 
 /* A sequence owns `capacity` rows of KV cache, at most the model's context.
- * *id is its number from 0. Errors: GM_EARG too long, GM_EMEM no rows left. */
+ * *id is its number from 0. Errors: GM_EARG too long, GM_EMEM no rows or sequences left. */
 gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_error *err)
     GM_MUST_USE;
 void gm_sequence_close(gm_session *session, int id);

@@ -81,7 +81,7 @@ typedef struct gm_trace_info {
     const char *steering;    /* JSON object of the plan, "" when unsteered */
 } gm_trace_info;
 
-/* ---- reading ---- */
+/* ---- reading: errors are GM_EARG (outside the trace), GM_EIO, GM_EFORMAT, GM_EMEM ---- */
 
 typedef struct gm_trace gm_trace;
 
@@ -231,12 +231,14 @@ gm_status gm_trace_write(const char *path, const gm_trace_info *info, const gm_t
 
 /* Merge the shards of a run into one file that can be moved; counts are summed again from the ids
  * and compared. Shards may be given in any order and from several folders, but each exactly once:
- * GM_EFORMAT when one is of another run, is missing, or is given twice. */
+ * GM_EFORMAT when one is of another run, is missing, or is given twice. GM_EEXIST unless `replace`;
+ * GM_EINTERRUPTED by a signal. */
 gm_status gm_trace_merge(const char *out, const char *const *shards, size_t n, bool replace,
                          gm_error *err) GM_MUST_USE;
 
-/* Write an index instead: what holds local numbers is rewritten, the large arrays are
- * virtual datasets over the shards, which must stay where they are relative to it. */
+/* Write an index instead: what holds local numbers is rewritten, the large arrays are virtual
+ * datasets over the shards, which must stay where they are relative to it. Errors as above;
+ * GM_EARG: a path with a newline, or not UTF-8. */
 gm_status gm_trace_index(const char *out, const char *const *shards, size_t n, bool replace,
                          gm_error *err) GM_MUST_USE;
 
