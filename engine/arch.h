@@ -137,6 +137,7 @@ typedef enum gm_role {
     GM_ROLE_HEAD,
     GM_ROLE_ATTN_NORM,
     GM_ROLE_ATTN_NORM_BIAS,
+    GM_ROLE_ATTN_OUT_NORM, /* of what attention adds to the residual */
     GM_ROLE_Q,
     GM_ROLE_K,
     GM_ROLE_V,
@@ -166,6 +167,7 @@ typedef enum gm_role {
     GM_ROLE_DELTA_O,
     GM_ROLE_MLP_NORM,
     GM_ROLE_MLP_NORM_BIAS,
+    GM_ROLE_MLP_OUT_NORM, /* of what the MLP adds to it */
     GM_ROLE_DENSE_GATE,
     GM_ROLE_DENSE_UP,
     GM_ROLE_DENSE_DOWN,
@@ -211,6 +213,9 @@ static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 }
 /* The layer's place among those of its kind; the order of cached keys, and of states. */
 int gm_arch_nth(const gm_arch *arch, int layer);
+
+/* Does what attention or the MLP adds to the residual go through a norm of its own? */
+bool gm_arch_norms_outputs(const gm_arch *arch);
 
 /* SHA-256, 64 hex digits, of all that `arch` says about how the weights are used: everything but
  * the tensors' shapes, the context's length and the sampling defaults. Traces, atlases, plans and

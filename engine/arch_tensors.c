@@ -84,8 +84,10 @@ static shape common_shape(const gm_arch *a, gm_role role, bool delta)
     case GM_ROLE_FINAL_NORM_BIAS:
     case GM_ROLE_ATTN_NORM:
     case GM_ROLE_ATTN_NORM_BIAS:
+    case GM_ROLE_ATTN_OUT_NORM:
     case GM_ROLE_MLP_NORM:
-    case GM_ROLE_MLP_NORM_BIAS: return (shape){true, 1, a->width};
+    case GM_ROLE_MLP_NORM_BIAS:
+    case GM_ROLE_MLP_OUT_NORM: return (shape){true, 1, a->width};
     case GM_ROLE_Q: return (shape){true, a->gated_attention ? a->head_dim : q, a->width};
     case GM_ROLE_Q_GATE: return (shape){a->gated_attention, a->head_dim, a->width};
     case GM_ROLE_K:
@@ -233,7 +235,14 @@ static bool is_of_heads(const gm_arch *arch, gm_role role)
 static bool is_norm(gm_role role)
 {
     return role == GM_ROLE_FINAL_NORM || role == GM_ROLE_ATTN_NORM || role == GM_ROLE_MLP_NORM ||
+           role == GM_ROLE_ATTN_OUT_NORM || role == GM_ROLE_MLP_OUT_NORM ||
            role == GM_ROLE_Q_NORM || role == GM_ROLE_K_NORM;
+}
+
+bool gm_arch_norms_outputs(const gm_arch *arch)
+{
+    const char *const *name = arch->family->tensor;
+    return name[GM_ROLE_ATTN_OUT_NORM] || name[GM_ROLE_MLP_OUT_NORM];
 }
 
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)

@@ -34,6 +34,7 @@ typedef struct listing {
 static bool is_norm(gm_role role)
 {
     return role == GM_ROLE_FINAL_NORM || role == GM_ROLE_ATTN_NORM || role == GM_ROLE_MLP_NORM ||
+           role == GM_ROLE_ATTN_OUT_NORM || role == GM_ROLE_MLP_OUT_NORM ||
            role == GM_ROLE_Q_NORM || role == GM_ROLE_K_NORM || role == GM_ROLE_DELTA_NORM;
 }
 

@@ -5,17 +5,25 @@
 #include "engine/families.h"
 
 /* Tensor names that every family so far shares with Llama; those of latents have no K and V. */
-#define COMMON_TENSORS                                                                         \
-    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight", \
-    [GM_ROLE_HEAD] = "lm_head.weight",                                                         \
-    [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight",                            \
-    [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight",                                   \
-    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight",                                   \
-    [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
+#define BASE_TENSORS                                                                            \
+    [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight",  \
+    [GM_ROLE_HEAD] = "lm_head.weight", [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight", \
+    [GM_ROLE_O] = "model.layers.%d.self_attn.o_proj.weight"
 
-#define LLAMA_TENSORS                                                        \
-    COMMON_TENSORS, [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight", \
-                    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight"
+#define COMMON_TENSORS                                                            \
+    BASE_TENSORS, [GM_ROLE_ATTN_NORM] = "model.layers.%d.input_layernorm.weight", \
+                  [GM_ROLE_MLP_NORM] = "model.layers.%d.post_attention_layernorm.weight"
+
+#define KV_TENSORS                                           \
+    [GM_ROLE_K] = "model.layers.%d.self_attn.k_proj.weight", \
+    [GM_ROLE_V] = "model.layers.%d.self_attn.v_proj.weight"
+
+#define LLAMA_TENSORS COMMON_TENSORS, KV_TENSORS
+
+/* Norms behind attention and the MLP instead of in front of them. */
+#define OUT_NORM_TENSORS                                                         \
+    [GM_ROLE_ATTN_OUT_NORM] = "model.layers.%d.post_attention_layernorm.weight", \
+    [GM_ROLE_MLP_OUT_NORM] = "model.layers.%d.post_feedforward_layernorm.weight"
 
 #define QK_NORM_TENSORS                                           \
     [GM_ROLE_Q_NORM] = "model.layers.%d.self_attn.q_norm.weight", \
@@ -82,6 +90,9 @@ const gm_family *gm_corrected_family_at(size_t i);
 
 /* Those of families_latent.c. */
 const gm_family *gm_latent_family_at(size_t i);
+
+/* Those of families_norms.c. */
+const gm_family *gm_norms_family_at(size_t i);
 
 /* Those of families_delta.c. */
 const gm_family *gm_delta_family_at(size_t i);

@@ -257,6 +257,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
     } whole[] = {
         {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
         {GM_ROLE_ATTN_NORM_BIAS, &layer->attn_norm, layer->attn_norm.stride},
+        {GM_ROLE_ATTN_OUT_NORM, &layer->attn_out_norm, 0},
         {GM_ROLE_Q, layer->q_up.count ? &layer->q_up : &layer->qkv, 0},
         {GM_ROLE_Q_LATENT, &layer->qkv, place.q},
         {GM_ROLE_Q_UP, &layer->q_up, 0},
@@ -277,6 +278,7 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_DELTA_O, &layer->o, 0},
         {GM_ROLE_MLP_NORM, &layer->mlp_norm, 0},
         {GM_ROLE_MLP_NORM_BIAS, &layer->mlp_norm, layer->mlp_norm.stride},
+        {GM_ROLE_MLP_OUT_NORM, &layer->mlp_out_norm, 0},
         {GM_ROLE_ROUTER, &layer->router, 0},
         {GM_ROLE_SHARE, &layer->router, (size_t)fill->arch->n_experts},
         {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
@@ -329,10 +331,8 @@ out:
 
 static gm_tensor as_it_is(const gm_stored_rows *read)
 {
-    return (gm_tensor){.dtype = read->dtype,
-                       .data = read->data,
-                       .n_bytes =
-                           gm_stored_bytes(read->stored, read->dtype, read->rows, read->cols)};
+    const size_t n_bytes = gm_stored_bytes(read->stored, read->dtype, read->rows, read->cols);
+    return (gm_tensor){.dtype = read->dtype, .data = read->data, .n_bytes = n_bytes};
 }
 
 /* Rows of a matrix stay rows: a vector becomes f32, the embedding keeps its type. */

@@ -95,6 +95,7 @@ typedef struct gm_head_row {
 typedef struct gm_work {
     gm_buf x;            /* (T,D) residual stream */
     gm_buf norm;         /* (T,D) after a norm */
+    gm_buf given;        /* (T,D) f32 outputs of attention or of the MLP that have a norm */
     gm_buf qkv;          /* (T, q + k + v), or as gm_delta_place has it */
     gm_buf query;        /* (T H, head_dim) rotated; after latent attention its result */
     gm_buf latent;       /* (T, latent.q) of queries, where they have one */
@@ -213,29 +214,30 @@ typedef struct gm_ops {
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
     /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
-    /* norm, query-key-value, clamp, q/k norm, rotation, append to the KV cache; of latents: norm,
-     * latents and their norms, append, queries, rotation, each head's keys into its query; of Gated
-     * DeltaNet: norm, product, then with cpu/kernels.h's names
-     *   b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
-     *   convolve the channels q, k, v over the run and the history (zeros before position 0)
-     *   unit of each key head's q, scale 1/sqrt(key), and of its k, scale 1 */
+    /* norm (if there is one), query-key-value, clamp, q/k norm, rotation, append to the KV cache;
+     * of latents: norm, latents and their norms, append, queries, rotation, each head's keys into
+     * its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's names b = 1 / (1 +
+     * e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head convolve the
+     * channels q, k, v over the run and the history (zeros before position 0) unit of each key
+     * head's q, scale 1/sqrt(key), and of its k, scale 1 */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then
      * gate, by the further queries. Of Gated DeltaNet: token by token through each value head's
      * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += residual_scale (heads times O (+ bias)); of latents, heads = the result of attention
-     * times each head's values */
+    /* x += residual_scale norm(heads times O (+ bias)), where outputs have a norm; of latents,
+     * heads = the result of attention times each head's values */
     void (*attn_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* norm, router logits, edit, choice, record; rows grouped by expert; share = sigmoid of the
-     * router's last output where the shared experts are gated */
+    /* norm (if there is one), router logits, edit, choice, record; rows grouped by expert; share =
+     * sigmoid of the router's last output where the shared experts are gated */
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* silu(gate) * up, or the arch's other activation, of the chosen experts (with the bias added
      * to gate and up) and of the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* x += residual_scale ((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
-     * this order; gate[i] y[i] is followed by gate[i] bias[i] if experts have one */
+    /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
+     * this order, where outputs have a norm; gate[i] y[i] is followed by gate[i] bias[i] if experts
+     * have one */
     void (*moe_out)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* final norm, logits (plus the head's bias, times logits_scale) and nll of head rows [block *
      * GM_HEAD_ROWS, ...) */

@@ -52,9 +52,10 @@ static gm_buf vector_if(const gm_arch *arch, gm_role role, int layer, size_t col
     return has_tensor(arch, role, layer) ? gm_buf_rows(GM_F32, 1, 1, cols) : (gm_buf){0};
 }
 
-/* A norm of the model's width, and behind it its bias if it has one. */
-static gm_buf norm_of(const gm_arch *arch, gm_role bias, int layer)
+/* A norm of the model's width if there is one, and behind it its bias if it has one. */
+static gm_buf norm_of(const gm_arch *arch, gm_role role, gm_role bias, int layer)
 {
+    if (!has_tensor(arch, role, layer)) return (gm_buf){0};
     return gm_buf_rows(GM_F32, 1, has_tensor(arch, bias, layer) ? 2 : 1, (size_t)arch->width);
 }
 
@@ -111,8 +112,10 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .delta = gm_arch_is_delta(arch, l),
         .nth = (size_t)gm_arch_nth(arch, l),
         .window = arch->window ? (size_t)arch->window[l] : 0,
-        .attn_norm = norm_of(arch, GM_ROLE_ATTN_NORM_BIAS, l),
-        .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM_BIAS, l),
+        .attn_norm = norm_of(arch, GM_ROLE_ATTN_NORM, GM_ROLE_ATTN_NORM_BIAS, l),
+        .attn_out_norm = vector_if(arch, GM_ROLE_ATTN_OUT_NORM, l, d),
+        .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, l),
+        .mlp_out_norm = vector_if(arch, GM_ROLE_MLP_OUT_NORM, l, d),
         .qkv = gm_buf_panels(dtype, 1, place.all, d),
         .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
         .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l)),
@@ -143,7 +146,7 @@ static void describe_ends(gm_weights *w, const gm_arch *arch, gm_dtype dtype, gm
 {
     const size_t d = (size_t)arch->width, v = (size_t)arch->vocab;
     w->embed = gm_buf_rows(embed_dtype, 1, v, d);
-    w->final_norm = norm_of(arch, GM_ROLE_FINAL_NORM_BIAS, 0);
+    w->final_norm = norm_of(arch, GM_ROLE_FINAL_NORM, GM_ROLE_FINAL_NORM_BIAS, 0);
     w->head = gm_buf_panels(dtype, 1, v, d);
     w->head_bias = vector_if(arch, GM_ROLE_HEAD_BIAS, 0, v);
 }
@@ -188,6 +191,8 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->delta_rate,
         &layer->delta_bias,
         &layer->delta_norm,
+        &layer->attn_out_norm,
+        &layer->mlp_out_norm,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -265,9 +270,10 @@ static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     return attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
-           is_padded(&l->qkv, l->qkv.cols) || is_padded(&l->o, l->o.cols) ||
-           is_padded(&l->sinks, 0) || is_padded(&l->router, l->router.cols) ||
-           mlp_is_padded(&l->always) || mlp_is_padded(&l->expert);
+           l->attn_out_norm.stride != l->attn_out_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
+           is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) ||
+           is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||
+           mlp_is_padded(&l->expert);
 }
 
 /* Of a section, whole pages; a layer's buffers are those of *layer, or the weights' own. */

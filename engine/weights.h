@@ -25,30 +25,32 @@ typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
-    gm_buf qkv;                 /* PANELS (q + k + v, D); of latents (q + k, D); of gated attention
-                                   (q + k + v + gate, D); of Gated DeltaNet see gm_delta_place */
-    gm_buf qkv_bias;            /* ROWS f32 (1, q + k + v), or not there */
-    gm_buf q_norm, k_norm;      /* ROWS f32 (1, full, head or latent's width), or not there */
-    gm_buf o;                   /* PANELS (D, H head_out); of Gated DeltaNet (D, value heads
-                                   values) */
-    gm_buf router;              /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
-    gm_buf router_bias;         /* ROWS f32 (1, E), or not there */
-    gm_buf correction;          /* ROWS f32 (1, E), or not there */
-    gm_mlp always;              /* shared experts or dense MLP */
-    gm_mlp expert;              /* count = E */
-    gm_buf o_bias;              /* ROWS f32 (1, D), or not there */
-    gm_buf sinks;               /* ROWS f32 (1, H), or not there */
-    gm_buf expert_in_bias;      /* ROWS f32 (E, rows of expert.gate_up), or not there */
-    gm_buf expert_out_bias;     /* ROWS f32 (E, D), or not there */
-    gm_buf q_up;                /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
-    gm_buf key_up;              /* PANELS, count = H, (latent.kv, plain) */
-    gm_buf value_up;            /* PANELS, count = H, (latent.value, latent.kv) */
-    bool delta;        /* Gated DeltaNet: the layer has qkv, o and these, no norms of q, k */
-    size_t nth;        /* gm_arch_nth */
-    gm_buf delta_conv; /* PANELS f32 (q + k + v, taps) */
-    gm_buf delta_rate; /* ROWS f32 (1, value heads) A_log */
-    gm_buf delta_bias; /* ROWS f32 (1, value heads) of A's outputs */
-    gm_buf delta_norm; /* ROWS f32 (1, width of a value) */
+    gm_buf attn_out_norm;   /* ROWS f32 (1, D) of what attention adds to the residual, or absent */
+    gm_buf mlp_out_norm;    /* likewise of the MLP */
+    gm_buf qkv;             /* PANELS (q + k + v, D); of latents (q + k, D); of gated attention
+                               (q + k + v + gate, D); of Gated DeltaNet see gm_delta_place */
+    gm_buf qkv_bias;        /* ROWS f32 (1, q + k + v), or not there */
+    gm_buf q_norm, k_norm;  /* ROWS f32 (1, full, head or latent's width), or not there */
+    gm_buf o;               /* PANELS (D, H head_out); of Gated DeltaNet (D, value heads
+                               values) */
+    gm_buf router;          /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
+    gm_buf router_bias;     /* ROWS f32 (1, E), or not there */
+    gm_buf correction;      /* ROWS f32 (1, E), or not there */
+    gm_mlp always;          /* shared experts or dense MLP */
+    gm_mlp expert;          /* count = E */
+    gm_buf o_bias;          /* ROWS f32 (1, D), or not there */
+    gm_buf sinks;           /* ROWS f32 (1, H), or not there */
+    gm_buf expert_in_bias;  /* ROWS f32 (E, rows of expert.gate_up), or not there */
+    gm_buf expert_out_bias; /* ROWS f32 (E, D), or not there */
+    gm_buf q_up;            /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
+    gm_buf key_up;          /* PANELS, count = H, (latent.kv, plain) */
+    gm_buf value_up;        /* PANELS, count = H, (latent.value, latent.kv) */
+    bool delta;             /* Gated DeltaNet: the layer has qkv, o and these, no norms of q, k */
+    size_t nth;             /* gm_arch_nth */
+    gm_buf delta_conv;      /* PANELS f32 (q + k + v, taps) */
+    gm_buf delta_rate;      /* ROWS f32 (1, value heads) A_log */
+    gm_buf delta_bias;      /* ROWS f32 (1, value heads) of A's outputs */
+    gm_buf delta_norm;      /* ROWS f32 (1, width of a value) */
 } gm_layer;
 
 /* All weights are one image: embedding and final norm, then the layers, then the head, each a
@@ -59,7 +61,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 25 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 27 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */

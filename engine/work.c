@@ -4,7 +4,7 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-enum { WORK_BUFFERS = 23 };
+enum { WORK_BUFFERS = 24 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
 static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
@@ -91,6 +91,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     *w = (gm_work){
         .x = gm_buf_spread_rows(GM_F32, 1, rows, d),
         .norm = gm_buf_spread_rows(read, 1, rows, d),
+        .given = gm_buf_spread_rows(GM_F32, 1, gm_arch_norms_outputs(arch) ? rows : 0, d),
         .qkv = gm_buf_spread_rows(GM_F32, 1, rows,
                                   larger(gm_qkv_place_of(arch).all, gm_delta_place_of(arch).all)),
         .query = gm_buf_rows(read, 1, rows * heads, head),
@@ -123,7 +124,7 @@ static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
         &w->x,      &w->norm,   &w->qkv,     &w->query,  &w->heads,    &w->expert,
         &w->gate,   &w->share,  &w->bad,     &w->slot,   &w->slot_row, &w->first,
         &w->busy,   &w->hidden, &w->always,  &w->routed, &w->head_x,   &w->logits,
-        &w->cosine, &w->sine,   &w->scratch, &w->latent, &w->plain,
+        &w->cosine, &w->sine,   &w->scratch, &w->latent, &w->plain,    &w->given,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }

@@ -8,12 +8,15 @@
 #include "base/half.h"
 
 #include <math.h>
+#include <string.h>
 
 void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out)
 {
     const gm_kernels *k = s->weights->kernels;
     const float *weight = norm->address;
-    if (norm->rows > 1)
+    if (weight == NULL)
+        memcpy(out, x, (size_t)s->arch->width * sizeof *out);
+    else if (norm->rows > 1)
         k->layer_norm(x, weight, weight + norm->stride, norm->cols, s->arch->norm_epsilon, out);
     else
         k->norm(x, weight, norm->cols, s->arch->norm_epsilon, out);
@@ -29,6 +32,30 @@ void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weights)
     for (size_t r = first; r < end; r++) {
         gm_cpu_norm(s, weights, gm_row_at(&s->work->x, r), norm);
         gm_store_row(k, to, r, 0, norm, to->cols);
+    }
+    gm_worker_meet(me);
+}
+
+void gm_cpu_give(const gm_step *s, const gm_buf *norm, size_t r, size_t column, const float *y,
+                 size_t n)
+{
+    if (norm->address)
+        memcpy(gm_row_at(&s->work->given, r) + column, y, n * sizeof *y);
+    else
+        s->weights->kernels->add_scaled(gm_row_at(&s->work->x, r) + column, s->arch->residual_scale,
+                                        y, n);
+}
+
+void gm_cpu_add_given(gm_worker *me, const gm_step *s, const gm_buf *norm)
+{
+    float *y = gm_scratch_of(s, me);
+    size_t first, end;
+    if (norm->address == NULL) return;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++) {
+        gm_cpu_norm(s, norm, gm_row_at(&s->work->given, r), y);
+        s->weights->kernels->add_scaled(gm_row_at(&s->work->x, r), s->arch->residual_scale, y,
+                                        norm->cols);
     }
     gm_worker_meet(me);
 }
@@ -408,8 +435,7 @@ static void add_part(const gm_step *s, const gm_task *t, float *part, size_t ld,
     const float *bias = w->o_bias.address;
     for (size_t i = 0; i < t->m; i++) {
         if (bias) k->add(part + i * ld, bias + p * GM_PANEL, n * GM_PANEL);
-        k->add_scaled(gm_row_at(&s->work->x, t->first + i) + p * GM_PANEL, s->arch->residual_scale,
-                      part + i * ld, n * GM_PANEL);
+        gm_cpu_give(s, &w->attn_out_norm, t->first + i, p * GM_PANEL, part + i * ld, n * GM_PANEL);
     }
 }
 
@@ -418,4 +444,5 @@ void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_lay
     (void)layer;
     if (s->arch->latent.kv > 0) gm_cpu_latent_out(me, s, w);
     gm_cpu_multiply(me, s, &w->o, &s->work->heads, NULL, add_part, w);
+    gm_cpu_add_given(me, s, &w->attn_out_norm);
 }

@@ -209,7 +209,7 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
                 k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);
         }
     if (w->always.width) k->add_scaled(sum, share ? share[r] : 1.0f, always, width);
-    k->add_scaled(gm_row_at(&s->work->x, r) + column, s->arch->residual_scale, sum, width);
+    gm_cpu_give(s, &w->mlp_out_norm, r, column, sum, width);
 }
 
 /* A task of any number of rows. */
@@ -307,4 +307,5 @@ void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
         for (size_t p; (p = gm_worker_next(me) * most) < panels;)
             down_task(s, w, p, panels - p < most ? panels - p : most, gm_scratch_of(s, me));
     gm_worker_meet(me);
+    gm_cpu_add_given(me, s, &w->mlp_out_norm);
 }

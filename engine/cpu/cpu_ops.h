@@ -130,8 +130,15 @@ void gm_cpu_multiply(gm_worker *me, const gm_step *s, const gm_buf *w, const gm_
 void gm_store_row(const gm_kernels *k, const gm_buf *to, size_t r, size_t column, const float *x,
                   size_t n);
 
-/* Norm of a row of the residual, `norm` as weights.h has it. */
+/* Norm of a row of the residual, `norm` as in weights.h; without one the row itself. */
 void gm_cpu_norm(const gm_step *s, const gm_buf *norm, const float *x, float *out);
+
+/* n outputs of attention or of the MLP for row r, from column on: added to the residual; or if they
+ * have a norm, kept for gm_cpu_add_given. That one norms all rows' and adds them, shared among the
+ * workers, who meet afterwards. */
+void gm_cpu_give(const gm_step *s, const gm_buf *norm, size_t r, size_t column, const float *y,
+                 size_t n);
+void gm_cpu_add_given(gm_worker *me, const gm_step *s, const gm_buf *norm);
 
 /* Norms of all rows into work->norm; shared among the workers, who meet afterwards. */
 void gm_cpu_norm_rows(gm_worker *me, const gm_step *s, const gm_buf *weights);

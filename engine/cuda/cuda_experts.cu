@@ -281,7 +281,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
         float all = 0.0f;
         for (int k = 0; k < WARPS; k++) all += part[r][k][d];
         float *to = p.out + r * p.x_stride + first + d;
-        *to = fmaf(p.residual_scale, all, *to);
+        *to = p.add ? fmaf(p.residual_scale, all, *to) : all;
     }
 }
 
@@ -361,7 +361,7 @@ __global__ static void combine_kernel(gm_cuda_combine p)
         if (p.always)
             sum = fmaf(p.share ? p.share[r] : 1.0f, p.always[r * p.always_stride + d], sum);
         float *to = p.x + r * p.x_stride + d;
-        *to = fmaf(p.residual_scale, sum, *to);
+        *to = p.add ? fmaf(p.residual_scale, sum, *to) : sum;
     }
 }
 

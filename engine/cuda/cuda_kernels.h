@@ -8,9 +8,9 @@
  * (`wide`), others bf16. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, eight
- * or nine with latent attention, in which a row reads each weight once; the host knows nothing
- * about the step but its number of rows, so a CUDA graph of them can be replayed. *Many rows*:
- * cuBLAS for the products, and kernels between them.
+ * or nine with latent attention, two more where outputs have a norm, in which a row reads each
+ * weight once; the host knows nothing about the step but its number of rows, so a CUDA graph of
+ * them can be replayed. *Many rows*: cuBLAS for the products, and kernels between them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -113,7 +113,8 @@ typedef struct gm_cuda_project {
 cudaError_t gm_cuda_project_few(const gm_cuda_how *how, const gm_cuda_project *p);
 
 /* Rows through the norm, one block a row: `rounded` in the type of products, `exact` as f32;
- * either may be NULL. The same without a norm: rounding alone. */
+ * either may be NULL. The same without a norm: rounding alone. `factor` not 0: exact += factor
+ * times the result. */
 typedef struct gm_cuda_norm {
     const float *x, *norm, *norm_bias;
     const gm_cuda_head *head; /* row r of x is head[r].row; NULL: r */
@@ -121,7 +122,7 @@ typedef struct gm_cuda_norm {
     float *exact;
     size_t x_stride, rounded_stride, exact_stride;
     int n_rows, width;
-    float epsilon;
+    float epsilon, factor;
     bool wide;
 } gm_cuda_norm;
 cudaError_t gm_cuda_norm_rows(const gm_cuda_how *how, const gm_cuda_norm *p);
@@ -293,7 +294,7 @@ cudaError_t gm_cuda_group_rows(const gm_cuda_how *how, const gm_cuda_group *p);
 
 typedef struct gm_cuda_experts {
     const float *x, *norm, *norm_bias;        /* residual, its norm's; few rows */
-    float *out;                               /* = x: the residual */
+    float *out;                               /* (rows, x_stride) of `down` */
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) */
     const float *share;                       /* (rows) factors of `always`; NULL: 1 */
@@ -309,6 +310,7 @@ typedef struct gm_cuda_experts {
     gm_activation activation;
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */
+    bool add;       /* to out, residual_scale times */
 } gm_cuda_experts;
 /* Norm, logits and choice; at the same time gate and up of the MLP that all rows take, if there is
  * one. */
@@ -343,7 +345,7 @@ typedef struct gm_cuda_swiglu {
 } gm_cuda_swiglu;
 cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p);
 
-/* x[r] += residual_scale ((sum over k of gate[k] scale (y[slot[k]] + bias[expert[k]])) + share[r]
+/* x[r] (+= residual_scale) ((sum over k of gate[k] scale (y[slot[k]] + bias[expert[k]])) + share[r]
  * always[r]) */
 typedef struct gm_cuda_combine {
     float *x;
@@ -354,6 +356,7 @@ typedef struct gm_cuda_combine {
     size_t x_stride, y_stride, bias_stride, always_stride;
     int n_rows, width, n_chosen;
     float scale, residual_scale;
+    bool add;
 } gm_cuda_combine;
 cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p);
 

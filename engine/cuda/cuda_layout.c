@@ -58,7 +58,7 @@ static void place(gm_cuda_layout *l, gm_role role, int layer, gm_dtype dtype, gm
 static void place_norm(gm_cuda_layout *l, gm_role role, gm_role bias, int layer, gm_buf *to)
 {
     size_t rows = 0, cols = 0, one;
-    (void)has(l, role, layer, &rows, &cols);
+    if (!has(l, role, layer, &rows, &cols)) return;
     const bool two = has(l, bias, layer, &one, &cols);
     *to = lay(l, GM_F32, 1, rows + two, cols);
     add(l, &(gm_cuda_job){.role = role, .layer = layer, .to = to});
@@ -208,6 +208,7 @@ static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_lay
      : l->arch->gated_attention ? place_gated
                                 : place_qkv)(l, layer, dtype, w);
     place_norm(l, GM_ROLE_ATTN_NORM, GM_ROLE_ATTN_NORM_BIAS, layer, &w->attn_norm);
+    place(l, GM_ROLE_ATTN_OUT_NORM, layer, GM_F32, &w->attn_out_norm);
     place(l, GM_ROLE_Q_NORM, layer, GM_F32, &w->q_norm);
     place(l, GM_ROLE_K_NORM, layer, GM_F32, &w->k_norm);
     if (!w->delta) place(l, GM_ROLE_O, layer, dtype, &w->o);
@@ -240,6 +241,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
     place_attention(l, layer, dtype, w);
     place_norm(l, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, layer, &w->mlp_norm);
+    place(l, GM_ROLE_MLP_OUT_NORM, layer, GM_F32, &w->mlp_out_norm);
     if (w->moe >= 0) place_router(l, layer, w);
     place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);

@@ -72,6 +72,23 @@ static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, b
     gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "a norm");
 }
 
+void gm_cuda_add_given(const gm_step *step, const gm_buf *norm)
+{
+    gm_cuda_session *s = step->own;
+    if (norm->address == NULL) return;
+    const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_GIVEN),
+                            .norm = norm->address,
+                            .exact = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                            .x_stride = s->plan.width,
+                            .exact_stride = s->plan.width,
+                            .n_rows = (int)step->n_rows,
+                            .width = s->arch->width,
+                            .epsilon = s->arch->norm_epsilon,
+                            .factor = s->arch->residual_scale,
+                            .wide = s->wide};
+    gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "the norm of outputs");
+}
+
 /* ---- attention ---- */
 
 void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w)
@@ -112,6 +129,9 @@ void gm_cuda_attn_many(const gm_step *step, const gm_layer *w)
 void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
+    const bool normed = w->attn_out_norm.address != NULL;
+    const float factor = normed ? 1.0f : s->arch->residual_scale;
+    float *out = gm_cuda_output(s, &w->attn_out_norm);
     const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_HEADS),
                             .rounded = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
                             .x_stride = s->plan.heads,
@@ -122,18 +142,18 @@ void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w)
     if (!w->delta) gm_cuda_note(s, gm_cuda_norm_rows(&s->how, &p), "rounding heads");
     gm_cuda_multiply_weights(s, GM_CUDA_MAIN, &w->o, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                              (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_HEADS_ROUNDED),
-                                               .c = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                                               .c = out,
                                                .m = step->n_rows,
                                                .lda = s->plan.heads,
                                                .ldc = s->plan.width,
-                                               .factor = s->arch->residual_scale,
-                                               .add = true});
+                                               .factor = factor,
+                                               .add = !normed});
     if (w->o_bias.address)
         gm_cuda_note(s,
-                     gm_cuda_add_bias(&s->how, gm_cuda_at(s, GM_CUDA_RESIDUAL), w->o_bias.address,
-                                      s->arch->residual_scale, s->plan.width, (int)step->n_rows,
-                                      (int)w->o.rows),
+                     gm_cuda_add_bias(&s->how, out, w->o_bias.address, factor, s->plan.width,
+                                      (int)step->n_rows, (int)w->o.rows),
                      "a bias");
+    gm_cuda_add_given(step, &w->attn_out_norm);
 }
 
 /* ---- router ---- */
@@ -326,7 +346,7 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
                                 .always_lda = s->plan.always_width,
                                 .lda = s->plan.expert_width},
                  step->n_rows);
-    const gm_cuda_combine p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+    const gm_cuda_combine p = {.x = gm_cuda_output(s, &w->mlp_out_norm),
                                .y = w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_WIDE) : NULL,
                                .always =
                                    w->always.width ? gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE) : NULL,
@@ -343,8 +363,10 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
                                .width = s->arch->width,
                                .n_chosen = s->arch->n_chosen,
                                .scale = s->arch->router.scale,
-                               .residual_scale = s->arch->residual_scale};
+                               .residual_scale = s->arch->residual_scale,
+                               .add = w->mlp_out_norm.address == NULL};
     gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");
+    gm_cuda_add_given(step, &w->mlp_out_norm);
 }
 
 /* ---- head ---- */

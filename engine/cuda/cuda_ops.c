@@ -142,20 +142,22 @@ static void attn_out(gm_worker *me, const gm_step *step, size_t layer, const gm_
         gm_cuda_attn_out_many(step, w);
         return;
     }
+    const bool normed = w->attn_out_norm.address != NULL;
     const gm_cuda_project p = {.x = gm_cuda_at(s, GM_CUDA_HEADS),
                                .matrix = w->o.address,
                                .bias = w->o_bias.address,
-                               .out = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+                               .out = gm_cuda_output(s, &w->attn_out_norm),
                                .x_stride = s->plan.heads,
                                .stride = w->o.stride,
                                .out_stride = s->plan.width,
                                .n_rows = (int)step->n_rows,
                                .width = (int)w->o.cols,
                                .n_out = (int)w->o.rows,
-                               .factor = step->arch->residual_scale,
+                               .factor = normed ? 1.0f : step->arch->residual_scale,
                                .dtype = w->o.dtype,
-                               .add = true};
+                               .add = !normed};
     gm_cuda_note(s, gm_cuda_project_few(&s->how, &p), "the output of attention");
+    gm_cuda_add_given(step, &w->attn_out_norm);
 }
 
 /* ---- router ---- */
@@ -226,7 +228,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .norm = w->mlp_norm.address,
         .norm_bias = gm_cuda_norm_bias(&w->mlp_norm),
-        .out = gm_cuda_at(s, GM_CUDA_RESIDUAL),
+        .out = gm_cuda_output(s, &w->mlp_out_norm),
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
         .share = gm_cuda_share_of(s, w),
@@ -257,6 +259,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .residual_scale = arch->residual_scale,
         .epsilon = arch->norm_epsilon,
         .dtype = w->moe >= 0 ? w->expert.gate_up.dtype : gm_weights_dtype(step->weights->numerics),
+        .add = w->mlp_out_norm.address == NULL,
     };
 }
 
@@ -295,6 +298,7 @@ static void moe_out(gm_worker *me, const gm_step *step, size_t layer, const gm_l
     }
     const gm_cuda_experts p = gm_cuda_experts_of(step, w);
     gm_cuda_note(s, gm_cuda_down_few(&s->how, &p), "down");
+    gm_cuda_add_given(step, &w->mlp_out_norm);
 }
 
 /* ---- head ---- */

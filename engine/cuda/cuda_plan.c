@@ -139,6 +139,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
     p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
     const size_t bytes[GM_CUDA_N_REGIONS] = {
         [GM_CUDA_RESIDUAL] = t * p.width * f32,
+        [GM_CUDA_GIVEN] = gm_arch_norms_outputs(arch) ? t * p.width * f32 : 0,
         [GM_CUDA_QKV] = t * p.qkv * f32,
         [GM_CUDA_QUERIES] = t * p.queries * f32,
         [GM_CUDA_LATENT] = t * p.latent * w,

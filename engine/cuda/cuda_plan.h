@@ -9,6 +9,7 @@
 /* The regions of the one allocation, in this order. Rows T, as everywhere. */
 #define GM_CUDA_REGIONS(X)                                           \
     X(RESIDUAL)       /* (T,D) */                                    \
+    X(GIVEN)          /* (T,D) outputs in front of their norm */     \
     X(QKV)            /* (T, q + k + v) */                           \
     X(QUERIES)        /* (T, q) of latents of queries */             \
     X(LATENT)         /* (T, q latent) for products */               \

@@ -125,7 +125,9 @@ template <typename W> __global__ static void norm_kernel(gm_cuda_norm p)
         float y = p.norm ? ((x[i] - mean) * scale) * p.norm[i] : x[i];
         if (p.norm_bias) y += p.norm_bias[i];
         if (p.rounded) store((W *)p.rounded + r * p.rounded_stride + i, y);
-        if (p.exact) p.exact[r * p.exact_stride + i] = y;
+        if (!p.exact) continue;
+        float *to = p.exact + r * p.exact_stride + i;
+        *to = p.factor != 0.0f ? fmaf(p.factor, y, *to) : y;
     }
 }
 

@@ -59,6 +59,14 @@ __device__ __forceinline__ float block_dot(const float *a, const float *b, int n
     return block_sum(sum, scratch);
 }
 
+/* Weights of the row's norm; without one every element counts as it is. */
+__device__ __forceinline__ void bring_norm(float4 (&to)[QUADS], const float *norm, int from, int n)
+{
+    if (norm) return bring(to, norm, from, n);
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) to[i] = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
+}
+
 /* The logit of the block's output; thread 0 has it. One walk over the row, behind that for the mean
  * of LayerNorm, finds both the norm's factor and the product; what the norm's bias adds is the same
  * for every row. */
@@ -70,7 +78,7 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     float squares = 0.0f, dot = 0.0f;
     float4 weight[QUADS], norm[QUADS], own[QUADS];
     bring(weight, row, 0, p.width); /* known before */
-    bring(norm, p.norm, 0, p.width);
+    bring_norm(norm, p.norm, 0, p.width);
     if (p.norm_bias) bias = block_dot(p.norm_bias, row, p.width, scratch);
     wait_for_previous();
     let_next_start();
@@ -83,7 +91,7 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
         from += 4 * QUADS * THREADS;
         if (from >= p.width) break;
         bring(weight, row, from, p.width);
-        bring(norm, p.norm, from, p.width);
+        bring_norm(norm, p.norm, from, p.width);
     }
     squares = warp_sum(squares), dot = warp_sum(dot);
     if (threadIdx.x % WARP == 0) {
@@ -93,7 +101,8 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     __syncthreads();
     squares = squares_of[0], dot = dot_of[0];
     for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
-    const float logit = dot * (1.0f / sqrtf(squares / (float)p.width + p.epsilon)) + bias;
+    const float scale = p.norm ? 1.0f / sqrtf(squares / (float)p.width + p.epsilon) : 1.0f;
+    const float logit = dot * scale + bias;
     return p.bias && output < p.n_experts ? logit + p.bias[output] : logit;
 }
 

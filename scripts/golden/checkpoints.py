@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, delta, fp8, gpt_oss, latent, phimoe
+from . import common, corrected, delta, fp8, gpt_oss, latent, norms, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -180,6 +180,7 @@ MODELS = {
     "glm-lite-tiny": (latent.lite_config(), 1, 1),
     "qwen3-next-tiny": (delta.next_config(), 1, 2),
     "qwen3.5-tiny": (delta.text_config(), 1, 1),
+    "flexolmo-tiny": (norms.flex_config(), 1, 4),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -187,7 +188,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    return next((module for module in (corrected, delta, latent, phimoe) if config["model_type"] in module.FAMILIES), None)
+    return next((module for module in (corrected, delta, latent, norms, phimoe) if config["model_type"] in module.FAMILIES), None)
 
 
 def shape_of(config):
@@ -226,12 +227,12 @@ def tensor_shapes(config):
 
     for layer in range(s.layers):
         p = f"model.layers.{layer}."
-        shapes[p + "input_layernorm.weight"] = (s.width,)
+        shapes[p + s.norms[0]] = (s.width,)
         if config["model_type"] in delta.FAMILIES:
             shapes |= delta.attention_tensors(config, layer, p)
         else:
             shapes |= attention_tensors(config, s, p + "self_attn.")
-        shapes[p + "post_attention_layernorm.weight"] = (s.width,)
+        shapes[p + s.norms[1]] = (s.width,)
         if not s.is_moe(layer):
             mlp(p + "mlp.", config["intermediate_size"])
             continue

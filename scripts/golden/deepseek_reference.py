@@ -59,6 +59,8 @@ class Shape:
     attention_scale: float
     residual_scale: float
     logits_divisor: float
+    norms: tuple = ("input_layernorm.weight", "post_attention_layernorm.weight")  # of attention and of the MLP,
+    behind: bool = False  # behind them instead of in front of them
 
     @staticmethod
     def from_config(c):
@@ -221,22 +223,28 @@ class Reference:
             y = y + (torch.sigmoid(x @ self.w[prefix + "shared_expert_gate.weight"].T) * shared if s.gated_shared else shared)
         return y, {"router_logits": z, "expert_id": ids, "gate": gates, "topk_mass": mass, "margin": margin}
 
+    def add(self, x, part, norm):
+        """x and what a part of the layer gives, its norm in front of it or behind."""
+        y = self.norm(part(x), norm) if self.shape.behind else part(self.norm(x, norm))
+        return x + self.shape.residual_scale * y
+
     def forward(self, ids, bias=None, mode=None):
         """ids: list of T token ids; bias: [L, E] or None -> logits [T, V], and per MoE layer [L, T, ...]."""
-        scale = self.shape.residual_scale
         x = self.w["model.embed_tokens.weight"][torch.tensor(ids)] * self.shape.embed_scale
         records = []
+
+        def feed(h, layer, prefix):
+            if not self.shape.is_moe(layer):
+                return self.mlp(h, prefix)
+            y, record = self.moe(h, prefix, None if bias is None else bias[len(records)], mode)
+            records.append(record)
+            return y
+
         for layer in range(self.shape.layers):
             prefix = f"model.layers.{layer}."
-            x = x + scale * self.attention(self.norm(x, prefix + "input_layernorm.weight"), prefix + "self_attn.")
-            h = self.norm(x, prefix + "post_attention_layernorm.weight")
-            if self.shape.is_moe(layer):
-                edit = None if bias is None else bias[len(records)]
-                y, record = self.moe(h, prefix + "mlp.", edit, mode)
-                records.append(record)
-            else:
-                y = self.mlp(h, prefix + "mlp.")
-            x = x + scale * y
+            first, second = (prefix + name for name in self.shape.norms)
+            x = self.add(x, lambda h: self.attention(h, prefix + "self_attn."), first)
+            x = self.add(x, lambda h: feed(h, layer, prefix + "mlp."), second)
         x = self.norm(x, "model.norm.weight")
         head = self.w["model.embed_tokens.weight" if self.shape.tied else "lm_head.weight"]
         result = {name: torch.stack([r[name] for r in records]) for name in records[0]}
