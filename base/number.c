@@ -49,6 +49,33 @@ bool gm_parse_f64(const char *text, double *out)
     return true;
 }
 
+/* text[0..n) as a string; false: it does not fit. */
+static bool copy_number(char copy[GM_NUMBER_BYTES + 1], const char *text, size_t n)
+{
+    if (n > GM_NUMBER_BYTES) return false;
+    memcpy(copy, text, n);
+    copy[n] = '\0';
+    return true;
+}
+
+bool gm_parse_i64_n(const char *text, size_t n, int64_t *out)
+{
+    char copy[GM_NUMBER_BYTES + 1];
+    return copy_number(copy, text, n) && gm_parse_i64(copy, out);
+}
+
+bool gm_parse_f64_n(const char *text, size_t n, double *out)
+{
+    char copy[GM_NUMBER_BYTES + 1];
+    return copy_number(copy, text, n) && gm_parse_f64(copy, out);
+}
+
+int gm_ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 /* value / 1000^k with its prefix; three digits where there is a fraction. */
 static const char *show_scaled(char buf[24], double value, const char *const unit[], int n_units)
 {

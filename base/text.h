@@ -69,6 +69,14 @@ bool gm_parse_i64(const char *text, int64_t *out);
 bool gm_parse_u64(const char *text, uint64_t *out);
 bool gm_parse_f64(const char *text, double *out);
 
+/* The same of text[0..n), n at most GM_NUMBER_BYTES. */
+enum { GM_NUMBER_BYTES = 63 };
+bool gm_parse_i64_n(const char *text, size_t n, int64_t *out);
+bool gm_parse_f64_n(const char *text, size_t n, double *out);
+
+/* For qsort: doubles from the smallest on, none of them NaN. */
+int gm_ascending(const void *a, const void *b);
+
 /* "1.5 GB", "312 kB" (decimal units), "14.2 k", "3.1 M", "1:02:03". */
 const char *gm_show_bytes(char buf[24], double bytes);
 const char *gm_show_count(char buf[24], double count);

@@ -92,13 +92,11 @@ static gm_recut read_recut(const recut_command *c, gm_hdbscan_options *h)
 /* "4=1" or "4=Ships": the number before the sign, and what stands behind it; false: neither. */
 static bool split_pair(const char *text, int64_t *number, const char **rest)
 {
-    char digits[16];
     const char *equals = strchr(text, '=');
-    if (equals == NULL || (size_t)(equals - text) >= sizeof digits) return false;
-    memcpy(digits, text, (size_t)(equals - text));
-    digits[equals - text] = '\0';
+    if (equals == NULL) return false;
     *rest = equals + 1;
-    return gm_parse_i64(digits, number) && *number >= 0 && *number <= INT32_MAX;
+    return gm_parse_i64_n(text, (size_t)(equals - text), number) && *number >= 0 &&
+           *number <= INT32_MAX;
 }
 
 static gm_status read_merges(gm_recut_merge **out, const gm_opt_list *list, gm_error *err)

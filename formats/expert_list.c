@@ -8,6 +8,7 @@
 #include "base/csv.h"
 #include "base/outfile.h"
 #include "base/text.h"
+#include "formats/shape.h"
 
 bool gm_expert_list_is(const char *path)
 {
@@ -48,14 +49,13 @@ static gm_status read_place(const list *l, size_t r, size_t *at, gm_error *err)
     const char *of_layer = field_of(l, r, l->layer), *of_expert = field_of(l, r, l->expert);
     const size_t line = l->table.line[r];
     int64_t layer, expert;
-    int row = 0;
     if (!parse_whole(of_layer, &layer) || !parse_whole(of_expert, &expert))
         return gm_fail(err, GM_EFORMAT,
                        "'%s', line %zu: expected whole numbers for layer and expert, found '%s' "
                        "and '%s'",
                        l->path, line, of_layer, of_expert);
-    while (row < l->n_layers && l->layer_of_moe[row] != layer) row++;
-    if (row == l->n_layers)
+    const int row = gm_find_layer(l->layer_of_moe, l->n_layers, layer);
+    if (row < 0)
         return gm_fail(err, GM_EFORMAT,
                        "'%s', line %zu: layer %lld is not a MoE layer, they are "
                        "%d to %d",

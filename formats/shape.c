@@ -3,6 +3,13 @@
 
 #include <string.h>
 
+int gm_find_layer(const int *layer_of_moe, int n_layers, int64_t layer)
+{
+    for (int l = 0; l < n_layers; l++)
+        if (layer_of_moe[l] == layer) return l;
+    return -1;
+}
+
 /* Whether two digests, "" where one is not known, say that something differs. */
 static bool differ(const char *a, const char *b)
 {

@@ -12,6 +12,9 @@ typedef struct gm_shape {
     const char *model_digest, *config_digest; /* "" unknown */
 } gm_shape;
 
+/* The row of a layer of the model among its MoE layers, or -1. */
+int gm_find_layer(const int *layer_of_moe, int n_layers, int64_t layer);
+
 /* GM_EARG unless what `has` belongs to, called `what` in messages, is for the model `own` in
  * `folder`: the same layers and experts, and unless any_model the same weights and config.json,
  * where both are known. */

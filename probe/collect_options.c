@@ -45,15 +45,12 @@ static gm_status read_shard(gm_collect_options *o, gm_error *err)
                                           {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"},
                                           {"PMI_RANK", "PMI_SIZE"}};
     int64_t i = 0, n = 1, first = 0, by = 1;
-    char text[48];
     const char *array = getenv("SLURM_ARRAY_TASK_ID"), *count = getenv("SLURM_ARRAY_TASK_COUNT");
     const char *min = getenv("SLURM_ARRAY_TASK_MIN"), *step = getenv("SLURM_ARRAY_TASK_STEP");
     if (o->shard) {
         const char *slash = strchr(o->shard, '/');
-        if (slash == NULL || (size_t)(slash - o->shard) >= sizeof text)
-            return gm_fail(err, GM_EARG, "--shard '%s': expected i/N", o->shard);
-        snprintf(text, sizeof text, "%.*s", (int)(slash - o->shard), o->shard);
-        if (!gm_parse_i64(text, &i) || !gm_parse_i64(slash + 1, &n))
+        if (slash == NULL || !gm_parse_i64_n(o->shard, (size_t)(slash - o->shard), &i) ||
+            !gm_parse_i64(slash + 1, &n))
             return gm_fail(err, GM_EARG, "--shard '%s': expected i/N", o->shard);
     } else if (array && count && gm_parse_i64(array, &i) && gm_parse_i64(count, &n)) {
         if (min && gm_parse_i64(min, &first)) i -= first;

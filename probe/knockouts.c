@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "formats/expert_list.h"
+#include "formats/shape.h"
 
 /* What is read, and for which model. */
 typedef struct reading {
@@ -55,14 +56,6 @@ static gm_status add_alone(const reading *r, uint32_t at, gm_error *err)
     return check_left(r, &k, err);
 }
 
-/* The row of a model layer, or -1. */
-static int find_layer(const gm_model_info *info, int64_t layer)
-{
-    for (int l = 0; l < info->n_moe_layers; l++)
-        if (info->layer_of_moe[l] == layer) return l;
-    return -1;
-}
-
 static gm_status no_such_layer(const gm_model_info *info, const char *option, int64_t layer,
                                gm_error *err)
 {
@@ -74,19 +67,18 @@ static gm_status no_such_layer(const gm_model_info *info, const char *option, in
 /* "LAYER:ID" into its place. */
 static gm_status read_one(const reading *r, const char *text, uint32_t *at, gm_error *err)
 {
-    char layer_text[24], option[64];
+    char option[64];
     int64_t layer, expert;
     const char *colon = strchr(text, ':');
-    const size_t n = colon ? (size_t)(colon - text) : sizeof layer_text;
-    snprintf(layer_text, sizeof layer_text, "%.*s", n < sizeof layer_text ? (int)n : 0, text);
-    if (colon == NULL || !gm_parse_i64(layer_text, &layer) || !gm_parse_i64(colon + 1, &expert))
+    if (colon == NULL || !gm_parse_i64_n(text, (size_t)(colon - text), &layer) ||
+        !gm_parse_i64(colon + 1, &expert))
         return gm_fail(
             err, GM_EARG,
             "--experts '%.80s': expected LAYER:ID as 5:2, lists of these as 5:2,5:9+5:11, "
             "FILE.csv or all",
             text);
     snprintf(option, sizeof option, "--experts '%.40s'", text);
-    const int row = find_layer(r->info, layer);
+    const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, layer);
     if (row < 0) return no_such_layer(r->info, option, layer, err);
     if (expert < 0 || expert >= r->info->n_experts)
         return gm_fail(err, GM_EARG, "%s: expert %lld, expected 0 to %d", option, (long long)expert,
@@ -178,7 +170,7 @@ static gm_status take_all(const reading *r, const char *layer, gm_error *err)
         int64_t number;
         if (!gm_parse_i64(layer, &number))
             return gm_fail(err, GM_EARG, "--layer '%.40s': expected the number of a layer", layer);
-        const int row = find_layer(r->info, number);
+        const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, number);
         if (row < 0) return no_such_layer(r->info, "--layer", number, err);
         at = (uint32_t)row * E;
         end = at + E;

@@ -7,6 +7,7 @@
 #include "base/cli.h"
 #include "base/outfile.h"
 #include "base/progress.h"
+#include "formats/shape.h"
 #include "probe/gm_probe.h"
 #include "probe/reading_page.h"
 #include "probe/stats_expert.h"
@@ -49,13 +50,14 @@ typedef struct telling {
 static gm_status mark_layer(bool *kept, const char *text, const gm_trace_info *info, gm_error *err)
 {
     int64_t number;
-    for (int l = 0; gm_parse_i64(text, &number) && l < info->n_layers; l++)
-        if (info->layer_of_moe[l] == number) {
-            kept[l] = true;
-            return GM_OK;
-        }
-    return gm_fail(err, GM_EARG, "--layer '%s': MoE layers are %d to %d", text,
-                   info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
+    int row = -1;
+    if (gm_parse_i64(text, &number))
+        row = gm_find_layer(info->layer_of_moe, info->n_layers, number);
+    if (row < 0)
+        return gm_fail(err, GM_EARG, "--layer '%s': MoE layers are %d to %d", text,
+                       info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
+    kept[row] = true;
+    return GM_OK;
 }
 
 static gm_status choose_layers(telling *t, const read_options *o, gm_error *err)

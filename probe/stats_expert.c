@@ -7,15 +7,15 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "formats/shape.h"
 #include "probe/stats_documents.h"
 
 gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_error *err)
 {
-    char layer_text[24] = "";
     const char *colon = strchr(text, ':');
-    if (colon != NULL && (size_t)(colon - text) < sizeof layer_text)
-        memcpy(layer_text, text, (size_t)(colon - text));
-    if (colon && gm_parse_i64(layer_text, layer) && gm_parse_i64(colon + 1, expert)) return GM_OK;
+    if (colon && gm_parse_i64_n(text, (size_t)(colon - text), layer) &&
+        gm_parse_i64(colon + 1, expert))
+        return GM_OK;
     return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID", text);
 }
 
@@ -29,13 +29,13 @@ gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace
     if (expert < 0 || expert >= info->n_experts)
         return gm_fail(err, GM_EARG, "--expert '%s': experts are 0 to %d", text,
                        info->n_experts - 1);
+    const int row = gm_find_layer(info->layer_of_moe, info->n_layers, layer);
+    if (row < 0)
+        return gm_fail(err, GM_EARG, "--expert '%s': MoE layers are %d to %d", text,
+                       info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
+    view->l = (size_t)row;
     view->e = (size_t)expert;
-    for (int l = 0; l < info->n_layers; l++) {
-        view->l = (size_t)l;
-        if (info->layer_of_moe[l] == layer) return GM_OK;
-    }
-    return gm_fail(err, GM_EARG, "--expert '%s': MoE layers are %d to %d", text,
-                   info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
+    return GM_OK;
 }
 
 void gm_expert_clear(gm_expert_view *view)

@@ -9,10 +9,8 @@
 static void cluster_title(char title[GM_TITLE_BYTES], const gm_atlas *atlas, const char *entry)
 {
     int64_t id;
-    char name[32];
-    snprintf(name, sizeof name, "%.*s", (int)strcspn(entry, "="), entry);
     size_t n = (size_t)snprintf(title, GM_TITLE_BYTES, "cluster %s:", entry);
-    if (!gm_parse_i64(name, &id)) return;
+    if (!gm_parse_i64_n(entry, strcspn(entry, "="), &id)) return;
     for (size_t k = 0; k < 5 && n < GM_TITLE_BYTES; k++) {
         const char *word = atlas->keyword[(size_t)id * GM_N_KEYWORDS + k];
         size_t room = GM_TITLE_BYTES - n;

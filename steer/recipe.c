@@ -44,14 +44,6 @@ bool gm_recipe_is_bare(const gm_recipe *r)
 
 /* ---- what comes from no atlas ---- */
 
-static int find_layer(const gm_shape *shape, int64_t layer)
-{
-    for (int l = 0; l < shape->n_layers; l++) {
-        if (shape->layer_of_moe[l] == layer) return l;
-    }
-    return -1;
-}
-
 /* Add the biases set by hand. */
 static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shape *shape,
                              gm_error *err)
@@ -60,7 +52,7 @@ static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shap
     gm_hand_set set;
     for (size_t i = 0; i < list->n; i++) {
         GM_TRY(gm_recipe_expert(list->at[i], &set, err));
-        int row = find_layer(shape, set.layer);
+        int row = gm_find_layer(shape->layer_of_moe, shape->n_layers, set.layer);
         if (row < 0)
             GM_FAIL(GM_EARG, "--expert '%s': layer %lld is not a MoE layer, they are %d to %d",
                     list->at[i], (long long)set.layer, shape->layer_of_moe[0],

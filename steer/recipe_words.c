@@ -17,31 +17,24 @@ gm_status gm_recipe_split(const char *text, const char *option, gm_text *name, d
 
 gm_status gm_recipe_expert(const char *text, gm_hand_set *out, gm_error *err)
 {
-    gm_status status = GM_OK;
-    gm_text part = {0};
     const char *colon = strchr(text, ':'), *equals = colon ? strchr(colon, '=') : NULL;
-    if (equals == NULL) GM_FAIL(GM_EARG, "--expert '%s': expected LAYER:ID=BIAS", text);
-    GM_TRY(gm_text_append(&part, text, (size_t)(colon - text), err));
-    bool ok = gm_parse_i64(part.at, &out->layer);
-    part.n = 0;
-    GM_TRY(gm_text_append(&part, colon + 1, (size_t)(equals - colon - 1), err));
-    if (!gm_parse_i64(part.at, &out->expert) || !ok)
-        GM_FAIL(GM_EARG, "--expert '%s': expected LAYER:ID=BIAS with two integers", text);
+    if (equals == NULL) return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID=BIAS", text);
+    if (!gm_parse_i64_n(text, (size_t)(colon - text), &out->layer) ||
+        !gm_parse_i64_n(colon + 1, (size_t)(equals - colon - 1), &out->expert))
+        return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID=BIAS with two integers",
+                       text);
     if (!gm_parse_f64(equals + 1, &out->bias) || !(out->bias < INFINITY))
-        GM_FAIL(GM_EARG, "--expert '%s': the bias is neither a number nor -inf", text);
-out:
-    gm_text_clear(&part);
-    return status;
+        return gm_fail(err, GM_EARG, "--expert '%s': the bias is neither a number nor -inf", text);
+    return GM_OK;
 }
 
 gm_status gm_recipe_layers(const char *text, int64_t *a, int64_t *b, gm_error *err)
 {
-    char first[32];
     const char *dash = strchr(text, '-');
-    size_t n = dash ? (size_t)(dash - text) : strlen(text);
-    snprintf(first, sizeof first, "%.*s", (int)(n < 31 ? n : 31), text);
-    bool ok = gm_parse_i64(first, a) && gm_parse_i64(dash ? dash + 1 : first, b);
-    if (ok && *a >= 0 && *a <= *b) return GM_OK;
+    const size_t n = dash ? (size_t)(dash - text) : strlen(text);
+    if (gm_parse_i64_n(text, n, a) && gm_parse_i64(dash ? dash + 1 : text, b) && *a >= 0 &&
+        *a <= *b)
+        return GM_OK;
     return gm_fail(err, GM_EARG, "--layers '%s': expected A-B with A <= B", text);
 }
 

@@ -32,10 +32,9 @@ static const char *only_text(const gm_json *object, const char *key)
 /* The largest subset of the cluster "ID" or "ID=W"; NULL when there is none. */
 static const char *domain_of_cluster(const gm_atlas *a, const char *entry)
 {
-    char id[24];
     int64_t c;
-    snprintf(id, sizeof id, "%.*s", (int)strcspn(entry, "="), entry);
-    if (!gm_parse_i64(id, &c) || c < 0 || (uint64_t)c >= a->n_clusters || a->n_subsets == 0)
+    if (!gm_parse_i64_n(entry, strcspn(entry, "="), &c) || c < 0 || (uint64_t)c >= a->n_clusters ||
+        a->n_subsets == 0)
         return NULL;
     return a->subset_name[gm_atlas_main_subset(a, (size_t)c)];
 }

@@ -41,12 +41,10 @@ void gm_protocol_clear(gm_protocol *p)
 
 static gm_status read_doses(gm_protocol *p, gm_error *err)
 {
-    char part[48];
     for (const char *at = p->doses; *at;) {
         size_t n = strcspn(at, ",");
         double dose;
-        snprintf(part, sizeof part, "%.*s", (int)(n < 47 ? n : 47), at);
-        if (!gm_parse_f64(part, &dose) || !isfinite(dose) || p->n_doses == GM_MAX_DOSES ||
+        if (!gm_parse_f64_n(at, n, &dose) || !isfinite(dose) || p->n_doses == GM_MAX_DOSES ||
             (p->n_doses > 0 && dose <= p->dose[p->n_doses - 1]))
             return gm_fail(err, GM_EARG, "--doses '%s': expected up to %d rising numbers", p->doses,
                            GM_MAX_DOSES);

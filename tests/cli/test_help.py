@@ -172,7 +172,7 @@ WORDS = {
     "--record": ("all", "", "logits", "logits:0", "logits:2", "logits:nan"),
     "--filter": ("best", "", "top:", "top:0", "top:x", "quantile:2", "quantile:nan", "lift:2"),
     "--schedule": ("soon", "", "first:", "first:0", "rise:1e9"), "--layers": ("", "x", "3-1", "1-", "-"),
-    "--control": ("noise", "", "other:", "other:x", "half", "half:1"), "--doses": ("", "x", "2,1", "1,1", "nan", "-1", "1,,2"),
+    "--control": ("noise", "", "other:", "other:x", "half", "half:1"), "--doses": ("", "x", "2,1", "1,1", "nan", "-1", "1,,2", "1." + "0" * 46 + "x"),
     "--expert": ("", "1", "1:", "x:1=1", "1:1=nan", "1:1=")}
 
 

@@ -22,6 +22,21 @@ static void integers_are_read_whole_or_not_at_all(void)
     CHECK(!gm_parse_u64("18446744073709551616", &u) && !gm_parse_u64("1-", &u));
 }
 
+static void a_part_of_a_text_is_read_whole_or_not_at_all(void)
+{
+    int64_t i = 42;
+    double x = 42;
+    char zeros[GM_NUMBER_BYTES + 2];
+    memset(zeros, '0', sizeof zeros);
+    zeros[sizeof zeros - 2] = '7'; /* the last that fits */
+    CHECK(gm_parse_i64_n("12:34", 2, &i) && i == 12);
+    CHECK(gm_parse_f64_n("-1.5,2", 4, &x) && x == -1.5);
+    CHECK(!gm_parse_i64_n("12", 0, &i) && !gm_parse_i64_n("1 2", 2, &i) && i == 12);
+    CHECK(gm_parse_i64_n(zeros + 1, GM_NUMBER_BYTES, &i) && i == 7);
+    CHECK(!gm_parse_i64_n(zeros, GM_NUMBER_BYTES + 1, &i));
+    CHECK(!gm_parse_f64_n(zeros, GM_NUMBER_BYTES + 1, &x) && x == -1.5);
+}
+
 static void fractions_are_read_whole_or_not_at_all(void)
 {
     double x = 0;
@@ -35,6 +50,14 @@ static void fractions_are_read_whole_or_not_at_all(void)
     static const char *const bad[] = {"",   "-",     "e5",       " 1",     "1 ",    "1,5",
                                       "1e", "0x1p3", "infinity", "nan(1)", "1e999", "1.2.3"};
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) CHECK(!gm_parse_f64(bad[k], &x));
+}
+
+static void numbers_ascend(void)
+{
+    double x[] = {3, -INFINITY, 0.5, -2, 3, INFINITY};
+    const double want[] = {-INFINITY, -2, 0.5, 3, 3, INFINITY};
+    qsort(x, 6, sizeof *x, gm_ascending);
+    for (int i = 0; i < 6; i++) CHECK(x[i] == want[i]);
 }
 
 static void sizes_are_shown_with_their_unit(void)
@@ -67,5 +90,7 @@ static void times_are_shown_as_people_write_them(void)
     CHECK_TEXT(gm_show_seconds(buf, -1), "?");
 }
 
-TESTS(TEST(integers_are_read_whole_or_not_at_all), TEST(fractions_are_read_whole_or_not_at_all),
-      TEST(sizes_are_shown_with_their_unit), TEST(times_are_shown_as_people_write_them))
+TESTS(TEST(numbers_ascend), TEST(integers_are_read_whole_or_not_at_all),
+      TEST(fractions_are_read_whole_or_not_at_all),
+      TEST(a_part_of_a_text_is_read_whole_or_not_at_all), TEST(sizes_are_shown_with_their_unit),
+      TEST(times_are_shown_as_people_write_them))

@@ -6,6 +6,15 @@
 static const int layers[] = {1, 2, 3}, others[] = {1, 2, 4};
 static const gm_shape own = {3, 8, 2, layers, "aaaa", "cccc"};
 
+static void layers_are_found(void)
+{
+    CHECK_INT(gm_find_layer(others, 3, 1), 0);
+    CHECK_INT(gm_find_layer(others, 3, 4), 2);
+    CHECK_INT(gm_find_layer(others, 3, 3), -1);
+    CHECK_INT(gm_find_layer(others, 3, INT64_C(1) << 32 | 4), -1);
+    CHECK_INT(gm_find_layer(others, 2, 4), -1);
+}
+
 static void what_belongs_to_the_model(void)
 {
     gm_error err = {0};
@@ -47,4 +56,5 @@ static void other_sizes_are_refused_always(void)
                 "row 2 of plan is for layer 4, MoE layer 2 of the model 'dir' is layer 3");
 }
 
-TESTS(TEST(what_belongs_to_the_model), TEST(what_does_not), TEST(other_sizes_are_refused_always))
+TESTS(TEST(layers_are_found), TEST(what_belongs_to_the_model), TEST(what_does_not),
+      TEST(other_sizes_are_refused_always))

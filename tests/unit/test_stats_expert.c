@@ -75,9 +75,8 @@ static void later_documents_push_others_down(void)
 /* Layers are 1, 2 and 4. */
 static void names_of_experts(void)
 {
-    static const char *const wrong[] = {
-        "",    "2",   "2:",   ":3",    "2:x",
-        "3:0", "2:8", "2:-1", "2:3:4", "00000000000000000000000000002:3"};
+    static const char *const wrong[] = {"",    "2",   "2:",   ":3",    "2:x",
+                                        "3:0", "2:8", "2:-1", "2:3:4", "99999999999999999999:3"};
     gm_trace *trace = open_sample((const uint32_t[]){0, 0, 0, 0, 0});
     const gm_trace_info *info = gm_trace_get_info(trace);
     gm_expert_view view;
@@ -85,6 +84,8 @@ static void names_of_experts(void)
     CHECK_OK(gm_expert_parse(&view, "4:7", info, &err), err);
     CHECK_INT(view.l, 2);
     CHECK_INT(view.e, 7);
+    CHECK_OK(gm_expert_parse(&view, "00000000000000000000000000002:3", info, &err), err);
+    CHECK_INT(view.l, 1);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         CHECK_FAILS(gm_expert_parse(&view, wrong[i], info, &err), err, GM_EARG, "--expert");
     gm_trace_close(trace);

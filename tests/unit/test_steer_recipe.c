@@ -245,6 +245,8 @@ static void the_form_is_checked_before_anything_is_opened(void)
     bad = r;
     bad.layers = "5-3";
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
+    bad.layers = "00000000000000000000000000000005-3"; /* 31 zeros are not the number */
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
     bad = r;
     bad.clusters = list_of("food", NULL);
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "a cluster's number");
