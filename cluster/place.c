@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cluster/elementary.h"
 #include "cluster/kdtree.h"
 
@@ -147,18 +148,12 @@ static double own_distance(const ground *g, size_t p)
     return gm_metric_distance(g->all.metric, least);
 }
 
-static int by_distance(const void *p, const void *q)
-{
-    const double a = *(const double *)p, b = *(const double *)q;
-    return (a > b) - (a < b);
-}
-
 static void find_own(ground *g)
 {
     const size_t m = g->points->m;
 #pragma omp parallel for schedule(dynamic, 64)
     for (size_t p = 0; p < m; p++) g->own[p] = own_distance(g, p);
-    qsort(g->own, m, sizeof *g->own, by_distance);
+    qsort(g->own, m, sizeof *g->own, gm_ascending);
     for (g->n_own = m; g->n_own > 0 && isinf(g->own[g->n_own - 1]);) g->n_own--;
 }
 

@@ -193,12 +193,6 @@ out:
     return status;
 }
 
-static int by_size(const void *x, const void *y)
-{
-    const double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
 /* Of all permutations those whose largest |t| is at least this: `largest` ascends. */
 static double p_of(const double *largest, size_t n, double t)
 {
@@ -231,7 +225,7 @@ static void describe(contrasting *c, gm_contrast_expert *expert, size_t permutat
 {
     const gm_contrast_data *d = c->data;
     const double s = 0.05 * (double)d->K / (double)d->E;
-    qsort(c->largest, permutations, sizeof *c->largest, by_size);
+    qsort(c->largest, permutations, sizeof *c->largest, gm_ascending);
     for (size_t j = 0; j < c->J; j++) {
         gm_contrast_expert *e = &expert[j];
         double squared, freedom = (double)c->n_a - 1;

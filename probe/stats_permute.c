@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
+#include "base/text.h"
 #include "probe/stats.h"
 #include "probe/stats_documents.h"
 
@@ -92,12 +93,6 @@ static gm_status permute_group(permuting *p, gm_trace *trace, size_t first, size
     return status;
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* bits (R) of one layer, sorted here. */
 static void conclude(gm_subset_information *layer, double *bits, size_t R)
 {
@@ -107,7 +102,7 @@ static void conclude(gm_subset_information *layer, double *bits, size_t R)
         sum += bits[r];
         as_much += bits[r] >= layer->mutual.bits - ROUNDING * (1 + layer->mutual.bits);
     }
-    qsort(bits, R, sizeof *bits, ascending);
+    qsort(bits, R, sizeof *bits, gm_ascending);
     layer->null_bits = sum / (double)R;
     layer->null_95_bits = bits[(95 * R + 99) / 100 - 1];
     layer->p = (1 + (double)as_much) / (1 + (double)R);

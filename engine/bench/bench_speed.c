@@ -3,6 +3,7 @@
 #include "engine/bench/bench.h"
 
 #include "base/rng.h"
+#include "base/text.h"
 #include "engine/session.h"
 #include "engine/weights.h"
 
@@ -106,16 +107,10 @@ static double operations_of_token(const gm_model *model, double from, double to)
 
 /* ---- measuring ---- */
 
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median(double *x, size_t n)
 {
     if (n == 0) return NAN;
-    qsort(x, n, sizeof *x, by_value);
+    qsort(x, n, sizeof *x, gm_ascending);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 

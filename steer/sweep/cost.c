@@ -286,7 +286,7 @@ static gm_cost finish(sums *sum)
     if (sum->n == 0) return cost;
     for (size_t i = 0; i < sum->n; i++) total += sum->kl[i];
     const bool ordered = !isnan(total); /* NaN has no place among numbers */
-    if (ordered) qsort(sum->kl, sum->n, sizeof *sum->kl, gm_by_size);
+    if (ordered) qsort(sum->kl, sum->n, sizeof *sum->kl, gm_ascending);
     cost = (gm_cost){.n_tokens = (uint32_t)sum->n,
                      .kl_mean = total / n,
                      .kl_median = ordered ? quantile(sum->kl, sum->n, 0.5) : (double)NAN,

@@ -46,7 +46,7 @@ static gm_status drawing_init(drawing *d, const gm_study *s, gm_error *err)
 
 static int by_x(const void *a, const void *b)
 {
-    return gm_by_size(&((const gm_curve_point *)a)->x, &((const gm_curve_point *)b)->x);
+    return gm_ascending(&((const gm_curve_point *)a)->x, &((const gm_curve_point *)b)->x);
 }
 
 /* The middle 95 % of the random draws of each dose, from (0,0) on. */
@@ -65,7 +65,7 @@ static size_t make_band(const gm_study *s, int topic, gm_curve_point *out, doubl
             draw[n++] = c->shift;
         }
         if (n == 0 || !isfinite(kl) || !isfinite(sum)) continue;
-        qsort(draw, n, sizeof *draw, gm_by_size);
+        qsort(draw, n, sizeof *draw, gm_ascending);
         size_t out_of = n / 40; /* left out at each end */
         out[n_points++] = (gm_curve_point){kl / (double)n, sum / (double)n, draw[out_of],
                                            draw[n - 1 - out_of], NULL};

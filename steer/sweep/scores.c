@@ -53,7 +53,7 @@ static void bootstrap(const double *value, size_t n, uint64_t stream, double *me
         for (size_t i = 0; i < n; i++) sum += value[gm_rng_below(&rng, n)];
         mean[b] = sum / (double)n;
     }
-    qsort(mean, RESAMPLES, sizeof *mean, gm_by_size);
+    qsort(mean, RESAMPLES, sizeof *mean, gm_ascending);
     *lo = mean[RESAMPLES / 40];
     *hi = mean[RESAMPLES - 1 - RESAMPLES / 40];
 }

@@ -106,12 +106,6 @@ bool gm_is_judged(const gm_cell *c, int topic, gm_arm arm)
     return c->topic == topic && c->half == 1 && c->arm == arm && c->done;
 }
 
-int gm_by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Tokens of the fixed texts of one kind for a topic and a half. */
 static double fixed_tokens(const gm_study *s, int topic, gm_passage_kind kind, int half)
 {

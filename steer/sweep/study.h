@@ -139,9 +139,6 @@ bool gm_study_counts(const gm_study *study, int topic, size_t prompt);
 /* Is the cell a measured one of this topic and arm on the judging half? */
 bool gm_is_judged(const gm_cell *cell, int topic, gm_arm arm);
 
-/* For qsort: doubles, rising. */
-int gm_by_size(const void *a, const void *b);
-
 /* Work of one cell: texts; tokens to generate, if none ends by itself; tokens of their
  * prompts; tokens of fixed texts, read once under its plan (the group's unsteered rows come
  * on top: see gm_study_tokens). Zeros for an absent one. */
