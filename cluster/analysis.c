@@ -56,10 +56,10 @@ static gm_status find_purity(gm_analysis *a, const gm_knn *knn, gm_error *err)
     uint16_t *subset = gm_alloc(a->distinct.m, sizeof *subset);
     if (subset == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu subsets", a->distinct.m);
     for (size_t p = 0; p < a->distinct.m; p++) subset[p] = a->usage.subset[a->distinct.first[p]];
-    a->neighbour_purity = gm_quality_purity(knn, NULL, subset);
-    a->neighbour_chance = gm_quality_chance(subset, a->distinct.m);
+    a->neighbour_purity = gm_quality_purity(knn, subset);
+    gm_status status = gm_quality_chance(&a->neighbour_chance, subset, a->distinct.m, err);
     gm_free(subset);
-    return GM_OK;
+    return status;
 }
 
 /* Neighbours, besides the point itself, over which a map is judged. */

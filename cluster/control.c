@@ -178,9 +178,9 @@ static gm_status ask_both(gm_control *out, const gm_control_input *in, const uin
     GM_TRY(gm_points_init(&by_token, tokens, m, dim, GM_HELLINGER, err));
     GM_TRY(gm_knn_find(&usage, &by_usage, NULL, 0, k, NULL, err));
     GM_TRY(gm_knn_find(&token, &by_token, NULL, 0, k, NULL, err));
-    out->router_purity = gm_quality_purity(&usage, NULL, subset);
-    out->tokens_purity = gm_quality_purity(&token, NULL, subset);
-    out->chance = gm_quality_chance(subset, m);
+    out->router_purity = gm_quality_purity(&usage, subset);
+    out->tokens_purity = gm_quality_purity(&token, subset);
+    GM_TRY(gm_quality_chance(&out->chance, subset, m, err));
     out->shared = share_of_shared(&usage, &token);
     out->shared_chance = (double)(k - 1) / (double)(m - 1);
     if (umap.n_epochs == 0 && m < in->distinct->m) umap.n_epochs = EPOCHS;

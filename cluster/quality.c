@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
+
 /* ---- two labelings ---- */
 
 /* The points of each label that occurs, labels rising. */
@@ -145,12 +147,6 @@ static double expected_share(size_t a, size_t b, size_t n, const double *log_fac
     return sum;
 }
 
-static int by_count(const void *p, const void *q)
-{
-    double a = *(const double *)p, b = *(const double *)q;
-    return (a > b) - (a < b);
-}
-
 /* Mutual information of labelings with these sums when everything else is chance. Labels of as
  * many points share as much, so each pair of sizes is worked out once; both sides' counts are
  * sorted for it. Source: Vinh, Epps, Bailey 2010; scikit-learn. */
@@ -158,8 +154,8 @@ static double expected_mutual(table *t, size_t n, const double *log_factorial)
 {
     const double *a = t->row.count, *b = t->col.count;
     double sum = 0;
-    qsort(t->row.count, t->row.n, sizeof *t->row.count, by_count);
-    qsort(t->col.count, t->col.n, sizeof *t->col.count, by_count);
+    qsort(t->row.count, t->row.n, sizeof *t->row.count, gm_ascending);
+    qsort(t->col.count, t->col.n, sizeof *t->col.count, gm_ascending);
     for (size_t r = 0, r_end; r < t->row.n; r = r_end) {
         for (r_end = r; r_end < t->row.n && !(a[r_end] > a[r]);) r_end++;
         for (size_t c = 0, c_end; c < t->col.n; c = c_end) {
@@ -213,26 +209,26 @@ size_t gm_quality_sample(uint32_t *out, size_t n, size_t most)
 
 /* ---- subsets ---- */
 
-double gm_quality_purity(const gm_knn *knn, const uint32_t *query, const uint16_t *label)
+double gm_quality_purity(const gm_knn *knn, const uint16_t *label)
 {
     size_t same = 0, k = (size_t)knn->k;
-    for (size_t q = 0; q < knn->n; q++) {
-        uint16_t own = label[query ? query[q] : q];
-        for (size_t i = 1; i < k; i++) same += label[knn->index[q * k + i]] == own;
-    }
+    for (size_t q = 0; q < knn->n; q++)
+        for (size_t i = 1; i < k; i++) same += label[knn->index[q * k + i]] == label[q];
     return (double)same / ((double)knn->n * (double)(k - 1));
 }
 
-double gm_quality_chance(const uint16_t *label, size_t n)
+gm_status gm_quality_chance(double *chance, const uint16_t *label, size_t n, gm_error *err)
 {
-    double sum = 0;
     size_t *count = gm_alloc((size_t)UINT16_MAX + 1, sizeof *count);
-    if (count == NULL) return NAN;
+    *chance = 0;
+    if (count == NULL) return gm_fail(err, GM_EMEM, "no memory to count labels");
     for (size_t i = 0; i < n; i++) count[label[i]]++;
-    for (size_t s = 0; s <= UINT16_MAX; s++)
-        sum += (double)count[s] / (double)n * ((double)count[s] / (double)n);
+    for (size_t s = 0; s <= UINT16_MAX; s++) {
+        const double share = (double)count[s] / (double)n;
+        *chance += share * share;
+    }
     gm_free(count);
-    return sum;
+    return GM_OK;
 }
 
 /* ---- lengths ---- */
@@ -263,8 +259,10 @@ static void find_ranks(double *rank, ranked *order, const uint32_t *length, size
 
 static double correlation_with_noise(const double *rank, const int32_t *label, size_t n)
 {
-    double mean = (double)(n - 1) / 2, share = 0, both = 0, of_rank = 0;
-    for (size_t i = 0; i < n; i++) share += label[i] < 0 ? 1 / (double)n : 0;
+    size_t n_noise = 0;
+    for (size_t i = 0; i < n; i++) n_noise += label[i] < 0;
+    const double mean = (double)(n - 1) / 2, share = (double)n_noise / (double)n;
+    double both = 0, of_rank = 0;
     for (size_t i = 0; i < n; i++) {
         both += (rank[i] - mean) * ((label[i] < 0) - share);
         of_rank += (rank[i] - mean) * (rank[i] - mean);

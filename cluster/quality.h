@@ -23,12 +23,14 @@ typedef struct gm_agreement {
 gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const int32_t *truth,
                                size_t n, gm_error *err) GM_MUST_USE;
 
-/* Share of neighbours, the point itself left out, with the point's own label; query as given
- * to gm_knn_find (NULL: all points). */
-double gm_quality_purity(const gm_knn *knn, const uint32_t *query, const uint16_t *label);
+/* Share of neighbours, the point itself left out, with the point's own label: lists of all points.
+ */
+double gm_quality_purity(const gm_knn *knn, const uint16_t *label);
 
-/* What gm_quality_purity gives by chance: sum over labels of their share squared. */
-double gm_quality_chance(const uint16_t *label, size_t n);
+/* What gm_quality_purity gives by chance: sum over labels of their share squared. Errors: GM_EMEM.
+ */
+gm_status gm_quality_chance(double *chance, const uint16_t *label, size_t n, gm_error *err)
+    GM_MUST_USE;
 
 /* Does the length of documents decide where they are? Over ranks of `length` (equal lengths share
  * one): *noise, Spearman's correlation with being noise, in [-1,1]; *cluster, the correlation ratio

@@ -99,14 +99,16 @@ static void many_clusters_are_compared(void)
 
 static void purity_of_neighbours(void)
 {
-    uint32_t index[] = {0, 1, 2, 2, 3, 0};
-    double distance[6] = {0};
+    uint32_t index[] = {0, 1, 2, 1, 2, 3, 2, 3, 0, 3, 2, 0};
     const uint16_t label[] = {7, 7, 3, 3};
-    const uint32_t query[] = {0, 2};
-    const gm_knn knn = {.n = 2, .k = 3, .index = index, .distance = distance};
-    CHECK_NEAR(gm_quality_purity(&knn, query, label), 0.5, 0); /* 7: 7 3; 3: 3 7 */
-    CHECK_NEAR(gm_quality_chance(label, 4), 0.5, 0);
-    CHECK_NEAR(gm_quality_chance(label, 3), 5.0 / 9, 1e-15);
+    const gm_knn knn = {.n = 4, .k = 3, .index = index};
+    double chance;
+    gm_error err = {0};
+    CHECK_NEAR(gm_quality_purity(&knn, label), 3.0 / 8, 0); /* 7: 7 3; 7: 3 3; 3: 3 7; 3: 3 7 */
+    CHECK_OK(gm_quality_chance(&chance, label, 4, &err), err);
+    CHECK_NEAR(chance, 0.5, 0);
+    CHECK_OK(gm_quality_chance(&chance, label, 3, &err), err);
+    CHECK_NEAR(chance, 5.0 / 9, 1e-15);
 }
 
 static void lengths_with_nothing_to_correlate(void)
@@ -127,6 +129,10 @@ static void lengths_with_nothing_to_correlate(void)
     CHECK(isnan(noise) && isnan(cluster));
     CHECK_OK(gm_quality_lengths(&noise, &cluster, length, half, 4, 1, &err), err);
     CHECK_NEAR(noise, 1 / sqrt(5), 1e-12);
+    const uint32_t six[] = {1, 2, 3, 4, 5, 6}; /* six times 1/6 is not 1 */
+    const int32_t nowhere[] = {-1, -1, -1, -1, -1, -1};
+    CHECK_OK(gm_quality_lengths(&noise, &cluster, six, nowhere, 6, 0, &err), err);
+    CHECK(isnan(noise) && isnan(cluster));
 }
 
 static void samples_are_spread_evenly(void)
@@ -146,9 +152,28 @@ static gm_status compare_labels(void *state, gm_error *err)
     return gm_quality_agreement(&agreement, label, other, 4, err);
 }
 
+static gm_status ask_chance(void *state, gm_error *err)
+{
+    double chance;
+    gm_status status = gm_quality_chance(&chance, state, 2, err);
+    return status == GM_OK && isnan(chance) ? GM_ENUMERIC : status; /* not in place of an error */
+}
+
+static gm_status ask_lengths(void *state, gm_error *err)
+{
+    (void)state;
+    const uint32_t length[] = {5, 6};
+    const int32_t label[] = {0, -1};
+    double noise, cluster;
+    return gm_quality_lengths(&noise, &cluster, length, label, 2, 1, err);
+}
+
 static void survives_every_allocation_failure(void)
 {
+    uint16_t label[] = {7, 3};
     check_every_allocation(compare_labels, NULL);
+    check_every_allocation(ask_chance, label);
+    check_every_allocation(ask_lengths, NULL);
 }
 
 TESTS(TEST(equal_labelings_agree_whole), TEST(independent_labelings), TEST(entropies_by_hand),
