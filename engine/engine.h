@@ -93,9 +93,6 @@ typedef struct gm_model_options {
 
 enum { GM_MAX_THREADS = 1024 };
 
-/* What command lines say of `device`. */
-#define GM_DEVICE_HELP "auto (a GPU if the model fits on it, else the CPU), cpu, cuda or cuda:N"
-
 enum { GM_MAX_EOS = 64 };
 
 typedef struct gm_model_info {

@@ -2,8 +2,7 @@
 #ifndef GM_PROBE_COLLECT_OPTIONS_H
 #define GM_PROBE_COLLECT_OPTIONS_H
 
-#include "base/cli.h"
-#include "engine/engine.h"
+#include "engine/model_options.h"
 #include "formats/trace.h"
 
 #define GM_SUBSET_FIELD "meta.pile_set_name" /* the default of --subset-field */
@@ -47,23 +46,10 @@ typedef struct gm_collect_options {
         {GM_OPT_FLAG, "strict", &(o)->strict, 0, 0, NULL, "stop at the first line that cannot be used"}
 
 #define GM_MODEL_OPTIONS(o)                                                                       \
-        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},                      \
-        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                     \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx: same results, different speed"},      \
-        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                    \
-         "arithmetic of matrix products; auto: that of the stored weights"},                      \
-        {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                            \
-         "threads; 0: all that the process may use"},                                             \
+        GM_COMPUTE_OPTIONS(o),                                                                    \
         {GM_OPT_FLAG, "stream", &(o)->stream, 0, 0, NULL,                                         \
          "for models larger than memory: read each layer from disk once per block"},              \
-        {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                               \
-         "map the file of packed weights instead of loading it: starts at once"},                 \
-        {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                              \
-         "file of packed weights, for faster starts: use one, write one if missing, or neither"}, \
-        {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                  \
-         "folder of that file, if not beside the checkpoint"},                                    \
-        {GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                           \
-         "fail if memory is too small, instead of running slowly"},                               \
+        GM_PACKED_OPTIONS(o),                                                                     \
         {GM_OPT_I64, "step-tokens", &(o)->step_tokens, 32, 1 << 20, "N",                          \
          "tokens computed per step"}
 /* clang-format on */

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "engine/chat/chat.h"
+#include "engine/model_options.h"
 #include "steer/continuation.h"
 #include "steer/prompts.h"
 #include "steer/recipe.h"
@@ -37,23 +38,8 @@ void gm_stage_options_clear(gm_stage_options *options);
         {GM_OPT_TEXT, "atlas", &(o)->atlas, 0, 0, "FILE", "atlas made from a trace of the model"}, \
         {GM_OPT_FLAG, "any-model", &(o)->any_model, 0, 0, NULL,                                    \
          "accept an atlas or plan made for another model of the same shape"},                      \
-        {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME", GM_DEVICE_HELP},                       \
-        {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                      \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx: same results, different speed"},       \
-        {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                     \
-         "arithmetic of matrix products; auto: that of the stored weights"},                       \
-        {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                             \
-         "threads; 0: all that the process may use"},                                              \
-        {GM_OPT_FLAG, "map", &(o)->map, 0, 0, NULL,                                                \
-         "map the file of packed weights instead of loading it: starts at once"},                  \
-        {GM_OPT_CHOICE, "cache", &(o)->cache, 0, 0, "use|write|off",                               \
-         "file of packed weights, for faster starts: use one, write one if missing, or neither"},  \
-        {GM_OPT_TEXT, "cache-dir", &(o)->cache_dir, 0, 0, "DIR",                                   \
-         "folder of that file, if not beside the checkpoint"},                                     \
-    {                                                                                              \
-        GM_OPT_FLAG, "strict-memory", &(o)->strict_memory, 0, 0, NULL,                             \
-            "fail if memory is too small, instead of running slowly"                               \
-    }
+        GM_COMPUTE_OPTIONS(o),                                                                     \
+        GM_PACKED_OPTIONS(o)
 
 #define GM_STAGE_TEXT_OPTIONS(o)                                                                   \
     {GM_OPT_I64, "max-tokens", &(o)->max_tokens, 1, 1 << 28, "N", "tokens to generate"},           \

@@ -3,6 +3,7 @@
 #include "base/cli.h"
 #include "base/progress.h"
 #include "engine/bench/bench.h"
+#include "engine/model_options.h"
 #include "engine/ops.h"
 #include "engine/weights.h"
 
@@ -18,56 +19,19 @@ typedef struct source {
     bool map, json;
 } source;
 
-#define SOURCE_OPTIONS(s)                                                                     \
-    {GM_OPT_GROUP, .help = "Model"},                                                          \
-        {GM_OPT_TEXT,                                                                         \
-         "shape",                                                                             \
-         &(s)->shape,                                                                         \
-         0,                                                                                   \
-         0,                                                                                   \
-         "NAME",                                                                              \
-         "random weights in the shape of: " GM_BENCH_SHAPES},                                 \
-        {GM_OPT_TEXT, "device", &(s)->device, 0, 0, "NAME", GM_DEVICE_HELP},                  \
-        {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint, instead of --shape"}, \
-        {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},    \
-        {GM_OPT_CHOICE,                                                                       \
-         "numerics",                                                                          \
-         &(s)->numerics,                                                                      \
-         0,                                                                                   \
-         0,                                                                                   \
-         GM_NUMERICS_CHOICES,                                                                 \
-         "arithmetic of matrix products"},                                                    \
-        {GM_OPT_TEXT,                                                                         \
-         "kernels",                                                                           \
-         &(s)->kernels,                                                                       \
-         0,                                                                                   \
-         0,                                                                                   \
-         "NAME",                                                                              \
-         "auto, portable, avx2, avx512f, avx512bf16 or amx"},                                 \
-        {GM_OPT_I64,                                                                          \
-         "threads",                                                                           \
-         &(s)->threads,                                                                       \
-         0,                                                                                   \
-         GM_MAX_THREADS,                                                                      \
-         "N",                                                                                 \
-         "threads; 0: all that may be used"},                                                 \
-        {GM_OPT_FLAG,                                                                         \
-         "map",                                                                               \
-         &(s)->map,                                                                           \
-         0,                                                                                   \
-         0,                                                                                   \
-         NULL,                                                                                \
-         "map the packed weights of --model instead of loading them"},                        \
-        {GM_OPT_CHOICE,                                                                       \
-         "cache",                                                                             \
-         &(s)->cache,                                                                         \
-         0,                                                                                   \
-         0,                                                                                   \
-         "use|write|off",                                                                     \
-         "the file of its packed weights"},                                                   \
-    {                                                                                         \
-        GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"                  \
-    }
+/* clang-format off */
+#define SOURCE_OPTIONS(s)                                                                         \
+    {.kind = GM_OPT_GROUP, .help = "Model"},                                                      \
+    {GM_OPT_TEXT, "shape", &(s)->shape, 0, 0, "NAME",                                             \
+     "random weights in the shape of: " GM_BENCH_SHAPES},                                         \
+    {GM_OPT_I64, "layers", &(s)->layers, 0, 1000, "N", "layers of the shape; 0: all"},            \
+    {GM_OPT_TEXT, "model", &(s)->model, 0, 0, "DIR", "a checkpoint, instead of --shape"},         \
+    GM_COMPUTE_OPTIONS(s),                                                                        \
+    {GM_OPT_FLAG, "map", &(s)->map, 0, 0, NULL,                                                   \
+     "map the packed weights of --model instead of loading them"},                                \
+    {GM_OPT_CHOICE, "cache", &(s)->cache, 0, 0, "use|write|off", "the file of its packed weights"},\
+    {GM_OPT_FLAG, "json", &(s)->json, 0, 0, NULL, "print one JSON object"}
+/* clang-format on */
 
 static gm_status check_shape(const char *shape, gm_error *err)
 {
