@@ -22,20 +22,29 @@ typedef enum array_id {
     LOGITS_TOKEN
 } array_id;
 
-static const char *const descr[] = {"<u4", "<u8", "<u2", "<f4", "<f4", "<f4",
-                                    "<u4", "<u4", "|u1", "<f4", "<f4", "<u8"};
-static const size_t item_size[] = {4, 8, 2, 4, 4, 4, 4, 4, 1, 4, 4, 8};
+static const struct {
+    const char *descr; /* the type as NumPy spells it; the digit: bytes of a value */
+    const char *row;   /* its sizes: L layers, E experts, K chosen */
+} arrays[] = {
+    [COUNTS] = {"<u4", "LE"}, [OFFSET] = {"<u8", ""},     [EXPERT_ID] = {"<u2", "LK"},
+    [GATE] = {"<f4", "LK"},   [TOPK_MASS] = {"<f4", "L"}, [MARGIN] = {"<f4", "L"},
+    [TOKEN_ID] = {"<u4", ""}, [POS] = {"<u4", ""},        [PHASE] = {"|u1", ""},
+    [NLL] = {"<f4", ""},      [LOGITS] = {"<f4", "LE"},   [LOGITS_TOKEN] = {"<u8", ""},
+};
 
-/* The sizes of one row: *rank of them, dim[1..*rank]. */
-static void shape_row(array_id which, const gm_trace_info *info, uint64_t dim[GM_NPY_MAX_RANK],
-                      int *rank)
+/* The shape of n rows, and the bytes of one; returns the rank. */
+static int shape_of(uint64_t dim[GM_NPY_MAX_RANK], size_t *row_bytes, array_id which,
+                    const gm_trace_info *info, uint64_t n)
 {
-    const bool per_layer = which == COUNTS || which == LOGITS || which == TOPK_MASS ||
-                           which == MARGIN || which == EXPERT_ID || which == GATE;
-    *rank = 1;
-    if (per_layer) dim[(*rank)++] = (uint64_t)info->n_layers;
-    if (which == COUNTS || which == LOGITS) dim[(*rank)++] = (uint64_t)info->n_experts;
-    if (which == EXPERT_ID || which == GATE) dim[(*rank)++] = (uint64_t)info->n_chosen;
+    int rank = 0;
+    dim[rank++] = n;
+    *row_bytes = (size_t)(arrays[which].descr[2] - '0');
+    for (const char *c = arrays[which].row; *c; c++) {
+        const int size = *c == 'L' ? info->n_layers : *c == 'E' ? info->n_experts : info->n_chosen;
+        dim[rank++] = (uint64_t)size;
+        *row_bytes *= (size_t)size;
+    }
+    return rank;
 }
 
 static gm_status read_rows(gm_trace *t, array_id which, uint64_t first, size_t n, void *rows,
@@ -61,7 +70,7 @@ static gm_status read_rows(gm_trace *t, array_id which, uint64_t first, size_t n
 static gm_status write_front(FILE *to, array_id which, const uint64_t *dim, int rank, gm_error *err)
 {
     gm_text front = {0};
-    gm_status status = gm_npy_put_front(&front, descr[which], dim, rank, err);
+    gm_status status = gm_npy_put_front(&front, arrays[which].descr, dim, rank, err);
     if (status == GM_OK) fwrite(front.at, 1, front.n, to);
     gm_text_clear(&front);
     return status;
@@ -72,15 +81,13 @@ static gm_status write_rows(FILE *to, gm_trace *trace, array_id which, uint64_t 
                             gm_error *err)
 {
     gm_status status = GM_OK;
-    uint64_t dim[GM_NPY_MAX_RANK] = {n};
-    int rank;
-    size_t row = item_size[which];
-    shape_row(which, gm_trace_get_info(trace), dim, &rank);
-    for (int r = 1; r < rank; r++) row *= (size_t)dim[r];
+    uint64_t dim[GM_NPY_MAX_RANK];
+    size_t row;
+    const int rank = shape_of(dim, &row, which, gm_trace_get_info(trace), n);
     size_t most = (size_t)BATCH_BYTES / row + 1;
     if (most > n) most = (size_t)n;
     void *rows = gm_alloc2(most, row, 1);
-    if (rows == NULL && n > 0) GM_FAIL(GM_EMEM, "no memory for %zu rows of %zu bytes", most, row);
+    if (rows == NULL) GM_FAIL(GM_EMEM, "no memory for %zu rows of %zu bytes", most, row);
     GM_TRY(write_front(to, which, dim, rank, err));
     for (uint64_t done = 0; done < n;) {
         size_t take = n - done < most ? (size_t)(n - done) : most;
