@@ -109,7 +109,10 @@ static void damaged_files_name_file_and_byte(void)
     snprintf(cut, sizeof cut, "'cut.jsonl.zst' is truncated: it ends at byte %zu", n - 3);
     CHECK_FAILS(read_to_the_end("cut.jsonl.zst", NULL, &err), err, GM_EFORMAT, cut);
 
-    packed[9] ^= 0x55;
+    packed[6] |= 0x06; /* the header of its block: a type that there is not */
+    write_file("changed.jsonl.zst", packed, n);
+    CHECK_FAILS(read_to_the_end("changed.jsonl.zst", NULL, &err), err, GM_EFORMAT,
+                "'changed.jsonl.zst' is damaged");
     write_file("bad.jsonl.zst", "not zstd at all", 15);
     CHECK_FAILS(read_to_the_end("bad.jsonl.zst", NULL, &err), err, GM_EFORMAT, "bad.jsonl.zst");
     write_file("bad.jsonl.gz", "not gzip at all", 15);
