@@ -34,9 +34,13 @@ gm_verdict gm_threshold_judge(const char *figure, double value)
     return sign * value < sign * t->poor ? GM_VERDICT_DOUBT : GM_VERDICT_FAIR;
 }
 
-/* ---- sentences ---- */
+const char *gm_verdict_name(gm_verdict verdict)
+{
+    static const char *const names[] = {"trust", "fair", "doubt"};
+    return names[verdict];
+}
 
-static const char *const level_name[] = {"trust", "fair", "doubt"};
+/* ---- sentences ---- */
 
 static void say(gm_json_out *out, gm_verdict level, const char *about, const char *fmt, ...)
     GM_PRINTF(4, 5);
@@ -49,10 +53,16 @@ static void say(gm_json_out *out, gm_verdict level, const char *about, const cha
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
     gm_json_open_object(out, NULL);
-    gm_json_put_string(out, "level", level_name[level]);
+    gm_json_put_string(out, "level", gm_verdict_name(level));
     gm_json_put_string(out, "about", about);
     gm_json_put_string(out, "text", text);
     gm_json_close_object(out);
+}
+
+/* The worse of two. */
+static gm_verdict worse(gm_verdict v, gm_verdict w)
+{
+    return v > w ? v : w;
 }
 
 static const char *pick(gm_verdict v, const char *trust, const char *fair, const char *doubt)
@@ -63,13 +73,12 @@ static const char *pick(gm_verdict v, const char *trust, const char *fair, const
 static void say_map(gm_json_out *out, const gm_analysis *a)
 {
     const gm_map_quality *m = &a->map;
-    gm_verdict v = gm_threshold_judge("trustworthiness", m->trustworthiness);
-    gm_verdict w = gm_threshold_judge("continuity", m->continuity);
-    say(out, v > w ? v : w, "map",
+    const gm_verdict v = worse(gm_threshold_judge("trustworthiness", m->trustworthiness),
+                               gm_threshold_judge("continuity", m->continuity));
+    say(out, v, "map",
         "%s: trustworthiness %.3f, continuity %.3f; of a document's %d nearest neighbours by usage "
         "%.0f %% are also its nearest on the map (by chance: %.1f %%)",
-        pick(v > w ? v : w,
-             "Neighbours on the map are neighbours by usage, and the other way round",
+        pick(v, "Neighbours on the map are neighbours by usage, and the other way round",
              "The map keeps most neighbourhoods and tears some apart",
              "The map tears neighbourhoods apart or invents them; trust no distance on it"),
         m->trustworthiness, m->continuity, m->k, 100 * m->preserved,
@@ -250,12 +259,12 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
                 100 * purity, (size_t)atlas->size[c] / 2);
     }
     double purity = (double)pure / (double)clustered;
-    gm_verdict v = gm_threshold_judge("homogeneity", found.homogeneity);
-    gm_verdict w = gm_threshold_judge("purity", purity);
-    say(out, v > w ? v : w, "subsets",
+    const gm_verdict v = worse(gm_threshold_judge("homogeneity", found.homogeneity),
+                               gm_threshold_judge("purity", purity));
+    say(out, v, "subsets",
         "%s: homogeneity %.2f, purity %.2f (adjusted Rand index %.2f, low wherever subsets are "
         "split)",
-        pick(v > w ? v : w, "Clusters hold one subset each", "Most clusters hold one subset",
+        pick(v, "Clusters hold one subset each", "Most clusters hold one subset",
              "Clusters mix subsets: they are not about where a text came from"),
         found.homogeneity, purity, found.ari);
 out:
@@ -297,24 +306,24 @@ static void say_control(gm_json_out *out, const gm_control *c)
 static void say_contents(gm_json_out *out, const gm_assessment *f)
 {
     if (!isnan(f->keywords.mean)) {
-        gm_verdict v = gm_threshold_judge("coherence", f->keywords.mean);
-        gm_verdict w = gm_threshold_judge("diversity", f->keywords.diversity);
-        say(out, v > w ? v : w, "keywords",
+        const gm_verdict v = worse(gm_threshold_judge("coherence", f->keywords.mean),
+                                   gm_threshold_judge("diversity", f->keywords.diversity));
+        say(out, v, "keywords",
             "%s: coherence %.2f (NPMI over documents); %.0f %% of all keywords are different words",
-            pick(v > w ? v : w, "Each cluster's keywords belong together",
+            pick(v, "Each cluster's keywords belong together",
                  "Each cluster's keywords belong together loosely",
                  "Keywords do not belong together, or are shared by several clusters"),
             f->keywords.mean, 100 * f->keywords.diversity);
     }
-    gm_verdict w = gm_threshold_judge("length_cluster", f->length_cluster), v = w;
     char noise[40] = "";
     if (isnan(f->length_cluster)) return;
+    gm_verdict v = gm_threshold_judge("length_cluster", f->length_cluster);
     if (!isnan(f->length_noise)) { /* some documents are noise, some are not */
-        v = gm_threshold_judge("length_noise", fabs(f->length_noise));
+        v = worse(v, gm_threshold_judge("length_noise", fabs(f->length_noise)));
         (void)snprintf(noise, sizeof noise, ", with being noise %.2f", f->length_noise);
     }
-    say(out, v > w ? v : w, "lengths", "%s: correlation with the cluster %.2f%s",
-        pick(v > w ? v : w, "The length of a document does not decide where it is",
+    say(out, v, "lengths", "%s: correlation with the cluster %.2f%s",
+        pick(v, "The length of a document does not decide where it is",
              "The length of a document partly decides where it is",
              "Clusters separate short from long documents: cut all to one --doc-tokens"),
         f->length_cluster, noise);
@@ -358,7 +367,9 @@ gm_status gm_verdict_print(FILE *to, const char *quality, gm_error *err)
             const gm_json *has = gm_json_find(v, "level"), *text = gm_json_find(v, "text");
             const char *name = has ? gm_json_text(has, NULL) : NULL;
             const char *sentence = text ? gm_json_text(text, NULL) : NULL;
-            if (name == NULL || sentence == NULL || strcmp(name, level_name[level]) != 0) continue;
+            if (name == NULL || sentence == NULL ||
+                strcmp(name, gm_verdict_name((gm_verdict)level)) != 0)
+                continue;
             fprintf(to, "%-6s", name);
             gm_print_text(to, 0, sentence);
             fputc('\n', to);

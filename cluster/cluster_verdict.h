@@ -24,6 +24,9 @@ typedef struct gm_threshold {
     double good, poor;
 } gm_threshold;
 
+/* "trust", "fair", "doubt". */
+const char *gm_verdict_name(gm_verdict verdict);
+
 /* The threshold of a figure, NULL for one without. */
 const gm_threshold *gm_threshold_find(const char *figure);
 

@@ -8,11 +8,11 @@
 #include "base/text.h"
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/cluster_verdict.h"
 #include "cluster/gpu.h"
 #include "cluster/map_options.h"
 #include "cluster/report.h"
 #include "cluster/summary.h"
-#include "cluster/cluster_verdict.h"
 
 typedef struct fit_command {
     gm_fit_options how;
@@ -173,11 +173,9 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
         GM_TRY(gm_report_write(&atlas, &report, err));
         gm_stages_end(&analysis.stages, "report");
     }
-    size_t noise = 0;
-    for (size_t i = 0; i < atlas.n; i++) noise += atlas.cluster[i] < 0;
     printf("%zu documents, %zu clusters, noise %.1f %%, trustworthiness %.4f, digest %s\n", atlas.n,
-           atlas.n_clusters, 100.0 * (double)noise / (double)atlas.n, analysis.map.trustworthiness,
-           atlas.digest);
+           atlas.n_clusters, 100.0 * (double)gm_atlas_n_noise(&atlas) / (double)atlas.n,
+           analysis.map.trustworthiness, atlas.digest);
     const gm_dimensions *d = &analysis.dimensions;
     if (d->dim > 2)
         printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise "

@@ -100,7 +100,7 @@ static void transpose(const entry *row, const uint32_t *n_row, size_t n, size_t 
     start[0] = 0;
 }
 
-/* Merge two ascending lists into the union of memberships; `out` may be NULL to count. */
+/* Merge two ascending lists into the union of memberships; returns how many there are. */
 static size_t merge_rows(const entry *a, size_t na, const entry *b, size_t nb, float mix,
                          uint32_t *index, float *weight)
 {
@@ -110,8 +110,8 @@ static size_t merge_rows(const entry *a, size_t na, const entry *b, size_t nb, f
         float wa = x <= y ? a[i++].weight : 0, wb = y <= x ? b[j++].weight : 0;
         float both = wa * wb, w = mix * ((wa + wb) - both) + (1 - mix) * both;
         if (!(w > 0)) continue;
-        if (index) index[m] = x < y ? x : y, weight[m] = w;
-        m++;
+        index[m] = x < y ? x : y;
+        weight[m++] = w;
     }
     return m;
 }
@@ -179,8 +179,8 @@ gm_status gm_graph_induced(gm_graph *out, const gm_graph *graph, const uint32_t 
     gm_status status = GM_OK;
     gm_graph part = {.n = n};
     uint64_t m = 0;
-    uint32_t *place =
-        gm_alloc(graph->n, sizeof *place); /* number in the part, from 1; 0 left out */
+    /* number in the part, from 1; 0: left out */
+    uint32_t *place = gm_alloc(graph->n, sizeof *place);
     *out = (gm_graph){0};
     for (size_t i = 0; i < n; i++) m += graph->indptr[keep[i] + 1] - graph->indptr[keep[i]];
     part.indptr = gm_alloc(n + 1, sizeof *part.indptr);

@@ -19,7 +19,8 @@
 
 /* Candidates kept beyond k: the wider, the rarer a query that cannot be certified. */
 enum { SPARE = 32, SECOND_SPARE = 96, GATHERED = 4096 };
-enum { A_FEW = 8 /* one of so many rows that are left: these alone are looked for again */ };
+/* Of the rows at most one in so many left over: these alone are searched again, else all are. */
+enum { A_FEW = 8 };
 
 typedef struct knn_search {
     const gm_points *points;
@@ -413,7 +414,6 @@ gm_status gm_knn_narrow(gm_knn *out, const gm_knn *knn, int k, gm_error *err)
     const size_t to = (size_t)k, from = (size_t)knn->k;
     *out = *knn;
     out->k = k;
-    out->distance = NULL;
     out->index = gm_alloc2(knn->n, to, sizeof *out->index);
     out->distance = gm_alloc2(knn->n, to, sizeof *out->distance);
     if (!out->index || !out->distance) {

@@ -6,9 +6,9 @@
 #include "base/cli.h"
 #include "base/json.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/cluster_verdict.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
-#include "cluster/cluster_verdict.h"
 
 enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
 
@@ -127,11 +127,10 @@ static void print_figures(const gm_atlas *atlas, size_t cluster)
         {"half_jaccard", "comes back with half the documents", atlas->half_jaccard[cluster]},
         {"validity", "denser than the gaps around it (DBCV)", atlas->validity[cluster]},
         {"coherence", "keywords occur together (NPMI)", atlas->coherence[cluster]}};
-    static const char *const judged[] = {"trust", "fair", "doubt"};
     for (size_t i = 0; i < sizeof figure / sizeof figure[0]; i++)
         if (!isnan(figure[i].value))
             printf("  %-5s %6.3f  %s\n",
-                   judged[gm_threshold_judge(figure[i].name, (double)figure[i].value)],
+                   gm_verdict_name(gm_threshold_judge(figure[i].name, (double)figure[i].value)),
                    (double)figure[i].value, figure[i].meaning);
 }
 
@@ -200,7 +199,7 @@ static void put_examples(gm_json_out *out, const char *key, const gm_atlas *atla
     gm_json_close_array(out);
 }
 
-/* A list of {"name", "documents"}: those of which the cluster has any. */
+/* An item {"name", "documents"} of a list; none where there are no documents. */
 static void put_count(gm_json_out *out, const char *name, size_t n_documents)
 {
     if (n_documents == 0) return;

@@ -178,7 +178,8 @@ static gm_status measure(const gm_trace *trace, const stretch *s, size_t begin, 
     return GM_OK;
 }
 
-/* Document i of the stretch to its n bytes at `to`. */
+/* Document i of the stretch to `to`, where its `length` bytes fit. What is no UTF-8, a character
+ * that the last kept token cuts in two, becomes blanks. */
 static void spell(const gm_trace *trace, const stretch *s, size_t i, char *to, size_t length)
 {
     char *at = to;

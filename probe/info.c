@@ -54,8 +54,19 @@ static void put_trace(gm_trace *trace, gm_json_out *out)
     gm_json_close_object(out);
 }
 
+/* Whether weights of so many parameters leave a tenth of the memory free, by format. */
+static void put_fits(gm_json_out *out, const char *const key[3], uint64_t parameters,
+                     uint64_t memory)
+{
+    static const uint64_t bytes[3] = {4, 2, 1}; /* of a weight: f32, bf16, int8 */
+    for (int i = 0; i < 3; i++)
+        gm_json_put_bool(out, key[i], bytes[i] * parameters < memory / 10 * 9);
+}
+
 static void put_model(const gm_model *model, gm_json_out *out)
 {
+    static const char *const here[] = {"fits_f32", "fits_bf16", "fits_int8"};
+    static const char *const on_gpu[] = {"fits_gpu_f32", "fits_gpu_bf16", "fits_gpu_int8"};
     const gm_model_info *info = gm_model_get_info(model);
     uint64_t memory = gm_machine_memory("").total;
     gm_json_put_string(out, "kind", "model");
@@ -85,16 +96,12 @@ static void put_model(const gm_model *model, gm_json_out *out)
     if (info->state_bytes_per_sequence)
         gm_json_put_u64(out, "state_bytes_per_sequence", info->state_bytes_per_sequence);
     gm_json_put_u64(out, "memory_here_bytes", memory);
-    gm_json_put_bool(out, "fits_f32", 4 * info->n_parameters < memory / 10 * 9);
-    gm_json_put_bool(out, "fits_bf16", 2 * info->n_parameters < memory / 10 * 9);
-    gm_json_put_bool(out, "fits_int8", info->n_parameters < memory / 10 * 9);
+    put_fits(out, here, info->n_parameters, memory);
     gm_gpu_info gpu;
     if (gm_gpu_find(&gpu)) {
         gm_json_put_string(out, "gpu", gpu.name);
         gm_json_put_u64(out, "gpu_memory_bytes", gpu.memory);
-        gm_json_put_bool(out, "fits_gpu_f32", 4 * info->n_parameters < gpu.memory / 10 * 9);
-        gm_json_put_bool(out, "fits_gpu_bf16", 2 * info->n_parameters < gpu.memory / 10 * 9);
-        gm_json_put_bool(out, "fits_gpu_int8", info->n_parameters < gpu.memory / 10 * 9);
+        put_fits(out, on_gpu, info->n_parameters, gpu.memory);
     }
     gm_json_put_string(out, "unknown_config_keys", info->unknown_keys);
     gm_json_put_string(out, "digest", info->digest);

@@ -1,24 +1,17 @@
 /* reply_about.c - what the page is told of the server: see reply.h. */
 #include "steer/serve/reply.h"
 
-static const char *or_empty(const char *text)
-{
-    return text ? text : "";
-}
-
 static void put_clusters(gm_json_out *json, const gm_atlas *atlas)
 {
-    enum { KEYWORDS = 10 };
     gm_json_open_array(json, "clusters");
     for (size_t c = 0; c < atlas->n_clusters; c++) {
         gm_json_open_object(json, NULL);
         gm_json_put_u64(json, "id", c);
         gm_json_put_u64(json, "documents", atlas->size[c]);
-        gm_json_put_string(json, "name", atlas->name ? or_empty(atlas->name[c]) : "");
+        gm_json_put_string(json, "name", atlas->name[c]);
         gm_json_open_array(json, "keywords");
-        for (size_t k = 0; k < KEYWORDS; k++)
-            if (or_empty(atlas->keyword[c * KEYWORDS + k])[0])
-                gm_json_put_string(json, NULL, atlas->keyword[c * KEYWORDS + k]);
+        for (size_t k = c * GM_N_KEYWORDS; k < (c + 1) * GM_N_KEYWORDS; k++)
+            if (atlas->keyword[k][0]) gm_json_put_string(json, NULL, atlas->keyword[k]);
         gm_json_close_array(json);
         gm_json_close_object(json);
     }
