@@ -48,7 +48,7 @@ def run(command, environment=None):
         said, complained = out.read(), err.read()
     if child.returncode != 0:
         sys.exit(f"bench_cluster: {command[0]}: {complained.strip()}")
-    return said, complained, used.ru_maxrss / 1e6
+    return said, complained, used.ru_maxrss * 1024 / 1e9
 
 
 def stages_of(text):
@@ -93,7 +93,7 @@ def peer_main(trace):
     for package in (hdbscan, fast_hdbscan):
         _, seconds = timed(lambda p=package: p.HDBSCAN(min_cluster_size=size, min_samples=15).fit(xy))
         out[package.__name__] = (seconds, importlib.metadata.version(package.__name__))
-    out["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    out["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
     print(json.dumps(out))
 
 

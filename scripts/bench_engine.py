@@ -89,7 +89,7 @@ class Bench:
             run.returncode = os.waitstatus_to_exitcode(status)
         if run.returncode != 0:
             raise CannotMeasure(f"gm-probe collect ended with {run.returncode}")
-        return json.loads(said), usage.ru_maxrss * 1e-6
+        return json.loads(said), usage.ru_maxrss * 1024 / 1e9
 
     def fastest(self, program, rates):
         setting = max(rates, key=rates.get)

@@ -73,7 +73,7 @@ static double peak_gb(void)
 {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
-    return (double)used.ru_maxrss / 1e6; /* kB */
+    return (double)used.ru_maxrss * 1024 / 1e9; /* KiB, whatever getrusage(2) calls it */
 }
 
 static gm_status measure(const float *rows, size_t n, int k, gm_error *err)
