@@ -1,7 +1,7 @@
 // page.mjs - the page as a whole: its state, and who hears of what.
 //
 // state = choice (selection.mjs), the colouring and the expert it is of. Whatever changes it calls
-// update(), which shows it everywhere. `#canvas` behind the page's address does without WebGL.
+// update(), which shows it everywhere. `#canvas` at the end of the page's address switches WebGL off.
 import {loadAtlas, loadTexts} from "./data.mjs";
 import {colour, colourings} from "./colours.mjs";
 import {chosen, isChoice, noChoice} from "./selection.mjs";

@@ -179,7 +179,7 @@ typedef struct gm_cuda_latents {
     void *cache;                   /* this layer: (pool blocks, 32, head_stride) */
     float *query;                  /* (rows, H, head_stride) what keys are multiplied with */
     void *of_heads; /* many rows: (rows, H, each_stride), what products of heads read: `plain`
-                       elements of queries, and behind attention what it gives */
+                       elements of queries, and after attention its result */
     float *part;    /* few rows: (rows, splits, H, head_stride + 4) */
     float *heads;   /* few rows: (rows, heads_stride) H of `value` */
     size_t queries_stride, keys_stride, angle_stride, blocks_per_sequence, plain_stride, kv_stride,
