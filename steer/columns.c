@@ -36,7 +36,15 @@ static size_t take_line(const char *text, size_t n, size_t width, size_t *chars)
 
 static void put_line(FILE *out, const char *text, size_t n, size_t pad)
 {
-    for (size_t i = 0; i < n; i++) putc((unsigned char)text[i] < ' ' ? ' ' : text[i], out);
+    for (size_t i = 0; i < n;) {
+        uint32_t code;
+        const size_t bytes = gm_utf8_decode(text + i, n - i, &code);
+        if (gm_utf8_controls(code))
+            putc(' ', out);
+        else
+            fwrite(text + i, 1, bytes, out);
+        i += bytes;
+    }
     for (size_t i = 0; i < pad; i++) putc(' ', out);
 }
 

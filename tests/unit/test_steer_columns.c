@@ -46,6 +46,10 @@ static void control_characters_are_blanks(void)
 {
     const gm_column columns[] = {{"t", "a\tb\x1b[c", 6}};
     check_printed(columns, 1, 20, "t\n--------------------\na b [c\n");
+    /* DEL, CSI as one character, and what turns the direction of writing */
+    const char *text = "a\177b\302\2332Jc\u202ed";
+    const gm_column others[] = {{"t", text, strlen(text)}, {"x", "y", 1}};
+    check_printed(others, 2, 10, "t          | x\n-----------+-----------\na b 2Jc d  | y\n");
 }
 
 static void a_file_is_not_a_terminal(void)
