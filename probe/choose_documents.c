@@ -1,4 +1,4 @@
-/* choose_documents.c - drawing documents by hash: see sample.h. */
+/* choose_documents.c - drawing documents by hash: see choose_documents.h. */
 #include "probe/choose_documents.h"
 
 #include <stdlib.h>
