@@ -3,14 +3,14 @@
  * overflows.
  */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
-#include "engine/arch.h"
 #include "engine/checkpoint.h"
-
-#include <string.h>
-#include <sys/mman.h>
 
 #include "base/half.h"
 #include "base/rng.h"
+#include "engine/arch.h"
+
+#include <string.h>
+#include <sys/mman.h>
 
 enum {
     PERIOD = 1048573, /* values drawn before they repeat: a prime, so rows differ */

@@ -66,6 +66,8 @@ typedef void gm_notice(void *context, const char *sentence);
 
 typedef struct gm_session_options gm_session_options;
 
+#define GM_KERNELS "auto, portable, avx2, avx512f, avx512bf16 or amx"
+
 typedef struct gm_model_options {
     /* "cpu"; "cuda:N"; "cuda": the first GPU that can; NULL or "auto": the same, or else the CPU. A
      * GPU can if this build supports it, driver and cuBLAS are installed, nothing is asked for that
@@ -74,8 +76,7 @@ typedef struct gm_model_options {
     gm_numerics numerics;
     bool headers_only;          /* check everything but load no weights: for info and --dry-run */
     int threads;                /* for loading, at most GM_MAX_THREADS; 0: as gm_team_processors */
-    const char *kernels;        /* NULL, "auto": the best this CPU has; "portable", "avx2",
-                                 * "avx512f", "avx512bf16", "amx" */
+    const char *kernels;        /* one of GM_KERNELS; NULL, "auto": the best this CPU has */
     gm_load_progress *progress; /* may be NULL */
     void *progress_context;
     gm_hold hold;

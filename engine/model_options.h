@@ -14,7 +14,7 @@
     {GM_OPT_TEXT, "device", &(o)->device, 0, 0, "NAME",                                            \
      "auto (a GPU if the model fits on it, else the CPU), cpu, cuda or cuda:N"},                   \
     {GM_OPT_TEXT, "kernels", &(o)->kernels, 0, 0, "NAME",                                          \
-     "auto, portable, avx2, avx512f, avx512bf16 or amx: same results, different speed"},           \
+     GM_KERNELS ": same results, different speed"},                                                \
     {GM_OPT_CHOICE, "numerics", &(o)->numerics, 0, 0, GM_NUMERICS_CHOICES,                         \
      "arithmetic of matrix products; auto: that of the stored weights"},                           \
     {GM_OPT_I64, "threads", &(o)->threads, 0, GM_MAX_THREADS, "N",                                 \

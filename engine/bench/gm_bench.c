@@ -151,8 +151,7 @@ static int cmd_ceilings(int argc, char **argv)
         {GM_OPT_I64, "outputs", &n, 1, 1 << 20, "N", "outputs of the product"},
         {GM_OPT_I64, "inputs", &k, 1, 1 << 20, "K", "inputs of the product"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
-        {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME",
-         "auto, portable, avx2, avx512f, avx512bf16 or amx"},
+        {GM_OPT_TEXT, "kernels", &s.kernels, 0, 0, "NAME", GM_KERNELS},
         {GM_OPT_I64, "threads", &s.threads, 0, GM_MAX_THREADS, "N",
          "threads; 0: all that may be used"},
         {GM_OPT_FLAG, "json", &s.json, 0, 0, NULL, "print one JSON object"},
@@ -160,6 +159,7 @@ static int cmd_ceilings(int argc, char **argv)
     };
     GM_TRY(gm_opt_parse("gm-bench ceilings [--rows M --outputs N --inputs K]",
                         "  gm-bench ceilings --rows 512\n", opts, &argc, argv, err));
+    if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     GM_TRY(gm_kernels_find(&kernels, s.kernels, err));
     usage = false;
     GM_TRY(gm_team_create(&team, (int)s.threads, err));
@@ -251,6 +251,7 @@ static int cmd_speed(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-bench speed --shape NAME | --model DIR",
                         "  gm-bench speed --shape olmoe-1b-7b --layers 4\n", opts, &argc, argv,
                         err));
+    if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     GM_TRY(read_contexts(&contexts, context, &plan.n_contexts, err));
     if (document > step)
         GM_FAIL(GM_EARG, "a document of %lld tokens does not fit a step of %lld",
@@ -308,6 +309,7 @@ static int cmd_serve(int argc, char **argv)
                         "Lengths are uniform between 0.5 and 1.5 times their mean.\n"
                         "  gm-bench serve --shape olmoe-1b-7b --layers 4 --at-once 8\n",
                         opts, &argc, argv, err));
+    if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     GM_TRY(check_source(&s, err));
     usage = false;
     const gm_bench_mix mix = {.threads = (int)s.threads,

@@ -7,7 +7,6 @@ enum {
     FEW_ROWS = 16,      /* up to here reading the weights takes longer than multiplying */
     FEW_PANELS = 8,     /* of such a task: a quarter of a megabyte */
     TASKS_A_WORKER = 8, /* so that the last task is short beside the whole */
-    PART_FLOATS = GM_PART_FLOATS
 };
 
 gm_split gm_split_panels(const gm_worker *me, size_t blocks, size_t rows, size_t n_panels)
@@ -38,7 +37,7 @@ void gm_task_run(const gm_step *s, const gm_task *t, float *scratch, gm_part_end
 {
     const gm_product *product = gm_product_of(s, t->w);
     const size_t k = t->w->cols;
-    float *room = scratch + PART_FLOATS;
+    float *room = scratch + GM_PART_FLOATS;
     size_t ld;
     const void *from = t->row ? t->x->address : gm_row_of(t->x, t->first);
     const void *x = product->gather(from, t->x->stride, t->row, t->m, k, room, &ld);

@@ -76,9 +76,7 @@ gm_status gm_kernels_find(const gm_kernels **out, const char *name, gm_error *er
     }
     if (name && is_known(name))
         return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
-    return gm_fail(
-        err, GM_EARG,
-        "unknown kernels '%s', expected auto, portable, avx2, avx512f, avx512bf16 or amx", name);
+    return gm_fail(err, GM_EARG, "unknown kernels '%s', expected " GM_KERNELS, name);
 }
 
 gm_status gm_kernels_check(const char *name, gm_error *err)

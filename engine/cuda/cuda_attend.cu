@@ -3,12 +3,11 @@
  *
  * A block attends to a split of the positions with up to HEADS query heads of one KV head. Which
  * positions a split has follows from the row's position alone, so that a row's sums do not depend
- * on its company; the grid is that of the longest sequence that the session can hold, or of the
- * layer's window, so that a graph of it never changes, and blocks beyond a row's splits leave at
- * once. Within a block every
- * warp takes every fourth stretch of keys, and the lanes that share a key keep an online softmax of
- * their own (cuda_softmax.cuh). These are merged in shared memory, the splits by the last block to
- * arrive, both in a fixed order (cuda_merge.cuh).
+ * on its company. The grid is that of the longest sequence that the session can hold, or of the
+ * layer's window, so that a graph of it never changes; blocks beyond a row's splits leave at once.
+ * Within a block every warp takes every fourth stretch of keys, and the lanes that share a key keep
+ * an online softmax of their own (cuda_softmax.cuh). These are merged in shared memory, the splits
+ * by the last block to arrive, both in a fixed order (cuda_merge.cuh).
  *
  * A step waits for the last block, and what that does one after the other is what attention costs:
  * the row's heads are read (cuda_heads.cuh), multiplied, merged, written, a ticket taken, the other

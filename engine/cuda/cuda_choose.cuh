@@ -69,13 +69,6 @@ __device__ __forceinline__ RowEdit find_edit(const gm_cuda_route &p, const gm_ro
     return edit;
 }
 
-/* Larger floats give larger integers; -0 counts as 0. */
-__device__ __forceinline__ unsigned ordered(float x)
-{
-    const unsigned bits = __float_as_uint(x + 0.0f);
-    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
-
 /* p of every expert from the logits in `from`, into c.power. All threads; synchronises. */
 __device__ void activate(const gm_cuda_route &p, const Choice &c, const float *from)
 {

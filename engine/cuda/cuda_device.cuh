@@ -1,10 +1,17 @@
-/* cuda_device.cuh - what the engine's kernels share: products with vectors in shared memory, and
- * how these come there.
+/* cuda_device.cuh - what the engine's kernels share: the order of floats, products with vectors in
+ * shared memory, and how these come there.
  */
 #ifndef GM_CUDA_DEVICE_CUH
 #define GM_CUDA_DEVICE_CUH
 
 #include "engine/cuda/cuda_elements.cuh"
+
+/* Larger floats give larger integers; -0 counts as 0. */
+__device__ __forceinline__ unsigned ordered(float x)
+{
+    const unsigned bits = __float_as_uint(x + 0.0f);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
 
 /* ---- vectors in shared memory, and products with them ---- */
 

@@ -60,9 +60,8 @@ struct Row {
 __device__ __forceinline__ u64 key_of(float x, int i, bool by_strength)
 {
     if (!(x > -INFINITY)) return 0; /* NaN and -inf */
-    const unsigned bits = __float_as_uint(x + 0.0f), id = 0xffffffffu - (unsigned)i;
-    if (!by_strength) return id;
-    return (u64)(bits & 0x80000000u ? ~bits : bits | 0x80000000u) << 32 | id;
+    const unsigned id = 0xffffffffu - (unsigned)i;
+    return by_strength ? (u64)ordered(x) << 32 | id : id;
 }
 
 __device__ __forceinline__ u64 key_of(const Row &row, int i)

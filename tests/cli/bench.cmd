@@ -34,6 +34,9 @@ echo "$(operations gptoss-tiny 40) $(operations gptoss-tiny 20)" |
 echo "$(operations qwen3-next-tiny 40) $(operations qwen3-next-tiny 20)" |
     awk '{ printf "beside states: %.0f, expected %d\n", ($1 - $2) * 1e9, 4 * 4 * 12 * 10 }'
 run gm-bench speed
+run gm-bench speed --model "$TINY" 4
+run gm-bench serve --model "$TINY" 4
+run gm-bench ceilings 4
 run gm-bench speed --shape olmoe
 run gm-bench speed --model "$TINY" --layers 3
 run gm-bench speed --model "$TINY" --context 5 --context 3
