@@ -19,9 +19,9 @@ static gm_status expect_text(const gm_json *part, const char *key, const char *a
     const char *value;
     gm_status status = gm_json_get_text_or(part, key, NULL, &value, where, err);
     if (status != GM_OK || value == NULL) return status;
-    const size_t n = strlen(value);
+    const size_t n = strcspn(value, "|");
     for (const char *at = allowed; at; at = strchr(at, '|') ? strchr(at, '|') + 1 : NULL)
-        if (strncmp(at, value, n) == 0 && (at[n] == '|' || at[n] == '\0')) return GM_OK;
+        if (value[n] == '\0' && strcspn(at, "|") == n && memcmp(at, value, n) == 0) return GM_OK;
     return gm_fail(err, GM_EFORMAT, "'%s': '%s' of '%s' is '%.48s', expected %s", where, key, PART,
                    value, allowed);
 }

@@ -110,6 +110,8 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {\"symmetric\": false}", "}}"), "'symmetric'"},
         {COMPRESSED("\"weights\": {\"strategy\": \"tensor_group\"}", "}}"),
          "is 'tensor_group', expected tensor|channel|block"},
+        {COMPRESSED("\"weights\": {\"strategy\": \"tensor|channel\"}", "}}"),
+         "is 'tensor|channel', expected tensor|channel|block"},
         {COMPRESSED("\"weights\": {\"strategy\": \"block\"}", "}}"), "'block_structure'"},
         {COMPRESSED("\"weights\": {}, \"input_activations\": {\"dynamic\": false}", "}}"),
          "fixed scales of activations are not read"},
