@@ -227,6 +227,7 @@ static gm_status read_number(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
                        "integer of 64 bits",
                        lexer->where, lexer->line, digits);
     token->kind = GM_JT_NUMBER;
+    token->n = (size_t)(at - lexer->at);
     go_to(lexer, at);
     return GM_OK;
 }

@@ -1,7 +1,8 @@
 /* jinja_parser.h - tokens to nodes: what statements and expressions share (inside engine/chat/).
  *
- * The grammar is Jinja's, with its precedences. Not read: floating-point numbers, powers, several
- * names on the left of a set, {% call %}, {% raw %}, and all that joins several files.
+ * The grammar is Jinja's, with its precedences. Not read: floating-point numbers, powers, tuples
+ * without brackets, several names on the left of a set, {% call %}, {% raw %}, and all that joins
+ * several files.
  */
 #ifndef GM_JINJA_PARSER_H
 #define GM_JINJA_PARSER_H

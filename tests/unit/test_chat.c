@@ -54,6 +54,8 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{{ x", "a tag does not end"},
         {"{# x", "a comment does not end"},
         {"{{ 1.5 }}", "is no integer of 64 bits"},
+        {"{{ messages.0 }}", "found '0', expected a name"},
+        {"{% for x in 1, 2 %}{% endfor %}", "found ',', expected the end of the tag"},
         {"{{ 9223372036854775807 + 1 }}", "is no integer of 64 bits"},
         {"\xff", "is not UTF-8"},
         {"{{ raise_exception('Only cats.') }}", "the template refuses this question: Only cats."},
