@@ -38,6 +38,27 @@ gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int h
     return status;
 }
 
+gm_status gm_config_each(const gm_json *config, const char *key, int lo, int hi, int n_layers,
+                         int *out, const char *where, gm_error *err)
+{
+    const gm_json *list = gm_json_find(config, key);
+    const gm_json *first = list ? gm_json_first(list) : NULL;
+    int64_t value = 0, other;
+    if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY)
+        return gm_config_int(config, key, lo, hi, out, where, err);
+    *out = 0;
+    bool same = gm_json_n_items(list) == (size_t)n_layers && gm_json_i64(first, &value) &&
+                value >= lo && value <= hi;
+    for (const gm_json *v = first; v && same; v = gm_json_next(v))
+        same = gm_json_i64(v, &other) && other == value;
+    if (!same)
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': '%s' is not the same number from %d to %d for each of %d layers",
+                       where, key, lo, hi, n_layers);
+    *out = (int)value;
+    return GM_OK;
+}
+
 /* ---- reading config.json ---- */
 
 static gm_status find_family(const gm_json *config, const char *where, const gm_family **out,
@@ -163,7 +184,8 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
                              err));
     GM_TRY(gm_config_int(config, "max_position_embeddings", 1, MAX_CONTEXT, &arch->max_context,
                          where, err));
-    GM_TRY(gm_config_int(config, chosen, 1, GM_NO_EXPERT, &arch->n_chosen, where, err));
+    GM_TRY(gm_config_each(config, chosen, 1, GM_NO_EXPERT, arch->n_layers, &arch->n_chosen, where,
+                          err));
     GM_TRY(gm_json_get_f64_or(config, "rms_norm_eps", 0, 1, arch->family->norm_epsilon, &epsilon,
                               where, err));
     arch->norm_epsilon = (float)epsilon;

@@ -92,6 +92,7 @@ typedef struct gm_arch {
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
     gm_qk_norm qk_norm;
+    bool qk_norm_last;     /* behind the rotation */
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
@@ -234,6 +235,10 @@ gm_status gm_config_int(const gm_json *config, const char *key, int lo, int hi, 
                         const char *where, gm_error *err) GM_MUST_USE;
 gm_status gm_config_int_or(const gm_json *config, const char *key, int lo, int hi, int fallback,
                            int *out, const char *where, gm_error *err) GM_MUST_USE;
+/* The same as _int; a list that holds one number for each layer counts as that number, if it is
+ * always the same. */
+gm_status gm_config_each(const gm_json *config, const char *key, int lo, int hi, int n_layers,
+                         int *out, const char *where, gm_error *err) GM_MUST_USE;
 
 /* Which layers are MoE layers: those in [first, end) (end 0: to the last) whose number + shift is a
  * multiple of `every`, except those listed under the config's key `dense` (NULL: no such key).

@@ -23,6 +23,7 @@ typedef struct gm_family {
     /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
     bool yarn;     /* YaRN is supported (rope.h) */
+    bool ntk;      /* its theta may be raised by an alpha */
     bool divided;  /* LongRoPE is supported */
     bool grid;     /* the config may name sections for positions in images */
     bool latent;   /* latent attention, which gm_latent_read reads */

@@ -24,9 +24,8 @@ gm_status gm_expect_text(const gm_json *config, const char *key, const char *con
                    text, known[0]);
 }
 
-/* The same of a member that is true or false. */
-static gm_status expect_bool(const gm_json *config, const char *key, bool known, const char *where,
-                             gm_error *err)
+gm_status gm_expect_bool(const gm_json *config, const char *key, bool known, const char *where,
+                         gm_error *err)
 {
     bool found;
     gm_status status = gm_json_get_bool_or(config, key, known, &found, where, err);
@@ -167,9 +166,9 @@ static gm_status check_ernie(const gm_json *config, const char *where, gm_error 
     static const char *const gates[] = {"topk", "topk_fused", NULL};
     gm_status status = GM_OK;
     GM_TRY(gm_expect_text(config, "moe_gate", gates, where, err));
-    GM_TRY(expect_bool(config, "use_bias", false, where, err));
-    GM_TRY(expect_bool(config, "use_rmsnorm", true, where, err));
-    GM_TRY(expect_bool(config, "moe_use_aux_free", true, where, err));
+    GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
+    GM_TRY(gm_expect_bool(config, "use_rmsnorm", true, where, err));
+    GM_TRY(gm_expect_bool(config, "moe_use_aux_free", true, where, err));
 out:
     return status;
 }
@@ -247,8 +246,8 @@ static gm_status check_minimax(const gm_json *config, const char *where, gm_erro
     int shared;
     GM_TRY(gm_expect_text(config, "scoring_func", scores, where, err));
     GM_TRY(gm_expect_text(config, "qk_norm_type", norms, where, err));
-    GM_TRY(expect_bool(config, "use_qk_norm", true, where, err));
-    GM_TRY(expect_bool(config, "use_routing_bias", true, where, err));
+    GM_TRY(gm_expect_bool(config, "use_qk_norm", true, where, err));
+    GM_TRY(gm_expect_bool(config, "use_routing_bias", true, where, err));
     GM_TRY(gm_config_int_or(config, "shared_intermediate_size", 0, 0, 0, &shared, where, err));
     const bool list = types && gm_json_kind_of(types) == GM_JSON_ARRAY;
     for (const gm_json *t = list ? gm_json_first(types) : NULL; t; t = gm_json_next(t)) {

@@ -46,8 +46,9 @@
     [GM_ROLE_DENSE_UP] = "model.layers.%d.mlp.up_proj.weight",     \
     [GM_ROLE_DENSE_DOWN] = "model.layers.%d.mlp.down_proj.weight"
 
-#define GATED_EXPERT_TENSORS                                                   \
-    [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight",                      \
+#define GATED_EXPERT_TENSORS [GM_ROLE_ROUTER] = "model.layers.%d.mlp.gate.weight", EXPERT_TENSORS
+
+#define EXPERT_TENSORS                                                         \
     [GM_ROLE_EXPERT_GATE] = "model.layers.%d.mlp.experts.%d.gate_proj.weight", \
     [GM_ROLE_EXPERT_UP] = "model.layers.%d.mlp.experts.%d.up_proj.weight",     \
     [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.mlp.experts.%d.down_proj.weight"
@@ -71,6 +72,10 @@ enum { GM_MAX_WIDTH = 1 << 20, GM_MAX_SHARED = 1 << 10, GM_MAX_EXPERTS = GM_NO_E
 /* A member that may be absent, or one of `known`, which ends with NULL. */
 gm_status gm_expect_text(const gm_json *config, const char *key, const char *const *known,
                          const char *where, gm_error *err) GM_MUST_USE;
+
+/* The same of a member that is true or false. */
+gm_status gm_expect_bool(const gm_json *config, const char *key, bool known, const char *where,
+                         gm_error *err) GM_MUST_USE;
 
 /* DeepSeek v1's fields: experts, shared experts, which layers are dense. */
 gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)

@@ -214,12 +214,12 @@ typedef struct gm_ops {
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
     /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
-    /* norm (if there is one), query-key-value, clamp, q/k norm, rotation, append to the KV cache;
-     * of latents: norm, latents and their norms, append, queries, rotation, each head's keys into
-     * its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's names b = 1 / (1 +
-     * e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head convolve the
-     * channels q, k, v over the run and the history (zeros before position 0) unit of each key
-     * head's q, scale 1/sqrt(key), and of its k, scale 1 */
+    /* norm (if there is one), query-key-value, clamp, q/k norm and rotation (or the norm last),
+     * append to the KV cache; of latents: norm, latents and their norms, append, queries, rotation,
+     * each head's keys into its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's
+     * names b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
+     * convolve the channels q, k, v over the run and the history (zeros before position 0) unit of
+     * each key head's q, scale 1/sqrt(key), and of its k, scale 1 */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then

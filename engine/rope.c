@@ -33,6 +33,12 @@ static const char *const deepseek_yarn_keys[] = {
     NULL,
 };
 
+/* What stands beside alpha is idle. */
+static const char *const ntk_keys[] = {
+    "type",      "rope_type", "rope_theta", "alpha",          "factor",
+    "beta_fast", "beta_slow", "mscale",     "mscale_all_dim", NULL,
+};
+
 static const char *const long_keys[] = {
     "type",         "rope_type",   "rope_theta",  "original_max_position_embeddings",
     "short_factor", "long_factor", "long_mscale", "short_mscale",
@@ -124,7 +130,7 @@ static bool is_same(const gm_rope *a, const gm_rope *b, size_t dim)
     return divides_same(a, b, dim) && a->yarn == b->yarn && a->whole == b->whole &&
            a->factor == b->factor && a->first_context == b->first_context &&
            a->beta_fast == b->beta_fast && a->beta_slow == b->beta_slow &&
-           a->amplitude == b->amplitude && a->attention == b->attention;
+           a->amplitude == b->amplitude && a->alpha == b->alpha && a->attention == b->attention;
 }
 
 gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char *key,
@@ -164,22 +170,28 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     const char *type, *old_type;
     const char *const *known = family->rotary_part > 0.0 ? partial_keys : plain_keys;
     if (family->grid) known = grid_keys;
-    const char *also = family->yarn ? " or 'yarn'" : family->divided ? " or 'longrope'" : "";
-    *rope = (gm_rope){.amplitude = 1.0, .attention = 1.0};
+    const char *also = family->yarn      ? " or 'yarn'"
+                       : family->divided ? " or 'longrope'"
+                       : family->ntk     ? " or 'dynamic'"
+                                         : "";
+    *rope = (gm_rope){.amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
     if (gm_json_kind_of(part) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, name);
     GM_TRY(gm_json_get_text_or(part, "type", "default", &old_type, where, err));
     GM_TRY(gm_json_get_text_or(part, "rope_type", old_type, &type, where, err));
     const bool yarn = family->yarn && strcmp(type, "yarn") == 0;
     const bool divided = family->divided && strcmp(type, "longrope") == 0;
-    if (!yarn && !divided && strcmp(type, "default") != 0)
+    const bool ntk = family->ntk && strcmp(type, "dynamic") == 0;
+    if (!yarn && !divided && !ntk && strcmp(type, "default") != 0)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
                 name, type, also);
     if (yarn) known = family->latent ? deepseek_yarn_keys : yarn_keys;
     if (divided) known = long_keys;
+    if (ntk) known = ntk_keys;
     GM_TRY(gm_config_check_part(part, name, known, where, err));
     if (yarn) GM_TRY(read_yarn(rope, family->latent, part, where, err));
     if (divided) GM_TRY(read_long(rope, head_dim, part, where, err));
+    if (ntk) GM_TRY(gm_json_get_f64(part, "alpha", 1, 1e6, &rope->alpha, where, err));
 out:
     return status;
 }
@@ -193,7 +205,7 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
     const gm_json *last = config;
     int n_parts = 0;
     gm_rope rope = {0};
-    *out = (gm_rope){.amplitude = 1.0, .attention = 1.0};
+    *out = (gm_rope){.amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
 
     for (int i = 0; i < 2; i++) {
         const gm_json *part = gm_json_find(config, names[i]);
@@ -212,6 +224,11 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
     GM_TRY(gm_json_get_f64_or(holder, "rope_theta", 1, 1e12, family->rope_theta, &out->theta, where,
                               err));
     GM_TRY(read_part(out, config, last, family, head_dim, where, err));
+    if (out->alpha > 1.0 && out->dim <= 2)
+        GM_FAIL(GM_EFORMAT, "'%s': an 'alpha' of %g needs heads wider than %zu", where, out->alpha,
+                out->dim);
+    if (out->alpha > 1.0)
+        out->theta *= pow(out->alpha, (double)out->dim / ((double)out->dim - 2.0));
 out:
     gm_rope_clear(&rope);
     if (status != GM_OK) gm_rope_clear(out);

@@ -1,4 +1,4 @@
-/* rope.h - the angles of rotary positions: plain, YaRN or LongRoPE.
+/* rope.h - the angles of rotary positions: plain, YaRN, LongRoPE or NTK by a fixed alpha.
  *
  * The first `dim` elements of a head are rotated in pairs, the others are left alone. Pair i,
  * elements i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one
@@ -15,6 +15,9 @@
  * LongRoPE divides each pair's step by a number of its own, and multiplies cosine and sine by an
  * amplitude. Of the config's two lists of numbers, the one for sequences within the original
  * context is used. Source: arXiv:2402.13753.
+ *
+ * NTK by a fixed alpha, which Hunyuan calls 'dynamic' though no length changes it, multiplies theta
+ * by alpha^(dim / (dim - 2)): the slowest pair turns alpha times slower, the fastest as before.
  */
 #ifndef GM_ROPE_H
 #define GM_ROPE_H
@@ -34,6 +37,7 @@ typedef struct gm_rope {
     bool whole;       /* the line's ends are rounded outwards to pairs */
     double amplitude; /* of cosine and sine: 0.1 ln factor + 1, unless the config says so */
     double attention; /* factor of attention's scale: 1 except in DeepSeek's form */
+    double alpha;     /* of NTK, which theta has in it already; 1: none */
     double *divisor;  /* (dim / 2) of the pairs' steps: LongRoPE; NULL: none */
 } gm_rope;
 

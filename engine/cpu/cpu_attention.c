@@ -82,6 +82,14 @@ static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t 
         k->norm(x + h * head, weight->address, head, s->arch->norm_epsilon, x + h * head);
 }
 
+/* Queries and keys of a row. */
+static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
+{
+    const gm_qkv_place place = gm_qkv_place_of(s->arch);
+    norm_heads(s, &w->q_norm, qkv + place.q, (size_t)s->arch->n_heads);
+    norm_heads(s, &w->k_norm, qkv + place.k, (size_t)s->arch->n_kv_heads);
+}
+
 static void clamp(float *x, size_t n, float limit)
 {
     for (size_t i = 0; i < n; i++) {
@@ -184,17 +192,13 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
         arch->rope.neighbours ? rotate_neighbours : k->rotate;
 
     if (w->qkv_bias.address) k->add(qkv, w->qkv_bias.address, place.all);
-    norm_heads(s, &w->q_norm, qkv + place.q, heads);
-    norm_heads(s, &w->k_norm, qkv + place.k, kv_heads);
+    if (!arch->qk_norm_last) norm_row(s, w, qkv);
     if (arch->clip_qkv > 0.0f) clamp(qkv, place.all, arch->clip_qkv);
-    for (size_t h = 0; h < heads; h++) {
-        float *query = qkv + place.q + h * head;
-        rotate(query, cosine, sine, pairs);
-        gm_store_row(k, &s->work->query, r * heads + h, 0, query, head);
-    }
-    for (size_t h = 0; h < kv_heads; h++) {
-        rotate(qkv + place.k + h * head, cosine, sine, pairs);
-    }
+    for (size_t h = 0; h < heads; h++) rotate(qkv + place.q + h * head, cosine, sine, pairs);
+    for (size_t h = 0; h < kv_heads; h++) rotate(qkv + place.k + h * head, cosine, sine, pairs);
+    if (arch->qk_norm_last) norm_row(s, w, qkv);
+    for (size_t h = 0; h < heads; h++)
+        gm_store_row(k, &s->work->query, r * heads + h, 0, qkv + place.q + h * head, head);
 }
 
 /* Rows one after the other share the cache lines of a head's block. */

@@ -122,10 +122,11 @@ __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Share
     for (int c = 0; c < Pairs::N; c++) {
         const int i = lane + c * WARP;
         if (i >= half) break;
-        float a = normed(x.a[c], factor, weight.a[c], p.clip);
-        float b = normed(x.b[c], factor, weight.b[c], p.clip);
+        float a = normed(x.a[c], factor, p.norm_last ? 1.0f : weight.a[c], p.clip);
+        float b = normed(x.b[c], factor, p.norm_last ? 1.0f : weight.b[c], p.clip);
         const Places at = find_pair(p, i);
         if (kind != VALUE && i < p.rotary_dim / 2) rotate(a, b, angle.a[c], angle.b[c]);
+        if (p.norm_last) a *= weight.a[c], b *= weight.b[c]; /* turning keeps the norm's factor */
         a = rounded<W>(a), b = rounded<W>(b);
         if (kind == QUERY) {
             query[place_in_head(at.a, stride)] = a;

@@ -152,7 +152,9 @@ typedef struct gm_cuda_attention {
     int rotary_dim; /* rotated elements of a head: rope.h */
     int window;     /* positions that a query sees, its own included; 0: all */
     float scale, clip, epsilon;
-    bool norm_whole, neighbours, wide;
+    bool norm_whole; /* over all heads */
+    bool norm_last;  /* behind the rotation */
+    bool neighbours, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV
  * head (and up to four of its query heads) and row, the last to arrive merges the splits. */

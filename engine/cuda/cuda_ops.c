@@ -81,6 +81,7 @@ gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w)
         .clip = arch->clip_qkv,
         .epsilon = arch->norm_epsilon,
         .norm_whole = arch->qk_norm == GM_QK_NORM_FULL,
+        .norm_last = arch->qk_norm_last,
         .neighbours = arch->rope.neighbours,
         .wide = s->wide,
     };

@@ -43,9 +43,11 @@ __device__ __forceinline__ void finish_head(const gm_cuda_attention &p, const fl
 #pragma unroll 2
     for (int i = threadIdx.x; i < half; i += THREADS) {
         const Places at = find_pair(p, i);
-        float a = normed(head[at.a], factor, norm ? norm[at.a] : 1.0f, p.clip);
-        float b = normed(head[at.b], factor, norm ? norm[at.b] : 1.0f, p.clip);
+        const float wa = norm ? norm[at.a] : 1.0f, wb = norm ? norm[at.b] : 1.0f;
+        float a = normed(head[at.a], factor, p.norm_last ? 1.0f : wa, p.clip);
+        float b = normed(head[at.b], factor, p.norm_last ? 1.0f : wb, p.clip);
         if (i < p.rotary_dim / 2) rotate(a, b, cosine[i], sine[i]);
+        if (p.norm_last) a *= wa, b *= wb; /* turning keeps the norm's factor */
         to[at.a] = rounded<W>(a), to[at.b] = rounded<W>(b);
     }
 }

@@ -12,7 +12,7 @@ from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
 STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj")}
-ROUTERS = (".gate.weight", ".shared_expert_gate.weight", ".router.layer.weight")
+ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
@@ -181,6 +181,7 @@ MODELS = {
     "qwen3-next-tiny": (delta.next_config(), 1, 2),
     "qwen3.5-tiny": (delta.text_config(), 1, 1),
     "flexolmo-tiny": (norms.flex_config(), 1, 4),
+    "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -241,6 +242,8 @@ def tensor_shapes(config):
             stack = (1,) if config["model_type"] == "ernie4_5_moe" else ()
             shapes[p + "mlp.gate.e_score_correction_bias"] = (*stack, s.experts)
         expert_width = config.get("moe_intermediate_size") or config["intermediate_size"]
+        if isinstance(expert_width, list):
+            expert_width = expert_width[layer]
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)
         if s.shared:

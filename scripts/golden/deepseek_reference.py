@@ -25,6 +25,9 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "phimoe": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
+    "hunyuan_v1_moe": {
+        ".query_layernorm.": ".q_norm.", ".key_layernorm.": ".k_norm.", ".gate.wg.": ".gate.", ".shared_mlp.": ".shared_experts.",
+    },
     "qwen2_moe": {".shared_expert.": ".shared_experts."},
     "qwen3_next": {".shared_expert.": ".shared_experts."},
     "qwen3_5_moe": {"model.language_model.": "model.", ".shared_expert.": ".shared_experts."},
@@ -61,6 +64,7 @@ class Shape:
     logits_divisor: float
     norms: tuple = ("input_layernorm.weight", "post_attention_layernorm.weight")  # of attention and of the MLP,
     behind: bool = False  # behind them instead of in front of them
+    norm_last: bool = False  # of q and k, behind the rotation
 
     @staticmethod
     def from_config(c):
@@ -178,17 +182,21 @@ class Reference:
         low, high = x[..., :half], x[..., half:]
         return torch.cat([low * cos - high * sin, high * cos + low * sin], dim=-1)
 
+    def turned(self, x, norm):
+        """Heads [T, heads, head_dim] rotated, and through their norm where that comes last."""
+        return self.norm(self.rope(x), norm) if self.shape.norm_last else self.rope(x)
+
     def attention(self, x, prefix):
         s, t = self.shape, x.shape[0]
         q, k, v = (F.linear(x, self.w[f"{prefix}{name}_proj.weight"], self.w.get(f"{prefix}{name}_proj.bias")) for name in "qkv")
-        if s.qk_norm:
+        if s.qk_norm and not s.norm_last:
             rows = (t, -1) if s.qk_norm == "full" else (t, -1, s.head_dim)
             q = self.norm(q.view(rows), prefix + "q_norm.weight").view(t, -1)
             k = self.norm(k.view(rows), prefix + "k_norm.weight").view(t, -1)
         if s.clip is not None:
             q, k, v = (y.clamp(-s.clip, s.clip) for y in (q, k, v))
-        q = self.rope(q.view(t, s.heads, s.head_dim)).transpose(0, 1)
-        k = self.rope(k.view(t, s.kv_heads, s.head_dim)).transpose(0, 1)
+        q = self.turned(q.view(t, s.heads, s.head_dim), prefix + "q_norm.weight").transpose(0, 1)
+        k = self.turned(k.view(t, s.kv_heads, s.head_dim), prefix + "k_norm.weight").transpose(0, 1)
         v = v.view(t, s.kv_heads, s.head_dim).transpose(0, 1)
         k = k.repeat_interleave(s.heads // s.kv_heads, dim=0)
         v = v.repeat_interleave(s.heads // s.kv_heads, dim=0)

@@ -189,6 +189,7 @@ def transformers_forward(folder, sequences):
     model = common.transformers_model(folder)
     mlps = [getattr(layer, "block_sparse_moe", None) or layer.mlp for layer in model.model.layers]  # Granite's, the others'
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
+    routers = [getattr(module, "wg", module) for module in routers]  # Hunyuan's
     for ids in sequences:
         router = []
         hooks = [module.register_forward_hook(

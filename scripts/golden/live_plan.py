@@ -24,7 +24,7 @@ from golden import common  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
 MODELS = ("olmoe-tiny", "olmoe-clip", "qwen2-tiny", "qwen3-tiny", "mixtral-tiny", "granite-tiny", "glm-tiny", "dots-tiny", "ernie-tiny",
-          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "glm-lite-tiny", "flexolmo-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
+          "minimax-tiny", "deepseek-v2-tiny", "deepseek-v3-tiny", "glm-lite-tiny", "flexolmo-tiny", "hunyuan-tiny", "gptoss-tiny", "gptoss-plain", "phimoe-tiny", "qwen3-next-tiny",
           "qwen3.5-tiny")
 LOGIT = 1e-4
 # Gated DeltaNet scales what a head gives to one length, however little it is: in a few rows f32 itself is far from f64, theirs by up to

@@ -23,25 +23,17 @@ enum {
     V3,
     LITE,
     FLEX,
+    HUNYUAN,
     PHI,
     N_MODELS
 };
-static const char *const models[N_MODELS] = {[QWEN2] = "qwen2-tiny",
-                                             [GRANITE] = "granite-tiny",
-                                             [DEEPSEEK] = "deepseek-tiny",
-                                             [OLMOE] = "olmoe-clip",
-                                             [QWEN3] = "qwen3-tiny",
-                                             [GPTOSS] = "gptoss-tiny",
-                                             [GPTOSS_PLAIN] = "gptoss-plain",
-                                             [GLM] = "glm-tiny",
-                                             [DOTS] = "dots-tiny",
-                                             [ERNIE] = "ernie-tiny",
-                                             [MINIMAX] = "minimax-tiny",
-                                             [V2] = "deepseek-v2-tiny",
-                                             [V3] = "deepseek-v3-tiny",
-                                             [LITE] = "glm-lite-tiny",
-                                             [FLEX] = "flexolmo-tiny",
-                                             [PHI] = "phimoe-tiny"};
+static const char *const models[N_MODELS] = {
+    [QWEN2] = "qwen2-tiny",          [GRANITE] = "granite-tiny", [DEEPSEEK] = "deepseek-tiny",
+    [OLMOE] = "olmoe-clip",          [QWEN3] = "qwen3-tiny",     [GPTOSS] = "gptoss-tiny",
+    [GPTOSS_PLAIN] = "gptoss-plain", [GLM] = "glm-tiny",         [DOTS] = "dots-tiny",
+    [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
+    [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
+    [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -142,6 +134,7 @@ static void whole_models_in_f32(void)
                                                       [V3] = EACH | PACKED,
                                                       [LITE] = EACH | PACKED,
                                                       [FLEX] = ONE | EACH | TWO | PACKED,
+                                                      [HUNYUAN] = EACH | PACKED,
                                                       [PHI] = EACH | TWO | PACKED});
 }
 
@@ -162,22 +155,26 @@ static void whole_models_in_bf16(void)
                                                        [V3] = EACH | TWO,
                                                        [LITE] = ONE | PACKED,
                                                        [FLEX] = EACH | PACKED,
+                                                       [HUNYUAN] = PACKED,
                                                        [PHI] = ONE | EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
 {
-    twins(
-        GM_NUMERICS_INT8,
-        (const unsigned[N_MODELS]){
-            [QWEN2] = EACH | PACKED, [V3] = EACH | PACKED, [FLEX] = PACKED, [PHI] = EACH | PACKED});
+    twins(GM_NUMERICS_INT8, (const unsigned[N_MODELS]){[QWEN2] = EACH | PACKED,
+                                                       [V3] = EACH | PACKED,
+                                                       [FLEX] = PACKED,
+                                                       [HUNYUAN] = EACH,
+                                                       [PHI] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
 {
-    twins(GM_NUMERICS_FP8,
-          (const unsigned[N_MODELS]){
-              [QWEN2] = PACKED, [GRANITE] = EACH, [V2] = EACH | PACKED, [PHI] = EACH | PACKED});
+    twins(GM_NUMERICS_FP8, (const unsigned[N_MODELS]){[QWEN2] = PACKED,
+                                                      [GRANITE] = EACH,
+                                                      [V2] = EACH | PACKED,
+                                                      [PHI] = EACH | PACKED,
+                                                      [HUNYUAN] = EACH});
 }
 
 static void fp8_computes_what_widened_weights_do(void)

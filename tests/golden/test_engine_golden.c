@@ -15,8 +15,8 @@ static const char *const models[] = {
     "mixtral-tiny",     "qwen2-tiny",      "granite-tiny", "glm-tiny",        "dots-tiny",
     "ernie-tiny",       "minimax-tiny",    "gptoss-tiny",  "gptoss-plain",    "deepseek-v2-tiny",
     "deepseek-v3-tiny", "deepseek-v3-fp8", "phimoe-tiny",  "qwen3-next-tiny", "qwen3.5-tiny",
-    "glm-lite-tiny",    "flexolmo-tiny"};
-enum { N_MODELS = 22, N_DOCS = 3, STEERED = 1 };
+    "glm-lite-tiny",    "flexolmo-tiny",   "hunyuan-tiny"};
+enum { N_MODELS = 23, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
