@@ -121,3 +121,12 @@ uint32_t gm_sample_token(const float *logits, size_t vocab, const gm_sampling *s
     }
     return best; /* the sum was rounded below the draw */
 }
+
+gm_status gm_sampled_check(const uint32_t *sampled, size_t n, gm_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sampled[i] == GM_NO_TARGET)
+            return gm_fail(err, GM_EARG,
+                           "segment %zu: no token can be sampled, all logits are NaN or -inf", i);
+    return GM_OK;
+}

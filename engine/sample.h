@@ -27,4 +27,7 @@ void gm_sample_penalise(float *logits, const uint8_t *seen, size_t vocab, double
 uint32_t gm_sample_token(const float *logits, size_t vocab, const gm_sampling *sampling,
                          uint64_t position, uint32_t *order, float *weight);
 
+/* GM_EARG where none could be sampled for one of n segments, so that there is nothing to feed. */
+gm_status gm_sampled_check(const uint32_t *sampled, size_t n, gm_error *err) GM_MUST_USE;
+
 #endif

@@ -282,18 +282,20 @@ static gm_status decode_by_steps(gm_session *s, gm_segment *segments, size_t n, 
                                  void *context, gm_error *err)
 {
     static const uint8_t generated = GM_PHASE_GENERATED;
+    gm_status status = GM_OK;
     uint32_t *token = s->decoded; /* (max_rows) */
     for (size_t step = 0; step < n_steps; step++) {
-        gm_status status = gm_session_step(s, segments, n, record, result, err);
-        if (status != GM_OK) return status;
+        if (step > 0) GM_TRY(gm_sampled_check(token, n, err));
+        GM_TRY(gm_session_step(s, segments, n, record, result, err));
         for (size_t i = 0; i < n; i++) {
             token[i] = result->sampled[i];
             segments[i].token = &token[i];
             segments[i].phase = &generated;
         }
-        if (!each(context, step, result->sampled)) return GM_OK;
+        if (!each(context, step, result->sampled)) break;
     }
-    return GM_OK;
+out:
+    return status;
 }
 
 gm_status gm_session_decode(gm_session *session, const gm_segment *segments, size_t n_segments,

@@ -5,6 +5,8 @@
  * tokens, lengths, edits and sampling are read from device memory, so they need no other graph. */
 #include "engine/cuda/cuda_session.h"
 
+#include "engine/sample.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -308,16 +310,6 @@ bool gm_cuda_decodes(void *own, size_t n_segments)
     return n_segments <= (size_t)s->plan.few;
 }
 
-/* What cannot be fed back ends this decoding, not the session. */
-static gm_status check_fed(const gm_step *step, gm_error *err)
-{
-    for (size_t i = 0; i < step->n_segments; i++)
-        if (step->result->sampled[i] == GM_NO_TARGET)
-            return gm_fail(err, GM_EARG,
-                           "segment %zu: no token can be sampled, all logits are NaN or -inf", i);
-    return GM_OK;
-}
-
 /* The rows advance on the device, so steps are started before the ones in front of them have been
  * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States of Gated
  * DeltaNet cannot be taken back where the caller then wants no more steps: there it is one. */
@@ -340,7 +332,8 @@ gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_deco
         if (s->status != GM_OK) break;
         going = each(context, *n_done, step->result->sampled) && !is_stopped(step, watch);
         ++*n_done;
-        if (going && *n_done < n) status = check_fed(step, err);
+        if (going && *n_done < n) /* ends this decoding, not the session */
+            status = gm_sampled_check(step->result->sampled, step->n_segments, err);
     }
     /* what was started for nothing ends before its memory is used again */
     gm_cuda_note(s, cudaStreamSynchronize(s->stream), "a step");

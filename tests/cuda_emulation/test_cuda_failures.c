@@ -1,5 +1,5 @@
 /* test_cuda_failures.c - the CUDA backend while it runs: any call that fails, edits that do not
- * arrive, a GPU that is lost, a step that is stopped, rows that are not finite.
+ * arrive, a GPU that is lost, a step that is stopped, rows that are not finite, nothing to sample.
  */
 #include "emulated_run.h"
 #include "base/cuda/cuda_device.h"
@@ -168,6 +168,39 @@ static void a_lost_gpu_ends_the_session(void)
     emulation_reset();
 }
 
+static bool go_on(void *context, size_t step, const uint32_t *sampled)
+{
+    (void)context, (void)step, (void)sampled;
+    return true;
+}
+
+/* The last norm is NaN, and so are all logits: there is nothing to feed the second step with. */
+static void what_cannot_be_sampled_is_said_alike(void)
+{
+    static const char *const devices[] = {"cpu", "cuda"};
+    static const uint32_t token = 5;
+    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
+    const gm_session_options o = {.max_rows = 16, .kv_rows = 64, .max_sequences = 1};
+    const gm_segment s = {.n = 1, .token = &token, .edit = -1, .sampling = &greedy};
+    for (int d = 0; d < 2; d++) {
+        gm_model *model = open_tiny("olmoe-tiny", devices[d], GM_NUMERICS_F32);
+        const gm_buf *norm = &model->weights->final_norm;
+        gm_session *session = NULL;
+        gm_error err = {0};
+        int id;
+        uint32_t sampled;
+        const gm_result result = {.sampled = &sampled};
+        memset(norm->address, 0xff, norm->cols * sizeof(float));
+        CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+        CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
+        CHECK_FAILS(gm_session_decode(session, &s, 1, 3, NULL, &result, go_on, NULL, &err), err,
+                    GM_EARG, "segment 0: no token can be sampled, all logits are NaN or -inf");
+        CHECK_INT(gm_sequence_length(session, id), 1);
+        gm_session_free(session);
+        gm_model_close(model);
+    }
+}
+
 typedef struct asked {
     size_t n, last, stop_at;
 } asked;
@@ -248,4 +281,5 @@ static void a_row_that_is_not_finite_stays_alone(void)
 
 TESTS(TEST(any_call_may_fail), TEST(edits_that_fail_on_their_way),
       TEST(a_step_that_is_not_sent_is_not_captured), TEST(a_lost_gpu_ends_the_session),
-      TEST(a_step_can_be_stopped), TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(what_cannot_be_sampled_is_said_alike), TEST(a_step_can_be_stopped),
+      TEST(a_row_that_is_not_finite_stays_alone))
