@@ -50,8 +50,8 @@ bool gm_interrupt_taken(void)
  * ends the process here. */
 static void on_bus_error(int number)
 {
-    static const char text[] =
-        "a mapped file (weights?) cannot be read any more: it was cut short, or its disk failed\n";
+    static const char text[] = "a memory-mapped file (such as the weights) can no longer be read: "
+                               "it was truncated, or its disk failed\n";
     (void)number;
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
     _exit(GM_EXIT_ERROR);

@@ -33,7 +33,7 @@ static gm_status type_value(gm_text *text, const gm_json *value, const char *whe
     if (gm_json_i64(value, &whole)) return gm_text_printf(text, err, "%" PRId64, whole);
     if (gm_json_f64(value, &real)) return gm_text_printf(text, err, "%.17g", real);
     if (gm_json_bool(value, &yes)) return gm_text_printf(text, err, "%s", yes ? "true" : "false");
-    if (bytes) return gm_fail(err, GM_EFORMAT, "'%s': '%s' holds a NUL character", where, key);
+    if (bytes) return gm_fail(err, GM_EFORMAT, "'%s': '%s' contains a NUL character", where, key);
     const gm_json_kind kind = gm_json_kind_of(value);
     return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s%s, expected a text or a number", where, key,
                    kind == GM_JSON_NULL ? "" : "an ", gm_json_kind_name(kind));
@@ -107,8 +107,8 @@ static gm_status add_members(words *w, const gm_opt *opts, const gm_json *object
                              bool skips, const char *where, gm_error *err)
 {
     if (gm_json_kind_of(object) != GM_JSON_OBJECT)
-        return gm_fail(err, GM_EFORMAT, "'%s' is not an object of options (found: %s)", where,
-                       gm_json_kind_name(gm_json_kind_of(object)));
+        return gm_fail(err, GM_EFORMAT, "'%s' holds JSON of type %s, expected an object of options",
+                       where, gm_json_kind_name(gm_json_kind_of(object)));
     w->cap = count_words(object) + more;
     w->at = gm_arena_alloc(w->arena, w->cap + 1, sizeof *w->at);
     if (w->at == NULL) return gm_fail(err, GM_EMEM, "no memory for the configuration");
@@ -149,7 +149,7 @@ gm_status gm_opt_take_object(gm_arena *arena, const gm_opt *opts, const gm_json 
     for (const gm_json *m = gm_json_first(object); m; m = gm_json_next(m)) {
         const char *key = gm_json_key(m);
         if (key && find(opts, key) == NULL)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' is not known", where, key);
+            GM_FAIL(GM_EFORMAT, "'%s': unknown option '%s'", where, key);
     }
     GM_TRY(add_members(&w, opts, object, 1, false, where, err));
     w.at[0] = name;

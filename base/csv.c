@@ -54,8 +54,8 @@ static gm_status read_quoted(cursor *c, char **field, char **field_end, gm_error
     *field = to;
     for (;; c->at++) {
         if (c->at == c->end)
-            return gm_fail(err, GM_EFORMAT, "'%s', line %zu: a quoted field does not end", c->path,
-                           first);
+            return gm_fail(err, GM_EFORMAT, "'%s', line %zu: a quoted field is never closed",
+                           c->path, first);
         if (*c->at == '"') {
             if (c->at[1] != '"') break;
             c->at++;
@@ -66,7 +66,7 @@ static gm_status read_quoted(cursor *c, char **field, char **field_end, gm_error
     c->at++;
     *field_end = to;
     if (!at_line_end(c) && *c->at != ',')
-        return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expected a comma behind a quoted field",
+        return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expected a comma after a quoted field",
                        c->path, c->line);
     return GM_OK;
 }
@@ -77,7 +77,7 @@ static gm_status read_plain(cursor *c, char **field, char **field_end, gm_error 
     while (!at_line_end(c) && *c->at != ',') {
         if (*c->at == '"')
             return gm_fail(err, GM_EFORMAT,
-                           "'%s', line %zu: a quote within a field that does not begin with one",
+                           "'%s', line %zu: a field contains a quote but does not begin with one",
                            c->path, c->line);
         c->at++;
     }
@@ -122,7 +122,7 @@ static gm_status read_table(gm_csv *out, cursor *c, gm_error *err)
     size_t n;
     skip_empty_lines(c);
     if (c->at == c->end)
-        return gm_fail(err, GM_EFORMAT, "'%s' is empty, expected the names of columns", c->path);
+        return gm_fail(err, GM_EFORMAT, "'%s' is empty, expected a line of column names", c->path);
     gm_status status = read_line(c, out->field, &out->n_columns, err);
     if (status != GM_OK) return status;
     out->name = gm_alloc(out->n_columns, sizeof *out->name);
@@ -153,9 +153,9 @@ gm_status gm_csv_parse(gm_csv *out, const char *bytes, size_t n, const char *pat
         n_fields += bytes[i] == '\n' || bytes[i] == ',';
     }
     if (n > 0 && memchr(bytes, '\0', n))
-        GM_FAIL(GM_EFORMAT, "'%s' holds NUL bytes, expected comma-separated values", path);
+        GM_FAIL(GM_EFORMAT, "'%s' contains NUL bytes, expected comma-separated values", path);
     if (gm_utf8_valid(bytes, n) != n)
-        GM_FAIL(GM_EFORMAT, "'%s' is not UTF-8 from byte %zu on", path, gm_utf8_valid(bytes, n));
+        GM_FAIL(GM_EFORMAT, "'%s' is not valid UTF-8 at byte %zu", path, gm_utf8_valid(bytes, n));
     out->text = gm_copy_text(bytes + mark, n - mark);
     out->field = gm_alloc(n_fields, sizeof *out->field);
     out->line = gm_alloc(n_lines, sizeof *out->line);

@@ -47,13 +47,14 @@ static gm_status check_folder(const char *folder, const char *what, gm_error *er
                        is_hub_name(folder)
                            ? "; if that is its name on the Hugging Face hub, download it first"
                            : "");
-    return gm_fail(err, GM_EIO, "cannot look at %s folder '%s': %s", what, folder, strerror(errno));
+    return gm_fail(err, GM_EIO, "cannot access the %s folder '%s': %s", what, folder,
+                   strerror(errno));
 }
 
 gm_status gm_folder_make(const char *folder, gm_error *err)
 {
     if (mkdir(folder, 0777) == 0 || errno == EEXIST) return GM_OK;
-    return gm_fail(err, GM_EIO, "cannot make the folder '%s': %s", folder, strerror(errno));
+    return gm_fail(err, GM_EIO, "cannot create the folder '%s': %s", folder, strerror(errno));
 }
 
 gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, const char *what,
@@ -68,14 +69,14 @@ gm_status gm_folder_file(gm_text *path, const char *folder, const char *name, co
     GM_TRY(look_for(&other, folder, "snapshots", &is_cache, err));
     if (is_cache)
         GM_FAIL(GM_EIO,
-                "%s folder '%s' has no %s; it is a download cache, whose files lie in a folder "
-                "below '%s'",
+                "%s folder '%s' has no %s; it is a download cache: name the folder inside '%s' "
+                "that has the files",
                 what, folder, name, other.at);
     GM_TRY(look_for(&other, folder, "adapter_config.json", &is_adapter, err));
     if (is_adapter)
         GM_FAIL(GM_EIO,
-                "%s folder '%s' has no %s; it is an adapter (PEFT, LoRA), to be merged into its "
-                "base model first",
+                "%s folder '%s' has no %s; it is an adapter (PEFT, LoRA): merge it into its base "
+                "model first",
                 what, folder, name);
     GM_FAIL(GM_EIO, "%s folder '%s' has no %s", what, folder, name);
 out:

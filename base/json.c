@@ -129,7 +129,7 @@ gm_status gm_json_parse(gm_json **out, const char *bytes, size_t n, const char *
     root = copy.n > 0 ? cJSON_ParseWithLength(copy.at, copy.n) : cJSON_ParseWithLength(bytes, n);
     if (root == NULL && memory_was_short)
         GM_FAIL(GM_EMEM, "'%s': no memory for %zu bytes of JSON", where, n);
-    if (root == NULL) GM_FAIL(GM_EFORMAT, "'%s': cJSON %s refuses it", where, cJSON_Version());
+    if (root == NULL) GM_FAIL(GM_EFORMAT, "'%s': cJSON %s cannot parse it", where, cJSON_Version());
     GM_TRY(restore_tree(root, where, err));
     *out = root;
     root = NULL; /* now the caller's */

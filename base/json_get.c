@@ -62,7 +62,7 @@ static gm_status read_text(const gm_json *value, const char *key, const char **o
     if (*out != NULL && strlen(*out) == n) return GM_OK;
     bool has_nul = *out != NULL; /* a C string would lose what follows */
     *out = NULL;
-    if (has_nul) return gm_fail(err, GM_EFORMAT, "'%s': '%s' holds a NUL character", where, key);
+    if (has_nul) return gm_fail(err, GM_EFORMAT, "'%s': '%s' contains a NUL character", where, key);
     return wrong(value, key, "a string", where, err);
 }
 

@@ -199,7 +199,7 @@ static gm_status scan_value(scan *s);
 static gm_status scan_members(scan *s, char close)
 {
     gm_status status = GM_OK;
-    if (++s->depth > GM_JSON_DEPTH) return refuse(s, "nested more than 512 deep");
+    if (++s->depth > GM_JSON_DEPTH) return refuse(s, "nested more than 512 levels deep");
     s->at++;
     skip_space(s);
     if (peek(s) != close) {
@@ -249,7 +249,7 @@ gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, const char *w
     skip_space(&s);
     GM_TRY(scan_value(&s));
     skip_space(&s);
-    if (s.at < n) GM_TRY(expected(&s, "nothing after the document"));
+    if (s.at < n) GM_TRY(expected(&s, "the end of the document"));
     if (s.copied > 0) GM_TRY(rewrite(&s, s.at, "", 0));
 out:
     if (status != GM_OK) gm_text_clear(copy);

@@ -216,8 +216,8 @@ gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err)
     if (bytes <= memory.free) return GM_OK;
     gm_show_bytes(wanted, (double)bytes);
     gm_show_bytes(have, (double)memory.free);
-    return gm_fail(err, GM_EMEM, "no memory: %s takes %s more, of which %s has %s free", what,
-                   wanted, memory.free_by, have);
+    return gm_fail(err, GM_EMEM, "not enough memory: %s needs %s more, but %s has only %s free",
+                   what, wanted, memory.free_by, have);
 }
 
 uint64_t gm_machine_huge_bytes(const void *mapping)

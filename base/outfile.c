@@ -39,7 +39,7 @@ static gm_status check_name(const char *path, bool replace, gm_error *err)
     if (*path == '\0') return gm_fail(err, GM_EIO, "the name of the output is empty");
     if (lstat(path, &info) != 0) {
         if (errno == ENOENT) return GM_OK;
-        return gm_fail(err, GM_EIO, "cannot look at '%s': %s", path, strerror(errno));
+        return gm_fail(err, GM_EIO, "cannot access '%s': %s", path, strerror(errno));
     }
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
         return gm_fail(err, GM_EEXIST, "'%s' exists and is not a file", path);
@@ -130,8 +130,8 @@ gm_status gm_outfile_remove_stale(const char *part, gm_error *err)
     gm_status status = take_lock(fd, part, &locked, err);
     if (status == GM_OK && !locked)
         status = gm_fail(err, GM_EEXIST,
-                         "'%s' exists, and this file system has no locks: remove it unless a "
-                         "process is writing it",
+                         "'%s' exists, and this file system has no locks; if no process is writing "
+                         "the file, remove it",
                          part);
     else if (status == GM_OK && unlink(part) != 0)
         status = gm_fail(err, GM_EIO, "cannot remove '%s': %s", part, strerror(errno));
@@ -230,7 +230,8 @@ static gm_status give_name(const gm_outfile *file, gm_error *err)
             return GM_OK;
         }
         if (errno == EEXIST)
-            return gm_fail(err, GM_EEXIST, "'%s' has been created meanwhile", file->path);
+            return gm_fail(err, GM_EEXIST, "another process has created '%s' in the meantime",
+                           file->path);
         gm_status status = check_name(file->path, false, err);
         if (status != GM_OK) return status;
     }

@@ -127,12 +127,13 @@ static gm_status read_shape(gm_tensor *t, const gm_json *entry, const char *wher
         int64_t dim;
         if (!gm_json_i64(d, &dim) || dim < 0)
             return gm_fail(err, GM_EFORMAT,
-                           "'%s': tensor '%s': dimension %d is not an integer from 0", where,
+                           "'%s': tensor '%s': dimension %d is not a non-negative integer", where,
                            t->name, t->rank);
         t->dim[t->rank++] = (size_t)dim;
     }
     if (!tensor_bytes(t, &t->n_bytes))
-        return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' is larger than memory", where, t->name);
+        return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' is too large for memory", where,
+                       t->name);
     return GM_OK;
 }
 
@@ -148,13 +149,13 @@ static gm_status read_offsets(gm_tensor *t, const gm_json *entry, const unsigned
     if (!second || gm_json_next(second) || !gm_json_i64(first, &begin) ||
         !gm_json_i64(second, &end) || begin < 0 || end < begin)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': tensor '%s': 'data_offsets' is not a pair of rising offsets", where,
-                       t->name);
+                       "'%s': tensor '%s': 'data_offsets' is not a pair of ascending offsets",
+                       where, t->name);
     if ((uint64_t)end > n_data)
-        return gm_fail(
-            err, GM_EFORMAT,
-            "'%s' is truncated: tensor '%s' ends at byte %lld of the data, which has %zu", where,
-            t->name, (long long)end, n_data);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s' is truncated: tensor '%s' ends at byte %lld of the data, which has "
+                       "only %zu bytes",
+                       where, t->name, (long long)end, n_data);
     if ((uint64_t)(end - begin) != t->n_bytes)
         return gm_fail(err, GM_EFORMAT,
                        "'%s': tensor '%s' has %lld bytes, expected %zu for its shape and dtype %s",
@@ -202,8 +203,9 @@ static gm_status check_cover(gm_safetensors *file, const unsigned char *data, si
             return gm_fail(err, GM_EFORMAT, "'%s': tensors '%s' and '%s' overlap", where,
                            file->tensor[i - 1].name, t->name);
         if (begin > at)
-            return gm_fail(err, GM_EFORMAT, "'%s': %zu bytes before tensor '%s' belong to none",
-                           where, begin - at, t->name);
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': %zu bytes before tensor '%s' belong to no tensor", where,
+                           begin - at, t->name);
         at = begin + t->n_bytes;
     }
     if (at != n_data)
@@ -224,13 +226,14 @@ static gm_status header_length(const unsigned char *at, size_t n, const char *wh
     if (memcmp(at, "\x89HDF", 4) == 0)
         return gm_fail(
             err, GM_EFORMAT,
-            "'%s' is an HDF5 file, as traces and atlases are, expected a safetensors file", where);
+            "'%s' is an HDF5 file, as a trace or an atlas is; expected a safetensors file", where);
     if (length > MAX_HEADER_BYTES)
         return gm_fail(err, GM_EFORMAT,
                        "'%s' is not a safetensors file: its header would have %llu bytes", where,
                        (unsigned long long)length);
     if (length > n - LENGTH_BYTES)
-        return gm_fail(err, GM_EFORMAT, "'%s' is truncated: %zu bytes, the header alone needs %llu",
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s' is truncated: it has %zu bytes, but the header alone needs %llu",
                        where, n, (unsigned long long)length + LENGTH_BYTES);
     if (length == 0 || at[LENGTH_BYTES] != '{')
         return gm_fail(err, GM_EFORMAT, "'%s': the header is not a JSON object", where);
@@ -264,8 +267,8 @@ gm_status gm_safetensors_parse(gm_safetensors *out, const void *bytes, size_t n,
         size_t n_name;
         *t = (gm_tensor){.name = gm_json_key_text(e, &n_name), .file = where};
         if (strlen(t->name) != n_name)
-            GM_FAIL(GM_EFORMAT, "'%s': the name of tensor '%s' goes on behind a NUL", where,
-                    t->name);
+            GM_FAIL(GM_EFORMAT, "'%s': the name of tensor '%s' is followed by a NUL character",
+                    where, t->name);
         if (gm_json_kind_of(e) != GM_JSON_OBJECT)
             GM_FAIL(GM_EFORMAT, "'%s': the entry of tensor '%s' is not an object", where, t->name);
         GM_TRY(read_dtype(t, e, where, err));
@@ -359,8 +362,8 @@ gm_status gm_safetensors_write(const char *path, bool replace, const gm_tensor *
     for (size_t i = 0; i < n; i++) {
         size_t n_bytes;
         if (!tensor_bytes(&tensors[i], &n_bytes) || n_bytes != tensors[i].n_bytes)
-            GM_FAIL(GM_EARG, "tensor '%s' has %zu bytes, not what its shape says", tensors[i].name,
-                    tensors[i].n_bytes);
+            GM_FAIL(GM_EARG, "tensor '%s' has %zu bytes, which is not the size of its shape",
+                    tensors[i].name, tensors[i].n_bytes);
     }
     GM_TRY(make_header(&header, tensors, n, notes, n_notes, err));
     GM_TRY(gm_outfile_open(&file, path, replace, err));

@@ -65,7 +65,7 @@ gm_status gm_canvas_end(gm_canvas *canvas, gm_status status, gm_error *err)
         return gm_fail(err, GM_EIO, "cannot draw a picture: %s", cairo_status_to_string(drawn));
     if (canvas->lacking[0])
         return gm_fail(err, GM_EABSENT,
-                       "no font here has all characters of '%s': install one that has "
+                       "no installed font has all characters of '%s'; install one that does "
                        "(Debian: fonts-dejavu-core, fonts-noto-cjk)",
                        canvas->lacking);
     return GM_OK;

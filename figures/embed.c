@@ -53,7 +53,7 @@ static char *read_file(const char *name)
     fclose(in);
     const bool page = begins(text, "<!doctype html>");
     if (!page && (strstr(text, "</script") || strstr(text, "</style")))
-        fail("the end of a tag stands in", name);
+        fail("found a closing tag in", name);
     return text;
 }
 
@@ -89,7 +89,7 @@ int main(int argc, char **argv)
     if (module) put_text("(() => {\n\"use strict\";\n");
     for (int i = 3; i < argc; i++) {
         char *text = read_file(argv[i]);
-        if (module != is_module(argv[i])) fail("modules and others do not mix:", argv[i]);
+        if (module != is_module(argv[i])) fail("cannot mix modules with other files:", argv[i]);
         if (module)
             put_module(text);
         else

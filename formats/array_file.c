@@ -52,8 +52,8 @@ static gm_status check_ds4_shape(const char *path, size_t rows, size_t cols, gm_
 {
     if (rows == DS4_LAYERS && cols == DS4_EXPERTS) return GM_OK;
     return gm_fail(err, GM_ESHAPE,
-                   "'%s': ds4's file has %d layers of %d experts, this plan %zu of %zu; write a "
-                   ".npy",
+                   "'%s': a ds4 file has %d layers of %d experts, but this plan has %zu of %zu; "
+                   "write a .npy file instead",
                    path, DS4_LAYERS, DS4_EXPERTS, rows, cols);
 }
 
@@ -77,8 +77,8 @@ static gm_status take_npy(gm_array *out, const void *bytes, size_t n, const char
     for (size_t i = 0; i < table.rows * table.cols; i++) {
         out->at[i] = (float)table.at[i];
         if (isfinite(table.at[i]) && !isfinite(out->at[i]))
-            GM_FAIL(GM_ENUMERIC, "'%s': row %zu, column %zu is %g, beyond what a float holds", path,
-                    i / table.cols, i % table.cols, table.at[i]);
+            GM_FAIL(GM_ENUMERIC, "'%s': row %zu, column %zu is %g, which is too large for a float",
+                    path, i / table.cols, i % table.cols, table.at[i]);
     }
 out:
     gm_matrix_clear(&table);
@@ -92,7 +92,7 @@ static gm_status take_ds4(gm_array *out, const void *bytes, size_t n, const char
     const size_t expected = sizeof(float) * DS4_LAYERS * DS4_EXPERTS;
     if (n != expected)
         return gm_fail(err, GM_ESHAPE,
-                       "'%s' holds %zu bytes of data, expected %d x %d numbers of 4", path, n,
+                       "'%s' holds %zu bytes of data, expected %d x %d numbers of 4 bytes", path, n,
                        DS4_LAYERS, DS4_EXPERTS);
     gm_status status = make_array(out, DS4_LAYERS, DS4_EXPERTS, path, err);
     if (status == GM_OK) memcpy(out->at, bytes, expected);

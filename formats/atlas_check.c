@@ -19,13 +19,16 @@ static gm_status check_documents(const gm_atlas *a, hid_t file, gm_error *err)
 {
     for (size_t i = 0; i < a->n; i++) {
         if (a->cluster[i] < -1 || a->cluster[i] >= (int64_t)a->n_clusters)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in cluster %d of %zu", i,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu is in cluster %d, but there are only %zu", i,
                               a->cluster[i], a->n_clusters);
         if (a->subset[i] >= a->n_subsets)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in subset %u of %zu", i,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu is in subset %u, but there are only %zu", i,
                               a->subset[i], a->n_subsets);
         if (!isfinite(a->xy[2 * i]) || !isfinite(a->xy[2 * i + 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "the place of document %zu is not finite", i);
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "the map position of document %zu is not finite", i);
     }
     const size_t values = a->cluster_dim > 2 ? a->n * (size_t)a->cluster_dim : 0;
     for (size_t i = 0; i < values; i++)
@@ -56,16 +59,18 @@ static gm_status check_rates(const gm_atlas *a, hid_t file, gm_error *err)
     for (size_t k = 0; k < sizeof rate / sizeof rate[0]; k++) {
         size_t i = first_outside(rate[k].value, rate[k].n, 0, 1.001f);
         if (i < rate[k].n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'%s' holds %g at %zu, expected 0 to 1",
+            return gm_h5_fail(err, GM_EFORMAT, file, "'%s' is %g at index %zu, expected 0 to 1",
                               rate[k].name, (double)rate[k].value[i], i);
     }
     size_t i = first_outside(a->lift, a->n_clusters * cells, 0, FLT_MAX);
     if (i < a->n_clusters * cells)
-        return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/lift' holds %g at %zu",
+        return gm_h5_fail(err, GM_EFORMAT, file,
+                          "'/clusters/lift' is %g at index %zu, expected a finite number from 0",
                           (double)a->lift[i], i);
     for (i = 0; i < a->n_clusters * cells; i++)
         if (a->important[i] > 1)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/clusters/important' holds %u at %zu",
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/clusters/important' is %u at index %zu, expected 0 or 1",
                               a->important[i], i);
     return GM_OK;
 }
@@ -77,14 +82,16 @@ static gm_status check_graph(const gm_atlas *a, hid_t file, gm_error *err)
                           a->n_edges);
     for (size_t i = 0; i < a->n; i++)
         if (a->graph_indptr[i] > a->graph_indptr[i + 1])
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' falls at %zu", i);
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/indptr' decreases at index %zu", i);
     for (size_t i = 0; i < a->n_edges; i++)
         if (a->graph_indices[i] >= a->n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "edge %zu leads to document %u of %zu", i,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "edge %zu leads to document %u, but there are only %zu", i,
                               a->graph_indices[i], a->n);
     size_t w = first_outside(a->graph_weight, a->n_edges, 0, 1);
     if (w < a->n_edges)
-        return gm_h5_fail(err, GM_EFORMAT, file, "'/graph/weight' holds %g at %zu, expected 0 to 1",
+        return gm_h5_fail(err, GM_EFORMAT, file,
+                          "'/graph/weight' is %g at index %zu, expected 0 to 1",
                           (double)a->graph_weight[w], w);
     return GM_OK;
 }
@@ -99,7 +106,8 @@ static gm_status check_joins(const gm_atlas *a, bool *joined, hid_t file, gm_err
 {
     for (size_t i = 0; i + 1 < a->n; i++) {
         if (joined[a->tree_left[i]] || joined[a->tree_right[i]])
-            return gm_h5_fail(err, GM_EFORMAT, file, "row %zu of '/tree' joins a node again", i);
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "row %zu of '/tree' joins a node that an earlier row has joined", i);
         joined[a->tree_left[i]] = joined[a->tree_right[i]] = true;
     }
     return GM_OK;
@@ -111,14 +119,15 @@ static gm_status check_tree(const gm_atlas *a, hid_t file, gm_error *err)
     for (size_t i = 0; i + 1 < a->n; i++) {
         uint32_t left = a->tree_left[i], right = a->tree_right[i];
         if (left >= a->n + i || right >= a->n + i || left == right)
-            return gm_h5_fail(err, GM_EFORMAT, file, "row %zu of '/tree' joins what is not there",
-                              i);
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "row %zu of '/tree' joins a node that does not exist yet", i);
         if (a->tree_size[i] != tree_size(a, left) + tree_size(a, right) || a->tree_size[i] > a->n)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/size' is %u at %zu, expected %llu",
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/size' is %u at row %zu, expected %llu",
                               a->tree_size[i], i,
                               (unsigned long long)(tree_size(a, left) + tree_size(a, right)));
         if (!(a->tree_distance[i] >= last) || !isfinite(a->tree_distance[i]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/tree/distance' is %g at %zu, after %g",
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/tree/distance' is %g at row %zu, expected at least %g",
                               a->tree_distance[i], i, last);
         last = a->tree_distance[i];
     }
@@ -144,13 +153,12 @@ static gm_status check_clusters(const gm_atlas *a, hid_t file, gm_error *err)
         for (size_t s = 0; s < S; s++) size += count[c * S + s];
         if (size != a->size[c])
             status = gm_h5_fail(err, GM_EFORMAT, file,
-                                "cluster %zu has %llu documents, '/clusters/size' says %u", c,
+                                "cluster %zu has %llu documents, but '/clusters/size' says %u", c,
                                 (unsigned long long)size, a->size[c]);
         else if (S > 0 && memcmp(count + c * S, a->subset_count + c * S, S * sizeof *count) != 0)
-            status = gm_h5_fail(err, GM_EFORMAT, file,
-                                "'/clusters/subset_count' of cluster %zu is not that of its "
-                                "documents",
-                                c);
+            status = gm_h5_fail(
+                err, GM_EFORMAT, file,
+                "'/clusters/subset_count' of cluster %zu does not match its documents", c);
     }
     gm_free(count);
     return status;
@@ -160,7 +168,7 @@ static gm_status check_layers(const gm_atlas *a, hid_t file, gm_error *err)
 {
     for (int i = 0; i < a->n_layers; i++)
         if (a->layer_of_moe[i] < 0 || (i > 0 && a->layer_of_moe[i] <= a->layer_of_moe[i - 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/layer' is not ascending at %d", i);
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/layer' does not ascend at index %d", i);
     return GM_OK;
 }
 
@@ -176,25 +184,32 @@ static gm_status check_places(const gm_atlas *a, hid_t file, gm_error *err)
     for (size_t i = 0; i < a->n; i++) {
         uint32_t first = a->first[i], node = a->node[i];
         if (a->script[i] > 0 && a->script[i] >= a->n_scripts)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in script %u of %zu", i,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu is in script %u, but there are only %zu", i,
                               a->script[i], a->n_scripts);
         if (a->language[i] > 0 && a->language[i] >= a->n_languages)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in language %u of %zu", i,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu is in language %u, but there are only %zu", i,
                               a->language[i], a->n_languages);
         if (first != GM_ATLAS_NONE && (first >= a->n || a->first[first] != first))
-            return gm_h5_fail(err, GM_EFORMAT, file,
-                              "'/samples/first' is %u at %zu, which is not the first of its kind",
-                              first, i);
+            return gm_h5_fail(
+                err, GM_EFORMAT, file,
+                "'/samples/first' is %u at document %zu, which is not the first of its kind", first,
+                i);
         if ((first == GM_ATLAS_NONE) != (node == GM_ATLAS_NONE))
             return gm_h5_fail(err, GM_EFORMAT, file,
-                              "document %zu has only one of '/samples/first' and '/samples/node'",
+                              "document %zu has only one of '/samples/first' and '/samples/node', "
+                              "expected both or neither",
                               i);
         if (node != GM_ATLAS_NONE && node >= a->n_nodes)
-            return gm_h5_fail(err, GM_EFORMAT, file, "document %zu is in node %u of %zu", i, node,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "document %zu is in node %u, but there are only %zu", i, node,
                               a->n_nodes);
         if (node != GM_ATLAS_NONE && !(a->lambda[i] >= 0 && isfinite(a->lambda[i])))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/samples/lambda' is %g at %zu", a->lambda[i],
-                              i);
+            return gm_h5_fail(
+                err, GM_EFORMAT, file,
+                "'/samples/lambda' is %g at document %zu, expected a finite number from 0",
+                a->lambda[i], i);
     }
     return GM_OK;
 }
@@ -204,22 +219,21 @@ static gm_status check_figures(const gm_atlas *a, hid_t file, gm_error *err)
     size_t s = first_outside(a->stability, a->n_clusters, 0, 1);
     if (s < a->n_clusters)
         return gm_h5_fail(err, GM_EFORMAT, file,
-                          "'/clusters/stability' holds %g at %zu, expected 0 to 1",
+                          "'/clusters/stability' is %g at cluster %zu, expected 0 to 1",
                           (double)a->stability[s], s);
     for (size_t c = 0; c < a->n_clusters; c++) {
         if (!known_within((double)a->seed_jaccard[c], 0) ||
             !known_within((double)a->half_jaccard[c], 0) ||
             !known_within((double)a->validity[c], -1) || !known_within((double)a->coherence[c], -1))
             return gm_h5_fail(err, GM_EFORMAT, file,
-                              "a quality figure of cluster %zu is outside its "
-                              "range",
-                              c);
+                              "a quality measure of cluster %zu is out of its range", c);
         for (size_t x = c * GM_N_EXAMPLES; x < (c + 1) * GM_N_EXAMPLES; x++)
             for (int o = 0; o < 2; o++) {
                 uint32_t d = o ? a->outlying[x] : a->representative[x];
                 if (d != GM_ATLAS_NONE && (d >= a->n || a->cluster[d] != (int64_t)c))
                     return gm_h5_fail(err, GM_EFORMAT, file,
-                                      "document %u stands for cluster %zu and is not in it", d, c);
+                                      "document %u is an example of cluster %zu but is not in it",
+                                      d, c);
             }
     }
     return GM_OK;
@@ -230,17 +244,22 @@ static gm_status check_condensed(const gm_atlas *a, hid_t file, gm_error *err)
     for (size_t r = 0; r < a->n_nodes; r++) {
         uint32_t p = a->node_parent[r];
         if (r == 0 ? p != 0 : p >= r)
-            return gm_h5_fail(err, GM_EFORMAT, file, "node %zu of '/condensed' has parent %u", r,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "node %zu of '/condensed' has parent %u, expected an earlier node", r,
                               p);
         if (!(a->node_birth[r] >= a->node_birth[p]) || !(a->node_birth[r] >= 0) ||
             !isfinite(a->node_birth[r]))
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/condensed/birth' is %g at %zu",
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/condensed/birth' is %g at node %zu, expected a finite number not "
+                              "below its parent's",
                               a->node_birth[r], r);
         if (a->node_size[r] > a->n || a->node_size[r] > a->node_size[p])
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/condensed/size' is %u at %zu",
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "'/condensed/size' is %u at node %zu, expected at most its parent's",
                               a->node_size[r], r);
         if (a->node_cluster[r] < -1 || a->node_cluster[r] >= (int64_t)a->n_clusters)
-            return gm_h5_fail(err, GM_EFORMAT, file, "node %zu is cluster %d of %zu", r,
+            return gm_h5_fail(err, GM_EFORMAT, file,
+                              "node %zu is cluster %d, but there are only %zu", r,
                               a->node_cluster[r], a->n_clusters);
     }
     return GM_OK;

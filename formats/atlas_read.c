@@ -75,8 +75,8 @@ static gm_status read_sizes(hid_t file, gm_atlas *atlas, int *schema, gm_error *
     if (*schema >= 4) GM_TRY(rows_of(file, "/language_name", &atlas->n_languages, err));
     if (atlas->n >= UINT32_MAX || atlas->n_clusters > INT32_MAX || atlas->n_subsets > UINT16_MAX)
         status = gm_h5_fail(err, GM_ESHAPE, file,
-                            "%zu documents, %zu clusters, %zu subsets are too many", atlas->n,
-                            atlas->n_clusters, atlas->n_subsets);
+                            "it has too many documents (%zu), clusters (%zu) or subsets (%zu)",
+                            atlas->n, atlas->n_clusters, atlas->n_subsets);
 out:
     return status;
 }

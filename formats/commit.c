@@ -47,7 +47,7 @@ gm_status gm_commit_end(gm_commit *commit, const char *digest, gm_commit_digest 
     GM_TRY(gm_h5_close(&commit->file, part, err));
     GM_TRY(digest_of(part, found, err));
     if (strcmp(found, digest) != 0)
-        GM_FAIL(GM_EIO, "'%s' does not read back as it was written", part);
+        GM_FAIL(GM_EIO, "'%s' was written, but reading it back gives other contents", part);
     gm_outfile *place = commit->place;
     commit->place = NULL; /* the commit frees it in every case */
     status = gm_outfile_commit(place, err);

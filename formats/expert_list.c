@@ -57,8 +57,7 @@ static gm_status read_place(const list *l, size_t r, size_t *at, gm_error *err)
     const int row = gm_find_layer(l->layer_of_moe, l->n_layers, layer);
     if (row < 0)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s', line %zu: layer %lld is not a MoE layer, they are "
-                       "%d to %d",
+                       "'%s', line %zu: layer %lld is not an MoE layer, expected one from %d to %d",
                        l->path, line, (long long)layer, l->layer_of_moe[0],
                        l->layer_of_moe[l->n_layers - 1]);
     if (expert < 0 || expert >= l->n_experts)
@@ -75,8 +74,8 @@ static gm_status read_bias(const list *l, size_t r, float *bias, gm_error *err)
     double value;
     if (of_bias[0] == '\0')
         return gm_fail(err, GM_EFORMAT,
-                       "'%s', line %zu: no bias, expected a number or -inf; drop the row where the "
-                       "expert is to stay as it is",
+                       "'%s', line %zu: the bias is empty, expected a number or -inf; to leave the "
+                       "expert unchanged, remove the row",
                        l->path, line);
     if (!gm_parse_f64(of_bias, &value) || !(value == -INFINITY || fabs(value) <= (double)FLT_MAX))
         return gm_fail(err, GM_EFORMAT,
@@ -116,7 +115,7 @@ gm_status gm_expert_list_read(gm_array *out, const char *path, const int *layer_
         GM_TRY(read_place(&l, r, &at, err));
         GM_TRY(read_bias(&l, r, &bias, err));
         if (listed[at] > 0)
-            GM_FAIL(GM_EFORMAT, "'%s', line %zu: expert %zu of layer %d stands in line %zu already",
+            GM_FAIL(GM_EFORMAT, "'%s', line %zu: expert %zu of layer %d is already in line %zu",
                     path, l.table.line[r], at % out->n_cols, layer_of_moe[at / out->n_cols],
                     listed[at]);
         listed[at] = l.table.line[r];

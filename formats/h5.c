@@ -165,7 +165,8 @@ static gm_status look_first(const char *path, gm_error *err)
     fclose(file);
     if (reason) return gm_fail(err, GM_EIO, "cannot read '%s': %s", path, strerror(reason));
     if (n == sizeof start && memcmp(start, signature, sizeof start) == 0) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s' is not an HDF5 file, as traces and atlases are", path);
+    return gm_fail(err, GM_EFORMAT, "'%s' is not an HDF5 file, as a trace or an atlas would be",
+                   path);
 }
 
 gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err)
@@ -178,7 +179,7 @@ gm_status gm_h5_open(hid_t *out, const char *path, gm_error *err)
     if (access < 0) return gm_h5_fail(err, GM_EMEM, -1, "cannot open '%s'", path);
     *out = H5Fopen(path, H5F_ACC_RDONLY, access);
     if (*out < 0) /* before another call of HDF5 forgets the reason */
-        status = gm_h5_fail(err, GM_EFORMAT, -1, "'%s' is damaged or cut short", path);
+        status = gm_h5_fail(err, GM_EFORMAT, -1, "'%s' is damaged or truncated", path);
     H5Pclose(access);
     return status;
 }
@@ -319,11 +320,11 @@ gm_status gm_h5_get_text(hid_t object, const char *name, gm_arena *arena, const 
     gm_status status = GM_OK;
     hid_t at = H5I_INVALID_HID, own = H5I_INVALID_HID, type = H5I_INVALID_HID;
     *out = NULL;
-    GM_TRY(open_scalar(&at, object, name, H5T_STRING, "a text", err));
+    GM_TRY(open_scalar(&at, object, name, H5T_STRING, "a string", err));
     own = H5Aget_type(at);
     size_t n = own < 0 || H5Tis_variable_str(own) != 0 ? 0 : H5Tget_size(own);
     if (n == 0 || n > MAX_TEXT_BYTES || H5Aget_storage_size(at) != n) {
-        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not a text of fixed length",
+        status = gm_h5_fail(err, GM_EFORMAT, object, "attribute '%s' is not a fixed-length string",
                             name);
         goto out;
     }
@@ -371,7 +372,7 @@ gm_status gm_h5_get_i64(hid_t object, const char *name, int64_t lo, int64_t hi, 
     gm_status status = GM_OK;
     hid_t at = H5I_INVALID_HID;
     *out = 0;
-    GM_TRY(open_scalar(&at, object, name, H5T_INTEGER, "a whole number", err));
+    GM_TRY(open_scalar(&at, object, name, H5T_INTEGER, "an integer", err));
     if (H5Aread(at, H5T_NATIVE_INT64, out) < 0)
         status = gm_h5_fail(err, GM_EFORMAT, object, "cannot read attribute '%s'", name);
     else if (*out < lo || *out > hi)
@@ -402,7 +403,7 @@ static gm_status refuse_kind(hid_t file, const char *found, const char *name, gm
 {
     static const char *const kind[][3] = {
         {"gm-trace", "a trace", "'gm-probe collect' writes traces"},
-        {"gm-atlas", "an atlas", "'gm-cluster fit' makes one of a trace"},
+        {"gm-atlas", "an atlas", "'gm-cluster fit' makes one from a trace"},
         {"gm-sweep", "a sweep's result", "'gm-steer sweep -o' writes one"},
     };
     const char *is = NULL, *wanted = NULL, *how = NULL;
@@ -411,7 +412,7 @@ static gm_status refuse_kind(hid_t file, const char *found, const char *name, gm
         if (strcmp(name, kind[i][0]) == 0) wanted = kind[i][1], how = kind[i][2];
     }
     if (is == NULL || wanted == NULL)
-        return gm_h5_fail(err, GM_EFORMAT, file, "holds a '%s', expected a '%s'", found, name);
+        return gm_h5_fail(err, GM_EFORMAT, file, "it is a '%s', expected a '%s'", found, name);
     return gm_h5_fail(err, GM_EFORMAT, file, "it is %s, expected %s; %s", is, wanted, how);
 }
 
@@ -423,7 +424,8 @@ gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newe
     const char *found = NULL;
     int64_t number;
     if (H5Aexists(file, "schema_name") <= 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, file, "not a %s: no attribute 'schema_name'", name);
+        status = gm_h5_fail(err, GM_EFORMAT, file,
+                            "it is not a %s: it has no attribute 'schema_name'", name);
         goto out;
     }
     GM_TRY(gm_h5_get_text(file, "schema_name", &arena, &found, err));
@@ -433,12 +435,14 @@ gm_status gm_h5_check_schemas(hid_t file, const char *name, int oldest, int newe
     }
     GM_TRY(gm_h5_get_i64(file, "schema", 1, INT32_MAX, &number, err));
     if (number < oldest || number > newest)
-        status = oldest == newest
-                     ? gm_h5_fail(err, GM_EFORMAT, file, "is of schema %lld, this program reads %d",
-                                  (long long)number, newest)
-                     : gm_h5_fail(err, GM_EFORMAT, file,
-                                  "is of schema %lld, this program reads %d to %d",
-                                  (long long)number, oldest, newest);
+        status =
+            oldest == newest
+                ? gm_h5_fail(err, GM_EFORMAT, file,
+                             "its schema has version %lld, but this program reads only %d",
+                             (long long)number, newest)
+                : gm_h5_fail(err, GM_EFORMAT, file,
+                             "its schema has version %lld, but this program reads only %d to %d",
+                             (long long)number, oldest, newest);
     *version = (int)number;
 out:
     gm_arena_clear(&arena);

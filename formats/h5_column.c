@@ -110,7 +110,7 @@ gm_status gm_h5_column_create(gm_h5_column *column, hid_t file, const gm_h5_layo
     if (column->chunk_rows > column->n_rows) column->chunk_rows = (size_t)column->n_rows;
 
     if (type < 0) {
-        status = gm_h5_fail(err, GM_EMEM, file, "cannot make the type of '%s'", layout->name);
+        status = gm_h5_fail(err, GM_EMEM, file, "cannot create the type of '%s'", layout->name);
         goto out;
     }
     hid_t list = make_list(layout, type, column->row_bytes ? column->chunk_rows : 0);
@@ -190,7 +190,7 @@ gm_status gm_h5_column_finish(gm_h5_column *column, uint8_t digest[32], gm_error
 {
     gm_status status = GM_OK;
     if (column->batch && column->n_appended != column->n_rows)
-        GM_FAIL(GM_EARG, "dataset '%s' was given %llu rows of %llu", column->name,
+        GM_FAIL(GM_EARG, "dataset '%s' was given %llu rows, expected %llu", column->name,
                 (unsigned long long)column->n_appended, (unsigned long long)column->n_rows);
     if (column->n_batch > 0) GM_TRY(flush(column, err));
     if (digest) gm_sha256_final(&column->hash, digest);
@@ -270,7 +270,7 @@ static gm_status name_scale(hid_t file, const char *name, const char *scale_name
     hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
     bool fine = id >= 0 && H5DSset_scale(id, scale_name) >= 0;
     if (id >= 0) H5Dclose(id);
-    return fine ? GM_OK : gm_h5_fail(err, GM_EIO, file, "cannot make '%s' a scale", name);
+    return fine ? GM_OK : gm_h5_fail(err, GM_EIO, file, "cannot make '%s' a dimension scale", name);
 }
 
 gm_status gm_h5_make_scale(hid_t file, const char *name, const int32_t *value, size_t n,

@@ -42,8 +42,8 @@ static gm_status check_storage(gm_h5_set *set, uint64_t bytes, gm_error *err)
     if (list < 0) return gm_h5_fail(err, GM_EFORMAT, set->id, "cannot read '%s'", set->name);
     H5D_layout_t layout = H5Pget_layout(list);
     if (layout == H5D_VIRTUAL || H5Pget_external_count(list) > 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, set->id, "dataset '%s' keeps its data in another file",
-                            set->name);
+        status = gm_h5_fail(err, GM_EFORMAT, set->id,
+                            "dataset '%s' stores its data in another file", set->name);
         goto out;
     }
     for (int i = 0; layout == H5D_CHUNKED && i < H5Pget_nfilters(list); i++) {
@@ -53,9 +53,9 @@ static gm_status check_storage(gm_h5_set *set, uint64_t bytes, gm_error *err)
         if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE ||
             filter == H5Z_FILTER_FLETCHER32)
             continue;
-        status =
-            gm_h5_fail(err, GM_EFORMAT, set->id,
-                       "dataset '%s' is packed by filter %d, expected gzip", set->name, filter);
+        status = gm_h5_fail(err, GM_EFORMAT, set->id,
+                            "dataset '%s' is compressed with HDF5 filter %d, expected gzip",
+                            set->name, filter);
         goto out;
     }
     hsize_t chunk[GM_H5_MAX_RANK];
@@ -72,7 +72,7 @@ static gm_status check_storage(gm_h5_set *set, uint64_t bytes, gm_error *err)
             chunk[i] = MAX_CHUNK_BYTES + 1;
         chunk_bytes *= chunk[i];
         if (chunk_bytes <= MAX_CHUNK_BYTES) continue;
-        status = gm_h5_fail(err, GM_EFORMAT, set->id, "dataset '%s' has chunks above %d MiB",
+        status = gm_h5_fail(err, GM_EFORMAT, set->id, "dataset '%s' has chunks of more than %d MiB",
                             set->name, MAX_CHUNK_BYTES >> 20);
         goto out;
     }
@@ -111,15 +111,16 @@ static gm_status check_shape(gm_h5_set *set, size_t item_bytes, int rank, const 
     for (int i = 0; i < rank; i++) {
         set->dim[i] = found[i];
         if (dim[i] != GM_H5_ANY && dim[i] != found[i]) {
-            status = gm_h5_fail(err, GM_ESHAPE, set->id,
-                                "dataset '%s' has %llu along axis %d, expected %llu", set->name,
-                                (unsigned long long)found[i], i, (unsigned long long)dim[i]);
+            status = gm_h5_fail(
+                err, GM_ESHAPE, set->id, "dataset '%s' has size %llu along axis %d, expected %llu",
+                set->name, (unsigned long long)found[i], i, (unsigned long long)dim[i]);
             goto out;
         }
         if (found[i] > 0 && *bytes > (uint64_t)INT64_MAX / found[i]) {
-            status = gm_h5_fail(err, GM_ESHAPE, set->id,
-                                "dataset '%s' declares more than 2^63 bytes, %llu along axis %d",
-                                set->name, (unsigned long long)found[i], i);
+            status = gm_h5_fail(
+                err, GM_ESHAPE, set->id,
+                "dataset '%s' declares more than 2^63 bytes, with size %llu along axis %d",
+                set->name, (unsigned long long)found[i], i);
             goto out;
         }
         *bytes *= found[i];
@@ -144,7 +145,7 @@ gm_status gm_h5_set_open(gm_h5_set *set, hid_t file, const char *name, gm_h5_typ
 
     set->type = H5Dget_type(set->id);
     if (set->type < 0 || !type_is(set->type, type)) {
-        status = gm_h5_fail(err, GM_EFORMAT, file, "dataset '%s' has another type than %s", name,
+        status = gm_h5_fail(err, GM_EFORMAT, file, "dataset '%s' does not have the type %s", name,
                             TYPE_NAME[type]);
         goto out;
     }
@@ -186,7 +187,8 @@ gm_status gm_h5_set_read(const gm_h5_set *set, uint64_t first, size_t n, void *o
 {
     gm_status status = GM_OK;
     if (first > set->dim[0] || n > set->dim[0] - first)
-        return gm_h5_fail(err, GM_EARG, set->id, "rows %llu to %llu asked of '%s', which has %llu",
+        return gm_h5_fail(err, GM_EARG, set->id,
+                          "rows %llu to %llu requested from '%s', which has %llu",
                           (unsigned long long)first, (unsigned long long)(first + n), set->name,
                           (unsigned long long)set->dim[0]);
     size_t head = 0, whole = 0; /* rows before the first whole chunk, rows of whole ones */

@@ -101,8 +101,8 @@ gm_status gm_matrix_parse(gm_matrix *out, const void *bytes, size_t n, const cha
     const size_t n_data = n - front.first, n_values = n_data / type->n_bytes;
     if (n_data % type->n_bytes != 0 || n_values % front.dim[1] != 0 ||
         n_values / front.dim[1] != front.dim[0])
-        GM_FAIL(GM_ESHAPE, "'%s' holds %zu bytes of data, expected %zu x %zu numbers of %zu", path,
-                n_data, front.dim[0], front.dim[1], type->n_bytes);
+        GM_FAIL(GM_ESHAPE, "'%s' holds %zu bytes of data, expected %zu x %zu numbers of %zu bytes",
+                path, n_data, front.dim[0], front.dim[1], type->n_bytes);
     out->at = gm_alloc2(front.dim[0], front.dim[1], sizeof *out->at);
     if (out->at == NULL)
         GM_FAIL(GM_EMEM, "no memory for the %zu x %zu numbers of '%s'", front.dim[0], front.dim[1],

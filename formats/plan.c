@@ -244,8 +244,8 @@ static gm_status get_schedule(const gm_safetensors *file, gm_plan_mode mode, con
         return gm_fail(err, GM_EFORMAT, "'%s': 'schedule' is '%s', expected %s", where, text,
                        GM_SCHEDULES);
     if (mode == GM_PLAN_MASK && gm_schedule_is_ramp(*out))
-        return gm_fail(err, GM_EFORMAT, "'%s': a mask is there or not, it cannot '%s'", where,
-                       text);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': 'schedule' is '%s', but a mask can only be 'constant'", where, text);
     return GM_OK;
 }
 
@@ -266,7 +266,7 @@ static gm_status get_layers(const gm_safetensors *file, size_t n_layers, const c
     for (const gm_json *v = gm_json_first(array); v; v = gm_json_next(v)) {
         int64_t layer;
         if (!gm_json_i64(v, &layer) || layer <= before || layer > INT16_MAX)
-            GM_FAIL(GM_EFORMAT, "'%s': 'layer_of_moe' is not a rising list of layers", where);
+            GM_FAIL(GM_EFORMAT, "'%s': 'layer_of_moe' is not an ascending list of layers", where);
         layers[n++] = (int)layer;
         before = layer;
     }
@@ -345,7 +345,7 @@ static gm_status get_instruction(gm_plan *plan, const gm_safetensors *file, cons
         GM_FAIL(GM_EFORMAT, "'%s': the layer window ends at %d before it begins at %d", where,
                 plan->last_layer, plan->first_layer);
     if (inside == 0)
-        GM_FAIL(GM_EFORMAT, "'%s': no MoE layer lies in the layer window %d to %d", where,
+        GM_FAIL(GM_EFORMAT, "'%s': no MoE layer is in the layer window %d to %d", where,
                 plan->first_layer, plan->last_layer);
     GM_TRY(get_phases(file, where, &plan->phases, err));
     GM_TRY(get_schedule(file, plan->mode, where, &plan->schedule, err));

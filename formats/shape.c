@@ -33,12 +33,12 @@ gm_status gm_shape_check(const gm_shape *has, const char *what, const gm_shape *
     if (differ(has->model_digest, own->model_digest))
         return gm_fail(err, GM_EARG,
                        "%s was made for another model (weights %.12s, '%s' has %.12s); give "
-                       "--any-model to use it all the same",
+                       "--any-model to use it anyway",
                        what, has->model_digest, folder, own->model_digest);
     if (differ(has->config_digest, own->config_digest))
         return gm_fail(err, GM_EARG,
-                       "%s was made for these weights under another config.json (%.12s, that of "
-                       "'%s' is %.12s); give --any-model to use it all the same",
+                       "%s was made for these weights with another config.json (%.12s, '%s' has "
+                       "%.12s); give --any-model to use it anyway",
                        what, has->config_digest, folder, own->config_digest);
     return GM_OK;
 }

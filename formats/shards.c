@@ -213,7 +213,7 @@ gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i
     char what[40] = "";
     *lock = (gm_shard_lock){0};
     if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return gm_fail(err, GM_EIO, "cannot make folder '%s': %s", folder, strerror(errno));
+        return gm_fail(err, GM_EIO, "cannot create the folder '%s': %s", folder, strerror(errno));
     GM_TRY(take(&lock->fd[0], folder, "", n == 1 ? LOCK_EX : LOCK_SH, err));
     if (n > 1) {
         snprintf(what, sizeof what, ".%u-of-%u", i, n);

@@ -187,7 +187,7 @@ static gm_status write_column(hid_t file, const column *c, const gm_sweep *s, ui
     const gm_h5_layout layout = layout_of(c, s);
     const void *at = member_of(s, c->member);
     char *packed = NULL;
-    if (layout.dim[0] > 0 && at == NULL) GM_FAIL(GM_EARG, "sweep without '%s'", c->name);
+    if (layout.dim[0] > 0 && at == NULL) GM_FAIL(GM_EARG, "the sweep has no '%s'", c->name);
     if (c->type == GM_H5_TEXT) {
         packed = gm_alloc((size_t)layout.dim[0], GM_H5_TEXT_BYTES);
         if (packed == NULL) GM_FAIL(GM_EMEM, "no memory to write '%s'", c->name);
@@ -387,8 +387,8 @@ gm_status gm_sweep_open(gm_sweep **out, const char *path, gm_error *err)
     GM_TRY(file_digest(path, hex, err));
     if (strcmp(hex, open->sweep.digest) != 0) {
         status = gm_h5_fail(err, GM_EFORMAT, file,
-                            "the contents are not those that were written: they have digest %s, "
-                            "and %s is stated",
+                            "its contents have changed since they were written: they have digest "
+                            "%s, but the file states %s",
                             hex, open->sweep.digest);
         goto out;
     }

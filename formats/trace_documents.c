@@ -99,7 +99,7 @@ static bool check_ids(finder *f, const uint16_t *expert, uint64_t token)
                 n_none++;
             } else if (e >= v->E) {
                 gm_trace_breach(f->check, GM_CHECK_IDS_IN_RANGE,
-                                "token %llu layer %d chose expert %u of %d",
+                                "token %llu layer %d chose expert %u, expected less than %d",
                                 (unsigned long long)token, l, e, v->E);
                 bad = true; /* it cannot be counted */
             } else if (f->seen[e] == f->n_seen) {

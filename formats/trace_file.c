@@ -35,7 +35,8 @@ static gm_status open_columns(gm_trace_file *file, gm_error *err)
     for (size_t i = 0; i < sizeof first / sizeof first[0]; i++)
         GM_TRY(open_column(file, first[i].column, first[i].size, err));
     if (sizes->N >= UINT32_MAX || sizes->U > GM_TRACE_MAX_SUBSETS) {
-        status = gm_h5_fail(err, GM_ESHAPE, file->id, "%llu documents in %llu subsets are too many",
+        status = gm_h5_fail(err, GM_ESHAPE, file->id,
+                            "it has too many documents (%llu) or subsets (%llu)",
                             (unsigned long long)sizes->N, (unsigned long long)sizes->U);
         goto out;
     }
@@ -55,7 +56,7 @@ static gm_status read_layers(gm_trace_file *file, gm_error *err)
     const int32_t *layer = rows;
     for (uint64_t i = 0; i < file->sizes.L; i++)
         if (layer[i] < 0 || (i > 0 && layer[i] <= layer[i - 1]))
-            return gm_h5_fail(err, GM_EFORMAT, file->id, "'/layer' is not ascending at %llu",
+            return gm_h5_fail(err, GM_EFORMAT, file->id, "'/layer' does not ascend at index %llu",
                               (unsigned long long)i);
     file->info.layer_of_moe = layer;
     return GM_OK;

@@ -180,9 +180,10 @@ static gm_status path_from(const char *index, const char *shard, gm_arena *arena
     size_t n = strlen(real_folder);
     bool below = strncmp(real, real_folder, n) == 0 && real[n] == '/';
     const char *path = below ? real + n + 1 : real;
-    if (strchr(path, '\n')) GM_FAIL(GM_EARG, "'%s' cannot be in an index: newline", path);
+    if (strchr(path, '\n'))
+        GM_FAIL(GM_EARG, "'%s' cannot be listed in an index: its path contains a newline", path);
     if (gm_utf8_valid(path, strlen(path)) < strlen(path))
-        GM_FAIL(GM_EARG, "'%s' cannot be in an index: its name is not UTF-8", path);
+        GM_FAIL(GM_EARG, "'%s' cannot be listed in an index: its path is not UTF-8", path);
     *out = gm_arena_text(arena, path, strlen(path));
     if (*out == NULL) GM_FAIL(GM_EMEM, "no memory for index '%s'", index);
 out:

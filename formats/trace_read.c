@@ -115,7 +115,7 @@ static gm_status for_rows(gm_trace *trace, gm_trace_column column, uint64_t firs
     gm_status status = GM_OK;
     uint64_t rows = gm_trace_rows(column, &trace->sizes);
     if (first > rows || n > rows - first)
-        return gm_fail(err, GM_EARG, "rows %llu to %llu asked of '%s', which has %llu",
+        return gm_fail(err, GM_EARG, "rows %llu to %llu requested from '%s', which has %llu",
                        (unsigned long long)first, (unsigned long long)(first + n), trace->head.path,
                        (unsigned long long)rows);
     size_t done = 0;
@@ -315,7 +315,8 @@ gm_status gm_trace_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *
     size_t done = 0;
     GM_TRY(need(trace, GM_COL_TEXT_BYTES, "texts", err));
     if (first > trace->samples.n || n > trace->samples.n - first)
-        return gm_fail(err, GM_EARG, "document %zu of %zu", first + n - 1, trace->samples.n);
+        return gm_fail(err, GM_EARG, "document %zu does not exist; there are %zu", first + n - 1,
+                       trace->samples.n);
     for (size_t p = 0; done < n; p++) {
         const gm_trace_part *part = &trace->part[p];
         const size_t at = first + done, part_end = (size_t)(part->document + part->sizes.N);

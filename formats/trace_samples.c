@@ -93,7 +93,8 @@ static gm_status read_subsets(const gm_trace_file *f, gm_names *names, uint16_t 
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SUBSET], 0, (size_t)f->sizes.N, code, err));
     for (uint64_t i = 0; i < f->sizes.N; i++) {
         if (code[i] >= f->sizes.U) {
-            status = gm_h5_fail(err, GM_EFORMAT, f->id, "document %llu has subset %u of %llu",
+            status = gm_h5_fail(err, GM_EFORMAT, f->id,
+                                "document %llu is in subset %u, but there are only %llu",
                                 (unsigned long long)i, code[i], (unsigned long long)f->sizes.U);
             goto out;
         }

@@ -55,7 +55,7 @@ static const column_spec COLUMN[GM_N_COLUMNS] = {
     [GM_COL_BAD] = {"/samples/bad", GM_H5_U32, "N", ALWAYS, true, false,
                     "counted tokens whose router was not finite"},
     [GM_COL_TRUNCATED] = {"/samples/truncated", GM_H5_U8, "N", ALWAYS, false, false,
-                          "1: the text went on behind the kept tokens"},
+                          "1: the text continued after the kept tokens"},
     [GM_COL_COUNTS] = {"/samples/counts", GM_H5_U32, "NLE", ALWAYS, true, true,
                        "how often a layer chose an expert in a document"},
     [GM_COL_TEXT_BYTES] = {"/text/bytes", GM_H5_U8, "B", TEXT, false, false,
@@ -71,7 +71,7 @@ static const column_spec COLUMN[GM_N_COLUMNS] = {
     [GM_COL_SPELT_OFFSET] = {"/spelling/offset", GM_H5_U64, "X", SPELLING, true, false,
                              "token_id[i] adds bytes offset[i] .. offset[i+1]-1 to a text"},
     [GM_COL_SPELT_BYTES] = {"/spelling/bytes", GM_H5_U8, "W", SPELLING, false, false,
-                            "what the tokens add, one behind the other"},
+                            "what the tokens add, one after the other"},
     [GM_COL_LANGUAGE] = {"/samples/language", GM_H5_TEXT, "N", LANGUAGE, false, false,
                          "as the corpus names it; empty: it does not"},
 };

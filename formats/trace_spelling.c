@@ -29,17 +29,18 @@ gm_status gm_trace_check_spelling(const gm_trace_spelling *s, const char *where,
                                   gm_error *err)
 {
     if (s->offset[0] != 0)
-        return gm_fail(err, code, "'%s': the spellings of tokens do not begin at 0", where);
+        return gm_fail(err, code, "'%s': the spellings of the tokens do not begin at byte 0",
+                       where);
     for (size_t i = 0; i < s->n; i++) {
         if (s->id[i] > GM_TRACE_MAX_TOKEN_ID || (i > 0 && s->id[i] <= s->id[i - 1]))
-            return gm_fail(err, code,
-                           "'%s': token %u is not where it is spelt, ids ascend to %d at most",
-                           where, s->id[i], (int)GM_TRACE_MAX_TOKEN_ID);
+            return gm_fail(
+                err, code,
+                "'%s': the spelling of token %u is out of order, expected ascending ids up to %d",
+                where, s->id[i], (int)GM_TRACE_MAX_TOKEN_ID);
         if (s->offset[i + 1] < s->offset[i] ||
             s->offset[i + 1] - s->offset[i] > GM_TRACE_SPELLING_BYTES)
-            return gm_fail(err, code,
-                           "'%s': token %u is spelt by less than 0 or more than %d bytes", where,
-                           s->id[i], (int)GM_TRACE_SPELLING_BYTES);
+            return gm_fail(err, code, "'%s': the spelling of token %u does not have 0 to %d bytes",
+                           where, s->id[i], (int)GM_TRACE_SPELLING_BYTES);
     }
     return GM_OK;
 }
@@ -56,8 +57,8 @@ static gm_status read_file(gm_trace_spelling *out, const gm_trace_file *f, gm_er
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SPELT_BYTES], 0, n_bytes, s.bytes, err));
     GM_TRY(gm_trace_check_spelling(&s, f->path, GM_EFORMAT, err));
     if (s.offset[n] != n_bytes)
-        GM_FAIL(GM_EFORMAT, "'%s': spellings end at byte %llu of %zu", f->path,
-                (unsigned long long)s.offset[n], n_bytes);
+        GM_FAIL(GM_EFORMAT, "'%s': the spellings of the tokens end at byte %llu, expected %zu",
+                f->path, (unsigned long long)s.offset[n], n_bytes);
     *out = s;
     s = (gm_trace_spelling){0};
 out:
@@ -93,7 +94,7 @@ static gm_status join(gm_trace_spelling *all, const gm_trace_spelling *part, con
     for (size_t i = 0, k = 0; i < n || k < m;) {
         if (i < n && k < m && all->id[i] == part->id[k]) {
             if (!same_entry(all, i, part, k))
-                GM_FAIL(GM_EFORMAT, "'%s' spells token %u otherwise than the shards before it",
+                GM_FAIL(GM_EFORMAT, "'%s' spells token %u differently from the shards before it",
                         where, part->id[k]);
             k++;
         }
@@ -201,7 +202,8 @@ gm_status gm_trace_spell_texts(gm_trace *trace, size_t first, size_t n, gm_text 
         return gm_fail(err, GM_EABSENT, "'%s' was recorded without the spelling of its tokens",
                        trace->head.path);
     if (first > trace->samples.n || n > trace->samples.n - first)
-        return gm_fail(err, GM_EARG, "document %zu of %zu", first + n - 1, trace->samples.n);
+        return gm_fail(err, GM_EARG, "document %zu does not exist; there are %zu", first + n - 1,
+                       trace->samples.n);
     if (n == 0) return GM_OK;
     s.offset = trace->samples.offset + first;
     const size_t n_tokens = (size_t)(s.offset[n] - s.offset[0]), begin = text->n;

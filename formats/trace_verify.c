@@ -75,7 +75,7 @@ static gm_status check_logit_tokens(verifier *v, gm_error *err)
         for (size_t i = 0; i < n; i++) {
             if (token[i] < least || token[i] >= n_tokens)
                 gm_trace_breach(v->check, GM_CHECK_TOKENS,
-                                "logits %llu are of token %llu, expected %llu to %llu",
+                                "row %llu of logits belongs to token %llu, expected %llu to %llu",
                                 (unsigned long long)(first + i), (unsigned long long)token[i],
                                 (unsigned long long)least, (unsigned long long)n_tokens - 1);
             least = token[i] + 1;
@@ -118,9 +118,9 @@ static void digest_differs(verifier *v, const char *what, const char *found,
     char unknown[GM_TRACE_PATH], shown[GM_TRACE_PATH];
     gm_trace_file_unknown(file, unknown);
     gm_text_escape(shown, sizeof shown, unknown, strlen(unknown));
-    gm_trace_breach(v->check, GM_CHECK_DIGEST, "%s has digest %.12s..., it states %.12s...%s%s%s",
-                    what, found, file->digest, *shown ? "; by a newer program? '" : "", shown,
-                    *shown ? "' is not known here" : "");
+    gm_trace_breach(v->check, GM_CHECK_DIGEST, "%s has digest %.12s..., but states %.12s...%s%s%s",
+                    what, found, file->digest, *shown ? "; written by a newer program? '" : "",
+                    shown, *shown ? "' is not known here" : "");
 }
 
 /* The contents of the file, or of every shard behind it, are as stated. */

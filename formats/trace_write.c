@@ -106,7 +106,8 @@ static gm_status begin_columns(gm_trace_writer *w, const char *const *subset_nam
     hid_t subset = gm_h5_type_make_enum(GM_H5_U16, subset_name, (size_t)w->sizes.U);
     hid_t phases = gm_h5_type_make_enum(GM_H5_U8, gm_trace_phase_name, GM_TRACE_N_PHASES);
     if (subset < 0 || phases < 0) {
-        status = gm_h5_fail(err, GM_EFORMAT, w->commit.file, "cannot make the type of the subsets");
+        status =
+            gm_h5_fail(err, GM_EFORMAT, w->commit.file, "cannot create the type of the subsets");
         goto out;
     }
     for (size_t i = w->info->level >= GM_RECORD_CHOICES ? 0 : 2; i < (w->info->has_text ? 5 : 4);
@@ -344,15 +345,17 @@ static gm_status check_block(const gm_trace_info *info, const gm_trace_block *bl
     uint64_t rows = 0;
     if (info->n_layers < 1 || info->n_experts < 1 || info->n_experts > UINT16_MAX ||
         info->n_chosen < 1 || info->n_chosen > info->n_experts)
-        return gm_fail(err, GM_EARG, "trace of L=%d E=%d K=%d, expected 1 <= K <= E <= %d",
+        return gm_fail(err, GM_EARG, "a trace with L=%d E=%d K=%d, expected 1 <= K <= E <= %d",
                        info->n_layers, info->n_experts, info->n_chosen, UINT16_MAX);
     for (size_t i = 0; i < block->n_documents; i++) rows += block->document[i].n_rows;
     if (info->level >= GM_RECORD_CHOICES && rows != block->n_rows)
-        return gm_fail(err, GM_EARG, "documents of %llu rows in a block of %zu",
+        return gm_fail(err, GM_EARG,
+                       "the documents of a block have %llu rows, but the block has %zu",
                        (unsigned long long)rows, block->n_rows);
     if (!info->has_spelling) return GM_OK;
     if (info->level < GM_RECORD_CHOICES || block->spelling == NULL)
-        return gm_fail(err, GM_EARG, "a spelling of tokens goes with recorded choices");
+        return gm_fail(err, GM_EARG,
+                       "the spelling of tokens can only be recorded together with choices");
     return gm_trace_check_spelling(block->spelling, "the block", GM_EARG, err);
 }
 

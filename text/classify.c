@@ -166,7 +166,7 @@ gm_status gm_classifier_train(gm_classifier **out, const char *const *text, cons
     gm_classifier *c = gm_alloc(1, sizeof *c);
     *out = NULL;
     if (c == NULL) GM_FAIL(GM_EMEM, "no memory for a classifier");
-    if (n_classes < 2) GM_FAIL(GM_EARG, "%zu classes, at least two are needed", n_classes);
+    if (n_classes < 2) GM_FAIL(GM_EARG, "found %zu classes, expected at least two", n_classes);
     if (options && options->max_features > 0) how.max_features = options->max_features;
     c->n_classes = n_classes;
     GM_TRY(gm_vocabulary_create(&c->vocabulary, err));
@@ -176,8 +176,7 @@ gm_status gm_classifier_train(gm_classifier **out, const char *const *text, cons
     if (c->idf == NULL) GM_FAIL(GM_EMEM, "no memory for %zu words", c->n_words);
     GM_TRY(gm_tfidf_fit(c->idf, &bag, c->vocabulary, &how, err));
     gm_tfidf_apply(&bag, c->idf, true);
-    if (bag.n_entries == 0)
-        GM_FAIL(GM_EARG, "no word of the %zu texts stands in two of them", n_texts);
+    if (bag.n_entries == 0) GM_FAIL(GM_EARG, "no word is in two of the %zu texts", n_texts);
     GM_TRY(fit(c, &bag, label, options, err));
     *out = c;
     c = NULL;

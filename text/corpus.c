@@ -95,8 +95,9 @@ static gm_status close_current(gm_corpus *corpus, gm_error *err)
     corpus->source = NULL;
     corpus->bytes_before += file->n_bytes;
     if (!file->is_regular || found == file->n_bytes) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s' has changed while it was read: %llu bytes, now %llu",
-                   file->path, (unsigned long long)file->n_bytes, (unsigned long long)found);
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s' changed while it was read: it had %llu bytes, now it has %llu", file->path,
+                   (unsigned long long)file->n_bytes, (unsigned long long)found);
 }
 
 /* More bytes behind those in the buffer; what was given already moves out first. */

@@ -94,7 +94,7 @@ static gm_status add_folder(gm_corpus_files *files, const char *path, int depth,
     DIR *folder = opendir(path);
     if (folder == NULL) GM_FAIL(GM_EIO, "cannot open the folder '%s': %s", path, strerror(errno));
     if (depth > DEEPEST_FOLDER)
-        GM_FAIL(GM_EIO, "folder '%s' lies more than %d folders deep", path, DEEPEST_FOLDER);
+        GM_FAIL(GM_EIO, "folder '%s' is nested more than %d folders deep", path, DEEPEST_FOLDER);
 
     const char *joint = path[strlen(path) - 1] == '/' ? "" : "/";
     for (const struct dirent *entry; (errno = 0, entry = readdir(folder)) != NULL;) {
@@ -119,9 +119,11 @@ static gm_status refuse_other_kinds(const char *path, gm_error *err)
     static const struct {
         const char *ending, *advice;
     } kind[] = {
-        {".json", "a '.json' would be one document; name lines of JSON .jsonl"},
-        {".json.gz", "a '.json' would be one document; name lines of JSON .jsonl.gz"},
-        {".json.zst", "a '.json' would be one document; name lines of JSON .jsonl.zst"},
+        {".json", "a .json file would be a single document; rename a file of JSON lines to .jsonl"},
+        {".json.gz",
+         "a .json file would be a single document; rename a file of JSON lines to .jsonl.gz"},
+        {".json.zst",
+         "a .json file would be a single document; rename a file of JSON lines to .jsonl.zst"},
         {".parquet", "write its rows as lines of JSON (.jsonl): " AS_LINES("parquet")},
         {".arrow", "write its rows as lines of JSON (.jsonl)"},
         {".csv", "write its rows as lines of JSON (.jsonl): " AS_LINES("csv")},
@@ -135,7 +137,7 @@ static gm_status refuse_other_kinds(const char *path, gm_error *err)
     for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
         const size_t m = strlen(kind[i].ending);
         if (n > m && strcmp(path + n - m, kind[i].ending) == 0)
-            return gm_fail(err, GM_EFORMAT, "'%s' is no corpus: %s", path, kind[i].advice);
+            return gm_fail(err, GM_EFORMAT, "'%s' is not a corpus: %s", path, kind[i].advice);
     }
     return GM_OK;
 }
@@ -190,8 +192,8 @@ static gm_status refuse_twice(const gm_corpus_files *files, gm_error *err)
         const char *first = file[i - 1]->path, *again = file[i]->path;
         if (by_file(file[i - 1], file[i]) != 0) continue;
         if (strcmp(first, again) == 0)
-            GM_FAIL(GM_EARG, "'%s' is in the corpus twice: name it, or its folder, once", again);
-        GM_FAIL(GM_EARG, "'%s' is in the corpus twice, also as '%s': keep one of the names", first,
+            GM_FAIL(GM_EARG, "'%s' is in the corpus twice; name it, or its folder, once", again);
+        GM_FAIL(GM_EARG, "'%s' is in the corpus twice, also as '%s'; keep one of the names", first,
                 again);
     }
 out:

@@ -81,8 +81,7 @@ static bool is_utf8(const char *bytes, size_t n, gm_document *out)
     if (valid == n) return true;
     const bool utf16 = n > 1 && (!memcmp(bytes, "\xFF\xFE", 2) || !memcmp(bytes, "\xFE\xFF", 2));
     gm_document_skip(out, GM_SKIP_NOT_UTF8, "byte %zu (0x%02x) is not UTF-8%s", valid + 1,
-                     (unsigned)(unsigned char)bytes[valid],
-                     utf16 ? "; UTF-16 begins like this" : "");
+                     (unsigned)(unsigned char)bytes[valid], utf16 ? "; it looks like UTF-16" : "");
     return false;
 }
 

@@ -50,7 +50,8 @@ gm_status gm_tfidf_fit(double *idf, const gm_bag *counts, const gm_vocabulary *v
     const double least = in_rows(options->min_df, n);
     const double most = options->max_df > 0 ? in_rows(options->max_df, n) : (double)n;
     if (!(options->min_df >= 0) || !(options->max_df >= 0))
-        return gm_fail(err, GM_EARG, "document frequency limits %g and %g, expected 0 or more",
+        return gm_fail(err, GM_EARG,
+                       "the document frequency limits are %g and %g, expected 0 or more",
                        options->min_df, options->max_df);
     for (size_t w = 0; w < n_words; w++) idf[w] = 0;
     for (size_t e = 0; e < counts->n_entries; e++) idf[counts->word[e]] += 1; /* df for now */

@@ -36,8 +36,8 @@ static void *open_library(gm_error *err)
         if (library) return library;
     }
     (void)gm_fail(err, GM_EABSENT,
-                  "cuBLAS is not here: neither %s nor %s can be opened (it comes with CUDA; "
-                  "LD_LIBRARY_PATH or GM_CUBLAS=FILE say where it lies)",
+                  "cannot open cuBLAS, neither as %s nor as %s; it comes with CUDA: set "
+                  "LD_LIBRARY_PATH to its folder or GM_CUBLAS to the file",
                   names[0], names[1]);
     return NULL;
 }
@@ -65,14 +65,15 @@ static gm_status find_functions(gm_cuda_blas *b, gm_error *err)
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
         if (!find(b->library, wanted[i].name, wanted[i].function))
-            return gm_fail(err, GM_EABSENT, "this cuBLAS has no '%s'", wanted[i].name);
+            return gm_fail(err, GM_EABSENT, "the cuBLAS library has no function '%s'",
+                           wanted[i].name);
     return GM_OK;
 }
 
 static gm_status check(int result, const char *what, gm_error *err)
 {
     if (result == 0) return GM_OK;
-    return gm_fail(err, GM_EDEVICE, "%s: cuBLAS gives error %d", what, result);
+    return gm_fail(err, GM_EDEVICE, "%s: cuBLAS returned error %d", what, result);
 }
 
 gm_status gm_cuda_blas_open(gm_cuda_blas *out, gm_error *err)
@@ -129,8 +130,8 @@ gm_status gm_cuda_multiply(const gm_cuda_blas *b, int lane, const gm_cuda_produc
     const int type = p->wide ? TYPE_F32 : TYPE_BF16;
     if (p->m == 0) return GM_OK;
     if (p->m > INT_MAX || p->n > INT_MAX || p->k > INT_MAX || p->count > INT_MAX)
-        return gm_fail(err, GM_EARG, "a product of %zu x %zu x %zu is too large for cuBLAS", p->m,
-                       p->n, p->k);
+        return gm_fail(err, GM_EARG, "a matrix product of %zu x %zu x %zu is too large for cuBLAS",
+                       p->m, p->n, p->k);
     if (p->count > 1)
         return check(b->gemm_batched(b->handle[lane], OP_T, OP_N, (int)p->n, (int)p->m, (int)p->k,
                                      &p->factor, p->b, type, (int)p->ldb, (long long)p->apart_b,

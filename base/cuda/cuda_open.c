@@ -13,7 +13,7 @@ gm_status gm_cuda_check(cudaError_t result, const char *what, gm_error *err)
     (void)cudaGetLastError(); /* or the next call would report it again */
     const char *said = cudaGetErrorString(result);
     gm_status code = result == cudaErrorMemoryAllocation ? GM_EMEM : GM_EDEVICE;
-    return gm_fail(err, code, "%s: the GPU says '%s'", what, said);
+    return gm_fail(err, code, "%s: the GPU reported '%s'", what, said);
 }
 
 gm_status gm_cuda_alloc(void **out, size_t bytes, const char *what, gm_error *err)
@@ -26,7 +26,7 @@ gm_status gm_cuda_alloc(void **out, size_t bytes, const char *what, gm_error *er
     *out = NULL;
     (void)cudaGetLastError();
     if (cudaMemGetInfo(&n_free, &total) != cudaSuccess) return gm_cuda_check(e, what, err);
-    return gm_fail(err, GM_EMEM, "%s: %s are needed, the GPU has %s free", what,
+    return gm_fail(err, GM_EMEM, "%s: %s needed, but the GPU has only %s free", what,
                    gm_show_bytes(need, (double)bytes), gm_show_bytes(have, (double)n_free));
 }
 
@@ -38,8 +38,9 @@ gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_er
     if (e != cudaErrorMemoryAllocation) return gm_cuda_check(e, what, err);
     *out = NULL;
     (void)cudaGetLastError();
-    return gm_fail(err, GM_EMEM, "%s: the system does not pin %s ('ulimit -l', or memory is short)",
-                   what, gm_show_bytes(need, (double)bytes));
+    return gm_fail(err, GM_EMEM,
+                   "%s: the system cannot pin %s of memory; raise 'ulimit -l' or free memory", what,
+                   gm_show_bytes(need, (double)bytes));
 }
 
 /* ---- choosing ---- */
@@ -48,10 +49,10 @@ gm_status gm_cuda_alloc_pinned(void **out, size_t bytes, const char *what, gm_er
 static gm_status no_driver(int driver, int runtime, gm_error *err)
 {
     if (driver == 0)
-        return gm_fail(err, GM_EABSENT, "no NVIDIA driver on this machine (libcuda.so.1)");
+        return gm_fail(err, GM_EABSENT, "this machine has no NVIDIA driver (libcuda.so.1)");
     return gm_fail(err, GM_EABSENT,
-                   "the NVIDIA driver is for CUDA %d.%d, this build needs CUDA %d: a newer driver, "
-                   "or a build with an older CUDA",
+                   "the NVIDIA driver supports CUDA %d.%d, but this build needs CUDA %d: install a "
+                   "newer driver or build with an older CUDA",
                    driver / 1000, driver % 1000 / 10, runtime / 1000);
 }
 

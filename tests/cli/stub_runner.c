@@ -106,7 +106,7 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
     if (!fine) return gm_fail(err, GM_EMEM, "no memory for a stub's block");
     if (r->lost_in >= 0 && r->lost_in-- == 0) /* what engine/cuda says of an ECC error */
         return gm_fail(err, GM_EDEVICE,
-                       "routing: the GPU says 'uncorrectable ECC error encountered'");
+                       "routing: the GPU reported 'uncorrectable ECC error encountered'");
     for (size_t d = 0; d < b->n_documents; d++) {
         if (gm_interrupted()) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
         for (size_t t = b->begin[d]; t < b->begin[d + 1]; t++) {

@@ -82,7 +82,7 @@ def main():
 
     said = run("gm-cluster", "report", "a.h5", "--figures", "latin", "--format", "svg", fonts="fonts")
     lines = said.splitlines()
-    assert len(lines) == 1 and lines[0].startswith("warning: no font here has all characters of '"), said
+    assert len(lines) == 1 and lines[0].startswith("warning: no installed font has all characters of '"), said
     assert "other words or names: the pictures do without" in said and any("а" <= c <= "я" for c in said), said
     drawn = sorted(os.listdir("latin"))
     assert "map-clusters.svg" in drawn and "map-subsets.svg" in drawn and "cluster-00.svg" in drawn, drawn
@@ -90,7 +90,7 @@ def main():
     assert run("gm-cluster", "report", "a.h5", "--figures", "all") == ""  # this machine's fonts have Cyrillic
 
     said = run("gm-cluster", "report", "a.h5", "--figures", "never", "-o", "page.html", "--force", fonts="none", code=1)
-    assert said.splitlines()[-1].startswith("gm-cluster report: no font here has all characters of 'Documents by"), said
+    assert said.splitlines()[-1].startswith("gm-cluster report: no installed font has all characters of 'Documents by"), said
     assert "Pango" not in said and os.listdir("never") == [], said
     assert "бульон" in pathlib.Path("page.html").read_text("utf-8")  # a page is written by the reader's fonts
     return 0

@@ -80,7 +80,7 @@ static void auto_stays_on_the_cpu(void)
     gm_emulation.driver_version = 12040;
     check_auto(
         (gm_model_options){0}, "cpu",
-        "computing on the CPU: the NVIDIA driver is for CUDA 12.4, this build needs CUDA 13");
+        "computing on the CPU: the NVIDIA driver supports CUDA 12.4, but this build needs CUDA 13");
     emulation_reset();
     gm_emulation.n_devices = 2, gm_emulation.old_devices = 3;
     check_auto((gm_model_options){0}, "cpu",

@@ -29,7 +29,7 @@ static void what_is_missing_is_named(void)
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "no NVIDIA driver");
     gm_emulation.driver_version = 12040;
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT,
-                "the NVIDIA driver is for CUDA 12.4, this build needs CUDA 13");
+                "the NVIDIA driver supports CUDA 12.4, but this build needs CUDA 13");
     emulation_reset();
     gm_emulation.n_devices = 0;
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "sees no GPU");
@@ -103,12 +103,12 @@ static void memory_that_is_short_is_counted(void)
     emulation_reset();
     gm_emulation.memory = gm_emulation.used + 1000000;
     CHECK_FAILS(gm_cuda_alloc(&at, 3000000, "memory for a test", &err), err, GM_EMEM,
-                "memory for a test: 3.0 MB are needed, the GPU has 1.0 MB free");
+                "memory for a test: 3.0 MB needed, but the GPU has only 1.0 MB free");
     CHECK(at == NULL);
     gm_emulation.fail_after = 0;
     gm_emulation.fail_with = cudaErrorMemoryAllocation;
     CHECK_FAILS(gm_cuda_alloc_pinned(&at, 2000000, "pinned memory", &err), err, GM_EMEM,
-                "pinned memory: the system does not pin 2.0 MB");
+                "pinned memory: the system cannot pin 2.0 MB");
     CHECK(at == NULL);
     emulation_reset();
 }

@@ -162,7 +162,7 @@ static void what_cannot_be_done_is_said(void)
     CHECK_FAILS(open_as("cuda:2", &gpu, 0, &err), err, GM_EABSENT, "cuda:0 to cuda:0");
     gm_emulation.driver_version = 0;
     CHECK_FAILS(open_as("cuda", &gpu, 0, &err), err, GM_EABSENT,
-                "no NVIDIA driver on this machine (libcuda.so.1); '--device cpu' needs no GPU");
+                "this machine has no NVIDIA driver (libcuda.so.1); '--device cpu' needs no GPU");
     emulation_reset();
     gpu = open_gpu();
     gm_points points = make_points(600, 16, 1000, GM_EUCLIDEAN);
@@ -205,7 +205,7 @@ static void auto_is_for_what_takes_long(void)
     check_auto(is_long, false, "");
     gm_emulation.driver_version = 11040;
     check_auto(is_long, false,
-               "neighbours are found on the CPU: the NVIDIA driver is for CUDA 11.4");
+               "neighbours are found on the CPU: the NVIDIA driver supports CUDA 11.4");
     CHECK_INT(gm_emulation.n_taken, n_taken);
     emulation_reset();
     check_auto(is_long, true, "neighbours are found on emulated GPU");

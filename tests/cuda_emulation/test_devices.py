@@ -52,7 +52,7 @@ def main():
     assert device_of("cpu.h5") == "cpu"
     assert "computing" not in collect("cpu.h5", "--force", environment=NO_DRIVER)
     says(collect("none.h5", "--device", "cuda", code=1, environment=NO_DRIVER),
-         "no NVIDIA driver on this machine (libcuda.so.1); '--device cpu' computes without a GPU")
+         "this machine has no NVIDIA driver (libcuda.so.1); '--device cpu' computes without a GPU")
 
     # --resume goes on where the run was begun
     says(collect("gpu.h5", "--resume"), "computing on cuda:0", "nothing to do")

@@ -61,7 +61,7 @@ static void what_is_no_expert_is_refused(void)
     } wrong[] = {
         {"4:5", NULL, "--experts '4:5': expert 5, expected 0 to 4"},
         {"4:-1", NULL, "--experts '4:-1': expert -1, expected 0 to 4"},
-        {"2:1", NULL, "--experts '2:1': layer 2 is not a MoE layer, they are 1 to 4"},
+        {"2:1", NULL, "--experts '2:1': layer 2 is not an MoE layer, expected one from 1 to 4"},
         {"4", NULL, "--experts '4': expected LAYER:ID"},
         {"4:1,", NULL, "--experts '': expected LAYER:ID"},
         {"4:1+", NULL, "--experts '': expected LAYER:ID"},
@@ -72,7 +72,7 @@ static void what_is_no_expert_is_refused(void)
         {"4:1+1:1,1:1,1:1+4:1", NULL, "--experts: 4:1+1:1 and 1:1+4:1 are the same"},
         {"4:1+1:1+4:2+4:0", NULL,
          "--experts '4:1+1:1+4:2+4:0' leaves 2 experts in layer 4, whose router chooses 3"},
-        {"all", "3", "--layer: layer 3 is not a MoE layer, they are 1 to 4"},
+        {"all", "3", "--layer: layer 3 is not an MoE layer, expected one from 1 to 4"},
         {"all", "4x", "--layer '4x': expected the number of a layer"},
     };
     gm_knockouts k;

@@ -162,7 +162,7 @@ static void clusters_of_more_dimensions_come_back(void)
                 "'/samples/space' of document 2 is not finite");
     m.atlas.space = NULL;
     CHECK_FAILS(gm_atlas_write("space.atlas.h5", &m.atlas, true, &err), err, GM_EARG,
-                "atlas without '/samples/space'");
+                "the atlas has no '/samples/space'");
 }
 
 static void refuses(const char *what)
@@ -177,45 +177,58 @@ static void refuses(const char *what)
 
 static void values_out_of_range_are_refused(void)
 {
-    made_init(&m), m.cluster[2] = C, refuses("document 2 is in cluster 2 of 2");
-    made_init(&m), m.cluster[2] = -2, refuses("document 2 is in cluster -2 of 2");
-    made_init(&m), m.subset[4] = S, refuses("document 4 is in subset 2 of 2");
-    made_init(&m), m.xy[3] = NAN, refuses("the place of document 1");
+    made_init(&m), m.cluster[2] = C, refuses("document 2 is in cluster 2, but there are only 2");
+    made_init(&m), m.cluster[2] = -2, refuses("document 2 is in cluster -2, but there are only 2");
+    made_init(&m), m.subset[4] = S, refuses("document 4 is in subset 2, but there are only 2");
+    made_init(&m), m.xy[3] = NAN, refuses("the map position of document 1");
     made_init(&m), m.outlier[5] = 1.5f, refuses("document 5 has an outlier score");
     made_init(&m), m.usage[1] = NAN, refuses("'/clusters/usage'");
-    made_init(&m), m.indices[1] = N, refuses("edge 1 leads to document 6 of 6");
-    made_init(&m), m.indptr[1] = 3, m.indptr[2] = 1, refuses("falls at 1");
+    made_init(&m), m.indices[1] = N, refuses("edge 1 leads to document 6, but there are only 6");
+    made_init(&m), m.indptr[1] = 3, m.indptr[2] = 1, refuses("decreases at index 1");
     made_init(&m), m.weight[2] = 1.5f, refuses("'/graph/weight' holds 1.5 at 2");
     made_init(&m), m.left[0] = N, refuses("row 0 of '/tree'");
     made_init(&m), m.left[2] = m.right[2], refuses("row 2 of '/tree'");
-    made_init(&m), m.tree_size[3] = 6, refuses("'/tree/size' is 6 at 3, expected 5");
-    made_init(&m), m.distance[3] = 1, refuses("'/tree/distance' is 1 at 3, after 2");
+    made_init(&m), m.tree_size[3] = 6, refuses("'/tree/size' is 6 at row 3, expected 5");
+    made_init(&m), m.distance[3] = 1,
+                   refuses("'/tree/distance' is 1 at row 3, expected at least 2");
     made_init(&m), m.distance[4] = INFINITY, refuses("'/tree/distance' is inf");
-    made_init(&m), m.size[1] = 3, refuses("cluster 1 has 2 documents, '/clusters/size' says 3");
+    made_init(&m), m.size[1] = 3, refuses("cluster 1 has 2 documents, but '/clusters/size' says 3");
     made_init(&m), m.subset_count[1] = 0, refuses("'/clusters/subset_count' of cluster 0");
-    made_init(&m), m.important[0] = 2, refuses("'/clusters/important' holds 2 at 0");
-    made_init(&m), m.lift[0] = -1, refuses("'/clusters/lift' holds -1 at 0");
+    made_init(&m), m.important[0] = 2,
+                   refuses("'/clusters/important' is 2 at index 0, expected 0 or 1");
+    made_init(&m), m.lift[0] = -1,
+                   refuses("'/clusters/lift' is -1 at index 0, expected a finite number from 0");
     made_init(&m), m.stability[1] = NAN, refuses("'/clusters/stability' holds nan at 1");
     made_init(&m), m.stability[0] = 1.5f, refuses("'/clusters/stability' holds 1.5 at 0");
     made_init(&m), m.atlas.provenance = "[]", refuses("'provenance' is not a JSON object");
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
-    made_init(&m), m.script[1] = SCRIPTS, refuses("document 1 is in script 2 of 2");
-    made_init(&m), m.language[3] = LANGUAGES, refuses("document 3 is in language 3 of 3");
+    made_init(&m), m.script[1] = SCRIPTS,
+                   refuses("document 1 is in script 2, but there are only 2");
+    made_init(&m), m.language[3] = LANGUAGES,
+                   refuses("document 3 is in language 3, but there are only 3");
     made_init(&m), m.first[4] = N, refuses("'/samples/first' is 6 at 4");
     made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at 4");
-    made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3 of 3");
-    made_init(&m), m.lambda[2] = NAN, refuses("'/samples/lambda' is nan at 2");
+    made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3, but there are only 3");
+    made_init(&m),
+        m.lambda[2] = NAN,
+        refuses("'/samples/lambda' is nan at document 2, expected a finite number from 0");
     made_init(&m), m.node[2] = GM_ATLAS_NONE, refuses("document 2 has only one of");
-    made_init(&m), m.half_jaccard[1] = 1.5f, refuses("a quality figure of cluster 1");
-    made_init(&m), m.coherence[0] = -2, refuses("a quality figure of cluster 0");
-    made_init(&m), m.outlying[0] = 2, refuses("document 2 stands for cluster 0");
-    made_init(&m), m.representative[1] = N, refuses("document 6 stands for cluster 0");
-    made_init(&m), m.node_parent[1] = 1, refuses("node 1 of '/condensed' has parent 1");
-    made_init(&m), m.node_parent[0] = 1, refuses("node 0 of '/condensed' has parent 1");
-    made_init(&m), m.node_birth[2] = INFINITY, refuses("'/condensed/birth' is inf at 2");
-    made_init(&m), m.node_size[1] = 6, refuses("'/condensed/size' is 6 at 1");
-    made_init(&m), m.node_cluster[2] = C, refuses("node 2 is cluster 2 of 2");
+    made_init(&m), m.half_jaccard[1] = 1.5f, refuses("a quality measure of cluster 1");
+    made_init(&m), m.coherence[0] = -2, refuses("a quality measure of cluster 0");
+    made_init(&m), m.outlying[0] = 2, refuses("document 2 is an example of cluster 0");
+    made_init(&m), m.representative[1] = N, refuses("document 6 is an example of cluster 0");
+    made_init(&m), m.node_parent[1] = 1,
+                   refuses("node 1 of '/condensed' has parent 1, expected an earlier node");
+    made_init(&m), m.node_parent[0] = 1,
+                   refuses("node 0 of '/condensed' has parent 1, expected an earlier node");
+    made_init(&m),
+        m.node_birth[2] = INFINITY,
+        refuses(
+            "'/condensed/birth' is inf at node 2, expected a finite number not below its parent's");
+    made_init(&m), m.node_size[1] = 6,
+                   refuses("'/condensed/size' is 6 at node 1, expected at most its parent's");
+    made_init(&m), m.node_cluster[2] = C, refuses("node 2 is cluster 2, but there are only 2");
 }
 
 static void notes_must_be_objects(void)
@@ -229,7 +242,7 @@ static void notes_must_be_objects(void)
                 "/parameters");
     made_init(&m), m.atlas.usage = NULL;
     CHECK_FAILS(gm_atlas_write("notes.atlas.h5", &m.atlas, true, &err), err, GM_EARG,
-                "atlas without '/clusters/usage'");
+                "the atlas has no '/clusters/usage'");
     FILE *left = fopen("notes.atlas.h5", "rb");
     CHECK(left == NULL);
 }

@@ -220,7 +220,7 @@ static void refuses_bad_folders(void)
     write_index("bad", "{\"weight_map\":{\"a\":\"1.safetensors\\u0000x\"}}");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "does not name a file");
     write_index("bad", "{\"weight_map\":{\"a\\u0000x\":\"1.safetensors\"}}");
-    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "'a' goes on behind a NUL");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "'a' is followed by a NUL");
     write_index("bad", "{\"weight_map\":[]}");
     CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EFORMAT, "weight_map");
     write_index("bad", "{}");

@@ -279,7 +279,7 @@ static void programs_dispatch_by_table(void)
     check_run("--version", NULL, 0, "prog 0.", "");
     check_run("--version", "--json", 0, "{\"program\":\"prog\",\"version\":\"0.", "");
     check_run("--version", "--xml", 2, "", "unknown command '--version'");
-    check_run("fault", NULL, GM_EXIT_ERROR, "", "cannot be read any more");
+    check_run("fault", NULL, GM_EXIT_ERROR, "", "can no longer be read");
 }
 
 /* Else what is printed would land in the file. */

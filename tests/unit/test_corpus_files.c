@@ -82,7 +82,7 @@ static void a_file_of_two_names_is_one(void)
     unlink("names/b.jsonl");
     write_file("names/a.jsonl", "{\"text\":\"a\"}\n", 13);
     CHECK_FAILS(gm_corpus_open(&corpus, spelt, 2, NULL, &err), err, GM_EARG,
-                "'./names//a.jsonl' is in the corpus twice, also as 'names/a.jsonl': keep one of "
+                "'./names//a.jsonl' is in the corpus twice, also as 'names/a.jsonl'; keep one of "
                 "the names");
     for (int hard = 0; hard < 2; hard++) {
         CHECK_INT(

@@ -54,7 +54,7 @@ static void what_is_wrong_with_a_line_is_said(void)
         {"{\"text\":\"x\",\"text\":\"y\"}", "not JSON: key 'text' appears twice in one object",
          GM_SKIP_NOT_JSON},
         {"{\"text\":\"\xFF\"}", "byte 10 (0xff) is not UTF-8", GM_SKIP_NOT_UTF8},
-        {"\xFF\xFE{", "byte 1 (0xff) is not UTF-8; UTF-16 begins like this", GM_SKIP_NOT_UTF8},
+        {"\xFF\xFE{", "byte 1 (0xff) is not UTF-8; it looks like UTF-16", GM_SKIP_NOT_UTF8},
     };
     CHECK_LINES(&options, at);
 }
@@ -64,7 +64,7 @@ static void a_text_is_taken_as_it_is(void)
     gm_document d = {0};
     gm_document_read("\xFE\xFF\0a", 4, &d);
     CHECK_INT(d.skip, GM_SKIP_NOT_UTF8);
-    CHECK_TEXT(d.why_not, "byte 1 (0xfe) is not UTF-8; UTF-16 begins like this");
+    CHECK_TEXT(d.why_not, "byte 1 (0xfe) is not UTF-8; it looks like UTF-16");
     d = (gm_document){0};
     gm_document_read("{\r\n", 3, &d);
     CHECK_INT(d.skip, GM_SKIP_NONE);

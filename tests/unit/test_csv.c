@@ -63,14 +63,15 @@ static void broken_tables_are_refused_by_line(void)
     static const struct {
         const char *text, *says;
     } broken[] = {
-        {"", "'t.csv' is empty, expected the names of columns"},
-        {"\n\r\n", "'t.csv' is empty, expected the names of columns"},
+        {"", "'t.csv' is empty, expected a line of column names"},
+        {"\n\r\n", "'t.csv' is empty, expected a line of column names"},
         {"a,b\n1,2\n\n1,2,3\n", "'t.csv', line 4: expected 2 fields, found 3"},
         {"a,b\n1\n", "'t.csv', line 2: expected 2 fields, found 1"},
-        {"a,b\n1,\"2\n", "'t.csv', line 2: a quoted field does not end"},
-        {"a,b\n\"1\n\"x,2\n", "'t.csv', line 3: expected a comma behind a quoted field"},
-        {"a,b\n1\"2\",3\n", "'t.csv', line 2: a quote within a field that does not begin with one"},
-        {"a,b\n1,\xFF\n", "'t.csv' is not UTF-8 from byte 6 on"},
+        {"a,b\n1,\"2\n", "'t.csv', line 2: a quoted field is never closed"},
+        {"a,b\n\"1\n\"x,2\n", "'t.csv', line 3: expected a comma after a quoted field"},
+        {"a,b\n1\"2\",3\n",
+         "'t.csv', line 2: a field contains a quote but does not begin with one"},
+        {"a,b\n1,\xFF\n", "'t.csv' is not valid UTF-8 at byte 6"},
     };
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         gm_csv t;

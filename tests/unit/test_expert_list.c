@@ -66,8 +66,8 @@ static void lists_as_pandas_and_hands_write_them(void)
     }
     write_text("q.csv", "layer,expert,bias\n4,2,1\n4,1,\n");
     CHECK_INT(gm_expert_list_read(&out, "q.csv", layers, 2, 3, &err), GM_EFORMAT);
-    CHECK_TEXT(err.text, "'q.csv', line 3: no bias, expected a number or -inf; drop the row where "
-                         "the expert is to stay as it is");
+    CHECK_TEXT(err.text, "'q.csv', line 3: the bias is empty, expected a number or -inf; to leave "
+                         "the expert unchanged, remove the row");
 }
 
 /* Without a bias: which experts, in the order of the lines, each once. */

@@ -205,7 +205,7 @@ static void a_text_that_no_font_can_write_is_said(void)
     gm_text png = {0};
     gm_map_figure map = small_map();
     map.title = "last private character \xF4\x8F\xBF\xBD";
-    CHECK_FAILS(gm_figure_map_png(&map, &png, &err), err, GM_EABSENT, "no font here has all");
+    CHECK_FAILS(gm_figure_map_png(&map, &png, &err), err, GM_EABSENT, "no installed font has all");
     gm_text_clear(&png);
     CHECK(gm_fonts_can("word") && gm_fonts_can("слово") && gm_fonts_can(""));
     CHECK(!gm_fonts_can("word \xF4\x8F\xBF\xBD"));

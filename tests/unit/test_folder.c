@@ -42,7 +42,7 @@ static void what_is_missing_is_said(void)
                 "'whole/config.json' is a file, expected a model folder");
     CHECK_FAILS(find("whole/config.json/x", &err), err, GM_EIO, "does not exist");
     CHECK_FAILS(find("empty", &err), err, GM_EIO, "model folder 'empty' has no config.json");
-    CHECK_FAILS(find("cache", &err), err, GM_EIO, "lie in a folder below 'cache/snapshots'");
+    CHECK_FAILS(find("cache", &err), err, GM_EIO, "the folder inside 'cache/snapshots'");
 }
 
 static void links_to_nothing_are_there(void)
@@ -83,7 +83,7 @@ static void folders_are_made_once(void)
     CHECK_OK(gm_folder_make("made", &err), err);
     CHECK(stat("made", &about) == 0 && S_ISDIR(about.st_mode));
     CHECK_FAILS(gm_folder_make("not/there", &err), err, GM_EIO,
-                "cannot make the folder 'not/there': No such file");
+                "cannot create the folder 'not/there': No such file");
 }
 
 TESTS(TEST(folders_are_made_once), TEST(what_is_missing_is_said), TEST(links_to_nothing_are_there),

@@ -65,7 +65,7 @@ static void extents_beyond_memory_are_refused(void)
     make_file("plain.h5", HUGE, 2, H5P_DEFAULT);
     check_refused("plain.h5", GM_EFORMAT, "'/x' declares 68719476736 bytes but holds only 0");
     make_file("chunk.h5", HUGE, 2, chunked(1 << 24, 2));
-    check_refused("chunk.h5", GM_EFORMAT, "'/x' has chunks above 64 MiB");
+    check_refused("chunk.h5", GM_EFORMAT, "'/x' has chunks of more than 64 MiB");
 
     struct stat about;
     CHECK(stat("huge.h5", &about) == 0 && about.st_size < 8192);
@@ -109,7 +109,7 @@ static void data_elsewhere_is_refused(void)
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     CHECK(H5Pset_external(list, "/etc/hostname", 0, 64) >= 0);
     make_file("external.h5", 4, 2, list);
-    check_refused("external.h5", GM_EFORMAT, "'/x' keeps its data in another file");
+    check_refused("external.h5", GM_EFORMAT, "'/x' stores its data in another file");
 
     hid_t file = H5Fcreate("links.h5", H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     CHECK(H5Lcreate_external("external.h5", "/x", file, "/x", H5P_DEFAULT, H5P_DEFAULT) >= 0);

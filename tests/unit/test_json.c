@@ -118,7 +118,7 @@ static void what_is_not_json_is_refused_with_its_place(void)
         const char *text, *part;
     } cases[] = {
         {"", "byte 0: expected a value, found the end"},
-        {"{} x", "byte 3: expected nothing after the document, found 'x'"},
+        {"{} x", "byte 3: expected the end of the document, found 'x'"},
         {"[1,]", "expected a value, found ']'"},
         {"[1 2]", "expected ',' or ']', found '2'"},
         {"{\"a\":1,}", "expected a key in quotes, found '}'"},
@@ -193,7 +193,7 @@ static void depth_has_a_limit(void)
     gm_json_free(parse(text.at));
     gm_text_clear(&text);
     text = nest(513);
-    refuse(text.at, text.n, "nested more than 512 deep");
+    refuse(text.at, text.n, "nested more than 512 levels deep");
     gm_text_clear(&text);
 }
 

@@ -125,7 +125,7 @@ static void what_is_too_much_is_said_in_numbers(void)
     CHECK_OK(gm_machine_spare(1, "a byte", &err), err);
     if (gm_machine_memory("").free == UINT64_MAX) TEST_SKIP("nobody limits this process");
     CHECK_FAILS(gm_machine_spare(UINT64_C(9000000000000000000), "a whale", &err), err, GM_EMEM,
-                "a whale takes 9000 PB more, of which ");
+                "a whale needs 9000 PB more, but ");
 }
 
 TESTS(TEST(the_machine), TEST(version_2), TEST(version_1), TEST(processors), TEST(ulimit_counts),

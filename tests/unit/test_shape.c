@@ -36,7 +36,7 @@ static void what_does_not(void)
     has = own;
     has.config_digest = "dddd";
     CHECK_FAILS(gm_shape_check(&has, "plan", &own, "dir", false, &err), err, GM_EARG,
-                "another config.json (dddd, that of 'dir' is cccc)");
+                "another config.json (dddd, 'dir' has cccc)");
     CHECK_OK(gm_shape_check(&has, "plan", &own, "dir", true, &err), err);
 }
 

@@ -138,9 +138,9 @@ static void a_trace_without_it_says_so(void)
 
 static void what_is_not_in_order_is_not_written(void)
 {
-    static const char *const why[] = {"goes with recorded choices", "goes with recorded choices",
-                                      "is not where it is spelt", "more than 1024 bytes",
-                                      "do not begin at 0"};
+    static const char *const why[] = {"recorded together with choices",
+                                      "recorded together with choices", "is out of order",
+                                      "does not have 0 to 1024 bytes", "do not begin at byte 0"};
     for (int i = 0; i < 5; i++) {
         gm_error err = {0};
         fill_blocks();
@@ -188,10 +188,10 @@ static void damage_is_named(void)
         uint64_t value;
         const char *why;
     } damage[] = {{"/spelling/token_id", 1, 3, "a token of document 0 has no spelling"},
-                  {"/spelling/token_id", 2, 2, "token 2 is not where it is spelt"},
-                  {"/spelling/token_id", 34, 1 << 24, "is not where it is spelt"},
+                  {"/spelling/token_id", 2, 2, "token 2 is out of order"},
+                  {"/spelling/token_id", 34, 1 << 24, "is out of order"},
                   {"/spelling/offset", 35, 50, "spellings end at byte 50 of"},
-                  {"/spelling/offset", 3, UINT64_C(1) << 60, "more than 1024 bytes"}};
+                  {"/spelling/offset", 3, UINT64_C(1) << 60, "does not have 0 to 1024 bytes"}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         gm_error err = {0};
         gm_text text = {0};
