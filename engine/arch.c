@@ -78,7 +78,7 @@ static gm_status find_family(const gm_json *config, const char *where, const gm_
     const gm_family *f;
     for (size_t i = 0; (f = gm_family_at(i)); i++)
         GM_TRY(gm_text_printf(&known, err, "%s%s", i ? ", " : "", f->architecture));
-    GM_FAIL(GM_EFORMAT, "'%s': architecture '%s' is not known, expected one of %s", where,
+    GM_FAIL(GM_EFORMAT, "'%s': architecture '%s' is not supported, expected one of %s", where,
             architecture ? architecture
             : type       ? type
                          : "",
@@ -161,8 +161,8 @@ static gm_status read_eos(const gm_json *config, const char *where, gm_arch *arc
         int64_t value;
         if (!gm_json_i64(id, &value) || value < 0 || value >= arch->vocab)
             return gm_fail(err, GM_EFORMAT,
-                           "'%s': 'eos_token_id' holds something else than ids from 0 to %d", where,
-                           arch->vocab - 1);
+                           "'%s': 'eos_token_id' contains a value that is not an id from 0 to %d",
+                           where, arch->vocab - 1);
         GM_TRY(add_eos(arch, (uint32_t)value, where, err));
     }
 out:
@@ -237,7 +237,7 @@ static gm_status find_own(const gm_json **out, const gm_json *config, const char
     static const char key[] = "text_config";
     *out = family->nested ? gm_json_find(config, key) : config;
     if (*out && gm_json_kind_of(*out) == GM_JSON_OBJECT) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not an object, as %s has it", where, key,
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is not an object, which %s needs", where, key,
                    family->architecture);
 }
 
@@ -251,7 +251,7 @@ static gm_status read_tied(const gm_json *config, const gm_json *own, const char
     GM_TRY(gm_json_get_bool_or(config, key, arch->tied_head, &outside, where, err));
     GM_TRY(gm_json_get_bool_or(own, key, outside, &inside, where, err));
     if (inside != outside)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %s, and in 'text_config' %s, expected the same", where,
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %s, but %s in 'text_config'; expected the same", where,
                 key, outside ? "true" : "false", inside ? "true" : "false");
     arch->tied_head = inside;
 out:
@@ -396,8 +396,8 @@ static gm_status make_dense(gm_arch *arch, const gm_json *config, const char *ke
         int64_t layer;
         if (!gm_json_i64(v, &layer) || layer < 0 || layer >= arch->n_layers)
             return gm_fail(err, GM_EFORMAT,
-                           "'%s': '%s' holds something else than layers from 0 to %d", where, key,
-                           arch->n_layers - 1);
+                           "'%s': '%s' contains a value that is not a layer from 0 to %d", where,
+                           key, arch->n_layers - 1);
         arch->moe_of_layer[layer] = -1;
     }
     return GM_OK;
@@ -459,7 +459,7 @@ gm_status gm_arch_place_moe(gm_arch *arch, const gm_moe_layers *layers, const gm
         arch->layer_of_moe[arch->n_moe++] = layer;
     }
     if (arch->n_moe == 0)
-        return gm_fail(err, GM_EFORMAT, "'%s': none of the %d layers is a mixture of experts",
-                       where, arch->n_layers);
+        return gm_fail(err, GM_EFORMAT, "'%s': none of the %d layers is an MoE layer", where,
+                       arch->n_layers);
     return GM_OK;
 }

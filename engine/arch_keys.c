@@ -168,7 +168,7 @@ static gm_status check_fixed(const struct fixed_field *field, const gm_json *val
         break;
     default: snprintf(expected, sizeof expected, "null");
     }
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, and only %s is computed", where, field->key,
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, but only %s is supported", where, field->key,
                    show_value(found, value), expected);
 }
 
@@ -186,8 +186,8 @@ static gm_status check_layer_types(const gm_json *config, const char *where, con
         const char *type = gm_json_text(v, NULL);
         if (type == NULL || strcmp(type, "full_attention") != 0)
             return gm_fail(err, GM_EFORMAT,
-                           "'%s': '%s' holds '%.48s', and only 'full_attention' is computed", where,
-                           key, type ? type : "");
+                           "'%s': '%s' contains '%.48s', but only 'full_attention' is supported",
+                           where, key, type ? type : "");
     }
     return GM_OK;
 }
@@ -240,7 +240,7 @@ gm_status gm_config_check_part(const gm_json *part, const char *name, const char
         const struct fixed_field *fixed = find_fixed(gm_json_key(v));
         if (in_list(known, gm_json_key(v)) || gm_json_kind_of(v) == GM_JSON_NULL) continue;
         if (fixed == NULL)
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' holds '%.64s', which is not computed", where, name,
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' contains '%.64s', which is not supported", where, name,
                     gm_json_key(v));
         GM_TRY(check_fixed(fixed, v, where, err));
     }

@@ -50,17 +50,17 @@ static const gm_ops *const gpu_ops = &gm_cuda_ops;
 static gm_status check_options(const gm_model_options *o, gm_numerics numerics, gm_error *err)
 {
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
-        return gm_fail(err, GM_EABSENT, "kernels '%s' are the CPU's", o->kernels);
+        return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
     if (o->hold != GM_HOLD_RESIDENT)
-        return gm_fail(err, GM_EABSENT, "weights are %s on the CPU only",
+        return gm_fail(err, GM_EABSENT, "weights can be %s on the CPU only",
                        o->hold == GM_HOLD_MAPPED ? "mapped" : "streamed");
     if (o->cache == GM_CACHE_WRITE || o->cache_folder)
-        return gm_fail(err, GM_EABSENT, "a cache of packed weights is the CPU's");
+        return gm_fail(err, GM_EABSENT, "a cache of packed weights is for the CPU only");
     if (numerics == GM_NUMERICS_BF16_DOT)
-        return gm_fail(err, GM_EABSENT,
-                       "numerics %s are the CPU's, a GPU computes in f32, bf16, int8 "
-                       "and fp8",
-                       gm_numerics_name(numerics));
+        return gm_fail(
+            err, GM_EABSENT,
+            "numerics %s are for the CPU only; a GPU computes in f32, bf16, int8 and fp8",
+            gm_numerics_name(numerics));
     return GM_OK;
 }
 
@@ -103,7 +103,8 @@ static gm_status load_on_gpu(gm_weights **out, const request *r, int index, bool
 {
     (void)out, (void)r, (void)index;
     *none = !gm_device_driver_is_loaded("");
-    return gm_fail(err, GM_EABSENT, "this build has no CUDA backend ('cmake --preset cuda' has)");
+    return gm_fail(err, GM_EABSENT,
+                   "this build has no CUDA backend; 'cmake --preset cuda' adds it");
 }
 #endif
 
@@ -131,7 +132,7 @@ gm_status gm_weights_create(gm_weights **out, const gm_arch *arch, const gm_chec
         return gm_weights_hold(out, arch, checkpoint, info, options, err);
     }
     if (status != GM_EABSENT && status != GM_EMEM) return gm_fail(err, status, "%s", why.text);
-    return gm_fail(err, status, "%s; '--device cpu' computes without a GPU", why.text);
+    return gm_fail(err, status, "%s; '--device cpu' needs no GPU", why.text);
 }
 
 bool gm_gpu_find(gm_gpu_info *out)

@@ -91,9 +91,9 @@ gm_status gm_cache_find(const gm_holding *h, bool quiet, gm_packed **out, gm_err
             goto out;
         }
         if (status != GM_OK && !quiet)
-            gm_say(h, "%s; it is %s", why.text,
+            gm_say(h, "%s; the cache is %s", why.text,
                    h->options->cache == GM_CACHE_WRITE || h->options->hold == GM_HOLD_MAPPED
-                       ? "written anew"
+                       ? "written again"
                        : "not used");
         status = GM_OK;
     }
@@ -116,7 +116,7 @@ static gm_status check_room(const gm_holding *h, const char *path, gm_error *err
         const double room = (double)disk.f_bavail * (double)disk.f_frsize;
         const double image = (double)h->weights->image_bytes;
         if (room < 1.01 * image)
-            status = gm_fail(err, GM_EIO, "'%s' would take %s, its disk has %s left", path,
+            status = gm_fail(err, GM_EIO, "'%s' needs %s, but its disk has only %s left", path,
                              gm_show_bytes(need, image), gm_show_bytes(have, room));
     }
     gm_text_clear(&folder);
@@ -127,7 +127,7 @@ static gm_status check_room(const gm_holding *h, const char *path, gm_error *err
  * checkpoint. GM_EBUSY: another process is writing there. */
 static gm_status begin(const gm_holding *h, gm_packed_out **out, gm_text *path, gm_error *err)
 {
-    gm_status status = gm_fail(err, GM_EIO, "there is no folder for a cache of packed weights");
+    gm_status status = gm_fail(err, GM_EIO, "no folder can hold a cache of packed weights");
     gm_error first = {0};
     *out = NULL;
     for (int i = 0; i < PLACES && *out == NULL; i++) {
@@ -161,7 +161,7 @@ void gm_cache_write(const gm_holding *h)
         gm_packed_put(out, (const char *)w->image + w->section[i].offset);
     status = gm_packed_commit(out, err);
 out:
-    if (status != GM_OK) gm_say(h, "no cache of packed weights: %s", why.text);
+    if (status != GM_OK) gm_say(h, "the packed weights are not cached: %s", why.text);
     gm_text_clear(&path);
 }
 
@@ -178,7 +178,7 @@ static gm_status put_sections(const gm_holding *h, gm_packed_out *out, gm_error 
     for (size_t i = 0; i < w->n_layers + 2; i++)
         if (w->section[i].n_bytes > most) most = w->section[i].n_bytes;
     section = gm_pages_alloc(most);
-    if (section == NULL) GM_FAIL(GM_EMEM, "no memory for packing a layer (%zu bytes)", most);
+    if (section == NULL) GM_FAIL(GM_EMEM, "no memory to pack a layer (%zu bytes)", most);
     GM_TRY(gm_team_create(&team, o->threads, err));
     GM_TRY(gm_fill_create(&fill, h->arch, h->checkpoint, gm_team_size(team), err));
     for (size_t i = 0; i < w->n_layers + 2; i++) {
@@ -214,7 +214,7 @@ gm_status gm_cache_build(const gm_holding *h, gm_packed **packed, gm_error *err)
     bool waited = false;
     *packed = NULL;
     if (h->options->cache == GM_CACHE_OFF || gm_checkpoint_in_memory_only(h->checkpoint))
-        GM_FAIL(GM_EARG, "mapped weights need the cache of packed weights, which is switched off");
+        GM_FAIL(GM_EARG, "mapped weights need the cache of packed weights, which is off");
     while ((status = begin(h, &out, &path, err)) == GM_EBUSY) {
         if (!waited) gm_say(h, "another process is writing '%s'; waiting for it", path.at);
         waited = true;

@@ -59,8 +59,8 @@ static gm_status index_entry(const gm_json *entry, const char *where, const char
         return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' does not name a file of this folder",
                        where, key);
     if (strlen(key) != n_key)
-        return gm_fail(err, GM_EFORMAT, "'%s': the name of tensor '%s' goes on behind a NUL", where,
-                       key);
+        return gm_fail(err, GM_EFORMAT,
+                       "'%s': the name of tensor '%s' is followed by a NUL character", where, key);
     return GM_OK;
 }
 
@@ -121,7 +121,7 @@ static gm_status open_index(gm_checkpoint *c, const char *folder, const char *wh
         const gm_weight_file key = {.name = (char *)gm_json_text(e, NULL)};
         const gm_weight_file *s = bsearch(&key, c->shard, n, sizeof key, by_shard_name);
         if (gm_safetensors_find(&s->content, gm_json_key(e)) == NULL)
-            GM_FAIL(GM_EFORMAT, "shard '%s' has no tensor '%s', which the index expects there",
+            GM_FAIL(GM_EFORMAT, "shard '%s' has no tensor '%s', which the index lists there",
                     s->path, gm_json_key(e));
     }
 out:
@@ -190,10 +190,10 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     } else if (gm_path_is_taken(single.at)) {
         GM_TRY(open_single(c, folder, SINGLE_NAME, err));
     } else {
-        GM_FAIL(GM_EIO,
-                "folder '%s' holds neither %s nor %s; weights are read from safetensors files "
-                "only",
-                folder, SINGLE_NAME, INDEX_NAME);
+        GM_FAIL(
+            GM_EIO,
+            "folder '%s' has neither %s nor %s; weights can only be read from safetensors files",
+            folder, SINGLE_NAME, INDEX_NAME);
     }
     GM_TRY(collect(c, err));
     *out = c;

@@ -25,7 +25,7 @@ static gm_status check_layer(const gm_arch *arch, const gm_edit *edit, size_t in
     }
     if (left < arch->n_chosen && edit->mode != GM_EDIT_GATE)
         return gm_fail(err, GM_EARG,
-                       "edit %zu leaves %d experts in layer %d (the last removed is %d), the "
+                       "edit %zu leaves %d experts in layer %d (the last removed is %d), but the "
                        "router chooses %d",
                        index, left, model_layer, last_removed, arch->n_chosen);
     return GM_OK;
@@ -37,8 +37,9 @@ static gm_status check_edit(const gm_arch *arch, const gm_edit *edit, size_t ind
         return gm_fail(err, GM_EARG, "edit %zu: unknown mode %d", index, (int)edit->mode);
     if (edit->first_layer < 0 || edit->last_layer >= arch->n_moe ||
         edit->first_layer > edit->last_layer)
-        return gm_fail(err, GM_EARG, "edit %zu: MoE layers %d to %d, the model has 0 to %d", index,
-                       edit->first_layer, edit->last_layer, arch->n_moe - 1);
+        return gm_fail(err, GM_EARG,
+                       "edit %zu is for MoE layers %d to %d, expected a range within 0 to %d",
+                       index, edit->first_layer, edit->last_layer, arch->n_moe - 1);
     for (int l = edit->first_layer; l <= edit->last_layer; l++) {
         gm_status status = check_layer(arch, edit, index, l, err);
         if (status != GM_OK) return status;

@@ -163,8 +163,8 @@ static gm_status read_windows(const gm_json *config, const char *where, gm_arch 
         const bool slides = type && strcmp(type, "sliding_attention") == 0;
         if (!slides && (type == NULL || strcmp(type, "full_attention") != 0))
             GM_FAIL(GM_EFORMAT,
-                    "'%s': 'layer_types' holds '%.48s', and only 'sliding_attention' and "
-                    "'full_attention' are computed",
+                    "'%s': 'layer_types' contains '%.48s', but only 'sliding_attention' and "
+                    "'full_attention' are supported",
                     where, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
         arch->window[n++] = slides ? window : 0;
     }
@@ -186,12 +186,12 @@ static gm_status read_quantization(const gm_json *config, const char *where, gm_
         GM_FAIL(GM_EFORMAT, "'%s': 'quantization_config' is not an object", where);
     GM_TRY(gm_json_get_text(part, "quant_method", &method, where, err));
     if (strcmp(method, "mxfp4") != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': 'quant_method' is '%.48s', and only 'mxfp4' is computed", where,
+        GM_FAIL(GM_EFORMAT, "'%s': 'quant_method' is '%.48s', but only 'mxfp4' is supported", where,
                 method);
     if (arch->width % GM_MX_BLOCK != 0 || arch->expert_width % GM_MX_BLOCK != 0)
         GM_FAIL(GM_EFORMAT,
-                "'%s': 'hidden_size' is %d and 'intermediate_size' %d, expected multiples of %d, "
-                "which MXFP4 has in a block",
+                "'%s': 'hidden_size' is %d and 'intermediate_size' is %d, expected multiples of "
+                "%d, the block size of MXFP4",
                 where, arch->width, arch->expert_width, GM_MX_BLOCK);
     arch->stored = GM_STORED_MXFP4;
 out:
@@ -213,9 +213,10 @@ static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch 
     GM_TRY(gm_config_int_or(config, "experts_per_token", 1, GM_NO_EXPERT, arch->n_chosen, &again,
                             where, err));
     if (again != arch->n_chosen)
-        GM_FAIL(GM_EFORMAT,
-                "'%s': 'experts_per_token' is %d and 'num_experts_per_tok' %d, expected the same",
-                where, again, arch->n_chosen);
+        GM_FAIL(
+            GM_EFORMAT,
+            "'%s': 'experts_per_token' is %d, but 'num_experts_per_tok' is %d; expected the same",
+            where, again, arch->n_chosen);
     GM_TRY(gm_json_get_bool_or(config, "attention_bias", true, &arch->attention_bias, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_limit", 1e-6, 1e6, 7.0, &limit, where, err));
     GM_TRY(gm_json_get_f64_or(config, "swiglu_alpha", 1e-6, 1e6, 1.702, &slope, where, err));
@@ -226,7 +227,7 @@ static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch 
     arch->router.has_bias = true;
     arch->router.renormalise = true;
     if (!gm_json_find(config, "rope_scaling") && !gm_json_find(config, "rope_parameters"))
-        GM_FAIL(GM_EFORMAT, "'%s': neither 'rope_scaling' nor 'rope_parameters' is there", where);
+        GM_FAIL(GM_EFORMAT, "'%s' has neither 'rope_scaling' nor 'rope_parameters'", where);
     GM_TRY(read_quantization(config, where, arch, err));
     GM_TRY(read_windows(config, where, arch, err));
     GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
@@ -318,8 +319,8 @@ static gm_status limit_context(const gm_json *config, const char *where, gm_arch
     if (arch->rope.divisor == NULL) goto out;
     GM_TRY(gm_config_int_or(config, key, 1, INT32_MAX, first, &again, where, err));
     if (again != first)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, and %d beside the factors, expected the same", where,
-                key, again, first);
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, but %d next to the factors; expected the same",
+                where, key, again, first);
     if (first < arch->max_context) arch->max_context = first;
 out:
     return status;
@@ -350,7 +351,7 @@ static gm_status read_phimoe(const gm_json *config, const char *where, gm_arch *
     GM_TRY(gm_config_int(config, "num_local_experts", 1, GM_MAX_EXPERTS, &arch->n_experts, where,
                          err));
     if (arch->n_chosen != 2)
-        GM_FAIL(GM_EFORMAT, "'%s': 'num_experts_per_tok' is %d, and only 2 is computed", where,
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_experts_per_tok' is %d, but only 2 is supported", where,
                 arch->n_chosen);
     GM_TRY(gm_json_get_bool_or(config, "attention_bias", false, &arch->attention_bias, where, err));
     GM_TRY(gm_json_get_bool_or(config, "lm_head_bias", false, &arch->head_bias, where, err));

@@ -20,7 +20,7 @@ gm_status gm_expect_text(const gm_json *config, const char *key, const char *con
     if (status != GM_OK) return status;
     for (size_t i = 0; known[i]; i++)
         if (strcmp(text, known[i]) == 0) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is '%.48s', and only '%s' is computed", where, key,
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is '%.48s', but only '%s' is supported", where, key,
                    text, known[0]);
 }
 
@@ -30,7 +30,7 @@ gm_status gm_expect_bool(const gm_json *config, const char *key, bool known, con
     bool found;
     gm_status status = gm_json_get_bool_or(config, key, known, &found, where, err);
     if (status != GM_OK || found == known) return status;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, and only %s is computed", where, key,
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s, but only %s is supported", where, key,
                    found ? "true" : "false", known ? "true" : "false");
 }
 
@@ -45,7 +45,7 @@ gm_status gm_read_groups(const gm_json *config, const char *where, gm_arch *arch
         GM_FAIL(GM_EFORMAT, "'%s': 'n_group' is %d, expected to divide %d experts into two or more",
                 where, r->n_groups, arch->n_experts);
     if (size * r->top_groups < arch->n_chosen)
-        GM_FAIL(GM_EFORMAT, "'%s': 'topk_group' leaves %d experts, expected the %d chosen at least",
+        GM_FAIL(GM_EFORMAT, "'%s': 'topk_group' leaves %d experts, expected at least the %d chosen",
                 where, size * r->top_groups, arch->n_chosen);
 out:
     return status;
@@ -116,8 +116,8 @@ static gm_status refuse_windows(const gm_json *config, const char *where, const 
     GM_TRY(gm_config_int_or(config, "max_window_layers", 0, INT32_MAX, 62, &full, where, err));
     if (!says && window > 0 && full < arch->n_layers)
         GM_FAIL(GM_EFORMAT,
-                "'%s': 'sliding_window' is %d behind %d of %d layers, and only full attention is "
-                "computed",
+                "'%s': 'sliding_window' is %d after the first %d of %d layers, but only full "
+                "attention is supported",
                 where, window, full, arch->n_layers);
 out:
     return status;
@@ -254,7 +254,7 @@ static gm_status check_minimax(const gm_json *config, const char *where, gm_erro
         int64_t type;
         if (!gm_json_i64(t, &type) || type != 1)
             GM_FAIL(GM_EFORMAT,
-                    "'%s': 'attn_type_list' holds something else than 1, full attention", where);
+                    "'%s': 'attn_type_list' contains a value other than 1, full attention", where);
     }
 out:
     return status;
@@ -279,8 +279,7 @@ static gm_status read_minimax(const gm_json *config, const char *where, gm_arch 
     GM_TRY(gm_config_int_or(config, key, 0, GM_MAX_HEAD_DIM, (int)said, &turning, where, err));
     GM_TRY(gm_rope_set_dim(&arch->rope, turning, head, key, where, err));
     if (said != head && said != arch->rope.dim)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' and 'partial_rotary_factor' say different things", where,
-                key);
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' and 'partial_rotary_factor' disagree", where, key);
     arch->expert_width = arch->dense_width;
     arch->qk_norm = GM_QK_NORM_FULL;
     arch->router.scoring = GM_SCORE_SIGMOID;

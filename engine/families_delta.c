@@ -56,8 +56,8 @@ static gm_status read_kinds(const gm_json *config, const char *where, gm_arch *a
         const bool full = type ? strcmp(type, "full_attention") == 0 : (i + 1) % every == 0;
         if (list && (type == NULL || (!full && strcmp(type, "linear_attention") != 0)))
             GM_FAIL(GM_EFORMAT,
-                    "'%s': 'layer_types' holds '%.48s', and only 'linear_attention' and "
-                    "'full_attention' are computed",
+                    "'%s': 'layer_types' contains '%.48s', but only 'linear_attention' and "
+                    "'full_attention' are supported",
                     where, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
         arch->delta_of_layer[i] = full ? -1 : arch->n_delta++;
         if (list) t = gm_json_next(t);
@@ -144,11 +144,11 @@ static gm_status read_text(const gm_json *config, const char *where, gm_arch *ar
     bool gated;
     GM_TRY(gm_delta_read(config, where, arch, err));
     if (arch->n_moe < arch->n_layers)
-        GM_FAIL(GM_EFORMAT, "'%s': %d of %d layers are dense, and only experts are computed", where,
-                arch->n_layers - arch->n_moe, arch->n_layers);
+        GM_FAIL(GM_EFORMAT, "'%s': %d of %d layers are dense, but only MoE layers are supported",
+                where, arch->n_layers - arch->n_moe, arch->n_layers);
     GM_TRY(gm_json_get_bool_or(config, "attn_output_gate", true, &gated, where, err));
     if (!gated)
-        GM_FAIL(GM_EFORMAT, "'%s': 'attn_output_gate' is false, and only true is computed", where);
+        GM_FAIL(GM_EFORMAT, "'%s': 'attn_output_gate' is false, but only true is supported", where);
     GM_TRY(gm_expect_text(config, "output_gate_type", gates, where, err));
     GM_TRY(gm_config_int_or(config, "mtp_num_hidden_layers", 0, MAX_FURTHER, 1, &arch->n_mtp, where,
                             err));

@@ -35,13 +35,13 @@ gm_status gm_latent_read(const gm_json *config, const char *where, gm_arch *arch
                             where, err));
     if (both != l->plain + *turned)
         GM_FAIL(GM_EFORMAT,
-                "'%s': 'qk_head_dim' is %d, expected the %d of 'qk_nope_head_dim' and "
+                "'%s': 'qk_head_dim' is %d, expected %d, the sum of 'qk_nope_head_dim' and "
                 "'qk_rope_head_dim'",
                 where, both, l->plain + *turned);
     GM_TRY(gm_config_int(config, "v_head_dim", 1, GM_MAX_HEAD_DIM, &l->value, where, err));
     GM_TRY(gm_json_get_bool_or(config, "rope_interleave", true, &neighbours, where, err));
     if (!neighbours)
-        GM_FAIL(GM_EFORMAT, "'%s': 'rope_interleave' is false, and only true is computed", where);
+        GM_FAIL(GM_EFORMAT, "'%s': 'rope_interleave' is false, but only true is supported", where);
     arch->n_kv_heads = 1;
     arch->head_dim = l->kv + *turned;
     arch->value_dim = l->kv;
@@ -91,11 +91,11 @@ static gm_status read_v2(const gm_json *config, const char *where, gm_arch *arch
         GM_TRY(gm_read_groups(config, where, arch, err));
     else if (strcmp(method, "greedy") != 0)
         GM_FAIL(GM_EFORMAT,
-                "'%s': 'topk_method' is '%.48s', and only 'greedy' and 'group_limited_greedy' are "
-                "computed",
+                "'%s': 'topk_method' is '%.48s', but only 'greedy' and 'group_limited_greedy' are "
+                "supported",
                 where, method);
     if (arch->router.renormalise)
-        GM_FAIL(GM_EFORMAT, "'%s': 'norm_topk_prob' is true, and only false is computed", where);
+        GM_FAIL(GM_EFORMAT, "'%s': 'norm_topk_prob' is true, but only false is supported", where);
 out:
     return status;
 }

@@ -118,20 +118,20 @@ gm_status gm_fill_create(gm_fill **out, const gm_arch *arch, const gm_checkpoint
     gm_status status = GM_OK;
     gm_fill *fill = gm_alloc(1, sizeof *fill);
     *out = NULL;
-    if (fill == NULL) return gm_fail(err, GM_EMEM, "no memory for reading weights");
+    if (fill == NULL) return gm_fail(err, GM_EMEM, "no memory to read weights");
     fill->arch = arch;
     fill->checkpoint = checkpoint;
     pthread_mutex_init(&fill->mutex, NULL);
     fill->room = room_of(arch, checkpoint);
     fill->helper = gm_alloc(workers, sizeof *fill->helper);
-    if (fill->helper == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
+    if (fill->helper == NULL) GM_FAIL(GM_EMEM, "no memory to read weights");
     for (size_t i = 0; i < workers; i++) {
         helper *h = &fill->helper[fill->n_helpers++];
         GM_TRY(gm_reader_create(&h->reader, checkpoint, fill->room.piece, err));
         if (fill->room.scales > 0)
             GM_TRY(gm_reader_create(&h->scales, checkpoint, fill->room.scales, err));
         h->taken = gm_alloc(floats(&fill->room), sizeof *h->taken);
-        if (h->taken == NULL) GM_FAIL(GM_EMEM, "no memory for packing weights");
+        if (h->taken == NULL) GM_FAIL(GM_EMEM, "no memory to pack weights");
         h->f32 = h->taken + GM_PANEL * fill->room.widest;
         h->grid = h->f32 + GM_PANEL * fill->room.widest;
     }

@@ -117,7 +117,7 @@ static gm_status read_cache(const gm_holding *h, gm_packed *packed, gm_error *er
     gm_team *team = NULL;
     reading c = {.h = h, .packed = packed, .n = w->n_layers + (w->no_head ? 1 : 2)};
     c.sum = gm_alloc(c.n, sizeof *c.sum);
-    if (c.sum == NULL) GM_FAIL(GM_EMEM, "no memory for reading weights");
+    if (c.sum == NULL) GM_FAIL(GM_EMEM, "no memory to read weights");
     GM_TRY(gm_team_create(&team, h->options->threads, err));
     gm_team_run(team, false, read_chunks, &c);
     if (atomic_load(&c.failed)) GM_FAIL(c.err.code, "%s", c.err.text);
@@ -168,7 +168,7 @@ static gm_status hold_resident(const gm_holding *h, gm_error *err)
     GM_TRY(create_image(w, 1, err));
     if (packed) {
         if (damage.code == GM_OK && read_cache(h, packed, &damage) == GM_OK) goto out;
-        gm_say(h, "%s; it is not used", damage.text);
+        gm_say(h, "%s; the cache is not used", damage.text);
         clear_padded(w);
     }
     const double start = gm_now();
@@ -221,7 +221,7 @@ static gm_status build_for_stream(const gm_holding *h, gm_error *err)
     gm_status status = gm_cache_build(h, &h->weights->packed, &why);
     if (status == GM_OK) return GM_OK;
     if (status == GM_EMEM) return gm_fail(err, status, "%s", why.text);
-    gm_say(h, "no cache of packed weights: %s", why.text);
+    gm_say(h, "the packed weights are not cached: %s", why.text);
     return GM_OK;
 }
 
@@ -266,22 +266,22 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
     gm_show_bytes(rest, (double)other);
     gm_show_bytes(have, (double)memory.free);
     if (o->strict_memory || (resident && no_file))
-        return gm_fail(err, GM_EMEM,
-                       "the weights take %s in memory and the rest %s, of which %s has %s free; "
-                       "'gm-probe collect --stream' takes two layers, --map the page cache%s",
-                       weights, rest, memory.free_by, have,
-                       o->strict_memory ? "; refused by --strict-memory" : "");
+        return gm_fail(
+            err, GM_EMEM,
+            "the weights need %s of memory and the rest %s, but %s has only %s free; 'gm-probe "
+            "collect --stream' holds only two layers, --map uses the page cache%s",
+            weights, rest, memory.free_by, have,
+            o->strict_memory ? "; refused by --strict-memory" : "");
     if (resident) *hold = GM_HOLD_MAPPED;
-    (void)snprintf(
-        mapped, sizeof mapped,
-        ", with mapped weights, for which a file of %s is written once; 'gm-probe collect "
-        "--stream' is faster and writes none, '--cache off' ends here",
-        gm_show_bytes(image, (double)h->weights->image_bytes));
+    (void)snprintf(mapped, sizeof mapped,
+                   ", with mapped weights, for which a file of %s is written once; 'gm-probe "
+                   "collect --stream' is faster and writes none, '--cache off' stops here",
+                   gm_show_bytes(image, (double)h->weights->image_bytes));
     gm_say(h,
-           "the weights take %s in memory and the rest %s, of which %s has %s free: going on, "
-           "slowly%s",
+           "the weights need %s of memory and the rest %s, but %s has only %s free; continuing, "
+           "but slowly%s",
            weights, rest, memory.free_by, have,
-           resident ? mapped : "; a smaller --step-tokens takes less");
+           resident ? mapped : "; a smaller --step-tokens needs less");
     return GM_OK;
 }
 

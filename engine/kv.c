@@ -103,15 +103,16 @@ gm_status gm_kv_open(gm_kv *kv, size_t capacity, int *id, gm_error *err)
     *id = -1;
     if (capacity < 1 || capacity > kv->max_context)
         return gm_fail(err, GM_EARG,
-                       "a sequence of %zu tokens was asked for, the model's context is %zu",
+                       "a sequence of %zu tokens was requested, but the model's context is %zu",
                        capacity, kv->max_context);
     size_t s = 0;
     while (s < kv->max_sequences && kv->sequence[s].open) s++;
     if (s == kv->max_sequences)
-        return gm_fail(err, GM_EMEM, "all %zu sequences of the session are open", s);
+        return gm_fail(err, GM_EMEM, "all %zu sequences of the session are already open", s);
     if (capacity > kv->rows_left)
-        return gm_fail(err, GM_EMEM, "a sequence of %zu tokens was asked for, %zu are left",
-                       capacity, kv->rows_left);
+        return gm_fail(err, GM_EMEM,
+                       "a sequence of %zu tokens was requested, but only %zu are left", capacity,
+                       kv->rows_left);
 
     size_t blocks = gm_round_up(capacity, GM_KV_BLOCK) / GM_KV_BLOCK;
     for (size_t i = 0; i < blocks; i++)

@@ -163,7 +163,7 @@ gm_status gm_stream_create(gm_stream **out, gm_weights *w, const gm_arch *arch,
     char need[24];
     *out = NULL;
     gm_stream *s = gm_alloc(1, sizeof *s);
-    if (s == NULL) return gm_fail(err, GM_EMEM, "no memory for streaming weights");
+    if (s == NULL) return gm_fail(err, GM_EMEM, "no memory to stream weights");
     s->weights = w;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->changed, NULL);

@@ -302,7 +302,8 @@ static void find_head(gm_model *m, const gm_model_options *o)
     m->arch.tied_head = false;
     if (o->notice == NULL || o->headers_only) return; /* it is said once, with the weights */
     snprintf(sentence, sizeof sentence,
-             "'%s' is the head, though config.json says that the embeddings are", name);
+             "'%s' is used as the head, although config.json ties the head to the embeddings",
+             name);
     o->notice(o->notice_context, sentence);
 }
 

@@ -135,13 +135,14 @@ static gm_status check_header(gm_packed *p, const uint8_t *key, gm_error *err)
     if (copy == NULL) GM_FAIL(GM_EMEM, "no memory to read '%s'", p->path);
     GM_TRY(gm_read_whole(p->fd, copy, n_here, n_here, 0, p->path, err));
     if (n_here < FIXED_BYTES || memcmp(copy, MAGIC, sizeof MAGIC) != 0)
-        GM_FAIL(GM_EFORMAT, "'%s' is no cache of packed weights", p->path);
+        GM_FAIL(GM_EFORMAT, "'%s' is not a cache of packed weights", p->path);
     if (get_number(copy + 8, 4) != PACKED_VERSION)
-        GM_FAIL(GM_EFORMAT, "'%s' is of version %llu, expected %d", p->path,
+        GM_FAIL(GM_EFORMAT, "'%s' has version %llu, expected %d", p->path,
                 (unsigned long long)get_number(copy + 8, 4), PACKED_VERSION);
     if (memcmp(copy + 24, key, GM_PACKED_KEY) != 0 || get_number(copy + 12, 4) != p->n)
         GM_FAIL(GM_EFORMAT,
-                "'%s' is of another model, of weights changed since, or of another packing",
+                "'%s' is for another model, for weights that have changed since, or for another "
+                "packing",
                 p->path);
     if (p->map_bytes != whole || get_number(copy + 16, 8) != whole - n_bytes)
         GM_FAIL(GM_EFORMAT, "'%s' has %zu bytes, expected %llu", p->path, p->map_bytes,
@@ -168,7 +169,7 @@ gm_status gm_packed_open(gm_packed **out, const char *path, const uint8_t key[GM
     p->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not open */
     if (p->fd < 0) GM_FAIL(GM_EIO, "cannot open '%s': %s", path, strerror(errno));
     if (fstat(p->fd, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0)
-        GM_FAIL(GM_EFORMAT, "'%s' is no cache of packed weights", path);
+        GM_FAIL(GM_EFORMAT, "'%s' is not a cache of packed weights", path);
     p->map_bytes = (size_t)about.st_size;
     void *map = mmap(NULL, p->map_bytes, PROT_READ, MAP_SHARED, p->fd, 0);
     if (map == MAP_FAILED) GM_FAIL(GM_EIO, "cannot map '%s': %s", path, strerror(errno));

@@ -37,8 +37,8 @@ static gm_status read_block(const gm_json *part, const char *key, gm_blocks *out
         !gm_json_i64(gm_json_next(gm_json_first(list)), &cols) || rows < 1 || rows > MAX_BLOCK ||
         cols < 1 || cols > MAX_BLOCK)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': '%s' of '%s' is not a pair of sizes from 1 to %d, as fp8 with scales "
-                       "of blocks has it",
+                       "'%s': '%s' of '%s' is not a pair of sizes from 1 to %d, which fp8 with "
+                       "block scales needs",
                        where, key, PART, MAX_BLOCK);
     out->rows = (size_t)rows;
     out->cols = (size_t)cols;
@@ -95,11 +95,11 @@ static gm_status read_weights(const gm_json *weights, gm_blocks *out, const char
     GM_TRY(gm_json_get_i64_or(weights, "num_bits", 1, 64, 8, &bits, where, err));
     GM_TRY(expect_text(weights, "type", "float", where, err));
     if (bits != 8)
-        GM_FAIL(GM_EFORMAT, "'%s': 'num_bits' of '%s' is %d, and only 8 is read", where, PART,
+        GM_FAIL(GM_EFORMAT, "'%s': 'num_bits' of '%s' is %d, but only 8 is supported", where, PART,
                 (int)bits);
     GM_TRY(gm_json_get_bool_or(weights, "symmetric", true, &symmetric, where, err));
     if (!symmetric)
-        GM_FAIL(GM_EFORMAT, "'%s': 'symmetric' of '%s' is false, and only true is read", where,
+        GM_FAIL(GM_EFORMAT, "'%s': 'symmetric' of '%s' is false, but only true is supported", where,
                 PART);
     GM_TRY(expect_text(weights, "strategy", "tensor|channel|block", where, err));
     GM_TRY(gm_json_get_text_or(weights, "strategy", "tensor", &strategy, where, err));
@@ -122,8 +122,8 @@ static gm_status check_activations(const gm_json *group, const char *where, gm_e
     gm_status status = gm_json_get_bool_or(part, "dynamic", false, &dynamic, where, err);
     if (status == GM_OK && !dynamic)
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': 'input_activations' of '%s' are not 'dynamic': fixed scales of "
-                       "activations are not read",
+                       "'%s': 'input_activations' of '%s' are not 'dynamic', and fixed scales of "
+                       "activations are not supported",
                        where, PART);
     return status;
 }
@@ -157,8 +157,8 @@ static gm_status check_plain(const gm_json *part, const char *where, gm_error *e
     const gm_json *turned = gm_json_find(part, "transform_config");
     if (turned == NULL || gm_json_kind_of(turned) != GM_JSON_OBJECT || !gm_json_first(turned))
         return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' has a 'transform_config', which is not read", where,
-                   PART);
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' has a 'transform_config', which is not supported",
+                   where, PART);
 }
 
 static gm_status read_compressed(const gm_json *part, gm_blocks *out, const char *where,
@@ -188,8 +188,8 @@ static gm_status read_compressed(const gm_json *part, gm_blocks *out, const char
         GM_TRY(read_group(group, &blocks, where, err));
         if (out->suffix && (blocks.rows != out->rows || blocks.cols != out->cols))
             GM_FAIL(GM_EFORMAT,
-                    "'%s': groups of '%s' have scales of different blocks, and only one form is "
-                    "read",
+                    "'%s': the groups of '%s' have scales for blocks of different sizes, but only "
+                    "one size is supported",
                     where, PART);
         *out = blocks;
     }
@@ -214,11 +214,10 @@ gm_status gm_quantised_read(gm_blocks *out, const gm_json *config, const char *w
     else if (strcmp(name, "compressed-tensors") == 0)
         status = read_compressed(part, &blocks, where, err);
     else
-        status =
-            gm_fail(err, GM_EFORMAT,
-                    "'%s': '%s' says that weights are quantised by '%.48s', and only F32, F16, "
-                    "BF16 and fp8 are read: a copy in BF16 is what runs here",
-                    where, PART, name);
+        status = gm_fail(err, GM_EFORMAT,
+                         "'%s': '%s' says that the weights are quantised with '%.48s', but only "
+                         "F32, F16, BF16 and fp8 can be read; use a copy in BF16",
+                         where, PART, name);
     if (status == GM_OK) *out = blocks;
     return status;
 }
@@ -250,6 +249,6 @@ gm_status gm_scales_check(const gm_tensor *scales, gm_error *err)
         some = some || value > 0.0f;
     }
     if (some) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': all scales of '%s' are 0, as where a file has a hole",
+    return gm_fail(err, GM_EFORMAT, "'%s': all scales of '%s' are 0, as if the file had a hole",
                    scales->file, scales->name);
 }

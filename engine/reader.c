@@ -47,7 +47,7 @@ gm_status gm_read_whole(int fd, void *to, size_t n, size_t needed, uint64_t offs
         ssize_t got = pread(fd, (char *)to + done, n - done, (off_t)(offset + done));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return gm_fail(err, GM_EIO, "cannot read '%s': %s", where, strerror(errno));
-        if (got == 0) return gm_fail(err, GM_EIO, "'%s' ended while it was read", where);
+        if (got == 0) return gm_fail(err, GM_EIO, "'%s' ended while it was being read", where);
         done += (size_t)got;
     }
     return GM_OK;

@@ -56,11 +56,10 @@ static gm_status read_mscale(gm_rope *rope, double *amplitude, const gm_json *pa
     GM_TRY(gm_json_get_f64_or(part, "mscale", 0, 1e3, 0, &mscale, where, err));
     GM_TRY(gm_json_get_f64_or(part, "mscale_all_dim", 0, 1e3, 0, &all, where, err));
     if ((mscale > 0.0) != (all > 0.0))
-        GM_FAIL(
-            GM_EFORMAT,
-            "'%s': 'mscale' is %g and 'mscale_all_dim' %g, expected both or neither: DeepSeek's "
-            "own code and transformers read one alone differently",
-            where, mscale, all);
+        GM_FAIL(GM_EFORMAT,
+                "'%s': 'mscale' is %g and 'mscale_all_dim' is %g, expected both or neither: "
+                "DeepSeek's code and transformers disagree on what one alone means",
+                where, mscale, all);
     if (!(mscale > 0.0)) goto out;
     *amplitude = (mscale * log_factor + 1.0) / (all * log_factor + 1.0);
     rope->attention = (all * log_factor + 1.0) * (all * log_factor + 1.0);
@@ -107,7 +106,7 @@ static gm_status read_long(gm_rope *rope, size_t dim, const gm_json *part, const
     for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v), n++)
         if (!gm_json_f64(v, &rope->divisor[n]) ||
             !(rope->divisor[n] > 0.0 && rope->divisor[n] <= 1e9))
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' holds something else than positive numbers", where,
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' contains a value that is not a positive number", where,
                     key);
 out:
     return status;
@@ -138,8 +137,7 @@ gm_status gm_rope_set_dim(gm_rope *rope, double dim, size_t head_dim, const char
 {
     if (!(dim >= 2.0 && dim <= (double)head_dim && fmod(dim, 2.0) == 0.0))
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': '%s' lets %g of a head's %zu elements turn, expected an even number "
-                       "of them",
+                       "'%s': '%s' rotates %g of a head's %zu elements, expected an even number",
                        where, key, dim, head_dim);
     rope->dim = (size_t)dim;
     return GM_OK;
@@ -212,8 +210,7 @@ gm_status gm_rope_read(gm_rope *out, const gm_json *config, const gm_family *fam
         if (part == NULL || gm_json_kind_of(part) == GM_JSON_NULL) continue;
         GM_TRY(read_angles(&rope, part, names[i], family, head_dim, where, err));
         if (n_parts++ > 0 && !is_same(&rope, out, head_dim))
-            GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' say different things", where, names[0],
-                    names[1]);
+            GM_FAIL(GM_EFORMAT, "'%s': '%s' and '%s' disagree", where, names[0], names[1]);
         gm_rope_clear(out);
         *out = rope;
         rope.divisor = NULL; /* *out's */

@@ -8,12 +8,13 @@
 gm_status gm_sampling_check(const gm_sampling *s, gm_error *err)
 {
     if (!(s->temperature >= 0.0 && isfinite(s->temperature)))
-        return gm_fail(err, GM_EARG, "temperature %g, expected 0 or more", s->temperature);
-    if (s->top_k < 0) return gm_fail(err, GM_EARG, "top-k %d, expected 0 or more", s->top_k);
+        return gm_fail(err, GM_EARG, "the temperature is %g, expected 0 or more", s->temperature);
+    if (s->top_k < 0) return gm_fail(err, GM_EARG, "top-k is %d, expected 0 or more", s->top_k);
     if (!(s->top_p > 0.0 && s->top_p <= 1.0))
-        return gm_fail(err, GM_EARG, "top-p %g, expected above 0 and at most 1", s->top_p);
+        return gm_fail(err, GM_EARG, "top-p is %g, expected a number above 0 and at most 1",
+                       s->top_p);
     if (!(s->repetition_penalty > 0.0 && isfinite(s->repetition_penalty)))
-        return gm_fail(err, GM_EARG, "repetition penalty %g, expected above 0",
+        return gm_fail(err, GM_EARG, "the repetition penalty is %g, expected a number above 0",
                        s->repetition_penalty);
     return GM_OK;
 }

@@ -23,7 +23,7 @@ static gm_status check_options(const gm_arch *arch, const gm_session_options *as
     if (out->threads == 0) out->threads = gm_team_processors();
     if (out->threads < 1) return gm_fail(err, GM_EARG, "%d threads", asked->threads);
     if (out->max_rows < 1 || out->max_rows > UINT32_MAX / 2)
-        return gm_fail(err, GM_EARG, "a session of %zu rows a step, expected 1 or more",
+        return gm_fail(err, GM_EARG, "a session of %zu rows per step, expected 1 or more",
                        out->max_rows);
     if (out->kv_rows < 1 || out->kv_rows > UINT32_MAX / 2)
         return gm_fail(err, GM_EARG, "a session of %zu rows of cache, expected 1 or more",
@@ -75,7 +75,7 @@ static gm_status create_memory(gm_session *s, const gm_session_options *o, gm_er
     s->accelerator = weights->ops->accelerator;
     if (s->accelerator && s->by_layer)
         return gm_fail(err, GM_EABSENT,
-                       "device '%s' does not work steps off layer by layer, use '--device cpu'",
+                       "device '%s' cannot run steps layer by layer; use '--device cpu'",
                        weights->device);
     if (s->accelerator)
         return s->accelerator->session_create(&s->own, arch, weights, &s->kv, &sizes, err);
@@ -208,7 +208,7 @@ gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *er
     if (n > 0 && session->model->arch.n_delta > 0)
         return gm_fail(err, GM_EARG,
                        "sequence %d cannot forget %zu of its %zu tokens: layers of Gated DeltaNet "
-                       "keep one state of all of them",
+                       "keep a single state for all of them",
                        id, sequence->length - n, sequence->length);
     sequence->length = n;
     return GM_OK;

@@ -139,9 +139,8 @@ static gm_status check_dtype(const gm_tensor *t, const gm_slice *slice, gm_error
     if (t->dtype == GM_FP8 && !bytes)
         return gm_fail(
             err, GM_EFORMAT,
-            "'%s': tensor '%s' has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is read "
-            "where config.json has a 'quantization_config' of it, and of single matrices "
-            "only",
+            "'%s': tensor '%s' has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is supported only "
+            "for single matrices, with a 'quantization_config' in config.json",
             t->file, slice->name);
     return gm_fail(err, GM_EFORMAT, "'%s': tensor '%s' has dtype %s, expected %s", t->file,
                    slice->name, gm_dtype_name(t->dtype), bytes ? "U8" : "F32, F16 or BF16");

@@ -13,14 +13,14 @@ static gm_status check_tokens(const gm_arch *arch, const gm_segment *g, size_t a
 {
     for (size_t i = 0; i < g->n; i++) {
         if (g->token[i] >= (uint32_t)arch->vocab)
-            return gm_fail(err, GM_EARG, "segment %zu: token %zu is %lu, the model has 0 to %d", at,
-                           i, (unsigned long)g->token[i], arch->vocab - 1);
+            return gm_fail(err, GM_EARG, "segment %zu: token %zu is %lu, expected 0 to %d", at, i,
+                           (unsigned long)g->token[i], arch->vocab - 1);
         if (g->phase && g->phase[i] > GM_PHASE_TEMPLATE)
             return gm_fail(err, GM_EARG, "segment %zu: token %zu has phase %d, expected 0 to %d",
                            at, i, g->phase[i], GM_PHASE_TEMPLATE);
         if (g->target && g->target[i] != GM_NO_TARGET && g->target[i] >= (uint32_t)arch->vocab)
-            return gm_fail(err, GM_EARG, "segment %zu: target %zu is %lu, the model has 0 to %d",
-                           at, i, (unsigned long)g->target[i], arch->vocab - 1);
+            return gm_fail(err, GM_EARG, "segment %zu: target %zu is %lu, expected 0 to %d", at, i,
+                           (unsigned long)g->target[i], arch->vocab - 1);
     }
     return GM_OK;
 }
@@ -35,36 +35,35 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
     const gm_sequence *sequence = &s->kv.sequence[g->sequence];
     if (s->by_layer && sequence->length > 0)
         return gm_fail(err, GM_EARG,
-                       "segment %zu: sequence %d has %zu tokens; layer by layer a sequence is "
-                       "computed in one step",
+                       "segment %zu: sequence %d already has %zu tokens, but layer by layer a "
+                       "sequence must be computed in one step",
                        at, g->sequence, sequence->length);
     size_t used = sequence->length;
     for (size_t i = 0; i < at; i++) {
         if (segments[i].sequence != g->sequence) continue;
         if (s->model->arch.n_delta > 0)
             return gm_fail(err, GM_EARG,
-                           "segments %zu and %zu are of sequence %d; with layers of Gated DeltaNet "
-                           "a step takes one of each",
+                           "segments %zu and %zu are both of sequence %d; with layers of Gated "
+                           "DeltaNet a step takes one segment per sequence",
                            i, at, g->sequence);
         used += segments[i].n;
     }
     if (g->n > sequence->capacity - used)
-        return gm_fail(err, GM_EARG,
-                       "segment %zu: %zu tokens do not fit into sequence %d, which has %zu of %zu",
-                       at, g->n, g->sequence, used, sequence->capacity);
+        return gm_fail(
+            err, GM_EARG,
+            "segment %zu: %zu tokens do not fit into sequence %d, which has used %zu of %zu", at,
+            g->n, g->sequence, used, sequence->capacity);
     if (g->edit < -1 || (g->edit >= 0 && (size_t)g->edit >= s->edits.n))
-        return gm_fail(err, GM_EARG, "segment %zu: edit %d, the session has %zu", at, g->edit,
-                       s->edits.n);
+        return gm_fail(err, GM_EARG, "segment %zu: edit %d does not exist, the session has %zu", at,
+                       g->edit, s->edits.n);
     if (g->want != GM_WANT_NOTHING && (result == NULL || result->logits == NULL))
-        return gm_fail(err, GM_EARG, "segment %zu wants logits, and there is no place for them",
-                       at);
+        return gm_fail(err, GM_EARG, "segment %zu asks for logits but gives no place for them", at);
     if (s->model->weights->no_head &&
         (g->want != GM_WANT_NOTHING || g->sampling || (result && result->nll && g->target)))
-        return gm_fail(err, GM_EARG, "segment %zu needs the head, and the model was opened without",
-                       at);
+        return gm_fail(err, GM_EARG,
+                       "segment %zu needs the head, but the model was opened without it", at);
     if (g->sampling && (result == NULL || result->sampled == NULL))
-        return gm_fail(err, GM_EARG, "segment %zu samples, and there is no place for the token",
-                       at);
+        return gm_fail(err, GM_EARG, "segment %zu samples but gives no place for the token", at);
     if (g->sampling) {
         gm_status status = gm_sampling_check(g->sampling, err);
         if (status != GM_OK) return status;
@@ -78,7 +77,8 @@ static gm_status check_step(const gm_session *s, const gm_segment *segments, siz
     size_t rows = 0;
     for (size_t i = 0; i < n; i++) {
         if (segments[i].n > s->max_rows - rows)
-            return gm_fail(err, GM_EARG, "a step of more than the session's %zu rows", s->max_rows);
+            return gm_fail(err, GM_EARG, "the step has more than the session's %zu rows",
+                           s->max_rows);
         gm_status status = check_segment(s, segments, i, result, err);
         if (status != GM_OK) return status;
         rows += segments[i].n;
@@ -258,20 +258,20 @@ static gm_status check_decode(const gm_session *s, const gm_segment *segments, s
         const gm_segment *g = &segments[i];
         if (g->n != 1 || g->sampling == NULL || g->want != GM_WANT_NOTHING || g->target)
             return gm_fail(err, GM_EARG,
-                           "segment %zu: decoding takes one token a segment, samples, and gives no "
-                           "logits or nll",
+                           "segment %zu: decoding takes one token per segment, samples, and "
+                           "returns no logits or nll",
                            i);
         for (size_t j = 0; j < i; j++)
             if (segments[j].sequence == g->sequence)
-                return gm_fail(err, GM_EARG, "segments %zu and %zu decode sequence %d", j, i,
+                return gm_fail(err, GM_EARG, "segments %zu and %zu both decode sequence %d", j, i,
                                g->sequence);
         if (!gm_kv_is_open(&s->kv, g->sequence)) continue; /* the first step says so */
         const gm_sequence *q = &s->kv.sequence[g->sequence];
         if (n_steps > q->capacity - q->length)
-            return gm_fail(err, GM_EARG,
-                           "segment %zu: %zu tokens do not fit into sequence %d, which has %zu of "
-                           "%zu",
-                           i, n_steps, g->sequence, q->length, q->capacity);
+            return gm_fail(
+                err, GM_EARG,
+                "segment %zu: %zu tokens do not fit into sequence %d, which has used %zu of %zu", i,
+                n_steps, g->sequence, q->length, q->capacity);
     }
     return GM_OK;
 }

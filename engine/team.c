@@ -170,7 +170,8 @@ gm_status gm_team_create(gm_team **out, int threads, gm_error *err)
 {
     *out = NULL;
     if (threads < 0 || threads > GM_MAX_THREADS)
-        return gm_fail(err, GM_EARG, "%d threads, expected 0 to %d", threads, GM_MAX_THREADS);
+        return gm_fail(err, GM_EARG, "the number of threads is %d, expected 0 to %d", threads,
+                       GM_MAX_THREADS);
     size_t size = (size_t)(threads ? threads : gm_team_processors());
     gm_team *team = gm_alloc(1, (size_t)gm_team_bytes(size));
     if (team == NULL) return gm_fail(err, GM_EMEM, "no memory for a team of %zu threads", size);

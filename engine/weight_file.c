@@ -16,8 +16,7 @@ static gm_status map_file(gm_weight_file *f, gm_error *err)
     struct stat about;
     int fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would not open */
     if (fd < 0) GM_FAIL(GM_EIO, "cannot open '%s': %s", f->path, strerror(errno));
-    if (fstat(fd, &about) != 0)
-        GM_FAIL(GM_EIO, "cannot look at '%s': %s", f->path, strerror(errno));
+    if (fstat(fd, &about) != 0) GM_FAIL(GM_EIO, "cannot access '%s': %s", f->path, strerror(errno));
     if (!S_ISREG(about.st_mode)) GM_FAIL(GM_EIO, "'%s' is not a regular file", f->path);
     if (about.st_size == 0) GM_FAIL(GM_EFORMAT, "'%s' is empty", f->path);
 
@@ -81,5 +80,5 @@ gm_status gm_weight_file_reopen(const gm_weight_file *f, bool direct, int *fd, g
     if (fstat(*fd, &about) == 0 && is_same_file(f, &about)) return GM_OK;
     close(*fd);
     *fd = -1;
-    return gm_fail(err, GM_EIO, "'%s' was replaced while it was read", f->path);
+    return gm_fail(err, GM_EIO, "'%s' was replaced while it was being read", f->path);
 }

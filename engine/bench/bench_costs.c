@@ -135,8 +135,9 @@ gm_status gm_bench_run_costs(gm_bench_costs *out, const gm_model *model, const g
     gm_status status = GM_OK;
     *out = (gm_bench_costs){0};
     if (model->weights->ops->accelerator == NULL)
-        return gm_fail(err, GM_EABSENT, "--costs: operations are left out on a GPU only");
-    if (plan->n_contexts == 0) return gm_fail(err, GM_EARG, "--costs needs a context");
+        return gm_fail(err, GM_EABSENT, "--costs works on a GPU only");
+    if (plan->n_contexts == 0)
+        return gm_fail(err, GM_EARG, "--costs needs a context, but --context 0 asks for none");
     GM_TRY(measure(&out->token_s, &out->n_kernels, model, plan, -1, err));
     for (int i = 0; i < GM_BENCH_OPS; i++) {
         double without;
@@ -151,7 +152,8 @@ out:
 
 void gm_bench_print_costs(const gm_bench_costs *costs)
 {
-    printf("a token takes %.1f us in %zu kernels; less without an operation, in all and a layer:\n",
+    printf("a token takes %.1f us in %zu kernels; leaving out an operation saves, in all and per "
+           "layer:\n",
            costs->token_s * 1e6, costs->n_kernels);
     for (int i = 0; i < GM_BENCH_OPS; i++)
         printf("  %-8s %4zu kernels %8.1f us %8.2f us\n", costs->op[i].name, costs->op[i].n_kernels,

@@ -10,14 +10,14 @@ static void print_gpu(const gm_bench_speed *r)
 {
     const gm_ceilings *c = &r->ceilings;
     printf("GPU: reads %.0f GB/s, copies %.0f GB/s; experts' products %.0f TFLOP/s; a kernel in a "
-           "graph %.2f us, started early %.2f us, a meeting of all blocks %.2f us\n",
+           "graph %.2f us, started early %.2f us, a barrier of all blocks %.2f us\n",
            c->read_rate * 1e-9, c->copy_rate * 1e-9, c->expert_rate * 1e-12, c->gap_s * 1e6,
            c->early_gap_s * 1e6, c->barrier_s * 1e6);
     for (int i = 0; i < GM_STREAM_RATES; i++)
-        printf("  %d loads of 16 bytes a thread, %d blocks a multiprocessor: %.0f GB/s\n",
+        printf("  %d loads of 16 bytes per thread, %d blocks per multiprocessor: %.0f GB/s\n",
                c->stream[i].loads, c->stream[i].blocks, c->stream[i].rate * 1e-9);
     for (size_t i = 0; i < r->n; i++)
-        printf("  context %zu: %zu kernels a token, %.2f us lost at each; steered and recorded "
+        printf("  context %zu: %zu kernels per token, %.2f us lost at each; steered and recorded "
                "%.2f tok/s (%+.1f %%)\n",
                r->at[i].context, r->at[i].launches, r->at[i].gap_s * 1e6, r->at[i].steered_tok_s,
                100 * (r->at[i].steered_tok_s / r->at[i].decode_tok_s - 1));

@@ -228,7 +228,7 @@ static gm_status make_up(bench *b, int sequence, size_t to, gm_error *err)
     gm_buf *const both[] = {&kv->k, &kv->v};
     gm_rng rng = gm_rng_make(1, 4);
     if (b->session->accelerator)
-        return gm_fail(err, GM_EABSENT, "contexts are made up on the CPU only");
+        return gm_fail(err, GM_EABSENT, "contexts can be made up on the CPU only");
     for (size_t i = 0; i < 2; i++) {
         uint16_t *first = both[i]->address; /* halves of f32 are small f32 as well */
         for (size_t j = 0; j < both[i]->item_bytes / sizeof *first; j++)

@@ -46,8 +46,8 @@ static gm_status check_source(const source *s, gm_error *err)
     gm_status status = GM_OK;
     gm_device device;
     if ((s->model == NULL) == (s->shape == NULL))
-        GM_FAIL(GM_EARG, "one of --shape NAME and --model DIR is needed");
-    if (s->model && s->layers > 0) GM_FAIL(GM_EARG, "--layers goes with --shape only");
+        GM_FAIL(GM_EARG, "expected --shape NAME or --model DIR");
+    if (s->model && s->layers > 0) GM_FAIL(GM_EARG, "--layers needs --shape");
     if (s->shape) GM_TRY(check_shape(s->shape, err));
     GM_TRY(gm_device_parse(&device, s->device, err));
     GM_TRY(gm_kernels_check(s->kernels, err));
@@ -178,7 +178,7 @@ static int cmd_ceilings(int argc, char **argv)
         gm_json_put_f64(&out, "f32_gflop_s", f32 * 1e-9);
         GM_TRY(print_json(&out, err));
     } else {
-        printf("%d threads: memory is read at %.1f GB/s; a product of %lld x %lld x %lld takes "
+        printf("%d threads: memory is read at %.1f GB/s; a product of %lld x %lld x %lld runs at "
                "%.0f GFLOP/s in bf16, %.0f in f32\n",
                threads_of(&s), read * 1e-9, (long long)m, (long long)n, (long long)k, bf16 * 1e-9,
                f32 * 1e-9);
@@ -201,17 +201,20 @@ static gm_status read_contexts(const gm_opt_list *list, int64_t *context, size_t
         return GM_OK;
     }
     if (list->n > GM_BENCH_MAX_CONTEXTS)
-        return gm_fail(err, GM_EARG, "--context: %zu of them, at most %d", list->n,
+        return gm_fail(err, GM_EARG, "--context is given %zu times, expected at most %d", list->n,
                        GM_BENCH_MAX_CONTEXTS);
     for (*n = 0; *n < list->n; (*n)++) {
         if (!gm_parse_i64(list->at[*n], &context[*n]) || context[*n] < 0 || context[*n] > 1 << 20)
-            return gm_fail(err, GM_EARG, "--context '%s', expected 0 to %d", list->at[*n], 1 << 20);
+            return gm_fail(err, GM_EARG, "--context is '%s', expected 0 to %d", list->at[*n],
+                           1 << 20);
         if (*n > 0 && context[*n] <= context[*n - 1])
-            return gm_fail(err, GM_EARG, "--context %s: contexts are given in ascending order",
-                           list->at[*n]);
+            return gm_fail(
+                err, GM_EARG,
+                "--context %s comes after a larger or equal one, expected ascending order",
+                list->at[*n]);
     }
     if (context[0] == 0 && *n > 1)
-        return gm_fail(err, GM_EARG, "--context 0 asks for none, and %zu more are given", *n - 1);
+        return gm_fail(err, GM_EARG, "--context 0 asks for none, but %zu more are given", *n - 1);
     if (context[0] == 0) *n = 0;
     return GM_OK;
 }
@@ -254,7 +257,7 @@ static int cmd_speed(int argc, char **argv)
     if (argc > 1) GM_FAIL(GM_EARG, "unexpected argument '%s'", argv[1]);
     GM_TRY(read_contexts(&contexts, context, &plan.n_contexts, err));
     if (document > step)
-        GM_FAIL(GM_EARG, "a document of %lld tokens does not fit a step of %lld",
+        GM_FAIL(GM_EARG, "a document of %lld tokens does not fit into a step of %lld",
                 (long long)document, (long long)step);
     plan.threads = (int)s.threads, plan.step = (size_t)step, plan.document = (size_t)document;
     plan.repeats = (int)repeats, plan.pairs = (int)pairs, plan.tokens = (int)tokens;
@@ -368,7 +371,7 @@ static int cmd_checkpoint(int argc, char **argv)
         "  gm-bench checkpoint --shape olmoe-1b-7b --layers 2 -o olmoe-2\n",
         opts, &argc, argv, &err);
     if (status == GM_OK && (argc > 1 || !shape || !folder))
-        status = gm_fail(&err, GM_EARG, "--shape NAME and -o DIR are needed, and nothing else");
+        status = gm_fail(&err, GM_EARG, "expected --shape NAME and -o DIR, and no other argument");
     if (status == GM_OK) status = check_shape(shape, &err);
     if (status != GM_OK) return gm_cli_end("gm-bench", "checkpoint", status, true, &err);
     status = gm_bench_write_checkpoint(folder, shape, (int)layers, force, &err);

@@ -28,8 +28,8 @@ gm_status gm_chat_check(const gm_chat_options *o, bool chat, gm_error *err)
         const char *text = words[i][1];
         if (text && !chat) return gm_fail(err, GM_EARG, "--%s needs --chat", words[i][0]);
         if (!is_utf8(text))
-            return gm_fail(err, GM_EARG, "--%s '%s': expected some text in UTF-8", words[i][0],
-                           text);
+            return gm_fail(err, GM_EARG, "--%s '%s': expected UTF-8 text that is not empty",
+                           words[i][0], text);
     }
     if (o->date && !gm_jinja_is_date(o->date))
         return gm_fail(err, GM_EARG, "--chat-date '%s': expected a date, YYYY-MM-DD", o->date);
@@ -221,8 +221,10 @@ static gm_status find_ends(gm_chat *chat, const char *where, gm_error *err)
     GM_TRY(render(chat, MARK, n, &said_date, &whole, err));
     const char *at = whole.n ? strstr(whole.at, MARK) : NULL;
     if (at == NULL || strstr(at + n, MARK) || strlen(whole.at) != whole.n)
-        GM_FAIL(GM_EFORMAT, "the chat template of '%s' does not say a question once, as it is",
-                where);
+        GM_FAIL(
+            GM_EFORMAT,
+            "the chat template of '%s' does not repeat a user's message exactly once and unchanged",
+            where);
     const size_t first = (size_t)(at - whole.at);
     GM_TRY(gm_text_append(&chat->before, whole.at, first, err));
     GM_TRY(gm_text_append(&chat->after, at + n, whole.n - first - n, err));
@@ -319,7 +321,7 @@ gm_status gm_chat_open(gm_chat *out, const char *folder, const gm_chat_options *
     const gm_json *value = template_of(config);
     const char *text = value ? gm_json_text(value, &n) : NULL;
     if (text == NULL)
-        GM_FAIL(GM_EFORMAT, "'%s' has no 'chat_template': the model was not trained to answer",
+        GM_FAIL(GM_EFORMAT, "'%s' has no 'chat_template': the model was not trained for chat",
                 config_path.at);
     GM_TRY(gm_chat_make(out, text, n, config, options, config_path.at, err));
 out:

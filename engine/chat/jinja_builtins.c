@@ -36,20 +36,21 @@ gm_status gm_j_attribute(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const char *
 {
     *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
     if (v.kind == GM_J_UNDEFINED)
-        return gm_jrun_fail(run, err, "what is undefined has no '%.*s'", (int)n, name);
+        return gm_jrun_fail(run, err, "an undefined value has no attribute '%.*s'", (int)n, name);
     if (v.kind == GM_J_LOOP) {
         *out = loop_attribute(v.as.loop, name, n);
         const bool item =
             n == 8 && (memcmp(name, "previtem", n) == 0 || memcmp(name, "nextitem", n) == 0);
         if (out->kind == GM_J_UNDEFINED && !item)
-            return gm_jrun_fail(run, err, "'loop.%.*s' is not known here", (int)n, name);
+            return gm_jrun_fail(run, err, "'loop.%.*s' is not supported", (int)n, name);
     } else if (v.kind == GM_J_DICT || v.kind == GM_J_NAMESPACE) {
         const gm_jentry *entry = gm_jdict_find(run, v.as.dict, name, n);
         if (entry) *out = entry->value;
         if (entry) return GM_OK;
     }
     if (gm_j_has_method(v.kind, name, n))
-        return gm_jrun_fail(run, err, "the method '%.*s' is not called", (int)n, name);
+        return gm_jrun_fail(run, err, "the method '%.*s' is not called, expected '(' after it",
+                            (int)n, name);
     return GM_OK;
 }
 
@@ -60,7 +61,7 @@ static gm_status call_raise(gm_jrun *run, gm_jvalue *out, const gm_jarguments *g
     (void)out;
     const bool text = given->n > 0 && given->value[0].kind == GM_J_TEXT;
     const size_t n = text ? given->value[0].n : 0;
-    return gm_jrun_fail(run, err, "the template refuses this question: %.*s",
+    return gm_jrun_fail(run, err, "the template rejects this conversation: %.*s",
                         n < 300 ? (int)n : 300, text ? given->value[0].as.text : "");
 }
 
@@ -68,7 +69,7 @@ static gm_status call_dict(gm_jrun *run, gm_jvalue *out, const gm_jarguments *gi
 {
     gm_status status = GM_OK;
     if (given->n_plain > 0)
-        return gm_jrun_fail(run, err, "a dict or namespace is made of what has no name");
+        return gm_jrun_fail(run, err, "an argument of dict or namespace has no name");
     *out = (gm_jvalue){.kind = GM_J_DICT};
     GM_TRY(gm_jrun_take(run, &out->as.dict, 1, sizeof *out->as.dict, err));
     for (size_t i = 0; i < given->n; i++)
@@ -98,7 +99,8 @@ static gm_status call_range(gm_jrun *run, gm_jvalue *out, const gm_jarguments *g
     const int64_t step = bound[2], limit = INT64_C(1) << 40;
     for (size_t i = 0; i < 3; i++)
         if (given->n == 0 || step == 0 || bound[i] > limit || bound[i] < -limit)
-            return gm_jrun_fail(run, err, "range takes one to three integers, the step not 0");
+            return gm_jrun_fail(run, err,
+                                "range takes one to three integers, and its step cannot be 0");
     const int64_t way = step > 0 ? bound[1] - bound[0] : bound[0] - bound[1];
     const int64_t stride = step > 0 ? step : -step;
     const int64_t n = way > 0 ? (way + stride - 1) / stride : 0;
@@ -149,7 +151,7 @@ static gm_status call_strftime(gm_jrun *run, gm_jvalue *out, const gm_jarguments
     struct tm date;
     char said[512], format[64]; /* nine letters have two of a format */
     if (!read_date(run->date, &date))
-        return gm_fail(err, GM_EARG, "'%s' is no date, expected YYYY-MM-DD",
+        return gm_fail(err, GM_EARG, "'%s' is not a date, expected YYYY-MM-DD",
                        run->date ? run->date : "");
     if (given->n != 1 || (given->n_plain == 0 && !gm_jnode_is(given->name[0], "format")))
         return gm_jrun_fail(run, err, "strftime_now takes the format of a date");
@@ -160,7 +162,7 @@ static gm_status call_strftime(gm_jrun *run, gm_jvalue *out, const gm_jarguments
         i++;
         known = i < v.n && v.as.text[i] && strchr("aAbBdHIjmMpSyY%", v.as.text[i]);
     }
-    if (!known) return gm_jrun_fail(run, err, "the format of a date is not known here");
+    if (!known) return gm_jrun_fail(run, err, "this date format is not supported");
     memcpy(format, v.as.text, v.n);
     format[v.n] = '\0';
     run->said_date = true;
@@ -201,7 +203,7 @@ gm_status gm_j_call_function(gm_jrun *run, gm_jvalue *out, gm_jvalue name,
         if (strlen(functions[i].name) == name.n && functions[i].call &&
             memcmp(functions[i].name, name.as.text, name.n) == 0)
             return functions[i].call(run, out, given, err);
-    return gm_jrun_fail(run, err, "the function '%.*s' is not known here", (int)name.n,
+    return gm_jrun_fail(run, err, "the function '%.*s' is not supported", (int)name.n,
                         name.as.text);
 }
 
@@ -259,6 +261,6 @@ gm_status gm_j_call_test(gm_jrun *run, bool *out, gm_jvalue name, gm_jvalue v,
         *out = !*out;
         return status;
     }
-    return gm_jrun_fail(run, err, "the test '%.*s' is not known here for %s", (int)name.n,
+    return gm_jrun_fail(run, err, "the test '%.*s' is not supported for %s", (int)name.n,
                         name.as.text, gm_j_kind_name(v.kind));
 }

@@ -22,10 +22,10 @@ static gm_status eval_arguments(gm_jrun *run, gm_jscope *scope, const gm_jnode *
     out->n = out->n_plain = 0;
     for (; list; list = list->next, out->n++) {
         if (out->n == GM_J_MAX_ARGUMENTS)
-            GM_TRY(gm_jrun_fail(run, err, "more than %d arguments", GM_J_MAX_ARGUMENTS));
+            GM_TRY(gm_jrun_fail(run, err, "a call has more than %d arguments", GM_J_MAX_ARGUMENTS));
         const bool named = list->kind == GM_JN_KEYWORD;
         if (!named && out->n_plain < out->n)
-            GM_TRY(gm_jrun_fail(run, err, "an argument without a name behind one with"));
+            GM_TRY(gm_jrun_fail(run, err, "a positional argument follows a named one"));
         out->name[out->n] = named ? list : NULL;
         out->n_plain += !named;
         GM_TRY(gm_j_eval(run, scope, named ? list->a : list, &out->value[out->n], err));
@@ -99,7 +99,7 @@ out:
 gm_status gm_j_item(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_jvalue at, gm_error *err)
 {
     *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
-    if (v.kind == GM_J_UNDEFINED) return gm_jrun_fail(run, err, "what is undefined has no items");
+    if (v.kind == GM_J_UNDEFINED) return gm_jrun_fail(run, err, "an undefined value has no items");
     if (at.kind == GM_J_TEXT) {
         const gm_jentry *e =
             v.kind == GM_J_DICT ? gm_jdict_find(run, v.as.dict, at.as.text, at.n) : NULL;
@@ -131,7 +131,8 @@ static gm_status eval_bound(gm_jrun *run, gm_jscope *scope, const gm_jnode *node
     GM_TRY(gm_j_eval(run, scope, node, &v, err));
     if (v.kind == GM_J_NONE) return GM_OK;
     if (!gm_j_is_number(v))
-        return gm_jrun_fail(run, err, "%s bounds a slice", gm_j_kind_name(v.kind));
+        return gm_jrun_fail(run, err, "a bound of a slice is %s, expected an integer",
+                            gm_j_kind_name(v.kind));
     *bound = v.as.number < 0 ? v.as.number + n : v.as.number;
     if (*bound < lo) *bound = lo;
     if (*bound > hi) *bound = hi;
@@ -147,9 +148,9 @@ static gm_status eval_slice(gm_jrun *run, gm_jscope *scope, const gm_jnode *node
     GM_TRY(gm_j_eval(run, scope, node->a, &v, err));
     if (node->list) GM_TRY(gm_j_eval(run, scope, node->list, &step, err));
     if ((v.kind != GM_J_TEXT && v.kind != GM_J_LIST) || v.once)
-        return gm_jrun_fail(run, err, "%s has no slices", gm_j_kind_name(v.kind));
+        return gm_jrun_fail(run, err, "%s cannot be sliced", gm_j_kind_name(v.kind));
     if (step.kind != GM_J_INT || (step.as.number != 1 && step.as.number != -1))
-        return gm_jrun_fail(run, err, "a slice goes by steps that are neither 1 nor -1");
+        return gm_jrun_fail(run, err, "the step of a slice is neither 1 nor -1");
     const int64_t n = (int64_t)(v.kind == GM_J_LIST ? v.n : gm_j_length(v.as.text, v.n));
     if (v.kind == GM_J_TEXT) (void)gm_jrun_work(run, 2 * v.n);
     const bool back = step.as.number < 0;
@@ -158,7 +159,7 @@ static gm_status eval_slice(gm_jrun *run, gm_jscope *scope, const gm_jnode *node
     GM_TRY(eval_bound(run, scope, node->c, n, back ? -1 : 0, back ? n - 1 : n, &to, err));
     const int64_t length = back ? from - to : to - from;
     if (v.kind == GM_J_TEXT) {
-        if (back) return gm_jrun_fail(run, err, "a text is read backwards");
+        if (back) return gm_jrun_fail(run, err, "a string cannot be sliced backwards");
         const size_t first = gm_j_offset(v.as.text, v.n, (size_t)from);
         *out = gm_j_text(v.as.text + first, 0);
         if (length > 0) out->n = gm_j_offset(v.as.text + first, v.n - first, (size_t)length);
@@ -190,7 +191,7 @@ static gm_status add_values(gm_jrun *run, gm_jvalue a, gm_jvalue b, gm_jvalue *o
     const bool text = a.kind == GM_J_TEXT;
     if (a.kind != b.kind || (!text && a.kind != GM_J_LIST) || a.tuple != b.tuple || a.once ||
         b.once)
-        return gm_jrun_fail(run, err, "%s and %s have no sum", gm_j_kind_name(a.kind),
+        return gm_jrun_fail(run, err, "%s and %s cannot be added", gm_j_kind_name(a.kind),
                             gm_j_kind_name(b.kind));
     if (text) {
         char *to;
@@ -222,7 +223,7 @@ static gm_status calculate(gm_jrun *run, const gm_jnode *sign, gm_jvalue a, gm_j
                       : gm_jnode_is(sign, "*") ? __builtin_mul_overflow(x, y, to)
                                                : true;
     if (over)
-        return gm_jrun_fail(run, err, "%lld %.*s %lld is no integer of 64 bits", (long long)x,
+        return gm_jrun_fail(run, err, "%lld %.*s %lld does not fit into 64 bits", (long long)x,
                             (int)sign->n_text, sign->text, (long long)y);
     return GM_OK;
 }
@@ -268,7 +269,7 @@ static gm_status eval_binary(gm_jrun *run, gm_jscope *scope, const gm_jnode *nod
     }
     if (gm_j_is_number(a) && gm_j_is_number(b)) return calculate(run, node, a, b, out, err);
     if (gm_jnode_is(node, "+")) return add_values(run, a, b, out, err);
-    status = gm_jrun_fail(run, err, "'%.*s' stands between %s and %s", (int)node->n_text,
+    status = gm_jrun_fail(run, err, "'%.*s' does not work between %s and %s", (int)node->n_text,
                           node->text, gm_j_kind_name(a.kind), gm_j_kind_name(b.kind));
 out:
     return status;
@@ -289,7 +290,8 @@ static gm_status eval_bracket(gm_jrun *run, gm_jscope *scope, const gm_jnode *no
         for (const gm_jnode *i = node->list; i; i = i->next, item++) {
             GM_TRY(gm_j_eval(run, scope, i, item, err));
             if (item->once)
-                GM_TRY(gm_jrun_fail(run, err, "a list has what can be gone through once"));
+                GM_TRY(
+                    gm_jrun_fail(run, err, "a list contains an iterator; use the filter 'list'"));
         }
         return GM_OK;
     }
@@ -299,7 +301,8 @@ static gm_status eval_bracket(gm_jrun *run, gm_jscope *scope, const gm_jnode *no
         GM_TRY(gm_j_eval(run, scope, i->a, &key, err));
         GM_TRY(gm_j_eval(run, scope, i->b, &value, err));
         if (key.kind != GM_J_TEXT)
-            return gm_jrun_fail(run, err, "the key of a dict is %s", gm_j_kind_name(key.kind));
+            return gm_jrun_fail(run, err, "the key of a dict is %s, expected a string",
+                                gm_j_kind_name(key.kind));
         GM_TRY(gm_jdict_put(run, out->as.dict, key.as.text, key.n, value, err));
     }
 out:
@@ -340,7 +343,7 @@ static gm_status eval_choice(gm_jrun *run, gm_jscope *scope, const gm_jnode *nod
         *out = gm_j_number(GM_J_BOOL, !gm_j_truth(v));
     } else if (node->kind == GM_JN_NEGATE) {
         if (!gm_j_is_number(v) || v.as.number == INT64_MIN)
-            return gm_jrun_fail(run, err, "%s has no negative", gm_j_kind_name(v.kind));
+            return gm_jrun_fail(run, err, "%s cannot be negated", gm_j_kind_name(v.kind));
         *out = gm_j_number(GM_J_INT, -v.as.number);
     } else {
         const gm_jnode *chosen = gm_j_truth(v) ? node->a : node->c;
@@ -370,8 +373,8 @@ gm_status gm_j_eval(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, gm_jva
     } else if (node->kind == GM_JN_ATTR) {
         GM_TRY(gm_j_eval(run, scope, node->a, &a, err));
         if (gm_j_has_method(a.kind, node->text, node->n_text))
-            return gm_jrun_fail(run, err, "the method '%.*s' is not called", (int)node->n_text,
-                                node->text);
+            return gm_jrun_fail(run, err, "the method '%.*s' is not called, expected '(' after it",
+                                (int)node->n_text, node->text);
         GM_TRY(gm_j_attribute(run, out, a, node->text, node->n_text, err));
     } else if (node->kind == GM_JN_ITEM) {
         GM_TRY(gm_j_eval(run, scope, node->a, &a, err));

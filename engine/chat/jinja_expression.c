@@ -77,7 +77,7 @@ static gm_status parse_literal(gm_jparser *p, gm_jnode **node, gm_error *err)
     }
     (*node)->text = gm_arena_text(p->arena, joined.at, joined.n);
     (*node)->n_text = joined.n;
-    if ((*node)->text == NULL) GM_FAIL(GM_EMEM, "no memory for a text of '%s'", p->lexer.where);
+    if ((*node)->text == NULL) GM_FAIL(GM_EMEM, "no memory for a string of '%s'", p->lexer.where);
 out:
     gm_text_clear(&joined);
     return status;

@@ -13,7 +13,7 @@ typedef struct call {
 
 static gm_status unknown_arguments(const call *c, gm_error *err)
 {
-    return gm_jrun_fail(c->run, err, "the filter '%.*s' has arguments that are not known here",
+    return gm_jrun_fail(c->run, err, "the filter '%.*s' has arguments that are not supported",
                         (int)c->node->n_text, c->node->text);
 }
 
@@ -85,7 +85,7 @@ static gm_status length(const call *c, gm_jvalue *out, gm_error *err)
         n = c->v.as.dict->n;
     else if (c->v.kind != GM_J_UNDEFINED)
         return gm_jrun_fail(c->run, err, "%s has no length%s", gm_j_kind_name(c->v.kind),
-                            c->v.once ? "; | list is missing" : "");
+                            c->v.once ? "; use the filter 'list'" : "");
     *out = gm_j_number(GM_J_INT, (int64_t)n);
     return GM_OK;
 }
@@ -113,7 +113,7 @@ static gm_status end_of_list(const call *c, gm_jvalue *out, gm_error *err)
     gm_jvalue all;
     const bool last = gm_jnode_is(c->node, "last");
     if (last && c->v.once)
-        return gm_jrun_fail(c->run, err, "what can be gone through once has no last item");
+        return gm_jrun_fail(c->run, err, "an iterator has no last item; use the filter 'list'");
     GM_TRY(gm_j_items(c->run, &all, c->v, err));
     *out = (gm_jvalue){.kind = GM_J_UNDEFINED};
     if (all.n > 0) *out = all.as.item[last ? all.n - 1 : 0];
@@ -248,6 +248,6 @@ gm_status gm_j_call_filter(gm_jrun *run, gm_jvalue *out, const gm_jnode *node, g
         if (given->n > filters[i].most || !knows_names(&c)) return unknown_arguments(&c, err);
         return filters[i].apply(&c, out, err);
     }
-    return gm_jrun_fail(run, err, "the filter '%.*s' is not known here", (int)node->n_text,
+    return gm_jrun_fail(run, err, "the filter '%.*s' is not supported", (int)node->n_text,
                         node->text);
 }

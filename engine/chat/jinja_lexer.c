@@ -83,7 +83,7 @@ static gm_status skip_comment(gm_jlexer *lexer, gm_error *err)
     const char *at = lexer->at;
     while (lexer->end - at >= 2 && !(at[0] == '#' && at[1] == '}')) at++;
     if (lexer->end - at < 2)
-        return gm_fail(err, GM_EFORMAT, "'%s', line %d: a comment does not end", lexer->where,
+        return gm_fail(err, GM_EFORMAT, "'%s', line %d: a comment is not closed", lexer->where,
                        lexer->line);
     leave_tag(lexer, at + 2, at > lexer->at ? at[-1] : '\0', true);
     return GM_OK;
@@ -190,12 +190,12 @@ static gm_status read_literal(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     const char quote = *lexer->at, *from = lexer->at + 1, *at = from;
     while (at < lexer->end && *at != quote) at += *at == '\\' && lexer->end - at > 1 ? 2 : 1;
     if (at >= lexer->end)
-        GM_FAIL(GM_EFORMAT, "'%s', line %d: a text does not end", lexer->where, lexer->line);
+        GM_FAIL(GM_EFORMAT, "'%s', line %d: a string is not closed", lexer->where, lexer->line);
     /* four bytes of a character have ten of an escape, or three: \377 are two bytes */
     char *to = gm_arena_alloc(lexer->arena, (size_t)(at - from) + 1, 1);
-    if (to == NULL) GM_FAIL(GM_EMEM, "no memory for a text of '%s'", lexer->where);
+    if (to == NULL) GM_FAIL(GM_EMEM, "no memory for a string of '%s'", lexer->where);
     if (!resolve(to, &token->n, from, (size_t)(at - from)))
-        GM_FAIL(GM_EFORMAT, "'%s', line %d: a text has an escape that is not known", lexer->where,
+        GM_FAIL(GM_EFORMAT, "'%s', line %d: a string has an unknown escape", lexer->where,
                 lexer->line);
     token->kind = GM_JT_TEXT;
     token->at = to;
@@ -223,8 +223,7 @@ static gm_status read_number(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     const bool fraction = at_offset(lexer, at, 0) == '.' && hex_value(at_offset(lexer, at, 1)) >= 0;
     if (fraction || zeros || !gm_parse_i64(digits, &token->number))
         return gm_fail(err, GM_EFORMAT,
-                       "'%s', line %d: the number that begins with '%s' is no "
-                       "integer of 64 bits",
+                       "'%s', line %d: the number that begins with '%s' does not fit into 64 bits",
                        lexer->where, lexer->line, digits);
     token->kind = GM_JT_NUMBER;
     token->n = (size_t)(at - lexer->at);
@@ -240,7 +239,7 @@ static gm_status read_sign(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     for (size_t i = 0; i < sizeof two / sizeof *two; i++)
         if (lexer->end - at > 1 && memcmp(at, two[i], 2) == 0) n = 2;
     if (*at == '\0' || strchr("+-*/%~<>=!()[]{}.,:|", *at) == NULL || (*at == '!' && n == 1))
-        return gm_fail(err, GM_EFORMAT, "'%s', line %d: '%.*s' stands where none can", lexer->where,
+        return gm_fail(err, GM_EFORMAT, "'%s', line %d: unexpected character '%.*s'", lexer->where,
                        lexer->line, 1, at);
     if (strchr("([{", *at)) lexer->depth++;
     if (strchr(")]}", *at) && lexer->depth > 0) lexer->depth--;
@@ -257,7 +256,7 @@ gm_status gm_jlexer_next(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     const char *at = lexer->at, close = lexer->tag == '{' ? '}' : '%';
     *token = (gm_jtoken){.line = lexer->line, .at = at};
     if (at == lexer->end)
-        return gm_fail(err, GM_EFORMAT, "'%s', line %d: a tag does not end", lexer->where,
+        return gm_fail(err, GM_EFORMAT, "'%s', line %d: a tag is not closed", lexer->where,
                        lexer->line);
     const bool signed_end = *at == '-' || (*at == '+' && lexer->tag == '%');
     if (lexer->depth == 0 && at_offset(lexer, at, signed_end) == close &&

@@ -58,7 +58,7 @@ static gm_status starts_or_ends(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const
     bool yes = false;
     for (size_t i = 0, n = several ? wanted.n : 1; i < n; i++) {
         if (part[i].kind != GM_J_TEXT)
-            return gm_jrun_fail(run, err, "a text that begins or ends with %s",
+            return gm_jrun_fail(run, err, "a string cannot begin or end with %s",
                                 gm_j_kind_name(part[i].kind));
         const size_t at = start || part[i].n > v.n ? 0 : v.n - part[i].n;
         yes |= part[i].n <= v.n && gm_jrun_work(run, part[i].n) &&
@@ -108,7 +108,7 @@ static gm_status split(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode
     size_t most = SIZE_MAX;
     (void)name;
     if (given->n == 0 || given->value[0].kind == GM_J_NONE) {
-        if (given->n > 1) GM_TRY(gm_jrun_fail(run, err, "a text is split at some blanks"));
+        if (given->n > 1) GM_TRY(gm_jrun_fail(run, err, "splitting at white space takes no limit"));
         (void)gm_jrun_work(run, 2 * v.n);
         GM_TRY(gm_j_list(run, out, &item, split_at_blanks(v, NULL), err));
         (void)split_at_blanks(v, item);
@@ -116,8 +116,8 @@ static gm_status split(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode
     }
     const gm_jvalue by = given->value[0];
     if (by.kind != GM_J_TEXT || by.n == 0 || (given->n > 1 && given->value[1].kind != GM_J_INT))
-        GM_TRY(gm_jrun_fail(run, err, "a text is split by %s",
-                            by.kind == GM_J_TEXT ? "an empty one" : gm_j_kind_name(by.kind)));
+        GM_TRY(gm_jrun_fail(run, err, "a string cannot be split by %s",
+                            by.kind == GM_J_TEXT ? "an empty string" : gm_j_kind_name(by.kind)));
     if (given->n > 1 && given->value[1].as.number >= 0) most = (size_t)given->value[1].as.number;
     GM_TRY(gm_j_list(run, out, &item, split_by(run, v, by, most, NULL), err));
     (void)split_by(run, v, by, most, item);
@@ -155,7 +155,8 @@ static gm_status join(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode 
     (void)name;
     for (size_t i = 0; list.kind == GM_J_LIST && i < list.n; i++)
         if (list.as.item[i].kind != GM_J_TEXT)
-            return gm_jrun_fail(run, err, "a text joins %s", gm_j_kind_name(list.as.item[i].kind));
+            return gm_jrun_fail(run, err, "only strings can be joined, found %s",
+                                gm_j_kind_name(list.as.item[i].kind));
     return gm_j_join(run, out, list, v, err);
 }
 
@@ -168,7 +169,8 @@ gm_status gm_j_replace(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jargu
     size_t most = SIZE_MAX;
     if (given->n < 2 || by[0].kind != GM_J_TEXT || by[1].kind != GM_J_TEXT || by[0].n == 0 ||
         (given->n > 2 && by[2].kind != GM_J_INT))
-        GM_TRY(gm_jrun_fail(run, err, "replacing needs a text that is not empty and another"));
+        GM_TRY(gm_jrun_fail(run, err,
+                            "replacing needs a string that is not empty and another string"));
     if (given->n > 2 && by[2].as.number >= 0) most = (size_t)by[2].as.number;
     GM_TRY(gm_j_list(run, &parts, &item, split_by(run, v, by[0], most, NULL), err));
     (void)split_by(run, v, by[0], most, item);
@@ -193,7 +195,8 @@ gm_status gm_j_change_case(gm_jrun *run, gm_jvalue *out, gm_jvalue v, bool upper
     for (size_t i = 0; i < v.n; i++) {
         const char c = v.as.text[i];
         if ((unsigned char)c >= 0x80)
-            GM_TRY(gm_jrun_fail(run, err, "letters beyond ASCII change their case"));
+            GM_TRY(gm_jrun_fail(run, err,
+                                "changing the case of letters beyond ASCII is not supported"));
         const bool turns = upper ? c >= 'a' && c <= 'z' : c >= 'A' && c <= 'Z';
         to[i] = (char)(turns ? c ^ 0x20 : c);
     }
@@ -353,9 +356,9 @@ gm_status gm_j_call_method(gm_jrun *run, gm_jvalue *out, bool *known, gm_jvalue 
     *known = i < N_METHODS;
     if (!*known) return GM_OK;
     if (methods[i].call == NULL)
-        return gm_jrun_fail(run, err, "the method '%s' is not known here", methods[i].name);
+        return gm_jrun_fail(run, err, "the method '%s' is not supported", methods[i].name);
     if (given->n != given->n_plain || given->n < methods[i].least || given->n > methods[i].most)
-        return gm_jrun_fail(run, err, "the method '%s' has arguments that are not known here",
+        return gm_jrun_fail(run, err, "the method '%s' has arguments that are not supported",
                             methods[i].name);
     return methods[i].call(run, out, v, name, given, err);
 }

@@ -264,8 +264,9 @@ out:
 
 static gm_status parse_jump(gm_jparser *p, gm_jnode *node, gm_error *err)
 {
-    (void)node;
-    if (p->loops == 0) return gm_jparser_unexpected(p, "a loop around it", err);
+    if (p->loops == 0)
+        return gm_fail(err, GM_EFORMAT, "'%s', line %d: '%.*s' is outside a loop", p->lexer.where,
+                       node->line, (int)node->n_text, node->text);
     return close_tag(p, err);
 }
 
@@ -297,7 +298,7 @@ static gm_status parse_statement(gm_jparser *p, gm_jnode **node, bool *ended, gm
         GM_TRY(gm_jparser_advance(p, err));
         return known[i].parse(p, *node, err);
     }
-    status = gm_jparser_unexpected(p, "a statement that is known", err);
+    status = gm_jparser_unexpected(p, "a supported statement", err);
 out:
     return status;
 }
@@ -328,7 +329,7 @@ gm_status gm_jinja_parse(gm_jinja **out, const char *text, size_t n, const char 
     gm_jinja *jinja = gm_alloc(1, sizeof *jinja);
     if (jinja == NULL) GM_FAIL(GM_EMEM, "no memory for '%s'", where);
     if (n > MAX_BYTES)
-        GM_FAIL(GM_EFORMAT, "the chat template of '%s' has %zu bytes, at most %d are read", where,
+        GM_FAIL(GM_EFORMAT, "the chat template of '%s' has %zu bytes, expected at most %d", where,
                 n, MAX_BYTES);
     if (gm_utf8_valid(text, n) != n) GM_FAIL(GM_EFORMAT, "'%s' is not UTF-8", where);
     jinja->where = gm_arena_text(&jinja->arena, where, strlen(where));
@@ -338,7 +339,8 @@ gm_status gm_jinja_parse(gm_jinja **out, const char *text, size_t n, const char 
     gm_jlexer_init(&p.lexer, lines, n_lines, &jinja->arena, jinja->where);
     GM_TRY(gm_jparser_advance(&p, err));
     GM_TRY(parse_body(&p, &jinja->body, err));
-    if (p.token.kind != GM_JT_END) GM_TRY(gm_jparser_unexpected(&p, "its beginning before", err));
+    if (p.token.kind != GM_JT_END)
+        GM_TRY(gm_jparser_unexpected(&p, "an opening tag before it", err));
     *out = jinja;
     jinja = NULL;
 out:

@@ -46,7 +46,7 @@ out:
 /* Said words count as memory, so that no loop fills it with them. */
 static gm_status say(gm_jrun *run, const char *text, size_t n, gm_error *err)
 {
-    if (n > run->bytes_left) return gm_jrun_fail(run, err, "the template says too much");
+    if (n > run->bytes_left) return gm_jrun_fail(run, err, "the template's output is too long");
     run->bytes_left -= n;
     return n > 0 ? gm_text_append(run->out, text, n, err) : GM_OK;
 }
@@ -63,7 +63,7 @@ static gm_status bind(gm_jrun *run, gm_jscope *scope, const gm_jnode *names, gm_
         return gm_jdict_put(run, &scope->names, names->text, names->n_text, item, err);
     for (const gm_jnode *name = names; name; name = name->next) n++;
     GM_TRY(gm_j_items(run, &item, item, err));
-    if (item.n != n) GM_TRY(gm_jrun_fail(run, err, "%zu names for %zu items", n, item.n));
+    if (item.n != n) GM_TRY(gm_jrun_fail(run, err, "%zu names cannot take %zu items", n, item.n));
     for (size_t i = 0; i < n; i++, names = names->next)
         GM_TRY(gm_jdict_put(run, &scope->names, names->text, names->n_text, item.as.item[i], err));
 out:
@@ -123,7 +123,7 @@ static gm_status run_for(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, g
         gm_jscope *inner = NULL; /* what an iteration sets, the next does not see */
         if (kept) GM_TRY(holds(run, scope, node, all.as.item[i], &yes, err));
         if (kept && yes != kept[i])
-            GM_TRY(gm_jrun_fail(run, err, "the condition of a loop changes while it runs"));
+            GM_TRY(gm_jrun_fail(run, err, "the condition of a loop changes while the loop runs"));
         if (!yes) continue;
         loop->at = turn++;
         GM_TRY(gm_j_scope(run, &inner, scope, err));
@@ -155,7 +155,7 @@ static gm_status run_set(gm_jrun *run, gm_jscope *scope, const gm_jnode *node, g
     for (const gm_jscope *s = scope; s && space == NULL; s = s->parent)
         space = gm_jdict_find(run, &s->names, node->text, node->n_text);
     if (space == NULL || space->value.kind != GM_J_NAMESPACE)
-        return gm_jrun_fail(run, err, "'%.*s' is no namespace", (int)node->n_text, node->text);
+        return gm_jrun_fail(run, err, "'%.*s' is not a namespace", (int)node->n_text, node->text);
     GM_TRY(gm_jdict_put(run, space->value.as.dict, node->b->text, node->b->n_text, value, err));
 out:
     return status;

@@ -24,7 +24,7 @@ gm_status gm_jrun_step(gm_jrun *run, int line, gm_error *err)
         return gm_jrun_fail(run, err, "the template takes too many steps");
     run->steps_left--;
     if (++run->depth > MAX_DEPTH)
-        return gm_jrun_fail(run, err, "more than %d steps are inside of each other", MAX_DEPTH);
+        return gm_jrun_fail(run, err, "the template nests more than %d levels deep", MAX_DEPTH);
     return GM_OK;
 }
 
@@ -42,8 +42,8 @@ gm_status gm_jrun_take(gm_jrun *run, void *out, size_t n, size_t size, gm_error 
 
 const char *gm_j_kind_name(gm_jkind kind)
 {
-    static const char *const names[] = {"undefined", "none",    "a truth value", "a number",
-                                        "a text",    "a list",  "a dict",        "a namespace",
+    static const char *const names[] = {"undefined", "none",    "a boolean", "a number",
+                                        "a string",   "a list",  "a dict",    "a namespace",
                                         "a loop",    "a macro", "a function"};
     return names[kind];
 }
@@ -76,8 +76,7 @@ gm_status gm_jdict_put(gm_jrun *run, gm_jdict *dict, const char *key, size_t n, 
     gm_status status = GM_OK;
     gm_jentry **end = &dict->first;
     if (value.once)
-        return gm_jrun_fail(run, err,
-                            "what can be gone through once is kept as '%.*s'; | list is missing",
+        return gm_jrun_fail(run, err, "an iterator cannot be kept as '%.*s'; use the filter 'list'",
                             (int)n, key);
     while (*end && !((*end)->n_key == n && memcmp((*end)->key, key, n) == 0)) {
         if (!gm_jrun_work(run, ENTRY_WORK))
@@ -124,7 +123,7 @@ gm_status gm_j_spell(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_error *err)
         return GM_OK;
     }
     if (v.kind != GM_J_INT)
-        return gm_jrun_fail(run, err, "%s has no spelling here", gm_j_kind_name(v.kind));
+        return gm_jrun_fail(run, err, "%s cannot be converted to a string", gm_j_kind_name(v.kind));
     int n = snprintf(digits, sizeof digits, "%lld", (long long)v.as.number);
     return gm_j_copy(run, out, digits, (size_t)n, err);
 }
@@ -178,7 +177,8 @@ gm_status gm_j_equal(gm_jrun *run, bool *equal, gm_jvalue a, gm_jvalue b, gm_err
             run->depth--;
         }
     } else {
-        status = gm_jrun_fail(run, err, "%s is compared with another", gm_j_kind_name(a.kind));
+        status =
+            gm_jrun_fail(run, err, "%s cannot be compared with another", gm_j_kind_name(a.kind));
     }
 out:
     return status;
@@ -192,7 +192,7 @@ gm_status gm_j_order(gm_jrun *run, int *order, gm_jvalue a, gm_jvalue b, gm_erro
         return GM_OK;
     }
     if (a.kind != GM_J_TEXT || b.kind != GM_J_TEXT)
-        return gm_jrun_fail(run, err, "%s and %s have no order", gm_j_kind_name(a.kind),
+        return gm_jrun_fail(run, err, "%s and %s cannot be ordered", gm_j_kind_name(a.kind),
                             gm_j_kind_name(b.kind));
     const size_t both = a.n < b.n ? a.n : b.n;
     if (gm_jrun_work(run, both)) *order = memcmp(a.as.text, b.as.text, both);
@@ -213,7 +213,7 @@ gm_status gm_j_contains(gm_jrun *run, bool *found, gm_jvalue whole, gm_jvalue pa
     } else if (whole.kind == GM_J_TEXT && part.kind == GM_J_TEXT) {
         *found = gm_j_find(run, whole, part, 0) != SIZE_MAX;
     } else {
-        status = gm_jrun_fail(run, err, "%s is looked for in %s", gm_j_kind_name(part.kind),
+        status = gm_jrun_fail(run, err, "%s cannot be looked for in %s", gm_j_kind_name(part.kind),
                               gm_j_kind_name(whole.kind));
     }
 out:
@@ -253,7 +253,7 @@ gm_status gm_j_items(gm_jrun *run, gm_jvalue *out, gm_jvalue v, gm_error *err)
             *item++ = gm_j_text(v.as.text + i, n);
         }
     } else {
-        status = gm_jrun_fail(run, err, "%s has no items to go through", gm_j_kind_name(v.kind));
+        status = gm_jrun_fail(run, err, "%s has no items", gm_j_kind_name(v.kind));
     }
 out:
     return status;
@@ -275,7 +275,7 @@ gm_status gm_j_from_json(gm_jrun *run, gm_jvalue *out, const gm_json *json, gm_e
     } else if (kind == GM_JSON_NUMBER) {
         *out = gm_j_number(GM_J_INT, 0);
         if (!gm_json_i64(json, &out->as.number))
-            GM_TRY(gm_jrun_fail(run, err, "a variable is a number that is no integer"));
+            GM_TRY(gm_jrun_fail(run, err, "a variable is a number that is not an integer"));
     } else if (kind == GM_JSON_ARRAY) {
         gm_jvalue *item;
         GM_TRY(gm_j_list(run, out, &item, gm_json_n_items(json), err));

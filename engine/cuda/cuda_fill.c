@@ -202,7 +202,8 @@ static gm_status send_source(pipe *p, const gm_cuda_job *j, const source *s, gm_
     size_t most = p->size.bytes / row_bytes / s->every * s->every;
     if (s->stored == GM_STORED_COLUMNS) most = s->rows;
     if (most < 1)
-        return gm_fail(err, GM_EABSENT, "tensor '%s' has rows of %zu values, too long for the GPU",
+        return gm_fail(err, GM_EABSENT,
+                       "tensor '%s' has rows of %zu values, which are too long for the GPU",
                        s->tensor.name, s->cols);
     for (size_t r = 0; r < s->rows; r += most) {
         size_t n = s->rows - r < most ? s->rows - r : most;

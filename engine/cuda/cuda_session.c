@@ -11,20 +11,19 @@ static gm_status check_heads(const gm_arch *arch, gm_error *err)
 {
     const gm_latent *l = &arch->latent;
     if (l->kv > GM_CUDA_MAX_LATENT || (l->kv > 0 && arch->head_dim > GM_CUDA_MAX_LATENT_HEAD))
-        return gm_fail(
-            err, GM_EABSENT,
-            "the model's latents have %d dimensions and its keys %d, the GPU's attention "
-            "takes up to %d and %d",
-            l->kv, arch->head_dim, GM_CUDA_MAX_LATENT, GM_CUDA_MAX_LATENT_HEAD);
+        return gm_fail(err, GM_EABSENT,
+                       "the model's latents have %d dimensions and its keys %d, but attention on "
+                       "the GPU supports at most %d and %d",
+                       l->kv, arch->head_dim, GM_CUDA_MAX_LATENT, GM_CUDA_MAX_LATENT_HEAD);
     if (l->kv == 0 && (arch->head_dim > GM_CUDA_MAX_HEAD || arch->head_dim % 2))
         return gm_fail(err, GM_EABSENT,
-                       "the model's heads have %d dimensions, the GPU's attention takes even ones "
-                       "up to %d",
+                       "the model's heads have %d dimensions, but attention on the GPU supports "
+                       "even numbers up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
     if (arch->delta.key > GM_CUDA_MAX_DELTA_KEY || arch->delta.value > GM_CUDA_MAX_DELTA_VALUE)
         return gm_fail(err, GM_EABSENT,
-                       "the model's Gated DeltaNet has keys of %d dimensions and values of %d, the "
-                       "GPU takes up to %d and %d",
+                       "the model's Gated DeltaNet has keys of %d dimensions and values of %d, but "
+                       "the GPU supports at most %d and %d",
                        arch->delta.key, arch->delta.value, GM_CUDA_MAX_DELTA_KEY,
                        GM_CUDA_MAX_DELTA_VALUE);
     return GM_OK;
@@ -42,24 +41,26 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
     if (values > widest) widest = values;
     if (status != GM_OK) return status;
     if (arch->n_experts > GM_CUDA_MAX_EXPERTS)
-        return gm_fail(err, GM_EABSENT,
-                       "the model has %d experts a layer, the GPU's router takes %d",
-                       arch->n_experts, GM_CUDA_MAX_EXPERTS);
+        return gm_fail(
+            err, GM_EABSENT,
+            "the model has %d experts per layer, but the router on the GPU supports at most %d",
+            arch->n_experts, GM_CUDA_MAX_EXPERTS);
     if ((int64_t)GM_CUDA_FEW * arch->n_chosen * arch->expert_width > INT32_MAX)
-        return gm_fail(err, GM_EABSENT,
-                       "the model chooses %d experts %d wide, together too wide for the GPU",
-                       arch->n_chosen, arch->expert_width);
+        return gm_fail(
+            err, GM_EABSENT,
+            "the model chooses %d experts %d wide, which together are too wide for the GPU",
+            arch->n_chosen, arch->expert_width);
     if (arch->activation.limit > 0.0f && for_all_rows)
         return gm_fail(
             err, GM_EABSENT,
-            "the model's activation has a limit, which the GPU computes of experts only");
+            "the model's activation has a limit, which the GPU supports in experts only");
     if (gm_arch_tensor(arch, GM_ROLE_MLP_NORM_BIAS, 0, 0, &bias) && for_all_rows)
         return gm_fail(err, GM_EABSENT,
-                       "the model's norms have biases, which the GPU computes without shared "
-                       "experts and dense layers only");
+                       "the model's norms have biases, which the GPU supports only without shared "
+                       "experts and dense layers");
     if (gm_cuda_plan_few((size_t)widest) < 1)
         return gm_fail(err, GM_EABSENT,
-                       "the model is %d wide, too wide for a block's shared memory on the GPU",
+                       "the model is %d wide, which is too wide for the GPU's shared memory",
                        widest);
     return GM_OK;
 }
@@ -84,9 +85,8 @@ static gm_status check_memory(const gm_cuda_session *s, gm_error *err)
     if (status != GM_OK || bytes <= n_free) return status;
     return gm_fail(
         err, GM_EMEM,
-        "a session of %zu rows and %zu tokens of cache takes %s on '%s', %s are free; "
-        "the cache alone is %s: fewer rows a step, a shorter context or "
-        "'--device cpu' fit",
+        "a session of %zu rows and %zu tokens of cache needs %s on '%s', which has %s free; the "
+        "cache alone takes %s: use fewer rows per step, a shorter context or '--device cpu'",
         s->sizes.max_rows, s->sizes.kv_rows, gm_show_bytes(need, (double)bytes),
         s->model->device.name, gm_show_bytes(have, (double)n_free),
         gm_show_bytes(cache,

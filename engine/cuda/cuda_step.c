@@ -250,7 +250,7 @@ static gm_status end(const gm_cuda_session *s, gm_error *err)
 static gm_status begin(gm_cuda_session *s, const gm_step *step, gm_error *err)
 {
     if (s->status != GM_OK) /* what a failed step left on the GPU is not to be relied on */
-        return gm_fail(err, s->status, "this session has failed before: %s", s->error.text);
+        return gm_fail(err, s->status, "this session has already failed: %s", s->error.text);
     s->few = are_few(s, step);
     s->record = wants_choices(step->record);
     s->router_logits = step->record && step->record->logits;

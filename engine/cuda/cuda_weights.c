@@ -56,7 +56,7 @@ static gm_status advise(const gm_weights *w, const gm_arch *arch, const gm_check
         status = gm_cuda_layout_bytes(w, arch, smaller[i], embed, &then, err);
         if (status != GM_OK || then >= m->bytes) continue;
         if (then + other_bytes(arch, checkpoint, smaller[i], options) > n_free) continue;
-        snprintf(advice, 96, "; '--numerics %s' takes %s and fits", gm_numerics_name(smaller[i]),
+        snprintf(advice, 96, "; '--numerics %s' needs %s and fits", gm_numerics_name(smaller[i]),
                  gm_show_bytes(size, (double)then));
         break;
     }
@@ -80,14 +80,13 @@ static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
                  gm_show_bytes(fits, (double)slack));
     uint64_t active;
     const double each = (double)bytes / (double)gm_arch_parameters(arch, &active);
-    return gm_fail(
-        err, GM_EMEM,
-        "the weights take %s and the rest %s%s, '%s' has %s%s: about %s parameters in %s "
-        "fit%s",
-        gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other), code,
-        m->device.name, gm_show_bytes(have, (double)n), kind,
-        gm_show_count(fits, n > other ? (double)(n - other) / each : 0.0),
-        gm_numerics_name(w->numerics), advice);
+    return gm_fail(err, GM_EMEM,
+                   "the weights take %s and the rest %s%s, but '%s' has only %s%s, enough for "
+                   "about %s parameters in %s%s",
+                   gm_show_bytes(need, (double)bytes), gm_show_bytes(rest, (double)other), code,
+                   m->device.name, gm_show_bytes(have, (double)n), kind,
+                   gm_show_count(fits, n > other ? (double)(n - other) / each : 0.0),
+                   gm_numerics_name(w->numerics), advice);
 }
 
 /* ---- the whole ---- */

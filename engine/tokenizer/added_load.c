@@ -100,7 +100,7 @@ static gm_status enter(loader *l, uint32_t place, gm_error *err)
     gm_status status = gm_normalizer_apply(l->normalizer, &l->work, l->regex, &view, err);
     if (status != GM_OK) return status;
     if (view.n == 0)
-        return gm_fail(err, GM_EFORMAT, "'%s': nothing is left of added token '%s' when normalized",
+        return gm_fail(err, GM_EFORMAT, "'%s': added token '%s' is empty once it is normalized",
                        l->where, token->shown.at);
     status = refuse_twin(l, token, &view, err);
     if (status != GM_OK) return status;

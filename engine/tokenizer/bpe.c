@@ -104,7 +104,7 @@ static gm_status put_unknown(symbols *s, const char *spelling, size_t n, size_t 
     if (put_bytes(s, spelling, n, start, stop) || bpe->unk_kind == GM_UNK_NONE) return GM_OK;
     if (bpe->unk_kind == GM_UNK_MISSING)
         return gm_fail(err, GM_EFORMAT,
-                       "a character of the text has no token, and neither has unk_token");
+                       "a character of the text has no token, and there is no unk_token");
     if (s->has_unk && !bpe->fuse_unk) s->out[s->n++] = s->unk;
     s->has_unk = true;
     s->unk = (gm_token){.id = bpe->unk, .end = (uint32_t)stop};

@@ -16,7 +16,7 @@ static gm_status refuse_option(const gm_json *json, const char *key, const char 
     const gm_json *value = gm_json_find(json, key);
     if (gm_is_absent(value)) return GM_OK;
     if (gm_json_text(value, &n) != NULL && n == 0) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' of model 'BPE' is not understood", where, key);
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' of model 'BPE' is not supported", where, key);
 }
 
 static gm_status load_options(gm_bpe *bpe, const gm_json *json, const char *where, gm_error *err)
@@ -26,9 +26,9 @@ static gm_status load_options(gm_bpe *bpe, const gm_json *json, const char *wher
     double dropout;
     GM_TRY(gm_json_get_text_or(json, "type", "BPE", &type, where, err));
     if (strcmp(type, "BPE") != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': model '%s' is not understood (known: BPE)", where, type);
+        GM_FAIL(GM_EFORMAT, "'%s': model '%s' is not supported (known: BPE)", where, type);
     GM_TRY(gm_json_get_f64_or(json, "dropout", 0, 1, 0, &dropout, where, err));
-    if (dropout != 0) GM_FAIL(GM_EFORMAT, "'%s': dropout %g, expected none", where, dropout);
+    if (dropout != 0) GM_FAIL(GM_EFORMAT, "'%s': 'dropout' is %g, expected none", where, dropout);
     GM_TRY(refuse_option(json, "continuing_subword_prefix", where, err));
     GM_TRY(refuse_option(json, "end_of_word_suffix", where, err));
     GM_TRY(gm_json_get_bool_or(json, "fuse_unk", false, &bpe->fuse_unk, where, err));
@@ -49,15 +49,16 @@ static gm_status load_vocabulary(gm_bpe *bpe, const gm_json *json, const char *w
 {
     const gm_json *vocab = gm_member(json, "vocab");
     if (vocab == NULL || gm_json_kind_of(vocab) != GM_JSON_OBJECT)
-        return gm_fail(err, GM_EFORMAT, "'%s': model has no object 'vocab'", where);
+        return gm_fail(err, GM_EFORMAT, "'%s': 'model' has no object 'vocab'", where);
 
     for (const gm_json *item = gm_json_first(vocab); item; item = gm_json_next(item)) {
         size_t n;
         int64_t id;
         const char *spelling = gm_json_key_text(item, &n); /* may hold NUL */
         if (!gm_json_i64(item, &id) || id < 0 || id >= (int64_t)GM_MAX_TOKEN_ID)
-            return gm_fail(err, GM_EFORMAT, "'%s': id of token '%s' is not a number from 0 to %u",
-                           where, spelling, (unsigned)GM_MAX_TOKEN_ID - 1);
+            return gm_fail(err, GM_EFORMAT,
+                           "'%s': the id of token '%s' is not an integer from 0 to %u", where,
+                           spelling, (unsigned)GM_MAX_TOKEN_ID - 1);
         gm_status status =
             gm_spellings_add(&bpe->vocabulary, spelling, n, (uint32_t)id, where, err);
         if (status != GM_OK) return status;
@@ -142,7 +143,7 @@ static gm_status load_merge(gm_bpe *bpe, const gm_json *item, uint32_t rank, gm_
     if (status == GM_OK) status = gm_text_append(joined, right.at, right.n, err);
     if (status != GM_OK) return status;
     if (!gm_spellings_find(&bpe->vocabulary, joined->at, joined->n, &id))
-        return not_a_token(&left, &right, "what they join to", rank, where, err);
+        return not_a_token(&left, &right, "the two joined", rank, where, err);
     insert(bpe, (uint64_t)left.id << 32 | right.id, rank, id);
     return GM_OK;
 }
@@ -152,7 +153,7 @@ static gm_status load_merges(gm_bpe *bpe, const gm_json *json, const char *where
     gm_status status = GM_OK;
     gm_text joined = {0};
     const gm_json *list = gm_member_list(json, "merges");
-    if (list == NULL) GM_FAIL(GM_EFORMAT, "'%s': model has no list 'merges'", where);
+    if (list == NULL) GM_FAIL(GM_EFORMAT, "'%s': 'model' has no list 'merges'", where);
     size_t n = gm_json_n_items(list);
     if (n >= UINT32_MAX / 4) GM_FAIL(GM_EFORMAT, "'%s': %zu merges are too many", where, n);
 
@@ -198,7 +199,7 @@ gm_status gm_bpe_load(gm_bpe *out, const gm_json *json, bool byte_level, const c
     gm_status status = GM_OK;
     *out = (gm_bpe){.byte_level = byte_level};
     if (json == NULL || gm_json_kind_of(json) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' has no object 'model', as a tokenizer.json has", where);
+        GM_FAIL(GM_EFORMAT, "'%s' has no object 'model', expected a tokenizer.json", where);
     GM_TRY(load_vocabulary(out, json, where, err));
     GM_TRY(load_options(out, json, where, err));
     load_bytes(out);

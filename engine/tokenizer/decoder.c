@@ -373,7 +373,7 @@ static gm_status load_step(step *s, const gm_json *json, const char *type, const
         GM_TRY(load_metaspace(s, json, where, err));
     } else {
         GM_FAIL(GM_EFORMAT,
-                "'%s': decoder '%s' is not understood (known: Sequence, ByteLevel, ByteFallback, "
+                "'%s': decoder '%s' is not supported (known: Sequence, ByteLevel, ByteFallback, "
                 "Fuse, Replace, Strip, Metaspace)",
                 where, type);
     }

@@ -144,7 +144,7 @@ gm_status gm_encode(gm_encoder *encoder, const char *text, size_t n, bool specia
 
     if (n >= UINT32_MAX / 4) GM_FAIL(GM_EARG, "a text of %zu bytes is too long to encode", n);
     size_t valid = gm_utf8_valid(text, n);
-    if (valid != n) GM_FAIL(GM_EFORMAT, "text is not valid UTF-8 at byte %zu", valid);
+    if (valid != n) GM_FAIL(GM_EFORMAT, "the text is not valid UTF-8 at byte %zu", valid);
 
     if (specials) GM_TRY(emit_all(&out, &t->template.before, 0, err));
     GM_TRY(encode_around(encoder, &t->added.raw, &view, encode_between, &out, err));

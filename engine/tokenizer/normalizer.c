@@ -43,14 +43,14 @@ static gm_status load_replace(step *s, const gm_json *json, const char *where, g
     if (memchr(content, '$', n_content) != NULL)
         return gm_fail(
             err, GM_EFORMAT,
-            "'%s': normalizer 'Replace' refers to groups in '%s', which is not understood", where,
+            "'%s': normalizer 'Replace' refers to groups with '%s', which is not supported", where,
             content);
     s->kind = REPLACE_REGEX;
     status = gm_regex_compile(&s->regex, regex, n_pattern, where, err);
     if (status == GM_OK && gm_regex_may_be_empty(s->regex)) /* the reference fails on some texts */
         return gm_fail(err, GM_EFORMAT,
                        "'%s': normalizer 'Replace' with a pattern that may match nothing, '%s', is "
-                       "not understood",
+                       "not supported",
                        where, regex);
     return status;
 }
@@ -86,11 +86,10 @@ static gm_status load_step(step *s, const gm_json *json, const char *type, const
                    ? status
                    : gm_json_get_bool_or(json, "strip_right", true, &s->right, where, err);
     }
-    return gm_fail(
-        err, GM_EFORMAT,
-        "'%s': normalizer '%s' is not understood (known: Sequence, NFC, NFD, NFKC, NFKD, "
-        "Lowercase, Replace, Prepend, Strip)",
-        where, type);
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s': normalizer '%s' is not supported (known: Sequence, NFC, NFD, NFKC, NFKD, "
+                   "Lowercase, Replace, Prepend, Strip)",
+                   where, type);
 }
 
 gm_status gm_normalizer_load(gm_normalizer *out, const gm_json *json, const char *where,

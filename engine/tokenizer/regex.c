@@ -57,7 +57,7 @@ static gm_status compile(gm_regex *regex, const gm_text *translated, const char 
     if (regex->code == NULL) {
         PCRE2_UCHAR why[128];
         (void)pcre2_get_error_message(code, why, sizeof why);
-        GM_FAIL(GM_EFORMAT, "'%s': regular expression '%s' is not understood: %s", where,
+        GM_FAIL(GM_EFORMAT, "'%s': regular expression '%s' is not supported: %s", where,
                 regex->pattern, (const char *)why);
     }
     (void)pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* a failure: the interpreter */

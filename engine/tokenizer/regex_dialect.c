@@ -63,7 +63,7 @@ static gm_status refuse(const reader *r, size_t n)
 {
     const char *at = r->pattern + r->at;
     return gm_fail(r->err, GM_EFORMAT,
-                   "'%s': '%.*s' at byte %zu of the regular expression '%.*s' is not understood",
+                   "'%s': '%.*s' at byte %zu of the regular expression '%.*s' is not supported",
                    r->where, whole_chars(at, r->n - r->at, n), at, r->at,
                    whole_chars(r->pattern, r->n, 200), r->pattern);
 }

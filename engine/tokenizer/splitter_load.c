@@ -35,7 +35,7 @@ static gm_status load_behavior(const gm_json *json, const char *key, gm_behavior
         *out = (gm_behavior)i;
         return GM_OK;
     }
-    return gm_fail(err, GM_EFORMAT, "'%s': behavior '%s' of a pre-tokenizer is not understood",
+    return gm_fail(err, GM_EFORMAT, "'%s': behavior '%s' of a pre-tokenizer is not supported",
                    where, name);
 }
 
@@ -106,7 +106,7 @@ static gm_status load_metaspace(gm_splitter *out, const gm_json *json, const cha
                                err));
     while (which < 3 && strcmp(scheme, schemes[which]) != 0) which++;
     if (which == 3 || (!space && which != GM_PREPEND_NEVER))
-        GM_FAIL(GM_EFORMAT, "'%s': prepend_scheme '%s' of 'Metaspace' is not understood", where,
+        GM_FAIL(GM_EFORMAT, "'%s': prepend_scheme '%s' of 'Metaspace' is not supported", where,
                 scheme);
     mark = gm_member_text(json, "replacement", &n_mark);
     if (mark == NULL || n_mark == 0 || gm_utf8_decode(mark, n_mark, &code_point) != n_mark)
@@ -163,8 +163,7 @@ static gm_status load_type(gm_splitter *out, const gm_json *json, const char *ty
     if (strcmp(type, "Sequence") == 0) return load_sequence(out, json, where, err);
     if (out->byte_level) /* it turns characters into bytes: nothing can split after it */
         return gm_fail(err, GM_EFORMAT,
-                       "'%s': pre-tokenizer '%s' behind 'ByteLevel' is not understood", where,
-                       type);
+                       "'%s': pre-tokenizer '%s' after 'ByteLevel' is not supported", where, type);
     if (strcmp(type, "Split") == 0) return load_split(out, json, where, err);
     if (strcmp(type, "ByteLevel") == 0) return load_byte_level(out, json, where, err);
     if (strcmp(type, "Metaspace") == 0) return load_metaspace(out, json, where, err);
@@ -182,7 +181,7 @@ static gm_status load_type(gm_splitter *out, const gm_json *json, const char *ty
         return status != GM_OK ? status : load_class(out, gm_is_punctuation, behavior, err);
     }
     return gm_fail(err, GM_EFORMAT,
-                   "'%s': pre-tokenizer '%s' is not understood (known: Sequence, Split, ByteLevel, "
+                   "'%s': pre-tokenizer '%s' is not supported (known: Sequence, Split, ByteLevel, "
                    "Digits, Punctuation, WhitespaceSplit, Metaspace)",
                    where, type);
 }

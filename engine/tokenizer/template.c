@@ -10,7 +10,7 @@ static gm_status read_id(const gm_json *json, uint32_t *out, const char *where, 
 {
     int64_t id;
     if (json == NULL || !gm_json_i64(json, &id) || id < 0 || id >= (int64_t)GM_MAX_TOKEN_ID)
-        return gm_fail(err, GM_EFORMAT, "'%s': an id of the post-processor is not a token's",
+        return gm_fail(err, GM_EFORMAT, "'%s': an id of the post-processor belongs to no token",
                        where);
     *out = (uint32_t)id;
     return GM_OK;
@@ -70,7 +70,7 @@ static gm_status load_single(gm_template *out, const gm_json *json, const char *
         else if (text && strcmp(text, "A") == 0)
             n_texts++;
         else
-            GM_FAIL(GM_EFORMAT, "'%s': an item of 'single' is not understood", where);
+            GM_FAIL(GM_EFORMAT, "'%s': an item of 'single' is not supported", where);
     }
     if (n_texts != 1)
         GM_FAIL(GM_EFORMAT, "'%s': 'single' holds the text %d times, expected once", where,
@@ -125,7 +125,7 @@ gm_status gm_template_load(gm_template *out, const gm_json *json, const char *wh
         GM_TRY(load_bert(out, json, where, err));
     else if (strcmp(type, "ByteLevel") != 0)
         GM_FAIL(GM_EFORMAT,
-                "'%s': post-processor '%s' is not understood (known: Sequence, TemplateProcessing, "
+                "'%s': post-processor '%s' is not supported (known: Sequence, TemplateProcessing, "
                 "ByteLevel, RobertaProcessing, BertProcessing)",
                 where, type);
 out:

@@ -38,7 +38,7 @@ static gm_status check_start(const gm_tokenizer *t, const char *where, gm_error 
         (t->normalizer.moves_start || t->splitter.asks_start_later || t->added.normalized.n > 0);
     if (!t->splitter.asks_start || !unsure) return GM_OK;
     return gm_fail(err, GM_EFORMAT,
-                   "'%s': pre-tokenizer 'Metaspace' with prepend_scheme 'first' is not understood "
+                   "'%s': pre-tokenizer 'Metaspace' with prepend_scheme 'first' is not supported "
                    "together with this normalizer",
                    where);
 }

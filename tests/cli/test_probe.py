@@ -86,7 +86,7 @@ def check_memory():
         file.truncate(8 + len(text) + end)
     said = run("collect", "--model", "huge", "--corpus", "corpus.jsonl", "-o", "huge.h5", "--quiet", "--strict-memory",
                code=1)[1]
-    assert re.search(r"the weights take \S+ GB in memory.*refused by --strict-memory", said), said
+    assert re.search(r"the weights need \S+ GB of memory.*refused by --strict-memory", said), said
     assert not info("huge")["fits_f32"]
     shutil.rmtree("huge")
 

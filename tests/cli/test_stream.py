@@ -50,7 +50,7 @@ def a_shard_that_ends():
         copy.rename(shard)
     _, stderr = process.communicate()
     if process.returncode != 0:  # 0: it was through by then
-        assert process.returncode == 1 and "was replaced while it was read" in stderr, stderr
+        assert process.returncode == 1 and "was replaced while it was being read" in stderr, stderr
         assert not pathlib.Path("cut.h5").exists()
     clear("cut.h5")
     return process.returncode

@@ -164,7 +164,7 @@ def gpu_is_lost():
     run("stub.h5", program=STUB)
     os.environ["GM_STUB_LOSES"] = "2"
     clear(OUT)
-    run(OUT, program=STUB, code=1, says="the GPU says 'uncorrectable ECC error encountered'")
+    run(OUT, program=STUB, code=1, says="the GPU reported 'uncorrectable ECC error encountered'")
     del os.environ["GM_STUB_LOSES"]
     assert 1 <= len(shards(OUT)) <= 2 and not pathlib.Path(OUT).exists(), shards(OUT)
     run(OUT, "--resume", program=STUB, says="going on behind")

@@ -117,12 +117,13 @@ static void auto_heeds_what_only_the_cpu_does(void)
         gm_model_options options;
         const char *says;
     } asked[] = {
-        {{.kernels = "portable"}, "computing on the CPU: kernels 'portable' are the CPU's"},
-        {{.hold = GM_HOLD_STREAMED}, "weights are streamed on the CPU only"},
-        {{.hold = GM_HOLD_MAPPED, .cache_folder = "."}, "weights are mapped on the CPU only"},
+        {{.kernels = "portable"}, "computing on the CPU: kernels 'portable' are for the CPU only"},
+        {{.hold = GM_HOLD_STREAMED}, "weights can be streamed on the CPU only"},
+        {{.hold = GM_HOLD_MAPPED, .cache_folder = "."}, "weights can be mapped on the CPU only"},
         {{.cache = GM_CACHE_WRITE, .cache_folder = "."}, "a cache of packed weights"},
         {{.cache_folder = "."}, "a cache of packed weights"},
-        {{.numerics = GM_NUMERICS_BF16_DOT, .kernels = "auto"}, "numerics bf16-dot are the CPU's"},
+        {{.numerics = GM_NUMERICS_BF16_DOT, .kernels = "auto"},
+         "numerics bf16-dot are for the CPU only"},
         {{.device = "cpu"}, ""},
     };
     emulation_reset();

@@ -35,8 +35,7 @@ static void what_is_missing_is_named(void)
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "sees no GPU");
     emulation_reset();
     CHECK_FAILS(open_it("cuda:3", GM_NUMERICS_AUTO, &err), err, GM_EABSENT,
-                "no GPU 'cuda:3', this machine has cuda:0 to cuda:0; '--device cpu' computes "
-                "without a GPU");
+                "no GPU 'cuda:3', this machine has cuda:0 to cuda:0; '--device cpu' needs no GPU");
     gm_emulation.major = 7, gm_emulation.minor = 5;
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "compute capability 7.5");
     emulation_reset();
@@ -49,7 +48,7 @@ static void what_is_missing_is_named(void)
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT, "a cache");
     options = (gm_model_options){.device = "cuda", .numerics = GM_NUMERICS_BF16_DOT};
     CHECK_FAILS(gm_model_open(&model, TINY, &options, &err), err, GM_EABSENT,
-                "numerics bf16-dot are the CPU's");
+                "numerics bf16-dot are for the CPU only");
 }
 
 static void cublas_is_looked_for(void)
@@ -89,7 +88,7 @@ static void what_does_not_fit_is_said_before_loading(void)
     gm_session *session = NULL;
     gm_session_options o = {.max_rows = 1 << 14, .kv_rows = 1 << 20, .max_sequences = 64};
     CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EMEM,
-                "fewer rows a step, a shorter context or '--device cpu' fit");
+                "use fewer rows per step, a shorter context or '--device cpu'");
     o = (gm_session_options){.max_rows = 8, .kv_rows = 8, .max_sequences = 1, .piece_rows = 4};
     CHECK_FAILS(gm_session_create(&session, model, &o, &err), err, GM_EABSENT, "layer by layer");
     CHECK(session == NULL);
@@ -243,11 +242,12 @@ static void what_the_kernels_cannot_take_is_refused(void)
         int n_experts, head_dim, width, n_chosen, expert_width;
         const char *words;
     } cases[] = {
-        {1025, 32, 64, 4, 32, "1025 experts a layer, the GPU's router takes 1024"},
+        {1025, 32, 64, 4, 32,
+         "1025 experts per layer, but the router on the GPU supports at most 1024"},
         {16, 258, 64, 4, 32, "heads have 258 dimensions"},
         {16, 33, 64, 4, 32, "heads have 33 dimensions"},
-        {16, 32, 64, 1024, 1 << 20, "together too wide for the GPU"},
-        {16, 32, 24833, 4, 32, "24833 wide, too wide for a block's shared memory"},
+        {16, 32, 64, 1024, 1 << 20, "which together are too wide for the GPU"},
+        {16, 32, 24833, 4, 32, "24833 wide, which is too wide for the GPU's shared memory"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         gm_arch arch = model->arch;
@@ -287,9 +287,9 @@ static void latents_that_are_too_wide_are_refused(void)
         const char *words;
     } cases[] = {
         {513, 576, 12,
-         "latents have 513 dimensions and its keys 576, the GPU's attention takes up"},
-        {512, 642, 12, "keys 642, the GPU's attention takes up to 512 and 640"},
-        {512, 576, 24833, "24833 wide, too wide for a block's shared memory"},
+         "latents have 513 dimensions and its keys 576, but attention on the GPU supports at most"},
+        {512, 642, 12, "keys 642, but attention on the GPU supports at most 512 and 640"},
+        {512, 576, 24833, "24833 wide, which is too wide for the GPU's shared memory"},
     };
     gm_model *model = open_tiny("deepseek-v3-tiny", "cpu", GM_NUMERICS_F32);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

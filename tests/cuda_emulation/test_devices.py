@@ -48,11 +48,11 @@ def main():
     says(collect("gpu.h5"), "computing on cuda:0, emulated GPU\n")
     assert device_of("gpu.h5") == "cuda:0"
     assert "computing" not in collect("quiet.h5", "--quiet")
-    says(collect("cpu.h5", "--kernels", "portable"), "computing on the CPU: kernels 'portable' are the CPU's\n")
+    says(collect("cpu.h5", "--kernels", "portable"), "computing on the CPU: kernels 'portable' are for the CPU only\n")
     assert device_of("cpu.h5") == "cpu"
     assert "computing" not in collect("cpu.h5", "--force", environment=NO_DRIVER)
     says(collect("none.h5", "--device", "cuda", code=1, environment=NO_DRIVER),
-         "this machine has no NVIDIA driver (libcuda.so.1); '--device cpu' computes without a GPU")
+         "this machine has no NVIDIA driver (libcuda.so.1); '--device cpu' needs no GPU")
 
     # --resume goes on where the run was begun
     says(collect("gpu.h5", "--resume"), "computing on cuda:0", "nothing to do")

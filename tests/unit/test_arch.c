@@ -246,15 +246,15 @@ static void check_refused(const char *model, const char *field, const char *valu
 static void refuses_values_that_change_the_mathematics(void)
 {
     static const char *const changes[][3] = {
-        {"hidden_act", "\"gelu\"", "'hidden_act' is 'gelu', and only 'silu' is computed"},
+        {"hidden_act", "\"gelu\"", "'hidden_act' is 'gelu', but only 'silu' is supported"},
         {"scoring_func", "\"sigmoid\"", "'scoring_func' is 'sigmoid'"},
         {"topk_method", "\"noaux_tc\"", "'topk_method'"},
-        {"n_group", "8", "'n_group' is 8, and only 1 is computed"},
+        {"n_group", "8", "'n_group' is 8, but only 1 is supported"},
         {"topk_group", "4", "'topk_group' is 4"},
         {"routed_scaling_factor", "2.5", "'routed_scaling_factor' is 2.5"},
-        {"attention_bias", "true", "'attention_bias' is true, and only false is computed"},
+        {"attention_bias", "true", "'attention_bias' is true, but only false is supported"},
         {"mlp_bias", "true", "'mlp_bias'"},
-        {"clip_qkv", "8", "'clip_qkv' is 8, and only null is computed"},
+        {"clip_qkv", "8", "'clip_qkv' is 8, but only null is supported"},
         {"use_sliding_window", "true", "'use_sliding_window'"},
         {"sliding_window", "4096", "'sliding_window'"},
         {"partial_rotary_factor", "0.5", "'partial_rotary_factor'"},
@@ -302,8 +302,8 @@ static void refuses_impossible_values(void)
         {"first_k_dense_replace", "5", "'first_k_dense_replace'"},
         {"rms_norm_eps", "-1", "'rms_norm_eps'"},
         {"rope_theta", "0", "'rope_theta'"},
-        {"eos_token_id", "317", "ids from 0 to 316"},
-        {"eos_token_id", "\"</s>\"", "ids from 0 to 316"},
+        {"eos_token_id", "317", "not an id from 0 to 316"},
+        {"eos_token_id", "\"</s>\"", "not an id from 0 to 316"},
         {"bos_token_id", "317", "'bos_token_id'"},
         {"tie_word_embeddings", "1", "'tie_word_embeddings'"},
     };
@@ -314,12 +314,12 @@ static void refuses_impossible_values(void)
     check_refused(MODELS "olmoe-clip", "clip_qkv", "-2", "'clip_qkv'");
     check_refused(MODELS "qwen2-tiny", "shared_expert_intermediate_size", NULL,
                   "'shared_expert_int");
-    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[3]", "than layers from 0 to 2");
-    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[\"1\"]", "than layers from 0 to 2");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[3]", "not a layer from 0 to 2");
+    check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[\"1\"]", "not a layer from 0 to 2");
     check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "1", "'mlp_only_layers' is not a list");
     check_refused(MODELS "qwen2-tiny", "mlp_only_layers", "[0,1,2]", "none of the 3 layers");
     check_refused(MODELS "qwen2-tiny", "layer_types", "[\"sliding_attention\"]",
-                  "holds 'sliding_attention', and only 'full_attention' is computed");
+                  "contains 'sliding_attention', but only 'full_attention' is supported");
     check_refused(MODELS "qwen2-tiny", "layer_types", "7", "'layer_types' is not a list");
     check_refused(MODELS "granite-tiny", "logits_scaling", "0", "'logits_scaling'");
     check_refused(MODELS "granite-tiny", "attention_multiplier", "-1", "'attention_multiplier'");
@@ -362,7 +362,7 @@ static void refuses_other_architectures(void)
     mkdir("llama", 0777);
     CHECK_OK(gm_outfile_write("llama/config.json", true, config, strlen(config), &err), err);
     CHECK_FAILS(gm_arch_read(&a, "llama", &err), err, GM_EFORMAT,
-                "'LlamaForCausalLM' is not known, expected one of DeepseekForCausalLM");
+                "'LlamaForCausalLM' is not supported, expected one of DeepseekForCausalLM");
     CHECK_FAILS(gm_arch_read(&a, "no-such-folder", &err), err, GM_EIO,
                 "model folder 'no-such-folder' does not exist");
     CHECK(gm_family_find(NULL, NULL) == NULL);

@@ -30,21 +30,26 @@ static gm_status make(gm_chat *chat, const char *text, gm_error *err)
 static void what_does_not_say_the_question_is_refused(void)
 {
     static const char *const wrong[][2] = {
-        {"", "does not say a question once, as it is"},
-        {"{{ 'x' }}", "does not say a question once, as it is"},
-        {"{{ messages }}", "'here', line 1: a list has no spelling here"},
-        {"{{ messages[0].content * 2 }}", "'*' stands between a text and a number"},
-        {"{{ messages[0].content }}{{ messages[-1].content }}", "does not say a question once"},
-        {"{{ messages[0].content | upper }}", "does not say a question once"},
-        {"{{ messages[0].content\n | lorem }}", "line 2: the filter 'lorem' is not known here"},
-        {"{{ lipsum() }}", "the function 'lipsum' is not known here"},
-        {"{{ messages[0].content.title() }}", "the method 'title' is not known here"},
-        {"{{ messages[0].content.strip }}", "the method 'strip' is not called"},
-        {"{{ messages[0]['items'] is defined }}", "the method 'items' is not called"},
-        {"{{ messages|selectattr('keys')|list }}", "the method 'keys' is not called"},
-        {"{% set x = messages|select %}", "is kept as 'x'; | list is missing"},
-        {"{% set x = [messages|select] %}", "a list has what can be gone through once"},
-        {"{% if messages[0].content.isalnum %}{% endif %}", "the method 'isalnum' is not called"},
+        {"", "does not repeat a user's message exactly once and unchanged"},
+        {"{{ 'x' }}", "does not repeat a user's message exactly once and unchanged"},
+        {"{{ messages }}", "'here', line 1: a list cannot be converted to a string"},
+        {"{{ messages[0].content * 2 }}", "'*' does not work between a string and a number"},
+        {"{{ messages[0].content }}{{ messages[-1].content }}",
+         "does not repeat a user's message exactly once"},
+        {"{{ messages[0].content | upper }}", "does not repeat a user's message exactly once"},
+        {"{{ messages[0].content\n | lorem }}", "line 2: the filter 'lorem' is not supported"},
+        {"{{ lipsum() }}", "the function 'lipsum' is not supported"},
+        {"{{ messages[0].content.title() }}", "the method 'title' is not supported"},
+        {"{{ messages[0].content.strip }}",
+         "the method 'strip' is not called, expected '(' after it"},
+        {"{{ messages[0]['items'] is defined }}",
+         "the method 'items' is not called, expected '(' after it"},
+        {"{{ messages|selectattr('keys')|list }}",
+         "the method 'keys' is not called, expected '(' after it"},
+        {"{% set x = messages|select %}", "an iterator cannot be kept as 'x'; use the filter 'list'"},
+        {"{% set x = [messages|select] %}", "a list contains an iterator; use the filter 'list'"},
+        {"{% if messages[0].content.isalnum %}{% endif %}",
+         "the method 'isalnum' is not called, expected '(' after it"},
         {"{% set n = namespace(x=0) %}{% for i in [1, 2] if n.x < 1 %}{% set n.x = 1 %}{% endfor "
          "%}",
          "the condition of a loop changes while it runs"},
@@ -58,7 +63,8 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{% for x in 1, 2 %}{% endfor %}", "found ',', expected the end of the tag"},
         {"{{ 9223372036854775807 + 1 }}", "is no integer of 64 bits"},
         {"\xff", "is not UTF-8"},
-        {"{{ raise_exception('Only cats.') }}", "the template refuses this question: Only cats."},
+        {"{{ raise_exception('Only cats.') }}",
+         "the template rejects this conversation: Only cats."},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         gm_chat chat;
@@ -109,7 +115,7 @@ static void limits(void)
         {"{% set n = namespace(x='xxxxxxxx') %}{% for i in range(64) %}"
          "{% set n.x = n.x ~ n.x %}{% endfor %}",
          "takes too much memory"},
-        {"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "are inside of each other"},
+        {"{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "the template nests more than"},
         {LONG "{{ (n.x[:300000] ~ 'b') in n.x }}", "takes too many steps"},
         {LONG "{{ n.x.replace(n.x[:300000] ~ 'b', '') }}", "takes too many steps"},
         {LONG "{{ n.x.strip(n.x ~ 'b') }}", "takes too many steps"},
@@ -123,7 +129,7 @@ static void limits(void)
          "takes too many steps"},
         {"{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}"
          "{{ n.x == n.x }}",
-         "are inside of each other"},
+         "the template nests more than"},
     };
     gm_chat chat;
     gm_error err = {0};
@@ -135,19 +141,19 @@ static void limits(void)
         CHECK_OK(gm_text_add(&deep, "{{ ", &err), err);
         for (int k = 0; k < 10000; k++) CHECK_OK(gm_text_add(&deep, open[i], &err), err);
         CHECK_FAILS(make(&chat, deep.at, &err), err, GM_EFORMAT,
-                    i == 7 ? "a tag does not end" : "brackets and statements are open");
+                    i == 7 ? "a tag is not closed" : "brackets and statements are open");
         gm_text_clear(&deep);
     }
     gm_text chain = {0}; /* from the left: as deep */
     CHECK_OK(gm_text_add(&chain, "{{ 1", &err), err);
     for (int k = 0; k < 10000; k++) CHECK_OK(gm_text_add(&chain, " + 1", &err), err);
     CHECK_OK(gm_text_add(&chain, " }}", &err), err);
-    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "are inside of each other");
+    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "the template nests more than");
     while (chain.n <= 1 << 20)
         CHECK_OK(
             gm_text_add(&chain, "{# a line of a long comment, and no more than that #}\n", &err),
             err);
-    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "at most 1048576 are read");
+    CHECK_FAILS(make(&chat, chain.at, &err), err, GM_EFORMAT, "expected at most 1048576");
     gm_text_clear(&chain);
 }
 
@@ -162,7 +168,7 @@ static void options(void)
         {{.date = "today"}, "expected a date"},
         {{.settings = plain, .n_settings = 1}, "expected NAME=VALUE"},
         {{.settings = nameless, .n_settings = 1}, "expected NAME=VALUE"},
-        {{.system = "\xff"}, "expected some text in UTF-8"},
+        {{.system = "\xff"}, "expected UTF-8 text that is not empty"},
     };
     gm_chat chat;
     gm_error err = {0};

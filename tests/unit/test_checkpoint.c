@@ -193,8 +193,8 @@ static void refuses_bad_folders(void)
     unlink("bad/model.safetensors.index.json"); /* of a run before this one */
     unlink("bad/model.safetensors");
     unlink("bad/2.safetensors");
-    CHECK_FAILS(gm_checkpoint_open(&c, "no-such-folder", &err), err, GM_EIO, "holds neither");
-    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "holds neither");
+    CHECK_FAILS(gm_checkpoint_open(&c, "no-such-folder", &err), err, GM_EIO, "has neither");
+    CHECK_FAILS(gm_checkpoint_open(&c, "bad", &err), err, GM_EIO, "has neither");
 
     /* links to nothing, as a download that was cut off leaves them */
     CHECK(symlink("nowhere", "bad/model.safetensors.index.json") == 0);

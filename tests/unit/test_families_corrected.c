@@ -143,11 +143,11 @@ static void ernies_layers_lie_between_two(void)
 static void refuses_what_is_computed_in_one_way_only(void)
 {
     static const char *const changes[][4] = {
-        {DOTS, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', and only 'sigmoid'"},
+        {DOTS, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', but only 'sigmoid'"},
         {DOTS, "max_window_layers", "1", "behind 1 of 2 layers"},
         {"no-types", "max_window_layers", "1", "behind 1 of 2 layers"},
         {DOTS, "layer_types", "[\"full_attention\", \"sliding_attention\"]", "'layer_types'"},
-        {ERNIE, "moe_use_aux_free", "false", "'moe_use_aux_free' is false, and only true"},
+        {ERNIE, "moe_use_aux_free", "false", "'moe_use_aux_free' is false, but only true"},
         {ERNIE, "moe_gate", "\"hash\"", "'moe_gate'"},
         {ERNIE, "moe_k", "11", "'moe_k' is 11, expected at most the 10 experts"},
         {ERNIE, "moe_k", NULL, "'moe_k'"},

@@ -193,15 +193,15 @@ static void refuses_what_is_not_computed(void)
         {"next", "layer_types", "[\"linear_attention\"]",
          "'layer_types' is not a list of 3 layers"},
         {"next", "layer_types", "[\"linear_attention\", \"full_attention\", \"mamba\"]",
-         "'layer_types' holds 'mamba', and only 'linear_attention' and"},
+         "'layer_types' contains 'mamba', but only 'linear_attention' and"},
         {"next", "layer_types", "7", "'layer_types' is not a list"},
         {"next", "head_dim", NULL, "'head_dim' is missing"},
         {"next", "num_key_value_heads", NULL, "'num_key_value_heads' is missing"},
         {"next", "attention_bias", "true", "'attention_bias' is true"},
         {"next", "rope_scaling", "{\"type\": \"yarn\", \"factor\": 4}", "has type 'yarn'"},
-        {"qwen35", "attn_output_gate", "false", "'attn_output_gate' is false, and only true"},
+        {"qwen35", "attn_output_gate", "false", "'attn_output_gate' is false, but only true"},
         {"qwen35", "output_gate_type", "\"tanh\"",
-         "'output_gate_type' is 'tanh', and only 'swish'"},
+         "'output_gate_type' is 'tanh', but only 'swish'"},
         {"qwen35", "text_config", "7", "'text_config' is not an object"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
@@ -343,7 +343,7 @@ static void states_do_not_go_back(void)
     const gm_segment twice[2] = {{.sequence = id, .n = 1, .token = r.token, .edit = -1},
                                  {.sequence = id, .n = 1, .token = r.token, .edit = -1}};
     CHECK_FAILS(gm_session_step(r.session, twice, 2, NULL, NULL, &err), err, GM_EARG,
-                "segments 0 and 1 are of sequence 0");
+                "segments 0 and 1 are both of sequence 0");
     close_run(&r);
 }
 

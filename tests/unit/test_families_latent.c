@@ -185,15 +185,15 @@ static void refuses_what_is_not_computed(void)
         {V2, "qk_nope_head_dim", "7", "'qk_nope_head_dim' is 7, expected an even number"},
         {V2, "qk_rope_head_dim", "5", "'qk_rope_head_dim' is 5, expected an even number"},
         {V2, "v_head_dim", NULL, "'v_head_dim'"},
-        {V2, "norm_topk_prob", "true", "'norm_topk_prob' is true, and only false"},
-        {V2, "topk_method", "\"noaux_tc\"", "'topk_method' is 'noaux_tc', and only 'greedy' and"},
+        {V2, "norm_topk_prob", "true", "'norm_topk_prob' is true, but only false"},
+        {V2, "topk_method", "\"noaux_tc\"", "'topk_method' is 'noaux_tc', but only 'greedy' and"},
         {V2, "scoring_func", "\"sigmoid\"", "'scoring_func' is 'sigmoid'"},
         {V2, "routed_scaling_factor", "0", "'routed_scaling_factor'"},
         {V2, "attention_bias", "true", "'attention_bias' is true"},
-        {V3, "rope_interleave", "false", "'rope_interleave' is false, and only true"},
-        {V3, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', and only 'sigmoid'"},
-        {V3, "topk_method", "\"greedy\"", "'topk_method' is 'greedy', and only 'noaux_tc'"},
-        {V3, "qk_head_dim", "12", "'qk_head_dim' is 12, expected the 10 of"},
+        {V3, "rope_interleave", "false", "'rope_interleave' is false, but only true"},
+        {V3, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', but only 'sigmoid'"},
+        {V3, "topk_method", "\"greedy\"", "'topk_method' is 'greedy', but only 'noaux_tc'"},
+        {V3, "qk_head_dim", "12", "'qk_head_dim' is 12, expected 10, the sum of"},
         {V3, "n_group", NULL, "'n_group' is missing"},
         {V3, "topk_group", "null", "'topk_group' is null"},
         {V3, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
@@ -215,7 +215,7 @@ static void refuses_what_is_not_computed(void)
         {MODELS "gptoss-tiny", "rope_scaling",
          "{\"type\": \"yarn\", \"factor\": 2, \"original_max_position_embeddings\": 32, "
          "\"mscale\": 1}",
-         "holds 'mscale', which is not computed"},
+         "contains 'mscale', which is not supported"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         gm_arch a;

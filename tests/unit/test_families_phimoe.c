@@ -80,7 +80,7 @@ static void reads_its_smaller_ones(void)
 static void refuses_what_phi_cannot_be(void)
 {
     static const char *const changes[][3] = {
-        {"num_experts_per_tok", "3", "'num_experts_per_tok' is 3, and only 2 is computed"},
+        {"num_experts_per_tok", "3", "'num_experts_per_tok' is 3, but only 2 is supported"},
         {"num_local_experts", NULL, "'num_local_experts'"},
         {"router_jitter_noise", "0", "'router_jitter_noise'"},
         {"sliding_window", "0", "'sliding_window'"},

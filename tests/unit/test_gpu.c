@@ -56,7 +56,7 @@ static void a_gpu_that_is_not_there_is_missed(void)
     CHECK(gpu == NULL);
     const char *said = strstr(err.text, "no CUDA backend") ? "no CUDA backend" : "";
     CHECK_FAILS(open_model("cuda:1023", &err), err, GM_EABSENT, said);
-    CHECK_HAS(err.text, "; '--device cpu' computes without a GPU");
+    CHECK_HAS(err.text, "; '--device cpu' needs no GPU");
 }
 
 /* What "auto" weighs: quadratic in the documents, nothing where neighbours are approximate. */

@@ -189,7 +189,7 @@ static void check_damaged(const outcome *want, const char *part, bool map_sees_i
     CHECK_HAS(said, "not used");
     if (map_sees_it) {
         check_open("bad", GM_HOLD_MAPPED, GM_CACHE_USE, want, part);
-        CHECK_HAS(said, "written anew");
+        CHECK_HAS(said, "written again");
     } else {
         check_open("bad", GM_HOLD_RESIDENT, GM_CACHE_WRITE, want, part);
     }
@@ -205,9 +205,9 @@ static void caches_that_are_not_right(void)
     CHECK(truncate(path, size_of(path) - 1) == 0);
     check_damaged(&want, "bytes, expected", true);
     change_file(path, 0, SEEK_SET);
-    check_damaged(&want, "is no cache of packed weights", true);
+    check_damaged(&want, "is not a cache of packed weights", true);
     change_file(path, 8, SEEK_SET);
-    check_damaged(&want, "is of version", true);
+    check_damaged(&want, "has version", true);
     change_file(path, 30, SEEK_SET);
     check_damaged(&want, "is of another model", true);
     change_file(path, 70, SEEK_SET);
@@ -226,7 +226,7 @@ static void caches_that_are_not_right(void)
     CHECK(rename(name, path) == 0);
     check_damaged(&want, "is of another model", true);
     CHECK(truncate(path, 0) == 0);
-    check_damaged(&want, "is no cache of packed weights", true);
+    check_damaged(&want, "is not a cache of packed weights", true);
     outcome_free(&want);
 }
 
@@ -278,8 +278,8 @@ static void blocks_changed_since(void)
     outcome want = resident_outcome("blocks13");
     CHECK(memcmp(want.logits, before.logits, N_TOKENS * sizeof *want.logits) != 0);
     copy_model("blocks", FP8, field, rows13);
-    check_open("blocks", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, "it is not used");
-    check_open("blocks", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "it is written anew");
+    check_open("blocks", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, "the cache is not used");
+    check_open("blocks", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "the cache is written again");
     outcome_free(&before), outcome_free(&want);
 }
 
@@ -299,7 +299,7 @@ static void a_cache_folder_that_cannot_be_made(void)
     options.hold = GM_HOLD_STREAMED;
     said[0] = '\0';
     CHECK_OK(gm_model_open(&model, "nowhere", &options, &err), err);
-    CHECK_HAS(said, "no cache of packed weights: ");
+    CHECK_HAS(said, "the packed weights are not cached: ");
     gm_model_close(model);
     options = options_of(GM_HOLD_MAPPED, GM_CACHE_USE);
     options.cache_folder = "nowhere/config.json/caches";
@@ -317,9 +317,10 @@ static void a_place_that_cannot_be_written(void)
     snprintf(home, sizeof home, "%s/home-%ld", here, (long)getpid()); /* a new one */
     CHECK(mkdir("full/" FILE_NAME, 0777) == 0 && setenv("XDG_CACHE_HOME", home, 1) == 0);
     check_open("full", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, "the packed weights go to");
-    check_open("full", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "is no cache of packed weights");
+    check_open("full", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "is not a cache of packed weights");
     CHECK(setenv("XDG_CACHE_HOME", "/dev/null", 1) == 0);
-    check_open("full", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want, "no cache of packed weights: ");
+    check_open("full", GM_HOLD_RESIDENT, GM_CACHE_WRITE, &want,
+               "the packed weights are not cached: ");
     CHECK(rmdir("full/" FILE_NAME) == 0);
     outcome_free(&want);
 }

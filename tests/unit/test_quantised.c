@@ -83,7 +83,7 @@ static void published_forms_are_read(void)
 static void other_forms_are_refused(void)
 {
     static const char *const cases[][2] = {
-        {"{\"quant_method\": \"gptq\", \"bits\": 4}", "quantised by 'gptq', and only F32, F16"},
+        {"{\"quant_method\": \"gptq\", \"bits\": 4}", "quantised with 'gptq', but only F32, F16"},
         {"{\"quant_method\": \"modelopt\"}", "quantised by 'modelopt'"},
         {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}",
          "'activation_scheme' of 'quantization_config' is 'static', expected dynamic"},
@@ -114,7 +114,7 @@ static void other_forms_are_refused(void)
          "is 'tensor|channel', expected tensor|channel|block"},
         {COMPRESSED("\"weights\": {\"strategy\": \"block\"}", "}}"), "'block_structure'"},
         {COMPRESSED("\"weights\": {}, \"input_activations\": {\"dynamic\": false}", "}}"),
-         "fixed scales of activations are not read"},
+         "fixed scales of activations are not supported"},
         {COMPRESSED("\"weights\": {}, \"output_activations\": {}", "}}"), "'output_activations'"},
         {COMPRESSED("\"weights\": {}, \"format\": \"pack-quantized\"", "}}"), "'pack-quantized'"},
         {COMPRESSED("\"weights\": {}", "}, \"format\": \"nvfp4-pack-quantized\"}"),
@@ -123,7 +123,7 @@ static void other_forms_are_refused(void)
         {COMPRESSED("\"weights\": {}", "}, \"sparsity_config\": {\"format\": \"24\"}}"), "is '24'"},
         {COMPRESSED("\"weights\": {}", "}, \"transform_config\": {\"a\": 1}}"), "'transform_"},
         {COMPRESSED("\"weights\": {}", ", \"b\": {\"weights\": {\"strategy\": \"channel\"}}}}"),
-         "have scales of different blocks"},
+         "have scales for blocks of different sizes"},
         {COMPRESSED("\"weights\": {}", ", \"b\": 7}}"), "has no object 'weights'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -186,7 +186,7 @@ static void bad_tensors_are_refused(void)
         {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 2, false, "is -1, expected a scale"},
         {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 3, false, "is 1e-31, expected"},
         {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 4, false, "is 1e+31, expected"},
-        {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 5, false, "are 0, as where a file"},
+        {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 5, false, "are 0, as if the file"},
         {"up_proj.weight_scale_inv", NULL, GM_F32, 2, {2, 2}, 6, false, NULL},
     };
     gm_checkpoint *c = NULL;

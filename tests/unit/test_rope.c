@@ -73,7 +73,7 @@ static void refuses_what_is_not_computed(void)
     for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
         CHECK_FAILS(read_text(&rope, &stretched, text[i][0], &err), err, GM_EFORMAT, text[i][1]);
     CHECK_FAILS(read_text(&rope, &plain, "{\"rope_scaling\": {\"rope_type\": \"yarn\"}}", &err),
-                err, GM_EFORMAT, "has type 'yarn', and only 'default' is computed");
+                err, GM_EFORMAT, "has type 'yarn', but only 'default' is supported");
 }
 
 /* Of heads of 64: what the config says, or what holds the angles, or the family. */
@@ -104,7 +104,7 @@ static void a_part_of_a_head_turns(void)
     }
     CHECK_FAILS(
         read_text(&rope, &plain, "{\"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", &err),
-        err, GM_EFORMAT, "only 1 is computed");
+        err, GM_EFORMAT, "only 1 is supported");
 }
 
 /* transformers 5.24, ROPE_INIT_FUNCTIONS["yarn"] of gpt-oss's config (in f32), and with changes. */
@@ -189,7 +189,7 @@ static void divides_as_transformers_does(void)
     CHECK_NEAR(gm_rope_step(&rope, 1), step[1], 3e-6);
     gm_rope_clear(&rope);
     snprintf(both, sizeof both, "%.*s, \"rope_parameters\": {\"rope_theta\": 1e4}}", n, text);
-    CHECK_FAILS(read_text(&rope, &divided, both, &err), err, GM_EFORMAT, "say different things");
+    CHECK_FAILS(read_text(&rope, &divided, both, &err), err, GM_EFORMAT, "disagree");
     CHECK(rope.divisor == NULL);
 }
 
@@ -202,7 +202,7 @@ static void refuses_other_divisors(void)
     for (size_t i = 0; i < sizeof last / sizeof last[0]; i++) {
         write_long(text, HEAD / 2, last[i]);
         CHECK_FAILS(read_text(&rope, &divided, text, &err), err, GM_EFORMAT,
-                    "'short_factor' holds something else than positive numbers");
+                    "'short_factor' contains a value that is not a positive number");
         CHECK(rope.divisor == NULL);
     }
     write_long(text, HEAD / 2 - 1, NULL);
@@ -212,7 +212,7 @@ static void refuses_other_divisors(void)
     CHECK_FAILS(read_text(&rope, &divided, "{\"rope_scaling\": {\"type\": \"longrope\"}}", &err),
                 err, GM_EFORMAT, "'original_max_position_embeddings'");
     CHECK_FAILS(read_text(&rope, &divided, "{\"rope_scaling\": {\"type\": \"yarn\"}}", &err), err,
-                GM_EFORMAT, "only 'default' or 'longrope' is computed");
+                GM_EFORMAT, "only 'default' or 'longrope' is supported");
 }
 
 static void fills_rows_of_angles(void)

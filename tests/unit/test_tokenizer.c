@@ -232,7 +232,7 @@ static void what_the_reference_does_by_chance_is_refused(void)
                   "'<a>' and '<b>' are the same");
     check_refused((parts){.normalizer = "{\"type\":\"Strip\"}",
                           .added = "[{\"id\":10,\"content\":\"  \",\"normalized\":true}]"},
-                  "nothing is left of added token '  '");
+                  "added token '  ' is empty once it is normalized");
     check_refused((parts){.normalizer = REPLACE("x*")}, "may match nothing, 'x*'");
     check_refused((parts){.normalizer = REPLACE("a"), .splitter = META("first")}, "'Metaspace'");
     check_once((parts){.splitter = META("first")}, "ab", "6", "2");
@@ -248,7 +248,7 @@ static void numbers_that_do_not_fit_are_named(void)
     check_refused((parts){.vocab = "[]"}, "'vocab'");
     check_refused((parts){.vocab = "{}", .merges = "[]"}, "no tokens");
     check_refused((parts){.merges = "[\"a b\",\"b x\"]"}, "merge 1, 'b' and 'x': the second");
-    check_refused((parts){.merges = "[[\"d\",\"d\"]]"}, "merge 0, 'd' and 'd': what they join to");
+    check_refused((parts){.merges = "[[\"d\",\"d\"]]"}, "merge 0, 'd' and 'd': the two joined");
     check_refused((parts){.merges = "[\"ab\"]"}, "merge 0 is not a pair");
     check_refused((parts){.merges = "[\"a b c\"]"}, "merge 0 is not a pair");
     check_refused((parts){.merges = "[[\"a\",1]]"}, "merge 0 is not a pair");

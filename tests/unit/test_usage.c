@@ -174,7 +174,7 @@ static void what_does_not_fit_is_refused(void)
     CHECK_OK(gm_trace_open(&trace, "many.h5", &err), err);
     CHECK_FAILS(read_tightly(&usage, trace, &err), err, GM_EMEM,
                 "the usage of the first 256 of 300 documents takes ");
-    CHECK(strstr(err.text, " more, of which ulimit has ") != NULL);
+    CHECK(strstr(err.text, " more, but ulimit has only ") != NULL);
     gm_trace_close(trace);
 }
 
