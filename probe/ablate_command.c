@@ -76,7 +76,7 @@ static gm_status look_at_output(request *r, bool *done, gm_error *err)
     GM_TRY(gm_outfile_check(r->out, o->force, err));
     if (exists(r->begun.at) && !o->resume && !o->force)
         GM_FAIL(GM_EEXIST,
-                "'%s' holds the experts of a run that was stopped; go on with --resume or start "
+                "'%s' holds the experts of a run that was stopped; continue with --resume or start "
                 "over with --force",
                 r->begun.at);
 out:
@@ -114,7 +114,7 @@ static gm_status read_texts(request *r, gm_error *err)
     GM_TRY(gm_ablate_texts_read(&r->texts, r->run.blocks, err));
     if (r->atlas) GM_TRY(gm_ablate_texts_cluster(&r->texts, r->atlas, &n_unknown, err));
     if (n_unknown > 0)
-        gm_warn("'%s' does not have %zu of the %zu documents: they are in no group", r->atlas,
+        gm_warn("'%s' does not have %zu of the %zu documents, which are in no group", r->atlas,
                 n_unknown, r->texts.n);
 out:
     return status;
@@ -188,7 +188,7 @@ static gm_status measure(request *r, gm_error *err)
     if (status == GM_OK) status = take_out_all(r, err);
     gm_progress_end(&r->progress);
     if (status == GM_EINTERRUPTED && r->out)
-        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+        (void)gm_fail(err, status, "interrupted; repeat the command with --resume to continue");
 out:
     return status;
 }
@@ -263,7 +263,7 @@ static gm_status read_options(request *r, int argc, char **argv, gm_error *err)
     gm_status status = gm_opt_parse(SYNOPSIS, DETAILS, opts, &argc, argv, err);
     if (status == GM_OK) status = gm_collect_options_check(o, argc, argv, err);
     if (status == GM_OK && r->experts && r->layer)
-        status = gm_fail(err, GM_EARG, "--experts and --layer exclude each other");
+        status = gm_fail(err, GM_EARG, "--experts and --layer cannot be combined");
     if (status == GM_OK && o->resume && r->out == NULL)
         status = gm_fail(err, GM_EARG, "--resume needs -o FILE");
     if (r->experts == NULL) r->experts = "all";

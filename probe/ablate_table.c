@@ -107,8 +107,8 @@ gm_status gm_ablate_table_take(gm_ablate *a, const char *path, gm_error *err)
     for (size_t r = 0; own && r < table.n_rows; r += lines) own = take(a, &table, r);
     if (!own)
         GM_FAIL(GM_EFORMAT,
-                "'%s' is of a run with other texts, groups, experts, mode or model, or on another "
-                "device; give --force to start over",
+                "'%s' is from a run with other texts, groups, experts, mode or model, or on "
+                "another device; give --force to start over",
                 path);
 out:
     gm_csv_clear(&table);
@@ -203,7 +203,7 @@ gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)
         print_group(a, g, order, top < X ? top : X);
     }
     if (gm_ablate_rows(a, 0)[0].loss.documents == 0)
-        puts("no document has a loss: each is of one token, and nothing stands before it");
+        puts("no document has a loss: each has a single token with nothing before it");
     gm_free(order);
     return GM_OK;
 }

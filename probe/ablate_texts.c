@@ -120,7 +120,7 @@ gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *
     GM_TRY(gm_atlas_open(&atlas, path, err));
     GM_TRY(gm_sha_index_init(&index, atlas->sha, atlas->n, err));
     if (atlas->n_clusters + 1 >= GM_ABLATE_NO_GROUP)
-        GM_FAIL(GM_EARG, "'%s' has %zu clusters, more than a table can name", path,
+        GM_FAIL(GM_EARG, "'%s' has %zu clusters, which are more than a table can name", path,
                 atlas->n_clusters);
     t->n_groups = atlas->n_clusters + 1; /* noise is the last */
     t->group_name = gm_arena_alloc(&t->arena, t->n_groups, sizeof *t->group_name);
@@ -139,7 +139,8 @@ gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *
         *n_unknown += at < 0;
     }
     if (*n_unknown == t->n)
-        GM_FAIL(GM_EARG, "'%s' has none of the %zu documents: it is of another corpus", path, t->n);
+        GM_FAIL(GM_EARG, "'%s' has none of the %zu documents: it is from another corpus", path,
+                t->n);
 out:
     gm_sha_index_clear(&index);
     gm_atlas_close(atlas);

@@ -159,7 +159,7 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
         if (against->loss == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", samples->n);
     }
     if (info->has_nll != gm_trace_get_info(b)->has_nll)
-        gm_warn("the %s trace was recorded without --nll: what the texts cost is not compared",
+        gm_warn("the %s trace was recorded without --nll, so losses are not compared",
                 info->has_nll ? "second" : "first");
     GM_TRY(comparing_init(&c, a, b, err));
     /* without choices the offsets are zero and nothing would be read */

@@ -69,7 +69,7 @@ static void print(const gm_against *a, const gm_agree *agree)
 void gm_against_print(const gm_against *a)
 {
     size_t L = (size_t)a->info->n_layers;
-    printf("%" PRIu64 " documents in both, %" PRIu64 " in the first alone; %" PRIu64
+    printf("%" PRIu64 " documents in both, %" PRIu64 " only in the first; %" PRIu64
            " tokens compared, %" PRIu64 " left out\n\n",
            a->documents, a->alone, a->tokens, a->left);
     printf("layer                    pairs  same_set same_first  shared\n");

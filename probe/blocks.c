@@ -113,8 +113,8 @@ static gm_status check_kept(gm_blocks *blocks, uint32_t number, gm_error *err)
     gm_trace_keep_name(kept, name);
     gm_status status = gm_vocabulary_add(blocks->kept, kept, strlen(kept), &as_kept, err);
     if (status != GM_OK || as_kept == number) return status;
-    gm_warn("the subsets '%.100s' and '%.100s' are one in the trace, which keeps the last %d bytes "
-            "of a name",
+    gm_warn("the subsets '%.100s' and '%.100s' are the same in the trace, which keeps only the "
+            "last %d bytes of a name",
             gm_vocabulary_word(blocks->subsets, as_kept), name, GM_TRACE_NAME_BYTES - 1);
     gm_vocabulary_free(blocks->kept);
     blocks->kept = NULL;
@@ -129,11 +129,10 @@ static gm_status note_subset(gm_blocks *blocks, gm_error *err)
     gm_status status = gm_vocabulary_add(blocks->subsets, name, strlen(name), &number, err);
     if (status == GM_OK) status = check_kept(blocks, number, err);
     if (status != GM_OK || number < GM_TRACE_MAX_SUBSETS) return status;
-    return gm_fail(
-        err, GM_EFORMAT,
-        "the corpus has more than the %d subsets that a trace can name; the next is '%s'; "
-        "is --subset-field the field you mean?",
-        (int)GM_TRACE_MAX_SUBSETS, name);
+    return gm_fail(err, GM_EFORMAT,
+                   "the corpus has more than the %d subsets that a trace can name; the next is "
+                   "'%s'; check --subset-field",
+                   (int)GM_TRACE_MAX_SUBSETS, name);
 }
 
 /* Tokenize blocks->source into blocks->document; *skip says why it is left out. */
@@ -175,7 +174,7 @@ static void report_unusable(gm_blocks *blocks)
     const gm_document *d = &blocks->source;
     if (d->skip == GM_SKIP_NONE || blocks->n_unusable > MAX_REPORTED) return;
     if (blocks->n_unusable++ == MAX_REPORTED)
-        gm_warn("more lines cannot be used; they are counted, and named no more");
+        gm_warn("further lines that cannot be used are counted but not named");
     else if (d->line > 0)
         gm_warn("'%s', line %" PRIu64 " is left out: %s", d->file, d->line, d->why_not);
     else
@@ -223,7 +222,7 @@ static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *blo
     /* What a person may have meant otherwise. */
     char hint[80] = "";
     if (block->skipped[GM_SKIP_TOO_SHORT - 1] > 0)
-        snprintf(hint, sizeof hint, "; the least length is %zu tokens (--min-tokens)",
+        snprintf(hint, sizeof hint, "; the minimum length is %zu tokens (--min-tokens)",
                  blocks->options->min_tokens);
     else if (block->skipped[GM_SKIP_NO_TEXT - 1] > 0)
         snprintf(hint, sizeof hint, "; --text-field names the field that holds the text");
@@ -238,10 +237,9 @@ static void warn_without_subsets(const gm_blocks *blocks, const gm_probe_block *
     if (blocks->n_blocks > 0 || !blocks->options->subset_asked) return;
     for (size_t i = 0; i < block->n_documents; i++)
         if (block->document[i].subset[0]) return;
-    gm_warn(
-        "none of the first %zu documents has a subset: field '%.100s' (--subset-field) is absent, "
-        "or neither text nor a number nor true or false",
-        block->n_documents, blocks->options->corpus.subset_field);
+    gm_warn("none of the first %zu documents has a subset: field '%.100s' (--subset-field) is "
+            "missing, or is not a string, number or boolean",
+            block->n_documents, blocks->options->corpus.subset_field);
 }
 
 gm_status gm_blocks_next(gm_blocks *blocks, gm_probe_block **out, gm_error *err)
@@ -296,7 +294,7 @@ gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha,
     if (found < n)
         GM_FAIL(GM_EFORMAT,
                 "the corpus is not the one that block %" PRIu64
-                " was made of; give --force to start over",
+                " was made from; give --force to start over",
                 blocks->n_blocks);
     blocks->n_kept += n;
     blocks->n_blocks++;

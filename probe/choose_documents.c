@@ -67,8 +67,8 @@ static gm_status read_tickets(tickets *t, const gm_blocks_options *options, gm_e
     const char *pipe = gm_corpus_pipe(corpus);
     if (pipe)
         GM_FAIL(GM_EIO,
-                "'%s' is a pipe, which can be read once, and a sample takes reading the corpus "
-                "twice: name a file",
+                "'%s' is a pipe, which can be read only once, but sampling reads the corpus twice; "
+                "give a file instead",
                 pipe);
     for (uint64_t ordinal = 0;; ordinal++) {
         ticket one = {.ordinal = ordinal};

@@ -238,10 +238,10 @@ static void announce(const gm_run *r)
     if (r->o.quiet) return;
     if (r->o.shard_n > 1 && r->o.shard == NULL)
         fprintf(stderr,
-                "task %u of %u, by the environment of Slurm or MPI: one block in %u; --shard 0/1 "
-                "takes all\n",
+                "task %u of %u, as set by Slurm or MPI, computes one block in %u; --shard 0/1 "
+                "computes all\n",
                 r->o.shard_i, r->o.shard_n, r->o.shard_n);
-    fprintf(stderr, "recording %s: at most %s a token, %s a document beside its text\n",
+    fprintf(stderr, "recording %s: at most %s per token and %s per document, plus its text\n",
             level[r->info.level], gm_show_bytes(token, gm_trace_row_bytes(&r->info)),
             gm_show_bytes(document, gm_trace_document_bytes(&r->info)));
     double most = most_documents(&r->o);
@@ -259,7 +259,7 @@ static void add_what_is_kept(const gm_run *r, gm_error *err)
     const size_t n = strlen(err->text);
     if (r->folder.n > 0 && gm_shard_list_read(&list, r->folder.at, NULL) == GM_OK && list.n > 0)
         (void)snprintf(err->text + n, sizeof err->text - n,
-                       "; %zu block%s kept: the same command with --resume goes on", list.n,
+                       "; %zu block%s kept: repeat the command with --resume to continue", list.n,
                        list.n == 1 ? " is" : "s are");
     gm_shard_list_clear(&list);
 }
@@ -287,14 +287,14 @@ static gm_status collect(gm_run *r, gm_error *err)
         GM_TRY(compute(r, err));
     }
     if (r->o.shard_n > 1) {
-        printf("task %u of %u done; when all are: gm-probe merge %s -o %s\n", r->o.shard_i,
+        printf("task %u of %u is done; when all are: gm-probe merge %s -o %s\n", r->o.shard_i,
                r->o.shard_n, r->folder.at, r->o.out);
         goto out;
     }
     GM_TRY(gm_run_conclude(r, err));
 out:
     if (status == GM_EINTERRUPTED)
-        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+        (void)gm_fail(err, status, "interrupted; repeat the command with --resume to continue");
     else if (r->started && (status == GM_EIO || status == GM_EMEM || status == GM_EDEVICE))
         add_what_is_kept(r, err);
     return status;

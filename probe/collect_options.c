@@ -108,8 +108,8 @@ gm_status gm_collect_options_check(gm_collect_options *o, int argc, char **argv,
                 argc > 1 ? argv[1] : "", argc > 1 ? "'" : "");
     GM_TRY(add_corpora(&o->corpus, argv + 1, (size_t)argc - 1, err));
     if (o->sample > 0 && o->per_subset > 0)
-        GM_FAIL(GM_EARG, "--sample and --per-subset exclude each other");
-    if (o->map && o->stream) GM_FAIL(GM_EARG, "--map and --stream exclude each other");
+        GM_FAIL(GM_EARG, "--sample and --per-subset cannot be combined");
+    if (o->map && o->stream) GM_FAIL(GM_EARG, "--map and --stream cannot be combined");
 out:
     return status;
 }
@@ -126,7 +126,7 @@ static gm_status check(gm_collect_options *o, int argc, char **argv, gm_error *e
     if (o->nll && o->level == GM_RECORD_COUNTS)
         GM_FAIL(GM_EARG, "--nll needs --record choices or logits:RATE");
     if (!o->spelling && o->text)
-        GM_FAIL(GM_EARG, "--no-spelling needs --no-text: the texts themselves are kept");
+        GM_FAIL(GM_EARG, "--no-spelling needs --no-text, or the texts themselves are kept");
     if (o->text || o->level == GM_RECORD_COUNTS) o->spelling = false;
 out:
     return status;

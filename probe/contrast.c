@@ -52,12 +52,13 @@ static gm_status contrasting_init(contrasting *c, const gm_contrast_data *d, siz
     for (size_t i = 0; i < d->N; i++) c->n_a += d->of_a[i];
     c->n_b = d->N - c->n_a;
     if (d->pair && d->n_pairs < 2)
-        return gm_fail(err, GM_EARG, "%zu pair%s: two are needed", d->n_pairs,
+        return gm_fail(err, GM_EARG, "found %zu pair%s, expected at least two", d->n_pairs,
                        d->n_pairs == 1 ? "" : "s");
     if (d->pair) c->n_a = c->n_b = d->n_pairs;
     if (c->n_a < 2 || c->n_b < 2)
-        return gm_fail(err, GM_EARG, "groups of %zu and %zu documents: each needs two", c->n_a,
-                       c->n_b);
+        return gm_fail(err, GM_EARG,
+                       "the groups have %zu and %zu documents, expected at least two in each",
+                       c->n_a, c->n_b);
     c->mean = gm_alloc(J, sizeof *c->mean);
     c->all = (sums){gm_alloc(J, sizeof(double)), gm_alloc(J, sizeof(double))};
     c->of = gm_alloc(c->threads, sizeof *c->of);

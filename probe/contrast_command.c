@@ -243,11 +243,11 @@ static gm_status print_table(const groups *g, const contrast_options *o, gm_erro
     if (o->paired != GM_UNPAIRED) {
         const size_t alone = g->data.N - 2 * g->data.n_pairs;
         printf(", %zu pairs", g->data.n_pairs);
-        if (alone > 0) printf(" (%zu without a partner left out)", alone);
+        if (alone > 0) printf(" (%zu without a partner are left out)", alone);
     }
-    if (g->n_left > 0) printf(", %zu without choices in some layer left out", g->n_left);
+    if (g->n_left > 0) printf(", %zu without choices in some layer are left out", g->n_left);
     if (o->permutations > 0)
-        printf("; %zu of %zu experts differ: p <= %g over all of them, %lld deals",
+        printf("; %zu of %zu experts differ: p <= %g over all of them, %lld permutations",
                count_different(g, o->alpha), J, o->alpha, (long long)o->permutations);
     printf(
         "\n\nlayer:expert    rate against  difference (95 %% over %s   ratio        t        p\n",

@@ -89,7 +89,7 @@ static void print_memory(const totals *t)
     char all[24], weights[24], hidden[24], kv[24], rest[24], blocks[24];
     const gm_runner_memory *o = &t->other;
     if (t->by_gpu)
-        printf("device     %s, %s: weights, keys and values, and a step are there\n", t->device,
+        printf("device     %s, %s: holds the weights, keys and values, and a step\n", t->device,
                t->hardware);
     printf("memory     %s: weights %s%s", gm_show_bytes(all, t->memory_bytes),
            gm_show_bytes(weights, t->weights), o->hidden ? " (two layers)" : "");
@@ -124,7 +124,7 @@ static void print_text(const totals *t)
         printf("time       %s at %.0f tokens/s\n", gm_show_seconds(time, t->seconds),
                t->tokens_per_second);
     else
-        printf("time       not measured, the weights are not loaded\n");
+        printf("time       not measured, since the weights are not loaded\n");
 }
 
 /* Add a block to the totals. */

@@ -64,7 +64,7 @@ static gm_status read_rows(gm_trace *t, array_id which, uint64_t first, size_t n
     case OFFSET:
     case LOGITS_TOKEN: break;
     }
-    return gm_fail(err, GM_EARG, "this array is not read by rows");
+    return gm_fail(err, GM_EARG, "this array cannot be read by rows");
 }
 
 static gm_status write_front(FILE *to, array_id which, const uint64_t *dim, int rank, gm_error *err)
@@ -122,7 +122,9 @@ static gm_status write_logits(FILE *to, gm_trace *trace, array_id which,
     gm_status status = GM_OK;
     const uint64_t n_all = gm_trace_n_logits(trace), end = range->token + range->n_tokens;
     uint64_t *token = NULL, first = 0, last;
-    if (n_all == 0) GM_FAIL(GM_EABSENT, "the trace holds no logits (collect --record logits)");
+    if (n_all == 0)
+        GM_FAIL(GM_EABSENT,
+                "the trace has no logits; 'gm-probe collect --record logits:RATE' records them");
     token = gm_alloc2((size_t)n_all, 1, sizeof *token);
     if (token == NULL) GM_FAIL(GM_EMEM, "no memory for the numbers of %zu tokens", (size_t)n_all);
     GM_TRY(gm_trace_read_logits(trace, 0, (size_t)n_all, NULL, token, err));
@@ -146,8 +148,9 @@ gm_status gm_export_array(FILE *to, gm_trace *trace, int which, const gm_export_
     const array_id id = (array_id)which;
     if (id == COUNTS) return write_rows(to, trace, id, range->first, range->n, err);
     if (gm_trace_n_tokens(trace) == 0)
-        return gm_fail(err, GM_EABSENT,
-                       "the trace holds no tokens, only counts (collect --record choices)");
+        return gm_fail(
+            err, GM_EABSENT,
+            "the trace has counts but no tokens; 'gm-probe collect --record choices' records them");
     if (id == OFFSET) return write_offsets(to, trace, range, err);
     if (id == LOGITS || id == LOGITS_TOKEN) return write_logits(to, trace, id, range, err);
     return write_rows(to, trace, id, range->token, range->n_tokens, err);

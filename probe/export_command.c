@@ -141,8 +141,9 @@ static gm_status write_jsonl(FILE *to, gm_trace *trace, const gm_export_range *r
     document_rows rows = {0};
     gm_json_out line = {0};
     if (gm_trace_n_tokens(trace) == 0)
-        return gm_fail(err, GM_EABSENT,
-                       "the trace holds no tokens, only counts (collect --record choices)");
+        return gm_fail(
+            err, GM_EABSENT,
+            "the trace has counts but no tokens; 'gm-probe collect --record choices' records them");
     gm_progress_start(&progress, "export", "documents", (double)range->n, o->quiet);
     for (size_t i = range->first; i < range->first + range->n; i++) {
         size_t n = (size_t)(offset[i + 1] - offset[i]);
@@ -175,7 +176,7 @@ static gm_status find_format(export_format *out, const char *path, gm_error *err
         *out = (export_format)f;
         if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
     }
-    return gm_fail(err, GM_EARG, "'%s' ends in none of .npy, .csv, .jsonl", path);
+    return gm_fail(err, GM_EARG, "'%s': expected a name that ends in .npy, .csv or .jsonl", path);
 }
 
 static gm_status find_range(gm_export_range *out, const gm_trace *trace, const export_options *o,
@@ -183,7 +184,7 @@ static gm_status find_range(gm_export_range *out, const gm_trace *trace, const e
 {
     const gm_trace_samples *s = gm_trace_get_samples(trace);
     if ((uint64_t)o->skip >= s->n)
-        return gm_fail(err, GM_EARG, "--skip %lld leaves nothing of the %zu documents of '%s'",
+        return gm_fail(err, GM_EARG, "--skip %lld leaves none of the %zu documents of '%s'",
                        (long long)o->skip, s->n, path);
     size_t left = s->n - (size_t)o->skip;
     out->first = (size_t)o->skip;

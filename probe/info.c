@@ -196,8 +196,7 @@ static gm_status check_folder(const char *path, gm_error *err)
         return status;
     }
     return gm_fail(err, GM_EIO,
-                   "folder '%s' is neither a model, which has a config.json, nor the "
-                   "shards of a trace",
+                   "folder '%s' contains neither a model (config.json) nor the shards of a trace",
                    path);
 }
 

@@ -36,7 +36,7 @@ static gm_status check_left(const reading *r, const gm_knockout *k, gm_error *er
         if (left < r->info->n_chosen)
             return gm_fail(err, GM_EARG,
                            "--experts '%.80s' leaves %d experts in layer %d, whose router chooses "
-                           "%d; --mode gate silences experts and lets the choice be",
+                           "%d; --mode gate silences experts without changing the choice",
                            k->name, left, r->info->layer_of_moe[k->at[i] / E], r->info->n_chosen);
     }
     return GM_OK;
@@ -59,8 +59,8 @@ static gm_status add_alone(const reading *r, uint32_t at, gm_error *err)
 static gm_status no_such_layer(const gm_model_info *info, const char *option, int64_t layer,
                                gm_error *err)
 {
-    return gm_fail(err, GM_EARG, "%s: layer %lld is not a MoE layer, they are %d to %d", option,
-                   (long long)layer, info->layer_of_moe[0],
+    return gm_fail(err, GM_EARG, "%s: layer %lld is not an MoE layer, expected one from %d to %d",
+                   option, (long long)layer, info->layer_of_moe[0],
                    info->layer_of_moe[info->n_moe_layers - 1]);
 }
 

@@ -38,7 +38,7 @@ static gm_status make_key(key *k, const char *id, gm_pairing how, gm_error *err)
         return GM_OK;
     }
     if (!find_line(id, &k->n, &k->number))
-        return gm_fail(err, GM_EARG, "--paired: '%.70s' is no line of a file; expected %s", id,
+        return gm_fail(err, GM_EARG, "--paired: '%.70s' is not a line of a file; expected %s", id,
                        EXPECTED[how]);
     k->text = id;
     if (how == GM_PAIRED_LINE)
@@ -79,13 +79,13 @@ gm_status gm_pairs_find(uint32_t *pair, size_t *n_pairs, const char *const *id, 
     for (size_t i = 1; i < n; i++) {
         if (same(&k[i - 1], &k[i]) != 0) continue;
         if (k[i - 1].of_a == k[i].of_a)
-            GM_FAIL(GM_EARG, "--paired: '%.70s' and '%.70s' are in one group; expected %s",
+            GM_FAIL(GM_EARG, "--paired: '%.70s' and '%.70s' are in the same group; expected %s",
                     id[k[i - 1].document], id[k[i].document], EXPECTED[how]);
         pair[2 * *n_pairs] = k[i - 1].document;
         pair[2 * *n_pairs + 1] = k[i].document;
         ++*n_pairs;
     }
-    if (*n_pairs == 0) GM_FAIL(GM_EARG, "--paired: there is no pair; expected %s", EXPECTED[how]);
+    if (*n_pairs == 0) GM_FAIL(GM_EARG, "--paired: found no pair; expected %s", EXPECTED[how]);
 out:
     gm_free(k);
     return status;

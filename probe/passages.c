@@ -54,13 +54,15 @@ static gm_status find_document(size_t *at, const char *name, const gm_trace_samp
         for (size_t i = s->n; i-- > 0;)
             if (begins_sha(s, i, name, n)) *at = i, found++;
     if (found > 1)
-        return gm_fail(err, GM_EARG, "--doc '%s': %zu documents have a sha that begins so", name,
-                       found);
+        return gm_fail(err, GM_EARG,
+                       "--doc '%s': the sha of %zu documents begins like this; give more digits",
+                       name, found);
     if (found == 1) return GM_OK;
     if (!gm_parse_u64(name, &number))
         return gm_fail(err, GM_EARG, "--doc '%s': no document has this id or sha", name);
     if (number >= s->n)
-        return gm_fail(err, GM_EARG, "--doc '%s': documents are 0 to %zu", name, s->n - 1);
+        return gm_fail(err, GM_EARG, "--doc '%s': expected a document from 0 to %zu", name,
+                       s->n - 1);
     *at = (size_t)number;
     return GM_OK;
 }
@@ -276,7 +278,9 @@ gm_status gm_passages_choose(gm_passages *out, gm_trace *trace, const gm_passage
     const gm_trace_samples *s = gm_trace_get_samples(trace);
     *out = (gm_passages){0};
     if (gm_trace_n_tokens(trace) == 0)
-        GM_FAIL(GM_EABSENT, "the trace holds no tokens, only counts (collect --record choices)");
+        GM_FAIL(
+            GM_EABSENT,
+            "the trace has counts but no tokens; 'gm-probe collect --record choices' records them");
     if (w->n_documents > 0)
         GM_TRY(choose_named(out, s, w, err));
     else if (w->by_expert)

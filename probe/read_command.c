@@ -92,13 +92,13 @@ static gm_status fit(telling *t, const read_options *o, gm_error *err)
     while (!asked && p->n > 1 && tokens > GM_READING_MOST_BYTES / each) tokens -= p->at[--p->n].n;
     if (tokens > GM_READING_MOST_BYTES / each)
         return gm_fail(err, GM_EARG,
-                       "a page of %" PRIu64 " tokens would take %s, at most %s are written; choose "
-                       "fewer texts (--doc, --limit) or layers (--layer)",
+                       "a page of %" PRIu64 " tokens would take %s, expected at most %s; choose "
+                                            "fewer texts (--doc, --limit) or layers (--layer)",
                        tokens, gm_show_bytes(size, (double)each * (double)tokens),
                        gm_show_bytes(most, GM_READING_MOST_BYTES));
     if (p->n < chosen)
-        gm_warn("the page holds %zu of %zu texts, since all would exceed %s; --layer keeps some "
-                "layers alone",
+        gm_warn("the page has %zu of %zu texts, since all of them would exceed %s; --layer leaves "
+                "room for more",
                 p->n, chosen, gm_show_bytes(most, GM_READING_MOST_BYTES));
     return GM_OK;
 }
@@ -190,7 +190,7 @@ int gm_probe_read(int argc, char **argv)
     if (status == GM_OK && o.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: the page to write");
     if (status == GM_OK && o.documents.n > 0 && (o.subsets.n > 0 || o.expert))
-        status = gm_fail(&err, GM_EARG, "--doc does not go with --subset and --expert");
+        status = gm_fail(&err, GM_EARG, "--doc cannot be combined with --subset or --expert");
     if (status == GM_OK && o.expert)
         status = gm_expert_read(&unused[0], &unused[1], o.expert, &err);
     bool usage = status != GM_OK;

@@ -132,16 +132,15 @@ static void put_intro(gm_html *html, const gm_reading_page *p)
     gm_html_raw(html, "<header>\n");
     gm_html_heading(html, 1, "Texts by their experts");
     gm_html_raw(html, "<p>");
-    gm_html_printf(html,
-                   "The router of %s chooses %zu of %zu experts for every token, anew in each of "
-                   "%d MoE layers. ",
-                   p->info->model, p->reading->K, p->reading->E, p->info->n_layers);
+    gm_html_printf(
+        html,
+        "For every token, the router of %s chooses %zu of %zu experts in each of %d MoE layers. ",
+        p->info->model, p->reading->K, p->reading->E, p->info->n_layers);
     gm_html_printf(html, "Shown: %zu text%s of %zu document%s, %zu tokens. ", p->passages->n,
                    p->passages->n == 1 ? "" : "s", p->samples->n, p->samples->n == 1 ? "" : "s",
                    p->reading->T);
     if (p->tokenizer == NULL)
-        gm_html_printf(html,
-                       "Tokens are shown by their ids: gm-probe read --model DIR spells them.");
+        gm_html_printf(html, "Tokens are shown as ids; gm-probe read --model DIR spells them out.");
     gm_html_raw(html, "</p>\n</header>\n");
 }
 

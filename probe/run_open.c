@@ -85,11 +85,11 @@ static gm_status open_model(gm_run *r, gm_error *err)
                            .progress_context = &progress};
     status = load(r, &mo, err);
     if ((status == GM_EABSENT || status == GM_EMEM) && begun.n > 0 && strcmp(device, "cuda") == 0)
-        GM_FAIL(status, "'%s' was computed on a GPU; its run goes on there, or is started over: %s",
+        GM_FAIL(status, "'%s' was computed on a GPU; continue it on one, or start over: %s",
                 begun.at, err->text);
     if (status == GM_OK && begun.n > 0 && strcmp(device, "cpu") == 0 && !o->quiet &&
         gm_gpu_find(&gpu))
-        gm_tell("computing on the CPU, as the run of '%s' began there", begun.at);
+        gm_tell("computing on the CPU, where the run of '%s' began", begun.at);
 out:
     gm_text_clear(&begun);
     return status;
@@ -105,11 +105,11 @@ gm_status gm_run_open(gm_run *r, gm_error *err)
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
         GM_FAIL(GM_EFORMAT,
-                "'%s': the tokenizer has %zu tokens, the model's vocabulary %d; it is another "
-                "model's",
+                "'%s': the tokenizer has %zu tokens, but the model's vocabulary has %d; it belongs "
+                "to another model",
                 o->model, gm_tokenizer_size(r->tokenizer), m->vocab_size);
     if (m->unknown_keys[0])
-        gm_warn("'%s/config.json' has keys that are not known here: %s", o->model, m->unknown_keys);
+        gm_warn("'%s/config.json' has unknown keys: %s", o->model, m->unknown_keys);
     r->blocks_options =
         (gm_blocks_options){.paths = o->corpus.at,
                             .n_paths = o->corpus.n,

@@ -63,15 +63,15 @@ gm_status gm_run_look_at_output(gm_run *r, bool *done, gm_error *err)
     r->n_lost = r->lock.lost;
     if (r->o.resume && (list.n > 0 || r->n_lost > 0) && !r->o.quiet)
         fprintf(stderr,
-                "going on behind %zu committed block%s; %" PRIu64
-                " tokens that had been computed are computed again\n",
+                "continuing after %zu finished block%s; %" PRIu64
+                " tokens that were already computed are computed again\n",
                 list.n, list.n == 1 ? "" : "s", r->n_lost);
     if (list.n == 0 || r->o.resume) goto out;
     if (!r->o.force && r->o.shard_n == 1)
-        GM_FAIL(GM_EEXIST,
-                "'%s' holds %zu block%s of a run; go on with --resume or start over "
-                "with --force",
-                r->folder.at, list.n, list.n == 1 ? "" : "s");
+        GM_FAIL(
+            GM_EEXIST,
+            "'%s' holds %zu block%s of a run; continue with --resume or start over with --force",
+            r->folder.at, list.n, list.n == 1 ? "" : "s");
     if (r->o.shard_n > 1) {
         r->o.resume = true; /* other tasks write there too */
         goto out;
@@ -134,7 +134,7 @@ static void print_summary(const gm_run *r, gm_trace *trace)
            gm_show_seconds(time, r->seconds),
            r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
     if (r->o.stream)
-        printf("of that, %s were spent waiting for layers\n",
+        printf("of that, %s was spent waiting for layers\n",
                gm_show_seconds(time, gm_model_waited(r->model)));
     for (size_t i = 0; i < skips->n; i++)
         if (skips->number[i] > 0)
@@ -163,15 +163,15 @@ static gm_status check_merged(const gm_run *r, gm_trace **trace, gm_checks *chec
     gm_status status = gm_trace_open(trace, r->o.out, &why);
     if (status == GM_OK) status = gm_checks_run(checks, *trace, r->o.allow_bad, &why);
     if (status == GM_OK && !gm_checks_passed(checks, "digest"))
-        status = gm_fail(&why, GM_EFORMAT, "'%s' is not what was merged", r->o.out);
+        status = gm_fail(&why, GM_EFORMAT, "'%s' differs from what was merged", r->o.out);
     if (status == GM_OK || status == GM_EMEM) {
         if (err) *err = why;
         return status;
     }
-    return gm_fail(err, status,
-                   "%s; its blocks are kept in '%s': remove the file, and --resume "
-                   "makes it anew",
-                   why.text, r->folder.at);
+    return gm_fail(
+        err, status,
+        "%s; its blocks are kept in '%s': remove the file and repeat the command with --resume",
+        why.text, r->folder.at);
 }
 
 /* Check the merged file, drop the shards, say what there is. */

@@ -32,8 +32,8 @@ gm_status gm_run_open_plan(gm_run *r, gm_error *err)
     GM_TRY(check_model(plan, what.at, &r->o, err));
     if (!(plan->phases & 1u << GM_PHASE_PROMPT))
         GM_FAIL(GM_EARG,
-                "%s acts on generated tokens alone, and a corpus is read as a prompt is; make it "
-                "with --phase both or --phase prompt",
+                "%s acts only on generated tokens, but a corpus is read like a prompt; make the "
+                "plan with --phase both or --phase prompt",
                 what.at);
     r->edit = (gm_edit){.bias = plan->bias,
                         .mode = (gm_edit_mode)plan->mode,

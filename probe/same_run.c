@@ -75,23 +75,24 @@ gm_status gm_run_same(const gm_run *run, const gm_trace_info *has, const char *p
     char name[48];
     if (strcmp(has->fingerprint, run->fingerprint) == 0) return GM_OK;
     if (strcmp(has->model_digest, own->model_digest) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' is of another model; %s", path, remedy);
+        GM_FAIL(GM_EEXIST, "'%s' is from a run of another model; %s", path, remedy);
     if (has->config_digest[0] && strcmp(has->config_digest, own->config_digest) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' is of a run with another config.json; %s", path, remedy);
+        GM_FAIL(GM_EEXIST, "'%s' is from a run with another config.json; %s", path, remedy);
     if (strcmp(has->tokenizer_digest, own->tokenizer_digest) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' is of another tokenizer; %s", path, remedy);
+        GM_FAIL(GM_EEXIST, "'%s' is from a run with another tokenizer; %s", path, remedy);
     if (strcmp(has->numerics, own->numerics) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' was computed with --numerics %s, this run with %s; %s", path,
+        GM_FAIL(GM_EEXIST, "'%s' was computed with --numerics %s, but this run uses %s; %s", path,
                 has->numerics, own->numerics, remedy);
     if (strcmp(device_of(has), device_of(own)) != 0)
-        GM_FAIL(GM_EEXIST, "'%s' was computed by %s, this run by %s; %s", path, device_of(has),
-                device_of(own), remedy);
+        GM_FAIL(GM_EEXIST, "'%s' was computed on %s, but this run uses %s; %s", path,
+                device_of(has), device_of(own), remedy);
     GM_TRY(gm_json_parse(&mine, run->options.at, run->options.n, "the options", err));
     GM_TRY(gm_json_parse(&theirs, has->options, strlen(has->options), path, err));
     if (!find_option(name, mine, theirs))
-        GM_FAIL(GM_EEXIST, "'%s' is of a run with another config.json, or of an older program; %s",
-                path, remedy);
-    GM_FAIL(GM_EEXIST, "'%s' is of a run with another %s; %s", path, name, remedy);
+        GM_FAIL(GM_EEXIST,
+                "'%s' is from a run with another config.json, or of an older program; %s", path,
+                remedy);
+    GM_FAIL(GM_EEXIST, "'%s' is from a run with another %s; %s", path, name, remedy);
 out:
     gm_json_free(mine);
     gm_json_free(theirs);

@@ -259,8 +259,8 @@ int gm_probe_stats(int argc, char **argv)
     gm_status status = gm_opt_parse("gm-probe stats TRACE [--against TRACE] [--report PAGE.html]",
                                     DETAILS, opts, &argc, argv, &err);
     if (status == GM_OK && o.against && (o.model || o.experts.n > 0 || o.subsets.n > 0))
-        status =
-            gm_fail(&err, GM_EARG, "--against does not go with --expert, --subset and --model");
+        status = gm_fail(&err, GM_EARG,
+                         "--against cannot be combined with --expert, --subset or --model");
     if (status == GM_OK && o.subsets.n > 0 && !o.report && !o.figures)
         status = gm_fail(&err, GM_EARG, "--subset needs --report or --figures to draw it in");
     if (status == GM_OK && argc != 2)

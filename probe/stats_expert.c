@@ -27,7 +27,7 @@ gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace
     gm_status status = gm_expert_read(&layer, &expert, text, err);
     if (status != GM_OK) return status;
     if (expert < 0 || expert >= info->n_experts)
-        return gm_fail(err, GM_EARG, "--expert '%s': experts are 0 to %d", text,
+        return gm_fail(err, GM_EARG, "--expert '%s': expected an expert from 0 to %d", text,
                        info->n_experts - 1);
     const int row = gm_find_layer(info->layer_of_moe, info->n_layers, layer);
     if (row < 0)

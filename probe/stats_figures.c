@@ -62,8 +62,9 @@ static gm_status draw_load(const gm_stats *s, const gm_picture_target *to, gm_er
             value[l * s->E + e] = (float)((double)(all[e] * s->E) / (double)choices);
     }
     const gm_heat_panel panel = {
-        .title = "share of a layer's choices", .value = value, .unit = "x even"};
-    const gm_heat_figure figure = by_expert(s, "How the choices fall on the experts", &panel, 1);
+        .title = "share of the layer's choices", .value = value, .unit = "relative to even"};
+    const gm_heat_figure figure =
+        by_expert(s, "How the choices are spread over the experts", &panel, 1);
     gm_status status = put_heat(&figure, to, err);
     gm_free(value);
     return status;
@@ -85,8 +86,10 @@ static gm_status draw_subset(const gm_stats *s, size_t subset, const gm_picture_
         difference[i] = (float)m.risk_difference;
     }
     const gm_heat_panel panel[] = {
-        {.title = "P(expert | subset), OLMoE's specialisation", .value = share, .unit = "x even"},
-        {.title = "less P(expert | other subsets)", .value = difference, .diverging = true}};
+        {.title = "P(expert | subset), OLMoE's specialisation",
+         .value = share,
+         .unit = "relative to even"},
+        {.title = "minus P(expert | other subsets)", .value = difference, .diverging = true}};
     const gm_heat_figure figure = by_expert(s, title.at, panel, 2);
     GM_TRY(put_heat(&figure, to, err));
 out:
@@ -143,8 +146,10 @@ static gm_status draw_pairs(const gm_stats *s, bool next, const gm_picture_targe
         panel[p] = (gm_heat_panel){.title = title[p], .value = at, .diverging = true};
     }
     const gm_heat_figure figure = {
-        .title = next ? "Experts that follow: column after row, log2 against its load"
-                      : "Experts together: column with row, log2 against its load",
+        .title =
+            next
+                ? "Experts chosen in successive layers: column after row, log2 relative to its load"
+                : "Experts chosen together: column with row, log2 relative to its load",
         .panel = panel,
         .n_panels = (int)n,
         .rows = (int)E,
@@ -162,7 +167,7 @@ static gm_status draw_router(const gm_stats *s, const gm_picture_target *to, gm_
 {
     enum { PHASES = GM_TRACE_TEMPLATE }; /* those before it: of texts */
     static const char *const measure[MEASURES] = {"entropy of the gates, bits",
-                                                  "mass of the chosen", "margin, nats"};
+                                                  "mass of the chosen experts", "margin, nats"};
     char title[PHASES * MEASURES][80];
     gm_curve_point point[PHASES * MEASURES][GM_STATS_POSITIONS];
     gm_curve_panel panel[PHASES * MEASURES];
@@ -224,8 +229,8 @@ static gm_status draw_information(const gm_stats *s, const gm_picture_target *to
         n_panels++;
     }
     const gm_curve_figure figure = {
-        .title = "Bits that an expert tells",
-        .subtitle = "grey: what it tells when subsets or ids are dealt out anew, 95 of 100",
+        .title = "What an expert tells, in bits",
+        .subtitle = "grey: the 95th percentile when subsets or ids are shuffled",
         .x_axis = "layer",
         .y_axis = "bits",
         .panel = panel,
@@ -238,8 +243,8 @@ static gm_status draw_information(const gm_stats *s, const gm_picture_target *to
 
 gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm_error *err)
 {
-    static const char *const title[MEASURES] = {"all K experts the same", "the strongest the same",
-                                                "share of the K that is the same"};
+    static const char *const title[MEASURES] = {
+        "all K experts are the same", "the strongest is the same", "share of the K in common"};
     assert(a != NULL);
     size_t L = (size_t)a->info->n_layers, K = (size_t)a->info->n_chosen;
     size_t most = L > GM_MARGIN_BINS ? L : GM_MARGIN_BINS;
@@ -264,9 +269,9 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
         panel[i].n_line = n;
     }
     const gm_curve_figure figure = {
-        .title = "How far two traces chose the same experts",
+        .title = "How far two traces choose the same experts",
         .subtitle = "share of the (token, layer) pairs; margins of the first trace, from 2^x to "
-                    "2^(x+1), the first from 0, the last without an end",
+                    "2^(x+1); the first bin begins at 0, the last has no end",
         .panel = panel,
         .n_panels = AGREEMENTS,
         .columns = MEASURES};

@@ -45,8 +45,8 @@ static gm_status put_load(gm_html *h, const gm_stats *s, gm_error *err)
     gm_html_heading(h, 2, "Load");
     gm_status status =
         put_figure(h, s, GM_FIGURE_LOAD, 0,
-                   "Layers down, experts across; 1: chosen as often as every other", err);
-    gm_html_table_begin(h, "Committee: the fewest experts that have half of all choices", head,
+                   "Layers down, experts across; 1: chosen as often as the average expert", err);
+    gm_html_table_begin(h, "Committee: the fewest experts that make up half of all choices", head,
                         N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         gm_load load = gm_load_of(s->all + l * s->E, scratch, s->E);
@@ -87,8 +87,8 @@ static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
     if (s->router == NULL) return GM_OK;
     gm_html_heading(h, 2, "The router");
     gm_status status = put_figure(h, s, GM_FIGURE_ROUTER, 0,
-                                  "Entropy of the K gates brought to sum 1, sum of the chosen "
-                                  "probabilities, rank K less rank K+1",
+                                  "Entropy of the K gates scaled to sum to 1; sum of the chosen "
+                                  "probabilities; score of rank K minus that of rank K+1",
                                   err);
     gm_html_table_begin(h, "By phase, position and layer", head,
                         N_OF(head) - !gm_stats_has_softmax(s));
@@ -114,17 +114,16 @@ static gm_status put_router(gm_html *h, const gm_stats *s, gm_error *err)
 static gm_status put_information(gm_html *h, const gm_stats *s, gm_error *err)
 {
     static const char *const head[] = {
-        "layer", "bits of the subset",   "null", "null, 95 of 100",
+        "layer", "bits of the subset",   "null", "null, 95th percentile",
         "p",     "bits of the token id", "null", "vocabulary specialisation",
         "null"};
     if (!gm_stats_figure_there(s, GM_FIGURE_INFORMATION)) return GM_OK;
     gm_html_heading(h, 2, "What an expert tells");
-    gm_status status =
-        put_figure(h, s, GM_FIGURE_INFORMATION, 0,
-                   "Mutual information of the chosen expert with the document's subset and with "
-                   "the token that goes in",
-                   err);
-    gm_html_table_begin(h, "Nulls: subsets dealt out anew among documents, ids among tokens", head,
+    gm_status status = put_figure(h, s, GM_FIGURE_INFORMATION, 0,
+                                  "Mutual information of the chosen expert with the document's "
+                                  "subset and with the input token",
+                                  err);
+    gm_html_table_begin(h, "Nulls: subsets shuffled among documents, ids among tokens", head,
                         N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         const gm_subset_information *i = s->information ? &s->information[l] : NULL;
@@ -154,19 +153,21 @@ static void put_pair(gm_html *h, gm_token_pair pair)
 
 static gm_status put_pairs(gm_html *h, const gm_stats *s, gm_error *err)
 {
-    static const char *const head[] = {"layer", "together", "nPMI", "and in the next", "nPMI"};
+    static const char *const head[] = {"layer", "together", "nPMI", "and in the next layer",
+                                       "nPMI"};
     gm_status status = GM_OK;
     char caption[160];
     if (!s->has_tokens) return GM_OK;
     gm_html_heading(h, 2, "Experts chosen together");
-    GM_TRY(put_figure(h, s, GM_FIGURE_TOGETHER, 0,
-                      "log2 of P(column | row) over P(column), both raised by a twentieth of an "
-                      "even share; a little below 0 where nothing is special, as the K differ",
-                      err));
-    GM_TRY(put_figure(h, s, GM_FIGURE_NEXT, 0, "The same from a layer to the next", err));
+    GM_TRY(put_figure(
+        h, s, GM_FIGURE_TOGETHER, 0,
+        "log2 of P(column | row) / P(column), each plus a twentieth of an even share; slightly "
+        "below 0 where nothing is special, since the K experts of a token differ",
+        err));
+    GM_TRY(put_figure(h, s, GM_FIGURE_NEXT, 0, "The same from one layer to the next", err));
     snprintf(caption, sizeof caption,
-             "The pair chosen together most beyond its experts' loads, of those that at least "
-             "%" PRIu64 " tokens chose",
+             "The pair most often chosen together beyond what its experts' loads explain, of those "
+             "that at least %" PRIu64 " tokens chose",
              s->support);
     gm_html_table_begin(h, caption, head, N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
@@ -208,18 +209,17 @@ static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_
 {
     static const char *const head[] = {
         "subset", "documents", "tokens", "mean cosine of two documents",
-        "layer:expert P(expert | subset) (less that of the others, lift)"};
+        "layer:expert P(expert | subset) (minus that of the others, lift)"};
     gm_status status = GM_OK;
     if (s->S < 2) return GM_OK;
     gm_html_heading(h, 2, "Subsets");
     gm_html_raw(h, "<p>");
-    gm_html_printf(
-        h,
-        "Mean cosine of two documents' usage: %.4f of one subset, %.4f of two; Cohen's d "
-        "%.2f, over the pairs of %zu documents. An expert without a preference is "
-        "chosen by %.4f of the tokens.",
-        s->within_all, s->between_all, s->cosine_d, s->cosine_documents,
-        (double)s->K / (double)s->E);
+    gm_html_printf(h,
+                   "Mean cosine of two documents' usage: %.4f within a subset, %.4f between "
+                   "subsets; Cohen's d %.2f, over the pairs of %zu documents. An expert without "
+                   "preference is chosen by %.4f of the tokens.",
+                   s->within_all, s->between_all, s->cosine_d, s->cosine_documents,
+                   (double)s->K / (double)s->E);
     gm_html_raw(h, "</p>\n");
     gm_html_table_begin(h, "Experts whose probability is raised most", head, N_OF(head));
     for (size_t i = 0; i < s->S; i++) {
@@ -234,8 +234,8 @@ static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_
     for (size_t i = 0; i < o->n_subsets; i++) {
         gm_html_heading(h, 3, s->samples->subset_name[o->subset[i]]);
         GM_TRY(put_figure(h, s, GM_FIGURE_SUBSET, o->subset[i],
-                          "1: chosen as often as by a router without a preference; on the right "
-                          "red is raised by the subset, blue lowered",
+                          "1: chosen as often as by a router without preference; on the right, the "
+                          "subset raises what is red and lowers what is blue",
                           err));
     }
 out:
@@ -244,9 +244,9 @@ out:
 
 static void put_rollout(gm_html *h, const gm_stats *s)
 {
-    static const char *const head[] = {"layer", "with its own prompt", "with the prompt before"};
+    static const char *const head[] = {"layer", "with its own prompt", "with the previous prompt"};
     if (s->rollout.documents == 0) return;
-    gm_html_heading(h, 2, "What was written against what was read");
+    gm_html_heading(h, 2, "Generated text compared with its prompt");
     gm_html_table_begin(h, "Mean cosine of the experts of generated tokens", head, N_OF(head));
     for (size_t l = 0; l < s->L; l++) {
         number(h, s->info->layer_of_moe[l], 0);
@@ -268,7 +268,8 @@ static void put_expert(gm_html *h, const gm_stats *s, const gm_expert_view *v,
     char title[64];
     snprintf(title, sizeof title, "Expert %d:%zu", s->info->layer_of_moe[v->l], v->e);
     gm_html_heading(h, 3, title);
-    gm_html_table_begin(h, "Tokens that add most to what it tells", token_head, N_OF(token_head));
+    gm_html_table_begin(h, "Tokens that contribute most to what it tells", token_head,
+                        N_OF(token_head));
     for (size_t i = 0; i < v->rows.n; i++) {
         gm_expert_token t = gm_expert_token_of(v, i, s, tokenizer);
         whole(h, t.id);
@@ -329,7 +330,7 @@ gm_status gm_stats_page_write(const gm_stats *s, const gm_stats_page_options *o,
     GM_TRY(put_pairs(&h, s, err));
     GM_TRY(put_subsets(&h, s, o, err));
     put_rollout(&h, s);
-    if (o->n_views > 0) gm_html_heading(&h, 2, "Experts asked for");
+    if (o->n_views > 0) gm_html_heading(&h, 2, "Requested experts");
     for (size_t i = 0; i < o->n_views; i++) put_expert(&h, s, &o->view[i], o->tokenizer);
     GM_TRY(finish(&h, path, o->replace, err));
 out:
@@ -369,8 +370,8 @@ static void put_losses(gm_html *h, const gm_against *a)
     static const char *const head[] = {"subset", "documents", "tokens", "first",
                                        "second", "change",    "from",   "to"};
     if (a->loss == NULL) return;
-    gm_html_table_begin(h, "Loss, nats a token; the change with 95 % over documents", head,
-                        N_OF(head));
+    gm_html_table_begin(h, "Loss, nats a token; the change with a 95 % interval over documents",
+                        head, N_OF(head));
     put_loss(h, "all", gm_loss_of(a->loss, a->samples, -1));
     for (size_t s = 0; s < a->samples->n_subsets; s++) {
         gm_loss loss = gm_loss_of(a->loss, a->samples, (int64_t)s);
@@ -381,8 +382,8 @@ static void put_losses(gm_html *h, const gm_against *a)
 
 gm_status gm_against_page_write(const gm_against *a, bool replace, const char *path, gm_error *err)
 {
-    static const char *const head[] = {"where", "(token, layer) pairs", "all K the same",
-                                       "the strongest the same", "shared of K"};
+    static const char *const head[] = {"where", "(token, layer) pairs", "all K are the same",
+                                       "the strongest is the same", "share of K in common"};
     gm_status status = GM_OK;
     gm_html h = {0};
     gm_text png = {0};
@@ -392,13 +393,13 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
-                   "%s: %" PRIu64 " documents in both, %" PRIu64 " in the first alone; %" PRIu64
+                   "%s: %" PRIu64 " documents in both, %" PRIu64 " only in the first; %" PRIu64
                    " tokens compared, %" PRIu64 " left out.",
                    a->info->model, a->documents, a->alone, a->tokens, a->left);
     gm_html_raw(&h, "</p>\n");
     GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
     gm_html_picture(&h, &png, "Agreement by margin and by layer",
-                    "What another kernel or precision turns over are choices of a small margin");
+                    "Another kernel or precision changes choices with a small margin");
     gm_html_table_begin(&h, "By margin in the first trace, and by layer", head, N_OF(head));
     put_agree(&h, a, "all", gm_against_sum(a, 0, L, -1));
     for (int b = 0; b < GM_MARGIN_BINS; b++) {

@@ -257,7 +257,7 @@ static void print_places(const gm_stats *s)
 static void print_rollout(const gm_stats *s)
 {
     printf("\ndocuments with a prompt and generated tokens: %" PRIu64
-           "; cosine of the generated with\n",
+           "; cosine of the generated tokens with\n",
            s->rollout.documents);
     printf("layer own_prompt other_prompt\n");
     for (size_t l = 0; l < s->L; l++) {
@@ -291,9 +291,9 @@ static gm_status print_subsets(const gm_stats *s, size_t top, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_best best = {0};
-    printf("\nmean cosine of two documents: of one subset");
+    printf("\nmean cosine of two documents: within a subset");
     print_number(0, 4, s->within_all);
-    printf(", of two");
+    printf(", between subsets");
     print_number(0, 4, s->between_all);
     printf("; Cohen's d");
     print_number(0, 2, s->cosine_d);

@@ -174,7 +174,7 @@ static gm_status add_batch(gm_stats *s, gm_trace *trace, rows *b, uint64_t first
         if (at < end && at < wrong) wrong = at;
     }
     if (wrong < n)
-        GM_FAIL(GM_EFORMAT, "token %llu chose an expert above the last, %zu",
+        GM_FAIL(GM_EFORMAT, "token %llu chose an expert above %zu, the last",
                 (unsigned long long)(first + wrong), s->E - 1);
     if (s->has_tokens)
         gm_token_counts_add(&s->by_token, b->by_layer, ROWS_AT_ONCE, b->token_id, b->phase, b->good,

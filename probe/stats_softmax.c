@@ -39,8 +39,8 @@ static gm_status find_place(reading *r, gm_trace *trace, uint64_t token, size_t 
     gm_status status = GM_OK;
     uint64_t T = gm_trace_n_tokens(trace);
     if (token >= T)
-        GM_FAIL(GM_EFORMAT, "logits of token %llu of %llu", (unsigned long long)token,
-                (unsigned long long)T);
+        GM_FAIL(GM_EFORMAT, "the logits are of token %llu, but there are only %llu tokens",
+                (unsigned long long)token, (unsigned long long)T);
     if (token < r->first || token - r->first >= r->n_here) {
         r->first = token;
         r->n_here = T - token < TOKEN_ROWS ? T - token : TOKEN_ROWS;

@@ -26,7 +26,8 @@ static int by_count(const void *x, const void *y)
 static gm_status reach(id_count **list, size_t *n_ids, uint32_t id, gm_error *err)
 {
     if (id < *n_ids) return GM_OK;
-    if (id > LARGEST_ID) return gm_fail(err, GM_EFORMAT, "token id %u is above %d", id, LARGEST_ID);
+    if (id > LARGEST_ID)
+        return gm_fail(err, GM_EFORMAT, "token id %u is greater than %d", id, LARGEST_ID);
     size_t n = (size_t)id + 1 > 2 * *n_ids ? (size_t)id + 1 : 2 * *n_ids;
     id_count *more = gm_grow(*list, *n_ids, n, sizeof *more);
     if (more == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu token ids", n);

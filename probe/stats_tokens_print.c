@@ -76,9 +76,9 @@ static void print_pair(gm_token_pair pair, char between)
 void gm_stats_print_tokens(const gm_stats *s)
 {
     const gm_token_counts *c = &s->by_token;
-    printf("\n%zu token ids one by one, %.2f %% of the tokens\n", c->R, 100 * own_share(c));
-    printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi |"
-           " and in the next    npmi\n");
+    printf("\n%zu token ids counted one by one, %.2f %% of the tokens\n", c->R, 100 * own_share(c));
+    printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi | and in "
+           "the next    npmi\n");
     for (size_t l = 0; l < s->L; l++) {
         const gm_token_layer *said = &c->layer[l];
         printf("%5d %10.4f %6.4f %7.4f | %10.4f %6.4f |", s->info->layer_of_moe[l],

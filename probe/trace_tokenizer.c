@@ -14,5 +14,6 @@ gm_status gm_trace_tokenizer_open(gm_tokenizer **out, const gm_trace *trace, con
         return GM_OK;
     gm_tokenizer_close(*out);
     *out = NULL;
-    return gm_fail(err, GM_EARG, "the tokenizer of '%s' is not the one of the trace", model);
+    return gm_fail(err, GM_EARG,
+                   "the tokenizer of '%s' is not the one that the trace was made with", model);
 }

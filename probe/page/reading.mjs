@@ -101,7 +101,7 @@ class Page {
         this.m = m;
         this.place = places(r, m);
         document.getElementById("choose-layer").value = String(m);
-        expert.replaceChildren(new Option("all, by the strongest", -1));
+        expert.replaceChildren(new Option("all, coloured by the strongest", -1));
         for (let e = 0; e < r.E; e++)
             expert.append(new Option(`${nameOf(r, m, e)}  (${percent(corpusOf(r, m, e))} of the corpus)`, e));
         document.querySelectorAll(".strip").forEach((strip, i) => drawStrip(strip, r, m, r.meta.passages[i], this.place));
@@ -121,7 +121,7 @@ class Page {
         for (const bar of document.querySelectorAll(".strip g"))
             bar.classList.toggle("chosen", Number(bar.dataset.expert) === e);
         legend.textContent = e < 0
-            ? "Colour: the strongest expert. Point at an expert to see its tokens alone."
+            ? "Colour: the strongest expert. Point at an expert to see only its tokens."
             : most > 0 ? `Shade: the gate of ${nameOf(r, m, e)}, darkest ${most.toFixed(4)}.`
                 : `No token here chose ${nameOf(r, m, e)}.`;
         if (this.told >= 0) this.tell(this.told);

@@ -49,7 +49,7 @@ export function drawStrip(into, r, m, p, place) {
     const words = document.createElement("p");
     scroll.className = "scroll";
     scroll.append(bars(r, m, share, place));
-    words.append(`Layer ${r.meta.layers[m]}, more than the corpus (line): `);
+    words.append(`Layer ${r.meta.layers[m]}, used more than in the corpus (line): `);
     for (const {e, share: s, corpus} of raisedIn(r, m, share, RAISED))
         words.append(expertButton(r, m, e, place, `${nameOf(r, m, e)} ${percent(s)} (${percent(corpus)})`), " ");
     into.replaceChildren(scroll, words);

@@ -30,5 +30,5 @@ export function showToken(into, r, m, t, place) {
         list.append(item);
     }
     into.replaceChildren(line("token", token), line("facts", facts),
-        choices.length > 0 ? list : line("facts", "The router's row is not finite: no expert."));
+        choices.length > 0 ? list : line("facts", "The router's output is not finite, so no expert was chosen."));
 }

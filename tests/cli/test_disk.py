@@ -75,7 +75,7 @@ def collect_on_full_disks():
             assert done.returncode == 1, (size, done.returncode, done.stderr)
             one_sentence(done.stderr, "gm-probe")
             assert "No space left on device" in done.stderr, done.stderr
-            assert ("kept: the same command with --resume" in done.stderr) == (len(shards(out)) > 0), done.stderr
+            assert ("kept: repeat the command with --resume" in done.stderr) == (len(shards(out)) > 0), done.stderr
             assert not out.exists() and not pathlib.Path(f"{out}.part").exists()
             assert not list(parts(out).glob("*.part"))
             fell["merge" if len(shards(out)) == 3 else "shard"] += 1

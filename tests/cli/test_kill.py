@@ -41,7 +41,7 @@ class Killer:
         self.lost, self.fell = [], {}
 
     def read_report(self, stderr, committed):
-        said = re.search(r"going on behind (\d+) committed blocks?; (\d+) tokens", stderr)
+        said = re.search(r"continuing after (\d+) finished blocks?; (\d+) tokens", stderr)
         if said is None:
             return
         assert int(said[1]) == committed
@@ -130,9 +130,9 @@ def interrupt(number, rng):
         if process.returncode != 0:  # 0: it had ended before
             break
     assert process.returncode == 128 + number, (process.returncode, stderr)
-    assert "interrupted; go on with the same command and --resume" in stderr
+    assert "interrupted; repeat the command with --resume to continue" in stderr
     assert shards(OUT) and not list(parts(OUT).glob("*.part"))
-    run(OUT, "--resume", says="going on behind")
+    run(OUT, "--resume", says="continuing after")
     check_same(OUT, contents("whole.h5"))
     clear(OUT)
 

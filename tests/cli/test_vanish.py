@@ -62,7 +62,7 @@ def corpus_goes(whole):
     run_.must_fail("'corpus.jsonl' has changed")
     run(OUT, "--resume", code=1)  # another corpus
     shutil.copy("kept.jsonl", "corpus.jsonl")
-    run(OUT, "--resume", says="going on behind")
+    run(OUT, "--resume", says="continuing after")
     check_same(OUT, whole)
 
     with Paused() as run_:
@@ -87,7 +87,7 @@ def folder_file_goes():
         os.unlink(folder / "2.jsonl")
     run_.must_fail("2.jsonl': No such file")
     (folder / "2.jsonl").write_text(text, encoding="utf-8")
-    run(OUT, "--resume", corpus=folder, says="going on behind")
+    run(OUT, "--resume", corpus=folder, says="continuing after")
     check_same(OUT, contents("folder.h5"))
 
 
@@ -120,7 +120,7 @@ def shard_goes(whole):
     with Paused() as run_:
         shards(OUT)[0].unlink()
     run_.must_fail("lacks block 0; finish the run with --resume")
-    run(OUT, "--resume", says="going on behind")
+    run(OUT, "--resume", says="continuing after")
     check_same(OUT, whole)
 
     with Paused(program=STUB) as run_:
@@ -167,7 +167,7 @@ def gpu_is_lost():
     run(OUT, program=STUB, code=1, says="the GPU reported 'uncorrectable ECC error encountered'")
     del os.environ["GM_STUB_LOSES"]
     assert 1 <= len(shards(OUT)) <= 2 and not pathlib.Path(OUT).exists(), shards(OUT)
-    run(OUT, "--resume", program=STUB, says="going on behind")
+    run(OUT, "--resume", program=STUB, says="continuing after")
     check_same(OUT, contents("stub.h5"))
 
 

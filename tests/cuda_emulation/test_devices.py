@@ -56,24 +56,24 @@ def main():
 
     # --resume goes on where the run was begun
     says(collect("gpu.h5", "--resume"), "computing on cuda:0", "nothing to do")
-    says(collect("cpu.h5", "--resume"), "computing on the CPU, as the run of 'cpu.h5' began there", "nothing to do")
+    says(collect("cpu.h5", "--resume"), "computing on the CPU, where the run of 'cpu.h5' began", "nothing to do")
     says(collect("cpu.h5", "--resume", environment=NO_DRIVER), "nothing to do")
     says(collect("gpu.h5", "--resume", code=1, environment=NO_DRIVER),
-         "'gpu.h5' was computed on a GPU; its run goes on there, or is started over: no NVIDIA driver")
+         "'gpu.h5' was computed on a GPU; continue it on one, or start over: no NVIDIA driver")
 
     # what is asked for and is not the same is named
-    says(collect("gpu.h5", "--resume", "--device", "cpu", code=1), "'gpu.h5' was computed by emulated GPU, this run by the CPU")
-    says(collect("cpu.h5", "--resume", "--device", "cuda", code=1), "'cpu.h5' was computed by the CPU, this run by emulated GPU")
+    says(collect("gpu.h5", "--resume", "--device", "cpu", code=1), "'gpu.h5' was computed on emulated GPU, but this run uses the CPU")
+    says(collect("cpu.h5", "--resume", "--device", "cuda", code=1), "'cpu.h5' was computed on the CPU, but this run uses emulated GPU")
     says(collect("gpu.h5", "--resume", "--step-tokens", "64", code=1), "another --step-tokens; give --force")
     assert "nothing to do" in collect("cpu.h5", "--resume", "--step-tokens", "64")  # there it changes no bit
-    says(collect("gpu.h5", "--resume", "--numerics", "bf16", code=1), "with --numerics f32, this run with bf16")
+    says(collect("gpu.h5", "--resume", "--numerics", "bf16", code=1), "with --numerics f32, but this run uses bf16")
     says(collect("gpu.h5", "--resume", "--doc-tokens", "9", code=1), "another --doc-tokens")
     collect("cpu.h5", "--force", "--device", "cuda")
     assert device_of("cpu.h5") == "cuda:0"
 
     # the shards of a run as well as its file
     collect("tasks.h5", "--shard", "0/2", "--device", "cpu")
-    says(collect("tasks.h5", "--shard", "0/2"), "computing on the CPU, as the run of 'tasks.h5.parts/000000.h5' began there")
+    says(collect("tasks.h5", "--shard", "0/2"), "computing on the CPU, where the run of 'tasks.h5.parts/000000.h5' began")
 
 
 if __name__ == "__main__":

@@ -345,7 +345,7 @@ static void what_is_done_comes_back(void)
         gm_ablate c = begin(&f, false);
         replace("three.csv", "wrong.csv", wrong[i][0], wrong[i][1]);
         CHECK_FAILS(gm_ablate_table_take(&c, "wrong.csv", &err), err, GM_EFORMAT,
-                    "'wrong.csv' is of a run with other texts, groups, experts, mode or model");
+                    "'wrong.csv' is from a run with other texts, groups, experts, mode or model");
         gm_ablate_clear(&c);
     }
     gm_text_clear(&first);

@@ -93,9 +93,9 @@ static void groups_of_one(void)
     gm_error err = {0};
     fill(&d, rate, of_a);
     memcpy(of_a, (uint8_t[N]){0, 0, 1, 0, 0}, N);
-    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "groups of 1 and 4");
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "the groups have 1 and 4");
     memset(of_a, 1, N);
-    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "groups of 5 and 0");
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "the groups have 5 and 0");
 }
 
 /* Documents 2p + 1 and 2p are a pair; the first is in none. */
@@ -166,7 +166,8 @@ static void pairs_that_do_not_differ(void)
     CHECK(e[1].t == INFINITY);
     fill_pairs(&d, rate, of_a);
     d.n_pairs = 1;
-    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG, "1 pair: two are needed");
+    CHECK_FAILS(gm_contrast_make(e, &d, 9, 7, true, &err), err, GM_EARG,
+                "found 1 pair, expected at least two");
 }
 
 static gm_status attempt(void *unused, gm_error *err)

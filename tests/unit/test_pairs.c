@@ -62,7 +62,7 @@ static void refused(void)
         sample s;
         const char *says;
     } cases[] = {
-        {{GM_PAIRED_LINE, {"a.jsonl:1", "b.txt"}, "10", {0}, 0}, "'b.txt' is no line of a file"},
+        {{GM_PAIRED_LINE, {"a.jsonl:1", "b.txt"}, "10", {0}, 0}, "'b.txt' is not a line of a file"},
         {{GM_PAIRED_NEXT, {"a.jsonl:0", "a.jsonl:2"}, "10", {0}, 0}, "'a.jsonl:0' is no line"},
         {{GM_PAIRED_NEXT, {"a.jsonl:2", "a.jsonl:3"}, "10", {0}, 0}, "there is no pair"},
         {{GM_PAIRED_NAME, {"a/1", "b/2"}, "10", {0}, 0}, "files of one name in two folders"},

@@ -55,7 +55,7 @@ static void documents_by_name(void)
     sha[8] = '\0';
     const char *const name[] = {"b.txt", sha, "2", "1", "a.jsonl:1"};
     check_documents(trace, (gm_passages_wanted){.document = name, .n_documents = 5}, "3 3 4 1 0 ");
-    check_refused(trace, "5", "documents are 0 to 4");
+    check_refused(trace, "5", "expected a document from 0 to 4");
     check_refused(trace, "a.jsonl", "no document has this id or sha");
     check_refused(trace, "ffffffff", "no document has this id or sha");
     check_refused(trace, "-1", "no document has this id or sha");
@@ -77,7 +77,7 @@ static void a_sha_of_two_documents_names_neither(void)
     const char *whole = sha;
     check_documents(trace, (gm_passages_wanted){.document = &whole, .n_documents = 1}, "2 ");
     sha[20] = '\0';
-    check_refused(trace, sha, "2 documents have a sha that begins so");
+    check_refused(trace, sha, "the sha of 2 documents begins like this; give more digits");
     gm_trace_close(trace);
 }
 

@@ -99,7 +99,7 @@ static void a_changed_corpus_is_noticed(void)
     write_corpus(path[0], false);
     CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
     CHECK_FAILS(gm_blocks_skip(blocks, 1000, sha, 1, &err), err, GM_EFORMAT,
-                "the corpus is not the one that block 0 was made of; give --force to start over");
+                "the corpus is not the one that block 0 was made from; give --force to start over");
     gm_blocks_free(blocks);
 }
 

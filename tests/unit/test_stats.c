@@ -329,7 +329,7 @@ static void an_expert_that_is_not_there(void)
     s.expert[7 * SAMPLE_L * SAMPLE_K + 1] = 8;
     gm_trace *trace = open_sample(&s);
     CHECK_FAILS(gm_stats_count(&stats, trace, &options, &err), err, GM_EFORMAT,
-                "token 7 chose an expert above the last, 7");
+                "token 7 chose an expert above 7, the last");
     gm_trace_close(trace);
 }
 
