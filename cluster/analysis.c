@@ -23,29 +23,30 @@ static gm_status check_usage(const gm_usage *usage, const gm_fit_options *option
 {
     const size_t n = usage->n, points = usage->n_distinct, copies = n - usage->n_zero - points;
     if (n < MIN_DOCUMENTS)
-        return gm_fail(err, GM_EARG,
-                       "the trace has %zu documents, at least %d are needed for a map", n,
+        return gm_fail(err, GM_EARG, "the trace has %zu documents, but a map needs at least %d", n,
                        MIN_DOCUMENTS);
     if (points == 0)
         return gm_fail(err, GM_EARG, "none of the trace's %zu documents has a counted choice", n);
     if (points == 1)
-        return gm_fail(err, GM_EARG,
-                       "all documents use the experts alike, there is nothing to tell apart");
+        return gm_fail(
+            err, GM_EARG,
+            "all documents use the experts in the same way, so there is nothing to cluster");
     if (points < MIN_DOCUMENTS)
         return gm_fail(err, GM_EARG,
-                       "the trace's %zu documents use the experts in %zu different ways, at least "
-                       "%d are needed for a map",
+                       "the trace's %zu documents use the experts in %zu different ways, but a map "
+                       "needs at least %d",
                        n, points, MIN_DOCUMENTS);
     if ((size_t)options->n_neighbors > points)
-        return gm_fail(err, GM_EARG, "--n-neighbors is %d, the trace has %zu documents that differ",
+        return gm_fail(err, GM_EARG,
+                       "--n-neighbors is %d, but the trace has only %zu distinct documents",
                        options->n_neighbors, points);
     if (usage->n_zero > 0)
-        gm_warn("%zu of %zu documents have no counted choice; they stand beside the map, in no "
-                "cluster",
+        gm_warn("%zu of %zu documents have no counted choice; they are placed beside the map, in "
+                "no cluster",
                 usage->n_zero, n);
     if (copies > 0)
-        gm_warn("%zu of %zu documents use the experts exactly as another one does; they share its "
-                "place and its cluster",
+        gm_warn("%zu of %zu documents use the experts exactly like another one and share its place "
+                "and its cluster",
                 copies, n);
     return GM_OK;
 }
@@ -92,8 +93,8 @@ static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *r
     GM_TRY(gm_umap_fit(at, graph, points, knn, &umap, report, &progress, err));
     gm_progress_end(&progress);
     if (!report->spectral_converged)
-        gm_warn("the spectral start did not settle in %d rounds; the layout begins from what it "
-                "reached",
+        gm_warn("the spectral initialisation did not converge in %d rounds; the layout starts from "
+                "the last one",
                 report->spectral_rounds);
     GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim, judged_neighbours(options, n),
                              judged_rows(options, n), err));
@@ -128,7 +129,7 @@ static gm_status check_memory(size_t n, size_t dim, int k, gm_error *err)
     enum { LISTED = 128 }; /* candidates, edges and steps that a neighbour may become, in bytes */
     const uint64_t points = gm_points_bytes(n, dim);
     char what[96];
-    snprintf(what, sizeof what, "a map of %zu documents that differ, by %zu experts each,", n, dim);
+    snprintf(what, sizeof what, "a map of %zu distinct documents by %zu experts", n, dim);
     return gm_machine_spare(points + points / 2 + (uint64_t)n * (uint64_t)k * LISTED, what, err);
 }
 
@@ -166,7 +167,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options,
                              &a->stages, err));
     if (a->umap.n_isolated > 0)
-        gm_warn("%zu documents have no neighbour at all; they are set on a ring around the map",
+        gm_warn("%zu documents have no neighbour at all; they are placed on a ring around the map",
                 a->umap.n_isolated);
     a->density_kept = NAN;
     if (options->quality != GM_QUALITY_NONE)
@@ -261,7 +262,7 @@ static gm_status find_names(gm_analysis *a, gm_trace *trace, const gm_fit_option
         gm_progress_end(&progress);
         gm_stages_end(&a->stages, "keywords");
     } else {
-        gm_warn(GM_NO_WORDS ": clusters get no keywords");
+        gm_warn(GM_NO_WORDS "; clusters get no keywords");
         GM_TRY(gm_languages_find(&a->words.languages, trace, &a->usage, NULL, NULL, err));
     }
     GM_TRY(name_all(a, options, err));

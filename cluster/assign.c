@@ -27,22 +27,22 @@ static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, con
 {
     const gm_trace_info *info = gm_trace_get_info(news);
     if (!gm_atlas_is_of(atlas, fitted))
-        return gm_fail(err, GM_EARG, "the atlas was made of another trace than --trace");
+        return gm_fail(err, GM_EARG, "--trace is not the trace that the atlas was made from");
     if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
-        return gm_fail(err, GM_EARG, "'%s' is of %d layers of %d experts, the atlas of %d of %d",
+        return gm_fail(err, GM_EARG, "'%s' has %d layers of %d experts, but the atlas has %d of %d",
                        news_path, info->n_layers, info->n_experts, atlas->n_layers,
                        atlas->n_experts);
     if (any_model) return GM_OK;
     if (strcmp(info->model_digest, atlas->model_digest) != 0)
         return gm_fail(err, GM_EARG,
-                       "'%s' is of another model (%s) than the atlas (%s): their experts are not "
-                       "the same; give --any-model where one was trained from the other",
+                       "'%s' is from another model (%s) than the atlas (%s), whose experts are "
+                       "different; give --any-model if one was trained from the other",
                        news_path, info->model, atlas->model);
     const bool known = info->config_digest[0] && atlas->config_digest[0];
     if (known && strcmp(info->config_digest, atlas->config_digest) != 0)
         return gm_fail(err, GM_EARG,
-                       "'%s' is of the atlas's model (%s) under another config.json: its experts "
-                       "are not chosen alike; give --any-model to place it all the same",
+                       "'%s' is from the atlas's model (%s) with another config.json, which may "
+                       "choose experts differently; give --any-model to place it anyway",
                        news_path, info->model);
     return GM_OK;
 }
@@ -141,11 +141,10 @@ static void say_placed(const gm_placed *placed, size_t n)
            "are from theirs\n",
            n, n_in, 100 * in, n_far, 100 * far);
     if (far > FAR_SHARE && n_far > 1)
-        gm_warn(
-            "%.1f %% of the documents are far from all those of the map, where 1 %% would be of "
-            "documents like its own: trust neither their places nor their clusters "
-            "('distance_quantile' above .99)",
-            100 * far);
+        gm_warn("%.1f %% of the documents are far from all documents of the map (1 %% would be "
+                "expected if they were alike); trust neither their places nor their clusters "
+                "('distance_quantile' above .99)",
+                100 * far);
 }
 
 static gm_status run(const assign_command *c, const char *atlas_path, const char *news_path,
@@ -224,7 +223,7 @@ int gm_cluster_assign(int argc, char **argv)
     if (status == GM_OK && c.out == NULL)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
     if (status == GM_OK && !c.json && !(dot && strcmp(dot, ".csv") == 0))
-        status = gm_fail(&err, GM_EARG, "'%s' ends in neither .csv nor .json", c.out);
+        status = gm_fail(&err, GM_EARG, "'%s': expected a name that ends in .csv or .json", c.out);
     if (status == GM_OK) {
         usage = false;
         status = run(&c, argv[1], argv[2], &err);

@@ -25,12 +25,14 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
     gm_html_raw(page, "<header>\n");
     gm_html_heading(page, 1, "Expert atlas");
     gm_html_raw(page, "<p>");
-    gm_html_printf(page,
-                   "%zu documents went through the model %s; for each, %d routed experts in each "
-                   "of %d MoE layers were counted. The counts make the map, the map makes %zu "
-                   "clusters; %zu documents (%.1f %%) belong to none.",
-                   atlas->n, atlas->model, atlas->n_experts, atlas->n_layers, atlas->n_clusters,
-                   noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    gm_html_printf(
+        page,
+        "%zu documents were run through the model %s, counting for each how often it uses each of "
+        "%d routed experts in each of %d MoE layers. The map and its %zu cluster%s were made from "
+        "these counts; %zu document%s (%.1f %%) belong%s to none.",
+        atlas->n, atlas->model, atlas->n_experts, atlas->n_layers, atlas->n_clusters,
+        atlas->n_clusters == 1 ? "" : "s", noise, noise == 1 ? "" : "s",
+        atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0, noise == 1 ? "s" : "");
     gm_html_raw(page, "</p>\n");
     gm_status status = gm_page_put_lights(page, atlas, err);
     gm_html_raw(page, "</header>\n<main>\n");
@@ -69,8 +71,8 @@ static bool has_number(const float *value, size_t n)
 static size_t find_figures(figure_column known[MOST_FIGURES], const gm_atlas *atlas)
 {
     const figure_column all[MOST_FIGURES] = {{"stability", atlas->stability},
-                                             {"same with other seeds", atlas->seed_jaccard},
-                                             {"same from half", atlas->half_jaccard},
+                                             {"stable across seeds", atlas->seed_jaccard},
+                                             {"stable across halves", atlas->half_jaccard},
                                              {"density (DBCV)", atlas->validity},
                                              {"coherence", atlas->coherence}};
     size_t n = 0;
@@ -115,11 +117,11 @@ static gm_status put_cluster_table(gm_html *page, const gm_atlas *atlas, gm_erro
         gm_html_printf(page, "%s", note);
         gm_html_raw(page, "</p>\n");
     }
-    gm_html_table_begin(page,
-                        "Purity: documents that are of the largest subset. Stability: of HDBSCAN. "
-                        "Lift: how much more often the cluster chooses an expert than the whole "
-                        "corpus does.",
-                        header, (int)(BEFORE + n + 1));
+    gm_html_table_begin(
+        page,
+        "Purity: share of documents in the largest subset. Stability: as in HDBSCAN. Lift: how "
+        "many times as often as the whole corpus the cluster chooses an expert.",
+        header, (int)(BEFORE + n + 1));
     for (size_t c = 0; c < atlas->n_clusters; c++) {
         double purity;
         int subset = gm_cluster_main_subset(atlas, c, &purity);
@@ -144,9 +146,9 @@ static void put_matrix(gm_html *page, const gm_atlas *atlas)
     if (S < 2 || atlas->n_clusters == 0) return;
     gm_html_raw(page, "<section id=\"matrix\">\n");
     gm_html_heading(page, 2, "Clusters and subsets");
-    gm_html_raw(page, "<div class=\"wide\"><table><caption>Documents of each cluster by subset; "
-                      "darker: a larger part of the cluster.</caption>\n<thead><tr>"
-                      "<th scope=\"col\">cluster</th>");
+    gm_html_raw(
+        page, "<div class=\"wide\"><table><caption>Documents of each cluster by subset; darker: a "
+              "larger share of the cluster.</caption>\n<thead><tr><th scope=\"col\">cluster</th>");
     for (size_t s = 0; s < S; s++) {
         gm_html_raw(page, "<th scope=\"col\" class=\"up\"><span>");
         gm_html_text(page, atlas->subset_name[s], strlen(atlas->subset_name[s]));
@@ -211,23 +213,22 @@ static void put_footer(gm_html *page, const gm_atlas *atlas, const gm_report_opt
 {
     const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     gm_html_raw(page, "<footer><h2>About this page</h2>\n<p>");
-    gm_html_printf(page, "One file, which asks nothing of any network. ");
+    gm_html_printf(page, "This page is a single file that needs no network. ");
     if (options->trace == NULL)
         gm_html_printf(page, "It was written without the trace (give report --trace FILE), so it "
-                             "holds no text, no document's shares of experts, and no z. ");
+                             "has no texts, no document's shares of experts, and no z. ");
     else if (snippet > 0)
-        gm_html_printf(page, "Of every text it holds the first %zu characters at most. ", snippet);
+        gm_html_printf(page, "It has at most the first %zu characters of each text. ", snippet);
     else
-        gm_html_printf(page, "It holds no text. ");
+        gm_html_printf(page, "It has no texts. ");
     if (documents && documents->n_columns < dim)
-        gm_html_printf(
-            page,
-            "Shares of experts are kept document by document for %zu of the %zu experts, "
-            "those that stand out most in the clusters, as %d levels; for the others "
-            "the map shows the mean of each document's cluster. ",
-            documents->n_columns, dim, GM_SHARE_LEVELS);
+        gm_html_printf(page,
+                       "Each document's shares of experts are stored for %zu of the %zu experts, "
+                       "those that stand out most in the clusters, in %d levels; for the others "
+                       "the map shows the mean of the document's cluster. ",
+                       documents->n_columns, dim, GM_SHARE_LEVELS);
     else if (documents)
-        gm_html_printf(page, "Shares of experts are kept document by document as %d levels. ",
+        gm_html_printf(page, "Each document's shares of experts are stored in %d levels. ",
                        GM_SHARE_LEVELS);
     gm_html_raw(page, "</p>\n<details><summary>Licence of d3, parts of which are in this page"
                       "</summary><pre>");

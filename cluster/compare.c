@@ -144,8 +144,8 @@ static void print_agreement(const comparison *c)
         n_doubt += gm_threshold_judge("seed_jaccard", jaccard) == GM_VERDICT_DOUBT;
     }
     const gm_threshold *t = gm_threshold_find("seed_jaccard");
-    printf("%zu documents in both, %zu in the first alone, %zu in the second alone\n\n",
-           c->s.n_both, c->s.n_alone[0], c->s.n_alone[1]);
+    printf("%zu documents in both, %zu only in the first, %zu only in the second\n\n", c->s.n_both,
+           c->s.n_alone[0], c->s.n_alone[1]);
     printf("%22s %10s %7s %7s\n", "", "documents", "ARI", "AMI");
     printf("%-22s %10zu", "all, none as a group", c->s.n_both);
     print_figure(" ", c->s.all.ari), print_figure(" ", c->s.all.ami);
@@ -160,14 +160,15 @@ static void print_layers(const comparison *c)
     static const char *const of_usage[] = {
         [GM_USAGE_COUNTS] = "counts choices", [GM_USAGE_GATES] = "sums gates"};
     if (c->same_sizes && !c->by_expert)
-        printf("\nThe first atlas %s, the second %s: expert by expert they do not compare.\n",
-               of_usage[c->usage[0]], of_usage[c->usage[1]]);
+        printf(
+            "\nThe first atlas %s, the second %s, so they cannot be compared expert by expert.\n",
+            of_usage[c->usage[0]], of_usage[c->usage[1]]);
     if (!c->by_expert) return;
     if (c->usage[0] == GM_USAGE_GATES)
         puts("\nBoth atlases sum gates: moved is a share of that sum, not of choices.");
     if (strcmp(c->atlas->model_digest, c->other->model_digest) != 0)
-        puts("\nThe models are two: expert by expert they compare only where one was trained from "
-             "the other.");
+        puts("\nThe two models differ, so a comparison expert by expert is meaningful only if one "
+             "was trained from the other.");
     printf("\n%5s %7s %7s\n", "layer", "moved", "profile");
     for (size_t l = 0; l < (size_t)c->atlas->n_layers; l++) {
         printf("%5d", c->atlas->layer_of_moe[l]);
@@ -358,7 +359,7 @@ int gm_cluster_compare(int argc, char **argv)
     if (argc != 3)
         GM_TRY(gm_fail(&err, GM_EARG, "expected two files to compare, found %d", argc - 1));
     if (column && !is_table(argv[2]))
-        GM_TRY(gm_fail(&err, GM_EARG, "--column is for a .csv, '%s' is none", argv[2]));
+        GM_TRY(gm_fail(&err, GM_EARG, "--column is for a .csv file, which '%s' is not", argv[2]));
     usage = false;
     c.path[0] = argv[1];
     c.path[1] = argv[2];

@@ -98,7 +98,8 @@ static gm_status number_groups(gm_grouping *out, const gm_csv *table, size_t col
             continue;
         }
         if (out->n_groups == MAX_GROUPS)
-            return gm_fail(err, GM_EARG, "more than %d groups: is it a column of groups?",
+            return gm_fail(err, GM_EARG,
+                           "the column has more than %d groups; is it a column of groups?",
                            MAX_GROUPS);
         out->name[out->n_groups] = table->field[i * table->n_columns + column];
         out->group[i] = (int32_t)out->n_groups++;
@@ -135,9 +136,7 @@ gm_status gm_key_of_table(gm_key *key, const gm_csv *table, const char *path, gm
         if (gm_csv_has(table, key_column[k])) return GM_OK;
     }
     return gm_fail(err, GM_EFORMAT,
-                   "'%s' has no column 'sha', 'id' or 'row' that says which "
-                   "document is meant",
-                   path);
+                   "'%s' has no column 'sha', 'id' or 'row' to identify the documents", path);
 }
 
 /* ---- counterparts ---- */
@@ -229,13 +228,14 @@ static gm_status refuse_strangers(const gm_grouping *const side[2], gm_error *er
 {
     char shown[2][100];
     if (side[0]->n == 0 || side[1]->n == 0)
-        return gm_fail(err, GM_EARG, "no document is in both: the first has %zu, the second %zu",
+        return gm_fail(err, GM_EARG,
+                       "the two have no document in common: the first has %zu, the second %zu",
                        side[0]->n, side[1]->n);
     for (int s = 0; s < 2; s++)
         gm_text_escape(shown[s], sizeof shown[s], side[s]->key[0], strlen(side[s]->key[0]));
     return gm_fail(err, GM_EARG,
-                   "no document is in both by %s: the first has %zu, such as '%s', the second %zu, "
-                   "such as '%s'",
+                   "the two have no document in common by %s: the first has %zu, such as '%s', the "
+                   "second %zu, such as '%s'",
                    key_column[side[0]->by], side[0]->n, shown[0], side[1]->n, shown[1]);
 }
 

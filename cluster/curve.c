@@ -63,8 +63,8 @@ gm_status gm_curve_fit(double min_dist, double spread, double *a, double *b, gm_
     gsl_multifit_nlinear_workspace *work = NULL;
     *a = *b = 0;
     if (!(spread > 0) || !(min_dist >= 0) || !(min_dist <= spread))
-        GM_FAIL(GM_EARG, "min-dist %g and spread %g, expected 0 <= min-dist <= spread", min_dist,
-                spread);
+        GM_FAIL(GM_EARG, "min-dist is %g and spread is %g, expected 0 <= min-dist <= spread",
+                min_dist, spread);
 
     work = gsl_multifit_nlinear_alloc(gsl_multifit_nlinear_trust, &how, N_POINTS, 2);
     if (work == NULL) GM_FAIL(GM_EMEM, "no memory to fit the curve of the layout");
@@ -75,13 +75,15 @@ gm_status gm_curve_fit(double min_dist, double spread, double *a, double *b, gm_
     if (code == GSL_SUCCESS)
         code = gsl_multifit_nlinear_driver(MAX_STEPS, 1e-12, 1e-12, 0, NULL, NULL, &info, work);
     if (code != GSL_SUCCESS && code != GSL_ENOPROG)
-        GM_FAIL(GM_ENUMERIC, "the curve of min-dist %g, spread %g was not found: %s", min_dist,
-                spread, gsl_strerror(code));
+        GM_FAIL(GM_ENUMERIC, "no curve fits min-dist %g and spread %g: %s", min_dist, spread,
+                gsl_strerror(code));
     double found_a = gsl_vector_get(work->x, 0), found_b = gsl_vector_get(work->x, 1);
     found_a *= pow(spread, -2 * found_b);
     if (!(found_a > 0) || !(found_b > 0) || !isfinite(found_a) || !isfinite(found_b))
-        GM_FAIL(GM_ENUMERIC, "the curve of min-dist %g, spread %g has a %g and b %g", min_dist,
-                spread, found_a, found_b);
+        GM_FAIL(GM_ENUMERIC,
+                "the curve for min-dist %g and spread %g has a = %g and b = %g, expected positive "
+                "numbers",
+                min_dist, spread, found_a, found_b);
     *a = seven_digits(found_a);
     *b = seven_digits(found_b);
 out:

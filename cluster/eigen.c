@@ -347,7 +347,8 @@ gm_status gm_eigen_leading(double *vectors, int m, const gm_graph *graph, double
     double value[W];
     *report = (gm_eigen_report){0};
     if (m < 1 || m > GM_MAX_EIGEN || n <= (size_t)m + 1)
-        return gm_fail(err, GM_EARG, "%d eigenvectors asked of %zu points", m, n);
+        return gm_fail(err, GM_EARG, "%d eigenvectors requested, but there are only %zu points", m,
+                       n);
     if (n <= SMALL) {
         solve_small(vectors, (size_t)m, graph, report);
         return GM_OK;

@@ -254,7 +254,7 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     *out = NULL;
     GM_TRY(gm_trace_open(&trace, path, err));
     if (!gm_atlas_is_of(a, trace))
-        GM_FAIL(GM_EARG, "'%s' is another trace than the atlas was made of", path);
+        GM_FAIL(GM_EARG, "'%s' is not the trace that the atlas was made from", path);
     GM_TRY(gm_from_atlas_usage(&kind, a, err));
     GM_TRY(gm_usage_read(&usage, trace, kind, NULL, err));
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);
@@ -279,7 +279,7 @@ static gm_status find_format(export_format *out, const char *path, gm_error *err
         *out = (export_format)f;
         if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
     }
-    return gm_fail(err, GM_EARG, "'%s' ends in none of " ENDINGS, path);
+    return gm_fail(err, GM_EARG, "'%s': expected a name that ends in one of " ENDINGS, path);
 }
 
 typedef struct export_command {
@@ -310,13 +310,13 @@ static gm_status export_atlas(const char *atlas_path, export_command *c, gm_erro
     float *rate = NULL;
     GM_TRY(find_format(&c->format, c->out, err));
     if (c->experts && c->format != EXPORT_CSV)
-        GM_FAIL(GM_EARG, "--experts writes a .csv, '%s' is none", c->out);
+        GM_FAIL(GM_EARG, "--experts writes a .csv file, which '%s' is not", c->out);
     GM_TRY(gm_outfile_check(c->out, c->force, err));
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
     if (c->format == EXPORT_GRAPHML && atlas->n_nodes == 0)
         GM_FAIL(GM_EFORMAT,
-                "'%s' was written by an older gm-cluster, which kept no condensed tree; fit it "
-                "again",
+                "'%s' was written by an older gm-cluster, which stored no condensed tree; run "
+                "gm-cluster fit again",
                 atlas_path);
     if (c->format == EXPORT_H5AD) {
         if (c->with_x)
@@ -375,7 +375,7 @@ int gm_cluster_export(int argc, char **argv)
         status = gm_fail(&err, GM_EARG, "-o FILE is missing: what to write");
     if (status == GM_OK && c.with_x && find_format(&c.format, c.out, NULL) == GM_OK &&
         c.format != EXPORT_H5AD)
-        status = gm_fail(&err, GM_EARG, "--usage is for a .h5ad, '%s' is none", c.out);
+        status = gm_fail(&err, GM_EARG, "--usage is for a .h5ad file, which '%s' is not", c.out);
     if (status == GM_OK) {
         usage = false;
         status = export_atlas(argv[1], &c, &err);

@@ -86,23 +86,23 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     if (status != GM_OK) return status;
     if (*argc != 2)
         return gm_fail(err, GM_EARG,
-                       "expected one trace, found %d; an atlas is of one run of one model, whose "
-                       "shards 'gm-probe merge' joins",
+                       "expected one trace, found %d; an atlas describes one run of one model, "
+                       "whose shards 'gm-probe merge' joins",
                        *argc - 1);
     if (c->out == NULL)
         return gm_fail(err, GM_EARG, "-o FILE is missing: where to write the atlas");
     const double most = c->how.naming.max_df;
     if (most >= 1 && most < 2) /* one word of one document is no keyword */
         GM_FAIL(GM_EARG,
-                "--max-df %g is a number of documents, and keywords are words of at least 2; give "
-                "a share below 1, or 0 for none",
+                "--max-df %g is a number of documents, but keywords occur in at least 2; give a "
+                "share below 1, or 0 for no limit",
                 most);
     GM_TRY(gm_report_read_snippets(&c->snippet, c->snippets, err));
     GM_TRY(gm_device_parse(&device, c->device, err));
     GM_TRY(gm_map_choices_check(&c->map, &c->how.umap, err));
     if (c->target > 0 && c->map.min_cluster_size > 0)
         return gm_fail(err, GM_EARG,
-                       "--target-clusters chooses --min-cluster-size, give one of them");
+                       "--target-clusters chooses --min-cluster-size; give only one of them");
 out:
     return status;
 }
@@ -154,8 +154,9 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
     if (gm_trace_get_info(trace)->steering[0])
-        gm_warn("'%s' was recorded under a plan: the map is of what it made the routers choose",
-                trace_path);
+        gm_warn(
+            "'%s' was recorded with a plan, so the map shows what the plan made the routers choose",
+            trace_path);
     GM_TRY(open_gpu(c, trace, err));
     GM_TRY(gm_analysis_run(&analysis, trace, &c->how, err));
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, trace_path, &c->how, line, err));
@@ -178,8 +179,8 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
            analysis.map.trustworthiness, atlas.digest);
     const gm_dimensions *d = &analysis.dimensions;
     if (d->dim > 2)
-        printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise "
-               "alike %.1f %%\n",
+        printf("clusters of %d dimensions against the map's own %zu: ARI %.4f, AMI %.4f, noise in "
+               "both or in neither %.1f %%\n",
                d->dim, d->n_clusters, d->ari, d->ami, 100 * d->noise_alike);
     GM_TRY(gm_stages_say(&times, &analysis.stages, err));
     if (!c->how.quiet) {

@@ -230,8 +230,8 @@ gm_status gm_from_atlas_points(gm_atlas_points *out, const gm_atlas *atlas, gm_e
     *out = (gm_atlas_points){0};
     if (atlas->n_nodes == 0)
         return gm_fail(err, GM_EFORMAT,
-                       "the atlas was written by an older gm-cluster, which did not keep what this "
-                       "needs; fit it again");
+                       "the atlas was written by an older gm-cluster, which did not store what "
+                       "this needs; run gm-cluster fit again");
     p.point = gm_alloc(atlas->n, sizeof *p.point);
     p.document = gm_alloc(atlas->n, sizeof *p.document);
     p.linkage.n = 0;
@@ -395,7 +395,7 @@ static gm_status match_points(uint32_t *to, const gm_analysis *a, const gm_atlas
                               gm_error *err)
 {
     if (a->distinct.m != points->m)
-        return gm_fail(err, GM_EARG, "the trace has %zu documents that differ, the atlas %zu",
+        return gm_fail(err, GM_EARG, "the trace has %zu distinct documents, but the atlas has %zu",
                        a->distinct.m, points->m);
     for (size_t p = 0; p < points->m; p++) to[p] = UINT32_MAX;
     for (size_t i = 0; i < a->usage.n; i++) {
@@ -407,7 +407,7 @@ static gm_status match_points(uint32_t *to, const gm_analysis *a, const gm_atlas
         }
         if (!same)
             return gm_fail(err, GM_EARG,
-                           "document %u uses the experts otherwise in the trace than in the atlas",
+                           "document %u uses the experts differently in the trace and in the atlas",
                            a->usage.place[i]);
     }
     return GM_OK;
@@ -431,7 +431,8 @@ gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
     uint32_t *to = gm_alloc(points->m, sizeof *to);
     *out = (gm_analysis){0};
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory to match %zu points", points->m);
-    if (!gm_atlas_is_of(atlas, trace)) GM_FAIL(GM_EARG, "the atlas was made of another trace");
+    if (!gm_atlas_is_of(atlas, trace))
+        GM_FAIL(GM_EARG, "the trace is not the one that the atlas was made from");
     GM_TRY(gm_usage_read(&a.usage, trace, options->usage, NULL, err));
     GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
     GM_TRY(match_points(to, &a, points, err));

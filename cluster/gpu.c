@@ -30,7 +30,8 @@ static gm_status open_one(gm_gpu **out, const gm_device *asked, const gm_gpu_wor
 {
     (void)out, (void)asked, (void)work;
     *none = !gm_device_driver_is_loaded("");
-    return gm_fail(err, GM_EABSENT, "this build has no CUDA backend ('cmake --preset cuda' has)");
+    return gm_fail(err, GM_EABSENT,
+                   "this build has no CUDA backend; 'cmake --preset cuda' adds it");
 }
 #endif
 

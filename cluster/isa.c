@@ -60,7 +60,8 @@ gm_status gm_isa_find(gm_isa *out, const char *name, gm_error *err)
     for (int i = GM_ISA_PORTABLE; i <= GM_ISA_AMX; i++) {
         if (strcmp(name, names[i]) != 0) continue;
         *out = (gm_isa)i;
-        if (*out > best) return gm_fail(err, GM_EABSENT, "this processor has no '%s'", name);
+        if (*out > best)
+            return gm_fail(err, GM_EABSENT, "this processor has no '%s' kernels", name);
         return GM_OK;
     }
     return gm_fail(err, GM_EARG,

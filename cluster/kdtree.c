@@ -87,7 +87,8 @@ gm_status gm_kdtree_build(gm_kdtree *out, const double *at, size_t n, int dim, g
     gm_kdtree tree = {.n = n, .dim = dim, .at = at};
     *out = (gm_kdtree){0};
     if (n == 0 || n > UINT32_MAX / 2 || dim < 1 || dim > GM_MAX_KD_DIM)
-        return gm_fail(err, GM_EARG, "a tree over %zu points in %d dimensions, expected 1 to %d", n,
+        return gm_fail(err, GM_EARG,
+                       "the tree has %zu points in %d dimensions, expected 1 to %d dimensions", n,
                        dim, GM_MAX_KD_DIM);
     for (size_t i = 0; i < n * (size_t)dim; i++)
         if (!isfinite(at[i]))

@@ -72,8 +72,8 @@ static gm_status read_options(keywords_command *c, int *argc, char **argv, gm_er
     c->naming.stop = (gm_stop_choice)c->stop;
     c->read.words = gm_naming_words(&c->naming);
     if (c->read.by_document && c->method == 1)
-        return gm_fail(err, GM_EARG, "--keywords class is of subsets, not of documents");
-    if (c->vocabulary && !c->json) return gm_fail(err, GM_EARG, "--vocabulary goes with --json");
+        return gm_fail(err, GM_EARG, "--keywords class is for subsets, not for documents");
+    if (c->vocabulary && !c->json) return gm_fail(err, GM_EARG, "--vocabulary needs --json");
     return GM_OK;
 }
 
@@ -129,8 +129,8 @@ static gm_status find_keywords(found *f, const keywords_command *c, gm_error *er
     for (size_t i = 0; i < n_words; i++) n_kept += f->idf[i] > 0;
     if (n_kept == 0)
         GM_FAIL(GM_EARG,
-                "no word remains: the corpus has %zu words besides stop words, and the "
-                "limits leave out all of them",
+                "no word remains: the corpus has %zu words besides stop words, but --min-df and "
+                "--max-df leave all of them out",
                 n_words);
     if (c->read.by_document) {
         gm_tfidf_apply(&w->counts, f->idf, c->how.sublinear);
@@ -219,7 +219,7 @@ static gm_status run(const keywords_command *c, const char *const *path, size_t 
     found f = {0};
     GM_TRY(gm_corpus_words_read(&f.words, path, n_paths, &c->read, err));
     if (f.words.n_skipped > 0)
-        gm_warn("%zu lines could not be used and are left out", f.words.n_skipped);
+        gm_warn("%zu lines that cannot be used are left out", f.words.n_skipped);
     GM_TRY(find_keywords(&f, c, err));
     if (c->json)
         GM_TRY(print_json(&f, c->vocabulary, err));

@@ -299,7 +299,7 @@ static gm_status search_by_gpu(gm_knn *out, knn_search *search, uint32_t *todo, 
         search_once(out, search, search->points->isa, SPARE, todo, n_todo, progress, &why);
     if (status == GM_OK) return GM_OK;
     if (!gm_gpu_is_optional(search->gpu)) return gm_fail(err, status, "%s", why.text);
-    gm_warn("%s; the CPU finds these neighbours", why.text);
+    gm_warn("%s; these neighbours are found on the CPU", why.text);
     search->gpu = NULL;
     return GM_OK;
 }
@@ -382,7 +382,8 @@ gm_status gm_knn_find(gm_knn *out, const gm_points *points, const uint32_t *quer
                          .gpu = points->gpu};
     *out = (gm_knn){0};
     gm_status status = GM_OK;
-    if (k < 1 || (size_t)k > n) GM_FAIL(GM_EARG, "%d neighbours asked of %zu points", k, n);
+    if (k < 1 || (size_t)k > n)
+        GM_FAIL(GM_EARG, "%d neighbours requested, but there are only %zu points", k, n);
     if (search.query == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n);
     GM_TRY(find_lists(out, &search, progress, err));
 out:
@@ -398,7 +399,8 @@ gm_status gm_knn_find_across(gm_knn *out, const gm_points *points, size_t among,
     uint32_t *query = NULL;
     *out = (gm_knn){0};
     if (among < 1 || among >= n || k < 1 || (size_t)k > among + 1)
-        GM_FAIL(GM_EARG, "%d neighbours asked among the first %zu of %zu points", k - 1, among, n);
+        GM_FAIL(GM_EARG, "%d neighbours requested among the first %zu of %zu points", k - 1, among,
+                n);
     query = number_points(among, n);
     if (query == NULL) GM_FAIL(GM_EMEM, "no memory for %zu queries", n - among);
     knn_search search = {

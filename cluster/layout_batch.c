@@ -356,8 +356,8 @@ gm_status gm_layout_batch(float *xy, const gm_layout_job *job, gm_error *err)
                             .repulsion = (float)job->repulsion,
                             .alpha = (float)job->learning_rate}};
     if (n > (size_t)(MOST_PLACES / job->dim))
-        GM_FAIL(GM_EARG, "a layout of %zu points in %d dimensions, expected at most %d", n,
-                job->dim, MOST_PLACES / job->dim);
+        GM_FAIL(GM_EARG, "the layout has %zu points in %d dimensions, expected at most %d points",
+                n, job->dim, MOST_PLACES / job->dim);
     GM_TRY(make_room(&d, n_threads, err));
 
     for (d.epoch = 1; d.epoch < job->n_epochs; d.epoch++) {

@@ -24,8 +24,8 @@ gm_status gm_map_choices_check(const gm_map_choices *c, const gm_umap_options *u
     if (c->min_cluster_size == 1)
         return gm_fail(err, GM_EARG, "--min-cluster-size is 1, expected 0 or at least 2");
     if (umap->min_dist > umap->spread)
-        return gm_fail(err, GM_EARG, "--min-dist is %g, above --spread %g", umap->min_dist,
-                       umap->spread);
+        return gm_fail(err, GM_EARG, "--min-dist is %g, expected at most --spread (%g)",
+                       umap->min_dist, umap->spread);
     return GM_OK;
 }
 

@@ -235,7 +235,8 @@ static gm_map_quality add_up(const ranking *r, const double *lost, const uint32_
 static gm_status check_k(const gm_points *points, int k, gm_error *err)
 {
     if (k < 1 || k > GM_MAP_QUALITY_MAX_K || 2 * (size_t)k >= points->n)
-        return gm_fail(err, GM_EARG, "trustworthiness over %d neighbours of %zu points", k,
+        return gm_fail(err, GM_EARG,
+                       "trustworthiness cannot be computed over %d neighbours of %zu points", k,
                        points->n);
     return GM_OK;
 }

@@ -39,17 +39,17 @@ static gm_status check_options(const matrix_command *c, int argc, gm_error *err)
     for (size_t i = 1; i < sizeof out / sizeof out[0]; i++)
         for (size_t j = 0; j < i; j++)
             if (out[i] && out[j] && strcmp(out[i], out[j]) == 0)
-                return gm_fail(err, GM_EARG, "'%s' is to be written twice", out[i]);
+                return gm_fail(err, GM_EARG, "'%s' would be written twice", out[i]);
     gm_device device;
     gm_status status = gm_device_parse(&device, c->device, err);
     if (status == GM_OK) status = gm_map_choices_check(&c->map, &c->how.umap, err);
     if (status != GM_OK) return status;
     if (!c->how.map && c->map.metric != GM_EUCLIDEAN)
         return gm_fail(err, GM_EARG,
-                       "--metric is of the map, which --no-map leaves out; rows are clustered by "
+                       "--metric is for the map, which --no-map leaves out; rows are clustered by "
                        "Euclidean distance");
     if (!c->how.map && c->graph)
-        return gm_fail(err, GM_EARG, "--graph is of the map, which --no-map leaves out");
+        return gm_fail(err, GM_EARG, "--graph is for the map, which --no-map leaves out");
     return GM_OK;
 }
 
@@ -162,7 +162,8 @@ static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *er
     if (status == GM_OK && json) {
         status = print_json(f, size, n_noise, err);
     } else if (status == GM_OK) {
-        printf("%zu rows, %zu clusters, %.1f %% in none", f->rows.n, f->clustering.n_clusters,
+        printf("%zu rows, %zu cluster%s, %.1f %% in none", f->rows.n, f->clustering.n_clusters,
+               f->clustering.n_clusters == 1 ? "" : "s",
                100.0 * (double)n_noise / (double)f->rows.n);
         if (f->xy) printf(", trustworthiness %.4f", f->map.trustworthiness);
         printf("\n");

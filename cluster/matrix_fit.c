@@ -22,8 +22,8 @@ static gm_status warn_of_floats(const float *at, size_t m, size_t dim, gm_error 
     size_t n_alike;
     gm_status status = gm_rows_alike(&n_alike, at, m, dim, err);
     if (status == GM_OK && n_alike > 0)
-        gm_warn("%zu of %zu rows differ from another one by less than floats tell, of which a map "
-                "is made; take off what all rows have in common, or bring them nearer to 1",
+        gm_warn("%zu of %zu rows differ from another one by less than the precision of the map's "
+                "floats; subtract what all rows have in common, or scale them closer to 1",
                 n_alike, m);
     return status;
 }
@@ -32,11 +32,11 @@ static void warn_of_rows(const gm_rows *rows, bool merged)
 {
     const size_t aside = rows->n - rows->n_used, copies = rows->n_used - rows->distinct.m;
     if (aside > 0)
-        gm_warn("%zu of %zu rows hold a number that is not finite; they have no place, in no "
+        gm_warn("%zu of %zu rows contain a number that is not finite; they have no place and no "
                 "cluster",
                 aside, rows->n);
     if (merged && copies > 0)
-        gm_warn("%zu of %zu rows equal another one; they share its place and its cluster", copies,
+        gm_warn("%zu of %zu rows equal another one and share its place and its cluster", copies,
                 rows->n);
 }
 
@@ -60,16 +60,16 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     const size_t m = f->rows.distinct.m;
     f->n_neighbors = options->n_neighbors;
     if (m == 1)
-        GM_FAIL(GM_EARG, "the matrix's %zu rows are all equal, there is nothing to tell apart",
+        GM_FAIL(GM_EARG, "the matrix's %zu rows are all equal, so there is nothing to cluster",
                 f->rows.n_used);
     if (m < MIN_POINTS)
         GM_FAIL(GM_EARG,
-                "the matrix has %zu rows that differ, a map needs %d; --no-map clusters the rows "
-                "without one",
+                "the matrix has %zu distinct rows, but a map needs at least %d; --no-map clusters "
+                "the rows without one",
                 m, MIN_POINTS);
     if ((size_t)f->n_neighbors > m) {
         f->n_neighbors = (int)m - 1;
-        gm_warn("--n-neighbors is %d, the matrix has %zu rows that differ: %d are taken",
+        gm_warn("--n-neighbors is %d, but the matrix has only %zu distinct rows; using %d",
                 options->n_neighbors, m, f->n_neighbors);
     }
     GM_TRY(gm_rows_distinct(&at, &f->rows, options->metric, err));
@@ -94,7 +94,7 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     GM_TRY(gm_umap_fit(f->xy, &f->graph, &points, &knn, &options->umap, &report, &progress, err));
     gm_progress_end(&progress);
     if (report.n_isolated > 0)
-        gm_warn("%zu rows have no neighbour at all; they are set on a ring around the map",
+        gm_warn("%zu rows have no neighbour at all; they are placed on a ring around the map",
                 report.n_isolated);
     GM_TRY(gm_map_quality_of(&f->map, &points, knn.n_checked > 0 ? &sampled : &wide, f->xy, 2,
                              judged, GM_MAP_SAMPLE, err));

@@ -76,7 +76,7 @@ gm_status gm_matrix_write_linkage(const char *path, const gm_matrix_found *found
     double *z = gm_alloc2(n, 4, sizeof *z);
     size_t row = 0, top;
     if (z == NULL) GM_FAIL(GM_EMEM, "no memory for the linkage of %zu rows", n);
-    if (n < 2) GM_FAIL(GM_EARG, "one row has no linkage");
+    if (n < 2) GM_FAIL(GM_EARG, "a single row has no linkage");
     GM_TRY(find_places(&at, rows, err));
     for (; row + 1 < u; row++) {
         const uint32_t half[2] = {link->left[row], link->right[row]};

@@ -212,7 +212,8 @@ gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, i
     gm_status status = GM_OK;
     boruvka b = {.core = core};
     uint32_t *root = NULL;
-    if (k < 0) return gm_fail(err, GM_EARG, "core distance to neighbour %d, expected 0 or more", k);
+    if (k < 0)
+        return gm_fail(err, GM_EARG, "the core distance is to neighbour %d, expected 0 or more", k);
     GM_TRY(gm_kdtree_build(&b.tree, at, n, dim, err));
     GM_TRY(find_cores(core, &b.tree, (size_t)k, err));
     root = gm_alloc(n, sizeof *root);
@@ -228,7 +229,7 @@ gm_status gm_mst_find(gm_edge *edge, double *core, const double *at, size_t n, i
     for (size_t found = 0, added; found + 1 < n; found += added) {
         added = run_round(&b, edge + found, root);
         if (added == 0)
-            GM_FAIL(GM_EARG, "points are so far apart that the square of their distance is not "
+            GM_FAIL(GM_EARG, "the points are so far apart that the square of their distance is not "
                              "finite; scale them down");
     }
     qsort(edge, n - 1, sizeof *edge, compare_edges);

@@ -42,8 +42,8 @@ gm_words_basis gm_words_basis_of(const gm_trace *trace);
 const char *gm_words_basis_name(gm_words_basis basis);
 
 #define GM_NO_WORDS                                                                              \
-    "the trace holds neither texts nor how its tokens are spelt (gm-probe collect keeps one of " \
-    "them, unless --no-text goes with --no-spelling or --record counts)"
+    "the trace has neither texts nor the spelling of its tokens (gm-probe collect keeps one of " \
+    "them, except with --no-text and either --no-spelling or --record counts)"
 
 /* gm_trace_read_texts, of texts or of tokens put together; GM_EABSENT when there is neither. */
 gm_status gm_words_read_texts(gm_trace *trace, size_t first, size_t n, gm_text *text, size_t *end,

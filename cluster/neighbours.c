@@ -166,9 +166,10 @@ static gm_status find_approximate(gm_knn *out, const gm_points *points, int k, s
     size_t n_todo = 0;
     *out = (gm_knn){0};
     if (!gm_hnsw_is_there())
-        GM_FAIL(GM_EABSENT, "this build finds no approximate neighbours: it was made without "
-                            "hnswlib or a C++ compiler; --neighbours exact needs neither");
-    if (k < 1 || (size_t)k > n) GM_FAIL(GM_EARG, "%d neighbours asked of %zu points", k, n);
+        GM_FAIL(GM_EABSENT, "this build cannot find approximate neighbours, because it was made "
+                            "without hnswlib or a C++ compiler; use --neighbours exact");
+    if (k < 1 || (size_t)k > n)
+        GM_FAIL(GM_EARG, "%d neighbours requested, but there are only %zu points", k, n);
     knn.index = gm_alloc2(n, (size_t)k, sizeof *knn.index);
     knn.distance = gm_alloc2(n, (size_t)k, sizeof *knn.distance);
     if (!todo || !knn.index || !knn.distance)
@@ -189,8 +190,8 @@ out:
 void gm_neighbours_advise(const gm_knn *knn)
 {
     if (knn->n_checked > 0 && !(knn->recall >= LEAST_RECALL))
-        gm_warn("of the nearest neighbours %.1f %% were found (seen on %zu points): raise "
-                "--effort (%zu), or wait for --neighbours exact",
+        gm_warn("only %.1f %% of the nearest neighbours were found (measured on %zu points); raise "
+                "--effort (%zu), or use the slower --neighbours exact",
                 100 * knn->recall, knn->n_checked, knn->effort);
 }
 

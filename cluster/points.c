@@ -51,8 +51,9 @@ static gm_status check_row(const float *row, size_t i, size_t d, gm_metric metri
         if (!isfinite(row[c]))
             return gm_fail(err, GM_EARG, "row %zu, column %zu is not finite", i, c);
         if (metric == GM_HELLINGER && row[c] < 0)
-            return gm_fail(err, GM_EARG, "row %zu, column %zu is %g; hellinger needs values >= 0",
-                           i, c, (double)row[c]);
+            return gm_fail(err, GM_EARG,
+                           "row %zu, column %zu is %g; hellinger needs values of at least 0", i, c,
+                           (double)row[c]);
     }
     return GM_OK;
 }
@@ -127,7 +128,8 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
     gm_points p = {.metric = metric, .n = n, .columns = d, .dim = padded(d), .isa = gm_isa_best()};
     *out = (gm_points){0};
     if (n == 0 || d == 0)
-        return gm_fail(err, GM_EARG, "%zu points of %zu dimensions, expected at least one", n, d);
+        return gm_fail(err, GM_EARG,
+                       "found %zu points of %zu dimensions, expected at least one of each", n, d);
 
     p.at = gm_alloc2(n, p.dim, sizeof *p.at);
     p.norm = gm_alloc(n, sizeof *p.norm);
@@ -150,7 +152,8 @@ static gm_status make_points(gm_points *out, const row_source *from, size_t n, g
     p.n_zero = n_zero;
     for (size_t i = 0; i < n; i++) {
         if (!(p.norm[i] <= MAX_NORM))
-            GM_FAIL(GM_EARG, "row %zu is longer than 3e18, too long for distances in float", i);
+            GM_FAIL(GM_EARG,
+                    "row %zu is longer than 3e18, which is too long for distances in float", i);
         p.max_norm = fmaxf(p.max_norm, p.norm[i]);
     }
     *out = p;

@@ -189,7 +189,7 @@ gm_status gm_quality_agreement(gm_agreement *out, const int32_t *found, const in
     gm_status status = GM_OK;
     table t = {0};
     *out = (gm_agreement){0};
-    if (n == 0) return gm_fail(err, GM_EARG, "no points to compare labels of");
+    if (n == 0) return gm_fail(err, GM_EARG, "there are no points whose labels could be compared");
     GM_TRY(fill_table(&t, found, truth, n, err));
     compare(out, &t, (double)n);
     GM_TRY(adjust(out, &t, n, err));

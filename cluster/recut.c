@@ -19,8 +19,8 @@ static gm_status take_over(gm_clustering *c, const gm_atlas_points *points, cons
     const size_t C = atlas->n_clusters;
     if (c->tree.n_clusters != atlas->n_nodes)
         return gm_fail(err, GM_EFORMAT,
-                       "the condensed tree has %zu nodes, '/condensed' %zu: the parameters are not "
-                       "those of the tree",
+                       "the condensed tree has %zu nodes, but '/condensed' has %zu; the parameters "
+                       "do not match the tree",
                        c->tree.n_clusters, atlas->n_nodes);
     double *persistence = gm_alloc(C, sizeof *persistence);
     if (persistence == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", C);
@@ -73,14 +73,14 @@ static gm_status merge_all(gm_clustering *c, const gm_recut *how, gm_error *err)
         const gm_recut_merge *m = &how->merge[i];
         int32_t wrong = m->from < 0 || (size_t)m->from >= C ? m->from : m->into;
         if (wrong < 0 || (size_t)wrong >= C)
-            GM_FAIL(GM_EARG, "no cluster %d to merge, there are %zu", wrong, C);
+            GM_FAIL(GM_EARG, "there is no cluster %d to merge; there are %zu", wrong, C);
         for (size_t j = 0; j < i; j++)
             if (how->merge[j].from == m->from && how->merge[j].into != m->into)
                 GM_FAIL(GM_EARG, "cluster %d is merged twice", m->from);
     }
     for (size_t k = 0; k < C; k++) {
         into[k] = end_of((int32_t)k, how->merge, how->n_merges);
-        if (into[k] < 0) GM_FAIL(GM_EARG, "the merges of cluster %zu run in a circle", k);
+        if (into[k] < 0) GM_FAIL(GM_EARG, "the merges of cluster %zu form a cycle", k);
     }
     for (size_t p = 0; p < c->n; p++) {
         if (c->label[p] < 0) continue;

@@ -72,7 +72,7 @@ static gm_status read_options(recut_command *c, int *argc, char **argv, gm_error
                        (long long)c->size);
     if (c->size > 0 && c->target > 0)
         return gm_fail(err, GM_EARG,
-                       "--target-clusters chooses --min-cluster-size, give one of them");
+                       "--target-clusters chooses --min-cluster-size; give only one of them");
     return GM_OK;
 }
 
@@ -109,7 +109,7 @@ static gm_status read_merges(gm_recut_merge **out, const gm_opt_list *list, gm_e
         const char *rest;
         if (!split_pair(list->at[i], &from, &rest) || !gm_parse_i64(rest, &into) || into < 0 ||
             into > INT32_MAX)
-            return gm_fail(err, GM_EARG, "--merge is '%s', expected two clusters, as 4=1",
+            return gm_fail(err, GM_EARG, "--merge is '%s', expected two clusters, such as 4=1",
                            list->at[i]);
         merge[i] = (gm_recut_merge){(int32_t)from, (int32_t)into};
     }
@@ -168,15 +168,15 @@ static gm_status find_names(const char **name, size_t n_clusters, const uint32_t
         const char *text;
         if (!split_pair(given->at[i], &number, &text))
             return gm_fail(err, GM_EARG,
-                           "--name is '%s', expected a cluster and a name, as 3=Ships",
+                           "--name is '%s', expected a cluster and a name, such as 3=Ships",
                            given->at[i]);
         if ((size_t)number >= n_clusters)
-            return gm_fail(err, GM_EARG, "no cluster %lld to name, there are %zu",
+            return gm_fail(err, GM_EARG, "there is no cluster %lld to name; there are %zu",
                            (long long)number, n_clusters);
         if (strlen(text) >= GM_ATLAS_NAME_BYTES ||
             gm_utf8_valid(text, strlen(text)) != strlen(text))
             return gm_fail(err, GM_EARG,
-                           "the name of cluster %lld is not UTF-8 or longer than %d bytes",
+                           "the name of cluster %lld is not UTF-8 or is longer than %d bytes",
                            (long long)number, GM_ATLAS_NAME_BYTES - 1);
         name[number] = text;
     }
@@ -249,7 +249,8 @@ static gm_status write_atlas(const recut_command *c, const gm_atlas *old,
     atlas.name = name;
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     if (!c->quiet) GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
-    printf("%zu documents, %zu clusters, digest %s\n", atlas.n, atlas.n_clusters, atlas.digest);
+    printf("%zu documents, %zu cluster%s, digest %s\n", atlas.n, atlas.n_clusters,
+           atlas.n_clusters == 1 ? "" : "s", atlas.digest);
 out:
     gm_arena_clear(&arena);
     gm_analysis_clear(&analysis);
@@ -293,9 +294,10 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     double took = gm_now() - start;
     GM_TRY(gm_quality_agreement(&agreement, label, atlas->cluster, atlas->n, err));
     for (size_t i = 0; i < atlas->n; i++) noise += label[i] < 0;
-    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none; min-cluster-size %zu, "
+    printf("%zu documents, %zu cluster%s, %zu document%s (%.1f %%) in none; min-cluster-size %zu, "
            "ARI with the atlas's clusters %.4f\n\n",
-           atlas->n, clustering.n_clusters, noise, 100 * (double)noise / (double)atlas->n,
+           atlas->n, clustering.n_clusters, clustering.n_clusters == 1 ? "" : "s", noise,
+           noise == 1 ? "" : "s", 100 * (double)noise / (double)atlas->n,
            options.hdbscan.min_cluster_size, agreement.ari);
     GM_TRY(count_subsets(&subset, label, clustering.n_clusters, atlas, err));
     print_table(atlas, subset, clustering.n_clusters, origin, name);

@@ -75,8 +75,8 @@ static void tell_of_unwritten(const unwritten *left)
     if (left->n > 1)
         snprintf(others, sizeof others, " and of %zu other%s", left->n - 1,
                  left->n > 2 ? " words or names" : " word or name");
-    gm_warn("no font here has all characters of '%s'%s: the pictures do without (Debian's "
-            "fonts-dejavu-core and fonts-noto-cjk have most)",
+    gm_warn("no installed font has all characters of '%s'%s, which the pictures leave out; install "
+            "one that does (Debian: fonts-dejavu-core, fonts-noto-cjk)",
             text, others);
 }
 

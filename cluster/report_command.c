@@ -16,11 +16,11 @@ static gm_status open_trace(gm_trace **out, const gm_atlas *atlas, const char *p
     gm_status status = gm_trace_open(out, name, err);
     if (status == GM_OK) status = gm_page_check_trace(atlas, *out, err);
     if (status == GM_OK || path || status == GM_EMEM) return status;
-    fputs("gm-cluster report: without texts and shares of experts, because the trace is not to be "
-          "had: ",
+    fputs("gm-cluster report: without texts and shares of experts, because the trace cannot be "
+          "used: ",
           stderr);
     gm_print_text(stderr, 0, err->text);
-    fputs("; --trace FILE names it\n", stderr);
+    fputs("; give it with --trace FILE\n", stderr);
     gm_trace_close(*out);
     *out = NULL;
     *err = (gm_error){0};
@@ -61,7 +61,7 @@ int gm_cluster_report(int argc, char **argv)
     if (status == GM_OK && argc != 2)
         status = gm_fail(&err, GM_EARG, "expected one atlas, found %d", argc - 1);
     if (status == GM_OK && how.html == NULL && how.figures == NULL)
-        status = gm_fail(&err, GM_EARG, "nothing to write: give -o FILE or --figures DIR");
+        status = gm_fail(&err, GM_EARG, "there is nothing to write; give -o FILE or --figures DIR");
     if (status == GM_OK) status = gm_report_read_snippets(&how.snippet, snippets, &err);
     if (status != GM_OK) goto out;
     usage = false;

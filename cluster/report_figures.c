@@ -105,15 +105,16 @@ static gm_status map_by_subset(const gm_atlas *atlas, gm_text *png, const char *
     int32_t *group = gm_alloc(atlas->n, sizeof *group);
     if (group == NULL) GM_FAIL(GM_EMEM, "no memory for %zu documents", atlas->n);
     for (size_t i = 0; i < atlas->n; i++) group[i] = atlas->subset[i];
-    GM_TRY(put_map(&(gm_map_figure){.title = "The same map by subset",
-                                    .subtitle = "colour: the subset a document was labelled with; "
-                                                "the map never saw it",
-                                    .n = atlas->n,
-                                    .xy = atlas->xy,
-                                    .group = group,
-                                    .n_groups = (int)atlas->n_subsets,
-                                    .legend = atlas->subset_name},
-                   png, path, replace, err));
+    GM_TRY(put_map(
+        &(gm_map_figure){.title = "The same map by subset",
+                         .subtitle =
+                             "colour: each document's subset, which was not used to make the map",
+                         .n = atlas->n,
+                         .xy = atlas->xy,
+                         .group = group,
+                         .n_groups = (int)atlas->n_subsets,
+                         .legend = atlas->subset_name},
+        png, path, replace, err));
 out:
     gm_free(group);
     return status;

@@ -88,18 +88,18 @@ gm_hdbscan_options gm_rerun_defaults(const gm_hdbscan_options *options, size_t m
 void gm_rerun_advise(const gm_clustering *c, const gm_hdbscan_options *used, const char *what)
 {
     const char *single =
-        used->allow_single_cluster ? "" : ", or --allow-single-cluster where all may be one";
+        used->allow_single_cluster ? "" : ", or give --allow-single-cluster if all may be one";
     char most[64] = "";
     if (used->max_cluster_size > 0)
         snprintf(most, sizeof most, "raise --max-cluster-size (%zu), ", used->max_cluster_size);
     if (c->n_clusters == 0)
-        gm_warn("no cluster was found, every %s is noise: %slower --min-cluster-size (%zu) or "
+        gm_warn("no cluster was found, so every %s is noise: %slower --min-cluster-size (%zu) or "
                 "--min-samples (%d)%s",
                 what, most, used->min_cluster_size, used->min_samples, single);
     else if (c->n_clusters == 1 && !used->allow_single_cluster)
-        gm_warn("only one cluster was found: lower --min-cluster-size (%zu) or take --selection "
-                "leaf",
-                used->min_cluster_size);
+        gm_warn(
+            "only one cluster was found: lower --min-cluster-size (%zu) or use --selection leaf",
+            used->min_cluster_size);
 }
 
 static size_t in_proportion(size_t size, size_t from, size_t to)

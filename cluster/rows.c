@@ -68,12 +68,13 @@ gm_status gm_rows_take(gm_rows *out, gm_matrix *matrix, gm_error *err)
     gm_rows r = {.n = matrix->rows, .dim = matrix->cols};
     key *keys = NULL;
     *out = (gm_rows){0};
-    if (r.n >= UINT32_MAX) GM_FAIL(GM_EARG, "%zu rows, at most %u are taken", r.n, UINT32_MAX - 1);
+    if (r.n >= UINT32_MAX)
+        GM_FAIL(GM_EARG, "the matrix has %zu rows, expected at most %u", r.n, UINT32_MAX - 1);
     keys = gm_alloc(r.n, sizeof *keys);
     if (keys == NULL) GM_FAIL(GM_EMEM, "no memory to order %zu rows", r.n);
     r.n_used = make_keys(keys, matrix);
     if (r.n_used == 0)
-        GM_FAIL(GM_EARG, "none of the matrix's %zu rows is finite, there is nothing to cluster",
+        GM_FAIL(GM_EARG, "none of the matrix's %zu rows is finite, so there is nothing to cluster",
                 r.n);
     r.at = gm_alloc2(r.n_used, r.dim, sizeof *r.at);
     r.place = gm_alloc(r.n_used, sizeof *r.place);
@@ -124,8 +125,9 @@ static gm_status take_floats(float *to, double *most, const double *from, const 
         to[c] = (float)value + 0.0f; /* zeros of one sign here too */
         square += value * value;
         if (metric == GM_HELLINGER && value < 0)
-            return gm_fail(err, GM_EARG, "row %u, column %zu is %g; hellinger needs values >= 0",
-                           row, c, value);
+            return gm_fail(err, GM_EARG,
+                           "row %u, column %zu is %g; hellinger needs values of at least 0", row, c,
+                           value);
     }
     *most = fmax(*most, square);
     return GM_OK;
@@ -157,8 +159,9 @@ static gm_status refuse_longest(const gm_rows *rows, const double *shift, gm_met
         const double length = length_of(rows->at + d->first[p] * rows->dim, shift, rows->dim);
         if (length > longest || (length == longest && here < row)) longest = length, row = here;
     }
-    return gm_fail(err, GM_EARG, "row %u is %g long%s, a map takes rows up to %g", row, longest,
-                   metric == GM_EUCLIDEAN ? " less the means of the columns" : "", LONGEST);
+    return gm_fail(
+        err, GM_EARG, "row %u has length %g%s, but a map takes rows up to %g", row, longest,
+        metric == GM_EUCLIDEAN ? " after subtracting the means of the columns" : "", LONGEST);
 }
 
 gm_status gm_rows_distinct(float **out, const gm_rows *rows, gm_metric metric, gm_error *err)

@@ -32,8 +32,9 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
     gm_print_text(stdout, 0, atlas->model);
     printf(", %d layers of %d experts, %d chosen\n", atlas->n_layers, atlas->n_experts,
            atlas->n_chosen);
-    printf("%zu documents, %zu clusters, %zu documents (%.1f %%) in none\n", atlas->n,
-           atlas->n_clusters, noise, atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    printf("%zu documents, %zu cluster%s, %zu document%s (%.1f %%) in none\n", atlas->n,
+           atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s", noise, noise == 1 ? "" : "s",
+           atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
     if (note[0]) puts(note);
     putchar('\n');
     if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);
@@ -89,7 +90,7 @@ static gm_status print_confounds(const gm_atlas *atlas, size_t cluster, gm_error
     gm_status status = gm_cluster_median_tokens(&own, atlas, (int32_t)cluster, err);
     if (status == GM_OK) status = gm_cluster_median_tokens(&all, atlas, GM_ALL_CLUSTERS, err);
     if (status != GM_OK) return status;
-    printf("tokens of a document: median %.0f, of all documents %.0f\n", own, all);
+    printf("tokens per document: median %.0f, over all documents %.0f\n", own, all);
     if (atlas->n_languages == 0) return GM_OK;
     printf("languages:\n");
     for (size_t l = 0; l < atlas->n_languages; l++) {
@@ -307,8 +308,8 @@ int gm_cluster_show(int argc, char **argv)
     usage = false;
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (cluster >= 0 && (size_t)cluster >= atlas->n_clusters) {
-        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld, its clusters are 0 to %lld",
-                         argv[1], (long long)cluster, (long long)atlas->n_clusters - 1);
+        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld; it has %lld, numbered from 0",
+                         argv[1], (long long)cluster, (long long)atlas->n_clusters);
         goto out;
     }
     if (json)

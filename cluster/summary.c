@@ -144,10 +144,10 @@ gm_status gm_keywords_note(const char **sentence, const gm_atlas *atlas, gm_erro
     const gm_json *found = gm_json_find(root, "keywords_from");
     const char *from = found ? gm_json_text(found, NULL) : NULL;
     if (from && strcmp(from, gm_words_basis_name(GM_WORDS_TOKENS)) == 0)
-        *sentence = "The trace holds no texts: keywords are from its tokens, put together.";
+        *sentence = "The trace has no texts, so keywords come from its tokens, joined into words.";
     else if (from && strcmp(from, gm_words_basis_name(GM_WORDS_NONE)) == 0)
-        *sentence = "The trace holds neither texts nor how its tokens are spelt: there are no "
-                    "keywords.";
+        *sentence =
+            "The trace has neither texts nor the spelling of its tokens, so there are no keywords.";
     gm_json_free(root);
     return GM_OK;
 }

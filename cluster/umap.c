@@ -91,19 +91,21 @@ static gm_status check_options(const gm_umap_options *o, const gm_knn *knn, gm_e
 {
     const gm_density_options *d = &o->density;
     if (o->dim < 2 || o->dim > GM_MAX_LAYOUT_DIM)
-        return gm_fail(err, GM_EARG, "a map in %d dimensions, expected 2 to %d", o->dim,
+        return gm_fail(err, GM_EARG, "the map has %d dimensions, expected 2 to %d", o->dim,
                        GM_MAX_LAYOUT_DIM);
     if (!(d->lambda >= 0) || !(d->fraction >= 0 && d->fraction <= 1) || !(d->var_shift >= 0))
-        return gm_fail(err, GM_EARG,
-                       "densMAP with lambda %g, fraction %g, shift %g: expected >= 0, 0 to 1, >= 0",
-                       d->lambda, d->fraction, d->var_shift);
-    if (knn->k < 2) return gm_fail(err, GM_EARG, "%d neighbours, expected at least 2", knn->k);
+        return gm_fail(
+            err, GM_EARG,
+            "densMAP has lambda %g, fraction %g and shift %g, expected >= 0, 0 to 1 and >= 0",
+            d->lambda, d->fraction, d->var_shift);
+    if (knn->k < 2)
+        return gm_fail(err, GM_EARG, "the number of neighbours is %d, expected at least 2", knn->k);
     if (!(o->mix >= 0 && o->mix <= 1))
         return gm_fail(err, GM_EARG, "set-op-mix is %g, expected 0 to 1", o->mix);
     if (!(o->learning_rate > 0) || !(o->repulsion >= 0) || o->negative_rate < 1 || o->n_epochs < 0)
         return gm_fail(err, GM_EARG,
-                       "learning rate %g, repulsion %g, %d negative samples, %d epochs: expected "
-                       "> 0, >= 0, >= 1, >= 0",
+                       "learning rate %g, repulsion %g, %d negative samples and %d epochs: "
+                       "expected > 0, >= 0, >= 1 and >= 0",
                        o->learning_rate, o->repulsion, o->negative_rate, o->n_epochs);
     return GM_OK;
 }

@@ -41,7 +41,7 @@ gm_status gm_usage_reader_open(gm_usage_reader **out, gm_trace *trace, gm_usage_
     *r = (gm_usage_reader){
         .trace = trace, .kind = kind, .dim = (size_t)info->n_layers * (size_t)info->n_experts};
     if (kind == GM_USAGE_GATES && info->level == GM_RECORD_COUNTS)
-        GM_FAIL(GM_EABSENT, "the trace holds counts only; --usage gates needs a trace made by "
+        GM_FAIL(GM_EABSENT, "the trace has only counts; --usage gates needs a trace made with "
                             "gm-probe collect --record choices");
     if (kind == GM_USAGE_COUNTS) {
         r->counts = gm_alloc2(GM_USAGE_BLOCK, r->dim, sizeof *r->counts);
@@ -274,7 +274,8 @@ gm_status gm_usage_read(gm_usage *out, gm_trace *trace, gm_usage_kind kind, gm_p
     gm_usage usage = {.n = n, .dim = (size_t)info->n_layers * (size_t)info->n_experts};
     reading r = {.usage = &usage, .trace = trace, .mask = 1};
     *out = (gm_usage){0};
-    if (n >= UINT32_MAX) GM_FAIL(GM_EARG, "%zu documents, at most %u are taken", n, UINT32_MAX - 1);
+    if (n >= UINT32_MAX)
+        GM_FAIL(GM_EARG, "the trace has %zu documents, expected at most %u", n, UINT32_MAX - 1);
     while (r.mask < 2 * n) r.mask = 2 * r.mask + 1;
     GM_TRY(check_memory(&usage, n < GM_USAGE_BLOCK ? n : GM_USAGE_BLOCK, GM_USAGE_BLOCK,
                         n * sizeof *r.keys, err));

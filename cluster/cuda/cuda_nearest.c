@@ -275,7 +275,7 @@ gm_status gm_cuda_propose(gm_gpu *gpu, const gm_product *product, const uint32_t
                .cols = smaller(gpu->tile_cols, n),
                .width = candidates->width};
     if (t.width > GM_CUDA_MOST_KEPT)
-        return gm_fail(err, GM_EABSENT, "the GPU keeps %d candidates of a point, not %zu",
+        return gm_fail(err, GM_EABSENT, "the GPU keeps at most %d candidates per point, not %zu",
                        GM_CUDA_MOST_KEPT, t.width);
     if (n_queries == 0) return GM_OK;
     GM_TRY(begin(&t, gpu, err));

@@ -62,7 +62,7 @@ function byExpert(atlas, d) {
         values[i] = m >= 0 ? shareOf(atlas, m, i) : c >= 0 ? usageOf(atlas, c, d) : NaN;
     }
     const title = `Expert ${expertName(atlas, d)}: ` +
-        (m >= 0 ? "share of each document's choices" : "mean of each document's cluster; this page does not hold it document by document");
+        (m >= 0 ? "share of each document's choices" : "mean of each document's cluster; this page has no values for single documents");
     return byValue(atlas, values, rangeOf(values), title, show);
 }
 
@@ -75,7 +75,7 @@ export function colour(atlas, by, d) {
             legend: {title: "Subset", groups: meta.subsets}};
     case "script":
         return {rgb: byGroup(atlas, (i) => atlas.script[i], meta.scripts),
-            legend: {title: "Script of most letters", groups: meta.scripts}};
+            legend: {title: "Script of most of the letters", groups: meta.scripts}};
     case "language":
         return {rgb: byGroup(atlas, (i) => atlas.language[i], meta.languages),
             legend: {title: "Language", groups: meta.languages}};
@@ -94,6 +94,6 @@ export function colour(atlas, by, d) {
         return {...colour(atlas, "cluster", d), legend: {title: "Choose an expert in a heatmap below"}};
     default:
         return {rgb: byGroup(atlas, (i) => clusterOf(atlas, i), meta.clusters),
-            legend: {title: "Clusters by place on the map, named there; grey: none"}};
+            legend: {title: "Clusters, coloured by their place on the map and named there; grey: none"}};
     }
 }

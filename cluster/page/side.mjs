@@ -127,13 +127,13 @@ export function showChosen(atlas, mask, cluster, onDocument) {
         total++;
         if (listed.length < LISTED) listed.push(i);
     }
-    say(`${total} of ${atlas.n} documents chosen.`);
+    say(`${total} of ${atlas.n} documents selected.`);
     root.replaceChildren();
     if (cluster >= 0) {
         const {typical, odd, keywords} = atlas.meta.clusters[cluster];
         root.append(make("p", "", make("b", "", `Cluster ${clusterName(atlas, cluster)}`), `: ${keywords.join(", ")}`),
             ...documentList(atlas, "Typical documents", typical.slice(0, EXAMPLES), onDocument),
-            ...documentList(atlas, "Odd ones", odd.slice(0, EXAMPLES), onDocument));
+            ...documentList(atlas, "Odd documents", odd.slice(0, EXAMPLES), onDocument));
     }
     if (total === 0) return;
     root.append(...shareLines("Clusters", frequent(atlas, mask, (i) => clusterOf(atlas, i), 5), total,

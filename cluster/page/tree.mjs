@@ -19,7 +19,7 @@ export function drawTree(atlas, onCluster) {
     const {tree, treeLeftOut} = atlas.meta, svg = d3.select("#tree");
     const says = document.getElementById("tree-says");
     if (tree.length === 0) {
-        says.textContent = "Not computed: this atlas is of an older version and does not hold its tree.";
+        says.textContent = "Not computed: this atlas was written by an older version and has no tree.";
         svg.remove();
         return;
     }

@@ -127,22 +127,22 @@ def check_hover(reader):
 def check_choices(reader):
     page = reader.page
     reader.shift_drag([(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99)])
-    reader.wait_says("60 of 60 documents chosen")
+    reader.wait_says("60 of 60 documents selected")
     reader.shift_drag([(0.01, 0.01), (0.02, 0.01), (0.02, 0.02), (0.01, 0.02)])
-    reader.wait_says("0 of 60 documents chosen")
+    reader.wait_says("0 of 60 documents selected")
     page.keyboard.press("Escape")
     reader.wait_says("60 documents.")
     page.fill("#query", "WORD17end")
-    reader.wait_says("1 of 60 documents chosen")
+    reader.wait_says("1 of 60 documents selected")
     assert "word17end" in page.inner_text(".documents"), "the document found is listed"
     page.locator(".documents button").first.click()
     assert "word17end" in page.inner_text("#hover")
     page.fill("#query", "c.jsonl:42")
-    reader.wait_says("1 of 60 documents chosen")
+    reader.wait_says("1 of 60 documents selected")
     page.fill("#query", "")
     reader.wait_says("60 documents.")
     page.select_option("#only-subset", label="soup<i>")
-    reader.wait_says("20 of 60 documents chosen")
+    reader.wait_says("20 of 60 documents selected")
     page.click("#clear")
     reader.wait_says("60 documents.")
 
@@ -161,7 +161,7 @@ def check_table(reader):
     page.fill("#filter-clusters", "")
     row = page.locator("#clusters tbody tr").first
     row.click()
-    reader.wait_says(f"{before[0]} of 60 documents chosen")
+    reader.wait_says(f"{before[0]} of 60 documents selected")
     assert page.evaluate("document.querySelectorAll('#clusters tr.chosen').length") == 1
     page.keyboard.press("Escape")
 
@@ -191,7 +191,7 @@ def check_keys_and_tree(reader):
     page = reader.page
     page.focus("#map")
     page.keyboard.press("]")
-    reader.wait_says("of 60 documents chosen")
+    reader.wait_says("of 60 documents selected")
     page.keyboard.press("Enter")
     assert page.locator("#chosen .card").count() == 1
     places = "[...document.querySelectorAll('#labels text')].map(t => t.getAttribute('x')).join()"
@@ -204,7 +204,7 @@ def check_keys_and_tree(reader):
     page.keyboard.press("Escape")
     assert page.locator("#tree rect.cluster").count() == page.locator("#clusters tbody tr").count()
     page.locator("#tree rect.cluster").first.click()
-    reader.wait_says("of 60 documents chosen")
+    reader.wait_says("of 60 documents selected")
     page.keyboard.press("Escape")
 
 

@@ -63,7 +63,7 @@ for c in json.load(open('l.json'))['clusters']:
     for key, column in ('subsets', 'subset'), ('languages', 'language'):
         count = collections.Counter(r[column] for r in own)
         assert {x['name']: x['documents'] for x in c[key]} == count, (c[key], count)
-shown = re.search(r'median (\\d+), of all documents (\\d+)', open('l.txt').read()).groups()
+shown = re.search(r'median (\\d+), over all documents (\\d+)', open('l.txt').read()).groups()
 print(int(shown[1]) == round(statistics.median(int(r['n_tokens']) for r in rows)))
 print(re.search(r'la +(\\d+).*of all documents (.*) %', open('l.txt').read())[2])"
 echo "-- refused:"

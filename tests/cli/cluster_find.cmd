@@ -43,4 +43,4 @@ for trace in n o; do gm-cluster find $trace.a.h5 onion comet --trace $trace.h5 >
 same n.txt o.txt find
 gm-cluster report n.a.h5 --trace n.h5 --snippets 40 -o n.html > /dev/null
 grep -c "It holds no text\." n.html
-grep -c "keywords are from its tokens" n.html
+grep -c "keywords come from its tokens" n.html

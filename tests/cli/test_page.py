@@ -113,7 +113,7 @@ def check_variants(page):
     assert pathlib.Path("fit.html").read_bytes() == page, "fit --report and report write the same page"
     run("gm-cluster", "report", "a.h5", "-o", "none.html", "--snippets", "none", "--force")
     bare = pathlib.Path("none.html").read_text(encoding="utf-8")
-    assert "text" not in Parts(bare).data and "It holds no text." in bare and "alert(" not in bare
+    assert "text" not in Parts(bare).data and "It has no texts." in bare and "alert(" not in bare
     run("gm-cluster", "report", "a.h5", "-o", "short.html", "--snippets", "9", "--force")
     assert set(Parts(pathlib.Path("short.html").read_text("utf-8")).unpacked("text").decode().splitlines()) == {"</script>"}
     said = run("gm-cluster", "report", "a.h5", "-o", "never.html", "--snippets", "few", code=2)

@@ -173,7 +173,7 @@ def copies_share_a_label(metric):
     same = np.concatenate([np.arange(200), copies, [3]])
     for name in ("xy", "cluster", "probability", "outlier"):
         assert (column[name] == column[name][same]).all(), name
-    assert len(column["keywords"]) == 3 and "61 of 261 documents use the experts exactly as another one" in said, said
+    assert len(column["keywords"]) == 3 and "61 of 261 documents use the experts exactly like another one" in said, said
 
 
 def nothing_counted_is_noise(metric):
@@ -190,13 +190,13 @@ def nothing_counted_is_noise(metric):
 def few_documents():
     for n in (0, 1, 2, K - 1):
         write("few.h5", draw(n))
-        assert f"the trace has {n} documents, at least 15 are needed" in fit("few.h5", code=1)[0]
+        assert f"the trace has {n} documents, but a map needs at least 15" in fit("few.h5", code=1)[0]
     for n in (K, K + 1, K + 2, 2 * K, 2 * K + 1):
         write("few.h5", draw(n))
         fit("few.h5")
         fit("few.h5", more=("--min-cluster-size", "2", "--min-samples", "1", "--allow-single-cluster"))
         said = fit("few.h5", code=1, more=("--n-neighbors", n + 1))[0]
-        assert f"--n-neighbors is {n + 1}, the trace has {n} documents that differ" in said, said
+        assert f"--n-neighbors is {n + 1}, but the trace has only {n} distinct documents" in said, said
 
 
 def few_kinds_of_documents():
@@ -207,7 +207,7 @@ def few_kinds_of_documents():
         write("empty.h5", np.repeat(one * 0, n, axis=0))
         assert f"none of the trace's {n} documents has a counted choice" in fit("empty.h5", code=1)[0]
     write("seven.h5", np.tile(draw(7), (10, 1, 1)))
-    assert "the trace's 70 documents use the experts in 7 different ways, at least 15" in fit("seven.h5", code=1)[0]
+    assert "the trace's 70 documents use the experts in 7 different ways, but a map needs at least 15" in fit("seven.h5", code=1)[0]
     write("fifteen.h5", np.tile(draw(K), (10, 1, 1)))
     column = fit("fifteen.h5")[1]
     assert (column["cluster"] == np.tile(column["cluster"][:K], 10)).all()

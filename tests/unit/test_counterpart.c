@@ -120,7 +120,7 @@ static void an_atlas_meets_itself_and_no_stranger(void)
     gm_side_by_side_clear(&got);
     CHECK_OK(group_text(&b, &table, "sha,cluster\n00,1\n", "cluster", GM_KEY_SHA, &err), err);
     CHECK_FAILS(gm_side_by_side_find(&got, &a, &b, &err), err, GM_EARG,
-                "no document is in both by sha: the first has ");
+                "the two have no document in common by sha: the first has ");
     CHECK(strstr(err.text, ", the second 1, such as '00'") && strstr(err.text, a.key[0]));
     CHECK(got.of_first == NULL);
     gm_grouping_clear(&a);

@@ -164,7 +164,7 @@ static void what_is_refused(void)
     gm_eigen_report report;
     gm_error err = {0};
     CHECK_FAILS(gm_eigen_leading(v, 2, &g, 1e-6, 9, 1, &report, &err), err, GM_EARG,
-                "2 eigenvectors asked of 3 points");
+                "2 eigenvectors requested, but there are only 3 points");
     CHECK_FAILS(gm_eigen_leading(v, 0, &g, 1e-6, 9, 1, &report, &err), err, GM_EARG, "0 eigen");
     gm_graph_clear(&g);
 }

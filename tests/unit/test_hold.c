@@ -209,7 +209,7 @@ static void caches_that_are_not_right(void)
     change_file(path, 8, SEEK_SET);
     check_damaged(&want, "has version", true);
     change_file(path, 30, SEEK_SET);
-    check_damaged(&want, "is of another model", true);
+    check_damaged(&want, "is for another model", true);
     change_file(path, 70, SEEK_SET);
     check_damaged(&want, "the header of", true);
     change_file(path, -4096, SEEK_END);
@@ -224,7 +224,7 @@ static void caches_that_are_not_right(void)
     snprintf(name, sizeof name, "caches/%.16s-bf16.gm", gm_model_get_info(other)->digest);
     gm_model_close(other);
     CHECK(rename(name, path) == 0);
-    check_damaged(&want, "is of another model", true);
+    check_damaged(&want, "is for another model", true);
     CHECK(truncate(path, 0) == 0);
     check_damaged(&want, "is not a cache of packed weights", true);
     outcome_free(&want);

@@ -261,9 +261,9 @@ static void from_one_set_to_another(void)
     }
     cloud c = make_cloud(10, 2, 1000, GM_EUCLIDEAN);
     CHECK_FAILS(gm_knn_find_across(&knn, &c.points, 10, 2, NULL, &err), err, GM_EARG,
-                "1 neighbours asked among the first 10 of 10 points");
+                "1 neighbours requested among the first 10 of 10 points");
     CHECK_FAILS(gm_knn_find_across(&knn, &c.points, 4, 6, NULL, &err), err, GM_EARG,
-                "5 neighbours asked among the first 4 of 10 points");
+                "5 neighbours requested among the first 4 of 10 points");
     clear_cloud(&c);
 }
 
@@ -273,7 +273,7 @@ static void k_out_of_range(void)
     gm_knn knn;
     gm_error err = {0};
     CHECK_FAILS(gm_knn_find(&knn, &c.points, NULL, 0, 11, NULL, &err), err, GM_EARG,
-                "11 neighbours asked of 10 points");
+                "11 neighbours requested, but there are only 10 points");
     CHECK_FAILS(gm_knn_find(&knn, &c.points, NULL, 0, 0, NULL, &err), err, GM_EARG, "0 neighbours");
     CHECK(knn.index == NULL);
     clear_cloud(&c);

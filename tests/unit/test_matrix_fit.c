@@ -197,7 +197,8 @@ static void few_rows_are_no_map_but_may_be_clustered(void)
 {
     gm_matrix_found f;
     gm_error err = {0};
-    CHECK_FAILS(fit_few(&f, 3, true, &err), err, GM_EARG, "has 3 rows that differ, a map needs 4");
+    CHECK_FAILS(fit_few(&f, 3, true, &err), err, GM_EARG,
+                "has 3 distinct rows, but a map needs at least 4");
     CHECK_OK(fit_few(&f, 4, true, &err), err);
     CHECK_INT(f.n_neighbors, 3);
     for (size_t i = 0; i < 8; i++) CHECK(isfinite(f.xy[i]));

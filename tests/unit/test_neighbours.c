@@ -101,10 +101,10 @@ static void few_points(void)
         CHECK(knn.recall == 1);
         gm_knn_clear(&knn);
         CHECK_FAILS(gm_neighbours_find(&knn, &points, 6, &how, NULL, &err), err, GM_EARG,
-                    "6 neighbours asked of 5 points");
+                    "6 neighbours requested, but there are only 5 points");
     } else {
         CHECK_FAILS(gm_neighbours_find(&knn, &points, 5, &how, NULL, &err), err, GM_EABSENT,
-                    "--neighbours exact needs neither");
+                    "use --neighbours exact");
     }
     points.n = N;
     gm_points_clear(&points);

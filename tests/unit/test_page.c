@@ -264,7 +264,8 @@ static void another_trace_is_refused(void)
     atlas.n_experts = 5;
     CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG, "3 layers of 4 experts");
     atlas.n = 4;
-    CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG, "5 documents, the atlas 4");
+    CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG,
+                "5 documents, but the atlas has 4");
     gm_trace_close(trace);
 }
 
@@ -322,7 +323,7 @@ static void texts_are_cut_until_the_page_is_small_enough(void)
     gm_report_options how = {.trace = trace};
     CHECK_OK(gm_atlas_page(&none, &atlas, &how, &err), err);
     CHECK(strstr(none.text.at, "id=\"text\"") == NULL);
-    CHECK_PAGE(none.text.at, "It holds no text.");
+    CHECK_PAGE(none.text.at, "It has no texts.");
     how.snippet = -1;
     CHECK_OK(gm_atlas_page(&whole, &atlas, &how, &err), err);
     CHECK_PAGE(whole.text.at, "the first 160 characters at most");

@@ -132,7 +132,7 @@ static void the_page_holds_everything_and_repeats(void)
     CHECK_PAGE(first.at, "<td>split</td><td>0.25 1</td>");
     CHECK_PAGE(first.at, "<td>none</td><td>-</td>");
     CHECK_PAGE(first.at, "hellinger");
-    CHECK_PAGE(first.at, "1 documents (16.7 %) belong to none");
+    CHECK_PAGE(first.at, "1 document (16.7 %) belongs to none");
     CHECK_PAGE(first.at, "<li class=\"light poor\"><b>Doubt.</b> 3 &lt; 4</li>\n"
                          "<li class=\"light good\"><b>Trust.</b> yes</li>");
     CHECK(strstr(first.at, "<td>verdict") == NULL);

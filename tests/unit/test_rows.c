@@ -89,7 +89,7 @@ static void distinct_rows_are_floats(void)
     m = matrix_of(negative, 2, 2);
     CHECK_OK(gm_rows_take(&r, &m, &err), err);
     CHECK_FAILS(gm_rows_distinct(&at, &r, GM_HELLINGER, &err), err, GM_EARG,
-                "row 1, column 1 is -4; hellinger needs values >= 0");
+                "row 1, column 1 is -4; hellinger needs values of at least 0");
     CHECK_OK(gm_rows_distinct(&at, &r, GM_COSINE, &err), err);
     gm_free(at);
     gm_rows_clear(&r);

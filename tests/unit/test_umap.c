@@ -134,9 +134,9 @@ static void more_dimensions_keep_groups_too(void)
     }
     gm_umap_options how = gm_umap_defaults();
     how.dim = GM_MAX_LAYOUT_DIM + 1;
-    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "a map in 11 dimensions");
+    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "the map has 11 dimensions");
     how = gm_umap_defaults(), how.density.fraction = NAN;
-    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "densMAP with lambda 2, fraction");
+    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "densMAP has lambda 2, fraction");
     clear(&c);
 }
 
