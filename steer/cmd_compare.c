@@ -87,8 +87,9 @@ static void print_text(const gm_comparison *c)
         }
         putchar('\n');
     }
-    printf("\n(dose, unsteered -> steered: tokens and layers where an important expert of the\n"
-           "column was chosen)\n");
+    printf("\n"
+           "(dose, unsteered -> steered: share of tokens and layers where an important expert of\n"
+           "the column was chosen)\n");
 }
 
 /* ln p of the generated tokens. */
@@ -178,9 +179,9 @@ static gm_status check_request(const request *r, gm_error *err)
     others.weight = 1;
     if (asked + r->plans.n == 0)
         return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --plan");
-    if (r->tokens && !r->stage.json) return gm_fail(err, GM_EARG, "--tokens goes with --json");
+    if (r->tokens && !r->stage.json) return gm_fail(err, GM_EARG, "--tokens needs --json");
     if (asked == 0 && !gm_recipe_is_bare(&others))
-        return gm_fail(err, GM_EARG, "--plan is complete: only --weight goes with it");
+        return gm_fail(err, GM_EARG, "--plan can only be combined with --weight");
     return gm_stage_check(&r->stage, recipe, err);
 }
 

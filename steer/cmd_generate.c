@@ -33,17 +33,18 @@ static gm_status check_request(const request *r, gm_error *err)
     gm_recipe others = r->recipe;
     others.weight = 1;
     if (r->plan && !gm_recipe_is_bare(&others))
-        return gm_fail(err, GM_EARG, "--plan is complete: only --weight goes with it");
+        return gm_fail(err, GM_EARG, "--plan can only be combined with --weight");
     if (r->interactive && (has_prompts || r->record || s->json))
-        return gm_fail(err, GM_EARG,
-                       "--interactive excludes --prompt, --prompts, --record and --json");
+        return gm_fail(
+            err, GM_EARG,
+            "--interactive cannot be combined with --prompt, --prompts, --record or --json");
     if (!r->interactive && !has_prompts)
         return gm_fail(err, GM_EARG, "expected --prompt, --prompts or --interactive");
     if (!r->interactive && !r->plan && (s->atlas || r->recipe.weight != 1) &&
         r->recipe.clusters.n + r->recipe.subsets.n + r->recipe.experts.n == 0)
         return gm_fail(err, GM_EARG,
-                       "--%s is given, but nothing to steer to: --cluster ID, --subset NAME, "
-                       "--expert or --plan FILE; 'gm-cluster show ATLAS' lists the clusters",
+                       "--%s is given without --cluster ID, --subset NAME, --expert or --plan FILE "
+                       "to steer towards; 'gm-cluster show ATLAS' lists the clusters",
                        s->atlas ? "atlas" : "weight");
     return gm_stage_check(s, &r->recipe, err);
 }

@@ -120,7 +120,8 @@ static gm_status build_for_array(gm_plan *plan, const gm_recipe *recipe, gm_erro
     const gm_array *a = recipe->imported;
     int layers[GM_PLAN_MAX_LAYERS];
     if (a->n_rows > GM_PLAN_MAX_LAYERS || a->n_cols > GM_PLAN_MAX_EXPERTS)
-        return gm_fail(err, GM_ESHAPE, "'%s': %zu layers of %zu experts are more than a plan holds",
+        return gm_fail(err, GM_ESHAPE,
+                       "'%s' has %zu layers of %zu experts, more than a plan can hold",
                        recipe->import, a->n_rows, a->n_cols);
     for (int l = 0; l < (int)a->n_rows; l++) layers[l] = l;
     const gm_shape shape = {.n_layers = (int)a->n_rows,
@@ -191,7 +192,7 @@ static gm_status export_array(const gm_plan *plan, const char *path, bool replac
         GM_TRY(gm_array_write(path, values, L, E, replace, err));
     if (plan->mode != GM_PLAN_BIAS || plan->mass_matched || plan->phases != GM_PLAN_ALL_PHASES ||
         plan->schedule.kind != GM_SCHEDULE_CONSTANT)
-        gm_warn("'%s' holds biases alone: it does not say mode, mass-matching, phases or schedule",
+        gm_warn("'%s' holds only biases; mode, mass matching, phases and schedule are not written",
                 path);
 out:
     gm_free(values);
@@ -207,30 +208,33 @@ static gm_status check_request(const request *r, gm_error *err)
     bool by_hand = recipe->clusters.n + recipe->subsets.n == 0;
     if (r->file &&
         (r->atlas || r->model || r->import || recipe->weight != 1 || !gm_recipe_is_bare(recipe)))
-        return gm_fail(err, GM_EARG, "the plan file '%s' is described as it is, without options",
+        return gm_fail(err, GM_EARG,
+                       "the plan file '%s' can only be described; leave out the other options",
                        r->file);
     if (r->file) return GM_OK;
     if (r->atlas == NULL && r->model == NULL && r->import == NULL)
         return gm_fail(err, GM_EARG,
                        "expected --atlas FILE, --model DIR, --import FILE or a plan file");
     if (r->atlas && r->model)
-        return gm_fail(err, GM_EARG,
-                       "--atlas and --model exclude each other: an atlas says its "
-                       "model's sizes");
+        return gm_fail(
+            err, GM_EARG,
+            "--atlas and --model cannot be combined, since an atlas gives its model's sizes");
     if (by_hand && recipe->experts.n == 0 && r->import == NULL)
         return gm_fail(err, GM_EARG, "expected --cluster, --subset, --expert or --import");
     if (r->atlas == NULL && !by_hand)
         return gm_fail(err, GM_EARG, "--cluster and --subset need --atlas FILE");
     if (r->import && gm_expert_list_is(r->import) && r->atlas == NULL && r->model == NULL)
-        return gm_fail(err, GM_EARG,
-                       "'%s' lists experts: give --model DIR or --atlas FILE, which say the layers",
-                       r->import);
+        return gm_fail(
+            err, GM_EARG,
+            "'%s' lists experts; give --model DIR or --atlas FILE for the numbers of the layers",
+            r->import);
     if (r->import && gm_array_is_ds4(r->import) && recipe->mode != GM_PLAN_SELECT &&
         recipe->mode != GM_PLAN_MASK)
-        return gm_fail(err, GM_EARG,
-                       "'%s': versions of ds4 read such a file as --mode mask (signs force and "
-                       "ban) or --mode select (added to the score of the choice); say which",
-                       r->import);
+        return gm_fail(
+            err, GM_EARG,
+            "'%s': versions of ds4 read such a file either as --mode mask (signs force and ban) or "
+            "as --mode select (added to the score of the choice); give one of them",
+            r->import);
     return gm_recipe_check(recipe, err);
 }
 
@@ -259,7 +263,7 @@ int gm_steer_plan(int argc, char **argv)
     GM_TRY(gm_opt_parse("gm-steer plan --atlas FILE --cluster ID... [-o FILE]", details, opts,
                         &argc, argv, &err));
     if (argc > 2)
-        GM_TRY(gm_fail(&err, GM_EARG, "one plan file at most, '%s' is one too many", argv[2]));
+        GM_TRY(gm_fail(&err, GM_EARG, "expected at most one plan file, found '%s' too", argv[2]));
     if (argc == 2) r.file = argv[1];
     GM_TRY(check_request(&r, &err));
     usage = false;

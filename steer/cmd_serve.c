@@ -45,7 +45,8 @@ static gm_status name_plans(char **name, const gm_opt_list *plans, gm_error *err
         if (name[i] == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu plans", plans->n);
         for (size_t j = 0; j < i; j++)
             if (strcmp(name[i], name[j]) == 0)
-                return gm_fail(err, GM_EARG, "'%s' and '%s' are both called '%s' here",
+                return gm_fail(err, GM_EARG,
+                               "'%s' and '%s' would both be called '%s'; rename one of them",
                                plans->at[j], plans->at[i], name[i]);
     }
     return GM_OK;

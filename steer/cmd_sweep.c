@@ -96,9 +96,10 @@ static gm_status check_outputs(const request *r, const char *folder, bool finish
     GM_TRY(gm_outfile_check(r->out, r->force, err));
     GM_TRY(gm_shard_list_read(&list, folder, err));
     if (list.n > 0 && !r->force && !r->resume)
-        GM_FAIL(GM_EEXIST,
-                "'%s' holds %zu cells of a sweep; go on with --resume or start over with --force",
-                folder, list.n);
+        GM_FAIL(
+            GM_EEXIST,
+            "'%s' holds %zu cells of a sweep; continue with --resume or start over with --force",
+            folder, list.n);
 out:
     gm_shard_list_clear(&list);
     return status;
@@ -123,7 +124,8 @@ static gm_status compare_options(const request *r, const gm_sweep *sweep, gm_err
     GM_TRY(gm_json_parse(&recorded, (const char *)sweep->config, sweep->n_config, r->out, err));
     for (const gm_json *m = gm_json_first(asked); m; m = gm_json_next(m))
         if (!gm_json_same(m, gm_json_find(recorded, gm_json_key(m))))
-            GM_FAIL(GM_EARG, "'%s' was measured with another --%s; give another -o, or remove it",
+            GM_FAIL(GM_EARG,
+                    "'%s' was measured with another --%s; choose another -o, or remove the file",
                     r->out, gm_json_key(m));
 out:
     gm_json_free(asked);
@@ -143,7 +145,7 @@ static gm_status print_finished(const request *r, const gm_sweep *sweep, gm_erro
     GM_TRY(gm_json_parse(&root, (const char *)sweep->summary, sweep->n_summary, r->out, err));
     GM_TRY(gm_json_get_text(root, "verdict", &words, r->out, err));
     const gm_json *pooled = gm_json_find(root, "pooled");
-    if (pooled == NULL) GM_FAIL(GM_EFORMAT, "'%s': its summary lacks 'pooled'", r->out);
+    if (pooled == NULL) GM_FAIL(GM_EFORMAT, "the summary of '%s' has no 'pooled'", r->out);
     GM_TRY(gm_json_get_bool_or(pooled, "beats_random", false, &beats_random, r->out, err));
     GM_TRY(gm_json_get_i64(pooled, "draws", 0, INT32_MAX, &n_draws, r->out, err));
     GM_TRY(gm_json_get_f64_or(pooled, "p", 0, 1, (double)NAN, &p, r->out, err));
@@ -193,11 +195,10 @@ static gm_status print_plan(gm_study *s, gm_error *err)
     }
     printf("%zu cells (%zu to choose dose and filter), %.0f texts\n", s->n_cells, s->n_choosing,
            sum.texts);
-    printf("tokens: %s to generate at most, behind %s of prompts; %s of fixed texts to read\n",
+    printf("tokens: at most %s to generate, after %s of prompts; %s of fixed texts to read\n",
            gm_show_count(show[0], sum.generated), gm_show_count(show[1], sum.prompts),
            gm_show_count(show[2], sum.fixed));
-    printf("time: about %s, going by one group of cells just now\n",
-           gm_show_seconds(show[0], seconds));
+    printf("time: about %s, judging by one group of cells\n", gm_show_seconds(show[0], seconds));
     return GM_OK;
 }
 
@@ -234,8 +235,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_shard_lock lock = {0};
     GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
     if (study.judge.n_shared > 0)
-        gm_warn("%zu documents of the classifier's corpus took part in the clustering and are "
-                "left out",
+        gm_warn("%zu documents of the classifier's corpus are in the clustering and are left out",
                 study.judge.n_shared);
     if (r->dry_run) {
         GM_TRY(print_plan(&study, err));
@@ -252,7 +252,7 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     GM_TRY(check_verdict(gm_verdict_beats_random(&outcomes), outcomes.p, outcomes.n_draws, err));
 out:
     if (status == GM_EINTERRUPTED && folder)
-        (void)gm_fail(err, status, "interrupted; go on with the same command and --resume");
+        (void)gm_fail(err, status, "interrupted; repeat the command with --resume to continue");
     gm_shard_lock_release(&lock);
     gm_outcomes_clear(&outcomes);
     gm_study_clear(&study);
@@ -275,7 +275,7 @@ static gm_status open_stage(gm_stage *stage, const request *r, const char *folde
     stage->options = &r->stage;
     if ((status == GM_EABSENT || status == GM_EMEM) && strcmp(begun, "cuda") == 0)
         return gm_fail(err, status,
-                       "'%s' was begun on a GPU; it goes on there, or is started over: %s", r->out,
+                       "'%s' was computed on a GPU; continue it on one, or start over: %s", r->out,
                        err->text);
     return status;
 }

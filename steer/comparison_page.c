@@ -20,7 +20,7 @@ static void put_piece(gm_html *h, piece *p)
 {
     char note[128];
     const double shift = p->steered - p->plain;
-    snprintf(note, sizeof note, "%+.2f nats: %.2g %% without the plan, %.2g %% under it", shift,
+    snprintf(note, sizeof note, "%+.2f nats: %.2g %% without the plan, %.2g %% with it", shift,
              100 * exp(p->plain), 100 * exp(p->steered));
     const gm_piece shown = {.bytes = p->text.at,
                             .n = p->text.n,
@@ -37,7 +37,7 @@ static void put_turn(gm_html *h, const gm_continuation *c)
 {
     const gm_piece line = {.bytes = "\n", .n = 1, .value = (double)NAN, .given = true};
     if (c->n_closing > 0) gm_shade_piece(h, &line, LIMIT);
-    gm_shade_spoken(h, " (here the model goes on:) ");
+    gm_shade_spoken(h, " (here the model continues:) ");
 }
 
 /* Every token of a text but the template's, as far as characters are whole. */
@@ -92,7 +92,7 @@ static void put_dose(gm_html *h, const gm_continuation *c)
 static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuation *c,
                           const gm_reread *r, bool steered, gm_error *err)
 {
-    const char *name = steered ? "Written under the plan" : "Written without it";
+    const char *name = steered ? "Written with the plan" : "Written without it";
     gm_html_raw(h, "<figure role=\"group\" aria-label=\"");
     gm_html_printf(h, "%s", name);
     gm_html_raw(h, "\"><figcaption><b>");
@@ -100,7 +100,7 @@ static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuati
     gm_html_raw(h, "</b>");
     const double shift = mean_shift(r, r->n_prompt, r->n);
     gm_html_printf(h, ": %zu tokens", c->generated.n);
-    if (!isnan(shift)) gm_html_printf(h, ", their mean shift under the plan %+.2f nats", shift);
+    if (!isnan(shift)) gm_html_printf(h, ", whose mean shift with the plan is %+.2f nats", shift);
     put_dose(h, c);
     gm_html_raw(h, "</figcaption>");
     gm_status status = put_tokens(h, stage->tokenizer, c, r, err);
@@ -124,12 +124,12 @@ out:
 }
 
 static const char about[] =
-    "Each prompt was continued under every plan and without one, with the same draws. Then both "
-    "texts were read again token by token, with and without the plan. A token's shade is the "
-    "change of its log-probability behind the same words before it: orange, the plan makes it "
-    "likelier; blue, less likely. Dotted: the prompt, which the model was given. A character of "
-    "several tokens has their sum. Dose: tokens and layers where an important expert of the "
-    "plan was chosen.";
+    "Each prompt was continued with every plan and without one, with the same random draws. Both "
+    "texts were then read again, token by token, with and without the plan. A token's shade is the "
+    "change of its log-probability after the same words: orange if the plan makes it likelier, "
+    "blue if less likely. Dotted underline: the prompt. A character of several tokens has the sum "
+    "of their changes. Dose: share of tokens and layers where an important expert of the plan was "
+    "chosen.";
 
 /* What would be needed to have the same again. */
 static gm_status put_options(gm_html *h, const gm_comparison *c, const gm_stage *stage,

@@ -75,7 +75,7 @@ gm_status gm_continue_fits(const gm_continuation *list, size_t n, const gm_model
         if (capacity_of(&list[i]) > (size_t)info->max_context)
             return gm_fail(err, GM_EARG,
                            "prompt %zu has %zu tokens, and %zu more would exceed the model's "
-                           "context of %d; shorten it or generate fewer",
+                           "context of %d; shorten the prompt or generate fewer tokens",
                            i + 1, list[i].prompt.n, list[i].max_tokens, info->max_context);
     }
     return GM_OK;

@@ -12,9 +12,9 @@ static const char help[] =
     "/cluster ID [W]     steer to a cluster, with weight W\n"
     "/subset NAME [W]    steer to a labelled subset\n"
     "/expert L:ID=B [W]  set one expert by hand, in logits; -inf takes it out\n"
-    "/weight W           change the weight; 0 steers nothing\n"
-    "/off                steer nothing\n"
-    "/plan               say what the plan is\n"
+    "/weight W           change the weight; 0 turns steering off\n"
+    "/off                stop steering\n"
+    "/plan               describe the plan\n"
     "/help               this list\n"
     "Ctrl-C              end the text that is being written, or the program\n"
     "/quit               end (or close the input)\n";
@@ -80,7 +80,8 @@ static gm_status steer_to(dialogue *d, const char *what, char *rest, gm_error *e
     gm_recipe recipe = d->recipe;
     char before[sizeof d->name], *blank = strrchr(rest, ' ');
     double weight;
-    if (*rest == '\0') return gm_fail(err, GM_EARG, "/%s: expected what to steer to", what);
+    if (*rest == '\0')
+        return gm_fail(err, GM_EARG, "/%s: expected a name or number to steer towards", what);
     if (blank && gm_parse_f64(blank + 1, &weight)) {
         recipe.weight = weight;
         *blank = '\0';
@@ -128,8 +129,9 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     const bool off = strcmp(name, "off") == 0, plan = strcmp(name, "plan") == 0;
     const bool explain = strcmp(name, "help") == 0, leave = strcmp(name, "quit") == 0;
     if (!off && !plan && !explain && !leave)
-        return gm_fail(err, GM_EARG, "'/%s' is not known, /help lists all", name);
-    if (*rest != '\0') return gm_fail(err, GM_EARG, "/%s stands alone, found '%s'", name, rest);
+        return gm_fail(err, GM_EARG, "'/%s' is not a command; /help lists all of them", name);
+    if (*rest != '\0')
+        return gm_fail(err, GM_EARG, "/%s takes no argument, found '%s'", name, rest);
     if (off) {
         recipe.clusters = recipe.subsets = recipe.experts = (gm_opt_list){0};
         return rebuild(d, &recipe, NULL, err);

@@ -127,8 +127,8 @@ static gm_status read_documents(gm_judge *j, const gm_opt_list *corpus, const sh
     if (j->n_classes < 2)
         GM_FAIL(GM_EFORMAT,
                 "the classifier's corpus has %zu labelled domains outside the clustering (%zu "
-                "documents took part in it), expected two or more: a line's label is its "
-                "'meta.pile_set_name', a text file's is its folder",
+                "documents are in it), expected two or more; the label of a line is its "
+                "'meta.pile_set_name', that of a text file its folder",
                 j->n_classes, j->n_shared);
 out:
     gm_corpus_close(in);

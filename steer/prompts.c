@@ -150,7 +150,7 @@ static gm_status append_file(gm_prompts *prompts, const char *path, gm_error *er
         else
             GM_TRY(gm_prompts_add(prompts, start, n, where.at, err));
     }
-    if (prompts->n == before) GM_FAIL(GM_EFORMAT, "'%s' holds no prompt", path);
+    if (prompts->n == before) GM_FAIL(GM_EFORMAT, "'%s' contains no prompt", path);
 out:
     gm_text_clear(&file);
     gm_text_clear(&where);

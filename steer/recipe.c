@@ -54,7 +54,8 @@ static gm_status add_experts(float *bias, const gm_opt_list *list, const gm_shap
         GM_TRY(gm_recipe_expert(list->at[i], &set, err));
         int row = gm_find_layer(shape->layer_of_moe, shape->n_layers, set.layer);
         if (row < 0)
-            GM_FAIL(GM_EARG, "--expert '%s': layer %lld is not a MoE layer, they are %d to %d",
+            GM_FAIL(GM_EARG,
+                    "--expert '%s': layer %lld is not an MoE layer, expected one from %d to %d",
                     list->at[i], (long long)set.layer, shape->layer_of_moe[0],
                     shape->layer_of_moe[shape->n_layers - 1]);
         if (set.expert < 0 || set.expert >= shape->n_experts)
@@ -72,8 +73,9 @@ static gm_status add_imported(gm_plan *plan, const gm_recipe *r, gm_error *err)
     const gm_array *a = r->imported;
     if (a == NULL) return GM_OK;
     if (a->n_rows != (size_t)plan->n_layers || a->n_cols != (size_t)plan->n_experts)
-        return gm_fail(err, GM_EARG, "'%s' has %zu layers of %zu experts, the model has %d of %d",
-                       r->import, a->n_rows, a->n_cols, plan->n_layers, plan->n_experts);
+        return gm_fail(err, GM_EARG,
+                       "'%s' has %zu layers of %zu experts, but the model has %d of %d", r->import,
+                       a->n_rows, a->n_cols, plan->n_layers, plan->n_experts);
     for (size_t i = 0; i < a->n_rows * a->n_cols; i++) plan->bias[i] += a->at[i];
     return GM_OK;
 }
@@ -86,7 +88,7 @@ static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
     gm_status status = gm_recipe_layers(text, &a, &b, err);
     if (status != GM_OK) return status;
     if (b < lo || a > hi)
-        return gm_fail(err, GM_EARG, "--layers '%s': expected A-B among the MoE layers %d to %d",
+        return gm_fail(err, GM_EARG, "--layers '%s': expected A-B within the MoE layers %d to %d",
                        text, lo, hi);
     if (b > hi) gm_warn("--layers '%s': the last MoE layer is %d", text, hi);
     plan->first_layer = (int)(a > lo ? a : lo);
@@ -95,7 +97,7 @@ static gm_status set_window(gm_plan *plan, const char *text, gm_error *err)
         int layer = plan->layer_of_moe[l];
         if (layer >= plan->first_layer && layer <= plan->last_layer) return GM_OK;
     }
-    return gm_fail(err, GM_EARG, "--layers '%s': no MoE layer lies there", text);
+    return gm_fail(err, GM_EARG, "--layers '%s': there is no MoE layer in this range", text);
 }
 
 /* ---- the plan ---- */
@@ -109,8 +111,8 @@ static gm_status check_mask(const gm_plan *plan, int n_chosen, gm_error *err)
         for (int e = 0; e < plan->n_experts; e++) left += plan->bias[l * plan->n_experts + e] >= 0;
         if (left < n_chosen)
             return gm_fail(err, GM_EARG,
-                           "the mask leaves %d experts in layer %d, and %d must be chosen", left,
-                           layer, n_chosen);
+                           "the mask leaves %d experts in layer %d, but the router chooses %d",
+                           left, layer, n_chosen);
     }
     return GM_OK;
 }

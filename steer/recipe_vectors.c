@@ -13,9 +13,10 @@ static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *ou
     size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
     int64_t id;
     if (a->n_clusters == 0)
-        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has none", name);
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has no clusters",
+                       name);
     if (!gm_parse_i64(name, &id) || id < 0 || (uint64_t)id >= a->n_clusters)
-        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has clusters 0 to %zu",
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has clusters 0 to %zu",
                        name, a->n_clusters - 1);
     size_t c = (size_t)id;
     *out = (gm_rates){.n_layers = a->n_layers,
@@ -131,8 +132,9 @@ static gm_status check_other(const gm_recipe *recipe, const char *id, gm_error *
     for (size_t i = 0; i < recipe->clusters.n && gm_parse_i64(id, &other); i++) {
         GM_TRY(gm_recipe_split(recipe->clusters.at[i], "cluster", &name, &factor, err));
         if (gm_parse_i64(name.at, &own) && own == other)
-            GM_FAIL(GM_EARG, "--control other:%s: cluster %s is the one steered to; name another",
-                    id, id);
+            GM_FAIL(GM_EARG,
+                    "--control other:%s: cluster %s is the one steered towards; give another", id,
+                    id);
     }
 out:
     gm_text_clear(&name);
@@ -183,7 +185,7 @@ gm_status gm_recipe_apply_control(gm_plan *plan, const gm_recipe *recipe, const 
         control == GM_CONTROL_REVERSE)
         return gm_vector_control(plan->bias, plan->n_layers, plan->n_experts, control,
                                  (uint64_t)recipe->seed, err);
-    if (atlas == NULL) return gm_fail(err, GM_EARG, "--control %s needs an atlas", recipe->control);
+    if (atlas == NULL) return gm_fail(err, GM_EARG, "--control %s needs --atlas", recipe->control);
 
     float *vector = gm_alloc(n, sizeof *vector);
     if (vector == NULL) return gm_fail(err, GM_EMEM, "no memory for a control");

@@ -58,22 +58,22 @@ gm_status gm_recipe_control(const char *text, gm_control *out, const char **deta
         *out = GM_CONTROL_OTHER;
     if (*out == GM_CONTROL_OTHER || *out == GM_CONTROL_HALF) *detail = strchr(text, ':') + 1;
     if (*out != GM_CONTROL_NONE) return GM_OK;
-    return gm_fail(err, GM_EARG, "--control '%s' is not known, expected %s", text, GM_CONTROLS);
+    return gm_fail(err, GM_EARG, "--control is '%s', expected %s", text, GM_CONTROLS);
 }
 
 gm_status gm_recipe_schedule(const gm_recipe *r, gm_schedule *out, gm_error *err)
 {
     if (!gm_schedule_parse(out, r->schedule))
-        return gm_fail(err, GM_EARG,
-                       "--schedule '%s' is not known, expected %s with N from 1 to %d", r->schedule,
-                       GM_SCHEDULES, GM_SCHEDULE_MAX);
+        return gm_fail(err, GM_EARG, "--schedule is '%s', expected %s with N from 1 to %d",
+                       r->schedule, GM_SCHEDULES, GM_SCHEDULE_MAX);
     if (r->mode == GM_PLAN_MASK && gm_schedule_is_ramp(*out))
-        return gm_fail(err, GM_EARG, "--schedule '%s': a mask is there or not; try first:N",
+        return gm_fail(err, GM_EARG, "--schedule '%s': a mask cannot change gradually; use first:N",
                        r->schedule);
     if (r->phase == GM_RECIPE_PROMPT && out->kind != GM_SCHEDULE_CONSTANT)
-        return gm_fail(err, GM_EARG,
-                       "--schedule '%s' is over generated tokens, --phase prompt steers none",
-                       r->schedule);
+        return gm_fail(
+            err, GM_EARG,
+            "--schedule '%s' is for generated tokens, but --phase prompt steers none of them",
+            r->schedule);
     return GM_OK;
 }
 
@@ -96,8 +96,8 @@ gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
         GM_TRY(gm_recipe_split(r->clusters.at[i], "cluster", &name, &factor, err));
         if (!gm_parse_i64(name.at, &a))
             GM_FAIL(GM_EARG,
-                    "--cluster '%s': expected a cluster's number; 'gm-cluster find ATLAS WORD...' "
-                    "tells it",
+                    "--cluster '%s': expected the number of a cluster; 'gm-cluster find ATLAS "
+                    "WORD...' finds it",
                     r->clusters.at[i]);
     }
     for (size_t i = 0; i < r->subsets.n; i++)

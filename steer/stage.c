@@ -51,7 +51,7 @@ static gm_status choose_stops(gm_stage *s, gm_error *err)
     for (size_t i = 0; i < o->stop_strings.n; i++) {
         const char *text = o->stop_strings.at[i];
         if (*text == '\0' || gm_utf8_valid(text, strlen(text)) != strlen(text))
-            GM_FAIL(GM_EARG, "--stop '%s': expected some text in UTF-8", text);
+            GM_FAIL(GM_EARG, "--stop '%s': expected UTF-8 text that is not empty", text);
     }
     for (int i = 0; i < s->info->n_eos && !o->ignore_eos; i++)
         GM_TRY(gm_ids_append(&s->stop, s->info->eos[i], err));
@@ -101,8 +101,8 @@ static void warn_of_strength(const gm_plan *plan)
     for (size_t i = 0; i < n; i++)
         if (isfinite(plan->bias[i])) most = fmaxf(most, fabsf(plan->bias[i]));
     if (most > TOO_FAR)
-        gm_warn("the plan moves routers' logits by up to %.3g nats: its experts are chosen "
-                "whatever the text is; weights of 1 to 3 are usual, hundreds with --scale article",
+        gm_warn("the plan changes router logits by up to %.3g nats, so its experts are chosen "
+                "whatever the text; weights of 1 to 3 are usual, or hundreds with --scale article",
                 (double)most);
 }
 
@@ -152,7 +152,8 @@ gm_status gm_stage_check(const gm_stage_options *o, const gm_recipe *recipe, gm_
     if (status != GM_OK) return status;
     if (o->top_p == 0 || o->penalty == 0)
         return gm_fail(err, GM_EARG,
-                       "--%s is 0; 1 turns it off, below 0 is as in generation_config.json",
+                       "--%s is 0; give 1 to turn it off, or a number below 0 for the value of "
+                       "generation_config.json",
                        o->top_p == 0 ? "top-p" : "repetition-penalty");
     const gm_chat_options chat = chat_options(o);
     status = gm_chat_check(&chat, o->chat, err);
@@ -227,7 +228,7 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     GM_TRY(open_model(s, true, err));
     if (options->max_tokens >= s->info->max_context) /* before the weights are loaded */
         GM_FAIL(GM_EARG,
-                "--max-tokens is %lld, and the model's context of %d holds the prompt as well",
+                "--max-tokens is %lld, but the model's context of %d must hold the prompt as well",
                 (long long)options->max_tokens, s->info->max_context);
     if (s->atlas) {
         const gm_shape shape = gm_shape_of_atlas(s->atlas);
@@ -238,12 +239,11 @@ gm_status gm_stage_open(gm_stage *s, const gm_stage_options *options, gm_error *
     GM_TRY(gm_tokenizer_open(&s->tokenizer, options->model, err));
     if (gm_tokenizer_size(s->tokenizer) > (size_t)s->info->vocab_size)
         GM_FAIL(GM_EFORMAT,
-                "'%s': the tokenizer has %zu tokens, the model's vocabulary %d; it is another "
-                "model's",
+                "'%s': the tokenizer has %zu tokens, but the model's vocabulary has %d; it belongs "
+                "to another model",
                 options->model, gm_tokenizer_size(s->tokenizer), s->info->vocab_size);
     if (s->info->unknown_keys[0])
-        gm_warn("'%s/config.json' has keys that are not known here: %s", options->model,
-                s->info->unknown_keys);
+        gm_warn("'%s/config.json' has unknown keys: %s", options->model, s->info->unknown_keys);
     GM_TRY(gm_encoder_create(&s->encoder, s->tokenizer, err));
     const gm_chat_options chat = chat_options(options);
     if (options->chat) GM_TRY(gm_chat_open(&s->chat, options->model, &chat, err));

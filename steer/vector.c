@@ -42,9 +42,9 @@ gm_status gm_filter_parse(gm_filter *out, const char *text, gm_error *err)
         out->n = (int)n;
         return GM_OK;
     }
-    return gm_fail(
-        err, GM_EARG,
-        "filter '%s' is not known, expected lift, top:N, top-global:N, quantile:Q or none", text);
+    return gm_fail(err, GM_EARG,
+                   "filter '%s' is unknown, expected lift, top:N, top-global:N, quantile:Q or none",
+                   text);
 }
 
 typedef struct ranked {

@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from golden.live_page import HOSTILE, TINY  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
-NOTE = re.compile(r"[+-]\d+\.\d\d nats: \S+ % without the plan, \S+ % under it")
+NOTE = re.compile(r"[+-]\d+\.\d\d nats: \S+ % without the plan, \S+ % with it")
 
 
 def make_page(gm_steer, folder):

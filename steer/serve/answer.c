@@ -27,7 +27,8 @@ static gm_status named_path(const char **path, const gm_host *host, const char *
             *path = host->plan_path[i];
             return GM_OK;
         }
-    return gm_fail(err, GM_EARG, "there is no plan '%s'; the server was started with %zu", name,
+    return gm_fail(err, GM_EARG,
+                   "there is no plan '%s' among the %zu that the server was started with", name,
                    host->n_plans);
 }
 
@@ -47,7 +48,8 @@ static gm_status make_plan(gm_answer *a, size_t i, const gm_host *host, const gm
     if (asked->kind == GM_ASK_UNSTEERED) goto out;
     if (asked->kind == GM_ASK_BY_NAME) GM_TRY(named_path(&path, host, asked->name, err));
     if (asked->recipe.clusters.n + asked->recipe.subsets.n > 0 && host->stage->atlas == NULL)
-        GM_FAIL(GM_EARG, "the server was started without --atlas, and has no clusters or subsets");
+        GM_FAIL(GM_EARG,
+                "the server was started without --atlas, so it has no clusters or subsets");
     if (asked->kind == GM_ASK_OWN)
         plan = host->own;
     else

@@ -10,8 +10,8 @@ static const char BODY[] = "request"; /* its name in messages */
 static gm_status wrong(const char *key, const gm_json *value, const char *expected, gm_error *err)
 {
     const char *found = gm_json_kind_name(gm_json_kind_of(value));
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is of another kind (%s), expected %s", BODY, key,
-                   found, expected);
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' has type %s, expected %s", BODY, key, found,
+                   expected);
 }
 
 /* The member, or NULL where it is absent or null. */
@@ -73,8 +73,7 @@ static gm_status check_neutral(const gm_json *value, const char *name, const cha
     gm_json *expected = NULL;
     gm_status status = gm_json_parse(&expected, neutral, strlen(neutral), BODY, err);
     if (status == GM_OK && !gm_json_same(value, expected))
-        status =
-            gm_fail(err, GM_EARG, "'%s': '%s' can only be %s or absent here", BODY, name, neutral);
+        status = gm_fail(err, GM_EARG, "'%s': '%s' can only be %s or absent", BODY, name, neutral);
     gm_json_free(expected);
     return status;
 }
@@ -92,7 +91,7 @@ static gm_status check_member(const gm_ask *a, const gm_json *value, gm_error *e
         if (members[i].neutral == NULL) return GM_OK;
         return check_neutral(value, name, members[i].neutral, err);
     }
-    return gm_fail(err, GM_EARG, "'%s': '%s' is not known here", BODY, name);
+    return gm_fail(err, GM_EARG, "'%s': '%s' is not supported", BODY, name);
 }
 
 /* ---- prompts ---- */
@@ -137,7 +136,7 @@ static gm_status read_prompts(gm_ask *a, size_t vocabulary, gm_error *err)
     const bool many = first && !gm_json_i64(first, &id);
     const size_t n = many ? gm_json_n_items(value) : 1;
     if (n > GM_ASK_MOST_CHOICES)
-        return gm_fail(err, GM_EARG, "'%s': %zu prompts, at most %d are taken", BODY, n,
+        return gm_fail(err, GM_EARG, "'%s': there are %zu prompts, expected at most %d", BODY, n,
                        GM_ASK_MOST_CHOICES);
     a->prompt = take(a, n, sizeof *a->prompt);
     if (a->prompt == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu prompts", n);
@@ -164,17 +163,18 @@ static gm_status read_message(gm_ask *a, const gm_json *m, gm_error *err)
     size_t n = 0;
     const char *text = content_of(m, &n);
     if (role == NULL || text == NULL)
-        return gm_fail(err, GM_EARG, "'%s': a message has no 'role' or no text as 'content'", BODY);
+        return gm_fail(err, GM_EARG,
+                       "'%s': a message has no 'role', or its 'content' is not a string", BODY);
     if (strcmp(role, "system") == 0 && a->system == NULL && a->n_turns == 0) {
         if (strlen(text) != n)
-            return gm_fail(err, GM_EARG, "'%s': the system message holds a NUL character", BODY);
+            return gm_fail(err, GM_EARG, "'%s': the system message contains a NUL character", BODY);
         a->system = text;
         return GM_OK;
     }
     if (strcmp(role, "user") != 0 && strcmp(role, "assistant") != 0)
         return gm_fail(err, GM_EARG,
-                       "'%s': message by '%.40s' out of place; expected one by 'system' in front "
-                       "or none, then 'user' and 'assistant'",
+                       "'%s': a message by '%.40s' is out of place, expected at most one by "
+                       "'system' first, then 'user' and 'assistant' in turn",
                        BODY, role);
     a->turn[a->n_turns++] = (gm_chat_turn){role, text, n};
     return GM_OK;
@@ -185,7 +185,7 @@ static gm_status read_messages(gm_ask *a, gm_error *err)
     gm_status status = GM_OK;
     const gm_json *list = member(a, "messages");
     if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY)
-        return gm_fail(err, GM_EARG, "'%s': 'messages' is not there, or no list", BODY);
+        return gm_fail(err, GM_EARG, "'%s': 'messages' is missing or is not a list", BODY);
     a->prompt = take(a, 1, sizeof *a->prompt);
     a->turn = take(a, gm_json_n_items(list), sizeof *a->turn);
     if (!a->prompt || !a->turn) return gm_fail(err, GM_EMEM, "no memory for a question");
@@ -216,7 +216,7 @@ static gm_status read_setting(gm_ask *a, const gm_json *value, gm_error *err)
     else if (gm_json_f64(value, &number))
         gm_json_put_f64(&json, NULL, number);
     else
-        GM_FAIL(GM_EARG, "'%s': '%s' of 'chat_template_kwargs' is no text, number or truth value",
+        GM_FAIL(GM_EARG, "'%s': '%s' of 'chat_template_kwargs' is not a string, number or boolean",
                 BODY, name);
     GM_TRY(gm_json_out_done(&json, err));
     GM_TRY(gm_text_printf(&setting, err, "%s=%s", name, json.text.at));
@@ -252,12 +252,13 @@ static gm_status read_sampling(gm_ask *a, gm_error *err)
     GM_TRY(gm_json_get_f64_or(a->body, "temperature", 0, 100, s->temperature, &s->temperature, BODY,
                               err));
     GM_TRY(gm_json_get_f64_or(a->body, "top_p", 0, 1, s->top_p, &s->top_p, BODY, err));
-    if (!(s->top_p > 0)) GM_FAIL(GM_EARG, "'%s': 'top_p' is 0, expected above 0 to 1", BODY);
+    if (!(s->top_p > 0))
+        GM_FAIL(GM_EARG, "'%s': 'top_p' is 0, expected a number above 0 and at most 1", BODY);
     GM_TRY(gm_json_get_i64_or(a->body, "top_k", 0, 1 << 28, s->top_k, &top_k, BODY, err));
     GM_TRY(gm_json_get_f64_or(a->body, "repetition_penalty", 0, 100, s->repetition_penalty,
                               &s->repetition_penalty, BODY, err));
     if (!(s->repetition_penalty > 0))
-        GM_FAIL(GM_EARG, "'%s': 'repetition_penalty' is 0, expected above 0", BODY);
+        GM_FAIL(GM_EARG, "'%s': 'repetition_penalty' is 0, expected a number above 0", BODY);
     GM_TRY(gm_json_get_i64_or(a->body, "seed", 0, INT64_MAX, (int64_t)s->seed, &seed, BODY, err));
     s->top_k = (int)top_k;
     s->seed = (uint64_t)seed;
@@ -272,7 +273,7 @@ static gm_status read_stops(gm_ask *a, gm_error *err)
     const bool list = gm_json_kind_of(value) == GM_JSON_ARRAY;
     const size_t n = list ? gm_json_n_items(value) : 1;
     if (n > GM_ASK_MOST_STOPS)
-        return gm_fail(err, GM_EARG, "'%s': %zu texts in 'stop', at most %d are taken", BODY, n,
+        return gm_fail(err, GM_EARG, "'%s': 'stop' has %zu strings, expected at most %d", BODY, n,
                        GM_ASK_MOST_STOPS);
     a->stop = take(a, n, sizeof *a->stop);
     if (a->stop == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu texts", n);
@@ -281,7 +282,8 @@ static gm_status read_stops(gm_ask *a, gm_error *err)
         size_t bytes;
         const char *text = gm_json_text(v, &bytes);
         if (text == NULL || bytes == 0 || strlen(text) != bytes)
-            return gm_fail(err, GM_EARG, "'%s': 'stop' holds what is no text, or an empty one",
+            return gm_fail(err, GM_EARG,
+                           "'%s': 'stop' contains something that is not a string, or an empty one",
                            BODY);
         a->stop[a->n_stop++] = text;
     }
@@ -342,7 +344,7 @@ static gm_status read_plan(gm_ask *a, gm_ask_plan *p, const gm_json *value, gm_e
         gm_recipe others = p->recipe;
         others.weight = 1;
         if (!gm_recipe_is_bare(&others))
-            GM_FAIL(GM_EARG, "'steer': a plan is complete, only 'weight' goes with it");
+            GM_FAIL(GM_EARG, "'steer': 'plan' can only be combined with 'weight'");
     }
     GM_TRY(gm_recipe_check(&p->recipe, err));
 out:
@@ -389,7 +391,7 @@ gm_status gm_ask_read(gm_ask *out, bool chat, const char *bytes, size_t n,
     GM_TRY(read_stops(out, err));
     GM_TRY(read_plans(out, err));
     if (out->n_prompts * out->n_draws > GM_ASK_MOST_CHOICES / out->n_plans)
-        GM_FAIL(GM_EARG, "'%s': %zu prompts, %zu draws and %zu plans are more than %d texts", BODY,
+        GM_FAIL(GM_EARG, "'%s': %zu prompts, %zu draws and %zu plans make more than %d texts", BODY,
                 out->n_prompts, out->n_draws, out->n_plans, GM_ASK_MOST_CHOICES);
 out:
     if (status != GM_OK) gm_ask_clear(out);

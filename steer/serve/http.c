@@ -241,15 +241,15 @@ static result answer(const gm_http *h, struct MHD_Connection *c, const char *pat
     if (asked->no_memory)
         return send_error(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the request");
     if (asked->too_large)
-        return send_error(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request has more than 16 MiB");
+        return send_error(c, MHD_HTTP_CONTENT_TOO_LARGE, "the request is larger than 16 MiB");
     if (chat || strcmp(path, "/v1/completions") == 0)
         return posts ? post(h, c, asked, chat) : refuse_method(c, "POST");
     for (size_t i = 0; i < h->options.n_files; i++)
         if (strcmp(path, h->options.file[i].path) == 0)
             return gets ? get(c, &h->options.file[i]) : refuse_method(c, "GET, HEAD");
-    return send_error(c, MHD_HTTP_NOT_FOUND,
-                      "not here; there are /, /about, /v1/models, /v1/completions and "
-                      "/v1/chat/completions");
+    return send_error(
+        c, MHD_HTTP_NOT_FOUND,
+        "no such page; there are /, /about, /v1/models, /v1/completions and /v1/chat/completions");
 }
 
 /* ---- libmicrohttpd's calls ---- */
@@ -317,12 +317,12 @@ static gm_status read_address(address *out, bool *local, const char *text, int p
         return GM_OK;
     }
     return gm_fail(err, GM_EARG,
-                   "--address '%s' is no numeric address, such as 127.0.0.1 or ::", text);
+                   "--address '%s' is not a numeric address such as 127.0.0.1 or ::", text);
 }
 
 static gm_status cannot_listen(const char *text, int port, int why, gm_error *err)
 {
-    return gm_fail(err, GM_EIO, "cannot listen at %s, port %d%s%s", text, port, why ? ": " : "",
+    return gm_fail(err, GM_EIO, "cannot listen on %s, port %d%s%s", text, port, why ? ": " : "",
                    why ? strerror(why) : "");
 }
 

@@ -87,9 +87,10 @@ gm_status gm_jobs_post(gm_jobs *jobs, gm_ask *ask, gm_job **out, gm_error *err)
     *ask = (gm_ask){0};
     pthread_mutex_lock(&jobs->lock);
     if (jobs->closed)
-        status = gm_fail(err, GM_EBUSY, "the server is being stopped");
+        status = gm_fail(err, GM_EBUSY, "the server is shutting down");
     else if (jobs->n_waiting == MOST_WAITING)
-        status = gm_fail(err, GM_EBUSY, "%d requests are waiting, no more are taken", MOST_WAITING);
+        status = gm_fail(err, GM_EBUSY, "%d requests are already waiting; try again later",
+                         MOST_WAITING);
     if (status == GM_OK) {
         job->number = ++jobs->n_posted;
         *(jobs->last ? &jobs->last->next : &jobs->first) = job;

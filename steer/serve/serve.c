@@ -127,7 +127,7 @@ static void answer_job(gm_job *job, const gm_host *host, const char *model, bool
 /* Those that still wait are told that the server ends. */
 static void refuse_rest(gm_jobs *jobs)
 {
-    static const gm_error why = {.text = "the server is being stopped"};
+    static const gm_error why = {.text = "the server is shutting down"};
     gm_job *job;
     while ((job = gm_jobs_close(jobs)) != NULL) {
         saying s = {.job = job};

@@ -79,7 +79,7 @@ function toggle(entry) {
     } else if (columns.length <= MOST) {
         addColumn(entry);
     } else {
-        say(`${MOST} at a time: remove one before another is added`, true);
+        say(`${MOST} at a time; remove one before you add another`, true);
     }
     showList();
     showCommands();
@@ -186,7 +186,7 @@ function take(choice) {
     column.text.append(choice.delta?.content ?? choice.text ?? "");
     if (!choice.finish_reason) return;
     const dose = choice.important_share;
-    column.note.textContent = dose === null ? "" : `its experts are among those chosen in ${Math.round(100 * dose)} % of tokens and layers`;
+    column.note.textContent = dose === null ? "" : `its experts are among the chosen in ${Math.round(100 * dose)} % of tokens and layers`;
 }
 
 async function write() {

@@ -253,8 +253,8 @@ gm_status gm_cells_try(gm_study *s, gm_error *err)
             return gm_fail(err, status, "%s, dose %g: %s", gm_topic_show(name, &s->topic[c->topic]),
                            c->dose, why.text);
         c->absent = true;
-        gm_warn("%s goes without '%s' at dose %g: %s", gm_topic_show(name, &s->topic[c->topic]),
-                gm_arm_names[c->arm], c->dose, why.text);
+        gm_warn("%s is measured without '%s' at dose %g: %s",
+                gm_topic_show(name, &s->topic[c->topic]), gm_arm_names[c->arm], c->dose, why.text);
     }
     return GM_OK;
 }

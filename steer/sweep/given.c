@@ -88,8 +88,8 @@ static gm_status check_doses(const gm_plan *plan, const char *path, gm_error *er
     for (size_t i = 0; i < n; i++) {
         if (!isfinite(plan->bias[i]))
             return gm_fail(err, GM_EARG,
-                           "plan '%s' takes experts out (-inf), which no dose can scale; give them "
-                           "a large negative bias",
+                           "plan '%s' removes experts (-inf), which a dose cannot scale; give them "
+                           "a large negative bias instead",
                            path);
         any = any || plan->bias[i] != 0;
     }
@@ -123,7 +123,7 @@ static gm_status refuse_twice(const gm_opt_list *given, size_t i, const char *op
 {
     for (size_t k = 0; k < i; k++)
         if (strcmp(given->at[k], given->at[i]) == 0)
-            return gm_fail(err, GM_EARG, "'%s' is given twice by %s", given->at[i], option);
+            return gm_fail(err, GM_EARG, "'%s' is given twice with %s", given->at[i], option);
     return GM_OK;
 }
 
@@ -144,7 +144,7 @@ gm_status gm_given_subsets(gm_study *s, gm_error *err)
                         .purity = (double)NAN};
         GM_TRY(gm_cells_first_plan(&plan, t, s, err));
         if (t->class_id < 0)
-            GM_FAIL(GM_EARG, "the classifier's corpus lacks the subset '%s'", t->subset);
+            GM_FAIL(GM_EARG, "the classifier's corpus has no subset '%s'", t->subset);
         GM_TRY(find_important(t, s, &plan, err));
         gm_plan_clear(&plan);
         s->n_topics++;
@@ -180,8 +180,8 @@ static gm_status read_one(gm_study *s, size_t i, gm_error *err)
                     .class_id = gm_judge_class(&s->judge, domain),
                     .purity = (double)NAN};
     if (t->class_id < 0)
-        GM_FAIL(GM_EARG, "plan '%s' is about '%s', which the classifier's corpus lacks", path,
-                domain);
+        GM_FAIL(GM_EARG, "plan '%s' is about '%s', which the classifier's corpus does not have",
+                path, domain);
     t->name = gm_path_name(path);
     GM_TRY(find_important(t, s, plan, err));
     s->n_topics++;

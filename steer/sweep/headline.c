@@ -141,10 +141,10 @@ static gm_status make(const gm_study *s, const gm_outcomes *o, gm_text *png, con
     GM_TRY(drawing_init(&d, s, err));
     for (int t = 0; t < (int)s->n_topics; t++) make_panel(&d, s, o, t);
     const gm_curve_figure figure = {
-        .title = "What steering does to the topic, and to everything else",
+        .title = "What steering does to the topic and to everything else",
         .subtitle =
-            "blue: the plan by dose; grey: all random draws, of 40 or more 95 %; brown: other "
-            "controls at the chosen dose; upright line: the most it may cost",
+            "blue: the plan by dose; grey: all random draws (95 % of them from 40 draws on); "
+            "brown: other controls at the chosen dose; vertical line: the highest cost allowed",
         .x_axis = "KL on neutral text, nats a token",
         .y_axis = "shift of log-odds",
         .panel = d.panel,

@@ -96,7 +96,7 @@ static void put_texts(gm_html *h, const gm_study *s, const gm_outcome *o)
     static const char *const head[] = {"prompt", "unsteered", "plan"};
     const gm_cell *base = gm_scores_base(s, 1);
     size_t n = o->plan->n_texts < SHOWN_TEXTS ? o->plan->n_texts : SHOWN_TEXTS;
-    gm_html_table_begin(h, "The first prompts (all are in the result)", head, 3);
+    gm_html_table_begin(h, "The first prompts (the result has all of them)", head, 3);
     for (size_t i = 0; i < n; i++) {
         const gm_written *steered = &o->plan->text[i];
         const gm_written *plain = find_text(base, steered->prompt, steered->seed);
@@ -140,9 +140,10 @@ static gm_status put_matrix(gm_html *h, const gm_study *s, const gm_outcomes *o,
     if (head == NULL) return gm_fail(err, GM_EMEM, "no memory for the page");
     head[0] = "steered to";
     for (size_t j = 0; j < C; j++) head[j + 1] = s->topic[j].domain;
-    gm_html_heading(h, 2, "Whom does it help?");
-    gm_html_table_begin(h, "Shift of the log-odds of each topic (column), by the topic steered to",
-                        head, (int)C + 1);
+    gm_html_heading(h, 2, "Which topics gain?");
+    gm_html_table_begin(
+        h, "Shift of each topic's log-odds (column), by the topic steered towards (row)", head,
+        (int)C + 1);
     for (size_t i = 0; i < C; i++) {
         gm_html_cell(h, s->topic[i].domain);
         for (size_t j = 0; j < C; j++) gm_html_cell_number(h, o->specificity[i * C + j], 2);
@@ -178,7 +179,7 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     gm_html_raw(&h, "<main>\n");
     gm_html_heading(&h, 1, "Does it steer?");
     gm_html_paragraph(&h, words.at);
-    gm_html_picture(&h, &png, words.at, "Topic shift against KL, a panel a topic");
+    gm_html_picture(&h, &png, words.at, "Topic shift against KL, one panel per topic");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h, "%s%s", s->n_choosing ? chosen : "", about);
     gm_html_raw(&h, "</p>\n");
@@ -186,9 +187,9 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     for (int t = 0; t < (int)o->n_topics; t++) GM_TRY(put_topic(&h, s, o, t, err));
     gm_html_heading(&h, 2, "How it was measured");
     gm_html_raw(&h, "<p>");
-    gm_html_printf(&h,
-                   "Judge: %s; %zu that took part in the clustering were left out. Fingerprint %s.",
-                   judge.at, s->judge.n_shared, s->fingerprint);
+    gm_html_printf(
+        &h, "Judge: %s; %zu documents that are in the clustering were left out. Fingerprint %s.",
+        judge.at, s->judge.n_shared, s->fingerprint);
     gm_html_raw(&h, "</p>\n<pre>");
     gm_html_text(&h, config, strlen(config));
     gm_html_raw(&h, "</pre>\n</main>\n");

@@ -46,8 +46,8 @@ static gm_status read_doses(gm_protocol *p, gm_error *err)
         double dose;
         if (!gm_parse_f64_n(at, n, &dose) || !isfinite(dose) || p->n_doses == GM_MAX_DOSES ||
             (p->n_doses > 0 && dose <= p->dose[p->n_doses - 1]))
-            return gm_fail(err, GM_EARG, "--doses '%s': expected up to %d rising numbers", p->doses,
-                           GM_MAX_DOSES);
+            return gm_fail(err, GM_EARG, "--doses '%s': expected at most %d ascending numbers",
+                           p->doses, GM_MAX_DOSES);
         p->dose[p->n_doses++] = dose;
         at += n + (at[n] == ',');
     }
@@ -65,7 +65,8 @@ static gm_status read_filters(gm_protocol *p, gm_error *err)
         const char *name = gm_arena_text(&p->arena, at, n);
         if (name == NULL) GM_FAIL(GM_EMEM, "no memory for --filter");
         if (p->n_filters == GM_MAX_FILTERS)
-            GM_FAIL(GM_EARG, "--filter '%s': expected up to %d", p->recipe.filter, GM_MAX_FILTERS);
+            GM_FAIL(GM_EARG, "--filter '%s': expected at most %d filters", p->recipe.filter,
+                    GM_MAX_FILTERS);
         GM_TRY(gm_filter_parse(&filter, name, err));
         p->filter[p->n_filters++] = name;
         at += n + (at[n] == ',');
@@ -82,10 +83,11 @@ gm_status gm_protocol_check(gm_protocol *p, const gm_stage_options *stage, gm_er
     if (p->corpus.n == 0)
         return gm_fail(err, GM_EARG,
                        "--classifier-corpus FILE is missing: labelled documents outside the "
-                       "clustering, from which the judge of the texts learns");
+                       "clustering, on which the judge of the texts is trained");
     if (p->plans.n > 0 && recipe.clusters.n + recipe.subsets.n == 0 && !gm_recipe_is_bare(&recipe))
         return gm_fail(err, GM_EARG,
-                       "--plan is complete: rules are for clusters and subsets, name some");
+                       "--plan files are complete; options such as --filter and --scale need "
+                       "--cluster or --subset");
     recipe.filter = "lift"; /* the list is read below */
     gm_status status = gm_stage_check(stage, &recipe, err);
     if (status == GM_OK) status = read_doses(p, err);

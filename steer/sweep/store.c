@@ -286,7 +286,7 @@ static gm_status take_cell(gm_study *s, size_t at, const gm_sweep *w, size_t k, 
     while (*first + n < w->n_texts && w->text_cell[*first + n] == k) n++;
     if (w->arm[k] != c->arm || w->cluster[k] != cluster || w->dose[k] != c->dose ||
         w->filter[k] != c->filter || w->draw[k] != c->draw)
-        GM_FAIL(GM_EFORMAT, "'%s' does not hold cell %zu of this sweep", path, at);
+        GM_FAIL(GM_EFORMAT, "'%s' does not contain cell %zu of this sweep", path, at);
     if (n > 0) {
         GM_TRY(take_texts(c, w, k, *first, n, err));
         take_costs(c, w, k);
@@ -307,8 +307,8 @@ static gm_status open_own(gm_sweep **w, const gm_study *s, const char *path, siz
         r->n_classes != s->judge.n_classes || r->n_prompts != s->prompts.n ||
         r->n_layers != s->stage->info->n_moe_layers || r->n_experts != s->stage->info->n_experts)
         GM_FAIL(GM_EFORMAT,
-                "'%s' belongs to a sweep with other options, device, kernels or contents, or of an "
-                "older gm-steer; give another -o, or remove it",
+                "'%s' belongs to a sweep with other options, device, kernels or contents, or from "
+                "an older gm-steer; choose another -o, or remove the file",
                 path);
 out:
     return status;
@@ -352,7 +352,7 @@ static gm_status load_parts(const char *folder, gm_study *s, int half, gm_error 
     GM_TRY(gm_shard_list_read(&list, folder, err));
     for (size_t i = 0; i < list.n; i++) {
         if (list.number[i] >= s->n_cells)
-            GM_FAIL(GM_EFORMAT, "'%s' belongs to a longer sweep; give another -o", list.path[i]);
+            GM_FAIL(GM_EFORMAT, "'%s' belongs to a longer sweep; choose another -o", list.path[i]);
         if (s->cell[list.number[i]].half != half) continue;
         GM_TRY(load_part(s, list.number[i], list.path[i], err));
     }

@@ -70,16 +70,16 @@ static gm_status named_cluster(gm_topic *t, const gm_study *s, const char *name,
     int64_t id;
     size_t n = s->stage->atlas->n_clusters;
     if (!gm_parse_i64(name, &id))
-        return gm_fail(err, GM_EARG, "--cluster '%s': expected a cluster's number", name);
+        return gm_fail(err, GM_EARG, "--cluster '%s': expected the number of a cluster", name);
     if (id < 0 || (uint64_t)id >= n)
-        return gm_fail(err, GM_EARG, "cluster '%s' does not exist, the atlas has %zu clusters",
+        return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has %zu clusters",
                        name, n);
     *t = describe(s, (size_t)id);
     if (t->size == 0) return gm_fail(err, GM_EARG, "cluster %s has no documents", name);
     if (t->class_id < 0)
         return gm_fail(err, GM_EARG,
-                       "cluster %s is about '%s', which the classifier's corpus lacks", name,
-                       t->domain);
+                       "cluster %s is about '%s', which the classifier's corpus does not have",
+                       name, t->domain);
     return find_filter(t, s, err);
 }
 
@@ -96,7 +96,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
         GM_TRY(named_cluster(&s->topic[i], s, named->at[i], err));
         for (size_t k = 0; k < i; k++)
             if (s->topic[k].cluster == s->topic[i].cluster)
-                GM_FAIL(GM_EARG, "cluster %d is named twice by --cluster", s->topic[i].cluster);
+                GM_FAIL(GM_EARG, "cluster %d is named twice with --cluster", s->topic[i].cluster);
         s->n_topics++;
     }
     for (size_t c = 0; named->n == 0 && c < s->stage->atlas->n_clusters && s->n_topics < most;
@@ -105,7 +105,7 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
         gm_error why = {0};
         if (t.class_id < 0 || t.size == 0 || t.purity < p->min_purity) continue;
         const gm_status found = find_filter(&t, s, &why);
-        if (found == GM_EARG) gm_warn("cluster %zu is passed over: %s", c, why.text);
+        if (found == GM_EARG) gm_warn("cluster %zu is skipped: %s", c, why.text);
         if (found != GM_OK && found != GM_EARG) GM_FAIL(found, "%s", why.text);
         if (found == GM_OK) s->topic[s->n_topics++] = t;
     }
@@ -113,8 +113,8 @@ gm_status gm_topics_choose(gm_study *s, gm_error *err)
     GM_TRY(gm_given_read(s, err));
     if (s->n_topics == 0)
         GM_FAIL(GM_EARG,
-                "no cluster has a purity of %g in a domain that the classifier knows; name "
-                "clusters by --cluster, or give a lower --min-purity",
+                "no cluster has a purity of %g in a domain that the classifier knows; choose "
+                "clusters with --cluster, or lower --min-purity",
                 p->min_purity);
     for (size_t t = 0; t < s->n_topics; t++) {
         s->topic[t].dose = gm_protocol_positive(p, gm_protocol_n_positive(p) - 1);
@@ -154,8 +154,8 @@ static gm_status check_halves(const gm_study *s, gm_error *err)
         if (s->prompt_half[i] == 0 || !stands_in(s, 0, p->text, p->n)) continue;
         gm_text_escape(show, sizeof show, p->text, p->n);
         return gm_fail(err, GM_EARG,
-                       "prompt '%s' stands among those on which dose and filter are chosen "
-                       "(--tune-prompts) and among those on which they are judged",
+                       "prompt '%s' is both among those that dose and filter are chosen on "
+                       "(--tune-prompts) and among those that they are judged on",
                        show);
     }
     return GM_OK;

@@ -206,7 +206,8 @@ static gm_status matrix(gm_text *text, const gm_study *s, const gm_outcomes *o, 
     gm_status status = GM_OK;
     size_t C = o->n_topics;
     if (C < 2) return GM_OK;
-    GM_TRY(gm_text_add(text, "shift of log-odds: steered to (row), judged for (column)\n  ", err));
+    GM_TRY(gm_text_add(text, "shift of log-odds: steered towards (row), judged for (column)\n  ",
+                       err));
     for (size_t j = 0; j < C; j++)
         GM_TRY(gm_text_printf(text, err, " %7s", label(&s->topic[j]).text));
     for (size_t i = 0; i < C; i++) {
@@ -236,7 +237,7 @@ gm_status gm_verdict_facts(gm_text *text, const gm_outcome *o, gm_error *err)
             "Loss on the topic's text falls by %+.3f nats a token more than on others'. ",
             o->target_gain));
     else
-        GM_TRY(gm_text_add(text, "Loss on the topic's text or on others' is no number. ", err));
+        GM_TRY(gm_text_add(text, "Loss on the topic's text or on others' is not a number. ", err));
     if (!isnan(o->ed50))
         GM_TRY(gm_text_printf(text, err, "Half of the largest shift at dose %.2f. ", o->ed50));
     if (!isnan(o->best_dose))
@@ -256,7 +257,7 @@ gm_status gm_verdict_judge(gm_text *text, const gm_judge *j, gm_error *err)
         text, err, "%zu classes, %zu documents outside the clustering, ", j->n_classes, j->n);
     if (status != GM_OK) return status;
     if (j->n_held_out == 0)
-        return gm_text_add(text, "too few of each class to test it on some", err);
+        return gm_text_add(text, "too few texts of each class to hold some out for a test", err);
     return gm_text_printf(text, err, "right on %.1f %% of %zu held-out ones", 100 * j->accuracy,
                           j->n_held_out);
 }

@@ -45,7 +45,7 @@ sweep --n-clusters 1 --min-purity 0.5 --dry-run | masked
 sweep --plan one.st --dry-run | masked
 
 echo "-- another plan of that name, other kernels:"
-refused="gm-steer sweep: 'p.h5' belongs to a sweep with other options, device, kernels or contents, or of an older gm-steer; give another -o, or remove it"
+refused="gm-steer sweep: 'p.h5' belongs to a sweep with other options, device, kernels or contents, or from an older gm-steer; choose another -o, or remove the file"
 sweep --plan one.st -o p.h5 --kernels portable > /dev/null
 if grep -q avx2 /proc/cpuinfo; then
     sweep --plan one.st -o p.h5 --kernels avx2 --resume --csv p.csv

@@ -133,7 +133,7 @@ def what_is_wrong_is_refused(port):
     for body, code, part in (
             (b"{", 400, "request"), (b"\xff", 400, "request"), ({}, 400, "'prompt' is missing"),
             ({"prompt": "a", "steer": {"cluster": 99}}, 400, "99"), ({"prompt": "a", "steer": {"plan": "x"}}, 400, "no plan 'x'"),
-            ({"prompt": "a", "steer": {"subset": "x"}}, 400, "'x'"), ({"prompt": "a " * 300}, 400, "shorten it or generate fewer"),
+            ({"prompt": "a", "steer": {"subset": "x"}}, 400, "'x'"), ({"prompt": "a " * 300}, 400, "shorten the prompt or generate fewer"),
             ({"prompt": "a", "steer": {"expert": "9:1=1"}}, 400, "9"), ({"prompt": "a", "tools": []}, 400, "'tools'"),
             ({"prompt": "a", "steer": {"plan": "../p"}}, 400, "no plan"), (b" " * (17 << 20), 413, "16 MiB")):
         status, reply = send(port, COMPLETIONS, body)

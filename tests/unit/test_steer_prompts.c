@@ -44,8 +44,8 @@ static void what_is_wrong_names_the_line(void)
         {"\"half", "prompts.txt:1", GM_EFORMAT},
         {"ok\nab\xff\n", "prompts.txt:2': the prompt is not valid UTF-8 at byte 2", GM_EFORMAT},
         {"\"\"", "prompts.txt:1': the prompt is empty", GM_EARG},
-        {"\n\n", "holds no prompt", GM_EFORMAT},
-        {"", "holds no prompt", GM_EFORMAT},
+        {"\n\n", "contains no prompt", GM_EFORMAT},
+        {"", "contains no prompt", GM_EFORMAT},
     };
     const gm_opt_list none = {0};
     gm_error err = {0};

@@ -197,7 +197,7 @@ static void refuses_what_does_not_exist(void)
 {
     gm_recipe r = gm_recipe_defaults();
     r.clusters = list_of("2", NULL);
-    check_refused(r, GM_EARG, "cluster '2' does not exist, the atlas has clusters 0 to 1");
+    check_refused(r, GM_EARG, "cluster '2' does not exist; the atlas has clusters 0 to 1");
     r.clusters = list_of("x", NULL);
     check_refused(r, GM_EARG, "cluster 'x'");
     r.clusters = list_of("0=nan", NULL);
@@ -249,7 +249,7 @@ static void the_form_is_checked_before_anything_is_opened(void)
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
     bad = r;
     bad.clusters = list_of("food", NULL);
-    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "a cluster's number");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the number of a cluster");
     bad = r;
     bad.subsets = list_of("food=", NULL);
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "not a finite number");
@@ -272,7 +272,7 @@ static void a_mask_must_leave_enough(void)
     gm_plan_clear(&plan);
     one_entry[0] = "1:0=-1", one_entry[1] = "1:1=-1", one_entry[2] = "1:2=-1";
     r.experts = (gm_opt_list){one_entry, 3};
-    check_refused(r, GM_EARG, "leaves 1 experts in layer 1, and 2 must be chosen");
+    check_refused(r, GM_EARG, "leaves 1 experts in layer 1, but the router chooses 2");
 }
 
 static void without_an_atlas_only_experts(void)

@@ -25,8 +25,8 @@ static void a_judge_that_was_not_tested_says_so(void)
     gm_text words = {0};
     gm_judge judge = {.n_classes = 2, .n = 20, .accuracy = (double)NAN};
     CHECK_OK(gm_verdict_judge(&words, &judge, &err), err);
-    CHECK_TEXT(words.at, "2 classes, 20 documents outside the clustering, too few of each class to "
-                         "test it on some");
+    CHECK_TEXT(words.at, "2 classes, 20 documents outside the clustering, too few texts of each "
+                         "class to hold some out for a test");
     words.n = 0;
     judge.n_held_out = 4;
     judge.accuracy = .75;
@@ -54,7 +54,7 @@ static void facts_are_numbers_or_words(void)
     words.n = 0;
     o.usage = o.target_gain = o.ed50 = o.best_dose = o.collapse_dose = (double)NAN;
     CHECK_OK(gm_verdict_facts(&words, &o, &err), err);
-    CHECK_TEXT(words.at, "Loss on the topic's text or on others' is no number. No dose measured "
+    CHECK_TEXT(words.at, "Loss on the topic's text or on others' is not a number. No dose measured "
                          "makes text collapse.");
     gm_text_clear(&words);
 }
