@@ -11,14 +11,14 @@ replaces its own rows in the CSV; without --only all are measured:
     probe       documents of 512 tokens, no LM head, router choices kept: ours at steps of 4096; transformers at its best batch of
                 1, 4 and 8 documents and its best way of computing experts; llama.cpp, which records nothing, at its best ubatch of
                 512 and 2048
-    decode      tokens one by one behind 512 others, greedy: ours, llama.cpp, transformers, in bf16
+    decode      tokens one by one after 512 others, greedy: ours, llama.cpp, transformers, in bf16
     int8        both of these, ours with int8 weights and llama.cpp with q8_0
     avx512bf16, avx512f, avx2
                 the probe without AMX, transformers with oneDNN held to the same instructions
-    contexts    ours alone, all layers of the shape in bf16: prefill and decode behind 1, 512 and 4096 tokens
+    contexts    ours alone, all layers of the shape in bf16: prefill and decode after 1, 512 and 4096 tokens
     context-32768
-                the same behind 32768, with the layers that peers are measured with
-    serve       ours alone: requests of 220 tokens that want 250, one and eight at once
+                the same after 32768, with as many layers as for peers
+    serve       ours alone: requests of 220 tokens for 250 more, one and eight at once
     stream      gm-probe collect, a block of 65,151 tokens through four layers of GigaChat's shape: weights resident and streamed
 
 Ours is measured before and after the others, and the slower of the two counts. llama.cpp should be built for the machine:
@@ -277,7 +277,7 @@ def keep(path, stage, rows, about):
         with open(path, newline="") as file:
             table = csv.DictReader(file)
             if table.fieldnames != fields:
-                sys.exit(f"bench_engine: '{path}' has other columns; give another --out")
+                sys.exit(f"bench_engine: '{path}' has other columns; choose another --out")
             kept = [row for row in table if row["stage"] != stage]
     kept += [{"stage": stage, **row, **about} for row in rows]
     kept.sort(key=lambda row: list(STAGES).index(row["stage"]))
@@ -292,8 +292,8 @@ def keep(path, stage, rows, about):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=STAGES, help="a stage, may be given again (all)")
-    parser.add_argument("--layers", type=int, default=4, help="of 16, where peers are measured (4)")
+    parser.add_argument("--only", action="append", choices=STAGES, help="a stage; may be repeated (default: all)")
+    parser.add_argument("--layers", type=int, default=4, help="layers, of 16, for stages that measure peers (default 4)")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/cpu")
     parser.add_argument("--work", type=pathlib.Path, default=ROOT / "build/bench", help="checkpoint and GGUF files (build/bench)")

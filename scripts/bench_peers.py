@@ -236,8 +236,8 @@ def main():
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--weights", default="bf16", help="which GGUF (bf16)")
     parser.add_argument("--jobs", default="probe,decode")
-    parser.add_argument("--plain", action="store_true", help="llama.cpp does not rearrange weights for AMX")
-    parser.add_argument("--quick", action="store_true", help="one document a step")
+    parser.add_argument("--plain", action="store_true", help="keep llama.cpp from rearranging weights for AMX")
+    parser.add_argument("--quick", action="store_true", help="one document per step")
     a = parser.parse_args()
     print(json.dumps(PARTS[a.part](a)))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tokens a second that Hugging Face transformers decodes on OLMoE's and Qwen3-30B-A3B's shapes, random bf16 weights,
+"""Measures how many tokens a second Hugging Face transformers decodes on OLMoE's and Qwen3-30B-A3B's shapes, random bf16 weights,
 batch 1, in each way it has of computing experts, and with a static cache, which it compiles; beside gm-bench on the same
 shapes. Prints a JSON object after each measurement, the last one holds all; exit 77 without PyTorch.
 
@@ -16,7 +16,7 @@ try:
     import torch
     import transformers
 except ImportError as error:
-    print(f"no PyTorch or transformers here: {error}")
+    print(f"PyTorch or transformers is missing: {error}")
     sys.exit(77)
 
 PROMPT = 128

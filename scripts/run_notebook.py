@@ -3,7 +3,7 @@
 
 usage: scripts/run_notebook.py NOTEBOOK.ipynb
 
-A cell tagged needs-PACKAGE is left out, and named, where the package is absent. Pictures are drawn and thrown away; what is
+A cell tagged needs-PACKAGE is skipped, and named, if the package is missing. Pictures are drawn and thrown away; what is
 written comes to the current folder. MODEL names the model, default: demo-model beside the notebook. The first cell that
 fails ends the run with its traceback."""
 import importlib.util

@@ -83,7 +83,7 @@ def columns_of(table):
         shape, flat = array(values)
         where = range(*place.args) if type(place).__name__ == "slice" else array(place)[1]
         if len(shape) != 2 or len(where) != shape[0]:
-            raise Refused("a block of columns without their places")
+            raise Refused("a block of columns does not say which columns it has")
         for row, column in enumerate(where):
             found[names[column]] = flat[row * shape[1]:(row + 1) * shape[1]]
     return found
@@ -95,7 +95,7 @@ def number(value):
         return value
     _, values = torch_pickle.tensor(value)
     if len(values) != 1:
-        raise Refused(f"a tensor of {len(values)} numbers in the place of one")
+        raise Refused(f"a tensor of {len(values)} numbers where one is expected")
     return values[0]
 
 
@@ -115,7 +115,7 @@ def rows_of(made):
     if torch_pickle.is_tensor(made):
         shape, values = torch_pickle.tensor(made)
         if len(shape) != 2:
-            raise Refused(f"a tensor of {len(shape)} dimensions, expected layers by experts")
+            raise Refused(f"a tensor has {len(shape)} dimensions, expected layers by experts")
         return [(at // shape[1], at % shape[1], risk) for at, risk in enumerate(values)]
     found = made if isinstance(made, dict) else columns_of(made)
     return list(zip(*(column(found[name]) for name in COLUMNS), strict=True))
@@ -135,7 +135,7 @@ def read_ranking(data):
         if not all(isinstance(x, (int, float)) for x in (layer, expert, risk)):
             raise Refused("a layer, an expert or a risk difference is not a number")
         if layer not in range(MAX_LAYERS) or expert not in range(MAX_EXPERTS):
-            raise Refused(f"layer {layer}, expert {expert}: not whole numbers, or too large")
+            raise Refused(f"layer {layer}, expert {expert}: not integers, or too large")
     pairs = sorted((int(layer), int(expert)) for layer, expert, _ in rows)
     n_layers, n_experts = (1 + pairs[-1][0], 1 + max(e for _, e in pairs)) if pairs else (0, 0)
     if not 1 <= n_layers <= MAX_LAYERS or not 1 <= n_experts <= MAX_EXPERTS or len(pairs) != n_layers * n_experts or \
@@ -152,7 +152,7 @@ def choose(rows, promote, suppress, chosen):
     up = [(l, e) for l, e, risk in ranked if risk > 0]
     down = [(l, e) for l, e, risk in ranked if risk < 0]
     if len(up) < promote or len(down) < suppress:
-        raise Refused(f"{promote} experts above 0 and {suppress} below were asked for, it has {len(up)} and {len(down)}")
+        raise Refused(f"{promote} experts above 0 and {suppress} below were requested, but it has {len(up)} and {len(down)}")
     signs, forced = {pair: -1.0 for pair in down[:suppress]}, {}
     for layer, expert in up[:promote]:
         if forced.get(layer, 0) < chosen:

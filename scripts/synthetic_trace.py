@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""synthetic_trace - a trace of routers that never were, whose truth is known: topics, their words, their experts.
+"""synthetic_trace - writes a trace of invented routers whose truth is known: topics, their words, their experts.
 
     synthetic_trace.py -o FILE [--documents 40000] [--layers 27] [--experts 64] [--chosen 6] [--topics 60] [--seed 1]
                        [--close 0.5] [--tokens N] [--no-text] [--choices]
@@ -458,12 +458,12 @@ def write(path, how):
 
 def options(argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", dest="out", required=True, metavar="FILE", help="the trace to write, replaced when it exists")
+    parser.add_argument("-o", dest="out", required=True, metavar="FILE", help="the trace to write; an existing file is replaced")
     for name, value, help_ in (("documents", 40000, "documents"), ("layers", 27, "MoE layers"), ("experts", 64, "experts a layer"),
                                ("chosen", 6, "experts a token chooses"), ("topics", 60, "topics"), ("seed", 1, "of every draw")):
         parser.add_argument("--" + name, type=int, default=value, metavar="N", help=f"{help_} (default {value})")
-    parser.add_argument("--close", type=float, default=0.5, metavar="C", help="of documents to their topics (default 0.5)")
-    parser.add_argument("--tokens", type=int, default=0, metavar="N", help="of every document (default: drawn, 64 to 4096)")
+    parser.add_argument("--close", type=float, default=0.5, metavar="C", help="how close documents are to their topics (default 0.5)")
+    parser.add_argument("--tokens", type=int, default=0, metavar="N", help="tokens of every document (default: drawn, 64 to 4096)")
     parser.add_argument("--no-text", dest="text", action="store_false", help="leave the texts out")
     parser.add_argument("--choices", action="store_true", help="record every token's choices")
     how = parser.parse_args(argv)

@@ -53,7 +53,7 @@ class Storage:
 
     def __init__(self, kind, key, n):
         if kind not in STORAGES or not isinstance(n, int) or not 0 <= n <= MOST_NUMBERS:
-            raise Refused(f"a tensor of {n} numbers of type {kind}")
+            raise Refused(f"a tensor has {n} numbers of type {kind}")
         self.kind, self.key, self.n, self.data = kind, key, n, None
 
     def n_bytes(self):
@@ -61,7 +61,7 @@ class Storage:
 
     def values(self):
         if self.data is None or len(self.data) != self.n_bytes():
-            raise Refused("a tensor whose numbers are missing")
+            raise Refused("the numbers of a tensor are missing")
         if self.kind != "BFloat16Storage":
             return struct.unpack(f"<{self.n}{STORAGES[self.kind]}", self.data)
         halves = struct.unpack(f"<{self.n}H", self.data)
@@ -79,13 +79,13 @@ class Reader(pickle.Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in NAMES and module.split(".")[0] not in self.modules:
-            raise Refused(f"it names {module}.{name}, which no ranking needs")
+            raise Refused(f"it names {module}.{name}, which no ranking contains")
         return type(name, (Record,), {})
 
     def persistent_load(self, pid):
         kind, storage, key, _, n = pid[:5]
         if kind != "storage" or not isinstance(key, str):
-            raise Refused("it refers to something outside of it")
+            raise Refused("it refers to something outside the file")
         return self.storages.setdefault(key, Storage(storage.__name__, key, n))
 
 
@@ -93,17 +93,17 @@ def load_stream(data):
     """The object of a file of torch.save of before version 1.6."""
     file = io.BytesIO(data)
     if Reader(file).load() != MAGIC:
-        raise Refused("a stream of tensors that does not begin as one")
+        raise Refused("it is not a stream of tensors")
     Reader(file).load()  # the version
     if not Reader(file).load().get("little_endian"):
-        raise Refused("a stream of tensors of the other byte order")
+        raise Refused("its stream of tensors has the other byte order")
     reader = Reader(file)
     made, keys = reader.load(), Reader(file).load()
     for key in keys:
         storage = reader.storages[key]
         (n,) = struct.unpack("<q", file.read(8))
         if n != storage.n:
-            raise Refused(f"a tensor of {storage.n} numbers with {n}")
+            raise Refused(f"a tensor has {n} numbers, expected {storage.n}")
         storage.data = file.read(storage.n_bytes())
     return made
 
@@ -117,11 +117,11 @@ def load_zip(data):
 
         def read(name):
             if members[name].compress_type != zipfile.ZIP_STORED:
-                raise Refused(f"its member {name} is packed")
+                raise Refused(f"its member {name} is compressed")
             return archive.read(name)
 
         if folder + "byteorder" in members and read(folder + "byteorder") != b"little":
-            raise Refused("tensors of the other byte order")
+            raise Refused("its tensors have the other byte order")
         reader = Reader(io.BytesIO(read(pickled)))
         made = reader.load()
         for key, storage in reader.storages.items():
@@ -149,15 +149,15 @@ def tensor(record):
     if type(storage).__name__ == "_load_from_bytes":
         storage = load_stream(octets(storage.args[0]))
     if not isinstance(storage, Storage):
-        raise Refused("a tensor without its numbers")
+        raise Refused("a tensor has no numbers")
     counts = (offset, *shape, *stride)
     if len(shape) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in counts):
-        raise Refused("a tensor whose shape makes no sense")
+        raise Refused("a tensor has an impossible shape")
     n, last = math.prod(shape), offset + sum((count - 1) * step for count, step in zip(shape, stride))
     if n > MOST_NUMBERS:
-        raise Refused("a tensor that is larger than any ranking")
+        raise Refused("a tensor is larger than any ranking")
     if n > storage.n or (n > 0 and last >= storage.n):
-        raise Refused("a tensor that goes beyond its numbers")
+        raise Refused("a tensor extends beyond its numbers")
     at = [offset] if n > 0 else []
     for count, step in zip(shape, stride):
         at = [place + i * step for place in at for i in range(count)]

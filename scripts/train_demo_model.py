@@ -2,7 +2,7 @@
 """train_demo_model.py - trains the demo model (GigaChat's architecture at 13 M parameters) and exports it.
 
 Needs torch, tokenizers, safetensors, numpy (PyPI), and scikit-learn for --evaluate. Runs on a CPU or a
-CUDA GPU. Checkpoints are atomic; --resume goes on from the last one. See notebooks-data/demo-model.
+CUDA GPU. Checkpoints are atomic; --resume continues from the last one. See notebooks-data/demo-model.
 
     train_demo_model.py --train pile-train.jsonl.zst --demo demo.jsonl.zst --work DIR --out DIR --minutes 90
 """
@@ -22,22 +22,22 @@ def arguments():
     p.add_argument("--heldout", action="append", default=[], metavar="FILE", help="held-out texts")
     p.add_argument("--demo", metavar="FILE", help="the demo corpus (--split all): its train half is trained "
                    "on, its test half held out")
-    p.add_argument("--work", required=True, metavar="DIR", help="tokens, tokenizer, checkpoint, log")
+    p.add_argument("--work", required=True, metavar="DIR", help="folder for tokens, tokenizer, checkpoint and log")
     p.add_argument("--out", metavar="DIR", help="where the finished model goes")
-    p.add_argument("--early", metavar="DIR", help="a loadable model is put here at every checkpoint")
+    p.add_argument("--early", metavar="DIR", help="where a loadable model is written at every checkpoint")
     p.add_argument("--minutes", type=float, help="budget in wall time")
-    p.add_argument("--until", metavar="HH:MM", help="budget: be done at this time (UTC)")
+    p.add_argument("--until", metavar="HH:MM", help="budget: finish by this time (UTC)")
     p.add_argument("--tokens", type=float, help="budget in tokens")
     p.add_argument("--device", default="cpu")
     p.add_argument("--threads", type=int, default=os.cpu_count())
-    p.add_argument("--batch", type=int, default=8192, help="tokens a step")
+    p.add_argument("--batch", type=int, default=8192, help="tokens per step")
     p.add_argument("--vocab", type=int, default=6144)
     p.add_argument("--checkpoint-minutes", type=float, default=4)
     p.add_argument("--resume", action="store_true")
     p.add_argument("--no-compile", action="store_true")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--evaluate", metavar="DIR", help="print the figures of a model folder and stop")
-    p.add_argument("--json", metavar="FILE", help="with --evaluate: the figures also go here")
+    p.add_argument("--evaluate", metavar="DIR", help="evaluate a model folder, print the numbers and stop")
+    p.add_argument("--json", metavar="FILE", help="with --evaluate: also write the numbers to this file")
     p.add_argument("--steer", type=float, nargs="+", metavar="WEIGHT", help="with --evaluate: also try "
                    "steering towards the demo domains at these weights")
     return p.parse_args()

@@ -105,8 +105,8 @@ def main():
     for line in found:
         print("differs:", line)
     for path in missing:
-        print("not made here:", path)
-    print(f"compare: {len(files & fresh)} files compared, {len(found)} differences, {len(missing)} not made here")
+        print("not made:", path)
+    print(f"compare: {len(files & fresh)} files compared, {len(found)} differences, {len(missing)} not made")
     return 3 if found else 0
 
 

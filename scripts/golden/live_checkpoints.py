@@ -101,7 +101,7 @@ def fewer_experts(fields):
 def main():
     gm_bench, binary = program(sys.argv[1], "gm-bench"), program(sys.argv[1], "engine_logits")
     if gm_bench is None or binary is None:
-        print("gm-bench or engine_logits is absent")
+        print("live_checkpoints: skipped, gm-bench or engine_logits is not built")
         return 77
     good = True
     for name in MODELS:

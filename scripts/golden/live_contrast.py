@@ -111,7 +111,7 @@ def within(what, figure, t, p, n):
 def main():
     binary = program(sys.argv[1], "gm-probe")
     if binary is None:
-        print("gm-probe is absent")
+        print("live_contrast: skipped, gm-probe is not built")
         return 77
     from scipy import stats
 

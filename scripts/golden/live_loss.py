@@ -198,7 +198,7 @@ def check_model(name, gm_probe, gm_steer, work):
 def main():
     gm_probe, gm_steer = program(sys.argv[1], "gm-probe"), program(sys.argv[1], "gm-steer")
     if gm_probe is None or gm_steer is None:
-        print("gm-probe or gm-steer is absent")
+        print("live_loss: skipped, gm-probe or gm-steer is not built")
         return 77
     with tempfile.TemporaryDirectory() as folder:
         good = all([check_model(name, gm_probe, gm_steer, pathlib.Path(folder)) for name in MODELS])

@@ -23,7 +23,7 @@ from golden.live_tokenizer import program  # noqa: E402
 def main():
     gm_steer = program(sys.argv[1], "gm-steer")
     if gm_steer is None:
-        print("gm-steer is absent")
+        print("live_notebooks: skipped, gm-steer is not built")
         return 77
     environment = os.environ | {"GM_BIN": str(gm_steer.parent.resolve())}
     with tempfile.TemporaryDirectory() as folder:

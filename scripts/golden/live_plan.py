@@ -147,7 +147,7 @@ def check_ranking(gm_steer, work):
 def main():
     gm_steer, binary = program(sys.argv[1], "gm-steer"), program(sys.argv[1], "engine_logits")
     if gm_steer is None or binary is None:
-        print("gm-steer or engine_logits is absent")
+        print("live_plan: skipped, gm-steer or engine_logits is not built")
         return 77
     good = True
     with tempfile.TemporaryDirectory() as folder:

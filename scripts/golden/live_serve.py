@@ -143,7 +143,7 @@ def check_page(gm_steer, folder, work):
         from axe_playwright_python.sync_playwright import Axe
         from playwright.sync_api import sync_playwright
     except ImportError:
-        print("the page: skipped, playwright or axe is absent")
+        print("the page: skipped, playwright or axe is missing")
         return True
     _, plan, _ = next(make_plans(gm_steer, folder, json.loads((folder / "config.json").read_text()), work))
     with sync_playwright() as playwright, contextlib.ExitStack() as stack:
@@ -237,7 +237,7 @@ def check_harness(gm_steer, folder, work):
 def main():
     gm_steer = program(sys.argv[1], "gm-steer")
     if gm_steer is None:
-        print("live_serve: no gm-steer in the build folder", file=sys.stderr)
+        print("live_serve: skipped, gm-steer is not built", file=sys.stderr)
         return 77
     folder = common.REPO / "tests" / "golden" / "models" / MODEL
     with tempfile.TemporaryDirectory() as work:

@@ -66,7 +66,7 @@ def main():
     except ImportError:
         sync_playwright = None
     if gm_steer is None or chromium is None or sync_playwright is None:
-        print("gm-steer, Chromium or Playwright is absent")
+        print("live_shades: skipped, gm-steer, Chromium or Playwright is missing")
         return 77
     with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
         path = make_page(gm_steer, pathlib.Path(work))

@@ -159,11 +159,11 @@ def check_refusals():
     refused(pickle.dumps(table[1:]), "every expert")
     refused(pickle.dumps(pandas.concat([table, table[:1]])), "every expert")
     refused(pickle.dumps(table[:0]), "every expert")
-    for row, said in (([None, 0, 0.5], "not a number"), ([0, 0, "x"], "not a number"), ([0.7, 0, 0.5], "whole numbers"),
-                      ([0, float("nan"), 0.5], "whole numbers"), ([float("inf"), 0, 0.5], "whole numbers")):
+    for row, said in (([None, 0, 0.5], "not a number"), ([0, 0, "x"], "not a number"), ([0.7, 0, 0.5], "not integers"),
+                      ([0, float("nan"), 0.5], "not integers"), ([float("inf"), 0, 0.5], "not integers")):
         refused(pickle.dumps({"layer": [row[0]], "expert": [row[1]], "risk_diff": [row[2]]}), said)
     refused(pickle.dumps(table.assign(risk_diff=float("nan"))), "not a number")
-    refused(pickle.dumps(table.assign(risk_diff=0.5)), "1 below were asked for, it has 36 and 0")
+    refused(pickle.dumps(table.assign(risk_diff=0.5)), "1 below were requested, but it has 36 and 0")
     assert convert("bad.pkl", "--promote", 1).returncode == 2 and convert("bad.pkl").returncode == 2
 
 
@@ -199,7 +199,7 @@ def check_refused_tensors():
     refused(tensor[:-40].replace(b"K\x0c", b"K\x0d") + tensor[-40:], "beyond its numbers")  # a stride
     refused(repacked(saved, lambda name, data: b"big" if name.endswith("byteorder") else data), "other byte order")
     refused(repacked(saved, lambda name, data: data[:-1] if "/data/" in name else data), "missing")
-    refused(repacked(saved, lambda name, data: data, zipfile.ZIP_DEFLATED), "is packed")
+    refused(repacked(saved, lambda name, data: data, zipfile.ZIP_DEFLATED), "is compressed")
     refused(repacked(saved, lambda name, data: data.replace(b"ctorch\nFloat", b"cposix\nFloat")), "posix.FloatStorage")
     refused(stream[:-1], "missing")
     refused(pickle.dumps(Calls(os.system, "touch ran")), "posix.system")
