@@ -7,7 +7,7 @@
 static void every_status_has_a_text(void)
 {
     CHECK_TEXT(gm_status_text(GM_OK), "no error");
-    CHECK_TEXT(gm_status_text(GM_ECHECK), "a check says no");
+    CHECK_TEXT(gm_status_text(GM_ECHECK), "a check failed");
     CHECK_TEXT(gm_status_text((gm_status)1000), "unknown status");
 #define CHECK_NAMED(code, text) CHECK_TEXT(gm_status_text(code), text);
     GM_STATUS_LIST(CHECK_NAMED)
