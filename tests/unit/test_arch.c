@@ -276,7 +276,7 @@ static void refuses_values_that_change_the_mathematics(void)
         {"rope_scaling", "7", "'rope_scaling' is not an object"},
         {"rope_parameters", "{\"rope_type\": \"llama3\"}", "type 'llama3'"},
         {"rope_parameters", "{\"partial_rotary_factor\": 0.5}", "'partial_rotary_factor' is 0.5"},
-        {"rope_parameters", "{\"mrope_section\": [8, 4, 4]}", "holds 'mrope_section'"},
+        {"rope_parameters", "{\"mrope_section\": [8, 4, 4]}", "contains 'mrope_section'"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         check_refused(MODELS "deepseek-tiny", changes[i][0], changes[i][1], changes[i][2]);

@@ -185,7 +185,7 @@ static void values_out_of_range_are_refused(void)
     made_init(&m), m.usage[1] = NAN, refuses("'/clusters/usage'");
     made_init(&m), m.indices[1] = N, refuses("edge 1 leads to document 6, but there are only 6");
     made_init(&m), m.indptr[1] = 3, m.indptr[2] = 1, refuses("decreases at index 1");
-    made_init(&m), m.weight[2] = 1.5f, refuses("'/graph/weight' holds 1.5 at 2");
+    made_init(&m), m.weight[2] = 1.5f, refuses("'/graph/weight' is 1.5 at index 2");
     made_init(&m), m.left[0] = N, refuses("row 0 of '/tree'");
     made_init(&m), m.left[2] = m.right[2], refuses("row 2 of '/tree'");
     made_init(&m), m.tree_size[3] = 6, refuses("'/tree/size' is 6 at row 3, expected 5");
@@ -198,8 +198,8 @@ static void values_out_of_range_are_refused(void)
                    refuses("'/clusters/important' is 2 at index 0, expected 0 or 1");
     made_init(&m), m.lift[0] = -1,
                    refuses("'/clusters/lift' is -1 at index 0, expected a finite number from 0");
-    made_init(&m), m.stability[1] = NAN, refuses("'/clusters/stability' holds nan at 1");
-    made_init(&m), m.stability[0] = 1.5f, refuses("'/clusters/stability' holds 1.5 at 0");
+    made_init(&m), m.stability[1] = NAN, refuses("'/clusters/stability' is nan at cluster 1");
+    made_init(&m), m.stability[0] = 1.5f, refuses("'/clusters/stability' is 1.5 at cluster 0");
     made_init(&m), m.atlas.provenance = "[]", refuses("'provenance' is not a JSON object");
     made_init(&m), m.atlas.provenance = "{\"a\":", refuses("'provenance' is not a JSON object");
     made_init(&m), m.layers[1] = 1, refuses("'/layer'");
@@ -207,8 +207,8 @@ static void values_out_of_range_are_refused(void)
                    refuses("document 1 is in script 2, but there are only 2");
     made_init(&m), m.language[3] = LANGUAGES,
                    refuses("document 3 is in language 3, but there are only 3");
-    made_init(&m), m.first[4] = N, refuses("'/samples/first' is 6 at 4");
-    made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at 4");
+    made_init(&m), m.first[4] = N, refuses("'/samples/first' is 6 at document 4");
+    made_init(&m), m.first[4] = 3, refuses("'/samples/first' is 3 at document 4");
     made_init(&m), m.node[0] = NODES, refuses("document 0 is in node 3, but there are only 3");
     made_init(&m),
         m.lambda[2] = NAN,

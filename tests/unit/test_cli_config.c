@@ -90,7 +90,7 @@ static void wrong_files_are_refused(void)
                  {"{\"name\": {}}", "is an object", GM_EFORMAT},
                  {"{\"doses\": [[1]]}", "is an array", GM_EFORMAT},
                  {"{\"doses\": [null]}", "'doses' is null, expected", GM_EFORMAT},
-                 {"{\"name\": \"a\\u0000b\"}", "'name' holds a NUL", GM_EFORMAT},
+                 {"{\"name\": \"a\\u0000b\"}", "'name' contains a NUL", GM_EFORMAT},
                  {"{\"fast\": 1}", "takes no value", GM_EARG},
                  {"{\"n\"", "c.json", GM_EFORMAT}};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -165,7 +165,7 @@ static void an_object_sets_options(void)
 {
     static const struct {
         const char *json, *part;
-    } bad[] = {{"[]", "not an object"},
+    } bad[] = {{"[]", "expected an object of options"},
                {"{\"nn\": 1}", "'here': unknown option 'nn'"},
                {"{\"help\": true}", "unknown option 'help'"},
                {"{\"n\": 10}", "10"},

@@ -48,9 +48,9 @@ static void what_is_refused(void)
 {
     double a = 9, b = 9;
     gm_error err = {0};
-    CHECK_FAILS(gm_curve_fit(2, 1, &a, &b, &err), err, GM_EARG, "min-dist 2 and spread 1");
+    CHECK_FAILS(gm_curve_fit(2, 1, &a, &b, &err), err, GM_EARG, "min-dist is 2 and spread is 1");
     CHECK_FAILS(gm_curve_fit(-1, 1, &a, &b, &err), err, GM_EARG, "min-dist");
-    CHECK_FAILS(gm_curve_fit(0, 0, &a, &b, &err), err, GM_EARG, "spread 0");
+    CHECK_FAILS(gm_curve_fit(0, 0, &a, &b, &err), err, GM_EARG, "spread is 0");
     CHECK_FAILS(gm_curve_fit(NAN, 1, &a, &b, &err), err, GM_EARG, "min-dist");
     CHECK_FAILS(gm_curve_fit(0.1, NAN, &a, &b, &err), err, GM_EARG, "spread");
     CHECK_NEAR(a, 0, 0);

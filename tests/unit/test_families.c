@@ -72,9 +72,9 @@ static void refuses_what_gpt_oss_cannot_be(void)
         {"sliding_window", "null", "'sliding_window'"},
         {"sliding_window", "0", "'sliding_window'"},
         {"layer_types", "[\"full_attention\"]", "not a list of the 3 layers' types"},
-        {"layer_types", "[\"full_attention\", 7, \"full_attention\"]", "holds 'number'"},
+        {"layer_types", "[\"full_attention\", 7, \"full_attention\"]", "contains 'number'"},
         {"layer_types", "[\"full_attention\", \"linear_attention\", \"full_attention\"]",
-         "holds 'linear_attention'"},
+         "contains 'linear_attention'"},
         {"swiglu_limit", "0", "'swiglu_limit'"},
         {"rope_scaling", NULL, "neither 'rope_scaling' nor 'rope_parameters'"},
         {"quantization_config", "7", "'quantization_config' is not an object"},
@@ -83,8 +83,8 @@ static void refuses_what_gpt_oss_cannot_be(void)
         {"hidden_size", "72", "expected multiples of 32"},
         {"intermediate_size", "40", "expected multiples of 32"},
         {"num_local_experts", NULL, "'num_local_experts'"},
-        {"experts_per_token", "2", "'experts_per_token' is 2 and 'num_experts_per_tok' 3"},
-        {"num_experts_per_tok", "4", "'experts_per_token' is 3 and 'num_experts_per_tok' 4"},
+        {"experts_per_token", "2", "'experts_per_token' is 2, but 'num_experts_per_tok' is 3"},
+        {"num_experts_per_tok", "4", "'experts_per_token' is 3, but 'num_experts_per_tok' is 4"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
         gm_arch a;

@@ -144,18 +144,19 @@ static void refuses_what_is_computed_in_one_way_only(void)
 {
     static const char *const changes[][4] = {
         {DOTS, "scoring_func", "\"softmax\"", "'scoring_func' is 'softmax', but only 'sigmoid'"},
-        {DOTS, "max_window_layers", "1", "behind 1 of 2 layers"},
-        {"no-types", "max_window_layers", "1", "behind 1 of 2 layers"},
+        {DOTS, "max_window_layers", "1", "after the first 1 of 2 layers"},
+        {"no-types", "max_window_layers", "1", "after the first 1 of 2 layers"},
         {DOTS, "layer_types", "[\"full_attention\", \"sliding_attention\"]", "'layer_types'"},
         {ERNIE, "moe_use_aux_free", "false", "'moe_use_aux_free' is false, but only true"},
         {ERNIE, "moe_gate", "\"hash\"", "'moe_gate'"},
         {ERNIE, "moe_k", "11", "'moe_k' is 11, expected at most the 10 experts"},
         {ERNIE, "moe_k", NULL, "'moe_k'"},
         {ERNIE, "moe_layer_start_index", "2", "none of the 3 layers"},
-        {MINIMAX, "rotary_dim", "5", "'rotary_dim' lets 5 of a head's 12 elements turn"},
-        {MINIMAX, "partial_rotary_factor", "0.5", "'rotary_dim' and 'partial_rotary_factor' say"},
+        {MINIMAX, "rotary_dim", "5", "'rotary_dim' rotates 5 of a head's 12 elements"},
+        {MINIMAX, "partial_rotary_factor", "0.5",
+         "'rotary_dim' and 'partial_rotary_factor' disagree"},
         {MINIMAX, "attn_type_list", "[1, 0]", "'attn_type_list'"},
-        {MINIMAX, "quantization_config", "{\"quant_method\": \"awq\"}", "quantised by 'awq'"},
+        {MINIMAX, "quantization_config", "{\"quant_method\": \"awq\"}", "quantised with 'awq'"},
     };
     copy_model("no-types", DOTS, "layer_types", "null"); /* null counts as absent */
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {

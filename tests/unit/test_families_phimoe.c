@@ -84,7 +84,7 @@ static void refuses_what_phi_cannot_be(void)
         {"num_local_experts", NULL, "'num_local_experts'"},
         {"router_jitter_noise", "0", "'router_jitter_noise'"},
         {"sliding_window", "0", "'sliding_window'"},
-        {"original_max_position_embeddings", "64", "is 64, and 128 beside the factors"},
+        {"original_max_position_embeddings", "64", "is 64, but 128 next to the factors"},
         {"layer_types", "[\"sliding_attention\"]", "'sliding_attention'"},
         {"hidden_act", "\"gelu\"", "'gelu'"},
     };

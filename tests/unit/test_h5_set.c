@@ -59,7 +59,8 @@ static void what_cannot_be_read_is_not_called_another_kind(void)
 static void extents_beyond_memory_are_refused(void)
 {
     make_file("huge.h5", HUGE, HUGE, chunked(64, 64));
-    check_refused("huge.h5", GM_ESHAPE, "'/x' declares more than 2^63 bytes, 8589934592 along");
+    check_refused("huge.h5", GM_ESHAPE,
+                  "'/x' declares more than 2^63 bytes, with size 8589934592 along");
     make_file("wide.h5", HUGE, 2, chunked(64, 2));
     check_refused("wide.h5", GM_EFORMAT, "'/x' declares 68719476736 bytes but holds only 0");
     make_file("plain.h5", HUGE, 2, H5P_DEFAULT);
@@ -146,12 +147,12 @@ static void a_huge_trace_is_one_sentence(void)
         int rank;
         gm_status code;
         const char *says;
-    } sets[] = {{"/samples/counts", 3, GM_ESHAPE, "has 8589934592 along axis 0, expected 5"},
+    } sets[] = {{"/samples/counts", 3, GM_ESHAPE, "has size 8589934592 along axis 0, expected 5"},
                 {"/samples/n_tokens", 1, GM_EFORMAT, "declares 34359738368 bytes but holds only 0"},
                 {"/tokens/sample", 1, GM_EFORMAT, "declares 34359738368 bytes but holds only 0"},
                 {"/text/bytes", 1, GM_EFORMAT, "declares 8589934592 bytes but holds only 0"},
-                {"/routing/gate", 3, GM_ESHAPE, "has 8589934592 along axis 0, expected 40"},
-                {"/layer", 1, GM_ESHAPE, "has 8589934592 along axis 0, expected 3"}};
+                {"/routing/gate", 3, GM_ESHAPE, "has size 8589934592 along axis 0, expected 40"},
+                {"/layer", 1, GM_ESHAPE, "has size 8589934592 along axis 0, expected 3"}};
     static sample s;
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
@@ -207,7 +208,7 @@ static void a_huge_atlas_is_one_sentence(void)
     } sets[] = {{"/samples/xy", 2, GM_ESHAPE, "declares more than 2^63 bytes"},
                 {"/clusters/keywords", 2, GM_ESHAPE, "declares more than 2^63 bytes"},
                 {"/graph/indices", 1, GM_EFORMAT, "declares 34359738368 bytes but holds only 0"},
-                {"/clusters/usage", 3, GM_ESHAPE, "has 8589934592 along axis 0, expected 2"}};
+                {"/clusters/usage", 3, GM_ESHAPE, "has size 8589934592 along axis 0, expected 2"}};
     static made_atlas made;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         gm_atlas *atlas = NULL;

@@ -260,8 +260,10 @@ static void weights_changed_since(void)
     gm_checkpoint_close(checkpoint);
 
     want = resident_outcome("edited");
-    check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, "of weights changed since");
-    check_open("edited", GM_HOLD_MAPPED, GM_CACHE_USE, &want, "of weights changed since");
+    check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_USE, &want,
+               "for weights that have changed since");
+    check_open("edited", GM_HOLD_MAPPED, GM_CACHE_USE, &want,
+               "for weights that have changed since");
     check_open("edited", GM_HOLD_RESIDENT, GM_CACHE_USE, &want, NULL);
     outcome_free(&want);
 }
@@ -373,14 +375,14 @@ static void too_little_memory(void)
     options.cache = GM_CACHE_USE;
     said[0] = '\0';
     CHECK_OK(gm_model_open(&model, "small", &options, &err), err);
-    CHECK_HAS(said, "going on, slowly, with mapped weights");
+    CHECK_HAS(said, "continuing, but slowly, with mapped weights");
     CHECK(access("small/" FILE_NAME, F_OK) == 0);
     gm_model_close(model);
 
     options.hold = GM_HOLD_MAPPED;
     options.cache = GM_CACHE_OFF;
     options.planned = NULL;
-    CHECK_FAILS(gm_model_open(&model, "small", &options, &err), err, GM_EARG, "switched off");
+    CHECK_FAILS(gm_model_open(&model, "small", &options, &err), err, GM_EARG, "which is off");
 }
 
 static void more_threads_than_processors(void)

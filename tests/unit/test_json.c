@@ -251,7 +251,7 @@ static void required_members_say_what_was_expected(void)
     CHECK_OK(gm_json_get_text(root, "s", &text, "c", &err), err);
     CHECK_TEXT(text, "x");
     CHECK_FAILS(gm_json_get_text(root, "nul", &text, "c", &err), err, GM_EFORMAT,
-                "'nul' holds a NUL");
+                "'nul' contains a NUL");
     CHECK(text == NULL);
     CHECK_FAILS(gm_json_get_text(root, "b", &text, "c", &err), err, GM_EFORMAT,
                 "'b' is a boolean, expected a string");

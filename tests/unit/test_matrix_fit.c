@@ -207,7 +207,8 @@ static void few_rows_are_no_map_but_may_be_clustered(void)
         CHECK_OK(fit_few(&f, n, false, &err), err);
         CHECK_INT(f.clustering.n, n);
         if (n == 1)
-            CHECK_FAILS(gm_matrix_write_linkage("z.npy", &f, true, &err), err, GM_EARG, "one row");
+            CHECK_FAILS(gm_matrix_write_linkage("z.npy", &f, true, &err), err, GM_EARG,
+                        "a single row");
         gm_matrix_found_clear(&f);
     }
 }

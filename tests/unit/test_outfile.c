@@ -93,7 +93,7 @@ static void a_name_taken_meanwhile_is_not_replaced(void)
     CHECK_OK(gm_outfile_open(&file, "out", false, &err), err);
     FILE *other = fopen("out", "w");
     CHECK(other != NULL && fputs("theirs", other) >= 0 && fclose(other) == 0);
-    CHECK_FAILS(gm_outfile_commit(file, &err), err, GM_EEXIST, "created meanwhile");
+    CHECK_FAILS(gm_outfile_commit(file, &err), err, GM_EEXIST, "another process has created 'out'");
     CHECK(!exists("out.part"));
     check_content("out", "theirs");
 }

@@ -326,12 +326,12 @@ static void texts_are_cut_until_the_page_is_small_enough(void)
     CHECK_PAGE(none.text.at, "It has no texts.");
     how.snippet = -1;
     CHECK_OK(gm_atlas_page(&whole, &atlas, &how, &err), err);
-    CHECK_PAGE(whole.text.at, "the first 160 characters at most");
+    CHECK_PAGE(whole.text.at, "at most the first 160 characters");
     how.most_bytes = none.text.n + 280; /* texts of 160 letters take more than is left of it */
     CHECK_OK(gm_atlas_page(&cut, &atlas, &how, &err), err);
     CHECK(cut.text.n <= how.most_bytes && cut.text.n < whole.text.n);
     CHECK(strstr(cut.text.at, "the first 160 characters") == NULL);
-    CHECK_PAGE(cut.text.at, "characters at most");
+    CHECK_PAGE(cut.text.at, "characters of each text");
     gm_html_clear(&none);
     gm_html_clear(&whole);
     gm_html_clear(&cut);

@@ -63,12 +63,12 @@ static void refused(void)
         const char *says;
     } cases[] = {
         {{GM_PAIRED_LINE, {"a.jsonl:1", "b.txt"}, "10", {0}, 0}, "'b.txt' is not a line of a file"},
-        {{GM_PAIRED_NEXT, {"a.jsonl:0", "a.jsonl:2"}, "10", {0}, 0}, "'a.jsonl:0' is no line"},
-        {{GM_PAIRED_NEXT, {"a.jsonl:2", "a.jsonl:3"}, "10", {0}, 0}, "there is no pair"},
+        {{GM_PAIRED_NEXT, {"a.jsonl:0", "a.jsonl:2"}, "10", {0}, 0}, "'a.jsonl:0' is not a line"},
+        {{GM_PAIRED_NEXT, {"a.jsonl:2", "a.jsonl:3"}, "10", {0}, 0}, "found no pair"},
         {{GM_PAIRED_NAME, {"a/1", "b/2"}, "10", {0}, 0}, "files of one name in two folders"},
-        {{GM_PAIRED_NEXT, {"a.jsonl:1", "a.jsonl:2"}, "11", {0}, 0}, "are in one group"},
-        {{GM_PAIRED_LINE, {"a:1", "b:1", "c:1"}, "100", {0}, 0}, "'b:1' and 'c:1' are in one"},
-        {{GM_PAIRED_NAME, {NULL}, "", {0}, 0}, "there is no pair"},
+        {{GM_PAIRED_NEXT, {"a.jsonl:1", "a.jsonl:2"}, "11", {0}, 0}, "are in the same group"},
+        {{GM_PAIRED_LINE, {"a:1", "b:1", "c:1"}, "100", {0}, 0}, "'b:1' and 'c:1' are in the same"},
+        {{GM_PAIRED_NAME, {NULL}, "", {0}, 0}, "found no pair"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t pair[MOST];

@@ -128,7 +128,7 @@ static void refuses_bad_metadata(void)
         {"source", "[]", "'source'"},
         {"source", "{", "b.safetensors"},
         {"layer_of_moe", "[1]", "2 layers"},
-        {"layer_of_moe", "[3,1]", "rising"},
+        {"layer_of_moe", "[3,1]", "ascending"},
         {"layer_of_moe", "7", "2 layers"},
         {"model_digest", NULL, "model_digest"},
         {"config_digest", zeros, "'config_digest' has more than 64 characters"},
@@ -146,7 +146,8 @@ static void a_mask_has_no_ramp(void)
     plan.mode = GM_PLAN_MASK;
     plan.schedule = (gm_schedule){GM_SCHEDULE_FADE, 4};
     CHECK_OK(gm_plan_write("m.safetensors", &plan, true, &err), err);
-    CHECK_FAILS(gm_plan_read(&back, "m.safetensors", &err), err, GM_EFORMAT, "cannot 'fade:4'");
+    CHECK_FAILS(gm_plan_read(&back, "m.safetensors", &err), err, GM_EFORMAT,
+                "'schedule' is 'fade:4', but a mask");
     gm_plan_clear(&plan);
 }
 

@@ -84,7 +84,7 @@ static void other_forms_are_refused(void)
 {
     static const char *const cases[][2] = {
         {"{\"quant_method\": \"gptq\", \"bits\": 4}", "quantised with 'gptq', but only F32, F16"},
-        {"{\"quant_method\": \"modelopt\"}", "quantised by 'modelopt'"},
+        {"{\"quant_method\": \"modelopt\"}", "quantised with 'modelopt'"},
         {"{\"quant_method\": \"fp8\", \"activation_scheme\": \"static\"}",
          "'activation_scheme' of 'quantization_config' is 'static', expected dynamic"},
         {"{\"quant_method\": \"fp8\", \"weight_block_size\": [128]}", "not a pair of sizes"},
@@ -102,7 +102,7 @@ static void other_forms_are_refused(void)
          "\"fp4\"}",
          "'expert_dtype' of 'quantization_config' is 'fp4', expected fp8"},
         {"{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 128], \"turned\": 1}",
-         "'quantization_config' holds 'turned'"},
+         "'quantization_config' contains 'turned'"},
         {"{\"quant_method\": \"compressed-tensors\"}", "no object 'config_groups'"},
         {COMPRESSED("", "}}"), "has no object 'weights'"},
         {COMPRESSED("\"weights\": {\"num_bits\": 4}", "}}"), "'num_bits' of 'quantization_config'"},
@@ -222,7 +222,7 @@ static void fp8_elsewhere_is_refused(void)
     gm_error err = {0};
     copy_model("no-word", TINY, "quantization_config", "null");
     CHECK_FAILS(gm_model_open(&model, "no-word", NULL, &err), err, GM_EFORMAT,
-                "has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is read");
+                "has dtype F8_E4M3, expected F32, F16 or BF16: fp8 is supported only");
     gm_checkpoint *c = NULL;
     gm_tensor tensor[256];
     CHECK_OK(gm_checkpoint_open(&c, TINY, &err), err);

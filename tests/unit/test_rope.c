@@ -62,11 +62,11 @@ static void refuses_what_is_not_computed(void)
          "'factor'"},
         {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, \"mscale\": 0.7, "
          "\"original_max_position_embeddings\": 64}}",
-         "holds 'mscale'"},
-        {"{\"rope_scaling\": {\"rope_type\": \"default\", \"factor\": 2}}", "holds 'factor'"},
+         "contains 'mscale'"},
+        {"{\"rope_scaling\": {\"rope_type\": \"default\", \"factor\": 2}}", "contains 'factor'"},
         {"{\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 2, "
          "\"original_max_position_embeddings\": 64}, \"rope_parameters\": {\"rope_theta\": 7}}",
-         "'rope_scaling' and 'rope_parameters' say different"},
+         "'rope_scaling' and 'rope_parameters' disagree"},
     };
     gm_rope rope;
     gm_error err;

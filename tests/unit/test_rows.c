@@ -78,7 +78,7 @@ static void distinct_rows_are_floats(void)
         double large[] = {1, 2, 3, 4, 5, 6, 7, 8};
         char want[32];
         large[2 * huge] = 1e300;
-        snprintf(want, sizeof want, "row %zu is 7.5e+299 long", huge);
+        snprintf(want, sizeof want, "row %zu has length 7.5e+299", huge);
         m = matrix_of(large, 4, 2);
         CHECK_OK(gm_rows_take(&r, &m, &err), err);
         CHECK_FAILS(gm_rows_distinct(&at, &r, GM_EUCLIDEAN, &err), err, GM_EARG, want);

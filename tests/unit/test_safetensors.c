@@ -100,7 +100,7 @@ static void refuses_bad_entries(void)
                   "dimension 0");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,4503599627370496],"
                   "\"data_offsets\":[0,4]}}",
-                  4, "larger than memory");
+                  4, "too large for memory");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "data_offsets");
     check_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4,
                   "data_offsets");

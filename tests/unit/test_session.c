@@ -140,11 +140,11 @@ static void bad_segments_change_nothing(void)
     bad[7].sampling = &cold;
     const char *const says[8] = {"segment 1: sequence 2 is not open",
                                  "segment 1 has no tokens",
-                                 "7 tokens do not fit into sequence 0, which has used used 2 of 8",
+                                 "7 tokens do not fit into sequence 0, which has used 2 of 8",
                                  "segment 1: edit 0 does not exist, the session has 0",
                                  "segment 1: token 1 is 317",
                                  "segment 1: token 1 has phase 3",
-                                 "segment 1 wants logits",
+                                 "segment 1 asks for logits",
                                  "temperature"};
     for (size_t i = 0; i < 8; i++) {
         gm_error err;

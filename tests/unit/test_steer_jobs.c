@@ -108,7 +108,8 @@ static void who_leaves_is_known_and_what_is_closed_refuses(void)
         CHECK_OK(gm_jobs_post(jobs, &ask, &job[i], &err), err);
     }
     gm_ask ask = ask_of(1);
-    CHECK_FAILS(gm_jobs_post(jobs, &ask, &job[64], &err), err, GM_EBUSY, "64 requests are waiting");
+    CHECK_FAILS(gm_jobs_post(jobs, &ask, &job[64], &err), err, GM_EBUSY,
+                "64 requests are already waiting");
     CHECK(job[64] == NULL && ask.body == NULL);
     taken = gm_jobs_take(jobs);
     CHECK(taken == job[0] && gm_job_wanted(taken));
@@ -126,7 +127,7 @@ static void who_leaves_is_known_and_what_is_closed_refuses(void)
     }
     CHECK(gm_jobs_close(jobs) == NULL);
     ask = ask_of(1);
-    CHECK_FAILS(gm_jobs_post(jobs, &ask, &job[64], &err), err, GM_EBUSY, "being stopped");
+    CHECK_FAILS(gm_jobs_post(jobs, &ask, &job[64], &err), err, GM_EBUSY, "shutting down");
     gm_jobs_free(jobs);
 }
 

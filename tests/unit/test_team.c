@@ -76,8 +76,8 @@ static void odd_sizes_are_refused(void)
 {
     gm_team *team = NULL;
     gm_error err;
-    CHECK_FAILS(gm_team_create(&team, -1, &err), err, GM_EARG, "-1 threads");
-    CHECK_FAILS(gm_team_create(&team, 5000, &err), err, GM_EARG, "5000 threads");
+    CHECK_FAILS(gm_team_create(&team, -1, &err), err, GM_EARG, "threads is -1");
+    CHECK_FAILS(gm_team_create(&team, 5000, &err), err, GM_EARG, "threads is 5000");
     CHECK(team == NULL && gm_team_processors() >= 1);
     gm_team_free(NULL);
 }

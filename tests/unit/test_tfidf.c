@@ -96,7 +96,7 @@ static void shares_and_numbers_of_rows(void)
     CHECK_NEAR(idf_of(&bag, idf, "cc"), 0, 0); /* 1 of 4 */
     how.min_df = -1;
     CHECK_FAILS(gm_tfidf_fit(idf, &bag.counts, bag.vocabulary, &how, &err), err, GM_EARG,
-                "limits -1 and 0.5");
+                "limits are -1 and 0.5");
     how.min_df = NAN;
     CHECK_FAILS(gm_tfidf_fit(idf, &bag.counts, bag.vocabulary, &how, &err), err, GM_EARG, "limits");
     text_bag_clear(&bag);

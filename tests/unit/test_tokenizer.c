@@ -201,7 +201,7 @@ static void what_is_not_understood_is_named(void)
     check_refused((parts){.options = "\"end_of_word_suffix\":\"</w>\","}, "'end_of_word_suffix'");
     check_refused((parts){.splitter = "{\"type\":\"Sequence\",\"pretokenizers\":[" BYTE_LEVEL
                                       ",{\"type\":\"Digits\"}]}"},
-                  "'Digits' behind 'ByteLevel'");
+                  "'Digits' after 'ByteLevel'");
     check_refused((parts){.splitter = "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"\\\\w+\"},"
                                       "\"behavior\":\"Isolated\"}"},
                   "'\\w' at byte 0");

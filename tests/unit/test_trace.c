@@ -304,7 +304,8 @@ static void a_text_is_utf8(void)
                 "'half.h5': the text of document 1 is not UTF-8");
     CHECK_INT(text.n, n);
     check_verify(trace, "text");
-    CHECK_FAILS(gm_trace_read_text(trace, 5, &text, &err), err, GM_EARG, "document 5 of 5");
+    CHECK_FAILS(gm_trace_read_text(trace, 5, &text, &err), err, GM_EARG,
+                "document 5 does not exist; there are 5");
     gm_text_clear(&text);
     gm_trace_close(trace);
 }

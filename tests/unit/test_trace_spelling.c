@@ -162,7 +162,7 @@ static void shards_spell_alike(void)
     s[1].spelt_bytes[0] = 'x';
     for (int b = 0; b < 2; b++) write_sample(shard[b], &s[b]);
     CHECK_FAILS(gm_trace_merge("merged.h5", shard, 2, true, &err), err, GM_EFORMAT,
-                "'1.h5' spells token 1 otherwise");
+                "'1.h5' spells token 1 differently");
 }
 
 /* Overwrite item `at` of a dataset with a value. */
@@ -190,7 +190,7 @@ static void damage_is_named(void)
     } damage[] = {{"/spelling/token_id", 1, 3, "a token of document 0 has no spelling"},
                   {"/spelling/token_id", 2, 2, "token 2 is out of order"},
                   {"/spelling/token_id", 34, 1 << 24, "is out of order"},
-                  {"/spelling/offset", 35, 50, "spellings end at byte 50 of"},
+                  {"/spelling/offset", 35, 50, "spellings of the tokens end at byte 50, expected"},
                   {"/spelling/offset", 3, UINT64_C(1) << 60, "does not have 0 to 1024 bytes"}};
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         gm_error err = {0};

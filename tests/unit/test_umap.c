@@ -217,7 +217,7 @@ static void options_are_checked(void)
     how = gm_umap_defaults(), how.repulsion = -1;
     CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "repulsion -1");
     how = gm_umap_defaults(), how.min_dist = 2;
-    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "min-dist 2");
+    CHECK_FAILS(fit(&c, &how, &err), err, GM_EARG, "min-dist is 2");
     clear(&c);
 }
 

@@ -173,7 +173,7 @@ static void what_does_not_fit_is_refused(void)
     synthetic_clear(&docs);
     CHECK_OK(gm_trace_open(&trace, "many.h5", &err), err);
     CHECK_FAILS(read_tightly(&usage, trace, &err), err, GM_EMEM,
-                "the usage of the first 256 of 300 documents takes ");
+                "the usage of the first 256 of 300 documents needs ");
     CHECK(strstr(err.text, " more, but ulimit has only ") != NULL);
     gm_trace_close(trace);
 }
