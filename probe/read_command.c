@@ -92,8 +92,8 @@ static gm_status fit(telling *t, const read_options *o, gm_error *err)
     while (!asked && p->n > 1 && tokens > GM_READING_MOST_BYTES / each) tokens -= p->at[--p->n].n;
     if (tokens > GM_READING_MOST_BYTES / each)
         return gm_fail(err, GM_EARG,
-                       "a page of %" PRIu64 " tokens would take %s, expected at most %s; choose "
-                                            "fewer texts (--doc, --limit) or layers (--layer)",
+                       "a page of %" PRIu64 " tokens would take %s, above the limit of %s; choose "
+                       "fewer texts (--doc, --limit) or layers (--layer)",
                        tokens, gm_show_bytes(size, (double)each * (double)tokens),
                        gm_show_bytes(most, GM_READING_MOST_BYTES));
     if (p->n < chosen)

@@ -42,5 +42,5 @@ gm-cluster show n.a.h5 | grep "no texts"
 for trace in n o; do gm-cluster find $trace.a.h5 onion comet --trace $trace.h5 > $trace.txt; done
 same n.txt o.txt find
 gm-cluster report n.a.h5 --trace n.h5 --snippets 40 -o n.html > /dev/null
-grep -c "It holds no text\." n.html
+grep -c "It has no texts\." n.html
 grep -c "keywords come from its tokens" n.html

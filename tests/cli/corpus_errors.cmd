@@ -57,8 +57,8 @@ echo "-- standard input, and files of two names:"
 printf '{\n "a": 1\n}\n' > pretty
 sed -n '1p;9p' mixed.jsonl > two.jsonl
 for name in pretty two.jsonl; do
-    collect --corpus /dev/stdin -o in.h5 --force < $name | grep documents
-    cat $name | collect --corpus /dev/stdin -o in.h5 --force | grep documents
+    collect --corpus /dev/stdin -o in.h5 --force < $name | grep document
+    cat $name | collect --corpus /dev/stdin -o in.h5 --force | grep document
 done
 collect --corpus two.jsonl ./two.jsonl -o e.h5
 echo "-- damaged files:"

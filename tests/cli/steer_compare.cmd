@@ -35,7 +35,7 @@ grep -o '<h[1-3]>[^<:]*' page.html
 grep -c '<p class="shade">' page.html
 grep -c '<b>&\|https\?:\|<script\|<link\|src=' page.html
 grep -o 'salt &lt;b&gt;\|u{202e}soup' page.html | sort -u
-grep -o 'here the model goes on' page.html | wc -l
+grep -o 'here the model continues' page.html | wc -l
 compare --plan p.st --weight 0 --prompt "salt onion" --report zero.html > /dev/null
 grep -o 'class="d[0-9][^>]*nats:' zero.html | grep -v 'd4.*+0.00 nats' # nothing changes
 python3 -c 'import html.parser

@@ -98,8 +98,8 @@ with h5py.File("counts.h5") as trace:
     assert unsaid == [], unsaid
     export("counts.h5", "x.csv")
     assert pathlib.Path("x.csv").read_text(encoding="utf-8").splitlines()[0].endswith(",first_row")
-assert "only counts" in run("export", "counts.h5", "-o", "y.npy", "--array", "gate", code=1)
-assert "only counts" in run("export", "counts.h5", "-o", "y.jsonl", code=1)
+assert "counts but no tokens" in run("export", "counts.h5", "-o", "y.npy", "--array", "gate", code=1)
+assert "counts but no tokens" in run("export", "counts.h5", "-o", "y.jsonl", code=1)
 assert "leaves none of the 9 documents" in run("export", "t.h5", "-o", "y.csv", "--skip", 9, code=1)
 assert "expected a name that ends in" in run("export", "t.h5", "-o", "y.parquet", code=1)
 assert "exists; choose" in run("export", "t.h5", "-o", "x.csv", code=1)

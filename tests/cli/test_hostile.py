@@ -87,7 +87,7 @@ def check_nesting():
         refused(collect_words("m", "good.jsonl", "never.h5"), f"'m/{name}': byte 512: nested more than 512 levels deep")
     model = copy_model("m")
     write_shard(model / "model-00002-of-00003.safetensors", b'{"a":' + DEEP.encode(), b"")
-    refused(collect_words("m", "good.jsonl", "never.h5"), "'m/model-00002-of-00003.safetensors': byte", "512 deep")
+    refused(collect_words("m", "good.jsonl", "never.h5"), "'m/model-00002-of-00003.safetensors': byte", "512 levels deep")
     write_shard(pathlib.Path("deep.plan"), b'{"bias":' + DEEP.encode(), b"")
     refused(("gm-steer", "plan", "deep.plan"), "'deep.plan': byte 519: nested more than 512 levels deep")
     write_lines("deep.txt", "a prompt", '{"prompt":' + DEEP)

@@ -146,7 +146,7 @@ def interrupt_merging(number):
     _, stderr = stop(process, number)
     assert process.returncode in (0, 128 + number), (process.returncode, stderr)
     if process.returncode:
-        assert "interrupted; go on" in stderr and parts(OUT).exists(), stderr
+        assert "interrupted; repeat the command" in stderr and parts(OUT).exists(), stderr
         assert not pathlib.Path(OUT).exists() and not pathlib.Path(f"{OUT}.part").exists()
         run(OUT, "--resume", program=STUB)
     check_same(OUT, contents("whole.h5"))

@@ -151,7 +151,7 @@ def check_size():
     assert pathlib.Path("p.html").stat().st_size <= 16 << 20
     options = [BIN / "gm-probe", "read", "t.h5", "-o", "large.html", "--force", *["--doc", "0"] * (most + 1)]
     done = subprocess.run(options, capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "at most 16.8 MB are written" in done.stderr, (done.returncode, done.stderr)
+    assert done.returncode == 1 and "above the limit of 16.8 MB" in done.stderr, (done.returncode, done.stderr)
     assert not pathlib.Path("large.html").exists()
 
 

@@ -233,7 +233,7 @@ def as_many_as_may_wait_are_answered_or_told(port):
     for t in threads:
         t.join()
     assert len(replies) == 100 and {status for status, _ in replies} <= {200, 503}, replies
-    assert all(b"64 requests are waiting" in text for status, text in replies if status == 503)
+    assert all(b"64 requests are already waiting" in text for status, text in replies if status == 503)
 
 
 def a_signal_ends_what_is_being_written():
