@@ -35,7 +35,7 @@ static gm_status type_value(gm_text *text, const gm_json *value, const char *whe
     if (gm_json_bool(value, &yes)) return gm_text_printf(text, err, "%s", yes ? "true" : "false");
     if (bytes) return gm_fail(err, GM_EFORMAT, "'%s': '%s' contains a NUL character", where, key);
     const gm_json_kind kind = gm_json_kind_of(value);
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s%s, expected a text or a number", where, key,
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is %s%s, expected a string or a number", where, key,
                    kind == GM_JSON_NULL ? "" : "an ", gm_json_kind_name(kind));
 }
 

@@ -21,8 +21,8 @@ gm_memory gm_machine_memory(const char *root);
  * INFINITY: no limit. Reads as gm_machine_memory does; CPU affinity is not considered. */
 double gm_machine_processors(const char *root);
 
-/* May this process take `bytes` more? Errors: GM_EMEM, "WHAT takes 12.3 GB more, of which this
- * machine has 8.0 GB free". */
+/* May this process take `bytes` more? Errors: GM_EMEM, "WHAT needs 12.3 GB more, but this
+ * machine has only 8.0 GB free". */
 gm_status gm_machine_spare(uint64_t bytes, const char *what, gm_error *err) GM_MUST_USE;
 
 /* Bytes of the mapped file that begins at `mapping` which are in the process's page tables as

@@ -428,8 +428,8 @@ static gm_status read_types(gm_arch *arch, const gm_moe_layers *layers, const gm
                            "'%s': '%s' holds '%.48s', expected 'dense' or 'sparse'", where,
                            layers->types, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
         if (also && moe != (arch->moe_of_layer[n] >= 0))
-            return gm_fail(err, GM_EFORMAT, "'%s': '%s' and '%s' say different things of layer %d",
-                           where, layers->types, layers->also, n);
+            return gm_fail(err, GM_EFORMAT, "'%s': '%s' and '%s' disagree on layer %d", where,
+                           layers->types, layers->also, n);
         arch->moe_of_layer[n] = moe ? 0 : -1;
     }
     return GM_OK;

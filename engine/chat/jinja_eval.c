@@ -178,7 +178,7 @@ out:
 static gm_status divide(gm_jrun *run, int64_t *out, int64_t a, int64_t b, bool rest, gm_error *err)
 {
     if (b == 0 || (b == -1 && a == INT64_MIN))
-        return gm_jrun_fail(run, err, "%lld is divided by %lld", (long long)a, (long long)b);
+        return gm_jrun_fail(run, err, "%lld cannot be divided by %lld", (long long)a, (long long)b);
     const int64_t left = a % b;
     const bool down = left != 0 && (left < 0) != (b < 0);
     *out = rest ? left + (down ? b : 0) : a / b - down;
@@ -323,7 +323,7 @@ static gm_status eval_filter(gm_jrun *run, gm_jscope *scope, const gm_jnode *nod
     } else {
         bool yes = false;
         if (arguments.n_plain < arguments.n)
-            GM_TRY(gm_jrun_fail(run, err, "a test has an argument with a name"));
+            GM_TRY(gm_jrun_fail(run, err, "a test cannot have a named argument"));
         GM_TRY(gm_j_call_test(run, &yes, gm_j_text(node->text, node->n_text), value,
                               arguments.value, arguments.n, err));
         *out = gm_j_number(GM_J_BOOL, yes);

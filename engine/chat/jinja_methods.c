@@ -27,7 +27,8 @@ gm_status gm_j_strip(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jvalue 
     size_t n = v.n, length;
     if (set && set->kind == GM_J_NONE) set = NULL;
     if (set && set->kind != GM_J_TEXT)
-        return gm_jrun_fail(run, err, "%s is stripped off a text", gm_j_kind_name(set->kind));
+        return gm_jrun_fail(run, err, "%s cannot be stripped from a string",
+                            gm_j_kind_name(set->kind));
     while (left && (length = unwanted(run, at, n, set)) > 0) at += length, n -= length;
     while (right && n > 0) {
         size_t last = 1; /* bytes of the last character */
@@ -219,7 +220,8 @@ static gm_status get(gm_jrun *run, gm_jvalue *out, gm_jvalue v, const gm_jnode *
     const gm_jvalue key = given->value[0];
     (void)name;
     if (key.kind == GM_J_LIST || key.kind == GM_J_DICT)
-        return gm_jrun_fail(run, err, "%s is looked for in a dict", gm_j_kind_name(key.kind));
+        return gm_jrun_fail(run, err, "%s cannot be looked for in a dict",
+                            gm_j_kind_name(key.kind));
     const gm_jentry *entry =
         key.kind == GM_J_TEXT ? gm_jdict_find(run, v.as.dict, key.as.text, key.n) : NULL;
     *out = entry ? entry->value : given->n > 1 ? given->value[1] : (gm_jvalue){.kind = GM_J_NONE};

@@ -200,7 +200,7 @@ static void refuses_what_is_not_computed(void)
         {V3, "quantization_config", "{\"quant_method\": \"fp8\", \"weight_block_size\": 7}",
          "'weight_block_size'"},
         {V3, "mlp_layer_types", "[\"sparse\", \"sparse\", \"sparse\"]",
-         "'mlp_layer_types' and 'first_k_dense_replace' say different things of layer 0"},
+         "'mlp_layer_types' and 'first_k_dense_replace' disagree on layer 0"},
         {LITE, "mlp_layer_types", "[\"dense\", \"sparse\"]",
          "'mlp_layer_types' is not a list of the 3 layers' types"},
         {LITE, "mlp_layer_types", "\"dense\"", "is not a list of the 3 layers' types"},
