@@ -208,7 +208,7 @@ static void refuses_what_is_not_computed(void)
          "'mlp_layer_types' holds 'moe', expected 'dense' or 'sparse'"},
         {LITE, "mlp_layer_types", "[1, \"sparse\", \"sparse\"]", "'mlp_layer_types' holds '"},
         {LITE, "mlp_layer_types", "[\"dense\", \"dense\", \"dense\"]", "none of the 3 layers"},
-        {LITE, "partial_rotary_factor", "0.5", "'partial_rotary_factor' is 0.5, and only 1"},
+        {LITE, "partial_rotary_factor", "0.5", "'partial_rotary_factor' is 0.5, but only 1"},
         {LITE, "attention_bias", "true", "'attention_bias' is true"},
         {LITE, "routed_scaling_factor", NULL, "'routed_scaling_factor' is missing"},
         {V3, "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}", "has type 'linear'"},
