@@ -39,7 +39,7 @@
     X(GM_EEXIST, "output exists")                  \
     X(GM_EINTERRUPTED, "interrupted")              \
     X(GM_EHELP, "help was printed, nothing to do") \
-    X(GM_ECHECK, "a check failed")                \
+    X(GM_ECHECK, "a check failed")                 \
     X(GM_EBUSY, "in use by another process")
 
 #define GM_STATUS_ENUM(code, text) code,

@@ -43,7 +43,7 @@ gm_status gm_jrun_take(gm_jrun *run, void *out, size_t n, size_t size, gm_error 
 const char *gm_j_kind_name(gm_jkind kind)
 {
     static const char *const names[] = {"undefined", "none",    "a boolean", "a number",
-                                        "a string",   "a list",  "a dict",    "a namespace",
+                                        "a string",  "a list",  "a dict",    "a namespace",
                                         "a loop",    "a macro", "a function"};
     return names[kind];
 }
