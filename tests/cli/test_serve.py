@@ -311,7 +311,7 @@ def the_command_line_is_for_requests_that_say_nothing():
 
 
 def what_cannot_begin_says_so():
-    for words, code, part in ((["--address", "home"], 1, "no numeric address"), (["--plan", "p.plan.safetensors", "--plan", "q/p.safetensors"], 1, "both called 'p'"),
+    for words, code, part in ((["--address", "home"], 1, "not a numeric address"), (["--plan", "p.plan.safetensors", "--plan", "q/p.safetensors"], 1, "both be called 'p'"),
                               (["--port", "70000"], 2, "port"), (["--plan", "absent.safetensors"], 1, "absent")):
         done = subprocess.run([BIN / "gm-steer", "serve", "--model", TINY, *words], capture_output=True, text=True, timeout=60)
         assert done.returncode == code and part in done.stderr, (words, done)

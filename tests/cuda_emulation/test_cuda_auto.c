@@ -60,7 +60,7 @@ static void auto_takes_a_gpu_that_can(void)
     gm_emulation.old_devices = 0;
     gm_emulation.taken_of_first = gm_emulation.memory - 1000;
     check_auto((gm_model_options){0}, "cuda:1", "computing on cuda:1");
-    CHECK_FAILS(open_it("cuda:0", &err), err, GM_EMEM, "has 1.0 kB free");
+    CHECK_FAILS(open_it("cuda:0", &err), err, GM_EMEM, "has only 1.0 kB free");
     emulation_reset();
 }
 
@@ -87,13 +87,13 @@ static void auto_stays_on_the_cpu(void)
                "computing on the CPU: 'emulated GPU' has compute capability 7.5");
     emulation_reset();
     gm_emulation.memory = 1000;
-    check_auto((gm_model_options){0}, "cpu", "'emulated GPU' has 1.0 kB:");
+    check_auto((gm_model_options){0}, "cpu", "'emulated GPU' has only 1.0 kB,");
     emulation_reset();
     check_auto((gm_model_options){.planned = &large}, "cpu", "computing on the CPU: the weights");
     CHECK_INT(gm_emulation.n_taken, 0); /* so far by what GPUs say of themselves */
     check_auto((gm_model_options){.planned = &small}, "cuda:0", "computing on cuda:0");
     gm_emulation.taken_of_first = gm_emulation.memory - 1000;
-    check_auto((gm_model_options){0}, "cpu", "'emulated GPU' has 1.0 kB free:");
+    check_auto((gm_model_options){0}, "cpu", "'emulated GPU' has only 1.0 kB free,");
     emulation_reset();
     CHECK_INT(gm_emulation.n_blocks, 0);
 }
@@ -104,7 +104,8 @@ static void auto_leaves_room_for_code(void)
     gm_error err = {0};
     emulation_reset();
     gm_emulation.memory = (size_t)500 << 20;
-    check_auto((gm_model_options){0}, "cpu", "(537 MB of it for CUDA's code), 'emulated GPU' has");
+    check_auto((gm_model_options){0}, "cpu",
+               "(537 MB of it for CUDA's code), but 'emulated GPU' has");
     CHECK_OK(open_it("cuda", &err), err); /* asked for by name */
     gm_emulation.memory = (size_t)600 << 20;
     check_auto((gm_model_options){0}, "cuda:0", "computing on cuda:0");

@@ -105,7 +105,7 @@ static void edits_that_fail_on_their_way(void)
                 CHECK(memcmp(before, after, sizeof before) == 0);
             } else {
                 refused = true;
-                CHECK_HAS(err.text, "has failed before");
+                CHECK_HAS(err.text, "has already failed");
             }
         }
         gm_session_free(session);
@@ -162,7 +162,7 @@ static void a_lost_gpu_ends_the_session(void)
     CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EDEVICE,
                 "uncorrectable ECC error");
     CHECK_FAILS(gm_session_step(session, &s, 1, NULL, NULL, &err), err, GM_EDEVICE,
-                "has failed before");
+                "has already failed");
     gm_session_free(session);
     gm_model_close(model);
     emulation_reset();

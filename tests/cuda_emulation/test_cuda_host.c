@@ -60,7 +60,8 @@ static void cublas_is_looked_for(void)
     CHECK_INT(setenv("GM_CUBLAS", "/nowhere/libcublas.so", 1), 0);
     CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "/nowhere/libcublas.so");
     CHECK_INT(setenv("GM_CUBLAS", "libm.so.6", 1), 0);
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT, "no 'cublasCreate_v2'");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_AUTO, &err), err, GM_EABSENT,
+                "no function 'cublasCreate_v2'");
     CHECK_OK(open_it("auto", GM_NUMERICS_AUTO, &err), err); /* on the CPU */
     CHECK_INT(setenv("GM_CUBLAS", kept, 1), 0);
     CHECK_OK(open_it("cuda", GM_NUMERICS_AUTO, &err), err);
@@ -73,15 +74,15 @@ static void what_does_not_fit_is_said_before_loading(void)
     gm_error err = {0};
     emulation_reset();
     gm_emulation.memory = gm_emulation.used + 800000;
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "parameters in f32 fit");
-    CHECK_HAS(err.text, "'--numerics bf16' takes");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "parameters in f32;");
+    CHECK_HAS(err.text, "'--numerics bf16' needs");
     CHECK_OK(open_it("cuda", GM_NUMERICS_BF16, &err), err);
     gm_emulation.memory -= 200000;
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "'--numerics int8' takes");
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_BF16, &err), err, GM_EMEM, "'--numerics int8' takes");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_F32, &err), err, GM_EMEM, "'--numerics int8' needs");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_BF16, &err), err, GM_EMEM, "'--numerics int8' needs");
     CHECK_OK(open_it("cuda", GM_NUMERICS_INT8, &err), err);
     gm_emulation.memory -= 250000;
-    CHECK_FAILS(open_it("cuda", GM_NUMERICS_INT8, &err), err, GM_EMEM, "fit; '--device cpu'");
+    CHECK_FAILS(open_it("cuda", GM_NUMERICS_INT8, &err), err, GM_EMEM, "in int8; '--device cpu'");
 
     emulation_reset();
     gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_F32);
@@ -261,7 +262,7 @@ static void what_the_kernels_cannot_take_is_refused(void)
     gm_arch arch = model->arch; /* it has shared experts */
     gm_error err = {0};
     arch.activation.limit = 7.0f;
-    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "of experts only");
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "in experts only");
     arch.n_shared = 0, arch.n_moe = arch.n_layers;
     CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
     gm_model_close(model);

@@ -168,7 +168,7 @@ static void what_cannot_be_done_is_said(void)
     gm_points points = make_points(600, 16, 1000, GM_EUCLIDEAN);
     points.gpu = gpu;
     CHECK_FAILS(gm_knn_find(&knn, &points, NULL, 0, 500, NULL, &err), err, GM_EABSENT,
-                "keeps 512 candidates");
+                "keeps at most 512 candidates");
     gm_emulation.memory = gm_emulation.used + 1000;
     CHECK_FAILS(gm_knn_find(&knn, &points, NULL, 0, 5, NULL, &err), err, GM_EMEM,
                 "on 'emulated GPU', which has 1.0 kB free");

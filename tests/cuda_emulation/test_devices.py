@@ -59,7 +59,7 @@ def main():
     says(collect("cpu.h5", "--resume"), "computing on the CPU, where the run of 'cpu.h5' began", "nothing to do")
     says(collect("cpu.h5", "--resume", environment=NO_DRIVER), "nothing to do")
     says(collect("gpu.h5", "--resume", code=1, environment=NO_DRIVER),
-         "'gpu.h5' was computed on a GPU; continue it on one, or start over: no NVIDIA driver")
+         "'gpu.h5' was computed on a GPU; continue it on one, or start over: this machine has no NVIDIA driver")
 
     # what is asked for and is not the same is named
     says(collect("gpu.h5", "--resume", "--device", "cpu", code=1), "'gpu.h5' was computed on emulated GPU, but this run uses the CPU")

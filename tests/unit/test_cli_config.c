@@ -171,7 +171,7 @@ static void an_object_sets_options(void)
                {"{\"n\": 10}", "10"},
                {"{\"x\": \"much\"}", "much"},
                {"{\"mode\": \"d\"}", "mode"},
-               {"{\"name\": {}}", "expected a text"},
+               {"{\"name\": {}}", "expected a string"},
                {"{\"n\": true}", "true"}};
     values v = {.loud = true, .n = 2};
     gm_arena arena = {0};
