@@ -181,7 +181,7 @@ static gm_status read_angles(gm_rope *rope, const gm_json *part, const char *nam
     const bool divided = family->divided && strcmp(type, "longrope") == 0;
     const bool ntk = family->ntk && strcmp(type, "dynamic") == 0;
     if (!yarn && !divided && !ntk && strcmp(type, "default") != 0)
-        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', and only 'default'%s is computed", where,
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has type '%s', but only 'default'%s is supported", where,
                 name, type, also);
     if (yarn) known = family->latent ? deepseek_yarn_keys : yarn_keys;
     if (divided) known = long_keys;

@@ -72,11 +72,10 @@ static gm_status read_one(const reading *r, const char *text, uint32_t *at, gm_e
     const char *colon = strchr(text, ':');
     if (colon == NULL || !gm_parse_i64_n(text, (size_t)(colon - text), &layer) ||
         !gm_parse_i64(colon + 1, &expert))
-        return gm_fail(
-            err, GM_EARG,
-            "--experts '%.80s': expected LAYER:ID as 5:2, lists of these as 5:2,5:9+5:11, "
-            "FILE.csv or all",
-            text);
+        return gm_fail(err, GM_EARG,
+                       "--experts '%.80s': expected LAYER:ID (such as 5:2), a list (such as "
+                       "5:2,5:9+5:11), FILE.csv or all",
+                       text);
     snprintf(option, sizeof option, "--experts '%.40s'", text);
     const int row = gm_find_layer(r->info->layer_of_moe, r->info->n_moe_layers, layer);
     if (row < 0) return no_such_layer(r->info, option, layer, err);

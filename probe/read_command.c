@@ -54,7 +54,7 @@ static gm_status mark_layer(bool *kept, const char *text, const gm_trace_info *i
     if (gm_parse_i64(text, &number))
         row = gm_find_layer(info->layer_of_moe, info->n_layers, number);
     if (row < 0)
-        return gm_fail(err, GM_EARG, "--layer '%s': MoE layers are %d to %d", text,
+        return gm_fail(err, GM_EARG, "--layer '%s': expected an MoE layer from %d to %d", text,
                        info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
     kept[row] = true;
     return GM_OK;

@@ -31,7 +31,7 @@ gm_status gm_expert_parse(gm_expert_view *view, const char *text, const gm_trace
                        info->n_experts - 1);
     const int row = gm_find_layer(info->layer_of_moe, info->n_layers, layer);
     if (row < 0)
-        return gm_fail(err, GM_EARG, "--expert '%s': MoE layers are %d to %d", text,
+        return gm_fail(err, GM_EARG, "--expert '%s': expected an MoE layer from %d to %d", text,
                        info->layer_of_moe[0], info->layer_of_moe[info->n_layers - 1]);
     view->l = (size_t)row;
     view->e = (size_t)expert;
