@@ -103,7 +103,7 @@ static void refuses_what_is_not_computed(void)
     static const char *const changes[][4] = {
         {FLEX, "num_experts", NULL, "'num_experts' is missing"},
         {FLEX, "num_experts", "2", "'num_experts_per_tok' is 3, expected at most the 2 experts"},
-        {FLEX, "clip_qkv", "8.0", "'clip_qkv' is 8, and only null"},
+        {FLEX, "clip_qkv", "8.0", "'clip_qkv' is 8, but only null"},
         {FLEX, "attention_bias", "true", "'attention_bias' is true"},
         {FLEX, "rope_scaling", "{\"type\": \"yarn\", \"factor\": 2}", "has type 'yarn'"},
         {FLEX, "sliding_window", "8", "'sliding_window' is 8"},
@@ -117,14 +117,14 @@ static void refuses_what_is_not_computed(void)
         {HUNYUAN, "moe_intermediate_size", "6", "'moe_intermediate_size' is 6"},
         {HUNYUAN, "attention_head_dim", "12", "'attention_head_dim' is 12"},
         {HUNYUAN, "moe_layer_num_skipped", "1", "'moe_layer_num_skipped' is 1"},
-        {HUNYUAN, "norm_type", "\"layer\"", "'norm_type' is 'layer', and only 'hf_rms'"},
-        {HUNYUAN, "norm_topk_prob", "false", "'norm_topk_prob' is false, and only true"},
-        {HUNYUAN, "use_qk_norm", "false", "'use_qk_norm' is false, and only true"},
-        {HUNYUAN, "use_cla", "true", "'use_cla' is true, and only false"},
+        {HUNYUAN, "norm_type", "\"layer\"", "'norm_type' is 'layer', but only 'hf_rms'"},
+        {HUNYUAN, "norm_topk_prob", "false", "'norm_topk_prob' is false, but only true"},
+        {HUNYUAN, "use_qk_norm", "false", "'use_qk_norm' is false, but only true"},
+        {HUNYUAN, "use_cla", "true", "'use_cla' is true, but only false"},
         {HUNYUAN, "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 2}", "'alpha' is missing"},
         {HUNYUAN, "rope_scaling", "{\"type\": \"dynamic\", \"alpha\": 0.5}", "'alpha' is 0.5"},
         {HUNYUAN, "rope_scaling", "{\"type\": \"yarn\", \"alpha\": 2}",
-         "has type 'yarn', and only 'default' or 'dynamic'"},
+         "has type 'yarn', but only 'default' or 'dynamic'"},
         {FLEX, "rope_scaling", "{\"type\": \"dynamic\", \"alpha\": 2}", "has type 'dynamic'"},
     };
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
