@@ -127,7 +127,8 @@ gm_status gm_sampled_check(const uint32_t *sampled, size_t n, gm_error *err)
 {
     for (size_t i = 0; i < n; i++)
         if (sampled[i] == GM_NO_TARGET)
-            return gm_fail(err, GM_EARG,
-                           "segment %zu: no token can be sampled, all logits are NaN or -inf", i);
+            return gm_fail(
+                err, GM_EARG,
+                "segment %zu: no token can be sampled because all logits are NaN or -inf", i);
     return GM_OK;
 }

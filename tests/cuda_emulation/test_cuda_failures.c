@@ -194,7 +194,8 @@ static void what_cannot_be_sampled_is_said_alike(void)
         CHECK_OK(gm_session_create(&session, model, &o, &err), err);
         CHECK_OK(gm_sequence_open(session, 64, &id, &err), err);
         CHECK_FAILS(gm_session_decode(session, &s, 1, 3, NULL, &result, go_on, NULL, &err), err,
-                    GM_EARG, "segment 0: no token can be sampled, all logits are NaN or -inf");
+                    GM_EARG,
+                    "segment 0: no token can be sampled because all logits are NaN or -inf");
         CHECK_INT(gm_sequence_length(session, id), 1);
         gm_session_free(session);
         gm_model_close(model);
