@@ -45,8 +45,13 @@ static inline void *fp8_keep(fp8_writer *w, size_t n, size_t size)
     return w->kept[w->n_kept++] = gm_alloc(n, size);
 }
 
+/* Projections, but those of Gated DeltaNet's rates, which published checkpoints leave as they are.
+ */
 static inline bool fp8_is_projection(const gm_tensor *t)
 {
+    static const char *const rates[] = {"in_proj_ba", "in_proj_b.", "in_proj_a."};
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++)
+        if (strstr(t->name, rates[i])) return false;
     const bool mixtral =
         strstr(t->name, ".w1.") || strstr(t->name, ".w2.") || strstr(t->name, ".w3.");
     return t->rank == 2 && (mixtral || strstr(t->name, "_proj"));

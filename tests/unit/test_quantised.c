@@ -265,6 +265,8 @@ static void computes_what_widened_weights_do(void)
     fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_tensor, GM_NUMERICS_BF16);
     fp8_same_as_widened("cpu", MODELS "mixtral-tiny", &fp8_auto, GM_NUMERICS_BF16);
     fp8_same_as_widened("cpu", MODELS "qwen3-tiny", &fp8_null, GM_NUMERICS_INT8);
+    fp8_same_as_widened("cpu", MODELS "qwen3-next-tiny", &fp8_blocks, GM_NUMERICS_BF16);
+    fp8_same_as_widened("cpu", MODELS "qwen3.5-tiny", &fp8_blocks, GM_NUMERICS_F32);
 }
 
 TESTS(TEST(published_forms_are_read), TEST(other_forms_are_refused), TEST(bad_tensors_are_refused),
