@@ -7,6 +7,23 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
+/* A layer's tensors: where a role's last head or expert lies. */
+static void ask_tensors(const gm_arch *arch, int layer)
+{
+    gm_slice slice;
+    for (int role = 0; role < GM_N_ROLES; role++) {
+        if (!gm_arch_tensor(arch, (gm_role)role, layer, 0, &slice)) continue;
+        const int last = (slice.heads ? (int)slice.heads : arch->n_experts) - 1;
+        if (!gm_arch_tensor(arch, (gm_role)role, layer, last, &slice)) abort();
+        const size_t rows =
+            slice.stored == GM_STORED_COLUMNS && slice.heads ? slice.cols : slice.rows;
+        const size_t all_rows = slice.tall ? slice.tall : slice.stack ? slice.stack_rows : rows;
+        if (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
+            slice.first + rows > all_rows)
+            abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     gm_json *config;
@@ -23,17 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     uint64_t active, all = gm_arch_parameters(&arch, &active);
     if (active > all || arch.n_moe < 1 || arch.n_chosen > arch.n_experts) abort();
 
-    gm_slice slice;
-    for (int role = 0; role < GM_N_ROLES; role++) {
-        const bool of_head = role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP;
-        const int last = (of_head ? arch.n_heads : arch.n_experts) - 1;
-        if (!gm_arch_tensor(&arch, (gm_role)role, arch.n_layers - 1, last, &slice)) continue;
-        const size_t rows = of_head && slice.stored == GM_STORED_COLUMNS ? slice.cols : slice.rows;
-        const size_t all_rows = slice.tall ? slice.tall : slice.stack ? slice.stack_rows : rows;
-        if (slice.rows == 0 || slice.cols == 0 || slice.name[0] == '\0' ||
-            slice.first + rows > all_rows)
-            abort();
-    }
+    ask_tensors(&arch, 0); /* layers may be of two kinds */
+    ask_tensors(&arch, arch.n_layers - 1);
     gm_arch_clear(&arch);
     gm_json_free(config);
     return 0;
