@@ -8,6 +8,7 @@
 #include "engine/session.h"
 
 #include "tests/config_text.h"
+#include "tests/engine_run.h"
 #include "tests/model_copy.h"
 
 /* Small ones of each, a field a line, without and within the config of a larger model. */
@@ -347,6 +348,73 @@ static void states_do_not_go_back(void)
     close_run(&r);
 }
 
+/* ---- what is not finite ---- */
+
+enum { T = 20, AT = 5, POISON = 289 };
+
+/* The embedding of a token becomes NaN. */
+static void poison(const gm_model *model)
+{
+    const gm_buf *embed = &model->weights->embed;
+    const size_t row_bytes = embed->stride * gm_dtype_bytes(embed->dtype);
+    memset((char *)embed->address + POISON * row_bytes, 0xff, row_bytes);
+}
+
+/* From there on all rows of its document are bad, as its state is; all others are as without. */
+static void a_state_that_is_not_finite_stays_in_its_document(void)
+{
+    static const plan plans[] = {{.threads = 1, .step = 1, .together = true},
+                                 {.threads = 2, .step = 7},
+                                 {.threads = 2, .step = T, .together = true},
+                                 {.threads = 2, .step = T, .together = true, .piece = 7}};
+    static const char *const config[] = {small_next, small_qwen35};
+    static const size_t offset[] = {0, T, 2 * T};
+    uint32_t clean[2 * T], dirty[2 * T];
+    for (uint32_t i = 0; i < 2 * T; i++) clean[i] = dirty[i] = 10 + i;
+    dirty[AT] = POISON;
+    const docs without = {2, 2 * T, clean, offset}, with = {2, 2 * T, dirty, offset};
+    for (size_t i = 0; i < 2 * sizeof plans / sizeof plans[0]; i++) {
+        gm_model *model = open_random(config[i % 2], false);
+        poison(model);
+        outcome want = run_docs(model, &without, &plans[2]);
+        outcome got = run_docs(model, &with, &plans[i / 2]);
+        for (size_t t = 0; t < 2 * T; t++) {
+            const float *row = got.logits + t * VOCAB;
+            CHECK_INT(got.bad[t], t >= AT && t < T);
+            for (size_t v = 0; got.bad[t] && v < VOCAB; v++) CHECK(isnan(row[v]));
+            if (!got.bad[t]) CHECK_BYTES(row, want.logits + t * VOCAB, VOCAB * sizeof *row);
+        }
+        outcome_free(&want), outcome_free(&got);
+        gm_model_close(model);
+    }
+}
+
+/* A sequence that begins again, or in the place of another, begins with zeros. */
+static void nothing_is_left_of_it(void)
+{
+    run r = open_run(small_next, 0, 1);
+    gm_error err = {0};
+    float first[VOCAB], again[VOCAB];
+    const uint32_t token = r.token[AT];
+    int id = open_sequence(&r);
+    poison(r.model);
+    feed(&r, id, 0, 9, first);
+    for (int closed = 0; closed < 2; closed++) {
+        CHECK_OK(gm_sequence_rewind(r.session, id, 0, &err), err);
+        r.token[AT] = POISON;
+        feed(&r, id, 0, 9, again);
+        CHECK(isnan(again[0]));
+        if (closed) gm_sequence_close(r.session, id), id = open_sequence(&r);
+        CHECK_OK(gm_sequence_rewind(r.session, id, 0, &err), err);
+        r.token[AT] = token;
+        feed(&r, id, 0, 9, again);
+        CHECK_BYTES(again, first, sizeof first);
+    }
+    close_run(&r);
+}
+
+/* ---- caches ---- */
+
 static void key_of(const char *config, uint8_t key[GM_PACKED_KEY])
 {
     gm_error err = {0};
@@ -378,8 +446,36 @@ static void heads_of_the_same_width_have_another_cache(void)
     CHECK(memcmp(another, key, sizeof key) != 0);
 }
 
+/* A step of a session, by itself or layer by layer. */
+static gm_status session_attempt(void *context, gm_error *err)
+{
+    const run *r = context;
+    gm_status status = GM_OK;
+    gm_session *session = NULL;
+    int id;
+    for (size_t piece_rows = 0; piece_rows <= 7; piece_rows += 7) {
+        const gm_session_options o = {.threads = 2,
+                                      .max_rows = ROWS,
+                                      .kv_rows = ROWS,
+                                      .max_sequences = 2,
+                                      .piece_rows = piece_rows};
+        GM_TRY(gm_session_create(&session, r->model, &o, err));
+        GM_TRY(gm_sequence_open(session, ROWS, &id, err));
+        const gm_segment g = {.sequence = id, .n = ROWS, .token = r->token, .edit = -1};
+        GM_TRY(gm_session_step(session, &g, 1, NULL, NULL, err));
+        gm_session_free(session);
+        session = NULL;
+    }
+out:
+    gm_session_free(session);
+    return status;
+}
+
 static void every_allocation_may_fail(void)
 {
+    run r = open_run(small_next, 0, 1);
+    check_every_allocation(session_attempt, &r);
+    close_run(&r);
     char names[2][8] = {"next", "qwen35"};
     write_config(names[0], small_next), write_config(names[1], small_qwen35);
     for (size_t i = 0; i < 2; i++) check_every_allocation(read_attempt, names[i]);
@@ -389,4 +485,5 @@ TESTS(TEST(reads_next), TEST(reads_qwen35), TEST(cache_and_states_are_counted),
       TEST(many_sequences_do_with_fewer), TEST(refuses_what_is_not_computed),
       TEST(other_kinds_have_another_digest), TEST(any_cut_gives_the_same_bits),
       TEST(sequences_do_not_meet), TEST(states_do_not_go_back),
+      TEST(a_state_that_is_not_finite_stays_in_its_document), TEST(nothing_is_left_of_it),
       TEST(heads_of_the_same_width_have_another_cache), TEST(every_allocation_may_fail))

@@ -20,7 +20,8 @@
 #include "steer/commands.h"
 #include "tests/check.h"
 
-#define MODEL TEST_DATA "/golden/models/deepseek-tiny"
+#define MODEL  TEST_DATA "/golden/models/deepseek-tiny"
+#define STATES TEST_DATA "/golden/models/qwen3-next-tiny"
 
 enum { MAX_ARGUMENTS = 40, N_DOCUMENTS = 40, N_WORDS = 30, PROBES = 24 };
 
@@ -178,6 +179,12 @@ static const command generate = {gm_steer_generate, "gm-steer",
 static const command sweep = {gm_steer_sweep, "gm-steer",
                               SWEEP "--force --csv s.csv --report s.html", 3};
 
+static const command collect_states = {gm_probe_collect, "gm-probe",
+                                       "collect --model " STATES " --stream --corpus c.jsonl "
+                                       "--min-tokens 20 --doc-tokens 40 --quiet --force "
+                                       "--threads 2 -o t.h5",
+                                       0};
+
 static const command read_sweep = {gm_steer_sweep, "gm-steer", SWEEP "--resume", 3};
 static const command read_trace = {gm_probe_verify, "gm-probe", "verify t.h5", 0};
 static const command read_atlas = {gm_cluster_show, "gm-cluster", "show a.h5", 0};
@@ -217,5 +224,10 @@ static void sweep_survives(void)
     survives(&sweep, "s.h5", &read_sweep);
 }
 
+static void collect_with_states_survives(void)
+{
+    survives(&collect_states, "t.h5", &read_trace);
+}
+
 TESTS(TEST(collect_survives), TEST(fit_survives), TEST(ablate_survives), TEST(plan_survives),
-      TEST(generate_survives), TEST(sweep_survives))
+      TEST(generate_survives), TEST(sweep_survives), TEST(collect_with_states_survives))
