@@ -203,7 +203,7 @@ def few_kinds_of_documents():
     one = draw(1)
     for n in (K, 200):
         write("alike.h5", np.repeat(one, n, axis=0))
-        assert "all documents use the experts alike" in fit("alike.h5", code=1)[0]
+        assert "all documents use the experts in the same way" in fit("alike.h5", code=1)[0]
         write("empty.h5", np.repeat(one * 0, n, axis=0))
         assert f"none of the trace's {n} documents has a counted choice" in fit("empty.h5", code=1)[0]
     write("seven.h5", np.tile(draw(7), (10, 1, 1)))
@@ -218,7 +218,7 @@ def one_layer_one_expert():
     assert len(fit("layer.h5")[1]["keywords"]) == 2
     length = np.arange(100, 190, dtype=np.uint32)
     write("expert.h5", np.repeat(length[:, None, None], 4, axis=1))  # every token chooses the only expert there is
-    assert "all documents use the experts alike" in fit("expert.h5", code=1)[0]
+    assert "all documents use the experts in the same way" in fit("expert.h5", code=1)[0]
 
 
 def nobody_has_a_neighbour():

@@ -119,6 +119,7 @@ static bool uses_region(const gm_model *model, int region, gm_numerics numerics)
     const bool latents = model->arch.latent.kv > 0;
     switch (region) {
     case GM_CUDA_SHARE: return false;
+    case GM_CUDA_GIVEN: return gm_arch_norms_outputs(&model->arch);
     case GM_CUDA_WIDENED:
     case GM_CUDA_WIDENED_EXPERT: return numerics == GM_NUMERICS_INT8;
     case GM_CUDA_QUERIES:
