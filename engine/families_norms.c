@@ -39,7 +39,10 @@ static const char *const hunyuan_keys[] = {
     "group_limited_greedy",
     "position_embedding_xdrope",
     "cla_share_factor", /* idle without use_cla */
-    "eod_token_id",     /* these are words of its tokenizer and of training */
+    "n_group",          /* without group_limited_greedy, */
+    "topk_group",
+    "routed_scaling_factor", /* and where chosen weights are normalised */
+    "eod_token_id",          /* these are words of its tokenizer and of training */
     "sep_token_id",
     "pad_id",
     "org_vocab_size",
