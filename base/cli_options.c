@@ -137,7 +137,10 @@ static gm_status set_number(const gm_opt *opt, const char *text, gm_error *err)
     } else if (!gm_parse_f64(text, &number) || isnan(number) || (any && isinf(number))) {
         return gm_fail(err, GM_EARG, "--%s is '%s', expected a finite number", opt->name, text);
     }
-    if (!any && !(number >= opt->lo && number <= opt->hi)) {
+    bool inside = number >= opt->lo && number <= opt->hi;
+    if (inside && opt->kind == GM_OPT_I64) /* 2^53 + 1 is 2^53 as a double */
+        inside = integer >= (int64_t)opt->lo && integer <= (int64_t)opt->hi;
+    if (!any && !inside) {
         char lo[24], hi[24];
         return gm_fail(err, GM_EARG, "--%s is %s, expected %s to %s", opt->name, text,
                        show_bound(lo, opt->lo), show_bound(hi, opt->hi));

@@ -123,6 +123,8 @@ static void what_is_wrong_is_named(void)
         {"-o --help", "found the option '--help'"},
         {"--o f", "unknown option '--o'"},
         {"--large -1", "--large is -1, expected 0 to 2^53"},
+        {"--large 9007199254740993", "--large is 9007199254740993, expected 0 to 2^53"},
+        {"--large 9223372036854775807", "--large is 9223372036854775807, expected 0 to 2^53"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char line[64], *left[MAX_WORDS];
