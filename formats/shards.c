@@ -19,11 +19,13 @@
 #define PART_SUFFIX  ".h5.part"
 #define LOCK_PREFIX  "lock"
 
-/* "000017.h5": true, 17. Six digits or more, as gm_shard_path prints them. */
+/* "000017.h5": true, 17. Six digits, or more without zeros in front, as gm_shard_path prints them.
+ */
 static bool parse_name(const char *name, const char *suffix, uint32_t *number)
 {
     size_t digits = strspn(name, "0123456789");
     if (digits < 6 || digits > 9 || strcmp(name + digits, suffix) != 0) return false;
+    if (digits > 6 && name[0] == '0') return false;
     *number = (uint32_t)strtoul(name, NULL, 10);
     return true;
 }

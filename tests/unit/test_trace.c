@@ -161,8 +161,11 @@ static void shards_are_one_trace(void)
         write_sample(path.at, &s[b]);
         gm_text_clear(&path);
     }
+    FILE *other = fopen("run.parts/0000001.h5", "w"); /* seven digits: not what block 1 is called */
+    CHECK(other && fclose(other) == 0);
     CHECK_OK(gm_shard_list_read(&list, "run.parts", &err), err);
     CHECK_INT(list.n, 3);
+    CHECK(remove("run.parts/0000001.h5") == 0);
     const char *const *path = (const char *const *)list.path;
     CHECK_OK(gm_trace_merge("merged.h5", path, 3, true, &err), err);
     CHECK_OK(gm_trace_index("index.h5", path, 3, true, &err), err);
