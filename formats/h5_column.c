@@ -297,8 +297,10 @@ gm_status gm_h5_make_length(hid_t file, const char *name, uint64_t n, gm_error *
     char netcdf[80];
     hid_t id = H5I_INVALID_HID, list = H5Pcreate(H5P_DATASET_CREATE);
     gm_h5_layout layout = {.name = name, .type = GM_H5_F32, .stored = -1, .rank = 1, .dim = {n}};
-    if (list < 0 || H5Pset_obj_track_times(list, false) < 0)
-        return gm_h5_fail(err, GM_EMEM, file, "cannot create '%s'", name);
+    if (list >= 0 && H5Pset_obj_track_times(list, false) < 0) {
+        H5Pclose(list);
+        list = H5I_INVALID_HID;
+    }
     GM_TRY(make_dataset(&id, file, &layout, H5T_IEEE_F32BE, list, err));
     H5Dclose(id);
     snprintf(netcdf, sizeof netcdf, "This is a netCDF dimension but not a netCDF variable.%10llu",
