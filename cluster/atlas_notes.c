@@ -8,6 +8,7 @@
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 #include "cluster/cluster_verdict.h"
+#include "cluster/summary.h"
 
 /* Move what was written into the arena. */
 static gm_status finish(const char **json, gm_arena *arena, gm_json_out *out, gm_error *err)
@@ -194,11 +195,10 @@ static gm_status put_noise_by(gm_json_out *out, const char *key, const gm_atlas 
                               const uint16_t *group, const char *const *name, size_t n_groups,
                               gm_error *err)
 {
-    size_t *all = gm_alloc2(2, n_groups, sizeof *all);
-    if (all == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for the noise of %zu groups", n_groups);
-    size_t *noise = all + n_groups;
-    for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
+    size_t *all;
+    gm_status status = gm_atlas_noise_by(&all, atlas, group, n_groups, err);
+    if (status != GM_OK) return status;
+    const size_t *noise = all + n_groups;
     gm_json_open_array(out, key);
     for (size_t g = 0; g < n_groups; g++) {
         if (all[g] == 0) continue;
@@ -231,12 +231,10 @@ static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_at
     static const char *const level[] = {"sample", "full", "none"};
     gm_status status = GM_OK;
     const size_t n = a->usage.n, dim = a->usage.dim;
-    size_t noise = 0;
-    for (size_t i = 0; i < n; i++) noise += a->clustering.label[i] < 0;
     gm_json_put_string(out, "level", level[a->level]);
     gm_json_put_u64(out, "documents", n);
     gm_json_put_u64(out, "clusters", atlas->n_clusters);
-    put_figure(out, "noise_share", (double)noise / (double)n);
+    put_figure(out, "noise_share", (double)gm_atlas_n_noise(atlas) / (double)n);
     GM_TRY(put_noise_by(out, "noise_by_subset", atlas, atlas->subset, atlas->subset_name,
                         atlas->n_subsets, err));
     if (atlas->n_scripts > 0)

@@ -114,10 +114,10 @@ static gm_status say_noise_of(gm_json_out *out, const char *kind, const gm_atlas
                               const uint16_t *group, const char *const *name, size_t n_groups,
                               double whole, gm_error *err)
 {
-    size_t *all = gm_alloc2(2, n_groups, sizeof *all);
-    if (all == NULL) return gm_fail(err, GM_EMEM, "no memory for the verdict");
-    size_t *noise = all + n_groups;
-    for (size_t i = 0; i < atlas->n; i++) all[group[i]]++, noise[group[i]] += atlas->cluster[i] < 0;
+    size_t *all;
+    gm_status status = gm_atlas_noise_by(&all, atlas, group, n_groups, err);
+    if (status != GM_OK) return status;
+    const size_t *noise = all + n_groups;
     for (size_t g = 0; g < n_groups; g++) {
         double share = (double)noise[g] / (double)all[g];
         if (all[g] >= 20 && all[g] < atlas->n && share > 2 * whole && share > 0.4)
