@@ -272,6 +272,7 @@ typedef struct gm_segment {
     gm_want want;                /* rows whose logits are delivered */
     const uint32_t *target;      /* (n) or NULL; nll[row] = -ln p(target); GM_NO_TARGET: NaN */
     const gm_sampling *sampling; /* not NULL: sample the token after the last row */
+    float *residual;             /* (n,D) for gm_session_step_layers */
 } gm_segment;
 
 #define GM_NO_TARGET UINT32_MAX
@@ -303,6 +304,19 @@ typedef struct gm_result {
 gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
                           const gm_record *record, const gm_result *result, gm_error *err)
     GM_MUST_USE;
+
+/* gm_session_step for model layers [first, end) alone, with the same bits. `residual` of each
+ * segment is the residual stream: if first > 0, it is read as what enters layer `first`; if end <
+ * n_layers, what enters layer `end` is written there, and neither logits, nll nor samples can be
+ * asked for. `record` gets the computed layers only, and its `bad` is about these. All steps of a
+ * sequence go through the same layers, because the others have none of its keys. Errors: as
+ * gm_session_step; GM_EARG (no such layers), GM_EABSENT where gm_session_takes_layers is false. */
+gm_status gm_session_step_layers(gm_session *session, size_t first, size_t end,
+                                 const gm_segment *segments, size_t n_segments,
+                                 const gm_record *record, const gm_result *result, gm_error *err)
+    GM_MUST_USE;
+/* False on a GPU and for sessions with piece_rows. */
+bool gm_session_takes_layers(const gm_session *session);
 
 /* Called for every step of gm_session_decode once its results are ready; false: stop. */
 typedef bool gm_decoded(void *context, size_t step, const uint32_t *sampled);

@@ -25,15 +25,19 @@ static bool ask(gm_worker *me, gm_watch *watch, size_t done, size_t n_layers)
 void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch)
 {
     const gm_ops *ops = piece->weights->ops;
-    const size_t n_layers = piece->weights->n_layers;
-    for (size_t i = 0; i < n; i++) ops->embed(me, &piece[i]);
-    for (size_t layer = 0; layer < n_layers; layer++) {
+    const size_t n_layers = piece->weights->n_layers, end = piece->end_layer;
+    for (size_t i = 0; i < n; i++) {
+        ops->embed(me, &piece[i]);
+        if (piece->first_layer > 0) ops->enter(me, &piece[i]);
+    }
+    for (size_t layer = piece->first_layer; layer < end; layer++) {
         const gm_layer *w = ops->layer_acquire(me, piece, layer);
         for (size_t i = 0; i < n; i++) forward_layer(ops, me, &piece[i], layer, w);
         ops->layer_release(me, piece, layer);
         if (ask(me, watch, layer + 1, n_layers)) return;
     }
     for (size_t i = 0; i < n; i++) {
+        if (end < n_layers) ops->leave(me, &piece[i]);
         for (size_t block = 0; block * GM_HEAD_ROWS < piece[i].n_head; block++) {
             ops->head(me, &piece[i], block);
             ops->sample(me, &piece[i], block);

@@ -136,6 +136,8 @@ typedef struct gm_step {
     gm_run *run; /* with Gated DeltaNet, where a step has each sequence at most once */
     gm_head_row *head;
     size_t n_rows, n_tiles, n_runs, n_head;
+    size_t first_layer, end_layer; /* those that are computed */
+    float **residual; /* (n_rows) rows (D) of the caller that enter the first, and leave the last */
     const gm_record *record; /* may be NULL */
     size_t record_rows;      /* T of the record: a step may be a piece of a longer one */
     const gm_result *result; /* may be NULL */
@@ -214,6 +216,9 @@ typedef struct gm_ops {
     void (*layer_release)(gm_worker *me, const gm_step *step, size_t layer);
     /* x = embed_scale times rows of the embedding */
     void (*embed)(gm_worker *me, const gm_step *step);
+    /* x = the rows of `residual`; `residual` = the rows of x. NULL: not on this backend */
+    void (*enter)(gm_worker *me, const gm_step *step);
+    void (*leave)(gm_worker *me, const gm_step *step);
     /* norm (if there is one), query-key-value, clamp, q/k norm and rotation (or the norm last),
      * append to the KV cache; of latents: norm, latents and their norms, append, queries, rotation,
      * each head's keys into its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's
@@ -249,7 +254,7 @@ typedef struct gm_ops {
     const gm_accelerator *accelerator; /* NULL: the host's memory and threads */
 } gm_ops;
 
-/* The whole model for one step, or layer by layer for the `n` pieces of a longer one (the
+/* The step's layers for one step, or layer by layer for the `n` pieces of a longer one (the
  * same model and session); on the CPU called by every worker. watch may be NULL. */
 void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch);
 

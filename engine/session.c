@@ -114,9 +114,10 @@ gm_status gm_session_create(gm_session **out, const gm_model *model,
     s->tile = gm_alloc(o.max_rows, sizeof *s->tile);
     s->run = arch->n_delta > 0 ? gm_alloc(o.max_rows, sizeof *s->run) : NULL;
     s->head = gm_alloc(o.max_rows, sizeof *s->head);
+    s->residual = gm_alloc(o.max_rows, sizeof *s->residual);
     s->segment = gm_alloc(o.max_rows, sizeof *s->segment);
     s->decoded = gm_alloc(o.max_rows, sizeof *s->decoded);
-    if (!s->row || !s->tile || !s->head || !s->segment || !s->decoded ||
+    if (!s->row || !s->tile || !s->head || !s->residual || !s->segment || !s->decoded ||
         (arch->n_delta > 0 && !s->run))
         GM_FAIL(GM_EMEM, "no memory for steps of %zu rows", o.max_rows);
     GM_TRY(create_pieces(s, &o, err));
@@ -133,6 +134,11 @@ out:
 size_t gm_session_sequences(const gm_session *session)
 {
     return session->kv.max_sequences;
+}
+
+bool gm_session_takes_layers(const gm_session *session)
+{
+    return session->model->weights->ops->enter && !session->by_layer;
 }
 
 void gm_session_free(gm_session *session)
@@ -152,6 +158,7 @@ void gm_session_free(gm_session *session)
     gm_free(session->tile);
     gm_free(session->run);
     gm_free(session->head);
+    gm_free(session->residual);
     gm_free(session->segment);
     gm_free(session->decoded);
     gm_free(session);
@@ -168,8 +175,9 @@ uint64_t gm_session_bytes_for(const gm_arch *arch, gm_numerics numerics,
     const gm_buf x = gm_buf_spread_rows(GM_F32, 1, o.max_rows, (size_t)arch->width);
     const uint64_t hidden = by_layer ? gm_buf_bytes(&x) + o.max_rows : 0;
     return sizeof *s +
-           o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->segment +
-                         sizeof *s->decoded + (arch->n_delta > 0 ? sizeof *s->run : 0)) +
+           o.max_rows * (sizeof *s->row + sizeof *s->tile + sizeof *s->head + sizeof *s->residual +
+                         sizeof *s->segment + sizeof *s->decoded +
+                         (arch->n_delta > 0 ? sizeof *s->run : 0)) +
            pieces * (sizeof *s->step + sizeof *s->piece) + hidden +
            gm_kv_bytes(arch, numerics, o.kv_rows, (size_t)o.max_sequences, by_layer) +
            gm_work_bytes(arch, numerics, o.piece_rows, positions_of(arch, &o), (size_t)o.threads) +

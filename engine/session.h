@@ -27,6 +27,7 @@ struct gm_session {
     gm_tile *tile;     /* (max_rows) */
     gm_run *run;       /* (max_rows), or NULL where steps have none */
     gm_head_row *head; /* (max_rows) */
+    float **residual;  /* (max_rows) */
     /* decoding */
     gm_segment *segment; /* (max_rows) */
     uint32_t *decoded;   /* (max_rows) tokens fed back */

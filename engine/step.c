@@ -25,9 +25,41 @@ static gm_status check_tokens(const gm_arch *arch, const gm_segment *g, size_t a
     return GM_OK;
 }
 
-static gm_status check_segment(const gm_session *s, const gm_segment *segments, size_t at,
-                               const gm_result *result, gm_error *err)
+/* What a step is asked for: model layers [first, end), and what comes of them. */
+typedef struct asked {
+    size_t first, end;
+    const gm_record *record;
+    const gm_result *result;
+} asked;
+
+static bool wants_head(const gm_segment *g, const gm_result *result)
 {
+    return g->want != GM_WANT_NOTHING || g->sampling || (result && result->nll && g->target);
+}
+
+/* The layers: that they are those of the sequence, and have what they start from and end in. */
+static gm_status check_layers(const gm_session *s, const gm_segment *g, size_t at, const asked *a,
+                              gm_error *err)
+{
+    const gm_sequence *q = &s->kv.sequence[g->sequence];
+    const size_t n_layers = s->model->weights->n_layers;
+    if (q->length > 0 && (q->first_layer != a->first || q->end_layer != a->end))
+        return gm_fail(err, GM_EARG,
+                       "segment %zu: layers %zu to %zu, sequence %d has been through %zu to %zu",
+                       at, a->first, a->end - 1, g->sequence, q->first_layer, q->end_layer - 1);
+    if ((a->first > 0 || a->end < n_layers) && g->residual == NULL)
+        return gm_fail(err, GM_EARG, "segment %zu has no rows for layers %zu to %zu", at, a->first,
+                       a->end - 1);
+    if (a->end < n_layers && wants_head(g, a->result))
+        return gm_fail(err, GM_EARG, "segment %zu needs the head, and layer %zu is the last", at,
+                       a->end - 1);
+    return GM_OK;
+}
+
+static gm_status check_segment(const gm_session *s, const gm_segment *segments, size_t at,
+                               const asked *a, gm_error *err)
+{
+    const gm_result *result = a->result;
     const gm_segment *g = &segments[at];
     if (!gm_kv_is_open(&s->kv, g->sequence))
         return gm_fail(err, GM_EARG, "segment %zu: sequence %d is not open", at, g->sequence);
@@ -58,8 +90,7 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
                        g->edit, s->edits.n);
     if (g->want != GM_WANT_NOTHING && (result == NULL || result->logits == NULL))
         return gm_fail(err, GM_EARG, "segment %zu asks for logits but gives no place for them", at);
-    if (s->model->weights->no_head &&
-        (g->want != GM_WANT_NOTHING || g->sampling || (result && result->nll && g->target)))
+    if (s->model->weights->no_head && wants_head(g, result))
         return gm_fail(err, GM_EARG,
                        "segment %zu needs the head, but the model was opened without it", at);
     if (g->sampling && (result == NULL || result->sampled == NULL))
@@ -68,18 +99,25 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
         gm_status status = gm_sampling_check(g->sampling, err);
         if (status != GM_OK) return status;
     }
-    return check_tokens(&s->model->arch, g, at, err);
+    gm_status status = check_layers(s, g, at, a, err);
+    return status == GM_OK ? check_tokens(&s->model->arch, g, at, err) : status;
 }
 
 static gm_status check_step(const gm_session *s, const gm_segment *segments, size_t n,
-                            const gm_result *result, gm_error *err)
+                            const asked *a, gm_error *err)
 {
     size_t rows = 0;
+    const size_t n_layers = s->model->weights->n_layers;
+    if (a->first >= a->end || a->end > n_layers)
+        return gm_fail(err, GM_EARG, "layers from %zu up to %zu, the model has %zu", a->first,
+                       a->end, n_layers);
+    if (a->end - a->first < n_layers && !gm_session_takes_layers(s))
+        return gm_fail(err, GM_EABSENT, "this session computes all layers of a step, not some");
     for (size_t i = 0; i < n; i++) {
         if (segments[i].n > s->max_rows - rows)
             return gm_fail(err, GM_EARG, "the step has more than the session's %zu rows",
                            s->max_rows);
-        gm_status status = check_segment(s, segments, i, result, err);
+        gm_status status = check_segment(s, segments, i, a, err);
         if (status != GM_OK) return status;
         rows += segments[i].n;
     }
@@ -114,6 +152,7 @@ static void begin_piece(gm_session *s, size_t i, const gm_step *whole)
     step->tile = s->tile + first;
     step->run = s->run ? s->run + first : NULL;
     step->head = s->head + first;
+    step->residual = s->residual + first;
     p->work = s->work;
     if (s->by_layer) {
         p->work.x.address = (float *)s->x.address + first * s->x.stride;
@@ -166,6 +205,7 @@ static size_t lay_out(gm_session *s, const gm_step *whole, const gm_segment *seg
 {
     int64_t n_out = 0;
     size_t row = 0, n_pieces = 0;
+    const size_t width = (size_t)whole->arch->width;
     for (size_t at = 0; at < n; at++) {
         const gm_segment *g = &segments[at];
         gm_sequence *sequence = &s->kv.sequence[g->sequence];
@@ -179,12 +219,15 @@ static size_t lay_out(gm_session *s, const gm_step *whole, const gm_segment *seg
                                     .sequence = g->sequence,
                                     .edit = g->edit,
                                     .phase = g->phase ? g->phase[i] : GM_PHASE_PROMPT};
+            if (g->residual) step->residual[r] = g->residual + i * width;
             add_head_row(step, step->head, g, at, i, r, &n_out);
             step->n_rows++;
         }
         add_tiles(s, first, g->n);
         add_runs(s, first, g->n);
         sequence->length += g->n;
+        sequence->first_layer = whole->first_layer;
+        sequence->end_layer = whole->end_layer;
     }
     return n_pieces;
 }
@@ -208,16 +251,18 @@ static void run_worker(void *context, gm_worker *me)
 }
 
 /* The step's rows, in pieces of the session's; how many. */
-static size_t start_step(gm_session *s, const gm_segment *segments, size_t n,
-                         const gm_record *record, const gm_result *result)
+static size_t start_step(gm_session *s, const gm_segment *segments, size_t n, const asked *a)
 {
     size_t n_rows = 0;
+    const gm_result *result = a->result;
     for (size_t i = 0; i < n; i++) n_rows += segments[i].n;
     const gm_step whole = {.arch = &s->model->arch,
                            .weights = s->model->weights,
                            .kv = &s->kv,
                            .edits = &s->edits,
-                           .record = record,
+                           .first_layer = a->first,
+                           .end_layer = a->end,
+                           .record = a->record,
                            .record_rows = n_rows,
                            .result = result,
                            .n_segments = n,
@@ -226,13 +271,13 @@ static size_t start_step(gm_session *s, const gm_segment *segments, size_t n,
     return lay_out(s, &whole, segments, n);
 }
 
-gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
-                          const gm_record *record, const gm_result *result, gm_error *err)
+static gm_status run_step(gm_session *session, const gm_segment *segments, size_t n_segments,
+                          const asked *a, gm_error *err)
 {
-    gm_status status = check_step(session, segments, n_segments, result, err);
+    gm_status status = check_step(session, segments, n_segments, a, err);
     if (status != GM_OK) return status;
     running run = {.piece = session->step,
-                   .n = start_step(session, segments, n_segments, record, result),
+                   .n = start_step(session, segments, n_segments, a),
                    .watch = session->watch.after_layer ? &session->watch : NULL};
     if (run.n == 0) return GM_OK;
     session->watch.stopped = false;
@@ -247,6 +292,26 @@ gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_
     if (status != GM_OK) return status;
     if (session->watch.stopped) return gm_fail(err, GM_EINTERRUPTED, "interrupted");
     return GM_OK;
+}
+
+static asked all_layers(const gm_session *s, const gm_record *record, const gm_result *result)
+{
+    return (asked){.end = s->model->weights->n_layers, .record = record, .result = result};
+}
+
+gm_status gm_session_step(gm_session *session, const gm_segment *segments, size_t n_segments,
+                          const gm_record *record, const gm_result *result, gm_error *err)
+{
+    const asked a = all_layers(session, record, result);
+    return run_step(session, segments, n_segments, &a, err);
+}
+
+gm_status gm_session_step_layers(gm_session *session, size_t first, size_t end,
+                                 const gm_segment *segments, size_t n_segments,
+                                 const gm_record *record, const gm_result *result, gm_error *err)
+{
+    const asked a = {first, end, record, result};
+    return run_step(session, segments, n_segments, &a, err);
 }
 
 /* ---- decoding ---- */
@@ -302,8 +367,9 @@ gm_status gm_session_decode(gm_session *session, const gm_segment *segments, siz
                             size_t n_steps, const gm_record *record, const gm_result *result,
                             gm_decoded *each, void *context, gm_error *err)
 {
+    const asked a = all_layers(session, record, result);
     gm_status status = check_decode(session, segments, n_segments, n_steps, err);
-    if (status == GM_OK) status = check_step(session, segments, n_segments, result, err);
+    if (status == GM_OK) status = check_step(session, segments, n_segments, &a, err);
     if (status != GM_OK || n_steps == 0 || n_segments == 0) return status;
     memcpy(session->segment, segments, n_segments * sizeof *segments);
     if (!session->accelerator || !session->accelerator->decodes(session->own, n_segments))
@@ -312,7 +378,7 @@ gm_status gm_session_decode(gm_session *session, const gm_segment *segments, siz
     size_t n_done = 0;
     gm_watch *watch = session->watch.after_layer ? &session->watch : NULL;
     session->watch.stopped = false;
-    (void)start_step(session, segments, n_segments, record, result); /* one piece */
+    (void)start_step(session, segments, n_segments, &a); /* one piece */
     status =
         session->accelerator->decode(session->step, n_steps, watch, each, context, &n_done, err);
     if (status == GM_OK && session->watch.stopped)

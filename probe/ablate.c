@@ -8,18 +8,25 @@
 
 /* ---- documents through the model ---- */
 
+static size_t width_of(const gm_ablate *a)
+{
+    return (size_t)gm_model_get_info(a->model)->width;
+}
+
 /* Documents that go together, and which ones they are. */
 typedef struct batch {
     gm_probe_block *block;
     size_t document[GM_BLOCK_MAX_DOCUMENTS];
+    float *residual[GM_BLOCK_MAX_DOCUMENTS];
 } batch;
 
 /* What is made of document `i`, which is document d of a block that has been run. */
 typedef void taker(gm_ablate *a, size_t i, const gm_probe_block *block, size_t d);
 
-static gm_status add(batch *b, const gm_ablate_texts *t, size_t i, gm_error *err)
+static gm_status add(const gm_ablate *a, batch *b, size_t i, gm_error *err)
 {
     gm_status status = GM_OK;
+    const gm_ablate_texts *t = a->texts;
     const size_t first = t->begin[i], n = t->begin[i + 1] - first;
     gm_probe_document d = {
         .id = "", .subset = "", .language = "", .token = t->token.at + first, .n = n};
@@ -27,6 +34,8 @@ static gm_status add(batch *b, const gm_ablate_texts *t, size_t i, gm_error *err
     while (d.n_after < n && t->phase[first + n - 1 - d.n_after] == GM_PHASE_TEMPLATE) d.n_after++;
     if (b->block == NULL) GM_TRY(gm_probe_block_create(&b->block, 0, err));
     b->document[b->block->n_documents] = i;
+    b->residual[b->block->n_documents] =
+        a->residual && i < a->n_kept ? a->residual + first * width_of(a) : NULL;
     GM_TRY(gm_probe_block_add(b->block, &d, err));
 out:
     return status;
@@ -44,31 +53,46 @@ static void show_rows(void *context, size_t rows)
     gm_progress_set(s->progress, s->before + (double)rows);
 }
 
-static gm_status run_batch(gm_ablate *a, batch *b, taker *take, gm_error *err)
+/* Documents [from, to) through model layers [first, end). */
+typedef struct pass {
+    size_t from, to, first, end;
+    const uint8_t *wanted; /* (N) which of them; NULL: all */
+    taker *take;           /* NULL: they end in the residual stream that is kept */
+} pass;
+
+static size_t n_layers_of(const gm_ablate *a)
+{
+    return (size_t)gm_model_get_info(a->model)->n_layers;
+}
+
+static gm_status run_batch(gm_ablate *a, batch *b, const pass *p, gm_error *err)
 {
     show s = {a->progress, a->progress->done};
-    gm_status status = gm_runner_run(a->runner, b->block, show_rows, &s, err);
-    for (size_t d = 0; status == GM_OK && d < b->block->n_documents; d++)
-        take(a, b->document[d], b->block, d);
+    b->block->residual = b->residual;
+    gm_status status = gm_runner_run(a->runner, b->block, p->take ? show_rows : NULL, &s, err);
+    for (size_t d = 0; status == GM_OK && p->take && d < b->block->n_documents; d++)
+        p->take(a, b->document[d], b->block, d);
     gm_probe_block_free(b->block);
     b->block = NULL;
     return status;
 }
 
-/* Run the documents that are wanted (N; NULL: all), in blocks as a collect's. */
-static gm_status run(gm_ablate *a, const uint8_t *wanted, taker *take, gm_error *err)
+/* In blocks as a collect's. */
+static gm_status run(gm_ablate *a, const pass *p, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_ablate_texts *t = a->texts;
     batch b = {0};
-    for (size_t i = 0; i < t->n; i++) {
-        if (wanted && !wanted[i]) continue;
+    gm_runner_layers(a->runner, p->first, p->end);
+    for (size_t i = p->from; i < p->to; i++) {
+        if (p->wanted && !p->wanted[i]) continue;
         if (b.block && !gm_probe_block_fits(b.block, t->begin[i + 1] - t->begin[i]))
-            GM_TRY(run_batch(a, &b, take, err));
-        GM_TRY(add(&b, t, i, err));
+            GM_TRY(run_batch(a, &b, p, err));
+        GM_TRY(add(a, &b, i, err));
     }
-    if (b.block) GM_TRY(run_batch(a, &b, take, err));
+    if (b.block) GM_TRY(run_batch(a, &b, p, err));
 out:
+    gm_runner_layers(a->runner, 0, n_layers_of(a));
     gm_probe_block_free(b.block);
     return status;
 }
@@ -139,7 +163,10 @@ gm_status gm_ablate_begin(gm_ablate *a, gm_error *err)
     a->row = gm_alloc2(X, a->texts->n_groups + 1, sizeof *a->row);
     if (!a->bias || !a->nll || !a->chosen || !a->touched || !a->loss || !a->row)
         return gm_fail(err, GM_EMEM, "no memory for %zu knock-outs of %zu documents", X, N);
-    return run(a, NULL, take_untouched, err);
+    const size_t row_bytes = width_of(a) * sizeof *a->residual;
+    const size_t rows = gm_runner_takes_layers(a->runner) ? a->keep_bytes / row_bytes : 0;
+    while (a->n_kept < N && a->texts->begin[a->n_kept + 1] <= rows) a->n_kept++;
+    return run(a, &(pass){.to = N, .end = n_layers_of(a), .take = take_untouched}, err);
 }
 
 void gm_ablate_clear(gm_ablate *a)
@@ -149,6 +176,7 @@ void gm_ablate_clear(gm_ablate *a)
     gm_free(a->last_row);
     gm_free(a->bias);
     gm_free(a->nll);
+    gm_free(a->residual);
     gm_free(a->chosen);
     gm_free(a->touched);
     gm_free(a->loss);
@@ -189,6 +217,45 @@ uint64_t gm_ablate_cost(const gm_ablate *a, size_t x)
     return rows;
 }
 
+/* ---- from the layer that a knock-out begins at ---- */
+
+static size_t layer_of(const gm_ablate *a, size_t x)
+{
+    const gm_model_info *info = gm_model_get_info(a->model);
+    const gm_knockout *k = &a->out->at[x];
+    uint32_t least = k->at[0];
+    for (size_t i = 1; i < k->n; i++) least = k->at[i] < least ? k->at[i] : least;
+    return (size_t)info->layer_of_moe[least / (uint32_t)info->n_experts];
+}
+
+/* Is it less work, in rows times layers, to bring what is kept to a layer than it spares the
+ * knock-outs that come now and begin there? */
+static bool pays(const gm_ablate *a, size_t layer)
+{
+    const size_t through = layer >= a->at_layer ? layer - a->at_layer : layer;
+    uint64_t spared = 0;
+    for (size_t x = a->n_done; x < a->out->n && layer_of(a, x) == layer; x++)
+        spared += gm_ablate_cost(a, x) * layer;
+    return spared > (uint64_t)a->texts->begin[a->n_kept] * through;
+}
+
+/* Bring what is kept to a layer, untouched. */
+static gm_status bring(gm_ablate *a, size_t layer, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const pass p = {.to = a->n_kept, .first = layer >= a->at_layer ? a->at_layer : 0, .end = layer};
+    if (a->at_layer == layer) return GM_OK;
+    if (a->residual == NULL)
+        a->residual = gm_alloc2(a->texts->begin[a->n_kept], width_of(a), sizeof *a->residual);
+    if (a->residual == NULL) return gm_fail(err, GM_EMEM, "no memory for the residual stream");
+    a->at_layer = 0; /* until all are there */
+    GM_TRY(gm_runner_steer(a->runner, NULL, err));
+    GM_TRY(run(a, &p, err));
+    a->at_layer = layer;
+out:
+    return status;
+}
+
 /* Losses without any change. */
 static void as_untouched(gm_ablate *a)
 {
@@ -221,6 +288,11 @@ gm_status gm_ablate_next(gm_ablate *a, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_knockout *k = &a->out->at[a->n_done];
+    const size_t layer = layer_of(a, a->n_done);
+    const size_t n_kept = a->n_kept > 0 && pays(a, layer) ? a->n_kept : 0;
+    const size_t end = n_layers_of(a);
+    const uint8_t *again = wanted(a, a->n_done);
+    if (n_kept > 0) GM_TRY(bring(a, layer, err));
     const gm_edit edit = {.bias = a->bias,
                           .mode = a->mode,
                           .last_layer = gm_model_get_info(a->model)->n_moe_layers - 1,
@@ -228,7 +300,8 @@ gm_status gm_ablate_next(gm_ablate *a, gm_error *err)
     for (size_t i = 0; i < k->n; i++) a->bias[k->at[i]] = -INFINITY;
     GM_TRY(gm_runner_steer(a->runner, &edit, err));
     as_untouched(a);
-    GM_TRY(run(a, wanted(a, a->n_done), take_without, err));
+    GM_TRY(run(a, &(pass){0, n_kept, layer, end, again, take_without}, err));
+    GM_TRY(run(a, &(pass){n_kept, a->texts->n, 0, end, again, take_without}, err));
     sum_up(a);
     a->n_done++;
 out:

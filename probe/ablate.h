@@ -4,6 +4,11 @@
  * plan, for all rows of a document. A change is that of loss.h: of -ln p of the same tokens, with
  * documents as independent.
  *
+ * A knock-out changes nothing before the layer of its first expert. So the residual stream that
+ * enters this layer is kept, for as many documents as memory is given for, and the knock-out is
+ * computed from there, on a CPU with the same bits. For knock-outs of a later layer, what is kept
+ * is first brought there, untouched.
+ *
  * If gm_edit_is_local says so, a document whose rows have not chosen the expert is not read again:
  * its difference is exactly 0. On a CPU the figures depend on model, documents and knock-out alone;
  * on a GPU also on which documents are computed together (gm_model_info.invariance).
@@ -58,13 +63,16 @@ typedef struct gm_ablate {
     const gm_knockouts *out;
     gm_edit_mode mode;
     bool run_all;          /* also what cannot have changed */
+    uint64_t keep_bytes;   /* most for the residual stream; 0: documents are read from the start */
     gm_progress *progress; /* started by the caller; in tokens */
     /* made here */
-    uint32_t *user;         /* knock-outs by expert, those of expert e from user_end[e] on */
-    size_t *user_end;       /* (L*E+1) */
-    uint64_t *last_row;     /* (X) the row that was last found to choose one of its experts, + 1 */
-    float *bias;            /* (L,E) */
-    float *nll;             /* (T) untouched */
+    uint32_t *user;     /* knock-outs by expert, those of expert e from user_end[e] on */
+    size_t *user_end;   /* (L*E+1) */
+    uint64_t *last_row; /* (X) the row that was last found to choose one of its experts, + 1 */
+    float *bias;        /* (L,E) */
+    float *nll;         /* (T) untouched */
+    float *residual;    /* (rows of the first n_kept, D) as it enters layer at_layer; or NULL */
+    size_t n_kept, at_layer;
     uint32_t *chosen;       /* (X,N) tokens of the text with -ln p that chose one of them */
     uint8_t *touched;       /* (X,N) any row did */
     gm_document_loss *loss; /* (N) of the knock-out that was last */

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/machine.h"
 #include "base/outfile.h"
 #include "figures/figures.h"
 #include "formats/atlas.h"
@@ -181,6 +182,7 @@ static gm_status measure(request *r, gm_error *err)
                             .texts = &r->texts,
                             .out = &r->knockouts,
                             .mode = (gm_edit_mode)r->mode,
+                            .keep_bytes = gm_machine_memory("").free / 2,
                             .progress = &r->progress};
     gm_progress_start(&r->progress, "ablate", "tokens",
                       (double)r->texts.token.n * (double)(r->knockouts.n + 1), run->o.quiet);

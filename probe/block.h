@@ -39,6 +39,7 @@ typedef struct gm_probe_block {
     uint64_t *logit_row;  /* (n_logit_rows) */
     float *logits;        /* (n_logit_rows,L,E) */
     size_t n_logit_rows;
+    float **residual; /* (n_documents) of (rows,D) for gm_runner_layers; all borrowed, or NULL */
 
     gm_trace_spelling spelling; /* empty unless it was asked for */
     gm_arena arena;

@@ -20,9 +20,10 @@ struct gm_runner {
     gm_session *session;
     bool steered;
     size_t L, E, K;
-    gm_record record; /* staging, layer-major, step_tokens rows */
-    float *nll;       /* (step_tokens) */
-    uint32_t *target; /* (step_tokens) */
+    size_t first, end; /* model layers that are computed */
+    gm_record record;  /* staging, layer-major, step_tokens rows */
+    float *nll;        /* (step_tokens) */
+    uint32_t *target;  /* (step_tokens) */
     gm_segment *segment;
     piece *piece;
     size_t n_pieces, most_pieces; /* of a step */
@@ -77,6 +78,7 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
     r->L = (size_t)info->n_moe_layers;
     r->E = (size_t)info->n_experts;
     r->K = (size_t)info->n_chosen;
+    r->end = (size_t)info->n_layers;
     r->record.expert = gm_alloc2(r->L * S, r->K, sizeof *r->record.expert);
     r->record.bad = gm_alloc(S, 1);
     r->nll = gm_alloc(S, sizeof *r->nll);
@@ -109,6 +111,27 @@ gm_status gm_runner_steer(gm_runner *r, const gm_edit *edit, gm_error *err)
 {
     r->steered = edit != NULL;
     return gm_session_set_edits(r->session, edit, r->steered, err);
+}
+
+void gm_runner_layers(gm_runner *r, size_t first, size_t end)
+{
+    r->first = first;
+    r->end = end;
+}
+
+bool gm_runner_takes_layers(const gm_runner *r)
+{
+    return gm_session_takes_layers(r->session);
+}
+
+static bool runs_whole(const gm_runner *r)
+{
+    return r->first == 0 && r->end == (size_t)r->info->n_layers;
+}
+
+static bool gives_nll(const gm_runner *r)
+{
+    return r->options.nll && r->end == (size_t)r->info->n_layers;
 }
 
 void gm_runner_free(gm_runner *r)
@@ -184,7 +207,7 @@ static gm_status make_room(const gm_runner *r, gm_probe_block *b, gm_error *err)
         b->pos = gm_alloc(T, sizeof *b->pos);
         fine = fine && b->expert && b->gate && b->mass && b->margin && b->pos;
     }
-    if (r->options.nll) {
+    if (gives_nll(r)) {
         b->nll = gm_alloc(T, sizeof *b->nll);
         fine = fine && b->nll;
     }
@@ -210,10 +233,11 @@ static void count_row(const gm_runner *r, gm_probe_block *b, size_t d, size_t fr
 static void store_piece(gm_runner *r, gm_probe_block *b, const piece *p, size_t from, size_t rows)
 {
     size_t first = b->begin[p->document] + p->begin;
+    for (size_t i = 0; b->nll && i < p->n; i++)
+        if (first + i + 1 < b->begin[p->document + 1]) b->nll[first + i + 1] = r->nll[from + i];
+    if (!runs_whole(r)) return;
     for (size_t i = 0; i < p->n; i++) {
-        size_t t = first + i;
-        if (b->nll && t + 1 < b->begin[p->document + 1]) b->nll[t + 1] = r->nll[from + i];
-        if (b->phase[t] == GM_PHASE_TEMPLATE) continue;
+        if (b->phase[first + i] == GM_PHASE_TEMPLATE) continue;
         if (r->record.bad[from + i])
             b->document[p->document].bad++;
         else
@@ -275,7 +299,9 @@ static gm_status fill_segments(gm_runner *r, const gm_probe_block *b, gm_error *
                           .token = b->token.at + first,
                           .phase = b->phase + first,
                           .edit = r->steered ? 0 : -1,
-                          .target = r->options.nll ? r->target + row : NULL};
+                          .target = gives_nll(r) ? r->target + row : NULL};
+        if (b->residual && b->residual[p->document])
+            s->residual = b->residual[p->document] + p->begin * (size_t)r->info->width;
         if (p->begin == 0)
             GM_TRY(
                 gm_sequence_open(r->session, b->document[p->document].n_rows, &s->sequence, err));
@@ -311,8 +337,9 @@ gm_status gm_runner_run(gm_runner *r, gm_probe_block *b, gm_runner_progress *pro
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         const size_t rows = r->rows = cut_step(r, b, &d, &at);
         GM_TRY(fill_segments(r, b, err));
-        gm_result result = {.nll = r->options.nll ? r->nll : NULL};
-        GM_TRY(gm_session_step(r->session, r->segment, r->n_pieces, &r->record, &result, err));
+        gm_result result = {.nll = gives_nll(r) ? r->nll : NULL};
+        GM_TRY(gm_session_step_layers(r->session, r->first, r->end, r->segment, r->n_pieces,
+                                      runs_whole(r) ? &r->record : NULL, &result, err));
         close_finished(r, b);
         for (size_t i = 0, row = 0; i < r->n_pieces; row += r->piece[i++].n) {
             store_piece(r, b, &r->piece[i], row, rows);

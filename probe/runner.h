@@ -31,6 +31,12 @@ void gm_runner_free(gm_runner *runner);
  * gm_session_set_edits. */
 gm_status gm_runner_steer(gm_runner *runner, const gm_edit *edit, gm_error *err) GM_MUST_USE;
 
+/* Which model layers [first, end) the next blocks go through; all at first. Others start from and
+ * end in the block's `residual`, are through no layer of other steps, and fill in only -ln p where
+ * the last layer is one of them. Only where gm_runner_takes_layers. */
+void gm_runner_layers(gm_runner *runner, size_t first, size_t end);
+bool gm_runner_takes_layers(const gm_runner *runner);
+
 /* The session that such a runner creates. */
 gm_session_options gm_runner_session(const gm_runner_options *options);
 

@@ -37,6 +37,26 @@ void gm_cpu_embed(gm_worker *me, const gm_step *s)
     gm_worker_meet(me);
 }
 
+void gm_cpu_enter(gm_worker *me, const gm_step *s)
+{
+    const gm_buf *x = &s->work->x;
+    size_t first, end;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++)
+        memcpy(gm_row_at(x, r), s->residual[r], x->cols * sizeof(float));
+    gm_worker_meet(me);
+}
+
+void gm_cpu_leave(gm_worker *me, const gm_step *s)
+{
+    const gm_buf *x = &s->work->x;
+    size_t first, end;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++)
+        memcpy(s->residual[r], gm_row_at(x, r), x->cols * sizeof(float));
+    gm_worker_meet(me);
+}
+
 /* ---- head ---- */
 
 /* -ln of the softmax of `logits` at `target`; the sum is taken over chunks of 1024

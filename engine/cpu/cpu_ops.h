@@ -35,6 +35,8 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
 void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 /* cpu_ends.c */
 void gm_cpu_embed(gm_worker *me, const gm_step *s);
+void gm_cpu_enter(gm_worker *me, const gm_step *s);
+void gm_cpu_leave(gm_worker *me, const gm_step *s);
 void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block);
 void gm_cpu_record_drain(gm_worker *me, const gm_step *s);

@@ -47,6 +47,17 @@ gm_status gm_runner_create(gm_runner **out, const gm_model *model, const gm_runn
 }
 
 /* What is made up listens to no plan. */
+void gm_runner_layers(gm_runner *r, size_t first, size_t end)
+{
+    (void)r, (void)first, (void)end;
+}
+
+bool gm_runner_takes_layers(const gm_runner *r)
+{
+    (void)r;
+    return false;
+}
+
 gm_status gm_runner_steer(gm_runner *r, const gm_edit *edit, gm_error *err)
 {
     (void)r, (void)edit, (void)err;

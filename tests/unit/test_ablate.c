@@ -151,19 +151,28 @@ static void tear_down(fixture *f)
     gm_run_close(&f->run);
 }
 
-static gm_ablate begin(fixture *f, bool run_all)
+/* `kept`: of the first so many documents the residual stream is kept. */
+static gm_ablate begin_kept(fixture *f, bool run_all, size_t kept)
 {
     gm_error err = {0};
+    const size_t width = (size_t)gm_model_get_info(f->run.model)->width;
     gm_ablate a = {.model = f->run.model,
                    .runner = f->run.runner,
                    .texts = &f->texts,
                    .out = &f->out,
                    .mode = f->mode,
                    .run_all = run_all,
+                   .keep_bytes = f->texts.begin[kept] * width * sizeof(float),
                    .progress = &f->progress};
     CHECK_OK(gm_runner_steer(f->run.runner, NULL, &err), err);
     CHECK_OK(gm_ablate_begin(&a, &err), err);
+    CHECK_INT(a.n_kept, kept);
     return a;
+}
+
+static gm_ablate begin(fixture *f, bool run_all)
+{
+    return begin_kept(f, run_all, 0);
 }
 
 /* The losses of every knock-out with and without the documents that no router can have read
@@ -222,6 +231,41 @@ static void elsewhere_everything_is_read_again(void)
         gm_ablate_clear(&a);
         tear_down(&f);
     }
+}
+
+/* ---- from a layer on ---- */
+
+/* The losses of every knock-out with and without the residual stream kept, of all documents or of
+ * some: the same bits. */
+static void check_kept(const char *model, gm_edit_mode mode, const char *experts, bool all)
+{
+    fixture f;
+    gm_error err = {0};
+    double most = 0;
+    set_up(&f, model, mode, experts);
+    gm_ablate whole = begin(&f, false), kept = begin_kept(&f, false, f.texts.n / (all ? 1 : 2));
+    for (size_t x = 0; x < f.out.n; x++) {
+        CHECK_OK(gm_ablate_next(&whole, &err), err);
+        CHECK_OK(gm_ablate_next(&kept, &err), err);
+        CHECK(memcmp(whole.loss, kept.loss, f.texts.n * sizeof *whole.loss) == 0);
+        for (size_t i = 0; i < f.texts.n; i++)
+            most = check_larger(most, fabs(kept.loss[i].b - kept.loss[i].a));
+    }
+    CHECK(whole.residual == NULL && kept.residual != NULL && most > 1e-3);
+    gm_ablate_clear(&whole);
+    gm_ablate_clear(&kept);
+    tear_down(&f);
+}
+
+static void from_its_layer_on_a_knock_out_has_the_same_bits(void)
+{
+    check_kept(MODELS "deepseek-tiny", GM_EDIT_BIAS, "all", true); /* a dense layer first */
+    check_kept(MODELS "deepseek-tiny", GM_EDIT_BIAS, "all", false);
+    check_kept(MODELS "deepseek-tiny", GM_EDIT_BIAS, "2:0,2:1,1:0,3:1,3:2+2:4,2:5,3:0,3:5", true);
+    check_kept(MODELS "olmoe-tiny", GM_EDIT_GATE, "all", true);
+    check_kept(MODELS "dots-tiny", GM_EDIT_BIAS, "all", true);        /* only those that chose it */
+    check_kept(MODELS "qwen3-next-tiny", GM_EDIT_BIAS, "all", false); /* recurrent layers */
+    check_kept(MODELS "deepseek-v3-tiny", GM_EDIT_SELECT, "all", true);
 }
 
 /* What is said to have been chosen is what a run counts. */
@@ -365,7 +409,7 @@ static gm_status attempt(void *state, gm_error *err)
     gm_ablate_texts texts = {0};
     gm_knockouts out = {0};
     gm_ablate a = {0};
-    GM_TRY(gm_knockouts_read(&out, "1:0,2:4+2:5", NULL, gm_model_get_info(f->run.model),
+    GM_TRY(gm_knockouts_read(&out, "1:0,2:4+2:5,2:3", NULL, gm_model_get_info(f->run.model),
                              GM_EDIT_BIAS, err));
     GM_TRY(gm_blocks_create(&blocks, &f->run.blocks_options, err));
     GM_TRY(gm_ablate_texts_read(&texts, blocks, err));
@@ -373,6 +417,7 @@ static gm_status attempt(void *state, gm_error *err)
                     .runner = f->run.runner,
                     .texts = &texts,
                     .out = &out,
+                    .keep_bytes = UINT64_MAX,
                     .progress = &f->progress};
     GM_TRY(gm_runner_steer(f->run.runner, NULL, err));
     GM_TRY(gm_ablate_begin(&a, err));
@@ -390,7 +435,7 @@ static void every_allocation_may_fail(void)
 {
     fixture f;
     gm_error err = {0};
-    set_up(&f, MODELS "deepseek-tiny", GM_EDIT_BIAS, "1:0,2:4+2:5");
+    set_up(&f, MODELS "deepseek-tiny", GM_EDIT_BIAS, "1:0,2:4+2:5,2:3");
     gm_ablate a = begin(&f, false);
     CHECK_OK(gm_ablate_next(&a, &err), err);
     save(&a, "one.csv");
@@ -401,6 +446,7 @@ static void every_allocation_may_fail(void)
 
 TESTS(TEST(experts_as_they_are_named), TEST(what_is_no_expert_is_refused),
       TEST(what_cannot_have_changed_is_left_out_bit_for_bit),
-      TEST(elsewhere_everything_is_read_again), TEST(chosen_is_what_a_run_counts),
+      TEST(elsewhere_everything_is_read_again),
+      TEST(from_its_layer_on_a_knock_out_has_the_same_bits), TEST(chosen_is_what_a_run_counts),
       TEST(chosen_are_of_the_tokens_that_count), TEST(together_a_token_counts_once),
       TEST(what_is_done_comes_back), TEST(every_allocation_may_fail))
