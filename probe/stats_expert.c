@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/text.h"
 #include "formats/shape.h"
 #include "probe/stats_documents.h"
 
@@ -141,9 +142,9 @@ void gm_expert_print(const gm_expert_view *v, const gm_stats *s, const gm_tokeni
     for (size_t i = 0; i < v->rows.n; i++) {
         gm_expert_token line = gm_expert_token_of(v, i, s, tokenizer);
         char spelling[64] = "-";
-        if (line.spelling)
-            snprintf(spelling, sizeof spelling, "%.*s", (int)(line.n < 60 ? line.n : 60),
-                     line.spelling);
+        size_t n = line.n < 60 ? line.n : 60;
+        if (n < line.n) n -= gm_utf8_pending(line.spelling, n);
+        if (line.spelling) snprintf(spelling, sizeof spelling, "%.*s", (int)n, line.spelling);
         printf("  %9u %9" PRIu64 " %9" PRIu64 " %8.4f %7.2f  ", line.id, line.tokens, line.chose,
                line.share, line.lift);
         gm_print_text(stdout, 0, spelling);

@@ -2,6 +2,10 @@
  * every allocation failing. Its tokens: test_stats.c, gm_token_best. */
 #include "probe/stats_expert.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/text.h"
 #include "tests/check.h"
 #include "tests/trace_sample.h"
 
@@ -109,5 +113,45 @@ static void allocations_fail(void)
     gm_trace_close(trace);
 }
 
+/* A letter and 40 of two bytes: byte 60 is in the middle of one. */
+static void a_long_spelling_ends_with_a_character(void)
+{
+    gm_tokenizer *tokenizer = NULL;
+    gm_error err = {0};
+    gm_text json = {0}, said = {0};
+    CHECK_OK(gm_text_add(&json, "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a", &err), err);
+    for (int i = 0; i < 40; i++) CHECK_OK(gm_text_add(&json, "\xC3\xA9", &err), err);
+    CHECK_OK(gm_text_add(&json, "\":0},\"merges\":[]}}", &err), err);
+    CHECK_OK(gm_tokenizer_parse(&tokenizer, json.at, json.n, "t.json", &err), err);
+    int layer = 2, status = 1;
+    const gm_trace_info info = {.layer_of_moe = &layer};
+    uint64_t all = 4;
+    uint32_t id = 0, count[] = {4, 0};
+    size_t row = 0;
+    const gm_stats stats = {
+        .info = &info,
+        .L = 1,
+        .E = 1,
+        .K = 1,
+        .all = &all,
+        .n_tokens = 4,
+        .by_token = {.L = 1, .E = 1, .K = 1, .R = 1, .token_id = &id, .count = count}};
+    const gm_expert_view view = {.rows = {.n = 1, .most = 1, .at = &row}};
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (freopen("said", "w", stdout) == NULL) _exit(99);
+        gm_expert_print(&view, &stats, tokenizer);
+        _exit(fclose(stdout));
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK_OK(gm_text_read_file(&said, "said", 1000, &err), err);
+    CHECK(gm_text_add(&said, "", &err) == GM_OK && strstr(said.at, "\xC3\xA9\n"));
+    CHECK(strchr(said.at, '\\') == NULL);
+    gm_text_clear(&said);
+    gm_text_clear(&json);
+    gm_tokenizer_close(tokenizer);
+}
+
 TESTS(TEST(documents_by_share), TEST(later_documents_push_others_down), TEST(names_of_experts),
-      TEST(allocations_fail))
+      TEST(a_long_spelling_ends_with_a_character), TEST(allocations_fail))
