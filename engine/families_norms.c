@@ -54,6 +54,16 @@ static const char *const hunyuan_keys[] = {
     NULL,
 };
 
+/* One value for all layers, or for each; absent or null: that value. */
+static gm_status expect_each(const gm_json *config, const char *key, int value, int n_layers,
+                             const char *where, gm_error *err)
+{
+    const gm_json *found = gm_json_find(config, key);
+    int same;
+    if (found == NULL || gm_json_kind_of(found) == GM_JSON_NULL) return GM_OK;
+    return gm_config_each(config, key, value, value, n_layers, &same, where, err);
+}
+
 /* What transformers computes in one way only, and Hunyuan's own code by these keys. */
 static gm_status check_hunyuan(const gm_json *config, const char *where, const gm_arch *arch,
                                gm_error *err)
@@ -80,10 +90,8 @@ static gm_status check_hunyuan(const gm_json *config, const char *where, const g
     GM_TRY(gm_expect_text(config, "norm_type", norms, where, err));
     GM_TRY(gm_config_int_or(config, "moe_layer_num_skipped", 0, 0, 0, &same, where, err));
     GM_TRY(gm_config_int_or(config, "attention_head_dim", head, head, head, &same, where, err));
-    if (gm_json_find(config, "num_shared_expert"))
-        GM_TRY(gm_config_each(config, "num_shared_expert", 1, 1, n, &same, where, err));
-    if (gm_json_find(config, "moe_intermediate_size"))
-        GM_TRY(gm_config_each(config, "moe_intermediate_size", wide, wide, n, &same, where, err));
+    GM_TRY(expect_each(config, "num_shared_expert", 1, n, where, err));
+    GM_TRY(expect_each(config, "moe_intermediate_size", wide, n, where, err));
 out:
     return status;
 }

@@ -69,14 +69,19 @@ static void reads_hunyuan(void)
     gm_arch_clear(&a);
 }
 
-/* They belong to a router with groups, or that does not normalise; neither is read. */
-static void idle_keys_of_hunyuan_may_say_false(void)
+/* The first three belong to a router with groups, or that does not normalise; neither is read. The
+ * others have one supported value. */
+static void hunyuan_may_leave_keys_empty(void)
 {
-    static const char *const key[] = {"n_group", "topk_group", "routed_scaling_factor"};
-    for (size_t i = 0; i < sizeof key / sizeof key[0]; i++) {
+    static const char *const change[][2] = {{"n_group", "false"},
+                                            {"topk_group", "false"},
+                                            {"routed_scaling_factor", "false"},
+                                            {"moe_intermediate_size", "null"},
+                                            {"num_shared_expert", "null"}};
+    for (size_t i = 0; i < sizeof change / sizeof change[0]; i++) {
         gm_error err = {0};
         gm_arch a;
-        copy_model("changed", HUNYUAN, key[i], "false");
+        copy_model("changed", HUNYUAN, change[i][0], change[i][1]);
         CHECK_OK(gm_arch_read(&a, "changed", &err), err);
         CHECK(a.router.n_groups <= 1 && a.unknown_keys[0] == '\0');
         gm_arch_clear(&a);
@@ -149,5 +154,5 @@ static void refuses_what_is_not_computed(void)
     }
 }
 
-TESTS(TEST(reads_flex_olmo), TEST(reads_hunyuan), TEST(idle_keys_of_hunyuan_may_say_false),
+TESTS(TEST(reads_flex_olmo), TEST(reads_hunyuan), TEST(hunyuan_may_leave_keys_empty),
       TEST(other_families_have_norms_in_front), TEST(refuses_what_is_not_computed))
