@@ -19,7 +19,7 @@ enum { GM_KV_BLOCK = 32 };
 typedef struct gm_sequence {
     bool open;
     size_t capacity, length;       /* tokens */
-    size_t first_layer, end_layer; /* that have been computed; of no meaning while length is 0 */
+    size_t first_layer, end_layer; /* that its tokens have been through; while it has none, all */
 } gm_sequence;
 
 /* `state` and `history` belong to layers of Gated DeltaNet (gm_delta, arch.h). Their size does not

@@ -195,7 +195,9 @@ uint64_t gm_session_bytes(const gm_model *model, const gm_session_options *optio
 
 gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_error *err)
 {
-    return gm_kv_open(&session->kv, capacity, id, err);
+    gm_status status = gm_kv_open(&session->kv, capacity, id, err);
+    if (status == GM_OK) session->kv.sequence[*id].end_layer = session->model->weights->n_layers;
+    return status;
 }
 
 void gm_sequence_close(gm_session *session, int id)

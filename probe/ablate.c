@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "formats/plan.h"
+#include "probe/false_discovery.h"
 
 /* ---- documents through the model ---- */
 
@@ -181,6 +182,7 @@ void gm_ablate_clear(gm_ablate *a)
     gm_free(a->touched);
     gm_free(a->loss);
     gm_free(a->row);
+    gm_free(a->adjusted);
     *a = (gm_ablate){0};
 }
 
@@ -312,4 +314,13 @@ out:
 const gm_ablate_row *gm_ablate_rows(const gm_ablate *a, size_t x)
 {
     return a->row + x * (a->texts->n_groups + 1);
+}
+
+gm_status gm_ablate_end(gm_ablate *a, gm_error *err)
+{
+    const size_t n = a->out->n * (a->texts->n_groups + 1);
+    a->adjusted = gm_alloc(n, sizeof *a->adjusted);
+    if (a->adjusted == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu p values", n);
+    for (size_t i = 0; i < n; i++) a->adjusted[i] = a->row[i].loss.p;
+    return gm_false_discovery(a->adjusted, n, err);
 }

@@ -77,6 +77,7 @@ typedef struct gm_ablate {
     uint8_t *touched;       /* (X,N) any row did */
     gm_document_loss *loss; /* (N) of the knock-out that was last */
     gm_ablate_row *row;     /* (X,G+1) all documents first, then the groups */
+    double *adjusted;       /* (X,G+1) p of the rows, all taken together; NULL before the end */
     size_t n_done;          /* knock-outs whose rows are there */
 } gm_ablate;
 
@@ -87,6 +88,8 @@ gm_status gm_ablate_next(gm_ablate *ablate, gm_error *err) GM_MUST_USE;
 /* Or have knock-out n_done for done: its rows (G+1) as of untouched texts, whose figures the caller
  * knows from elsewhere. */
 gm_ablate_row *gm_ablate_take(gm_ablate *ablate);
+/* All are done: adjust their p (false_discovery.h). GM_EMEM. */
+gm_status gm_ablate_end(gm_ablate *ablate, gm_error *err) GM_MUST_USE;
 void gm_ablate_clear(gm_ablate *ablate);
 
 /* Rows that knock-out `x` will read. */

@@ -22,7 +22,8 @@ static const char DETAILS[] =
     "Takes out one expert at a time (its router logit becomes -inf, as with gm-steer plan\n"
     "--expert 5:2=-inf), reads the same texts again, and prints how much more they cost: nats\n"
     "a token by subset, or by cluster of an atlas, with a 95 % interval over documents as in\n"
-    "gm-probe stats --against.\n"
+    "gm-probe stats --against, and p adjusted for all experts and groups of the run\n"
+    "(Benjamini-Hochberg).\n"
     "  gm-probe ablate --model DIR --corpus c.jsonl --per-subset 20 --layer 5 -o layer5.csv\n"
     "  gm-probe ablate --model DIR --corpus c.jsonl --experts 5:2,5:2+5:9 --atlas run.atlas.h5\n"
     "--experts takes LAYER:ID,... (5:2+5:9 takes out both together), or a .csv with the\n"
@@ -199,6 +200,7 @@ static gm_status give_results(request *r, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_outfile *file = r->file;
+    GM_TRY(gm_ablate_end(&r->ablate, err));
     if (file) {
         gm_ablate_table_write(gm_outfile_stream(file), &r->ablate);
         r->file = NULL;

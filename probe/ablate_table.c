@@ -10,11 +10,14 @@
 #include "base/csv.h"
 #include "formats/plan.h"
 
-static const char *const column[] = {"experts",   "layer",      "expert",     "mode", "group",
-                                     "documents", "tokens",     "chosen",     "nll",  "nll_without",
-                                     "change",    "change_low", "change_high"};
+static const char *const column[] = {"experts",     "layer",       "expert",    "mode",
+                                     "group",       "documents",   "tokens",    "chosen",
+                                     "nll",         "nll_without", "change",    "change_low",
+                                     "change_high", "p",           "p_adjusted"};
 
-enum { N_COLUMNS = sizeof column / sizeof *column, NLL_WITHOUT = 9, CHANGE, LOW, HIGH };
+enum { N_COLUMNS = sizeof column / sizeof *column, NLL_WITHOUT = 9, CHANGE, LOW, HIGH, P };
+
+static const double MOST_FALSE = 0.05; /* of the changes that are called found */
 
 /* ---- as text ---- */
 
@@ -27,6 +30,11 @@ static const char *show_u64(char buf[32], uint64_t value)
 static const char *show_f64(char buf[32], double value)
 {
     return isnan(value) ? "" : gm_show_exact(buf, value);
+}
+
+static double adjusted(const gm_ablate *a, const gm_ablate_row *row)
+{
+    return a->adjusted ? a->adjusted[row - a->row] : NAN;
 }
 
 /* What stands in a column of the line of knock-out x and row g of its rows. */
@@ -49,7 +57,9 @@ static const char *field(const gm_ablate *a, size_t x, size_t g, size_t at, char
     case NLL_WITHOUT: return show_f64(buf, row->loss.b);
     case CHANGE: return show_f64(buf, row->loss.change);
     case LOW: return show_f64(buf, row->loss.low);
-    default: return show_f64(buf, row->loss.high);
+    case HIGH: return show_f64(buf, row->loss.high);
+    case P: return show_f64(buf, row->loss.p);
+    default: return show_f64(buf, adjusted(a, row));
     }
 }
 
@@ -87,9 +97,10 @@ static bool take(gm_ablate *a, const gm_csv *table, size_t first)
         char **line = table->field + (first + g) * N_COLUMNS;
         gm_loss *loss = &row[g].loss;
         if (!parse(line[NLL_WITHOUT], &loss->b) || !parse(line[CHANGE], &loss->change) ||
-            !parse(line[LOW], &loss->low) || !parse(line[HIGH], &loss->high))
+            !parse(line[LOW], &loss->low) || !parse(line[HIGH], &loss->high) ||
+            !parse(line[P], &loss->p))
             return false;
-        for (size_t c = 0; c < N_COLUMNS; c++)
+        for (size_t c = 0; c <= P; c++)
             if (strcmp(field(a, x, g, c, buf), line[c]) != 0) return false;
     }
     return true;
@@ -143,6 +154,8 @@ gm_status gm_ablate_put(const gm_ablate *a, gm_error *err)
         gm_json_put_f64(&out, "change", row->loss.change);
         gm_json_put_f64(&out, "change_low", row->loss.low);
         gm_json_put_f64(&out, "change_high", row->loss.high);
+        gm_json_put_f64(&out, "p", row->loss.p);
+        gm_json_put_f64(&out, "p_adjusted", adjusted(a, row));
         gm_json_close_object(&out);
     }
     gm_json_close_array(&out);
@@ -183,9 +196,24 @@ static void print_group(const gm_ablate *a, size_t g, const ranked *order, size_
         }
         printf("  %-12s %5.1f %%  %+.4f", a->out->at[order[i].x].name,
                100 * (double)row->chosen / (double)loss->tokens, loss->change);
-        if (loss->documents > 1) printf(" (%+.4f to %+.4f)", loss->low, loss->high);
+        if (loss->documents > 1)
+            printf(" (%+.4f to %+.4f)  %.2g", loss->low, loss->high, adjusted(a, row));
         putchar('\n');
     }
+}
+
+/* How many of all changes there are, by their adjusted p. */
+static void print_found(const gm_ablate *a)
+{
+    size_t n_tests = 0, n_found = 0;
+    for (size_t i = 0; i < a->n_done * (a->texts->n_groups + 1); i++) {
+        if (isnan(a->adjusted[i])) continue;
+        n_tests++;
+        if (a->adjusted[i] <= MOST_FALSE) n_found++;
+    }
+    if (n_tests > 0)
+        printf("%zu of %zu changes are significant at a false discovery rate of %g %%\n", n_found,
+               n_tests, 100 * MOST_FALSE);
 }
 
 gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)
@@ -195,13 +223,14 @@ gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)
     if (order == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu knock-outs", X);
     printf(
         "loss, nats a token       documents    tokens    loss  without      chosen  change (95 %% "
-        "over documents)\n");
+        "over documents), adjusted p\n");
     for (size_t g = 0; g <= a->texts->n_groups; g++) {
         if (gm_ablate_rows(a, 0)[g].loss.documents == 0) continue;
         for (size_t x = 0; x < X; x++) order[x] = (ranked){gm_ablate_rows(a, x)[g].loss.change, x};
         qsort(order, X, sizeof *order, by_change);
         print_group(a, g, order, top < X ? top : X);
     }
+    print_found(a);
     if (gm_ablate_rows(a, 0)[0].loss.documents == 0)
         puts("no document has a loss: each has a single token with nothing before it");
     gm_free(order);

@@ -18,7 +18,7 @@ void gm_loss_add(gm_document_loss *loss, float a, float b)
 
 gm_loss gm_loss_of(const gm_document_loss *loss, const gm_trace_samples *samples, int64_t subset)
 {
-    gm_loss of = {.a = NAN, .b = NAN, .change = NAN, .low = NAN, .high = NAN};
+    gm_loss of = {.a = NAN, .b = NAN, .change = NAN, .low = NAN, .high = NAN, .p = NAN};
     double a = 0, b = 0, squares = 0;
     for (size_t i = 0; i < samples->n; i++) {
         if (loss[i].n == 0 || (subset >= 0 && samples->subset[i] != subset)) continue;
@@ -38,9 +38,11 @@ gm_loss gm_loss_of(const gm_document_loss *loss, const gm_trace_samples *samples
         double off = loss[i].b - loss[i].a - of.change * (double)loss[i].n;
         squares += off * off;
     }
-    const double half = gsl_cdf_tdist_Pinv(0.975, N - 1) * sqrt(N / (N - 1) * squares) / T;
+    const double error = sqrt(N / (N - 1) * squares) / T;
+    const double half = gsl_cdf_tdist_Pinv(0.975, N - 1) * error;
     of.low = of.change - half;
     of.high = of.change + half;
+    of.p = of.change == 0 ? 1 : 2 * gsl_cdf_tdist_Q(fabs(of.change) / error, N - 1);
     return of;
 }
 
@@ -53,6 +55,7 @@ static void put(const gm_loss *loss, gm_json_out *out)
     gm_json_put_f64(out, "change", loss->change);
     gm_json_put_f64(out, "change_low", loss->low);
     gm_json_put_f64(out, "change_high", loss->high);
+    gm_json_put_f64(out, "p", loss->p);
 }
 
 void gm_loss_put(const gm_document_loss *loss, const gm_trace_samples *samples, gm_json_out *out)

@@ -5,7 +5,7 @@
  * the change holds documents, not tokens, for independent: with d_i a document's summed change over
  * its n_i tokens and D = sum d_i / sum n_i, its variance is that of a ratio (Cochran 1977, Sampling
  * Techniques, 6.4): N / (N - 1) sum (d_i - D n_i)^2 / (sum n_i)^2, the quantile Student's with
- * N - 1 degrees of freedom.
+ * N - 1 degrees of freedom, as is p.
  */
 #ifndef GM_LOSS_H
 #define GM_LOSS_H
@@ -26,6 +26,7 @@ typedef struct gm_loss {
     uint64_t documents, tokens; /* documents with a token that counts */
     double a, b;                /* nats a token; NaN without tokens */
     double change, low, high;   /* b - a, and 95 % over documents; NaN of fewer than two */
+    double p;                   /* that the change is 0, two-sided, likewise over documents */
 } gm_loss;
 
 /* Of the documents of a subset, an index into samples->subset_name, -1: of all. `loss` (N). */

@@ -87,9 +87,10 @@ def table_of(base, steered, subset):
         own = np.array([name is None or name == s for s in subset])
         d, N, T = (b - a)[own], own.sum(), n[own].sum()
         change = d.sum() / T
-        half = t.ppf(0.975, N - 1) * np.sqrt(N / (N - 1) * ((d - change * n[own]) ** 2).sum()) / T
+        error = np.sqrt(N / (N - 1) * ((d - change * n[own]) ** 2).sum()) / T
+        half = t.ppf(0.975, N - 1) * error
         yield name, {"documents": N, "tokens": T, "nll": a[own].sum() / T, "nll_against": b[own].sum() / T, "change": change,
-                     "change_low": change - half, "change_high": change + half}
+                     "change_low": change - half, "change_high": change + half, "p": 2 * t.sf(abs(change) / error, N - 1)}
 
 
 def worst_figure(said, base, steered, subset):

@@ -19,7 +19,7 @@ import json
 
 said, rows = json.load(open("stats.json"))["loss"], json.load(open("ablate.json"))["rows"]
 want = {None: said, **{s["subset"]: s for s in said["subsets"]}}
-pairs = {"nll_without": "nll_against", **{key: key for key in ("documents", "tokens", "nll", "change", "change_low", "change_high")}}
+pairs = {"nll_without": "nll_against", **{key: key for key in ("documents", "tokens", "nll", "change", "change_low", "change_high", "p")}}
 same = {row["group"] for row in rows} == want.keys() and all(row[a] == want[row["group"]][b] for row in rows for a, b in pairs.items())
 print(rows[0]["experts"], len(rows), "rows:", "same" if same and any(row["change"] != 0 for row in rows) else "differ")
 PYTHON

@@ -38,6 +38,7 @@ static void the_change_of_a_ratio(void)
     CHECK_NEAR(a.change, 0.7, 1e-15);
     CHECK_NEAR(a.high - a.change, 4.302652729911275 * sqrt(0.0336), 1e-9);
     CHECK_NEAR(a.change - a.low, 4.302652729911275 * sqrt(0.0336), 1e-9);
+    CHECK_NEAR(a.p, 0.06223831123007423, 1e-12); /* SciPy 1.17: 2 t.sf(.7 / sqrt(.0336), 2) */
     gm_loss all = gm_loss_of(loss, &SAMPLES, -1);
     CHECK_INT(all.documents, 4);
     CHECK_NEAR(all.change, 2.0 / 20, 1e-15);
@@ -49,10 +50,19 @@ static void one_document_has_no_interval(void)
     gm_loss one = gm_loss_of(loss, &SAMPLES, 0);
     CHECK_INT(one.documents, 1);
     CHECK_NEAR(one.change, -0.5, 0);
-    CHECK(isnan(one.low) && isnan(one.high));
+    CHECK(isnan(one.low) && isnan(one.high) && isnan(one.p));
     gm_loss none = gm_loss_of(loss, &SAMPLES, 2);
     CHECK_INT(none.documents, 0);
     CHECK(isnan(none.a) && isnan(none.change));
+}
+
+/* Where no loss changed, or all by the same, there is nothing to estimate the error from. */
+static void changes_without_variance(void)
+{
+    const gm_document_loss same[] = {{2, 4, 4}, {4, 8, 8}, {4, 4, 4}, {1, 1, 1}, {0, 0, 0}};
+    CHECK_NEAR(gm_loss_of(same, &SAMPLES, 1).p, 1, 0);
+    const gm_document_loss more[] = {{2, 4, 5}, {4, 8, 10}, {4, 4, 6}, {1, 1, 1}, {0, 0, 0}};
+    CHECK_NEAR(gm_loss_of(more, &SAMPLES, 1).p, 0, 0);
 }
 
 static void without_losses_there_is_null(void)
@@ -73,4 +83,5 @@ static void without_losses_there_is_null(void)
 }
 
 TESTS(TEST(tokens_that_both_have_count), TEST(the_change_of_a_ratio),
-      TEST(one_document_has_no_interval), TEST(without_losses_there_is_null))
+      TEST(one_document_has_no_interval), TEST(changes_without_variance),
+      TEST(without_losses_there_is_null))
