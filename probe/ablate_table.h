@@ -7,7 +7,7 @@
  *   chosen                   of these, those that chose one of the experts, untouched
  *   nll, nll_without         nats a token
  *   change, change_low, change_high   of nll, and 95 % over documents; empty: not known
- *   p, p_adjusted            that it is 0; over all lines (false_discovery.h), empty until all are there
+ *   p, p_adjusted            that it is 0; over all lines (false_discovery.h; empty in OUT.begun)
  */
 #ifndef GM_ABLATE_TABLE_H
 #define GM_ABLATE_TABLE_H
@@ -24,7 +24,8 @@ void gm_ablate_table_write(FILE *to, const gm_ablate *ablate);
  * gm_csv_read. */
 gm_status gm_ablate_table_take(gm_ablate *ablate, const char *path, gm_error *err) GM_MUST_USE;
 
-/* After gm_ablate_end: one JSON object on stdout; by group the `top` experts whose texts cost most without them. */
+/* After gm_ablate_end: one JSON object on stdout; by group the `top` experts whose texts cost most
+ * without them. */
 gm_status gm_ablate_put(const gm_ablate *ablate, gm_error *err) GM_MUST_USE;
 gm_status gm_ablate_print(const gm_ablate *ablate, size_t top, gm_error *err) GM_MUST_USE;
 
