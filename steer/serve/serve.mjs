@@ -186,7 +186,7 @@ function take(choice) {
     column.text.append(choice.delta?.content ?? choice.text ?? "");
     if (!choice.finish_reason) return;
     const dose = choice.important_share;
-    column.note.textContent = dose === null ? "" : `its experts are among the chosen in ${Math.round(100 * dose)} % of tokens and layers`;
+    column.note.textContent = dose === null ? "" : `its experts are among those chosen in ${Math.round(100 * dose)} % of tokens and layers`;
 }
 
 async function write() {
