@@ -92,7 +92,7 @@ typedef struct gm_arch {
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
     gm_qk_norm qk_norm;
-    bool qk_norm_last;     /* behind the rotation */
+    bool qk_norm_last;     /* after the rotation */
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;

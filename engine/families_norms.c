@@ -1,4 +1,4 @@
-/* families_norms.c - rows of the table of families whose norms lie elsewhere than Llama's. */
+/* families_norms.c - rows of the table of families whose norms are in other places than Llama's. */
 #include "engine/families_rows.h"
 
 static const gm_moe_layers every_layer = {.every = 1};
@@ -8,7 +8,7 @@ static const gm_moe_layers every_layer = {.every = 1};
 static const char *const flex_keys[] = {"num_experts", NULL};
 
 /* Source: arXiv:2507.07024; transformers, models/flex_olmo: OLMoE without a clamp, and with norms
- * behind attention and the experts instead of in front of them. */
+ * after attention and the experts instead of before them. */
 static gm_status read_flex(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -97,7 +97,7 @@ out:
 }
 
 /* Source: Hunyuan-A13B's technical report (Tencent, 2025); transformers, models/hunyuan_v1_moe: q
- * and k have a norm head by head behind the rotation, chosen weights are always divided by their
+ * and k have a norm head by head after the rotation, chosen weights are always divided by their
  * plain sum, a shared expert is as wide as the others. */
 static gm_status read_hunyuan(const gm_json *config, const char *where, gm_arch *arch,
                               gm_error *err)

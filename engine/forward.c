@@ -27,7 +27,7 @@ void gm_forward(gm_worker *me, const gm_step *piece, size_t n, gm_watch *watch)
     const gm_ops *ops = piece->weights->ops;
     const size_t n_layers = piece->weights->n_layers, end = piece->end_layer;
     for (size_t i = 0; i < n; i++) {
-        ops->embed(me, &piece[i]);
+        ops->embed(me, &piece[i]); /* and clears what is bad, keeps the tokens for sampling */
         if (piece->first_layer > 0) ops->enter(me, &piece[i]);
     }
     for (size_t layer = piece->first_layer; layer < end; layer++) {

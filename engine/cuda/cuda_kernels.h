@@ -153,7 +153,7 @@ typedef struct gm_cuda_attention {
     int window;     /* positions that a query sees, its own included; 0: all */
     float scale, clip, epsilon;
     bool norm_whole; /* over all heads */
-    bool norm_last;  /* behind the rotation */
+    bool norm_last;  /* after the rotation */
     bool neighbours, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV

@@ -1,5 +1,5 @@
-"""norms - tiny checkpoints of the families whose norms lie elsewhere than Llama's (FlexOlmo: behind attention and the experts;
-Hunyuan: of q and k behind the rotation), and these families written plainly in PyTorch on top of deepseek_reference; engine.py
+"""norms - tiny checkpoints of the families whose norms are in other places than Llama's (FlexOlmo: after attention and the experts;
+Hunyuan: of q and k after the rotation), and these families written plainly in PyTorch on top of deepseek_reference; engine.py
 compares them with transformers.
 """
 

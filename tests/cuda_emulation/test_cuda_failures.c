@@ -249,6 +249,33 @@ static void a_step_can_be_stopped(void)
     gm_model_close(model);
 }
 
+/* Some layers of a step are refused, before anything is computed; all of them are not. */
+static void a_gpu_computes_every_layer(void)
+{
+    gm_model *model = open_tiny("deepseek-tiny", "cuda", GM_NUMERICS_F32);
+    const gm_model_info *info = gm_model_get_info(model);
+    const size_t n_layers = (size_t)info->n_layers;
+    float *residual = gm_alloc((size_t)info->width, sizeof *residual);
+    gm_session *session = NULL;
+    gm_error err = {0};
+    static const uint32_t token[] = {5};
+    const gm_session_options o = {.max_rows = 1, .kv_rows = 64, .max_sequences = 1};
+    gm_segment s = {.n = 1, .token = token, .edit = -1, .residual = residual};
+    CHECK_OK(gm_session_create(&session, model, &o, &err), err);
+    CHECK_OK(gm_sequence_open(session, 64, &s.sequence, &err), err);
+    CHECK(!gm_session_takes_layers(session));
+    CHECK_FAILS(gm_session_step_layers(session, 1, n_layers, &s, 1, NULL, NULL, &err), err,
+                GM_EABSENT, "computes all layers of a step");
+    CHECK_FAILS(gm_session_step_layers(session, 0, 1, &s, 1, NULL, NULL, &err), err, GM_EABSENT,
+                "computes all layers of a step");
+    CHECK_INT(gm_sequence_length(session, s.sequence), 0);
+    CHECK_OK(gm_session_step_layers(session, 0, n_layers, &s, 1, NULL, NULL, &err), err);
+    CHECK_INT(gm_sequence_length(session, s.sequence), 1);
+    gm_free(residual);
+    gm_session_free(session);
+    gm_model_close(model);
+}
+
 /* A router that is not finite marks its row and spoils no other. */
 static void a_row_that_is_not_finite_stays_alone(void)
 {
@@ -283,4 +310,4 @@ static void a_row_that_is_not_finite_stays_alone(void)
 TESTS(TEST(any_call_may_fail), TEST(edits_that_fail_on_their_way),
       TEST(a_step_that_is_not_sent_is_not_captured), TEST(a_lost_gpu_ends_the_session),
       TEST(what_cannot_be_sampled_is_said_alike), TEST(a_step_can_be_stopped),
-      TEST(a_row_that_is_not_finite_stays_alone))
+      TEST(a_gpu_computes_every_layer), TEST(a_row_that_is_not_finite_stays_alone))
