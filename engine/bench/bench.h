@@ -26,7 +26,7 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
     "olmoe-1b-7b, gigachat-20b-a3b, qwen3-30b-a3b, qwen1.5-moe-a2.7b, granite-3.0-1b-a400m, " \
     "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
     "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe, "     \
-    "qwen3-next-80b-a3b, qwen3.5-35b-a3b"
+    "qwen3-next-80b-a3b, qwen3.5-35b-a3b, glm-4.7-flash, flexolmo-7x7b, hunyuan-a13b"
 
 /* ---- bench_checkpoint.c ---- */
 
@@ -49,7 +49,8 @@ gm_status gm_bench_product_rate(double *out, gm_team *team, const gm_kernels *ke
                                 gm_numerics numerics, size_t m, size_t n, size_t k, int repeats,
                                 gm_error *err) GM_MUST_USE;
 
-double gm_bench_now(void); /* seconds */
+double gm_bench_now(void);          /* seconds */
+uint64_t gm_bench_peak_bytes(void); /* most memory that this process has held so far */
 
 /* ---- bench_speed.c: a model ---- */
 
@@ -60,13 +61,13 @@ typedef struct gm_bench_plan {
     const int64_t *context; /* (n_contexts) ascending: where prefill and decode are measured */
     size_t n_contexts;
     int repeats; /* of the probe */
-    int pairs;   /* of decoding and reading memory, in turn */
+    int pairs;   /* of decoding and reading memory, in turn; at most GM_BENCH_MAX_PAIRS */
     int tokens;  /* decoded in a pair */
     bool noise;  /* contexts are made up, not computed: no prefill is measured */
     size_t memory_bytes;
 } gm_bench_plan;
 
-enum { GM_BENCH_MAX_CONTEXTS = 16 };
+enum { GM_BENCH_MAX_CONTEXTS = 16, GM_BENCH_MAX_PAIRS = 1000 };
 
 typedef struct gm_bench_speed {
     double read_rate;    /* bytes a second, median over all pairs */
@@ -132,7 +133,6 @@ typedef struct gm_bench_mix {
     int threads;
     size_t requests, at_once;
     size_t prompt, output; /* mean tokens; lengths are spread evenly over half to three halves */
-    size_t step;
     uint64_t seed;
 } gm_bench_mix;
 
@@ -140,16 +140,14 @@ typedef struct gm_bench_mix {
 typedef struct gm_bench_served {
     double seconds, req_s, output_tok_s, total_tok_s;
     size_t prompt_tokens, output_tokens;
-    double first_token_s, next_token_s; /* means: to the first token; between tokens */
+    double first_token_s; /* mean over the requests */
+    double next_token_s;  /* likewise, over those that want more than one token; NaN: none does */
 } gm_bench_served;
 
-/* The session that it makes, or a little more. */
+/* The session that it makes. */
 gm_session_options gm_bench_serve_session(const gm_bench_mix *mix);
 
 gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_bench_mix *mix,
                          gm_error *err) GM_MUST_USE;
-
-/* Most memory that this process held so far, in bytes. */
-uint64_t gm_bench_peak_bytes(void);
 
 #endif

@@ -2,8 +2,8 @@
  * that of a token without the operation.
  *
  * What is computed then means nothing; what is read stays the same, but for the choices without a
- * router: those of the prompt's last token. Operations hide behind each other, so that their costs
- * add up to less than a token's time.
+ * router: those of the prompt's last token. Operations overlap, so that their costs add up to less
+ * than a token's time.
  */
 #include "engine/bench/bench.h"
 
@@ -82,7 +82,7 @@ static gm_status sample_once(gm_session *session, int sequence, size_t context, 
     return status;
 }
 
-/* The fastest round of decoding behind the prompt; seconds a token. */
+/* The fastest round of decoding after the prompt; seconds a token. */
 static gm_status decode(double *seconds, gm_session *session, int sequence,
                         const gm_bench_plan *plan, size_t context, gm_error *err)
 {

@@ -5,6 +5,8 @@
 
 #include "base/rng.h"
 
+#include <math.h>
+
 typedef struct request {
     size_t prompt, output, written;
     int sequence;
@@ -120,12 +122,14 @@ gm_session_options gm_bench_serve_session(const gm_bench_mix *mix)
                                 .max_sequences = (int)mix->at_once};
 }
 
-static gm_status set_up(serving *s, const gm_model *model, size_t *longest, gm_error *err)
+static gm_status set_up(serving *s, const gm_model *model, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_bench_mix *mix = s->mix;
+    const gm_session_options options = gm_bench_serve_session(mix);
+    const gm_model_info *info = gm_model_get_info(model);
     gm_rng rng = gm_rng_make(mix->seed, 0);
-    size_t most = 0;
+    size_t longest = 0;
     s->request = gm_alloc(mix->requests, sizeof *s->request);
     s->running = gm_alloc(mix->at_once, sizeof *s->running);
     s->segment = gm_alloc(mix->at_once, sizeof *s->segment);
@@ -133,22 +137,19 @@ static gm_status set_up(serving *s, const gm_model *model, size_t *longest, gm_e
     s->token = gm_alloc(mix->at_once, sizeof *s->token);
     if (!s->request || !s->running || !s->segment || !s->sampled || !s->token)
         GM_FAIL(GM_EMEM, "no memory for %zu requests", mix->requests);
-    *longest = 0;
     for (size_t i = 0; i < mix->requests; i++) {
         request *r = &s->request[i];
         *r = (request){.prompt = length_near(&rng, mix->prompt),
                        .output = length_near(&rng, mix->output)};
-        if (*longest < r->prompt) *longest = r->prompt;
-        if (most < r->prompt + r->output) most = r->prompt + r->output;
+        if (r->prompt + r->output > (size_t)info->max_context)
+            GM_FAIL(GM_EARG, "request %zu takes %zu tokens, but the model's context is %d", i,
+                    r->prompt + r->output, info->max_context);
+        if (longest < r->prompt) longest = r->prompt;
     }
-    s->prompt = gm_alloc(*longest, sizeof *s->prompt);
-    if (s->prompt == NULL) GM_FAIL(GM_EMEM, "no memory for a prompt of %zu tokens", *longest);
-    uint64_t vocab = (uint64_t)gm_model_get_info(model)->vocab_size;
-    for (size_t i = 0; i < *longest; i++) s->prompt[i] = (uint32_t)gm_rng_below(&rng, vocab);
-    const gm_session_options options = {.threads = mix->threads,
-                                        .max_rows = *longest + mix->at_once,
-                                        .kv_rows = most * mix->at_once,
-                                        .max_sequences = (int)mix->at_once};
+    s->prompt = gm_alloc(longest, sizeof *s->prompt);
+    if (s->prompt == NULL) GM_FAIL(GM_EMEM, "no memory for a prompt of %zu tokens", longest);
+    for (size_t i = 0; i < longest; i++)
+        s->prompt[i] = (uint32_t)gm_rng_below(&rng, (uint64_t)info->vocab_size);
     GM_TRY(gm_session_create(&s->session, model, &options, err));
 out:
     return status;
@@ -156,15 +157,18 @@ out:
 
 static void sum_up(gm_bench_served *out, const serving *s)
 {
+    double between = 0;
+    size_t n_longer = 0; /* requests that want more than one token */
     for (size_t i = 0; i < s->mix->requests; i++) {
         const request *r = &s->request[i];
         out->prompt_tokens += r->prompt;
         out->output_tokens += r->output;
         out->first_token_s += (r->first - r->arrived) / (double)s->mix->requests;
-        if (r->output > 1)
-            out->next_token_s +=
-                (r->end - r->first) / (double)(r->output - 1) / (double)s->mix->requests;
+        if (r->output == 1) continue;
+        between += (r->end - r->first) / (double)(r->output - 1);
+        n_longer++;
     }
+    out->next_token_s = n_longer > 0 ? between / (double)n_longer : NAN;
     out->req_s = (double)s->mix->requests / out->seconds;
     out->output_tok_s = (double)out->output_tokens / out->seconds;
     out->total_tok_s = (double)(out->prompt_tokens + out->output_tokens) / out->seconds;
@@ -175,9 +179,8 @@ gm_status gm_bench_serve(gm_bench_served *out, const gm_model *model, const gm_b
 {
     gm_status status = GM_OK;
     serving s = {.mix = mix};
-    size_t longest;
     *out = (gm_bench_served){0};
-    GM_TRY(set_up(&s, model, &longest, err));
+    GM_TRY(set_up(&s, model, err));
     double start = gm_bench_now();
     while (s.ended < mix->requests)
         GM_TRY(is_alone(&s) ? write_alone(&s, err) : serve_step(&s, err));

@@ -109,6 +109,7 @@ static const char MINIMAX[] =
     "\"use_routing_bias\": true, \"use_qk_norm\": true, \"qk_norm_type\": \"per_layer\", "
     "\"hidden_act\": \"silu\", \"rms_norm_eps\": 1e-06, \"rope_theta\": 5000000, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 200064, \"max_position_embeddings\": 131072";
+
 static const char DEEPSEEK_V2_LITE[] =
     "\"architectures\": [\"DeepseekV2ForCausalLM\"], \"model_type\": \"deepseek_v2\", "
     "\"hidden_size\": 2048, \"intermediate_size\": 10944, \"num_attention_heads\": 16, "
@@ -148,6 +149,35 @@ static const char GIGACHAT3[] =
     "\"factor\": 64, \"beta_fast\": 32, \"beta_slow\": 1, \"mscale\": 1.0, "
     "\"mscale_all_dim\": 1.0, \"original_max_position_embeddings\": 4096}, "
     "\"tie_word_embeddings\": false, \"vocab_size\": 128256, \"max_position_embeddings\": 131072";
+
+static const char GLM_FLASH[] =
+    "\"architectures\": [\"Glm4MoeLiteForCausalLM\"], \"model_type\": \"glm4_moe_lite\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 10240, \"num_attention_heads\": 20, "
+    "\"num_key_value_heads\": 20, \"q_lora_rank\": 768, \"kv_lora_rank\": 512, "
+    "\"qk_nope_head_dim\": 192, \"qk_rope_head_dim\": 64, \"v_head_dim\": 256, "
+    "\"first_k_dense_replace\": 1, \"n_routed_experts\": 64, \"num_experts_per_tok\": 4, "
+    "\"n_shared_experts\": 1, \"moe_intermediate_size\": 1536, \"norm_topk_prob\": true, "
+    "\"routed_scaling_factor\": 1.8, \"topk_method\": \"noaux_tc\", \"n_group\": 1, "
+    "\"topk_group\": 1, \"hidden_act\": \"silu\", \"attention_bias\": false, "
+    "\"rms_norm_eps\": 1e-05, \"rope_theta\": 1000000, \"tie_word_embeddings\": false, "
+    "\"vocab_size\": 154880, \"max_position_embeddings\": 131072";
+
+static const char FLEX_OLMO[] =
+    "\"architectures\": [\"FlexOlmoForCausalLM\"], \"model_type\": \"flex_olmo\", "
+    "\"hidden_size\": 4096, \"intermediate_size\": 11008, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 32, \"num_experts\": 7, \"num_experts_per_tok\": 5, "
+    "\"norm_topk_prob\": false, \"hidden_act\": \"silu\", \"attention_bias\": false, "
+    "\"rms_norm_eps\": 1e-06, \"rope_theta\": 500000, \"tie_word_embeddings\": false, "
+    "\"vocab_size\": 100352, \"max_position_embeddings\": 131072";
+
+static const char HUNYUAN[] =
+    "\"architectures\": [\"HunYuanMoEV1ForCausalLM\"], \"model_type\": \"hunyuan_v1_moe\", "
+    "\"hidden_size\": 4096, \"intermediate_size\": 3072, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 8, \"head_dim\": 128, \"num_experts\": 64, \"moe_topk\": 8, "
+    "\"num_shared_expert\": 1, \"norm_topk_prob\": true, \"use_qk_norm\": true, "
+    "\"rope_scaling\": {\"type\": \"dynamic\", \"alpha\": 1000.0}, \"hidden_act\": \"silu\", "
+    "\"attention_bias\": false, \"rms_norm_eps\": 1e-05, \"rope_theta\": 10000, "
+    "\"tie_word_embeddings\": true, \"vocab_size\": 128167, \"max_position_embeddings\": 131072";
 
 /* Of kinds of layers every fourth is attention, from the fourth on. */
 #define QWEN_DELTA                                                                          \
@@ -193,6 +223,9 @@ static const struct shape {
     {"phi-3.5-moe", 32, PHIMOE},
     {"qwen3-next-80b-a3b", 48, QWEN3_NEXT},
     {"qwen3.5-35b-a3b", 40, QWEN35},
+    {"glm-4.7-flash", 47, GLM_FLASH},
+    {"flexolmo-7x7b", 32, FLEX_OLMO},
+    {"hunyuan-a13b", 32, HUNYUAN},
 };
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_PAIRS = 1000, FEW_TOKENS = 16 };
+enum { FEW_TOKENS = 16 };
 
 typedef struct bench {
     const gm_model *model;
@@ -22,7 +22,7 @@ typedef struct bench {
     uint32_t *token; /* (step) */
     gm_record record;
     float *bias; /* (L,E), on a GPU */
-    double read_rates[GM_BENCH_MAX_CONTEXTS * MAX_PAIRS];
+    double read_rates[GM_BENCH_MAX_CONTEXTS * GM_BENCH_MAX_PAIRS];
     size_t n_reads;
 } bench;
 
@@ -62,7 +62,7 @@ static double positions_seen(const gm_layer *layer, double from, double to)
     return (0.5 * (window - from) * (from + window) + (to - window) * window) / (to - from);
 }
 
-/* Bytes of keys and values, and of states, that decoding the token behind `context` reads. */
+/* Bytes of keys and values, and of states, that decoding the token after `context` reads. */
 static double cache_of_token(const gm_model *model, double context)
 {
     const gm_weights *w = model->weights;
@@ -203,7 +203,7 @@ static gm_status measure_gpu_at(bench *b, const gm_bench_speed *out, struct gm_b
                                 int sequence, double bytes, gm_error *err)
 {
     gm_status status = GM_OK;
-    double plain[MAX_PAIRS], steered[MAX_PAIRS];
+    double plain[GM_BENCH_MAX_PAIRS], steered[GM_BENCH_MAX_PAIRS];
     for (int i = -1; i < b->plan->pairs; i++) { /* the first round captures graphs */
         const size_t to = i < 0 ? 0 : (size_t)i;
         GM_TRY(decode_ahead(b, sequence, 0, &steered[to], err));
@@ -267,7 +267,7 @@ static gm_status measure_at(bench *b, gm_bench_speed *out, struct gm_bench_at *a
                             size_t from, gm_error *err)
 {
     gm_status status = GM_OK;
-    double tok_s[MAX_PAIRS], share[MAX_PAIRS];
+    double tok_s[GM_BENCH_MAX_PAIRS], share[GM_BENCH_MAX_PAIRS];
     const double bytes = out->bytes_per_token + cache_of_token(b->model, (double)at->context);
 
     at->prefill_tok_s = at->prefill_share = at->first_prefill_tok_s = NAN;

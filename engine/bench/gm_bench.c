@@ -48,6 +48,8 @@ static gm_status check_source(const source *s, gm_error *err)
     if ((s->model == NULL) == (s->shape == NULL))
         GM_FAIL(GM_EARG, "expected --shape NAME or --model DIR");
     if (s->model && s->layers > 0) GM_FAIL(GM_EARG, "--layers needs --shape");
+    if (s->shape && (s->map || s->cache)) /* random weights have no file */
+        GM_FAIL(GM_EARG, "%s needs --model", s->map ? "--map" : "--cache");
     if (s->shape) GM_TRY(check_shape(s->shape, err));
     GM_TRY(gm_device_parse(&device, s->device, err));
     GM_TRY(gm_kernels_check(s->kernels, err));
@@ -219,6 +221,24 @@ static gm_status read_contexts(const gm_opt_list *list, int64_t *context, size_t
     return GM_OK;
 }
 
+/* `costs` may be NULL. */
+static gm_status show_speed(const source *s, const gm_model *model, double load_seconds,
+                            const gm_bench_plan *plan, const gm_bench_speed *speed,
+                            const gm_bench_costs *costs, gm_error *err)
+{
+    gm_json_out out = {0};
+    if (!s->json) {
+        gm_bench_print_speed(speed, plan);
+        if (costs) gm_bench_print_costs(costs);
+        return GM_OK;
+    }
+    gm_json_open_object(&out, NULL);
+    describe(&out, s, model, load_seconds);
+    gm_bench_speed_json(&out, speed);
+    if (costs) gm_bench_costs_json(&out, costs);
+    return print_json(&out, err);
+}
+
 static int cmd_speed(int argc, char **argv)
 {
     gm_status status = GM_OK;
@@ -241,7 +261,7 @@ static int cmd_speed(int argc, char **argv)
         {GM_OPT_I64, "step", &step, 1, 1 << 20, "N", "most tokens per step"},
         {GM_OPT_I64, "document", &document, 1, 1 << 20, "N", "tokens of each probed document"},
         {GM_OPT_I64, "repeats", &repeats, 0, 1000, "N", "steps to probe; 0: none"},
-        {GM_OPT_I64, "pairs", &pairs, 1, 1000, "N",
+        {GM_OPT_I64, "pairs", &pairs, 1, GM_BENCH_MAX_PAIRS, "N",
          "times that decoding and reading memory are measured in turn"},
         {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded each time"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
@@ -270,17 +290,7 @@ static int cmd_speed(int argc, char **argv)
     if (!s.json) print_model(&s, model, load_seconds);
     if (wants_costs) GM_TRY(gm_bench_run_costs(&costs, model, &plan, err));
     GM_TRY(gm_bench_run_speed(&result, model, &plan, err));
-    if (s.json) {
-        gm_json_out out = {0};
-        gm_json_open_object(&out, NULL);
-        describe(&out, &s, model, load_seconds);
-        gm_bench_speed_json(&out, &result);
-        if (wants_costs) gm_bench_costs_json(&out, &costs);
-        GM_TRY(print_json(&out, err));
-    } else {
-        gm_bench_print_speed(&result, &plan);
-        if (wants_costs) gm_bench_print_costs(&costs);
-    }
+    GM_TRY(show_speed(&s, model, load_seconds, &plan, &result, wants_costs ? &costs : NULL, err));
 out:
     gm_model_close(model);
     gm_opt_list_clear(&contexts);
@@ -288,6 +298,34 @@ out:
 }
 
 /* ---- gm-bench serve ---- */
+
+static gm_status show_served(const source *s, const gm_model *model, double load_seconds,
+                             const gm_bench_mix *mix, const gm_bench_served *r, gm_error *err)
+{
+    gm_json_out out = {0};
+    if (!s->json) {
+        printf("%zu requests, %zu at once: %.3f Req/s, Output Token/s %.2f, Total Token/s %.2f; "
+               "first token after %.3f s",
+               mix->requests, mix->at_once, r->req_s, r->output_tok_s, r->total_tok_s,
+               r->first_token_s);
+        if (!isnan(r->next_token_s)) printf(", then one every %.4f s", r->next_token_s);
+        printf("\n");
+        return GM_OK;
+    }
+    gm_json_open_object(&out, NULL);
+    describe(&out, s, model, load_seconds);
+    gm_json_put_u64(&out, "requests", mix->requests);
+    gm_json_put_u64(&out, "at_once", mix->at_once);
+    gm_json_put_u64(&out, "prompt_tokens", r->prompt_tokens);
+    gm_json_put_u64(&out, "output_tokens", r->output_tokens);
+    gm_json_put_f64(&out, "seconds", r->seconds);
+    gm_json_put_f64(&out, "req_s", r->req_s);
+    gm_json_put_f64(&out, "output_tok_s", r->output_tok_s);
+    gm_json_put_f64(&out, "total_tok_s", r->total_tok_s);
+    gm_json_put_f64(&out, "first_token_s", r->first_token_s);
+    gm_json_put_f64(&out, "next_token_s", r->next_token_s);
+    return print_json(&out, err);
+}
 
 static int cmd_serve(int argc, char **argv)
 {
@@ -325,27 +363,7 @@ static int cmd_serve(int argc, char **argv)
     GM_TRY(open_model(&model, &s, &planned, false, &load_seconds, err));
     if (!s.json) print_model(&s, model, load_seconds);
     GM_TRY(gm_bench_serve(&r, model, &mix, err));
-    if (s.json) {
-        gm_json_out out = {0};
-        gm_json_open_object(&out, NULL);
-        describe(&out, &s, model, load_seconds);
-        gm_json_put_i64(&out, "requests", requests);
-        gm_json_put_i64(&out, "at_once", at_once);
-        gm_json_put_u64(&out, "prompt_tokens", r.prompt_tokens);
-        gm_json_put_u64(&out, "output_tokens", r.output_tokens);
-        gm_json_put_f64(&out, "seconds", r.seconds);
-        gm_json_put_f64(&out, "req_s", r.req_s);
-        gm_json_put_f64(&out, "output_tok_s", r.output_tok_s);
-        gm_json_put_f64(&out, "total_tok_s", r.total_tok_s);
-        gm_json_put_f64(&out, "first_token_s", r.first_token_s);
-        gm_json_put_f64(&out, "next_token_s", r.next_token_s);
-        GM_TRY(print_json(&out, err));
-    } else {
-        printf("%lld requests, %lld at once: %.3f Req/s, Output Token/s %.2f, Total Token/s %.2f; "
-               "first token after %.3f s, then one every %.4f s\n",
-               (long long)requests, (long long)at_once, r.req_s, r.output_tok_s, r.total_tok_s,
-               r.first_token_s, r.next_token_s);
-    }
+    GM_TRY(show_served(&s, model, load_seconds, &mix, &r, err));
 out:
     gm_model_close(model);
     return gm_cli_end("gm-bench", "serve", status, usage, err);

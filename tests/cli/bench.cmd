@@ -39,8 +39,17 @@ run gm-bench serve --model "$TINY" 4
 run gm-bench ceilings 4
 run gm-bench speed --shape olmoe
 run gm-bench speed --model "$TINY" --layers 3
+run gm-bench speed --shape olmoe-1b-7b --map
+run gm-bench serve --shape olmoe-1b-7b --cache write
 run gm-bench speed --model "$TINY" --context 5 --context 3
 run gm-bench speed --model "$TINY" --document 9 --step 8
 run gm-bench speed --model "$TINY" --device cpu --costs --json
 run gm-bench serve --model nowhere
+run gm-bench serve --model "$TINY" --requests 1 --prompt 100000 --json
+# Of one prompt token and one or two more: the time between tokens is that of the requests with two.
+gm-bench serve --model "$TINY" --requests 400 --prompt 1 --output 1 --json > short.json
+python3 -c 'import json; r = json.load(open("short.json"))
+two = r["output_tokens"] - r["requests"]  # requests of two tokens
+left = r["seconds"] - r["requests"] * r["first_token_s"]
+print("all of the rest is between tokens:", 0.7 < r["next_token_s"] * two / left <= 1)'
 run gm-bench ceilings --kernels fast
