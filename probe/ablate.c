@@ -241,15 +241,26 @@ static bool pays(const gm_ablate *a, size_t layer)
     return spared > (uint64_t)a->texts->begin[a->n_kept] * through;
 }
 
+/* Is there memory for what is to be kept? If not, everything is read from the start. */
+static bool has_room(gm_ablate *a)
+{
+    if (a->residual == NULL)
+        a->residual = gm_alloc2(a->texts->begin[a->n_kept], width_of(a), sizeof *a->residual);
+    if (a->residual == NULL) {
+        gm_warn("no memory to keep the residual stream of %zu documents: they are read from the "
+                "first layer every time",
+                a->n_kept);
+        a->n_kept = 0;
+    }
+    return a->n_kept > 0;
+}
+
 /* Bring what is kept to a layer, untouched. */
 static gm_status bring(gm_ablate *a, size_t layer, gm_error *err)
 {
     gm_status status = GM_OK;
     const pass p = {.to = a->n_kept, .first = layer >= a->at_layer ? a->at_layer : 0, .end = layer};
     if (a->at_layer == layer) return GM_OK;
-    if (a->residual == NULL)
-        a->residual = gm_alloc2(a->texts->begin[a->n_kept], width_of(a), sizeof *a->residual);
-    if (a->residual == NULL) return gm_fail(err, GM_EMEM, "no memory for the residual stream");
     a->at_layer = 0; /* until all are there */
     GM_TRY(gm_runner_steer(a->runner, NULL, err));
     GM_TRY(run(a, &p, err));
@@ -291,7 +302,7 @@ gm_status gm_ablate_next(gm_ablate *a, gm_error *err)
     gm_status status = GM_OK;
     const gm_knockout *k = &a->out->at[a->n_done];
     const size_t layer = layer_of(a, a->n_done);
-    const size_t n_kept = a->n_kept > 0 && pays(a, layer) ? a->n_kept : 0;
+    const size_t n_kept = a->n_kept > 0 && pays(a, layer) && has_room(a) ? a->n_kept : 0;
     const size_t end = n_layers_of(a);
     const uint8_t *again = wanted(a, a->n_done);
     if (n_kept > 0) GM_TRY(bring(a, layer, err));

@@ -143,7 +143,7 @@ static void print_value(const gm_json *value)
     else if (!is_list || gm_json_first(value) == NULL)
         printf("-");
     for (const gm_json *k = is_list ? gm_json_first(value) : NULL; k; k = gm_json_next(k)) {
-        if (is_object) printf("%s ", gm_json_key(k));
+        if (is_object) gm_print_text(stdout, 0, gm_json_key(k)), putchar(' ');
         print_value(k);
         if (gm_json_next(k)) printf(", ");
     }

@@ -5,7 +5,7 @@
 
 #include "formats/trace.h"
 
-/* The bytes of all tokens, one behind the other; end (n): where each one's end. */
+/* The bytes of all tokens, one after another; end (n): where each token ends. */
 typedef struct pieces {
     gm_text bytes;
     size_t *end;
@@ -74,7 +74,7 @@ gm_status gm_spelt_tokens_put(gm_html *page, const gm_tokenizer *tokenizer, cons
     uint8_t spoken = GM_TRACE_PROMPT;
     GM_TRY(read_pieces(&p, tokenizer, token, n, err));
     for (size_t t = 0, from = 0; t < n; t++) {
-        if (phase[t] != GM_TRACE_TEMPLATE && phase[t] != spoken) {
+        if (phase[t] < GM_TRACE_TEMPLATE && phase[t] != spoken) { /* the file may say any number */
             spoken = phase[t];
             gm_html_raw(page, "<em>");
             gm_html_raw(page, gm_trace_phase_name[spoken]);

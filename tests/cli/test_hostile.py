@@ -251,6 +251,14 @@ def check_plan():
     tensor = {"dtype": "F32", "shape": [1, 2], "data_offsets": [0, 8]}
     write_shard(pathlib.Path("odd.plan"), {"__metadata__": notes, "bias": tensor}, bytes(8))
     assert 'source {"atlas":"\\u{9b}2J\\u{202e}"}' in run("gm-steer", "plan", "odd.plan")[0]
+    run("gm-steer", "plan", "--model", MODEL, "--expert", "1:0=1", "-o", "deep.plan.safetensors",
+        "--force")
+    header, bias = read_shard(pathlib.Path("deep.plan.safetensors"))
+    header["__metadata__"]["source"] = '{"atlas": {"\x9b2J": 1}}'
+    write_shard(pathlib.Path("deep.plan.safetensors"), header, bias)
+    write_lines("deep.jsonl", {"text": "soup and ships and stars"})
+    run(*collect_words(MODEL, "deep.jsonl", "deep.h5", "--plan", "deep.plan.safetensors", "--force"))
+    assert re.search(r"atlas +\\u\{9b\}2J 1\n", run("gm-probe", "info", "deep.h5")[0])
 
 
 def main():

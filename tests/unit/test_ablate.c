@@ -268,6 +268,26 @@ static void from_its_layer_on_a_knock_out_has_the_same_bits(void)
     check_kept(MODELS "deepseek-v3-tiny", GM_EDIT_SELECT, "all", true);
 }
 
+/* Where there is no memory to keep it, documents are read from the start. */
+static void without_memory_for_it_nothing_is_kept(void)
+{
+    fixture f;
+    gm_error err = {0};
+    set_up(&f, MODELS "olmoe-tiny", GM_EDIT_BIAS, "1:0,1:1");
+    gm_ablate whole = begin(&f, false), kept = begin_kept(&f, false, f.texts.n);
+    for (size_t x = 0; x < f.out.n; x++) {
+        CHECK_OK(gm_ablate_next(&whole, &err), err);
+        gm_alloc_fail_after(x == 0 ? 0 : -1);
+        CHECK_OK(gm_ablate_next(&kept, &err), err);
+        CHECK_INT(gm_alloc_fail_after(-1), -1);
+        CHECK(memcmp(whole.loss, kept.loss, f.texts.n * sizeof *whole.loss) == 0);
+    }
+    CHECK(kept.residual == NULL && kept.n_kept == 0);
+    gm_ablate_clear(&whole);
+    gm_ablate_clear(&kept);
+    tear_down(&f);
+}
+
 /* What is said to have been chosen is what a run counts. */
 static void chosen_is_what_a_run_counts(void)
 {
@@ -447,6 +467,7 @@ static void every_allocation_may_fail(void)
 TESTS(TEST(experts_as_they_are_named), TEST(what_is_no_expert_is_refused),
       TEST(what_cannot_have_changed_is_left_out_bit_for_bit),
       TEST(elsewhere_everything_is_read_again),
-      TEST(from_its_layer_on_a_knock_out_has_the_same_bits), TEST(chosen_is_what_a_run_counts),
+      TEST(from_its_layer_on_a_knock_out_has_the_same_bits),
+      TEST(without_memory_for_it_nothing_is_kept), TEST(chosen_is_what_a_run_counts),
       TEST(chosen_are_of_the_tokens_that_count), TEST(together_a_token_counts_once),
       TEST(what_is_done_comes_back), TEST(every_allocation_may_fail))

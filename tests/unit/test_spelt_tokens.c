@@ -82,6 +82,16 @@ static void phases_are_told_apart(void)
     gm_tokenizer_close(t);
 }
 
+/* A trace is a file: what stands there as a phase may be none. */
+static void a_phase_that_is_none_is_no_part_of_the_text(void)
+{
+    gm_tokenizer *t = open_bytes();
+    gm_text got = put(t, (uint32_t[]){0, 0}, (uint8_t[]){255, GM_TRACE_GENERATED}, 2, -1);
+    CHECK_TEXT(got.at + 1, "<span>a</span><em>generated</em><span>a</span>");
+    gm_text_clear(&got);
+    gm_tokenizer_close(t);
+}
+
 static void spellings_fit_a_line(void)
 {
     static const char *const want[] = {"a", "a\\xd1", "\\x82b", "\\xd1", "\\x82"};
@@ -126,4 +136,5 @@ static void allocations_fail(void)
 }
 
 TESTS(TEST(characters_of_several_tokens_stand_in_the_first), TEST(what_is_no_text_is_shown),
-      TEST(phases_are_told_apart), TEST(spellings_fit_a_line), TEST(allocations_fail))
+      TEST(phases_are_told_apart), TEST(a_phase_that_is_none_is_no_part_of_the_text),
+      TEST(spellings_fit_a_line), TEST(allocations_fail))
