@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/cli.h"
 #include "base/progress.h"
 #include "formats/trace.h"
 #include "probe/choose_documents.h"
@@ -141,11 +142,12 @@ static gm_status prepare(gm_blocks *blocks, size_t *skip, bool *kept, gm_error *
     gm_status status = GM_OK;
     const gm_document *source = &blocks->source;
     size_t n_before = 0, n_after = 0;
+    bool drawn = true;
     *kept = false;
     *skip = source->skip != GM_SKIP_NONE ? (size_t)source->skip - 1 : GM_PROBE_NOT_SAMPLED;
-    if (source->skip != GM_SKIP_NONE) return GM_OK;
-    if (blocks->options->sample > 0 && !gm_sample_has(&blocks->sample, blocks->n_read - 1))
-        return GM_OK;
+    if (blocks->options->sample > 0)
+        GM_TRY(gm_sample_has(&blocks->sample, blocks->n_read - 1, source, &drawn, err));
+    if (source->skip != GM_SKIP_NONE || !drawn) return GM_OK;
 
     blocks->id.n = blocks->ids.n = blocks->ends.n = 0;
     GM_TRY(gm_document_name(&blocks->id, source, err));
@@ -189,6 +191,7 @@ static gm_status read_on(gm_blocks *blocks, gm_probe_block *block, gm_error *err
     while (!blocks->pending && !blocks->ended) {
         bool more = false, kept;
         size_t skip;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         if (limit == 0 || blocks->n_kept < limit)
             GM_TRY(gm_corpus_next(blocks->corpus, &blocks->source, &more, err));
         blocks->ended = !more;
@@ -279,6 +282,7 @@ gm_status gm_blocks_skip(gm_blocks *blocks, uint64_t n_read, const uint8_t *sha,
     size_t found = 0;
     for (uint64_t i = 0; i < n_read; i++) {
         bool more = true;
+        if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         if (i == 0 && blocks->pending) { /* read, counted as kept, and waiting */
             blocks->pending = false;
             blocks->n_kept--;

@@ -6,7 +6,6 @@
 
 #include "base/rng.h"
 #include "formats/names.h"
-#include "probe/blocks.h"
 
 typedef struct ticket {
     uint64_t key, ordinal;
@@ -36,10 +35,10 @@ static int by_subset_and_key(const void *a, const void *b)
     return (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
 }
 
-static int by_value(const void *a, const void *b)
+static int by_ordinal(const void *a, const void *b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    const gm_drawn *x = a, *y = b;
+    return (x->ordinal > y->ordinal) - (x->ordinal < y->ordinal);
 }
 
 static gm_status add_ticket(tickets *t, ticket one, gm_error *err)
@@ -90,28 +89,38 @@ gm_status gm_sample_draw(gm_sample *sample, const gm_blocks_options *options, gm
 {
     gm_status status = GM_OK;
     tickets t = {0};
-    *sample = (gm_sample){0};
+    size_t n = 0;
+    *sample = (gm_sample){.seed = options->seed};
     GM_TRY(read_tickets(&t, options, err));
     if (t.n > 0) qsort(t.at, t.n, sizeof *t.at, by_subset_and_key);
-    sample->ordinal = gm_alloc(t.n, sizeof *sample->ordinal);
-    if (sample->ordinal == NULL) GM_FAIL(GM_EMEM, "no memory to sample %zu documents", t.n);
     for (size_t i = 0, rank = 0; i < t.n; i++) {
         rank = i > 0 && t.at[i].subset == t.at[i - 1].subset ? rank + 1 : 0;
-        if (rank < options->sample) sample->ordinal[sample->n++] = t.at[i].ordinal;
+        if (rank < options->sample) t.at[n++] = t.at[i];
     }
-    if (sample->n > 0) qsort(sample->ordinal, sample->n, sizeof *sample->ordinal, by_value);
+    sample->at = gm_alloc(n, sizeof *sample->at);
+    if (sample->at == NULL) GM_FAIL(GM_EMEM, "no memory to sample %zu documents", n);
+    for (; sample->n < n; sample->n++)
+        sample->at[sample->n] = (gm_drawn){t.at[sample->n].ordinal, t.at[sample->n].key};
+    qsort(sample->at, n, sizeof *sample->at, by_ordinal);
 out:
     gm_free(t.at);
     return status;
 }
 
-bool gm_sample_has(const gm_sample *sample, uint64_t ordinal)
+gm_status gm_sample_has(const gm_sample *sample, uint64_t ordinal, const gm_document *document,
+                        bool *yes, gm_error *err)
 {
-    return sample->n > 0 && bsearch(&ordinal, sample->ordinal, sample->n, sizeof ordinal, by_value);
+    const gm_drawn wanted = {.ordinal = ordinal};
+    const gm_drawn *found = bsearch(&wanted, sample->at, sample->n, sizeof *sample->at, by_ordinal);
+    *yes = found != NULL;
+    if (found == NULL || found->key == key_of(sample->seed, document->sha)) return GM_OK;
+    return gm_fail(err, GM_EFORMAT,
+                   "'%s' has changed since this run drew its documents; repeat the command",
+                   document->file);
 }
 
 void gm_sample_clear(gm_sample *sample)
 {
-    gm_free(sample->ordinal);
+    gm_free(sample->at);
     *sample = (gm_sample){0};
 }

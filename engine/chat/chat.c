@@ -309,10 +309,13 @@ gm_status gm_chat_open(gm_chat *out, const char *folder, const gm_chat_options *
     *out = (gm_chat){0};
     GM_TRY(gm_text_printf(&config_path, err, "%s/tokenizer_config.json", folder));
     GM_TRY(gm_text_printf(&path, err, "%s/chat_template.jinja", folder));
-    GM_TRY(gm_json_read_file(&config, config_path.at, MAX_CONFIG_BYTES, err));
-    if (gm_json_kind_of(config) != GM_JSON_OBJECT)
-        GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", config_path.at);
-    if (gm_path_is_taken(path.at)) {
+    const bool has_file = gm_path_is_taken(path.at);
+    if (!has_file || gm_path_is_taken(config_path.at)) {
+        GM_TRY(gm_json_read_file(&config, config_path.at, MAX_CONFIG_BYTES, err));
+        if (gm_json_kind_of(config) != GM_JSON_OBJECT)
+            GM_FAIL(GM_EFORMAT, "'%s' is not a JSON object", config_path.at);
+    }
+    if (has_file) {
         GM_TRY(gm_text_read_file(&file, path.at, MAX_CONFIG_BYTES, err));
         GM_TRY(gm_chat_make(out, file.n ? file.at : "", file.n, config, options, path.at, err));
         goto out;

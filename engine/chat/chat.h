@@ -61,7 +61,8 @@ gm_status gm_chat_check(const gm_chat_options *options, bool chat, gm_error *err
 void gm_chat_put(const gm_chat_options *options, const char *date, gm_json_out *json);
 
 /* Read the template of `folder`: chat_template.jinja, or 'chat_template' of
- * tokenizer_config.json, which also names the special tokens. Errors: those of gm_chat_check;
+ * tokenizer_config.json, which also names the special tokens (beside the first it may be missing).
+ * Errors: those of gm_chat_check;
  * GM_EIO; GM_EFORMAT (no template, or one that cannot be run), GM_EARG (it leaves a system message
  * out), GM_EMEM. */
 gm_status gm_chat_open(gm_chat *out, const char *folder, const gm_chat_options *options,

@@ -222,9 +222,10 @@ static gm_status read_number(gm_jlexer *lexer, gm_jtoken *token, gm_error *err)
     const bool zeros = n > 1 && digits[0] == '0';
     const bool fraction = at_offset(lexer, at, 0) == '.' && hex_value(at_offset(lexer, at, 1)) >= 0;
     if (fraction || zeros || !gm_parse_i64(digits, &token->number))
-        return gm_fail(err, GM_EFORMAT,
-                       "'%s', line %d: the number that begins with '%s' does not fit into 64 bits",
-                       lexer->where, lexer->line, digits);
+        return gm_fail(
+            err, GM_EFORMAT,
+            "'%s', line %d: the number that begins with '%s' is not an integer of 64 bits",
+            lexer->where, lexer->line, digits);
     token->kind = GM_JT_NUMBER;
     token->n = (size_t)(at - lexer->at);
     go_to(lexer, at);

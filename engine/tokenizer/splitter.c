@@ -18,6 +18,8 @@ static gm_status grow(gm_pieces *pieces, gm_error *err)
 
 static gm_status push(gm_pieces *pieces, size_t start, size_t stop, gm_error *err)
 {
+    if (stop > UINT32_MAX)
+        return gm_fail(err, GM_EFORMAT, "a text of %zu bytes is too long to encode", stop);
     if (pieces->n == pieces->cap) {
         gm_status status = grow(pieces, err);
         if (status != GM_OK) return status;
@@ -192,8 +194,6 @@ static gm_status rewrite(const gm_splitter_step *step, const gm_view *view, cons
         size_t start = text->text.n;
         GM_TRY(step->kind == GM_SPLIT_SPACE ? put_space(view, in->at[i], text, err)
                                             : put_metaspace(step, view, in->at[i], text, err));
-        if (text->text.n >= UINT32_MAX)
-            GM_FAIL(GM_EFORMAT, "a text of %zu bytes is too long to encode", text->text.n);
         GM_TRY(push(out, start, text->text.n, err));
     }
 out:

@@ -61,7 +61,8 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{{ 'open }}", "a string is not closed"},
         {"{{ x", "a tag is not closed"},
         {"{# x", "a comment is not closed"},
-        {"{{ 1.5 }}", "does not fit into 64 bits"},
+        {"{{ 1.5 }}", "the number that begins with '1' is not an integer of 64 bits"},
+        {"{{ 12345678901234567890 }}", "is not an integer of 64 bits"},
         {"{{ messages.0 }}", "found '0', expected a name"},
         {"{% for x in 1, 2 %}{% endfor %}", "found ',', expected the end of the tag"},
         {"{{ 9223372036854775807 + 1 }}", "does not fit into 64 bits"},
@@ -234,7 +235,13 @@ static void folders(void)
     mkdir("model", 0755);
     remove("model/chat_template.jinja");
     remove("model/tokenizer_config.json");
-    CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EIO, "tokenizer_config.json");
+    CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EIO,
+                "cannot open 'model/tokenizer_config.json'");
+    put("model/chat_template.jinja", TULU); /* is enough: then no special token has a name */
+    CHECK_OK(open_model(&chat, "S", &err), err);
+    CHECK_TEXT(chat.before.at, "<|system|>\nS\n<|user|>\n");
+    gm_chat_clear(&chat);
+    remove("model/chat_template.jinja");
     put("model/tokenizer_config.json", "[]");
     CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EFORMAT, "not a JSON object");
     static const char *const without[] = {"{}", "{\"chat_template\": null}",

@@ -1,9 +1,12 @@
 /* test_probe_blocks.c - blocks are a pure function of corpus and options: cut in one go
  * or with blocks passed over, sampled by hash whatever the order. */
 #include "probe/blocks.h"
-#include "tests/check.h"
 
+#include <signal.h>
 #include <unistd.h>
+
+#include "base/cli.h"
+#include "tests/check.h"
 
 #define MODEL TEST_DATA "/../notebooks-data/demo-model"
 
@@ -194,6 +197,44 @@ static void too_many_subsets_are_said_while_they_are_read(void)
     gm_blocks_free(blocks);
 }
 
-TESTS(TEST(a_pipe_is_not_sampled), TEST(too_many_subsets_are_said_while_they_are_read),
+/* Whoever waits for a document of a large corpus can stop it. */
+static void an_interrupt_ends_the_reading(void)
+{
+    static const char *const path[] = {"corpus.jsonl"};
+    gm_error err = {0};
+    gm_blocks_options options = options_for(path);
+    gm_blocks *blocks = NULL;
+    gm_probe_block *block = NULL;
+    const uint8_t sha[32] = {1};
+    write_corpus(path[0], false);
+    CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
+    gm_catch_signals();
+    CHECK_INT(raise(SIGINT), 0);
+    CHECK_FAILS(gm_blocks_next(blocks, &block, &err), err, GM_EINTERRUPTED, "interrupted");
+    CHECK_FAILS(gm_blocks_skip(blocks, 9, sha, 1, &err), err, GM_EINTERRUPTED, "interrupted");
+    CHECK(gm_interrupt_taken() && block == NULL);
+    gm_blocks_free(blocks);
+}
+
+/* What was drawn is known by its text: another one in its place is noticed, at the same size too.
+ */
+static void a_corpus_that_changed_since_the_drawing_is_noticed(void)
+{
+    static const char *const path[] = {"corpus.jsonl"};
+    gm_error err = {0};
+    gm_blocks_options options = options_for(path);
+    gm_blocks *blocks = NULL;
+    gm_probe_block *block = NULL;
+    options.sample = 5;
+    write_corpus(path[0], false);
+    CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
+    write_corpus(path[0], true);
+    CHECK_FAILS(gm_blocks_next(blocks, &block, &err), err, GM_EFORMAT,
+                "'corpus.jsonl' has changed since this run drew its documents");
+    gm_blocks_free(blocks);
+}
+
+TESTS(TEST(an_interrupt_ends_the_reading), TEST(a_corpus_that_changed_since_the_drawing_is_noticed),
+      TEST(a_pipe_is_not_sampled), TEST(too_many_subsets_are_said_while_they_are_read),
       TEST(passing_over_changes_nothing), TEST(a_changed_corpus_is_noticed),
       TEST(samples_do_not_depend_on_order), TEST(a_useless_corpus_says_why))

@@ -45,6 +45,19 @@ static void behaviors_as_the_reference_documents_them(void)
     check_split(SPLIT(DASH, "Contiguous", "false"), text, "[the][-][final][--][countdown]");
 }
 
+/* A normalizer makes texts longer. */
+static void what_is_too_long_is_refused(void)
+{
+    gm_error err = {0};
+    gm_splitter splitter = {0};
+    gm_splitter_work work = {0};
+    gm_view view = {.at = "", .n = (size_t)UINT32_MAX + 1}; /* not read: there are no steps */
+    const gm_pieces *pieces = NULL;
+    CHECK_FAILS(gm_splitter_apply(&splitter, &work, NULL, &view, &pieces, &err), err, GM_EFORMAT,
+                "a text of 4294967296 bytes is too long to encode");
+    gm_splitter_work_clear(&work);
+}
+
 static void the_ends_of_a_text(void)
 {
     check_split(SPLIT(DASH, "MergedWithPrevious", "false"), "-a-", "[-][a-]");
@@ -128,7 +141,8 @@ static void offsets_follow_what_was_put_in(void)
     gm_json_free(json);
 }
 
-TESTS(TEST(behaviors_as_the_reference_documents_them), TEST(the_ends_of_a_text),
-      TEST(inverted_the_gaps_are_the_matches), TEST(empty_matches_leave_no_empty_pieces),
-      TEST(classes_of_characters), TEST(byte_level_splits_as_gpt2), TEST(metaspace_marks_and_cuts),
+TESTS(TEST(behaviors_as_the_reference_documents_them), TEST(what_is_too_long_is_refused),
+      TEST(the_ends_of_a_text), TEST(inverted_the_gaps_are_the_matches),
+      TEST(empty_matches_leave_no_empty_pieces), TEST(classes_of_characters),
+      TEST(byte_level_splits_as_gpt2), TEST(metaspace_marks_and_cuts),
       TEST(offsets_follow_what_was_put_in))
