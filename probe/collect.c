@@ -39,8 +39,8 @@ static gm_status write_options(gm_run *r, bool with_identity, gm_text *text, gm_
     gm_json_put_bool(&out, "text", o->text);
     if (o->spelling) gm_json_put_bool(&out, "spelling", true);
     if (o->plan) gm_json_put_string(&out, "plan", r->plan_digest);
-    const bool by_gpu =
-        strncmp(r->info.device, "cuda", 4) == 0; /* a GPU's bits depend on these too */
+    /* a GPU's bits depend on these too */
+    const bool by_gpu = strncmp(r->info.device, "cuda", 4) == 0;
     if (by_gpu) gm_json_put_i64(&out, "step_tokens", o->step_tokens);
     gm_json_put_u64(&out, "corpus_bytes", gm_blocks_bytes(r->blocks));
     gm_json_open_array(&out, "corpus");
@@ -134,7 +134,7 @@ static void show_rows(void *context, size_t rows)
     gm_run *r = context;
     char left[24];
     const double of_block = (double)rows / (double)r->block_rows;
-    const double share = r->share_before + of_block * (r->share_behind - r->share_before);
+    const double share = r->share_before + of_block * (r->share_after - r->share_before);
     const double rate = (share - r->share_first) / gm_progress_elapsed(&r->progress);
     gm_shard_lock_note(&r->lock, r->number, rows);
     if (rate > 0)
@@ -180,7 +180,7 @@ static gm_status run_blocks(gm_run *r, gm_writer *writer, gm_error *err)
         r->share_before = gm_blocks_share(r->blocks);
         GM_TRY(gm_blocks_next(r->blocks, &block, err));
         if (block == NULL) break;
-        r->share_behind = gm_blocks_share(r->blocks);
+        r->share_after = gm_blocks_share(r->blocks);
         more = block->more;
         if (number % r->o.shard_n == r->o.shard_i) {
             size_t rows = r->block_rows = block->token.n;

@@ -40,14 +40,14 @@ typedef struct gm_run {
     uint64_t number;                  /* of the block that is computed */
     /* Share of the corpus before the first block computed here, and before and after the current
      * one; its rows. */
-    double share_first, share_before, share_behind;
+    double share_first, share_before, share_after;
     size_t block_rows;
     double seconds;
 } gm_run;
 
 /* Open tokenizer, plan, model and corpus as run->o says, and fill in blocks_options and
- * runner_options. GM_EARG, GM_EFORMAT, errors of
- * gm_model_open and gm_blocks_create. What is open is closed by the close. */
+ * runner_options. GM_EARG, GM_EFORMAT, errors of gm_model_open and gm_blocks_create. What is open
+ * is closed by the close. */
 gm_status gm_run_open(gm_run *run, gm_error *err) GM_MUST_USE;
 void gm_run_close(gm_run *run);
 

@@ -27,7 +27,7 @@ out:
     return status;
 }
 
-/* The output exists: *done when it is this run, finished. A kill behind the merging has
+/* The output exists: *done when it is this run, finished. A kill after the merging has
  * left its shards, which then have to go; those of an index stay. */
 static gm_status look_at_finished(gm_run *r, bool *done, gm_error *err)
 {

@@ -38,7 +38,7 @@ out:
 
 /* ---- what differs ---- */
 
-/* The option behind a member of the trace's options: "--doc-tokens". */
+/* The option that a member of the trace's options is of: "--doc-tokens". */
 static void name_option(char name[48], const char *key)
 {
     const bool of_corpus = strncmp(key, "corpus", 6) == 0;

@@ -108,7 +108,7 @@ static gm_status choose_subsets(telling *t, gm_error *err)
     return GM_OK;
 }
 
-/* Say before the work what could not be written behind it. */
+/* Say before the work what could not be written after it. */
 static gm_status check_outputs(const stats_options *o, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -28,8 +28,7 @@ gm_status gm_chat_check(const gm_chat_options *o, bool chat, gm_error *err)
         const char *text = words[i][1];
         if (text && !chat) return gm_fail(err, GM_EARG, "--%s needs --chat", words[i][0]);
         if (!is_utf8(text))
-            return gm_fail(err, GM_EARG, "--%s '%s': expected UTF-8 text that is not empty",
-                           words[i][0], text);
+            return gm_fail(err, GM_EARG, "--%s '%s': expected UTF-8 text", words[i][0], text);
     }
     if (o->date && !gm_jinja_is_date(o->date))
         return gm_fail(err, GM_EARG, "--chat-date '%s': expected a date, YYYY-MM-DD", o->date);
@@ -134,7 +133,7 @@ static void put_message(gm_json_out *json, const char *role, const char *text, s
     gm_json_close_object(json);
 }
 
-/* The question's message, behind the system's and the earlier turns. */
+/* The question's message, after the system's and the earlier turns. */
 static gm_status make_messages(gm_json **out, const gm_chat *chat, const char *text, size_t n,
                                gm_error *err)
 {
@@ -235,6 +234,13 @@ out:
     return status;
 }
 
+static bool holds(const gm_text *text, const char *words, size_t n)
+{
+    for (size_t i = 0; i + n <= text->n; i++)
+        if (memcmp(text->at + i, words, n) == 0) return true;
+    return false;
+}
+
 /* Is the system message there, but for blanks around it? */
 static gm_status find_system(const gm_chat *chat, const char *where, gm_error *err)
 {
@@ -242,10 +248,7 @@ static gm_status find_system(const gm_chat *chat, const char *where, gm_error *e
     size_t n = words ? strlen(words) : 0;
     while (n > 0 && strchr(" \t\r\n", *words)) words++, n--;
     while (n > 0 && strchr(" \t\r\n", words[n - 1])) n--;
-    for (size_t i = 0; i + n <= chat->before.n; i++)
-        if (memcmp(chat->before.at + i, words, n) == 0) return GM_OK;
-    for (size_t i = 0; i + n <= chat->after.n; i++)
-        if (memcmp(chat->after.at + i, words, n) == 0) return GM_OK;
+    if (n == 0 || holds(&chat->before, words, n) || holds(&chat->after, words, n)) return GM_OK;
     return gm_fail(err, GM_EARG, "the chat template of '%s' has no place for a system message",
                    where);
 }

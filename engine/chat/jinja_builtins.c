@@ -128,7 +128,7 @@ static bool read_date(const char *text, struct tm *date)
     const bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     if (year < 1 || month < 1 || month > 12 || day < 1) return false;
     if (day > days[month - 1] + (leap && month == 2)) return false;
-    int before = day - 1; /* days of the year, then of all years, in front */
+    int before = day - 1; /* days before the date in its year */
     for (int i = 0; i + 1 < month; i++) before += days[i] + (leap && i == 1);
     const int y = year - 1, all = 365 * y + y / 4 - y / 100 + y / 400 + before;
     *date = (struct tm){.tm_year = year - 1900,

@@ -34,7 +34,7 @@ out:
     return status;
 }
 
-/* Behind "(": an expression in brackets, or a tuple. */
+/* After "(": an expression in brackets, or a tuple. */
 static gm_status parse_bracket(gm_jparser *p, gm_jnode **node, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -111,9 +111,9 @@ out:
     return status;
 }
 
-/* ---- what stands behind them ---- */
+/* ---- what follows them ---- */
 
-/* Behind "(": arguments, those with a name last. */
+/* After "(": arguments, those with a name last. */
 static gm_status parse_arguments(gm_jparser *p, gm_jnode *call, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -144,7 +144,7 @@ out:
     return status;
 }
 
-/* Behind "[": an item, or a slice. */
+/* After "[": an item, or a slice. */
 static gm_status parse_subscript(gm_jparser *p, gm_jnode *node, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -213,8 +213,8 @@ out:
     return status;
 }
 
-/* Behind "is": a test, "not" in front of it, an argument behind it with or without brackets:
- * without them every word is one but those that end the test, "if" and "in" too, as in Jinja. */
+/* After "is": a test, maybe with "not" before it, and its argument. Without brackets around the
+ * argument every word is one but those that end the test, "if" and "in" too, as in Jinja. */
 static gm_status parse_test(gm_jparser *p, gm_jnode **node, gm_error *err)
 {
     static const char *const ends[] = {"else", "or", "and"};

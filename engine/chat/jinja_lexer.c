@@ -41,20 +41,20 @@ static char at_offset(const gm_jlexer *lexer, const char *at, size_t offset)
     return (size_t)(lexer->end - at) > offset ? at[offset] : '\0';
 }
 
-/* Behind the mark that ends a tag, `sign` in front of it or none. */
-static void leave_tag(gm_jlexer *lexer, const char *behind, char sign, bool takes_line_end)
+/* Go on at `after`, past the mark that ends a tag; `sign`: the byte before that mark. */
+static void leave_tag(gm_jlexer *lexer, const char *after, char sign, bool takes_line_end)
 {
-    go_to(lexer, behind);
+    go_to(lexer, after);
     if (sign == '-')
         skip_blanks(lexer);
-    else if (sign != '+' && takes_line_end && at_offset(lexer, behind, 0) == '\n')
-        go_to(lexer, behind + 1);
+    else if (sign != '+' && takes_line_end && at_offset(lexer, after, 0) == '\n')
+        go_to(lexer, after + 1);
     lexer->fresh = lexer->at[-1] == '\n';
     lexer->tag = '\0';
     lexer->depth = 0;
 }
 
-/* Where data end that stand in front of a tag. */
+/* Where the data before a tag end. */
 static const char *end_of_data(const char *from, const char *to, char tag, char sign, bool fresh)
 {
     const char *at = to;
@@ -133,7 +133,7 @@ static int hex_value(char c)
     return -1;
 }
 
-/* The character that \x, \u, \U or \0 to \7 spells at at[0..n), behind the backslash; how many
+/* The character that \x, \u, \U or \0 to \7 spells at at[0..n), after the backslash; how many
  * bytes that takes, 0: it is spelt wrongly. */
 static size_t spelt_character(const char *at, size_t n, uint32_t *c)
 {
@@ -165,7 +165,7 @@ static bool resolve(char *to, size_t *n_to, const char *at, size_t n)
             continue;
         }
         const char *which = at[i + 1] ? strchr(plain, at[i + 1]) : NULL;
-        if (which) { /* a line's end behind a backslash is nothing */
+        if (which) { /* a line's end after a backslash is nothing */
             if (*which != '\n') to[(*n_to)++] = means[which - plain];
             i += 2;
         } else if (at[i + 1] && strchr("xuU01234567", at[i + 1])) {

@@ -131,7 +131,7 @@ out:
     return status;
 }
 
-/* Behind "if" or "elif". */
+/* After "if" or "elif". */
 static gm_status parse_if(gm_jparser *p, gm_jnode *node, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -270,7 +270,7 @@ static gm_status parse_jump(gm_jparser *p, gm_jnode *node, gm_error *err)
     return close_tag(p, err);
 }
 
-/* Behind "{%": one statement, or *ended at a word that ends what stands around it. */
+/* After "{%": one statement, or *ended at a word that ends what stands around it. */
 static gm_status parse_statement(gm_jparser *p, gm_jnode **node, bool *ended, gm_error *err)
 {
     static const struct {

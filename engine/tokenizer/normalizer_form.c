@@ -78,7 +78,7 @@ static size_t stretch_stop(gm_form form, const gm_view *view, size_t start, bool
     return stop;
 }
 
-/* Room for one more character's code points behind `used` others. */
+/* Room for one more character's code points after `used` others. */
 static gm_status make_room(gm_normalizer_work *work, size_t used, gm_error *err)
 {
     if (work->code_cap - used >= MOST_PER_CHAR) return GM_OK;

@@ -39,7 +39,7 @@ typedef struct reader {
     gm_error *err;
 } reader;
 
-/* The byte k places on; NUL behind the end. */
+/* The byte k places on; NUL past the end. */
 static char peek(const reader *r, size_t k)
 {
     return k < r->n - r->at ? r->pattern[r->at + k] : '\0';

@@ -1,4 +1,4 @@
-/* template.c - the tokens put in front of and behind those of a text. */
+/* template.c - the tokens put before and after those of a text. */
 #include "engine/tokenizer/template.h"
 
 #include <string.h>
@@ -82,7 +82,7 @@ out:
     return status;
 }
 
-/* "cls": ["<s>", 0] in front, "sep": ["</s>", 2] behind. */
+/* "cls": ["<s>", 0] before, "sep": ["</s>", 2] after. */
 static gm_status load_bert(gm_template *out, const gm_json *json, const char *where, gm_error *err)
 {
     static const char *const keys[] = {"cls", "sep"};

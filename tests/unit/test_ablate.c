@@ -311,7 +311,7 @@ static void chosen_is_what_a_run_counts(void)
     tear_down(&f);
 }
 
-/* A token without -ln p, a document's first where nothing stands in front of it, is not of those
+/* A token without -ln p, a document's first where nothing comes before it, is not of those
  * that the share of the chosen is of. */
 static void chosen_are_of_the_tokens_that_count(void)
 {

@@ -79,7 +79,7 @@ static void what_does_not_say_the_question_is_refused(void)
 }
 
 /* Earlier turns stand between the system message and the question, in their order. */
-static void turns_stand_in_front(void)
+static void turns_come_before_the_question(void)
 {
     static const char text[] =
         "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[answer]";
@@ -172,7 +172,7 @@ static void options(void)
         {{.date = "today"}, "expected a date"},
         {{.settings = plain, .n_settings = 1}, "expected NAME=VALUE"},
         {{.settings = nameless, .n_settings = 1}, "expected NAME=VALUE"},
-        {{.system = "\xff"}, "expected UTF-8 text that is not empty"},
+        {{.system = "\xff"}, "--system '\\xff': expected UTF-8 text"},
     };
     gm_chat chat;
     gm_error err = {0};
@@ -184,6 +184,10 @@ static void options(void)
     static const char deaf[] = "{{ messages[-1].content }}";
     CHECK_FAILS(make_with(&chat, deaf, &system, &err), err, GM_EARG,
                 "has no place for a system message");
+
+    const gm_chat_options blank = {.system = " \n"}; /* is nothing that could be left out */
+    CHECK_OK(make_with(&chat, deaf, &blank, &err), err);
+    gm_chat_clear(&chat);
 
     static const char dated[] =
         "{{ strftime_now('%d.%m.%Y') }} {{ messages[0].content }} {{ a }}{{ b + 1 }}";
@@ -325,5 +329,5 @@ static void every_allocation(void)
     check_every_allocation(open_one, NULL);
 }
 
-TESTS(TEST(what_does_not_say_the_question_is_refused), TEST(turns_stand_in_front), TEST(limits),
-      TEST(options), TEST(folders), TEST(whose_tokens), TEST(every_allocation))
+TESTS(TEST(what_does_not_say_the_question_is_refused), TEST(turns_come_before_the_question),
+      TEST(limits), TEST(options), TEST(folders), TEST(whose_tokens), TEST(every_allocation))

@@ -295,7 +295,7 @@ static void experts_by_token(void)
 }
 
 /* Rows 3 and 17 (positions 3 of document 0, 7 of document 2) have logits 0 to 23 sixteenths and
- * the next 24 behind: the softmax of eight steps of 1/16, whatever the first. */
+ * the next 24 after it: the softmax of eight steps of 1/16, whatever the first. */
 static void softmax_of_recorded_logits(void)
 {
     static sample s;

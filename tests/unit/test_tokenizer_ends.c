@@ -30,7 +30,7 @@ static void half_a_character_counts_the_whole(void)
     check_once(bytes_with(NULL, NULL), "\xF0\x9F\x98\x80x", "14 15 16 17 2", "4 4 4 4 5");
 }
 
-static void a_composed_character_ends_behind_its_marks(void)
+static void a_composed_character_ends_after_its_marks(void)
 {
     const char *nfc = "{\"type\":\"NFC\"}";
     check_once(bytes_with(nfc, NULL), "ae" ACUTE "x", "0 8 9 2", "1 4 4 5");
@@ -82,7 +82,7 @@ static void what_is_taken_out_belongs_to_no_token_before_it(void)
     check_once(bytes_with(longer, NULL), "e" YA "e", "1 0 3 2 1", "1 3 3 3 4");
 }
 
-static void an_added_token_ends_behind_the_white_space_it_takes(void)
+static void an_added_token_ends_after_the_white_space_it_takes(void)
 {
     parts p = bytes_with(NULL, "[{\"id\":18,\"content\":\"<>\",\"rstrip\":true,\"lstrip\":true}]");
     check_once(p, "a <>  x", "0 18 2", "1 6 7");
@@ -118,10 +118,10 @@ static void the_template_stands_at_both_ends(void)
     check_once(p, "", "2 3", "0 0");
 }
 
-TESTS(TEST(half_a_character_counts_the_whole), TEST(a_composed_character_ends_behind_its_marks),
+TESTS(TEST(half_a_character_counts_the_whole), TEST(a_composed_character_ends_after_its_marks),
       TEST(marks_are_those_of_the_reference), TEST(lower_case_may_be_longer),
       TEST(what_is_put_in_ends_where_the_text_before_it_ends),
       TEST(what_is_taken_out_belongs_to_no_token_before_it),
-      TEST(an_added_token_ends_behind_the_white_space_it_takes),
+      TEST(an_added_token_ends_after_the_white_space_it_takes),
       TEST(an_added_token_of_normalized_text_ends_in_the_original), TEST(ends_never_fall),
       TEST(the_template_stands_at_both_ends))
