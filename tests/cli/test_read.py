@@ -17,8 +17,8 @@ TEMPLATE = 2  # the phase of tokens that are of no text
 CUT = "\u20ac\U0001f600 \u0442\u0435\u043a\u0441\u0442 caf\u00e9"  # characters of more than one token
 
 
-def collect(name, *more):
-    run("gm-probe", "collect", "--model", TINY, "--corpus", "c.jsonl", "--min-tokens", "20", "--doc-tokens", "200", "-o", name,
+def collect(name, *more, corpus="c.jsonl"):
+    run("gm-probe", "collect", "--model", TINY, "--corpus", corpus, "--min-tokens", "20", "--doc-tokens", "200", "-o", name,
         "--quiet", "--force", *more)
 
 
@@ -155,6 +155,20 @@ def check_size():
     assert not pathlib.Path("large.html").exists()
 
 
+def check_dropped():
+    """Of texts that nobody asked for, as many are shown as fit, and it is said how many."""
+    lines = pathlib.Path("c.jsonl").read_text(encoding="utf-8").splitlines()
+    pathlib.Path("many.jsonl").write_text("\n".join(lines * 100) + "\n", encoding="utf-8")
+    collect("many.h5", corpus="many.jsonl")
+    done = subprocess.run([BIN / "gm-probe", "read", "many.h5", "--limit", "1000", "-o", "many.html", "--force", "--quiet"],
+                          capture_output=True, text=True, check=True)
+    meta = Reading(Parts(pathlib.Path("many.html").read_text(encoding="utf-8"))).meta
+    tokens = [passage["tokens"] for passage in meta["passages"]]
+    most = (16 << 20) // (40 + (9 + len(meta["layers"]) * (4 * meta["chosen"] + 2)) * 4 // 3)
+    assert most - max(tokens) < sum(tokens) <= most, (sum(tokens), most)
+    assert f"the page has {len(tokens)} of {100 * len(lines)} texts" in done.stderr, done.stderr
+
+
 def check_full_disk():
     limited = "ulimit -f 8; trap '' XFSZ; exec \"$0\" read t.h5 -o full.html --quiet"
     done = subprocess.run(["bash", "-c", limited, BIN / "gm-probe"], capture_output=True, text=True, check=False)
@@ -182,6 +196,7 @@ def main():
     check_scripts(parts)
     check_choices()
     check_size()
+    check_dropped()
     check_full_disk()
     return 0
 
