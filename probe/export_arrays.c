@@ -86,7 +86,7 @@ static gm_status write_rows(FILE *to, gm_trace *trace, array_id which, uint64_t 
     const int rank = shape_of(dim, &row, which, gm_trace_get_info(trace), n);
     size_t most = (size_t)BATCH_BYTES / row + 1;
     if (most > n) most = (size_t)n;
-    void *rows = gm_alloc2(most, row, 1);
+    void *rows = gm_alloc(most, row);
     if (rows == NULL) GM_FAIL(GM_EMEM, "no memory for %zu rows of %zu bytes", most, row);
     GM_TRY(write_front(to, which, dim, rank, err));
     for (uint64_t done = 0; done < n;) {
@@ -125,7 +125,7 @@ static gm_status write_logits(FILE *to, gm_trace *trace, array_id which,
     if (n_all == 0)
         GM_FAIL(GM_EABSENT,
                 "the trace has no logits; 'gm-probe collect --record logits:RATE' records them");
-    token = gm_alloc2((size_t)n_all, 1, sizeof *token);
+    token = gm_alloc((size_t)n_all, sizeof *token);
     if (token == NULL) GM_FAIL(GM_EMEM, "no memory for the numbers of %zu tokens", (size_t)n_all);
     GM_TRY(gm_trace_read_logits(trace, 0, (size_t)n_all, NULL, token, err));
     while (first < n_all && token[first] < range->token) first++;

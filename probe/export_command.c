@@ -70,8 +70,8 @@ static gm_status read_document(document_rows *rows, gm_trace *trace, uint64_t fi
     const size_t LK = (size_t)info->n_layers * (size_t)info->n_chosen;
     *rows = (document_rows){0};
     if (n == 0) goto out;
-    rows->token = gm_alloc2(n, 1, sizeof *rows->token);
-    rows->phase = gm_alloc2(n, 1, sizeof *rows->phase);
+    rows->token = gm_alloc(n, sizeof *rows->token);
+    rows->phase = gm_alloc(n, sizeof *rows->phase);
     rows->expert = gm_alloc2(n, LK, sizeof *rows->expert);
     rows->gate = gates ? gm_alloc2(n, LK, sizeof *rows->gate) : NULL;
     if (rows->token == NULL || rows->phase == NULL || rows->expert == NULL ||

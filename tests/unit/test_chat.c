@@ -185,6 +185,10 @@ static void options(void)
     CHECK_FAILS(make_with(&chat, deaf, &system, &err), err, GM_EARG,
                 "has no place for a system message");
 
+    CHECK_OK(
+        make_with(&chat, "{{ messages[0].content|trim }}{{ messages[-1].content }}", &system, &err),
+        err);
+    gm_chat_clear(&chat);
     const gm_chat_options blank = {.system = " \n"}; /* is nothing that could be left out */
     CHECK_OK(make_with(&chat, deaf, &blank, &err), err);
     gm_chat_clear(&chat);

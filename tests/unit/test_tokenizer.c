@@ -63,6 +63,29 @@ static void whole_pieces_go_before_merges(void)
     check_once(p, longest, "1", "400");
 }
 
+#define MARK "\xE2\x96\x81"
+
+/* Words are encoded by themselves where no merge reaches from one into the next, in whatever slots
+ * of the table the merges lie: the ids decide about that. */
+static void merges_reach_over_the_beginnings_of_words(void)
+{
+    for (int k = 0; k < 64; k++) {
+        char vocab[160], ids[32];
+        snprintf(vocab, sizeof vocab,
+                 "{\"" MARK "\":%d,\"a\":%d,\"" MARK "a\":%d,\"a" MARK "\":%d,\"a" MARK "a\":%d}",
+                 k, k + 1, k + 2, k + 3, k + 4);
+        parts p = {.vocab = vocab, .merges = "[\"" MARK " a\"]"};
+        snprintf(ids, sizeof ids, "%d %d", k + 1, k + 2);
+        check_once(p, "a" MARK "a", ids, "1 5");
+        p.merges = "[\"" MARK " a\",\"a " MARK "a\"]";
+        snprintf(ids, sizeof ids, "%d", k + 4);
+        check_once(p, "a" MARK "a", ids, "5");
+        p.merges = "[\"a " MARK "\"]";
+        snprintf(ids, sizeof ids, "%d %d", k + 3, k + 1);
+        check_once(p, "a" MARK "a", ids, "4 5");
+    }
+}
+
 static void added_tokens_cut_the_text(void)
 {
     parts p = {.splitter = BYTE_LEVEL, .added = ADDED(10, "<x>", "")};
@@ -367,9 +390,10 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(pieces_become_tokens_by_rank), TEST(characters_without_a_token_are_dropped_or_unknown),
       TEST(an_unknown_token_that_is_missing_fails_when_needed), TEST(whole_pieces_go_before_merges),
-      TEST(added_tokens_cut_the_text), TEST(the_longest_added_token_wins),
-      TEST(the_template_wraps_the_text), TEST(text_that_is_not_utf8_is_refused_whole),
-      TEST(tokens_are_found_by_id_and_spelling), TEST(a_piece_is_what_a_token_adds),
-      TEST(what_is_not_understood_is_named), TEST(what_the_reference_does_by_chance_is_refused),
-      TEST(numbers_that_do_not_fit_are_named), TEST(a_model_of_another_kind_is_named),
-      TEST(threads_share_a_tokenizer), TEST(survives_every_allocation_failure))
+      TEST(merges_reach_over_the_beginnings_of_words), TEST(added_tokens_cut_the_text),
+      TEST(the_longest_added_token_wins), TEST(the_template_wraps_the_text),
+      TEST(text_that_is_not_utf8_is_refused_whole), TEST(tokens_are_found_by_id_and_spelling),
+      TEST(a_piece_is_what_a_token_adds), TEST(what_is_not_understood_is_named),
+      TEST(what_the_reference_does_by_chance_is_refused), TEST(numbers_that_do_not_fit_are_named),
+      TEST(a_model_of_another_kind_is_named), TEST(threads_share_a_tokenizer),
+      TEST(survives_every_allocation_failure))
