@@ -17,10 +17,10 @@ __device__ __forceinline__ unsigned ordered(float x)
 
 /* Where element k of a vector is: a sweep of 256 is stored as the first halves of the lanes'
  * eight elements, then the second, so that a warp's 16-byte loads meet no bank twice. */
-__device__ __forceinline__ int place_of(int k)
+__device__ __forceinline__ int place_of(unsigned k)
 {
-    const int lane = k % SWEEP / VEC, half = k % VEC / 4;
-    return k / SWEEP * SWEEP + half * (SWEEP / 2) + lane * 4 + k % 4;
+    const unsigned lane = k % SWEEP / VEC, half = k % VEC / 4;
+    return (int)(k / SWEEP * SWEEP + half * (SWEEP / 2) + lane * 4 + k % 4);
 }
 
 /* Floats that a vector of n elements takes there. */
@@ -232,7 +232,7 @@ __device__ __forceinline__ void place_row(const float *x, const float *norm, con
             }
             y.x = rounded<W>(y.x), y.y = rounded<W>(y.y);
             y.z = rounded<W>(y.z), y.w = rounded<W>(y.w);
-            if (k < all) *(float4 *)(void *)(to + place_of(k)) = y;
+            if (k < all) store_float4(to, place_of(k), y);
         }
         from += step;
         if (from >= all) break;

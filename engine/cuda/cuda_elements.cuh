@@ -365,6 +365,13 @@ __device__ __forceinline__ float4 load_float4(const float *at)
     return *(const float4 *)(const void *)at;
 }
 
+/* Four floats, from place `at` of x on: a multiple of 4, as x is of 16 bytes. Counted in fours,
+ * since in a sum of floats the compiler sees no such multiple, and stores one after the other. */
+__device__ __forceinline__ void store_float4(float *x, int at, const float4 &y)
+{
+    ((float4 *)(void *)x)[(unsigned)at / 4] = y;
+}
+
 /* Eight elements that other warps read too. */
 __device__ __forceinline__ void load_vector(const bf16 *at, float out[VEC])
 {

@@ -47,9 +47,9 @@ __device__ __forceinline__ void share_groups(const Shared<W> &s, const Lane &me,
             if (at >= stride) continue;
 #pragma unroll
             for (int d = 0; d < VEC; d += 4)
-                *(float4 *)(void *)(part + place_in_head(at + d, stride)) =
-                    make_float4(run.sum[g][c][d], run.sum[g][c][d + 1], run.sum[g][c][d + 2],
-                                run.sum[g][c][d + 3]);
+                store_float4(part, place_in_head(at + d, stride),
+                             make_float4(run.sum[g][c][d], run.sum[g][c][d + 1],
+                                         run.sum[g][c][d + 2], run.sum[g][c][d + 3]));
         }
         if (me.part == 0) part[stride] = run.top[g], part[stride + 1] = run.total[g];
     }
@@ -109,7 +109,7 @@ __device__ __forceinline__ void merge_parts(const float *parts, int each, int n,
             for (int k = 0; k < TOGETHER; k++) add_quad(sum, factor[k], x[k]);
         }
         if (head == nullptr) {
-            if (at < stride) *(float4 *)(void *)(part + at) = sum;
+            if (at < stride) store_float4(part, at, sum);
             if (at == 0) part[stride] = most, part[stride + 1] = total;
             continue;
         }

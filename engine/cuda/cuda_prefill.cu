@@ -125,10 +125,13 @@ __device__ __forceinline__ void load_block(const void *cache, size_t row, size_t
 {
     const int vecs = (int)head_stride / VEC;
     const W *from = (const W *)cache + row * head_stride;
+#pragma unroll 2 /* more takes registers that the fifth block of a multiprocessor needs */
     for (int i = threadIdx.x; i < GM_KV_BLOCK * vecs; i += THREADS) {
         float a[VEC];
         load_vector(from + (size_t)i * VEC, a);
-        for (int j = 0; j < VEC; j++) to[i / vecs * ld + i % vecs * VEC + j] = a[j];
+        const int at = i / vecs * ld + i % vecs * VEC;
+        store_float4(to, at, make_float4(a[0], a[1], a[2], a[3]));
+        store_float4(to, at + 4, make_float4(a[4], a[5], a[6], a[7]));
     }
 }
 
@@ -161,12 +164,11 @@ __device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const fl
     for (int q = 0; q < QUERIES; q++) {
         const bool sees = lane >= seen[q].first && lane < seen[q].first + seen[q].n;
         const float scaled = sees ? score[q] * p.scale : -INFINITY;
-        float top = fmaxf(run.top[q], warp_max(scaled));
-        if (top == -INFINITY) top = 0.0f;
-        const float e = sees ? expf(scaled - top) : 0.0f;
-        const float factor = expf(run.top[q] - top);
+        const float top = fmaxf(run.top[q], warp_max(scaled));
+        const float base = top == -INFINITY ? 0.0f : top, factor = expf(run.top[q] - base);
+        const float e = sees ? expf(scaled - base) : 0.0f;
         run.total[q] = fmaf(run.total[q], factor, warp_sum(e));
-        if (seen[q].n > 0) run.top[q] = top; /* before a window's first block nothing is known */
+        run.top[q] = top;
 #pragma unroll
         for (int i = 0; i < CHUNKS * LANE_DIMS; i++) run.sum[q][i] *= factor;
         weight[q * GM_KV_BLOCK + lane] = rounded<W>(e);

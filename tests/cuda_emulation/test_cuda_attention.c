@@ -232,6 +232,30 @@ static void windows_and_sinks(void)
     free_arena(a, &how);
 }
 
+/* A block of keys whose scores are below all floats counts nothing, however small those behind. */
+static void scores_below_all_floats(void)
+{
+    enum { POSITION = 40 };
+    gm_cuda_how how;
+    arena *a = make_arena(&how);
+    for (int many = 0; many < 2; many++) {
+        const gm_cuda_attention p = describe(a);
+        fill(a, POSITION);
+        for (size_t i = 0; i < POSITIONS * (HEAD / 2); i++) a->cosine[i] = 1.0f, a->sine[i] = 0.0f;
+        for (size_t i = 0; i < (size_t)p.at_v; i++) a->qkv[i] = i < (size_t)p.at_k ? 1.0f : -20.0f;
+        for (size_t k = 0; k < POSITION; k++)
+            for (size_t h = 0; h < KV_HEADS; h++)
+                for (size_t i = 0; i < HEAD; i++)
+                    a->k[cache_at(k, h) + i] = k < GM_KV_BLOCK ? -1e38f : -20.0f;
+        if (many)
+            run_many(&how, &p, a);
+        else
+            run_few(&how, &p);
+        check_heads(many ? "many rows" : "few rows", a, &p);
+    }
+    free_arena(a, &how);
+}
+
 /* A tile's queries begin to see at 16 positions, on both sides of a block of 32: some see nothing
  * of the first. */
 static void queries_of_a_tile_have_windows_of_their_own(void)
@@ -334,5 +358,5 @@ static void what_is_not_finite_is_marked(void)
     free_arena(a, &how);
 }
 
-TESTS(TEST(both_forms_are_the_definition), TEST(windows_and_sinks),
+TESTS(TEST(both_forms_are_the_definition), TEST(windows_and_sinks), TEST(scores_below_all_floats),
       TEST(queries_of_a_tile_have_windows_of_their_own), TEST(what_is_not_finite_is_marked))
