@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster/naming.h"
+#include "cluster/from_atlas.h"
 #include "text/words.h"
 
 enum { BATCH = 1024 }; /* documents whose texts are held at a time */
@@ -108,7 +108,7 @@ static gm_status learn_words(finder *f, gm_error *err)
 {
     size_t n = gm_vocabulary_n(f->vocabulary);
     int8_t *asked = gm_grow(f->asked, f->n_known, n, sizeof *asked);
-    if (asked == NULL && n > 0) return gm_fail(err, GM_EMEM, "no memory for %zu words", n);
+    if (asked == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu words", n);
     f->asked = asked;
     for (; f->n_known < n; f->n_known++) {
         const char *word = gm_vocabulary_word(f->vocabulary, (uint32_t)f->n_known);
@@ -159,10 +159,7 @@ static gm_status look_at_texts(gm_about *out, finder *f, const gm_atlas *a, gm_t
     gm_status status = GM_OK;
     double all = 0, *sum = gm_alloc(a->n_clusters, sizeof *sum); /* (C) */
     if (sum == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", a->n_clusters);
-    if (strcmp(gm_trace_get_info(trace)->fingerprint, a->trace_fingerprint) != 0 ||
-        gm_trace_get_samples(trace)->n != a->n)
-        GM_FAIL(GM_EARG, "the trace is not the one that the atlas was made from ('%s')",
-                a->trace_path);
+    GM_TRY(gm_atlas_check_trace(a, trace, err));
     for (size_t first = 0; first < a->n; first += BATCH) {
         size_t n = a->n - first < BATCH ? a->n - first : BATCH;
         GM_TRY(count_batch(f, trace, a, first, n, sum, &all, err));

@@ -1,5 +1,4 @@
 /* assign.c - gm-cluster assign: the documents of another trace on an atlas's map. */
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,13 +20,13 @@ typedef struct assign_command {
     bool any_model, force, json, quiet;
 } assign_command;
 
-/* One model, one shape; the trace the atlas was made of must be at hand. */
+/* One model, one shape; and the trace that the atlas was made from. */
 static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, const gm_trace *news,
                               const char *news_path, bool any_model, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(news);
-    if (!gm_atlas_is_of(atlas, fitted))
-        return gm_fail(err, GM_EARG, "--trace is not the trace that the atlas was made from");
+    const gm_status status = gm_atlas_check_trace(atlas, fitted, err);
+    if (status != GM_OK) return status;
     if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
         return gm_fail(err, GM_EARG, "'%s' has %d layers of %d experts, but the atlas has %d of %d",
                        news_path, info->n_layers, info->n_experts, atlas->n_layers,

@@ -2,12 +2,13 @@
 #include "cluster/atlas_notes.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/version.h"
+#include "cluster/cluster_verdict.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
-#include "cluster/cluster_verdict.h"
 #include "cluster/summary.h"
 
 /* Move what was written into the arena. */
@@ -22,21 +23,23 @@ static gm_status finish(const char **json, gm_arena *arena, gm_json_out *out, gm
     return status;
 }
 
+/* The name of a choice of "a|b|c", which gm_from_atlas_options finds again. */
+static void put_choice(gm_json_out *out, const char *key, const char *choices, unsigned choice)
+{
+    for (; choice > 0; choice--) choices = strchr(choices, '|') + 1;
+    gm_json_put_text(out, key, choices, strcspn(choices, "|"));
+}
+
 gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_analysis *analysis,
                                    const gm_fit_options *options, gm_error *err)
 {
-    static const char *const usage[] = {"counts", "gates"};
-    static const char *const layout[] = {"batch", "reference"};
-    static const char *const selection[] = {"eom", "leaf"};
-    static const char *const keywords[] = {"tfidf", "class"};
-    static const char *const stop[] = {"both", "english", "russian", "none"};
     const gm_umap_options *umap = &options->umap;
     const gm_hdbscan_options *hdbscan = &analysis->hdbscan;
     const gm_languages *spoken = &analysis->words.languages;
     gm_json_out out = {0};
     gm_json_open_object(&out, NULL);
-    gm_json_put_string(&out, "usage", usage[options->usage]);
-    gm_json_put_string(&out, "metric", gm_metric_name(options->metric));
+    put_choice(&out, "usage", GM_USAGE_CHOICES, options->usage);
+    put_choice(&out, "metric", GM_METRIC_CHOICES, options->metric);
     gm_json_put_i64(&out, "n_neighbors", options->n_neighbors);
     gm_json_put_string(&out, "neighbours", analysis->n_checked > 0 ? "approximate" : "exact");
     if (analysis->n_checked > 0)
@@ -50,7 +53,7 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_f64(&out, "learning_rate", umap->learning_rate);
     gm_json_put_f64(&out, "repulsion", umap->repulsion);
     gm_json_put_i64(&out, "negative_samples", umap->negative_rate);
-    gm_json_put_string(&out, "layout", layout[umap->layout]);
+    put_choice(&out, "layout", GM_LAYOUT_CHOICES, umap->layout);
     gm_json_put_bool(&out, "densmap", umap->densmap);
     if (umap->densmap) {
         gm_json_put_f64(&out, "dens_lambda", umap->density.lambda);
@@ -62,17 +65,17 @@ gm_status gm_atlas_note_parameters(const char **json, gm_arena *arena, const gm_
     gm_json_put_u64(&out, "min_cluster_size", hdbscan->min_cluster_size);
     gm_json_put_i64(&out, "min_samples", hdbscan->min_samples);
     gm_json_put_bool(&out, "count_self", hdbscan->count_self);
-    gm_json_put_string(&out, "selection", selection[hdbscan->selection]);
+    put_choice(&out, "selection", GM_SELECTION_CHOICES, hdbscan->selection);
     gm_json_put_f64(&out, "epsilon", hdbscan->epsilon);
     gm_json_put_u64(&out, "max_cluster_size", hdbscan->max_cluster_size);
     gm_json_put_bool(&out, "allow_single_cluster", hdbscan->allow_single_cluster);
-    gm_json_put_string(&out, "keywords", keywords[options->naming.method]);
+    put_choice(&out, "keywords", GM_KEYWORD_CHOICES, options->naming.method);
     gm_json_put_string(&out, "keywords_from", gm_words_basis_name(analysis->words.basis));
     gm_json_put_string(&out, "languages_from",
                        spoken->code == NULL ? "none"
                        : spoken->given      ? "corpus"
                                             : gm_words_basis_name(analysis->words.basis));
-    gm_json_put_string(&out, "stop_words", stop[options->naming.stop]);
+    put_choice(&out, "stop_words", GM_STOP_CHOICES, options->naming.stop);
     if (options->naming.max_df > 0) gm_json_put_f64(&out, "max_df", options->naming.max_df);
     gm_json_put_bool(&out, "stems", options->naming.stems);
     if (analysis->recut_of) gm_json_put_string(&out, "recut_of", analysis->recut_of);
@@ -228,10 +231,9 @@ static void put_assessment(gm_json_out *out, const gm_assessment *found)
 static gm_status put_quality(gm_json_out *out, const gm_analysis *a, const gm_atlas *atlas,
                              gm_error *err)
 {
-    static const char *const level[] = {"sample", "full", "none"};
     gm_status status = GM_OK;
     const size_t n = a->usage.n, dim = a->usage.dim;
-    gm_json_put_string(out, "level", level[a->level]);
+    put_choice(out, "level", GM_QUALITY_CHOICES, a->level);
     gm_json_put_u64(out, "documents", n);
     gm_json_put_u64(out, "clusters", atlas->n_clusters);
     put_figure(out, "noise_share", (double)gm_atlas_n_noise(atlas) / (double)n);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "cluster/from_atlas.h"
 #include "cluster/page_assets.h"
 #include "cluster/page_data.h"
 #include "cluster/page_quality.h"
@@ -245,7 +246,7 @@ static gm_status put_documents(gm_html *page, const gm_atlas *atlas,
     gm_status status = GM_OK;
     if (options->trace) {
         const size_t columns = atlas->n ? MOST_SHARES / atlas->n : 0;
-        GM_TRY(gm_page_check_trace(atlas, options->trace, err));
+        GM_TRY(gm_atlas_check_trace(atlas, options->trace, err));
         GM_TRY(gm_page_documents_read(documents, atlas, options->trace, columns, err));
     }
     GM_TRY(gm_page_put_data(page, atlas, options->trace ? documents : NULL, err));

@@ -12,7 +12,7 @@
 #define VECTORS __attribute__((target("avx512f")))
 #endif
 
-enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH, MEAN_OF = 1024 /* points */ };
+enum { LANES = 8, WIDE = 16, DEPTH = GM_AMX_BYTES_DEPTH };
 
 static const double MOST_BYTE = 127;
 enum { MOST_DIM = 100000 }; /* products of bytes stay in 32 bits up to 133,000 */
@@ -24,21 +24,6 @@ bool gm_bytes_can(const gm_points *points)
 }
 
 /* ---- rounding ---- */
-
-/* Any shift will do; one near the middle is best. The mean of some points is. */
-static gm_status find_middle(float *middle, const gm_points *points, gm_error *err)
-{
-    const size_t n = points->n, m = n < MEAN_OF ? n : MEAN_OF;
-    double *sum = gm_alloc(points->dim, sizeof *sum);
-    if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory to round %zu points", n);
-    for (size_t i = 0; i < m; i++) {
-        const float *f = points->at + i * n / m * points->dim; /* (dim) */
-        for (size_t c = 0; c < points->dim; c++) sum[c] += (double)f[c];
-    }
-    for (size_t c = 0; c < points->dim; c++) middle[c] = (float)(sum[c] / (double)m);
-    gm_free(sum);
-    return GM_OK;
-}
 
 /* A hair more than x, which was rounded some hundred times in double or once to float. */
 static float above(double x)
@@ -130,7 +115,7 @@ gm_status gm_bytes_init(gm_bytes *out, const gm_points *points, const uint32_t *
     b.lost = gm_alloc(padded, sizeof *b.lost);
     if (!middle || !b.byte || !b.norm || !b.scale || !b.reach || !b.lost)
         GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
-    GM_TRY(find_middle(middle, points, err));
+    GM_TRY(gm_points_middle(middle, points, err)); /* any shift will do; one near it is best */
 #pragma omp parallel for schedule(static)
     for (size_t p = 0; p < n; p++)
         round_point(&b, points->at + order[p] * points->dim, middle, points->dim, p);

@@ -1,7 +1,7 @@
 /* condense.c - single linkage, and its tree without the clusters that are too small. */
-#include <math.h>
-
 #include "cluster/hdbscan.h"
+
+#include <math.h>
 
 gm_status gm_linkage_make(gm_linkage *out, const gm_edge *edge, size_t n, gm_error *err)
 {

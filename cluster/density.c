@@ -2,7 +2,6 @@
 #include "cluster/density.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "cluster/elementary.h"
 #include "cluster/kdtree.h"

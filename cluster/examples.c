@@ -6,7 +6,7 @@
 
 static void write_down(uint32_t *out, const gm_neighbour *best, size_t n)
 {
-    for (size_t i = 0; i < GM_N_EXAMPLES_FOUND; i++) out[i] = i < n ? best[i].index : UINT32_MAX;
+    for (size_t i = 0; i < GM_N_EXAMPLES; i++) out[i] = i < n ? best[i].index : UINT32_MAX;
 }
 
 /* One cluster: its members (size), turned from points into their first documents, and, as the last
@@ -16,7 +16,7 @@ static gm_status find_of(uint32_t *nearest, uint32_t *farthest, const gm_usage *
                          gm_metric metric, const float *mean, const float **row, gm_error *err)
 {
     gm_points points;
-    gm_neighbour near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND]; /* by s, by -s */
+    gm_neighbour near[GM_N_EXAMPLES], far[GM_N_EXAMPLES]; /* by s, by -s */
     size_t n_near = 0, n_far = 0;
     for (size_t i = 0; i < size; i++) {
         member[i] = distinct->first[member[i]];
@@ -27,8 +27,8 @@ static gm_status find_of(uint32_t *nearest, uint32_t *farthest, const gm_usage *
     if (status != GM_OK) return status;
     for (size_t i = 0; i < size; i++) {
         const double s = gm_points_squared(&points, i, size);
-        gm_neighbour_insert(near, &n_near, GM_N_EXAMPLES_FOUND, (gm_neighbour){s, member[i]});
-        gm_neighbour_insert(far, &n_far, GM_N_EXAMPLES_FOUND, (gm_neighbour){-s, member[i]});
+        gm_neighbour_insert(near, &n_near, GM_N_EXAMPLES, (gm_neighbour){s, member[i]});
+        gm_neighbour_insert(far, &n_far, GM_N_EXAMPLES, (gm_neighbour){-s, member[i]});
     }
     gm_points_clear(&points);
     write_down(nearest, near, n_near);
@@ -55,8 +55,8 @@ gm_status gm_examples_find(uint32_t *nearest, uint32_t *farthest, const gm_usage
     row = gm_alloc(most + 1, sizeof *row);
     if (row == NULL) GM_FAIL(GM_EMEM, "no memory for examples of %zu clusters", n_clusters);
     for (size_t c = 0; c < n_clusters; c++)
-        GM_TRY(find_of(nearest + c * GM_N_EXAMPLES_FOUND, farthest + c * GM_N_EXAMPLES_FOUND, usage,
-                       distinct, members.at + first[c], first[c + 1] - first[c], metric,
+        GM_TRY(find_of(nearest + c * GM_N_EXAMPLES, farthest + c * GM_N_EXAMPLES, usage, distinct,
+                       members.at + first[c], first[c + 1] - first[c], metric,
                        mean + c * usage->dim, row, err));
 out:
     gm_free(of_point);

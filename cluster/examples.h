@@ -7,12 +7,11 @@
 
 #include "cluster/distinct.h"
 #include "cluster/points.h"
-
-enum { GM_N_EXAMPLES_FOUND = 10 };
+#include "formats/atlas.h"
 
 /* For each cluster its members nearest to the mean of its usage vectors in the metric, nearest
  * first, and those farthest from it, farthest first; ties by canonical place. Documents that use
- * the experts alike appear once, as the first. Both (C, GM_N_EXAMPLES_FOUND) written with canonical
+ * the experts alike appear once, as the first. Both (C, GM_N_EXAMPLES) written with canonical
  * places, UINT32_MAX after the last. mean (C,D); label (N). Errors: GM_EARG from the metric;
  * GM_EMEM. */
 gm_status gm_examples_find(uint32_t *nearest, uint32_t *farthest, const gm_usage *usage,

@@ -4,18 +4,18 @@
  * scanpy.
  */
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/csv.h"
 #include "base/json.h"
 #include "base/outfile.h"
 #include "base/sha256.h"
-#include "base/csv.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/profile.h"
+#include "cluster/summary.h"
 #include "cluster/usage.h"
 #include "formats/h5ad.h"
 
@@ -91,7 +91,9 @@ static gm_status write_experts(FILE *to, const gm_atlas *a, gm_error *err)
     const size_t dim = (size_t)a->n_layers * (size_t)a->n_experts;
     float *lift = gm_alloc2(3, dim, sizeof *lift);
     uint8_t *important = gm_alloc(dim, sizeof *important);
+    size_t *of_subset = NULL;
     if (!lift || !important) GM_FAIL(GM_EMEM, "no memory for %zu experts", dim);
+    GM_TRY(gm_atlas_noise_by(&of_subset, a, a->subset, a->n_subsets, err));
     fputs("kind,group,documents,layer,expert,usage,corpus,lift,lift_even,lift_odd,important\r\n",
           to);
     for (size_t c = 0; c < a->n_clusters; c++) {
@@ -102,14 +104,14 @@ static gm_status write_experts(FILE *to, const gm_atlas *a, gm_error *err)
         write_experts_of(to, a, &g, lift, important);
     }
     for (size_t s = 0; s < a->n_subsets; s++) {
-        group g = {"subset", a->subset_name[s], 0, a->subset_usage + s * dim,
-                   a->subset_usage_half + 2 * s * dim};
-        for (size_t i = 0; i < a->n; i++) g.n_documents += a->subset[i] == s;
+        const group g = {"subset", a->subset_name[s], of_subset[s], a->subset_usage + s * dim,
+                         a->subset_usage_half + 2 * s * dim};
         write_experts_of(to, a, &g, lift, important);
     }
 out:
     gm_free(lift);
     gm_free(important);
+    gm_free(of_subset);
     return status;
 }
 
@@ -253,8 +255,7 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     gm_usage_kind kind;
     *out = NULL;
     GM_TRY(gm_trace_open(&trace, path, err));
-    if (!gm_atlas_is_of(a, trace))
-        GM_FAIL(GM_EARG, "'%s' is not the trace that the atlas was made from", path);
+    GM_TRY(gm_atlas_check_trace(a, trace, err));
     GM_TRY(gm_from_atlas_usage(&kind, a, err));
     GM_TRY(gm_usage_read(&usage, trace, kind, NULL, err));
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);

@@ -1,6 +1,5 @@
 /* fit.c - gm-cluster fit: a trace in, an atlas and a report out. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cli.h"
 #include "base/device.h"
@@ -62,7 +61,7 @@ static gm_status read_options(fit_command *c, int *argc, char **argv, gm_error *
     };
     const gm_opt rest[] = {
         {.kind = GM_OPT_GROUP, .help = "Keywords"},
-        {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, "tfidf|class",
+        {GM_OPT_CHOICE, "keywords", &c->keywords, 0, 0, GM_KEYWORD_CHOICES,
          "mean TF-IDF, or class TF-IDF"},
         {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES,
          "which common words to leave out"},

@@ -100,7 +100,7 @@ static gm_status get_cluster_options(gm_fit_options *o, const gm_json *root, gm_
     GM_TRY(gm_json_get_bool_or(root, "count_self", false, &h->count_self, where, err));
     GM_TRY(gm_json_get_bool_or(root, "allow_single_cluster", false, &h->allow_single_cluster, where,
                                err));
-    GM_TRY(get_choice(root, "keywords", "tfidf|class", &keywords, err));
+    GM_TRY(get_choice(root, "keywords", GM_KEYWORD_CHOICES, &keywords, err));
     GM_TRY(get_choice(root, "stop_words", GM_STOP_CHOICES, &stop, err));
     GM_TRY(gm_json_get_f64_or(root, "max_df", 0, 1e9, 0, &o->naming.max_df, where, err));
     GM_TRY(gm_json_get_bool_or(root, "stems", true, &o->naming.stems, where, err));
@@ -234,7 +234,6 @@ gm_status gm_from_atlas_points(gm_atlas_points *out, const gm_atlas *atlas, gm_e
                        "this needs; run gm-cluster fit again");
     p.point = gm_alloc(atlas->n, sizeof *p.point);
     p.document = gm_alloc(atlas->n, sizeof *p.document);
-    p.linkage.n = 0;
     p.linkage.left = gm_alloc(atlas->n, sizeof *p.linkage.left);
     p.linkage.right = gm_alloc(atlas->n, sizeof *p.linkage.right);
     p.linkage.size = gm_alloc(atlas->n, sizeof *p.linkage.size);
@@ -413,12 +412,24 @@ static gm_status match_points(uint32_t *to, const gm_analysis *a, const gm_atlas
     return GM_OK;
 }
 
-bool gm_atlas_is_of(const gm_atlas *atlas, const gm_trace *trace)
+gm_status gm_atlas_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(trace);
-    return gm_trace_get_samples(trace)->n == atlas->n && info->n_layers == atlas->n_layers &&
-           info->n_experts == atlas->n_experts &&
-           strcmp(info->fingerprint, atlas->trace_fingerprint) == 0;
+    const size_t n = gm_trace_get_samples(trace)->n;
+    if (n != atlas->n)
+        return gm_fail(err, GM_EARG, "the trace has %zu documents, but the atlas has %zu", n,
+                       atlas->n);
+    if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
+        return gm_fail(err, GM_EARG,
+                       "the trace has %d layers of %d experts, but the atlas has %d of %d",
+                       info->n_layers, info->n_experts, atlas->n_layers, atlas->n_experts);
+    const char *mine = atlas->trace_fingerprint ? atlas->trace_fingerprint : "";
+    if (strcmp(info->fingerprint, mine) != 0)
+        return gm_fail(err, GM_EARG,
+                       "the trace is not the one that the atlas was made from: its fingerprint is "
+                       "%.12s, expected %.12s",
+                       info->fingerprint, mine);
+    return GM_OK;
 }
 
 gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
@@ -431,8 +442,7 @@ gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
     uint32_t *to = gm_alloc(points->m, sizeof *to);
     *out = (gm_analysis){0};
     if (to == NULL) GM_FAIL(GM_EMEM, "no memory to match %zu points", points->m);
-    if (!gm_atlas_is_of(atlas, trace))
-        GM_FAIL(GM_EARG, "the trace is not the one that the atlas was made from");
+    GM_TRY(gm_atlas_check_trace(atlas, trace, err));
     GM_TRY(gm_usage_read(&a.usage, trace, options->usage, NULL, err));
     GM_TRY(gm_distinct_find(&a.distinct, &a.usage, err));
     GM_TRY(match_points(to, &a, points, err));

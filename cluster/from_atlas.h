@@ -11,8 +11,10 @@
 #include "cluster/analysis.h"
 #include "formats/atlas.h"
 
-/* Was the atlas made of this trace: the same documents, layers, experts and fingerprint? */
-bool gm_atlas_is_of(const gm_atlas *atlas, const gm_trace *trace);
+/* Was the atlas made of this trace: the same documents, layers, experts and fingerprint? Errors:
+ * GM_EARG, saying what differs. */
+gm_status gm_atlas_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
+    GM_MUST_USE;
 
 /* The options an atlas was fitted with; what was chosen automatically is as it was chosen.
  * Errors: GM_EFORMAT for a parameter that is missing or out of range; GM_EMEM. */

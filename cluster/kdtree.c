@@ -2,7 +2,6 @@
 #include "cluster/kdtree.h"
 
 #include <math.h>
-#include <string.h>
 
 double gm_kdtree_squared(const gm_kdtree *tree, const double *p, const double *q)
 {

@@ -42,7 +42,7 @@ static gm_status read_options(keywords_command *c, int *argc, char **argv, gm_er
     const gm_opt opts[] = {
         {GM_OPT_CHOICE, "by", &c->by, 0, 0, "subset|document", "keywords of what"},
         {GM_OPT_I64, "top", &c->top, 1, 10000, "N", "keywords for each"},
-        {GM_OPT_CHOICE, "keywords", &c->method, 0, 0, "tfidf|class",
+        {GM_OPT_CHOICE, "keywords", &c->method, 0, 0, GM_KEYWORD_CHOICES,
          "mean TF-IDF, or class TF-IDF of subsets"},
         {GM_OPT_CHOICE, "stop-words", &c->stop, 0, 0, GM_STOP_CHOICES,
          "which common words to leave out"},

@@ -127,7 +127,7 @@ static void sweep_columns(byte_search *search, worker *w, size_t first)
 #pragma omp for schedule(static)
     for (size_t p = 0; p < GM_BYTES_PANELS; p++)
         gm_bytes_pack(&search->bytes, first, p, search->packed);
-    for (size_t j = 0; j < GM_BYTES_COLS; j++) w->limit[j] = -1; /* of those behind the last */
+    for (size_t j = 0; j < GM_BYTES_COLS; j++) w->limit[j] = -1; /* of those after the last */
 #pragma omp for schedule(dynamic, 1)
     for (size_t row = 0; row < GM_BYTES_COLS; row += GM_BYTES_ROWS)
         if (first + row < n) begin_rows(search, w, first, first + row);

@@ -63,7 +63,7 @@ static size_t group(named *groups, named *all, size_t n)
     return n_groups;
 }
 
-/* Copies of the names, of which the last stands for all behind it where there are too many. */
+/* Copies of the names, of which the last stands for all after it where there are too many. */
 static gm_status keep_names(gm_languages *out, const named *groups, size_t n_groups, gm_error *err)
 {
     size_t n_bytes = sizeof OTHER;

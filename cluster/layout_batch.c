@@ -124,7 +124,7 @@ static const mover *change_lane(const descent *d, gm_lanes *lanes, size_t l, con
     return next;
 }
 
-/* Fetch the places of the steps behind those that are taken next. */
+/* Fetch the places of the steps after those that are taken next. */
 static void fetch_ahead(const descent *d, const gm_lanes *lanes, const gm_step *step)
 {
     for (size_t l = 0; l < GM_LANES; l++)

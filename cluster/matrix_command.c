@@ -1,5 +1,4 @@
 /* matrix_command.c - gm-cluster matrix: map and clusters of the rows of any matrix. */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

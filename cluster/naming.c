@@ -1,8 +1,6 @@
 /* naming.c - texts, or tokens put together, to words; words to keywords. */
 #include "cluster/naming.h"
 
-#include <string.h>
-
 #include "text/script.h"
 
 enum { AT_ONCE = 4096 }; /* texts read */

@@ -13,6 +13,8 @@
 #include "text/tfidf.h"
 #include "text/words.h"
 
+#define GM_KEYWORD_CHOICES "tfidf|class" /* in the order of gm_keyword_method */
+
 typedef enum gm_stop_choice {
     GM_STOP_CHOICE_BOTH,
     GM_STOP_CHOICE_EN,

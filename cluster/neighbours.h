@@ -31,8 +31,8 @@ typedef struct gm_neighbour_options {
 int gm_neighbours_effort(const gm_neighbour_options *options);
 
 /* Most points of D dimensions for which exact neighbours take no longer than approximate ones on
- * two AVX-512 cores (NOTES.md). The processor at hand is ignored, so that the same documents get
- * the same neighbours everywhere. */
+ * two AVX-512 cores (NOTES.md). It does not ask which processor this is, so that the same documents
+ * get the same neighbours everywhere. */
 size_t gm_neighbours_exact_up_to(size_t dim);
 
 /* Do n points of D dimensions get exact neighbours? */

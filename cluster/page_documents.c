@@ -8,25 +8,6 @@
 #include "cluster/summary.h"
 #include "figures/html.h"
 
-gm_status gm_page_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
-{
-    const gm_trace_info *info = gm_trace_get_info(trace);
-    const size_t n = gm_trace_get_samples(trace)->n;
-    if (n != atlas->n)
-        return gm_fail(err, GM_EARG, "the trace has %zu documents, but the atlas has %zu", n,
-                       atlas->n);
-    if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
-        return gm_fail(err, GM_EARG,
-                       "the trace has %d layers of %d experts, but the atlas has %d of %d",
-                       info->n_layers, info->n_experts, atlas->n_layers, atlas->n_experts);
-    const char *mine = atlas->trace_fingerprint ? atlas->trace_fingerprint : "";
-    if (strcmp(info->fingerprint, mine) != 0)
-        return gm_fail(err, GM_EARG,
-                       "the trace has fingerprint %.12s, but the atlas was made from %.12s",
-                       info->fingerprint, mine);
-    return GM_OK;
-}
-
 /* ---- shares ---- */
 
 /* Choose the columns; their number is the return value, at most `most`. top (C, most) is room. */

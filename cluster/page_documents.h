@@ -24,10 +24,6 @@ typedef struct gm_page_documents {
     float *spread;    /* (D) standard deviation of the share over documents */
 } gm_page_documents;
 
-/* Is `trace` the one that `atlas` was made from? Errors: GM_EARG, saying what differs. */
-gm_status gm_page_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
-    GM_MUST_USE;
-
 /* Read the usage of all documents. The experts kept are all, when D <= most_columns; otherwise the
  * important ones of the clusters in turn: the strongest of each, largest cluster first, then the
  * second of each. Errors: those of gm_usage_reader, GM_EFORMAT, GM_EMEM. */

@@ -146,7 +146,7 @@ static const char *meaning_of(const char *name)
 static void put_value(gm_html *page, const gm_json *v);
 
 /* Items of a list with blanks between them, those that are objects with semicolons; members of
- * an object as "key value", with commas, behind its name if it has one. */
+ * an object as "key value", with commas, after its name if it has one. */
 static void put_items(gm_html *page, const gm_json *list)
 {
     const bool object = gm_json_kind_of(list) == GM_JSON_OBJECT;

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/text.h"
 #include "cluster/elementary.h"
@@ -207,7 +206,7 @@ out:
 
 static void place_one(gm_placed *out, const ground *g, size_t q, gm_neighbour *scratch)
 {
-    const size_t at = q * (size_t)g->near.k + 1;    /* behind the document itself */
+    const size_t at = q * (size_t)g->near.k + 1;    /* after the document itself */
     const uint32_t *best = g->near.index + at;      /* (near.k - 1) */
     const double *distance = g->near.distance + at; /* (near.k - 1) */
     double space[GM_ATLAS_MAX_DIM];

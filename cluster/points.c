@@ -2,20 +2,15 @@
 #include "cluster/points.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "cluster/dots.h"
 
 /* Up to so many values one thread is faster than waking others. */
 enum { ALONE = 1 << 15 };
 
-static const float MAX_NORM = 1e37f; /* |f_i - f_j|^2 is at most four times that */
+enum { MIDDLE_OF = 1024 }; /* points */
 
-const char *gm_metric_name(gm_metric metric)
-{
-    static const char *const names[] = {"hellinger", "euclidean", "cosine"};
-    return names[metric];
-}
+static const float MAX_NORM = 1e37f; /* |f_i - f_j|^2 is at most four times that */
 
 double gm_metric_distance(gm_metric metric, double s)
 {
@@ -175,6 +170,20 @@ gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, s
 {
     const row_source from = {.row = row, .d = d};
     return make_points(out, &from, n, metric, err);
+}
+
+gm_status gm_points_middle(float *middle, const gm_points *points, gm_error *err)
+{
+    const size_t n = points->n, m = n < MIDDLE_OF ? n : MIDDLE_OF;
+    double *sum = gm_alloc(points->dim, sizeof *sum);
+    if (sum == NULL) return gm_fail(err, GM_EMEM, "no memory for the middle of %zu points", n);
+    for (size_t i = 0; i < m; i++) {
+        const float *f = points->at + i * n / m * points->dim; /* (dim) */
+        for (size_t c = 0; c < points->dim; c++) sum[c] += (double)f[c];
+    }
+    for (size_t c = 0; c < points->dim; c++) middle[c] = (float)(sum[c] / (double)m);
+    gm_free(sum);
+    return GM_OK;
 }
 
 void gm_points_clear(gm_points *points)

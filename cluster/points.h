@@ -21,9 +21,7 @@
 
 typedef enum gm_metric { GM_HELLINGER, GM_EUCLIDEAN, GM_COSINE } gm_metric;
 
-/* "hellinger|euclidean|cosine": the choices of --metric, in the order above. */
 #define GM_METRIC_CHOICES "hellinger|euclidean|cosine"
-const char *gm_metric_name(gm_metric metric);
 
 typedef struct gm_points {
     gm_metric metric;
@@ -48,6 +46,9 @@ gm_status gm_points_of_rows(gm_points *out, const float *const *row, size_t n, s
 /* Bytes that n points of d dimensions take. */
 uint64_t gm_points_bytes(size_t n, size_t d);
 void gm_points_clear(gm_points *points);
+
+/* middle (dim), written: the mean of some of the points. Errors: GM_EMEM. */
+gm_status gm_points_middle(float *middle, const gm_points *points, gm_error *err) GM_MUST_USE;
 
 /* s of points i and j: a double sum in a fixed order of 8 lanes, the same bits on
  * every machine. The definition that faster kernels are checked against. */

@@ -11,22 +11,10 @@
 enum {
     F32_DEPTH = GM_TILE_DEPTH, /* inputs multiplied before the next row of tiles is begun */
     BF16_DEPTH = 512,
-    BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH,
-    MEAN_OF = 1024 /* points */
+    BF16_TILES = BF16_DEPTH / GM_AMX_DEPTH
 };
 
 /* ---- rounding ---- */
-
-/* Any shift will do; one near the middle is best. The mean of some points is. */
-static void find_middle(float *middle, double *sum, const gm_points *points)
-{
-    const size_t n = points->n, m = n < MEAN_OF ? n : MEAN_OF;
-    for (size_t i = 0; i < m; i++) {
-        const float *f = points->at + i * n / m * points->dim; /* (dim) */
-        for (size_t c = 0; c < points->dim; c++) sum[c] += (double)f[c];
-    }
-    for (size_t c = 0; c < points->dim; c++) middle[c] = (float)(sum[c] / (double)m);
-}
 
 /* Where inputs [k, k + 32) of point i stand, k a multiple of 32. */
 static size_t tile_row(const gm_product *p, size_t i, size_t k)
@@ -67,13 +55,12 @@ static gm_status round_points(gm_product *p, gm_error *err)
     gm_status status = GM_OK;
     const size_t n = p->points->n, padded = (n + GM_AMX_ROWS - 1) / GM_AMX_ROWS * GM_AMX_ROWS;
     float *middle = gm_alloc(p->points->dim, sizeof *middle);
-    double *sum = gm_alloc(p->points->dim, sizeof *sum);
     p->half = gm_alloc2(padded, p->dim, sizeof *p->half);
     p->half_norm = gm_alloc(n, sizeof *p->half_norm);
     p->lost = gm_alloc(n, sizeof *p->lost);
-    if (!middle || !sum || !p->half || !p->half_norm || !p->lost)
+    if (!middle || !p->half || !p->half_norm || !p->lost)
         GM_FAIL(GM_EMEM, "no memory to round %zu points", n);
-    find_middle(middle, sum, p->points);
+    GM_TRY(gm_points_middle(middle, p->points, err)); /* any shift will do; one near it is best */
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < n; i++) round_point(p, middle, i);
     for (size_t i = 0; i < n; i++) {
@@ -84,7 +71,6 @@ static gm_status round_points(gm_product *p, gm_error *err)
     p->unit = GM_UNIT_AMX;
 out:
     gm_free(middle);
-    gm_free(sum);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* quality.c - agreement of labelings, trustworthiness, purity of neighbourhoods. */
+/* quality.c - agreement of labelings, purity of neighbourhoods, what lengths decide. */
 #include "cluster/quality.h"
 
 #include <math.h>

@@ -1,7 +1,5 @@
 /* recut_command.c - gm-cluster recut: other clusters of an atlas, shown or written. */
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/cli.h"
@@ -9,10 +7,9 @@
 #include "base/text.h"
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
+#include "cluster/cluster_verdict.h"
 #include "cluster/quality.h"
 #include "cluster/recut.h"
-#include "cluster/summary.h"
-#include "cluster/cluster_verdict.h"
 
 static const char synopsis[] =
     "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";
@@ -89,7 +86,7 @@ static gm_recut read_recut(const recut_command *c, gm_hdbscan_options *h)
     return how;
 }
 
-/* "4=1" or "4=Ships": the number before the sign, and what stands behind it; false: neither. */
+/* "4=1" or "4=Ships": the number before the sign, and what follows it; false: neither. */
 static bool split_pair(const char *text, int64_t *number, const char **rest)
 {
     const char *equals = strchr(text, '=');

@@ -3,7 +3,7 @@
 
 #include "base/cli.h"
 #include "cluster/cluster_commands.h"
-#include "cluster/page_documents.h"
+#include "cluster/from_atlas.h"
 #include "cluster/report.h"
 
 /* The trace that `path` names must be the atlas's; the one the atlas itself names may be gone,
@@ -14,7 +14,7 @@ static gm_status open_trace(gm_trace **out, const gm_atlas *atlas, const char *p
     *out = NULL;
     if (name == NULL || name[0] == '\0') return GM_OK;
     gm_status status = gm_trace_open(out, name, err);
-    if (status == GM_OK) status = gm_page_check_trace(atlas, *out, err);
+    if (status == GM_OK) status = gm_atlas_check_trace(atlas, *out, err);
     if (status == GM_OK || path || status == GM_EMEM) return status;
     fputs("gm-cluster report: without texts and shares of experts, because the trace cannot be "
           "used: ",

@@ -31,11 +31,16 @@ gm_status gm_report_places(gm_cluster_place **out, const gm_atlas *atlas, gm_err
     gm_status status = GM_OK;
     const size_t n = atlas->n_clusters;
     double centre[2];
+    gm_members members = {0};
     gm_cluster_place *place = gm_alloc(n, sizeof *place);
     *out = NULL;
-    if (place == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", n);
-    for (size_t c = 0; c < n; c++)
-        GM_TRY(gm_cluster_middle(atlas, c, place[c].middle, &place[c].found, err));
+    if (place == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", n);
+    GM_TRY(gm_members_find(&members, atlas->cluster, atlas->n, n, err));
+    for (size_t c = 0; c < n; c++) {
+        const gm_some own = gm_some_of(&members, c);
+        place[c].found = own.n > 0;
+        if (own.n > 0) GM_TRY(gm_median_place(place[c].middle, atlas, own, err));
+    }
     double radius = find_extent(centre, place, n);
     for (size_t c = 0; c < n; c++) {
         double x = (double)place[c].middle[0] - centre[0],
@@ -46,6 +51,7 @@ gm_status gm_report_places(gm_cluster_place **out, const gm_atlas *atlas, gm_err
     *out = place;
     place = NULL;
 out:
+    gm_members_clear(&members);
     gm_free(place);
     return status;
 }
@@ -78,8 +84,9 @@ static gm_status map_by_cluster(const gm_atlas *atlas, gm_text *png, const char 
         label[n_labels++] =
             (gm_map_label){place[c].middle[0], place[c].middle[1], title[c], (int)c};
     }
-    snprintf(subtitle, sizeof subtitle, "%zu documents, %zu clusters, %zu without a cluster (grey)",
-             atlas->n, atlas->n_clusters, gm_atlas_n_noise(atlas));
+    snprintf(subtitle, sizeof subtitle,
+             "%zu documents, %zu cluster%s, %zu without a cluster (grey)", atlas->n,
+             atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s", gm_atlas_n_noise(atlas));
     GM_TRY(put_map(&(gm_map_figure){.title = "Documents by the experts they use",
                                     .subtitle = subtitle,
                                     .n = atlas->n,

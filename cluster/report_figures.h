@@ -7,9 +7,9 @@
 
 /* A cluster's place on the map, and its colour everywhere. */
 typedef struct gm_cluster_place {
-    float middle[2]; /* the members' median, axis by axis; 0 when no member has a place */
-    bool found;
-    gm_rgb colour; /* few clusters: gm_palette; many: gm_palette_polar around the map's middle */
+    float middle[2]; /* the members' median, axis by axis; 0 when there are none */
+    bool found;      /* there are some */
+    gm_rgb colour;   /* few clusters: gm_palette; many: gm_palette_polar around the map's middle */
 } gm_cluster_place;
 
 /* *out (C) is the caller's. Errors: GM_EMEM. */

@@ -128,8 +128,8 @@ gm_status gm_rerun_label_from(int32_t *label, size_t *n_clusters, const gm_umap_
     const size_t n = base->graph.n;
     gm_clustering clustering = {0};
     float *at = gm_alloc2(n, (size_t)umap->dim, sizeof *at);
-    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
     *n_clusters = 0;
+    if (at == NULL) GM_FAIL(GM_EMEM, "no memory for another map of %zu documents", n);
     for (size_t i = 0; i < n; i++) label[i] = -1;
     if (base->report.n_isolated == n) goto out; /* nobody is a neighbour of anybody */
     GM_TRY(gm_umap_lay_out(at, base, umap, NULL, err));

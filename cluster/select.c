@@ -1,8 +1,5 @@
 /* select.c - which clusters of the condensed tree are taken: excess of mass or leaves,
  * then the merging of those born too near. */
-#include <math.h>
-#include <string.h>
-
 #include "cluster/hdbscan.h"
 
 /* Sum over what leaves a cluster of (lambda - birth) times how many points leave. */

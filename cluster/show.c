@@ -1,7 +1,6 @@
 /* show.c - gm-cluster show: an atlas for people and for programs. */
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/cli.h"
 #include "base/json.h"
@@ -86,23 +85,34 @@ static void print_subsets(const gm_atlas *atlas, size_t cluster)
 /* What else its documents have in common, beside all documents: length and language. */
 static gm_status print_confounds(const gm_atlas *atlas, size_t cluster, gm_error *err)
 {
-    double own = 0, all = 0;
-    gm_status status = gm_cluster_median_tokens(&own, atlas, (int32_t)cluster, err);
-    if (status == GM_OK) status = gm_cluster_median_tokens(&all, atlas, GM_ALL_CLUSTERS, err);
-    if (status != GM_OK) return status;
-    printf("tokens per document: median %.0f, over all documents %.0f\n", own, all);
-    if (atlas->n_languages == 0) return GM_OK;
-    printf("languages:\n");
+    gm_status status = GM_OK;
+    const gm_some all = {.n = atlas->n};
+    gm_some own;
+    gm_members members = {0};
+    double own_median, median;
+    size_t *here = gm_alloc(atlas->n_languages, sizeof *here);
+    size_t *everywhere = gm_alloc(atlas->n_languages, sizeof *everywhere);
+    if (!here || !everywhere) GM_FAIL(GM_EMEM, "no memory for %zu languages", atlas->n_languages);
+    GM_TRY(gm_members_find(&members, atlas->cluster, atlas->n, atlas->n_clusters, err));
+    own = gm_some_of(&members, cluster);
+    GM_TRY(gm_median_tokens(&own_median, atlas, own, err));
+    GM_TRY(gm_median_tokens(&median, atlas, all, err));
+    printf("tokens per document: median %.0f, over all documents %.0f\n", own_median, median);
+    gm_count_languages(here, atlas, own);
+    gm_count_languages(everywhere, atlas, all);
+    if (atlas->n_languages > 0) printf("languages:\n");
     for (size_t l = 0; l < atlas->n_languages; l++) {
-        const size_t here = gm_cluster_n_of_language(atlas, (int32_t)cluster, l);
-        if (here == 0) continue;
+        if (here[l] == 0) continue;
         print_entry(atlas->language_name[l]);
-        printf("%7zu  %5.1f %%, of all documents %.1f %%\n", here,
-               100.0 * (double)here / atlas->size[cluster],
-               100.0 * (double)gm_cluster_n_of_language(atlas, GM_ALL_CLUSTERS, l) /
-                   (double)atlas->n);
+        printf("%7zu  %5.1f %%, of all documents %.1f %%\n", here[l],
+               100.0 * (double)here[l] / (double)own.n,
+               100.0 * (double)everywhere[l] / (double)atlas->n);
     }
-    return GM_OK;
+out:
+    gm_free(here);
+    gm_free(everywhere);
+    gm_members_clear(&members);
+    return status;
 }
 
 /* Documents at the cluster's mean usage, or farthest from it; nothing where they are not known. */
@@ -210,11 +220,14 @@ static void put_count(gm_json_out *out, const char *name, size_t n_documents)
     gm_json_close_object(out);
 }
 
-static gm_status put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c, gm_error *err)
+/* own: its documents. spoken (n_languages) is scratch. */
+static gm_status put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c, gm_some own,
+                             size_t *spoken, gm_error *err)
 {
     double median;
-    gm_status status = gm_cluster_median_tokens(&median, atlas, (int32_t)c, err);
+    gm_status status = gm_median_tokens(&median, atlas, own, err);
     if (status != GM_OK) return status;
+    gm_count_languages(spoken, atlas, own);
     gm_top_expert top[TOP_IN_DETAIL];
     double purity;
     int subset = gm_cluster_main_subset(atlas, c, &purity);
@@ -235,7 +248,7 @@ static gm_status put_cluster(gm_json_out *out, const gm_atlas *atlas, size_t c, 
     gm_json_close_array(out);
     gm_json_open_array(out, "languages");
     for (size_t l = 0; l < atlas->n_languages; l++)
-        put_count(out, atlas->language_name[l], gm_cluster_n_of_language(atlas, (int32_t)c, l));
+        put_count(out, atlas->language_name[l], spoken[l]);
     gm_json_close_array(out);
     gm_json_put_f64(out, "median_tokens", median);
     gm_json_open_array(out, "keywords");
@@ -262,6 +275,10 @@ static gm_status print_json(const gm_atlas *atlas, int64_t cluster, gm_error *er
 {
     gm_status status = GM_OK;
     gm_json_out json = {0};
+    gm_members members = {0};
+    size_t *spoken = gm_alloc(atlas->n_languages, sizeof *spoken);
+    if (spoken == NULL) GM_FAIL(GM_EMEM, "no memory for %zu languages", atlas->n_languages);
+    GM_TRY(gm_members_find(&members, atlas->cluster, atlas->n, atlas->n_clusters, err));
     gm_json_open_object(&json, NULL);
     gm_json_put_string(&json, "model", atlas->model);
     gm_json_put_u64(&json, "documents", atlas->n);
@@ -271,13 +288,16 @@ static gm_status print_json(const gm_atlas *atlas, int64_t cluster, gm_error *er
     gm_json_put_raw(&json, "quality", atlas->quality);
     gm_json_open_array(&json, "clusters");
     for (size_t c = 0; c < atlas->n_clusters; c++)
-        if (cluster < 0 || (size_t)cluster == c) GM_TRY(put_cluster(&json, atlas, c, err));
+        if (cluster < 0 || (size_t)cluster == c)
+            GM_TRY(put_cluster(&json, atlas, c, gm_some_of(&members, c), spoken, err));
     gm_json_close_array(&json);
     gm_json_close_object(&json);
     GM_TRY(gm_json_out_done(&json, err));
     puts(json.text.at);
 out:
     gm_text_clear(&json.text);
+    gm_members_clear(&members);
+    gm_free(spoken);
     return status;
 }
 

@@ -1,8 +1,7 @@
-/* stability.c - seven maps against the one at hand. See stability.h. */
+/* stability.c - seven maps against the labels of another. See stability.h. */
 #include "cluster/stability.h"
 
 #include <math.h>
-#include <string.h>
 
 #include "cluster/counterpart.h"
 #include "cluster/quality.h"
@@ -14,15 +13,15 @@ enum { N_RUNS = GM_N_RESEEDS + 2, SAMPLE_EPOCHS = 200, LEAST_POINTS = 15, SIDE_B
 /* Points whose maps are made, and what these maps have in common. */
 typedef struct running {
     size_t m;
-    uint32_t *point;  /* (m) ascending */
-    int32_t *at_hand; /* (m) their labels */
+    uint32_t *point; /* (m) ascending */
+    int32_t *given;  /* (m) their labels */
     gm_umap_base base;
 } running;
 
 static void clear_running(running *set)
 {
     gm_free(set->point);
-    gm_free(set->at_hand);
+    gm_free(set->given);
     gm_umap_base_clear(&set->base);
 }
 
@@ -32,13 +31,13 @@ static gm_status pick_points(running *set, const gm_stability_input *in, size_t 
 {
     const size_t have = (in->m + step - 1 - first) / step;
     set->point = gm_alloc(have, sizeof *set->point);
-    set->at_hand = gm_alloc(have, sizeof *set->at_hand);
-    if (!set->point || !set->at_hand)
+    set->given = gm_alloc(have, sizeof *set->given);
+    if (!set->point || !set->given)
         return gm_fail(err, GM_EMEM, "no memory for the stability of %zu points", have);
     set->m = gm_quality_sample(set->point, have, in->most > 0 ? in->most : have);
     for (size_t i = 0; i < set->m; i++) {
         set->point[i] = (uint32_t)(first + step * set->point[i]);
-        set->at_hand[i] = in->label[set->point[i]];
+        set->given[i] = in->label[set->point[i]];
     }
     return GM_OK;
 }
@@ -77,7 +76,7 @@ typedef struct run {
     uint64_t seed;
     gm_rerun_figures *figures; /* where they go */
     int32_t *label;            /* (m) */
-    gm_counterpart *best;      /* (C) of the clusters at hand */
+    gm_counterpart *best;      /* (C) of the given clusters */
     gm_status status;
     gm_error err;
 } run;
@@ -114,10 +113,10 @@ static gm_status make_run(run *r, const gm_stability_input *in)
     size = gm_alloc(n_clusters, sizeof *size);
     if (size == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", n_clusters);
     describe(r->figures, r->label, m, n_clusters, size);
-    GM_TRY(gm_quality_agreement(&agreement, r->label, r->set->at_hand, m, err));
+    GM_TRY(gm_quality_agreement(&agreement, r->label, r->set->given, m, err));
     r->figures->ari = agreement.ari;
-    GM_TRY(gm_counterparts_find(r->best, r->set->at_hand, in->n_clusters, r->label, n_clusters, m,
-                                err));
+    GM_TRY(
+        gm_counterparts_find(r->best, r->set->given, in->n_clusters, r->label, n_clusters, m, err));
 out:
     gm_free(size);
     return status;

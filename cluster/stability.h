@@ -2,7 +2,7 @@
  *
  * Sizes: M points, C clusters.
  *
- * A run makes map and clusters again and is compared with the labels at hand, over its points:
+ * A run makes map and clusters again and is compared with the given labels, over its points:
  * by the adjusted Rand index (noise is one class), and for each cluster by the best Jaccard index
  * of its points with those of a cluster of the run (Hennig 2007; > .75 stable, < .5 doubtful).
  * Seeds: the same points, or where there are too many a sample of them, min-cluster-size in
@@ -22,7 +22,7 @@ enum { GM_N_RESEEDS = 5 };
 typedef struct gm_rerun_figures {
     uint64_t seed;
     size_t n_points, n_clusters, largest, n_noise; /* points, not documents */
-    double ari;                                    /* with the labels at hand */
+    double ari;                                    /* with the given labels */
 } gm_rerun_figures;
 
 typedef struct gm_stability {

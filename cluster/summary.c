@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/text.h"
 #include "cluster/naming.h"
 
 int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
@@ -47,69 +48,58 @@ size_t gm_cluster_top_experts(const gm_atlas *atlas, size_t cluster, gm_top_expe
     return n;
 }
 
-static int by_value(const void *p, const void *q)
+/* ---- some documents ---- */
+
+gm_some gm_some_of(const gm_members *members, size_t cluster)
 {
-    float a = *(const float *)p, b = *(const float *)q;
-    return (a > b) - (a < b);
+    const size_t first = members->first[cluster];
+    return (gm_some){members->at + first, members->first[cluster + 1] - first};
 }
 
-gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[2], bool *found,
-                            gm_error *err)
+static size_t document_of(gm_some some, size_t i)
 {
-    float *axis = gm_alloc(atlas->size[cluster], sizeof *axis);
-    *found = false;
-    if (axis == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for the %u members of cluster %zu",
-                       atlas->size[cluster], cluster);
+    return some.at ? some.at[i] : i;
+}
+
+/* The values (n) get sorted. */
+static double median_of(double *value, size_t n)
+{
+    if (n == 0) return (double)NAN;
+    qsort(value, n, sizeof *value, gm_ascending);
+    return (value[(n - 1) / 2] + value[n / 2]) / 2;
+}
+
+gm_status gm_median_place(float middle[2], const gm_atlas *atlas, gm_some some, gm_error *err)
+{
+    double *axis = gm_alloc(some.n, sizeof *axis);
+    if (axis == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu places", some.n);
     for (size_t d = 0; d < 2; d++) {
-        size_t n = 0;
-        for (size_t i = 0; i < atlas->n && n < atlas->size[cluster]; i++)
-            if (atlas->cluster[i] == (int32_t)cluster && isfinite(atlas->xy[2 * i + d]))
-                axis[n++] = atlas->xy[2 * i + d];
-        if (n == 0) break;
-        qsort(axis, n, sizeof *axis, by_value);
-        middle[d] = axis[n / 2];
-        *found = d == 1;
+        for (size_t i = 0; i < some.n; i++)
+            axis[i] = (double)atlas->xy[2 * document_of(some, i) + d];
+        middle[d] = (float)median_of(axis, some.n);
     }
     gm_free(axis);
     return GM_OK;
 }
 
-static int by_length(const void *p, const void *q)
+gm_status gm_median_tokens(double *median, const gm_atlas *atlas, gm_some some, gm_error *err)
 {
-    uint32_t a = *(const uint32_t *)p, b = *(const uint32_t *)q;
-    return (a > b) - (a < b);
-}
-
-static bool is_in(const gm_atlas *atlas, size_t i, int32_t cluster)
-{
-    return cluster == GM_ALL_CLUSTERS || atlas->cluster[i] == cluster;
-}
-
-gm_status gm_cluster_median_tokens(double *median, const gm_atlas *atlas, int32_t cluster,
-                                   gm_error *err)
-{
-    size_t n = 0;
-    uint32_t *length = gm_alloc(atlas->n, sizeof *length);
-    *median = NAN;
-    if (length == NULL)
-        return gm_fail(err, GM_EMEM, "no memory for the lengths of %zu documents", atlas->n);
-    for (size_t i = 0; i < atlas->n; i++)
-        if (is_in(atlas, i, cluster)) length[n++] = atlas->n_tokens[i];
-    qsort(length, n, sizeof *length, by_length);
-    const size_t low = n > 0 ? (n - 1) / 2 : 0, high = n / 2;
-    if (n > 0) *median = ((double)length[low] + (double)length[high]) / 2;
+    double *length = gm_alloc(some.n, sizeof *length);
+    if (length == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu lengths", some.n);
+    for (size_t i = 0; i < some.n; i++) length[i] = atlas->n_tokens[document_of(some, i)];
+    *median = median_of(length, some.n);
     gm_free(length);
     return GM_OK;
 }
 
-size_t gm_cluster_n_of_language(const gm_atlas *atlas, int32_t cluster, size_t language)
+void gm_count_languages(size_t *count, const gm_atlas *atlas, gm_some some)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < atlas->n; i++)
-        n += is_in(atlas, i, cluster) && atlas->language[i] == language;
-    return n;
+    for (size_t l = 0; l < atlas->n_languages; l++) count[l] = 0;
+    for (size_t i = 0; atlas->n_languages > 0 && i < some.n; i++)
+        count[atlas->language[document_of(some, i)]]++;
 }
+
+/* ---- words and noise ---- */
 
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap)
 {

@@ -4,6 +4,7 @@
 #ifndef GM_SUMMARY_H
 #define GM_SUMMARY_H
 
+#include "cluster/members.h"
 #include "formats/atlas.h"
 
 typedef struct gm_top_expert {
@@ -20,19 +21,22 @@ int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity
 size_t gm_cluster_top_experts(const gm_atlas *atlas, size_t cluster, gm_top_expert *top,
                               size_t most);
 
-/* The members' median on the map, axis by axis; false when no member has a place. */
-gm_status gm_cluster_middle(const gm_atlas *atlas, size_t cluster, float middle[2], bool *found,
-                            gm_error *err) GM_MUST_USE;
+/* Some documents of an atlas: those of a cluster, say. */
+typedef struct gm_some {
+    const uint32_t *at; /* (n) borrowed; NULL: the first n */
+    size_t n;
+} gm_some;
+gm_some gm_some_of(const gm_members *members, size_t cluster);
 
-/* In place of a cluster: all documents, noise included. */
-#define GM_ALL_CLUSTERS (-2)
+/* Their median on the map, axis by axis, and the median of their lengths in tokens: of an even
+ * number the mean of the two in the middle, NaN of none. Errors: GM_EMEM. */
+gm_status gm_median_place(float middle[2], const gm_atlas *atlas, gm_some some, gm_error *err)
+    GM_MUST_USE;
+gm_status gm_median_tokens(double *median, const gm_atlas *atlas, gm_some some, gm_error *err)
+    GM_MUST_USE;
 
-/* The median length of its documents in tokens, NaN where there are none. Errors: GM_EMEM. */
-gm_status gm_cluster_median_tokens(double *median, const gm_atlas *atlas, int32_t cluster,
-                                   gm_error *err) GM_MUST_USE;
-
-/* How many of its documents are in that language. */
-size_t gm_cluster_n_of_language(const gm_atlas *atlas, int32_t cluster, size_t language);
+/* count (n_languages), written: how many of them are in each language. */
+void gm_count_languages(size_t *count, const gm_atlas *atlas, gm_some some);
 
 /* The first `most` keywords joined by ", " into text (cap bytes, cut at a word). */
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap);

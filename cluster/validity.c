@@ -2,12 +2,14 @@
 #include "cluster/validity.h"
 
 #include <math.h>
-#include <string.h>
+
+#include "cluster/members.h"
 
 /* Members in the order of clusters, then of points. */
 typedef struct sorted {
     size_t n, dim, n_clusters; /* members only */
-    size_t *first;             /* (C+1) */
+    gm_members members;        /* of the clusters, by number in `at` as given */
+    const size_t *first;       /* (C+1) of these */
     double *at;                /* (n,dim) */
     double *core;              /* (n) */
     bool *inner;               /* (n) */
@@ -112,27 +114,25 @@ static void find_separations(sorted *s)
 static gm_status sort_members(sorted *s, const float *at, const int32_t *label, size_t n,
                               gm_error *err)
 {
-    for (size_t i = 0; i < n; i++) s->n += label[i] >= 0;
-    s->first = gm_alloc(s->n_clusters + 2, sizeof *s->first);
+    gm_status status = GM_OK;
+    GM_TRY(gm_members_find(&s->members, label, n, s->n_clusters, err));
+    s->first = s->members.first;
+    s->n = s->first[s->n_clusters];
     s->at = gm_alloc2(s->n, s->dim, sizeof *s->at);
     s->core = gm_alloc(s->n, sizeof *s->core);
     s->inner = gm_alloc(s->n, sizeof *s->inner);
     s->of = gm_alloc(s->n, sizeof *s->of);
     s->nearest = gm_alloc(s->n, sizeof *s->nearest);
     s->sparseness = gm_alloc(s->n_clusters, sizeof *s->sparseness);
-    if (!s->first || !s->at || !s->core || !s->inner || !s->of || !s->nearest || !s->sparseness)
-        return gm_fail(err, GM_EMEM, "no memory for the validity of %zu clusters", s->n_clusters);
-    size_t *place = s->first + 1; /* becomes first[c+1] when its cluster is full */
-    for (size_t i = 0; i < n; i++)
-        if (label[i] >= 0) place[label[i] + 1]++;
-    for (size_t c = 1; c <= s->n_clusters; c++) place[c] += place[c - 1];
-    for (size_t i = 0; i < n; i++) {
-        if (label[i] < 0) continue;
-        size_t to = place[label[i]]++;
-        s->of[to] = (uint32_t)label[i];
-        for (size_t c = 0; c < s->dim; c++) s->at[to * s->dim + c] = (double)at[i * s->dim + c];
+    if (!s->at || !s->core || !s->inner || !s->of || !s->nearest || !s->sparseness)
+        GM_FAIL(GM_EMEM, "no memory for the validity of %zu clusters", s->n_clusters);
+    for (size_t m = 0; m < s->n; m++) {
+        const size_t i = s->members.at[m];
+        s->of[m] = (uint32_t)label[i];
+        for (size_t c = 0; c < s->dim; c++) s->at[m * s->dim + c] = (double)at[i * s->dim + c];
     }
-    return GM_OK;
+out:
+    return status;
 }
 
 static gm_status measure_all(sorted *s, gm_error *err)
@@ -175,7 +175,7 @@ gm_status gm_validity_find(double *whole, double *of_cluster, const float *at, s
     }
     if (any) *whole = sum;
 out:
-    gm_free(s.first);
+    gm_members_clear(&s.members);
     gm_free(s.at);
     gm_free(s.core);
     gm_free(s.inner);

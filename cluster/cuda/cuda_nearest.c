@@ -194,7 +194,7 @@ static void end(tiles *t)
     gm_free(t->n_found);
 }
 
-/* The queries of a tile, one behind the other, and no keys yet. */
+/* The queries of a tile, one after another, and no keys yet. */
 static gm_status send_queries(tiles *t, const uint32_t *query, size_t n, gm_error *err)
 {
     gm_status status = GM_OK;

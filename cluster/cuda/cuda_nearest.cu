@@ -26,7 +26,7 @@ __device__ void sort_keys(unsigned long long *key)
         }
 }
 
-/* Keep the nearest of what is there. All threads, behind a barrier. */
+/* Keep the nearest of what is there. All threads, after a barrier. */
 __device__ void keep(unsigned long long *key, unsigned *n, unsigned n_kept)
 {
     for (unsigned i = *n + threadIdx.x; i < ROOM; i += THREADS) key[i] = ~0ull;

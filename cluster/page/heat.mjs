@@ -76,8 +76,11 @@ export class HeatPair {
             (isImportant(this.atlas, this.cluster, d) ? ", important" : "");
     }
 
+    /** Cluster c; the section is hidden where the atlas has none. */
     show(c) {
-        const {atlas} = this;
+        const {atlas} = this, none = atlas.meta.clusters.length === 0;
+        document.getElementById("experts").hidden = none;
+        if (none) return;
         this.cluster = c;
         document.getElementById("heat-cluster").value = String(c);
         document.getElementById("experts-of").textContent = `cluster ${clusterName(atlas, c)}`;

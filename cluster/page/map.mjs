@@ -2,12 +2,12 @@
 //
 // A place is u16 in a square, y upwards, and the documents stand in the middle of it; the square stands in the middle of the
 // map's element, as large as the documents allow.
-import {isPlaced} from "./data.mjs";
+import {clusterOf, isPlaced} from "./data.mjs";
 import {clusterTitle} from "./side.mjs";
 import {glRenderer} from "./map_gl.mjs";
 import {plainRenderer} from "./map_plain.mjs";
 
-const SIDE = 65534; // of the square of places
+export const SIDE = 65534; // of the square of places
 const MARGIN = 0.94; // of the element that the whole map takes
 const REACH = 12; // pixels from the pointer to a point
 const LABEL_LIFT = 14, LABEL_HALF = 8; // pixels
@@ -139,7 +139,7 @@ export class MapView {
         const {atlas} = this, order = [];
         this.mask = mask;
         this.tree = null;
-        const rank = (i) => (mask[i] ? 2 : 0) + (atlas.cluster[i] === 0xffff ? 0 : 1);
+        const rank = (i) => (mask[i] ? 2 : 0) + (clusterOf(atlas, i) < 0 ? 0 : 1);
         for (let wanted = 0; wanted < 4; wanted++)
             for (let i = 0; i < atlas.n; i++) if (rank(i) === wanted && isPlaced(atlas, i)) order.push(i);
         const places = new Uint16Array(2 * order.length), rgba = new Uint8Array(4 * order.length);
@@ -147,7 +147,7 @@ export class MapView {
             places[2 * at] = atlas.x[i];
             places[2 * at + 1] = atlas.y[i];
             rgba.set(rgb.subarray(3 * i, 3 * i + 3), 4 * at);
-            const whole = atlas.cluster[i] === 0xffff && !someChosen ? FAINT : FULL;
+            const whole = clusterOf(atlas, i) < 0 && !someChosen ? FAINT : FULL;
             rgba[4 * at + 3] = mask[i] ? whole : DIM;
         });
         this.renderer.upload(places, rgba);

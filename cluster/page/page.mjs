@@ -5,7 +5,7 @@
 import {loadAtlas, loadTexts} from "./data.mjs";
 import {colour, colourings} from "./colours.mjs";
 import {chosen, isChoice, noChoice} from "./selection.mjs";
-import {MapView} from "./map.mjs";
+import {MapView, SIDE} from "./map.mjs";
 import {showChosen, showDocument, showHover, showLegend, showNothing} from "./side.mjs";
 import {ClusterTable} from "./clusters.mjs";
 import {HeatPair} from "./heat.mjs";
@@ -88,7 +88,7 @@ class Page {
         const from = this.choice.cluster < 0 && by < 0 ? 0 : this.choice.cluster;
         const c = (from + by + n) % n;
         this.chooseCluster(c);
-        this.map.goTo(clusters[c].middle[0] * 65534, clusters[c].middle[1] * 65534, 1);
+        this.map.goTo(clusters[c].middle[0] * SIDE, clusters[c].middle[1] * SIDE, 1);
     }
 
     chooseExpert(d) {

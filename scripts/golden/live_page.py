@@ -249,6 +249,14 @@ def check_hostile(browser, path):
     print("hostile page: draws, hovers, lassoes, searches, filters; by WebGL, on a canvas, by keys; no fault")
 
 
+def check_no_cluster(browser, build, folder):
+    subprocess.run([program(build, "gm-cluster"), "fit", folder / "t.h5", "-o", folder / "none.h5", "--min-cluster-size", "60",
+                    "--quality", "none", "--report", folder / "none.html", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    reader = Reader(browser, folder / "none.html")
+    assert reader.says().startswith("60 documents.") and not reader.page.locator("#experts").is_visible()
+    reader.close()
+
+
 def check_large(browser, build, folder, documents):
     trace, atlas, path = folder / "large.trace.h5", folder / "large.atlas.h5", folder / "large.html"
     subprocess.run([sys.executable, SOURCE / "scripts" / "synthetic_trace.py", "-o", trace, "--documents", str(documents)],
@@ -285,6 +293,7 @@ def main():
                                              args=["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"])
         try:
             check_hostile(browser, make_hostile_page(build, folder))
+            check_no_cluster(browser, build, folder)
             if documents:
                 check_large(browser, build, folder, documents)
         except AssertionError as wrong:

@@ -62,8 +62,6 @@ static void use(const gm_atlas *atlas)
     for (size_t c = 0; c < atlas->n_clusters; c++) {
         gm_top_expert top[5];
         char title[64];
-        float middle[2];
-        bool found;
         double purity;
         size_t n = gm_cluster_top_experts(atlas, c, top, 5);
         for (size_t i = 0; i < n; i++)
@@ -71,7 +69,6 @@ static void use(const gm_atlas *atlas)
         int subset = gm_cluster_main_subset(atlas, c, &purity);
         if (subset >= (int)atlas->n_subsets || (subset >= 0 && !(purity <= 1))) abort();
         gm_cluster_title(atlas, c, GM_N_KEYWORDS, title, sizeof title);
-        if (gm_cluster_middle(atlas, c, middle, &found, NULL) != GM_OK) abort();
         members += atlas->size[c];
     }
     if (members != atlas->n) abort();

@@ -8,7 +8,7 @@ import {compareCells} from "../../cluster/page/clusters.mjs";
 import {expertName, linesOf, loadAtlas, loadTexts, shareColumn, shareOf, topExperts,
     usageOf, valueOf} from "../../cluster/page/data.mjs";
 import {bytesOfBase64, inflate} from "../../figures/page/unpack.mjs";
-import {tickStep} from "../../cluster/page/heat.mjs";
+import {HeatPair, tickStep} from "../../cluster/page/heat.mjs";
 import {extent, placeLabels} from "../../cluster/page/map.mjs";
 import {chosen, frequent, isChoice, isInside, noChoice} from "../../cluster/page/selection.mjs";
 
@@ -153,6 +153,13 @@ test("labels do not cover each other, and become shorter before they go", () => 
 
 test("cells sort as numbers, then as words, dashes last", () => {
     assert.deepEqual(["b", "10", "–", "9", "a"].sort(compareCells), ["9", "10", "a", "b", "–"]);
+});
+
+test("an atlas without a cluster shows no heatmaps", () => {
+    const section = {hidden: false};
+    globalThis.document = {getElementById: () => section};
+    HeatPair.prototype.show.call({atlas: {meta: {clusters: []}}}, 0);
+    assert.ok(section.hidden);
 });
 
 test("axes have at most so many numbers", () => {

@@ -16,7 +16,7 @@ static void nearest_and_farthest(void)
     const gm_distinct distinct = {.n = N, .m = 6, .first = first, .count = count, .point = point};
     const int32_t label[] = {0, 0, 0, 0, 0, -1, 1};
     const float mean[] = {3.4f, 1, 7, 7};
-    uint32_t near[2 * GM_N_EXAMPLES_FOUND], far[2 * GM_N_EXAMPLES_FOUND];
+    uint32_t near[2 * GM_N_EXAMPLES], far[2 * GM_N_EXAMPLES];
     gm_error err = {0};
     CHECK_OK(gm_examples_find(near, far, &usage, &distinct, GM_EUCLIDEAN, label, mean, 2, &err),
              err);
@@ -25,9 +25,9 @@ static void nearest_and_farthest(void)
         CHECK_INT(near[i], want_near[i]);
         CHECK_INT(far[i], want_far[i]);
     }
-    CHECK_INT(near[GM_N_EXAMPLES_FOUND], 6);
-    CHECK_INT(far[GM_N_EXAMPLES_FOUND], 6);
-    CHECK_INT(near[GM_N_EXAMPLES_FOUND + 1], UINT32_MAX);
+    CHECK_INT(near[GM_N_EXAMPLES], 6);
+    CHECK_INT(far[GM_N_EXAMPLES], 6);
+    CHECK_INT(near[GM_N_EXAMPLES + 1], UINT32_MAX);
 }
 
 static void ties_and_more_than_ten(void)
@@ -35,7 +35,7 @@ static void ties_and_more_than_ten(void)
     enum { MANY = 14 };
     float rate[MANY * D], mean[] = {1, 1};
     const float *row[MANY];
-    uint32_t first[MANY], near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND];
+    uint32_t first[MANY], near[GM_N_EXAMPLES], far[GM_N_EXAMPLES];
     int32_t label[MANY] = {0};
     for (uint32_t i = 0; i < MANY; i++) {
         first[i] = i;
@@ -48,15 +48,15 @@ static void ties_and_more_than_ten(void)
     CHECK_OK(gm_examples_find(near, far, &usage, &distinct, GM_EUCLIDEAN, label, mean, 1, &err),
              err);
     CHECK_INT(near[0], 13);
-    for (uint32_t i = 1; i < GM_N_EXAMPLES_FOUND; i++) CHECK_INT(near[i], i - 1);
-    for (uint32_t i = 0; i < GM_N_EXAMPLES_FOUND; i++) CHECK_INT(far[i], i);
+    for (uint32_t i = 1; i < GM_N_EXAMPLES; i++) CHECK_INT(near[i], i - 1);
+    for (uint32_t i = 0; i < GM_N_EXAMPLES; i++) CHECK_INT(far[i], i);
 }
 
 static gm_status find_some(void *state, gm_error *err)
 {
     float rate[] = {1, 2, 3, 4};
     const float *row[] = {rate, rate + 2};
-    uint32_t first[] = {0, 1}, near[GM_N_EXAMPLES_FOUND], far[GM_N_EXAMPLES_FOUND];
+    uint32_t first[] = {0, 1}, near[GM_N_EXAMPLES], far[GM_N_EXAMPLES];
     const gm_usage usage = {.n = 2, .dim = D, .row = row};
     const gm_distinct distinct = {.n = 2, .m = 2, .first = first};
     const int32_t label[] = {0, 0};

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "cluster/atlas_page.h"
+#include "cluster/from_atlas.h"
 #include "cluster/page_documents.h"
 #include "cluster/page_tree.h"
 #include "cluster/usage.h"
@@ -258,13 +259,13 @@ static void another_trace_is_refused(void)
     gm_atlas atlas = sample_atlas();
     gm_trace *trace = open_sample("text");
     gm_error err = {0};
-    CHECK_OK(gm_page_check_trace(&atlas, trace, &err), err);
+    CHECK_OK(gm_atlas_check_trace(&atlas, trace, &err), err);
     atlas.trace_fingerprint = "beef";
-    CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG, "fingerprint f00d");
+    CHECK_FAILS(gm_atlas_check_trace(&atlas, trace, &err), err, GM_EARG, "fingerprint is f00d");
     atlas.n_experts = 5;
-    CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG, "3 layers of 4 experts");
+    CHECK_FAILS(gm_atlas_check_trace(&atlas, trace, &err), err, GM_EARG, "3 layers of 4 experts");
     atlas.n = 4;
-    CHECK_FAILS(gm_page_check_trace(&atlas, trace, &err), err, GM_EARG,
+    CHECK_FAILS(gm_atlas_check_trace(&atlas, trace, &err), err, GM_EARG,
                 "5 documents, but the atlas has 4");
     gm_trace_close(trace);
 }

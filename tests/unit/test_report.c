@@ -92,14 +92,30 @@ static void top_experts_go_by_lift_then_layer_then_id(void)
     CHECK_INT(gm_cluster_top_experts(&atlas, 1, top, 3), 2);
 }
 
-static void the_middle_is_the_median_of_the_members(void)
+static void a_median_of_an_even_number_is_between_the_two_in_the_middle(void)
 {
-    gm_atlas atlas = small_atlas();
+    const float xy[] = {1, 9, 5, 2, 3, 4, 8, 7};
+    const uint32_t n_tokens[] = {30, 10, 20, 40}, three[] = {0, 1, 3};
+    const uint16_t language[] = {0, 2, 0, 0};
+    const gm_atlas atlas = {
+        .n = 4, .xy = xy, .n_tokens = n_tokens, .language = language, .n_languages = 3};
+    const gm_some all = {.n = 4}, odd = {three, 3}, none = {three, 0};
     gm_error err = {0};
     float middle[2];
-    bool found;
-    CHECK_OK(gm_cluster_middle(&atlas, 0, middle, &found, &err), err);
-    CHECK(found && middle[0] == 1 && middle[1] == 1);
+    double median;
+    size_t count[3] = {7, 7, 7};
+    CHECK_OK(gm_median_place(middle, &atlas, all, &err), err);
+    CHECK(middle[0] == 4 && middle[1] == 5.5f);
+    CHECK_OK(gm_median_place(middle, &atlas, odd, &err), err);
+    CHECK(middle[0] == 5 && middle[1] == 7);
+    CHECK_OK(gm_median_tokens(&median, &atlas, all, &err), err);
+    CHECK_NEAR(median, 25, 0);
+    CHECK_OK(gm_median_tokens(&median, &atlas, odd, &err), err);
+    CHECK_NEAR(median, 30, 0);
+    CHECK_OK(gm_median_tokens(&median, &atlas, none, &err), err);
+    CHECK(isnan(median));
+    gm_count_languages(count, &atlas, odd);
+    CHECK(count[0] == 2 && count[1] == 0 && count[2] == 1);
 }
 
 static void titles_are_cut_at_a_word(void)
@@ -184,5 +200,6 @@ static void hostile_names_are_text_on_the_page(void)
 }
 
 TESTS(TEST(the_largest_subset_and_its_share), TEST(top_experts_go_by_lift_then_layer_then_id),
-      TEST(the_middle_is_the_median_of_the_members), TEST(titles_are_cut_at_a_word),
-      TEST(the_page_holds_everything_and_repeats), TEST(hostile_names_are_text_on_the_page))
+      TEST(a_median_of_an_even_number_is_between_the_two_in_the_middle),
+      TEST(titles_are_cut_at_a_word), TEST(the_page_holds_everything_and_repeats),
+      TEST(hostile_names_are_text_on_the_page))
