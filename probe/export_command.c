@@ -35,7 +35,7 @@ static void write_csv(FILE *to, gm_trace *trace, const gm_export_range *range)
         gm_sha256_hex(s->sha + 32 * i, hex);
         gm_csv_put(to, s->id[i]);
         fprintf(to, ",%s,", hex);
-        gm_csv_put(to, s->n_subsets > 0 ? s->subset_name[s->subset[i]] : "");
+        gm_csv_put(to, s->subset_name[s->subset[i]]);
         fprintf(to, ",%u,%u,%d,%llu", s->n_tokens[i], s->bad[i], s->truncated[i],
                 (unsigned long long)(s->offset[i] - range->token));
         if (s->language) fputc(',', to), gm_csv_put(to, s->language[i]);
@@ -119,7 +119,7 @@ static void put_document(gm_json_out *out, gm_trace *trace, size_t i, size_t n,
     gm_json_open_object(out, NULL);
     gm_json_put_string(out, "id", s->id[i]);
     gm_json_put_string(out, "sha", hex);
-    gm_json_put_string(out, "subset", s->n_subsets > 0 ? s->subset_name[s->subset[i]] : NULL);
+    gm_json_put_string(out, "subset", s->subset_name[s->subset[i]]);
     if (s->language) gm_json_put_string(out, "language", s->language[i]);
     gm_json_open_array(out, "token_ids");
     for (size_t t = 0; t < n; t++) gm_json_put_u64(out, NULL, rows->token[t]);

@@ -51,9 +51,9 @@ typedef struct gm_run {
 gm_status gm_run_open(gm_run *run, gm_error *err) GM_MUST_USE;
 void gm_run_close(gm_run *run);
 
-/* Read the plan that the run is under, before the weights are loaded: it must be for this model,
- * and act on texts. GM_EARG, errors of gm_plan_read and gm_model_open. */
-gm_status gm_run_open_plan(gm_run *run, gm_error *err) GM_MUST_USE;
+/* Read the plan that the run is under: it must be for this model, and act on texts. GM_EARG, errors
+ * of gm_plan_read. */
+gm_status gm_run_open_plan(gm_run *run, const gm_model_info *model, gm_error *err) GM_MUST_USE;
 
 /* Look at OUT and OUT.parts and lock the folder. *done: the run is finished and nothing is
  * left to do; run->merged: all but the last step is. GM_EEXIST where something is in the

@@ -20,10 +20,23 @@ static void show_notice(void *context, const char *sentence)
     gm_warn("%s", sentence);
 }
 
-/* Rows of a kept document, at least; the model's context may cut it to fewer. */
-static size_t shortest_document(const gm_collect_options *o)
+/* A document has at least the shorter of --min-tokens and --doc-tokens, at most the latter and what
+ * a template adds, and no more than the model's context. */
+static gm_runner_options runner_options(const gm_run *r, size_t context)
 {
-    return (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
+    const gm_collect_options *o = &r->o;
+    const size_t most = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
+    const size_t least = (size_t)(o->min_tokens < o->doc_tokens ? o->min_tokens : o->doc_tokens);
+    return (gm_runner_options){.level = o->level,
+                               .nll = o->nll,
+                               .logits_rate = o->logits_rate,
+                               .seed = (uint64_t)o->seed,
+                               .step_tokens = (size_t)o->step_tokens,
+                               .min_document = least < context ? least : context,
+                               .max_document = most < context ? most : context,
+                               .threads = (int)o->threads,
+                               .edit = o->plan ? &r->edit : NULL,
+                               .stream = o->stream};
 }
 
 static void show_device(void *context, const char *sentence)
@@ -57,13 +70,7 @@ static gm_status open_model(gm_run *r, gm_error *err)
     const gm_collect_options *o = &r->o;
     gm_progress progress;
     gm_gpu_info gpu;
-    const gm_runner_options plan = {.level = o->level,
-                                    .step_tokens = (size_t)o->step_tokens,
-                                    .min_document = shortest_document(o),
-                                    .max_document = (size_t)o->doc_tokens + TEMPLATE_TOKENS,
-                                    .threads = (int)o->threads,
-                                    .stream = o->stream};
-    const gm_session_options planned = gm_runner_session(&plan);
+    const gm_session_options planned = gm_runner_session(&r->runner_options);
     const char *device;
     gm_text begun = {0}; /* the file that says where the run was begun */
     GM_TRY(gm_run_device(r, &device, &begun, err));
@@ -95,12 +102,28 @@ out:
     return status;
 }
 
+/* What can be known without the weights: the plan that the run is under, and how long documents can
+ * be, for which memory is planned. */
+static gm_status read_headers(gm_run *r, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_model *model = NULL;
+    const gm_model_options headers = {.numerics = (gm_numerics)r->o.numerics, .headers_only = true};
+    GM_TRY(gm_model_open(&model, r->o.model, &headers, err));
+    const gm_model_info *info = gm_model_get_info(model);
+    if (r->o.plan) GM_TRY(gm_run_open_plan(r, info, err));
+    r->runner_options = runner_options(r, (size_t)info->max_context);
+out:
+    gm_model_close(model);
+    return status;
+}
+
 gm_status gm_run_open(gm_run *r, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_collect_options *o = &r->o;
     GM_TRY(gm_tokenizer_open(&r->tokenizer, o->model, err));
-    if (o->plan) GM_TRY(gm_run_open_plan(r, err));
+    GM_TRY(read_headers(r, err));
     GM_TRY(open_model(r, err));
     const gm_model_info *m = gm_model_get_info(r->model);
     if (gm_tokenizer_size(r->tokenizer) > (size_t)m->vocab_size)
@@ -128,20 +151,6 @@ gm_status gm_run_open(gm_run *r, gm_error *err)
                             .seed = (uint64_t)o->seed,
                             .keep_text = o->text,
                             .spell = o->spelling};
-    size_t longest = (size_t)o->doc_tokens + TEMPLATE_TOKENS;
-    size_t shortest = shortest_document(o);
-    if (longest > (size_t)m->max_context) longest = (size_t)m->max_context;
-    if (shortest > longest) shortest = longest;
-    r->runner_options = (gm_runner_options){.level = o->level,
-                                            .nll = o->nll,
-                                            .logits_rate = o->logits_rate,
-                                            .seed = (uint64_t)o->seed,
-                                            .step_tokens = (size_t)o->step_tokens,
-                                            .min_document = shortest,
-                                            .max_document = longest,
-                                            .threads = (int)o->threads,
-                                            .edit = o->plan ? &r->edit : NULL,
-                                            .stream = o->stream};
     GM_TRY(gm_blocks_create(&r->blocks, &r->blocks_options, err));
 out:
     return status;

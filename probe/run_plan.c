@@ -4,32 +4,18 @@
 #include "formats/shape.h"
 #include "probe/run.h"
 
-static gm_status check_model(const gm_plan *plan, const char *what, const gm_collect_options *o,
-                             gm_error *err)
-{
-    gm_status status = GM_OK;
-    gm_model *model = NULL;
-    const gm_model_options headers = {.numerics = (gm_numerics)o->numerics, .headers_only = true};
-    GM_TRY(gm_model_open(&model, o->model, &headers, err));
-    const gm_model_info *m = gm_model_get_info(model);
-    const gm_shape has = {plan->n_layers,     plan->n_experts,    0,
-                          plan->layer_of_moe, plan->model_digest, plan->config_digest};
-    const gm_shape own = {m->n_moe_layers, m->n_experts, m->n_chosen,
-                          m->layer_of_moe, m->digest,    m->config_digest};
-    GM_TRY(gm_shape_check(&has, what, &own, o->model, o->any_model, err));
-out:
-    gm_model_close(model);
-    return status;
-}
-
-gm_status gm_run_open_plan(gm_run *r, gm_error *err)
+gm_status gm_run_open_plan(gm_run *r, const gm_model_info *m, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_text what = {0};
     gm_plan *plan = &r->plan;
     GM_TRY(gm_plan_read(plan, r->o.plan, err));
     GM_TRY(gm_text_printf(&what, err, "plan '%s'", r->o.plan));
-    GM_TRY(check_model(plan, what.at, &r->o, err));
+    const gm_shape has = {plan->n_layers,     plan->n_experts,    0,
+                          plan->layer_of_moe, plan->model_digest, plan->config_digest};
+    const gm_shape own = {m->n_moe_layers, m->n_experts, m->n_chosen,
+                          m->layer_of_moe, m->digest,    m->config_digest};
+    GM_TRY(gm_shape_check(&has, what.at, &own, r->o.model, r->o.any_model, err));
     if (!(plan->phases & 1u << GM_PHASE_PROMPT))
         GM_FAIL(GM_EARG,
                 "%s acts only on generated tokens, but a corpus is read like a prompt; make the "
