@@ -2,39 +2,20 @@
  * computes.
  */
 
-/* The n < 16 elements that are left, or 16. */
-INLINE v16 load_some(const float *p, size_t n)
-{
-    return n < LANES ? v16_load_part(p, n, 0.0f) : v16_load(p);
-}
-
-INLINE void store_some(float *p, size_t n, v16 a)
-{
-    if (n < LANES)
-        v16_store_part(p, n, a);
-    else
-        v16_store(p, a);
-}
-
-INLINE v16 sigmoid_divisor(v16 a)
-{
-    return v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), a)));
-}
-
 static void convolve(float *x, size_t n, const float *panels, size_t taps, float *history,
                      size_t ldh, size_t oldest)
 {
     for (size_t i = 0; i < n; i += LANES, panels += taps * LANES) {
-        const v16 now = load_some(x + i, n - i);
+        const v16 now = v16_load_part(x + i, n - i, 0.0f);
         v16 sum = v16_all(0.0f);
         for (size_t t = 0, row = oldest; t + 1 < taps; t++) {
-            sum = v16_fma(load_some(history + row * ldh + i, n - i), v16_load(panels + t * LANES),
-                          sum);
+            sum = v16_fma(v16_load_part(history + row * ldh + i, n - i, 0.0f),
+                          v16_load(panels + t * LANES), sum);
             row = row + 2 < taps ? row + 1 : 0;
         }
         sum = v16_fma(now, v16_load(panels + (taps - 1) * LANES), sum);
-        store_some(history + oldest * ldh + i, n - i, now);
-        store_some(x + i, n - i, v16_div(sum, sigmoid_divisor(sum)));
+        v16_store_part(history + oldest * ldh + i, n - i, now);
+        v16_store_part(x + i, n - i, v16_div(sum, sigmoid_divisor(sum)));
     }
 }
 
@@ -42,7 +23,7 @@ static void unit(float *x, size_t n, float epsilon, float scale)
 {
     v16 squares = v16_all(0.0f);
     for (size_t i = 0; i < n; i += LANES) {
-        const v16 a = load_some(x + i, n - i);
+        const v16 a = v16_load_part(x + i, n - i, 0.0f);
         squares = v16_fma(a, a, squares);
     }
     const float r = 1.0f / sqrtf(v16_sum(squares) + epsilon);
@@ -100,9 +81,9 @@ static void delta(float *state, size_t depth, const float *key, const float *que
         v16_store(value + i + LANES, both[1]);
     }
     for (; i < n; i += LANES, state += panel) {
-        v16 one = load_some(value + i, n - i);
+        v16 one = v16_load_part(value + i, n - i, 0.0f);
         correct(state, depth, key, query, &one, decay, beta, 1);
-        store_some(value + i, n - i, one);
+        v16_store_part(value + i, n - i, one);
     }
 }
 
@@ -111,14 +92,15 @@ static void norm_gated(const float *x, const float *weight, const float *gate, s
 {
     norm(x, weight, n, epsilon, out);
     for (size_t i = 0; i < n; i += LANES) {
-        const v16 z = load_some(gate + i, n - i), a = load_some(out + i, n - i);
-        store_some(out + i, n - i, v16_mul(a, v16_div(z, sigmoid_divisor(z))));
+        const v16 z = v16_load_part(gate + i, n - i, 0.0f), a = v16_load_part(out + i, n - i, 0.0f);
+        v16_store_part(out + i, n - i, v16_mul(a, v16_div(z, sigmoid_divisor(z))));
     }
 }
 
 static void gate(float *x, const float *by, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES)
-        store_some(x + i, n - i,
-                   v16_div(load_some(x + i, n - i), sigmoid_divisor(load_some(by + i, n - i))));
+        v16_store_part(x + i, n - i,
+                       v16_div(v16_load_part(x + i, n - i, 0.0f),
+                               sigmoid_divisor(v16_load_part(by + i, n - i, 0.0f))));
 }

@@ -1,38 +1,28 @@
 /* kernels_rows.h - the part of kernels_body.h that works on rows: norms, activations, softmax,
  * attention's running sums, rotation.
  */
+
 /* ---- rows ---- */
 
 static void norm(const float *x, const float *weight, size_t n, float epsilon, float *out)
 {
-    const size_t whole = n / LANES * LANES, rest = n - whole;
     v16 squares = v16_all(0.0f);
-    for (size_t i = 0; i < whole; i += LANES) {
-        v16 a = v16_load(x + i);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = v16_load_part(x + i, n - i, 0.0f);
         squares = v16_fma(a, a, squares);
     }
-    if (rest) {
-        v16 a = v16_load_part(x + whole, rest, 0.0f);
-        squares = v16_fma(a, a, squares);
-    }
-    float r = 1.0f / sqrtf(v16_sum(squares) / (float)n + epsilon);
+    const float r = 1.0f / sqrtf(v16_sum(squares) / (float)n + epsilon);
     for (size_t i = 0; i < n; i++) out[i] = (x[i] * r) * weight[i];
 }
 
 static void layer_norm(const float *x, const float *weight, const float *bias, size_t n,
                        float epsilon, float *out)
 {
-    const size_t whole = n / LANES * LANES, rest = n - whole;
     v16 sum = v16_all(0.0f), squares = v16_all(0.0f);
-    for (size_t i = 0; i < whole; i += LANES) sum = v16_add(sum, v16_load(x + i));
-    if (rest) sum = v16_add(sum, v16_load_part(x + whole, rest, 0.0f));
+    for (size_t i = 0; i < n; i += LANES) sum = v16_add(sum, v16_load_part(x + i, n - i, 0.0f));
     const float mean = v16_sum(sum) / (float)n;
-    for (size_t i = 0; i < whole; i += LANES) {
-        v16 a = v16_sub(v16_load(x + i), v16_all(mean));
-        squares = v16_fma(a, a, squares);
-    }
-    if (rest) {
-        v16 a = v16_sub(v16_load_part(x + whole, rest, mean), v16_all(mean));
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = v16_sub(v16_load_part(x + i, n - i, mean), v16_all(mean));
         squares = v16_fma(a, a, squares);
     }
     const float r = 1.0f / sqrtf(v16_sum(squares) / (float)n + epsilon);
@@ -63,6 +53,12 @@ static void add_scaled(float *x, float a, const float *y, size_t n16)
         v16_store(x + i, v16_fma(scale, v16_load(y + i), v16_load(x + i)));
 }
 
+/* 1 + e^-a */
+INLINE v16 sigmoid_divisor(v16 a)
+{
+    return v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), a)));
+}
+
 /* Of gate and up of 16 units. */
 INLINE v16 unit_of(v16 gate, v16 up, const bool clamped, v16 limit, v16 slope)
 {
@@ -74,8 +70,7 @@ INLINE v16 unit_of(v16 gate, v16 up, const bool clamped, v16 limit, v16 slope)
         up = v16_add(v16_if_less(up, lowest, lowest, up), v16_all(1.0f));
         steep = v16_mul(slope, gate);
     }
-    v16 below = v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), steep)));
-    return v16_mul(v16_div(gate, below), up);
+    return v16_mul(v16_div(gate, sigmoid_divisor(steep)), up);
 }
 
 INLINE void units(const float *gate_up, size_t ldg, size_t m, size_t pairs, const bool clamped,
@@ -107,27 +102,22 @@ static void swiglu_clamped(const float *gate_up, size_t ldg, size_t m, size_t pa
 
 static void exp_shifted(const float *x, float shift, size_t n, float *out)
 {
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        v16_store(out + i, v16_exp(v16_sub(v16_load(x + i), v16_all(shift))));
-    if (i < n) {
-        v16 a = v16_load_part(x + i, n - i, 0.0f);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = v16_load_part(x + i, n - i, 0.0f);
         v16_store_part(out + i, n - i, v16_exp(v16_sub(a, v16_all(shift))));
     }
 }
 
 static float exp_sum(const float *x, size_t n, float *top)
 {
-    const size_t whole = n / LANES * LANES, rest = n - whole;
-    const v16 last = rest ? v16_load_part(x + whole, rest, -INFINITY) : v16_all(-INFINITY);
-    v16 m = last;
-    for (size_t i = 0; i < whole; i += LANES) m = v16_max(m, v16_load(x + i));
-    *top = v16_top(m);
-    const v16 shift = v16_all(*top);
-    v16 sum = v16_all(0.0f);
-    for (size_t i = 0; i < whole; i += LANES)
-        sum = v16_add(sum, v16_exp(v16_sub(v16_load(x + i), shift)));
-    if (rest) sum = v16_add(sum, v16_exp(v16_sub(last, shift)));
+    v16 largest = v16_all(-INFINITY), sum = v16_all(0.0f);
+    for (size_t i = 0; i < n; i += LANES)
+        largest = v16_max(largest, v16_load_part(x + i, n - i, -INFINITY));
+    *top = v16_top(largest);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = v16_load_part(x + i, n - i, -INFINITY);
+        sum = v16_add(sum, v16_exp(v16_sub(a, v16_all(*top))));
+    }
     return v16_sum(sum);
 }
 
@@ -137,11 +127,9 @@ static float attend(const float *score, size_t n, float scale, void *weight, boo
                     float *total)
 {
     const v16 nothing = v16_all(-INFINITY), by = v16_all(scale);
-    v16 a = n >= LANES ? v16_load(score) : v16_load_part(score, n, -INFINITY);
-    v16 b = n >= 2 * LANES ? v16_load(score + LANES) : nothing;
-    if (n > LANES && n < 2 * LANES) b = v16_load_part(score + LANES, n - LANES, -INFINITY);
-    a = v16_mul(a, by);
-    b = v16_mul(b, by);
+    const v16 upper = n > LANES ? v16_load_part(score + LANES, n - LANES, -INFINITY) : nothing;
+    v16 a = v16_mul(v16_load_part(score, n, -INFINITY), by);
+    v16 b = v16_mul(upper, by);
     float block_top = v16_top(v16_max(a, b));
     float new_top = *top > block_top ? *top : block_top;
     if (new_top == -INFINITY) new_top = 0.0f; /* nothing to attend to: all weights are 0 */

@@ -266,10 +266,11 @@ static inline v16 v16_from_bits(v16i a)
 
 #endif
 
-/* The first n < 16 lanes from p, the others `rest`; and back. */
+/* The first n lanes from p (all if n is 16 or more), the others `rest`; and back. */
 static inline v16 v16_load_part(const float *p, size_t n, float rest)
 {
     float lane[LANES];
+    if (n >= LANES) return v16_load(p);
     for (size_t i = 0; i < LANES; i++) lane[i] = i < n ? p[i] : rest;
     return v16_load(lane);
 }
@@ -277,6 +278,10 @@ static inline v16 v16_load_part(const float *p, size_t n, float rest)
 static inline void v16_store_part(float *p, size_t n, v16 a)
 {
     float lane[LANES];
+    if (n >= LANES) {
+        v16_store(p, a);
+        return;
+    }
     v16_store(lane, a);
     memcpy(p, lane, n * sizeof *p);
 }
