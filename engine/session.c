@@ -3,14 +3,16 @@
 
 #include "engine/layer_stream.h"
 
-/* How many sequences a session of such options has. Layer by layer states are of one layer only. */
+/* How many sequences a session of such options has. */
 static int sequences_of(const gm_arch *arch, const gm_session_options *o)
 {
     enum { LEAST = 8 };
-    const uint64_t most_bytes = (uint64_t)4 << 30, each = gm_kv_state_bytes(arch);
-    if (!o->fewer_do || o->piece_rows > 0 || each == 0) return o->max_sequences;
-    const uint64_t most = most_bytes / each > LEAST ? most_bytes / each : LEAST;
-    return (uint64_t)o->max_sequences < most ? o->max_sequences : (int)most;
+    const int64_t most_bytes = (int64_t)4 << 30;
+    int64_t each = (int64_t)gm_kv_state_bytes(arch);
+    if (!o->fewer_do || each == 0) return o->max_sequences;
+    if (o->piece_rows > 0) each /= arch->n_delta; /* layer by layer, states are of one only */
+    const int64_t most = most_bytes / each > LEAST ? most_bytes / each : LEAST;
+    return o->max_sequences < most ? o->max_sequences : (int)most;
 }
 
 /* Options with 0 threads resolved; false when something is out of range. */

@@ -84,13 +84,15 @@ gm_slice gm_slice_scales(const gm_slice *slice)
     return scales;
 }
 
+enum { SHAPE_BYTES = GM_MAX_RANK * 23 + 1 }; /* numbers of 20 digits and " x " */
+
 /* "3 x 4 x 2" */
-static const char *show_shape(char text[96], const size_t *dim, int rank)
+static const char *show_shape(char text[SHAPE_BYTES], const size_t *dim, int rank)
 {
     size_t n = 0;
     text[0] = '\0';
     for (int i = 0; i < rank; i++)
-        n += (size_t)snprintf(text + n, 96 - n, "%s%zu", i ? " x " : "", dim[i]);
+        n += (size_t)snprintf(text + n, SHAPE_BYTES - n, "%s%zu", i ? " x " : "", dim[i]);
     return text;
 }
 
@@ -111,7 +113,7 @@ static bool is_same_grid(const gm_tensor *t, const gm_slice *slice)
 static gm_status check_shape(const gm_tensor *t, const gm_slice *slice, gm_error *err)
 {
     size_t dim[GM_MAX_RANK];
-    char found[96], expected[96];
+    char found[SHAPE_BYTES], expected[SHAPE_BYTES];
     const int rank = gm_slice_shape(slice, dim);
     if (slice->stored == GM_STORED_GRID && !is_same_grid(t, slice))
         return gm_fail(err, GM_ESHAPE, "'%s': tensor '%s' is %s, expected %zu x %zu", t->file,

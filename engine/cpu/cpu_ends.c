@@ -1,4 +1,4 @@
-/* cpu_ends.c - what comes before the first layer and behind the last: embedding,
+/* cpu_ends.c - what comes before the first layer and after the last: embedding,
  * logits, nll, sampling, and the completion of the record. */
 #include "engine/cpu/cpu_ops.h"
 
@@ -158,12 +158,13 @@ void gm_cpu_sample(gm_worker *me, const gm_step *s, size_t block)
 
 /* ---- record_drain ---- */
 
-/* A row that was bad in any layer counts as bad: nothing of it is a choice. */
+/* A row that was bad in any of the step's layers counts as bad: nothing of it is a choice. */
 static void mark_bad(const gm_step *s, const gm_record *record, size_t r)
 {
     const size_t k = (size_t)s->arch->n_chosen;
-    for (size_t l = 0; l < (size_t)s->arch->n_moe; l++) {
-        size_t at = l * s->record_rows + r; /* of (L,T) */
+    for (size_t layer = s->first_layer; layer < s->end_layer; layer++) {
+        if (s->arch->moe_of_layer[layer] < 0) continue;
+        const size_t at = (size_t)s->arch->moe_of_layer[layer] * s->record_rows + r; /* of (L,T) */
         for (size_t i = at * k; i < (at + 1) * k; i++) {
             if (record->expert) record->expert[i] = GM_NO_EXPERT;
             if (record->gate) record->gate[i] = NAN;

@@ -169,6 +169,14 @@ static void many_sequences_do_with_fewer(void)
     CHECK(few - two > (uint64_t)3 << 30 && few - two < (uint64_t)4 << 30);
     CHECK(all - two > (uint64_t)4094 * gm_kv_state_bytes(&a));
     CHECK_INT(gm_kv_state_bytes(&a), 36 * (32 * 128 * 128 + 3 * 8192) * 4);
+    o.fewer_do = true, o.max_sequences = -1;
+    CHECK_INT(gm_session_bytes_for(&a, GM_NUMERICS_BF16, &o), 0); /* refused, not a few */
+    o.piece_rows = 64, o.max_sequences = 2;                       /* layer by layer: 2.2 MB each */
+    const uint64_t two_by_layer = gm_session_bytes_for(&a, GM_NUMERICS_BF16, &o);
+    o.max_sequences = 4096;
+    const uint64_t by_layer = gm_session_bytes_for(&a, GM_NUMERICS_BF16, &o) - two_by_layer;
+    CHECK(by_layer > (uint64_t)3 << 30 && by_layer < (uint64_t)5 << 30);
+    o.piece_rows = 0;
     gm_arch_clear(&a);
     gm_model *model = open_random(small_next, false);
     gm_session *session = NULL;

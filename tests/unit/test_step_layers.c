@@ -8,7 +8,7 @@
 
 enum { PROMPT = 37, NEXT = 3, SEQUENCES = 2, ROWS = PROMPT + 9 };
 
-/* What a step of all sequences gives, and the rows that enter the layers behind the first part. */
+/* What a step of all sequences gives, and the rows that enter the layers after the first part. */
 typedef struct given {
     outcome out;
     gm_record record;
@@ -145,6 +145,39 @@ static void parts_give_the_bits_of_the_whole(void)
         }
 }
 
+/* A row enters layer 1 as NaN: the record of layer 0 stays as it was. */
+static void a_bad_row_is_marked_in_the_computed_layers(void)
+{
+    gm_model *model = open_model(MODELS "olmoe-tiny", GM_NUMERICS_F32, NULL);
+    const gm_model_info *info = gm_model_get_info(model);
+    const size_t L = (size_t)info->n_moe_layers, K = (size_t)info->n_chosen;
+    gm_session *s = open_session(model, 0);
+    const uint32_t token[2] = {5, 6};
+    float *residual = gm_alloc2(2, (size_t)info->width, sizeof *residual);
+    given to = given_create(model, 2);
+    gm_error err = {0};
+    CHECK(L == (size_t)info->n_layers && L > 1);
+    for (size_t i = 0; i < 2 * (size_t)info->width; i++) residual[i] = i % 2 ? 0.5f : -1.0f;
+    residual[3] = NAN; /* of the first row; the second attends to it */
+    for (size_t i = 0; i < L * 2 * K; i++) to.record.expert[i] = 77, to.record.gate[i] = 77.0f;
+    for (size_t i = 0; i < L * 2; i++) to.record.mass[i] = to.record.margin[i] = 77.0f;
+    const gm_segment g = {
+        .sequence = open_sequence(s), .n = 2, .token = token, .edit = -1, .residual = residual};
+    CHECK_OK(gm_session_step_layers(s, 1, L, &g, 1, &to.record, NULL, &err), err);
+    CHECK(to.record.bad[0] == 1 && to.record.bad[1] == 1);
+    for (size_t i = 0; i < L * 2; i++) {
+        const bool before = i < 2;
+        CHECK_INT(to.record.expert[i * K], before ? 77 : GM_NO_EXPERT);
+        CHECK(before ? to.record.gate[i * K] == 77.0f : isnan(to.record.gate[i * K]));
+        CHECK(before ? to.record.mass[i] == 77.0f : isnan(to.record.mass[i]));
+        CHECK(before ? to.record.margin[i] == 77.0f : isnan(to.record.margin[i]));
+    }
+    outcome_free(&to.out);
+    gm_free(residual);
+    gm_session_free(s);
+    gm_model_close(model);
+}
+
 /* ---- what is refused ---- */
 
 static void other_layers_are_refused(void)
@@ -186,4 +219,5 @@ static void other_layers_are_refused(void)
     gm_model_close(model);
 }
 
-TESTS(TEST(parts_give_the_bits_of_the_whole), TEST(other_layers_are_refused))
+TESTS(TEST(parts_give_the_bits_of_the_whole), TEST(a_bad_row_is_marked_in_the_computed_layers),
+      TEST(other_layers_are_refused))

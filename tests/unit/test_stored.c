@@ -197,6 +197,17 @@ static void grids_have_any_rank(void)
     }
 }
 
+static void the_longest_shape_is_shown_whole(void)
+{
+    const gm_slice slice = {.name = "w", .rows = 1, .cols = 1, .stored = GM_STORED_GRID};
+    gm_tensor out, t = {.name = "w", .rank = GM_MAX_RANK, .file = "file"};
+    gm_error err = {0};
+    for (int i = 0; i < GM_MAX_RANK; i++) t.dim[i] = UINT64_MAX - (size_t)i;
+    CHECK_FAILS(gm_slice_cut(&slice, &t, &out, &err), err, GM_ESHAPE,
+                "18446744073709551615 x 18446744073709551614 x 18446744073709551613 x "
+                "18446744073709551612 x 18446744073709551611, expected 1 x 1");
+}
+
 static void slices_are_cut(void)
 {
     static const uint8_t byte[3 * 4 * 2 * 16];
@@ -318,5 +329,5 @@ static void bad_blocks_are_refused(void)
 
 TESTS(TEST(mxfp4_is_as_specified), TEST(takes_rows_of_any_form),
       TEST(fp8_is_its_number_times_its_scale), TEST(rows_of_fp8_keep_their_codes),
-      TEST(scales_are_of_the_whole_tensor), TEST(grids_have_any_rank), TEST(slices_are_cut),
-      TEST(bad_blocks_are_refused))
+      TEST(scales_are_of_the_whole_tensor), TEST(grids_have_any_rank),
+      TEST(the_longest_shape_is_shown_whole), TEST(slices_are_cut), TEST(bad_blocks_are_refused))
