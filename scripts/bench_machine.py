@@ -17,7 +17,7 @@ def machine():
             flags = line.split()
     has = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
     memory = next(line for line in open("/proc/meminfo") if line.startswith("MemTotal")).split()[1]
-    return {"cpu": model, "instructions": " ".join(has), "processors": os.cpu_count(), "memory_gb": round(int(memory) / 1e6, 1)}
+    return {"cpu": model, "instructions": " ".join(has), "processors": os.cpu_count(), "memory_gb": round(int(memory) * 1024 / 1e9, 1)}
 
 
 def csv_path(what, about):
