@@ -30,7 +30,7 @@ WAYS = ("eager", "grouped_mm", "batched_mm", "static")
 
 
 def gm_bench(name, args):
-    """The same of ours, behind as many tokens; None where it fails."""
+    """The same of ours, after as many tokens; None where it fails."""
     line = [args.gm_bench, "speed", "--shape", name, "--device", args.device, "--numerics", "bf16", "--json", "--repeats", "0",
             "--context", str(PROMPT), "--tokens", str(args.tokens), "--pairs", "5", "--layers", str(args.layers)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
@@ -53,7 +53,7 @@ def make_model(name, args):
 
 
 def decode_rate(model, way, args):
-    """Tokens a second behind a prompt, the best of three; the first run of a compiled way is not counted."""
+    """Tokens a second after a prompt, the best of three; the first run of a compiled way is not counted."""
     more = {"cache_implementation": "static"} if way == "static" else {}
     if hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("grouped_mm" if way == "static" else way)

@@ -159,7 +159,7 @@ out:
     return status;
 }
 
-/* --resume behind the end. *told: nothing else is asked for, and every option is as it was. */
+/* --resume of a finished sweep. *told: nothing else is asked for, and every option is as it was. */
 static gm_status look_at_finished(const request *r, bool *told, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -315,8 +315,8 @@ static void request_clear(request *r)
     gm_stage_options_clear(&r->stage);
 }
 
-/* Read the line; where it names a configuration or a protocol of other defaults, read it again,
- * behind the one and over the other. `arena` keeps the words. */
+/* Read the line, then again after the options of --config, then again over the defaults of --full,
+ * which either may have asked for. `arena` keeps the words. */
 static gm_status read_line(request *r, const gm_opt *opts, gm_arena *arena, int argc, char **argv,
                            gm_error *err)
 {

@@ -18,7 +18,7 @@ size_t gm_columns_terminal(FILE *out, size_t fallback)
 }
 
 /* Bytes of the next line of text[0..n): at most `width` characters, up to a newline,
- * broken behind the last blank when the text goes on. *chars counts what is shown. */
+ * broken after the last blank when the text goes on. *chars counts what is shown. */
 static size_t take_line(const char *text, size_t n, size_t width, size_t *chars)
 {
     size_t at = 0, count = 0, blank = 0, blank_chars = 0;

@@ -206,7 +206,7 @@ static bool is_stop(const gm_continue_options *o, uint32_t id)
     return false;
 }
 
-/* The token that was sampled behind everything so far. */
+/* The token that was sampled after everything so far. */
 static gm_status take_token(loop *l, gm_continuation *c, uint32_t id, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -48,7 +48,8 @@ typedef void gm_ended(void *context);
 /* Asked before each step; false: nobody waits for the texts any more. */
 typedef bool gm_wanted(void *context);
 
-/* One row of a step as the routers saw it; expert and gate are (L,T,K), row t. */
+/* Called after each step with its rows as the routers saw them: `record` (L,T,K), T = n_rows,
+ * segment after segment; owner (n_segments). */
 typedef gm_status gm_rows_seen(void *context, const gm_segment *segments,
                                gm_continuation *const *owner, size_t n_segments,
                                const gm_record *record, size_t n_rows, gm_error *err);

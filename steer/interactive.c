@@ -74,7 +74,7 @@ static gm_status rebuild(dialogue *d, const gm_recipe *recipe, const char *path,
     return GM_OK;
 }
 
-/* Steer to what `rest` names: NAME, or NAME and behind the last blank a weight. */
+/* Steer to what `rest` names: NAME, or NAME and after the last blank a weight. */
 static gm_status steer_to(dialogue *d, const char *what, char *rest, gm_error *err)
 {
     gm_recipe recipe = d->recipe;

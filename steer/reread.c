@@ -17,7 +17,7 @@ typedef struct player {
     gm_ramp ramp;
     int sequence[2];
     size_t n_open;
-    uint32_t token[STEP_ROWS + 1]; /* of a step, and the one behind it */
+    uint32_t token[STEP_ROWS + 1]; /* of a step, and the one after it */
     uint8_t phase[STEP_ROWS];
     float nll[2 * STEP_ROWS];
 } player;

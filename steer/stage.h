@@ -98,11 +98,11 @@ gm_status gm_stage_check(const gm_stage_options *options, const gm_recipe *recip
 gm_status gm_stage_open(gm_stage *stage, const gm_stage_options *options, gm_error *err)
     GM_MUST_USE;
 /* Load the weights: minutes, for a large model, so that what can be wrong with a request is
- * looked for before. stage->model and stage->info are others then. */
+ * looked for before. Replaces stage->model and stage->info. */
 gm_status gm_stage_load(gm_stage *stage, gm_error *err) GM_MUST_USE;
 void gm_stage_close(gm_stage *stage);
 gm_shape gm_stage_shape(const gm_stage *stage);
-/* What was asked of a chat, but that one was: "system", "answer", and others when given. */
+/* Members of an open object: the options of a chat that were given, "system", "answer", ... */
 void gm_stage_put_chat_options(const gm_stage_options *options, gm_json_out *json);
 
 /* The plan of the file `path` times recipe->weight, or (path NULL) what the recipe asks

@@ -11,7 +11,7 @@ static const double LIFT_UP = 1.25, LIFT_DOWN = 0.8, CLIP = 2.0;
 
 /* ---- filters ---- */
 
-/* The number behind "name:"; false when `text` is something else. */
+/* The number after "name:"; false when `text` is something else. */
 static bool filter_argument(const char *text, const char *name, const char **number)
 {
     size_t n = strlen(name);

@@ -40,7 +40,7 @@ def documents(tokens, domain, length, limit, least=128):
 
 @torch.no_grad()
 def run(model, docs, bias=None, batch=32):
-    """nll [N] (mean a document), counts [N, L, E] and token totals of documents, <s> in front."""
+    """nll [N] (mean a document), counts [N, L, E] and token totals of documents, which begin with <s>."""
     nll, counts, c = [], [], model.cfg
     for at in range(0, len(docs), batch):
         part = docs[at:at + batch]

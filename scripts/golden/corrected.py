@@ -61,7 +61,7 @@ class Corrected(Shape):
     least_sum: float = 0.0  # what the chosen scores count together at least
     turning: int = 0  # elements of a head
     neighbours: bool = False  # turn together
-    end: int = 0  # first layer without experts behind those that have them
+    end: int = 0  # first layer without experts after those that have them
 
     def is_moe(self, layer):
         return super().is_moe(layer) and layer < self.end
@@ -114,7 +114,7 @@ def dots_config(**changes):
 
 
 def ernie_config(**changes):
-    """config.json in the form of baidu/ERNIE-4.5-21B-A3B-PT, with a dense layer behind the others and a sum that counts more."""
+    """config.json in the form of baidu/ERNIE-4.5-21B-A3B-PT, with a dense layer after the others and a sum that counts more."""
     return common(
         architectures=["Ernie4_5_MoeForCausalLM"], model_type="ernie4_5_moe", hidden_size=24, moe_capacity=[8, 8, 8], moe_gate="topk",
         moe_intermediate_size=8, moe_k=3, moe_layer_end_index=1, moe_layer_interval=1, moe_layer_start_index=0, moe_norm_min=0.7,

@@ -63,8 +63,8 @@ class Shape:
     residual_scale: float
     logits_divisor: float
     norms: tuple = ("input_layernorm.weight", "post_attention_layernorm.weight")  # of attention and of the MLP,
-    behind: bool = False  # behind them instead of in front of them
-    norm_last: bool = False  # of q and k, behind the rotation
+    behind: bool = False  # after them instead of before them
+    norm_last: bool = False  # of q and k, after the rotation
 
     @staticmethod
     def from_config(c):
@@ -232,7 +232,7 @@ class Reference:
         return y, {"router_logits": z, "expert_id": ids, "gate": gates, "topk_mass": mass, "margin": margin}
 
     def add(self, x, part, norm):
-        """x and what a part of the layer gives, its norm in front of it or behind."""
+        """x and what a part of the layer gives, its norm before or after it."""
         y = self.norm(part(x), norm) if self.shape.behind else part(self.norm(x, norm))
         return x + self.shape.residual_scale * y
 

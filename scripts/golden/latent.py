@@ -50,7 +50,7 @@ OTHERWISE = ("head_dim", "norm_topk_prob", "scoring_func", "num_key_value_heads"
 
 @dataclasses.dataclass
 class Latent(corrected.Corrected):
-    """A Shape, and what these families have beside it; `turning` elements of a head turn, behind `plain` others."""
+    """A Shape, and what these families have beside it; `turning` elements of a head turn, after `plain` others."""
 
     q_rank: int = 0
     kv_rank: int = 0

@@ -5,7 +5,7 @@
 
 The tiny checkpoints, as save_pretrained writes them: other keys in config.json, other shards. And random weights in published
 widths, one or two layers of each shape that transformers has a class for (GigaChat's it has not), and of larger ones with fewer experts: up
-to 8 GB of memory and 4 GB of disk. Tokens behind a choice with a margin below CLOSE, in their document, are left out: there the two
+to 8 GB of memory and 4 GB of disk. Tokens after a choice with a margin below CLOSE, in their document, are left out: there the two
 may rightly choose otherwise.
 Exit 77 when a program is absent, 3 when a bound does not hold.
 """
@@ -66,7 +66,7 @@ DOCUMENTS, TOKENS = 4, 40
 
 
 def sure(margin):
-    """Tokens [T] in front of the first close choice of their document."""
+    """Tokens [T] before the first close choice of their document."""
     return np.logical_and.accumulate((margin > CLOSE).reshape(DOCUMENTS, TOKENS), axis=1).reshape(-1)
 
 

@@ -117,7 +117,7 @@ def documents(np, trace):
 
 def report(np, name, rows, seconds):
     margin, same, clean = (np.concatenate([row[key] for row in rows]) for key in ("margin", "same", "clean"))
-    print(f"{name}: {len(rows)} documents, {len(margin)} choices, {(~clean).sum()} behind a flip; reference {seconds:.0f} s")
+    print(f"{name}: {len(rows)} documents, {len(margin)} choices, {(~clean).sum()} after a flip; reference {seconds:.0f} s")
     print(f"{'margin':>20} {'choices':>9} {'identical':>10} {'share':>9}")
     for low, high in zip(EDGES, EDGES[1:]):
         here = clean & (margin >= low) & (margin < high)

@@ -16,10 +16,10 @@ Where llama.cpp's graph has no word for something, the weights say it, exactly b
     granitemoe      GraniteMoE: four scales
     glm4moe, dots1, minimax-m2
                     GLM-4.5, dots.llm1, MiniMax-M2: sigmoids, corrections, groups, a part of a head
-    ernie4_5-moe    ERNIE 4.5 without the least sum, which it has no word for; a dense layer behind the others becomes shared
+    ernie4_5-moe    ERNIE 4.5 without the least sum, which it has no word for; a dense layer after the others becomes shared
                     experts beside routed experts of zero
 
-Tokens behind a choice with a margin below CLOSE, in their document, are listed apart: there the two may rightly choose
+Tokens after a choice with a margin below CLOSE, in their document, are listed apart: there the two may rightly choose
 otherwise. Exit 77 when llama-cpp-python or a program is absent, 3 when a bound does not hold.
 """
 
@@ -46,7 +46,7 @@ TINY = {"deepseek-tiny": "deepseek", "deepseek-tied": "bailingmoe", "olmoe-tiny"
         "granite-tiny": "granitemoe", "glm-tiny": "glm4moe", "dots-tiny": "dots1", "ernie-tiny": "ernie4_5-moe",
         "minimax-tiny": "minimax-m2"}
 AS_STORED = ("olmoe", "qwen2moe", "glm4moe", "dots1", "ernie4_5-moe", "minimax-m2")  # whose rotation takes the pairs that the checkpoint has
-LEADING = ("deepseek", "glm4moe", "dots1")  # who have a word for dense layers in front
+LEADING = ("deepseek", "glm4moe", "dots1")  # who have a word for leading dense layers
 LOGIT = 2e-4
 CLOSE = 1e-4
 DOCUMENTS, TOKENS, PROMPT, NEW = 8, 512, 200, 48  # of the demo model: tokens of a document, characters of a prompt
@@ -56,7 +56,7 @@ DOCUMENTS, TOKENS, PROMPT, NEW = 8, 512, 200, 48  # of the demo model: tokens of
 
 
 def pad(array, *sizes):
-    """The array with zeros behind it, up to `sizes` (None: as it is)."""
+    """The array with zeros after it, up to `sizes` (None: as it is)."""
     return np.pad(array, [(0, 0 if size is None else size - n) for n, size in zip(array.shape, sizes)])
 
 
@@ -278,7 +278,7 @@ def compare_logits(name, llama, ours, rows):
         n, n_close = n + len(ids), n_close + int(behind.sum())
         if not np.isfinite(apart).all():
             worst = float("inf")
-    print(f"{name}: {n} tokens, logits within {worst:.2g} (spread {np.std(ours[-1][:, :-1]):.2f}); {n_close} behind a margin "
+    print(f"{name}: {n} tokens, logits within {worst:.2g} (spread {np.std(ours[-1][:, :-1]):.2f}); {n_close} after a margin "
           f"below {CLOSE:g}: {close:.2g}")
     if not worst <= LOGIT:
         print(f"{name}: logits are off by {worst:.2g}, bound {LOGIT:g}")

@@ -28,7 +28,7 @@ from golden.live_tokenizer import program  # noqa: E402
 
 MODELS = ("qwen3-tiny", "olmoe-tiny", "granite-tiny", "deepseek-v2-tiny")
 LOSS, TABLE = 1e-4, 1e-9  # nats of a token; of a table's figure
-TIE = 3e-5  # a smaller margin may be decided otherwise by other kernels: behind it a document is not compared
+TIE = 3e-5  # a smaller margin may be decided otherwise by other kernels: after it a document is not compared
 OUT = 5  # experts taken out of each layer
 EFFECT = 0.01  # a plan must change the mean loss of a document by more, or nothing is shown
 WORDS = {"soup": "salt onion broth simmer carrot", "ships": "sail harbour anchor captain tide", "stars": "orbit comet planet lens"}

@@ -77,7 +77,7 @@ def sequence(*steps):
 
 
 def template(*specials):
-    """A post-processor that puts special tokens [(content, id)] in front."""
+    """A post-processor that puts special tokens [(content, id)] first."""
     single = [{"SpecialToken": {"id": content, "type_id": 0}} for content, _ in specials]
     return {
         "type": "TemplateProcessing",
@@ -188,7 +188,7 @@ def qwen_like():
 
 
 def prefix_digits():
-    """Starcoder's kind: Digits one by one, then ByteLevel with a space put in front; a byte missing and no unk."""
+    """Starcoder's kind: Digits one by one, then ByteLevel with a space put first; a byte missing and no unk."""
     symbols = [s for b, s in enumerate(byte_symbols()) if b != ord("~")]
     return assemble(
         ["<|endoftext|>"], symbols, 12,

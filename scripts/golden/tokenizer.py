@@ -44,7 +44,7 @@ def digest(ids):
 
 
 def encode_all(tokenizer, long_too, full):
-    """Ids of every input as encode(text) gives them, and how many of them the post-processor put in front."""
+    """Ids of every input as encode(text) gives them, and how many of them the post-processor put first."""
     front = len(tokenizer.encode("").ids)
     results = []
     for name, text in nasty.texts():

@@ -35,7 +35,7 @@ typedef struct call {
 
 /* After how many seconds in which nothing moves a connection is closed. The library looks when a
  * wait for the worker is over, and would close what it was waiting for: meanwhile there is no
- * limit, 0, behind which the count begins anew. It can neither close the oldest of many connections
+ * limit, 0, after which the count begins anew. It can neither close the oldest of many connections
  * nor, where all come from one machine, count by address: those that ask nothing have little time.
  */
 static void set_patience(struct MHD_Connection *c, unsigned seconds)

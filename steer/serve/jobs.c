@@ -9,13 +9,13 @@ enum { MOST_WAITING = 64 };
 
 struct gm_job {
     gm_jobs *jobs;
-    gm_job *next; /* that waits behind it */
+    gm_job *next; /* that waits after it */
     gm_ask ask;
     uint64_t number;
     int owners; /* 2, then 1; at 0 it is freed */
     int code;   /* of what was said; 0: nothing yet */
     bool ended, unwanted;
-    gm_text said; /* all that was not read, behind `read` bytes that were */
+    gm_text said; /* `read` bytes that were read, then those that were not */
     size_t read;
 };
 

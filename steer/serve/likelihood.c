@@ -47,7 +47,7 @@ static size_t insert(uint32_t *top, size_t have, size_t most, const float *x, ui
     return have;
 }
 
-/* What the logits (V) of a row say of the token behind it, which is the text's token t. */
+/* What the logits (V) of a row say of the token after it, which is the text's token t. */
 static void take_row(gm_likelihood *l, const float *x, size_t vocabulary, uint32_t token, size_t t)
 {
     const size_t at = t - l->first;

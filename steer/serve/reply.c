@@ -74,7 +74,7 @@ out:
     return status;
 }
 
-/* The text of choice i, its prompt in front where that is asked for. */
+/* The text of choice i, after its prompt where that is asked for. */
 static gm_status put_text(gm_json_out *json, const gm_host *host, const gm_ask *ask,
                           const gm_answer *a, size_t i, gm_error *err)
 {

@@ -38,7 +38,8 @@ static void say(saying *s, int code)
     s->text.n = 0;
 }
 
-/* An event in front of all others. Said behind what may be refused, whose code is not OK. */
+/* The event before all others. What is refused is refused before it, under a code that is not OK.
+ */
 static void begin(saying *s)
 {
     const gm_ask *ask = gm_job_ask(s->job);

@@ -133,7 +133,7 @@ const rules = () => ({
 function steerOf(column) {
     if (column.kind === "unsteered") return null;
     if (column.kind === "plan") return { plan: column.key, weight: column.weight };
-    // a name may hold "=", behind which a weight is looked for
+    // a name may hold "=", after which a weight is looked for
     const key = column.kind === "subset" ? `${column.key}=1` : column.key;
     return { [column.kind]: key, weight: column.weight, ...rules() };
 }
@@ -227,7 +227,7 @@ async function write() {
 
 const quote = (text) => (/^[\w.,:=/+-]+$/.test(text) ? String(text) : `'${String(text).replaceAll("'", "'\\''")}'`);
 
-// Values stand behind "=", so that none is taken for an option.
+// Values stand after "=", so that none is taken for an option.
 const option = (name, value) => (value === true ? `--${name}` : `--${name}=${quote(value)}`);
 
 function commandOf(column) {

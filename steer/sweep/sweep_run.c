@@ -129,7 +129,7 @@ gm_status gm_study_time(double *seconds, gm_study *s, gm_error *err)
     gm_cell *group[GROUP];
     gm_plan plan[GROUP] = {0};
     gm_work here = {0}, all = {0};
-    size_t at = s->n_choosing + 1, n; /* behind the unsteered cell */
+    size_t at = s->n_choosing + 1, n; /* after the unsteered cell */
     less.seeds = 1;
     less.passages = 1;
     part.protocol = &less;

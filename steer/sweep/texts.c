@@ -9,7 +9,7 @@ typedef struct batch {
     const gm_study *study;
     gm_cell *const *cell; /* (n) */
     size_t n;
-    gm_continuation *list; /* (n_list), the texts of one cell behind those of another */
+    gm_continuation *list; /* (n_list), the texts of one cell after those of another */
     size_t *cell_of;       /* (n_list) index into cell */
     size_t n_list;
     uint64_t *count;       /* (n,L,E) choices of generated tokens */

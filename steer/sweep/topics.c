@@ -188,7 +188,7 @@ out:
     return status;
 }
 
-/* Tokens of a prompt behind a line. */
+/* Tokens of a prompt after a line. */
 static gm_status count_tokens(size_t *n, const gm_study *s, const char *line,
                               const gm_prompt *prompt, gm_error *err)
 {
@@ -206,7 +206,7 @@ out:
     return status;
 }
 
-/* Encode every prompt, alone and behind the longest line, to know that it fits. */
+/* Encode every prompt, alone and after the longest line, to know that it fits. */
 static gm_status check_lengths(gm_study *s, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -274,7 +274,7 @@ size_t gm_topics_n_passages(const gm_protocol *p, gm_passage_kind kind)
 }
 
 /* The first GM_PASSAGE_TOKENS tokens of a text. As much of it is encoded as has a margin of
- * tokens behind those, up to a blank: where the text is cut changes the last tokens only. */
+ * tokens after those, up to a blank: where the text is cut changes the last tokens only. */
 static gm_status encode_head(gm_ids *ids, gm_study *s, const char *text, size_t n, gm_error *err)
 {
     enum { MARGIN = 32, BYTES = 16 * GM_PASSAGE_TOKENS };
@@ -292,7 +292,7 @@ out:
     return status;
 }
 
-/* Add the next document of a class at or behind *at, its nth; held-out ones, if there are any. */
+/* Add the next document of a class at or after *at, its nth; held-out ones, if there are any. */
 static gm_status add_passage(gm_study *s, int class_id, size_t nth, bool held_out, size_t *at,
                              gm_error *err)
 {

@@ -22,7 +22,7 @@ same ids prompt_ids "gm-probe tokenize"
 ask generate --prompt "salt onion" --answer "broth and" --json > chat.json
 generate --max-tokens 12 --prompt $'<|user|>\nsalt onion\n<|assistant|>\nbroth and' --json > words.json
 for file in chat words; do grep -o '"prompt_tokens":.*' $file.json > $file.end; done
-same chat.end words.end "ids behind the answer's beginning"
+same chat.end words.end "ids after the answer's beginning"
 
 echo "-- on lines of their own:"
 ask generate --prompt "salt onion" | head -n 1

@@ -14,7 +14,7 @@ sweep() {
 }
 generate > unsteered
 n=0
-try() { # the windows and the topic behind the mode
+try() { # the windows and the topic after the mode
     n=$((n + 1))
     gm-steer plan --atlas a.h5 "$@" -o $n.st > described
     generate --atlas a.h5 "$@" > by_options

@@ -1,6 +1,6 @@
 /* stub_runner.c - gm-probe without the model's computing, for the tests that kill it.
  *
- * Linked in front of probe/runner.c, which it replaces: what a router would have done is
+ * Linked before probe/runner.c, which it replaces: what a router would have done is
  * made up from token, position and layer. Everything else is the program's own - corpus,
  * blocks, writer, commit, resume, merge - so that a kill at a random moment lands inside
  * the writing. With GM_STUB_CLOCK=S the process's clocks gain S seconds at every look, and run

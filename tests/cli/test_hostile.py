@@ -135,7 +135,7 @@ def check_long_line():
     """Longer than the 64 MiB that are allowed: counted, named, passed over."""
     with open("long.jsonl", "w", encoding="utf-8") as corpus:
         corpus.write('{"text": "the line before it"}\n{"text": "' + "ab " * 33_400_000 + '"}\n')
-        corpus.write('{"text": "the line behind it"}\n')
+        corpus.write('{"text": "the line after it"}\n')
     assert os.path.getsize("long.jsonl") > 100_000_000
     strict = collect_words(MODEL, "long.jsonl", "never.h5", "--strict")
     refused(strict, "'long.jsonl', line 2: longer than 67108864 bytes")
@@ -220,7 +220,7 @@ def check_nul_and_names():
     refused(strict, "'bad\\u{9b}\\n.jsonl', line 1: not JSON")
     write_lines("cut.jsonl", *({"text": d["text"].replace("\x00", "")} for d in documents))
     cut = [json.loads(line) for line in run("gm-probe", "tokenize", "--model", model, "cut.jsonl")[0].splitlines()]
-    nul = ids[0][1]  # behind the first token, which the template adds
+    nul = ids[0][1]  # after the first token, which the template adds
     assert all(line.count(nul) == 3 and [i for i in line if i != nul] != [] and line[-1] == nul for line in ids)
     assert all(nul not in line for line in cut) and len(cut) == len(ids) == 60
 
@@ -234,7 +234,7 @@ def check_nul_and_names():
     run("gm-cluster", "fit", "nul.h5", "-o", "nul.a.h5", "--min-cluster-size", "5", "--report", "nul.html", "--force",
         "--quiet")
     table = run("gm-cluster", "show", "nul.a.h5")[0]
-    assert "onion" in table and "telescope" in table, table  # words that stand behind a NUL
+    assert "onion" in table and "telescope" in table, table  # words after a NUL
     details = "".join(run("gm-cluster", "show", "nul.a.h5", "--cluster", c)[0] for c in range(table.count(" | ") - 1))
     for name in "so\\x1b[31mup\\n<b>", 'ships"&\\u{202e}', "st\\x00ars", "na\\x1b[31mme\\n<i>.jsonl:1":
         assert name in details, (name, details)

@@ -98,7 +98,7 @@ class Killer:
     def report(self, name):
         more = sum(lost > ROWS for lost in self.lost)
         places = ", ".join(f"{n} {place}" for place, n in sorted(self.fell.items()))
-        print(f"{name}: {self.kills} kills ({places}); {self.resumed} resumes behind committed "
+        print(f"{name}: {self.kills} kills ({places}); {self.resumed} resumes after committed "
               f"blocks; {self.finished} runs ended, each as the undisturbed one; tokens computed "
               f"again: at most {max(self.lost, default=0) / ROWS:.2f} blocks, "
               f"{more} of {len(self.lost)} times more than one", flush=True)

@@ -32,7 +32,7 @@ def machines_without_a_shared_folder(whole):
 
 
 def a_damaged_file_keeps_its_blocks(whole):
-    """A kill behind the merging, and then something changes the file: the blocks are not dropped."""
+    """A kill after the merging, and then something changes the file: the blocks are not dropped."""
     with h5py.File("tasks.h5", "r+") as trace:
         trace["samples/counts"][3, 0, 0] += 1
     run("tasks.h5", "--resume", code=1, says="its blocks are kept in 'tasks.h5.parts'")

@@ -17,7 +17,7 @@ BLOCKS = 4
 
 
 class Paused:
-    """A run held still behind its first shard, while the block of a `with` disturbs it."""
+    """A run held still after its first shard, while the block of a `with` disturbs it."""
 
     def __init__(self, *more, **where):
         self.more, self.where = more, where
@@ -159,7 +159,7 @@ def clock_leaps():
 
 
 def gpu_is_lost():
-    """What was committed stays, and another run goes on behind it."""
+    """What was committed stays, and another run goes on after it."""
     clear("stub.h5")
     run("stub.h5", program=STUB)
     os.environ["GM_STUB_LOSES"] = "2"

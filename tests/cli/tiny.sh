@@ -2,7 +2,7 @@
 # 60 short documents in turn about soup, ships and stars, another for each number.
 TINY=$SRC/tests/golden/models/deepseek-tiny
 
-# Run a command, its exit code behind it.
+# Run a command, its exit code after it.
 run() { "$@"; echo "exit $?"; }
 
 # A writable copy of the checkpoint.

@@ -9,15 +9,9 @@
 #include "base/outfile.h"
 #include "base/text.h"
 #include "probe/run.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 #define MODELS TEST_DATA "/golden/models/"
-
-static void write_text(const char *path, const char *text)
-{
-    gm_error err = {0};
-    CHECK_OK(gm_outfile_write(path, true, text, strlen(text), &err), err);
-}
 
 /* ---- names ---- */
 
@@ -46,7 +40,7 @@ static void experts_as_they_are_named(void)
     CHECK_OK(gm_knockouts_read(&k, "all", NULL, &INFO, GM_EDIT_BIAS, &err), err);
     CHECK_INT(k.n, 10);
     gm_knockouts_clear(&k);
-    write_text("e.csv", "expert,p,layer\n3,.1,4\n0,.2,1\n3,.3,4\n");
+    put_text("e.csv", "expert,p,layer\n3,.1,4\n0,.2,1\n3,.3,4\n");
     CHECK_OK(gm_knockouts_read(&k, "e.csv", NULL, &INFO, GM_EDIT_BIAS, &err), err);
     CHECK_INT(k.n, 2);
     CHECK_TEXT(k.at[0].name, "4:3");
@@ -85,7 +79,7 @@ static void what_is_no_expert_is_refused(void)
     }
     CHECK_OK(gm_knockouts_read(&k, "4:1+4:2+4:0", NULL, &INFO, GM_EDIT_GATE, &err), err);
     gm_knockouts_clear(&k);
-    write_text("e.csv", "layer,expert\n");
+    put_text("e.csv", "layer,expert\n");
     CHECK_FAILS(gm_knockouts_read(&k, "e.csv", NULL, &INFO, GM_EDIT_BIAS, &err), err, GM_EFORMAT,
                 "'e.csv' lists no expert");
 }

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 #define TULU                                                                                 \
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"       \
@@ -223,13 +223,6 @@ static void options(void)
 
 /* ---- folders ---- */
 
-static void put(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    fputs(text, file);
-    fclose(file);
-}
-
 static gm_status open_model(gm_chat *chat, const char *system, gm_error *err)
 {
     const gm_chat_options options = {.system = system};
@@ -245,30 +238,30 @@ static void folders(void)
     remove("model/tokenizer_config.json");
     CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EIO,
                 "cannot open 'model/tokenizer_config.json'");
-    put("model/chat_template.jinja", TULU); /* is enough: then no special token has a name */
+    put_text("model/chat_template.jinja", TULU); /* is enough: then no special token has a name */
     CHECK_OK(open_model(&chat, "S", &err), err);
     CHECK_TEXT(chat.before.at, "<|system|>\nS\n<|user|>\n");
     gm_chat_clear(&chat);
     remove("model/chat_template.jinja");
-    put("model/tokenizer_config.json", "[]");
+    put_text("model/tokenizer_config.json", "[]");
     CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EFORMAT, "not a JSON object");
     static const char *const without[] = {"{}", "{\"chat_template\": null}",
                                           "{\"chat_template\": [3, {}, {\"name\": \"tool\"}]}",
                                           "{\"chat_template\": [{\"name\": \"default\"}]}"};
     for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
-        put("model/tokenizer_config.json", without[i]);
+        put_text("model/tokenizer_config.json", without[i]);
         CHECK_FAILS(open_model(&chat, NULL, &err), err, GM_EFORMAT, "has no 'chat_template'");
     }
-    put("model/tokenizer_config.json",
-        "{\"bos_token\": {\"content\": \"<b>\"}, \"chat_template\": [{\"name\": \"default\", "
-        "\"template\": \"{{bos_token}}{% for m in messages %}{{m.role + ': ' + m.content + "
-        "'\\n\\n'}}"
-        "{% endfor %}{{'Assistant:'}}\"}]}");
+    put_text("model/tokenizer_config.json",
+             "{\"bos_token\": {\"content\": \"<b>\"}, \"chat_template\": [{\"name\": \"default\", "
+             "\"template\": \"{{bos_token}}{% for m in messages %}{{m.role + ': ' + m.content + "
+             "'\\n\\n'}}"
+             "{% endfor %}{{'Assistant:'}}\"}]}");
     CHECK_OK(open_model(&chat, "S", &err), err);
     CHECK_TEXT(chat.before.at, "<b>system: S\n\nuser: ");
     CHECK_TEXT(chat.after.at, "\n\nAssistant:");
     gm_chat_clear(&chat);
-    put("model/chat_template.jinja", TULU "\n"); /* goes before the other */
+    put_text("model/chat_template.jinja", TULU "\n"); /* goes before the other */
     CHECK_OK(open_model(&chat, NULL, &err), err);
     CHECK_TEXT(chat.before.at, "<b><|user|>\n");
     gm_chat_clear(&chat);

@@ -1,7 +1,7 @@
 /* test_cli_config.c - base/cli_config.c: options as JSON, and back through the parser. */
 #include "base/cli_config.h"
 
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 typedef struct values {
     bool fast, loud;
@@ -26,13 +26,6 @@ typedef struct values {
             {GM_OPT_CHOICE, "mode", &(v)->mode, 0, 0, "a|b|c", "h"}, {.kind = GM_OPT_END_}, \
     }
 
-static void put(const char *json)
-{
-    FILE *file = fopen("c.json", "w");
-    fputs(json, file);
-    fclose(file);
-}
-
 /* Parse a line that may name c.json. */
 static gm_status parse(values *v, gm_arena *arena, int argc, const char *const *line, gm_error *err)
 {
@@ -55,7 +48,9 @@ static void members_stand_in_front_of_the_line(void)
     values v = {.loud = true};
     gm_arena arena = {0};
     gm_error err = {0};
-    put("{\"fast\": true, \"loud\": false, \"name\": \"a b\", \"doses\": [-1, 0.5, \"x\"], \"n\": "
+    put_text(
+        "c.json",
+        "{\"fast\": true, \"loud\": false, \"name\": \"a b\", \"doses\": [-1, 0.5, \"x\"], \"n\": "
         "3,"
         " \"x\": null, \"file\": [\"p\", \"q\"], \"mode\": \"c\", \"config\": \"old.json\"}");
     CHECK_OK(parse(&v, &arena, 6, line, &err), err);
@@ -97,7 +92,7 @@ static void wrong_files_are_refused(void)
         values v = {0};
         gm_arena arena = {0};
         gm_error err = {0};
-        put(wrong[i].json);
+        put_text("c.json", wrong[i].json);
         CHECK_FAILS(parse(&v, &arena, 3, line, &err), err, wrong[i].status, wrong[i].part);
         gm_opt_list_clear(&v.file);
         gm_arena_clear(&arena);
@@ -125,7 +120,7 @@ static void what_is_written_reads_back(void)
     gm_json_close_object(&json);
     CHECK_OK(gm_json_out_done(&json, &err), err);
     CHECK(strstr(json.text.at, "loud") == NULL && strstr(json.text.at, "\"doses\":null") != NULL);
-    put(json.text.at);
+    put_text("c.json", json.text.at);
     CHECK_OK(parse(&back, &arena, 3, line, &err), err);
     CHECK(back.fast && !back.loud && back.n == 4 && back.x == 0.1 && back.mode == 1);
     CHECK(strcmp(back.name, v.name) == 0 && back.doses == NULL && back.file.n == 2);
@@ -147,7 +142,7 @@ static gm_status attempt(void *state, gm_error *err)
 
 static void every_allocation_may_fail(void)
 {
-    put("{\"name\": \"a\", \"file\": [\"p\"], \"n\": 3}");
+    put_text("c.json", "{\"name\": \"a\", \"file\": [\"p\"], \"n\": 3}");
     check_every_allocation(attempt, NULL);
 }
 

@@ -4,7 +4,7 @@
 #define _DEFAULT_SOURCE /* usleep */
 #include "text/corpus.h"
 #include "base/cli.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -13,13 +13,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
-
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    CHECK(file != NULL && fwrite(bytes, 1, n, file) == n);
-    CHECK_INT(file ? fclose(file) : 1, 0);
-}
 
 static gm_corpus *open_one(const char *path, const gm_corpus_options *options)
 {
@@ -71,12 +64,12 @@ static void a_document_a_line_plain_gzip_and_zstd(void)
 {
     char packed[4096];
     size_t n = sizeof lines - 1, half = 60;
-    write_file("plain.jsonl", lines, n);
+    put_bytes("plain.jsonl", lines, n);
     check_lines("plain.jsonl");
 
     size_t a = ZSTD_compress(packed, sizeof packed, lines, half, 1); /* two frames */
     size_t b = ZSTD_compress(packed + a, sizeof packed - a, lines + half, n - half, 1);
-    write_file("two.jsonl.zst", packed, a + b);
+    put_bytes("two.jsonl.zst", packed, a + b);
     check_lines("two.jsonl.zst");
 
     gzFile gz = gzopen("two.jsonl.gz", "wb"); /* two members */
@@ -105,17 +98,17 @@ static void damaged_files_name_file_and_byte(void)
     gm_error err;
     char packed[4096], cut[64];
     size_t n = ZSTD_compress(packed, sizeof packed, lines, sizeof lines - 1, 1);
-    write_file("cut.jsonl.zst", packed, n - 3);
+    put_bytes("cut.jsonl.zst", packed, n - 3);
     snprintf(cut, sizeof cut, "'cut.jsonl.zst' is truncated: it ends at byte %zu", n - 3);
     CHECK_FAILS(read_to_the_end("cut.jsonl.zst", NULL, &err), err, GM_EFORMAT, cut);
 
     packed[6] |= 0x06; /* the header of its block: a type that there is not */
-    write_file("changed.jsonl.zst", packed, n);
+    put_bytes("changed.jsonl.zst", packed, n);
     CHECK_FAILS(read_to_the_end("changed.jsonl.zst", NULL, &err), err, GM_EFORMAT,
                 "'changed.jsonl.zst' is damaged");
-    write_file("bad.jsonl.zst", "not zstd at all", 15);
+    put_bytes("bad.jsonl.zst", "not zstd at all", 15);
     CHECK_FAILS(read_to_the_end("bad.jsonl.zst", NULL, &err), err, GM_EFORMAT, "bad.jsonl.zst");
-    write_file("bad.jsonl.gz", "not gzip at all", 15);
+    put_bytes("bad.jsonl.gz", "not gzip at all", 15);
     CHECK_FAILS(read_to_the_end("bad.jsonl.gz", NULL, &err), err, GM_EFORMAT, "bad.jsonl.gz");
 
     gzFile gz = gzopen("whole.gz", "wb");
@@ -123,13 +116,13 @@ static void damaged_files_name_file_and_byte(void)
     gzclose(gz);
     gm_text bytes = {0};
     CHECK_OK(gm_text_read_file(&bytes, "whole.gz", 4096, &err), err);
-    write_file("cut.jsonl.gz", bytes.at, bytes.n - 9);
+    put_bytes("cut.jsonl.gz", bytes.at, bytes.n - 9);
     gm_text_clear(&bytes);
     CHECK_FAILS(read_to_the_end("cut.jsonl.gz", NULL, &err), err, GM_EFORMAT, "truncated");
     CHECK_FAILS(read_to_the_end("absent.jsonl", NULL, &err), err, GM_EIO, "absent.jsonl");
     for (int i = 0; i < 2; i++) { /* a plain file may be empty */
         const char *path = i ? "empty.jsonl.zst" : "empty.jsonl.gz";
-        write_file(path, "", 0);
+        put_bytes(path, "", 0);
         CHECK_FAILS(read_to_the_end(path, NULL, &err), err, GM_EFORMAT,
                     "is truncated: it ends at byte 0");
     }
@@ -157,7 +150,7 @@ static void zeros_may_stand_behind_gzip(void)
 static void strict_names_file_and_line(void)
 {
     gm_error err;
-    write_file("plain.jsonl", lines, sizeof lines - 1);
+    put_bytes("plain.jsonl", lines, sizeof lines - 1);
     const gm_corpus_options strict = {.strict = true};
     CHECK_FAILS(read_to_the_end("plain.jsonl", &strict, &err), err, GM_EFORMAT,
                 "'plain.jsonl', line 2: the line is blank");
@@ -185,11 +178,11 @@ static void folders_are_walked_in_order_of_bytes(void)
     mkdir("tree", 0777);
     mkdir("tree/b", 0777);
     mkdir("tree/B", 0777);
-    write_file("tree/b/1.txt", "second", 6);
-    write_file("tree/B/2.txt", "first", 5);
-    write_file("tree/b/.hidden", "never", 5);
-    write_file("tree/z.txt", "", 0);
-    write_file("tree/y.jsonl", "{\"text\":\"third\"}\n", 17);
+    put_bytes("tree/b/1.txt", "second", 6);
+    put_bytes("tree/B/2.txt", "first", 5);
+    put_bytes("tree/b/.hidden", "never", 5);
+    put_bytes("tree/z.txt", "", 0);
+    put_bytes("tree/y.jsonl", "{\"text\":\"third\"}\n", 17);
     CHECK_INT(read_all("tree", NULL, text, skip, 8), 4);
     CHECK_TEXT(text[0], "B|first");
     CHECK_TEXT(text[1], "b|second");
@@ -266,7 +259,7 @@ static void standard_input_may_be_a_file(void)
 {
     char path[3][32] = {"/dev/stdin"}, text[8][64];
     gm_skip skip[8];
-    write_file("plain.jsonl", lines, sizeof lines - 1);
+    put_bytes("plain.jsonl", lines, sizeof lines - 1);
     const int fd = open("plain.jsonl", O_RDONLY), before = dup(STDIN_FILENO);
     CHECK_INT(dup2(fd, STDIN_FILENO), STDIN_FILENO);
     snprintf(path[1], sizeof path[1], "/dev/fd/%d", fd);
@@ -275,7 +268,7 @@ static void standard_input_may_be_a_file(void)
         CHECK_INT(read_all(path[i], NULL, text, skip, 8), 7);
         CHECK_TEXT(text[0], "A|one");
     }
-    write_file("plain.txt", "{\n}\n", 4);
+    put_bytes("plain.txt", "{\n}\n", 4);
     CHECK_INT(dup2(open("plain.txt", O_RDONLY), STDIN_FILENO), STDIN_FILENO);
     CHECK_INT(read_all(path[0], NULL, text, skip, 8), 1);
     if (before >= 0) dup2(before, STDIN_FILENO);
@@ -326,7 +319,7 @@ static void progress_ends_at_the_total(void)
     gm_error err = {0};
     uint64_t done, total;
     bool more = true;
-    write_file("plain.jsonl", lines, sizeof lines - 1);
+    put_bytes("plain.jsonl", lines, sizeof lines - 1);
     gm_corpus *corpus = open_one("plain.jsonl", NULL);
     while (more) {
         gm_document document;
@@ -353,9 +346,9 @@ static void a_file_that_changes_is_noticed(void)
         gm_error err = {0};
         gm_document document;
         bool more = true;
-        write_file("changing.jsonl", three, n == 26 ? 39 : 26);
+        put_bytes("changing.jsonl", three, n == 26 ? 39 : 26);
         gm_corpus *corpus = open_one("changing.jsonl", NULL);
-        write_file("changing.jsonl", three, n);
+        put_bytes("changing.jsonl", three, n);
         for (size_t i = 0; i < n / 13; i++)
             CHECK_OK(gm_corpus_next(corpus, &document, &more, &err), err);
         CHECK_FAILS(gm_corpus_next(corpus, &document, &more, &err), err, GM_EFORMAT,
@@ -380,11 +373,11 @@ static gm_status attempt_lines(void *state, gm_error *err)
 
 static void survives_every_allocation_failure(void)
 {
-    write_file("plain.jsonl", lines, sizeof lines - 1);
+    put_bytes("plain.jsonl", lines, sizeof lines - 1);
     check_every_allocation(attempt, "plain.jsonl");
     static const char number[] = "{\"text\":\"a\",\"meta\":{\"pile_set_name\":0.5}}";
     char path[32];
-    write_file("number.jsonl", number, sizeof number - 1);
+    put_bytes("number.jsonl", number, sizeof number - 1);
     const int fd = open("number.jsonl", O_RDONLY);
     snprintf(path, sizeof path, "/dev/fd/%d", fd);
     check_every_allocation(attempt_lines, path);

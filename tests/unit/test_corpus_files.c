@@ -1,7 +1,7 @@
 /* test_corpus_files - which files a corpus is, and those that it may not be. */
 #define _GNU_SOURCE /* readdir64 */
 #include "text/corpus_files.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 #include "text/corpus.h"
 
 #include <dirent.h>
@@ -28,13 +28,6 @@ int stat(const char *path, struct stat *info)
     return result;
 }
 
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    CHECK(file != NULL && fwrite(bytes, 1, n, file) == n);
-    CHECK_INT(file ? fclose(file) : 1, 0);
-}
-
 /* Found at the opening: their turn may come hours later. */
 static void files_that_will_not_do_are_found_at_once(void)
 {
@@ -44,8 +37,8 @@ static void files_that_will_not_do_are_found_at_once(void)
     gm_error err = {0};
     gm_corpus *corpus = NULL;
     mkdir(path, 0777);
-    write_file("clone/00.jsonl", "{\"text\":\"a\"}\n", 13);
-    write_file("clone/01.jsonl.zst", pointer, sizeof pointer - 1);
+    put_bytes("clone/00.jsonl", "{\"text\":\"a\"}\n", 13);
+    put_bytes("clone/01.jsonl.zst", pointer, sizeof pointer - 1);
     CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EFORMAT,
                 "'clone/01.jsonl.zst' is a Git LFS pointer");
     unlink("clone/01.jsonl.zst");
@@ -62,8 +55,8 @@ static void a_file_is_read_once(void)
     gm_error err = {0};
     gm_corpus *corpus = NULL;
     mkdir("twice", 0777);
-    write_file("twice/a.jsonl", "{\"text\":\"a\"}\n", 13);
-    write_file("twice/b.jsonl", "{\"text\":\"b\"}\n", 13);
+    put_bytes("twice/a.jsonl", "{\"text\":\"a\"}\n", 13);
+    put_bytes("twice/b.jsonl", "{\"text\":\"b\"}\n", 13);
     CHECK_FAILS(gm_corpus_open(&corpus, paths, 2, NULL, &err), err, GM_EARG,
                 "'twice/a.jsonl' is in the corpus twice");
     CHECK_OK(gm_corpus_open(&corpus, (const char *const[]){paths[0], paths[2]}, 2, NULL, &err),
@@ -80,7 +73,7 @@ static void a_file_of_two_names_is_one(void)
     gm_corpus *corpus = NULL;
     mkdir("names", 0777);
     unlink("names/b.jsonl");
-    write_file("names/a.jsonl", "{\"text\":\"a\"}\n", 13);
+    put_bytes("names/a.jsonl", "{\"text\":\"a\"}\n", 13);
     CHECK_FAILS(gm_corpus_open(&corpus, spelt, 2, NULL, &err), err, GM_EARG,
                 "'./names//a.jsonl' is in the corpus twice, also as 'names/a.jsonl'; keep one of "
                 "the names");
@@ -91,7 +84,7 @@ static void a_file_of_two_names_is_one(void)
                     "'names/a.jsonl' is in the corpus twice");
         unlink("names/b.jsonl");
     }
-    write_file("names/b.jsonl", "{\"text\":\"a\"}\n", 13);
+    put_bytes("names/b.jsonl", "{\"text\":\"a\"}\n", 13);
     CHECK_OK(gm_corpus_open(&corpus, folder, 1, NULL, &err), err);
     gm_corpus_close(corpus);
 }
@@ -106,8 +99,8 @@ static void an_inode_number_alone_does_not_make_one_file(void)
     for (int k = 0; k < 3; k++) {
         const struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}},
                               newer[2] = {{.tv_sec = 1001}, {.tv_sec = 1001}};
-        write_file(paths[0], "{\"text\":\"a\"}\n", 13);
-        write_file(paths[1], "{\"text\":\"b\"}\n\n", k == 0 ? 14 : 13);
+        put_bytes(paths[0], "{\"text\":\"a\"}\n", 13);
+        put_bytes(paths[1], "{\"text\":\"b\"}\n\n", k == 0 ? 14 : 13);
         CHECK_INT(utimensat(AT_FDCWD, paths[0], old, 0), 0);
         CHECK_INT(utimensat(AT_FDCWD, paths[1], k == 1 ? newer : old, 0), 0);
         if (k < 2)
@@ -125,8 +118,8 @@ static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
     gm_corpus *corpus = NULL;
     const char *path = "half";
     mkdir(path, 0777);
-    write_file("half/1.txt", "first", 5);
-    write_file("half/2.txt", "second", 6);
+    put_bytes("half/1.txt", "first", 5);
+    put_bytes("half/2.txt", "second", 6);
     n_entries = 3; /* two of them may be . and .. */
     CHECK_FAILS(gm_corpus_open(&corpus, &path, 1, NULL, &err), err, GM_EIO,
                 "cannot read the folder 'half': Input/output error");

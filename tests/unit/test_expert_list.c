@@ -1,18 +1,11 @@
 /* test_expert_list.c - formats/expert_list.c: a plan's biases as a table of experts. */
 #include "formats/expert_list.h"
 
-#include "base/outfile.h"
 #include "base/text.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 static const int layers[2] = {1, 4};
 static const float bias[6] = {0, -INFINITY, 1e-40f, 0.1f, -0.0f, 1e38f};
-
-static void write_text(const char *path, const char *text)
-{
-    gm_error err = {0};
-    CHECK_OK(gm_outfile_write(path, true, text, strlen(text), &err), err);
-}
 
 static void every_bias_comes_back(void)
 {
@@ -38,7 +31,7 @@ static void an_expert_that_no_float_holds_is_refused(void)
 {
     gm_array out;
     gm_error err = {0};
-    write_text("b.csv", "layer,expert,bias\n4,2,1e39\n");
+    put_text("b.csv", "layer,expert,bias\n4,2,1e39\n");
     CHECK_INT(gm_expert_list_read(&out, "b.csv", layers, 2, 3, &err), GM_EFORMAT);
     CHECK_TEXT(err.text, "'b.csv', line 2: expected a number or -inf for bias, found '1e39'");
     CHECK(out.at == NULL);
@@ -49,7 +42,7 @@ static void lists_as_pandas_and_hands_write_them(void)
 {
     gm_array out;
     gm_error err = {0};
-    write_text("p.csv", "name, layer, expert, bias\n,1.0,2.0,0.5\nx, 4, 1, -inf\n,4.0,0,1e0\n");
+    put_text("p.csv", "name, layer, expert, bias\n,1.0,2.0,0.5\nx, 4, 1, -inf\n,4.0,0,1e0\n");
     CHECK_OK(gm_expert_list_read(&out, "p.csv", layers, 2, 3, &err), err);
     CHECK_NEAR(out.at[2], 0.5, 0);
     CHECK(out.at[4] == -INFINITY);
@@ -60,11 +53,11 @@ static void lists_as_pandas_and_hands_write_them(void)
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
         char text[64];
         snprintf(text, sizeof text, "layer,expert,bias\n%s\n", broken[i]);
-        write_text("q.csv", text);
+        put_text("q.csv", text);
         CHECK_FAILS(gm_expert_list_read(&out, "q.csv", layers, 2, 3, &err), err, GM_EFORMAT,
                     "'q.csv', line 2: expected whole numbers for layer and expert");
     }
-    write_text("q.csv", "layer,expert,bias\n4,2,1\n4,1,\n");
+    put_text("q.csv", "layer,expert,bias\n4,2,1\n4,1,\n");
     CHECK_INT(gm_expert_list_read(&out, "q.csv", layers, 2, 3, &err), GM_EFORMAT);
     CHECK_TEXT(err.text, "'q.csv', line 3: the bias is empty, expected a number or -inf; to leave "
                          "the expert unchanged, remove the row");
@@ -77,16 +70,16 @@ static void names_alone(void)
     uint32_t *at = NULL;
     size_t n = 0;
     gm_error err = {0};
-    write_text("n.csv", "expert,t,layer\n2,9,4\n2.0,8,1.0\n2,7,4\n0,,4\n");
+    put_text("n.csv", "expert,t,layer\n2,9,4\n2.0,8,1.0\n2,7,4\n0,,4\n");
     CHECK_OK(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err);
     CHECK_INT(n, 3);
     CHECK(n == 3 && memcmp(at, want, sizeof want) == 0);
     gm_free(at);
-    write_text("n.csv", "expert,layer\n2,4\n3,4\n");
+    put_text("n.csv", "expert,layer\n2,4\n3,4\n");
     CHECK_FAILS(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err, GM_EFORMAT,
                 "'n.csv', line 3: expert 3, expected 0 to 2");
     CHECK(at == NULL && n == 0);
-    write_text("n.csv", "expert,bias\n2,4\n");
+    put_text("n.csv", "expert,bias\n2,4\n");
     CHECK_FAILS(gm_expert_list_read_names(&at, &n, "n.csv", layers, 2, 3, &err), err, GM_EFORMAT,
                 "layer");
 }
@@ -117,7 +110,7 @@ static gm_status write_biases(void *path, gm_error *err)
 
 static void survives_every_allocation_failure(void)
 {
-    write_text("c.csv", "expert,bias,layer\n0,1,4\n");
+    put_text("c.csv", "expert,bias,layer\n0,1,4\n");
     check_every_allocation(read_biases, "c.csv");
     check_every_allocation(read_names, "c.csv");
     check_every_allocation(write_biases, "d.csv");

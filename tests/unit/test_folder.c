@@ -4,14 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/check.h"
-
-static void put(const char *name)
-{
-    FILE *file = fopen(name, "w");
-    CHECK(file != NULL);
-    if (file != NULL) fclose(file);
-}
+#include "tests/put_file.h"
 
 static gm_status find(const char *folder, gm_error *err)
 {
@@ -29,7 +22,7 @@ static void what_is_missing_is_said(void)
     (void)mkdir("empty", 0777);
     (void)mkdir("cache", 0777);
     (void)mkdir("cache/snapshots", 0777);
-    put("whole/config.json");
+    put_text("whole/config.json", "");
     CHECK_OK(find("whole", &err), err);
     CHECK_FAILS(find("absent", &err), err, GM_EIO, "model folder 'absent' does not exist");
     CHECK(strstr(err.text, "hub") == NULL);

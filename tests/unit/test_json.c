@@ -1,7 +1,7 @@
 /* test_json.c - reading JSON: what cJSON alone would let through, lose or round. */
 #include "base/json.h"
 
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 static gm_json *parse(const char *text)
 {
@@ -284,11 +284,7 @@ static void files_are_named_in_messages(void)
 {
     gm_json *root;
     gm_error err = {0};
-    FILE *file = fopen("bad.json", "w");
-    CHECK(file != NULL);
-    if (file == NULL) return;
-    fputs("{\"a\":}", file);
-    fclose(file);
+    put_text("bad.json", "{\"a\":}");
     CHECK_FAILS(gm_json_read_file(&root, "bad.json", 100, &err), err, GM_EFORMAT,
                 "'bad.json': byte 5: expected a value");
     CHECK_FAILS(gm_json_read_file(&root, "bad.json", 5, &err), err, GM_EFORMAT, "larger than 5");

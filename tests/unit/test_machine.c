@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 /* ROOT/PATH with the folders above it. */
 static void put(const char *path, const char *text)
@@ -17,8 +17,7 @@ static void put(const char *path, const char *text)
         snprintf(folder, sizeof folder, "%.*s", (int)i, path);
         (void)mkdir(folder, 0777);
     }
-    FILE *file = fopen(path, "w");
-    CHECK(file != NULL && fputs(text, file) >= 0 && fclose(file) == 0);
+    put_text(path, text);
 }
 
 #define MEMINFO "MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    600 kB\nBuffers: 7 kB\n"

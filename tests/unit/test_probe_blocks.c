@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/cli.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 #define MODEL TEST_DATA "/../notebooks-data/demo-model"
 
@@ -149,9 +149,7 @@ static void a_useless_corpus_says_why(void)
     gm_blocks_options options = options_for(path);
     gm_blocks *blocks = NULL;
     gm_probe_block *block = NULL;
-    FILE *out = fopen(path[0], "w");
-    fputs("nonsense\n{\"text\": \"a\"}\n", out);
-    fclose(out);
+    put_text(path[0], "nonsense\n{\"text\": \"a\"}\n");
     CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
     CHECK_FAILS(gm_blocks_next(blocks, &block, &err), err, GM_EFORMAT,
                 "no usable document in corpus 'useless.jsonl' (1 not_json, 1 too_short)");

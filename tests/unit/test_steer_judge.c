@@ -2,7 +2,7 @@
 #include "steer/judge.h"
 
 #include "base/sha256.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 enum { DOMAINS = 3, EACH = 40 };
 
@@ -111,9 +111,7 @@ static void one_domain_is_not_enough(void)
     const gm_opt_list corpus = {(const char **)path, 1};
     gm_judge judge;
     gm_error err = {0};
-    FILE *file = fopen(path[0], "w");
-    fputs("{\"text\": \"a\", \"meta\": {\"pile_set_name\": \"soup\"}}\n", file);
-    fclose(file);
+    put_text(path[0], "{\"text\": \"a\", \"meta\": {\"pile_set_name\": \"soup\"}}\n");
     CHECK_FAILS(gm_judge_create(&judge, &corpus, NULL, &err), err, GM_EFORMAT,
                 "1 labelled domains");
 }

@@ -2,14 +2,7 @@
 #include "steer/prompts.h"
 
 #include "base/text.h"
-#include "tests/check.h"
-
-static void put_file(const char *bytes)
-{
-    FILE *file = fopen("prompts.txt", "w");
-    fputs(bytes, file);
-    fclose(file);
-}
+#include "tests/put_file.h"
 
 static void the_command_line_then_the_file(void)
 {
@@ -17,7 +10,8 @@ static void the_command_line_then_the_file(void)
     const gm_opt_list list = {given, 2};
     gm_prompts p = {0};
     gm_error err = {0};
-    put_file("plain, with {braces}\r\n\n{\"prompt\": \"one \\\"object\\\"\"}\n"
+    put_text("prompts.txt",
+             "plain, with {braces}\r\n\n{\"prompt\": \"one \\\"object\\\"\"}\n"
              "{\"text\": \"another\", \"meta\": 1}\n\"a\\nstring\"\nlast without newline");
     CHECK_OK(gm_prompts_read(&p, &list, "prompts.txt", &err), err);
     static const char *const want[] = {
@@ -51,7 +45,7 @@ static void what_is_wrong_names_the_line(void)
     gm_error err = {0};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         gm_prompts p = {0};
-        put_file(bad[i].file);
+        put_text("prompts.txt", bad[i].file);
         CHECK_FAILS(gm_prompts_read(&p, &none, "prompts.txt", &err), err, bad[i].code, bad[i].part);
         gm_prompts_clear(&p);
     }
@@ -95,7 +89,7 @@ static gm_status read_some(void *state, gm_error *err)
 
 static void every_allocation_may_fail(void)
 {
-    put_file("plain\n{\"prompt\": \"object\"}\n");
+    put_text("prompts.txt", "plain\n{\"prompt\": \"object\"}\n");
     check_every_allocation(read_some, NULL);
 }
 
@@ -107,7 +101,7 @@ static void a_long_file_is_read_in_time(void)
     gm_error err = {0};
     gm_text text = {0};
     for (int i = 0; i < LINES; i++) CHECK_OK(gm_text_add(&text, i % 2 ? "a\n" : "bc\n", &err), err);
-    put_file(text.at);
+    put_text("prompts.txt", text.at);
     CHECK_OK(gm_prompts_read(&prompts, &(gm_opt_list){0}, "prompts.txt", &err), err);
     CHECK_INT(prompts.n, LINES);
     if (prompts.n == LINES) CHECK_TEXT(prompts.at[LINES - 1].text, "a");

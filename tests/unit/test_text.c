@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/check.h"
+#include "tests/put_file.h"
 
 static void texts_grow_and_keep_nul_bytes(void)
 {
@@ -38,25 +38,18 @@ static void reserved_room_is_enough(void)
     gm_text_clear(&text);
 }
 
-static void put_file(const char *name, const char *bytes, size_t n)
-{
-    FILE *file = fopen(name, "wb");
-    CHECK(file != NULL && fwrite(bytes, 1, n, file) == n);
-    if (file != NULL) fclose(file);
-}
-
 static void files_are_read_whole(void)
 {
     gm_text text;
     gm_error err = {0};
-    put_file("small", "one\0two", 7);
+    put_bytes("small", "one\0two", 7);
     CHECK_OK(gm_text_read_file(&text, "small", 7, &err), err);
     CHECK_INT(text.n, 7);
     CHECK_BYTES(text.at, "one\0two\0", 8);
     gm_text_clear(&text);
 
     char large[100000] = ""; /* takes its size, and no growing beside it */
-    put_file("large", large, sizeof large);
+    put_bytes("large", large, sizeof large);
     CHECK_OK(gm_text_read_file(&text, "large", 1 << 20, &err), err);
     CHECK_INT(text.n, sizeof large);
     CHECK(text.cap <= sizeof large + 16);
@@ -64,7 +57,7 @@ static void files_are_read_whole(void)
     CHECK_FAILS(gm_text_read_file(&text, "large", sizeof large - 1, &err), err, GM_EFORMAT,
                 "is larger than 99999 bytes");
 
-    put_file("empty", "", 0);
+    put_bytes("empty", "", 0);
     CHECK_OK(gm_text_read_file(&text, "empty", 0, &err), err);
     CHECK(text.n == 0 && text.at != NULL && text.at[0] == '\0');
     gm_text_clear(&text);
@@ -82,7 +75,7 @@ static void files_that_cannot_be_read_say_why(void)
     CHECK_FAILS(gm_text_read_file(&text, "absent", 10, &err), err, GM_EIO,
                 "cannot open 'absent': No such file");
     CHECK_FAILS(gm_text_read_file(&text, ".", 10, &err), err, GM_EIO, "'.' is a folder");
-    put_file("small", "one\0two", 7);
+    put_bytes("small", "one\0two", 7);
     CHECK_FAILS(gm_text_read_file(&text, "small", 6, &err), err, GM_EFORMAT,
                 "'small' is larger than 6 bytes");
     CHECK(text.at == NULL && text.n == 0);
@@ -100,7 +93,7 @@ static gm_status read_small(void *state, gm_error *err)
 
 static void every_allocation_may_fail(void)
 {
-    put_file("small", "one\0two", 7);
+    put_bytes("small", "one\0two", 7);
     check_every_allocation(read_small, NULL);
 }
 

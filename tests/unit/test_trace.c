@@ -8,7 +8,7 @@
 #include "base/outfile.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
-#include "tests/check.h"
+#include "tests/put_file.h"
 #include "tests/trace_sample.h"
 
 static sample s[3];
@@ -161,8 +161,7 @@ static void shards_are_one_trace(void)
         write_sample(path.at, &s[b]);
         gm_text_clear(&path);
     }
-    FILE *other = fopen("run.parts/0000001.h5", "w"); /* seven digits: not what block 1 is called */
-    CHECK(other && fclose(other) == 0);
+    put_text("run.parts/0000001.h5", ""); /* seven digits: not what block 1 is called */
     CHECK_OK(gm_shard_list_read(&list, "run.parts", &err), err);
     CHECK_INT(list.n, 3);
     CHECK(remove("run.parts/0000001.h5") == 0);
@@ -280,9 +279,7 @@ static void damage_is_noticed(void)
     CHECK_OK(gm_text_read_file(&file, "whole.h5", 1 << 24, &err), err);
     for (size_t n = 0; n < file.n; n += file.n / 7) { /* cut short */
         gm_trace *trace = NULL;
-        FILE *out = fopen("cut.h5", "wb");
-        fwrite(file.at, 1, n, out);
-        fclose(out);
+        put_bytes("cut.h5", file.at, n);
         CHECK(gm_trace_open(&trace, "cut.h5", &err) != GM_OK && err.text[0]);
         gm_trace_close(trace);
     }
@@ -328,10 +325,8 @@ static void flipped_bytes_are_survived(void)
         gm_trace_check check[GM_MAX_CHECKS];
         size_t n = 0;
         bool fine = true;
-        FILE *out = fopen("flipped.h5", "wb");
         file.at[at] = (char)~file.at[at];
-        fwrite(file.at, 1, file.n, out);
-        fclose(out);
+        put_bytes("flipped.h5", file.at, file.n);
         file.at[at] = (char)~file.at[at];
         gm_status status = gm_trace_open(&trace, "flipped.h5", &err);
         if (status == GM_OK) status = gm_trace_verify(trace, check, &n, &err);
