@@ -2,17 +2,12 @@
  * the file, or numbers that the writer takes and that read back the same.
  */
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "formats/array_file.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static void parse(const uint8_t *bytes, size_t n, const char *path)
 {

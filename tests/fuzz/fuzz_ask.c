@@ -4,13 +4,9 @@
 #include <string.h>
 
 #include "steer/serve/ask.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static void look_at(const gm_ask *a, const gm_ask_defaults *d)
 {

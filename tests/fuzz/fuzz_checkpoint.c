@@ -8,25 +8,14 @@
 #include "engine/quantised.h"
 #include "engine/stored.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/fuzz/demand.h"
 #include "tests/fuzz/safetensors_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
-
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    demand(file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0);
-}
 
 /* The folder with its two good shards, made once. */
 static void make_folder(void)
@@ -50,7 +39,7 @@ static void make_folder(void)
 static void write_shard(const uint8_t *bytes, size_t n)
 {
     uint8_t *mended = image_mended(bytes, n);
-    write_file("fuzz.model/3.safetensors", mended ? mended : bytes, n);
+    write_input("fuzz.model/3.safetensors", mended ? mended : bytes, n);
     gm_free(mended);
 }
 
@@ -135,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     char hex[65];
 
     make_folder();
-    write_file("fuzz.model/model.safetensors.index.json", bytes, nul ? (size_t)(nul - bytes) : n);
+    write_input("fuzz.model/model.safetensors.index.json", bytes, nul ? (size_t)(nul - bytes) : n);
     if (nul)
         write_shard(nul + 1, n - (size_t)(nul - bytes) - 1);
     else

@@ -3,18 +3,13 @@
  *
  * The first byte of the input chooses kind and options, the rest is the file.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/sha256.h"
 #include "text/corpus.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static void check_document(const gm_document *d, bool lines, uint64_t number)
 {
@@ -60,12 +55,6 @@ static summary read_all(const char *path, bool lines, const gm_corpus_options *o
     return s;
 }
 
-static void write_file(const char *path, const uint8_t *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    demand(file != NULL && fwrite(bytes, 1, n, file) == n && fclose(file) == 0);
-}
-
 static uint64_t count_lines(const uint8_t *bytes, size_t n)
 {
     uint64_t n_lines = n > 0 && bytes[n - 1] != '\n';
@@ -82,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     const char *path = names[kind];
     gm_corpus_options options = {.max_line_bytes = bytes[0] & 4 ? 40 : 0,
                                  .text_field = bytes[0] & 8 ? "meta.text" : NULL};
-    write_file(path, bytes + 1, n - 1);
+    write_input(path, bytes + 1, n - 1);
     summary s = read_all(path, kind < 3, &options), again = read_all(path, kind < 3, &options);
     demand(s.n == again.n && s.hash == again.hash && s.status == again.status);
     if (kind == 0) demand(s.status == GM_OK && s.n == count_lines(bytes + 1, n - 1));

@@ -1,18 +1,13 @@
 /* fuzz_csv.c - any bytes as comma-separated values: refused with a sentence that names the file,
  * or a table that, written out, is read back the same.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/csv.h"
 #include "base/outfile.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static void put_row(FILE *to, char *const *field, size_t n)
 {

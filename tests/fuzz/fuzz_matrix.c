@@ -1,17 +1,12 @@
 /* fuzz_matrix.c - any bytes as a .npy of any type: refused with a sentence that names the file, or
  * a table of as many numbers as the file has room for.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "formats/matrix_file.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {

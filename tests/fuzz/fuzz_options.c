@@ -8,9 +8,9 @@
 #include "steer/recipe.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/demand.h"
 #include "tests/atlas_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
@@ -18,11 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 #define CONFIG "fuzz.config.json"
 
 enum { MAX_WORDS = 64 };
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 /* Cut `text` into words, argv[0] the command's name; returns how many there are. */
 static int cut(char *text, char **argv)
@@ -58,8 +53,7 @@ static gm_status expand(gm_arena *arena, const gm_opt *opts, const uint8_t *byte
 {
     static char name[] = "fuzz", option[] = "--config", path[] = CONFIG;
     static char *line[] = {name, option, path};
-    FILE *file = fopen(CONFIG, "wb");
-    demand(file != NULL && fwrite(bytes, 1, n, file) == n && fclose(file) == 0);
+    write_input(CONFIG, bytes, n);
     *argv = line;
     *argc = 3;
     return gm_opt_expand_config(arena, opts, argc, argv, err);

@@ -6,9 +6,10 @@
 #include "engine/packed.h"
 #include "engine/reader.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -17,17 +18,6 @@ enum { N_SECTIONS = 3, SECTION = GM_DISK_PAGE };
 static const gm_section section[N_SECTIONS] = {
     {0, SECTION, false}, {SECTION, SECTION, true}, {2 * SECTION, SECTION, false}};
 static const uint8_t key[GM_PACKED_KEY] = "a key of the fuzzer's making";
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
-
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *file = fopen(path, "wb");
-    demand(file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0);
-}
 
 /* A whole cache, as the writer makes it; its bytes. */
 static const gm_text *whole_cache(void)
@@ -73,10 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
             size_t at = bytes[i] | (size_t)bytes[i + 1] << 8 | (size_t)bytes[i + 2] << 16;
             file.at[at % file.n] = (char)(file.at[at % file.n] ^ bytes[i + 3]);
         }
-        write_file("fuzz.packed", file.at, file.n);
+        write_input("fuzz.packed", file.at, file.n);
         gm_text_clear(&file);
     } else {
-        write_file("fuzz.packed", bytes, n);
+        write_input("fuzz.packed", bytes, n);
     }
     gm_status status = gm_packed_open(&packed, "fuzz.packed", key, section, N_SECTIONS, &err);
     if (status != GM_OK) {

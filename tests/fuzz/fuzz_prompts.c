@@ -3,15 +3,11 @@
  */
 #include "steer/prompts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+#include "tests/fuzz/demand.h"
 
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
 static size_t count_lines(const char *bytes, size_t n)
 {
@@ -32,8 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     const gm_opt_list none = {0};
     gm_prompts prompts = {0};
     gm_error err = {0};
-    FILE *file = fopen(path, "wb");
-    demand(file != NULL && (n == 0 || fwrite(bytes, 1, n, file) == n) && fclose(file) == 0);
+    write_input(path, bytes, n);
 
     if (gm_prompts_read(&prompts, &none, path, &err) == GM_OK) {
         demand(prompts.n == count_lines((const char *)bytes, n));

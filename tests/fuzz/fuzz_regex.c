@@ -3,17 +3,12 @@
  *
  * The input is the pattern, and behind a first NUL the text.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/tokenizer/regex.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static bool is_inside_character(const char *text, size_t n, size_t at)
 {

@@ -5,17 +5,12 @@
  * fall and never lie inside a character, the same ids a second time, a stream that
  * gives what gm_decode gives.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine/tokenizer/tokenizer.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static bool same(const void *a, const void *b, size_t n)
 {

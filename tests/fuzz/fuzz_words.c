@@ -1,18 +1,13 @@
 /* fuzz_words.c - any text as words: counts agree with the vocabulary, and every
  * word is UTF-8, at least two characters long, and has a stem.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "text/words.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
-
-static void demand(bool promise)
-{
-    if (!promise) abort();
-}
 
 static void check_word(const gm_vocabulary *vocabulary, gm_stemmer *stemmer, uint32_t id)
 {
