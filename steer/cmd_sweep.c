@@ -187,8 +187,7 @@ static gm_status print_plan(gm_study *s, gm_error *err)
     if (status != GM_OK) return status;
     for (size_t t = 0; t < s->n_topics; t++) {
         const gm_topic *topic = &s->topic[t];
-        gm_print_text(stdout, 0, gm_topic_show(name, topic));
-        fputs(": ", stdout);
+        printf("%s: ", gm_topic_show(name, topic));
         gm_print_text(stdout, 0, topic->domain);
         if (topic->cluster >= 0) printf(", %zu documents, purity %.2f", topic->size, topic->purity);
         putchar('\n');

@@ -52,8 +52,10 @@ out:
 static gm_status plan_column(gm_comparison_column *c, const gm_stage *stage, gm_recipe recipe,
                              const char *path, gm_error *err)
 {
-    int n = snprintf(c->title, sizeof c->title, "plan %s", gm_path_name(path));
-    c->n_name = n < (int)sizeof c->title ? (size_t)n : sizeof c->title - 1;
+    const char *name = gm_path_name(path);
+    size_t n = (size_t)snprintf(c->title, sizeof c->title, "plan ");
+    gm_text_escape(c->title + n, sizeof c->title - n, name, strlen(name));
+    c->n_name = strlen(c->title);
     return fill_column(c, stage, recipe, path, err);
 }
 

@@ -53,6 +53,24 @@ static bool any_above_0(const float *rate, size_t n)
     return false;
 }
 
+/* The vector that the recipe's filter and scale make of `rates`, those of `kind` `name`. One of
+ * zeros is refused: it would steer nothing. */
+static gm_status make_vector(float *vector, const gm_recipe *recipe, const gm_rates *rates,
+                             const char *kind, const char *name, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_filter filter;
+    size_t n = (size_t)rates->n_layers * (size_t)rates->n_experts, i = 0;
+    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    GM_TRY(gm_vector_make(vector, rates, &filter, (gm_scale)recipe->scale, err));
+    while (i < n && vector[i] == 0) i++;
+    if (i == n)
+        GM_FAIL(GM_EARG, "filter '%s' leaves no expert of %s %s; try top:N or none", recipe->filter,
+                kind, name);
+out:
+    return status;
+}
+
 /* Add the vectors that the entries of `list` ask for, each times its factor, to sum; of the
  * documents of one half where `half` is not BOTH. */
 static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list *list,
@@ -61,14 +79,12 @@ static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list
 {
     gm_status status = GM_OK;
     gm_text name = {0};
-    gm_filter filter;
     gm_rates rates;
     double factor;
     size_t n = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     float *vector = gm_alloc(n, sizeof *vector);
     if (vector == NULL) GM_FAIL(GM_EMEM, "no memory for a steering vector");
 
-    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
     for (size_t i = 0; i < list->n; i++) {
         GM_TRY(gm_recipe_split(list->at[i], option, &name, &factor, err));
         GM_TRY(find(atlas, name.at, &rates, err));
@@ -76,15 +92,8 @@ static gm_status add_list(float *sum, const gm_recipe *recipe, const gm_opt_list
         if (!any_above_0(rates.rate, n))
             GM_FAIL(GM_EARG, "%s%s %s has no documents", half == BOTH ? "" : "half of ", option,
                     name.at);
-        GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
-        bool empty = true;
-        for (size_t j = 0; j < n; j++) {
-            empty = empty && vector[j] == 0;
-            sum[j] += (float)(factor * (double)vector[j]);
-        }
-        if (empty)
-            GM_FAIL(GM_EARG, "filter '%s' leaves no expert of %s %s; try top:N or none",
-                    recipe->filter, option, name.at);
+        GM_TRY(make_vector(vector, recipe, &rates, option, name.at, err));
+        for (size_t j = 0; j < n; j++) sum[j] += (float)(factor * (double)vector[j]);
     }
 out:
     gm_text_clear(&name);
@@ -147,27 +156,23 @@ static gm_status make_other_vector(float *vector, const gm_recipe *recipe, const
                                    gm_control control, const char *detail, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_filter filter;
     gm_rates rates;
-    float *uniform = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *uniform);
-    if (uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
-    if (control == GM_CONTROL_HALF) {
-        GM_TRY(add_lists(vector, recipe, strcmp(detail, "odd") == 0 ? ODD : EVEN, atlas, err));
-        goto out;
-    }
-    if (control == GM_CONTROL_COMMITTEE) {
-        GM_TRY(gm_vector_committee(vector, atlas->corpus_usage, atlas->n_layers, atlas->n_experts,
-                                   err));
-        goto out;
-    }
-    GM_TRY(gm_filter_parse(&filter, recipe->filter, err));
+    float *uniform = NULL;
+    if (control == GM_CONTROL_HALF)
+        return add_lists(vector, recipe, strcmp(detail, "odd") == 0 ? ODD : EVEN, atlas, err);
+    if (control == GM_CONTROL_COMMITTEE)
+        return gm_vector_committee(vector, atlas->corpus_usage, atlas->n_layers, atlas->n_experts,
+                                   err);
     if (control == GM_CONTROL_OTHER) {
         GM_TRY(check_other(recipe, detail, err));
         GM_TRY(cluster_rates(atlas, detail, &rates, err));
+        GM_TRY(make_vector(vector, recipe, &rates, "cluster", detail, err));
     } else {
+        uniform = gm_alloc2((size_t)atlas->n_layers, (size_t)atlas->n_experts, sizeof *uniform);
+        if (uniform == NULL) GM_FAIL(GM_EMEM, "no memory for a control");
         rates = mean_rates(atlas, uniform);
+        GM_TRY(make_vector(vector, recipe, &rates, "control", "mean", err));
     }
-    GM_TRY(gm_vector_make(vector, &rates, &filter, (gm_scale)recipe->scale, err));
 out:
     gm_free(uniform);
     return status;

@@ -1,12 +1,13 @@
 /* headline.c - the figure of page.h: a panel a topic, shift against KL. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "figures/curves.h"
 #include "steer/sweep/headline.h"
 #include "steer/sweep/page.h"
 
-enum { MOST_MARKS = 16, TITLE_BYTES = 160, DOSE_BYTES = 32 };
+enum { MOST_MARKS = 16, TITLE_BYTES = 192, DOSE_BYTES = 32 };
 
 /* All that the panels borrow. */
 typedef struct drawing {
@@ -113,8 +114,10 @@ static void make_panel(drawing *d, const gm_study *s, const gm_outcomes *o, int 
     char *title = d->title + at * TITLE_BYTES;
     gm_arm_row prompt = gm_arm_row_of(s, t, GM_ARM_PROMPT);
     const gm_topic *topic = &s->topic[t];
+    char name[GM_TOPIC_NAME_BYTES];
     if (topic->given)
-        snprintf(title, TITLE_BYTES, "%s  %s   p %.3f", topic->name, topic->domain, o->topic[t].p);
+        snprintf(title, TITLE_BYTES, "%s  %s   p %.3f",
+                 gm_topic_show(name, topic) + strlen("plan "), topic->domain, o->topic[t].p);
     else if (topic->subset)
         snprintf(title, TITLE_BYTES, "%s   p %.3f", topic->domain, o->topic[t].p);
     else

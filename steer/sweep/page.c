@@ -155,16 +155,15 @@ static gm_status put_matrix(gm_html *h, const gm_study *s, const gm_outcomes *o,
 }
 
 static const char chosen[] =
-    "Dose and filter of each topic were chosen on other prompts, and their "
-    "cost on other documents, than those judged here. ";
-static const char about[] = "The judge is "
-                            "a text classifier trained on documents outside the clustering; it "
-                            "never sees router data. Log-odds: "
-                            "its mean ln p/(1-p) of the topic's domain. A shift is against "
-                            "unsteered texts of the same prompts and "
-                            "draws. p = (1 + random draws at least as large) / (1 + draws). KL "
-                            "compares the whole distribution "
-                            "of the next token on fixed text, unsteered against steered.";
+    "Dose and filter of each topic were chosen on other prompts, and their cost on other "
+    "documents, than those judged here. ";
+static const char about[] =
+    "The judge is a text classifier trained on documents outside the clustering; it never sees "
+    "router data. Log-odds: its mean ln p/(1-p) of the topic's domain. A shift is against "
+    "unsteered texts of the same prompts and draws. "
+    "p = (1 + random draws at least as large) / (1 + draws). "
+    "KL compares the whole distribution of the next token on fixed text, unsteered against "
+    "steered.";
 
 gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *config,
                         const char *path, bool replace, gm_error *err)

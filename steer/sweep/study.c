@@ -87,12 +87,13 @@ void gm_study_clear(gm_study *s)
 
 const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *t)
 {
-    if (t->given)
-        snprintf(text, GM_TOPIC_NAME_BYTES, "plan %s", t->name);
-    else if (t->subset)
-        snprintf(text, GM_TOPIC_NAME_BYTES, "subset %s", t->subset);
-    else
+    const char *name = t->given ? t->name : t->subset;
+    if (name == NULL) {
         snprintf(text, GM_TOPIC_NAME_BYTES, "cluster %d", t->cluster);
+        return text;
+    }
+    size_t n = (size_t)snprintf(text, GM_TOPIC_NAME_BYTES, t->given ? "plan " : "subset ");
+    gm_text_escape(text + n, GM_TOPIC_NAME_BYTES - n, name, strlen(name));
     return text;
 }
 

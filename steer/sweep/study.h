@@ -126,7 +126,8 @@ gm_status gm_study_prepare(gm_study *study, const gm_protocol *protocol, const g
                            const char *config, gm_error *err) GM_MUST_USE;
 void gm_study_clear(gm_study *study);
 
-/* "cluster 3", "subset Fortunes" or "plan food.plan.safetensors", in `text`. */
+/* "cluster 3", "subset Fortunes" or "plan food.plan.safetensors", in `text`; escaped, and cut where
+ * it is too long. */
 enum { GM_TOPIC_NAME_BYTES = 96 };
 const char *gm_topic_show(char text[GM_TOPIC_NAME_BYTES], const gm_topic *topic);
 

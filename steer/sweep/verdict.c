@@ -92,23 +92,22 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
     char name[GM_TOPIC_NAME_BYTES];
     gm_topic_show(name, t);
     GM_TRY(gm_text_printf(text, err, "%c%s, %s: at dose %g the plan %s. ", name[0] - 'a' + 'A',
-                          show(name + 1).text, show(t->domain).text, t->dose, what_it_does(o)));
+                          name + 1, show(t->domain).text, t->dose, what_it_does(o)));
     if (s->n_choosing && !t->affordable)
         GM_TRY(gm_text_printf(text, err,
-                              "No dose is within the limit of %g nats a token; the smallest is "
-                              "shown. ",
+                              "No dose is within the limit of %g nats a token; "
+                              "the smallest is shown. ",
                               s->protocol->max_kl));
     if (s->n_choosing && t->affordable && !o->within_kl)
-        GM_TRY(
-            gm_text_printf(text, err,
-                           "It was within the limit of %g nats a token on the texts it was chosen "
-                           "on, but is not on others. ",
-                           s->protocol->max_kl));
+        GM_TRY(gm_text_printf(text, err,
+                              "It was within the limit of %g nats a token on the texts it was "
+                              "chosen on, but is not on others. ",
+                              s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
-        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; share %.0f "
-        "%% "
-        "against %.0f %%. It changes predictions on neutral text by %.2f nats a token, %s. ",
+        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; "
+        "share %.0f %% against %.0f %%. "
+        "It changes predictions on neutral text by %.2f nats a token, %s. ",
         o->plan->shift, o->plan->shift_lo, o->plan->shift_hi, o->random_shift, o->p, o->n_draws,
         100 * o->plan->share, 100 * o->base_share, cost->kl_mean, cost_words(cost->kl_mean)));
     if (!isnan(o->random_equal_kl))
@@ -165,8 +164,7 @@ static gm_status topic_table(gm_text *text, const gm_study *s, int topic, gm_err
     gm_status status = GM_OK;
     const gm_topic *t = &s->topic[topic];
     char name[GM_TOPIC_NAME_BYTES];
-    GM_TRY(gm_text_printf(text, err, "%s: %s", show(gm_topic_show(name, t)).text,
-                          show(t->domain).text));
+    GM_TRY(gm_text_printf(text, err, "%s: %s", gm_topic_show(name, t), show(t->domain).text));
     if (t->cluster >= 0) GM_TRY(gm_text_printf(text, err, " (purity %.2f)", t->purity));
     GM_TRY(gm_text_printf(text, err, ", dose %g", t->dose));
     if (!t->given) GM_TRY(gm_text_printf(text, err, ", filter %s", s->protocol->filter[t->filter]));
@@ -262,6 +260,13 @@ gm_status gm_verdict_judge(gm_text *text, const gm_judge *j, gm_error *err)
                           j->n_held_out);
 }
 
+static const char legend[] =
+    "\n\n"
+    "of topic: texts that the classifier gives to the cluster's domain; log-odds: its mean\n"
+    "ln p/(1-p) of that domain; shift: log-odds less those of unsteered texts; KL: change of\n"
+    "predictions on neutral text, nats a token; loss: nats a token on documents of the domain,\n"
+    "of others\n";
+
 gm_status gm_verdict_text(gm_text *text, const gm_study *s, const gm_outcomes *o, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -275,15 +280,7 @@ gm_status gm_verdict_text(gm_text *text, const gm_study *s, const gm_outcomes *o
     }
     GM_TRY(matrix(text, s, o, err));
     GM_TRY(gm_verdict_all(text, s, o, err));
-    GM_TRY(gm_text_add(
-        text,
-        "\n\nof topic: texts that the classifier gives to the cluster's domain; log-odds: its "
-        "mean\n"
-        "ln p/(1-p) of that domain; shift: log-odds less those of unsteered texts; KL: change of\n"
-        "predictions on neutral text, nats a token; loss: nats a token on documents of the "
-        "domain,\n"
-        "of others\n",
-        err));
+    GM_TRY(gm_text_add(text, legend, err));
 out:
     return status;
 }

@@ -24,6 +24,10 @@ compare --atlas a.h5 --cluster 1 --weight 3 --prompt salt --json | steered > clu
 sed -n 2p files > three
 same cluster three "a cluster and its plan file"
 
+name=a$(printf 'я%.0s' {1..80}).st
+cp three.st "$name"
+compare --plan "$name" --prompt salt --json | grep -o '"title":"[^"]*"'
+
 echo "-- the page:"
 printf 'salt <b>&</b>\n"\\u202esoup"\n' > prompts.txt
 compare --atlas a.h5 --cluster 0 --plan p.st --weight 2 --prompts prompts.txt --report page.html > text

@@ -148,7 +148,7 @@ static void windows_and_phases(void)
     }
 }
 
-static void other_clusters_and_the_mean_as_controls(void)
+static void other_clusters_as_controls(void)
 {
     gm_plan plan, other, model;
     gm_error err = {0};
@@ -178,11 +178,37 @@ static void other_clusters_and_the_mean_as_controls(void)
     r.clusters = list_of("0", NULL);
     gm_plan_clear(&other);
     gm_plan_clear(&model);
-    r.control = "mean";
-    CHECK_OK(build(&plan, &r, &err), err);
-    gm_plan_clear(&plan);
     r.control = "noise";
     CHECK_FAILS(build(&plan, &r, &err), err, GM_EARG, "'noise'");
+}
+
+/* A control of zeros would be the unsteered model under another name. */
+static void a_control_without_experts_is_refused(void)
+{
+    float alike[C * N], uneven[N];
+    gm_atlas atlas = make_atlas();
+    gm_shape shape = gm_shape_of_atlas(&atlas);
+    gm_recipe r = gm_recipe_defaults();
+    gm_plan plan;
+    gm_error err = {0};
+    r.clusters = list_of("0", NULL);
+    r.control = "mean"; /* of a corpus that uses all experts alike */
+    CHECK_FAILS(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err, GM_EARG,
+                "filter 'lift' leaves no expert of control mean");
+    memcpy(uneven, usage + N, sizeof uneven);
+    atlas.corpus_usage = uneven;
+    CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
+    gm_plan_clear(&plan);
+    atlas.corpus_usage = corpus;
+    r.control = "other:1"; /* which is as the corpus is */
+    CHECK_OK(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err);
+    gm_plan_clear(&plan);
+    memcpy(alike, usage, N * sizeof *alike);
+    memcpy(alike + N, corpus, N * sizeof *alike);
+    for (int h = 0; h < 2; h++) memcpy(halves + (2 + h) * N, corpus, N * sizeof *halves);
+    atlas.usage = alike;
+    CHECK_FAILS(gm_recipe_build(&plan, &r, &shape, &atlas, "a.h5", &err), err, GM_EARG,
+                "filter 'lift' leaves no expert of cluster 1");
 }
 
 static void check_refused(gm_recipe r, gm_status code, const char *part)
@@ -310,6 +336,7 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(clusters_add_up_with_their_weights), TEST(subsets_and_experts_by_hand),
       TEST(a_cluster_without_documents_is_refused), TEST(windows_and_phases),
-      TEST(other_clusters_and_the_mean_as_controls), TEST(refuses_what_does_not_exist),
-      TEST(the_form_is_checked_before_anything_is_opened), TEST(a_mask_must_leave_enough),
-      TEST(without_an_atlas_only_experts), TEST(survives_every_allocation_failure))
+      TEST(other_clusters_as_controls), TEST(a_control_without_experts_is_refused),
+      TEST(refuses_what_does_not_exist), TEST(the_form_is_checked_before_anything_is_opened),
+      TEST(a_mask_must_leave_enough), TEST(without_an_atlas_only_experts),
+      TEST(survives_every_allocation_failure))

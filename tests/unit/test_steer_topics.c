@@ -138,5 +138,25 @@ static void each_half_has_its_fixed_texts(void)
     CHECK_TEXT(show_halves(8, 3, 1, GM_NEUTRAL), "012|012"); /* nothing is chosen */
 }
 
+static void names_fit_a_line(void)
+{
+    char shown[GM_TOPIC_NAME_BYTES], name[256] = "a";
+    const gm_plan plan = {0};
+    gm_topic t = {.given = &plan, .name = "food.plan.safetensors", .cluster = 3};
+    CHECK_TEXT(gm_topic_show(shown, &t), "plan food.plan.safetensors");
+    t.name = "\x1b[31m\xd1.plan";
+    CHECK_TEXT(gm_topic_show(shown, &t), "plan \\x1b[31m\\xd1.plan");
+    for (int i = 0; i < 120; i++) strcat(name, "\xd1\x8e");
+    t.name = name;
+    gm_topic_show(shown, &t);
+    CHECK_INT(gm_utf8_valid(shown, strlen(shown)), strlen(shown));
+    CHECK_HAS(shown, "\xd1\x8e..."); /* cut between two characters */
+    t.given = NULL;
+    t.subset = "Food";
+    CHECK_TEXT(gm_topic_show(shown, &t), "subset Food");
+    t.subset = NULL;
+    CHECK_TEXT(gm_topic_show(shown, &t), "cluster 3");
+}
+
 TESTS(TEST(each_half_has_its_fixed_texts), TEST(passages_are_heads_of_documents),
-      TEST(an_empty_cluster_is_refused))
+      TEST(an_empty_cluster_is_refused), TEST(names_fit_a_line))
