@@ -151,6 +151,9 @@ def check_citation(root):
 
 def main():
     root = sys.argv[1] if len(sys.argv) > 1 else "."
+    if root == "--help":
+        print(__doc__.strip())
+        return 0
     paths = list(sources(root))
     seen, breaches = {}, []
     for path in paths:

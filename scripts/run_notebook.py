@@ -38,7 +38,9 @@ def run(path):
 
 if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
-        sys.exit(__doc__)
+        asked = sys.argv[1:] == ["--help"]
+        print(__doc__, file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
     os.environ["MPLBACKEND"] = "Agg"
     os.environ.setdefault("MODEL", str(pathlib.Path(sys.argv[1]).resolve().parent / "demo-model"))
     print("{} cells run, {} left out".format(*run(sys.argv[1])))

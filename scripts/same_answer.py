@@ -33,8 +33,9 @@ def digest(program, trace, folder, threads, kernels):
 def main():
     builds = sys.argv[1:]
     if not builds or builds[0].startswith("-"):
-        print(__doc__.strip())
-        return 2
+        asked = builds == ["--help"]
+        print(__doc__.strip(), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         trace = pathlib.Path(folder) / "s.h5"

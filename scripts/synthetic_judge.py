@@ -87,8 +87,9 @@ def show(found):
 
 def main():
     if len(sys.argv) != 3:
-        print(__doc__, file=sys.stderr)
-        return 2
+        asked = sys.argv[1:] == ["--help"]
+        print(__doc__.strip(), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     found = judge(sys.argv[1], sys.argv[2])
     show(found)
     return 3 if misses(found) else 0

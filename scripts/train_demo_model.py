@@ -161,7 +161,7 @@ class Trainer:
         """Until the budget is used; deadline in seconds since the epoch or None."""
         args, start, before = self.args, time.time(), self.spent
         budget = before + deadline - start if deadline else None
-        last, window, lines = time.time(), [], 0
+        last, window = time.time(), []
         export()
         while True:
             self.spent = before + time.time() - start
@@ -177,7 +177,7 @@ class Trainer:
                 low = (self.load.min(1).values * self.cfg.experts).tolist()
                 self.say(f"step {self.step} tokens {self.seen / 1e6:.2f}M {rate:.0f} tok/s loss {mean:.3f} "
                          f"progress {progress:.3f} load max {max(peak):.2f} min {min(low):.3f}")
-                window, lines = [], lines + 1
+                window = []
             if time.time() - last > args.checkpoint_minutes * 60 or self.step == 60:
                 self.spent = before + time.time() - start
                 self.save()

@@ -109,12 +109,6 @@ class Experts(nn.Module):
         self.up = nn.Parameter(torch.randn(n, f, d) * 0.02)
         self.down = nn.Parameter(torch.randn(n, d, f) * 0.02)
 
-    def normed(self, x):
-        return norm(x, self.norm, self.cfg.eps)
-
-    def logits(self, h):
-        return F.linear(h, self.router)
-
     def pick(self, x, bias, pool):
         """The router: normed input, chosen ids and gates [B, S, K], and what the losses need.
 

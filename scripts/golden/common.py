@@ -10,6 +10,7 @@ import numpy as np
 
 REPO = pathlib.Path(__file__).resolve().parents[2]
 
+
 def versions(*packages):
     """The versions that made a golden: {"python": ..., package: ...}."""
     found = {"python": platform.python_version()}

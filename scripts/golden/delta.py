@@ -1,7 +1,7 @@
 """delta - tiny checkpoints of the families with Gated DeltaNet (Qwen3-Next, Qwen3.5-MoE), and these families written plainly in PyTorch
 on top of deepseek_reference; engine.py compares them with transformers.
 
-What differs: most layers keep one matrix a head instead of keys and values, which each token lets decay, reads and corrects, behind a
+What differs: most layers keep one matrix a head instead of keys and values, which each token lets decay, reads and corrects, after a
 causal convolution; attention has a gate, and of each head a part turns; norms are stored as what they are more than 1; a shared expert
 has a gate. Qwen3.5's config and names lie inside those of a model that sees images, and its experts are stacked.
 """

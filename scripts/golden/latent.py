@@ -1,7 +1,7 @@
 """latent - tiny checkpoints of the families with latent attention (DeepSeek-V2, DeepSeek-V3 and so GigaChat3, GLM-4.7-Flash), and these
 written plainly in PyTorch on top of corrected; engine.py compares them with transformers.
 
-What differs: keys and values of a head are products of one latent of a token, its norm's epsilon is no config's; behind them a key
+What differs: keys and values of a head are products of one latent of a token, its norm's epsilon is no config's; after them a key
 has a part that is rotated, by pairs of neighbours, and is the same for all heads. Queries may come from a latent too. YaRN has
 DeepSeek's two factors. V2's router is DeepSeek v1's, with groups by their best expert and a scale; V3's and GLM's are that of corrected.
 """

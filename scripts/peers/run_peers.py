@@ -58,9 +58,10 @@ def run_suite(name, suite, program):
 
 
 def main():
-    if len(sys.argv) < 2:
-        print(__doc__.strip(), file=sys.stderr)
-        return 2
+    if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
+        asked = sys.argv[1:] == ["--help"]
+        print(__doc__.strip(), file=sys.stdout if asked else sys.stderr)
+        return 0 if asked else 2
     program = (pathlib.Path(sys.argv[1]) / "bin/gm-cluster").resolve()
     if not program.exists():
         print(f"peers: skipped, {program} is not built")

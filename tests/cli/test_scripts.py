@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The shell scripts say how they are called, whole and from any folder, and do nothing else then."""
+"""Scripts say how they are called, those of the shell whole and from any folder, and do nothing else then."""
 import pathlib
 import shutil
 import subprocess
@@ -10,8 +10,8 @@ sys.path.insert(0, str(SCRIPTS))
 from bench_machine import machine  # noqa: E402
 
 
-def call(name, *words):
-    return subprocess.run([f"./{name}", *words], cwd=SCRIPTS, capture_output=True, text=True, check=False)
+def call(*words):
+    return subprocess.run(words, cwd=SCRIPTS, capture_output=True, text=True, check=False)
 
 
 for script in sorted(SCRIPTS.iterdir()):
@@ -20,12 +20,19 @@ for script in sorted(SCRIPTS.iterdir()):
     header = script.read_text().split("\nset ")[0].splitlines()[1:]
     usage = "".join(line.removeprefix("#").removeprefix(" ") + "\n" for line in header)
     assert f"usage: scripts/{script.name}" in usage, script.name
-    asked, refused = call(script.name, "--help"), call(script.name, "--nobody-knows-this")
+    asked, refused = call(f"./{script.name}", "--help"), call(f"./{script.name}", "--nobody-knows-this")
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, usage, ""), (script.name, asked)
     assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", usage), (script.name, refused)
 
+for script in sorted([*SCRIPTS.iterdir(), *SCRIPTS.glob("peers/run_*.py")]):
+    if script.is_file() and b"python3" in script.read_bytes().partition(b"\n")[0]:
+        asked = call(sys.executable, script, "--help")
+        if asked.returncode == 77 or "ModuleNotFoundError" in asked.stderr:
+            continue  # it needs more than Python
+        assert asked.returncode == 0 and script.name in asked.stdout and asked.stderr == "", (script.name, asked)
+
 for words in (["--jobs"], ["--jobs", "0"], ["--jobs", "2", "soon"]):
-    done = call("fuzz", *words)
+    done = call("./fuzz", *words)
     assert done.returncode == 2 and "usage: scripts/fuzz" in done.stderr, (words, done)
 
 if shutil.which("free"):  # procps', which some containers do without

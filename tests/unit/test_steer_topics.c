@@ -146,7 +146,7 @@ static void names_fit_a_line(void)
     CHECK_TEXT(gm_topic_show(shown, &t), "plan food.plan.safetensors");
     t.name = "\x1b[31m\xd1.plan";
     CHECK_TEXT(gm_topic_show(shown, &t), "plan \\x1b[31m\\xd1.plan");
-    for (int i = 0; i < 120; i++) strcat(name, "\xd1\x8e");
+    for (size_t i = 1; i < 241; i += 2) memcpy(name + i, "\xd1\x8e", 3);
     t.name = name;
     gm_topic_show(shown, &t);
     CHECK_INT(gm_utf8_valid(shown, strlen(shown)), strlen(shown));
