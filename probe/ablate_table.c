@@ -232,7 +232,7 @@ gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)
     }
     print_found(a);
     if (gm_ablate_rows(a, 0)[0].loss.documents == 0)
-        puts("no document has a loss: each has a single token with nothing before it");
+        puts("no document has a loss: no token has a finite -ln p");
     gm_free(order);
     return GM_OK;
 }

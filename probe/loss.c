@@ -82,6 +82,10 @@ void gm_loss_put(const gm_document_loss *loss, const gm_trace_samples *samples, 
 
 static void print(const gm_loss *loss)
 {
+    if (loss->tokens == 0) {
+        printf(" %9d %9d %7s %7s  %s\n", 0, 0, "-", "-", "-");
+        return;
+    }
     printf(" %9" PRIu64 " %9" PRIu64 " %7.4f %7.4f  %+.4f", loss->documents, loss->tokens, loss->a,
            loss->b, loss->change);
     if (loss->documents > 1) printf(" (%+.4f to %+.4f)", loss->low, loss->high);

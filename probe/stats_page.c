@@ -204,6 +204,14 @@ static gm_status put_raised(gm_html *h, const gm_stats *s, size_t subset, size_t
     return GM_OK;
 }
 
+/* "-" for what is not known. */
+static const char *show(char text[24], double value, int decimals)
+{
+    if (isnan(value)) return "-";
+    snprintf(text, 24, "%.*f", decimals, value);
+    return text;
+}
+
 static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_options *o,
                              gm_error *err)
 {
@@ -211,15 +219,16 @@ static gm_status put_subsets(gm_html *h, const gm_stats *s, const gm_stats_page_
         "subset", "documents", "tokens", "mean cosine of two documents",
         "layer:expert P(expert | subset) (minus that of the others, lift)"};
     gm_status status = GM_OK;
+    char within[24], between[24], d[24];
     if (s->S < 2) return GM_OK;
     gm_html_heading(h, 2, "Subsets");
     gm_html_raw(h, "<p>");
     gm_html_printf(h,
-                   "Mean cosine of two documents' usage: %.4f within a subset, %.4f between "
-                   "subsets; Cohen's d %.2f, over the pairs of %zu documents. An expert without "
+                   "Mean cosine of two documents' usage: %s within a subset, %s between "
+                   "subsets; Cohen's d %s, over the pairs of %zu documents. An expert without "
                    "preference is chosen by %.4f of the tokens.",
-                   s->within_all, s->between_all, s->cosine_d, s->cosine_documents,
-                   (double)s->K / (double)s->E);
+                   show(within, s->within_all, 4), show(between, s->between_all, 4),
+                   show(d, s->cosine_d, 2), s->cosine_documents, (double)s->K / (double)s->E);
     gm_html_raw(h, "</p>\n");
     gm_html_table_begin(h, "Experts whose probability is raised most", head, N_OF(head));
     for (size_t i = 0; i < s->S; i++) {

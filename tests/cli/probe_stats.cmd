@@ -47,6 +47,25 @@ run gm-probe stats t.h5 --subset soup
 gm-probe stats t.h5 --against t.h5 --report b.html --figures g --force > /dev/null
 ls g | grep agreement | tr '\n' ' '; grep -o '<h[123]>[^<]*' b.html
 
+echo "-- a router that is finite nowhere:"
+copy_model broken
+python3 - << 'END'
+import glob, json, struct
+for path in glob.glob("broken/*.safetensors"):
+    data = bytearray(open(path, "rb").read())
+    first = 8 + struct.unpack("<Q", data[:8])[0]
+    for name, tensor in json.loads(data[8:first]).items():
+        if "embed_tokens" in name:
+            begin, end = (first + at for at in tensor["data_offsets"])
+            data[begin:end] = b"\xff" * (end - begin)
+            open(path, "wb").write(data)
+END
+gm-probe collect --model broken --corpus c.jsonl --limit 3 --min-tokens 20 --allow-bad --nll --quiet -o broken.h5 > /dev/null
+gm-probe stats broken.h5 --report broken.html
+grep -o "Mean cosine[^.]*[.]" broken.html
+gm-probe stats broken.h5 --against broken.h5 | tail -n 2
+gm-probe ablate --model broken --corpus c.jsonl --limit 3 --min-tokens 20 --experts 1:0 --quiet
+
 echo "-- a recorded generation:"
 generate --prompt "salt onion broth" --prompt "orbit comet" --prompt "sail" --prompt "bowl stir" --record r.h5 > /dev/null
 gm-probe stats r.h5 --top 0 --vocabulary 0 | sed -n '/^prompt/,$p'
