@@ -318,6 +318,6 @@ gm_status gm_stats_print(const gm_stats *s, size_t top, gm_error *err)
     gm_free(scratch);
     if (s->router && s->n_tokens > 0) print_places(s);
     if (s->rollout.documents > 0) print_rollout(s);
-    if (s->has_tokens && s->n_tokens > 0) gm_stats_print_tokens(s);
+    if (s->has_tokens && s->by_token.layer[0].mutual.n > 0) gm_stats_print_tokens(s);
     return s->S >= 2 && top > 0 ? print_subsets(s, top, err) : GM_OK;
 }

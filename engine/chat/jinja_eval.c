@@ -218,10 +218,12 @@ static gm_status calculate(gm_jrun *run, const gm_jnode *sign, gm_jvalue a, gm_j
     *out = gm_j_number(GM_J_INT, 0);
     if (gm_jnode_is(sign, "//")) return divide(run, to, x, y, false, err);
     if (gm_jnode_is(sign, "%")) return divide(run, to, x, y, true, err);
+    if (gm_jnode_is(sign, "/"))
+        return gm_jrun_fail(run, err, "%lld / %lld is a fraction, which is not supported",
+                            (long long)x, (long long)y);
     const bool over = gm_jnode_is(sign, "+")   ? __builtin_add_overflow(x, y, to)
                       : gm_jnode_is(sign, "-") ? __builtin_sub_overflow(x, y, to)
-                      : gm_jnode_is(sign, "*") ? __builtin_mul_overflow(x, y, to)
-                                               : true;
+                                               : __builtin_mul_overflow(x, y, to);
     if (over)
         return gm_jrun_fail(run, err, "%lld %.*s %lld does not fit into 64 bits", (long long)x,
                             (int)sign->n_text, sign->text, (long long)y);

@@ -65,6 +65,7 @@ static void what_does_not_say_the_question_is_refused(void)
         {"{{ 12345678901234567890 }}", "is not an integer of 64 bits"},
         {"{{ messages.0 }}", "found '0', expected a name"},
         {"{% for x in 1, 2 %}{% endfor %}", "found ',', expected the end of the tag"},
+        {"{{ 4 / 2 }}", "4 / 2 is a fraction, which is not supported"},
         {"{{ 9223372036854775807 + 1 }}", "does not fit into 64 bits"},
         {"\xff", "is not UTF-8"},
         {"{{ raise_exception('Only cats.') }}",
