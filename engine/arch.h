@@ -73,6 +73,13 @@ typedef struct gm_delta {
     int taps;                   /* at least 2 */
 } gm_delta;
 
+/* Mamba2 (`mamba` below) has the same parts: a head's state decays, a token's key (B) times its
+ * value (x) is added, times the step dt that the token takes, and the query (C) reads it; nothing
+ * is corrected. A group is a key head. The value itself is added too, times a number of the head
+ * (D), and what the heads of a group give is gated before its norm. Source: Dao & Gu 2024,
+ * arXiv:2405.21060, section 6.1 and equation 1 (the recurrence that its chunks compute);
+ * transformers, models/granitemoehybrid. */
+
 /* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
 #define GM_DELTA_EPSILON 1e-6f
 
@@ -85,7 +92,9 @@ typedef struct gm_arch {
     int head_out;  /* width of what a head gives O; value_dim but for latents */
     gm_latent latent;
     gm_delta delta;
-    int n_delta;          /* layers of Gated DeltaNet */
+    int n_delta;          /* layers of Gated DeltaNet, or of Mamba2 */
+    bool mamba;           /* they are Mamba2's */
+    bool conv_bias;       /* their convolution has a bias */
     int *delta_of_layer;  /* (n_layers) place among these; -1: attention; NULL: there are none */
     bool gated_attention; /* the result of attention times sigmoid of as many further queries */
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
@@ -129,7 +138,7 @@ typedef struct gm_arch {
 
 /* The tensors of a model: up to HEAD once, up to SHARED_DOWN once a layer, the rest once a layer
  * and expert. Some roles have a matrix for each head, all in one tensor: KEY_UP, VALUE_UP, in gated
- * attention Q and Q_GATE, and DELTA_Q to DELTA_A for each key head. */
+ * attention Q and Q_GATE, and DELTA_Q to DELTA_A for each key head (in Mamba2 once a layer). */
 typedef enum gm_role {
     GM_ROLE_EMBED,
     GM_ROLE_FINAL_NORM,
@@ -161,9 +170,11 @@ typedef enum gm_role {
     GM_ROLE_DELTA_Z,    /* gates the norm, by its sigmoid */
     GM_ROLE_DELTA_B,    /* how much is corrected, a value head */
     GM_ROLE_DELTA_A,    /* how fast the state decays, a value head */
-    GM_ROLE_DELTA_CONV, /* (channels, taps), in the order q, k, v */
+    GM_ROLE_DELTA_CONV, /* (channels, taps), in the order q, k, v; Mamba2: v, k, q */
+    GM_ROLE_DELTA_CONV_BIAS,
     GM_ROLE_DELTA_RATE, /* A_log */
     GM_ROLE_DELTA_BIAS, /* dt_bias, added to A's outputs */
+    GM_ROLE_DELTA_SKIP, /* Mamba2's D, a value head */
     GM_ROLE_DELTA_NORM,
     GM_ROLE_DELTA_O,
     GM_ROLE_MLP_NORM,
@@ -207,10 +218,15 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
  * a matrix for each head; `layer` and `expert` are ignored where they do not apply. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
-/* Does a layer have Gated DeltaNet? */
+/* Does a layer have Gated DeltaNet or Mamba2? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 {
     return arch->delta_of_layer && arch->delta_of_layer[layer] >= 0;
+}
+/* What such layers are called. */
+static inline const char *gm_arch_recurrence(const gm_arch *arch)
+{
+    return arch->mamba ? "Mamba2" : "Gated DeltaNet";
 }
 /* The layer's place among those of its kind; the order of cached keys, and of states. */
 int gm_arch_nth(const gm_arch *arch, int layer);

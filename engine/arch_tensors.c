@@ -42,23 +42,26 @@ int gm_arch_nth(const gm_arch *arch, int layer)
     return n;
 }
 
-/* Roles of Gated DeltaNet; those of projections for one key head. */
+/* Roles of Gated DeltaNet and Mamba2; the former's projections for one key head. */
 static shape delta_shape(const gm_arch *a, gm_role role)
 {
     const gm_delta *d = &a->delta;
-    const int each = d->value_heads / d->key_heads, values = d->value_heads * d->value;
+    const int values = d->value_heads * d->value, channels = 2 * d->key_heads * d->key + values;
+    const int parts = a->mamba ? 1 : d->key_heads;
 
     switch (role) {
     case GM_ROLE_DELTA_Q:
-    case GM_ROLE_DELTA_K: return (shape){true, d->key, a->width};
+    case GM_ROLE_DELTA_K: return (shape){true, d->key_heads / parts * d->key, a->width};
     case GM_ROLE_DELTA_V:
-    case GM_ROLE_DELTA_Z: return (shape){true, each * d->value, a->width};
-    case GM_ROLE_DELTA_B:
-    case GM_ROLE_DELTA_A: return (shape){true, each, a->width};
-    case GM_ROLE_DELTA_CONV: return (shape){true, 2 * d->key_heads * d->key + values, d->taps};
+    case GM_ROLE_DELTA_Z: return (shape){true, values / parts, a->width};
+    case GM_ROLE_DELTA_B: return (shape){!a->mamba, d->value_heads / parts, a->width};
+    case GM_ROLE_DELTA_A: return (shape){true, d->value_heads / parts, a->width};
+    case GM_ROLE_DELTA_CONV: return (shape){true, channels, d->taps};
+    case GM_ROLE_DELTA_CONV_BIAS: return (shape){a->conv_bias, 1, channels};
     case GM_ROLE_DELTA_RATE:
     case GM_ROLE_DELTA_BIAS: return (shape){true, 1, d->value_heads};
-    case GM_ROLE_DELTA_NORM: return (shape){true, 1, d->value};
+    case GM_ROLE_DELTA_SKIP: return (shape){a->mamba, 1, d->value_heads};
+    case GM_ROLE_DELTA_NORM: return (shape){true, 1, a->mamba ? values : d->value};
     case GM_ROLE_DELTA_O: return (shape){true, a->width, values};
     default: return (shape){false, 0, 0};
     }
@@ -129,6 +132,13 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
     case GM_ROLE_EXPERT_DOWN_BIAS: return (shape){moe, a->width, 1};
     default: return (shape){false, 0, 0};
     }
+}
+
+static shape shape_of(const gm_arch *a, gm_role role, int layer)
+{
+    const shape s = common_shape(a, role, gm_arch_is_delta(a, layer));
+    if (s.present || role < GM_ROLE_DENSE_GATE) return s;
+    return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
 }
 
 /* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`; behind `inner`, if it
@@ -225,10 +235,29 @@ static void place_in_heads(const gm_arch *arch, gm_role role, const char *patter
     if (role == GM_ROLE_KEY_UP) slice->stored = GM_STORED_COLUMNS;
 }
 
+/* The other roles that may lie in one tensor, one above the other: Mamba2's projections, gate and
+ * up of the shared experts. */
+static void place_in_rows(const gm_arch *arch, gm_role role, int layer, gm_slice *slice)
+{
+    static const gm_role roles[] = {GM_ROLE_DELTA_Z,  GM_ROLE_DELTA_V, GM_ROLE_DELTA_K,
+                                    GM_ROLE_DELTA_Q,  GM_ROLE_DELTA_A, GM_ROLE_SHARED_GATE,
+                                    GM_ROLE_SHARED_UP};
+    const char *const *name = arch->family->tensor;
+    size_t before = 0, all = 0;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
+        if (name[roles[i]] == NULL || strcmp(name[roles[i]], name[role]) != 0) continue;
+        if (roles[i] == role) before = all;
+        all += (size_t)shape_of(arch, roles[i], layer).rows;
+    }
+    if (all <= slice->rows) return;
+    slice->tall = all;
+    slice->first = before;
+}
+
 static bool is_of_heads(const gm_arch *arch, gm_role role)
 {
     return role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP ||
-           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A) ||
+           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A && !arch->mamba) ||
            (arch->gated_attention && (role == GM_ROLE_Q || role == GM_ROLE_Q_GATE));
 }
 
@@ -248,15 +277,16 @@ bool gm_arch_norms_outputs(const gm_arch *arch)
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)
 {
     const char *pattern = name_of(arch, role);
-    shape s = common_shape(arch, role, gm_arch_is_delta(arch, layer));
-    if (!s.present && role >= GM_ROLE_DENSE_GATE)
-        s = mlp_shape(arch, role, arch->moe_of_layer[layer] >= 0);
+    const shape s = shape_of(arch, role, layer);
     if (!s.present || pattern == NULL) return false;
 
     *out = (gm_slice){.rows = (size_t)s.rows, .cols = (size_t)s.cols};
     fill_name(out->name, pattern, arch->inside ? arch->family->inner : NULL, layer, expert);
     if (role >= GM_ROLE_EXPERT_GATE) place_in_stack(arch, role, expert, out);
-    if (is_of_heads(arch, role)) place_in_heads(arch, role, pattern, (size_t)expert, out);
+    if (is_of_heads(arch, role))
+        place_in_heads(arch, role, pattern, (size_t)expert, out);
+    else if (out->stack == 0)
+        place_in_rows(arch, role, layer, out);
     out->middle = role == GM_ROLE_DELTA_CONV;
     out->centred = arch->centred_norms && is_norm(role);
     /* embeddings are kept as they are, vectors and stacks have no scales */

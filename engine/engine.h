@@ -129,7 +129,7 @@ typedef struct gm_model_info {
     uint64_t resident_bytes;     /* memory that the weights take, or would take, held as asked */
     uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
     uint64_t gpu_kv_bytes_per_token;   /* smaller for latent attention, else the same */
-    uint64_t state_bytes_per_sequence; /* of Gated DeltaNet, whatever the sequence's length */
+    uint64_t state_bytes_per_sequence; /* of Gated DeltaNet or Mamba2, whatever the length */
     char digest[65];                   /* identity of the weights: gm_checkpoint_digest */
     char config_digest[65];            /* of the rest of config.json: gm_arch_digest */
     /* generation_config.json, with Hugging Face's defaults where it is silent */

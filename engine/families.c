@@ -266,8 +266,7 @@ static const char *const granite_keys[] = {
 /* Source: transformers, models/granitemoe: the largest logits are chosen and the weights are a
  * softmax over them; intermediate_size is one expert's width; four scales that the configuration
  * names, 1 where it does not. */
-static gm_status read_granite(const gm_json *config, const char *where, gm_arch *arch,
-                              gm_error *err)
+gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
     double embed, attention, residual, divisor;
@@ -468,7 +467,7 @@ static const gm_family families[] = {
      .norm_epsilon = 1e-6f,
      .rope_theta = 1e4,
      .keys = granite_keys,
-     .read = read_granite,
+     .read = gm_read_granite,
      .tensor =
          {
              LLAMA_TENSORS,

@@ -102,6 +102,13 @@ const gm_family *gm_norms_family_at(size_t i);
 /* Those of families_delta.c. */
 const gm_family *gm_delta_family_at(size_t i);
 
+/* Those of families_mamba.c. */
+const gm_family *gm_mamba_family_at(size_t i);
+
+/* The experts and scales of Granite's families (families.c). */
+gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+    GM_MUST_USE;
+
 /* The experts of Qwen's families, and which layers are dense (families.c). */
 gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;

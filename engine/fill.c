@@ -179,8 +179,7 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
     gm_slice slice;
     job j = {.to = to, .first = first, .step = step};
     if (!gm_arch_tensor(fill->arch, role, layer, expert < 0 ? 0 : expert, &slice))
-        return GM_OK;                                /* this model has none */
-    if (expert < 0 && slice.heads > 0) return GM_OK; /* they come head by head */
+        return GM_OK; /* this model has none */
     if (expert >= 0 && (slice.heads == 0 || to->count > 1)) j.item = (size_t)expert;
     j.centred = slice.centred;
     j.every = slice.every > 1 ? slice.every : 1;
@@ -216,32 +215,18 @@ out:
     return status;
 }
 
-/* The matrices that a role has for each head. */
-static gm_status add_heads(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
+/* A role's tensor, or where it has a matrix for each head these, one after another unless *to has
+ * one for each. */
+static gm_status add_role(gm_fill *fill, gm_role role, int l, gm_buf *to, size_t first,
+                          gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_arch *arch = fill->arch;
-    const gm_qkv_place place = gm_qkv_place_of(arch);
-    const gm_delta_place delta = gm_delta_place_of(arch);
-    const struct {
-        gm_role role;
-        gm_buf *to;
-        size_t first;
-    } part[] = {
-        {GM_ROLE_KEY_UP, &layer->key_up, 0},     {GM_ROLE_VALUE_UP, &layer->value_up, 0},
-        {GM_ROLE_Q, &layer->qkv, place.q},       {GM_ROLE_Q_GATE, &layer->qkv, place.gate},
-        {GM_ROLE_DELTA_Q, &layer->qkv, delta.q}, {GM_ROLE_DELTA_K, &layer->qkv, delta.k},
-        {GM_ROLE_DELTA_V, &layer->qkv, delta.v}, {GM_ROLE_DELTA_Z, &layer->qkv, delta.z},
-        {GM_ROLE_DELTA_B, &layer->qkv, delta.b}, {GM_ROLE_DELTA_A, &layer->qkv, delta.a},
-    };
-    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++) {
-        gm_slice slice;
-        if (!gm_arch_tensor(arch, part[i].role, l, 0, &slice) || slice.heads == 0) continue;
-        const size_t each = part[i].to->count > 1 ? 0 : slice.rows;
-        for (size_t h = 0; h < slice.heads; h++)
-            GM_TRY(add_tensor(fill, part[i].role, l, (int)h, part[i].to, part[i].first + h * each,
-                              1, err));
-    }
+    gm_slice slice;
+    if (!gm_arch_tensor(fill->arch, role, l, 0, &slice)) return GM_OK;
+    if (slice.heads == 0) return add_tensor(fill, role, l, -1, to, first, 1, err);
+    const size_t each = to->count > 1 ? 0 : slice.rows;
+    for (size_t h = 0; h < slice.heads; h++)
+        GM_TRY(add_tensor(fill, role, l, (int)h, to, first + h * each, 1, err));
 out:
     return status;
 }
@@ -250,17 +235,21 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_qkv_place place = gm_qkv_place_of(fill->arch);
+    const gm_delta_place delta = gm_delta_place_of(fill->arch);
     const struct {
         gm_role role;
         gm_buf *to;
         size_t first;
-    } whole[] = {
+    } part[] = {
         {GM_ROLE_ATTN_NORM, &layer->attn_norm, 0},
         {GM_ROLE_ATTN_NORM_BIAS, &layer->attn_norm, layer->attn_norm.stride},
         {GM_ROLE_ATTN_OUT_NORM, &layer->attn_out_norm, 0},
         {GM_ROLE_Q, layer->q_up.count ? &layer->q_up : &layer->qkv, 0},
         {GM_ROLE_Q_LATENT, &layer->qkv, place.q},
         {GM_ROLE_Q_UP, &layer->q_up, 0},
+        {GM_ROLE_Q_GATE, &layer->qkv, place.gate},
+        {GM_ROLE_KEY_UP, &layer->key_up, 0},
+        {GM_ROLE_VALUE_UP, &layer->value_up, 0},
         {GM_ROLE_K, &layer->qkv, place.k},
         {GM_ROLE_V, &layer->qkv, place.v},
         {GM_ROLE_Q_BIAS, &layer->qkv_bias, place.q},
@@ -271,7 +260,15 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_O, &layer->o, 0},
         {GM_ROLE_O_BIAS, &layer->o_bias, 0},
         {GM_ROLE_SINKS, &layer->sinks, 0},
+        {GM_ROLE_DELTA_Q, &layer->qkv, delta.q},
+        {GM_ROLE_DELTA_K, &layer->qkv, delta.k},
+        {GM_ROLE_DELTA_V, &layer->qkv, delta.v},
+        {GM_ROLE_DELTA_Z, &layer->qkv, delta.z},
+        {GM_ROLE_DELTA_B, &layer->qkv, delta.b},
+        {GM_ROLE_DELTA_A, &layer->qkv, delta.a},
         {GM_ROLE_DELTA_CONV, &layer->delta_conv, 0},
+        {GM_ROLE_DELTA_CONV_BIAS, &layer->delta_conv_bias, 0},
+        {GM_ROLE_DELTA_SKIP, &layer->delta_skip, 0},
         {GM_ROLE_DELTA_RATE, &layer->delta_rate, 0},
         {GM_ROLE_DELTA_BIAS, &layer->delta_bias, 0},
         {GM_ROLE_DELTA_NORM, &layer->delta_norm, 0},
@@ -284,9 +281,8 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
         {GM_ROLE_ROUTER_CORRECTION, &layer->correction, 0},
     };
-    for (size_t i = 0; i < sizeof whole / sizeof whole[0]; i++)
-        GM_TRY(add_tensor(fill, whole[i].role, l, -1, whole[i].to, whole[i].first, 1, err));
-    GM_TRY(add_heads(fill, layer, l, err));
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        GM_TRY(add_role(fill, part[i].role, l, part[i].to, part[i].first, err));
     if (layer->moe < 0) {
         GM_TRY(add_mlp(fill, GM_ROLE_DENSE_GATE, GM_ROLE_DENSE_UP, GM_ROLE_DENSE_DOWN, l, -1,
                        &layer->always, err));

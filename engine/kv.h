@@ -22,9 +22,9 @@ typedef struct gm_sequence {
     size_t first_layer, end_layer; /* that its tokens have been through; while it has none, all */
 } gm_sequence;
 
-/* `state` and `history` belong to layers of Gated DeltaNet (gm_delta, arch.h). Their size does not
- * depend on a sequence's length, and they cannot be taken back. Whoever computes position 0 starts
- * from zeros, so nothing needs clearing. */
+/* `state` and `history` belong to layers of Gated DeltaNet or Mamba2 (gm_delta, arch.h). Their size
+ * does not depend on a sequence's length, and they cannot be taken back. Whoever computes position
+ * 0 starts from zeros, so nothing needs clearing. */
 typedef struct gm_kv {
     gm_buf k, v;    /* PANELS, count = layers with keys * blocks * KV heads */
     gm_buf state;   /* ROWS f32, count = its layers * sequences; a row a value head, 16 values
@@ -75,7 +75,7 @@ static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, siz
     return (layer * kv->layer_blocks + block) * kv->n_kv_heads + head;
 }
 
-/* The matrix of `state` and `history` that is a sequence's in the nth layer of Gated DeltaNet. */
+/* The matrix of `state` and `history` that is a sequence's in the nth layer that has them. */
 static inline size_t gm_kv_state(const gm_kv *kv, size_t nth, int id)
 {
     return nth * kv->layer_states + (size_t)id;

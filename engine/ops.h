@@ -100,7 +100,7 @@ typedef struct gm_work {
     gm_buf query;        /* (T H, head_dim) rotated; after latent attention its result */
     gm_buf latent;       /* (T, latent.q) of queries, where they have one */
     gm_buf plain;        /* (T H, latent.plain) of queries, before keys are multiplied into it */
-    gm_buf heads;        /* (T, H head_out), or wider; result of attention, or of Gated DeltaNet */
+    gm_buf heads;        /* (T, H head_out), or wider; result of attention, or what replaces it */
     gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
     gm_buf gate;         /* (T,K) */
     gm_buf share;        /* (1,T) weight of the shared experts, where they are gated */
@@ -133,7 +133,7 @@ typedef struct gm_step {
     const gm_edits *edits;
     gm_row *row;
     gm_tile *tile;
-    gm_run *run; /* with Gated DeltaNet, where a step has each sequence at most once */
+    gm_run *run; /* with layers that keep a state, where a step has each sequence at most once */
     gm_head_row *head;
     size_t n_rows, n_tiles, n_runs, n_head;
     size_t first_layer, end_layer; /* those that are computed */
@@ -224,12 +224,15 @@ typedef struct gm_ops {
      * each head's keys into its query; of Gated DeltaNet: norm, product, then with cpu/kernels.h's
      * names b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
      * convolve the channels q, k, v over the run and the history (zeros before position 0) unit of
-     * each key head's q, scale 1/sqrt(key), and of its k, scale 1 */
+     * each key head's q, scale 1/sqrt(key), and of its k, scale 1;
+     * of Mamba2 likewise, but b = softplus(a + bias), and there is no unit */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then
      * gate, by the further queries. Of Gated DeltaNet: token by token through each value head's
-     * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z */
+     * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z.
+     * Of Mamba2 likewise scan with decay a, step b and the head's skip; then gated_norm by z, over
+     * all heads of a key head together */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm(heads times O (+ bias)), where outputs have a norm; of latents,
      * heads = the result of attention times each head's values */

@@ -28,7 +28,7 @@ struct gm_family;
 
 typedef struct gm_rope {
     double theta;
-    size_t dim;      /* rotated elements, even */
+    size_t dim;      /* rotated elements, even; 0: positions do not enter attention */
     bool neighbours; /* pairs are neighbours */
     bool yarn;       /* the rest is YaRN's */
     double factor;

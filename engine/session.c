@@ -219,9 +219,10 @@ gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *er
     if (n >= sequence->length) return GM_OK;
     if (n > 0 && session->model->arch.n_delta > 0)
         return gm_fail(err, GM_EARG,
-                       "sequence %d cannot forget %zu of its %zu tokens: layers of Gated DeltaNet "
-                       "keep a single state for all of them",
-                       id, sequence->length - n, sequence->length);
+                       "sequence %d cannot forget %zu of its %zu tokens: layers of %s keep a "
+                       "single state for all of them",
+                       id, sequence->length - n, sequence->length,
+                       gm_arch_recurrence(&session->model->arch));
     sequence->length = n;
     return GM_OK;
 }

@@ -75,9 +75,9 @@ static gm_status check_segment(const gm_session *s, const gm_segment *segments, 
         if (segments[i].sequence != g->sequence) continue;
         if (s->model->arch.n_delta > 0)
             return gm_fail(err, GM_EARG,
-                           "segments %zu and %zu are both of sequence %d; with layers of Gated "
-                           "DeltaNet a step takes one segment per sequence",
-                           i, at, g->sequence);
+                           "segments %zu and %zu are both of sequence %d; with layers of %s a "
+                           "step takes one segment per sequence",
+                           i, at, g->sequence, gm_arch_recurrence(&s->model->arch));
         used += segments[i].n;
     }
     if (g->n > sequence->capacity - used)

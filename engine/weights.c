@@ -29,9 +29,9 @@ gm_delta_place gm_delta_place_of(const gm_arch *arch)
     const gm_delta *d = &arch->delta;
     const size_t heads = (size_t)d->value_heads, value = heads * (size_t)d->value;
     const size_t key = (size_t)d->key_heads * (size_t)d->key;
-    return (gm_delta_place){.q = 0,
-                            .k = key,
-                            .v = 2 * key,
+    return (gm_delta_place){.q = arch->mamba ? value + key : 0,
+                            .k = arch->mamba ? value : key,
+                            .v = arch->mamba ? 0 : 2 * key,
                             .z = 2 * key + value,
                             .b = 2 * key + 2 * value,
                             .a = 2 * key + 2 * value + heads,
@@ -88,17 +88,19 @@ static void describe_latents(gm_layer *layer, const gm_arch *arch, gm_dtype dtyp
 }
 
 /* In place of what attention has. */
-static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype)
+static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype, int l)
 {
     const gm_delta *d = &arch->delta;
     const gm_delta_place place = gm_delta_place_of(arch);
-    const size_t heads = (size_t)d->value_heads, value = (size_t)d->value;
+    const size_t heads = (size_t)d->value_heads, values = heads * (size_t)d->value;
     layer->qkv = gm_buf_panels(dtype, 1, place.all, (size_t)arch->width);
     layer->delta_conv = gm_buf_panels(GM_F32, 1, place.z, (size_t)d->taps);
+    layer->delta_conv_bias = vector_if(arch, GM_ROLE_DELTA_CONV_BIAS, l, place.z);
     layer->delta_rate = gm_buf_rows(GM_F32, 1, 1, heads);
     layer->delta_bias = gm_buf_rows(GM_F32, 1, 1, heads);
-    layer->delta_norm = gm_buf_rows(GM_F32, 1, 1, value);
-    layer->o = gm_buf_panels(dtype, 1, (size_t)arch->width, heads * value);
+    layer->delta_skip = vector_if(arch, GM_ROLE_DELTA_SKIP, l, heads);
+    layer->delta_norm = gm_buf_rows(GM_F32, 1, 1, arch->mamba ? values : (size_t)d->value);
+    layer->o = gm_buf_panels(dtype, 1, (size_t)arch->width, values);
 }
 
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
@@ -125,7 +127,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
     };
     describe_latents(&layer, arch, dtype);
-    if (layer.delta) describe_delta(&layer, arch, dtype);
+    if (layer.delta) describe_delta(&layer, arch, dtype, l);
     if (dense) {
         layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
         return layer;
@@ -193,6 +195,8 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->delta_norm,
         &layer->attn_out_norm,
         &layer->mlp_out_norm,
+        &layer->delta_conv_bias,
+        &layer->delta_skip,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -257,7 +261,9 @@ static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
     const gm_delta_place place = gm_delta_place_of(arch);
     return place.all != place.a + (size_t)arch->delta.value_heads ||
            l->delta_rate.stride != l->delta_rate.cols ||
-           l->delta_norm.stride != l->delta_norm.cols || is_padded(&l->delta_conv, GM_K_BLOCK);
+           l->delta_conv_bias.stride != l->delta_conv_bias.cols ||
+           l->delta_norm.stride != l->delta_norm.cols || arch->mamba ||
+           /* b */ is_padded(&l->delta_conv, GM_K_BLOCK);
 }
 
 static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)

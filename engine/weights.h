@@ -28,11 +28,12 @@ typedef struct gm_layer {
     gm_buf attn_out_norm;   /* ROWS f32 (1, D) of what attention adds to the residual, or absent */
     gm_buf mlp_out_norm;    /* likewise of the MLP */
     gm_buf qkv;             /* PANELS (q + k + v, D); of latents (q + k, D); of gated attention
-                               (q + k + v + gate, D); of Gated DeltaNet see gm_delta_place */
+                               (q + k + v + gate, D); of Gated DeltaNet and Mamba2 see
+                               gm_delta_place */
     gm_buf qkv_bias;        /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;  /* ROWS f32 (1, full, head or latent's width), or not there */
-    gm_buf o;               /* PANELS (D, H head_out); of Gated DeltaNet (D, value heads
-                               values) */
+    gm_buf o;               /* PANELS (D, H head_out); of Gated DeltaNet and Mamba2 (D, value
+                               heads values) */
     gm_buf router;          /* PANELS f32 (E, D), or (E + 1, D): the last for the shared */
     gm_buf router_bias;     /* ROWS f32 (1, E), or not there */
     gm_buf correction;      /* ROWS f32 (1, E), or not there */
@@ -45,12 +46,14 @@ typedef struct gm_layer {
     gm_buf q_up;            /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
     gm_buf key_up;          /* PANELS, count = H, (latent.kv, plain) */
     gm_buf value_up;        /* PANELS, count = H, (latent.value, latent.kv) */
-    bool delta;             /* Gated DeltaNet: the layer has qkv, o and these, no norms of q, k */
-    size_t nth;             /* gm_arch_nth */
+    bool delta; /* Gated DeltaNet or Mamba2: the layer has qkv, o and these, no norms of q, k */
+    size_t nth; /* gm_arch_nth */
     gm_buf delta_conv;      /* PANELS f32 (q + k + v, taps) */
+    gm_buf delta_conv_bias; /* ROWS f32 (1, q + k + v), or not there */
     gm_buf delta_rate;      /* ROWS f32 (1, value heads) A_log */
     gm_buf delta_bias;      /* ROWS f32 (1, value heads) of A's outputs */
-    gm_buf delta_norm;      /* ROWS f32 (1, width of a value) */
+    gm_buf delta_skip;      /* ROWS f32 (1, value heads) of Mamba2 */
+    gm_buf delta_norm;      /* ROWS f32 (1, width of a value); of Mamba2 of all values */
 } gm_layer;
 
 /* All weights are one image: embedding and final norm, then the layers, then the head, each a
@@ -61,7 +64,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 27 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 29 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
@@ -106,7 +109,8 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
 
 /* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
  * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z
- * are convolved. */
+ * are convolved. Mamba2 has values, keys and queries in this order, and b, which is no product of
+ * it, is where a token's step is kept. */
 typedef struct gm_delta_place {
     size_t q, k, v, z, b, a, all;
 } gm_delta_place;

@@ -201,39 +201,85 @@ static const char QWEN35[] =
     "\"qwen3_5_moe_text\", " QWEN_DELTA
     "\"num_experts\": 256, \"num_experts_per_tok\": 8, \"vocab_size\": 248320";
 
+/* A kind for each of ten layers, of which the pattern is made (Mamba2, attention). */
+#define GRANITE_HYBRID                                                               \
+    "\"architectures\": [\"GraniteMoeHybridForCausalLM\"], \"model_type\": "         \
+    "\"granitemoehybrid\", \"mamba_d_head\": 64, \"mamba_d_state\": 128, "           \
+    "\"mamba_n_groups\": 1, \"mamba_d_conv\": 4, \"mamba_expand\": 2, "              \
+    "\"mamba_conv_bias\": true, \"mamba_proj_bias\": false, "                        \
+    "\"position_embedding_type\": \"nope\", \"embedding_multiplier\": 12, "          \
+    "\"attention_multiplier\": 0.0078125, \"residual_multiplier\": 0.22, "           \
+    "\"hidden_act\": \"silu\", \"attention_bias\": false, \"rms_norm_eps\": 1e-05, " \
+    "\"tie_word_embeddings\": true, \"vocab_size\": 100352, "                        \
+    "\"max_position_embeddings\": 131072, "
+#define GRANITE_KINDS "MMMMM*MMMM"
+
+static const char GRANITE_TINY[] =
+    GRANITE_HYBRID "\"hidden_size\": 1536, \"intermediate_size\": 512, "
+                   "\"shared_intermediate_size\": 1024, \"num_local_experts\": 64, "
+                   "\"num_experts_per_tok\": 6, \"mamba_n_heads\": 48, "
+                   "\"num_attention_heads\": 12, \"num_key_value_heads\": 4, "
+                   "\"logits_scaling\": 6";
+
+static const char GRANITE_SMALL[] =
+    GRANITE_HYBRID "\"hidden_size\": 4096, \"intermediate_size\": 768, "
+                   "\"shared_intermediate_size\": 1536, \"num_local_experts\": 72, "
+                   "\"num_experts_per_tok\": 10, \"mamba_n_heads\": 128, "
+                   "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
+                   "\"logits_scaling\": 16";
+
 static const struct shape {
     const char *name;
     int layers;
     const char *config;
+    const char *kinds; /* of layers, in turn: those of a config that lists them; NULL: none does */
 } shapes[] = {
-    {"olmoe-1b-7b", 16, OLMOE},
-    {"gigachat-20b-a3b", 28, GIGACHAT},
-    {"qwen3-30b-a3b", 48, QWEN3},
-    {"qwen1.5-moe-a2.7b", 24, QWEN2},
-    {"granite-3.0-1b-a400m", 24, GRANITE},
-    {"gpt-oss-20b", 24, GPT_OSS_20B},
-    {"gpt-oss-20b-mxfp4", 24, GPT_OSS_20B_MXFP4},
-    {"gpt-oss-120b-mxfp4", 36, GPT_OSS_120B_MXFP4},
-    {"glm-4.5-air", 46, GLM_AIR},
-    {"dots.llm1", 62, DOTS},
-    {"ernie-4.5-21b-a3b", 28, ERNIE},
-    {"minimax-m2", 62, MINIMAX},
-    {"deepseek-v2-lite", 27, DEEPSEEK_V2_LITE},
-    {"gigachat3-10b-a1.8b", 26, GIGACHAT3},
-    {"phi-3.5-moe", 32, PHIMOE},
-    {"qwen3-next-80b-a3b", 48, QWEN3_NEXT},
-    {"qwen3.5-35b-a3b", 40, QWEN35},
-    {"glm-4.7-flash", 47, GLM_FLASH},
-    {"flexolmo-7x7b", 32, FLEX_OLMO},
-    {"hunyuan-a13b", 32, HUNYUAN},
+    {"olmoe-1b-7b", 16, OLMOE, NULL},
+    {"gigachat-20b-a3b", 28, GIGACHAT, NULL},
+    {"qwen3-30b-a3b", 48, QWEN3, NULL},
+    {"qwen1.5-moe-a2.7b", 24, QWEN2, NULL},
+    {"granite-3.0-1b-a400m", 24, GRANITE, NULL},
+    {"gpt-oss-20b", 24, GPT_OSS_20B, NULL},
+    {"gpt-oss-20b-mxfp4", 24, GPT_OSS_20B_MXFP4, NULL},
+    {"gpt-oss-120b-mxfp4", 36, GPT_OSS_120B_MXFP4, NULL},
+    {"glm-4.5-air", 46, GLM_AIR, NULL},
+    {"dots.llm1", 62, DOTS, NULL},
+    {"ernie-4.5-21b-a3b", 28, ERNIE, NULL},
+    {"minimax-m2", 62, MINIMAX, NULL},
+    {"deepseek-v2-lite", 27, DEEPSEEK_V2_LITE, NULL},
+    {"gigachat3-10b-a1.8b", 26, GIGACHAT3, NULL},
+    {"phi-3.5-moe", 32, PHIMOE, NULL},
+    {"qwen3-next-80b-a3b", 48, QWEN3_NEXT, NULL},
+    {"qwen3.5-35b-a3b", 40, QWEN35, NULL},
+    {"glm-4.7-flash", 47, GLM_FLASH, NULL},
+    {"flexolmo-7x7b", 32, FLEX_OLMO, NULL},
+    {"hunyuan-a13b", 32, HUNYUAN, NULL},
+    {"granite-4.0-h-tiny", 40, GRANITE_TINY, GRANITE_KINDS},
+    {"granite-4.0-h-small", 40, GRANITE_SMALL, GRANITE_KINDS},
 };
+
+static gm_status add_kinds(gm_text *config, const char *kinds, int layers, gm_error *err)
+{
+    gm_status status = GM_OK;
+    for (int i = 0; i < layers; i++)
+        GM_TRY(gm_text_printf(config, err, "%s\"%s\"", i ? ", " : ", \"layer_types\": [",
+                              kinds[(size_t)i % strlen(kinds)] == 'M' ? "mamba" : "attention"));
+    GM_TRY(gm_text_printf(config, err, "]"));
+out:
+    return status;
+}
 
 gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_error *err)
 {
-    for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
-        if (strcmp(shapes[i].name, name) != 0) continue;
-        return gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d}", shapes[i].config,
-                              layers > 0 ? layers : shapes[i].layers);
-    }
-    return gm_fail(err, GM_EARG, "unknown shape '%s', expected one of %s", name, GM_BENCH_SHAPES);
+    gm_status status = GM_OK;
+    size_t i = 0;
+    while (i < sizeof shapes / sizeof shapes[0] && strcmp(shapes[i].name, name) != 0) i++;
+    if (i == sizeof shapes / sizeof shapes[0])
+        GM_FAIL(GM_EARG, "unknown shape '%s', expected one of %s", name, GM_BENCH_SHAPES);
+    const int n = layers > 0 ? layers : shapes[i].layers;
+    GM_TRY(gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d", shapes[i].config, n));
+    if (shapes[i].kinds) GM_TRY(add_kinds(config, shapes[i].kinds, n, err));
+    GM_TRY(gm_text_printf(config, err, "}"));
+out:
+    return status;
 }

@@ -76,11 +76,13 @@ static double cache_of_token(const gm_model *model, double context)
 }
 
 /* Products of one token of [from, to), the mean, with what was before it: keys and values, or a
- * state, which is read by its key, corrected and read by its query. */
+ * state, which is read by its key (not in Mamba2), corrected and read by its query. */
 static double products_of_mixing(const gm_arch *arch, const gm_layer *layer, double from, double to)
 {
     const gm_delta *d = &arch->delta;
-    if (layer->delta) return 3.0 * (double)d->value_heads * (double)d->key * (double)d->value;
+    if (layer->delta)
+        return (arch->mamba ? 2.0 : 3.0) * (double)d->value_heads * (double)d->key *
+               (double)d->value;
     return (double)arch->n_heads * positions_seen(layer, from, to) *
            ((double)arch->head_dim + (double)arch->value_dim);
 }

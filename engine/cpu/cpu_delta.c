@@ -1,4 +1,5 @@
-/* cpu_delta.c - Gated DeltaNet: attn_in behind its product, and attn, of layers that have it.
+/* cpu_delta.c - Gated DeltaNet and Mamba2: attn_in behind its product, and attn, of layers that
+ * have one of them.
  *
  * Work is split by rows where rows do not meet, and where they do by sequence, channels, heads and
  * values, never by tokens: a sequence's tokens go one after the other through its state, so results
@@ -17,8 +18,9 @@ enum {
 
 /* ---- attn_in ---- */
 
-/* From b and a of a value head to how much is corrected and how much stays, in their places; in
- * double, since an error in what stays grows with every token. */
+/* From b and a of a value head to how much is corrected and how much stays, in their places (of
+ * Mamba2, from a to the step and what stays); in double, since an error in what stays grows with
+ * every token. */
 static void find_rates(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_delta_place place = gm_delta_place_of(s->arch);
@@ -27,7 +29,7 @@ static void find_rates(const gm_step *s, const gm_layer *w, size_t r)
     for (size_t h = 0; h < (size_t)s->arch->delta.value_heads; h++) {
         const double x = (double)a[h] + (double)bias[h];
         const double softplus = x > 20.0 ? x : log1p(exp(x));
-        b[h] = (float)(1.0 / (1.0 + exp(-(double)b[h])));
+        b[h] = (float)(s->arch->mamba ? softplus : 1.0 / (1.0 + exp(-(double)b[h])));
         a[h] = (float)exp(-exp((double)log_rate[h]) * softplus);
     }
 }
@@ -44,11 +46,12 @@ static void convolve_run(const gm_step *s, const gm_layer *w, const gm_tile *run
     const size_t at = gm_kv_state(s->kv, w->nth, row->sequence) * rows;
     float *h = gm_row_at(history, at) + first; /* (taps - 1, n) */
     const float *panels = gm_panel_at(&w->delta_conv, 0, first / GM_PANEL);
+    const float *bias = w->delta_conv_bias.address;
     for (size_t t = 0; row->position == 0 && t < rows; t++)
         memset(h + t * history->stride, 0, n * sizeof *h);
     for (size_t i = 0; i < run->n; i++)
-        k->convolve(gm_row_at(&s->work->qkv, run->first + i) + first, n, panels, taps, h,
-                    history->stride, row[i].position % rows);
+        k->convolve(gm_row_at(&s->work->qkv, run->first + i) + first, n, panels, taps,
+                    bias ? bias + first : NULL, h, history->stride, row[i].position % rows);
 }
 
 static void convolve(gm_worker *me, const gm_step *s, const gm_layer *w)
@@ -81,7 +84,7 @@ void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w)
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) find_rates(s, w, r);
     convolve(me, s, w);
-    for (size_t r = first; r < end; r++) scale_heads(s, r);
+    for (size_t r = first; r < end && !s->arch->mamba; r++) scale_heads(s, r);
     gm_worker_meet(me);
 }
 
@@ -93,48 +96,72 @@ static void fetch(const float *x, size_t n)
     for (size_t i = 0; i < n; i += LINE) __builtin_prefetch(x + i);
 }
 
+/* n values of a head, from the first's on, through one token. */
+static void pass_token(const gm_step *s, const gm_layer *w, float *x, float *state, size_t head,
+                       size_t first, size_t n)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const gm_delta *d = &s->arch->delta;
+    const gm_delta_place place = gm_delta_place_of(s->arch);
+    const size_t depth = (size_t)d->key, each = (size_t)(d->value_heads / d->key_heads);
+    const float *key = x + place.k + head / each * depth,
+                *query = x + place.q + head / each * depth;
+    float *value = x + place.v + head * (size_t)d->value + first;
+    const float *skip = w->delta_skip.address;
+    if (skip)
+        k->scan(state, depth, key, query, value, n, x[place.a + head], x[place.b + head],
+                skip[head]);
+    else
+        k->delta(state, depth, key, query, value, n, x[place.a + head], x[place.b + head]);
+}
+
 /* Values [first, first + n) of a head, through a run of rows; what the head gives takes the place
  * of its values. */
-static void correct_run(const gm_step *s, const gm_layer *w, const gm_tile *run, size_t head,
-                        size_t first, size_t n)
+static void pass_run(const gm_step *s, const gm_layer *w, const gm_tile *run, size_t head,
+                     size_t first, size_t n)
 {
     const gm_delta *d = &s->arch->delta;
     const gm_delta_place place = gm_delta_place_of(s->arch);
     const gm_buf *buf = &s->kv->state;
     const size_t depth = (size_t)d->key, each = (size_t)(d->value_heads / d->key_heads);
+    const size_t key = head / each * depth;
     const gm_row *row = &s->row[run->first];
     const size_t at = gm_kv_state(s->kv, w->nth, row->sequence) * buf->rows + head;
     float *state = gm_row_at(buf, at) + first * depth;
     if (row->position == 0) memset(state, 0, gm_round_up(n, GM_PANEL) * depth * sizeof *state);
     for (size_t i = 0; i < run->n; i++) {
         float *x = gm_row_at(&s->work->qkv, run->first + i);
-        const size_t key = head / each * depth;
         if (i + 2 < run->n) { /* rows lie far apart */
             const float *next = gm_row_at(&s->work->qkv, run->first + i + 2);
             fetch(next + place.k + key, depth);
             fetch(next + place.q + key, depth);
             fetch(next + place.v + head * (size_t)d->value + first, n);
         }
-        s->weights->kernels->delta(state, depth, x + place.k + key, x + place.q + key,
-                                   x + place.v + head * (size_t)d->value + first, n,
-                                   x[place.a + head], x[place.b + head]);
+        pass_token(s, w, x, state, head, first, n);
     }
 }
 
-/* What the heads of a row give, for the product with O. */
+/* What the heads of a row give, for the product with O: normed head by head, in Mamba2 group by
+ * group. */
 static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_kernels *k = s->weights->kernels;
+    const gm_delta *d = &s->arch->delta;
     const gm_delta_place place = gm_delta_place_of(s->arch);
-    const size_t heads = (size_t)s->arch->delta.value_heads, width = (size_t)s->arch->delta.value;
-    const float *x = gm_row_at(&s->work->qkv, r);
-    float *given = gm_scratch_of(s, me); /* (value) */
-    for (size_t h = 0; h < heads; h++) {
-        k->norm_gated(x + place.v + h * width, w->delta_norm.address, x + place.z + h * width,
-                      width, s->arch->norm_epsilon, given);
-        gm_store_row(k, &s->work->heads, r, h * width, given, width);
+    const size_t all = (size_t)d->value_heads * (size_t)d->value;
+    const size_t width = s->arch->mamba ? all / (size_t)d->key_heads : (size_t)d->value;
+    const float epsilon = s->arch->norm_epsilon, *weight = w->delta_norm.address;
+    float *x = gm_row_at(&s->work->qkv, r);
+    float *given = gm_scratch_of(s, me); /* (width) */
+    for (size_t i = 0; i < all; i += width) {
+        float *value = x + place.v + i, *z = x + place.z + i;
+        if (s->arch->mamba)
+            k->gated_norm(value, weight + i, z, width, epsilon, given);
+        else
+            k->norm_gated(value, weight, z, width, epsilon, given);
+        gm_store_row(k, &s->work->heads, r, i, given, width);
     }
-    gm_cpu_end_heads(s, r, heads * width);
+    gm_cpu_end_heads(s, r, all);
 }
 
 void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)
@@ -145,7 +172,7 @@ void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)
     for (size_t t; (t = gm_worker_next(me)) < s->n_runs * heads * parts;) {
         const size_t run = t / (heads * parts), head = t / parts % heads;
         const size_t at = t % parts * DELTA_VALUES, left = width - at;
-        correct_run(s, w, &s->run[run], head, at, left < DELTA_VALUES ? left : DELTA_VALUES);
+        pass_run(s, w, &s->run[run], head, at, left < DELTA_VALUES ? left : DELTA_VALUES);
     }
     gm_worker_meet(me);
     gm_worker_share(me, s->n_rows, &first, &end);

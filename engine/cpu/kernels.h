@@ -112,12 +112,12 @@ typedef struct gm_kernels {
     /* Gated DeltaNet (arch.h), a token at a time; in this order.
      *
      * A causal convolution of n channels: x (n), the token's input, becomes silu of one chain of
-     * fused multiply-adds from 0: h[oldest] w[0], the next rows (cyclically), x w[taps - 1]; then x
-     * takes the oldest row's place.
-     *   panels   f32 panels (pack.h) of n outputs and `taps` inputs, from the first channel's on
-     *   history  (taps - 1, n) rows `ldh` floats apart */
-    void (*convolve)(float *x, size_t n, const float *panels, size_t taps, float *history,
-                     size_t ldh, size_t oldest);
+     * fused multiply-adds from the bias (NULL: 0): h[oldest] w[0], the next rows (cyclically), x
+     * w[taps - 1]; then x takes the oldest row's place. panels   f32 panels (pack.h) of n outputs
+     * and `taps` inputs, from the first channel's on history  (taps - 1, n) rows `ldh` floats apart
+     */
+    void (*convolve)(float *x, size_t n, const float *panels, size_t taps, const float *bias,
+                     float *history, size_t ldh, size_t oldest);
 
     /* x = (x r) scale, r = 1 / sqrt(sum of squares + epsilon); lane i sums elements i, i+16, ... */
     void (*unit)(float *x, size_t n, float epsilon, float scale);
@@ -139,6 +139,16 @@ typedef struct gm_kernels {
 
     /* x = x / (1 + e^-by) */
     void (*gate)(float *x, const float *by, size_t n);
+
+    /* Mamba2's recurrence, on n values of a head, state and sums as in delta:
+     *   S     = fma(key, step value, decay S)
+     *   value = fma(skip, value, S^T query) */
+    void (*scan)(float *state, size_t depth, const float *key, const float *query, float *value,
+                 size_t n, float decay, float step, float skip);
+
+    /* x = x silu(gate), then out = norm of x, as above */
+    void (*gated_norm)(float *x, const float *weight, const float *gate, size_t n, float epsilon,
+                       float *out);
 } gm_kernels;
 
 extern const gm_kernels gm_kernels_portable;

@@ -374,4 +374,6 @@ const gm_kernels KERNELS = {
     .delta = delta,
     .norm_gated = norm_gated,
     .gate = gate,
+    .scan = scan,
+    .gated_norm = gated_norm,
 };

@@ -1,13 +1,13 @@
-/* kernels_delta.h - the part of kernels_body.h for Gated DeltaNet; kernels.h says what each loop
- * computes.
+/* kernels_delta.h - the part of kernels_body.h for Gated DeltaNet and Mamba2; kernels.h says what
+ * each loop computes.
  */
 
-static void convolve(float *x, size_t n, const float *panels, size_t taps, float *history,
-                     size_t ldh, size_t oldest)
+static void convolve(float *x, size_t n, const float *panels, size_t taps, const float *bias,
+                     float *history, size_t ldh, size_t oldest)
 {
     for (size_t i = 0; i < n; i += LANES, panels += taps * LANES) {
         const v16 now = v16_load_part(x + i, n - i, 0.0f);
-        v16 sum = v16_all(0.0f);
+        v16 sum = bias ? v16_load_part(bias + i, n - i, 0.0f) : v16_all(0.0f);
         for (size_t t = 0, row = oldest; t + 1 < taps; t++) {
             sum = v16_fma(v16_load_part(history + row * ldh + i, n - i, 0.0f),
                           v16_load(panels + t * LANES), sum);
@@ -103,4 +103,55 @@ static void gate(float *x, const float *by, size_t n)
         v16_store_part(x + i, n - i,
                        v16_div(v16_load_part(x + i, n - i, 0.0f),
                                sigmoid_divisor(v16_load_part(by + i, n - i, 0.0f))));
+}
+
+/* `m` panels of a state, 1 or 2, as in correct. */
+INLINE void accumulate(float *state, size_t depth, const float *key, const float *query, v16 *value,
+                       float decay, float step, float skip, const size_t m)
+{
+    const v16 slower = v16_all(decay), passed = v16_all(skip);
+    const size_t whole = depth / CHAINS * CHAINS, panel = depth * LANES;
+    v16 given[2][CHAINS], added[2];
+    for (size_t c = 0; c < CHAINS; c++) given[0][c] = given[1][c] = v16_all(0.0f);
+    for (size_t p = 0; p < m; p++) added[p] = v16_mul(v16_all(step), value[p]);
+#define ADD(i, c)                                                                        \
+    for (size_t p = 0; p < m; p++) {                                                     \
+        float *at = state + p * panel + (i)*LANES;                                       \
+        const v16 s = v16_fma(v16_all(key[i]), added[p], v16_mul(slower, v16_load(at))); \
+        v16_store(at, s);                                                                \
+        given[p][c] = v16_fma(s, v16_all(query[i]), given[p][c]);                        \
+    }
+    for (size_t i = 0; i < whole; i += CHAINS)
+        for (size_t c = 0; c < CHAINS; c++) ADD(i + c, c);
+    for (size_t i = whole; i < depth; i++) ADD(i, i - whole);
+#undef ADD
+    for (size_t p = 0; p < m; p++) value[p] = v16_fma(passed, value[p], sum_of(given[p]));
+}
+
+static void scan(float *state, size_t depth, const float *key, const float *query, float *value,
+                 size_t n, float decay, float step, float skip)
+{
+    const size_t panel = depth * LANES;
+    size_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES, state += 2 * panel) {
+        v16 both[2] = {v16_load(value + i), v16_load(value + i + LANES)};
+        accumulate(state, depth, key, query, both, decay, step, skip, 2);
+        v16_store(value + i, both[0]);
+        v16_store(value + i + LANES, both[1]);
+    }
+    for (; i < n; i += LANES, state += panel) {
+        v16 one = v16_load_part(value + i, n - i, 0.0f);
+        accumulate(state, depth, key, query, &one, decay, step, skip, 1);
+        v16_store_part(value + i, n - i, one);
+    }
+}
+
+static void gated_norm(float *x, const float *weight, const float *gate, size_t n, float epsilon,
+                       float *out)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 z = v16_load_part(gate + i, n - i, 0.0f), a = v16_load_part(x + i, n - i, 0.0f);
+        v16_store_part(x + i, n - i, v16_mul(a, v16_div(z, sigmoid_divisor(z))));
+    }
+    norm(x, weight, n, epsilon, out);
 }

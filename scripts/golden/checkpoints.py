@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, delta, fp8, gpt_oss, latent, norms, phimoe
+from . import common, corrected, delta, fp8, gpt_oss, latent, mamba, norms, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
-STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj")}
+STACKED = {"granitemoe": ("input_linear.weight", "output_linear.weight"), "granitemoehybrid": ("input_linear.weight", "output_linear.weight"),
+           "qwen3_5_moe": ("experts.gate_up_proj", "experts.down_proj")}
 ROUTERS = (".gate.weight", ".gate.wg.weight", ".shared_expert_gate.weight", ".router.layer.weight")
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -182,6 +183,7 @@ MODELS = {
     "qwen3.5-tiny": (delta.text_config(), 1, 1),
     "flexolmo-tiny": (norms.flex_config(), 1, 4),
     "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
+    "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -189,7 +191,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    return next((module for module in (corrected, delta, latent, norms, phimoe) if config["model_type"] in module.FAMILIES), None)
+    return next((module for module in (corrected, delta, latent, mamba, norms, phimoe) if config["model_type"] in module.FAMILIES), None)
 
 
 def shape_of(config):
@@ -231,6 +233,8 @@ def tensor_shapes(config):
         shapes[p + s.norms[0]] = (s.width,)
         if config["model_type"] in delta.FAMILIES:
             shapes |= delta.attention_tensors(config, layer, p)
+        elif config["model_type"] in mamba.FAMILIES and s.kinds[layer]:
+            shapes |= mamba.mamba_tensors(config, p + "mamba.")
         else:
             shapes |= attention_tensors(config, s, p + "self_attn.")
         shapes[p + s.norms[1]] = (s.width,)
@@ -246,7 +250,9 @@ def tensor_shapes(config):
             expert_width = expert_width[layer]
         for e in range(s.experts):
             mlp(f"{p}mlp.experts.{e}.", expert_width)
-        if s.shared:
+        if config["model_type"] in mamba.FAMILIES:
+            shapes |= mamba.shared_tensors(config, p)
+        elif s.shared:
             mlp(p + "mlp.shared_experts.", config.get("shared_expert_intermediate_size", s.shared * expert_width))
         if s.gated_shared:
             shapes[p + "mlp.shared_expert_gate.weight"] = (1, s.width)
@@ -291,7 +297,7 @@ def make_weights(config, seed):
     weights = {}
     for name, shape in tensor_shapes(config).items():
         values = rng.standard_normal(shape)
-        own = delta.scaled(name, values) if config["model_type"] in delta.FAMILIES else None
+        own = next((module.scaled(name, values) for module in (delta, mamba) if config["model_type"] in module.FAMILIES), None)
         if own is not None:
             values = own
         elif "norm" in name and not name.endswith(".bias"):

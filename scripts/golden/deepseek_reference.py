@@ -24,6 +24,7 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     },
     "phimoe": {".block_sparse_moe.": ".mlp.", ".w1.": ".gate_proj.", ".w3.": ".up_proj.", ".w2.": ".down_proj."},
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
+    "granitemoehybrid": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
     "hunyuan_v1_moe": {
         ".query_layernorm.": ".q_norm.", ".key_layernorm.": ".k_norm.", ".gate.wg.": ".gate.", ".shared_mlp.": ".shared_experts.",

@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, delta, fp8, gpt_oss, latent, norms, phimoe, tiny_tokenizers
+from . import checkpoints, common, corrected, delta, fp8, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -88,6 +88,8 @@ def reference(config, weights, dtype=torch.float32):
         return corrected.CorrectedReference(config, weights, dtype)
     if config["model_type"] in delta.FAMILIES:
         return delta.DeltaReference(config, weights, dtype)
+    if config["model_type"] in mamba.FAMILIES:
+        return mamba.MambaReference(config, weights, dtype)
     if config["model_type"] in norms.FAMILIES:
         return norms.NormsReference(config, weights, dtype)
     if config["model_type"] in phimoe.FAMILIES:

@@ -53,6 +53,10 @@ FEWER = {
         "head_dim": 128, "rotary_dim": 64, "num_local_experts": 16, "num_experts_per_tok": 8, "bos_token_id": 1, "eos_token_id": 2},
     "Qwen3-Next-80B-A3B, a layer of each kind": {"model_type": "qwen3_next", "num_experts": 16, **KINDS},
     "Qwen3.5-35B-A3B, likewise": {"model_type": "qwen3_5_moe_text", "num_experts": 16, "num_experts_per_tok": 8, **KINDS},
+    "granite-4.0-h-tiny, likewise": {
+        "model_type": "granitemoehybrid", "hidden_size": 1536, "intermediate_size": 512, "shared_intermediate_size": 1024,
+        "num_attention_heads": 12, "num_key_value_heads": 4, "num_local_experts": 16, "num_experts_per_tok": 6, "mamba_n_heads": 48,
+        "mamba_d_head": 64, "mamba_d_state": 128, "tie_word_embeddings": True, "attention_multiplier": 0.0078125, **KINDS},
     "Phi-mini-MoE, with a window of 21 and LongRoPE": {
         "model_type": "phimoe", "hidden_size": 4096, "intermediate_size": 960, "num_attention_heads": 32, "num_key_value_heads": 8,
         "num_local_experts": 16, "num_experts_per_tok": 2, "attention_bias": True, "lm_head_bias": True, "sliding_window": 21,

@@ -112,6 +112,30 @@ static void auto_leaves_room_for_code(void)
     emulation_reset();
 }
 
+/* A family that the GPU does not compute, whose weights would fit. */
+static void mamba2_stays_on_the_cpu(void)
+{
+    gm_error err = {0};
+    gm_text note = {0};
+    gm_model *model = NULL;
+    const char *folder = TEST_DATA "/golden/models/granite-hybrid-tiny";
+    gm_model_options options = {
+        .device = "cuda", .threads = 1, .device_notice = keep, .notice_context = &note};
+    emulation_reset();
+    CHECK_FAILS(gm_model_open(&model, folder, &options, &err), err, GM_EABSENT,
+                "the model has Mamba2 layers, which are supported on the CPU only; '--device cpu' "
+                "needs no GPU");
+    options.device = "auto";
+    CHECK_OK(gm_model_open(&model, folder, &options, &err), err);
+    CHECK_TEXT(gm_model_get_info(model)->device, "cpu");
+    CHECK_HAS(note.n ? note.at : "", "computing on the CPU: the model has Mamba2 layers");
+    gm_arch arch = model->arch;
+    arch.mamba = false;
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "attention has no positions");
+    gm_model_close(model);
+    gm_text_clear(&note);
+}
+
 static void auto_heeds_what_only_the_cpu_does(void)
 {
     static const struct {
@@ -194,5 +218,6 @@ static void auto_does_without_cublas(void)
 }
 
 TESTS(TEST(auto_takes_a_gpu_that_can), TEST(auto_stays_on_the_cpu), TEST(auto_leaves_room_for_code),
-      TEST(auto_heeds_what_only_the_cpu_does), TEST(auto_gives_up_a_gpu_that_fails),
-      TEST(kernels_that_do_not_wait_are_not_started_early), TEST(auto_does_without_cublas))
+      TEST(mamba2_stays_on_the_cpu), TEST(auto_heeds_what_only_the_cpu_does),
+      TEST(auto_gives_up_a_gpu_that_fails), TEST(kernels_that_do_not_wait_are_not_started_early),
+      TEST(auto_does_without_cublas))

@@ -30,7 +30,8 @@ static struct member {
     MEMBER(to_bf16),        MEMBER(add),         MEMBER(add_scaled),  MEMBER(swiglu),
     MEMBER(swiglu_clamped), MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
     MEMBER(merge),          MEMBER(rotate),      MEMBER(convolve),    MEMBER(unit),
-    MEMBER(delta),          MEMBER(norm_gated),  MEMBER(gate),
+    MEMBER(delta),          MEMBER(norm_gated),  MEMBER(gate),        MEMBER(scan),
+    MEMBER(gated_norm),
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -280,8 +281,7 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
-/* Two tokens of Gated DeltaNet of n channels, and of a head with n values and keys of some width.
- */
+/* Two tokens of Gated DeltaNet, and of Mamba2, of n channels, and of a head of some width. */
 static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
 {
     static const size_t widths[] = {1, 2, 6, 15, 16, 17, 31, 33, 48, 64, 70};
@@ -290,8 +290,8 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
         const size_t floats = gm_round_up(n, GM_PANEL) * depth;
         memcpy(one, a, 8 * n * sizeof *a), memcpy(two, a, 8 * n * sizeof *a);
         for (size_t t = 0; t < 2; t++) {
-            plain->convolve(one, n, b, taps, one + n + 1, n, t % (taps - 1));
-            other->convolve(two, n, b, taps, two + n + 1, n, t % (taps - 1));
+            plain->convolve(one, n, b, taps, t ? a : NULL, one + n + 1, n, t % (taps - 1));
+            other->convolve(two, n, b, taps, t ? a : NULL, two + n + 1, n, t % (taps - 1));
         }
         same("convolve", other, n, one, two, 8 * n);
         memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
@@ -308,6 +308,15 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
             other->delta(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f);
         }
         same("delta", other, n, one, two, floats + n);
+        for (size_t t = 0; t < 2; t++) { /* go on with the state */
+            plain->scan(one, depth, b, b + depth, one + floats, n, 0.875f, 0.3f, 0.7f);
+            other->scan(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f, 0.7f);
+        }
+        same("scan", other, n, one, two, floats + n);
+        memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
+        plain->gated_norm(one, b, b + n, n, 1e-6f, one + n);
+        other->gated_norm(two, b, b + n, n, 1e-6f, two + n);
+        same("gated_norm", other, n, one, two, 2 * n);
     }
 }
 

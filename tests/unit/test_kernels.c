@@ -58,7 +58,9 @@ static void convolution_is_as_defined(void)
 {
     enum { N = 21, TAPS = 4, TOKENS = 9, ROWS = TAPS - 1 };
     float x[TOKENS][N], weight[N][TAPS], panels[2 * GM_PANEL * TAPS] = {0}, history[ROWS][32] = {0};
+    float bias[N];
     fill(x[0], TOKENS * N, 1);
+    fill(bias, N, 3);
     fill(weight[0], N * TAPS, 2);
     for (size_t c = 0; c < N; c++)
         for (size_t t = 0; t < TAPS; t++)
@@ -66,9 +68,9 @@ static void convolution_is_as_defined(void)
     for (size_t p = 0; p < TOKENS; p++) {
         float row[N];
         memcpy(row, x[p], sizeof row);
-        k->convolve(row, N, panels, TAPS, history[0], 32, p % ROWS);
+        k->convolve(row, N, panels, TAPS, p % 2 ? bias : NULL, history[0], 32, p % ROWS);
         for (size_t c = 0; c < N; c++) {
-            double sum = 0.0;
+            double sum = p % 2 ? (double)bias[c] : 0.0;
             for (size_t t = 0; t < TAPS; t++)
                 if (p + t >= ROWS) sum += (double)x[p + t - ROWS][c] * (double)weight[c][t];
             CHECK_NEAR(row[c], sum * sigmoid(sum), 1e-6);
@@ -109,6 +111,34 @@ static void delta_rule_is_as_defined(void)
         }
 }
 
+/* arXiv:2405.21060, equation 1, token by token. */
+static void mamba2_is_as_defined(void)
+{
+    enum { KEY = 7, VALUE = 35, WIDE = 48, TOKENS = 12 };
+    float state[WIDE * KEY] = {0}, key[KEY], query[KEY], value[VALUE], rate[3];
+    double s[KEY][VALUE] = {{0}};
+    for (uint64_t t = 0; t < TOKENS; t++) {
+        fill(key, KEY, 10 + t), fill(query, KEY, 30 + t), fill(value, VALUE, 50 + t);
+        fill(rate, 3, 70 + t);
+        const double decay = sigmoid((double)rate[0]), step = (double)rate[1];
+        double want[VALUE];
+        for (size_t j = 0; j < VALUE; j++) {
+            want[j] = (double)rate[2] * (double)value[j];
+            for (size_t i = 0; i < KEY; i++) {
+                s[i][j] = decay * s[i][j] + step * (double)value[j] * (double)key[i];
+                want[j] += s[i][j] * (double)query[i];
+            }
+        }
+        k->scan(state, KEY, key, query, value, VALUE, (float)decay, rate[1], rate[2]);
+        for (size_t j = 0; j < VALUE; j++) CHECK_NEAR(value[j], want[j], 1e-5);
+    }
+    for (size_t j = 0; j < WIDE; j++)
+        for (size_t i = 0; i < KEY; i++) {
+            const float kept = state[j / GM_PANEL * KEY * GM_PANEL + i * GM_PANEL + j % GM_PANEL];
+            CHECK_NEAR(kept, j < VALUE ? s[i][j] : 0.0, j < VALUE ? 1e-5 : 0.0);
+        }
+}
+
 static void gates_and_lengths_are_as_defined(void)
 {
     enum { N = 19 };
@@ -121,6 +151,17 @@ static void gates_and_lengths_are_as_defined(void)
         CHECK_NEAR(got[i],
                    (double)x[i] / sqrt(squares / N + 0.1) * (double)weight[i] * (double)by[i] *
                        sigmoid((double)by[i]),
+                   1e-6);
+    float gated[N];
+    double gated_squares = 0.0;
+    for (size_t i = 0; i < N; i++)
+        gated_squares += pow((double)x[i] * (double)by[i] * sigmoid((double)by[i]), 2.0);
+    memcpy(gated, x, sizeof gated);
+    k->gated_norm(gated, weight, by, N, 0.1f, got);
+    for (size_t i = 0; i < N; i++)
+        CHECK_NEAR(got[i],
+                   (double)x[i] * (double)by[i] * sigmoid((double)by[i]) /
+                       sqrt(gated_squares / N + 0.1) * (double)weight[i],
                    1e-6);
     memcpy(got, x, sizeof got);
     k->gate(got, by, N);
@@ -135,5 +176,5 @@ static void gates_and_lengths_are_as_defined(void)
 }
 
 TESTS(TEST(clamped_units_are_as_defined), TEST(exponential_is_accurate),
-      TEST(convolution_is_as_defined), TEST(delta_rule_is_as_defined),
+      TEST(convolution_is_as_defined), TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
       TEST(gates_and_lengths_are_as_defined))
