@@ -66,8 +66,8 @@ gm_status gm_hdbscan_aim(size_t *min_cluster_size, size_t *n_clusters, const gm_
     for (size_t size = before; size <= after && a.best_count != wanted; size += step)
         GM_TRY(try_size(&a, size, err));
     if (a.best_count != wanted)
-        gm_warn("no --min-cluster-size gives %zu clusters; %zu gives %zu", wanted, a.best_size,
-                a.best_count);
+        gm_warn("found no --min-cluster-size that gives %zu clusters; %zu gives %zu", wanted,
+                a.best_size, a.best_count);
     *min_cluster_size = a.best_size;
     *n_clusters = a.best_count;
 out:

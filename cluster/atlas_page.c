@@ -23,19 +23,26 @@ enum {
 static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
 {
     size_t noise = gm_atlas_n_noise(atlas);
+    gm_usage_kind kind;
+    gm_status status = gm_from_atlas_usage(&kind, atlas, err);
+    if (status != GM_OK) return status;
+    const bool counts = kind == GM_USAGE_COUNTS;
     gm_html_raw(page, "<header>\n");
     gm_html_heading(page, 1, "Expert atlas");
     gm_html_raw(page, "<p>");
     gm_html_printf(
         page,
-        "%zu documents were run through the model %s, counting for each how often it uses each of "
-        "%d routed experts in each of %d MoE layers. The map and its %zu cluster%s were made from "
-        "these counts; %zu document%s (%.1f %%) belong%s to none.",
-        atlas->n, atlas->model, atlas->n_experts, atlas->n_layers, atlas->n_clusters,
-        atlas->n_clusters == 1 ? "" : "s", noise, noise == 1 ? "" : "s",
+        "%zu documents were run through the model %s, %s of %d routed experts in each of %d MoE "
+        "layers. The map and its %zu cluster%s were made from these %s; %zu document%s (%.1f %%) "
+        "belong%s to none.",
+        atlas->n, atlas->model,
+        counts ? "counting for each how often it uses each"
+               : "adding up for each the gates of each",
+        atlas->n_experts, atlas->n_layers, atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s",
+        counts ? "counts" : "sums", noise, noise == 1 ? "" : "s",
         atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0, noise == 1 ? "s" : "");
     gm_html_raw(page, "</p>\n");
-    gm_status status = gm_page_put_lights(page, atlas, err);
+    status = gm_page_put_lights(page, atlas, err);
     gm_html_raw(page, "</header>\n<main>\n");
     return status;
 }
@@ -259,6 +266,12 @@ gm_status gm_atlas_page(gm_html *page, const gm_atlas *atlas, const gm_report_op
 {
     static const gm_asset *const script[] = {&gm_asset_d3, &gm_asset_page_script};
     gm_status status = GM_OK;
+    if (atlas->n_clusters > GM_PAGE_MOST_CLUSTERS)
+        return gm_fail(
+            err, GM_EARG,
+            "the atlas has %zu clusters, but a page shows at most %d; 'gm-cluster recut' "
+            "makes fewer",
+            atlas->n_clusters, GM_PAGE_MOST_CLUSTERS);
     gm_page_documents documents = {0};
     gm_html footer = {0};
     size_t snippet;

@@ -128,8 +128,8 @@ static void print_side(const comparison *c, int side)
     gm_print_text(stdout, 0, c->path[side]);
     fputs(": ", stdout);
     if (atlas) gm_print_text(stdout, 0, atlas->model), fputs(", ", stdout);
-    printf("%zu documents, %zu %s; of those in both %zu (%.1f %%) in none\n", g->n, g->n_groups,
-           atlas ? "clusters" : "groups", c->s.n_none[side],
+    printf("%zu documents, %zu %s%s; of those in both %zu (%.1f %%) in none\n", g->n, g->n_groups,
+           atlas ? "cluster" : "group", g->n_groups == 1 ? "" : "s", c->s.n_none[side],
            100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
 }
 

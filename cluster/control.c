@@ -9,6 +9,7 @@
 /* Tokens by number of occurrences have a place each; rarer ones beyond share those of the most
  * frequent, which they hardly change. */
 enum { MOST_PLACES = 8192, EPOCHS = 200 };
+static const uint32_t MOST_TOKENS = 1 << 26; /* in a vocabulary, of which there are arrays */
 
 const char *gm_control_basis_name(gm_control_basis basis)
 {
@@ -31,6 +32,9 @@ typedef struct occurrences {
 
 static gm_status add(occurrences *o, uint32_t token, uint32_t document, gm_error *err)
 {
+    if (token >= MOST_TOKENS)
+        return gm_fail(err, GM_EFORMAT, "the trace has a token with id %u, expected less than %u",
+                       token, MOST_TOKENS);
     if (o->n == o->cap) {
         size_t cap = o->cap ? 2 * o->cap : 1 << 16;
         occurrence *more = gm_grow(o->at, o->n, cap, sizeof *more);

@@ -48,7 +48,7 @@ typedef struct gm_control_input {
     size_t most;                       /* documents in the sample */
 } gm_control_input;
 
-/* Errors: those of the steps. */
+/* Errors: GM_EFORMAT for a token whose id no vocabulary has; those of the steps. */
 gm_status gm_control_find(gm_control *out, const gm_control_input *input, gm_error *err)
     GM_MUST_USE;
 

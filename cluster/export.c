@@ -330,7 +330,8 @@ static gm_status export_atlas(const char *atlas_path, export_command *c, gm_erro
         printf("%s: %d experts in %zu clusters and %zu subsets\n", c->out,
                atlas->n_layers * atlas->n_experts, atlas->n_clusters, atlas->n_subsets);
     else
-        printf("%s: %zu documents, %zu clusters\n", c->out, atlas->n, atlas->n_clusters);
+        printf("%s: %zu documents, %zu cluster%s\n", c->out, atlas->n, atlas->n_clusters,
+               atlas->n_clusters == 1 ? "" : "s");
 out:
     gm_free(rate);
     gm_atlas_close(atlas);

@@ -56,8 +56,7 @@ typedef uint32_t document_value(const gm_atlas *atlas, size_t i);
 
 static uint32_t cluster_of(const gm_atlas *atlas, size_t i)
 {
-    return atlas->cluster[i] < 0 || atlas->cluster[i] >= NOWHERE ? NOWHERE
-                                                                 : (uint32_t)atlas->cluster[i];
+    return atlas->cluster[i] < 0 ? NOWHERE : (uint32_t)atlas->cluster[i];
 }
 static uint32_t subset_of(const gm_atlas *atlas, size_t i)
 {

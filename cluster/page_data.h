@@ -25,6 +25,8 @@
 #include "cluster/page_documents.h"
 #include "figures/html.h"
 
+enum { GM_PAGE_MOST_CLUSTERS = 0xFFFF }; /* C at most */
+
 /* Everything but `ids` and `text`. `documents` NULL: no shares. Errors: GM_EMEM. */
 gm_status gm_page_put_data(gm_html *page, const gm_atlas *atlas, const gm_page_documents *documents,
                            gm_error *err) GM_MUST_USE;

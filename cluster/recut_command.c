@@ -8,8 +8,10 @@
 #include "cluster/atlas_make.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/cluster_verdict.h"
+#include "cluster/neighbour.h"
 #include "cluster/quality.h"
 #include "cluster/recut.h"
+#include "cluster/summary.h"
 
 static const char synopsis[] =
     "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";
@@ -115,18 +117,50 @@ static gm_status read_merges(gm_recut_merge **out, const gm_opt_list *list, gm_e
 
 /* ---- what the clusters are made of ---- */
 
-/* count (n_clusters, C+1) documents of each new cluster by the atlas's cluster, noise last. */
-static gm_status count_origins(uint32_t **count, const int32_t *label, size_t n_clusters,
-                               const gm_atlas *atlas, gm_error *err)
+/* The atlas's cluster of a document, C for noise. */
+static uint32_t origin_of(const gm_atlas *atlas, size_t document)
 {
-    const size_t C = atlas->n_clusters + 1;
-    *count = gm_alloc2(n_clusters, C, sizeof **count);
-    if (*count == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu clusters", n_clusters);
-    for (size_t i = 0; i < atlas->n; i++)
-        if (label[i] >= 0)
-            (*count)[(size_t)label[i] * C +
-                     (atlas->cluster[i] < 0 ? C - 1 : (size_t)atlas->cluster[i])]++;
-    return GM_OK;
+    const int32_t cluster = atlas->cluster[document];
+    return cluster < 0 ? (uint32_t)atlas->n_clusters : (uint32_t)cluster;
+}
+
+enum { ORIGINS = 3 };
+
+/* The atlas's clusters that gave a new one most documents, C for noise, by their number negated:
+ * most first, ties to the lower. */
+typedef struct origins {
+    size_t size, n; /* documents of the new one; how many of `from` there are */
+    gm_neighbour from[ORIGINS];
+} origins;
+
+/* *out (n_clusters) is the caller's. */
+static gm_status find_origins(origins **out, const int32_t *label, size_t n_clusters,
+                              const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    const size_t C = atlas->n_clusters;
+    gm_members members = {0};
+    uint32_t *count = gm_alloc(C + 1, sizeof *count); /* of one new cluster, then 0 again */
+    *out = gm_alloc(n_clusters, sizeof **out);
+    if (!*out || !count) GM_FAIL(GM_EMEM, "no memory for %zu clusters", n_clusters);
+    GM_TRY(gm_members_find(&members, label, atlas->n, n_clusters, err));
+    for (size_t c = 0; c < n_clusters; c++) {
+        const gm_some own = gm_some_of(&members, c);
+        origins *o = &(*out)[c];
+        o->size = own.n;
+        for (size_t i = 0; i < own.n; i++) count[origin_of(atlas, own.at[i])]++;
+        for (size_t i = 0; i < own.n; i++) {
+            const uint32_t from = origin_of(atlas, own.at[i]);
+            if (count[from] == 0) continue; /* looked at before */
+            gm_neighbour_insert(o->from, &o->n, ORIGINS,
+                                (gm_neighbour){-(double)count[from], from});
+            count[from] = 0;
+        }
+    }
+out:
+    gm_members_clear(&members);
+    gm_free(count);
+    return status;
 }
 
 /* (n_clusters,S): documents of each cluster in each subset. */
@@ -141,24 +175,14 @@ static gm_status count_subsets(uint32_t **count, const int32_t *label, size_t n_
     return GM_OK;
 }
 
-/* The atlas's cluster that gave most documents, C for noise; ties to the lower. */
-static size_t main_origin(const uint32_t *count, size_t C)
-{
-    size_t best = 0;
-    for (size_t o = 1; o <= C; o++)
-        if (count[o] > count[best]) best = o;
-    return best;
-}
-
 /* Names (n_clusters): those of the atlas unless it was cut again, then those given. */
-static gm_status find_names(const char **name, size_t n_clusters, const uint32_t *origin,
+static gm_status find_names(const char **name, size_t n_clusters, const origins *origin,
                             const gm_atlas *atlas, bool cut, const gm_opt_list *given,
                             gm_error *err)
 {
-    const size_t C = atlas->n_clusters;
     for (size_t c = 0; c < n_clusters; c++) {
-        size_t from = main_origin(origin + c * (C + 1), C);
-        name[c] = cut || from == C ? "" : atlas->name[from];
+        const uint32_t from = origin[c].from[0].index;
+        name[c] = cut || from == atlas->n_clusters ? "" : atlas->name[from];
     }
     for (size_t i = 0; i < given->n; i++) {
         int64_t number;
@@ -180,47 +204,38 @@ static gm_status find_names(const char **name, size_t n_clusters, const uint32_t
     return GM_OK;
 }
 
-static void print_origins(const uint32_t *count, size_t C)
+static void print_origins(const origins *o, size_t C)
 {
-    size_t last = SIZE_MAX;
-    for (int k = 0; k < 3; k++) { /* the largest three */
-        size_t best = SIZE_MAX;
-        for (size_t o = 0; o <= C; o++) {
-            bool after =
-                last == SIZE_MAX || count[o] < count[last] || (count[o] == count[last] && o > last);
-            if (after && count[o] > 0 && (best == SIZE_MAX || count[o] > count[best])) best = o;
-        }
-        if (best == SIZE_MAX) return;
-        if (best == C)
-            printf("%snoise", k ? ", " : "");
+    for (size_t k = 0; k < o->n; k++) {
+        fputs(k ? ", " : "", stdout);
+        if (o->from[k].index == C)
+            printf("noise");
         else
-            printf("%s%zu", k ? ", " : "", best);
-        printf(" (%u)", count[best]);
-        last = best;
+            printf("%u", o->from[k].index);
+        printf(" (%.0f)", -o->from[k].s);
     }
 }
 
 /* A table as show's, with what the clusters were in the atlas; subset (n_clusters,S): documents. */
 static void print_table(const gm_atlas *atlas, const uint32_t *subset, size_t n_clusters,
-                        const uint32_t *origin, const char *const *name)
+                        const origins *origin, const char *const *name)
 {
-    const size_t C = atlas->n_clusters, S = atlas->n_subsets;
+    const size_t S = atlas->n_subsets;
     if (n_clusters == 0) return;
     printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
            "from the atlas's clusters (documents)");
     for (size_t c = 0; c < n_clusters; c++) {
-        size_t size = 0, most = 0, best = 0;
-        for (size_t o = 0; o <= C; o++) size += origin[c * (C + 1) + o];
+        size_t most = 0, best = 0;
         for (size_t s = 0; s < S; s++)
             if (subset[c * S + s] > most) most = subset[c * S + s], best = s;
-        printf("%4zu %7zu ", c, size);
+        printf("%4zu %7zu ", c, origin[c].size);
         if (S > 0)
-            printf("%6.2f ", (double)most / (double)size);
+            printf("%6.2f ", (double)most / (double)origin[c].size);
         else
             printf("%6s ", "-");
         gm_print_text(stdout, 20, S > 0 ? atlas->subset_name[best] : "-");
         fputs("  ", stdout);
-        print_origins(origin + c * (C + 1), C);
+        print_origins(&origin[c], atlas->n_clusters);
         if (name[c][0]) fputs("  ", stdout), gm_print_text(stdout, 0, name[c]);
         putchar('\n');
     }
@@ -265,7 +280,8 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     gm_recut_merge *merge = NULL;
     gm_agreement agreement;
     int32_t *label = NULL;
-    uint32_t *origin = NULL, *subset = NULL;
+    origins *origin = NULL;
+    uint32_t *subset = NULL;
     const char **name = NULL;
     size_t n_found = 0, noise = 0;
     GM_TRY(gm_atlas_open(&atlas, path, err));
@@ -282,7 +298,7 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     name = gm_alloc(clustering.n_clusters, sizeof *name);
     if (!label || !name) GM_FAIL(GM_EMEM, "no memory for %zu labels", atlas->n);
     gm_recut_spread(label, &points, clustering.label, atlas->n);
-    GM_TRY(count_origins(&origin, label, clustering.n_clusters, atlas, err));
+    GM_TRY(find_origins(&origin, label, clustering.n_clusters, atlas, err));
     GM_TRY(find_names(name, clustering.n_clusters, origin, atlas, how.cut, &c->name, err));
     if (c->out) {
         GM_TRY(write_atlas(c, atlas, &points, &clustering, &options, name, err));

@@ -24,7 +24,8 @@ typedef struct gm_report_options {
 /* Write what the options ask for. The page holds the verdict, an interactive map, the table of
  * clusters, a pair of heatmaps for the cluster that is chosen, the condensed tree, clusters against
  * subsets, the quality figures and the parameters. Same atlas and trace, same bytes. Errors:
- * GM_EARG when the trace is another one, GM_EEXIST, GM_EBUSY, GM_EIO, GM_EMEM. */
+ * GM_EARG when the trace is another one or there are more clusters than a page can show, GM_EEXIST,
+ * GM_EBUSY, GM_EIO, GM_EMEM. */
 gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *options, gm_error *err)
     GM_MUST_USE;
 

@@ -4,6 +4,7 @@
 #include "base/sha256.h"
 #include "cluster/atlas_page.h"
 #include "cluster/from_atlas.h"
+#include "cluster/page_data.h"
 #include "cluster/page_documents.h"
 #include "cluster/page_tree.h"
 #include "cluster/usage.h"
@@ -270,6 +271,35 @@ static void another_trace_is_refused(void)
     gm_trace_close(trace);
 }
 
+static void the_page_says_what_usage_is(void)
+{
+    static const char *const parameters[] = {NULL, "{\"usage\":\"gates\"}"};
+    static const char *const says[] = {"how often it uses each of 4 routed",
+                                       "the gates of each of 4"};
+    const gm_report_options options = {.html = "page.html"};
+    for (int i = 0; i < 2; i++) {
+        gm_atlas atlas = sample_atlas();
+        gm_error err = {0};
+        gm_html page = {0};
+        atlas.parameters = parameters[i];
+        CHECK_OK(gm_atlas_page(&page, &atlas, &options, &err), err);
+        CHECK_PAGE(page.text.at, says[i]);
+        gm_html_clear(&page);
+    }
+}
+
+static void more_clusters_than_its_numbers_can_name_are_refused(void)
+{
+    gm_atlas atlas = sample_atlas();
+    const gm_report_options options = {.html = "page.html"};
+    gm_error err = {0};
+    gm_html page = {0};
+    atlas.n_clusters = GM_PAGE_MOST_CLUSTERS + 1;
+    CHECK_FAILS(gm_atlas_page(&page, &atlas, &options, &err), err, GM_EARG,
+                "65536 clusters, but a page shows at most 65535");
+    gm_html_clear(&page);
+}
+
 static void snippets_are_one_line_each_and_harmless(void)
 {
     gm_trace *trace = open_sample("  <b>\n\n\tтекст\x01 \xE2\x80\xAE"
@@ -381,6 +411,7 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(the_policy_names_every_script_and_style), TEST(data_comes_out_as_it_went_in),
       TEST(json_for_scripts_cannot_end_its_element), TEST(shares_are_of_the_experts_that_stand_out),
       TEST(shares_are_what_the_atlas_was_made_of), TEST(another_trace_is_refused),
+      TEST(the_page_says_what_usage_is), TEST(more_clusters_than_its_numbers_can_name_are_refused),
       TEST(snippets_are_one_line_each_and_harmless),
       TEST(branches_end_where_the_last_document_leaves),
       TEST(texts_are_cut_until_the_page_is_small_enough),
