@@ -63,14 +63,6 @@ static gm_status find_purity(gm_analysis *a, const gm_knn *knn, gm_error *err)
     return status;
 }
 
-/* Neighbours, besides the point itself, over which a map is judged. */
-static int judged_neighbours(const gm_fit_options *options, size_t n)
-{
-    int k = options->n_neighbors;
-    if (2 * (size_t)k >= n) k = (int)(n - 1) / 2;
-    return k > GM_MAP_QUALITY_MAX_K ? GM_MAP_QUALITY_MAX_K : k;
-}
-
 /* Points over whose neighbours a map is judged. */
 static size_t judged_rows(const gm_fit_options *options, size_t n)
 {
@@ -96,8 +88,9 @@ static gm_status lay_out_and_judge(float *at, gm_graph *graph, gm_umap_report *r
         gm_warn("the spectral initialisation did not converge in %d rounds; the layout starts from "
                 "the last one",
                 report->spectral_rounds);
-    GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim, judged_neighbours(options, n),
-                             judged_rows(options, n), err));
+    GM_TRY(gm_map_quality_of(kept, points, judges, at, umap.dim,
+                             gm_map_quality_k(options->n_neighbors, n), judged_rows(options, n),
+                             err));
     gm_stages_end(stages, "quality");
 out:
     return status;
@@ -142,7 +135,7 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     gm_knn judges = {0}, sampled = {0}, knn = {0};
     gm_progress progress;
     const size_t n = a->distinct.m;
-    const int own = options->n_neighbors, judged = judged_neighbours(options, n);
+    const int own = options->n_neighbors, judged = gm_map_quality_k(options->n_neighbors, n);
     const float **row = gm_alloc(n, sizeof *row);
     if (row == NULL) GM_FAIL(GM_EMEM, "no memory for a map of %zu documents", n);
     GM_TRY(check_memory(n, a->usage.dim, own, err));

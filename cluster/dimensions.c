@@ -4,18 +4,6 @@
 #include "cluster/quality.h"
 #include "cluster/rerun.h"
 
-/* How many edges to other points each point has, as far as gm_rerun_cluster asks. */
-static void count_edges(gm_graph *of_points, const gm_graph *graph, const gm_distinct *distinct)
-{
-    for (size_t p = 0; p < distinct->m; p++) {
-        const size_t d = distinct->first[p];
-        uint64_t n = 0;
-        for (uint64_t e = graph->indptr[d]; e < graph->indptr[d + 1]; e++)
-            n += distinct->point[graph->index[e]] != p;
-        of_points->indptr[p + 1] = of_points->indptr[p] + n;
-    }
-}
-
 gm_status gm_dimensions_compare(gm_dimensions *out, const float *xy, const gm_graph *graph,
                                 const gm_distinct *distinct, const int32_t *label,
                                 const gm_hdbscan_options *options, gm_error *err)
@@ -35,7 +23,8 @@ gm_status gm_dimensions_compare(gm_dimensions *out, const float *xy, const gm_gr
         const float *place = xy + 2 * (size_t)distinct->first[p]; /* (2) */
         at[2 * p] = place[0], at[2 * p + 1] = place[1];
     }
-    count_edges(&of_points, graph, distinct);
+    gm_distinct_count_edges(of_points.indptr, distinct->first, m, graph->indptr, graph->index,
+                            distinct->point);
     GM_TRY(gm_rerun_cluster(&map, at, 2, &of_points, options, err));
     out->n_clusters = map.n_clusters;
     out->n_noise = 0;

@@ -108,6 +108,18 @@ out:
     return status;
 }
 
+void gm_distinct_count_edges(uint64_t *indptr, const uint32_t *first, size_t m,
+                             const uint64_t *from_indptr, const uint32_t *from_index,
+                             const uint32_t *point)
+{
+    indptr[0] = 0;
+    for (size_t p = 0; p < m; p++) {
+        indptr[p + 1] = indptr[p];
+        for (uint64_t e = from_indptr[first[p]]; e < from_indptr[first[p] + 1]; e++)
+            indptr[p + 1] += point[from_index[e]] != p;
+    }
+}
+
 /* ---- clusters ---- */
 
 static uint32_t size_of(const gm_linkage *link, uint32_t node)

@@ -33,6 +33,14 @@ void gm_distinct_spread_map(float *xy, size_t dim, const gm_distinct *distinct);
 gm_status gm_distinct_spread_graph(gm_graph *graph, const gm_distinct *distinct, gm_error *err)
     GM_MUST_USE;
 
+/* The other way: indptr (M+1), written, as far as a graph of points says who has an edge (the rest
+ * of one is what gm_rerun_cluster does not ask for). Of the first document of each point, first
+ * (M), those edges count that lead to documents of others; from_indptr, from_index: the graph of
+ * documents; point (N). */
+void gm_distinct_count_edges(uint64_t *indptr, const uint32_t *first, size_t m,
+                             const uint64_t *from_indptr, const uint32_t *from_index,
+                             const uint32_t *point);
+
 /* Replace the clustering of points by one of documents. Those without a point are noise,
  * probability 0, outlier 1. M >= 1. The linkage joins the documents of a point first, at distance
  * 0, and those without a point last, at the distance of the row before. The condensed tree stays

@@ -166,18 +166,6 @@ static void number_points(gm_atlas_points *p, const gm_atlas *atlas)
         p->point[i] = atlas->first[i] == GM_ATLAS_NONE ? GM_NO_POINT : p->point[atlas->first[i]];
 }
 
-/* A point has as many edges as its first document has to documents of another kind. */
-static void count_edges(gm_atlas_points *p, const gm_atlas *atlas)
-{
-    for (size_t i = 0; i < p->m; i++) {
-        uint32_t d = p->document[i];
-        uint64_t n = 0;
-        for (uint64_t e = atlas->graph_indptr[d]; e < atlas->graph_indptr[d + 1]; e++)
-            n += p->point[atlas->graph_indices[e]] != i;
-        p->graph.indptr[i + 1] = p->graph.indptr[i] + n;
-    }
-}
-
 /* The node of the points' tree that a node of the documents' tree is; false: none. `of` holds the
  * points of documents and of the rows that join copies. */
 static bool node_of(uint32_t *out, const uint32_t *of, uint32_t node, size_t n, size_t n_copies,
@@ -245,7 +233,8 @@ gm_status gm_from_atlas_points(gm_atlas_points *out, const gm_atlas *atlas, gm_e
     number_points(&p, atlas);
     if (p.m == 0) GM_FAIL(GM_EFORMAT, "no document of the atlas has a counted choice");
     p.linkage.n = p.graph.n = p.m;
-    count_edges(&p, atlas);
+    gm_distinct_count_edges(p.graph.indptr, p.document, p.m, atlas->graph_indptr,
+                            atlas->graph_indices, p.point);
     GM_TRY(read_linkage(&p.linkage, atlas, &p, err));
     *out = p;
     p = (gm_atlas_points){0};

@@ -232,6 +232,12 @@ static gm_map_quality add_up(const ranking *r, const double *lost, const uint32_
                             .preserved = both / (m * K)};
 }
 
+int gm_map_quality_k(int n_neighbors, size_t n)
+{
+    const int k = n_neighbors < GM_MAP_QUALITY_MAX_K ? n_neighbors : GM_MAP_QUALITY_MAX_K;
+    return 2 * (size_t)k >= n ? (int)(n - 1) / 2 : k;
+}
+
 static gm_status check_k(const gm_points *points, int k, gm_error *err)
 {
     if (k < 1 || k > GM_MAP_QUALITY_MAX_K || 2 * (size_t)k >= points->n)

@@ -14,6 +14,10 @@
 
 enum { GM_MAP_QUALITY_MAX_K = 64 };
 
+/* Over how many neighbours a map of n points is judged that was made from n_neighbors of each, the
+ * point itself counted: as many others, or as many as can be. */
+int gm_map_quality_k(int n_neighbors, size_t n);
+
 typedef struct gm_map_quality {
     int k;
     size_t n_rows; /* points looked at; ranks are among all N */

@@ -40,13 +40,6 @@ static void warn_of_rows(const gm_rows *rows, bool merged)
                 rows->n);
 }
 
-/* Neighbours, besides the row itself, over which a map is judged. */
-static int judged_neighbours(int own, size_t m)
-{
-    const int k = own < GM_MAP_QUALITY_MAX_K ? own : GM_MAP_QUALITY_MAX_K;
-    return 2 * (size_t)k >= m ? (int)(m - 1) / 2 : k;
-}
-
 /* Memberships and places of the distinct rows: xy (M,2), with room for U. */
 static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, gm_error *err)
 {
@@ -77,7 +70,7 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     GM_TRY(gm_points_init(&points, at, m, f->rows.dim, options->metric, err));
     points.gpu = options->gpu;
     gm_progress_start(&progress, "neighbours", "rows", (double)m, options->quiet);
-    const int own = f->n_neighbors, judged = judged_neighbours(own, m);
+    const int own = f->n_neighbors, judged = gm_map_quality_k(own, m);
     GM_TRY(gm_neighbours_find(&wide, &points, judged < own ? own : judged + 1, &options->neighbours,
                               &progress, err));
     gm_progress_end(&progress);

@@ -328,8 +328,8 @@ int gm_cluster_show(int argc, char **argv)
     usage = false;
     GM_TRY(gm_atlas_open(&atlas, argv[1], &err));
     if (cluster >= 0 && (size_t)cluster >= atlas->n_clusters) {
-        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld; it has %lld, numbered from 0",
-                         argv[1], (long long)cluster, (long long)atlas->n_clusters);
+        status = gm_fail(&err, GM_EARG, "'%s' has no cluster %lld; it has %zu, numbered from 0",
+                         argv[1], (long long)cluster, atlas->n_clusters);
         goto out;
     }
     if (json)

@@ -62,7 +62,7 @@ function byExpert(atlas, d) {
         values[i] = m >= 0 ? shareOf(atlas, m, i) : c >= 0 ? usageOf(atlas, c, d) : NaN;
     }
     const title = `Expert ${expertName(atlas, d)}: ` +
-        (m >= 0 ? "share of each document's choices" : "mean of each document's cluster; this page has no values for single documents");
+        (m >= 0 ? "share of each document's usage" : "mean of each document's cluster; this page has no values for single documents");
     return byValue(atlas, values, rangeOf(values), title, show);
 }
 

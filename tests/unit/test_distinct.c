@@ -74,6 +74,10 @@ static void copies_hang_on_the_first(void)
     CHECK_BYTES(g.indptr, indptr, sizeof indptr);
     CHECK_BYTES(g.index, index, sizeof index);
     CHECK_BYTES(g.weight, weight, sizeof weight);
+    const uint64_t of_points[M + 1] = {0, 1, 3, 4}; /* the chain again: copies do not count */
+    uint64_t counted[M + 1] = {9, 9, 9, 9};
+    gm_distinct_count_edges(counted, d.first, M, g.indptr, g.index, d.point);
+    CHECK_BYTES(counted, of_points, sizeof of_points);
     gm_graph_clear(&g);
     gm_distinct_clear(&d);
 }

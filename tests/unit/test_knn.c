@@ -219,7 +219,7 @@ static void the_first_of_many_are_the_nearest(void)
     clear_cloud(&c);
 }
 
-/* Row q is of point among + q; none behind `among` is anybody's neighbour, copies neither. */
+/* Row q is of point among + q; none after `among` is anybody's neighbour, copies neither. */
 static void check_across(const cloud *c, size_t among, int k)
 {
     gm_knn knn;
