@@ -57,6 +57,17 @@ int gm_probe_verify(int argc, char **argv)
     return gm_cli_end("gm-probe", "verify", status, false, &err);
 }
 
+/* One of the shards, under whatever name, is not replaced: an index would read through itself. */
+static gm_status check_apart(const char *out, const char *const *in, size_t n, gm_error *err)
+{
+    struct stat own, shard;
+    if (stat(out, &own) != 0) return GM_OK;
+    for (size_t i = 0; i < n; i++)
+        if (stat(in[i], &shard) == 0 && own.st_dev == shard.st_dev && own.st_ino == shard.st_ino)
+            return gm_fail(err, GM_EARG, "'%s' is one of the shards; choose another name", out);
+    return GM_OK;
+}
+
 /* Merge the named shards, or those of one folder. */
 static gm_status merge(const char *out, const char *const *in, size_t n, bool index, bool force,
                        gm_error *err)
@@ -72,6 +83,7 @@ static gm_status merge(const char *out, const char *const *in, size_t n, bool in
         in = (const char *const *)list.path;
         n = list.n;
     }
+    GM_TRY(check_apart(out, in, n, err));
     GM_TRY((index ? gm_trace_index : gm_trace_merge)(out, in, n, force, err));
 out:
     gm_shard_list_clear(&list);

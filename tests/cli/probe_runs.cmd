@@ -39,6 +39,7 @@ echo "-- shared out, stopped and gone on with:"
 collect -o shared.h5 --shard 0/2
 collect -o shared.h5 --shard 1/2
 gm-probe merge shared.h5.parts -o shared.h5 > /dev/null; echo "merge $?"
+run gm-probe merge shared.h5.parts --index --force -o shared.h5.parts/../shared.h5.parts/000000.h5
 (SLURM_PROCID=1 SLURM_NTASKS=2 && export SLURM_PROCID SLURM_NTASKS && collect -o slurm.h5
     collect -o alone.h5 --shard 0/1 > /dev/null; field alone.h5 documents)
 (OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=3 && export OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE
