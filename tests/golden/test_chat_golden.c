@@ -33,8 +33,8 @@ static size_t settings_of(const gm_json *one, gm_text *words, const char **setti
     return n;
 }
 
-/* One question, and its words between those in front of it and behind it: as far as a template
- * leaves it as it is. */
+/* One question: its words between what the template says before and after it, as far as the
+ * template leaves the question as it is. */
 static void check_case(const gm_json *template, const gm_json *one)
 {
     gm_chat chat;

@@ -199,7 +199,7 @@ static const gm_ids *encoded_named(const bench *b, const char *name)
     return &b->encoded[i];
 }
 
-/* Pieces one behind the other are the text, but for a space that its beginning loses. Where bytes
+/* Pieces one after another are the text, but for a space that its beginning loses. Where bytes
  * are no UTF-8 the reference decides by what stands beside them. */
 static void check_pieces(const bench *b, const gm_ids *ids, const gm_text *whole)
 {
