@@ -128,9 +128,9 @@ static void print_summary(const gm_run *r, gm_trace *trace)
     struct stat at = {0};
     stat(r->o.out, &at);
     for (size_t i = 0; i < samples->n; i++) counted += samples->n_tokens[i];
-    printf("%s: %s, %zu document%s, %" PRIu64 " tokens\n", r->o.out,
+    printf("%s: %s, %zu document%s, %" PRIu64 " token%s\n", r->o.out,
            gm_show_bytes(bytes, (double)at.st_size), samples->n, samples->n == 1 ? "" : "s",
-           counted);
+           counted, counted == 1 ? "" : "s");
     printf("computed %" PRIu64 " tokens in %s, %.0f tokens/s\n", r->n_tokens,
            gm_show_seconds(time, r->seconds),
            r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);

@@ -4,5 +4,5 @@
 exec 2>&1
 make_corpus > c.jsonl
 ulimit -v 4000000
-run gm-probe collect --model "$TINY" --corpus c.jsonl --doc-tokens 16777216 --strict-memory --device cpu -o t.h5 --quiet | tail -n 1
-run gm-probe collect --model "$TINY" --corpus c.jsonl --doc-tokens 16777216 --device cpu --dry-run | grep -c 'tokens/s'
+run gm-probe collect --model "$TINY" --corpus c.jsonl --doc-tokens 16777216 --strict-memory --device cpu --threads 2 -o t.h5 --quiet | tail -n 1
+run gm-probe collect --model "$TINY" --corpus c.jsonl --doc-tokens 16777216 --device cpu --threads 2 --dry-run | grep -c 'tokens/s'

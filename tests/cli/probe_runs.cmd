@@ -24,6 +24,10 @@ for f in t.h5 counts.h5 logits.h5; do
     field $f record; field $f documents; field $f counted_tokens; field $f text; field $f nll
 done
 
+gm-probe export t.h5 --limit 1 -o one.csv
+printf '{"text": "a"}\n' > a.jsonl
+gm-probe collect --model "$TINY" --corpus a.jsonl --min-tokens 1 --quiet -o one.h5 | head -n 1
+
 echo "-- which documents:"
 collect -o limit.h5 --limit 7 > /dev/null; field limit.h5 documents
 collect -o sample.h5 --sample 12 --seed 3 > /dev/null; field sample.h5 documents
