@@ -61,10 +61,11 @@ typedef struct gm_bench_plan {
     size_t document;        /* tokens of a probed document */
     const int64_t *context; /* (n_contexts) ascending: where prefill and decode are measured */
     size_t n_contexts;
-    int repeats; /* of the probe */
-    int pairs;   /* of decoding and reading memory, in turn; at most GM_BENCH_MAX_PAIRS */
-    int tokens;  /* decoded in a pair */
-    bool noise;  /* contexts are made up, not computed: no prefill is measured */
+    int repeats;          /* of the probe */
+    int pairs;            /* of decoding and reading memory, in turn; at most GM_BENCH_MAX_PAIRS */
+    int tokens;           /* decoded in a pair */
+    gm_sampling sampling; /* of these */
+    bool noise;           /* contexts are made up, not computed: no prefill is measured */
     size_t memory_bytes;
 } gm_bench_plan;
 

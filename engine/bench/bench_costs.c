@@ -90,7 +90,7 @@ static gm_status decode(double *seconds, gm_session *session, int sequence,
     uint32_t sampled;
     const gm_result result = {.sampled = &sampled};
     const gm_segment g = {
-        .sequence = sequence, .n = 1, .token = &token, .edit = -1, .sampling = &greedy};
+        .sequence = sequence, .n = 1, .token = &token, .edit = -1, .sampling = &plan->sampling};
     *seconds = INFINITY;
     for (int i = -1; i < plan->pairs; i++) { /* the first round captures the graph */
         const double start = gm_bench_now();

@@ -164,11 +164,13 @@ static bool go_on(void *context, size_t step, const uint32_t *sampled)
  * choices recorded. */
 static gm_status decode_ahead(bench *b, int sequence, int edit, double *tok_s, gm_error *err)
 {
-    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
     uint32_t sampled;
     const gm_result result = {.sampled = &sampled};
-    const gm_segment g = {
-        .sequence = sequence, .n = 1, .token = b->token, .edit = edit, .sampling = &greedy};
+    const gm_segment g = {.sequence = sequence,
+                          .n = 1,
+                          .token = b->token,
+                          .edit = edit,
+                          .sampling = &b->plan->sampling};
     const size_t n = (size_t)b->plan->tokens;
     double start = gm_bench_now();
     gm_status status = gm_session_decode(b->session, &g, 1, n, edit < 0 ? NULL : &b->record,
@@ -180,14 +182,16 @@ static gm_status decode_ahead(bench *b, int sequence, int edit, double *tok_s, g
 static gm_status decode(bench *b, int sequence, double *tok_s, gm_error *err)
 {
     gm_status status = GM_OK;
-    static const gm_sampling greedy = {.top_p = 1, .repetition_penalty = 1};
     uint32_t token = b->token[0];
     const gm_result result = {.sampled = &token};
     double start = gm_bench_now();
     for (int i = 0; i < b->plan->tokens; i++) {
         uint32_t last = token;
-        gm_segment g = {
-            .sequence = sequence, .n = 1, .token = &last, .edit = -1, .sampling = &greedy};
+        gm_segment g = {.sequence = sequence,
+                        .n = 1,
+                        .token = &last,
+                        .edit = -1,
+                        .sampling = &b->plan->sampling};
         GM_TRY(gm_session_step(b->session, &g, 1, NULL, &result, err));
     }
     *tok_s = (double)b->plan->tokens / (gm_bench_now() - start);

@@ -234,6 +234,8 @@ static gm_status show_speed(const source *s, const gm_model *model, double load_
     }
     gm_json_open_object(&out, NULL);
     describe(&out, s, model, load_seconds);
+    gm_json_put_f64(&out, "temperature", plan->sampling.temperature);
+    gm_json_put_f64(&out, "top_p", plan->sampling.top_p);
     gm_bench_speed_json(&out, speed);
     if (costs) gm_bench_costs_json(&out, costs);
     return print_json(&out, err);
@@ -251,7 +253,7 @@ static int cmd_speed(int argc, char **argv)
     gm_model *model = NULL;
     gm_bench_speed result;
     gm_bench_costs costs;
-    gm_bench_plan plan = {.context = context};
+    gm_bench_plan plan = {.context = context, .sampling = {.top_p = 1, .repetition_penalty = 1}};
     double load_seconds = 0;
     const gm_opt opts[] = {
         SOURCE_OPTIONS(&s),
@@ -264,6 +266,10 @@ static int cmd_speed(int argc, char **argv)
         {GM_OPT_I64, "pairs", &pairs, 1, GM_BENCH_MAX_PAIRS, "N",
          "times that decoding and reading memory are measured in turn"},
         {GM_OPT_I64, "tokens", &tokens, 1, 1000, "N", "tokens decoded each time"},
+        {GM_OPT_F64, "temperature", &plan.sampling.temperature, 0, 100, "T",
+         "sample them; 0: greedy"},
+        {GM_OPT_F64, "top-p", &plan.sampling.top_p, 0.01, 1, "P",
+         "sample among the likeliest that together have this probability"},
         {GM_OPT_I64, "memory", &memory_mb, 1, 1 << 20, "MB", "memory that is read"},
         {GM_OPT_FLAG, "noise", &noise,
          .help = "make contexts up instead of computing them; prefill is then not measured"},

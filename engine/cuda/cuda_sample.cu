@@ -69,6 +69,11 @@ __device__ __forceinline__ u64 key_of(const Row &row, int i)
     return key_of(row.logits[i], i, row.by_strength);
 }
 
+__device__ __forceinline__ int key_bits(const Row &row)
+{
+    return row.by_strength ? 64 : 32;
+}
+
 __device__ __forceinline__ u64 fixed_weight(float weight)
 {
     return (u64)((double)weight * 0x1p44);
@@ -108,23 +113,67 @@ __device__ void find_bin(Shared *s, bool by_count, u64 goal, u64 prefix, u64 abo
     s->in_bin = s->count[bin];
 }
 
+/* A warp's tokens into their bins; BINS: none. Most tokens are in a few bins, and a sum of 64 bits
+ * in shared memory is a loop that the threads which want the same one leave one by one: so the
+ * first bins that a warp meets get theirs from one lane. */
+__device__ void add_to_bins(Shared *s, unsigned bin, u64 weight)
+{
+    enum { TOGETHER = 4 };
+#pragma unroll 1
+    for (int k = 0; k < TOGETHER; k++) {
+        const unsigned left = __ballot_sync(ALL, bin < BINS);
+        if (left == 0) return;
+        const unsigned first = __shfl_sync(ALL, bin, __popc(~left & (left - 1)));
+        const bool mine = bin == first;
+        const unsigned n = (unsigned)__popc(__ballot_sync(ALL, mine));
+        const u64 sum = warp_sum(mine ? weight : 0);
+        if (threadIdx.x % WARP == 0) {
+            atomicAdd(&s->count[first], n);
+            atomicAdd(&s->weight[first], sum);
+        }
+        if (mine) bin = BINS;
+    }
+    if (bin == BINS) return;
+    atomicAdd(&s->count[bin], 1u);
+    atomicAdd(&s->weight[bin], weight);
+}
+
+/* The tokens of keys from `floor` on that begin with `prefix`, into the bins of the BITS after it.
+ * All threads. */
+__device__ void fill_bins(const Row &row, Shared *s, int shift, u64 prefix, u64 floor)
+{
+    enum { AT_ONCE = 4 };
+    const bool all = shift + BITS == key_bits(row);
+#pragma unroll 1
+    for (int first = 0; first < row.vocab; first += AT_ONCE * THREADS) {
+        const int at = first + (int)threadIdx.x;
+        float x[AT_ONCE], weight[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            const int i = at + k * THREADS;
+            x[k] = i < row.vocab ? row.logits[i] : -INFINITY;
+            weight[k] = i < row.vocab ? row.weight[i] : 0.0f;
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            const u64 key = key_of(x[k], at + k * THREADS, row.by_strength);
+            const bool counts =
+                key != 0 && key >= floor && (all || key >> (shift + BITS) == prefix);
+            const unsigned bin = (unsigned)(key >> shift) & (BINS - 1);
+            add_to_bins(s, counts ? bin : (unsigned)BINS, counts ? fixed_weight(weight[k]) : 0);
+        }
+    }
+}
+
 /* The key of the last token of the shortest prefix of the order whose count (or weight) is at
  * least `goal`, which the whole order reaches. Keys below `floor` do not count. */
 __device__ u64 find_prefix(const Row &row, Shared *s, bool by_count, u64 goal, u64 floor)
 {
-    const int bits = row.by_strength ? 64 : 32;
     u64 prefix = 0, above = 0;
-    for (int shift = bits - BITS; shift >= 0; shift -= BITS) {
+    for (int shift = key_bits(row) - BITS; shift >= 0; shift -= BITS) {
         for (int b = threadIdx.x; b < BINS; b += THREADS) s->count[b] = 0, s->weight[b] = 0;
         __syncthreads();
-        for (int i = threadIdx.x; i < row.vocab; i += THREADS) {
-            const u64 key = key_of(row, i);
-            if (key == 0 || key < floor) continue;
-            if (shift + BITS < bits && key >> (shift + BITS) != prefix) continue;
-            const unsigned bin = (unsigned)(key >> shift) & (BINS - 1);
-            atomicAdd(&s->count[bin], 1u);
-            atomicAdd(&s->weight[bin], fixed_weight(row.weight[i]));
-        }
+        fill_bins(row, s, shift, prefix, floor);
         __syncthreads();
         if (threadIdx.x < WARP) find_bin(s, by_count, goal - above, prefix, above);
         __syncthreads();

@@ -1,4 +1,4 @@
-# gm-bench on a tiny model: every figure is there and is a positive number; what it refuses.
+# gm-bench on a tiny model: every figure is there and is a positive number (greedy: a temperature of 0); what it refuses.
 # label: slow
 . "$SRC/tests/cli/tiny.sh"
 exec 2>&1
