@@ -1,5 +1,5 @@
-/* cuda_attend.cuh - what both forms of attention do to an element of a head before: norm, clamp,
- * rotation; and where the cache holds it. The definition is cpu/cpu_attention.c.
+/* cuda_attend.cuh - what both forms of attention do to a head before: norm, clamp, rotation; and
+ * where the cache holds it. The definition is cpu/cpu_attention.c.
  */
 #ifndef GM_CUDA_ATTEND_CUH
 #define GM_CUDA_ATTEND_CUH
@@ -36,6 +36,69 @@ __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float s
     const float x = a;
     a = fmaf(-b, sine, x * cosine);
     b = fmaf(x, sine, b * cosine);
+}
+
+/* Of two arrays, or a head's pairs, what a lane has: elements lane, lane + 32, ... */
+struct Pairs {
+    enum { N = GM_CUDA_MAX_HEAD / 2 / WARP };
+    float a[N], b[N];
+};
+
+__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, Pairs &x)
+{
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        const int i = (int)threadIdx.x % WARP + c * WARP;
+        x.a[c] = i < n ? a[i] : 0.0f;
+        x.b[c] = i < n ? b[i] : 0.0f;
+    }
+}
+
+/* The first n pairs of a head, or of its norm's weights. */
+__device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int n,
+                                          float otherwise, Pairs &x)
+{
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        const int i = (int)threadIdx.x % WARP + c * WARP;
+        const Places at = find_pair(p, i);
+        x.a[c] = i < n ? head[at.a] : otherwise;
+        x.b[c] = i < n ? head[at.b] : otherwise;
+    }
+}
+
+/* RMSNorm's, from the sum of squares of n elements. */
+__device__ __forceinline__ float factor_of(float squares, int n, float epsilon)
+{
+    return 1.0f / sqrtf(squares / (float)n + epsilon);
+}
+
+/* The sum of squares of a head, by its warp. */
+__device__ __forceinline__ float sum_squares(const Pairs &x)
+{
+    float squares = 0.0f;
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++)
+        squares = fmaf(x.b[c], x.b[c], fmaf(x.a[c], x.a[c], squares));
+    return warp_sum(squares);
+}
+
+/* A lane's pairs of a query or key, which turn, or of a value through norm, clamp and rotation, as
+ * products with W read them. */
+template <typename W>
+__device__ __forceinline__ void finish_pairs(const gm_cuda_attention &p, bool turns,
+                                             const Pairs &weight, float factor, const Pairs &angle,
+                                             Pairs &x)
+{
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        const int i = (int)threadIdx.x % WARP + c * WARP;
+        float a = normed(x.a[c], factor, p.norm_last ? 1.0f : weight.a[c], p.clip);
+        float b = normed(x.b[c], factor, p.norm_last ? 1.0f : weight.b[c], p.clip);
+        if (turns && i < p.rotary_dim / 2) rotate(a, b, angle.a[c], angle.b[c]);
+        if (p.norm_last) a *= weight.a[c], b *= weight.b[c]; /* turning keeps the norm's factor */
+        x.a[c] = rounded<W>(a), x.b[c] = rounded<W>(b);
+    }
 }
 
 /* What attention gives, by the sigmoid of its gate. */

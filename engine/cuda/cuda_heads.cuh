@@ -16,40 +16,6 @@ struct Heads {
     bool keeps;            /* and goes from here into the cache */
 };
 
-/* Of two arrays, or a head's pairs, what a lane has: elements lane, lane + 32, ... */
-struct Pairs {
-    enum { N = GM_CUDA_MAX_HEAD / 2 / WARP };
-    float a[N], b[N];
-};
-
-__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, Pairs &x)
-{
-#pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
-        const int i = (int)threadIdx.x % WARP + c * WARP;
-        x.a[c] = i < n ? a[i] : 0.0f;
-        x.b[c] = i < n ? b[i] : 0.0f;
-    }
-}
-
-/* The first n pairs of a head, or of its norm's weights. */
-__device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int n,
-                                          float otherwise, Pairs &x)
-{
-#pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
-        const int i = (int)threadIdx.x % WARP + c * WARP;
-        const Places at = find_pair(p, i);
-        x.a[c] = i < n ? head[at.a] : otherwise;
-        x.b[c] = i < n ? head[at.b] : otherwise;
-    }
-}
-
-__device__ __forceinline__ float factor_of(float squares, int n, float epsilon)
-{
-    return 1.0f / sqrtf(squares / (float)n + epsilon);
-}
-
 /* Factors of the norm over all queries, and with `own` over all keys, by the whole block. */
 __device__ __forceinline__ void find_factors(const gm_cuda_attention &p, const float *qkv, bool own,
                                              float (&factor)[2])
@@ -111,8 +77,7 @@ __device__ __forceinline__ Head find_head(const gm_cuda_attention &p, const Head
  * is not finite. */
 template <typename W>
 __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Shared<W> &s, int g,
-                                         Kind kind, const Pairs &x, const Pairs &weight,
-                                         float factor, const Pairs &angle)
+                                         Kind kind, const Pairs &x)
 {
     const int half = p.head_dim / 2, stride = (int)p.head_stride, lane = threadIdx.x % WARP;
     float *query = s.query + g * stride;
@@ -122,12 +87,8 @@ __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Share
     for (int c = 0; c < Pairs::N; c++) {
         const int i = lane + c * WARP;
         if (i >= half) break;
-        float a = normed(x.a[c], factor, p.norm_last ? 1.0f : weight.a[c], p.clip);
-        float b = normed(x.b[c], factor, p.norm_last ? 1.0f : weight.b[c], p.clip);
+        const float a = x.a[c], b = x.b[c];
         const Places at = find_pair(p, i);
-        if (kind != VALUE && i < p.rotary_dim / 2) rotate(a, b, angle.a[c], angle.b[c]);
-        if (p.norm_last) a *= weight.a[c], b *= weight.b[c]; /* turning keeps the norm's factor */
-        a = rounded<W>(a), b = rounded<W>(b);
         if (kind == QUERY) {
             query[place_in_head(at.a, stride)] = a;
             query[place_in_head(at.b, stride)] = b;
@@ -174,14 +135,9 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
         if (g >= n) break;
         const Head h = find_head(p, heads, qkv, g);
         float factor = h.kind == QUERY ? whole[0] : h.kind == KEY ? whole[1] : 1.0f;
-        if (h.norm && !p.norm_whole) {
-            float squares = 0.0f;
-#pragma unroll
-            for (int c = 0; c < Pairs::N; c++)
-                squares = fmaf(x[i].b[c], x[i].b[c], fmaf(x[i].a[c], x[i].a[c], squares));
-            factor = factor_of(warp_sum(squares), p.head_dim, p.epsilon);
-        }
-        wrong = put_head(p, s, g, h.kind, x[i], weight[i], factor, angle) || wrong;
+        if (h.norm && !p.norm_whole) factor = factor_of(sum_squares(x[i]), p.head_dim, p.epsilon);
+        finish_pairs<W>(p, h.kind != VALUE, weight[i], factor, angle, x[i]);
+        wrong = put_head(p, s, g, h.kind, x[i]) || wrong;
     }
     wrong = __syncthreads_or(wrong);
     if (wrong) {

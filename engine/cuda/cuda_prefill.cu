@@ -15,91 +15,106 @@ enum {
 
 /* ---- queries, keys and values ---- */
 
-/* Factor of the norm over `n` heads of a row (or of one head), by the whole block. */
+/* Factor of the norm over the n elements of all heads, by the whole block. */
 __device__ __forceinline__ float norm_factor(const float *x, int n, float epsilon, float *scratch)
 {
     float squares = 0.0f;
 #pragma unroll 8
     for (int i = threadIdx.x; i < n; i += THREADS) squares = fmaf(x[i], x[i], squares);
-    return 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + epsilon);
+    return factor_of(block_sum(squares, scratch), n, epsilon);
 }
 
-/* Head `h` of `x` (all heads of a row) through norm, clamp and rotation into `to` (head_dim),
- * rounded as products read it; by the whole block, not yet synchronised. */
+/* A lane's pairs of a query or key, finished; `norm` (head_dim) its weights, or NULL; `whole` the
+ * factor if the norm is over all heads. */
 template <typename W>
-__device__ __forceinline__ void finish_head(const gm_cuda_attention &p, const float *x, int n_heads,
-                                            int h, const float *norm, int position, float *to,
-                                            float *scratch)
+__device__ __forceinline__ Pairs finish_head(const gm_cuda_attention &p, const float *head,
+                                             const float *norm, float whole, const Pairs &angle)
 {
     const int half = p.head_dim / 2;
-    const float *head = x + h * p.head_dim;
-    const float *cosine = p.cosine + position * p.angle_stride;
-    const float *sine = p.sine + position * p.angle_stride;
-    float factor = 1.0f;
-    if (norm)
-        factor = p.norm_whole ? norm_factor(x, n_heads * p.head_dim, p.epsilon, scratch)
-                              : norm_factor(head, p.head_dim, p.epsilon, scratch);
-    if (norm && p.norm_whole) norm += h * p.head_dim;
-#pragma unroll 2
-    for (int i = threadIdx.x; i < half; i += THREADS) {
-        const Places at = find_pair(p, i);
-        const float wa = norm ? norm[at.a] : 1.0f, wb = norm ? norm[at.b] : 1.0f;
-        float a = normed(head[at.a], factor, p.norm_last ? 1.0f : wa, p.clip);
-        float b = normed(head[at.b], factor, p.norm_last ? 1.0f : wb, p.clip);
-        if (i < p.rotary_dim / 2) rotate(a, b, cosine[i], sine[i]);
-        if (p.norm_last) a *= wa, b *= wb; /* turning keeps the norm's factor */
-        to[at.a] = rounded<W>(a), to[at.b] = rounded<W>(b);
-    }
+    Pairs x, weight;
+    load_head(p, head, half, 0.0f, x);
+    load_head(p, norm ? norm : head, norm ? half : 0, 1.0f, weight);
+    if (norm && !p.norm_whole) whole = factor_of(sum_squares(x), p.head_dim, p.epsilon);
+    finish_pairs<W>(p, true, weight, whole, angle, x);
+    return x;
 }
 
-/* Key and value of a KV head into the cache, by the whole block; `key` (head_dim) is finished and
- * visible to all. What is not finite becomes a key of NaN and a value of 0 (kv.h). */
-template <typename W>
-__device__ __forceinline__ void append_head(const gm_cuda_attention &p, const float *value,
-                                            const float *key, size_t row, float *scratch)
+/* A head's pairs to `to` (head_stride), zeros after the last. */
+template <typename T>
+__device__ __forceinline__ void store_pairs(const gm_cuda_attention &p, const Pairs &x, T *to)
 {
-    W *k = (W *)p.k + row * p.head_stride, *v = (W *)p.v + row * p.head_stride;
-    float wrong = 0.0f;
-    for (int i = threadIdx.x; i < p.head_dim; i += THREADS) {
-        const float clamped = normed(value[i], 1.0f, 1.0f, p.clip);
-        if (!(fabsf(key[i]) < INFINITY && fabsf(rounded<W>(clamped)) < INFINITY)) wrong = 1.0f;
+    const int lane = threadIdx.x % WARP;
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        const int i = lane + c * WARP;
+        if (i >= p.head_dim / 2) break;
+        const Places at = find_pair(p, i);
+        store(to + at.a, x.a[c]), store(to + at.b, x.b[c]);
     }
-    const bool finite = block_sum(wrong, scratch) == 0.0f;
-    for (int i = threadIdx.x; i < (int)p.head_stride; i += THREADS) {
-        const bool inside = i < p.head_dim;
-        const float clamped = inside ? normed(value[i], 1.0f, 1.0f, p.clip) : 0.0f;
-        store(k + i, !inside ? 0.0f : finite ? key[i] : NAN);
-        store(v + i, inside && finite ? clamped : 0.0f);
-    }
+    if (p.head_dim + lane < (int)p.head_stride) store(to + p.head_dim + lane, 0.0f);
 }
 
-/* Launch: (rows, H + KV heads), THREADS: a query head, or a KV head's key and value. */
-template <typename W> __global__ static void append_kernel(gm_cuda_attention p)
+/* Key and value of a KV head into the cache. What is not finite becomes a key of NaN and a value of
+ * 0 (kv.h). */
+template <typename W>
+__device__ __forceinline__ void append_head(const gm_cuda_attention &p, Pairs &key,
+                                            const float *value, size_t row)
+{
+    Pairs v, one;
+    bool wrong = false;
+    load_head(p, value, p.head_dim / 2, 0.0f, v);
+    load_head(p, value, 0, 1.0f, one);
+    finish_pairs<W>(p, false, one, 1.0f, one, v);
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++) {
+        wrong = wrong || !(fabsf(key.a[c]) < INFINITY && fabsf(key.b[c]) < INFINITY);
+        wrong = wrong || !(fabsf(v.a[c]) < INFINITY && fabsf(v.b[c]) < INFINITY);
+    }
+    wrong = __ballot_sync(ALL, wrong) != 0;
+#pragma unroll
+    for (int c = 0; c < Pairs::N; c++)
+        if (wrong) key.a[c] = key.b[c] = NAN, v.a[c] = v.b[c] = 0.0f;
+    store_pairs(p, key, (W *)p.k + row * p.head_stride);
+    store_pairs(p, v, (W *)p.v + row * p.head_stride);
+}
+
+/* A row's queries and its keys and values, a warp a head. Launch: (rows), THREADS. */
+template <typename W>
+__global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attention p)
 {
     __shared__ float scratch[WARP];
-    __shared__ float key[GM_CUDA_MAX_HEAD];
     wait_for_previous();
     const size_t r = blockIdx.x;
     const gm_row row = p.row[r];
-    const int position = (int)row.position, h = (int)blockIdx.y, kv_head = h - p.n_heads;
+    const int position = (int)row.position;
+    const size_t turn = position * p.angle_stride;
     const float *qkv = p.qkv + r * p.qkv_stride;
-    if (kv_head < 0) {
-        finish_head<W>(p, qkv, p.n_heads, h, p.q_norm, position, key, scratch);
-        __syncthreads();
-        float *to = p.query + (r * p.n_heads + h) * p.head_stride;
-        for (int i = threadIdx.x; i < (int)p.head_stride; i += THREADS)
-            to[i] = i < p.head_dim ? key[i] : 0.0f;
-        return;
+    float whole[2] = {1.0f, 1.0f};
+    Pairs angle;
+    load_pairs(p.cosine + turn, p.sine + turn, p.rotary_dim / 2, angle);
+    if (p.q_norm && p.norm_whole) {
+        whole[0] = norm_factor(qkv, p.at_k, p.epsilon, scratch);
+        whole[1] = norm_factor(qkv + p.at_k, p.at_v - p.at_k, p.epsilon, scratch);
     }
-    finish_head<W>(p, qkv + p.at_k, p.n_kv_heads, kv_head, p.k_norm, position, key, scratch);
-    __syncthreads();
-    append_head<W>(p, qkv + p.at_v + kv_head * p.head_dim, key,
-                   cache_row(p, blocks_of(p, row.sequence), position, kv_head), scratch);
+#pragma unroll 1
+    for (int i = (int)threadIdx.x / WARP; i < p.n_heads + p.n_kv_heads; i += THREADS / WARP) {
+        const bool is_query = i < p.n_heads;
+        const int h = is_query ? i : i - p.n_heads, at = h * p.head_dim;
+        const float *norm = is_query ? p.q_norm : p.k_norm;
+        if (norm && p.norm_whole) norm += at;
+        Pairs x = finish_head<W>(p, qkv + (is_query ? 0 : p.at_k) + at, norm,
+                                 is_query ? whole[0] : whole[1], angle);
+        if (is_query)
+            store_pairs(p, x, p.query + (r * p.n_heads + h) * p.head_stride);
+        else
+            append_head<W>(p, x, qkv + p.at_v + at,
+                           cache_row(p, blocks_of(p, row.sequence), position, h));
+    }
 }
 
 extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p)
 {
-    const dim3 grid((unsigned)p->n_rows, (unsigned)(p->n_heads + p->n_kv_heads));
+    const dim3 grid((unsigned)p->n_rows);
     return p->wide ? launch(how, append_kernel<float>, grid, THREADS, 0, *p)
                    : launch(how, append_kernel<bf16>, grid, THREADS, 0, *p);
 }
