@@ -87,7 +87,7 @@ extern "C" cudaError_t gm_cuda_experts_prepare(void)
  * experts, or of the MLP that all rows take. */
 template <typename W> struct Place {
     Stretch<PAIR, W> s;                    /* nothing: a row that has no experts */
-    At<W> matrix;                          /* nothing: likewise, or behind the last place */
+    At<W> matrix;                          /* nothing: likewise, or after the last place */
     const typename Input<W>::type *hidden; /* the piece's units */
     int r, piece, d, n;                    /* n units */
     size_t stride;
@@ -129,8 +129,8 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
     } else {
         at.matrix = Pointer<W>::to(p.always_down, p.width * p.a_stride);
         at.hidden = (const X *)p.always + r * p.a_stride;
-        from = (piece - routed) * GM_CUDA_PIECE, width = p.always_width;
-        at.n = GM_CUDA_PIECE;
+        from = (piece - routed) * p.always_piece, width = p.always_width;
+        at.n = p.always_piece;
         at.stride = p.a_stride;
         at.gate = p.share ? read_shared_by_blocks(p.share + r) : 1.0f;
     }
@@ -140,7 +140,7 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
     return at;
 }
 
-/* Eight hidden units, zeros behind the piece's n: there lies what another layer left. */
+/* Eight hidden units, zeros after the piece's n: there lies what another layer left. */
 template <typename X>
 __device__ __forceinline__ void load_units(const X *hidden, int at, int n, float out[VEC])
 {
@@ -240,7 +240,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) down_kernel(gm_cuda_ex
     __shared__ float part[GM_CUDA_FEW][WARPS][COLUMNS];
     const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
     const int pieces = p.n_chosen * ((p.expert_width + p.piece - 1) / p.piece) +
-                       (p.always_width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
+                       (p.always_width + p.always_piece - 1) / p.always_piece;
     const int first = (int)blockIdx.x * COLUMNS;
     const int end = first + COLUMNS < p.width ? first + COLUMNS : p.width;
     Place<W> now = find_place<W>(p, warp < pieces ? 0 : p.n_rows, warp, first);

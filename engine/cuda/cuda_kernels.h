@@ -308,7 +308,8 @@ typedef struct gm_cuda_experts {
     void *always; /* (rows, a_stride) */
     size_t x_stride, d_stride, f_stride, a_stride, in_stride, out_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
-    int piece; /* hidden units of an expert that a warp of `down` takes at once */
+    int piece, always_piece; /* hidden units that a warp of `down` takes at once: of an expert, of
+                                `always` */
     gm_activation activation;
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */

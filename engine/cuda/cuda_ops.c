@@ -255,6 +255,7 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
         .expert_width = arch->expert_width,
         .always_width = (int)w->always.width,
         .piece = gm_cuda_piece(arch->expert_width),
+        .always_piece = gm_cuda_piece((int)w->always.width),
         .activation = arch->activation,
         .scale = arch->router.scale,
         .residual_scale = arch->residual_scale,
@@ -400,7 +401,7 @@ static void sample(gm_worker *me, const gm_step *step, size_t block)
     gm_cuda_session *s = step->own;
     const gm_cuda_finish finish = finish_of(step, block);
     gm_cuda_how how = s->how;
-    if (s->wants_logits) how.early = false; /* a copy is in front of it, no kernel */
+    if (s->wants_logits) how.early = false; /* a copy comes before it, no kernel */
     if (step->result && step->result->sampled)
         gm_cuda_note(s, gm_cuda_sample_rows(&how, &finish), "sampling");
 }
@@ -423,7 +424,7 @@ static void record_drain(gm_worker *me, const gm_step *step)
         .slot_bytes = gm_cuda_plan_results(s->arch, (size_t)s->plan.few, true, true).bytes,
         .n_head = step->result && step->result->sampled ? (int)step->n_head : 0};
     gm_cuda_how how = s->how;
-    if (s->wants_logits && p.n_head == 0) how.early = false; /* behind a copy, as in sample */
+    if (s->wants_logits && p.n_head == 0) how.early = false; /* after a copy, as in sample */
     gm_cuda_note(s, gm_cuda_publish_step(&how, &p), "handing over the results");
 }
 

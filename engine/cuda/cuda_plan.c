@@ -33,11 +33,11 @@ gm_dtype gm_cuda_expert_dtype(const gm_arch *arch, gm_numerics numerics)
     return stays && alone ? GM_U8 : gm_weights_dtype(numerics);
 }
 
-int gm_cuda_piece(int expert_width)
+int gm_cuda_piece(int width)
 {
-    const int n = (expert_width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
+    const int n = (width + GM_CUDA_PIECE - 1) / GM_CUDA_PIECE;
     if (n <= 1) return GM_CUDA_PIECE;
-    return (int)gm_round_up((size_t)((expert_width + n - 1) / n), GM_K_BLOCK);
+    return (int)gm_round_up((size_t)((width + n - 1) / n), GM_K_BLOCK);
 }
 
 /* Widths of what latents are projected to, and the longest row of it that few rows read. */

@@ -9,7 +9,7 @@
 /* The regions of the one allocation, in this order. Rows T, as everywhere. */
 #define GM_CUDA_REGIONS(X)                                           \
     X(RESIDUAL)       /* (T,D) */                                    \
-    X(GIVEN)          /* (T,D) outputs in front of their norm */     \
+    X(GIVEN)          /* (T,D) outputs before their norm */          \
     X(QKV)            /* (T, q + k + v) */                           \
     X(QUERIES)        /* (T, q) of latents of queries */             \
     X(LATENT)         /* (T, q latent) for products */               \
@@ -90,9 +90,9 @@ int gm_cuda_splits(int most, size_t window);
  * which bf16 represents exactly. */
 gm_dtype gm_cuda_expert_dtype(const gm_arch *arch, gm_numerics numerics);
 
-/* Hidden units of an expert that a warp takes at once: as few pieces of at most GM_CUDA_PIECE as
- * possible, of equal size, because the slowest warp is waited for. */
-int gm_cuda_piece(int expert_width);
+/* Hidden units of an MLP of so many that a warp takes at once: as few pieces of at most
+ * GM_CUDA_PIECE as possible, of equal size, because the slowest warp is waited for. */
+int gm_cuda_piece(int width);
 
 gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, const gm_kv *kv,
                                   const gm_session_sizes *sizes);

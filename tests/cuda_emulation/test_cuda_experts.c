@@ -83,6 +83,7 @@ static void run(const gm_cuda_how *how, arena *a, gm_dtype dtype, float *result)
                          .n_chosen = CHOSEN,
                          .expert_width = UNITS,
                          .piece = gm_cuda_piece(UNITS),
+                         .always_piece = gm_cuda_piece(0),
                          .activation = {.limit = 2.0f, .slope = 1.7f},
                          .scale = 1.0f,
                          .residual_scale = 1.0f,
@@ -114,7 +115,7 @@ static double dot(const uint16_t *row, const double *x, size_t n)
     return sum;
 }
 
-/* What expert e makes of a row behind the norm, its bias included. */
+/* What expert e makes of a row after the norm, its bias included. */
 static void compute_expert(const arena *a, size_t e, const double *x, double *out)
 {
     static double hidden[UNITS];
@@ -182,7 +183,7 @@ static void four_bits_are_their_bf16(void)
     run(&how, a, GM_U8, got);
     for (size_t i = 0; i < ROWS * WIDTH; i++)
         largest = check_larger(largest, fabs((double)want[i]));
-    CHECK(largest > 0.0); /* the row behind that without experts */
+    CHECK(largest > 0.0); /* the row after that without experts */
     const double off = most_off(got, want, ROWS * WIDTH);
     if (!(off <= 1e-3 * largest)) /* a unit may be rounded to bf16 the other way */
         TEST_FAILED_("off by %.3g of %.3g", off, largest);
