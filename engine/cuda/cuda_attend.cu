@@ -11,9 +11,9 @@
  *
  * A step waits for the last block, and what that does one after the other is what attention costs:
  * the row's heads are read (cuda_heads.cuh), multiplied, merged, written, a ticket taken, the other
- * splits read. Everything else is asked for beforehand or beside it. Keys and values of earlier
- * positions were written by earlier steps, so the first of them are asked for before the kernel in
- * front has ended.
+ * splits read. Everything else is asked for before or meanwhile. Keys and values of earlier
+ * positions were written by earlier steps, so the first of them are asked for before the previous
+ * kernel has ended.
  */
 #include "engine/cuda/cuda_heads.cuh"
 #include "engine/cuda/cuda_merge.cuh"

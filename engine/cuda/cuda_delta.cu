@@ -1,4 +1,4 @@
-/* cuda_delta.cu - Gated DeltaNet: of few rows in one kernel; of many rows what is in front of the
+/* cuda_delta.cu - Gated DeltaNet: of few rows in one kernel; of many rows what comes before the
  * states, then the states, in registers, token after token, then norm and gate.
  */
 #include "engine/cuda/cuda_delta.cuh"
@@ -101,7 +101,7 @@ __device__ __forceinline__ void finish_given(const gm_cuda_delta &p, const Vecto
 }
 
 /* Launch: (H, rows), FEW_THREADS; shared: Vectors. N: quads of key_stride. All that does not come
- * from the kernel in front, which projects, is asked for before that one has ended. */
+ * from the previous kernel, which projects, is asked for before that one has ended. */
 template <int N>
 __global__ static void __launch_bounds__(FEW_THREADS) delta_few_kernel(gm_cuda_delta p)
 {
@@ -143,7 +143,7 @@ __global__ static void __launch_bounds__(FEW_THREADS) delta_few_kernel(gm_cuda_d
 
 /* ---- many rows ---- */
 
-/* Where a row of `vectors` has its parts: behind queries and keys of key_stride the values, then
+/* Where a row of `vectors` has its parts: after queries and keys of key_stride the values, then
  * the rates. */
 __device__ __forceinline__ size_t values_at(const gm_cuda_delta &p)
 {
@@ -155,13 +155,13 @@ __device__ __forceinline__ size_t rates_at(const gm_cuda_delta &p)
     return values_at(p) + (size_t)p.n_heads * p.value;
 }
 
-/* Is the row `back` in front of r one of the step, and of its sequence? It has one run there. */
+/* Is the row `back` before r one of the step, and of its sequence? It has one run there. */
 __device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
 {
     return back <= r && p.row[r - back].sequence == p.row[r].sequence;
 }
 
-/* Channel c of row r behind the convolution. */
+/* Channel c of row r after the convolution. */
 __device__ __forceinline__ float convolve_row(const gm_cuda_delta &p, int r, const gm_row &row,
                                               int c)
 {
@@ -230,7 +230,7 @@ template <int N> struct Tokens {
     Rates rates[TOKENS];
 };
 
-/* n tokens from row `first` on into shared memory: of head h values `value` and those behind. */
+/* n tokens from row `first` on into shared memory: of head h values `value` and those after it. */
 template <int N>
 __device__ __forceinline__ void bring_tokens(const gm_cuda_delta &p, size_t first, int n, int h,
                                              int value, Tokens<N> &to)

@@ -81,8 +81,8 @@ template <int N, typename W> struct Batch {
 };
 
 /* Ask for half h of the lane's vectors `first`, `first` + 32, ... of the rows at w, which have
- * `vecs`. Weights never change, so a kernel asks for its first before it waits for the one in
- * front of it. */
+ * `vecs`. Weights never change, so a kernel asks for its first before it waits for the previous
+ * one. */
 template <int N, typename W>
 __device__ __forceinline__ void ask_half(const At<W> (&w)[N], int first, int vecs, int h,
                                          Batch<N, W> &batch)

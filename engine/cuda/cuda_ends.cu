@@ -1,4 +1,4 @@
-/* cuda_ends.cu - what comes before the first layer and behind the last: embedding, nll, and
+/* cuda_ends.cu - what comes before the first layer and after the last: embedding, nll, and
  * handing a step of few rows to the host. */
 #include "engine/cuda/cuda_device.cuh"
 

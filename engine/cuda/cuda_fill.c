@@ -15,11 +15,11 @@ enum {
     MOST_WORKERS = 16,
 };
 
-/* What a worker reads into: a piece, and behind it its scales where it is of MXFP4, its tensor's
- * where that is F8_E4M3. */
+/* What a worker reads into: a piece, and after it its scales if it is MXFP4, all of its tensor's
+ * if that is F8_E4M3. */
 typedef struct piece_size {
     size_t bytes, scales;
-    size_t grid; /* bytes of the latter in f32, on the host beside those that were read */
+    size_t grid; /* bytes of the latter in f32, on the host, after those that were read */
 } piece_size;
 
 /* Small models need less. */
@@ -107,7 +107,7 @@ static gm_cuda_place place_of(const gm_cuda_job *j, const source *s, size_t row,
 {
     const gm_buf *to = j->to;
     const size_t first = j->row + row / s->every;
-    /* zeros behind the last column, not behind each part of a vector */
+    /* zeros after the last column, not after each part of a vector */
     const size_t part = j->column + s->cols == to->cols ? to->stride - j->column : s->cols;
     char *matrix = (char *)to->address + j->item * to->item_bytes;
     char *scales = matrix + bytes_of(to->dtype, to->rows * to->stride);

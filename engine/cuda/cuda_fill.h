@@ -3,8 +3,7 @@
  * A team of threads reads pieces of tensors into pinned memory (past the page cache as reader.h
  * decides) and sends them unchanged; a kernel brings them into their final form (cuda_layout.h).
  * Each worker has a stream and two buffers, so that a piece is read while the previous one is sent.
- * Random weights are made by the same kernel, from a table of
- * two megabytes.
+ * Random weights are made by the same kernel, from a table of two megabytes.
  */
 #ifndef GM_CUDA_FILL_H
 #define GM_CUDA_FILL_H

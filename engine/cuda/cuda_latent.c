@@ -12,11 +12,11 @@ static gm_cuda_latents describe(const gm_step *step, const gm_layer *w)
     const gm_cuda_session *s = step->own;
     const gm_cuda_plan *plan = &s->plan;
     const gm_arch *arch = step->arch;
-    const bool behind_latent = arch->latent.q > 0; /* queries are products of one */
+    const bool has_latent = arch->latent.q > 0; /* queries are products of one */
     const float *qkv = gm_cuda_at(s, GM_CUDA_QKV);
     return (gm_cuda_latents){
         .row = step->row,
-        .queries = behind_latent ? gm_cuda_at(s, GM_CUDA_QUERIES) : qkv,
+        .queries = has_latent ? gm_cuda_at(s, GM_CUDA_QUERIES) : qkv,
         .keys = qkv + plan->at_k,
         .k_norm = w->k_norm.address,
         .cosine = gm_cuda_at(s, GM_CUDA_COSINE),
@@ -29,7 +29,7 @@ static gm_cuda_latents describe(const gm_step *step, const gm_layer *w)
         .of_heads = gm_cuda_at(s, GM_CUDA_OF_HEADS),
         .part = gm_cuda_at(s, GM_CUDA_PART),
         .heads = gm_cuda_at(s, GM_CUDA_HEADS),
-        .queries_stride = behind_latent ? plan->queries : plan->qkv,
+        .queries_stride = has_latent ? plan->queries : plan->qkv,
         .keys_stride = plan->qkv,
         .angle_stride = plan->angle,
         .blocks_per_sequence = s->kv->blocks_per_sequence,
@@ -51,7 +51,7 @@ static gm_cuda_latents describe(const gm_step *step, const gm_layer *w)
     };
 }
 
-/* ---- in front of attention ---- */
+/* ---- before attention ---- */
 
 /* Queries of their latent, which goes through its norm. */
 static void queries_few(const gm_step *step, const gm_layer *w)
@@ -126,7 +126,7 @@ void gm_cuda_latent_in(const gm_step *step, const gm_layer *w)
     multiply_heads(step, &w->key_up, p.query, (size_t)p.n_heads * p.head_stride, p.head_stride);
 }
 
-/* ---- attention, and behind it ---- */
+/* ---- attention, and after it ---- */
 
 void gm_cuda_latent_attend(const gm_step *step, const gm_layer *w)
 {

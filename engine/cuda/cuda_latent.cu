@@ -1,8 +1,8 @@
 /* cuda_latent.cu - attention to latents, of few rows: each head's keys multiplied into its query
- * before attention, and its values with what attention gives behind it.
+ * before attention, and its values with what attention gives after it.
  *
  * A head's matrix has short rows, so a group of lanes shares an output, as many as hold its
- * vectors, and asks for four outputs at once, the first of them before the kernel in front has
+ * vectors, and asks for four outputs at once, the first of them before the previous kernel has
  * ended.
  */
 #include "engine/cuda/cuda_latent.cuh"
@@ -103,7 +103,7 @@ keep_outputs(const gm_cuda_latents &p, const void *all, size_t stride, int n_out
     }
 }
 
-/* ---- in front of attention ---- */
+/* ---- before attention ---- */
 
 /* Launch: (blocks of outputs, H + 1), THREADS; the last head is the latents, a warp a row. */
 template <typename W, int R>
@@ -135,7 +135,7 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) latent_keys_kernel(gm_
                              p.query + h * p.head_stride, p.n_heads * p.head_stride);
 }
 
-/* ---- behind attention ---- */
+/* ---- after attention ---- */
 
 /* What each split of a row's head counts in the sum of all, by a warp. */
 __device__ __forceinline__ void weigh_splits(const gm_cuda_latents &p, const float *parts, int n,

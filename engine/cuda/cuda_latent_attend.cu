@@ -72,7 +72,7 @@ __device__ __forceinline__ void load_queries(const gm_cuda_latents &p, const Que
     }
 }
 
-/* Positions [from, end) into their places, of the KEYS from `start` on, and zeros behind them. What
+/* Positions [from, end) into their places, of the KEYS from `start` on, and zeros after them. What
  * is asked for at once ends with these KEYS: what follows in memory may be no cache. */
 template <typename W>
 __device__ __forceinline__ void stage_keys(const gm_cuda_latents &p, int sequence, int start,
@@ -233,7 +233,7 @@ __device__ __forceinline__ void keep_heads(const gm_cuda_latents &p, const Queri
 
 /* FEW: launch (splits, blocks of heads, rows), of a split the blocks of the cache `split`, and
  * again GM_CUDA_MOST_SPLITS further; earlier positions' keys were written by earlier steps and are
- * asked for before the kernel in front has ended. Otherwise: (tiles, H). THREADS, shared_bytes().
+ * asked for before the previous kernel has ended. Otherwise: (tiles, H). THREADS, shared_bytes().
  */
 template <typename W, int Q, bool FEW>
 __global__ static void __launch_bounds__(THREADS)
@@ -284,7 +284,7 @@ __global__ static void __launch_bounds__(THREADS)
         start += KEYS;
         if (start % GM_KV_BLOCK == 0) start += step - GM_KV_BLOCK;
     }
-    if (waiting) { /* a split behind the row's last */
+    if (waiting) { /* a split after the row's last */
         wait_for_previous();
         return;
     }
@@ -327,7 +327,7 @@ extern "C" cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const 
                    : attend_many<bf16>(how, p, tile, n_tiles);
 }
 
-/* ---- many rows: what comes in front ---- */
+/* ---- many rows: what comes before ---- */
 
 /* Launch: (rows), THREADS. The first warp has the row's latent beside its part of the queries. */
 template <typename W> __global__ static void latent_append_kernel(gm_cuda_latents p)

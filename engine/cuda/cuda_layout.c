@@ -5,7 +5,7 @@
 
 enum { ALIGN = 256 };
 
-/* Lay a buffer of rows behind the others. U8 is MXFP4: half a byte an input, then the scales. */
+/* Lay a buffer of rows after the others. U8 is MXFP4: half a byte an input, then the scales. */
 static gm_buf lay(gm_cuda_layout *l, gm_dtype dtype, size_t count, size_t rows, size_t cols)
 {
     gm_buf b = gm_buf_rows(dtype, count, rows, cols);
@@ -66,7 +66,7 @@ static void place_norm(gm_cuda_layout *l, gm_role role, gm_role bias, int layer,
 }
 
 /* Gate and up, then down, of an expert or of the MLP that all rows take; up lies `apart` rows
- * behind gate. */
+ * after gate. */
 static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_t expert,
                       gm_buf *gate_up, size_t apart, gm_buf *down)
 {
@@ -169,7 +169,7 @@ static void place_delta(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *
     place(l, GM_ROLE_DELTA_O, layer, dtype, &w->o);
 }
 
-/* Gated attention: a head's queries, then further ones, behind the values. */
+/* Gated attention: a head's queries, then further ones, after the values. */
 static void place_gated(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     const size_t q = (size_t)(l->arch->n_heads * l->arch->head_dim);
@@ -216,7 +216,7 @@ static void place_attention(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_lay
     place(l, GM_ROLE_SINKS, layer, GM_F32, &w->sinks);
 }
 
-/* The output for the shared experts lies behind those of the experts. */
+/* The output for the shared experts lies after those of the experts. */
 static void place_router(gm_cuda_layout *l, int layer, gm_layer *w)
 {
     size_t rows = 0, cols = 0, one;

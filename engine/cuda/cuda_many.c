@@ -2,7 +2,7 @@
  * them.
  *
  * The host has to know how many rows each expert has, so it waits once a layer for 4 (E + 1)
- * bytes; everything else is enqueued behind it. Experts' products go round-robin to a few
+ * bytes; everything else is enqueued after it. Experts' products go round-robin to a few
  * streams, so that the last wave of one is filled by the next. Their shapes depend on the step,
  * and with them cuBLAS's order of summation: these results are level A (engine/engine.h)
  * (same step, same bytes), not level B.
@@ -240,7 +240,7 @@ static void join_lanes(gm_cuda_session *s)
 }
 
 /* One of a layer's two products: of the MLP that all rows take, and of every expert with its
- * rows, which lie one behind the other. */
+ * rows, which lie one after the other. */
 typedef struct moe_product {
     const gm_buf *always, *expert; /* weights */
     const void *always_from, *from;

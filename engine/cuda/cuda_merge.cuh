@@ -95,7 +95,7 @@ __device__ __forceinline__ void merge_parts(const float *parts, int each, int n,
             const float weight = lane < left ? from[lane * each + stride + 1] : 0.0f;
             float4 x[TOGETHER];
 #pragma unroll
-            for (int k = 0; k < TOGETHER; k++) /* behind the last: that one again, weighing 0 */
+            for (int k = 0; k < TOGETHER; k++) /* after the last: that one again, weighing 0 */
                 x[k] = load_float4(from + (k < left ? k : left - 1) * each + mine);
             const float now = fmaxf(most, warp_max(top)), base = now == -INFINITY ? 0.0f : now;
             const float before = expf(most - base);

@@ -75,7 +75,7 @@ __device__ __forceinline__ size_t row_of(const gm_cuda_place &p, size_t r)
     return p.every > 1 ? r / p.every + r % p.every * p.apart : r;
 }
 
-/* A thread eight neighbours of a row; zeros behind the columns. Threads side by side read side by
+/* A thread eight neighbours of a row; zeros after the columns. Threads side by side read side by
  * side. Launch: THREADS. */
 __global__ static void place_kernel(gm_cuda_place p)
 {

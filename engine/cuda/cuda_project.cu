@@ -8,7 +8,7 @@ enum {
     BLOCKS = 2,  /* of a multiprocessor: what the registers of their batches leave room for */
 };
 
-/* The lane's vectors from `first` on of output n and its neighbour; nothing behind the last. */
+/* The lane's vectors from `first` on of output n and its neighbour; nothing after the last. */
 template <typename W>
 __device__ __forceinline__ Stretch<OUTPUTS, W> find_pair(const gm_cuda_project &p, int n, int first)
 {
@@ -63,10 +63,10 @@ __global__ static void __launch_bounds__(THREADS, BLOCKS) project_kernel(gm_cuda
     set_zero(sum);
 #pragma unroll 1
     while (n < p.n_out) {
-        const int behind = now.first + Batch<OUTPUTS, W>::LANES;
-        const bool ends = behind - lane >= vecs;
+        const int after = now.first + Batch<OUTPUTS, W>::LANES;
+        const bool ends = after - lane >= vecs;
         const Stretch<OUTPUTS, W> next =
-            ends ? find_pair<W>(p, n + step, lane) : find_pair<W>(p, n, behind);
+            ends ? find_pair<W>(p, n + step, lane) : find_pair<W>(p, n, after);
         add_stretch(now, next, batch, x, floats, sum);
         now = next;
         if (!ends) continue;

@@ -1,6 +1,6 @@
 /* cuda_route.cu - the router: logits by a block an output and row, the choice by the block that
- * arrives last, the record, beside it the units that all rows take; and the places of the choices
- * by expert. */
+ * arrives last, the record, at the same time the units that all rows take; and the places of the
+ * choices by expert. */
 #include "engine/cuda/cuda_choose.cuh"
 #include "engine/cuda/cuda_units.cuh"
 
@@ -67,7 +67,7 @@ __device__ __forceinline__ void bring_norm(float4 (&to)[QUADS], const float *nor
     for (int i = 0; i < QUADS; i++) to[i] = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
 }
 
-/* The logit of the block's output; thread 0 has it. One walk over the row, behind that for the mean
+/* The logit of the block's output; thread 0 has it. One walk over the row, after that for the mean
  * of LayerNorm, finds both the norm's factor and the product; what the norm's bias adds is the same
  * for every row. */
 __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, const float *x)
@@ -106,13 +106,13 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     return p.bias && output < p.n_experts ? logit + p.bias[output] : logit;
 }
 
-/* What of the shared experts a row takes, from the logit behind those of the experts. */
+/* What of the shared experts a row takes, from the logit after those of the experts. */
 __device__ __forceinline__ float share_of(float logit)
 {
     return 1.0f / (1.0f + expf(-logit));
 }
 
-/* A block an output and row; the last one of a row chooses. The blocks behind them make the units
+/* A block an output and row; the last one of a row chooses. The blocks after them make the units
  * that no choice decides on, which takes the time that choosing takes.
  * Launch: (outputs times rows + blocks for units), THREADS; shared: the choice and (E) logits, or
  * the rows. */

@@ -77,7 +77,7 @@ static inline const float *gm_cuda_norm_bias(const gm_buf *norm)
     return norm->rows > 1 ? (const float *)norm->address + norm->stride : NULL;
 }
 
-/* Where the outputs of attention or the MLP go: into the residual, or in front of their norm. */
+/* Where the outputs of attention or the MLP go: into the residual, or to where their norm reads. */
 static inline float *gm_cuda_output(const gm_cuda_session *s, const gm_buf *norm)
 {
     return gm_cuda_at(s, norm->address ? GM_CUDA_GIVEN : GM_CUDA_RESIDUAL);
@@ -118,7 +118,7 @@ void gm_cuda_weights_free(gm_weights *w);
 /* cuda_many.c: an operation for many rows, as in gm_ops */
 void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_attn_many(const gm_step *step, const gm_layer *w);
-/* What lies in front of a norm of outputs, through it into the residual; nothing without one. */
+/* What waits for a norm of outputs, through it into the residual; nothing without one. */
 void gm_cuda_add_given(const gm_step *step, const gm_buf *norm);
 void gm_cuda_attn_out_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w);

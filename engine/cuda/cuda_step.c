@@ -143,7 +143,7 @@ static void deliver(const gm_cuda_session *s, const gm_step *step, const char *f
 static void run_many(gm_cuda_session *s, const gm_step *device, gm_watch *watch)
 {
     gm_forward(NULL, device, 1, watch);
-    /* sampled, nll and bad lie in front of the record, which is on its way already */
+    /* sampled, nll and bad lie before the record, which is on its way already */
     const size_t ends = s->at.bad + device->n_rows;
     gm_cuda_note(s, cudaMemcpyAsync(s->ring, s->result, ends, cudaMemcpyDeviceToHost, s->stream),
                  "fetching results");
@@ -310,7 +310,7 @@ bool gm_cuda_decodes(void *own, size_t n_segments)
     return n_segments <= (size_t)s->plan.few;
 }
 
-/* The rows advance on the device, so steps are started before the ones in front of them have been
+/* The rows advance on the device, so steps are started before the previous ones have been
  * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States of Gated
  * DeltaNet cannot be taken back where the caller then wants no more steps: there it is one. */
 gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,

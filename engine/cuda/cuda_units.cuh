@@ -1,5 +1,5 @@
 /* cuda_units.cuh - gate and up of few rows: hidden units of the experts and of the MLP that all
- * rows take. The latter needs no router, so the kernel that routes computes it beside.
+ * rows take. The latter needs no router, so the kernel that routes computes it as well.
  */
 #ifndef GM_CUDA_UNITS_CUH
 #define GM_CUDA_UNITS_CUH

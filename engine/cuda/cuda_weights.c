@@ -26,7 +26,8 @@ static size_t slack_bytes(const gm_model_options *options)
     return gm_device_parse(&device, options->device, NULL) == GM_OK && device.cpu ? CODE_BYTES : 0;
 }
 
-/* What is needed beside the weights: places for pieces, or later the planned session; and slack. */
+/* What is needed besides the weights: places for pieces, or later the planned session; and slack.
+ */
 static size_t other_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint,
                           gm_numerics numerics, const gm_model_options *options)
 {
@@ -91,7 +92,7 @@ static gm_status check_memory(const gm_weights *w, const gm_arch *arch,
 
 /* ---- the whole ---- */
 
-/* Kernels that were compiled from code of before 9.0 do not wait for the one in front of them, and
+/* Kernels that were compiled from code of before 9.0 do not wait for the previous one, and
  * must not be started early. */
 static gm_status prepare_kernels(gm_cuda_device *device, gm_error *err)
 {

@@ -131,7 +131,7 @@ static void prepare(Fiber &f, unsigned i)
 {
     if (f.stack == nullptr) f.stack = (char *)aligned_alloc(64, STACK_BYTES);
     void **top = (void **)(void *)(f.stack + STACK_BYTES);
-    *--top = nullptr; /* where a return address would be: aligned as behind a call */
+    *--top = nullptr; /* where a return address would be: aligned as after a call */
     *--top = (void *)fiber_main;
     for (int r = 0; r < 6; r++) *--top = nullptr;
     f.sp = top;

@@ -232,7 +232,8 @@ static void windows_and_sinks(void)
     free_arena(a, &how);
 }
 
-/* A block of keys whose scores are below all floats counts nothing, however small those behind. */
+/* A block of keys whose scores are below all floats counts nothing, however small those after it.
+ */
 static void scores_below_all_floats(void)
 {
     enum { POSITION = 40 };
@@ -281,7 +282,7 @@ static void queries_of_a_tile_have_windows_of_their_own(void)
         p.window = windows[i], p.sinks = i % 2 ? a->sinks : NULL;
         if (p.window == 1) p.scale = 40.0f; /* a score far below 0 is the only one */
         run_many(&how, &p, a);
-        for (uint32_t r = 0; r < N; r++) { /* a row of it as the only one, behind what is cached */
+        for (uint32_t r = 0; r < N; r++) { /* a row of it as the only one, after what is cached */
             *each = *a;
             each->row.position = POSITION + r;
             memcpy(each->qkv, qkv + r * QKV, sizeof each->qkv);

@@ -57,7 +57,7 @@ static double silu(double x)
     return x / (1.0 + exp(-x));
 }
 
-/* Channel c of a token behind the convolution. */
+/* Channel c of a token after the convolution. */
 static double convolve(const arena *a, const float *input, int t, int c)
 {
     const gm_cuda_delta *p = &a->p;
@@ -379,7 +379,7 @@ static void rounded_weights_are_the_cpus(void)
     }
 }
 
-/* Keys of 33 at a time: logits behind each of n tokens, one by one, by the CPU. */
+/* Keys of 33 at a time: logits after each of n tokens, one by one, by the CPU. */
 static float *logits_of(const uint32_t *token, size_t n, size_t vocab)
 {
     gm_model *cpu = open_config(config[0][0], config[0][1], "cpu");

@@ -98,7 +98,7 @@ static void edits_that_fail_on_their_way(void)
         gm_emulation.fail_with = cudaErrorMemoryAllocation;
         arrived = gm_session_set_edits(session, &edit, 1, &err) == GM_OK;
         gm_emulation.fail_after = -1;
-        (void)cudaGetLastError(); /* the runtime goes on behind this one */
+        (void)cudaGetLastError(); /* the runtime goes on after this one */
         if (!arrived) {
             if (gm_session_step(session, &s, 1, NULL, &result, &err) == GM_OK) {
                 went_on = true;
@@ -114,7 +114,7 @@ static void edits_that_fail_on_their_way(void)
     CHECK(arrived && refused && went_on);
 }
 
-/* A step that cannot be sent ends there: a stream whose capture was begun behind that would be left
+/* A step that cannot be sent ends there: a stream whose capture was begun after that would be left
  * capturing, and takes nothing more, not even its end. */
 static void a_step_that_is_not_sent_is_not_captured(void)
 {

@@ -198,7 +198,7 @@ static void pieces_are_even(void)
         CHECK_INT(gm_cuda_piece(widths[i][0]), widths[i][1]);
 }
 
-static void results_lie_one_behind_the_other(void)
+static void results_lie_one_after_the_other(void)
 {
     gm_model *model = open_tiny("olmoe-tiny", "cuda", GM_NUMERICS_F32);
     const size_t l = 3, k = 4, e = 16, t = 5;
@@ -214,7 +214,7 @@ static void results_lie_one_behind_the_other(void)
     gm_model_close(model);
 }
 
-/* What lies behind the columns of a vector is zero, as it is behind those of a matrix. */
+/* What lies after the columns of a vector is zero, as it is after those of a matrix. */
 static void check_padding(const gm_buf *b, size_t *n)
 {
     const float *row = b->address; /* device memory is the host's here */
@@ -308,6 +308,6 @@ static void latents_that_are_too_wide_are_refused(void)
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
       TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(experts_stay_as_they_are_stored),
-      TEST(results_lie_one_behind_the_other), TEST(rows_end_in_zeros),
+      TEST(results_lie_one_after_the_other), TEST(rows_end_in_zeros),
       TEST(what_the_kernels_cannot_take_is_refused), TEST(norms_with_a_bias_are_of_experts_only),
       TEST(latents_that_are_too_wide_are_refused))

@@ -18,7 +18,7 @@ typedef struct arena {
     float *queries, *keys, *k_norm, *cosine, *sine, *key_up, *value_up, *cache, *of_heads;
     char *pool;
     size_t used;
-    void *alone; /* the cache: what reads behind its last block is seen */
+    void *alone; /* the cache: what reads after its last block is seen */
 } arena;
 
 static void *take(arena *a, size_t bytes)
@@ -57,7 +57,7 @@ static float *take_matrices(arena *a, int rows, int cols, size_t stride, gm_rng 
     return at;
 }
 
-/* Rows of other sequences, or `together` one behind the other in one. */
+/* Rows of other sequences, or `together` one after the other in one. */
 static void set_rows(arena *a, const uint32_t *position, bool together)
 {
     for (int r = 0; r < a->p.n_rows; r++) {
@@ -180,19 +180,19 @@ static double key_off(const arena *a, size_t r)
     return most;
 }
 
-/* Largest difference of what the heads give: behind their values, or of many rows before. */
-static double heads_off(const arena *a, size_t r, bool behind_values)
+/* Largest difference of what the heads give: after their values, or of many rows before. */
+static double heads_off(const arena *a, size_t r, bool after_values)
 {
     const gm_cuda_latents *p = &a->p;
     double most = key_off(a, r), query[GM_CUDA_MAX_LATENT_HEAD], latent[GM_CUDA_MAX_LATENT];
     for (int h = 0; h < p->n_heads; h++) {
         absorb(a, r, h, query);
         attend(a, r, query, latent);
-        for (int n = 0; !behind_values && n < p->kv; n++) {
+        for (int n = 0; !after_values && n < p->kv; n++) {
             const float *got = a->of_heads + (r * (size_t)p->n_heads + (size_t)h) * p->each_stride;
             most = check_larger(most, fabs((double)got[n] - latent[n]));
         }
-        for (int n = 0; behind_values && n < p->value; n++) {
+        for (int n = 0; after_values && n < p->value; n++) {
             const float *row = a->value_up + (size_t)(h * p->value + n) * p->kv_stride;
             double want = 0.0;
             for (int k = 0; k < p->kv; k++) want += (double)row[k] * latent[k];
@@ -260,9 +260,9 @@ static const gm_cuda_latents published = {
     .n_heads = 2, .kv = 512, .plain = 128, .turning = 64, .value = 129};
 
 /* Row r against the definition; *worst: of all that were checked. */
-static void check_row(const char *form, const arena *a, size_t r, bool behind_values, double *worst)
+static void check_row(const char *form, const arena *a, size_t r, bool after_values, double *worst)
 {
-    const double off = heads_off(a, r, behind_values);
+    const double off = heads_off(a, r, after_values);
     if (!(off <= 2e-5)) TEST_FAILED_("%s, position %u: off by %.3g", form, a->row[r].position, off);
     *worst = check_larger(*worst, off);
 }
@@ -331,7 +331,7 @@ static size_t not_finite(const float *x, size_t n)
 }
 
 /* Row 3's latent is marked in the cache, and reaches the rows that see it: of few rows itself, of a
- * tile those behind it. */
+ * tile those after it. */
 static void what_is_not_finite_is_marked(void)
 {
     enum { ROWS = 6, WRONG = 3 };

@@ -200,7 +200,7 @@ static void norms_with_a_bias(void)
 }
 
 /* Rows 65 and later attend to two splits; 129 to three. The rows before come in one step. */
-static void a_row_behind_many_splits(void)
+static void a_row_after_many_splits(void)
 {
     static const size_t lengths[] = {64, 65, 128, 520};
     config_text config;
@@ -447,7 +447,7 @@ static void every_router_and_every_edit(void)
     }
 }
 
-TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_behind_many_splits),
+TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_after_many_splits),
       TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(latents_of_odd_sizes),
       TEST(norms_with_a_bias), TEST(random_weights_of_four_bits), TEST(published_widths),
       TEST(every_router_and_every_edit))
