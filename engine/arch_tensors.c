@@ -141,8 +141,8 @@ static shape shape_of(const gm_arch *a, gm_role role, int layer)
     return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
 }
 
-/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`; behind `inner`, if it
- * is not NULL, in place of what it begins with. */
+/* Copy `pattern`, the first %d replaced by `layer`, the second by `expert`; if `inner` is not NULL,
+ * it takes the place of "model." at the beginning. */
 static void fill_name(char name[GM_NAME_BYTES], const char *pattern, const char *inner, int layer,
                       int expert)
 {

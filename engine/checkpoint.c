@@ -47,7 +47,7 @@ static gm_status open_single(gm_checkpoint *c, const char *folder, const char *n
     return add_shard(c, folder, name, err);
 }
 
-/* One entry of the index. A name that leads out of the folder, or goes on behind a NUL,
+/* One entry of the index. A name that leads out of the folder, or goes on after a NUL,
  * is refused. */
 static gm_status index_entry(const gm_json *entry, const char *where, const char **out,
                              gm_error *err)
@@ -355,7 +355,7 @@ static void hash_u64(gm_sha256 *hash, uint64_t value)
     gm_sha256_update(hash, byte, sizeof byte);
 }
 
-/* Matrices, or vectors that are biases, one behind the other: each is a tensor in checkpoints that
+/* Matrices, or vectors that are biases, one after the other: each is a tensor in checkpoints that
  * do not stack them. */
 static size_t n_stacked(const gm_tensor *t)
 {

@@ -16,7 +16,7 @@ enum {
     PERIOD = 1048573, /* values drawn before they repeat: a prime, so rows differ */
 };
 
-/* What lies in the mapping, names behind it. */
+/* What lies in the mapping, followed by scales and names. */
 typedef struct random_pool {
     size_t n_ones;
     uint16_t value[]; /* ones, then random values */

@@ -34,8 +34,8 @@ gm_status gm_read_deepseek(const gm_json *config, const char *where, gm_arch *ar
     GM_TRY(gm_config_int_or(config, "n_shared_experts", 0, GM_MAX_SHARED, 0, &arch->n_shared, where,
                             err));
     arch->shared_width = arch->n_shared * arch->expert_width;
-    GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers, 0, &first_moe,
-                            where, err));
+    GM_TRY(gm_config_int_or(config, "first_k_dense_replace", 0, arch->n_layers,
+                            arch->family->dense_first, &first_moe, where, err));
     GM_TRY(gm_config_int_or(config, "moe_layer_freq", 1, arch->n_layers, 1, &every, where, err));
     const gm_moe_layers layers = {.first = first_moe,
                                   .every = every,
@@ -55,7 +55,7 @@ static const char *const olmoe_keys[] = {"num_experts", "clip_qkv", NULL};
 
 /* Source: arXiv:2409.02060; transformers, models/olmoe: every layer is a MoE layer,
  * intermediate_size is one expert's width, q and k are normalised over their full
- * width, and the clamp comes behind that norm. */
+ * width, and the clamp comes after that norm. */
 static gm_status read_olmoe(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;

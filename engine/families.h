@@ -11,6 +11,7 @@ typedef struct gm_family {
     const char *architecture; /* config.json "architectures"[0] */
     const char *model_type;   /* config.json "model_type" */
     const char *name;         /* what we call it */
+    int dense_first;          /* dense layers before those with experts, if the config names none */
     float norm_epsilon;       /* where the config names none */
     double rope_theta;        /* likewise */
     double rotary_part;       /* of a head, is rotated where the config names none; 0: all */

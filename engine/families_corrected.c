@@ -104,7 +104,7 @@ static const char *const dots_keys[] = {
     "sliding_window", "max_window_layers", NULL,
 };
 
-/* Windows begin behind the first max_window_layers layers, and published models have none. */
+/* Windows begin after the first max_window_layers layers, and published models have none. */
 static gm_status refuse_windows(const gm_json *config, const char *where, const gm_arch *arch,
                                 gm_error *err)
 {
@@ -295,6 +295,7 @@ static const gm_family families[] = {
     {.architecture = "Glm4MoeForCausalLM",
      .model_type = "glm4_moe",
      .name = "glm4-moe",
+     .dense_first = 1,
      .norm_epsilon = 1e-5f,
      .rope_theta = 1e4,
      .rotary_part = 0.5,

@@ -20,7 +20,7 @@
 
 #define LLAMA_TENSORS COMMON_TENSORS, KV_TENSORS
 
-/* Norms behind attention and the MLP instead of in front of them. */
+/* Norms after attention and the MLP instead of before them. */
 #define OUT_NORM_TENSORS                                                         \
     [GM_ROLE_ATTN_OUT_NORM] = "model.layers.%d.post_attention_layernorm.weight", \
     [GM_ROLE_MLP_OUT_NORM] = "model.layers.%d.post_feedforward_layernorm.weight"

@@ -17,7 +17,7 @@ enum { SLOTS = 2 };
 struct gm_stream {
     gm_weights *weights;
     gm_fill *fill;
-    void *slots; /* one behind the other */
+    void *slots; /* one after the other */
     size_t slot_bytes;
     gm_layer layer[SLOTS];
     bool started;

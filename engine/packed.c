@@ -320,7 +320,7 @@ void gm_packed_abort(gm_packed_out *o)
 {
     if (o == NULL) return;
     gm_outfile_abort(o->file);
-    gm_free(o->buffer); /* behind the stream's end */
+    gm_free(o->buffer); /* not before the stream is closed */
     gm_free(o->header);
     gm_free(o);
 }

@@ -58,7 +58,7 @@ static void sift_down(const float *logits, uint32_t *heap, size_t n, size_t i)
     }
 }
 
-/* Move the root behind the heap; gives it. */
+/* Move the root to the place after the heap; gives it. */
 static uint32_t pop(const float *logits, uint32_t *heap, size_t *n)
 {
     uint32_t root = heap[0];

@@ -23,7 +23,8 @@ static gm_status check_options(const gm_arch *arch, const gm_session_options *as
     out->max_sequences = sequences_of(arch, asked);
     if (out->piece_rows == 0 || out->piece_rows > out->max_rows) out->piece_rows = out->max_rows;
     if (out->threads == 0) out->threads = gm_team_processors();
-    if (out->threads < 1) return gm_fail(err, GM_EARG, "%d threads", asked->threads);
+    if (out->threads < 1)
+        return gm_fail(err, GM_EARG, "a session of %d threads, expected 0 or more", asked->threads);
     if (out->max_rows < 1 || out->max_rows > UINT32_MAX / 2)
         return gm_fail(err, GM_EARG, "a session of %zu rows per step, expected 1 or more",
                        out->max_rows);

@@ -52,7 +52,7 @@ static gm_buf vector_if(const gm_arch *arch, gm_role role, int layer, size_t col
     return has_tensor(arch, role, layer) ? gm_buf_rows(GM_F32, 1, 1, cols) : (gm_buf){0};
 }
 
-/* A norm of the model's width if there is one, and behind it its bias if it has one. */
+/* A norm of the model's width if there is one, followed by its bias if it has one. */
 static gm_buf norm_of(const gm_arch *arch, gm_role role, gm_role bias, int layer)
 {
     if (!has_tensor(arch, role, layer)) return (gm_buf){0};
@@ -234,7 +234,7 @@ gm_dtype gm_weights_dtype(gm_numerics numerics)
     }
 }
 
-/* Has it bytes behind the rows or columns of its tensors? */
+/* Has it bytes after the rows or columns of its tensors? */
 static bool is_padded(const gm_buf *buf, size_t inputs)
 {
     if (buf->layout == GM_LAYOUT_ROWS) return buf->stride != buf->cols;

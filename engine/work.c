@@ -29,7 +29,7 @@ static size_t given_floats(const gm_arch *arch)
 }
 
 /* Floats of a task that computes an expert's rows whole, or adds up rows with the MLP that all
- * take, behind those of its products. */
+ * take, beside those of its products. */
 static size_t whole_floats(const gm_arch *arch, gm_dtype read)
 {
     const size_t rows = gm_block_rows((size_t)arch->width);

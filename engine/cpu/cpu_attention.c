@@ -99,8 +99,8 @@ static void clamp(float *x, size_t n, float limit)
 }
 
 /* A key becomes output `place` of its block's matrix, a value input `place` of every
- * output: element i of the row lies `step` elements behind element i - 1, in bf16 panels
- * pairs of inputs side by side. */
+ * output: element i of the row lies 16 places after element i - 1, in bf16 panels pairs of
+ * inputs side by side. */
 static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t *key,
                      const uint16_t *value)
 {
@@ -307,7 +307,7 @@ static void attend_row(const gm_step *s, query_tile *q, size_t i, size_t start, 
     const size_t position = q->position + i / q->group, first = first_seen(q, position);
     const size_t seen = position - start + 1;
     float *score = q->score + i * GM_KV_BLOCK;
-    for (size_t j = start; j < first; j++) score[j - start] = -INFINITY; /* behind the window */
+    for (size_t j = start; j < first; j++) score[j - start] = -INFINITY; /* outside the window */
     q->factor[i] = s->weights->kernels->attend(score, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
                                                s->arch->attention_scale, weight,
                                                s->kv->v.dtype == GM_BF16, &q->top[i], &q->total[i]);
@@ -351,7 +351,7 @@ static void fetch_block(const gm_step *s, size_t nth, const query_tile *q, size_
 }
 
 /* What a head's values are multiplied with, over its query, which nobody needs any more; zeros
- * behind it as far as products read. */
+ * after it as far as products read. */
 static void store_latent(const gm_step *s, size_t row, const float *x, size_t width)
 {
     static const float zeros[GM_K_BLOCK];
@@ -399,7 +399,7 @@ static void attend_tile(gm_worker *me, const gm_step *s, const gm_layer *w, cons
     store_heads(s, tile, &q);
 }
 
-/* b's rows are those behind a's, of the same sequence. */
+/* b's rows are those after a's, of the same sequence. */
 static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
 {
     const gm_row *first = &s->row[a->first], *next = &s->row[b->first];

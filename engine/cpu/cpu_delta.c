@@ -1,4 +1,4 @@
-/* cpu_delta.c - Gated DeltaNet and Mamba2: attn_in behind its product, and attn, of layers that
+/* cpu_delta.c - Gated DeltaNet and Mamba2: attn_in after its product, and attn, of layers that
  * have one of them.
  *
  * Work is split by rows where rows do not meet, and where they do by sequence, channels, heads and

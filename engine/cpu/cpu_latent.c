@@ -1,5 +1,5 @@
 /* cpu_latent.c - what latent attention (gm_latent, arch.h) does around attention itself: queries,
- * latents and keys before it, a head's values behind it.
+ * latents and keys before it, a head's values after it.
  *
  * Products of a head read rows of their own, (T H, ...), by lists; a row's sums depend on nothing
  * else.
@@ -110,7 +110,7 @@ void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w)
     multiply_heads(me, s, &w->key_up, &s->work->plain, keep_absorbed);
 }
 
-/* ---- behind attention ---- */
+/* ---- after attention ---- */
 
 static void keep_values(const gm_step *s, const gm_task *t, float *part, size_t ld, size_t p,
                         size_t n, const void *context)

@@ -9,7 +9,7 @@ static const gm_layer *layer_acquire(gm_worker *me, const gm_step *s, size_t lay
     return w->stream ? gm_stream_acquire(w->stream, me, layer) : &w->layer[layer];
 }
 
-/* The workers met behind the layer's last operation; who asks for the next must not be
+/* The workers met after the layer's last operation; who asks for the next must not be
  * given this one once more. */
 static void layer_release(gm_worker *me, const gm_step *s, size_t layer)
 {

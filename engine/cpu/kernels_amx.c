@@ -104,7 +104,7 @@ static inline void fetch(ahead *next)
     next->rows += next->row_bytes;
 }
 
-/* Block b of two panels, or if there is none the first of the two behind them: few rows wait
+/* Block b of two panels, or if there is none the first of the next two: few rows wait
  * for memory, which gives more when it is asked a block ahead. */
 static inline void fetch_blocks(const uint16_t *w, const uint16_t *w1, size_t blocks, size_t b)
 {
@@ -194,7 +194,7 @@ static ahead look_ahead(const void *x, size_t ldx, size_t m, size_t blocks, cons
 }
 
 /* What becomes ready while a part of two panels is multiplied: at every block `lines` of the part
- * behind it, in bf16 asked for, from int8 widened into tiles until none is `left`. */
+ * after it, in bf16 asked for, from int8 widened into tiles until none is `left`. */
 typedef struct next_part {
     const char *w, *w1;
     uint16_t *tile, *tile1; /* NULL: bf16 */
@@ -245,7 +245,7 @@ static inline void fetch_part(next_part *next)
 }
 
 /* Two tiles of rows by two panels and some blocks of inputs, on top of what the blocks before
- * gave: `sum`, four tiles one behind the other. */
+ * gave: `sum`, four tiles one after the other. */
 INLINE void part_of_two(const char *a, size_t ldx, const uint16_t *w, const uint16_t *w1,
                         size_t blocks, bool first, const float *sum, next_part *next, ahead *rows,
                         bool i8)
@@ -297,7 +297,7 @@ static inline void fetch_square(const float *out, size_t ldo)
     }
 }
 
-/* m rows of what n panels of int8 gave, times the scales behind each. */
+/* m rows of what n panels of int8 gave, times the scales at the end of each. */
 static inline void scale_rows(const char *panels, size_t panel_bytes, size_t n, size_t m,
                               float *out, size_t ldo)
 {

@@ -125,6 +125,34 @@ static const void *gather_bf16(const void *x, size_t ldx, const uint32_t *row, s
     return room;
 }
 
+/* Panels hold inputs in pairs (pack.h). In bf16 a pair of an output is one 32-bit word, the even
+ * input in its low half; in 8 bits 16 outputs of the even input are followed by those of the odd
+ * one, and the panel by its scales. */
+enum pairs { PAIRS_BF16, PAIRS_I8, PAIRS_FP8 };
+
+INLINE v16 load_fp8(const uint8_t *from)
+{
+    float value[LANES];
+    for (int i = 0; i < LANES; i++) value[i] = gm_fp8_values[from[i]];
+    return v16_load(value);
+}
+
+/* The weights of a pair of inputs. */
+INLINE void load_pair(const char *at, const enum pairs of, v16 *even, v16 *odd)
+{
+    if (of == PAIRS_FP8) {
+        *even = load_fp8((const uint8_t *)at);
+        *odd = load_fp8((const uint8_t *)at + PANEL);
+    } else if (of == PAIRS_I8) {
+        *even = v16_load_i8((const int8_t *)at);
+        *odd = v16_load_i8((const int8_t *)at + PANEL);
+    } else {
+        const v16i pair = v16i_load(at);
+        *even = v16_from_bits(v16i_up(pair, 16));
+        *odd = v16_from_bits(v16i_and(pair, v16i_all(0xffff0000u)));
+    }
+}
+
 #ifndef PRODUCT_DOT
 #define PRODUCT_DOT           \
     {                         \
@@ -136,7 +164,6 @@ INLINE void tile_dot(const float *const *x, const uint16_t *w, size_t k, float *
                      const int rows, const int panels)
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
-    const v16i high = v16i_all(0xffff0000u);
     v16 c[TILE_ROWS][TILE_PANELS];
     UNROLL
     for (int r = 0; r < rows; r++) {
@@ -147,9 +174,8 @@ INLINE void tile_dot(const float *const *x, const uint16_t *w, size_t k, float *
         v16 b0[TILE_PANELS], b1[TILE_PANELS];
         UNROLL
         for (int p = 0; p < panels; p++) {
-            v16i pair = v16i_load(w + ((size_t)p * depth + i) * PANEL);
-            b0[p] = v16_from_bits(v16i_up(pair, 16));
-            b1[p] = v16_from_bits(v16i_and(pair, high));
+            load_pair((const char *)(w + ((size_t)p * depth + i) * PANEL), PAIRS_BF16, &b0[p],
+                      &b1[p]);
         }
         UNROLL
         for (int r = 0; r < rows; r++) {
@@ -188,19 +214,7 @@ static void gemm_dot(const void *x, size_t ldx, size_t m, const void *panels, si
     IN_BLOCKS(block_dot);
 }
 
-/* A tile of a bf16 product: a panel's block of 32 inputs is 16 pairs of 16 outputs; a pair
- * of an output is one 32-bit word, the even input in its low half. Of a product with weights of
- * 8 bits: 16 outputs of the even input, then of the odd one; scales after the panel. */
-enum pairs { PAIRS_BF16, PAIRS_I8, PAIRS_FP8 };
-
-INLINE v16 load_fp8(const uint8_t *from)
-{
-    float value[LANES];
-    for (int i = 0; i < LANES; i++) value[i] = gm_fp8_values[from[i]];
-    return v16_load(value);
-}
-
-/* Of a panel. */
+/* Bytes of a panel. */
 INLINE size_t pairs_bytes(size_t k, enum pairs of)
 {
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
@@ -213,7 +227,6 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
     const size_t depth = (k + K_BLOCK - 1) / K_BLOCK * K_BLOCK;
     const bool scaled = of != PAIRS_BF16;
     const size_t element = scaled ? 1 : 2, panel_bytes = pairs_bytes(k, of);
-    const v16i high = v16i_all(0xffff0000u);
     const char *w = panels;
     v16 c[TILE_ROWS][TILE_PANELS];
     UNROLL
@@ -240,17 +253,7 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
                 if (rows == 1 && i * PANEL * element % 64 == 0)
                     __builtin_prefetch(next + (size_t)p * panel_bytes +
                                        (i - block) * PANEL * element);
-                if (of == PAIRS_FP8) {
-                    b0[p] = load_fp8((const uint8_t *)at);
-                    b1[p] = load_fp8((const uint8_t *)at + PANEL);
-                } else if (of == PAIRS_I8) {
-                    b0[p] = v16_load_i8((const int8_t *)at);
-                    b1[p] = v16_load_i8((const int8_t *)at + PANEL);
-                } else {
-                    v16i pair = v16i_load(at);
-                    b0[p] = v16_from_bits(v16i_up(pair, 16));
-                    b1[p] = v16_from_bits(v16i_and(pair, high));
-                }
+                load_pair(at, of, &b0[p], &b1[p]);
             }
             UNROLL
             for (int r = 0; r < rows; r++) {
@@ -270,9 +273,9 @@ INLINE void tile_pairs(const float *const *x, const void *panels, size_t k, floa
     }
     UNROLL
     for (int p = 0; p < n; p++) {
-        const char *behind = w + (size_t)p * panel_bytes + depth * PANEL;
+        const char *scales = w + (size_t)p * panel_bytes + depth * PANEL;
         v16 scale = v16_all(1.0f);
-        if (scaled) scale = v16_load((const float *)(const void *)behind);
+        if (scaled) scale = v16_load((const float *)(const void *)scales);
         UNROLL
         for (int r = 0; r < rows; r++)
             v16_store(out + (size_t)r * ldo + p * PANEL,

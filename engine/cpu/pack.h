@@ -39,14 +39,14 @@ const void *gm_panel_at(const gm_buf *buf, size_t item, size_t panel);
  * that is not finite gets a scale of NaN. */
 void gm_panel_store(gm_buf *buf, size_t item, size_t n, size_t rows, const float *from);
 
-/* The 8-bit form of one output's k weights, which panels and a GPU's rows share: bytes `step`
- * apart at `to`. Gives the scale: 0 where all weights are smaller than 2^-100 times the largest
- * number of the form, NaN (and bytes 0) where one is not finite. */
-float gm_pack_row(gm_dtype dtype, const float *from, size_t k, size_t step, uint8_t *to);
-
 /* The same for bf16 panels from rows that are bf16 already: `from` (rows, K) in the
  * machine's byte order, not aligned. A quarter of the time; the same bits, except that a NaN keeps
  * its own. */
 void gm_panel_store_bf16(gm_buf *buf, size_t item, size_t n, size_t rows, const void *from);
+
+/* The 8-bit form of one output's k weights, which panels and a GPU's rows share: bytes `step`
+ * apart at `to`. Gives the scale: 0 where all weights are smaller than 2^-100 times the largest
+ * number of the form, NaN (and bytes 0) where one is not finite. */
+float gm_pack_row(gm_dtype dtype, const float *from, size_t k, size_t step, uint8_t *to);
 
 #endif

@@ -27,7 +27,7 @@ static bool precedes(const view *v, size_t a, size_t b)
     return a < b;
 }
 
-/* The first expert of [from, end) behind `last` (none: SIZE_MAX) in that order. */
+/* The first expert of [from, end) after `last` (none: SIZE_MAX) in that order. */
 static size_t next_best(const view *v, size_t from, size_t end, size_t last)
 {
     size_t best = SIZE_MAX;

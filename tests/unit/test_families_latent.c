@@ -140,6 +140,25 @@ static void reads_which_layers_are_dense(void)
     CHECK_OK(gm_arch_read(&a, "both", &err), err);
     CHECK(a.n_moe == 2 && a.layer_of_moe[0] == 1);
     gm_arch_clear(&a);
+    copy_model("unsaid", LITE, "mlp_layer_types", NULL); /* transformers: the first one */
+    CHECK_OK(gm_arch_read(&a, "unsaid", &err), err);
+    CHECK(a.n_moe == 2 && a.layer_of_moe[0] == 1);
+    gm_arch_clear(&a);
+    copy_model("unsaid-v3", V3, "first_k_dense_replace", NULL); /* the first three */
+    CHECK_FAILS(gm_arch_read(&a, "unsaid-v3", &err), err, GM_EFORMAT,
+                "none of the 3 layers is an MoE layer");
+    copy_model("unsaid-more", "unsaid-v3", "num_hidden_layers", "4");
+    CHECK_OK(gm_arch_read(&a, "unsaid-more", &err), err);
+    CHECK(a.n_moe == 1 && a.layer_of_moe[0] == 3);
+    gm_arch_clear(&a);
+    copy_model("unsaid-glm", MODELS "glm-tiny", "first_k_dense_replace", NULL);
+    CHECK_OK(gm_arch_read(&a, "unsaid-glm", &err), err);
+    CHECK(a.n_moe == a.n_layers - 1 && a.moe_of_layer[0] == -1);
+    gm_arch_clear(&a);
+    copy_model("unsaid-v2", V2, "first_k_dense_replace", NULL); /* none */
+    CHECK_OK(gm_arch_read(&a, "unsaid-v2", &err), err);
+    CHECK_INT(a.n_moe, a.n_layers);
+    gm_arch_clear(&a);
 }
 
 /* Heads that do not divide the width are no matter here; nor is what a config says of a head. */
