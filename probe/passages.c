@@ -1,7 +1,6 @@
 /* passages.c - which texts of a trace gm-probe read shows: see passages.h. */
 #include "probe/passages.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* reading_page.c - texts coloured by their experts, as a page: see reading_page.h. */
 #include "probe/reading_page.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
  * counts by token: one pass over /routing. Of a batch, tokens are shared out over threads for
  * the router, then layers for the counts by token.
  */
-#include <assert.h>
 #include <math.h>
 #include <string.h>
 

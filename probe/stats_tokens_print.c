@@ -1,7 +1,6 @@
 /* stats_tokens_print.c - experts by token id and experts chosen together, as members of a JSON
  * object or as a table.
  */
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 

@@ -34,13 +34,12 @@ out:
     return status;
 }
 
-/* After "(": an expression in brackets, or a tuple. */
+/* After "(": an expression in brackets, or a tuple, whose node *node is. */
 static gm_status parse_bracket(gm_jparser *p, gm_jnode **node, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_jnode *tuple = NULL;
+    gm_jnode *tuple = *node;
     bool comma;
-    GM_TRY(gm_jparser_node(p, &tuple, GM_JN_LIST, err));
     tuple->number = 1;
     if (!gm_jparser_sees(p, GM_JT_SIGN, ")")) {
         GM_TRY(gm_jparser_deeper(p, err));
@@ -57,7 +56,6 @@ static gm_status parse_bracket(gm_jparser *p, gm_jnode **node, gm_error *err)
     } else {
         GM_TRY(gm_jparser_advance(p, err));
     }
-    *node = tuple;
 out:
     return status;
 }
