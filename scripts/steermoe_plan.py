@@ -171,7 +171,12 @@ def write_plan(path, signs, n_layers, n_experts, first_layer, source):
                                                          "data_offsets": [0, 4 * len(bias)]}}).encode()
     header += b" " * (-len(header) % 8)
     with open(path, "xb") as file:
-        file.write(struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(bias)}f", *bias))
+        try:
+            file.write(struct.pack("<Q", len(header)) + header + struct.pack(f"<{len(bias)}f", *bias))
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def main():
@@ -202,7 +207,7 @@ def main():
         print(f"steermoe_plan: '{args.ranking}' is not a ranking of SteerMoE: {why}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"steermoe_plan: {error}", file=sys.stderr)
+        print(f"steermoe_plan: '{error.filename or args.output}': {error.strerror}", file=sys.stderr)
         return 1
     forced = sum(sign > 0 for sign in signs.values())
     print(f"{n_layers} layers of {n_experts} experts: {forced} forced, {len(signs) - forced} banned")

@@ -124,7 +124,8 @@ static gm_status command(dialogue *d, char *line, bool *quit, gm_error *err)
     if (strcmp(name, "weight") == 0) {
         if (!gm_parse_f64(rest, &recipe.weight))
             return gm_fail(err, GM_EARG, "/weight: expected a number, found '%s'", rest);
-        return rebuild(d, &recipe, d->path, err);
+        gm_status status = gm_recipe_check(&recipe, err);
+        return status == GM_OK ? rebuild(d, &recipe, d->path, err) : status;
     }
     const bool off = strcmp(name, "off") == 0, plan = strcmp(name, "plan") == 0;
     const bool explain = strcmp(name, "help") == 0, leave = strcmp(name, "quit") == 0;

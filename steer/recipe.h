@@ -11,6 +11,8 @@
 #include "formats/shape.h"
 #include "steer/vector.h"
 
+#define GM_WEIGHT_MAX 1e6 /* of a plan and of a cluster or subset in it, above and below 0 */
+
 typedef struct gm_recipe {
     gm_opt_list clusters; /* "3" or "7=0.5" */
     gm_opt_list subsets;  /* "NAME" or "NAME=0.5" */
@@ -73,7 +75,8 @@ bool gm_recipe_is_bare(const gm_recipe *recipe);
          "labelled subset of the atlas, and its weight"},                                          \
         {GM_OPT_LIST, "expert", &(r)->experts, 0, 0, "LAYER:ID=BIAS",                              \
          "bias of one expert, in logits (-inf takes it out)"},                                     \
-        {GM_OPT_F64, "weight", &(r)->weight, -1e6, 1e6, "W", "multiplies the whole plan"},         \
+        {GM_OPT_F64, "weight", &(r)->weight, -GM_WEIGHT_MAX, GM_WEIGHT_MAX, "W",                        \
+         "multiplies the whole plan"},                                                             \
         GM_RECIPE_RULES(r),                                                                        \
         {GM_OPT_TEXT, "control", &(r)->control, 0, 0, "KIND",                                      \
          "use a control of the same norm per layer instead: " GM_CONTROLS},                        \

@@ -1,6 +1,7 @@
 /* recipe_words.c - see recipe_words.h. */
 #include "steer/recipe_words.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -10,8 +11,9 @@ gm_status gm_recipe_split(const char *text, const char *option, gm_text *name, d
     const char *equals = strrchr(text, '=');
     *factor = 1;
     name->n = 0;
-    if (equals && (!gm_parse_f64(equals + 1, factor) || !isfinite(*factor)))
-        return gm_fail(err, GM_EARG, "--%s '%s': the weight is not a finite number", option, text);
+    if (equals && (!gm_parse_f64(equals + 1, factor) || !(fabs(*factor) <= GM_WEIGHT_MAX)))
+        return gm_fail(err, GM_EARG, "--%s '%s': the weight is not a number from %.0f to %.0f",
+                       option, text, -GM_WEIGHT_MAX, GM_WEIGHT_MAX);
     return gm_text_append(name, text, equals ? (size_t)(equals - text) : strlen(text), err);
 }
 
@@ -23,8 +25,11 @@ gm_status gm_recipe_expert(const char *text, gm_hand_set *out, gm_error *err)
         !gm_parse_i64_n(colon + 1, (size_t)(equals - colon - 1), &out->expert))
         return gm_fail(err, GM_EARG, "--expert '%s': expected LAYER:ID=BIAS with two integers",
                        text);
-    if (!gm_parse_f64(equals + 1, &out->bias) || !(out->bias < INFINITY))
-        return gm_fail(err, GM_EARG, "--expert '%s': the bias is neither a number nor -inf", text);
+    if (!gm_parse_f64(equals + 1, &out->bias) ||
+        !(out->bias == -INFINITY || fabs(out->bias) <= (double)FLT_MAX))
+        return gm_fail(err, GM_EARG,
+                       "--expert '%s': the bias is neither a number that fits a float nor -inf",
+                       text);
     return GM_OK;
 }
 
@@ -88,6 +93,9 @@ gm_status gm_recipe_check(const gm_recipe *r, gm_error *err)
     const char *detail;
     double factor;
     int64_t a, b;
+    if (!(fabs(r->weight) <= GM_WEIGHT_MAX))
+        GM_FAIL(GM_EARG, "the weight is %g, expected a number from %.0f to %.0f", r->weight,
+                -GM_WEIGHT_MAX, GM_WEIGHT_MAX);
     GM_TRY(gm_filter_parse(&filter, r->filter, err));
     GM_TRY(gm_recipe_control(r->control, &control, &detail, err));
     GM_TRY(gm_recipe_schedule(r, &schedule, err));

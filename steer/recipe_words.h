@@ -15,7 +15,7 @@ gm_status gm_recipe_split(const char *text, const char *option, gm_text *name, d
 /* One expert by hand. */
 typedef struct gm_hand_set {
     int64_t layer, expert; /* model layer number; any integers */
-    double bias;           /* a number or -inf */
+    double bias;           /* what fits a float, or -inf */
 } gm_hand_set;
 
 /* "LAYER:ID=BIAS". */

@@ -34,6 +34,9 @@ plan --cluster 0=inf
 plan --cluster 0=
 plan --expert 1:1=nan
 plan --expert 1:1=inf
+plan --cluster 0=-1e7
+plan --expert 1:1=1e300
+plan --expert 1:1=-1e300
 
 echo "-- nothing to steer to, and too much:"
 generate --atlas a.h5

@@ -60,7 +60,7 @@ printf '%s\n' "salt onion" "/weight 0" "salt onion" "/weight 1" "salt onion" | t
 generate --prompt "salt onion" --plan p.st > by_file
 cat by_file none by_file > expected
 same said expected "the dialogue with a plan file"
-printf '%s\n' /cluster "/cluster 99" "/cluster 0 nan" "/cluster 0 two" "/weight much" "/weight inf" \
+printf '%s\n' /cluster "/cluster 99" "/cluster 0 nan" "/cluster 0 two" "/weight much" "/weight inf" "/weight -1e300" \
     "/subset no such topic" "/subset a b 2" "/off now" /help /wieght "/weihgt 2" "/expert 1:2" \
     "/plan" "" "salt onion" /quit "not read" | talk --atlas a.h5 > said
 same said none "after mistakes"

@@ -18,7 +18,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GM_BIN", "build/cpu/bin")).resolve()
 MODEL = SOURCE / "tests/golden/models/deepseek-tiny"
 DEEP = "[" * 1_000_000
-MOST_MEMORY_KB = 2_000_000  # of any program, a sanitizer's share included
+MOST_MEMORY = 2_000_000  # KiB, of any program, a sanitizer's share included
 
 # What must not reach a terminal: control characters but the line end, and marks that turn the writing direction.
 UNCLEAN = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -271,7 +271,7 @@ def main():
     check_nul_and_names()
     check_plan()
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert most < MOST_MEMORY_KB, f"a program took {most} kB"
+    assert most < MOST_MEMORY, f"a program took {most} KiB"
     print(f"nesting, tensors, config, long line, experts, NUL and names: as stated; at most {most >> 10} MiB")
 
 

@@ -8,6 +8,7 @@ import os
 import pathlib
 import pickle
 import random
+import resource
 import subprocess
 import sys
 import zipfile
@@ -167,6 +168,24 @@ def check_refusals():
     assert convert("bad.pkl", "--promote", 1).returncode == 2 and convert("bad.pkl").returncode == 2
 
 
+def check_files():
+    """A ranking that is absent, an output that exists and one that cannot be written: said, and nothing is left or changed."""
+    make_ranking(np.random.default_rng(9).normal(size=(L, E))).to_pickle("r.pkl")
+    out = pathlib.Path("small.plan.safetensors")
+
+    def convert_to(ranking, limit=resource.RLIM_INFINITY):
+        done = subprocess.run([sys.executable, SCRIPT, ranking, "-o", out, "--suppress", "1"], capture_output=True, text=True,
+                              check=False, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        assert done.returncode == 1 and done.stdout == "", done
+        return done.stderr
+
+    assert convert_to("absent.pkl") == "steermoe_plan: 'absent.pkl': No such file or directory\n"
+    assert convert_to("r.pkl", 500) == f"steermoe_plan: '{out}': File too large\n" and not out.exists()
+    out.write_text("kept")
+    assert convert_to("r.pkl") == f"steermoe_plan: '{out}': File exists\n" and out.read_text() == "kept"
+    out.unlink()
+
+
 def torch_file(name):
     return zlib.decompress(base64.b85decode(TORCH[name]))
 
@@ -234,6 +253,7 @@ def damage(data):
 
 
 check_choice()
+check_files()
 check_tensors()
 check_refusals()
 check_refused_tensors()

@@ -227,7 +227,7 @@ static void refuses_what_does_not_exist(void)
     r.clusters = list_of("x", NULL);
     check_refused(r, GM_EARG, "cluster 'x'");
     r.clusters = list_of("0=nan", NULL);
-    check_refused(r, GM_EARG, "not a finite number");
+    check_refused(r, GM_EARG, "not a number from -1000000 to 1000000");
     r.clusters = list_of("0", NULL);
     r.weight = (double)NAN;
     check_refused(r, GM_ENUMERIC, "weight");
@@ -237,8 +237,8 @@ static void refuses_what_does_not_exist(void)
     r = gm_recipe_defaults();
     r.subsets = list_of("Sport", NULL);
     check_refused(r, GM_EARG, "subset 'Sport'");
-    static const char *const experts[] = {"1:0", "2:0=1",   "1:4=1",   "1:-1=1",
-                                          "x",   "1:0=inf", "1:0=nan", "1:0="};
+    static const char *const experts[] = {"1:0",     "2:0=1",   "1:4=1", "1:-1=1",    "x",
+                                          "1:0=inf", "1:0=nan", "1:0=",  "1:0=-1e39", "1:0=1e39"};
     for (size_t i = 0; i < sizeof experts / sizeof *experts; i++) {
         r = gm_recipe_defaults();
         r.experts = list_of(experts[i], NULL);
@@ -278,10 +278,20 @@ static void the_form_is_checked_before_anything_is_opened(void)
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the number of a cluster");
     bad = r;
     bad.subsets = list_of("food=", NULL);
-    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "not a finite number");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "not a number from");
     bad = r;
     bad.experts = list_of("1:2=nan", NULL);
-    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "neither a number nor -inf");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG,
+                "neither a number that fits a float nor -inf");
+    bad = r;
+    bad.weight = -1e300;
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the weight is -1e+300");
+    bad.weight = (double)NAN;
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the weight is nan");
+    bad.weight = -1e6;
+    CHECK_OK(gm_recipe_check(&bad, &err), err);
+    bad.clusters = list_of("7=1e6", "9=1e7");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "'9=1e7': the weight is not a number");
     bad = gm_recipe_defaults();
     bad.mass_matched = true;
     CHECK(!gm_recipe_is_bare(&bad));
