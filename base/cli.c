@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "base/cli_nearest.h"
-#include "base/utf8.h"
 #include "base/version.h"
 
 /* ---- signals ---- */
@@ -65,21 +64,6 @@ gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv,
     for (int i = 0; status == GM_OK && i < argc; i++)
         status = gm_text_printf(text, err, " %s", argv[i]);
     return status;
-}
-
-void gm_print_text(FILE *out, int width, const char *text)
-{
-    char piece[256];
-    int shown = 0;
-    for (size_t n = strlen(text), at = 0; at < n;) {
-        size_t part = n - at < 32 ? n - at : 32; /* a byte becomes at most \xHH or \u{HH} */
-        if (part < n - at) part -= gm_utf8_pending(text + at, part);
-        gm_utf8_escape(piece, sizeof piece, text + at, part, GM_KEEP_BACKSLASH);
-        fputs(piece, out);
-        for (const char *c = piece; *c; c++) shown += ((unsigned char)*c & 0xC0) != 0x80;
-        at += part;
-    }
-    if (shown < width) fprintf(out, "%*s", width - shown, "");
 }
 
 int gm_cli_end(const char *program, const char *command, gm_status status, bool usage,

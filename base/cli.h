@@ -74,11 +74,6 @@ gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv,
 int gm_cli_end(const char *program, const char *command, gm_status status, bool usage,
                const gm_error *err);
 
-/* Print `text`, which somebody else may have written, as part of a line for people: what
- * would move a terminal's cursor is escaped as in messages. Blanks follow up to `width`
- * characters. What programs read (--json) and texts that were asked for do not go here. */
-void gm_print_text(FILE *out, int width, const char *text);
-
 /* Dispatch: --help, --version [--json], unknown commands with the nearest name;
  * flushes stdout at the end and fails when that fails (a full disk). */
 int gm_cli_main(const char *program, const char *about, const gm_command *commands, int argc,

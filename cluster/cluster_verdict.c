@@ -5,9 +5,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "base/cli.h"
 #include "cluster/quality.h"
 #include "cluster/summary.h"
+#include "text/terminal.h"
 
 static const gm_threshold thresholds[] = {
     {"trustworthiness", 0.9, 0.8}, {"continuity", 0.9, 0.8},    {"dbcv", 0.5, 0.3},

@@ -13,6 +13,7 @@
 #include "cluster/from_atlas.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
+#include "text/terminal.h"
 
 static const char details[] =
     "OTHER is an atlas (another seed, sample, --doc-tokens, metric or checkpoint), or a .csv\n"
@@ -186,7 +187,7 @@ static void print_counterpart(const comparison *c, const gm_counterpart *m)
     else if (c->other)
         printf("%5s", "-");
     else
-        gm_print_text(stdout, 20, any ? c->second.name[m->group] : "-");
+        gm_print_column(stdout, 20, any ? c->second.name[m->group] : "-");
     if (any)
         printf(" %7zu", m->there);
     else

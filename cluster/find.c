@@ -7,6 +7,7 @@
 #include "cluster/about.h"
 #include "cluster/cluster_commands.h"
 #include "cluster/summary.h"
+#include "text/terminal.h"
 
 static const char details[] =
     "The words follow the atlas. Column near: the share of a cluster's keyword scores that\n"
@@ -55,7 +56,7 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
         int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
         gm_cluster_title(atlas, c->cluster, GM_N_KEYWORDS, keywords, sizeof keywords);
         printf("%4zu %7u %6.2f ", c->cluster, atlas->size[c->cluster], purity);
-        gm_print_text(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        gm_print_column(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
         printf(" %6.3f ", c->near);
         if (texts) printf("%6.3f %7.2f  ", c->words, c->words / about->corpus_words);
         if (!texts) putchar(' ');

@@ -9,6 +9,7 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/corpus_words.h"
 #include "cluster/naming.h"
+#include "text/terminal.h"
 
 static const char synopsis[] = "gm-cluster keywords CORPUS... [--by subset|document]";
 static const char details[] =
@@ -148,15 +149,15 @@ out:
 
 static void print_text(const found *f)
 {
-    size_t width = 1;
+    int width = 1;
     for (size_t g = 0; g < f->words.n_groups; g++) {
-        const size_t n = strlen(f->words.group_name[g]);
+        const int n = gm_text_cells(f->words.group_name[g]);
         if (n > width) width = n < WIDEST ? n : WIDEST;
     }
     printf("%zu documents\n", f->words.n);
     for (size_t g = 0; g < f->words.n_groups; g++) {
         const gm_keyword *k = f->keyword + g * f->top;
-        gm_print_text(stdout, (int)width, f->words.group_name[g][0] ? f->words.group_name[g] : "-");
+        gm_print_column(stdout, width, f->words.group_name[g][0] ? f->words.group_name[g] : "-");
         printf(" %7u  ", f->words.group_size[g]);
         for (size_t i = 0; i < f->top && k[i].word != UINT32_MAX; i++) {
             fputs(i ? ", " : "", stdout);

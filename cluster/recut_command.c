@@ -12,6 +12,7 @@
 #include "cluster/quality.h"
 #include "cluster/recut.h"
 #include "cluster/summary.h"
+#include "text/terminal.h"
 
 static const char synopsis[] =
     "gm-cluster recut ATLAS [--min-cluster-size N | --target-clusters K] [-o ATLAS]";
@@ -233,7 +234,7 @@ static void print_table(const gm_atlas *atlas, const uint32_t *subset, size_t n_
             printf("%6.2f ", (double)most / (double)origin[c].size);
         else
             printf("%6s ", "-");
-        gm_print_text(stdout, 20, S > 0 ? atlas->subset_name[best] : "-");
+        gm_print_column(stdout, 20, S > 0 ? atlas->subset_name[best] : "-");
         fputs("  ", stdout);
         print_origins(&origin[c], atlas->n_clusters);
         if (name[c][0]) fputs("  ", stdout), gm_print_text(stdout, 0, name[c]);

@@ -5,6 +5,7 @@
 #include "cluster/cluster_commands.h"
 #include "cluster/from_atlas.h"
 #include "cluster/report.h"
+#include "text/terminal.h"
 
 /* The trace that `path` names must be the atlas's; the one the atlas itself names may be gone,
  * which a line on standard error says. */

@@ -8,6 +8,7 @@
 #include "cluster/cluster_verdict.h"
 #include "cluster/profile.h"
 #include "cluster/summary.h"
+#include "text/terminal.h"
 
 enum { TOP_IN_TABLE = 3, TOP_IN_DETAIL = 20, MEMBERS_IN_DETAIL = 10 };
 
@@ -49,7 +50,7 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
             printf("%6s ", "-");
         else
             printf("%6.2f ", purity);
-        gm_print_text(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        gm_print_column(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
         fputs("  ", stdout);
         if (atlas->name[c][0]) gm_print_text(stdout, 0, atlas->name[c]), fputs(": ", stdout);
         gm_print_text(stdout, 0, keywords);
@@ -67,7 +68,7 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
 static void print_entry(const char *word)
 {
     fputs("  ", stdout);
-    gm_print_text(stdout, 30, word);
+    gm_print_column(stdout, 30, word);
     putchar(' ');
 }
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cli.h"
 #include "base/csv.h"
 #include "formats/plan.h"
+#include "text/terminal.h"
 
 static const char *const column[] = {"experts",     "layer",       "expert",    "mode",
                                      "group",       "documents",   "tokens",    "chosen",
@@ -189,7 +189,7 @@ static void print_group(const gm_ablate *a, size_t g, const ranked *order, size_
         const gm_ablate_row *row = &gm_ablate_rows(a, order[i].x)[g];
         const gm_loss *loss = &row->loss;
         if (i == 0) {
-            gm_print_text(stdout, 24, g == 0 ? "all" : a->texts->group_name[g - 1]);
+            gm_print_column(stdout, 24, g == 0 ? "all" : a->texts->group_name[g - 1]);
             printf(" %9" PRIu64 " %9" PRIu64 " %7.4f", loss->documents, loss->tokens, loss->a);
         } else {
             printf("%52s", "");

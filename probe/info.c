@@ -13,6 +13,7 @@
 #include "formats/shards.h"
 #include "formats/trace.h"
 #include "probe/gm_probe.h"
+#include "text/terminal.h"
 
 static void put_trace(gm_trace *trace, gm_json_out *out)
 {

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/cli.h"
+#include "text/terminal.h"
 
 void gm_loss_add(gm_document_loss *loss, float a, float b)
 {
@@ -100,7 +100,7 @@ void gm_loss_print(const gm_document_loss *loss, const gm_trace_samples *samples
     for (size_t s = 0; s < samples->n_subsets; s++) {
         gm_loss of = gm_loss_of(loss, samples, (int64_t)s);
         if (of.documents == 0) continue;
-        gm_print_text(stdout, 24, samples->subset_name[s]);
+        gm_print_column(stdout, 24, samples->subset_name[s]);
         print(&of);
     }
     gm_loss all = gm_loss_of(loss, samples, -1);

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/cli.h"
 #include "base/text.h"
 #include "formats/shape.h"
 #include "probe/stats_documents.h"
+#include "text/terminal.h"
 
 gm_status gm_expert_read(int64_t *layer, int64_t *expert, const char *text, gm_error *err)
 {

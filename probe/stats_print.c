@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "base/cli.h"
 #include "probe/stats.h"
+#include "text/terminal.h"
 
 /* Sums over all layers have each token once a layer. */
 static uint64_t tokens_of(const gm_stats *s, const gm_router_sum *r)
@@ -272,7 +272,7 @@ static void print_rollout(const gm_stats *s)
 static void print_subset(const gm_stats *s, size_t subset, gm_best *best)
 {
     gm_stats_offer_raised(s, subset, best);
-    gm_print_text(stdout, 24, s->samples->subset_name[subset]);
+    gm_print_column(stdout, 24, s->samples->subset_name[subset]);
     printf(" %9" PRIu64 " documents %12" PRIu64 " tokens\n", s->documents[subset],
            s->tokens[subset]);
     for (size_t i = 0; i < best->n; i++) {

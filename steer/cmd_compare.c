@@ -11,6 +11,7 @@
 #include "steer/columns.h"
 #include "steer/commands.h"
 #include "steer/comparison.h"
+#include "text/terminal.h"
 
 enum { TERMINAL = 120, NARROWEST = 24 };
 

@@ -10,6 +10,7 @@
 #include "formats/expert_list.h"
 #include "steer/commands.h"
 #include "steer/stage.h"
+#include "text/terminal.h"
 
 static const char details[] =
     "Without -o the plan is only described. Given a plan file, the command describes that.\n"

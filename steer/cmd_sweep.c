@@ -17,6 +17,7 @@
 #include "steer/sweep/sweep_run.h"
 #include "steer/sweep/store.h"
 #include "steer/sweep/verdict.h"
+#include "text/terminal.h"
 
 static const char synopsis[] =
     "gm-steer sweep --model DIR --atlas FILE --classifier-corpus FILE [-o RUN.sweep.h5]";

@@ -7,6 +7,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "text/terminal.h"
+
 static const char GAP[] = " | ";
 
 size_t gm_columns_terminal(FILE *out, size_t fallback)
@@ -17,20 +19,22 @@ size_t gm_columns_terminal(FILE *out, size_t fallback)
     return size.ws_col;
 }
 
-/* Bytes of the next line of text[0..n): at most `width` characters, up to a newline,
- * broken after the last blank when the text goes on. *chars counts what is shown. */
-static size_t take_line(const char *text, size_t n, size_t width, size_t *chars)
+/* Bytes of the next line of text[0..n): at most `width` cells, but a character at least, up to a
+ * newline, broken after the last blank when the text goes on. *cells counts what is shown. */
+static size_t take_line(const char *text, size_t n, size_t width, size_t *cells)
 {
-    size_t at = 0, count = 0, blank = 0, blank_chars = 0;
-    while (at < n && count < width && text[at] != '\n') {
+    size_t at = 0, count = 0, blank = 0, blank_cells = 0;
+    while (at < n && text[at] != '\n') {
         uint32_t code;
-        size_t bytes = gm_utf8_decode(text + at, n - at, &code);
+        const size_t bytes = gm_utf8_decode(text + at, n - at, &code);
+        const size_t wide = gm_utf8_controls(code) ? 1 : (size_t)gm_cells_of(code);
+        if (at > 0 && count + wide > width) break;
         at += bytes;
-        count++;
-        if (code == ' ') blank = at, blank_chars = count;
+        count += wide;
+        if (code == ' ') blank = at, blank_cells = count;
     }
     bool cut = at < n && text[at] != '\n' && text[at] != ' ';
-    *chars = cut && blank ? blank_chars : count;
+    *cells = cut && blank ? blank_cells : count;
     return cut && blank ? blank : at;
 }
 
@@ -52,8 +56,8 @@ static void put_line(FILE *out, const char *text, size_t n, size_t pad)
 static void print_row(FILE *out, gm_column *rest, size_t n, size_t width)
 {
     for (size_t i = 0; i < n; i++) {
-        size_t chars, taken = take_line(rest[i].text, rest[i].n, width, &chars);
-        put_line(out, rest[i].text, taken, i + 1 < n ? width - chars : 0);
+        size_t cells, taken = take_line(rest[i].text, rest[i].n, width, &cells);
+        put_line(out, rest[i].text, taken, i + 1 < n && cells < width ? width - cells : 0);
         if (i + 1 < n) fputs(GAP, out);
         bool newline =
             taken < rest[i].n && (rest[i].text[taken] == '\n' || rest[i].text[taken] == ' ');

@@ -14,12 +14,11 @@ typedef struct gm_column {
 
 enum { GM_MAX_COLUMNS = 16 };
 
-/* Print `n` columns, at most GM_MAX_COLUMNS, each `width` characters wide (a code point
- * counts as one), broken at blanks where there are any; control characters are shown as
- * blanks. */
+/* Print `n` columns, at most GM_MAX_COLUMNS, each `width` cells of the terminal wide
+ * (text/terminal.h), broken at blanks where there are any; control characters are shown as blanks. */
 void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width);
 
-/* Characters of the terminal that `out` is, or `fallback`. */
+/* Cells of a line of the terminal that `out` is, or `fallback`. */
 size_t gm_columns_terminal(FILE *out, size_t fallback);
 
 #endif

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cli.h"
+#include "text/terminal.h"
 
 static const char help[] =
     "TEXT                continue TEXT\n"

@@ -363,36 +363,9 @@ static void the_first_signal_sets_a_flag_and_the_second_ends(void)
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
 }
 
-static void what_others_wrote_is_printed_clean(void)
-{
-    static const struct {
-        int width;
-        const char *text, *want;
-    } cases[] = {{0, "plain \\ \xc3\xa9", "plain \\ \xc3\xa9"},
-                 {4, "\xc3\xa9", "\xc3\xa9   "}, /* characters, not bytes */
-                 {3, "long", "long"},
-                 {0, "a\x1b[2J\nb\r\x7f", "a\\x1b[2J\\nb\\x0d\\x7f"},
-                 {0, "\xe2\x80\xae|\xc2\x9b", "\\u{202e}|\\u{9b}"},
-                 {0, "\xff", "\\xff"},
-                 {0, "0123456789012345678901234567890\xc3\xa9\xe2\x82\xac", /* across pieces */
-                  "0123456789012345678901234567890\xc3\xa9\xe2\x82\xac"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        gm_text file = {0};
-        gm_error err = {0};
-        FILE *out = fopen("printed", "w");
-        if (out == NULL) continue;
-        gm_print_text(out, cases[i].width, cases[i].text);
-        fclose(out);
-        CHECK_OK(gm_text_read_file(&file, "printed", 4096, &err), err);
-        CHECK_TEXT(file.at, cases[i].want);
-        gm_text_clear(&file);
-    }
-}
-
 TESTS(TEST(the_command_line_is_kept), TEST(options_and_arguments_may_be_mixed),
       TEST(values_may_begin_with_a_dash), TEST(what_is_wrong_is_named),
       TEST(every_allocation_may_fail), TEST(the_nearest_name_is_found),
       TEST(programs_dispatch_by_table), TEST(help_comes_from_the_table),
       TEST(a_full_disk_is_a_failure), TEST(closed_descriptors_are_not_given_to_files),
-      TEST(statuses_become_exit_codes), TEST(the_first_signal_sets_a_flag_and_the_second_ends),
-      TEST(what_others_wrote_is_printed_clean))
+      TEST(statuses_become_exit_codes), TEST(the_first_signal_sets_a_flag_and_the_second_ends))

@@ -1,4 +1,4 @@
-/* test_steer_columns.c - steer/columns.c: texts side by side, character by character. */
+/* test_steer_columns.c - steer/columns.c: texts side by side, cell by cell. */
 #include "steer/columns.h"
 
 #include "tests/check.h"
@@ -30,7 +30,7 @@ static void newlines_and_empty_texts(void)
     check_printed(none, 1, 3, "a\n---\n");
 }
 
-static void a_code_point_counts_as_one(void)
+static void letters_are_not_bytes(void)
 {
     const char *text = "ёлка в лесу";
     const gm_column columns[] = {{"по-русски", text, strlen(text)}, {"x", "y", 1}};
@@ -40,6 +40,23 @@ static void a_code_point_counts_as_one(void)
                   "--------+--------\n"
                   "ёлка в  | y\n"
                   "лесу    | \n");
+}
+
+/* Two cells for a CJK character or an emoji, none for a combining mark. */
+static void columns_are_of_cells(void)
+{
+    const char *text = "漢字かな😀", *decomposed = "e\xcc\x81t";
+    const gm_column columns[] = {{"t", text, strlen(text)}, {"x", "y", 1}};
+    check_printed(columns, 2, 5,
+                  "t     | x\n"
+                  "------+------\n"
+                  "漢字  | y\n"
+                  "かな  | \n"
+                  "😀    | \n");
+    check_printed(columns, 2, 1, /* no room for what is wide: one a line */
+                  "t | x\n--+--\n漢 | y\n字 | \nか | \nな | \n😀 | \n");
+    const gm_column others[] = {{"t", decomposed, strlen(decomposed)}, {"x", "y", 1}};
+    check_printed(others, 2, 2, "t  | x\n---+---\ne\xcc\x81t | y\n");
 }
 
 static void control_characters_are_blanks(void)
@@ -59,5 +76,6 @@ static void a_file_is_not_a_terminal(void)
     fclose(file);
 }
 
-TESTS(TEST(lines_break_at_blanks), TEST(newlines_and_empty_texts), TEST(a_code_point_counts_as_one),
-      TEST(control_characters_are_blanks), TEST(a_file_is_not_a_terminal))
+TESTS(TEST(lines_break_at_blanks), TEST(newlines_and_empty_texts), TEST(letters_are_not_bytes),
+      TEST(columns_are_of_cells), TEST(control_characters_are_blanks),
+      TEST(a_file_is_not_a_terminal))
