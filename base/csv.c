@@ -133,8 +133,8 @@ static gm_status read_table(gm_csv *out, cursor *c, gm_error *err)
         status = read_line(c, out->field + out->n_rows * out->n_columns, &n, err);
         if (status != GM_OK) return status;
         if (n != out->n_columns)
-            return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expected %zu fields, found %zu",
-                           c->path, line, out->n_columns, n);
+            return gm_fail(err, GM_EFORMAT, "'%s', line %zu: expected %zu field%s, found %zu",
+                           c->path, line, out->n_columns, gm_plural(out->n_columns), n);
         out->line[out->n_rows++] = line;
     }
     return GM_OK;

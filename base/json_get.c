@@ -36,7 +36,11 @@ static gm_status read_i64(const gm_json *value, const char *key, int64_t lo, int
         return GM_OK;
     }
     char want[80];
-    (void)snprintf(want, sizeof want, "an integer from %lld to %lld", (long long)lo, (long long)hi);
+    if (lo == hi)
+        (void)snprintf(want, sizeof want, "%lld", (long long)lo);
+    else
+        (void)snprintf(want, sizeof want, "an integer from %lld to %lld", (long long)lo,
+                       (long long)hi);
     return wrong(value, key, want, where, err);
 }
 

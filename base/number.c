@@ -116,6 +116,11 @@ const char *gm_show_seconds(char buf[24], double seconds)
     return buf;
 }
 
+const char *gm_plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 const char *gm_show_exact(char buf[32], double value)
 {
     for (int precision = 15; precision <= 17; precision++) { /* 17 always reads back */

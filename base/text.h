@@ -82,6 +82,9 @@ const char *gm_show_bytes(char buf[24], double bytes);
 const char *gm_show_count(char buf[24], double count);
 const char *gm_show_seconds(char buf[24], double seconds);
 
+/* What the noun after a count ends in: "%zu document%s", n, gm_plural(n). */
+const char *gm_plural(uint64_t n);
+
 /* The shortest of 15 to 17 digits that reads back as the same number. */
 const char *gm_show_exact(char buf[32], double value);
 

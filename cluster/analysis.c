@@ -41,13 +41,12 @@ static gm_status check_usage(const gm_usage *usage, const gm_fit_options *option
                        "--n-neighbors is %d, but the trace has only %zu distinct documents",
                        options->n_neighbors, points);
     if (usage->n_zero > 0)
-        gm_warn("%zu of %zu documents have no counted choice; they are placed beside the map, in "
-                "no cluster",
-                usage->n_zero, n);
+        gm_warn("%zu of %zu documents ha%s no counted choice: placed beside the map, in no cluster",
+                usage->n_zero, n, usage->n_zero == 1 ? "s" : "ve");
     if (copies > 0)
-        gm_warn("%zu of %zu documents use the experts exactly like another one and share its place "
-                "and its cluster",
-                copies, n);
+        gm_warn("%zu of %zu documents use%s the experts exactly like another one, with the same "
+                "place and cluster",
+                copies, n, copies == 1 ? "s" : "");
     return GM_OK;
 }
 
@@ -160,8 +159,8 @@ static gm_status find_map(gm_analysis *a, const gm_fit_options *options, gm_erro
     GM_TRY(lay_out_and_judge(a->xy, &a->graph, &a->umap, &a->map, &points, &knn, exact, options,
                              &a->stages, err));
     if (a->umap.n_isolated > 0)
-        gm_warn("%zu documents have no neighbour at all; they are placed on a ring around the map",
-                a->umap.n_isolated);
+        gm_warn("%zu document%s without any neighbour, placed on a ring around the map",
+                a->umap.n_isolated, gm_plural(a->umap.n_isolated));
     a->density_kept = NAN;
     if (options->quality != GM_QUALITY_NONE)
         GM_TRY(gm_density_kept(&a->density_kept, &knn, a->xy, 2, err));

@@ -135,10 +135,10 @@ static void say_placed(const gm_placed *placed, size_t n)
         n_far += placed[i].quantile > FAR_QUANTILE;
     }
     const double in = n ? (double)n_in / (double)n : 0, far = n ? (double)n_far / (double)n : 0;
-    printf("%zu documents placed, %zu (%.1f %%) in a cluster\n"
-           "%zu (%.1f %%) are farther from their nearest document of the map than 99 %% of its own "
-           "are from theirs\n",
-           n, n_in, 100 * in, n_far, 100 * far);
+    printf("%zu document%s placed, %zu (%.1f %%) in a cluster\n"
+           "%zu (%.1f %%) farther from the nearest document of the map than 99 %% of its own are "
+           "from theirs\n",
+           n, gm_plural(n), n_in, 100 * in, n_far, 100 * far);
     if (far > FAR_SHARE && n_far > 1)
         gm_warn("%.1f %% of the documents are far from all documents of the map (1 %% would be "
                 "expected if they were alike); trust neither their places nor their clusters "

@@ -32,14 +32,14 @@ static gm_status put_header(gm_html *page, const gm_atlas *atlas, gm_error *err)
     gm_html_raw(page, "<p>");
     gm_html_printf(
         page,
-        "%zu documents were run through the model %s, %s of %d routed experts in each of %d MoE "
+        "%zu document%s run through the model %s, %s of %d routed experts in each of %d MoE "
         "layers. The map and its %zu cluster%s were made from these %s; %zu document%s (%.1f %%) "
         "belong%s to none.",
-        atlas->n, atlas->model,
+        atlas->n, atlas->n == 1 ? " was" : "s were", atlas->model,
         counts ? "counting for each how often it uses each"
                : "adding up for each the gates of each",
-        atlas->n_experts, atlas->n_layers, atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s",
-        counts ? "counts" : "sums", noise, noise == 1 ? "" : "s",
+        atlas->n_experts, atlas->n_layers, atlas->n_clusters, gm_plural(atlas->n_clusters),
+        counts ? "counts" : "sums", noise, gm_plural(noise),
         atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0, noise == 1 ? "s" : "");
     gm_html_raw(page, "</p>\n");
     status = gm_page_put_lights(page, atlas, err);

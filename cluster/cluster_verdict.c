@@ -200,8 +200,9 @@ static void say_doubtful(gm_json_out *out, const char *figure, const float *valu
     }
     if (count > 0)
         say(out, GM_VERDICT_DOUBT, "clusters",
-            "%zu of %zu clusters do not come back %s (best match below %.2g): %s%s", count, n, from,
-            gm_threshold_find(figure)->poor, list, count > 12 ? ", ..." : "");
+            "%zu of %zu clusters %s not come back %s (best match below %.2g): %s%s", count, n,
+            count == 1 ? "does" : "do", from, gm_threshold_find(figure)->poor, list,
+            count > 12 ? ", ..." : "");
 }
 
 static void say_stability(gm_json_out *out, const gm_analysis *a)

@@ -129,9 +129,9 @@ static void print_side(const comparison *c, int side)
     gm_print_text(stdout, 0, c->path[side]);
     fputs(": ", stdout);
     if (atlas) gm_print_text(stdout, 0, atlas->model), fputs(", ", stdout);
-    printf("%zu documents, %zu %s%s; of those in both %zu (%.1f %%) in none\n", g->n, g->n_groups,
-           atlas ? "cluster" : "group", g->n_groups == 1 ? "" : "s", c->s.n_none[side],
-           100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
+    printf("%zu document%s, %zu %s%s; of those in both %zu (%.1f %%) in none\n", g->n,
+           gm_plural(g->n), g->n_groups, atlas ? "cluster" : "group", gm_plural(g->n_groups),
+           c->s.n_none[side], 100.0 * (double)c->s.n_none[side] / (double)c->s.n_both);
 }
 
 static void print_agreement(const comparison *c)
@@ -145,15 +145,16 @@ static void print_agreement(const comparison *c)
         n_doubt += gm_threshold_judge("seed_jaccard", jaccard) == GM_VERDICT_DOUBT;
     }
     const gm_threshold *t = gm_threshold_find("seed_jaccard");
-    printf("%zu documents in both, %zu only in the first, %zu only in the second\n\n", c->s.n_both,
-           c->s.n_alone[0], c->s.n_alone[1]);
+    printf("%zu document%s in both, %zu only in the first, %zu only in the second\n\n", c->s.n_both,
+           gm_plural(c->s.n_both), c->s.n_alone[0], c->s.n_alone[1]);
     printf("%22s %10s %7s %7s\n", "", "documents", "ARI", "AMI");
     printf("%-22s %10zu", "all, none as a group", c->s.n_both);
     print_figure(" ", c->s.all.ari), print_figure(" ", c->s.all.ami);
     printf("\n%-22s %10zu", "in a group in both", c->s.n_grouped);
     print_figure(" ", c->s.grouped.ari), print_figure(" ", c->s.grouped.ami);
-    printf("\nof %zu clusters %zu come back (Jaccard %.2f or more), %zu do not (below %.2f)\n",
-           n_known, n_again, t->good, n_doubt, t->poor);
+    printf("\nof %zu cluster%s %zu come%s back (Jaccard %.2f or more), %zu do%s not (below %.2f)\n",
+           n_known, gm_plural(n_known), n_again, n_again == 1 ? "s" : "", t->good, n_doubt,
+           n_doubt == 1 ? "es" : "", t->poor);
 }
 
 static void print_layers(const comparison *c)

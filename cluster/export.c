@@ -327,11 +327,12 @@ static gm_status export_atlas(const char *atlas_path, export_command *c, gm_erro
         GM_TRY(write_text(c, atlas, err));
     }
     if (c->experts)
-        printf("%s: %d experts in %zu clusters and %zu subsets\n", c->out,
-               atlas->n_layers * atlas->n_experts, atlas->n_clusters, atlas->n_subsets);
+        printf("%s: %d experts in %zu cluster%s and %zu subset%s\n", c->out,
+               atlas->n_layers * atlas->n_experts, atlas->n_clusters, gm_plural(atlas->n_clusters),
+               atlas->n_subsets, gm_plural(atlas->n_subsets));
     else
-        printf("%s: %zu documents, %zu cluster%s\n", c->out, atlas->n, atlas->n_clusters,
-               atlas->n_clusters == 1 ? "" : "s");
+        printf("%s: %zu document%s, %zu cluster%s\n", c->out, atlas->n, gm_plural(atlas->n),
+               atlas->n_clusters, gm_plural(atlas->n_clusters));
 out:
     gm_free(rate);
     gm_atlas_close(atlas);

@@ -173,8 +173,8 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
         GM_TRY(gm_report_write(&atlas, &report, err));
         gm_stages_end(&analysis.stages, "report");
     }
-    printf("%zu documents, %zu cluster%s, noise %.1f %%, trustworthiness %.4f, digest %s\n",
-           atlas.n, atlas.n_clusters, atlas.n_clusters == 1 ? "" : "s",
+    printf("%zu document%s, %zu cluster%s, noise %.1f %%, trustworthiness %.4f, digest %s\n",
+           atlas.n, gm_plural(atlas.n), atlas.n_clusters, gm_plural(atlas.n_clusters),
            100.0 * (double)gm_atlas_n_noise(&atlas) / (double)atlas.n, analysis.map.trustworthiness,
            atlas.digest);
     const gm_dimensions *d = &analysis.dimensions;

@@ -130,9 +130,9 @@ static gm_status find_keywords(found *f, const keywords_command *c, gm_error *er
     for (size_t i = 0; i < n_words; i++) n_kept += f->idf[i] > 0;
     if (n_kept == 0)
         GM_FAIL(GM_EARG,
-                "no word remains: the corpus has %zu words besides stop words, but --min-df and "
+                "no word remains: the corpus has %zu word%s besides stop words, but --min-df and "
                 "--max-df leave all of them out",
-                n_words);
+                n_words, gm_plural(n_words));
     if (c->read.by_document) {
         gm_tfidf_apply(&w->counts, f->idf, c->how.sublinear);
         for (size_t i = 0; i < w->n; i++)
@@ -154,7 +154,7 @@ static void print_text(const found *f)
         const int n = gm_text_cells(f->words.group_name[g]);
         if (n > width) width = n < WIDEST ? n : WIDEST;
     }
-    printf("%zu documents\n", f->words.n);
+    printf("%zu document%s\n", f->words.n, gm_plural(f->words.n));
     for (size_t g = 0; g < f->words.n_groups; g++) {
         const gm_keyword *k = f->keyword + g * f->top;
         gm_print_column(stdout, width, f->words.group_name[g][0] ? f->words.group_name[g] : "-");
@@ -220,7 +220,7 @@ static gm_status run(const keywords_command *c, const char *const *path, size_t 
     found f = {0};
     GM_TRY(gm_corpus_words_read(&f.words, path, n_paths, &c->read, err));
     if (f.words.n_skipped > 0)
-        gm_warn("%zu lines that cannot be used are left out", f.words.n_skipped);
+        gm_warn("%zu unusable line%s left out", f.words.n_skipped, gm_plural(f.words.n_skipped));
     GM_TRY(find_keywords(&f, c, err));
     if (c->json)
         GM_TRY(print_json(&f, c->vocabulary, err));

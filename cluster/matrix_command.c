@@ -161,8 +161,8 @@ static gm_status print_summary(const gm_matrix_found *f, bool json, gm_error *er
     if (status == GM_OK && json) {
         status = print_json(f, size, n_noise, err);
     } else if (status == GM_OK) {
-        printf("%zu rows, %zu cluster%s, %.1f %% in none", f->rows.n, f->clustering.n_clusters,
-               f->clustering.n_clusters == 1 ? "" : "s",
+        printf("%zu row%s, %zu cluster%s, %.1f %% in none", f->rows.n, gm_plural(f->rows.n),
+               f->clustering.n_clusters, gm_plural(f->clustering.n_clusters),
                100.0 * (double)n_noise / (double)f->rows.n);
         if (f->xy) printf(", trustworthiness %.4f", f->map.trustworthiness);
         printf("\n");

@@ -22,9 +22,9 @@ static gm_status warn_of_floats(const float *at, size_t m, size_t dim, gm_error 
     size_t n_alike;
     gm_status status = gm_rows_alike(&n_alike, at, m, dim, err);
     if (status == GM_OK && n_alike > 0)
-        gm_warn("%zu of %zu rows differ from another one by less than the precision of the map's "
+        gm_warn("%zu of %zu rows differ%s from another one by less than the precision of the map's "
                 "floats; subtract what all rows have in common, or scale them closer to 1",
-                n_alike, m);
+                n_alike, m, n_alike == 1 ? "s" : "");
     return status;
 }
 
@@ -32,12 +32,12 @@ static void warn_of_rows(const gm_rows *rows, bool merged)
 {
     const size_t aside = rows->n - rows->n_used, copies = rows->n_used - rows->distinct.m;
     if (aside > 0)
-        gm_warn("%zu of %zu rows contain a number that is not finite; they have no place and no "
+        gm_warn("%zu of %zu rows contain%s a number that is not finite, and so %s no place and no "
                 "cluster",
-                aside, rows->n);
+                aside, rows->n, aside == 1 ? "s" : "", aside == 1 ? "has" : "have");
     if (merged && copies > 0)
-        gm_warn("%zu of %zu rows equal another one and share its place and its cluster", copies,
-                rows->n);
+        gm_warn("%zu of %zu rows equal%s another one, with the same place and cluster", copies,
+                rows->n, copies == 1 ? "s" : "");
 }
 
 /* Memberships and places of the distinct rows: xy (M,2), with room for U. */
@@ -87,8 +87,8 @@ static gm_status find_map(gm_matrix_found *f, const gm_matrix_options *options, 
     GM_TRY(gm_umap_fit(f->xy, &f->graph, &points, &knn, &options->umap, &report, &progress, err));
     gm_progress_end(&progress);
     if (report.n_isolated > 0)
-        gm_warn("%zu rows have no neighbour at all; they are placed on a ring around the map",
-                report.n_isolated);
+        gm_warn("%zu row%s without any neighbour, placed on a ring around the map",
+                report.n_isolated, gm_plural(report.n_isolated));
     GM_TRY(gm_map_quality_of(&f->map, &points, knn.n_checked > 0 ? &sampled : &wide, f->xy, 2,
                              judged, GM_MAP_SAMPLE, err));
 out:

@@ -262,8 +262,8 @@ static gm_status write_atlas(const recut_command *c, const gm_atlas *old,
     atlas.name = name;
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     if (!c->quiet) GM_TRY(gm_verdict_print(stderr, atlas.quality, err));
-    printf("%zu documents, %zu cluster%s, digest %s\n", atlas.n, atlas.n_clusters,
-           atlas.n_clusters == 1 ? "" : "s", atlas.digest);
+    printf("%zu document%s, %zu cluster%s, digest %s\n", atlas.n, gm_plural(atlas.n),
+           atlas.n_clusters, gm_plural(atlas.n_clusters), atlas.digest);
 out:
     gm_arena_clear(&arena);
     gm_analysis_clear(&analysis);
@@ -308,10 +308,10 @@ static gm_status run(const recut_command *c, const char *path, gm_error *err)
     double took = gm_now() - start;
     GM_TRY(gm_quality_agreement(&agreement, label, atlas->cluster, atlas->n, err));
     for (size_t i = 0; i < atlas->n; i++) noise += label[i] < 0;
-    printf("%zu documents, %zu cluster%s, %zu document%s (%.1f %%) in none; min-cluster-size %zu, "
+    printf("%zu document%s, %zu cluster%s, %zu document%s (%.1f %%) in none; min-cluster-size %zu, "
            "ARI with the atlas's clusters %.4f\n\n",
-           atlas->n, clustering.n_clusters, clustering.n_clusters == 1 ? "" : "s", noise,
-           noise == 1 ? "" : "s", 100 * (double)noise / (double)atlas->n,
+           atlas->n, gm_plural(atlas->n), clustering.n_clusters, gm_plural(clustering.n_clusters),
+           noise, gm_plural(noise), 100 * (double)noise / (double)atlas->n,
            options.hdbscan.min_cluster_size, agreement.ari);
     GM_TRY(count_subsets(&subset, label, clustering.n_clusters, atlas, err));
     print_table(atlas, subset, clustering.n_clusters, origin, name);

@@ -85,8 +85,9 @@ static gm_status map_by_cluster(const gm_atlas *atlas, gm_text *png, const char 
             (gm_map_label){place[c].middle[0], place[c].middle[1], title[c], (int)c};
     }
     snprintf(subtitle, sizeof subtitle,
-             "%zu documents, %zu cluster%s, %zu without a cluster (grey)", atlas->n,
-             atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s", gm_atlas_n_noise(atlas));
+             "%zu document%s, %zu cluster%s, %zu without a cluster (grey)", atlas->n,
+             gm_plural(atlas->n), atlas->n_clusters, gm_plural(atlas->n_clusters),
+             gm_atlas_n_noise(atlas));
     GM_TRY(put_map(&(gm_map_figure){.title = "Documents by the experts they use",
                                     .subtitle = subtitle,
                                     .n = atlas->n,

@@ -30,11 +30,11 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
     gm_status status = gm_keywords_note(&note, atlas, err);
     if (status != GM_OK) return status;
     gm_print_text(stdout, 0, atlas->model);
-    printf(", %d layers of %d experts, %d chosen\n", atlas->n_layers, atlas->n_experts,
-           atlas->n_chosen);
-    printf("%zu documents, %zu cluster%s, %zu document%s (%.1f %%) in none\n", atlas->n,
-           atlas->n_clusters, atlas->n_clusters == 1 ? "" : "s", noise, noise == 1 ? "" : "s",
-           atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
+    printf(", %d layer%s of %d experts, %d chosen\n", atlas->n_layers,
+           gm_plural((uint64_t)atlas->n_layers), atlas->n_experts, atlas->n_chosen);
+    printf("%zu document%s, %zu cluster%s, %zu document%s (%.1f %%) in none\n", atlas->n,
+           gm_plural(atlas->n), atlas->n_clusters, gm_plural(atlas->n_clusters), noise,
+           gm_plural(noise), atlas->n ? 100.0 * (double)noise / (double)atlas->n : 0.0);
     if (note[0]) puts(note);
     putchar('\n');
     if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);
@@ -170,8 +170,8 @@ static gm_status print_cluster(const gm_atlas *atlas, size_t cluster, gm_error *
 {
     const size_t dim = (size_t)atlas->n_layers * (size_t)atlas->n_experts;
     gm_top_expert top[TOP_IN_DETAIL];
-    printf("cluster %zu: %u documents, stability %.3f, split-half correlation %.3f\n", cluster,
-           atlas->size[cluster], (double)atlas->stability[cluster],
+    printf("cluster %zu: %u document%s, stability %.3f, split-half correlation %.3f\n", cluster,
+           atlas->size[cluster], gm_plural(atlas->size[cluster]), (double)atlas->stability[cluster],
            gm_profile_agreement(atlas->usage_half + 2 * cluster * dim, atlas->corpus_usage, dim));
     if (atlas->name[cluster][0]) {
         fputs("name: ", stdout);

@@ -116,8 +116,8 @@ static gm_status read_texts(request *r, gm_error *err)
     GM_TRY(gm_ablate_texts_read(&r->texts, r->run.blocks, err));
     if (r->atlas) GM_TRY(gm_ablate_texts_cluster(&r->texts, r->atlas, &n_unknown, err));
     if (n_unknown > 0)
-        gm_warn("'%s' does not have %zu of the %zu documents, which are in no group", r->atlas,
-                n_unknown, r->texts.n);
+        gm_warn("'%s' does not have %zu of the %zu documents, which %s in no group", r->atlas,
+                n_unknown, r->texts.n, n_unknown == 1 ? "is" : "are");
 out:
     return status;
 }

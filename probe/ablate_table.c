@@ -212,8 +212,8 @@ static void print_found(const gm_ablate *a)
         if (a->adjusted[i] <= MOST_FALSE) n_found++;
     }
     if (n_tests > 0)
-        printf("%zu of %zu changes are significant at a false discovery rate of %g %%\n", n_found,
-               n_tests, 100 * MOST_FALSE);
+        printf("%zu of %zu change%s %s significant at a false discovery rate of %g %%\n", n_found,
+               n_tests, gm_plural(n_tests), n_found == 1 ? "is" : "are", 100 * MOST_FALSE);
 }
 
 gm_status gm_ablate_print(const gm_ablate *a, size_t top, gm_error *err)

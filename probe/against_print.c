@@ -69,9 +69,10 @@ static void print(const gm_against *a, const gm_agree *agree)
 void gm_against_print(const gm_against *a)
 {
     size_t L = (size_t)a->info->n_layers;
-    printf("%" PRIu64 " documents in both, %" PRIu64 " only in the first; %" PRIu64
-           " tokens compared, %" PRIu64 " left out\n\n",
-           a->documents, a->alone, a->tokens, a->left);
+    printf("%" PRIu64 " document%s in both, %" PRIu64 " only in the first; %" PRIu64
+           " token%s compared, %" PRIu64 " left out\n\n",
+           a->documents, gm_plural(a->documents), a->alone, a->tokens, gm_plural(a->tokens),
+           a->left);
     printf("layer                    pairs  same_set same_first  shared\n");
     for (size_t l = 0; l < L; l++) {
         gm_agree agree = gm_against_sum(a, l, 1, -1);

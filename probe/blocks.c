@@ -225,8 +225,8 @@ static gm_status nothing_kept(const gm_blocks *blocks, const gm_probe_block *blo
     /* What a person may have meant otherwise. */
     char hint[80] = "";
     if (block->skipped[GM_SKIP_TOO_SHORT - 1] > 0)
-        snprintf(hint, sizeof hint, "; the minimum length is %zu tokens (--min-tokens)",
-                 blocks->options->min_tokens);
+        snprintf(hint, sizeof hint, "; the minimum length is %zu token%s (--min-tokens)",
+                 blocks->options->min_tokens, gm_plural(blocks->options->min_tokens));
     else if (block->skipped[GM_SKIP_NO_TEXT - 1] > 0)
         snprintf(hint, sizeof hint, "; --text-field names the field that holds the text");
     return gm_fail(err, GM_EFORMAT, "no usable document in corpus '%s'%s (%s)%s",

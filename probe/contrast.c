@@ -53,7 +53,7 @@ static gm_status contrasting_init(contrasting *c, const gm_contrast_data *d, siz
     c->n_b = d->N - c->n_a;
     if (d->pair && d->n_pairs < 2)
         return gm_fail(err, GM_EARG, "found %zu pair%s, expected at least two", d->n_pairs,
-                       d->n_pairs == 1 ? "" : "s");
+                       gm_plural(d->n_pairs));
     if (d->pair) c->n_a = c->n_b = d->n_pairs;
     if (c->n_a < 2 || c->n_b < 2)
         return gm_fail(err, GM_EARG,

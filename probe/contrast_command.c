@@ -239,13 +239,13 @@ static gm_status print_table(const groups *g, const contrast_options *o, gm_erro
     if (order == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu experts", J);
     for (size_t j = 0; j < J; j++) order[j] = &g->expert[j];
     qsort(order, J, sizeof *order, by_t);
-    printf("%zu documents against %zu", g->n_a, g->n_b);
+    printf("%zu document%s against %zu", g->n_a, gm_plural(g->n_a), g->n_b);
     if (o->paired != GM_UNPAIRED) {
         const size_t alone = g->data.N - 2 * g->data.n_pairs;
-        printf(", %zu pairs", g->data.n_pairs);
-        if (alone > 0) printf(" (%zu without a partner are left out)", alone);
+        printf(", %zu pair%s", g->data.n_pairs, gm_plural(g->data.n_pairs));
+        if (alone > 0) printf(" (%zu without a partner left out)", alone);
     }
-    if (g->n_left > 0) printf(", %zu without choices in some layer are left out", g->n_left);
+    if (g->n_left > 0) printf(", %zu without choices in some layer left out", g->n_left);
     if (o->permutations > 0)
         printf("; %zu of %zu experts differ: p <= %g over all of them, %lld permutations",
                count_different(g, o->alpha), J, o->alpha, (long long)o->permutations);

@@ -117,7 +117,8 @@ static void print_text(const totals *t)
 {
     char file[24], time[24];
     print_documents(t);
-    printf("tokens     %" PRIu64 " in %" PRIu64 " blocks\n", t->tokens, t->blocks);
+    printf("tokens     %" PRIu64 " in %" PRIu64 " block%s\n", t->tokens, t->blocks,
+           gm_plural(t->blocks));
     printf("file       %s at most, before compression\n", gm_show_bytes(file, t->file_bytes));
     print_memory(t);
     if (t->tokens_per_second > 0)

@@ -211,7 +211,7 @@ static gm_status export_trace(const char *path, const export_options *o, gm_erro
     if (format == EXPORT_JSONL) GM_TRY(write_jsonl(to, trace, &range, o, err));
     status = gm_outfile_commit(file, err);
     file = NULL;
-    if (status == GM_OK) printf("%s: %zu document%s\n", o->out, range.n, range.n == 1 ? "" : "s");
+    if (status == GM_OK) printf("%s: %zu document%s\n", o->out, range.n, gm_plural(range.n));
 out:
     gm_outfile_abort(file);
     gm_trace_close(trace);

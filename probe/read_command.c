@@ -149,8 +149,8 @@ static gm_status write_page(const char *path, const read_options *o, gm_error *e
     GM_TRY(gm_reading_read(&t.reading, t.trace, &t.passages, t.layer, t.M, err));
     GM_TRY(put_page(&t, o, err));
     GM_TRY(gm_outfile_write(o->out, o->force, t.html.text.at, t.html.text.n, err));
-    printf("%s: %zu text%s, %zu tokens, %s\n", o->out, t.passages.n, t.passages.n == 1 ? "" : "s",
-           t.reading.T, gm_show_bytes(size, (double)t.html.text.n));
+    printf("%s: %zu text%s, %zu token%s, %s\n", o->out, t.passages.n, gm_plural(t.passages.n),
+           t.reading.T, gm_plural(t.reading.T), gm_show_bytes(size, (double)t.html.text.n));
 out:
     gm_html_clear(&t.html);
     gm_reading_clear(&t.reading);

@@ -135,9 +135,9 @@ static void put_intro(gm_html *html, const gm_reading_page *p)
         html,
         "For every token, the router of %s chooses %zu of %zu experts in each of %d MoE layers. ",
         p->info->model, p->reading->K, p->reading->E, p->info->n_layers);
-    gm_html_printf(html, "Shown: %zu text%s of %zu document%s, %zu tokens. ", p->passages->n,
-                   p->passages->n == 1 ? "" : "s", p->samples->n, p->samples->n == 1 ? "" : "s",
-                   p->reading->T);
+    gm_html_printf(html, "Shown: %zu text%s of %zu document%s, %zu token%s. ", p->passages->n,
+                   gm_plural(p->passages->n), p->samples->n, gm_plural(p->samples->n),
+                   p->reading->T, gm_plural(p->reading->T));
     if (p->tokenizer == NULL)
         gm_html_printf(html, "Tokens are shown as ids; gm-probe read --model DIR spells them out.");
     gm_html_raw(html, "</p>\n</header>\n");
@@ -152,7 +152,7 @@ static void put_facts(gm_html *html, const gm_reading_page *p, const gm_passage 
     gm_sha256_hex(s->sha + 32 * from->document, hex);
     gm_html_raw(html, "<p class=\"facts\">");
     if (subset[0]) gm_html_printf(html, "%s, ", subset);
-    gm_html_printf(html, "%zu tokens, sha %.12s", from->n, hex);
+    gm_html_printf(html, "%zu token%s, sha %.12s", from->n, gm_plural(from->n), hex);
     if (p->by_expert && from->hit == GM_NO_HIT)
         gm_html_printf(html, "; %.1f %% of its tokens chose %d:%zu", 100 * from->value,
                        p->info->layer_of_moe[p->layer[p->l]], p->e);

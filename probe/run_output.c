@@ -64,14 +64,14 @@ gm_status gm_run_look_at_output(gm_run *r, bool *done, gm_error *err)
     if (r->o.resume && (list.n > 0 || r->n_lost > 0) && !r->o.quiet)
         fprintf(stderr,
                 "continuing after %zu finished block%s; %" PRIu64
-                " tokens that were already computed are computed again\n",
-                list.n, list.n == 1 ? "" : "s", r->n_lost);
+                " token%s already computed must be computed again\n",
+                list.n, gm_plural(list.n), r->n_lost, gm_plural(r->n_lost));
     if (list.n == 0 || r->o.resume) goto out;
     if (!r->o.force && r->o.shard_n == 1)
         GM_FAIL(
             GM_EEXIST,
             "'%s' holds %zu block%s of a run; continue with --resume or start over with --force",
-            r->folder.at, list.n, list.n == 1 ? "" : "s");
+            r->folder.at, list.n, gm_plural(list.n));
     if (r->o.shard_n > 1) {
         r->o.resume = true; /* other tasks write there too */
         goto out;
@@ -129,10 +129,10 @@ static void print_summary(const gm_run *r, gm_trace *trace)
     stat(r->o.out, &at);
     for (size_t i = 0; i < samples->n; i++) counted += samples->n_tokens[i];
     printf("%s: %s, %zu document%s, %" PRIu64 " token%s\n", r->o.out,
-           gm_show_bytes(bytes, (double)at.st_size), samples->n, samples->n == 1 ? "" : "s",
-           counted, counted == 1 ? "" : "s");
-    printf("computed %" PRIu64 " tokens in %s, %.0f tokens/s\n", r->n_tokens,
-           gm_show_seconds(time, r->seconds),
+           gm_show_bytes(bytes, (double)at.st_size), samples->n, gm_plural(samples->n), counted,
+           gm_plural(counted));
+    printf("computed %" PRIu64 " token%s in %s, %.0f tokens/s\n", r->n_tokens,
+           gm_plural(r->n_tokens), gm_show_seconds(time, r->seconds),
            r->seconds > 0 ? (double)r->n_tokens / r->seconds : 0);
     if (r->o.stream)
         printf("of that, %s was spent waiting for layers\n",

@@ -308,11 +308,13 @@ static void put_expert(gm_html *h, const gm_stats *s, const gm_expert_view *v,
 static void put_intro(gm_html *h, const gm_stats *s)
 {
     gm_html_raw(h, "<p>");
-    gm_html_printf(h,
-                   "%zu documents of %zu subsets, %" PRIu64
-                   " tokens; %zu of %zu experts chosen a token in each of %zu MoE layers. Template "
-                   "tokens and rows that were not finite are left out. Fingerprint of the run: %s.",
-                   s->samples->n, s->S, s->n_tokens, s->K, s->E, s->L, s->info->fingerprint);
+    gm_html_printf(
+        h,
+        "%zu document%s of %zu subset%s, %" PRIu64
+        " token%s; %zu of %zu experts chosen a token in each of %zu MoE layers. Template "
+        "tokens and rows that were not finite are left out. Fingerprint of the run: %s.",
+        s->samples->n, gm_plural(s->samples->n), s->S, gm_plural(s->S), s->n_tokens,
+        gm_plural(s->n_tokens), s->K, s->E, s->L, s->info->fingerprint);
     gm_html_raw(h, "</p>\n");
 }
 
@@ -402,9 +404,10 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
     gm_html_printf(&h,
-                   "%s: %" PRIu64 " documents in both, %" PRIu64 " only in the first; %" PRIu64
-                   " tokens compared, %" PRIu64 " left out.",
-                   a->info->model, a->documents, a->alone, a->tokens, a->left);
+                   "%s: %" PRIu64 " document%s in both, %" PRIu64 " only in the first; %" PRIu64
+                   " token%s compared, %" PRIu64 " left out.",
+                   a->info->model, a->documents, gm_plural(a->documents), a->alone, a->tokens,
+                   gm_plural(a->tokens), a->left);
     gm_html_raw(&h, "</p>\n");
     GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
     gm_html_picture(&h, &png, "Agreement by margin and by layer",

@@ -297,7 +297,7 @@ static gm_status print_subsets(const gm_stats *s, size_t top, gm_error *err)
     print_number(0, 4, s->between_all);
     printf("; Cohen's d");
     print_number(0, 2, s->cosine_d);
-    printf(" (%zu documents)\n", s->cosine_documents);
+    printf(" (%zu document%s)\n", s->cosine_documents, gm_plural(s->cosine_documents));
     printf("\nlayer:expert specialisation    lift    npmi risk_difference (even: %.4f)\n",
            (double)s->K / (double)s->E);
     for (size_t subset = 0; subset < s->S; subset++) {

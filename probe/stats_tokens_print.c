@@ -75,7 +75,8 @@ static void print_pair(gm_token_pair pair, char between)
 void gm_stats_print_tokens(const gm_stats *s)
 {
     const gm_token_counts *c = &s->by_token;
-    printf("\n%zu token ids counted one by one, %.2f %% of the tokens\n", c->R, 100 * own_share(c));
+    printf("\n%zu token id%s counted one by one, %.2f %% of the tokens\n", c->R, gm_plural(c->R),
+           100 * own_share(c));
     printf("layer token_bits   null  excess | vocabulary   null | strongest pair    npmi | and in "
            "the next    npmi\n");
     for (size_t l = 0; l < s->L; l++) {

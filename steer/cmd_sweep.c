@@ -99,8 +99,8 @@ static gm_status check_outputs(const request *r, const char *folder, bool finish
     if (list.n > 0 && !r->force && !r->resume)
         GM_FAIL(
             GM_EEXIST,
-            "'%s' holds %zu cells of a sweep; continue with --resume or start over with --force",
-            folder, list.n);
+            "'%s' holds %zu cell%s of a sweep; continue with --resume or start over with --force",
+            folder, list.n, gm_plural(list.n));
 out:
     gm_shard_list_clear(&list);
     return status;
@@ -109,8 +109,8 @@ out:
 static gm_status check_verdict(bool beats_random, double p, size_t n_draws, gm_error *err)
 {
     if (beats_random) return GM_OK;
-    return gm_fail(err, GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draws)",
-                   p, n_draws);
+    return gm_fail(err, GM_ECHECK, "steering does not beat random experts (p %.3f over %zu draw%s)",
+                   p, n_draws, gm_plural(n_draws));
 }
 
 /* ---- a finished file ---- */
@@ -190,7 +190,9 @@ static gm_status print_plan(gm_study *s, gm_error *err)
         const gm_topic *topic = &s->topic[t];
         printf("%s: ", gm_topic_show(name, topic));
         gm_print_text(stdout, 0, topic->domain);
-        if (topic->cluster >= 0) printf(", %zu documents, purity %.2f", topic->size, topic->purity);
+        if (topic->cluster >= 0)
+            printf(", %zu document%s, purity %.2f", topic->size, gm_plural(topic->size),
+                   topic->purity);
         putchar('\n');
     }
     printf("%zu cells (%zu to choose dose and filter), %.0f texts\n", s->n_cells, s->n_choosing,
@@ -235,8 +237,9 @@ static gm_status measure(const request *r, const gm_stage *stage, const char *fo
     gm_shard_lock lock = {0};
     GM_TRY(gm_study_prepare(&study, &r->protocol, stage, r->marked.at, err));
     if (study.judge.n_shared > 0)
-        gm_warn("%zu documents of the classifier's corpus are in the clustering and are left out",
-                study.judge.n_shared);
+        gm_warn("%zu document%s of the classifier's corpus left out, because %s in the clustering",
+                study.judge.n_shared, gm_plural(study.judge.n_shared),
+                study.judge.n_shared == 1 ? "it is" : "they are");
     if (r->dry_run) {
         GM_TRY(print_plan(&study, err));
         goto out;

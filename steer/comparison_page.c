@@ -99,7 +99,7 @@ static gm_status put_text(gm_html *h, const gm_stage *stage, const gm_continuati
     gm_html_printf(h, "%s", name);
     gm_html_raw(h, "</b>");
     const double shift = mean_shift(r, r->n_prompt, r->n);
-    gm_html_printf(h, ": %zu tokens", c->generated.n);
+    gm_html_printf(h, ": %zu token%s", c->generated.n, gm_plural(c->generated.n));
     if (!isnan(shift)) gm_html_printf(h, ", whose mean shift with the plan is %+.2f nats", shift);
     put_dose(h, c);
     gm_html_raw(h, "</figcaption>");

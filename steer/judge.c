@@ -126,10 +126,10 @@ static gm_status read_documents(gm_judge *j, const gm_opt_list *corpus, const sh
     gm_sha256_final(&hash, j->digest);
     if (j->n_classes < 2)
         GM_FAIL(GM_EFORMAT,
-                "the classifier's corpus has %zu labelled domains outside the clustering (%zu "
-                "documents are in it), expected two or more; the label of a line is its "
+                "the classifier's corpus has %zu labelled domain%s outside the clustering (%zu "
+                "document%s inside), expected two or more; the label of a line is its "
                 "'meta.pile_set_name', that of a text file its folder",
-                j->n_classes, j->n_shared);
+                j->n_classes, gm_plural(j->n_classes), j->n_shared, gm_plural(j->n_shared));
 out:
     gm_corpus_close(in);
     return status;

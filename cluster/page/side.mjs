@@ -63,7 +63,7 @@ function cardLines(atlas, i, expert) {
     const c = clusterOf(atlas, i), lines = [];
     const subset = atlas.meta.subsets[atlas.subset[i]];
     lines.push(make("b", "", clusterName(atlas, c)));
-    const facts = [`${atlas.tokens[i]} tokens`];
+    const facts = [`${atlas.tokens[i]} token${atlas.tokens[i] === 1 ? "" : "s"}`];
     if (c >= 0) facts.push(`probability ${(atlas.probability[i] / 255).toFixed(2)}`);
     const column = expert >= 0 ? shareColumn(atlas, expert) : -1;
     if (column >= 0)

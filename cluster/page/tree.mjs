@@ -23,7 +23,7 @@ export function drawTree(atlas, onCluster) {
         svg.remove();
         return;
     }
-    if (treeLeftOut > 0) says.textContent = `${treeLeftOut} small branches are not drawn.`;
+    if (treeLeftOut > 0) says.textContent = `Small branches that are not drawn: ${treeLeftOut}.`;
     const width = svg.node().parentElement.clientWidth, nodes = layoutTree(tree);
     const log = (lambda) => Math.log(Math.max(lambda, 1e-12));
     const born = nodes.filter((n) => n.data.birth > 0).map((n) => log(n.data.birth));
@@ -40,7 +40,7 @@ export function drawTree(atlas, onCluster) {
         .attr("class", (n) => (n.data.cluster >= 0 ? "cluster" : "branch"))
         .attr("data-cluster", (n) => n.data.cluster)
         .on("click", (n) => { if (n.data.cluster >= 0) onCluster(n.data.cluster); })
-        .append("title").text((n) => `${n.data.size} documents` + (n.data.cluster >= 0
+        .append("title").text((n) => `${n.data.size} document${n.data.size === 1 ? "" : "s"}` + (n.data.cluster >= 0
             ? `, cluster ${clusterName(atlas, n.data.cluster)}` : `: ${n.data.words.join(", ")}`));
     groups.filter((n) => n.data.cluster >= 0 && (n.x1 - n.x0) * width >= LABELLED).append("text")
         .attr("x", (n) => ((n.x0 + n.x1) / 2) * width)

@@ -95,7 +95,7 @@ static void report(const saying *s, const gm_answer *answer, double seconds, gm_
 {
     if (status == GM_OK)
         gm_tell("request %llu: %zu text%s, %zu + %zu tokens, %.2f s",
-                (unsigned long long)s->head.number, answer->n, answer->n == 1 ? "" : "s",
+                (unsigned long long)s->head.number, answer->n, gm_plural(answer->n),
                 answer->n_prompt_tokens, answer->n_generated, seconds);
     else
         gm_tell("request %llu: %s", (unsigned long long)s->head.number, why->text);

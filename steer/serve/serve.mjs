@@ -110,7 +110,7 @@ function showList() {
         const button = make("button");
         button.type = "button";
         button.ariaPressed = String(columns.some((column) => isOf(column, entry)));
-        if (entry.size !== undefined) button.append(make("span", "about", `${entry.size} texts`));
+        if (entry.size !== undefined) button.append(make("span", "about", `${entry.size} text${entry.size === 1 ? "" : "s"}`));
         button.append(make("b", "", `${entry.kind} ${entry.key}`), ` ${entry.kind === "cluster" ? entry.words : ""}`);
         button.addEventListener("click", () => toggle(entry));
         const item = make("li");
@@ -208,7 +208,8 @@ async function write() {
             event.choices.forEach(take);
             if (event.usage) {
                 const seconds = (performance.now() - began) / 1000;
-                say(`${event.usage.completion_tokens} tokens in ${seconds.toFixed(1)} s`);
+                const n = event.usage.completion_tokens;
+                say(`${n} token${n === 1 ? "" : "s"} in ${seconds.toFixed(1)} s`);
             }
         }
     } catch (error) {

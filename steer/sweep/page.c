@@ -186,9 +186,8 @@ gm_status gm_page_write(const gm_study *s, const gm_outcomes *o, const char *con
     for (int t = 0; t < (int)o->n_topics; t++) GM_TRY(put_topic(&h, s, o, t, err));
     gm_html_heading(&h, 2, "How it was measured");
     gm_html_raw(&h, "<p>");
-    gm_html_printf(
-        &h, "Judge: %s; %zu documents that are in the clustering were left out. Fingerprint %s.",
-        judge.at, s->judge.n_shared, s->fingerprint);
+    gm_html_printf(&h, "Judge: %s; %zu document%s of the clustering left out. Fingerprint %s.",
+                   judge.at, s->judge.n_shared, gm_plural(s->judge.n_shared), s->fingerprint);
     gm_html_raw(&h, "</p>\n<pre>");
     gm_html_text(&h, config, strlen(config));
     gm_html_raw(&h, "</pre>\n</main>\n");

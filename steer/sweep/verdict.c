@@ -105,11 +105,12 @@ gm_status gm_verdict_topic(gm_text *text, const gm_study *s, const gm_outcomes *
                               s->protocol->max_kl));
     GM_TRY(gm_text_printf(
         text, err,
-        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draws; "
+        "Log-odds %+.2f (95 %%: %+.2f to %+.2f), random %+.2f, p %.3f over %zu draw%s; "
         "share %.0f %% against %.0f %%. "
         "It changes predictions on neutral text by %.2f nats a token, %s. ",
         o->plan->shift, o->plan->shift_lo, o->plan->shift_hi, o->random_shift, o->p, o->n_draws,
-        100 * o->plan->share, 100 * o->base_share, cost->kl_mean, cost_words(cost->kl_mean)));
+        gm_plural(o->n_draws), 100 * o->plan->share, 100 * o->base_share, cost->kl_mean,
+        cost_words(cost->kl_mean)));
     if (!isnan(o->random_equal_kl))
         GM_TRY(gm_text_printf(text, err, "Random experts at the same cost: %+.2f. ",
                               o->random_equal_kl));
@@ -138,14 +139,16 @@ gm_status gm_verdict_all(gm_text *text, const gm_study *s, const gm_outcomes *o,
     gm_status status = GM_OK;
     GM_TRY(gm_text_printf(
         text, err,
-        "All topics: log-odds %+.2f, random %+.2f, p %.3f over %zu draws%s: steering %s random "
-        "experts. Of %zu topics %zu beat random experts within %g nats a token, ",
-        o->shift, o->random_shift, o->p, o->n_draws, least,
-        gm_verdict_beats_random(o) ? "beats" : "does not beat", o->n_topics, o->n_beat,
-        s->protocol->max_kl));
+        "All topics: log-odds %+.2f, random %+.2f, p %.3f over %zu draw%s%s: steering %s random "
+        "experts. Of %zu topic%s %zu beat%s random experts within %g nats a token, ",
+        o->shift, o->random_shift, o->p, o->n_draws, gm_plural(o->n_draws), least,
+        gm_verdict_beats_random(o) ? "beats" : "does not beat", o->n_topics, gm_plural(o->n_topics),
+        o->n_beat, o->n_beat == 1 ? "s" : "", s->protocol->max_kl));
     if (o->n_compared > 0)
-        GM_TRY(gm_text_printf(text, err, "%zu gain most on their own, ", o->n_own));
-    GM_TRY(gm_text_printf(text, err, "%zu fall when reversed.", o->n_reverse));
+        GM_TRY(gm_text_printf(text, err, "%zu gain%s most on %s own, ", o->n_own,
+                              o->n_own == 1 ? "s" : "", o->n_own == 1 ? "its" : "their"));
+    GM_TRY(gm_text_printf(text, err, "%zu fall%s when reversed.", o->n_reverse,
+                          o->n_reverse == 1 ? "s" : ""));
 out:
     return status;
 }
@@ -251,13 +254,14 @@ out:
 
 gm_status gm_verdict_judge(gm_text *text, const gm_judge *j, gm_error *err)
 {
-    gm_status status = gm_text_printf(
-        text, err, "%zu classes, %zu documents outside the clustering, ", j->n_classes, j->n);
+    gm_status status =
+        gm_text_printf(text, err, "%zu classes, %zu document%s outside the clustering, ",
+                       j->n_classes, j->n, gm_plural(j->n));
     if (status != GM_OK) return status;
     if (j->n_held_out == 0)
         return gm_text_add(text, "too few texts of each class to hold some out for a test", err);
-    return gm_text_printf(text, err, "right on %.1f %% of %zu held-out ones", 100 * j->accuracy,
-                          j->n_held_out);
+    return gm_text_printf(text, err, "right on %.1f %% of %zu held-out one%s", 100 * j->accuracy,
+                          j->n_held_out, gm_plural(j->n_held_out));
 }
 
 static const char legend[] =

@@ -221,6 +221,8 @@ static void required_members_say_what_was_expected(void)
     CHECK_FAILS(gm_json_get_i64(root, "n", 1, 11, &i, "c", &err), err, GM_EFORMAT,
                 "'c': 'n' is 12, expected an integer from 1 to 11");
     CHECK_INT(i, 0);
+    CHECK_FAILS(gm_json_get_i64(root, "n", 11, 11, &i, "c", &err), err, GM_EFORMAT,
+                "'c': 'n' is 12, expected 11");
     CHECK_FAILS(gm_json_get_i64(root, "s", 1, 9, &i, "c", &err), err, GM_EFORMAT,
                 "'c': 's' is a string, expected an integer from 1 to 9");
     CHECK_FAILS(gm_json_get_i64(root, "h", 0, 9, &i, "c", &err), err, GM_EFORMAT, "'h' is 0.5");

@@ -90,7 +90,14 @@ static void times_are_shown_as_people_write_them(void)
     CHECK_TEXT(gm_show_seconds(buf, -1), "?");
 }
 
-TESTS(TEST(numbers_ascend), TEST(integers_are_read_whole_or_not_at_all),
+static void one_has_no_plural(void)
+{
+    CHECK_TEXT(gm_plural(0), "s");
+    CHECK_TEXT(gm_plural(1), "");
+    CHECK_TEXT(gm_plural(2), "s");
+}
+
+TESTS(TEST(one_has_no_plural), TEST(numbers_ascend), TEST(integers_are_read_whole_or_not_at_all),
       TEST(fractions_are_read_whole_or_not_at_all),
       TEST(a_part_of_a_text_is_read_whole_or_not_at_all), TEST(sizes_are_shown_with_their_unit),
       TEST(times_are_shown_as_people_write_them))

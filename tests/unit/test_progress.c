@@ -73,6 +73,18 @@ static void a_terminal_line_is_redrawn_and_cleared_by_a_warning(void)
     gm_text_clear(&text);
 }
 
+static void a_warning_that_is_cut_says_so(void)
+{
+    char name[1500] = "";
+    memset(name, 'x', sizeof name - 1);
+    begin_capture();
+    gm_warn("%s", name);
+    gm_text text = end_capture();
+    CHECK_INT(text.n, strlen("warning: ") + 1023 + 1);
+    CHECK_TEXT(text.at + text.n - 5, "x...\n");
+    gm_text_clear(&text);
+}
+
 static void short_and_quiet_work_says_nothing(void)
 {
     begin_capture();
@@ -108,5 +120,5 @@ static void the_clock_does_not_go_back(void)
 
 TESTS(TEST(a_line_every_ten_seconds_when_not_a_terminal),
       TEST(a_terminal_line_is_redrawn_and_cleared_by_a_warning),
-      TEST(short_and_quiet_work_says_nothing), TEST(what_was_there_at_the_start_is_not_in_the_rate),
-      TEST(the_clock_does_not_go_back))
+      TEST(a_warning_that_is_cut_says_so), TEST(short_and_quiet_work_says_nothing),
+      TEST(what_was_there_at_the_start_is_not_in_the_rate), TEST(the_clock_does_not_go_back))

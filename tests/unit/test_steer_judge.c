@@ -113,7 +113,7 @@ static void one_domain_is_not_enough(void)
     gm_error err = {0};
     put_text(path[0], "{\"text\": \"a\", \"meta\": {\"pile_set_name\": \"soup\"}}\n");
     CHECK_FAILS(gm_judge_create(&judge, &corpus, NULL, &err), err, GM_EFORMAT,
-                "1 labelled domains");
+                "1 labelled domain outside");
 }
 
 static gm_status attempt(void *state, gm_error *err)
