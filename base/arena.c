@@ -8,7 +8,7 @@ enum { DEFAULT_CHUNK_BYTES = 64 * 1024, LINE = 64, SMALL = 16 };
 /* Header of a chunk; its blocks begin one cache line after it. */
 typedef struct gm_arena_chunk {
     struct gm_arena_chunk *before;
-    size_t used, cap; /* bytes behind the header */
+    size_t used, cap; /* bytes after the header */
 } chunk;
 
 static char *chunk_bytes(chunk *c)
@@ -42,7 +42,7 @@ void *gm_arena_alloc(gm_arena *arena, size_t n, size_t size)
         chunk *fresh = new_chunk(bytes > usual ? bytes : usual);
         if (fresh == NULL) return NULL;
         if (c != NULL && bytes > usual) {
-            /* A chunk of its own goes behind the newest, which still has room. */
+            /* A chunk of its own is listed after the newest, which still has room. */
             fresh->before = c->before;
             c->before = fresh;
         } else {

@@ -62,6 +62,9 @@ gm_status gm_opt_parse(const char *synopsis, const char *details, const gm_opt *
                        char **argv, gm_error *err) GM_MUST_USE;
 void gm_opt_list_clear(gm_opt_list *list);
 
+/* The k-th of "auto|cpu|cuda": its start, and its length in *n; NULL past the end. */
+const char *gm_opt_choice(const char *choices, int k, size_t *n);
+
 /* Append the command line, "gm-probe collect --model ...", to *text; before parsing, which
  * reorders argv. argv[0] is the command's name. GM_EMEM. */
 gm_status gm_cli_line(gm_text *text, const char *program, int argc, char **argv, gm_error *err)

@@ -90,7 +90,7 @@ static size_t count_words(const gm_json *root)
     return n;
 }
 
-/* The path behind the last --config; NULL when there is none. */
+/* The path after the last --config; NULL when there is none. */
 static const char *config_path(int argc, char **argv)
 {
     const char *path = NULL;
@@ -101,7 +101,7 @@ static const char *config_path(int argc, char **argv)
     return path;
 }
 
-/* The object's members as words, behind those that are there; `more` says for how many others there
+/* The object's members as words, after those that are there; `more` says for how many others there
  * has to be room. A member `config` (of an earlier run) is left out where `skips`. */
 static gm_status add_members(words *w, const gm_opt *opts, const gm_json *object, size_t more,
                              bool skips, const char *where, gm_error *err)
@@ -170,12 +170,9 @@ static void put_list(gm_json_out *out, const char *name, const gm_opt_list *list
 
 static void put_choice(gm_json_out *out, const gm_opt *opt)
 {
-    const char *name = opt->arg;
-    for (int k = *(const int *)opt->value; k > 0 && name; k--) {
-        name = strchr(name, '|');
-        if (name) name++;
-    }
-    if (name) gm_json_put_text(out, opt->name, name, strcspn(name, "|"));
+    size_t n;
+    const char *name = gm_opt_choice(opt->arg, *(const int *)opt->value, &n);
+    if (name) gm_json_put_text(out, opt->name, name, n);
 }
 
 void gm_opt_put_config(gm_json_out *out, const gm_opt *opts, const char *const *without)

@@ -8,6 +8,17 @@
 #include "base/cli_nearest.h"
 #include "base/text.h"
 
+const char *gm_opt_choice(const char *choices, int k, size_t *n)
+{
+    for (; choices != NULL && k > 0; k--) {
+        choices = strchr(choices, '|');
+        if (choices != NULL) choices++;
+    }
+    if (choices == NULL) return NULL;
+    *n = strcspn(choices, "|");
+    return choices;
+}
+
 /* ---- help ---- */
 
 enum { HELP_COLUMN = 28, HELP_WIDTH = 80 };
@@ -46,18 +57,6 @@ static const char *dashes(const gm_opt *opt)
     return opt->name[1] == '\0' ? "-" : "--";
 }
 
-/* The k-th of "auto|cpu|cuda": its start, and its length in *n; NULL past the end. */
-static const char *choice_at(const char *choices, int k, size_t *n)
-{
-    for (; choices != NULL && k > 0; k--) {
-        choices = strchr(choices, '|');
-        if (choices != NULL) choices++;
-    }
-    if (choices == NULL) return NULL;
-    *n = strcspn(choices, "|");
-    return choices;
-}
-
 /* The bound of a range, exactly: "4096", "2^53", "1e+15". */
 static const char *show_bound(char text[24], double bound)
 {
@@ -83,7 +82,7 @@ static void describe_default(const gm_opt *opt, char *text, size_t cap)
     } else if (opt->kind == GM_OPT_F64) {
         (void)snprintf(text, cap, " (default %.15g%s)", *(const double *)opt->value, range);
     } else if (opt->kind == GM_OPT_CHOICE) {
-        const char *name = choice_at(opt->arg, *(const int *)opt->value, &n);
+        const char *name = gm_opt_choice(opt->arg, *(const int *)opt->value, &n);
         if (name != NULL) (void)snprintf(text, cap, " (default %.*s)", (int)n, name);
     } else if (opt->kind == GM_OPT_LIST) {
         (void)snprintf(text, cap, "; may be repeated");
@@ -156,7 +155,7 @@ static gm_status set_choice(const gm_opt *opt, const char *text, gm_error *err)
 {
     size_t n;
     const char *name;
-    for (int k = 0; (name = choice_at(opt->arg, k, &n)) != NULL; k++) {
+    for (int k = 0; (name = gm_opt_choice(opt->arg, k, &n)) != NULL; k++) {
         if (strlen(text) == n && memcmp(name, text, n) == 0) {
             *(int *)opt->value = k;
             return GM_OK;

@@ -179,7 +179,7 @@ gm_status gm_csv_read(gm_csv *out, const char *path, gm_error *err)
     return status;
 }
 
-/* Are they the same but for blanks around them, as people put them behind commas? */
+/* Are they the same but for blanks around them, as people put them after commas? */
 static bool same_name(const char *a, const char *b)
 {
     a += strspn(a, " \t"), b += strspn(b, " \t");

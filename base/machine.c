@@ -33,7 +33,7 @@ static void slurp(contents *text, const char *root, const char *folder, const ch
     fclose(file);
 }
 
-/* The number behind `key` at the start of a line; false when there is none. */
+/* The number after `key` at the start of a line; false when there is none. */
 static bool find_number(const contents *text, const char *key, uint64_t *out)
 {
     const size_t n = strlen(key);

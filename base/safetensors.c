@@ -137,7 +137,7 @@ static gm_status read_shape(gm_tensor *t, const gm_json *entry, const char *wher
     return GM_OK;
 }
 
-/* Set data to `begin` behind `data` after checking that [begin, end) lies in it. */
+/* Set t->data to byte `begin` of `data`, once [begin, end) is known to lie in it. */
 static gm_status read_offsets(gm_tensor *t, const gm_json *entry, const unsigned char *data,
                               size_t n_data, const char *where, gm_error *err)
 {
@@ -320,7 +320,7 @@ static void put_tensor(gm_json_out *json, const gm_tensor *t, uint64_t begin)
     gm_json_close_object(json);
 }
 
-/* The header with its length in front and the padding behind. */
+/* The header, after its length and followed by the padding. */
 static gm_status make_header(gm_text *out, const gm_tensor *tensors, size_t n,
                              const gm_safetensors_note *notes, size_t n_notes, gm_error *err)
 {

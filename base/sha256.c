@@ -108,12 +108,24 @@ void gm_sha256_of(const void *bytes, size_t n, uint8_t digest[32])
     gm_sha256_final(&hash, digest);
 }
 
+static const char digits[] = "0123456789abcdef";
+
 void gm_sha256_hex(const uint8_t digest[32], char hex[65])
 {
-    static const char digit[] = "0123456789abcdef";
     for (size_t i = 0; i < 32; i++) {
-        hex[2 * i] = digit[digest[i] >> 4];
-        hex[2 * i + 1] = digit[digest[i] & 15];
+        hex[2 * i] = digits[digest[i] >> 4];
+        hex[2 * i + 1] = digits[digest[i] & 15];
     }
     hex[64] = '\0';
+}
+
+bool gm_sha256_from_hex(uint8_t digest[32], const char hex[64])
+{
+    for (size_t i = 0; i < 32; i++) {
+        const char *high = memchr(digits, hex[2 * i], 16),
+                   *low = memchr(digits, hex[2 * i + 1], 16);
+        if (high == NULL || low == NULL) return false;
+        digest[i] = (uint8_t)((high - digits) << 4 | (low - digits));
+    }
+    return true;
 }

@@ -17,5 +17,7 @@ void gm_sha256_final(gm_sha256 *hash, uint8_t digest[32]);
 /* All at once, and as 64 lower-case hex digits with a NUL. */
 void gm_sha256_of(const void *bytes, size_t n, uint8_t digest[32]);
 void gm_sha256_hex(const uint8_t digest[32], char hex[65]);
+/* Back from the 64 digits; false when they are not. */
+bool gm_sha256_from_hex(uint8_t digest[32], const char hex[64]);
 
 #endif

@@ -36,7 +36,7 @@ static __m128i load(const void *at)
 }
 
 /* The processor keeps the state as two registers, from the top (a,b,e,f) and (c,d,g,h), and does
- * two rounds at a time, behind which what was (a,b,e,f) is (c,d,g,h). Words of the schedule are
+ * two rounds at a time, after which what was (a,b,e,f) is (c,d,g,h). Words of the schedule are
  * made four at a time of the sixteen before. */
 __attribute__((target("sha,sse4.1"))) void gm_sha256_blocks_x86(uint32_t state[8],
                                                                 const uint8_t *at, size_t n)

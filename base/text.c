@@ -15,7 +15,7 @@ gm_status gm_text_reserve(gm_text *text, size_t n, gm_error *err)
     size_t need;
     if (__builtin_add_overflow(text->n, n, &need) || need >= SIZE_MAX / 2)
         return gm_fail(err, GM_EMEM, "no memory for a text of %zu more bytes", n);
-    /* Half as much again, or what is asked for: a whole file has no room behind it. */
+    /* Half as much again, or what is asked for: a whole file needs no room after it. */
     size_t cap = text->cap ? text->cap + text->cap / 2 : FIRST_CAP;
     if (cap < need + 1) cap = need + 1;
     char *at = gm_grow(text->at, text->at ? text->n : 0, cap, 1);
@@ -61,6 +61,12 @@ void gm_text_clear(gm_text *text)
 {
     gm_free(text->at);
     *text = (gm_text){0};
+}
+
+bool gm_ends_in(const char *name, const char *ending)
+{
+    const size_t n = strlen(name), m = strlen(ending);
+    return n > m && strcmp(name + n - m, ending) == 0;
 }
 
 const char *gm_path_name(const char *path)

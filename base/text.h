@@ -59,6 +59,9 @@ size_t gm_utf8_spell(char *out, const char *c_string);
  * \n, \t, \xHH or \u{H}. Writes at most cap-1 bytes and a NUL, ends in "..." when cut. */
 void gm_text_escape(char *out, size_t cap, const char *bytes, size_t n);
 
+/* Does a name end in `ending`, after something else? */
+bool gm_ends_in(const char *name, const char *ending);
+
 /* The last part of a path, inside `path`: "b/" of "a/b/". */
 const char *gm_path_name(const char *path);
 

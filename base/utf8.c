@@ -159,7 +159,7 @@ static size_t escape_one(const char *bytes, size_t n, gm_backslash backslash, ch
 void gm_utf8_escape(char *out, size_t cap, const char *bytes, size_t n, gm_backslash backslash)
 {
     static const char dots[] = "...";
-    size_t used = 0, safe = 0; /* `safe`: where "..." still fits behind a whole character */
+    size_t used = 0, safe = 0; /* `safe`: where "..." still fits after a whole character */
     if (cap == 0) return;
 
     for (size_t i = 0; i < n;) {

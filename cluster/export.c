@@ -274,11 +274,9 @@ out:
 static gm_status find_format(export_format *out, const char *path, gm_error *err)
 {
     assert(path != NULL);
-    const size_t n = strlen(path);
     for (int f = EXPORT_H5AD; f <= EXPORT_GRAPHML; f++) {
-        size_t length = strlen(ending[f]);
         *out = (export_format)f;
-        if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
+        if (gm_ends_in(path, ending[f])) return GM_OK;
     }
     return gm_fail(err, GM_EARG, "'%s': expected a name that ends in one of " ENDINGS, path);
 }

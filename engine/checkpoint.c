@@ -159,12 +159,6 @@ static gm_status collect(gm_checkpoint *c, gm_error *err)
     return GM_OK;
 }
 
-static bool ends_in(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static bool file_exists(const char *path)
 {
     struct stat about;
@@ -183,7 +177,7 @@ gm_status gm_checkpoint_open(gm_checkpoint **out, const char *folder, gm_error *
     if (c->path == NULL) GM_FAIL(GM_EMEM, "no memory to open '%s'", folder);
     GM_TRY(gm_text_printf(&single, err, "%s/%s", folder, SINGLE_NAME));
     GM_TRY(gm_text_printf(&index, err, "%s/%s", folder, INDEX_NAME));
-    if (ends_in(folder, ".safetensors")) {
+    if (gm_ends_in(folder, ".safetensors")) {
         GM_TRY(open_single(c, NULL, folder, err));
     } else if (gm_path_is_taken(index.at) && !file_exists(single.at)) {
         GM_TRY(open_index(c, folder, index.at, err)); /* of a link to nothing, this says so */
@@ -326,7 +320,7 @@ size_t gm_checkpoint_most(const gm_checkpoint *c, const char *suffix)
     for (size_t i = 0; suffix && i < c->n; i++) {
         const gm_tensor *t = &c->tensor[i];
         const size_t n = t->n_bytes / gm_dtype_bytes(t->dtype);
-        if (n > most && ends_in(t->name, suffix)) most = n;
+        if (n > most && gm_ends_in(t->name, suffix)) most = n;
     }
     return most;
 }
@@ -359,7 +353,7 @@ static void hash_u64(gm_sha256 *hash, uint64_t value)
  * do not stack them. */
 static size_t n_stacked(const gm_tensor *t)
 {
-    const bool stack = t->rank > 2 || (t->rank == 2 && ends_in(t->name, "_bias"));
+    const bool stack = t->rank > 2 || (t->rank == 2 && gm_ends_in(t->name, "_bias"));
     return stack && t->n_bytes > 0 ? t->dim[0] : 1;
 }
 

@@ -17,9 +17,7 @@
 
 static bool is_rotary_table(const char *name)
 {
-    static const char END[] = ".rotary_emb.inv_freq";
-    size_t n = strlen(name);
-    return n >= sizeof END - 1 && strcmp(name + n - (sizeof END - 1), END) == 0;
+    return gm_ends_in(name, ".rotary_emb.inv_freq");
 }
 
 /* Look the matrix of one role up and note that its tensor was asked for in seen (n tensors). */
@@ -244,9 +242,7 @@ static gm_status check_scales(const gm_arch *arch, const gm_checkpoint *checkpoi
     const char *suffix = arch->blocks.suffix;
     for (size_t i = 0; suffix && i < gm_checkpoint_n(checkpoint); i++) {
         const gm_tensor *t = gm_checkpoint_at(checkpoint, i);
-        const size_t n = strlen(t->name), m = strlen(suffix);
-        if (n < m || strcmp(t->name + n - m, suffix) != 0 || is_mtp(arch, t->name) ||
-            is_other(arch, t->name))
+        if (!gm_ends_in(t->name, suffix) || is_mtp(arch, t->name) || is_other(arch, t->name))
             continue;
         gm_status status = gm_scales_check(t, err);
         if (status != GM_OK) return status;

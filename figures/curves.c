@@ -223,7 +223,7 @@ static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
     const gm_curve_point *of[MOST_LABELS];
     drawn d = {.n = 0};
     gm_text_style style = {.size = 11, .halo = true, .anchor_x = 0.5, .anchor_y = 0.5};
-    size_t n = 0;
+    size_t n = 0, n_line = 0;
     double width, height, x, y;
     for (size_t i = 0; i < q->n_line + q->n_mark && n < MOST_LABELS; i++) {
         const gm_curve_point *at = i < q->n_line ? &q->line[i] : &q->mark[i - q->n_line];
@@ -232,6 +232,7 @@ static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
         box[n] = (gm_box){.width = width + 4, .height = height};
         box[n].home_x = px(p, at->x) - p->left, box[n].home_y = py(p, at->y) - p->top;
         of[n++] = at;
+        if (i < q->n_line) n_line = n; /* the line's labels come first */
     }
     if (isfinite(q->level_y) && q->level) {
         gm_canvas_measure(c, q->level, &LEVEL_STYLE, &width, &height);
@@ -243,14 +244,12 @@ static void draw_labels(gm_canvas *c, const plane *p, const gm_curve_panel *q)
     gm_labels_place(box, n, d.at, d.n, p->width, p->height);
     cairo_set_line_width(c->cr, 0.7);
     for (size_t i = 0; i < n; i++) {
-        bool on_line = of[i] >= q->line && of[i] < q->line + q->n_line;
-        gm_canvas_colour(c, on_line ? LINE : MARK, 0.6);
+        gm_canvas_colour(c, i < n_line ? LINE : MARK, 0.6);
         if (gm_label_edge(&box[i], &x, &y) > APART)
             stroke(c, p->left + box[i].home_x, p->top + box[i].home_y, p->left + x, p->top + y);
     }
     for (size_t i = 0; i < n; i++) {
-        bool on_line = of[i] >= q->line && of[i] < q->line + q->n_line;
-        style.colour = on_line ? LINE : MARK;
+        style.colour = i < n_line ? LINE : MARK;
         gm_canvas_text(c, p->left + box[i].x, p->top + box[i].y, of[i]->label, &style);
     }
 }

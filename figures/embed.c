@@ -2,9 +2,9 @@
  *
  * usage: embed OUT.c NAME FILE...
  *
- * The files are put one behind the other. Modules (.mjs) become one script: what they import
+ * The files are put one after the other. Modules (.mjs) become one script: what they import
  * and export is resolved by all of them standing in one function, so that `import` lines go,
- * `export` in front of a declaration goes, and no name may be declared twice. A file that
+ * `export` before a declaration goes, and no name may be declared twice. A file that
  * would end the <script> or <style> around it is refused, unless it is a whole page.
  */
 #include <stdbool.h>

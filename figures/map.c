@@ -80,7 +80,7 @@ static void draw_points(gm_canvas *canvas, const plot *p, const gm_map_figure *f
 {
     double radius = fmax(1.1, fmin(5, 260 / sqrt((double)f->n + 1)));
     double opacity = f->n > 20000 ? 0.45 : f->n > 4000 ? 0.6 : 0.75;
-    for (int pass = 0; pass < 2; pass++) /* noise lies behind */
+    for (int pass = 0; pass < 2; pass++) /* noise lies below */
         for (size_t i = 0; i < f->n; i++) {
             int group = f->group ? f->group[i] : 0;
             if (!is_point(f->xy + 2 * i) || (group < 0) != (pass == 0)) continue;

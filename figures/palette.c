@@ -3,10 +3,8 @@
  * Categorical: up to eight groups take six colours of the Okabe-Ito set and, for its black and
  * yellow, two that show on white and on dark paper; colour-blind readers can tell them apart.
  * More take hues a golden angle apart in OKLCH, so that any two neighbouring numbers differ, at
- * three lightnesses in turn. Polar: the hue is a
- * direction on the map instead.
- * Sequential and diverging maps interpolate between anchors in OKLab, where equal
- * steps look equal.
+ * three lightnesses in turn. Polar: the hue is a direction on the map instead. Sequential and
+ * diverging maps interpolate between anchors in OKLab, where equal steps look equal.
  * Source: Ottosson 2020, "A perceptual color space for image processing" (OKLab);
  *         Okabe and Ito 2008, "Color Universal Design".
  */

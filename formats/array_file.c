@@ -6,6 +6,7 @@
 
 #include "base/outfile.h"
 #include "base/sha256.h"
+#include "base/text.h"
 #include "formats/matrix_file.h"
 #include "formats/npy.h"
 
@@ -17,20 +18,14 @@ void gm_array_clear(gm_array *array)
     *array = (gm_array){0};
 }
 
-static bool ends_in(const char *path, const char *ending)
-{
-    size_t n = strlen(path), m = strlen(ending);
-    return n > m && strcmp(path + n - m, ending) == 0;
-}
-
 bool gm_array_is_ds4(const char *path)
 {
-    return ends_in(path, ".f32");
+    return gm_ends_in(path, ".f32");
 }
 
 static gm_status check_name(const char *path, gm_error *err)
 {
-    if (gm_array_is_ds4(path) || ends_in(path, ".npy")) return GM_OK;
+    if (gm_array_is_ds4(path) || gm_ends_in(path, ".npy")) return GM_OK;
     return gm_fail(err, GM_EARG,
                    "'%s': expected a name that ends in .npy (NumPy), .f32 (ds4) or .csv (experts)",
                    path);

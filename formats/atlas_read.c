@@ -108,24 +108,14 @@ out:
 
 /* ---- columns ---- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static gm_status unpack_shas(hid_t file, const char *hex, size_t n, gm_arena *arena,
                              const void **out, gm_error *err)
 {
     uint8_t *sha = gm_arena_alloc(arena, n, 32);
     if (sha == NULL) return gm_fail(err, GM_EMEM, "no memory for '/samples/sha'");
-    for (size_t i = 0; i < 32 * n; i++) {
-        int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return gm_h5_fail(err, GM_EFORMAT, file, "'/samples/sha' %zu is not 64 hex digits",
-                              i / 32);
-        sha[i] = (uint8_t)(high << 4 | low);
-    }
+    for (size_t i = 0; i < n; i++)
+        if (!gm_sha256_from_hex(sha + 32 * i, hex + i * GM_H5_TEXT_BYTES))
+            return gm_h5_fail(err, GM_EFORMAT, file, "'/samples/sha' %zu is not 64 hex digits", i);
     *out = sha;
     return GM_OK;
 }

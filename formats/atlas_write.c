@@ -118,7 +118,7 @@ static gm_status make_unknown(const gm_atlas_column *column, const void *at, siz
 {
     *out = NULL;
     if (n == 0 || at != NULL) return GM_OK;
-    if (column->since != 2 && column->since != 4)
+    if (column->since != 2 && column->since != 4) /* a member that is not marked + */
         return gm_fail(err, GM_EARG, "the atlas has no '%s'", column->name);
     size_t item = column->type == GM_H5_TEXT ? sizeof(char *) : gm_h5_type_size(column->type);
     *out = gm_alloc(n, item);

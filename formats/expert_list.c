@@ -12,8 +12,7 @@
 
 bool gm_expert_list_is(const char *path)
 {
-    size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".csv") == 0;
+    return gm_ends_in(path, ".csv");
 }
 
 /* Where the columns of a list are, and what it is for. */
@@ -36,7 +35,7 @@ static bool parse_whole(const char *text, int64_t *out)
     return true;
 }
 
-/* The field of a row and column, without blanks in front. */
+/* The field of a row and column, without leading blanks. */
 static const char *field_of(const list *l, size_t r, size_t column)
 {
     const char *field = l->table.field[r * l->table.n_columns + column];

@@ -328,7 +328,7 @@ gm_status gm_h5_get_text(hid_t object, const char *name, gm_arena *arena, const 
                             name);
         goto out;
     }
-    char *text = gm_arena_alloc(arena, n + 1, 1); /* zeroed: a NUL stands behind */
+    char *text = gm_arena_alloc(arena, n + 1, 1); /* zeroed: a NUL follows */
     type = make_text_of(n);
     if (text == NULL || type < 0) {
         status = gm_h5_fail(err, GM_EMEM, object, "no memory for '%s'", name);

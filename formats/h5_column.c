@@ -264,7 +264,6 @@ out:
     return status;
 }
 
-/* What netCDF writes for a dimension that has no values: the text is a contract. */
 static gm_status name_scale(hid_t file, const char *name, const char *scale_name, gm_error *err)
 {
     hid_t id = H5Dopen2(file, name, H5P_DEFAULT);
@@ -303,6 +302,7 @@ gm_status gm_h5_make_length(hid_t file, const char *name, uint64_t n, gm_error *
     }
     GM_TRY(make_dataset(&id, file, &layout, H5T_IEEE_F32BE, list, err));
     H5Dclose(id);
+    /* what netCDF writes for a dimension that has no values */
     snprintf(netcdf, sizeof netcdf, "This is a netCDF dimension but not a netCDF variable.%10llu",
              (unsigned long long)n);
     GM_TRY(name_scale(file, name, netcdf, err));

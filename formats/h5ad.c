@@ -167,7 +167,7 @@ out:
 /* ---- the parts ---- */
 
 /* Distinct names (n) for categories, in the arena: pandas refuses equal ones, so the later of two
- * gets a number behind it that makes it new. */
+ * gets a number after it that makes it new. */
 static gm_status name_categories(const char ***out, const char *const *name, size_t n,
                                  gm_arena *arena, gm_error *err)
 {
@@ -372,11 +372,10 @@ out:
  * again. A file of that name that was there before is never the same. */
 static gm_status no_digest(const char *path, char hex[65], gm_error *err)
 {
-    const size_t n = strlen(path);
     hid_t file = H5I_INVALID_HID;
     gm_status status = gm_h5_open(&file, path, err);
     gm_h5_drop(&file);
-    snprintf(hex, 65, "%s", n > 5 && strcmp(path + n - 5, ".part") == 0 ? "" : "another");
+    snprintf(hex, 65, "%s", gm_ends_in(path, ".part") ? "" : "another");
     return status;
 }
 

@@ -4,12 +4,12 @@
  *
  *   obs       id as the index; cluster and subset (script and language where known)
  *             categories, "noise" among them; probability, outlier, n_tokens
- *   obsm      X_umap f64 (N,2)
+ *   obsm      X_umap f64 (N,2); X_space f32, where clusters were found in more dimensions than two
  *   obsp      connectivities: the neighbour graph (CSR)
  *   var       "layer:expert" as the index; layer, expert
  *   X         usage rates f32 (N,D), where they are given
  *   uns       neighbors (where connectivities are), gm_parameters, gm_quality as JSON texts,
- *             gm_digest
+ *             gm_digest, gm_model
  *
  * Source: anndata's on-disk format, "dataframe" 0.2.0, "csr_matrix" 0.1.0, "categorical" 0.2.0.
  */

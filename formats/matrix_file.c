@@ -65,7 +65,7 @@ static const struct npy_type *find_type(const char *name)
     return NULL;
 }
 
-/* Columns one behind the other become rows: a line of memory's worth of them at a time. */
+/* Columns one after the other become rows: a line of memory's worth of them at a time. */
 static gm_status take_columns(gm_matrix *out, const struct npy_type *type, const char *from,
                               gm_error *err)
 {

@@ -25,7 +25,7 @@ static void skip_blanks(cursor *c)
     while (c->at < c->end && (*c->at == ' ' || *c->at == '\n')) c->at++;
 }
 
-/* Take `text` behind blanks; false when something else stands there. */
+/* Take `text` after blanks; false when something else stands there. */
 static bool take(cursor *c, const char *text)
 {
     size_t n = strlen(text);
@@ -62,7 +62,7 @@ static bool take_number(cursor *c, size_t *out)
     return n_digits > 0;
 }
 
-/* "(2, 3)", a comma behind the last allowed; how many numbers are in *rank. */
+/* "(2, 3)", a comma after the last allowed; how many numbers are in *rank. */
 static bool take_shape(cursor *c, size_t dim[GM_NPY_MAX_RANK], size_t *rank)
 {
     size_t value;

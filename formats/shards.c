@@ -10,16 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/outfile.h"
 
 #define SHARD_SUFFIX ".h5"
 #define PART_SUFFIX  ".h5.part"
 #define LOCK_PREFIX  "lock"
 
-/* "000017.h5": true, 17. Six digits, or more without zeros in front, as gm_shard_path prints them.
+/* "000017.h5": true, 17. Six digits, or more without leading zeros, as gm_shard_path prints them.
  */
 static bool parse_name(const char *name, const char *suffix, uint32_t *number)
 {
@@ -214,8 +214,7 @@ gm_status gm_shard_lock_take(gm_shard_lock *lock, const char *folder, uint32_t i
     gm_status status = GM_OK;
     char what[40] = "";
     *lock = (gm_shard_lock){0};
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        return gm_fail(err, GM_EIO, "cannot create the folder '%s': %s", folder, strerror(errno));
+    GM_TRY(gm_folder_make(folder, err));
     GM_TRY(take(&lock->fd[0], folder, "", n == 1 ? LOCK_EX : LOCK_SH, err));
     if (n > 1) {
         snprintf(what, sizeof what, ".%u-of-%u", i, n);

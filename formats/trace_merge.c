@@ -87,7 +87,7 @@ out:
     return status;
 }
 
-/* The shard's text offsets but the first, behind those of the shards before. */
+/* The shard's text offsets but the first, after those of the shards before. */
 static gm_status copy_text_offsets(gm_h5_column *column, const gm_trace_file *f, uint64_t *base,
                                    gm_error *err)
 {

@@ -53,12 +53,12 @@ static gm_status parts_of_index(gm_trace *trace, gm_error *err)
     gm_text path = {0};
     const gm_trace_file *head = &trace->head;
     const char *slash = strrchr(head->path, '/');
-    int folder = slash ? (int)(slash - head->path) + 1 : 0;
+    const size_t folder = slash ? (size_t)(slash - head->path) + 1 : 0;
     GM_TRY(add_parts(trace, head->n_sources, err));
     for (size_t i = 0; i < trace->n_parts; i++) {
         const gm_trace_source *source = &head->source[i];
         path.n = 0;
-        if (source->file[0] != '/') GM_TRY(gm_text_append(&path, head->path, (size_t)folder, err));
+        if (source->file[0] != '/') GM_TRY(gm_text_append(&path, head->path, folder, err));
         GM_TRY(gm_text_add(&path, source->file, err));
         trace->part[i] = (gm_trace_part){.path = gm_arena_text(&trace->arena, path.at, path.n),
                                          .digest = source->digest,

@@ -259,7 +259,8 @@ out:
     return status;
 }
 
-/* Lengths behind each of n texts whose places are at (n+1), from `begin` on. */
+/* end (n): the length after each of n texts, which begin at `begin` and whose places are at (n+1).
+ */
 static gm_status find_ends(size_t *end, size_t begin, const uint64_t *at, size_t n, uint64_t bytes,
                            size_t document, hid_t id, gm_error *err)
 {

@@ -33,18 +33,6 @@ static gm_status make_samples(gm_trace *trace, samples *s, gm_error *err)
     return GM_OK;
 }
 
-static bool read_hex(const char *text, uint8_t out[32])
-{
-    static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < 64; i++) {
-        const char *at = text[i] ? strchr(digits, text[i]) : NULL;
-        if (at == NULL) return false;
-        unsigned value = (unsigned)(at - digits);
-        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | value : value << 4);
-    }
-    return true;
-}
-
 static gm_status read_shas(const gm_trace_file *f, uint8_t *sha, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -52,7 +40,7 @@ static gm_status read_shas(const gm_trace_file *f, uint8_t *sha, gm_error *err)
     if (hex == NULL) GM_FAIL(GM_EMEM, "no memory for '/samples/sha'");
     GM_TRY(gm_h5_set_read(&f->set[GM_COL_SHA], 0, (size_t)f->sizes.N, hex, err));
     for (uint64_t i = 0; i < f->sizes.N; i++) {
-        if (read_hex(hex + i * GM_H5_TEXT_BYTES, sha + 32 * i)) continue;
+        if (gm_sha256_from_hex(sha + 32 * i, hex + i * GM_H5_TEXT_BYTES)) continue;
         status = gm_h5_fail(err, GM_EFORMAT, f->id, "'/samples/sha' %llu is not 64 hex digits",
                             (unsigned long long)i);
         goto out;
@@ -62,7 +50,7 @@ out:
     return status;
 }
 
-/* Offsets of one file, from 0 to its T, moved behind those already there. */
+/* Offsets of one file, from 0 to its T, moved to follow those already there. */
 static gm_status read_offsets(const gm_trace_file *f, uint64_t *out, uint64_t base, gm_error *err)
 {
     gm_status status = gm_h5_set_read(&f->set[GM_COL_OFFSET], 0, (size_t)f->sizes.N + 1, out, err);

@@ -138,7 +138,7 @@ out:
 
 /* ---- texts ---- */
 
-/* Tokens of documents one behind the other. */
+/* Tokens of documents, one after the other. */
 typedef struct stretch {
     size_t first, n;        /* documents */
     const uint64_t *offset; /* (n+1) their first tokens in the trace */
@@ -158,7 +158,7 @@ static const char *piece_of(const gm_trace *trace, const stretch *s, size_t t, s
     return spelling->bytes + spelling->offset[place - 1];
 }
 
-/* end (n): how long the text is behind each document. */
+/* end (n): how long the text is after each document. */
 static gm_status measure(const gm_trace *trace, const stretch *s, size_t begin, size_t *end,
                          gm_error *err)
 {

@@ -123,7 +123,7 @@ static void digest_differs(verifier *v, const char *what, const char *found,
                     shown, *shown ? "' is not known here" : "");
 }
 
-/* The contents of the file, or of every shard behind it, are as stated. */
+/* The contents of the file, or of every shard of the index, are as stated. */
 static gm_status check_digests(verifier *v, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -241,7 +241,7 @@ out:
     return status;
 }
 
-/* Append n items of f32 as f16; a column without rows of its own is skipped. */
+/* Append rows of f32 as f16. */
 static gm_status append_halves(gm_h5_column *column, const float *value, size_t n_rows,
                                gm_error *err)
 {

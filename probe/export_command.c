@@ -3,7 +3,6 @@
  * Arrays as .npy, documents as .csv, or a line a document with its tokens and their experts
  * (.jsonl), in which "routed_experts" is (tokens, layers, K) as vLLM returns it.
  */
-#include <string.h>
 
 #include "base/cli.h"
 #include "base/csv.h"
@@ -170,11 +169,9 @@ out:
 static gm_status find_format(export_format *out, const char *path, gm_error *err)
 {
     static const char *const ending[] = {".npy", ".csv", ".jsonl"};
-    const size_t n = strlen(path);
     for (int f = EXPORT_NPY; f <= EXPORT_JSONL; f++) {
-        size_t length = strlen(ending[f]);
         *out = (export_format)f;
-        if (n > length && strcmp(path + n - length, ending[f]) == 0) return GM_OK;
+        if (gm_ends_in(path, ending[f])) return GM_OK;
     }
     return gm_fail(err, GM_EARG, "'%s': expected a name that ends in .npy, .csv or .jsonl", path);
 }

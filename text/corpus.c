@@ -100,7 +100,7 @@ static gm_status close_current(gm_corpus *corpus, gm_error *err)
                    (unsigned long long)file->n_bytes, (unsigned long long)found);
 }
 
-/* More bytes behind those in the buffer; what was given already moves out first. */
+/* More bytes after those in the buffer; what was given already moves out first. */
 static gm_status fill(gm_corpus *corpus, gm_error *err)
 {
     gm_text *buffer = &corpus->buffer;

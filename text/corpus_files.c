@@ -16,15 +16,12 @@ static bool holds_lines(const char *path)
 {
     static const char *const ending[] = {".jsonl",  ".jsonl.zst",  ".jsonl.gz",
                                          ".ndjson", ".ndjson.zst", ".ndjson.gz"};
-    size_t n = strlen(path);
-    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++) {
-        size_t m = strlen(ending[i]);
-        if (n >= m && strcmp(path + n - m, ending[i]) == 0) return true;
-    }
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        if (gm_ends_in(path, ending[i])) return true;
     return false;
 }
 
-/* Names that lead to whatever a shell put behind them, a pipe or a file, and do not say what. */
+/* Names of whatever a shell connected, a pipe or a file, which do not say what. */
 static bool names_descriptor(const char *path)
 {
     return strcmp(path, "/dev/stdin") == 0 || strncmp(path, "/dev/fd/", 8) == 0 ||
@@ -133,12 +130,9 @@ static gm_status refuse_other_kinds(const char *path, gm_error *err)
         {".zip", ".gz and .zst are read"},
         {".tar", "unpack it and name the folder"},
     };
-    const size_t n = strlen(path);
-    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
-        const size_t m = strlen(kind[i].ending);
-        if (n > m && strcmp(path + n - m, kind[i].ending) == 0)
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++)
+        if (gm_ends_in(path, kind[i].ending))
             return gm_fail(err, GM_EFORMAT, "'%s' is not a corpus: %s", path, kind[i].advice);
-    }
     return GM_OK;
 }
 

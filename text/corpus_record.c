@@ -97,7 +97,7 @@ static void take_text(const char *bytes, size_t n, gm_document *out)
 }
 
 /* A subset or a language is a C string: NUL in its name is written \x00, so that names that part
- * behind it stay two. `room` is for what does not stand in the record as it is. */
+ * after it stay two. `room` is for what does not stand in the record as it is. */
 static gm_status take_name(const gm_json *value, gm_text *room, const char **out, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -188,7 +188,7 @@ gm_status gm_record_read(gm_record *record, const char *line, size_t n, gm_docum
     status = gm_json_parse(&record->root, line, n, "line", &why);
     if (status == GM_EMEM) return gm_fail(err, GM_EMEM, "%s", why.text);
     if (status != GM_OK) {
-        const char *what = strstr(why.text, ": "); /* behind the place, 'line' */
+        const char *what = strstr(why.text, ": "); /* after the place, 'line' */
         gm_document_skip(out, GM_SKIP_NOT_JSON, "not JSON%.140s", what ? what : "");
         return GM_OK;
     }

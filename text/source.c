@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "base/cli.h"
+#include "base/text.h"
 
 enum { INPUT_BYTES = 1 << 17, LONGEST_WINDOW_LOG = 31 };
 
@@ -29,12 +30,6 @@ struct gm_source {
     z_stream gzip;
     bool gzip_begun;
 };
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
 
 static gm_status open_file(gm_source *source, const char *path, gm_error *err)
 {
@@ -70,9 +65,9 @@ gm_status gm_source_open(gm_source **out, const char *path, gm_error *err)
     *out = NULL;
     if (source == NULL) return gm_fail(err, GM_EMEM, "no memory to open '%s'", path);
     source->file = -1;
-    source->kind = ends_with(path, ".zst")  ? SOURCE_ZSTD
-                   : ends_with(path, ".gz") ? SOURCE_GZIP
-                                            : SOURCE_PLAIN;
+    source->kind = gm_ends_in(path, ".zst")  ? SOURCE_ZSTD
+                   : gm_ends_in(path, ".gz") ? SOURCE_GZIP
+                                             : SOURCE_PLAIN;
     source->open_frame = source->kind != SOURCE_PLAIN; /* none may be empty */
     source->path = gm_copy_text(path, strlen(path));
     source->input = gm_alloc(INPUT_BYTES, 1);
@@ -138,7 +133,7 @@ static gm_status step_zstd(gm_source *source, char *bytes, size_t cap, size_t *n
     return GM_OK;
 }
 
-/* Behind a member zeros may fill up a block, of a tape or an archive: gzip passes over them. */
+/* After a member zeros may fill up a block, of a tape or an archive: gzip passes over them. */
 static void skip_zeros(gm_source *source)
 {
     while (source->first < source->end && source->input[source->first] == 0) source->first++;

@@ -51,7 +51,7 @@ void gm_alphabet_init(gm_alphabet *out, bool fold_yo)
 }
 
 /* The lower case of a code point after which bytes[0..n) follow, 0 when it is in no word; *ends
- * says whether the word ends behind it whatever follows. */
+ * says whether the word ends after it whatever follows. */
 static uint32_t look_up(const gm_alphabet *alphabet, uint32_t code_point, uint32_t before,
                         const char *bytes, size_t n, bool *ends)
 {

@@ -1,6 +1,6 @@
 /* cuda_blas.c - cuBLAS, opened at run time, and the one product that is asked of it.
  *
- * Only five functions are used, and their arguments are plain C; so the build needs no header of
+ * Only six functions are used, and their arguments are plain C; so the build needs no header of
  * cuBLAS. The numbers below are those of its ABI (cublas_api.h, library_types.h).
  */
 #include "base/cuda/cuda_device.h"

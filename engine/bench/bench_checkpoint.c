@@ -2,11 +2,8 @@
  * streaming, other engines. */
 #include "engine/bench/bench.h"
 
+#include "base/folder.h"
 #include "base/outfile.h"
-
-#include <errno.h>
-#include <string.h>
-#include <sys/stat.h>
 
 gm_status gm_bench_write_checkpoint(const char *folder, const char *shape, int layers, bool replace,
                                     gm_error *err)
@@ -21,8 +18,7 @@ gm_status gm_bench_write_checkpoint(const char *folder, const char *shape, int l
     GM_TRY(gm_json_parse(&json, config.at, config.n, shape, err));
     GM_TRY(gm_arch_from_json(&arch, json, shape, NULL, NULL, err));
     GM_TRY(gm_checkpoint_random(&random, &arch, err));
-    if (mkdir(folder, 0777) != 0 && errno != EEXIST)
-        GM_FAIL(GM_EIO, "cannot create the folder '%s': %s", folder, strerror(errno));
+    GM_TRY(gm_folder_make(folder, err));
     GM_TRY(gm_text_printf(&path, err, "%s/model.safetensors", folder));
     GM_TRY(gm_safetensors_write(path.at, replace, gm_checkpoint_at(random, 0),
                                 gm_checkpoint_n(random), NULL, 0, err));

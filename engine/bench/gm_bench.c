@@ -310,10 +310,10 @@ static gm_status show_served(const source *s, const gm_model *model, double load
 {
     gm_json_out out = {0};
     if (!s->json) {
-        printf("%zu requests, %zu at once: %.3f Req/s, Output Token/s %.2f, Total Token/s %.2f; "
+        printf("%zu request%s, %zu at once: %.3f Req/s, Output Token/s %.2f, Total Token/s %.2f; "
                "first token after %.3f s",
-               mix->requests, mix->at_once, r->req_s, r->output_tok_s, r->total_tok_s,
-               r->first_token_s);
+               mix->requests, gm_plural(mix->requests), mix->at_once, r->req_s, r->output_tok_s,
+               r->total_tok_s, r->first_token_s);
         if (!isnan(r->next_token_s)) printf(", then one every %.4f s", r->next_token_s);
         printf("\n");
         return GM_OK;

@@ -69,9 +69,7 @@ out:
 /* `path` itself when it ends in .json, otherwise the tokenizer.json in it. */
 static gm_status file_name(gm_text *out, const char *path, gm_error *err)
 {
-    size_t n = strlen(path);
-    bool is_file = n >= 5 && strcmp(path + n - 5, ".json") == 0;
-    if (is_file) return gm_text_append(out, path, n, err);
+    if (gm_ends_in(path, ".json")) return gm_text_add(out, path, err);
     return gm_folder_file(out, path, "tokenizer.json", "model", err);
 }
 

@@ -7,7 +7,7 @@
 
 static const float table[6] = {0.5f, -INFINITY, 0, -0.25f, 1e-30f, 2}, zeros[6];
 
-/* What numpy.save(path, array of 2 x 3 '<f4') writes in front of the data. */
+/* What numpy.save(path, array of 2 x 3 '<f4') writes before the data. */
 static const char front[] =
     "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': "
     "(2, 3), }                                                          \n";

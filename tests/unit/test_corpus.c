@@ -128,7 +128,7 @@ static void damaged_files_name_file_and_byte(void)
     }
 }
 
-/* Zeros behind a member are no damage; bytes that are neither are. */
+/* Zeros after a member are no damage; bytes that are neither are. */
 static void zeros_may_stand_behind_gzip(void)
 {
     char zeros[300000] = "", text[8][64];
@@ -281,7 +281,7 @@ static void wake_up(int number)
     (void)number;
 }
 
-/* From a process of its own: SIGINT, and again and again what ends a read that began behind it. */
+/* From a process of its own: SIGINT, and again and again what ends a read that began after it. */
 static pid_t interrupt_soon(void)
 {
     const pid_t parent = getpid(), child = fork();
@@ -337,7 +337,7 @@ static gm_status attempt(void *state, gm_error *err)
     return read_to_the_end(state, NULL, err);
 }
 
-/* Shorter or longer than at the opening: an error behind the last document, and not a
+/* Shorter or longer than at the opening: an error after the last document, and not a
  * corpus of another length. */
 static void a_file_that_changes_is_noticed(void)
 {

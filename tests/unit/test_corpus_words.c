@@ -49,7 +49,7 @@ static void subsets_are_sorted_and_counted(void)
     for (size_t i = 0; i < 4; i++) CHECK_INT(w.group[i], group[i]);
     CHECK_NEAR(count_of(&w, 0, "salt"), 2, 0);
     CHECK_NEAR(count_of(&w, 2, "onion"), 2, 0);
-    CHECK_NEAR(count_of(&w, 3, "tide"), 1, 0); /* what stands behind a NUL counts */
+    CHECK_NEAR(count_of(&w, 3, "tide"), 1, 0); /* what follows a NUL counts */
     gm_corpus_words_clear(&w);
 }
 

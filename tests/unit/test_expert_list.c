@@ -37,7 +37,7 @@ static void an_expert_that_no_float_holds_is_refused(void)
     CHECK(out.at == NULL);
 }
 
-/* Columns with gaps are floats to pandas, and hands put blanks behind commas. */
+/* Columns with gaps are floats to pandas, and people put blanks after commas. */
 static void lists_as_pandas_and_hands_write_them(void)
 {
     gm_array out;

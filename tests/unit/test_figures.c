@@ -230,7 +230,7 @@ static void pictures_are_png_of_the_size_asked_for_and_repeat(void)
     gm_text_clear(&second);
 }
 
-/* Of a PNG, big-endian behind its first chunk's name. */
+/* Of a PNG, big-endian after its first chunk's name. */
 static int png_height(const gm_text *png)
 {
     const unsigned char *at = (const unsigned char *)png->at + 20;

@@ -61,7 +61,7 @@ static void check_range(const gm_h5_set *set, size_t first, size_t n)
 {
     uint16_t out[ITEMS + 1];
     gm_error err = {0};
-    out[n * COLS] = 0xABCD; /* behind it nothing is written */
+    out[n * COLS] = 0xABCD; /* after it nothing is written */
     CHECK_OK(gm_h5_set_read(set, first, n, out, &err), err);
     for (size_t i = 0; i < n * COLS; i++) CHECK_INT(out[i], value_of(first * COLS + i));
     CHECK_INT(out[n * COLS], 0xABCD);

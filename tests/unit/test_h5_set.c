@@ -8,7 +8,7 @@
 #include "tests/check.h"
 #include "tests/trace_sample.h"
 
-#include "tests/atlas_sample.h" /* behind: its sizes have names of one letter */
+#include "tests/atlas_sample.h" /* last: its sizes have names of one letter */
 
 #define HUGE (UINT64_C(1) << 33)
 

@@ -153,7 +153,7 @@ static void what_is_not_json_is_refused_with_its_place(void)
         refuse(cases[i].text, strlen(cases[i].text), cases[i].part);
     refuse("1\0", 2, "found '\\x00'");
     refuse("\"a\0b\"", 5, "raw control character");
-    refuse("[1", 1, "found the end"); /* nothing behind n is looked at */
+    refuse("[1", 1, "found the end"); /* nothing after n is looked at */
 }
 
 static void duplicate_keys_are_refused_in_small_and_large_objects(void)

@@ -198,7 +198,7 @@ static void looking_first_finds_what_would_fail(void)
     CHECK_FAILS(gm_outfile_check("absent/out", true, &err), err, GM_EIO, "'absent/out'");
     CHECK_FAILS(gm_outfile_check("/dev/null", true, &err), err, GM_EEXIST, "is not a file");
     CHECK_FAILS(gm_outfile_check("", true, &err), err, GM_EIO, "is empty");
-    char longest[NAME_MAX + 1] = ""; /* a name, but not with .part behind it */
+    char longest[NAME_MAX + 1] = ""; /* a name, but not with .part after it */
     memset(longest, 'n', NAME_MAX);
     CHECK_FAILS(gm_outfile_check(longest, true, &err), err, GM_EIO, "File name too long");
     remove_all();

@@ -21,7 +21,7 @@ static image make_image(const char *header, const void *data, size_t n_data)
     return f;
 }
 
-/* Parse a header with n_data bytes of zeros behind it, which must fail. */
+/* Parse a header with n_data bytes of zeros after it, which must fail. */
 static void check_refused(const char *header, size_t n_data, const char *part)
 {
     static const unsigned char zeros[64];

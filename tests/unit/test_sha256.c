@@ -74,5 +74,25 @@ static void instructions_give_the_same(void)
     }
 }
 
-TESTS(TEST(published_vectors_come_out), TEST(a_million_letters_in_odd_pieces),
-      TEST(pieces_do_not_matter), TEST(instructions_give_the_same))
+static void digests_are_read_back(void)
+{
+    uint8_t digest[32], back[32];
+    char hex[65];
+    gm_sha256_of("abc", 3, digest);
+    gm_sha256_hex(digest, hex);
+    CHECK(gm_sha256_from_hex(back, hex) && memcmp(back, digest, 32) == 0);
+    for (size_t i = 0; i < 64; i += 63) {
+        const char digit = hex[i];
+        for (const char *wrong = "gFA-\xff"; *wrong; wrong++) {
+            hex[i] = *wrong;
+            CHECK(!gm_sha256_from_hex(back, hex));
+        }
+        hex[i] = '\0';
+        CHECK(!gm_sha256_from_hex(back, hex));
+        hex[i] = digit;
+    }
+}
+
+TESTS(TEST(digests_are_read_back), TEST(published_vectors_come_out),
+      TEST(a_million_letters_in_odd_pieces), TEST(pieces_do_not_matter),
+      TEST(instructions_give_the_same))

@@ -45,7 +45,7 @@ static gm_status append(void *to, const char *word, size_t n, gm_error *err)
     return gm_text_printf(to, err, "%.*s|", (int)n, word);
 }
 
-/* The same text alone and behind a character that sends all of it through normalisation. */
+/* The same text alone and after a character that sends all of it through normalisation. */
 static void both_ways_give_the_same_words(void)
 {
     static const char text[] =

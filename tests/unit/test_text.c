@@ -107,6 +107,13 @@ static void the_last_part_of_a_path(void)
         CHECK_TEXT(gm_path_name(pairs[i][0]), pairs[i][1]);
 }
 
-TESTS(TEST(texts_grow_and_keep_nul_bytes), TEST(reserved_room_is_enough),
+static void endings_are_whole(void)
+{
+    CHECK(gm_ends_in("a.csv", ".csv") && gm_ends_in("a", ""));
+    CHECK(!gm_ends_in(".csv", ".csv") && !gm_ends_in("sv", ".csv") &&
+          !gm_ends_in("a.csv.gz", ".csv"));
+}
+
+TESTS(TEST(endings_are_whole), TEST(texts_grow_and_keep_nul_bytes), TEST(reserved_room_is_enough),
       TEST(files_are_read_whole), TEST(files_that_cannot_be_read_say_why),
       TEST(the_last_part_of_a_path), TEST(every_allocation_may_fail))

@@ -22,7 +22,7 @@ static gm_trace *open_trace(const char *path)
 }
 
 /* Rows 1 to n-1 of a document: the pieces of positions 1, 2, 3, 0 and so on. A letter that is cut
- * behind its first byte is none. */
+ * after its first byte is none. */
 static const char *const TEXT[SAMPLE_DOCUMENTS] = {"\xd1\x82"
                                                    "2",
                                                    "\xd1\x82"
