@@ -11,7 +11,7 @@ Where llama.cpp's graph has no word for something, the weights say it, exactly b
     bailingmoe      the same with renormalisation and without dense layers: a dense layer becomes shared experts beside routed
                     experts of zero
     olmoe           OLMoE: q/k norm, no renormalisation (so olmoe-clip, which renormalises, is left out)
-    qwen2moe        Qwen2-MoE: biases, a gate for the shared expert; a dense layer becomes a shared expert of twice the size behind
+    qwen2moe        Qwen2-MoE: biases, a gate for the shared expert; a dense layer becomes a shared expert of twice the size after
                     a gate of about zero, whose sigmoid is a half, beside routed experts of zero
     granitemoe      GraniteMoE: four scales
     glm4moe, dots1, minimax-m2

@@ -1,7 +1,7 @@
 /* fuzz_checkpoint.c - any bytes as the index of a sharded model folder, and as one of its
  * shards: of what is opened every byte can be read, and what is F8_E4M3 widened.
  *
- * The input is model.safetensors.index.json, and behind a first NUL 3.safetensors. The
+ * The input is model.safetensors.index.json, and after a first NUL 3.safetensors. The
  * shards 1 and 2 beside it are whole; they hold the tensors a, b and c.
  */
 #include "engine/checkpoint.h"

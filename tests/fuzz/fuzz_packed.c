@@ -1,7 +1,7 @@
 /* fuzz_packed.c - any bytes as a cache of packed weights: what is opened is whole and of its
  * key, and a section that reads has the sum that was written.
  *
- * The input is the file, or behind an 'e' edits of a whole one.
+ * The input is the file, or after an 'e' edits of a whole one.
  */
 #include "engine/packed.h"
 #include "engine/reader.h"

@@ -1,7 +1,7 @@
 /* fuzz_regex.c - any pattern of a tokenizer.json, and any text to match: what is
  * accepted gives matches from left to right that never cut a character.
  *
- * The input is the pattern, and behind a first NUL the text.
+ * The input is the pattern, and after a first NUL the text.
  */
 #include <string.h>
 

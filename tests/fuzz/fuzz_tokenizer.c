@@ -1,6 +1,6 @@
 /* fuzz_tokenizer.c - any bytes as tokenizer.json, and any text for it to encode.
  *
- * The input is the JSON; behind a first NUL, which JSON cannot hold, stands the
+ * The input is the JSON; after a first NUL, which JSON cannot hold, stands the
  * text. What is accepted must keep the promises of tokenizer.h: ends that never
  * fall and never lie inside a character, the same ids a second time, a stream that
  * gives what gm_decode gives.

@@ -91,7 +91,7 @@ static void multiply(const gm_product *product, const void *x, size_t ld, const 
     product->gemm(rows, bytes, m, panels, k, n_panels, out, ldo, m % 2);
 }
 
-/* n panels of k inputs: whole numbers from -127 to 127, zeros behind them, and scales, one
+/* n panels of k inputs: whole numbers from -127 to 127, zeros after them, and scales, one
  * of which is NaN. */
 static void fill_bytes(size_t k, size_t n)
 {
@@ -118,7 +118,7 @@ static void products(const gm_kernels *plain, const gm_kernels *other)
     static const size_t rows[] = {1, 2, 3, 5, 8, 9, 15, 16, 17, 31, 32, 33, 40};
     static const size_t depth[] = {1, 31, 32, 33, 100}, n_panels[] = {1, 2, 3, 8, 9};
     enum { N_ROWS = sizeof rows / sizeof rows[0], LD = 128 };
-    static float x[40 * LD]; /* zeros behind the inputs, as in the engine's buffers */
+    static float x[40 * LD]; /* zeros after the inputs, as in the engine's buffers */
     static uint16_t rounded[40 * LD];
     uint32_t row[40];
     for (uint32_t i = 0; i < 40; i++) row[i] = (i * 7) % 40;
@@ -178,7 +178,7 @@ static void deep_products(const gm_kernels *plain, const gm_kernels *other)
 }
 
 /* Rows and inputs of which AMX multiplies some in parts: pairs of blocks of rows with rows left
- * over or none, inputs that fill the last part or do not, a panel behind the pairs; gathered rows.
+ * over or none, inputs that fill the last part or do not, a panel after the pairs; gathered rows.
  */
 static void compare_many(const gm_kernels *plain, const gm_kernels *other, size_t m, size_t k,
                          size_t n, bool gathered)
@@ -247,7 +247,7 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
         uint16_t half[2][1001] = {{0}};
         plain->to_bf16(a, n, half[0]);
         other->to_bf16(a, n, half[1]);
-        same_halves("to_bf16", other, n, half[0], half[1], n + 1); /* nothing behind is touched */
+        same_halves("to_bf16", other, n, half[0], half[1], n + 1); /* nothing after is touched */
     }
 }
 

@@ -81,7 +81,7 @@ static void convolution_is_as_defined(void)
         for (size_t c = N; c < 32; c++) CHECK(history[r][c] == 0.0f);
 }
 
-/* arXiv:2412.06464, equation 10, token by token; what lies behind the last value stays zero. */
+/* arXiv:2412.06464, equation 10, token by token; what lies after the last value stays zero. */
 static void delta_rule_is_as_defined(void)
 {
     enum { KEY = 7, VALUE = 35, WIDE = 48, TOKENS = 12 };

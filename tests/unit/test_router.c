@@ -214,7 +214,7 @@ static void edits_of_rounds(void)
     CHECK_NEAR(r.gate[1], 0, 0);
 }
 
-/* Where a bias goes: in front of the sigmoid, for the choice the correction behind it. The largest
+/* Where a bias goes: before the sigmoid, for the choice the correction after it. The largest
  * score is 1, so a bias lifts an expert over a correction that is larger never. */
 static void a_bias_comes_before_the_sigmoid(void)
 {

@@ -125,7 +125,7 @@ static void bad_segments_change_nothing(void)
     for (size_t i = 0; i < 8; i++) bad[i] = good;
     bad[0].sequence = 2;
     bad[1].n = 0;
-    bad[2].n = 7; /* behind the two of the first segment */
+    bad[2].n = 7; /* after the two of the first segment */
     bad[3].edit = 0;
     bad[4].token = beyond;
     bad[5].phase = phases;
@@ -154,7 +154,7 @@ static void bad_segments_change_nothing(void)
     gm_model_close(model);
 }
 
-/* Logits behind tokens[from, from + n) of an open sequence. */
+/* Logits after tokens[from, from + n) of an open sequence. */
 static void logits_of(gm_session *s, int id, size_t from, size_t n, float *out)
 {
     gm_error err = {0};

@@ -132,7 +132,7 @@ static gm_status check_phases(void *context, const gm_segment *segments,
     return GM_OK;
 }
 
-/* What a chat template puts behind a question is the template's, as what stands in front is. */
+/* What a chat template puts after a question is the template's, as what comes before it is. */
 static void closing_tokens_are_the_templates(void)
 {
     fixture f = open_tiny();

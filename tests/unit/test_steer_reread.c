@@ -38,7 +38,7 @@ static gm_edit edit_of(const fixture *f, uint8_t phases)
     return (gm_edit){.bias = f->bias, .last_layer = L - 1, .phases = phases};
 }
 
-/* A text: a prompt and `n` tokens said to be generated behind it. */
+/* A text: a prompt and `n` tokens said to be generated after it. */
 static gm_continuation text_of(const fixture *f, const char *prompt, size_t n)
 {
     gm_continuation c = {.edit = -1};
