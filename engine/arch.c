@@ -127,6 +127,7 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
         GM_TRY(read_heads(config, where, arch, err));
         turned = arch->head_dim;
     }
+    if (arch->family->far) goto out; /* gm_far_read's */
     GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)turned, where, err));
     arch->rope.neighbours = arch->family->latent;
     arch->attention_scale *= (float)arch->rope.attention;
@@ -189,7 +190,8 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
     GM_TRY(gm_json_get_f64_or(config, "rms_norm_eps", 0, 1, arch->family->norm_epsilon, &epsilon,
                               where, err));
     arch->norm_epsilon = (float)epsilon;
-    GM_TRY(gm_json_get_bool_or(config, "tie_word_embeddings", false, &arch->tied_head, where, err));
+    GM_TRY(gm_json_get_bool_or(config, "tie_word_embeddings", arch->family->tied, &arch->tied_head,
+                               where, err));
     GM_TRY(gm_json_get_bool_or(config, "norm_topk_prob", false, &arch->router.renormalise, where,
                                err));
     GM_TRY(
@@ -266,7 +268,11 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
     *out = (gm_arch){
         .bos = -1,
         .activation = {.slope = 1.0f},
-        .router = {.scoring = GM_SCORE_SOFTMAX, .n_groups = 1, .top_groups = 1, .scale = 1.0f},
+        .router = {.scoring = GM_SCORE_SOFTMAX,
+                   .n_groups = 1,
+                   .top_groups = 1,
+                   .scale = 1.0f,
+                   .logit_scale = 1.0f},
         .embed_scale = 1.0f,
         .residual_scale = 1.0f,
         .logits_scale = 1.0f,
@@ -371,6 +377,18 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
     }
     if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
     if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
+    if (arch->family->far) {
+        const gm_far *far = &arch->far;
+        const double layers[] = {far->n_kv_heads,
+                                 far->head_dim,
+                                 far->shared,
+                                 far->rope.theta,
+                                 (double)far->rope.turning,
+                                 (double)rope->turning,
+                                 (double)arch->logits_cap,
+                                 (double)router->logit_scale};
+        gm_sha256_update(&hash, layers, sizeof layers);
+    }
     if (router->within > 0.0f) gm_sha256_update(&hash, &router->within, sizeof router->within);
     if (rope->divisor)
         gm_sha256_update(&hash, rope->divisor, rope->dim / 2 * sizeof *rope->divisor);

@@ -30,15 +30,18 @@ typedef struct gm_router_desc {
     int n_groups, top_groups; /* 1, 1: no groups */
     bool renormalise;         /* chosen weights divided by (their sum + renorm_epsilon) */
     float renorm_epsilon;
-    float least_sum; /* a smaller sum counts as this */
-    float scale;     /* routed_scaling_factor */
-    float within;    /* sparsemixer: how much weaker an expert may be and count in a round */
+    float least_sum;   /* a smaller sum counts as this */
+    float scale;       /* routed_scaling_factor */
+    float within;      /* sparsemixer: how much weaker an expert may be and count in a round */
+    float logit_scale; /* of the products that are the logits */
 } gm_router_desc;
 
-/* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped (cpu/kernels.h). */
+/* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped, or gelu(gate) * up
+ * (cpu/kernels.h). */
 typedef struct gm_activation {
     float limit; /* 0: none */
     float slope; /* of the gate in the sigmoid; 1 without a limit */
+    bool gelu;   /* by tanh */
 } gm_activation;
 
 typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
@@ -83,6 +86,24 @@ typedef struct gm_delta {
 /* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
 #define GM_DELTA_EPSILON 1e-6f
 
+/* What layers that see all positions have other than those with a window. Source: transformers,
+ * models/gemma4. */
+typedef struct gm_far {
+    int n_kv_heads, head_dim; /* 0: all layers are alike */
+    bool shared;              /* a value is its key before its norm: no products make values */
+    gm_rope rope;
+} gm_far;
+
+/* Attention's sizes in a layer. */
+typedef struct gm_heads {
+    size_t kv;    /* KV heads */
+    size_t key;   /* width of keys, and of the queries that meet them */
+    size_t value; /* width of values */
+    size_t out;   /* width of what a head gives O */
+    bool shared;  /* as in gm_far */
+    const gm_rope *rope;
+} gm_heads;
+
 typedef struct gm_arch {
     const struct gm_family *family;
     int n_layers, width, vocab, max_context;
@@ -100,8 +121,10 @@ typedef struct gm_arch {
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
+    gm_far far;
     gm_qk_norm qk_norm;
     bool qk_norm_last;     /* after the rotation */
+    bool v_norm;           /* values too, head by head, without weights */
     float clip_qkv;        /* clamp of q, k, v to [-x, x]; 0: none */
     float attention_scale; /* 1/sqrt(head_dim) unless the config says otherwise */
     gm_rope rope;
@@ -110,6 +133,7 @@ typedef struct gm_arch {
     float embed_scale;    /* of the embedding's rows */
     float residual_scale; /* of what attention and MLP add to the residual */
     float logits_scale;   /* of the head's outputs */
+    float logits_cap;     /* x, of the outputs then: x tanh(output / x); 0: none */
     bool tied_head;
     bool head_bias;  /* added to the head's outputs, before they are scaled */
     int dense_width; /* FFN width of dense layers */
@@ -186,7 +210,13 @@ typedef enum gm_role {
     GM_ROLE_ROUTER,
     GM_ROLE_ROUTER_BIAS,
     GM_ROLE_ROUTER_CORRECTION,
-    GM_ROLE_SHARE, /* the router's output for the shared experts */
+    GM_ROLE_SHARE,           /* the router's output for the shared experts */
+    GM_ROLE_ROUTER_NORM,     /* of what the router reads; absent: MLP_NORM's */
+    GM_ROLE_EXPERT_SCALE,    /* (E) of what the experts give, beside their gates */
+    GM_ROLE_SHARED_NORM,     /* of what shared experts read; absent: MLP_NORM's */
+    GM_ROLE_SHARED_OUT_NORM, /* of what they give, before it is added to what experts give; */
+    GM_ROLE_EXPERT_OUT_NORM, /* and of what these give: both or neither, and MLP_OUT_NORM then */
+    GM_ROLE_LAYER_SCALE,     /* (1) of the residual behind the layer */
     GM_ROLE_SHARED_GATE,
     GM_ROLE_SHARED_UP,
     GM_ROLE_SHARED_DOWN,
@@ -218,6 +248,14 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
  * a matrix for each head; `layer` and `expert` are ignored where they do not apply. */
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
+/* Does a layer see all positions, and have other heads for it? */
+static inline bool gm_arch_is_far(const gm_arch *arch, int layer)
+{
+    return arch->far.n_kv_heads > 0 && arch->window[layer] == 0;
+}
+/* Of layers that are so, or of the others. */
+gm_heads gm_arch_heads(const gm_arch *arch, bool far);
+
 /* Does a layer have Gated DeltaNet or Mamba2? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 {
@@ -233,6 +271,8 @@ int gm_arch_nth(const gm_arch *arch, int layer);
 
 /* Does what attention or the MLP adds to the residual go through a norm of its own? */
 bool gm_arch_norms_outputs(const gm_arch *arch);
+/* Have the experts and the MLP that all rows take norms of their own, in front and behind? */
+bool gm_arch_norms_apart(const gm_arch *arch);
 
 /* SHA-256, 64 hex digits, of all that `arch` says about how the weights are used: everything but
  * the tensors' shapes, the context's length and the sampling defaults. Traces, atlases, plans and
@@ -243,6 +283,10 @@ void gm_arch_digest(const gm_arch *arch, char hex[65]);
 /* Parameters in all; *active: those that one token touches, all but the experts not chosen (the
  * whole embedding and head included). */
 uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active);
+
+/* Bytes of the largest matrix stored as columns, which is read whole (others in pieces of rows); 0:
+ * there is none. */
+size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint);
 
 /* ---- for the rows of families.c ---- */
 

@@ -34,11 +34,30 @@ static shape latent_shape(const gm_arch *a, gm_role role)
     }
 }
 
+gm_heads gm_arch_heads(const gm_arch *arch, bool far)
+{
+    const size_t wide = (size_t)arch->far.head_dim;
+    if (far)
+        return (gm_heads){.kv = (size_t)arch->far.n_kv_heads,
+                          .key = wide,
+                          .value = wide,
+                          .out = wide,
+                          .shared = arch->far.shared,
+                          .rope = &arch->far.rope};
+    return (gm_heads){.kv = (size_t)arch->n_kv_heads,
+                      .key = (size_t)arch->head_dim,
+                      .value = (size_t)arch->value_dim,
+                      .out = (size_t)arch->head_out,
+                      .rope = &arch->rope};
+}
+
 int gm_arch_nth(const gm_arch *arch, int layer)
 {
+    const bool far = gm_arch_is_far(arch, layer);
     int n = 0;
     if (gm_arch_is_delta(arch, layer)) return arch->delta_of_layer[layer];
-    for (int i = 0; i < layer; i++) n += !gm_arch_is_delta(arch, i);
+    for (int i = 0; i < layer; i++)
+        n += !gm_arch_is_delta(arch, i) && gm_arch_is_far(arch, i) == far;
     return n;
 }
 
@@ -68,9 +87,10 @@ static shape delta_shape(const gm_arch *a, gm_role role)
 }
 
 /* Roles that exist once, or in every layer of a kind. */
-static shape common_shape(const gm_arch *a, gm_role role, bool delta)
+static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool far)
 {
-    int q = a->n_heads * a->head_dim, kv = a->n_kv_heads * a->head_dim;
+    const gm_heads heads = gm_arch_heads(a, far);
+    const int head = (int)heads.key, q = a->n_heads * head, kv = (int)heads.kv * head;
     bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
 
     if (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_O)
@@ -91,18 +111,19 @@ static shape common_shape(const gm_arch *a, gm_role role, bool delta)
     case GM_ROLE_MLP_NORM:
     case GM_ROLE_MLP_NORM_BIAS:
     case GM_ROLE_MLP_OUT_NORM: return (shape){true, 1, a->width};
-    case GM_ROLE_Q: return (shape){true, a->gated_attention ? a->head_dim : q, a->width};
-    case GM_ROLE_Q_GATE: return (shape){a->gated_attention, a->head_dim, a->width};
-    case GM_ROLE_K:
-    case GM_ROLE_V: return (shape){true, kv, a->width};
+    case GM_ROLE_LAYER_SCALE: return (shape){true, 1, 1};
+    case GM_ROLE_Q: return (shape){true, a->gated_attention ? head : q, a->width};
+    case GM_ROLE_Q_GATE: return (shape){a->gated_attention, head, a->width};
+    case GM_ROLE_K: return (shape){true, kv, a->width};
+    case GM_ROLE_V: return (shape){!heads.shared, kv, a->width};
     case GM_ROLE_O: return (shape){true, a->width, q};
     case GM_ROLE_Q_BIAS: return (shape){a->attention_bias, 1, q};
     case GM_ROLE_K_BIAS:
     case GM_ROLE_V_BIAS: return (shape){a->attention_bias, 1, kv};
     case GM_ROLE_O_BIAS: return (shape){a->attention_bias, 1, a->width};
     case GM_ROLE_SINKS: return (shape){true, 1, a->n_heads};
-    case GM_ROLE_Q_NORM: return (shape){normed, 1, per_head ? a->head_dim : q};
-    case GM_ROLE_K_NORM: return (shape){normed, 1, per_head ? a->head_dim : kv};
+    case GM_ROLE_Q_NORM: return (shape){normed, 1, per_head ? head : q};
+    case GM_ROLE_K_NORM: return (shape){normed, 1, per_head ? head : kv};
     default: return (shape){false, 0, 0};
     }
 }
@@ -121,6 +142,11 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
     case GM_ROLE_ROUTER_CORRECTION:
         return (shape){moe && a->router.has_correction, 1, a->n_experts};
     case GM_ROLE_SHARE: return (shape){shared && a->gated_shared, 1, a->width};
+    case GM_ROLE_EXPERT_SCALE: return (shape){moe, 1, a->n_experts};
+    case GM_ROLE_ROUTER_NORM:
+    case GM_ROLE_EXPERT_OUT_NORM: return (shape){moe, 1, a->width};
+    case GM_ROLE_SHARED_NORM:
+    case GM_ROLE_SHARED_OUT_NORM: return (shape){shared, 1, a->width};
     case GM_ROLE_SHARED_GATE:
     case GM_ROLE_SHARED_UP: return (shape){shared, a->shared_width, a->width};
     case GM_ROLE_SHARED_DOWN: return (shape){shared, a->width, a->shared_width};
@@ -136,7 +162,7 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
 
 static shape shape_of(const gm_arch *a, gm_role role, int layer)
 {
-    const shape s = common_shape(a, role, gm_arch_is_delta(a, layer));
+    const shape s = common_shape(a, role, gm_arch_is_delta(a, layer), gm_arch_is_far(a, layer));
     if (s.present || role < GM_ROLE_DENSE_GATE) return s;
     return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
 }
@@ -207,7 +233,7 @@ static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_sli
 static size_t head_rows(const gm_arch *a, gm_role role)
 {
     const bool delta = role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_O;
-    const shape s = common_shape(a, role, delta);
+    const shape s = common_shape(a, role, delta, false);
     return (size_t)(role == GM_ROLE_KEY_UP ? s.cols : s.rows);
 }
 
@@ -274,6 +300,11 @@ bool gm_arch_norms_outputs(const gm_arch *arch)
     return name[GM_ROLE_ATTN_OUT_NORM] || name[GM_ROLE_MLP_OUT_NORM];
 }
 
+bool gm_arch_norms_apart(const gm_arch *arch)
+{
+    return arch->family->tensor[GM_ROLE_SHARED_OUT_NORM] != NULL;
+}
+
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out)
 {
     const char *pattern = name_of(arch, role);
@@ -316,4 +347,33 @@ uint64_t gm_arch_parameters(const gm_arch *arch, uint64_t *active)
     }
     *active = shared + expert * (uint64_t)arch->n_chosen;
     return shared + expert * (uint64_t)arch->n_experts;
+}
+
+/* Bytes of a matrix that is stored as columns; 0: it is not. */
+static size_t columns_bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint, int role,
+                               int layer)
+{
+    gm_slice slice;
+    gm_tensor tensor;
+    return gm_arch_tensor(arch, (gm_role)role, layer, 0, &slice) &&
+                   slice.stored == GM_STORED_COLUMNS &&
+                   gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK
+               ? tensor.n_bytes
+               : 0;
+}
+
+static void keep_larger(size_t *most, size_t n)
+{
+    if (n > *most) *most = n;
+}
+
+size_t gm_arch_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
+{
+    size_t most = 0;
+    for (int l = 0; l < arch->n_layers; l++)
+        keep_larger(&most, columns_bytes_of(arch, checkpoint, GM_ROLE_KEY_UP, l));
+    for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
+        for (int m = 0; m < arch->n_moe; m++)
+            keep_larger(&most, columns_bytes_of(arch, checkpoint, role, arch->layer_of_moe[m]));
+    return most;
 }

@@ -7,6 +7,7 @@
 #include "engine/ops.h"
 
 #include "base/device.h"
+#include "engine/families.h"
 #include "engine/cpu/cpu_ops.h"
 #ifdef GM_HAVE_CUDA
 #include "engine/cuda/cuda_ops.h"
@@ -47,8 +48,12 @@ static bool may_go_elsewhere(gm_status status)
 static const gm_ops *const gpu_ops = &gm_cuda_ops;
 
 /* What only the CPU does. */
-static gm_status check_options(const gm_model_options *o, gm_numerics numerics, gm_error *err)
+static gm_status check_request(const request *r, gm_error *err)
 {
+    const gm_model_options *o = r->options;
+    const gm_numerics numerics = r->info->numerics;
+    if (r->arch->family->cpu_only)
+        return gm_fail(err, GM_EABSENT, "models of %s run on the CPU only", r->info->family);
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
         return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
     if (o->hold != GM_HOLD_RESIDENT)
@@ -90,7 +95,7 @@ static gm_status load_on_gpu(gm_weights **out, const request *r, int index, bool
     gm_status status = GM_OK;
     if (index == GM_ANY_GPU) status = gpu_ops->accelerator->gpus_find(&gpus, err);
     *none = gpus.none;
-    if (status == GM_OK) status = check_options(r->options, r->info->numerics, err);
+    if (status == GM_OK) status = check_request(r, err);
     if (status != GM_OK) return status;
     status = load_on(out, r, gpus.index[0], err);
     for (int i = 1; i < gpus.n && may_go_elsewhere(status); i++)

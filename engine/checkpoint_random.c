@@ -31,8 +31,10 @@ typedef struct listing {
     size_t n, most_random, most_ones, most_scales; /* bytes of the scales */
 } listing;
 
+/* A norm, or a scale: ones. */
 static bool is_norm(gm_role role)
 {
+    if (role >= GM_ROLE_ROUTER_NORM && role <= GM_ROLE_LAYER_SCALE) return true;
     return role == GM_ROLE_FINAL_NORM || role == GM_ROLE_ATTN_NORM || role == GM_ROLE_MLP_NORM ||
            role == GM_ROLE_ATTN_OUT_NORM || role == GM_ROLE_MLP_OUT_NORM ||
            role == GM_ROLE_Q_NORM || role == GM_ROLE_K_NORM || role == GM_ROLE_DELTA_NORM;

@@ -142,36 +142,6 @@ static const char *const gpt_oss_keys[] = {
     NULL,
 };
 
-/* Which layers see a window only: as "layer_types" says, without it every other one, the first
- * layer first. */
-static gm_status read_windows(const gm_json *config, const char *where, gm_arch *arch,
-                              gm_error *err)
-{
-    gm_status status = GM_OK;
-    int window, n = 0;
-    const gm_json *types = gm_json_find(config, "layer_types");
-    GM_TRY(gm_config_int(config, "sliding_window", 1, INT32_MAX, &window, where, err));
-    arch->window = gm_alloc((size_t)arch->n_layers, sizeof *arch->window);
-    if (arch->window == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
-    for (int i = 0; i < arch->n_layers; i++) arch->window[i] = i % 2 == 0 ? window : 0;
-    if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) goto out;
-    if (gm_json_kind_of(types) != GM_JSON_ARRAY || gm_json_n_items(types) != (size_t)arch->n_layers)
-        GM_FAIL(GM_EFORMAT, "'%s': 'layer_types' is not a list of the %d layers' types", where,
-                arch->n_layers);
-    for (const gm_json *t = gm_json_first(types); t; t = gm_json_next(t)) {
-        const char *type = gm_json_text(t, NULL);
-        const bool slides = type && strcmp(type, "sliding_attention") == 0;
-        if (!slides && (type == NULL || strcmp(type, "full_attention") != 0))
-            GM_FAIL(GM_EFORMAT,
-                    "'%s': 'layer_types' contains '%.48s', but only 'sliding_attention' and "
-                    "'full_attention' are supported",
-                    where, type ? type : gm_json_kind_name(gm_json_kind_of(t)));
-        arch->window[n++] = slides ? window : 0;
-    }
-out:
-    return status;
-}
-
 /* Experts are MXFP4 as published, with "quantization_config", and columns as transformers saves
  * what it has loaded without. */
 static gm_status read_quantization(const gm_json *config, const char *where, gm_arch *arch,
@@ -229,7 +199,7 @@ static gm_status read_gpt_oss(const gm_json *config, const char *where, gm_arch 
     if (!gm_json_find(config, "rope_scaling") && !gm_json_find(config, "rope_parameters"))
         GM_FAIL(GM_EFORMAT, "'%s' has neither 'rope_scaling' nor 'rope_parameters'", where);
     GM_TRY(read_quantization(config, where, arch, err));
-    GM_TRY(read_windows(config, where, arch, err));
+    GM_TRY(gm_read_windows(config, 2, where, arch, err));
     GM_TRY(gm_arch_place_moe(arch, &every_layer, config, where, err));
 out:
     return status;

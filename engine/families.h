@@ -7,6 +7,8 @@
 
 #include "engine/arch.h"
 
+enum { GM_OTHER_PREFIXES = 4 };
+
 typedef struct gm_family {
     const char *architecture; /* config.json "architectures"[0] */
     const char *model_type;   /* config.json "model_type" */
@@ -19,8 +21,8 @@ typedef struct gm_family {
     /* Prefix of tensors that predict further tokens and are not read; NULL: they are those of
      * layers after the last. */
     const char *mtp_prefix;
-    /* The same for inputs other than text; NULL: there are none. */
-    const char *other_prefix;
+    /* The same for inputs other than text; NULL after the last. */
+    const char *other_prefix[GM_OTHER_PREFIXES + 1];
     /* Prefix instead of "model." where the model is part of a larger one; NULL: it never is. */
     const char *inner;
     bool yarn;     /* YaRN is supported (rope.h) */
@@ -31,6 +33,9 @@ typedef struct gm_family {
     bool mixed;    /* a tensor with several roles of Gated DeltaNet has them key head by key head */
     bool nested;   /* the model's own config is config.json's "text_config" */
     bool no_dense; /* the config names no width of dense layers: there are none */
+    bool tied;     /* the embedding is the head where the config does not say */
+    bool far;      /* layers of two types have angles, and may have heads, of their own */
+    bool cpu_only; /* no GPU computes it */
     /* Keys of config.json that `read` looks at, ending with NULL: known, and checked by `read`
      * alone. */
     const char *const *keys;

@@ -197,9 +197,9 @@ out:
     .stacked = {"model.layers.%d.mlp.experts.gate_up_proj",                              \
                 "model.layers.%d.mlp.experts.down_proj"}
 
-#define TEXT_ROW                                                                  \
-    DELTA_ROW, .name = "qwen3.5-moe", .keys = text_keys, .read = read_text,       \
-               .other_prefix = "model.visual.", .inner = "model.language_model.", \
+#define TEXT_ROW                                                                    \
+    DELTA_ROW, .name = "qwen3.5-moe", .keys = text_keys, .read = read_text,         \
+               .other_prefix = {"model.visual."}, .inner = "model.language_model.", \
                .no_dense = true, .grid = true, .tensor = {DELTA_TENSORS, APART_TENSORS}
 
 static const gm_family families[] = {

@@ -109,6 +109,14 @@ const gm_family *gm_mamba_family_at(size_t i);
 gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
+/* Those of families_far.c. */
+const gm_family *gm_far_family_at(size_t i);
+
+/* Which layers see "sliding_window" positions only: as "layer_types" says; without it all but every
+ * `every`th. GM_EFORMAT, GM_EMEM. */
+gm_status gm_read_windows(const gm_json *config, int every, const char *where, gm_arch *arch,
+                          gm_error *err) GM_MUST_USE;
+
 /* The experts of Qwen's families, and which layers are dense (families.c). */
 gm_status gm_read_qwen(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;

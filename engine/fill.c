@@ -60,30 +60,6 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
-/* Bytes of a matrix that is stored as columns; 0: it is not. */
-static size_t columns_bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint, int role,
-                               int layer)
-{
-    gm_slice slice;
-    gm_tensor tensor;
-    return gm_arch_tensor(arch, (gm_role)role, layer, 0, &slice) &&
-                   slice.stored == GM_STORED_COLUMNS &&
-                   gm_checkpoint_get(checkpoint, &slice, &tensor, NULL) == GM_OK
-               ? tensor.n_bytes
-               : 0;
-}
-
-size_t gm_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint)
-{
-    size_t most = 0;
-    for (int l = 0; l < arch->n_layers; l++)
-        most = larger(most, columns_bytes_of(arch, checkpoint, GM_ROLE_KEY_UP, l));
-    for (int role = GM_ROLE_EXPERT_GATE; role <= GM_ROLE_EXPERT_DOWN; role++)
-        for (int m = 0; m < arch->n_moe; m++)
-            most = larger(most, columns_bytes_of(arch, checkpoint, role, arch->layer_of_moe[m]));
-    return most;
-}
-
 static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
     room r = {.widest = larger((size_t)arch->width, (size_t)arch->expert_width)};
@@ -93,7 +69,7 @@ static room room_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
         r.widest = larger(r.widest, t->rank > 0 ? t->dim[t->rank - 1] : 1);
     }
     r.piece = larger(GM_PANEL * r.widest * sizeof(float), GM_READ_BYTES);
-    r.piece = larger(r.piece, gm_columns_bytes(arch, checkpoint));
+    r.piece = larger(r.piece, gm_arch_columns_bytes(arch, checkpoint));
     r.grid = gm_checkpoint_most(checkpoint, arch->blocks.suffix);
     r.scales =
         arch->stored == GM_STORED_MXFP4 ? r.piece / (GM_MX_BLOCK / 2) : r.grid * sizeof(float);
@@ -234,7 +210,7 @@ out:
 static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_qkv_place place = gm_qkv_place_of(fill->arch);
+    const gm_qkv_place place = gm_qkv_place_of(fill->arch, layer->far);
     const gm_delta_place delta = gm_delta_place_of(fill->arch);
     const struct {
         gm_role role;
@@ -280,6 +256,12 @@ static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
         {GM_ROLE_SHARE, &layer->router, (size_t)fill->arch->n_experts},
         {GM_ROLE_ROUTER_BIAS, &layer->router_bias, 0},
         {GM_ROLE_ROUTER_CORRECTION, &layer->correction, 0},
+        {GM_ROLE_ROUTER_NORM, &layer->router_norm, 0},
+        {GM_ROLE_EXPERT_SCALE, &layer->expert_scale, 0},
+        {GM_ROLE_SHARED_NORM, &layer->always_norm, 0},
+        {GM_ROLE_SHARED_OUT_NORM, &layer->always_out_norm, 0},
+        {GM_ROLE_EXPERT_OUT_NORM, &layer->expert_out_norm, 0},
+        {GM_ROLE_LAYER_SCALE, &layer->scale, 0},
     };
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         GM_TRY(add_role(fill, part[i].role, l, part[i].to, part[i].first, err));

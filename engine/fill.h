@@ -19,10 +19,6 @@ void gm_fill_free(gm_fill *fill);
 /* About the bytes that this takes. */
 uint64_t gm_fill_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint, size_t workers);
 
-/* Bytes of the largest matrix stored as columns, which is read whole (others in pieces of rows); 0:
- * there is none. */
-size_t gm_columns_bytes(const gm_arch *arch, const gm_checkpoint *checkpoint);
-
 /* Add the tensors of section `i` of the image; a layer's go to *layer (NULL: the weights'
  * own). GM_EMEM, GM_EFORMAT, GM_ESHAPE. */
 gm_status gm_fill_add(gm_fill *fill, gm_weights *weights, size_t i, gm_layer *layer, gm_error *err)

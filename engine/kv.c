@@ -14,6 +14,16 @@ static void describe_states(gm_kv *kv, const gm_arch *arch, size_t layers)
     kv->history = gm_buf_rows(GM_F32, count, (size_t)d->taps - 1, channels);
 }
 
+/* For `layers` layers. */
+static gm_cached describe_cached(const gm_kv *kv, const gm_heads *heads, gm_dtype dtype,
+                                 size_t layers)
+{
+    const size_t count = layers * kv->n_blocks * heads->kv;
+    return (gm_cached){.k = gm_buf_panels(dtype, count, GM_KV_BLOCK, heads->key),
+                       .v = gm_buf_panels(dtype, count, heads->value, GM_KV_BLOCK),
+                       .n_heads = heads->kv};
+}
+
 /* One block more per sequence than the rows need, so that sequences whose capacities add up to
  * `rows` always find room. */
 void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t rows,
@@ -23,17 +33,20 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
     const size_t context = (size_t)arch->max_context;
     size_t longest = rows < context ? rows : context;
     *kv = (gm_kv){.n_blocks = rows / GM_KV_BLOCK + sequences,
-                  .n_kv_heads = (size_t)arch->n_kv_heads,
                   .max_context = context,
                   .max_sequences = sequences,
                   .blocks_per_sequence = gm_round_up(longest, GM_KV_BLOCK) / GM_KV_BLOCK,
                   .rows_left = rows};
     kv->layer_blocks = one_layer ? 0 : kv->n_blocks;
     kv->layer_states = one_layer ? 0 : sequences;
-    size_t layers = one_layer ? 1 : (size_t)(arch->n_layers - arch->n_delta);
-    size_t count = layers * kv->n_blocks * kv->n_kv_heads;
-    kv->k = gm_buf_panels(dtype, count, GM_KV_BLOCK, (size_t)arch->head_dim);
-    kv->v = gm_buf_panels(dtype, count, (size_t)arch->value_dim, GM_KV_BLOCK);
+    size_t layers[2] = {0};
+    for (int l = 0; l < arch->n_layers; l++)
+        layers[gm_arch_is_far(arch, l)] += !gm_arch_is_delta(arch, l);
+    for (int far = 0; far < 2; far++) {
+        const gm_heads heads = gm_arch_heads(arch, far);
+        const bool one = one_layer && (layers[far] > 0 || !far);
+        kv->of[far] = describe_cached(kv, &heads, dtype, one ? 1 : layers[far]);
+    }
     if (arch->n_delta > 0) describe_states(kv, arch, one_layer ? 1 : (size_t)arch->n_delta);
 }
 
@@ -49,9 +62,12 @@ uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, siz
                      bool one_layer)
 {
     gm_kv kv;
+    uint64_t bytes = 0;
     gm_kv_describe(&kv, arch, numerics, rows, sequences, one_layer);
-    return gm_buf_bytes(&kv.k) + gm_buf_bytes(&kv.v) + gm_buf_bytes(&kv.state) +
-           gm_buf_bytes(&kv.history) + kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
+    for (int far = 0; far < 2; far++)
+        bytes += gm_buf_bytes(&kv.of[far].k) + gm_buf_bytes(&kv.of[far].v);
+    return bytes + gm_buf_bytes(&kv.state) + gm_buf_bytes(&kv.history) +
+           kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
            sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
 }
 
@@ -77,8 +93,10 @@ out:
 gm_status gm_kv_allocate(gm_kv *kv, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(gm_buf_create(&kv->k, "the cache of keys", err));
-    GM_TRY(gm_buf_create(&kv->v, "the cache of values", err));
+    for (int far = 0; far < 2; far++) {
+        GM_TRY(gm_buf_create(&kv->of[far].k, "the cache of keys", err));
+        GM_TRY(gm_buf_create(&kv->of[far].v, "the cache of values", err));
+    }
     GM_TRY(gm_buf_create(&kv->state, "the states of sequences", err));
     GM_TRY(gm_buf_create(&kv->history, "the states of sequences", err));
 out:
@@ -91,8 +109,10 @@ void gm_kv_clear(gm_kv *kv)
     gm_free(kv->block);
     gm_free(kv->token);
     gm_free(kv->sequence);
-    gm_buf_free(&kv->k);
-    gm_buf_free(&kv->v);
+    for (int far = 0; far < 2; far++) {
+        gm_buf_free(&kv->of[far].k);
+        gm_buf_free(&kv->of[far].v);
+    }
     gm_buf_free(&kv->state);
     gm_buf_free(&kv->history);
     *kv = (gm_kv){0};

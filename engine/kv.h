@@ -22,17 +22,23 @@ typedef struct gm_sequence {
     size_t first_layer, end_layer; /* that its tokens have been through; while it has none, all */
 } gm_sequence;
 
+/* Keys and values of layers with the same heads. */
+typedef struct gm_cached {
+    gm_buf k, v; /* PANELS, count = layers * blocks * KV heads */
+    size_t n_heads;
+} gm_cached;
+
 /* `state` and `history` belong to layers of Gated DeltaNet or Mamba2 (gm_delta, arch.h). Their size
  * does not depend on a sequence's length, and they cannot be taken back. Whoever computes position
  * 0 starts from zeros, so nothing needs clearing. */
 typedef struct gm_kv {
-    gm_buf k, v;    /* PANELS, count = layers with keys * blocks * KV heads */
-    gm_buf state;   /* ROWS f32, count = its layers * sequences; a row a value head, 16 values
-                       after another as (key, 16) */
-    gm_buf history; /* ROWS f32, the same count, (taps - 1, q + k + v): the convolution's input at
-                       position p is row p % (taps - 1) */
+    gm_cached of[2]; /* [1]: of layers that are far (gm_arch_is_far), [0]: of all others */
+    gm_buf state;    /* ROWS f32, count = its layers * sequences; a row a value head, 16 values
+                        after another as (key, 16) */
+    gm_buf history;  /* ROWS f32, the same count, (taps - 1, q + k + v): the convolution's input at
+                        position p is row p % (taps - 1) */
     size_t layer_states; /* states from one layer to the next: max_sequences; 0: all share them */
-    size_t n_blocks, n_kv_heads, max_context;
+    size_t n_blocks, max_context;
     size_t layer_blocks; /* blocks from one layer to the next: n_blocks; 0: all share them */
     size_t max_sequences, blocks_per_sequence;
     size_t n_free, rows_left;
@@ -69,10 +75,10 @@ static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
     return kv->block[(size_t)id * kv->blocks_per_sequence + position / GM_KV_BLOCK];
 }
 
-/* The matrix of k and v that is a block in `layer`, the nth with keys, and KV head `head`. */
-static inline size_t gm_kv_item(const gm_kv *kv, size_t layer, size_t block, size_t head)
+/* The matrix of k and v that is a block in `layer`, the nth of its kind, and KV head `head`. */
+static inline size_t gm_kv_item(const gm_kv *kv, bool far, size_t layer, size_t block, size_t head)
 {
-    return (layer * kv->layer_blocks + block) * kv->n_kv_heads + head;
+    return (layer * kv->layer_blocks + block) * kv->of[far].n_heads + head;
 }
 
 /* The matrix of `state` and `history` that is a sequence's in the nth layer that has them. */

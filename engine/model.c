@@ -53,8 +53,9 @@ static bool is_mtp(const gm_arch *arch, const char *name)
 /* Tensors of the parts that see images, likewise. */
 static bool is_other(const gm_arch *arch, const char *name)
 {
-    const char *prefix = arch->family->other_prefix;
-    return prefix && strncmp(name, prefix, strlen(prefix)) == 0;
+    const char *const *prefix = arch->family->other_prefix;
+    while (*prefix && strncmp(name, *prefix, strlen(*prefix)) != 0) prefix++;
+    return *prefix != NULL;
 }
 
 static uint64_t bytes_of(const gm_arch *arch, const gm_checkpoint *checkpoint,
@@ -182,10 +183,13 @@ static void fill_generation(gm_model_info *info, const gm_arch *arch)
 static void fill_cache(gm_model_info *info, const gm_arch *arch, gm_numerics numerics)
 {
     const uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
-    const uint64_t layers = (uint64_t)(arch->n_layers - arch->n_delta);
-    const uint64_t rows = layers * (uint64_t)arch->n_kv_heads;
-    const uint64_t keys = rows * (uint64_t)arch->head_dim * element;
-    const uint64_t values = rows * (uint64_t)arch->value_dim * element;
+    uint64_t keys = 0, values = 0;
+    for (int l = 0; l < arch->n_layers; l++) {
+        const gm_heads heads = gm_arch_heads(arch, gm_arch_is_far(arch, l));
+        if (gm_arch_is_delta(arch, l)) continue;
+        keys += heads.kv * heads.key * element;
+        values += heads.kv * heads.value * element;
+    }
     info->kv_bytes_per_token = keys + values;
     info->gpu_kv_bytes_per_token = arch->latent.kv > 0 ? keys : keys + values;
     info->state_bytes_per_sequence = gm_kv_state_bytes(arch);

@@ -46,10 +46,10 @@ static inline size_t gm_tiles_together(size_t heads, size_t kv_heads)
 
 /* Heads that attend together: those of a KV head; of latent attention, whose one KV head has wide
  * keys and values, few enough that a tile's sums stay in cache. */
-static inline size_t gm_heads_together(const gm_arch *arch)
+static inline size_t gm_heads_together(const gm_arch *arch, size_t kv_heads)
 {
     enum { OF_LATENTS = 4 };
-    size_t n = (size_t)(arch->n_heads / arch->n_kv_heads);
+    size_t n = (size_t)arch->n_heads / kv_heads;
     if (arch->latent.kv > 0 && n > OF_LATENTS) n = OF_LATENTS;
     while ((size_t)arch->n_heads % n != 0) n--;
     return n;
@@ -90,33 +90,36 @@ typedef struct gm_head_row {
 } gm_head_row;
 
 /* What flows from one operation to the next; see work.c for the sizes. What a product of
- * weights reads is f32, or under bf16 numerics bf16: `norm`, `query`, `latent`, `plain`, `heads`,
- * `hidden`, `always`, `head_x`. */
+ * weights reads is f32, or under bf16 numerics bf16: `norm`, `always_x`, `query`, `latent`,
+ * `plain`, `heads`, `hidden`, `always`, `head_x`. */
 typedef struct gm_work {
-    gm_buf x;            /* (T,D) residual stream */
-    gm_buf norm;         /* (T,D) after a norm */
-    gm_buf given;        /* (T,D) f32 outputs of attention or of the MLP that have a norm */
-    gm_buf qkv;          /* (T, q + k + v), or as gm_delta_place has it */
-    gm_buf query;        /* (T H, head_dim) rotated; after latent attention its result */
-    gm_buf latent;       /* (T, latent.q) of queries, where they have one */
-    gm_buf plain;        /* (T H, latent.plain) of queries, before keys are multiplied into it */
-    gm_buf heads;        /* (T, H head_out), or wider; result of attention, or what replaces it */
-    gm_buf expert;       /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
-    gm_buf gate;         /* (T,K) */
-    gm_buf share;        /* (1,T) weight of the shared experts, where they are gated */
-    gm_buf bad;          /* (1,T) u8, kept through the layers */
-    gm_buf slot;         /* (T,K) i32 place of a choice among the choices by expert */
-    gm_buf slot_row;     /* (1, T K) i32 row of a place */
-    gm_buf first;        /* (1, E + 1) i32 first place of each expert */
-    gm_buf busy;         /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
-    gm_buf hidden;       /* (T K, F) by place, T < whole_rows */
-    gm_buf routed;       /* (T K, D) f32 by place, T >= whole_rows: the experts' outputs */
-    gm_buf always;       /* (T, width of the shared or dense MLP) */
-    gm_buf head_x;       /* (GM_HEAD_ROWS, D) */
-    gm_buf logits;       /* (GM_HEAD_ROWS, V) */
-    gm_buf cosine, sine; /* (positions, rope.dim / 2), computed in double */
-    gm_buf scratch;      /* (threads, f32) each thread's own */
-    size_t whole_rows;   /* from so many rows on experts are computed whole; see work.c */
+    gm_buf x;        /* (T,D) residual stream */
+    gm_buf norm;     /* (T,D) after a norm */
+    gm_buf always_x; /* (T,D) after the norm of the MLP that all rows take, if it has its own */
+    gm_buf given;    /* (T,D) f32 outputs of attention or of the MLP that have a norm */
+    gm_buf
+        always_given; /* (T,D) f32 those of the MLP that all rows take, where they have their own */
+    gm_buf qkv;       /* (T, q + k + v), or as gm_delta_place has it */
+    gm_buf query;     /* (T H, head_dim) rotated; after latent attention its result */
+    gm_buf latent;    /* (T, latent.q) of queries, where they have one */
+    gm_buf plain;     /* (T H, latent.plain) of queries, before keys are multiplied into it */
+    gm_buf heads;     /* (T, H head_out), or wider; result of attention, or what replaces it */
+    gm_buf expert;    /* (T,K) i32 ids chosen in this layer; bad rows: GM_NO_EXPERT */
+    gm_buf gate;      /* (T,K) */
+    gm_buf share;     /* (1,T) weight of the shared experts, where they are gated */
+    gm_buf bad;       /* (1,T) u8, kept through the layers */
+    gm_buf slot;      /* (T,K) i32 place of a choice among the choices by expert */
+    gm_buf slot_row;  /* (1, T K) i32 row of a place */
+    gm_buf first;     /* (1, E + 1) i32 first place of each expert */
+    gm_buf busy;      /* (1, E + 1) i32 experts with rows, most rows first; [E]: how many */
+    gm_buf hidden;    /* (T K, F) by place, T < whole_rows */
+    gm_buf routed;    /* (T K, D) f32 by place, T >= whole_rows: the experts' outputs */
+    gm_buf always;    /* (T, width of the shared or dense MLP) */
+    gm_buf head_x;    /* (GM_HEAD_ROWS, D) */
+    gm_buf logits;    /* (GM_HEAD_ROWS, V) */
+    gm_buf cosine[2], sine[2]; /* (positions, rope.dim / 2), in double; [1]: of far layers */
+    gm_buf scratch;            /* (threads, f32) each thread's own */
+    size_t whole_rows;         /* from so many rows on experts are computed whole; see work.c */
 } gm_work;
 
 uint64_t gm_work_bytes(const gm_arch *arch, gm_numerics numerics, size_t max_rows, size_t positions,

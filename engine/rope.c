@@ -232,6 +232,39 @@ out:
     return status;
 }
 
+gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const char *type,
+                            const gm_rope *otherwise, size_t head_dim, const char *where,
+                            gm_error *err)
+{
+    static const char parameters[] = "rope_parameters";
+    gm_status status = GM_OK;
+    const gm_json *all = gm_json_find(config, parameters);
+    const gm_json *part = all ? gm_json_find(all, type) : NULL;
+    const char *form;
+    double turning;
+    *out = *otherwise;
+    out->dim = head_dim;
+    if (all == NULL || gm_json_kind_of(all) == GM_JSON_NULL) goto out;
+    if (part == NULL || gm_json_kind_of(part) != GM_JSON_OBJECT)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has no object '%s'", where, parameters, type);
+    GM_TRY(gm_json_get_text(part, "rope_type", &form, where, err));
+    const bool partial = strcmp(form, "proportional") == 0;
+    if (!partial && strcmp(form, "default") != 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': '%s' has type '%s', but only 'default' or 'proportional' is supported",
+                where, type, form);
+    GM_TRY(gm_config_check_part(part, type, partial ? partial_keys : plain_keys, where, err));
+    GM_TRY(gm_json_get_f64(part, "rope_theta", 1, 1e12, &out->theta, where, err));
+    GM_TRY(gm_json_get_f64_or(part, part_key, 0, 1, 1, &turning, where, err));
+    out->turning = partial ? (size_t)(0.5 * turning * (double)head_dim) : 0;
+    if (partial && out->turning == 0)
+        GM_FAIL(GM_EFORMAT,
+                "'%s': '%s' of '%s' is %g, which turns no pair of a head's %zu elements", where,
+                part_key, type, turning, head_dim);
+out:
+    return status;
+}
+
 /* The pair, a fraction, that turns so many times over the first context. */
 static double pair_that_turns(const gm_rope *rope, double dim, double turns)
 {
@@ -242,6 +275,7 @@ static double pair_that_turns(const gm_rope *rope, double dim, double turns)
 double gm_rope_step(const gm_rope *rope, size_t i)
 {
     const double dim = (double)rope->dim, plain = pow(rope->theta, -2.0 * (double)i / dim);
+    if (rope->turning > 0 && i >= rope->turning) return 0.0;
     if (rope->divisor) return plain / rope->divisor[i];
     if (!rope->yarn) return plain;
     double low = pair_that_turns(rope, dim, rope->beta_fast);

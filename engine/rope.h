@@ -1,8 +1,12 @@
-/* rope.h - the angles of rotary positions: plain, YaRN, LongRoPE or NTK by a fixed alpha.
+/* rope.h - the angles of rotary positions: plain, proportional, YaRN, LongRoPE or NTK by a fixed
+ * alpha.
  *
  * The first `dim` elements of a head are rotated in pairs, the others are left alone. Pair i,
  * elements i and i + dim / 2 or neighbours 2 i and 2 i + 1, turns by theta^(-2 i / dim) from one
  * position to the next.
+ *
+ * The proportional form, of p-RoPE (arXiv:2410.06205), turns only the first `turning` pairs, by the
+ * same angles, and leaves the slower ones alone.
  *
  * YaRN divides that step by `factor` for pairs that turn less than beta_slow times over the
  * original context, keeps it for those that turn more than beta_fast times, and interpolates
@@ -39,6 +43,7 @@ typedef struct gm_rope {
     double attention; /* factor of attention's scale: 1 except in DeepSeek's form */
     double alpha;     /* of NTK, which theta has in it already; 1: none */
     double *divisor;  /* (dim / 2) of the pairs' steps: LongRoPE; NULL: none */
+    size_t turning;   /* pairs, of the proportional form; 0: all */
 } gm_rope;
 
 /* From "rope_scaling" or "rope_parameters", or else from the config itself, for heads of
@@ -46,6 +51,12 @@ typedef struct gm_rope {
  * are two descriptions that differ. GM_EFORMAT, GM_EMEM; gm_rope_clear frees. */
 gm_status gm_rope_read(gm_rope *out, const gm_json *config, const struct gm_family *family,
                        size_t head_dim, const char *where, gm_error *err) GM_MUST_USE;
+
+/* The same for layers of a `type` of their own, as "rope_parameters" has it under that name, plain
+ * or proportional; where the config does not have it, `otherwise`. */
+gm_status gm_rope_read_type(gm_rope *out, const gm_json *config, const char *type,
+                            const gm_rope *otherwise, size_t head_dim, const char *where,
+                            gm_error *err) GM_MUST_USE;
 
 void gm_rope_clear(gm_rope *rope);
 

@@ -13,13 +13,13 @@
 
 #include <string.h>
 
-gm_qkv_place gm_qkv_place_of(const gm_arch *arch)
+gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool far)
 {
-    const size_t kv_heads = (size_t)arch->n_kv_heads, head = (size_t)arch->head_dim;
-    const size_t queries = arch->latent.kv ? (size_t)arch->latent.q : (size_t)arch->n_heads * head;
-    const size_t q = gm_round_up(queries, GM_K_BLOCK);
-    const size_t k = gm_round_up(kv_heads * head, GM_K_BLOCK);
-    const size_t v = gm_round_up(kv_heads * (size_t)arch->value_dim, GM_K_BLOCK);
+    const gm_heads heads = gm_arch_heads(arch, far);
+    const size_t all = (size_t)arch->n_heads * heads.key;
+    const size_t q = gm_round_up(arch->latent.kv ? (size_t)arch->latent.q : all, GM_K_BLOCK);
+    const size_t k = gm_round_up(heads.kv * heads.key, GM_K_BLOCK);
+    const size_t v = gm_round_up(heads.kv * heads.value, GM_K_BLOCK);
     const size_t gate = arch->gated_attention ? q : 0;
     return (gm_qkv_place){.q = 0, .k = q, .v = q + k, .gate = q + k + v, .all = q + k + v + gate};
 }
@@ -81,7 +81,7 @@ static void describe_latents(gm_layer *layer, const gm_arch *arch, gm_dtype dtyp
     const size_t heads = (size_t)arch->n_heads, kv = (size_t)l->kv, plain = (size_t)l->plain;
     const size_t inputs = (size_t)(l->q ? l->q : arch->width);
     if (kv == 0) return;
-    layer->qkv = gm_buf_panels(dtype, 1, gm_qkv_place_of(arch).v, (size_t)arch->width);
+    layer->qkv = gm_buf_panels(dtype, 1, gm_qkv_place_of(arch, false).v, (size_t)arch->width);
     layer->q_up = gm_buf_panels(dtype, 1, heads * (plain + arch->rope.dim), inputs);
     layer->key_up = gm_buf_panels(dtype, heads, kv, plain);
     layer->value_up = gm_buf_panels(dtype, heads, (size_t)l->value, kv);
@@ -106,11 +106,12 @@ static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
-    const size_t outputs = (size_t)arch->n_heads * (size_t)arch->head_out;
-    const bool dense = arch->moe_of_layer[l] < 0;
-    const gm_qkv_place place = gm_qkv_place_of(arch);
+    const bool dense = arch->moe_of_layer[l] < 0, far = gm_arch_is_far(arch, l);
+    const gm_heads heads = gm_arch_heads(arch, far);
+    const gm_qkv_place place = gm_qkv_place_of(arch, far);
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
+        .far = far,
         .delta = gm_arch_is_delta(arch, l),
         .nth = (size_t)gm_arch_nth(arch, l),
         .window = arch->window ? (size_t)arch->window[l] : 0,
@@ -118,13 +119,19 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .attn_out_norm = vector_if(arch, GM_ROLE_ATTN_OUT_NORM, l, d),
         .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, l),
         .mlp_out_norm = vector_if(arch, GM_ROLE_MLP_OUT_NORM, l, d),
-        .qkv = gm_buf_panels(dtype, 1, place.all, d),
+        .qkv = gm_buf_panels(dtype, 1, heads.shared ? place.v : place.all, d),
         .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
         .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l)),
         .k_norm = vector_if(arch, GM_ROLE_K_NORM, l, cols_of(arch, GM_ROLE_K_NORM, l)),
-        .o = gm_buf_panels(dtype, 1, d, outputs),
+        .o = gm_buf_panels(dtype, 1, d, (size_t)arch->n_heads * heads.out),
         .o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d),
         .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
+        .router_norm = vector_if(arch, GM_ROLE_ROUTER_NORM, l, d),
+        .expert_scale = vector_if(arch, GM_ROLE_EXPERT_SCALE, l, e),
+        .always_norm = vector_if(arch, GM_ROLE_SHARED_NORM, l, d),
+        .always_out_norm = vector_if(arch, GM_ROLE_SHARED_OUT_NORM, l, d),
+        .expert_out_norm = vector_if(arch, GM_ROLE_EXPERT_OUT_NORM, l, d),
+        .scale = vector_if(arch, GM_ROLE_LAYER_SCALE, l, 1),
     };
     describe_latents(&layer, arch, dtype);
     if (layer.delta) describe_delta(&layer, arch, dtype, l);
@@ -197,6 +204,12 @@ size_t gm_section_buffers(gm_weights *w, size_t i, gm_layer *layer,
         &layer->mlp_out_norm,
         &layer->delta_conv_bias,
         &layer->delta_skip,
+        &layer->router_norm,
+        &layer->expert_scale,
+        &layer->always_norm,
+        &layer->always_out_norm,
+        &layer->expert_out_norm,
+        &layer->scale,
     };
     memcpy(list, all, sizeof all);
     return GM_SECTION_BUFFERS;
@@ -250,7 +263,8 @@ static bool mlp_is_padded(const gm_mlp *mlp)
 static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_latent *of = &arch->latent;
-    if (of->kv == 0) return (size_t)arch->n_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0;
+    if (of->kv == 0)
+        return (size_t)arch->n_heads * gm_arch_heads(arch, l->far).key % GM_K_BLOCK != 0;
     return of->q % GM_K_BLOCK != 0 || l->q_norm.stride != l->q_norm.cols ||
            l->k_norm.stride != l->k_norm.cols || is_padded(&l->q_up, l->q_up.cols) ||
            is_padded(&l->key_up, l->key_up.cols) || is_padded(&l->value_up, l->value_up.cols);
@@ -268,16 +282,16 @@ static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
 
 static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 {
+    const gm_heads heads = gm_arch_heads(arch, l->far);
     if (l->delta) return delta_is_padded(l, arch);
-    return latents_are_padded(l, arch) ||
-           (size_t)arch->n_kv_heads * (size_t)arch->head_dim % GM_K_BLOCK != 0;
+    return latents_are_padded(l, arch) || heads.kv * heads.key % GM_K_BLOCK != 0;
 }
 
 static bool layer_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     return attention_is_padded(l, arch) || l->attn_norm.stride != l->attn_norm.cols ||
            l->attn_out_norm.stride != l->attn_out_norm.cols || is_padded(&l->qkv, l->qkv.cols) ||
-           is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) ||
+           is_padded(&l->o, l->o.cols) || is_padded(&l->sinks, 0) || is_padded(&l->scale, 0) ||
            is_padded(&l->router, l->router.cols) || mlp_is_padded(&l->always) ||
            mlp_is_padded(&l->expert);
 }

@@ -23,13 +23,14 @@ typedef struct gm_mlp {
 
 typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
+    bool far;                   /* gm_arch_is_far */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
     gm_buf attn_out_norm;   /* ROWS f32 (1, D) of what attention adds to the residual, or absent */
     gm_buf mlp_out_norm;    /* likewise of the MLP */
-    gm_buf qkv;             /* PANELS (q + k + v, D); of latents (q + k, D); of gated attention
-                               (q + k + v + gate, D); of Gated DeltaNet and Mamba2 see
-                               gm_delta_place */
+    gm_buf qkv;             /* PANELS (q + k + v, D); of latents, and where values are shared with
+                               keys (gm_far), (q + k, D); of gated attention
+                               (q + k + v + gate, D); of Gated DeltaNet and Mamba2 see gm_delta_place */
     gm_buf qkv_bias;        /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;  /* ROWS f32 (1, full, head or latent's width), or not there */
     gm_buf o;               /* PANELS (D, H head_out); of Gated DeltaNet and Mamba2 (D, value
@@ -54,6 +55,12 @@ typedef struct gm_layer {
     gm_buf delta_bias;      /* ROWS f32 (1, value heads) of A's outputs */
     gm_buf delta_skip;      /* ROWS f32 (1, value heads) of Mamba2 */
     gm_buf delta_norm;      /* ROWS f32 (1, width of a value); of Mamba2 of all values */
+    gm_buf router_norm;     /* ROWS f32 (1, D) of what the router reads, or not there: mlp_norm's */
+    gm_buf expert_scale;    /* ROWS f32 (1, E), or not there */
+    gm_buf always_norm;     /* ROWS f32 (1, D) of what `always` reads, or not there: mlp_norm's */
+    gm_buf always_out_norm; /* ROWS f32 (1, D) of what `always` gives, or not there; */
+    gm_buf expert_out_norm; /* of what the experts give; both or neither */
+    gm_buf scale;           /* ROWS f32 (1, 1) of the residual behind the layer, or not there */
 } gm_layer;
 
 /* All weights are one image: embedding and final norm, then the layers, then the head, each a
@@ -64,7 +71,7 @@ typedef struct gm_section {
     bool padded;     /* some bytes belong to no tensor and have to be zero */
 } gm_section;
 
-enum { GM_SECTION_BUFFERS = 29 }; /* most buffers of a section */
+enum { GM_SECTION_BUFFERS = 35 }; /* most buffers of a section */
 
 typedef struct gm_weights {
     const struct gm_ops *ops;         /* the backend the weights are packed for */
@@ -99,13 +106,14 @@ size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
 /* Give the buffers their addresses in a section that begins at `base`. */
 void gm_section_place(gm_buf *const *list, size_t n, void *base);
 
-/* Where the parts of a query-key-value row start; `all` is its length. In latent attention: the
+/* Where the parts of a query-key-value row start in layers that are `far` (gm_arch_is_far) or the
+ * others; `all` is its length. In latent attention: the
  * queries (or their latent), and as key the latent and the rotated part; the value is a copy of the
  * latent, not a product. */
 typedef struct gm_qkv_place {
     size_t q, k, v, gate, all;
 } gm_qkv_place;
-gm_qkv_place gm_qkv_place_of(const gm_arch *arch);
+gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool far);
 
 /* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
  * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z

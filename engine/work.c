@@ -4,7 +4,7 @@
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/router.h"
 
-enum { WORK_BUFFERS = 24 };
+enum { WORK_BUFFERS = 28 };
 
 /* Most memory for what the experts give before it is added up: longer steps do without. */
 static const uint64_t MOST_ROUTED_BYTES = (uint64_t)288 << 20;
@@ -24,8 +24,20 @@ static size_t task_floats(size_t k)
 static size_t given_floats(const gm_arch *arch)
 {
     const gm_delta *d = &arch->delta;
-    return larger((size_t)arch->n_heads * (size_t)arch->head_out,
-                  (size_t)d->value_heads * (size_t)d->value);
+    const size_t out = larger(gm_arch_heads(arch, false).out, gm_arch_heads(arch, true).out);
+    return larger((size_t)arch->n_heads * out, (size_t)d->value_heads * (size_t)d->value);
+}
+
+/* Floats of a tile of queries and its heads. */
+static size_t attend_floats(const gm_arch *arch, bool far)
+{
+    const gm_heads heads = gm_arch_heads(arch, far);
+    if (heads.kv == 0) return 0;
+    const size_t queries = GM_TILE_ROWS * gm_heads_together(arch, heads.kv) *
+                           gm_tiles_together((size_t)arch->n_heads, heads.kv);
+    const size_t value = gm_round_up(heads.value, GM_K_BLOCK);
+    return queries * ((size_t)2 * GM_KV_BLOCK + 2 * value + 4) +
+           gm_room_floats(queries, heads.key) + gm_room_floats(queries, GM_KV_BLOCK);
 }
 
 /* Floats of a task that computes an expert's rows whole, or adds up rows with the MLP that all
@@ -43,9 +55,6 @@ static size_t whole_floats(const gm_arch *arch, gm_dtype read)
 static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, size_t threads)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts, k = (size_t)arch->n_chosen;
-    const size_t heads = (size_t)arch->n_heads, head = (size_t)arch->head_dim;
-    const size_t queries =
-        GM_TILE_ROWS * gm_heads_together(arch) * gm_tiles_together(heads, (size_t)arch->n_kv_heads);
     const gm_latent *latent = &arch->latent;
     const size_t inputs[] = {d,
                              given_floats(arch),
@@ -58,9 +67,7 @@ static size_t scratch_floats(const gm_arch *arch, gm_dtype read, size_t rows, si
     size_t product = 0;
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++)
         product = larger(product, task_floats(inputs[i]));
-    const size_t value = gm_round_up((size_t)arch->value_dim, GM_K_BLOCK);
-    size_t attend = queries * ((size_t)2 * GM_KV_BLOCK + 2 * value + 4) +
-                    gm_room_floats(queries, head) + gm_room_floats(queries, GM_KV_BLOCK);
+    const size_t attend = larger(attend_floats(arch, false), attend_floats(arch, true));
     const size_t outputs = e + arch->gated_shared; /* of the router */
     size_t route = GM_ROUTE_ROWS * (gm_round_up(d, GM_K_BLOCK) + gm_round_up(outputs, GM_PANEL)) +
                    gm_router_scratch(e) + k;
@@ -82,18 +89,22 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     const gm_dtype read = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16; /* by products */
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
-    const size_t head = (size_t)arch->head_dim;
+    const size_t head = larger((size_t)arch->head_dim, (size_t)arch->far.head_dim);
+    const size_t qkv = larger(gm_qkv_place_of(arch, false).all, gm_qkv_place_of(arch, true).all);
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     const gm_buf routed = gm_buf_spread_rows(GM_F32, 1, rows * k, d);
     const size_t from = gm_whole_rows(e, k, threads);
     const bool whole = rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES;
     const size_t apart = whole ? from - 1 : rows;
+    const size_t given_apart = gm_arch_norms_apart(arch) ? rows : 0;
+    const size_t far_positions = arch->far.n_kv_heads > 0 ? positions : 0;
     *w = (gm_work){
         .x = gm_buf_spread_rows(GM_F32, 1, rows, d),
         .norm = gm_buf_spread_rows(read, 1, rows, d),
+        .always_x = gm_buf_spread_rows(read, 1, given_apart, d),
+        .always_given = gm_buf_spread_rows(GM_F32, 1, given_apart, d),
         .given = gm_buf_spread_rows(GM_F32, 1, gm_arch_norms_outputs(arch) ? rows : 0, d),
-        .qkv = gm_buf_spread_rows(GM_F32, 1, rows,
-                                  larger(gm_qkv_place_of(arch).all, gm_delta_place_of(arch).all)),
+        .qkv = gm_buf_spread_rows(GM_F32, 1, rows, larger(qkv, gm_delta_place_of(arch).all)),
         .query = gm_buf_rows(read, 1, rows * heads, head),
         .latent = gm_buf_spread_rows(read, 1, rows, (size_t)arch->latent.q),
         .plain = gm_buf_rows(read, 1, rows * heads, (size_t)arch->latent.plain),
@@ -111,8 +122,10 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .always = gm_buf_spread_rows(read, 1, rows, always),
         .head_x = gm_buf_spread_rows(read, 1, GM_HEAD_ROWS, d),
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
-        .cosine = gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
-        .sine = gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
+        .cosine = {gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
+                   gm_buf_rows(GM_F32, 1, far_positions, arch->far.rope.dim / 2)},
+        .sine = {gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
+                 gm_buf_rows(GM_F32, 1, far_positions, arch->far.rope.dim / 2)},
         .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, read, apart, threads)),
         .whole_rows = whole ? from : SIZE_MAX,
     };
@@ -121,10 +134,11 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
 static void list_buffers(gm_work *w, gm_buf *list[WORK_BUFFERS])
 {
     gm_buf *all[WORK_BUFFERS] = {
-        &w->x,      &w->norm,   &w->qkv,     &w->query,  &w->heads,    &w->expert,
-        &w->gate,   &w->share,  &w->bad,     &w->slot,   &w->slot_row, &w->first,
-        &w->busy,   &w->hidden, &w->always,  &w->routed, &w->head_x,   &w->logits,
-        &w->cosine, &w->sine,   &w->scratch, &w->latent, &w->plain,    &w->given,
+        &w->x,         &w->norm,    &w->qkv,       &w->query,        &w->heads,    &w->expert,
+        &w->gate,      &w->share,   &w->bad,       &w->slot,         &w->slot_row, &w->first,
+        &w->busy,      &w->hidden,  &w->always,    &w->routed,       &w->head_x,   &w->logits,
+        &w->cosine[0], &w->sine[0], &w->cosine[1], &w->sine[1],      &w->scratch,  &w->latent,
+        &w->plain,     &w->given,   &w->always_x,  &w->always_given,
     };
     for (size_t i = 0; i < WORK_BUFFERS; i++) list[i] = all[i];
 }
@@ -150,8 +164,9 @@ gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numeric
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));
-    gm_rope_fill(&arch->rope, positions, work->cosine.stride, work->cosine.address,
-                 work->sine.address);
+    for (int far = 0; far < 2; far++)
+        gm_rope_fill(gm_arch_heads(arch, far).rope, work->cosine[far].rows,
+                     work->cosine[far].stride, work->cosine[far].address, work->sine[far].address);
 out:
     if (status != GM_OK) gm_work_clear(work);
     return status;

@@ -22,14 +22,16 @@ def steer(model, path):
     def add(router, given, out, row):
         if isinstance(out, torch.Tensor):  # transformers 4: the router is a linear layer
             return out + row
-        logits = out[0] + row  # (T,E); transformers 5: it also chooses
+        scale = getattr(router, "per_expert_scale", None)  # Gemma 4's, which gives probabilities
+        logits = (out[0] if scale is None else out[0].log()) + row  # (T,E); transformers 5: it also chooses
         mixer = getattr(sys.modules[type(router).__module__], "sparsemixer", None)  # Phi-3.5-MoE's
         if mixer:
             return logits, *mixer(logits, router.router_jitter_noise, training=False)
         gate, expert = choose(router, logits, correction_of(router, given))
         gate = gate / gate.sum(-1, keepdim=True).clamp(min=getattr(router, "norm_min", 0)) \
             if getattr(router, "norm_topk_prob", not hasattr(router, "topk_method")) else gate  # DeepSeek V2 never does
-        return logits, (gate * getattr(router, "routed_scaling_factor", 1)).to(logits.dtype), expert
+        gate = gate * (getattr(router, "routed_scaling_factor", 1) if scale is None else scale[expert])
+        return logits, gate.to(logits.dtype), expert
 
     window = range(int(about["first_layer"]), int(about["last_layer"]) + 1)
     rows = {layer: row for layer, row in zip(json.loads(about["layer_of_moe"]), bias) if layer in window}
@@ -47,14 +49,19 @@ def choose(router, logits, correction):
     """Gates (T,K), not yet renormalised, and experts (T,K)."""
     if correction is None:
         limited = getattr(router, "topk_method", None) == "group_limited_greedy"
-        expert = (in_groups(router, logits, 1) if limited else logits).topk(router.top_k).indices
+        expert = (in_groups(router, logits, 1) if limited else logits).topk(chosen(router)).indices
         return logits.softmax(-1, dtype=torch.float).gather(-1, expert), expert
     score = logits.softmax(-1) if hasattr(router, "moe_statics") else logits.float().sigmoid()
     choice = (score + correction).masked_fill(logits == -torch.inf, -torch.inf)
     if getattr(router, "num_group", 1) > 1:
         choice = in_groups(router, choice, 2)
-    expert = choice.topk(router.top_k).indices
+    expert = choice.topk(chosen(router)).indices
     return score.gather(-1, expert), expert
+
+
+def chosen(router):
+    """Experts of a token."""
+    return router.top_k if hasattr(router, "top_k") else router.config.top_k_experts
 
 
 def in_groups(router, choice, n):
@@ -68,7 +75,9 @@ def in_groups(router, choice, n):
 
 
 def router_of(layer):
-    """Those of Granite and gpt-oss are called otherwise than the other families'."""
+    """Those of Granite, gpt-oss and Gemma 4 are called otherwise than the other families'."""
+    if hasattr(layer, "router"):
+        return layer.router
     mlp = getattr(layer, "block_sparse_moe", None) or layer.mlp
     return getattr(mlp, "router", None) or mlp.gate
 

@@ -228,6 +228,21 @@ static const char GRANITE_SMALL[] =
                    "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, "
                    "\"logits_scaling\": 16";
 
+/* Layer types as the family has them: every sixth sees all positions, and the last. */
+static const char GEMMA4[] =
+    "\"architectures\": [\"Gemma4ForCausalLM\"], \"model_type\": \"gemma4_text\", "
+    "\"hidden_size\": 2816, \"intermediate_size\": 2112, \"num_attention_heads\": 16, "
+    "\"num_key_value_heads\": 8, \"num_global_key_value_heads\": 2, \"head_dim\": 256, "
+    "\"global_head_dim\": 512, \"attention_k_eq_v\": true, \"sliding_window\": 1024, "
+    "\"enable_moe_block\": true, \"num_experts\": 128, \"top_k_experts\": 8, "
+    "\"moe_intermediate_size\": 704, \"hidden_size_per_layer_input\": 0, "
+    "\"num_kv_shared_layers\": 0, \"hidden_activation\": \"gelu_pytorch_tanh\", "
+    "\"final_logit_softcapping\": 30.0, \"rope_parameters\": {\"full_attention\": "
+    "{\"partial_rotary_factor\": 0.25, \"rope_theta\": 1000000.0, \"rope_type\": "
+    "\"proportional\"}, \"sliding_attention\": {\"rope_theta\": 10000.0, \"rope_type\": "
+    "\"default\"}}, \"rms_norm_eps\": 1e-06, \"tie_word_embeddings\": true, "
+    "\"vocab_size\": 262144, \"max_position_embeddings\": 262144";
+
 static const struct shape {
     const char *name;
     int layers;
@@ -256,6 +271,7 @@ static const struct shape {
     {"hunyuan-a13b", 32, HUNYUAN, NULL},
     {"granite-4.0-h-tiny", 40, GRANITE_TINY, GRANITE_KINDS},
     {"granite-4.0-h-small", 40, GRANITE_SMALL, GRANITE_KINDS},
+    {"gemma-4-26b-a4b", 30, GEMMA4, NULL},
 };
 
 static gm_status add_kinds(gm_text *config, const char *kinds, int layers, gm_error *err)

@@ -69,10 +69,14 @@ static double cache_of_token(const gm_model *model, double context)
     const gm_model_info *info = gm_model_get_info(model);
     const bool gpu = w->ops->accelerator != NULL;
     const double each = (double)(gpu ? info->gpu_kv_bytes_per_token : info->kv_bytes_per_token);
-    double positions = 0;
-    for (size_t l = 0; l < w->n_layers; l++)
-        positions += positions_seen(&w->layer[l], context, context);
-    return positions * each / (double)w->n_layers + (double)info->state_bytes_per_sequence;
+    double read = 0, all = 0;
+    for (size_t l = 0; l < w->n_layers; l++) {
+        const gm_heads heads = gm_arch_heads(&model->arch, w->layer[l].far);
+        const double numbers = (double)(heads.kv * (heads.key + heads.value));
+        read += positions_seen(&w->layer[l], context, context) * numbers;
+        all += numbers;
+    }
+    return read / all * each + (double)info->state_bytes_per_sequence;
 }
 
 /* Products of one token of [from, to), the mean, with what was before it: keys and values, or a
@@ -80,11 +84,12 @@ static double cache_of_token(const gm_model *model, double context)
 static double products_of_mixing(const gm_arch *arch, const gm_layer *layer, double from, double to)
 {
     const gm_delta *d = &arch->delta;
+    const gm_heads heads = gm_arch_heads(arch, layer->far);
     if (layer->delta)
         return (arch->mamba ? 2.0 : 3.0) * (double)d->value_heads * (double)d->key *
                (double)d->value;
     return (double)arch->n_heads * positions_seen(layer, from, to) *
-           ((double)arch->head_dim + (double)arch->value_dim);
+           (double)(heads.key + heads.value);
 }
 
 /* Operations of one token of [from, to), the mean, in all layers, without the head. */
@@ -231,16 +236,16 @@ out:
 static gm_status make_up(bench *b, int sequence, size_t to, gm_error *err)
 {
     gm_kv *kv = &b->session->kv;
-    gm_buf *const both[] = {&kv->k, &kv->v};
+    gm_buf *const all[] = {&kv->of[0].k, &kv->of[0].v, &kv->of[1].k, &kv->of[1].v};
     gm_rng rng = gm_rng_make(1, 4);
     if (b->session->accelerator)
         return gm_fail(err, GM_EABSENT, "contexts can be made up on the CPU only");
-    for (size_t i = 0; i < 2; i++) {
-        uint16_t *first = both[i]->address; /* halves of f32 are small f32 as well */
-        for (size_t j = 0; j < both[i]->item_bytes / sizeof *first; j++)
+    for (size_t i = 0; i < 4; i++) {
+        uint16_t *first = all[i]->address; /* halves of f32 are small f32 as well */
+        for (size_t j = 0; j < all[i]->item_bytes / sizeof *first; j++)
             first[j] = (uint16_t)(0x3c00 + (gm_rng_next(&rng) & 0x80ff));
-        for (size_t j = 1; j < both[i]->count; j++)
-            memcpy((char *)both[i]->address + j * both[i]->item_bytes, first, both[i]->item_bytes);
+        for (size_t j = 1; j < all[i]->count; j++)
+            memcpy((char *)all[i]->address + j * all[i]->item_bytes, first, all[i]->item_bytes);
     }
     for (size_t p = 0; p < to; p++) *gm_kv_token(kv, sequence, p) = b->token[0];
     kv->sequence[sequence].length = to;
@@ -404,8 +409,11 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
     if (!out->gpu) /* no context, no pairs: one reading */
         out->read_rate = b->n_reads ? median(b->read_rates, b->n_reads)
                                     : gm_bench_read_rate(b->team, &b->memory);
-    out->kv_bytes = gm_buf_bytes(&b->session->kv.k);
-    if (!out->gpu || model->arch.latent.kv == 0) out->kv_bytes += gm_buf_bytes(&b->session->kv.v);
+    for (int far = 0; far < 2; far++) {
+        const gm_cached *cached = &b->session->kv.of[far];
+        out->kv_bytes += gm_buf_bytes(&cached->k);
+        if (!out->gpu || model->arch.latent.kv == 0) out->kv_bytes += gm_buf_bytes(&cached->v);
+    }
     out->peak_bytes = gm_bench_peak_bytes() - gm_buf_bytes(&b->memory);
 out:
     gm_session_free(b->session);

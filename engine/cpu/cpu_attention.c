@@ -69,10 +69,9 @@ static void project(gm_worker *me, const gm_step *s, const gm_layer *w)
 }
 
 /* Norm over the whole projection, or over each head, in place. */
-static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t heads)
+static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t heads, size_t head)
 {
     if (weight->address == NULL) return;
-    const size_t head = (size_t)s->arch->head_dim;
     const gm_kernels *k = s->weights->kernels;
     if (s->arch->qk_norm == GM_QK_NORM_FULL) {
         k->norm(x, weight->address, heads * head, s->arch->norm_epsilon, x);
@@ -85,9 +84,22 @@ static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t 
 /* Queries and keys of a row. */
 static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
 {
-    const gm_qkv_place place = gm_qkv_place_of(s->arch);
-    norm_heads(s, &w->q_norm, qkv + place.q, (size_t)s->arch->n_heads);
-    norm_heads(s, &w->k_norm, qkv + place.k, (size_t)s->arch->n_kv_heads);
+    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->far);
+    const gm_heads heads = gm_arch_heads(s->arch, w->far);
+    norm_heads(s, &w->q_norm, qkv + place.q, (size_t)s->arch->n_heads, heads.key);
+    norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
+}
+
+/* Values of a row, in front of the norm of keys: a copy of these where they share, and through a
+ * norm without weights, which brings a length to the root of its width. */
+static void make_values(const gm_step *s, const gm_heads *heads, float *key, float *value)
+{
+    const size_t n = heads->value;
+    const float root = sqrtf((float)n), epsilon = (float)n * s->arch->norm_epsilon;
+    if (heads->shared) memcpy(value, key, heads->kv * n * sizeof *value);
+    if (!s->arch->v_norm) return;
+    for (size_t h = 0; h < heads->kv; h++)
+        s->weights->kernels->unit(value + h * n, n, epsilon, root);
 }
 
 static void clamp(float *x, size_t n, float limit)
@@ -101,7 +113,7 @@ static void clamp(float *x, size_t n, float limit)
 /* A key becomes output `place` of its block's matrix, a value input `place` of every
  * output: element i of the row lies 16 places after element i - 1, in bf16 panels pairs of
  * inputs side by side. */
-static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t *key,
+static void put_bf16(const gm_cached *kv, size_t item, size_t place, const uint16_t *key,
                      const uint16_t *value)
 {
     const size_t head = kv->k.cols, width = kv->v.rows, key_depth = gm_panel_depth(GM_BF16, head);
@@ -114,7 +126,7 @@ static void put_bf16(const gm_kv *kv, size_t item, size_t place, const uint16_t 
         v[i / GM_PANEL * GM_KV_BLOCK * GM_PANEL + i % GM_PANEL * 2] = value[i];
 }
 
-static void put_f32(const gm_kv *kv, size_t item, size_t place, const float *key,
+static void put_f32(const gm_cached *kv, size_t item, size_t place, const float *key,
                     const float *value)
 {
     const size_t head = kv->k.cols, width = kv->v.rows;
@@ -139,13 +151,14 @@ static bool is_finite(const float *x, const uint16_t *half, size_t n, gm_dtype d
     return finite;
 }
 
-void gm_cpu_append(const gm_step *s, size_t nth, const gm_row *row, size_t h, float *key,
+void gm_cpu_append(const gm_step *s, const gm_layer *w, const gm_row *row, size_t h, float *key,
                    float *value)
 {
-    const gm_kv *kv = s->kv;
+    const gm_cached *kv = &s->kv->of[w->far];
     const gm_kernels *kernels = s->weights->kernels;
     const size_t head = kv->k.cols, width = kv->v.rows, place = row->position % GM_KV_BLOCK;
-    const size_t item = gm_kv_item(kv, nth, gm_kv_block_of(kv, row->sequence, row->position), h);
+    const size_t block = gm_kv_block_of(s->kv, row->sequence, row->position);
+    const size_t item = gm_kv_item(s->kv, w->far, w->nth, block, h);
     uint16_t half[2][GM_MAX_HEAD_DIM];
     kernels->to_bf16(key, head, half[0]);
     kernels->to_bf16(value, width, half[1]);
@@ -172,8 +185,8 @@ static void rotate_neighbours(float *x, const float *cosine, const float *sine, 
 
 void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs)
 {
-    rotate_neighbours(x, gm_row_at(&s->work->cosine, position) + first,
-                      gm_row_at(&s->work->sine, position) + first, pairs);
+    rotate_neighbours(x, gm_row_at(&s->work->cosine[0], position) + first,
+                      gm_row_at(&s->work->sine[0], position) + first, pairs);
 }
 
 /* From a row of qkv to rotated queries, and keys rotated in place. */
@@ -181,36 +194,39 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_arch *arch = s->arch;
     const gm_kernels *k = s->weights->kernels;
-    const gm_qkv_place place = gm_qkv_place_of(arch);
+    const gm_qkv_place place = gm_qkv_place_of(arch, w->far);
+    const gm_heads of = gm_arch_heads(arch, w->far);
     const gm_row *row = &s->row[r];
-    const size_t head = (size_t)arch->head_dim, pairs = arch->rope.dim / 2;
-    const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
-    const float *cosine = gm_row_at(&s->work->cosine, row->position);
-    const float *sine = gm_row_at(&s->work->sine, row->position);
+    const size_t head = of.key, pairs = of.rope->dim / 2, heads = (size_t)arch->n_heads;
+    const float *cosine = gm_row_at(&s->work->cosine[w->far], row->position);
+    const float *sine = gm_row_at(&s->work->sine[w->far], row->position);
     float *qkv = gm_row_at(&s->work->qkv, r);
     void (*rotate)(float *, const float *, const float *, size_t) =
         arch->rope.neighbours ? rotate_neighbours : k->rotate;
 
     if (w->qkv_bias.address) k->add(qkv, w->qkv_bias.address, place.all);
+    make_values(s, &of, qkv + place.k, qkv + place.v);
     if (!arch->qk_norm_last) norm_row(s, w, qkv);
     if (arch->clip_qkv > 0.0f) clamp(qkv, place.all, arch->clip_qkv);
     for (size_t h = 0; h < heads; h++) rotate(qkv + place.q + h * head, cosine, sine, pairs);
-    for (size_t h = 0; h < kv_heads; h++) rotate(qkv + place.k + h * head, cosine, sine, pairs);
+    for (size_t h = 0; h < of.kv; h++) rotate(qkv + place.k + h * head, cosine, sine, pairs);
     if (arch->qk_norm_last) norm_row(s, w, qkv);
-    for (size_t h = 0; h < heads; h++)
+    for (size_t h = 0; h < heads; h++) {
         gm_store_row(k, &s->work->query, r * heads + h, 0, qkv + place.q + h * head, head);
+        if (arch->far.n_kv_heads > 0) gm_cpu_end_row(s, &s->work->query, r * heads + h, head);
+    }
 }
 
 /* Rows one after the other share the cache lines of a head's block. */
-static void append_rows(const gm_step *s, size_t nth, size_t first, size_t end)
+static void append_rows(const gm_step *s, const gm_layer *w, size_t first, size_t end)
 {
-    const gm_qkv_place place = gm_qkv_place_of(s->arch);
-    const size_t head = (size_t)s->arch->head_dim;
-    for (size_t h = 0; h < (size_t)s->arch->n_kv_heads; h++)
+    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->far);
+    const gm_heads heads = gm_arch_heads(s->arch, w->far);
+    for (size_t h = 0; h < heads.kv; h++)
         for (size_t r = first; r < end; r++) {
             float *qkv = gm_row_at(&s->work->qkv, r);
-            gm_cpu_append(s, nth, &s->row[r], h, qkv + place.k + h * head,
-                          qkv + place.v + h * head);
+            gm_cpu_append(s, w, &s->row[r], h, qkv + place.k + h * heads.key,
+                          qkv + place.v + h * heads.key);
         }
 }
 
@@ -232,7 +248,7 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
     for (size_t r = first, n; r < end; r += n) {
         n = end - r < GM_KV_BLOCK ? end - r : GM_KV_BLOCK;
         for (size_t i = r; i < r + n; i++) finish_row(s, w, i);
-        append_rows(s, w->nth, r, r + n);
+        append_rows(s, w, r, r + n);
     }
     gm_worker_meet(me);
 }
@@ -242,7 +258,7 @@ void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
 /* A tile of queries and some heads of a KV head: `n` rows, position by position, the heads side by
  * side. Arrays lie in the thread's scratch. */
 typedef struct query_tile {
-    size_t n, group, width; /* rows; heads; value_dim rounded up to 16 */
+    size_t n, group, width; /* rows; heads; a value's width rounded up to 16 */
     size_t head, kv_head;   /* the first head */
     size_t position;        /* of the first row */
     size_t window;          /* positions that a query sees, its own included */
@@ -260,13 +276,14 @@ typedef struct query_tile {
 static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w,
                               const gm_tile *tile, size_t first_head)
 {
-    const size_t heads = (size_t)s->arch->n_heads, head = (size_t)s->arch->head_dim;
+    const gm_heads of = gm_arch_heads(s->arch, w->far);
+    const size_t heads = (size_t)s->arch->n_heads, head = of.key;
     const gm_buf *query = &s->work->query;
     float *at = gm_scratch_of(s, me);
-    query_tile q = {.group = gm_heads_together(s->arch),
-                    .width = gm_round_up((size_t)s->arch->value_dim, GM_PANEL),
+    query_tile q = {.group = gm_heads_together(s->arch, of.kv),
+                    .width = gm_round_up(of.value, GM_PANEL),
                     .head = first_head,
-                    .kv_head = first_head / (heads / (size_t)s->arch->n_kv_heads),
+                    .kv_head = first_head / (heads / of.kv),
                     .position = s->row[tile->first].position,
                     .window = w->window ? w->window : SIZE_MAX,
                     .sequence = s->row[tile->first].sequence};
@@ -290,7 +307,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
         q.total[i] = sink ? 1.0f : 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
-    q.query = gm_product_of(s, &s->kv->k)
+    q.query = gm_product_of(s, &s->kv->of[w->far].k)
                   ->gather(query->address, query->stride, row, q.n, head, room, &q.ldq);
     return q;
 }
@@ -308,24 +325,25 @@ static void attend_row(const gm_step *s, query_tile *q, size_t i, size_t start, 
     const size_t seen = position - start + 1;
     float *score = q->score + i * GM_KV_BLOCK;
     for (size_t j = start; j < first; j++) score[j - start] = -INFINITY; /* outside the window */
-    q->factor[i] = s->weights->kernels->attend(score, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK,
-                                               s->arch->attention_scale, weight,
-                                               s->kv->v.dtype == GM_BF16, &q->top[i], &q->total[i]);
+    q->factor[i] = s->weights->kernels->attend(
+        score, seen < GM_KV_BLOCK ? seen : GM_KV_BLOCK, s->arch->attention_scale, weight,
+        s->kv->of[0].v.dtype == GM_BF16, &q->top[i], &q->total[i]);
 }
 
 /* One block of 32 positions, for the rows [from, end) that see some of it. */
-static void attend_block(const gm_step *s, size_t nth, query_tile *q, size_t block)
+static void attend_block(const gm_step *s, const gm_layer *w, query_tile *q, size_t block)
 {
     const gm_kernels *k = s->weights->kernels;
-    const gm_kv *kv = s->kv;
+    const gm_cached *kv = &s->kv->of[w->far];
     const gm_product *keys = gm_product_of(s, &kv->k), *values = gm_product_of(s, &kv->v);
-    const size_t start = block * GM_KV_BLOCK, head = (size_t)s->arch->head_dim;
+    const size_t start = block * GM_KV_BLOCK, head = kv->k.cols;
     const size_t from = start > q->position ? (start - q->position) * q->group : 0;
     size_t end = q->n;
     while (end > from && first_seen(q, q->position + (end - 1) / q->group) >= start + GM_KV_BLOCK)
         end -= q->group;
     const size_t m = end - from, size = gm_dtype_bytes(kv->v.dtype);
-    size_t at = gm_kv_item(kv, nth, gm_kv_block_of(kv, q->sequence, start), q->kv_head), ld;
+    const size_t place = gm_kv_block_of(s->kv, q->sequence, start);
+    size_t at = gm_kv_item(s->kv, w->far, w->nth, place, q->kv_head), ld;
     char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
     keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
@@ -340,11 +358,11 @@ static void attend_block(const gm_step *s, size_t nth, query_tile *q, size_t blo
 }
 
 /* A few queries wait for memory: keys and values of a block are asked for a block ahead. */
-static void fetch_block(const gm_step *s, size_t nth, const query_tile *q, size_t block)
+static void fetch_block(const gm_step *s, const gm_layer *w, const query_tile *q, size_t block)
 {
-    const gm_kv *kv = s->kv;
-    const size_t place = gm_kv_block_of(kv, q->sequence, block * GM_KV_BLOCK);
-    const size_t at = gm_kv_item(kv, nth, place, q->kv_head), line = 64;
+    const gm_cached *kv = &s->kv->of[w->far];
+    const size_t place = gm_kv_block_of(s->kv, q->sequence, block * GM_KV_BLOCK);
+    const size_t at = gm_kv_item(s->kv, w->far, w->nth, place, q->kv_head), line = 64;
     const char *k = gm_panel_at(&kv->k, at, 0), *v = gm_panel_at(&kv->v, at, 0);
     for (size_t i = 0; i < kv->k.item_bytes; i += line) __builtin_prefetch(k + i);
     for (size_t i = 0; i < kv->v.item_bytes; i += line) __builtin_prefetch(v + i);
@@ -354,23 +372,22 @@ static void fetch_block(const gm_step *s, size_t nth, const query_tile *q, size_
  * after it as far as products read. */
 static void store_latent(const gm_step *s, size_t row, const float *x, size_t width)
 {
-    static const float zeros[GM_K_BLOCK];
-    const gm_kernels *k = s->weights->kernels;
-    gm_store_row(k, &s->work->query, row, 0, x, width);
-    gm_store_row(k, &s->work->query, row, width, zeros, gm_round_up(width, GM_K_BLOCK) - width);
+    gm_store_row(s->weights->kernels, &s->work->query, row, 0, x, width);
+    gm_cpu_end_row(s, &s->work->query, row, width);
 }
 
-void gm_cpu_end_heads(const gm_step *s, size_t r, size_t n)
+void gm_cpu_end_row(const gm_step *s, const gm_buf *of, size_t r, size_t n)
 {
     static const float zeros[GM_K_BLOCK];
-    const size_t end = gm_round_up(n, GM_K_BLOCK);
-    gm_store_row(s->weights->kernels, &s->work->heads, r, n, zeros, end - n);
+    gm_store_row(s->weights->kernels, of, r, n, zeros, gm_round_up(n, GM_K_BLOCK) - n);
 }
 
-static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile *q)
+static void store_heads(const gm_step *s, const gm_layer *w, const gm_tile *tile,
+                        const query_tile *q)
 {
-    const size_t width = (size_t)s->arch->value_dim, heads = (size_t)s->arch->n_heads;
-    const size_t gates = gm_qkv_place_of(s->arch).gate;
+    const size_t width = s->kv->of[w->far].v.rows, heads = (size_t)s->arch->n_heads;
+    const size_t gates = gm_qkv_place_of(s->arch, w->far).gate;
+    const bool others = s->arch->n_delta > 0 || s->arch->far.n_kv_heads > 0; /* wider there */
     const gm_kernels *k = s->weights->kernels;
     for (size_t i = 0; i < q->n; i++) {
         const size_t r = tile->first + i / q->group, h = q->head + i % q->group;
@@ -382,7 +399,7 @@ static void store_heads(const gm_step *s, const gm_tile *tile, const query_tile 
             store_latent(s, r * heads + h, sum, width);
         else
             gm_store_row(k, &s->work->heads, r, h * width, sum, width);
-        if (s->arch->n_delta > 0 && h + 1 == heads) gm_cpu_end_heads(s, r, heads * width);
+        if (others && h + 1 == heads) gm_cpu_end_row(s, &s->work->heads, r, heads * width);
     }
 }
 
@@ -393,10 +410,10 @@ static void attend_tile(gm_worker *me, const gm_step *s, const gm_layer *w, cons
     query_tile q = set_up_tile(me, s, w, tile, head);
     const size_t blocks = (q.position + tile->n + GM_KV_BLOCK - 1) / GM_KV_BLOCK;
     for (size_t block = first_seen(&q, q.position) / GM_KV_BLOCK; block < blocks; block++) {
-        if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, w->nth, &q, block + 1);
-        attend_block(s, w->nth, &q, block);
+        if (q.n <= FEW_QUERIES && block + 1 < blocks) fetch_block(s, w, &q, block + 1);
+        attend_block(s, w, &q, block);
     }
-    store_heads(s, tile, &q);
+    store_heads(s, w, tile, &q);
 }
 
 /* b's rows are those after a's, of the same sequence. */
@@ -409,8 +426,9 @@ static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
 
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
-    const size_t heads = (size_t)s->arch->n_heads, together = gm_heads_together(s->arch);
-    const size_t most = gm_tiles_together(heads, (size_t)s->arch->n_kv_heads);
+    const size_t heads = (size_t)s->arch->n_heads, kv_heads = s->kv->of[w->far].n_heads;
+    const size_t together = gm_heads_together(s->arch, kv_heads);
+    const size_t most = gm_tiles_together(heads, kv_heads);
     const size_t n = (s->n_tiles + most - 1) / most, groups = heads / together;
     (void)layer;
     if (w->delta) {

@@ -161,7 +161,7 @@ static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size
             k->norm_gated(value, weight, z, width, epsilon, given);
         gm_store_row(k, &s->work->heads, r, i, given, width);
     }
-    gm_cpu_end_heads(s, r, all);
+    gm_cpu_end_row(s, &s->work->heads, r, all);
 }
 
 void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)

@@ -118,6 +118,8 @@ void gm_cpu_head(gm_worker *me, const gm_step *s, size_t block)
         float *logits = gm_row_at(&s->work->logits, i); /* (V) */
         for (size_t v = 0; bias && v < vocab; v++) logits[v] += bias[v];
         scale(logits, vocab, s->arch->logits_scale);
+        if (s->arch->logits_cap > 0.0f)
+            s->weights->kernels->cap(logits, vocab, s->arch->logits_cap);
         if (head->out >= 0)
             memcpy(s->result->logits + (size_t)head->out * vocab, logits, vocab * sizeof *logits);
         if (head->target != GM_NO_TARGET)

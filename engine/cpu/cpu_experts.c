@@ -36,7 +36,9 @@ static void store_units(const gm_step *s, const gm_task *t, float *part, size_t 
         (char *)gm_row_of(place->to, place->first) + column * gm_dtype_bytes(place->to->dtype);
     for (size_t r = 0; place->bias && r < t->m; r++)
         k->add(part + r * ld, place->bias + p * GM_PANEL, n * GM_PANEL);
-    if (activation->limit > 0.0f)
+    if (activation->gelu)
+        k->geglu(part, ld, t->m, n / 2, unit, place->to->stride, bf16);
+    else if (activation->limit > 0.0f)
         k->swiglu_clamped(part, ld, t->m, n / 2, activation->limit, activation->slope, unit,
                           place->to->stride, bf16);
     else
@@ -141,7 +143,7 @@ static void always_task(gm_worker *me, const gm_step *s, const gm_layer *w, cons
     const size_t r = t / split->groups * split->rows, p = t % split->groups * split->panels;
     unit_place place = {.to = &s->work->always, .first = r};
     gm_task task = {.w = &w->always.gate_up,
-                    .x = &s->work->norm,
+                    .x = w->always_norm.address ? &s->work->always_x : &s->work->norm,
                     .panel = p,
                     .n = panels - p < split->panels ? panels - p : split->panels,
                     .first = r,
@@ -187,8 +189,8 @@ void gm_cpu_moe_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer
 enum { MOST_OUT = GM_OUT_PANELS * GM_PANEL };
 
 /* Some columns of x of one row: the choices by rank, the scale, what all rows take (or the row's
- * share of it), the residual. `routed` (T K, ldr) and `always`, of this row, begin at the first of
- * them. */
+ * share of it; or where it has a norm of its own, apart), the residual. `routed` (T K, ldr) and
+ * `always`, of this row, begin at the first of them. */
 static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t column, size_t width,
                         const float *routed, size_t ldr, const float *always)
 {
@@ -198,17 +200,21 @@ static void combine_row(const gm_step *s, const gm_layer *w, size_t r, size_t co
     const int32_t *slot = (const int32_t *)s->work->slot.address + r * chosen;     /* (K) */
     const float *gate = (const float *)s->work->gate.address + r * chosen;         /* (K) */
     const gm_buf *bias = &w->expert_out_bias;
+    const float *scale = w->expert_scale.address; /* (E) or NULL */
     const float *share = gm_share_of(s, w);
     float sum[MOST_OUT];
     for (size_t i = 0; i < width; i++) sum[i] = 0.0f;
     if (w->moe >= 0 && expert[0] != GM_NO_EXPERT)
         for (size_t i = 0; i < chosen; i++) {
-            const float by = gate[i] * s->arch->router.scale;
+            const float by = gate[i] * (scale ? scale[expert[i]] : s->arch->router.scale);
             k->add_scaled(sum, by, routed + (size_t)slot[i] * ldr, width);
             if (bias->address)
                 k->add_scaled(sum, by, gm_row_at(bias, (size_t)expert[i]) + column, width);
         }
-    if (w->always.width) k->add_scaled(sum, share ? share[r] : 1.0f, always, width);
+    if (w->always_out_norm.address)
+        memcpy(gm_row_at(&s->work->always_given, r) + column, always, width * sizeof *always);
+    else if (w->always.width)
+        k->add_scaled(sum, share ? share[r] : 1.0f, always, width);
     gm_cpu_give(s, &w->mlp_out_norm, r, column, sum, width);
 }
 
@@ -296,6 +302,28 @@ static void add_up(gm_worker *me, const gm_step *s, const gm_layer *w, size_t pa
     }
 }
 
+/* Norms of what the experts and the MLP gave, of their sum, and the residual's scale; shared among
+ * the workers, who meet afterwards. */
+static void add_normed(gm_worker *me, const gm_step *s, const gm_layer *w)
+{
+    const gm_work *work = s->work;
+    const size_t d = work->x.cols;
+    const float *scale = w->scale.address; /* (1) or NULL */
+    float *routed = gm_scratch_of(s, me), *always = routed + gm_round_up(d, GM_PANEL);
+    size_t first, end;
+    gm_worker_share(me, s->n_rows, &first, &end);
+    for (size_t r = first; r < end; r++) {
+        float *x = gm_row_at(&work->x, r);
+        gm_cpu_norm(s, &w->expert_out_norm, gm_row_at(&work->given, r), routed);
+        gm_cpu_norm(s, &w->always_out_norm, gm_row_at(&work->always_given, r), always);
+        for (size_t i = 0; i < d; i++) routed[i] += always[i];
+        gm_cpu_norm(s, &w->mlp_out_norm, routed, routed);
+        for (size_t i = 0; i < d; i++) x[i] += s->arch->residual_scale * routed[i];
+        for (size_t i = 0; scale && i < d; i++) x[i] *= scale[0];
+    }
+    gm_worker_meet(me);
+}
+
 void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
     (void)layer;
@@ -307,5 +335,8 @@ void gm_cpu_moe_out(gm_worker *me, const gm_step *s, size_t layer, const gm_laye
         for (size_t p; (p = gm_worker_next(me) * most) < panels;)
             down_task(s, w, p, panels - p < most ? panels - p : most, gm_scratch_of(s, me));
     gm_worker_meet(me);
-    gm_cpu_add_given(me, s, &w->mlp_out_norm);
+    if (w->expert_out_norm.address)
+        add_normed(me, s, w);
+    else
+        gm_cpu_add_given(me, s, &w->mlp_out_norm);
 }

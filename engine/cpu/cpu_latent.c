@@ -49,7 +49,7 @@ static void finish_latents(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_arch *arch = s->arch;
     const gm_kernels *k = s->weights->kernels;
-    const gm_qkv_place place = gm_qkv_place_of(arch);
+    const gm_qkv_place place = gm_qkv_place_of(arch, false);
     const size_t q = (size_t)arch->latent.q, kv = (size_t)arch->latent.kv;
     const gm_row *row = &s->row[r];
     float *qkv = gm_row_at(&s->work->qkv, r), *key = qkv + place.k, *value = qkv + place.v;
@@ -61,7 +61,7 @@ static void finish_latents(const gm_step *s, const gm_layer *w, size_t r)
     k->norm(key, w->k_norm.address, kv, GM_LATENT_EPSILON, key);
     memcpy(value, key, kv * sizeof *value);
     gm_cpu_turn(s, row->position, key + kv, 0, arch->rope.dim / 2);
-    gm_cpu_append(s, w->nth, row, 0, key, value);
+    gm_cpu_append(s, w, row, 0, key, value);
 }
 
 /* Some columns of all queries: those that do not turn to `plain`, the others turned to where

@@ -12,9 +12,9 @@ extern const gm_ops gm_cpu_ops;
 void gm_cpu_attn_in(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
 void gm_cpu_attn_out(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w);
-/* Key and value of one KV head into the cache of the nth layer that has one; see kv.h for what is
+/* Key and value of one KV head into the cache of a layer; see kv.h for what is
  * not finite (bf16 rounds the largest f32 up to infinity), which overwrites them. */
-void gm_cpu_append(const gm_step *s, size_t nth, const gm_row *row, size_t h, float *key,
+void gm_cpu_append(const gm_step *s, const gm_layer *w, const gm_row *row, size_t h, float *key,
                    float *value);
 /* Rotate pairs of neighbours, beginning with pair `first` of a head. */
 void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size_t pairs);
@@ -22,8 +22,9 @@ void gm_cpu_turn(const gm_step *s, size_t position, float *x, size_t first, size
  * all have met; and its part of attn_out before O */
 void gm_cpu_latent_in(gm_worker *me, const gm_step *s, const gm_layer *w);
 void gm_cpu_latent_out(gm_worker *me, const gm_step *s, const gm_layer *w);
-/* Zeros after the first n elements of attention's result for a row, as far as products read. */
-void gm_cpu_end_heads(const gm_step *s, size_t r, size_t n);
+/* Zeros after the first n elements of a row that others may have filled, as far as products read.
+ */
+void gm_cpu_end_row(const gm_step *s, const gm_buf *of, size_t r, size_t n);
 /* cpu_delta.c: for Gated DeltaNet, attn_in after its product, entered by every worker when all have
  * met; and attn */
 void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w);

@@ -33,10 +33,26 @@ static float sigmoid(const gm_kernels *k, float x)
     return 1.0f / (1.0f + power);
 }
 
+/* What experts, the MLP that all rows take and the router read of a row: the same norm of the
+ * residual, or for the latter two one of their own; the router's to `row`, never rounded. */
+static void norm_row(const gm_step *s, const gm_layer *w, size_t r, float *row)
+{
+    const gm_kernels *k = s->weights->kernels;
+    const float *x = gm_row_at(&s->work->x, r);
+    const size_t d = s->work->norm.cols;
+    gm_cpu_norm(s, &w->mlp_norm, x, row);
+    gm_store_row(k, &s->work->norm, r, 0, row, d);
+    if (w->always_norm.address) {
+        gm_cpu_norm(s, &w->always_norm, x, row);
+        gm_store_row(k, &s->work->always_x, r, 0, row, d);
+    }
+    if (w->router_norm.address) gm_cpu_norm(s, &w->router_norm, x, row);
+}
+
 static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_t first, size_t n)
 {
     const gm_kernels *k = s->weights->kernels;
-    const gm_buf *x = &s->work->x, *norm = &s->work->norm;
+    const gm_buf *norm = &s->work->norm;
     const size_t e = (size_t)s->arch->n_experts, stride = gm_round_up(w->router.rows, GM_PANEL);
     const gm_router router = {.desc = &s->arch->router,
                               .kernels = k,
@@ -51,10 +67,7 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
     float *share = gm_share_of(s, w);
     uint8_t *bad = s->work->bad.address;
 
-    for (size_t i = 0; i < n; i++) {
-        gm_cpu_norm(s, &w->mlp_norm, gm_row_at(x, first + i), rows + i * ld);
-        gm_store_row(k, norm, first + i, 0, rows + i * ld, norm->cols);
-    }
+    for (size_t i = 0; i < n; i++) norm_row(s, w, first + i, rows + i * ld);
     k->f32.gemm(rows, ld * sizeof *rows, n, w->router.address, w->router.cols, stride / GM_PANEL,
                 logits, stride, false);
     for (size_t i = 0; i < n; i++) {
@@ -62,6 +75,8 @@ static void route_tile(gm_worker *me, const gm_step *s, const gm_layer *w, size_
         gm_router_edit edit;
         const gm_row *row = &s->row[first + i];
         float *logit = logits + i * stride; /* (E) */
+        for (size_t j = 0; s->arch->router.logit_scale != 1.0f && j < e; j++)
+            logit[j] *= s->arch->router.logit_scale;
         if (w->router_bias.address) k->add(logit, w->router_bias.address, gm_round_up(e, GM_PANEL));
         if (share) share[first + i] = sigmoid(k, logit[e]);
         bool edited = gm_edits_find(s->edits, row->edit, w->moe, row->phase, &edit);

@@ -89,6 +89,14 @@ typedef struct gm_kernels {
     void (*swiglu_clamped)(const float *gate_up, size_t ldg, size_t m, size_t pairs, float limit,
                            float slope, void *unit, size_t ldu, bool bf16);
 
+    /* The same of gelu(gate) * up by its tanh form, which is gate / (1 + e^(-2 u)) with
+     * u = sqrt(2 / pi) (gate + 0.044715 gate^3). */
+    void (*geglu)(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
+                  bool bf16);
+
+    /* x = limit tanh(x / limit), as limit (1 - 2 / (1 + e^(2 x / limit))) */
+    void (*cap)(float *x, size_t n, float limit);
+
     /* out[i] = e^(x[i] - shift), i < n */
     void (*exp_shifted)(const float *x, float shift, size_t n, float *out);
 

@@ -59,11 +59,18 @@ INLINE v16 sigmoid_divisor(v16 a)
     return v16_add(v16_all(1.0f), v16_exp(v16_sub(v16_all(0.0f), a)));
 }
 
+enum units { UNITS_SILU, UNITS_CLAMPED, UNITS_GELU };
+
 /* Of gate and up of 16 units. */
-INLINE v16 unit_of(v16 gate, v16 up, const bool clamped, v16 limit, v16 slope)
+INLINE v16 unit_of(v16 gate, v16 up, const enum units of, v16 limit, v16 slope)
 {
     v16 steep = gate;
-    if (clamped) { /* NaN is not less than anything, and stays */
+    if (of == UNITS_GELU) {
+        const float linear = 1.5957691216f, cubic = 0.0713548163f; /* 2 sqrt(2/pi); times .044715 */
+        const v16 square = v16_mul(gate, gate);
+        steep = v16_mul(gate, v16_fma(square, v16_all(cubic), v16_all(linear)));
+    }
+    if (of == UNITS_CLAMPED) { /* NaN is not less than anything, and stays */
         const v16 lowest = v16_sub(v16_all(0.0f), limit);
         gate = v16_if_less(limit, gate, limit, gate);
         up = v16_if_less(limit, up, limit, up);
@@ -73,14 +80,14 @@ INLINE v16 unit_of(v16 gate, v16 up, const bool clamped, v16 limit, v16 slope)
     return v16_mul(v16_div(gate, sigmoid_divisor(steep)), up);
 }
 
-INLINE void units(const float *gate_up, size_t ldg, size_t m, size_t pairs, const bool clamped,
+INLINE void units(const float *gate_up, size_t ldg, size_t m, size_t pairs, const enum units of,
                   float limit, float slope, void *unit, size_t ldu, bool bf16)
 {
     for (size_t r = 0; r < m; r++)
         for (size_t p = 0; p < pairs; p++) {
             const float *from = gate_up + r * ldg + p * 2 * LANES;
-            const v16 product = unit_of(v16_load(from), v16_load(from + LANES), clamped,
-                                        v16_all(limit), v16_all(slope));
+            const v16 product =
+                unit_of(v16_load(from), v16_load(from + LANES), of, v16_all(limit), v16_all(slope));
             if (bf16)
                 v16_store_bf16((uint16_t *)unit + r * ldu + p * LANES, product);
             else
@@ -91,13 +98,30 @@ INLINE void units(const float *gate_up, size_t ldg, size_t m, size_t pairs, cons
 static void swiglu(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
                    bool bf16)
 {
-    units(gate_up, ldg, m, pairs, false, 0.0f, 1.0f, unit, ldu, bf16);
+    units(gate_up, ldg, m, pairs, UNITS_SILU, 0.0f, 1.0f, unit, ldu, bf16);
+}
+
+static void geglu(const float *gate_up, size_t ldg, size_t m, size_t pairs, void *unit, size_t ldu,
+                  bool bf16)
+{
+    units(gate_up, ldg, m, pairs, UNITS_GELU, 0.0f, 1.0f, unit, ldu, bf16);
+}
+
+static void cap(float *x, size_t n, float limit)
+{
+    const v16 one = v16_all(1.0f), top = v16_all(limit), twice = v16_all(2.0f);
+    const v16 steep = v16_all(2.0f / limit);
+    for (size_t i = 0; i < n; i += LANES) {
+        const v16 a = v16_load_part(x + i, n - i, 0.0f);
+        const v16 above = v16_add(one, v16_exp(v16_mul(a, steep)));
+        v16_store_part(x + i, n - i, v16_mul(top, v16_sub(one, v16_div(twice, above))));
+    }
 }
 
 static void swiglu_clamped(const float *gate_up, size_t ldg, size_t m, size_t pairs, float limit,
                            float slope, void *unit, size_t ldu, bool bf16)
 {
-    units(gate_up, ldg, m, pairs, true, limit, slope, unit, ldu, bf16);
+    units(gate_up, ldg, m, pairs, UNITS_CLAMPED, limit, slope, unit, ldu, bf16);
 }
 
 static void exp_shifted(const float *x, float shift, size_t n, float *out)

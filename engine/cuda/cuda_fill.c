@@ -25,7 +25,7 @@ typedef struct piece_size {
 /* Small models need less. */
 static piece_size piece_size_of(const gm_arch *arch, const gm_checkpoint *checkpoint)
 {
-    const size_t columns = gm_columns_bytes(arch, checkpoint);
+    const size_t columns = gm_arch_columns_bytes(arch, checkpoint);
     piece_size size = {.bytes = GM_DISK_PAGE};
     for (size_t i = 0; i < gm_checkpoint_n(checkpoint); i++) {
         const size_t n_bytes = gm_checkpoint_at(checkpoint, i)->n_bytes;

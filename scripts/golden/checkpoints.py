@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, delta, fp8, gpt_oss, latent, mamba, norms, phimoe
+from . import common, corrected, delta, far, fp8, gpt_oss, latent, mamba, norms, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -184,6 +184,7 @@ MODELS = {
     "flexolmo-tiny": (norms.flex_config(), 1, 4),
     "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
     "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
+    "gemma4-tiny": (far.config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -191,7 +192,8 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    return next((module for module in (corrected, delta, latent, mamba, norms, phimoe) if config["model_type"] in module.FAMILIES), None)
+    modules = (corrected, delta, far, latent, mamba, norms, phimoe)
+    return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
 def shape_of(config):
@@ -219,6 +221,8 @@ def attention_tensors(config, s, prefix):
 
 def tensor_shapes(config):
     """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
+    if config["model_type"] in far.FAMILIES:
+        return far.tensor_shapes(config)
     config = delta.flat(config)
     s = shape_of(config)
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], s.width)}
@@ -297,7 +301,8 @@ def make_weights(config, seed):
     weights = {}
     for name, shape in tensor_shapes(config).items():
         values = rng.standard_normal(shape)
-        own = next((module.scaled(name, values) for module in (delta, mamba) if config["model_type"] in module.FAMILIES), None)
+        module = module_of(config)
+        own = module.scaled(name, values) if hasattr(module, "scaled") else None
         if own is not None:
             values = own
         elif "norm" in name and not name.endswith(".bias"):

@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, delta, fp8, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
+from . import checkpoints, common, corrected, delta, far, fp8, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -90,6 +90,8 @@ def reference(config, weights, dtype=torch.float32):
         return delta.DeltaReference(config, weights, dtype)
     if config["model_type"] in mamba.FAMILIES:
         return mamba.MambaReference(config, weights, dtype)
+    if config["model_type"] in far.FAMILIES:
+        return far.FarReference(config, weights, dtype)
     if config["model_type"] in norms.FAMILIES:
         return norms.NormsReference(config, weights, dtype)
     if config["model_type"] in phimoe.FAMILIES:
@@ -191,6 +193,7 @@ def transformers_forward(folder, sequences):
     model = common.transformers_model(folder)
     mlps = [getattr(layer, "block_sparse_moe", None) or layer.mlp for layer in model.model.layers]  # Granite's, the others'
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
+    routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(model.model.layers, routers)]  # Gemma 4's
     routers = [getattr(module, "wg", module) for module in routers]  # Hunyuan's
     for ids in sequences:
         router = []

@@ -40,6 +40,11 @@ FEWER = {
         "model_type": "hunyuan_v1_moe", "hidden_size": 4096, "intermediate_size": 3072, "num_attention_heads": 32,
         "num_key_value_heads": 8, "head_dim": 128, "num_experts": 8, "moe_topk": 4,
         "rope_parameters": {"rope_type": "dynamic", "rope_theta": 10000.0, "alpha": 1000.0, "factor": 1.0}},
+    "Gemma 4 26B-A4B, with a window of 21": {
+        "model_type": "gemma4_text", "hidden_size": 2816, "intermediate_size": 2112, "num_attention_heads": 16, "num_key_value_heads": 8,
+        "num_global_key_value_heads": 2, "attention_k_eq_v": True, "layer_types": ["sliding_attention", "full_attention"],
+        "enable_moe_block": True, "num_experts": 16, "top_k_experts": 8, "moe_intermediate_size": 704, "hidden_size_per_layer_input": 0,
+        "final_logit_softcapping": 30.0, "sliding_window": 21},
     "dots.llm1": {
         "model_type": "dots1", "hidden_size": 4096, "intermediate_size": 10944, "num_attention_heads": 32, "num_key_value_heads": 32,
         "n_routed_experts": 16, "num_experts_per_tok": 6, "n_shared_experts": 2, "first_k_dense_replace": 1, "norm_topk_prob": True,
@@ -89,7 +94,7 @@ def check(what, binary, folder, model=None):
 
 
 def fewer_experts(fields):
-    """A model of transformers of these widths, whose corrections and biases are not 0."""
+    """A model of transformers of these widths, whose corrections and biases are not 0, and whose routers are not flat."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -99,6 +104,8 @@ def fewer_experts(fields):
     for name, correction in (*model.named_buffers(), *model.named_parameters()):
         if name.endswith("correction_bias") or (name.endswith(".bias") and fields["model_type"] == "phimoe"):
             correction.detach().normal_(std=0.02)
+        if name.endswith("router.proj.weight"):  # Gemma 4's, of what has been divided by the width's root
+            correction.detach().normal_()
     return model
 
 

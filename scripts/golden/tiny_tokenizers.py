@@ -218,6 +218,23 @@ def sentencepiece_like():
     )
 
 
+def gemma_like():
+    """Gemma: as above, but no mark in front, pieces that end with a space (of which none is left by then), line ends and
+    marks in a row as tokens, markup that is added and not special."""
+    whole = assemble(
+        ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)], list(LETTERS), 30,
+        model={"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True, "extra_vocab": ["\n\n", "\u2581\u2581"]},
+        added_tokens=[added(0, "<pad>"), added(1, "<eos>"), added(2, "<bos>"), added(3, "<unk>"), added(None, "<|turn>"),
+                      added(None, "<turn|>"), added(None, "\n\n", ""), added(None, "\u2581\u2581", ""), added(None, "<strong>", "")],
+        normalizer={"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"},
+        post_processor=template(("<bos>", 2)),
+        decoder={"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
+    )
+    whole["pre_tokenizer"] = {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}
+    return whole
+
+
 def unknown_fused(fuse=True):
     """As above without byte_fallback: unknown characters become <unk>, a run of them one or many."""
     whole = sentencepiece_like()
@@ -237,6 +254,7 @@ TINY = {
     "sentencepiece-like": sentencepiece_like,
     "unknown-fused": unknown_fused,
     "unknown-single": lambda: unknown_fused(False),
+    "gemma-like": gemma_like,
 }
 
 

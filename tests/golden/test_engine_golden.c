@@ -10,20 +10,15 @@
 
 #define MODELS TEST_DATA "/golden/models/"
 
-static const char *const models[] =
-    {"deepseek-tiny",    "deepseek-tied",
-     "olmoe-tiny",       "olmoe-clip",
-     "qwen3-tiny",       "mixtral-tiny",
-     "qwen2-tiny",       "granite-tiny",
-     "glm-tiny",         "dots-tiny",
-     "ernie-tiny",       "minimax-tiny",
-     "gptoss-tiny",      "gptoss-plain",
-     "deepseek-v2-tiny", "deepseek-v3-tiny",
-     "deepseek-v3-fp8",  "phimoe-tiny",
-     "qwen3-next-tiny",  "qwen3.5-tiny",
-     "glm-lite-tiny",    "flexolmo-tiny",
-     "hunyuan-tiny",     "granite-hybrid-tiny"}; /* the last is for the CPU only */
-enum { N_MODELS = 24, N_CPU_ONLY = 1, N_DOCS = 3, STEERED = 1 };
+static const char *const models[] = {
+    "deepseek-tiny",   "deepseek-tied", "olmoe-tiny",       "olmoe-clip",
+    "qwen3-tiny",      "mixtral-tiny",  "qwen2-tiny",       "granite-tiny",
+    "glm-tiny",        "dots-tiny",     "ernie-tiny",       "minimax-tiny",
+    "gptoss-tiny",     "gptoss-plain",  "deepseek-v2-tiny", "deepseek-v3-tiny",
+    "deepseek-v3-fp8", "phimoe-tiny",   "qwen3-next-tiny",  "qwen3.5-tiny",
+    "glm-lite-tiny",   "flexolmo-tiny", "hunyuan-tiny",     "granite-hybrid-tiny",
+    "gemma4-tiny"}; /* the last two are for the CPU only */
+enum { N_MODELS = 25, N_CPU_ONLY = 2, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {

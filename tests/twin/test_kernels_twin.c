@@ -24,14 +24,15 @@ static struct member {
     {                                            \
 #name, offsetof(gm_kernels, name), false \
     }
-    MEMBER(f32.gather),     MEMBER(f32.gemm),    MEMBER(bf16.gather), MEMBER(bf16.gemm),
-    MEMBER(i8.gather),      MEMBER(i8.gemm),     MEMBER(fp8.gather),  MEMBER(fp8.gemm),
-    MEMBER(dot.gather),     MEMBER(dot.gemm),    MEMBER(norm),        MEMBER(layer_norm),
-    MEMBER(to_bf16),        MEMBER(add),         MEMBER(add_scaled),  MEMBER(swiglu),
-    MEMBER(swiglu_clamped), MEMBER(exp_shifted), MEMBER(exp_sum),     MEMBER(attend),
-    MEMBER(merge),          MEMBER(rotate),      MEMBER(convolve),    MEMBER(unit),
-    MEMBER(delta),          MEMBER(norm_gated),  MEMBER(gate),        MEMBER(scan),
-    MEMBER(gated_norm),
+    /* clang-format off */
+    MEMBER(f32.gather), MEMBER(f32.gemm), MEMBER(bf16.gather), MEMBER(bf16.gemm),
+    MEMBER(i8.gather), MEMBER(i8.gemm), MEMBER(fp8.gather), MEMBER(fp8.gemm), MEMBER(dot.gather),
+    MEMBER(dot.gemm), MEMBER(norm), MEMBER(layer_norm), MEMBER(to_bf16), MEMBER(add),
+    MEMBER(add_scaled), MEMBER(swiglu), MEMBER(swiglu_clamped), MEMBER(geglu), MEMBER(cap),
+    MEMBER(exp_shifted), MEMBER(exp_sum), MEMBER(attend), MEMBER(merge), MEMBER(rotate),
+    MEMBER(convolve), MEMBER(unit), MEMBER(delta), MEMBER(norm_gated), MEMBER(gate),
+    MEMBER(scan), MEMBER(gated_norm),
+/* clang-format on */
 #undef MEMBER
 };
 enum { N_MEMBERS = sizeof members / sizeof members[0] };
@@ -239,8 +240,7 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
         y = other->exp_sum(a, n, &top_y);
         same("exp_sum", other, n, &x, &y, 1);
         same_top("exp_sum's top", other, n, top_x, top_y);
-        memcpy(one, a, 2 * n * sizeof *a);
-        memcpy(two, a, 2 * n * sizeof *a);
+        memcpy(one, a, 2 * n * sizeof *a), memcpy(two, a, 2 * n * sizeof *a);
         plain->rotate(one, b, b + n, n);
         other->rotate(two, b, b + n, n);
         same("rotate", other, n, one, two, 2 * n);
@@ -254,8 +254,7 @@ static void rows_of_any_length(const gm_kernels *plain, const gm_kernels *other)
 static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
 {
     for (size_t n = GM_PANEL; n <= 20 * GM_PANEL; n += GM_PANEL) {
-        memcpy(one, a, n * sizeof *a);
-        memcpy(two, a, n * sizeof *a);
+        memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
         plain->add(one, b, n), other->add(two, b, n);
         same("add", other, n, one, two, n);
         plain->add_scaled(one, 0.3f, b, n), other->add_scaled(two, 0.3f, b, n);
@@ -272,6 +271,8 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
         plain->swiglu(a, 130, 7, pairs, half[0], 65, true);
         other->swiglu(a, 130, 7, pairs, half[1], 65, true);
         same_halves("swiglu", other, pairs, half[0], half[1], 7 * 65);
+        plain->geglu(a, 130, 7, pairs, one, 65, 0), other->geglu(a, 130, 7, pairs, two, 65, 0);
+        same("geglu", other, pairs, one, two, 7 * 65);
         plain->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, one, 65, false);
         other->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, two, 65, false);
         same("swiglu_clamped", other, pairs, one, two, 7 * 65);
@@ -299,6 +300,7 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
         same("unit", other, n, one, two, n);
         plain->gate(one, b, n), other->gate(two, b, n);
         same("gate", other, n, one, two, n);
+        plain->cap(one, n, 3.0f), other->cap(two, n, 3.0f), same("cap", other, n, one, two, n);
         plain->norm_gated(a, b, b + n, n, 1e-6f, one);
         other->norm_gated(a, b, b + n, n, 1e-6f, two);
         same("norm_gated", other, n, one, two, n);
@@ -363,8 +365,7 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     same("attend's factor", other, n, &a_factor, &b_factor, 1);
     same_top("attend's top", other, n, top[0], top[1]);
     same("attend's total", other, n, &total[0], &total[1], 1);
-    memcpy(one, x, 32 * sizeof *x);
-    memcpy(two, x, 32 * sizeof *x);
+    memcpy(one, x, 32 * sizeof *x), memcpy(two, x, 32 * sizeof *x);
     plain->merge(one, 0.5f, y, 32), other->merge(two, 0.5f, y, 32);
     plain->add_scaled(one, 0.5f, y, 32), other->add_scaled(two, 0.5f, y, 32);
     plain->add(one, y, 32), other->add(two, y, 32);
@@ -374,10 +375,9 @@ static void special_row(const gm_kernels *plain, const gm_kernels *other, const 
     plain->swiglu_clamped(y, 32, 1, 1, 7, 1.702f, one, 16, false);
     other->swiglu_clamped(y, 32, 1, 1, 7, 1.702f, two, 16, false);
     same("swiglu_clamped", other, n, one, two, GM_PANEL);
-    memcpy(one, x, 32 * sizeof *x);
-    memcpy(two, x, 32 * sizeof *x);
+    memcpy(one, x, 32 * sizeof *x), memcpy(two, x, 32 * sizeof *x);
     plain->rotate(one, y, y + 7, n / 2), other->rotate(two, y, y + 7, n / 2);
-    same("rotate", other, n, one, two, n);
+    plain->cap(one, n, 2.0f), other->cap(two, n, 2.0f), same("cap", other, n, one, two, n);
 }
 
 /* Every loop on values that are not finite or nearly so: what a bad row meets. */

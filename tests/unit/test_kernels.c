@@ -39,6 +39,37 @@ static void clamped_units_are_as_defined(void)
     CHECK(isnan(got[GM_PANEL - 2]) && isnan(got[GM_PANEL - 1]));
 }
 
+/* PyTorch's gelu(approximate="tanh"), at its far ends too. */
+static void gelu_units_are_as_defined(void)
+{
+    static const double gate[GM_PANEL] = {0,  1,  -1,  0.5,  -0.5,  3,    -3, 7,
+                                          -7, 20, -20, 1e13, -1e13, 1e-9, 2},
+                        up[GM_PANEL] = {5, 1, -1, 2, 3, 2, 1, 2, 1, 1, 7, 1, 1, 1, 1, 1};
+    const double root = 0.79788456080286535588; /* sqrt(2 / pi) */
+    float from[2 * GM_PANEL], got[GM_PANEL];
+    for (int i = 0; i < GM_PANEL; i++) from[i] = (float)gate[i], from[GM_PANEL + i] = (float)up[i];
+    from[GM_PANEL - 2] = NAN, from[2 * GM_PANEL - 1] = NAN;
+    k->geglu(from, 2 * GM_PANEL, 1, 1, got, GM_PANEL, false);
+    for (int i = 0; i < GM_PANEL - 2; i++) {
+        const double g = gate[i], u = root * (g + 0.044715 * g * g * g);
+        CHECK_NEAR(got[i], 0.5 * g * (1 + tanh(u)) * up[i], 1e-6 * fabs(g * up[i]));
+    }
+    CHECK(isnan(got[GM_PANEL - 2]) && isnan(got[GM_PANEL - 1]));
+}
+
+static void cap_is_as_defined(void)
+{
+    enum { N = 21 };
+    float x[N], got[N];
+    fill(x, N, 4);
+    for (size_t i = 0; i < N; i++) x[i] *= 40.0f;
+    x[3] = INFINITY, x[4] = -INFINITY, x[5] = 1e30f, x[N - 1] = NAN;
+    memcpy(got, x, sizeof got);
+    k->cap(got, N, 30.0f);
+    for (size_t i = 0; i + 1 < N; i++) CHECK_NEAR(got[i], 30 * tanh((double)x[i] / 30), 30 * 3e-7);
+    CHECK(isnan(got[N - 1]));
+}
+
 /* Our exponential is within a few units in the last place of the C library's. */
 static void exponential_is_accurate(void)
 {
@@ -175,6 +206,7 @@ static void gates_and_lengths_are_as_defined(void)
     CHECK(isnan(got[3]) && isfinite(got[4]));
 }
 
-TESTS(TEST(clamped_units_are_as_defined), TEST(exponential_is_accurate),
-      TEST(convolution_is_as_defined), TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
+TESTS(TEST(clamped_units_are_as_defined), TEST(gelu_units_are_as_defined), TEST(cap_is_as_defined),
+      TEST(exponential_is_accurate), TEST(convolution_is_as_defined),
+      TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
       TEST(gates_and_lengths_are_as_defined))
