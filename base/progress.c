@@ -104,8 +104,8 @@ double gm_progress_elapsed(const gm_progress *p)
 
 static void GM_PRINTF(2, 0) print_line(const char *kind, const char *fmt, va_list args)
 {
-    char text[2048],
-        clean[1024]; /* as in gm_fail: what does not fit in `text` would not in `clean` */
+    /* As in gm_fail: what does not fit in `text` would not fit in `clean`. */
+    char text[2048], clean[1024];
     (void)vsnprintf(text, sizeof text, fmt, args);
     gm_utf8_escape(clean, sizeof clean, text, strlen(text), GM_KEEP_BACKSLASH);
     fprintf(stderr, "%s%s%s\n", atomic_exchange(&line_stands, false) ? ERASE_LINE : "", kind,

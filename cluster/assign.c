@@ -20,13 +20,11 @@ typedef struct assign_command {
     bool any_model, force, json, quiet;
 } assign_command;
 
-/* One model, one shape; and the trace that the atlas was made from. */
-static gm_status check_traces(const gm_atlas *atlas, const gm_trace *fitted, const gm_trace *news,
-                              const char *news_path, bool any_model, gm_error *err)
+/* One model, one shape. */
+static gm_status check_trace(const gm_atlas *atlas, const gm_trace *news, const char *news_path,
+                             bool any_model, gm_error *err)
 {
     const gm_trace_info *info = gm_trace_get_info(news);
-    const gm_status status = gm_atlas_check_trace(atlas, fitted, err);
-    if (status != GM_OK) return status;
     if (info->n_layers != atlas->n_layers || info->n_experts != atlas->n_experts)
         return gm_fail(err, GM_EARG, "'%s' has %d layers of %d experts, but the atlas has %d of %d",
                        news_path, info->n_layers, info->n_experts, atlas->n_layers,
@@ -161,9 +159,9 @@ static gm_status run(const assign_command *c, const char *atlas_path, const char
     GM_TRY(gm_atlas_open(&atlas, atlas_path, err));
     GM_TRY(gm_from_atlas_points(&points, atlas, err));
     GM_TRY(gm_from_atlas_options(&options, atlas, err));
-    GM_TRY(gm_trace_open(&fitted, c->trace ? c->trace : atlas->trace_path, err));
+    GM_TRY(gm_atlas_open_trace(&fitted, atlas, c->trace, err));
     GM_TRY(gm_trace_open(&news, news_path, err));
-    GM_TRY(check_traces(atlas, fitted, news, news_path, c->any_model, err));
+    GM_TRY(check_trace(atlas, news, news_path, c->any_model, err));
     GM_TRY(gm_usage_read(&of_fitted, fitted, options.usage, NULL, err));
     GM_TRY(gm_usage_read(&of_news, news, options.usage, NULL, err));
     placed = gm_alloc(of_news.n, sizeof *placed);

@@ -78,7 +78,7 @@ static void say_map(gm_json_out *out, const gm_analysis *a)
     say(out, v, "map",
         "%s: trustworthiness %.3f, continuity %.3f; of a document's %d nearest neighbours by usage "
         "%.0f %% are also its nearest on the map (by chance: %.1f %%)",
-        pick(v, "Neighbours on the map are neighbours by usage, and the other way round",
+        pick(v, "Neighbours on the map are neighbours by usage, and vice versa",
              "The map keeps most neighbourhoods and tears some apart",
              "The map tears neighbourhoods apart or invents them; trust no distance on it"),
         m->trustworthiness, m->continuity, m->k, 100 * m->preserved,

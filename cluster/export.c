@@ -246,7 +246,7 @@ static void write_graphml(FILE *to, const gm_atlas *a)
 
 /* ---- AnnData ---- */
 
-/* Usage rates (N,D) in the order of the trace. */
+/* Usage rates (N,D) in the order of the trace, `path` or the one that the atlas names. */
 static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm_error *err)
 {
     gm_status status = GM_OK;
@@ -254,8 +254,7 @@ static gm_status read_rates(float **out, const gm_atlas *a, const char *path, gm
     gm_usage usage = {0};
     gm_usage_kind kind;
     *out = NULL;
-    GM_TRY(gm_trace_open(&trace, path, err));
-    GM_TRY(gm_atlas_check_trace(a, trace, err));
+    GM_TRY(gm_atlas_open_trace(&trace, a, path, err));
     GM_TRY(gm_from_atlas_usage(&kind, a, err));
     GM_TRY(gm_usage_read(&usage, trace, kind, NULL, err));
     float *rate = gm_alloc2(usage.n, usage.dim, sizeof *rate);
@@ -318,8 +317,7 @@ static gm_status export_atlas(const char *atlas_path, export_command *c, gm_erro
                 "gm-cluster fit again",
                 atlas_path);
     if (c->format == EXPORT_H5AD) {
-        if (c->with_x)
-            GM_TRY(read_rates(&rate, atlas, c->trace ? c->trace : atlas->trace_path, err));
+        if (c->with_x) GM_TRY(read_rates(&rate, atlas, c->trace, err));
         GM_TRY(gm_h5ad_write(c->out, atlas, rate, c->force, err));
     } else {
         GM_TRY(write_text(c, atlas, err));

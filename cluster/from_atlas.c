@@ -421,6 +421,18 @@ gm_status gm_atlas_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_
     return GM_OK;
 }
 
+gm_status gm_atlas_open_trace(gm_trace **out, const gm_atlas *atlas, const char *path,
+                              gm_error *err)
+{
+    gm_status status = gm_trace_open(out, path ? path : atlas->trace_path, err);
+    if (status == GM_OK) status = gm_atlas_check_trace(atlas, *out, err);
+    if (status == GM_OK) return GM_OK;
+    gm_trace_close(*out);
+    *out = NULL;
+    if (path || status == GM_EMEM) return status;
+    return gm_fail(err, status, "%s; give the atlas's trace with --trace FILE", err->text);
+}
+
 gm_status gm_from_atlas_analysis(gm_analysis *out, const gm_atlas *atlas,
                                  const gm_atlas_points *points, gm_clustering *clustering,
                                  gm_trace *trace, const gm_fit_options *options, gm_error *err)

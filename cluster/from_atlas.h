@@ -15,6 +15,10 @@
  * GM_EARG, saying what differs. */
 gm_status gm_atlas_check_trace(const gm_atlas *atlas, const gm_trace *trace, gm_error *err)
     GM_MUST_USE;
+/* Open the atlas's trace: `path`, or where that is NULL the one that the atlas names, which may
+ * have moved. Errors: those of gm_trace_open and the check, which then say what to do. */
+gm_status gm_atlas_open_trace(gm_trace **out, const gm_atlas *atlas, const char *path,
+                              gm_error *err) GM_MUST_USE;
 
 /* The options an atlas was fitted with; what was chosen automatically is as it was chosen.
  * Errors: GM_EFORMAT for a parameter that is missing or out of range; GM_EMEM. */

@@ -255,7 +255,7 @@ static gm_status write_atlas(const recut_command *c, const gm_atlas *old,
     gm_atlas atlas;
     const char *path = c->trace ? c->trace : old->trace_path;
     GM_TRY(gm_outfile_check(c->out, c->force, err));
-    GM_TRY(gm_trace_open(&trace, path, err));
+    GM_TRY(gm_atlas_open_trace(&trace, old, c->trace, err));
     GM_TRY(gm_from_atlas_analysis(&analysis, old, points, clustering, trace, options, err));
     analysis.recut_of = old->digest;
     GM_TRY(gm_atlas_make(&atlas, &arena, &analysis, trace, path, options, c->line, err));

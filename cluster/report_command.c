@@ -11,19 +11,15 @@
  * which a line on standard error says. */
 static gm_status open_trace(gm_trace **out, const gm_atlas *atlas, const char *path, gm_error *err)
 {
-    const char *name = path ? path : atlas->trace_path;
     *out = NULL;
-    if (name == NULL || name[0] == '\0') return GM_OK;
-    gm_status status = gm_trace_open(out, name, err);
-    if (status == GM_OK) status = gm_atlas_check_trace(atlas, *out, err);
+    if (!path && (!atlas->trace_path || !atlas->trace_path[0])) return GM_OK;
+    gm_status status = gm_atlas_open_trace(out, atlas, path, err);
     if (status == GM_OK || path || status == GM_EMEM) return status;
     fputs("gm-cluster report: without texts and shares of experts, because the trace cannot be "
           "used: ",
           stderr);
     gm_print_text(stderr, 0, err->text);
-    fputs("; give it with --trace FILE\n", stderr);
-    gm_trace_close(*out);
-    *out = NULL;
+    fputc('\n', stderr);
     *err = (gm_error){0};
     return GM_OK;
 }

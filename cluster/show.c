@@ -1,6 +1,7 @@
 /* show.c - gm-cluster show: an atlas for people and for programs. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/cli.h"
 #include "base/json.h"
@@ -72,15 +73,34 @@ static void print_entry(const char *word)
     putchar(' ');
 }
 
-static void print_subsets(const gm_atlas *atlas, size_t cluster)
+/* How many of a cluster's documents are of a subset or in a language. */
+typedef struct part {
+    size_t group, n;
+} part;
+
+static int larger_first(const void *p, const void *q)
 {
-    const uint32_t *count = atlas->subset_count + cluster * atlas->n_subsets; /* (S) */
+    const part *a = p, *b = q;
+    if (a->n != b->n) return a->n > b->n ? -1 : 1;
+    return (a->group > b->group) - (a->group < b->group);
+}
+
+static gm_status print_subsets(const gm_atlas *atlas, size_t cluster, gm_error *err)
+{
+    const size_t S = atlas->n_subsets;
+    const uint32_t *count = atlas->subset_count + cluster * S; /* (S) */
+    part *parts = gm_alloc(S, sizeof *parts);
+    if (parts == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu subsets", S);
+    for (size_t s = 0; s < S; s++) parts[s] = (part){s, count[s]};
+    qsort(parts, S, sizeof *parts, larger_first);
     printf("subsets:\n");
-    for (size_t s = 0; s < atlas->n_subsets; s++) {
-        if (count[s] == 0) continue;
-        print_entry(atlas->subset_name[s]);
-        printf("%7u  %5.1f %%\n", count[s], 100.0 * count[s] / atlas->size[cluster]);
+    for (size_t i = 0; i < S && parts[i].n > 0; i++) {
+        print_entry(atlas->subset_name[parts[i].group]);
+        printf("%7zu  %5.1f %%\n", parts[i].n,
+               100.0 * (double)parts[i].n / (double)atlas->size[cluster]);
     }
+    gm_free(parts);
+    return GM_OK;
 }
 
 /* What else its documents have in common, beside all documents: length and language. */
@@ -91,9 +111,12 @@ static gm_status print_confounds(const gm_atlas *atlas, size_t cluster, gm_error
     gm_some own;
     gm_members members = {0};
     double own_median, median;
-    size_t *here = gm_alloc(atlas->n_languages, sizeof *here);
-    size_t *everywhere = gm_alloc(atlas->n_languages, sizeof *everywhere);
-    if (!here || !everywhere) GM_FAIL(GM_EMEM, "no memory for %zu languages", atlas->n_languages);
+    const size_t n_languages = atlas->n_languages;
+    size_t *here = gm_alloc(n_languages, sizeof *here);
+    size_t *everywhere = gm_alloc(n_languages, sizeof *everywhere);
+    part *parts = gm_alloc(n_languages, sizeof *parts);
+    if (!here || !everywhere || !parts)
+        GM_FAIL(GM_EMEM, "no memory for %zu languages", n_languages);
     GM_TRY(gm_members_find(&members, atlas->cluster, atlas->n, atlas->n_clusters, err));
     own = gm_some_of(&members, cluster);
     GM_TRY(gm_median_tokens(&own_median, atlas, own, err));
@@ -101,17 +124,19 @@ static gm_status print_confounds(const gm_atlas *atlas, size_t cluster, gm_error
     printf("tokens per document: median %.0f, over all documents %.0f\n", own_median, median);
     gm_count_languages(here, atlas, own);
     gm_count_languages(everywhere, atlas, all);
-    if (atlas->n_languages > 0) printf("languages:\n");
-    for (size_t l = 0; l < atlas->n_languages; l++) {
-        if (here[l] == 0) continue;
-        print_entry(atlas->language_name[l]);
-        printf("%7zu  %5.1f %%, of all documents %.1f %%\n", here[l],
-               100.0 * (double)here[l] / (double)own.n,
-               100.0 * (double)everywhere[l] / (double)atlas->n);
+    for (size_t l = 0; l < n_languages; l++) parts[l] = (part){l, here[l]};
+    qsort(parts, n_languages, sizeof *parts, larger_first);
+    if (n_languages > 0) printf("languages:\n");
+    for (size_t i = 0; i < n_languages && parts[i].n > 0; i++) {
+        print_entry(atlas->language_name[parts[i].group]);
+        printf("%7zu  %5.1f %%, of all documents %.1f %%\n", parts[i].n,
+               100.0 * (double)parts[i].n / (double)own.n,
+               100.0 * (double)everywhere[parts[i].group] / (double)atlas->n);
     }
 out:
     gm_free(here);
     gm_free(everywhere);
+    gm_free(parts);
     gm_members_clear(&members);
     return status;
 }
@@ -185,8 +210,8 @@ static gm_status print_cluster(const gm_atlas *atlas, size_t cluster, gm_error *
         print_entry(atlas->keyword[k]);
         printf("%.4f\n", (double)atlas->keyword_score[k]);
     }
-    print_subsets(atlas, cluster);
-    gm_status status = print_confounds(atlas, cluster, err);
+    gm_status status = print_subsets(atlas, cluster, err);
+    if (status == GM_OK) status = print_confounds(atlas, cluster, err);
     if (status != GM_OK) return status;
     size_t n = gm_cluster_top_experts(atlas, cluster, top, TOP_IN_DETAIL);
     printf("important experts:\n  %5s %6s %7s  %s\n", "layer", "expert", "lift", "x uniform");

@@ -41,6 +41,9 @@ gm-probe collect --model config --corpus e.jsonl --min-tokens 20 --doc-tokens 10
 run gm-cluster assign a.h5 g.h5 -o x.csv
 run gm-cluster assign "$SRC/tests/golden/atlas/schema1.atlas.h5" e.h5 -o x.csv
 ls x.csv 2> /dev/null
+mv t.h5 moved.h5
+run gm-cluster assign a.h5 e.h5 -o x.csv
+mv moved.h5 t.h5
 echo "-- another checkpoint all the same:"
 gm-cluster assign a.h5 o.h5 --any-model -o x.csv --quiet | cut -d' ' -f1-3
 gm-cluster assign a.h5 g.h5 --any-model -o y.csv --quiet | cut -d' ' -f1-3

@@ -66,6 +66,16 @@ for c in json.load(open('l.json'))['clusters']:
 shown = re.search(r'median (\\d+), over all documents (\\d+)', open('l.txt').read()).groups()
 print(int(shown[1]) == round(statistics.median(int(r['n_tokens']) for r in rows)))
 print(re.search(r'la +(\\d+).*of all documents (.*) %', open('l.txt').read())[2])"
+echo "-- its subsets and languages, the largest first:"
+awk 'NR % 3 != 1 || NR < 30' l.jsonl | sed '1,9s/"la"/"eo"/' > m.jsonl
+gm-probe collect --model "$TINY" --corpus m.jsonl --language-field meta.lang --no-text --no-spelling \
+    --min-tokens 20 --doc-tokens 100 -o m.h5 --quiet > /dev/null
+gm-cluster fit m.h5 -o m.a.h5 --min-cluster-size 40 --allow-single-cluster --quality none --quiet > /dev/null 2>&1
+gm-cluster show m.a.h5 --cluster 0 > m.txt
+for what in subsets languages; do
+    sed -n "/^$what:/,/^[^ ]/s/^  \([a-z]*\) *\([0-9]*\) .*/\2 \1/p" m.txt > parts
+    sort -c -k1,1rn parts && tail -1 parts | cut -d' ' -f2
+done
 echo "-- refused:"
 run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad
@@ -76,5 +86,8 @@ run gm-cluster export n.h5 -o x.csv --usage
 run gm-cluster export n.h5 -o absent/d.csv
 run gm-cluster export t.h5 -o t.csv
 run gm-cluster export n.h5 -o y.h5ad --usage --trace absent.h5
+mv t.h5 moved.h5
+run gm-cluster export n.h5 -o y.h5ad --usage
+mv moved.h5 t.h5
 run gm-cluster export "$SRC/tests/golden/atlas/schema1.atlas.h5" -o s.graphml
 ls x.csv y.h5ad s.graphml 2> /dev/null
