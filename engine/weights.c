@@ -273,11 +273,11 @@ static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_delta_place place = gm_delta_place_of(arch);
-    return place.all != place.a + (size_t)arch->delta.value_heads ||
+    return arch->mamba || /* no tensor fills b */
+           place.all != place.a + (size_t)arch->delta.value_heads ||
            l->delta_rate.stride != l->delta_rate.cols ||
            l->delta_conv_bias.stride != l->delta_conv_bias.cols ||
-           l->delta_norm.stride != l->delta_norm.cols || arch->mamba ||
-           /* b */ is_padded(&l->delta_conv, GM_K_BLOCK);
+           l->delta_norm.stride != l->delta_norm.cols || is_padded(&l->delta_conv, GM_K_BLOCK);
 }
 
 static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)

@@ -117,13 +117,13 @@ typedef struct gm_kernels {
     /* Rotate pairs (x[i], x[i + half]) by the angles of one position (half each). */
     void (*rotate)(float *x, const float *cosine, const float *sine, size_t half);
 
-    /* Gated DeltaNet (arch.h), a token at a time; in this order.
+    /* Gated DeltaNet and Mamba2 (arch.h), a token at a time; the former's in this order.
      *
      * A causal convolution of n channels: x (n), the token's input, becomes silu of one chain of
-     * fused multiply-adds from the bias (NULL: 0): h[oldest] w[0], the next rows (cyclically), x
-     * w[taps - 1]; then x takes the oldest row's place. panels   f32 panels (pack.h) of n outputs
-     * and `taps` inputs, from the first channel's on history  (taps - 1, n) rows `ldh` floats apart
-     */
+     * fused multiply-adds from the bias (NULL: 0): h[oldest] w[0], the next rows (cyclically),
+     * x w[taps - 1]; then x takes the oldest row's place.
+     *   panels   f32 panels (pack.h) of n outputs and `taps` inputs, from the first channel's on
+     *   history  (taps - 1, n) rows `ldh` floats apart */
     void (*convolve)(float *x, size_t n, const float *panels, size_t taps, const float *bias,
                      float *history, size_t ldh, size_t oldest);
 
