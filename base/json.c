@@ -110,8 +110,8 @@ out:
 
 /* ---- documents ---- */
 
-gm_status gm_json_parse(gm_json **out, const char *bytes, size_t n, const char *where,
-                        gm_error *err)
+static gm_status parse(gm_json **out, const char *bytes, size_t n, bool infinity, const char *where,
+                       gm_error *err)
 {
     static pthread_once_t hooks = PTHREAD_ONCE_INIT;
     gm_status status = GM_OK;
@@ -122,7 +122,7 @@ gm_status gm_json_parse(gm_json **out, const char *bytes, size_t n, const char *
     if (n > INT_MAX)
         GM_FAIL(GM_EFORMAT, "'%s': %zu bytes of JSON, expected at most %d", where, n, INT_MAX);
     if (n >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) bytes += 3, n -= 3; /* byte order mark */
-    GM_TRY(gm_json_scan(&copy, bytes, n, where, err));
+    GM_TRY(gm_json_scan(&copy, bytes, n, infinity, where, err));
 
     pthread_once(&hooks, install_hooks);
     memory_was_short = false;
@@ -139,15 +139,32 @@ out:
     return status;
 }
 
-gm_status gm_json_read_file(gm_json **out, const char *path, size_t max_bytes, gm_error *err)
+gm_status gm_json_parse(gm_json **out, const char *bytes, size_t n, const char *where,
+                        gm_error *err)
+{
+    return parse(out, bytes, n, false, where, err);
+}
+
+static gm_status read_file(gm_json **out, const char *path, size_t max_bytes, bool infinity,
+                           gm_error *err)
 {
     gm_text text;
     *out = NULL;
     gm_status status = gm_text_read_file(&text, path, max_bytes, err);
     if (status == GM_OK) status = gm_refuse_lfs_pointer(text.at, text.n, path, err);
-    if (status == GM_OK) status = gm_json_parse(out, text.at, text.n, path, err);
+    if (status == GM_OK) status = parse(out, text.at, text.n, infinity, path, err);
     gm_text_clear(&text);
     return status;
+}
+
+gm_status gm_json_read_file(gm_json **out, const char *path, size_t max_bytes, gm_error *err)
+{
+    return read_file(out, path, max_bytes, false, err);
+}
+
+gm_status gm_json_read_config(gm_json **out, const char *path, size_t max_bytes, gm_error *err)
+{
+    return read_file(out, path, max_bytes, true, err);
 }
 
 void gm_json_free(gm_json *root)

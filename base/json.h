@@ -3,7 +3,8 @@
  * Reading: nothing may follow the document; duplicate keys are refused; keys are
  * compared case-sensitively; strings keep NUL (cJSON cuts them at \u0000); raw
  * control characters and invalid UTF-8 inside strings are refused; NaN and
- * Infinity are refused with a sentence that names them (Python writes them);
+ * Infinity are refused with a sentence that names them (Python writes them; see
+ * gm_json_read_config);
  * nesting is at most 512; a document has at most 2 GiB, and 2^22 values, which take
  * up to 400 bytes of memory each however short they are (a vocabulary of 262,144
  * with its merges has 1.8 million). Integers of 64 bits are read exactly. Numbers
@@ -38,6 +39,10 @@ typedef enum gm_json_kind {
 gm_status gm_json_parse(gm_json **out, const char *bytes, size_t n, const char *where,
                         gm_error *err) GM_MUST_USE;
 gm_status gm_json_read_file(gm_json **out, const char *path, size_t max_bytes, gm_error *err)
+    GM_MUST_USE;
+/* The same of a config.json, where Infinity may stand as a value, as Python writes it (Nemotron 3
+ * Nano is published so): it is read as {"__float__": "Infinity"}, which transformers 5 writes. */
+gm_status gm_json_read_config(gm_json **out, const char *path, size_t max_bytes, gm_error *err)
     GM_MUST_USE;
 void gm_json_free(gm_json *root);
 

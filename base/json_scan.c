@@ -11,6 +11,7 @@ typedef struct scan {
     size_t copied;     /* bytes[0..copied) stand in *copy, rewritten */
     int depth;
     size_t n_values;
+    bool infinity; /* may be written, as Python does */
     gm_text *copy;
     const char *where;
     gm_error *err;
@@ -170,6 +171,7 @@ out:
 
 static gm_status scan_word(scan *s)
 {
+    static const char as_object[] = "{\"__float__\": \"Infinity\"}";
     static const char *const words[] = {"true", "false", "null"};
     static const char *const foreign[] = {"NaN", "Infinity", "nan", "inf", "None", "True", "False"};
     size_t n = 0;
@@ -177,6 +179,11 @@ static gm_status scan_word(scan *s)
            ((s->bytes[s->at + n] | 0x20) <= 'z'))
         n++;
     const char *word = s->bytes + s->at;
+    const size_t start = s->at;
+    if (s->infinity && n == 8 && memcmp(word, "Infinity", n) == 0) {
+        s->at += n;
+        return rewrite(s, start, as_object, sizeof as_object - 1);
+    }
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strlen(words[i]) == n && memcmp(words[i], word, n) == 0) {
             s->at += n;
@@ -237,10 +244,12 @@ static gm_status scan_value(scan *s)
     return scan_word(s);
 }
 
-gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, const char *where, gm_error *err)
+gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, bool infinity, const char *where,
+                       gm_error *err)
 {
     gm_status status = GM_OK;
-    scan s = {.bytes = bytes, .n = n, .copy = copy, .where = where, .err = err};
+    scan s = {
+        .bytes = bytes, .n = n, .infinity = infinity, .copy = copy, .where = where, .err = err};
     *copy = (gm_text){0};
 
     s.at = gm_utf8_valid(bytes, n);

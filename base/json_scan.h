@@ -22,10 +22,10 @@
 enum { GM_JSON_DEPTH = 512, GM_JSON_VALUES = 1 << 22 };
 
 /* Check that bytes[0..n) is one JSON document in valid UTF-8 (RFC 8259, nothing
- * added). *copy stays empty when cJSON can take the bytes as they are; otherwise
- * it is what cJSON shall parse, the caller's. Errors: GM_EFORMAT with the place,
- * GM_EMEM. */
-gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, const char *where, gm_error *err)
-    GM_MUST_USE;
+ * added; `infinity`: but Infinity, see gm_json_read_config). *copy stays empty when cJSON can take
+ * the bytes as they are; otherwise it is what cJSON shall parse, the caller's. Errors: GM_EFORMAT
+ * with the place, GM_EMEM. */
+gm_status gm_json_scan(gm_text *copy, const char *bytes, size_t n, bool infinity, const char *where,
+                       gm_error *err) GM_MUST_USE;
 
 #endif

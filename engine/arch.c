@@ -306,7 +306,7 @@ gm_status gm_arch_read(gm_arch *out, const char *folder, gm_error *err)
 
     GM_TRY(gm_folder_file(&where, folder, "config.json", "model", err));
     GM_TRY(gm_text_printf(&generation_where, err, "%s/generation_config.json", folder));
-    GM_TRY(gm_json_read_file(&config, where.at, MAX_CONFIG_BYTES, err));
+    GM_TRY(gm_json_read_config(&config, where.at, MAX_CONFIG_BYTES, err));
     if (gm_path_is_taken(generation_where.at))
         GM_TRY(gm_json_read_file(&generation, generation_where.at, MAX_CONFIG_BYTES, err));
     GM_TRY(gm_arch_from_json(out, config, where.at, generation, generation_where.at, err));

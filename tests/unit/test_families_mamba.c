@@ -83,11 +83,12 @@ static void cache_and_states_are_counted(void)
     gm_model_close(model);
 }
 
-/* A step is never limited by what newer files say of it, and 'rope' is read. */
+/* No file limits a step by infinity, however it writes it, and 'rope' is read. */
 static void reads_other_forms(void)
 {
     static const char *const forms[][2] = {
         {"time_step_limit", "[0.0, {\"__float__\": \"Infinity\"}]"},
+        {"time_step_limit", "[0.0, Infinity]"},
         {"time_step_limit", "[0, 1e38]"},
         {"time_step_limit", "null"},
         {"position_embedding_type", NULL},

@@ -295,6 +295,32 @@ static void files_are_named_in_messages(void)
     gm_json_free(NULL);
 }
 
+static void a_config_may_have_pythons_infinity(void)
+{
+    static const char *const refused[][2] = {{"[-Infinity]", "-Infinity is not JSON"},
+                                             {"[NaN]", "NaN is not JSON"},
+                                             {"[Infinityx]", "expected a value"},
+                                             {"[infinity]", "expected a value"},
+                                             {"{Infinity: 1}", "expected a key in quotes"}};
+    gm_json *root;
+    gm_error err = {0};
+    put_text("config.json", "{\"Infinity\": [1, Infinity ,\"Infinity\"]}");
+    CHECK_FAILS(gm_json_read_file(&root, "config.json", 100, &err), err, GM_EFORMAT,
+                "Infinity is not JSON");
+    CHECK_OK(gm_json_read_config(&root, "config.json", 100, &err), err);
+    const gm_json *list = gm_json_find(root, "Infinity");
+    CHECK_INT(gm_json_n_items(list), 3);
+    const gm_json *second = gm_json_next(gm_json_first(list));
+    CHECK_TEXT(gm_json_text(gm_json_find(second, "__float__"), NULL), "Infinity");
+    CHECK_TEXT(gm_json_text(gm_json_next(second), NULL), "Infinity");
+    gm_json_free(root);
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        put_text("config.json", refused[i][0]);
+        CHECK_FAILS(gm_json_read_config(&root, "config.json", 100, &err), err, GM_EFORMAT,
+                    refused[i][1]);
+    }
+}
+
 /* Two bytes of text are up to 400 bytes of memory, so their number is bounded. */
 static void values_have_a_limit(void)
 {
@@ -316,4 +342,5 @@ TESTS(TEST(values_have_kinds_and_an_order), TEST(strings_and_keys_keep_nul),
       TEST(duplicate_keys_are_refused_in_small_and_large_objects), TEST(depth_has_a_limit),
       TEST(space_and_a_byte_order_mark_may_stand_around),
       TEST(required_members_say_what_was_expected), TEST(every_allocation_may_fail),
-      TEST(files_are_named_in_messages), TEST(values_have_a_limit))
+      TEST(files_are_named_in_messages), TEST(a_config_may_have_pythons_infinity),
+      TEST(values_have_a_limit))
