@@ -94,7 +94,7 @@ static void say_dimensions(gm_json_out *out, const gm_dimensions *d)
         "%s: clusters were found in %d dimensions; against the map's own %zu: ARI %.2f, AMI %.2f, "
         "%.0f %% of the documents are noise in both or in neither",
         pick(v, "The map shows the clusters as they are", "The map shows most clusters as they are",
-             "The map does not show the clusters as they are: trust their members, not its shapes"),
+             "The map does not show the clusters as they are; trust their members, not its shapes"),
         d->dim, d->n_clusters, d->ari, d->ami, 100 * d->noise_alike);
 }
 
@@ -266,7 +266,7 @@ static gm_status say_subsets(gm_json_out *out, const gm_atlas *atlas, gm_error *
         "%s: homogeneity %.2f, purity %.2f (adjusted Rand index %.2f, low wherever subsets are "
         "split)",
         pick(v, "Clusters hold one subset each", "Most clusters hold one subset",
-             "Clusters mix subsets: they are not about where a text came from"),
+             "Clusters mix subsets; they are not about where a text came from"),
         found.homogeneity, purity, found.ari);
 out:
     gm_free(truth);
@@ -326,7 +326,7 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
     say(out, v, "lengths", "%s: correlation with the cluster %.2f%s",
         pick(v, "The length of a document does not decide where it is",
              "The length of a document partly decides where it is",
-             "Clusters separate short from long documents: cut all to one --doc-tokens"),
+             "Clusters separate short from long documents; cut all to one --doc-tokens"),
         f->length_cluster, noise);
 }
 

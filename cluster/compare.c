@@ -188,7 +188,7 @@ static void print_counterpart(const comparison *c, const gm_counterpart *m)
     else if (c->other)
         printf("%5s", "-");
     else
-        gm_print_column(stdout, 20, any ? c->second.name[m->group] : "-");
+        gm_print_column(stdout, GM_SUBSET_CELLS, any ? c->second.name[m->group] : "-");
     if (any)
         printf(" %7zu", m->there);
     else
@@ -209,7 +209,10 @@ static void print_title(const gm_atlas *atlas, size_t cluster)
 static void print_clusters(const comparison *c)
 {
     printf("\n%4s %7s | ", "id", "size");
-    printf(c->other ? "%5s" : "%-20s", "other");
+    if (c->other)
+        printf("%5s", "other");
+    else
+        printf("%-*s", GM_SUBSET_CELLS, "other");
     printf(" %7s %7s %7s %7s", "size", "jaccard", "of_this", "of_it");
     if (c->by_expert) printf(" %7s %11s", "profile", "experts");
     puts(c->other ? " | keywords | of the other" : " | keywords");

@@ -87,8 +87,8 @@ static gm_status read_all(texts *t, gm_corpus_words *w, const char *const *path,
         GM_TRY(add(t, w, &document, options->by_document, err));
     }
     if (t->n == 0 && t->n_skipped > 0)
-        GM_FAIL(GM_EFORMAT, "none of the corpus's %zu lines can be used; the first one: %s",
-                t->n_skipped, t->why_not);
+        GM_FAIL(GM_EFORMAT, "no line of the corpus can be used; the first of %zu: %s", t->n_skipped,
+                t->why_not);
     if (t->n == 0) GM_FAIL(GM_EFORMAT, "the corpus has no document");
 out:
     gm_corpus_close(corpus);

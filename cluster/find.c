@@ -47,16 +47,16 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
                texts ? "" : " among its keywords; with --trace FILE the texts are searched too");
         return;
     }
-    printf("%4s %7s %6s %-20s %6s %s%s\n", "id", "size", "purity", "largest subset", "near",
-           texts ? " words   times  " : " ", "found | keywords");
+    gm_cluster_print_heads();
+    printf(" %6s %s%s\n", "near", texts ? " words   times  " : " ", "found | keywords");
     for (size_t i = 0; i < n; i++) {
         const gm_about_cluster *c = &about->cluster[i];
         char keywords[512];
         double purity;
         int subset = gm_cluster_main_subset(atlas, c->cluster, &purity);
         gm_cluster_title(atlas, c->cluster, GM_N_KEYWORDS, keywords, sizeof keywords);
-        printf("%4zu %7u %6.2f ", c->cluster, atlas->size[c->cluster], purity);
-        gm_print_column(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        gm_cluster_print_start(c->cluster, atlas->size[c->cluster], purity,
+                               subset < 0 ? NULL : atlas->subset_name[subset]);
         printf(" %6.3f ", c->near);
         if (texts) printf("%6.3f %7.2f  ", c->words, c->words / about->corpus_words);
         if (!texts) putchar(' ');

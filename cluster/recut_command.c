@@ -1,4 +1,5 @@
 /* recut_command.c - gm-cluster recut: other clusters of an atlas, shown or written. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -223,18 +224,15 @@ static void print_table(const gm_atlas *atlas, const uint32_t *subset, size_t n_
 {
     const size_t S = atlas->n_subsets;
     if (n_clusters == 0) return;
-    printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
-           "from the atlas's clusters (documents)");
+    gm_cluster_print_heads();
+    puts("  from the atlas's clusters (documents)");
     for (size_t c = 0; c < n_clusters; c++) {
         size_t most = 0, best = 0;
         for (size_t s = 0; s < S; s++)
             if (subset[c * S + s] > most) most = subset[c * S + s], best = s;
-        printf("%4zu %7zu ", c, origin[c].size);
-        if (S > 0)
-            printf("%6.2f ", (double)most / (double)origin[c].size);
-        else
-            printf("%6s ", "-");
-        gm_print_column(stdout, 20, S > 0 ? atlas->subset_name[best] : "-");
+        gm_cluster_print_start(c, origin[c].size,
+                               S > 0 ? (double)most / (double)origin[c].size : (double)NAN,
+                               S > 0 ? atlas->subset_name[best] : NULL);
         fputs("  ", stdout);
         print_origins(&origin[c], atlas->n_clusters);
         if (name[c][0]) fputs("  ", stdout), gm_print_text(stdout, 0, name[c]);

@@ -19,6 +19,7 @@ static void print_experts(const gm_atlas *atlas, size_t cluster, size_t most)
 {
     gm_top_expert top[TOP_IN_DETAIL];
     size_t n = gm_cluster_top_experts(atlas, cluster, top, most);
+    if (n == 0) putchar('-');
     for (size_t i = 0; i < n; i++)
         printf("%s%d:%d (x%.1f)", i ? ", " : "", atlas->layer_of_moe[top[i].moe_layer],
                top[i].expert, (double)top[i].lift);
@@ -39,19 +40,15 @@ static gm_status print_table(const gm_atlas *atlas, gm_error *err)
     if (note[0]) puts(note);
     putchar('\n');
     if (atlas->n_clusters == 0) return gm_verdict_print(stdout, atlas->quality, err);
-    printf("%4s %7s %6s %-20s  %s\n", "id", "size", "purity", "largest subset",
-           "keywords | strongest experts, layer:expert (lift)");
+    gm_cluster_print_heads();
+    puts("  keywords | strongest experts, layer:expert (lift)");
     for (size_t c = 0; c < atlas->n_clusters; c++) {
         char keywords[512];
         double purity;
         int subset = gm_cluster_main_subset(atlas, c, &purity);
         gm_cluster_title(atlas, c, GM_N_KEYWORDS, keywords, sizeof keywords);
-        printf("%4zu %7u ", c, atlas->size[c]);
-        if (isnan(purity))
-            printf("%6s ", "-");
-        else
-            printf("%6.2f ", purity);
-        gm_print_column(stdout, 20, subset < 0 ? "-" : atlas->subset_name[subset]);
+        gm_cluster_print_start(c, atlas->size[c], purity,
+                               subset < 0 ? NULL : atlas->subset_name[subset]);
         fputs("  ", stdout);
         if (atlas->name[c][0]) gm_print_text(stdout, 0, atlas->name[c]), fputs(": ", stdout);
         gm_print_text(stdout, 0, keywords);

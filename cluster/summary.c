@@ -2,12 +2,14 @@
 #include "cluster/summary.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/text.h"
 #include "cluster/naming.h"
+#include "text/terminal.h"
 
 int gm_cluster_main_subset(const gm_atlas *atlas, size_t cluster, double *purity)
 {
@@ -100,6 +102,21 @@ void gm_count_languages(size_t *count, const gm_atlas *atlas, gm_some some)
 }
 
 /* ---- words and noise ---- */
+
+void gm_cluster_print_heads(void)
+{
+    printf("%4s %7s %6s %-*s", "id", "size", "purity", GM_SUBSET_CELLS, "largest subset");
+}
+
+void gm_cluster_print_start(size_t cluster, size_t size, double purity, const char *subset)
+{
+    printf("%4zu %7zu ", cluster, size);
+    if (isnan(purity))
+        printf("%6s ", "-");
+    else
+        printf("%6.2f ", purity);
+    gm_print_column(stdout, GM_SUBSET_CELLS, subset ? subset : "-");
+}
 
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap)
 {

@@ -38,6 +38,12 @@ gm_status gm_median_tokens(double *median, const gm_atlas *atlas, gm_some some, 
 /* count (n_languages), written: how many of them are in each language. */
 void gm_count_languages(size_t *count, const gm_atlas *atlas, gm_some some);
 
+/* The first columns of a table of clusters, without a newline: number, size, purity ("-" for NaN)
+ * and largest subset ("-" for NULL, cut to GM_SUBSET_CELLS); and what stands above them. */
+enum { GM_SUBSET_CELLS = 24 };
+void gm_cluster_print_heads(void);
+void gm_cluster_print_start(size_t cluster, size_t size, double purity, const char *subset);
+
 /* The first `most` keywords joined by ", " into text (cap bytes, cut at a word). */
 void gm_cluster_title(const gm_atlas *atlas, size_t cluster, int most, char *text, size_t cap);
 

@@ -76,6 +76,7 @@ for what in subsets languages; do
     sed -n "/^$what:/,/^[^ ]/s/^  \([a-z]*\) *\([0-9]*\) .*/\2 \1/p" m.txt > parts
     sort -c -k1,1rn parts && tail -1 parts | cut -d' ' -f2
 done
+gm-cluster show m.a.h5 | grep -c '| -$' # no expert tells it from the whole
 echo "-- refused:"
 run gm-cluster export n.h5 -o d.csv
 run gm-cluster export n.h5 -o d.h5ad

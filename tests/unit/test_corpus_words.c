@@ -106,7 +106,7 @@ static void a_corpus_without_a_document_is_refused(void)
     gm_error err = {0};
     CHECK_OK(gm_outfile_write("none.jsonl", true, "soup\n", 5, &err), err);
     CHECK_FAILS(gm_corpus_words_read(&w, path, 1, &how, &err), err, GM_EFORMAT,
-                "none of the corpus's 1 lines can be used; the first one: ");
+                "no line of the corpus can be used; the first of 1: ");
     CHECK_OK(gm_outfile_write("none.jsonl", true, "", 0, &err), err);
     CHECK_FAILS(gm_corpus_words_read(&w, path, 1, &how, &err), err, GM_EFORMAT, "no document");
     CHECK_FAILS(gm_corpus_words_read(&w, absent, 1, &how, &err), err, GM_EIO, "absent.jsonl");
