@@ -6,6 +6,7 @@
 
 #include "base/cli.h"
 #include "base/machine.h"
+#include "base/text.h"
 #include "cluster/profile.h"
 #include "cluster/quality.h"
 
@@ -23,8 +24,8 @@ static gm_status check_usage(const gm_usage *usage, const gm_fit_options *option
 {
     const size_t n = usage->n, points = usage->n_distinct, copies = n - usage->n_zero - points;
     if (n < MIN_DOCUMENTS)
-        return gm_fail(err, GM_EARG, "the trace has %zu documents, but a map needs at least %d", n,
-                       MIN_DOCUMENTS);
+        return gm_fail(err, GM_EARG, "the trace has %zu document%s, but a map needs at least %d", n,
+                       gm_plural(n), MIN_DOCUMENTS);
     if (points == 0)
         return gm_fail(err, GM_EARG, "none of the trace's %zu documents has a counted choice", n);
     if (points == 1)

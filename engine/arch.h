@@ -216,7 +216,7 @@ typedef enum gm_role {
     GM_ROLE_SHARED_NORM,     /* of what shared experts read; absent: MLP_NORM's */
     GM_ROLE_SHARED_OUT_NORM, /* of what they give, before it is added to what experts give; */
     GM_ROLE_EXPERT_OUT_NORM, /* and of what these give: both or neither, and MLP_OUT_NORM then */
-    GM_ROLE_LAYER_SCALE,     /* (1) of the residual behind the layer */
+    GM_ROLE_LAYER_SCALE,     /* (1) of the residual after the layer */
     GM_ROLE_SHARED_GATE,
     GM_ROLE_SHARED_UP,
     GM_ROLE_SHARED_DOWN,
@@ -271,7 +271,7 @@ int gm_arch_nth(const gm_arch *arch, int layer);
 
 /* Does what attention or the MLP adds to the residual go through a norm of its own? */
 bool gm_arch_norms_outputs(const gm_arch *arch);
-/* Have the experts and the MLP that all rows take norms of their own, in front and behind? */
+/* Have the experts and the MLP that all rows take norms of their own, before and after? */
 bool gm_arch_norms_apart(const gm_arch *arch);
 
 /* SHA-256, 64 hex digits, of all that `arch` says about how the weights are used: everything but

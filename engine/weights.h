@@ -60,7 +60,7 @@ typedef struct gm_layer {
     gm_buf always_norm;     /* ROWS f32 (1, D) of what `always` reads, or not there: mlp_norm's */
     gm_buf always_out_norm; /* ROWS f32 (1, D) of what `always` gives, or not there; */
     gm_buf expert_out_norm; /* of what the experts give; both or neither */
-    gm_buf scale;           /* ROWS f32 (1, 1) of the residual behind the layer, or not there */
+    gm_buf scale;           /* ROWS f32 (1, 1) of the residual after the layer, or not there */
 } gm_layer;
 
 /* All weights are one image: embedding and final norm, then the layers, then the head, each a

@@ -8,17 +8,25 @@
 
 /* ---- what the atlas holds ---- */
 
-static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+gm_status gm_recipe_cluster(size_t *cluster, const gm_atlas *a, const char *name, gm_error *err)
 {
-    size_t n = (size_t)a->n_layers * (size_t)a->n_experts;
     int64_t id;
+    *cluster = 0;
     if (a->n_clusters == 0)
         return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has no clusters",
                        name);
     if (!gm_parse_i64(name, &id) || id < 0 || (uint64_t)id >= a->n_clusters)
         return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has clusters 0 to %zu",
                        name, a->n_clusters - 1);
-    size_t c = (size_t)id;
+    *cluster = (size_t)id;
+    return GM_OK;
+}
+
+static gm_status cluster_rates(const gm_atlas *a, const char *name, gm_rates *out, gm_error *err)
+{
+    size_t n = (size_t)a->n_layers * (size_t)a->n_experts, c;
+    gm_status status = gm_recipe_cluster(&c, a, name, err);
+    if (status != GM_OK) return status;
     *out = (gm_rates){.n_layers = a->n_layers,
                       .n_experts = a->n_experts,
                       .rate = a->usage + c * n,

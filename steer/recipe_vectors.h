@@ -6,6 +6,10 @@
 
 #include "steer/recipe.h"
 
+/* The atlas's cluster of that number, "3". GM_EARG where there is none. */
+gm_status gm_recipe_cluster(size_t *cluster, const gm_atlas *atlas, const char *name, gm_error *err)
+    GM_MUST_USE;
+
 /* Add the vector of each cluster and subset of the recipe, times its factor, to sum (L,E). GM_EARG
  * (one that does not exist, has no documents, or of which the filter leaves nothing), GM_EMEM. */
 gm_status gm_recipe_add_vectors(float *sum, const gm_recipe *recipe, const gm_atlas *atlas,

@@ -90,7 +90,7 @@ static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
     norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
 }
 
-/* Values of a row, in front of the norm of keys: a copy of these where they share, and through a
+/* Values of a row, before the norm of keys: a copy of these where they share, and through a
  * norm without weights, which brings a length to the root of its width. */
 static void make_values(const gm_step *s, const gm_heads *heads, float *key, float *value)
 {

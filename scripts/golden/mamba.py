@@ -1,7 +1,7 @@
 """mamba - tiny checkpoints of the families with Mamba2 (GraniteMoeHybrid), and these families written plainly in PyTorch on top of
 deepseek_reference; engine.py compares them with transformers.
 
-What differs: most layers keep one matrix a head instead of keys and values, which each token lets decay and adds to, behind a causal
+What differs: most layers keep one matrix a head instead of keys and values, which each token lets decay and adds to, after a causal
 convolution; what the heads of a group give is gated before its norm; attention does not turn with positions.
 """
 

@@ -219,7 +219,7 @@ def sentencepiece_like():
 
 
 def gemma_like():
-    """Gemma: as above, but no mark in front, pieces that end with a space (of which none is left by then), line ends and
+    """Gemma: as above, but no leading mark, pieces that end with a space (of which none is left by then), line ends and
     marks in a row as tokens, markup that is added and not special."""
     whole = assemble(
         ["<pad>", "<eos>", "<bos>", "<unk>"] + [f"<0x{b:02X}>" for b in range(256)], list(LETTERS), 30,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/progress.h"
+#include "steer/recipe_vectors.h"
 #include "steer/sweep/cells.h"
 #include "steer/sweep/given.h"
 
@@ -67,14 +68,10 @@ int gm_topics_class(const gm_study *s, size_t cluster)
 
 static gm_status named_cluster(gm_topic *t, const gm_study *s, const char *name, gm_error *err)
 {
-    int64_t id;
-    size_t n = s->stage->atlas->n_clusters;
-    if (!gm_parse_i64(name, &id))
-        return gm_fail(err, GM_EARG, "--cluster '%s': expected the number of a cluster", name);
-    if (id < 0 || (uint64_t)id >= n)
-        return gm_fail(err, GM_EARG, "cluster '%s' does not exist; the atlas has %zu clusters",
-                       name, n);
-    *t = describe(s, (size_t)id);
+    size_t cluster;
+    gm_status status = gm_recipe_cluster(&cluster, s->stage->atlas, name, err);
+    if (status != GM_OK) return status;
+    *t = describe(s, cluster);
     if (t->size == 0) return gm_fail(err, GM_EARG, "cluster %s has no documents", name);
     if (t->class_id < 0)
         return gm_fail(err, GM_EARG,

@@ -203,11 +203,13 @@ static void check_refused(const synthetic *s, const char *part)
 
 static void what_cannot_be_mapped_is_said(void)
 {
-    synthetic few = synthetic_make(14, 2), same = synthetic_make(40, 1);
+    synthetic few = synthetic_make(14, 2), one = synthetic_make(1, 1), same = synthetic_make(40, 1);
     check_refused(&few, "14 documents, but a map needs at least 15");
+    check_refused(&one, "1 document, but a map needs at least 15");
     for (size_t i = 1; i < same.n; i++) synthetic_copy_counts(&same, i, 0);
     check_refused(&same, "use the experts in the same way");
     synthetic_clear(&few);
+    synthetic_clear(&one);
     synthetic_clear(&same);
 }
 

@@ -250,7 +250,7 @@ static void the_dose_counts_generated_rows(void)
     close_tiny(&f);
 }
 
-/* The gates (L,K) of every generated row of a continuation, one behind the other. */
+/* The gates (L,K) of every generated row of a continuation, one after the other. */
 typedef struct gates {
     const gm_continuation *of;
     float at[LENGTH][L * K];
