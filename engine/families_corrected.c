@@ -6,6 +6,7 @@
  */
 #include "engine/families_rows.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MAX_FURTHER = 64 }; /* parts that predict further tokens */
@@ -16,12 +17,16 @@ gm_status gm_expect_text(const gm_json *config, const char *key, const char *con
                          const char *where, gm_error *err)
 {
     const char *text;
+    char all[96] = "";
+    size_t n = 0;
     gm_status status = gm_json_get_text_or(config, key, known[0], &text, where, err);
     if (status != GM_OK) return status;
-    for (size_t i = 0; known[i]; i++)
+    for (size_t i = 0; known[i]; i++) {
         if (strcmp(text, known[i]) == 0) return GM_OK;
-    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is '%.48s', but only '%s' is supported", where, key,
-                   text, known[0]);
+        n += (size_t)snprintf(all + n, sizeof all - n, "%s'%s'", i ? " or " : "", known[i]);
+    }
+    return gm_fail(err, GM_EFORMAT, "'%s': '%s' is '%.48s', but only %s is supported", where, key,
+                   text, all);
 }
 
 gm_status gm_expect_bool(const gm_json *config, const char *key, bool known, const char *where,
