@@ -248,8 +248,9 @@ static void announce(const gm_run *r)
     if (most <= 0) return;
     double bytes = most * (gm_trace_document_bytes(&r->info) +
                            (double)r->o.doc_tokens * gm_trace_row_bytes(&r->info));
-    fprintf(stderr, "in all at most %s for %.0f documents of %" PRId64 " tokens\n",
-            gm_show_bytes(token, bytes), most, r->o.doc_tokens);
+    fprintf(stderr, "in all at most %s for %.0f document%s of %" PRId64 " token%s\n",
+            gm_show_bytes(token, bytes), most, gm_plural((uint64_t)most), r->o.doc_tokens,
+            gm_plural((uint64_t)r->o.doc_tokens));
 }
 
 /* A disk that is full, memory that is short: what is there already serves the next try. */
