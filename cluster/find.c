@@ -40,8 +40,8 @@ static void print_text(const gm_atlas *atlas, const gm_about *about, size_t most
     size_t n = 0;
     while (n < about->n_clusters && n < most && is_near(&about->cluster[n])) n++;
     if (texts)
-        printf("a document of the corpus has on average %.3f of the %zu words\n",
-               about->corpus_words, about->n_words);
+        printf("a document of the corpus has on average %.3f of the %zu word%s\n",
+               about->corpus_words, about->n_words, gm_plural(about->n_words));
     if (n == 0) {
         printf("no cluster has any of the words%s\n",
                texts ? "" : " among its keywords; with --trace FILE the texts are searched too");

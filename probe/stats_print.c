@@ -273,8 +273,8 @@ static void print_subset(const gm_stats *s, size_t subset, gm_best *best)
 {
     gm_stats_offer_raised(s, subset, best);
     gm_print_column(stdout, 24, s->samples->subset_name[subset]);
-    printf(" %9" PRIu64 " documents %12" PRIu64 " tokens\n", s->documents[subset],
-           s->tokens[subset]);
+    printf(" %9" PRIu64 " document%-1s %12" PRIu64 " token%s\n", s->documents[subset],
+           gm_plural(s->documents[subset]), s->tokens[subset], gm_plural(s->tokens[subset]));
     for (size_t i = 0; i < best->n; i++) {
         size_t at = best->at[i];
         gm_domain_measure m = gm_stats_domain(s, subset, at / s->E, at % s->E);
