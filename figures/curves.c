@@ -287,8 +287,10 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     int columns = f->columns > 0 ? f->columns : 3;
     if (columns > f->n_panels) columns = f->n_panels;
     int rows = (f->n_panels + columns - 1) / columns;
-    int width = columns * PANEL_WIDTH + 2 * MARGIN, height = HEAD + rows * PANEL_HEIGHT + MARGIN;
-    plane p = {.width = PANEL_WIDTH - LEFT - RIGHT, .height = PANEL_HEIGHT - ABOVE - BELOW};
+    /* A column alone is as wide as two: the title needs it. */
+    const int panel_width = columns == 1 ? 2 * PANEL_WIDTH : PANEL_WIDTH;
+    int width = columns * panel_width + 2 * MARGIN, height = HEAD + rows * PANEL_HEIGHT + MARGIN;
+    plane p = {.width = panel_width - LEFT - RIGHT, .height = PANEL_HEIGHT - ABOVE - BELOW};
     gm_canvas c;
     gm_status status = gm_canvas_begin(&c, kind, width, height, bytes, err);
     if (status != GM_OK) return status;
@@ -300,7 +302,7 @@ static gm_status draw(const void *figure, gm_picture_kind kind, gm_text *bytes, 
     for (int i = 0; i < f->n_panels; i++) {
         int row = i / columns, column = i % columns;
         find_axes(&p, f, f->by_column ? column : 0, f->by_column ? columns : 1);
-        p.left = MARGIN + column * PANEL_WIDTH + LEFT;
+        p.left = MARGIN + column * panel_width + LEFT;
         p.top = HEAD + row * PANEL_HEIGHT + ABOVE;
         draw_panel(&c, &p, f, &f->panel[i]);
     }

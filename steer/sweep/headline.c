@@ -145,9 +145,8 @@ static gm_status make(const gm_study *s, const gm_outcomes *o, gm_text *png, con
     for (int t = 0; t < (int)s->n_topics; t++) make_panel(&d, s, o, t);
     const gm_curve_figure figure = {
         .title = "What steering does to the topic and to everything else",
-        .subtitle =
-            "blue: the plan by dose; grey: all random draws (95 % of them from 40 draws on); "
-            "brown: other controls at the chosen dose; vertical line: the highest cost allowed",
+        .subtitle = "blue: plan by dose; grey: random draws (95 % of them from 40 on); "
+                    "brown: controls at the chosen dose; vertical line: highest cost allowed",
         .x_axis = "KL on neutral text, nats a token",
         .y_axis = "shift of log-odds",
         .panel = d.panel,

@@ -233,10 +233,10 @@ gm_status gm_verdict_facts(gm_text *text, const gm_outcome *o, gm_error *err)
                               "%.1f %% (unsteered %.1f %%). ",
                               100 * o->usage, 100 * o->base_usage));
     if (isfinite(o->target_gain))
-        GM_TRY(gm_text_printf(
-            text, err,
-            "Loss on the topic's text falls by %+.3f nats a token more than on others'. ",
-            o->target_gain));
+        GM_TRY(gm_text_printf(text, err,
+                              "The loss on the topic's text changes by %+.3f nats a token relative "
+                              "to that on others'. ",
+                              -o->target_gain));
     else
         GM_TRY(gm_text_add(text, "Loss on the topic's text or on others' is not a number. ", err));
     if (!isnan(o->ed50))

@@ -60,6 +60,24 @@ static gm_text drawn(const gm_curve_figure *f)
     return png;
 }
 
+static int width_of(gm_text png)
+{
+    const unsigned char *at =
+        (const unsigned char *)png.at + 16; /* in its header, after a length */
+    return at[0] << 24 | at[1] << 16 | at[2] << 8 | at[3];
+}
+
+static void one_panel_is_as_wide_as_two(void)
+{
+    const gm_curve_panel panel[] = {{"one", band, 2, line, 4, line, 2, 0.5, 1.2, "level"},
+                                    {"two", band, 2, line, 4, line, 2, 0.5, 1.2, "level"}};
+    const gm_curve_figure one = small(panel, 1), two = small(panel, 2);
+    gm_text narrow = drawn(&one), wide = drawn(&two);
+    CHECK_INT(width_of(narrow), width_of(wide));
+    gm_text_clear(&narrow);
+    gm_text_clear(&wide);
+}
+
 /* Are the pictures with shared axes and with axes by column the same? */
 static bool same_by_column(const gm_curve_panel *panel, int columns)
 {
@@ -121,4 +139,5 @@ static void files_by_their_ending(void)
 }
 
 TESTS(TEST(columns_have_their_own_axes), TEST(axes_are_round), TEST(pictures_repeat),
-      TEST(a_band_leaves_out_what_is_no_number), TEST(files_by_their_ending))
+      TEST(one_panel_is_as_wide_as_two), TEST(a_band_leaves_out_what_is_no_number),
+      TEST(files_by_their_ending))

@@ -48,8 +48,9 @@ static void facts_are_numbers_or_words(void)
     CHECK_OK(gm_verdict_facts(&words, &o, &err), err);
     CHECK_TEXT(words.at,
                "Share of the choices that are important experts while it writes: 25.0 % (unsteered "
-               "12.5 %). Loss on the topic's text falls by +0.500 nats a token more than on "
-               "others'. Half of the largest shift at dose 0.75. Largest shift within the KL limit "
+               "12.5 %). The loss on the topic's text changes by -0.500 nats a token relative "
+               "to that on others'. Half of the largest shift at dose 0.75. Largest shift within "
+               "the KL limit "
                "at dose 2. Text collapses at dose 4.");
     words.n = 0;
     o.usage = o.target_gain = o.ed50 = o.best_dose = o.collapse_dose = (double)NAN;
