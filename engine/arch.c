@@ -178,7 +178,7 @@ static gm_status read_config(const gm_json *config, const char *where, gm_arch *
     double epsilon;
 
     GM_TRY(gm_config_int(config, "hidden_size", 1, MAX_WIDTH, &arch->width, where, err));
-    GM_TRY(gm_config_int(config, "num_hidden_layers", 1, MAX_LAYERS, &arch->n_layers, where, err));
+    GM_TRY(gm_config_depth(config, MAX_LAYERS, where, arch, err));
     GM_TRY(gm_config_int(config, "vocab_size", 1, MAX_VOCAB, &arch->vocab, where, err));
     if (!arch->family->no_dense)
         GM_TRY(gm_config_int(config, "intermediate_size", 1, MAX_WIDTH, &arch->dense_width, where,
@@ -324,6 +324,7 @@ void gm_arch_clear(gm_arch *arch)
     gm_free(arch->moe_of_layer);
     gm_free(arch->window);
     gm_free(arch->delta_of_layer);
+    gm_free(arch->part);
     gm_rope_clear(&arch->rope);
     *arch = (gm_arch){0};
 }
@@ -397,6 +398,7 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
         gm_sha256_update(&hash, layer, sizeof layer);
         if (arch->n_delta > 0)
             gm_sha256_update(&hash, &arch->delta_of_layer[i], sizeof arch->delta_of_layer[i]);
+        if (arch->part) gm_sha256_update(&hash, &arch->part[i], sizeof arch->part[i]);
     }
     gm_sha256_final(&hash, digest);
     gm_sha256_hex(digest, hex);

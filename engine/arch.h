@@ -39,10 +39,18 @@ typedef struct gm_router_desc {
 /* What an MLP makes of gate and up: silu(gate) * up, or with a limit, clamped, or gelu(gate) * up
  * (cpu/kernels.h). */
 typedef struct gm_activation {
-    float limit; /* 0: none */
-    float slope; /* of the gate in the sigmoid; 1 without a limit */
-    bool gelu;   /* by tanh */
+    float limit;  /* 0: none */
+    float slope;  /* of the gate in the sigmoid; 1 without a limit */
+    bool gelu;    /* by tanh */
+    bool squared; /* max(up, 0)^2 instead, and there is no gate */
 } gm_activation;
+
+/* What a layer has, each behind a norm of its own and added to the residual. */
+typedef enum gm_part {
+    GM_PART_BOTH,  /* attention (or what it has instead), then an MLP */
+    GM_PART_MIXER, /* attention alone */
+    GM_PART_MLP    /* an MLP alone */
+} gm_part;
 
 typedef enum gm_qk_norm { GM_QK_NORM_NONE, GM_QK_NORM_FULL, GM_QK_NORM_HEAD } gm_qk_norm;
 
@@ -116,6 +124,7 @@ typedef struct gm_arch {
     int n_delta;          /* layers of Gated DeltaNet, or of Mamba2 */
     bool mamba;           /* they are Mamba2's */
     bool conv_bias;       /* their convolution has a bias */
+    gm_part *part;        /* (n_layers); NULL: every layer has both */
     int *delta_of_layer;  /* (n_layers) place among these; -1: attention; NULL: there are none */
     bool gated_attention; /* the result of attention times sigmoid of as many further queries */
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
@@ -149,7 +158,7 @@ typedef struct gm_arch {
     gm_router_desc router;
     int n_moe;
     int *layer_of_moe; /* (n_moe) */
-    int *moe_of_layer; /* (n_layers); -1: dense */
+    int *moe_of_layer; /* (n_layers); -1: dense, or no MLP */
     int n_mtp;         /* parts that predict further tokens, which are not read */
     int64_t bos;
     int n_eos;
@@ -261,6 +270,22 @@ static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 {
     return arch->delta_of_layer && arch->delta_of_layer[layer] >= 0;
 }
+static inline bool gm_arch_has_mixer(const gm_arch *arch, int layer)
+{
+    return arch->part == NULL || arch->part[layer] != GM_PART_MLP;
+}
+static inline bool gm_arch_has_mlp(const gm_arch *arch, int layer)
+{
+    return arch->part == NULL || arch->part[layer] != GM_PART_MIXER;
+}
+/* Does it have keys and values? */
+static inline bool gm_arch_has_keys(const gm_arch *arch, int layer)
+{
+    return gm_arch_has_mixer(arch, layer) && !gm_arch_is_delta(arch, layer);
+}
+/* Layers that do. */
+int gm_arch_n_with_keys(const gm_arch *arch);
+
 /* What such layers are called. */
 static inline const char *gm_arch_recurrence(const gm_arch *arch)
 {

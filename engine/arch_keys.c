@@ -247,3 +247,18 @@ gm_status gm_config_check_part(const gm_json *part, const char *name, const char
 out:
     return status;
 }
+
+gm_status gm_config_depth(const gm_json *config, int most, const char *where, gm_arch *arch,
+                          gm_error *err)
+{
+    const char *key = arch->family->list_key;
+    const gm_json *list = key ? gm_json_find(config, key) : NULL;
+    if (list == NULL || gm_json_kind_of(list) != GM_JSON_ARRAY)
+        return gm_config_int(config, "num_hidden_layers", 1, most, &arch->n_layers, where, err);
+    const size_t n = gm_json_n_items(list);
+    if (n < 1 || n > (size_t)most)
+        return gm_fail(err, GM_EFORMAT, "'%s': '%s' lists %zu layers, expected 1 to %d", where, key,
+                       n, most);
+    arch->n_layers = (int)n;
+    return GM_OK;
+}

@@ -20,4 +20,9 @@ gm_status gm_arch_check_keys(const gm_json *config, const gm_json *own, const ch
 gm_status gm_config_check_part(const gm_json *part, const char *name, const char *const *known,
                                const char *where, gm_error *err) GM_MUST_USE;
 
+/* arch->n_layers, from a number or, where the family has it, as many as a list has; at most `most`.
+ * GM_EFORMAT. */
+gm_status gm_config_depth(const gm_json *config, int most, const char *where, gm_arch *arch,
+                          gm_error *err) GM_MUST_USE;
+
 #endif

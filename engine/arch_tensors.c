@@ -57,7 +57,14 @@ int gm_arch_nth(const gm_arch *arch, int layer)
     int n = 0;
     if (gm_arch_is_delta(arch, layer)) return arch->delta_of_layer[layer];
     for (int i = 0; i < layer; i++)
-        n += !gm_arch_is_delta(arch, i) && gm_arch_is_far(arch, i) == far;
+        n += gm_arch_has_keys(arch, i) && gm_arch_is_far(arch, i) == far;
+    return n;
+}
+
+int gm_arch_n_with_keys(const gm_arch *arch)
+{
+    int n = 0;
+    for (int i = 0; i < arch->n_layers; i++) n += gm_arch_has_keys(arch, i);
     return n;
 }
 
@@ -162,6 +169,10 @@ static shape mlp_shape(const gm_arch *a, gm_role role, bool moe)
 
 static shape shape_of(const gm_arch *a, gm_role role, int layer)
 {
+    const bool mixer = role >= GM_ROLE_ATTN_NORM && role < GM_ROLE_MLP_NORM;
+    const bool mlp = role >= GM_ROLE_MLP_NORM;
+    if ((mixer && !gm_arch_has_mixer(a, layer)) || (mlp && !gm_arch_has_mlp(a, layer)))
+        return (shape){false, 0, 0};
     const shape s = common_shape(a, role, gm_arch_is_delta(a, layer), gm_arch_is_far(a, layer));
     if (s.present || role < GM_ROLE_DENSE_GATE) return s;
     return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
@@ -215,8 +226,9 @@ static const char *name_of(const gm_arch *arch, gm_role role)
 static void place_in_stack(const gm_arch *arch, gm_role role, int expert, gm_slice *slice)
 {
     const gm_role sibling = sibling_of(role);
-    const char *name = name_of(arch, role);
-    const bool both = sibling != role && strcmp(name, name_of(arch, sibling)) == 0;
+    const char *name = name_of(arch, role), *other = name_of(arch, sibling);
+    assert(name); /* gm_arch_tensor has seen to it */
+    const bool both = sibling != role && other && strcmp(name, other) == 0;
     const char *layer = strstr(name, "%d");
     if (layer == NULL || strstr(layer + 2, "%d") != NULL) return;
     slice->stack = (size_t)arch->n_experts;

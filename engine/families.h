@@ -17,6 +17,7 @@ typedef struct gm_family {
     float norm_epsilon;       /* where the config names none */
     double rope_theta;        /* likewise */
     double rotary_part;       /* of a head, is rotated where the config names none; 0: all */
+    const char *list_key;     /* a list whose length is the number of layers, if it is there */
     const char *chosen_key;   /* what the config calls K; NULL: num_experts_per_tok */
     /* Prefix of tensors that predict further tokens and are not read; NULL: they are those of
      * layers after the last. */

@@ -1,7 +1,8 @@
 /* families_mamba.c - rows of the table of families most of whose layers have Mamba2 (gm_delta,
- * arch.h) instead of attention, which is without positions: GraniteMoeHybrid.
+ * arch.h) instead of attention, which is without positions: GraniteMoeHybrid, Nemotron-H.
  *
- * Source: Dao & Gu 2024, arXiv:2405.21060; transformers, models/granitemoehybrid.
+ * Source: Dao & Gu 2024, arXiv:2405.21060; transformers, models/granitemoehybrid and
+ * models/nemotron_h.
  */
 #include "engine/families_rows.h"
 
@@ -149,6 +150,154 @@ out:
     return status;
 }
 
+/* ---- Nemotron-H with experts: NVIDIA-Nemotron-3-Nano-30B-A3B ---- */
+
+static const char *const nemotron_keys[] = {
+    "hybrid_override_pattern",
+    "layers_block_type",
+    "layer_norm_epsilon",
+    "mamba_num_heads",
+    "mamba_head_dim",
+    "n_groups",
+    "ssm_state_size",
+    "conv_kernel",
+    "use_conv_bias",
+    "use_bias",
+    "mamba_proj_bias",
+    "mamba_hidden_act",
+    "mlp_hidden_act",
+    "time_step_limit",
+    "n_routed_experts",
+    "n_shared_experts",
+    "moe_intermediate_size",
+    "moe_shared_expert_intermediate_size",
+    "moe_latent_size",
+    "routed_scaling_factor",
+    "n_group",
+    "topk_group",
+    "num_nextn_predict_layers",
+    /* the rest says nothing about what is computed */
+    "norm_eps",
+    "expand",
+    "chunk_size",
+    "partial_rotary_factor",
+    "mamba_ssm_cache_dtype",
+    "moe_shared_expert_overlap",
+    "mtp_hybrid_override_pattern",
+    "mtp_layers_block_type",
+    "num_logits_to_keep",
+    "rescale_prenorm_residual",
+    "residual_in_fp32",
+    "hidden_dropout",
+    "time_step_floor",
+    "time_step_max",
+    "time_step_min",
+    "use_mamba_kernels",
+    NULL,
+};
+
+/* A block's letter in the pattern: M Mamba2, * attention, E experts, - a dense MLP; 0: none. */
+static char letter_of(const gm_json *type)
+{
+    static const char *const names[][3] = {{"mamba", "linear_attention", "M"},
+                                           {"attention", "full_attention", "*"},
+                                           {"moe", "moe", "E"},
+                                           {"mlp", "mlp", "-"}};
+    const char *name = gm_json_text(type, NULL);
+    for (size_t i = 0; name && i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(name, names[i][0]) == 0 || strcmp(name, names[i][1]) == 0) return *names[i][2];
+    return 0;
+}
+
+/* What one layer has, which is one block. False: nothing that is known. */
+static bool place_block(gm_arch *arch, int layer, char letter)
+{
+    const bool mixer = letter == 'M' || letter == '*';
+    if (!mixer && letter != 'E' && letter != '-') return false;
+    arch->part[layer] = mixer ? GM_PART_MIXER : GM_PART_MLP;
+    arch->delta_of_layer[layer] = letter == 'M' ? arch->n_delta++ : -1;
+    arch->moe_of_layer[layer] = letter == 'E' ? arch->n_moe : -1;
+    if (letter == 'E') arch->layer_of_moe[arch->n_moe++] = layer;
+    return true;
+}
+
+/* A list of blocks, or an older file's pattern. */
+static gm_status read_blocks(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+{
+    static const char list_key[] = "layers_block_type", pattern_key[] = "hybrid_override_pattern";
+    gm_status status = GM_OK;
+    const gm_json *list = gm_json_find(config, list_key);
+    const bool listed = list && gm_json_kind_of(list) == GM_JSON_ARRAY;
+    const size_t n = (size_t)arch->n_layers;
+    const char *pattern = "", *key = listed ? list_key : pattern_key;
+    if (!listed) GM_TRY(gm_json_get_text(config, pattern_key, &pattern, where, err));
+    if (!listed && strlen(pattern) != n)
+        GM_FAIL(GM_EFORMAT, "'%s': '%s' has %zu letters, expected one for each of %zu layers",
+                where, key, strlen(pattern), n);
+    arch->part = gm_alloc(n, sizeof *arch->part);
+    arch->delta_of_layer = gm_alloc(n, sizeof *arch->delta_of_layer);
+    if (arch->part == NULL || arch->delta_of_layer == NULL)
+        GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
+    arch->n_moe = 0;
+    const gm_json *type = listed ? gm_json_first(list) : NULL;
+    for (int i = 0; i < arch->n_layers; i++) {
+        if (!place_block(arch, i, listed ? letter_of(type) : pattern[i]))
+            GM_FAIL(GM_EFORMAT,
+                    "'%s': the block of layer %d in '%s' is not Mamba2, attention, 'moe' or 'mlp'",
+                    where, i, key);
+        if (listed) type = gm_json_next(type);
+    }
+    if (arch->n_moe == 0)
+        GM_FAIL(GM_EFORMAT, "'%s': none of the %d layers is an MoE layer", where, arch->n_layers);
+out:
+    return status;
+}
+
+/* Fields with one value that is computed. */
+static gm_status expect_fields(const gm_json *config, const char *where, gm_error *err)
+{
+    static const char *const silu[] = {"silu", NULL}, *const relu2[] = {"relu2", NULL};
+    static const char *const needed[] = {"head_dim", "num_key_value_heads"};
+    gm_status status = GM_OK;
+    double any; /* arch.c reads and bounds them */
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++)
+        GM_TRY(gm_json_get_f64(config, needed[i], 0, 1e6, &any, where, err));
+    GM_TRY(gm_expect_text(config, "mamba_hidden_act", silu, where, err));
+    GM_TRY(gm_expect_text(config, "mlp_hidden_act", relu2, where, err));
+    GM_TRY(gm_expect_bool(config, "use_bias", false, where, err));
+    GM_TRY(gm_expect_bool(config, "mamba_proj_bias", false, where, err));
+    GM_TRY(expect_no_limit(config, where, err));
+    const gm_json *latent = gm_json_find(config, "moe_latent_size");
+    if (latent && gm_json_kind_of(latent) != GM_JSON_NULL)
+        GM_FAIL(GM_EFORMAT, "'%s': 'moe_latent_size' is not null, but only null is supported",
+                where);
+out:
+    return status;
+}
+
+/* Source: transformers, models/nemotron_h: the router of DeepSeek-V3; one block a layer. */
+static gm_status read_nemotron(const gm_json *config, const char *where, gm_arch *arch,
+                               gm_error *err)
+{
+    static const size_keys keys = {"mamba_num_heads", "mamba_head_dim", "n_groups",
+                                   "ssm_state_size",  "conv_kernel",    "use_conv_bias"};
+    gm_status status = GM_OK;
+    double epsilon;
+    GM_TRY(expect_fields(config, where, err));
+    GM_TRY(read_sizes(config, where, &keys, arch, err));
+    GM_TRY(gm_read_corrected(config, true, where, arch, err));
+    GM_TRY(read_blocks(config, where, arch, err));
+    GM_TRY(gm_config_int(config, "moe_shared_expert_intermediate_size", 1, GM_MAX_WIDTH,
+                         &arch->shared_width, where, err));
+    GM_TRY(gm_json_get_f64_or(config, "layer_norm_epsilon", 0, 1, 1e-5, &epsilon, where, err));
+    arch->norm_epsilon = (float)epsilon;
+    arch->n_shared = 1;
+    arch->activation.squared = true;
+    arch->rope.dim = 0;
+out:
+    return status;
+}
+
 /* ---- the rows ---- */
 
 static const gm_family families[] = {
@@ -181,6 +330,47 @@ static const gm_family families[] = {
              [GM_ROLE_EXPERT_GATE] = "model.layers.%d.block_sparse_moe.input_linear.weight",
              [GM_ROLE_EXPERT_UP] = "model.layers.%d.block_sparse_moe.input_linear.weight",
              [GM_ROLE_EXPERT_DOWN] = "model.layers.%d.block_sparse_moe.output_linear.weight",
+         }},
+    {.architecture = "NemotronHForCausalLM",
+     .model_type = "nemotron_h",
+     .name = "nemotron-h",
+     .norm_epsilon = 1e-5f,
+     .rope_theta = 1e4,
+     .list_key = "layers_block_type",
+     .mtp_prefix = "mtp.",
+     .keys = nemotron_keys,
+     .read = read_nemotron,
+     .tensor =
+         {
+             [GM_ROLE_EMBED] = "backbone.embeddings.weight",
+             [GM_ROLE_FINAL_NORM] = "backbone.norm_f.weight",
+             [GM_ROLE_HEAD] = "lm_head.weight",
+             [GM_ROLE_ATTN_NORM] = "backbone.layers.%d.norm.weight",
+             [GM_ROLE_Q] = "backbone.layers.%d.mixer.q_proj.weight",
+             [GM_ROLE_K] = "backbone.layers.%d.mixer.k_proj.weight",
+             [GM_ROLE_V] = "backbone.layers.%d.mixer.v_proj.weight",
+             [GM_ROLE_O] = "backbone.layers.%d.mixer.o_proj.weight",
+             [GM_ROLE_DELTA_Z] = "backbone.layers.%d.mixer.in_proj.weight",
+             [GM_ROLE_DELTA_V] = "backbone.layers.%d.mixer.in_proj.weight",
+             [GM_ROLE_DELTA_K] = "backbone.layers.%d.mixer.in_proj.weight",
+             [GM_ROLE_DELTA_Q] = "backbone.layers.%d.mixer.in_proj.weight",
+             [GM_ROLE_DELTA_A] = "backbone.layers.%d.mixer.in_proj.weight",
+             [GM_ROLE_DELTA_CONV] = "backbone.layers.%d.mixer.conv1d.weight",
+             [GM_ROLE_DELTA_CONV_BIAS] = "backbone.layers.%d.mixer.conv1d.bias",
+             [GM_ROLE_DELTA_RATE] = "backbone.layers.%d.mixer.A_log",
+             [GM_ROLE_DELTA_BIAS] = "backbone.layers.%d.mixer.dt_bias",
+             [GM_ROLE_DELTA_SKIP] = "backbone.layers.%d.mixer.D",
+             [GM_ROLE_DELTA_NORM] = "backbone.layers.%d.mixer.norm.weight",
+             [GM_ROLE_DELTA_O] = "backbone.layers.%d.mixer.out_proj.weight",
+             [GM_ROLE_MLP_NORM] = "backbone.layers.%d.norm.weight",
+             [GM_ROLE_DENSE_UP] = "backbone.layers.%d.mixer.up_proj.weight",
+             [GM_ROLE_DENSE_DOWN] = "backbone.layers.%d.mixer.down_proj.weight",
+             [GM_ROLE_ROUTER] = "backbone.layers.%d.mixer.gate.weight",
+             [GM_ROLE_ROUTER_CORRECTION] = "backbone.layers.%d.mixer.gate.e_score_correction_bias",
+             [GM_ROLE_SHARED_UP] = "backbone.layers.%d.mixer.shared_experts.up_proj.weight",
+             [GM_ROLE_SHARED_DOWN] = "backbone.layers.%d.mixer.shared_experts.down_proj.weight",
+             [GM_ROLE_EXPERT_UP] = "backbone.layers.%d.mixer.experts.%d.up_proj.weight",
+             [GM_ROLE_EXPERT_DOWN] = "backbone.layers.%d.mixer.experts.%d.down_proj.weight",
          }},
 };
 

@@ -184,8 +184,10 @@ static gm_status add_mlp(gm_fill *fill, gm_role gate, gm_role up, gm_role down, 
                          gm_mlp *mlp, gm_error *err)
 {
     gm_status status = GM_OK;
-    GM_TRY(add_tensor(fill, gate, l, expert, &mlp->gate_up, 0, 2, err));
-    GM_TRY(add_tensor(fill, up, l, expert, &mlp->gate_up, GM_PANEL, 2, err));
+    const bool gated = !fill->arch->activation.squared;
+    if (gated) GM_TRY(add_tensor(fill, gate, l, expert, &mlp->gate_up, 0, 2, err));
+    GM_TRY(
+        add_tensor(fill, up, l, expert, &mlp->gate_up, gated ? GM_PANEL : 0, gated ? 2 : 1, err));
     GM_TRY(add_tensor(fill, down, l, expert, &mlp->down, 0, 1, err));
 out:
     return status;

@@ -4,12 +4,16 @@
 static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step, size_t layer,
                           const gm_layer *w)
 {
-    ops->attn_in(me, step, layer, w);
-    ops->attn(me, step, layer, w);
-    ops->attn_out(me, step, layer, w);
-    ops->route(me, step, layer, w);
-    ops->moe_in(me, step, layer, w);
-    ops->moe_out(me, step, layer, w);
+    if (w->mixer) {
+        ops->attn_in(me, step, layer, w);
+        ops->attn(me, step, layer, w);
+        ops->attn_out(me, step, layer, w);
+    }
+    if (w->mlp) {
+        ops->route(me, step, layer, w);
+        ops->moe_in(me, step, layer, w);
+        ops->moe_out(me, step, layer, w);
+    }
 }
 
 /* Does the caller want to stop? All workers hear the same. */

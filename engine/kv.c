@@ -41,7 +41,7 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
     kv->layer_states = one_layer ? 0 : sequences;
     size_t layers[2] = {0};
     for (int l = 0; l < arch->n_layers; l++)
-        layers[gm_arch_is_far(arch, l)] += !gm_arch_is_delta(arch, l);
+        layers[gm_arch_is_far(arch, l)] += gm_arch_has_keys(arch, l);
     for (int far = 0; far < 2; far++) {
         const gm_heads heads = gm_arch_heads(arch, far);
         const bool one = one_layer && (layers[far] > 0 || !far);

@@ -243,8 +243,8 @@ typedef struct gm_ops {
     /* norm (if there is one), router logits, edit, choice, record; rows grouped by expert; share =
      * sigmoid of the router's last output where the shared experts are gated */
     void (*route)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
-    /* silu(gate) * up, or the arch's other activation, of the chosen experts (with the bias added
-     * to gate and up) and of the MLP that all rows take */
+    /* silu(gate) * up, or another of the arch's activations, of the chosen experts (with the bias
+     * added to gate and up) and of the MLP that all rows take */
     void (*moe_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm((gate[0] y[0] + ... + gate[K-1] y[K-1]) scale + share always), in
      * this order, where outputs have a norm; gate[i] y[i] is followed by gate[i] bias[i] if experts

@@ -59,12 +59,14 @@ static gm_buf norm_of(const gm_arch *arch, gm_role role, gm_role bias, int layer
     return gm_buf_rows(GM_F32, 1, has_tensor(arch, bias, layer) ? 2 : 1, (size_t)arch->width);
 }
 
-static gm_mlp describe_mlp(gm_dtype dtype, size_t count, size_t width, size_t model_width)
+static gm_mlp describe_mlp(const gm_arch *arch, gm_dtype dtype, size_t count, size_t width)
 {
+    const size_t model_width = (size_t)arch->width;
     if (width == 0 || count == 0) return (gm_mlp){0};
     size_t half = gm_round_up(width, GM_K_BLOCK); /* the padding of `down` is computed: zeros */
     return (gm_mlp){.width = width,
-                    .gate_up = gm_buf_panels(dtype, count, 2 * half, model_width),
+                    .gate_up = gm_buf_panels(
+                        dtype, count, arch->activation.squared ? half : 2 * half, model_width),
                     .down = gm_buf_panels(dtype, count, model_width, width)};
 }
 
@@ -103,15 +105,32 @@ static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
     layer->o = gm_buf_panels(dtype, 1, (size_t)arch->width, values);
 }
 
+/* Attention, or what the layer has instead. */
+static void describe_mixer(gm_layer *layer, const gm_arch *arch, gm_dtype dtype, int l)
+{
+    const size_t d = (size_t)arch->width;
+    const gm_heads heads = gm_arch_heads(arch, layer->far);
+    const gm_qkv_place place = gm_qkv_place_of(arch, layer->far);
+    if (!layer->mixer) return;
+    layer->qkv = gm_buf_panels(dtype, 1, heads.shared ? place.v : place.all, d);
+    layer->qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all);
+    layer->q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l));
+    layer->k_norm = vector_if(arch, GM_ROLE_K_NORM, l, cols_of(arch, GM_ROLE_K_NORM, l));
+    layer->o = gm_buf_panels(dtype, 1, d, (size_t)arch->n_heads * heads.out);
+    layer->o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d);
+    layer->sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads);
+    describe_latents(layer, arch, dtype);
+    if (layer->delta) describe_delta(layer, arch, dtype, l);
+}
+
 static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
 {
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
-    const bool dense = arch->moe_of_layer[l] < 0, far = gm_arch_is_far(arch, l);
-    const gm_heads heads = gm_arch_heads(arch, far);
-    const gm_qkv_place place = gm_qkv_place_of(arch, far);
     gm_layer layer = {
         .moe = arch->moe_of_layer[l],
-        .far = far,
+        .mixer = gm_arch_has_mixer(arch, l),
+        .mlp = gm_arch_has_mlp(arch, l),
+        .far = gm_arch_is_far(arch, l),
         .delta = gm_arch_is_delta(arch, l),
         .nth = (size_t)gm_arch_nth(arch, l),
         .window = arch->window ? (size_t)arch->window[l] : 0,
@@ -119,13 +138,6 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .attn_out_norm = vector_if(arch, GM_ROLE_ATTN_OUT_NORM, l, d),
         .mlp_norm = norm_of(arch, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, l),
         .mlp_out_norm = vector_if(arch, GM_ROLE_MLP_OUT_NORM, l, d),
-        .qkv = gm_buf_panels(dtype, 1, heads.shared ? place.v : place.all, d),
-        .qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all),
-        .q_norm = vector_if(arch, GM_ROLE_Q_NORM, l, cols_of(arch, GM_ROLE_Q_NORM, l)),
-        .k_norm = vector_if(arch, GM_ROLE_K_NORM, l, cols_of(arch, GM_ROLE_K_NORM, l)),
-        .o = gm_buf_panels(dtype, 1, d, (size_t)arch->n_heads * heads.out),
-        .o_bias = vector_if(arch, GM_ROLE_O_BIAS, l, d),
-        .sinks = vector_if(arch, GM_ROLE_SINKS, l, (size_t)arch->n_heads),
         .router_norm = vector_if(arch, GM_ROLE_ROUTER_NORM, l, d),
         .expert_scale = vector_if(arch, GM_ROLE_EXPERT_SCALE, l, e),
         .always_norm = vector_if(arch, GM_ROLE_SHARED_NORM, l, d),
@@ -133,17 +145,16 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .expert_out_norm = vector_if(arch, GM_ROLE_EXPERT_OUT_NORM, l, d),
         .scale = vector_if(arch, GM_ROLE_LAYER_SCALE, l, 1),
     };
-    describe_latents(&layer, arch, dtype);
-    if (layer.delta) describe_delta(&layer, arch, dtype, l);
-    if (dense) {
-        layer.always = describe_mlp(dtype, 1, (size_t)arch->dense_width, d);
+    describe_mixer(&layer, arch, dtype, l);
+    if (layer.moe < 0) {
+        if (layer.mlp) layer.always = describe_mlp(arch, dtype, 1, (size_t)arch->dense_width);
         return layer;
     }
     layer.router = gm_buf_panels(GM_F32, 1, e + arch->gated_shared, d);
     layer.router_bias = vector_if(arch, GM_ROLE_ROUTER_BIAS, l, e);
     layer.correction = vector_if(arch, GM_ROLE_ROUTER_CORRECTION, l, e);
-    layer.always = describe_mlp(dtype, 1, (size_t)arch->shared_width, d);
-    layer.expert = describe_mlp(dtype, e, (size_t)arch->expert_width, d);
+    layer.always = describe_mlp(arch, dtype, 1, (size_t)arch->shared_width);
+    layer.expert = describe_mlp(arch, dtype, e, (size_t)arch->expert_width);
     if (has_tensor(arch, GM_ROLE_EXPERT_GATE_BIAS, l))
         layer.expert_in_bias = gm_buf_rows(GM_F32, 1, e, layer.expert.gate_up.rows);
     if (has_tensor(arch, GM_ROLE_EXPERT_DOWN_BIAS, l))

@@ -17,12 +17,13 @@
 
 typedef struct gm_mlp {
     size_t width;   /* F; 0: this layer has none */
-    gm_buf gate_up; /* PANELS, `count` matrices (2 x F rounded up to 32, D) */
+    gm_buf gate_up; /* PANELS, `count` matrices (2 x F rounded up to 32, D); without a gate half */
     gm_buf down;    /* PANELS, `count` matrices (D, F) */
 } gm_mlp;
 
 typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
+    bool mixer, mlp;            /* which of the two parts it has */
     bool far;                   /* gm_arch_is_far */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */

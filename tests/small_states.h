@@ -39,6 +39,17 @@ static const char small_hybrid[] =
     "  \"shared_intermediate_size\": 10,\n  \"tie_word_embeddings\": true,\n"
     "  \"vocab_size\": 290\n}\n";
 
+static const char small_nemotron[] =
+    "{\n  \"architectures\": [\"NemotronHForCausalLM\"],\n  \"conv_kernel\": 3,\n"
+    "  \"head_dim\": 10,\n  \"hidden_size\": 16,\n  \"hybrid_override_pattern\": \"ME*E-M\",\n"
+    "  \"intermediate_size\": 21,\n  \"mamba_head_dim\": 6,\n  \"mamba_num_heads\": 4,\n"
+    "  \"max_position_embeddings\": 128,\n  \"moe_intermediate_size\": 9,\n"
+    "  \"moe_shared_expert_intermediate_size\": 13,\n  \"n_group\": 2,\n  \"n_groups\": 2,\n"
+    "  \"n_routed_experts\": 8,\n  \"num_attention_heads\": 4,\n"
+    "  \"num_experts_per_tok\": 2,\n  \"num_hidden_layers\": 6,\n"
+    "  \"num_key_value_heads\": 2,\n  \"ssm_state_size\": 5,\n  \"topk_group\": 1,\n"
+    "  \"use_conv_bias\": true,\n  \"vocab_size\": 290\n}\n";
+
 static inline gm_model *open_random(const char *config, bool headers_only)
 {
     gm_error err = {0};

@@ -27,7 +27,8 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
     "gpt-oss-20b, gpt-oss-20b-mxfp4, gpt-oss-120b-mxfp4, glm-4.5-air, dots.llm1, "            \
     "ernie-4.5-21b-a3b, minimax-m2, deepseek-v2-lite, gigachat3-10b-a1.8b, phi-3.5-moe, "     \
     "qwen3-next-80b-a3b, qwen3.5-35b-a3b, glm-4.7-flash, flexolmo-7x7b, hunyuan-a13b, "       \
-    "granite-4.0-h-tiny, granite-4.0-h-small, gemma-4-26b-a4b"
+    "granite-4.0-h-tiny, granite-4.0-h-small, gemma-4-26b-a4b, "                              \
+    "nemotron-3-nano-30b-a3b"
 
 /* ---- bench_checkpoint.c ---- */
 

@@ -243,6 +243,18 @@ static const char GEMMA4[] =
     "\"default\"}}, \"rms_norm_eps\": 1e-06, \"tie_word_embeddings\": true, "
     "\"vocab_size\": 262144, \"max_position_embeddings\": 262144";
 
+static const char NEMOTRON[] =
+    "\"architectures\": [\"NemotronHForCausalLM\"], \"model_type\": \"nemotron_h\", "
+    "\"hidden_size\": 2688, \"intermediate_size\": 1856, \"num_attention_heads\": 32, "
+    "\"num_key_value_heads\": 2, \"head_dim\": 128, \"mamba_num_heads\": 64, "
+    "\"mamba_head_dim\": 64, \"n_groups\": 8, \"ssm_state_size\": 128, \"conv_kernel\": 4, "
+    "\"n_routed_experts\": 128, \"num_experts_per_tok\": 6, \"moe_intermediate_size\": 1856, "
+    "\"moe_shared_expert_intermediate_size\": 3712, \"routed_scaling_factor\": 2.5, "
+    "\"norm_topk_prob\": true, \"mlp_hidden_act\": \"relu2\", \"layer_norm_epsilon\": 1e-05, "
+    "\"tie_word_embeddings\": false, \"vocab_size\": 131072, "
+    "\"max_position_embeddings\": 131072";
+#define NEMOTRON_KINDS "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
+
 static const struct shape {
     const char *name;
     int layers;
@@ -272,14 +284,20 @@ static const struct shape {
     {"granite-4.0-h-tiny", 40, GRANITE_TINY, GRANITE_KINDS},
     {"granite-4.0-h-small", 40, GRANITE_SMALL, GRANITE_KINDS},
     {"gemma-4-26b-a4b", 30, GEMMA4, NULL},
+    {"nemotron-3-nano-30b-a3b", 52, NEMOTRON, NEMOTRON_KINDS},
 };
+
+static const char *name_of(char kind)
+{
+    return kind == 'M' ? "mamba" : kind == 'E' ? "moe" : "attention";
+}
 
 static gm_status add_kinds(gm_text *config, const char *kinds, int layers, gm_error *err)
 {
     gm_status status = GM_OK;
     for (int i = 0; i < layers; i++)
-        GM_TRY(gm_text_printf(config, err, "%s\"%s\"", i ? ", " : ", \"layer_types\": [",
-                              kinds[(size_t)i % strlen(kinds)] == 'M' ? "mamba" : "attention"));
+        GM_TRY(gm_text_printf(config, err, "%s\"%s\"", i ? ", " : "[",
+                              name_of(kinds[(size_t)i % strlen(kinds)])));
     GM_TRY(gm_text_printf(config, err, "]"));
 out:
     return status;
@@ -294,7 +312,12 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
         GM_FAIL(GM_EARG, "unknown shape '%s', expected one of %s", name, GM_BENCH_SHAPES);
     const int n = layers > 0 ? layers : shapes[i].layers;
     GM_TRY(gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d", shapes[i].config, n));
-    if (shapes[i].kinds) GM_TRY(add_kinds(config, shapes[i].kinds, n, err));
+    if (shapes[i].kinds) {
+        /* Granite's key and Nemotron-H's: each is known to its family only */
+        GM_TRY(gm_text_printf(config, err, ", \"%s\": ",
+                              strchr(shapes[i].kinds, 'E') ? "layers_block_type" : "layer_types"));
+        GM_TRY(add_kinds(config, shapes[i].kinds, n, err));
+    }
     GM_TRY(gm_text_printf(config, err, "}"));
 out:
     return status;

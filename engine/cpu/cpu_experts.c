@@ -31,12 +31,14 @@ static void store_units(const gm_step *s, const gm_task *t, float *part, size_t 
     const gm_kernels *k = s->weights->kernels;
     const gm_activation *activation = &s->arch->activation;
     const bool bf16 = place->to->dtype == GM_BF16;
-    const size_t column = p / 2 * GM_PANEL;
+    const size_t column = (activation->squared ? p : p / 2) * GM_PANEL;
     char *unit =
         (char *)gm_row_of(place->to, place->first) + column * gm_dtype_bytes(place->to->dtype);
     for (size_t r = 0; place->bias && r < t->m; r++)
         k->add(part + r * ld, place->bias + p * GM_PANEL, n * GM_PANEL);
-    if (activation->gelu)
+    if (activation->squared)
+        k->relu_squared(part, ld, t->m, n, unit, place->to->stride, bf16);
+    else if (activation->gelu)
         k->geglu(part, ld, t->m, n / 2, unit, place->to->stride, bf16);
     else if (activation->limit > 0.0f)
         k->swiglu_clamped(part, ld, t->m, n / 2, activation->limit, activation->slope, unit,

@@ -97,6 +97,10 @@ typedef struct gm_kernels {
     /* x = limit tanh(x / limit), as limit (1 - 2 / (1 + e^(2 x / limit))) */
     void (*cap)(float *x, size_t n, float limit);
 
+    /* max(up, 0)^2 of m rows and n panels, to units as above; NaN stays. */
+    void (*relu_squared)(const float *up, size_t ldg, size_t m, size_t n, void *unit, size_t ldu,
+                         bool bf16);
+
     /* out[i] = e^(x[i] - shift), i < n */
     void (*exp_shifted)(const float *x, float shift, size_t n, float *out);
 

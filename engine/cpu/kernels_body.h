@@ -369,6 +369,7 @@ const gm_kernels KERNELS = {
     .swiglu_clamped = swiglu_clamped,
     .geglu = geglu,
     .cap = cap,
+    .relu_squared = relu_squared,
     .exp_shifted = exp_shifted,
     .exp_sum = exp_sum,
     .attend = attend,

@@ -124,6 +124,22 @@ static void swiglu_clamped(const float *gate_up, size_t ldg, size_t m, size_t pa
     units(gate_up, ldg, m, pairs, UNITS_CLAMPED, limit, slope, unit, ldu, bf16);
 }
 
+static void relu_squared(const float *up, size_t ldg, size_t m, size_t n, void *unit, size_t ldu,
+                         bool bf16)
+{
+    const v16 zero = v16_all(0.0f);
+    for (size_t r = 0; r < m; r++)
+        for (size_t p = 0; p < n; p++) {
+            const v16 a = v16_load(up + r * ldg + p * LANES);
+            const v16 above = v16_if_less(a, zero, zero, a); /* NaN is not less, and stays */
+            const v16 square = v16_mul(above, above);
+            if (bf16)
+                v16_store_bf16((uint16_t *)unit + r * ldu + p * LANES, square);
+            else
+                v16_store((float *)unit + r * ldu + p * LANES, square);
+        }
+}
+
 static void exp_shifted(const float *x, float shift, size_t n, float *out)
 {
     for (size_t i = 0; i < n; i += LANES) {

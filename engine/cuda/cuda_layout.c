@@ -236,6 +236,8 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     static const gm_role shared[] = {GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP, GM_ROLE_SHARED_DOWN};
     static const gm_role expert[] = {GM_ROLE_EXPERT_GATE, GM_ROLE_EXPERT_UP, GM_ROLE_EXPERT_DOWN};
     w->moe = l->arch->moe_of_layer[layer];
+    w->mixer = gm_arch_has_mixer(l->arch, layer);
+    w->mlp = gm_arch_has_mlp(l->arch, layer);
     w->delta = gm_arch_is_delta(l->arch, layer);
     w->nth = (size_t)gm_arch_nth(l->arch, layer);
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;

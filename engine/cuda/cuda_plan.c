@@ -135,7 +135,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
     const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
     const size_t w = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
     const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
-    const size_t with_keys = (size_t)(arch->n_layers - arch->n_delta);
+    const size_t with_keys = (size_t)gm_arch_n_with_keys(arch);
     p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
     const size_t bytes[GM_CUDA_N_REGIONS] = {
         [GM_CUDA_RESIDUAL] = t * p.width * f32,

@@ -88,7 +88,7 @@ __device__ __forceinline__ void keep_unit(const gm_cuda_experts &p, const Unit<W
                                           float up, typename Input<W>::type *to)
 {
     const size_t rows = 2 * (size_t)u.width;
-    const gm_activation activation = PLAIN ? gm_activation{0.0f, 1.0f, false} : p.activation;
+    const gm_activation activation = PLAIN ? gm_activation{0.0f, 1.0f, false, false} : p.activation;
     gate = warp_sum(gate) * scale_of(u.matrix, rows, p.d_stride, u.unit);
     up = warp_sum(up) * scale_of(u.matrix, rows, p.d_stride, u.width + u.unit);
     if (!PLAIN) gate += u.bias[0], up += u.bias[1];

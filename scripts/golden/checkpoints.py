@@ -185,6 +185,7 @@ MODELS = {
     "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
     "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
     "gemma4-tiny": (far.config(), 1, 2),
+    "nemotron-tiny": (mamba.nemotron_config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -224,6 +225,8 @@ def tensor_shapes(config):
     if config["model_type"] in far.FAMILIES:
         return far.tensor_shapes(config)
     config = delta.flat(config)
+    if config["model_type"] == "nemotron_h":
+        return mamba.nemotron_tensors(config)
     s = shape_of(config)
     shapes = {"model.embed_tokens.weight": (config["vocab_size"], s.width)}
 
@@ -307,7 +310,7 @@ def make_weights(config, seed):
             values = own
         elif "norm" in name and not name.endswith(".bias"):
             values = 1.0 + 0.2 * values
-        elif name.endswith("embed_tokens.weight"):
+        elif name.endswith(("embed_tokens.weight", "embeddings.weight")):
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
         elif name.endswith("correction_bias"):
             weights[name] = torch.from_numpy(0.15 * values).to(torch.float32)  # as published, whatever the others are

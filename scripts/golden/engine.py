@@ -64,7 +64,8 @@ FLIPS = (
     ("attention_bias", True, "refuse"),
     ("rope_scaling", {"type": "linear", "factor": 2.0}, "either"),
 )
-IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sliding_window",)}  # they mean nothing
+IDLE = {"qwen3_moe": ("intermediate_size", "sliding_window"), "qwen2_moe": ("sliding_window",),
+        "nemotron_h": ("rms_norm_eps", "n_shared_experts")}  # they mean nothing
 MAY_BE_ABSENT = ("rms_norm_eps", "rope_theta")
 
 
@@ -165,7 +166,7 @@ def math_fields(config, weights, sequences, logits):
 
 def is_idle(name, moe_layers, expert_id):
     """Whether a tensor is of an expert that no token chose, or of a layer that predicts further tokens."""
-    layer = re.match(r"model\.(?:language_model\.)?layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
+    layer = re.match(r"(?:model|backbone)\.(?:language_model\.)?layers\.(\d+)\.(?:.*\.experts\.(\d+)\.)?", name)
     if layer is None or int(layer[1]) > max(moe_layers):
         return layer is not None or name.startswith(("model.mtp_", "mtp.", "model.visual."))
     return layer[2] is not None and int(layer[2]) not in expert_id[moe_layers.index(int(layer[1]))]
@@ -191,7 +192,8 @@ def check_weights(config, weights, sequences, tensors, moe_layers):
 def transformers_forward(folder, sequences):
     """A model by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
     model = common.transformers_model(folder)
-    mlps = [getattr(layer, "block_sparse_moe", None) or layer.mlp for layer in model.model.layers]  # Granite's, the others'
+    mlps = [next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer") if getattr(layer, name, None) is not None)
+            for layer in model.model.layers]  # Granite's, the others', Nemotron-H's
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
     routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(model.model.layers, routers)]  # Gemma 4's
     routers = [getattr(module, "wg", module) for module in routers]  # Hunyuan's

@@ -62,6 +62,11 @@ FEWER = {
         "model_type": "granitemoehybrid", "hidden_size": 1536, "intermediate_size": 512, "shared_intermediate_size": 1024,
         "num_attention_heads": 12, "num_key_value_heads": 4, "num_local_experts": 16, "num_experts_per_tok": 6, "mamba_n_heads": 48,
         "mamba_d_head": 64, "mamba_d_state": 128, "tie_word_embeddings": True, "attention_multiplier": 0.0078125, **KINDS},
+    "Nemotron-3-Nano-30B-A3B, a layer of each kind": {
+        "model_type": "nemotron_h", "hidden_size": 2688, "layers_block_type": ["mamba", "moe", "attention", "mlp"],
+        "intermediate_size": 1856, "mamba_head_dim": 64, "mamba_num_heads": 64, "moe_intermediate_size": 1856,
+        "moe_shared_expert_intermediate_size": 3712, "n_routed_experts": 16, "num_attention_heads": 32, "num_key_value_heads": 2,
+        "num_experts_per_tok": 6, "routed_scaling_factor": 2.5},
     "Phi-mini-MoE, with a window of 21 and LongRoPE": {
         "model_type": "phimoe", "hidden_size": 4096, "intermediate_size": 960, "num_attention_heads": 32, "num_key_value_heads": 8,
         "num_local_experts": 16, "num_experts_per_tok": 2, "attention_bias": True, "lm_head_bias": True, "sliding_window": 21,
@@ -99,7 +104,8 @@ def fewer_experts(fields):
     from transformers import AutoConfig, AutoModelForCausalLM
 
     torch.manual_seed(1)
-    config = AutoConfig.for_model(**fields, num_hidden_layers=2, vocab_size=8192, max_position_embeddings=4096)
+    layers = {} if "layers_block_type" in fields else {"num_hidden_layers": 2}
+    config = AutoConfig.for_model(**fields, **layers, vocab_size=8192, max_position_embeddings=4096)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager").eval()
     for name, correction in (*model.named_buffers(), *model.named_parameters()):
         if name.endswith("correction_bias") or (name.endswith(".bias") and fields["model_type"] == "phimoe"):

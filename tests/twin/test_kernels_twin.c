@@ -2,14 +2,12 @@
  * every kind of processor, over odd sizes, large, tiny and special values. A loop or a
  * kind that nobody compares here fails the test.
  * label: long */
+#include "base/half.h"
+#include "base/rng.h"
 #include "engine/cpu/kernels.h"
 #include "engine/cpu/pack.h"
 #include "engine/team.h"
-
-#include "base/half.h"
-#include "base/rng.h"
 #include "tests/check.h"
-
 #include <stddef.h>
 
 enum { MOST = 96 * 1024 };
@@ -29,8 +27,8 @@ static struct member {
     MEMBER(i8.gather), MEMBER(i8.gemm), MEMBER(fp8.gather), MEMBER(fp8.gemm), MEMBER(dot.gather),
     MEMBER(dot.gemm), MEMBER(norm), MEMBER(layer_norm), MEMBER(to_bf16), MEMBER(add),
     MEMBER(add_scaled), MEMBER(swiglu), MEMBER(swiglu_clamped), MEMBER(geglu), MEMBER(cap),
-    MEMBER(exp_shifted), MEMBER(exp_sum), MEMBER(attend), MEMBER(merge), MEMBER(rotate),
-    MEMBER(convolve), MEMBER(unit), MEMBER(delta), MEMBER(norm_gated), MEMBER(gate),
+    MEMBER(relu_squared), MEMBER(exp_shifted), MEMBER(exp_sum), MEMBER(attend), MEMBER(merge),
+    MEMBER(rotate), MEMBER(convolve), MEMBER(unit), MEMBER(delta), MEMBER(norm_gated), MEMBER(gate),
     MEMBER(scan), MEMBER(gated_norm),
 /* clang-format on */
 #undef MEMBER
@@ -49,8 +47,7 @@ static void fill(float *x, size_t n, uint64_t stream, double scale)
     for (size_t i = 0; i < n; i++) {
         double v = gm_rng_normal(&rng) * scale;
         uint64_t kind = gm_rng_below(&rng, 40);
-        if (kind == 0) v = 0.0;
-        if (kind == 1) v = -0.0;
+        if (kind < 2) v = kind ? -0.0 : 0.0;
         if (kind == 2) v *= 1e-39;
         if (kind == 3) v *= 1e-4;
         x[i] = (float)v;
@@ -215,8 +212,7 @@ static void many_products(const gm_kernels *plain, const gm_kernels *other)
 /* The larger of two zeros has the sign that the compiler gives it; nothing reads the sign. */
 static void same_top(const char *what, const gm_kernels *other, size_t size, float x, float y)
 {
-    x += 0.0f, y += 0.0f; /* -0 becomes 0 */
-    same(what, other, size, &x, &y, 1);
+    same(what, other, size, &(float){x + 0.0f}, &(float){y + 0.0f}, 1); /* -0 becomes 0 */
 }
 
 static const size_t sizes[] = {1, 15, 16, 17, 31, 33, 64, 257, 1000};
@@ -279,6 +275,12 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
         plain->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, half[0], 65, true);
         other->swiglu_clamped(a, 130, 7, pairs, 0.75f, 1.702f, half[1], 65, true);
         same_halves("swiglu_clamped", other, pairs, half[0], half[1], 7 * 65);
+        plain->relu_squared(a, 130, 7, pairs, one, 65, false);
+        other->relu_squared(a, 130, 7, pairs, two, 65, false);
+        same("relu_squared", other, pairs, one, two, 7 * 65);
+        plain->relu_squared(a, 130, 7, pairs, half[0], 65, true);
+        other->relu_squared(a, 130, 7, pairs, half[1], 65, true);
+        same_halves("relu_squared", other, pairs, half[0], half[1], 7 * 65);
     }
 }
 
@@ -305,16 +307,14 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
         other->norm_gated(a, b, b + n, n, 1e-6f, two);
         same("norm_gated", other, n, one, two, n);
         memcpy(one, a, (floats + n) * sizeof *a), memcpy(two, a, (floats + n) * sizeof *a);
-        for (size_t t = 0; t < 2; t++) {
+        for (size_t t = 0; t < 2; t++) { /* each goes on with the other's state */
             plain->delta(one, depth, b, b + depth, one + floats, n, 0.875f, 0.3f);
             other->delta(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f);
-        }
-        same("delta", other, n, one, two, floats + n);
-        for (size_t t = 0; t < 2; t++) { /* go on with the state */
+            same("delta", other, n, one, two, floats + n);
             plain->scan(one, depth, b, b + depth, one + floats, n, 0.875f, 0.3f, 0.7f);
             other->scan(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f, 0.7f);
+            same("scan", other, n, one, two, floats + n);
         }
-        same("scan", other, n, one, two, floats + n);
         memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
         plain->gated_norm(one, b, b + n, n, 1e-6f, one + n);
         other->gated_norm(two, b, b + n, n, 1e-6f, two + n);

@@ -82,6 +82,19 @@ static void exponential_is_accurate(void)
     CHECK_NEAR(worst, 0.0, 2e-7);
 }
 
+static void squares_are_of_what_is_above_zero(void)
+{
+    float up[2][32], got[2][40] = {{0}};
+    fill(up[0], 64, 5);
+    up[0][3] = -0.0f, up[1][7] = NAN, up[1][8] = -INFINITY;
+    k->relu_squared(up[0], 32, 2, 2, got[0], 40, false);
+    for (size_t r = 0; r < 2; r++)
+        for (size_t i = 0; i < 32; i++) {
+            const float above = up[r][i] > 0.0f ? up[r][i] : 0.0f;
+            CHECK(isnan(up[r][i]) ? isnan(got[r][i]) : got[r][i] == above * above);
+        }
+}
+
 /* ---- Gated DeltaNet ---- */
 
 /* Channels that fill no panel; every token sees itself and those before it, the first none. */
@@ -207,6 +220,6 @@ static void gates_and_lengths_are_as_defined(void)
 }
 
 TESTS(TEST(clamped_units_are_as_defined), TEST(gelu_units_are_as_defined), TEST(cap_is_as_defined),
-      TEST(exponential_is_accurate), TEST(convolution_is_as_defined),
-      TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
+      TEST(squares_are_of_what_is_above_zero), TEST(exponential_is_accurate),
+      TEST(convolution_is_as_defined), TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
       TEST(gates_and_lengths_are_as_defined))

@@ -7,7 +7,7 @@
 
 #include "tests/small_states.h"
 
-static const char *const small[] = {small_next, small_qwen35, small_hybrid};
+static const char *const small[] = {small_next, small_qwen35, small_hybrid, small_nemotron};
 enum { N_SMALL = sizeof small / sizeof small[0] };
 
 enum { VOCAB = 290, ROWS = 40 };

@@ -133,7 +133,8 @@ static void parts_give_the_bits_of_the_whole(void)
                                          MODELS "deepseek-v3-tiny", /* latent */
                                          MODELS "qwen3-next-tiny",  /* recurrent */
                                          MODELS "gptoss-tiny",      /* windows */
-                                         MODELS "qwen3.5-tiny",     MODELS "granite-hybrid-tiny"};
+                                         MODELS "qwen3.5-tiny",     MODELS "granite-hybrid-tiny",
+                                         MODELS "nemotron-tiny"}; /* one block a layer */
     for (size_t f = 0; f < sizeof folder / sizeof *folder; f++)
         for (int bf16 = 0; bf16 <= 1; bf16++) {
             gm_model *model =
