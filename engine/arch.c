@@ -127,7 +127,7 @@ static gm_status read_attention(const gm_json *config, const char *where, gm_arc
         GM_TRY(read_heads(config, where, arch, err));
         turned = arch->head_dim;
     }
-    if (arch->family->far) goto out; /* gm_far_read's */
+    if (arch->family->global) goto out; /* gm_global_read's */
     GM_TRY(gm_rope_read(&arch->rope, config, arch->family, (size_t)turned, where, err));
     arch->rope.neighbours = arch->family->latent;
     arch->attention_scale *= (float)arch->rope.attention;
@@ -378,13 +378,13 @@ void gm_arch_digest(const gm_arch *arch, char hex[65])
     }
     if (arch->latent.kv > 0) gm_sha256_update(&hash, &arch->latent, sizeof arch->latent);
     if (arch->n_delta > 0) gm_sha256_update(&hash, &arch->delta, sizeof arch->delta);
-    if (arch->family->far) {
-        const gm_far *far = &arch->far;
-        const double layers[] = {far->n_kv_heads,
-                                 far->head_dim,
-                                 far->shared,
-                                 far->rope.theta,
-                                 (double)far->rope.turning,
+    if (arch->family->global) {
+        const gm_global *global = &arch->global;
+        const double layers[] = {global->n_kv_heads,
+                                 global->head_dim,
+                                 global->shared,
+                                 global->rope.theta,
+                                 (double)global->rope.turning,
                                  (double)rope->turning,
                                  (double)arch->logits_cap,
                                  (double)router->logit_scale};

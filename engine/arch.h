@@ -96,11 +96,11 @@ typedef struct gm_delta {
 
 /* What layers that see all positions have other than those with a window. Source: transformers,
  * models/gemma4. */
-typedef struct gm_far {
+typedef struct gm_global {
     int n_kv_heads, head_dim; /* 0: all layers are alike */
     bool shared;              /* a value is its key before its norm: no products make values */
     gm_rope rope;
-} gm_far;
+} gm_global;
 
 /* Attention's sizes in a layer. */
 typedef struct gm_heads {
@@ -108,7 +108,7 @@ typedef struct gm_heads {
     size_t key;   /* width of keys, and of the queries that meet them */
     size_t value; /* width of values */
     size_t out;   /* width of what a head gives O */
-    bool shared;  /* as in gm_far */
+    bool shared;  /* as in gm_global */
     const gm_rope *rope;
 } gm_heads;
 
@@ -130,7 +130,7 @@ typedef struct gm_arch {
     bool attention_bias;  /* q, k, v have biases, and where the family has one o */
     int *window;          /* (n_layers) positions that a query sees, its own included; 0: all;
                              NULL: all in every layer */
-    gm_far far;
+    gm_global global;
     gm_qk_norm qk_norm;
     bool qk_norm_last;     /* after the rotation */
     bool v_norm;           /* values too, head by head, without weights */
@@ -258,12 +258,12 @@ gm_status gm_arch_from_json(gm_arch *out, const gm_json *config, const char *whe
 bool gm_arch_tensor(const gm_arch *arch, gm_role role, int layer, int expert, gm_slice *out);
 
 /* Does a layer see all positions, and have other heads for it? */
-static inline bool gm_arch_is_far(const gm_arch *arch, int layer)
+static inline bool gm_arch_is_global(const gm_arch *arch, int layer)
 {
-    return arch->far.n_kv_heads > 0 && arch->window[layer] == 0;
+    return arch->global.n_kv_heads > 0 && arch->window[layer] == 0;
 }
 /* Of layers that are so, or of the others. */
-gm_heads gm_arch_heads(const gm_arch *arch, bool far);
+gm_heads gm_arch_heads(const gm_arch *arch, bool global);
 
 /* Does a layer have Gated DeltaNet or Mamba2? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)

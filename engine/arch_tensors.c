@@ -34,16 +34,16 @@ static shape latent_shape(const gm_arch *a, gm_role role)
     }
 }
 
-gm_heads gm_arch_heads(const gm_arch *arch, bool far)
+gm_heads gm_arch_heads(const gm_arch *arch, bool global)
 {
-    const size_t wide = (size_t)arch->far.head_dim;
-    if (far)
-        return (gm_heads){.kv = (size_t)arch->far.n_kv_heads,
+    const size_t wide = (size_t)arch->global.head_dim;
+    if (global)
+        return (gm_heads){.kv = (size_t)arch->global.n_kv_heads,
                           .key = wide,
                           .value = wide,
                           .out = wide,
-                          .shared = arch->far.shared,
-                          .rope = &arch->far.rope};
+                          .shared = arch->global.shared,
+                          .rope = &arch->global.rope};
     return (gm_heads){.kv = (size_t)arch->n_kv_heads,
                       .key = (size_t)arch->head_dim,
                       .value = (size_t)arch->value_dim,
@@ -53,11 +53,11 @@ gm_heads gm_arch_heads(const gm_arch *arch, bool far)
 
 int gm_arch_nth(const gm_arch *arch, int layer)
 {
-    const bool far = gm_arch_is_far(arch, layer);
+    const bool global = gm_arch_is_global(arch, layer);
     int n = 0;
     if (gm_arch_is_delta(arch, layer)) return arch->delta_of_layer[layer];
     for (int i = 0; i < layer; i++)
-        n += gm_arch_has_keys(arch, i) && gm_arch_is_far(arch, i) == far;
+        n += gm_arch_has_keys(arch, i) && gm_arch_is_global(arch, i) == global;
     return n;
 }
 
@@ -94,9 +94,9 @@ static shape delta_shape(const gm_arch *a, gm_role role)
 }
 
 /* Roles that exist once, or in every layer of a kind. */
-static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool far)
+static shape common_shape(const gm_arch *a, gm_role role, bool delta, bool global)
 {
-    const gm_heads heads = gm_arch_heads(a, far);
+    const gm_heads heads = gm_arch_heads(a, global);
     const int head = (int)heads.key, q = a->n_heads * head, kv = (int)heads.kv * head;
     bool per_head = a->qk_norm == GM_QK_NORM_HEAD, normed = a->qk_norm != GM_QK_NORM_NONE;
 
@@ -173,7 +173,7 @@ static shape shape_of(const gm_arch *a, gm_role role, int layer)
     const bool mlp = role >= GM_ROLE_MLP_NORM;
     if ((mixer && !gm_arch_has_mixer(a, layer)) || (mlp && !gm_arch_has_mlp(a, layer)))
         return (shape){false, 0, 0};
-    const shape s = common_shape(a, role, gm_arch_is_delta(a, layer), gm_arch_is_far(a, layer));
+    const shape s = common_shape(a, role, gm_arch_is_delta(a, layer), gm_arch_is_global(a, layer));
     if (s.present || role < GM_ROLE_DENSE_GATE) return s;
     return mlp_shape(a, role, a->moe_of_layer[layer] >= 0);
 }

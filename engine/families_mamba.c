@@ -378,5 +378,5 @@ enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
 const gm_family *gm_mamba_family_at(size_t i)
 {
-    return i < N_FAMILIES ? &families[i] : gm_far_family_at(i - N_FAMILIES);
+    return i < N_FAMILIES ? &families[i] : gm_global_family_at(i - N_FAMILIES);
 }

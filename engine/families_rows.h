@@ -4,7 +4,7 @@
 
 #include "engine/families.h"
 
-/* Tensor names that every family so far shares with Llama; those of latents have no K and V. */
+/* Tensor names that every family so global shares with Llama; those of latents have no K and V. */
 #define BASE_TENSORS                                                                            \
     [GM_ROLE_EMBED] = "model.embed_tokens.weight", [GM_ROLE_FINAL_NORM] = "model.norm.weight",  \
     [GM_ROLE_HEAD] = "lm_head.weight", [GM_ROLE_Q] = "model.layers.%d.self_attn.q_proj.weight", \
@@ -109,8 +109,8 @@ const gm_family *gm_mamba_family_at(size_t i);
 gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;
 
-/* Those of families_far.c. */
-const gm_family *gm_far_family_at(size_t i);
+/* Those of families_global.c. */
+const gm_family *gm_global_family_at(size_t i);
 
 /* Which layers see "sliding_window" positions only: as "layer_types" says; without it all but every
  * `every`th. GM_EFORMAT, GM_EMEM. */

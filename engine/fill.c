@@ -212,7 +212,7 @@ out:
 static gm_status add_layer(gm_fill *fill, gm_layer *layer, int l, gm_error *err)
 {
     gm_status status = GM_OK;
-    const gm_qkv_place place = gm_qkv_place_of(fill->arch, layer->far);
+    const gm_qkv_place place = gm_qkv_place_of(fill->arch, layer->global);
     const gm_delta_place delta = gm_delta_place_of(fill->arch);
     const struct {
         gm_role role;

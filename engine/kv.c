@@ -41,11 +41,11 @@ void gm_kv_describe(gm_kv *kv, const gm_arch *arch, gm_numerics numerics, size_t
     kv->layer_states = one_layer ? 0 : sequences;
     size_t layers[2] = {0};
     for (int l = 0; l < arch->n_layers; l++)
-        layers[gm_arch_is_far(arch, l)] += gm_arch_has_keys(arch, l);
-    for (int far = 0; far < 2; far++) {
-        const gm_heads heads = gm_arch_heads(arch, far);
-        const bool one = one_layer && (layers[far] > 0 || !far);
-        kv->of[far] = describe_cached(kv, &heads, dtype, one ? 1 : layers[far]);
+        layers[gm_arch_is_global(arch, l)] += gm_arch_has_keys(arch, l);
+    for (int global = 0; global < 2; global++) {
+        const gm_heads heads = gm_arch_heads(arch, global);
+        const bool one = one_layer && (layers[global] > 0 || !global);
+        kv->of[global] = describe_cached(kv, &heads, dtype, one ? 1 : layers[global]);
     }
     if (arch->n_delta > 0) describe_states(kv, arch, one_layer ? 1 : (size_t)arch->n_delta);
 }
@@ -64,8 +64,8 @@ uint64_t gm_kv_bytes(const gm_arch *arch, gm_numerics numerics, size_t rows, siz
     gm_kv kv;
     uint64_t bytes = 0;
     gm_kv_describe(&kv, arch, numerics, rows, sequences, one_layer);
-    for (int far = 0; far < 2; far++)
-        bytes += gm_buf_bytes(&kv.of[far].k) + gm_buf_bytes(&kv.of[far].v);
+    for (int global = 0; global < 2; global++)
+        bytes += gm_buf_bytes(&kv.of[global].k) + gm_buf_bytes(&kv.of[global].v);
     return bytes + gm_buf_bytes(&kv.state) + gm_buf_bytes(&kv.history) +
            kv.n_blocks * (GM_KV_BLOCK + 1) * sizeof *kv.token +
            sequences * (kv.blocks_per_sequence * sizeof *kv.block + sizeof *kv.sequence);
@@ -93,9 +93,9 @@ out:
 gm_status gm_kv_allocate(gm_kv *kv, gm_error *err)
 {
     gm_status status = GM_OK;
-    for (int far = 0; far < 2; far++) {
-        GM_TRY(gm_buf_create(&kv->of[far].k, "the cache of keys", err));
-        GM_TRY(gm_buf_create(&kv->of[far].v, "the cache of values", err));
+    for (int global = 0; global < 2; global++) {
+        GM_TRY(gm_buf_create(&kv->of[global].k, "the cache of keys", err));
+        GM_TRY(gm_buf_create(&kv->of[global].v, "the cache of values", err));
     }
     GM_TRY(gm_buf_create(&kv->state, "the states of sequences", err));
     GM_TRY(gm_buf_create(&kv->history, "the states of sequences", err));
@@ -109,9 +109,9 @@ void gm_kv_clear(gm_kv *kv)
     gm_free(kv->block);
     gm_free(kv->token);
     gm_free(kv->sequence);
-    for (int far = 0; far < 2; far++) {
-        gm_buf_free(&kv->of[far].k);
-        gm_buf_free(&kv->of[far].v);
+    for (int global = 0; global < 2; global++) {
+        gm_buf_free(&kv->of[global].k);
+        gm_buf_free(&kv->of[global].v);
     }
     gm_buf_free(&kv->state);
     gm_buf_free(&kv->history);

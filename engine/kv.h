@@ -32,7 +32,7 @@ typedef struct gm_cached {
  * does not depend on a sequence's length, and they cannot be taken back. Whoever computes position
  * 0 starts from zeros, so nothing needs clearing. */
 typedef struct gm_kv {
-    gm_cached of[2]; /* [1]: of layers that are far (gm_arch_is_far), [0]: of all others */
+    gm_cached of[2]; /* [1]: of layers that are global (gm_arch_is_global), [0]: of all others */
     gm_buf state;    /* ROWS f32, count = its layers * sequences; a row a value head, 16 values
                         after another as (key, 16) */
     gm_buf history;  /* ROWS f32, the same count, (taps - 1, q + k + v): the convolution's input at
@@ -76,9 +76,10 @@ static inline size_t gm_kv_block_of(const gm_kv *kv, int id, size_t position)
 }
 
 /* The matrix of k and v that is a block in `layer`, the nth of its kind, and KV head `head`. */
-static inline size_t gm_kv_item(const gm_kv *kv, bool far, size_t layer, size_t block, size_t head)
+static inline size_t gm_kv_item(const gm_kv *kv, bool global, size_t layer, size_t block,
+                                size_t head)
 {
-    return (layer * kv->layer_blocks + block) * kv->of[far].n_heads + head;
+    return (layer * kv->layer_blocks + block) * kv->of[global].n_heads + head;
 }
 
 /* The matrix of `state` and `history` that is a sequence's in the nth layer that has them. */

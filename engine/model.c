@@ -185,7 +185,7 @@ static void fill_cache(gm_model_info *info, const gm_arch *arch, gm_numerics num
     const uint64_t element = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
     uint64_t keys = 0, values = 0;
     for (int l = 0; l < arch->n_layers; l++) {
-        const gm_heads heads = gm_arch_heads(arch, gm_arch_is_far(arch, l));
+        const gm_heads heads = gm_arch_heads(arch, gm_arch_is_global(arch, l));
         if (!gm_arch_has_keys(arch, l)) continue;
         keys += heads.kv * heads.key * element;
         values += heads.kv * heads.value * element;

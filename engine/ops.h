@@ -117,7 +117,7 @@ typedef struct gm_work {
     gm_buf always;    /* (T, width of the shared or dense MLP) */
     gm_buf head_x;    /* (GM_HEAD_ROWS, D) */
     gm_buf logits;    /* (GM_HEAD_ROWS, V) */
-    gm_buf cosine[2], sine[2]; /* (positions, rope.dim / 2), in double; [1]: of far layers */
+    gm_buf cosine[2], sine[2]; /* (positions, rope.dim / 2), in double; [1]: of global layers */
     gm_buf scratch;            /* (threads, f32) each thread's own */
     size_t whole_rows;         /* from so many rows on experts are computed whole; see work.c */
 } gm_work;

@@ -13,9 +13,9 @@
 
 #include <string.h>
 
-gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool far)
+gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool global)
 {
-    const gm_heads heads = gm_arch_heads(arch, far);
+    const gm_heads heads = gm_arch_heads(arch, global);
     const size_t all = (size_t)arch->n_heads * heads.key;
     const size_t q = gm_round_up(arch->latent.kv ? (size_t)arch->latent.q : all, GM_K_BLOCK);
     const size_t k = gm_round_up(heads.kv * heads.key, GM_K_BLOCK);
@@ -109,8 +109,8 @@ static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
 static void describe_mixer(gm_layer *layer, const gm_arch *arch, gm_dtype dtype, int l)
 {
     const size_t d = (size_t)arch->width;
-    const gm_heads heads = gm_arch_heads(arch, layer->far);
-    const gm_qkv_place place = gm_qkv_place_of(arch, layer->far);
+    const gm_heads heads = gm_arch_heads(arch, layer->global);
+    const gm_qkv_place place = gm_qkv_place_of(arch, layer->global);
     if (!layer->mixer) return;
     layer->qkv = gm_buf_panels(dtype, 1, heads.shared ? place.v : place.all, d);
     layer->qkv_bias = vector_if(arch, GM_ROLE_Q_BIAS, l, place.all);
@@ -130,7 +130,7 @@ static gm_layer describe_layer(const gm_arch *arch, gm_dtype dtype, int l)
         .moe = arch->moe_of_layer[l],
         .mixer = gm_arch_has_mixer(arch, l),
         .mlp = gm_arch_has_mlp(arch, l),
-        .far = gm_arch_is_far(arch, l),
+        .global = gm_arch_is_global(arch, l),
         .delta = gm_arch_is_delta(arch, l),
         .nth = (size_t)gm_arch_nth(arch, l),
         .window = arch->window ? (size_t)arch->window[l] : 0,
@@ -275,7 +275,7 @@ static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_latent *of = &arch->latent;
     if (of->kv == 0)
-        return (size_t)arch->n_heads * gm_arch_heads(arch, l->far).key % GM_K_BLOCK != 0;
+        return (size_t)arch->n_heads * gm_arch_heads(arch, l->global).key % GM_K_BLOCK != 0;
     return of->q % GM_K_BLOCK != 0 || l->q_norm.stride != l->q_norm.cols ||
            l->k_norm.stride != l->k_norm.cols || is_padded(&l->q_up, l->q_up.cols) ||
            is_padded(&l->key_up, l->key_up.cols) || is_padded(&l->value_up, l->value_up.cols);
@@ -293,7 +293,7 @@ static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
 
 static bool attention_is_padded(const gm_layer *l, const gm_arch *arch)
 {
-    const gm_heads heads = gm_arch_heads(arch, l->far);
+    const gm_heads heads = gm_arch_heads(arch, l->global);
     if (l->delta) return delta_is_padded(l, arch);
     return latents_are_padded(l, arch) || heads.kv * heads.key % GM_K_BLOCK != 0;
 }

@@ -24,13 +24,13 @@ typedef struct gm_mlp {
 typedef struct gm_layer {
     int moe;                    /* index among the MoE layers; -1: dense */
     bool mixer, mlp;            /* which of the two parts it has */
-    bool far;                   /* gm_arch_is_far */
+    bool global;                /* gm_arch_is_global */
     size_t window;              /* positions that a query sees, its own included; 0: all */
     gm_buf attn_norm, mlp_norm; /* ROWS f32 (1, D), or (2, D): LayerNorm's, the second its bias */
     gm_buf attn_out_norm;   /* ROWS f32 (1, D) of what attention adds to the residual, or absent */
     gm_buf mlp_out_norm;    /* likewise of the MLP */
     gm_buf qkv;             /* PANELS (q + k + v, D); of latents, and where values are shared with
-                               keys (gm_far), (q + k, D); of gated attention
+                               keys (gm_global), (q + k, D); of gated attention
                                (q + k + v + gate, D); of Gated DeltaNet and Mamba2 see gm_delta_place */
     gm_buf qkv_bias;        /* ROWS f32 (1, q + k + v), or not there */
     gm_buf q_norm, k_norm;  /* ROWS f32 (1, full, head or latent's width), or not there */
@@ -107,14 +107,13 @@ size_t gm_section_buffers(gm_weights *weights, size_t i, gm_layer *layer,
 /* Give the buffers their addresses in a section that begins at `base`. */
 void gm_section_place(gm_buf *const *list, size_t n, void *base);
 
-/* Where the parts of a query-key-value row start in layers that are `far` (gm_arch_is_far) or the
- * others; `all` is its length. In latent attention: the
- * queries (or their latent), and as key the latent and the rotated part; the value is a copy of the
- * latent, not a product. */
+/* Where the parts of a query-key-value row start in layers that are `global` (gm_arch_is_global) or
+ * the others; `all` is its length. In latent attention: the queries (or their latent), and as key
+ * the latent and the rotated part; the value is a copy of the latent, not a product. */
 typedef struct gm_qkv_place {
     size_t q, k, v, gate, all;
 } gm_qkv_place;
-gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool far);
+gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool global);
 
 /* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
  * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z

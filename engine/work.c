@@ -29,9 +29,9 @@ static size_t given_floats(const gm_arch *arch)
 }
 
 /* Floats of a tile of queries and its heads. */
-static size_t attend_floats(const gm_arch *arch, bool far)
+static size_t attend_floats(const gm_arch *arch, bool global)
 {
-    const gm_heads heads = gm_arch_heads(arch, far);
+    const gm_heads heads = gm_arch_heads(arch, global);
     if (heads.kv == 0) return 0;
     const size_t queries = GM_TILE_ROWS * gm_heads_together(arch, heads.kv) *
                            gm_tiles_together((size_t)arch->n_heads, heads.kv);
@@ -89,7 +89,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     const gm_dtype read = numerics == GM_NUMERICS_F32 ? GM_F32 : GM_BF16; /* by products */
     const size_t d = (size_t)arch->width, e = (size_t)arch->n_experts;
     const size_t k = (size_t)arch->n_chosen, heads = (size_t)arch->n_heads;
-    const size_t head = larger((size_t)arch->head_dim, (size_t)arch->far.head_dim);
+    const size_t head = larger((size_t)arch->head_dim, (size_t)arch->global.head_dim);
     const size_t qkv = larger(gm_qkv_place_of(arch, false).all, gm_qkv_place_of(arch, true).all);
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     const gm_buf routed = gm_buf_spread_rows(GM_F32, 1, rows * k, d);
@@ -97,7 +97,7 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
     const bool whole = rows >= from && gm_buf_bytes(&routed) <= MOST_ROUTED_BYTES;
     const size_t apart = whole ? from - 1 : rows;
     const size_t given_apart = gm_arch_norms_apart(arch) ? rows : 0;
-    const size_t far_positions = arch->far.n_kv_heads > 0 ? positions : 0;
+    const size_t global_positions = arch->global.n_kv_heads > 0 ? positions : 0;
     *w = (gm_work){
         .x = gm_buf_spread_rows(GM_F32, 1, rows, d),
         .norm = gm_buf_spread_rows(read, 1, rows, d),
@@ -123,9 +123,9 @@ static void describe(gm_work *w, const gm_arch *arch, gm_numerics numerics, size
         .head_x = gm_buf_spread_rows(read, 1, GM_HEAD_ROWS, d),
         .logits = gm_buf_rows(GM_F32, 1, GM_HEAD_ROWS, (size_t)arch->vocab),
         .cosine = {gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
-                   gm_buf_rows(GM_F32, 1, far_positions, arch->far.rope.dim / 2)},
+                   gm_buf_rows(GM_F32, 1, global_positions, arch->global.rope.dim / 2)},
         .sine = {gm_buf_rows(GM_F32, 1, positions, arch->rope.dim / 2),
-                 gm_buf_rows(GM_F32, 1, far_positions, arch->far.rope.dim / 2)},
+                 gm_buf_rows(GM_F32, 1, global_positions, arch->global.rope.dim / 2)},
         .scratch = gm_buf_rows(GM_F32, 1, threads, scratch_floats(arch, read, apart, threads)),
         .whole_rows = whole ? from : SIZE_MAX,
     };
@@ -164,9 +164,10 @@ gm_status gm_work_create(gm_work *work, const gm_arch *arch, gm_numerics numeric
     list_buffers(work, buf);
     for (size_t i = 0; i < WORK_BUFFERS; i++)
         GM_TRY(gm_buf_create(buf[i], "the session's work space", err));
-    for (int far = 0; far < 2; far++)
-        gm_rope_fill(gm_arch_heads(arch, far).rope, work->cosine[far].rows,
-                     work->cosine[far].stride, work->cosine[far].address, work->sine[far].address);
+    for (int global = 0; global < 2; global++)
+        gm_rope_fill(gm_arch_heads(arch, global).rope, work->cosine[global].rows,
+                     work->cosine[global].stride, work->cosine[global].address,
+                     work->sine[global].address);
 out:
     if (status != GM_OK) gm_work_clear(work);
     return status;

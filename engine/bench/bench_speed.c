@@ -71,7 +71,7 @@ static double cache_of_token(const gm_model *model, double context)
     const double each = (double)(gpu ? info->gpu_kv_bytes_per_token : info->kv_bytes_per_token);
     double read = 0, all = 0;
     for (size_t l = 0; l < w->n_layers; l++) {
-        const gm_heads heads = gm_arch_heads(&model->arch, w->layer[l].far);
+        const gm_heads heads = gm_arch_heads(&model->arch, w->layer[l].global);
         const double numbers = (double)(heads.kv * (heads.key + heads.value));
         read += positions_seen(&w->layer[l], context, context) * numbers;
         all += numbers;
@@ -84,7 +84,7 @@ static double cache_of_token(const gm_model *model, double context)
 static double products_of_mixing(const gm_arch *arch, const gm_layer *layer, double from, double to)
 {
     const gm_delta *d = &arch->delta;
-    const gm_heads heads = gm_arch_heads(arch, layer->far);
+    const gm_heads heads = gm_arch_heads(arch, layer->global);
     if (layer->delta)
         return (arch->mamba ? 2.0 : 3.0) * (double)d->value_heads * (double)d->key *
                (double)d->value;
@@ -409,8 +409,8 @@ gm_status gm_bench_run_speed(gm_bench_speed *out, const gm_model *model, const g
     if (!out->gpu) /* no context, no pairs: one reading */
         out->read_rate = b->n_reads ? median(b->read_rates, b->n_reads)
                                     : gm_bench_read_rate(b->team, &b->memory);
-    for (int far = 0; far < 2; far++) {
-        const gm_cached *cached = &b->session->kv.of[far];
+    for (int global = 0; global < 2; global++) {
+        const gm_cached *cached = &b->session->kv.of[global];
         out->kv_bytes += gm_buf_bytes(&cached->k);
         if (!out->gpu || model->arch.latent.kv == 0) out->kv_bytes += gm_buf_bytes(&cached->v);
     }

@@ -84,8 +84,8 @@ static void norm_heads(const gm_step *s, const gm_buf *weight, float *x, size_t 
 /* Queries and keys of a row. */
 static void norm_row(const gm_step *s, const gm_layer *w, float *qkv)
 {
-    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->far);
-    const gm_heads heads = gm_arch_heads(s->arch, w->far);
+    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->global);
+    const gm_heads heads = gm_arch_heads(s->arch, w->global);
     norm_heads(s, &w->q_norm, qkv + place.q, (size_t)s->arch->n_heads, heads.key);
     norm_heads(s, &w->k_norm, qkv + place.k, heads.kv, heads.key);
 }
@@ -154,11 +154,11 @@ static bool is_finite(const float *x, const uint16_t *half, size_t n, gm_dtype d
 void gm_cpu_append(const gm_step *s, const gm_layer *w, const gm_row *row, size_t h, float *key,
                    float *value)
 {
-    const gm_cached *kv = &s->kv->of[w->far];
+    const gm_cached *kv = &s->kv->of[w->global];
     const gm_kernels *kernels = s->weights->kernels;
     const size_t head = kv->k.cols, width = kv->v.rows, place = row->position % GM_KV_BLOCK;
     const size_t block = gm_kv_block_of(s->kv, row->sequence, row->position);
-    const size_t item = gm_kv_item(s->kv, w->far, w->nth, block, h);
+    const size_t item = gm_kv_item(s->kv, w->global, w->nth, block, h);
     uint16_t half[2][GM_MAX_HEAD_DIM];
     kernels->to_bf16(key, head, half[0]);
     kernels->to_bf16(value, width, half[1]);
@@ -194,12 +194,12 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_arch *arch = s->arch;
     const gm_kernels *k = s->weights->kernels;
-    const gm_qkv_place place = gm_qkv_place_of(arch, w->far);
-    const gm_heads of = gm_arch_heads(arch, w->far);
+    const gm_qkv_place place = gm_qkv_place_of(arch, w->global);
+    const gm_heads of = gm_arch_heads(arch, w->global);
     const gm_row *row = &s->row[r];
     const size_t head = of.key, pairs = of.rope->dim / 2, heads = (size_t)arch->n_heads;
-    const float *cosine = gm_row_at(&s->work->cosine[w->far], row->position);
-    const float *sine = gm_row_at(&s->work->sine[w->far], row->position);
+    const float *cosine = gm_row_at(&s->work->cosine[w->global], row->position);
+    const float *sine = gm_row_at(&s->work->sine[w->global], row->position);
     float *qkv = gm_row_at(&s->work->qkv, r);
     void (*rotate)(float *, const float *, const float *, size_t) =
         arch->rope.neighbours ? rotate_neighbours : k->rotate;
@@ -213,15 +213,15 @@ static void finish_row(const gm_step *s, const gm_layer *w, size_t r)
     if (arch->qk_norm_last) norm_row(s, w, qkv);
     for (size_t h = 0; h < heads; h++) {
         gm_store_row(k, &s->work->query, r * heads + h, 0, qkv + place.q + h * head, head);
-        if (arch->far.n_kv_heads > 0) gm_cpu_end_row(s, &s->work->query, r * heads + h, head);
+        if (arch->global.n_kv_heads > 0) gm_cpu_end_row(s, &s->work->query, r * heads + h, head);
     }
 }
 
 /* Rows one after the other share the cache lines of a head's block. */
 static void append_rows(const gm_step *s, const gm_layer *w, size_t first, size_t end)
 {
-    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->far);
-    const gm_heads heads = gm_arch_heads(s->arch, w->far);
+    const gm_qkv_place place = gm_qkv_place_of(s->arch, w->global);
+    const gm_heads heads = gm_arch_heads(s->arch, w->global);
     for (size_t h = 0; h < heads.kv; h++)
         for (size_t r = first; r < end; r++) {
             float *qkv = gm_row_at(&s->work->qkv, r);
@@ -276,7 +276,7 @@ typedef struct query_tile {
 static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w,
                               const gm_tile *tile, size_t first_head)
 {
-    const gm_heads of = gm_arch_heads(s->arch, w->far);
+    const gm_heads of = gm_arch_heads(s->arch, w->global);
     const size_t heads = (size_t)s->arch->n_heads, head = of.key;
     const gm_buf *query = &s->work->query;
     float *at = gm_scratch_of(s, me);
@@ -307,7 +307,7 @@ static query_tile set_up_tile(gm_worker *me, const gm_step *s, const gm_layer *w
         q.total[i] = sink ? 1.0f : 0.0f;
     }
     for (size_t i = 0; i < q.n * q.width; i++) q.sum[i] = 0.0f;
-    q.query = gm_product_of(s, &s->kv->of[w->far].k)
+    q.query = gm_product_of(s, &s->kv->of[w->global].k)
                   ->gather(query->address, query->stride, row, q.n, head, room, &q.ldq);
     return q;
 }
@@ -334,7 +334,7 @@ static void attend_row(const gm_step *s, query_tile *q, size_t i, size_t start, 
 static void attend_block(const gm_step *s, const gm_layer *w, query_tile *q, size_t block)
 {
     const gm_kernels *k = s->weights->kernels;
-    const gm_cached *kv = &s->kv->of[w->far];
+    const gm_cached *kv = &s->kv->of[w->global];
     const gm_product *keys = gm_product_of(s, &kv->k), *values = gm_product_of(s, &kv->v);
     const size_t start = block * GM_KV_BLOCK, head = kv->k.cols;
     const size_t from = start > q->position ? (start - q->position) * q->group : 0;
@@ -343,7 +343,7 @@ static void attend_block(const gm_step *s, const gm_layer *w, query_tile *q, siz
         end -= q->group;
     const size_t m = end - from, size = gm_dtype_bytes(kv->v.dtype);
     const size_t place = gm_kv_block_of(s->kv, q->sequence, start);
-    size_t at = gm_kv_item(s->kv, w->far, w->nth, place, q->kv_head), ld;
+    size_t at = gm_kv_item(s->kv, w->global, w->nth, place, q->kv_head), ld;
     char *weight = (char *)q->weight + from * GM_KV_BLOCK * size;
 
     keys->gemm((const char *)q->query + from * q->ldq, q->ldq, m, gm_panel_at(&kv->k, at, 0), head,
@@ -360,16 +360,16 @@ static void attend_block(const gm_step *s, const gm_layer *w, query_tile *q, siz
 /* A few queries wait for memory: keys and values of a block are asked for a block ahead. */
 static void fetch_block(const gm_step *s, const gm_layer *w, const query_tile *q, size_t block)
 {
-    const gm_cached *kv = &s->kv->of[w->far];
+    const gm_cached *kv = &s->kv->of[w->global];
     const size_t place = gm_kv_block_of(s->kv, q->sequence, block * GM_KV_BLOCK);
-    const size_t at = gm_kv_item(s->kv, w->far, w->nth, place, q->kv_head), line = 64;
+    const size_t at = gm_kv_item(s->kv, w->global, w->nth, place, q->kv_head), line = 64;
     const char *k = gm_panel_at(&kv->k, at, 0), *v = gm_panel_at(&kv->v, at, 0);
     for (size_t i = 0; i < kv->k.item_bytes; i += line) __builtin_prefetch(k + i);
     for (size_t i = 0; i < kv->v.item_bytes; i += line) __builtin_prefetch(v + i);
 }
 
 /* What a head's values are multiplied with, over its query, which nobody needs any more; zeros
- * after it as far as products read. */
+ * after it as global as products read. */
 static void store_latent(const gm_step *s, size_t row, const float *x, size_t width)
 {
     gm_store_row(s->weights->kernels, &s->work->query, row, 0, x, width);
@@ -385,9 +385,9 @@ void gm_cpu_end_row(const gm_step *s, const gm_buf *of, size_t r, size_t n)
 static void store_heads(const gm_step *s, const gm_layer *w, const gm_tile *tile,
                         const query_tile *q)
 {
-    const size_t width = s->kv->of[w->far].v.rows, heads = (size_t)s->arch->n_heads;
-    const size_t gates = gm_qkv_place_of(s->arch, w->far).gate;
-    const bool others = s->arch->n_delta > 0 || s->arch->far.n_kv_heads > 0; /* wider there */
+    const size_t width = s->kv->of[w->global].v.rows, heads = (size_t)s->arch->n_heads;
+    const size_t gates = gm_qkv_place_of(s->arch, w->global).gate;
+    const bool others = s->arch->n_delta > 0 || s->arch->global.n_kv_heads > 0; /* wider there */
     const gm_kernels *k = s->weights->kernels;
     for (size_t i = 0; i < q->n; i++) {
         const size_t r = tile->first + i / q->group, h = q->head + i % q->group;
@@ -426,7 +426,7 @@ static bool follows(const gm_step *s, const gm_tile *a, const gm_tile *b)
 
 void gm_cpu_attn(gm_worker *me, const gm_step *s, size_t layer, const gm_layer *w)
 {
-    const size_t heads = (size_t)s->arch->n_heads, kv_heads = s->kv->of[w->far].n_heads;
+    const size_t heads = (size_t)s->arch->n_heads, kv_heads = s->kv->of[w->global].n_heads;
     const size_t together = gm_heads_together(s->arch, kv_heads);
     const size_t most = gm_tiles_together(heads, kv_heads);
     const size_t n = (s->n_tiles + most - 1) / most, groups = heads / together;

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, delta, far, fp8, gpt_oss, latent, mamba, norms, phimoe
+from . import common, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -184,7 +184,7 @@ MODELS = {
     "flexolmo-tiny": (norms.flex_config(), 1, 4),
     "hunyuan-tiny": (norms.hunyuan_config(), 1, 1),
     "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
-    "gemma4-tiny": (far.config(), 1, 2),
+    "gemma4-tiny": (global_heads.config(), 1, 2),
     "nemotron-tiny": (mamba.nemotron_config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
@@ -193,7 +193,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (corrected, delta, far, latent, mamba, norms, phimoe)
+    modules = (corrected, delta, global_heads, latent, mamba, norms, phimoe)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -222,8 +222,8 @@ def attention_tensors(config, s, prefix):
 
 def tensor_shapes(config):
     """Every tensor of the checkpoint, in the order of the model: name -> shape [out, in]."""
-    if config["model_type"] in far.FAMILIES:
-        return far.tensor_shapes(config)
+    if config["model_type"] in global_heads.FAMILIES:
+        return global_heads.tensor_shapes(config)
     config = delta.flat(config)
     if config["model_type"] == "nemotron_h":
         return mamba.nemotron_tensors(config)

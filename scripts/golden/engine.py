@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, delta, far, fp8, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
+from . import checkpoints, common, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -91,8 +91,8 @@ def reference(config, weights, dtype=torch.float32):
         return delta.DeltaReference(config, weights, dtype)
     if config["model_type"] in mamba.FAMILIES:
         return mamba.MambaReference(config, weights, dtype)
-    if config["model_type"] in far.FAMILIES:
-        return far.FarReference(config, weights, dtype)
+    if config["model_type"] in global_heads.FAMILIES:
+        return global_heads.GlobalHeadsReference(config, weights, dtype)
     if config["model_type"] in norms.FAMILIES:
         return norms.NormsReference(config, weights, dtype)
     if config["model_type"] in phimoe.FAMILIES:

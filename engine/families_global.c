@@ -1,4 +1,4 @@
-/* families_far.c - rows of the table of families whose layers that see all positions have other
+/* families_global.c - rows of the table of families whose layers that see all positions have other
  * heads and angles than those with a window: Gemma 4.
  */
 #include "engine/arch_keys.h"
@@ -112,39 +112,40 @@ out:
 }
 
 /* Heads of layers that see all positions: those of `holder`, where it names them. */
-static gm_status read_far_heads(const gm_json *holder, const char *dim_key, const char *kv_key,
-                                const char *where, gm_arch *arch, gm_error *err)
+static gm_status read_global_heads(const gm_json *holder, const char *dim_key, const char *kv_key,
+                                   const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_far *far = &arch->far;
-    GM_TRY(gm_config_int_or(holder, dim_key, 2, GM_MAX_HEAD_DIM, far->head_dim, &far->head_dim,
-                            where, err));
+    gm_global *global = &arch->global;
+    GM_TRY(gm_config_int_or(holder, dim_key, 2, GM_MAX_HEAD_DIM, global->head_dim,
+                            &global->head_dim, where, err));
     if (kv_key)
-        GM_TRY(gm_config_int_or(holder, kv_key, 1, arch->n_heads, far->n_kv_heads, &far->n_kv_heads,
-                                where, err));
-    if (far->head_dim % 2 != 0)
+        GM_TRY(gm_config_int_or(holder, kv_key, 1, arch->n_heads, global->n_kv_heads,
+                                &global->n_kv_heads, where, err));
+    if (global->head_dim % 2 != 0)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, expected an even number", where, dim_key,
-                far->head_dim);
-    if (arch->n_heads % far->n_kv_heads != 0)
+                global->head_dim);
+    if (arch->n_heads % global->n_kv_heads != 0)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is %d, expected a divisor of the %d attention heads", where,
-                kv_key ? kv_key : "num_key_value_heads", far->n_kv_heads, arch->n_heads);
+                kv_key ? kv_key : "num_key_value_heads", global->n_kv_heads, arch->n_heads);
 out:
     return status;
 }
 
 /* The same as transformers saves it: an object for each of those layers, under its number, and all
  * alike; none where their heads are those of the other layers. */
-static gm_status read_each_far(const gm_json *list, const char *where, gm_arch *arch, gm_error *err)
+static gm_status read_each_global(const gm_json *list, const char *where, gm_arch *arch,
+                                  gm_error *err)
 {
     static const char name[] = "per_layer_config";
     static const char *const known[] = {"head_dim", "num_key_value_heads", NULL};
     gm_status status = GM_OK;
-    const gm_far other = arch->far; /* what a member that is absent means */
-    gm_far first = {0};
-    int n = 0, n_far = 0;
+    const gm_global other = arch->global; /* what a member that is absent means */
+    gm_global first = {0};
+    int n = 0, n_global = 0;
     if (gm_json_kind_of(list) != GM_JSON_OBJECT)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' is not an object", where, name);
-    for (int i = 0; i < arch->n_layers; i++) n_far += arch->window[i] == 0;
+    for (int i = 0; i < arch->n_layers; i++) n_global += arch->window[i] == 0;
     for (const gm_json *v = gm_json_first(list); v; v = gm_json_next(v), n++) {
         char *end = NULL;
         const long layer = strtol(gm_json_key(v), &end, 10);
@@ -155,16 +156,16 @@ static gm_status read_each_far(const gm_json *list, const char *where, gm_arch *
                     "'full_attention'",
                     where, name, gm_json_key(v));
         GM_TRY(gm_config_check_part(v, name, known, where, err));
-        arch->far = other;
-        GM_TRY(read_far_heads(v, known[0], known[1], where, arch, err));
-        if (n == 0) first = arch->far;
-        if (arch->far.head_dim != first.head_dim || arch->far.n_kv_heads != first.n_kv_heads)
+        arch->global = other;
+        GM_TRY(read_global_heads(v, known[0], known[1], where, arch, err));
+        if (n == 0) first = arch->global;
+        if (arch->global.head_dim != first.head_dim || arch->global.n_kv_heads != first.n_kv_heads)
             GM_FAIL(GM_EFORMAT, "'%s': '%s' has layers of different heads, expected the same",
                     where, name);
     }
-    if (n > 0 && n != n_far)
+    if (n > 0 && n != n_global)
         GM_FAIL(GM_EFORMAT, "'%s': '%s' has %d layers, expected the %d of 'full_attention'", where,
-                name, n, n_far);
+                name, n, n_global);
 out:
     return status;
 }
@@ -173,37 +174,38 @@ out:
 static gm_status read_types(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
 {
     static const gm_rope near = {.theta = 1e4, .amplitude = 1.0, .attention = 1.0, .alpha = 1.0};
-    enum { FAR_HEAD = 512 }; /* where the config names no width */
+    enum { GLOBAL_HEAD = 512 }; /* where the config names no width */
     gm_status status = GM_OK;
     const gm_json *each = gm_json_find(config, "per_layer_config");
     const gm_json *types = gm_json_find(config, "layer_types");
     const int last = arch->n_layers - 1;
-    gm_far *far = &arch->far;
+    gm_global *global = &arch->global;
     GM_TRY(gm_read_windows(config, 6, where, arch, err));
     if (types == NULL || gm_json_kind_of(types) == GM_JSON_NULL) arch->window[last] = 0;
     if (arch->window[last] != 0)
         GM_FAIL(GM_EFORMAT,
                 "'%s': 'layer_types' ends with 'sliding_attention', expected 'full_attention'",
                 where);
-    GM_TRY(gm_json_get_bool_or(config, "attention_k_eq_v", false, &far->shared, where, err));
-    far->n_kv_heads = arch->n_kv_heads;
+    GM_TRY(gm_json_get_bool_or(config, "attention_k_eq_v", false, &global->shared, where, err));
+    global->n_kv_heads = arch->n_kv_heads;
     if (each && gm_json_kind_of(each) != GM_JSON_NULL) {
-        far->head_dim = arch->head_dim;
-        GM_TRY(read_each_far(each, where, arch, err));
+        global->head_dim = arch->head_dim;
+        GM_TRY(read_each_global(each, where, arch, err));
     } else {
-        far->head_dim = FAR_HEAD;
-        GM_TRY(read_far_heads(config, "global_head_dim",
-                              far->shared ? "num_global_key_value_heads" : NULL, where, arch, err));
+        global->head_dim = GLOBAL_HEAD;
+        GM_TRY(read_global_heads(config, "global_head_dim",
+                                 global->shared ? "num_global_key_value_heads" : NULL, where, arch,
+                                 err));
     }
     const gm_rope partial = {.theta = 1e6,
                              .amplitude = 1.0,
                              .attention = 1.0,
                              .alpha = 1.0,
-                             .turning = (size_t)far->head_dim / 8};
+                             .turning = (size_t)global->head_dim / 8};
     GM_TRY(gm_rope_read_type(&arch->rope, config, "sliding_attention", &near,
                              (size_t)arch->head_dim, where, err));
-    GM_TRY(gm_rope_read_type(&far->rope, config, "full_attention", &partial, (size_t)far->head_dim,
-                             where, err));
+    GM_TRY(gm_rope_read_type(&global->rope, config, "full_attention", &partial,
+                             (size_t)global->head_dim, where, err));
 out:
     return status;
 }
@@ -264,7 +266,7 @@ out:
 
 #define GEMMA_ROW                                                                          \
     .name = "gemma-4", .norm_epsilon = 1e-6f, .chosen_key = "top_k_experts", .tied = true, \
-    .far = true, .cpu_only = true, .inner = "model.language_model.",                       \
+    .global = true, .cpu_only = true, .inner = "model.language_model.",                    \
     .other_prefix = {"model.vision_tower.", "model.embed_vision.", "model.audio_tower.",   \
                      "model.embed_audio."},                                                \
     .keys = gemma_keys, .read = read_gemma, .tensor = {GEMMA_TENSORS}
@@ -280,7 +282,7 @@ static const gm_family families[] = {
 
 enum { N_FAMILIES = sizeof families / sizeof families[0] };
 
-const gm_family *gm_far_family_at(size_t i)
+const gm_family *gm_global_family_at(size_t i)
 {
     return i < N_FAMILIES ? &families[i] : NULL;
 }

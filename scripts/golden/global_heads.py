@@ -1,4 +1,4 @@
-"""far - a tiny checkpoint of the family whose layers that see all positions have other heads than those with a window (Gemma 4), and
+"""global_heads - a tiny checkpoint of the family whose layers that see all positions have other heads than those with a window (Gemma 4), and
 this family written plainly in PyTorch on top of deepseek_reference; engine.py compares it with transformers.
 
 What differs: heads, KV heads and angles by the type of a layer, and in one type values that are keys before their norm; norms of q,
@@ -95,8 +95,8 @@ def scaled(name, values):
     return 1.0 + 0.2 * values if name.endswith(("scale", "layer_scalar")) else None
 
 
-class FarReference(Reference):
-    """FarReference(config dict, weights by name, dtype).forward(ids), as Reference."""
+class GlobalHeadsReference(Reference):
+    """GlobalHeadsReference(config dict, weights by name, dtype).forward(ids), as Reference."""
 
     def __init__(self, config, weights, dtype=torch.float32):
         super().__init__(config, {}, dtype, shape(config))

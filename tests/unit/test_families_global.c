@@ -1,5 +1,5 @@
-/* test_families_far.c - what the rows of engine/families_far.c read: the published config, heads,
- * angles and tensors by the type of a layer, and what is refused.
+/* test_families_global.c - what the rows of engine/families_global.c read: the published config,
+ * heads, angles and tensors by the type of a layer, and what is refused.
  */
 #include "engine/families.h"
 
@@ -59,16 +59,17 @@ static void layers_of_two_types(void)
 {
     gm_slice slice;
     gm_arch a = read_config_text(gemma);
-    const gm_heads near = gm_arch_heads(&a, false), far = gm_arch_heads(&a, true);
+    const gm_heads near = gm_arch_heads(&a, false), global = gm_arch_heads(&a, true);
     for (int i = 0; i < a.n_layers; i++) {
-        CHECK(gm_arch_is_far(&a, i) == (i % 6 == 5) && a.window[i] == (i % 6 == 5 ? 0 : 1024));
+        CHECK(gm_arch_is_global(&a, i) == (i % 6 == 5) && a.window[i] == (i % 6 == 5 ? 0 : 1024));
         CHECK_INT(gm_arch_nth(&a, i), i % 6 == 5 ? i / 6 : i - i / 6);
     }
     CHECK(near.kv == 8 && near.key == 256 && near.value == 256 && !near.shared);
-    CHECK(far.kv == 2 && far.key == 512 && far.value == 512 && far.out == 512 && far.shared);
+    CHECK(global.kv == 2 && global.key == 512 && global.value == 512 && global.out == 512 &&
+          global.shared);
     CHECK_NEAR(gm_rope_step(near.rope, 127), pow(1e4, -127.0 / 128.0), 1e-12);
-    CHECK_NEAR(gm_rope_step(far.rope, 63), pow(1e6, -63.0 / 256.0), 1e-12);
-    CHECK_NEAR(gm_rope_step(far.rope, 64), 0.0, 0.0); /* a quarter of 256 pairs turns */
+    CHECK_NEAR(gm_rope_step(global.rope, 63), pow(1e6, -63.0 / 256.0), 1e-12);
+    CHECK_NEAR(gm_rope_step(global.rope, 64), 0.0, 0.0); /* a quarter of 256 pairs turns */
     CHECK(gm_arch_tensor(&a, GM_ROLE_Q, 0, 0, &slice) && slice.rows == 4096);
     CHECK_TEXT(slice.name, "model.language_model.layers.0.self_attn.q_proj.weight");
     CHECK(gm_arch_tensor(&a, GM_ROLE_Q, 5, 0, &slice) && slice.rows == 8192);
@@ -125,19 +126,20 @@ static void what_is_not_said(void)
     gm_arch_clear(&a);
     copy_model("changed", TINY, "rope_parameters", NULL);
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-    CHECK(a.rope.theta == 1e4 && a.far.rope.theta == 1e6 && a.far.rope.turning == 2); /* of 10 */
+    CHECK(a.rope.theta == 1e4 && a.global.rope.theta == 1e6 &&
+          a.global.rope.turning == 2); /* of 10 */
     gm_arch_clear(&a);
     copy_model("changed", TINY, "global_head_dim", NULL);
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-    CHECK_INT(a.far.head_dim, 512);
+    CHECK_INT(a.global.head_dim, 512);
     gm_arch_clear(&a);
     copy_model("changed", TINY, "num_global_key_value_heads", "null");
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-    CHECK_INT(a.far.n_kv_heads, 2);
+    CHECK_INT(a.global.n_kv_heads, 2);
     gm_arch_clear(&a);
     copy_model("changed", TINY, "attention_k_eq_v", "false"); /* then their number is not theirs */
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-    CHECK(a.far.n_kv_heads == 2 && !a.far.shared);
+    CHECK(a.global.n_kv_heads == 2 && !a.global.shared);
     gm_arch_clear(&a);
     copy_model("changed", TINY, "final_logit_softcapping", "null");
     CHECK_OK(gm_arch_read(&a, "changed", &err), err);
@@ -166,7 +168,7 @@ static void heads_by_layer(void)
         gm_arch a;
         copy_model("changed", TINY, "per_layer_config", good[i].value);
         CHECK_OK(gm_arch_read(&a, "changed", &err), err);
-        CHECK(a.far.head_dim == good[i].head_dim && a.far.n_kv_heads == good[i].n_kv_heads);
+        CHECK(a.global.head_dim == good[i].head_dim && a.global.n_kv_heads == good[i].n_kv_heads);
         gm_arch_clear(&a);
     }
 }
