@@ -15,7 +15,8 @@ typedef struct gm_column {
 enum { GM_MAX_COLUMNS = 16 };
 
 /* Print `n` columns, at most GM_MAX_COLUMNS, each `width` cells of the terminal wide
- * (text/terminal.h), broken at blanks where there are any; control characters are shown as blanks. */
+ * (text/terminal.h), broken at blanks where there are any; control characters are shown as blanks.
+ */
 void gm_columns_print(FILE *out, const gm_column *columns, size_t n, size_t width);
 
 /* Cells of a line of the terminal that `out` is, or `fallback`. */
