@@ -189,7 +189,8 @@ static const char *const nemotron_keys[] = {
     "rescale_prenorm_residual",
     "residual_in_fp32",
     "hidden_dropout",
-    "time_step_floor",
+    "time_step_floor", /* these three: for initial weights only. transformers 5.24 takes _min for
+                          the least step of nemotron_h, which NVIDIA's own code does not */
     "time_step_max",
     "time_step_min",
     "use_mamba_kernels",
@@ -304,6 +305,7 @@ static const gm_family families[] = {
     {.architecture = "GraniteMoeHybridForCausalLM",
      .model_type = "granitemoehybrid",
      .name = "granite-moe-hybrid",
+     .cpu_only = true,
      .norm_epsilon = 1e-6f,
      .rope_theta = 1e4,
      .keys = hybrid_keys,
@@ -334,6 +336,7 @@ static const gm_family families[] = {
     {.architecture = "NemotronHForCausalLM",
      .model_type = "nemotron_h",
      .name = "nemotron-h",
+     .cpu_only = true,
      .norm_epsilon = 1e-5f,
      .rope_theta = 1e4,
      .list_key = "layers_block_type",

@@ -20,13 +20,6 @@ static gm_status check_heads(const gm_arch *arch, gm_error *err)
                        "the model's heads have %d dimensions, but attention on the GPU supports "
                        "even numbers up to %d",
                        arch->head_dim, GM_CUDA_MAX_HEAD);
-    if (arch->mamba)
-        return gm_fail(err, GM_EABSENT,
-                       "the model has Mamba2 layers, which are supported on the CPU only");
-    if (arch->rope.dim == 0)
-        return gm_fail(
-            err, GM_EABSENT,
-            "the model's attention has no positions, which is supported on the CPU only");
     if (arch->delta.key > GM_CUDA_MAX_DELTA_KEY || arch->delta.value > GM_CUDA_MAX_DELTA_VALUE)
         return gm_fail(err, GM_EABSENT,
                        "the model's Gated DeltaNet has keys of %d dimensions and values of %d, but "

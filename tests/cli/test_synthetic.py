@@ -184,7 +184,8 @@ def nothing_counted_is_noise(metric):
         said, column = fit("zeros.h5", more=("--metric", metric))
         assert (column["cluster"][:n_zero] == -1).all() and column["quality"]["zero_documents"] == n_zero
         assert len(column["keywords"]) == 2 and (column["cluster"][n_zero:] >= 0).mean() > 0.8, column["cluster"]
-        assert f"{n_zero} of 150 documents have no counted choice" in said, said
+        has = "has" if n_zero == 1 else "have"
+        assert f"{n_zero} of 150 documents {has} no counted choice" in said, said
 
 
 def few_documents():
