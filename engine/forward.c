@@ -4,13 +4,12 @@
 static void forward_layer(const gm_ops *ops, gm_worker *me, const gm_step *step, size_t layer,
                           const gm_layer *w)
 {
-    const bool mixer = w->mixer, mlp = w->mlp; /* *w may be the next one's after the last meeting */
-    if (mixer) {
+    if (w->mixer) {
         ops->attn_in(me, step, layer, w);
         ops->attn(me, step, layer, w);
         ops->attn_out(me, step, layer, w);
     }
-    if (mlp) {
+    if (w->mlp) {
         ops->route(me, step, layer, w);
         ops->moe_in(me, step, layer, w);
         ops->moe_out(me, step, layer, w);

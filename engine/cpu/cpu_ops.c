@@ -9,12 +9,13 @@ static const gm_layer *layer_acquire(gm_worker *me, const gm_step *s, size_t lay
     return w->stream ? gm_stream_acquire(w->stream, me, layer) : &w->layer[layer];
 }
 
-/* The workers met after the layer's last operation; who asks for the next must not be
- * given this one once more. */
+/* The layer's place is given to the next one when nobody looks at it any more, and who asks for
+ * the next must not be given this one once more. */
 static void layer_release(gm_worker *me, const gm_step *s, size_t layer)
 {
     (void)layer;
     if (s->weights->stream == NULL) return;
+    gm_worker_meet(me);
     if (me->index == 0) gm_stream_release(s->weights->stream);
     gm_worker_meet(me);
 }
