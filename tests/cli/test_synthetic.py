@@ -191,7 +191,8 @@ def nothing_counted_is_noise(metric):
 def few_documents():
     for n in (0, 1, 2, K - 1):
         write("few.h5", draw(n))
-        assert f"the trace has {n} documents, but a map needs at least 15" in fit("few.h5", code=1)[0]
+        documents = "document" if n == 1 else "documents"
+        assert f"the trace has {n} {documents}, but a map needs at least 15" in fit("few.h5", code=1)[0]
     for n in (K, K + 1, K + 2, 2 * K, 2 * K + 1):
         write("few.h5", draw(n))
         fit("few.h5")
