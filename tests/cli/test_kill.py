@@ -87,9 +87,13 @@ class Killer:
             check_same(OUT, self.whole)
         return True
 
-    def go(self, kills, place=None):
-        """That many kills, and more where none has fallen into `place` yet."""
-        while self.kills < kills or (place and place not in self.fell and self.kills < 20 * kills):
+    def go(self, kills, place=None, resumes=0):
+        """That many kills, and more until one has fallen into `place` and `resumes` runs have
+        begun after committed blocks."""
+        def lacking():
+            return (place and place not in self.fell) or self.resumed < resumes
+
+        while self.kills < kills or (lacking() and self.kills < 20 * kills):
             merging = len(shards(OUT)) == self.blocks  # let every second one through
             self.session(not merging or self.rng.random() < 0.5)
         while self.session(False):
@@ -104,7 +108,7 @@ class Killer:
               f"{more} of {len(self.lost)} times more than one", flush=True)
 
 
-def kill_run(name, program, documents, kills, span, seed, place=None):
+def kill_run(name, program, documents, kills, span, seed, place=None, resumes=0):
     write_corpus("corpus.jsonl", documents)
     clear("whole.h5")
     clear(OUT)
@@ -113,7 +117,7 @@ def kill_run(name, program, documents, kills, span, seed, place=None):
     length = time.monotonic() - begin
     blocks = (documents - 1) // BLOCK + 1
     killer = Killer(program, contents("whole.h5"), blocks, span * length, random.Random(seed))
-    killer.go(kills, place)
+    killer.go(kills, place, resumes)
     killer.report(name)
     return killer
 
@@ -162,9 +166,10 @@ def main():
     print(f"seed {options.seed}", flush=True)
     full = options.full
 
+    resumes = 15 if full else 1
     killer = kill_run("computing", PROBE, (24 if full else 6) * BLOCK + 100, 25 if full else 5,
-                      0.3 if full else 0.5, options.seed)
-    assert killer.resumed >= (15 if full else 1), killer.resumed
+                      0.3 if full else 0.5, options.seed, resumes=resumes)
+    assert killer.resumed >= resumes, killer.resumed
     for number in (SIGTERM, SIGINT):
         interrupt(number, random.Random(options.seed))
     killer = kill_run("stubbed", STUB, (20 if full else 8) * BLOCK + 100, 200 if full else 15,
