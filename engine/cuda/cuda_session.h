@@ -143,7 +143,7 @@ void gm_cuda_latent_out(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w);
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w);
 
-/* cuda_ops.c: what both forms of an operation tell their kernels */
+/* cuda_tell.c: what both forms of an operation tell their kernels */
 gm_cuda_attention gm_cuda_attention_of(const gm_step *step, const gm_layer *w);
 gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w);
 gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w);
