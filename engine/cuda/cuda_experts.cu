@@ -28,7 +28,7 @@ static cudaError_t gate_up(const gm_cuda_how *how, const gm_cuda_experts *p)
     const size_t shared = R * placed_floats((size_t)p->width) * sizeof(float);
     const bool dense = p->n_chosen == 0;
     const size_t n =
-        dense ? (size_t)p->always_width : (size_t)p->n_rows * p->n_chosen * p->expert_width;
+        dense ? (size_t)p->always_pairs : (size_t)p->n_rows * p->n_chosen * p->expert_pairs;
     unsigned blocks = blocks_for(n, WARPS);
     const unsigned most = (unsigned)how->multiprocessors * BLOCKS;
     if (blocks > most) blocks = most;
@@ -330,9 +330,10 @@ template <typename W> __global__ static void swiglu_kernel(gm_cuda_swiglu p)
         __syncthreads();
         bias += 2 * owner * p.bias_stride;
     }
+    const int apart = p.activation.squared ? 0 : p.width; /* without a gate both are up */
     for (int f = threadIdx.x; f < p.width; f += THREADS) {
         const float gate = bias ? from[f] + bias[f] : from[f];
-        const float up = bias ? from[p.width + f] + bias[p.bias_stride + f] : from[p.width + f];
+        const float up = bias ? from[apart + f] + bias[p.bias_stride + f] : from[apart + f];
         store(to + f, unit_of(p.activation, gate, up));
     }
 }

@@ -308,8 +308,12 @@ typedef struct gm_cuda_experts {
     void *always; /* (rows, a_stride) */
     size_t x_stride, d_stride, f_stride, a_stride, in_stride, out_stride;
     int n_rows, width, n_chosen, expert_width, always_width; /* n_chosen 0: a dense layer */
+    int units; /* of the two rows of gate_up that a warp reads at once: 1, gate and up, or without
+                  gates 2; their rows are even in number then */
+    int expert_pairs, always_pairs; /* such rows, divided by two */
+    int expert_apart, always_apart; /* rows from the first of a pair to the second */
     int piece, always_piece; /* hidden units that a warp of `down` takes at once: of an expert, of
-                                `always` */
+                         `always` */
     gm_activation activation;
     float scale, residual_scale, epsilon;
     gm_dtype dtype; /* of the weights */

@@ -65,8 +65,8 @@ static void place_norm(gm_cuda_layout *l, gm_role role, gm_role bias, int layer,
     if (two) add(l, &(gm_cuda_job){.role = bias, .layer = layer, .to = to, .row = rows});
 }
 
-/* Gate and up, then down, of an expert or of the MLP that all rows take; up lies `apart` rows
- * after gate. */
+/* Gate (if there is one) and up, then down, of an expert or of the MLP that all rows take; up lies
+ * `apart` rows after gate. */
 static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_t expert,
                       gm_buf *gate_up, size_t apart, gm_buf *down)
 {
@@ -76,23 +76,26 @@ static void add_three(gm_cuda_layout *l, const gm_role role[3], int layer, size_
                        .to = gate_up,
                        .item = expert,
                        .apart = apart};
-    add(l, &job);
+    if (apart > 0) add(l, &job);
     job.role = role[1], job.row = apart;
     add(l, &job);
     job.role = role[2], job.row = 0, job.to = down;
     add(l, &job);
 }
 
+/* Without gates rows are read two at a time all the same: of an odd number one more, which nobody
+ * fills. */
 static void place_mlp(gm_cuda_layout *l, const gm_role role[3], int layer, size_t count,
                       gm_dtype dtype, gm_mlp *mlp)
 {
     size_t width, d;
-    if (!has(l, role[0], layer, &width, &d)) return;
+    if (!has(l, role[1], layer, &width, &d)) return;
+    const bool gated = !l->arch->activation.squared;
     mlp->width = width;
-    mlp->gate_up = lay(l, dtype, count, 2 * width, d);
+    mlp->gate_up = lay(l, dtype, count, gated ? 2 * width : gm_round_up(width, 2), d);
     mlp->down = lay(l, dtype, count, d, width);
     for (size_t e = 0; e < count; e++)
-        add_three(l, role, layer, e, &mlp->gate_up, width, &mlp->down);
+        add_three(l, role, layer, e, &mlp->gate_up, gated ? width : 0, &mlp->down);
 }
 
 /* Where experts have biases: those of gate and up are two rows. */

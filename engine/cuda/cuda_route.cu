@@ -155,7 +155,7 @@ static cudaError_t route_few(const gm_cuda_how *how, const gm_cuda_route *p,
     const unsigned most = (unsigned)how->multiprocessors * UNIT_BLOCKS;
     unsigned room = MIN_BLOCKS; /* all run at once, where that is not too few */
     if (most > routers + room) room = most - routers;
-    unsigned blocks = blocks_for((size_t)always->always_width, WARPS);
+    unsigned blocks = blocks_for((size_t)always->always_pairs, WARPS);
     if (blocks > room) blocks = room;
     const size_t rows = blocks ? R * placed_floats((size_t)p->width) * sizeof(float) : 0;
     const size_t choice = route_shared(p);

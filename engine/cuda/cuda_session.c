@@ -50,10 +50,6 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
             err, GM_EABSENT,
             "the model chooses %d experts %d wide, which together are too wide for the GPU",
             arch->n_chosen, arch->expert_width);
-    if (arch->activation.limit > 0.0f && for_all_rows)
-        return gm_fail(
-            err, GM_EABSENT,
-            "the model's activation has a limit, which the GPU supports in experts only");
     if (gm_arch_tensor(arch, GM_ROLE_MLP_NORM_BIAS, 0, 0, &bias) && for_all_rows)
         return gm_fail(err, GM_EABSENT,
                        "the model's norms have biases, which the GPU supports only without shared "

@@ -19,11 +19,16 @@ __device__ __forceinline__ At<W> item_of(const void *matrices, int item, size_t 
     return Pointer<W>::to((const char *)matrices + (size_t)item * bytes, n);
 }
 
-/* What an MLP makes of gate and up (cpu/kernels.h). NaN stays. */
+/* What an MLP makes of gate and up (cpu/kernels.h); without a gate, of up alone. NaN stays. */
 __device__ __forceinline__ float unit_of(const gm_activation &activation, float gate, float up)
 {
     const float limit = activation.limit;
     float steep = gate;
+    if (activation.squared) {
+        up = up < 0.0f ? 0.0f : up;
+        return up * up;
+    }
+    if (activation.gelu) steep = gate * fmaf(gate * gate, 0.0713548163f, 1.5957691216f);
     if (limit > 0.0f) {
         gate = gate > limit ? limit : gate;
         up = up > limit ? limit : up;
@@ -33,47 +38,50 @@ __device__ __forceinline__ float unit_of(const gm_activation &activation, float 
     return gate / (1.0f + expf(-steep)) * up;
 }
 
-/* A unit of an MLP: its rows of gate and up, what is added to both, and where it goes among the
+/* Two rows of weights of an MLP that a warp reads at once: gate and up of a unit, or where there is
+ * no gate two units'; what is added to their products, and where the first unit goes among the
  * hidden units. */
 template <typename W> struct Unit {
     Stretch<PAIR, W> s; /* nothing: there is no such unit */
     At<W> matrix;
-    int row, width, unit;
+    int row, unit;
     size_t hidden;
     float bias[PAIR] = {-0.0f, -0.0f}; /* which adds nothing, to no bit */
 };
 
-template <typename W> __device__ __forceinline__ void find_rows(Unit<W> &u, size_t stride)
+template <typename W>
+__device__ __forceinline__ void find_rows(const gm_cuda_experts &p, int apart, Unit<W> &u)
 {
-    u.s.w[0] = u.matrix + u.unit * stride;
-    u.s.w[1] = u.matrix + (u.width + u.unit) * stride;
+    u.s.w[0] = u.matrix + u.unit * p.d_stride;
+    u.s.w[1] = u.matrix + (apart + u.unit) * p.d_stride;
     u.s.first = (int)threadIdx.x % WARP;
-    u.s.vecs = (int)(stride / VEC);
+    u.s.vecs = (int)(p.d_stride / VEC);
 }
 
-/* Unit i of the MLP that all rows take. */
+/* Pair i of the MLP that all rows take. */
 template <typename W> __device__ __forceinline__ Unit<W> known_unit(const gm_cuda_experts &p, int i)
 {
     Unit<W> u = {};
-    if (i >= p.always_width) return u;
-    u.width = p.always_width, u.unit = i, u.hidden = (size_t)i;
-    u.matrix = Pointer<W>::to(p.always_gate_up, PAIR * p.always_width * p.d_stride);
-    find_rows(u, p.d_stride);
+    if (i >= p.always_pairs) return u;
+    u.unit = i * p.units, u.hidden = (size_t)u.unit;
+    u.matrix = Pointer<W>::to(p.always_gate_up, PAIR * p.always_pairs * p.d_stride);
+    find_rows(p, p.always_apart, u);
     return u;
 }
 
-/* Unit i of those of row 0's choices, row 1's, ... */
+/* Pair i of those of row 0's choices, row 1's, ... */
 template <typename W>
 __device__ __forceinline__ Unit<W> chosen_unit(const gm_cuda_experts &p, int i)
 {
     Unit<W> u = {};
-    if (i >= p.n_rows * p.n_chosen * p.expert_width) return u;
-    const int choice = i / p.expert_width, expert = p.expert[choice]; /* row and rank */
-    u.row = choice / p.n_chosen, u.width = p.expert_width, u.unit = i % p.expert_width;
+    const int each = p.expert_pairs;
+    if (i >= p.n_rows * p.n_chosen * each) return u;
+    const int choice = i / each, expert = p.expert[choice]; /* row and rank */
+    u.row = choice / p.n_chosen, u.unit = i % each * p.units;
     u.hidden = choice * p.f_stride + u.unit;
     if (expert == GM_NO_EXPERT) return u;
-    u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes, PAIR * p.expert_width * p.d_stride);
-    find_rows(u, p.d_stride);
+    u.matrix = item_of<W>(p.gate_up, expert, p.gate_up_bytes, PAIR * p.expert_pairs * p.d_stride);
+    find_rows(p, p.expert_apart, u);
     if (p.in_bias) {
         const float *bias = p.in_bias + PAIR * expert * p.in_stride + u.unit;
         u.bias[0] = bias[0], u.bias[1] = bias[p.in_stride];
@@ -81,24 +89,35 @@ __device__ __forceinline__ Unit<W> chosen_unit(const gm_cuda_experts &p, int i)
     return u;
 }
 
-/* From the lanes' parts of gate and up to the unit, of which lane 0 keeps the value. PLAIN: no
- * biases, silu(gate) * up, as gm_cuda_check_arch has seen to; eight rows leave no registers. */
-template <bool PLAIN, typename W>
-__device__ __forceinline__ void keep_unit(const gm_cuda_experts &p, const Unit<W> &u, float gate,
-                                          float up, typename Input<W>::type *to)
+/* From the lanes' parts of a pair's products with T rows to the units of row `lane`, for the lanes
+ * below n. KNOWN: as below, without biases. */
+template <bool KNOWN, int T, typename W>
+__device__ __forceinline__ void keep_units(const gm_cuda_experts &p, const Unit<W> &u,
+                                           const float (&sum)[PAIR][T], int n,
+                                           typename Input<W>::type *to)
 {
-    const size_t rows = 2 * (size_t)u.width;
-    const gm_activation activation = PLAIN ? gm_activation{0.0f, 1.0f, false, false} : p.activation;
-    gate = warp_sum(gate) * scale_of(u.matrix, rows, p.d_stride, u.unit);
-    up = warp_sum(up) * scale_of(u.matrix, rows, p.d_stride, u.width + u.unit);
-    if (!PLAIN) gate += u.bias[0], up += u.bias[1];
-    if (threadIdx.x % WARP == 0) store(to, unit_of(activation, gate, up));
+    const int lane = threadIdx.x % WARP, width = KNOWN ? p.always_width : p.expert_width;
+    const int other = u.unit + (KNOWN ? p.always_apart : p.expert_apart);
+    const size_t rows = PAIR * (size_t)(KNOWN ? p.always_pairs : p.expert_pairs);
+    float first = 0.0f, second = 0.0f;
+#pragma unroll
+    for (int r = 0; r < T; r++) {
+        const float a = warp_sum(sum[0][r]), b = warp_sum(sum[1][r]);
+        if (lane == r) first = a, second = b;
+    }
+    if (lane >= n) return;
+    first *= scale_of(u.matrix, rows, p.d_stride, u.unit);
+    second *= scale_of(u.matrix, rows, p.d_stride, other);
+    if (!KNOWN) first += u.bias[0], second += u.bias[1];
+    to += (KNOWN ? lane * p.a_stride : 0) + u.hidden;
+    store(to, unit_of(p.activation, first, p.units == 1 ? second : first));
+    if (p.units == 2 && other < width) store(to + 1, unit_of(p.activation, second, second));
 }
 
 /* Units of known_unit or chosen_unit, by n_blocks blocks of UNIT_THREADS of which this is one: a
- * warp a unit, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units that
- * need no router, so that their weights are asked for before the previous kernel has ended; with
- * more rows than one these take all rows, the others one each; their norm has no bias, as
+ * warp a pair of rows, the blocks' warps side by side. Shared memory holds the R rows. KNOWN: units
+ * that need no router, so that their weights are asked for before the previous kernel has ended;
+ * with more rows than one these take all rows, the others one each; their norm has no bias, as
  * gm_cuda_check_arch has seen to. */
 template <typename W, int R, bool KNOWN>
 __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, int n_blocks)
@@ -109,7 +128,7 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
     float *x = dynamic_shared(); /* (R, placed) */
     const size_t floats = placed_floats((size_t)p.width);
     const int lane = threadIdx.x % WARP;
-    const int n = KNOWN ? p.always_width : p.n_rows * p.n_chosen * p.expert_width;
+    const int n = KNOWN ? p.always_pairs : p.n_rows * p.n_chosen * p.expert_pairs;
     const int step = n_blocks * WARPS;
     int i = block * WARPS + (int)threadIdx.x / WARP;
     Batch<PAIR, W> batch;
@@ -132,12 +151,9 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
             next.s.first += Batch<PAIR, W>::LANES;
         add_stretch(now.s, next.s, batch, x + now.row * floats, floats, sum);
         if (ends) {
-#pragma unroll
-            for (int r = 0; r < TAKEN; r++) {
-                X *to = KNOWN ? (X *)p.always + r * p.a_stride : (X *)p.hidden;
-                if (!is_nothing(now.matrix) && r < p.n_rows)
-                    keep_unit<KNOWN>(p, now, sum[0][r], sum[1][r], to + now.hidden);
-            }
+            if (!is_nothing(now.matrix))
+                keep_units<KNOWN>(p, now, sum, KNOWN ? p.n_rows : 1,
+                                  (X *)(KNOWN ? p.always : p.hidden));
             set_zero(sum);
             i += step;
         }
