@@ -41,8 +41,8 @@ __device__ __forceinline__ void load_queries(const Shared<W> &s, const Lane &me,
 /* Split i has GM_CUDA_SPLIT positions from i GM_CUDA_SPLIT on, counted from the stretch of them in
  * which the first lies that the row sees, and again where every one of GM_CUDA_MOST_SPLITS has had
  * its turn. Launch: (splits, KV heads times blocks of G, rows),
- * THREADS, shared_bytes(). G: the most query heads of a block. */
-template <typename W, int G>
+ * THREADS, shared_bytes(). G: the most query heads of a block; HEAD: their most elements. */
+template <typename W, int G, int HEAD>
 __global__ static void __launch_bounds__(THREADS)
     attend_kernel(gm_cuda_attention p, int group, int parts)
 {
@@ -73,7 +73,7 @@ __global__ static void __launch_bounds__(THREADS)
             wait_for_previous();
             let_next_start();
             if (split >= n_splits) return;
-            finish_heads<W, G>(p, heads, p.qkv + r * p.qkv_stride, position, row, s);
+            finish_heads<W, G, HEAD>(p, heads, p.qkv + r * p.qkv_stride, position, row, s);
             load_queries(s, me, stride, heads.n, query);
             run = nothing_yet<G>();
             waiting = false;
@@ -91,21 +91,22 @@ __global__ static void __launch_bounds__(THREADS)
         merge_head(p, s.part, WARPS * me.keys, warp, heads.first, split, n_splits, sink);
 }
 
-template <typename W, int G>
+template <typename W, int G, int HEAD>
 static cudaError_t attend(const gm_cuda_how *how, const gm_cuda_attention *p)
 {
     const int group = p->n_heads / p->n_kv_heads, parts = (group + G - 1) / G;
     const dim3 grid((unsigned)p->n_splits, (unsigned)(p->n_kv_heads * parts), (unsigned)p->n_rows);
-    return launch(how, attend_kernel<W, G>, grid, THREADS, shared_bytes<G>(p->head_stride), *p,
-                  group, parts);
+    return launch(how, attend_kernel<W, G, HEAD>, grid, THREADS, shared_bytes<G>(p->head_stride),
+                  *p, group, parts);
 }
 
 template <typename W>
 static cudaError_t attend_group(const gm_cuda_how *how, const gm_cuda_attention *p)
 {
     const int group = p->n_heads / p->n_kv_heads;
-    if (group == 1) return attend<W, 1>(how, p);
-    return group == 2 ? attend<W, 2>(how, p) : attend<W, HEADS>(how, p);
+    if (p->head_dim > GM_CUDA_HEAD) return attend<W, HEADS, GM_CUDA_MAX_HEAD>(how, p);
+    if (group == 1) return attend<W, 1, GM_CUDA_HEAD>(how, p);
+    return group == 2 ? attend<W, 2, GM_CUDA_HEAD>(how, p) : attend<W, HEADS, GM_CUDA_HEAD>(how, p);
 }
 
 extern "C" cudaError_t gm_cuda_attend_few(const gm_cuda_how *how, const gm_cuda_attention *p)

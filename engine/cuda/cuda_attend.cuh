@@ -38,16 +38,18 @@ __device__ __forceinline__ void rotate(float &a, float &b, float cosine, float s
     b = fmaf(x, sine, b * cosine);
 }
 
-/* Of two arrays, or a head's pairs, what a lane has: elements lane, lane + 32, ... */
-struct Pairs {
-    enum { N = GM_CUDA_MAX_HEAD / 2 / WARP };
+/* Of two arrays, or a head's pairs, what a lane has: elements lane, lane + 32, ... of at most HEAD
+ * / 2. */
+template <int HEAD> struct Pairs {
+    enum { N = HEAD / 2 / WARP };
     float a[N], b[N];
 };
 
-__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, Pairs &x)
+template <int HEAD>
+__device__ __forceinline__ void load_pairs(const float *a, const float *b, int n, Pairs<HEAD> &x)
 {
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = (int)threadIdx.x % WARP + c * WARP;
         x.a[c] = i < n ? a[i] : 0.0f;
         x.b[c] = i < n ? b[i] : 0.0f;
@@ -55,11 +57,12 @@ __device__ __forceinline__ void load_pairs(const float *a, const float *b, int n
 }
 
 /* The first n pairs of a head, or of its norm's weights. */
+template <int HEAD>
 __device__ __forceinline__ void load_head(const gm_cuda_attention &p, const float *head, int n,
-                                          float otherwise, Pairs &x)
+                                          float otherwise, Pairs<HEAD> &x)
 {
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = (int)threadIdx.x % WARP + c * WARP;
         const Places at = find_pair(p, i);
         x.a[c] = i < n ? head[at.a] : otherwise;
@@ -74,24 +77,24 @@ __device__ __forceinline__ float factor_of(float squares, int n, float epsilon)
 }
 
 /* The sum of squares of a head, by its warp. */
-__device__ __forceinline__ float sum_squares(const Pairs &x)
+template <int HEAD> __device__ __forceinline__ float sum_squares(const Pairs<HEAD> &x)
 {
     float squares = 0.0f;
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++)
+    for (int c = 0; c < Pairs<HEAD>::N; c++)
         squares = fmaf(x.b[c], x.b[c], fmaf(x.a[c], x.a[c], squares));
     return warp_sum(squares);
 }
 
 /* A lane's pairs of a query or key, which turn, or of a value through norm, clamp and rotation, as
  * products with W read them. */
-template <typename W>
+template <typename W, int HEAD>
 __device__ __forceinline__ void finish_pairs(const gm_cuda_attention &p, bool turns,
-                                             const Pairs &weight, float factor, const Pairs &angle,
-                                             Pairs &x)
+                                             const Pairs<HEAD> &weight, float factor,
+                                             const Pairs<HEAD> &angle, Pairs<HEAD> &x)
 {
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = (int)threadIdx.x % WARP + c * WARP;
         float a = normed(x.a[c], factor, p.norm_last ? 1.0f : weight.a[c], p.clip);
         float b = normed(x.b[c], factor, p.norm_last ? 1.0f : weight.b[c], p.clip);

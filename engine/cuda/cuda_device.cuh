@@ -263,10 +263,10 @@ __device__ __forceinline__ void place_rows(const float *x, const float *norm,
 }
 
 /* More shared memory than 48 KiB has to be asked for, once a kernel. */
-template <typename... P> static cudaError_t allow_shared(void (*kernel)(P...))
+template <typename... P>
+static cudaError_t allow_shared(void (*kernel)(P...), int bytes = GM_CUDA_SHARED_BYTES)
 {
-    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                GM_CUDA_SHARED_BYTES);
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
 }
 
 #endif

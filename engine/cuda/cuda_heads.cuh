@@ -75,16 +75,16 @@ __device__ __forceinline__ Head find_head(const gm_cuda_attention &p, const Head
 
 /* A lane's pairs of a head, finished, into shared memory. Gives whether what the cache would hold
  * is not finite. */
-template <typename W>
+template <typename W, int HEAD>
 __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Shared<W> &s, int g,
-                                         Kind kind, const Pairs &x)
+                                         Kind kind, const Pairs<HEAD> &x)
 {
     const int half = p.head_dim / 2, stride = (int)p.head_stride, lane = threadIdx.x % WARP;
     float *query = s.query + g * stride;
     W *own = s.own + (kind == VALUE ? stride : 0);
     bool wrong = false;
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = lane + c * WARP;
         if (i >= half) break;
         const float a = x.a[c], b = x.b[c];
@@ -108,7 +108,7 @@ __device__ __forceinline__ bool put_head(const gm_cuda_attention &p, const Share
 
 /* The block's heads into shared memory, the own ones also into the cache at `row`. What is not
  * finite becomes a key of NaN and a value of 0 (kv.h). Ends synchronised. */
-template <typename W, int G>
+template <typename W, int G, int HEAD>
 __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const Heads &heads,
                                              const float *qkv, int position, size_t row,
                                              const Shared<W> &s)
@@ -117,7 +117,7 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
     const int half = p.head_dim / 2, stride = (int)p.head_stride, warp = threadIdx.x / WARP;
     const int n = heads.n + (heads.own ? 2 : 0);
     const size_t turn = position * p.angle_stride;
-    Pairs x[ROUNDS], weight[ROUNDS], angle;
+    Pairs<HEAD> x[ROUNDS], weight[ROUNDS], angle;
     float whole[2] = {1.0f, 1.0f};
     bool wrong = false;
 #pragma unroll
@@ -135,7 +135,8 @@ __device__ __forceinline__ void finish_heads(const gm_cuda_attention &p, const H
         if (g >= n) break;
         const Head h = find_head(p, heads, qkv, g);
         float factor = h.kind == QUERY ? whole[0] : h.kind == KEY ? whole[1] : 1.0f;
-        if (h.norm && !p.norm_whole) factor = factor_of(sum_squares(x[i]), p.head_dim, p.epsilon);
+        if (h.kind == VALUE ? p.norm_values : h.norm && !p.norm_whole)
+            factor = factor_of(sum_squares(x[i]), p.head_dim, p.epsilon);
         finish_pairs<W>(p, h.kind != VALUE, weight[i], factor, angle, x[i]);
         wrong = put_head(p, s, g, h.kind, x[i]) || wrong;
     }

@@ -30,13 +30,15 @@ enum {
     GM_CUDA_SLOTS = 8,               /* steps in flight to the host */
     GM_CUDA_PIECE = 2048,            /* hidden units that a warp of `down` takes at once, at most */
     GM_CUDA_MAX_EXPERTS = 1024,      /* a block's shared memory holds the router's scores */
-    GM_CUDA_MAX_HEAD = 256,          /* of head_dim: what a lane keeps of a head in registers */
+    GM_CUDA_HEAD = 256,              /* of head_dim: what attention's kernels are compiled for, */
+    GM_CUDA_MAX_HEAD = 512,          /* and once more for more than that, up to this */
     GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */
     GM_CUDA_MAX_LATENT = 512,        /* of latents: what a warp keeps of them in registers */
     GM_CUDA_MAX_LATENT_HEAD = 640,   /* and rotated: 16 to 32 fit a block's shared memory */
     GM_CUDA_MAX_DELTA_KEY = 128,     /* of Gated DeltaNet: what a lane keeps of its state */
     GM_CUDA_MAX_DELTA_VALUE = 1024,  /* fits a block's shared memory */
-    GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it */
+    GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it, */
+    GM_CUDA_MOST_SHARED_BYTES = 99 << 10, /* and this to a kernel without other shared memory */
 };
 
 /* A row whose logits are needed (gm_head_row, with its sampling by value). */
@@ -148,12 +150,14 @@ typedef struct gm_cuda_attention {
     float *part;                  /* (rows, splits, H, head_stride + 4); few rows only */
     unsigned *ticket;             /* (rows, H), 0 between kernels; few rows only */
     size_t qkv_stride, angle_stride, head_stride, heads_stride, blocks_per_sequence;
-    int n_rows, n_heads, n_kv_heads, head_dim, at_k, at_v, n_splits;
+    int n_rows, n_heads, n_kv_heads, head_dim, n_splits;
+    int at_k, at_v; /* of a projected row: keys, and values, which may be the same */
     int rotary_dim; /* rotated elements of a head: rope.h */
     int window;     /* positions that a query sees, its own included; 0: all */
     float scale, clip, epsilon;
-    bool norm_whole; /* over all heads */
-    bool norm_last;  /* after the rotation */
+    bool norm_whole;  /* over all heads */
+    bool norm_last;   /* after the rotation */
+    bool norm_values; /* too, head by head, without weights */
     bool neighbours, wide;
 } gm_cuda_attention;
 /* Few rows: q/k norm, clamp, rotation, append and attention in one kernel; a block a split, KV

@@ -195,7 +195,8 @@ static void place_qkv(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
     }
     w->qkv = lay(l, dtype, 1, n, cols);
     for (size_t i = 0, at = 0; i < 3; at += rows[i++])
-        add(l, &(gm_cuda_job){.role = part[i], .layer = layer, .to = &w->qkv, .row = at});
+        if (rows[i] > 0) /* values may be keys (gm_global) */
+            add(l, &(gm_cuda_job){.role = part[i], .layer = layer, .to = &w->qkv, .row = at});
     if (has(l, bias[0], layer, &one, &all)) {
         w->qkv_bias = lay(l, GM_F32, 1, 1, n);
         for (size_t i = 0, at = 0; i < 3; at += rows[i++])
@@ -243,6 +244,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     w->mlp = gm_arch_has_mlp(l->arch, layer);
     w->delta = gm_arch_is_delta(l->arch, layer);
     w->nth = (size_t)gm_arch_nth(l->arch, layer);
+    w->global = gm_arch_is_global(l->arch, layer);
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
     place_attention(l, layer, dtype, w);
     place_norm(l, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, layer, &w->mlp_norm);

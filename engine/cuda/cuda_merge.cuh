@@ -26,10 +26,12 @@ __device__ __forceinline__ Shared<W> place_shared(float *at, size_t head_stride)
     return s;
 }
 
-/* All groups together have at most the dims of the block's lanes. */
+/* A part for each head and group of lanes, as find_lane groups them. */
 template <int G> static size_t shared_bytes(size_t head_stride)
 {
-    return (G * THREADS * (VECS * VEC + 4) + (G + 2) * head_stride) * sizeof(float);
+    size_t groups = THREADS;
+    while (VECS * VEC * (THREADS / groups) < head_stride) groups /= 2;
+    return (G * groups * (head_stride + 4) + (G + 2) * head_stride) * sizeof(float);
 }
 
 /* Every group's part into shared memory. Ends synchronised. */

@@ -46,9 +46,9 @@ static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
     const gm_latent *l = &arch->latent;
     const size_t each = (size_t)l->plain + arch->rope.dim, q = (size_t)l->q;
     const size_t queries = (size_t)arch->n_heads * each;
-    p->at_k = q ? q : queries;
-    p->at_v = p->at_k + (size_t)arch->head_dim;
-    p->qkv = gm_round_up(p->at_v, GM_K_BLOCK);
+    p->of[0].at_k = q ? q : queries;
+    p->of[0].at_v = p->of[0].at_k + (size_t)arch->head_dim;
+    p->qkv = gm_round_up(p->of[0].at_v, GM_K_BLOCK);
     p->queries = q ? gm_round_up(queries, GM_K_BLOCK) : 0;
     p->latent = gm_round_up(q, GM_K_BLOCK);
     p->of_head = gm_round_up((size_t)larger((size_t)l->plain, (size_t)l->kv), GM_K_BLOCK);
@@ -70,30 +70,60 @@ static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
     return value;
 }
 
+/* Heads and angles of both types of layers; gives the longest row of what heads give. */
+static size_t plan_heads(gm_cuda_plan *p, const gm_arch *arch, size_t positions)
+{
+    const size_t heads = (size_t)arch->n_heads;
+    const int n = arch->global.n_kv_heads > 0 ? 2 : 1;
+    size_t given = 0;
+    for (int global = 0; global < n; global++) {
+        const gm_heads of = gm_arch_heads(arch, global);
+        const size_t q = heads * of.key, kv = of.kv * of.key, all = q + (of.shared ? kv : 2 * kv);
+        gm_cuda_head_sizes *to = &p->of[global];
+        to->at_k = q;
+        to->at_v = of.shared ? q : q + kv;
+        to->at_gate = all;
+        to->head = gm_round_up(of.key, 8);
+        to->angle = of.rope->dim / 2;
+        to->at_angle = global ? positions * p->of[0].angle : 0;
+        given = larger(given, heads * of.out);
+        p->qkv = larger(p->qkv, gm_round_up(all + (arch->gated_attention ? q : 0), GM_K_BLOCK));
+    }
+    return given;
+}
+
+/* Where the layers of both types have their keys, one after another; gives the bytes of all. */
+static size_t plan_cache(gm_cuda_plan *p, const gm_arch *arch, size_t n_blocks, size_t size)
+{
+    size_t layers[2] = {0}, at = 0;
+    for (int l = 0; l < arch->n_layers; l++)
+        layers[gm_arch_is_global(arch, l)] += gm_arch_has_keys(arch, l);
+    for (int global = 0; global < 2; global++) {
+        gm_cuda_head_sizes *to = &p->of[global];
+        to->at_layers = at;
+        to->layer_bytes = n_blocks * gm_arch_heads(arch, global).kv * GM_KV_BLOCK * to->head * size;
+        at += layers[global] * to->layer_bytes;
+    }
+    return at;
+}
+
 static void plan_strides(gm_cuda_plan *p, const gm_arch *arch, const gm_session_sizes *sizes)
 {
-    const size_t d = (size_t)arch->width, head = (size_t)arch->head_dim;
-    const size_t q = (size_t)arch->n_heads * head, kv = (size_t)arch->n_kv_heads * head;
-    size_t given = (size_t)arch->n_heads * (size_t)arch->head_out;
+    const size_t d = (size_t)arch->width;
+    size_t given = plan_heads(p, arch, sizes->positions);
     const size_t f = (size_t)arch->expert_width;
     const size_t always = larger((size_t)arch->dense_width, (size_t)arch->shared_width);
     p->width = gm_round_up(d, GM_K_BLOCK);
-    p->at_k = q;
-    p->at_v = q + kv;
-    p->at_gate = q + 2 * kv;
-    p->qkv = gm_round_up(q + 2 * kv + (arch->gated_attention ? q : 0), GM_K_BLOCK);
     given = larger(given, plan_delta(p, arch, sizes->max_sequences));
     size_t longest = larger(d, given);
     if (arch->latent.kv > 0) longest = larger(longest, plan_latents(p, arch));
     p->heads = gm_round_up(given, GM_K_BLOCK);
-    p->head = gm_round_up(head, 8);
     p->experts = gm_round_up((size_t)arch->n_experts + arch->gated_shared, GM_K_BLOCK);
     p->expert_width = gm_round_up(f, GM_K_BLOCK);
     p->always_width = gm_round_up(always, GM_K_BLOCK);
     p->wide = gm_round_up(larger(2 * f, d), GM_K_BLOCK);
     p->always_wide = gm_round_up(larger(2 * always, d), GM_K_BLOCK);
     p->vocab = gm_round_up((size_t)arch->vocab, GM_K_BLOCK);
-    p->angle = arch->rope.dim / 2;
     p->seen_words = ((size_t)arch->vocab + 31) / 32;
     p->few = gm_cuda_plan_few(longest);
     const size_t each = arch->latent.kv > 0 ? GM_CUDA_LATENT_SPLIT : GM_CUDA_SPLIT;
@@ -134,9 +164,9 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
     const size_t t = sizes->max_rows, k = (size_t)arch->n_chosen, e = (size_t)arch->n_experts;
     const size_t f32 = sizeof(float), i32 = sizeof(int32_t), few = GM_CUDA_FEW;
     const size_t w = numerics == GM_NUMERICS_F32 ? sizeof(float) : sizeof(uint16_t);
-    const size_t heads = (size_t)arch->n_heads, kv_heads = (size_t)arch->n_kv_heads;
-    const size_t with_keys = (size_t)gm_arch_n_with_keys(arch);
-    p.kv_layer_bytes = kv->n_blocks * kv_heads * GM_KV_BLOCK * p.head * w;
+    const size_t heads = (size_t)arch->n_heads, head = larger(p.of[0].head, p.of[1].head);
+    const size_t angles = sizes->positions * (p.of[0].angle + p.of[1].angle);
+    const size_t keys = plan_cache(&p, arch, kv->n_blocks, w);
     const size_t bytes[GM_CUDA_N_REGIONS] = {
         [GM_CUDA_RESIDUAL] = t * p.width * f32,
         [GM_CUDA_GIVEN] = gm_arch_norms_outputs(arch) ? t * p.width * f32 : 0,
@@ -144,7 +174,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_QUERIES] = t * p.queries * f32,
         [GM_CUDA_LATENT] = t * p.latent * w,
         [GM_CUDA_OF_HEADS] = t * heads * p.of_head * w,
-        [GM_CUDA_QUERY] = t * heads * p.head * f32,
+        [GM_CUDA_QUERY] = t * heads * head * f32,
         [GM_CUDA_HEADS] = t * p.heads * f32,
         [GM_CUDA_HEADS_ROUNDED] = t * p.heads * w,
         [GM_CUDA_NORM] = t * p.width * w,
@@ -163,7 +193,7 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_WIDE] = t * k * p.wide * f32,
         [GM_CUDA_ALWAYS_WIDE] = t * p.always_wide * f32,
         [GM_CUDA_VECTORS] = t * p.vectors * f32,
-        [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (p.head + 4) * f32,
+        [GM_CUDA_PART] = few * (size_t)p.n_splits * heads * (head + 4) * f32,
         [GM_CUDA_TICKET] = few * (heads + 1) * sizeof(unsigned),
         [GM_CUDA_HEAD_X] = GM_HEAD_ROWS * p.width * w,
         [GM_CUDA_LOGITS] = GM_HEAD_ROWS * p.vocab * f32,
@@ -171,13 +201,13 @@ gm_cuda_plan gm_cuda_plan_session(const gm_arch *arch, gm_numerics numerics, con
         [GM_CUDA_SEEN] = GM_HEAD_ROWS * p.seen_words * sizeof(unsigned),
         [GM_CUDA_BEST] = GM_HEAD_ROWS * sizeof(unsigned long long),
         [GM_CUDA_ARRIVED] = GM_HEAD_ROWS * sizeof(unsigned),
-        [GM_CUDA_COSINE] = sizes->positions * p.angle * f32,
-        [GM_CUDA_SINE] = sizes->positions * p.angle * f32,
+        [GM_CUDA_COSINE] = angles * f32,
+        [GM_CUDA_SINE] = angles * f32,
         [GM_CUDA_STEP_DATA] = gm_cuda_plan_step(t, t, t, arch->n_delta > 0 ? t : 0).bytes,
         [GM_CUDA_BLOCKS] = kv->max_sequences * kv->blocks_per_sequence * sizeof(uint32_t),
         [GM_CUDA_TOKENS] = kv->n_blocks * GM_KV_BLOCK * sizeof(uint32_t),
-        [GM_CUDA_KEYS] = with_keys * p.kv_layer_bytes,
-        [GM_CUDA_VALUES] = arch->latent.kv ? 0 : with_keys * p.kv_layer_bytes,
+        [GM_CUDA_KEYS] = keys,
+        [GM_CUDA_VALUES] = arch->latent.kv ? 0 : keys,
         [GM_CUDA_HISTORY] = (size_t)arch->n_delta * p.history_floats * f32,
         [GM_CUDA_STATES] = (size_t)arch->n_delta * p.state_floats * f32,
         [GM_CUDA_EDITS] = sizeof(gm_cuda_edits),

@@ -41,8 +41,8 @@
     X(SEEN)           /* (head rows, V bits) */                      \
     X(BEST)           /* (head rows) strongest tokens */             \
     X(ARRIVED)        /* (head rows) tickets */                      \
-    X(COSINE)         /* (positions, turning / 2) */                 \
-    X(SINE)           /* (positions, turning / 2) */                 \
+    X(COSINE)         /* (positions, turning / 2) of both types */   \
+    X(SINE)           /* likewise */                                 \
     X(STEP_DATA)      /* rows, head rows, tiles, runs */             \
     X(BLOCKS)         /* block tables of the cache */                \
     X(TOKENS)         /* ids of the cache */                         \
@@ -60,19 +60,25 @@ typedef enum gm_cuda_region {
     GM_CUDA_REGIONS(GM_CUDA_REGION_ENUM) GM_CUDA_N_REGIONS
 } gm_cuda_region;
 
+/* Attention's sizes in layers that are global (gm_arch_is_global), or in the others; elements. */
+typedef struct gm_cuda_head_sizes {
+    size_t at_k, at_v, at_gate;    /* parts of a row of qkv; shared values are at_k */
+    size_t head;                   /* from one head to the next, where heads have rows */
+    size_t angle, at_angle;        /* from one position's angles to the next; the first */
+    size_t at_layers, layer_bytes; /* keys (or values): of the first layer; of each */
+} gm_cuda_head_sizes;
+
 typedef struct gm_cuda_plan {
     size_t at[GM_CUDA_N_REGIONS]; /* offsets, multiples of 256 */
     size_t bytes[GM_CUDA_N_REGIONS];
     size_t total;
     /* elements from one row to the next */
-    size_t width, qkv, heads, head, experts, expert_width, always_width, wide, always_wide, vocab,
-        angle;
+    size_t width, qkv, heads, experts, expert_width, always_width, wide, always_wide, vocab;
     size_t queries, latent, of_head; /* the same of latents, where there are some */
-    size_t at_k, at_v, at_gate;      /* parts of a row of qkv */
+    gm_cuda_head_sizes of[2];        /* [1]: of global layers */
     size_t vectors;                  /* of Gated DeltaNet, after the convolution */
     size_t seen_words;
     size_t widened, widened_expert;      /* elements; 0: weights are not of 8 bits */
-    size_t kv_layer_bytes;               /* keys (or values) of a layer */
     size_t history_floats, state_floats; /* of a layer of Gated DeltaNet, all sequences */
     int few;                             /* rows that the few-row kernels can take: shared memory */
     int n_splits;

@@ -10,7 +10,6 @@ enum {
     THREADS = 128,
     QUERIES = GM_TILE_ROWS / (THREADS / WARP), /* of a warp: 4 */
     LANE_DIMS = 4,                             /* a lane sums 4 dims of every 128 */
-    CHUNKS = GM_CUDA_MAX_HEAD / (WARP * LANE_DIMS),
 };
 
 /* ---- queries, keys and values ---- */
@@ -26,12 +25,13 @@ __device__ __forceinline__ float norm_factor(const float *x, int n, float epsilo
 
 /* A lane's pairs of a query or key, finished; `norm` (head_dim) its weights, or NULL; `whole` the
  * factor if the norm is over all heads. */
-template <typename W>
-__device__ __forceinline__ Pairs finish_head(const gm_cuda_attention &p, const float *head,
-                                             const float *norm, float whole, const Pairs &angle)
+template <typename W, int HEAD>
+__device__ __forceinline__ Pairs<HEAD> finish_head(const gm_cuda_attention &p, const float *head,
+                                                   const float *norm, float whole,
+                                                   const Pairs<HEAD> &angle)
 {
     const int half = p.head_dim / 2;
-    Pairs x, weight;
+    Pairs<HEAD> x, weight;
     load_head(p, head, half, 0.0f, x);
     load_head(p, norm ? norm : head, norm ? half : 0, 1.0f, weight);
     if (norm && !p.norm_whole) whole = factor_of(sum_squares(x), p.head_dim, p.epsilon);
@@ -40,12 +40,12 @@ __device__ __forceinline__ Pairs finish_head(const gm_cuda_attention &p, const f
 }
 
 /* A head's pairs to `to` (head_stride), zeros after the last. */
-template <typename T>
-__device__ __forceinline__ void store_pairs(const gm_cuda_attention &p, const Pairs &x, T *to)
+template <typename T, int HEAD>
+__device__ __forceinline__ void store_pairs(const gm_cuda_attention &p, const Pairs<HEAD> &x, T *to)
 {
     const int lane = threadIdx.x % WARP;
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         const int i = lane + c * WARP;
         if (i >= p.head_dim / 2) break;
         const Places at = find_pair(p, i);
@@ -56,30 +56,32 @@ __device__ __forceinline__ void store_pairs(const gm_cuda_attention &p, const Pa
 
 /* Key and value of a KV head into the cache. What is not finite becomes a key of NaN and a value of
  * 0 (kv.h). */
-template <typename W>
-__device__ __forceinline__ void append_head(const gm_cuda_attention &p, Pairs &key,
+template <typename W, int HEAD>
+__device__ __forceinline__ void append_head(const gm_cuda_attention &p, Pairs<HEAD> &key,
                                             const float *value, size_t row)
 {
-    Pairs v, one;
+    Pairs<HEAD> v, one;
     bool wrong = false;
     load_head(p, value, p.head_dim / 2, 0.0f, v);
     load_head(p, value, 0, 1.0f, one);
-    finish_pairs<W>(p, false, one, 1.0f, one, v);
+    const float factor = p.norm_values ? factor_of(sum_squares(v), p.head_dim, p.epsilon) : 1.0f;
+    finish_pairs<W>(p, false, one, factor, one, v);
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++) {
+    for (int c = 0; c < Pairs<HEAD>::N; c++) {
         wrong = wrong || !(fabsf(key.a[c]) < INFINITY && fabsf(key.b[c]) < INFINITY);
         wrong = wrong || !(fabsf(v.a[c]) < INFINITY && fabsf(v.b[c]) < INFINITY);
     }
     wrong = __ballot_sync(ALL, wrong) != 0;
 #pragma unroll
-    for (int c = 0; c < Pairs::N; c++)
+    for (int c = 0; c < Pairs<HEAD>::N; c++)
         if (wrong) key.a[c] = key.b[c] = NAN, v.a[c] = v.b[c] = 0.0f;
     store_pairs(p, key, (W *)p.k + row * p.head_stride);
     store_pairs(p, v, (W *)p.v + row * p.head_stride);
 }
 
-/* A row's queries and its keys and values, a warp a head. Launch: (rows), THREADS. */
-template <typename W>
+/* A row's queries and its keys and values, a warp a head. Launch: (rows), THREADS. HEAD: the most
+ * elements of a head. */
+template <typename W, int HEAD>
 __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attention p)
 {
     __shared__ float scratch[WARP];
@@ -90,7 +92,7 @@ __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attentio
     const size_t turn = position * p.angle_stride;
     const float *qkv = p.qkv + r * p.qkv_stride;
     float whole[2] = {1.0f, 1.0f};
-    Pairs angle;
+    Pairs<HEAD> angle;
     load_pairs(p.cosine + turn, p.sine + turn, p.rotary_dim / 2, angle);
     if (p.q_norm && p.norm_whole) {
         whole[0] = norm_factor(qkv, p.at_k, p.epsilon, scratch);
@@ -102,8 +104,8 @@ __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attentio
         const int h = is_query ? i : i - p.n_heads, at = h * p.head_dim;
         const float *norm = is_query ? p.q_norm : p.k_norm;
         if (norm && p.norm_whole) norm += at;
-        Pairs x = finish_head<W>(p, qkv + (is_query ? 0 : p.at_k) + at, norm,
-                                 is_query ? whole[0] : whole[1], angle);
+        Pairs<HEAD> x = finish_head<W>(p, qkv + (is_query ? 0 : p.at_k) + at, norm,
+                                       is_query ? whole[0] : whole[1], angle);
         if (is_query)
             store_pairs(p, x, p.query + (r * p.n_heads + h) * p.head_stride);
         else
@@ -112,11 +114,18 @@ __global__ static void __launch_bounds__(THREADS) append_kernel(gm_cuda_attentio
     }
 }
 
-extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p)
+template <int HEAD>
+static cudaError_t append_rows(const gm_cuda_how *how, const gm_cuda_attention *p)
 {
     const dim3 grid((unsigned)p->n_rows);
-    return p->wide ? launch(how, append_kernel<float>, grid, THREADS, 0, *p)
-                   : launch(how, append_kernel<bf16>, grid, THREADS, 0, *p);
+    return p->wide ? launch(how, append_kernel<float, HEAD>, grid, THREADS, 0, *p)
+                   : launch(how, append_kernel<bf16, HEAD>, grid, THREADS, 0, *p);
+}
+
+extern "C" cudaError_t gm_cuda_append_many(const gm_cuda_how *how, const gm_cuda_attention *p)
+{
+    return p->head_dim > GM_CUDA_HEAD ? append_rows<GM_CUDA_MAX_HEAD>(how, p)
+                                      : append_rows<GM_CUDA_HEAD>(how, p);
 }
 
 /* ---- tiles ---- */
@@ -151,16 +160,17 @@ __device__ __forceinline__ void load_block(const void *cache, size_t row, size_t
 }
 
 /* What a warp knows of its queries; lane j holds dims 4 j .. 4 j + 3 of every 128. */
-struct Running {
+template <int HEAD> struct Running {
+    enum { CHUNKS = HEAD / (WARP * LANE_DIMS) };
     float top[QUERIES], total[QUERIES];
     float sum[QUERIES][CHUNKS * LANE_DIMS];
 };
 
 /* Scores of the warp's queries for the block's keys, a key a lane; then their weights. */
-template <typename W>
+template <typename W, int HEAD>
 __device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const float *query,
                                             const float *key, int ld, const Seen (&seen)[QUERIES],
-                                            Running &run, float *weight)
+                                            Running<HEAD> &run, float *weight)
 {
     const int lane = threadIdx.x % WARP;
     float score[QUERIES] = {};
@@ -185,18 +195,19 @@ __device__ __forceinline__ void weigh_block(const gm_cuda_attention &p, const fl
         run.total[q] = fmaf(run.total[q], factor, warp_sum(e));
         run.top[q] = top;
 #pragma unroll
-        for (int i = 0; i < CHUNKS * LANE_DIMS; i++) run.sum[q][i] *= factor;
+        for (int i = 0; i < Running<HEAD>::CHUNKS * LANE_DIMS; i++) run.sum[q][i] *= factor;
         weight[q * GM_KV_BLOCK + lane] = rounded<W>(e);
     }
     __syncwarp();
 }
 
+template <int HEAD>
 __device__ __forceinline__ void add_block(const gm_cuda_attention &p, const float *value, int ld,
-                                          const float *weight, Running &run)
+                                          const float *weight, Running<HEAD> &run)
 {
     const int lane = threadIdx.x % WARP;
 #pragma unroll
-    for (int c = 0; c < CHUNKS; c++) {
+    for (int c = 0; c < Running<HEAD>::CHUNKS; c++) {
         const int d = (c * WARP + lane) * LANE_DIMS;
         if (c * WARP * LANE_DIMS >= (int)p.head_stride) continue;
         for (int j = 0; j < GM_KV_BLOCK && d < (int)p.head_stride; j++) {
@@ -219,16 +230,23 @@ static __host__ __device__ inline int padded(size_t head_stride)
     return (int)head_stride + 4; /* lanes that read one column meet different banks */
 }
 
-/* Launch: (tiles, H), THREADS; shared: queries, keys, values, weights. */
-template <typename W>
+/* Rows of shared memory: queries, keys and values; of wide heads these take the keys' place. */
+template <int HEAD> constexpr int tile_rows(void)
+{
+    return GM_TILE_ROWS + (HEAD > GM_CUDA_HEAD ? 1 : 2) * GM_KV_BLOCK;
+}
+
+/* Launch: (tiles, H), THREADS; shared: tile_rows and weights. HEAD: the most elements of a head. */
+template <typename W, int HEAD>
 __global__ static void __launch_bounds__(THREADS)
     tile_kernel(gm_cuda_attention p, const gm_tile *tiles)
 {
     const int ld = padded(p.head_stride), warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    float *query = dynamic_shared();          /* (16, ld) */
-    float *key = query + GM_TILE_ROWS * ld;   /* (32, ld) */
-    float *value = key + GM_KV_BLOCK * ld;    /* (32, ld) */
-    float *weight = value + GM_KV_BLOCK * ld; /* (16, 32) */
+    constexpr bool WIDE = HEAD > GM_CUDA_HEAD;
+    float *query = dynamic_shared();                    /* (16, ld) */
+    float *key = query + GM_TILE_ROWS * ld;             /* (32, ld) */
+    float *value = WIDE ? key : key + GM_KV_BLOCK * ld; /* (32, ld) */
+    float *weight = value + GM_KV_BLOCK * ld;           /* (16, 32) */
     wait_for_previous();
     const gm_tile tile = tiles[gridDim.x - 1 - blockIdx.x]; /* the last see the most positions */
     const int h = (int)blockIdx.y, kv_head = h / (p.n_heads / p.n_kv_heads);
@@ -240,7 +258,7 @@ __global__ static void __launch_bounds__(THREADS)
         query[q * ld + d] =
             q < n ? p.query[((tile.first + q) * (size_t)p.n_heads + h) * p.head_stride + d] : 0.0f;
     }
-    Running run = {};
+    Running<HEAD> run = {};
     for (int q = 0; q < QUERIES; q++) { /* the sink is a key before all others, without a value */
         run.top[q] = p.sinks ? p.sinks[h] : -INFINITY;
         run.total[q] = p.sinks ? 1.0f : 0.0f;
@@ -253,17 +271,25 @@ __global__ static void __launch_bounds__(THREADS)
             if (q0 + q < n) seen[q] = find_seen(p, start, position + q0 + q);
         __syncthreads(); /* the block before has been used */
         load_block<W>(p.k, at, p.head_stride, ld, key);
-        load_block<W>(p.v, at, p.head_stride, ld, value);
+        if (!WIDE) load_block<W>(p.v, at, p.head_stride, ld, value);
         __syncthreads();
         weigh_block<W>(p, query + q0 * ld, key, ld, seen, run, weight + q0 * GM_KV_BLOCK);
+        if (WIDE) {
+            __syncthreads(); /* the keys have been used */
+            load_block<W>(p.v, at, p.head_stride, ld, value);
+            __syncthreads();
+        }
         add_block(p, value, ld, weight + q0 * GM_KV_BLOCK, run);
     }
+#pragma unroll
     for (int q = 0; q < QUERIES; q++) {
         if (q0 + q >= n) continue;
         const size_t r = tile.first + (size_t)(q0 + q);
         const float *gate = p.gate ? p.gate + r * p.qkv_stride + h * p.head_dim : nullptr;
         float *to = p.heads + r * p.heads_stride + h * p.head_dim;
-        for (int c = 0; c < CHUNKS; c++)
+#pragma unroll
+        for (int c = 0; c < Running<HEAD>::CHUNKS; c++)
+#pragma unroll
             for (int i = 0; i < LANE_DIMS; i++) {
                 const int d = (c * WARP + lane) * LANE_DIMS + i;
                 const float y = run.sum[q][c * LANE_DIMS + i] / run.total[q];
@@ -272,19 +298,32 @@ __global__ static void __launch_bounds__(THREADS)
     }
 }
 
+template <int HEAD>
+static cudaError_t attend_tiles(const gm_cuda_how *how, const gm_cuda_attention *p,
+                                const gm_tile *tile, int n_tiles)
+{
+    const dim3 grid((unsigned)n_tiles, (unsigned)p->n_heads);
+    const size_t floats = (size_t)(tile_rows<HEAD>() * padded(p->head_stride));
+    const size_t shared = (floats + GM_TILE_ROWS * GM_KV_BLOCK) * sizeof(float);
+    return p->wide ? launch(how, tile_kernel<float, HEAD>, grid, THREADS, shared, *p, tile)
+                   : launch(how, tile_kernel<bf16, HEAD>, grid, THREADS, shared, *p, tile);
+}
+
 extern "C" cudaError_t gm_cuda_attend_many(const gm_cuda_how *how, const gm_cuda_attention *p,
                                            const gm_tile *tile, int n_tiles)
 {
-    const dim3 grid((unsigned)n_tiles, (unsigned)p->n_heads);
-    const size_t rows = GM_TILE_ROWS + 2 * GM_KV_BLOCK;
-    const size_t shared =
-        (rows * (size_t)padded(p->head_stride) + GM_TILE_ROWS * GM_KV_BLOCK) * sizeof(float);
-    return p->wide ? launch(how, tile_kernel<float>, grid, THREADS, shared, *p, tile)
-                   : launch(how, tile_kernel<bf16>, grid, THREADS, shared, *p, tile);
+    return p->head_dim > GM_CUDA_HEAD ? attend_tiles<GM_CUDA_MAX_HEAD>(how, p, tile, n_tiles)
+                                      : attend_tiles<GM_CUDA_HEAD>(how, p, tile, n_tiles);
+}
+
+template <int HEAD> static cudaError_t allow_tiles(int bytes)
+{
+    cudaError_t e = allow_shared(tile_kernel<float, HEAD>, bytes);
+    return e != cudaSuccess ? e : allow_shared(tile_kernel<bf16, HEAD>, bytes);
 }
 
 extern "C" cudaError_t gm_cuda_prefill_prepare(void)
 {
-    cudaError_t e = allow_shared(tile_kernel<float>);
-    return e != cudaSuccess ? e : allow_shared(tile_kernel<bf16>);
+    cudaError_t e = allow_tiles<GM_CUDA_HEAD>(GM_CUDA_SHARED_BYTES);
+    return e != cudaSuccess ? e : allow_tiles<GM_CUDA_MAX_HEAD>(GM_CUDA_MOST_SHARED_BYTES);
 }

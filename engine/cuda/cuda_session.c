@@ -15,11 +15,14 @@ static gm_status check_heads(const gm_arch *arch, gm_error *err)
                        "the model's latents have %d dimensions and its keys %d, but attention on "
                        "the GPU supports at most %d and %d",
                        l->kv, arch->head_dim, GM_CUDA_MAX_LATENT, GM_CUDA_MAX_LATENT_HEAD);
-    if (l->kv == 0 && (arch->head_dim > GM_CUDA_MAX_HEAD || arch->head_dim % 2))
-        return gm_fail(err, GM_EABSENT,
-                       "the model's heads have %d dimensions, but attention on the GPU supports "
-                       "even numbers up to %d",
-                       arch->head_dim, GM_CUDA_MAX_HEAD);
+    for (int global = 0; l->kv == 0 && global < 2; global++) {
+        const int head = (int)gm_arch_heads(arch, global).key; /* 0: no layer is so */
+        if (head > GM_CUDA_MAX_HEAD || head % 2)
+            return gm_fail(err, GM_EABSENT,
+                           "the model's heads have %d dimensions, but attention on the GPU "
+                           "supports even numbers up to %d",
+                           head, GM_CUDA_MAX_HEAD);
+    }
     if (arch->delta.key > GM_CUDA_MAX_DELTA_KEY || arch->delta.value > GM_CUDA_MAX_DELTA_VALUE)
         return gm_fail(err, GM_EABSENT,
                        "the model's Gated DeltaNet has keys of %d dimensions and values of %d, but "
@@ -33,7 +36,9 @@ gm_status gm_cuda_check_arch(const gm_arch *arch, gm_error *err)
 {
     gm_status status = check_heads(arch, err);
     const gm_delta *d = &arch->delta;
-    const int given = arch->n_heads * arch->head_out, values = d->value_heads * d->value;
+    const size_t near = gm_arch_heads(arch, false).out, far = gm_arch_heads(arch, true).out;
+    const int given = arch->n_heads * (int)(near > far ? near : far);
+    const int values = d->value_heads * d->value;
     const bool for_all_rows = arch->n_shared > 0 || arch->n_moe < arch->n_layers;
     int widest = arch->width > given ? arch->width : given;
     gm_slice bias;
@@ -154,11 +159,16 @@ out:
 static gm_status send_angles(gm_cuda_session *s, gm_error *err)
 {
     gm_status status = GM_OK;
-    const size_t half = s->plan.angle, n = s->sizes.positions;
-    float *cosine = s->angles = gm_alloc2(n, half, 2 * sizeof *cosine);
+    const size_t all = s->plan.bytes[GM_CUDA_COSINE] / sizeof(float), n = s->sizes.positions;
+    float *cosine = s->angles = gm_alloc(all, 2 * sizeof *cosine);
     if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
-    float *sine = cosine + n * half;
-    gm_rope_fill(&s->arch->rope, n, half, cosine, sine);
+    float *sine = cosine + all;
+    for (int global = 0; global < 2; global++) {
+        const gm_cuda_head_sizes *of = &s->plan.of[global];
+        const gm_rope *rope = gm_arch_heads(s->arch, global).rope;
+        if (of->angle > 0)
+            gm_rope_fill(rope, n, of->angle, cosine + of->at_angle, sine + of->at_angle);
+    }
     const struct {
         gm_cuda_region to;
         const float *from;

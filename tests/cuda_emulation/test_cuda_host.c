@@ -246,7 +246,7 @@ static void what_the_kernels_cannot_take_is_refused(void)
     } cases[] = {
         {1025, 32, 64, 4, 32,
          "1025 experts per layer, but the router on the GPU supports at most 1024"},
-        {16, 258, 64, 4, 32, "heads have 258 dimensions"},
+        {16, 514, 64, 4, 32, "heads have 514 dimensions"},
         {16, 33, 64, 4, 32, "heads have 33 dimensions"},
         {16, 32, 64, 1024, 1 << 20, "which together are too wide for the GPU"},
         {16, 32, 24833, 4, 32, "24833 wide, which is too wide for the GPU's shared memory"},
