@@ -2,17 +2,7 @@
  * allocation failing. */
 #include "probe/against.h"
 
-#include "tests/check.h"
-#include "tests/trace_sample.h"
-
-static gm_trace *open_sample(const sample *s, const char *path)
-{
-    gm_trace *trace = NULL;
-    gm_error err = {0};
-    CHECK_OK(gm_trace_write(path, &s->info, &s->block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, path, &err), err);
-    return trace;
-}
+#include "tests/written_sample.h"
 
 static uint16_t *expert_of(sample *s, size_t row, size_t l)
 {
@@ -25,7 +15,7 @@ static void equal_traces(void)
     gm_against got;
     gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
-    gm_trace *a = open_sample(&s, "a.h5");
+    gm_trace *a = sample_open(&s, "a.h5");
     CHECK_OK(gm_against_compare(&got, a, a, true, &err), err);
     CHECK_INT(got.documents, SAMPLE_DOCUMENTS);
     CHECK_INT(got.alone, 0);
@@ -61,7 +51,7 @@ static void differences_are_where_they_are(void)
     swapped[0] = swapped[1];
     swapped[1] = first;
     other[1] = (uint16_t)((other[0] + 5) % 8);
-    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
+    gm_trace *a = sample_open(&s, "a.h5"), *b = sample_open(&t, "b.h5");
     CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
     CHECK_INT(got.documents, 4);
     CHECK_INT(got.alone, 1);
@@ -91,7 +81,7 @@ static void margins_at_the_ends(void)
     gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     for (int i = 0; i < SAMPLE_ROWS * SAMPLE_L; i++) s.margin[i] = i % 2 ? INFINITY : 0x1p-13f;
-    gm_trace *a = open_sample(&s, "a.h5");
+    gm_trace *a = sample_open(&s, "a.h5");
     CHECK_OK(gm_against_compare(&got, a, a, true, &err), err);
     CHECK_INT(gm_against_sum(&got, 0, SAMPLE_L, 0).n, 60);
     CHECK_INT(gm_against_sum(&got, 0, SAMPLE_L, GM_MARGIN_BINS - 1).n, 60);
@@ -114,7 +104,7 @@ static void losses_of_the_same_tokens(void)
     for (int i = 10; i < SAMPLE_ROWS; i++) t.nll[i] += 0.25f; /* documents 2 to 4 */
     for (size_t l = 0; l < SAMPLE_L; l++)
         expert_of(&t, 12, l)[0] = expert_of(&t, 12, l)[1] = GM_TRACE_NO_EXPERT;
-    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
+    gm_trace *a = sample_open(&s, "a.h5"), *b = sample_open(&t, "b.h5");
     CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
     const uint64_t tokens[SAMPLE_DOCUMENTS] = {0, 1, 7, 8, 11};
     for (int d = 0; d < SAMPLE_DOCUMENTS; d++) {
@@ -125,7 +115,7 @@ static void losses_of_the_same_tokens(void)
     gm_against_clear(&got);
     gm_trace_close(b);
     t.info.has_nll = false;
-    b = open_sample(&t, "b.h5");
+    b = sample_open(&t, "b.h5");
     CHECK_OK(gm_against_compare(&got, a, b, true, &err), err);
     CHECK(got.loss == NULL);
     gm_against_clear(&got);
@@ -144,8 +134,8 @@ static void what_cannot_be_compared(void)
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     sample_fill(&t, GM_RECORD_CHOICES, 9, 0);
     sample_fill(&counts, GM_RECORD_COUNTS, 8, 0);
-    gm_trace *a = open_sample(&s, "a.h5"), *b = open_sample(&t, "b.h5");
-    gm_trace *c = open_sample(&counts, "c.h5");
+    gm_trace *a = sample_open(&s, "a.h5"), *b = sample_open(&t, "b.h5");
+    gm_trace *c = sample_open(&counts, "c.h5");
     CHECK_FAILS(gm_against_compare(&got, a, b, true, &err), err, GM_EARG, "8 experts");
     CHECK_FAILS(gm_against_compare(&got, a, c, true, &err), err, GM_EABSENT, "without choices");
     CHECK_FAILS(gm_against_compare(&got, c, a, true, &err), err, GM_EABSENT, "without choices");
@@ -167,7 +157,7 @@ static void allocations_fail(void)
     static sample s;
     gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
-    gm_trace *trace = open_sample(&s, "a.h5");
+    gm_trace *trace = sample_open(&s, "a.h5");
     CHECK_OK(attempt(trace, &err), err); /* opens the file, which stays open */
     check_every_allocation(attempt, trace);
     gm_trace_close(trace);

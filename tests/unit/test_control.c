@@ -1,7 +1,6 @@
 /* test_control - tokens that the control refuses; what it finds is in test_analysis.c. */
 #include "cluster/control.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static void an_id_that_no_vocabulary_has_is_refused(void)
 {
@@ -9,15 +8,13 @@ static void an_id_that_no_vocabulary_has_is_refused(void)
     const uint32_t wrong[] = {UINT32_MAX, 1u << 26};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         gm_error err = {0};
-        gm_trace *trace = NULL;
         gm_usage usage;
         gm_distinct distinct;
         gm_control control;
         const gm_words_of words = {0};
         sample_fill(&s, GM_RECORD_CHOICES, 4, 0);
         s.token_id[5] = wrong[i];
-        CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-        CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
+        gm_trace *trace = sample_open(&s, "t.h5");
         CHECK_OK(gm_usage_read(&usage, trace, GM_USAGE_COUNTS, NULL, &err), err);
         CHECK_OK(gm_distinct_find(&distinct, &usage, &err), err);
         const gm_control_input in = {.trace = trace,

@@ -5,8 +5,7 @@
 
 #include "formats/atlas.h"
 #include "formats/h5.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 #include "tests/atlas_sample.h" /* last: its sizes have names of one letter */
 
@@ -158,7 +157,7 @@ static void a_huge_trace_is_one_sentence(void)
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         gm_trace *trace = NULL;
         gm_error err = {0};
-        CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
+        sample_write(&s, "t.h5");
         blow_up("t.h5", sets[i].name, sets[i].rank);
         CHECK_FAILS(gm_trace_open(&trace, "t.h5", &err), err, sets[i].code, sets[i].says);
         CHECK_HAS(err.text, "'t.h5'");
@@ -178,7 +177,7 @@ static void an_index_of_no_shards_is_refused(void)
     gm_error err = {0};
     const hsize_t none = 0;
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
-    CHECK_OK(gm_trace_write(shard, &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
+    sample_write(&s, shard);
     CHECK_OK(gm_trace_index("i.h5", &shard, 1, true, &err), err);
     hid_t file = H5Fopen("i.h5", H5F_ACC_RDWR, H5P_DEFAULT);
     hid_t space = H5Screate_simple(1, &none, NULL);

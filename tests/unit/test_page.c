@@ -9,8 +9,7 @@
 #include "cluster/page_tree.h"
 #include "cluster/usage.h"
 #include "figures/html.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 #include <unistd.h>
 #include <zlib.h>
@@ -81,13 +80,9 @@ static gm_atlas sample_atlas(void)
 static gm_trace *open_sample(const char *text)
 {
     static sample s;
-    gm_trace *trace = NULL;
-    gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, E, 0);
     for (int d = 0; d < N; d++) s.document[d].text = text, s.document[d].n_text = strlen(text);
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
+    return sample_open(&s, "t.h5");
 }
 
 /* ---- scripts and data of any page ---- */

@@ -4,25 +4,20 @@
 #include "probe/passages.h"
 
 #include "base/sha256.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static sample s;
 
 /* Gates in no order of places: each a function of its row and layer, rank 1 above rank 2. */
 static gm_trace *open_sample(gm_record_level level)
 {
-    gm_trace *trace = NULL;
-    gm_error err = {0};
     sample_fill(&s, level, 8, 0);
     s.document[4].id = "2"; /* an id that looks like a number */
     for (size_t i = 0; i < SAMPLE_ROWS * SAMPLE_L; i++) {
         s.gate[2 * i] = 0.5f + (float)(i * 29 % 64) / 128;
         s.gate[2 * i + 1] = s.gate[2 * i] / 2;
     }
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
+    return sample_open(&s, "t.h5");
 }
 
 static void check_documents(gm_trace *trace, gm_passages_wanted w, const char *want)
@@ -66,13 +61,10 @@ static void documents_by_name(void)
 
 static void a_sha_of_two_documents_names_neither(void)
 {
-    gm_trace *trace = open_sample(GM_RECORD_CHOICES);
-    gm_error err = {0};
     char sha[65];
-    gm_trace_close(trace);
+    gm_trace_close(open_sample(GM_RECORD_CHOICES));
     memcpy(s.document[1].sha, s.document[2].sha, 31);
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
+    gm_trace *trace = sample_open(&s, "t.h5");
     gm_sha256_hex(s.document[2].sha, sha);
     const char *whole = sha;
     check_documents(trace, (gm_passages_wanted){.document = &whole, .n_documents = 1}, "2 ");

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "tests/check.h"
 #include "tests/tokenizer_json.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static sample s;
 static const size_t LAYERS[] = {0, 2};
@@ -32,8 +32,6 @@ static gm_tokenizer *open_tokenizer(void)
 
 static gm_trace *open_sample(bool nll)
 {
-    gm_trace *trace = NULL;
-    gm_error err = {0};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     s.info.model = "<script>alert(1)</script>";
     s.info.has_nll = nll;
@@ -42,9 +40,7 @@ static gm_trace *open_sample(bool nll)
     s.document[4].subset = HOSTILE;
     for (size_t i = 0; i < SAMPLE_ROWS * SAMPLE_L * SAMPLE_K; i++)
         s.gate[i] = i % SAMPLE_K ? 0.125f : 0.5f + (float)i / 1024;
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
+    return sample_open(&s, "t.h5");
 }
 
 /* Documents 1 and 3, of the latter rows 2 to 6. */

@@ -5,8 +5,7 @@
 #include "base/outfile.h"
 #include "formats/shards.h"
 #include "formats/trace.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static sample s;
 
@@ -65,9 +64,7 @@ static void a_lock_tells_what_a_kill_cost(void)
     gm_shard_lock_note(&lock, 1, 30);
     gm_shard_lock_release(&lock);
     sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
-    CHECK_OK(
-        gm_trace_write("noted.parts/000000.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err),
-        err); /* it was committed in the end */
+    sample_write(&s, "noted.parts/000000.h5"); /* it was committed in the end */
     CHECK_OK(gm_shard_lock_take(&lock, "noted.parts", 0, 1, &err), err);
     CHECK_INT(lock.lost, 30);
     gm_shard_lock_release(&lock);

@@ -4,17 +4,7 @@
  */
 #include "probe/stats.h"
 
-#include "tests/check.h"
-#include "tests/trace_sample.h"
-
-static gm_trace *open_sample(const sample *s)
-{
-    gm_trace *trace = NULL;
-    gm_error err = {0};
-    CHECK_OK(gm_trace_write("t.h5", &s->info, &s->block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
-}
+#include "tests/written_sample.h"
 
 static void count(gm_stats *stats, gm_trace *trace, int permutations)
 {
@@ -30,7 +20,7 @@ static void counts_by_subset(void)
     static sample s;
     gm_stats stats = {0};
     sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 0);
     const gm_trace_samples *samples = gm_trace_get_samples(trace);
     CHECK_INT(stats.S, 3);
@@ -67,7 +57,7 @@ static void router_by_place(void)
     }
     s.document[0].bad = 1;
     for (int l = 0; l < SAMPLE_L; l++) s.margin[SAMPLE_L + l] = INFINITY; /* row 1 */
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 0);
     gm_router_sum all = gm_stats_router_sum(&stats, 0, SAMPLE_L, -1, -1);
     gm_router_sum template = gm_stats_router_sum(&stats, 0, 1, 2, -1);
@@ -101,7 +91,7 @@ static void cosines_within_and_between(void)
         for (size_t l = 0; l < SAMPLE_L; l++)
             s.counts[(d * SAMPLE_L + l) * 8 + (d < 2 ? 0 : 1)] = SAMPLE_K * s.document[d].n_tokens;
     }
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 0);
     size_t a = gm_trace_get_samples(trace)->subset[0];
     CHECK_NEAR(stats.within[a], 1.0 / 3, 1e-12);
@@ -124,7 +114,7 @@ static void null_of_what_cannot_differ(void)
     static const char *const own[] = {"a", "b", "c", "d", "e"};
     sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
     for (int d = 0; d < SAMPLE_DOCUMENTS; d++) s.document[d].subset = own[d];
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 19);
     for (size_t l = 0; l < SAMPLE_L; l++) {
         const gm_subset_information *i = &stats.information[l];
@@ -150,7 +140,7 @@ static void information_above_its_null(void)
             for (size_t k = 0; k < SAMPLE_K; k++)
                 s.counts[(d * SAMPLE_L + l) * 8 + k + (d < 2 ? 0 : 2)] = s.document[d].n_tokens;
     }
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 99);
     /* one dealing out in ten keeps the two of "a" together */
     CHECK_NEAR(stats.information[0].mutual.bits, stats.information[0].mutual.row_bits, 1e-12);
@@ -252,7 +242,7 @@ static void experts_by_token(void)
             if (t > 0) s.counts[i / 2 * 8 + chosen[t][i % 2]]++;
         }
     }
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     const gm_stats_options options = {.seed = 1, .vocabulary = 2, .olmoe = true, .quiet = true};
     CHECK_OK(gm_stats_count(&stats, trace, &options, &err), err);
     const gm_token_counts *c = &stats.by_token;
@@ -303,7 +293,7 @@ static void softmax_of_recorded_logits(void)
     double z = 0, mean = 0;
     sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
     s.logits[5] = NAN; /* layer 0 of the first */
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 0);
     for (int e = 0; e < 8; e++) {
         z += exp(e / 16.0);
@@ -327,7 +317,7 @@ static void an_expert_that_is_not_there(void)
     const gm_stats_options options = {.vocabulary = 20, .quiet = true};
     sample_fill(&s, GM_RECORD_CHOICES, 8, 0);
     s.expert[7 * SAMPLE_L * SAMPLE_K + 1] = 8;
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     CHECK_FAILS(gm_stats_count(&stats, trace, &options, &err), err, GM_EFORMAT,
                 "token 7 chose an expert above 7, the last");
     gm_trace_close(trace);
@@ -368,7 +358,7 @@ static void prompt_and_rollout(void)
             }
         }
     }
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     count(&stats, trace, 0);
     CHECK_INT(stats.rollout.documents, 2);
     for (size_t l = 0; l < SAMPLE_L; l++) {
@@ -384,7 +374,7 @@ static void allocations_fail(void)
 {
     static sample s;
     sample_fill(&s, GM_RECORD_LOGITS, 8, 0);
-    gm_trace *trace = open_sample(&s);
+    gm_trace *trace = sample_open(&s, "t.h5");
     gm_error err = {0};
     CHECK_OK(attempt(trace, &err), err); /* opens the file, which stays open */
     check_every_allocation(attempt, trace);

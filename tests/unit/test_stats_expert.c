@@ -6,15 +6,12 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 /* Of documents of 3, 5, 7, 9 and 11 tokens, `chose` chose expert 3 of the second layer. */
 static gm_trace *open_sample(const uint32_t chose[SAMPLE_DOCUMENTS])
 {
     static sample s;
-    gm_trace *trace = NULL;
-    gm_error err = {0};
     sample_fill(&s, GM_RECORD_COUNTS, 8, 0);
     memset(s.counts, 0, sizeof s.counts);
     for (size_t d = 0; d < SAMPLE_DOCUMENTS; d++) {
@@ -25,9 +22,7 @@ static gm_trace *open_sample(const uint32_t chose[SAMPLE_DOCUMENTS])
             counts[1] = s.document[d].n_tokens - counts[3];
         }
     }
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
+    return sample_open(&s, "t.h5");
 }
 
 static gm_status find(gm_expert_view *view, gm_trace *trace, size_t top, gm_error *err)

@@ -6,25 +6,20 @@
 #include <sys/stat.h>
 
 #include "probe/stats_figures.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static const char HOSTILE[] = "<b onclick=\"x\">&\x1b[2J";
 
 static gm_trace *open_sample(gm_record_level level)
 {
     static sample s;
-    gm_trace *trace = NULL;
-    gm_error err = {0};
     sample_fill(&s, level, 8, 0);
     s.info.model = "<script>alert(1)</script>";
     for (int d = 0; d < SAMPLE_DOCUMENTS; d++) {
         s.document[d].id = "<img src=x>";
         if (d == 0 || d == 3) s.document[d].subset = HOSTILE;
     }
-    CHECK_OK(gm_trace_write("t.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "t.h5", &err), err);
-    return trace;
+    return sample_open(&s, "t.h5");
 }
 
 static void count(gm_stats *stats, gm_trace *trace)

@@ -9,15 +9,9 @@
 #include "formats/shards.h"
 #include "formats/trace.h"
 #include "tests/put_file.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static sample s[3];
-
-static void write_sample(const char *path, sample *one)
-{
-    gm_error err = {0};
-    CHECK_OK(gm_trace_write(path, &one->info, &one->block, SAMPLE_REASONS, 2, true, &err), err);
-}
 
 /* All texts at once, whatever parts they are in: those of the block stand where they should. */
 static void check_all_texts(gm_trace *trace, const sample *one, size_t document)
@@ -104,7 +98,7 @@ static void comes_back_as_written(void)
             gm_error err = {0};
             gm_trace *trace = NULL;
             sample_fill(&s[0], level, experts[i], 0);
-            write_sample("one.h5", &s[0]);
+            sample_write(&s[0], "one.h5");
             CHECK_OK(gm_trace_open(&trace, "one.h5", &err), err);
             if (trace == NULL) continue;
             CHECK_INT(gm_trace_n_tokens(trace), level == GM_RECORD_COUNTS ? 0 : SAMPLE_ROWS);
@@ -158,7 +152,7 @@ static void shards_are_one_trace(void)
         sample_fill(&s[b], GM_RECORD_LOGITS, 8, (uint64_t)b);
         s[b].block.more = b < 2;
         CHECK_OK(gm_shard_path(&path, "run.parts", (uint64_t)b, &err), err);
-        write_sample(path.at, &s[b]);
+        sample_write(&s[b], path.at);
         gm_text_clear(&path);
     }
     put_text("run.parts/0000001.h5", ""); /* seven digits: not what block 1 is called */
@@ -212,7 +206,7 @@ static void same_content_is_kept_other_is_refused(void)
 {
     gm_error err = {0};
     sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
-    write_sample("kept.h5", &s[0]);
+    sample_write(&s[0], "kept.h5");
     CHECK_OK(gm_trace_write("kept.h5", &s[0].info, &s[0].block, SAMPLE_REASONS, 2, false, &err),
              err);
     s[0].token_id[3]++;
@@ -242,7 +236,7 @@ static void verify_finds_breaches(void)
         if (i == 5) s[0].nll[2] = -1;
         if (i == 6) s[0].logit_row[1] = SAMPLE_ROWS;
         if (i == 7) s[0].logit_row[1] = s[0].logit_row[0];
-        write_sample("bad.h5", &s[0]);
+        sample_write(&s[0], "bad.h5");
         CHECK_OK(gm_trace_open(&trace, "bad.h5", &err), err);
         CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
         for (size_t k = 0; k < n; k++)
@@ -263,7 +257,7 @@ static void a_stuck_router_is_noticed(void)
         sample_fill(&s[0], GM_RECORD_COUNTS, E, 0);
         for (int i = 0; i < SAMPLE_DOCUMENTS * SAMPLE_L * E; i++)
             s[0].counts[i] = i % E < SAMPLE_K ? s[0].document[i / E / SAMPLE_L].n_tokens : 0;
-        write_sample("stuck.h5", &s[0]);
+        sample_write(&s[0], "stuck.h5");
         CHECK_OK(gm_trace_open(&trace, "stuck.h5", &err), err);
         check_verify(trace, E == 35 ? "load_entropy" : NULL);
         gm_trace_close(trace);
@@ -275,7 +269,7 @@ static void damage_is_noticed(void)
     gm_error err = {0};
     gm_text file = {0};
     sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
-    write_sample("whole.h5", &s[0]);
+    sample_write(&s[0], "whole.h5");
     CHECK_OK(gm_text_read_file(&file, "whole.h5", 1 << 24, &err), err);
     for (size_t n = 0; n < file.n; n += file.n / 7) { /* cut short */
         gm_trace *trace = NULL;
@@ -296,7 +290,7 @@ static void a_text_is_utf8(void)
     sample_fill(&s[0], GM_RECORD_COUNTS, 8, 0);
     s[0].document[1].text = "half a letter \xd1";
     s[0].document[1].n_text = 15;
-    write_sample("half.h5", &s[0]);
+    sample_write(&s[0], "half.h5");
     CHECK_OK(gm_trace_open(&trace, "half.h5", &err), err);
     CHECK_OK(gm_trace_read_text(trace, 0, &text, &err), err);
     size_t n = text.n;
@@ -318,7 +312,7 @@ static void flipped_bytes_are_survived(void)
     gm_text file = {0};
     size_t refused = 0, tried = 0;
     sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
-    write_sample("whole.h5", &s[0]);
+    sample_write(&s[0], "whole.h5");
     CHECK_OK(gm_text_read_file(&file, "whole.h5", 1 << 24, &err), err);
     for (size_t at = 0; at < file.n; at += 61, tried++) {
         gm_trace *trace = NULL;
@@ -383,7 +377,7 @@ static void what_is_newer_is_named(void)
         gm_trace_check check[GM_MAX_CHECKS];
         size_t n = 0;
         sample_fill(&s[0], GM_RECORD_LOGITS, 8, 0);
-        write_sample("newer.h5", &s[0]);
+        sample_write(&s[0], "newer.h5");
         add_dataset("newer.h5", name[i]);
         CHECK_OK(gm_trace_open(&trace, "newer.h5", &err), err);
         if (trace) CHECK_OK(gm_trace_verify(trace, check, &n, &err), err);
@@ -399,7 +393,7 @@ static void what_is_older_is_read(void)
     gm_error err = {0};
     gm_trace *trace = NULL;
     sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
-    write_sample("older.h5", &s[0]);
+    sample_write(&s[0], "older.h5");
     hid_t file = H5Fopen("older.h5", H5F_ACC_RDWR, H5P_DEFAULT);
     CHECK(H5Adelete(file, "config_digest") >= 0);
     CHECK(H5Fclose(file) >= 0);
@@ -421,7 +415,7 @@ static void names_that_are_no_utf8_can_be_read_back(void)
     s[0].document[3].subset = "caf\xe9";
     s[0].document[4].subset = "caf\xe8";
     s[0].info.command = "gm-probe collect --corpus caf\xe9";
-    write_sample("names.h5", &s[0]);
+    sample_write(&s[0], "names.h5");
     CHECK_OK(gm_trace_open(&trace, "names.h5", &err), err);
     if (trace == NULL) return;
     const gm_trace_samples *all = gm_trace_get_samples(trace);

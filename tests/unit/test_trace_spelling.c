@@ -2,16 +2,9 @@
 #include <hdf5.h>
 
 #include "formats/trace.h"
-#include "tests/check.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 static sample s[2];
-
-static void write_sample(const char *path, const sample *one)
-{
-    gm_error err = {0};
-    CHECK_OK(gm_trace_write(path, &one->info, &one->block, SAMPLE_REASONS, 2, true, &err), err);
-}
 
 static gm_trace *open_trace(const char *path)
 {
@@ -103,7 +96,7 @@ static void texts_come_from_tokens(void)
     gm_error err = {0};
     fill_blocks();
     for (int b = 0; b < 2; b++) {
-        write_sample(shard[b], &s[b]);
+        sample_write(&s[b], shard[b]);
         gm_trace *trace = open_trace(shard[b]);
         CHECK(gm_trace_get_info(trace)->has_spelling && !gm_trace_get_info(trace)->has_text);
         check_texts(trace, 1);
@@ -127,7 +120,7 @@ static void a_trace_without_it_says_so(void)
     gm_text text = {0};
     size_t end;
     sample_fill(&s[0], GM_RECORD_CHOICES, 8, 0);
-    write_sample("plain.h5", &s[0]);
+    sample_write(&s[0], "plain.h5");
     gm_trace *trace = open_trace("plain.h5");
     CHECK(!gm_trace_get_info(trace)->has_spelling);
     CHECK(gm_trace_get_samples(trace)->language == NULL);
@@ -160,7 +153,7 @@ static void shards_spell_alike(void)
     gm_error err = {0};
     fill_blocks();
     s[1].spelt_bytes[0] = 'x';
-    for (int b = 0; b < 2; b++) write_sample(shard[b], &s[b]);
+    for (int b = 0; b < 2; b++) sample_write(&s[b], shard[b]);
     CHECK_FAILS(gm_trace_merge("merged.h5", shard, 2, true, &err), err, GM_EFORMAT,
                 "'1.h5' spells token 1 differently");
 }
@@ -199,7 +192,7 @@ static void damage_is_named(void)
         fill_blocks();
         CHECK_INT(s[0].spelling.n, 35);
         if (i == 0) s[0].token_id[2] = 7; /* which nothing spells */
-        write_sample("bad.h5", &s[0]);
+        sample_write(&s[0], "bad.h5");
         if (i > 0) overwrite("bad.h5", damage[i].set, damage[i].at, damage[i].value);
         gm_trace *trace = open_trace("bad.h5");
         CHECK_FAILS(gm_trace_spell_texts(trace, 0, SAMPLE_DOCUMENTS, &text, end, &err), err,
@@ -232,8 +225,8 @@ static void survives_every_allocation_failure(void)
     static const char *const shard[] = {"0.h5", "1.h5"};
     gm_error err = {0};
     fill_blocks();
-    write_sample("0.h5", &s[0]);
-    write_sample("1.h5", &s[1]);
+    sample_write(&s[0], "0.h5");
+    sample_write(&s[1], "1.h5");
     CHECK_OK(gm_trace_index("index.h5", shard, 2, true, &err), err);
     check_every_allocation(open_and_spell, NULL);
 }

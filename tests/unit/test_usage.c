@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "tests/synthetic_trace.h"
-#include "tests/trace_sample.h"
+#include "tests/written_sample.h"
 
 enum { EXPERTS = 8, CELLS = SAMPLE_L * EXPERTS };
 
@@ -23,10 +23,7 @@ static size_t mapped_bytes(void)
 
 static gm_trace *open_sample(gm_record_level level)
 {
-    gm_trace *trace = NULL;
-    gm_error err = {0};
-    CHECK_OK(gm_trace_write("usage.h5", &s.info, &s.block, SAMPLE_REASONS, 2, true, &err), err);
-    CHECK_OK(gm_trace_open(&trace, "usage.h5", &err), err);
+    gm_trace *trace = sample_open(&s, "usage.h5");
     CHECK_INT(gm_trace_get_info(trace)->level, level);
     return trace;
 }
