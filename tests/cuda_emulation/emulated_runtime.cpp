@@ -9,26 +9,24 @@
 
 #include "emulation.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <vector>
 
 void emulated_run(dim3 grid, dim3 block, size_t shared, const std::function<void()> &thread);
 
 typedef std::function<void()> Work;
 
-struct emulated_node {
-    bool kernel;
-    Work work;
-};
 struct emulated_graph {
-    std::vector<emulated_node> nodes;
+    std::vector<Work> nodes;
 };
 struct emulated_exec {
-    std::vector<emulated_node> nodes;
+    std::vector<Work> nodes;
 };
 struct emulated_stream {
     std::deque<Work> waiting;
@@ -44,11 +42,11 @@ emulation gm_emulation;
 
 namespace
 {
-const size_t MOST_FILLED = (size_t)16
-                           << 20; /* cuBLAS's workspaces are larger, tests' models are not */
+const size_t MOST_FILLED = 1 << 24; /* cuBLAS's workspaces are larger, tests' models are not */
 
 std::recursive_mutex lock; /* weights are loaded by several threads */
-std::map<void *, size_t> device_blocks;
+std::map<const void *, size_t> device_blocks;
+std::set<const void *> pinned_blocks;
 std::vector<emulated_stream *> streams;
 std::map<const void *, size_t> allowed; /* more than 48 KiB of shared memory, kernel by kernel */
 cudaError_t last_error, sticky_error;
@@ -105,6 +103,13 @@ cudaError_t enter()
     return last_error;
 }
 
+/* For what a program does not ask about: the real one returns an error. */
+[[noreturn]] void stop(const char *what)
+{
+    fprintf(stderr, "emulated GPU: %s\n", what);
+    abort();
+}
+
 cudaError_t fail(cudaError_t e)
 {
     return last_error = e;
@@ -127,13 +132,22 @@ void reach(emulated_event *e, unsigned long version)
     while (e->stream && e->reached < version && !e->stream->waiting.empty()) run_one(e->stream);
 }
 
-cudaError_t add(emulated_stream *s, bool kernel, Work work)
+cudaError_t add(emulated_stream *s, Work work)
 {
     if (s->capture)
-        s->capture->nodes.push_back({kernel, std::move(work)});
+        s->capture->nodes.push_back(std::move(work));
     else
         s->waiting.push_back(std::move(work));
     return cudaSuccess;
+}
+
+/* Whether n bytes lie in a block of device memory. */
+bool on_device(const void *at, size_t n)
+{
+    const auto after = device_blocks.upper_bound(at);
+    if (after == device_blocks.begin()) return false;
+    const auto block = std::prev(after);
+    return (size_t)((const char *)at - (const char *)block->first) + n <= block->second;
 }
 } // namespace
 
@@ -168,7 +182,7 @@ cudaError_t emulated_launch(const void *kernel, const cudaLaunchConfig_t *c,
         return fail(cudaErrorInvalidValue);
     const dim3 grid = c->gridDim, block = c->blockDim;
     const size_t shared = c->dynamicSmemBytes;
-    return add(c->stream, true, [=] {
+    return add(c->stream, [=] {
         gm_emulation.n_launches++;
         emulated_run(grid, block, shared, thread);
     });
@@ -213,7 +227,7 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 cudaError_t cudaSetDevice(int device)
 {
     ENTER();
-    if (device >= gm_emulation.n_devices) return fail(cudaErrorInvalidDevice);
+    if (device < 0 || device >= gm_emulation.n_devices) return fail(cudaErrorInvalidDevice);
     current = device;
     gm_emulation.n_taken++;
     return cudaSuccess;
@@ -269,9 +283,11 @@ cudaError_t cudaFree(void *at)
 {
     if (at == nullptr) return cudaSuccess;
     LOCK();
+    const auto block = device_blocks.find(at);
+    if (block == device_blocks.end()) stop("cudaFree of what is not device memory");
     cudaDeviceSynchronize();
-    gm_emulation.used -= device_blocks[at];
-    device_blocks.erase(at);
+    gm_emulation.used -= block->second;
+    device_blocks.erase(block);
     gm_emulation.n_blocks--;
     free(at);
     return cudaSuccess;
@@ -283,31 +299,36 @@ cudaError_t cudaMallocHost(void **out, size_t n)
     ENTER();
     *out = malloc(n);
     memset(*out, 0xff, n);
+    pinned_blocks.insert(*out);
     gm_emulation.n_blocks++;
     return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void *at)
 {
-    LOCK();
     if (at == nullptr) return cudaSuccess;
+    LOCK();
+    if (pinned_blocks.erase(at) == 0) stop("cudaFreeHost of what is not pinned memory");
     cudaDeviceSynchronize(); /* as the real one does */
     gm_emulation.n_blocks--;
     free(at);
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind,
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
     ENTER();
-    return add(stream, false, [=] { memcpy(to, from, n); });
+    if (on_device(to, n) != (kind != cudaMemcpyDeviceToHost) ||
+        on_device(from, n) != (kind != cudaMemcpyHostToDevice))
+        return fail(cudaErrorInvalidValue);
+    return add(stream, [=] { memcpy(to, from, n); });
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t n, cudaStream_t stream)
 {
     ENTER();
-    return add(stream, false, [=] { memset(to, value, n); });
+    return add(stream, [=] { memset(to, value, n); });
 }
 
 /* ---- streams and events ---- */
@@ -349,7 +370,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 {
     ENTER();
     const unsigned long version = event->recorded;
-    return add(stream, false, [=] { reach(event, version); });
+    return add(stream, [=] { reach(event, version); });
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned)
@@ -373,7 +394,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     ENTER();
     const unsigned long version = ++event->recorded;
     event->stream = stream;
-    return add(stream, false, [=] {
+    return add(stream, [=] {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         event->ms = (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
@@ -413,6 +434,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
 {
+    LOCK();
     *out = stream->capture;
     stream->capture = nullptr;
     cudaError_t e = enter();
@@ -441,7 +463,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 {
     ENTER();
     gm_emulation.n_graph_launches++;
-    for (const emulated_node &node : exec->nodes) stream->waiting.push_back(node.work);
+    for (const Work &node : exec->nodes) stream->waiting.push_back(node);
     return cudaSuccess;
 }
 
@@ -464,5 +486,5 @@ extern "C" void emulated_call(cudaStream_t stream, void (*call)(void *), void *a
     if (gm_emulation.skip_products)
         free(argument);
     else
-        add(stream, false, [=] { call(argument); });
+        add(stream, [=] { call(argument); });
 }

@@ -1,4 +1,4 @@
-/* cuda_runtime_api.h - the part of CUDA's runtime that engine/cuda/ calls, declared for the
+/* cuda_runtime_api.h - the part of CUDA's runtime that the folders cuda/ call, declared for the
  * emulation. Names and numbers are NVIDIA's (CUDA Runtime API reference, 12 and 13); what the
  * functions do here is written in emulated_runtime.cpp.
  */
@@ -21,8 +21,7 @@ typedef enum cudaError {
     cudaErrorInvalidDevice = 101,
     cudaErrorECCUncorrectable = 214,
     cudaErrorNotReady = 600,
-    cudaErrorIllegalAddress = 700,
-    cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorIllegalAddress = 700
 } cudaError_t;
 
 typedef struct emulated_stream *cudaStream_t;
@@ -37,12 +36,6 @@ enum cudaMemcpyKind {
     cudaMemcpyDeviceToDevice
 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal };
-enum cudaDeviceAttr {
-    cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
-    cudaDevAttrMultiProcessorCount = 16,
-    cudaDevAttrComputeCapabilityMajor = 75,
-    cudaDevAttrComputeCapabilityMinor = 76
-};
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 
@@ -60,7 +53,6 @@ cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device);
-cudaError_t cudaDeviceGetAttribute(int *out, enum cudaDeviceAttr what, int device);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaMemGetInfo(size_t *n_free, size_t *total);
 cudaError_t cudaGetLastError(void);
