@@ -6,6 +6,7 @@ Skips (77) without h5py."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -36,8 +37,9 @@ def check_stored(path):
 def main():
     everything = sorted(path.stem for path in (SOURCE / "notebooks-data").glob("*.ipynb"))
     assert everything == sorted(NOTEBOOKS), everything
-    for old in pathlib.Path().glob("*.*"):
-        old.unlink()
+    shutil.rmtree("notebooks", ignore_errors=True)
+    os.mkdir("notebooks")
+    os.chdir("notebooks")  # nothing is cleared of the folder that a test is started in by hand
     environment = os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"}
     for name in NOTEBOOKS:
         path = SOURCE / "notebooks-data" / f"{name}.ipynb"

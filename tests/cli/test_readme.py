@@ -71,21 +71,19 @@ def write_corpus(path, first):
         text = " ".join(TOPICS[topic].format(first + i * 7 + k) for k in range(9))
         lines.append(json.dumps({"text": text, "meta": {"pile_set_name": topic}}))
     pathlib.Path(path).parent.mkdir(exist_ok=True)
-    subprocess.run(["zstd", "-q", "-f", "-o", path], input="\n".join(lines).encode(), check=True)
+    subprocess.run(["zstd", "-q", "-o", path], input="\n".join(lines).encode(), check=True)
 
 
 def set_up():
+    shutil.rmtree("user", ignore_errors=True)
+    os.mkdir("user")
+    os.chdir("user")  # nothing is cleared of the folder that a test is started in by hand
     for name, target in HERE.items():
-        pathlib.Path(name).unlink(missing_ok=True)
         pathlib.Path(name).symlink_to(target)
     for first, path in enumerate(CORPORA):
         write_corpus(path, 1000 * first)
-    for kind in ("*.h5*", "*.safetensors", "*.html", "*.csv", "*.npy"):
-        for left in pathlib.Path().glob(kind):
-            left.unlink()
     numpy.save("mine.npy", numpy.random.default_rng(1).normal(size=(60, 4)))
-    subprocess.run(["rm", "-rf", "figures"], check=True)
-    pathlib.Path("bin").mkdir(exist_ok=True)
+    pathlib.Path("bin").mkdir()
     pathlib.Path("bin/gm-steer").write_text(LESS.format(program=BIN / "gm-steer"))
     pathlib.Path("bin/gm-steer").chmod(0o755)
 

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+PROGRAM = pathlib.Path(sys.argv[1]).resolve()
 MODEL = pathlib.Path(__file__).resolve().parents[1] / "golden/models/deepseek-tiny"
 NO_DRIVER = {"GM_EMULATED_NO_DRIVER": "1"}
 
@@ -22,14 +23,14 @@ def write_corpus(path, documents):
 
 def collect(out, *more, code=0, environment=None):
     """stderr of a run, which must end so."""
-    line = [sys.argv[1], "collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", "4", "--threads", "1", "--step-tokens", "32", "-o", out, *more]
+    line = [PROGRAM, "collect", "--model", MODEL, "--corpus", "c.jsonl", "--min-tokens", "4", "--threads", "1", "--step-tokens", "32", "-o", out, *more]
     done = subprocess.run(line, capture_output=True, text=True, env={**os.environ, **(environment or {})})
     assert done.returncode == code, (more, done.returncode, done.stderr)
     return done.stderr
 
 
 def device_of(trace):
-    done = subprocess.run([sys.argv[1], "info", trace, "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run([PROGRAM, "info", trace, "--json"], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)["device"]
 
 
@@ -39,10 +40,10 @@ def says(text, *parts):
 
 
 def main():
+    shutil.rmtree("runs", ignore_errors=True)
+    os.mkdir("runs")
+    os.chdir("runs")  # nothing is cleared of the folder that a test is started in by hand
     write_corpus("c.jsonl", 3)
-    for trace in pathlib.Path(".").glob("*.h5"):
-        trace.unlink()
-    shutil.rmtree("tasks.h5.parts", ignore_errors=True)
 
     # auto: the GPU, and what is said
     says(collect("gpu.h5"), "computing on cuda:0, emulated GPU\n")
