@@ -6,7 +6,7 @@ make_trace
 echo "-- one subset against all others, and against another:"
 gm-probe contrast t.h5 --subset soup --top 3 --permutations 199
 gm-probe contrast t.h5 --subset soup --against ships --top 2 --permutations 199 -o soup.csv
-head -n 3 soup.csv
+head -n 3 soup.csv | tr -d '\r'
 gm-probe contrast t.h5 --subset soup --permutations 0 --top 1
 
 echo "-- the same groups, the other way round, another seed:"

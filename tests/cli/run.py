@@ -83,8 +83,8 @@ def check_case(case, got):
     for kind, text in got.items():
         path = case.with_suffix(f".{kind}")
         default = "0\n" if kind == "exit" else ""
-        want = path.read_text(encoding="utf-8") if path.exists() else default
-        if want == text or lines_match(want.splitlines(), text.splitlines()):
+        want = path.read_bytes().decode() if path.exists() else default
+        if want == text or lines_match(want.split("\n"), text.split("\n")):
             continue
         same = False
         sys.stdout.writelines(
@@ -111,14 +111,14 @@ def update_case(case, got):
     for kind, text in got.items():
         path = case.with_suffix(f".{kind}")
         if path.exists():
-            want = path.read_text(encoding="utf-8").splitlines()
-            if lines_match(want, text.splitlines()):
+            want = path.read_bytes().decode().split("\n")
+            if lines_match(want, text.split("\n")):
                 continue
-            text = "".join(line + "\n" for line in keep_patterns(want, text.splitlines()))
+            text = "\n".join(keep_patterns(want, text.split("\n")))
         if text in ("", "0\n" if kind == "exit" else ""):
             path.unlink(missing_ok=True)
         else:
-            path.write_text(text, encoding="utf-8")
+            path.write_bytes(text.encode())
 
 
 def main():
