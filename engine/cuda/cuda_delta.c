@@ -1,4 +1,4 @@
-/* cuda_delta.c - Gated DeltaNet (gm_delta, arch.h): what its operations tell its kernels.
+/* cuda_delta.c - Gated DeltaNet and Mamba2 (gm_delta, arch.h): what operations tell their kernels.
  *
  * States and what the convolution needs of earlier rows stay on the device, where each sequence has
  * a place of its own, and are written over in place, so that a graph of a step can be replayed.
@@ -15,8 +15,10 @@ static gm_cuda_delta describe(const gm_step *step, const gm_layer *w)
         .row = step->row,
         .x = gm_cuda_at(s, GM_CUDA_QKV),
         .conv = w->delta_conv.address,
+        .conv_bias = w->delta_conv_bias.address,
         .rate = w->delta_rate.address,
         .bias = w->delta_bias.address,
+        .skip = w->delta_skip.address,
         .norm = w->delta_norm.address,
         .history = (float *)gm_cuda_at(s, GM_CUDA_HISTORY) + w->nth * plan->history_floats,
         .state = (float *)gm_cuda_at(s, GM_CUDA_STATES) + w->nth * plan->state_floats,
@@ -34,9 +36,12 @@ static gm_cuda_delta describe(const gm_step *step, const gm_layer *w)
         .value = d->value,
         .key_stride = gm_cuda_key_stride(d->key),
         .taps = d->taps,
+        .at_q = (int)place.q,
+        .at_k = (int)place.k,
+        .at_v = (int)place.v,
         .at_z = (int)place.z,
         .at_b = (int)place.b,
-        .at_a = (int)place.a,
+        .at_a = (int)(step->arch->mamba ? place.b : place.a),
         .epsilon = step->arch->norm_epsilon,
         .wide = s->wide,
     };
@@ -52,12 +57,16 @@ void gm_cuda_delta_in_many(const gm_step *step, const gm_layer *w)
 void gm_cuda_delta_attend(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
+    const gm_cuda_how *how = &s->how;
     const gm_cuda_delta p = describe(step, w);
+    const bool mamba = step->arch->mamba;
+    const char *what = gm_arch_recurrence(step->arch), *last = "a gated norm";
     if (s->few) {
-        gm_cuda_note(s, gm_cuda_delta_few(&s->how, &p), "Gated DeltaNet");
+        gm_cuda_note(s, mamba ? gm_cuda_scan_few(how, &p) : gm_cuda_delta_few(how, &p), what);
+        if (mamba) gm_cuda_note(s, gm_cuda_scan_finish_few(how, &p), last);
         return;
     }
-    gm_cuda_note(s, gm_cuda_delta_states_many(&s->how, &p, step->run, (int)step->n_runs),
-                 "Gated DeltaNet");
-    gm_cuda_note(s, gm_cuda_delta_finish_many(&s->how, &p), "a gated norm");
+    gm_cuda_note(s, gm_cuda_delta_states_many(how, &p, step->run, (int)step->n_runs), what);
+    gm_cuda_note(s, mamba ? gm_cuda_scan_finish_many(how, &p) : gm_cuda_delta_finish_many(how, &p),
+                 last);
 }

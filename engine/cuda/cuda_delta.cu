@@ -1,5 +1,6 @@
 /* cuda_delta.cu - Gated DeltaNet: of few rows in one kernel; of many rows what comes before the
- * states, then the states, in registers, token after token, then norm and gate.
+ * states, then the states, in registers, token after token, then norm and gate. The former two also
+ * for Mamba2, whose others are in cuda_scan.cu.
  */
 #include "engine/cuda/cuda_delta.cuh"
 
@@ -30,50 +31,15 @@ static size_t vectors_bytes(const gm_cuda_delta *p)
     return (size_t)(2 * p->key_stride + 4 * p->value) * sizeof(float);
 }
 
-/* Which channel element i of query, key and value is; -1: it fills up a query or key. */
-__device__ __forceinline__ int channel_of(const gm_cuda_delta &p, int h, int i)
+/* The norm's weights, which no kernel changes; and the row's gate. */
+__device__ __forceinline__ void bring_norm(const gm_cuda_delta &p, const Vectors &to)
 {
-    const int keys = p.n_key_heads * p.key, key_head = h / (p.n_heads / p.n_key_heads);
-    const int part = i / p.key_stride, at = i - part * p.key_stride;
-    if (part >= 2) return 2 * keys + h * p.value + i - 2 * p.key_stride;
-    return at < p.key ? part * keys + key_head * p.key + at : -1;
-}
-
-/* What weights and earlier steps give, into shared memory: the convolution but for the row's own
- * channels, and the norm's weights. */
-__device__ __forceinline__ void bring_history(const gm_cuda_delta &p, int sequence, int position,
-                                              int h, const Vectors &to)
-{
-    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + p.value; i += FEW_THREADS) {
-        const int c = channel_of(p, h, i);
-        const float *weight = p.conv + (c < 0 ? 0 : c) * p.conv_stride;
-        float sum = 0.0f;
-#pragma unroll 4
-        for (int j = 0; j < p.taps - 1; j++) {
-            const int from = position - (p.taps - 1) + j;
-            if (from >= 0 && c >= 0)
-                sum =
-                    fmaf(weight[j], read_shared_by_blocks(history_of(p, sequence, from) + c), sum);
-        }
-        to.query[i] = sum;
-    }
     for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS) to.norm[i] = p.norm[i];
 }
 
-/* The row's own channels, which the first of the value heads that share a key keeps, and its gate.
- * A thread has the same ones as in bring_history. */
-__device__ __forceinline__ void bring_row(const gm_cuda_delta &p, const float *x, int sequence,
-                                          int position, int h, const Vectors &to)
+__device__ __forceinline__ void bring_gate(const gm_cuda_delta &p, const float *x, int h,
+                                           const Vectors &to)
 {
-    const bool keeps_keys = h % (p.n_heads / p.n_key_heads) == 0;
-    float *history = history_of(p, sequence, position);
-    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + p.value; i += FEW_THREADS) {
-        const int c = channel_of(p, h, i);
-        if (c < 0) continue;
-        const float weight = p.conv[c * p.conv_stride + p.taps - 1];
-        if (i >= 2 * p.key_stride || keeps_keys) history[c] = x[c];
-        to.query[i] = silu(fmaf(weight, x[c], to.query[i]));
-    }
     for (int i = (int)threadIdx.x; i < p.value; i += FEW_THREADS)
         to.gate[i] = silu(x[p.at_z + h * p.value + i]);
 }
@@ -118,12 +84,14 @@ __global__ static void __launch_bounds__(FEW_THREADS) delta_few_kernel(gm_cuda_d
     int c = (int)threadIdx.x / LANES;
     Quads<N> s = {};
     if (position > 0 && c < p.value) ask_state(state + c * p.key_stride, s);
-    bring_history(p, sequence, position, h, mine);
+    bring_history<FEW_THREADS>(p, sequence, position, h, 0, p.value, mine.query);
+    bring_norm(p, mine);
     wait_for_previous();
     let_next_start();
-    bring_row(p, x, sequence, position, h, mine);
-    if (threadIdx.x == FEW_THREADS - 1)
-        rates = find_rates(rate, bias, x[p.at_a + h], x[p.at_b + h]);
+    bring_channels<FEW_THREADS>(p, x, sequence, position, h, 0, p.value,
+                                h % (p.n_heads / p.n_key_heads) == 0, mine.query);
+    bring_gate(p, x, h, mine);
+    if (threadIdx.x == FEW_THREADS - 1) rates = find_rates(p, x, h, rate, bias);
     __syncthreads();
     if (warp < 2) make_unit(p, warp == 0 ? mine.query : mine.key, warp == 0);
     __syncthreads();
@@ -155,18 +123,12 @@ __device__ __forceinline__ size_t rates_at(const gm_cuda_delta &p)
     return values_at(p) + (size_t)p.n_heads * p.value;
 }
 
-/* Is the row `back` before r one of the step, and of its sequence? It has one run there. */
-__device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
-{
-    return back <= r && p.row[r - back].sequence == p.row[r].sequence;
-}
-
 /* Channel c of row r after the convolution. */
 __device__ __forceinline__ float convolve_row(const gm_cuda_delta &p, int r, const gm_row &row,
                                               int c)
 {
     const float *weight = p.conv + c * p.conv_stride;
-    float sum = 0.0f;
+    float sum = p.conv_bias ? p.conv_bias[c] : 0.0f;
 #pragma unroll 4
     for (int j = 0; j < p.taps; j++) {
         const int back = p.taps - 1 - j, from = (int)row.position - back;
@@ -184,14 +146,16 @@ __device__ __forceinline__ void convolve_key(const gm_cuda_delta &p, int r, cons
 {
     enum { EACH = MOST_QUADS * STEP / WARP };
     const int lane = threadIdx.x % WARP;
+    const bool is_query = which < p.n_key_heads;
+    const int first = is_query ? p.at_q + which * p.key : p.at_k + (which - p.n_key_heads) * p.key;
     float x[EACH], squares = 0.0f;
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         const int at = i * WARP + lane;
-        x[i] = at < p.key ? convolve_row(p, r, row, which * p.key + at) : 0.0f;
+        x[i] = at < p.key ? convolve_row(p, r, row, first + at) : 0.0f;
         squares = fmaf(x[i], x[i], squares);
     }
-    const float factor = unit_factor(p, warp_sum(squares), which < p.n_key_heads);
+    const float factor = p.skip ? 1.0f : unit_factor(p, warp_sum(squares), is_query);
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         const int at = i * WARP + lane;
@@ -212,12 +176,12 @@ __global__ static void __launch_bounds__(THREADS) delta_convolve_kernel(gm_cuda_
     if (h < 0) {
         convolve_key(p, r, row, which, vectors);
     } else if (h < p.n_heads) {
-        const int first = n_keys * p.key + h * p.value;
+        const int first = p.at_v + h * p.value;
         float *to = vectors + values_at(p) + h * p.value;
         for (int i = lane; i < p.value; i += WARP) to[i] = convolve_row(p, r, row, first + i);
     } else if (h == p.n_heads) {
         for (int i = lane; i < p.n_heads; i += WARP) {
-            const Rates rates = find_rates(p.rate[i], p.bias[i], x[p.at_a + i], x[p.at_b + i]);
+            const Rates rates = find_rates(p, x, i, p.rate[i], p.bias[i]);
             float *at = vectors + rates_at(p) + 2 * i;
             at[0] = rates.decay, at[1] = rates.beta;
         }
@@ -255,8 +219,8 @@ __device__ __forceinline__ void bring_tokens(const gm_cuda_delta &p, size_t firs
     }
 }
 
-/* Launch: (tiles of values, H, runs), THREADS. */
-template <int N>
+/* Launch: (tiles of values, H, runs), THREADS. SCAN: of Mamba2. */
+template <int N, bool SCAN>
 __global__ static void __launch_bounds__(THREADS)
     delta_states_kernel(gm_cuda_delta p, const gm_tile *runs)
 {
@@ -269,6 +233,7 @@ __global__ static void __launch_bounds__(THREADS)
     float *state = state_of(p, row.sequence, h) + c * p.key_stride;
     float *heads = p.heads + run.first * p.heads_stride + h * p.value + c;
     const bool there = c < p.value;
+    const float skip = SCAN ? p.skip[h] : 0.0f;
     Quads<N> s = {};
     if (row.position > 0 && there) load_quads(state, s);
 #pragma unroll 1
@@ -279,8 +244,10 @@ __global__ static void __launch_bounds__(THREADS)
         __syncthreads();
 #pragma unroll 1
         for (int t = 0; t < now; t++) {
-            const float y = turn_column(s, tokens.query[t], tokens.key[t], tokens.value[t][column],
-                                        tokens.rates[t]);
+            const float *query = tokens.query[t], *key = tokens.key[t];
+            const float value = tokens.value[t][column];
+            const float y = SCAN ? scan_column(s, query, key, value, tokens.rates[t], skip)
+                                 : turn_column(s, query, key, value, tokens.rates[t]);
             if (there && threadIdx.x % LANES == 0) heads[(from + t) * p.heads_stride] = y;
         }
     }
@@ -292,7 +259,7 @@ template <typename W>
 __global__ static void __launch_bounds__(THREADS) delta_finish_kernel(gm_cuda_delta p)
 {
     wait_for_previous();
-    const int r = (int)blockIdx.x, lane = threadIdx.x % WARP, later = r + p.taps;
+    const int r = (int)blockIdx.x, lane = threadIdx.x % WARP;
     const float *x = p.x + r * p.x_stride, *heads = p.heads + r * p.heads_stride;
     for (int h = (int)threadIdx.x / WARP; h < p.n_heads; h += WARPS) {
         const float *given = heads + h * p.value, *gate = x + p.at_z + h * p.value;
@@ -303,9 +270,7 @@ __global__ static void __launch_bounds__(THREADS) delta_finish_kernel(gm_cuda_de
         for (int i = lane; i < p.value; i += WARP)
             store(to + i, given[i] * factor * p.norm[i] * silu(gate[i]));
     }
-    if (later < p.n_rows && follows(p, later, p.taps)) return; /* that one takes its place */
-    float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
-    for (int c = (int)threadIdx.x; c < p.at_z; c += THREADS) history[c] = x[c];
+    keep_channels(p, r, (int)threadIdx.x, THREADS);
 }
 
 /* ---- launching ---- */
@@ -337,7 +302,8 @@ static cudaError_t states(const gm_cuda_how *how, const gm_cuda_delta *p, const 
                           int n_runs)
 {
     const dim3 grid(blocks_for((size_t)p->value, TILE), (unsigned)p->n_heads, (unsigned)n_runs);
-    return launch(how, delta_states_kernel<N>, grid, THREADS, 0, *p, run);
+    return p->skip ? launch(how, delta_states_kernel<N, true>, grid, THREADS, 0, *p, run)
+                   : launch(how, delta_states_kernel<N, false>, grid, THREADS, 0, *p, run);
 }
 
 extern "C" cudaError_t gm_cuda_delta_states_many(const gm_cuda_how *how, const gm_cuda_delta *p,

@@ -1,5 +1,5 @@
-/* cuda_delta.cuh - Gated DeltaNet: what its kernels of few rows and of many share. The definition
- * is cpu/cpu_delta.c and cpu/kernels.h.
+/* cuda_delta.cuh - Gated DeltaNet and Mamba2: what kernels of few rows and of many share. The
+ * definition is cpu/cpu_delta.c and cpu/kernels.h.
  *
  * A column of a head's state, the one of element c of its values, runs along its keys and belongs
  * to four lanes, which keep it in registers: of every 16 elements each has a quad. Columns do not
@@ -54,7 +54,7 @@ __device__ __forceinline__ void add_quads(float4 &sum, const float4 &a, const fl
     sum.z = fmaf(a.z, b.z, sum.z), sum.w = fmaf(a.w, b.w, sum.w);
 }
 
-/* s = decay s + key step */
+/* s = key step + decay s */
 __device__ __forceinline__ void correct_quad(float4 &s, const float4 &key, float step, float decay)
 {
     s.x = fmaf(key.x, step, decay * s.x), s.y = fmaf(key.y, step, decay * s.y);
@@ -69,7 +69,7 @@ __device__ __forceinline__ float column_sum(const float4 &part)
     return sum + __shfl_xor_sync(ALL, sum, 2);
 }
 
-/* Of a value head at a token: how much of the state stays, and how much is corrected. */
+/* Of a value head at a token: how much of the state stays, and how much is corrected, or added. */
 struct Rates {
     float decay, beta;
 };
@@ -94,6 +94,23 @@ __device__ __forceinline__ float turn_column(Quads<N> &s, const float *query, co
     return column_sum(given);
 }
 
+/* The same of Mamba2, where nothing is corrected, and the value itself is added `skip` times. */
+template <int N>
+__device__ __forceinline__ float scan_column(Quads<N> &s, const float *query, const float *key,
+                                             float value, const Rates &rates, float skip)
+{
+    const float added = rates.beta * value;
+    float4 given = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    Quads<N> x;
+    load_quads(key, x);
+#pragma unroll
+    for (int i = 0; i < N; i++) correct_quad(s.at[i], x.at[i], added, rates.decay);
+    load_quads(query, x);
+#pragma unroll
+    for (int i = 0; i < N; i++) add_quads(given, s.at[i], x.at[i]);
+    return fmaf(skip, value, column_sum(given));
+}
+
 /* ---- before the state ---- */
 
 __device__ __forceinline__ float silu(float x)
@@ -113,11 +130,14 @@ __device__ __forceinline__ float *state_of(const gm_cuda_delta &p, int sequence,
     return p.state + ((size_t)sequence * p.n_heads + h) * p.value * p.key_stride;
 }
 
-/* In double, since an error in what stays grows with every token. */
-__device__ __forceinline__ Rates find_rates(float rate, float bias, float a, float b)
+/* Of head h, from what its row says (x), its rate and bias: in double, since an error in what stays
+ * grows with every token. */
+__device__ __forceinline__ Rates find_rates(const gm_cuda_delta &p, const float *x, int h,
+                                            float rate, float bias)
 {
-    const double x = (double)a + (double)bias, softplus = x > 20.0 ? x : log1p(exp(x));
-    return {(float)exp(-exp((double)rate) * softplus), (float)(1.0 / (1.0 + exp(-(double)b)))};
+    const double a = (double)x[p.at_a + h] + (double)bias, softplus = a > 20.0 ? a : log1p(exp(a));
+    const double beta = p.skip ? softplus : 1.0 / (1.0 + exp(-(double)x[p.at_b + h]));
+    return {(float)exp(-exp((double)rate) * softplus), (float)beta};
 }
 
 /* The factor that makes a key of this sum of squares as long as 1, and a query 1 / sqrt(key). */
@@ -125,6 +145,75 @@ __device__ __forceinline__ float unit_factor(const gm_cuda_delta &p, float squar
 {
     const float factor = 1.0f / sqrtf(squares + GM_DELTA_EPSILON);
     return is_query ? factor / sqrtf((float)p.key) : factor;
+}
+
+/* ---- a head's vectors, of few rows ---- */
+
+/* Query, key and n values from `first` on of head h are one array in shared memory. Which channel
+ * element i is; -1: it fills up a query or key. */
+__device__ __forceinline__ int channel_of(const gm_cuda_delta &p, int h, int first, int i)
+{
+    const int key_head = h / (p.n_heads / p.n_key_heads);
+    const int part = i / p.key_stride, at = i - part * p.key_stride;
+    if (part >= 2) return p.at_v + h * p.value + first + i - 2 * p.key_stride;
+    return at < p.key ? (part == 0 ? p.at_q : p.at_k) + key_head * p.key + at : -1;
+}
+
+/* What weights and earlier steps give: the convolution but for the row's own channels. T threads.
+ */
+template <int T>
+__device__ __forceinline__ void bring_history(const gm_cuda_delta &p, int sequence, int position,
+                                              int h, int first, int n, float *to)
+{
+    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + n; i += T) {
+        const int c = channel_of(p, h, first, i);
+        const float *weight = p.conv + (c < 0 ? 0 : c) * p.conv_stride;
+        float sum = p.conv_bias && c >= 0 ? p.conv_bias[c] : 0.0f;
+#pragma unroll 4
+        for (int j = 0; j < p.taps - 1; j++) {
+            const int from = position - (p.taps - 1) + j;
+            if (from >= 0 && c >= 0)
+                sum =
+                    fmaf(weight[j], read_shared_by_blocks(history_of(p, sequence, from) + c), sum);
+        }
+        to[i] = sum;
+    }
+}
+
+/* The row's own channels, which the block keeps: those of values, and of keys if `keeps_keys`. A
+ * thread has the same ones as in bring_history. */
+template <int T>
+__device__ __forceinline__ void bring_channels(const gm_cuda_delta &p, const float *x, int sequence,
+                                               int position, int h, int first, int n,
+                                               bool keeps_keys, float *to)
+{
+    float *history = history_of(p, sequence, position);
+    for (int i = (int)threadIdx.x; i < 2 * p.key_stride + n; i += T) {
+        const int c = channel_of(p, h, first, i);
+        if (c < 0) continue;
+        const float weight = p.conv[c * p.conv_stride + p.taps - 1];
+        if (i >= 2 * p.key_stride || keeps_keys) history[c] = x[c];
+        to[i] = silu(fmaf(weight, x[c], to[i]));
+    }
+}
+
+/* ---- rows of a step of many ---- */
+
+/* Is the row `back` before r one of the step, and of its sequence? It has one run there. */
+__device__ __forceinline__ bool follows(const gm_cuda_delta &p, int r, int back)
+{
+    return back <= r && p.row[r - back].sequence == p.row[r].sequence;
+}
+
+/* What the sequence keeps of row r, unless a later one takes its place: channels `first`, `first` +
+ * step, ... */
+__device__ __forceinline__ void keep_channels(const gm_cuda_delta &p, int r, int first, int step)
+{
+    const int later = r + p.taps;
+    if (later < p.n_rows && follows(p, later, p.taps)) return;
+    const float *x = p.x + r * p.x_stride;
+    float *history = history_of(p, p.row[r].sequence, (int)p.row[r].position);
+    for (int c = first; c < p.at_z; c += step) history[c] = x[c];
 }
 
 #endif

@@ -206,18 +206,21 @@ cudaError_t gm_cuda_latent_append_many(const gm_cuda_how *how, const gm_cuda_lat
 cudaError_t gm_cuda_latent_attend_many(const gm_cuda_how *how, const gm_cuda_latents *p,
                                        const gm_tile *tile, int n_tiles);
 
-/* ---- Gated DeltaNet (gm_delta, arch.h) ---- */
+/* ---- Gated DeltaNet and Mamba2 (gm_delta, arch.h) ---- */
 
-/* A projected row is laid out as gm_delta_place says. A layer keeps of a sequence the channels of
- * its last `taps` rows, those of position p at p % taps (one row more than needed, so that a step
- * overwrites none that it reads), and for each value head a state (value, key_stride), zeros after
- * `key`. Position 0 reads neither, so they are never cleared. */
+/* A projected row is laid out as gm_delta_place says (of Mamba2, a takes the place of b). A layer
+ * keeps of a sequence the channels of its last `taps` rows, those of position p at p % taps (one
+ * row more than needed, so that a step overwrites none that it reads), and for each value head a
+ * state (value, key_stride), zeros after `key`. Position 0 reads neither, so they are never
+ * cleared. */
 typedef struct gm_cuda_delta {
     const gm_row *row;
     const float *x;           /* (rows, x_stride) as projected */
     const float *conv;        /* (channels, conv_stride) of `taps` */
+    const float *conv_bias;   /* (channels) or NULL */
     const float *rate, *bias; /* (H) log of the decay rate; added to a */
-    const float *norm;        /* (value) */
+    const float *skip;        /* (H) of Mamba2; NULL: Gated DeltaNet */
+    const float *norm;        /* (value); of Mamba2 (H value) */
     float *history;           /* this layer: (sequences, taps, channels) */
     float *state;             /* this layer: (sequences, H, value, key_stride) */
     float *vectors;           /* many rows: (rows, vectors_stride), after the convolution */
@@ -225,7 +228,7 @@ typedef struct gm_cuda_delta {
     void *rounded;            /* many rows: (rows, heads_stride) finished, for a product */
     size_t x_stride, conv_stride, vectors_stride, heads_stride;
     int n_rows, n_heads, n_key_heads, key, value, key_stride, taps;
-    int at_z, at_b, at_a; /* in a projected row; before z are the channels */
+    int at_q, at_k, at_v, at_z, at_b, at_a; /* in a projected row; before z are the channels */
     float epsilon;
     bool wide;
 } gm_cuda_delta;
@@ -236,14 +239,20 @@ static inline int gm_cuda_key_stride(int key)
     return key <= 32 ? 32 : key <= 64 ? 64 : GM_CUDA_MAX_DELTA_KEY;
 }
 
-/* Few rows: all of it, a block a value head and row. */
+/* Few rows: all of Gated DeltaNet, a block a value head and row. */
 cudaError_t gm_cuda_delta_few(const gm_cuda_how *how, const gm_cuda_delta *p);
+/* Of Mamba2 all but gate and norm, a block some values of a head and a row. */
+cudaError_t gm_cuda_scan_few(const gm_cuda_how *how, const gm_cuda_delta *p);
 /* Many rows, three kernels: all before the states; the states, a block a run, head and some values;
  * norm and gate, and the history. */
 cudaError_t gm_cuda_delta_convolve_many(const gm_cuda_how *how, const gm_cuda_delta *p);
 cudaError_t gm_cuda_delta_states_many(const gm_cuda_how *how, const gm_cuda_delta *p,
                                       const gm_tile *run, int n_runs);
 cudaError_t gm_cuda_delta_finish_many(const gm_cuda_how *how, const gm_cuda_delta *p);
+/* Mamba2's gate and norm, a block a row and group of heads: of few rows in place; of many the last
+ * of the three. */
+cudaError_t gm_cuda_scan_finish_few(const gm_cuda_how *how, const gm_cuda_delta *p);
+cudaError_t gm_cuda_scan_finish_many(const gm_cuda_how *how, const gm_cuda_delta *p);
 
 /* ---- the router ---- */
 

@@ -140,12 +140,12 @@ static void place_latents(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer
     place_heads(l, GM_ROLE_VALUE_UP, layer, dtype, &w->value_up);
 }
 
-/* What each of `heads` heads has of a role, in rows of qkv from `first` on. */
+/* What each head has of a role, in rows of qkv from `first` on; or where it has no heads, all. */
 static void add_heads(gm_cuda_layout *l, gm_role role, int layer, size_t first, gm_buf *qkv)
 {
     gm_slice slice;
     if (!gm_arch_tensor(l->arch, role, layer, 0, &slice)) return;
-    for (size_t h = 0; h < slice.heads; h++)
+    for (size_t h = 0; h == 0 || h < slice.heads; h++)
         add(l, &(gm_cuda_job){.role = role,
                               .layer = layer,
                               .expert = (int)h,
@@ -153,21 +153,25 @@ static void add_heads(gm_cuda_layout *l, gm_role role, int layer, size_t first, 
                               .row = first + h * slice.rows});
 }
 
-/* Gated DeltaNet, in place of attention. */
+/* Gated DeltaNet or Mamba2, in place of attention. The latter's b is no product: a takes its place.
+ */
 static void place_delta(gm_cuda_layout *l, int layer, gm_dtype dtype, gm_layer *w)
 {
     const gm_delta *d = &l->arch->delta;
     const gm_delta_place at = gm_delta_place_of(l->arch);
-    w->qkv = lay(l, dtype, 1, at.a + (size_t)d->value_heads, (size_t)l->arch->width);
+    const size_t a = l->arch->mamba ? at.b : at.a;
+    w->qkv = lay(l, dtype, 1, a + (size_t)d->value_heads, (size_t)l->arch->width);
     add_heads(l, GM_ROLE_DELTA_Q, layer, at.q, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_K, layer, at.k, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_V, layer, at.v, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_Z, layer, at.z, &w->qkv);
     add_heads(l, GM_ROLE_DELTA_B, layer, at.b, &w->qkv);
-    add_heads(l, GM_ROLE_DELTA_A, layer, at.a, &w->qkv);
+    add_heads(l, GM_ROLE_DELTA_A, layer, a, &w->qkv);
     place(l, GM_ROLE_DELTA_CONV, layer, GM_F32, &w->delta_conv);
+    place(l, GM_ROLE_DELTA_CONV_BIAS, layer, GM_F32, &w->delta_conv_bias);
     place(l, GM_ROLE_DELTA_RATE, layer, GM_F32, &w->delta_rate);
     place(l, GM_ROLE_DELTA_BIAS, layer, GM_F32, &w->delta_bias);
+    place(l, GM_ROLE_DELTA_SKIP, layer, GM_F32, &w->delta_skip);
     place(l, GM_ROLE_DELTA_NORM, layer, GM_F32, &w->delta_norm);
     place(l, GM_ROLE_DELTA_O, layer, dtype, &w->o);
 }
@@ -246,7 +250,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     w->nth = (size_t)gm_arch_nth(l->arch, layer);
     w->global = gm_arch_is_global(l->arch, layer);
     w->window = l->arch->window ? (size_t)l->arch->window[layer] : 0;
-    place_attention(l, layer, dtype, w);
+    if (w->mixer) place_attention(l, layer, dtype, w);
     place_norm(l, GM_ROLE_MLP_NORM, GM_ROLE_MLP_NORM_BIAS, layer, &w->mlp_norm);
     place(l, GM_ROLE_MLP_OUT_NORM, layer, GM_F32, &w->mlp_out_norm);
     if (w->moe >= 0) place_router(l, layer, w);

@@ -25,10 +25,10 @@ static gm_status check_heads(const gm_arch *arch, gm_error *err)
     }
     if (arch->delta.key > GM_CUDA_MAX_DELTA_KEY || arch->delta.value > GM_CUDA_MAX_DELTA_VALUE)
         return gm_fail(err, GM_EABSENT,
-                       "the model's Gated DeltaNet has keys of %d dimensions and values of %d, but "
-                       "the GPU supports at most %d and %d",
-                       arch->delta.key, arch->delta.value, GM_CUDA_MAX_DELTA_KEY,
-                       GM_CUDA_MAX_DELTA_VALUE);
+                       "the model's %s has keys of %d dimensions and values of %d, but the GPU "
+                       "supports at most %d and %d",
+                       gm_arch_recurrence(arch), arch->delta.key, arch->delta.value,
+                       GM_CUDA_MAX_DELTA_KEY, GM_CUDA_MAX_DELTA_VALUE);
     return GM_OK;
 }
 
@@ -160,6 +160,7 @@ static gm_status send_angles(gm_cuda_session *s, gm_error *err)
 {
     gm_status status = GM_OK;
     const size_t all = s->plan.bytes[GM_CUDA_COSINE] / sizeof(float), n = s->sizes.positions;
+    if (all == 0) return GM_OK; /* no positions enter attention */
     float *cosine = s->angles = gm_alloc(all, 2 * sizeof *cosine);
     if (cosine == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu positions", n);
     float *sine = cosine + all;

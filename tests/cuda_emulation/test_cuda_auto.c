@@ -146,8 +146,6 @@ static void auto_knows_families_of_the_cpu(void)
         const char *folder, *refusal;
     } of[] = {
         {"gemma4-tiny", "models of gemma-4 run on the CPU only"},
-        {"granite-hybrid-tiny", "models of granite-moe-hybrid run on the CPU only"},
-        {"nemotron-tiny", "models of nemotron-h run on the CPU only"},
     };
     for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
         gm_error err = {0};

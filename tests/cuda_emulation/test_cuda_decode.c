@@ -146,17 +146,28 @@ static void stopping_early_forgets_what_ran_ahead(void)
 #ifndef GM_REAL_GPU
 /* ---- graphs ---- */
 
+/* Kernels of a step of few rows: embedding, head, sampling, publishing; of a layer attention or
+ * what it has instead, and three of its MLP, two of a dense one. */
+static size_t count_kernels(const gm_arch *arch, size_t attention)
+{
+    size_t n = 4;
+    for (int l = 0; l < arch->n_layers; l++) {
+        if (gm_arch_has_mixer(arch, l))
+            n += gm_arch_is_delta(arch, l) ? arch->mamba ? 4 : 3 : attention;
+        if (gm_arch_has_mlp(arch, l)) n += arch->moe_of_layer[l] < 0 ? 2 : 3;
+    }
+    return n;
+}
+
 static void one_graph_for_all_of_it(void)
 {
     static const struct {
         const char *name;
-        int attention; /* its kernels: of latents queries, keys, values and those of a latent */
-    } models[] = {{"deepseek-tiny", 3},
-                  {"olmoe-tiny", 3},
-                  {"phimoe-tiny", 3},
-                  {"deepseek-v2-tiny", 5},
-                  {"deepseek-v3-tiny", 6}};
-    for (int m = 0; m < 5; m++) {
+        size_t attention; /* its kernels: of latents queries, keys, values and those of a latent */
+    } models[] = {{"deepseek-tiny", 3},       {"olmoe-tiny", 3},       {"phimoe-tiny", 3},
+                  {"deepseek-v2-tiny", 5},    {"deepseek-v3-tiny", 6}, {"qwen3-next-tiny", 3},
+                  {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3}};
+    for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
         int id[SEQUENCES];
@@ -183,12 +194,8 @@ static void one_graph_for_all_of_it(void)
             gm_free(bias);
         }
         CHECK_INT(gm_emulation.n_captures - captured, 1);
-        /* embedding; attention and three kernels a layer, two in a dense one; head, sampling,
-         * publishing */
         const gm_cuda_session *own = session->own;
-        const int dense = info->n_layers - info->n_moe_layers;
-        CHECK_INT(own->graph[0].n_nodes,
-                  1 + (models[m].attention + 3) * info->n_layers - dense + 3);
+        CHECK_INT(own->graph[0].n_nodes, count_kernels(&gpu->arch, models[m].attention));
         gm_session_free(session);
         gm_model_close(gpu);
     }
@@ -224,6 +231,8 @@ static void any_order_of_blocks_gives_the_same_bytes(void)
     check_orders("deepseek-tiny");
     check_orders("deepseek-v3-tiny");
     check_orders("phimoe-tiny");
+    check_orders("granite-hybrid-tiny");
+    check_orders("nemotron-tiny");
 }
 #else
 static void one_graph_for_all_of_it(void)
@@ -251,15 +260,17 @@ static outcome run_edited(gm_model *model, const gm_edit *edit, size_t step)
 static void a_bias_of_zeros_gives_the_bits_of_none(void)
 {
     gm_model *const models[] = {open_tiny("mixtral-tiny", "cuda", GM_NUMERICS_BF16),
-                                open_tiny("deepseek-v3-tiny", "cuda", GM_NUMERICS_BF16)};
+                                open_tiny("deepseek-v3-tiny", "cuda", GM_NUMERICS_BF16),
+                                open_tiny("granite-hybrid-tiny", "cuda", GM_NUMERICS_BF16),
+                                open_tiny("nemotron-tiny", "cuda", GM_NUMERICS_BF16)};
     float zeros[64] = {0};
-    for (int m = 0; m < 8; m++) { /* every mode on both, one of them mass-matched */
-        gm_model *gpu = models[(m + m / 4) % 2];
+    for (int m = 0; m < 16; m++) { /* every mode on all, on half of them mass-matched */
+        gm_model *gpu = models[(m + m / 4) % 4];
         const gm_model_info *info = gm_model_get_info(gpu);
         CHECK(info->n_moe_layers * info->n_experts <= 64);
         const gm_edit edit = {.bias = zeros,
                               .mode = (gm_edit_mode)(m % 4),
-                              .mass_matched = m >= 4,
+                              .mass_matched = m >= 8,
                               .last_layer = info->n_moe_layers - 1,
                               .phases = 7};
         outcome plain = run_edited(gpu, NULL, 1), edited = run_edited(gpu, &edit, 1);
@@ -267,8 +278,7 @@ static void a_bias_of_zeros_gives_the_bits_of_none(void)
         outcome_free(&plain);
         outcome_free(&edited);
     }
-    gm_model_close(models[0]);
-    gm_model_close(models[1]);
+    for (int i = 0; i < 4; i++) gm_model_close(models[i]);
 }
 
 /* Every mode, mass-matched or not. */
@@ -292,12 +302,11 @@ static void every_mode_and_window(void)
         const char *model;
         int first, last;
         uint8_t phases;
-    } windows[] = {{"deepseek-tiny", 0, 2, 1},
-                   {"deepseek-v3-tiny", 1, 1, 7},
-                   {"deepseek-v2-tiny", 0, 1, 1 | 4},
-                   {"phimoe-tiny", 0, 1, 1 | 4},
+    } windows[] = {{"deepseek-tiny", 0, 2, 1},        {"deepseek-v3-tiny", 1, 1, 7},
+                   {"deepseek-v2-tiny", 0, 1, 1 | 4}, {"phimoe-tiny", 0, 1, 1 | 4},
+                   {"granite-hybrid-tiny", 1, 2, 1},  {"nemotron-tiny", 0, 1, 7},
                    {"deepseek-tiny", 2, 2, 2}};
-    for (size_t w = 0; w < 5; w++) {
+    for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
         gm_model *cpu = open_tiny(windows[w].model, "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(windows[w].model, "cuda", GM_NUMERICS_F32);
         const gm_model_info *info = gm_model_get_info(gpu);

@@ -25,6 +25,8 @@ enum {
     FLEX,
     HUNYUAN,
     PHI,
+    HYBRID,
+    NEMOTRON,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -33,7 +35,8 @@ static const char *const models[N_MODELS] = {
     [GPTOSS_PLAIN] = "gptoss-plain", [GLM] = "glm-tiny",         [DOTS] = "dots-tiny",
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
-    [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny"};
+    [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
+    [NEMOTRON] = "nemotron-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -135,7 +138,9 @@ static void whole_models_in_f32(void)
                                                       [LITE] = EACH | PACKED,
                                                       [FLEX] = ONE | EACH | TWO | PACKED,
                                                       [HUNYUAN] = EACH | PACKED,
-                                                      [PHI] = EACH | TWO | PACKED});
+                                                      [PHI] = EACH | TWO | PACKED,
+                                                      [HYBRID] = ONE | EACH | TWO | PACKED,
+                                                      [NEMOTRON] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -156,7 +161,9 @@ static void whole_models_in_bf16(void)
                                                        [LITE] = ONE | PACKED,
                                                        [FLEX] = EACH | PACKED,
                                                        [HUNYUAN] = PACKED,
-                                                       [PHI] = ONE | EACH | PACKED});
+                                                       [PHI] = ONE | EACH | PACKED,
+                                                       [HYBRID] = EACH | PACKED,
+                                                       [NEMOTRON] = ONE | EACH | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -165,7 +172,9 @@ static void whole_models_in_int8(void)
                                                        [V3] = EACH | PACKED,
                                                        [FLEX] = PACKED,
                                                        [HUNYUAN] = EACH,
-                                                       [PHI] = EACH | PACKED});
+                                                       [PHI] = EACH | PACKED,
+                                                       [HYBRID] = EACH,
+                                                       [NEMOTRON] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
@@ -174,7 +183,9 @@ static void whole_models_in_fp8(void)
                                                       [GRANITE] = EACH,
                                                       [V2] = EACH | PACKED,
                                                       [PHI] = EACH | PACKED,
-                                                      [HUNYUAN] = EACH});
+                                                      [HUNYUAN] = EACH,
+                                                      [HYBRID] = PACKED,
+                                                      [NEMOTRON] = EACH | PACKED});
 }
 
 static void fp8_computes_what_widened_weights_do(void)

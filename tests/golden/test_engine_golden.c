@@ -17,8 +17,8 @@ static const char *const models[] = {
     "gptoss-tiny",     "gptoss-plain",  "deepseek-v2-tiny", "deepseek-v3-tiny",
     "deepseek-v3-fp8", "phimoe-tiny",   "qwen3-next-tiny",  "qwen3.5-tiny",
     "glm-lite-tiny",   "flexolmo-tiny", "hunyuan-tiny",     "granite-hybrid-tiny",
-    "gemma4-tiny",     "nemotron-tiny"}; /* the last three are for the CPU only */
-enum { N_MODELS = 26, N_CPU_ONLY = 3, N_DOCS = 3, STEERED = 1 };
+    "nemotron-tiny",   "gemma4-tiny"}; /* the last is for the CPU only */
+enum { N_MODELS = 26, N_CPU_ONLY = 1, N_DOCS = 3, STEERED = 1 };
 
 static bool on_gpu(void)
 {
