@@ -1,4 +1,4 @@
-/* demand.h - what fuzzers say of a parser, and the file that they give it. */
+/* demand.h - what fuzzers demand of a parser, and the file that they give it. */
 #ifndef GM_DEMAND_H
 #define GM_DEMAND_H
 
@@ -10,6 +10,12 @@
 static inline void demand(bool promise)
 {
     if (!promise) abort();
+}
+
+/* Whether a place in a text of UTF-8 is between the bytes of a character. */
+static inline bool is_inside_character(const char *text, size_t n, size_t at)
+{
+    return at < n && ((unsigned char)text[at] & 0xC0) == 0x80;
 }
 
 static inline void write_input(const char *path, const void *bytes, size_t n)

@@ -35,9 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     gm_ask ask;
     gm_error err = {0};
     if (n == 0) return 0;
-    char *body = malloc(n); /* exactly, so that reading beyond it is seen */
-    demand(body != NULL);
-    memcpy(body, bytes + 1, n - 1);
+    char *body = malloc(n - 1); /* exactly, so that reading beyond it is seen */
+    demand(n == 1 || body != NULL);
+    if (n > 1) memcpy(body, bytes + 1, n - 1);
     if (gm_ask_read(&ask, bytes[0] & 1, body, n - 1, &defaults, &err) == GM_OK)
         look_at(&ask, &defaults);
     else

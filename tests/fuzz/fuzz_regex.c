@@ -10,11 +10,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-static bool is_inside_character(const char *text, size_t n, size_t at)
-{
-    return at < n && ((unsigned char)text[at] & 0xC0) == 0x80;
-}
-
 static void match(const gm_regex *regex, const char *text, size_t n)
 {
     gm_error err = {0};

@@ -17,11 +17,6 @@ static bool same(const void *a, const void *b, size_t n)
     return n == 0 || memcmp(a, b, n) == 0;
 }
 
-static bool is_inside_character(const char *text, size_t n, size_t at)
-{
-    return at < n && ((unsigned char)text[at] & 0xC0) == 0x80;
-}
-
 /* Decoding all at once and one by one. */
 static void decode(const gm_tokenizer *t, const gm_ids *ids, bool skip_specials)
 {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "tests/fuzz/demand.h"
 
 enum { EDIT_BYTES = 6, EDIT_MOST = 8, EDIT_NAMES = 128, EDIT_VALUES = 1 << 16 };
 
@@ -187,8 +188,7 @@ static inline void edit_file(const char *path, h5_base *base, const uint8_t *byt
 {
     const gm_text *valid = &base->file;
     h5_names *names = &base->names;
-    FILE *out = fopen(path, "wb");
-    if (out == NULL || fwrite(valid->at, 1, valid->n, out) != valid->n || fclose(out) != 0) abort();
+    write_input(path, valid->at, valid->n);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access < 0 || H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) < 0) abort();
@@ -208,13 +208,12 @@ static inline void patch_file(const char *path, const gm_text *valid, const uint
                               size_t n)
 {
     char *copy = gm_copy_text(valid->at, valid->n);
-    FILE *out = fopen(path, "wb");
-    if (copy == NULL || out == NULL) abort();
+    demand(copy != NULL);
     for (size_t i = 0; i + 4 <= n; i += 4) {
         size_t at = (size_t)bytes[i] << 16 | (size_t)bytes[i + 1] << 8 | bytes[i + 2];
         copy[at % valid->n] = (char)bytes[i + 3];
     }
-    if (fwrite(copy, 1, valid->n, out) != valid->n || fclose(out) != 0) abort();
+    write_input(path, copy, valid->n);
     gm_free(copy);
 }
 
