@@ -60,7 +60,9 @@ static void singletons_and_whole_groups(void)
             almost[i] = i == 1 ? 0 : i;
         }
         CHECK_NEAR(compare(single, reversed, (size_t)n).ami, 1, 0);
+        CHECK_NEAR(compare(single, reversed, (size_t)n).ari, 1, 0);
         CHECK_NEAR(compare(one, one, (size_t)n).ami, 1, 0);
+        CHECK_NEAR(compare(one, one, (size_t)n).ari, 1, 0);
         if (n < 3) continue;
         CHECK_NEAR(compare(one, single, (size_t)n).ami, 0, 0);
         CHECK_NEAR(compare(halves, one, (size_t)n).ami, 0, 0);

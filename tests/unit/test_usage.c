@@ -142,6 +142,30 @@ static void order_of_the_corpus_does_not_matter(void)
     synthetic_clear(&docs);
 }
 
+/* What usage and text do not tell apart goes by id, and by place. */
+static void equal_documents_go_by_id(void)
+{
+    static const char *const id[SAMPLE_DOCUMENTS] = {"b", "a", "b", "a", "a"};
+    static const uint32_t want[SAMPLE_DOCUMENTS] = {1, 3, 4, 0, 2};
+    gm_usage usage;
+    gm_error err = {0};
+    sample_fill(&s, GM_RECORD_COUNTS, EXPERTS, 0);
+    memset(s.counts, 0, sizeof s.counts);
+    for (size_t d = 0; d < SAMPLE_DOCUMENTS; d++) {
+        s.document[d].id = id[d];
+        memset(s.document[d].sha, 7, 32);
+        for (size_t l = 0; l < SAMPLE_L; l++)
+            for (size_t k = 0; k < SAMPLE_K; k++)
+                s.counts[(d * SAMPLE_L + l) * EXPERTS + k] = s.document[d].n_tokens;
+    }
+    gm_trace *trace = open_sample(GM_RECORD_COUNTS);
+    CHECK_OK(gm_usage_read(&usage, trace, GM_USAGE_COUNTS, NULL, &err), err);
+    CHECK_INT(usage.n_distinct, 1);
+    for (size_t i = 0; i < SAMPLE_DOCUMENTS; i++) CHECK_INT(usage.place[i], want[i]);
+    gm_usage_clear(&usage);
+    gm_trace_close(trace);
+}
+
 /* Read with hardly any memory left. */
 static gm_status read_tightly(gm_usage *usage, gm_trace *trace, gm_error *err)
 {
@@ -198,4 +222,5 @@ static void survives_every_allocation_failure(void)
 
 TESTS(TEST(rows_sum_to_one_and_lead_back), TEST(gates_are_summed),
       TEST(gates_that_were_not_recorded), TEST(order_of_the_corpus_does_not_matter),
-      TEST(what_does_not_fit_is_refused), TEST(survives_every_allocation_failure))
+      TEST(equal_documents_go_by_id), TEST(what_does_not_fit_is_refused),
+      TEST(survives_every_allocation_failure))
