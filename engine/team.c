@@ -2,8 +2,8 @@
  *
  * Two counters carry all synchronisation: `region` is increased when work begins,
  * `meeting` each time the last worker arrives. Whoever waits for one of them spins
- * a little and then sleeps on it; the sleeper count saves the wake-up call when
- * nobody sleeps.
+ * a little (never, where OMP_WAIT_POLICY is "passive") and then sleeps on it; the sleeper count
+ * saves the wake-up call when nobody sleeps.
  */
 #define _GNU_SOURCE /* sched_getaffinity, syscall */
 
@@ -19,6 +19,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <strings.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -41,6 +43,7 @@ struct gm_team {
     char pad[60];
     _Atomic size_t next;
     size_t size; /* threads of the team */
+    int spins;   /* looks at a gate before sleeping on it */
     bool quit;
     void (*work)(void *context, gm_worker *me);
     void *context;
@@ -79,9 +82,9 @@ static void pause_briefly(void)
 }
 
 /* Until gate->count is no longer `old`. */
-static void gate_wait(gate *g, uint32_t old)
+static void gate_wait(gate *g, uint32_t old, int spins)
 {
-    for (int i = 0; i < SPINS; i++) {
+    for (int i = 0; i < spins; i++) {
         if (atomic_load_explicit(&g->count, memory_order_acquire) != old) return;
         pause_briefly();
     }
@@ -103,7 +106,7 @@ void gm_worker_meet(gm_worker *me)
     gm_team *team = me->team;
     uint32_t meeting = atomic_load(&team->meeting.count);
     if (atomic_fetch_add(&team->arrived, 1) + 1 < me->n) {
-        gate_wait(&team->meeting, meeting);
+        gate_wait(&team->meeting, meeting, team->spins);
         return;
     }
     atomic_store(&team->arrived, 0);
@@ -159,7 +162,7 @@ static void *member_main(void *argument)
     gm_team *team = self->worker.team;
     (void)gm_denormals_flush();
     for (uint32_t region = 0;; region++) {
-        gate_wait(&team->region, region);
+        gate_wait(&team->region, region, team->spins);
         if (team->quit) return NULL;
         team->work(team->context, &self->worker);
         gm_worker_meet(&self->worker);
@@ -176,7 +179,9 @@ gm_status gm_team_create(gm_team **out, int threads, gm_error *err)
     gm_team *team = gm_alloc(1, (size_t)gm_team_bytes(size));
     if (team == NULL) return gm_fail(err, GM_EMEM, "no memory for a team of %zu threads", size);
 
+    const char *policy = getenv("OMP_WAIT_POLICY");
     team->size = size;
+    team->spins = policy && strcasecmp(policy, "passive") == 0 ? 0 : SPINS;
     for (size_t i = 0; i < size; i++)
         team->member[i].worker = (gm_worker){.team = team, .index = i, .n = size};
     for (team->started = 1; team->started < size; team->started++) {

@@ -4,8 +4,9 @@
  * One parallel region per step of the model, not one per operation: every worker
  * runs the whole step and meets the others between operations. Workers wait by
  * spinning briefly and then sleeping on a futex, so a team may be larger than the
- * machine. Inside a region every worker, the caller's thread included, flushes
- * denormals, so results do not depend on which worker computed them.
+ * machine; where OMP_WAIT_POLICY is "passive" they sleep at once, which leaves the
+ * processors to others. Inside a region every worker, the caller's thread included,
+ * flushes denormals, so results do not depend on which worker computed them.
  */
 #ifndef GM_TEAM_H
 #define GM_TEAM_H

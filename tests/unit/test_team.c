@@ -1,5 +1,5 @@
 /* test_team.c - a team: everybody takes part, numbers are given out once, nobody
- * passes a meeting early, denormals are flushed inside and restored outside.
+ * passes a meeting early, awake or asleep, denormals are flushed inside and restored outside.
  * label: threads */
 #define _GNU_SOURCE /* cpu_set_t, get_nprocs, syscall */
 
@@ -10,9 +10,11 @@
 #include <float.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/check.h"
@@ -72,6 +74,51 @@ static void teams_of_any_size(void)
     runs(3, true);
 }
 
+#if defined(__SSE2__) /* where a look pauses: 2,000 take longer than falling asleep */
+/* The first worker waits for the second, which comes late, each time. */
+static void come_late(void *context, gm_worker *me)
+{
+    struct timespec before, after;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+    for (int i = 0; i < 100; i++) {
+        if (me->index == 1) nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        gm_worker_meet(me);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+    if (me->index == 0)
+        *(double *)context =
+            difftime(after.tv_sec, before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
+}
+
+static double seconds_of_waiting(void)
+{
+    gm_team *team = NULL;
+    gm_error err = {0};
+    double seconds = 0.0;
+    CHECK_OK(gm_team_create(&team, 2, &err), err);
+    gm_team_run(team, false, come_late, &seconds);
+    gm_team_free(team);
+    return seconds;
+}
+
+static void passive_waiting_takes_no_time(void)
+{
+    setenv("OMP_WAIT_POLICY", "active", 1);
+    const double active = seconds_of_waiting();
+    teams_of_any_size();
+    setenv("OMP_WAIT_POLICY", "PASSIVE", 1);
+    const double passive = seconds_of_waiting();
+    teams_of_any_size();
+    printf("waiting 100 times: %.4f s awake, %.4f s asleep\n", active, passive);
+    CHECK(2.0 * passive < active);
+}
+#else
+static void passive_waiting_takes_no_time(void)
+{
+    TEST_SKIP("a look at a gate does not pause here");
+}
+#endif
+
 static void odd_sizes_are_refused(void)
 {
     gm_team *team = NULL;
@@ -108,5 +155,5 @@ static void a_large_machine_has_as_many_as_a_team_may_have(void)
     CHECK(n >= 1 && n <= GM_MAX_THREADS);
 }
 
-TESTS(TEST(teams_of_any_size), TEST(odd_sizes_are_refused),
+TESTS(TEST(teams_of_any_size), TEST(passive_waiting_takes_no_time), TEST(odd_sizes_are_refused),
       TEST(a_large_machine_has_as_many_as_a_team_may_have))
