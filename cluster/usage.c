@@ -43,6 +43,8 @@ gm_status gm_usage_reader_open(gm_usage_reader **out, gm_trace *trace, gm_usage_
     if (kind == GM_USAGE_GATES && info->level == GM_RECORD_COUNTS)
         GM_FAIL(GM_EABSENT, "the trace has only counts; --usage gates needs a trace made with "
                             "gm-probe collect --record choices");
+    if (kind == GM_USAGE_GATES && info->no_gates)
+        GM_FAIL(GM_EABSENT, "the trace has no gates, which --usage gates needs");
     if (kind == GM_USAGE_COUNTS) {
         r->counts = gm_alloc2(GM_USAGE_BLOCK, r->dim, sizeof *r->counts);
         if (!r->counts)

@@ -30,7 +30,8 @@
  *                       /layer holds model layers
  *   root attributes     schema, everything that is needed to repeat the run
  *
- * With `--record counts` the groups /routing and /tokens are absent.
+ * With `--record counts` the groups /routing and /tokens are absent. Choices that another engine
+ * recorded may lack gate, or topk_mass and margin.
  *
  * A file that holds committed data is never written again. A run is a folder of
  * shards `OUT.parts/NNNNNN.h5`, one a block, each committed by rename; at the end
@@ -63,8 +64,9 @@ typedef struct gm_trace_info {
     const int *layer_of_moe;           /* (L) */
     gm_record_level level;
     bool has_text, has_spelling, has_language, has_nll;
-    double logits_rate; /* share of tokens whose logits are kept */
-    const char *model;  /* folder's last part, or the name given */
+    bool no_gates, no_margins; /* choices without gates; without masses and margins */
+    double logits_rate;        /* share of tokens whose logits are kept */
+    const char *model;         /* folder's last part, or the name given */
     const char *architecture, *family;
     const char *model_digest;  /* gm_model_info.digest */
     const char *config_digest; /* gm_model_info.config_digest; "" in files of older programs */
@@ -118,7 +120,7 @@ gm_status gm_trace_read_counts(gm_trace *trace, size_t first, size_t n, uint32_t
 
 /* Tokens [first, first+n); NULL outputs are not read. expert (n,L,K) with
  * GM_TRACE_NO_EXPERT for the sentinel; gate (n,L,K); mass, margin (n,L). GM_EABSENT when
- * the trace does not hold them. */
+ * the trace does not hold what was asked for. */
 enum { GM_TRACE_NO_EXPERT = 0xFFFF };
 gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint16_t *expert,
                                 float *gate, float *mass, float *margin, gm_error *err) GM_MUST_USE;
@@ -205,8 +207,8 @@ typedef struct gm_trace_block {
     const uint32_t *counts;            /* (n_documents,L,E) */
     /* NULL below GM_RECORD_CHOICES */
     const uint16_t *expert;            /* (T,L,K) */
-    const float *gate;                 /* (T,L,K) */
-    const float *mass, *margin;        /* (T,L) */
+    const float *gate;                 /* (T,L,K); NULL if info->no_gates */
+    const float *mass, *margin;        /* (T,L); NULL if info->no_margins */
     const uint32_t *token_id, *pos;    /* (T) */
     const uint8_t *phase;              /* (T) */
     const float *nll;                  /* (T) or NULL */

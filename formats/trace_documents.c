@@ -149,13 +149,14 @@ static void check_rows(finder *f, size_t i, uint64_t first, size_t n)
 {
     const verifier *v = f->v;
     const bool has_nll = gm_trace_get_info(v->trace)->has_nll;
+    const bool has_gates = !gm_trace_get_info(v->trace)->no_gates;
     const uint64_t begin = gm_trace_get_samples(v->trace)->offset[i];
     const size_t width = (size_t)v->L * (size_t)v->K;
     for (uint64_t token = first; token < first + n; token++) {
         const size_t t = (size_t)(token - v->first);
         const uint16_t *expert = v->expert + t * width;
         bool bad = check_ids(f, expert, token);
-        check_gates(f, v->gate + t * width, expert, token);
+        if (has_gates) check_gates(f, v->gate + t * width, expert, token);
         if (v->pos[t] != token - begin || v->phase[t] >= GM_TRACE_N_PHASES)
             gm_trace_breach(f->check, GM_CHECK_TOKENS, "token %llu has position %u and phase %u",
                             (unsigned long long)token, v->pos[t], v->phase[t]);
@@ -228,10 +229,10 @@ static void end_document(finder *f, size_t i, const uint32_t *stored)
 
 static gm_status read_rows(verifier *v, uint64_t first, size_t n, gm_error *err)
 {
-    float *nll = gm_trace_get_info(v->trace)->has_nll ? v->nll : NULL;
+    const gm_trace_info *info = gm_trace_get_info(v->trace);
+    float *nll = info->has_nll ? v->nll : NULL, *gate = info->no_gates ? NULL : v->gate;
     v->first = first;
-    gm_status status =
-        gm_trace_read_routing(v->trace, first, n, v->expert, v->gate, NULL, NULL, err);
+    gm_status status = gm_trace_read_routing(v->trace, first, n, v->expert, gate, NULL, NULL, err);
     if (status != GM_OK) return status;
     return gm_trace_read_tokens(v->trace, first, n, NULL, v->pos, v->phase, nll, err);
 }

@@ -220,6 +220,8 @@ gm_status gm_trace_read_routing(gm_trace *trace, uint64_t first, size_t n, uint1
 {
     gm_status status = GM_OK;
     GM_TRY(need(trace, GM_COL_EXPERT, "choices", err));
+    if (gate) GM_TRY(need(trace, GM_COL_GATE, "gates", err));
+    if (mass || margin) GM_TRY(need(trace, GM_COL_MARGIN, "masses and margins", err));
     if (expert) GM_TRY(for_rows(trace, GM_COL_EXPERT, first, n, take_experts, expert, err));
     if (gate) GM_TRY(for_rows(trace, GM_COL_GATE, first, n, take_halves, gate, err));
     if (mass) GM_TRY(for_rows(trace, GM_COL_MASS, first, n, take_halves, mass, err));

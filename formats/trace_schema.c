@@ -6,7 +6,7 @@
 const char *const gm_trace_phase_name[GM_TRACE_N_PHASES] = {"prompt", "generated", "template"};
 
 /* What a trace must have been recorded with to hold a column. */
-typedef enum need { ALWAYS, CHOICES, LOGITS, NLL, LANGUAGE, TEXT, SPELLING } need;
+typedef enum need { ALWAYS, CHOICES, GATES, MARGINS, LOGITS, NLL, LANGUAGE, TEXT, SPELLING } need;
 
 typedef struct column_spec {
     const char *name;
@@ -20,12 +20,12 @@ typedef struct column_spec {
 static const column_spec COLUMN[GM_N_COLUMNS] = {
     [GM_COL_EXPERT] = {"/routing/expert_id", GM_H5_U8, "TLK", CHOICES, false, true,
                        "chosen experts, strongest gate first; all ones: row not finite"},
-    [GM_COL_GATE] = {"/routing/gate", GM_H5_F16, "TLK", CHOICES, true, true,
+    [GM_COL_GATE] = {"/routing/gate", GM_H5_F16, "TLK", GATES, true, true,
                      "what multiplies the expert's output, before the routed scale"},
-    [GM_COL_MASS] = {"/routing/topk_mass", GM_H5_F16, "TL", CHOICES, true, true,
+    [GM_COL_MASS] = {"/routing/topk_mass", GM_H5_F16, "TL", MARGINS, true, true,
                      "sum over the chosen experts of the score before renormalising"},
     [GM_COL_MARGIN] =
-        {"/routing/margin", GM_H5_F16, "TL", CHOICES, true, true,
+        {"/routing/margin", GM_H5_F16, "TL", MARGINS, true, true,
          "selection score of rank K minus rank K+1: of logits, or of corrected scores"},
     [GM_COL_LOGITS] = {"/routing/logits", GM_H5_F16, "SLE", LOGITS, true, true,
                        "router logits of a sample of tokens, before any edit"},
@@ -81,6 +81,8 @@ bool gm_trace_has(const gm_trace_info *info, gm_trace_column column)
     switch (COLUMN[column].need) {
     case ALWAYS: return true;
     case CHOICES: return info->level >= GM_RECORD_CHOICES;
+    case GATES: return info->level >= GM_RECORD_CHOICES && !info->no_gates;
+    case MARGINS: return info->level >= GM_RECORD_CHOICES && !info->no_margins;
     case LOGITS: return info->level >= GM_RECORD_LOGITS;
     case NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
     case LANGUAGE: return info->has_language;
@@ -293,6 +295,8 @@ gm_status gm_trace_get_info_of(hid_t file, gm_arena *arena, gm_trace_info *info,
     info->n_chosen = (int)K;
     info->has_text = has_text != 0;
     info->has_spelling = info->level >= GM_RECORD_CHOICES && gm_h5_has(file, "/spelling");
+    info->no_gates = info->level >= GM_RECORD_CHOICES && !gm_h5_has(file, "/routing/gate");
+    info->no_margins = info->level >= GM_RECORD_CHOICES && !gm_h5_has(file, "/routing/margin");
     info->has_language = gm_h5_has(file, "/samples/language");
     info->has_nll = has_nll != 0;
     info->renormalised = renormalised != 0;

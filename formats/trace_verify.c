@@ -152,10 +152,10 @@ static bool applies(const gm_trace_info *info, gm_check_id id)
     case GM_CHECK_IDS_IN_RANGE:
     case GM_CHECK_IDS_DISTINCT:
     case GM_CHECK_SENTINELS:
-    case GM_CHECK_GATES_FINITE:
-    case GM_CHECK_GATES_ORDERED:
     case GM_CHECK_TOKENS:
     case GM_CHECK_COUNTS_MATCH: return info->level >= GM_RECORD_CHOICES;
+    case GM_CHECK_GATES_FINITE:
+    case GM_CHECK_GATES_ORDERED: return info->level >= GM_RECORD_CHOICES && !info->no_gates;
     case GM_CHECK_NLL: return info->level >= GM_RECORD_CHOICES && info->has_nll;
     case GM_CHECK_TEXT: return info->has_text;
     case GM_CHECK_SPELLING: return info->has_spelling;

@@ -288,9 +288,11 @@ static gm_status append_tokens(gm_trace_writer *w, const gm_trace_block *block, 
     gm_h5_column *column = w->column;
     size_t T = block->n_rows;
     GM_TRY(append_experts(&column[GM_COL_EXPERT], block->expert, T, err));
-    GM_TRY(append_halves(&column[GM_COL_GATE], block->gate, T, err));
-    GM_TRY(append_halves(&column[GM_COL_MASS], block->mass, T, err));
-    GM_TRY(append_halves(&column[GM_COL_MARGIN], block->margin, T, err));
+    if (!w->info->no_gates) GM_TRY(append_halves(&column[GM_COL_GATE], block->gate, T, err));
+    if (!w->info->no_margins) {
+        GM_TRY(append_halves(&column[GM_COL_MASS], block->mass, T, err));
+        GM_TRY(append_halves(&column[GM_COL_MARGIN], block->margin, T, err));
+    }
     GM_TRY(gm_h5_column_append(&column[GM_COL_TOKEN_ID], block->token_id, T, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_POS], block->pos, T, err));
     GM_TRY(gm_h5_column_append(&column[GM_COL_PHASE], block->phase, T, err));

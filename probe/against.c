@@ -22,6 +22,7 @@ typedef struct side {
 typedef struct comparing {
     gm_against *out;
     size_t L, K;
+    bool margins; /* the first trace has some */
     side a, b;
     gm_sha_index of_b;
 } comparing;
@@ -88,11 +89,12 @@ static int bin_of(float margin)
     return exponent < 0 ? 0 : exponent < GM_MARGIN_BINS ? exponent : GM_MARGIN_BINS - 1;
 }
 
-/* One token: a, b (L,K), margin (L). */
+/* One token: a, b (L,K), margin (L) or NULL. */
 static void compare_row(comparing *c, const uint16_t *a, const uint16_t *b, const float *margin)
 {
     for (size_t l = 0; l < c->L; l++, a += c->K, b += c->K) {
-        gm_agree *agree = &c->out->agree[l * GM_MARGIN_BINS + (size_t)bin_of(margin[l])];
+        const size_t bin = margin ? (size_t)bin_of(margin[l]) : 0;
+        gm_agree *agree = &c->out->agree[l * GM_MARGIN_BINS + bin];
         size_t shared = 0;
         for (size_t i = 0; i < c->K; i++)
             for (size_t j = 0; j < c->K; j++) shared += a[i] == b[j];
@@ -123,7 +125,7 @@ static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *e
     gm_document_loss *loss = c->out->loss ? &c->out->loss[i] : NULL;
     while (same && done < most) {
         size_t n = most - done < ROWS_AT_ONCE ? (size_t)(most - done) : ROWS_AT_ONCE;
-        GM_TRY(read_side(&c->a, a[0] + done, n, true, loss != NULL, err));
+        GM_TRY(read_side(&c->a, a[0] + done, n, c->margins, loss != NULL, err));
         GM_TRY(read_side(&c->b, b[0] + done, n, false, loss != NULL, err));
         for (size_t t = 0; t < n; t++) {
             const uint16_t *x = c->a.expert + t * c->L * c->K, *y = c->b.expert + t * c->L * c->K;
@@ -131,7 +133,7 @@ static gm_status compare_documents(comparing *c, size_t i, size_t j, gm_error *e
             if (same && loss && c->a.phase[t] != GM_TRACE_TEMPLATE)
                 gm_loss_add(loss, c->a.nll[t], c->b.nll[t]);
             if (!same || is_bad(c, x) || is_bad(c, y)) continue;
-            compare_row(c, x, y, c->a.margin + t * c->L);
+            compare_row(c, x, y, c->margins ? c->a.margin + t * c->L : NULL);
             c->out->tokens++;
         }
         done += n;
@@ -147,7 +149,10 @@ gm_status gm_against_compare(gm_against *against, gm_trace *a, gm_trace *b, bool
     gm_status status = GM_OK;
     const gm_trace_info *info = gm_trace_get_info(a);
     const gm_trace_samples *samples = gm_trace_get_samples(a);
-    comparing c = {.out = against, .L = (size_t)info->n_layers, .K = (size_t)info->n_chosen};
+    comparing c = {.out = against,
+                   .L = (size_t)info->n_layers,
+                   .K = (size_t)info->n_chosen,
+                   .margins = !info->no_margins};
     gm_progress progress;
     *against = (gm_against){.info = info, .samples = samples};
     gm_progress_start(&progress, "stats", "documents", (double)samples->n, quiet);

@@ -31,7 +31,7 @@ typedef struct gm_against {
     uint64_t documents, alone; /* that met; of the first that found none in the second */
     uint64_t tokens;           /* rows compared */
     uint64_t left;             /* rows of documents that met which were not: other ids, bad */
-    gm_agree *agree;           /* (L,GM_MARGIN_BINS) */
+    gm_agree *agree;           /* (L,GM_MARGIN_BINS); all in bin 0 if info->no_margins */
     gm_document_loss *loss;    /* (N of the first); NULL where a trace has no -ln p */
 } gm_against;
 

@@ -42,7 +42,7 @@ void gm_against_put(const gm_against *a, gm_json_out *out)
     }
     gm_json_close_array(out);
     gm_json_open_array(out, "margins");
-    for (int b = 0; b < GM_MARGIN_BINS; b++) {
+    for (int b = 0; b < GM_MARGIN_BINS && !a->info->no_margins; b++) {
         gm_agree agree = gm_against_sum(a, 0, L, b);
         if (agree.n == 0) continue;
         gm_json_open_object(out, NULL);
@@ -82,8 +82,9 @@ void gm_against_print(const gm_against *a)
     gm_agree whole = gm_against_sum(a, 0, L, -1);
     printf("%-15s", "all");
     print(a, &whole);
-    printf("\nmargin from              pairs  same_set same_first  shared\n");
-    for (int b = 0; b < GM_MARGIN_BINS; b++) {
+    if (!a->info->no_margins)
+        printf("\nmargin from              pairs  same_set same_first  shared\n");
+    for (int b = 0; b < GM_MARGIN_BINS && !a->info->no_margins; b++) {
         gm_agree agree = gm_against_sum(a, 0, L, b);
         if (agree.n == 0) continue;
         printf("%-15.4g", edge(b));

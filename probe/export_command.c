@@ -19,7 +19,7 @@ typedef struct export_options {
     const char *out;
     int array;
     int64_t skip, limit; /* documents; limit 0: all */
-    bool gates, force, quiet;
+    bool gates, texts, force, quiet;
 } export_options;
 
 /* ---- .csv ---- */
@@ -48,8 +48,9 @@ static void write_csv(FILE *to, gm_trace *trace, const gm_export_range *range)
 typedef struct document_rows {
     uint32_t *token;
     uint8_t *phase;
-    uint16_t *expert; /* (n,L,K) */
-    float *gate;      /* (n,L,K) */
+    uint16_t *expert;     /* (n,L,K) */
+    float *gate;          /* (n,L,K); NULL, as the next two, without --gates */
+    float *mass, *margin; /* (n,L) */
 } document_rows;
 
 static void clear_rows(document_rows *rows)
@@ -58,6 +59,8 @@ static void clear_rows(document_rows *rows)
     gm_free(rows->phase);
     gm_free(rows->expert);
     gm_free(rows->gate);
+    gm_free(rows->mass);
+    gm_free(rows->margin);
     *rows = (document_rows){0};
 }
 
@@ -66,18 +69,23 @@ static gm_status read_document(document_rows *rows, gm_trace *trace, uint64_t fi
 {
     gm_status status = GM_OK;
     const gm_trace_info *info = gm_trace_get_info(trace);
-    const size_t LK = (size_t)info->n_layers * (size_t)info->n_chosen;
+    const size_t L = (size_t)info->n_layers, LK = L * (size_t)info->n_chosen;
     *rows = (document_rows){0};
     if (n == 0) goto out;
     rows->token = gm_alloc(n, sizeof *rows->token);
     rows->phase = gm_alloc(n, sizeof *rows->phase);
     rows->expert = gm_alloc2(n, LK, sizeof *rows->expert);
-    rows->gate = gates ? gm_alloc2(n, LK, sizeof *rows->gate) : NULL;
+    if (gates) {
+        rows->gate = gm_alloc2(n, LK, sizeof *rows->gate);
+        rows->mass = gm_alloc2(n, L, sizeof *rows->mass);
+        rows->margin = gm_alloc2(n, L, sizeof *rows->margin);
+    }
     if (rows->token == NULL || rows->phase == NULL || rows->expert == NULL ||
-        (gates && rows->gate == NULL))
+        (gates && (rows->gate == NULL || rows->mass == NULL || rows->margin == NULL)))
         GM_FAIL(GM_EMEM, "no memory for a document of %zu tokens", n);
     GM_TRY(gm_trace_read_tokens(trace, first, n, rows->token, NULL, rows->phase, NULL, err));
-    GM_TRY(gm_trace_read_routing(trace, first, n, rows->expert, rows->gate, NULL, NULL, err));
+    GM_TRY(gm_trace_read_routing(trace, first, n, rows->expert, rows->gate, rows->mass,
+                                 rows->margin, err));
 out:
     if (status != GM_OK) clear_rows(rows);
     return status;
@@ -108,8 +116,21 @@ static void put_choices(gm_json_out *out, const char *key, size_t n, const gm_tr
     gm_json_close_array(out);
 }
 
+/* (n,L) as nested arrays. */
+static void put_by_layer(gm_json_out *out, const char *key, size_t n, size_t L, const float *value)
+{
+    gm_json_open_array(out, key);
+    for (size_t i = 0; i < n; i++) {
+        gm_json_open_array(out, NULL);
+        for (size_t l = 0; l < L; l++) gm_json_put_f64(out, NULL, (double)value[i * L + l]);
+        gm_json_close_array(out);
+    }
+    gm_json_close_array(out);
+}
+
+/* `text` NULL: without. */
 static void put_document(gm_json_out *out, gm_trace *trace, size_t i, size_t n,
-                         const document_rows *rows)
+                         const document_rows *rows, const gm_text *text)
 {
     const gm_trace_samples *s = gm_trace_get_samples(trace);
     const gm_trace_info *info = gm_trace_get_info(trace);
@@ -120,6 +141,8 @@ static void put_document(gm_json_out *out, gm_trace *trace, size_t i, size_t n,
     gm_json_put_string(out, "sha", hex);
     gm_json_put_string(out, "subset", s->subset_name[s->subset[i]]);
     if (s->language) gm_json_put_string(out, "language", s->language[i]);
+    if (s->truncated[i]) gm_json_put_bool(out, "truncated", true);
+    if (text) gm_json_put_text(out, "text", text->at, text->n);
     gm_json_open_array(out, "token_ids");
     for (size_t t = 0; t < n; t++) gm_json_put_u64(out, NULL, rows->token[t]);
     gm_json_close_array(out);
@@ -127,7 +150,11 @@ static void put_document(gm_json_out *out, gm_trace *trace, size_t i, size_t n,
     for (size_t t = 0; t < n; t++) gm_json_put_u64(out, NULL, rows->phase[t]);
     gm_json_close_array(out);
     put_choices(out, "routed_experts", n, info, rows->expert, NULL);
-    if (rows->gate != NULL) put_choices(out, "gates", n, info, rows->expert, rows->gate);
+    if (rows->gate != NULL) {
+        put_choices(out, "gates", n, info, rows->expert, rows->gate);
+        put_by_layer(out, "topk_mass", n, (size_t)info->n_layers, rows->mass);
+        put_by_layer(out, "margin", n, (size_t)info->n_layers, rows->margin);
+    }
     gm_json_close_object(out);
 }
 
@@ -139,6 +166,7 @@ static gm_status write_jsonl(FILE *to, gm_trace *trace, const gm_export_range *r
     gm_progress progress;
     document_rows rows = {0};
     gm_json_out line = {0};
+    gm_text text = {0};
     if (gm_trace_n_tokens(trace) == 0)
         return gm_fail(
             err, GM_EABSENT,
@@ -148,7 +176,9 @@ static gm_status write_jsonl(FILE *to, gm_trace *trace, const gm_export_range *r
         size_t n = (size_t)(offset[i + 1] - offset[i]);
         if (gm_interrupted()) GM_FAIL(GM_EINTERRUPTED, "interrupted");
         GM_TRY(read_document(&rows, trace, offset[i], n, o->gates, err));
-        put_document(&line, trace, i, n, &rows);
+        text.n = 0;
+        if (o->texts) GM_TRY(gm_trace_read_text(trace, i, &text, err));
+        put_document(&line, trace, i, n, &rows, o->texts ? &text : NULL);
         GM_TRY(gm_json_out_done(&line, err));
         fwrite(line.text.at, 1, line.text.n, to);
         fputc('\n', to);
@@ -160,6 +190,7 @@ static gm_status write_jsonl(FILE *to, gm_trace *trace, const gm_export_range *r
 out:
     gm_progress_end(&progress);
     gm_text_clear(&line.text);
+    gm_text_clear(&text);
     clear_rows(&rows);
     return status;
 }
@@ -222,7 +253,9 @@ int gm_probe_export(int argc, char **argv)
     const gm_opt opts[] = {
         {GM_OPT_TEXT, "o", &o.out, 0, 0, "FILE", "file to write: .npy, .csv or .jsonl"},
         {GM_OPT_CHOICE, "array", &o.array, 0, 0, GM_EXPORT_ARRAYS, "array to write into a .npy"},
-        {GM_OPT_FLAG, "gates", &o.gates, 0, 0, NULL, "write the gates too, into a .jsonl"},
+        {GM_OPT_FLAG, "gates", &o.gates, 0, 0, NULL,
+         "write gates, masses and margins too, into a .jsonl"},
+        {GM_OPT_FLAG, "texts", &o.texts, 0, 0, NULL, "write the texts too, into a .jsonl"},
         {GM_OPT_I64, "skip", &o.skip, 0, 1e15, "N", "skip the first N documents"},
         {GM_OPT_I64, "limit", &o.limit, 0, 1e15, "N", "write at most N documents; 0: all"},
         {GM_OPT_FLAG, "force", &o.force, 0, 0, NULL, "replace an existing file"},
@@ -234,7 +267,7 @@ int gm_probe_export(int argc, char **argv)
         "tokens; the tokens of document i are rows offset[i] to offset[i+1]. A .csv holds the\n"
         "table of documents. A .jsonl has a line for each document: token_ids, phase (0 prompt, 1\n"
         "generated, 2 template) and routed_experts (tokens, layers, K) as vLLM returns them, null\n"
-        "where the router's output was not finite.\n"
+        "where the router's output was not finite. 'gm-probe import' reads such lines.\n"
         "  gm-probe export run.trace.h5 -o counts.npy\n"
         "  gm-probe export run.trace.h5 --gates --limit 100 -o tokens.jsonl\n",
         opts, &argc, argv, &err);

@@ -17,6 +17,7 @@ int main(int argc, char **argv)
         {"merge", gm_probe_merge, "join shards into one trace, or index them"},
         {"export", gm_probe_export,
          "write a trace as arrays (.npy), documents (.csv) or lines (.jsonl)"},
+        {"import", gm_probe_import, "make a trace of what another engine recorded"},
         {"tokenize", gm_probe_tokenize, "print the token ids of each line of a .jsonl"},
         {NULL, NULL, NULL},
     };

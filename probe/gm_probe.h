@@ -11,6 +11,7 @@ int gm_probe_contrast(int argc, char **argv);
 int gm_probe_ablate(int argc, char **argv);
 int gm_probe_merge(int argc, char **argv);
 int gm_probe_export(int argc, char **argv);
+int gm_probe_import(int argc, char **argv);
 int gm_probe_tokenize(int argc, char **argv);
 
 #endif

@@ -251,7 +251,7 @@ static gm_status choose_of_expert(gm_passages *out, gm_trace *trace, const gm_pa
     GM_TRY(gm_best_init(&f.shares, w->limit, err));
     GM_TRY(gm_best_init(&f.gates, w->peaks, err));
     GM_TRY(gm_stats_for_documents(trace, take_counts, &f, err));
-    if (w->peaks > 0) GM_TRY(find_peaks(&f, trace, err));
+    if (w->peaks > 0 && !info->no_gates) GM_TRY(find_peaks(&f, trace, err));
     for (size_t i = 0; i < f.shares.n; i++)
         GM_TRY(add(out, s, f.shares.at[i], f.shares.value[i], err));
     for (size_t i = 0; i < f.gates.n; i++) {

@@ -20,18 +20,19 @@ typedef struct adding {
     double tokens;
 } adding;
 
-static gm_status make(gm_reading *r, bool nll, gm_error *err)
+static gm_status make(gm_reading *r, const gm_trace_info *info, gm_error *err)
 {
+    const bool nll = info->has_nll, gates = !info->no_gates, margins = !info->no_margins;
     r->token = gm_alloc(r->T, sizeof *r->token);
     r->pos = gm_alloc(r->T, sizeof *r->pos);
     r->phase = gm_alloc(r->T, sizeof *r->phase);
     r->nll = nll ? gm_alloc(r->T, sizeof *r->nll) : NULL;
     r->expert = gm_alloc2(r->M * r->K, r->T, sizeof *r->expert);
-    r->gate = gm_alloc2(r->M * r->K, r->T, sizeof *r->gate);
-    r->margin = gm_alloc2(r->M, r->T, sizeof *r->margin);
+    r->gate = gates ? gm_alloc2(r->M * r->K, r->T, sizeof *r->gate) : NULL;
+    r->margin = margins ? gm_alloc2(r->M, r->T, sizeof *r->margin) : NULL;
     r->corpus = gm_alloc2(r->M, r->E, sizeof *r->corpus);
-    if (r->token && r->pos && r->phase && (r->nll || !nll) && r->expert && r->gate && r->margin &&
-        r->corpus)
+    if (r->token && r->pos && r->phase && (r->nll || !nll) && r->expert && (r->gate || !gates) &&
+        (r->margin || !margins) && r->corpus)
         return GM_OK;
     return gm_fail(err, GM_EMEM, "no memory for %zu tokens", r->T);
 }
@@ -45,11 +46,11 @@ static void place(gm_reading *r, const routing_rows *from, size_t at, size_t n, 
     for (size_t m = 0; m < r->M; m++)
         for (size_t t = 0; t < n; t++) {
             const size_t source = t * L + layer[m], to = m * r->T + at + t;
-            r->margin[to] = gm_half_from_f32(from->margin[source]);
-            for (size_t k = 0; k < r->K; k++) {
+            for (size_t k = 0; k < r->K; k++)
                 r->expert[to * r->K + k] = from->expert[source * r->K + k];
+            if (r->margin) r->margin[to] = gm_half_from_f32(from->margin[source]);
+            for (size_t k = 0; r->gate && k < r->K; k++)
                 r->gate[to * r->K + k] = gm_half_from_f32(from->gate[source * r->K + k]);
-            }
         }
 }
 
@@ -58,14 +59,15 @@ static gm_status read_tokens(gm_reading *r, gm_trace *trace, const gm_passages *
 {
     gm_status status = GM_OK;
     const size_t L = (size_t)gm_trace_get_info(trace)->n_layers;
+    const bool gates = r->gate != NULL, margins = r->margin != NULL;
     size_t longest = 0, at = 0;
     routing_rows rows = {0};
     for (size_t i = 0; i < p->n; i++)
         if (p->at[i].n > longest) longest = p->at[i].n;
     rows.expert = gm_alloc2(longest, L * r->K, sizeof *rows.expert);
-    rows.gate = gm_alloc2(longest, L * r->K, sizeof *rows.gate);
-    rows.margin = gm_alloc2(longest, L, sizeof *rows.margin);
-    if (rows.expert == NULL || rows.gate == NULL || rows.margin == NULL)
+    rows.gate = gates ? gm_alloc2(longest, L * r->K, sizeof *rows.gate) : NULL;
+    rows.margin = margins ? gm_alloc2(longest, L, sizeof *rows.margin) : NULL;
+    if (!rows.expert || (gates && !rows.gate) || (margins && !rows.margin))
         GM_FAIL(GM_EMEM, "no memory for a document of %zu tokens", longest);
     for (size_t i = 0; i < p->n; at += p->at[i++].n) {
         const gm_passage *from = &p->at[i];
@@ -121,7 +123,7 @@ gm_status gm_reading_read(gm_reading *out, gm_trace *trace, const gm_passages *p
     const gm_trace_info *info = gm_trace_get_info(trace);
     *out = (gm_reading){.M = M, .E = (size_t)info->n_experts, .K = (size_t)info->n_chosen};
     for (size_t i = 0; i < passages->n; i++) out->T += passages->at[i].n;
-    GM_TRY(make(out, info->has_nll, err));
+    GM_TRY(make(out, info, err));
     GM_TRY(read_tokens(out, trace, passages, layer, err));
     GM_TRY(read_corpus(out, trace, layer, err));
 out:

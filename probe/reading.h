@@ -16,8 +16,8 @@ typedef struct gm_reading {
     uint8_t *phase;        /* (T) */
     float *nll;            /* (T); NULL: not recorded */
     uint16_t *expert;      /* (M,T,K), GM_TRACE_NO_EXPERT in bad rows */
-    uint16_t *gate;        /* (M,T,K) */
-    uint16_t *margin;      /* (M,T) */
+    uint16_t *gate;        /* (M,T,K); NULL: not recorded */
+    uint16_t *margin;      /* (M,T); likewise */
     float *corpus;         /* (M,E) share of all documents' tokens that chose the expert */
 } gm_reading;
 

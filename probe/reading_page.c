@@ -15,7 +15,8 @@ enum { MARKUP_BYTES = 40 }; /* of a token's element and text */
 size_t gm_reading_token_bytes(const gm_trace_info *info, size_t M)
 {
     const size_t token = 4 + 4 + 1 + (info->has_nll ? 4 : 0);
-    const size_t layer = (size_t)info->n_chosen * (2 + 2) + 2;
+    const size_t chosen = (size_t)info->n_chosen;
+    const size_t layer = chosen * (info->no_gates ? 2 : 2 + 2) + (info->no_margins ? 0 : 2);
     return MARKUP_BYTES + (token + M * layer) * 4 / 3;
 }
 
@@ -119,8 +120,8 @@ static void put_arrays(gm_html *html, const gm_reading *r)
     gm_html_data(html, "phase", r->phase, r->T);
     if (r->nll) gm_html_data(html, "nll", r->nll, r->T * sizeof *r->nll);
     gm_html_data(html, "expert", r->expert, choices * sizeof *r->expert);
-    gm_html_data(html, "gate", r->gate, choices * sizeof *r->gate);
-    gm_html_data(html, "margin", r->margin, r->M * r->T * sizeof *r->margin);
+    if (r->gate) gm_html_data(html, "gate", r->gate, choices * sizeof *r->gate);
+    if (r->margin) gm_html_data(html, "margin", r->margin, r->M * r->T * sizeof *r->margin);
     gm_html_data(html, "corpus", r->corpus, r->M * r->E * sizeof *r->corpus);
 }
 

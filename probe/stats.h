@@ -27,8 +27,10 @@ enum {
 
 /* What is said of the router at one place; sums in units of 2^-20. */
 typedef struct gm_router_sum {
-    uint64_t n, n_margin; /* (token, layer) pairs; those of them whose margin is finite */
-    uint64_t n_softmax;   /* those of them whose logits were recorded */
+    uint64_t n;           /* (token, layer) pairs */
+    uint64_t n_mass;      /* those of them whose mass is known, */
+    uint64_t n_margin;    /* whose margin is known and finite, */
+    uint64_t n_softmax;   /* whose logits were recorded */
     int64_t entropy_nats; /* of the K gates brought to sum 1: -sum g ln g, at most ln K */
     int64_t mass, margin; /* /routing/topk_mass, /routing/margin */
     int64_t softmax_nats; /* entropy of the softmax over all E logits, at most ln E */
@@ -70,7 +72,7 @@ typedef struct gm_stats {
     uint64_t *all;                      /* (L,E) */
     uint64_t n_tokens;                  /* sum of tokens */
     gm_subset_information *information; /* (L); NULL below two subsets */
-    gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL when only counts are there */
+    gm_router_sum *router;              /* (L,PHASES,POSITIONS); NULL without gates */
     double *within; /* (S) mean cosine of two documents of it; NaN below two documents */
     double within_all, between_all; /* of two documents of one subset, of two; NaN: no such */
     double cosine_d;         /* Cohen's d of the two, over pairs of documents drawn; NaN: no such */

@@ -62,7 +62,7 @@ gm_status gm_stats_count(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         GM_TRY(gm_stats_permute(s, trace, options->seed, err));
     }
     if (info->level >= GM_RECORD_CHOICES) GM_TRY(gm_stats_route(s, trace, options, err));
-    if (s->router && gm_stats_router_sum(s, 0, s->L, GM_TRACE_GENERATED, -1).n > 0)
+    if (info->no_gates || (s->router && gm_stats_router_sum(s, 0, s->L, GM_TRACE_GENERATED, -1).n))
         GM_TRY(gm_rollout_count(&s->rollout, trace, err));
 out:
     if (status != GM_OK) gm_stats_clear(s);

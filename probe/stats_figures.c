@@ -247,6 +247,7 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
         "all K experts are the same", "the strongest is the same", "share of the K in common"};
     assert(a != NULL);
     size_t L = (size_t)a->info->n_layers, K = (size_t)a->info->n_chosen;
+    const bool margins = !a->info->no_margins;
     size_t most = L > GM_MARGIN_BINS ? L : GM_MARGIN_BINS;
     gm_curve_point *point = gm_alloc2(AGREEMENTS, most, sizeof *point);
     if (point == NULL) return gm_fail(err, GM_EMEM, "no memory for %zu layers", L);
@@ -270,10 +271,11 @@ gm_status gm_against_figure(const gm_against *a, const gm_picture_target *to, gm
     }
     const gm_curve_figure figure = {
         .title = "How far two traces choose the same experts",
-        .subtitle = "share of the (token, layer) pairs; margins of the first trace, from 2^x to "
-                    "2^(x+1); the first bin begins at 0, the last has no end",
-        .panel = panel,
-        .n_panels = AGREEMENTS,
+        .subtitle = margins ? "share of the (token, layer) pairs; margins of the first trace, from "
+                              "2^x to 2^(x+1); the first bin begins at 0, the last has no end"
+                            : "share of the (token, layer) pairs",
+        .panel = margins ? panel : panel + MEASURES,
+        .n_panels = margins ? AGREEMENTS : AGREEMENTS - MEASURES,
         .columns = MEASURES};
     gm_status status = put_curves(&figure, to, err);
     gm_free(point);

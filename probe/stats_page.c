@@ -400,6 +400,7 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
     gm_text png = {0};
     char name[48];
     size_t L = (size_t)a->info->n_layers;
+    const bool margins = !a->info->no_margins;
     gm_html_begin(&h, "Agreement of two traces");
     gm_html_heading(&h, 1, "Agreement of two traces");
     gm_html_raw(&h, "<p>");
@@ -410,11 +411,12 @@ gm_status gm_against_page_write(const gm_against *a, bool replace, const char *p
                    gm_plural(a->tokens), a->left);
     gm_html_raw(&h, "</p>\n");
     GM_TRY(gm_against_figure(a, &(gm_picture_target){.png = &png}, err));
-    gm_html_picture(&h, &png, "Agreement by margin and by layer",
+    gm_html_picture(&h, &png, margins ? "Agreement by margin and by layer" : "Agreement by layer",
                     "Another kernel or precision changes choices with a small margin");
-    gm_html_table_begin(&h, "By margin in the first trace, and by layer", head, N_OF(head));
+    gm_html_table_begin(&h, margins ? "By margin in the first trace, and by layer" : "By layer",
+                        head, N_OF(head));
     put_agree(&h, a, "all", gm_against_sum(a, 0, L, -1));
-    for (int b = 0; b < GM_MARGIN_BINS; b++) {
+    for (int b = 0; b < GM_MARGIN_BINS && margins; b++) {
         gm_agree g = gm_against_sum(a, 0, L, b);
         snprintf(name, sizeof name, "margin from %.4g",
                  b == 0 ? 0.0 : ldexp(1, b + GM_MARGIN_EXPONENT));

@@ -39,11 +39,13 @@ static float float_of(uint32_t bits)
 static gm_status rows_init(rows *b, const gm_stats *s, gm_error *err)
 {
     size_t n = ROWS_AT_ONCE, LK = s->L * s->K;
+    const size_t gated = s->router ? n : 0;                           /* rows that have gates */
+    const size_t weighed = s->router && !s->info->no_margins ? n : 0; /* masses and margins */
     *b = (rows){.expert = gm_alloc2(n, LK, sizeof *b->expert),
                 .by_layer = gm_alloc2(n, LK, sizeof *b->by_layer),
-                .gate = gm_alloc2(n, LK, sizeof *b->gate),
-                .mass = gm_alloc2(n, s->L, sizeof *b->mass),
-                .margin = gm_alloc2(n, s->L, sizeof *b->margin),
+                .gate = gm_alloc2(gated, LK, sizeof *b->gate),
+                .mass = gm_alloc2(weighed, s->L, sizeof *b->mass),
+                .margin = gm_alloc2(weighed, s->L, sizeof *b->margin),
                 .token_id = gm_alloc(n, sizeof *b->token_id),
                 .pos = gm_alloc(n, sizeof *b->pos),
                 .phase = gm_alloc(n, sizeof *b->phase),
@@ -109,15 +111,20 @@ static int64_t units(double value)
 }
 
 /* Row t to the sums of its phase and position, (L,PLACES) from `sum` on. */
-static void add_router(const rows *b, size_t L, size_t K, size_t t, gm_router_sum *sum)
+static void add_router(const gm_stats *s, const rows *b, size_t t, gm_router_sum *sum)
 {
+    const size_t L = s->L, K = s->K;
+    const bool weighed = !s->info->no_margins;
     for (size_t l = 0; l < L; l++, sum += PLACES) {
         size_t at = t * L + l;
         double entropy = entropy_of(b, b->gate + at * K, K);
-        double mass = (double)b->mass[at], margin = (double)b->margin[at];
+        double mass = weighed ? (double)b->mass[at] : 0;
+        double margin = weighed ? (double)b->margin[at] : 0;
         if (!isfinite(entropy) || !isfinite(mass)) continue; /* `verify` complains of it */
         sum->n++;
         sum->entropy_nats += units(entropy);
+        if (!weighed) continue;
+        sum->n_mass++;
         sum->mass += units(mass);
         if (!isfinite(margin)) continue; /* infinite when K = E */
         sum->n_margin++;
@@ -146,9 +153,10 @@ static size_t add_part(const gm_stats *s, rows *b, size_t t, size_t end, gm_rout
         b->good[t] = b->phase[t] < GM_TRACE_N_PHASES;
         if (!check_row(s, expert, &b->good[t])) return t;
         if (!b->good[t]) continue;
-        add_router(b, L, K, t,
-                   sum + (size_t)b->phase[t] * GM_STATS_POSITIONS +
-                       gm_stats_position_bin(b->pos[t]));
+        if (s->router)
+            add_router(s, b, t,
+                       sum + (size_t)b->phase[t] * GM_STATS_POSITIONS +
+                           gm_stats_position_bin(b->pos[t]));
         if (!s->has_tokens) continue;
         for (size_t l = 0; l < L; l++)
             for (size_t k = 0; k < K; k++)
@@ -164,7 +172,9 @@ static gm_status add_batch(gm_stats *s, gm_trace *trace, rows *b, uint64_t first
     gm_status status = GM_OK;
     uint32_t *token_id = s->has_tokens ? b->token_id : NULL;
     size_t wrong = n;
-    GM_TRY(gm_trace_read_routing(trace, first, n, b->expert, b->gate, b->mass, b->margin, err));
+    const bool gated = s->router != NULL, weighed = gated && !s->info->no_margins;
+    GM_TRY(gm_trace_read_routing(trace, first, n, b->expert, gated ? b->gate : NULL,
+                                 weighed ? b->mass : NULL, weighed ? b->margin : NULL, err));
     GM_TRY(gm_trace_read_tokens(trace, first, n, token_id, b->pos, b->phase, NULL, err));
 #pragma omp parallel for schedule(dynamic) reduction(min : wrong)
     for (size_t part = 0; part < N_PARTS; part++) {
@@ -190,7 +200,7 @@ static double mean_of(int64_t sum, uint64_t n)
 gm_router_mean gm_router_mean_of(const gm_router_sum *sum)
 {
     return (gm_router_mean){.entropy_bits = mean_of(sum->entropy_nats, sum->n) / log(2),
-                            .mass = mean_of(sum->mass, sum->n),
+                            .mass = mean_of(sum->mass, sum->n_mass),
                             .margin = mean_of(sum->margin, sum->n_margin),
                             .softmax_bits = mean_of(sum->softmax_nats, sum->n_softmax) / log(2)};
 }
@@ -198,6 +208,7 @@ gm_router_mean gm_router_mean_of(const gm_router_sum *sum)
 void gm_router_sum_add(gm_router_sum *sum, const gm_router_sum *more)
 {
     sum->n += more->n;
+    sum->n_mass += more->n_mass;
     sum->n_margin += more->n_margin;
     sum->n_softmax += more->n_softmax;
     sum->entropy_nats += more->entropy_nats;
@@ -214,8 +225,10 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
     rows b = {0};
     gm_progress progress;
     gm_progress_start(&progress, "stats", "tokens", (double)T, options->quiet);
-    s->router = gm_alloc2(s->L, PLACES, sizeof *s->router);
-    if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    if (!s->info->no_gates) {
+        s->router = gm_alloc2(s->L, PLACES, sizeof *s->router);
+        if (s->router == NULL) GM_FAIL(GM_EMEM, "no memory for %zu layers", s->L);
+    }
     s->has_tokens = options->vocabulary > 0;
     if (s->has_tokens) {
         const gm_token_options tokens = {.most = options->vocabulary,
@@ -232,10 +245,10 @@ gm_status gm_stats_route(gm_stats *s, gm_trace *trace, const gm_stats_options *o
         first += n;
         gm_progress_set(&progress, (double)first);
     }
-    for (size_t i = 0; i < N_PARTS * s->L * PLACES; i++)
+    for (size_t i = 0; s->router && i < N_PARTS * s->L * PLACES; i++)
         gm_router_sum_add(&s->router[i % (s->L * PLACES)], &b.sum[i]);
     if (s->has_tokens) gm_token_counts_conclude(&s->by_token);
-    if (gm_trace_n_logits(trace) > 0) GM_TRY(gm_stats_softmax(s, trace, err));
+    if (s->router && gm_trace_n_logits(trace) > 0) GM_TRY(gm_stats_softmax(s, trace, err));
 out:
     gm_progress_end(&progress);
     rows_clear(&b);

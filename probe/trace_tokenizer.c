@@ -10,8 +10,8 @@ gm_status gm_trace_tokenizer_open(gm_tokenizer **out, const gm_trace *trace, con
     if (model == NULL) return GM_OK;
     gm_status status = gm_tokenizer_open(out, model, err);
     if (status != GM_OK) return status;
-    if (strcmp(gm_tokenizer_digest(*out), gm_trace_get_info(trace)->tokenizer_digest) == 0)
-        return GM_OK;
+    const char *digest = gm_trace_get_info(trace)->tokenizer_digest; /* "": not known */
+    if (digest[0] == '\0' || strcmp(gm_tokenizer_digest(*out), digest) == 0) return GM_OK;
     gm_tokenizer_close(*out);
     *out = NULL;
     return gm_fail(err, GM_EARG,

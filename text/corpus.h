@@ -10,7 +10,7 @@
 #ifndef GM_CORPUS_H
 #define GM_CORPUS_H
 
-#include "base/text.h"
+#include "base/json.h"
 
 typedef enum gm_skip {
     GM_SKIP_NONE,
@@ -38,12 +38,13 @@ typedef struct gm_corpus_options {
 typedef struct gm_document {
     const char *text; /* n_bytes of valid UTF-8, may hold NUL; borrowed until the next call */
     size_t n_bytes;
-    const char *subset;   /* "" when there is none; NUL in it is written \x00; borrowed likewise */
-    const char *language; /* "" when the record says none; borrowed likewise */
-    const char *file;     /* path as given or found; borrowed likewise */
-    uint64_t line;        /* from 1; 0 for a plain text file */
-    uint8_t sha[32];      /* SHA-256 of the text */
-    gm_skip skip;         /* not GM_SKIP_NONE: text is empty, why_not says what is wrong */
+    const char *subset;    /* "" when there is none; NUL in it is written \x00; borrowed likewise */
+    const char *language;  /* "" when the record says none; borrowed likewise */
+    const char *file;      /* path as given or found; borrowed likewise */
+    uint64_t line;         /* from 1; 0 for a plain text file */
+    uint8_t sha[32];       /* SHA-256 of the text */
+    const gm_json *record; /* the line's object; NULL when there is none; borrowed likewise */
+    gm_skip skip;          /* not GM_SKIP_NONE: text is empty, why_not says what is wrong */
     char why_not[160];
 } gm_document;
 

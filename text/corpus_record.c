@@ -197,6 +197,7 @@ gm_status gm_record_read(gm_record *record, const char *line, size_t n, gm_docum
                          gm_json_kind_name(gm_json_kind_of(record->root)));
         return GM_OK;
     }
+    out->record = record->root;
     const gm_json *subset = find_field(record->root, record->subset_field);
     const gm_json *language =
         record->language_field ? find_field(record->root, record->language_field) : NULL;

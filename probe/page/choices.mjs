@@ -29,11 +29,16 @@ export async function loadReading() {
     };
 }
 
+/** The i-th gate; 1 in a trace without gates. */
+function gateAt(r, i) {
+    return r.gate.length > 0 ? ofHalf(r.gate[i]) : 1;
+}
+
 /** The experts of token t in the m-th layer, strongest first: [{e, gate}]; none where the router failed. */
 export function choicesOf(r, m, t) {
     const from = (m * r.T + t) * r.K, found = [];
     for (let i = from; i < from + r.K; i++)
-        if (r.expert[i] !== NO_EXPERT) found.push({e: r.expert[i], gate: ofHalf(r.gate[i])});
+        if (r.expert[i] !== NO_EXPERT) found.push({e: r.expert[i], gate: gateAt(r, i)});
     return found;
 }
 
@@ -46,12 +51,13 @@ export function strongestOf(r, m, t) {
 /** The gate of expert e, 0 where it was not chosen. */
 export function gateOf(r, m, t, e) {
     const from = (m * r.T + t) * r.K;
-    for (let i = from; i < from + r.K; i++) if (r.expert[i] === e) return ofHalf(r.gate[i]);
+    for (let i = from; i < from + r.K; i++) if (r.expert[i] === e) return gateAt(r, i);
     return 0;
 }
 
+/** NaN in a trace without margins. */
 export function marginOf(r, m, t) {
-    return ofHalf(r.margin[m * r.T + t]);
+    return r.margin.length > 0 ? ofHalf(r.margin[m * r.T + t]) : NaN;
 }
 
 /** Share of the tokens first .. first+n-1 that chose each expert (E); template tokens and bad rows aside. */

@@ -122,8 +122,9 @@ class Page {
             bar.classList.toggle("chosen", Number(bar.dataset.expert) === e);
         legend.textContent = e < 0
             ? "Colour: the strongest expert. Point at an expert to see only its tokens."
-            : most > 0 ? `Shade: the gate of ${nameOf(r, m, e)}, darkest ${most.toFixed(4)}.`
-                : `No token here chose ${nameOf(r, m, e)}.`;
+            : most === 0 ? `No token here chose ${nameOf(r, m, e)}.`
+                : r.gate.length === 0 ? `Shaded: the tokens that chose ${nameOf(r, m, e)}.`
+                    : `Shade: the gate of ${nameOf(r, m, e)}, darkest ${most.toFixed(4)}.`;
         if (this.told >= 0) this.tell(this.told);
     }
 

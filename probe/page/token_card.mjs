@@ -21,11 +21,12 @@ export function wordsOf(r, m, t) {
 export function showToken(into, r, m, t, place) {
     const [token, facts] = wordsOf(r, m, t), choices = choicesOf(r, m, t), list = document.createElement("ol");
     const most = Math.max(...choices.map(({gate}) => gate), 1e-9);
+    const words = (e, gate) => (r.gate.length > 0 ? `${nameOf(r, m, e)}  ${gate.toFixed(4)}` : nameOf(r, m, e));
     for (const {e, gate} of choices) {
         const item = document.createElement("li"), bar = document.createElement("span");
         bar.className = "bar";
         bar.style.width = `${Math.round(100 * gate / most)}%`;
-        item.append(expertButton(r, m, e, place, `${nameOf(r, m, e)}  ${gate.toFixed(4)}`), document.createElement("span"));
+        item.append(expertButton(r, m, e, place, words(e, gate)), document.createElement("span"));
         item.lastChild.append(bar);
         list.append(item);
     }

@@ -59,6 +59,14 @@ test("choices of a token", () => {
     assert.equal(nameOf(r, 1, 2), "4:2");
 });
 
+test("without gates a choice counts as one, and there are no margins", () => {
+    const r = {...sample(), gate: new Uint16Array(0), margin: new Uint16Array(0)};
+    assert.deepEqual(choicesOf(r, 0, 2), [{e: 2, gate: 1}, {e: 0, gate: 1}]);
+    assert.deepEqual([0, 1, 2].map((e) => gateOf(r, 0, 1, e)), [0, 1, 1]);
+    assert.deepEqual(byGate(r, 0, 2), {classes: ["", "g9", "g9", "bad"], most: 1});
+    assert.equal(wordsOf(r, 0, 0)[1], "id 5, position 0, template");
+});
+
 test("usage leaves template tokens and bad rows out", () => {
     const r = sample();
     assert.deepEqual([...usageOf(r, 0, 0, 4)], [0.5, 0.5, 1]);

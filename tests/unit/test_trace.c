@@ -118,6 +118,48 @@ static void comes_back_as_written(void)
         }
 }
 
+/* What another engine recorded may lack gates, or masses and margins; in shards and merged. */
+static void check_without(bool gates, bool margins)
+{
+    static const char *const path[] = {"w/000000.h5", "w/000001.h5"};
+    float number[SAMPLE_L * SAMPLE_K];
+    uint16_t expert[SAMPLE_L * SAMPLE_K];
+    gm_error err = {0};
+    gm_trace *trace = NULL;
+    (void)mkdir("w", 0777);
+    for (uint64_t i = 0; i < 2; i++) {
+        sample_fill(&s[i], GM_RECORD_CHOICES, 8, i);
+        s[i].info.no_gates = !gates;
+        s[i].info.no_margins = !margins;
+        s[i].block.gate = gates ? s[i].gate : NULL;
+        s[i].block.mass = margins ? s[i].mass : NULL;
+        s[i].block.margin = margins ? s[i].margin : NULL;
+        s[i].block.more = i == 0;
+        write_sample(path[i], &s[i]);
+    }
+    CHECK_OK(gm_trace_merge("without.h5", path, 2, true, &err), err);
+    CHECK_OK(gm_trace_open(&trace, "without.h5", &err), err);
+    const gm_trace_info *info = gm_trace_get_info(trace);
+    CHECK(info->no_gates == !gates && info->no_margins == !margins);
+    check_verify(trace, NULL);
+    CHECK_OK(gm_trace_read_routing(trace, SAMPLE_ROWS, 1, expert, NULL, NULL, NULL, &err), err);
+    CHECK_BYTES(expert, s[1].expert, sizeof expert);
+    CHECK_INT(gm_trace_read_routing(trace, 0, 1, NULL, number, NULL, NULL, &err),
+              gates ? GM_OK : GM_EABSENT);
+    CHECK_INT(gm_trace_read_routing(trace, 0, 1, NULL, NULL, number, NULL, &err),
+              margins ? GM_OK : GM_EABSENT);
+    CHECK_INT(gm_trace_read_routing(trace, 0, 1, NULL, NULL, NULL, number, &err),
+              margins ? GM_OK : GM_EABSENT);
+    gm_trace_close(trace);
+}
+
+static void choices_may_lack_gates(void)
+{
+    check_without(false, false);
+    check_without(true, false);
+    check_without(false, true);
+}
+
 /* Shards of several machines, named as a shell lists them: all must be there, once. */
 static void check_any_order(const char *const path[3])
 {
@@ -448,9 +490,9 @@ static void names_that_are_no_utf8_can_be_read_back(void)
     gm_trace_close(trace);
 }
 
-TESTS(TEST(names_that_are_no_utf8_can_be_read_back), TEST(what_is_older_is_read),
-      TEST(what_is_newer_is_named), TEST(comes_back_as_written), TEST(shards_are_one_trace),
-      TEST(what_is_not_a_file_is_not_replaced), TEST(same_content_is_kept_other_is_refused),
-      TEST(verify_finds_breaches), TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed),
-      TEST(a_text_is_utf8), TEST(flipped_bytes_are_survived),
-      TEST(survives_every_allocation_failure))
+TESTS(TEST(choices_may_lack_gates), TEST(names_that_are_no_utf8_can_be_read_back),
+      TEST(what_is_older_is_read), TEST(what_is_newer_is_named), TEST(comes_back_as_written),
+      TEST(shards_are_one_trace), TEST(what_is_not_a_file_is_not_replaced),
+      TEST(same_content_is_kept_other_is_refused), TEST(verify_finds_breaches),
+      TEST(a_stuck_router_is_noticed), TEST(damage_is_noticed), TEST(a_text_is_utf8),
+      TEST(flipped_bytes_are_survived), TEST(survives_every_allocation_failure))

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Records which experts a Hugging Face model chooses for the texts of a corpus, for `gm-probe import`.
+
+usage: python3 notebooks-data/record_routing.py MODEL corpus.jsonl routing.jsonl
+
+A forward hook on each router takes the ids and gates that it returns (transformers 5). Texts are the corpus's "text", their first 512
+tokens; "subset" comes from "subset" or "meta.pile_set_name".
+"""
+import hashlib
+import json
+import sys
+
+import torch
+from apply_plan import router_of
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+MOST_TOKENS = 512
+
+
+def watch(model):
+    """{layer: (gates (T,K), ids (T,K))} of the last forward pass, filled by hooks."""
+    seen = {}
+    for number, layer in enumerate(model.model.layers):
+        try:
+            router = router_of(layer)
+        except AttributeError:  # a dense layer
+            continue
+        router.register_forward_hook(lambda _router, _given, out, number=number: seen.__setitem__(number, out[1:3]))
+    return seen
+
+
+def document_of(record, tokenizer, model, seen):
+    """A line for gm-probe import."""
+    text = record["text"]
+    ids = tokenizer(text, truncation=True, max_length=MOST_TOKENS, return_offsets_mapping=True, return_special_tokens_mask=True)
+    with torch.no_grad():
+        model(torch.tensor([ids["input_ids"]], device=model.device))
+    gates, experts = (torch.stack([seen[layer][i] for layer in sorted(seen)], 1).tolist() for i in (0, 1))  # (T,L,K)
+    end = max(stop for _, stop in ids["offset_mapping"])
+    return {"text": text[:end], "truncated": end < len(text), "sha": hashlib.sha256(text.encode()).hexdigest(),
+            "subset": record.get("subset") or record.get("meta", {}).get("pile_set_name", ""),
+            "token_ids": ids["input_ids"], "phase": [2 * special for special in ids["special_tokens_mask"]],
+            "routed_experts": experts, "gates": gates}
+
+
+def main(folder, corpus, out):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto", device_map="cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer, seen = AutoTokenizer.from_pretrained(folder), watch(model)
+    with open(corpus) as lines, open(out, "w") as file:
+        for line in lines:
+            print(json.dumps(document_of(json.loads(line), tokenizer, model, seen)), file=file)
+    print(f"gm-probe import {out} --model {folder} -o run.trace.h5, or, for families that gm-probe does not know, "
+          f"--experts N --layers {','.join(map(str, sorted(seen)))}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,54 @@
+# gm-probe import: what it says, and what it refuses. What is in the trace: test_import.py; lines: unit.imported.
+. "$SRC/tests/cli/tiny.sh"
+exec 2>&1
+line() { printf '{"token_ids":[7,9],"routed_experts":%s%s}\n' "$1" "${2:-}"; }
+two='[[[1,0],[2,3]],[[3,1],[0,2]]]'
+import() { gm-probe import "$@" --quiet; }
+
+echo "-- two files, one of them compressed:"
+for i in 1 2 3; do line "$two" ",\"text\":\"soup $i\",\"subset\":$i"; done > a.jsonl
+line "$two" ',"text":"salt"' | zstd -q > b.jsonl.zst
+run import a.jsonl b.jsonl.zst --experts 4 --name "a model" -o t.h5
+gm-probe info t.h5 | grep -e '^model' -e '^gates' -e '^margins' -e '^documents' -e '^options' -e '^device'
+gm-probe stats t.h5 | head -n 3
+
+echo "-- texts in all lines or in none:"
+line "$two" > c.jsonl
+run import a.jsonl c.jsonl --experts 4 -o no.h5
+run import c.jsonl a.jsonl --experts 4 -o none.h5
+run import a.jsonl c.jsonl --experts 4 --no-text -o none.h5
+run import a.jsonl c.jsonl --experts 4 --no-text --force -o none.h5
+
+echo "-- what is wrong with the command:"
+run import
+run import a.jsonl --experts 4
+run import a.jsonl -o no.h5
+run import a.jsonl --model "$TINY" --experts 4 -o no.h5
+run import a.jsonl --experts 1 -o no.h5
+run import a.jsonl --experts 4 --layers 3-2 -o no.h5
+run import a.jsonl --experts 4 --layers 1-3 -o no.h5
+run import a.jsonl --model "$TINY" -o no.h5 |& sed "s|'[^']*/deepseek-tiny'|'TINY'|"
+run import a.jsonl --experts 4 -o missing/no.h5
+run import missing.jsonl --experts 4 -o no.h5
+run import a.jsonl --experts 4 --record choices --subset-field none -o s.h5
+
+echo "-- what is wrong with a line:"
+echo '{"n_tokens":1,"counts":[[1,1,0,0]]}' > n.jsonl
+run import n.jsonl --experts 4 --record choices -o no.h5
+run import a.jsonl n.jsonl --experts 4 --no-text -o no.h5
+: > empty.jsonl
+run import empty.jsonl --experts 4 -o no.h5
+echo '[1]' > list.jsonl
+run import list.jsonl --experts 4 -o no.h5
+(cat a.jsonl; echo '{"text":') > cut.jsonl
+run import cut.jsonl --experts 4 -o no.h5
+mkdir texts && echo soup > texts/a.txt
+run import texts --experts 4 -o no.h5
+ls no.h5* 2>&1
+
+echo "-- a killed import left blocks:"
+mkdir -p k.h5.parts && cp t.h5 k.h5.parts/000000.h5
+run import a.jsonl --experts 4 -o k.h5
+ls k.h5.parts/*.h5
+run import a.jsonl --experts 4 -o k.h5 --force
+ls -d k.h5*
