@@ -42,15 +42,15 @@ typedef struct gm_import {
 
 /* Open the files, read the first line, and settle form and info by it and the options. GM_EARG when
  * they disagree; errors of the corpus and of gm_model_open. */
-gm_status gm_import_open(gm_import *import, const gm_import_options *options, const char *command,
+gm_status gm_import_open(gm_import *m, const gm_import_options *options, const char *command,
                          gm_error *err) GM_MUST_USE;
-void gm_import_close(gm_import *import);
+void gm_import_close(gm_import *m);
 
-/* The next line, which must be an object; import->more is false after the last. GM_EFORMAT. */
-gm_status gm_import_next(gm_import *import, gm_error *err) GM_MUST_USE;
+/* The next line, which must be an object; m->more is false after the last. GM_EFORMAT. */
+gm_status gm_import_next(gm_import *m, gm_error *err) GM_MUST_USE;
 
 /* Read all lines from the one that is there on, write the trace, and say what it holds. GM_EEXIST,
  * GM_EFORMAT, GM_EINTERRUPTED, GM_ECHECK, GM_EIO, GM_EMEM. */
-gm_status gm_import_run(gm_import *import, gm_error *err) GM_MUST_USE;
+gm_status gm_import_run(gm_import *m, gm_error *err) GM_MUST_USE;
 
 #endif

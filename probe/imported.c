@@ -397,15 +397,15 @@ out:
     return status;
 }
 
-void gm_imported_clear(gm_imported *out)
+void gm_imported_clear(gm_imported *imported)
 {
-    gm_free(out->token_id);
-    gm_free(out->phase);
-    gm_free(out->expert);
-    gm_free(out->gate);
-    gm_free(out->mass);
-    gm_free(out->margin);
-    gm_free(out->counts);
-    gm_free(out->number);
-    *out = (gm_imported){0};
+    gm_free(imported->token_id);
+    gm_free(imported->phase);
+    gm_free(imported->expert);
+    gm_free(imported->gate);
+    gm_free(imported->mass);
+    gm_free(imported->margin);
+    gm_free(imported->counts);
+    gm_free(imported->number);
+    *imported = (gm_imported){0};
 }

@@ -135,7 +135,7 @@ static void check_without(bool gates, bool margins)
         s[i].block.mass = margins ? s[i].mass : NULL;
         s[i].block.margin = margins ? s[i].margin : NULL;
         s[i].block.more = i == 0;
-        write_sample(path[i], &s[i]);
+        sample_write(&s[i], path[i]);
     }
     CHECK_OK(gm_trace_merge("without.h5", path, 2, true, &err), err);
     CHECK_OK(gm_trace_open(&trace, "without.h5", &err), err);
