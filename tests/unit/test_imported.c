@@ -92,19 +92,21 @@ static void a_server_gives_ids_alone(void)
     gm_json_free(line);
 }
 
-/* A row without a choice at one layer counts at none. */
+/* A row without a choice at one layer counts at none; nothing of a line stays for the next. */
 static void null_is_a_bad_row(void)
 {
     static const uint32_t counts[] = {1, 1, 0, 0, 0, 0, 1, 1};
     gm_imported in = {0};
     gm_error err = {0};
-    gm_json *line = parse("{\"token_ids\":[5,6],\"gates\":[[[1,1],[null,null]],[[1,0],[1,0]]],"
-                          "\"routed_experts\":[[[1,0],[null,null]],[[0,1],[2,3]]]}");
+    gm_json *line = parse("{\"token_ids\":[5,6],\"gates\":[[[null,null],[1,1]],[[1,0],[1,0]]],"
+                          "\"routed_experts\":[[[null,null],[1,0]],[[0,1],[2,3]]]}");
     const gm_import_form form = form_of(line, 2, PLACE);
-    CHECK_OK(gm_imported_read(&in, line, &form, "f:1", &err), err);
-    CHECK(in.n_tokens == 2 && in.n_bad == 1);
-    CHECK(in.expert[0] == 1 && in.expert[2] == GM_TRACE_NO_EXPERT);
-    CHECK_BYTES(in.counts, counts, sizeof counts);
+    for (int again = 0; again < 2; again++) {
+        CHECK_OK(gm_imported_read(&in, line, &form, "f:1", &err), err);
+        CHECK(in.n_tokens == 2 && in.n_bad == 1);
+        CHECK(in.expert[0] == GM_TRACE_NO_EXPERT && in.expert[2] == 1);
+        CHECK_BYTES(in.counts, counts, sizeof counts);
+    }
     gm_imported_clear(&in);
     gm_json_free(line);
 }
