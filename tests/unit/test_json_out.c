@@ -47,9 +47,15 @@ static void numbers_read_back_and_nan_is_null(void)
         double value;
         const char *text;
     } cases[] = {
-        {0.1, "0.1"},          {1.0 / 3, "0.333333333333333"}, {-0.0, "-0"},
-        {1e300, "1e+300"},     {123456789, "123456789"},       {0x1p-1074, "4.94065645841247e-324"},
-        {(double)NAN, "null"}, {(double)INFINITY, "null"},     {(double)-INFINITY, "null"},
+        {0.1, "0.1"},
+        {1.0 / 3, "0.3333333333333333"},
+        {-0.0, "-0"},
+        {1e300, "1e+300"},
+        {123456789, "123456789"},
+        {0x1p-1074, "4.94065645841247e-324"},
+        {(double)NAN, "null"},
+        {(double)INFINITY, "null"},
+        {(double)-INFINITY, "null"},
     };
     gm_error err = {0};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -58,7 +64,7 @@ static void numbers_read_back_and_nan_is_null(void)
         double back = 0;
         gm_json_put_f64(&out, NULL, cases[i].value);
         CHECK_OK(gm_json_out_done(&out, &err), err);
-        if (i != 1) CHECK_TEXT(out.text.at, cases[i].text);
+        CHECK_TEXT(out.text.at, cases[i].text);
         CHECK_OK(gm_json_parse(&root, out.text.at, out.text.n, "t", &err), err);
         if (isfinite(cases[i].value)) {
             CHECK(gm_json_f64(root, &back));
