@@ -180,6 +180,30 @@ static void what_was_merged_is_one(void)
     end(&m);
 }
 
+/* Clusters found in the map's plane, laid into three dimensions, are the map's own. */
+static void clusters_of_more_dimensions_are_found_there(void)
+{
+    made m = {0};
+    gm_error err = {0};
+    static float space[3 * N];
+    static gm_placed flat[NEW];
+    make(&m);
+    CHECK_OK(place(&m, &err), err);
+    memcpy(flat, m.placed, sizeof flat);
+    for (size_t i = 0; i < N; i++) {
+        space[3 * i] = m.atlas.xy[2 * i], space[3 * i + 1] = 7;
+        space[3 * i + 2] = m.atlas.xy[2 * i + 1];
+    }
+    m.atlas.space = space, m.atlas.cluster_dim = 3;
+    CHECK_OK(place(&m, &err), err);
+    for (size_t q = 0; q < NEW; q++) {
+        CHECK_BYTES(m.placed[q].xy, flat[q].xy, sizeof flat[q].xy);
+        CHECK_INT(m.placed[q].cluster, flat[q].cluster);
+        CHECK_NEAR(m.placed[q].probability, flat[q].probability, 1e-4);
+    }
+    end(&m);
+}
+
 static void survives_every_allocation_failure(void)
 {
     made m = {0};
@@ -189,4 +213,4 @@ static void survives_every_allocation_failure(void)
 }
 
 TESTS(TEST(new_documents_stand_with_their_topic), TEST(what_was_merged_is_one),
-      TEST(survives_every_allocation_failure))
+      TEST(clusters_of_more_dimensions_are_found_there), TEST(survives_every_allocation_failure))
