@@ -4,6 +4,7 @@
 #include "cluster/place.h"
 
 #include "cluster/atlas_make.h"
+#include "cluster/graph.h"
 #include "tests/synthetic_trace.h"
 
 enum { N = 240, TOPICS = 4, NEW = 40 };
@@ -103,7 +104,8 @@ static void check_quantile(const made *m, const gm_placed *p)
     CHECK_NEAR(p->quantile, nearer / N, 1e-12);
 }
 
-/* Against its definition: the nearest by Hellinger's distance, and a place among the k nearest. */
+/* Against its definition: the nearest by Hellinger's distance, and the mean place of the k nearest
+ * by UMAP's weights. */
 static void check_place(const made *m, size_t q)
 {
     other near[N];
@@ -116,14 +118,17 @@ static void check_place(const made *m, size_t q)
     qsort(near, N, sizeof *near, nearer_first);
     CHECK_NEAR(p->distance, near[0].distance, 1e-6);
     CHECK_NEAR(of_nearest, near[0].distance, 1e-6);
-    for (size_t c = 0; c < 2; c++) {
-        double low = INFINITY, high = -INFINITY;
-        for (size_t i = 0; i < (size_t)m->how.n_neighbors; i++) {
-            const double at = (double)m->atlas.xy[2 * near[i].document + c];
-            low = fmin(low, at), high = fmax(high, at);
-        }
-        CHECK((double)p->xy[c] > low && (double)p->xy[c] < high);
+    double d[N], at[2] = {0}, sum = 0;
+    const size_t k = (size_t)m->how.n_neighbors;
+    for (size_t i = 0; i < k; i++) d[i] = near[i].distance;
+    const double sigma = gm_graph_sigma(d, k, 0);
+    for (size_t i = 0; i < k; i++) {
+        const double weight = exp(-d[i] / sigma);
+        for (size_t c = 0; c < 2; c++)
+            at[c] += weight * (double)m->atlas.xy[2 * near[i].document + c];
+        sum += weight;
     }
+    for (size_t c = 0; c < 2; c++) CHECK_NEAR(p->xy[c], at[c] / sum, 1e-3);
 }
 
 static void new_documents_stand_with_their_topic(void)
