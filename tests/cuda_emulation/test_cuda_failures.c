@@ -5,11 +5,11 @@
 #include "base/cuda/cuda_device.h"
 #include "engine/session.h"
 
-#define TINY TEST_DATA "/golden/models/deepseek-tiny"
+#define MODELS TEST_DATA "/golden/models/"
 
 /* Load, a step of many rows, one of few, edits; the status of whatever fails first. *ordered: the
  * failure that was ordered has not come when all of it is to be freed. */
-static gm_status everything(bool *ordered, gm_error *err)
+static gm_status everything(const char *folder, bool *ordered, gm_error *err)
 {
     gm_status status = GM_OK;
     gm_model *model = NULL;
@@ -22,7 +22,7 @@ static gm_status everything(bool *ordered, gm_error *err)
     const gm_model_options options = {.device = "cuda", .threads = 1};
     const gm_session_options o = {.max_rows = 16, .kv_rows = 64, .max_sequences = 1};
     float *bias = NULL;
-    GM_TRY(gm_model_open(&model, TINY, &options, err));
+    GM_TRY(gm_model_open(&model, folder, &options, err));
     GM_TRY(gm_session_create(&session, model, &o, err));
     GM_TRY(gm_sequence_open(session, 64, &id, err));
     const gm_model_info *info = gm_model_get_info(model);
@@ -42,21 +42,27 @@ out:
 }
 
 /* Make the k-th call of the runtime fail; every 29th of them, which the whole test meets in each of
- * its parts. Nothing stays allocated, and there is a sentence. */
+ * its parts, every third with states. Nothing stays allocated, and there is a sentence. */
 static void any_call_may_fail(void)
 {
-    const int errors[] = {cudaErrorMemoryAllocation, cudaErrorIllegalAddress,
-                          cudaErrorECCUncorrectable};
+    static const struct {
+        const char *folder;
+        int error;
+        long step;
+    } cases[] = {{MODELS "deepseek-tiny", cudaErrorMemoryAllocation, 29},
+                 {MODELS "deepseek-tiny", cudaErrorIllegalAddress, 29},
+                 {MODELS "deepseek-tiny", cudaErrorECCUncorrectable, 29},
+                 {MODELS "nemotron-tiny", cudaErrorMemoryAllocation, 3}};
     emulation_reset();
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         bool reached_end = false;
-        for (long k = (long)i; k < 20000 && !reached_end; k += 29) {
+        for (long k = (long)i; k < 20000 && !reached_end; k += cases[i].step) {
             gm_error err = {0};
             const long blocks = gm_alloc_live();
             emulation_reset();
             gm_emulation.fail_after = k;
-            gm_emulation.fail_with = errors[i];
-            gm_status status = everything(&reached_end, &err);
+            gm_emulation.fail_with = cases[i].error;
+            gm_status status = everything(cases[i].folder, &reached_end, &err);
             if (!reached_end && status == GM_OK) TEST_FAILED_("call %ld fails unseen", k);
             if (status != GM_OK && status != GM_EMEM && status != GM_EDEVICE)
                 TEST_FAILED_("call %ld: %s", k, gm_status_text(status));
