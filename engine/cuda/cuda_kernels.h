@@ -7,10 +7,11 @@
  * U8, with the scales of its blocks after the codes of the matrix. Products of f32 read f32
  * (`wide`), others bf16. Everything else is f32.
  *
- * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, eight
- * or nine with latent attention, two more where outputs have a norm, in which a row reads each
- * weight once; the host knows nothing about the step but its number of rows, so a CUDA graph of
- * them can be replayed. *Many rows*: cuBLAS for the products, and kernels between them.
+ * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, seven
+ * with Mamba2, eight or nine with latent attention, two more where outputs have a norm, in which a
+ * row reads each weight once; the host knows nothing about the step but its number of rows, so a
+ * CUDA graph of them can be replayed. *Many rows*: cuBLAS for the products, and kernels between
+ * them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -35,7 +36,7 @@ enum {
     GM_CUDA_LATENT_SPLIT = 32,       /* GM_CUDA_SPLIT of latents, whose keys are wider */
     GM_CUDA_MAX_LATENT = 512,        /* of latents: what a warp keeps of them in registers */
     GM_CUDA_MAX_LATENT_HEAD = 640,   /* and rotated: 16 to 32 fit a block's shared memory */
-    GM_CUDA_MAX_DELTA_KEY = 128,     /* of Gated DeltaNet: what a lane keeps of its state */
+    GM_CUDA_MAX_DELTA_KEY = 128,     /* of gm_delta: what a lane keeps of its state */
     GM_CUDA_MAX_DELTA_VALUE = 1024,  /* fits a block's shared memory */
     GM_CUDA_SHARED_BYTES = 96 << 10, /* of a block: every GPU from 8.0 on allows it, */
     GM_CUDA_MOST_SHARED_BYTES = 99 << 10, /* and this to a kernel without other shared memory */

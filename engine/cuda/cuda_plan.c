@@ -55,7 +55,7 @@ static size_t plan_latents(gm_cuda_plan *p, const gm_arch *arch)
     return q;
 }
 
-/* Gated DeltaNet: widths, and what is kept of `sequences`. Gives what its heads give. */
+/* Gated DeltaNet or Mamba2: widths, and what is kept of `sequences`. Gives what its heads give. */
 static size_t plan_delta(gm_cuda_plan *p, const gm_arch *arch, size_t sequences)
 {
     const gm_delta *d = &arch->delta;

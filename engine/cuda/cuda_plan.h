@@ -32,7 +32,7 @@
     X(ALWAYS)         /* (T, width of the MLP that all rows take) */ \
     X(WIDE)           /* (T K, 2 F or D) of a product */             \
     X(ALWAYS_WIDE)    /* (T, the same) */                            \
-    X(VECTORS)        /* (T, q + k + v + rates) of Gated DeltaNet */ \
+    X(VECTORS)        /* (T, q + k + v + rates) of gm_delta */       \
     X(PART)           /* (few, splits, H, head + 4) */               \
     X(TICKET)         /* (few, H + 1) */                             \
     X(HEAD_X)         /* (head rows, D) */                           \
@@ -48,7 +48,7 @@
     X(TOKENS)         /* ids of the cache */                         \
     X(KEYS)           /* of all layers that have some */             \
     X(VALUES)         /* likewise; of latents none */                \
-    X(HISTORY)        /* of the layers of Gated DeltaNet */          \
+    X(HISTORY)        /* of all layers that have states */           \
     X(STATES)         /* likewise */                                 \
     X(EDITS)          /* a gm_cuda_edits */                          \
     X(COUNTER)        /* steps so far */                             \
@@ -76,10 +76,10 @@ typedef struct gm_cuda_plan {
     size_t width, qkv, heads, experts, expert_width, always_width, wide, always_wide, vocab;
     size_t queries, latent, of_head; /* the same of latents, where there are some */
     gm_cuda_head_sizes of[2];        /* [1]: of global layers */
-    size_t vectors;                  /* of Gated DeltaNet, after the convolution */
+    size_t vectors;                  /* of gm_delta, after the convolution */
     size_t seen_words;
     size_t widened, widened_expert;      /* elements; 0: weights are not of 8 bits */
-    size_t history_floats, state_floats; /* of a layer of Gated DeltaNet, all sequences */
+    size_t history_floats, state_floats; /* of a layer that has states, all sequences */
     int few;                             /* rows that the few-row kernels can take: shared memory */
     int n_splits;
 } gm_cuda_plan;

@@ -311,8 +311,8 @@ bool gm_cuda_decodes(void *own, size_t n_segments)
 }
 
 /* The rows advance on the device, so steps are started before the previous ones have been
- * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States of Gated
- * DeltaNet cannot be taken back where the caller then wants no more steps: there it is one. */
+ * looked at: at most as many as the ring has slots, so nothing is ever overwritten. States cannot
+ * be taken back where the caller then wants no more steps: there it is one. */
 gm_status gm_cuda_decode(const gm_step *step, size_t n, gm_watch *watch, gm_decoded *each,
                          void *context, size_t *n_done, gm_error *err)
 {
