@@ -266,7 +266,7 @@ out:
 
 #define GEMMA_ROW                                                                          \
     .name = "gemma-4", .norm_epsilon = 1e-6f, .chosen_key = "top_k_experts", .tied = true, \
-    .global = true, .cpu_only = true, .inner = "model.language_model.",                    \
+    .global = true, .inner = "model.language_model.",                                      \
     .other_prefix = {"model.vision_tower.", "model.embed_vision.", "model.audio_tower.",   \
                      "model.embed_audio."},                                                \
     .keys = gemma_keys, .read = read_gemma, .tensor = {GEMMA_TENSORS}

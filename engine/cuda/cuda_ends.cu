@@ -31,6 +31,21 @@ extern "C" cudaError_t gm_cuda_embed_rows(const gm_cuda_how *how, const gm_cuda_
     return launch(how, embed_kernel, dim3((unsigned)p->n_rows), THREADS, 0, *p);
 }
 
+/* Launch: (blocks of columns, rows), THREADS. */
+__global__ static void cap_kernel(gm_cuda_finish p, float cap)
+{
+    wait_for_previous();
+    const int i = (int)(blockIdx.x * THREADS + threadIdx.x);
+    float *logit = p.logits + blockIdx.y * p.stride + i;
+    if (i < p.vocab) *logit = cap * tanhf(*logit / cap);
+}
+
+extern "C" cudaError_t gm_cuda_cap_rows(const gm_cuda_how *how, const gm_cuda_finish *p, float cap)
+{
+    const dim3 grid(blocks_for((size_t)p->vocab, THREADS), (unsigned)p->n);
+    return launch(how, cap_kernel, grid, THREADS, 0, *p, cap);
+}
+
 /* -ln of the softmax of a row of logits at its target. Launch: (rows), NLL_THREADS. */
 __global__ static void __launch_bounds__(NLL_THREADS) nll_kernel(gm_cuda_finish p)
 {

@@ -105,6 +105,12 @@ __device__ __forceinline__ void find_columns(const gm_cuda_experts &p, Place<W> 
     at.s.vecs = (at.n + VEC - 1) / VEC;
 }
 
+/* What an expert's outputs count beside their gates. */
+template <typename P> __device__ __forceinline__ float scale_of_expert(const P &p, int expert)
+{
+    return p.scales && expert != GM_NO_EXPERT ? p.scales[expert] : p.scale;
+}
+
 /* Pieces of the row's experts in their order, then those of the MLP that all rows take. The
  * choice is the router's, two kernels ago, so it may be asked for early. */
 template <typename W>
@@ -125,7 +131,7 @@ __device__ __forceinline__ Place<W> find_place(const gm_cuda_experts &p, int r, 
         from = piece % each * p.piece, width = p.expert_width;
         at.n = p.piece;
         at.stride = p.f_stride;
-        at.gate = read_shared_by_blocks(p.gate + choice) * p.scale;
+        at.gate = read_shared_by_blocks(p.gate + choice) * scale_of_expert(p, expert);
     } else {
         at.matrix = Pointer<W>::to(p.always_down, p.width * p.a_stride);
         at.hidden = (const X *)p.always + r * p.a_stride;
@@ -222,7 +228,8 @@ __device__ __forceinline__ float add_biases(const gm_cuda_experts &p, int r, int
 #pragma unroll 1
     for (int k = lane / COLUMNS; k < p.n_chosen; k += WARP / COLUMNS) {
         const int expert = read_shared_by_blocks(p.expert + r * p.n_chosen + k);
-        const float gate = read_shared_by_blocks(p.gate + r * p.n_chosen + k) * p.scale;
+        const float gate =
+            read_shared_by_blocks(p.gate + r * p.n_chosen + k) * scale_of_expert(p, expert);
         if (expert != GM_NO_EXPERT)
             sum = fmaf(gate, p.out_bias[expert * p.out_stride + column], sum);
     }
@@ -355,7 +362,7 @@ __global__ static void combine_kernel(gm_cuda_combine p)
     for (int d = threadIdx.x; d < p.width; d += THREADS) {
         float sum = 0.0f;
         for (int k = 0; routed && k < p.n_chosen; k++) {
-            const float gate = p.gate[r * p.n_chosen + k] * p.scale;
+            const float gate = p.gate[r * p.n_chosen + k] * scale_of_expert(p, expert[k]);
             sum = fmaf(gate, p.y[slot[k] * p.y_stride + d], sum);
             if (p.bias) sum = fmaf(gate, p.bias[expert[k] * p.bias_stride + d], sum);
         }

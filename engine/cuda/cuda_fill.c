@@ -322,7 +322,8 @@ static gm_status find_source(const loading *load, const gm_cuda_job *j, source *
                   .rows = slice.rows * every,
                   .cols = slice.cols,
                   .every = every};
-    if (slice.stack && slice.cols == 1) { /* vectors: rows here, and two that take turns, columns */
+    /* vectors, which are columns of their stack, are rows here, and two that take turns columns */
+    if (slice.stack && j->role >= GM_ROLE_EXPERT_GATE_BIAS) {
         if (every > 1) s->stored = GM_STORED_COLUMNS;
         s->rows = every, s->cols = slice.rows, s->every = 1;
     }

@@ -8,10 +8,10 @@
  * (`wide`), others bf16. Everything else is f32.
  *
  * Two paths. *Few rows* (up to GM_CUDA_FEW, each of its own sequence): six kernels a layer, seven
- * with Mamba2, eight or nine with latent attention, two more where outputs have a norm, in which a
- * row reads each weight once; the host knows nothing about the step but its number of rows, so a
- * CUDA graph of them can be replayed. *Many rows*: cuBLAS for the products, and kernels between
- * them.
+ * with Mamba2, eight or nine with latent attention, two more where outputs have a norm, and one
+ * more where experts and the MLP that all rows take have norms apart, in which a row reads each
+ * weight once; the host knows nothing about the step but its number of rows, so a CUDA graph of
+ * them can be replayed. *Many rows*: cuBLAS for the products, and kernels between them.
  */
 #ifndef GM_CUDA_KERNELS_H
 #define GM_CUDA_KERNELS_H
@@ -310,10 +310,12 @@ cudaError_t gm_cuda_group_rows(const gm_cuda_how *how, const gm_cuda_group *p);
 
 typedef struct gm_cuda_experts {
     const float *x, *norm, *norm_bias;        /* residual, its norm's; few rows */
+    const float *always_norm;                 /* what `always` reads it through; few rows */
     float *out;                               /* (rows, x_stride) of `down` */
     const int32_t *expert;                    /* (rows, K) */
     const float *gate;                        /* (rows, K) */
     const float *share;                       /* (rows) factors of `always`; NULL: 1 */
+    const float *scales;                      /* (E) in place of `scale`; or NULL */
     const void *gate_up, *down;               /* (E, 2F, d_stride), (E, D, f_stride) */
     size_t gate_up_bytes, down_bytes;         /* from one expert to the next */
     const float *in_bias, *out_bias;          /* (E, 2, in_stride), (E, out_stride); or NULL */
@@ -367,19 +369,33 @@ typedef struct gm_cuda_swiglu {
 cudaError_t gm_cuda_swiglu_rows(const gm_cuda_how *how, const gm_cuda_swiglu *p);
 
 /* x[r] (+= residual_scale) ((sum over k of gate[k] scale (y[slot[k]] + bias[expert[k]])) + share[r]
- * always[r]) */
+ * always[r]); the scale is the expert's own where these have one. */
 typedef struct gm_cuda_combine {
     float *x;
     const float *y, *always; /* (places, y_stride), (rows, always_stride); or NULL */
     const float *bias;       /* (E, bias_stride) or NULL */
     const int32_t *expert, *slot;
     const float *gate, *share; /* share NULL: 1 */
+    const float *scales;       /* (E) or NULL */
     size_t x_stride, y_stride, bias_stride, always_stride;
     int n_rows, width, n_chosen;
     float scale, residual_scale;
     bool add;
 } gm_cuda_combine;
 cudaError_t gm_cuda_combine_rows(const gm_cuda_how *how, const gm_cuda_combine *p);
+
+/* Where what the experts and the MLP give has norms of its own, and their sum another:
+ * x = (x + residual_scale norm(expert_norm(experts) + always_norm(always))) scale. */
+typedef struct gm_cuda_apart {
+    float *x, *experts;                            /* (rows, stride); the latter is scratch then */
+    const float *always;                           /* (rows, always_stride) */
+    const float *expert_norm, *always_norm, *norm; /* (width) */
+    const float *scale;                            /* (1), or NULL: 1 */
+    size_t stride, always_stride;
+    int n_rows, width;
+    float epsilon, residual_scale;
+} gm_cuda_apart;
+cudaError_t gm_cuda_add_apart(const gm_cuda_how *how, const gm_cuda_apart *p);
 
 /* ---- ends ---- */
 
@@ -412,6 +428,8 @@ typedef struct gm_cuda_finish {
     size_t stride, seen_words, blocks_per_sequence;
     int n, vocab;
 } gm_cuda_finish;
+/* logits = cap tanh(logits / cap) */
+cudaError_t gm_cuda_cap_rows(const gm_cuda_how *how, const gm_cuda_finish *p, float cap);
 cudaError_t gm_cuda_nll_rows(const gm_cuda_how *how, const gm_cuda_finish *p);
 cudaError_t gm_cuda_sample_rows(const gm_cuda_how *how, const gm_cuda_finish *p);
 

@@ -237,6 +237,18 @@ static void place_router(gm_cuda_layout *l, int layer, gm_layer *w)
             &(gm_cuda_job){.role = GM_ROLE_SHARE, .layer = layer, .to = &w->router, .row = rows});
 }
 
+/* Norms of the router, the experts and the MLP that all rows take, where each has its own, and
+ * scales. */
+static void place_apart(gm_cuda_layout *l, int layer, gm_layer *w)
+{
+    place(l, GM_ROLE_ROUTER_NORM, layer, GM_F32, &w->router_norm);
+    place(l, GM_ROLE_EXPERT_SCALE, layer, GM_F32, &w->expert_scale);
+    place(l, GM_ROLE_SHARED_NORM, layer, GM_F32, &w->always_norm);
+    place(l, GM_ROLE_SHARED_OUT_NORM, layer, GM_F32, &w->always_out_norm);
+    place(l, GM_ROLE_EXPERT_OUT_NORM, layer, GM_F32, &w->expert_out_norm);
+    place(l, GM_ROLE_LAYER_SCALE, layer, GM_F32, &w->scale);
+}
+
 static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_layer *w)
 {
     const gm_dtype dtype = gm_weights_dtype(numerics);
@@ -256,6 +268,7 @@ static void place_layer(gm_cuda_layout *l, int layer, gm_numerics numerics, gm_l
     if (w->moe >= 0) place_router(l, layer, w);
     place(l, GM_ROLE_ROUTER_BIAS, layer, GM_F32, &w->router_bias);
     place(l, GM_ROLE_ROUTER_CORRECTION, layer, GM_F32, &w->correction);
+    place_apart(l, layer, w);
     place_mlp(l, w->moe < 0 ? dense : shared, layer, 1, dtype, &w->always);
     if (w->moe >= 0)
         place_mlp(l, expert, layer, (size_t)l->arch->n_experts,

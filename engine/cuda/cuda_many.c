@@ -54,13 +54,14 @@ void gm_cuda_multiply_weights(gm_cuda_session *s, int lane, const gm_buf *w, siz
     if (scaled) gm_cuda_note(s, gm_cuda_scale_rows(&how, &scale), "scaling a product");
 }
 
-/* Rows of the residual through a norm: rounded for products, and exact where asked. */
-static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, bool exact)
+/* Rows of the residual through a norm: rounded for products, exact for the router, or both. */
+static void norm_rows(gm_cuda_session *s, size_t n_rows, const gm_buf *weight, bool products,
+                      bool exact)
 {
     const gm_cuda_norm p = {.x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
                             .norm = weight->address,
                             .norm_bias = gm_cuda_norm_bias(weight),
-                            .rounded = gm_cuda_at(s, GM_CUDA_NORM),
+                            .rounded = products ? gm_cuda_at(s, GM_CUDA_NORM) : NULL,
                             .exact = exact ? gm_cuda_at(s, GM_CUDA_NORM_EXACT) : NULL,
                             .x_stride = s->plan.width,
                             .rounded_stride = s->plan.width,
@@ -94,7 +95,7 @@ void gm_cuda_add_given(const gm_step *step, const gm_buf *norm)
 void gm_cuda_attn_in_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    norm_rows(s, step->n_rows, &w->attn_norm, false);
+    norm_rows(s, step->n_rows, &w->attn_norm, true, false);
     gm_cuda_multiply_weights(s, GM_CUDA_MAIN, &w->qkv, 0, gm_cuda_at(s, GM_CUDA_WIDENED),
                              (gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM),
                                                .c = gm_cuda_at(s, GM_CUDA_QKV),
@@ -188,7 +189,9 @@ static void send_record(gm_cuda_session *s, size_t moe, size_t n_rows)
 void gm_cuda_route_many_rows(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
-    norm_rows(s, step->n_rows, &w->mlp_norm, w->moe >= 0);
+    const bool own = w->router_norm.address != NULL;
+    norm_rows(s, step->n_rows, &w->mlp_norm, true, w->moe >= 0 && !own);
+    if (own) norm_rows(s, step->n_rows, &w->router_norm, false, true);
     if (w->moe < 0) return;
     multiply(s, GM_CUDA_MAIN,
              &(gm_cuda_product){.a = gm_cuda_at(s, GM_CUDA_NORM_EXACT),
@@ -302,6 +305,8 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
         gm_cuda_note(s, cudaEventSynchronize(s->ready), "counting rows");
         if (s->status != GM_OK) return; /* s->first holds nothing to rely on */
     }
+    if (w->always_norm.address) /* the experts' rows have been gathered */
+        norm_rows(s, step->n_rows, &w->always_norm, true, false);
     multiply_all(s,
                  &(moe_product){.always = &w->always.gate_up,
                                 .expert = &w->expert.gate_up,
@@ -337,6 +342,7 @@ void gm_cuda_moe_in_many(const gm_step *step, const gm_layer *w)
 void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
 {
     gm_cuda_session *s = step->own;
+    const bool apart = w->expert_out_norm.address != NULL;
     if (s->status != GM_OK) return;
     multiply_all(s,
                  &(moe_product){.always = &w->always.down,
@@ -346,27 +352,31 @@ void gm_cuda_moe_out_many(const gm_step *step, const gm_layer *w)
                                 .always_lda = s->plan.always_width,
                                 .lda = s->plan.expert_width},
                  step->n_rows);
-    const gm_cuda_combine p = {.x = gm_cuda_output(s, &w->mlp_out_norm),
-                               .y = w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_WIDE) : NULL,
-                               .always =
-                                   w->always.width ? gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE) : NULL,
-                               .bias = w->expert_out_bias.address,
-                               .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
-                               .slot = gm_cuda_at(s, GM_CUDA_SLOT),
-                               .gate = gm_cuda_at(s, GM_CUDA_GATE),
-                               .share = gm_cuda_share_of(s, w),
-                               .x_stride = s->plan.width,
-                               .y_stride = s->plan.wide,
-                               .bias_stride = w->expert_out_bias.stride,
-                               .always_stride = s->plan.always_wide,
-                               .n_rows = (int)step->n_rows,
-                               .width = s->arch->width,
-                               .n_chosen = s->arch->n_chosen,
-                               .scale = s->arch->router.scale,
-                               .residual_scale = s->arch->residual_scale,
-                               .add = w->mlp_out_norm.address == NULL};
+    const gm_cuda_combine p = {
+        .x = gm_cuda_output(s, &w->mlp_out_norm),
+        .y = w->moe >= 0 ? gm_cuda_at(s, GM_CUDA_WIDE) : NULL,
+        .always = w->always.width && !apart ? gm_cuda_at(s, GM_CUDA_ALWAYS_WIDE) : NULL,
+        .bias = w->expert_out_bias.address,
+        .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
+        .slot = gm_cuda_at(s, GM_CUDA_SLOT),
+        .gate = gm_cuda_at(s, GM_CUDA_GATE),
+        .share = gm_cuda_share_of(s, w),
+        .scales = w->expert_scale.address,
+        .x_stride = s->plan.width,
+        .y_stride = s->plan.wide,
+        .bias_stride = w->expert_out_bias.stride,
+        .always_stride = s->plan.always_wide,
+        .n_rows = (int)step->n_rows,
+        .width = s->arch->width,
+        .n_chosen = s->arch->n_chosen,
+        .scale = s->arch->router.scale,
+        .residual_scale = s->arch->residual_scale,
+        .add = w->mlp_out_norm.address == NULL};
     gm_cuda_note(s, gm_cuda_combine_rows(&s->how, &p), "combining");
-    gm_cuda_add_given(step, &w->mlp_out_norm);
+    if (apart)
+        gm_cuda_add_apart_rows(step, w);
+    else
+        gm_cuda_add_given(step, &w->mlp_out_norm);
 }
 
 /* ---- head ---- */

@@ -150,6 +150,11 @@ static void moe_out(gm_worker *me, const gm_step *step, size_t layer, const gm_l
         gm_cuda_moe_out_many(step, w);
         return;
     }
+    if (w->expert_out_norm.address) {
+        gm_cuda_down_apart(step, w);
+        gm_cuda_add_apart_rows(step, w);
+        return;
+    }
     const gm_cuda_experts p = gm_cuda_experts_of(step, w);
     gm_cuda_note(s, gm_cuda_down_few(&s->how, &p), "down");
     gm_cuda_add_given(step, &w->mlp_out_norm);
@@ -238,6 +243,9 @@ static void head(gm_worker *me, const gm_step *step, size_t block)
         head_few(step, &finish);
     else
         gm_cuda_head_many(step, finish.head, (size_t)finish.n);
+    if (step->arch->logits_cap > 0.0f)
+        gm_cuda_note(s, gm_cuda_cap_rows(&s->how, &finish, step->arch->logits_cap),
+                     "capping logits");
     if (step->result && step->result->nll)
         gm_cuda_note(s, gm_cuda_nll_rows(&s->how, &finish), "nll");
     if (s->wants_logits) send_logits(s, (size_t)finish.n);

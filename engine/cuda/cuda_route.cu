@@ -67,6 +67,13 @@ __device__ __forceinline__ void bring_norm(float4 (&to)[QUADS], const float *nor
     for (int i = 0; i < QUADS; i++) to[i] = make_float4(1.0f, 1.0f, 1.0f, 1.0f);
 }
 
+/* An expert's logit: its product, scaled, and its bias. */
+__device__ __forceinline__ float finish_logit(const gm_cuda_route &p, int expert, float product)
+{
+    const float logit = product * p.desc.logit_scale;
+    return p.bias ? logit + p.bias[expert] : logit;
+}
+
 /* The logit of the block's output; thread 0 has it. One walk over the row, after that for the mean
  * of LayerNorm, finds both the norm's factor and the product; what the norm's bias adds is the same
  * for every row. */
@@ -103,7 +110,7 @@ __device__ __forceinline__ float find_logit(const gm_cuda_route &p, int output, 
     for (int w = 1; w < WARPS; w++) squares += squares_of[w], dot += dot_of[w];
     const float scale = p.norm ? 1.0f / sqrtf(squares / (float)p.width + p.epsilon) : 1.0f;
     const float logit = dot * scale + bias;
-    return p.bias && output < p.n_experts ? logit + p.bias[output] : logit;
+    return output < p.n_experts ? finish_logit(p, output, logit) : logit;
 }
 
 /* What of the shared experts a row takes, from the logit after those of the experts. */
@@ -192,8 +199,7 @@ __global__ static void __launch_bounds__(THREADS) route_many_kernel(gm_cuda_rout
     char *shared = (char *)(void *)dynamic_shared();
     float *row = (float *)(void *)(shared + choice_bytes(p.n_experts, p.n_chosen));
     const float *logits = p.logits + r * p.logits_stride;
-    for (int e = threadIdx.x; e < p.n_experts; e += THREADS)
-        row[e] = p.bias ? logits[e] + p.bias[e] : logits[e];
+    for (int e = threadIdx.x; e < p.n_experts; e += THREADS) row[e] = finish_logit(p, e, logits[e]);
     if (p.share && threadIdx.x == 0) p.share[r] = share_of(logits[p.n_experts]);
     __syncthreads();
     choose_and_keep(p, shared, r, row);

@@ -78,12 +78,13 @@ gm_cuda_route gm_cuda_route_of(const gm_step *step, const gm_layer *w)
 {
     const gm_cuda_session *s = step->own;
     const gm_arch *arch = step->arch;
+    const gm_buf *norm = w->router_norm.address ? &w->router_norm : &w->mlp_norm;
     return (gm_cuda_route){
         .row = step->row,
         .edits = gm_cuda_at(s, GM_CUDA_EDITS),
         .x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
-        .norm = w->mlp_norm.address,
-        .norm_bias = gm_cuda_norm_bias(&w->mlp_norm),
+        .norm = norm->address,
+        .norm_bias = gm_cuda_norm_bias(norm),
         .matrix = w->router.address,
         .bias = w->router_bias.address,
         .correction = w->correction.address,
@@ -113,14 +114,17 @@ gm_cuda_experts gm_cuda_experts_of(const gm_step *step, const gm_layer *w)
 {
     const gm_cuda_session *s = step->own;
     const gm_arch *arch = step->arch;
+    const bool apart = w->always_norm.address != NULL;
     return (gm_cuda_experts){
         .x = gm_cuda_at(s, GM_CUDA_RESIDUAL),
         .norm = w->mlp_norm.address,
         .norm_bias = gm_cuda_norm_bias(&w->mlp_norm),
+        .always_norm = apart ? w->always_norm.address : w->mlp_norm.address,
         .out = gm_cuda_output(s, &w->mlp_out_norm),
         .expert = gm_cuda_at(s, GM_CUDA_EXPERT),
         .gate = gm_cuda_at(s, GM_CUDA_GATE),
         .share = gm_cuda_share_of(s, w),
+        .scales = w->expert_scale.address,
         .gate_up = w->expert.gate_up.address,
         .down = w->expert.down.address,
         .gate_up_bytes = w->expert.gate_up.item_bytes,

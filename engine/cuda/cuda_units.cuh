@@ -138,8 +138,8 @@ __device__ __forceinline__ void make_units(const gm_cuda_experts &p, int block, 
     ask(now.s.w, now.s.first, now.s.vecs, batch);
     if (KNOWN) wait_for_previous();
     let_next_start();
-    place_rows<W, R>(p.x, p.norm, KNOWN ? nullptr : p.norm_bias, p.x_stride, nullptr, p.n_rows,
-                     p.width, p.epsilon, x, scratch);
+    place_rows<W, R>(p.x, KNOWN ? p.always_norm : p.norm, KNOWN ? nullptr : p.norm_bias, p.x_stride,
+                     nullptr, p.n_rows, p.width, p.epsilon, x, scratch);
     set_zero(sum);
 #pragma unroll 1
     while (i < n) {

@@ -107,15 +107,15 @@ static const gm_sampling samplings[] = {
 };
 enum { N_SAMPLINGS = sizeof samplings / sizeof *samplings };
 
-static void the_same_tokens_as_on_the_cpu(void)
+static void compare_tokens(const char *name, size_t n_samplings)
 {
-    gm_model *cpu = open_tiny("qwen3-tiny", "cpu", GM_NUMERICS_F32);
-    gm_model *gpu = open_tiny("qwen3-tiny", "cuda", GM_NUMERICS_F32);
-    for (size_t i = 0; i < N_SAMPLINGS; i++) {
+    gm_model *cpu = open_tiny(name, "cpu", GM_NUMERICS_F32);
+    gm_model *gpu = open_tiny(name, "cuda", GM_NUMERICS_F32);
+    for (size_t i = 0; i < n_samplings; i++) {
         char what[32];
         generated want = generate(cpu, 1, &samplings[i], NULL, STEPS);
         generated got = generate(gpu, 1, &samplings[i], NULL, STEPS);
-        snprintf(what, sizeof what, "sampling %zu", i);
+        snprintf(what, sizeof what, "%s, sampling %zu", name, i);
         CHECK_INT(want.n, STEPS);
         compare_generated(what, &got, &want);
         generated_free(&want);
@@ -127,6 +127,42 @@ static void the_same_tokens_as_on_the_cpu(void)
     generated_free(&want);
     generated_free(&got);
     gm_model_close(cpu);
+    gm_model_close(gpu);
+}
+
+static void the_same_tokens_as_on_the_cpu(void)
+{
+    compare_tokens("qwen3-tiny", N_SAMPLINGS);
+    compare_tokens("gemma4-tiny", 2); /* beyond its windows */
+}
+
+/* Back into and before the last positions that a window sees: rows one by one, of which the step
+ * was made. */
+static void a_rewound_sequence_goes_on(void)
+{
+    enum { LONG = 30, VOCAB = 290 };
+    static const size_t back[] = {21, 5, 0};
+    static float want[LONG * VOCAB], got[VOCAB];
+    gm_model *gpu = open_tiny("gemma4-tiny", "cuda", GM_NUMERICS_F32);
+    uint32_t token[LONG];
+    int id[SEQUENCES];
+    gm_error err = {0};
+    gm_session *session = open_session(gpu, id);
+    random_tokens(gpu, token, LONG);
+    gm_segment s = {.sequence = id[0], .n = LONG, .token = token, .edit = -1, .want = GM_WANT_ALL};
+    gm_result result = {.logits = want};
+    CHECK_INT(gm_model_get_info(gpu)->vocab_size, VOCAB);
+    CHECK_OK(gm_session_step(session, &s, 1, NULL, &result, &err), err);
+    result.logits = got, s.n = 1;
+    for (size_t b = 0; b < sizeof back / sizeof *back; b++) {
+        CHECK_OK(gm_sequence_rewind(session, id[0], back[b], &err), err);
+        for (size_t t = back[b]; t < LONG; t++) {
+            s.token = token + t;
+            CHECK_OK(gm_session_step(session, &s, 1, NULL, &result, &err), err);
+            CHECK_FLOATS(got, want + t * VOCAB, VOCAB, 1e-4);
+        }
+    }
+    gm_session_free(session);
     gm_model_close(gpu);
 }
 
@@ -146,15 +182,17 @@ static void stopping_early_forgets_what_ran_ahead(void)
 #ifndef GM_REAL_GPU
 /* ---- graphs ---- */
 
-/* Kernels of a step of few rows: embedding, head, sampling, publishing; of a layer attention or
- * what it has instead, and three of its MLP, two of a dense one. */
+/* Kernels of a step of few rows: embedding, head and its cap, sampling, publishing; of a layer
+ * attention or what it has instead, and three of its MLP, two of a dense one; one `down` more and
+ * one for the norms where what experts and shared experts give has norms apart. */
 static size_t count_kernels(const gm_arch *arch, size_t attention)
 {
-    size_t n = 4;
+    const size_t apart = gm_arch_norms_apart(arch) ? 2 : 0;
+    size_t n = 4 + (arch->logits_cap > 0.0f);
     for (int l = 0; l < arch->n_layers; l++) {
         if (gm_arch_has_mixer(arch, l))
             n += gm_arch_is_delta(arch, l) ? arch->mamba ? 4 : 3 : attention;
-        if (gm_arch_has_mlp(arch, l)) n += arch->moe_of_layer[l] < 0 ? 2 : 3;
+        if (gm_arch_has_mlp(arch, l)) n += arch->moe_of_layer[l] < 0 ? 2 : 3 + apart;
     }
     return n;
 }
@@ -166,7 +204,7 @@ static void one_graph_for_all_of_it(void)
         size_t attention; /* its kernels: of latents queries, keys, values and those of a latent */
     } models[] = {{"deepseek-tiny", 3},       {"olmoe-tiny", 3},       {"phimoe-tiny", 3},
                   {"deepseek-v2-tiny", 5},    {"deepseek-v3-tiny", 6}, {"qwen3-next-tiny", 3},
-                  {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3}};
+                  {"granite-hybrid-tiny", 3}, {"nemotron-tiny", 3},    {"gemma4-tiny", 4}};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         gm_model *gpu = open_tiny(models[m].name, "cuda", GM_NUMERICS_BF16);
         const gm_model_info *info = gm_model_get_info(gpu);
@@ -233,6 +271,7 @@ static void any_order_of_blocks_gives_the_same_bytes(void)
     check_orders("phimoe-tiny");
     check_orders("granite-hybrid-tiny");
     check_orders("nemotron-tiny");
+    check_orders("gemma4-tiny");
 }
 #else
 static void one_graph_for_all_of_it(void)
@@ -262,15 +301,16 @@ static void a_bias_of_zeros_gives_the_bits_of_none(void)
     gm_model *const models[] = {open_tiny("mixtral-tiny", "cuda", GM_NUMERICS_BF16),
                                 open_tiny("deepseek-v3-tiny", "cuda", GM_NUMERICS_BF16),
                                 open_tiny("granite-hybrid-tiny", "cuda", GM_NUMERICS_BF16),
-                                open_tiny("nemotron-tiny", "cuda", GM_NUMERICS_BF16)};
+                                open_tiny("nemotron-tiny", "cuda", GM_NUMERICS_BF16),
+                                open_tiny("gemma4-tiny", "cuda", GM_NUMERICS_BF16)};
     float zeros[64] = {0};
-    for (int m = 0; m < 16; m++) { /* every mode on all, on half of them mass-matched */
-        gm_model *gpu = models[(m + m / 4) % 4];
+    for (int m = 0; m < 20; m++) { /* every mode on all, on half of them mass-matched */
+        gm_model *gpu = models[m % 5];
         const gm_model_info *info = gm_model_get_info(gpu);
         CHECK(info->n_moe_layers * info->n_experts <= 64);
         const gm_edit edit = {.bias = zeros,
                               .mode = (gm_edit_mode)(m % 4),
-                              .mass_matched = m >= 8,
+                              .mass_matched = m >= 10,
                               .last_layer = info->n_moe_layers - 1,
                               .phases = 7};
         outcome plain = run_edited(gpu, NULL, 1), edited = run_edited(gpu, &edit, 1);
@@ -278,7 +318,7 @@ static void a_bias_of_zeros_gives_the_bits_of_none(void)
         outcome_free(&plain);
         outcome_free(&edited);
     }
-    for (int i = 0; i < 4; i++) gm_model_close(models[i]);
+    for (int i = 0; i < 5; i++) gm_model_close(models[i]);
 }
 
 /* Every mode, mass-matched or not. */
@@ -305,7 +345,7 @@ static void every_mode_and_window(void)
     } windows[] = {{"deepseek-tiny", 0, 2, 1},        {"deepseek-v3-tiny", 1, 1, 7},
                    {"deepseek-v2-tiny", 0, 1, 1 | 4}, {"phimoe-tiny", 0, 1, 1 | 4},
                    {"granite-hybrid-tiny", 1, 2, 1},  {"nemotron-tiny", 0, 1, 7},
-                   {"deepseek-tiny", 2, 2, 2}};
+                   {"gemma4-tiny", 1, 2, 7},          {"deepseek-tiny", 2, 2, 2}};
     for (size_t w = 0; w < sizeof windows / sizeof windows[0]; w++) {
         gm_model *cpu = open_tiny(windows[w].model, "cpu", GM_NUMERICS_F32);
         gm_model *gpu = open_tiny(windows[w].model, "cuda", GM_NUMERICS_F32);
@@ -326,6 +366,7 @@ static void every_mode_and_window(void)
     }
 }
 
-TESTS(TEST(the_same_tokens_as_on_the_cpu), TEST(stopping_early_forgets_what_ran_ahead),
-      TEST(one_graph_for_all_of_it), TEST(any_order_of_blocks_gives_the_same_bytes),
-      TEST(a_bias_of_zeros_gives_the_bits_of_none), TEST(every_mode_and_window))
+TESTS(TEST(the_same_tokens_as_on_the_cpu), TEST(a_rewound_sequence_goes_on),
+      TEST(stopping_early_forgets_what_ran_ahead), TEST(one_graph_for_all_of_it),
+      TEST(any_order_of_blocks_gives_the_same_bytes), TEST(a_bias_of_zeros_gives_the_bits_of_none),
+      TEST(every_mode_and_window))

@@ -161,6 +161,34 @@ static void regions_do_not_overlap(void)
     check_regions("qwen3-tiny", GM_NUMERICS_INT8, 2);
     check_regions("deepseek-v2-tiny", GM_NUMERICS_BF16, 4); /* of up to 32 */
     check_regions("deepseek-v3-tiny", GM_NUMERICS_INT8, 4);
+    check_regions("gemma4-tiny", GM_NUMERICS_BF16, 2);
+}
+
+/* Two layers of 2 KV heads of 10 elements, which rows of the cache hold as 16; and one that is
+ * global, of 1 head of 20, held as 24, whose values are its keys. Its angles come after theirs. */
+static void each_type_of_layer_has_its_sizes(void)
+{
+    enum { ROWS = 257, POSITIONS = 100, BLOCKS = ROWS / GM_KV_BLOCK + 1, HEADS = 4 };
+    gm_model *model = open_tiny("gemma4-tiny", "cpu", GM_NUMERICS_F32);
+    const gm_session_sizes sizes = {
+        .max_rows = 3, .positions = POSITIONS, .kv_rows = ROWS, .max_sequences = 1};
+    gm_kv kv;
+    gm_kv_describe(&kv, &model->arch, GM_NUMERICS_F32, ROWS, 1, false);
+    const gm_cuda_plan p = gm_cuda_plan_session(&model->arch, GM_NUMERICS_F32, &kv, &sizes);
+    const gm_cuda_head_sizes *near = &p.of[0], *far = &p.of[1];
+    CHECK(near->head == 16 && far->head == 24);
+    CHECK(near->at_k == HEADS * 10 && near->at_v == HEADS * 10 + 20);
+    CHECK(far->at_k == HEADS * 20 && far->at_v == far->at_k);
+    CHECK_INT(p.qkv, gm_round_up(HEADS * 20 + 20, GM_K_BLOCK));
+    CHECK_INT(p.heads, gm_round_up(HEADS * 20, GM_K_BLOCK));
+    CHECK(near->at_angle == 0 && near->angle == 5 && far->at_angle == POSITIONS * 5);
+    CHECK(far->angle == 10 && p.bytes[GM_CUDA_SINE] == POSITIONS * 15 * sizeof(float));
+    CHECK_INT(near->layer_bytes, BLOCKS * 2 * GM_KV_BLOCK * 16 * sizeof(float));
+    CHECK_INT(far->layer_bytes, BLOCKS * 1 * GM_KV_BLOCK * 24 * sizeof(float));
+    CHECK(near->at_layers == 0 && far->at_layers == 2 * near->layer_bytes);
+    CHECK_INT(p.bytes[GM_CUDA_VALUES], far->at_layers + far->layer_bytes);
+    CHECK_INT(p.bytes[GM_CUDA_QUERY], 3 * HEADS * 24 * sizeof(float));
+    gm_model_close(model);
 }
 
 /* Experts stay MXFP4 where that is exact; a byte of scale for 16 of codes. */
@@ -299,9 +327,24 @@ static void latents_that_are_too_wide_are_refused(void)
     gm_model_close(model);
 }
 
+static void heads_of_either_type_may_be_too_wide(void)
+{
+    gm_model *model = open_tiny("gemma4-tiny", "cpu", GM_NUMERICS_F32);
+    gm_arch arch = model->arch;
+    gm_error err = {0};
+    arch.head_dim = arch.global.head_dim = 512;
+    CHECK_OK(gm_cuda_check_arch(&arch, &err), err);
+    arch.global.head_dim = 514;
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "heads have 514 dimensions");
+    arch.global.head_dim = 512, arch.n_heads = 64; /* and so wide a row of all of them */
+    CHECK_FAILS(gm_cuda_check_arch(&arch, &err), err, GM_EABSENT, "32768 wide");
+    gm_model_close(model);
+}
+
 TESTS(TEST(what_is_missing_is_named), TEST(cublas_is_looked_for),
       TEST(what_does_not_fit_is_said_before_loading), TEST(memory_that_is_short_is_counted),
-      TEST(regions_do_not_overlap), TEST(pieces_are_even), TEST(experts_stay_as_they_are_stored),
-      TEST(results_lie_one_after_the_other), TEST(rows_end_in_zeros),
-      TEST(what_the_kernels_cannot_take_is_refused), TEST(norms_with_a_bias_are_of_experts_only),
-      TEST(latents_that_are_too_wide_are_refused))
+      TEST(regions_do_not_overlap), TEST(each_type_of_layer_has_its_sizes), TEST(pieces_are_even),
+      TEST(experts_stay_as_they_are_stored), TEST(results_lie_one_after_the_other),
+      TEST(rows_end_in_zeros), TEST(what_the_kernels_cannot_take_is_refused),
+      TEST(norms_with_a_bias_are_of_experts_only), TEST(latents_that_are_too_wide_are_refused),
+      TEST(heads_of_either_type_may_be_too_wide))

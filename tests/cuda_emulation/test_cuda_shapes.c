@@ -177,6 +177,44 @@ static void latents_of_odd_sizes(void)
     }
 }
 
+/* Heads, angles and cache of each type of layer, values that are keys or not, one expert or all;
+ * windows that end within a block of 32 and a stretch of 64, shorter than the document. */
+static void heads_by_the_type_of_a_layer(void)
+{
+    static const struct {
+        const char *name;
+        int width, dense, expert, n_experts, n_chosen, heads, kv, global_kv, head, global_head;
+        int window;
+        const char *shared;
+    } of[] = {
+        {"heads of 34 and 70, a window of 7", 33, 31, 33, 33, 5, 6, 3, 2, 34, 70, 7, "true"},
+        {"heads of 6 and 512, a window of 33", 257, 257, 1, 31, 31, 2, 2, 1, 6, 512, 33, "true"},
+        {"heads of 258 and 2, a window of 1", 31, 1, 257, 8, 1, 5, 1, 5, 258, 2, 1, "false"},
+        {"wide heads, 8 to a key", 64, 33, 31, 1, 1, 8, 4, 1, 256, 330, 66, "true"},
+    };
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++) {
+        config_text config;
+        snprintf(config, sizeof config,
+                 "{\"architectures\": [\"Gemma4ForCausalLM\"], \"model_type\": \"gemma4_text\", "
+                 "\"num_hidden_layers\": 3, \"layer_types\": [\"sliding_attention\", "
+                 "\"full_attention\", \"full_attention\"], \"enable_moe_block\": true, "
+                 "\"hidden_size_per_layer_input\": 0, \"hidden_size\": %d, "
+                 "\"intermediate_size\": %d, \"moe_intermediate_size\": %d, \"num_experts\": %d, "
+                 "\"top_k_experts\": %d, \"num_attention_heads\": %d, "
+                 "\"num_key_value_heads\": %d, \"num_global_key_value_heads\": %d, "
+                 "\"head_dim\": %d, \"global_head_dim\": %d, \"sliding_window\": %d, "
+                 "\"attention_k_eq_v\": %s, \"final_logit_softcapping\": 2.0, "
+                 "\"tie_word_embeddings\": true, \"vocab_size\": 65, "
+                 "\"max_position_embeddings\": 1024}",
+                 of[i].width, of[i].dense, of[i].expert, of[i].n_experts, of[i].n_chosen,
+                 of[i].heads, of[i].kv, of[i].global_kv, of[i].head, of[i].global_head,
+                 of[i].window, of[i].shared);
+        compare_config(of[i].name, config, 9, &(plan){.threads = 1, .step = 1}, "row by row");
+        compare_config(of[i].name, config, 75, &(plan){.threads = 1, .step = 128}, "one step");
+        compare_config(of[i].name, config, 75, &(plan){.threads = 1, .step = 11}, "cut");
+    }
+}
+
 /* LayerNorm and biases everywhere, of rows that end within a vector and of those that a block does
  * not take in one turn. */
 static void norms_with_a_bias(void)
@@ -389,20 +427,21 @@ static void route_on_gpu(const struct router_case *c, const float *logits, const
                                .n = 1};
     for (size_t r = 0; r < ROWS; r++) g->row[r].edit = edit ? 0 : -1;
     const gm_cuda_how how = {.stream = stream, .multiprocessors = 4};
-    const gm_cuda_route p = {.row = g->row,
-                             .edits = &g->edits,
-                             .correction = c->correction ? g->correction : NULL,
-                             .logits = g->logits,
-                             .expert = g->out.expert,
-                             .gate = g->out.gate,
-                             .bad = g->out.bad,
-                             .record = {.mass = g->out.mass, .margin = g->out.margin},
-                             .logits_stride = e,
-                             .n_rows = ROWS,
-                             .n_experts = c->n_experts,
-                             .n_chosen = c->n_chosen,
-                             .n_moe = 1,
-                             .desc = c->desc};
+    gm_cuda_route p = {.row = g->row,
+                       .edits = &g->edits,
+                       .correction = c->correction ? g->correction : NULL,
+                       .logits = g->logits,
+                       .expert = g->out.expert,
+                       .gate = g->out.gate,
+                       .bad = g->out.bad,
+                       .record = {.mass = g->out.mass, .margin = g->out.margin},
+                       .logits_stride = e,
+                       .n_rows = ROWS,
+                       .n_experts = c->n_experts,
+                       .n_chosen = c->n_chosen,
+                       .n_moe = 1,
+                       .desc = c->desc};
+    p.desc.logit_scale = 1.0f;
     CHECK_INT(gm_cuda_route_many(&how, &p), cudaSuccess);
     CHECK_INT(cudaStreamSynchronize(stream), cudaSuccess);
     *out = g->out;
@@ -449,5 +488,5 @@ static void every_router_and_every_edit(void)
 
 TESTS(TEST(odd_sizes_row_by_row), TEST(odd_sizes_in_one_step), TEST(a_row_after_many_splits),
       TEST(longer_than_a_turn), TEST(heads_of_which_a_part_turns), TEST(latents_of_odd_sizes),
-      TEST(norms_with_a_bias), TEST(random_weights_of_four_bits), TEST(published_widths),
-      TEST(every_router_and_every_edit))
+      TEST(heads_by_the_type_of_a_layer), TEST(norms_with_a_bias),
+      TEST(random_weights_of_four_bits), TEST(published_widths), TEST(every_router_and_every_edit))

@@ -27,6 +27,7 @@ enum {
     PHI,
     HYBRID,
     NEMOTRON,
+    GEMMA,
     N_MODELS
 };
 static const char *const models[N_MODELS] = {
@@ -36,7 +37,7 @@ static const char *const models[N_MODELS] = {
     [ERNIE] = "ernie-tiny",          [MINIMAX] = "minimax-tiny", [V2] = "deepseek-v2-tiny",
     [V3] = "deepseek-v3-tiny",       [LITE] = "glm-lite-tiny",   [FLEX] = "flexolmo-tiny",
     [HUNYUAN] = "hunyuan-tiny",      [PHI] = "phimoe-tiny",      [HYBRID] = "granite-hybrid-tiny",
-    [NEMOTRON] = "nemotron-tiny"};
+    [NEMOTRON] = "nemotron-tiny",    [GEMMA] = "gemma4-tiny"};
 enum { N_DOCS = 3, N_TOKENS = 1 + 33 + 9 };
 static const size_t offset[N_DOCS + 1] = {0, 1, 34, N_TOKENS};
 
@@ -140,7 +141,8 @@ static void whole_models_in_f32(void)
                                                       [HUNYUAN] = EACH | PACKED,
                                                       [PHI] = EACH | TWO | PACKED,
                                                       [HYBRID] = ONE | EACH | TWO | PACKED,
-                                                      [NEMOTRON] = ONE | EACH | TWO | PACKED});
+                                                      [NEMOTRON] = ONE | EACH | TWO | PACKED,
+                                                      [GEMMA] = ONE | EACH | TWO | PACKED});
 }
 
 static void whole_models_in_bf16(void)
@@ -163,7 +165,8 @@ static void whole_models_in_bf16(void)
                                                        [HUNYUAN] = PACKED,
                                                        [PHI] = ONE | EACH | PACKED,
                                                        [HYBRID] = EACH | PACKED,
-                                                       [NEMOTRON] = ONE | EACH | PACKED});
+                                                       [NEMOTRON] = ONE | EACH | PACKED,
+                                                       [GEMMA] = EACH | TWO | PACKED});
 }
 
 static void whole_models_in_int8(void)
@@ -174,7 +177,8 @@ static void whole_models_in_int8(void)
                                                        [HUNYUAN] = EACH,
                                                        [PHI] = EACH | PACKED,
                                                        [HYBRID] = EACH,
-                                                       [NEMOTRON] = EACH | PACKED});
+                                                       [NEMOTRON] = EACH | PACKED,
+                                                       [GEMMA] = EACH | PACKED});
 }
 
 static void whole_models_in_fp8(void)
@@ -185,7 +189,8 @@ static void whole_models_in_fp8(void)
                                                       [PHI] = EACH | PACKED,
                                                       [HUNYUAN] = EACH,
                                                       [HYBRID] = PACKED,
-                                                      [NEMOTRON] = EACH | PACKED});
+                                                      [NEMOTRON] = EACH | PACKED,
+                                                      [GEMMA] = EACH | PACKED});
 }
 
 static void fp8_computes_what_widened_weights_do(void)

@@ -77,6 +77,7 @@ static gm_cuda_experts few_of(arena *a, const gm_activation *of, int n_rows, boo
     const int pairs = of->squared ? (UNITS + 1) / 2 : UNITS, apart = of->squared ? 1 : UNITS;
     return (gm_cuda_experts){.x = a->x,
                              .norm = a->norm,
+                             .always_norm = a->norm,
                              .expert = a->expert,
                              .gate_up = a->in,
                              .gate_up_bytes = sizeof a->in[0],

@@ -1,0 +1,5 @@
+/* test_cuda_wide_heads.c - test_cuda_attention.c with heads of more elements than attention's
+ * kernels are usually compiled for.
+ * label: slow */
+#define HEAD_ELEMENTS 330
+#include "test_cuda_attention.c"
