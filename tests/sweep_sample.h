@@ -41,6 +41,11 @@ static inline void made_sweep_init(made_sweep *m)
                       .topic_dose = {1.5},
                       .name = {"soup", "stars"}};
     for (int i = 0; i < SM * SL * SE; i++) m->usage[i] = (float)i;
+    for (int i = 0; i < 5 * SM; i++) m->score[i / SM][i % SM] = 0.5 + i;
+    for (int i = 0; i < 8 * SM * SK; i++) m->cost[i / (SM * SK)][i % (SM * SK)] = 100.5 + i;
+    for (int i = 0; i < SM * SK; i++) m->tokens[i] = 200 + (uint32_t)i;
+    for (int i = 0; i < SM; i++) m->draw[i] = 7 + i, m->max_bias[i] = 3, m->rms[i] = 2;
+    for (int i = 0; i < SR; i++) m->rep4[i] = 0.25f, m->distinct2[i] = 0.75f;
     m->sweep = (gm_sweep){.n_cells = SM,
                           .n_texts = SR,
                           .n_prompts = SQ,

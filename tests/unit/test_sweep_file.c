@@ -42,6 +42,73 @@ static void comes_back_as_written(void)
     gm_sweep_close(s);
 }
 
+/* Where sweep.h says, by HDF5 itself: two columns that changed places would come back as written.
+ */
+static void columns_have_their_names(void)
+{
+    made_sweep_init(&m);
+    const struct {
+        const char *name;
+        hid_t type;
+        const void *want;
+        size_t n_bytes;
+    } columns[] = {
+        {"/cells/cluster", H5T_NATIVE_INT32, m.cluster, sizeof m.cluster},
+        {"/cells/arm", H5T_NATIVE_UINT8, m.arm, sizeof m.arm},
+        {"/cells/draw", H5T_NATIVE_INT32, m.draw, sizeof m.draw},
+        {"/cells/filter", H5T_NATIVE_UINT8, m.filter, sizeof m.filter},
+        {"/cells/half", H5T_NATIVE_UINT8, m.half, sizeof m.half},
+        {"/cells/dose", H5T_NATIVE_DOUBLE, m.dose, sizeof m.dose},
+        {"/cells/max_bias", H5T_NATIVE_FLOAT, m.max_bias, sizeof m.max_bias},
+        {"/cells/rms_bias", H5T_NATIVE_FLOAT, m.rms, sizeof m.rms},
+        {"/cells/usage", H5T_NATIVE_FLOAT, m.usage, sizeof m.usage},
+        {"/cells/log_odds", H5T_NATIVE_DOUBLE, m.score[0], sizeof m.score[0]},
+        {"/cells/share", H5T_NATIVE_DOUBLE, m.score[1], sizeof m.score[1]},
+        {"/cells/shift", H5T_NATIVE_DOUBLE, m.score[2], sizeof m.score[2]},
+        {"/cells/shift_lo", H5T_NATIVE_DOUBLE, m.score[3], sizeof m.score[3]},
+        {"/cells/shift_hi", H5T_NATIVE_DOUBLE, m.score[4], sizeof m.score[4]},
+        {"/cost/n_tokens", H5T_NATIVE_UINT32, m.tokens, sizeof m.tokens},
+        {"/cost/kl_mean", H5T_NATIVE_DOUBLE, m.cost[0], sizeof m.cost[0]},
+        {"/cost/kl_median", H5T_NATIVE_DOUBLE, m.cost[1], sizeof m.cost[1]},
+        {"/cost/kl_p99", H5T_NATIVE_DOUBLE, m.cost[2], sizeof m.cost[2]},
+        {"/cost/same_top1", H5T_NATIVE_DOUBLE, m.cost[3], sizeof m.cost[3]},
+        {"/cost/nll_base", H5T_NATIVE_DOUBLE, m.cost[4], sizeof m.cost[4]},
+        {"/cost/nll", H5T_NATIVE_DOUBLE, m.cost[5], sizeof m.cost[5]},
+        {"/cost/jaccard", H5T_NATIVE_DOUBLE, m.cost[6], sizeof m.cost[6]},
+        {"/cost/mass", H5T_NATIVE_DOUBLE, m.cost[7], sizeof m.cost[7]},
+        {"/texts/cell", H5T_NATIVE_UINT32, m.text[0], sizeof m.text[0]},
+        {"/texts/prompt", H5T_NATIVE_UINT32, m.text[1], sizeof m.text[1]},
+        {"/texts/seed", H5T_NATIVE_UINT32, m.text[2], sizeof m.text[2]},
+        {"/texts/n_tokens", H5T_NATIVE_UINT32, m.text[3], sizeof m.text[3]},
+        {"/texts/end", H5T_NATIVE_UINT8, m.end, sizeof m.end},
+        {"/texts/rep4", H5T_NATIVE_FLOAT, m.rep4, sizeof m.rep4},
+        {"/texts/distinct2", H5T_NATIVE_FLOAT, m.distinct2, sizeof m.distinct2},
+        {"/texts/log_p", H5T_NATIVE_FLOAT, m.log_p, sizeof m.log_p},
+        {"/prompts/class", H5T_NATIVE_INT32, m.prompt_class, sizeof m.prompt_class},
+        {"/prompts/half", H5T_NATIVE_UINT8, m.prompt_half, sizeof m.prompt_half},
+        {"/clusters/id", H5T_NATIVE_INT32, m.id, sizeof m.id},
+        {"/clusters/class", H5T_NATIVE_INT32, m.class_id, sizeof m.class_id},
+        {"/clusters/dose", H5T_NATIVE_DOUBLE, m.topic_dose, sizeof m.topic_dose},
+        {"/clusters/filter", H5T_NATIVE_UINT8, m.topic_filter, sizeof m.topic_filter},
+    };
+    gm_error err = {0};
+    CHECK_OK(gm_sweep_write("names.sweep.h5", &m.sweep, true, &err), err);
+    hid_t file = H5Fopen("names.sweep.h5", H5F_ACC_RDONLY, H5P_DEFAULT);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        char got[sizeof m.cost[0]] = {0}; /* the largest but usage, which is as large */
+        hid_t set = H5Dopen2(file, columns[i].name, H5P_DEFAULT), space = H5Dget_space(set);
+        CHECK_INT((size_t)H5Sget_simple_extent_npoints(space) * H5Tget_size(columns[i].type),
+                  columns[i].n_bytes);
+        CHECK(columns[i].n_bytes <= sizeof got &&
+              H5Dread(set, columns[i].type, H5S_ALL, H5S_ALL, H5P_DEFAULT, got) >= 0);
+        if (memcmp(got, columns[i].want, columns[i].n_bytes) != 0)
+            TEST_FAILED_("'%s' has other numbers", columns[i].name);
+        H5Sclose(space);
+        H5Dclose(set);
+    }
+    CHECK(H5Fclose(file) >= 0);
+}
+
 /* A file from before the digest of config.json was stored says that it does not know it. */
 static void an_older_file_is_read(void)
 {
@@ -132,5 +199,6 @@ static void every_allocation_may_fail(void)
     check_every_allocation(attempt, NULL);
 }
 
-TESTS(TEST(comes_back_as_written), TEST(an_older_file_is_read), TEST(an_existing_file_stays),
-      TEST(may_be_empty), TEST(refuses_what_points_outside), TEST(every_allocation_may_fail))
+TESTS(TEST(comes_back_as_written), TEST(columns_have_their_names), TEST(an_older_file_is_read),
+      TEST(an_existing_file_stays), TEST(may_be_empty), TEST(refuses_what_points_outside),
+      TEST(every_allocation_may_fail))
