@@ -106,14 +106,15 @@ static void a_changed_corpus_is_noticed(void)
     gm_blocks_free(blocks);
 }
 
-/* Sum of the ids' digits that a sample takes: the same for both orders of lines. */
+/* Sum of the digests, as far as 64 bits hold them, of the texts that a sample takes: the same for
+ * both orders of lines. */
 static uint64_t sampled(const char *const *path, uint64_t n, bool per_subset, size_t *kept)
 {
     gm_error err = {0};
     gm_blocks_options options = options_for(path);
     gm_blocks *blocks = NULL;
     gm_probe_block *block = NULL;
-    uint64_t sum = 0;
+    uint64_t sum = 0, digest;
     options.sample = n;
     options.per_subset = per_subset;
     CHECK_OK(gm_blocks_create(&blocks, &options, &err), err);
@@ -121,7 +122,10 @@ static uint64_t sampled(const char *const *path, uint64_t n, bool per_subset, si
         CHECK_OK(gm_blocks_next(blocks, &block, &err), err);
         if (block == NULL) break;
         *kept += block->n_documents;
-        for (size_t i = 0; i < block->n_documents; i++) sum += block->document[i].sha[0];
+        for (size_t i = 0; i < block->n_documents; i++) {
+            memcpy(&digest, block->document[i].sha, sizeof digest);
+            sum += digest;
+        }
         gm_probe_block_free(block);
     }
     gm_blocks_free(blocks);
