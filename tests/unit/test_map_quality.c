@@ -5,10 +5,11 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "cluster/product.h"
 #include "cluster/quality.h"
 #include "tests/check.h"
 
-enum { N = 90, K = 7, D = 3 };
+enum { N = 90, K = 7, D = 3, MOST = GM_BLOCK_COLS + 20 };
 
 typedef struct sums {
     double strange, missing; /* penalties of trustworthiness and continuity */
@@ -25,15 +26,17 @@ static double map_squared(const float *xy, size_t i, size_t j)
 /* The plain way: the ranks of every j from i on both sides; equal distances go by number. */
 static void add_row(sums *to, const gm_points *points, const float *xy, size_t i)
 {
-    for (size_t j = 0; j < N; j++) {
-        const double s = gm_points_squared(points, i, j), map_s = map_squared(xy, i, j);
+    static double s[MOST], map_s[MOST];
+    const size_t n = points->n;
+    for (size_t j = 0; j < n; j++)
+        s[j] = gm_points_squared(points, i, j), map_s[j] = map_squared(xy, i, j);
+    for (size_t j = 0; j < n; j++) {
         size_t map_rank = 1, rank = 1;
         if (j == i) continue;
-        for (size_t o = 0; o < N; o++) {
-            const double other = gm_points_squared(points, i, o), map_other = map_squared(xy, i, o);
+        for (size_t o = 0; o < n; o++) {
             if (o == i || o == j) continue;
-            rank += other < s || (other == s && o < j);
-            map_rank += map_other < map_s || (map_other == map_s && o < j);
+            rank += s[o] < s[j] || (s[o] == s[j] && o < j);
+            map_rank += map_s[o] < map_s[j] || (map_s[o] == map_s[j] && o < j);
         }
         if (map_rank <= K && rank > K) to->strange += (double)(rank - K);
         if (rank <= K && map_rank > K) to->missing += (double)(map_rank - K);
@@ -41,9 +44,10 @@ static void add_row(sums *to, const gm_points *points, const float *xy, size_t i
     }
 }
 
-static void check_figures(const gm_map_quality *got, const sums *want, double m)
+/* Of m rows among n points. */
+static void check_figures(const gm_map_quality *got, const sums *want, double m, double n)
 {
-    const double scale = 2.0 / (m * K * (2.0 * N - 3 * K - 1));
+    const double scale = 2.0 / (m * K * (2.0 * n - 3 * K - 1));
     CHECK_NEAR(got->trustworthiness, 1 - scale * want->strange, 1e-12);
     CHECK_NEAR(got->continuity, 1 - scale * want->missing, 1e-12);
     CHECK_NEAR(got->preserved, want->kept / (m * K), 1e-12);
@@ -69,9 +73,9 @@ static void figures_are_their_definitions(void)
     for (int threads = 1; threads <= 2; threads++) {
         gm_set_threads(threads);
         CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, N, &err), err);
-        check_figures(&got, &all, N);
+        check_figures(&got, &all, N, N);
         CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, 20, &err), err);
-        check_figures(&got, &sampled, 20);
+        check_figures(&got, &sampled, 20, N);
     }
     /* There was something to lose, and not the same on both sides. */
     CHECK(got.trustworthiness > 0.6 && got.trustworthiness < 0.99);
@@ -80,6 +84,27 @@ static void figures_are_their_definitions(void)
                 "45 neighbours of 90 points");
     CHECK_FAILS(gm_map_quality_find(&got, &points, xy, 2, 0, N, &err), err, GM_EARG,
                 "0 neighbours");
+    gm_points_clear(&points);
+}
+
+/* More points and rows than a product takes at once. */
+static void ranks_go_over_all_blocks(void)
+{
+    enum { ROWS = GM_BLOCK_ROWS + 8 };
+    static float rows[MOST * D], xy[2 * MOST];
+    gm_points points;
+    gm_error err = {0};
+    gm_rng rng = gm_rng_make(6, 1);
+    uint32_t some[ROWS];
+    gm_map_quality got;
+    sums sampled = {0};
+    for (size_t i = 0; i < (size_t)MOST * D; i++) rows[i] = (float)gm_rng_normal(&rng);
+    for (size_t i = 0; i < (size_t)2 * MOST; i++) xy[i] = rows[i / 2 * D + i % 2];
+    CHECK_OK(gm_points_init(&points, rows, MOST, D, GM_EUCLIDEAN, &err), err);
+    CHECK_INT(gm_quality_sample(some, MOST, ROWS), ROWS);
+    for (size_t i = 0; i < ROWS; i++) add_row(&sampled, &points, xy, some[i]);
+    CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, ROWS, &err), err);
+    check_figures(&got, &sampled, ROWS, MOST);
     gm_points_clear(&points);
 }
 
@@ -99,7 +124,7 @@ static void ranks_are_exact_within_the_error_of_floats(void)
     CHECK_OK(gm_points_init(&points, rows, N, D, GM_EUCLIDEAN, &err), err);
     for (size_t i = 0; i < N; i++) add_row(&all, &points, xy, i);
     CHECK_OK(gm_map_quality_find(&got, &points, xy, 2, K, N, &err), err);
-    check_figures(&got, &all, N);
+    check_figures(&got, &all, N, N);
     gm_points_clear(&points);
 }
 
@@ -137,5 +162,6 @@ static void survives_every_allocation_failure(void)
     gm_points_clear(&points);
 }
 
-TESTS(TEST(figures_are_their_definitions), TEST(ranks_are_exact_within_the_error_of_floats),
-      TEST(the_space_itself_is_trusted), TEST(survives_every_allocation_failure))
+TESTS(TEST(figures_are_their_definitions), TEST(ranks_go_over_all_blocks),
+      TEST(ranks_are_exact_within_the_error_of_floats), TEST(the_space_itself_is_trusted),
+      TEST(survives_every_allocation_failure))
