@@ -91,6 +91,10 @@ typedef struct gm_delta {
  * arXiv:2405.21060, section 6.1 and equation 1 (the recurrence that its chunks compute);
  * transformers, models/granitemoehybrid. */
 
+/* A short convolution (LFM2's) is that convolution alone, between two gates: `key` is 0, so there
+ * is no state, and each value head is a channel, its value multiplied by b before the convolution
+ * and by z after it. Source: arXiv:2511.23404, section 2; transformers, models/lfm2_moe. */
+
 /* Added to the squares of queries and keys of Gated DeltaNet, whose lengths become 1. */
 #define GM_DELTA_EPSILON 1e-6f
 
@@ -121,7 +125,7 @@ typedef struct gm_arch {
     int head_out;  /* width of what a head gives O; value_dim but for latents */
     gm_latent latent;
     gm_delta delta;
-    int n_delta;          /* layers of Gated DeltaNet, or of Mamba2 */
+    int n_delta;          /* layers of Gated DeltaNet, of Mamba2 or of short convolutions */
     bool mamba;           /* they are Mamba2's */
     bool conv_bias;       /* their convolution has a bias */
     gm_part *part;        /* (n_layers); NULL: every layer has both */
@@ -265,7 +269,7 @@ static inline bool gm_arch_is_global(const gm_arch *arch, int layer)
 /* Of layers that are so, or of the others. */
 gm_heads gm_arch_heads(const gm_arch *arch, bool global);
 
-/* Does a layer have Gated DeltaNet or Mamba2? */
+/* Does a layer have Gated DeltaNet, Mamba2 or a short convolution? */
 static inline bool gm_arch_is_delta(const gm_arch *arch, int layer)
 {
     return arch->delta_of_layer && arch->delta_of_layer[layer] >= 0;
@@ -286,10 +290,17 @@ static inline bool gm_arch_has_keys(const gm_arch *arch, int layer)
 /* Layers that do. */
 int gm_arch_n_with_keys(const gm_arch *arch);
 
+/* Are they short convolutions? */
+static inline bool gm_arch_only_convolves(const gm_arch *arch)
+{
+    return arch->n_delta > 0 && arch->delta.key == 0;
+}
 /* What such layers are called. */
 static inline const char *gm_arch_recurrence(const gm_arch *arch)
 {
-    return arch->mamba ? "Mamba2" : "Gated DeltaNet";
+    return gm_arch_only_convolves(arch) ? "short convolutions"
+           : arch->mamba                ? "Mamba2"
+                                        : "Gated DeltaNet";
 }
 /* The layer's place among those of its kind; the order of cached keys, and of states. */
 int gm_arch_nth(const gm_arch *arch, int layer);

@@ -68,7 +68,8 @@ int gm_arch_n_with_keys(const gm_arch *arch)
     return n;
 }
 
-/* Roles of Gated DeltaNet and Mamba2; the former's projections for one key head. */
+/* Roles of Gated DeltaNet, Mamba2 and short convolutions; the first's projections for one key
+ * head. */
 static shape delta_shape(const gm_arch *a, gm_role role)
 {
     const gm_delta *d = &a->delta;
@@ -273,13 +274,13 @@ static void place_in_heads(const gm_arch *arch, gm_role role, const char *patter
     if (role == GM_ROLE_KEY_UP) slice->stored = GM_STORED_COLUMNS;
 }
 
-/* The other roles that may lie in one tensor, one above the other: Mamba2's projections, gate and
- * up of the shared experts. */
+/* The other roles that may lie in one tensor, one above the other: projections of Mamba2 and of
+ * short convolutions, gate and up of the shared experts. */
 static void place_in_rows(const gm_arch *arch, gm_role role, int layer, gm_slice *slice)
 {
-    static const gm_role roles[] = {GM_ROLE_DELTA_Z,  GM_ROLE_DELTA_V, GM_ROLE_DELTA_K,
-                                    GM_ROLE_DELTA_Q,  GM_ROLE_DELTA_A, GM_ROLE_SHARED_GATE,
-                                    GM_ROLE_SHARED_UP};
+    static const gm_role roles[] = {GM_ROLE_DELTA_B,     GM_ROLE_DELTA_Z,  GM_ROLE_DELTA_V,
+                                    GM_ROLE_DELTA_K,     GM_ROLE_DELTA_Q,  GM_ROLE_DELTA_A,
+                                    GM_ROLE_SHARED_GATE, GM_ROLE_SHARED_UP};
     const char *const *name = arch->family->tensor;
     size_t before = 0, all = 0;
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
@@ -295,7 +296,8 @@ static void place_in_rows(const gm_arch *arch, gm_role role, int layer, gm_slice
 static bool is_of_heads(const gm_arch *arch, gm_role role)
 {
     return role == GM_ROLE_KEY_UP || role == GM_ROLE_VALUE_UP ||
-           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A && !arch->mamba) ||
+           (role >= GM_ROLE_DELTA_Q && role <= GM_ROLE_DELTA_A && !arch->mamba &&
+            !gm_arch_only_convolves(arch)) ||
            (arch->gated_attention && (role == GM_ROLE_Q || role == GM_ROLE_Q_GATE));
 }
 

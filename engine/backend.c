@@ -7,6 +7,7 @@
 #include "engine/ops.h"
 
 #include "base/device.h"
+#include "engine/families.h"
 #include "engine/cpu/cpu_ops.h"
 #ifdef GM_HAVE_CUDA
 #include "engine/cuda/cuda_ops.h"
@@ -51,6 +52,8 @@ static gm_status check_request(const request *r, gm_error *err)
 {
     const gm_model_options *o = r->options;
     const gm_numerics numerics = r->info->numerics;
+    if (r->arch->family->cpu_only)
+        return gm_fail(err, GM_EABSENT, "models of %s run on the CPU only", r->info->family);
     if (o->kernels && strcmp(o->kernels, "auto") != 0)
         return gm_fail(err, GM_EABSENT, "kernels '%s' are for the CPU only", o->kernels);
     if (o->hold != GM_HOLD_RESIDENT)

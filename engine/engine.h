@@ -129,7 +129,7 @@ typedef struct gm_model_info {
     uint64_t resident_bytes;     /* memory that the weights take, or would take, held as asked */
     uint64_t kv_bytes_per_token; /* of cached keys and values, on the CPU */
     uint64_t gpu_kv_bytes_per_token;   /* smaller for latent attention, else the same */
-    uint64_t state_bytes_per_sequence; /* of Gated DeltaNet or Mamba2, whatever the length */
+    uint64_t state_bytes_per_sequence; /* of layers without keys, whatever the length */
     char digest[65];                   /* identity of the weights: gm_checkpoint_digest */
     char config_digest[65];            /* of the rest of config.json: gm_arch_digest */
     /* generation_config.json, with Hugging Face's defaults where it is silent */
@@ -239,8 +239,8 @@ gm_status gm_sequence_open(gm_session *session, size_t capacity, int *id, gm_err
     GM_MUST_USE;
 void gm_sequence_close(gm_session *session, int id);
 size_t gm_sequence_length(const gm_session *session, int id);
-/* Forget everything after the first n tokens. GM_EARG: 0 < n < length in a model with Gated
- * DeltaNet, which keeps one state for all tokens. */
+/* Forget everything after the first n tokens. GM_EARG: 0 < n < length in a model some of whose
+ * layers keep one state for all tokens instead of keys. */
 gm_status gm_sequence_rewind(gm_session *session, int id, size_t n, gm_error *err) GM_MUST_USE;
 
 /* Copy `n` edits into the session (n = 0: none); a segment names one by its index.

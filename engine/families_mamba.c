@@ -93,8 +93,8 @@ static const char *const hybrid_keys[] = {
     NULL,
 };
 
-/* What newer and older files call the kinds of layers. */
-static gm_status read_kinds(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
+gm_status gm_read_kinds(const gm_json *config, const char *const kept[2], const char *const keys[2],
+                        const char *where, gm_arch *arch, gm_error *err)
 {
     gm_status status = GM_OK;
     const gm_json *types = gm_json_find(config, "layer_types");
@@ -106,12 +106,11 @@ static gm_status read_kinds(const gm_json *config, const char *where, gm_arch *a
     if (arch->delta_of_layer == NULL) GM_FAIL(GM_EMEM, "no memory for the layers of '%s'", where);
     for (const gm_json *t = gm_json_first(types); t; t = gm_json_next(t), layer++) {
         const char *type = gm_json_text(t, NULL) ? gm_json_text(t, NULL) : "";
-        const bool full = strcmp(type, "attention") == 0 || strcmp(type, "full_attention") == 0;
-        if (!full && strcmp(type, "mamba") != 0 && strcmp(type, "linear_attention") != 0)
+        const bool full = strcmp(type, keys[0]) == 0 || strcmp(type, keys[1]) == 0;
+        if (!full && strcmp(type, kept[0]) != 0 && strcmp(type, kept[1]) != 0)
             GM_FAIL(GM_EFORMAT,
-                    "'%s': 'layer_types' contains '%.48s', but only 'mamba' and 'attention' are "
-                    "supported",
-                    where, *type ? type : gm_json_kind_name(gm_json_kind_of(t)));
+                    "'%s': 'layer_types' contains '%.48s', but only '%s' and '%s' are supported",
+                    where, *type ? type : gm_json_kind_name(gm_json_kind_of(t)), kept[0], keys[0]);
         arch->delta_of_layer[layer] = full ? -1 : arch->n_delta++;
     }
 out:
@@ -126,12 +125,14 @@ static gm_status read_hybrid(const gm_json *config, const char *where, gm_arch *
                                    "mamba_d_state", "mamba_d_conv", "mamba_conv_bias"};
     static const char *const positions[] = {"nope", "rope", NULL};
     static const char *const norms[] = {"rmsnorm", NULL};
+    static const char *const mamba[] = {"mamba", "linear_attention"};
+    static const char *const attention[] = {"attention", "full_attention"};
     gm_status status = GM_OK;
     const char *position;
     int expand;
 
     GM_TRY(read_sizes(config, where, &keys, arch, err));
-    GM_TRY(read_kinds(config, where, arch, err));
+    GM_TRY(gm_read_kinds(config, mamba, attention, where, arch, err));
     GM_TRY(gm_config_int_or(config, "mamba_expand", 1, GM_MAX_WIDTH, 2, &expand, where, err));
     if ((int64_t)expand * arch->width != (int64_t)arch->delta.value_heads * arch->delta.value)
         GM_FAIL(GM_EFORMAT, "'%s': %d heads of %d are not 'mamba_expand' (%d) times %d wide", where,

@@ -105,6 +105,14 @@ const gm_family *gm_delta_family_at(size_t i);
 /* Those of families_mamba.c. */
 const gm_family *gm_mamba_family_at(size_t i);
 
+/* Those of families_conv.c. */
+const gm_family *gm_conv_family_at(size_t i);
+
+/* Which layers keep something else than keys and values (gm_delta), from "layer_types": what newer
+ * and older files call these layers, and those of attention. GM_EFORMAT, GM_EMEM. */
+gm_status gm_read_kinds(const gm_json *config, const char *const kept[2], const char *const keys[2],
+                        const char *where, gm_arch *arch, gm_error *err) GM_MUST_USE;
+
 /* The experts and scales of Granite's families (families.c). */
 gm_status gm_read_granite(const gm_json *config, const char *where, gm_arch *arch, gm_error *err)
     GM_MUST_USE;

@@ -28,7 +28,8 @@ typedef struct gm_cached {
     size_t n_heads;
 } gm_cached;
 
-/* `state` and `history` belong to layers of Gated DeltaNet or Mamba2 (gm_delta, arch.h). Their size
+/* `state` and `history` belong to layers of Gated DeltaNet or Mamba2 (gm_delta, arch.h); those of
+ * short convolutions have a history only. Their size
  * does not depend on a sequence's length, and they cannot be taken back. Whoever computes position
  * 0 starts from zeros, so nothing needs clearing. */
 typedef struct gm_kv {

@@ -228,14 +228,15 @@ typedef struct gm_ops {
      * names b = 1 / (1 + e^-b), a = e^(-e^rate softplus(a + bias)), in double, of every value head
      * convolve the channels q, k, v over the run and the history (zeros before position 0) unit of
      * each key head's q, scale 1/sqrt(key), and of its k, scale 1;
-     * of Mamba2 likewise, but b = softplus(a + bias), and there is no unit */
+     * of Mamba2 likewise, but b = softplus(a + bias), and there is no unit; of short convolutions:
+     * norm, product, convolve_gated by b and z */
     void (*attn_in)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* softmax(scale q k) v over blocks of 32 positions, those of the layer's window if it has one;
      * a sink is the first logit of the running softmax, without a value; gated attention: then
      * gate, by the further queries. Of Gated DeltaNet: token by token through each value head's
      * state (zeros before position 0) delta with decay a and beta b; then norm_gated by z.
      * Of Mamba2 likewise scan with decay a, step b and the head's skip; then gated_norm by z, over
-     * all heads of a key head together */
+     * all heads of a key head together. Of short convolutions: the values */
     void (*attn)(gm_worker *me, const gm_step *step, size_t layer, const gm_layer *w);
     /* x += residual_scale norm(heads times O (+ bias)), where outputs have a norm; of latents,
      * heads = the result of attention times each head's values */

@@ -29,13 +29,14 @@ gm_delta_place gm_delta_place_of(const gm_arch *arch)
     const gm_delta *d = &arch->delta;
     const size_t heads = (size_t)d->value_heads, value = heads * (size_t)d->value;
     const size_t key = (size_t)d->key_heads * (size_t)d->key;
+    const size_t rates = gm_arch_only_convolves(arch) ? heads : 2 * heads;
     return (gm_delta_place){.q = arch->mamba ? value + key : 0,
                             .k = arch->mamba ? value : key,
                             .v = arch->mamba ? 0 : 2 * key,
                             .z = 2 * key + value,
                             .b = 2 * key + 2 * value,
                             .a = 2 * key + 2 * value + heads,
-                            .all = gm_round_up(2 * key + 2 * value + 2 * heads, GM_K_BLOCK)};
+                            .all = gm_round_up(2 * key + 2 * value + rates, GM_K_BLOCK)};
 }
 
 /* ---- the buffers ---- */
@@ -98,10 +99,11 @@ static void describe_delta(gm_layer *layer, const gm_arch *arch, gm_dtype dtype,
     layer->qkv = gm_buf_panels(dtype, 1, place.all, (size_t)arch->width);
     layer->delta_conv = gm_buf_panels(GM_F32, 1, place.z, (size_t)d->taps);
     layer->delta_conv_bias = vector_if(arch, GM_ROLE_DELTA_CONV_BIAS, l, place.z);
-    layer->delta_rate = gm_buf_rows(GM_F32, 1, 1, heads);
-    layer->delta_bias = gm_buf_rows(GM_F32, 1, 1, heads);
+    layer->delta_rate = vector_if(arch, GM_ROLE_DELTA_RATE, l, heads);
+    layer->delta_bias = vector_if(arch, GM_ROLE_DELTA_BIAS, l, heads);
     layer->delta_skip = vector_if(arch, GM_ROLE_DELTA_SKIP, l, heads);
-    layer->delta_norm = gm_buf_rows(GM_F32, 1, 1, arch->mamba ? values : (size_t)d->value);
+    layer->delta_norm =
+        vector_if(arch, GM_ROLE_DELTA_NORM, l, cols_of(arch, GM_ROLE_DELTA_NORM, l));
     layer->o = gm_buf_panels(dtype, 1, (size_t)arch->width, values);
 }
 
@@ -284,8 +286,9 @@ static bool latents_are_padded(const gm_layer *l, const gm_arch *arch)
 static bool delta_is_padded(const gm_layer *l, const gm_arch *arch)
 {
     const gm_delta_place place = gm_delta_place_of(arch);
+    const size_t heads = (size_t)arch->delta.value_heads;
     return arch->mamba || /* no tensor fills b */
-           place.all != place.a + (size_t)arch->delta.value_heads ||
+           place.all != (gm_arch_only_convolves(arch) ? place.a : place.a + heads) ||
            l->delta_rate.stride != l->delta_rate.cols ||
            l->delta_conv_bias.stride != l->delta_conv_bias.cols ||
            l->delta_norm.stride != l->delta_norm.cols || is_padded(&l->delta_conv, GM_K_BLOCK);

@@ -48,7 +48,7 @@ typedef struct gm_layer {
     gm_buf q_up;            /* PANELS (H (plain + rope.dim), D or latent.q); of latents only */
     gm_buf key_up;          /* PANELS, count = H, (latent.kv, plain) */
     gm_buf value_up;        /* PANELS, count = H, (latent.value, latent.kv) */
-    bool delta; /* Gated DeltaNet or Mamba2: the layer has qkv, o and these, no norms of q, k */
+    bool delta; /* gm_arch_is_delta: the layer has qkv, o and those of these that its kind has */
     size_t nth; /* gm_arch_nth */
     gm_buf delta_conv;      /* PANELS f32 (q + k + v, taps) */
     gm_buf delta_conv_bias; /* ROWS f32 (1, q + k + v), or not there */
@@ -118,7 +118,7 @@ gm_qkv_place gm_qkv_place_of(const gm_arch *arch, bool global);
 /* The same for Gated DeltaNet: queries and keys of the key heads, values and z of the value heads,
  * then b and a, one number for each value head; `all` is rounded up to 32. The channels before z
  * are convolved. Mamba2 has values, keys and queries in this order, and b, which is no product of
- * it, is where a token's step is kept. */
+ * it, is where a token's step is kept. A short convolution has values, z and b alone. */
 typedef struct gm_delta_place {
     size_t q, k, v, z, b, a, all;
 } gm_delta_place;

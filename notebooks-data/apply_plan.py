@@ -75,10 +75,10 @@ def in_groups(router, choice, n):
 
 
 def router_of(layer):
-    """Those of Granite, gpt-oss, Nemotron-H and Gemma 4 are called otherwise than the other families'."""
+    """Those of Granite, gpt-oss, Nemotron-H, LFM2 and Gemma 4 are called otherwise than the other families'."""
     if hasattr(layer, "router"):
         return layer.router
-    mlp = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None) or layer.mixer
+    mlp = next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer", "feed_forward") if getattr(layer, name, None))
     return getattr(mlp, "router", None) or mlp.gate
 
 

@@ -50,6 +50,16 @@ static const char small_nemotron[] =
     "  \"num_key_value_heads\": 2,\n  \"ssm_state_size\": 5,\n  \"topk_group\": 1,\n"
     "  \"use_conv_bias\": true,\n  \"vocab_size\": 290\n}\n";
 
+static const char small_lfm[] =
+    "{\n  \"architectures\": [\"Lfm2MoeForCausalLM\"],\n  \"conv_L_cache\": 4,\n"
+    "  \"hidden_size\": 18,\n  \"intermediate_size\": 21,\n"
+    "  \"layer_types\": [\"conv\", \"full_attention\", \"conv\"],\n"
+    "  \"max_position_embeddings\": 128,\n  \"moe_intermediate_size\": 9,\n"
+    "  \"norm_topk_prob\": true,\n  \"num_attention_heads\": 3,\n  \"num_dense_layers\": 1,\n"
+    "  \"num_experts\": 8,\n  \"num_experts_per_tok\": 2,\n  \"num_hidden_layers\": 3,\n"
+    "  \"num_key_value_heads\": 1,\n  \"tie_word_embeddings\": true,\n"
+    "  \"use_expert_bias\": true,\n  \"vocab_size\": 290\n}\n";
+
 static inline gm_model *open_random(const char *config, bool headers_only)
 {
     gm_error err = {0};

@@ -255,6 +255,17 @@ static const char NEMOTRON[] =
     "\"max_position_embeddings\": 131072";
 #define NEMOTRON_KINDS "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
 
+static const char LFM2[] =
+    "\"architectures\": [\"Lfm2MoeForCausalLM\"], \"model_type\": \"lfm2_moe\", "
+    "\"hidden_size\": 2048, \"intermediate_size\": 7168, \"moe_intermediate_size\": 1792, "
+    "\"num_attention_heads\": 32, \"num_key_value_heads\": 8, \"conv_L_cache\": 3, "
+    "\"conv_bias\": false, \"num_dense_layers\": 2, \"num_experts\": 32, "
+    "\"num_experts_per_tok\": 4, \"norm_topk_prob\": true, \"use_expert_bias\": true, "
+    "\"routed_scaling_factor\": 1.0, \"norm_eps\": 1e-05, \"rope_theta\": 1000000.0, "
+    "\"tie_word_embeddings\": true, \"vocab_size\": 65536, "
+    "\"max_position_embeddings\": 128000";
+#define LFM2_KINDS "cc*ccc*ccc*ccc*ccc*cc*cc"
+
 static const struct shape {
     const char *name;
     int layers;
@@ -285,11 +296,17 @@ static const struct shape {
     {"granite-4.0-h-small", 40, GRANITE_SMALL, GRANITE_KINDS},
     {"gemma-4-26b-a4b", 30, GEMMA4, NULL},
     {"nemotron-3-nano-30b-a3b", 52, NEMOTRON, NEMOTRON_KINDS},
+    {"lfm2-8b-a1b", 24, LFM2, LFM2_KINDS},
 };
 
 static const char *name_of(char kind)
 {
-    return kind == 'M' ? "mamba" : kind == 'E' ? "moe" : "attention";
+    switch (kind) {
+    case 'M': return "mamba";
+    case 'E': return "moe";
+    case 'c': return "conv";
+    default: return "full_attention";
+    }
 }
 
 static gm_status add_kinds(gm_text *config, const char *kinds, int layers, gm_error *err)
@@ -313,7 +330,7 @@ gm_status gm_bench_config(gm_text *config, const char *name, int layers, gm_erro
     const int n = layers > 0 ? layers : shapes[i].layers;
     GM_TRY(gm_text_printf(config, err, "{%s, \"num_hidden_layers\": %d", shapes[i].config, n));
     if (shapes[i].kinds) {
-        /* Granite's key and Nemotron-H's: each is known to its family only */
+        /* Nemotron-H's key and that of others: each is known to its family only */
         GM_TRY(gm_text_printf(config, err, ", \"%s\": ",
                               strchr(shapes[i].kinds, 'E') ? "layers_block_type" : "layer_types"));
         GM_TRY(add_kinds(config, shapes[i].kinds, n, err));

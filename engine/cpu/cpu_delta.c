@@ -1,5 +1,5 @@
-/* cpu_delta.c - Gated DeltaNet and Mamba2: attn_in after its product, and attn, of layers that
- * have one of them.
+/* cpu_delta.c - Gated DeltaNet, Mamba2 and short convolutions: attn_in after its product, and attn,
+ * of layers that have one of them.
  *
  * Work is split by rows where rows do not meet, and where they do by sequence, channels, heads and
  * values, never by tokens: a sequence's tokens go one after the other through its state, so results
@@ -47,11 +47,18 @@ static void convolve_run(const gm_step *s, const gm_layer *w, const gm_tile *run
     float *h = gm_row_at(history, at) + first; /* (taps - 1, n) */
     const float *panels = gm_panel_at(&w->delta_conv, 0, first / GM_PANEL);
     const float *bias = w->delta_conv_bias.address;
+    const gm_delta_place place = gm_delta_place_of(s->arch);
     for (size_t t = 0; row->position == 0 && t < rows; t++)
         memset(h + t * history->stride, 0, n * sizeof *h);
-    for (size_t i = 0; i < run->n; i++)
-        k->convolve(gm_row_at(&s->work->qkv, run->first + i) + first, n, panels, taps,
-                    bias ? bias + first : NULL, h, history->stride, row[i].position % rows);
+    for (size_t i = 0; i < run->n; i++) {
+        const size_t oldest = row[i].position % rows;
+        float *x = gm_row_at(&s->work->qkv, run->first + i) + first;
+        if (gm_arch_only_convolves(s->arch))
+            k->convolve_gated(x, x + place.b, x + place.z, n, panels, taps, h, history->stride,
+                              oldest);
+        else
+            k->convolve(x, n, panels, taps, bias ? bias + first : NULL, h, history->stride, oldest);
+    }
 }
 
 static void convolve(gm_worker *me, const gm_step *s, const gm_layer *w)
@@ -81,6 +88,10 @@ static void scale_heads(const gm_step *s, size_t r)
 void gm_cpu_delta_in(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
     size_t first, end;
+    if (gm_arch_only_convolves(s->arch)) {
+        convolve(me, s, w);
+        return;
+    }
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) find_rates(s, w, r);
     convolve(me, s, w);
@@ -142,7 +153,7 @@ static void pass_run(const gm_step *s, const gm_layer *w, const gm_tile *run, si
 }
 
 /* What the heads of a row give, for the product with O: normed head by head, in Mamba2 group by
- * group. */
+ * group; of a short convolution, as it is. */
 static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size_t r)
 {
     const gm_kernels *k = s->weights->kernels;
@@ -153,7 +164,9 @@ static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size
     const float epsilon = s->arch->norm_epsilon, *weight = w->delta_norm.address;
     float *x = gm_row_at(&s->work->qkv, r);
     float *given = gm_scratch_of(s, me); /* (width) */
-    for (size_t i = 0; i < all; i += width) {
+    const bool alone = gm_arch_only_convolves(s->arch);
+    if (alone) gm_store_row(k, &s->work->heads, r, 0, x + place.v, all);
+    for (size_t i = 0; i < all && !alone; i += width) {
         float *value = x + place.v + i, *z = x + place.z + i;
         if (s->arch->mamba)
             k->gated_norm(value, weight + i, z, width, epsilon, given);
@@ -164,17 +177,22 @@ static void store_given(gm_worker *me, const gm_step *s, const gm_layer *w, size
     gm_cpu_end_row(s, &s->work->heads, r, all);
 }
 
-void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)
+static void pass_runs(gm_worker *me, const gm_step *s, const gm_layer *w)
 {
     const size_t heads = (size_t)s->arch->delta.value_heads, width = (size_t)s->arch->delta.value;
     const size_t parts = (width + DELTA_VALUES - 1) / DELTA_VALUES;
-    size_t first, end;
     for (size_t t; (t = gm_worker_next(me)) < s->n_runs * heads * parts;) {
         const size_t run = t / (heads * parts), head = t / parts % heads;
         const size_t at = t % parts * DELTA_VALUES, left = width - at;
         pass_run(s, w, &s->run[run], head, at, left < DELTA_VALUES ? left : DELTA_VALUES);
     }
     gm_worker_meet(me);
+}
+
+void gm_cpu_delta(gm_worker *me, const gm_step *s, const gm_layer *w)
+{
+    size_t first, end;
+    if (!gm_arch_only_convolves(s->arch)) pass_runs(me, s, w);
     gm_worker_share(me, s->n_rows, &first, &end);
     for (size_t r = first; r < end; r++) store_given(me, s, w, r);
     gm_worker_meet(me);

@@ -131,6 +131,12 @@ typedef struct gm_kernels {
     void (*convolve)(float *x, size_t n, const float *panels, size_t taps, const float *bias,
                      float *history, size_t ldh, size_t oldest);
 
+    /* The same between two gates: what is convolved, and kept, is x before; x becomes after times
+     * the chain, which begins at 0, without silu. */
+    void (*convolve_gated)(float *x, const float *before, const float *after, size_t n,
+                           const float *panels, size_t taps, float *history, size_t ldh,
+                           size_t oldest);
+
     /* x = (x r) scale, r = 1 / sqrt(sum of squares + epsilon); lane i sums elements i, i+16, ... */
     void (*unit)(float *x, size_t n, float epsilon, float scale);
 

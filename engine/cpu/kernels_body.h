@@ -376,6 +376,7 @@ const gm_kernels KERNELS = {
     .merge = merge,
     .rotate = rotate,
     .convolve = convolve,
+    .convolve_gated = convolve_gated,
     .unit = unit,
     .delta = delta,
     .norm_gated = norm_gated,

@@ -1,21 +1,42 @@
-/* kernels_delta.h - the part of kernels_body.h for Gated DeltaNet and Mamba2; kernels.h says what
- * each loop computes.
+/* kernels_delta.h - the part of kernels_body.h for Gated DeltaNet, Mamba2 and short convolutions;
+ * kernels.h says what each loop computes.
  */
+
+/* `sum` and the products of 16 channels, of which `n` are there; `now` takes the oldest row's
+ * place. */
+INLINE v16 convolved(v16 now, v16 sum, size_t n, const float *panel, size_t taps, float *history,
+                     size_t ldh, size_t oldest)
+{
+    for (size_t t = 0, row = oldest; t + 1 < taps; t++) {
+        sum =
+            v16_fma(v16_load_part(history + row * ldh, n, 0.0f), v16_load(panel + t * LANES), sum);
+        row = row + 2 < taps ? row + 1 : 0;
+    }
+    v16_store_part(history + oldest * ldh, n, now);
+    return v16_fma(now, v16_load(panel + (taps - 1) * LANES), sum);
+}
 
 static void convolve(float *x, size_t n, const float *panels, size_t taps, const float *bias,
                      float *history, size_t ldh, size_t oldest)
 {
     for (size_t i = 0; i < n; i += LANES, panels += taps * LANES) {
         const v16 now = v16_load_part(x + i, n - i, 0.0f);
-        v16 sum = bias ? v16_load_part(bias + i, n - i, 0.0f) : v16_all(0.0f);
-        for (size_t t = 0, row = oldest; t + 1 < taps; t++) {
-            sum = v16_fma(v16_load_part(history + row * ldh + i, n - i, 0.0f),
-                          v16_load(panels + t * LANES), sum);
-            row = row + 2 < taps ? row + 1 : 0;
-        }
-        sum = v16_fma(now, v16_load(panels + (taps - 1) * LANES), sum);
-        v16_store_part(history + oldest * ldh + i, n - i, now);
+        const v16 first = bias ? v16_load_part(bias + i, n - i, 0.0f) : v16_all(0.0f);
+        const v16 sum = convolved(now, first, n - i, panels, taps, history + i, ldh, oldest);
         v16_store_part(x + i, n - i, v16_div(sum, sigmoid_divisor(sum)));
+    }
+}
+
+static void convolve_gated(float *x, const float *before, const float *after, size_t n,
+                           const float *panels, size_t taps, float *history, size_t ldh,
+                           size_t oldest)
+{
+    for (size_t i = 0; i < n; i += LANES, panels += taps * LANES) {
+        const v16 now =
+            v16_mul(v16_load_part(x + i, n - i, 0.0f), v16_load_part(before + i, n - i, 0.0f));
+        const v16 sum =
+            convolved(now, v16_all(0.0f), n - i, panels, taps, history + i, ldh, oldest);
+        v16_store_part(x + i, n - i, v16_mul(v16_load_part(after + i, n - i, 0.0f), sum));
     }
 }
 

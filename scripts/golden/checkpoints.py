@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from . import common, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe
+from . import common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe
 from .deepseek_reference import OTHER_NAMES, Shape
 
 # What stacks experts' gate above up, and what stacks down.
@@ -113,7 +113,7 @@ def qwen3_config(**changes):
 def qwen2_config(**changes):
     """config.json in the form of Qwen/Qwen1.5-MoE-A2.7B, with one layer dense: a gate of its own for the shared expert."""
     config = qwen3_config(
-        architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe", hidden_size=24, intermediate_size=20, max_window_layers=2,
+        architectures=["Qwen2MoeForCausalLM"], model_type="qwen2_moe", hidden_size=16, intermediate_size=20, max_window_layers=2,
         mlp_only_layers=[1], moe_intermediate_size=6, norm_topk_prob=False, num_attention_heads=4, num_experts=16,
         num_experts_per_tok=4, num_hidden_layers=3, qkv_bias=True, shared_expert_intermediate_size=14, sliding_window=32, torch_dtype="float32",
     )
@@ -168,7 +168,7 @@ MODELS = {
     ),
     "qwen3-tiny": (qwen3_config(), 1, 1),
     "mixtral-tiny": (mixtral_config(), 2, 1),
-    "qwen2-tiny": (qwen2_config(), 1, 3),
+    "qwen2-tiny": (qwen2_config(), 1, 4),
     "granite-tiny": (granite_config(), 2, 1),
     "glm-tiny": (corrected.glm_config(), 1, 1),
     "dots-tiny": (corrected.dots_config(), 1, 1),
@@ -186,6 +186,7 @@ MODELS = {
     "granite-hybrid-tiny": (mamba.hybrid_config(), 1, 1),
     "gemma4-tiny": (global_heads.config(), 1, 2),
     "nemotron-tiny": (mamba.nemotron_config(), 1, 2),
+    "lfm-tiny": (conv.config(), 1, 2),
     "gptoss-tiny": (gpt_oss.config(), 1, 2),
     "gptoss-plain": (gpt_oss.plain_config(), 2, 1),
 }
@@ -193,7 +194,7 @@ MODELS = {
 
 def module_of(config):
     """The module that a family has to itself; None: deepseek_reference alone."""
-    modules = (corrected, delta, global_heads, latent, mamba, norms, phimoe)
+    modules = (conv, corrected, delta, global_heads, latent, mamba, norms, phimoe)
     return next((module for module in modules if config["model_type"] in module.FAMILIES), None)
 
 
@@ -240,6 +241,8 @@ def tensor_shapes(config):
         shapes[p + s.norms[0]] = (s.width,)
         if config["model_type"] in delta.FAMILIES:
             shapes |= delta.attention_tensors(config, layer, p)
+        elif config["model_type"] in conv.FAMILIES and s.kinds[layer]:
+            shapes |= conv.conv_tensors(config, p + "conv.")
         elif config["model_type"] in mamba.FAMILIES and s.kinds[layer]:
             shapes |= mamba.mamba_tensors(config, p + "mamba.")
         else:
@@ -312,7 +315,7 @@ def make_weights(config, seed):
             values = 1.0 + 0.2 * values
         elif name.endswith(("embed_tokens.weight", "embeddings.weight")):
             values *= 2.0 / shape[1] ** 0.5 if config["tie_word_embeddings"] else 0.04
-        elif name.endswith("correction_bias"):
+        elif name.endswith(("correction_bias", "expert_bias")):
             weights[name] = torch.from_numpy(0.15 * values).to(torch.float32)  # as published, whatever the others are
             continue
         elif name.endswith(".bias"):

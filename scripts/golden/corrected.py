@@ -59,6 +59,7 @@ class Corrected(Shape):
     top_groups: int = 1
     scale: float = 1.0
     least_sum: float = 0.0  # what the chosen scores count together at least
+    more: float = 1e-20  # than they sum to is what they are divided by, if they are sigmoids
     turning: int = 0  # elements of a head
     neighbours: bool = False  # turn together
     end: int = 0  # first layer without experts after those that have them
@@ -203,7 +204,7 @@ def route(z, correction, s, bias=None, mode=None):
     order = torch.argsort(weight, dim=-1, descending=True, stable=True)
     ids, weight = ids.gather(1, order), weight.gather(1, order)
     mass = weight.sum(dim=-1)
-    gates = weight / (mass[:, None].clamp(min=s.least_sum) + (1e-20 if s.sigmoid else 0.0)) if s.renorm else weight
+    gates = weight / (mass[:, None].clamp(min=s.least_sum) + (getattr(s, "more", 1e-20) if s.sigmoid else 0.0)) if s.renorm else weight
     if mode == "bias_mass":
         gates = gates * (route(z, correction, s)[1].sum(-1) / gates.sum(-1))[:, None]
     return ids, gates, mass, margin

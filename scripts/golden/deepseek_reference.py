@@ -26,6 +26,12 @@ OTHER_NAMES = {  # a family's names, and what they are called here
     "granitemoe": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "granitemoehybrid": {".block_sparse_moe.": ".mlp.", ".router.layer.": ".gate."},
     "ernie4_5_moe": {".mlp.moe_statics.e_score": ".mlp.gate.e_score"},
+    "lfm2_moe": {
+        ".embedding_norm.": ".norm.", ".operator_norm.": ".input_layernorm.", ".ffn_norm.": ".post_attention_layernorm.",
+        ".feed_forward.expert_bias": ".mlp.gate.e_score_correction_bias", ".feed_forward.": ".mlp.", ".w1.": ".gate_proj.",
+        ".w3.": ".up_proj.", ".w2.": ".down_proj.", ".q_layernorm.": ".q_norm.", ".k_layernorm.": ".k_norm.",
+        ".self_attn.out_proj.": ".self_attn.o_proj.",
+    },
     "hunyuan_v1_moe": {
         ".query_layernorm.": ".q_norm.", ".key_layernorm.": ".k_norm.", ".gate.wg.": ".gate.", ".shared_mlp.": ".shared_experts.",
     },

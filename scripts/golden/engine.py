@@ -12,7 +12,7 @@ import re
 import numpy as np
 import torch
 
-from . import checkpoints, common, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
+from . import checkpoints, common, conv, corrected, delta, fp8, global_heads, gpt_oss, latent, mamba, norms, phimoe, tiny_tokenizers
 from .deepseek_reference import MODES, Reference, load_weights
 
 LENGTHS = (1, 5, 33)  # into a second block of the cache: goldens stay small
@@ -87,6 +87,8 @@ def reference(config, weights, dtype=torch.float32):
         return latent.LatentReference(config, weights, dtype)
     if config["model_type"] in corrected.FAMILIES:
         return corrected.CorrectedReference(config, weights, dtype)
+    if config["model_type"] in conv.FAMILIES:
+        return conv.ConvReference(config, weights, dtype)
     if config["model_type"] in delta.FAMILIES:
         return delta.DeltaReference(config, weights, dtype)
     if config["model_type"] in mamba.FAMILIES:
@@ -192,8 +194,8 @@ def check_weights(config, weights, sequences, tensors, moe_layers):
 def transformers_forward(folder, sequences):
     """A model by transformers in fp32, sequence by sequence: logits and, by hooks at the routers' input, router logits."""
     model = common.transformers_model(folder)
-    mlps = [next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer") if getattr(layer, name, None) is not None)
-            for layer in model.model.layers]  # Granite's, the others', Nemotron-H's
+    mlps = [next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer", "feed_forward") if getattr(layer, name, None) is not None)
+            for layer in model.model.layers]  # Granite's, the others', Nemotron-H's, LFM2's
     routers = [getattr(mlp, "router", None) or getattr(mlp, "gate", None) for mlp in mlps]
     routers = [layer.router.proj if hasattr(layer, "router") else router for layer, router in zip(model.model.layers, routers)]  # Gemma 4's
     routers = [getattr(module, "wg", module) for module in routers]  # Hunyuan's

@@ -25,7 +25,7 @@ from golden.live_plan import MODELS, engine_logits, their_logits  # noqa: E402
 from golden.live_tokenizer import program  # noqa: E402
 
 SHAPES = {"granite-3.0-1b-a400m": 2, "olmoe-1b-7b": 2, "qwen1.5-moe-a2.7b": 1, "qwen3-30b-a3b": 1, "gpt-oss-20b": 1, "deepseek-v2-lite": 2,
-          "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1}  # name: layers
+          "gigachat3-10b-a1.8b": 2, "phi-3.5-moe": 1, "lfm2-8b-a1b": 4}  # name: layers
 # Too large as published, or (ERNIE) with a correction of rank 2, which gm-bench writes as a vector: their widths and heads, but 16
 # experts (FlexOlmo 3, Hunyuan 8) and 8,192 tokens; two layers, of random weights. Phi-mini-MoE has angles of its larger sibling's kind.
 KINDS = {"layer_types": ["linear_attention", "full_attention"], "rope_theta": 10000000}  # the other sizes are transformers' own

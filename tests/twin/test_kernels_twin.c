@@ -28,8 +28,8 @@ static struct member {
     MEMBER(dot.gemm), MEMBER(norm), MEMBER(layer_norm), MEMBER(to_bf16), MEMBER(add),
     MEMBER(add_scaled), MEMBER(swiglu), MEMBER(swiglu_clamped), MEMBER(geglu), MEMBER(cap),
     MEMBER(relu_squared), MEMBER(exp_shifted), MEMBER(exp_sum), MEMBER(attend), MEMBER(merge),
-    MEMBER(rotate), MEMBER(convolve), MEMBER(unit), MEMBER(delta), MEMBER(norm_gated), MEMBER(gate),
-    MEMBER(scan), MEMBER(gated_norm),
+    MEMBER(rotate), MEMBER(convolve), MEMBER(convolve_gated), MEMBER(unit), MEMBER(delta),
+    MEMBER(norm_gated), MEMBER(gate), MEMBER(scan), MEMBER(gated_norm),
 /* clang-format on */
 #undef MEMBER
 };
@@ -284,7 +284,8 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
-/* Two tokens of Gated DeltaNet, and of Mamba2, of n channels, and of a head of some width. */
+/* Two tokens of Gated DeltaNet, of Mamba2 and of short convolutions, of n channels, and of a head
+ * of some width. */
 static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
 {
     static const size_t widths[] = {1, 2, 6, 15, 16, 17, 31, 33, 48, 64, 70};
@@ -295,13 +296,14 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
         for (size_t t = 0; t < 2; t++) {
             plain->convolve(one, n, b, taps, t ? a : NULL, one + n + 1, n, t % (taps - 1));
             other->convolve(two, n, b, taps, t ? a : NULL, two + n + 1, n, t % (taps - 1));
+            plain->convolve_gated(one, a, b, n, b, taps, one + n + 1, n, t % (taps - 1));
+            other->convolve_gated(two, a, b, n, b, taps, two + n + 1, n, t % (taps - 1));
         }
         same("convolve", other, n, one, two, 8 * n);
         memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
         plain->unit(one, n, 1e-6f, 0.25f), other->unit(two, n, 1e-6f, 0.25f);
         same("unit", other, n, one, two, n);
-        plain->gate(one, b, n), other->gate(two, b, n);
-        same("gate", other, n, one, two, n);
+        plain->gate(one, b, n), other->gate(two, b, n), same("gate", other, n, one, two, n);
         plain->cap(one, n, 3.0f), other->cap(two, n, 3.0f), same("cap", other, n, one, two, n);
         plain->norm_gated(a, b, b + n, n, 1e-6f, one);
         other->norm_gated(a, b, b + n, n, 1e-6f, two);
@@ -315,7 +317,6 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
             other->scan(two, depth, b, b + depth, two + floats, n, 0.875f, 0.3f, 0.7f);
             same("scan", other, n, one, two, floats + n);
         }
-        memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
         plain->gated_norm(one, b, b + n, n, 1e-6f, one + n);
         other->gated_norm(two, b, b + n, n, 1e-6f, two + n);
         same("gated_norm", other, n, one, two, 2 * n);

@@ -264,6 +264,8 @@ static void messages_name_mamba2(void)
     CHECK_TEXT(gm_arch_recurrence(&a), "Mamba2");
     a.mamba = false;
     CHECK_TEXT(gm_arch_recurrence(&a), "Gated DeltaNet");
+    a.n_delta = 1;
+    CHECK_TEXT(gm_arch_recurrence(&a), "short convolutions");
 }
 
 static void every_allocation_may_fail(void)

@@ -125,6 +125,35 @@ static void convolution_is_as_defined(void)
         for (size_t c = N; c < 32; c++) CHECK(history[r][c] == 0.0f);
 }
 
+/* Between two gates: what is kept is the product with the first. */
+static void gated_convolution_is_as_defined(void)
+{
+    enum { N = 21, TAPS = 3, TOKENS = 9, ROWS = TAPS - 1 };
+    float x[TOKENS][3][N], weight[N][TAPS], panels[2 * GM_PANEL * TAPS] = {0};
+    float history[ROWS][32] = {0};
+    fill(x[0][0], TOKENS * 3 * N, 1);
+    fill(weight[0], N * TAPS, 2);
+    for (size_t c = 0; c < N; c++)
+        for (size_t t = 0; t < TAPS; t++)
+            panels[c / GM_PANEL * GM_PANEL * TAPS + t * GM_PANEL + c % GM_PANEL] = weight[c][t];
+    for (size_t p = 0; p < TOKENS; p++) {
+        float row[N];
+        memcpy(row, x[p][0], sizeof row);
+        k->convolve_gated(row, x[p][1], x[p][2], N, panels, TAPS, history[0], 32, p % ROWS);
+        for (size_t c = 0; c < N; c++) {
+            double sum = 0.0;
+            for (size_t t = 0; t < TAPS; t++)
+                if (p + t >= ROWS)
+                    sum += (double)x[p + t - ROWS][0][c] * (double)x[p + t - ROWS][1][c] *
+                           (double)weight[c][t];
+            CHECK_NEAR(row[c], (double)x[p][2][c] * sum, 1e-6);
+            CHECK(history[p % ROWS][c] == x[p][0][c] * x[p][1][c]);
+        }
+    }
+    for (size_t r = 0; r < ROWS; r++)
+        for (size_t c = N; c < 32; c++) CHECK(history[r][c] == 0.0f);
+}
+
 /* arXiv:2412.06464, equation 10, token by token; what lies after the last value stays zero. */
 static void delta_rule_is_as_defined(void)
 {
@@ -221,5 +250,6 @@ static void gates_and_lengths_are_as_defined(void)
 
 TESTS(TEST(clamped_units_are_as_defined), TEST(gelu_units_are_as_defined), TEST(cap_is_as_defined),
       TEST(squares_are_of_what_is_above_zero), TEST(exponential_is_accurate),
-      TEST(convolution_is_as_defined), TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
+      TEST(convolution_is_as_defined), TEST(gated_convolution_is_as_defined),
+      TEST(delta_rule_is_as_defined), TEST(mamba2_is_as_defined),
       TEST(gates_and_lengths_are_as_defined))

@@ -1,5 +1,6 @@
-/* test_states.c - what sessions do with the states of Gated DeltaNet and Mamba2: steps that cut a
- * prompt, sequences beside each other, what is not finite, caches of packed weights.
+/* test_states.c - what sessions do with the states of Gated DeltaNet, Mamba2 and short
+ * convolutions: steps that cut a prompt, sequences beside each other, what is not finite, caches of
+ * packed weights.
  */
 #include "engine/cpu/cpu_ops.h"
 #include "engine/packed.h"
@@ -7,7 +8,8 @@
 
 #include "tests/small_states.h"
 
-static const char *const small[] = {small_next, small_qwen35, small_hybrid, small_nemotron};
+static const char *const small[] = {small_next, small_qwen35, small_hybrid, small_nemotron,
+                                    small_lfm};
 enum { N_SMALL = sizeof small / sizeof small[0] };
 
 enum { VOCAB = 290, ROWS = 40 };
@@ -109,15 +111,14 @@ static void sequences_do_not_meet(void)
     for (size_t i = 0; i < N_SMALL; i++) two_sequences_of(small[i]);
 }
 
-static void states_do_not_go_back(void)
+static void states_do_not_go_back_in(const char *config, const char *refusal)
 {
-    run r = open_run(small_next, 0, 1);
+    run r = open_run(config, 0, 1);
     gm_error err = {0};
     float first[VOCAB], again[VOCAB];
     const int id = open_sequence(&r);
     feed(&r, id, 0, 9, first);
-    CHECK_FAILS(gm_sequence_rewind(r.session, id, 4, &err), err, GM_EARG,
-                "sequence 0 cannot forget 5 of its 9 tokens: layers of Gated DeltaNet keep");
+    CHECK_FAILS(gm_sequence_rewind(r.session, id, 4, &err), err, GM_EARG, refusal);
     CHECK_INT(gm_sequence_length(r.session, id), 9);
     CHECK_OK(gm_sequence_rewind(r.session, id, 9, &err), err);
     CHECK_OK(gm_sequence_rewind(r.session, id, 0, &err), err);
@@ -128,6 +129,14 @@ static void states_do_not_go_back(void)
     CHECK_FAILS(gm_session_step(r.session, twice, 2, NULL, NULL, &err), err, GM_EARG,
                 "segments 0 and 1 are both of sequence 0");
     close_run(&r);
+}
+
+static void states_do_not_go_back(void)
+{
+#define CANNOT "sequence 0 cannot forget 5 of its 9 tokens: layers of "
+    states_do_not_go_back_in(small_next, CANNOT "Gated DeltaNet keep");
+    states_do_not_go_back_in(small_hybrid, CANNOT "Mamba2 keep");
+    states_do_not_go_back_in(small_lfm, CANNOT "short convolutions keep");
 }
 
 /* ---- what is not finite ---- */

@@ -134,7 +134,8 @@ static void parts_give_the_bits_of_the_whole(void)
                                          MODELS "qwen3-next-tiny",  /* recurrent */
                                          MODELS "gptoss-tiny",      /* windows */
                                          MODELS "qwen3.5-tiny",     MODELS "granite-hybrid-tiny",
-                                         MODELS "nemotron-tiny"}; /* one block a layer */
+                                         MODELS "nemotron-tiny", /* one block a layer */
+                                         MODELS "lfm-tiny"};
     for (size_t f = 0; f < sizeof folder / sizeof *folder; f++)
         for (int bf16 = 0; bf16 <= 1; bf16++) {
             gm_model *model =
