@@ -6,7 +6,8 @@
 Tiny checkpoints (OLMoE with and without renormalised gates, Qwen2-MoE, Qwen3-MoE, Mixtral, Granite, GLM-4.5, dots.llm1, ERNIE 4.5,
 MiniMax-M2, DeepSeek V2 and V3, GLM-4.7-Flash, FlexOlmo, Hunyuan-A13B, gpt-oss in MXFP4 and in bf16, Phi-3.5-MoE, Qwen3-Next,
 Qwen3.5-MoE, GraniteMoeHybrid, Nemotron-H, Gemma 4, LFM2-MoE) in f32, each under plans made from random biases: on all layers, on two
-of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and turned into plans. Exit 77 when a program is absent, 3 when a bound does not hold.
+of them, with experts taken out. Rankings of SteerMoE are pickled by this environment's pandas and turned into plans. Exit
+77 when a program is absent, 3 when a bound does not hold.
 """
 
 import importlib.util
