@@ -284,8 +284,7 @@ static void padded_rows(const gm_kernels *plain, const gm_kernels *other)
     }
 }
 
-/* Two tokens of Gated DeltaNet, of Mamba2 and of short convolutions, of n channels, and of a head
- * of some width. */
+/* Two tokens of layers without keys, of n channels, and of a head of some width. */
 static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
 {
     static const size_t widths[] = {1, 2, 6, 15, 16, 17, 31, 33, 48, 64, 70};
@@ -300,13 +299,13 @@ static void delta_heads(const gm_kernels *plain, const gm_kernels *other)
             other->convolve_gated(two, a, b, n, b, taps, two + n + 1, n, t % (taps - 1));
         }
         same("convolve", other, n, one, two, 8 * n);
+        same("convolve_gated", other, n, one, two, 8 * n);
         memcpy(one, a, n * sizeof *a), memcpy(two, a, n * sizeof *a);
         plain->unit(one, n, 1e-6f, 0.25f), other->unit(two, n, 1e-6f, 0.25f);
         same("unit", other, n, one, two, n);
         plain->gate(one, b, n), other->gate(two, b, n), same("gate", other, n, one, two, n);
         plain->cap(one, n, 3.0f), other->cap(two, n, 3.0f), same("cap", other, n, one, two, n);
-        plain->norm_gated(a, b, b + n, n, 1e-6f, one);
-        other->norm_gated(a, b, b + n, n, 1e-6f, two);
+        plain->norm_gated(a, b, b + n, n, 0.1f, one), other->norm_gated(a, b, b + n, n, 0.1f, two);
         same("norm_gated", other, n, one, two, n);
         memcpy(one, a, (floats + n) * sizeof *a), memcpy(two, a, (floats + n) * sizeof *a);
         for (size_t t = 0; t < 2; t++) { /* each goes on with the other's state */
