@@ -41,7 +41,8 @@ static gm_status parse(values *v, gm_arena *arena, int argc, const char *const *
     return status;
 }
 
-static const char *const line[] = {"c", "--config", "c.json", "-n", "7", "--file=z"};
+static const char *const line[] = {"c", "-n", "7", "--config", "c.json", "--file=z"};
+static const char *const alone[] = {"c", "--config", "c.json"};
 
 static void members_stand_in_front_of_the_line(void)
 {
@@ -93,7 +94,7 @@ static void wrong_files_are_refused(void)
         gm_arena arena = {0};
         gm_error err = {0};
         put_text("c.json", wrong[i].json);
-        CHECK_FAILS(parse(&v, &arena, 3, line, &err), err, wrong[i].status, wrong[i].part);
+        CHECK_FAILS(parse(&v, &arena, 3, alone, &err), err, wrong[i].status, wrong[i].part);
         gm_opt_list_clear(&v.file);
         gm_arena_clear(&arena);
     }
@@ -121,7 +122,7 @@ static void what_is_written_reads_back(void)
     CHECK_OK(gm_json_out_done(&json, &err), err);
     CHECK(strstr(json.text.at, "loud") == NULL && strstr(json.text.at, "\"doses\":null") != NULL);
     put_text("c.json", json.text.at);
-    CHECK_OK(parse(&back, &arena, 3, line, &err), err);
+    CHECK_OK(parse(&back, &arena, 3, alone, &err), err);
     CHECK(back.fast && !back.loud && back.n == 4 && back.x == 0.1 && back.mode == 1);
     CHECK(strcmp(back.name, v.name) == 0 && back.doses == NULL && back.file.n == 2);
     gm_opt_list_clear(&back.file);

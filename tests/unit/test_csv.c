@@ -64,6 +64,7 @@ static void broken_tables_are_refused_by_line(void)
         const char *text, *says;
     } broken[] = {
         {"", "'t.csv' is empty, expected a line of column names"},
+        {"\xEF\xBB\xBF", "'t.csv' is empty, expected a line of column names"},
         {"\n\r\n", "'t.csv' is empty, expected a line of column names"},
         {"a,b\n1,2\n\n1,2,3\n", "'t.csv', line 4: expected 2 fields, found 3"},
         {"a,b\n1\n", "'t.csv', line 2: expected 2 fields, found 1"},
