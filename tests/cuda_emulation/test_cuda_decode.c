@@ -1,6 +1,7 @@
 /* test_cuda_decode.c - generating on the emulated GPU: sampling against the CPU's, steps that run
  * ahead of the host, edits, the record, and that none of them needs another graph.
- * label: slow */
+ * label: slow
+ * label: long */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_session.h"
 #include "engine/session.h"

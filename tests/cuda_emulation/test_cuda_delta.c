@@ -1,7 +1,7 @@
 /* test_cuda_delta.c - Gated DeltaNet and Mamba2 against their definition in double: keys, values,
  * heads and taps of odd sizes and of those that are published; sequences of odd lengths side by
  * side, cut into steps of few rows and of many; what is not finite; blocks in other orders.
- */
+ * label: long */
 #include "emulated_run.h"
 #include "engine/cuda/cuda_kernels.h"
 

@@ -1,6 +1,7 @@
 /* test_cuda_shapes.c - models of odd sizes (1, 31, 33, 257) and random weights on the emulated GPU
  * against the CPU: what does not fill a vector, a warp, a block or a split; every kind of router.
- * label: slow */
+ * label: slow
+ * label: long */
 #include "emulated_run.h"
 #include "engine/cpu/router.h"
 #include "engine/cuda/cuda_kernels.h"
