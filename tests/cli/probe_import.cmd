@@ -10,7 +10,7 @@ for i in 1 2 3; do line "$two" ",\"text\":\"soup $i\",\"subset\":$i"; done > a.j
 line "$two" ',"text":"salt"' | zstd -q > b.jsonl.zst
 run import a.jsonl b.jsonl.zst --experts 4 --name "a model" -o t.h5
 gm-probe info t.h5 | grep -e '^model' -e '^gates' -e '^margins' -e '^documents' -e '^options' -e '^device'
-gm-probe stats t.h5 | head -n 3
+gm-probe stats t.h5 --quiet | head -n 3
 
 echo "-- texts in all lines or in none:"
 line "$two" > c.jsonl
