@@ -7,6 +7,7 @@ Source: PyTorch, torch/serialization.py (the layout of both files), torch/_utils
 import io
 import math
 import pickle
+import pickletools
 import struct
 import zipfile
 
@@ -75,7 +76,15 @@ class Reader(pickle.Unpickler):
 
     def __init__(self, file):
         super().__init__(file)
-        self.storages = {}
+        self.file, self.storages = file, {}
+
+    def load(self):
+        """First seen to be whole: of a bytearray that memory cannot hold Python itself prints a SystemError."""
+        start = self.file.tell()
+        for _ in pickletools.genops(self.file):
+            pass
+        self.file.seek(start)
+        return super().load()
 
     def find_class(self, module, name):
         if (module, name) not in NAMES and module.split(".")[0] not in self.modules:

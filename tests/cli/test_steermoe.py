@@ -11,6 +11,7 @@ import random
 import resource
 import subprocess
 import sys
+import tempfile
 import zipfile
 import zlib
 
@@ -228,10 +229,18 @@ def check_refused_tensors():
 
 
 def check_damage():
-    """Any damage gives the same numbers, other numbers or one kind of exception."""
-    for data in (pickle.dumps(make_ranking(np.random.default_rng(9).normal(size=(L, E)))), torch_file("tensor"),
-                 torch_file("saved")):
-        damage(data)
+    """Any damage gives the same numbers, other numbers or one kind of exception, and Python prints nothing of its own."""
+    keep = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            for data in (pickle.dumps(make_ranking(np.random.default_rng(9).normal(size=(L, E)))), torch_file("tensor"),
+                         torch_file("saved")):
+                damage(data)
+        finally:
+            os.dup2(keep, 2)
+        said.seek(0)
+        assert said.read() == b"", "printed"
 
 
 def damage(data):
