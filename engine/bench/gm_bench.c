@@ -285,6 +285,11 @@ static int cmd_speed(int argc, char **argv)
     if (document > step)
         GM_FAIL(GM_EARG, "a document of %lld tokens does not fit into a step of %lld",
                 (long long)document, (long long)step);
+    if (plan.sampling.top_p < 1 && plan.sampling.temperature == 0)
+        GM_FAIL(GM_EARG,
+                "--top-p %g without --temperature: the likeliest token is taken, and "
+                "nothing sampled",
+                plan.sampling.top_p);
     plan.threads = (int)s.threads, plan.step = (size_t)step, plan.document = (size_t)document;
     plan.repeats = (int)repeats, plan.pairs = (int)pairs, plan.tokens = (int)tokens;
     plan.memory_bytes = (size_t)memory_mb * 1000000;

@@ -43,6 +43,7 @@ run gm-bench speed --shape olmoe-1b-7b --map
 run gm-bench serve --shape olmoe-1b-7b --cache write
 run gm-bench speed --model "$TINY" --context 5 --context 3
 run gm-bench speed --model "$TINY" --document 9 --step 8
+run gm-bench speed --model "$TINY" --top-p 0.9
 run gm-bench speed --model "$TINY" --device cpu --costs --json
 run gm-bench serve --model nowhere
 run gm-bench serve --model "$TINY" --requests 1 --prompt 100000 --json
