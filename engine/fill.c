@@ -5,6 +5,7 @@
 #include "engine/reader.h"
 #include "engine/stored.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -171,6 +172,9 @@ static gm_status add_tensor(gm_fill *fill, gm_role role, int layer, int expert, 
     const size_t most = j.stored == GM_STORED_COLUMNS || row_bytes == 0
                             ? rows
                             : fill->room.piece / row_bytes / panels * panels;
+    /* A room has 16 rows of f32. Rows that alternate, of which a piece takes 32, are MXFP4: half a
+     * byte an element (alternating columns are one piece, biases one column). */
+    assert(most > 0 || rows == 0);
     for (j.begin = 0; j.begin < rows; j.begin += j.n) {
         const size_t left = rows - j.begin;
         j.n = left < most ? left : most;
@@ -469,8 +473,8 @@ gm_status gm_fill_run(gm_fill *fill, gm_team *team, gm_load_progress *progress, 
     if (team) gm_team_run(team, false, work, fill);
     for (size_t i = 0; team == NULL && i < fill->n && fill->status == GM_OK; i++)
         fill->status = run_job(&fill->helper[0], &fill->job[i], &fill->err);
-    if (progress) progress(context, fill->total_bytes, fill->total_bytes);
     gm_status status = fill->status;
+    if (progress && status == GM_OK) progress(context, fill->total_bytes, fill->total_bytes);
     if (status != GM_OK && err) *err = fill->err;
     fill->n = 0;
     fill->total_bytes = 0;

@@ -243,6 +243,17 @@ out:
 
 /* ---- memory ---- */
 
+/* What needs less, where the weights and `other` bytes exceed the memory that is free. */
+static const char *advice(const gm_model_info *info, uint64_t other, uint64_t free)
+{
+    if (other >= free) return "a smaller --batch or --step-tokens needs less";
+    if (info->numerics == GM_NUMERICS_INT8)
+        return "--map leaves weights in the page cache, 'gm-probe collect --stream' holds two "
+               "layers of them";
+    return "--map leaves weights in the page cache, --numerics int8 makes them smaller, 'gm-probe "
+           "collect --stream' holds two layers of them";
+}
+
 /* Weights that exceed what this process may have would end in the system killing it without a
  * word: then they are mapped, unless the caller wants to be told. */
 static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
@@ -268,9 +279,8 @@ static gm_status choose_hold(const gm_holding *h, gm_hold *hold, gm_error *err)
     if (o->strict_memory || (resident && no_file))
         return gm_fail(
             err, GM_EMEM,
-            "the weights need %s of memory and the rest %s, but %s has only %s free; 'gm-probe "
-            "collect --stream' holds only two layers, --map uses the page cache%s",
-            weights, rest, memory.free_by, have,
+            "the weights need %s of memory and the rest %s, but %s has only %s free; %s%s", weights,
+            rest, memory.free_by, have, advice(h->info, other, memory.free),
             o->strict_memory ? "; refused by --strict-memory" : "");
     if (resident) *hold = GM_HOLD_MAPPED;
     (void)snprintf(mapped, sizeof mapped,

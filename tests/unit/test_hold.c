@@ -327,6 +327,33 @@ static void a_place_that_cannot_be_written(void)
     outcome_free(&want);
 }
 
+/* How much of a model was loaded when its file became shorter. */
+static void cut_file(void *context, double done_bytes, double total_bytes)
+{
+    double *share = context;
+    *share = done_bytes / total_bytes;
+    CHECK(truncate("cut/model.safetensors", 1000) == 0);
+}
+
+static void what_failed_is_not_shown_as_done(void)
+{
+    double share = 0;
+    gm_model *model = NULL;
+    gm_error err = {0};
+    gm_text bytes = {0};
+    gm_model_options options = options_of(GM_HOLD_RESIDENT, GM_CACHE_OFF);
+    make_folder("cut");
+    CHECK_OK(gm_text_read_file(&bytes, TINY "/model.safetensors", 1 << 20, &err), err);
+    CHECK(unlink("cut/model.safetensors") == 0);
+    CHECK_OK(gm_outfile_write("cut/model.safetensors", false, bytes.at, bytes.n, &err), err);
+    options.threads = 1;
+    options.progress = cut_file;
+    options.progress_context = &share;
+    CHECK_FAILS(gm_model_open(&model, "cut", &options, &err), err, GM_EIO, "cut/model.safetensors");
+    CHECK(0 < share && share < 1);
+    gm_text_clear(&bytes);
+}
+
 static void *open_mapped(void *context)
 {
     gm_model **model = context;
@@ -368,7 +395,8 @@ static void too_little_memory(void)
     make_folder("small");
     options.planned = &planned;
     options.strict_memory = true;
-    CHECK_FAILS(gm_model_open(&model, "small", &options, &err), err, GM_EMEM, "--strict-memory");
+    CHECK_FAILS(gm_model_open(&model, "small", &options, &err), err, GM_EMEM,
+                "free; a smaller --batch or --step-tokens needs less; refused by --strict-memory");
     options.strict_memory = false;
     options.cache = GM_CACHE_OFF;
     CHECK_FAILS(gm_model_open(&model, "small", &options, &err), err, GM_EMEM, "free");
@@ -464,6 +492,6 @@ static void survives_every_allocation_failure(void)
 TESTS(TEST(held_in_any_way), TEST(quantised_is_held_in_any_way), TEST(biases_are_held_in_any_way),
       TEST(small_pages_are_copied), TEST(caches_that_are_not_right), TEST(weights_changed_since),
       TEST(blocks_changed_since), TEST(a_cache_folder_that_cannot_be_made),
-      TEST(a_place_that_cannot_be_written), TEST(two_at_once), TEST(too_little_memory),
-      TEST(more_threads_than_processors), TEST(what_a_streamed_model_refuses),
-      TEST(survives_every_allocation_failure))
+      TEST(a_place_that_cannot_be_written), TEST(what_failed_is_not_shown_as_done),
+      TEST(two_at_once), TEST(too_little_memory), TEST(more_threads_than_processors),
+      TEST(what_a_streamed_model_refuses), TEST(survives_every_allocation_failure))
