@@ -37,27 +37,62 @@ static const char *parent_name(gm_arena *names, const char *path)
     return gm_arena_text(names, first, (size_t)(slash - first));
 }
 
-/* What would end a run when its turn comes, hours later: a file that may not be read, and one of
- * those that git-lfs leaves in the place of large ones. */
-static gm_status check_file(const char *path, const struct stat *info, gm_error *err)
+#define AS_LINES(kind) \
+    "in Python pandas.read_" kind "(...).to_json(\"c.jsonl\", orient=\"records\", lines=True)"
+
+/* A file that begins as no text does. */
+static gm_status refuse_by_content(const char *path, const char *start, size_t n, gm_error *err)
 {
-    enum { MOST_POINTER_BYTES = 1024 };
+    static const struct {
+        const char *start, *what, *ending; /* that of files which may begin so; NULL: none may */
+    } kind[] = {
+        {"\x89HDF\r\n", "HDF5, as a trace or an atlas is", NULL},
+        {"PAR1", "Parquet; write its rows as lines of JSON (.jsonl): " AS_LINES("parquet"), NULL},
+        {"ARROW1", "Arrow; write its rows as lines of JSON (.jsonl)", NULL},
+        {"SQLite format 3", "an SQLite database; write its rows as lines of JSON (.jsonl)", NULL},
+        {"\x93NUMPY", "an array of NumPy", NULL},
+        {"\x89PNG\r\n", "a PNG picture", NULL},
+        {"\xff\xd8\xff", "a JPEG picture", NULL},
+        {"%PDF-", "a PDF; extract its text", NULL},
+        {"PK\3\4", "a zip archive; unpack it", NULL},
+        {"\x1f\x8b", "compressed by gzip; let its name end in .gz", ".gz"},
+        {"\x28\xb5\x2f\xfd", "compressed by zstd; let its name end in .zst", ".zst"},
+        {"BZh91AY&SY", "compressed by bzip2; .gz and .zst are read", NULL},
+        {"\xfd"
+         "7zXZ",
+         "compressed by xz; .gz and .zst are read", NULL},
+    };
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        const size_t length = strlen(kind[i].start);
+        if (n < length || memcmp(start, kind[i].start, length) != 0) continue;
+        if (kind[i].ending && gm_ends_in(path, kind[i].ending)) continue;
+        return gm_fail(err, GM_EFORMAT, "'%s' is not a corpus: it is %s", path, kind[i].what);
+    }
+    return GM_OK;
+}
+
+/* What would end a run when its turn comes, hours later: a file that may not be read, and one of
+ * those that git-lfs leaves in the place of large ones. A file that was `named` is no picture
+ * either; one in a folder is then a document that is counted as unusable. */
+static gm_status check_file(const char *path, const struct stat *info, bool named, gm_error *err)
+{
     char start[64];
     if (access(path, R_OK) != 0)
         return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
-    if (!S_ISREG(info->st_mode) || info->st_size > MOST_POINTER_BYTES) return GM_OK;
+    if (!S_ISREG(info->st_mode)) return GM_OK;
     FILE *file = fopen(path, "rb");
     if (file == NULL) return gm_fail(err, GM_EIO, "cannot open '%s': %s", path, strerror(errno));
     const size_t n = fread(start, 1, sizeof start, file);
     fclose(file);
-    return gm_refuse_lfs_pointer(start, n, path, err);
+    const gm_status status = gm_refuse_lfs_pointer(start, n, path, err);
+    return status == GM_OK && named ? refuse_by_content(path, start, n, err) : status;
 }
 
 static gm_status add_file(gm_corpus_files *files, const char *path, const struct stat *info,
-                          gm_error *err)
+                          bool named, gm_error *err)
 {
     const bool is_regular = S_ISREG(info->st_mode), lines = holds_lines(path);
-    gm_status status = check_file(path, info, err);
+    gm_status status = check_file(path, info, named, err);
     if (status != GM_OK) return status;
     if (files->n == files->cap) {
         size_t cap = files->cap ? 2 * files->cap : 16;
@@ -107,9 +142,6 @@ out:
     return status;
 }
 
-#define AS_LINES(kind) \
-    "in Python pandas.read_" kind "(...).to_json(\"c.jsonl\", orient=\"records\", lines=True)"
-
 /* What would be read as one document, or as none, because its name ends otherwise. */
 static gm_status refuse_other_kinds(const char *path, gm_error *err)
 {
@@ -145,7 +177,8 @@ static gm_status add_path(gm_corpus_files *files, const char *path, int depth, g
     if (S_ISDIR(info.st_mode)) return add_folder(files, path, depth, err);
     if (depth == 0 && refuse_other_kinds(path, err) != GM_OK) return GM_EFORMAT;
     /* a pipe or device is read when it was named, and passed over inside a folder */
-    return S_ISREG(info.st_mode) || depth == 0 ? add_file(files, path, &info, err) : GM_OK;
+    return S_ISREG(info.st_mode) || depth == 0 ? add_file(files, path, &info, depth == 0, err)
+                                               : GM_OK;
 }
 
 static int by_path(const void *p, const void *q)

@@ -49,6 +49,46 @@ static void files_that_will_not_do_are_found_at_once(void)
     unlink("clone/00.jsonl");
 }
 
+/* What is no text is named by what it is, not by its first byte that is no JSON. */
+static void other_kinds_of_files_are_named(void)
+{
+    static const struct {
+        const char *path, *start, *says;
+    } kind[] = {
+        {"kind.h5", "\x89HDF\r\n\x1a\n", "it is HDF5, as a trace or an atlas is"},
+        {"kind.jsonl", "PAR1\x15\x04",
+         "it is Parquet; write its rows as lines of JSON (.jsonl): in "
+         "Python pandas.read_parquet(...).to_json(\"c.jsonl\", "
+         "orient=\"records\", lines=True)"},
+        {"kind.png", "\x89PNG\r\n", "it is a PNG picture"},
+        {"kind.pdf", "%PDF-1.7", "it is a PDF; extract its text"},
+        {"kind.epub", "PK\x03\x04", "it is a zip archive; unpack it"},
+        {"kind.jsonl", "\x1f\x8b\x08", "it is compressed by gzip; let its name end in .gz"},
+        {"kind.jsonl.gz", "\x28\xb5\x2f\xfd", "it is compressed by zstd; let its name end in .zst"},
+        {"kind.jsonl.gz", "\x1f\x8b\x08", NULL},
+        {"kind.txt", "PAR", NULL},
+    };
+    gm_error err = {0};
+    gm_corpus_files files;
+    char says[256];
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        put_bytes(kind[i].path, kind[i].start, strlen(kind[i].start));
+        snprintf(says, sizeof says, "'%s' is not a corpus: %s", kind[i].path,
+                 kind[i].says ? kind[i].says : "");
+        if (kind[i].says == NULL)
+            CHECK_OK(gm_corpus_files_find(&files, &kind[i].path, 1, &err), err);
+        else
+            CHECK_FAILS(gm_corpus_files_find(&files, &kind[i].path, 1, &err), err, GM_EFORMAT,
+                        says);
+        gm_corpus_files_clear(&files);
+    }
+    mkdir("kinds", 0777); /* below a folder that was named it is one document, which is no text */
+    put_bytes("kinds/a.h5", kind[0].start, 8);
+    CHECK_OK(gm_corpus_files_find(&files, (const char *const[]){"kinds"}, 1, &err), err);
+    CHECK_INT(files.n, 1);
+    gm_corpus_files_clear(&files);
+}
+
 static void a_file_is_read_once(void)
 {
     static const char *const paths[] = {"twice/a.jsonl", "twice/", "twice/b.jsonl"};
@@ -128,6 +168,7 @@ static void a_folder_that_cannot_be_listed_is_no_shorter_one(void)
     gm_corpus_close(corpus);
 }
 
-TESTS(TEST(files_that_will_not_do_are_found_at_once), TEST(a_file_is_read_once),
-      TEST(a_file_of_two_names_is_one), TEST(an_inode_number_alone_does_not_make_one_file),
+TESTS(TEST(files_that_will_not_do_are_found_at_once), TEST(other_kinds_of_files_are_named),
+      TEST(a_file_is_read_once), TEST(a_file_of_two_names_is_one),
+      TEST(an_inode_number_alone_does_not_make_one_file),
       TEST(a_folder_that_cannot_be_listed_is_no_shorter_one))
