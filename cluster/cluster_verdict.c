@@ -326,7 +326,8 @@ static void say_contents(gm_json_out *out, const gm_assessment *f)
     say(out, v, "lengths", "%s: correlation with the cluster %.2f%s",
         pick(v, "The length of a document does not decide where it is",
              "The length of a document partly decides where it is",
-             "Clusters separate short from long documents; cut all to one --doc-tokens"),
+             "Clusters separate short from long documents; the same number for 'gm-probe collect' "
+             "--doc-tokens and --min-tokens makes all equally long"),
         f->length_cluster, noise);
 }
 

@@ -107,5 +107,23 @@ static void the_control_says_what_it_shows(void)
     check_control(unknown, unknown, 0.6, "gives these clusters in part at most");
 }
 
-TESTS(TEST(the_control_says_what_it_shows), TEST(figures_are_judged), TEST(doubts_come_first),
-      TEST(names_are_said_whole))
+static void lengths_name_what_evens_them(void)
+{
+    const int32_t none = -1;
+    gm_analysis a = {.distinct.m = 2};
+    gm_json_out out = {0};
+    gm_error err = {0};
+    a.assessment.length_noise = (double)NAN;
+    a.assessment.length_cluster = 0.73;
+    gm_json_open_object(&out, NULL);
+    CHECK_OK(gm_verdict_put(&out, &a, &(gm_atlas){.n = 1, .cluster = &none}, &err), err);
+    gm_json_close_object(&out);
+    CHECK_OK(gm_json_out_done(&out, &err), err);
+    CHECK_HAS(out.text.at, "Clusters separate short from long documents; the same number for "
+                           "'gm-probe collect' --doc-tokens and --min-tokens makes all equally "
+                           "long: correlation with the cluster 0.73");
+    gm_text_clear(&out.text);
+}
+
+TESTS(TEST(lengths_name_what_evens_them), TEST(the_control_says_what_it_shows),
+      TEST(figures_are_judged), TEST(doubts_come_first), TEST(names_are_said_whole))
