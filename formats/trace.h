@@ -249,7 +249,7 @@ gm_status gm_trace_index(const char *out, const char *const *shards, size_t n, b
 typedef struct gm_trace_check {
     const char *name; /* "ids_distinct", "counts_sum", "gates_ordered", "load_entropy", ... */
     bool passed;
-    char detail[160]; /* what was found: "layer 3 has load entropy 0.41 bits, floor 1.00" */
+    char detail[512]; /* what was found: "layer 3 has load entropy 0.41 bits, floor 1.00" */
 } gm_trace_check;
 
 enum { GM_MAX_CHECKS = 16 };

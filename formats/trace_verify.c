@@ -99,7 +99,7 @@ static gm_status check_text(verifier *v, gm_check_id id, read_texts *read, gm_er
         text.n = 0;
         status = read(v->trace, i, 1, &text, &end, &why);
         if (status == GM_EFORMAT) {
-            gm_trace_breach(v->check, id, "%.150s", why.text);
+            gm_trace_breach(v->check, id, "%s", why.text);
         } else if (status != GM_OK) {
             if (err) *err = why;
             goto out;
