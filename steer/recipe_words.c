@@ -35,12 +35,22 @@ gm_status gm_recipe_expert(const char *text, gm_hand_set *out, gm_error *err)
 
 gm_status gm_recipe_layers(const char *text, int64_t *a, int64_t *b, gm_error *err)
 {
-    const char *dash = strchr(text, '-');
+    static const char expected[] = "expected one layer or A-B, such as 4 or 3-8";
+    const char *dash = strchr(text, '-'), *second = dash ? dash + 1 : text;
     const size_t n = dash ? (size_t)(dash - text) : strlen(text);
-    if (gm_parse_i64_n(text, n, a) && gm_parse_i64(dash ? dash + 1 : text, b) && *a >= 0 &&
-        *a <= *b)
-        return GM_OK;
-    return gm_fail(err, GM_EARG, "--layers '%s': expected A-B with A <= B", text);
+    if (dash == text || (dash && *second == '\0'))
+        return gm_fail(err, GM_EARG, "--layers '%s': there is no number %s the '-'; %s", text,
+                       dash == text ? "before" : "after", expected);
+    if (!gm_parse_i64_n(text, n, a) || *a < 0)
+        return gm_fail(err, GM_EARG, "--layers '%s': '%.*s' is not the number of a layer; %s", text,
+                       (int)n, text, expected);
+    if (!gm_parse_i64(second, b) || *b < 0)
+        return gm_fail(err, GM_EARG, "--layers '%s': '%s' is not the number of a layer; %s", text,
+                       second, expected);
+    if (*a > *b)
+        return gm_fail(err, GM_EARG, "--layers '%s': the first layer is after the last; %s", text,
+                       expected);
+    return GM_OK;
 }
 
 static const struct {

@@ -270,9 +270,17 @@ static void the_form_is_checked_before_anything_is_opened(void)
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "'other'");
     bad = r;
     bad.layers = "5-3";
-    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG,
+                "--layers '5-3': the first layer is after the last; expected one layer or A-B, "
+                "such as 4 or 3-8");
     bad.layers = "00000000000000000000000000000005-3"; /* 31 zeros are not the number */
-    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "A <= B");
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the first layer is after the last");
+    bad.layers = "-1-2";
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG,
+                "--layers '-1-2': there is no number before the '-'; expected");
+    bad.layers = "2-x";
+    CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG,
+                "--layers '2-x': 'x' is not the number of a layer; expected");
     bad = r;
     bad.clusters = list_of("food", NULL);
     CHECK_FAILS(gm_recipe_check(&bad, &err), err, GM_EARG, "the number of a cluster");
