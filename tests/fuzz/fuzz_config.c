@@ -1,9 +1,10 @@
-/* fuzz_config.c - any bytes as config.json: no crash, and from what is accepted every
+/* fuzz_config.c - any bytes as the file config.json: no crash, and from what is accepted every
  * tensor's name and shape can be asked.
  */
 #include <stdlib.h>
 
 #include "engine/arch.h"
+#include "tests/fuzz/demand.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
@@ -30,7 +31,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     gm_arch arch;
     gm_error err = {0};
 
-    if (gm_json_parse(&config, (const char *)bytes, n, "input", &err) != GM_OK) return 0;
+    write_input("fuzz.config.json", bytes, n);
+    const gm_status read = gm_json_read_config(&config, "fuzz.config.json", 1 << 20, &err);
+    remove("fuzz.config.json");
+    if (read != GM_OK) {
+        demand(config == NULL && err.text[0] != '\0');
+        return 0;
+    }
     /* The same document twice: the generation reader meets hostile values as well. */
     if (gm_arch_from_json(&arch, config, "input", config, "input", &err) != GM_OK) {
         if (arch.layer_of_moe != NULL || err.text[0] == '\0') abort();
