@@ -1,10 +1,12 @@
 /* progress.c - progress of long work on stderr: done, rate, time left. */
 #include "base/progress.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -57,12 +59,21 @@ static void describe(const gm_progress *p, double elapsed, char *line, size_t ca
     if (p->note[0] != '\0') (void)snprintf(line + n, cap - (size_t)n, ", %s", p->note);
 }
 
+/* How much of a line, which is ASCII, a terminal redraws in place: a longer one would wrap, and
+ * leave its first part standing at every redraw. */
+static int line_room(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col - 1
+                                                                           : INT_MAX;
+}
+
 static void draw(gm_progress *p, double now)
 {
     char line[512];
     describe(p, now - p->start_s, line, sizeof line);
     if (p->terminal) {
-        fprintf(stderr, ERASE_LINE "%s", line);
+        fprintf(stderr, ERASE_LINE "%.*s", line_room(), line);
         atomic_store(&line_stands, true);
     } else {
         fprintf(stderr, "%s\n", line);

@@ -5,6 +5,7 @@
  */
 #include "base/progress.h"
 
+#include <pty.h>
 #include <unistd.h>
 
 #include "base/text.h"
@@ -73,6 +74,30 @@ static void a_terminal_line_is_redrawn_and_cleared_by_a_warning(void)
     gm_text_clear(&text);
 }
 
+/* On a terminal of 20 columns, the last of which stays free: where some go on, others begin a line.
+ */
+static void a_line_is_cut_to_the_terminal(void)
+{
+    char got[256] = "";
+    int master, slave;
+    CHECK(openpty(&master, &slave, NULL, NULL, &(struct winsize){.ws_row = 4, .ws_col = 20}) == 0);
+    fflush(stderr);
+    saved_stderr = dup(STDERR_FILENO);
+    dup2(slave, STDERR_FILENO);
+    gm_progress p = begun(10, false);
+    CHECK(p.terminal);
+    gm_progress_set(&p, 1000);
+    gm_progress_end(&p);
+    fflush(stderr);
+    dup2(saved_stderr, STDERR_FILENO);
+    close(saved_stderr);
+    close(slave); /* so that the last read fails */
+    for (ssize_t n = 1, at = 0; n > 0; at += n)
+        n = read(master, got + at, sizeof got - 1 - (size_t)at);
+    close(master);
+    CHECK_TEXT(got, "\r\033[Kcollect: 1.0 k of 4\r\033[Kcollect: 1.0 k of 4\r\n");
+}
+
 static void a_warning_that_is_cut_says_so(void)
 {
     char name[1500] = "";
@@ -120,5 +145,6 @@ static void the_clock_does_not_go_back(void)
 
 TESTS(TEST(a_line_every_ten_seconds_when_not_a_terminal),
       TEST(a_terminal_line_is_redrawn_and_cleared_by_a_warning),
-      TEST(a_warning_that_is_cut_says_so), TEST(short_and_quiet_work_says_nothing),
-      TEST(what_was_there_at_the_start_is_not_in_the_rate), TEST(the_clock_does_not_go_back))
+      TEST(a_line_is_cut_to_the_terminal), TEST(a_warning_that_is_cut_says_so),
+      TEST(short_and_quiet_work_says_nothing), TEST(what_was_there_at_the_start_is_not_in_the_rate),
+      TEST(the_clock_does_not_go_back))
