@@ -155,7 +155,8 @@ static void put_matrix(gm_html *page, const gm_atlas *atlas)
     gm_html_raw(page, "<section id=\"matrix\">\n");
     gm_html_heading(page, 2, "Clusters and subsets");
     gm_html_raw(
-        page, "<div class=\"wide\"><table><caption>Documents of each cluster by subset; darker: a "
+        page, "<div class=\"wide\" tabindex=\"0\"><table><caption>Documents of each cluster by "
+              "subset; darker: a "
               "larger share of the cluster.</caption>\n<thead><tr><th scope=\"col\">cluster</th>");
     for (size_t s = 0; s < S; s++) {
         gm_html_raw(page, "<th scope=\"col\" class=\"up\"><span>");

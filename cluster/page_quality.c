@@ -211,7 +211,7 @@ gm_status gm_page_put_json(gm_html *page, const char *title, const char *json, b
     gm_json *root;
     gm_status status = parse(&root, json, title, err);
     if (status != GM_OK || root == NULL) return status;
-    gm_html_raw(page, "<section>\n");
+    gm_html_raw(page, "<section class=\"members\">\n");
     gm_html_heading(page, 2, title);
     gm_html_table_begin(page, NULL, header, explained ? 3 : 2);
     put_members(page, root, "", explained);

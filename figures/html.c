@@ -15,9 +15,11 @@ static const char style[] =
     "@media(prefers-color-scheme:dark){:root{--ink:#e6e6e6;--soft:#a0a0a0;--line:#3a3a3a;"
     "--paper:#17181a;--tint:#202225}img{background:#fff;border-radius:4px}}"
     "body{font:16px/1.5 system-ui,'DejaVu Sans',sans-serif;color:var(--ink);"
-    "background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem}"
+    "background:var(--paper);max-width:72rem;margin:2rem auto;padding:0 1rem;"
+    "overflow-wrap:break-word}"
     "h1,h2,h3{line-height:1.2}h2{margin-top:2.5rem}"
-    "table{border-collapse:collapse;margin:1rem 0;font-size:.9rem}"
+    ".wide{overflow-x:auto;margin:1rem 0}"
+    "table{border-collapse:collapse;font-size:.9rem}"
     "caption{text-align:left;color:var(--soft);padding:.3rem 0}"
     "th,td{padding:.3rem .7rem;border-bottom:1px solid var(--line);text-align:left;"
     "vertical-align:top}th{border-bottom:2px solid var(--soft)}"
@@ -28,7 +30,9 @@ static const char style[] =
     "pre,blockquote{background:var(--tint);padding:.7rem 1rem;border-radius:4px;"
     "white-space:pre-wrap;overflow-wrap:anywhere}"
     "mark{background:#ffe08a;color:#222}"
-    "@media print{body{max-width:none}h2{break-after:avoid}figure{break-inside:avoid}}";
+    "@media "
+    "print{body{max-width:none}.wide{overflow:visible}h2{break-after:avoid}figure{break-inside:"
+    "avoid}}";
 
 void gm_html_raw(gm_html *page, const char *markup)
 {
@@ -158,7 +162,7 @@ void gm_html_paragraph(gm_html *page, const char *text)
 
 void gm_html_table_begin(gm_html *page, const char *caption, const char *const *header, int n)
 {
-    gm_html_raw(page, "<table>");
+    gm_html_raw(page, "<div class=\"wide\" tabindex=\"0\"><table>"); /* arrow keys scroll it */
     if (caption) {
         gm_html_raw(page, "<caption>");
         gm_html_text(page, caption, strlen(caption));
@@ -205,7 +209,7 @@ void gm_html_table_end(gm_html *page)
         page->text.n -= n;
         page->text.at[page->text.n] = '\0';
     }
-    gm_html_raw(page, "</tbody></table>\n");
+    gm_html_raw(page, "</tbody></table></div>\n");
 }
 
 void gm_html_base64(gm_html *page, const void *bytes, size_t n)

@@ -58,9 +58,7 @@ export class ClusterTable {
             const wanted = input.value.toLowerCase();
             for (const row of this.rows) row.hidden = !row.textContent.toLowerCase().includes(wanted);
         });
-        const scroll = make("div", "scroll");
-        this.table.replaceWith(make("div", "tools", make("label", "", "Filter ", input)), scroll);
-        scroll.append(this.table);
+        this.table.parentElement.before(make("div", "tools", make("label", "", "Filter ", input)));
     }
 
     /** Mark the row of cluster c; -1: none. */

@@ -147,6 +147,14 @@ def check_choices(reader):
     reader.wait_says("60 documents.")
 
 
+def check_widths(reader):
+    """What is wider than a screen scrolls in a box of its own, and the page does not."""
+    for width in (1300, 600, 390):
+        reader.page.set_viewport_size({"width": width, "height": 1000})
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width, width
+    reader.page.set_viewport_size({"width": 1400, "height": 1000})
+
+
 def check_table(reader):
     page = reader.page
     sizes = "[...document.querySelectorAll('#clusters tbody tr')].map(r => Number(r.cells[1].textContent))"
@@ -234,7 +242,7 @@ def check_hostile(browser, path):
         reader = Reader(browser, path, mark)
         assert reader.page.evaluate("document.documentElement.dataset.renderer") == renderer
         assert reader.colours("#points") > 3, "nothing is drawn"
-        for check in (check_hover, check_choices, check_table, check_experts, check_keys_and_tree):
+        for check in (check_hover, check_choices, check_table, check_widths, check_experts, check_keys_and_tree):
             check(reader)
         check_nothing_ran(reader, path)
         assert len(reader.page.pdf()) > 10_000

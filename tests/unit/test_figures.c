@@ -326,6 +326,10 @@ static void hostile_text_stays_text(void)
     CHECK(strstr(page.text.at, "\xE2\x80\xAE") == NULL);
     CHECK_HAS(page.text.at, "\\u{202e}txt\\u{61c}");
     CHECK(strstr(page.text.at, "<tr></tbody>") == NULL);
+    /* a table that is wider than the page scrolls in a box of its own, by keys too */
+    CHECK_HAS(page.text.at, "<div class=\"wide\" tabindex=\"0\"><table>");
+    CHECK_HAS(page.text.at, "</tbody></table></div>");
+    CHECK_HAS(page.text.at, ".wide{overflow-x:auto");
     gm_html_clear(&page);
 }
 
