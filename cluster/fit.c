@@ -150,8 +150,13 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     gm_isa unused;
     GM_TRY(gm_isa_find(&unused, getenv("GM_KERNELS"), err));
     GM_TRY(gm_outfile_check(c->out, c->force, err)); /* before the work, not after it */
-    if (c->report) GM_TRY(gm_outfile_check(c->report, c->force, err));
     GM_TRY(gm_trace_open(&trace, trace_path, err));
+    const gm_report_options report = {.html = c->report,
+                                      .figures = c->figures,
+                                      .replace = c->force,
+                                      .trace = trace,
+                                      .snippet = c->snippet};
+    GM_TRY(gm_report_check(&report, err));
     if (gm_trace_get_info(trace)->steering[0])
         gm_warn(
             "'%s' was recorded with a plan, so the map shows what the plan made the routers choose",
@@ -165,11 +170,6 @@ static gm_status run(fit_command *c, const char *trace_path, const char *line, g
     GM_TRY(gm_atlas_write(c->out, &atlas, c->force, err));
     gm_stages_end(&analysis.stages, "atlas");
     if (c->report || c->figures) {
-        const gm_report_options report = {.html = c->report,
-                                          .figures = c->figures,
-                                          .replace = c->force,
-                                          .trace = trace,
-                                          .snippet = c->snippet};
         GM_TRY(gm_report_write(&atlas, &report, err));
         gm_stages_end(&analysis.stages, "report");
     }

@@ -119,6 +119,18 @@ out:
     return status;
 }
 
+gm_status gm_report_check(const gm_report_options *options, gm_error *err)
+{
+    gm_status status = GM_OK;
+    char first[32];
+    snprintf(first, sizeof first, "map-clusters.%s", options->ending ? options->ending : "png");
+    if (options->html) GM_TRY(gm_outfile_check(options->html, options->replace, err));
+    if (options->figures)
+        GM_TRY(gm_picture_folder_check(options->figures, first, options->replace, err));
+out:
+    return status;
+}
+
 gm_status gm_report_write(const gm_atlas *atlas, const gm_report_options *options, gm_error *err)
 {
     gm_status status = GM_OK;

@@ -21,6 +21,10 @@ typedef struct gm_report_options {
     size_t most_bytes;   /* of the page; 0: GM_REPORT_MOST_BYTES */
 } gm_report_options;
 
+/* Could it be written, as far as that can be said before the work? The folder of pictures is made.
+ * Errors: GM_EEXIST, GM_EIO, GM_EMEM. */
+gm_status gm_report_check(const gm_report_options *options, gm_error *err) GM_MUST_USE;
+
 /* Write what the options ask for. The page holds the verdict, an interactive map, the table of
  * clusters, a pair of heatmaps for the cluster that is chosen, the condensed tree, clusters against
  * subsets, the quality figures and the parameters. Same atlas and trace, same bytes. Errors:

@@ -4,6 +4,7 @@
  */
 #include "figures/canvas.h"
 
+#include "base/folder.h"
 #include "base/outfile.h"
 
 #include <cairo-svg.h>
@@ -89,6 +90,19 @@ gm_status gm_picture_check(const char *path, bool replace, gm_error *err)
     gm_picture_kind kind;
     gm_status status = kind_of(path, &kind, err);
     return status == GM_OK ? gm_outfile_check(path, replace, err) : status;
+}
+
+gm_status gm_picture_folder_check(const char *folder, const char *first, bool replace,
+                                  gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text path = {0};
+    GM_TRY(gm_folder_make(folder, err));
+    GM_TRY(gm_text_printf(&path, err, "%s/%s", folder, first));
+    GM_TRY(gm_picture_check(path.at, replace, err));
+out:
+    gm_text_clear(&path);
+    return status;
 }
 
 gm_status gm_picture_write(const char *path, bool replace, gm_picture_draw *draw,

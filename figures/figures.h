@@ -17,6 +17,9 @@ bool gm_fonts_can(const char *text);
 /* Could a picture be written there? To ask before hours of work. GM_EARG for another ending than
  * .png and .svg; errors of gm_outfile_check. */
 gm_status gm_picture_check(const char *path, bool replace, gm_error *err) GM_MUST_USE;
+/* And pictures in `folder`, of which `first` is one? The folder is made. */
+gm_status gm_picture_folder_check(const char *folder, const char *first, bool replace,
+                                  gm_error *err) GM_MUST_USE;
 
 typedef struct gm_rgb {
     uint8_t r, g, b;

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/cli.h"
-#include "base/folder.h"
 #include "base/outfile.h"
+#include "figures/figures.h"
 #include "formats/find_subset.h"
 #include "probe/against.h"
 #include "probe/gm_probe.h"
@@ -108,18 +108,16 @@ static gm_status choose_subsets(telling *t, gm_error *err)
     return GM_OK;
 }
 
-/* Say before the work what could not be written after it. */
+/* Say before the work what could not be written after it; but after the trace was found, for which
+ * no folder is made in vain. */
 static gm_status check_outputs(const stats_options *o, gm_error *err)
 {
     gm_status status = GM_OK;
-    gm_text path = {0};
     if (o->report) GM_TRY(gm_outfile_check(o->report, o->force, err));
-    if (o->figures == NULL) goto out;
-    GM_TRY(gm_folder_make(o->figures, err));
-    GM_TRY(gm_text_printf(&path, err, "%s/%s.png", o->figures, o->against ? "agreement" : "load"));
-    GM_TRY(gm_outfile_check(path.at, o->force, err));
+    if (o->figures)
+        GM_TRY(gm_picture_folder_check(o->figures, o->against ? "agreement.png" : "load.png",
+                                       o->force, err));
 out:
-    gm_text_clear(&path);
     return status;
 }
 
@@ -172,11 +170,11 @@ static gm_status tell(const char *path, const stats_options *o, gm_error *err)
                                     .support = (uint64_t)o->support,
                                     .olmoe = o->olmoe,
                                     .quiet = o->quiet};
-    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_trace_open(&t.trace, path, err));
     GM_TRY(find_experts(&t, o, err));
     GM_TRY(find_subsets(&t, &o->subsets, err));
     GM_TRY(gm_trace_tokenizer_open(&t.tokenizer, t.trace, o->model, err));
+    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_stats_count(&t.stats, t.trace, &count, err));
     if (t.n > 0) GM_TRY(gm_expert_find(t.view, t.n, (size_t)o->top, &t.stats, t.trace, err));
     GM_TRY(draw_all(&t, o, err));
@@ -203,9 +201,9 @@ static gm_status compare(const char *path, const stats_options *o, gm_error *err
     gm_trace *a = NULL, *b = NULL;
     gm_json_out out = {0};
     gm_against against = {0};
-    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_trace_open(&a, path, err));
     GM_TRY(gm_trace_open(&b, o->against, err));
+    GM_TRY(check_outputs(o, err));
     GM_TRY(gm_against_compare(&against, a, b, o->quiet, err));
     if (o->report) GM_TRY(gm_against_page_write(&against, o->force, o->report, err));
     if (o->figures) GM_TRY(gm_against_write_figures(&against, o->figures, o->force, err));

@@ -42,5 +42,11 @@ echo page > r.html
 run gm-cluster report a.h5 -o r.html
 run gm-cluster report a.h5
 cat r.html
+run gm-cluster report absent.h5 --figures made
+run gm-cluster fit absent.h5 -o made.a.h5 --figures made
+ls -d made |& sed 's/.*: \(.*\): /\1: /'
+mkdir drawn && touch drawn/map-clusters.png # said before the work, not after it
+run gm-cluster fit t.h5 -o drawn.a.h5 --figures drawn --quiet
+ls -d drawn.a.h5 |& sed 's/.*: \(.*\): /\1: /'
 head -c 20000 a.h5 > cut.h5
 run gm-cluster show cut.h5

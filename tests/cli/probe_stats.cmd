@@ -82,6 +82,9 @@ echo "-- what is wrong:"
 run gm-probe stats
 run gm-probe stats t.h5 counts.h5
 run gm-probe stats absent.h5
+run gm-probe stats absent.h5 --figures made
+run gm-probe stats t.h5 --against absent.h5 --figures made
+ls -d made |& sed 's/.*: \(.*\): /\1: /'
 run gm-probe stats c.jsonl
 run gm-probe stats t.h5 --against counts.h5
 run gm-probe stats counts.h5 --against t.h5
