@@ -26,15 +26,17 @@
 
 /* The documents, in memory, and their groups. */
 typedef struct gm_ablate_texts {
-    size_t n;                /* N */
-    gm_ids token;            /* (T) */
-    uint8_t *phase;          /* (T) */
-    size_t *begin;           /* (N+1) first row of each */
-    uint8_t *sha;            /* (N,32) */
-    uint16_t *group;         /* (N) below n_groups, or GM_ABLATE_NO_GROUP */
-    const char **group_name; /* (G) in the arena */
-    size_t n_groups;         /* G */
-    size_t cap_rows, cap;    /* room for rows, for documents */
+    size_t n;                 /* N */
+    gm_ids token;             /* (T) */
+    uint8_t *phase;           /* (T) */
+    size_t *begin;            /* (N+1) first row of each */
+    uint8_t *sha;             /* (N,32) */
+    uint16_t *group;          /* (N) below n_groups, or GM_ABLATE_NO_GROUP */
+    const char **group_name;  /* (G) in the arena */
+    const char **group_words; /* (G) of a cluster its keywords, "salt, soup, ..."; NULL: the groups
+                                 are no clusters */
+    size_t n_groups;          /* G */
+    size_t cap_rows, cap;     /* room for rows, for documents */
     gm_arena arena;
 } gm_ablate_texts;
 

@@ -1,6 +1,7 @@
 /* ablate_figure.c - what groups lose without each expert, as heatmaps: see ablate_table.h. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "figures/figures.h"
 #include "probe/ablate_table.h"
@@ -32,6 +33,32 @@ static size_t choose(const gm_ablate *a, size_t group[MOST_PANELS])
     return n;
 }
 
+/* Bytes of a cluster's keywords that end with a keyword and are no more than `most`. */
+static int whole_words(const char *words, size_t most)
+{
+    size_t n = strlen(words);
+    if (n <= most) return (int)n;
+    for (n = most; n > 0 && words[n] != ',';) n--;
+    return (int)n;
+}
+
+/* A subset by its name, a cluster by number and keywords; by number alone where no font can more.
+ */
+static void name_panel(char title[TITLE], const gm_ablate_texts *t, size_t group)
+{
+    enum { MOST_WORDS = 48 };
+    const char *name = group > 0 ? t->group_name[group - 1] : "all documents";
+    const char *words = group > 0 && t->group_words ? t->group_words[group - 1] : "";
+    const int n = whole_words(words, MOST_WORDS);
+    snprintf(title, TITLE, "%s%.80s%s%.*s", n > 0 ? "cluster " : "", name, n > 0 ? ": " : "", n,
+             words);
+    if (gm_fonts_can(title)) return;
+    if (n > 0)
+        snprintf(title, TITLE, "cluster %.80s", name);
+    else
+        snprintf(title, TITLE, "group %zu of the table", group);
+}
+
 gm_status gm_ablate_figure(const gm_ablate *a, const char *path, bool replace, gm_error *err)
 {
     const gm_model_info *info = gm_model_get_info(a->model);
@@ -44,11 +71,7 @@ gm_status gm_ablate_figure(const gm_ablate *a, const char *path, bool replace, g
     if (value == NULL) return gm_fail(err, GM_EMEM, "no memory for a picture");
     for (size_t i = 0; i < n * LE; i++) value[i] = NAN;
     for (size_t p = 0; p < n; p++) {
-        const char *name = group[p] > 0 ? a->texts->group_name[group[p] - 1] : "all documents";
-        if (gm_fonts_can(name))
-            snprintf(title[p], TITLE, "%.90s", name);
-        else
-            snprintf(title[p], TITLE, "group %zu of the table", group[p]);
+        name_panel(title[p], a->texts, group[p]);
         panel[p] = (gm_heat_panel){
             .title = title[p], .value = value + p * LE, .diverging = true, .unit = "nats a token"};
         for (size_t x = 0; x < a->n_done; x++)

@@ -17,6 +17,8 @@ static const char *const column[] = {"experts",     "layer",       "expert",    
 
 enum { N_COLUMNS = sizeof column / sizeof *column, NLL_WITHOUT = 9, CHANGE, LOW, HIGH, P };
 
+enum { NAME_CELLS = 24 }; /* of a group, printed */
+
 static const double MOST_FALSE = 0.05; /* of the changes that are called found */
 
 /* ---- as text ---- */
@@ -146,6 +148,8 @@ gm_status gm_ablate_put(const gm_ablate *a, gm_error *err)
             gm_json_put_raw(&out, column[c], *number ? number : "null");
         }
         gm_json_put_string(&out, "group", g == 0 ? NULL : a->texts->group_name[g - 1]);
+        if (a->texts->group_words)
+            gm_json_put_string(&out, "keywords", g == 0 ? NULL : a->texts->group_words[g - 1]);
         gm_json_put_u64(&out, "documents", row->loss.documents);
         gm_json_put_u64(&out, "tokens", row->loss.tokens);
         gm_json_put_u64(&out, "chosen", row->chosen);
@@ -182,6 +186,20 @@ static int by_change(const void *p, const void *q)
     return (a->x > b->x) - (a->x < b->x);
 }
 
+/* A group in a column, a cluster's keywords after its number as far as they fit. */
+static void print_name(const gm_ablate_texts *t, size_t g)
+{
+    const char *name = g == 0 ? "all" : t->group_name[g - 1];
+    const char *words = g == 0 || t->group_words == NULL ? "" : t->group_words[g - 1];
+    const int left = NAME_CELLS - gm_text_cells(name) - 1;
+    if (words[0] == '\0' || left < 1) {
+        gm_print_column(stdout, NAME_CELLS, name);
+    } else {
+        printf("%s ", name);
+        gm_print_column(stdout, left, words);
+    }
+}
+
 /* Of a group the experts that it loses most without. */
 static void print_group(const gm_ablate *a, size_t g, const ranked *order, size_t top)
 {
@@ -189,7 +207,7 @@ static void print_group(const gm_ablate *a, size_t g, const ranked *order, size_
         const gm_ablate_row *row = &gm_ablate_rows(a, order[i].x)[g];
         const gm_loss *loss = &row->loss;
         if (i == 0) {
-            gm_print_column(stdout, 24, g == 0 ? "all" : a->texts->group_name[g - 1]);
+            print_name(a->texts, g);
             printf(" %9" PRIu64 " %9" PRIu64 " %7.4f", loss->documents, loss->tokens, loss->a);
         } else {
             printf("%52s", "");

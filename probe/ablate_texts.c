@@ -109,28 +109,48 @@ out:
     return status;
 }
 
+/* The names and keywords of the atlas's clusters; noise is the last. */
+static gm_status name_clusters(gm_ablate_texts *t, const gm_atlas *atlas, gm_error *err)
+{
+    gm_status status = GM_OK;
+    gm_text words = {0};
+    char name[24];
+    t->n_groups = atlas->n_clusters + 1;
+    t->group_name = gm_arena_alloc(&t->arena, t->n_groups, sizeof *t->group_name);
+    t->group_words = gm_arena_alloc(&t->arena, t->n_groups, sizeof *t->group_words);
+    if (!t->group_name || !t->group_words)
+        GM_FAIL(GM_EMEM, "no memory for %zu clusters", t->n_groups);
+    for (size_t g = 0; g < atlas->n_clusters; g++) {
+        const char *const *word = &atlas->keyword[g * GM_N_KEYWORDS];
+        gm_text_clear(&words);
+        for (size_t i = 0; i < GM_N_KEYWORDS && word[i][0]; i++)
+            GM_TRY(gm_text_printf(&words, err, "%s%s", i > 0 ? ", " : "", word[i]));
+        snprintf(name, sizeof name, "%zu", g);
+        t->group_name[g] = gm_arena_text(&t->arena, name, strlen(name));
+        t->group_words[g] = gm_arena_text(&t->arena, words.at ? words.at : "", words.n);
+        if (!t->group_name[g] || !t->group_words[g])
+            GM_FAIL(GM_EMEM, "no memory for %zu clusters", t->n_groups);
+    }
+    t->group_name[atlas->n_clusters] = "noise";
+    t->group_words[atlas->n_clusters] = "";
+out:
+    gm_text_clear(&words);
+    return status;
+}
+
 gm_status gm_ablate_texts_cluster(gm_ablate_texts *t, const char *path, size_t *n_unknown,
                                   gm_error *err)
 {
     gm_status status = GM_OK;
     gm_atlas *atlas = NULL;
     gm_sha_index index = {0};
-    char name[24];
     *n_unknown = 0;
     GM_TRY(gm_atlas_open(&atlas, path, err));
     GM_TRY(gm_sha_index_init(&index, atlas->sha, atlas->n, err));
     if (atlas->n_clusters + 1 >= GM_ABLATE_NO_GROUP)
         GM_FAIL(GM_EARG, "'%s' has %zu clusters, which are more than a table can name", path,
                 atlas->n_clusters);
-    t->n_groups = atlas->n_clusters + 1; /* noise is the last */
-    t->group_name = gm_arena_alloc(&t->arena, t->n_groups, sizeof *t->group_name);
-    if (t->group_name == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", t->n_groups);
-    for (size_t g = 0; g < t->n_groups; g++) {
-        snprintf(name, sizeof name, "%zu", g);
-        t->group_name[g] =
-            g == atlas->n_clusters ? "noise" : gm_arena_text(&t->arena, name, strlen(name));
-        if (t->group_name[g] == NULL) GM_FAIL(GM_EMEM, "no memory for %zu clusters", t->n_groups);
-    }
+    GM_TRY(name_clusters(t, atlas, err));
     for (size_t i = 0; i < t->n; i++) {
         const int64_t at = gm_sha_index_find(&index, t->sha + 32 * i);
         const int32_t cluster = at < 0 ? 0 : atlas->cluster[at];

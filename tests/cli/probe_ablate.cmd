@@ -41,6 +41,7 @@ tail -n +2 some.csv | cut -d , -f 5,6
 
 echo "-- by cluster:"
 ablate --experts 2:1,3:4 --atlas a.h5 -o c.csv
+ablate --experts 2:1 --atlas a.h5 --json | grep -o '"group":"[0-9a-z]*","keywords":"[a-z]*' | sort -u
 head -n 30 c.jsonl > more.jsonl
 make_corpus 7 >> more.jsonl
 gm-probe ablate --model "$TINY" --corpus more.jsonl --min-tokens 20 --doc-tokens 100 --quiet --experts 2:1 --atlas a.h5 --top 1 |
