@@ -114,6 +114,9 @@ typedef struct gm_model_info {
     int n_shared_experts;
     int width, expert_width; /* D, F */
     int n_heads, n_kv_heads, head_dim;
+    int global_kv_heads, global_head_dim; /* of layers that see all positions, where these have
+                                             others than those with a window; else 0 */
+    int kv_latent;       /* width of latent attention's keys and values; 0: it has heads of them */
     int vocab_size;      /* V, rows of the embedding */
     int max_context;     /* positions the model was made for */
     const char *scoring; /* "softmax" */
@@ -158,6 +161,21 @@ typedef struct gm_gpu_info {
 
 /* False: there is none. Takes none of its memory. */
 bool gm_gpu_find(gm_gpu_info *out);
+
+/* What a layer may have. */
+typedef enum gm_layer_part {
+    GM_LAYER_ATTENTION, /* to all positions */
+    GM_LAYER_WINDOW,    /* to the last ones */
+    GM_LAYER_DELTA,     /* Gated DeltaNet */
+    GM_LAYER_MAMBA,     /* Mamba2 */
+    GM_LAYER_CONVOLVES, /* a short convolution */
+    GM_LAYER_MLP,       /* without experts */
+    GM_LAYER_EXPERTS,
+    GM_N_LAYER_PARTS
+} gm_layer_part;
+
+/* Has a decoder layer (from 0) this part? */
+bool gm_model_layer_has(const gm_model *model, int layer, gm_layer_part part);
 
 /* Seconds that steps have waited for streamed layers so far. */
 double gm_model_waited(const gm_model *model);

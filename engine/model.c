@@ -158,6 +158,9 @@ static void fill_architecture(gm_model_info *info, const gm_arch *arch)
     info->n_heads = arch->n_heads;
     info->n_kv_heads = arch->n_kv_heads;
     info->head_dim = arch->head_dim;
+    info->global_kv_heads = arch->global.n_kv_heads;
+    info->global_head_dim = arch->global.head_dim;
+    info->kv_latent = arch->latent.kv;
     info->vocab_size = arch->vocab;
     info->max_context = arch->max_context;
     info->scoring = scoring_name(arch->router.scoring);
@@ -377,6 +380,22 @@ void gm_model_close(gm_model *m)
     gm_arch_clear(&m->arch);
     gm_free(m->folder);
     gm_free(m);
+}
+
+bool gm_model_layer_has(const gm_model *m, int layer, gm_layer_part part)
+{
+    const gm_arch *arch = &m->arch;
+    const bool window = arch->window && arch->window[layer] > 0;
+    switch (part) {
+    case GM_LAYER_ATTENTION: return gm_arch_has_keys(arch, layer) && !window;
+    case GM_LAYER_WINDOW: return gm_arch_has_keys(arch, layer) && window;
+    case GM_LAYER_DELTA:
+        return gm_arch_is_delta(arch, layer) && !arch->mamba && !gm_arch_only_convolves(arch);
+    case GM_LAYER_MAMBA: return gm_arch_is_delta(arch, layer) && arch->mamba;
+    case GM_LAYER_CONVOLVES: return gm_arch_is_delta(arch, layer) && gm_arch_only_convolves(arch);
+    case GM_LAYER_MLP: return gm_arch_has_mlp(arch, layer) && arch->moe_of_layer[layer] < 0;
+    default: return arch->moe_of_layer[layer] >= 0;
+    }
 }
 
 double gm_model_waited(const gm_model *m)

@@ -66,7 +66,49 @@ static void put_fits(gm_json_out *out, const char *const key[3], uint64_t parame
         gm_json_put_bool(out, key[i], bytes[i] * parameters < memory / 10 * 9);
 }
 
-static void put_model(const gm_model *model, gm_json_out *out)
+/* Heads, where latent attention has a latent for their keys and values. */
+static void put_heads(const gm_model_info *info, gm_json_out *out)
+{
+    gm_json_put_i64(out, "heads", info->n_heads);
+    if (info->kv_latent > 0) {
+        gm_json_put_i64(out, "kv_latent", info->kv_latent);
+        return;
+    }
+    gm_json_put_i64(out, "kv_heads", info->n_kv_heads);
+    gm_json_put_i64(out, "head_dim", info->head_dim);
+    if (info->global_kv_heads == 0) return;
+    gm_json_put_i64(out, "global_kv_heads", info->global_kv_heads);
+    gm_json_put_i64(out, "global_head_dim", info->global_head_dim);
+}
+
+/* Which layers have what, from 0: "attention": "3, 7-9". */
+static gm_status put_layers(const gm_model *model, gm_json_out *out, gm_error *err)
+{
+    static const char *const name[GM_N_LAYER_PARTS] = {
+        "attention", "window_attention", "gated_deltanet", "mamba2", "short_convolution",
+        "mlp",       "experts"};
+    gm_status status = GM_OK;
+    gm_text list = {0};
+    const int n = gm_model_get_info(model)->n_layers;
+    gm_json_open_object(out, "layers_with");
+    for (int p = 0; p < GM_N_LAYER_PARTS; p++) {
+        const gm_layer_part part = (gm_layer_part)p;
+        gm_text_clear(&list);
+        for (int first = 0, end; first < n; first = end + 1) {
+            for (end = first; end < n && gm_model_layer_has(model, end, part);) end++;
+            if (end == first) continue;
+            GM_TRY(gm_text_printf(&list, err, "%s%d", list.n > 0 ? ", " : "", first));
+            if (end - first > 1) GM_TRY(gm_text_printf(&list, err, "-%d", end - 1));
+        }
+        if (list.n > 0) gm_json_put_string(out, name[p], list.at);
+    }
+    gm_json_close_object(out);
+out:
+    gm_text_clear(&list);
+    return status;
+}
+
+static gm_status put_model(const gm_model *model, gm_json_out *out, gm_error *err)
 {
     static const char *const here[] = {"fits_f32", "fits_bf16", "fits_int8"};
     static const char *const on_gpu[] = {"fits_gpu_f32", "fits_gpu_bf16", "fits_gpu_int8"};
@@ -81,6 +123,7 @@ static void put_model(const gm_model *model, gm_json_out *out)
     gm_json_put_i64(out, "chosen", info->n_chosen);
     gm_json_put_i64(out, "shared_experts", info->n_shared_experts);
     gm_json_put_i64(out, "width", info->width);
+    put_heads(info, out);
     gm_json_put_i64(out, "vocabulary", info->vocab_size);
     gm_json_put_i64(out, "context", info->max_context);
     gm_json_put_u64(out, "parameters", info->n_parameters);
@@ -108,6 +151,7 @@ static void put_model(const gm_model *model, gm_json_out *out)
     }
     gm_json_put_string(out, "unknown_config_keys", info->unknown_keys);
     gm_json_put_string(out, "digest", info->digest);
+    return put_layers(model, out, err);
 }
 
 /* Sizes and parameters as people say them; false when the key is of neither. */
@@ -213,7 +257,7 @@ static gm_status describe(const char *path, bool json, gm_error *err)
     if (has(path, "config.json")) { /* a model */
         gm_model_options options = {.headers_only = true};
         GM_TRY(gm_model_open(&model, path, &options, err));
-        put_model(model, &out);
+        GM_TRY(put_model(model, &out, err));
     } else {
         GM_TRY(check_folder(path, err));
         GM_TRY(gm_trace_open(&trace, path, err));

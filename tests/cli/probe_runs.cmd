@@ -91,5 +91,8 @@ gm-probe tokenize --model only some.jsonl
 echo "-- a model folder:"
 gm-probe info "$TINY" | grep -v '^memory_here\|^fits'
 
+for model in gemma4-tiny nemotron-tiny qwen3-next-tiny deepseek-v2-tiny lfm-tiny; do
+    gm-probe info "$SRC/tests/golden/models/$model" | sed -n '/^heads/,/^vocab/p; /^layers_with/,$p'
+done
 echo "-- a trace:"
 gm-probe info z.h5 | grep "^  libraries"
