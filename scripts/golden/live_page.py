@@ -151,7 +151,7 @@ def check_widths(reader):
     """What is wider than a screen scrolls in a box of its own, and the page does not."""
     for width in (1300, 600, 390):
         reader.page.set_viewport_size({"width": width, "height": 1000})
-        assert reader.page.evaluate("document.documentElement.scrollWidth") <= width, width
+        reader.page.wait_for_function("w => document.documentElement.scrollWidth <= w", arg=width, timeout=5_000)
     reader.page.set_viewport_size({"width": 1400, "height": 1000})
 
 
