@@ -78,7 +78,7 @@ def router_of(layer):
     """Those of Granite, gpt-oss, Nemotron-H, LFM2 and Gemma 4 are called otherwise than the other families'."""
     if hasattr(layer, "router"):
         return layer.router
-    mlp = next(getattr(layer, name) for name in ("block_sparse_moe", "mlp", "mixer", "feed_forward") if getattr(layer, name, None))
+    mlp = getattr(layer, "block_sparse_moe", None) or getattr(layer, "mlp", None) or getattr(layer, "mixer", None) or layer.feed_forward
     return getattr(mlp, "router", None) or mlp.gate
 
 
