@@ -25,7 +25,7 @@ static _Thread_local bool memory_was_short;
 
 static void *cjson_alloc(size_t n)
 {
-    void *block = gm_alloc(n, 1);
+    void *block = gm_alloc_small(n);
     if (block == NULL) memory_was_short = true;
     return block;
 }

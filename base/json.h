@@ -6,7 +6,7 @@
  * Infinity are refused with a sentence that names them (Python writes them; see
  * gm_json_read_config);
  * nesting is at most 512; a document has at most 2 GiB, and 2^22 values, which take
- * up to 400 bytes of memory each however short they are (a vocabulary of 262,144
+ * up to 150 bytes of memory each however short they are (a vocabulary of 262,144
  * with its merges has 1.8 million). Integers of 64 bits are read exactly. Numbers
  * are read in the C locale: nothing in this project calls setlocale(LC_NUMERIC). A
  * byte order mark before the document is skipped.

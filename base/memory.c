@@ -50,6 +50,13 @@ void *gm_alloc(size_t n, size_t size)
     return block;
 }
 
+void *gm_alloc_small(size_t n)
+{
+    void *block = must_fail() ? NULL : malloc(n ? n : 1);
+    if (block) atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    return block;
+}
+
 void *gm_alloc2(size_t rows, size_t cols, size_t size)
 {
     size_t n;

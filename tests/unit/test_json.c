@@ -321,7 +321,7 @@ static void a_config_may_have_pythons_infinity(void)
     }
 }
 
-/* Two bytes of text are up to 400 bytes of memory, so their number is bounded. */
+/* Two bytes of text are up to 150 bytes of memory, so their number is bounded. */
 static void values_have_a_limit(void)
 {
     enum { MOST = 1 << 22 };
