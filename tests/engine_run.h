@@ -204,7 +204,7 @@ static inline outcome run_docs(const gm_model *model, const docs *d, const plan 
     return all;
 }
 
-/* Bit equality; a bad row's NaN counts as equal to a NaN. */
+/* Bit equality, of the NaN of bad rows too. */
 static inline void check_same(const char *what, const outcome *a, const outcome *b)
 {
     const struct {
