@@ -40,6 +40,23 @@ static void pages_are_zero_aligned_and_counted(void)
     CHECK_INT(gm_alloc_fail_after(-1), -1);
 }
 
+static void small_blocks_are_counted(void)
+{
+    const long before = gm_alloc_live();
+    for (size_t n = 0; n < 3; n++) {
+        char *block = gm_alloc_small(n);
+        CHECK(block != NULL);
+        CHECK_INT(gm_alloc_live(), before + 1);
+        if (block) memset(block, 0xAB, n);
+        gm_free(block);
+    }
+    CHECK_INT(gm_alloc_live(), before);
+    CHECK(gm_alloc_small(SIZE_MAX) == NULL);
+    gm_alloc_fail_after(0);
+    CHECK(gm_alloc_small(1) == NULL);
+    CHECK_INT(gm_alloc_live(), before);
+}
+
 static void products_that_overflow_are_refused(void)
 {
     CHECK(gm_alloc(SIZE_MAX, 2) == NULL);
@@ -132,7 +149,8 @@ static void arena_refuses_what_cannot_be(void)
 }
 
 TESTS(TEST(blocks_are_zero_and_aligned), TEST(pages_are_zero_aligned_and_counted),
-      TEST(products_that_overflow_are_refused), TEST(growing_keeps_the_old_and_zeroes_the_new),
+      TEST(small_blocks_are_counted), TEST(products_that_overflow_are_refused),
+      TEST(growing_keeps_the_old_and_zeroes_the_new),
       TEST(the_kth_call_fails_once_and_blocks_are_counted), TEST(copies_end_in_nul),
       TEST(arena_blocks_are_apart_aligned_and_zero),
       TEST(a_large_arena_block_leaves_room_in_the_newest_chunk), TEST(arena_refuses_what_cannot_be))
