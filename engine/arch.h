@@ -295,6 +295,7 @@ static inline bool gm_arch_only_convolves(const gm_arch *arch)
 {
     return arch->n_delta > 0 && arch->delta.key == 0;
 }
+
 /* What such layers are called. */
 static inline const char *gm_arch_recurrence(const gm_arch *arch)
 {

@@ -7,7 +7,7 @@
 
 enum { MAX_TAPS = 64 };
 
-/* ---- LFM2-MoE: LFM2-8B-A1B, LFM2-24B-A2B ---- */
+/* ---- LFM2-MoE: LFM2-8B-A1B ---- */
 
 static const char *const lfm_keys[] = {
     "conv_L_cache",  "conv_bias",        "layer_types", "moe_intermediate_size",
