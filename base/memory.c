@@ -52,7 +52,7 @@ void *gm_alloc(size_t n, size_t size)
 
 void *gm_alloc_small(size_t n)
 {
-    void *block = must_fail() ? NULL : malloc(n ? n : 1);
+    void *block = must_fail() || n > PTRDIFF_MAX ? NULL : malloc(n ? n : 1);
     if (block) atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
     return block;
 }
