@@ -20,12 +20,19 @@ MOST_TOKENS = 512
 def watch(model):
     """{layer: (gates (T,K), ids (T,K))} of the last forward pass, filled by hooks."""
     seen = {}
+
+    def take(router, out, number):
+        if not isinstance(out, tuple) or len(out) < 3:
+            sys.exit(f"{type(router).__name__} of layer {number} does not return logits, gates and ids, which transformers 5 does "
+                     "for most families; hook what gives them")
+        seen[number] = out[1:3]
+
     for number, layer in enumerate(model.model.layers):
         try:
             router = router_of(layer)
         except AttributeError:  # a dense layer
             continue
-        router.register_forward_hook(lambda _router, _given, out, number=number: seen.__setitem__(number, out[1:3]))
+        router.register_forward_hook(lambda router, _given, out, number=number: take(router, out, number))
     return seen
 
 
@@ -48,7 +55,9 @@ def main(folder, corpus, out):
     tokenizer, seen = AutoTokenizer.from_pretrained(folder), watch(model)
     with open(corpus) as lines, open(out, "w") as file:
         for line in lines:
-            print(json.dumps(document_of(json.loads(line), tokenizer, model, seen)), file=file)
+            record = json.loads(line)
+            if record["text"]:
+                print(json.dumps(document_of(record, tokenizer, model, seen)), file=file)
     print(f"gm-probe import {out} --model {folder} -o run.trace.h5, or, for families that gm-probe does not know, "
           f"--experts N --layers {','.join(map(str, sorted(seen)))}")
 

@@ -70,7 +70,7 @@ static gm_status make_room(filling *f, size_t n, gm_error *err)
     return whole ? GM_OK : gm_fail(err, GM_EMEM, "no memory for a block of %zu tokens", rows);
 }
 
-/* The rows of `in` behind those of the block, whose first is `at`. */
+/* The rows of `in` after those of the block, from row `at` on. */
 static void copy_rows(gm_probe_block *b, size_t at, const gm_imported *in,
                       const gm_import_form *form)
 {
@@ -181,7 +181,7 @@ out:
     return status;
 }
 
-/* The folder of shards, locked; an earlier import's, which ended half-way, are replaced. */
+/* The folder of shards, locked; what an earlier run left there is replaced under --force alone. */
 static gm_status take_folder(const gm_import *m, gm_shard_lock *lock, const char *folder,
                              gm_error *err)
 {
