@@ -2,4 +2,4 @@
  * kernels are usually compiled for.
  * label: slow */
 #define HEAD_ELEMENTS 330
-#include "test_cuda_attention.c"
+#include "test_cuda_attention.c" /* NOLINT(bugprone-suspicious-include): the same tests again */
